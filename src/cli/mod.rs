@@ -1,0 +1,1 @@
+//! The command line: clap lives here and nowhere below.

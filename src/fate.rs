@@ -1,0 +1,68 @@
+//! What becomes of an event, and why: the words of the ledger.
+
+/// Makes an enum of words with their names and docs in one list.
+macro_rules! words {
+    ($(#[$meta:meta])* $enum:ident { $($variant:ident $name:literal $doc:literal;)* }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u8)]
+        pub enum $enum { $(#[doc = $doc] $variant),* }
+        impl $enum {
+            /// Every word, in the order of the list.
+            pub const ALL: &'static [$enum] = &[$($enum::$variant),*];
+            /// The word in SQL.
+            pub const fn name(self) -> &'static str { match self { $($enum::$variant => $name),* } }
+            /// What it means, for the documentation.
+            pub const fn doc(self) -> &'static str { match self { $($enum::$variant => $doc),* } }
+            /// The value of a word.
+            pub fn parse(word: &str) -> Option<$enum> { match word { $($name => Some($enum::$variant),)* _ => None } }
+        }
+    };
+}
+pub(crate) use words;
+
+words! {
+    /// Each event has exactly one fate.
+    Fate {
+        Op    "op"    "replayed";
+        Model "model" "bookkeeping only: other ops carry its effect";
+        Drop  "drop"  "not replayed, for one reason";
+    }
+}
+
+words! {
+    /// Why a good event is not replayed.
+    Reason {
+        NotFile       "not_file"       "not a file call (memory, signals, time, scheduling ...)";
+        Unsupported   "unsupported"    "a file call whose row in the syscall table says why it is not replayed";
+        Pipe          "pipe"           "on a pipe or FIFO";
+        Socket        "socket"         "on a socket";
+        Device        "device"         "on a terminal or another device";
+        Anon          "anon"           "on a descriptor that is no file: eventfd, epoll, memfd, timerfd ...";
+        PseudoFs      "pseudo_fs"      "on a pseudo or memory file system (/proc, /sys, /dev ...)";
+        Ignored       "ignored"        "under a path that --ignore names";
+        UnknownFd     "unknown_fd"     "on a descriptor whose opening was not captured";
+        LostName      "lost_name"      "the capture lost the path";
+        LostArgs      "lost_args"      "the capture lost an argument without which the call cannot be issued";
+        UnknownResult "unknown_result" "the call never returned in the capture, or was interrupted and restarted";
+        Credentials   "credentials"    "the call was refused for rights that the replay does not imitate";
+        OutsideMemory "bad_address"    "the call was given a bad address (EFAULT)";
+        Filtered      "filtered"       "not chosen by --where";
+    }
+}
+
+words! {
+    /// Why an op is there.
+    Origin {
+        Event    "event"    "a captured call";
+        Initial  "initial"  "opens a descriptor that was open when the capture began";
+        Reuse    "reuse"    "closes a descriptor whose number was handed out again: its close was not captured";
+        Dup2     "dup2"     "closes what dup2 or dup3 replaced";
+        Range    "range"    "closes a descriptor that close_range ended";
+        Exec     "exec"     "closes a descriptor at exec (close-on-exec)";
+        Exit     "exit"     "closes a descriptor at the end of its process";
+        End      "end"      "closes a descriptor that was still open when the capture ended";
+        External "external" "a change that somebody outside the capture made, proved by the event that follows";
+        Seek     "seek"     "puts a file position where calls that --where left out had moved it";
+    }
+}

@@ -1,0 +1,1 @@
+//! Makes the tree that a workload needs.

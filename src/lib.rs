@@ -1,0 +1,22 @@
+//! ioriot captures the file I/O of real programs, replays it anywhere and compares every outcome.
+//!
+//! `capture -> events -> SQL stages + a model of the kernel's file state -> ops -> syscalls -> results -> SQL`: every
+//! arrow is a Parquet table. docs/ARCHITECTURE.md draws the map.
+
+pub mod cli;
+#[cfg(feature = "sql")]
+pub mod engine;
+pub mod event;
+pub mod fate;
+#[cfg(feature = "sql")]
+pub mod generate;
+pub mod ingest;
+pub mod init;
+pub mod model;
+pub mod progress;
+pub mod replay;
+#[cfg(feature = "sql")]
+pub mod report;
+pub mod schema;
+pub mod syscall;
+pub mod text;

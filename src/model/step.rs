@@ -1,0 +1,145 @@
+//! What the model says of an event.
+
+use crate::event::Event;
+use crate::fate::{Fate, Origin, Reason, words};
+use crate::syscall::Op;
+use std::sync::Arc;
+
+/// Bytes of a path, shared: an open file description lends its path to every call on it.
+pub type Name = Arc<[u8]>;
+
+/// What one event means, or one op that the model inserted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// Why the op is there.
+    pub origin: Origin,
+    /// Replayed, bookkeeping or dropped.
+    pub fate: Fate,
+    /// Why it is dropped.
+    pub reason: Option<Reason>,
+    /// What the call does.
+    pub op: Option<Op>,
+    /// Process, dense from 0 in order of appearance, never reused.
+    pub vpid: i64,
+    /// Thread, dense from 0 in order of appearance, never reused. A lane is the ops of one vtid.
+    pub vtid: i64,
+    /// Open file description that the call uses, or makes. Dense from 0, never reused.
+    pub ofd: Option<i64>,
+    /// The second one: where copy_file_range and sendfile write.
+    pub ofd2: Option<i64>,
+    /// Open file description of dirfd, when a relative path starts at it.
+    pub dir: Option<i64>,
+    /// The same for the second path.
+    pub dir2: Option<i64>,
+    /// Identity of the file behind path or ofd, dense from 0.
+    pub file: Option<i64>,
+    /// Identity of the file behind path2 or ofd2.
+    pub file2: Option<i64>,
+    /// Absolute path of the file at this moment, symlinks on the way resolved.
+    pub path: Option<Name>,
+    /// The same for the second path; content of a symlink.
+    pub path2: Option<Name>,
+    /// Working directory, when a relative path starts at it.
+    pub cwd: Option<Name>,
+    /// Where in the file the call reads, writes or points: the tracked position, or the argument.
+    pub offset: Option<i64>,
+    /// Is it a call on a regular file, directory or symlink outside pseudo file systems? The denominator of coverage.
+    pub on_file: bool,
+}
+
+impl Step {
+    /// A step of this fate that knows nothing else yet.
+    pub fn new(fate: Fate, op: Option<Op>, vpid: i64, vtid: i64) -> Step {
+        Step {
+            origin: Origin::Event,
+            fate,
+            reason: None,
+            op,
+            vpid,
+            vtid,
+            ofd: None,
+            ofd2: None,
+            dir: None,
+            dir2: None,
+            file: None,
+            file2: None,
+            path: None,
+            path2: None,
+            cwd: None,
+            offset: None,
+            on_file: false,
+        }
+    }
+}
+
+/// A row of the walk: an event's meaning, or an inserted op with the arguments it is issued with.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// The arguments of an inserted op; `None` when the row is the event itself.
+    pub inserted: Option<Box<Event>>,
+    /// Its meaning.
+    pub step: Step,
+}
+
+words! {
+    /// Kind of a file (inode(7)).
+    Kind {
+        File   "file"   "regular file";
+        Dir    "dir"    "directory";
+        Link   "link"   "symbolic link";
+        Fifo   "fifo"   "FIFO";
+        Socket "socket" "socket";
+        Absent "absent" "nothing: the name must not exist";
+    }
+}
+
+/// What must exist (or must not) before the replay.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Need {
+    /// Absolute path.
+    pub path: Name,
+    /// Kind of file.
+    pub kind: Kind,
+    /// Size in bytes of a regular file: observed, or the least that explains every call.
+    pub size: i64,
+    /// Was the size observed (stat, end of file, SEEK_END) rather than inferred as a lower bound?
+    pub size_exact: bool,
+    /// Permission bits, when known.
+    pub mode: Option<i64>,
+    /// Owner, when known.
+    pub uid: Option<i64>,
+    /// Group, when known.
+    pub gid: Option<i64>,
+    /// Content of a symlink.
+    pub target: Option<Name>,
+    /// Ranges `(offset, length)` that calls read, sorted and disjoint; the rest may be a hole with --sparse-unread.
+    pub read: Vec<(i64, i64)>,
+    /// Ranges known to be holes in the captured file (SEEK_HOLE), sorted and disjoint.
+    pub holes: Vec<(i64, i64)>,
+    /// Names of extended attributes a call found.
+    pub xattrs: Vec<Name>,
+}
+
+/// What must be there after the replay.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Expect {
+    /// Absolute path.
+    pub path: Name,
+    /// Kind of file.
+    pub kind: Kind,
+    /// Size in bytes of a regular file, when the model knows it.
+    pub size: Option<i64>,
+    /// Content of a symlink.
+    pub target: Option<Name>,
+}
+
+/// Everything the model knows when the events have ended.
+#[derive(Clone, Debug, Default)]
+pub struct End {
+    /// What must exist before, parents before children.
+    pub needs: Vec<Need>,
+    /// What must be there after, parents before children.
+    pub expects: Vec<Expect>,
+    /// What the model had to infer, by kind of inference, for the manifest.
+    pub guesses: Vec<(&'static str, u64)>,
+}

@@ -1,0 +1,37 @@
+//! Tables and datasets: what is in every Parquet file, said once. docs/SCHEMA.md is made from this.
+
+pub mod dataset;
+pub mod tables;
+
+pub use dataset::{Dataset, Draft, Manifest};
+pub use tables::{Column, Table, Type};
+
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::file::metadata::SortingColumn;
+use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
+use parquet::schema::types::ColumnPath;
+
+/// Rows in a row group of most tables: measured best in size and in speed of reading.
+pub const ROW_GROUP: usize = 128 * 1024;
+
+/// How every table is written: zstd level 1 (higher levels were no smaller), delta encoding for columns that grow,
+/// dictionaries for the rest, and the sort order stated so that readers need not sort again.
+pub fn writer_properties(table: &Table) -> WriterPropertiesBuilder {
+    let level = ZstdLevel::try_new(1).unwrap_or_default();
+    let mut props = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(level))
+        .set_max_row_group_row_count(Some(ROW_GROUP))
+        .set_created_by(format!("ioriot {}", env!("CARGO_PKG_VERSION")));
+    for column in table.columns() {
+        if column.grows() {
+            let path = ColumnPath::from(column.name);
+            props = props.set_column_dictionary_enabled(path.clone(), false);
+            props = props.set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
+        }
+    }
+    let sorting = table.sorted_by().iter().filter_map(|name| {
+        let index = table.columns().iter().position(|column| column.name == *name)?;
+        Some(SortingColumn { column_idx: index as i32, descending: false, nulls_first: false })
+    });
+    props.set_sorting_columns(Some(sorting.collect()))
+}

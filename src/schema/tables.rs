@@ -1,0 +1,304 @@
+//! Every table of every dataset: columns, types, meaning.
+
+use crate::event::{Col, Text};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use std::sync::Arc;
+
+/// Type of a column: plain ones that every Parquet reader understands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Type {
+    /// 64-bit integer.
+    Int,
+    /// UTF-8 text; paths in the form of [`crate::text`].
+    Text,
+    /// True or false.
+    Bool,
+}
+
+impl Type {
+    /// The Arrow type.
+    pub fn arrow(self) -> DataType {
+        match self {
+            Type::Int => DataType::Int64,
+            Type::Text => DataType::Utf8,
+            Type::Bool => DataType::Boolean,
+        }
+    }
+
+    /// The SQL name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Type::Int => "BIGINT",
+            Type::Text => "VARCHAR",
+            Type::Bool => "BOOLEAN",
+        }
+    }
+}
+
+/// A column.
+#[derive(Clone, Copy, Debug)]
+pub struct Column {
+    /// Name in SQL and Parquet.
+    pub name: &'static str,
+    /// Type.
+    pub ty: Type,
+    /// May it be absent?
+    pub nullable: bool,
+    /// What it means, with units.
+    pub doc: &'static str,
+}
+
+impl Column {
+    /// Does the column grow with the row number, so that differences are small?
+    pub fn grows(&self) -> bool {
+        matches!(self.name, "seq" | "ts" | "op_id" | "line" | "begin" | "scheduled" | "first_row")
+    }
+}
+
+const fn int(name: &'static str, doc: &'static str) -> Column {
+    Column { name, ty: Type::Int, nullable: false, doc }
+}
+const fn int_(name: &'static str, doc: &'static str) -> Column {
+    Column { name, ty: Type::Int, nullable: true, doc }
+}
+const fn text(name: &'static str, doc: &'static str) -> Column {
+    Column { name, ty: Type::Text, nullable: false, doc }
+}
+const fn text_(name: &'static str, doc: &'static str) -> Column {
+    Column { name, ty: Type::Text, nullable: true, doc }
+}
+const fn yes(name: &'static str, doc: &'static str) -> Column {
+    Column { name, ty: Type::Bool, nullable: false, doc }
+}
+
+/// A table of a dataset; each is one Parquet file `NAME.parquet`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Table {
+    /// Captured syscalls.
+    Events,
+    /// Input lines that could not be parsed.
+    Rejects,
+    /// What became of each event.
+    Fates,
+    /// What is replayed.
+    Ops,
+    /// Lanes of the ops.
+    Lanes,
+    /// What must exist before the replay.
+    Fileset,
+    /// Ranges of files in the fileset.
+    Extents,
+    /// What must be there after the replay.
+    Expect,
+    /// What happened.
+    Results,
+    /// Tree after the replay, predicted and found.
+    State,
+}
+
+impl Table {
+    /// Every table.
+    pub const ALL: &'static [Table] = &[
+        Table::Events,
+        Table::Rejects,
+        Table::Fates,
+        Table::Ops,
+        Table::Lanes,
+        Table::Fileset,
+        Table::Extents,
+        Table::Expect,
+        Table::Results,
+        Table::State,
+    ];
+
+    /// Name in SQL; the file is `NAME.parquet`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Table::Events => "events",
+            Table::Rejects => "rejects",
+            Table::Fates => "fates",
+            Table::Ops => "ops",
+            Table::Lanes => "lanes",
+            Table::Fileset => "fileset",
+            Table::Extents => "extents",
+            Table::Expect => "expect",
+            Table::Results => "results",
+            Table::State => "state",
+        }
+    }
+
+    /// File name.
+    pub fn file(self) -> String {
+        format!("{}.parquet", self.name())
+    }
+
+    /// What a row is.
+    pub const fn doc(self) -> &'static str {
+        match self {
+            Table::Events => "One captured syscall per row, in the order of their effects.",
+            Table::Rejects => "Input lines that could not be parsed: nothing is lost silently.",
+            Table::Fates => "What became of each event; one row per event.",
+            Table::Ops => "What is replayed: one row per op, by lane, inside a lane in order.",
+            Table::Lanes => "Where the ops of each lane are.",
+            Table::Fileset => "What must exist, and what must not, before the replay.",
+            Table::Extents => "Ranges of files of the fileset that calls read, and known holes.",
+            Table::Expect => "The end state that the model predicts.",
+            Table::Results => "What happened to each op, beside what had been captured.",
+            Table::State => "The tree after the replay: predicted against found.",
+        }
+    }
+
+    /// Columns by which the rows are sorted.
+    pub const fn sorted_by(self) -> &'static [&'static str] {
+        match self {
+            Table::Events | Table::Fates => &["seq"],
+            Table::Ops => &["lane", "op_id"],
+            Table::Lanes => &["lane"],
+            Table::Rejects | Table::Fileset | Table::Extents | Table::Expect | Table::Results | Table::State => &[],
+        }
+    }
+
+    /// The columns.
+    pub fn columns(self) -> Vec<Column> {
+        match self {
+            Table::Events => {
+                let mut columns =
+                    vec![text("host", "name of the captured host"), int("seq", "total order of the events of a host, from 0")];
+                columns.push(text("syscall", "name of the call"));
+                columns.extend(arguments());
+                columns
+            }
+            Table::Rejects => vec![
+                text("input", "name of the input"),
+                int("line", "line number, from 1"),
+                text("reason", "why the line was rejected"),
+                text("text", "start of the line"),
+            ],
+            Table::Fates => vec![
+                int("seq", "the event"),
+                text("fate", "op, model or drop"),
+                text_("reason", "why it is dropped"),
+                text("syscall", "name of the call"),
+                yes("on_file", "is it a call on a regular file, directory or symlink outside pseudo file systems?"),
+            ],
+            Table::Ops => {
+                let mut columns = vec![
+                    int("op_id", "dense, in order of effect, from 0"),
+                    int("seq", "the captured event, or the one that caused an inserted op"),
+                    text("origin", "event for a captured call, else why the op was inserted"),
+                    int("lane", "the lane the op runs in: its vtid"),
+                    int("vpid", "process, dense, never reused"),
+                    int("vtid", "thread, dense, never reused"),
+                    text("syscall", "name of the captured call"),
+                    text("op", "syscall that is issued"),
+                    int_("ofd", "open file description the call uses or makes, never reused"),
+                    int_("ofd2", "second open file description"),
+                    int_("dir", "open file description of dirfd, when a relative path starts at it"),
+                    int_("dir2", "the same for the second path"),
+                    int_("file", "identity of the file"),
+                    int_("file2", "identity of the second file"),
+                    text_("path", "absolute path at this moment, symlinks on the way resolved"),
+                    text_("path2", "the same for the second path; content of a symlink"),
+                    text_("cwd", "working directory, when a relative path starts at it"),
+                    text_("raw", "path argument as issued"),
+                    text_("raw2", "second path argument as issued"),
+                    text_("name", "name of an extended attribute"),
+                ];
+                columns.extend(ARGUMENTS.iter().map(|col| int_(col.name(), col.doc())));
+                columns
+            }
+            Table::Lanes => vec![
+                int("lane", "the lane"),
+                int("vpid", "its process"),
+                int("first_row", "number of its first row in ops, from 0"),
+                int("ops", "number of its ops"),
+                int("first_op", "its first op_id"),
+                int("last_op", "its last op_id"),
+            ],
+            Table::Fileset => vec![
+                text("path", "absolute path"),
+                text("kind", "file, dir, link, fifo, socket, or absent for what must not exist"),
+                int("size", "size of a regular file, bytes"),
+                yes("size_exact", "was the size observed, rather than inferred as the least that explains every call?"),
+                int_("mode", "permission bits, when known"),
+                int_("uid", "owner, when known"),
+                int_("gid", "group, when known"),
+                text_("target", "content of a symlink"),
+                text_("xattrs", "names of extended attributes that a call found, separated by commas"),
+            ],
+            Table::Extents => vec![
+                text("path", "absolute path"),
+                text("what", "read: calls read it; hole: the captured file had a hole"),
+                int("offset", "first byte"),
+                int("length", "bytes"),
+            ],
+            Table::Expect => vec![
+                text("path", "absolute path"),
+                text("kind", "file, dir, link, fifo, socket or absent"),
+                int_("size", "size of a regular file, when the model knows it, bytes"),
+                text_("target", "content of a symlink"),
+            ],
+            Table::Results => vec![
+                int("op_id", "the op"),
+                int("seq", "its event"),
+                text("origin", "event for a captured call, else why the op was inserted"),
+                int("lane", "its lane"),
+                int("worker", "the worker that issued it"),
+                text("syscall", "name of the captured call"),
+                int("begin", "start of the call, ns since the start of the replay"),
+                int("dur", "duration, ns"),
+                int("ret", "return value; -1 when the call failed"),
+                int("errno", "0, or the error of a failed call"),
+                int_("captured_ret", "return value in the capture"),
+                int_("captured_errno", "error in the capture"),
+                int_("captured_dur", "duration in the capture, ns"),
+                text("outcome", "same, different or uncompared"),
+                text_("kind", "how it differs, or why it is not compared"),
+            ],
+            Table::State => vec![
+                text("path", "absolute path"),
+                text("expected", "what the model predicted: kind, and size or target"),
+                text("found", "what was there"),
+                text("verdict", "same, missing, extra, kind, size or target"),
+            ],
+        }
+    }
+
+    /// The Arrow schema.
+    pub fn schema(self) -> SchemaRef {
+        let fields = self.columns().into_iter().map(|c| Field::new(c.name, c.ty.arrow(), c.nullable));
+        Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+    }
+}
+
+/// The columns of an event's arguments and outcome, numbers first.
+fn arguments() -> impl Iterator<Item = Column> {
+    let ints = Col::ALL.iter().map(|col| Column { nullable: !matches!(col, Col::Pid | Col::Tid), ..int_(col.name(), col.doc()) });
+    ints.chain(Text::ALL.iter().map(|text| text_(text.name(), text.doc())))
+}
+
+/// The event columns that an op carries too.
+pub const ARGUMENTS: &[Col] = &[
+    Col::Ts,
+    Col::Dur,
+    Col::Fd,
+    Col::Fd2,
+    Col::DirFd,
+    Col::DirFd2,
+    Col::Offset,
+    Col::Offset2,
+    Col::Count,
+    Col::Ret,
+    Col::Errno,
+    Col::Flags,
+    Col::Mode,
+    Col::Whence,
+    Col::Cmd,
+    Col::Arg,
+    Col::Uid,
+    Col::Gid,
+    Col::IovCnt,
+    Col::Resolve,
+    Col::Atime,
+    Col::Mtime,
+];

@@ -1,0 +1,119 @@
+//! The one table: everything the project knows about a syscall is in its row.
+//!
+//! Parsers take the arguments from it, the event schema its columns, the model its meaning, the replay engine what to
+//! issue, the documentation what is supported. Adding a syscall is a row (and an arm where the compiler asks for one);
+//! see docs/HOWTO_ADD_SYSCALL.md.
+
+mod op;
+mod role;
+mod table;
+
+pub use op::Op;
+pub use role::{At, Ret, Role};
+pub use table::{Syscall, TABLE};
+
+/// What becomes of a call in a replay: honesty is a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replay {
+    /// Issued as captured.
+    As(Op),
+    /// Issued, but not wholly as captured: what is lost.
+    Partly(Op, &'static str),
+    /// Not issued: the model keeps the books (fork, exec, dup ...), and other ops carry its effect.
+    Model(Op),
+    /// Not replayed: why.
+    Drop(&'static str),
+}
+
+/// A row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Def {
+    /// Name as strace and the kernel's tables have it.
+    pub name: &'static str,
+    /// The arguments by position (Linux ABI order of x86_64, or of i386 for calls only that has).
+    pub args: &'static [Role],
+    /// What it returns.
+    pub ret: Ret,
+    /// The instant inside the call at which its effect is taken to happen.
+    pub at: At,
+    /// What becomes of it in a replay.
+    pub replay: Replay,
+}
+
+impl Def {
+    /// What the call does, in the words of the model and the replay engine; `None` for a row that is dropped.
+    pub const fn op(&self) -> Option<Op> {
+        match self.replay {
+            Replay::As(op) | Replay::Partly(op, _) | Replay::Model(op) => Some(op),
+            Replay::Drop(_) => None,
+        }
+    }
+
+    /// Does the call have an argument of this role?
+    pub fn has(&self, role: Role) -> bool {
+        self.args.contains(&role)
+    }
+
+    /// Support level for people: `full`, `partly`, `model` or `drop`.
+    pub const fn support(&self) -> &'static str {
+        match self.replay {
+            Replay::As(_) => "full",
+            Replay::Partly(..) => "partly",
+            Replay::Model(_) => "model",
+            Replay::Drop(_) => "drop",
+        }
+    }
+
+    /// What is lost, or why the call is not replayed.
+    pub const fn note(&self) -> &'static str {
+        match self.replay {
+            Replay::As(_) => "",
+            Replay::Model(_) => "bookkeeping: other ops carry its effect",
+            Replay::Partly(_, note) | Replay::Drop(note) => note,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn rows_and_variants_agree_and_names_are_unique() {
+        let mut names = HashSet::new();
+        for (i, syscall) in Syscall::ALL.iter().enumerate() {
+            assert_eq!(*syscall as usize, i);
+            assert!(names.insert(syscall.name()), "{} twice", syscall.name());
+            assert_eq!(Syscall::parse(syscall.name().as_bytes()), Some(*syscall));
+        }
+    }
+
+    #[test]
+    fn roles_with_a_column_stand_once_in_a_row() {
+        for def in TABLE {
+            let mut seen = HashSet::new();
+            for role in def.args {
+                if let Some(col) = role.col() {
+                    assert!(seen.insert(col), "{}: column {} twice", def.name, col.name());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_op_has_a_row() {
+        for op in Op::ALL {
+            assert!(TABLE.iter().any(|def| def.op() == Some(*op)), "{} has no row", op.name());
+        }
+    }
+
+    #[test]
+    fn every_note_says_something() {
+        for def in TABLE {
+            if let Replay::Partly(_, note) | Replay::Drop(note) = def.replay {
+                assert!(note.len() > 3, "{}", def.name);
+            }
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! The verbs of the model and of the replay engine.
+
+macro_rules! ops {
+    ($($(#[$doc:meta])* $variant:ident $name:literal;)*) => {
+        /// What a call does. For a call that is issued this is the native syscall the replay engine issues; several
+        /// captured names (`stat64`, `chown16`) may share one.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u8)]
+        pub enum Op { $($(#[$doc])* $variant),* }
+        impl Op {
+            /// Every verb.
+            pub const ALL: &'static [Op] = &[$(Op::$variant),*];
+            /// Its name in column `op`.
+            pub const fn name(self) -> &'static str { match self { $(Op::$variant => $name),* } }
+            /// The verb of a name.
+            pub fn parse(name: &str) -> Option<Op> { match name { $($name => Some(Op::$variant),)* _ => None } }
+        }
+    };
+}
+
+ops! {
+    Read "read"; Readv "readv"; Pread "pread64"; Preadv "preadv"; Preadv2 "preadv2";
+    Write "write"; Writev "writev"; Pwrite "pwrite64"; Pwritev "pwritev"; Pwritev2 "pwritev2";
+    CopyFileRange "copy_file_range"; Sendfile "sendfile";
+    Open "open"; Openat "openat"; Openat2 "openat2"; Creat "creat"; Close "close";
+    Lseek "lseek"; Truncate "truncate"; Ftruncate "ftruncate"; Fallocate "fallocate";
+    Fsync "fsync"; Fdatasync "fdatasync"; Syncfs "syncfs"; Sync "sync"; SyncFileRange "sync_file_range";
+    Readahead "readahead"; Fadvise "fadvise64"; Mmap "mmap";
+    Stat "stat"; Lstat "lstat"; Fstat "fstat"; Fstatat "newfstatat"; Statx "statx";
+    Statfs "statfs"; Fstatfs "fstatfs"; Access "access"; Faccessat "faccessat"; Faccessat2 "faccessat2";
+    Getdents "getdents"; Getdents64 "getdents64"; Getcwd "getcwd";
+    Readlink "readlink"; Readlinkat "readlinkat";
+    Mkdir "mkdir"; Mkdirat "mkdirat"; Rmdir "rmdir"; Mknod "mknod"; Mknodat "mknodat";
+    Unlink "unlink"; Unlinkat "unlinkat"; Rename "rename"; Renameat "renameat"; Renameat2 "renameat2";
+    Link "link"; Linkat "linkat"; Symlink "symlink"; Symlinkat "symlinkat";
+    Chmod "chmod"; Fchmod "fchmod"; Fchmodat "fchmodat"; Fchmodat2 "fchmodat2";
+    Chown "chown"; Lchown "lchown"; Fchown "fchown"; Fchownat "fchownat"; Utimensat "utimensat";
+    Getxattr "getxattr"; Lgetxattr "lgetxattr"; Fgetxattr "fgetxattr";
+    Listxattr "listxattr"; Llistxattr "llistxattr"; Flistxattr "flistxattr";
+    Setxattr "setxattr"; Lsetxattr "lsetxattr"; Fsetxattr "fsetxattr";
+    Removexattr "removexattr"; Lremovexattr "lremovexattr"; Fremovexattr "fremovexattr";
+    Fcntl "fcntl"; Flock "flock"; Ioctl "ioctl"; Chdir "chdir"; Fchdir "fchdir";
+    /// dup, dup2, dup3: two numbers for one open file description.
+    Dup "dup";
+    /// close_range(2): the model turns it into closes.
+    CloseRange "close_range";
+    /// umask(2).
+    Umask "umask";
+    /// fork, vfork, clone, clone3.
+    Fork "fork";
+    /// execve, execveat: descriptors with close-on-exec end.
+    Exec "exec";
+    /// End of one thread.
+    Exit "exit";
+    /// End of the process.
+    ExitGroup "exit_group";
+    /// Makes a descriptor that is no file: pipe, socket, eventfd ... Its later calls are drops.
+    Special "special";
+}

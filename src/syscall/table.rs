@@ -1,0 +1,228 @@
+//! One row per syscall: `name (arguments) -> return, instant of the effect => replay`.
+
+use super::{At, Def, Op, Replay, Ret, Role};
+
+macro_rules! syscalls {
+    ($($name:ident ($($arg:ident),*) -> $ret:ident, $at:ident => $how:ident ($($what:tt)*);)*) => {
+        /// A syscall of the table.
+        #[expect(non_camel_case_types, missing_docs, reason = "the variants are the kernel's names")]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u8)]
+        pub enum Syscall { $($name),* }
+
+        impl Syscall {
+            /// Every syscall of the table, in its order.
+            pub const ALL: &'static [Syscall] = &[$(Syscall::$name),*];
+
+            /// The syscall of this name, as strace spells it.
+            pub fn parse(name: &[u8]) -> Option<Syscall> {
+                const { assert!(TABLE.len() < 255) };
+                $(const $name: &[u8] = stringify!($name).as_bytes();)*
+                match name { $($name => Some(Syscall::$name),)* _ => None }
+            }
+        }
+
+        /// The table.
+        pub static TABLE: &[Def] = &[$(Def {
+            name: stringify!($name), args: &[$(Role::$arg),*], ret: Ret::$ret, at: At::$at,
+            replay: { #[allow(unused_imports)] use Op::*; Replay::$how($($what)*) },
+        }),*];
+    };
+}
+
+impl Syscall {
+    /// The row.
+    pub fn def(self) -> &'static Def {
+        &TABLE[self as usize]
+    }
+
+    /// The name as strace and the kernel's tables have it.
+    pub fn name(self) -> &'static str {
+        self.def().name
+    }
+
+    /// What the call does; `None` when it is dropped.
+    pub fn op(self) -> Option<Op> {
+        self.def().op()
+    }
+}
+
+#[rustfmt::skip]
+mod rows {
+    #![allow(non_upper_case_globals, reason = "constants named as the kernel names its calls")]
+    use super::*;
+syscalls! {
+    // Data
+    read             (Fd, Buf, Count)                                -> Bytes,   Entry  => As(Read);
+    readv            (Fd, Iov, IovCnt)                               -> Bytes,   Entry  => As(Readv);
+    pread64          (Fd, Buf, Count, Offset)                        -> Bytes,   Entry  => As(Pread);
+    preadv           (Fd, Iov, IovCnt, Offset)                       -> Bytes,   Entry  => As(Preadv);
+    preadv2          (Fd, Iov, IovCnt, Offset, Flags)                -> Bytes,   Entry  => As(Preadv2);
+    write            (Fd, Buf, Count)                                -> Bytes,   Entry  => As(Write);
+    writev           (Fd, Iov, IovCnt)                               -> Bytes,   Entry  => As(Writev);
+    pwrite64         (Fd, Buf, Count, Offset)                        -> Bytes,   Entry  => As(Pwrite);
+    pwritev          (Fd, Iov, IovCnt, Offset)                       -> Bytes,   Entry  => As(Pwritev);
+    pwritev2         (Fd, Iov, IovCnt, Offset, Flags)                -> Bytes,   Entry  => As(Pwritev2);
+    copy_file_range  (Fd, OffsetPtr, Fd2, Offset2Ptr, Count, Flags)  -> Bytes,   Entry  => As(CopyFileRange);
+    sendfile         (Fd2, Fd, OffsetPtr, Count)                     -> Bytes,   Entry  => As(Sendfile);
+    sendfile64       (Fd2, Fd, OffsetPtr, Count)                     -> Bytes,   Entry  => As(Sendfile);
+    splice           (Fd, OffsetPtr, Fd2, Offset2Ptr, Count, Flags)  -> Bytes,   Entry  => Drop("one side is always a pipe, and pipes are not replayed");
+    tee              (Fd, Fd2, Count, Flags)                         -> Bytes,   Entry  => Drop("pipes are not replayed");
+    vmsplice         (Fd, Iov, IovCnt, Flags)                        -> Bytes,   Entry  => Drop("pipes are not replayed");
+
+    // Descriptors
+    open             (Path, OpenFlags, Mode)                         -> NewFd,   Return => As(Open);
+    openat           (DirFd, Path, OpenFlags, Mode)                  -> NewFd,   Return => As(Openat);
+    openat2          (DirFd, Path, How, Skip)                        -> NewFd,   Return => As(Openat2);
+    creat            (Path, Mode)                                    -> NewFd,   Return => As(Creat);
+    open_by_handle_at (DirFd, Skip, OpenFlags)                       -> NewFd,   Return => Drop("file handles name inodes of the captured file system");
+    name_to_handle_at (DirFd, Path, Skip, Skip, AtFlags)             -> Status,  Entry  => Drop("file handles name inodes of the captured file system");
+    close            (Fd)                                            -> Status,  Entry  => As(Close);
+    close_range      (Fd, Fd2, Flags)                                -> Status,  Entry  => Model(CloseRange);
+    dup              (Fd)                                            -> NewFd,   Return => Model(Dup);
+    dup2             (Fd, Fd2)                                       -> NewFd,   Return => Model(Dup);
+    dup3             (Fd, Fd2, OpenFlags)                            -> NewFd,   Return => Model(Dup);
+    lseek            (Fd, Offset, Whence)                            -> Pos,     Entry  => As(Lseek);
+    _llseek          (Fd, OffsetHigh, Offset, ResultPtr, Whence)     -> Pos,     Entry  => Partly(Lseek, "32-bit call, issued as lseek");
+    fcntl            (Fd, Cmd, Arg)                                  -> Value,   Return => As(Fcntl);
+    fcntl64          (Fd, Cmd, Arg)                                  -> Value,   Return => Partly(Fcntl, "32-bit call, issued as fcntl");
+    flock            (Fd, Cmd)                                       -> Status,  Return => Partly(Flock, "issued without waiting, at the moment it was granted");
+    ioctl            (Fd, Cmd, Skip)                                 -> Value,   Entry  => Partly(Ioctl, "only FICLONE and requests that a file refuses; the others belong to a device");
+
+    // Sizes and space
+    truncate         (Path, Count)                                   -> Status,  Entry  => As(Truncate);
+    truncate64       (Path, Count)                                   -> Status,  Entry  => Partly(Truncate, "32-bit call, issued as truncate");
+    ftruncate        (Fd, Count)                                     -> Status,  Entry  => As(Ftruncate);
+    ftruncate64      (Fd, Count)                                     -> Status,  Entry  => Partly(Ftruncate, "32-bit call, issued as ftruncate");
+    fallocate        (Fd, Flags, Offset, Count)                      -> Status,  Entry  => As(Fallocate);
+    fsync            (Fd)                                            -> Status,  Entry  => As(Fsync);
+    fdatasync        (Fd)                                            -> Status,  Entry  => As(Fdatasync);
+    syncfs           (Fd)                                            -> Status,  Entry  => As(Syncfs);
+    sync             ()                                              -> Status,  Entry  => Partly(Sync, "issued as syncfs of the replay tree, not of the whole machine");
+    sync_file_range  (Fd, Offset, Count, Flags)                      -> Status,  Entry  => As(SyncFileRange);
+    readahead        (Fd, Offset, Count)                             -> Status,  Entry  => As(Readahead);
+    fadvise64        (Fd, Offset, Count, Flags)                      -> Status,  Entry  => As(Fadvise);
+    fadvise64_64     (Fd, Offset, Count, Flags)                      -> Status,  Entry  => Partly(Fadvise, "32-bit call, issued as fadvise64");
+    mmap             (Addr, Count, Prot, Flags, Fd, Offset)          -> Addr,    Return => Partly(Mmap, "mapped and unmapped at once: which pages are touched later is not captured");
+    mmap2            (Addr, Count, Prot, Flags, Fd, Offset)          -> Addr,    Return => Partly(Mmap, "mapped and unmapped at once: which pages are touched later is not captured");
+    munmap           (Addr, Count)                                   -> Status,  Entry  => Drop("the replay keeps no mappings");
+    mremap           (Addr, Skip, Count, Flags, Skip)                -> Addr,    Entry  => Drop("the replay keeps no mappings");
+    msync            (Addr, Count, Flags)                            -> Status,  Entry  => Drop("the replay keeps no mappings");
+
+    // Metadata
+    stat             (Path, Stat)                                    -> Status,  Entry  => As(Stat);
+    stat64           (Path, Stat)                                    -> Status,  Entry  => Partly(Stat, "32-bit call, issued as stat");
+    lstat            (Path, Stat)                                    -> Status,  Entry  => As(Lstat);
+    lstat64          (Path, Stat)                                    -> Status,  Entry  => Partly(Lstat, "32-bit call, issued as lstat");
+    fstat            (Fd, Stat)                                      -> Status,  Entry  => As(Fstat);
+    fstat64          (Fd, Stat)                                      -> Status,  Entry  => Partly(Fstat, "32-bit call, issued as fstat");
+    newfstatat       (DirFd, Path, Stat, AtFlags)                    -> Status,  Entry  => As(Fstatat);
+    fstatat64        (DirFd, Path, Stat, AtFlags)                    -> Status,  Entry  => Partly(Fstatat, "32-bit call, issued as newfstatat");
+    statx            (DirFd, Path, AtFlags, Skip, Statx)             -> Status,  Entry  => As(Statx);
+    statfs           (Path, Skip)                                    -> Status,  Entry  => As(Statfs);
+    statfs64         (Path, Skip, Skip)                              -> Status,  Entry  => Partly(Statfs, "32-bit call, issued as statfs");
+    fstatfs          (Fd, Skip)                                      -> Status,  Entry  => As(Fstatfs);
+    fstatfs64        (Fd, Skip, Skip)                                -> Status,  Entry  => Partly(Fstatfs, "32-bit call, issued as fstatfs");
+    access           (Path, Access)                                  -> Status,  Entry  => As(Access);
+    faccessat        (DirFd, Path, Access)                           -> Status,  Entry  => As(Faccessat);
+    faccessat2       (DirFd, Path, Access, AtFlags)                  -> Status,  Entry  => As(Faccessat2);
+    getdents         (Fd, Buf, Count)                                -> Dirents, Entry  => As(Getdents);
+    getdents64       (Fd, Buf, Count)                                -> Dirents, Entry  => As(Getdents64);
+    readdir          (Fd, Buf, Skip)                                 -> Value,   Entry  => Partly(Getdents64, "32-bit call that reads one entry, issued as getdents64 of a buffer");
+    readlink         (Path, Link, Count)                             -> Len,     Entry  => As(Readlink);
+    readlinkat       (DirFd, Path, Link, Count)                      -> Len,     Entry  => As(Readlinkat);
+    chmod            (Path, Mode)                                    -> Status,  Entry  => As(Chmod);
+    fchmod           (Fd, Mode)                                      -> Status,  Entry  => As(Fchmod);
+    fchmodat         (DirFd, Path, Mode)                             -> Status,  Entry  => As(Fchmodat);
+    fchmodat2        (DirFd, Path, Mode, AtFlags)                    -> Status,  Entry  => As(Fchmodat2);
+    chown            (Path, Uid, Gid)                                -> Status,  Entry  => As(Chown);
+    chown16          (Path, Uid, Gid)                                -> Status,  Entry  => Partly(Chown, "32-bit call, issued as chown");
+    chown32          (Path, Uid, Gid)                                -> Status,  Entry  => Partly(Chown, "32-bit call, issued as chown");
+    lchown           (Path, Uid, Gid)                                -> Status,  Entry  => As(Lchown);
+    lchown16         (Path, Uid, Gid)                                -> Status,  Entry  => Partly(Lchown, "32-bit call, issued as lchown");
+    lchown32         (Path, Uid, Gid)                                -> Status,  Entry  => Partly(Lchown, "32-bit call, issued as lchown");
+    fchown           (Fd, Uid, Gid)                                  -> Status,  Entry  => As(Fchown);
+    fchown16         (Fd, Uid, Gid)                                  -> Status,  Entry  => Partly(Fchown, "32-bit call, issued as fchown");
+    fchown32         (Fd, Uid, Gid)                                  -> Status,  Entry  => Partly(Fchown, "32-bit call, issued as fchown");
+    fchownat         (DirFd, Path, Uid, Gid, AtFlags)                -> Status,  Entry  => As(Fchownat);
+    utimensat        (DirFd, Path, Times, AtFlags)                   -> Status,  Entry  => As(Utimensat);
+    utimes           (Path, Times)                                   -> Status,  Entry  => Partly(Utimensat, "issued as utimensat");
+    futimesat        (DirFd, Path, Times)                            -> Status,  Entry  => Partly(Utimensat, "issued as utimensat");
+    utime            (Path, Times)                                   -> Status,  Entry  => Partly(Utimensat, "issued as utimensat");
+    getxattr         (Path, Name, Buf, Count)                        -> Value,   Entry  => Partly(Getxattr, "values are not captured: an attribute that was there is made without its value");
+    lgetxattr        (Path, Name, Buf, Count)                        -> Value,   Entry  => Partly(Lgetxattr, "values are not captured: an attribute that was there is made without its value");
+    fgetxattr        (Fd, Name, Buf, Count)                          -> Value,   Entry  => Partly(Fgetxattr, "values are not captured: an attribute that was there is made without its value");
+    listxattr        (Path, Buf, Count)                              -> Value,   Entry  => As(Listxattr);
+    llistxattr       (Path, Buf, Count)                              -> Value,   Entry  => As(Llistxattr);
+    flistxattr       (Fd, Buf, Count)                                -> Value,   Entry  => As(Flistxattr);
+    setxattr         (Path, Name, Buf, Count, Flags)                 -> Status,  Entry  => Partly(Setxattr, "values are not captured: zeroes of the captured length are set");
+    lsetxattr        (Path, Name, Buf, Count, Flags)                 -> Status,  Entry  => Partly(Lsetxattr, "values are not captured: zeroes of the captured length are set");
+    fsetxattr        (Fd, Name, Buf, Count, Flags)                   -> Status,  Entry  => Partly(Fsetxattr, "values are not captured: zeroes of the captured length are set");
+    removexattr      (Path, Name)                                    -> Status,  Entry  => As(Removexattr);
+    lremovexattr     (Path, Name)                                    -> Status,  Entry  => As(Lremovexattr);
+    fremovexattr     (Fd, Name)                                      -> Status,  Entry  => As(Fremovexattr);
+
+    // Names
+    mkdir            (Path, Mode)                                    -> Status,  Return => As(Mkdir);
+    mkdirat          (DirFd, Path, Mode)                             -> Status,  Return => As(Mkdirat);
+    mknod            (Path, Mode, Skip)                              -> Status,  Return => Partly(Mknod, "regular files, FIFOs and sockets; no devices");
+    mknodat          (DirFd, Path, Mode, Skip)                       -> Status,  Return => Partly(Mknodat, "regular files, FIFOs and sockets; no devices");
+    rmdir            (Path)                                          -> Status,  Entry  => As(Rmdir);
+    unlink           (Path)                                          -> Status,  Entry  => As(Unlink);
+    unlinkat         (DirFd, Path, AtFlags)                          -> Status,  Entry  => As(Unlinkat);
+    rename           (Path, Path2)                                   -> Status,  Return => As(Rename);
+    renameat         (DirFd, Path, DirFd2, Path2)                    -> Status,  Return => As(Renameat);
+    renameat2        (DirFd, Path, DirFd2, Path2, Flags)             -> Status,  Return => As(Renameat2);
+    link             (Path, Path2)                                   -> Status,  Return => As(Link);
+    linkat           (DirFd, Path, DirFd2, Path2, AtFlags)           -> Status,  Return => As(Linkat);
+    symlink          (Target, Path)                                  -> Status,  Return => As(Symlink);
+    symlinkat        (Target, DirFd, Path)                           -> Status,  Return => As(Symlinkat);
+
+    // Processes
+    chdir            (Path)                                          -> Status,  Return => As(Chdir);
+    fchdir           (Fd)                                            -> Status,  Return => As(Fchdir);
+    getcwd           (Path, Count)                                   -> Len,     Entry  => As(Getcwd);
+    umask            (Mode)                                          -> Value,   Return => Model(Umask);
+    fork             ()                                              -> Pid,     Entry  => Model(Fork);
+    vfork            ()                                              -> Pid,     Entry  => Model(Fork);
+    clone            (CloneFlags)                                    -> Pid,     Entry  => Model(Fork);
+    clone3           (CloneArgs, Skip)                               -> Pid,     Entry  => Model(Fork);
+    execve           (Path, Skip, Skip)                              -> Status,  Return => Model(Exec);
+    execveat         (DirFd, Path, Skip, Skip, AtFlags)              -> Status,  Return => Model(Exec);
+    exit             (Skip)                                          -> Never,   Entry  => Model(Exit);
+    exit_group       (Skip)                                          -> Never,   Entry  => Model(ExitGroup);
+    chroot           (Path)                                          -> Status,  Return => Drop("the replay has one root");
+    pivot_root       (Path, Path2)                                   -> Status,  Return => Drop("the replay has one root");
+    mount            (Path2, Path, Skip, Flags, Skip)                -> Status,  Return => Drop("the replay has its own mounts");
+    umount2          (Path, Flags)                                   -> Status,  Entry  => Drop("the replay has its own mounts");
+
+    // Descriptors that are no files: known, so that their later calls are drops with the right reason
+    pipe             (Skip)                                          -> Status,  Return => Model(Special);
+    pipe2            (Skip, OpenFlags)                               -> Status,  Return => Model(Special);
+    socket           (Skip, Skip, Skip)                              -> NewFd,   Return => Model(Special);
+    socketpair       (Skip, Skip, Skip, Skip)                        -> Status,  Return => Model(Special);
+    accept           (Skip, Skip, Skip)                              -> NewFd,   Return => Model(Special);
+    accept4          (Skip, Skip, Skip, Skip)                        -> NewFd,   Return => Model(Special);
+    eventfd          (Skip)                                          -> NewFd,   Return => Model(Special);
+    eventfd2         (Skip, Skip)                                    -> NewFd,   Return => Model(Special);
+    epoll_create     (Skip)                                          -> NewFd,   Return => Model(Special);
+    epoll_create1    (Skip)                                          -> NewFd,   Return => Model(Special);
+    inotify_init     ()                                              -> NewFd,   Return => Model(Special);
+    inotify_init1    (Skip)                                          -> NewFd,   Return => Model(Special);
+    signalfd4        (Skip, Skip, Skip, Skip)                        -> NewFd,   Return => Model(Special);
+    timerfd_create   (Skip, Skip)                                    -> NewFd,   Return => Model(Special);
+    memfd_create     (Skip, Skip)                                    -> NewFd,   Return => Model(Special);
+    pidfd_open       (Skip, Skip)                                    -> NewFd,   Return => Model(Special);
+    perf_event_open  (Skip, Skip, Skip, Skip, Skip)                  -> NewFd,   Return => Model(Special);
+    userfaultfd      (Skip)                                          -> NewFd,   Return => Model(Special);
+    io_uring_setup   (Skip, Skip)                                    -> NewFd,   Return => Model(Special);
+
+    // Known, and not replayed
+    io_uring_enter   (Fd, Skip, Skip, Skip, Skip)                    -> Value,   Entry  => Drop("what went through the ring is not captured");
+    io_submit        (Skip, Skip, Skip)                              -> Value,   Entry  => Drop("asynchronous I/O is not captured");
+    io_getevents     (Skip, Skip, Skip, Skip, Skip)                  -> Value,   Entry  => Drop("asynchronous I/O is not captured");
+    inotify_add_watch (Fd, Path, Skip)                               -> Value,   Entry  => Drop("nobody waits for the notifications");
+    other            ()                                              -> Value,   Entry  => Drop("not a file call");
+}
+}
+pub use rows::{Syscall, TABLE};
