@@ -1,0 +1,199 @@
+//! The library entries that are not there yet, with the shape they will have. To wire a verb, delete its module here
+//! and name the real one in the `use` of its file.
+
+#![allow(missing_docs, dead_code)]
+
+use crate::progress::Progress;
+use anyhow::{Result, bail};
+use serde::Serialize;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, Default, Serialize)]
+pub struct Summary {
+    pub rejects: u64,
+}
+
+impl Summary {
+    pub fn ok(&self) -> bool {
+        true
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Ok(())
+    }
+}
+
+pub mod ingest {
+    use super::*;
+
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Format {
+        Capture,
+        Strace,
+    }
+
+    #[derive(Clone, Debug)]
+    pub enum Input {
+        Stdin,
+        File(PathBuf),
+    }
+
+    #[derive(Clone, Debug)]
+    pub struct Options {
+        pub inputs: Vec<Input>,
+        pub out: PathBuf,
+        pub format: Option<Format>,
+        pub merge: bool,
+        pub host: Option<String>,
+        pub threads: usize,
+    }
+
+    pub fn run(_: &Options, _: &Progress) -> Result<Summary> {
+        bail!("ingest is not built yet")
+    }
+}
+
+pub mod generate {
+    use super::*;
+
+    #[derive(Clone, Debug)]
+    pub struct Options {
+        pub capture: PathBuf,
+        pub out: PathBuf,
+        pub where_: Option<String>,
+        pub sql_dir: Option<PathBuf>,
+        pub ignore: Vec<PathBuf>,
+        pub keep: Vec<PathBuf>,
+        pub threads: Option<usize>,
+        pub memory: u64,
+    }
+
+    pub fn run(_: &Options, _: &Progress) -> Result<Summary> {
+        bail!("generate is not built yet")
+    }
+
+    pub fn explain(_: &Options, _: &str) -> Result<String> {
+        bail!("generate is not built yet")
+    }
+}
+
+pub mod init {
+    use super::*;
+
+    #[derive(Clone, Debug)]
+    pub struct Options {
+        pub workload: PathBuf,
+        pub root: PathBuf,
+        pub force: bool,
+        pub sparse_unread: bool,
+        pub threads: usize,
+    }
+
+    pub fn run(_: &Options, _: &Progress) -> Result<Summary> {
+        bail!("init is not built yet")
+    }
+}
+
+pub mod replay {
+    use super::*;
+
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Engine {
+        Sys,
+        Null,
+    }
+
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Pace {
+        Asap,
+    }
+
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Order {
+        Strict,
+    }
+
+    #[derive(Clone, Debug)]
+    pub struct Options {
+        pub workload: PathBuf,
+        pub root: PathBuf,
+        pub out: PathBuf,
+        pub threads: Option<usize>,
+        pub engine: Engine,
+        pub pace: Pace,
+        pub order: Order,
+        pub min_match: f64,
+        pub dirty: bool,
+    }
+
+    pub fn run(_: &Options, _: &Progress) -> Result<Summary> {
+        bail!("replay is not built yet")
+    }
+
+    pub mod child {
+        use std::ffi::OsString;
+        use std::process::ExitCode;
+
+        pub const VERB: &str = "replay-child";
+
+        pub fn main(_: impl Iterator<Item = OsString>) -> ExitCode {
+            ExitCode::from(2)
+        }
+    }
+}
+
+pub mod query {
+    use super::*;
+
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Format {
+        Table,
+        Csv,
+        Json,
+        Parquet,
+    }
+
+    #[derive(Clone, Debug)]
+    pub enum Source {
+        Text(String),
+        File(PathBuf),
+        Prompt,
+    }
+
+    #[derive(Clone, Debug)]
+    pub struct Options {
+        pub datasets: Vec<PathBuf>,
+        pub sql: Source,
+        pub format: Format,
+        pub out: Option<PathBuf>,
+    }
+
+    pub fn run(_: &Options) -> Result<()> {
+        bail!("query is not built yet")
+    }
+}
+
+pub mod clean {
+    use super::*;
+
+    #[derive(Clone, Debug, Serialize)]
+    pub struct Found {
+        pub path: PathBuf,
+    }
+
+    pub fn find(_: &Path) -> Result<Vec<Found>> {
+        bail!("clean is not built yet")
+    }
+
+    pub fn remove(_: &Found) -> Result<()> {
+        bail!("clean is not built yet")
+    }
+}
+
+/// docs/SQL.md, from the headers of the stages and views.
+pub fn sql_markdown() -> Option<String> {
+    None
+}
