@@ -6,6 +6,8 @@ use super::replay::Manner;
 use super::ui::{self, Format, Plan};
 use super::verbs::{generate, ingest, init, replay};
 use super::{Exit, values};
+use crate::schema::Dataset;
+use crate::schema::dataset::Kind;
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -21,7 +23,7 @@ use std::path::{Path, PathBuf};
 Examples:
   ioriot run tests/data/matrix.strace                     makes matrix.ioriot
   ioriot run trace.strace.gz -o /mnt/nvme1/trace --threads 16
-  ioriot run trace.strace.gz --force --format json        an old directory is moved aside
+  ioriot run trace.strace.gz --force --format json        anew
   ioriot query matrix.ioriot/run 'SELECT * FROM results'  look closer afterwards")]
 pub struct Args {
     /// File to read, also .gz and .zst; - is standard input
@@ -30,7 +32,7 @@ pub struct Args {
     /// Directory to make (default: INPUT's name with .ioriot for its endings)
     #[arg(short, long = "output", value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Move an old directory aside, to DIR.old-N
+    /// Make a DIR that is there anew: its datasets are deleted, its tree is moved aside
     #[arg(long)]
     force: bool,
     #[command(flatten)]
@@ -83,12 +85,12 @@ impl Args {
         let [capture, workload, root, run] = ["capture", "workload", "root", "run"].map(|name| dir.join(name));
         let format = self.reading.output();
         if self.dry_run {
-            ensure!(self.force || !dir.exists(), "{}", in_the_way(&dir));
+            make_way(&dir, self.force, true)?;
             let would = vec![read::plan_input(&self.input)?, format!("make {}", dir.display())];
             format.print(&Plan::new(would))?;
             return Ok(Exit::Done);
         }
-        make_way(&dir, self.force)?;
+        make_way(&dir, self.force, false)?;
         let mut story = Story { format, parts: Map::new() };
 
         let options = ingest::Options {
@@ -109,7 +111,7 @@ impl Args {
         let options = init::Options {
             workload: workload.clone(),
             root: root.clone(),
-            force: false,
+            force: self.force,
             sparse_unread: self.sparse_unread,
             threads: values::processors(),
         };
@@ -136,26 +138,29 @@ fn default_dir(input: &Path) -> PathBuf {
     format!("{stem}.ioriot").into()
 }
 
-fn in_the_way(dir: &Path) -> String {
-    format!("{} exists already: --force moves it aside, -o DIR chooses another place", dir.display())
-}
+/// The datasets in DIR.
+const PARTS: [(&str, Kind); 3] = [("capture", Kind::Capture), ("workload", Kind::Workload), ("run", Kind::Run)];
 
-/// Nothing is at `dir`, or what is there is moved aside: nothing is ever deleted here.
-fn make_way(dir: &Path, force: bool) -> Result<()> {
-    if !dir.exists() {
-        return Ok(());
+/// Checks that `dir` may be used. With `force` deletes its datasets, and only these: the tree is for init to move aside.
+fn make_way(dir: &Path, force: bool, dry_run: bool) -> Result<()> {
+    let taken = fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some());
+    ensure!(force || !taken, "{} is not empty: --force makes it anew, -o DIR chooses another place", dir.display());
+    for (name, kind) in PARTS {
+        let part = dir.join(name);
+        if part.exists() {
+            Dataset::expect(&part, kind).with_context(|| format!("{} is in the way", part.display()))?;
+            if !dry_run {
+                fs::remove_dir_all(&part).with_context(|| format!("cannot delete {}", part.display()))?;
+            }
+        }
     }
-    ensure!(force, "{}", in_the_way(dir));
-    let mut names = (1..).map(|n| values::suffixed(dir, &format!(".old-{n}")));
-    let old = names.find(|old| !old.exists()).context("no free name for the old directory")?;
-    fs::rename(dir, &old).with_context(|| format!("cannot move {} aside", dir.display()))?;
-    log::warn!("the old {} is now {}", dir.display(), old.display());
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schema::{Draft, Manifest};
 
     #[test]
     fn the_directory_is_named_after_the_input() {
@@ -171,15 +176,24 @@ mod tests {
     }
 
     #[test]
-    fn an_old_directory_is_moved_aside_only_by_force() {
+    fn only_force_makes_way_and_only_datasets_go() {
         let tmp = tempfile::tempdir().unwrap();
         let dir = tmp.path().join("d");
-        make_way(&dir, false).unwrap();
-        for n in 1..3 {
-            fs::create_dir(&dir).unwrap();
-            assert!(make_way(&dir, false).is_err());
-            make_way(&dir, true).unwrap();
-            assert!(!dir.exists() && tmp.path().join(format!("d.old-{n}")).exists());
-        }
+        make_way(&dir, false, false).unwrap();
+        fs::create_dir(&dir).unwrap();
+        make_way(&dir, false, false).unwrap();
+
+        let capture = dir.join("capture");
+        Draft::create(&capture, Kind::Capture).unwrap().commit(Manifest::new()).unwrap();
+        fs::write(dir.join("notes"), "mine").unwrap();
+        assert!(make_way(&dir, false, false).is_err());
+        make_way(&dir, true, true).unwrap();
+        assert!(capture.exists());
+        make_way(&dir, true, false).unwrap();
+        assert!(!capture.exists() && dir.join("notes").exists());
+
+        fs::create_dir(&capture).unwrap();
+        let error = make_way(&dir, true, false).unwrap_err().to_string();
+        assert!(error.contains("is in the way"), "{error}");
     }
 }

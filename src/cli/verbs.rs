@@ -95,6 +95,30 @@ pub mod init {
     pub fn run(_: &Options, _: &Progress) -> Result<Summary> {
         bail!("init is not built yet")
     }
+
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+    pub enum Thing {
+        Root,
+        Old,
+        Run,
+        Unfinished,
+    }
+
+    #[derive(Clone, Debug, Serialize)]
+    pub struct Found {
+        pub path: PathBuf,
+        pub thing: Thing,
+        pub state: Option<String>,
+        pub bytes: u64,
+    }
+
+    pub fn find(_: &Path) -> Result<Vec<Found>> {
+        bail!("init is not built yet")
+    }
+
+    pub fn remove(_: &Found) -> Result<()> {
+        bail!("init is not built yet")
+    }
 }
 
 pub mod replay {
@@ -173,23 +197,6 @@ pub mod query {
 
     pub fn run(_: &Options) -> Result<()> {
         bail!("query is not built yet")
-    }
-}
-
-pub mod clean {
-    use super::*;
-
-    #[derive(Clone, Debug, Serialize)]
-    pub struct Found {
-        pub path: PathBuf,
-    }
-
-    pub fn find(_: &Path) -> Result<Vec<Found>> {
-        bail!("clean is not built yet")
-    }
-
-    pub fn remove(_: &Found) -> Result<()> {
-        bail!("clean is not built yet")
     }
 }
 
