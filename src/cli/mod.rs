@@ -3,6 +3,7 @@
 //! One file per verb: its arguments, its help, and the few lines that turn them into a library's `Options`. What a
 //! verb prints is the `Display` of the library's summary, or with `--format json` the same summary as JSON.
 
+mod calibrate;
 mod clean;
 mod completions;
 pub mod docs;
@@ -99,6 +100,8 @@ enum Verb {
     Man(man::Args),
     #[command(hide = true)]
     Docs(docs::Args),
+    #[command(hide = true)]
+    Calibrate(calibrate::Args),
 }
 
 /// Parses the command line and runs its verb. Bad usage and `--help` end the process here.
@@ -124,6 +127,7 @@ pub fn run() -> Result<Exit> {
         Verb::Completions(args) => args.run(&mut Cli::command()),
         Verb::Man(args) => args.run(Cli::command()),
         Verb::Docs(args) => args.run(),
+        Verb::Calibrate(args) => args.run(),
     }
 }
 
