@@ -17,7 +17,6 @@ const CHUNK: usize = 256;
 const FACTS: usize = 8192;
 
 /// The state of a walk.
-#[derive(Debug)]
 pub struct Walk {
     model: Model,
     decoder: Decoder,
@@ -162,7 +161,6 @@ impl Inserted {
 }
 
 /// What the model knew at the end, batch by batch.
-#[derive(Debug)]
 pub struct Facts {
     walk: Walk,
     end: End,
