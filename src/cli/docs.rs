@@ -2,8 +2,9 @@
 
 use super::Exit;
 use super::syscalls::COLUMNS;
-use super::verbs;
 use crate::fate::{Fate, Origin, Reason};
+#[cfg(feature = "sql")]
+use crate::generate::docs::sql_markdown;
 use crate::schema::dataset::FORMAT;
 use crate::schema::{ROW_GROUP, Table};
 use crate::syscall::TABLE;
@@ -25,7 +26,7 @@ pub struct Args {
 
 impl Args {
     pub(super) fn run(self) -> Result<Exit> {
-        for (name, text) in pages() {
+        for (name, text) in pages()? {
             let file = self.dir.join(name);
             fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
         }
@@ -33,14 +34,18 @@ impl Args {
     }
 }
 
-/// Every generated page: file name and text.
-pub fn pages() -> Vec<(&'static str, String)> {
+/// Every generated page: file name and text. Without the feature `sql`, those that need none.
+///
+/// # Errors
+/// When the head of a SQL file is malformed.
+pub fn pages() -> Result<Vec<(&'static str, String)>> {
     let mut pages = vec![("SYSCALLS.md", syscalls()), ("SCHEMA.md", schema())];
-    pages.extend(verbs::sql_markdown().map(|sql| ("SQL.md", sql)));
+    #[cfg(feature = "sql")]
+    pages.push(("SQL.md", sql_markdown()?));
     for (_, text) in &mut pages {
-        text.insert_str(0, "<!-- Made from the code: BLESS=1 cargo test writes it anew. -->\n");
+        text.insert_str(0, "<!-- Made from the code: BLESS=1 cargo test generated_pages writes it anew. -->\n");
     }
-    pages
+    Ok(pages)
 }
 
 /// A Markdown table.

@@ -4,7 +4,7 @@ use super::Exit;
 use super::size::Size;
 use super::ui::{self, Output, Plan};
 use super::values;
-use super::verbs::generate;
+use crate::generate;
 use crate::schema::Dataset;
 use crate::schema::dataset::Kind;
 use anyhow::{Context, Result};

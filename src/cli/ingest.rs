@@ -90,11 +90,6 @@ impl Reading {
     }
 }
 
-/// The input that a name on the command line means.
-pub fn input(name: &Path) -> Input {
-    if name.as_os_str() == "-" { Input::Stdin } else { Input::File(name.to_owned()) }
-}
-
 /// What reading an input means, for `--dry-run`.
 ///
 /// # Errors
@@ -113,16 +108,16 @@ impl Args {
             return self.plan();
         }
         let options = ingest::Options {
-            inputs: self.inputs.iter().map(|name| input(name)).collect(),
-            out: self.out,
             format: self.reading.input(),
             merge: self.merge,
             host: self.host,
             threads: self.threads.unwrap_or_else(values::processors),
+            command: values::command_line(),
+            ..ingest::Options::new(self.inputs.iter().map(|name| Input::parse(name)).collect(), self.out)
         };
         let summary = ui::watched(|progress| ingest::run(&options, progress))?;
         self.reading.output().print(&summary)?;
-        Ok(Exit::good(!self.reading.strict || summary.rejects == 0))
+        Ok(Exit::good(!self.reading.strict || summary.rejects() == 0))
     }
 
     fn plan(&self) -> Result<Exit> {

@@ -1,7 +1,8 @@
 //! `ioriot query`: SQL over datasets.
 
 use super::Exit;
-use super::verbs::query::{self, Source};
+use crate::report;
+use crate::report::query::{self, Source};
 use anyhow::{Result, bail, ensure};
 use clap::ValueEnum;
 use std::path::{Path, PathBuf};
@@ -44,7 +45,7 @@ enum Format {
     Table,
     /// Comma-separated values with a header line
     Csv,
-    /// JSON
+    /// An array of JSON objects, one per line
     Json,
     /// A Parquet file (needs -o)
     Parquet,
@@ -72,10 +73,10 @@ impl Args {
             datasets: datasets.into_iter().map(PathBuf::from).collect(),
             sql,
             format: match self.format {
-                Format::Table => query::Format::Table,
-                Format::Csv => query::Format::Csv,
-                Format::Json => query::Format::Json,
-                Format::Parquet => query::Format::Parquet,
+                Format::Table => report::Format::Table,
+                Format::Csv => report::Format::Csv,
+                Format::Json => report::Format::Json,
+                Format::Parquet => report::Format::Parquet,
             },
             out: self.out,
         })

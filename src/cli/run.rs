@@ -4,8 +4,10 @@ use super::generate::Choice;
 use super::ingest::{self as read, Reading};
 use super::replay::Manner;
 use super::ui::{self, Format, Plan};
-use super::verbs::{generate, ingest, init, replay};
+use super::verbs::ingest::{self, Input};
+use super::verbs::{init, replay};
 use super::{Exit, values};
+use crate::generate;
 use crate::schema::Dataset;
 use crate::schema::dataset::Kind;
 use anyhow::{Context, Result, ensure};
@@ -81,7 +83,8 @@ fn indent(text: &str) -> String {
 
 impl Args {
     pub fn run(self) -> Result<Exit> {
-        let dir = self.out.unwrap_or_else(|| default_dir(&self.input));
+        let input = Input::parse(&self.input);
+        let dir = self.out.unwrap_or_else(|| format!("{}.ioriot", input.stem()).into());
         let [capture, workload, root, run] = ["capture", "workload", "root", "run"].map(|name| dir.join(name));
         let format = self.reading.output();
         if self.dry_run {
@@ -94,12 +97,10 @@ impl Args {
         let mut story = Story { format, parts: Map::new() };
 
         let options = ingest::Options {
-            inputs: vec![read::input(&self.input)],
-            out: capture.clone(),
             format: self.reading.input(),
-            merge: false,
-            host: None,
             threads: values::processors(),
+            command: values::command_line(),
+            ..ingest::Options::new(vec![input], capture.clone())
         };
         let ingested = ui::watched(|progress| ingest::run(&options, progress))?;
         story.tell("ingest", &capture, &ingested)?;
@@ -123,19 +124,8 @@ impl Args {
         let replayed = ui::watched(|progress| replay::run(&options, progress))?;
         story.tell("replay", &run, &replayed)?;
         story.end()?;
-        Ok(Exit::good(replayed.ok() && (!self.reading.strict || ingested.rejects == 0)))
+        Ok(Exit::good(replayed.ok() && (!self.reading.strict || ingested.rejects() == 0)))
     }
-}
-
-/// The directory for an input when none is named: `matrix.ioriot` for `dir/matrix.strace.gz`.
-fn default_dir(input: &Path) -> PathBuf {
-    let name = input.file_name().filter(|name| *name != "-");
-    let name = name.map_or("stdin".into(), |name| name.to_string_lossy());
-    let mut stem: &str = &name;
-    for endings in [[".gz", ".zst"], [".strace", ".capture"]] {
-        stem = endings.iter().find_map(|ending| stem.strip_suffix(ending)).filter(|stem| !stem.is_empty()).unwrap_or(stem);
-    }
-    format!("{stem}.ioriot").into()
 }
 
 /// The datasets in DIR.
@@ -161,19 +151,6 @@ fn make_way(dir: &Path, force: bool, dry_run: bool) -> Result<()> {
 mod tests {
     use super::*;
     use crate::schema::{Draft, Manifest};
-
-    #[test]
-    fn the_directory_is_named_after_the_input() {
-        for (input, dir) in [
-            ("tests/data/matrix.strace", "matrix.ioriot"),
-            ("a-sqlite.bpftrace.capture.gz", "a-sqlite.bpftrace.ioriot"),
-            ("trace.zst", "trace.ioriot"),
-            (".strace", ".strace.ioriot"),
-            ("-", "stdin.ioriot"),
-        ] {
-            assert_eq!(default_dir(Path::new(input)), Path::new(dir), "{input}");
-        }
-    }
 
     #[test]
     fn only_force_makes_way_and_only_datasets_go() {

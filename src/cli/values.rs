@@ -1,6 +1,7 @@
 //! Values and places, as people type them.
 
 use anyhow::{Result, ensure};
+use std::env;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -34,6 +35,11 @@ pub fn suffixed(path: &Path, suffix: &str) -> PathBuf {
 pub fn vacant(place: &Path) -> Result<()> {
     ensure!(!place.exists(), "{} exists already: remove it or choose another name", place.display());
     Ok(())
+}
+
+/// The command line, for manifests.
+pub fn command_line() -> Vec<String> {
+    env::args_os().map(|word| word.to_string_lossy().into_owned()).collect()
 }
 
 /// Processors that this process may use.

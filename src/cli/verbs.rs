@@ -10,13 +10,15 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, Default, Serialize)]
-pub struct Summary {
-    pub rejects: u64,
-}
+pub struct Summary {}
 
 impl Summary {
     pub fn ok(&self) -> bool {
         true
+    }
+
+    pub fn rejects(&self) -> u64 {
+        0
     }
 }
 
@@ -38,7 +40,24 @@ pub mod ingest {
     #[derive(Clone, Debug)]
     pub enum Input {
         Stdin,
-        File(PathBuf),
+        Path(PathBuf),
+    }
+
+    impl Input {
+        pub fn parse(word: &Path) -> Input {
+            if word.as_os_str() == "-" { Input::Stdin } else { Input::Path(word.to_owned()) }
+        }
+
+        pub fn stem(&self) -> String {
+            let Input::Path(path) = self else { return "stdin".into() };
+            let mut name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+            for ending in [".gz", ".zst", ".capture", ".strace", ".txt", ".log"] {
+                if let Some(stem) = name.strip_suffix(ending).filter(|stem| !stem.is_empty()) {
+                    name.truncate(stem.len());
+                }
+            }
+            name
+        }
     }
 
     #[derive(Clone, Debug)]
@@ -49,34 +68,19 @@ pub mod ingest {
         pub merge: bool,
         pub host: Option<String>,
         pub threads: usize,
+        pub window: usize,
+        pub command: Vec<String>,
+    }
+
+    impl Options {
+        pub fn new(inputs: Vec<Input>, out: impl Into<PathBuf>) -> Options {
+            let out = out.into();
+            Options { inputs, out, format: None, merge: false, host: None, threads: 0, window: 0, command: Vec::new() }
+        }
     }
 
     pub fn run(_: &Options, _: &Progress) -> Result<Summary> {
         bail!("ingest is not built yet")
-    }
-}
-
-pub mod generate {
-    use super::*;
-
-    #[derive(Clone, Debug)]
-    pub struct Options {
-        pub capture: PathBuf,
-        pub out: PathBuf,
-        pub where_: Option<String>,
-        pub sql_dir: Option<PathBuf>,
-        pub ignore: Vec<PathBuf>,
-        pub keep: Vec<PathBuf>,
-        pub threads: Option<usize>,
-        pub memory: u64,
-    }
-
-    pub fn run(_: &Options, _: &Progress) -> Result<Summary> {
-        bail!("generate is not built yet")
-    }
-
-    pub fn explain(_: &Options, _: &str) -> Result<String> {
-        bail!("generate is not built yet")
     }
 }
 
@@ -167,40 +171,4 @@ pub mod replay {
             ExitCode::from(2)
         }
     }
-}
-
-pub mod query {
-    use super::*;
-
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub enum Format {
-        Table,
-        Csv,
-        Json,
-        Parquet,
-    }
-
-    #[derive(Clone, Debug)]
-    pub enum Source {
-        Text(String),
-        File(PathBuf),
-        Prompt,
-    }
-
-    #[derive(Clone, Debug)]
-    pub struct Options {
-        pub datasets: Vec<PathBuf>,
-        pub sql: Source,
-        pub format: Format,
-        pub out: Option<PathBuf>,
-    }
-
-    pub fn run(_: &Options) -> Result<()> {
-        bail!("query is not built yet")
-    }
-}
-
-/// docs/SQL.md, from the headers of the stages and views.
-pub fn sql_markdown() -> Option<String> {
-    None
 }

@@ -60,9 +60,10 @@ const ONLY: &[(&str, &[&str])] = &[
     ("indicatif", &["cli/"]),
     ("env_logger", &["cli/"]),
     ("crate::cli", &[]),
-    ("datafusion", &["engine/"]),
+    // engine/ makes sessions and plans; what it hands out is DataFusion's DataFrame, which these two write and print.
+    ("datafusion", &["engine/", "generate/", "report/"]),
+    ("futures", &["engine/", "report/"]),
     ("tokio", &["engine/"]),
-    ("futures", &["engine/"]),
     ("rustyline", &["report/"]),
 ];
 
@@ -211,7 +212,7 @@ fn links_in_the_documentation_lead_somewhere() {
 
 #[test]
 fn generated_pages_are_fresh() {
-    for (name, text) in ioriot::cli::docs::pages() {
+    for (name, text) in ioriot::cli::docs::pages().unwrap() {
         let file = home().join("docs").join(name);
         if std::env::var_os("BLESS").is_some() {
             fs::write(&file, &text).unwrap();
