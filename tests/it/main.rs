@@ -7,4 +7,6 @@ mod suite {
     mod model;
     mod query;
     mod replay;
+    #[cfg(feature = "sql")]
+    mod slt;
 }
