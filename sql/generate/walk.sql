@@ -61,11 +61,9 @@
 -- @column grp BIGINT of a fileset row: group
 -- @column target VARCHAR of a fact: content of a symlink
 -- @column xattrs VARCHAR of a fileset row: names of extended attributes, separated by commas
-SELECT *
-FROM virtualize((
-    SELECT
-        seq, syscall, ts, dur, pid, tid, fd, fd2, dirfd, dirfd2, offset, offset2, count, ret, errno, flags, mode,
-        whence, cmd, arg, uid, gid, iovcnt, resolve, atime, mtime, path, path2, name, fd_path, fd2_path, dir_path,
-        dir2_path, st_mode, st_size
-    FROM events
-))
+SELECT
+    seq, syscall, ts, dur, pid, tid, fd, fd2, dirfd, dirfd2, offset, offset2, count, ret, errno, flags, mode,
+    whence, cmd, arg, uid, gid, iovcnt, resolve, atime, mtime, path, path2, name, pos, tag, origin, fate, reason,
+    op, vpid, vtid, ofd, ofd2, dir, dir2, file, file2, at_path, at_path2, cwd, at_offset, on_file, kind, size,
+    exact, perm, owner, grp, target, xattrs
+FROM virtualize(events)

@@ -4,6 +4,7 @@ use super::virtualize::Planner;
 use crate::model::Config;
 use anyhow::{Context, Result, anyhow};
 use datafusion::catalog::TableProvider;
+use datafusion::config::Dialect;
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
@@ -68,6 +69,8 @@ impl Engine {
             env = env.with_temp_file_path(dir);
         }
         let mut config = SessionConfig::new().with_target_partitions(threads).with_information_schema(true);
+        // The default dialect takes `offset` in a list of columns for a clause.
+        config.options_mut().sql_parser.dialect = Dialect::PostgreSQL;
         // A merge of spilled runs reserves this much up front, in every partition: keep it a part of a small pool.
         config.options_mut().execution.sort_spill_reservation_bytes = usize::try_from(settings.memory / 32)?.min(10 << 20);
         let state = SessionStateBuilder::new()

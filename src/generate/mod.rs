@@ -6,7 +6,7 @@ pub mod docs;
 mod stages;
 mod summary;
 
-pub use stages::STAGES;
+pub use stages::{Role, STAGES};
 pub use summary::{Count, Summary};
 
 use crate::engine::{self, Engine, Settings, Stage};
@@ -20,7 +20,7 @@ use datafusion::logical_expr::col;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 use serde_json::json;
-use stages::{Role, stage};
+use stages::stage;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};

@@ -9,4 +9,6 @@ mod suite {
     mod model;
     mod query;
     mod replay;
+    #[cfg(feature = "sql")]
+    mod slt;
 }
