@@ -4,7 +4,7 @@ use super::generate::Choice;
 use super::ingest::{self as read, Reading};
 use super::replay::Manner;
 use super::ui::{self, Format, Plan};
-use super::verbs::ingest::{self, Input};
+use crate::ingest::{self, Input};
 use super::verbs::{init, replay};
 use super::{Exit, values};
 use crate::generate;
