@@ -1,0 +1,1 @@
+//! Synthetic captures (to be written).
