@@ -3,7 +3,7 @@
 use super::Exit;
 use super::ui::{self, Plan};
 use super::values;
-use super::verbs::ingest::{self, Input};
+use crate::ingest::{self, Input};
 use anyhow::{Result, ensure};
 use clap::ValueEnum;
 use std::path::{Path, PathBuf};

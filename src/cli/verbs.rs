@@ -16,71 +16,11 @@ impl Summary {
     pub fn ok(&self) -> bool {
         true
     }
-
-    pub fn rejects(&self) -> u64 {
-        0
-    }
 }
 
 impl fmt::Display for Summary {
     fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
         Ok(())
-    }
-}
-
-pub mod ingest {
-    use super::*;
-
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub enum Format {
-        Capture,
-        Strace,
-    }
-
-    #[derive(Clone, Debug)]
-    pub enum Input {
-        Stdin,
-        Path(PathBuf),
-    }
-
-    impl Input {
-        pub fn parse(word: &Path) -> Input {
-            if word.as_os_str() == "-" { Input::Stdin } else { Input::Path(word.to_owned()) }
-        }
-
-        pub fn stem(&self) -> String {
-            let Input::Path(path) = self else { return "stdin".into() };
-            let mut name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-            for ending in [".gz", ".zst", ".capture", ".strace", ".txt", ".log"] {
-                if let Some(stem) = name.strip_suffix(ending).filter(|stem| !stem.is_empty()) {
-                    name.truncate(stem.len());
-                }
-            }
-            name
-        }
-    }
-
-    #[derive(Clone, Debug)]
-    pub struct Options {
-        pub inputs: Vec<Input>,
-        pub out: PathBuf,
-        pub format: Option<Format>,
-        pub merge: bool,
-        pub host: Option<String>,
-        pub threads: usize,
-        pub window: usize,
-        pub command: Vec<String>,
-    }
-
-    impl Options {
-        pub fn new(inputs: Vec<Input>, out: impl Into<PathBuf>) -> Options {
-            let out = out.into();
-            Options { inputs, out, format: None, merge: false, host: None, threads: 0, window: 0, command: Vec::new() }
-        }
-    }
-
-    pub fn run(_: &Options, _: &Progress) -> Result<Summary> {
-        bail!("ingest is not built yet")
     }
 }
 
