@@ -22,9 +22,6 @@ mod size;
 mod syscalls;
 mod ui;
 mod values;
-mod verbs;
-
-pub use verbs::replay::child;
 
 use anyhow::Result;
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
