@@ -1,6 +1,6 @@
 //! The session: threads, a bounded pool of memory that spills to disk, and the tables that SQL can name.
 
-use super::virtualize::Planner;
+use super::virtualize::{self, Planner};
 use crate::model::Config;
 use anyhow::{Context, Result, anyhow};
 use datafusion::catalog::TableProvider;
@@ -105,7 +105,13 @@ impl Engine {
     /// # Errors
     /// When it is not SQL, or names what is not there.
     pub fn sql(&self, sql: &str) -> Result<DataFrame> {
-        self.block_on(async { Ok(self.ctx.sql(sql).await?) })
+        self.block_on(async {
+            let state = self.ctx.state();
+            let mut statement = state.sql_to_statement(sql, &Dialect::PostgreSQL)?;
+            virtualize::spell_out(&mut statement);
+            let plan = state.statement_to_plan(statement).await?;
+            Ok(self.ctx.execute_logical_plan(plan).await?)
+        })
     }
 
     /// Registers Parquet files as one table; their stated sort order is kept.

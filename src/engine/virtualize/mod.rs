@@ -16,21 +16,51 @@ mod walk;
 pub use columns::{STEP, StepColumn};
 
 use crate::model::Config;
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::{Result, plan_datafusion_err, plan_err};
+use datafusion::common::{Column, Result, plan_datafusion_err, plan_err};
 use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableType, cast, col};
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::sql::sqlparser::ast::{self, FunctionArg, FunctionArgExpr, TableFactor};
+use datafusion::sql::parser::Statement;
+use datafusion::sql::sqlparser::ast::{self, FunctionArg, FunctionArgExpr, TableFactor, VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::parser::Parser;
+use std::ops::ControlFlow;
 use std::sync::Arc;
-
-use arrow::datatypes::{Field, Schema, SchemaRef};
-use datafusion::common::Column;
 
 /// Name of the function in SQL.
 const NAME: &str = "virtualize";
+
+/// Writes `virtualize(events)` as `virtualize((SELECT * FROM events))`: the engine looks up the tables of a statement
+/// before it plans it, and takes an argument that is a mere name for a column.
+pub fn spell_out(statement: &mut Statement) {
+    if let Statement::Statement(statement) = statement {
+        let _ = statement.as_mut().visit(&mut SpellOut);
+    }
+}
+
+struct SpellOut;
+
+impl VisitorMut for SpellOut {
+    type Break = ();
+
+    fn pre_visit_table_factor(&mut self, relation: &mut TableFactor) -> ControlFlow<()> {
+        if let TableFactor::Table { name, args: Some(args), .. } = relation
+            && name.to_string().eq_ignore_ascii_case(NAME)
+            && let [FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))] = args.args.as_mut_slice()
+            && let ast::Expr::Identifier(_) | ast::Expr::CompoundIdentifier(_) = argument
+            && let Ok(query) = Parser::new(&PostgreSqlDialect {})
+                .try_with_sql(&format!("SELECT * FROM {argument}"))
+                .and_then(|mut parser| parser.parse_query())
+        {
+            *argument = ast::Expr::Subquery(query);
+        }
+        ControlFlow::Continue(())
+    }
+}
 
 /// Plans `virtualize(...)` in a FROM clause. A table function could not: it is given expressions, not relations.
 #[derive(Debug)]
@@ -47,42 +77,23 @@ impl Planner {
 
 impl RelationPlanner for Planner {
     fn plan_relation(&self, relation: TableFactor, context: &mut dyn RelationPlannerContext) -> Result<RelationPlanning> {
-        let TableFactor::Table { name, alias, args: Some(args), .. } = relation else {
-            return Ok(RelationPlanning::Original(Box::new(relation)));
+        let (alias, args) = match relation {
+            TableFactor::Table { name, alias, args: Some(args), .. } if name.to_string().eq_ignore_ascii_case(NAME) => {
+                (alias, args.args)
+            }
+            other => return Ok(RelationPlanning::Original(Box::new(other))),
         };
-        if !name.to_string().eq_ignore_ascii_case(NAME) {
-            let relation = table(name, alias, Some(args));
-            return Ok(RelationPlanning::Original(Box::new(relation)));
-        }
-        let mut given = args.args.into_iter();
+        let mut given = args.into_iter();
         let (Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))), None) = (given.next(), given.next()) else {
             return plan_err!("{NAME} takes one relation: {NAME}(events) or {NAME}((SELECT ...))");
         };
         let input = context.plan(match argument {
             ast::Expr::Subquery(subquery) => TableFactor::Derived { lateral: false, subquery, alias: None, sample: None },
-            ast::Expr::Identifier(ident) => table(ast::ObjectName::from(vec![ident]), None, None),
-            ast::Expr::CompoundIdentifier(idents) => table(ast::ObjectName::from(idents), None, None),
             other => return plan_err!("{NAME} takes a relation, not {other}: {NAME}(events) or {NAME}((SELECT ...))"),
         })?;
         let walk = Arc::new(Walk::new(input, self.places.clone())?);
         let plan = LogicalPlanBuilder::scan(NAME, provider_as_source(walk), None)?.build()?;
         Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias))))
-    }
-}
-
-/// A plain table in a FROM clause.
-fn table(name: ast::ObjectName, alias: Option<ast::TableAlias>, args: Option<ast::TableFunctionArgs>) -> TableFactor {
-    TableFactor::Table {
-        name,
-        alias,
-        args,
-        with_hints: vec![],
-        version: None,
-        with_ordinality: false,
-        partitions: vec![],
-        json_path: None,
-        sample: None,
-        index_hints: vec![],
     }
 }
 
