@@ -208,7 +208,7 @@ mod tests {
         let text = [b"a\n".to_vec(), b"y".repeat(3 * CHUNK), b"\nb\nlast".to_vec()].concat();
         let chunks: Vec<(u64, usize, bool)> = chunks(&text).iter().map(|c| (c.first, c.bytes.len(), c.cut)).collect();
         assert_eq!(chunks, [(1, 2, false), (2, START, true), (3, 6, false)]);
-        assert_eq!(super::tests::chunks(b"").len(), 0);
+        assert_eq!(tests::chunks(b"").len(), 0);
     }
 
     #[test]
