@@ -6,7 +6,6 @@ column "cal" is CPU seconds divided by those of the calibration, which is what t
 is half as fast, or busy, has twice the seconds and about the same "cal".
 """
 import argparse
-import gzip
 import json
 import os
 import shutil
@@ -51,18 +50,6 @@ class Bench:
         print(f"{what:<34} {seconds:8.3f} s CPU {seconds / calibration:8.2f} cal {memory:7.0f} MiB   {figure}", flush=True)
 
 
-def strace_input(place, lines):
-    """A big strace file: the real ones in tests/data, again and again."""
-    real = [gzip.open(HOME / "tests/data" / name).read() for name in ("a-sqlite.strace.gz", "d-files.strace.gz")]
-    count = 0
-    with open(place, "wb") as out:
-        while count < lines:
-            for text in real:
-                out.write(text)
-                count += text.count(b"\n")
-    return count
-
-
 def main():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--binary", type=Path, default=HOME / "target/release/ioriot")
@@ -82,25 +69,23 @@ def main():
         def without(*paths):
             return lambda: [shutil.rmtree(path, ignore_errors=True) for path in paths]
 
-        trace = place / "synthetic.capture"
-        subprocess.run([sys.executable, HOME / "scripts/synth_capture.py", "-n", str(asked.lines), "-o", trace], check=True)
-        ingest, memory = bench.verb("ingest", trace, "-o", capture, before=without(capture))
-        bench.show(f"ingest {asked.lines} .capture lines", ingest, memory, f"{asked.lines / ingest / 1e6:.2f} M lines per CPU s")
+        ingest = {}
+        for kind in ("strace", "capture"):  # the capture stays, for generate
+            trace = place / f"synthetic.{kind}"
+            measure(bench.binary, "synth", "--format", kind, "--lines", asked.lines, "-o", trace)
+            lines = sum(1 for _ in trace.open("rb"))
+            ingest[kind], memory = bench.verb("ingest", trace, "-o", capture, before=without(capture))
+            bench.show(f"ingest {lines} {kind} lines", ingest[kind], memory, f"{lines / ingest[kind] / 1e6:.2f} M lines per CPU s")
 
         generate, more = bench.verb("generate", capture, "-o", workload, before=without(workload))
-        bench.show("generate from them", generate, more, f"{generate / asked.lines * 1e6:.2f} us per event")
-        bench.show("ingest + generate", ingest + generate, max(memory, more), f"{(ingest + generate) * 1e6 / asked.lines:.2f} s per M lines")
+        bench.show("generate from the capture", generate, more, f"{generate / lines * 1e6:.2f} us per event")
+        both = ingest["capture"] + generate
+        bench.show("ingest + generate", both, max(memory, more), f"{both * 1e6 / lines:.2f} s per M lines")
 
         ops = json.loads((workload / "manifest.json").read_text())["ops"]
-        measure(bench.binary, "init", workload, "--root", root, "--sparse-unread")
-        words = ("replay", workload, "--root", root, "-o", run, "--engine", "null", "--threads", "1", "--dirty")
+        words = ("replay", workload, "--root", root, "-o", run, "--engine", "null", "--threads", "1")
         replay, memory = bench.verb(*words, before=without(run))
         bench.show(f"replay {ops} ops, null engine", replay, memory, f"{replay / ops * 1e9:.0f} ns per op, all of ioriot's own cost")
-
-        trace = place / "big.strace"
-        lines = strace_input(trace, asked.lines)
-        seconds, memory = bench.verb("ingest", trace, "-o", capture, before=without(capture))
-        bench.show(f"ingest {lines} strace lines", seconds, memory, f"{lines / seconds / 1e6:.2f} M lines per CPU s")
 
         low, high = min(bench.calibrations), max(bench.calibrations)
         print(f"calibration: {statistics.median(bench.calibrations):.3f} s CPU (median of {len(bench.calibrations)}, {low:.3f} to {high:.3f})")

@@ -1,6 +1,6 @@
 //! The `ioriot` program: parse, dispatch, print the error chain, exit code.
 
-use ioriot::cli;
+use ioriot::{cli, replay};
 use std::env;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -8,8 +8,8 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     // Before anything else runs: the sandboxed half of a replay must still be single-threaded.
     let mut args = env::args_os().skip(1);
-    if args.next().is_some_and(|arg| arg == cli::child::VERB) {
-        return cli::child::main(args);
+    if args.next().is_some_and(|arg| arg == replay::child::VERB) {
+        return replay::child::main(args);
     }
     match cli::run() {
         Ok(exit) => exit.into(),

@@ -2,7 +2,7 @@
 
 use super::Exit;
 use super::ui::{Output, Plan};
-use super::verbs::init::{self, Found, Thing};
+use crate::init::{self, Found, Thing};
 use anyhow::Result;
 use serde::Serialize;
 use std::fmt;

@@ -3,11 +3,11 @@
 use super::Exit;
 use super::ui::{self, Output, Plan};
 use super::values;
-use super::verbs::init;
+use crate::init::{self, Root};
 use crate::schema::Dataset;
 use crate::schema::dataset::Kind;
 use anyhow::Result;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Make the tree of files that a workload needs
 ///
@@ -40,19 +40,9 @@ pub struct Args {
     output: Output,
 }
 
-/// The root that `init` and `replay` use when none is named: `WORKLOAD.root`.
-pub fn default_root(workload: &Path) -> PathBuf {
-    values::suffixed(workload, ".root")
-}
-
-/// A number of the workload's manifest, for `--dry-run`.
-pub fn count(workload: &Dataset, key: &str) -> String {
-    workload.manifest.get(key).map_or("an unknown number of".into(), ToString::to_string)
-}
-
 impl Args {
     pub fn run(self) -> Result<Exit> {
-        let root = self.root.unwrap_or_else(|| default_root(&self.workload));
+        let root = self.root.unwrap_or_else(|| Root::beside(&self.workload));
         if self.output.dry_run {
             let workload = Dataset::expect(&self.workload, Kind::Workload)?;
             let would =

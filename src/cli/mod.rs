@@ -19,12 +19,10 @@ mod replay;
 mod run;
 #[cfg(feature = "sql")]
 mod size;
+mod synth;
 mod syscalls;
 mod ui;
 mod values;
-mod verbs;
-
-pub use verbs::replay::child;
 
 use anyhow::Result;
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
@@ -101,6 +99,8 @@ enum Verb {
     #[command(hide = true)]
     Docs(docs::Args),
     #[command(hide = true)]
+    Synth(synth::Args),
+    #[command(hide = true)]
     Calibrate(calibrate::Args),
 }
 
@@ -127,6 +127,7 @@ pub fn run() -> Result<Exit> {
         Verb::Completions(args) => args.run(&mut Cli::command()),
         Verb::Man(args) => args.run(Cli::command()),
         Verb::Docs(args) => args.run(),
+        Verb::Synth(args) => args.run(),
         Verb::Calibrate(args) => args.run(),
     }
 }

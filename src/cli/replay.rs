@@ -1,10 +1,10 @@
 //! `ioriot replay`: a workload and its tree to a run.
 
 use super::Exit;
-use super::init::{count, default_root};
 use super::ui::{self, Output, Plan};
 use super::values;
-use super::verbs::replay;
+use crate::init::Root;
+use crate::replay;
 use crate::schema::Dataset;
 use crate::schema::dataset::Kind;
 use anyhow::Result;
@@ -111,11 +111,11 @@ impl Manner {
 
 impl Args {
     pub fn run(self) -> Result<Exit> {
-        let root = self.root.unwrap_or_else(|| default_root(&self.workload));
+        let root = self.root.unwrap_or_else(|| Root::beside(&self.workload));
         if self.output.dry_run {
             let workload = Dataset::expect(&self.workload, Kind::Workload)?;
             values::vacant(&self.out)?;
-            let ops = count(&workload, "ops");
+            let ops = workload.manifest.get("ops").map_or("the".into(), ToString::to_string);
             let would = vec![
                 format!("issue {ops} ops of {} in {}", workload.dir.display(), root.display()),
                 format!("write a run to {}", self.out.display()),

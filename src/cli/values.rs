@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use std::env;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 
 /// A number of threads: at least 1.
@@ -18,14 +18,6 @@ pub fn percent(text: &str) -> std::result::Result<f64, String> {
         Ok(value) if (0.0..=100.0).contains(&value) => Ok(value),
         _ => Err("a percentage is a number from 0 to 100, as in 99.5".to_owned()),
     }
-}
-
-/// `path` with something appended to its last component: `out/w` and `.root` make `out/w.root`.
-pub fn suffixed(path: &Path, suffix: &str) -> PathBuf {
-    // Rebuilt from its components, so that a trailing slash does not put the suffix into a directory of its own.
-    let mut name = path.components().collect::<PathBuf>().into_os_string();
-    name.push(suffix);
-    name.into()
 }
 
 /// Nothing is at `place` yet, so that it can be written.
@@ -57,11 +49,5 @@ mod tests {
         for text in ["101", "-1", "nan", "much"] {
             assert!(percent(text).is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn a_suffix_belongs_to_the_name() {
-        assert_eq!(suffixed(Path::new("out/w/"), ".root"), Path::new("out/w.root"));
-        assert_eq!(suffixed(Path::new("w"), ".old-1"), Path::new("w.old-1"));
     }
 }

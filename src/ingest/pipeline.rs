@@ -157,14 +157,14 @@ struct Source<'a> {
 
 /// Sequences, orders and writes what was parsed.
 fn take(part: &Part<'_>, options: &Options, draft: &Draft, formats: &[Format], ready: Vec<Receiver<Slip>>) -> Result<Captured> {
-    let by_time = ready.len() > 1;
+    let merged = ready.len() > 1;
     let mut sources: Vec<Source<'_>> = ready
         .into_iter()
         .enumerate()
         .map(|(i, ready)| Source {
             name: part.inputs[i].name(),
             ready,
-            sequencer: Sequencer::new(formats[i].parser(), i, by_time),
+            sequencer: Sequencer::new(formats[i].parser(), i, merged || formats[i] == Format::Capture),
             ledger: Ledger::default(),
             open: true,
         })

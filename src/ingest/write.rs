@@ -7,7 +7,7 @@ use crate::text;
 use anyhow::{Context, Result, anyhow};
 use arrow::array::{ArrayBuilder, ArrayRef, Int64Array, RecordBatch, StringArray, StringBuilder};
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
-use arrow::compute::concat_batches;
+use arrow::compute::interleave_record_batch;
 use arrow::datatypes::SchemaRef;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
@@ -263,6 +263,8 @@ struct Source {
     batch: RecordBatch,
     ahead: Vec<Key>,
     at: usize,
+    /// Place of the batch among those whose rows wait in the merge.
+    part: Option<usize>,
 }
 
 impl Source {
@@ -272,7 +274,7 @@ impl Source {
         let batches = ParquetRecordBatchReaderBuilder::try_new(file)?.with_batch_size(BATCH).build()?;
         let keys = BufReader::with_capacity(64 * 1024, File::open(&stream.keys)?);
         let batch = RecordBatch::new_empty(Table::Events.schema());
-        let mut source = Source { batches, keys, batch, ahead: Vec::new(), at: 0 };
+        let mut source = Source { batches, keys, batch, ahead: Vec::new(), at: 0, part: None };
         source.refill()?;
         Ok(source)
     }
@@ -283,6 +285,7 @@ impl Source {
             let Some(batch) = self.batches.next().transpose()? else { break };
             self.ahead.clear();
             self.at = 0;
+            self.part = None;
             let mut bytes = [0; 16];
             for _ in 0..batch.num_rows() {
                 self.keys.read_exact(&mut bytes).context("a run has fewer keys than rows")?;
@@ -298,33 +301,49 @@ impl Source {
     }
 }
 
-/// Merges sorted streams: the longest prefix of the leading stream that goes before all others is taken at once.
+/// Rows that wait to be written together: which batch, which row.
+#[derive(Default)]
+struct Waiting {
+    parts: Vec<RecordBatch>,
+    rows: Vec<(usize, usize)>,
+    keys: Vec<Key>,
+}
+
+/// Merges sorted streams. Of the stream that leads, all rows that go before every other stream are taken at once; equal
+/// keys go in the order of the streams.
 fn merge(streams: Vec<Stream>, out: &mut Stream) -> Result<()> {
     let mut sources = streams.iter().map(Source::open).collect::<Result<Vec<_>>>()?;
-    let (mut slices, mut keys, mut rows) = (Vec::new(), Vec::new(), 0);
+    let mut waiting = Waiting::default();
     loop {
-        let mut heads: Vec<(Key, usize)> = sources.iter().enumerate().filter_map(|(i, s)| Some((s.key()?, i))).collect();
-        heads.sort_unstable();
-        let Some(&(_, leader)) = heads.first() else { break };
-        let source = &mut sources[leader];
-        let rest = &source.ahead[source.at..];
-        let take = match heads.get(1) {
-            // Equal keys go in the order of the streams.
-            Some((limit, other)) => rest.partition_point(|key| (*key, leader) < (*limit, *other)),
-            None => rest.len(),
+        let (mut first, mut second) = (None, None);
+        for head in sources.iter().enumerate().filter_map(|(i, source)| Some((source.key()?, i))) {
+            match first {
+                Some(least) if least < head => second = second.filter(|next| *next < head).or(Some(head)),
+                least => (first, second) = (Some(head), least),
+            }
         }
-        .clamp(1, BATCH);
-        slices.push(source.batch.slice(source.at, take));
-        keys.extend_from_slice(&rest[..take]);
+        let Some((_, leader)) = first else { break };
+        let source = &mut sources[leader];
+        let room = BATCH - waiting.rows.len();
+        let rest = &source.ahead[source.at..source.ahead.len().min(source.at + room)];
+        let take = match second {
+            Some(limit) => rest.partition_point(|key| (*key, leader) < limit).max(1),
+            None => rest.len(),
+        };
+        let part = *source.part.get_or_insert_with(|| {
+            waiting.parts.push(source.batch.clone());
+            waiting.parts.len() - 1
+        });
+        waiting.rows.extend((source.at..source.at + take).map(|row| (part, row)));
+        waiting.keys.extend_from_slice(&rest[..take]);
         source.at += take;
-        rows += take;
         source.refill()?;
-        if rows >= BATCH {
-            flush(&mut slices, &mut keys, out)?;
-            rows = 0;
+        if waiting.rows.len() >= BATCH {
+            flush(&mut waiting, out)?;
+            sources.iter_mut().for_each(|source| source.part = None);
         }
     }
-    flush(&mut slices, &mut keys, out)?;
+    flush(&mut waiting, out)?;
     for stream in streams {
         fs::remove_file(&stream.path)?;
         fs::remove_file(&stream.keys)?;
@@ -332,15 +351,17 @@ fn merge(streams: Vec<Stream>, out: &mut Stream) -> Result<()> {
     Ok(())
 }
 
-fn flush(slices: &mut Vec<RecordBatch>, keys: &mut Vec<Key>, out: &mut Stream) -> Result<()> {
-    if slices.is_empty() {
+fn flush(waiting: &mut Waiting, out: &mut Stream) -> Result<()> {
+    if waiting.rows.is_empty() {
         return Ok(());
     }
-    let schema = Table::Events.schema();
-    let batch = concat_batches(&schema, slices.iter())?;
+    let parts: Vec<&RecordBatch> = waiting.parts.iter().collect();
+    let batch = interleave_record_batch(&parts, &waiting.rows)?;
     let mut columns = batch.columns().to_vec();
-    let place = schema.index_of("seq")?;
-    columns[place] = seqs(out.rows, batch.num_rows());
-    slices.clear();
-    out.append(RecordBatch::try_new(schema, columns)?, keys.drain(..))
+    columns[Table::Events.schema().index_of("seq")?] = seqs(out.rows, batch.num_rows());
+    let batch = RecordBatch::try_new(Table::Events.schema(), columns)?;
+    out.append(batch, waiting.keys.drain(..))?;
+    waiting.parts.clear();
+    waiting.rows.clear();
+    Ok(())
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 mod suite {
+    mod cli;
     mod generate;
     mod house;
     mod ingest;

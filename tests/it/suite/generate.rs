@@ -232,3 +232,43 @@ fn an_edited_stage_is_taken_and_checked() {
     let error = format!("{:#}", own(&built_in.replace("at_path AS path", "at_path AS paths")).unwrap_err());
     assert!(error.contains("stage fileset.sql: column 1 is `paths VARCHAR`, its head says `path VARCHAR`"), "{error}");
 }
+
+/// Makes a workload of a real capture in tests/data.
+pub fn real(dir: &Path, input: &str) -> (PathBuf, PathBuf, Summary) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(input);
+    let (capture, out) = (dir.join("capture"), dir.join("workload"));
+    let options_ = ioriot::ingest::Options::new(vec![ioriot::ingest::Input::parse(&file)], &capture);
+    ioriot::ingest::run(&options_, &Progress::default()).unwrap();
+    let summary = run(&options(&capture, out.clone()));
+    (capture, out, summary)
+}
+
+#[test]
+fn the_matrix_becomes_ops_and_its_ledger_closes() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_, out, summary) = real(dir.path(), "matrix.strace");
+    assert!(summary.file_ops * 100 >= summary.file_events * 99, "{summary}");
+    assert!(summary.fileset.values().sum::<u64>() > 0, "{summary}");
+    assert_eq!(rows(&out.join("fates.parquet")).num_rows() as u64, summary.events);
+}
+
+#[test]
+fn a_predicate_keeps_what_its_ops_need() {
+    let dir = tempfile::tempdir().unwrap();
+    let capture = capture(dir.path(), &story(1, 2));
+    // The second read of the common file only: its open and close stay, the first read gives way to a seek.
+    let out = dir.path().join("w");
+    let predicate = "syscall = 'read' AND seq = 7";
+    let summary = run(&Options { where_: Some(predicate.into()), ..options(&capture, out.clone()) });
+    let all = run(&options(&capture, dir.path().join("all")));
+    assert_eq!(summary.events, all.events);
+    assert_eq!(summary.file_events, all.file_events);
+    assert!(summary.drops["filtered"] > 0);
+    let ops = rows(&out.join("ops.parquet"));
+    let names = ops.column_by_name("op").unwrap();
+    let names: Vec<_> = arrow::array::AsArray::as_string::<i32>(names).iter().flatten().collect();
+    assert_eq!(names, ["openat", "lseek", "read", "close"], "{summary}");
+    assert_eq!(summary.ops_by_origin["seek"], 1);
+    let seek: &Int64Array = arrow::array::AsArray::as_primitive(ops.column_by_name("offset").unwrap());
+    assert_eq!(seek.value(1), 100);
+}

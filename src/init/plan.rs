@@ -1,0 +1,184 @@
+//! What is to be made: the fileset and its extents, read into memory (bounded by the number of distinct names).
+
+use crate::model::Kind;
+use crate::schema::{Dataset, Table, read};
+use anyhow::{Context, Result, bail, ensure};
+use std::collections::HashMap;
+
+/// One entry of the fileset.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// Absolute path.
+    pub path: Vec<u8>,
+    /// Kind of file; never absent.
+    pub kind: Kind,
+    /// Size of a regular file, bytes.
+    pub size: u64,
+    /// Permission bits, when known.
+    pub mode: Option<u32>,
+    /// Owner, when known.
+    pub uid: Option<u32>,
+    /// Group, when known.
+    pub gid: Option<u32>,
+    /// Content of a symlink.
+    pub target: Vec<u8>,
+    /// Names of extended attributes.
+    pub xattrs: Vec<Vec<u8>>,
+    /// Ranges that get data, sorted and disjoint; `None` for all of it.
+    pub data: Option<Vec<(u64, u64)>>,
+}
+
+impl Entry {
+    /// Bytes of data that are written.
+    pub fn bytes(&self) -> u64 {
+        match (&self.data, self.kind) {
+            (Some(ranges), _) => ranges.iter().map(|(_, length)| length).sum(),
+            (None, Kind::File) => self.size,
+            (None, _) => 0,
+        }
+    }
+}
+
+/// Reads the fileset, sorted by path, so that parents come before children.
+///
+/// # Errors
+/// When a table cannot be read, or holds what no file system has.
+pub fn entries(workload: &Dataset, sparse_unread: bool) -> Result<Vec<Entry>> {
+    let file = workload.table(Table::Fileset);
+    let names = ["path", "kind", "size", "mode", "uid", "gid", "target", "xattrs"];
+    let mut entries = Vec::new();
+    for batch in read::batches(&file, &names)? {
+        let batch = batch.with_context(|| format!("cannot read {}", file.display()))?;
+        let (path, kind, size) = (read::texts(&batch, "path")?, read::texts(&batch, "kind")?, read::ints(&batch, "size")?);
+        let (mode, uid, gid) = (read::ints(&batch, "mode")?, read::ints(&batch, "uid")?, read::ints(&batch, "gid")?);
+        let (target, xattrs) = (read::texts(&batch, "target")?, read::texts(&batch, "xattrs")?);
+        for row in 0..batch.num_rows() {
+            let name = path.value(row);
+            let Some(kind) = Kind::parse(kind.value(row)) else {
+                bail!("{}: {name} is of kind {:?}, which there is not", file.display(), kind.value(row))
+            };
+            if kind == Kind::Absent {
+                continue;
+            }
+            let size = read::int(size, row).unwrap_or(0);
+            let id = |array, what| match read::int(array, row).filter(|id| *id >= 0) {
+                None => Ok(None),
+                Some(id) => u32::try_from(id).map(Some).with_context(|| format!("{}: {name} has {what} {id}", file.display())),
+            };
+            entries.push(Entry {
+                path: read::bytes(path, row).unwrap_or_default().into_owned(),
+                kind,
+                size: u64::try_from(size).with_context(|| format!("{}: {name} has size {size}", file.display()))?,
+                mode: id(mode, "mode")?.map(|mode| mode & 0o7777),
+                uid: id(uid, "owner")?,
+                gid: id(gid, "group")?,
+                target: read::bytes(target, row).unwrap_or_default().into_owned(),
+                xattrs: list(&read::bytes(xattrs, row).unwrap_or_default()),
+                data: None,
+            });
+        }
+    }
+    entries.sort_by(|a, b| a.path.cmp(&b.path));
+    extents(workload, sparse_unread, &mut entries)?;
+    Ok(entries)
+}
+
+fn list(names: &[u8]) -> Vec<Vec<u8>> {
+    names.split(|byte| *byte == b',').filter(|name| !name.is_empty()).map(<[u8]>::to_vec).collect()
+}
+
+/// What the extents say of one file.
+#[derive(Default)]
+struct Ranges {
+    read: Vec<(u64, u64)>,
+    holes: Vec<(u64, u64)>,
+}
+
+/// Says which ranges of each file get data.
+fn extents(workload: &Dataset, sparse_unread: bool, entries: &mut [Entry]) -> Result<()> {
+    let file = workload.table(Table::Extents);
+    let mut known: HashMap<Vec<u8>, Ranges> = HashMap::new();
+    for batch in read::batches(&file, &["path", "what", "offset", "length"])? {
+        let batch = batch.with_context(|| format!("cannot read {}", file.display()))?;
+        let (path, what) = (read::texts(&batch, "path")?, read::texts(&batch, "what")?);
+        let (offset, length) = (read::ints(&batch, "offset")?, read::ints(&batch, "length")?);
+        for row in 0..batch.num_rows() {
+            let (offset, length) = (offset.value(row), length.value(row));
+            ensure!(
+                offset >= 0 && length >= 0 && offset.checked_add(length).is_some(),
+                "{}: {} has an extent of {length} bytes at {offset}",
+                file.display(),
+                path.value(row),
+            );
+            let range = (offset as u64, length as u64);
+            match what.value(row) {
+                "hole" => known.entry(read::bytes(path, row).unwrap_or_default().into_owned()).or_default().holes.push(range),
+                "read" if sparse_unread => {
+                    known.entry(read::bytes(path, row).unwrap_or_default().into_owned()).or_default().read.push(range);
+                }
+                _ => {}
+            }
+        }
+    }
+    for entry in entries.iter_mut().filter(|entry| entry.kind == Kind::File) {
+        let ranges = known.remove(&entry.path).unwrap_or_default();
+        if sparse_unread {
+            entry.data = Some(subtract(&merge(ranges.read), &merge(ranges.holes), entry.size));
+        } else if !ranges.holes.is_empty() {
+            entry.data = Some(subtract(&[(0, entry.size)], &merge(ranges.holes), entry.size));
+        }
+    }
+    Ok(())
+}
+
+/// Sorts ranges and joins those that touch.
+fn merge(mut ranges: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
+    ranges.sort_unstable();
+    let mut merged: Vec<(u64, u64)> = Vec::with_capacity(ranges.len());
+    for (start, length) in ranges {
+        match merged.last_mut() {
+            Some(last) if start <= last.0 + last.1 => last.1 = last.1.max(start + length - last.0),
+            _ => merged.push((start, length)),
+        }
+    }
+    merged
+}
+
+/// The parts of `ranges` below `size` that no hole covers; both lists are sorted and disjoint.
+fn subtract(ranges: &[(u64, u64)], holes: &[(u64, u64)], size: u64) -> Vec<(u64, u64)> {
+    let mut left = Vec::new();
+    let mut next = 0;
+    for &(start, length) in ranges {
+        let (mut start, end) = (start, (start + length).min(size));
+        while next < holes.len() && holes[next].0 + holes[next].1 <= start {
+            next += 1;
+        }
+        for &(hole, length) in &holes[next..] {
+            if hole >= end {
+                break;
+            }
+            if hole > start {
+                left.push((start, hole - start));
+            }
+            start = start.max(hole + length);
+        }
+        if start < end {
+            left.push((start, end - start));
+        }
+    }
+    left
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holes_are_cut_out() {
+        assert_eq!(subtract(&[(0, 100)], &[(10, 10), (90, 50)], 100), [(0, 10), (20, 70)]);
+        assert_eq!(subtract(&[(0, 100)], &[], 60), [(0, 60)]);
+        assert_eq!(subtract(&[(0, 10), (20, 10)], &[(5, 20)], 100), [(0, 5), (25, 5)]);
+        assert_eq!(subtract(&[(0, 10)], &[(0, 10)], 10), []);
+        assert_eq!(merge(vec![(5, 5), (0, 5), (20, 1), (7, 1)]), [(0, 10), (20, 1)]);
+    }
+}

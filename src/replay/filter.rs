@@ -1,0 +1,123 @@
+//! The seccomp filter: which system calls the replay may make at all.
+//!
+//! It looks at call numbers only. What is on neither list fails with EPERM: a replay cannot execute, fork, trace, mount,
+//! open sockets or change its credentials, whatever its workload says. A call of another architecture kills the process.
+
+use anyhow::{Result, ensure};
+use libc::sock_filter;
+use std::io::Error;
+
+#[cfg(not(target_arch = "x86_64"))]
+compile_error!("the replay engine knows the syscalls of x86_64 only");
+
+const ARCH: u32 = 0xC000_003E; // AUDIT_ARCH_X86_64, linux/audit.h
+
+/// What the ops need: every call of replay/sys.rs.
+#[rustfmt::skip]
+const OPS: &[i64] = &[
+    libc::SYS_read, libc::SYS_pread64, libc::SYS_readv, libc::SYS_preadv, libc::SYS_preadv2,
+    libc::SYS_write, libc::SYS_pwrite64, libc::SYS_writev, libc::SYS_pwritev, libc::SYS_pwritev2,
+    libc::SYS_copy_file_range, libc::SYS_sendfile, libc::SYS_open, libc::SYS_openat, libc::SYS_openat2, libc::SYS_close,
+    libc::SYS_lseek, libc::SYS_truncate, libc::SYS_ftruncate, libc::SYS_fallocate, libc::SYS_fsync, libc::SYS_fdatasync,
+    libc::SYS_syncfs, libc::SYS_sync_file_range, libc::SYS_readahead, libc::SYS_fadvise64, libc::SYS_mmap, libc::SYS_munmap,
+    libc::SYS_stat, libc::SYS_lstat, libc::SYS_fstat, libc::SYS_newfstatat, libc::SYS_statx, libc::SYS_statfs, libc::SYS_fstatfs,
+    libc::SYS_access, libc::SYS_faccessat, libc::SYS_faccessat2, libc::SYS_getdents, libc::SYS_getdents64, libc::SYS_getcwd,
+    libc::SYS_readlink, libc::SYS_readlinkat, libc::SYS_mkdir, libc::SYS_mkdirat, libc::SYS_rmdir, libc::SYS_mknod, libc::SYS_mknodat,
+    libc::SYS_unlink, libc::SYS_unlinkat, libc::SYS_rename, libc::SYS_renameat, libc::SYS_renameat2, libc::SYS_link, libc::SYS_linkat,
+    libc::SYS_symlink, libc::SYS_symlinkat, libc::SYS_chmod, libc::SYS_fchmod, libc::SYS_fchmodat, libc::SYS_fchmodat2,
+    libc::SYS_chown, libc::SYS_lchown, libc::SYS_fchown, libc::SYS_fchownat, libc::SYS_utimensat,
+    libc::SYS_getxattr, libc::SYS_lgetxattr, libc::SYS_fgetxattr, libc::SYS_listxattr, libc::SYS_llistxattr, libc::SYS_flistxattr,
+    libc::SYS_setxattr, libc::SYS_lsetxattr, libc::SYS_fsetxattr, libc::SYS_removexattr, libc::SYS_lremovexattr, libc::SYS_fremovexattr,
+    libc::SYS_fcntl, libc::SYS_flock, libc::SYS_ioctl, libc::SYS_chdir, libc::SYS_fchdir,
+];
+
+/// What threads, memory and clocks need meanwhile. No thread is started any more when the filter stands.
+#[rustfmt::skip]
+const RUNTIME: &[i64] = &[
+    libc::SYS_futex, libc::SYS_clock_gettime, libc::SYS_clock_nanosleep, libc::SYS_nanosleep, libc::SYS_sched_yield, libc::SYS_gettid,
+    libc::SYS_getpid, libc::SYS_brk, libc::SYS_mprotect, libc::SYS_madvise, libc::SYS_mremap, libc::SYS_rt_sigreturn,
+    libc::SYS_rt_sigprocmask, libc::SYS_rt_sigaction, libc::SYS_sigaltstack, libc::SYS_tgkill, libc::SYS_exit, libc::SYS_exit_group,
+    libc::SYS_getrandom, libc::SYS_restart_syscall, libc::SYS_rseq, libc::SYS_set_robust_list, libc::SYS_sched_getaffinity, libc::SYS_poll,
+];
+
+const fn load(offset: u32) -> sock_filter {
+    sock_filter { code: (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16, jt: 0, jf: 0, k: offset }
+}
+const fn jump(test: u32, value: u32, yes: u8, no: u8) -> sock_filter {
+    sock_filter { code: (libc::BPF_JMP | test | libc::BPF_K) as u16, jt: yes, jf: no, k: value }
+}
+const fn answer(action: u32) -> sock_filter {
+    sock_filter { code: (libc::BPF_RET | libc::BPF_K) as u16, jt: 0, jf: 0, k: action }
+}
+
+/// The program, over `struct seccomp_data` (number at 0, architecture at 4).
+fn program() -> Vec<sock_filter> {
+    const X32: u32 = 0x4000_0000;
+    let mut program = vec![
+        load(4),
+        jump(libc::BPF_JEQ, ARCH, 1, 0),
+        answer(libc::SECCOMP_RET_KILL_PROCESS),
+        load(0),
+        jump(libc::BPF_JGE, X32, 0, 1),
+        answer(libc::SECCOMP_RET_KILL_PROCESS),
+    ];
+    for number in OPS.iter().chain(RUNTIME) {
+        program.push(jump(libc::BPF_JEQ, *number as u32, 0, 1));
+        program.push(answer(libc::SECCOMP_RET_ALLOW));
+    }
+    program.push(answer(libc::SECCOMP_RET_ERRNO | libc::EPERM as u32));
+    program
+}
+
+/// Puts the filter on every thread of the process. There is no way back.
+///
+/// # Errors
+/// When the kernel has no seccomp filters, or a thread cannot be reached.
+pub fn install() -> Result<()> {
+    let mut program = program();
+    let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
+    let mode = libc::SECCOMP_SET_MODE_FILTER;
+    // SAFETY: plain numbers. Without this only root may set a filter; TSYNC hands it to the other threads too.
+    let ret = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+    ensure!(ret == 0, "no sandbox: no_new_privs cannot be set ({})", Error::last_os_error());
+    // SAFETY: the kernel copies the program, which lives until after the call.
+    let ret = unsafe { libc::syscall(libc::SYS_seccomp, mode, libc::SECCOMP_FILTER_FLAG_TSYNC, &filter) };
+    ensure!(
+        ret == 0,
+        "no sandbox: the seccomp filter cannot be set ({})",
+        if ret > 0 { Error::from_raw_os_error(libc::ESRCH) } else { Error::last_os_error() }
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_dangerous_is_allowed() {
+        let allowed: Vec<i64> = OPS.iter().chain(RUNTIME).copied().collect();
+        for number in [
+            libc::SYS_execve,
+            libc::SYS_fork,
+            libc::SYS_clone,
+            libc::SYS_clone3,
+            libc::SYS_unshare,
+            libc::SYS_mount,
+            libc::SYS_ptrace,
+            libc::SYS_socket,
+            libc::SYS_setuid,
+            libc::SYS_chroot,
+            libc::SYS_io_uring_setup,
+            libc::SYS_bpf,
+            libc::SYS_open_by_handle_at,
+            libc::SYS_kill,
+            libc::SYS_setns,
+            libc::SYS_pivot_root,
+            libc::SYS_prctl,
+        ] {
+            assert!(!allowed.contains(&number), "{number}");
+        }
+        assert!(program().len() < 4096);
+    }
+}

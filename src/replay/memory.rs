@@ -1,0 +1,156 @@
+//! Memory that the calls work on, and the table of open descriptors: made before the sandbox closes, never grown.
+
+use std::io::{Error, Result};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+/// The most bytes one call moves: 2 GiB, a page more than the kernel's own limit (MAX_RW_COUNT, read(2)).
+const HUGE: usize = 1 << 31;
+/// The memory behind [`HUGE`] bytes of addresses.
+const TILE: usize = 4 << 20;
+
+/// An anonymous, page-aligned mapping.
+#[derive(Debug)]
+pub struct Pages {
+    start: NonNull<u8>,
+    length: usize,
+}
+
+// SAFETY: the mapping is plain memory that any thread may use and unmap; what is in it is only ever the kernel's business.
+unsafe impl Send for Pages {}
+// SAFETY: as above; a shared reference gives out an address only, which our code never reads or writes through.
+unsafe impl Sync for Pages {}
+
+impl Pages {
+    /// So many zero bytes.
+    ///
+    /// # Errors
+    /// When memory is short.
+    pub fn new(length: usize) -> Result<Pages> {
+        map(std::ptr::null_mut(), length, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE, -1)
+            .map(|start| Pages { start, length })
+    }
+
+    /// [`HUGE`] addresses that repeat the same few mebibytes, so that a call of any count has a buffer. `seed` fills the
+    /// start of each repetition.
+    ///
+    /// # Errors
+    /// When memory is short.
+    pub fn repeated(seed: &[u8]) -> Result<Pages> {
+        // SAFETY: the name ends in NUL; the new descriptor is owned by the OwnedFd alone.
+        let tile = unsafe {
+            let fd = libc::memfd_create(c"ioriot".as_ptr(), libc::MFD_CLOEXEC);
+            if fd < 0 {
+                return Err(Error::last_os_error());
+            }
+            OwnedFd::from_raw_fd(fd)
+        };
+        let file = std::fs::File::from(tile);
+        file.set_len(TILE as u64)?;
+        for at in (0..TILE).step_by(seed.len().max(1)).take_while(|_| !seed.is_empty()) {
+            std::os::unix::fs::FileExt::write_all_at(&file, &seed[..seed.len().min(TILE - at)], at as u64)?;
+        }
+        let pages = Pages::new(HUGE)?;
+        for at in (0..HUGE).step_by(TILE) {
+            // SAFETY: the address lies inside the reserved range, of which nothing is in use yet.
+            let place = unsafe { pages.start.as_ptr().add(at) };
+            map(place.cast(), TILE, libc::MAP_SHARED | libc::MAP_FIXED, file.as_raw_fd())?;
+        }
+        Ok(pages)
+    }
+
+    /// First byte.
+    #[inline]
+    pub fn start(&self) -> *mut u8 {
+        self.start.as_ptr()
+    }
+
+    /// Bytes.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.length
+    }
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is ours and nobody uses it any more.
+        unsafe { libc::munmap(self.start.as_ptr().cast(), self.length) };
+    }
+}
+
+fn map(place: *mut libc::c_void, length: usize, flags: i32, fd: i32) -> Result<NonNull<u8>> {
+    // SAFETY: without MAP_FIXED the kernel chooses a free place; with it the caller owns the range.
+    let start = unsafe { libc::mmap(place, length, libc::PROT_READ | libc::PROT_WRITE, flags, fd, 0) };
+    if start == libc::MAP_FAILED {
+        return Err(Error::last_os_error());
+    }
+    NonNull::new(start.cast()).ok_or_else(Error::last_os_error)
+}
+
+/// Which descriptor stands for which open file description: 4 bytes for each that the workload ever opens, touched only
+/// as they are used.
+#[derive(Debug)]
+pub struct Fds {
+    /// Descriptor + 1, so that fresh zero pages mean "not open".
+    slots: Pages,
+    count: usize,
+}
+
+impl Fds {
+    /// A table of `count` descriptions, none of them open.
+    ///
+    /// # Errors
+    /// When memory is short.
+    pub fn new(count: usize) -> Result<Fds> {
+        Ok(Fds { slots: Pages::new((count * size_of::<AtomicI32>()).max(1))?, count })
+    }
+
+    fn slot(&self, ofd: u32) -> Option<&AtomicI32> {
+        if ofd as usize >= self.count {
+            return None;
+        }
+        // SAFETY: the mapping is page aligned, zeroed, lives as long as self and holds `count` of them.
+        Some(unsafe { &*self.slots.start().cast::<AtomicI32>().add(ofd as usize) })
+    }
+
+    /// The descriptor, or -1 when it is not open, as a call on a closed descriptor would pass.
+    #[inline]
+    pub fn get(&self, ofd: u32) -> i32 {
+        self.slot(ofd).map_or(-1, |slot| slot.load(Ordering::Acquire) - 1)
+    }
+
+    /// Sets the descriptor; returns the one that was there, or -1.
+    #[inline]
+    pub fn set(&self, ofd: u32, fd: i32) -> i32 {
+        self.slot(ofd).map_or(-1, |slot| slot.swap(fd + 1, Ordering::AcqRel) - 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn a_huge_buffer_repeats_its_seed() {
+        let pages = Pages::repeated(b"12345678").unwrap();
+        let mut out = tempfile::tempfile().unwrap();
+        for at in [0, TILE, HUGE - TILE] {
+            // SAFETY: the range lies inside the mapping.
+            out.write_all(unsafe { std::slice::from_raw_parts(pages.start().add(at), 8) }).unwrap();
+        }
+        let mut back = [0; 24];
+        std::os::unix::fs::FileExt::read_exact_at(&out, &mut back, 0).unwrap();
+        assert_eq!(&back, b"123456781234567812345678");
+    }
+
+    #[test]
+    fn descriptors_are_looked_up() {
+        let fds = Fds::new(3).unwrap();
+        assert_eq!((fds.get(0), fds.get(2), fds.get(3), fds.get(u32::MAX)), (-1, -1, -1, -1));
+        assert_eq!(fds.set(2, 7), -1);
+        assert_eq!((fds.get(2), fds.set(2, -1), fds.get(2)), (7, 7, -1));
+    }
+}

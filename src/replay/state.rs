@@ -1,0 +1,197 @@
+//! After the replay: the real tree against the end state that the model predicted.
+
+use crate::model::Kind;
+use crate::schema::{Dataset, Draft, Table, read, writer_properties};
+use crate::text;
+use anyhow::{Context, Result};
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use parquet::arrow::ArrowWriter;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
+use std::sync::Arc;
+
+/// How many verdicts that are not `same` are shown.
+const SHOWN: usize = 5;
+
+/// What stands, or should stand, at a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Thing {
+    kind: Kind,
+    /// Size of a regular file, when known.
+    size: Option<u64>,
+    /// Content of a symlink, when known.
+    target: Option<Vec<u8>>,
+}
+
+impl Thing {
+    const ABSENT: Thing = Thing { kind: Kind::Absent, size: None, target: None };
+
+    /// For the table.
+    fn describe(&self) -> String {
+        match (self.size, &self.target) {
+            (Some(size), _) => format!("{} of {size} bytes", self.kind.name()),
+            (_, Some(target)) => format!("{} to {}", self.kind.name(), text::encode(target)),
+            _ => self.kind.name().into(),
+        }
+    }
+}
+
+/// What the comparison of one path says.
+fn verdict(expected: &Thing, found: &Thing) -> &'static str {
+    match (expected.kind, found.kind) {
+        (Kind::Absent, Kind::Absent) => "same",
+        (_, Kind::Absent) => "missing",
+        (Kind::Absent, _) => "extra",
+        (expected, found) if expected != found => "kind",
+        _ if expected.size.is_some() && expected.size != found.size => "size",
+        _ if expected.target.is_some() && expected.target != found.target => "target",
+        _ => "same",
+    }
+}
+
+/// Counts of the verdicts.
+#[derive(Clone, Debug, Default, serde::Serialize)]
+pub struct Summary {
+    /// Paths by verdict.
+    pub verdicts: BTreeMap<&'static str, u64>,
+    /// Directories that could not be looked into.
+    pub unreadable: u64,
+    /// The first paths that are not as predicted.
+    pub examples: Vec<String>,
+}
+
+struct Row {
+    path: Vec<u8>,
+    expected: String,
+    found: String,
+    verdict: &'static str,
+}
+
+/// Compares the tree with the prediction, writes the table and counts.
+///
+/// `extra` is a path that was neither there before nor predicted, or one that should be gone.
+///
+/// # Errors
+/// When the prediction cannot be read or the table cannot be written.
+pub fn check(workload: &Dataset, tree: &Path, draft: &Draft) -> Result<Summary> {
+    let mut expected = expected(workload)?;
+    let before = names(workload)?;
+    let mut summary = Summary::default();
+    let mut rows = Vec::new();
+    walk(tree, &mut Vec::new(), &mut summary.unreadable, &mut |path, found| {
+        let expects = match expected.remove(path) {
+            Some(thing) => thing,
+            // The model says nothing of it: fine if init made it, or it is a directory on the way to something.
+            None if before.contains(path) => return,
+            None => Thing::ABSENT,
+        };
+        let verdict = verdict(&expects, &found);
+        rows.push(Row { path: path.to_vec(), expected: expects.describe(), found: found.describe(), verdict });
+    });
+    let root = expected.remove(b"/".as_slice());
+    if root.is_some() {
+        rows.push(Row { path: b"/".to_vec(), expected: "dir".into(), found: "dir".into(), verdict: "same" });
+    }
+    for (path, thing) in expected {
+        let verdict = verdict(&thing, &Thing::ABSENT);
+        rows.push(Row { path, expected: thing.describe(), found: Thing::ABSENT.describe(), verdict });
+    }
+    rows.sort_by(|a, b| a.path.cmp(&b.path));
+    for row in &rows {
+        *summary.verdicts.entry(row.verdict).or_default() += 1;
+        if row.verdict != "same" && summary.examples.len() < SHOWN {
+            let path = text::encode(&row.path);
+            summary.examples.push(format!("{path}: {}: expected {}, found {}", row.verdict, row.expected, row.found));
+        }
+    }
+    write(&rows, draft)?;
+    Ok(summary)
+}
+
+fn expected(workload: &Dataset) -> Result<HashMap<Vec<u8>, Thing>> {
+    let file = workload.table(Table::Expect);
+    let mut things = HashMap::new();
+    for batch in read::batches(&file, &["path", "kind", "size", "target"])? {
+        let batch = batch.with_context(|| format!("cannot read {}", file.display()))?;
+        let (path, kind) = (read::texts(&batch, "path")?, read::texts(&batch, "kind")?);
+        let (size, target) = (read::ints(&batch, "size")?, read::texts(&batch, "target")?);
+        for row in 0..batch.num_rows() {
+            let kind = Kind::parse(kind.value(row))
+                .with_context(|| format!("{}: {:?} is no kind of file", file.display(), kind.value(row)))?;
+            let size = read::int(size, row).and_then(|size| u64::try_from(size).ok()).filter(|_| kind == Kind::File);
+            let target = read::bytes(target, row).map(|target| target.into_owned()).filter(|_| kind == Kind::Link);
+            things.insert(text::decode(path.value(row)).into_owned(), Thing { kind, size, target });
+        }
+    }
+    Ok(things)
+}
+
+/// Everything that init made, and the directories above it.
+fn names(workload: &Dataset) -> Result<HashSet<Vec<u8>>> {
+    let file = workload.table(Table::Fileset);
+    let mut names = HashSet::new();
+    for batch in read::batches(&file, &["path", "kind"])? {
+        let batch = batch.with_context(|| format!("cannot read {}", file.display()))?;
+        let (path, kind) = (read::texts(&batch, "path")?, read::texts(&batch, "kind")?);
+        for row in (0..batch.num_rows()).filter(|row| kind.value(*row) != Kind::Absent.name()) {
+            let mut path = text::decode(path.value(row)).into_owned();
+            while !path.is_empty() && names.insert(path.clone()) {
+                path.truncate(path.iter().rposition(|byte| *byte == b'/').unwrap_or(0));
+            }
+        }
+    }
+    Ok(names)
+}
+
+/// Calls `see` for everything below `dir`; never follows a symlink.
+fn walk(dir: &Path, path: &mut Vec<u8>, unreadable: &mut u64, see: &mut impl FnMut(&[u8], Thing)) {
+    let Ok(entries) = fs::read_dir(dir) else {
+        *unreadable += 1;
+        return;
+    };
+    for entry in entries {
+        let Some((entry, meta)) = entry.ok().and_then(|entry| entry.metadata().ok().map(|meta| (entry, meta))) else {
+            *unreadable += 1;
+            continue;
+        };
+        let length = path.len();
+        path.push(b'/');
+        path.extend_from_slice(entry.file_name().as_bytes());
+        let kind = meta.file_type();
+        let thing = if kind.is_dir() {
+            Thing { kind: Kind::Dir, size: None, target: None }
+        } else if kind.is_symlink() {
+            let target = fs::read_link(entry.path()).ok().map(|target| target.into_os_string().into_vec());
+            Thing { kind: Kind::Link, size: None, target }
+        } else if kind.is_fifo() {
+            Thing { kind: Kind::Fifo, size: None, target: None }
+        } else if kind.is_socket() {
+            Thing { kind: Kind::Socket, size: None, target: None }
+        } else {
+            Thing { kind: Kind::File, size: Some(meta.size()), target: None }
+        };
+        see(path, thing);
+        if kind.is_dir() {
+            walk(&entry.path(), path, unreadable, see);
+        }
+        path.truncate(length);
+    }
+}
+
+fn write(rows: &[Row], draft: &Draft) -> Result<()> {
+    let table = Table::State;
+    let mut writer = ArrowWriter::try_new(draft.file(&table.file())?, table.schema(), Some(writer_properties(&table).build()))?;
+    for rows in rows.chunks(16 * 1024) {
+        let columns: [ArrayRef; 4] = [
+            Arc::new(StringArray::from_iter_values(rows.iter().map(|row| text::encode(&row.path)))),
+            Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.expected))),
+            Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.found))),
+            Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.verdict))),
+        ];
+        writer.write(&RecordBatch::try_new(table.schema(), columns.into())?).context("cannot write the state")?;
+    }
+    writer.close().context("cannot write the state").map(drop)
+}

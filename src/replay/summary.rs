@@ -1,0 +1,272 @@
+//! What a replay says when it is over.
+
+use super::compare::{Outcome, TOLERANCES};
+use super::record::errno;
+use super::supervise::{Replayed, Tally};
+use super::{Options, number, state};
+use crate::schema::{Dataset, Table, read};
+use anyhow::{Context, Result};
+use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+/// One op whose outcome is not the captured one.
+#[derive(Clone, Debug, Serialize)]
+pub struct Example {
+    /// The op.
+    pub op_id: i64,
+    /// Its event.
+    pub seq: i64,
+    /// The captured call.
+    pub syscall: &'static str,
+    /// Its path, in the form of [`crate::text`].
+    pub path: Option<String>,
+    /// The captured outcome.
+    pub captured: String,
+    /// That of the replay.
+    pub replayed: String,
+    #[serde(skip)]
+    row: i64,
+}
+
+/// One kind of outcome.
+#[derive(Clone, Debug, Serialize)]
+pub struct Kind {
+    /// Its word.
+    pub kind: &'static str,
+    /// How many.
+    pub count: u64,
+    /// The first ones.
+    pub examples: Vec<Example>,
+}
+
+/// What a replay did.
+#[derive(Clone, Debug, Serialize)]
+pub struct Summary {
+    /// The run.
+    pub run: PathBuf,
+    /// What issued the ops.
+    pub engine: &'static str,
+    /// Threads that issued them.
+    pub workers: u64,
+    /// Wall time of the ops, ns.
+    pub wall: u64,
+    /// Ops of every origin per second.
+    pub ops_per_second: f64,
+    /// Captured calls that were issued.
+    pub ops: u64,
+    /// Ops that no event asked for, by origin.
+    pub inserted: BTreeMap<&'static str, u64>,
+    /// Those of them that failed.
+    pub inserted_failed: Kind,
+    /// Captured calls on files, when the workload knows.
+    pub file_events: Option<u64>,
+    /// Captured calls that were not replayed, by reason.
+    pub drops: BTreeMap<String, u64>,
+    /// Outcomes as captured.
+    pub same: u64,
+    /// Outcomes not as captured.
+    pub different: u64,
+    /// Outcomes that are not compared.
+    pub uncompared: u64,
+    /// `same / (same + different)`, percent; absent when nothing was comparable.
+    pub match_percent: Option<f64>,
+    /// Captured calls issued of those on files, percent.
+    pub coverage_percent: Option<f64>,
+    /// Outcomes that are not compared, percent of captured calls issued.
+    pub uncompared_percent: f64,
+    /// The least match that is good enough, percent.
+    pub min_match: f64,
+    /// Differences by kind.
+    pub differences: Vec<Kind>,
+    /// What is not compared, by kind.
+    pub uncompared_kinds: Vec<Kind>,
+    /// Tree against prediction; absent with engine null.
+    pub state: Option<state::Summary>,
+}
+
+fn percent(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| 100.0 * part as f64 / whole as f64)
+}
+
+impl Kind {
+    fn new(kind: &'static str, tally: &Tally) -> Kind {
+        let examples = tally.examples.iter().map(|record| Example {
+            op_id: record.op_id,
+            seq: record.seq,
+            syscall: record.syscall().name(),
+            path: None,
+            captured: record.captured().map_or("unknown".into(), outcome),
+            replayed: outcome(record.ret),
+            row: record.row,
+        });
+        Kind { kind, count: tally.count, examples: examples.collect() }
+    }
+}
+
+/// An outcome for people.
+fn outcome(ret: i64) -> String {
+    match errno(ret) {
+        0 => ret.to_string(),
+        errno => std::io::Error::from_raw_os_error(errno).to_string(),
+    }
+}
+
+impl Summary {
+    /// Puts together what came out.
+    pub(super) fn new(options: &Options, workload: &Dataset, replayed: Replayed, state: Option<state::Summary>) -> Summary {
+        let kinds = |wanted: Outcome| {
+            let mut kinds: Vec<Kind> = replayed
+                .kinds
+                .iter()
+                .filter(|((outcome, _), _)| *outcome == wanted)
+                .map(|((_, kind), tally)| Kind::new(kind, tally))
+                .collect();
+            kinds.sort_by(|a, b| b.count.cmp(&a.count).then(a.kind.cmp(b.kind)));
+            kinds
+        };
+        let (differences, uncompared_kinds) = (kinds(Outcome::Different), kinds(Outcome::Uncompared));
+        let count = |kinds: &[Kind]| kinds.iter().map(|kind| kind.count).sum::<u64>();
+        let (same, different, uncompared) = (replayed.same, count(&differences), count(&uncompared_kinds));
+        let ops = same + different + uncompared;
+        let all = ops + replayed.inserted.values().sum::<u64>();
+        let file_events = number(workload, "file_events").ok().flatten();
+        let drops = workload.manifest.get("drops").and_then(serde_json::Value::as_object);
+        Summary {
+            run: options.out.clone(),
+            engine: options.engine.name(),
+            workers: replayed.workers,
+            wall: replayed.wall,
+            ops_per_second: all as f64 / (replayed.wall.max(1) as f64 / 1e9),
+            ops,
+            inserted_failed: Kind::new("failed", &replayed.inserted_failed),
+            inserted: replayed.inserted,
+            file_events,
+            drops: drops.into_iter().flatten().filter_map(|(reason, count)| Some((reason.clone(), count.as_u64()?))).collect(),
+            same,
+            different,
+            uncompared,
+            match_percent: percent(same, same + different),
+            coverage_percent: file_events.and_then(|events| percent(ops, events)),
+            uncompared_percent: percent(uncompared, ops).unwrap_or(0.0),
+            min_match: options.min_match,
+            differences,
+            uncompared_kinds,
+            state,
+        }
+    }
+
+    /// Is the match good enough? Nothing comparable is not.
+    pub fn ok(&self) -> bool {
+        self.match_percent.is_some_and(|percent| percent >= self.min_match)
+    }
+
+    /// Looks up the paths of the examples.
+    pub(super) fn find_paths(&mut self, workload: &Dataset) -> Result<()> {
+        let kinds = self.differences.iter_mut().chain([&mut self.inserted_failed]);
+        let mut examples: Vec<&mut Example> = kinds.flat_map(|kind| &mut kind.examples).collect();
+        examples.sort_by_key(|example| example.row);
+        if examples.is_empty() {
+            return Ok(());
+        }
+        // One row of one row group each, in the order of the file.
+        let (mut selectors, mut next) = (Vec::new(), 0);
+        for example in &examples {
+            selectors.extend([RowSelector::skip((example.row - next) as usize), RowSelector::select(1)]);
+            next = example.row + 1;
+        }
+        let file = workload.table(Table::Ops);
+        let reader = read::builder(&file, &["path", "raw"])?.with_row_selection(RowSelection::from(selectors)).build()?;
+        let mut examples = examples.into_iter();
+        for batch in reader {
+            let batch = batch.with_context(|| format!("cannot read {}", file.display()))?;
+            let (path, raw) = (read::texts(&batch, "path")?, read::texts(&batch, "raw")?);
+            for (path, raw) in path.iter().zip(raw) {
+                if let Some(example) = examples.next() {
+                    example.path = path.or(raw).map(str::to_owned);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let inserted: u64 = self.inserted.values().sum();
+        let (seconds, workers) = (self.wall as f64 / 1e9, self.workers);
+        writeln!(
+            f,
+            "Replayed {} captured calls and {inserted} inserted ops with {workers} workers in {seconds:.3} s ({:.0} ops/s, engine {}).",
+            self.ops, self.ops_per_second, self.engine
+        )?;
+        let shown = |percent: Option<f64>| percent.map_or("-".into(), |percent| format!("{percent:.3} %"));
+        writeln!(f, "  match       {:>10}   {} same, {} different", shown(self.match_percent), self.same, self.different)?;
+        let events = self.file_events.map_or("an unknown number".into(), |events| events.to_string());
+        writeln!(f, "  coverage    {:>10}   of {events} calls on files", shown(self.coverage_percent))?;
+        writeln!(f, "  uncompared  {:>10}   {} calls", shown(Some(self.uncompared_percent)), self.uncompared)?;
+        if !self.drops.is_empty() {
+            writeln!(f, "Not replayed, by reason:")?;
+            for (reason, count) in &self.drops {
+                let doc = crate::fate::Reason::parse(reason).map_or("", |reason| reason.doc());
+                writeln!(f, "  {count:>10}  {reason:<14} {doc}")?;
+            }
+        }
+        if !self.uncompared_kinds.is_empty() {
+            writeln!(f, "Not compared, by kind:")?;
+            for kind in &self.uncompared_kinds {
+                let reason = TOLERANCES
+                    .iter()
+                    .find(|row| row.kind == kind.kind)
+                    .map_or("the captured outcome is unknown", |row| row.reason);
+                writeln!(f, "  {:>10}  {:<14} {reason}", kind.count, kind.kind)?;
+            }
+        }
+        if !self.differences.is_empty() {
+            writeln!(f, "Different, by kind, with the first examples:")?;
+            for kind in &self.differences {
+                kind.fmt(f)?;
+            }
+        }
+        if self.inserted_failed.count > 0 {
+            writeln!(f, "Inserted ops that failed:")?;
+            self.inserted_failed.fmt(f)?;
+        }
+        if let Some(state) = &self.state {
+            let counts: Vec<String> = state.verdicts.iter().map(|(verdict, count)| format!("{count} {verdict}")).collect();
+            writeln!(
+                f,
+                "The tree after the replay: {}.",
+                if counts.is_empty() { "nothing expected".into() } else { counts.join(", ") }
+            )?;
+            for example in &state.examples {
+                writeln!(f, "  {example}")?;
+            }
+            if state.unreadable > 0 {
+                writeln!(f, "  {} directories could not be looked into.", state.unreadable)?;
+            }
+        }
+        match self.match_percent {
+            None => writeln!(f, "Nothing could be compared."),
+            Some(percent) if percent < self.min_match => writeln!(f, "The match is under {} %.", self.min_match),
+            Some(_) => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "  {:>10}  {}", self.count, self.kind)?;
+        for example in &self.examples {
+            let path = example.path.as_deref().unwrap_or("");
+            writeln!(
+                f,
+                "              op {} (event {}) {} {path}: captured {}, replayed {}",
+                example.op_id, example.seq, example.syscall, example.captured, example.replayed
+            )?;
+        }
+        Ok(())
+    }
+}
