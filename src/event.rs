@@ -116,6 +116,17 @@ impl Event {
         }
     }
 
+    /// Every number the capture has, by column.
+    #[inline]
+    pub fn ints(&self) -> impl Iterator<Item = (Col, i64)> + '_ {
+        let mut left = self.has;
+        std::iter::from_fn(move || {
+            let col = *Col::ALL.get(left.trailing_zeros() as usize)?;
+            left &= left - 1;
+            Some((col, self.ints[col as usize]))
+        })
+    }
+
     /// The bytes in a text column, if the capture has them.
     #[inline]
     pub fn text(&self, text: Text) -> Option<&[u8]> {

@@ -1,12 +1,42 @@
-//! The `ioriot` program.
+//! The `ioriot` program: parse, dispatch, print the error chain, exit code.
 
+use ioriot::{cli, replay};
 use std::env;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // Before anything else runs: the sandboxed half of a replay must still be single-threaded.
     let mut args = env::args_os().skip(1);
-    if args.next().is_some_and(|arg| arg == ioriot::replay::child::VERB) {
-        return ioriot::replay::child::main(args);
+    if args.next().is_some_and(|arg| arg == replay::child::VERB) {
+        return replay::child::main(args);
     }
-    ExitCode::from(2)
+    match cli::run() {
+        Ok(exit) => exit.into(),
+        // Whoever read our output has seen enough.
+        Err(error) if broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            cli::Exit::Failed.into()
+        }
+    }
+}
+
+fn broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe))
+}
+
+/// What went wrong, then why: one cause per line. A cause that the line above already quotes is left out.
+fn complain(error: &anyhow::Error) {
+    let mut stderr = io::stderr().lock();
+    let mut last = error.to_string();
+    // When nobody can read the complaint, the exit code still says it.
+    let _ = writeln!(stderr, "error: {last}");
+    for cause in error.chain().skip(1) {
+        let text = cause.to_string();
+        if !last.contains(&text) {
+            let _ = writeln!(stderr, "  because: {text}");
+        }
+        last = text;
+    }
 }

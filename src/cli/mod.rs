@@ -1,1 +1,163 @@
 //! The command line: clap lives here and nowhere below.
+//!
+//! One file per verb: its arguments, its help, and the few lines that turn them into a library's `Options`. What a
+//! verb prints is the `Display` of the library's summary, or with `--format json` the same summary as JSON.
+
+mod calibrate;
+mod clean;
+mod completions;
+pub mod docs;
+#[cfg(feature = "sql")]
+mod generate;
+mod ingest;
+mod init;
+mod man;
+#[cfg(feature = "sql")]
+mod query;
+mod replay;
+#[cfg(feature = "sql")]
+mod run;
+#[cfg(feature = "sql")]
+mod size;
+mod synth;
+mod syscalls;
+mod ui;
+mod values;
+
+use anyhow::Result;
+use clap::{ArgAction, CommandFactory, Parser, Subcommand};
+use std::process::ExitCode;
+
+/// How a verb ended, the same for all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Done.
+    Done,
+    /// Done, but what came out is not good enough: divergences over the limit, rejects under `--strict`, nothing to
+    /// compare.
+    Flawed,
+    /// Could not be done; nothing half-made is left behind.
+    Failed,
+}
+
+impl Exit {
+    /// [`Exit::Done`], unless what came out is not good enough.
+    fn good(ok: bool) -> Exit {
+        if ok { Exit::Done } else { Exit::Flawed }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(match exit {
+            Exit::Done => 0,
+            Exit::Flawed => 1,
+            Exit::Failed => 2,
+        })
+    }
+}
+
+/// Captures the file I/O of real programs, replays it anywhere and compares every outcome.
+#[derive(Debug, Parser)]
+#[command(
+    name = "ioriot",
+    version,
+    infer_subcommands = true,
+    arg_required_else_help = true,
+    max_term_width = 100,
+    after_help = "Exit codes: 0 done; 1 done, but not good enough (too many differences, rejects under --strict, \
+                  nothing to compare); 2 could not be done.\n\n\
+                  Examples:\n  \
+                  ioriot run tests/data/matrix.strace           the whole way, in one go\n  \
+                  ioriot syscalls                               what is replayed, and what is lost\n  \
+                  ioriot query matrix.ioriot/run 'SELECT outcome, count(*) FROM results GROUP BY 1'"
+)]
+struct Cli {
+    /// Say more on standard error; twice for debugging (RUST_LOG overrides)
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    verbose: u8,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Ingest(ingest::Args),
+    #[cfg(feature = "sql")]
+    Generate(generate::Args),
+    Init(init::Args),
+    Replay(replay::Args),
+    #[cfg(feature = "sql")]
+    Run(run::Args),
+    #[cfg(feature = "sql")]
+    Query(query::Args),
+    Syscalls(syscalls::Args),
+    Clean(clean::Args),
+    Completions(completions::Args),
+    #[command(hide = true)]
+    Man(man::Args),
+    #[command(hide = true)]
+    Docs(docs::Args),
+    #[command(hide = true)]
+    Synth(synth::Args),
+    #[command(hide = true)]
+    Calibrate(calibrate::Args),
+}
+
+/// Parses the command line and runs its verb. Bad usage and `--help` end the process here.
+///
+/// # Errors
+/// What the verb says: it could not be done.
+pub fn run() -> Result<Exit> {
+    let cli = Cli::parse();
+    let level = ["warn", "info", "debug"][usize::from(cli.verbose.min(2))];
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(level)).init();
+    match cli.verb {
+        Verb::Ingest(args) => args.run(),
+        #[cfg(feature = "sql")]
+        Verb::Generate(args) => args.run(),
+        Verb::Init(args) => args.run(),
+        Verb::Replay(args) => args.run(),
+        #[cfg(feature = "sql")]
+        Verb::Run(args) => args.run(),
+        #[cfg(feature = "sql")]
+        Verb::Query(args) => args.run(),
+        Verb::Syscalls(args) => args.run(),
+        Verb::Clean(args) => args.run(),
+        Verb::Completions(args) => args.run(&mut Cli::command()),
+        Verb::Man(args) => args.run(Cli::command()),
+        Verb::Docs(args) => args.run(),
+        Verb::Synth(args) => args.run(),
+        Verb::Calibrate(args) => args.run(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clap_finds_no_fault() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_has_one_line_about_it_and_examples() {
+        for verb in Cli::command().get_subcommands_mut() {
+            let name = verb.get_name().to_owned();
+            let about = verb.get_about().map(ToString::to_string).unwrap_or_default();
+            assert!(!about.is_empty() && !about.contains('\n') && about.len() < 80, "{name}: {about}");
+            let help = verb.render_long_help().to_string();
+            assert!(help.contains("\nExamples:\n"), "{name} has no examples");
+        }
+    }
+
+    #[test]
+    fn every_option_says_what_it_does() {
+        for verb in Cli::command().get_subcommands() {
+            for arg in verb.get_arguments() {
+                assert!(arg.get_help().is_some(), "{} {}", verb.get_name(), arg.get_id());
+            }
+        }
+    }
+}

@@ -1,1 +1,11 @@
-//! The only user of DataFusion: sessions, stages, the table function that wraps the model.
+//! The only user of DataFusion: the session, the stage runner, and `virtualize(...)`, which puts the model into SQL.
+
+mod session;
+mod sink;
+mod stage;
+mod virtualize;
+
+pub use session::{Engine, Settings};
+pub use sink::{Written, write};
+pub use stage::{Doc, Stage, type_name};
+pub use virtualize::{STEP, StepColumn};

@@ -1,1 +1,178 @@
-//! Text captures to events: one parser per format, the order of effects, the ledger of lines.
+//! Text captures to Parquet events.
+//!
+//! ```text
+//! input -> chunks of lines -> parse (all cores) -> sequence (join halves, place) -> order (repair, spill) -> Parquet
+//! ```
+//!
+//! Every arrow is a bounded queue, so memory does not grow with the input. Nothing is lost silently: each line is a
+//! header, a comment, a note, the first half of a call, an event or a reject, and the sum is checked.
+
+mod capture;
+mod order;
+mod parse;
+mod pipeline;
+mod read;
+mod repair;
+mod sequence;
+mod strace;
+mod summary;
+pub mod synth;
+mod write;
+
+pub use parse::Why;
+pub use read::Input;
+pub use repair::Kind as Repair;
+pub use sequence::Clock;
+pub use summary::{Captured, Ledger, Summary};
+
+use crate::progress::{Progress, Unit};
+use crate::schema::dataset::Kind;
+use crate::schema::{Draft, Manifest};
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::json;
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+/// Format of a text capture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// I/O Riot `.capture`, versions 3 and 4.
+    Capture,
+    /// The output of strace.
+    Strace,
+}
+
+impl Format {
+    /// Every format.
+    pub const ALL: &'static [Format] = &[Format::Capture, Format::Strace];
+
+    /// Its name on the command line and in manifests.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Format::Capture => "capture",
+            Format::Strace => "strace",
+        }
+    }
+
+    /// The format of this name.
+    pub fn parse(name: &str) -> Option<Format> {
+        Format::ALL.iter().copied().find(|format| format.name() == name)
+    }
+
+    /// The format that a text starting like this is in.
+    pub fn detect(start: &[u8]) -> Option<Format> {
+        match start {
+            _ if capture::detect(start) => Some(Format::Capture),
+            _ if strace::detect(start) => Some(Format::Strace),
+            _ => None,
+        }
+    }
+
+    fn parser(self) -> &'static dyn parse::Parser {
+        match self {
+            Format::Capture => &capture::Capture,
+            Format::Strace => &strace::Strace,
+        }
+    }
+}
+
+/// What to ingest, and how.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The text captures.
+    pub inputs: Vec<Input>,
+    /// Where the capture dataset is to be; with several hosts, the directory of their datasets `host=NAME`.
+    pub out: PathBuf,
+    /// Their format; recognised by content when absent.
+    pub format: Option<Format>,
+    /// Are several inputs parts of one capture, with one clock? Otherwise each is of a host of its own.
+    pub merge: bool,
+    /// Name of the host; by default the name of the (first) file.
+    pub host: Option<String>,
+    /// Threads that parse; 0 for one per core.
+    pub threads: usize,
+    /// Events in half an ordering window; what comes later than that goes by way of the disk. 0 for the default.
+    pub window: usize,
+    /// The command line, for the manifest.
+    pub command: Vec<String>,
+}
+
+impl Options {
+    /// Ingests these inputs with every default.
+    pub fn new(inputs: Vec<Input>, out: impl Into<PathBuf>) -> Options {
+        Options { inputs, out: out.into(), format: None, merge: false, host: None, threads: 0, window: 0, command: Vec::new() }
+    }
+}
+
+/// Ingests text captures.
+///
+/// # Errors
+/// When an input cannot be read, is in no known format or has no event, or the dataset cannot be written. Then nothing
+/// is left behind.
+pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
+    ensure!(!options.inputs.is_empty(), "no input: name a capture file, or - for standard input");
+    let stdins = options.inputs.iter().filter(|input| **input == Input::Stdin).count();
+    ensure!(stdins <= 1, "standard input can be read once only: name it once");
+    progress.begin("ingest", Unit::Bytes, options.inputs.iter().map(Input::size).sum());
+
+    let mut done = Vec::new();
+    for part in parts(options)? {
+        let draft = Draft::create(&part.dir, Kind::Capture)?;
+        let captured = pipeline::run(&part, options, &draft, progress)?;
+        done.push((draft, captured));
+    }
+    let mut summary = Summary { ledger: Ledger::default(), captures: Vec::new() };
+    for (draft, captured) in done {
+        draft.commit(manifest(&captured, options)?)?;
+        summary.ledger.add(&captured.ledger);
+        summary.captures.push(captured);
+    }
+    Ok(summary)
+}
+
+/// What becomes one dataset.
+struct Part<'a> {
+    host: String,
+    dir: PathBuf,
+    inputs: Vec<&'a Input>,
+}
+
+fn parts(options: &Options) -> Result<Vec<Part<'_>>> {
+    let Options { inputs, out, host, merge, .. } = options;
+    if inputs.len() == 1 || *merge {
+        let host = host.clone().unwrap_or_else(|| inputs[0].stem());
+        return Ok(vec![Part { host, dir: out.clone(), inputs: inputs.iter().collect() }]);
+    }
+    if let Some(host) = host {
+        bail!("{} inputs, and --host {host} names one: with --merge they are parts of one capture", inputs.len());
+    }
+    ensure!(!out.exists(), "{} exists already: remove it or choose another name", out.display());
+    let mut seen = HashSet::new();
+    inputs
+        .iter()
+        .map(|input| {
+            let host = input.stem();
+            ensure!(
+                seen.insert(host.clone()),
+                "two inputs would be of host {host}: parts of one capture need --merge, different hosts different file names"
+            );
+            let dir = out.join(format!("host={host}"));
+            Ok(Part { host, dir, inputs: vec![input] })
+        })
+        .collect()
+}
+
+fn manifest(captured: &Captured, options: &Options) -> Result<Manifest> {
+    let serde_json::Value::Object(mut manifest) = serde_json::to_value(captured).context("the summary is no JSON object")? else {
+        bail!("the summary is no JSON object")
+    };
+    // Where the dataset is changes when it is moved.
+    manifest.remove("dir");
+    manifest.insert("source".into(), json!(captured.formats.first().map(|format| format.name())));
+    manifest.insert("merged".into(), json!(options.merge));
+    if !options.command.is_empty() {
+        manifest.insert("command".into(), json!(options.command));
+    }
+    Ok(manifest)
+}

@@ -1,5 +1,74 @@
 //! The kernel's bookkeeping, replayed: events in, meaning out. Pure Rust, no Arrow, no I/O.
+//!
+//! * `task` processes, threads, descriptor tables, open file descriptions
+//! * `tree` the namespace: what every name is now and was at the start; `walk` resolves paths in it and notes what calls
+//!   prove; `links` finds symlinks out
+//! * `content` sizes and ranges of a file; `extents` sets of ranges
+//! * `call` one event: what it is on, what it proves, what it changes
+//! * `end` what had to exist before and what must exist after
+//!
+//! Memory is bounded by what is open and by the distinct names the calls use, never by the number of events.
 
+mod call;
+mod config;
+mod content;
+mod end;
+mod extents;
+mod links;
 mod step;
+mod task;
+mod tree;
+mod walk;
 
+pub use config::{Config, PSEUDO, Place};
 pub use step::{End, Expect, Kind, Name, Need, Row, Step};
+
+use crate::event::{Col, Event};
+use crate::fate::{Fate, Origin};
+use crate::syscall::{Op, Syscall};
+use call::Call;
+use task::Tasks;
+use tree::Tree;
+
+/// The model of the kernel's file state.
+pub struct Model {
+    tasks: Tasks,
+    tree: Tree,
+}
+
+impl Model {
+    /// A model that knows nothing of the machine yet.
+    pub fn new(config: Config) -> Model {
+        Model { tasks: Tasks::default(), tree: Tree::new(config) }
+    }
+
+    /// Takes the next event, in seq order. Pushes the ops that must precede it (`inserted` is theirs), then exactly one
+    /// row for the event itself, and nothing after that: closes at exec and exit stand before the exec and the exit.
+    pub fn step(&mut self, event: &Event, out: &mut Vec<Row>) {
+        let pid = event.int(Col::Pid).or(event.int(Col::Tid)).unwrap_or(0);
+        let tid = event.int(Col::Tid).unwrap_or(pid);
+        let (who, ended) = self.tasks.enter(pid, tid);
+        let mut call = Call::new(self, event, who, out);
+        call.end(ended, Origin::Exit);
+        call.run();
+    }
+
+    /// The capture has ended: closes what is still open, in the lanes that opened it, and says what had to exist before
+    /// and what must exist now.
+    pub fn finish(mut self, out: &mut Vec<Row>) -> End {
+        let mut open: Vec<(i64, u32)> =
+            self.tasks.ofds.iter().enumerate().filter_map(|(ix, ofd)| ofd.as_ref().map(|ofd| (ofd.id, ix as u32))).collect();
+        open.sort_unstable();
+        for (id, ix) in open {
+            let path = self.ofd_path(ix);
+            let Some(ofd) = self.tasks.ofd(ix) else { continue };
+            let mut step = Step { origin: Origin::End, ..Step::new(Fate::Op, Some(Op::Close), ofd.vpid, ofd.vtid) };
+            (step.ofd, step.path) = (Some(id), Some(path));
+            step.file = Some(self.tree.file(ofd.ino));
+            let mut event = Event::new(Syscall::close);
+            event.set_outcome(0);
+            out.push(Row { inserted: Some(Box::new(event)), step });
+        }
+        self.tree.end()
+    }
+}

@@ -4,6 +4,7 @@ macro_rules! ops {
     ($($(#[$doc:meta])* $variant:ident $name:literal;)*) => {
         /// What a call does. For a call that is issued this is the native syscall the replay engine issues; several
         /// captured names (`stat64`, `chown16`) may share one.
+        #[expect(missing_docs, reason = "most variants are the kernel's names")]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(u8)]
         pub enum Op { $($(#[$doc])* $variant),* }

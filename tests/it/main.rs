@@ -1,10 +1,15 @@
 //! The one integration binary; each module of `suite` tests one thing.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
 mod suite {
+    mod cli;
     mod generate;
     mod house;
     mod ingest;
     mod model;
     mod query;
     mod replay;
+    #[cfg(feature = "sql")]
+    mod slt;
 }

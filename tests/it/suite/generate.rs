@@ -1,1 +1,274 @@
-//! Tests of generate.
+//! Tests of generate: from a capture that the test writes to a workload.
+
+use ioriot::event::{Col, Event, Text};
+use ioriot::generate::{self, Options, Summary};
+use ioriot::progress::Progress;
+use ioriot::schema::dataset::Kind;
+use ioriot::schema::{self, Dataset, Draft, Manifest, Table};
+use ioriot::syscall::Syscall;
+use ioriot::text;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A captured call of one thread.
+pub fn call(syscall: Syscall, tid: i64, ret: i64, ints: &[(Col, i64)], path: Option<&str>) -> Event {
+    let mut event = Event::new(syscall);
+    event.set_outcome(ret);
+    for (col, value) in [(Col::Pid, tid), (Col::Tid, tid), (Col::Dur, 1000)].iter().chain(ints) {
+        event.set(*col, *value);
+    }
+    if let Some(path) = path {
+        event.set_text(Text::Path, path.as_bytes());
+    }
+    event
+}
+
+/// Writes a capture dataset of these events.
+pub fn capture(dir: &Path, events: &[Event]) -> PathBuf {
+    let place = dir.join("capture");
+    let draft = Draft::create(&place, Kind::Capture).unwrap();
+    let schema = Table::Events.schema();
+    let mut columns: Vec<ArrayRef> = vec![
+        Arc::new(StringArray::from_iter_values(events.iter().map(|_| "here"))),
+        Arc::new(Int64Array::from_iter_values(0..events.len() as i64)),
+        Arc::new(StringArray::from_iter_values(events.iter().map(Event::name))),
+    ];
+    for col in Col::ALL {
+        columns.push(Arc::new(events.iter().map(|event| event.int(*col)).collect::<Int64Array>()));
+    }
+    for column in Text::ALL {
+        columns.push(Arc::new(events.iter().map(|event| event.text(*column).map(text::encode)).collect::<StringArray>()));
+    }
+    let properties = schema::writer_properties(&Table::Events).build();
+    let mut writer = ArrowWriter::try_new(draft.file("events.parquet").unwrap(), Arc::clone(&schema), Some(properties)).unwrap();
+    writer.write(&RecordBatch::try_new(schema, columns).unwrap()).unwrap();
+    writer.close().unwrap();
+    let mut manifest = Manifest::new();
+    manifest.insert("events".into(), events.len().into());
+    draft.commit(manifest).unwrap();
+    place
+}
+
+/// Several threads that open, read, write and close files of their own and a common one.
+pub fn story(threads: i64, rounds: i64) -> Vec<Event> {
+    let mut events = Vec::new();
+    for round in 0..rounds {
+        for tid in 100..100 + threads {
+            let (fd, own) = (tid, format!("/data/t{tid}/file{round}"));
+            events.push(call(
+                Syscall::openat,
+                tid,
+                fd,
+                &[(Col::DirFd, -100), (Col::Flags, 0o102), (Col::Mode, 0o644)],
+                Some(&own),
+            ));
+            events.push(call(Syscall::write, tid, 4096, &[(Col::Fd, fd), (Col::Count, 4096)], None));
+            events.push(call(Syscall::pread64, tid, 512, &[(Col::Fd, fd), (Col::Count, 512), (Col::Offset, 1024)], None));
+            events.push(call(Syscall::mmap, tid, 0, &[(Col::Fd, -1)], None));
+            events.push(call(Syscall::close, tid, 0, &[(Col::Fd, fd)], None));
+            events.push(call(Syscall::openat, tid, fd, &[(Col::DirFd, -100), (Col::Flags, 0)], Some("/data/common")));
+            events.push(call(Syscall::read, tid, 100, &[(Col::Fd, fd), (Col::Count, 100)], None));
+            events.push(call(Syscall::read, tid, 100, &[(Col::Fd, fd), (Col::Count, 100)], None));
+            events.push(call(Syscall::close, tid, 0, &[(Col::Fd, fd)], None));
+            events.push(call(Syscall::openat, tid, -2, &[(Col::DirFd, -100), (Col::Flags, 0)], Some("/data/none")));
+        }
+    }
+    events
+}
+
+pub fn options(capture: &Path, out: PathBuf) -> Options {
+    Options {
+        capture: capture.to_owned(),
+        out,
+        where_: None,
+        sql_dir: None,
+        ignore: vec![],
+        keep: vec![],
+        threads: Some(2),
+        memory: 64 << 20,
+    }
+}
+
+fn run(options: &Options) -> Summary {
+    generate::run(options, &Progress::default()).unwrap()
+}
+
+fn rows(file: &Path) -> RecordBatch {
+    let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(file).unwrap()).unwrap().build().unwrap();
+    let schema = arrow::array::RecordBatchReader::schema(&reader);
+    let batches: Vec<_> = reader.map(Result::unwrap).collect();
+    arrow::compute::concat_batches(&schema, &batches).unwrap()
+}
+
+#[test]
+fn the_number_of_partitions_does_not_show() {
+    let dir = tempfile::tempdir().unwrap();
+    let events = story(7, 700);
+    let capture = capture(dir.path(), &events);
+    let made = |threads: usize| {
+        let out = dir.path().join(format!("w{threads}"));
+        let summary = run(&Options { threads: Some(threads), ..options(&capture, out.clone()) });
+        assert_eq!(summary.events, events.len() as u64);
+        (out, summary)
+    };
+    let (first, summary) = made(1);
+    for threads in [2, 7] {
+        let (other, same) = made(threads);
+        assert_eq!(summary.fingerprint, same.fingerprint);
+        for entry in fs::read_dir(&first).unwrap() {
+            let name = entry.unwrap().file_name();
+            let (a, b) = (fs::read(first.join(&name)).unwrap(), fs::read(other.join(&name)).unwrap());
+            assert!(a == b, "{} differs between 1 and {threads} partitions", name.display());
+        }
+    }
+}
+
+#[test]
+fn the_tables_are_as_the_schema_says_and_nothing_else_is_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let capture = capture(dir.path(), &story(3, 20));
+    let out = dir.path().join("w");
+    let summary = run(&options(&capture, out.clone()));
+    let mut names: Vec<_> = fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    let tables = ["expect", "extents", "fates", "fileset", "lanes"].map(|name| format!("{name}.parquet"));
+    assert_eq!(names, [&tables[..], &["manifest.json".into(), "ops.parquet".into()]].concat());
+    for table in [Table::Ops, Table::Lanes, Table::Fates, Table::Fileset, Table::Extents, Table::Expect] {
+        let file = File::open(out.join(table.file())).unwrap();
+        let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+        let (made, said) = (reader.schema().fields().clone(), table.schema().fields().clone());
+        assert_eq!(made, said, "{}", table.name());
+    }
+    let dataset = Dataset::expect(&out, Kind::Workload).unwrap();
+    for key in [
+        "events",
+        "ops",
+        "ops_by_origin",
+        "model",
+        "drops",
+        "file_events",
+        "ofds",
+        "lanes",
+        "guesses",
+        "fingerprint",
+        "capture",
+        "options",
+        "where",
+    ] {
+        assert!(dataset.manifest.contains_key(key), "{key}");
+    }
+    assert_eq!(rows(&out.join("fates.parquet")).num_rows() as u64, summary.events);
+    assert_eq!(rows(&out.join("ops.parquet")).num_rows() as u64, summary.ops);
+    assert_eq!(rows(&out.join("lanes.parquet")).num_rows() as u64, summary.lanes);
+    let text = summary.to_string();
+    assert!(text.contains("= ops + model + drops"), "{text}");
+}
+
+#[test]
+fn the_walk_sorts_nothing_and_ops_are_sorted_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let capture = capture(dir.path(), &story(2, 2));
+    let options = options(&capture, dir.path().join("w"));
+    let plan = |stage| {
+        let text = generate::explain(&options, stage).unwrap();
+        text[text.find("VirtualizeExec").unwrap_or(0)..].to_owned()
+    };
+    let walk = plan("walk");
+    assert!(walk.starts_with("VirtualizeExec") && walk.contains("DataSourceExec"), "{walk}");
+    assert!(!walk.contains("SortExec"), "{walk}");
+    assert!(!walk.contains("line"), "the line number is not read for nothing: {walk}");
+    let ops = generate::explain(&options, "ops").unwrap();
+    assert_eq!(ops.matches("SortExec").count(), 1, "{ops}");
+    let fates = generate::explain(&options, "fates").unwrap();
+    assert_eq!(fates.matches("SortExec").count(), 0, "{fates}");
+    let error = generate::explain(&options, "nothing").unwrap_err().to_string();
+    assert!(error.contains("the stages are walk, "), "{error}");
+}
+
+#[test]
+fn bad_choices_are_explained() {
+    let dir = tempfile::tempdir().unwrap();
+    let capture = capture(dir.path(), &story(1, 1));
+    let out = dir.path().join("w");
+    let says = |options: Options| format!("{:#}", generate::run(&options, &Progress::default()).unwrap_err());
+    let error = says(Options { where_: Some("pth = '/a'".into()), ..options(&capture, out.clone()) });
+    assert!(error.contains("pth = '/a'") && error.contains("pth"), "{error}");
+    let error = says(Options { where_: Some("path = ".into()), ..options(&capture, out.clone()) });
+    assert!(error.contains("is no predicate"), "{error}");
+    let error = says(Options { ignore: vec!["tmp".into()], ..options(&capture, out.clone()) });
+    assert!(error.contains("give the absolute path"), "{error}");
+    let error = says(Options { sql_dir: Some(dir.path().join("none")), ..options(&capture, out.clone()) });
+    assert!(error.contains("is no directory"), "{error}");
+    let error = says(options(&dir.path().join("none"), out.clone()));
+    assert!(error.contains("is not a dataset"), "{error}");
+    assert!(!out.exists());
+    let hosts = dir.path().join("many");
+    fs::create_dir_all(hosts.join("host=a")).unwrap();
+    fs::create_dir_all(hosts.join("host=b")).unwrap();
+    let error = says(options(&hosts, out));
+    assert!(error.contains("2 hosts") && error.contains("host=b"), "{error}");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "nothing half-made is left");
+}
+
+#[test]
+fn an_edited_stage_is_taken_and_checked() {
+    let dir = tempfile::tempdir().unwrap();
+    let capture = capture(dir.path(), &story(1, 3));
+    let stages = dir.path().join("sql");
+    fs::create_dir(&stages).unwrap();
+    let own = |sql: &str| {
+        fs::write(stages.join("fileset.sql"), sql).unwrap();
+        let out = dir.path().join("w");
+        let _ = fs::remove_dir_all(&out);
+        generate::run(&Options { sql_dir: Some(stages.clone()), ..options(&capture, out) }, &Progress::default())
+    };
+    let built_in = include_str!("../../../sql/generate/fileset.sql");
+    assert!(own(&built_in.replace("WHERE tag = 'fileset'", "WHERE tag = 'fileset' AND kind = 'dir'")).is_ok());
+    let error = format!("{:#}", own(&built_in.replace("at_path AS path", "at_path AS paths")).unwrap_err());
+    assert!(error.contains("stage fileset.sql: column 1 is `paths VARCHAR`, its head says `path VARCHAR`"), "{error}");
+}
+
+/// Makes a workload of a real capture in tests/data.
+pub fn real(dir: &Path, input: &str) -> (PathBuf, PathBuf, Summary) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(input);
+    let (capture, out) = (dir.join("capture"), dir.join("workload"));
+    let options_ = ioriot::ingest::Options::new(vec![ioriot::ingest::Input::parse(&file)], &capture);
+    ioriot::ingest::run(&options_, &Progress::default()).unwrap();
+    let summary = run(&options(&capture, out.clone()));
+    (capture, out, summary)
+}
+
+#[test]
+fn the_matrix_becomes_ops_and_its_ledger_closes() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_, out, summary) = real(dir.path(), "matrix.strace");
+    assert!(summary.file_ops * 100 >= summary.file_events * 99, "{summary}");
+    assert!(summary.fileset.values().sum::<u64>() > 0, "{summary}");
+    assert_eq!(rows(&out.join("fates.parquet")).num_rows() as u64, summary.events);
+}
+
+#[test]
+fn a_predicate_keeps_what_its_ops_need() {
+    let dir = tempfile::tempdir().unwrap();
+    let capture = capture(dir.path(), &story(1, 2));
+    // The second read of the common file only: its open and close stay, the first read gives way to a seek.
+    let out = dir.path().join("w");
+    let predicate = "syscall = 'read' AND seq = 7";
+    let summary = run(&Options { where_: Some(predicate.into()), ..options(&capture, out.clone()) });
+    let all = run(&options(&capture, dir.path().join("all")));
+    assert_eq!(summary.events, all.events);
+    assert_eq!(summary.file_events, all.file_events);
+    assert!(summary.drops["filtered"] > 0);
+    let ops = rows(&out.join("ops.parquet"));
+    let names = ops.column_by_name("op").unwrap();
+    let names: Vec<_> = arrow::array::AsArray::as_string::<i32>(names).iter().flatten().collect();
+    assert_eq!(names, ["openat", "lseek", "read", "close"], "{summary}");
+    assert_eq!(summary.ops_by_origin["seek"], 1);
+    let seek: &Int64Array = arrow::array::AsArray::as_primitive(ops.column_by_name("offset").unwrap());
+    assert_eq!(seek.value(1), 100);
+}

@@ -1,1 +1,260 @@
-//! Tests of house.
+//! Tests of the house: who may know what, sizes of files, leftovers, links, generated pages.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn home() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Files below `dir` with one of these endings, sorted.
+fn files(dir: &str, endings: &[&str]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut dirs = vec![home().join(dir)];
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                dirs.push(path);
+            } else if endings.iter().any(|ending| path.to_string_lossy().ends_with(ending)) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn short(path: &Path) -> String {
+    path.strip_prefix(home()).unwrap().to_string_lossy().into_owned()
+}
+
+// ---- who may know what ----
+
+/// What a part of src/ must not know. `crate::x` is a module of ours, `std::x` a module of std, `x` a crate.
+const FORBIDDEN: &[(&str, &[&str])] = &[
+    // (prefix of the path below src/, what it must not name)
+    ("event.rs", &["arrow", "parquet", "std::fs", "std::io", "std::process", "crate::schema", "crate::model"]),
+    ("fate.rs", &["arrow", "parquet", "std::fs", "std::io", "crate::schema", "crate::model"]),
+    ("text.rs", &["arrow", "parquet", "std::fs", "std::io"]),
+    ("progress.rs", &["arrow", "parquet", "indicatif", "std::fs", "std::io"]),
+    ("syscall/", &["arrow", "parquet", "std::fs", "std::io", "std::process", "crate::schema", "crate::model"]),
+    ("model/", &["arrow", "parquet", "std::fs", "std::io", "std::net", "std::process", "std::thread", "crate::schema"]),
+    ("model/", &["crate::engine", "crate::generate", "crate::ingest", "crate::init", "crate::replay", "crate::report"]),
+    ("schema/", &["crate::engine", "crate::generate", "crate::ingest", "crate::init", "crate::replay", "crate::report"]),
+    ("ingest/", &["crate::engine", "crate::generate", "crate::init", "crate::model", "crate::replay", "crate::report"]),
+    ("init/", &["crate::engine", "crate::generate", "crate::ingest", "crate::replay", "crate::report"]),
+    ("replay/", &["crate::engine", "crate::generate", "crate::ingest", "crate::report"]),
+    ("engine/", &["crate::ingest", "crate::init", "crate::replay"]),
+    ("generate/", &["crate::ingest", "crate::init", "crate::replay"]),
+    ("report/", &["crate::ingest", "crate::init", "crate::replay", "crate::model"]),
+];
+
+/// What only some parts of src/ may know.
+const ONLY: &[(&str, &[&str])] = &[
+    ("clap", &["cli/"]),
+    ("clap_complete", &["cli/"]),
+    ("clap_mangen", &["cli/"]),
+    ("indicatif", &["cli/"]),
+    ("env_logger", &["cli/"]),
+    ("crate::cli", &[]),
+    // engine/ makes sessions and plans; what it hands out is DataFusion's DataFrame, which these two write and print.
+    ("datafusion", &["engine/", "generate/", "report/"]),
+    ("futures", &["engine/", "report/"]),
+    ("tokio", &["engine/"]),
+    ("rustyline", &["report/"]),
+];
+
+/// The paths that a source file names: `crate::x`, `std::x`, and the first word of any other path.
+fn names(source: &str) -> BTreeSet<String> {
+    let tokens = tokens(source);
+    let mut names = BTreeSet::new();
+    for (i, token) in tokens.iter().enumerate() {
+        let starts_path = tokens.get(i + 1).is_some_and(|next| next == "::") && (i == 0 || tokens[i - 1] != "::");
+        if !starts_path {
+            continue;
+        }
+        names.insert(token.clone());
+        if !matches!(token.as_str(), "crate" | "std") {
+            continue;
+        }
+        match tokens.get(i + 2).map(String::as_str) {
+            // `use crate::{a, b::{c, d}}`: the words at depth one.
+            Some("{") => {
+                let mut depth = 0;
+                for (j, word) in tokens.iter().enumerate().skip(i + 2) {
+                    match word.as_str() {
+                        "{" => depth += 1,
+                        "}" => depth -= 1,
+                        _ if depth == 1 && matches!(tokens[j - 1].as_str(), "{" | ",") => {
+                            names.insert(format!("{token}::{word}"));
+                        }
+                        _ => {}
+                    }
+                    if depth == 0 {
+                        break;
+                    }
+                }
+            }
+            Some(word) => {
+                names.insert(format!("{token}::{word}"));
+            }
+            None => {}
+        }
+    }
+    names
+}
+
+/// Words, `::` and single characters of Rust source, without comments and without its unit tests.
+fn tokens(source: &str) -> Vec<String> {
+    let source = source.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    let mut tokens = Vec::new();
+    for line in source.lines().map(|line| line.split("//").next().unwrap_or_default()) {
+        let mut rest = line.trim_start();
+        while let Some(first) = rest.chars().next() {
+            let word = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+            let length = match word {
+                0 if rest.starts_with("::") => 2,
+                0 => first.len_utf8(),
+                _ => word,
+            };
+            tokens.push(rest[..length].to_owned());
+            rest = rest[length..].trim_start();
+        }
+    }
+    tokens
+}
+
+#[test]
+fn nobody_knows_what_is_not_theirs_to_know() {
+    let mut faults = Vec::new();
+    for file in files("src", &[".rs"]) {
+        let name = short(&file);
+        let part = name.strip_prefix("src/").unwrap();
+        if part == "main.rs" || part == "lib.rs" || part.ends_with("/tests.rs") {
+            continue;
+        }
+        let known = names(&fs::read_to_string(&file).unwrap());
+        for (prefix, forbidden) in FORBIDDEN {
+            for what in forbidden.iter().filter(|what| part.starts_with(prefix) && known.contains(**what)) {
+                faults.push(format!("{name} must not know {what}"));
+            }
+        }
+        for (what, allowed) in ONLY {
+            if known.contains(*what) && !allowed.iter().any(|prefix| part.starts_with(prefix)) {
+                faults.push(format!("{name} must not know {what}: only {allowed:?} may"));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn the_names_of_a_source_are_found() {
+    let source = "use crate::{event::{Event, Col}, fate};\nuse std::fs; // tokio::x\nlet x = parquet::y::z();\nSelf::new()";
+    let names = names(source);
+    for name in ["crate::event", "crate::fate", "std::fs", "parquet"] {
+        assert!(names.contains(name), "{name} of {names:?}");
+    }
+    for name in ["tokio", "crate::Event", "crate::Col", "y"] {
+        assert!(!names.contains(name), "{name} of {names:?}");
+    }
+}
+
+// ---- sizes and leftovers ----
+
+/// Files that may have more than [`LONG`] lines, and why.
+const LONG_FILES: &[(&str, &str)] = &[];
+const LONG: usize = 500;
+
+#[test]
+fn files_stay_short() {
+    let main = fs::read_to_string(home().join("src/main.rs")).unwrap();
+    assert!(main.lines().count() <= 60, "main.rs parses, dispatches and complains: 60 lines are enough");
+    for file in files("src", &[".rs"]).into_iter().chain(files("sql", &[".sql"])) {
+        let (name, lines) = (short(&file), fs::read_to_string(&file).unwrap().lines().count());
+        let excused = LONG_FILES.iter().any(|(excused, _)| *excused == name);
+        assert!(lines <= LONG || excused, "{name} has {lines} lines: look for a second noun in it");
+        assert!(lines > LONG || !excused, "{name} has {lines} lines and needs no excuse any more");
+    }
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    let leftovers = [["TO", "DO"].concat(), ["FIX", "ME"].concat(), ["todo", "!("].concat(), ["unimplemented", "!("].concat()];
+    let places = ["src", "sql", "scripts", "tests/it", "docs", "notebooks"];
+    for file in places.iter().flat_map(|dir| files(dir, &[".rs", ".sql", ".sh", ".py", ".md", ".ipynb", ".c"])) {
+        let text = fs::read_to_string(&file).unwrap();
+        for leftover in &leftovers {
+            assert!(!text.contains(leftover.as_str()), "{} has a {leftover}", short(&file));
+        }
+    }
+}
+
+/// Calls that x86_64 does not have, so that the matrix cannot make them (tests/data/compat32.* do).
+const FOREIGN: &[&str] = &[
+    "_llseek",
+    "chown16",
+    "chown32",
+    "fadvise64_64",
+    "fchown16",
+    "fchown32",
+    "fcntl64",
+    "fstat64",
+    "fstatat64",
+    "fstatfs64",
+    "ftruncate64",
+    "lchown16",
+    "lchown32",
+    "lstat64",
+    "mmap2",
+    "readdir",
+    "sendfile64",
+    "stat64",
+    "statfs64",
+    "truncate64",
+];
+
+#[test]
+fn the_matrix_makes_every_call_that_is_replayed() {
+    let matrix = fs::read_to_string(home().join("scripts/syscall_matrix.c")).unwrap();
+    for def in ioriot::syscall::TABLE.iter().filter(|def| matches!(def.support(), "full" | "partly")) {
+        let made = ["CALL(", "OK(", "ANY(", "IS("].iter().any(|call| {
+            matrix.split(call).skip(1).any(|rest| {
+                let arguments = rest.split(',').take(2).map(|word| word.trim().trim_end_matches([')', ';', '\n']));
+                arguments.take(2).any(|word| word.split(')').next() == Some(def.name))
+            })
+        });
+        assert!(made != FOREIGN.contains(&def.name), "{}: made by the matrix: {made}", def.name);
+    }
+}
+
+/// Links from one page to another lead somewhere.
+#[test]
+fn links_in_the_documentation_lead_somewhere() {
+    let pages = files("docs", &[".md"]).into_iter().chain(["README.md", "CONTRIBUTING.md"].map(|name| home().join(name)));
+    for page in pages {
+        let text = fs::read_to_string(&page).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let target = link.split('#').next().unwrap_or_default();
+            if !target.is_empty() && !target.contains("://") {
+                assert!(page.parent().unwrap().join(target).exists(), "{} links to {target}", short(&page));
+            }
+        }
+    }
+}
+
+// ---- generated pages ----
+
+#[test]
+fn generated_pages_are_fresh() {
+    for (name, text) in ioriot::cli::docs::pages().unwrap() {
+        let file = home().join("docs").join(name);
+        if std::env::var_os("BLESS").is_some() {
+            fs::write(&file, &text).unwrap();
+        }
+        let found = fs::read_to_string(&file).unwrap_or_default();
+        assert!(found == text, "docs/{name} is stale; run: BLESS=1 cargo test generated_pages");
+    }
+}

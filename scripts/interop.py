@@ -1,0 +1,93 @@
+#!/usr/bin/env python3
+"""Reads every Parquet file of the given datasets with pyarrow, DuckDB and Polars and compares what they see.
+
+    scripts/interop.py DATASET...
+
+Each reader must see the same number of rows, the same columns, plain types and the same values: per column the number
+of values, for numbers their sum, for text the number of characters. One line per file; exit 1 at the first difference.
+"""
+
+import sys
+from pathlib import Path
+
+try:
+    import duckdb
+    import polars
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+except ImportError as error:
+    print(f"missing: {error.name}")
+    sys.exit(77)  # the usual code for a test that was skipped
+
+WORDS = {"int64": "int", "string": "text", "large_string": "text", "bool": "bool"}
+WORDS |= {"BIGINT": "int", "VARCHAR": "text", "BOOLEAN": "bool"}
+WORDS |= {"Int64": "int", "String": "text", "Boolean": "bool"}
+
+
+def by_pyarrow(file):
+    table = pq.read_table(file)
+    facts = {}
+    for field in table.schema:
+        column = table[field.name]
+        kind = WORDS.get(str(field.type), f"not plain: {field.type}")
+        total = None
+        if kind == "int":
+            # Sums of big numbers leave 64 bits: add them up in Python.
+            total = sum(value for value in column.to_pylist() if value is not None)
+        elif kind == "text":
+            total = pc.sum(pc.utf8_length(column)).as_py() or 0
+        elif kind == "bool":
+            total = pc.sum(column).as_py() or 0
+        facts[field.name] = (kind, len(column) - column.null_count, total)
+    return table.num_rows, facts
+
+
+def by_duckdb(file):
+    name = str(file).replace("'", "''")
+    (rows,) = duckdb.execute(f"SELECT count(*) FROM '{name}'").fetchone()
+    facts = {}
+    for column, kind, *_ in duckdb.execute(f"DESCRIBE SELECT * FROM '{name}'").fetchall():
+        kind = WORDS.get(kind, f"not plain: {kind}")
+        total = {"int": 'sum("{}"::HUGEINT)', "text": 'sum(length("{}"))', "bool": 'sum("{}"::INT)'}[kind].format(column)
+        there, total = duckdb.execute(f'SELECT count("{column}"), {total} FROM \'{name}\'').fetchone()
+        facts[column] = (kind, there, int(total or 0))
+    return rows, facts
+
+
+def by_polars(file):
+    frame = polars.read_parquet(file)
+    facts = {}
+    for column in frame.columns:
+        values = frame[column]
+        kind = WORDS.get(str(values.dtype), f"not plain: {values.dtype}")
+        if kind == "int":
+            total = sum(value for value in values.to_list() if value is not None)
+        elif kind == "text":
+            total = values.str.len_chars().sum() or 0
+        else:
+            total = values.sum() or 0
+        facts[column] = (kind, len(values) - values.null_count(), int(total))
+    return frame.height, facts
+
+
+def main(datasets):
+    files = [file for dataset in datasets for file in sorted(Path(dataset).glob("*.parquet"))]
+    if not files:
+        sys.exit(f"no Parquet file in {', '.join(datasets)}")
+    for file in files:
+        seen = {"pyarrow": by_pyarrow(file), "DuckDB": by_duckdb(file), "Polars": by_polars(file)}
+        (first, (rows, facts)), *others = seen.items()
+        for kind, *_ in facts.values():
+            if kind not in ("int", "text", "bool"):
+                sys.exit(f"{file}: {first} sees a column that is {kind}")
+        for other, (its_rows, its_facts) in others:
+            if its_rows != rows:
+                sys.exit(f"{file}: {first} sees {rows} rows, {other} {its_rows}")
+            for column in facts | its_facts:
+                if facts.get(column) != its_facts.get(column):
+                    sys.exit(f"{file}, column {column}: {first} sees {facts.get(column)}, {other} {its_facts.get(column)}")
+        print(f"{file.parent.name}/{file.name}: {rows} rows, {len(facts)} columns")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

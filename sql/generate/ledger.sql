@@ -1,0 +1,21 @@
+-- Sums for the manifest, by what became of the rows.
+--
+-- The rows of tag event add up to the number of events.
+--
+-- @needs chosen
+-- @column tag VARCHAR event or insert
+-- @column fate VARCHAR op, model or drop
+-- @column origin VARCHAR why the op is there
+-- @column reason VARCHAR why it is dropped
+-- @column rows BIGINT how many
+-- @column on_file BIGINT of them on regular files, directories and symlinks outside pseudo file systems
+-- @column ofds BIGINT open file descriptions numbered so far: one more than the highest
+SELECT
+    tag, fate, origin, reason,
+    count(*) AS rows,
+    count(*) FILTER (WHERE on_file) AS on_file,
+    greatest(coalesce(max(ofd), -1), coalesce(max(ofd2), -1)) + 1 AS ofds
+FROM chosen
+WHERE tag IN ('event', 'insert')
+GROUP BY tag, fate, origin, reason
+ORDER BY tag, fate, origin, reason

@@ -1,0 +1,29 @@
+-- What `--where` leaves to be replayed.
+--
+-- The ops it picks (relation picked), and what they cannot do without: the opens and closes of every descriptor they
+-- use, and of the directories those opens start at.
+--
+-- @needs walk picked
+-- @column wanted BIGINT position of an op that stays
+WITH RECURSIVE
+opens AS (
+    SELECT walk.ofd, walk.pos, walk.dir
+    FROM walk
+    JOIN (SELECT ofd, min(pos) AS pos FROM walk WHERE fate = 'op' GROUP BY ofd) AS first ON walk.pos = first.pos
+),
+picked_ofds AS (
+    SELECT ofd FROM picked
+    UNION ALL SELECT ofd2 FROM picked
+    UNION ALL SELECT dir FROM picked
+    UNION ALL SELECT dir2 FROM picked
+),
+used AS (
+    SELECT DISTINCT ofd FROM picked_ofds WHERE ofd IS NOT NULL
+    UNION ALL
+    SELECT opens.dir AS ofd FROM used JOIN opens ON used.ofd = opens.ofd WHERE opens.dir IS NOT NULL
+)
+SELECT pos AS wanted FROM picked
+UNION
+SELECT opens.pos AS wanted FROM opens JOIN used ON opens.ofd = used.ofd
+UNION
+SELECT walk.pos AS wanted FROM walk JOIN used ON walk.ofd = used.ofd WHERE walk.op = 'close' AND walk.fate = 'op'

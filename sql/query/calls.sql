@@ -1,0 +1,24 @@
+-- What the captured programs called: one row per syscall, those that took longest first.
+--
+-- @needs events
+-- @column syscall VARCHAR name of the call
+-- @column calls BIGINT how often
+-- @column failed BIGINT of them with an error
+-- @column bytes BIGINT bytes that reads and writes moved
+-- @column total_ns BIGINT time in the call, all together, ns
+-- @column p50_ns BIGINT half of the calls took at most this, ns
+-- @column p99_ns BIGINT 99 of 100 took at most this, ns
+-- @column max_ns BIGINT the longest, ns
+SELECT
+    events.syscall,
+    count(*) AS calls,
+    count(*) FILTER (WHERE errno <> 0) AS failed,
+    CAST(coalesce(sum(ret) FILTER (WHERE ret > 0 AND def.returns = 'Bytes'), 0) AS BIGINT) AS bytes,
+    CAST(coalesce(sum(dur), 0) AS BIGINT) AS total_ns,
+    CAST(approx_percentile_cont(0.5) WITHIN GROUP (ORDER BY dur) AS BIGINT) AS p50_ns,
+    CAST(approx_percentile_cont(0.99) WITHIN GROUP (ORDER BY dur) AS BIGINT) AS p99_ns,
+    max(dur) AS max_ns
+FROM events
+LEFT JOIN syscall_def AS def ON def.syscall = events.syscall
+GROUP BY events.syscall
+ORDER BY total_ns DESC, calls DESC, syscall

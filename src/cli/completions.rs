@@ -1,0 +1,32 @@
+//! `ioriot completions`: for shells.
+
+use super::Exit;
+use anyhow::Result;
+use clap::Command;
+use clap_complete::{Shell, generate};
+use std::io::{self, Write};
+
+/// Print completions for a shell
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Examples:
+  ioriot completions bash > /etc/bash_completion.d/ioriot
+  ioriot completions zsh > ~/.zfunc/_ioriot
+  ioriot completions fish > ~/.config/fish/completions/ioriot.fish")]
+pub struct Args {
+    /// The shell
+    #[arg(value_enum)]
+    shell: Shell,
+}
+
+impl Args {
+    pub fn run(self, command: &mut Command) -> Result<Exit> {
+        // The generator panics when it cannot write, so it writes to memory.
+        let mut script = Vec::new();
+        generate(self.shell, command, "ioriot", &mut script);
+        let mut out = io::stdout().lock();
+        out.write_all(&script)?;
+        out.flush()?;
+        Ok(Exit::Done)
+    }
+}

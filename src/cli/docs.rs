@@ -1,0 +1,116 @@
+//! Pages of docs/ that are made from the code, and the hidden verb that writes them.
+
+use super::Exit;
+use super::syscalls::COLUMNS;
+use crate::fate::{Fate, Origin, Reason};
+#[cfg(feature = "sql")]
+use crate::generate::docs::sql_markdown;
+use crate::schema::dataset::FORMAT;
+use crate::schema::{ROW_GROUP, Table};
+use crate::syscall::TABLE;
+use anyhow::{Context, Result};
+use std::fmt::Write;
+use std::fs;
+use std::path::PathBuf;
+
+/// Write the pages of docs/ that are made from the code
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Examples:
+  cargo run -- docs docs")]
+pub struct Args {
+    /// Directory of the pages
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+}
+
+impl Args {
+    pub(super) fn run(self) -> Result<Exit> {
+        for (name, text) in pages()? {
+            let file = self.dir.join(name);
+            fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
+        }
+        Ok(Exit::Done)
+    }
+}
+
+/// Every generated page: file name and text. Without the feature `sql`, those that need none.
+///
+/// # Errors
+/// When the head of a SQL file is malformed.
+pub fn pages() -> Result<Vec<(&'static str, String)>> {
+    let mut pages = vec![("SYSCALLS.md", syscalls()), ("SCHEMA.md", schema())];
+    #[cfg(feature = "sql")]
+    pages.push(("SQL.md", sql_markdown()?));
+    for (_, text) in &mut pages {
+        text.insert_str(0, "<!-- Made from the code: BLESS=1 cargo test generated_pages writes it anew. -->\n");
+    }
+    Ok(pages)
+}
+
+/// A Markdown table.
+fn table<'a>(heads: &[&str], rows: impl Iterator<Item = Vec<String>> + 'a) -> String {
+    let mut text = format!("| {} |\n|{}\n", heads.join(" | "), "---|".repeat(heads.len()));
+    for row in rows {
+        let cells: Vec<_> = row.iter().map(|cell| cell.replace('|', "\\|")).collect();
+        text.push_str(&format!("| {} |\n", cells.join(" | ")));
+    }
+    text
+}
+
+fn words(head: &str, words: impl Iterator<Item = (&'static str, &'static str)>) -> String {
+    table(&[head, "meaning"], words.map(|(name, doc)| vec![format!("`{name}`"), doc.into()]))
+}
+
+fn syscalls() -> String {
+    let mut text = String::from(
+        "# Syscalls\n\n\
+         What ioriot knows of each syscall, and what becomes of it in a replay (`ioriot syscalls` prints the same).\n\n\
+         - **arguments** by position, as roles (`src/syscall/role.rs`); **returns** decides what is compared besides\n  \
+         success and errno: bytes, positions and lengths are, descriptor numbers and addresses are not.\n\
+         - **at**: the instant inside the call at which its effect is taken to happen, if nothing proves another.\n\
+         - **support**: `full` is issued as captured; `partly` is issued, and the note says what is lost; `model` is\n  \
+         bookkeeping whose effect other ops carry; `drop` is not replayed, and the note says why.\n\
+         - **op**: the syscall that is issued, or the model's verb.\n\n",
+    );
+    for support in ["full", "partly", "model", "drop"] {
+        let count = TABLE.iter().filter(|def| def.support() == support).count();
+        let _ = writeln!(text, "- {support}: {count}");
+    }
+    text.push('\n');
+    let heads: Vec<_> = COLUMNS.iter().map(|(name, _)| *name).collect();
+    text.push_str(&table(&heads, TABLE.iter().map(|def| COLUMNS.iter().map(|(_, cell)| cell(def)).collect())));
+    text
+}
+
+fn schema() -> String {
+    let mut text = format!(
+        "# Tables\n\n\
+         A dataset is a directory: `manifest.json` (format version {FORMAT}) and one Parquet file per table. Integers are\n\
+         64-bit, times and durations are nanoseconds, paths are text in the form that docs/FORMAT.md describes. Files are\n\
+         compressed with zstd and say how they are sorted; row groups have at most {ROW_GROUP} rows.\n\n\
+         A **capture** (made by `ioriot ingest`) has `events`, `rejects`; a **workload** (`ioriot generate`) has `ops`,\n\
+         `lanes`, `fates`, `fileset`, `extents`, `expect`; a **run** (`ioriot replay`) has `results`, `state`.\n",
+    );
+    for table_ in Table::ALL {
+        let _ = write!(text, "\n## {}\n\n{}", table_.name(), table_.doc());
+        match table_.sorted_by() {
+            [] => text.push_str("\n\n"),
+            columns => {
+                let _ = write!(text, " Sorted by {}.\n\n", columns.join(", "));
+            }
+        }
+        let row = |column: crate::schema::Column| {
+            let null = if column.nullable { "yes" } else { "" };
+            vec![format!("`{}`", column.name), column.ty.name().into(), null.into(), column.doc.into()]
+        };
+        text.push_str(&table(&["column", "type", "null", "meaning"], table_.columns().into_iter().map(row)));
+    }
+    text.push_str("\n## Words in these tables\n\nFates of events (`fates.fate`):\n\n");
+    text.push_str(&words("fate", Fate::ALL.iter().map(|word| (word.name(), word.doc()))));
+    text.push_str("\nReasons of drops (`fates.reason`):\n\n");
+    text.push_str(&words("reason", Reason::ALL.iter().map(|word| (word.name(), word.doc()))));
+    text.push_str("\nOrigins of ops (`ops.origin`):\n\n");
+    text.push_str(&words("origin", Origin::ALL.iter().map(|word| (word.name(), word.doc()))));
+    text
+}

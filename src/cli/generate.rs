@@ -1,0 +1,90 @@
+//! `ioriot generate`: a capture to a workload.
+
+use super::Exit;
+use super::size::Size;
+use super::ui::{self, Output, Plan};
+use super::values;
+use crate::generate;
+use crate::schema::Dataset;
+use crate::schema::dataset::Kind;
+use anyhow::{Context, Result};
+use std::path::PathBuf;
+
+/// Make a workload out of a capture: what to replay, and the files it needs
+///
+/// Every event gets exactly one fate: it becomes an op, it is bookkeeping (model), or it is dropped for one stated
+/// reason. The same capture always gives the same workload.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Examples:
+  ioriot generate cap -o work
+  ioriot generate cap -o work --where \"path LIKE '/var/lib/%'\"
+  ioriot generate cap -o work --ignore /home/user/.cache --keep /dev/shm/db
+  ioriot generate cap -o work --sql-dir my-stages --memory 512M
+  ioriot generate cap --explain ops                       the plan of one stage")]
+pub struct Args {
+    /// The capture: a directory made by `ioriot ingest`
+    #[arg(value_name = "CAPTURE")]
+    capture: PathBuf,
+    /// Directory to make for the workload
+    #[arg(short, long = "output", value_name = "WORKLOAD", required_unless_present = "explain")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    choice: Choice,
+    /// Print the plan of this stage instead
+    #[arg(long, value_name = "STAGE")]
+    explain: Option<String>,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// What is replayed, and by which means that is worked out: shared by `generate` and `run`.
+#[derive(Debug, clap::Args)]
+pub struct Choice {
+    /// Replay only ops for which this SQL predicate holds (columns of the table ops); descriptors and offsets stay right
+    #[arg(long = "where", value_name = "SQL")]
+    where_: Option<String>,
+    /// Do not replay what is under this path (may be given several times)
+    #[arg(long, value_name = "PATH")]
+    ignore: Vec<PathBuf>,
+    /// Replay what is under this path, although it is on a pseudo or memory file system (may be given several times)
+    #[arg(long, value_name = "PATH")]
+    keep: Vec<PathBuf>,
+    /// Read the SQL stages from this directory instead of the built-in ones
+    #[arg(long, value_name = "DIR")]
+    sql_dir: Option<PathBuf>,
+    /// Memory for sorts and aggregations before they spill to disk, bytes with unit K, M or G
+    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = Size::parse)]
+    memory: Size,
+}
+
+impl Choice {
+    /// The options of `generate` for this choice.
+    pub fn options(self, capture: PathBuf, out: PathBuf, threads: Option<usize>) -> generate::Options {
+        let Choice { where_, ignore, keep, sql_dir, memory } = self;
+        generate::Options { capture, out, where_, sql_dir, ignore, keep, threads, memory: memory.0 }
+    }
+}
+
+impl Args {
+    pub fn run(self) -> Result<Exit> {
+        if let Some(stage) = &self.explain {
+            let options = self.choice.options(self.capture, self.out.unwrap_or_default(), None);
+            ui::say(generate::explain(&options, stage)?.trim_end())?;
+            return Ok(Exit::Done);
+        }
+        let out = self.out.context("say where the workload goes: -o WORKLOAD")?;
+        if self.output.dry_run {
+            let capture = Dataset::expect(&self.capture, Kind::Capture)?;
+            values::vacant(&out)?;
+            let would =
+                vec![format!("read the capture {}", capture.dir.display()), format!("write a workload to {}", out.display())];
+            self.output.format.print(&Plan::new(would))?;
+            return Ok(Exit::Done);
+        }
+        let options = self.choice.options(self.capture, out, None);
+        let summary = ui::watched(|progress| generate::run(&options, progress))?;
+        self.output.format.print(&summary)?;
+        Ok(Exit::Done)
+    }
+}

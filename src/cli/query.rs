@@ -1,0 +1,84 @@
+//! `ioriot query`: SQL over datasets.
+
+use super::Exit;
+use crate::report;
+use crate::report::query::{self, Source};
+use anyhow::{Result, bail, ensure};
+use clap::ValueEnum;
+use std::path::{Path, PathBuf};
+
+/// Ask any datasets questions in SQL
+///
+/// Every table of the datasets stands under its name (docs/SCHEMA.md), beside the ready-made views (docs/SQL.md).
+/// Without SQL, a prompt with history.
+#[derive(Debug, clap::Args)]
+#[command(
+    override_usage = "ioriot query [OPTIONS] <DATASET>... ['SQL']",
+    after_long_help = "\
+Examples:
+  ioriot query cap 'SELECT syscall, count(*) FROM events GROUP BY 1 ORDER BY 2 DESC'
+  ioriot query work 'SELECT reason, count(*) FROM drops GROUP BY 1'
+  ioriot query work run \"SELECT o.path, r.* FROM results r JOIN ops o USING (op_id) WHERE outcome = 'different'\"
+  ioriot query run -f slow.sql --format csv
+  ioriot query run 'SELECT * FROM results' --format parquet -o results.parquet
+  ioriot query cap                                        a prompt; \\d lists tables, \\q ends"
+)]
+pub struct Args {
+    /// Datasets (directories), and behind them the SQL in one argument
+    #[arg(required = true, value_name = "DATASET")]
+    args: Vec<String>,
+    /// Read the SQL from this file
+    #[arg(short, long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// How to print the rows
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    format: Format,
+    /// Write the rows to this file
+    #[arg(short, long = "output", value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// Aligned columns, for people
+    #[default]
+    Table,
+    /// Comma-separated values with a header line
+    Csv,
+    /// An array of JSON objects, one per line
+    Json,
+    /// A Parquet file (needs -o)
+    Parquet,
+}
+
+impl Args {
+    pub fn run(self) -> Result<Exit> {
+        query::run(&self.options()?)?;
+        Ok(Exit::Done)
+    }
+
+    fn options(self) -> Result<query::Options> {
+        let mut datasets = self.args;
+        // A name without blanks that is no directory is a dataset that is not there, and should be called that.
+        let is_sql = |arg: &String| arg.contains(char::is_whitespace) && !Path::new(arg).is_dir();
+        let sql = match (self.file, datasets.pop_if(|last| is_sql(last))) {
+            (Some(_), Some(_)) => bail!("the SQL comes from the command line or from -f FILE, not from both"),
+            (Some(file), None) => Source::File(file),
+            (None, Some(text)) => Source::Text(text),
+            (None, None) => Source::Prompt,
+        };
+        ensure!(!datasets.is_empty(), "name a dataset before the SQL: ioriot query DATASET 'SQL'");
+        ensure!(self.format != Format::Parquet || self.out.is_some(), "--format parquet needs a file: -o FILE");
+        Ok(query::Options {
+            datasets: datasets.into_iter().map(PathBuf::from).collect(),
+            sql,
+            format: match self.format {
+                Format::Table => report::Format::Table,
+                Format::Csv => report::Format::Csv,
+                Format::Json => report::Format::Json,
+                Format::Parquet => report::Format::Parquet,
+            },
+            out: self.out,
+        })
+    }
+}

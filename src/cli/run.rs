@@ -1,0 +1,176 @@
+//! `ioriot run`: from a text capture to a verified replay, in one go.
+
+use super::generate::Choice;
+use super::ingest::{self as read, Reading};
+use super::replay::Manner;
+use super::ui::{self, Format, Plan};
+use super::{Exit, values};
+use crate::generate;
+use crate::ingest::{self, Input};
+use crate::schema::Dataset;
+use crate::schema::dataset::Kind;
+use crate::{init, replay};
+use anyhow::{Context, Result, ensure};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use std::fmt::Display;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Do it all: ingest, generate, init and replay, and print the whole story
+///
+/// Makes DIR/capture, DIR/workload, DIR/root and DIR/run, each of which the other verbs can use.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Examples:
+  ioriot run tests/data/matrix.strace                     makes matrix.ioriot
+  ioriot run trace.strace.gz -o /mnt/nvme1/trace --threads 16
+  ioriot run trace.strace.gz --force --format json        anew
+  ioriot query matrix.ioriot/run 'SELECT * FROM results'  look closer afterwards")]
+pub struct Args {
+    /// File to read, also .gz and .zst; - is standard input
+    #[arg(value_name = "INPUT")]
+    input: PathBuf,
+    /// Directory to make (default: INPUT's name with .ioriot for its endings)
+    #[arg(short, long = "output", value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Make a DIR that is there anew: its datasets are deleted, its tree is moved aside
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    reading: Reading,
+    #[command(flatten)]
+    choice: Choice,
+    #[command(flatten)]
+    manner: Manner,
+    /// Leave ranges of files that no op reads or writes as holes
+    #[arg(long)]
+    sparse_unread: bool,
+    /// Only check the arguments and say what would be done
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+}
+
+/// The parts of the story, printed as they happen for people, at the end as one object for programs.
+struct Story {
+    format: Format,
+    parts: Map<String, Value>,
+}
+
+impl Story {
+    fn tell(&mut self, verb: &str, place: &Path, summary: &(impl Serialize + Display)) -> Result<()> {
+        match self.format {
+            Format::Text => ui::say(format_args!("{verb}: {}\n{}\n", place.display(), indent(&summary.to_string()))),
+            Format::Json => {
+                self.parts.insert(verb.into(), serde_json::to_value(summary)?);
+                Ok(())
+            }
+        }
+    }
+
+    fn end(self) -> Result<()> {
+        match self.format {
+            Format::Text => Ok(()),
+            Format::Json => ui::say(serde_json::to_string_pretty(&self.parts)?),
+        }
+    }
+}
+
+fn indent(text: &str) -> String {
+    let lines: Vec<_> = text.trim_end().lines().map(|line| format!("  {line}").trim_end().to_owned()).collect();
+    lines.join("\n")
+}
+
+impl Args {
+    pub fn run(self) -> Result<Exit> {
+        let input = Input::parse(&self.input);
+        let dir = self.out.unwrap_or_else(|| format!("{}.ioriot", input.stem()).into());
+        let [capture, workload, root, run] = ["capture", "workload", "root", "run"].map(|name| dir.join(name));
+        let format = self.reading.output();
+        if self.dry_run {
+            make_way(&dir, self.force, true)?;
+            let would = vec![read::plan_input(&self.input)?, format!("make {}", dir.display())];
+            format.print(&Plan::new(would))?;
+            return Ok(Exit::Done);
+        }
+        make_way(&dir, self.force, false)?;
+        let mut story = Story { format, parts: Map::new() };
+
+        let options = ingest::Options {
+            format: self.reading.input(),
+            threads: values::processors(),
+            command: values::command_line(),
+            ..ingest::Options::new(vec![input], capture.clone())
+        };
+        let ingested = ui::watched(|progress| ingest::run(&options, progress))?;
+        story.tell("ingest", &capture, &ingested)?;
+
+        let options = self.choice.options(capture, workload.clone(), None);
+        let generated = ui::watched(|progress| generate::run(&options, progress))?;
+        story.tell("generate", &workload, &generated)?;
+
+        let options = init::Options {
+            workload: workload.clone(),
+            root: root.clone(),
+            force: self.force,
+            sparse_unread: self.sparse_unread,
+            threads: values::processors(),
+        };
+        let made = ui::watched(|progress| init::run(&options, progress))?;
+        story.tell("init", &root, &made)?;
+        ensure!(made.ok(), "the tree in {} is not whole, so nothing was replayed", root.display());
+
+        let options = self.manner.options(workload, root, run.clone(), false);
+        let replayed = ui::watched(|progress| replay::run(&options, progress))?;
+        story.tell("replay", &run, &replayed)?;
+        story.end()?;
+        Ok(Exit::good(replayed.ok() && (!self.reading.strict || ingested.rejects() == 0)))
+    }
+}
+
+/// The datasets in DIR.
+const PARTS: [(&str, Kind); 3] = [("capture", Kind::Capture), ("workload", Kind::Workload), ("run", Kind::Run)];
+
+/// Checks that `dir` may be used. With `force` deletes its datasets, and only these: the tree is for init to move aside.
+fn make_way(dir: &Path, force: bool, dry_run: bool) -> Result<()> {
+    let taken = fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some());
+    ensure!(force || !taken, "{} is not empty: --force makes it anew, -o DIR chooses another place", dir.display());
+    for (name, kind) in PARTS {
+        let part = dir.join(name);
+        if part.exists() {
+            Dataset::expect(&part, kind).with_context(|| format!("{} is in the way", part.display()))?;
+            if !dry_run {
+                fs::remove_dir_all(&part).with_context(|| format!("cannot delete {}", part.display()))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::{Draft, Manifest};
+
+    #[test]
+    fn only_force_makes_way_and_only_datasets_go() {
+        let tmp = tempfile::tempdir().unwrap();
+        let dir = tmp.path().join("d");
+        make_way(&dir, false, false).unwrap();
+        fs::create_dir(&dir).unwrap();
+        make_way(&dir, false, false).unwrap();
+
+        let capture = dir.join("capture");
+        Draft::create(&capture, Kind::Capture).unwrap().commit(Manifest::new()).unwrap();
+        fs::write(dir.join("notes"), "mine").unwrap();
+        assert!(make_way(&dir, false, false).is_err());
+        make_way(&dir, true, true).unwrap();
+        assert!(capture.exists());
+        make_way(&dir, true, false).unwrap();
+        assert!(!capture.exists() && dir.join("notes").exists());
+
+        fs::create_dir(&capture).unwrap();
+        let error = make_way(&dir, true, false).unwrap_err().to_string();
+        assert!(error.contains("is in the way"), "{error}");
+    }
+}

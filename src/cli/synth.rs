@@ -1,0 +1,63 @@
+//! `ioriot synth`: synthetic captures for benchmarks and end-to-end tests.
+
+use super::Exit;
+use crate::ingest::{Format, synth};
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+
+/// Write a synthetic capture of any length
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Examples:
+  ioriot synth --lines 1000000 -o big.capture
+  ioriot synth --lines 5000 --format strace --expect tree.json -o small.strace")]
+pub struct Args {
+    /// About how many lines
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    lines: u64,
+    /// Format of the lines
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    format: Text,
+    /// Seed of the random choices: the same seed gives the same capture
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Write to this file what the tree must look like before and after a replay, as JSON
+    #[arg(long, value_name = "FILE")]
+    expect: Option<PathBuf>,
+    /// File to write (default: standard output)
+    #[arg(short, long = "output", value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Text {
+    /// I/O Riot .capture
+    #[default]
+    Capture,
+    /// strace -f -ttt -T -y
+    Strace,
+}
+
+impl Args {
+    pub fn run(self) -> Result<Exit> {
+        let format = match self.format {
+            Text::Capture => Format::Capture,
+            Text::Strace => Format::Strace,
+        };
+        let options = synth::Options { seed: self.seed, ..synth::Options::new(format, self.lines) };
+        let out: Box<dyn Write> = match &self.out {
+            Some(file) => Box::new(File::create(file).with_context(|| format!("cannot create {}", file.display()))?),
+            None => Box::new(io::stdout().lock()),
+        };
+        let mut out = BufWriter::with_capacity(1 << 20, out);
+        let expected = synth::write(&options, &mut out).and_then(|expected| out.flush().map(|()| expected));
+        let expected = expected.context("cannot write the capture")?;
+        if let Some(file) = &self.expect {
+            fs::write(file, serde_json::to_string(&expected)?).with_context(|| format!("cannot write {}", file.display()))?;
+        }
+        Ok(Exit::Done)
+    }
+}

@@ -1,0 +1,111 @@
+//! `ioriot syscalls`: the table, for people and programs.
+
+use super::Exit;
+use crate::syscall::{Def, TABLE};
+use anyhow::{Context, Result, bail};
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::csv;
+use arrow::json::ArrayWriter;
+use arrow::util::pretty::pretty_format_batches;
+use clap::ValueEnum;
+use parquet::arrow::ArrowWriter;
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// List every syscall ioriot knows, and what becomes of it in a replay
+///
+/// support is full (issued as captured), partly (issued, the note says what is lost), model (bookkeeping, other ops
+/// carry its effect) or drop (the note says why). at is the instant inside the call when its effect is taken to happen.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Examples:
+  ioriot syscalls
+  ioriot syscalls --format json
+  ioriot syscalls --format csv | grep ,drop,
+  ioriot syscalls --format parquet -o syscalls.parquet")]
+pub struct Args {
+    /// How to print the table
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    format: Format,
+    /// Write the table to this file
+    #[arg(short, long = "output", value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Format {
+    /// Aligned columns, for people
+    #[default]
+    Table,
+    /// Comma-separated values with a header line
+    Csv,
+    /// An array of JSON objects
+    Json,
+    /// A Parquet file
+    Parquet,
+}
+
+/// A column of the listing: its name, and how a row of the table fills it.
+type Column = (&'static str, fn(&Def) -> String);
+
+/// The columns, in their order; docs/SYSCALLS.md has the same.
+pub const COLUMNS: &[Column] = &[
+    ("syscall", |def| def.name.into()),
+    ("arguments", |def| def.args.iter().map(|role| format!("{role:?}")).collect::<Vec<_>>().join(", ")),
+    ("returns", |def| format!("{:?}", def.ret)),
+    ("at", |def| format!("{:?}", def.at).to_lowercase()),
+    ("support", |def| def.support().into()),
+    ("op", |def| def.op().map(|op| op.name().to_owned()).unwrap_or_default()),
+    ("note", |def| def.note().into()),
+];
+
+fn batch() -> Result<RecordBatch> {
+    let column = |(name, cell): &Column| {
+        let cells: ArrayRef = Arc::new(TABLE.iter().map(|def| Some(cell(def))).collect::<StringArray>());
+        (*name, cells)
+    };
+    Ok(RecordBatch::try_from_iter(COLUMNS.iter().map(column))?)
+}
+
+impl Args {
+    pub fn run(self) -> Result<Exit> {
+        let batch = batch()?;
+        let mut out: Box<dyn Write + Send> = match &self.out {
+            Some(file) => Box::new(File::create(file).with_context(|| format!("cannot create {}", file.display()))?),
+            None if matches!(self.format, Format::Parquet) && io::stdout().is_terminal() => {
+                bail!("Parquet is not for terminals: -o FILE writes it to a file")
+            }
+            None => Box::new(io::stdout()),
+        };
+        match self.format {
+            Format::Table => writeln!(out, "{}", pretty_format_batches(&[batch])?)?,
+            Format::Csv => csv::Writer::new(&mut out).write(&batch)?,
+            Format::Json => {
+                let mut writer = ArrayWriter::new(&mut out);
+                writer.write(&batch)?;
+                writer.finish()?;
+                writeln!(out)?;
+            }
+            Format::Parquet => {
+                let mut writer = ArrowWriter::try_new(&mut out, batch.schema(), None)?;
+                writer.write(&batch)?;
+                writer.close()?;
+            }
+        }
+        out.flush()?;
+        Ok(Exit::Done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_listing_has_a_row_for_every_syscall() {
+        let batch = batch().unwrap();
+        assert_eq!((batch.num_rows(), batch.num_columns()), (TABLE.len(), COLUMNS.len()));
+    }
+}

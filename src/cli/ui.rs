@@ -1,0 +1,162 @@
+//! What verbs show: a progress bar while they work, a summary when they are done, a plan when they only would.
+
+use crate::progress::{Progress, Unit};
+use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+use std::fmt::{self, Display};
+use std::io::{self, IsTerminal, Write};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+/// How a summary is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    #[default]
+    #[value(alias = "table")]
+    Text,
+    /// For programs: one JSON object
+    Json,
+}
+
+/// Arguments of every verb that writes something.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Output {
+    /// How to print the summary on standard output
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub format: Format,
+    /// Only check the arguments and say what would be done
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+}
+
+impl Format {
+    /// Prints a summary (or a plan) on standard output.
+    ///
+    /// # Errors
+    /// When standard output cannot be written.
+    pub fn print(self, summary: &(impl Serialize + Display)) -> Result<()> {
+        match self {
+            Format::Text => say(format_args!("{}", summary.to_string().trim_end())),
+            Format::Json => say(serde_json::to_string_pretty(summary)?),
+        }
+    }
+}
+
+/// Prints a line, or several, on standard output.
+///
+/// # Errors
+/// When standard output cannot be written.
+pub fn say(text: impl Display) -> Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{text}").and_then(|()| out.flush()).context("cannot write to standard output")
+}
+
+/// What a verb would do: the answer to `--dry-run`.
+#[derive(Debug, Serialize)]
+pub struct Plan {
+    would: Vec<String>,
+}
+
+impl Plan {
+    /// A plan of these steps, each an infinitive: `write a capture to x`.
+    pub fn new(would: Vec<String>) -> Plan {
+        Plan { would }
+    }
+}
+
+impl Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.would.iter().try_for_each(|step| writeln!(f, "would {step}"))
+    }
+}
+
+/// Runs `work` with a progress bar on standard error, when that is a terminal.
+pub fn watched<T>(work: impl FnOnce(&Progress) -> T) -> T {
+    let progress = Progress::default();
+    if !io::stderr().is_terminal() {
+        return work(&progress);
+    }
+    thread::scope(|scope| {
+        let (working, ended) = mpsc::channel::<()>();
+        let progress = &progress;
+        scope.spawn(move || draw(progress, &ended));
+        let result = work(progress);
+        // This, or the unwinding of a panic, ends the drawing.
+        drop(working);
+        result
+    })
+}
+
+const TICK: Duration = Duration::from_millis(100);
+
+/// Draws until the other end of `ended` is dropped: one bar per step, with the time that is left.
+fn draw(progress: &Progress, ended: &Receiver<()>) {
+    let mut shown = 0;
+    let mut bar = ProgressBar::hidden();
+    while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+        let (step, name, unit, done, total) = progress.now();
+        if step == 0 {
+            continue;
+        }
+        if step != shown {
+            shown = step;
+            bar.finish_and_clear();
+            bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr())
+                .with_message(name)
+                .with_style(style(unit, total));
+        }
+        if total > 0 {
+            bar.set_length(total.max(done));
+        }
+        bar.set_position(done);
+        bar.tick();
+    }
+    bar.finish_and_clear();
+}
+
+fn style(unit: Unit, total: u64) -> ProgressStyle {
+    ProgressStyle::with_template(template(unit, total)).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+const fn template(unit: Unit, total: u64) -> &'static str {
+    match (unit, total) {
+        (Unit::Count, 0) => "{msg} {spinner} {human_pos} ({per_sec}) {elapsed}",
+        (Unit::Bytes, 0) => "{msg} {spinner} {bytes} ({bytes_per_sec}) {elapsed}",
+        (Unit::Count, _) => "{msg} [{wide_bar}] {human_pos}/{human_len} ({per_sec}) {eta} left",
+        (Unit::Bytes, _) => "{msg} [{wide_bar}] {bytes}/{total_bytes} ({bytes_per_sec}) {eta} left",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_template_is_well_formed() {
+        for unit in [Unit::Count, Unit::Bytes] {
+            for total in [0, 1] {
+                assert!(ProgressStyle::with_template(template(unit, total)).is_ok());
+            }
+        }
+    }
+
+    #[test]
+    fn work_is_done_and_its_result_comes_back() {
+        let done = watched(|progress| {
+            progress.begin("test", Unit::Count, 2);
+            progress.add(2);
+            progress.now().3
+        });
+        assert_eq!(done, 2);
+    }
+
+    #[test]
+    fn a_plan_reads_as_sentences() {
+        let plan = Plan::new(vec!["read a".into(), "write b".into()]);
+        assert_eq!(plan.to_string(), "would read a\nwould write b\n");
+    }
+}

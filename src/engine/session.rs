@@ -1,0 +1,147 @@
+//! The session: threads, a bounded pool of memory that spills to disk, and the tables that SQL can name.
+
+use super::virtualize::{self, Planner};
+use crate::model::Config;
+use anyhow::{Context, Result, anyhow};
+use datafusion::catalog::TableProvider;
+use datafusion::config::Dialect;
+use datafusion::dataframe::DataFrame;
+use datafusion::datasource::file_format::parquet::ParquetFormat;
+use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::runtime::Runtime;
+
+/// Memory that sorts, joins and aggregations may hold before they spill, unless told otherwise: 256 MiB.
+pub const MEMORY: u64 = 256 << 20;
+
+/// Planning recurses, and deeply in a debug build.
+const STACK: usize = 16 << 20;
+
+/// How an engine is set up.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Threads and partitions; one per processor when absent.
+    pub threads: Option<usize>,
+    /// Bytes that sorts, joins and aggregations may hold together before they spill.
+    pub memory: u64,
+    /// Where they spill to; the system's directory for temporary files when absent.
+    pub spill: Option<PathBuf>,
+    /// What the model leaves out.
+    pub places: Config,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings { threads: None, memory: MEMORY, spill: None, places: Config::default() }
+    }
+}
+
+/// A SQL engine.
+pub struct Engine {
+    runtime: Runtime,
+    ctx: SessionContext,
+}
+
+impl Engine {
+    /// Sets up an engine without tables.
+    ///
+    /// # Errors
+    /// When threads cannot be started or the place for spilling cannot be used.
+    pub fn new(settings: &Settings) -> Result<Engine> {
+        let threads =
+            settings.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, NonZeroUsize::get)).max(1);
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(threads)
+            .thread_stack_size(STACK)
+            .build()
+            .context("cannot start the threads of the SQL engine")?;
+        // The pool splits itself evenly among the operators that can spill, and names the greedy one when it is short.
+        let pool = FairSpillPool::new(usize::try_from(settings.memory)?);
+        let consumers = NonZeroUsize::new(3).context("three is not zero")?;
+        let mut env = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(TrackConsumersPool::new(pool, consumers)));
+        if let Some(dir) = &settings.spill {
+            env = env.with_temp_file_path(dir);
+        }
+        let mut config = SessionConfig::new().with_target_partitions(threads).with_information_schema(true);
+        // The default dialect takes `offset` in a list of columns for a clause.
+        config.options_mut().sql_parser.dialect = Dialect::PostgreSQL;
+        // A merge of spilled runs reserves this much up front, in every partition: keep it a part of a small pool.
+        config.options_mut().execution.sort_spill_reservation_bytes = usize::try_from(settings.memory / 32)?.min(10 << 20);
+        let state = SessionStateBuilder::new()
+            .with_config(config)
+            .with_runtime_env(env.build_arc()?)
+            .with_default_features()
+            .with_relation_planners(vec![Arc::new(Planner::new(settings.places.clone()))])
+            .build();
+        Ok(Engine { runtime, ctx: SessionContext::new_with_state(state) })
+    }
+
+    /// Runs a future to its end on a thread with room to plan on.
+    ///
+    /// # Errors
+    /// What the future returns, or that the thread could not be started.
+    pub fn block_on<T: Send>(&self, future: impl Future<Output = Result<T>> + Send) -> Result<T> {
+        std::thread::scope(|scope| {
+            let handle = self.runtime.handle();
+            let thread = std::thread::Builder::new().name("sql".into()).stack_size(STACK);
+            let thread = thread.spawn_scoped(scope, move || handle.block_on(future))?;
+            thread.join().unwrap_or_else(|_| Err(anyhow!("the SQL engine stopped unexpectedly: please report this")))
+        })
+    }
+
+    /// The DataFusion session, for those inside the engine's borders.
+    pub fn ctx(&self) -> &SessionContext {
+        &self.ctx
+    }
+
+    /// Plans a statement.
+    ///
+    /// # Errors
+    /// When it is not SQL, or names what is not there.
+    pub fn sql(&self, sql: &str) -> Result<DataFrame> {
+        self.block_on(async {
+            let state = self.ctx.state();
+            let mut statement = state.sql_to_statement(sql, &Dialect::PostgreSQL)?;
+            virtualize::spell_out(&mut statement);
+            let plan = state.statement_to_plan(statement).await?;
+            Ok(self.ctx.execute_logical_plan(plan).await?)
+        })
+    }
+
+    /// Registers Parquet files as one table; their stated sort order is kept.
+    ///
+    /// # Errors
+    /// When a file cannot be opened or is not Parquet.
+    pub fn register(&self, name: &str, files: &[PathBuf]) -> Result<()> {
+        let table = self.block_on(self.parquet(files)).with_context(|| format!("cannot use the table {name}"))?;
+        self.ctx.register_table(name, table)?;
+        Ok(())
+    }
+
+    async fn parquet(&self, files: &[PathBuf]) -> Result<Arc<dyn TableProvider>> {
+        // A path is not parsed as a URL here: `*`, `?` and `[` may be part of a name.
+        let urls = files.iter().map(|file| file_url(file)).collect::<Result<Vec<_>>>()?;
+        let options = ListingOptions::new(Arc::new(ParquetFormat::default()));
+        let config = ListingTableConfig::new_with_multi_paths(urls).with_listing_options(options);
+        let config = config.infer_schema(&self.ctx.state()).await?;
+        Ok(Arc::new(ListingTable::try_new(config)?))
+    }
+}
+
+fn file_url(file: &Path) -> Result<ListingTableUrl> {
+    let file = file.canonicalize().with_context(|| format!("cannot open {}", file.display()))?;
+    let mut url = String::from("file://");
+    for byte in file.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' | b'~' => url.push(char::from(*byte)),
+            other => url.push_str(&format!("%{other:02X}")),
+        }
+    }
+    ListingTableUrl::parse(&url).with_context(|| format!("cannot name {} to the SQL engine", file.display()))
+}

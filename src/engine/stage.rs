@@ -1,0 +1,154 @@
+//! A stage is a file with one SELECT; its stem is the name of the relation it defines.
+//!
+//! The comments at its head say what the relation means and holds, and list its columns:
+//! ```sql
+//! -- What became of each event.
+//! -- @needs walk
+//! -- @column seq BIGINT the event
+//! SELECT seq FROM walk
+//! ```
+//! The list is checked against what the SQL engine plans, so the documentation made from it cannot be wrong.
+
+use super::session::Engine;
+use anyhow::{Context, Result, bail, ensure};
+use arrow::datatypes::{DataType, Schema};
+use datafusion::dataframe::DataFrame;
+use std::borrow::Cow;
+use std::fs;
+use std::path::Path;
+
+/// A stage: the relation's name and its text.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    /// The relation.
+    pub name: &'static str,
+    /// The file's text.
+    pub sql: Cow<'static, str>,
+}
+
+/// What the head of a stage says.
+#[derive(Clone, Debug, Default)]
+pub struct Doc {
+    /// Meaning and invariant, as Markdown.
+    pub text: String,
+    /// Relations that must be there for this one to be defined.
+    pub needs: Vec<String>,
+    /// Name, SQL type and meaning of each column.
+    pub columns: Vec<(String, String, String)>,
+}
+
+impl Stage {
+    /// A stage that is built in.
+    pub const fn new(name: &'static str, sql: &'static str) -> Stage {
+        Stage { name, sql: Cow::Borrowed(sql) }
+    }
+
+    /// The stage as a directory of edited stages has it; a stage that is not there stays as built in.
+    ///
+    /// # Errors
+    /// When the file is there and cannot be read.
+    pub fn edited(&self, dir: &Path) -> Result<Stage> {
+        let file = dir.join(format!("{}.sql", self.name));
+        match fs::read_to_string(&file) {
+            Ok(sql) => Ok(Stage { name: self.name, sql: Cow::Owned(sql) }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(self.clone()),
+            Err(error) => Err(error).with_context(|| format!("cannot read {}", file.display())),
+        }
+    }
+
+    /// The head of the file.
+    ///
+    /// # Errors
+    /// When a `@column` line lacks its type.
+    pub fn doc(&self) -> Result<Doc> {
+        let mut doc = Doc::default();
+        let head = self.sql.lines().map_while(|line| line.strip_prefix("--")).map(str::trim);
+        for (number, line) in head.enumerate() {
+            if let Some(column) = line.strip_prefix("@column ") {
+                let mut words = column.splitn(3, ' ');
+                let (Some(name), Some(ty)) = (words.next(), words.next()) else {
+                    bail!("{}.sql, line {}: `-- @column NAME TYPE MEANING` is expected", self.name, number + 1)
+                };
+                doc.columns.push((name.into(), ty.into(), words.next().unwrap_or_default().trim().into()));
+            } else if let Some(needs) = line.strip_prefix("@needs ") {
+                doc.needs.extend(needs.split_whitespace().map(String::from));
+            } else {
+                doc.text.push_str(line);
+                doc.text.push('\n');
+            }
+        }
+        Ok(doc)
+    }
+
+    /// Plans the stage and checks its columns against its head.
+    ///
+    /// # Errors
+    /// When the SQL cannot be planned or makes other columns than the head lists.
+    pub fn plan(&self, engine: &Engine) -> Result<DataFrame> {
+        let frame = engine.sql(&self.sql).with_context(|| format!("stage {}.sql", self.name))?;
+        self.check(frame.schema().as_arrow())?;
+        Ok(frame)
+    }
+
+    /// Plans the stage and makes it a relation that later stages can name.
+    ///
+    /// # Errors
+    /// As [`Stage::plan`].
+    pub fn define(&self, engine: &Engine) -> Result<()> {
+        let view = self.plan(engine)?.into_view();
+        engine.ctx().deregister_table(self.name)?;
+        engine.ctx().register_table(self.name, view)?;
+        Ok(())
+    }
+
+    fn check(&self, schema: &Schema) -> Result<()> {
+        let said = self.doc()?.columns;
+        let made: Vec<_> = schema.fields().iter().map(|field| (field.name(), type_name(field.data_type()))).collect();
+        for (at, ((name, ty, _), (made_name, made_ty))) in said.iter().zip(&made).enumerate() {
+            ensure!(
+                name == *made_name && ty == made_ty,
+                "stage {}.sql: column {} is `{made_name} {made_ty}`, its head says `{name} {ty}`",
+                self.name,
+                at + 1,
+            );
+        }
+        ensure!(said.len() == made.len(), "stage {}.sql makes {} columns, its head lists {}", self.name, made.len(), said.len(),);
+        Ok(())
+    }
+}
+
+/// The SQL name of an Arrow type: the ways to store text are one type here.
+pub fn type_name(ty: &DataType) -> String {
+    match ty {
+        DataType::Int64 => "BIGINT".into(),
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "VARCHAR".into(),
+        DataType::Dictionary(_, value) => type_name(value),
+        DataType::Boolean => "BOOLEAN".into(),
+        DataType::Float64 => "DOUBLE".into(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Settings;
+
+    #[test]
+    fn a_head_that_lies_is_found() {
+        let engine = Engine::new(&Settings::default()).unwrap();
+        let good = Stage::new("s", "-- One.\n-- @column a BIGINT the one\nSELECT 1 AS a");
+        good.define(&engine).unwrap();
+        assert_eq!(good.doc().unwrap().text, "One.\n");
+        for (sql, says) in [
+            ("-- @column b BIGINT x\nSELECT 1 AS a", "column 1 is `a BIGINT`, its head says `b BIGINT`"),
+            ("-- @column a VARCHAR x\nSELECT 1 AS a", "its head says `a VARCHAR`"),
+            ("SELECT 1 AS a", "makes 1 columns, its head lists 0"),
+            ("SELECT nothing", "stage s.sql"),
+            ("-- @column a\nSELECT 1 AS a", "line 1"),
+        ] {
+            let error = format!("{:#}", Stage { name: "s", sql: sql.into() }.define(&engine).unwrap_err());
+            assert!(error.contains(says), "{error}");
+        }
+    }
+}

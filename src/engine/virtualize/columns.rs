@@ -1,0 +1,231 @@
+//! What the walk adds to a row: the columns of a step, and of the facts known at the end.
+
+use crate::fate::{Fate, Origin, Reason};
+use crate::model::{Kind, Name, Row, Step};
+use crate::schema::Type;
+use crate::syscall::Op;
+use crate::text;
+use arrow::array::{ArrayRef, BooleanBuilder, DictionaryArray, Int64Builder, StringArray, StringViewBuilder, UInt8Builder};
+use arrow::datatypes::{DataType, Field, UInt8Type};
+use std::sync::Arc;
+
+/// A column of the walk.
+#[derive(Debug)]
+pub struct StepColumn {
+    /// Name in SQL.
+    pub name: &'static str,
+    /// What it means.
+    pub doc: &'static str,
+    get: Get,
+}
+
+/// Where a column's value comes from: in the row of a step, and in the row of a fact.
+#[derive(Clone, Copy, Debug)]
+enum Get {
+    /// What kind of row it is.
+    Tag,
+    /// Position in the order of effects.
+    Pos,
+    Int(fn(&Step) -> Option<i64>, fn(&Fact<'_>) -> Option<i64>),
+    Path(fn(&Step) -> Option<&Name>, for<'a> fn(&Fact<'a>) -> Option<&'a Name>),
+    /// A word of a short list, by its number.
+    Word(fn() -> Vec<&'static str>, fn(&Step) -> Option<u8>),
+    Yes(fn(&Step) -> Option<bool>, fn(&Fact<'_>) -> Option<bool>),
+    /// Text that only facts have.
+    Text(fn(&Fact<'_>) -> Option<String>),
+}
+
+macro_rules! step {
+    ($($name:literal $doc:literal $get:expr;)*) => {
+        /// The columns of the walk, in their order.
+        pub static STEP: &[StepColumn] = &[$(StepColumn { name: $name, doc: $doc, get: $get }),*];
+    };
+}
+
+step! {
+    "pos"       "order of effect; odd numbers are left free for what a stage inserts before a row"  Get::Pos;
+    "tag"       "event; insert: an op the model inserted; fileset, extent, expect, guess: known when all events have been seen"  Get::Tag;
+    "origin"    "why the op is there"  Get::Word(|| Origin::ALL.iter().map(|w| w.name()).collect(), |s| Some(s.origin as u8));
+    "fate"      "op, model or drop"  Get::Word(|| Fate::ALL.iter().map(|w| w.name()).collect(), |s| Some(s.fate as u8));
+    "reason"    "why it is dropped"  Get::Word(|| Reason::ALL.iter().map(|w| w.name()).collect(), |s| s.reason.map(|r| r as u8));
+    "op"        "syscall that is issued"  Get::Word(|| Op::ALL.iter().map(|w| w.name()).collect(), |s| s.op.map(|o| o as u8));
+    "vpid"      "process, dense, never reused"  Get::Int(|s| Some(s.vpid), |_| None);
+    "vtid"      "thread, dense, never reused"  Get::Int(|s| Some(s.vtid), |_| None);
+    "ofd"       "open file description the call uses or makes"  Get::Int(|s| s.ofd, |_| None);
+    "ofd2"      "second open file description"  Get::Int(|s| s.ofd2, |_| None);
+    "dir"       "open file description of dirfd, when a relative path starts at it"  Get::Int(|s| s.dir, |_| None);
+    "dir2"      "the same for the second path"  Get::Int(|s| s.dir2, |_| None);
+    "file"      "identity of the file"  Get::Int(|s| s.file, |_| None);
+    "file2"     "identity of the second file"  Get::Int(|s| s.file2, |_| None);
+    "at_path"   "absolute path at this moment; of a fact the path it is about"  Get::Path(|s| s.path.as_ref(), |f| f.path);
+    "at_path2"  "the same for the second path; content of a symlink"  Get::Path(|s| s.path2.as_ref(), |_| None);
+    "cwd"       "working directory, when a relative path starts at it"  Get::Path(|s| s.cwd.as_ref(), |_| None);
+    "at_offset" "where in the file the call reads, writes or points; of an extent its first byte"  Get::Int(|s| s.offset, |f| f.offset);
+    "on_file"   "is it a call on a regular file, directory or symlink outside pseudo file systems?"  Get::Yes(|s| Some(s.on_file), |_| None);
+    "kind"      "of a fact: kind of file; of an extent read or hole; of a guess what was guessed"  Get::Text(|f| Some(f.kind.into()));
+    "size"      "of a fact: bytes; of a guess how often"  Get::Int(|_| None, |f| f.size);
+    "exact"     "of a fileset row: was the size observed?"  Get::Yes(|_| None, |f| f.exact);
+    "perm"      "of a fileset row: permission bits"  Get::Int(|_| None, |f| f.perm);
+    "owner"     "of a fileset row: owner"  Get::Int(|_| None, |f| f.owner);
+    "grp"       "of a fileset row: group"  Get::Int(|_| None, |f| f.group);
+    "target"    "of a fact: content of a symlink"  Get::Path(|_| None, |f| f.target);
+    "xattrs"    "of a fileset row: names of extended attributes, separated by commas"  Get::Text(|f| f.xattr_names());
+}
+
+/// What a row is, in column `tag`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tag {
+    /// A captured event.
+    Event,
+    /// An op that the model inserted.
+    Insert,
+    /// What must exist before.
+    Fileset,
+    /// A range of such a file.
+    Extent,
+    /// What must be there after.
+    Expect,
+    /// How often the model had to infer something.
+    Guess,
+}
+
+/// The words of [`Tag`], in its order.
+const TAGS: [&str; 6] = ["event", "insert", "fileset", "extent", "expect", "guess"];
+
+/// Something the model knows when all events have been seen.
+#[derive(Clone, Copy, Debug)]
+pub struct Fact<'a> {
+    pub tag: Tag,
+    pub path: Option<&'a Name>,
+    pub kind: &'static str,
+    pub offset: Option<i64>,
+    pub size: Option<i64>,
+    pub exact: Option<bool>,
+    pub perm: Option<i64>,
+    pub owner: Option<i64>,
+    pub group: Option<i64>,
+    pub target: Option<&'a Name>,
+    pub xattrs: &'a [Name],
+}
+
+impl<'a> Fact<'a> {
+    /// A fact that says only this much.
+    pub fn new(tag: Tag, path: Option<&'a Name>, kind: &'static str) -> Fact<'a> {
+        let (offset, size, exact, perm, owner, group, target) = (None, None, None, None, None, None, None);
+        Fact { tag, path, kind, offset, size, exact, perm, owner, group, target, xattrs: &[] }
+    }
+
+    /// A fact about a file.
+    pub fn file(tag: Tag, path: &'a Name, kind: Kind) -> Fact<'a> {
+        Fact::new(tag, Some(path), kind.name())
+    }
+
+    fn xattr_names(&self) -> Option<String> {
+        if self.xattrs.is_empty() {
+            return None;
+        }
+        Some(self.xattrs.iter().map(|name| text::encode(name)).collect::<Vec<_>>().join(","))
+    }
+}
+
+impl StepColumn {
+    /// Its type.
+    pub fn ty(&self) -> Type {
+        match self.get {
+            Get::Pos | Get::Int(..) => Type::Int,
+            Get::Yes(..) => Type::Bool,
+            Get::Tag | Get::Path(..) | Get::Word(..) | Get::Text(_) => Type::Text,
+        }
+    }
+
+    /// Its Arrow field. Words are dictionaries: a byte each, with one shared list.
+    pub fn field(&self) -> Field {
+        let ty = match self.get {
+            Get::Pos | Get::Int(..) => DataType::Int64,
+            Get::Yes(..) => DataType::Boolean,
+            Get::Path(..) | Get::Text(_) => DataType::Utf8View,
+            Get::Tag | Get::Word(..) => DataType::Dictionary(Box::new(DataType::UInt8), Box::new(DataType::Utf8)),
+        };
+        Field::new(self.name, ty, !matches!(self.get, Get::Tag | Get::Pos))
+    }
+
+    /// The column of this name.
+    pub fn named(name: &str) -> Option<&'static StepColumn> {
+        STEP.iter().find(|column| column.name == name)
+    }
+
+    /// Something that gathers the column's values.
+    pub fn gather(&self) -> Gather {
+        let values = match self.get {
+            Get::Pos | Get::Int(..) => Values::Int(Int64Builder::new()),
+            Get::Yes(..) => Values::Yes(BooleanBuilder::new()),
+            Get::Path(..) | Get::Text(_) => Values::Text(StringViewBuilder::new()),
+            Get::Tag => Values::Word(UInt8Builder::new(), Arc::new(StringArray::from(TAGS.to_vec()))),
+            Get::Word(words, _) => Values::Word(UInt8Builder::new(), Arc::new(StringArray::from(words()))),
+        };
+        Gather { get: self.get, values }
+    }
+}
+
+/// Gathers the values of one column.
+#[derive(Debug)]
+pub struct Gather {
+    get: Get,
+    values: Values,
+}
+
+#[derive(Debug)]
+enum Values {
+    Int(Int64Builder),
+    Yes(BooleanBuilder),
+    Text(StringViewBuilder),
+    Word(UInt8Builder, ArrayRef),
+}
+
+impl Gather {
+    /// Adds the rows of steps; `first` is the position of the first one.
+    pub fn steps(&mut self, rows: &[Row], first: i64) {
+        match (&mut self.values, self.get) {
+            (Values::Int(to), Get::Int(get, _)) => rows.iter().for_each(|row| to.append_option(get(&row.step))),
+            (Values::Int(to), _) => (first..).step_by(2).take(rows.len()).for_each(|pos| to.append_value(pos)),
+            (Values::Yes(to), Get::Yes(get, _)) => rows.iter().for_each(|row| to.append_option(get(&row.step))),
+            (Values::Text(to), Get::Path(get, _)) => {
+                rows.iter().for_each(|row| to.append_option(get(&row.step).map(|name| text::encode(name))));
+            }
+            (Values::Word(to, _), Get::Word(_, get)) => rows.iter().for_each(|row| to.append_option(get(&row.step))),
+            (Values::Word(to, _), _) => {
+                let tag = |row: &Row| if row.inserted.is_none() { Tag::Event } else { Tag::Insert };
+                rows.iter().for_each(|row| to.append_value(tag(row) as u8));
+            }
+            (Values::Yes(to), _) => to.append_nulls(rows.len()),
+            (Values::Text(to), _) => rows.iter().for_each(|_| to.append_null()),
+        }
+    }
+
+    /// Adds facts; `first` is the position of the first one.
+    pub fn facts(&mut self, facts: &[Fact<'_>], first: i64) {
+        for (fact, at) in facts.iter().zip(0..) {
+            match (&mut self.values, self.get) {
+                (Values::Int(to), Get::Int(_, get)) => to.append_option(get(fact)),
+                (Values::Int(to), _) => to.append_value(first + 2 * at),
+                (Values::Yes(to), Get::Yes(_, get)) => to.append_option(get(fact)),
+                (Values::Text(to), Get::Path(_, get)) => to.append_option(get(fact).map(|name| text::encode(name))),
+                (Values::Text(to), Get::Text(get)) => to.append_option(get(fact)),
+                (Values::Word(to, _), Get::Tag) => to.append_value(fact.tag as u8),
+                (Values::Word(to, _), _) => to.append_null(),
+                (Values::Yes(to), _) => to.append_null(),
+                (Values::Text(to), _) => to.append_null(),
+            }
+        }
+    }
+
+    /// The column; the next values begin another.
+    pub fn finish(&mut self) -> ArrayRef {
+        match &mut self.values {
+            Values::Int(values) => Arc::new(values.finish()),
+            Values::Yes(values) => Arc::new(values.finish()),
+            Values::Text(values) => Arc::new(values.finish()),
+            Values::Word(values, words) => Arc::new(DictionaryArray::<UInt8Type>::new(values.finish(), Arc::clone(words))),
+        }
+    }
+}

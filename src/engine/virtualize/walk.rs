@@ -1,0 +1,241 @@
+//! The walk: batches of events in, batches of meaning out.
+
+use super::columns::{Fact, Gather, StepColumn, Tag};
+use super::decode::{Decoder, Part, part};
+use crate::event::Event;
+use crate::model::{Config, End, Model, Row};
+use crate::text;
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringViewArray, new_null_array};
+use arrow::compute::interleave;
+use arrow::datatypes::{DataType, Int64Type, Schema, SchemaRef};
+use datafusion::common::Result;
+use std::sync::Arc;
+
+/// Rows of steps that are gathered at once: they stay in the processor's cache.
+const CHUNK: usize = 256;
+/// Facts in a batch.
+const FACTS: usize = 8192;
+
+/// The state of a walk.
+pub struct Walk {
+    model: Model,
+    decoder: Decoder,
+    seq: usize,
+    output: SchemaRef,
+    columns: Vec<Output>,
+    /// Position of the next row.
+    pos: i64,
+    /// The last event's seq, which ops inserted after it carry.
+    last: i64,
+    rows: Vec<Row>,
+}
+
+/// An output column.
+#[derive(Debug)]
+enum Output {
+    /// Handed on from this column of the input.
+    Passed(usize),
+    /// Made by the walk.
+    Made(Gather),
+}
+
+/// Where an output row's passed columns come from.
+type Source = (usize, usize);
+
+impl Walk {
+    /// A walk over batches of schema `input` that makes batches of schema `output`.
+    ///
+    /// # Errors
+    /// When a column of `output` is neither in `input` nor made by the walk.
+    pub fn new(places: Config, input: &Schema, output: SchemaRef) -> Result<Walk> {
+        let column = |name: &str| match StepColumn::named(name) {
+            Some(column) => Ok(Output::Made(column.gather())),
+            None => Ok(Output::Passed(input.index_of(name)?)),
+        };
+        let columns = output.fields().iter().map(|field| column(field.name())).collect::<Result<_>>()?;
+        let (decoder, seq) = (Decoder::new(input)?, input.index_of("seq")?);
+        Ok(Walk { model: Model::new(places), decoder, seq, output, columns, pos: 2, last: 0, rows: Vec::new() })
+    }
+
+    /// The rows of a batch of events.
+    ///
+    /// # Errors
+    /// When the batch has no syscall or no seq somewhere.
+    pub fn step(&mut self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let Walk { model, decoder, columns, pos, rows, .. } = self;
+        let seqs = batch.column(self.seq).as_primitive::<Int64Type>();
+        let mut sources = Vec::with_capacity(batch.num_rows());
+        let mut inserted = Inserted::default();
+        decoder.each(batch, |row, event| {
+            let from = rows.len();
+            model.step(event, rows);
+            for made in &mut rows[from..] {
+                sources.push(inserted.source(made, seqs.value(row), row));
+            }
+            if rows.len() >= CHUNK {
+                gather(columns, rows, pos);
+            }
+        })?;
+        gather(columns, rows, pos);
+        if let Some(row) = batch.num_rows().checked_sub(1) {
+            self.last = seqs.value(row);
+        }
+        self.batch(batch, &sources, &inserted)
+    }
+
+    /// The rows that follow the last event: ops the model inserts at the end, and the facts.
+    ///
+    /// # Errors
+    /// When a batch cannot be made.
+    pub fn finish(mut self, like: &RecordBatch) -> Result<Facts> {
+        let model = std::mem::replace(&mut self.model, Model::new(Config::default()));
+        let end = model.finish(&mut self.rows);
+        let mut inserted = Inserted::default();
+        let last = self.last;
+        let sources: Vec<Source> = self.rows.iter_mut().map(|row| inserted.source(row, last, 0)).collect();
+        gather(&mut self.columns, &mut self.rows, &mut self.pos);
+        let first = self.batch(like, &sources, &inserted)?;
+        Ok(Facts { walk: self, end, at: (0, 0), first: Some(first) })
+    }
+
+    fn batch(&mut self, input: &RecordBatch, sources: &[Source], inserted: &Inserted) -> Result<RecordBatch> {
+        let mut arrays = Vec::with_capacity(self.columns.len());
+        for (column, field) in self.columns.iter_mut().zip(self.output.fields()) {
+            arrays.push(match column {
+                Output::Made(gather) => gather.finish(),
+                Output::Passed(at) if inserted.events.is_empty() => Arc::clone(input.column(*at)).slice(0, sources.len()),
+                Output::Passed(at) => {
+                    let extra = inserted.column(field.name(), field.data_type());
+                    interleave(&[input.column(*at).as_ref(), extra.as_ref()], sources)?
+                }
+            });
+        }
+        Ok(RecordBatch::try_new(Arc::clone(&self.output), arrays)?)
+    }
+}
+
+/// Gathers the rows of steps into the columns and clears them.
+fn gather(columns: &mut [Output], rows: &mut Vec<Row>, pos: &mut i64) {
+    for column in columns {
+        if let Output::Made(gather) = column {
+            gather.steps(rows, *pos);
+        }
+    }
+    *pos += 2 * rows.len() as i64;
+    rows.clear();
+}
+
+/// The ops the model inserted into a batch.
+#[derive(Debug, Default)]
+struct Inserted {
+    events: Vec<Event>,
+    /// The event that caused each.
+    seqs: Vec<i64>,
+}
+
+impl Inserted {
+    /// Where the passed columns of a row come from; the arguments of an inserted op are kept here.
+    fn source(&mut self, made: &mut Row, seq: i64, row: usize) -> Source {
+        match &mut made.inserted {
+            None => (0, row),
+            Some(event) => {
+                // The row keeps the box, which says that it was inserted; the arguments move here.
+                let empty = Event::new(event.syscall);
+                self.events.push(std::mem::replace(event.as_mut(), empty));
+                self.seqs.push(seq);
+                (1, self.events.len() - 1)
+            }
+        }
+    }
+
+    fn column(&self, name: &str, ty: &DataType) -> ArrayRef {
+        let events = self.events.iter();
+        match part(name) {
+            Part::Seq => Arc::new(Int64Array::from(self.seqs.clone())),
+            Part::Int(col) => Arc::new(Int64Array::from_iter(events.map(|event| event.int(col)))),
+            Part::Syscall => Arc::new(StringViewArray::from_iter_values(events.map(Event::name))),
+            Part::Text(text) => Arc::new(StringViewArray::from_iter(events.map(|event| event.text(text).map(text::encode)))),
+            Part::Other => new_null_array(ty, self.events.len()),
+        }
+    }
+}
+
+/// What the model knew at the end, batch by batch.
+pub struct Facts {
+    walk: Walk,
+    end: End,
+    /// List and place in it that come next.
+    at: (usize, usize),
+    first: Option<RecordBatch>,
+}
+
+impl Facts {
+    /// The next batch, or `None` after the last.
+    ///
+    /// # Errors
+    /// When a batch cannot be made.
+    pub fn next(&mut self) -> Result<Option<RecordBatch>> {
+        if let Some(first) = self.first.take() {
+            return Ok(Some(first));
+        }
+        let Facts { walk, end, at, .. } = self;
+        let facts = next_facts(end, at);
+        if facts.is_empty() {
+            return Ok(None);
+        }
+        let arrays = walk.columns.iter_mut().zip(walk.output.fields()).map(|(column, field)| match column {
+            Output::Made(gather) => {
+                gather.facts(&facts, walk.pos);
+                gather.finish()
+            }
+            Output::Passed(_) => new_null_array(field.data_type(), facts.len()),
+        });
+        let batch = RecordBatch::try_new(Arc::clone(&walk.output), arrays.collect())?;
+        walk.pos += 2 * facts.len() as i64;
+        Ok(Some(batch))
+    }
+}
+
+/// About [`FACTS`] facts from where the last ones ended; none when there are no more.
+fn next_facts<'a>(end: &'a End, at: &mut (usize, usize)) -> Vec<Fact<'a>> {
+    let mut facts = Vec::new();
+    while facts.len() < FACTS {
+        let (list, item) = *at;
+        at.1 += 1;
+        let more = match list {
+            0 => end.needs.get(item).map(|need| {
+                facts.push(Fact {
+                    size: Some(need.size),
+                    exact: Some(need.size_exact),
+                    perm: need.mode,
+                    owner: need.uid,
+                    group: need.gid,
+                    target: need.target.as_ref(),
+                    xattrs: &need.xattrs,
+                    ..Fact::file(Tag::Fileset, &need.path, need.kind)
+                });
+            }),
+            1 => end.needs.get(item).map(|need| {
+                for (what, ranges) in [("read", &need.read), ("hole", &need.holes)] {
+                    facts.extend(ranges.iter().map(|(offset, length)| Fact {
+                        offset: Some(*offset),
+                        size: Some(*length),
+                        ..Fact::new(Tag::Extent, Some(&need.path), what)
+                    }));
+                }
+            }),
+            2 => end.expects.get(item).map(|expect| {
+                let target = expect.target.as_ref();
+                facts.push(Fact { size: expect.size, target, ..Fact::file(Tag::Expect, &expect.path, expect.kind) });
+            }),
+            3 => end.guesses.get(item).map(|(what, count)| {
+                facts.push(Fact { size: i64::try_from(*count).ok(), ..Fact::new(Tag::Guess, None, what) });
+            }),
+            _ => break,
+        };
+        if more.is_none() {
+            *at = (list + 1, 0);
+        }
+    }
+    facts
+}

@@ -1,0 +1,170 @@
+//! What generate did, in numbers: the ledger, checked.
+
+use crate::engine::{Engine, Stage, Written};
+use crate::schema::Table;
+use anyhow::{Result, ensure};
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::Int64Type;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Numbers by name.
+pub type Count = BTreeMap<String, u64>;
+
+/// What generate did. The manifest of the workload has the same keys.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Summary {
+    /// Events of the capture.
+    pub events: u64,
+    /// Ops of the workload, inserted ones too.
+    pub ops: u64,
+    /// Ops by why they are there; `event` for those that are captured calls.
+    pub ops_by_origin: Count,
+    /// Events that are bookkeeping only.
+    pub model: u64,
+    /// Events that are not replayed, by reason.
+    pub drops: Count,
+    /// Events on regular files, directories and symlinks outside pseudo file systems: what coverage is a share of.
+    pub file_events: u64,
+    /// Those of them that are ops.
+    pub file_ops: u64,
+    /// Open file descriptions: their ids are 0 to this, less one.
+    pub ofds: u64,
+    /// Lanes: captured threads with an op.
+    pub lanes: u64,
+    /// Entries of the fileset, by kind.
+    pub fileset: Count,
+    /// Bytes of the regular files of the fileset.
+    pub fileset_bytes: u64,
+    /// What the model had to infer.
+    pub guesses: Count,
+    /// Hash of the op stream.
+    pub fingerprint: String,
+    /// How long it took, s.
+    pub seconds: f64,
+}
+
+impl Summary {
+    /// Runs the stages that add up.
+    pub(super) fn collect(engine: &Engine, ledger: &Stage, guesses: &Stage) -> Result<Summary> {
+        let mut summary = Summary::default();
+        for batch in &rows(engine, ledger)? {
+            for row in 0..batch.num_rows() {
+                let [tag, fate, origin, reason] = [0, 1, 2, 3].map(|column| text(batch, column, row));
+                let [count, on_file, ofds] = [4, 5, 6].map(|column| int(batch, column, row));
+                summary.ofds = summary.ofds.max(ofds);
+                if tag == "event" {
+                    summary.events += count;
+                    summary.file_events += on_file;
+                }
+                match (tag.as_str(), fate.as_str()) {
+                    (_, "op") => {
+                        summary.ops += count;
+                        *summary.ops_by_origin.entry(origin).or_default() += count;
+                        summary.file_ops += if tag == "event" { on_file } else { 0 };
+                    }
+                    ("event", "model") => summary.model += count,
+                    ("event", "drop") => *summary.drops.entry(reason).or_default() += count,
+                    _ => {}
+                }
+            }
+        }
+        for batch in &rows(engine, guesses)? {
+            for row in 0..batch.num_rows() {
+                *summary.guesses.entry(text(batch, 0, row)).or_default() += int(batch, 1, row);
+            }
+        }
+        Ok(summary)
+    }
+
+    pub(super) fn tables(&mut self, written: &[(Table, Written)]) {
+        for (table, written) in written {
+            match table {
+                Table::Ops => self.fingerprint = format!("{:016x}", written.hash),
+                Table::Lanes => self.lanes = written.rows,
+                _ => {}
+            }
+        }
+    }
+
+    pub(super) fn fileset(&mut self, engine: &Engine) -> Result<()> {
+        let sql = "SELECT kind, count(*), CAST(coalesce(sum(size) FILTER (WHERE kind = 'file'), 0) AS BIGINT) FROM fileset GROUP BY kind";
+        let frame = engine.sql(sql)?;
+        for batch in engine.block_on(async { Ok(frame.collect().await?) })? {
+            for row in 0..batch.num_rows() {
+                self.fileset.insert(text(&batch, 0, row), int(&batch, 1, row));
+                self.fileset_bytes += int(&batch, 2, row);
+            }
+        }
+        Ok(())
+    }
+
+    /// The ledger closes, or the workload is not made.
+    pub(super) fn check(&self, captured: Option<u64>) -> Result<()> {
+        let ops = self.ops_by_origin.get("event").copied().unwrap_or(0);
+        let dropped: u64 = self.drops.values().sum();
+        let sum = ops + self.model + dropped;
+        ensure!(
+            self.events == sum && captured.is_none_or(|captured| captured == self.events),
+            "the ledger does not close: {} events in the capture, {} after the walk, of them {ops} ops, {} model and {dropped} drops; \
+             with stages of your own, check that they keep every row of the walk, else please report this",
+            captured.unwrap_or(self.events),
+            self.events,
+            self.model,
+        );
+        Ok(())
+    }
+}
+
+fn rows(engine: &Engine, stage: &Stage) -> Result<Vec<RecordBatch>> {
+    let frame = stage.plan(engine)?;
+    engine.block_on(async { Ok(frame.collect().await?) })
+}
+
+fn text(batch: &RecordBatch, column: usize, row: usize) -> String {
+    let column = batch.column(column);
+    let values = match column.as_string_view_opt() {
+        Some(views) => views.is_valid(row).then(|| views.value(row)),
+        None => column.as_string_opt::<i32>().filter(|values| values.is_valid(row)).map(|values| values.value(row)),
+    };
+    values.unwrap_or_default().to_owned()
+}
+
+fn int(batch: &RecordBatch, column: usize, row: usize) -> u64 {
+    let values = batch.column(column).as_primitive_opt::<Int64Type>();
+    values.filter(|values| values.is_valid(row)).and_then(|values| u64::try_from(values.value(row)).ok()).unwrap_or(0)
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let line =
+            |f: &mut fmt::Formatter<'_>, label: &str, count: u64, note: &str| writeln!(f, "{label:<12}{count:>12}  {note}");
+        let ops = self.ops_by_origin.get("event").copied().unwrap_or(0);
+        let dropped: u64 = self.drops.values().sum();
+        line(f, "events", self.events, "= ops + model + drops")?;
+        line(f, "  ops", ops, "replayed")?;
+        line(f, "  model", self.model, "bookkeeping: fork, exec, dup ...")?;
+        line(f, "  drops", dropped, "not replayed:")?;
+        let mut drops: Vec<_> = self.drops.iter().collect();
+        drops.sort_by_key(|(reason, count)| (std::cmp::Reverse(**count), *reason));
+        for (reason, count) in drops {
+            line(f, "", *count, &format!("{reason}: {}", crate::fate::Reason::parse(reason).map_or("", |reason| reason.doc())))?;
+        }
+        let inserted = self.ops - ops;
+        line(f, "inserted", inserted, "ops that no event asked for:")?;
+        for (origin, count) in self.ops_by_origin.iter().filter(|(origin, _)| *origin != "event") {
+            line(f, "", *count, &format!("{origin}: {}", crate::fate::Origin::parse(origin).map_or("", |origin| origin.doc())))?;
+        }
+        let share = if self.file_events == 0 { 0.0 } else { self.file_ops as f64 * 100.0 / self.file_events as f64 };
+        line(f, "file events", self.file_events, &format!("of them {share:.2} % are replayed (coverage)"))?;
+        line(f, "lanes", self.lanes, "captured threads with ops")?;
+        let entries: u64 = self.fileset.values().sum();
+        let kinds = self.fileset.iter().map(|(kind, count)| format!("{count} {kind}")).collect::<Vec<_>>().join(", ");
+        line(f, "fileset", entries, &format!("entries ({kinds}), {} bytes in files", self.fileset_bytes))?;
+        for (guess, times) in &self.guesses {
+            line(f, "guessed", *times, guess)?;
+        }
+        write!(f, "fingerprint {}, made in {:.2} s", self.fingerprint, self.seconds)
+    }
+}

@@ -1,0 +1,497 @@
+//! I/O Riot `.capture` files, versions 3 and 4, and what bpftrace scripts print in the same grammar.
+//!
+//! A line is `t=..;:,D=..;:,i=PID:TID;:,o=NAME;:,` and then the keys of that call, always all of them, in one order, each
+//! followed by the separator. Nothing is escaped, and lossy tracers cut and glue lines, so a line is an event only when
+//! it has exactly the keys its call has; everything else is rejected. What is peculiar:
+//!
+//! - `t` is the time of the *return*, `D` the duration. `D == t` means that the entry was lost: then every argument that
+//!   was noted at the entry is lost too and reads as zero or empty, so the event keeps its outcome and nothing else.
+//!   exit_group always looks like that, since only its entry is probed.
+//! - Paths were made absolute in the kernel by gluing. An empty path with AT_EMPTY_PATH (fstat of newer C libraries)
+//!   therefore is the descriptor's path with a trailing slash. mkdirat under some kernels lost its name and ends in a
+//!   slash as well.
+//! - `d` is the returned descriptor of an open, the dirfd of a few calls, else the descriptor.
+
+use super::parse::{Batch, Parsed, Parser, Stamp, What, Why, digits};
+use crate::event::{Col, Event, Text};
+use crate::syscall::{Ret, Syscall};
+use memchr::{memchr, memmem};
+
+const SEPARATOR: &[u8] = b";:,";
+const AT_EMPTY_PATH: i64 = 0x1000;
+/// Lines are at most a few paths of 255 bytes.
+const LONGEST: usize = 64 * 1024;
+/// The probes cut strings at 255 bytes with the terminator (MAXSTRINGLEN).
+const CUT: usize = 254;
+
+/// What the value of a key is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum To {
+    /// The outcome: a result, or a negated errno.
+    Outcome,
+    /// A number argument.
+    Int(Col),
+    /// A text argument.
+    Text(Text),
+    /// A number nobody needs.
+    Skip,
+}
+
+/// The keys of a call.
+pub(super) struct Shape {
+    syscall: Syscall,
+    keys: &'static [(u8, To)],
+}
+
+macro_rules! key {
+    (ret) => {
+        To::Outcome
+    };
+    (path) => {
+        To::Text(Text::Path)
+    };
+    (path2) => {
+        To::Text(Text::Path2)
+    };
+    (skip) => {
+        To::Skip
+    };
+    ($col:ident) => {
+        To::Int(Col::$col)
+    };
+}
+
+macro_rules! shapes {
+    ($($probe:ident => $syscall:ident [$($key:ident $to:ident),*];)*) => {
+        /// The shape of a call by the name its probe has.
+        pub fn shape(probe: &[u8]) -> Option<&'static Shape> {
+            $(const $probe: &[u8] = stringify!($probe).as_bytes();)*
+            match probe {
+                $($probe => Some(const { &Shape {
+                    syscall: Syscall::$syscall,
+                    keys: &[$((stringify!($key).as_bytes()[0], key!($to))),*],
+                } }),)*
+                _ => None,
+            }
+        }
+        #[cfg(test)]
+        pub const PROBES: &[&str] = &[$(stringify!($probe)),*];
+    };
+}
+
+#[rustfmt::skip]
+mod table {
+    #![allow(non_upper_case_globals, reason = "constants named as the probes name their calls")]
+    use super::*;
+shapes! {
+    open            => open            [d ret, p path, f Flags, m Mode];
+    openat          => openat          [d ret, p path, f Flags, m Mode];
+    creat           => creat           [d ret, p path, m Mode];
+    close           => close           [d Fd, s ret];
+    read            => read            [d Fd, b ret];
+    readv           => readv           [d Fd, b ret];
+    write           => write           [d Fd, b ret];
+    writev          => writev          [d Fd, b ret];
+    pread           => pread64         [d Fd, O Offset, b ret];
+    pread64         => pread64         [d Fd, O Offset, b ret];
+    pwrite          => pwrite64        [d Fd, O Offset, b ret];
+    pwrite64        => pwrite64        [d Fd, O Offset, b ret];
+    readahead       => readahead       [d Fd, b ret, O Offset, c Count];
+    lseek           => lseek           [d Fd, O Offset, W Whence, b ret];
+    llseek          => _llseek         [d Fd, O Offset, W Whence, b ret];
+    fcntl           => fcntl           [d Fd, F Cmd, G Arg, s ret];
+    stat            => stat            [p path, s ret];
+    lstat           => lstat           [p path, s ret];
+    statfs          => statfs          [p path, s ret];
+    statfs64        => statfs64        [p path, s ret];
+    fstat           => fstat           [d Fd, s ret];
+    fstatfs         => fstatfs         [d Fd, s ret];
+    fstatfs64       => fstatfs64       [d Fd, s ret];
+    fstatat         => newfstatat      [d DirFd, p path, f Flags, s ret];
+    newfstatat      => newfstatat      [d DirFd, p path, f Flags, s ret];
+    getdents        => getdents        [d Fd, c Count, b ret];
+    getdents64      => getdents64      [d Fd, c Count, b ret];
+    readdir         => readdir         [d Fd, s ret];
+    readlink        => readlink        [p path, P path2, s ret];
+    readlinkat      => readlinkat      [p path, P path2, s ret];
+    rename          => rename          [p path, P path2, s ret];
+    renameat        => renameat        [p path, P path2, s ret];
+    renameat2       => renameat2       [p path, P path2, s ret];
+    unlink          => unlink          [p path, s ret];
+    rmdir           => rmdir           [p path, s ret];
+    unlinkat        => unlinkat        [d DirFd, p path, f Flags, s ret];
+    mkdir           => mkdir           [p path, m Mode, s ret];
+    mkdirat         => mkdirat         [d DirFd, p path, m Mode, s ret];
+    fsync           => fsync           [d Fd, s ret];
+    fdatasync       => fdatasync       [d Fd, s ret];
+    syncfs          => syncfs          [d Fd, s ret];
+    sync            => sync            [s ret];
+    sync_file_range => sync_file_range [d Fd, O Offset, b Count, s ret];
+    chmod           => chmod           [p path, m Mode, s ret];
+    fchmodat        => fchmodat        [p path, m Mode, s ret];
+    fchmod          => fchmod          [d Fd, m Mode, s ret];
+    chown           => chown           [p path, O Uid, G Gid, s ret];
+    chown16         => chown16         [p path, O Uid, G Gid, s ret];
+    lchown          => lchown          [p path, O Uid, G Gid, s ret];
+    lchown16        => lchown16        [p path, O Uid, G Gid, s ret];
+    fchown          => fchown          [d Fd, O Uid, G Gid, s ret];
+    fchown16        => fchown16        [d Fd, O Uid, G Gid, s ret];
+    fchownat        => fchownat        [p path, O Uid, G Gid, f Flags, s ret];
+    mmap            => mmap            [a skip, b Count, m Mode, f Flags, d Fd, O Offset, A ret];
+    mmap2           => mmap2           [a skip, b Count, m Mode, f Flags, d Fd, O Offset, A ret];
+    mremap          => mremap          [a skip, A skip, b Count, f Flags, s ret];
+    munmap          => munmap          [a skip, b Count, s ret];
+    msync           => msync           [a skip, b Count, f Flags, s ret];
+    exit_group      => exit_group      [];
+}
+}
+#[cfg(test)]
+use table::PROBES;
+use table::shape;
+
+/// The parser.
+pub struct Capture;
+
+/// Is this the start of a `.capture` file? Blank lines and banners may stand before the first event.
+pub fn detect(start: &[u8]) -> bool {
+    let mut lines = start.split(|c| *c == b'\n').take(64);
+    lines.any(|line| header(line) || (line.starts_with(b"t=") && memmem::find(line, b";:,D=").is_some()))
+}
+
+fn header(line: &[u8]) -> bool {
+    line.starts_with(b"#|capture_version=")
+}
+
+impl Parser for Capture {
+    fn line(&self, number: u64, line: &[u8], batch: &mut Batch) {
+        if line.starts_with(b"t=") {
+            return match event(line) {
+                Ok((mut event, stamp)) => {
+                    let long = [Text::Path, Text::Path2].iter().filter_map(|text| event.text(*text));
+                    batch.cut_paths += long.filter(|path| path.len() >= CUT).count() as u64;
+                    event.set(Col::Line, number as i64);
+                    let tid = event.int(Col::Tid);
+                    batch.parsed.push(Parsed { line: number, stamp, tid, what: What::Call(event) });
+                }
+                Err(why) => batch.reject(number, why, line),
+            };
+        }
+        match line {
+            _ if header(line) => batch.headers += 1,
+            [b'#', ..] => batch.comments += 1,
+            _ if line.trim_ascii().is_empty() => batch.notes += 1,
+            // bpftrace's banner
+            _ if line.starts_with(b"Attaching ") || line.starts_with(b"Attached ") => batch.notes += 1,
+            _ if line.contains(&0) => batch.reject(number, Why::Nul, line),
+            _ => batch.reject(number, Why::NotEvent, line),
+        }
+    }
+
+    fn call(&self, _: &[u8]) -> Result<Event, Why> {
+        Err(Why::NotEvent)
+    }
+}
+
+/// What is left of a line.
+struct Rest<'a>(&'a [u8]);
+
+impl<'a> Rest<'a> {
+    /// The value of the next key, which must be this one.
+    fn key(&mut self, key: u8) -> Result<&'a [u8], Why> {
+        match self.0 {
+            [found, b'=', rest @ ..] if *found == key => {
+                let end = separator(rest).ok_or(Why::Cut)?;
+                self.0 = &rest[end + SEPARATOR.len()..];
+                Ok(&rest[..end])
+            }
+            b"" => Err(Why::Cut),
+            rest if rest.starts_with(b"t=") => Err(Why::Glued),
+            rest if separator(rest).is_none() => Err(Why::Cut),
+            _ => Err(Why::Key),
+        }
+    }
+}
+
+/// Where the next separator is. Values are short, and a `;` in one is rare.
+fn separator(text: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        at += memchr(b';', text.get(at..)?)?;
+        if text[at..].starts_with(SEPARATOR) {
+            return Some(at);
+        }
+        at += 1;
+    }
+}
+
+fn event(line: &[u8]) -> Result<(Event, Stamp), Why> {
+    if line.len() > LONGEST {
+        return Err(Why::Long);
+    }
+    if memchr(0, line).is_some() {
+        return Err(Why::Nul);
+    }
+    let mut rest = Rest(line);
+    let exit = digits(rest.key(b't')?)?;
+    let dur = digits(rest.key(b'D')?)?;
+    if exit <= 0 || dur < 0 || dur > exit {
+        return Err(Why::Number);
+    }
+    let ids = rest.key(b'i')?;
+    let colon = memchr(b':', ids).ok_or(Why::Number)?;
+    let (pid, tid) = (id(&ids[..colon])?, id(&ids[colon + 1..])?);
+    let name = rest.key(b'o')?;
+
+    let entry = (dur != exit).then_some(exit - dur);
+    let mut event = match shape(name) {
+        Some(shape) => known(shape, &mut rest, entry.is_none())?,
+        None => unknown(name, &mut rest)?,
+    };
+    if !rest.0.is_empty() {
+        return Err(match rest.0 {
+            tail if tail.starts_with(b"t=") => Why::Glued,
+            tail if separator(tail).is_none() => Why::Cut,
+            _ => Why::Key,
+        });
+    }
+    event.set(Col::Pid, pid);
+    event.set(Col::Tid, tid);
+    event.put(Col::Ts, entry);
+    event.put(Col::Dur, entry.map(|_| dur));
+    Ok((event, Stamp::Span(entry, exit)))
+}
+
+/// A process or thread id: positive, and below the kernel's limit (proc(5), pid_max).
+fn id(text: &[u8]) -> Result<i64, Why> {
+    digits(text).ok().filter(|id| (0..=1 << 22).contains(id)).ok_or(Why::Number)
+}
+
+fn known(shape: &Shape, rest: &mut Rest, lost: bool) -> Result<Event, Why> {
+    let mut event = Event::new(shape.syscall);
+    for (key, to) in shape.keys {
+        let value = rest.key(*key)?;
+        match to {
+            To::Outcome => {
+                let value = digits(value)?;
+                // -4095..-1 are errors; below that only addresses make sense.
+                if value < -4095 && shape.syscall.def().ret != Ret::Addr {
+                    return Err(Why::Number);
+                }
+                event.set_outcome(value);
+            }
+            To::Int(col) => {
+                let value = digits(value)?;
+                if !lost {
+                    event.set(*col, value);
+                }
+            }
+            To::Text(text) if !lost => {
+                if memmem::find(value, b";:").is_some_and(|at| at + 2 == value.len()) {
+                    return Err(Why::Key);
+                }
+                event.set_text(*text, value);
+            }
+            To::Text(_) => {}
+            To::Skip => {
+                digits(value)?;
+            }
+        }
+    }
+    repair(&mut event);
+    Ok(event)
+}
+
+/// Puts right what gluing paths in the kernel made of them.
+fn repair(event: &mut Event) {
+    let failed = event.failure().is_some();
+    match event.syscall {
+        Syscall::newfstatat if event.int(Col::Flags).is_some_and(|flags| flags & AT_EMPTY_PATH != 0) => {
+            let Some(path) = event.take_text(Text::Path) else { return };
+            match path.split_last() {
+                Some((b'/', on)) => {
+                    event.set_text(Text::DirPath, if on.is_empty() { b"/" } else { on });
+                    event.set_text(Text::Path, *b"");
+                }
+                _ => event.set_text(Text::Path, path),
+            }
+        }
+        Syscall::mkdirat if event.text(Text::Path).is_some_and(|path| path.is_empty() || path.ends_with(b"/")) => {
+            event.take_text(Text::Path);
+        }
+        Syscall::readlink | Syscall::readlinkat if event.success().is_none_or(|len| len <= 0) => {
+            event.take_text(Text::Path2);
+        }
+        // No call with an empty path succeeds; the probe lost it. A failed one may have had it.
+        _ if !failed => {
+            for text in [Text::Path, Text::Path2] {
+                if event.text(text).is_some_and(<[u8]>::is_empty) {
+                    event.take_text(text);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// A well-formed line of a call that no probe of ours has: scripts may print more. Its keys have their usual meaning as
+/// far as the syscall table's row has room for it; a call the table lacks keeps its name and outcome.
+fn unknown(name: &[u8], rest: &mut Rest) -> Result<Event, Why> {
+    let plain = |c: &u8| c.is_ascii_lowercase() || c.is_ascii_digit() || *c == b'_';
+    let Ok(text) = std::str::from_utf8(name) else { return Err(Why::Key) };
+    if name.is_empty() || name.len() > 32 || !name.iter().all(plain) {
+        return Err(Why::Key);
+    }
+    let syscall = Syscall::parse(name).unwrap_or(Syscall::other);
+    let mut event = Event::new(syscall);
+    if syscall == Syscall::other {
+        event.other = Some(text.into());
+    }
+    let row = syscall.def();
+    let takes = |col: Col| row.args.iter().any(|role| role.col() == Some(col));
+    let mut seen = 0u64;
+    while let [key @ (b'a'..=b'z' | b'A'..=b'Z'), b'=', ..] = rest.0 {
+        let key = *key;
+        if matches!(key, b't' | b'D' | b'i' | b'o') {
+            return Err(if key == b't' { Why::Glued } else { Why::Key });
+        }
+        if seen & 1 << (key - b'A') != 0 {
+            return Err(Why::Key);
+        }
+        seen |= 1 << (key - b'A');
+        let value = rest.key(key)?;
+        let col = match key {
+            b'p' => {
+                event.set_text(Text::Path, value);
+                continue;
+            }
+            b'P' => {
+                event.set_text(Text::Path2, value);
+                continue;
+            }
+            b's' => None,
+            b'd' if row.ret == Ret::NewFd && !takes(Col::Fd) => None,
+            b'b' if seen & 1 << (b's' - b'A') == 0 && matches!(row.ret, Ret::Bytes | Ret::Pos) => None,
+            b'd' if takes(Col::DirFd) && !takes(Col::Fd) => Some(Col::DirFd),
+            b'd' => Some(Col::Fd),
+            b'f' => Some(Col::Flags),
+            b'm' => Some(Col::Mode),
+            b'b' | b'c' => Some(Col::Count),
+            b'O' if takes(Col::Uid) => Some(Col::Uid),
+            b'O' => Some(Col::Offset),
+            b'W' => Some(Col::Whence),
+            b'F' => Some(Col::Cmd),
+            b'G' if takes(Col::Gid) => Some(Col::Gid),
+            b'G' => Some(Col::Arg),
+            b'a' | b'A' | b'T' => continue,
+            _ => return Err(Why::Key),
+        };
+        match col {
+            None => event.set_outcome(digits(value)?),
+            Some(col) if takes(col) => event.set(col, digits(value)?),
+            Some(_) => {
+                digits(value)?;
+            }
+        }
+    }
+    Ok(event)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(tail: &str) -> Result<Event, Why> {
+        event(format!("t=1760000000000001000;:,D=5021;:,i=2000:2001;:,{tail}").as_bytes()).map(|(event, _)| event)
+    }
+
+    #[test]
+    fn every_probe_has_a_row_with_its_columns() {
+        for probe in PROBES {
+            let shape = shape(probe.as_bytes()).unwrap();
+            for (key, to) in shape.keys {
+                let row = shape.syscall.def();
+                match to {
+                    To::Int(col) => assert!(row.args.iter().any(|role| role.col() == Some(*col)), "{probe} {}", *key as char),
+                    To::Text(text) => assert!(row.args.iter().any(|role| role.text() == Some(*text)), "{probe}"),
+                    To::Outcome | To::Skip => {}
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_is_entry_return_and_roles() {
+        let (event, stamp) = event(b"t=1000;:,D=400;:,i=7:8;:,o=openat;:,d=-2;:,p=/a;b;:,f=577;:,m=420;:,").unwrap();
+        assert_eq!(stamp, Stamp::Span(Some(600), 1000));
+        assert_eq!((event.int(Col::Ts), event.int(Col::Dur)), (Some(600), Some(400)));
+        assert_eq!((event.int(Col::Pid), event.int(Col::Tid)), (Some(7), Some(8)));
+        assert_eq!((event.failure(), event.int(Col::Flags), event.text(Text::Path)), (Some(2), Some(577), Some(&b"/a;b"[..])));
+        assert_eq!(event.int(Col::Fd), None, "the d of an open is what it returned");
+    }
+
+    #[test]
+    fn a_lost_entry_keeps_the_outcome_only() {
+        let (event, stamp) = event(b"t=1000;:,D=1000;:,i=7:8;:,o=read;:,d=0;:,b=12;:,").unwrap();
+        assert_eq!(stamp, Stamp::Span(None, 1000));
+        assert_eq!((event.int(Col::Ts), event.int(Col::Fd), event.success()), (None, None, Some(12)));
+    }
+
+    #[test]
+    fn an_empty_path_is_the_descriptor() {
+        let event = parse("o=fstatat;:,d=5;:,p=/h/open.txt/;:,f=4096;:,s=0;:,").unwrap();
+        assert_eq!((event.text(Text::Path), event.int(Col::DirFd)), (Some(&b""[..]), Some(5)));
+        assert_eq!(event.text(Text::DirPath), Some(&b"/h/open.txt"[..]));
+        let event = parse("o=fstatat;:,d=-100;:,p=/h/dir/;:,f=0;:,s=0;:,").unwrap();
+        assert_eq!(event.text(Text::Path), Some(&b"/h/dir/"[..]));
+    }
+
+    #[test]
+    fn a_lost_name_is_absent() {
+        assert_eq!(parse("o=mkdirat;:,d=3;:,p=/h/;:,m=511;:,s=0;:,").unwrap().text(Text::Path), None);
+        assert_eq!(parse("o=rename;:,p=/h/a;:,P=;:,s=0;:,").unwrap().text(Text::Path2), None);
+        assert_eq!(parse("o=readlink;:,p=/h/a;:,P=;:,s=-22;:,").unwrap().failure(), Some(22));
+        assert_eq!(parse("o=open;:,d=-2;:,p=;:,f=0;:,m=0;:,").unwrap().text(Text::Path), Some(&b""[..]));
+    }
+
+    #[test]
+    fn eleven_keys_of_mmap2() {
+        let tail = "o=mmap2;:,a=0;:,b=4096;:,m=1;:,f=2;:,d=3;:,O=0;:,A=140231234560000;:,";
+        let event = parse(tail).unwrap();
+        assert_eq!((event.syscall, event.success()), (Syscall::mmap2, Some(140231234560000)));
+    }
+
+    #[test]
+    fn damaged_lines_are_rejected() {
+        let cases = [
+            ("o=close;:,d=3;:,s=0", Why::Cut),
+            ("o=close;:,d=3;:,", Why::Cut),
+            ("o=close;:,d=3", Why::Cut),
+            ("o=close;:,d=3;:,s=0;:,s=0;:,", Why::Key),
+            ("o=close;:,s=0;:,d=3;:,", Why::Key),
+            ("o=close;:,d=3;:,s=0;:,t=1760;:,D=1;:,i=1:1;:,o=close;:,d=3;:,s=0;:,", Why::Glued),
+            ("o=close;:,d=3;:,t=1760;:,D=1;:,i=1:1;:,o=close;:,d=3;:,s=0;:,", Why::Glued),
+            ("o=close;:,d=3x;:,s=0;:,", Why::Number),
+            ("o=close;:,d=;:,s=0;:,", Why::Number),
+            ("o=close;:,d=3;:,s=-99999;:,", Why::Number),
+            ("o=clo se;:,d=3;:,s=0;:,", Why::Key),
+            ("o=close;:,d=3;:,s=0\0;:,", Why::Nul),
+            ("o=close;:,d=3;:,s=0;:,x", Why::Cut),
+            ("", Why::Cut),
+        ];
+        for (tail, why) in cases {
+            assert_eq!(parse(tail).unwrap_err(), why, "{tail}");
+        }
+        assert_eq!(event(b"t=5;:,D=9;:,i=1:1;:,o=sync;:,s=0;:,").unwrap_err(), Why::Number);
+        assert_eq!(event(b"t=5;:,D=1;:,i=1;:,o=sync;:,s=0;:,").unwrap_err(), Why::Number);
+        assert_eq!(event(b"D=1;:,t=5;:,i=1:1;:,o=sync;:,s=0;:,").unwrap_err(), Why::Key);
+    }
+
+    #[test]
+    fn calls_beyond_the_probes() {
+        let event = parse("o=ftruncate;:,d=3;:,c=100;:,s=0;:,").unwrap();
+        assert_eq!((event.syscall, event.int(Col::Count)), (Syscall::ftruncate, Some(100)));
+        let event = parse("o=madvise;:,a=1;:,s=0;:,").unwrap();
+        assert_eq!((event.syscall, event.name(), event.success()), (Syscall::other, "madvise", Some(0)));
+        assert_eq!(parse("o=madvise;:,s=0;:,s=1;:,").unwrap_err(), Why::Key);
+    }
+}

@@ -1,0 +1,160 @@
+//! What every format's parser gives: the lines of a chunk, each accounted for.
+//!
+//! Parsing a line needs nothing but the line, so chunks are parsed on all cores; what needs to know other lines (joining
+//! the two halves of a call, clocks that count from the line before) is left to [`super::sequence`].
+
+use crate::event::Event;
+use crate::fate::words;
+
+words! {
+    /// Why a line was rejected.
+    Why {
+        NotEvent   "not_event"    "no line of this format";
+        Cut        "cut"          "the line ends before its last field";
+        Glued      "glued"        "a second line begins inside the line";
+        Key        "key"          "a field is missing, unknown, twice or out of order";
+        Number     "number"       "a number is malformed or out of range";
+        Nul        "nul"          "a NUL byte: binary data or a damaged file";
+        Long       "long"         "longer than any line of this format";
+        Resumed    "resumed"      "the second half of a call whose first half is missing";
+        Argument   "argument"     "an argument is malformed, or a symbolic constant is unknown";
+        Outcome    "outcome"      "the return value is malformed or the error name unknown";
+    }
+}
+
+/// When a line says the call began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stamp {
+    /// It does not.
+    None,
+    /// Nanoseconds since 1970.
+    Unix(i64),
+    /// Nanoseconds since midnight.
+    Day(i64),
+    /// Nanoseconds since the line before.
+    Step(i64),
+    /// Entry (absent when the capture lost it) and return, nanoseconds since 1970 or since boot.
+    Span(Option<i64>, i64),
+}
+
+/// A line that means something.
+#[derive(Debug)]
+pub struct Parsed {
+    /// Its number, from 1.
+    pub line: u64,
+    /// Its time.
+    pub stamp: Stamp,
+    /// The thread; absent when the format leaves it out because there is but one.
+    pub tid: Option<i64>,
+    /// What it means.
+    pub what: What,
+}
+
+/// What a line means.
+#[derive(Debug)]
+pub enum What {
+    /// A whole call.
+    Call(Event),
+    /// The first half of a call, to be joined.
+    Half(Box<[u8]>),
+    /// The second half of a call of this name.
+    Rest {
+        /// Name of the call, as a check.
+        name: Box<[u8]>,
+        /// What follows.
+        text: Box<[u8]>,
+    },
+    /// A thread ended. Counted as a note, unless it was killed and its end is no event yet.
+    End {
+        /// By a signal, so that no exit call was seen.
+        killed: bool,
+    },
+    /// An execve of thread `by` took over this thread id. Counted as a note.
+    Superseded {
+        /// The thread that called execve.
+        by: i64,
+    },
+}
+
+/// A rejected line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reject {
+    /// Its number, from 1.
+    pub line: u64,
+    /// Why.
+    pub why: Why,
+    /// Its start.
+    pub text: Box<[u8]>,
+}
+
+/// How much of a rejected line is kept.
+const REJECT_TEXT: usize = 240;
+
+impl Reject {
+    /// Rejects a line.
+    pub fn new(line: u64, why: Why, text: &[u8]) -> Reject {
+        Reject { line, why, text: text[..text.len().min(REJECT_TEXT)].into() }
+    }
+}
+
+/// The lines of a chunk.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Lines that mean something, in order.
+    pub parsed: Vec<Parsed>,
+    /// Lines that could not be parsed.
+    pub rejects: Vec<Reject>,
+    /// Number of lines.
+    pub lines: u64,
+    /// Lines that name the format.
+    pub headers: u64,
+    /// Comment lines.
+    pub comments: u64,
+    /// Lines about something else: signals, exits, banners, blanks.
+    pub notes: u64,
+    /// Paths of the length at which the probes of the C tool cut: they may be incomplete.
+    pub cut_paths: u64,
+}
+
+impl Batch {
+    /// A line was rejected.
+    pub fn reject(&mut self, line: u64, why: Why, text: &[u8]) {
+        self.rejects.push(Reject::new(line, why, text));
+    }
+}
+
+/// A format.
+pub trait Parser: Sync {
+    /// Parses one line (without its end) and accounts for it in `batch` once, except for [`Batch::lines`].
+    fn line(&self, number: u64, line: &[u8], batch: &mut Batch);
+
+    /// Parses a call whose two halves were put together, or, when it never returned, its first half alone.
+    ///
+    /// # Errors
+    /// Why the text is no call.
+    fn call(&self, text: &[u8]) -> Result<Event, Why>;
+}
+
+/// Why a string of digits is no number.
+pub fn digits(text: &[u8]) -> Result<i64, Why> {
+    let (minus, digits) = match text.split_first() {
+        Some((b'-', digits)) => (true, digits),
+        _ => (false, text),
+    };
+    if digits.is_empty() || digits.len() > 20 {
+        return Err(Why::Number);
+    }
+    let mut total = 0u64;
+    for digit in digits {
+        if !digit.is_ascii_digit() {
+            return Err(Why::Number);
+        }
+        total = total.checked_mul(10).and_then(|t| t.checked_add(u64::from(digit - b'0'))).ok_or(Why::Number)?;
+    }
+    match minus {
+        // Addresses and lengths above i64::MAX keep their bits, as in the kernel's own registers.
+        false => Ok(total as i64),
+        true if total <= 1 << 63 => Ok((total as i64).wrapping_neg()),
+        true => Err(Why::Number),
+    }
+}

@@ -1,0 +1,356 @@
+//! The threads of an ingest, and the queues between them.
+//!
+//! Each input has a thread that reads and decompresses. Its chunks go to the parsing threads, each with a slip to send
+//! the result to; the slips queue up in the order of the input, so results are taken in that order whoever finishes
+//! first. The calling thread takes them, always from the input whose clock is behind, and sequences and orders events;
+//! one more thread encodes Parquet. Queues are short: the slowest stage sets the pace, and memory is theirs times a chunk.
+
+use super::order::{HALF_WINDOW, Orderer};
+use super::parse::{Batch, Parser, Reject, Why};
+use super::read::{Chunk, Input, Lines};
+use super::sequence::{Clock, Sequencer};
+use super::summary::{Captured, Ledger};
+use super::write::Sink;
+use super::{Format, Options, Part};
+use crate::event::Col;
+use crate::progress::Progress;
+use crate::schema::{Draft, Table, writer_properties};
+use crate::text;
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use arrow::array::{Int64Array, RecordBatch, StringArray};
+use parquet::arrow::ArrowWriter;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+/// Chunks of an input that are read, parsed or waiting.
+const AHEAD: usize = 4;
+
+type Slip = Receiver<Result<Batch>>;
+type Task = (Chunk, &'static dyn Parser, Sender<Result<Batch>>);
+
+/// Ingests the inputs of one dataset into its draft.
+pub fn run(part: &Part<'_>, options: &Options, draft: &Draft, progress: &Progress) -> Result<Captured> {
+    let threads = match options.threads {
+        0 => thread::available_parallelism().map_or(1, |n| n.get()),
+        threads => threads,
+    };
+    let mut openings = Vec::new();
+    for input in &part.inputs {
+        openings.push(open(input, options.format, progress)?);
+    }
+    let formats: Vec<Format> = openings.iter().map(|(format, ..)| *format).collect();
+    thread::scope(|scope| {
+        let (tasks, queue) = sync_channel::<Task>(1);
+        let queue = Arc::new(Mutex::new(queue));
+        for _ in 0..threads {
+            let queue = Arc::clone(&queue);
+            scope.spawn(move || work(&queue));
+        }
+        let mut sources = Vec::new();
+        for (format, first, lines) in openings {
+            let (slips, ready) = sync_channel::<Slip>(AHEAD);
+            let tasks = tasks.clone();
+            scope.spawn(move || read(first, lines, format.parser(), &tasks, &slips));
+            sources.push(ready);
+        }
+        drop(tasks);
+        // Dropping the sources, here or on an error, ends the reading threads, and that ends the parsing ones.
+        take(part, options, draft, &formats, sources)
+    })
+}
+
+/// Opens an input, reads its first chunk and recognises its format.
+fn open<'p>(input: &Input, format: Option<Format>, progress: &'p Progress) -> Result<(Format, Option<Chunk>, Lines<'p>)> {
+    let mut lines = input.open(progress)?;
+    let Some(first) = lines.chunk()? else { bail!("{} is empty: there is nothing to ingest", input.name()) };
+    let start = &first.bytes[..first.bytes.len().min(64 * 1024)];
+    let format = match format.or_else(|| Format::detect(start)) {
+        Some(format) => format,
+        None => {
+            let binary = start.contains(&0);
+            let known: Vec<&str> = Format::ALL.iter().map(|format| format.name()).collect();
+            bail!(
+                "{} is {} in a known format ({}); --format NAME insists on one",
+                input.name(),
+                if binary { "binary data and no text" } else { "no text" },
+                known.join(", ")
+            )
+        }
+    };
+    Ok((format, Some(first), lines))
+}
+
+/// Hands out the chunks of an input.
+fn read(
+    first: Option<Chunk>,
+    mut lines: Lines<'_>,
+    parser: &'static dyn Parser,
+    tasks: &SyncSender<Task>,
+    slips: &SyncSender<Slip>,
+) {
+    let mut next = Ok(first);
+    loop {
+        let (result, slip) = channel();
+        match next {
+            Ok(Some(chunk)) => {
+                if slips.send(slip).is_err() || tasks.send((chunk, parser, result)).is_err() {
+                    return;
+                }
+            }
+            Ok(None) => return,
+            Err(error) => {
+                let _ = result.send(Err(error));
+                let _ = slips.send(slip);
+                return;
+            }
+        }
+        next = lines.chunk();
+    }
+}
+
+/// Parses chunks until there are no more.
+fn work(queue: &Mutex<Receiver<Task>>) {
+    loop {
+        let task = match queue.lock() {
+            Ok(queue) => queue.recv(),
+            Err(_) => return,
+        };
+        let Ok((chunk, parser, result)) = task else { return };
+        let _ = result.send(Ok(parse(&chunk, parser)));
+    }
+}
+
+fn parse(chunk: &Chunk, parser: &dyn Parser) -> Batch {
+    let mut batch = Batch::default();
+    if chunk.cut {
+        batch.lines = 1;
+        batch.reject(chunk.first, Why::Long, &chunk.bytes);
+        return batch;
+    }
+    batch.parsed.reserve(chunk.bytes.len() / 80);
+    let mut rest = &chunk.bytes[..];
+    let mut number = chunk.first;
+    while !rest.is_empty() {
+        let (line, tail) = match memchr::memchr(b'\n', rest) {
+            Some(end) => (&rest[..end], &rest[end + 1..]),
+            None => (rest, &rest[rest.len()..]),
+        };
+        parser.line(number, line, &mut batch);
+        batch.lines += 1;
+        number += 1;
+        rest = tail;
+    }
+    batch
+}
+
+/// An input on the taking side.
+struct Source<'a> {
+    name: String,
+    ready: Receiver<Slip>,
+    sequencer: Sequencer<'a>,
+    ledger: Ledger,
+    open: bool,
+}
+
+/// Sequences, orders and writes what was parsed.
+fn take(part: &Part<'_>, options: &Options, draft: &Draft, formats: &[Format], ready: Vec<Receiver<Slip>>) -> Result<Captured> {
+    let merged = ready.len() > 1;
+    let mut sources: Vec<Source<'_>> = ready
+        .into_iter()
+        .enumerate()
+        .map(|(i, ready)| Source {
+            name: part.inputs[i].name(),
+            ready,
+            sequencer: Sequencer::new(formats[i].parser(), i, merged || formats[i] == Format::Capture),
+            ledger: Ledger::default(),
+            open: true,
+        })
+        .collect();
+    let half = if options.window == 0 { HALF_WINDOW } else { options.window };
+    let sink = Sink::new(draft.path(""), &part.host);
+    let mut orderer = Orderer::new(&sink, half)?;
+    let mut rejects = Rejects::create(draft)?;
+    let mut facts = Facts::default();
+    let mut cut_paths = 0;
+    let mut failed = None;
+
+    // The input whose clock is behind is read next, so that merging seldom meets stragglers.
+    while let Some(source) = sources.iter_mut().filter(|source| source.open).min_by_key(|source| source.sequencer.now()) {
+        let batch = match source.ready.recv() {
+            Ok(slip) => Some(slip.recv().map_err(|_| anyhow!("a parsing thread failed"))??),
+            Err(_) => None,
+        };
+        let mut sink = |placed: super::order::Placed| {
+            facts.note(&placed.event);
+            if failed.is_none() {
+                failed = orderer.push(placed).err();
+            }
+        };
+        match batch {
+            Some(batch) => {
+                source.ledger.lines += batch.lines;
+                source.ledger.headers += batch.headers;
+                source.ledger.comments += batch.comments;
+                source.ledger.notes += batch.notes;
+                cut_paths += batch.cut_paths;
+                for parsed in batch.parsed {
+                    source.sequencer.feed(parsed, &mut sink);
+                }
+                source.sequencer.rejects.extend(batch.rejects);
+            }
+            None => {
+                source.sequencer.finish_input(&mut sink);
+                source.open = false;
+            }
+        }
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        for reject in source.sequencer.rejects.drain(..) {
+            rejects.push(&source.name, &reject)?;
+            source.ledger.rejects += 1;
+        }
+    }
+
+    let mut ledger = Ledger::default();
+    for source in &mut sources {
+        let Source { sequencer, ledger: own, .. } = source;
+        own.halves = sequencer.halves;
+        own.events = sequencer.events;
+        own.notes += sequencer.notes;
+        ensure!(own.closes(), "internal error: the ledger of {} does not close: {own:?}", source.name);
+        ledger.add(own);
+    }
+    let clock = one_clock(&sources)?;
+    if ledger.events == 0 {
+        let first = rejects.first.as_ref().map(|(line, why)| format!("; line {line}: {}", why.doc())).unwrap_or_default();
+        bail!("no events in {}{first}", sources.iter().map(|source| source.name.as_str()).collect::<Vec<_>>().join(", "));
+    }
+    let (rows, stragglers, repairs) = orderer.finish()?;
+    ensure!(rows == ledger.events, "internal error: {rows} rows of {} events were written", ledger.events);
+    Ok(Captured {
+        dir: part.dir.clone(),
+        host: part.host.clone(),
+        inputs: sources.iter().map(|source| source.name.clone()).collect(),
+        formats: formats.to_vec(),
+        clock,
+        ledger,
+        rejects: rejects.finish()?,
+        repairs,
+        stragglers,
+        cut_paths,
+        first_ts: facts.first,
+        last_ts: facts.last,
+        syscalls: facts.syscalls(),
+    })
+}
+
+/// The clock of all inputs, which must be one to merge them.
+fn one_clock(sources: &[Source<'_>]) -> Result<Clock> {
+    let clock = sources.first().map_or(Clock::None, |source| source.sequencer.clock());
+    if sources.len() > 1 {
+        for source in sources {
+            let own = source.sequencer.clock();
+            ensure!(
+                own == clock,
+                "{} has clock {}, {} has {}: they cannot be merged",
+                sources[0].name,
+                clock.name(),
+                source.name,
+                own.name()
+            );
+            ensure!(
+                !matches!(own, Clock::Relative | Clock::None),
+                "{} has no times of day (clock {}): it cannot be merged with others",
+                source.name,
+                own.name()
+            );
+        }
+    }
+    Ok(clock)
+}
+
+/// What is counted beside the ledger.
+#[derive(Default)]
+struct Facts {
+    first: Option<i64>,
+    last: Option<i64>,
+    calls: Vec<u64>,
+    others: BTreeMap<Box<str>, u64>,
+}
+
+impl Facts {
+    fn note(&mut self, event: &crate::event::Event) {
+        if let Some(ts) = event.int(Col::Ts) {
+            self.first = Some(self.first.map_or(ts, |first| first.min(ts)));
+            self.last = Some(self.last.map_or(ts, |last| last.max(ts)));
+        }
+        match &event.other {
+            Some(name) => {
+                if let Some(count) = self.others.get_mut(name) {
+                    *count += 1;
+                } else if self.others.len() < 1000 {
+                    // Names come from the input: a hostile one must not grow this without bound.
+                    self.others.insert(name.clone(), 1);
+                }
+            }
+            None => {
+                self.calls.resize(crate::syscall::TABLE.len(), 0);
+                self.calls[event.syscall as usize] += 1;
+            }
+        }
+    }
+
+    fn syscalls(self) -> BTreeMap<String, u64> {
+        let known = crate::syscall::Syscall::ALL.iter().zip(&self.calls).filter(|(_, count)| **count > 0);
+        let known = known.map(|(syscall, count)| (syscall.name().to_owned(), *count));
+        known.chain(self.others.into_iter().map(|(name, count)| (name.into(), count))).collect()
+    }
+}
+
+/// Writes table `rejects`.
+struct Rejects {
+    writer: ArrowWriter<File>,
+    waiting: Vec<(String, Reject)>,
+    counts: BTreeMap<&'static str, u64>,
+    first: Option<(u64, Why)>,
+}
+
+impl Rejects {
+    fn create(draft: &Draft) -> Result<Rejects> {
+        let file = draft.file(&Table::Rejects.file())?;
+        let properties = writer_properties(&Table::Rejects).build();
+        let writer = ArrowWriter::try_new(file, Table::Rejects.schema(), Some(properties))?;
+        Ok(Rejects { writer, waiting: Vec::new(), counts: BTreeMap::new(), first: None })
+    }
+
+    fn push(&mut self, input: &str, reject: &Reject) -> Result<()> {
+        *self.counts.entry(reject.why.name()).or_default() += 1;
+        self.first.get_or_insert((reject.line, reject.why));
+        self.waiting.push((input.to_owned(), reject.clone()));
+        if self.waiting.len() >= 4096 { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        let waiting = std::mem::take(&mut self.waiting);
+        let batch = RecordBatch::try_new(
+            Table::Rejects.schema(),
+            vec![
+                Arc::new(StringArray::from_iter_values(waiting.iter().map(|(input, _)| input))),
+                Arc::new(Int64Array::from_iter_values(waiting.iter().map(|(_, reject)| reject.line as i64))),
+                Arc::new(StringArray::from_iter_values(waiting.iter().map(|(_, reject)| reject.why.name()))),
+                Arc::new(StringArray::from_iter_values(waiting.iter().map(|(_, reject)| text::encode(&reject.text)))),
+            ],
+        )?;
+        self.writer.write(&batch).context("cannot write table rejects")
+    }
+
+    fn finish(mut self) -> Result<BTreeMap<&'static str, u64>> {
+        self.flush()?;
+        self.writer.close().context("cannot write table rejects")?;
+        Ok(self.counts)
+    }
+}

@@ -1,0 +1,330 @@
+//! From parsed lines to placed events: joins the halves of calls, reads the clock, and says where in the order each
+//! event belongs.
+//!
+//! An event takes effect at one instant between its entry and its return; the syscall table says which end is the
+//! default. In one strace file the instants are line numbers (first half, second half): its lines are in the order in
+//! which the kernel stopped the threads, which is better than any clock. In `.capture` files, and when several inputs
+//! are merged, they are times. The line number breaks ties.
+
+use super::order::{Key, Placed};
+use super::parse::{Parsed, Parser, Reject, Stamp, What, Why};
+use crate::event::{Col, Event};
+use crate::syscall::{At, Syscall};
+use std::collections::{HashMap, HashSet};
+
+/// Which clock the times of an input come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Clock {
+    /// Nanoseconds since 1970.
+    Unix,
+    /// Nanoseconds since boot.
+    Boot,
+    /// Nanoseconds since the midnight before the capture (`strace -t`, `-tt`).
+    Day,
+    /// Nanoseconds since the first line (`strace -r`).
+    Relative,
+    /// There are no times.
+    None,
+}
+
+impl Clock {
+    /// The word in the manifest.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Clock::Unix => "unix",
+            Clock::Boot => "boot",
+            Clock::Day => "day",
+            Clock::Relative => "relative",
+            Clock::None => "none",
+        }
+    }
+}
+
+const DAY: i64 = 24 * 3600 * 1_000_000_000;
+/// 2001: earlier times in nanoseconds are times since boot, or nobody had SSDs to measure.
+const UNIX_FROM: i64 = 1_000_000_000_000_000_000;
+
+/// The first half of a call that has not returned yet.
+#[derive(Debug)]
+struct Pending {
+    line: u64,
+    ts: Option<i64>,
+    text: Box<[u8]>,
+}
+
+/// Places the events of one input.
+pub struct Sequencer<'a> {
+    parser: &'a dyn Parser,
+    /// Number of the input, for ties.
+    input: u64,
+    /// Are instants times (rather than lines)?
+    by_time: bool,
+    pending: HashMap<i64, Pending>,
+    /// Threads that lines without a pid may belong to, and the one such lines belong to.
+    threads: Threads,
+    /// Threads whose exit call was seen.
+    exited: HashSet<i64>,
+    clock: Clock,
+    last: i64,
+    midnight: i64,
+    /// First halves joined.
+    pub halves: u64,
+    /// Events placed.
+    pub events: u64,
+    /// Lines about the end of a killed thread that are notes after all: its exit had been seen.
+    pub notes: u64,
+    /// Lines rejected here.
+    pub rejects: Vec<Reject>,
+}
+
+impl<'a> Sequencer<'a> {
+    /// A sequencer of input number `input`.
+    pub fn new(parser: &'a dyn Parser, input: usize, by_time: bool) -> Sequencer<'a> {
+        Sequencer {
+            parser,
+            input: input as u64,
+            by_time,
+            pending: HashMap::new(),
+            threads: Threads::default(),
+            exited: HashSet::new(),
+            clock: Clock::None,
+            last: 0,
+            midnight: 0,
+            halves: 0,
+            events: 0,
+            notes: 0,
+            rejects: Vec::new(),
+        }
+    }
+
+    /// The clock of the input, once lines were seen.
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// Time of the last line, for choosing which input to read next.
+    pub fn now(&self) -> i64 {
+        self.last
+    }
+
+    /// Takes the next line and hands on the events that are whole now.
+    pub fn feed(&mut self, parsed: Parsed, sink: &mut impl FnMut(Placed)) {
+        let Parsed { line, stamp, tid, what } = parsed;
+        let ts = self.read_clock(stamp);
+        if let What::Call(mut event) = what {
+            if let Stamp::Span(entry, exit) = stamp {
+                return self.place(event, line, line, entry.unwrap_or(exit), exit, sink);
+            }
+            let tid = self.thread(tid, None);
+            return self.finish(&mut event, tid, (line, ts), (line, None), sink);
+        }
+        let tid = self.thread(tid, if let What::Rest { name, .. } = &what { Some(name) } else { None });
+        match what {
+            What::Call(_) => {}
+            What::Half(text) => {
+                self.abandon(tid, sink);
+                self.pending.insert(tid, Pending { line, ts, text });
+            }
+            What::Rest { name, text } => {
+                let whole = match self.pending.remove(&tid) {
+                    Some(half) if starts_with_call(&half.text, &name) => half,
+                    other => {
+                        if let Some(half) = other {
+                            self.pending.insert(tid, half);
+                        }
+                        let mut shown = b"<... ".to_vec();
+                        shown.extend_from_slice(&name);
+                        shown.extend_from_slice(b" resumed>");
+                        shown.extend_from_slice(&text);
+                        return self.rejects.push(Reject::new(line, Why::Resumed, &shown));
+                    }
+                };
+                let Pending { line: first, ts: begin, text: half } = whole;
+                self.halves += 1;
+                let mut joined = Vec::with_capacity(half.len() + text.len());
+                joined.extend_from_slice(&half);
+                joined.extend_from_slice(&text);
+                match self.parser.call(&joined) {
+                    Ok(mut event) => self.finish(&mut event, tid, (first, begin), (line, ts), sink),
+                    Err(why) => self.rejects.push(Reject::new(line, why, &joined)),
+                }
+            }
+            What::End { killed } => {
+                self.abandon(tid, sink);
+                let seen = self.exited.remove(&tid);
+                self.threads.end(tid);
+                if killed && !seen {
+                    // Nobody called exit, yet the process ends here and its descriptors with it.
+                    let mut event = Event::new(Syscall::exit_group);
+                    event.set(Col::Tid, tid);
+                    event.put(Col::Ts, ts);
+                    event.set(Col::Line, line as i64);
+                    let at = if self.by_time { ts.unwrap_or(self.last) } else { line as i64 };
+                    self.events += 1;
+                    sink(Placed { key: Key::new(at, self.input, line), entry: at, exit: at, killed: true, event });
+                } else if killed {
+                    self.notes += 1;
+                }
+            }
+            What::Superseded { by } => {
+                // execve in a thread: the thread takes the id of its leader, whose own call, if any, is over.
+                self.abandon(tid, sink);
+                if let Some(half) = self.pending.remove(&by) {
+                    self.pending.insert(tid, half);
+                }
+                self.threads.end(by);
+            }
+        }
+    }
+
+    /// The thread a line belongs to. `resumed` is the name of the call it goes on with.
+    fn thread(&mut self, tid: Option<i64>, resumed: Option<&[u8]>) -> i64 {
+        let Some(tid) = tid else { return self.threads.unnamed() };
+        if self.threads.is_new(tid) {
+            // Before its parent's fork returns a child has shown itself; nobody else can come while that is pending.
+            let first = match self.pending.get(&FIRST) {
+                Some(half) => resumed.is_some_and(|name| starts_with_call(&half.text, name)),
+                None => true,
+            };
+            if first { self.threads.first = Some(tid) } else { self.threads.begin(tid) }
+        }
+        if self.threads.first == Some(tid) { FIRST } else { tid }
+    }
+
+    /// The input has ended: calls that never returned are events of unknown outcome.
+    pub fn finish_input(&mut self, sink: &mut impl FnMut(Placed)) {
+        let mut tids: Vec<(u64, i64)> = self.pending.iter().map(|(tid, half)| (half.line, *tid)).collect();
+        tids.sort_unstable();
+        for (_, tid) in tids {
+            self.abandon(tid, sink);
+        }
+    }
+
+    /// The pending call of a thread never returns.
+    fn abandon(&mut self, tid: i64, sink: &mut impl FnMut(Placed)) {
+        let Some(half) = self.pending.remove(&tid) else { return };
+        match self.parser.call(&half.text) {
+            Ok(mut event) => self.finish(&mut event, tid, (half.line, half.ts), (half.line, None), sink),
+            Err(why) => self.rejects.push(Reject::new(half.line, why, &half.text)),
+        }
+    }
+
+    /// Completes a strace event and places it.
+    fn finish(
+        &mut self,
+        event: &mut Event,
+        tid: i64,
+        (first, begin): (u64, Option<i64>),
+        (last, end): (u64, Option<i64>),
+        sink: &mut impl FnMut(Placed),
+    ) {
+        event.set(Col::Tid, tid);
+        event.set(Col::Line, first as i64);
+        event.put(Col::Ts, begin);
+        if event.int(Col::Dur).is_none()
+            && let (Some(begin), Some(end)) = (begin, end)
+        {
+            event.set(Col::Dur, (end - begin).max(0));
+        }
+        match event.syscall {
+            Syscall::exit | Syscall::exit_group => {
+                self.exited.insert(tid);
+            }
+            Syscall::fork | Syscall::vfork | Syscall::clone | Syscall::clone3 => {
+                if let Some(child) = event.success().filter(|child| *child > 0) {
+                    self.exited.remove(&child);
+                    self.threads.begin(child);
+                }
+            }
+            _ => {}
+        }
+        let begin = begin.unwrap_or(self.last);
+        let exit = begin.saturating_add(event.int(Col::Dur).unwrap_or(0));
+        let event = std::mem::replace(event, Event::new(Syscall::other));
+        self.place(event, first, last, begin, exit, sink);
+    }
+
+    fn place(&mut self, event: Event, first: u64, last: u64, begin: i64, end: i64, sink: &mut impl FnMut(Placed)) {
+        // A capture without halves has one line per event, so `first` and `last` are that line.
+        let (entry, exit) = if self.by_time { (begin, end) } else { (first as i64, last as i64) };
+        let unknown = event.int(Col::Ret).is_none();
+        let (at, line) = match event.syscall.def().at {
+            At::Return if !unknown => (exit, last),
+            _ => (entry, first),
+        };
+        self.events += 1;
+        sink(Placed { key: Key::new(at, self.input, line), entry, exit, killed: false, event });
+    }
+
+    /// Time of a line in nanoseconds of the input's clock.
+    fn read_clock(&mut self, stamp: Stamp) -> Option<i64> {
+        let (clock, ts) = match stamp {
+            Stamp::None => return None,
+            Stamp::Unix(ts) => (Clock::Unix, ts),
+            Stamp::Span(_, exit) if exit >= UNIX_FROM => (Clock::Unix, exit),
+            Stamp::Span(_, exit) => (Clock::Boot, exit),
+            Stamp::Step(gap) => (Clock::Relative, self.last.saturating_add(gap)),
+            Stamp::Day(since) => {
+                // Half a day back can only be the next day.
+                if since + self.midnight + DAY / 2 < self.last {
+                    self.midnight += DAY;
+                }
+                (Clock::Day, since + self.midnight)
+            }
+        };
+        if self.clock == Clock::None {
+            self.clock = clock;
+        }
+        self.last = ts;
+        Some(ts)
+    }
+}
+
+fn starts_with_call(half: &[u8], name: &[u8]) -> bool {
+    half.strip_prefix(name).is_some_and(|rest| rest.first() == Some(&b'('))
+}
+
+/// The threads of an input that leaves the pid out while there is but one.
+///
+/// Until the first fork strace on a terminal prints no pid, and nowhere says it: the first process is thread 0 here.
+/// When a `[pid N]` turns up that no call created, it is that first process.
+#[derive(Debug, Default)]
+struct Threads {
+    /// Did lines without pid occur?
+    nameless: bool,
+    /// Threads made by calls and still alive.
+    made: HashSet<i64>,
+    /// The pid of the first process, once it was learned.
+    first: Option<i64>,
+    first_ended: bool,
+}
+
+/// Stands for the first process of an input that does not tell its pid.
+const FIRST: i64 = 0;
+
+impl Threads {
+    /// The thread of a line without pid: the first process, or the only survivor.
+    fn unnamed(&mut self) -> i64 {
+        self.nameless = true;
+        match self.made.iter().next() {
+            Some(only) if self.first_ended && self.made.len() == 1 => *only,
+            _ => FIRST,
+        }
+    }
+
+    fn is_new(&self, tid: i64) -> bool {
+        self.nameless && self.first.is_none() && !self.made.contains(&tid)
+    }
+
+    fn begin(&mut self, child: i64) {
+        if self.nameless {
+            self.made.insert(child);
+        }
+    }
+
+    fn end(&mut self, tid: i64) {
+        self.made.remove(&tid);
+        self.first_ended |= tid == FIRST;
+    }
+}

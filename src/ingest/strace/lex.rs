@@ -1,0 +1,377 @@
+//! The small pieces of a strace line: strings, annotations, numbers, argument lists.
+
+use super::names;
+use memchr::{memchr, memchr2, memmem};
+
+/// The most arguments any printed call has.
+const MAX_ARGS: usize = 12;
+
+/// Arguments of a call, as printed.
+#[derive(Debug, Default)]
+pub struct Args<'a> {
+    list: [&'a [u8]; MAX_ARGS],
+    len: usize,
+}
+
+impl<'a> Args<'a> {
+    fn push(&mut self, arg: &'a [u8]) {
+        // A call prints one trailing space or newline at most; more than MAX_ARGS arguments has none we know.
+        if let Some(slot) = self.list.get_mut(self.len) {
+            *slot = arg.trim_ascii();
+            self.len += 1;
+        }
+    }
+
+    /// The arguments in order.
+    pub fn as_slice(&self) -> &[&'a [u8]] {
+        &self.list[..self.len]
+    }
+}
+
+/// Splits `text`, which starts after the opening parenthesis, at the commas of its top level. Returns the arguments
+/// and what follows the closing parenthesis; `None` there when the text ends before it (a call that never returned).
+/// Returns nothing when a string or annotation does not end.
+pub fn split(text: &[u8]) -> Option<(Args<'_>, Option<&[u8]>)> {
+    scan(text, b')')
+}
+
+fn scan(text: &[u8], close: u8) -> Option<(Args<'_>, Option<&[u8]>)> {
+    let mut args = Args::default();
+    let (mut start, mut at, mut depth) = (0, 0, 0usize);
+    while let Some(&byte) = text.get(at) {
+        match byte {
+            b'"' => at += string_len(&text[at..])? - 1,
+            b'<' if annotated(&text[start..at]) => at += annotation_len(&text[at..])? - 1,
+            b'/' if text.get(at + 1) == Some(&b'*') => at += memmem::find(&text[at..], b"*/")? + 1,
+            b'(' | b'[' | b'{' => depth += 1,
+            _ if byte == close && depth == 0 => {
+                if start < at || args.len > 0 {
+                    args.push(&text[start..at]);
+                }
+                return Some((args, Some(&text[at + 1..])));
+            }
+            b')' | b']' | b'}' => depth = depth.checked_sub(1)?,
+            b',' if depth == 0 => {
+                args.push(&text[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    if !text[start..].trim_ascii().is_empty() {
+        args.push(&text[start..]);
+    }
+    Some((args, None))
+}
+
+/// The fields of a struct whose opening brace has been passed, and what follows its closing brace.
+pub fn split_braces(text: &[u8]) -> Option<(Args<'_>, &[u8])> {
+    match scan(text, b'}')? {
+        (args, Some(rest)) => Some((args, rest)),
+        (_, None) => None,
+    }
+}
+
+/// Does a `<` after this text begin an annotation of a descriptor? So it does after a number and after AT_FDCWD.
+fn annotated(before: &[u8]) -> bool {
+    before.last().is_some_and(u8::is_ascii_digit) || before.ends_with(b"AT_FDCWD")
+}
+
+/// Length of the quoted string at the start of `text`, quotes included.
+fn string_len(text: &[u8]) -> Option<usize> {
+    let mut at = 1;
+    loop {
+        at += memchr2(b'"', b'\\', text.get(at..)?)?;
+        if text[at] == b'"' {
+            return Some(at + 1);
+        }
+        at += 2;
+    }
+}
+
+/// Length of the annotation `<...>` at the start of `text`, both signs included. In a path strace escapes both signs;
+/// elsewhere (`<TCP:[a->b]>`, `</dev/null<char 1:3>>`) they nest or stand inside brackets. `1<<2` is no annotation.
+pub fn annotation_len(text: &[u8]) -> Option<usize> {
+    if text.get(1) == Some(&b'<') {
+        return Some(1);
+    }
+    if text.get(1) == Some(&b'/') {
+        let at = 1 + memchr2(b'<', b'>', &text[1..])?;
+        return if text[at] == b'>' { Some(at + 1) } else { Some(at + memmem::find(&text[at..], b">>")? + 2) };
+    }
+    let (mut at, mut depth) = (1, 0usize);
+    loop {
+        match text.get(at)? {
+            b'"' => at += string_len(&text[at..])? - 1,
+            b'[' => depth += 1,
+            b']' => depth = depth.saturating_sub(1),
+            b'>' if depth == 0 => return Some(at + 1),
+            _ => {}
+        }
+        at += 1;
+    }
+}
+
+/// What an annotation says a descriptor is open on.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Annotation {
+    /// Path, or `pipe:[N]`, `socket:[N]` and the like.
+    pub path: Vec<u8>,
+    /// S_IFCHR or S_IFBLK for a device (inode(7)).
+    pub kind: Option<i64>,
+}
+
+/// A descriptor with its annotation, if it has one: `3`, `3</path>`, `3</dev/null<char 1:3>>`, `3</gone>(deleted)`.
+pub fn descriptor(text: &[u8]) -> Option<(i64, Option<Annotation>)> {
+    let Some(open) = memchr(b'<', text) else { return Some((value(text)?, None)) };
+    let number = value(&text[..open])?;
+    let end = open + annotation_len(&text[open..])?;
+    let mut inner = text.get(open + 1..end.checked_sub(1)?)?;
+    let mut kind = None;
+    if inner.first() == Some(&b'/')
+        && let Some(device) = memchr(b'<', inner)
+    {
+        kind = match inner.get(device + 1) {
+            Some(b'c') => Some(0o020000),
+            Some(b'b') => Some(0o060000),
+            _ => None,
+        };
+        inner = &inner[..device];
+    }
+    let mut path = unescape(inner);
+    if text[end..].starts_with(b"(deleted)") {
+        path.extend_from_slice(b" (deleted)");
+    }
+    Some((number, Some(Annotation { path, kind })))
+}
+
+/// A printed string.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Printed {
+    /// All of it.
+    Whole(Vec<u8>),
+    /// Cut by strace (`"..."...`), or only its address was printed.
+    Lost,
+}
+
+/// The bytes of a string argument; `None` when it is malformed.
+pub fn string(text: &[u8]) -> Option<Printed> {
+    if text.first() != Some(&b'"') {
+        // NULL, an address that could not be read, or a comment.
+        return (text == b"NULL" || text.starts_with(b"0x") || text.starts_with(b"/*")).then_some(Printed::Lost);
+    }
+    let len = string_len(text)?;
+    match &text[len..] {
+        b"" => Some(Printed::Whole(unescape(&text[1..len - 1]))),
+        rest if rest.starts_with(b"...") => Some(Printed::Lost),
+        _ => None,
+    }
+}
+
+/// Undoes strace's escapes: `\n` and friends, octal, `\x` (`-x`, `-xx`).
+pub fn unescape(text: &[u8]) -> Vec<u8> {
+    let Some(first) = memchr(b'\\', text) else { return text.to_vec() };
+    let mut out = Vec::with_capacity(text.len());
+    out.extend_from_slice(&text[..first]);
+    let mut rest = &text[first..];
+    while let Some((&byte, tail)) = rest.split_first() {
+        rest = tail;
+        if byte != b'\\' {
+            out.push(byte);
+            continue;
+        }
+        let Some((&code, tail)) = rest.split_first() else { break };
+        rest = tail;
+        match code {
+            b'n' => out.push(b'\n'),
+            b't' => out.push(b'\t'),
+            b'r' => out.push(b'\r'),
+            b'v' => out.push(0x0b),
+            b'f' => out.push(0x0c),
+            b'x' => {
+                let digits = rest.iter().take(2).take_while(|c| c.is_ascii_hexdigit()).count();
+                out.push(rest[..digits].iter().fold(0, |n, c| n << 4 | hex(*c)));
+                rest = &rest[digits..];
+            }
+            b'0'..=b'7' => {
+                let digits = rest.iter().take(2).take_while(|c| (b'0'..=b'7').contains(c)).count();
+                let first = u32::from(code - b'0');
+                out.push(rest[..digits].iter().fold(first, |n, c| n << 3 | u32::from(c - b'0')) as u8);
+                rest = &rest[digits..];
+            }
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+fn hex(digit: u8) -> u8 {
+    match digit {
+        b'0'..=b'9' => digit - b'0',
+        _ => (digit | 0x20) - b'a' + 10,
+    }
+}
+
+/// A number: decimal, hexadecimal (0x), octal (leading 0), negative; 64-bit unsigned ones wrap.
+pub fn number(text: &[u8]) -> Option<i64> {
+    let (minus, digits) = match text.split_first() {
+        Some((b'-', digits)) => (true, digits),
+        _ => (false, text),
+    };
+    let (radix, digits) = match digits {
+        [b'0', b'x', rest @ ..] => (16, rest),
+        [b'0', rest @ ..] if !rest.is_empty() => (8, rest),
+        _ => (10, digits),
+    };
+    if digits.is_empty() {
+        return None;
+    }
+    let mut total = 0u64;
+    for &digit in digits {
+        if !digit.is_ascii_hexdigit() || u64::from(hex(digit)) >= radix {
+            return None;
+        }
+        total = total.checked_mul(radix)?.checked_add(u64::from(hex(digit)))?;
+    }
+    let total = total as i64;
+    Some(if minus { total.wrapping_neg() } else { total })
+}
+
+/// A number, a name, or several of them with `|`. Comments are skipped; of `X or Y` the first known name counts, since
+/// both have one number.
+pub fn value(text: &[u8]) -> Option<i64> {
+    let text = uncomment(text);
+    if text.starts_with(b"_IOC(") {
+        return ioc(text);
+    }
+    if text.contains(&b' ') {
+        return memmem::find(text, b" or ")
+            .and_then(|at| value(&text[..at]).or_else(|| value(&text[at + 4..])))
+            .or_else(|| product(text));
+    }
+    let mut total = 0;
+    for part in text.split(|c| *c == b'|') {
+        total |= match part.first()? {
+            b'0'..=b'9' | b'-' => number(part).or_else(|| product(part))?,
+            _ => names::number(part)?,
+        };
+    }
+    Some(total)
+}
+
+/// `1<<12` and `8192*1024`.
+fn product(text: &[u8]) -> Option<i64> {
+    if let Some(at) = memmem::find(text, b"<<") {
+        return number(&text[..at])?.checked_shl(u32::try_from(number(&text[at + 2..])?).ok()?);
+    }
+    let at = memchr(b'*', text)?;
+    number(&text[..at])?.checked_mul(number(&text[at + 1..])?)
+}
+
+/// `_IOC(_IOC_READ|_IOC_WRITE, 0x12, 0x72, 0x8)`, a request strace has no name for (ioctl(2)).
+fn ioc(text: &[u8]) -> Option<i64> {
+    let inner = text.strip_prefix(b"_IOC(")?.strip_suffix(b")")?;
+    let mut parts = inner.split(|c| *c == b',').map(|part| part.trim_ascii());
+    let direction = match parts.next()? {
+        b"_IOC_NONE" => 0,
+        b"_IOC_WRITE" => 1,
+        b"_IOC_READ" => 2,
+        b"_IOC_READ|_IOC_WRITE" => 3,
+        _ => return None,
+    };
+    let (kind, nr, size) = (number(parts.next()?)?, number(parts.next()?)?, number(parts.next()?)?);
+    Some(direction << 30 | size << 16 | kind << 8 | nr)
+}
+
+/// Takes a comment off either end: `0x1 /* MAP_SHARED */`.
+fn uncomment(text: &[u8]) -> &[u8] {
+    match memmem::find(text, b"/*") {
+        Some(0) => memmem::find(text, b"*/").map_or(text, |end| text[end + 2..].trim_ascii()),
+        Some(at) => text[..at].trim_ascii(),
+        None => text,
+    }
+}
+
+/// The text of field `name=` of a printed struct, up to its comma or closing brace; strings are stepped over.
+pub fn field<'a>(text: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let mut at = 0;
+    let mut fresh = true;
+    loop {
+        match text.get(at)? {
+            b'"' => {
+                at += string_len(&text[at..])?;
+                fresh = false;
+                continue;
+            }
+            b'{' | b'[' | b' ' => fresh = true,
+            _ if fresh && text[at..].starts_with(name) => {
+                let value = &text[at + name.len()..];
+                let end = value.iter().position(|c| matches!(c, b',' | b'}' | b']')).unwrap_or(value.len());
+                return Some(value[..end].trim_ascii());
+            }
+            _ => fresh = false,
+        }
+        at += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(text: &str) -> (Vec<String>, Option<String>) {
+        let (args, rest) = split(text.as_bytes()).unwrap();
+        let list = args.as_slice().iter().map(|arg| String::from_utf8_lossy(arg).into_owned()).collect();
+        (list, rest.map(|rest| String::from_utf8_lossy(rest).into_owned()))
+    }
+
+    #[test]
+    fn arguments_split_outside_strings_and_annotations() {
+        let (list, rest) = args(r#"3</a,b)c>, "x\"),y", {f=[1, 2]}, 4<TCP:[1.2.3.4:5->6.7.8.9:1]>, 0x5 /* 2, 3 */) = 0"#);
+        assert_eq!(list, ["3</a,b)c>", r#""x\"),y""#, "{f=[1, 2]}", "4<TCP:[1.2.3.4:5->6.7.8.9:1]>", "0x5 /* 2, 3 */"]);
+        assert_eq!(rest.as_deref(), Some(" = 0"));
+        assert_eq!(args(") = 1"), (vec![], Some(" = 1".into())));
+        assert_eq!(args(r#"-1, "ab"#.trim_end_matches("\"ab")), (vec!["-1".into()], None));
+    }
+
+    #[test]
+    fn descriptors_say_what_they_are_open_on() {
+        let on = |text: &str| descriptor(text.as_bytes()).unwrap();
+        assert_eq!(on("3"), (3, None));
+        assert_eq!(on("AT_FDCWD</x y>").1.unwrap().path, b"/x y");
+        assert_eq!(on("0</dev/null<char 1:3>>"), (0, Some(Annotation { path: b"/dev/null".into(), kind: Some(0o20000) })));
+        assert_eq!(on("5</tmp/\\74a\\76\\n>(deleted)").1.unwrap().path, b"/tmp/<a>\n (deleted)");
+        assert_eq!(on("5<UNIX-STREAM:[1->2,\"/a>b\"]>").1.unwrap().path, b"UNIX-STREAM:[1->2,\"/a>b\"]");
+        assert_eq!(on("5<TCPv6:[[::1]:80->[::1]:81]>").1.unwrap().path, b"TCPv6:[[::1]:80->[::1]:81]");
+    }
+
+    #[test]
+    fn strings_become_bytes() {
+        assert_eq!(string(br#""a\"\\\n\0\1772\x2f\x4""#), Some(Printed::Whole(b"a\"\\\n\0\x7f2/\x04".to_vec())));
+        assert_eq!(string(br#""abc"..."#), Some(Printed::Lost));
+        assert_eq!(string(b"0x7ffd"), Some(Printed::Lost));
+        assert_eq!(string(b"\"abc"), None);
+    }
+
+    #[test]
+    fn values_are_numbers_and_names() {
+        assert_eq!(value(b"O_RDWR|O_CREAT|0x4000000"), Some(0o102 | 0x4000000));
+        assert_eq!(value(b"0644"), Some(0o644));
+        assert_eq!(value(b"S_IFREG|0644"), Some(0o100644));
+        assert_eq!(value(b"BTRFS_IOC_CLONE or FICLONE"), Some(0x40049409));
+        assert_eq!(value(b"0x80000 /* O_CLOEXEC */"), Some(0x80000));
+        assert_eq!(value(b"18446744073709551615"), Some(-1));
+        assert_eq!(value(b"_IOC(_IOC_READ, 0x12, 0x72, 0x8)"), Some(0x80081272));
+        assert_eq!(value(b"1<<12"), Some(4096));
+        assert_eq!(value(b"O_NEVER"), None);
+        assert_eq!(value(b"089"), None);
+    }
+
+    #[test]
+    fn fields_of_structs() {
+        let text = br#"[{iov_base="iov_len=9", iov_len=5}]"#;
+        assert_eq!(field(text, b"iov_len="), Some(&b"5"[..]));
+        assert_eq!(field(b"{st_mode=S_IFREG|0644, st_size=12, ...}", b"st_size="), Some(&b"12"[..]));
+    }
+}

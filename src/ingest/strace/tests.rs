@@ -1,0 +1,169 @@
+use super::*;
+use crate::event::{AT_FDCWD, TIME_NOW, TIME_OMIT};
+
+fn parse(text: &str) -> Event {
+    call(text.as_bytes(), false).unwrap_or_else(|why| panic!("{why:?}: {text}"))
+}
+
+fn one(line: &str) -> (Option<i64>, Stamp, What) {
+    let mut batch = Batch::default();
+    Strace.line(1, line.as_bytes(), &mut batch);
+    let parsed = batch.parsed.pop().unwrap_or_else(|| panic!("{:?}: {line}", batch.rejects));
+    (parsed.tid, parsed.stamp, parsed.what)
+}
+
+#[test]
+fn prefixes_of_every_flavour() {
+    let cases = [
+        ("close(3) = 0", None, Stamp::None),
+        ("12 close(3) = 0", Some(12), Stamp::None),
+        ("12  1795370969.863547 close(3) = 0", Some(12), Stamp::Unix(1795370969863547000)),
+        ("1795370969.863547891 close(3) = 0", None, Stamp::Unix(1795370969863547891)),
+        ("[pid   12] close(3) = 0", Some(12), Stamp::None),
+        ("[pid 12] 01:02:03 close(3) = 0", Some(12), Stamp::Day(3723000000000)),
+        ("12 01:02:03.5 close(3) = 0", Some(12), Stamp::Day(3723500000000)),
+        ("     0.000012 close(3) = 0", None, Stamp::Step(12000)),
+        ("12      0.000012 close(3) = 0", Some(12), Stamp::Step(12000)),
+        ("01:02:03 (+     0.000012) close(3) = 0", None, Stamp::Day(3723000000000)),
+        ("12<a b> close(3) = 0", Some(12), Stamp::None),
+    ];
+    for (line, tid, stamp) in cases {
+        let (found, at, what) = one(line);
+        assert_eq!((found, at), (tid, stamp), "{line}");
+        assert!(matches!(what, What::Call(_)), "{line}");
+    }
+}
+
+#[test]
+fn an_open_has_path_flags_mode_and_what_it_opened() {
+    let event = parse(r#"openat(AT_FDCWD</x>, "a\303\274\"\\\n", O_RDWR|O_CREAT|O_CLOEXEC, 0644) = 3</x/a\303\274> <0.000123>"#);
+    assert_eq!(event.text(Text::Path), Some(&b"a\xc3\xbc\"\\\n"[..]));
+    assert_eq!((event.int(Col::DirFd), event.text(Text::DirPath)), (Some(AT_FDCWD), Some(&b"/x"[..])));
+    assert_eq!((event.int(Col::Flags), event.int(Col::Mode)), (Some(0o2000102), Some(0o644)));
+    assert_eq!((event.success(), event.text(Text::FdPath)), (Some(3), Some(&b"/x/a\xc3\xbc"[..])));
+    assert_eq!(event.int(Col::Dur), Some(123000));
+    let event = parse(
+        r#"openat2(4</x>, "a", {flags=O_RDONLY|O_NOFOLLOW, resolve=RESOLVE_NO_MAGICLINKS|RESOLVE_BENEATH}, 24) = -1 ENOENT (No such file or directory)"#,
+    );
+    assert_eq!((event.int(Col::Resolve), event.int(Col::Mode), event.failure()), (Some(10), None, Some(2)));
+    assert_eq!(event.int(Col::Flags), Some(0o400000));
+}
+
+#[test]
+fn hex_strings_raw_numbers_and_lost_names() {
+    assert_eq!(parse(r#"open("\x2f\x61", 0x241, 0644) = 3"#).text(Text::Path), Some(&b"/a"[..]));
+    assert_eq!(parse(r#"open("\x2f\x61", 0x241, 0644) = 3"#).int(Col::Flags), Some(0o1101));
+    assert_eq!(parse(r#"open("/a"..., O_RDONLY) = 3"#).text(Text::Path), None);
+    assert_eq!(parse(r#"open(0x1, O_RDONLY) = -1 EFAULT (Bad address)"#).failure(), Some(14));
+    assert_eq!(parse(r#"newfstatat(-100, "", 0x7f, 0x1000) = 0"#).int(Col::DirFd), Some(AT_FDCWD));
+}
+
+#[test]
+fn data_calls() {
+    let event = parse(r#"pread64(3</a b>, "\6\0) = 1 <0.1>"..., 784, 64) = 784 <0.000093>"#);
+    assert_eq!((event.int(Col::Count), event.int(Col::Offset), event.success()), (Some(784), Some(64), Some(784)));
+    let event = parse(r#"writev(4, [{iov_base="iov_len=3", iov_len=5}, {iov_base="x"..., iov_len=4096}], 2) = 4101"#);
+    assert_eq!((event.int(Col::Count), event.int(Col::IovCnt)), (Some(4101), Some(2)));
+    let event = parse(r#"writev(4, [{iov_base="a", iov_len=1}, ...], 40) = 40"#);
+    assert_eq!((event.int(Col::Count), event.int(Col::IovCnt)), (None, Some(40)));
+    let event = parse("copy_file_range(4</a>, [10] => [20], 5</b>, NULL, 9223372035781033984, 0) = 10");
+    assert_eq!((event.int(Col::Offset), event.int(Col::Offset2), event.int(Col::Fd2)), (Some(10), None, Some(5)));
+    let event = parse("sendfile(5</b>, 4</a>, NULL, 100) = 100");
+    assert_eq!((event.int(Col::Fd), event.int(Col::Fd2)), (Some(4), Some(5)));
+    let event = parse("_llseek(4</a>, 4294967296, [4294967296], SEEK_SET) = 0");
+    assert_eq!((event.success(), event.int(Col::Whence), event.int(Col::Offset)), (Some(1 << 32), Some(0), Some(1 << 32)));
+    assert_eq!(parse("read(0</dev/null<char 1:3>>, \"\", 10) = 0").int(Col::StMode), Some(0o20000));
+}
+
+#[test]
+fn metadata_calls() {
+    let event = parse(r#"newfstatat(3</a>, "", {st_mode=S_IFREG|0644, st_size=15459, ...}, AT_EMPTY_PATH) = 0"#);
+    assert_eq!(
+        (event.int(Col::StMode), event.int(Col::StSize), event.int(Col::Flags)),
+        (Some(0o100644), Some(15459), Some(4096))
+    );
+    let event = parse(
+        r#"statx(3</a>, "", AT_STATX_SYNC_AS_STAT|AT_EMPTY_PATH, STATX_BASIC_STATS, {stx_mask=STATX_BASIC_STATS|STATX_MNT_ID, stx_mode=S_IFREG|0755, stx_size=7, ...}) = 0"#,
+    );
+    assert_eq!((event.int(Col::StMode), event.int(Col::StSize)), (Some(0o100755), Some(7)));
+    let event = parse(r#"utimensat(AT_FDCWD, "a", [{tv_sec=5, tv_nsec=7} /* 1970-01-01T00:00:05, x */, UTIME_OMIT], 0) = 0"#);
+    assert_eq!((event.int(Col::Atime), event.int(Col::Mtime)), (Some(5_000_000_007), Some(TIME_OMIT)));
+    assert_eq!(parse(r#"utimensat(3</a>, NULL, NULL, 0) = 0"#).int(Col::Mtime), Some(TIME_NOW));
+    let event = parse(r#"readlink("/a", "b\n", 4095) = 2"#);
+    assert_eq!((event.text(Text::Path2), event.int(Col::Count)), (Some(&b"b\n"[..]), Some(4095)));
+    let event = parse(r#"symlinkat("target", 3</d>, "name") = 0"#);
+    assert_eq!(
+        (event.text(Text::Path2), event.text(Text::Path), event.int(Col::DirFd)),
+        (Some(&b"target"[..]), Some(&b"name"[..]), Some(3))
+    );
+    assert_eq!(parse(r#"mknod("/f", S_IFIFO|0600) = 0"#).int(Col::Mode), Some(0o10600));
+}
+
+#[test]
+fn descriptors_and_processes() {
+    let event = parse("pipe2([3<pipe:[1]>, 4<pipe:[1]>], O_CLOEXEC) = 0");
+    assert_eq!((event.int(Col::Fd), event.int(Col::Fd2), event.text(Text::Fd2Path)), (Some(3), Some(4), Some(&b"pipe:[1]"[..])));
+    let event = parse("fcntl(5</a>, F_GETFL) = 0x8002 (flags O_RDWR|O_LARGEFILE)");
+    assert_eq!((event.int(Col::Cmd), event.int(Col::Arg), event.success()), (Some(3), None, Some(0x8002)));
+    let event = parse("fcntl(5</a>, F_SETLK, {l_type=F_WRLCK, l_whence=SEEK_SET, l_start=0, l_len=1}) = 0");
+    assert_eq!((event.int(Col::Cmd), event.int(Col::Arg)), (Some(6), None));
+    let event = parse("ioctl(4</a>, BTRFS_IOC_CLONE or FICLONE, 3</b>) = -1 EOPNOTSUPP (Operation not supported)");
+    assert_eq!((event.int(Col::Cmd), event.failure()), (Some(0x40049409), Some(95)));
+    let event = parse("clone(child_stack=NULL, flags=CLONE_CHILD_CLEARTID|SIGCHLD, child_tidptr=0x7f67f2abde50) = 3088");
+    assert_eq!((event.int(Col::Flags), event.success()), (Some(0x200011), Some(3088)));
+    let event = parse("clone3({flags=CLONE_VM|CLONE_THREAD, child_tid=0x7} => {parent_tid=[2144]}, 88) = 2144");
+    assert_eq!(event.int(Col::Flags), Some(0x10100));
+    assert_eq!(parse("exit_group(0)   = ?").int(Col::Ret), None);
+    assert_eq!(parse("read(3, 0x7, 1) = ? ERESTARTSYS (To be restarted if SA_RESTART is set)").int(Col::Errno), None);
+    assert_eq!(parse("poll([{fd=1, events=POLLIN}], 1, -1) = 1 ([{fd=1, revents=POLLIN}])").success(), Some(1));
+    assert_eq!(parse("frob(1, \"a\") = 0").name(), "frob");
+    assert_eq!(parse("x(1) = -1 E??? (errno 530)").failure(), Some(530));
+}
+
+#[test]
+fn notes_ends_and_halves() {
+    for line in [
+        "--- SIGCHLD {si_signo=SIGCHLD} ---",
+        "12 --- stopped by SIGSTOP ---",
+        "strace: Process 12 attached",
+        "Process 12 detached",
+        " <unfinished ...>",
+        "",
+        "[ Process PID=12 runs in 32 bit mode. ]",
+    ] {
+        let mut batch = Batch::default();
+        Strace.line(1, line.as_bytes(), &mut batch);
+        assert_eq!((batch.notes, batch.parsed.len(), batch.rejects.len()), (1, 0, 0), "{line}");
+    }
+    assert!(matches!(one("12 +++ exited with 0 +++").2, What::End { killed: false }));
+    assert!(matches!(one("12 +++ killed by SIGKILL +++").2, What::End { killed: true }));
+    assert!(matches!(one("12 +++ superseded by execve in pid 13 +++").2, What::Superseded { by: 13 }));
+    let What::Half(text) = one("12 read(3, <unfinished ...>").2 else { panic!() };
+    assert_eq!(&*text, b"read(3,");
+    let What::Half(text) = one("clone(child_stack=NULL, flags=SIGCHLDstrace: Process 5 attached").2 else { panic!() };
+    assert_eq!(&*text, b"clone(child_stack=NULL, flags=SIGCHLD");
+    let What::Rest { name, text } = one("12 <... read resumed>\"\", 4) = 0").2 else { panic!() };
+    assert_eq!((&*name, &*text), (&b"read"[..], &b"\"\", 4) = 0"[..]));
+}
+
+#[test]
+fn what_is_damaged_is_rejected() {
+    let cases = [
+        ("close(3", Why::Cut),
+        ("close(3)", Why::Cut),
+        ("close(3) =", Why::Cut),
+        ("close(3) = x", Why::Outcome),
+        ("close(3) = -1 EWHAT", Why::Outcome),
+        ("close(three) = 0", Why::Argument),
+        ("open(\"/a, O_RDONLY) = 3", Why::Argument),
+        ("open(\"/a\", O_NEVER) = 3", Why::Argument),
+        ("hello world", Why::NotEvent),
+        ("99999999999999999999999 close(3) = 0", Why::Number),
+        ("\0\0\0", Why::Nul),
+    ];
+    for (line, why) in cases {
+        let mut batch = Batch::default();
+        Strace.line(7, line.as_bytes(), &mut batch);
+        assert_eq!(batch.rejects.first().map(|reject| reject.why), Some(why), "{line}");
+    }
+}

@@ -1,0 +1,367 @@
+//! Events to Parquet: columns are filled here, encoded and written by a thread of their own.
+
+use super::order::{Key, Window};
+use crate::event::{Col, Text};
+use crate::schema::{Table, writer_properties};
+use crate::text;
+use anyhow::{Context, Result, anyhow};
+use arrow::array::{ArrayBuilder, ArrayRef, Int64Array, RecordBatch, StringArray, StringBuilder};
+use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
+use arrow::compute::interleave_record_batch;
+use arrow::datatypes::SchemaRef;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use std::cell::Cell;
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufReader, BufWriter, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+/// Rows that are encoded or merged at once.
+const BATCH: usize = 8 * 1024;
+
+/// Where the streams of a capture are written.
+pub struct Sink {
+    dir: PathBuf,
+    host: String,
+    schema: SchemaRef,
+    runs: Cell<u32>,
+}
+
+impl Sink {
+    /// A sink into the directory of a draft.
+    pub fn new(dir: PathBuf, host: &str) -> Sink {
+        Sink { dir, host: host.to_owned(), schema: Table::Events.schema(), runs: Cell::new(0) }
+    }
+
+    /// The stream that becomes the table when nothing comes late.
+    pub fn main(&self) -> Result<Stream> {
+        self.stream(self.dir.join(Table::Events.file()))
+    }
+
+    /// A stream of stragglers.
+    pub fn run(&self) -> Result<Stream> {
+        self.runs.set(self.runs.get() + 1);
+        self.stream(self.dir.join(format!("run-{}.parquet", self.runs.get())))
+    }
+
+    fn stream(&self, path: PathBuf) -> Result<Stream> {
+        let keys = path.with_extension("keys");
+        let writer = Writer::start(path.clone(), self.schema.clone())?;
+        let keys_file = BufWriter::with_capacity(64 * 1024, create(&keys)?);
+        Ok(Stream {
+            columns: Columns { host: self.host.clone(), schema: self.schema.clone() },
+            path,
+            keys,
+            open: Some((writer, keys_file)),
+            rows: 0,
+        })
+    }
+
+    /// Merges streams into one.
+    pub fn merge(&self, streams: Vec<Stream>) -> Result<Stream> {
+        let mut out = self.run()?;
+        merge(streams, &mut out)?;
+        out.close()?;
+        Ok(out)
+    }
+
+    /// Makes the final table of the first stream and the runs. Returns its rows.
+    pub fn finish(&self, main: Stream, runs: Vec<Stream>) -> Result<u64> {
+        if runs.is_empty() {
+            fs::remove_file(&main.keys)?;
+            return Ok(main.rows);
+        }
+        let table = main.path.clone();
+        let merged = self.merge(std::iter::once(main).chain(runs).collect())?;
+        fs::rename(&merged.path, &table).with_context(|| format!("cannot rename to {}", table.display()))?;
+        fs::remove_file(&merged.keys)?;
+        Ok(merged.rows)
+    }
+}
+
+/// Creates a file readable by its owner only.
+fn create(path: &Path) -> Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    options.open(path).with_context(|| format!("cannot create {}", path.display()))
+}
+
+/// A sorted stream of events on disk, and its keys.
+pub struct Stream {
+    columns: Columns,
+    path: PathBuf,
+    keys: PathBuf,
+    open: Option<(Writer, BufWriter<File>)>,
+    rows: u64,
+}
+
+impl Stream {
+    /// Appends the first events of a sorted window.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn write(&mut self, window: &Window, count: usize) -> Result<()> {
+        for from in (0..count).step_by(BATCH) {
+            let to = count.min(from + BATCH);
+            let batch = self.columns.batch(window, from, to, self.rows)?;
+            self.append(batch, (from..to).map(|place| window.get(place).key))?;
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, batch: RecordBatch, keys: impl Iterator<Item = Key>) -> Result<()> {
+        let Some((writer, file)) = &mut self.open else { return Err(anyhow!("{} is closed", self.path.display())) };
+        self.rows += batch.num_rows() as u64;
+        for key in keys {
+            file.write_all(&key.bytes()).with_context(|| format!("cannot write {}", self.keys.display()))?;
+        }
+        writer.send(batch)
+    }
+
+    /// No more rows come.
+    ///
+    /// # Errors
+    /// When they could not be written.
+    pub fn close(&mut self) -> Result<()> {
+        let Some((writer, mut keys)) = self.open.take() else { return Ok(()) };
+        keys.flush().with_context(|| format!("cannot write {}", self.keys.display()))?;
+        writer.finish()
+    }
+}
+
+/// Encodes and writes batches in a thread of its own.
+struct Writer {
+    batches: Option<SyncSender<RecordBatch>>,
+    thread: Option<JoinHandle<Result<()>>>,
+}
+
+impl Writer {
+    fn start(path: PathBuf, schema: SchemaRef) -> Result<Writer> {
+        let file = create(&path)?;
+        let (batches, queue) = sync_channel::<RecordBatch>(2);
+        let work = move || {
+            let failed = || format!("cannot write {}", path.display());
+            let properties = writer_properties(&Table::Events).build();
+            let mut writer = ArrowWriter::try_new(BufWriter::with_capacity(1 << 20, file), schema, Some(properties))?;
+            for batch in queue {
+                writer.write(&batch).with_context(failed)?;
+            }
+            let mut file = writer.into_inner().with_context(failed)?;
+            file.flush().with_context(failed)?;
+            Ok(())
+        };
+        let thread = std::thread::Builder::new().name("parquet".into()).spawn(work)?;
+        Ok(Writer { batches: Some(batches), thread: Some(thread) })
+    }
+
+    fn send(&mut self, batch: RecordBatch) -> Result<()> {
+        match self.batches.as_ref().map(|batches| batches.send(batch)) {
+            Some(Ok(())) => Ok(()),
+            // The thread gave up: its error says why.
+            _ => self.join().and_then(|()| Err(anyhow!("the Parquet writer ended early"))),
+        }
+    }
+
+    fn join(&mut self) -> Result<()> {
+        self.batches = None;
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(result)) => result,
+            Some(Err(_)) => Err(anyhow!("the Parquet writer failed")),
+            None => Ok(()),
+        }
+    }
+
+    fn finish(mut self) -> Result<()> {
+        self.join()
+    }
+}
+
+/// Fills Arrow columns from events.
+struct Columns {
+    host: String,
+    schema: SchemaRef,
+}
+
+/// A column of numbers in the making: zeroes, and no bit set for what is absent.
+struct Ints {
+    values: Vec<i64>,
+    valid: Vec<u8>,
+    count: usize,
+}
+
+impl Columns {
+    /// Rows `from..to` of a sorted window; their seq begins at `seq`.
+    fn batch(&self, window: &Window, from: usize, to: usize, seq: u64) -> Result<RecordBatch> {
+        let rows = to - from;
+        let mut ints: Vec<Option<Ints>> = Col::ALL.iter().map(|_| None).collect();
+        let mut texts: Vec<Option<StringBuilder>> = Text::ALL.iter().map(|_| None).collect();
+        let mut syscalls = StringBuilder::with_capacity(rows, rows * 8);
+        for row in 0..rows {
+            let event = &window.get(from + row).event;
+            syscalls.append_value(event.name());
+            for (col, value) in event.ints() {
+                let column = ints[col as usize].get_or_insert_with(|| Ints {
+                    values: vec![0; rows],
+                    valid: vec![0; rows.div_ceil(8)],
+                    count: 0,
+                });
+                column.values[row] = value;
+                column.valid[row / 8] |= 1 << (row % 8);
+                column.count += 1;
+            }
+            for text in Text::ALL {
+                let Some(bytes) = event.text(*text) else { continue };
+                let builder = texts[*text as usize].get_or_insert_with(|| StringBuilder::with_capacity(rows, rows * 32));
+                pad(builder, row);
+                builder.append_value(text::encode(bytes));
+            }
+        }
+        let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.schema.fields().len());
+        columns.push(Arc::new(StringArray::from_iter_values(std::iter::repeat_n(self.host.as_str(), rows))));
+        columns.push(seqs(seq, rows));
+        columns.push(Arc::new(syscalls.finish()));
+        columns.extend(ints.into_iter().map(|column| -> ArrayRef {
+            Arc::new(match column {
+                None => Int64Array::new_null(rows),
+                Some(column) if column.count == rows => Int64Array::from(column.values),
+                Some(column) => {
+                    let valid = NullBuffer::new(BooleanBuffer::new(Buffer::from_vec(column.valid), 0, rows));
+                    Int64Array::new(column.values.into(), Some(valid))
+                }
+            })
+        }));
+        columns.extend(texts.into_iter().map(|builder| -> ArrayRef {
+            Arc::new(match builder {
+                None => StringArray::new_null(rows),
+                Some(mut builder) => {
+                    pad(&mut builder, rows);
+                    builder.finish()
+                }
+            })
+        }));
+        RecordBatch::try_new(self.schema.clone(), columns).context("an event lacks a column that every event has")
+    }
+}
+
+fn pad(builder: &mut StringBuilder, rows: usize) {
+    let len = ArrayBuilder::len(builder);
+    builder.append_nulls(rows - len);
+}
+
+fn seqs(from: u64, rows: usize) -> ArrayRef {
+    Arc::new(Int64Array::from_iter_values((from as i64..).take(rows)))
+}
+
+/// A stream that is read back.
+struct Source {
+    batches: ParquetRecordBatchReader,
+    keys: BufReader<File>,
+    batch: RecordBatch,
+    ahead: Vec<Key>,
+    at: usize,
+    /// Place of the batch among those whose rows wait in the merge.
+    part: Option<usize>,
+}
+
+impl Source {
+    fn open(stream: &Stream) -> Result<Source> {
+        let shown = stream.path.display();
+        let file = File::open(&stream.path).with_context(|| format!("cannot open {shown}"))?;
+        let batches = ParquetRecordBatchReaderBuilder::try_new(file)?.with_batch_size(BATCH).build()?;
+        let keys = BufReader::with_capacity(64 * 1024, File::open(&stream.keys)?);
+        let batch = RecordBatch::new_empty(Table::Events.schema());
+        let mut source = Source { batches, keys, batch, ahead: Vec::new(), at: 0, part: None };
+        source.refill()?;
+        Ok(source)
+    }
+
+    /// Reads the next batch when this one is used up.
+    fn refill(&mut self) -> Result<()> {
+        while self.at == self.ahead.len() {
+            let Some(batch) = self.batches.next().transpose()? else { break };
+            self.ahead.clear();
+            self.at = 0;
+            self.part = None;
+            let mut bytes = [0; 16];
+            for _ in 0..batch.num_rows() {
+                self.keys.read_exact(&mut bytes).context("a run has fewer keys than rows")?;
+                self.ahead.push(Key::from_bytes(bytes));
+            }
+            self.batch = batch;
+        }
+        Ok(())
+    }
+
+    fn key(&self) -> Option<Key> {
+        self.ahead.get(self.at).copied()
+    }
+}
+
+/// Rows that wait to be written together: which batch, which row.
+#[derive(Default)]
+struct Waiting {
+    parts: Vec<RecordBatch>,
+    rows: Vec<(usize, usize)>,
+    keys: Vec<Key>,
+}
+
+/// Merges sorted streams. Of the stream that leads, all rows that go before every other stream are taken at once; equal
+/// keys go in the order of the streams.
+fn merge(streams: Vec<Stream>, out: &mut Stream) -> Result<()> {
+    let mut sources = streams.iter().map(Source::open).collect::<Result<Vec<_>>>()?;
+    let mut waiting = Waiting::default();
+    loop {
+        let (mut first, mut second) = (None, None);
+        for head in sources.iter().enumerate().filter_map(|(i, source)| Some((source.key()?, i))) {
+            match first {
+                Some(least) if least < head => second = second.filter(|next| *next < head).or(Some(head)),
+                least => (first, second) = (Some(head), least),
+            }
+        }
+        let Some((_, leader)) = first else { break };
+        let source = &mut sources[leader];
+        let room = BATCH - waiting.rows.len();
+        let rest = &source.ahead[source.at..source.ahead.len().min(source.at + room)];
+        let take = match second {
+            Some(limit) => rest.partition_point(|key| (*key, leader) < limit).max(1),
+            None => rest.len(),
+        };
+        let part = *source.part.get_or_insert_with(|| {
+            waiting.parts.push(source.batch.clone());
+            waiting.parts.len() - 1
+        });
+        waiting.rows.extend((source.at..source.at + take).map(|row| (part, row)));
+        waiting.keys.extend_from_slice(&rest[..take]);
+        source.at += take;
+        source.refill()?;
+        if waiting.rows.len() >= BATCH {
+            flush(&mut waiting, out)?;
+            sources.iter_mut().for_each(|source| source.part = None);
+        }
+    }
+    flush(&mut waiting, out)?;
+    for stream in streams {
+        fs::remove_file(&stream.path)?;
+        fs::remove_file(&stream.keys)?;
+    }
+    Ok(())
+}
+
+fn flush(waiting: &mut Waiting, out: &mut Stream) -> Result<()> {
+    if waiting.rows.is_empty() {
+        return Ok(());
+    }
+    let parts: Vec<&RecordBatch> = waiting.parts.iter().collect();
+    let batch = interleave_record_batch(&parts, &waiting.rows)?;
+    let mut columns = batch.columns().to_vec();
+    columns[Table::Events.schema().index_of("seq")?] = seqs(out.rows, batch.num_rows());
+    let batch = RecordBatch::try_new(Table::Events.schema(), columns)?;
+    out.append(batch, waiting.keys.drain(..))?;
+    waiting.parts.clear();
+    waiting.rows.clear();
+    Ok(())
+}

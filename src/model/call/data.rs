@@ -1,0 +1,350 @@
+//! Calls that move data or positions, and what they tell of sizes.
+
+use super::fd::Fd;
+use super::{Call, Dropped, flag};
+use crate::event::{Col, Event, Text};
+use crate::fate::{Origin, Reason};
+use crate::model::content::Seen;
+use crate::model::task::OfdIx;
+use crate::model::tree::{Fix, Ino};
+use crate::syscall::{Op, Syscall};
+
+/// Modes of fallocate(2).
+mod falloc {
+    pub const KEEP_SIZE: i64 = 1;
+    pub const COLLAPSE_RANGE: i64 = 8;
+    pub const INSERT_RANGE: i64 = 0x20;
+}
+
+/// Origins of lseek(2).
+mod whence {
+    pub const END: i64 = 2;
+    pub const DATA: i64 = 3;
+    pub const HOLE: i64 = 4;
+}
+
+/// RWF_APPEND of pwritev2(2).
+const RWF_APPEND: i64 = 0x10;
+/// MAP_ANONYMOUS of mmap(2).
+const MAP_ANONYMOUS: i64 = 0x20;
+
+impl Call<'_> {
+    /// The position argument: `None` when the call uses (and moves) the shared position.
+    fn at(&self) -> Option<i64> {
+        match self.step.op {
+            Some(Op::Pread | Op::Preadv | Op::Pwrite | Op::Pwritev) => Some(self.event.int(Col::Offset).unwrap_or(0)),
+            // Offset -1 of preadv2 and pwritev2 is the shared position.
+            Some(Op::Preadv2 | Op::Pwritev2) => Some(self.event.int(Col::Offset).unwrap_or(0)).filter(|at| *at != -1),
+            _ => None,
+        }
+    }
+
+    pub(super) fn read(&mut self) -> Dropped<()> {
+        let at = self.at();
+        let Some(ix) = self.on_fd()? else { return Ok(()) };
+        let Some(ofd) = self.model.tasks.ofd(ix) else { return Ok(()) };
+        let (ino, offset, sure) = (ofd.ino, at.unwrap_or(ofd.pos), ofd.pos_sure || at.is_some());
+        self.step.offset = Some(offset);
+        if let Some(bytes) = self.event.success() {
+            self.was_read(ino, offset, bytes, self.event.int(Col::Count), sure);
+            if at.is_none() {
+                self.advance(ix, bytes);
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes came out of a file.
+    fn was_read(&mut self, ino: Ino, offset: i64, bytes: i64, asked: Option<i64>, sure: bool) {
+        if self.racing(ino) {
+            return;
+        }
+        let Some(content) = self.model.tree.content(ino) else { return };
+        let seen = if bytes > 0 { content.read(offset, bytes) } else { Seen::Fits };
+        let short = match asked {
+            Some(asked) => bytes < asked,
+            None => bytes == 0,
+        };
+        let end = if short && sure { content.end_at(offset + bytes) } else { Seen::Fits };
+        self.seen(ino, seen);
+        self.seen(ino, end);
+    }
+
+    pub(super) fn write(&mut self) -> Dropped<()> {
+        let at = self.at();
+        let Some(ix) = self.on_fd()? else { return Ok(()) };
+        let Some(ofd) = self.model.tasks.ofd(ix) else { return Ok(()) };
+        let rwf_append = self.step.op == Some(Op::Pwritev2) && self.event.int(Col::Flags).unwrap_or(0) & RWF_APPEND != 0;
+        // pwrite appends too on Linux when O_APPEND is set (pwrite(2), BUGS).
+        let append = ofd.flags & flag::APPEND != 0 || rwf_append;
+        let (ino, pos) = (ofd.ino, at.unwrap_or(ofd.pos));
+        let bytes = self.event.success().unwrap_or(0);
+        let offset = self.was_written(ino, if append { None } else { Some(pos) }, bytes);
+        self.step.offset = offset;
+        if at.is_none() && bytes > 0 {
+            let end = offset.map(|offset| offset + bytes);
+            if let Some(ofd) = self.model.tasks.ofd_mut(ix) {
+                match end {
+                    Some(end) => (ofd.pos, ofd.pos_sure) = (end, ofd.pos_sure || append),
+                    None => ofd.pos_sure = false,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes went into a file at a position, or at its end. Gives the position when it is known.
+    fn was_written(&mut self, ino: Ino, at: Option<i64>, bytes: i64) -> Option<i64> {
+        let over = self.over();
+        let content = self.model.tree.content(ino)?;
+        let offset = match at {
+            Some(at) if bytes > 0 => {
+                content.write(at, bytes);
+                Some(at)
+            }
+            Some(at) => Some(at),
+            None => content.append(bytes),
+        };
+        if bytes > 0 {
+            content.changed = content.changed.max(over);
+        }
+        offset
+    }
+
+    fn advance(&mut self, ix: OfdIx, bytes: i64) {
+        if let Some(ofd) = self.model.tasks.ofd_mut(ix) {
+            ofd.pos = ofd.pos.saturating_add(bytes);
+        }
+    }
+
+    /// copy_file_range and sendfile: from `fd` to `fd2`. When one side is no file, the other side's file is left as the
+    /// call would have left it.
+    pub(super) fn copy(&mut self) -> Dropped<()> {
+        let input = self.fd(Col::Fd, Text::FdPath);
+        let output = self.fd(Col::Fd2, Text::Fd2Path);
+        let bytes = self.event.success().unwrap_or(0);
+        let (from, to) = (self.event.int(Col::Offset), self.event.int(Col::Offset2));
+        match (input, output) {
+            (Ok(Fd::File(input)), Ok(Fd::File(output))) => {
+                self.on(output);
+                (self.step.ofd2, self.step.file2, self.step.path2) = (self.step.ofd, self.step.file, self.step.path.take());
+                self.on(input);
+                self.known_outcome()?.ok();
+                self.copied_out(input, from, bytes);
+                self.copied_in(output, to, bytes);
+                Ok(())
+            }
+            (Ok(Fd::Bad), Ok(_)) | (Ok(_), Ok(Fd::Bad)) => Ok(()),
+            (input, output) => {
+                self.one_sided(input, output, from, to, bytes);
+                Err(input.err().or(output.err()).unwrap_or(Reason::Unsupported))
+            }
+        }
+    }
+
+    /// splice(2): one side is a pipe.
+    pub(super) fn splice(&mut self) {
+        let (input, output) = (self.fd(Col::Fd, Text::FdPath), self.fd(Col::Fd2, Text::Fd2Path));
+        let bytes = self.event.success().unwrap_or(0);
+        self.one_sided(input, output, self.event.int(Col::Offset), self.event.int(Col::Offset2), bytes);
+    }
+
+    fn one_sided(&mut self, input: Dropped<Fd>, output: Dropped<Fd>, from: Option<i64>, to: Option<i64>, bytes: i64) {
+        if bytes <= 0 {
+            return;
+        }
+        if let (Ok(Fd::File(ix)), Err(_)) = (input, output) {
+            self.copied_out(ix, from, bytes);
+            if from.is_none() {
+                self.reposition(ix);
+            }
+        }
+        if let (Err(_), Ok(Fd::File(ix))) = (input, output) {
+            self.copied_in(ix, to, bytes);
+            if let Some(ofd) = self.model.tasks.ofd(ix) {
+                let ino = ofd.ino;
+                // The bytes do not come; the file still gets its length.
+                if let Some(size) = self.model.tree.content(ino).and_then(|content| content.size()) {
+                    self.model.tree.fixes.push(Fix::Resize(ino, size));
+                }
+            }
+            if to.is_none() {
+                self.reposition(ix);
+            }
+        }
+    }
+
+    fn copied_out(&mut self, ix: OfdIx, at: Option<i64>, bytes: i64) {
+        let Some(ofd) = self.model.tasks.ofd(ix) else { return };
+        let (ino, offset, sure) = (ofd.ino, at.unwrap_or(ofd.pos), ofd.pos_sure || at.is_some());
+        self.step.offset = Some(offset);
+        if self.event.success().is_some() {
+            // Short counts are usual here; only nothing at all means the end.
+            let asked = if bytes == 0 { self.event.int(Col::Count) } else { Some(bytes) };
+            self.was_read(ino, offset, bytes, asked, sure);
+            if at.is_none() {
+                self.advance(ix, bytes);
+            }
+        }
+    }
+
+    fn copied_in(&mut self, ix: OfdIx, at: Option<i64>, bytes: i64) {
+        let Some(ofd) = self.model.tasks.ofd(ix) else { return };
+        let (ino, pos) = (ofd.ino, at.unwrap_or(ofd.pos));
+        let append = ofd.flags & flag::APPEND != 0;
+        if bytes > 0 {
+            let offset = self.was_written(ino, if append { None } else { Some(pos) }, bytes);
+            if at.is_none()
+                && let Some(ofd) = self.model.tasks.ofd_mut(ix)
+            {
+                match offset {
+                    Some(offset) => ofd.pos = offset + bytes,
+                    None => ofd.pos_sure = false,
+                }
+            }
+        }
+    }
+
+    /// A call that is not replayed, or not captured, moved a position: an inserted seek puts it there.
+    fn reposition(&mut self, ix: OfdIx) {
+        let path = self.model.ofd_path(ix);
+        let Some(ofd) = self.model.tasks.ofd(ix) else { return };
+        let (id, ino, pos) = (ofd.id, ofd.ino, ofd.pos);
+        let mut event = Event::new(Syscall::lseek);
+        event.set(Col::Offset, pos);
+        event.set(Col::Whence, 0);
+        event.set_outcome(pos);
+        let mut step = self.inserted(Origin::External, Op::Lseek);
+        (step.ofd, step.offset, step.path) = (Some(id), Some(pos), Some(path));
+        step.file = Some(self.model.tree.file(ino));
+        self.insert(event, step);
+    }
+
+    pub(super) fn lseek(&mut self) -> Dropped<()> {
+        let Some(ix) = self.on_fd()? else { return Ok(()) };
+        let Some(ofd) = self.model.tasks.ofd(ix) else { return Ok(()) };
+        let (ino, pos, sure) = (ofd.ino, ofd.pos, ofd.pos_sure);
+        let (offset, whence) = (self.event.int(Col::Offset).unwrap_or(0), self.event.int(Col::Whence).unwrap_or(0));
+        let Some(result) = self.event.success() else {
+            self.step.offset = Some(offset);
+            // Nothing but the end lies there: ENXIO of SEEK_DATA.
+            return Ok(());
+        };
+        match whence {
+            1 if result - offset != pos => {
+                // The position had been moved by calls the capture does not have.
+                if let Some(ofd) = self.model.tasks.ofd_mut(ix) {
+                    ofd.pos = result - offset;
+                }
+                if sure {
+                    self.model.tree.guess("a position moved by calls that are not in the capture");
+                }
+                self.reposition(ix);
+            }
+            whence::END if self.model.tree.at(ino).kind() == crate::model::step::Kind::File => {
+                self.observe(ino, result - offset);
+            }
+            whence::DATA | whence::HOLE => self.seek_hole(ino, offset, result, whence == whence::HOLE),
+            _ => {}
+        }
+        if let Some(ofd) = self.model.tasks.ofd_mut(ix) {
+            (ofd.pos, ofd.pos_sure) = (result, true);
+        }
+        self.step.offset = Some(result);
+        Ok(())
+    }
+
+    /// SEEK_DATA skipped a hole; SEEK_HOLE passed data. A hole's end is known once data is found behind it.
+    fn seek_hole(&mut self, ino: Ino, from: i64, to: i64, hole: bool) {
+        let Some(content) = self.model.tree.content(ino) else { return };
+        if hole {
+            content.data(from, to);
+            let seen = if to > content.least() { content.read_to(to) } else { Seen::Fits };
+            self.seen(ino, seen);
+        } else {
+            content.hole(from, to);
+            let seen = if to >= content.least() { content.read_to(to + 1) } else { Seen::Fits };
+            self.seen(ino, seen);
+        }
+    }
+
+    pub(super) fn ftruncate(&mut self) -> Dropped<()> {
+        let Some(ix) = self.on_fd()? else { return Ok(()) };
+        let Some(size) = self.event.int(Col::Count) else { return Err(Reason::LostArgs) };
+        self.step.offset = Some(size);
+        let over = self.over();
+        if self.event.success().is_some()
+            && let Some(ino) = self.model.tasks.ofd(ix).map(|ofd| ofd.ino)
+            && let Some(content) = self.model.tree.content(ino)
+        {
+            content.truncate(size);
+            content.changed = content.changed.max(over);
+        }
+        Ok(())
+    }
+
+    pub(super) fn fallocate(&mut self) -> Dropped<()> {
+        let Some(ix) = self.on_fd()? else { return Ok(()) };
+        let (Some(offset), Some(length)) = (self.event.int(Col::Offset), self.event.int(Col::Count)) else {
+            return Err(Reason::LostArgs);
+        };
+        self.step.offset = Some(offset);
+        let mode = self.event.int(Col::Flags).unwrap_or(0);
+        let over = self.over();
+        if self.event.success().is_some()
+            && let Some(ino) = self.model.tasks.ofd(ix).map(|ofd| ofd.ino)
+            && let Some(content) = self.model.tree.content(ino)
+        {
+            match mode {
+                _ if mode & falloc::COLLAPSE_RANGE != 0 => content.truncate((content.least() - length).max(0)),
+                _ if mode & falloc::INSERT_RANGE != 0 => content.truncate(content.least() + length),
+                _ if mode & falloc::KEEP_SIZE == 0 => content.extend(offset + length),
+                _ => {}
+            }
+            content.changed = content.changed.max(over);
+        }
+        Ok(())
+    }
+
+    pub(super) fn mmap(&mut self) -> Dropped<()> {
+        let anonymous = self.event.int(Col::Flags).is_some_and(|flags| flags & MAP_ANONYMOUS != 0);
+        if anonymous || self.event.int(Col::Fd).is_none_or(|fd| fd < 0) {
+            return Err(Reason::NotFile);
+        }
+        self.on_fd()?;
+        self.step.offset = self.event.int(Col::Offset);
+        Ok(())
+    }
+
+    // ---- sizes
+
+    /// Did the call begin before the last change of the size was over? Then it may have seen the file before it.
+    fn racing(&mut self, ino: Ino) -> bool {
+        let begin = self.begin();
+        let Some(content) = self.model.tree.content(ino) else { return false };
+        match (begin, content.changed) {
+            (Some(begin), Some(changed)) => begin < changed,
+            _ => false,
+        }
+    }
+
+    /// A call showed the size of a file.
+    pub(super) fn observe(&mut self, ino: Ino, size: i64) {
+        if self.racing(ino) {
+            return;
+        }
+        let seen = match self.model.tree.content(ino) {
+            Some(content) => content.observe(size),
+            None => return,
+        };
+        self.seen(ino, seen);
+    }
+
+    fn seen(&mut self, ino: Ino, seen: Seen) {
+        match seen {
+            Seen::Fits => {}
+            Seen::Existed => self.model.tree.existed(ino),
+            Seen::Resized(size) => self.model.tree.fixes.push(Fix::Resize(ino, size)),
+        }
+    }
+}

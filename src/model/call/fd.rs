@@ -1,0 +1,379 @@
+//! What a descriptor means.
+
+use super::{Call, Dropped, flag, is_device, kind_of, outside};
+use crate::event::{Col, Event, Text};
+use crate::fate::{Origin, Reason};
+use crate::model::step::{Kind, Name};
+use crate::model::task::{Entry, OfdIx, Target};
+use crate::model::tree::{Look, Node, ROOT};
+use crate::model::walk::{Proof, Walk};
+use crate::syscall::{Op, Syscall};
+
+/// What a captured descriptor argument is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fd {
+    /// An open file.
+    File(OfdIx),
+    /// Not open, and the call failed with EBADF for it.
+    Bad,
+}
+
+/// What a capture's annotation of a descriptor says it is: `None` for a path.
+pub(super) fn special(note: &[u8]) -> Option<Reason> {
+    let starts = |prefixes: &[&[u8]]| prefixes.iter().any(|prefix| note.starts_with(prefix));
+    if note.first() == Some(&b'/') {
+        return starts(&[b"/memfd:", b"/SYSV", b"/anon_hugepage"]).then_some(Reason::Anon);
+    }
+    Some(match () {
+        _ if starts(&[b"pipe:"]) => Reason::Pipe,
+        _ if starts(&[b"anon_inode", b"mnt:", b"net:", b"pid:", b"user:", b"uts:", b"ipc:"]) => Reason::Anon,
+        // socket:[1], UNIX-STREAM:[1->2], TCPv6:[..], NETLINK:[..]
+        _ if memchr::memmem::find(note, b":[").is_some() => Reason::Socket,
+        _ => Reason::Anon,
+    })
+}
+
+/// Path of an annotation, without the mark of a removed file.
+fn undeleted(note: &[u8]) -> (&[u8], bool) {
+    match note.strip_suffix(b" (deleted)").or_else(|| note.strip_suffix(b"(deleted)")) {
+        Some(path) => (path, true),
+        None => (note, false),
+    }
+}
+
+impl Call<'_> {
+    /// The open file a descriptor argument refers to.
+    pub(super) fn fd(&mut self, col: Col, text: Text) -> Dropped<Fd> {
+        let event = self.event;
+        let Some(fd) = event.int(col) else { return Err(Reason::LostArgs) };
+        let note = event.text(text).filter(|note| !note.is_empty());
+        let entry = self.model.tasks.fds(self.who.process).get(fd);
+        match (entry.map(|entry| entry.target), note) {
+            (Some(Target::Ofd(ix)), None) => Ok(Fd::File(ix)),
+            (Some(Target::Ofd(ix)), Some(note)) => {
+                if self.model.tasks.ofd(ix).is_some_and(|ofd| ofd.seen.as_deref() == Some(note)) {
+                    return Ok(Fd::File(ix));
+                }
+                if self.fits(ix, note) {
+                    return Ok(Fd::File(ix));
+                }
+                self.model.tree.guess("a descriptor that is open on something else than the history says");
+                let old = self.model.tasks.fds(self.who.process).remove(fd);
+                self.end(old, Origin::Reuse);
+                self.inherit(fd, col, note)
+            }
+            (Some(Target::Special(reason)), None) => Err(reason),
+            (Some(Target::Special(reason)), Some(note)) => {
+                let file = special(note).is_none()
+                    && reason != Reason::Device
+                    && outside(self.model.tree.config().place(note)).is_none()
+                    && !self.is_fifo(note);
+                if file { self.inherit(fd, col, note) } else { Err(reason) }
+            }
+            (None, Some(note)) => self.inherit(fd, col, note),
+            (None, None) if event.failure() == Some(libc::EBADF) => Ok(Fd::Bad),
+            (None, None) => Err(Reason::UnknownFd),
+        }
+    }
+
+    /// Does the annotation fit what the history says? The two may differ for a moment while a rename is under way, so
+    /// only what differs in name and in directory is taken for another file.
+    fn fits(&mut self, ix: OfdIx, note: &[u8]) -> bool {
+        if special(note).is_some() {
+            return false;
+        }
+        let path = self.model.ofd_path(ix);
+        let (note, deleted) = undeleted(note);
+        let Some(ofd) = self.model.tasks.ofd_mut(ix) else { return true };
+        let ino = ofd.ino;
+        let removed = deleted || self.model.tree.at(ino).unlinked();
+        let same = *path == *note || removed || self.model.tree.find(note) == Some(ino) || {
+            let split = |path: &[u8]| path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+            let (a, b) = (split(&path), split(note));
+            path[a..] == note[b..] || path[..a] == note[..b]
+        };
+        if same && let Some(ofd) = self.model.tasks.ofd_mut(ix) {
+            // What is settled only is remembered, so that a later change is looked at again.
+            ofd.seen = (!deleted).then(|| note.into());
+        }
+        same
+    }
+
+    fn is_missing(&mut self, path: &[u8]) -> bool {
+        match self.model.tree.walk(ROOT, path, true, Proof::Doubt) {
+            Walk::At(spot) => spot.look == Look::Absent,
+            Walk::Missing | Walk::NotDir | Walk::Loop => true,
+            Walk::Outside(_) => false,
+        }
+    }
+
+    fn is_fifo(&self, note: &[u8]) -> bool {
+        self.model.tree.find(note).is_some_and(|ino| matches!(self.model.tree.at(ino).node, Node::Fifo | Node::Socket))
+    }
+
+    /// A descriptor that the history does not know, and the capture says what it is: it was open when the capture began
+    /// (or its opening was lost). A file is opened by an inserted op.
+    fn inherit(&mut self, fd: i64, col: Col, note: &[u8]) -> Dropped<Fd> {
+        let st_mode = self.event.int(Col::StMode).filter(|_| col == Col::Fd);
+        let reason = special(note)
+            .or_else(|| st_mode.filter(|mode| is_device(*mode)).map(|_| Reason::Device))
+            .or_else(|| outside(self.model.tree.config().place(note)))
+            .or_else(|| self.is_fifo(note).then_some(Reason::Pipe))
+            .or_else(|| undeleted(note).1.then_some(Reason::UnknownFd))
+            // The name is known to be free: what is open has none that a replay could use.
+            .or_else(|| self.is_missing(note).then_some(Reason::UnknownFd));
+        if let Some(reason) = reason {
+            let entry = Entry { target: Target::Special(reason), cloexec: false };
+            self.model.tasks.fds(self.who.process).set(fd, entry);
+            return Err(reason);
+        }
+        let wants_dir =
+            matches!(col, Col::DirFd | Col::DirFd2) || matches!(self.step.op, Some(Op::Getdents | Op::Getdents64 | Op::Fchdir));
+        let kind = if wants_dir { Some(Kind::Dir) } else { st_mode.and_then(kind_of) };
+        let ino = match self.model.tree.walk(ROOT, note, true, Proof::Through) {
+            Walk::At(spot) => self.model.tree.exists(&spot, kind, false),
+            Walk::Outside(place) => return Err(outside(place).unwrap_or(Reason::UnknownFd)),
+            _ => return Err(Reason::UnknownFd),
+        };
+        self.flush();
+        let flags = if self.model.tree.at(ino).kind() == Kind::Dir { flag::DIRECTORY } else { flag::RDWR };
+        let ix = self.new_ofd(fd, ino, flags, false);
+        let path = self.model.ofd_path(ix);
+        let mut event = Event::new(Syscall::openat);
+        event.set(Col::DirFd, crate::event::AT_FDCWD);
+        event.set_text(Text::Path, &path[..]);
+        event.set(Col::Flags, flags);
+        event.set_outcome(fd);
+        let mut step = self.inserted(Origin::Initial, Op::Openat);
+        let file = self.model.tree.file(ino);
+        if let Some(ofd) = self.model.tasks.ofd_mut(ix) {
+            (ofd.pos_sure, ofd.seen) = (false, Some(note.into()));
+            step.ofd = Some(ofd.id);
+        }
+        (step.file, step.path) = (Some(file), Some(path));
+        self.insert(event, step);
+        self.model.tree.guess("a descriptor open before the capture");
+        Ok(Fd::File(ix))
+    }
+
+    /// A descriptor for a new open file description.
+    pub(super) fn new_ofd(&mut self, fd: i64, ino: u32, flags: i64, cloexec: bool) -> OfdIx {
+        let ix = self.model.tasks.open(self.who, ino, flags);
+        self.model.tree.at_mut(ino).refs += 1;
+        self.install(fd, Entry { target: Target::Ofd(ix), cloexec }, Origin::Reuse);
+        ix
+    }
+
+    /// Puts something into the descriptor table. What was there must have been closed unseen, or dup2 replaces it.
+    pub(super) fn install(&mut self, fd: i64, entry: Entry, origin: Origin) {
+        let old = self.model.tasks.fds(self.who.process).set(fd, entry);
+        self.end(old, origin);
+    }
+
+    /// A call on column `fd`: its open file description, with the step filled in. `None` when it is not open and the
+    /// call failed for that.
+    pub(super) fn on_fd(&mut self) -> Dropped<Option<OfdIx>> {
+        match self.fd(Col::Fd, Text::FdPath)? {
+            Fd::File(ix) => {
+                self.on(ix);
+                match self.known_outcome() {
+                    Ok(_) => Ok(Some(ix)),
+                    Err(reason) => {
+                        // What an interrupted read or write did to the position, nobody knows.
+                        if let Some(ofd) = self.model.tasks.ofd_mut(ix)
+                            && matches!(self.step.op, Some(Op::Read | Op::Readv | Op::Write | Op::Writev | Op::Lseek))
+                        {
+                            ofd.pos_sure = false;
+                        }
+                        Err(reason)
+                    }
+                }
+            }
+            Fd::Bad => Ok(None),
+        }
+    }
+
+    // ---- calls that end or copy descriptors
+
+    pub(super) fn close(&mut self) -> Dropped<()> {
+        let found = self.fd(Col::Fd, Text::FdPath);
+        let fd = self.event.int(Col::Fd).ok_or(Reason::LostArgs)?;
+        let reason = match found {
+            Ok(Fd::Bad) => return Ok(()),
+            Ok(Fd::File(ix)) => {
+                if self.known_outcome().is_err() && self.event.failure() != Some(libc::EINTR) {
+                    return Err(Reason::UnknownResult);
+                }
+                self.on(ix);
+                let entry = self.model.tasks.fds(self.who.process).remove(fd);
+                if self.event.failure() == Some(libc::EBADF) {
+                    // It was not open: its close was not captured.
+                    self.end(entry, Origin::Reuse);
+                    (self.step.ofd, self.step.file, self.step.path) = (None, None, None);
+                    return Ok(());
+                }
+                match entry.and_then(|entry| self.model.tasks.unref(entry)) {
+                    Some(ofd) => self.model.let_go(ofd.ino),
+                    None => self.step.fate = crate::fate::Fate::Model,
+                }
+                return Ok(());
+            }
+            Err(reason) => reason,
+        };
+        self.model.tasks.fds(self.who.process).remove(fd);
+        Err(reason)
+    }
+
+    pub(super) fn close_range(&mut self) -> Dropped<()> {
+        const UNSHARE: i64 = 2;
+        const CLOEXEC: i64 = 4;
+        let (Some(first), Some(last)) = (self.event.int(Col::Fd), self.event.int(Col::Fd2)) else {
+            return Err(Reason::LostArgs);
+        };
+        if self.event.success().is_none() {
+            return Ok(());
+        }
+        // ~0U as a 32-bit argument may have been captured as -1.
+        let last = if last < 0 { i64::MAX } else { last };
+        let flags = self.event.int(Col::Flags).unwrap_or(0);
+        let process = self.who.process;
+        if flags & UNSHARE != 0 {
+            self.model.tasks.unshare(process);
+        }
+        if flags & CLOEXEC != 0 {
+            for (_, entry) in self.model.tasks.fds(process).iter_mut().filter(|(fd, _)| (first..=last).contains(fd)) {
+                entry.cloexec = true;
+            }
+            return Ok(());
+        }
+        let gone = self.model.tasks.fds(process).extract(|fd, _| (first..=last).contains(&fd));
+        self.end(gone.into_iter().map(|(_, entry)| entry), Origin::Range);
+        Ok(())
+    }
+
+    pub(super) fn dup(&mut self) -> Dropped<()> {
+        let cloexec = self.event.int(Col::Flags).unwrap_or(0) & flag::CLOEXEC != 0;
+        let origin = if self.event.syscall == Syscall::dup { Origin::Reuse } else { Origin::Dup2 };
+        self.copy_fd(cloexec, origin)
+    }
+
+    /// dup and its kin: the number in `ret` now means what `fd` means.
+    fn copy_fd(&mut self, cloexec: bool, origin: Origin) -> Dropped<()> {
+        let found = self.fd(Col::Fd, Text::FdPath);
+        let target = match found {
+            Ok(Fd::File(ix)) => {
+                self.on(ix);
+                Target::Ofd(ix)
+            }
+            Ok(Fd::Bad) => return Ok(()),
+            Err(reason) => Target::Special(reason),
+        };
+        if let Some(fd) = self.event.success()
+            && Some(fd) != self.event.int(Col::Fd)
+        {
+            if let Target::Ofd(ix) = target
+                && let Some(ofd) = self.model.tasks.ofd_mut(ix)
+            {
+                ofd.refs += 1;
+            }
+            if target == Target::Special(Reason::UnknownFd) {
+                let old = self.model.tasks.fds(self.who.process).remove(fd);
+                self.end(old, origin);
+            } else {
+                self.install(fd, Entry { target, cloexec }, origin);
+            }
+        }
+        found.map(|_| ())
+    }
+
+    pub(super) fn fcntl(&mut self) -> Dropped<()> {
+        const F_DUPFD_CLOEXEC: i64 = 1030;
+        let Some(cmd) = self.event.int(Col::Cmd) else { return Err(Reason::LostArgs) };
+        if cmd == 0 || cmd == F_DUPFD_CLOEXEC {
+            self.step.fate = crate::fate::Fate::Model;
+            return self.copy_fd(cmd == F_DUPFD_CLOEXEC, Origin::Reuse);
+        }
+        let found = self.on_fd();
+        let (fd, arg) = (self.event.int(Col::Fd).unwrap_or(-1), self.event.int(Col::Arg).unwrap_or(0));
+        let done = self.event.success().is_some();
+        match cmd {
+            // F_SETFD: what is no file has the flag too.
+            2 if done => {
+                let mut table = self.model.tasks.fds(self.who.process).iter_mut();
+                if let Some((_, entry)) = table.find(|(number, _)| *number == fd) {
+                    entry.cloexec = arg & 1 != 0;
+                }
+            }
+            // F_SETFL
+            4 if done => {
+                if let Ok(Some(ix)) = found
+                    && let Some(ofd) = self.model.tasks.ofd_mut(ix)
+                {
+                    ofd.flags = ofd.flags & !flag::APPEND | arg & flag::APPEND;
+                }
+            }
+            _ => {}
+        }
+        found?;
+        match cmd {
+            // F_GETFD, F_SETFD, F_GETFL, F_SETFL, record locks in their 32-bit, 64-bit and open file description forms.
+            1..=7 | 12..=14 | 36..=38 => Ok(()),
+            _ => Err(Reason::Unsupported),
+        }
+    }
+
+    pub(super) fn ioctl(&mut self) -> Dropped<()> {
+        self.on_fd()?;
+        match self.known_outcome()? {
+            // A request that the file refused is refused again; what it did when granted, the capture does not show.
+            Err(libc::ENOTTY | libc::EINVAL | libc::EOPNOTSUPP | libc::EXDEV | libc::EBADF | libc::EISDIR)
+                if self.event.int(Col::Cmd).is_some() =>
+            {
+                Ok(())
+            }
+            _ => Err(Reason::Unsupported),
+        }
+    }
+
+    /// Calls that make a descriptor that is no file.
+    pub(super) fn special(&mut self) -> Dropped<()> {
+        let reason = match self.event.syscall {
+            Syscall::pipe | Syscall::pipe2 => Reason::Pipe,
+            Syscall::socket | Syscall::socketpair | Syscall::accept | Syscall::accept4 => Reason::Socket,
+            _ => Reason::Anon,
+        };
+        let Some(ret) = self.event.success() else { return Ok(()) };
+        let flags = self.event.int(Col::Flags).unwrap_or(0);
+        let entry = Entry { target: Target::Special(reason), cloexec: flags & flag::CLOEXEC != 0 };
+        match self.event.syscall {
+            Syscall::pipe | Syscall::pipe2 | Syscall::socketpair => {
+                for col in [Col::Fd, Col::Fd2] {
+                    if let Some(fd) = self.event.int(col) {
+                        self.install(fd, entry, Origin::Reuse);
+                    }
+                }
+            }
+            _ => self.install(ret, entry, Origin::Reuse),
+        }
+        Ok(())
+    }
+}
+
+impl crate::model::tree::Tree {
+    /// The inode at a resolved absolute path, if it is known. Changes nothing.
+    pub(in crate::model) fn find(&self, path: &[u8]) -> Option<u32> {
+        let mut at = ROOT;
+        for name in path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
+            match self.look(at, name) {
+                Look::Node(ino) => at = ino,
+                Look::Absent | Look::Unknown => return None,
+            }
+        }
+        Some(at)
+    }
+
+    /// Path of a resolved name, or the directory itself.
+    pub(in crate::model) fn spot_path(&mut self, spot: &crate::model::walk::Spot) -> Name {
+        if spot.name.is_empty() { self.path(spot.dir) } else { self.join(spot.dir, &spot.name) }
+    }
+}

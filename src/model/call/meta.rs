@@ -1,0 +1,167 @@
+//! Calls that look at or change attributes.
+
+use super::path::{Arg, Named};
+use super::{Call, Dropped, flag, is_device, kind_of};
+use crate::event::{Col, Text};
+use crate::fate::Reason;
+use crate::model::step::{Kind, Name};
+use crate::model::tree::{Ino, Life};
+use crate::syscall::Op;
+use std::sync::Arc;
+
+impl Call<'_> {
+    /// Calls on a path that change no name.
+    pub(super) fn path_attributes(&mut self, op: Op) -> Dropped<()> {
+        let flags = self.event.int(Col::Flags).unwrap_or(0);
+        let follow = match op {
+            Op::Lstat | Op::Lchown | Op::Lgetxattr | Op::Llistxattr | Op::Lsetxattr | Op::Lremovexattr => false,
+            Op::Fstatat | Op::Statx | Op::Faccessat2 | Op::Fchmodat2 | Op::Fchownat | Op::Utimensat => {
+                flags & flag::AT_SYMLINK_NOFOLLOW == 0
+            }
+            _ => true,
+        };
+        let st_mode = self.event.int(Col::StMode);
+        if self.event.success().is_some() && st_mode.is_some_and(is_device) {
+            return Err(self.device(follow));
+        }
+        if matches!(op, Op::Access | Op::Faccessat | Op::Faccessat2) && self.event.failure() == Some(libc::EACCES) {
+            return self.access_refused(follow);
+        }
+        let found = self.on_path(follow, st_mode.and_then(kind_of))?;
+        if let Some(ino) = found {
+            self.learn(op, ino);
+        } else if self.event.failure() == Some(libc::ENODATA) {
+            // The file is there and has no such attribute: `failed` has proved it.
+        }
+        Ok(())
+    }
+
+    /// A device on a stored file system: its calls are not replayed.
+    fn device(&mut self, follow: bool) -> Reason {
+        match self.named(Arg::First) {
+            Err(reason) => reason,
+            Ok(Named::Path(from)) => self.locate(from, follow).err().unwrap_or(Reason::Device),
+            Ok(_) => Reason::Device,
+        }
+    }
+
+    /// access(2) may be refused although rights do not matter: nobody, not even root, may execute a file without any
+    /// execute bit.
+    fn access_refused(&mut self, follow: bool) -> Dropped<()> {
+        const X_OK: i64 = 1;
+        let Named::Path(from) = self.named(Arg::First)? else { return Err(Reason::Credentials) };
+        self.locate(from, follow)?;
+        if self.event.int(Col::Mode) != Some(X_OK) {
+            return Err(Reason::Credentials);
+        }
+        let Some(spot) = self.reach(from, follow)? else { return Err(Reason::Credentials) };
+        let ino = self.model.tree.exists(&spot, None, false);
+        self.note_file(Arg::First, ino);
+        let node = self.model.tree.at_mut(ino);
+        if node.mode.is_none() && !node.mode_set {
+            node.mode = Some(0o644);
+        }
+        Ok(())
+    }
+
+    /// Calls on a descriptor that look at or change attributes.
+    pub(super) fn fd_attributes(&mut self) -> Dropped<()> {
+        let Some(ix) = self.on_fd()? else { return Ok(()) };
+        if self.event.success().is_some()
+            && let (Some(op), Some(ofd)) = (self.step.op, self.model.tasks.ofd(ix))
+        {
+            let ino = ofd.ino;
+            self.learn(op, ino);
+        }
+        Ok(())
+    }
+
+    /// What a call that succeeded tells of a file, or changed about it.
+    fn learn(&mut self, op: Op, ino: Ino) {
+        if let Some(st_mode) = self.event.int(Col::StMode) {
+            let node = self.model.tree.at_mut(ino);
+            if node.mode.is_none() && !node.mode_set && node.life == Life::Initial {
+                node.mode = Some(st_mode & 0o7777);
+            }
+            if let Some(kind) = kind_of(st_mode)
+                && matches!(node.node, crate::model::tree::Node::Unknown)
+            {
+                node.node = crate::model::tree::blank(Some(kind), false);
+            }
+        }
+        if let Some(size) = self.event.int(Col::StSize) {
+            let is_file = self
+                .event
+                .int(Col::StMode)
+                .map_or(self.model.tree.at(ino).kind() == Kind::File, |mode| kind_of(mode) == Some(Kind::File));
+            if is_file {
+                self.observe(ino, size);
+            }
+        }
+        match op {
+            Op::Chmod | Op::Fchmod | Op::Fchmodat | Op::Fchmodat2 => self.model.tree.at_mut(ino).mode_set = true,
+            Op::Getxattr | Op::Lgetxattr | Op::Fgetxattr => self.xattr(ino, true),
+            Op::Removexattr | Op::Lremovexattr | Op::Fremovexattr => {
+                self.xattr(ino, true);
+                self.xattr(ino, false);
+            }
+            Op::Setxattr | Op::Lsetxattr | Op::Fsetxattr => self.xattr(ino, false),
+            _ => {}
+        }
+    }
+
+    /// An attribute was found (and so had been there, unless the workload set it), or is now the workload's.
+    fn xattr(&mut self, ino: Ino, found: bool) {
+        let Some(name) = self.event.text(Text::Name) else { return };
+        let node = self.model.tree.at_mut(ino);
+        let known = |list: &[Name]| list.iter().any(|other| **other == *name);
+        if found {
+            if node.life == Life::Initial && !known(&node.xattrs) && !known(&node.xattrs_set) {
+                node.xattrs.push(Arc::from(name));
+            }
+        } else if !known(&node.xattrs_set) {
+            node.xattrs_set.push(Arc::from(name));
+        }
+    }
+
+    pub(super) fn readlink(&mut self) -> Dropped<()> {
+        if self.event.failure() == Some(libc::EINVAL) {
+            // It is there, and it is no symlink.
+            if let Named::Path(from) = self.named(Arg::First)? {
+                self.locate(from, false)?;
+                if let Some(spot) = self.reach(from, false)? {
+                    let ino = self.model.tree.exists(&spot, None, false);
+                    self.model.tree.at_mut(ino).sure = true;
+                    self.note_file(Arg::First, ino);
+                }
+            }
+            return Ok(());
+        }
+        let event = self.event;
+        let target = event.text(Text::Path2).filter(|target| event.success() == Some(target.len() as i64));
+        match (self.named(Arg::First)?, self.known_outcome(), target) {
+            (Named::Path(from), Ok(Ok(_)), Some(target)) => {
+                let Some(spot) = self.reach(from, false)? else { return Ok(()) };
+                let ino = match spot.look {
+                    crate::model::tree::Look::Node(ino) => ino,
+                    _ => self.model.tree.exists(&spot, Some(Kind::Link), true),
+                };
+                self.model.tree.promote(ino);
+                self.note_file(Arg::First, ino);
+                self.model.tree.link_content(spot.dir, &spot.name, ino, target);
+                Ok(())
+            }
+            _ => self.on_path(false, Some(Kind::Link)).map(|_| ()),
+        }
+    }
+
+    pub(super) fn getdents(&mut self) -> Dropped<()> {
+        if let Some(ix) = self.on_fd()?
+            && self.event.success().is_some()
+            && let Some(ino) = self.model.tasks.ofd(ix).map(|ofd| ofd.ino)
+        {
+            self.model.tree.entries(ino);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,393 @@
+//! One call: from the event to its row, and to the ops that must precede it.
+//!
+//! Every call first finds out what it is on (`fd`, `place`), because a call on a pipe is a drop for that reason whatever
+//! became of it. Then its outcome decides what is proved and what changes. A function that gives a [`Reason`] gives up
+//! the event: it becomes a drop.
+
+mod data;
+mod fd;
+mod meta;
+mod name;
+mod open;
+mod path;
+mod process;
+
+use super::step::{Kind, Name, Row, Step};
+use super::task::{Entry, OfdIx, Target, Who};
+use super::tree::{Fix, Ino};
+use super::{Model, Place};
+use crate::event::{Col, Event, Text};
+use crate::fate::{Fate, Origin, Reason};
+use crate::syscall::{Op, Replay, Role, Syscall};
+
+/// Flags of open(2) and the AT_ family as the kernel numbers them.
+pub(super) mod flag {
+    pub const ACCMODE: i64 = 3;
+    pub const RDWR: i64 = 2;
+    pub const CREAT: i64 = 0o100;
+    pub const EXCL: i64 = 0o200;
+    pub const TRUNC: i64 = 0o1000;
+    pub const APPEND: i64 = 0o2000;
+    pub const DIRECTORY: i64 = 0o200_000;
+    pub const NOFOLLOW: i64 = 0o400_000;
+    pub const CLOEXEC: i64 = 0o2_000_000;
+    pub const PATH: i64 = 0o10_000_000;
+    pub const TMPFILE: i64 = 0o20_000_000;
+    pub const AT_SYMLINK_NOFOLLOW: i64 = 0x100;
+    pub const AT_REMOVEDIR: i64 = 0x200;
+    pub const AT_SYMLINK_FOLLOW: i64 = 0x400;
+    pub const AT_EMPTY_PATH: i64 = 0x1000;
+}
+
+/// A call in the making.
+pub(super) struct Call<'a> {
+    pub(super) model: &'a mut Model,
+    pub(super) event: &'a Event,
+    pub(super) who: Who,
+    pub(super) step: Step,
+    pub(super) out: &'a mut Vec<Row>,
+}
+
+/// Gives up the event, for a reason.
+type Dropped<T> = Result<T, Reason>;
+
+impl<'a> Call<'a> {
+    pub(super) fn new(model: &'a mut Model, event: &'a Event, who: Who, out: &'a mut Vec<Row>) -> Call<'a> {
+        let step = Step::new(Fate::Op, event.syscall.op(), who.vpid, who.vtid);
+        Call { model, event, who, step, out }
+    }
+
+    /// Works the call out and pushes its row.
+    pub(super) fn run(mut self) {
+        let def = self.event.syscall.def();
+        if let Err(reason) = self.call(def.replay) {
+            (self.step.fate, self.step.reason) = (Fate::Drop, Some(reason));
+        }
+        self.step.on_file = match (self.step.fate, self.step.reason) {
+            (Fate::Model, _) => false,
+            (_, Some(Reason::NotFile | Reason::Pipe | Reason::Socket | Reason::Device | Reason::Anon | Reason::PseudoFs)) => {
+                false
+            }
+            (Fate::Drop, _) => def.args.iter().any(|role| matches!(role, Role::Fd | Role::DirFd | Role::Path)),
+            _ => true,
+        };
+        self.flush();
+        self.out.push(Row { inserted: None, step: self.step });
+    }
+
+    fn call(&mut self, replay: Replay) -> Dropped<()> {
+        match replay {
+            Replay::As(op) | Replay::Partly(op, _) => self.issue(op),
+            Replay::Model(op) => {
+                self.step.fate = Fate::Model;
+                self.keep_books(op)
+            }
+            Replay::Drop(_) => Err(self.refuse()),
+        }
+    }
+
+    fn issue(&mut self, op: Op) -> Dropped<()> {
+        match op {
+            Op::Read | Op::Readv | Op::Pread | Op::Preadv | Op::Preadv2 => self.read(),
+            Op::Write | Op::Writev | Op::Pwrite | Op::Pwritev | Op::Pwritev2 => self.write(),
+            Op::CopyFileRange | Op::Sendfile => self.copy(),
+            Op::Open | Op::Openat | Op::Openat2 | Op::Creat => self.open(),
+            Op::Close => self.close(),
+            Op::Lseek => self.lseek(),
+            Op::Truncate => self.truncate(),
+            Op::Ftruncate => self.ftruncate(),
+            Op::Fallocate => self.fallocate(),
+            Op::Mmap => self.mmap(),
+            Op::Sync => self.known_outcome().map(|_| ()),
+            Op::Fcntl => self.fcntl(),
+            Op::Ioctl => self.ioctl(),
+            Op::Fsync
+            | Op::Fdatasync
+            | Op::Syncfs
+            | Op::SyncFileRange
+            | Op::Readahead
+            | Op::Fadvise
+            | Op::Fstatfs
+            | Op::Flock
+            | Op::Flistxattr => self.on_fd().map(|_| ()),
+            Op::Getdents | Op::Getdents64 => self.getdents(),
+            Op::Fstat | Op::Fchmod | Op::Fchown | Op::Fgetxattr | Op::Fsetxattr | Op::Fremovexattr => self.fd_attributes(),
+            Op::Stat
+            | Op::Lstat
+            | Op::Fstatat
+            | Op::Statx
+            | Op::Statfs
+            | Op::Access
+            | Op::Faccessat
+            | Op::Faccessat2
+            | Op::Chmod
+            | Op::Fchmodat
+            | Op::Fchmodat2
+            | Op::Chown
+            | Op::Lchown
+            | Op::Fchownat
+            | Op::Utimensat
+            | Op::Getxattr
+            | Op::Lgetxattr
+            | Op::Listxattr
+            | Op::Llistxattr
+            | Op::Setxattr
+            | Op::Lsetxattr
+            | Op::Removexattr
+            | Op::Lremovexattr => self.path_attributes(op),
+            Op::Readlink | Op::Readlinkat => self.readlink(),
+            Op::Mkdir | Op::Mkdirat => self.mkdir(),
+            Op::Mknod | Op::Mknodat => self.mknod(),
+            Op::Symlink | Op::Symlinkat => self.symlink(),
+            Op::Link | Op::Linkat => self.link(),
+            Op::Unlink | Op::Unlinkat | Op::Rmdir => self.unlink(op),
+            Op::Rename | Op::Renameat | Op::Renameat2 => self.rename(),
+            Op::Chdir => self.chdir(),
+            Op::Fchdir => self.fchdir(),
+            Op::Getcwd => self.getcwd(),
+            Op::Dup | Op::CloseRange | Op::Umask | Op::Fork | Op::Exec | Op::Exit | Op::ExitGroup | Op::Special => {
+                self.keep_books(op)
+            }
+        }
+    }
+
+    fn keep_books(&mut self, op: Op) -> Dropped<()> {
+        match op {
+            Op::Dup => self.dup(),
+            Op::CloseRange => self.close_range(),
+            Op::Fork => self.fork(),
+            Op::Exec => self.exec(),
+            Op::Exit | Op::ExitGroup => self.exit(op),
+            Op::Special => self.special(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Why a call is dropped that the table does not replay: what it is on tells more than the table.
+    fn refuse(&mut self) -> Reason {
+        if self.event.syscall == Syscall::other {
+            return Reason::NotFile;
+        }
+        if self.event.syscall == Syscall::splice {
+            self.splice();
+        }
+        let (def, event) = (self.event.syscall.def(), self.event);
+        for (role, col, text) in
+            [(Role::Fd, Col::Fd, Text::FdPath), (Role::Fd2, Col::Fd2, Text::Fd2Path), (Role::DirFd, Col::DirFd, Text::DirPath)]
+        {
+            if def.has(role)
+                && event.int(col).is_some_and(|fd| fd >= 0)
+                && let Err(reason) = self.fd(col, text)
+                && reason != Reason::UnknownFd
+            {
+                return reason;
+            }
+        }
+        if def.has(Role::Path)
+            && let Some(path) = event.text(Text::Path)
+            && path.first() == Some(&b'/')
+            && let Some(reason) = outside(self.model.tree.config().place(path))
+        {
+            return reason;
+        }
+        Reason::Unsupported
+    }
+
+    // ---- outcomes
+
+    /// The outcome, if it can be compared: a return value or an error.
+    fn known_outcome(&self) -> Dropped<Result<i64, i32>> {
+        match (self.event.success(), self.event.failure()) {
+            (Some(value), _) => Ok(Ok(value)),
+            (None, Some(libc::EFAULT)) => Err(Reason::OutsideMemory),
+            // ERESTARTSYS and its kin (512 to 516): the call was begun again, and that is another event.
+            (None, Some(libc::EINTR | 512..=516)) => Err(Reason::UnknownResult),
+            (None, Some(errno)) => Ok(Err(errno)),
+            (None, None) => Err(Reason::UnknownResult),
+        }
+    }
+
+    /// When the call began, ns.
+    fn begin(&self) -> Option<i64> {
+        self.event.int(Col::Ts)
+    }
+
+    /// When it was over, ns.
+    fn over(&self) -> Option<i64> {
+        Some(self.event.int(Col::Ts)? + self.event.int(Col::Dur).unwrap_or(0).max(0))
+    }
+
+    // ---- rows
+
+    /// Says which open file description the call is on.
+    fn on(&mut self, ix: OfdIx) {
+        let (id, ino) = match self.model.tasks.ofd(ix) {
+            Some(ofd) => (ofd.id, ofd.ino),
+            None => return,
+        };
+        self.step.ofd = Some(id);
+        self.step.file = Some(self.model.tree.file(ino));
+        self.step.path = Some(self.model.ofd_path(ix));
+    }
+
+    /// Inserts an op before the event.
+    fn insert(&mut self, mut event: Event, step: Step) {
+        self.flush();
+        event.set(Col::Pid, self.event.int(Col::Pid).unwrap_or(0));
+        event.set(Col::Tid, self.event.int(Col::Tid).unwrap_or(0));
+        if event.int(Col::Ret).is_none() {
+            event.set_outcome(0);
+        }
+        self.out.push(Row { inserted: Some(Box::new(event)), step });
+    }
+
+    fn inserted(&self, origin: Origin, op: Op) -> Step {
+        Step { origin, ..Step::new(Fate::Op, Some(op), self.who.vpid, self.who.vtid) }
+    }
+
+    /// Descriptors ended: closes those open file descriptions that nobody else refers to.
+    pub(super) fn end(&mut self, entries: impl IntoIterator<Item = Entry>, origin: Origin) {
+        for entry in entries {
+            let Target::Ofd(ix) = entry.target else { continue };
+            let path = self.model.ofd_path(ix);
+            if let Some(ofd) = self.model.tasks.unref(entry) {
+                let mut step = self.inserted(origin, Op::Close);
+                step.ofd = Some(ofd.id);
+                step.file = Some(self.model.tree.file(ofd.ino));
+                step.path = Some(path);
+                self.insert(Event::new(Syscall::close), step);
+                self.model.let_go(ofd.ino);
+            }
+        }
+    }
+
+    /// Turns what the tree found to have been changed from outside into ops, and follows inodes whose identity moved.
+    fn flush(&mut self) {
+        if !self.model.tree.moved.is_empty() {
+            self.model.follow_moved();
+        }
+        if self.model.tree.fixes.is_empty() {
+            return;
+        }
+        for fix in std::mem::take(&mut self.model.tree.fixes) {
+            self.fix(fix);
+        }
+    }
+
+    fn fix(&mut self, fix: Fix) {
+        self.model.tree.guess("a change from outside");
+        let named = |syscall, path: &Name| {
+            let mut event = Event::new(syscall);
+            event.set_text(Text::Path, &path[..]);
+            event
+        };
+        let (mut event, path, path2, file) = match fix {
+            Fix::Make(ino, kind, path, target) => {
+                let file = self.model.tree.file(ino);
+                let syscall = match kind {
+                    Kind::Dir => Syscall::mkdir,
+                    Kind::Link => Syscall::symlink,
+                    Kind::File | Kind::Fifo | Kind::Socket | Kind::Absent => Syscall::mknod,
+                };
+                let mut event = named(syscall, &path);
+                match kind {
+                    Kind::Dir => event.set(Col::Mode, 0o755),
+                    Kind::Link => {
+                        if let Some(target) = &target {
+                            event.set_text(Text::Path2, &target[..]);
+                        }
+                    }
+                    Kind::Fifo => event.set(Col::Mode, i64::from(libc::S_IFIFO) | 0o644),
+                    Kind::Socket => event.set(Col::Mode, i64::from(libc::S_IFSOCK) | 0o755),
+                    Kind::File | Kind::Absent => event.set(Col::Mode, i64::from(libc::S_IFREG) | 0o644),
+                }
+                (event, path, target, Some(file))
+            }
+            Fix::Remove(Kind::Dir, path) => (named(Syscall::rmdir, &path), path, None, None),
+            Fix::Remove(_, path) => (named(Syscall::unlink, &path), path, None, None),
+            Fix::Resize(ino, size) => {
+                if self.model.tree.at(ino).unlinked() {
+                    self.model.tree.guess("a size of an unlinked file");
+                    return;
+                }
+                let path = self.model.tree.path(ino);
+                let mut event = named(Syscall::truncate, &path);
+                event.set(Col::Count, size);
+                (event, path, None, Some(self.model.tree.file(ino)))
+            }
+        };
+        event.set(Col::Pid, self.event.int(Col::Pid).unwrap_or(0));
+        event.set(Col::Tid, self.event.int(Col::Tid).unwrap_or(0));
+        event.set_outcome(0);
+        let op = event.syscall.op().unwrap_or(Op::Sync);
+        let mut step = self.inserted(Origin::External, op);
+        (step.path, step.path2, step.file) = (Some(path), path2, file);
+        self.out.push(Row { inserted: Some(Box::new(event)), step });
+    }
+}
+
+/// The reason for a drop in a place that is not replayed.
+fn outside(place: Place) -> Option<Reason> {
+    match place {
+        Place::Keep => None,
+        Place::Pseudo => Some(Reason::PseudoFs),
+        Place::Ignore => Some(Reason::Ignored),
+    }
+}
+
+/// Kind of a file from the st_mode a call showed.
+fn kind_of(st_mode: i64) -> Option<Kind> {
+    match st_mode as u32 & libc::S_IFMT {
+        libc::S_IFREG => Some(Kind::File),
+        libc::S_IFDIR => Some(Kind::Dir),
+        libc::S_IFLNK => Some(Kind::Link),
+        libc::S_IFIFO => Some(Kind::Fifo),
+        libc::S_IFSOCK => Some(Kind::Socket),
+        _ => None,
+    }
+}
+
+/// Is it the st_mode of a device?
+fn is_device(st_mode: i64) -> bool {
+    matches!(st_mode as u32 & libc::S_IFMT, libc::S_IFCHR | libc::S_IFBLK)
+}
+
+impl Model {
+    /// Path of what an open file description is on, kept until names change.
+    pub(super) fn ofd_path(&mut self, ix: OfdIx) -> Name {
+        let epoch = self.tree.epoch();
+        let Some(ofd) = self.tasks.ofd_mut(ix) else { return Name::default() };
+        match &ofd.path {
+            Some((at, path)) if *at == epoch => path.clone(),
+            _ => {
+                let path = self.tree.path(ofd.ino);
+                ofd.path = Some((epoch, path.clone()));
+                path
+            }
+        }
+    }
+
+    /// One open file description fewer on an inode.
+    pub(super) fn let_go(&mut self, ino: Ino) {
+        let node = self.tree.at_mut(ino);
+        node.refs = node.refs.saturating_sub(1);
+        self.tree.release(ino);
+    }
+
+    fn follow_moved(&mut self) {
+        for (from, to) in std::mem::take(&mut self.tree.moved) {
+            let mut count = 0;
+            for ofd in self.tasks.ofds.iter_mut().flatten().filter(|ofd| ofd.ino == from) {
+                (ofd.ino, ofd.path) = (to, None);
+                count += 1;
+            }
+            for cwd in self.tasks.cwds().filter(|cwd| cwd.ino == Some(from)) {
+                cwd.ino = Some(to);
+                count += 1;
+            }
+            self.tree.at_mut(to).refs += count;
+            let node = self.tree.at_mut(from);
+            node.refs = node.refs.saturating_sub(count);
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! Calls that change names.
+
+pub(super) use crate::model::walk::dirname as dirname_of;
+
+use super::path::{Arg, Failed, From, Named};
+use super::{Call, Dropped, flag, is_device, kind_of};
+use crate::event::{Col, Text};
+use crate::fate::Reason;
+use crate::model::step::{Kind, Name};
+use crate::model::tree::{Ino, Life, Look, Node, Was};
+use crate::model::walk::Spot;
+use crate::syscall::Op;
+use std::sync::Arc;
+
+/// Flags of renameat2(2).
+const RENAME_NOREPLACE: i64 = 1;
+const RENAME_EXCHANGE: i64 = 2;
+
+impl Call<'_> {
+    pub(super) fn mkdir(&mut self) -> Dropped<()> {
+        self.make(Kind::Dir, None)
+    }
+
+    pub(super) fn mknod(&mut self) -> Dropped<()> {
+        let mode = self.event.int(Col::Mode).ok_or(Reason::LostArgs)?;
+        if is_device(mode) {
+            return Err(Reason::Unsupported);
+        }
+        self.make(kind_of(mode).unwrap_or(Kind::File), None)
+    }
+
+    pub(super) fn symlink(&mut self) -> Dropped<()> {
+        let target = self.event.text(Text::Path2).ok_or(Reason::LostName)?;
+        let target: Name = Arc::from(target);
+        self.step.path2 = Some(target.clone());
+        self.make(Kind::Link, Some(target))
+    }
+
+    /// Makes a name that must not exist yet.
+    fn make(&mut self, kind: Kind, target: Option<Name>) -> Dropped<()> {
+        let Named::Path(from) = self.named(Arg::First)? else { return self.known_outcome().map(|_| ()) };
+        match self.known_outcome() {
+            Ok(Ok(_)) => {
+                let Some(spot) = self.reach(from, false)? else { return Ok(()) };
+                self.model.tree.absent(&spot);
+                self.flush();
+                let ino = self.model.tree.create(spot.dir, spot.name, kind, Life::Created, Was::Absent);
+                if let (Node::Link { target: content, guessed }, Some(target)) = (&mut self.model.tree.at_mut(ino).node, target) {
+                    (*content, *guessed) = (target, false);
+                }
+                self.note_file(Arg::First, ino);
+                Ok(())
+            }
+            Ok(Err(errno)) => self.failed(from, errno, Failed { parent: true, ..Failed::default() }),
+            Err(reason) => {
+                self.locate(from, false)?;
+                Err(reason)
+            }
+        }
+    }
+
+    pub(super) fn unlink(&mut self, op: Op) -> Dropped<()> {
+        let flags = self.event.int(Col::Flags).unwrap_or(0);
+        let dir = op == Op::Rmdir || (op == Op::Unlinkat && flags & flag::AT_REMOVEDIR != 0);
+        let Named::Path(from) = self.named(Arg::First)? else { return self.known_outcome().map(|_| ()) };
+        match self.known_outcome() {
+            Ok(Ok(_)) => {
+                let Some(spot) = self.reach(from, false)? else { return Ok(()) };
+                let kind = if dir { Some(Kind::Dir) } else { self.not_a_dir(&spot) };
+                let ino = self.model.tree.exists(&spot, kind, dir);
+                self.note_file(Arg::First, ino);
+                self.take_away(&spot, ino);
+                Ok(())
+            }
+            Ok(Err(errno)) => self.failed(from, errno, Failed { dir, ..Failed::default() }),
+            Err(reason) => {
+                self.locate(from, false)?;
+                Err(reason)
+            }
+        }
+    }
+
+    /// unlink and rename over succeed on anything but a directory: corrects what was taken for one.
+    fn not_a_dir(&self, spot: &Spot) -> Option<Kind> {
+        match spot.look {
+            Look::Node(ino) => match self.model.tree.at(ino).node {
+                // A directory cannot be unlinked: the name is a symlink to it.
+                Node::Dir(_) if self.model.tree.at(ino).life != Life::Ghost => Some(Kind::Link),
+                Node::Dir(_) => Some(Kind::File),
+                _ => None,
+            },
+            Look::Absent | Look::Unknown => Some(Kind::File),
+        }
+    }
+
+    /// Takes a name away; a directory was empty then.
+    fn take_away(&mut self, spot: &Spot, ino: Ino) {
+        if spot.name.is_empty() {
+            return;
+        }
+        self.model.tree.empty(ino);
+        self.flush();
+        if let Some(ino) = self.model.tree.unbind(spot.dir, &spot.name) {
+            self.model.tree.release(ino);
+        }
+    }
+
+    pub(super) fn link(&mut self) -> Dropped<()> {
+        let flags = self.event.int(Col::Flags).unwrap_or(0);
+        let follow = self.step.op == Some(Op::Linkat) && flags & flag::AT_SYMLINK_FOLLOW != 0;
+        let first = self.named(Arg::First)?;
+        let Named::Path(to) = self.named(Arg::Second)? else { return self.known_outcome().map(|_| ()) };
+        let outcome = self.known_outcome();
+        let from = match first {
+            Named::Path(from) => Some(from),
+            Named::Fd(_) => None,
+            Named::Bad => return Ok(()),
+        };
+        if !matches!(outcome, Ok(Ok(_))) {
+            return self.two_failed(from, to, follow, outcome, false);
+        }
+        let ino = match (first, from) {
+            (_, Some(from)) => {
+                let Some(spot) = self.reach(from, follow)? else { return Ok(()) };
+                let kind = self.not_a_dir(&spot);
+                self.model.tree.exists(&spot, kind, false)
+            }
+            (Named::Fd(ix), None) => match self.model.tasks.ofd(ix) {
+                Some(ofd) => ofd.ino,
+                None => return Ok(()),
+            },
+            _ => return Ok(()),
+        };
+        self.note_file(Arg::First, ino);
+        let Some(spot) = self.reach(to, false)? else { return Ok(()) };
+        self.model.tree.absent(&spot);
+        self.flush();
+        self.model.tree.bind(spot.dir, spot.name, ino, Was::Absent);
+        self.note_file(Arg::Second, ino);
+        Ok(())
+    }
+
+    pub(super) fn rename(&mut self) -> Dropped<()> {
+        let flags = if self.step.op == Some(Op::Renameat2) { self.event.int(Col::Flags).unwrap_or(0) } else { 0 };
+        let (Named::Path(from), Named::Path(to)) = (self.named(Arg::First)?, self.named(Arg::Second)?) else {
+            return self.known_outcome().map(|_| ());
+        };
+        let outcome = self.known_outcome();
+        if !matches!(outcome, Ok(Ok(_))) {
+            return self.two_failed(Some(from), to, false, outcome, flags & RENAME_NOREPLACE == 0);
+        }
+        // Both places first: a rename into a pseudo file system proves nothing about the other side.
+        self.locate(from, false)?;
+        self.locate(to, false)?;
+        let Some(source) = self.reach(from, false)? else { return Ok(()) };
+        let kind = if from.path.last() == Some(&b'/') { Some(Kind::Dir) } else { None };
+        let moved = self.model.tree.exists(&source, kind, kind.is_some());
+        self.note_file(Arg::First, moved);
+        let Some(goal) = self.reach(to, false)? else { return Ok(()) };
+        if flags & RENAME_EXCHANGE != 0 {
+            let other = self.model.tree.exists(&goal, None, false);
+            self.note_file(Arg::Second, other);
+            self.flush();
+            self.model.tree.unbind(source.dir, &source.name);
+            self.model.tree.unbind(goal.dir, &goal.name);
+            self.model.tree.bind(goal.dir, goal.name, moved, Was::Unclaimed);
+            self.model.tree.bind(source.dir, source.name, other, Was::Unclaimed);
+            return Ok(());
+        }
+        let mut was = Was::Unclaimed;
+        match goal.look {
+            // Two names of one file: rename does nothing (rename(2)).
+            Look::Node(ino) if ino == moved => return Ok(()),
+            Look::Node(ino) if self.model.tree.at(ino).life == Life::Ghost => self.model.tree.bury(goal.dir, &goal.name),
+            Look::Node(_) if flags & RENAME_NOREPLACE != 0 => self.model.tree.absent(&goal),
+            Look::Node(ino) => {
+                self.replaced(&goal, moved, ino);
+            }
+            Look::Absent => {}
+            Look::Unknown if flags & RENAME_NOREPLACE != 0 => was = Was::Absent,
+            Look::Unknown => {}
+        }
+        self.flush();
+        self.model.tree.unbind(source.dir, &source.name);
+        self.model.tree.bind(goal.dir, goal.name, moved, was);
+        Ok(())
+    }
+
+    /// A rename replaces what has the new name: an empty directory by a directory, anything else by anything else.
+    fn replaced(&mut self, goal: &Spot, moved: Ino, old: Ino) {
+        let dir = |ino: Ino| matches!(self.model.tree.at(ino).node, Node::Dir(_));
+        let old = match (dir(moved), dir(old)) {
+            (true, false) => self.model.tree.exists(goal, Some(Kind::Dir), true),
+            (false, true) if matches!(self.model.tree.at(moved).node, Node::Unknown) => {
+                self.model.tree.entries(moved);
+                old
+            }
+            (false, true) => self.model.tree.exists(goal, Some(Kind::Link), true),
+            _ => old,
+        };
+        self.note_file(Arg::Second, old);
+        self.take_away(goal, old);
+    }
+
+    /// A call with two paths failed, and the error does not say which is to blame.
+    fn two_failed(
+        &mut self,
+        from: Option<From<'_>>,
+        to: From<'_>,
+        follow: bool,
+        outcome: Dropped<Result<i64, i32>>,
+        replaces: bool,
+    ) -> Dropped<()> {
+        if let Some(from) = from {
+            self.locate(from, follow)?;
+        }
+        self.locate(to, false)?;
+        let errno = match outcome? {
+            Ok(_) => return Ok(()),
+            Err(errno) => errno,
+        };
+        let known = |call: &mut Self, from: From<'_>| call.is_there(from, follow);
+        match errno {
+            // The old name is missing, unless it is known to be there: then the new one's directory is.
+            libc::ENOENT => match from {
+                Some(from) if !known(self, from) => self.failed(from, errno, Failed { follow, ..Failed::default() }),
+                _ => self.failed(to, errno, Failed { parent: true, ..Failed::default() }),
+            },
+            libc::EEXIST | libc::ENOTEMPTY if replaces => {
+                if let Some(from) = from {
+                    self.prove(from, follow, None);
+                }
+                self.failed(to, libc::ENOTEMPTY, Failed::default())
+            }
+            libc::EEXIST | libc::EISDIR => {
+                if let Some(from) = from {
+                    self.prove(from, follow, None);
+                }
+                self.failed(to, errno, Failed::default())
+            }
+            libc::ENOTDIR => match from {
+                Some(from) if !known(self, from) => self.failed(from, errno, Failed::default()),
+                // A directory onto something that is none.
+                Some(from) if replaces => {
+                    self.prove(from, follow, Some(Kind::Dir));
+                    if self.is_there(to, false) {
+                        Ok(())
+                    } else {
+                        self.failed(to, errno, Failed { dir: true, ..Failed::default() })
+                    }
+                }
+                _ => self.failed(to, errno, Failed::default()),
+            },
+            _ => match from {
+                Some(from) => self.failed(from, errno, Failed { follow, ..Failed::default() }),
+                None => Ok(()),
+            },
+        }
+    }
+
+    fn is_there(&mut self, from: From<'_>, follow: bool) -> bool {
+        use crate::model::walk::{Proof, Walk};
+        match self.model.tree.walk(from.start, from.path, follow, Proof::Doubt) {
+            Walk::At(Spot { look: Look::Node(ino), .. }) => self.model.tree.at(ino).life != Life::Ghost,
+            _ => false,
+        }
+    }
+}

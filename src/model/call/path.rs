@@ -1,0 +1,316 @@
+//! Path arguments: where they start, what they lead to, and what a failed lookup proves.
+
+use super::fd::Fd;
+use super::{Call, Dropped, flag, outside};
+use crate::event::{AT_FDCWD, Col, Text};
+use crate::fate::Reason;
+use crate::model::step::{Kind, Name};
+use crate::model::task::OfdIx;
+use crate::model::tree::{Ino, Life, Look, Node, ROOT};
+use crate::model::walk::{Proof, Spot, Walk};
+use crate::syscall::Role;
+use std::sync::Arc;
+
+/// The working directory of a process that never told it.
+pub(super) const UNKNOWN_CWD: &[u8] = b"/cwd";
+
+/// Which of the two path arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Arg {
+    First,
+    Second,
+}
+
+impl Arg {
+    fn columns(self) -> (Text, Col, Text, Role) {
+        match self {
+            Arg::First => (Text::Path, Col::DirFd, Text::DirPath, Role::DirFd),
+            Arg::Second => (Text::Path2, Col::DirFd2, Text::Dir2Path, Role::DirFd2),
+        }
+    }
+}
+
+/// A path argument and where it starts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct From<'e> {
+    pub(super) arg: Arg,
+    pub(super) start: Ino,
+    pub(super) path: &'e [u8],
+}
+
+/// What a path argument is on.
+#[derive(Clone, Debug)]
+pub(super) enum Named<'e> {
+    /// A path.
+    Path(From<'e>),
+    /// No path: the descriptor in the place of dirfd itself.
+    Fd(OfdIx),
+    /// A bad dirfd: the call failed with EBADF.
+    Bad,
+}
+
+impl<'a> Call<'a> {
+    /// Where a path argument starts. Fills in `dir` and `cwd` of the step.
+    pub(super) fn named(&mut self, arg: Arg) -> Dropped<Named<'a>> {
+        let event = self.event;
+        let (path_col, fd_col, note_col, role) = arg.columns();
+        let dirfd = if event.syscall.def().has(role) { event.int(fd_col) } else { None };
+        let path = match event.text(path_col) {
+            Some(path) if !path.is_empty() => path,
+            empty => {
+                // utimensat(fd, NULL) and the AT_EMPTY_PATH of newer calls are about the descriptor itself.
+                let null = empty.is_none() && event.syscall == crate::syscall::Syscall::utimensat;
+                let flags = event.int(Col::Flags).unwrap_or(0);
+                let on_itself = null || (empty.is_some() && flags & flag::AT_EMPTY_PATH != 0);
+                return match dirfd {
+                    Some(fd) if fd >= 0 && (on_itself || (empty.is_some() && self.is_readlink())) => self.itself(arg),
+                    Some(AT_FDCWD) if on_itself && !null => {
+                        let start = self.cwd(event.text(note_col))?;
+                        Ok(Named::Path(From { arg, start, path: b"." }))
+                    }
+                    _ if empty.is_some() => Ok(Named::Path(From { arg, start: ROOT, path: b"" })),
+                    _ => Err(Reason::LostName),
+                };
+            }
+        };
+        if path.first() == Some(&b'/') {
+            return Ok(Named::Path(From { arg, start: ROOT, path }));
+        }
+        let start = match dirfd {
+            Some(fd) if fd != AT_FDCWD => match self.fd(fd_col, note_col)? {
+                Fd::File(ix) => {
+                    let (id, ino) = self.model.tasks.ofd(ix).map_or((None, ROOT), |ofd| (Some(ofd.id), ofd.ino));
+                    match arg {
+                        Arg::First => self.step.dir = id,
+                        Arg::Second => self.step.dir2 = id,
+                    }
+                    ino
+                }
+                Fd::Bad => return Ok(Named::Bad),
+            },
+            _ => {
+                let ino = self.cwd(event.text(note_col))?;
+                self.step.cwd = Some(self.model.tree.path(ino));
+                ino
+            }
+        };
+        Ok(Named::Path(From { arg, start, path }))
+    }
+
+    fn is_readlink(&self) -> bool {
+        matches!(self.step.op, Some(crate::syscall::Op::Readlinkat))
+    }
+
+    fn itself(&mut self, arg: Arg) -> Dropped<Named<'a>> {
+        let (_, fd_col, note_col, _) = arg.columns();
+        match self.fd(fd_col, note_col)? {
+            Fd::File(ix) => {
+                self.on(ix);
+                let id = self.step.ofd.take();
+                match arg {
+                    Arg::First => self.step.dir = id,
+                    Arg::Second => self.step.dir2 = id,
+                }
+                Ok(Named::Fd(ix))
+            }
+            Fd::Bad => Ok(Named::Bad),
+        }
+    }
+
+    /// The working directory. A capture that shows it is believed.
+    pub(super) fn cwd(&mut self, note: Option<&[u8]>) -> Dropped<Ino> {
+        let note = note.filter(|note| note.first() == Some(&b'/') && !note.ends_with(b"(deleted)"));
+        let cwd = self.model.tasks.cwd(self.who.process);
+        if let Some(ino) = cwd.ino
+            && (note.is_none() || note == cwd.seen.as_deref())
+        {
+            return self.inside(ino);
+        }
+        let (known, set_by_call) = (cwd.ino, cwd.seen.is_none());
+        let Some(note) = note else {
+            self.model.tree.guess("a working directory");
+            return self.adopt_cwd(UNKNOWN_CWD, None);
+        };
+        if let Some(ino) = known {
+            if set_by_call && self.model.tree.at(ino).place == crate::model::Place::Keep {
+                self.model.tree.really(ino, note);
+                self.flush();
+            }
+            let now = self.model.tasks.cwd(self.who.process).ino.unwrap_or(ino);
+            if *self.model.tree.path(now) == *note || self.model.tree.at(now).unlinked() {
+                self.model.tasks.cwd(self.who.process).seen = Some(note.into());
+                return self.inside(now);
+            }
+        }
+        self.adopt_cwd(note, Some(note))
+    }
+
+    fn adopt_cwd(&mut self, path: &[u8], note: Option<&[u8]>) -> Dropped<Ino> {
+        let ino = match self.model.tree.walk(ROOT, path, true, Proof::Through) {
+            Walk::At(spot) => self.model.tree.exists(&spot, Some(Kind::Dir), false),
+            Walk::Outside(_) => self.outside_dir(path),
+            Walk::Missing | Walk::NotDir | Walk::Loop => return Err(Reason::LostName),
+        };
+        self.flush();
+        self.set_cwd(ino, note);
+        self.inside(ino)
+    }
+
+    fn inside(&self, ino: Ino) -> Dropped<Ino> {
+        match outside(self.model.tree.at(ino).place) {
+            Some(reason) => Err(reason),
+            None => Ok(ino),
+        }
+    }
+
+    /// Stands for a directory in a place that is not replayed.
+    pub(super) fn outside_dir(&mut self, path: &[u8]) -> Ino {
+        let place = self.model.tree.config().place(path);
+        let node = crate::model::tree::blank(Some(Kind::Dir), true);
+        let ino = self.model.tree.anonymous(node, Life::Created, ROOT);
+        let place = if place == crate::model::Place::Keep { crate::model::Place::Pseudo } else { place };
+        self.model.tree.at_mut(ino).place = place;
+        ino
+    }
+
+    pub(super) fn set_cwd(&mut self, ino: Ino, note: Option<&[u8]>) {
+        // A directory that was a working directory once is never forgotten: fork copies these without counting.
+        self.model.tree.at_mut(ino).refs += 1;
+        let cwd = self.model.tasks.cwd(self.who.process);
+        (cwd.ino, cwd.seen) = (Some(ino), note.map(Into::into));
+    }
+
+    // ---- where it leads
+
+    /// Resolves the path of a call that got to its last component.
+    pub(super) fn reach(&mut self, from: From<'_>, follow: bool) -> Dropped<Option<Spot>> {
+        match self.model.tree.walk(from.start, from.path, follow, Proof::Through) {
+            Walk::At(spot) => {
+                self.model.tree.promote(spot.dir);
+                let path = self.model.tree.spot_path(&spot);
+                self.note_path(from.arg, path);
+                Ok(Some(spot))
+            }
+            Walk::Outside(place) => Err(outside(place).unwrap_or(Reason::PseudoFs)),
+            Walk::Missing | Walk::NotDir | Walk::Loop => {
+                self.model.tree.guess("a path that resolves only in the capture");
+                Ok(None)
+            }
+        }
+    }
+
+    fn note_path(&mut self, arg: Arg, path: Name) {
+        match arg {
+            Arg::First => self.step.path = Some(path),
+            Arg::Second => self.step.path2 = Some(path),
+        }
+    }
+
+    pub(super) fn note_file(&mut self, arg: Arg, ino: Ino) {
+        let file = Some(self.model.tree.file(ino));
+        match arg {
+            Arg::First => self.step.file = file,
+            Arg::Second => self.step.file2 = file,
+        }
+    }
+
+    /// Absolute path of an argument that may lead nowhere; gives up in places that are not replayed.
+    pub(super) fn locate(&mut self, from: From<'_>, follow: bool) -> Dropped<()> {
+        let path = match self.model.tree.walk(from.start, from.path, follow, Proof::Doubt) {
+            Walk::At(spot) => {
+                if let Look::Node(ino) = spot.look {
+                    self.note_file(from.arg, ino);
+                }
+                self.model.tree.spot_path(&spot)
+            }
+            Walk::Outside(place) => return Err(outside(place).unwrap_or(Reason::PseudoFs)),
+            Walk::Missing | Walk::NotDir | Walk::Loop if from.path.first() == Some(&b'/') => Arc::from(from.path),
+            Walk::Missing | Walk::NotDir | Walk::Loop => self.model.tree.join(from.start, from.path),
+        };
+        self.note_path(from.arg, path);
+        Ok(())
+    }
+
+    /// A call on a path failed: what that proves. `dir` when it wanted a directory, `parent` when its last component
+    /// need not exist, so that ENOENT blames the directory.
+    pub(super) fn failed(&mut self, from: From<'_>, errno: i32, how: Failed) -> Dropped<()> {
+        self.locate(from, how.follow)?;
+        let (start, path) = (from.start, from.path);
+        let tree = &mut self.model.tree;
+        match errno {
+            libc::EACCES | libc::EPERM | libc::EROFS => return Err(Reason::Credentials),
+            libc::ENOENT if path.is_empty() => {}
+            libc::ENOENT if how.parent => tree.deny(start, super::name::dirname_of(path), true),
+            libc::ENOENT => tree.deny(start, path, how.follow),
+            libc::ENOTDIR => tree.not_dir(start, path, how.dir),
+            libc::ELOOP if !how.follow => self.prove(from, false, Some(Kind::Link)),
+            libc::ELOOP | libc::EBADF | libc::EINVAL | libc::ENAMETOOLONG | libc::ENOSYS | libc::EXDEV | libc::E2BIG => {}
+            libc::EISDIR => self.prove(from, how.follow, Some(Kind::Dir)),
+            libc::ENOTEMPTY => {
+                if let Walk::At(spot) = tree.walk(start, path, how.follow, Proof::Through) {
+                    let dir = tree.exists(&spot, Some(Kind::Dir), true);
+                    tree.not_empty(dir);
+                }
+            }
+            _ => self.prove(from, how.follow, None),
+        }
+        Ok(())
+    }
+
+    /// The last component exists.
+    pub(super) fn prove(&mut self, from: From<'_>, follow: bool, kind: Option<Kind>) {
+        if let Walk::At(spot) = self.model.tree.walk(from.start, from.path, follow, Proof::Through) {
+            let sure = !follow && kind.is_some();
+            let ino = self.model.tree.exists(&spot, kind, sure);
+            self.note_file(from.arg, ino);
+        }
+    }
+
+    /// A call on a path whose last component must exist, and which changes no name: what it is on.
+    pub(super) fn on_path(&mut self, follow: bool, kind: Option<Kind>) -> Dropped<Option<Ino>> {
+        match self.named(Arg::First)? {
+            Named::Fd(ix) => {
+                self.known_outcome()?.ok();
+                Ok(self.model.tasks.ofd(ix).map(|ofd| ofd.ino).filter(|_| self.event.success().is_some()))
+            }
+            Named::Bad => Ok(None),
+            Named::Path(from) => {
+                let outcome = self.known_outcome();
+                if outcome.is_err() {
+                    self.locate(from, follow)?;
+                }
+                match outcome? {
+                    Ok(_) => {
+                        let Some(spot) = self.reach(from, follow)? else { return Ok(None) };
+                        let ino = self.model.tree.exists(&spot, kind, !follow);
+                        // A name that was taken for a link's target may just have become the link itself.
+                        let ino = self.settled(from, follow, ino);
+                        self.note_file(Arg::First, ino);
+                        Ok(Some(ino))
+                    }
+                    Err(errno) => {
+                        self.failed(from, errno, Failed { follow, ..Failed::default() })?;
+                        Ok(None)
+                    }
+                }
+            }
+        }
+    }
+
+    fn settled(&mut self, from: From<'_>, follow: bool, ino: Ino) -> Ino {
+        if follow && matches!(self.model.tree.at(ino).node, Node::Link { .. }) {
+            if let Walk::At(spot) = self.model.tree.walk(from.start, from.path, true, Proof::Through) {
+                return self.model.tree.exists(&spot, None, false);
+            }
+        }
+        ino
+    }
+}
+
+/// How a failed call would have used its path.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Failed {
+    pub(super) follow: bool,
+    pub(super) dir: bool,
+    pub(super) parent: bool,
+}

@@ -1,0 +1,88 @@
+//! Which places of the captured machine are replayed.
+
+/// What happens to calls on the files of a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// Replayed.
+    Keep,
+    /// A pseudo or memory file system: its files are made by the kernel or gone at the next boot, not stored.
+    Pseudo,
+    /// Left out because the user said so.
+    Ignore,
+}
+
+/// What the model is told before the first event.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Absolute paths and what happens at and below them. The longest that matches at path boundaries wins; a path
+    /// that none matches is kept.
+    pub rules: Vec<(Vec<u8>, Place)>,
+}
+
+/// Places that are no stored files on a usual Linux machine, with the reason; used when the capture does not know its
+/// mounts.
+pub const PSEUDO: &[(&str, &str)] = &[
+    ("/proc", "proc(5): processes and kernel settings"),
+    ("/sys", "sysfs(5): devices, and the control groups, debugfs and tracefs mounted in it"),
+    ("/dev", "device nodes, terminals, and the memory file systems /dev/shm and /dev/mqueue"),
+    ("/run", "tmpfs: sockets, locks and process ids of the running system (hier(7))"),
+    ("/var/run", "the older name of /run"),
+    ("/var/lock", "the older name of /run/lock"),
+];
+
+impl Default for Config {
+    /// The usual pseudo and memory file systems: [`PSEUDO`].
+    fn default() -> Config {
+        Config { rules: PSEUDO.iter().map(|(path, _)| (path.as_bytes().to_vec(), Place::Pseudo)).collect() }
+    }
+}
+
+impl Config {
+    /// What happens to a path.
+    pub fn place(&self, path: &[u8]) -> Place {
+        let covers = |rule: &[u8]| {
+            let rule = rule.strip_suffix(b"/").unwrap_or(rule);
+            path.strip_prefix(rule).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+        };
+        let rules = self.rules.iter().filter(|(rule, _)| covers(rule));
+        // Of equally long ones the last wins, so that what the user adds overrides the default.
+        rules.max_by_key(|(rule, _)| rule.len()).map_or(Place::Keep, |(_, place)| *place)
+    }
+
+    /// Is there a rule for a path below this one?
+    pub(super) fn ruled_below(&self, path: &[u8]) -> bool {
+        let path = path.strip_suffix(b"/").unwrap_or(path);
+        self.rules.iter().any(|(rule, _)| rule.strip_prefix(path).is_some_and(|rest| rest.len() > 1 && rest[0] == b'/'))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_rule_wins_at_path_boundaries() {
+        let mut config = Config::default();
+        assert_eq!(config.place(b"/proc/self/maps"), Place::Pseudo);
+        assert_eq!(config.place(b"/process"), Place::Keep);
+        config.rules.push((b"/dev/shm".to_vec(), Place::Keep));
+        config.rules.push((b"/dev/shm/x/".to_vec(), Place::Ignore));
+        assert_eq!(config.place(b"/dev/shm/a"), Place::Keep);
+        assert_eq!(config.place(b"/dev/shm/x"), Place::Ignore);
+        assert_eq!(config.place(b"/dev/sda"), Place::Pseudo);
+    }
+
+    #[test]
+    fn a_later_rule_overrides_an_equal_one() {
+        let mut config = Config::default();
+        config.rules.push((b"/run".to_vec(), Place::Keep));
+        assert_eq!(config.place(b"/run/x"), Place::Keep);
+    }
+
+    #[test]
+    fn rules_below_are_found() {
+        let config = Config { rules: vec![(b"/a/b".to_vec(), Place::Ignore)] };
+        assert!(config.ruled_below(b"/") && config.ruled_below(b"/a"));
+        assert!(!config.ruled_below(b"/a/b") && !config.ruled_below(b"/c"));
+    }
+}

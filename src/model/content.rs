@@ -1,0 +1,234 @@
+//! What is known of a file's size and content.
+//!
+//! A file that was there before the capture has an initial size that nobody told us. It stays *open* (`known` is
+//! false) until an observation closes it: a stat, an end of file, a seek to the end. Meanwhile every read that gets
+//! bytes from beyond what the workload itself wrote raises `need`, the least initial size that explains the calls.
+//! A truncation closes it too: what comes after is the workload's own doing and says nothing of the beginning.
+//! So `need` only grows while nothing was cut off, which is all that "generations" come to: a new generation
+//! (O_TRUNC, unlink and create, rename over) is either closed at once or another inode.
+
+use super::extents::Extents;
+
+/// Size and content of one regular file.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Content {
+    /// Is the size now known exactly?
+    known: bool,
+    /// Size now when known.
+    size: i64,
+    /// Bytes appended while the size was open.
+    appended: i64,
+    /// End of the furthest write at a position while the size was open.
+    wrote: i64,
+    /// Least initial size that explains every call.
+    pub(super) need: i64,
+    /// Is `need` the observed initial size?
+    pub(super) exact: bool,
+    /// End of the initial content that is still there: the smallest truncation.
+    floor: Option<i64>,
+    /// Ranges of initial content that calls read.
+    pub(super) read: Extents,
+    /// Ranges overwritten since.
+    written: Extents,
+    /// Known holes of the initial content.
+    pub(super) holes: Extents,
+    /// End of the last call that changed the size, ns: an observation that began earlier overlapped it.
+    pub(super) changed: Option<i64>,
+}
+
+/// What an observation says of what the model believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// It fits.
+    Fits,
+    /// It fits, and proves that the file was there, with content, before the capture's first call on it.
+    Existed,
+    /// It does not fit: somebody else made the file this long.
+    Resized(i64),
+}
+
+impl Content {
+    /// Content of a file that was just created.
+    pub(super) fn empty() -> Content {
+        Content { known: true, floor: Some(0), ..Content::default() }
+    }
+
+    /// The size, if it is known exactly.
+    pub(super) fn size(&self) -> Option<i64> {
+        self.known.then_some(self.size)
+    }
+
+    /// The least the size can be.
+    pub(super) fn least(&self) -> i64 {
+        if self.known { self.size } else { (self.need + self.appended).max(self.wrote) }
+    }
+
+    /// The size was observed.
+    pub(super) fn observe(&mut self, size: i64) -> Seen {
+        if self.known {
+            return if size == self.size { Seen::Fits } else { self.resize(size) };
+        }
+        if size < self.least() {
+            return self.resize(size);
+        }
+        let initial = size - self.appended;
+        let mut seen = Seen::Fits;
+        if initial > self.wrote || self.wrote == 0 {
+            self.need = initial;
+            self.exact = true;
+            if initial > 0 {
+                seen = Seen::Existed;
+            }
+        }
+        (self.known, self.size) = (true, size);
+        seen
+    }
+
+    fn resize(&mut self, size: i64) -> Seen {
+        self.truncate(size);
+        Seen::Resized(size)
+    }
+
+    /// Bytes `offset..offset + bytes` were read.
+    pub(super) fn read(&mut self, offset: i64, bytes: i64) -> Seen {
+        let end = offset.saturating_add(bytes);
+        let seen = self.read_to(end);
+        let end = end.min(self.floor.unwrap_or(i64::MAX));
+        let (read, written) = (&mut self.read, &self.written);
+        written.gaps(offset, end, |start, end| read.add(start, end));
+        seen
+    }
+
+    /// The file reaches at least to `end`.
+    pub(super) fn read_to(&mut self, end: i64) -> Seen {
+        if self.known {
+            return if end > self.size { self.resize(end) } else { Seen::Fits };
+        }
+        if end > self.least() {
+            self.need = end - self.appended;
+            return Seen::Existed;
+        }
+        Seen::Fits
+    }
+
+    /// The file was made at least this long, without data.
+    pub(super) fn extend(&mut self, end: i64) {
+        if self.known {
+            self.size = self.size.max(end);
+        } else {
+            self.wrote = self.wrote.max(end);
+        }
+    }
+
+    /// A read at `offset` found the end of the file there.
+    pub(super) fn end_at(&mut self, offset: i64) -> Seen {
+        // A read beyond the end does not say where the end is.
+        if offset > self.least() { Seen::Fits } else { self.observe(offset) }
+    }
+
+    /// Bytes were written at a position.
+    pub(super) fn write(&mut self, offset: i64, bytes: i64) {
+        let end = offset.saturating_add(bytes);
+        if self.known {
+            self.size = self.size.max(end);
+        } else {
+            self.wrote = self.wrote.max(end);
+        }
+        if self.floor.is_none_or(|floor| offset < floor) && self.written.has_room() {
+            self.written.add(offset, end);
+        }
+    }
+
+    /// Bytes were appended; gives their position if it is known.
+    pub(super) fn append(&mut self, bytes: i64) -> Option<i64> {
+        let at = self.size();
+        if self.known {
+            self.size += bytes;
+        } else {
+            self.appended += bytes;
+        }
+        at
+    }
+
+    /// The file was made this long.
+    pub(super) fn truncate(&mut self, size: i64) {
+        self.floor = Some(self.floor.map_or(size, |floor| floor.min(size)));
+        (self.known, self.size) = (true, size);
+    }
+
+    /// A hole was seen.
+    pub(super) fn hole(&mut self, start: i64, end: i64) {
+        let end = end.min(self.floor.unwrap_or(i64::MAX));
+        let (holes, written) = (&mut self.holes, &self.written);
+        written.gaps(start, end, |start, end| holes.add(start, end));
+    }
+
+    /// Data was seen where a hole had been.
+    pub(super) fn data(&mut self, start: i64, end: i64) {
+        self.holes.remove(start, end);
+    }
+
+    /// The same file, known by two names until now: takes over what the other one knew of the beginning.
+    pub(super) fn merge(&mut self, other: &Content) {
+        if other.exact || (!self.exact && other.need > self.need) {
+            (self.need, self.exact) = (other.need, other.exact);
+        }
+        if other.known && !self.known {
+            (self.known, self.size) = (true, other.size);
+        }
+        self.wrote = self.wrote.max(other.wrote);
+        other.read.iter().for_each(|(start, end)| self.read.add(start, end));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_raise_the_need_until_the_end_is_seen() {
+        let mut content = Content::default();
+        assert_eq!(content.read(0, 100), Seen::Existed);
+        assert_eq!(content.end_at(100), Seen::Existed);
+        assert_eq!((content.need, content.exact, content.size()), (100, true, Some(100)));
+        assert_eq!(content.read(100, 50), Seen::Resized(150));
+    }
+
+    #[test]
+    fn own_writes_are_no_evidence() {
+        let mut content = Content::default();
+        content.write(0, 100);
+        assert_eq!(content.read(0, 100), Seen::Fits);
+        assert_eq!(content.observe(100), Seen::Fits);
+        assert_eq!((content.need, content.exact, content.size()), (0, false, Some(100)));
+    }
+
+    #[test]
+    fn appends_to_an_unknown_end_are_subtracted() {
+        let mut content = Content::default();
+        assert_eq!(content.append(10), None);
+        assert_eq!(content.append(5), None);
+        assert_eq!(content.observe(115), Seen::Existed);
+        assert_eq!((content.need, content.exact, content.size()), (100, true, Some(115)));
+        assert_eq!(content.append(1), Some(115));
+    }
+
+    #[test]
+    fn a_truncation_ends_the_first_generation() {
+        let mut content = Content::default();
+        content.read(0, 10);
+        content.truncate(0);
+        content.write(0, 500);
+        content.read(0, 500);
+        assert_eq!((content.need, content.exact), (10, false));
+        assert_eq!(content.read.below(content.need), [(0, 10)]);
+    }
+
+    #[test]
+    fn what_was_overwritten_is_not_read_from_the_beginning() {
+        let mut content = Content::default();
+        content.write(10, 10);
+        content.read(0, 30);
+        assert_eq!(content.read.below(30), [(0, 10), (20, 10)]);
+    }
+}

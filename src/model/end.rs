@@ -1,0 +1,92 @@
+//! When the events have ended: what had to be there, and what must be there now.
+
+use super::step::{End, Expect, Kind, Name, Need};
+use super::tree::{Ino, Life, Node, ROOT, Slot, Tree, Was};
+
+impl Tree {
+    /// The answers, parents before children, names in byte order.
+    ///
+    /// A need of kind absent is a name that a call proved free. Its directory is a need too, or does not exist either
+    /// as far as anybody knows (a lookup through it failed); it is never a directory that the workload makes.
+    pub(super) fn end(&mut self) -> End {
+        let mut end = End::default();
+        self.visit(
+            |slot| if let Was::Held(ino) = slot.was { Some(ino) } else { None },
+            |tree, path, slot| match slot.was {
+                Was::Held(ino) if tree.at(ino).life == Life::Initial => end.needs.push(tree.need(path, ino)),
+                Was::Absent => end.needs.push(blank(path)),
+                Was::Held(_) | Was::Unclaimed => {}
+            },
+        );
+        self.visit(
+            |slot| slot.now,
+            |tree, path, slot| match slot.now {
+                Some(ino) if tree.at(ino).life != Life::Ghost => end.expects.push(tree.expect(path, ino)),
+                Some(_) => {}
+                None => end.expects.push(Expect { path, kind: Kind::Absent, size: None, target: None }),
+            },
+        );
+        end.guesses = self.guesses.iter().map(|(what, count)| (*what, *count)).collect();
+        end
+    }
+
+    /// Calls `each` for every slot that can be reached through directories that `child` chooses.
+    fn visit(&self, child: impl Fn(&Slot) -> Option<Ino>, mut each: impl FnMut(&Tree, Name, &Slot)) {
+        let mut todo: Vec<(Vec<u8>, Option<(&Tree, Slot)>, Option<Ino>)> = vec![(Vec::new(), None, Some(ROOT))];
+        while let Some((path, slot, dir)) = todo.pop() {
+            if let Some((tree, slot)) = slot {
+                each(tree, Name::from(&path[..]), &slot);
+            }
+            let Some(dir) = dir else { continue };
+            let Node::Dir(entries) = &self.at(dir).node else { continue };
+            let mut names: Vec<(&Name, &Slot)> = entries.iter().collect();
+            names.sort_by(|a, b| b.0.cmp(a.0));
+            for (name, slot) in names {
+                let below = [&path[..], b"/", name].concat();
+                todo.push((below, Some((self, *slot)), child(slot)));
+            }
+        }
+    }
+
+    fn need(&self, path: Name, ino: Ino) -> Need {
+        let inode = self.at(ino);
+        let mut need = Need { kind: inode.kind(), mode: inode.mode, xattrs: inode.xattrs.clone(), ..blank(path) };
+        match &inode.node {
+            Node::File(content) => {
+                (need.size, need.size_exact) = (content.need, content.exact);
+                need.read = content.read.below(content.need);
+                need.holes = content.holes.below(content.need);
+            }
+            Node::Link { target, .. } => need.target = Some(target.clone()),
+            Node::Unknown | Node::Dir(_) | Node::Fifo | Node::Socket => {}
+        }
+        need
+    }
+
+    fn expect(&self, path: Name, ino: Ino) -> Expect {
+        let inode = self.at(ino);
+        let (size, target) = match &inode.node {
+            Node::File(content) => (content.size(), None),
+            Node::Link { target, .. } => (None, Some(target.clone())),
+            Node::Unknown | Node::Dir(_) | Node::Fifo | Node::Socket => (None, None),
+        };
+        Expect { path, kind: inode.kind(), size, target }
+    }
+}
+
+/// A name that must not exist.
+fn blank(path: Name) -> Need {
+    Need {
+        path,
+        kind: Kind::Absent,
+        size: 0,
+        size_exact: false,
+        mode: None,
+        uid: None,
+        gid: None,
+        target: None,
+        read: Vec::new(),
+        holes: Vec::new(),
+        xattrs: Vec::new(),
+    }
+}

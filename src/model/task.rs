@@ -1,0 +1,499 @@
+//! Processes, threads, descriptor tables and open file descriptions.
+//!
+//! A process owns a descriptor table and a working directory, or shares them (CLONE_FILES, CLONE_FS). A thread is found
+//! by its tid; some captures show nothing else, so a clone event tells whose thread or child a new tid is. An open file
+//! description lives as long as a table refers to it.
+
+use super::step::Name;
+use super::tree::Ino;
+use crate::fate::Reason;
+use hashbrown::HashMap;
+use std::collections::VecDeque;
+
+/// Index of an open file description in its slab (not its identity, which is never reused).
+pub(super) type OfdIx = u32;
+
+/// An open file description (open(2)).
+#[derive(Debug)]
+pub(super) struct Ofd {
+    /// Its identity.
+    pub(super) id: i64,
+    /// The file.
+    pub(super) ino: Ino,
+    /// Status flags.
+    pub(super) flags: i64,
+    /// Position.
+    pub(super) pos: i64,
+    /// Is the position known, rather than assumed (a descriptor open before the capture)?
+    pub(super) pos_sure: bool,
+    /// Descriptors that refer to it.
+    pub(super) refs: u32,
+    /// Process and thread that opened it.
+    pub(super) vpid: i64,
+    pub(super) vtid: i64,
+    /// Path in an epoch of the tree.
+    pub(super) path: Option<(u32, Name)>,
+    /// What the capture last said it is open on, and that was found to fit.
+    pub(super) seen: Option<Box<[u8]>>,
+}
+
+/// What a descriptor refers to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    /// An open file.
+    Ofd(OfdIx),
+    /// Something that is not replayed, and why.
+    Special(Reason),
+}
+
+/// A descriptor.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry {
+    pub(super) target: Target,
+    pub(super) cloexec: bool,
+}
+
+/// A descriptor table: small, so a sorted vector.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Fds {
+    entries: Vec<(i64, Entry)>,
+    sharers: u32,
+}
+
+impl Fds {
+    pub(super) fn get(&self, fd: i64) -> Option<Entry> {
+        self.find(fd).ok().map(|i| self.entries[i].1)
+    }
+
+    pub(super) fn set(&mut self, fd: i64, entry: Entry) -> Option<Entry> {
+        match self.find(fd) {
+            Ok(i) => Some(std::mem::replace(&mut self.entries[i].1, entry)),
+            Err(i) => {
+                self.entries.insert(i, (fd, entry));
+                None
+            }
+        }
+    }
+
+    pub(super) fn remove(&mut self, fd: i64) -> Option<Entry> {
+        self.find(fd).ok().map(|i| self.entries.remove(i).1)
+    }
+
+    /// Removes the descriptors of a range that `which` chooses, lowest first.
+    pub(super) fn extract(&mut self, which: impl Fn(i64, &Entry) -> bool) -> Vec<(i64, Entry)> {
+        let (gone, kept) = self.entries.drain(..).partition(|(fd, entry)| which(*fd, entry));
+        self.entries = kept;
+        gone
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut (i64, Entry)> {
+        self.entries.iter_mut()
+    }
+
+    fn find(&self, fd: i64) -> Result<usize, usize> {
+        self.entries.binary_search_by_key(&fd, |(fd, _)| *fd)
+    }
+}
+
+/// Index of a shared descriptor table or working directory.
+type Shared = u32;
+
+/// A process.
+#[derive(Debug)]
+pub(super) struct Process {
+    pub(super) vpid: i64,
+    pid: i64,
+    fds: Shared,
+    cwd: Shared,
+    threads: Vec<i64>,
+}
+
+/// A working directory.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Cwd {
+    /// `None` until a call tells.
+    pub(super) ino: Option<Ino>,
+    /// What the capture last said it is.
+    pub(super) seen: Option<Box<[u8]>>,
+    sharers: u32,
+}
+
+#[derive(Debug)]
+struct Thread {
+    vtid: i64,
+    process: usize,
+    /// The pid that its events show, known from its first one.
+    pid: Option<i64>,
+}
+
+/// A fork whose child's id was not captured.
+struct Pending {
+    process: usize,
+    flags: i64,
+}
+
+/// Who makes a call.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Who {
+    pub(super) process: usize,
+    pub(super) tid: i64,
+    pub(super) vpid: i64,
+    pub(super) vtid: i64,
+}
+
+/// clone(2) flags that matter here.
+const CLONE_FS: i64 = 0x200;
+const CLONE_FILES: i64 = 0x400;
+const CLONE_THREAD: i64 = 0x10000;
+
+/// Everything that runs, and everything it has open.
+#[derive(Default)]
+pub(super) struct Tasks {
+    threads: HashMap<i64, Thread>,
+    processes: Vec<Option<Process>>,
+    free: Vec<usize>,
+    tables: Vec<Fds>,
+    free_tables: Vec<Shared>,
+    cwds: Vec<Cwd>,
+    free_cwds: Vec<Shared>,
+    pub(super) ofds: Vec<Option<Ofd>>,
+    free_ofds: Vec<OfdIx>,
+    pending: VecDeque<Pending>,
+    next_vpid: i64,
+    next_vtid: i64,
+    next_ofd: i64,
+}
+
+fn take<T: Default>(slab: &mut Vec<T>, free: &mut Vec<Shared>, value: T) -> Shared {
+    match free.pop() {
+        Some(i) => {
+            slab[i as usize] = value;
+            i
+        }
+        None => {
+            slab.push(value);
+            (slab.len() - 1) as Shared
+        }
+    }
+}
+
+impl Tasks {
+    // ---- who
+
+    /// The thread that makes a call, made known if it is new. Also the descriptors that end because a stale thread of
+    /// the same id must have ended unseen.
+    pub(super) fn enter(&mut self, pid: i64, tid: i64) -> (Who, Vec<Entry>) {
+        if let Some(thread) = self.threads.get_mut(&tid) {
+            if thread.pid.is_none_or(|seen| seen == pid) {
+                thread.pid = Some(pid);
+                return (self.who(tid).unwrap_or_else(|| unreachable_who(tid)), Vec::new());
+            }
+            let ended = self.end_thread(tid);
+            self.appear(pid, tid);
+            return (self.who(tid).unwrap_or_else(|| unreachable_who(tid)), ended);
+        }
+        self.appear(pid, tid);
+        (self.who(tid).unwrap_or_else(|| unreachable_who(tid)), Vec::new())
+    }
+
+    fn who(&self, tid: i64) -> Option<Who> {
+        let thread = self.threads.get(&tid)?;
+        let process = self.processes[thread.process].as_ref()?;
+        Some(Who { process: thread.process, tid, vpid: process.vpid, vtid: thread.vtid })
+    }
+
+    /// A thread shows up that no fork announced.
+    fn appear(&mut self, pid: i64, tid: i64) {
+        let leader = self.threads.get(&pid).filter(|_| pid != tid).map(|leader| leader.process);
+        let process = match leader.or_else(|| self.of_pid(pid).filter(|_| pid != tid)) {
+            Some(process) => process,
+            None => match self.pending.pop_front() {
+                Some(fork) if self.processes[fork.process].is_some() => {
+                    self.fork(fork.process, tid, fork.flags);
+                    if let Some(thread) = self.threads.get_mut(&tid) {
+                        thread.pid = Some(pid);
+                    }
+                    return;
+                }
+                _ => {
+                    let fds = take(&mut self.tables, &mut self.free_tables, Fds { sharers: 1, ..Fds::default() });
+                    let cwd = take(&mut self.cwds, &mut self.free_cwds, Cwd { sharers: 1, ..Cwd::default() });
+                    self.add_process(pid, fds, cwd)
+                }
+            },
+        };
+        self.add_thread(tid, process, Some(pid));
+    }
+
+    /// The process of a pid, whose leader has made no call yet or has ended.
+    fn of_pid(&self, pid: i64) -> Option<usize> {
+        self.processes.iter().position(|process| process.as_ref().is_some_and(|process| process.pid == pid))
+    }
+
+    fn add_process(&mut self, pid: i64, fds: Shared, cwd: Shared) -> usize {
+        let process = Process { vpid: self.next_vpid, pid, fds, cwd, threads: Vec::new() };
+        self.next_vpid += 1;
+        match self.free.pop() {
+            Some(i) => {
+                self.processes[i] = Some(process);
+                i
+            }
+            None => {
+                self.processes.push(Some(process));
+                self.processes.len() - 1
+            }
+        }
+    }
+
+    fn add_thread(&mut self, tid: i64, process: usize, pid: Option<i64>) {
+        self.threads.insert(tid, Thread { vtid: self.next_vtid, process, pid });
+        self.next_vtid += 1;
+        if let Some(process) = &mut self.processes[process] {
+            process.threads.push(tid);
+        }
+    }
+
+    // ---- fork, exec, exit
+
+    /// A fork whose child's id is not known: the next thread that nobody announced is its child.
+    pub(super) fn fork_pending(&mut self, process: usize, flags: i64) {
+        self.pending.push_back(Pending { process, flags });
+    }
+
+    /// fork, vfork, clone: `child` is the new thread. Gives the descriptors of an older thread of that id, which must
+    /// have ended unseen.
+    pub(super) fn fork(&mut self, parent: usize, child: i64, flags: i64) -> Vec<Entry> {
+        let ended = if self.threads.contains_key(&child) { self.end_thread(child) } else { Vec::new() };
+        let Some((fds, cwd)) = self.processes[parent].as_ref().map(|process| (process.fds, process.cwd)) else {
+            return ended;
+        };
+        if flags & CLONE_THREAD != 0 {
+            self.add_thread(child, parent, None);
+            return ended;
+        }
+        let fds = if flags & CLONE_FILES != 0 {
+            self.tables[fds as usize].sharers += 1;
+            fds
+        } else {
+            self.copy_table(fds)
+        };
+        let cwd = if flags & CLONE_FS != 0 {
+            self.cwds[cwd as usize].sharers += 1;
+            cwd
+        } else {
+            let copy = Cwd { sharers: 1, ..self.cwds[cwd as usize].clone() };
+            take(&mut self.cwds, &mut self.free_cwds, copy)
+        };
+        let process = self.add_process(child, fds, cwd);
+        self.add_thread(child, process, None);
+        ended
+    }
+
+    fn copy_table(&mut self, table: Shared) -> Shared {
+        let copy = Fds { sharers: 1, ..self.tables[table as usize].clone() };
+        for (_, entry) in &copy.entries {
+            if let Target::Ofd(ofd) = entry.target
+                && let Some(ofd) = &mut self.ofds[ofd as usize]
+            {
+                ofd.refs += 1;
+            }
+        }
+        take(&mut self.tables, &mut self.free_tables, copy)
+    }
+
+    /// exec: the other threads end, the table is no longer shared. Gives the descriptors that close on exec.
+    pub(super) fn exec(&mut self, who: Who) -> Vec<Entry> {
+        let Some(process) = &mut self.processes[who.process] else { return Vec::new() };
+        let (fds, pid) = (process.fds, process.pid);
+        let others = std::mem::replace(&mut process.threads, vec![who.tid]);
+        for tid in others.into_iter().filter(|tid| *tid != who.tid) {
+            self.threads.remove(&tid);
+        }
+        // The thread that calls exec gets the id of its process.
+        if who.tid != pid && self.threads.get(&who.tid).is_some_and(|thread| thread.pid != Some(who.tid)) {
+            if let Some(thread) = self.threads.remove(&who.tid) {
+                self.threads.insert(pid, Thread { pid: None, ..thread });
+            }
+            if let Some(process) = &mut self.processes[who.process] {
+                process.threads = vec![pid];
+            }
+        }
+        if self.tables[fds as usize].sharers > 1 {
+            self.tables[fds as usize].sharers -= 1;
+            let copy = self.copy_table(fds);
+            if let Some(process) = &mut self.processes[who.process] {
+                process.fds = copy;
+            }
+        }
+        let gone = self.fds(who.process).extract(|_, entry| entry.cloexec);
+        gone.into_iter().map(|(_, entry)| entry).collect()
+    }
+
+    /// A thread ends; gives the descriptors that end with its process, if it was the last one.
+    pub(super) fn end_thread(&mut self, tid: i64) -> Vec<Entry> {
+        let Some(thread) = self.threads.remove(&tid) else { return Vec::new() };
+        let Some(process) = &mut self.processes[thread.process] else { return Vec::new() };
+        process.threads.retain(|other| *other != tid);
+        if process.threads.is_empty() { self.end_process(thread.process) } else { Vec::new() }
+    }
+
+    /// A process ends; gives the descriptors that end with it.
+    pub(super) fn end_process(&mut self, process: usize) -> Vec<Entry> {
+        let Some(gone) = self.processes[process].take() else { return Vec::new() };
+        self.free.push(process);
+        self.pending.retain(|fork| fork.process != process);
+        for tid in gone.threads {
+            self.threads.remove(&tid);
+        }
+        let cwd = &mut self.cwds[gone.cwd as usize];
+        cwd.sharers -= 1;
+        if cwd.sharers == 0 {
+            *cwd = Cwd::default();
+            self.free_cwds.push(gone.cwd);
+        }
+        let table = &mut self.tables[gone.fds as usize];
+        table.sharers -= 1;
+        if table.sharers > 0 {
+            return Vec::new();
+        }
+        self.free_tables.push(gone.fds);
+        std::mem::take(&mut table.entries).into_iter().map(|(_, entry)| entry).collect()
+    }
+
+    // ---- what a process has
+
+    /// The descriptor table of a process.
+    pub(super) fn fds(&mut self, process: usize) -> &mut Fds {
+        let table = self.processes[process].as_ref().map_or(0, |process| process.fds);
+        &mut self.tables[table as usize]
+    }
+
+    /// close_range(2) with CLOSE_RANGE_UNSHARE: the table is no longer shared.
+    pub(super) fn unshare(&mut self, process: usize) {
+        let Some(fds) = self.processes[process].as_ref().map(|process| process.fds) else { return };
+        if self.tables[fds as usize].sharers > 1 {
+            self.tables[fds as usize].sharers -= 1;
+            let copy = self.copy_table(fds);
+            if let Some(process) = &mut self.processes[process] {
+                process.fds = copy;
+            }
+        }
+    }
+
+    /// The working directory of a process.
+    pub(super) fn cwd(&mut self, process: usize) -> &mut Cwd {
+        let cwd = self.processes[process].as_ref().map_or(0, |process| process.cwd);
+        &mut self.cwds[cwd as usize]
+    }
+
+    /// Every working directory, for a change of inodes.
+    pub(super) fn cwds(&mut self) -> impl Iterator<Item = &mut Cwd> {
+        self.cwds.iter_mut()
+    }
+
+    // ---- open file descriptions
+
+    /// A new open file description with one descriptor.
+    pub(super) fn open(&mut self, who: Who, ino: Ino, flags: i64) -> OfdIx {
+        let ofd = Ofd {
+            id: self.next_ofd,
+            ino,
+            flags,
+            pos: 0,
+            pos_sure: true,
+            refs: 1,
+            vpid: who.vpid,
+            vtid: who.vtid,
+            path: None,
+            seen: None,
+        };
+        self.next_ofd += 1;
+        take(&mut self.ofds, &mut self.free_ofds, Some(ofd))
+    }
+
+    pub(super) fn ofd(&self, ix: OfdIx) -> Option<&Ofd> {
+        self.ofds[ix as usize].as_ref()
+    }
+
+    pub(super) fn ofd_mut(&mut self, ix: OfdIx) -> Option<&mut Ofd> {
+        self.ofds[ix as usize].as_mut()
+    }
+
+    /// A descriptor ended; gives the open file description if that was its last one.
+    pub(super) fn unref(&mut self, entry: Entry) -> Option<Ofd> {
+        let Target::Ofd(ix) = entry.target else { return None };
+        let slot = &mut self.ofds[ix as usize];
+        let ofd = slot.as_mut()?;
+        ofd.refs -= 1;
+        if ofd.refs > 0 {
+            return None;
+        }
+        self.free_ofds.push(ix);
+        slot.take()
+    }
+}
+
+/// `enter` has just made the thread known; a thread always has a process.
+fn unreachable_who(tid: i64) -> Who {
+    debug_assert!(false, "thread {tid} has no process");
+    Who { process: 0, tid, vpid: 0, vtid: 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(tasks: &mut Tasks, who: Who, fd: i64, cloexec: bool) -> OfdIx {
+        let ofd = tasks.open(who, 1, 0);
+        tasks.fds(who.process).set(fd, Entry { target: Target::Ofd(ofd), cloexec });
+        ofd
+    }
+
+    #[test]
+    fn a_fork_shares_descriptions_and_the_last_exit_ends_them() {
+        let mut tasks = Tasks::default();
+        let (parent, _) = tasks.enter(10, 10);
+        open(&mut tasks, parent, 3, false);
+        tasks.fork(parent.process, 11, 0);
+        let (child, _) = tasks.enter(11, 11);
+        assert_ne!(child.vpid, parent.vpid);
+        let entry = tasks.fds(child.process).get(3).unwrap();
+        assert!(tasks.end_thread(10).into_iter().all(|entry| tasks.unref(entry).is_none()));
+        assert!(tasks.unref(entry).is_some());
+    }
+
+    #[test]
+    fn a_thread_belongs_to_its_process_even_when_its_events_show_only_a_tid() {
+        let mut tasks = Tasks::default();
+        let (leader, _) = tasks.enter(10, 10);
+        tasks.fork(leader.process, 11, CLONE_THREAD | CLONE_FILES | CLONE_FS);
+        let (thread, _) = tasks.enter(11, 11);
+        assert_eq!((thread.process, thread.vpid), (leader.process, leader.vpid));
+        open(&mut tasks, thread, 3, true);
+        assert!(tasks.end_thread(11).is_empty());
+        assert_eq!(tasks.exec(leader).len(), 1);
+    }
+
+    #[test]
+    fn an_unannounced_thread_is_the_child_of_an_open_fork() {
+        let mut tasks = Tasks::default();
+        let (parent, _) = tasks.enter(10, 10);
+        open(&mut tasks, parent, 3, false);
+        tasks.fork_pending(parent.process, 0);
+        let (child, _) = tasks.enter(12, 12);
+        assert!(tasks.fds(child.process).get(3).is_some());
+        let (stranger, _) = tasks.enter(13, 13);
+        assert!(tasks.fds(stranger.process).get(3).is_none());
+    }
+
+    #[test]
+    fn a_pid_that_comes_back_is_another_process() {
+        let mut tasks = Tasks::default();
+        let (first, _) = tasks.enter(10, 10);
+        open(&mut tasks, first, 3, false);
+        tasks.end_process(first.process);
+        let (second, _) = tasks.enter(10, 10);
+        assert_ne!(first.vpid, second.vpid);
+        assert!(tasks.fds(second.process).get(3).is_none());
+    }
+}

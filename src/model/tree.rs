@@ -1,0 +1,530 @@
+//! The namespace: inodes, their names now, and their names when the capture began.
+//!
+//! The capture tells nothing beforehand, so the tree is discovered: the first call that says something of a name
+//! settles what it was at the start. Every directory keeps one slot per name with both answers, *was* and *now*;
+//! changes touch only *now*. A directory that is renamed takes its slots along, and what is later discovered below it
+//! still lands at its initial place, because that is where the directory *was*.
+//!
+//! Four lives of an inode:
+//! * `Initial`: it was there at the start.
+//! * `Created`: the workload made it. A created directory is complete: a name it has no slot for is absent.
+//! * `Maybe`: made by open(2) with O_CREAT alone, which does not tell whether it was there. Taken for created until
+//!   its content proves otherwise.
+//! * `Ghost`: a directory that a failed lookup went through. `/a/b` gave ENOENT: `/a` may have been there or not.
+//!   Nobody knows, nothing is made of it, but what was learnt below it is kept in case it turns out to exist.
+
+use super::config::{Config, Place};
+use super::content::Content;
+use super::step::{Kind, Name};
+use hashbrown::HashMap;
+use std::sync::Arc;
+
+/// Index of an inode.
+pub(super) type Ino = u32;
+/// The root directory.
+pub(super) const ROOT: Ino = 0;
+
+/// What a name was when the capture began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Was {
+    /// Nobody proved anything: the name is taken to have been free.
+    Unclaimed,
+    /// A call proved that there was nothing.
+    Absent,
+    /// This inode (a ghost: perhaps).
+    Held(Ino),
+}
+
+/// A name in a directory.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Slot {
+    /// When the capture began.
+    pub(super) was: Was,
+    /// Now.
+    pub(super) now: Option<Ino>,
+}
+
+/// The names of a directory.
+pub(super) type Entries = HashMap<Name, Slot>;
+
+/// What an inode is.
+#[derive(Debug)]
+pub(super) enum Node {
+    /// It exists; no call told what it is.
+    Unknown,
+    File(Box<Content>),
+    Dir(Entries),
+    /// A symlink and its content; `guessed` when the capture never showed the content.
+    Link {
+        target: Name,
+        guessed: bool,
+    },
+    Fifo,
+    Socket,
+}
+
+/// Since when an inode is there: see the module.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Life {
+    Ghost,
+    Initial,
+    Maybe(Ino, Name),
+    Created,
+}
+
+/// An inode.
+#[derive(Debug)]
+pub(super) struct Inode {
+    pub(super) node: Node,
+    pub(super) life: Life,
+    /// Is the kind that of the name itself, rather than of what a symlink of that name may lead to?
+    pub(super) sure: bool,
+    /// Did a call that follows symlinks get here? Then, if the name turns out to be one, what it leads to exists.
+    pub(super) led: bool,
+    /// Its name, or one of them.
+    pub(super) home: Option<(Ino, Name)>,
+    /// Further names (hard links).
+    more: Vec<(Ino, Name)>,
+    /// Path of the last name it had.
+    last: Option<Name>,
+    /// Open file descriptions and working directories.
+    pub(super) refs: u32,
+    pub(super) place: Place,
+    ruled: bool,
+    file: i64,
+    /// Permission bits at the start, when seen before anybody changed them.
+    pub(super) mode: Option<i64>,
+    pub(super) mode_set: bool,
+    /// Extended attributes that were there, and those the workload set or removed.
+    pub(super) xattrs: Vec<Name>,
+    pub(super) xattrs_set: Vec<Name>,
+    /// Path of a directory, valid in one epoch.
+    path: Option<(u32, Name)>,
+}
+
+impl Inode {
+    fn new(node: Node, life: Life) -> Inode {
+        Inode {
+            node,
+            life,
+            sure: false,
+            led: false,
+            home: None,
+            more: Vec::new(),
+            last: None,
+            refs: 0,
+            place: Place::Keep,
+            ruled: false,
+            file: -1,
+            mode: None,
+            mode_set: false,
+            xattrs: Vec::new(),
+            xattrs_set: Vec::new(),
+            path: None,
+        }
+    }
+
+    /// Has it no name any more?
+    pub(super) fn unlinked(&self) -> bool {
+        self.home.is_none()
+    }
+
+    /// Has it exactly one name?
+    pub(super) fn single(&self) -> bool {
+        self.home.is_some() && self.more.is_empty()
+    }
+
+    /// The kind for the fileset; what nobody asked about is a regular file.
+    pub(super) fn kind(&self) -> Kind {
+        match self.node {
+            Node::Unknown | Node::File(_) => Kind::File,
+            Node::Dir(_) => Kind::Dir,
+            Node::Link { .. } => Kind::Link,
+            Node::Fifo => Kind::Fifo,
+            Node::Socket => Kind::Socket,
+        }
+    }
+}
+
+/// A node of this kind with nothing in it.
+pub(super) fn blank(kind: Option<Kind>, created: bool) -> Node {
+    match kind {
+        None | Some(Kind::Absent) => Node::Unknown,
+        Some(Kind::File) => Node::File(Box::new(if created { Content::empty() } else { Content::default() })),
+        Some(Kind::Dir) => Node::Dir(Entries::default()),
+        Some(Kind::Link) => Node::Link { target: Arc::from(&b"unknown-target"[..]), guessed: true },
+        Some(Kind::Fifo) => Node::Fifo,
+        Some(Kind::Socket) => Node::Socket,
+    }
+}
+
+/// A change that somebody outside the capture must have made.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Fix {
+    /// Made a file of this kind; a symlink with this content.
+    Make(Ino, Kind, Name, Option<Name>),
+    /// Removed it.
+    Remove(Kind, Name),
+    /// Made it this long.
+    Resize(Ino, i64),
+}
+
+/// What a directory says of a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    Node(Ino),
+    Absent,
+    Unknown,
+}
+
+/// The namespace.
+pub(super) struct Tree {
+    pub(super) nodes: Vec<Inode>,
+    free: Vec<Ino>,
+    config: Config,
+    epoch: u32,
+    files: i64,
+    /// Changes from outside that the last call proved; the model turns them into ops.
+    pub(super) fixes: Vec<Fix>,
+    /// Inodes whose identity moved to another: open file descriptions must follow.
+    pub(super) moved: Vec<(Ino, Ino)>,
+    /// Things guessed, by kind.
+    pub(super) guesses: std::collections::BTreeMap<&'static str, u64>,
+    scratch: Vec<u8>,
+}
+
+impl Tree {
+    pub(super) fn new(config: Config) -> Tree {
+        let mut root = Inode::new(Node::Dir(Entries::default()), Life::Initial);
+        root.sure = true;
+        root.place = config.place(b"/");
+        root.ruled = config.ruled_below(b"/");
+        root.path = None;
+        root.last = Some(Arc::from(&b"/"[..]));
+        Tree {
+            nodes: vec![root],
+            free: Vec::new(),
+            config,
+            epoch: 0,
+            files: 0,
+            fixes: Vec::new(),
+            moved: Vec::new(),
+            guesses: Default::default(),
+            scratch: Vec::new(),
+        }
+    }
+
+    pub(super) fn at(&self, ino: Ino) -> &Inode {
+        &self.nodes[ino as usize]
+    }
+
+    pub(super) fn at_mut(&mut self, ino: Ino) -> &mut Inode {
+        &mut self.nodes[ino as usize]
+    }
+
+    /// Counts a guess.
+    pub(super) fn guess(&mut self, what: &'static str) {
+        *self.guesses.entry(what).or_default() += 1;
+    }
+
+    /// The rules for places.
+    pub(super) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Changes whenever the path of a file may have changed.
+    pub(super) fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// The paths of files may have changed.
+    pub(super) fn touch_paths(&mut self) {
+        self.epoch += 1;
+    }
+
+    /// Identity of a file for the outside, dense.
+    pub(super) fn file(&mut self, ino: Ino) -> i64 {
+        let next = self.files;
+        let node = self.at_mut(ino);
+        if node.file < 0 {
+            node.file = next;
+            self.files += 1;
+        }
+        self.at(ino).file
+    }
+
+    // ---- paths
+
+    /// Absolute path of an inode: its name now, or its last one.
+    pub(super) fn path(&mut self, ino: Ino) -> Name {
+        let node = self.at(ino);
+        match &node.home {
+            None => node.last.clone().unwrap_or_else(|| Arc::from(&b"/"[..])),
+            Some((dir, name)) => {
+                if let Some((epoch, path)) = &node.path
+                    && *epoch == self.epoch
+                {
+                    return path.clone();
+                }
+                let (dir, name) = (*dir, name.clone());
+                let path = self.join(dir, &name);
+                if matches!(self.at(ino).node, Node::Dir(_)) {
+                    let epoch = self.epoch;
+                    self.at_mut(ino).path = Some((epoch, path.clone()));
+                }
+                path
+            }
+        }
+    }
+
+    /// Path of a name in a directory.
+    pub(super) fn join(&mut self, dir: Ino, name: &[u8]) -> Name {
+        let base = self.dir_path(dir);
+        self.scratch.clear();
+        self.scratch.extend_from_slice(&base);
+        if base.last() != Some(&b'/') {
+            self.scratch.push(b'/');
+        }
+        self.scratch.extend_from_slice(name);
+        Arc::from(&self.scratch[..])
+    }
+
+    /// Climbs to the nearest directory whose path is known, then fills in the paths on the way down: no recursion, as a
+    /// tree may be deeper than the stack.
+    fn dir_path(&mut self, dir: Ino) -> Name {
+        let mut chain = Vec::new();
+        let mut at = dir;
+        let mut base = loop {
+            let node = self.at(at);
+            if let Some((epoch, path)) = &node.path
+                && *epoch == self.epoch
+            {
+                break path.clone();
+            }
+            match &node.home {
+                Some((up, _)) => {
+                    chain.push(at);
+                    at = *up;
+                }
+                None => break node.last.clone().unwrap_or_else(|| Arc::from(&b"/"[..])),
+            }
+        };
+        for ino in chain.into_iter().rev() {
+            if let Some((_, name)) = &self.nodes[ino as usize].home {
+                self.scratch.clear();
+                self.scratch.extend_from_slice(&base);
+                if base.last() != Some(&b'/') {
+                    self.scratch.push(b'/');
+                }
+                self.scratch.extend_from_slice(name);
+                base = Arc::from(&self.scratch[..]);
+                self.nodes[ino as usize].path = Some((self.epoch, base.clone()));
+            }
+        }
+        base
+    }
+
+    /// The directory above; the root is above itself.
+    pub(super) fn parent(&self, dir: Ino) -> Ino {
+        self.at(dir).home.as_ref().map_or(ROOT, |(up, _)| *up)
+    }
+
+    /// What happens to calls on a name.
+    pub(super) fn place(&mut self, dir: Ino, name: &[u8]) -> Place {
+        if !self.at(dir).ruled {
+            return self.at(dir).place;
+        }
+        let path = self.join(dir, name);
+        self.config.place(&path)
+    }
+
+    // ---- names
+
+    /// What a directory says of a name.
+    pub(super) fn look(&self, dir: Ino, name: &[u8]) -> Look {
+        let node = self.at(dir);
+        let Node::Dir(entries) = &node.node else { return Look::Absent };
+        match entries.get(name) {
+            Some(Slot { now: Some(ino), .. }) => Look::Node(*ino),
+            Some(_) => Look::Absent,
+            None if node.life == Life::Created => Look::Absent,
+            None => Look::Unknown,
+        }
+    }
+
+    /// The names of a directory; whatever was assumed of its kind, it is one now.
+    pub(super) fn entries(&mut self, dir: Ino) -> &mut Entries {
+        let node = &mut self.nodes[dir as usize].node;
+        if !matches!(node, Node::Dir(_)) {
+            *node = Node::Dir(Entries::default());
+        }
+        match node {
+            Node::Dir(entries) => entries,
+            _ => unreachable!("made a directory above"),
+        }
+    }
+
+    fn add(&mut self, inode: Inode) -> Ino {
+        match self.free.pop() {
+            Some(ino) => {
+                self.nodes[ino as usize] = inode;
+                ino
+            }
+            None => {
+                self.nodes.push(inode);
+                (self.nodes.len() - 1) as Ino
+            }
+        }
+    }
+
+    /// An inode that has no name yet.
+    pub(super) fn anonymous(&mut self, node: Node, life: Life, near: Ino) -> Ino {
+        let mut inode = Inode::new(node, life);
+        inode.sure = true;
+        inode.place = self.at(near).place;
+        inode.last = Some(self.join(near, b"(unnamed)"));
+        self.add(inode)
+    }
+
+    /// A name turns out to have been there (or perhaps, for a ghost) since the start.
+    pub(super) fn discover(&mut self, dir: Ino, name: Name, kind: Option<Kind>, life: Life) -> Ino {
+        let mut inode = Inode::new(blank(kind, false), life);
+        self.settle_place(&mut inode, dir, &name);
+        inode.home = Some((dir, name.clone()));
+        let ino = self.add(inode);
+        self.entries(dir).insert(name, Slot { was: Was::Held(ino), now: Some(ino) });
+        ino
+    }
+
+    fn settle_place(&mut self, inode: &mut Inode, dir: Ino, name: &[u8]) {
+        (inode.place, inode.ruled) = (self.at(dir).place, false);
+        if self.at(dir).ruled {
+            let path = self.join(dir, name);
+            (inode.place, inode.ruled) = (self.config.place(&path), self.config.ruled_below(&path));
+        }
+    }
+
+    /// A name turns out to have been free.
+    pub(super) fn vacant(&mut self, dir: Ino, name: Name) {
+        self.entries(dir).entry(name).or_insert(Slot { was: Was::Absent, now: None });
+    }
+
+    /// The workload makes a file. `was` says what is known of the name before, if this is the first call on it.
+    pub(super) fn create(&mut self, dir: Ino, name: Name, kind: Kind, life: Life, was: Was) -> Ino {
+        let mut inode = Inode::new(blank(Some(kind), life == Life::Created), life);
+        inode.sure = true;
+        inode.mode_set = true;
+        self.settle_place(&mut inode, dir, &name);
+        let ino = self.add(inode);
+        self.bind(dir, name, ino, was);
+        ino
+    }
+
+    /// Gives an inode a name.
+    pub(super) fn bind(&mut self, dir: Ino, name: Name, ino: Ino, was: Was) {
+        let was = if self.at(dir).life == Life::Created { Was::Unclaimed } else { was };
+        self.entries(dir).entry(name.clone()).or_insert(Slot { was, now: None }).now = Some(ino);
+        let node = self.at_mut(ino);
+        match node.home {
+            None => node.home = Some((dir, name)),
+            Some(_) => node.more.push((dir, name)),
+        }
+        // What had a path before has another one now.
+        if node.last.is_some() || !node.more.is_empty() {
+            self.epoch += 1;
+        }
+    }
+
+    /// Takes a name away; gives the inode that had it.
+    pub(super) fn unbind(&mut self, dir: Ino, name: &[u8]) -> Option<Ino> {
+        let ino = match self.entries(dir).get(name) {
+            Some(Slot { now: Some(ino), .. }) => *ino,
+            _ => return None,
+        };
+        let last = self.join(dir, name);
+        if let Some(slot) = self.entries(dir).get_mut(name) {
+            slot.now = None;
+        }
+        let node = self.at_mut(ino);
+        let this = |home: &(Ino, Name)| home.0 == dir && *home.1 == *name;
+        if node.home.as_ref().is_some_and(this) {
+            node.home = node.more.pop();
+        } else if let Some(i) = node.more.iter().position(this) {
+            node.more.swap_remove(i);
+        }
+        node.last = Some(last);
+        // Only what somebody holds can be asked for its path again.
+        if node.refs > 0 || node.home.is_some() || matches!(node.node, Node::Dir(_)) {
+            self.epoch += 1;
+        }
+        Some(ino)
+    }
+
+    /// Forgets an inode that nobody can reach any more.
+    pub(super) fn release(&mut self, ino: Ino) {
+        let node = self.at(ino);
+        if node.refs > 0 || !node.unlinked() || node.life == Life::Initial || ino == ROOT {
+            return;
+        }
+        *self.at_mut(ino) = Inode::new(Node::Unknown, Life::Created);
+        self.free.push(ino);
+    }
+
+    /// A ghost turns out not to exist: forgets what was thought to be below it.
+    pub(super) fn bury(&mut self, dir: Ino, name: &[u8]) {
+        if let Some(slot) = self.entries(dir).get_mut(name) {
+            let ghost = slot.now.take();
+            slot.was = Was::Absent;
+            self.forget_ghosts(ghost);
+        }
+    }
+
+    pub(super) fn forget_ghosts(&mut self, ghost: Option<Ino>) {
+        let mut todo: Vec<Ino> = ghost.into_iter().collect();
+        while let Some(ino) = todo.pop() {
+            if let Node::Dir(entries) = &self.at(ino).node {
+                todo.extend(entries.values().filter_map(|slot| slot.now));
+            }
+            let node = self.at_mut(ino);
+            node.home = None;
+            self.release(ino);
+        }
+    }
+
+    /// A ghost turns out to exist, and so do all directories above it.
+    pub(super) fn promote(&mut self, ino: Ino) {
+        let mut at = ino;
+        while self.at(at).life == Life::Ghost {
+            self.at_mut(at).life = Life::Initial;
+            at = self.parent(at);
+        }
+    }
+
+    /// The content of what must be a regular file.
+    pub(super) fn content(&mut self, ino: Ino) -> Option<&mut Content> {
+        let inode = self.at_mut(ino);
+        if matches!(inode.node, Node::Unknown) {
+            inode.node = blank(Some(Kind::File), false);
+        }
+        match &mut inode.node {
+            Node::File(content) => Some(content),
+            _ => None,
+        }
+    }
+
+    /// A file made by O_CREAT alone turns out to have been there.
+    pub(super) fn existed(&mut self, ino: Ino) {
+        if let Life::Maybe(dir, name) = self.at(ino).life.clone() {
+            let slot = self.entries(dir).get_mut(&name);
+            if let Some(slot) = slot
+                && slot.was == Was::Unclaimed
+            {
+                slot.was = Was::Held(ino);
+                let node = self.at_mut(ino);
+                node.life = Life::Initial;
+                node.sure = false;
+                node.led = true;
+            }
+        }
+    }
+}

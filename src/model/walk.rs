@@ -1,0 +1,369 @@
+//! Path resolution (path_resolution(7)) in a tree that is not fully known, and what calls prove about names.
+
+use super::config::Place;
+use super::step::{Kind, Name};
+use super::tree::{Fix, Ino, Life, Look, Node, ROOT, Tree, Was, blank};
+use std::sync::Arc;
+
+/// Symlinks followed before the kernel gives up with ELOOP.
+const HOPS: u32 = 40;
+
+/// Where the last component of a path is.
+#[derive(Clone, Debug)]
+pub(super) struct Spot {
+    /// The directory it is in.
+    pub(super) dir: Ino,
+    /// Its name; empty when the path ended at the directory itself (`/`, `a/..`).
+    pub(super) name: Name,
+    /// What is known of it.
+    pub(super) look: Look,
+}
+
+/// How far a resolution came.
+#[derive(Clone, Debug)]
+pub(super) enum Walk {
+    /// To the last component.
+    At(Spot),
+    /// Into a place that is not replayed.
+    Outside(Place),
+    /// A component on the way is missing: ENOENT.
+    Missing,
+    /// A component on the way is no directory: ENOTDIR.
+    NotDir,
+    /// Too many symlinks: ELOOP.
+    Loop,
+}
+
+/// What a resolution may assume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// The call got to the last component: all directories on the way exist.
+    Through,
+    /// The call failed somewhere: unknown directories on the way become ghosts.
+    Doubt,
+}
+
+/// The path without its last component, and whether it ended in a slash.
+pub(super) fn dirname(path: &[u8]) -> &[u8] {
+    let end = path.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last + 1);
+    match path[..end].iter().rposition(|byte| *byte == b'/') {
+        Some(0) => b"/",
+        Some(slash) => &path[..slash],
+        None => b".",
+    }
+}
+
+impl Tree {
+    /// Resolves a path from a directory.
+    pub(super) fn walk(&mut self, start: Ino, path: &[u8], follow: bool, proof: Proof) -> Walk {
+        self.walk_on(start, path, follow, proof, HOPS)
+    }
+
+    fn walk_on(&mut self, start: Ino, path: &[u8], follow: bool, proof: Proof, hops: u32) -> Walk {
+        let mut dir = if path.first() == Some(&b'/') { ROOT } else { start };
+        if self.at(dir).place != Place::Keep && dir != ROOT {
+            return Walk::Outside(self.at(dir).place);
+        }
+        let slash = path.last() == Some(&b'/');
+        let mut names = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).peekable();
+        while let Some(name) = names.next() {
+            match name {
+                b"." => continue,
+                b".." => {
+                    dir = self.parent(dir);
+                    continue;
+                }
+                _ => {}
+            }
+            let last = names.peek().is_none();
+            let look = self.look(dir, name);
+            let place = match look {
+                Look::Node(ino) => self.at(ino).place,
+                Look::Absent | Look::Unknown => self.place(dir, name),
+            };
+            if place != Place::Keep {
+                return Walk::Outside(place);
+            }
+            if let Look::Node(ino) = look
+                && matches!(self.at(ino).node, Node::Link { .. })
+                && (!last || follow || slash)
+            {
+                if hops == 0 {
+                    return Walk::Loop;
+                }
+                let target = self.link_target(ino, dir, name);
+                match self.walk_on(dir, &target, true, proof, hops - 1) {
+                    Walk::At(spot) if last => return Walk::At(spot),
+                    Walk::At(spot) => match self.enter(spot.dir, &spot.name, spot.look, proof) {
+                        Ok(next) => dir = next,
+                        Err(stop) => return stop,
+                    },
+                    other => return other,
+                }
+                continue;
+            }
+            if last {
+                return Walk::At(Spot { dir, name: Arc::from(name), look });
+            }
+            match self.enter(dir, name, look, proof) {
+                Ok(next) => dir = next,
+                Err(stop) => return stop,
+            }
+        }
+        Walk::At(Spot { dir, name: Arc::default(), look: Look::Node(dir) })
+    }
+
+    /// Content of a symlink. One that the capture never showed is made up once somebody follows it.
+    fn link_target(&mut self, ino: Ino, dir: Ino, name: &[u8]) -> Name {
+        if let Node::Link { target, guessed } = &self.at(ino).node
+            && (!guessed || &**target != b"unknown-target")
+        {
+            return target.clone();
+        }
+        let mut made_up = name.to_vec();
+        made_up.extend_from_slice(b".target");
+        let mut path = self.join(dir, &made_up);
+        if self.look(dir, &made_up) == Look::Absent {
+            path = self.join(dir, &[&made_up[..], b"-of-link"].concat());
+        }
+        self.guess("content of a symlink");
+        self.at_mut(ino).node = Node::Link { target: path.clone(), guessed: true };
+        path
+    }
+
+    /// Goes into a directory on the way.
+    fn enter(&mut self, dir: Ino, name: &[u8], look: Look, proof: Proof) -> Result<Ino, Walk> {
+        match look {
+            Look::Node(ino) => {
+                if proof == Proof::Through && self.at(ino).life == Life::Ghost {
+                    self.promote(ino);
+                }
+                let node = self.at_mut(ino);
+                node.led = true;
+                match node.node {
+                    Node::Dir(_) => Ok(ino),
+                    Node::Unknown => {
+                        node.node = blank(Some(Kind::Dir), false);
+                        Ok(ino)
+                    }
+                    _ if proof == Proof::Doubt => Err(Walk::NotDir),
+                    _ => {
+                        self.become_kind(dir, name, ino, Kind::Dir, false);
+                        match self.look(dir, name) {
+                            Look::Node(ino) => Ok(ino),
+                            _ => Err(Walk::NotDir),
+                        }
+                    }
+                }
+            }
+            Look::Unknown => {
+                let life = if proof == Proof::Through { Life::Initial } else { Life::Ghost };
+                if proof == Proof::Through {
+                    self.promote(dir);
+                }
+                let ino = self.discover(dir, Arc::from(name), Some(Kind::Dir), life);
+                self.at_mut(ino).led = true;
+                Ok(ino)
+            }
+            Look::Absent if proof == Proof::Doubt => Err(Walk::Missing),
+            Look::Absent => Ok(self.make(dir, Arc::from(name), Kind::Dir, None)),
+        }
+    }
+
+    /// Somebody outside made a file.
+    fn make(&mut self, dir: Ino, name: Name, kind: Kind, target: Option<Name>) -> Ino {
+        let path = self.join(dir, &name);
+        let ino = self.create(dir, name, kind, Life::Created, Was::Unclaimed);
+        if let (Node::Link { target: content, guessed }, Some(target)) = (&mut self.at_mut(ino).node, &target) {
+            (*content, *guessed) = (target.clone(), false);
+        }
+        let target = match &self.at(ino).node {
+            Node::Link { target, .. } => Some(target.clone()),
+            _ => None,
+        };
+        self.fixes.push(Fix::Make(ino, kind, path, target));
+        ino
+    }
+
+    /// Somebody outside removed a name, and all that was below it.
+    pub(super) fn remove(&mut self, dir: Ino, name: &[u8]) {
+        let Look::Node(ino) = self.look(dir, name) else { return };
+        if self.at(ino).life == Life::Ghost {
+            self.bury(dir, name);
+            return;
+        }
+        self.empty(ino);
+        let path = self.join(dir, name);
+        let kind = self.at(ino).kind();
+        self.fixes.push(Fix::Remove(kind, path));
+        self.unbind(dir, name);
+        self.release(ino);
+    }
+
+    /// Somebody outside removed everything in a directory.
+    pub(super) fn empty(&mut self, top: Ino) {
+        let mut todo = vec![top];
+        while let Some(dir) = todo.last().copied() {
+            let Node::Dir(entries) = &self.at(dir).node else {
+                todo.pop();
+                continue;
+            };
+            let live = entries.iter().filter_map(|(name, slot)| slot.now.map(|ino| (name.clone(), ino)));
+            // The order of a hash table is not part of the model's answer.
+            let Some((name, ino)) = live.min_by(|a, b| a.0.cmp(&b.0)) else {
+                todo.pop();
+                continue;
+            };
+            if self.at(ino).life == Life::Ghost {
+                self.bury(dir, &name);
+                continue;
+            }
+            let full = match &self.at(ino).node {
+                Node::Dir(entries) => entries.values().any(|slot| slot.now.is_some()),
+                _ => false,
+            };
+            if full {
+                todo.push(ino);
+            } else {
+                let path = self.join(dir, &name);
+                let kind = self.at(ino).kind();
+                self.fixes.push(Fix::Remove(kind, path));
+                self.unbind(dir, &name);
+                self.release(ino);
+            }
+        }
+    }
+
+    // ---- what calls prove
+
+    /// The last component exists. `kind` is what the call said of it, `sure` whether that is the name itself (the call
+    /// does not follow symlinks).
+    pub(super) fn exists(&mut self, spot: &Spot, kind: Option<Kind>, sure: bool) -> Ino {
+        match spot.look {
+            Look::Node(ino) if spot.name.is_empty() => {
+                self.promote(ino);
+                ino
+            }
+            Look::Node(ino) => {
+                self.promote(ino);
+                self.at_mut(ino).led |= !sure;
+                match kind {
+                    Some(kind) => self.become_kind(spot.dir, &spot.name, ino, kind, sure),
+                    None => ino,
+                }
+            }
+            Look::Unknown => {
+                self.promote(spot.dir);
+                let ino = self.discover(spot.dir, spot.name.clone(), kind, Life::Initial);
+                let node = self.at_mut(ino);
+                (node.sure, node.led) = (sure, !sure);
+                ino
+            }
+            Look::Absent => {
+                self.promote(spot.dir);
+                self.make(spot.dir, spot.name.clone(), kind.unwrap_or(Kind::File), None)
+            }
+        }
+    }
+
+    /// The last component does not exist (any more).
+    pub(super) fn absent(&mut self, spot: &Spot) {
+        match spot.look {
+            Look::Unknown => self.vacant(spot.dir, spot.name.clone()),
+            Look::Absent => {}
+            Look::Node(_) if spot.name.is_empty() => {}
+            Look::Node(_) => self.remove(spot.dir, &spot.name),
+        }
+    }
+
+    /// What has this name is of this kind. What was only assumed is corrected; what was known was replaced by somebody.
+    /// Gives the inode that has the name then.
+    pub(super) fn become_kind(&mut self, dir: Ino, name: &[u8], ino: Ino, kind: Kind, sure: bool) -> Ino {
+        let node = self.at_mut(ino);
+        let fits = match &node.node {
+            Node::Unknown => false,
+            _ => node.kind() == kind,
+        };
+        if fits {
+            node.sure |= sure;
+            return ino;
+        }
+        if matches!(node.node, Node::Unknown) && (kind != Kind::Link || !node.led) {
+            node.node = blank(Some(kind), false);
+            node.sure |= sure;
+            return ino;
+        }
+        if kind == Kind::Link && !node.sure && node.life == Life::Initial {
+            self.become_link(dir, name, ino, None);
+            return ino;
+        }
+        let untouched = match &node.node {
+            Node::File(content) => content.need == 0 && !content.exact,
+            Node::Dir(entries) => entries.is_empty(),
+            _ => false,
+        };
+        if !node.sure && node.life == Life::Initial && untouched {
+            node.node = blank(Some(kind), false);
+            node.sure = sure;
+            return ino;
+        }
+        self.remove(dir, name);
+        self.make(dir, Arc::from(name), kind, None)
+    }
+
+    /// A lookup gave ENOENT.
+    pub(super) fn deny(&mut self, start: Ino, path: &[u8], follow: bool) {
+        let Walk::At(spot) = self.walk(start, path, follow, Proof::Doubt) else { return };
+        if self.at(spot.dir).unlinked() && spot.dir != ROOT {
+            return; // In a removed directory nothing is found, whatever the name.
+        }
+        match spot.look {
+            Look::Unknown | Look::Absent => self.absent(&spot),
+            Look::Node(ino) if self.at(ino).life == Life::Ghost => self.bury(spot.dir, &spot.name),
+            Look::Node(_) => self.absent(&spot),
+        }
+    }
+
+    /// A lookup gave ENOTDIR. `dir` when the call wants its last component to be a directory.
+    pub(super) fn not_dir(&mut self, start: Ino, path: &[u8], dir: bool) {
+        if matches!(self.walk(start, path, true, Proof::Doubt), Walk::NotDir) {
+            return;
+        }
+        let blamed = if dir || path.last() == Some(&b'/') { path } else { dirname(path) };
+        let end = blamed.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last + 1);
+        let Walk::At(spot) = self.walk(start, &blamed[..end], true, Proof::Through) else { return };
+        if let Look::Node(ino) = spot.look {
+            let node = self.at(ino);
+            // A directory that is known for one cannot be to blame; a ghost can.
+            let assumed = match &node.node {
+                Node::Dir(entries) => node.life == Life::Ghost && entries.values().all(|slot| slot.now.is_none()),
+                _ => true,
+            };
+            if !assumed {
+                self.guess("ENOTDIR without a file on the way");
+                return;
+            }
+            if matches!(node.node, Node::Dir(_)) {
+                self.at_mut(ino).node = Node::Unknown;
+            }
+        }
+        self.exists(&spot, Some(Kind::File), false);
+    }
+
+    /// A directory is not empty.
+    pub(super) fn not_empty(&mut self, dir: Ino) {
+        let Node::Dir(entries) = &self.at(dir).node else { return };
+        let live = |ino: Ino| self.at(ino).life != Life::Ghost;
+        if entries.values().any(|slot| slot.now.is_some_and(live)) {
+            return;
+        }
+        let spot = Spot { dir, name: Arc::from(&b".ioriot-keeps-this-directory"[..]), look: Look::Unknown };
+        self.guess("an entry of a directory that was not empty");
+        match self.look(dir, &spot.name) {
+            look @ (Look::Unknown | Look::Absent) => {
+                self.exists(&Spot { look, ..spot }, Some(Kind::File), true);
+            }
+            Look::Node(_) => {}
+        }
+    }
+}

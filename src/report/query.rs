@@ -1,0 +1,161 @@
+//! `ioriot query`: SQL over any datasets.
+
+use super::format::{Format, print};
+use super::{prompt, tables};
+use crate::engine::{self, Engine, Settings};
+use anyhow::{Context, Result, ensure};
+use datafusion::dataframe::DataFrame;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+/// Where the SQL comes from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// The argument.
+    Text(String),
+    /// A file.
+    File(PathBuf),
+    /// Somebody at the keyboard.
+    Prompt,
+}
+
+/// What to ask of what.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Directories of datasets.
+    pub datasets: Vec<PathBuf>,
+    /// The SQL: one statement, or several with `;` between them.
+    pub sql: Source,
+    /// The form of the answer.
+    pub format: Format,
+    /// File to write the answer to, instead of standard output.
+    pub out: Option<PathBuf>,
+}
+
+/// Answers a query.
+///
+/// # Errors
+/// When a dataset cannot be opened, the SQL is wrong, or the answer cannot be written.
+pub fn run(options: &Options) -> Result<()> {
+    let engine = Engine::new(&Settings::default())?;
+    tables::register(&engine, &options.datasets)?;
+    match &options.sql {
+        Source::Text(sql) => answer_all(&engine, sql, options),
+        Source::File(file) => {
+            let sql = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+            answer_all(&engine, &sql, options).with_context(|| format!("in {}", file.display()))
+        }
+        Source::Prompt => prompt::run(&engine, options.format),
+    }
+}
+
+fn answer_all(engine: &Engine, sql: &str, options: &Options) -> Result<()> {
+    let statements: Vec<_> = split(sql).filter(|statement| !is_blank(statement)).collect();
+    ensure!(!statements.is_empty(), "there is no SQL to run");
+    match (&options.out, statements.as_slice()) {
+        (None, statements) => {
+            let mut out = BufWriter::new(io::stdout());
+            for statement in statements {
+                answer(engine, statement, options.format, &mut out)?;
+            }
+            Ok(out.flush()?)
+        }
+        (Some(file), [statement]) => aside(file, |made| match options.format {
+            Format::Parquet => parquet(engine, engine.sql(statement)?, made),
+            format => {
+                let mut out = BufWriter::new(made);
+                answer(engine, statement, format, &mut out)?;
+                Ok(out.flush()?)
+            }
+        }),
+        (Some(file), _) => anyhow::bail!("{} can hold one answer, and there are several statements", file.display()),
+    }
+}
+
+/// Answers one statement as text.
+///
+/// # Errors
+/// When the SQL is wrong or the answer cannot be written.
+pub fn answer(engine: &Engine, statement: &str, format: Format, out: &mut (dyn Write + Send)) -> Result<()> {
+    let frame = engine.sql(statement)?;
+    engine.block_on(print(frame, format, out))
+}
+
+/// Makes a file that appears only when it is whole.
+fn aside(file: &Path, make: impl FnOnce(File) -> Result<()>) -> Result<()> {
+    let name = file.file_name().with_context(|| format!("{} is no name for a file", file.display()))?;
+    let unfinished = file.with_file_name(format!(".{}.unfinished", name.to_string_lossy()));
+    let out = File::create(&unfinished).with_context(|| format!("cannot create {}", unfinished.display()))?;
+    let made = make(out)
+        .and_then(|()| fs::rename(&unfinished, file).with_context(|| format!("cannot put {} in its place", file.display())));
+    if made.is_err() {
+        let _ = fs::remove_file(&unfinished);
+    }
+    made
+}
+
+fn parquet(engine: &Engine, frame: DataFrame, file: File) -> Result<()> {
+    let schema = frame.schema().as_arrow().clone().into();
+    let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?)).build();
+    engine.block_on(engine::write(frame, schema, file, properties, |_| ())).map(|_| ())
+}
+
+/// Statements, at each `;` that is not in quotes or a comment.
+pub fn split(sql: &str) -> impl Iterator<Item = &str> {
+    let mut rest = sql;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let end = end_of_statement(rest);
+        let statement = &rest[..end.unwrap_or(rest.len())];
+        rest = end.map_or("", |end| &rest[end + 1..]);
+        Some(statement)
+    })
+}
+
+/// Where the first statement ends with a `;`, if it does.
+pub fn end_of_statement(sql: &str) -> Option<usize> {
+    let mut inside: Option<&str> = None;
+    let mut at = 0;
+    while at < sql.len() {
+        let rest = &sql[at..];
+        match inside {
+            Some(end) if rest.starts_with(end) => {
+                inside = None;
+                at += end.len();
+                continue;
+            }
+            Some(_) => {}
+            None if rest.starts_with(';') => return Some(at),
+            None if rest.starts_with("--") => inside = Some("\n"),
+            None if rest.starts_with("/*") => inside = Some("*/"),
+            None if rest.starts_with('\'') => inside = Some("'"),
+            None if rest.starts_with('"') => inside = Some("\""),
+            None => {}
+        }
+        at += rest.chars().next().map_or(1, char::len_utf8);
+    }
+    None
+}
+
+/// Is there nothing but blanks and comments?
+fn is_blank(statement: &str) -> bool {
+    statement.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with("--"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statements_end_at_semicolons_outside_quotes_and_comments() {
+        let sql = "SELECT ';' AS \"a;b\" -- not ; here\n; SELECT /* ; */ 'ü''s;';\n-- done\n";
+        let statements: Vec<_> = split(sql).filter(|statement| !is_blank(statement)).collect();
+        assert_eq!(statements, ["SELECT ';' AS \"a;b\" -- not ; here\n", " SELECT /* ; */ 'ü''s;'"]);
+        assert_eq!(end_of_statement("SELECT 1"), None);
+    }
+}

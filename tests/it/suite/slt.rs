@@ -1,0 +1,106 @@
+//! Every SQL stage and view against the `.slt` file beside it: rows in, SQL, rows out, on one screen.
+//!
+//! Besides SQL the files know two statements:
+//! - `INPUT relation SELECT ...` defines a relation that stages read; columns the SELECT does not name are absent;
+//! - `STAGE name` defines the stage or view under test.
+
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use ioriot::engine::{Engine, Settings, Stage};
+use ioriot::generate::STAGES;
+use ioriot::report::VIEWS;
+use ioriot::schema::Table;
+use sqllogictest::{DB, DBOutput, DefaultColumnType, Runner};
+use std::path::Path;
+
+/// A fresh session for each file.
+struct Session(Engine);
+
+#[derive(Debug)]
+struct Failure(String);
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Failure {
+        Failure(format!("{error:#}"))
+    }
+}
+
+impl DB for Session {
+    type Error = Failure;
+    type ColumnType = DefaultColumnType;
+
+    fn run(&mut self, sql: &str) -> Result<DBOutput<DefaultColumnType>, Failure> {
+        if let Some(name) = sql.strip_prefix("STAGE ") {
+            named(name.trim())?.define(&self.0)?;
+            return Ok(DBOutput::StatementComplete(0));
+        }
+        if let Some(input) = sql.strip_prefix("INPUT ") {
+            let (name, select) = input.split_once(char::is_whitespace).ok_or(Failure("INPUT relation SELECT ...".into()))?;
+            self.input(name, select)?;
+            return Ok(DBOutput::StatementComplete(0));
+        }
+        let frame = self.0.sql(sql)?;
+        let types = vec![DefaultColumnType::Any; frame.schema().fields().len()];
+        let mut rows = Vec::new();
+        for batch in self.0.block_on(async { Ok(frame.collect().await?) })? {
+            let options = FormatOptions::default().with_null("NULL");
+            let columns = batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options));
+            let columns = columns.collect::<Result<Vec<_>, _>>().map_err(|error| Failure(error.to_string()))?;
+            rows.extend((0..batch.num_rows()).map(|row| columns.iter().map(|column| column.value(row).to_string()).collect()));
+        }
+        Ok(if types.is_empty() { DBOutput::StatementComplete(0) } else { DBOutput::Rows { types, rows } })
+    }
+}
+
+impl Session {
+    /// Defines a relation, with every column it has in life.
+    fn input(&self, name: &str, select: &str) -> anyhow::Result<()> {
+        let given = self.0.sql(select)?;
+        let columns: Vec<(String, String)> = match Table::ALL.iter().find(|table| table.name() == name) {
+            Some(table) => table.columns().iter().map(|column| (column.name.to_owned(), column.ty.name().to_owned())).collect(),
+            None => match named(name) {
+                Ok(stage) => stage.doc()?.columns.into_iter().map(|(name, ty, _)| (name, ty)).collect(),
+                Err(_) => vec![],
+            },
+        };
+        let mut list: Vec<String> = Vec::new();
+        for (column, ty) in &columns {
+            let there = given.schema().has_column_with_unqualified_name(column);
+            list.push(format!("CAST({} AS {ty}) AS {column}", if there { column } else { "NULL" }));
+        }
+        for field in given.schema().fields() {
+            if !columns.iter().any(|(column, _)| column == field.name()) {
+                anyhow::ensure!(columns.is_empty(), "{name} has no column {}", field.name());
+                list.push(field.name().clone());
+            }
+        }
+        let view = self.0.sql(&format!("SELECT {} FROM ({select})", list.join(", ")))?.into_view();
+        self.0.ctx().register_table(name, view)?;
+        Ok(())
+    }
+}
+
+fn named(name: &str) -> anyhow::Result<&'static Stage> {
+    let stages = STAGES.iter().map(|(stage, _)| stage).chain(VIEWS);
+    stages.into_iter().find(|stage| stage.name == name).ok_or_else(|| anyhow::anyhow!("there is no stage {name}"))
+}
+
+#[test]
+fn every_stage_and_view_does_what_the_file_beside_it_says() {
+    let files = STAGES.iter().map(|(stage, _)| ("generate", stage.name)).chain(VIEWS.iter().map(|view| ("query", view.name)));
+    for (dir, name) in files {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("sql/{dir}/{name}.slt"));
+        assert!(file.exists(), "{} is missing: every stage has one", file.display());
+        let session = || async { Ok(Session(Engine::new(&Settings { threads: Some(2), ..Settings::default() })?)) };
+        if let Err(error) = Runner::new(session).run_file(&file) {
+            panic!("{error}");
+        }
+    }
+}

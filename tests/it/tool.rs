@@ -1,0 +1,50 @@
+//! Runs the built program, as a user would.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+/// The program with these arguments, not yet started.
+pub fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ioriot"));
+    command.args(args).stdin(Stdio::null()).env("NO_COLOR", "1");
+    command
+}
+
+/// Runs the program to its end.
+pub fn ioriot(args: &[&str]) -> Output {
+    command(args).output().expect("the program starts")
+}
+
+/// Runs the program, which must end with this exit code; what it wrote to standard output.
+pub fn expect(code: i32, args: &[&str]) -> String {
+    let output = ioriot(args);
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "ioriot {}\n{stdout}\n{stderr}", args.join(" "));
+    stdout
+}
+
+/// Rows of a query over datasets, each as CSV.
+pub fn rows(datasets: &[&Path], sql: &str) -> Vec<String> {
+    let mut args = vec!["query"];
+    args.extend(datasets.iter().map(|dir| dir.to_str().expect("a UTF-8 path")));
+    args.extend([sql, "--format", "csv"]);
+    expect(0, &args).lines().skip(1).map(str::to_owned).collect()
+}
+
+/// The one number a query gives.
+pub fn number(datasets: &[&Path], sql: &str) -> f64 {
+    let rows = rows(datasets, sql);
+    rows[0].parse().unwrap_or_else(|_| panic!("{sql} gave {rows:?}"))
+}
+
+/// A file of tests/data.
+pub fn data(name: &str) -> String {
+    format!("{}/tests/data/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Is the test run as root?
+pub fn root() -> bool {
+    // SAFETY: geteuid(2) has no preconditions.
+    unsafe { libc::geteuid() == 0 }
+}
