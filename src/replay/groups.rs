@@ -9,9 +9,13 @@ use crate::text;
 use anyhow::{Context, Result, bail, ensure};
 use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, Int64Array, StringArray};
 use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema};
+use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::file::reader::{ChunkReader, Length};
 use std::fs::File;
+use std::io::{BufReader, Read};
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 /// Decoded bytes that are kept, whatever the number of lanes.
@@ -22,6 +26,45 @@ const WORDS: [&str; 3] = ["op", "syscall", "origin"];
 
 /// A text column with each distinct text once.
 type Dictionary = DictionaryArray<Int32Type>;
+
+/// A file that is read by position. Reading a `File` would duplicate its descriptor for every column, and a workload may
+/// have used up every descriptor there is.
+#[derive(Clone)]
+struct Shared(Arc<File>);
+
+impl Length for Shared {
+    fn len(&self) -> u64 {
+        self.0.metadata().map_or(0, |meta| meta.len())
+    }
+}
+
+impl ChunkReader for Shared {
+    type T = BufReader<Cursor>;
+
+    fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
+        Ok(BufReader::new(Cursor { file: Arc::clone(&self.0), at: start }))
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
+        let mut bytes = vec![0; length];
+        self.0.read_exact_at(&mut bytes, start)?;
+        Ok(bytes.into())
+    }
+}
+
+/// A place in a [`Shared`] file.
+struct Cursor {
+    file: Arc<File>,
+    at: u64,
+}
+
+impl Read for Cursor {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.file.read_at(buffer, self.at)?;
+        self.at += count as u64;
+        Ok(count)
+    }
+}
 
 /// One decoded row group.
 struct Group {
@@ -39,7 +82,7 @@ struct Group {
 
 /// The table of ops, row group by row group.
 pub struct Groups {
-    file: File,
+    file: Shared,
     metadata: ArrowReaderMetadata,
     mask: ProjectionMask,
     /// First row of each row group, and the number of rows at the end.
@@ -55,6 +98,7 @@ impl Groups {
     /// # Errors
     /// When it is damaged or lacks a column.
     pub fn open(file: File, ofds: i64) -> Result<Groups> {
+        let file = Shared(Arc::new(file));
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let metadata = ArrowReaderMetadata::load(&file, options).context("the table of ops is damaged")?;
         // The same columns, texts as dictionaries: a path that a thousand ops name is decoded once.
@@ -137,8 +181,7 @@ impl Groups {
 
     fn decode(&self, index: usize) -> Result<Group> {
         let rows = (self.starts[index + 1] - self.starts[index]) as usize;
-        let file = self.file.try_clone().context("cannot duplicate the descriptor of the ops")?;
-        let mut reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone())
+        let mut reader = ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), self.metadata.clone())
             .with_row_groups(vec![index])
             .with_projection(self.mask.clone())
             .with_batch_size(rows)

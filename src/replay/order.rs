@@ -24,10 +24,11 @@ pub struct Strict {
 }
 
 impl Strict {
-    /// An order that begins with op 0. Spinning helps only when workers have processors of their own.
+    /// An order that begins with op 0. Spinning helps only while every worker has a processor of its own, beside those of
+    /// the loader, the recorder and the supervisor; otherwise it takes the processor from the op it waits for.
     pub fn new(workers: usize) -> Strict {
         let processors = std::thread::available_parallelism().map_or(1, |n| n.get());
-        let spins = if workers <= processors { 2000 } else { 50 };
+        let spins = if workers + 2 < processors { 500 } else { 10 };
         Strict { turn: AtomicI64::new(0), places: (0..PLACES).map(|_| Place::default()).collect(), spins }
     }
 

@@ -1,7 +1,10 @@
 //! Tests of init and replay, on workloads made in code.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod hostile;
 mod ops;
 mod order;
 mod roots;
+mod speed;
 mod work;
