@@ -20,7 +20,7 @@ use memchr::{memchr, memmem};
 const SEPARATOR: &[u8] = b";:,";
 const AT_EMPTY_PATH: i64 = 0x1000;
 /// Lines are at most a few paths of 255 bytes.
-const LONGEST: usize = 64 * 1024;
+const LONGEST: usize = 16 * 1024;
 /// The probes cut strings at 255 bytes with the terminator (MAXSTRINGLEN).
 const CUT: usize = 254;
 

@@ -163,7 +163,11 @@ pub fn string(text: &[u8]) -> Option<Printed> {
     }
     let len = string_len(text)?;
     match &text[len..] {
-        b"" => Some(Printed::Whole(unescape(&text[1..len - 1]))),
+        b"" => Some(match unescape(&text[1..len - 1]) {
+            // No name is longer (PATH_MAX): it is data, and events are kept in memory.
+            bytes if bytes.len() > 4096 => Printed::Lost,
+            bytes => Printed::Whole(bytes),
+        }),
         rest if rest.starts_with(b"...") => Some(Printed::Lost),
         _ => None,
     }

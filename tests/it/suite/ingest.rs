@@ -1,6 +1,6 @@
 //! Ingest: real captures, hand-made trouble, random order.
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
 use ioriot::ingest::{Captured, Input, Ledger, Options, run, synth};
 use ioriot::progress::Progress;
