@@ -170,29 +170,53 @@ impl Tree {
         }
     }
 
-    /// A capture shows at which path an inode really is. Gives the inode that is there, if that was learnt.
+    /// A capture shows at which path an opened file really is: no component of that path is a symlink.
     pub(super) fn really(&mut self, ino: Ino, real: &[u8]) {
         let believed = self.path(ino);
-        if *believed == *real || self.at(ino).unlinked() || self.config().place(real) != Place::Keep {
-            return;
+        if *believed == *real {
+            self.is_real(ino);
+        } else if !self.at(ino).unlinked() && self.config().place(real) == Place::Keep {
+            self.find_link(&believed, real);
         }
-        let ends = |path: &[u8]| -> Vec<usize> {
-            let cuts = path.iter().enumerate().skip(1).filter(|(_, byte)| **byte == b'/').map(|(i, _)| i);
-            cuts.chain([path.len()]).collect()
-        };
-        for cut in ends(&believed) {
+    }
+
+    /// The path of an inode holds no symlink.
+    fn is_real(&mut self, ino: Ino) {
+        let mut at = ino;
+        while !self.at(at).sure && at != super::tree::ROOT {
+            self.at_mut(at).sure = true;
+            at = self.parent(at);
+        }
+    }
+
+    /// One path led to where another one shows: some component of the first is a symlink. The common tail is stripped
+    /// as far as it goes; but a directory that is linked usually keeps its name (`/lib` and `/usr/lib`), and one that
+    /// would have to change it (`/usr/lib` and `/etc`, for `ssl/openssl.cnf`) is tried only after the file itself.
+    fn find_link(&mut self, believed: &[u8], real: &[u8]) {
+        let cuts = believed.iter().enumerate().skip(1).filter(|(_, byte)| **byte == b'/').map(|(i, _)| i);
+        let mut candidates: Vec<(u8, &[u8], &[u8])> = Vec::new();
+        for cut in cuts.chain([believed.len()]) {
             let (head, tail) = believed.split_at(cut);
             let Some(target) = real.strip_suffix(tail) else { continue };
-            if target.is_empty() || !target.starts_with(b"/") || target == head {
+            if target.first() != Some(&b'/') || target == head {
                 continue;
             }
+            let base = |path: &[u8]| path.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
+            let rank = match () {
+                _ if !tail.is_empty() && head[base(head)..] == target[base(target)..] => 0,
+                _ if tail.is_empty() => 1,
+                _ => 2,
+            };
+            candidates.push((rank, head, target));
+        }
+        candidates.sort_by_key(|(rank, head, _)| (*rank, head.len()));
+        for (_, head, target) in candidates {
             let Walk::At(spot) = self.walk(super::tree::ROOT, head, false, Proof::Doubt) else { continue };
             let Look::Node(link) = spot.look else { continue };
             let node = self.at(link);
             if node.life == Life::Initial && !node.sure && node.single() && !matches!(node.node, Node::Link { .. }) {
                 self.at_mut(link).led = true;
-                let target = target.to_vec();
-                self.become_link(spot.dir, &spot.name, link, Some(&target));
+                self.become_link(spot.dir, &spot.name, link, Some(target));
                 self.guess("a symlink seen through an opened file");
                 return;
             }

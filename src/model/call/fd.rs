@@ -99,6 +99,14 @@ impl Call<'_> {
         same
     }
 
+    fn is_missing(&mut self, path: &[u8]) -> bool {
+        match self.model.tree.walk(ROOT, path, true, Proof::Doubt) {
+            Walk::At(spot) => spot.look == Look::Absent,
+            Walk::Missing | Walk::NotDir | Walk::Loop => true,
+            Walk::Outside(_) => false,
+        }
+    }
+
     fn is_fifo(&self, note: &[u8]) -> bool {
         self.model.tree.find(note).is_some_and(|ino| matches!(self.model.tree.at(ino).node, Node::Fifo | Node::Socket))
     }
@@ -111,7 +119,9 @@ impl Call<'_> {
             .or_else(|| st_mode.filter(|mode| is_device(*mode)).map(|_| Reason::Device))
             .or_else(|| outside(self.model.tree.config().place(note)))
             .or_else(|| self.is_fifo(note).then_some(Reason::Pipe))
-            .or_else(|| undeleted(note).1.then_some(Reason::UnknownFd));
+            .or_else(|| undeleted(note).1.then_some(Reason::UnknownFd))
+            // The name is known to be free: what is open has none that a replay could use.
+            .or_else(|| self.is_missing(note).then_some(Reason::UnknownFd));
         if let Some(reason) = reason {
             let entry = Entry { target: Target::Special(reason), cloexec: false };
             self.model.tasks.fds(self.who.process).set(fd, entry);
