@@ -2,8 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
+mod tool;
+
 mod suite {
     mod cli;
+    #[cfg(feature = "sql")]
+    mod e2e;
+    #[cfg(feature = "sql")]
+    mod faults;
     mod generate;
     mod house;
     mod ingest;
