@@ -14,11 +14,11 @@
 SELECT
     syscall,
     count(*) AS calls,
-    approx_percentile_cont(0.5) WITHIN GROUP (ORDER BY dur) AS p50_ns,
-    approx_percentile_cont(0.99) WITHIN GROUP (ORDER BY dur) AS p99_ns,
+    CAST(approx_percentile_cont(0.5) WITHIN GROUP (ORDER BY dur) AS BIGINT) AS p50_ns,
+    CAST(approx_percentile_cont(0.99) WITHIN GROUP (ORDER BY dur) AS BIGINT) AS p99_ns,
     max(dur) AS max_ns,
-    approx_percentile_cont(0.5) WITHIN GROUP (ORDER BY captured_dur) AS captured_p50_ns,
-    approx_percentile_cont(0.99) WITHIN GROUP (ORDER BY captured_dur) AS captured_p99_ns,
+    CAST(approx_percentile_cont(0.5) WITHIN GROUP (ORDER BY captured_dur) AS BIGINT) AS captured_p50_ns,
+    CAST(approx_percentile_cont(0.99) WITHIN GROUP (ORDER BY captured_dur) AS BIGINT) AS captured_p99_ns,
     max(captured_dur) AS captured_max_ns
 FROM results
 WHERE origin = 'event'

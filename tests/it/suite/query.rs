@@ -36,7 +36,8 @@ fn datasets_are_tables_and_the_views_whose_tables_are_there_are_defined() {
     assert!(format!("{error:#}").contains("latency"), "{error:#}");
     let csv = text(dir.path(), &[&capture], Format::Csv, "SELECT count(tag) AS n FROM virtualize(events) WHERE tag = 'event'");
     assert_eq!(csv, "n\n100\n");
-    let sql = "WITH few AS (SELECT * FROM events WHERE tid = 100) SELECT count(pos) AS n FROM virtualize(few) WHERE tag = 'event'";
+    let sql =
+        "WITH few AS (SELECT * FROM events WHERE tid = 100) SELECT count(pos) AS n FROM virtualize(few) WHERE tag = 'event'";
     assert_eq!(text(dir.path(), &[&capture], Format::Csv, sql), "n\n50\n");
     let sql = "SELECT count(w.pos) AS n FROM virtualize((SELECT * FROM events WHERE seq < 10)) AS w WHERE w.tag = 'event'";
     assert_eq!(text(dir.path(), &[&capture], Format::Csv, sql), "n\n10\n");
