@@ -22,8 +22,12 @@ fn main() -> ExitCode {
     }
 }
 
+/// Writers of other libraries keep only the text of an I/O error.
 fn broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe))
+    error.chain().any(|cause| match cause.downcast_ref::<io::Error>() {
+        Some(error) => error.kind() == io::ErrorKind::BrokenPipe,
+        None => cause.to_string().contains("Broken pipe (os error 32)"),
+    })
 }
 
 /// What went wrong, then why: one cause per line. A cause that the line above already quotes is left out.

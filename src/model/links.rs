@@ -7,7 +7,7 @@
 use super::config::Place;
 use super::content::Content;
 use super::step::Name;
-use super::tree::{Ino, Life, Look, Node, Slot, Tree, Was};
+use super::tree::{Ino, Life, Look, Node, Slot, Tree, UNKNOWN_TARGET, Was};
 use super::walk::{Proof, Walk};
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ impl Tree {
     /// moves to the target.
     pub(super) fn become_link(&mut self, dir: Ino, _name: &[u8], ino: Ino, target: Option<&[u8]>) {
         let guessed = target.is_none();
-        let content: Name = Arc::from(target.unwrap_or(b"unknown-target"));
+        let content: Name = Arc::from(target.unwrap_or(UNKNOWN_TARGET));
         let node = self.at_mut(ino);
         let led = node.led;
         let object = std::mem::replace(&mut node.node, Node::Link { target: content, guessed });
@@ -64,6 +64,18 @@ impl Tree {
             _ => self.become_link(dir, name, ino, Some(target)),
         }
         ino
+    }
+
+    /// readlink showed how long the content of a symlink is, but not what it is: it is made up at that length, as long
+    /// as nobody follows it.
+    pub(super) fn link_length(&mut self, ino: Ino, length: usize) {
+        if let Node::Link { target, guessed: true } = &mut self.at_mut(ino).node
+            && target.starts_with(UNKNOWN_TARGET)
+        {
+            let mut content = UNKNOWN_TARGET.to_vec();
+            content.resize(length.max(content.len()), b'-');
+            *target = Arc::from(content);
+        }
     }
 
     fn content_of_link(&mut self, ino: Ino) -> &mut Name {

@@ -146,13 +146,16 @@ impl Inode {
     }
 }
 
+/// How the content of a symlink begins that the capture never showed.
+pub(super) const UNKNOWN_TARGET: &[u8] = b"unknown-target";
+
 /// A node of this kind with nothing in it.
 pub(super) fn blank(kind: Option<Kind>, created: bool) -> Node {
     match kind {
         None | Some(Kind::Absent) => Node::Unknown,
         Some(Kind::File) => Node::File(Box::new(if created { Content::empty() } else { Content::default() })),
         Some(Kind::Dir) => Node::Dir(Entries::default()),
-        Some(Kind::Link) => Node::Link { target: Arc::from(&b"unknown-target"[..]), guessed: true },
+        Some(Kind::Link) => Node::Link { target: Arc::from(UNKNOWN_TARGET), guessed: true },
         Some(Kind::Fifo) => Node::Fifo,
         Some(Kind::Socket) => Node::Socket,
     }

@@ -2,7 +2,7 @@
 
 use super::config::Place;
 use super::step::{Kind, Name};
-use super::tree::{Fix, Ino, Life, Look, Node, ROOT, Tree, Was, blank};
+use super::tree::{Fix, Ino, Life, Look, Node, ROOT, Tree, UNKNOWN_TARGET, Was, blank};
 use std::sync::Arc;
 
 /// Symlinks followed before the kernel gives up with ELOOP.
@@ -116,7 +116,7 @@ impl Tree {
     /// Content of a symlink. One that the capture never showed is made up once somebody follows it.
     fn link_target(&mut self, ino: Ino, dir: Ino, name: &[u8]) -> Name {
         if let Node::Link { target, guessed } = &self.at(ino).node
-            && (!guessed || &**target != b"unknown-target")
+            && (!guessed || !target.starts_with(UNKNOWN_TARGET))
         {
             return target.clone();
         }

@@ -83,7 +83,7 @@ syscalls! {
     dup2             (Fd, Fd2)                                       -> NewFd,   Return => Model(Dup);
     dup3             (Fd, Fd2, OpenFlags)                            -> NewFd,   Return => Model(Dup);
     lseek            (Fd, Offset, Whence)                            -> Pos,     Entry  => As(Lseek);
-    _llseek          (Fd, OffsetHigh, Offset, ResultPtr, Whence)     -> Pos,     Entry  => Partly(Lseek, "32-bit call, issued as lseek");
+    _llseek          (Fd, OffsetHigh, Offset, ResultPtr, Whence)     -> Status,  Entry  => Partly(Lseek, "32-bit call, issued as lseek");
     fcntl            (Fd, Cmd, Arg)                                  -> Value,   Return => As(Fcntl);
     fcntl64          (Fd, Cmd, Arg)                                  -> Value,   Return => Partly(Fcntl, "32-bit call, issued as fcntl");
     flock            (Fd, Cmd)                                       -> Status,  Return => Partly(Flock, "issued without waiting, at the moment it was granted");

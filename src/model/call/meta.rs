@@ -151,7 +151,12 @@ impl Call<'_> {
                 self.note_file(Arg::First, ino);
                 Ok(())
             }
-            _ => self.on_path(false, Some(Kind::Link)).map(|_| ()),
+            _ => {
+                if let (Some(ino), Some(length)) = (self.on_path(false, Some(Kind::Link))?, event.success()) {
+                    self.model.tree.link_length(ino, usize::try_from(length).unwrap_or(0));
+                }
+                Ok(())
+            }
         }
     }
 
