@@ -40,10 +40,7 @@ impl Story {
 
     /// Ops in every file event.
     fn coverage(&self) -> f64 {
-        number(
-            &[&self.part("workload")],
-            "SELECT avg(CASE fate WHEN 'op' THEN 1.0 ELSE 0.0 END) FROM fates WHERE on_file",
-        )
+        number(&[&self.part("workload")], "SELECT avg(CASE fate WHEN 'op' THEN 1.0 ELSE 0.0 END) FROM fates WHERE on_file")
     }
 
     /// Every count, for a snapshot.
@@ -58,7 +55,11 @@ impl Story {
         section("fates", &[&workload], "SELECT fate, reason, on_file, count(*) FROM fates GROUP BY 1, 2, 3 ORDER BY 1, 2, 3");
         section("ops", &[&workload], "SELECT origin, count(*) FROM ops GROUP BY 1 ORDER BY 1");
         section("outcomes", &[&run], "SELECT origin, outcome, kind, count(*) FROM results GROUP BY 1, 2, 3 ORDER BY 1, 2, 3");
-        section("differences", &[&run], "SELECT syscall, kind, count(*) FROM results WHERE outcome = 'different' GROUP BY 1, 2 ORDER BY 1, 2");
+        section(
+            "differences",
+            &[&run],
+            "SELECT syscall, kind, count(*) FROM results WHERE outcome = 'different' GROUP BY 1, 2 ORDER BY 1, 2",
+        );
         section("state", &[&run], "SELECT verdict, count(*) FROM state GROUP BY 1 ORDER BY 1");
         out
     }
@@ -134,7 +135,13 @@ fn fio_strace() {
 
 #[test]
 fn weak_captures_run_to_the_end() {
-    for input in ["a-sqlite.capture.gz", "a-sqlite.bpftrace.capture.gz", "d-files.capture.gz", "e-fio.lossy.capture.gz", "e-fio.capture.gz"] {
+    for input in [
+        "a-sqlite.capture.gz",
+        "a-sqlite.bpftrace.capture.gz",
+        "d-files.capture.gz",
+        "e-fio.lossy.capture.gz",
+        "e-fio.capture.gz",
+    ] {
         check(input, 0.0, 0.0);
     }
 }

@@ -55,7 +55,8 @@ fn a_truncated_gzip_is_refused_by_name() {
 fn bad_lines_are_counted_and_strict_says_so() {
     let long = format!("t=1760000000000002000;:,D=5;:,i=7:7;:,o=stat;:,p=/{};:,s=0;:,\n", "x".repeat(1 << 20));
     let nul = "t=1760000000000003000;:,D=5;:,i=7:7;:,o=stat;:,p=/a\0b;:,s=0;:,\n";
-    let glued = "t=1760000000000004000;:,D=5;:,i=7:7;:,o=stat;:,p=/at=1760000000000005000;:,D=5;:,i=7:7;:,o=stat;:,p=/b;:,s=0;:,\n";
+    let glued =
+        "t=1760000000000004000;:,D=5;:,i=7:7;:,o=stat;:,p=/at=1760000000000005000;:,D=5;:,i=7:7;:,o=stat;:,p=/b;:,s=0;:,\n";
     let text = format!("#|capture_version=4|\n{LINE}{long}{nul}{glued}{LINE}");
     let (code, said, whole) = ingest(text.as_bytes(), "bad.capture", &[]);
     assert_eq!((code, whole), (Some(0), true), "{said}");
@@ -146,7 +147,8 @@ fn a_killed_verb_leaves_nothing_that_looks_whole() {
     assert!(kill(&["generate", &capture, "-o", &workload], Path::new(&workload)) > 0);
 
     // A killed init leaves a tree that replay refuses and --force replaces.
-    let mut child = command(&["init", &workload, "--root", &root_dir]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut child =
+        command(&["init", &workload, "--root", &root_dir]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     std::thread::sleep(Duration::from_millis(30));
     child.kill().unwrap();
     if !child.wait().unwrap().success() {
@@ -170,7 +172,8 @@ fn output_into_a_closed_pipe_is_no_error() {
 fn standard_input_is_an_input() {
     let scratch = tempfile::tempdir().unwrap();
     let out = scratch.path().join("capture");
-    let mut child = command(&["ingest", "-", "-o", out.to_str().unwrap()]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut child =
+        command(&["ingest", "-", "-o", out.to_str().unwrap()]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(&fs::read(data("a-sqlite.capture.gz")).unwrap()).unwrap();
     assert!(child.wait().unwrap().success());
     assert_eq!(number(&[&out], "SELECT count(*) FROM events"), 9597.0);
