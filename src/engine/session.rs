@@ -71,6 +71,11 @@ impl Engine {
         let mut config = SessionConfig::new().with_target_partitions(threads).with_information_schema(true);
         // The default dialect takes `offset` in a list of columns for a clause.
         config.options_mut().sql_parser.dialect = Dialect::PostgreSQL;
+        // Views of text keep whole pages alive: a sort would count, and hold, many times what it sorts.
+        config.options_mut().execution.parquet.schema_force_view_types = false;
+        // One sort that spills beats several that share the pool and leave none for the merge above them.
+        config.options_mut().optimizer.repartition_sorts = false;
+        config.options_mut().optimizer.enable_round_robin_repartition = false;
         // A merge of spilled runs reserves this much up front, in every partition: keep it a part of a small pool.
         config.options_mut().execution.sort_spill_reservation_bytes = usize::try_from(settings.memory / 32)?.min(10 << 20);
         let state = SessionStateBuilder::new()

@@ -27,7 +27,14 @@ impl Tree {
     }
 
     /// readlink showed the content of a symlink.
-    pub(super) fn link_content(&mut self, dir: Ino, name: &[u8], ino: Ino, target: &[u8]) {
+    /// Gives the inode of the symlink.
+    pub(super) fn link_content(&mut self, dir: Ino, name: &[u8], ino: Ino, target: &[u8]) -> Ino {
+        let node = self.at(ino);
+        if !matches!(node.node, Node::Link { .. }) && (node.life != Life::Initial || node.sure) {
+            // Something else was here: somebody replaced it.
+            self.remove(dir, name);
+            return self.make(dir, Arc::from(name), super::Kind::Link, Some(Arc::from(target)));
+        }
         match &mut self.at_mut(ino).node {
             Node::Link { target: content, guessed } => {
                 if &**content == target {
@@ -56,6 +63,7 @@ impl Tree {
             }
             _ => self.become_link(dir, name, ino, Some(target)),
         }
+        ino
     }
 
     fn content_of_link(&mut self, ino: Ino) -> &mut Name {

@@ -204,8 +204,9 @@ impl Tasks {
 
     /// A thread shows up that no fork announced.
     fn appear(&mut self, pid: i64, tid: i64) {
-        let leader = self.threads.get(&pid).filter(|_| pid != tid).map(|leader| leader.process);
-        let process = match leader.or_else(|| self.of_pid(pid).filter(|_| pid != tid)) {
+        let leader = self.threads.get(&pid).map(|leader| leader.process);
+        // The leader itself may be the last to show up: a pid is not handed out again while a thread of it lives.
+        let process = match leader.or_else(|| self.of_pid(pid)) {
             Some(process) => process,
             None => match self.pending.pop_front() {
                 Some(fork) if self.processes[fork.process].is_some() => {
@@ -472,6 +473,15 @@ mod tests {
         open(&mut tasks, thread, 3, true);
         assert!(tasks.end_thread(11).is_empty());
         assert_eq!(tasks.exec(leader).len(), 1);
+    }
+
+    #[test]
+    fn a_leader_that_shows_up_after_its_threads_joins_them() {
+        let mut tasks = Tasks::default();
+        let thread = tasks.enter(700, 701).0;
+        let leader = tasks.enter(700, 700).0;
+        assert_eq!(leader.vpid, thread.vpid);
+        assert_ne!(leader.vtid, thread.vtid);
     }
 
     #[test]

@@ -171,7 +171,7 @@ impl Tree {
     }
 
     /// Somebody outside made a file.
-    fn make(&mut self, dir: Ino, name: Name, kind: Kind, target: Option<Name>) -> Ino {
+    pub(super) fn make(&mut self, dir: Ino, name: Name, kind: Kind, target: Option<Name>) -> Ino {
         let path = self.join(dir, &name);
         let ino = self.create(dir, name, kind, Life::Created, Was::Unclaimed);
         if let (Node::Link { target: content, guessed }, Some(target)) = (&mut self.at_mut(ino).node, &target) {
@@ -320,7 +320,18 @@ impl Tree {
         match spot.look {
             Look::Unknown | Look::Absent => self.absent(&spot),
             Look::Node(ino) if self.at(ino).life == Life::Ghost => self.bury(spot.dir, &spot.name),
+            // A directory in use does not vanish without a trace: the capture's path is not to be trusted.
+            Look::Node(ino) if self.in_use(ino) => self.guess("ENOENT of a directory in use"),
             Look::Node(_) => self.absent(&spot),
+        }
+    }
+
+    /// Is it a directory in which something is known to be?
+    fn in_use(&self, ino: Ino) -> bool {
+        let live = |ino: Ino| self.at(ino).life != Life::Ghost;
+        match &self.at(ino).node {
+            Node::Dir(entries) => entries.values().any(|slot| slot.now.is_some_and(live)),
+            _ => false,
         }
     }
 
@@ -352,9 +363,7 @@ impl Tree {
 
     /// A directory is not empty.
     pub(super) fn not_empty(&mut self, dir: Ino) {
-        let Node::Dir(entries) = &self.at(dir).node else { return };
-        let live = |ino: Ino| self.at(ino).life != Life::Ghost;
-        if entries.values().any(|slot| slot.now.is_some_and(live)) {
+        if !matches!(self.at(dir).node, Node::Dir(_)) || self.in_use(dir) {
             return;
         }
         let spot = Spot { dir, name: Arc::from(&b".ioriot-keeps-this-directory"[..]), look: Look::Unknown };

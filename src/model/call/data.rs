@@ -230,7 +230,15 @@ impl Call<'_> {
             // Nothing but the end lies there: ENXIO of SEEK_DATA.
             return Ok(());
         };
+        // The kernel returns the position of _llseek through a pointer; what is captured is 0 for success.
+        let status = self.event.syscall == Syscall::_llseek && result == 0;
+        let result = match (status, whence) {
+            (false, _) | (_, 0) => result.max(offset * i64::from(status)),
+            (true, 1) => pos + offset,
+            (true, _) => offset + self.model.tree.content(ino).map_or(0, |content| content.least()),
+        };
         match whence {
+            _ if status => {}
             1 if result - offset != pos => {
                 // The position had been moved by calls the capture does not have.
                 if let Some(ofd) = self.model.tasks.ofd_mut(ix) {

@@ -147,8 +147,8 @@ impl Call<'_> {
                     _ => self.model.tree.exists(&spot, Some(Kind::Link), true),
                 };
                 self.model.tree.promote(ino);
+                let ino = self.model.tree.link_content(spot.dir, &spot.name, ino, target);
                 self.note_file(Arg::First, ino);
-                self.model.tree.link_content(spot.dir, &spot.name, ino, target);
                 Ok(())
             }
             _ => self.on_path(false, Some(Kind::Link)).map(|_| ()),
