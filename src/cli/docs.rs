@@ -5,6 +5,9 @@ use super::syscalls::COLUMNS;
 use crate::fate::{Fate, Origin, Reason};
 #[cfg(feature = "sql")]
 use crate::generate::docs::sql_markdown;
+use crate::ingest::Why;
+use crate::model::PSEUDO;
+use crate::replay::compare::TOLERANCES;
 use crate::schema::dataset::FORMAT;
 use crate::schema::{ROW_GROUP, Table};
 use crate::syscall::TABLE;
@@ -80,6 +83,10 @@ fn syscalls() -> String {
     text.push('\n');
     let heads: Vec<_> = COLUMNS.iter().map(|(name, _)| *name).collect();
     text.push_str(&table(&heads, TABLE.iter().map(|def| COLUMNS.iter().map(|(_, cell)| cell(def)).collect())));
+    text.push_str("\n## Outcomes that are not compared\n\nThey count as `uncompared`, with this kind in the results.\n\n");
+    text.push_str(&words("kind", TOLERANCES.iter().map(|tolerance| (tolerance.kind, tolerance.reason))));
+    text.push_str("\n## Places that are not replayed\n\nDropped as `pseudo_fs`, unless `--keep PATH` says otherwise.\n\n");
+    text.push_str(&words("below", PSEUDO.iter().copied()));
     text
 }
 
@@ -112,5 +119,7 @@ fn schema() -> String {
     text.push_str(&words("reason", Reason::ALL.iter().map(|word| (word.name(), word.doc()))));
     text.push_str("\nOrigins of ops (`ops.origin`):\n\n");
     text.push_str(&words("origin", Origin::ALL.iter().map(|word| (word.name(), word.doc()))));
+    text.push_str("\nReasons of rejects (`rejects.reason`):\n\n");
+    text.push_str(&words("reason", Why::ALL.iter().map(|word| (word.name(), word.doc()))));
     text
 }
