@@ -17,7 +17,8 @@ fn main() -> Result<()> {
     let mut args = std::env::args().skip(1).filter(|arg| arg != "--bench");
     let first = args.next();
     if first.as_deref() == Some("one") {
-        return one(Path::new(&args.next().context("no input")?));
+        let input = args.next().context("no input")?;
+        return one(Path::new(&input), args.next().map_or(Ok(0), |n| n.parse())?);
     }
     let lines = first.map_or(Ok(1_000_000), |n| n.parse())?;
     for format in Format::ALL {
@@ -34,10 +35,11 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn one(input: &Path) -> Result<()> {
+fn one(input: &Path, window: usize) -> Result<()> {
     let out = input.with_extension("dataset");
     let begin = Instant::now();
-    let summary = run(&Options::new(vec![Input::Path(input.into())], &out), &Progress::default())?;
+    let options = Options { window, ..Options::new(vec![Input::Path(input.into())], &out) };
+    let summary = run(&options, &Progress::default())?;
     let wall = begin.elapsed().as_secs_f64();
     // SAFETY: getrusage fills the zeroed struct it is given (getrusage(2)).
     let usage = unsafe {

@@ -92,7 +92,7 @@ pub struct Options {
     pub host: Option<String>,
     /// Threads that parse; 0 for one per core.
     pub threads: usize,
-    /// Events in half an ordering window; what comes later than that goes by way of the disk. 0 for the default.
+    /// Events in the ordering window; what comes later than most of it goes by way of the disk. 0 for the default.
     pub window: usize,
     /// The command line, for the manifest.
     pub command: Vec<String>,

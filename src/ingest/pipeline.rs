@@ -5,7 +5,7 @@
 //! first. The calling thread takes them, always from the input whose clock is behind, and sequences and orders events;
 //! one more thread encodes Parquet. Queues are short: the slowest stage sets the pace, and memory is theirs times a chunk.
 
-use super::order::{HALF_WINDOW, Orderer};
+use super::order::{Orderer, WINDOW};
 use super::parse::{Batch, Parser, Reject, Why};
 use super::read::{Chunk, Input, Lines};
 use super::sequence::{Clock, Sequencer};
@@ -169,9 +169,9 @@ fn take(part: &Part<'_>, options: &Options, draft: &Draft, formats: &[Format], r
             open: true,
         })
         .collect();
-    let half = if options.window == 0 { HALF_WINDOW } else { options.window };
+    let room = if options.window == 0 { WINDOW } else { options.window };
     let sink = Sink::new(draft.path(""), &part.host);
-    let mut orderer = Orderer::new(&sink, half)?;
+    let mut orderer = Orderer::new(&sink, room)?;
     let mut rejects = Rejects::create(draft)?;
     let mut facts = Facts::default();
     let mut cut_paths = 0;

@@ -10,7 +10,7 @@
 //!
 //! Only calls that overlap one of another thread are looked at; where nothing overlaps this costs a few comparisons.
 
-use super::order::{Key, Placed, Window};
+use super::order::{Key, Ticket, Window};
 use crate::event::{AT_FDCWD, Col, Event, Text};
 use crate::fate::words;
 use crate::syscall::{Op, Ret, Role};
@@ -61,29 +61,18 @@ enum Domain {
 
 /// Moves instants in the sorted window, none to before `gone`. Was any moved?
 pub fn run(window: &mut Window, gone: Option<Key>, repairs: &mut Repairs) -> bool {
-    let clusters = clusters(window);
-    if clusters.is_empty() {
-        return false;
-    }
-    let mut things: HashMap<u64, (Domain, Vec<(u32, Act)>)> = HashMap::new();
+    let overlaps = Overlaps::of(window.tickets());
+    let mut walk = Walk { window, overlaps: &overlaps, states: HashMap::new(), moves: Vec::new() };
     let mut scratch = Vec::new();
-    for &(place, cluster) in &clusters {
-        let event = &window.get(place as usize).event;
-        acts(event, &mut scratch, &mut |domain, thing, act| {
-            let thing = thing ^ u64::from(cluster).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-            things.entry(thing).or_insert_with(|| (domain, Vec::new())).1.push((place, act));
-        });
+    for place in (0..window.len()).filter(|place| overlaps.any[*place]) {
+        acts(window.event(place), &mut scratch, &mut |domain, thing, act| walk.step(place, domain, thing, act));
     }
-    let mut moves = Vec::new();
-    for (domain, calls) in things.values().filter(|(_, calls)| calls.len() > 1) {
-        walk(window, *domain, calls, &mut moves);
-    }
-    // The map has no order; the outcome must have one.
+    let mut moves = walk.moves;
     moves.sort_unstable_by_key(|(place, key, _)| (*place, *key));
     moves.dedup_by_key(|(place, ..)| *place);
     moves.retain(|(_, key, _)| gone.is_none_or(|gone| *key > gone));
     for (place, key, kind) in &moves {
-        window.shift(*place as usize, *key);
+        window.shift(*place, *key);
         *repairs.entry(kind.name()).or_default() += 1;
     }
     !moves.is_empty()
@@ -113,33 +102,36 @@ impl Two {
     }
 }
 
-/// Places of calls that overlap one of another thread, with the number of the group of calls that overlap without a
-/// gap. What is known of a thing ends with its group.
-fn clusters(window: &Window) -> Vec<(u32, u32)> {
-    let len = window.len();
-    let mut overlaps = vec![false; len];
-    let mut groups = vec![0u32; len];
-    let (mut exits, mut group, mut latest) = (Two::default(), 0, i64::MIN);
-    for place in 0..len {
-        let placed = window.get(place);
-        let tid = placed.event.int(Col::Tid).unwrap_or_default();
-        if placed.entry > latest {
-            group += 1;
+/// Which calls overlap one of another thread.
+struct Overlaps {
+    any: Vec<bool>,
+    /// Number of the group of calls that overlap without a gap. What is known of a thing ends with its group.
+    group: Vec<u32>,
+    /// Earliest entry of this call and all later ones.
+    least: Vec<i64>,
+}
+
+impl Overlaps {
+    fn of(tickets: &[Ticket]) -> Overlaps {
+        let len = tickets.len();
+        let mut all = Overlaps { any: vec![false; len], group: vec![0; len], least: vec![0; len] };
+        let (mut exits, mut group, mut latest) = (Two::default(), 0, i64::MIN);
+        for (place, ticket) in tickets.iter().enumerate() {
+            group += u32::from(ticket.entry > latest);
+            latest = latest.max(ticket.exit);
+            all.group[place] = group;
+            all.any[place] = exits.other(ticket.tid).is_some_and(|exit| exit >= ticket.entry);
+            exits.add(ticket.tid, ticket.exit);
         }
-        latest = latest.max(placed.exit);
-        groups[place] = group;
-        overlaps[place] = exits.other(tid).is_some_and(|exit| exit >= placed.entry);
-        exits.add(tid, placed.exit);
+        let (mut entries, mut least) = (Two::default(), i64::MAX);
+        for (place, ticket) in tickets.iter().enumerate().rev() {
+            least = least.min(ticket.entry);
+            all.least[place] = least;
+            all.any[place] |= entries.other(ticket.tid).is_some_and(|entry| -entry <= ticket.exit);
+            entries.add(ticket.tid, -ticket.entry);
+        }
+        all
     }
-    let mut entries = Two::default();
-    for place in (0..len).rev() {
-        let placed = window.get(place);
-        let tid = placed.event.int(Col::Tid).unwrap_or_default();
-        overlaps[place] |= entries.other(tid).is_some_and(|entry| -entry <= placed.exit);
-        entries.add(tid, -placed.entry);
-    }
-    let overlapping = (0..len).filter(|place| overlaps[*place]);
-    overlapping.map(|place| (place as u32, groups[place])).collect()
 }
 
 /// What a call proves, and of which things.
@@ -228,60 +220,84 @@ fn name_of(event: &Event, path: Text, dirfd: Col, dir: Text, scratch: &mut Vec<u
     Some(xxh3_64(scratch))
 }
 
-/// Is the thing there, and who says so? Numbers are indices into the calls of the thing.
+/// Is the thing there, and by which call do we know?
 #[derive(Clone, Copy, Debug)]
 enum State {
     Unknown,
-    There { made: Option<usize>, met: Option<usize> },
-    Gone { removed: Option<usize> },
+    Made(u32),
+    Met(u32),
+    Removed(u32),
+    Missed,
 }
 
-/// Walks the calls of a thing in order and notes which must move.
-fn walk(window: &Window, domain: Domain, calls: &[(u32, Act)], moves: &mut Vec<(u32, Key, Kind)>) {
-    let kinds = match domain {
-        Domain::Name => [Kind::NameMade, Kind::NameGone, Kind::NameMissed],
-        Domain::Fd => [Kind::FdMade, Kind::FdGone, Kind::FdMissed],
-    };
-    let [made_earlier, gone_later, missed_earlier] = kinds;
-    let placed = |i: usize| window.get(calls[i].0 as usize);
-    let tid = |i: usize| placed(i).event.int(Col::Tid);
-    let spans = |i: usize, at: i64| {
-        let Placed { entry, exit, .. } = placed(i);
-        *entry <= at && at <= *exit
-    };
-    // The first later call that made the thing and may have done so before call `i`.
-    let maker = |i: usize| {
-        let later = (i + 1..calls.len()).take_while(|j| calls[*j].1 != Act::Remove);
-        let mut makers = later.filter(|j| matches!(calls[*j].1, Act::Make { .. }));
-        makers.find(|j| tid(*j) != tid(i) && spans(*j, placed(i).key.at))
-    };
-    let mut state = State::Unknown;
-    for (i, (place, act)) in calls.iter().enumerate() {
-        let key = placed(i).key;
-        match (act, state) {
-            (Act::Meet | Act::Remove, State::Gone { removed }) => {
-                match removed.filter(|j| *act == Act::Meet && tid(*j) != tid(i) && spans(*j, key.at)) {
-                    Some(j) => moves.push((calls[j].0, key.after(), gone_later)),
-                    None => moves.extend(maker(i).map(|j| (calls[j].0, key.before(), made_earlier))),
+/// A walk along the calls of all things at once.
+struct Walk<'a> {
+    window: &'a Window,
+    overlaps: &'a Overlaps,
+    states: HashMap<u64, State>,
+    moves: Vec<(usize, Key, Kind)>,
+}
+
+impl Walk<'_> {
+    fn step(&mut self, place: usize, domain: Domain, thing: u64, act: Act) {
+        let [made_earlier, gone_later, missed_earlier] = match domain {
+            Domain::Name => [Kind::NameMade, Kind::NameGone, Kind::NameMissed],
+            Domain::Fd => [Kind::FdMade, Kind::FdGone, Kind::FdMissed],
+        };
+        let group = u64::from(self.overlaps.group[place]);
+        let state = self.states.entry(thing ^ group.wrapping_mul(0x9E37_79B9_7F4A_7C15)).or_insert(State::Unknown);
+        let before = *state;
+        *state = match (act, before) {
+            (Act::Make { .. }, _) => State::Made(place as u32),
+            (Act::Remove, _) => State::Removed(place as u32),
+            (Act::Meet, State::Unknown | State::Removed(_) | State::Missed) => State::Met(place as u32),
+            (Act::Miss, State::Unknown | State::Removed(_)) => State::Missed,
+            (Act::Meet | Act::Miss, _) => before,
+        };
+        let key = |place: usize| self.window.tickets()[place].key;
+        match (act, before) {
+            // Met, though it was removed: the removal took effect after this, if it lasted so long.
+            (Act::Meet, State::Removed(j)) if self.spans(j as usize, place) => {
+                self.moves.push((j as usize, key(place).after(), gone_later));
+            }
+            // Met, though it was not there: whoever makes it later has made it before this.
+            (Act::Meet | Act::Remove, State::Removed(_) | State::Missed) => {
+                if let Some(j) = self.maker(place, thing) {
+                    self.moves.push((j, key(place).before(), made_earlier));
                 }
             }
-            (Act::Make { exclusive: true }, State::There { made: None, met: Some(j) })
-                if tid(j) != tid(i) && spans(i, placed(j).key.at) =>
-            {
-                moves.push((*place, placed(j).key.before(), made_earlier));
+            // Made for the first time, though it was met before: made before that.
+            (Act::Make { exclusive: true }, State::Met(j)) if self.spans(place, j as usize) => {
+                self.moves.push((place, key(j as usize).before(), made_earlier));
             }
-            (Act::Miss, State::There { made: Some(j), .. }) if tid(j) != tid(i) && spans(i, placed(j).key.at) => {
-                moves.push((*place, placed(j).key.before(), missed_earlier));
+            // Missed, though it had been made: missed before that.
+            (Act::Miss, State::Made(j)) if self.spans(place, j as usize) => {
+                self.moves.push((place, key(j as usize).before(), missed_earlier));
             }
             _ => {}
         }
-        state = match (act, state) {
-            (Act::Make { .. }, _) => State::There { made: Some(i), met: None },
-            (Act::Meet, State::There { .. }) => state,
-            (Act::Meet, State::Unknown | State::Gone { .. }) => State::There { made: None, met: Some(i) },
-            (Act::Remove, _) => State::Gone { removed: Some(i) },
-            (Act::Miss, State::There { .. }) => state,
-            (Act::Miss, State::Unknown | State::Gone { .. }) => State::Gone { removed: None },
-        };
+    }
+
+    /// May call `i` have taken effect at the instant of call `j` of another thread?
+    fn spans(&self, i: usize, j: usize) -> bool {
+        let (a, b) = (&self.window.tickets()[i], &self.window.tickets()[j]);
+        a.tid != b.tid && a.entry <= b.key.at && b.key.at <= a.exit
+    }
+
+    /// The first later call that made a thing and may have done so before this one, if none removed it in between.
+    fn maker(&self, place: usize, thing: u64) -> Option<usize> {
+        let at = self.window.tickets()[place].key.at;
+        let later = (place + 1..self.window.len()).take_while(|j| self.overlaps.least[*j] <= at);
+        let makes = |act| matches!(act, Act::Make { .. });
+        let found = later.into_iter().find(|j| self.spans(*j, place) && self.does(*j, thing, makes))?;
+        let removed = (place + 1..found).any(|j| self.overlaps.any[j] && self.does(j, thing, |act| act == Act::Remove));
+        (!removed).then_some(found)
+    }
+
+    /// Does a call do such a thing to this thing?
+    fn does(&self, place: usize, thing: u64, what: impl Fn(Act) -> bool) -> bool {
+        let mut does = false;
+        acts(self.window.event(place), &mut Vec::new(), &mut |_, other, act| does |= other == thing && what(act));
+        does
     }
 }

@@ -108,7 +108,7 @@ impl Stream {
         for from in (0..count).step_by(BATCH) {
             let to = count.min(from + BATCH);
             let batch = self.columns.batch(window, from, to, self.rows)?;
-            self.append(batch, (from..to).map(|place| window.get(place).key))?;
+            self.append(batch, window.tickets()[from..to].iter().map(|ticket| ticket.key))?;
         }
         Ok(())
     }
@@ -201,7 +201,7 @@ impl Columns {
         let mut texts: Vec<Option<StringBuilder>> = Text::ALL.iter().map(|_| None).collect();
         let mut syscalls = StringBuilder::with_capacity(rows, rows * 8);
         for row in 0..rows {
-            let event = &window.get(from + row).event;
+            let event = window.event(from + row);
             syscalls.append_value(event.name());
             for (col, value) in event.ints() {
                 let column = ints[col as usize].get_or_insert_with(|| Ints {
