@@ -54,7 +54,7 @@ impl Call<'_> {
                 if self.model.tasks.ofd(ix).is_some_and(|ofd| ofd.seen.as_deref() == Some(note)) {
                     return Ok(Fd::File(ix));
                 }
-                if self.fits(ix, note) {
+                if self.fits(ix, note) || self.shown_late(ix, note) {
                     return Ok(Fd::File(ix));
                 }
                 self.model.tree.guess("a descriptor that is open on something else than the history says");
@@ -99,6 +99,15 @@ impl Call<'_> {
         same
     }
 
+    /// A capture that did not show at open(2) where the file really is may show it at a later call on the descriptor.
+    fn shown_late(&mut self, ix: OfdIx, note: &[u8]) -> bool {
+        let stored = special(note).is_none() && !undeleted(note).1 && outside(self.model.tree.config().place(note)).is_none();
+        let Some(ofd) = self.model.tasks.ofd(ix).filter(|ofd| stored && ofd.seen.is_none()) else { return false };
+        let ino = ofd.ino;
+        self.at_note(ino, note);
+        self.fits(ix, note)
+    }
+
     fn is_missing(&mut self, path: &[u8]) -> bool {
         match self.model.tree.walk(ROOT, path, true, Proof::Doubt) {
             Walk::At(spot) => spot.look == Look::Absent,
@@ -127,8 +136,13 @@ impl Call<'_> {
             self.model.tasks.fds(self.who.process).set(fd, entry);
             return Err(reason);
         }
-        let wants_dir =
-            matches!(col, Col::DirFd | Col::DirFd2) || matches!(self.step.op, Some(Op::Getdents | Op::Getdents64 | Op::Fchdir));
+        // With AT_EMPTY_PATH the directory descriptor may be of any file.
+        let starts_path = match col {
+            Col::DirFd => self.event.text(Text::Path).is_some_and(|path| !path.is_empty()),
+            Col::DirFd2 => true,
+            _ => false,
+        };
+        let wants_dir = starts_path || matches!(self.step.op, Some(Op::Getdents | Op::Getdents64 | Op::Fchdir));
         let kind = if wants_dir { Some(Kind::Dir) } else { st_mode.and_then(kind_of) };
         let ino = match self.model.tree.walk(ROOT, note, true, Proof::Through) {
             Walk::At(spot) => self.model.tree.exists(&spot, kind, false),

@@ -127,7 +127,7 @@ impl Call<'_> {
     }
 
     /// The capture shows where the opened file really is.
-    fn at_note(&mut self, ino: Ino, note: &[u8]) -> Ino {
+    pub(super) fn at_note(&mut self, ino: Ino, note: &[u8]) -> Ino {
         self.model.tree.really(ino, note);
         let to = self.model.tree.moved.iter().fold(ino, |at, (from, to)| if at == *from { *to } else { at });
         self.flush();
