@@ -1,4 +1,5 @@
 //! Ingest: real captures, hand-made trouble, random order.
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
@@ -49,7 +50,7 @@ fn table(out: &Path, name: &str) -> RecordBatch {
     Dataset::open(out).unwrap();
     let file = fs::File::open(out.join(format!("{name}.parquet"))).unwrap();
     let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
-    let schema = reader.schema().clone();
+    let schema = std::sync::Arc::clone(reader.schema());
     let batches: Vec<RecordBatch> = reader.build().unwrap().map(Result::unwrap).collect();
     arrow::compute::concat_batches(&schema, &batches).unwrap()
 }
