@@ -333,7 +333,7 @@ fn what_comes_late_goes_by_way_of_the_disk_to_its_place() {
     let file = tempfile::NamedTempFile::new().unwrap();
     fs::write(file.path(), text).unwrap();
     let small = ingest_with(&[file.path().to_owned()], |options| options.window = 32).unwrap();
-    let large = ingest_with(&[file.path().to_owned()], |_| {}).unwrap();
+    let large = ingest_with(&[file.path().to_owned()], |options| options.window = 100_000).unwrap();
     assert!(small.captured.stragglers > 1000 && large.captured.stragglers == 0);
     let ts = ints(&table(&small.out, "events"), "ts");
     assert!(ts.is_sorted());
