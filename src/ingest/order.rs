@@ -45,7 +45,7 @@ const ROOM: u64 = 256;
 impl Key {
     /// The key of a line of an input at an instant.
     pub fn new(at: i64, input: u64, line: u64) -> Key {
-        Key { at, tie: input << 52 | (line.wrapping_mul(ROOM) & ((1 << 52) - 1)) + ROOM / 2 }
+        Key { at, tie: (input << 52) | ((line.wrapping_mul(ROOM) & ((1 << 52) - 1)) + ROOM / 2) }
     }
 
     /// Just before this one.

@@ -50,10 +50,10 @@ impl Sink {
 
     fn stream(&self, path: PathBuf) -> Result<Stream> {
         let keys = path.with_extension("keys");
-        let writer = Writer::start(path.clone(), self.schema.clone())?;
+        let writer = Writer::start(path.clone(), Arc::clone(&self.schema))?;
         let keys_file = BufWriter::with_capacity(64 * 1024, create(&keys)?);
         Ok(Stream {
-            columns: Columns { host: self.host.clone(), schema: self.schema.clone() },
+            columns: Columns { host: self.host.clone(), schema: Arc::clone(&self.schema) },
             path,
             keys,
             open: Some((writer, keys_file)),
@@ -243,7 +243,7 @@ impl Columns {
                 }
             })
         }));
-        RecordBatch::try_new(self.schema.clone(), columns).context("an event lacks a column that every event has")
+        RecordBatch::try_new(Arc::clone(&self.schema), columns).context("an event lacks a column that every event has")
     }
 }
 
