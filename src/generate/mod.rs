@@ -63,6 +63,7 @@ pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
     let events = capture.manifest.get("events").and_then(serde_json::Value::as_u64);
     progress.begin("walk", Unit::Count, events.unwrap_or(0));
     work.scratch("walk", progress)?;
+    work.one_stream()?;
     work.choose(progress)?;
     let mut written = Vec::new();
     for table in [Table::Ops, Table::Lanes, Table::Fates, Table::Fileset, Table::Extents, Table::Expect] {
@@ -199,6 +200,12 @@ impl<'a> Work<'a> {
         let write = engine::write(frame, schema, draft.file(&file)?, properties.build(), |rows| progress.add(rows));
         self.engine.block_on(write).with_context(|| format!("stage {name}"))?;
         self.engine.register(name, &[draft.path(&file)])
+    }
+
+    /// From here on a file is read as one stream: merging several by `pos` needs memory that a sort above, which fills
+    /// the pool before it spills, does not leave.
+    fn one_stream(&self) -> Result<()> {
+        self.engine.sql("SET datafusion.optimizer.repartition_file_scans = false").map(drop)
     }
 
     /// Defines relation `chosen`: the walk, or what `--where` leaves of it.

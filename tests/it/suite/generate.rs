@@ -108,7 +108,7 @@ fn rows(file: &Path) -> RecordBatch {
 #[test]
 fn the_number_of_partitions_does_not_show() {
     let dir = tempfile::tempdir().unwrap();
-    let events = story(7, 700);
+    let events = story(7, 300);
     let capture = capture(dir.path(), &events);
     let made = |threads: usize| {
         let out = dir.path().join(format!("w{threads}"));
@@ -271,4 +271,13 @@ fn a_predicate_keeps_what_its_ops_need() {
     assert_eq!(summary.ops_by_origin["seek"], 1);
     let seek: &Int64Array = arrow::array::AsArray::as_primitive(ops.column_by_name("offset").unwrap());
     assert_eq!(seek.value(1), 100);
+}
+
+#[test]
+fn a_small_pool_spills_and_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let capture = capture(dir.path(), &story(5, 1500));
+    let wide = run(&options(&capture, dir.path().join("wide")));
+    let narrow = run(&Options { memory: 24 << 20, ..options(&capture, dir.path().join("narrow")) });
+    assert_eq!(wide.fingerprint, narrow.fingerprint);
 }
