@@ -245,6 +245,8 @@ impl<'a> Call<'a> {
             libc::ENOTDIR => tree.not_dir(start, path, how.dir),
             libc::ELOOP if !how.follow => self.prove(from, false, Some(Kind::Link)),
             libc::ELOOP | libc::EBADF | libc::EINVAL | libc::ENAMETOOLONG | libc::ENOSYS | libc::EXDEV | libc::E2BIG => {}
+            // open("name/", O_CREAT) is EISDIR whatever the name is.
+            libc::EISDIR if path.last() == Some(&b'/') => {}
             libc::EISDIR => self.prove(from, how.follow, Some(Kind::Dir)),
             libc::ENOTEMPTY => {
                 if let Walk::At(spot) = tree.walk(start, path, how.follow, Proof::Through) {

@@ -1,1 +1,242 @@
-//! Tests of model.
+//! The model against the kernel: random calls are really made in a scratch directory whose content the model does not
+//! know. It must need no change from outside to explain them, give the kernel's offsets, predict the kernel's end
+//! state, and a tree made of nothing but its needs must give every outcome again.
+//!
+//! `IORIOT_MODEL_CASES=5000 cargo test --test it model` looks longer.
+
+mod kernel;
+
+use ioriot::event::{AT_FDCWD, Col, Event, Text};
+use ioriot::fate::{Fate, Origin};
+use ioriot::model::{Config, End, Kind, Model, Need};
+use ioriot::syscall::Syscall;
+use kernel::{Kernel, Made};
+use proptest::prelude::*;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+/// A call to be made: everything is chosen by small numbers, so that sequences shrink well.
+#[derive(Clone, Debug)]
+struct Plan {
+    actor: usize,
+    what: u8,
+    one: Vec<u8>,
+    two: Vec<u8>,
+    fd: usize,
+    number: u16,
+    choice: u8,
+}
+
+fn path() -> impl Strategy<Value = Vec<u8>> {
+    let name = prop_oneof![
+        4 => Just("a"), 4 => Just("b"), 2 => Just("c"), 4 => Just("d"), 4 => Just("e"), 2 => Just("l"), 1 => Just("m"),
+        1 => Just(".."), 1 => Just("."), 1 => Just("n"),
+    ];
+    (proptest::collection::vec(name, 1..4), 0..12u8).prop_map(|(names, form)| {
+        let path = names.join("/");
+        match form {
+            0..=2 => format!("/ROOT/{path}"),
+            3 => format!("{path}/"),
+            _ => path,
+        }
+        .into_bytes()
+    })
+}
+
+fn plans() -> impl Strategy<Value = Vec<Plan>> {
+    let plan = (0..3usize, 0..kernel::CALLS, path(), path(), 0..6usize, 0..300u16, any::<u8>())
+        .prop_map(|(actor, what, one, two, fd, number, choice)| Plan { actor, what, one, two, fd, number, choice });
+    proptest::collection::vec(plan, 1..60)
+}
+
+/// The tree that is there before: files of several sizes, directories, symlinks that lead somewhere, nowhere and round.
+fn populate(root: &Path) {
+    for dir in ["d", "d/e", "d/e/d", "e", "e/empty"] {
+        fs::create_dir(root.join(dir)).unwrap();
+    }
+    for (file, size) in [("a", 100), ("b", 0), ("d/a", 250), ("d/e/b", 7), ("e/c", 40), ("d/e/d/a", 33)] {
+        fs::write(root.join(file), vec![b'x'; size]).unwrap();
+        fs::set_permissions(root.join(file), fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    for (link, target) in LINKS {
+        symlink(target, root.join(link)).unwrap();
+    }
+}
+
+const LINKS: [(&str, &str); 5] = [("l", "d"), ("m", "a"), ("d/l", "../e"), ("e/m", "nowhere"), ("d/e/l", "l")];
+
+/// Makes the tree that the model says is needed.
+fn make(needs: &[Need], root: &Path) {
+    for need in needs {
+        let path = Path::new(std::ffi::OsStr::from_bytes(&need.path));
+        if path == root || !path.starts_with(root) {
+            continue;
+        }
+        match need.kind {
+            Kind::Dir => fs::create_dir(path).unwrap(),
+            Kind::File => {
+                let file = fs::File::create(path).unwrap();
+                file.set_len(need.size as u64).unwrap();
+            }
+            Kind::Link => symlink(std::ffi::OsStr::from_bytes(need.target.as_ref().unwrap()), path).unwrap(),
+            Kind::Absent => assert!(fs::symlink_metadata(path).is_err(), "{path:?} must not exist and does"),
+            Kind::Fifo | Kind::Socket => unreachable!("no such call is made"),
+        }
+    }
+}
+
+/// Makes the planned calls; gives them with their outcomes.
+fn run(plans: &[Plan], root: &Path) -> Vec<Made> {
+    let mut kernel = Kernel::start(root);
+    let mut made = Vec::new();
+    let mut chdir = Event::new(Syscall::chdir);
+    chdir.set_text(Text::Path, root.as_os_str().as_bytes());
+    made.push(kernel.call(0, chdir));
+    // Symlinks are shown to the model: two names of one file cannot be told from two files by stat alone.
+    for (link, _) in LINKS {
+        let mut readlink = Event::new(Syscall::readlink);
+        readlink.set_text(Text::Path, root.join(link).as_os_str().as_bytes());
+        made.push(kernel.call(0, readlink));
+    }
+    for plan in plans {
+        made.extend(kernel.make(plan.actor, plan.what, &plan.one, &plan.two, plan.fd, plan.number, plan.choice));
+    }
+    made.extend(kernel.finish());
+    made
+}
+
+/// Feeds the model; checks offsets, and that it needs nobody from outside.
+fn walk(made: &[Made]) -> End {
+    let mut model = Model::new(Config::default());
+    let mut rows = Vec::new();
+    for call in made {
+        rows.clear();
+        model.step(&call.event, &mut rows);
+        for row in &rows {
+            let inserted = row.inserted.as_ref().map(|event| (event.name(), event.text(Text::Path).map(String::from_utf8_lossy)));
+            assert_ne!(row.step.origin, Origin::External, "{inserted:?} before {:?}", show(&call.event));
+            assert!(row.inserted.is_none() || row.step.fate == Fate::Op);
+        }
+        let step = &rows.last().unwrap().step;
+        assert_eq!((step.origin, rows.last().unwrap().inserted.is_none()), (Origin::Event, true));
+        assert_ne!(step.fate, Fate::Drop, "{:?} of {}", step.reason, show(&call.event));
+        if let (Some(offset), Some(kernels)) = (step.offset, call.offset) {
+            assert_eq!(offset, kernels, "offset of {}", show(&call.event));
+        }
+    }
+    rows.clear();
+    model.finish(&mut rows)
+}
+
+fn show(event: &Event) -> String {
+    let text = |text| event.text(text).map(|path: &[u8]| String::from_utf8_lossy(path).into_owned()).unwrap_or_default();
+    let ints: Vec<String> =
+        Col::ALL.iter().filter_map(|col| event.int(*col).map(|value| format!("{}={value}", col.name()))).collect();
+    format!("{}({} {}) {}", event.name(), text(Text::Path), text(Text::Path2), ints.join(" "))
+}
+
+fn kind(path: &Path) -> Kind {
+    match fs::symlink_metadata(path) {
+        Err(_) => Kind::Absent,
+        Ok(meta) if meta.is_dir() => Kind::Dir,
+        Ok(meta) if meta.is_symlink() => Kind::Link,
+        Ok(_) => Kind::File,
+    }
+}
+
+/// Every need is true of the tree as it was.
+fn check_needs(end: &End, root: &Path, before: &Path) {
+    for need in &end.needs {
+        let path = Path::new(std::ffi::OsStr::from_bytes(&need.path));
+        let Ok(below) = path.strip_prefix(root) else { continue };
+        let real = before.join(below);
+        if need.path.ends_with(b"ioriot-keeps-this-directory") {
+            continue;
+        }
+        let was = kind(&real);
+        // A file of which no call said what it is is needed as a regular file.
+        assert_eq!(need.kind, was, "kind of {path:?}");
+        if was == Kind::File {
+            let size = fs::metadata(&real).unwrap().len() as i64;
+            assert!(need.size == size || (!need.size_exact && need.size < size), "size of {path:?}: {need:?}, was {size}");
+            assert!(need.read.iter().all(|(offset, length)| offset + length <= size));
+        }
+        if was == Kind::Link {
+            assert_eq!(need.target.as_deref(), Some(fs::read_link(&real).unwrap().as_os_str().as_bytes()));
+        }
+    }
+}
+
+/// Everything that the model expects at the end is so.
+fn check_end(end: &End, root: &Path) {
+    for expect in &end.expects {
+        let path = Path::new(std::ffi::OsStr::from_bytes(&expect.path));
+        if path == root || !path.starts_with(root) {
+            continue;
+        }
+        if expect.path.ends_with(b"ioriot-keeps-this-directory") {
+            continue;
+        }
+        assert_eq!(expect.kind, kind(path), "kind of {path:?} at the end");
+        if let Some(size) = expect.size {
+            assert_eq!(size, fs::metadata(path).unwrap().len() as i64, "size of {path:?} at the end");
+        }
+        if let Some(target) = &expect.target {
+            assert_eq!(&target[..], fs::read_link(path).unwrap().as_os_str().as_bytes());
+        }
+    }
+}
+
+/// The same call with the same outcome?
+fn same(one: &Event, two: &Event) -> bool {
+    one.int(Col::Ret) == two.int(Col::Ret) && one.int(Col::Errno) == two.int(Col::Errno)
+}
+
+fn against_the_kernel(plans: &[Plan]) {
+    let scratch = tempfile::tempdir().unwrap();
+    let place = |name: &str| -> PathBuf { scratch.path().join(name) };
+    let (root, before) = (place("root"), place("before"));
+    fs::create_dir(&root).unwrap();
+    fs::create_dir(&before).unwrap();
+    populate(&root);
+    populate(&before);
+
+    let made = run(plans, &root);
+    if std::env::var_os("IORIOT_MODEL_SHOW").is_some() {
+        made.iter().for_each(|call| eprintln!("{}", show(&call.event)));
+        eprintln!("--");
+    }
+    let end = walk(&made);
+    check_needs(&end, &root, &before);
+    check_end(&end, &root);
+
+    // A tree of the needs alone gives every outcome again, and ends the same.
+    fs::rename(&root, place("done")).unwrap();
+    fs::create_dir(&root).unwrap();
+    make(&end.needs, &root);
+    let again = run(plans, &root);
+    for (one, two) in made.iter().zip(&again) {
+        assert!(same(&one.event, &two.event), "at replay: {}\nwas: {}", show(&two.event), show(&one.event));
+    }
+    check_end(&end, &root);
+}
+
+fn cases() -> u32 {
+    std::env::var("IORIOT_MODEL_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(150)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), max_shrink_iters: 4000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn it_keeps_the_same_books_as_the_kernel(plans in plans()) {
+        against_the_kernel(&plans);
+    }
+}
+
+#[test]
+fn dirfd_and_cwd_are_constants_of_the_kernel() {
+    assert_eq!(AT_FDCWD, i64::from(libc::AT_FDCWD));
+}
