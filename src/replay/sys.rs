@@ -112,6 +112,12 @@ impl<'a> Sys<'a> {
         self.shared.fds.get(call.ofd2)
     }
 
+    /// Argument of an ioctl: the descriptor that FICLONE copies from. Of the other requests only those that a file refuses
+    /// are ops, so for them it is a bad address.
+    fn source(&self, call: &Call) -> i32 {
+        if call.ofd2 == NONE { -1 } else { self.fd2(call) }
+    }
+
     /// The directory that a path starts at: the descriptor it was given, also when that was a bad one.
     fn at(&self, dir: u32, captured: Option<i64>) -> i64 {
         match (dir, captured) {
@@ -383,7 +389,7 @@ impl Issue for Sys<'_> {
 
             Op::Fcntl            => fcntl(self.fd(call), call, words),
             Op::Flock            => sys!(SYS_flock, self.fd(call), c(Col::Cmd) | i64::from(libc::LOCK_NB)),
-            Op::Ioctl            => ioctl(self.fd(call), c(Col::Cmd)),
+            Op::Ioctl            => sys!(SYS_ioctl, self.fd(call), c(Col::Cmd), self.source(call)),
             Op::Chdir            => sys!(SYS_chdir, p),
             Op::Fchdir           => sys!(SYS_fchdir, self.fd(call)),
 
@@ -408,10 +414,11 @@ impl Issue for Sys<'_> {
             Op::Mmap if !failed => drop(sys!(SYS_munmap, ret, self.count)),
             Op::Chdir | Op::Fchdir if !failed => self.cwd.clear(),
             // A path may now name another directory than the one a worker is in.
-            Op::Rename | Op::Renameat | Op::Renameat2 | Op::Rmdir | Op::Unlinkat if !failed => {
+            Op::Rename | Op::Renameat | Op::Renameat2 | Op::Rmdir | Op::Unlink | Op::Unlinkat | Op::Symlink | Op::Symlinkat
+                if !failed =>
+            {
                 self.shared.moves.fetch_add(1, Ordering::AcqRel);
             }
-            Op::Symlink | Op::Symlinkat | Op::Unlink if !failed => drop(self.shared.moves.fetch_add(1, Ordering::AcqRel)),
             _ => {}
         }
     }
@@ -435,11 +442,4 @@ fn fcntl(fd: i32, call: &Call, flock: *const i64) -> i64 {
         None if cmd as i32 == libc::F_SETFL => sys!(SYS_fcntl, fd, cmd, open_flags(call.arg(Col::Arg))),
         None => sys!(SYS_fcntl, fd, cmd, call.arg(Col::Arg)),
     }
-}
-
-/// Only requests that a file refuses are ops, so the argument does not matter: a bad address for those that take one,
-/// the file itself as the source of a clone.
-fn ioctl(fd: i32, request: i64) -> i64 {
-    const FICLONE: i64 = 0x4004_9409;
-    sys!(SYS_ioctl, fd, request, if request == FICLONE { i64::from(fd) } else { -1 })
 }

@@ -9,6 +9,9 @@ use crate::model::tree::{Look, Node, ROOT};
 use crate::model::walk::{Proof, Walk};
 use crate::syscall::{Op, Syscall};
 
+/// Request of ioctl_ficlone(2): `_IOW(0x94, 9, int)`.
+const FICLONE: i64 = 0x4004_9409;
+
 /// What a captured descriptor argument is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fd {
@@ -337,7 +340,10 @@ impl Call<'_> {
     }
 
     pub(super) fn ioctl(&mut self) -> Dropped<()> {
-        self.on_fd()?;
+        let target = self.on_fd()?;
+        if self.event.int(Col::Cmd) == Some(FICLONE) {
+            return self.clone_file(target);
+        }
         match self.known_outcome()? {
             // A request that the file refused is refused again; what it did when granted, the capture does not show.
             Err(libc::ENOTTY | libc::EINVAL | libc::EOPNOTSUPP | libc::EXDEV | libc::EBADF | libc::EISDIR)
@@ -347,6 +353,22 @@ impl Call<'_> {
             }
             _ => Err(Reason::Unsupported),
         }
+    }
+
+    /// FICLONE of ioctl_ficlone(2): the descriptor in the argument lends its file's whole content.
+    fn clone_file(&mut self, target: Option<OfdIx>) -> Dropped<()> {
+        let Fd::File(source) = self.fd(Col::Arg, Text::Fd2Path)? else { return Ok(()) };
+        let from = self.model.tasks.ofd(source).map(|ofd| (ofd.id, ofd.ino));
+        let to = target.and_then(|target| self.model.tasks.ofd(target)).map(|ofd| ofd.ino);
+        let (Some((id, from)), Some(to)) = (from, to) else { return Err(Reason::UnknownFd) };
+        (self.step.ofd2, self.step.file2) = (Some(id), Some(self.model.tree.file(from)));
+        let size = self.model.tree.content(from).map_or(0, |content| content.least());
+        if self.known_outcome()?.is_ok()
+            && let Some(content) = self.model.tree.content(to)
+        {
+            content.write(0, size);
+        }
+        Ok(())
     }
 
     /// Calls that make a descriptor that is no file.
