@@ -81,10 +81,12 @@ fn check(input: &str, matched: f64, coverage: f64) -> Story {
 }
 
 /// The end of the syscall matrix (the C tool's own procedure), under the directory it ran in.
-fn check_matrix_tree(story: &Story, base: &str) {
+fn check_matrix_tree(story: &Story) {
+    let base = "/home/ioriot/matrix";
     for there in ["dirA/head-renamed.bin", "link-open.txt"] {
         assert!(story.found(&format!("{base}/{there}")).is_some(), "{there} is missing");
     }
+    assert!(story.found(&format!("{base}/link-open.txt")).unwrap().is_symlink());
     for gone in ["open-renamed.txt", "emptydir", "dirA/openat-renamed.txt", "open.txt"] {
         assert!(story.found(&format!("{base}/{gone}")).is_none(), "{gone} is still there");
     }
@@ -92,20 +94,18 @@ fn check_matrix_tree(story: &Story, base: &str) {
 
 #[test]
 fn matrix_strace() {
-    let story = check("matrix.strace", 1.0, 0.99);
-    check_matrix_tree(&story, "/home/ioriot/matrix");
+    check_matrix_tree(&check("matrix.strace", 1.0, 0.99));
 }
 
+/// The probes lost the names of three directories; what happened in them proves two of the directories again.
 #[test]
 fn matrix_capture_with_lost_names() {
-    let story = check("matrix.capture", 1.0, 0.0);
-    assert!(story.found("/home/ioriot/matrix/dirA/head-renamed.bin").is_some());
+    check_matrix_tree(&check("matrix.capture", 1.0, 0.95));
 }
 
 #[test]
 fn matrix_capture() {
-    let story = check("matrix.fixed-mkdirat.capture", 1.0, 0.99);
-    assert!(story.found("/home/ioriot/matrix/dirA/head-renamed.bin").is_some());
+    check_matrix_tree(&check("matrix.fixed-mkdirat.capture", 1.0, 0.99));
 }
 
 #[test]
@@ -120,7 +120,14 @@ fn compat32_strace() {
 
 #[test]
 fn sqlite_strace() {
-    check("a-sqlite.strace.gz", 0.999, 0.99);
+    let story = check("a-sqlite.strace.gz", 0.999, 0.99);
+    // The last stat of the captured job says how large the database is; its journal was deleted by then.
+    let captured = number(
+        &[&story.part("capture")],
+        "SELECT st_size FROM events WHERE path LIKE '%s.db' AND st_size IS NOT NULL ORDER BY seq DESC LIMIT 1",
+    );
+    assert_eq!(story.found("/home/ioriot/s.db").unwrap().len() as f64, captured);
+    assert!(story.found("/home/ioriot/s.db-journal").is_none());
 }
 
 #[test]
@@ -142,7 +149,7 @@ fn weak_captures_run_to_the_end() {
         "e-fio.lossy.capture.gz",
         "e-fio.capture.gz",
     ] {
-        check(input, 0.0, 0.0);
+        check(input, 0.998, 0.91);
     }
 }
 
