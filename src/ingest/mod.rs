@@ -169,6 +169,8 @@ fn manifest(captured: &Captured, options: &Options) -> Result<Manifest> {
     };
     // Where the dataset is changes when it is moved.
     manifest.remove("dir");
+    // Every capture says here how many events it has, whatever it was made from: generate holds its ledger against it.
+    manifest.insert("events".into(), json!(captured.ledger.events));
     manifest.insert("source".into(), json!(captured.formats.first().map(|format| format.name())));
     manifest.insert("merged".into(), json!(options.merge));
     if !options.command.is_empty() {

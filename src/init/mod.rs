@@ -80,7 +80,7 @@ impl fmt::Display for Summary {
         let seconds = self.wall as f64 / 1e9;
         writeln!(
             f,
-            "Made {} directories, {} files, {} symlinks and {} other entries with {:.1} MiB of data under {} in {seconds:.2} s.",
+            "Made under {5}: {0} directories, {1} files with {4:.1} MiB of data, {2} symlinks, {3} others; in {seconds:.2} s.",
             self.dirs,
             self.files,
             self.links,

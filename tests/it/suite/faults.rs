@@ -94,6 +94,20 @@ fn another_format_version_and_a_missing_manifest_are_refused() {
 }
 
 #[test]
+fn a_capture_with_fewer_events_than_it_says_makes_no_workload() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (capture, workload) = (scratch.path().join("capture"), scratch.path().join("workload"));
+    expect(0, &["ingest", &data("matrix.strace"), "-o", capture.to_str().unwrap()]);
+    let manifest = capture.join("manifest.json");
+    let text = fs::read_to_string(&manifest).unwrap();
+    fs::write(&manifest, text.replace("\"events\": 120", "\"events\": 121")).unwrap();
+    let output = ioriot(&["generate", capture.to_str().unwrap(), "-o", workload.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("the ledger does not close"));
+    assert!(!workload.exists());
+}
+
+#[test]
 fn a_full_disk_leaves_no_dataset() {
     if !root() {
         eprintln!("skipped: mounting a small file system needs root");
