@@ -56,6 +56,7 @@ pub(super) fn dirname(path: &[u8]) -> &[u8] {
 impl Tree {
     /// Resolves a path from a directory.
     pub(super) fn walk(&mut self, start: Ino, path: &[u8], follow: bool, proof: Proof) -> Walk {
+        self.left = None;
         self.walk_on(start, path, follow, proof, HOPS)
     }
 
@@ -64,12 +65,23 @@ impl Tree {
         if self.at(dir).place != Place::Keep && dir != ROOT {
             return Walk::Outside(self.at(dir).place);
         }
+        // openat(2) may be given a descriptor of a file.
+        if proof == Proof::Doubt && !matches!(self.at(dir).node, Node::Dir(_) | Node::Unknown) {
+            return Walk::NotDir;
+        }
         let slash = path.last() == Some(&b'/');
         let mut names = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).peekable();
         while let Some(name) = names.next() {
             match name {
                 b"." => continue,
                 b".." => {
+                    if self.at(dir).life == Life::Ghost {
+                        if proof == Proof::Through {
+                            self.promote(dir);
+                        } else {
+                            self.left = Some(dir);
+                        }
+                    }
                     dir = self.parent(dir);
                     continue;
                 }
@@ -316,6 +328,10 @@ impl Tree {
         let Walk::At(spot) = self.walk(start, path, follow, Proof::Doubt) else { return };
         if self.at(spot.dir).unlinked() && spot.dir != ROOT {
             return; // In a removed directory nothing is found, whatever the name.
+        }
+        if let Some((dir, name)) = self.left.filter(|_| spot.look != Look::Absent).and_then(|ghost| self.at(ghost).home.clone()) {
+            self.bury(dir, &name);
+            return;
         }
         match spot.look {
             Look::Unknown | Look::Absent => self.absent(&spot),

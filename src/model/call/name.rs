@@ -238,6 +238,27 @@ impl Call<'_> {
                 }
                 self.failed(to, errno, Failed::default())
             }
+            libc::ENOTDIR if from.is_some_and(|from| self.no_dir(from)) => Ok(()),
+            // Only a directory can be renamed to a name with a slash behind it.
+            libc::ENOTDIR if replaces && to.path.last() == Some(&b'/') && !self.stuck(to) => {
+                let kind = if self.no_dir(to) { None } else { Some(Kind::File) };
+                if let Some(from) = from {
+                    self.prove(from, follow, kind);
+                }
+                self.prove_parent(to);
+                Ok(())
+            }
+            // link looks the old name up before it looks at the new one; rename only its directory.
+            libc::ENOTDIR if self.no_dir(to) => {
+                match from {
+                    Some(from) if self.step.op.is_some_and(|op| matches!(op, Op::Link | Op::Linkat)) => {
+                        self.prove(from, follow, None);
+                    }
+                    Some(from) => self.prove_parent(from),
+                    None => {}
+                }
+                Ok(())
+            }
             libc::ENOTDIR => match from {
                 Some(from) if !known(self, from) => self.failed(from, errno, Failed::default()),
                 // A directory onto something that is none.
@@ -251,17 +272,59 @@ impl Call<'_> {
                 }
                 _ => self.failed(to, errno, Failed::default()),
             },
-            _ => match from {
-                Some(from) => self.failed(from, errno, Failed { follow, ..Failed::default() }),
-                None => Ok(()),
-            },
+            // A directory has one name only (link(2)).
+            libc::EPERM if !replaces && from.is_some_and(|from| self.may_be_dir(from, follow)) => {
+                if let Some(from) = from {
+                    self.prove(from, follow, Some(Kind::Dir));
+                }
+                self.prove_parent(to);
+                Ok(())
+            }
+            libc::EACCES | libc::EPERM | libc::EROFS => Err(Reason::Credentials),
+            _ => {
+                from.into_iter().for_each(|from| self.prove_parent(from));
+                self.prove_parent(to);
+                Ok(())
+            }
+        }
+    }
+
+    fn may_be_dir(&mut self, from: From<'_>, follow: bool) -> bool {
+        use crate::model::walk::{Proof, Walk};
+        match self.model.tree.walk(from.start, from.path, follow, Proof::Doubt) {
+            Walk::At(Spot { look: Look::Node(ino), .. }) => {
+                let node = self.model.tree.at(ino);
+                matches!(node.node, Node::Dir(_) | Node::Unknown)
+            }
+            Walk::At(Spot { look: Look::Unknown, .. }) => true,
+            _ => false,
+        }
+    }
+
+    /// Does a component on the way stop this path?
+    fn stuck(&mut self, from: From<'_>) -> bool {
+        use crate::model::walk::{Proof, Walk};
+        matches!(self.model.tree.walk(from.start, from.path, false, Proof::Doubt), Walk::NotDir | Walk::Missing)
+    }
+
+    /// Is it known already that this path gives ENOTDIR?
+    fn no_dir(&mut self, from: From<'_>) -> bool {
+        use crate::model::walk::{Proof, Walk};
+        match self.model.tree.walk(from.start, from.path, false, Proof::Doubt) {
+            Walk::NotDir => true,
+            Walk::At(Spot { look: Look::Node(ino), .. }) => {
+                from.path.last() == Some(&b'/') && !matches!(self.model.tree.at(ino).node, Node::Dir(_) | Node::Unknown)
+            }
+            _ => false,
         }
     }
 
     fn is_there(&mut self, from: From<'_>, follow: bool) -> bool {
         use crate::model::walk::{Proof, Walk};
         match self.model.tree.walk(from.start, from.path, follow, Proof::Doubt) {
-            Walk::At(Spot { look: Look::Node(ino), .. }) => self.model.tree.at(ino).life != Life::Ghost,
+            Walk::At(Spot { look: Look::Node(ino), .. }) => {
+                self.model.tree.left.is_none() && self.model.tree.at(ino).life != Life::Ghost
+            }
             _ => false,
         }
     }

@@ -98,7 +98,7 @@ impl Call<'_> {
                 _ if writes => Some(Kind::File),
                 _ => None,
             };
-            self.model.tree.exists(&spot, kind, !follow && kind.is_some())
+            self.model.tree.exists(&spot, from.kind(kind), !follow && kind.is_some())
         };
         if matches!(self.model.tree.at(ino).node, Node::Fifo | Node::Socket) {
             return Err(Reason::Pipe);

@@ -38,6 +38,13 @@ pub(super) struct From<'e> {
     pub(super) path: &'e [u8],
 }
 
+impl From<'_> {
+    /// A path that ends in a slash leads to a directory, if anywhere.
+    pub(super) fn kind(&self, kind: Option<Kind>) -> Option<Kind> {
+        if self.path.last() == Some(&b'/') { Some(Kind::Dir) } else { kind }
+    }
+}
+
 /// What a path argument is on.
 #[derive(Clone, Debug)]
 pub(super) enum Named<'e> {
@@ -242,11 +249,13 @@ impl<'a> Call<'a> {
             libc::ENOENT if path.is_empty() => {}
             libc::ENOENT if how.parent => tree.deny(start, super::name::dirname_of(path), true),
             libc::ENOENT => tree.deny(start, path, how.follow),
+            libc::ENOTDIR if how.parent => tree.not_dir(start, super::name::dirname_of(path), true),
             libc::ENOTDIR => tree.not_dir(start, path, how.dir),
             libc::ELOOP if !how.follow => self.prove(from, false, Some(Kind::Link)),
-            libc::ELOOP | libc::EBADF | libc::EINVAL | libc::ENAMETOOLONG | libc::ENOSYS | libc::EXDEV | libc::E2BIG => {}
+            libc::ELOOP | libc::EBADF | libc::EINVAL | libc::ENAMETOOLONG | libc::ENOSYS | libc::E2BIG => {}
             // open("name/", O_CREAT) is EISDIR whatever the name is.
-            libc::EISDIR if path.last() == Some(&b'/') => {}
+            libc::EISDIR if how.parent && path.last() == Some(&b'/') => self.prove_parent(from),
+            libc::EXDEV => self.prove_parent(from),
             libc::EISDIR => self.prove(from, how.follow, Some(Kind::Dir)),
             libc::ENOTEMPTY => {
                 if let Walk::At(spot) = tree.walk(start, path, how.follow, Proof::Through) {
@@ -263,8 +272,17 @@ impl<'a> Call<'a> {
     pub(super) fn prove(&mut self, from: From<'_>, follow: bool, kind: Option<Kind>) {
         if let Walk::At(spot) = self.model.tree.walk(from.start, from.path, follow, Proof::Through) {
             let sure = !follow && kind.is_some();
+            let kind = from.kind(kind);
             let ino = self.model.tree.exists(&spot, kind, sure);
             self.note_file(from.arg, ino);
+        }
+    }
+
+    /// The directory of the last component exists.
+    pub(super) fn prove_parent(&mut self, from: From<'_>) {
+        let parent = From { path: super::name::dirname_of(from.path), ..from };
+        if let Walk::At(spot) = self.model.tree.walk(parent.start, parent.path, true, Proof::Through) {
+            self.model.tree.exists(&spot, Some(Kind::Dir), false);
         }
     }
 
@@ -284,7 +302,7 @@ impl<'a> Call<'a> {
                 match outcome? {
                     Ok(_) => {
                         let Some(spot) = self.reach(from, follow)? else { return Ok(None) };
-                        let ino = self.model.tree.exists(&spot, kind, !follow);
+                        let ino = self.model.tree.exists(&spot, from.kind(kind), !follow);
                         // A name that was taken for a link's target may just have become the link itself.
                         let ino = self.settled(from, follow, ino);
                         self.note_file(Arg::First, ino);
