@@ -3,7 +3,7 @@
 use crate::progress::{Progress, Unit};
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use serde::Serialize;
 use std::fmt::{self, Display};
 use std::io::{self, IsTerminal, Write};
@@ -119,14 +119,18 @@ fn draw(progress: &Progress, ended: &Receiver<()>) {
 }
 
 fn style(unit: Unit, total: u64) -> ProgressStyle {
-    ProgressStyle::with_template(template(unit, total)).unwrap_or_else(|_| ProgressStyle::default_bar())
+    let style = ProgressStyle::with_template(template(unit, total)).unwrap_or_else(|_| ProgressStyle::default_bar());
+    // The library's own rate has digits behind the point that nobody wants.
+    style.with_key("rate", |state: &ProgressState, out: &mut dyn fmt::Write| {
+        let _ = write!(out, "{}/s", HumanCount(state.per_sec() as u64));
+    })
 }
 
 const fn template(unit: Unit, total: u64) -> &'static str {
     match (unit, total) {
-        (Unit::Count, 0) => "{msg} {spinner} {human_pos} ({per_sec}) {elapsed}",
+        (Unit::Count, 0) => "{msg} {spinner} {human_pos} ({rate}) {elapsed}",
         (Unit::Bytes, 0) => "{msg} {spinner} {bytes} ({bytes_per_sec}) {elapsed}",
-        (Unit::Count, _) => "{msg} [{wide_bar}] {human_pos}/{human_len} ({per_sec}) {eta} left",
+        (Unit::Count, _) => "{msg} [{wide_bar}] {human_pos}/{human_len} ({rate}) {eta} left",
         (Unit::Bytes, _) => "{msg} [{wide_bar}] {bytes}/{total_bytes} ({bytes_per_sec}) {eta} left",
     }
 }

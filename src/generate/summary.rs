@@ -145,14 +145,14 @@ impl fmt::Display for Summary {
         line(f, "events", self.events, "= ops + model + drops")?;
         line(f, "  ops", ops, "replayed")?;
         line(f, "  model", self.model, "bookkeeping: fork, exec, dup ...")?;
-        line(f, "  drops", dropped, "not replayed:")?;
+        line(f, "  drops", dropped, if dropped > 0 { "not replayed:" } else { "not replayed" })?;
         let mut drops: Vec<_> = self.drops.iter().collect();
         drops.sort_by_key(|(reason, count)| (std::cmp::Reverse(**count), *reason));
         for (reason, count) in drops {
             line(f, "", *count, &format!("{reason}: {}", crate::fate::Reason::parse(reason).map_or("", |reason| reason.doc())))?;
         }
         let inserted = self.ops - ops;
-        line(f, "inserted", inserted, "ops that no event asked for:")?;
+        line(f, "inserted", inserted, if inserted > 0 { "ops that no event asked for:" } else { "ops that no event asked for" })?;
         for (origin, count) in self.ops_by_origin.iter().filter(|(origin, _)| *origin != "event") {
             line(f, "", *count, &format!("{origin}: {}", crate::fate::Origin::parse(origin).map_or("", |origin| origin.doc())))?;
         }
@@ -161,7 +161,7 @@ impl fmt::Display for Summary {
         line(f, "lanes", self.lanes, "captured threads with ops")?;
         let entries: u64 = self.fileset.values().sum();
         let kinds = self.fileset.iter().map(|(kind, count)| format!("{count} {kind}")).collect::<Vec<_>>().join(", ");
-        line(f, "fileset", entries, &format!("entries ({kinds}), {} bytes in files", self.fileset_bytes))?;
+        line(f, "fileset", entries, &format!("entries ({kinds}), {:.1} MiB in files", self.fileset_bytes as f64 / 1_048_576.0))?;
         for (guess, times) in &self.guesses {
             line(f, "guessed", *times, guess)?;
         }
