@@ -7,6 +7,8 @@ use crate::init::{self, Root};
 use crate::schema::Dataset;
 use crate::schema::dataset::Kind;
 use anyhow::Result;
+use indicatif::HumanBytes;
+use serde_json::Value;
 use std::path::PathBuf;
 
 /// Make the tree of files that a workload needs
@@ -45,8 +47,11 @@ impl Args {
         let root = self.root.unwrap_or_else(|| Root::beside(&self.workload));
         if self.output.dry_run {
             let workload = Dataset::expect(&self.workload, Kind::Workload)?;
-            let would =
-                vec![format!("read the workload {}", workload.dir.display()), format!("make its tree in {}", root.display())];
+            let bytes = HumanBytes(workload.manifest.get("fileset_bytes").and_then(Value::as_u64).unwrap_or(0));
+            let would = vec![
+                format!("read the workload {}", workload.dir.display()),
+                format!("make its tree, with {bytes} of data, in {}", root.display()),
+            ];
             self.output.format.print(&Plan::new(would))?;
             return Ok(Exit::Done);
         }

@@ -45,7 +45,7 @@ pub struct Args {
 /// How ops are issued and when that is good enough: shared by `replay` and `run`.
 #[derive(Debug, clap::Args)]
 pub struct Manner {
-    /// Worker threads (default: one per captured thread, up to a limit)
+    /// Worker threads, at most 1024 (default: one per captured thread, up to 64)
     #[arg(long, value_name = "N", value_parser = values::threads)]
     threads: Option<usize>,
     /// Which ops wait for which
