@@ -4,6 +4,7 @@
 //! numbers by column, so that adding a column is one line in [`Col`] and no code anywhere else.
 
 use crate::syscall::Syscall;
+use std::fmt;
 
 /// Makes an enum of columns with their names and docs in one list.
 macro_rules! columns {
@@ -76,35 +77,80 @@ pub const TIME_NOW: i64 = i64::MIN;
 /// [`Col::Atime`], [`Col::Mtime`]: leave as it is (UTIME_OMIT of utimensat(2)).
 pub const TIME_OMIT: i64 = i64::MIN + 1;
 
+/// Numbers an event has room for; the few that have more keep the rest elsewhere.
+const ROOM: usize = 14;
+/// The slot of a number that was never set, and of one that found no room.
+const UNSET: u8 = 0xff;
+const ELSEWHERE: u8 = 0xfe;
+
 /// One captured syscall.
-#[derive(Clone, Debug, PartialEq)]
+///
+/// A call has a dozen of the columns, and events are moved between threads by the million: so the numbers stand side by
+/// side in the order they were set, and the texts in one piece of memory.
+#[derive(Clone)]
 pub struct Event {
     /// Which call; [`Syscall::other`] for one the table does not have.
     pub syscall: Syscall,
     /// The name of a call the table does not have.
     pub other: Option<Box<str>>,
+    /// A bit for every number that is there.
     has: u32,
-    ints: [i64; Col::ALL.len()],
-    texts: [Option<Box<[u8]>>; Text::ALL.len()],
+    /// A bit for every text that is there.
+    has_text: u8,
+    /// Where the number of each column stands.
+    slots: [u8; Col::ALL.len()],
+    used: u8,
+    numbers: [i64; ROOM],
+    elsewhere: Option<Box<[i64; Col::ALL.len()]>>,
+    /// The texts, in the order of the columns, and where each ends.
+    bytes: Vec<u8>,
+    ends: [u32; Text::ALL.len()],
 }
 
 impl Event {
     /// An event of this call with every column absent.
     pub fn new(syscall: Syscall) -> Event {
-        Event { syscall, other: None, has: 0, ints: [0; Col::ALL.len()], texts: [const { None }; Text::ALL.len()] }
+        Event {
+            syscall,
+            other: None,
+            has: 0,
+            has_text: 0,
+            slots: [UNSET; Col::ALL.len()],
+            used: 0,
+            numbers: [0; ROOM],
+            elsewhere: None,
+            bytes: Vec::new(),
+            ends: [0; Text::ALL.len()],
+        }
     }
 
     /// The number in a column, if the capture has it.
     #[inline]
     pub fn int(&self, col: Col) -> Option<i64> {
-        if self.has & (1 << col as u32) != 0 { Some(self.ints[col as usize]) } else { None }
+        if self.has & (1 << col as u32) != 0 { Some(self.number(col)) } else { None }
+    }
+
+    #[inline]
+    fn number(&self, col: Col) -> i64 {
+        match self.numbers.get(self.slots[col as usize] as usize) {
+            Some(number) => *number,
+            None => self.elsewhere.as_ref().map_or(0, |numbers| numbers[col as usize]),
+        }
     }
 
     /// Sets a number.
     #[inline]
     pub fn set(&mut self, col: Col, value: i64) {
         self.has |= 1 << col as u32;
-        self.ints[col as usize] = value;
+        let slot = &mut self.slots[col as usize];
+        if *slot == UNSET {
+            *slot = if (self.used as usize) < ROOM { self.used } else { ELSEWHERE };
+            self.used = self.used.saturating_add(1);
+        }
+        match self.numbers.get_mut(*slot as usize) {
+            Some(number) => *number = value,
+            None => self.elsewhere.get_or_insert_with(|| Box::new([0; Col::ALL.len()]))[col as usize] = value,
+        }
     }
 
     /// Sets a number, or makes it absent.
@@ -123,25 +169,55 @@ impl Event {
         std::iter::from_fn(move || {
             let col = *Col::ALL.get(left.trailing_zeros() as usize)?;
             left &= left - 1;
-            Some((col, self.ints[col as usize]))
+            Some((col, self.number(col)))
         })
     }
 
     /// The bytes in a text column, if the capture has them.
     #[inline]
     pub fn text(&self, text: Text) -> Option<&[u8]> {
-        self.texts[text as usize].as_deref()
+        if self.has_text & (1 << text as u8) != 0 { self.bytes.get(self.span(text)) } else { None }
     }
 
-    /// Sets a text.
+    /// Every text the capture has, by column.
     #[inline]
-    pub fn set_text(&mut self, text: Text, value: impl Into<Box<[u8]>>) {
-        self.texts[text as usize] = Some(value.into());
+    pub fn texts(&self) -> impl Iterator<Item = (Text, &[u8])> {
+        let mut left = u32::from(self.has_text);
+        std::iter::from_fn(move || {
+            let text = *Text::ALL.get(left.trailing_zeros() as usize)?;
+            left &= left - 1;
+            Some((text, &self.bytes[self.span(text)]))
+        })
+    }
+
+    fn span(&self, text: Text) -> std::ops::Range<usize> {
+        let text = text as usize;
+        let begin = if text == 0 { 0 } else { self.ends[text - 1] };
+        begin as usize..self.ends[text] as usize
+    }
+
+    /// Sets a text (of less than 4 GiB).
+    pub fn set_text(&mut self, text: Text, value: impl AsRef<[u8]>) {
+        let (value, old) = (value.as_ref(), self.span(text));
+        self.has_text |= 1 << text as u8;
+        for end in &mut self.ends[text as usize..] {
+            *end = *end - old.len() as u32 + value.len() as u32;
+        }
+        if old.end == self.bytes.len() {
+            self.bytes.truncate(old.start);
+            self.bytes.reserve_exact(value.len());
+            self.bytes.extend_from_slice(value);
+        } else {
+            self.bytes.splice(old, value.iter().copied());
+        }
     }
 
     /// Makes a text absent and hands it out.
     pub fn take_text(&mut self, text: Text) -> Option<Box<[u8]>> {
-        self.texts[text as usize].take()
+        let taken: Box<[u8]> = self.text(text)?.into();
+        self.set_text(text, b"");
+        self.has_text &= !(1 << text as u8);
+        Some(taken)
     }
 
     /// The call's name as captured.
@@ -170,13 +246,64 @@ impl Event {
     }
 }
 
+impl PartialEq for Event {
+    fn eq(&self, other: &Event) -> bool {
+        let same = self.syscall == other.syscall && self.other == other.other;
+        same && self.ints().eq(other.ints()) && self.texts().eq(other.texts())
+    }
+}
+
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ", self.name())?;
+        let mut map = f.debug_map();
+        map.entries(self.ints());
+        map.entries(self.texts().map(|(text, bytes)| (text, String::from_utf8_lossy(bytes)))).finish()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_presence_mask_has_a_bit_for_every_column() {
-        assert!(Col::ALL.len() <= 32);
+    fn the_presence_masks_have_a_bit_for_every_column() {
+        assert!(Col::ALL.len() <= 32 && Text::ALL.len() <= 8);
+    }
+
+    #[test]
+    fn every_column_can_be_set_changed_and_unset_in_any_order() {
+        let mut event = Event::new(Syscall::openat);
+        for round in 0..3 {
+            for (i, col) in Col::ALL.iter().enumerate().rev() {
+                event.set(*col, i as i64 + round);
+            }
+            assert!(event.ints().map(|(_, value)| value).eq(round..Col::ALL.len() as i64 + round));
+        }
+        event.put(Col::Ts, None);
+        event.put(Col::Line, None);
+        assert_eq!((event.int(Col::Ts), event.int(Col::Line), event.int(Col::Dur)), (None, None, Some(3)));
+        assert_eq!(event.ints().count(), Col::ALL.len() - 2);
+    }
+
+    #[test]
+    fn texts_do_not_mix() {
+        let mut event = Event::new(Syscall::rename);
+        for length in [3, 0, 9] {
+            for text in [Text::Name, Text::Path, Text::FdPath, Text::Path2] {
+                event.set_text(text, text.name().repeat(length));
+            }
+            assert!(event.texts().all(|(text, bytes)| bytes == text.name().repeat(length).as_bytes()));
+            assert_eq!(event.texts().count(), 4);
+        }
+        assert_eq!(event.take_text(Text::Path2).map(|bytes| bytes.len()), Some(45));
+        assert_eq!((event.text(Text::Path2), event.text(Text::DirPath)), (None, None));
+        assert_eq!(event.text(Text::FdPath), Some("fd_path".repeat(9).as_bytes()));
+        let mut same = Event::new(Syscall::rename);
+        for (text, bytes) in event.texts() {
+            same.set_text(text, bytes);
+        }
+        assert_eq!(event, same);
     }
 
     #[test]

@@ -141,7 +141,11 @@ struct Part<'a> {
 fn parts(options: &Options) -> Result<Vec<Part<'_>>> {
     let Options { inputs, out, host, merge, .. } = options;
     if inputs.len() == 1 || *merge {
-        let host = host.clone().unwrap_or_else(|| inputs[0].stem());
+        let first = &inputs[0];
+        let host = host.clone().unwrap_or_else(|| match first.pid().filter(|_| *merge) {
+            Some(pid) => first.stem().trim_end_matches(&format!(".{pid}")).to_owned(),
+            None => first.stem(),
+        });
         return Ok(vec![Part { host, dir: out.clone(), inputs: inputs.iter().collect() }]);
     }
     if let Some(host) = host {

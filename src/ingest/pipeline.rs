@@ -21,6 +21,7 @@ use arrow::array::{Int64Array, RecordBatch, StringArray};
 use parquet::arrow::ArrowWriter;
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -37,9 +38,10 @@ pub fn run(part: &Part<'_>, options: &Options, draft: &Draft, progress: &Progres
         0 => thread::available_parallelism().map_or(1, |n| n.get()),
         threads => threads,
     };
+    let stop = AtomicBool::new(false);
     let mut openings = Vec::new();
     for input in &part.inputs {
-        openings.push(open(input, options.format, progress)?);
+        openings.push(open(input, options.format, progress, &stop)?);
     }
     let formats: Vec<Format> = openings.iter().map(|(format, ..)| *format).collect();
     thread::scope(|scope| {
@@ -47,24 +49,37 @@ pub fn run(part: &Part<'_>, options: &Options, draft: &Draft, progress: &Progres
         let queue = Arc::new(Mutex::new(queue));
         for _ in 0..threads {
             let queue = Arc::clone(&queue);
-            scope.spawn(move || work(&queue));
+            named("parse").spawn_scoped(scope, move || work(&queue))?;
         }
         let mut sources = Vec::new();
         for (format, first, lines) in openings {
             let (slips, ready) = sync_channel::<Slip>(AHEAD);
             let tasks = tasks.clone();
-            scope.spawn(move || read(first, lines, format.parser(), &tasks, &slips));
+            named("read").spawn_scoped(scope, move || read(first, lines, format.parser(), &tasks, &slips))?;
             sources.push(ready);
         }
         drop(tasks);
-        // Dropping the sources, here or on an error, ends the reading threads, and that ends the parsing ones.
-        take(part, options, draft, &formats, sources)
+        // Dropping the sources, here or on an error, ends the reading threads, and that ends the parsing ones. One that
+        // waits for standard input has to be told.
+        let taken = take(part, options, draft, &formats, sources);
+        stop.store(true, Ordering::Relaxed);
+        taken
     })
 }
 
+/// A thread that profilers show by its task.
+fn named(task: &str) -> thread::Builder {
+    thread::Builder::new().name(task.into())
+}
+
 /// Opens an input, reads its first chunk and recognises its format.
-fn open<'p>(input: &Input, format: Option<Format>, progress: &'p Progress) -> Result<(Format, Option<Chunk>, Lines<'p>)> {
-    let mut lines = input.open(progress)?;
+fn open<'p>(
+    input: &Input,
+    format: Option<Format>,
+    progress: &'p Progress,
+    stop: &'p AtomicBool,
+) -> Result<(Format, Option<Chunk>, Lines<'p>)> {
+    let mut lines = input.open(progress, stop)?;
     let Some(first) = lines.chunk()? else { bail!("{} is empty: there is nothing to ingest", input.name()) };
     let start = &first.bytes[..first.bytes.len().min(64 * 1024)];
     let format = match format.or_else(|| Format::detect(start)) {
@@ -164,7 +179,12 @@ fn take(part: &Part<'_>, options: &Options, draft: &Draft, formats: &[Format], r
         .map(|(i, ready)| Source {
             name: part.inputs[i].name(),
             ready,
-            sequencer: Sequencer::new(formats[i].parser(), i, merged || formats[i] == Format::Capture),
+            sequencer: Sequencer::new(
+                formats[i].parser(),
+                i,
+                merged || formats[i] == Format::Capture,
+                part.inputs[i].pid().filter(|_| merged),
+            ),
             ledger: Ledger::default(),
             open: true,
         })

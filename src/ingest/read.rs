@@ -5,12 +5,18 @@ use anyhow::{Context, Result};
 use flate2::bufread::MultiGzDecoder;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Bytes of a chunk, about: the unit of parallel work. No line longer than a chunk is kept.
-pub const CHUNK: usize = 1 << 20;
-/// What is kept of a line longer than a chunk.
+/// Bytes of a chunk, about: the unit of parallel work. Its events should still be in the caches when they are taken.
+const CHUNK: usize = 256 * 1024;
+/// No line longer than this is kept.
+const LONGEST: usize = 1 << 20;
+/// What is kept of a longer line.
 const START: usize = 256;
+/// How often a reader that waits for more input looks whether anybody still wants it, in milliseconds.
+const PATIENCE: libc::c_int = 200;
 
 /// Where a capture comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +53,14 @@ impl Input {
         name
     }
 
+    /// The process that `strace -ff -o NAME` wrote this file for: it calls the file `NAME.PID`.
+    pub fn pid(&self) -> Option<i64> {
+        let name = self.stem();
+        let digits = name.rsplit_once('.').map(|(_, digits)| digits)?;
+        let all = digits.bytes().all(|c| c.is_ascii_digit());
+        digits.parse().ok().filter(|pid| all && (1..=1 << 22).contains(pid))
+    }
+
     /// Its size in bytes as stored; 0 when unknown.
     pub fn size(&self) -> u64 {
         match self {
@@ -55,14 +69,14 @@ impl Input {
         }
     }
 
-    /// Opens it.
+    /// Opens it. Once `stop` is set nobody waits any longer for standard input to go on.
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn open<'p>(&self, progress: &'p Progress) -> Result<Lines<'p>> {
-        let source: Box<dyn Read + Send> = match self {
+    pub fn open<'p>(&self, progress: &'p Progress, stop: &'p AtomicBool) -> Result<Lines<'p>> {
+        let source: Box<dyn Read + Send + 'p> = match self {
             Input::Path(path) => Box::new(File::open(path).with_context(|| format!("cannot open {}", path.display()))?),
-            Input::Stdin => Box::new(io::stdin()),
+            Input::Stdin => Box::new(Patient { stdin: File::from(io::stdin().as_fd().try_clone_to_owned()?), stop }),
         };
         let mut raw = BufReader::with_capacity(256 * 1024, Counted { source, progress });
         let magic = raw.fill_buf().with_context(|| format!("cannot read {}", self.name()))?;
@@ -75,9 +89,28 @@ impl Input {
     }
 }
 
+/// Standard input, which may stay silent for ever: a pipe whose writer waits for something else.
+struct Patient<'p> {
+    stdin: File,
+    stop: &'p AtomicBool,
+}
+
+impl Read for Patient<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let mut poll = libc::pollfd { fd: self.stdin.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: poll writes to the one pollfd that it is given (poll(2)).
+        while unsafe { libc::poll(&raw mut poll, 1, PATIENCE) } == 0 {
+            if self.stop.load(Ordering::Relaxed) {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+        }
+        self.stdin.read(buf)
+    }
+}
+
 /// Tells the progress what was read.
 struct Counted<'p> {
-    source: Box<dyn Read + Send>,
+    source: Box<dyn Read + Send + 'p>,
     progress: &'p Progress,
 }
 
@@ -130,7 +163,8 @@ impl Lines<'_> {
             }
             let end = match memchr::memrchr(b'\n', &self.carry) {
                 Some(end) => end + 1,
-                None if self.done && self.carry.len() < CHUNK => self.carry.len(),
+                None if self.done && self.carry.len() <= LONGEST => self.carry.len(),
+                None if self.carry.len() <= LONGEST => continue,
                 None => {
                     self.skipping = true;
                     self.carry.truncate(START);
@@ -142,8 +176,9 @@ impl Lines<'_> {
             if end == 0 {
                 continue;
             }
-            let end = if self.done && self.carry.len() < CHUNK { self.carry.len() } else { end };
-            let mut bytes = Vec::with_capacity(CHUNK);
+            // The last line may lack its end.
+            let end = if self.done { self.carry.len() } else { end };
+            let mut bytes = Vec::with_capacity(2 * CHUNK);
             bytes.extend_from_slice(&self.carry[end..]);
             std::mem::swap(&mut bytes, &mut self.carry);
             bytes.truncate(end);
@@ -154,11 +189,15 @@ impl Lines<'_> {
         Ok(None)
     }
 
-    /// Reads until there is a chunk or the input ends.
+    /// Reads as much as a chunk, or the rest of the input.
     fn fill(&mut self) -> Result<()> {
+        if self.done {
+            return Ok(());
+        }
         let mut len = self.carry.len();
-        self.carry.resize(len.max(CHUNK), 0);
-        while len < CHUNK && !self.done {
+        let full = len + CHUNK;
+        self.carry.resize(full, 0);
+        while len < full && !self.done {
             match self.reader.read(&mut self.carry[len..]) {
                 Ok(0) => self.done = true,
                 Ok(read) => len += read,
@@ -185,7 +224,8 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();
         let progress = Progress::default();
-        let mut lines = Input::Path(file.path().to_owned()).open(&progress).unwrap();
+        let stop = AtomicBool::new(false);
+        let mut lines = Input::Path(file.path().to_owned()).open(&progress, &stop).unwrap();
         std::iter::from_fn(|| lines.chunk().unwrap()).collect()
     }
 
@@ -204,10 +244,12 @@ mod tests {
     }
 
     #[test]
-    fn a_line_longer_than_a_chunk_keeps_its_start() {
-        let text = [b"a\n".to_vec(), b"y".repeat(3 * CHUNK), b"\nb\nlast".to_vec()].concat();
+    fn a_line_that_is_too_long_keeps_its_start() {
+        let text = [b"a\n".to_vec(), b"y".repeat(3 * LONGEST), b"\nb\nlast".to_vec()].concat();
         let found: Vec<(u64, usize, bool)> = chunks(&text).iter().map(|c| (c.first, c.bytes.len(), c.cut)).collect();
         assert_eq!(found, [(1, 2, false), (2, START, true), (3, 6, false)]);
+        let text = [b"y".repeat(3 * CHUNK), b"\nlast".to_vec()].concat();
+        assert_eq!(chunks(&text).iter().map(|chunk| chunk.bytes.len()).sum::<usize>(), text.len());
         assert_eq!(chunks(b"").len(), 0);
     }
 
@@ -217,5 +259,12 @@ mod tests {
         assert_eq!(stem("/x/web1.capture.gz"), "web1");
         assert_eq!(stem("db.strace"), "db");
         assert_eq!(stem(".gz"), ".gz");
+    }
+
+    #[test]
+    fn files_of_strace_ff_tell_the_process() {
+        let pid = |name: &str| Input::Path(name.into()).pid();
+        assert_eq!((pid("/x/trace.4711"), pid("trace.12.gz")), (Some(4711), Some(12)));
+        assert_eq!((pid("4711"), pid("trace.0"), pid("trace.+7"), pid("trace.99999999")), (None, None, None, None));
     }
 }

@@ -62,7 +62,8 @@ enum Domain {
 /// Moves instants in the sorted window, none to before `gone`. Was any moved?
 pub fn run(window: &mut Window, gone: Option<Key>, repairs: &mut Repairs) -> bool {
     let overlaps = Overlaps::of(window.tickets());
-    let mut walk = Walk { window, overlaps: &overlaps, states: HashMap::new(), moves: Vec::new() };
+    let count = overlaps.any.iter().filter(|any| **any).count();
+    let mut walk = Walk { window, overlaps: &overlaps, states: HashMap::with_capacity(count), moves: Vec::new() };
     let mut scratch = Vec::new();
     for place in (0..window.len()).filter(|place| overlaps.any[*place]) {
         acts(window.event(place), &mut scratch, &mut |domain, thing, act| walk.step(place, domain, thing, act));

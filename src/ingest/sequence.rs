@@ -60,6 +60,8 @@ pub struct Sequencer<'a> {
     input: u64,
     /// Are instants times (rather than lines)?
     by_time: bool,
+    /// The thread of lines that name none, where the file tells.
+    own: Option<i64>,
     pending: HashMap<i64, Pending>,
     /// Threads that lines without a pid may belong to, and the one such lines belong to.
     threads: Threads,
@@ -79,12 +81,13 @@ pub struct Sequencer<'a> {
 }
 
 impl<'a> Sequencer<'a> {
-    /// A sequencer of input number `input`.
-    pub fn new(parser: &'a dyn Parser, input: usize, by_time: bool) -> Sequencer<'a> {
+    /// A sequencer of input number `input`; `own` is the thread of lines that name none.
+    pub fn new(parser: &'a dyn Parser, input: usize, by_time: bool, own: Option<i64>) -> Sequencer<'a> {
         Sequencer {
             parser,
             input: input as u64,
             by_time,
+            own,
             pending: HashMap::new(),
             threads: Threads::default(),
             exited: HashSet::new(),
@@ -180,7 +183,7 @@ impl<'a> Sequencer<'a> {
 
     /// The thread a line belongs to. `resumed` is the name of the call it goes on with.
     fn thread(&mut self, tid: Option<i64>, resumed: Option<&[u8]>) -> i64 {
-        let Some(tid) = tid else { return self.threads.unnamed() };
+        let Some(tid) = tid.or(self.own) else { return self.threads.unnamed() };
         if self.threads.is_new(tid) {
             // Before its parent's fork returns a child has shown itself; nobody else can come while that is pending.
             let first = match self.pending.get(&FIRST) {

@@ -213,9 +213,8 @@ impl Columns {
                 column.valid[row / 8] |= 1 << (row % 8);
                 column.count += 1;
             }
-            for text in Text::ALL {
-                let Some(bytes) = event.text(*text) else { continue };
-                let builder = texts[*text as usize].get_or_insert_with(|| StringBuilder::with_capacity(rows, rows * 32));
+            for (text, bytes) in event.texts() {
+                let builder = texts[text as usize].get_or_insert_with(|| StringBuilder::with_capacity(rows, rows * 32));
                 pad(builder, row);
                 builder.append_value(text::encode(bytes));
             }

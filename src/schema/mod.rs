@@ -24,7 +24,7 @@ pub fn writer_properties(table: &Table) -> WriterPropertiesBuilder {
         .set_max_row_group_row_count(Some(ROW_GROUP))
         .set_created_by(format!("ioriot {}", env!("CARGO_PKG_VERSION")));
     for column in table.columns() {
-        if column.grows() {
+        if column.differs() {
             let path = ColumnPath::from(column.name);
             props = props.set_column_dictionary_enabled(path.clone(), false);
             props = props.set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);

@@ -49,9 +49,9 @@ pub struct Column {
 }
 
 impl Column {
-    /// Does the column grow with the row number, so that differences are small?
-    pub fn grows(&self) -> bool {
-        matches!(self.name, "seq" | "ts" | "op_id" | "line" | "begin" | "scheduled" | "first_row")
+    /// Do values seldom repeat but differ little, so that packed differences are smaller than a dictionary, and cheaper?
+    pub fn differs(&self) -> bool {
+        matches!(self.name, "seq" | "ts" | "op_id" | "line" | "begin" | "scheduled" | "first_row" | "dur" | "captured_dur")
     }
 }
 

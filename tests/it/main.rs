@@ -10,10 +10,12 @@ mod suite {
     mod e2e;
     #[cfg(feature = "sql")]
     mod faults;
+    #[cfg(feature = "sql")]
     mod generate;
     mod house;
     mod ingest;
     mod model;
+    #[cfg(feature = "sql")]
     mod query;
     mod replay;
     #[cfg(feature = "sql")]

@@ -1,5 +1,7 @@
 //! Runs the built program, as a user would.
 
+#![cfg_attr(not(feature = "sql"), allow(dead_code, reason = "most of what the program does needs the engine"))]
+
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 

@@ -12,6 +12,8 @@ use proptest::prelude::*;
 use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// A capture made in a directory of its own.
@@ -426,4 +428,58 @@ proptest! {
         calls.sort();
         prop_assert_eq!(ts, calls.iter().map(|(start, _)| *start).collect::<Vec<_>>());
     }
+}
+
+#[test]
+fn files_of_strace_ff_belong_to_the_process_in_their_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let (parent, child) = (dir.path().join("trace.100"), dir.path().join("trace.101"));
+    fs::write(
+        &parent,
+        "1795000000.000001 chdir(\"/a\") = 0 <0.000001>\n\
+         1795000000.000010 fork() = 101 <0.000005>\n\
+         1795000000.000030 wait4(101, NULL, 0, NULL) = 101 <0.000050>\n\
+         1795000000.000090 exit_group(0) = ?\n1795000000.000091 +++ exited with 0 +++\n",
+    )
+    .unwrap();
+    let other = "1795000000.000013 unlink(\"x\") = 0 <0.000001>\n1795000000.000040 +++ killed by SIGKILL +++\n";
+    fs::write(&child, other).unwrap();
+    let made = ingest_with(&[parent, child], |options| options.merge = true).unwrap();
+    let events = table(&made.out, "events");
+    assert_eq!(made.captured.host, "trace");
+    assert_eq!(ints(&events, "tid"), [100, 100, 101, 101, 100, 100].map(Some));
+    assert_eq!(ints(&events, "pid"), ints(&events, "tid"));
+}
+
+#[test]
+fn an_error_does_not_wait_for_standard_input() {
+    let scratch = tempfile::tempdir().unwrap();
+    let line = |t: u64| format!("t={};:,D=5;:,i=7:7;:,o=stat;:,p=/{};:,s=0;:,\n", 1_760_000_000_000_000_000 + t, "x".repeat(200));
+    let lines: String = (0..20_000).map(line).collect();
+    let (cut, out) = (scratch.path().join("cut.zst"), scratch.path().join("capture"));
+    let packed = zstd::encode_all(lines.as_bytes(), 0).unwrap();
+    fs::write(&cut, &packed[..packed.len() / 2]).unwrap();
+    let mut child = crate::tool::command(&["ingest", "-", cut.to_str().unwrap(), "--merge", "-o", out.to_str().unwrap()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // The pipe stays open.
+    let mut stdin = child.stdin.take().unwrap();
+    let feed = std::thread::spawn(move || {
+        let _ = stdin.write_all(lines.as_bytes());
+        stdin
+    });
+    let end = Instant::now() + Duration::from_secs(60);
+    while child.try_wait().unwrap().is_none() {
+        if Instant::now() > end {
+            child.kill().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let status = child.wait().unwrap();
+    drop(feed.join().unwrap());
+    assert_eq!(status.code(), Some(2));
+    assert!(!out.exists());
 }
