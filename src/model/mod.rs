@@ -1,7 +1,7 @@
 //! The kernel's bookkeeping, replayed: events in, meaning out. Pure Rust, no Arrow, no I/O.
 //!
-//! * `task` processes, threads, descriptor tables, open file descriptions
-//! * `tree` the namespace: what every name is now and was at the start; `walk` resolves paths in it and notes what calls
+//! * `task` processes and threads; `fds` descriptor tables, open file descriptions
+//! * `tree` the namespace of `inode`s: what every name is now and was at the start; `walk` resolves paths in it and notes what calls
 //!   prove; `links` finds symlinks out
 //! * `content` sizes and ranges of a file; `extents` sets of ranges
 //! * `call` one event: what it is on, what it proves, what it changes
@@ -14,6 +14,8 @@ mod config;
 mod content;
 mod end;
 mod extents;
+mod fds;
+mod inode;
 mod links;
 mod step;
 mod task;

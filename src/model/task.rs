@@ -1,99 +1,13 @@
-//! Processes, threads, descriptor tables and open file descriptions.
+//! Processes and threads, and what they share.
 //!
 //! A process owns a descriptor table and a working directory, or shares them (CLONE_FILES, CLONE_FS). A thread is found
 //! by its tid; some captures show nothing else, so a clone event tells whose thread or child a new tid is. An open file
 //! description lives as long as a table refers to it.
 
-use super::step::Name;
+use super::fds::{Entry, Fds, Ofd, OfdIx, Target};
 use super::tree::Ino;
-use crate::fate::Reason;
 use hashbrown::HashMap;
 use std::collections::VecDeque;
-
-/// Index of an open file description in its slab (not its identity, which is never reused).
-pub(super) type OfdIx = u32;
-
-/// An open file description (open(2)).
-#[derive(Debug)]
-pub(super) struct Ofd {
-    /// Its identity.
-    pub(super) id: i64,
-    /// The file.
-    pub(super) ino: Ino,
-    /// Status flags.
-    pub(super) flags: i64,
-    /// Position.
-    pub(super) pos: i64,
-    /// Is the position known, rather than assumed (a descriptor open before the capture)?
-    pub(super) pos_sure: bool,
-    /// Descriptors that refer to it.
-    pub(super) refs: u32,
-    /// Process and thread that opened it.
-    pub(super) vpid: i64,
-    pub(super) vtid: i64,
-    /// Path in an epoch of the tree.
-    pub(super) path: Option<(u32, Name)>,
-    /// What the capture last said it is open on, and that was found to fit.
-    pub(super) seen: Option<Box<[u8]>>,
-}
-
-/// What a descriptor refers to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Target {
-    /// An open file.
-    Ofd(OfdIx),
-    /// Something that is not replayed, and why.
-    Special(Reason),
-}
-
-/// A descriptor.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Entry {
-    pub(super) target: Target,
-    pub(super) cloexec: bool,
-}
-
-/// A descriptor table: small, so a sorted vector.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Fds {
-    entries: Vec<(i64, Entry)>,
-    sharers: u32,
-}
-
-impl Fds {
-    pub(super) fn get(&self, fd: i64) -> Option<Entry> {
-        self.find(fd).ok().map(|i| self.entries[i].1)
-    }
-
-    pub(super) fn set(&mut self, fd: i64, entry: Entry) -> Option<Entry> {
-        match self.find(fd) {
-            Ok(i) => Some(std::mem::replace(&mut self.entries[i].1, entry)),
-            Err(i) => {
-                self.entries.insert(i, (fd, entry));
-                None
-            }
-        }
-    }
-
-    pub(super) fn remove(&mut self, fd: i64) -> Option<Entry> {
-        self.find(fd).ok().map(|i| self.entries.remove(i).1)
-    }
-
-    /// Removes the descriptors of a range that `which` chooses, lowest first.
-    pub(super) fn extract(&mut self, which: impl Fn(i64, &Entry) -> bool) -> Vec<(i64, Entry)> {
-        let (gone, kept) = self.entries.drain(..).partition(|(fd, entry)| which(*fd, entry));
-        self.entries = kept;
-        gone
-    }
-
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut (i64, Entry)> {
-        self.entries.iter_mut()
-    }
-
-    fn find(&self, fd: i64) -> Result<usize, usize> {
-        self.entries.binary_search_by_key(&fd, |(fd, _)| *fd)
-    }
-}
 
 /// Index of a shared descriptor table or working directory.
 type Shared = u32;
@@ -217,7 +131,7 @@ impl Tasks {
                     return;
                 }
                 _ => {
-                    let fds = take(&mut self.tables, &mut self.free_tables, Fds { sharers: 1, ..Fds::default() });
+                    let fds = take(&mut self.tables, &mut self.free_tables, Fds::default().owned());
                     let cwd = take(&mut self.cwds, &mut self.free_cwds, Cwd { sharers: 1, ..Cwd::default() });
                     self.add_process(pid, fds, cwd)
                 }
@@ -291,8 +205,8 @@ impl Tasks {
     }
 
     fn copy_table(&mut self, table: Shared) -> Shared {
-        let copy = Fds { sharers: 1, ..self.tables[table as usize].clone() };
-        for (_, entry) in &copy.entries {
+        let copy = self.tables[table as usize].clone().owned();
+        for entry in copy.iter() {
             if let Target::Ofd(ofd) = entry.target
                 && let Some(ofd) = &mut self.ofds[ofd as usize]
             {
@@ -358,7 +272,7 @@ impl Tasks {
             return Vec::new();
         }
         self.free_tables.push(gone.fds);
-        std::mem::take(&mut table.entries).into_iter().map(|(_, entry)| entry).collect()
+        table.extract(|_, _| true).into_iter().map(|(_, entry)| entry).collect()
     }
 
     // ---- what a process has

@@ -5,7 +5,7 @@ use super::{Call, Dropped, flag};
 use crate::event::{Col, Event, Text};
 use crate::fate::{Origin, Reason};
 use crate::model::content::Seen;
-use crate::model::task::OfdIx;
+use crate::model::fds::OfdIx;
 use crate::model::tree::{Fix, Ino};
 use crate::syscall::{Op, Syscall};
 

@@ -3,8 +3,8 @@
 use super::{Call, Dropped, flag, is_device, kind_of, outside};
 use crate::event::{Col, Event, Text};
 use crate::fate::{Origin, Reason};
+use crate::model::fds::{Entry, OfdIx, Target};
 use crate::model::step::{Kind, Name};
-use crate::model::task::{Entry, OfdIx, Target};
 use crate::model::tree::{Look, Node, ROOT};
 use crate::model::walk::{Proof, Walk};
 use crate::syscall::{Op, Syscall};

@@ -12,8 +12,9 @@ mod open;
 mod path;
 mod process;
 
+use super::fds::{Entry, OfdIx, Target};
 use super::step::{Kind, Name, Row, Step};
-use super::task::{Entry, OfdIx, Target, Who};
+use super::task::Who;
 use super::tree::{Fix, Ino};
 use super::{Model, Place};
 use crate::event::{Col, Event, Text};
