@@ -239,13 +239,16 @@ impl Call<'_> {
             }
             libc::EEXIST | libc::ENOTEMPTY if replaces => {
                 if let Some(from) = from {
-                    self.prove(from, follow, from.kind(None));
+                    // Onto a directory it is in: ENOTEMPTY whatever it is.
+                    let kind = if self.is_within(from, to) { None } else { Some(Kind::Dir) };
+                    self.prove(from, follow, kind);
                 }
                 self.failed(to, libc::ENOTEMPTY, Failed::default())
             }
             libc::EEXIST | libc::EISDIR => {
                 if let Some(from) = from {
-                    self.prove(from, follow, from.kind(None));
+                    // link resolves the old name wholly, rename looks at its slash last.
+                    self.prove(from, follow, if renames { None } else { from.kind(None) });
                 }
                 self.failed(to, errno, Failed::default())
             }
@@ -294,7 +297,11 @@ impl Call<'_> {
             }
             libc::EACCES | libc::EPERM | libc::EROFS => Err(Reason::Credentials),
             _ => {
-                from.into_iter().for_each(|from| self.prove_parent(from));
+                match from {
+                    Some(from) if renames => self.prove_parent(from),
+                    Some(from) => self.prove(from, follow, from.kind(None)),
+                    None => {}
+                }
                 self.prove_parent(to);
                 Ok(())
             }
@@ -311,6 +318,22 @@ impl Call<'_> {
             Walk::At(Spot { look: Look::Unknown, .. }) => true,
             _ => false,
         }
+    }
+
+    /// Is the first path below the second?
+    fn is_within(&mut self, from: From<'_>, to: From<'_>) -> bool {
+        use crate::model::walk::{Proof, Walk};
+        let tree = &mut self.model.tree;
+        let Walk::At(spot) = tree.walk(from.start, from.path, false, Proof::Through) else { return false };
+        let Walk::At(goal) = tree.walk(to.start, to.path, false, Proof::Through) else { return false };
+        let mut at = spot.dir;
+        while goal.look != Look::Node(at) {
+            if at == crate::model::tree::ROOT {
+                return false;
+            }
+            at = tree.parent(at);
+        }
+        true
     }
 
     /// Does a component on the way stop this path?
