@@ -52,7 +52,6 @@ pub struct Parsed {
 
 /// What a line means.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "nearly every line is a call: a box would be one allocation for each")]
 pub enum What {
     /// A whole call.
     Call(Event),
