@@ -316,6 +316,7 @@ impl Tasks {
             flags,
             pos: 0,
             pos_sure: true,
+            behind: None,
             refs: 1,
             vpid: who.vpid,
             vtid: who.vtid,

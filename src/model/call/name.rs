@@ -252,7 +252,24 @@ impl Call<'_> {
                 }
                 self.failed(to, errno, Failed::default())
             }
-            libc::ENOTDIR if from.is_some_and(|from| self.no_dir(from)) => Ok(()),
+            libc::ENOTDIR if from.is_some_and(|from| self.no_dir(from)) => {
+                // rename looks at the slash behind the old name last.
+                if renames && from.is_some_and(|from| !self.stuck(from)) && !self.stuck(to) {
+                    self.prove_goal(to);
+                }
+                Ok(())
+            }
+            // A directory onto something that is none.
+            libc::ENOTDIR
+                if renames && !to.slash && from.is_some_and(|from| !from.slash && !self.stuck(from)) && !self.stuck(to) =>
+            {
+                if let Some(from) = from {
+                    self.prove(from, follow, Some(Kind::Dir));
+                }
+                let kind = if self.is_there(to, false) { None } else { Some(Kind::File) };
+                self.prove(to, false, kind);
+                Ok(())
+            }
             // Only a directory can be renamed to a name with a slash behind it.
             libc::ENOTDIR if renames && to.slash && !self.stuck(to) => {
                 let file = !self.no_dir(to);
@@ -260,7 +277,7 @@ impl Call<'_> {
                     let kind = if file && !self.is_there(from, follow) { Some(Kind::File) } else { from.kind(None) };
                     self.prove(from, follow, kind);
                 }
-                self.prove_parent(to);
+                self.prove_goal(to);
                 Ok(())
             }
             // link looks the old name up before it looks at the new one; rename only its directory.
@@ -276,17 +293,15 @@ impl Call<'_> {
             }
             libc::ENOTDIR => match from {
                 Some(from) if !known(self, from) => self.failed(from, errno, Failed::default()),
-                // A directory onto something that is none.
-                Some(from) if renames => {
-                    self.prove(from, follow, Some(Kind::Dir));
-                    if self.is_there(to, false) {
-                        Ok(())
-                    } else {
-                        self.failed(to, errno, Failed { dir: true, ..Failed::default() })
-                    }
-                }
                 _ => self.failed(to, errno, Failed::default()),
             },
+            // Into itself, or exchanged with a directory it is in.
+            libc::EINVAL if renames && from.is_some_and(|from| self.is_within(from, to)) => {
+                if let Some(from) = from {
+                    self.prove(from, follow, None);
+                }
+                Ok(())
+            }
             // A directory has one name only (link(2)).
             libc::EPERM if !renames && from.is_some_and(|from| self.may_be_dir(from, follow)) => {
                 if let Some(from) = from {
@@ -317,6 +332,17 @@ impl Call<'_> {
             }
             Walk::At(Spot { look: Look::Unknown, .. }) => true,
             _ => false,
+        }
+    }
+
+    /// A rename got as far as to look at what it was to move: the new name's directory exists, and to exchange names
+    /// both must.
+    fn prove_goal(&mut self, to: From<'_>) {
+        let flags = self.event.int(Col::Flags).unwrap_or(0);
+        if self.step.op == Some(Op::Renameat2) && flags & RENAME_EXCHANGE != 0 {
+            self.prove(to, false, None);
+        } else {
+            self.prove_parent(to);
         }
     }
 
