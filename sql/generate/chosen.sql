@@ -63,7 +63,7 @@
 -- @column xattrs VARCHAR of a fileset row: names of extended attributes, separated by commas
 WITH
 marked AS (
-    SELECT walk.*, wanted IS NOT NULL AS stays FROM walk LEFT JOIN wanted ON walk.pos = wanted.wanted
+    SELECT walk.*, wanted IS NOT NULL AS stays FROM wanted RIGHT JOIN walk ON walk.pos = wanted.wanted
 ),
 -- Calls that start from the position of their descriptor and move it.
 moves AS (

@@ -1,8 +1,8 @@
 -- What is replayed: one row per op, by lane, inside a lane in order.
 --
--- Op ids are dense in order of effect over all lanes. A position is the argument where the call has one, else where the
--- shared position of its descriptor was. Calls with two descriptors take positions by pointer, and having none means
--- something.
+-- Op ids are dense in order of effect over all lanes. The stage gives the ops in this order, and the writer puts those
+-- of a lane together as they come. A position is the argument where the call has one, else where the shared position
+-- of its descriptor was. Calls with two descriptors take positions by pointer, and having none means something.
 --
 -- @needs chosen
 -- @column op_id BIGINT dense, in order of effect, from 0
@@ -55,4 +55,4 @@ SELECT
     offset2, count, ret, errno, flags, mode, whence, cmd, arg, uid, gid, iovcnt, resolve, atime, mtime
 FROM chosen
 WHERE fate = 'op'
-ORDER BY lane, op_id
+ORDER BY pos

@@ -8,8 +8,8 @@
 WITH RECURSIVE
 opens AS (
     SELECT walk.ofd, walk.pos, walk.dir
-    FROM walk
-    JOIN (SELECT ofd, min(pos) AS pos FROM walk WHERE fate = 'op' GROUP BY ofd) AS first ON walk.pos = first.pos
+    FROM (SELECT ofd, min(pos) AS pos FROM walk WHERE fate = 'op' GROUP BY ofd) AS first
+    JOIN walk ON walk.pos = first.pos
 ),
 picked_ofds AS (
     SELECT ofd FROM picked
@@ -24,6 +24,6 @@ used AS (
 )
 SELECT pos AS wanted FROM picked
 UNION
-SELECT opens.pos AS wanted FROM opens JOIN used ON opens.ofd = used.ofd
+SELECT opens.pos AS wanted FROM used JOIN opens ON opens.ofd = used.ofd
 UNION
-SELECT walk.pos AS wanted FROM walk JOIN used ON walk.ofd = used.ofd WHERE walk.op = 'close' AND walk.fate = 'op'
+SELECT walk.pos AS wanted FROM used JOIN walk ON walk.ofd = used.ofd WHERE walk.op = 'close' AND walk.fate = 'op'

@@ -3,6 +3,7 @@
 //! The rows are cut anew into chunks of one size, so neither the number of partitions nor the batches of the engine
 //! show in the file, and its hash is a fingerprint of its rows.
 
+use super::cluster::{By, Cluster};
 use anyhow::{Context, Result, anyhow};
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
@@ -32,8 +33,8 @@ pub struct Written {
     pub hash: u64,
 }
 
-/// Writes the rows of a query to a Parquet file. `schema` fixes names and what may be absent; `tick` is told of rows as
-/// they are done.
+/// Writes the rows of a query to a Parquet file, in their order or, with `by`, with those of a lane together. `schema`
+/// fixes names and what may be absent; `tick` is told of rows as they are done.
 ///
 /// # Errors
 /// When the query fails, a value is absent that may not be, or the file cannot be written.
@@ -42,6 +43,7 @@ pub async fn write(
     schema: SchemaRef,
     file: File,
     properties: WriterProperties,
+    by: Option<By>,
     tick: impl Fn(u64) + Send,
 ) -> Result<Written> {
     let mut rows = frame.execute_stream().await?;
@@ -53,7 +55,7 @@ pub async fn write(
     let (send, receive) = sync_channel::<RecordBatch>(AHEAD);
     let writer = std::thread::Builder::new().name("parquet".into()).spawn({
         let schema = Arc::clone(&schema);
-        move || write_all(&receive, &schema, file, properties)
+        move || write_all(&receive, &schema, file, properties, by)
     })?;
     let mut failure = None;
     while let Some(batch) = rows.next().await {
@@ -78,33 +80,72 @@ pub async fn write(
     }
 }
 
-fn write_all(batches: &Receiver<RecordBatch>, schema: &SchemaRef, file: File, props: WriterProperties) -> Result<Written> {
-    let options = ArrowWriterOptions::new().with_properties(props).with_skip_arrow_metadata(true);
-    let out = Hashing { file: BufWriter::new(file), hash: Xxh3Default::new() };
-    let mut writer = ArrowWriter::try_new_with_options(out, Arc::clone(schema), options)?;
-    let (mut waiting, mut ready, mut rows) = (Vec::new(), 0, 0);
-    while let Ok(batch) = batches.recv() {
-        let mut batch = RecordBatch::try_new(Arc::clone(schema), batch.columns().to_vec())?;
-        rows += batch.num_rows() as u64;
-        while ready + batch.num_rows() >= CHUNK {
-            let rest = CHUNK - ready;
-            waiting.push(batch.slice(0, rest));
+fn write_all(
+    batches: &Receiver<RecordBatch>,
+    schema: &SchemaRef,
+    file: File,
+    properties: WriterProperties,
+    by: Option<By>,
+) -> Result<Written> {
+    let mut table = Chunks::new(schema, file, properties)?;
+    let batches = batches.iter().map(|batch| RecordBatch::try_new(Arc::clone(schema), batch.columns().to_vec()));
+    match by {
+        None => batches.into_iter().try_for_each(|batch| table.push(batch?))?,
+        Some(by) => {
+            let mut cluster = Cluster::new(by, Arc::clone(schema))?;
+            batches.into_iter().try_for_each(|batch| cluster.push(batch?))?;
+            cluster.finish(|batch| table.push(batch))?;
+        }
+    }
+    table.finish()
+}
+
+/// A table that is written chunk by chunk, however its rows arrive.
+struct Chunks {
+    writer: ArrowWriter<Hashing>,
+    schema: SchemaRef,
+    waiting: Vec<RecordBatch>,
+    ready: usize,
+    rows: u64,
+}
+
+impl Chunks {
+    fn new(schema: &SchemaRef, file: File, properties: WriterProperties) -> Result<Chunks> {
+        let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+        let out = Hashing { file: BufWriter::new(file), hash: Xxh3Default::new() };
+        let writer = ArrowWriter::try_new_with_options(out, Arc::clone(schema), options)?;
+        Ok(Chunks { writer, schema: Arc::clone(schema), waiting: Vec::new(), ready: 0, rows: 0 })
+    }
+
+    fn push(&mut self, mut batch: RecordBatch) -> Result<()> {
+        self.rows += batch.num_rows() as u64;
+        while self.ready + batch.num_rows() >= CHUNK {
+            let rest = CHUNK - self.ready;
+            self.waiting.push(batch.slice(0, rest));
             batch = batch.slice(rest, batch.num_rows() - rest);
-            writer.write(&join(schema, &mut waiting)?)?;
-            ready = 0;
+            self.flush()?;
         }
-        ready += batch.num_rows();
+        self.ready += batch.num_rows();
         if batch.num_rows() > 0 {
-            waiting.push(batch);
+            self.waiting.push(batch);
         }
+        Ok(())
     }
-    if ready > 0 {
-        writer.write(&join(schema, &mut waiting)?)?;
+
+    fn flush(&mut self) -> Result<()> {
+        self.ready = 0;
+        Ok(self.writer.write(&join(&self.schema, &mut self.waiting)?)?)
     }
-    writer.finish()?;
-    let out = writer.inner_mut();
-    out.file.flush().context("cannot write the table")?;
-    Ok(Written { rows, hash: out.hash.digest() })
+
+    fn finish(mut self) -> Result<Written> {
+        if self.ready > 0 {
+            self.flush()?;
+        }
+        self.writer.finish()?;
+        let out = self.writer.inner_mut();
+        out.file.flush().context("cannot write the table")?;
+        Ok(Written { rows: self.rows, hash: out.hash.digest() })
+    }
 }
 
 /// Makes one batch of several.

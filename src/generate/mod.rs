@@ -15,10 +15,12 @@ use crate::progress::{Progress, Unit};
 use crate::schema::dataset::Kind;
 use crate::schema::{self, Dataset, Draft, Manifest, Table};
 use anyhow::{Context, Result, ensure};
+use arrow::datatypes::DataType;
 use datafusion::dataframe::DataFrame;
 use datafusion::logical_expr::col;
-use parquet::basic::Compression;
+use parquet::basic::{Compression, Encoding};
 use parquet::file::properties::WriterProperties;
+use parquet::schema::types::ColumnPath;
 use serde_json::json;
 use stages::stage;
 use std::fs;
@@ -28,6 +30,9 @@ use std::time::Instant;
 
 /// Rows in a row group of ops: what a replay worker holds decoded for each lane it runs.
 const OPS_ROW_GROUP: usize = 16 * 1024;
+
+/// Ops may hold this part of the memory while they are put together by lane: each is there twice for a moment.
+const OPS_SHARE: u64 = 4;
 
 /// What to make out of what.
 #[derive(Clone, Debug)]
@@ -193,11 +198,17 @@ impl<'a> Work<'a> {
         let schema = frame.schema().as_arrow().clone().into();
         let file = scratch_name(name);
         let mut properties = WriterProperties::builder().set_compression(Compression::UNCOMPRESSED);
+        for field in frame.schema().fields().iter().filter(|field| *field.data_type() == DataType::Int64) {
+            // Less to hash than a dictionary, less to write than plain numbers.
+            let path = ColumnPath::from(field.name().as_str());
+            properties = properties.set_column_dictionary_enabled(path.clone(), false);
+            properties = properties.set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
+        }
         if let Ok(pos) = frame.schema().as_arrow().index_of("pos") {
             let by_pos = parquet::file::metadata::SortingColumn { column_idx: pos as i32, descending: false, nulls_first: false };
             properties = properties.set_sorting_columns(Some(vec![by_pos]));
         }
-        let write = engine::write(frame, schema, draft.file(&file)?, properties.build(), |rows| progress.add(rows));
+        let write = engine::write(frame, schema, draft.file(&file)?, properties.build(), None, |rows| progress.add(rows));
         self.engine.block_on(write).with_context(|| format!("stage {name}"))?;
         self.engine.register(name, &[draft.path(&file)])
     }
@@ -215,6 +226,10 @@ impl<'a> Work<'a> {
             self.engine.ctx().register_table("chosen", walk.into_view())?;
             return Ok(());
         }
+        // The stages name the small side of each join first: that one is held, the walk streams by and stays in order.
+        // The engine would guess anew from statistics, and split what comes in order over partitions to sort it again.
+        self.engine.sql("SET datafusion.optimizer.join_reordering = false")?;
+        self.engine.sql("SET datafusion.execution.target_partitions = 1")?;
         self.picked()?;
         for name in ["wanted", "chosen"] {
             progress.begin("filter", Unit::Count, 0);
@@ -244,11 +259,14 @@ impl<'a> Work<'a> {
         let frame = self.stage(table.name())?.plan(&self.engine)?;
         let draft = self.draft.context("nothing is written while explaining")?;
         let mut properties = schema::writer_properties(&table);
+        let mut by = None;
         if table == Table::Ops {
             properties = properties.set_max_row_group_row_count(Some(OPS_ROW_GROUP));
+            let memory = usize::try_from(self.options.memory / OPS_SHARE)?;
+            by = Some(engine::By { column: "lane", memory, dir: draft.path("spill") });
         }
         let file = draft.file(&table.file())?;
-        let write = engine::write(frame, table.schema(), file, properties.build(), |rows| progress.add(rows));
+        let write = engine::write(frame, table.schema(), file, properties.build(), by, |rows| progress.add(rows));
         let written = self.engine.block_on(write).with_context(|| format!("stage {}", table.name()))?;
         self.engine.register(table.name(), &[draft.path(&table.file())])?;
         Ok(written)

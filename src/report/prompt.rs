@@ -30,21 +30,21 @@ pub fn run(engine: &Engine, format: Format) -> Result<()> {
     let mut waiting = String::new();
     loop {
         match editor.readline(if waiting.is_empty() { "ioriot> " } else { "     -> " }) {
+            Ok(line) if line.trim_start().starts_with('\\') || waiting.is_empty() && matches!(line.trim(), "exit" | "quit") => {
+                let _ = editor.add_history_entry(line.trim());
+                match Command::parse(line.trim()) {
+                    Command::Leave => break,
+                    Command::Tables => show(engine, TABLES, format)?,
+                    Command::Columns(table) => columns(engine, table, format)?,
+                    Command::Unknown => println!("{HELP}"),
+                }
+            }
             Ok(line) => {
-                if waiting.is_empty() && matches!(line.trim(), "\\q" | "exit" | "quit") {
-                    break;
-                }
-                let command = waiting.is_empty().then(|| shorthand(line.trim())).flatten();
-                if command.is_some() {
-                    let _ = editor.add_history_entry(line.trim());
-                }
-                waiting.push_str(command.as_deref().unwrap_or(&line));
+                waiting.push_str(&line);
                 waiting.push('\n');
                 while let Some(end) = end_of_statement(&waiting) {
                     let statement: String = waiting.drain(..=end).collect();
-                    if command.is_none() {
-                        let _ = editor.add_history_entry(statement.trim());
-                    }
+                    let _ = editor.add_history_entry(statement.trim());
                     show(engine, statement.trim_end_matches(';'), format)?;
                 }
                 if waiting.trim().is_empty() {
@@ -68,26 +68,51 @@ pub fn run(engine: &Engine, format: Format) -> Result<()> {
     Ok(())
 }
 
+/// A line that is no SQL.
+#[derive(Debug, PartialEq, Eq)]
+enum Command<'a> {
+    Tables,
+    Columns(&'a str),
+    Leave,
+    Unknown,
+}
+
+impl Command<'_> {
+    fn parse(line: &str) -> Command<'_> {
+        let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+        match (word.trim_end_matches(';'), rest.trim_end_matches(';').trim()) {
+            ("\\q" | "exit" | "quit", "") => Command::Leave,
+            ("\\d", "") => Command::Tables,
+            ("\\d", table) => Command::Columns(table),
+            _ => Command::Unknown,
+        }
+    }
+}
+
+/// Shows the columns of a table, or says that there is none.
+fn columns(engine: &Engine, table: &str, format: Format) -> Result<()> {
+    if !engine.ctx().table_exist(table)? {
+        println!("There is no table {table}: \\d lists those there are.");
+        return Ok(());
+    }
+    let statement = format!(
+        "SELECT column_name AS \"column\", CASE \
+             WHEN data_type LIKE '%Int%' AND data_type NOT LIKE 'Dictionary%' THEN 'BIGINT' WHEN data_type LIKE 'Float%' THEN 'DOUBLE' \
+             WHEN data_type LIKE '%Utf8%' THEN 'VARCHAR' ELSE upper(data_type) END AS type \
+         FROM information_schema.columns WHERE table_name = '{}' ORDER BY ordinal_position",
+        table.replace('\'', "''")
+    );
+    show(engine, &statement, format)
+}
+
 fn show(engine: &Engine, statement: &str, format: Format) -> Result<()> {
     let mut out = Vec::new();
     match answer(engine, statement, format, &mut out) {
         Ok(()) => io::stdout().write_all(&out)?,
-        Err(error) => eprintln!("{error:#}"),
+        // What stands before the cause repeats it.
+        Err(error) => eprintln!("{}", error.root_cause()),
     }
     Ok(())
-}
-
-/// The SQL behind `\d` and `\d TABLE`.
-fn shorthand(line: &str) -> Option<String> {
-    let table = line.strip_prefix("\\d")?.trim().trim_end_matches(';').replace('\'', "''");
-    Some(if table.is_empty() {
-        format!("{TABLES};")
-    } else {
-        format!(
-            "SELECT column_name AS \"column\", data_type AS type FROM information_schema.columns \
-             WHERE table_name = '{table}' ORDER BY ordinal_position;"
-        )
-    })
 }
 
 /// `$XDG_STATE_HOME/ioriot/history`, or the same below `~/.local/state`.
@@ -95,4 +120,23 @@ fn history() -> Option<PathBuf> {
     let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|dir| dir.is_absolute());
     let state = state.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/state")))?;
     Some(state.join("ioriot/history"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Command;
+
+    #[test]
+    fn commands_may_end_like_statements() {
+        for (line, command) in [
+            ("\\q", Command::Leave),
+            ("exit", Command::Leave),
+            ("\\d;", Command::Tables),
+            ("\\d  ops ;", Command::Columns("ops")),
+            ("\\d ops;", Command::Columns("ops")),
+            ("\\x", Command::Unknown),
+        ] {
+            assert_eq!(Command::parse(line), command, "{line}");
+        }
+    }
 }

@@ -1,0 +1,252 @@
+//! Puts the rows of each lane together and keeps their order otherwise.
+//!
+//! Ops come in order of effect and are stored by lane. A general sort compares whole keys and moves every column
+//! several times; here one integer decides and equal ones keep their order, so each value is moved once in memory, and
+//! once more when the rows did not fit. Then they go to disk as runs, each by lane, and a lane is its part of the first
+//! run, of the second, and so on. Columns without a value in a run are not carried at all.
+
+use anyhow::{Context, Result, ensure};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, new_null_array};
+use arrow::compute::interleave;
+use arrow::datatypes::{DataType, Field, Int64Type, SchemaRef};
+use arrow::ipc::reader::StreamReader;
+use arrow::ipc::writer::StreamWriter;
+use std::fs::{self, File};
+use std::io::{BufReader, BufWriter};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Rows in a batch of a run: small, because the merge holds one batch of every run.
+const ROWS: usize = 2048;
+
+/// How rows are put together.
+#[derive(Clone, Debug)]
+pub struct By {
+    /// The column that says where a row belongs: a BIGINT that is never absent.
+    pub column: &'static str,
+    /// Bytes of rows to hold before they go to disk.
+    pub memory: usize,
+    /// Directory for the runs.
+    pub dir: PathBuf,
+}
+
+/// Rows on their way to their lanes.
+#[derive(Debug)]
+pub struct Cluster {
+    by: By,
+    key: usize,
+    schema: SchemaRef,
+    held: Vec<RecordBatch>,
+    bytes: usize,
+    runs: Vec<PathBuf>,
+}
+
+impl Cluster {
+    /// Takes batches of this schema.
+    ///
+    /// # Errors
+    /// When the schema has no such column of integers.
+    pub fn new(by: By, schema: SchemaRef) -> Result<Cluster> {
+        let key = schema.index_of(by.column)?;
+        ensure!(*schema.field(key).data_type() == DataType::Int64, "column {} must be BIGINT", by.column);
+        Ok(Cluster { by, key, schema, held: Vec::new(), bytes: 0, runs: Vec::new() })
+    }
+
+    /// Takes rows, which follow all those before.
+    ///
+    /// # Errors
+    /// When a run cannot be written.
+    pub fn push(&mut self, batch: RecordBatch) -> Result<()> {
+        // A slice counts for what it shows: it may share its buffers with the batches around it.
+        for column in batch.columns().iter().filter(|column| !empty(column)) {
+            self.bytes += column.to_data().get_slice_memory_size()?;
+        }
+        self.held.push(batch);
+        if self.bytes >= self.by.memory { self.spill() } else { Ok(()) }
+    }
+
+    /// Hands out every row, lane by lane.
+    ///
+    /// # Errors
+    /// What `take` returns, or when a run cannot be read.
+    pub fn finish(mut self, mut take: impl FnMut(RecordBatch) -> Result<()>) -> Result<()> {
+        if self.runs.is_empty() {
+            return self.sorted(take);
+        }
+        self.spill()?;
+        let mut cursors = self.runs.iter().map(|run| Cursor::open(run, self.by.column)).collect::<Result<Vec<_>>>()?;
+        while let Some(lane) = cursors.iter().filter_map(|cursor| cursor.ahead().first().copied()).min() {
+            for cursor in &mut cursors {
+                while let Some(part) = cursor.take(lane, &self.schema)? {
+                    take(part)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the rows held as a run.
+    fn spill(&mut self) -> Result<()> {
+        if self.held.is_empty() {
+            return Ok(());
+        }
+        let path = self.by.dir.join(format!("run-{}.arrow", self.runs.len()));
+        let file = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
+        let width = self.schema.fields().len();
+        let carried: Vec<usize> = (0..width).filter(|at| self.held.iter().any(|batch| !empty(batch.column(*at)))).collect();
+        let mut writer = StreamWriter::try_new(BufWriter::new(file), &self.schema.project(&carried)?)?;
+        self.sorted(|batch| Ok(writer.write(&batch.project(&carried)?)?))?;
+        writer.finish().with_context(|| format!("cannot write {}", path.display()))?;
+        self.held.clear();
+        self.bytes = 0;
+        self.runs.push(path);
+        Ok(())
+    }
+
+    /// The rows held, lane by lane.
+    fn sorted(&self, mut take: impl FnMut(RecordBatch) -> Result<()>) -> Result<()> {
+        let mut order = Vec::with_capacity(self.held.iter().map(RecordBatch::num_rows).sum());
+        for (number, batch) in self.held.iter().enumerate() {
+            let lanes = lanes(batch, self.key)?;
+            order.extend(lanes.values().iter().enumerate().map(|(row, lane)| (*lane, (number, row))));
+        }
+        order.sort_by_key(|(lane, _)| *lane); // stable: rows of a lane stay in order
+        for part in order.chunks(ROWS) {
+            let rows: Vec<_> = part.iter().map(|(_, row)| *row).collect();
+            let column = |at: usize| {
+                let parts: Vec<&dyn Array> = self.held.iter().map(|batch| batch.column(at).as_ref()).collect();
+                match parts.iter().all(|part| empty(*part)) {
+                    true => Ok(new_null_array(self.schema.field(at).data_type(), rows.len())),
+                    false => interleave(&parts, &rows).map(compact),
+                }
+            };
+            let columns = (0..self.schema.fields().len()).map(column).collect::<Result<Vec<_>, _>>()?;
+            take(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for run in &self.runs {
+            let _ = fs::remove_file(run); // the directory they are in goes too
+        }
+    }
+}
+
+/// The array without what its rows do not show: views of text would write the buffers of all they were picked from.
+fn compact(array: ArrayRef) -> ArrayRef {
+    match array.as_string_view_opt() {
+        Some(views) => Arc::new(views.gc()),
+        None => array,
+    }
+}
+
+/// Has the array no value at all?
+fn empty(array: &dyn Array) -> bool {
+    array.null_count() == array.len()
+}
+
+fn lanes(batch: &RecordBatch, key: usize) -> Result<&Int64Array> {
+    let lanes = batch.column(key).as_primitive::<Int64Type>();
+    ensure!(lanes.null_count() == 0, "a row has no {}", batch.schema_ref().field(key).name());
+    Ok(lanes)
+}
+
+/// Where the merge is in a run. It stands on a row, unless the run has ended.
+struct Cursor {
+    reader: StreamReader<BufReader<File>>,
+    key: &'static str,
+    batch: Option<RecordBatch>,
+    row: usize,
+}
+
+impl Cursor {
+    fn open(path: &Path, key: &'static str) -> Result<Cursor> {
+        let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+        let reader = StreamReader::try_new_buffered(file, None)?;
+        let mut cursor = Cursor { reader, key, batch: None, row: 0 };
+        cursor.load()?;
+        Ok(cursor)
+    }
+
+    fn load(&mut self) -> Result<()> {
+        self.row = 0;
+        self.batch = self.reader.next().transpose()?;
+        Ok(())
+    }
+
+    /// The lanes from here to the end of the batch.
+    fn ahead(&self) -> &[i64] {
+        let lanes = self.batch.as_ref().and_then(|batch| batch.column_by_name(self.key));
+        lanes.map_or(&[], |lanes| &lanes.as_primitive::<Int64Type>().values()[self.row..])
+    }
+
+    /// Takes the rows of this lane that the batch has, in the columns of `schema`.
+    fn take(&mut self, lane: i64, schema: &SchemaRef) -> Result<Option<RecordBatch>> {
+        let count = self.ahead().partition_point(|other| *other == lane);
+        let Some(batch) = self.batch.as_ref().filter(|_| count > 0) else { return Ok(None) };
+        let column = |field: &Arc<Field>| match batch.column_by_name(field.name()) {
+            Some(column) => column.slice(self.row, count),
+            None => new_null_array(field.data_type(), count),
+        };
+        let part = RecordBatch::try_new(Arc::clone(schema), schema.fields().iter().map(column).collect())?;
+        self.row += count;
+        if self.ahead().is_empty() {
+            self.load()?;
+        }
+        Ok(Some(part))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::StringArray;
+    use arrow::datatypes::Schema;
+
+    /// Rows of three lanes, in batches of 100; one column has no value in the first half, one has none at all.
+    fn clustered(memory: usize) -> Vec<(i64, i64, Option<String>)> {
+        let fields = [("lane", DataType::Int64), ("op", DataType::Int64), ("path", DataType::Utf8), ("none", DataType::Int64)];
+        let schema = Arc::new(Schema::new(fields.map(|(name, ty)| Field::new(name, ty, true)).to_vec()));
+        let dir = tempfile::tempdir().unwrap();
+        let by = By { column: "lane", memory, dir: dir.path().to_owned() };
+        let mut cluster = Cluster::new(by, Arc::clone(&schema)).unwrap();
+        for start in (0..10_000_i64).step_by(100) {
+            let rows = start..start + 100;
+            let columns: [ArrayRef; 4] = [
+                Arc::new(rows.clone().map(|row| Some(row * 7 % 3)).collect::<Int64Array>()),
+                Arc::new(rows.clone().map(Some).collect::<Int64Array>()),
+                Arc::new(rows.clone().map(|row| (row > 5000).then(|| format!("/{row}"))).collect::<StringArray>()),
+                new_null_array(&DataType::Int64, 100),
+            ];
+            cluster.push(RecordBatch::try_new(Arc::clone(&schema), columns.to_vec()).unwrap()).unwrap();
+        }
+        assert_eq!(cluster.runs.is_empty(), memory == usize::MAX);
+        let mut found = Vec::new();
+        let take = |batch: RecordBatch| {
+            let (lanes, ops) = (batch.column(0).as_primitive::<Int64Type>(), batch.column(1).as_primitive::<Int64Type>());
+            let paths = batch.column(2).as_string::<i32>();
+            assert!(empty(batch.column(3)));
+            found.extend(
+                (0..batch.num_rows())
+                    .map(|row| (lanes.value(row), ops.value(row), paths.is_valid(row).then(|| paths.value(row).to_owned()))),
+            );
+            Ok(())
+        };
+        cluster.finish(take).unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "runs are removed");
+        found
+    }
+
+    #[test]
+    fn lanes_are_together_and_keep_their_order_in_memory_and_on_disk() {
+        let mut expected: Vec<_> =
+            (0..10_000_i64).map(|row| (row * 7 % 3, row, (row > 5000).then(|| format!("/{row}")))).collect();
+        expected.sort();
+        assert_eq!(clustered(usize::MAX), expected);
+        assert_eq!(clustered(1), expected);
+        assert_eq!(clustered(50_000), expected);
+    }
+}
