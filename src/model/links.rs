@@ -43,7 +43,7 @@ impl Tree {
                     // What was found behind a made-up name moves to the right one.
                     let old = content.clone();
                     (*content, *guessed) = (Arc::from(target), false);
-                    if let Walk::At(spot) = self.walk(dir, &old, true, Proof::Doubt)
+                    if let Walk::At(spot) = self.walk(dir, &old, true, Proof::None)
                         && let Look::Node(object) = spot.look
                         && spot.name.ends_with(b".target")
                         && self.at(object).life == Life::Initial
@@ -231,7 +231,7 @@ impl Tree {
         }
         candidates.sort_by_key(|(rank, head, _)| (*rank, head.len()));
         for (_, head, target) in candidates {
-            let Walk::At(spot) = self.walk(super::tree::ROOT, head, false, Proof::Doubt) else { continue };
+            let Walk::At(spot) = self.walk(super::tree::ROOT, head, false, Proof::None) else { continue };
             let Look::Node(link) = spot.look else { continue };
             let node = self.at(link);
             if node.life == Life::Initial && !node.sure && node.single() && !matches!(node.node, Node::Link { .. }) {

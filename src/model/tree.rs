@@ -191,6 +191,8 @@ pub(super) struct Tree {
     pub(super) fixes: Vec<Fix>,
     /// Inodes whose identity moved to another: open file descriptions must follow.
     pub(super) moved: Vec<(Ino, Ino)>,
+    /// A ghost that the last resolution left through `..`: if nothing else is missing, it is.
+    pub(super) left: Option<Ino>,
     /// Things guessed, by kind.
     pub(super) guesses: std::collections::BTreeMap<&'static str, u64>,
     scratch: Vec<u8>,
@@ -212,6 +214,7 @@ impl Tree {
             files: 0,
             fixes: Vec::new(),
             moved: Vec::new(),
+            left: None,
             guesses: Default::default(),
             scratch: Vec::new(),
         }

@@ -32,6 +32,8 @@ pub(super) enum Walk {
     NotDir,
     /// Too many symlinks: ELOOP.
     Loop,
+    /// To a directory nobody knows, with [`Proof::None`].
+    Unknown,
 }
 
 /// What a resolution may assume.
@@ -41,6 +43,8 @@ pub(super) enum Proof {
     Through,
     /// The call failed somewhere: unknown directories on the way become ghosts.
     Doubt,
+    /// Nothing: the tree is only asked.
+    None,
 }
 
 /// The path without its last component, and whether it ended in a slash.
@@ -56,6 +60,7 @@ pub(super) fn dirname(path: &[u8]) -> &[u8] {
 impl Tree {
     /// Resolves a path from a directory.
     pub(super) fn walk(&mut self, start: Ino, path: &[u8], follow: bool, proof: Proof) -> Walk {
+        self.left = None;
         self.walk_on(start, path, follow, proof, HOPS)
     }
 
@@ -64,12 +69,23 @@ impl Tree {
         if self.at(dir).place != Place::Keep && dir != ROOT {
             return Walk::Outside(self.at(dir).place);
         }
+        // openat(2) may be given a descriptor of a file.
+        if proof != Proof::Through && !matches!(self.at(dir).node, Node::Dir(_) | Node::Unknown) {
+            return Walk::NotDir;
+        }
         let slash = path.last() == Some(&b'/');
         let mut names = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).peekable();
         while let Some(name) = names.next() {
             match name {
                 b"." => continue,
                 b".." => {
+                    if self.at(dir).life == Life::Ghost {
+                        if proof == Proof::Through {
+                            self.promote(dir);
+                        } else {
+                            self.left = Some(dir);
+                        }
+                    }
                     dir = self.parent(dir);
                     continue;
                 }
@@ -134,19 +150,21 @@ impl Tree {
     /// Goes into a directory on the way.
     fn enter(&mut self, dir: Ino, name: &[u8], look: Look, proof: Proof) -> Result<Ino, Walk> {
         match look {
+            Look::Unknown if proof == Proof::None => Err(Walk::Unknown),
             Look::Node(ino) => {
                 if proof == Proof::Through && self.at(ino).life == Life::Ghost {
                     self.promote(ino);
                 }
                 let node = self.at_mut(ino);
-                node.led = true;
+                node.led |= proof != Proof::None;
                 match node.node {
                     Node::Dir(_) => Ok(ino),
+                    Node::Unknown if proof == Proof::None => Err(Walk::Unknown),
                     Node::Unknown => {
                         node.node = blank(Some(Kind::Dir), false);
                         Ok(ino)
                     }
-                    _ if proof == Proof::Doubt => Err(Walk::NotDir),
+                    _ if proof != Proof::Through => Err(Walk::NotDir),
                     _ => {
                         self.become_kind(dir, name, ino, Kind::Dir, false);
                         match self.look(dir, name) {
@@ -165,7 +183,7 @@ impl Tree {
                 self.at_mut(ino).led = true;
                 Ok(ino)
             }
-            Look::Absent if proof == Proof::Doubt => Err(Walk::Missing),
+            Look::Absent if proof != Proof::Through => Err(Walk::Missing),
             Look::Absent => Ok(self.make(dir, Arc::from(name), Kind::Dir, None)),
         }
     }
@@ -317,6 +335,10 @@ impl Tree {
         if self.at(spot.dir).unlinked() && spot.dir != ROOT {
             return; // In a removed directory nothing is found, whatever the name.
         }
+        if let Some((dir, name)) = self.left.filter(|_| spot.look != Look::Absent).and_then(|ghost| self.at(ghost).home.clone()) {
+            self.bury(dir, &name);
+            return;
+        }
         match spot.look {
             Look::Unknown | Look::Absent => self.absent(&spot),
             Look::Node(ino) if self.at(ino).life == Life::Ghost => self.bury(spot.dir, &spot.name),
@@ -335,30 +357,45 @@ impl Tree {
         }
     }
 
-    /// A lookup gave ENOTDIR. `dir` when the call wants its last component to be a directory.
+    /// A lookup gave ENOTDIR. `dir` when the call wants its last component to be a directory: then that is taken to be
+    /// to blame, else the one before.
     pub(super) fn not_dir(&mut self, start: Ino, path: &[u8], dir: bool) {
-        if matches!(self.walk(start, path, true, Proof::Doubt), Walk::NotDir) {
-            return;
-        }
-        let blamed = if dir || path.last() == Some(&b'/') { path } else { dirname(path) };
-        let end = blamed.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last + 1);
-        let Walk::At(spot) = self.walk(start, &blamed[..end], true, Proof::Through) else { return };
-        if let Look::Node(ino) = spot.look {
-            let node = self.at(ino);
-            // A directory that is known for one cannot be to blame; a ghost can.
-            let assumed = match &node.node {
-                Node::Dir(entries) => node.life == Life::Ghost && entries.values().all(|slot| slot.now.is_none()),
-                _ => true,
+        let Walk::At(spot) = self.walk(start, path, true, Proof::Doubt) else { return };
+        if dir && !spot.name.is_empty() {
+            let blamed = match spot.look {
+                Look::Node(ino) => self.may_be_file(ino),
+                Look::Unknown => true,
+                Look::Absent => false,
             };
-            if !assumed {
-                self.guess("ENOTDIR without a file on the way");
+            if blamed {
+                if let Look::Node(ino) = spot.look {
+                    self.no_longer_dir(ino);
+                }
+                self.exists(&spot, Some(Kind::File), false);
                 return;
             }
-            if matches!(node.node, Node::Dir(_)) {
-                self.at_mut(ino).node = Node::Unknown;
-            }
         }
-        self.exists(&spot, Some(Kind::File), false);
+        if self.at(spot.dir).life == Life::Ghost && self.may_be_file(spot.dir) {
+            self.promote(spot.dir);
+            self.no_longer_dir(spot.dir);
+            self.at_mut(spot.dir).node = blank(Some(Kind::File), false);
+            return;
+        }
+        self.guess("ENOTDIR without a file on the way");
+    }
+
+    /// Can it be a file? Not a directory that a call proved to be one, by success or by ENOENT below it.
+    fn may_be_file(&self, ino: Ino) -> bool {
+        match &self.at(ino).node {
+            Node::Dir(entries) => self.at(ino).life == Life::Ghost && entries.is_empty(),
+            _ => true,
+        }
+    }
+
+    fn no_longer_dir(&mut self, ino: Ino) {
+        if matches!(self.at(ino).node, Node::Dir(_)) {
+            self.at_mut(ino).node = Node::Unknown;
+        }
     }
 
     /// A directory is not empty.

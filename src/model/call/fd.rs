@@ -112,10 +112,10 @@ impl Call<'_> {
     }
 
     fn is_missing(&mut self, path: &[u8]) -> bool {
-        match self.model.tree.walk(ROOT, path, true, Proof::Doubt) {
+        match self.model.tree.walk(ROOT, path, true, Proof::None) {
             Walk::At(spot) => spot.look == Look::Absent,
             Walk::Missing | Walk::NotDir | Walk::Loop => true,
-            Walk::Outside(_) => false,
+            Walk::Outside(_) | Walk::Unknown => false,
         }
     }
 

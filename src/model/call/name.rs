@@ -39,6 +39,7 @@ impl Call<'_> {
     /// Makes a name that must not exist yet.
     fn make(&mut self, kind: Kind, target: Option<Name>) -> Dropped<()> {
         let Named::Path(from) = self.named(Arg::First)? else { return self.known_outcome().map(|_| ()) };
+        let from = from.entry();
         match self.known_outcome() {
             Ok(Ok(_)) => {
                 let Some(spot) = self.reach(from, false)? else { return Ok(()) };
@@ -63,6 +64,7 @@ impl Call<'_> {
         let flags = self.event.int(Col::Flags).unwrap_or(0);
         let dir = op == Op::Rmdir || (op == Op::Unlinkat && flags & flag::AT_REMOVEDIR != 0);
         let Named::Path(from) = self.named(Arg::First)? else { return self.known_outcome().map(|_| ()) };
+        let from = from.entry();
         match self.known_outcome() {
             Ok(Ok(_)) => {
                 let Some(spot) = self.reach(from, false)? else { return Ok(()) };
@@ -110,6 +112,7 @@ impl Call<'_> {
         let follow = self.step.op == Some(Op::Linkat) && flags & flag::AT_SYMLINK_FOLLOW != 0;
         let first = self.named(Arg::First)?;
         let Named::Path(to) = self.named(Arg::Second)? else { return self.known_outcome().map(|_| ()) };
+        let to = to.entry();
         let outcome = self.known_outcome();
         let from = match first {
             Named::Path(from) => Some(from),
@@ -145,6 +148,7 @@ impl Call<'_> {
         let (Named::Path(from), Named::Path(to)) = (self.named(Arg::First)?, self.named(Arg::Second)?) else {
             return self.known_outcome().map(|_| ());
         };
+        let (from, to) = (from.entry(), to.entry());
         let outcome = self.known_outcome();
         if !matches!(outcome, Ok(Ok(_))) {
             return self.two_failed(Some(from), to, false, outcome, flags & RENAME_NOREPLACE == 0);
@@ -153,7 +157,7 @@ impl Call<'_> {
         self.locate(from, false)?;
         self.locate(to, false)?;
         let Some(source) = self.reach(from, false)? else { return Ok(()) };
-        let kind = if from.path.last() == Some(&b'/') { Some(Kind::Dir) } else { None };
+        let kind = if from.slash { Some(Kind::Dir) } else { None };
         let moved = self.model.tree.exists(&source, kind, kind.is_some());
         self.note_file(Arg::First, moved);
         let Some(goal) = self.reach(to, false)? else { return Ok(()) };
@@ -219,6 +223,7 @@ impl Call<'_> {
             Ok(_) => return Ok(()),
             Err(errno) => errno,
         };
+        let renames = matches!(self.step.op, Some(Op::Rename | Op::Renameat | Op::Renameat2));
         let known = |call: &mut Self, from: From<'_>| call.is_there(from, follow);
         match errno {
             // The old name is missing, unless it is known to be there: then the new one's directory is.
@@ -226,22 +231,50 @@ impl Call<'_> {
                 Some(from) if !known(self, from) => self.failed(from, errno, Failed { follow, ..Failed::default() }),
                 _ => self.failed(to, errno, Failed { parent: true, ..Failed::default() }),
             },
+            // `.` and `..` are refused before anything else is looked at.
+            libc::EEXIST | libc::EBUSY | libc::EINVAL if to.path.ends_with(b".") => {
+                from.into_iter().for_each(|from| self.prove_parent(from));
+                self.prove_parent(to);
+                Ok(())
+            }
             libc::EEXIST | libc::ENOTEMPTY if replaces => {
                 if let Some(from) = from {
-                    self.prove(from, follow, None);
+                    self.prove(from, follow, from.kind(None));
                 }
                 self.failed(to, libc::ENOTEMPTY, Failed::default())
             }
             libc::EEXIST | libc::EISDIR => {
                 if let Some(from) = from {
-                    self.prove(from, follow, None);
+                    self.prove(from, follow, from.kind(None));
                 }
                 self.failed(to, errno, Failed::default())
+            }
+            libc::ENOTDIR if from.is_some_and(|from| self.no_dir(from)) => Ok(()),
+            // Only a directory can be renamed to a name with a slash behind it.
+            libc::ENOTDIR if renames && to.slash && !self.stuck(to) => {
+                let file = !self.no_dir(to);
+                if let Some(from) = from {
+                    let kind = if file && !self.is_there(from, follow) { Some(Kind::File) } else { from.kind(None) };
+                    self.prove(from, follow, kind);
+                }
+                self.prove_parent(to);
+                Ok(())
+            }
+            // link looks the old name up before it looks at the new one; rename only its directory.
+            libc::ENOTDIR if self.no_dir(to) => {
+                match from {
+                    Some(from) if !renames => {
+                        self.prove(from, follow, from.kind(None));
+                    }
+                    Some(from) => self.prove_parent(from),
+                    None => {}
+                }
+                Ok(())
             }
             libc::ENOTDIR => match from {
                 Some(from) if !known(self, from) => self.failed(from, errno, Failed::default()),
                 // A directory onto something that is none.
-                Some(from) if replaces => {
+                Some(from) if renames => {
                     self.prove(from, follow, Some(Kind::Dir));
                     if self.is_there(to, false) {
                         Ok(())
@@ -251,17 +284,59 @@ impl Call<'_> {
                 }
                 _ => self.failed(to, errno, Failed::default()),
             },
-            _ => match from {
-                Some(from) => self.failed(from, errno, Failed { follow, ..Failed::default() }),
-                None => Ok(()),
-            },
+            // A directory has one name only (link(2)).
+            libc::EPERM if !renames && from.is_some_and(|from| self.may_be_dir(from, follow)) => {
+                if let Some(from) = from {
+                    self.prove(from, follow, Some(Kind::Dir));
+                }
+                self.prove_parent(to);
+                Ok(())
+            }
+            libc::EACCES | libc::EPERM | libc::EROFS => Err(Reason::Credentials),
+            _ => {
+                from.into_iter().for_each(|from| self.prove_parent(from));
+                self.prove_parent(to);
+                Ok(())
+            }
+        }
+    }
+
+    fn may_be_dir(&mut self, from: From<'_>, follow: bool) -> bool {
+        use crate::model::walk::{Proof, Walk};
+        match self.model.tree.walk(from.start, from.path, follow, Proof::None) {
+            Walk::At(Spot { look: Look::Node(ino), .. }) => {
+                let node = self.model.tree.at(ino);
+                matches!(node.node, Node::Dir(_) | Node::Unknown)
+            }
+            Walk::At(Spot { look: Look::Unknown, .. }) => true,
+            _ => false,
+        }
+    }
+
+    /// Does a component on the way stop this path?
+    fn stuck(&mut self, from: From<'_>) -> bool {
+        use crate::model::walk::{Proof, Walk};
+        matches!(self.model.tree.walk(from.start, from.path, false, Proof::None), Walk::NotDir | Walk::Missing)
+    }
+
+    /// Is it known already that this path gives ENOTDIR?
+    fn no_dir(&mut self, from: From<'_>) -> bool {
+        use crate::model::walk::{Proof, Walk};
+        match self.model.tree.walk(from.start, from.path, false, Proof::None) {
+            Walk::NotDir => true,
+            Walk::At(Spot { look: Look::Node(ino), .. }) => {
+                from.slash && !matches!(self.model.tree.at(ino).node, Node::Dir(_) | Node::Unknown)
+            }
+            _ => false,
         }
     }
 
     fn is_there(&mut self, from: From<'_>, follow: bool) -> bool {
         use crate::model::walk::{Proof, Walk};
-        match self.model.tree.walk(from.start, from.path, follow, Proof::Doubt) {
-            Walk::At(Spot { look: Look::Node(ino), .. }) => self.model.tree.at(ino).life != Life::Ghost,
+        match self.model.tree.walk(from.start, from.path, follow, Proof::None) {
+            Walk::At(Spot { look: Look::Node(ino), .. }) => {
+                self.model.tree.left.is_none() && self.model.tree.at(ino).life != Life::Ghost
+            }
             _ => false,
         }
     }

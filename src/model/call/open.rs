@@ -85,7 +85,9 @@ impl Call<'_> {
             return Err(reason);
         }
         let Some(spot) = self.reach(from, follow)? else { return Err(Reason::LostName) };
-        let writes = flags & flag::ACCMODE != 0;
+        // Linux truncates for O_RDONLY too.
+        let truncates = flags & (flag::TRUNC | flag::PATH) == flag::TRUNC;
+        let writes = flags & flag::ACCMODE != 0 || truncates;
         let ino = if flags & flag::TMPFILE != 0 {
             let dir = self.model.tree.exists(&spot, Some(Kind::Dir), false);
             let node = blank(Some(Kind::File), true);
@@ -98,7 +100,7 @@ impl Call<'_> {
                 _ if writes => Some(Kind::File),
                 _ => None,
             };
-            self.model.tree.exists(&spot, kind, !follow && kind.is_some())
+            self.model.tree.exists(&spot, from.kind(kind), !follow && kind.is_some())
         };
         if matches!(self.model.tree.at(ino).node, Node::Fifo | Node::Socket) {
             return Err(Reason::Pipe);
@@ -106,7 +108,7 @@ impl Call<'_> {
         if matches!(self.model.tree.at(ino).node, Node::Link { .. }) && flags & flag::PATH == 0 {
             self.model.tree.guess("a symlink opened as what it leads to");
         }
-        if flags & flag::TRUNC != 0 && writes {
+        if truncates {
             let over = self.over();
             if let Some(content) = self.model.tree.content(ino) {
                 content.truncate(0);

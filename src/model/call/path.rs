@@ -36,6 +36,22 @@ pub(super) struct From<'e> {
     pub(super) arg: Arg,
     pub(super) start: Ino,
     pub(super) path: &'e [u8],
+    /// Did it end in a slash?
+    pub(super) slash: bool,
+}
+
+impl From<'_> {
+    /// A path that ends in a slash leads to a directory, if anywhere.
+    pub(super) fn kind(&self, kind: Option<Kind>) -> Option<Kind> {
+        if self.slash { Some(Kind::Dir) } else { kind }
+    }
+
+    /// For calls on the name itself (rename, mkdir, rmdir ...): a slash behind the name of a symlink does not make them
+    /// follow it, as it does for others.
+    pub(super) fn entry(self) -> Self {
+        let end = self.path.iter().rposition(|byte| *byte != b'/').map_or(self.path.len().min(1), |last| last + 1);
+        From { path: &self.path[..end], ..self }
+    }
 }
 
 /// What a path argument is on.
@@ -66,15 +82,15 @@ impl<'a> Call<'a> {
                     Some(fd) if fd >= 0 && (on_itself || (empty.is_some() && self.is_readlink())) => self.itself(arg),
                     Some(AT_FDCWD) if on_itself && !null => {
                         let start = self.cwd(event.text(note_col))?;
-                        Ok(Named::Path(From { arg, start, path: b"." }))
+                        Ok(Named::Path(From { arg, start, path: b".", slash: false }))
                     }
-                    _ if empty.is_some() => Ok(Named::Path(From { arg, start: ROOT, path: b"" })),
+                    _ if empty.is_some() => Ok(Named::Path(From { arg, start: ROOT, path: b"", slash: false })),
                     _ => Err(Reason::LostName),
                 };
             }
         };
         if path.first() == Some(&b'/') {
-            return Ok(Named::Path(From { arg, start: ROOT, path }));
+            return Ok(Named::Path(From { arg, start: ROOT, path, slash: path.last() == Some(&b'/') }));
         }
         let start = match dirfd {
             Some(fd) if fd != AT_FDCWD => match self.fd(fd_col, note_col)? {
@@ -94,7 +110,7 @@ impl<'a> Call<'a> {
                 ino
             }
         };
-        Ok(Named::Path(From { arg, start, path }))
+        Ok(Named::Path(From { arg, start, path, slash: path.last() == Some(&b'/') }))
     }
 
     fn is_readlink(&self) -> bool {
@@ -149,7 +165,7 @@ impl<'a> Call<'a> {
         let ino = match self.model.tree.walk(ROOT, path, true, Proof::Through) {
             Walk::At(spot) => self.model.tree.exists(&spot, Some(Kind::Dir), false),
             Walk::Outside(_) => self.outside_dir(path),
-            Walk::Missing | Walk::NotDir | Walk::Loop => return Err(Reason::LostName),
+            _ => return Err(Reason::LostName),
         };
         self.flush();
         self.set_cwd(ino, note);
@@ -192,7 +208,7 @@ impl<'a> Call<'a> {
                 Ok(Some(spot))
             }
             Walk::Outside(place) => Err(outside(place).unwrap_or(Reason::PseudoFs)),
-            Walk::Missing | Walk::NotDir | Walk::Loop => {
+            Walk::Missing | Walk::NotDir | Walk::Loop | Walk::Unknown => {
                 self.model.tree.guess("a path that resolves only in the capture");
                 Ok(None)
             }
@@ -216,7 +232,7 @@ impl<'a> Call<'a> {
 
     /// Absolute path of an argument that may lead nowhere; gives up in places that are not replayed.
     pub(super) fn locate(&mut self, from: From<'_>, follow: bool) -> Dropped<()> {
-        let path = match self.model.tree.walk(from.start, from.path, follow, Proof::Doubt) {
+        let path = match self.model.tree.walk(from.start, from.path, follow, Proof::None) {
             Walk::At(spot) => {
                 if let Look::Node(ino) = spot.look {
                     self.note_file(from.arg, ino);
@@ -224,8 +240,14 @@ impl<'a> Call<'a> {
                 self.model.tree.spot_path(&spot)
             }
             Walk::Outside(place) => return Err(outside(place).unwrap_or(Reason::PseudoFs)),
-            Walk::Missing | Walk::NotDir | Walk::Loop if from.path.first() == Some(&b'/') => Arc::from(from.path),
-            Walk::Missing | Walk::NotDir | Walk::Loop => self.model.tree.join(from.start, from.path),
+            Walk::Missing | Walk::NotDir | Walk::Loop | Walk::Unknown => {
+                let absolute = from.path.first() == Some(&b'/');
+                let path = if absolute { Arc::from(from.path) } else { self.model.tree.join(from.start, from.path) };
+                if let Some(reason) = outside(self.model.tree.config().place(&path)) {
+                    return Err(reason);
+                }
+                path
+            }
         };
         self.note_path(from.arg, path);
         Ok(())
@@ -242,11 +264,13 @@ impl<'a> Call<'a> {
             libc::ENOENT if path.is_empty() => {}
             libc::ENOENT if how.parent => tree.deny(start, super::name::dirname_of(path), true),
             libc::ENOENT => tree.deny(start, path, how.follow),
-            libc::ENOTDIR => tree.not_dir(start, path, how.dir),
+            libc::ENOTDIR if how.parent => tree.not_dir(start, super::name::dirname_of(path), true),
+            libc::ENOTDIR => tree.not_dir(start, path, how.dir || from.slash),
             libc::ELOOP if !how.follow => self.prove(from, false, Some(Kind::Link)),
-            libc::ELOOP | libc::EBADF | libc::EINVAL | libc::ENAMETOOLONG | libc::ENOSYS | libc::EXDEV | libc::E2BIG => {}
+            libc::ELOOP | libc::EBADF | libc::EINVAL | libc::ENAMETOOLONG | libc::ENOSYS | libc::E2BIG => {}
             // open("name/", O_CREAT) is EISDIR whatever the name is.
-            libc::EISDIR if path.last() == Some(&b'/') => {}
+            libc::EISDIR if how.parent && from.slash => self.prove_parent(from),
+            libc::EXDEV => self.prove_parent(from),
             libc::EISDIR => self.prove(from, how.follow, Some(Kind::Dir)),
             libc::ENOTEMPTY => {
                 if let Walk::At(spot) = tree.walk(start, path, how.follow, Proof::Through) {
@@ -254,7 +278,9 @@ impl<'a> Call<'a> {
                     tree.not_empty(dir);
                 }
             }
-            _ => self.prove(from, how.follow, None),
+            // mkdir("name/") is EEXIST for a file of that name too.
+            libc::EEXIST => self.prove(from, how.follow, None),
+            _ => self.prove(from, how.follow, from.kind(None)),
         }
         Ok(())
     }
@@ -265,6 +291,14 @@ impl<'a> Call<'a> {
             let sure = !follow && kind.is_some();
             let ino = self.model.tree.exists(&spot, kind, sure);
             self.note_file(from.arg, ino);
+        }
+    }
+
+    /// The directory of the last component exists.
+    pub(super) fn prove_parent(&mut self, from: From<'_>) {
+        let parent = From { path: super::name::dirname_of(from.path), ..from };
+        if let Walk::At(spot) = self.model.tree.walk(parent.start, parent.path, true, Proof::Through) {
+            self.model.tree.exists(&spot, Some(Kind::Dir), false);
         }
     }
 
@@ -284,14 +318,15 @@ impl<'a> Call<'a> {
                 match outcome? {
                     Ok(_) => {
                         let Some(spot) = self.reach(from, follow)? else { return Ok(None) };
-                        let ino = self.model.tree.exists(&spot, kind, !follow);
+                        let ino = self.model.tree.exists(&spot, from.kind(kind), !follow);
                         // A name that was taken for a link's target may just have become the link itself.
                         let ino = self.settled(from, follow, ino);
                         self.note_file(Arg::First, ino);
                         Ok(Some(ino))
                     }
                     Err(errno) => {
-                        self.failed(from, errno, Failed { follow, ..Failed::default() })?;
+                        let dir = self.step.op == Some(crate::syscall::Op::Chdir);
+                        self.failed(from, errno, Failed { follow, dir, parent: false })?;
                         Ok(None)
                     }
                 }

@@ -91,7 +91,18 @@ impl Kernel {
             Some(rest) => [root, rest].concat(),
             None => path.to_vec(),
         };
-        let (one, two) = (path(one), path(two));
+        let (mut one, mut two) = (path(one), path(two));
+        // Nobody climbs out of the scratch tree step by step.
+        let stay = |path: &mut Vec<u8>| {
+            while let Some(at) = path.windows(2).position(|pair| pair == b"..") {
+                path.splice(at..at + 2, *b"d");
+            }
+        };
+        match what {
+            30 => stay(&mut two),
+            31 => stay(&mut one),
+            _ => {}
+        }
         let fds = &self.processes[at].fds;
         let fd = if fds.is_empty() || choice == 255 { 77 } else { fds[fd % fds.len()] };
         let named = |syscall: Syscall| {
@@ -170,7 +181,32 @@ impl Kernel {
             32 => return self.fork(at),
             _ => return self.end(at, choice),
         };
-        vec![self.call(at, event)]
+        let made = self.call(at, event);
+        let two_paths = matches!(made.event.syscall, Syscall::rename | Syscall::renameat2 | Syscall::link);
+        match made.event.failure() {
+            Some(libc::ENOENT) if two_paths => {
+                // Nor does ENOENT say which of two paths.
+                let mut lstat = Event::new(Syscall::lstat);
+                lstat.set_text(Text::Path, &one[..]);
+                return vec![self.call(at, lstat), made];
+            }
+            Some(libc::ENOTDIR) => {}
+            _ => return vec![made],
+        }
+        // ENOTDIR does not say which component is to blame, so that the model could only guess: it is shown.
+        let mut shown = Vec::new();
+        for text in [Text::Path, Text::Path2] {
+            let path = made.event.text(text).unwrap_or_default().to_vec();
+            for end in (1..path.len()).filter(|end| path[*end] == b'/') {
+                let mut stat = Event::new(Syscall::newfstatat);
+                stat.set(Col::DirFd, made.event.int(Col::DirFd).unwrap_or(AT_FDCWD));
+                stat.set(Col::Flags, 0);
+                stat.set_text(Text::Path, &path[..end]);
+                shown.push(self.call(at, stat));
+            }
+        }
+        shown.push(made);
+        shown
     }
 
     /// fork, or vfork: the child acts before the parent does.
@@ -311,6 +347,7 @@ fn make(mut event: Event) -> Made {
             Syscall::truncate => i64::from(libc::truncate(one, count)),
             Syscall::fstat => i64::from(libc::fstat(fd, &mut stat)),
             Syscall::stat => i64::from(libc::stat(one, &mut stat)),
+            Syscall::newfstatat => i64::from(libc::fstatat(dirfd, one, &mut stat, flags)),
             Syscall::lstat => i64::from(libc::lstat(one, &mut stat)),
             Syscall::rename => i64::from(libc::rename(one, two)),
             Syscall::renameat2 => libc::syscall(libc::SYS_renameat2, dirfd, one, dirfd2, two, flags as libc::c_uint),
@@ -330,7 +367,7 @@ fn make(mut event: Event) -> Made {
     event.set_outcome(if ret < 0 { -i64::from(errno) } else { ret });
     let mut at = None;
     match event.syscall {
-        Syscall::stat | Syscall::lstat | Syscall::fstat if ret == 0 => {
+        Syscall::stat | Syscall::lstat | Syscall::fstat | Syscall::newfstatat if ret == 0 => {
             event.set(Col::StMode, i64::from(stat.st_mode));
             event.set(Col::StSize, stat.st_size);
         }
