@@ -164,7 +164,8 @@ fn take(part: &Part<'_>, options: &Options, draft: &Draft, formats: &[Format], r
         .map(|(i, ready)| Source {
             name: part.inputs[i].name(),
             ready,
-            sequencer: Sequencer::new(formats[i].parser(), i, merged || formats[i] == Format::Capture),
+            sequencer: Sequencer::new(formats[i].parser(), i, merged || formats[i] == Format::Capture)
+                .of_thread(part.inputs[i].thread().filter(|_| merged)),
             ledger: Ledger::default(),
             open: true,
         })

@@ -35,6 +35,15 @@ impl Input {
         }
     }
 
+    /// The thread a file is about when `strace -ff -o OUT` wrote it: the number that OUT.NUMBER ends in.
+    pub fn thread(&self) -> Option<i64> {
+        let Input::Path(path) = self else { return None };
+        let name = path.file_name()?.to_str()?;
+        let name = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(name);
+        let (_, number) = name.rsplit_once('.')?;
+        number.bytes().all(|c| c.is_ascii_digit()).then(|| number.parse().ok().filter(|thread| *thread > 0))?
+    }
+
     /// The file's name without endings that tell format and compression: what a host is called by default.
     pub fn stem(&self) -> String {
         let Input::Path(path) = self else { return "stdin".into() };

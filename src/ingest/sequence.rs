@@ -63,6 +63,8 @@ pub struct Sequencer<'a> {
     pending: HashMap<i64, Pending>,
     /// Threads that lines without a pid may belong to, and the one such lines belong to.
     threads: Threads,
+    /// The thread of all lines, when the name of the input says it.
+    own: Option<i64>,
     /// Threads whose exit call was seen.
     exited: HashSet<i64>,
     clock: Clock,
@@ -87,6 +89,7 @@ impl<'a> Sequencer<'a> {
             by_time,
             pending: HashMap::new(),
             threads: Threads::default(),
+            own: None,
             exited: HashSet::new(),
             clock: Clock::None,
             last: 0,
@@ -96,6 +99,11 @@ impl<'a> Sequencer<'a> {
             notes: 0,
             rejects: Vec::new(),
         }
+    }
+
+    /// Says whose lines these are that name no thread (`strace -ff`).
+    pub fn of_thread(self, own: Option<i64>) -> Sequencer<'a> {
+        Sequencer { own, ..self }
     }
 
     /// The clock of the input, once lines were seen.
@@ -180,7 +188,11 @@ impl<'a> Sequencer<'a> {
 
     /// The thread a line belongs to. `resumed` is the name of the call it goes on with.
     fn thread(&mut self, tid: Option<i64>, resumed: Option<&[u8]>) -> i64 {
-        let Some(tid) = tid else { return self.threads.unnamed() };
+        if tid.is_some() {
+            // An input that names threads is no output of -ff, whatever it is called.
+            self.own = None;
+        }
+        let Some(tid) = tid.or(self.own) else { return self.threads.unnamed() };
         if self.threads.is_new(tid) {
             // Before its parent's fork returns a child has shown itself; nobody else can come while that is pending.
             let first = match self.pending.get(&FIRST) {
