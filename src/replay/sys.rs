@@ -360,6 +360,9 @@ impl Issue for Sys<'_> {
             Op::Renameat         => sys!(SYS_renameat, self.dir(call, path), p, self.dir2(call), q),
             Op::Renameat2        => sys!(SYS_renameat2, self.dir(call, path), p, self.dir2(call), q, flags),
             Op::Link             => sys!(SYS_link, p, q),
+            // An absolute path from a directory is a name of that descriptor below /proc, which the sandbox does not have.
+            Op::Linkat if call.dir != NONE && path.is_some_and(|path| path.to_bytes().starts_with(b"/"))
+                                 => sys!(SYS_linkat, self.dir(call, path), c"".as_ptr(), self.dir2(call), q, flags & !i64::from(libc::AT_SYMLINK_FOLLOW) | i64::from(libc::AT_EMPTY_PATH)),
             Op::Linkat           => sys!(SYS_linkat, self.dir(call, path), p, self.dir2(call), q, flags),
             Op::Symlink          => sys!(SYS_symlink, q, p),
             Op::Symlinkat        => sys!(SYS_symlinkat, q, self.dir(call, path), p),

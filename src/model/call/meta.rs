@@ -6,8 +6,11 @@ use crate::event::{Col, Text};
 use crate::fate::Reason;
 use crate::model::step::{Kind, Name};
 use crate::model::tree::{Ino, Life};
-use crate::syscall::Op;
+use crate::syscall::{Op, Role};
 use std::sync::Arc;
+
+/// Mode of access(2) that asks for the right to execute.
+const X_OK: i64 = 1;
 
 impl Call<'_> {
     /// Calls on a path that change no name.
@@ -33,7 +36,13 @@ impl Call<'_> {
         } else if self.event.failure() == Some(libc::ENODATA) {
             // The file is there and has no such attribute: `failed` has proved it.
         }
-        Ok(())
+        self.attribute_named()
+    }
+
+    /// An attribute whose name the capture cut cannot be asked for again.
+    fn attribute_named(&self) -> Dropped<()> {
+        let lost = self.event.syscall.def().has(Role::Name) && self.event.text(Text::Name).is_none();
+        if lost { Err(Reason::LostName) } else { Ok(()) }
     }
 
     /// A device on a stored file system: its calls are not replayed.
@@ -48,7 +57,6 @@ impl Call<'_> {
     /// access(2) may be refused although rights do not matter: nobody, not even root, may execute a file without any
     /// execute bit.
     fn access_refused(&mut self, follow: bool) -> Dropped<()> {
-        const X_OK: i64 = 1;
         let Named::Path(from) = self.named(Arg::First)? else { return Err(Reason::Credentials) };
         self.locate(from, follow)?;
         if self.event.int(Col::Mode) != Some(X_OK) {
@@ -73,7 +81,7 @@ impl Call<'_> {
             let ino = ofd.ino;
             self.learn(op, ino);
         }
-        Ok(())
+        self.attribute_named()
     }
 
     /// What a call that succeeded tells of a file, or changed about it.
@@ -106,6 +114,12 @@ impl Call<'_> {
                 self.xattr(ino, false);
             }
             Op::Setxattr | Op::Lsetxattr | Op::Fsetxattr => self.xattr(ino, false),
+            Op::Access | Op::Faccessat | Op::Faccessat2 if self.event.int(Col::Mode).is_some_and(|mode| mode & X_OK != 0) => {
+                let node = self.model.tree.at_mut(ino);
+                if node.mode.is_none() && !node.mode_set && node.life == Life::Initial {
+                    node.mode = Some(0o755);
+                }
+            }
             _ => {}
         }
     }

@@ -6,6 +6,7 @@ use super::path::{Arg, Failed, From, Named};
 use super::{Call, Dropped, flag, is_device, kind_of};
 use crate::event::{Col, Text};
 use crate::fate::Reason;
+use crate::model::fds::{OfdIx, Target};
 use crate::model::step::{Kind, Name};
 use crate::model::tree::{Ino, Life, Look, Node, Was};
 use crate::model::walk::Spot;
@@ -15,6 +16,11 @@ use std::sync::Arc;
 /// Flags of renameat2(2).
 const RENAME_NOREPLACE: i64 = 1;
 const RENAME_EXCHANGE: i64 = 2;
+
+/// A number of digits only.
+fn decimal(text: &[u8]) -> Option<i64> {
+    std::str::from_utf8(text).ok().filter(|text| text.bytes().all(|c| c.is_ascii_digit()))?.parse().ok()
+}
 
 impl Call<'_> {
     pub(super) fn mkdir(&mut self) -> Dropped<()> {
@@ -107,10 +113,32 @@ impl Call<'_> {
         }
     }
 
+    /// The descriptor that `/proc/self/fd/7` is a name of: how a file without a name is given one (open(2), O_TMPFILE).
+    /// The replay has no /proc and means the descriptor itself.
+    fn descriptor_named(&mut self, follow: bool) -> Option<OfdIx> {
+        let path = self.event.text(Text::Path).filter(|_| follow)?;
+        let rest = path.strip_prefix(b"/proc/self/fd/").or_else(|| path.strip_prefix(b"/dev/fd/")).or_else(|| {
+            let (pid, rest) = path.strip_prefix(b"/proc/")?.split_at(path.iter().skip(6).position(|byte| *byte == b'/')?);
+            let own = [Col::Pid, Col::Tid].iter().any(|col| self.event.int(*col) == decimal(pid));
+            rest.strip_prefix(b"/fd/").filter(|_| own)
+        })?;
+        match self.model.tasks.fds(self.who.process).get(decimal(rest)?)?.target {
+            Target::Ofd(ix) => Some(ix),
+            Target::Special(_) => None,
+        }
+    }
+
     pub(super) fn link(&mut self) -> Dropped<()> {
         let flags = self.event.int(Col::Flags).unwrap_or(0);
         let follow = self.step.op == Some(Op::Linkat) && flags & flag::AT_SYMLINK_FOLLOW != 0;
-        let first = self.named(Arg::First)?;
+        let first = match self.descriptor_named(follow) {
+            Some(ix) => {
+                self.on(ix);
+                self.step.dir = self.step.ofd.take();
+                Named::Fd(ix)
+            }
+            None => self.named(Arg::First)?,
+        };
         let Named::Path(to) = self.named(Arg::Second)? else { return self.known_outcome().map(|_| ()) };
         let to = to.entry();
         let outcome = self.known_outcome();

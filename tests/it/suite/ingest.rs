@@ -320,6 +320,26 @@ fn several_inputs_are_hosts_or_parts_of_one_capture() {
 }
 
 #[test]
+fn files_of_one_thread_each_tell_it_by_their_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let (parent, child) = (dir.path().join("t.100"), dir.path().join("t.101"));
+    let clone = "clone(child_stack=NULL, flags=CLONE_CHILD_SETTID|SIGCHLD, child_tidptr=0x7f) = 101 <0.000100>";
+    fs::write(&parent, format!("1795384896.000100 {clone}\n1795384896.000300 close(3) = 0 <0.000010>\n")).unwrap();
+    fs::write(&child, "1795384896.000150 close(4) = 0 <0.000010>\n1795384896.000400 +++ exited with 0 +++\n").unwrap();
+    let made = ingest_with(&[parent, child.clone()], |options| options.merge = true).unwrap();
+    let events = table(&made.out, "events");
+    assert_eq!(texts(&events, "syscall"), ["clone", "close", "close"].map(|name| Some(name.into())));
+    assert_eq!(ints(&events, "tid"), [100, 101, 100].map(Some));
+    assert_eq!(ints(&events, "fd"), [None, Some(4), Some(3)]);
+
+    // A line that names its thread is believed, whatever the file is called.
+    let part = dir.path().join("part.1");
+    fs::write(&part, "7 1795384896.000120 close(5) = 0 <0.000010>\n").unwrap();
+    let made = ingest_with(&[child, part], |options| options.merge = true).unwrap();
+    assert_eq!(ints(&table(&made.out, "events"), "tid"), [7, 101].map(Some));
+}
+
+#[test]
 fn what_comes_late_goes_by_way_of_the_disk_to_its_place() {
     // Reads of 3, 30, 300 ... lines among closes, and a window of 64 events.
     let mut lines: Vec<(i64, String)> = Vec::new();
