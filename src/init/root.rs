@@ -15,6 +15,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 const STAMP: &str = ".ioriot-root.json";
+/// The stamp while it is being written.
+const STAMP_ASIDE: &str = ".ioriot-root.new";
 
 /// State of a tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,7 +107,7 @@ impl Root {
             workload: workload.dir.display().to_string(),
             ioriot: env!("CARGO_PKG_VERSION").into(),
         };
-        let aside = self.dir.join(".ioriot-root.new");
+        let aside = self.dir.join(STAMP_ASIDE);
         let write = || -> std::io::Result<()> {
             let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
             file.write_all(serde_json::to_string_pretty(&stamp)?.as_bytes())?;
@@ -154,10 +156,11 @@ impl Root {
             Err(error) => return Err(error).with_context(|| format!("cannot look into {}", self.dir.display())),
         };
         let names = entries.map(|entry| Ok(entry?.file_name())).collect::<Result<Vec<_>>>()?;
-        if names.is_empty() {
+        // An init that was killed before its first stamp was in place has made nothing yet.
+        if names.iter().all(|name| *name == STAMP_ASIDE) {
             return Ok(None);
         }
-        let foreign = names.iter().find(|name| *name != STAMP && *name != "tree" && *name != ".ioriot-root.new");
+        let foreign = names.iter().find(|name| *name != STAMP && *name != "tree" && *name != STAMP_ASIDE);
         let stamp = self.stamp()?;
         ensure!(
             foreign.is_none() && stamp.is_some(),

@@ -170,6 +170,13 @@ fn a_killed_verb_leaves_nothing_that_looks_whole() {
         assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
     }
     expect(0, &["init", &workload, "--root", &root_dir, "--force"]);
+
+    // Killed before its first stamp was in place, it has made nothing that is in the way.
+    let early = place("early");
+    fs::create_dir(&early).unwrap();
+    fs::write(Path::new(&early).join(".ioriot-root.new"), "{").unwrap();
+    expect(0, &["init", &workload, "--root", &early]);
+
     let args = ["replay", &workload, "--root", &root_dir, "-o", &run, "--dirty", "--min-match", "0"];
     assert!(kill(&args, Path::new(&run)) > 0);
 }
