@@ -11,6 +11,14 @@ use super::tree::{Ino, Life, Look, Node, Slot, Tree, UNKNOWN_TARGET, Was};
 use super::walk::{Proof, Walk};
 use std::sync::Arc;
 
+/// How the names end of what made-up symlinks lead to.
+const MADE_UP: &[u8] = b".target";
+
+/// Is this the content of a symlink that nobody has followed, so that only its length may be known?
+pub(super) fn is_unknown(target: &[u8]) -> bool {
+    target == UNKNOWN_TARGET || target.iter().all(|byte| *byte == b'-')
+}
+
 impl Tree {
     /// A name that was taken for what it leads to is a symlink. The inode stays that of the name; what it was taken for
     /// moves to the target.
@@ -20,10 +28,13 @@ impl Tree {
         let node = self.at_mut(ino);
         let led = node.led;
         let object = std::mem::replace(&mut node.node, Node::Link { target: content, guessed });
-        (node.sure, node.mode) = (true, None);
+        node.sure = true;
         if led {
-            self.lead(dir, ino, object);
+            self.lead(dir, ino, ino, object);
         }
+        // What was seen of the file is not the link's.
+        let node = self.at_mut(ino);
+        (node.mode, node.xattrs) = (None, Vec::new());
     }
 
     /// readlink showed the content of a symlink.
@@ -45,7 +56,7 @@ impl Tree {
                     (*content, *guessed) = (Arc::from(target), false);
                     if let Walk::At(spot) = self.walk(dir, &old, true, Proof::None)
                         && let Look::Node(object) = spot.look
-                        && spot.name.ends_with(b".target")
+                        && spot.name.ends_with(&MADE_UP[MADE_UP.len().saturating_sub(spot.name.len())..])
                         && self.at(object).life == Life::Initial
                         && self.at(object).single()
                     {
@@ -54,7 +65,7 @@ impl Tree {
                         inode.home = None;
                         inode.life = Life::Created;
                         let node = std::mem::replace(&mut inode.node, Node::Unknown);
-                        self.lead(dir, object, node);
+                        self.lead(dir, ino, object, node);
                     }
                 } else {
                     self.guess("a symlink that changed unseen");
@@ -66,16 +77,46 @@ impl Tree {
         ino
     }
 
-    /// readlink showed how long the content of a symlink is, but not what it is: it is made up at that length, as long
-    /// as nobody follows it.
+    /// readlink showed how long the content of a symlink is, but not what it is: it is made up at that length. Where
+    /// somebody has followed it, what it leads to takes the new name.
     pub(super) fn link_length(&mut self, ino: Ino, length: usize) {
-        if let Node::Link { target, guessed: true } = &mut self.at_mut(ino).node
-            && target.starts_with(UNKNOWN_TARGET)
+        let Node::Link { target, guessed: true } = &self.at(ino).node else { return };
+        let (old, Some((dir, name))) = (target.clone(), self.at(ino).home.clone()) else { return };
+        if is_unknown(&old) {
+            *self.content_of_link(ino) = Arc::from(vec![b'-'; length]);
+        } else if old.len() != length
+            && let Some(content) = self.target_of_length(dir, &name, length)
         {
-            let mut content = UNKNOWN_TARGET.to_vec();
-            content.resize(length.max(content.len()), b'-');
-            *target = Arc::from(content);
+            self.link_content(dir, &name, ino, &content);
+            if let Node::Link { guessed, .. } = &mut self.at_mut(ino).node {
+                *guessed = true;
+            }
         }
+    }
+
+    /// A made-up target beside the symlink, as long as asked: `name.target` with dashes before it, or only the end of
+    /// that; slashes, which mean nothing, where a name cannot be so long. `None` when the name is taken.
+    pub(super) fn target_of_length(&mut self, dir: Ino, name: &[u8], length: usize) -> Option<Vec<u8>> {
+        const LONGEST: usize = 200;
+        let whole = [name, MADE_UP].concat();
+        let kept = length.min(LONGEST);
+        let mut base = vec![b'-'; kept.saturating_sub(whole.len())];
+        base.extend_from_slice(&whole[whole.len().saturating_sub(kept)..]);
+        if base.is_empty() || base == b"." || base == name || matches!(self.look(dir, &base), Look::Node(_) | Look::Absent) {
+            return None;
+        }
+        let mut content = Vec::with_capacity(length);
+        if length > kept {
+            content.push(b'.');
+            content.resize(length - kept, b'/');
+        }
+        // One byte more than a name may have: `.` alone would change it.
+        if content == b"." {
+            base.insert(0, b'-');
+            content.clear();
+        }
+        content.extend_from_slice(&base);
+        Some(content)
     }
 
     fn content_of_link(&mut self, ino: Ino) -> &mut Name {
@@ -85,14 +126,15 @@ impl Tree {
         }
     }
 
-    /// Puts an object that a symlink leads to where the symlink points. `from` is the inode it was known as.
-    fn lead(&mut self, dir: Ino, from: Ino, object: Node) {
-        let target = match &self.at(from).node {
+    /// Puts an object that a symlink leads to where the symlink points. `from` is the inode it was known as, which may be
+    /// the one that is the symlink now.
+    fn lead(&mut self, dir: Ino, link: Ino, from: Ino, object: Node) {
+        let target = match &self.at(link).node {
             Node::Link { target, guessed } if !guessed => target.clone(),
             Node::Link { .. } => {
-                let name = self.at(from).home.as_ref().map(|home| home.1.clone()).unwrap_or_default();
-                let path = self.join(dir, &[&name, &b".target"[..]].concat());
-                *self.content_of_link(from) = path.clone();
+                let name = self.at(link).home.as_ref().map(|home| home.1.clone()).unwrap_or_default();
+                let path = self.join(dir, &[&name, MADE_UP].concat());
+                *self.content_of_link(link) = path.clone();
                 path
             }
             _ => return,
@@ -114,10 +156,32 @@ impl Tree {
             return;
         }
         self.moved.push((from, to));
+        self.carry(from, to);
         match object {
             Node::Dir(entries) => self.merge_dirs(entries, to),
             Node::File(content) => self.merge_files(&content, to),
             _ => {}
+        }
+    }
+
+    /// What calls told of the attributes of one inode is true of another.
+    fn carry(&mut self, from: Ino, to: Ino) {
+        let node = self.at_mut(from);
+        let (mode, mode_set) = (node.mode.take(), node.mode_set);
+        let (xattrs, set) = (std::mem::take(&mut node.xattrs), std::mem::take(&mut node.xattrs_set));
+        let node = self.at_mut(to);
+        if node.mode.is_none() && !node.mode_set {
+            (node.mode, node.mode_set) = (mode, mode_set);
+        }
+        for name in xattrs {
+            if !node.xattrs.contains(&name) && !node.xattrs_set.contains(&name) {
+                node.xattrs.push(name);
+            }
+        }
+        for name in set {
+            if !node.xattrs_set.contains(&name) {
+                node.xattrs_set.push(name);
+            }
         }
     }
 
@@ -153,6 +217,7 @@ impl Tree {
                             if self.at(from).life != Life::Ghost {
                                 self.promote(into);
                             }
+                            self.carry(from, into);
                             match std::mem::replace(&mut self.at_mut(from).node, Node::Unknown) {
                                 Node::Dir(below) => {
                                     if matches!(self.at(into).node, Node::Dir(_) | Node::Unknown) {
@@ -242,5 +307,82 @@ impl Tree {
             }
         }
         self.guess("a file that is not where it was opened");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail")]
+
+    use crate::event::{AT_FDCWD, Col, Event, Text};
+    use crate::model::{Config, Kind, Model, Need, Row};
+    use crate::syscall::Syscall;
+
+    fn call(syscall: Syscall, path: &str, ret: i64, ints: &[(Col, i64)]) -> Event {
+        let mut event = Event::new(syscall);
+        event.set_outcome(ret);
+        for (col, value) in [(Col::Pid, 1), (Col::Tid, 1), (Col::DirFd, AT_FDCWD)].iter().chain(ints) {
+            event.set(*col, *value);
+        }
+        event.set_text(Text::Path, path.as_bytes());
+        event
+    }
+
+    fn needs(events: &[Event]) -> Vec<Need> {
+        let mut model = Model::new(Config::default());
+        let mut rows: Vec<Row> = Vec::new();
+        events.iter().for_each(|event| model.step(event, &mut rows));
+        model.finish(&mut rows).needs
+    }
+
+    fn need<'a>(needs: &'a [Need], path: &str) -> &'a Need {
+        needs.iter().find(|need| &*need.path == path.as_bytes()).unwrap_or_else(|| panic!("{path} is not needed"))
+    }
+
+    /// A symlink whose content strace cut (`-s`): it is as long as readlink said, and leads to what was opened.
+    #[test]
+    fn a_symlink_of_known_length_leads_to_what_was_opened() {
+        let open = || call(Syscall::openat, "/home/l", 3, &[(Col::Flags, 0)]);
+        for length in [1, 6, 13, 14, 15, 57, 200, 201, 202, 300, 4000] {
+            let read = || call(Syscall::readlink, "/home/l", length, &[(Col::Count, 4096)]);
+            for events in [[read(), open()], [open(), read()]] {
+                let needs = needs(&events);
+                let target = need(&needs, "/home/l").target.clone().unwrap();
+                assert_eq!(target.len(), length as usize);
+                let name: Vec<u8> = target.iter().rev().take_while(|byte| **byte != b'/').copied().collect();
+                let name: Vec<u8> = name.into_iter().rev().collect();
+                assert!(name.len() <= 255, "{} bytes", name.len());
+                let path = format!("/home/{}", String::from_utf8(name).unwrap());
+                assert_eq!(need(&needs, &path).kind, Kind::File, "{path}");
+            }
+        }
+    }
+
+    /// What stat and access told of the file is true of what the name turns out to lead to.
+    #[test]
+    fn attributes_go_where_a_symlink_leads() {
+        let seen = call(Syscall::access, "/home/l", 0, &[(Col::Mode, 1)]);
+        let mut open = call(Syscall::openat, "/home/l", 3, &[(Col::Flags, 0)]);
+        open.set_text(Text::FdPath, &b"/home/real"[..]);
+        let needs = needs(&[seen, open]);
+        assert_eq!((need(&needs, "/home/l").kind, need(&needs, "/home/l").mode), (Kind::Link, None));
+        assert_eq!(need(&needs, "/home/real").mode, Some(0o755));
+    }
+
+    /// linkat(2) of /proc/self/fd/N is about the descriptor, and names a file that O_TMPFILE made.
+    #[test]
+    fn a_file_without_a_name_gets_one_through_proc() {
+        let tmpfile = call(Syscall::openat, "/home", 3, &[(Col::Flags, i64::from(libc::O_TMPFILE | libc::O_RDWR))]);
+        let follow = i64::from(libc::AT_SYMLINK_FOLLOW);
+        let mut link = call(Syscall::linkat, "/proc/self/fd/3", 0, &[(Col::DirFd2, AT_FDCWD), (Col::Flags, follow)]);
+        link.set_text(Text::Path2, &b"/home/named"[..]);
+        let stat = call(Syscall::stat, "/home/named", 0, &[]);
+        let mut model = Model::new(Config::default());
+        let mut rows: Vec<Row> = Vec::new();
+        [tmpfile, link, stat].iter().for_each(|event| model.step(event, &mut rows));
+        assert!(rows.iter().all(|row| row.inserted.is_none() && row.step.reason.is_none()));
+        assert_eq!(rows.len(), 3);
+        assert_eq!((rows[1].step.dir, rows[1].step.file), (rows[0].step.ofd, rows[0].step.file));
+        assert_eq!(rows[2].step.file, rows[0].step.file);
     }
 }

@@ -1,6 +1,7 @@
 //! Path resolution (path_resolution(7)) in a tree that is not fully known, and what calls prove about names.
 
 use super::config::Place;
+use super::links::is_unknown;
 use super::step::{Kind, Name};
 use super::tree::{Fix, Ino, Life, Look, Node, ROOT, Tree, UNKNOWN_TARGET, Was, blank};
 use std::sync::Arc;
@@ -132,9 +133,20 @@ impl Tree {
     /// Content of a symlink. One that the capture never showed is made up once somebody follows it.
     fn link_target(&mut self, ino: Ino, dir: Ino, name: &[u8]) -> Name {
         if let Node::Link { target, guessed } = &self.at(ino).node
-            && (!guessed || !target.starts_with(UNKNOWN_TARGET))
+            && (!guessed || !is_unknown(target))
         {
             return target.clone();
+        }
+        // Its length may be known from readlink.
+        let length = match &self.at(ino).node {
+            Node::Link { target, .. } if **target != *UNKNOWN_TARGET => Some(target.len()),
+            _ => None,
+        };
+        if let Some(content) = length.and_then(|length| self.target_of_length(dir, name, length)) {
+            let content: Name = Arc::from(content);
+            self.guess("content of a symlink");
+            self.at_mut(ino).node = Node::Link { target: content.clone(), guessed: true };
+            return content;
         }
         let mut made_up = name.to_vec();
         made_up.extend_from_slice(b".target");
