@@ -36,7 +36,7 @@ enum Output {
     /// Handed on from this column of the input.
     Passed(usize),
     /// Made by the walk.
-    Made(Gather),
+    Made(Box<Gather>),
 }
 
 /// Where an output row's passed columns come from.
@@ -49,7 +49,7 @@ impl Walk {
     /// When a column of `output` is neither in `input` nor made by the walk.
     pub fn new(places: Config, input: &Schema, output: SchemaRef) -> Result<Walk> {
         let column = |name: &str| match StepColumn::named(name) {
-            Some(column) => Ok(Output::Made(column.gather())),
+            Some(column) => Ok(Output::Made(Box::new(column.gather()))),
             None => Ok(Output::Passed(input.index_of(name)?)),
         };
         let columns = output.fields().iter().map(|field| column(field.name())).collect::<Result<_>>()?;

@@ -130,9 +130,8 @@ fn a_full_disk_leaves_no_dataset() {
 
 /// Kills a verb with SIGKILL after ever longer times, until it ends by itself. No kill may leave a dataset that looks
 /// whole, and what is left must not be in the way of the next try.
-fn kill(args: &[&str], out: &Path) -> u32 {
-    let mut kills = 0;
-    for wait in (1..).map(|i: u64| Duration::from_millis(4 * i * i)) {
+fn kill(args: &[&str], out: &Path) -> usize {
+    for (kills, wait) in (1..).map(|i: u64| Duration::from_millis(4 * i * i)).enumerate() {
         let mut child = command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let end = Instant::now() + wait;
         while Instant::now() < end && child.try_wait().unwrap().is_none() {
@@ -146,7 +145,6 @@ fn kill(args: &[&str], out: &Path) -> u32 {
         }
         assert!(status.code().is_none(), "{args:?} failed by itself: {status}");
         assert!(!out.exists(), "{args:?}, killed after {wait:?}, left {}", out.display());
-        kills += 1;
     }
     unreachable!("the loop has no end but the return")
 }
