@@ -257,11 +257,15 @@ impl Call<'_> {
             // The old name is missing, unless it is known to be there: then the new one's directory is.
             libc::ENOENT => match from {
                 Some(from) if !known(self, from) => self.failed(from, errno, Failed { follow, ..Failed::default() }),
-                _ => self.failed(to, errno, Failed { parent: true, ..Failed::default() }),
+                _ => self.failed(to, errno, Failed { parent: !self.exchanges(), ..Failed::default() }),
             },
             // `.` and `..` are refused before anything else is looked at.
             libc::EEXIST | libc::EBUSY | libc::EINVAL if to.path.ends_with(b".") => {
-                from.into_iter().for_each(|from| self.prove_parent(from));
+                match from {
+                    Some(from) if renames => self.prove_parent(from),
+                    Some(from) => self.prove(from, follow, from.kind(None)),
+                    None => {}
+                }
                 self.prove_parent(to);
                 Ok(())
             }
@@ -288,9 +292,7 @@ impl Call<'_> {
                 Ok(())
             }
             // A directory onto something that is none.
-            libc::ENOTDIR
-                if renames && !to.slash && from.is_some_and(|from| !from.slash && !self.stuck(from)) && !self.stuck(to) =>
-            {
+            libc::ENOTDIR if renames && !to.slash && from.is_some_and(|from| !self.stuck(from)) && !self.stuck(to) => {
                 if let Some(from) = from {
                     self.prove(from, follow, Some(Kind::Dir));
                 }
@@ -324,12 +326,16 @@ impl Call<'_> {
                 _ => self.failed(to, errno, Failed::default()),
             },
             // Into itself, or exchanged with a directory it is in.
-            libc::EINVAL if renames && from.is_some_and(|from| self.is_within(from, to)) => {
+            libc::EINVAL if renames && from.is_some_and(|from| self.is_within(from, to) || self.is_within(to, from)) => {
                 if let Some(from) = from {
                     self.prove(from, follow, None);
                 }
+                self.prove_goal(to);
                 Ok(())
             }
+            // The old name came first: nothing is known of the new one.
+            libc::ELOOP if from.is_some_and(|from| self.loops(from)) => Ok(()),
+            libc::ENAMETOOLONG => Ok(()),
             // A directory has one name only (link(2)).
             libc::EPERM if !renames && from.is_some_and(|from| self.may_be_dir(from, follow)) => {
                 if let Some(from) = from {
@@ -366,12 +372,15 @@ impl Call<'_> {
     /// A rename got as far as to look at what it was to move: the new name's directory exists, and to exchange names
     /// both must.
     fn prove_goal(&mut self, to: From<'_>) {
-        let flags = self.event.int(Col::Flags).unwrap_or(0);
-        if self.step.op == Some(Op::Renameat2) && flags & RENAME_EXCHANGE != 0 {
+        if self.exchanges() {
             self.prove(to, false, None);
         } else {
             self.prove_parent(to);
         }
+    }
+
+    fn exchanges(&self) -> bool {
+        self.step.op == Some(Op::Renameat2) && self.event.int(Col::Flags).unwrap_or(0) & RENAME_EXCHANGE != 0
     }
 
     /// Is the first path below the second?
@@ -394,6 +403,11 @@ impl Call<'_> {
     fn stuck(&mut self, from: From<'_>) -> bool {
         use crate::model::walk::{Proof, Walk};
         matches!(self.model.tree.walk(from.start, from.path, false, Proof::None), Walk::NotDir | Walk::Missing)
+    }
+
+    fn loops(&mut self, from: From<'_>) -> bool {
+        use crate::model::walk::{Proof, Walk};
+        matches!(self.model.tree.walk(from.start, from.path, false, Proof::None), Walk::Loop)
     }
 
     /// Is it known already that this path gives ENOTDIR?
