@@ -11,6 +11,9 @@ use crate::syscall::{Op, Syscall};
 
 /// Request of ioctl_ficlone(2): `_IOW(0x94, 9, int)`.
 const FICLONE: i64 = 0x4004_9409;
+/// Requests of ioctl(2) that do what fcntl(2) does with F_SETFD.
+const FIONCLEX: i64 = 0x5450;
+const FIOCLEX: i64 = 0x5451;
 
 /// What a captured descriptor argument is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -311,16 +314,11 @@ impl Call<'_> {
             return self.copy_fd(cmd == F_DUPFD_CLOEXEC, Origin::Reuse);
         }
         let found = self.on_fd();
-        let (fd, arg) = (self.event.int(Col::Fd).unwrap_or(-1), self.event.int(Col::Arg).unwrap_or(0));
+        let arg = self.event.int(Col::Arg).unwrap_or(0);
         let done = self.event.success().is_some();
         match cmd {
-            // F_SETFD: what is no file has the flag too.
-            2 if done => {
-                let mut table = self.model.tasks.fds(self.who.process).iter_mut();
-                if let Some((_, entry)) = table.find(|(number, _)| *number == fd) {
-                    entry.cloexec = arg & 1 != 0;
-                }
-            }
+            // F_SETFD
+            2 if done => self.set_cloexec(arg & 1 != 0),
             // F_SETFL
             4 if done => {
                 if let Ok(Some(ix)) = found
@@ -339,8 +337,25 @@ impl Call<'_> {
         }
     }
 
+    /// Sets the close-on-exec flag of the call's descriptor. What is no file has it too.
+    fn set_cloexec(&mut self, cloexec: bool) {
+        let Some(fd) = self.event.int(Col::Fd) else { return };
+        let mut table = self.model.tasks.fds(self.who.process).iter_mut();
+        if let Some((_, entry)) = table.find(|(number, _)| *number == fd) {
+            entry.cloexec = cloexec;
+        }
+    }
+
     pub(super) fn ioctl(&mut self) -> Dropped<()> {
-        let target = self.on_fd()?;
+        let target = self.on_fd();
+        if let Some(cmd @ (FIOCLEX | FIONCLEX)) = self.event.int(Col::Cmd)
+            && self.event.success().is_some()
+        {
+            self.set_cloexec(cmd == FIOCLEX);
+            self.step.fate = crate::fate::Fate::Model;
+            return target.map(|_| ());
+        }
+        let target = target?;
         if self.event.int(Col::Cmd) == Some(FICLONE) {
             return self.clone_file(target);
         }
@@ -411,5 +426,43 @@ impl crate::model::tree::Tree {
     /// Path of a resolved name, or the directory itself.
     pub(in crate::model) fn spot_path(&mut self, spot: &crate::model::walk::Spot) -> Name {
         if spot.name.is_empty() { self.path(spot.dir) } else { self.join(spot.dir, &spot.name) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::event::{AT_FDCWD, Col, Event, Text};
+    use crate::fate::Origin;
+    use crate::model::{Config, Model, Row};
+    use crate::syscall::{Op, Syscall};
+
+    fn call(syscall: Syscall, ret: i64, ints: &[(Col, i64)]) -> Event {
+        let mut event = Event::new(syscall);
+        event.set_outcome(ret);
+        for (col, value) in [(Col::Pid, 1), (Col::Tid, 1)].iter().chain(ints) {
+            event.set(*col, *value);
+        }
+        event
+    }
+
+    /// Does exec close a descriptor after these requests of ioctl(2)?
+    fn closed_on_exec(requests: &[i64]) -> bool {
+        let mut open = call(Syscall::openat, 3, &[(Col::DirFd, AT_FDCWD), (Col::Flags, 0)]);
+        open.set_text(Text::Path, &b"/home/f"[..]);
+        let mut events = vec![open];
+        events.extend(requests.iter().map(|cmd| call(Syscall::ioctl, 0, &[(Col::Fd, 3), (Col::Cmd, *cmd)])));
+        events.push(call(Syscall::execve, 0, &[]));
+        let mut model = Model::new(Config::default());
+        let mut rows: Vec<Row> = Vec::new();
+        events.iter().for_each(|event| model.step(event, &mut rows));
+        assert!(rows.iter().all(|row| row.step.reason.is_none()));
+        rows.iter().any(|row| row.step.origin == Origin::Exec && row.step.op == Some(Op::Close))
+    }
+
+    #[test]
+    fn ioctl_sets_and_clears_close_on_exec() {
+        assert!(!closed_on_exec(&[]));
+        assert!(closed_on_exec(&[super::FIOCLEX]));
+        assert!(!closed_on_exec(&[super::FIOCLEX, super::FIONCLEX]));
     }
 }
