@@ -132,7 +132,7 @@ impl Engine {
     async fn parquet(&self, files: &[PathBuf]) -> Result<Arc<dyn TableProvider>> {
         // A path is not parsed as a URL here: `*`, `?` and `[` may be part of a name.
         let urls = files.iter().map(|file| file_url(file)).collect::<Result<Vec<_>>>()?;
-        let options = ListingOptions::new(Arc::new(ParquetFormat::default()));
+        let options = ListingOptions::new(Arc::new(ParquetFormat::default().with_force_view_types(false)));
         let config = ListingTableConfig::new_with_multi_paths(urls).with_listing_options(options);
         let config = config.infer_schema(&self.ctx.state()).await?;
         Ok(Arc::new(ListingTable::try_new(config)?))
