@@ -18,6 +18,8 @@ pub(super) struct Content {
     size: i64,
     /// Bytes appended while the size was open.
     appended: i64,
+    /// Size before the appends, once it is known.
+    base: Option<i64>,
     /// End of the furthest write at a position while the size was open.
     wrote: i64,
     /// Least initial size that explains every call.
@@ -72,6 +74,7 @@ impl Content {
             return self.resize(size);
         }
         let initial = size - self.appended;
+        self.base = (size > self.wrote).then_some(initial);
         let mut seen = Seen::Fits;
         if initial > self.wrote || self.wrote == 0 {
             self.need = initial;
@@ -139,15 +142,34 @@ impl Content {
         }
     }
 
-    /// Bytes were appended; gives their position if it is known.
-    pub(super) fn append(&mut self, bytes: i64) -> Option<i64> {
-        let at = self.size();
+    /// Bytes were appended; gives their position, or how far it is behind the size that nobody told yet.
+    pub(super) fn append(&mut self, bytes: i64) -> Result<i64, i64> {
         if self.known {
             self.size += bytes;
+            Ok(self.size - bytes)
         } else {
             self.appended += bytes;
+            Err(self.appended - bytes)
         }
-        at
+    }
+
+    /// A position that [`Content::append`] could not tell, if it can be told now.
+    pub(super) fn resolve(&self, behind: i64) -> Option<i64> {
+        self.base.map(|base| base + behind)
+    }
+
+    /// Such a position was seen.
+    pub(super) fn reveal(&mut self, behind: i64, position: i64) -> Seen {
+        let base = position - behind;
+        if !self.known {
+            return self.observe(base + self.appended);
+        }
+        self.base = Some(base);
+        if base > self.wrote && base >= self.need {
+            (self.need, self.exact) = (base, true);
+            return Seen::Existed;
+        }
+        Seen::Fits
     }
 
     /// The file was made this long.
@@ -206,11 +228,12 @@ mod tests {
     #[test]
     fn appends_to_an_unknown_end_are_subtracted() {
         let mut content = Content::default();
-        assert_eq!(content.append(10), None);
-        assert_eq!(content.append(5), None);
+        assert_eq!(content.append(10), Err(0));
+        assert_eq!(content.append(5), Err(10));
         assert_eq!(content.observe(115), Seen::Existed);
         assert_eq!((content.need, content.exact, content.size()), (100, true, Some(115)));
-        assert_eq!(content.append(1), Some(115));
+        assert_eq!(content.append(1), Ok(115));
+        assert_eq!(content.resolve(10), Some(110));
     }
 
     #[test]

@@ -260,6 +260,8 @@ impl Tree {
         let believed = self.path(ino);
         if *believed == *real {
             self.is_real(ino);
+        } else if self.find(real) == Some(ino) {
+            // Another name of it (link(2)).
         } else if !self.at(ino).unlinked() && self.config().place(real) == Place::Keep {
             self.find_link(&believed, real);
         }

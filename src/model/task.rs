@@ -26,6 +26,8 @@ pub(super) struct Ofd {
     pub(super) pos: i64,
     /// Is the position known, rather than assumed (a descriptor open before the capture)?
     pub(super) pos_sure: bool,
+    /// When an append to a file of unknown size moved it: how far it is behind that size. Then `pos` means nothing.
+    pub(super) behind: Option<i64>,
     /// Descriptors that refer to it.
     pub(super) refs: u32,
     /// Process and thread that opened it.
@@ -402,6 +404,7 @@ impl Tasks {
             flags,
             pos: 0,
             pos_sure: true,
+            behind: None,
             refs: 1,
             vpid: who.vpid,
             vtid: who.vtid,

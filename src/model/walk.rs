@@ -371,8 +371,14 @@ impl Tree {
 
     /// A lookup gave ENOTDIR. `dir` when the call wants its last component to be a directory: then that is taken to be
     /// to blame, else the one before.
-    pub(super) fn not_dir(&mut self, start: Ino, path: &[u8], dir: bool) {
-        let Walk::At(spot) = self.walk(start, path, true, Proof::Doubt) else { return };
+    pub(super) fn not_dir(&mut self, start: Ino, path: &[u8], dir: bool, follow: bool) {
+        let Walk::At(spot) = self.walk(start, path, follow, Proof::Doubt) else { return };
+        if let Look::Node(ino) = spot.look
+            && dir
+            && !matches!(self.at(ino).node, Node::Dir(_) | Node::Unknown)
+        {
+            return;
+        }
         if dir && !spot.name.is_empty() {
             let blamed = match spot.look {
                 Look::Node(ino) => self.may_be_file(ino),

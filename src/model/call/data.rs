@@ -39,14 +39,34 @@ impl Call<'_> {
         }
     }
 
+    /// The shared position, if it is known.
+    fn position(&mut self, ix: OfdIx) -> Option<i64> {
+        let ofd = self.model.tasks.ofd(ix)?;
+        let Some(behind) = ofd.behind else { return Some(ofd.pos) };
+        let ino = ofd.ino;
+        let pos = self.model.tree.content(ino)?.resolve(behind)?;
+        self.go_to(ix, pos);
+        Some(pos)
+    }
+
+    /// The shared position is now known.
+    fn go_to(&mut self, ix: OfdIx, pos: i64) {
+        if let Some(ofd) = self.model.tasks.ofd_mut(ix) {
+            (ofd.pos, ofd.pos_sure, ofd.behind) = (pos, true, None);
+        }
+    }
+
     pub(super) fn read(&mut self) -> Dropped<()> {
         let at = self.at();
         let Some(ix) = self.on_fd()? else { return Ok(()) };
+        let offset = at.or_else(|| self.position(ix));
         let Some(ofd) = self.model.tasks.ofd(ix) else { return Ok(()) };
-        let (ino, offset, sure) = (ofd.ino, at.unwrap_or(ofd.pos), ofd.pos_sure || at.is_some());
-        self.step.offset = Some(offset);
+        let (ino, sure) = (ofd.ino, ofd.pos_sure || at.is_some());
+        self.step.offset = offset;
         if let Some(bytes) = self.event.success() {
-            self.was_read(ino, offset, bytes, self.event.int(Col::Count), sure);
+            if let Some(offset) = offset {
+                self.was_read(ino, offset, bytes, self.event.int(Col::Count), sure);
+            }
             if at.is_none() {
                 self.advance(ix, bytes);
             }
@@ -77,43 +97,62 @@ impl Call<'_> {
         let rwf_append = self.step.op == Some(Op::Pwritev2) && self.event.int(Col::Flags).unwrap_or(0) & RWF_APPEND != 0;
         // pwrite appends too on Linux when O_APPEND is set (pwrite(2), BUGS).
         let append = ofd.flags & flag::APPEND != 0 || rwf_append;
-        let (ino, pos) = (ofd.ino, at.unwrap_or(ofd.pos));
+        let ino = ofd.ino;
         let bytes = self.event.success().unwrap_or(0);
-        let offset = self.was_written(ino, if append { None } else { Some(pos) }, bytes);
+        if append {
+            self.step.offset = self.appended(ix, ino, bytes, at.is_none());
+            return Ok(());
+        }
+        let offset = at.or_else(|| self.position(ix));
         self.step.offset = offset;
-        if at.is_none() && bytes > 0 {
-            let end = offset.map(|offset| offset + bytes);
-            if let Some(ofd) = self.model.tasks.ofd_mut(ix) {
-                match end {
-                    Some(end) => (ofd.pos, ofd.pos_sure) = (end, ofd.pos_sure || append),
-                    None => ofd.pos_sure = false,
-                }
-            }
+        if let Some(offset) = offset
+            && bytes > 0
+        {
+            self.was_written(ino, offset, bytes);
+        }
+        if at.is_none() {
+            self.advance(ix, bytes);
         }
         Ok(())
     }
 
-    /// Bytes went into a file at a position, or at its end. Gives the position when it is known.
-    fn was_written(&mut self, ino: Ino, at: Option<i64>, bytes: i64) -> Option<i64> {
+    /// Bytes were appended, and the shared position moved behind them. Gives where, if it is known.
+    fn appended(&mut self, ix: OfdIx, ino: Ino, bytes: i64, moves: bool) -> Option<i64> {
         let over = self.over();
         let content = self.model.tree.content(ino)?;
-        let offset = match at {
-            Some(at) if bytes > 0 => {
-                content.write(at, bytes);
-                Some(at)
+        if bytes <= 0 {
+            return content.size();
+        }
+        let at = content.append(bytes);
+        content.changed = content.changed.max(over);
+        if moves {
+            match at {
+                Ok(at) => self.go_to(ix, at + bytes),
+                Err(behind) => {
+                    if let Some(ofd) = self.model.tasks.ofd_mut(ix) {
+                        (ofd.behind, ofd.pos_sure) = (Some(behind + bytes), true);
+                    }
+                }
             }
-            Some(at) => Some(at),
-            None => content.append(bytes),
-        };
-        if bytes > 0 {
+        }
+        at.ok()
+    }
+
+    /// Bytes went into a file at a position.
+    fn was_written(&mut self, ino: Ino, at: i64, bytes: i64) {
+        let over = self.over();
+        if let Some(content) = self.model.tree.content(ino) {
+            content.write(at, bytes);
             content.changed = content.changed.max(over);
         }
-        offset
     }
 
     fn advance(&mut self, ix: OfdIx, bytes: i64) {
         if let Some(ofd) = self.model.tasks.ofd_mut(ix) {
-            ofd.pos = ofd.pos.saturating_add(bytes);
+            match &mut ofd.behind {
+                Some(behind) => *behind = behind.saturating_add(bytes),
+                None => ofd.pos = ofd.pos.saturating_add(bytes),
+            }
         }
     }
 
@@ -175,13 +214,16 @@ impl Call<'_> {
     }
 
     fn copied_out(&mut self, ix: OfdIx, at: Option<i64>, bytes: i64) {
+        let offset = at.or_else(|| self.position(ix));
         let Some(ofd) = self.model.tasks.ofd(ix) else { return };
-        let (ino, offset, sure) = (ofd.ino, at.unwrap_or(ofd.pos), ofd.pos_sure || at.is_some());
-        self.step.offset = Some(offset);
+        let (ino, sure) = (ofd.ino, ofd.pos_sure || at.is_some());
+        self.step.offset = offset;
         if self.event.success().is_some() {
             // Short counts are usual here; only nothing at all means the end.
             let asked = if bytes == 0 { self.event.int(Col::Count) } else { Some(bytes) };
-            self.was_read(ino, offset, bytes, asked, sure);
+            if let Some(offset) = offset {
+                self.was_read(ino, offset, bytes, asked, sure);
+            }
             if at.is_none() {
                 self.advance(ix, bytes);
             }
@@ -189,19 +231,21 @@ impl Call<'_> {
     }
 
     fn copied_in(&mut self, ix: OfdIx, at: Option<i64>, bytes: i64) {
+        let offset = at.or_else(|| self.position(ix));
         let Some(ofd) = self.model.tasks.ofd(ix) else { return };
-        let (ino, pos) = (ofd.ino, at.unwrap_or(ofd.pos));
-        let append = ofd.flags & flag::APPEND != 0;
-        if bytes > 0 {
-            let offset = self.was_written(ino, if append { None } else { Some(pos) }, bytes);
-            if at.is_none()
-                && let Some(ofd) = self.model.tasks.ofd_mut(ix)
-            {
-                match offset {
-                    Some(offset) => ofd.pos = offset + bytes,
-                    None => ofd.pos_sure = false,
-                }
-            }
+        let (ino, append) = (ofd.ino, ofd.flags & flag::APPEND != 0);
+        if bytes <= 0 {
+            return;
+        }
+        if append {
+            self.appended(ix, ino, bytes, at.is_none());
+            return;
+        }
+        if let Some(offset) = offset {
+            self.was_written(ino, offset, bytes);
+        }
+        if at.is_none() {
+            self.advance(ix, bytes);
         }
     }
 
@@ -222,8 +266,9 @@ impl Call<'_> {
 
     pub(super) fn lseek(&mut self) -> Dropped<()> {
         let Some(ix) = self.on_fd()? else { return Ok(()) };
+        self.position(ix);
         let Some(ofd) = self.model.tasks.ofd(ix) else { return Ok(()) };
-        let (ino, pos, sure) = (ofd.ino, ofd.pos, ofd.pos_sure);
+        let (ino, pos, sure, behind) = (ofd.ino, ofd.pos, ofd.pos_sure, ofd.behind);
         let (offset, whence) = (self.event.int(Col::Offset).unwrap_or(0), self.event.int(Col::Whence).unwrap_or(0));
         let Some(result) = self.event.success() else {
             self.step.offset = Some(offset);
@@ -239,6 +284,11 @@ impl Call<'_> {
         };
         match whence {
             _ if status => {}
+            1 if behind.is_some() => {
+                let seen =
+                    behind.zip(self.model.tree.content(ino)).map(|(behind, content)| content.reveal(behind, result - offset));
+                self.seen(ino, seen.unwrap_or(Seen::Fits));
+            }
             1 if result - offset != pos => {
                 // The position had been moved by calls the capture does not have.
                 if let Some(ofd) = self.model.tasks.ofd_mut(ix) {
@@ -255,9 +305,7 @@ impl Call<'_> {
             whence::DATA | whence::HOLE => self.seek_hole(ino, offset, result, whence == whence::HOLE),
             _ => {}
         }
-        if let Some(ofd) = self.model.tasks.ofd_mut(ix) {
-            (ofd.pos, ofd.pos_sure) = (result, true);
-        }
+        self.go_to(ix, result);
         self.step.offset = Some(result);
         Ok(())
     }

@@ -257,27 +257,49 @@ impl Call<'_> {
             // The old name is missing, unless it is known to be there: then the new one's directory is.
             libc::ENOENT => match from {
                 Some(from) if !known(self, from) => self.failed(from, errno, Failed { follow, ..Failed::default() }),
-                _ => self.failed(to, errno, Failed { parent: true, ..Failed::default() }),
+                _ => self.failed(to, errno, Failed { parent: !self.exchanges(), ..Failed::default() }),
             },
             // `.` and `..` are refused before anything else is looked at.
             libc::EEXIST | libc::EBUSY | libc::EINVAL if to.path.ends_with(b".") => {
-                from.into_iter().for_each(|from| self.prove_parent(from));
+                match from {
+                    Some(from) if renames => self.prove_parent(from),
+                    Some(from) => self.prove(from, follow, from.kind(None)),
+                    None => {}
+                }
                 self.prove_parent(to);
                 Ok(())
             }
             libc::EEXIST | libc::ENOTEMPTY if replaces => {
                 if let Some(from) = from {
-                    self.prove(from, follow, from.kind(None));
+                    // Onto a directory it is in: ENOTEMPTY whatever it is.
+                    let kind = if self.is_within(from, to) { None } else { Some(Kind::Dir) };
+                    self.prove(from, follow, kind);
                 }
                 self.failed(to, libc::ENOTEMPTY, Failed::default())
             }
             libc::EEXIST | libc::EISDIR => {
                 if let Some(from) = from {
-                    self.prove(from, follow, from.kind(None));
+                    // link resolves the old name wholly, rename looks at its slash last.
+                    self.prove(from, follow, if renames { None } else { from.kind(None) });
                 }
                 self.failed(to, errno, Failed::default())
             }
-            libc::ENOTDIR if from.is_some_and(|from| self.no_dir(from)) => Ok(()),
+            libc::ENOTDIR if from.is_some_and(|from| self.no_dir(from)) => {
+                // rename looks at the slash behind the old name last.
+                if renames && from.is_some_and(|from| !self.stuck(from)) && !self.stuck(to) {
+                    self.prove_goal(to);
+                }
+                Ok(())
+            }
+            // A directory onto something that is none.
+            libc::ENOTDIR if renames && !to.slash && from.is_some_and(|from| !self.stuck(from)) && !self.stuck(to) => {
+                if let Some(from) = from {
+                    self.prove(from, follow, Some(Kind::Dir));
+                }
+                let kind = if self.is_there(to, false) { None } else { Some(Kind::File) };
+                self.prove(to, false, kind);
+                Ok(())
+            }
             // Only a directory can be renamed to a name with a slash behind it.
             libc::ENOTDIR if renames && to.slash && !self.stuck(to) => {
                 let file = !self.no_dir(to);
@@ -285,7 +307,7 @@ impl Call<'_> {
                     let kind = if file && !self.is_there(from, follow) { Some(Kind::File) } else { from.kind(None) };
                     self.prove(from, follow, kind);
                 }
-                self.prove_parent(to);
+                self.prove_goal(to);
                 Ok(())
             }
             // link looks the old name up before it looks at the new one; rename only its directory.
@@ -301,17 +323,19 @@ impl Call<'_> {
             }
             libc::ENOTDIR => match from {
                 Some(from) if !known(self, from) => self.failed(from, errno, Failed::default()),
-                // A directory onto something that is none.
-                Some(from) if renames => {
-                    self.prove(from, follow, Some(Kind::Dir));
-                    if self.is_there(to, false) {
-                        Ok(())
-                    } else {
-                        self.failed(to, errno, Failed { dir: true, ..Failed::default() })
-                    }
-                }
                 _ => self.failed(to, errno, Failed::default()),
             },
+            // Into itself, or exchanged with a directory it is in.
+            libc::EINVAL if renames && from.is_some_and(|from| self.is_within(from, to) || self.is_within(to, from)) => {
+                if let Some(from) = from {
+                    self.prove(from, follow, None);
+                }
+                self.prove_goal(to);
+                Ok(())
+            }
+            // The old name came first: nothing is known of the new one.
+            libc::ELOOP if from.is_some_and(|from| self.loops(from)) => Ok(()),
+            libc::ENAMETOOLONG => Ok(()),
             // A directory has one name only (link(2)).
             libc::EPERM if !renames && from.is_some_and(|from| self.may_be_dir(from, follow)) => {
                 if let Some(from) = from {
@@ -322,7 +346,11 @@ impl Call<'_> {
             }
             libc::EACCES | libc::EPERM | libc::EROFS => Err(Reason::Credentials),
             _ => {
-                from.into_iter().for_each(|from| self.prove_parent(from));
+                match from {
+                    Some(from) if renames => self.prove_parent(from),
+                    Some(from) => self.prove(from, follow, from.kind(None)),
+                    None => {}
+                }
                 self.prove_parent(to);
                 Ok(())
             }
@@ -341,10 +369,45 @@ impl Call<'_> {
         }
     }
 
+    /// A rename got as far as to look at what it was to move: the new name's directory exists, and to exchange names
+    /// both must.
+    fn prove_goal(&mut self, to: From<'_>) {
+        if self.exchanges() {
+            self.prove(to, false, None);
+        } else {
+            self.prove_parent(to);
+        }
+    }
+
+    fn exchanges(&self) -> bool {
+        self.step.op == Some(Op::Renameat2) && self.event.int(Col::Flags).unwrap_or(0) & RENAME_EXCHANGE != 0
+    }
+
+    /// Is the first path below the second?
+    fn is_within(&mut self, from: From<'_>, to: From<'_>) -> bool {
+        use crate::model::walk::{Proof, Walk};
+        let tree = &mut self.model.tree;
+        let Walk::At(spot) = tree.walk(from.start, from.path, false, Proof::Through) else { return false };
+        let Walk::At(goal) = tree.walk(to.start, to.path, false, Proof::Through) else { return false };
+        let mut at = spot.dir;
+        while goal.look != Look::Node(at) {
+            if at == crate::model::tree::ROOT {
+                return false;
+            }
+            at = tree.parent(at);
+        }
+        true
+    }
+
     /// Does a component on the way stop this path?
     fn stuck(&mut self, from: From<'_>) -> bool {
         use crate::model::walk::{Proof, Walk};
         matches!(self.model.tree.walk(from.start, from.path, false, Proof::None), Walk::NotDir | Walk::Missing)
+    }
+
+    fn loops(&mut self, from: From<'_>) -> bool {
+        use crate::model::walk::{Proof, Walk};
+        matches!(self.model.tree.walk(from.start, from.path, false, Proof::None), Walk::Loop)
     }
 
     /// Is it known already that this path gives ENOTDIR?

@@ -264,8 +264,8 @@ impl<'a> Call<'a> {
             libc::ENOENT if path.is_empty() => {}
             libc::ENOENT if how.parent => tree.deny(start, super::name::dirname_of(path), true),
             libc::ENOENT => tree.deny(start, path, how.follow),
-            libc::ENOTDIR if how.parent => tree.not_dir(start, super::name::dirname_of(path), true),
-            libc::ENOTDIR => tree.not_dir(start, path, how.dir || from.slash),
+            libc::ENOTDIR if how.parent => tree.not_dir(start, super::name::dirname_of(path), true, true),
+            libc::ENOTDIR => tree.not_dir(start, path, how.dir || from.slash, how.follow),
             libc::ELOOP if !how.follow => self.prove(from, false, Some(Kind::Link)),
             libc::ELOOP | libc::EBADF | libc::EINVAL | libc::ENAMETOOLONG | libc::ENOSYS | libc::E2BIG => {}
             // open("name/", O_CREAT) is EISDIR whatever the name is.

@@ -197,7 +197,7 @@ fn check_end(end: &End, root: &Path) {
 
 /// The same call with the same outcome?
 fn same(one: &Event, two: &Event) -> bool {
-    one.int(Col::Ret) == two.int(Col::Ret) && one.int(Col::Errno) == two.int(Col::Errno)
+    one.syscall == two.syscall && one.int(Col::Ret) == two.int(Col::Ret) && one.int(Col::Errno) == two.int(Col::Errno)
 }
 
 fn against_the_kernel(plans: &[Plan]) {

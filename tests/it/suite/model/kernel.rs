@@ -99,7 +99,15 @@ impl Kernel {
             }
         };
         match what {
-            30 => stay(&mut two),
+            // What is shown for ENOTDIR below does not reach into the content of symlinks: it stays short.
+            30 => {
+                stay(&mut two);
+                let short = two.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
+                two.drain(..short);
+                if two.is_empty() {
+                    two.push(b'd');
+                }
+            }
             31 => stay(&mut one),
             _ => {}
         }
