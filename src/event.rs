@@ -4,27 +4,10 @@
 //! numbers by column, so that adding a column is one line in [`Col`] and no code anywhere else.
 
 use crate::syscall::Syscall;
+use crate::words::words;
 use std::fmt;
 
-/// Makes an enum of columns with their names and docs in one list.
-macro_rules! columns {
-    ($(#[$meta:meta])* $enum:ident { $($variant:ident $name:literal $doc:literal;)* }) => {
-        $(#[$meta])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[repr(u8)]
-        pub enum $enum { $(#[doc = $doc] $variant),* }
-        impl $enum {
-            /// Every column, in the order of the table.
-            pub const ALL: &'static [$enum] = &[$($enum::$variant),*];
-            /// The column's name in SQL and Parquet.
-            pub const fn name(self) -> &'static str { match self { $($enum::$variant => $name),* } }
-            /// What the column means, for docs/SCHEMA.md.
-            pub const fn doc(self) -> &'static str { match self { $($enum::$variant => $doc),* } }
-        }
-    };
-}
-
-columns! {
+words! {
     /// The number columns of an event; all are 64-bit integers and may be absent.
     Col {
         Ts      "ts"      "start of the call, ns (the manifest's clock says since when); absent when the capture lost the entry";
@@ -57,7 +40,7 @@ columns! {
     }
 }
 
-columns! {
+words! {
     /// The text columns of an event. They are bytes: a Linux path need not be UTF-8 (see [`crate::text`]).
     Text {
         Path     "path"      "path argument as captured: relative to dirfd or the working directory unless it starts with /";

@@ -20,3 +20,4 @@ pub mod report;
 pub mod schema;
 pub mod syscall;
 pub mod text;
+mod words;

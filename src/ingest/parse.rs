@@ -4,7 +4,7 @@
 //! the two halves of a call, clocks that count from the line before) is left to [`super::sequence`].
 
 use crate::event::Event;
-use crate::fate::words;
+use crate::words::words;
 
 words! {
     /// Why a line was rejected.

@@ -12,8 +12,8 @@
 
 use super::order::{Key, Ticket, Window};
 use crate::event::{AT_FDCWD, Col, Event, Text};
-use crate::fate::words;
 use crate::syscall::{Op, Ret, Role};
+use crate::words::words;
 use hashbrown::HashMap;
 use std::collections::BTreeMap;
 use xxhash_rust::xxh3::xxh3_64;

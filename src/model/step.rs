@@ -1,8 +1,9 @@
 //! What the model says of an event.
 
 use crate::event::Event;
-use crate::fate::{Fate, Origin, Reason, words};
+use crate::fate::{Fate, Origin, Reason};
 use crate::syscall::Op;
+use crate::words::words;
 use std::sync::Arc;
 
 /// Bytes of a path, shared: an open file description lends its path to every call on it.
