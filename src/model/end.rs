@@ -32,10 +32,10 @@ impl Tree {
 
     /// Calls `each` for every slot that can be reached through directories that `child` chooses.
     fn visit(&self, child: impl Fn(&Slot) -> Option<Ino>, mut each: impl FnMut(&Tree, Name, &Slot)) {
-        let mut todo: Vec<(Vec<u8>, Option<(&Tree, Slot)>, Option<Ino>)> = vec![(Vec::new(), None, Some(ROOT))];
+        let mut todo: Vec<(Vec<u8>, Option<Slot>, Option<Ino>)> = vec![(Vec::new(), None, Some(ROOT))];
         while let Some((path, slot, dir)) = todo.pop() {
-            if let Some((tree, slot)) = slot {
-                each(tree, Name::from(&path[..]), &slot);
+            if let Some(slot) = slot {
+                each(self, Name::from(&path[..]), &slot);
             }
             let Some(dir) = dir else { continue };
             let Node::Dir(entries) = &self.at(dir).node else { continue };
@@ -43,7 +43,7 @@ impl Tree {
             names.sort_by(|a, b| b.0.cmp(a.0));
             for (name, slot) in names {
                 let below = [&path[..], b"/", name].concat();
-                todo.push((below, Some((self, *slot)), child(slot)));
+                todo.push((below, Some(*slot), child(slot)));
             }
         }
     }

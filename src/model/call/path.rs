@@ -335,10 +335,11 @@ impl<'a> Call<'a> {
     }
 
     fn settled(&mut self, from: From<'_>, follow: bool, ino: Ino) -> Ino {
-        if follow && matches!(self.model.tree.at(ino).node, Node::Link { .. }) {
-            if let Walk::At(spot) = self.model.tree.walk(from.start, from.path, true, Proof::Through) {
-                return self.model.tree.exists(&spot, None, false);
-            }
+        if follow
+            && matches!(self.model.tree.at(ino).node, Node::Link { .. })
+            && let Walk::At(spot) = self.model.tree.walk(from.start, from.path, true, Proof::Through)
+        {
+            return self.model.tree.exists(&spot, None, false);
         }
         ino
     }
