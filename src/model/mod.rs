@@ -9,6 +9,8 @@
 //!
 //! Memory is bounded by what is open and by the distinct names the calls use, never by the number of events.
 
+#![allow(clippy::clone_on_ref_ptr, reason = "paths are shared bytes: the type is called Name, and cloning one is cheap")]
+
 mod call;
 mod config;
 mod content;

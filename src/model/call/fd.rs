@@ -196,6 +196,7 @@ impl Call<'_> {
         match self.fd(Col::Fd, Text::FdPath)? {
             Fd::File(ix) => {
                 self.on(ix);
+                self.kind_told(ix);
                 match self.known_outcome() {
                     Ok(_) => Ok(Some(ix)),
                     Err(reason) => {
@@ -210,6 +211,21 @@ impl Call<'_> {
                 }
             }
             Fd::Bad => Ok(None),
+        }
+    }
+
+    /// Some errors tell what a descriptor is open on.
+    fn kind_told(&mut self, ix: OfdIx) {
+        let kind = match self.event.failure() {
+            Some(libc::EISDIR) => Kind::Dir,
+            Some(libc::ENOTDIR) => Kind::File,
+            _ => return,
+        };
+        if let Some(ino) = self.model.tasks.ofd(ix).map(|ofd| ofd.ino) {
+            let node = self.model.tree.at_mut(ino);
+            if matches!(node.node, Node::Unknown) {
+                node.node = crate::model::tree::blank(Some(kind), false);
+            }
         }
     }
 

@@ -144,8 +144,8 @@ impl Call<'_> {
             if let Named::Path(from) = self.named(Arg::First)? {
                 self.locate(from, false)?;
                 if let Some(spot) = self.reach(from, false)? {
-                    let ino = self.model.tree.exists(&spot, None, false);
-                    self.model.tree.at_mut(ino).sure = true;
+                    let ino = self.model.tree.exists(&spot, from.kind(None), from.slash);
+                    self.model.tree.at_mut(ino).sure |= !from.slash;
                     self.note_file(Arg::First, ino);
                 }
             }
