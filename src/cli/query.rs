@@ -1,10 +1,10 @@
 //! `ioriot query`: SQL over datasets.
 
 use super::Exit;
+use super::ui::TableFormat;
 use crate::report;
 use crate::report::query::{self, Source};
 use anyhow::{Result, bail, ensure};
-use clap::ValueEnum;
 use std::path::{Path, PathBuf};
 
 /// Ask any datasets questions in SQL
@@ -32,23 +32,10 @@ pub struct Args {
     file: Option<PathBuf>,
     /// How to print the rows
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    format: Format,
+    format: TableFormat,
     /// Write the rows to this file
     #[arg(short, long = "output", value_name = "FILE")]
     out: Option<PathBuf>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// Aligned columns, for people
-    #[default]
-    Table,
-    /// Comma-separated values with a header line
-    Csv,
-    /// An array of JSON objects, one per line
-    Json,
-    /// A Parquet file (needs -o)
-    Parquet,
 }
 
 impl Args {
@@ -68,15 +55,15 @@ impl Args {
             (None, None) => Source::Prompt,
         };
         ensure!(!datasets.is_empty(), "name a dataset before the SQL: ioriot query DATASET 'SQL'");
-        ensure!(self.format != Format::Parquet || self.out.is_some(), "--format parquet needs a file: -o FILE");
+        ensure!(self.format != TableFormat::Parquet || self.out.is_some(), "--format parquet needs a file: -o FILE");
         Ok(query::Options {
             datasets: datasets.into_iter().map(PathBuf::from).collect(),
             sql,
             format: match self.format {
-                Format::Table => report::Format::Table,
-                Format::Csv => report::Format::Csv,
-                Format::Json => report::Format::Json,
-                Format::Parquet => report::Format::Parquet,
+                TableFormat::Table => report::Format::Table,
+                TableFormat::Csv => report::Format::Csv,
+                TableFormat::Json => report::Format::Json,
+                TableFormat::Parquet => report::Format::Parquet,
             },
             out: self.out,
         })

@@ -1,13 +1,13 @@
 //! `ioriot syscalls`: the table, for people and programs.
 
 use super::Exit;
+use super::ui::TableFormat;
 use crate::syscall::{Def, TABLE};
 use anyhow::{Context, Result, bail};
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::csv;
 use arrow::json::ArrayWriter;
 use arrow::util::pretty::pretty_format_batches;
-use clap::ValueEnum;
 use parquet::arrow::ArrowWriter;
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
@@ -28,23 +28,10 @@ Examples:
 pub struct Args {
     /// How to print the table
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    format: Format,
+    format: TableFormat,
     /// Write the table to this file
     #[arg(short, long = "output", value_name = "FILE")]
     out: Option<PathBuf>,
-}
-
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-enum Format {
-    /// Aligned columns, for people
-    #[default]
-    Table,
-    /// Comma-separated values with a header line
-    Csv,
-    /// An array of JSON objects
-    Json,
-    /// A Parquet file
-    Parquet,
 }
 
 /// A column of the listing: its name, and how a row of the table fills it.
@@ -74,21 +61,21 @@ impl Args {
         let batch = batch()?;
         let mut out: Box<dyn Write + Send> = match &self.out {
             Some(file) => Box::new(File::create(file).with_context(|| format!("cannot create {}", file.display()))?),
-            None if matches!(self.format, Format::Parquet) && io::stdout().is_terminal() => {
+            None if matches!(self.format, TableFormat::Parquet) && io::stdout().is_terminal() => {
                 bail!("Parquet is not for terminals: -o FILE writes it to a file")
             }
             None => Box::new(io::stdout()),
         };
         match self.format {
-            Format::Table => writeln!(out, "{}", pretty_format_batches(&[batch])?)?,
-            Format::Csv => csv::Writer::new(&mut out).write(&batch)?,
-            Format::Json => {
+            TableFormat::Table => writeln!(out, "{}", pretty_format_batches(&[batch])?)?,
+            TableFormat::Csv => csv::Writer::new(&mut out).write(&batch)?,
+            TableFormat::Json => {
                 let mut writer = ArrayWriter::new(&mut out);
                 writer.write(&batch)?;
                 writer.finish()?;
                 writeln!(out)?;
             }
-            Format::Parquet => {
+            TableFormat::Parquet => {
                 let mut writer = ArrowWriter::try_new(&mut out, batch.schema(), None)?;
                 writer.write(&batch)?;
                 writer.close()?;

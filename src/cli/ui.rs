@@ -11,6 +11,20 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
+/// How a table is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum TableFormat {
+    /// Aligned columns, for people
+    #[default]
+    Table,
+    /// Comma-separated values with a header line
+    Csv,
+    /// An array of JSON objects
+    Json,
+    /// A Parquet file (needs -o on a terminal)
+    Parquet,
+}
+
 /// How a summary is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
