@@ -26,6 +26,8 @@ pub(super) struct Ofd {
     pub(super) pos: i64,
     /// Is the position known, rather than assumed (a descriptor open before the capture)?
     pub(super) pos_sure: bool,
+    /// Calls left that count as made just after the open: a path shown by one of them is about this open.
+    pub(super) fresh: u8,
     /// When an append to a file of unknown size moved it: how far it is behind that size. Then `pos` means nothing.
     pub(super) behind: Option<i64>,
     /// Descriptors that refer to it.
@@ -403,6 +405,7 @@ impl Tasks {
             flags,
             pos: 0,
             pos_sure: true,
+            fresh: 3,
             behind: None,
             refs: 1,
             vpid: who.vpid,

@@ -49,12 +49,17 @@ impl Call<'_> {
         let note = event.text(text).filter(|note| !note.is_empty());
         let entry = self.model.tasks.fds(self.who.process).get(fd);
         match (entry.map(|entry| entry.target), note) {
-            (Some(Target::Ofd(ix)), None) => Ok(Fd::File(ix)),
+            (Some(Target::Ofd(ix)), None) => {
+                if let Some(ofd) = self.model.tasks.ofd_mut(ix) {
+                    ofd.fresh = ofd.fresh.saturating_sub(1);
+                }
+                Ok(Fd::File(ix))
+            }
             (Some(Target::Ofd(ix)), Some(note)) => {
                 if self.model.tasks.ofd(ix).is_some_and(|ofd| ofd.seen.as_deref() == Some(note)) {
                     return Ok(Fd::File(ix));
                 }
-                if self.fits(ix, note) {
+                if self.fits(ix, note) || self.led_there(ix, note) {
                     return Ok(Fd::File(ix));
                 }
                 self.model.tree.guess("a descriptor that is open on something else than the history says");
@@ -95,8 +100,22 @@ impl Call<'_> {
         if same && let Some(ofd) = self.model.tasks.ofd_mut(ix) {
             // What is settled only is remembered, so that a later change is looked at again.
             ofd.seen = (!deleted).then(|| note.into());
+            ofd.fresh = 0;
         }
         same
+    }
+
+    /// A call on what was just opened shows another path: a symlink was on the way. Later, a lost close and
+    /// open of the number would be the better explanation.
+    fn led_there(&mut self, ix: OfdIx, note: &[u8]) -> bool {
+        let Some(ofd) = self.model.tasks.ofd_mut(ix) else { return false };
+        if std::mem::take(&mut ofd.fresh) == 0 || special(note).is_some() {
+            return false;
+        }
+        let ino = ofd.ino;
+        self.model.tree.really(ino, note);
+        self.flush();
+        self.fits(ix, note)
     }
 
     fn is_missing(&mut self, path: &[u8]) -> bool {
@@ -127,8 +146,11 @@ impl Call<'_> {
             self.model.tasks.fds(self.who.process).set(fd, entry);
             return Err(reason);
         }
-        let wants_dir =
-            matches!(col, Col::DirFd | Col::DirFd2) || matches!(self.step.op, Some(Op::Getdents | Op::Getdents64 | Op::Fchdir));
+        // With an empty path the call is on the descriptor itself (AT_EMPTY_PATH), whatever it is.
+        let empty = self.event.text(Text::Path).is_none_or(<[u8]>::is_empty);
+        let wants_dir = (col == Col::DirFd && !empty)
+            || col == Col::DirFd2
+            || matches!(self.step.op, Some(Op::Getdents | Op::Getdents64 | Op::Fchdir));
         let kind = if wants_dir { Some(Kind::Dir) } else { st_mode.and_then(kind_of) };
         let ino = match self.model.tree.walk(ROOT, note, true, Proof::Through) {
             Walk::At(spot) => self.model.tree.exists(&spot, kind, false),
@@ -147,7 +169,7 @@ impl Call<'_> {
         let mut step = self.inserted(Origin::Initial, Op::Openat);
         let file = self.model.tree.file(ino);
         if let Some(ofd) = self.model.tasks.ofd_mut(ix) {
-            (ofd.pos_sure, ofd.seen) = (false, Some(note.into()));
+            (ofd.pos_sure, ofd.seen, ofd.fresh) = (false, Some(note.into()), 0);
             step.ofd = Some(ofd.id);
         }
         (step.file, step.path) = (Some(file), Some(path));
