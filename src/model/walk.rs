@@ -286,7 +286,7 @@ impl Tree {
                 self.promote(spot.dir);
                 let ino = self.discover(spot.dir, spot.name.clone(), kind, Life::Initial);
                 let node = self.at_mut(ino);
-                (node.sure, node.led) = (sure, !sure);
+                (node.sure, node.led) = (sure && kind.is_some(), !sure);
                 ino
             }
             Look::Absent => {
