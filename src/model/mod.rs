@@ -21,11 +21,13 @@ mod inode;
 mod links;
 mod step;
 mod task;
+mod touch;
 mod tree;
 mod walk;
 
 pub use config::{Config, PSEUDO, Place};
 pub use step::{End, Expect, Kind, Name, Need, Row, Step};
+pub use touch::{Resource, Touch};
 
 use crate::event::{Col, Event};
 use crate::fate::{Fate, Origin};

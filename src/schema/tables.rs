@@ -84,6 +84,8 @@ pub enum Table {
     Ops,
     /// Lanes of the ops.
     Lanes,
+    /// Which ops wait for which.
+    Edges,
     /// What must exist before the replay.
     Fileset,
     /// Ranges of files in the fileset.
@@ -104,6 +106,7 @@ impl Table {
         Table::Fates,
         Table::Ops,
         Table::Lanes,
+        Table::Edges,
         Table::Fileset,
         Table::Extents,
         Table::Expect,
@@ -119,6 +122,7 @@ impl Table {
             Table::Fates => "fates",
             Table::Ops => "ops",
             Table::Lanes => "lanes",
+            Table::Edges => "edges",
             Table::Fileset => "fileset",
             Table::Extents => "extents",
             Table::Expect => "expect",
@@ -140,6 +144,7 @@ impl Table {
             Table::Fates => "What became of each event; one row per event.",
             Table::Ops => "What is replayed: one row per op, by lane, inside a lane in order.",
             Table::Lanes => "Where the ops of each lane are.",
+            Table::Edges => "Which ops of other lanes an op must follow in resource order, by lane; what follows from others is left out.",
             Table::Fileset => "What must exist, and what must not, before the replay.",
             Table::Extents => "Ranges of files of the fileset that calls read, and known holes.",
             Table::Expect => "The end state that the model predicts.",
@@ -154,6 +159,7 @@ impl Table {
             Table::Events | Table::Fates => &["seq"],
             Table::Ops => &["lane", "op_id"],
             Table::Lanes => &["lane"],
+            Table::Edges => &["lane", "op_id"],
             Table::Rejects | Table::Fileset | Table::Extents | Table::Expect | Table::Results | Table::State => &[],
         }
     }
@@ -214,6 +220,15 @@ impl Table {
                 int("ops", "number of its ops"),
                 int("first_op", "its first op_id"),
                 int("last_op", "its last op_id"),
+                int("first_edge", "number of its first row in edges, from 0"),
+                int("edges", "number of its edges"),
+            ],
+            Table::Edges => vec![
+                int("op_id", "the op that waits"),
+                int("lane", "its lane"),
+                int("after", "the op it must follow, always an earlier one"),
+                int("after_lane", "the lane of that op, always another one"),
+                text("resource", "kind of the resource that both touch"),
             ],
             Table::Fileset => vec![
                 text("path", "absolute path"),
@@ -245,6 +260,7 @@ impl Table {
                 int("lane", "its lane"),
                 int("worker", "the worker that issued it"),
                 text("syscall", "name of the captured call"),
+                int_("scheduled", "when the pace wanted it issued, ns since the start of the replay; absent as soon as possible"),
                 int("begin", "start of the call, ns since the start of the replay"),
                 int("dur", "duration, ns"),
                 int("ret", "return value; -1 when the call failed"),
