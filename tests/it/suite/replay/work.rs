@@ -130,6 +130,7 @@ impl Work {
             let (lane, op_id) = (row.0["lane"].clone(), row.0["op_id"].clone());
             if lanes.last().is_none_or(|last| last.0["lane"] != lane) {
                 let first = Row::default().set("lane", lane).set("vpid", 0).set("first_row", at as i64).set("ops", 0);
+                let first = first.set("first_edge", 0).set("edges", 0);
                 lanes.push(first.set("first_op", op_id.clone()));
             }
             let last = lanes.last_mut().unwrap();
@@ -139,6 +140,7 @@ impl Work {
         }
         self.table(&draft, Table::Ops, &ops);
         self.table(&draft, Table::Lanes, &lanes);
+        self.table(&draft, Table::Edges, &[]);
         self.table(&draft, Table::Fileset, &self.fileset);
         self.table(&draft, Table::Extents, &self.extents);
         self.table(&draft, Table::Expect, &self.expect);
@@ -177,7 +179,7 @@ impl Work {
     }
 
     pub fn init_options(&self) -> init::Options {
-        init::Options { workload: self.place("work"), root: self.place("root"), force: false, sparse_unread: false, threads: 4 }
+        init::Options::new(self.place("work"), self.place("root"))
     }
 
     pub fn options(&self) -> Options {
