@@ -13,6 +13,7 @@ pub mod generate;
 pub mod ingest;
 pub mod init;
 pub mod model;
+pub mod mounts;
 pub mod progress;
 pub mod replay;
 #[cfg(feature = "sql")]

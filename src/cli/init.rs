@@ -56,11 +56,10 @@ impl Args {
             return Ok(Exit::Done);
         }
         let options = init::Options {
-            workload: self.workload,
-            root,
             force: self.force,
             sparse_unread: self.sparse_unread,
             threads: self.threads.unwrap_or_else(values::processors),
+            ..init::Options::new(self.workload, root)
         };
         let summary = ui::watched(|progress| init::run(&options, progress))?;
         self.output.format.print(&summary)?;

@@ -109,13 +109,8 @@ impl Args {
         let generated = ui::watched(|progress| generate::run(&options, progress))?;
         story.tell("generate", &workload, &generated)?;
 
-        let options = init::Options {
-            workload: workload.clone(),
-            root: root.clone(),
-            force: self.force,
-            sparse_unread: self.sparse_unread,
-            threads: values::processors(),
-        };
+        let options =
+            init::Options { force: self.force, sparse_unread: self.sparse_unread, ..init::Options::new(&workload, &root) };
         let made = ui::watched(|progress| init::run(&options, progress))?;
         story.tell("init", &root, &made)?;
         ensure!(made.ok(), "the tree in {} is not whole, so nothing was replayed", root.display());

@@ -95,23 +95,31 @@ pub fn remove(found: &Found) -> Result<()> {
         "{} is not what it was any more: it is left alone",
         found.path.display()
     );
-    match fs::remove_dir_all(&found.path) {
+    remove_tree(&found.path).with_context(|| format!("cannot delete {}", found.path.display()))
+}
+
+/// Deletes a directory with all below it; a replayed tree may hold directories without rights for their owner.
+pub(super) fn remove_tree(dir: &Path) -> std::io::Result<()> {
+    match fs::remove_dir_all(dir) {
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-            // A replayed tree may hold directories without rights for their owner.
-            open_up(&found.path);
-            fs::remove_dir_all(&found.path)
+            open_up_all(dir);
+            fs::remove_dir_all(dir)
         }
         done => done,
     }
-    .with_context(|| format!("cannot delete {}", found.path.display()))
 }
 
-/// Gives the owner all rights on every directory below; symlinks are not followed.
-fn open_up(dir: &Path) {
+/// Gives the owner all rights on a directory.
+pub(super) fn open_up(dir: &Path) {
     let _ = fs::set_permissions(dir, Permissions::from_mode(0o700));
+}
+
+/// The same for every directory below, too; symlinks are not followed.
+fn open_up_all(dir: &Path) {
+    open_up(dir);
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            open_up(&entry.path());
+            open_up_all(&entry.path());
         }
     }
 }

@@ -1,10 +1,11 @@
 //! Makes one entry: the file, its data, its owner, mode and attributes.
 
+use super::data::Pool;
 use super::plan::Entry;
-use super::tree::Tree;
+use super::tree::Forest;
 use crate::model::Kind;
 use crate::progress::Progress;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{Error, Result};
 use std::os::fd::{AsRawFd, RawFd};
@@ -18,6 +19,8 @@ const BLOCK: usize = 1 << 20;
 pub struct Skipped {
     /// Owners that only root may give away.
     pub owners: u64,
+    /// Set-group-id bits that the system clears for groups we are not in.
+    pub modes: u64,
     /// Extended attributes that the file system or our rights do not allow.
     pub xattrs: u64,
 }
@@ -26,6 +29,7 @@ impl Skipped {
     /// Adds what another thread skipped.
     pub fn add(&mut self, other: Skipped) {
         self.owners += other.owners;
+        self.modes += other.modes;
         self.xattrs += other.xattrs;
     }
 }
@@ -33,17 +37,17 @@ impl Skipped {
 /// Makes entries; one per thread.
 #[derive(Debug)]
 pub struct Maker<'a> {
-    tree: Tree,
-    block: Vec<u8>,
+    forest: Forest,
+    pool: Pool,
     progress: &'a Progress,
     /// What could not be had so far.
     pub skipped: Skipped,
 }
 
 impl<'a> Maker<'a> {
-    /// A maker of entries in this tree.
-    pub fn new(tree: Tree, progress: &'a Progress) -> Maker<'a> {
-        Maker { tree, block: noise(BLOCK), progress, skipped: Skipped::default() }
+    /// A maker of entries in these trees, with data of this pool.
+    pub fn new(forest: Forest, pool: Pool, progress: &'a Progress) -> Maker<'a> {
+        Maker { forest, pool, progress, skipped: Skipped::default() }
     }
 
     /// Makes a directory, writable by us until [`Maker::finish`] gives it its own mode.
@@ -51,7 +55,18 @@ impl<'a> Maker<'a> {
     /// # Errors
     /// When the path leaves the tree or the system refuses.
     pub fn dir(&mut self, path: &[u8]) -> Result<bool> {
-        self.tree.dir(path)
+        let (tree, path) = self.forest.at(path);
+        tree.dir(path)
+    }
+
+    /// Makes the directory that a mapped one is bound over; what is above it must be there.
+    ///
+    /// # Errors
+    /// As [`Maker::dir`].
+    pub fn point(&mut self, path: &[u8]) -> Result<()> {
+        let (tree, path) = self.forest.around(path);
+        tree.dir(&path)?;
+        tree.mode(&path, 0o755)
     }
 
     /// Makes anything but a directory.
@@ -59,15 +74,16 @@ impl<'a> Maker<'a> {
     /// # Errors
     /// When the path leaves the tree or the system refuses.
     pub fn entry(&mut self, entry: &Entry) -> Result<()> {
+        let (tree, path) = self.forest.at(&entry.path);
         match entry.kind {
             Kind::File => {
-                let file = self.tree.file(&entry.path)?;
+                let file = tree.file(path)?;
                 self.fill(&file, entry)?;
                 self.attributes(file.as_raw_fd(), entry);
             }
-            Kind::Link => self.tree.link(&entry.path, &entry.target)?,
-            Kind::Fifo => self.tree.node(&entry.path, libc::S_IFIFO)?,
-            Kind::Socket => self.tree.node(&entry.path, libc::S_IFSOCK)?,
+            Kind::Link => tree.link(path, &entry.target)?,
+            Kind::Fifo => tree.node(path, libc::S_IFIFO)?,
+            Kind::Socket => tree.node(path, libc::S_IFSOCK)?,
             Kind::Dir | Kind::Absent => return Ok(()),
         }
         self.finish(entry)
@@ -79,33 +95,61 @@ impl<'a> Maker<'a> {
     /// When the mode cannot be set.
     pub fn finish(&mut self, entry: &Entry) -> Result<()> {
         if entry.kind == Kind::Dir && !entry.xattrs.is_empty() {
-            let dir = self.tree.reopen(&entry.path)?;
+            let (tree, path) = self.forest.at(&entry.path);
+            let dir = tree.reopen(path)?;
             self.attributes(dir.as_raw_fd(), entry);
         }
+        let (tree, path) = self.forest.at(&entry.path);
         if entry.uid.is_some() || entry.gid.is_some() {
             // -1 leaves an id as it is (chown(2)).
-            let owned = self.tree.owner(&entry.path, entry.uid.unwrap_or(u32::MAX), entry.gid.unwrap_or(u32::MAX));
+            let owned = tree.owner(path, entry.uid.unwrap_or(u32::MAX), entry.gid.unwrap_or(u32::MAX));
             self.skipped.owners += u64::from(owned.is_err());
         }
-        let mode = match (entry.kind, entry.mode) {
-            (Kind::Link, _) => return Ok(()),
-            (_, Some(mode)) => mode,
-            (Kind::Dir, None) => 0o755,
-            (_, None) => 0o644,
-        };
-        self.tree.mode(&entry.path, mode)
+        if entry.kind == Kind::Link {
+            return Ok(());
+        }
+        tree.mode(path, entry.mode())?;
+        // The one bit that is cleared without an error (chmod(2)).
+        let lost = entry.mode() & libc::S_ISGID != 0 && tree.look(path)?.st_mode & libc::S_ISGID == 0;
+        self.skipped.modes += u64::from(lost);
+        Ok(())
+    }
+
+    /// Removes the extended attributes of a directory that the fileset does not have.
+    pub fn strip(&mut self, entry: &Entry) {
+        let (tree, path) = self.forest.at(&entry.path);
+        let Ok(dir) = tree.reopen(path) else { return };
+        let mut names = vec![0_u8; 64 << 10];
+        // SAFETY: the descriptor is open and names has the room that is said.
+        let length = unsafe { libc::flistxattr(dir.as_raw_fd(), names.as_mut_ptr().cast(), names.len()) };
+        names.truncate(length.max(0) as usize);
+        for name in names.split_inclusive(|byte| *byte == 0) {
+            if let Ok(name) = CStr::from_bytes_with_nul(name)
+                && !entry.xattrs.iter().any(|known| known == name.to_bytes())
+            {
+                // SAFETY: the descriptor is open and name ends in NUL. What the system insists on stays.
+                unsafe { libc::fremovexattr(dir.as_raw_fd(), name.as_ptr()) };
+            }
+        }
+    }
+
+    /// The inode of an entry, 0 when there is none.
+    pub fn inode(&mut self, entry: &Entry) -> u64 {
+        let (tree, path) = self.forest.at(&entry.path);
+        tree.look(path).map_or(0, |stat| stat.st_ino)
     }
 
     fn fill(&mut self, file: &File, entry: &Entry) -> Result<()> {
         let whole = [(0, entry.size)];
+        let id = xxhash_rust::xxh3::xxh3_64(&entry.path);
         let ranges = entry.data.as_deref().unwrap_or(&whole);
         for &(start, length) in ranges {
             let (mut offset, end) = (start, start + length);
             while offset < end {
-                let count = (end - offset).min(BLOCK as u64);
-                file.write_all_at(&self.block[..count as usize], offset)?;
-                offset += count;
-                self.progress.add(count);
+                let piece = self.pool.of_file(id, offset, (end - offset).min(BLOCK as u64) as usize);
+                file.write_all_at(piece, offset)?;
+                offset += piece.len() as u64;
+                self.progress.add(piece.len() as u64);
             }
         }
         if entry.size > 0 && ranges.last().is_none_or(|(start, length)| start + length < entry.size) {
@@ -127,20 +171,6 @@ impl<'a> Maker<'a> {
             self.skipped.xattrs += u64::from(!set);
         }
     }
-}
-
-/// Bytes that no file system can compress or leave out: xorshift64*, never zero for long.
-pub fn noise(length: usize) -> Vec<u8> {
-    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
-    let mut bytes = Vec::with_capacity(length + 8);
-    while bytes.len() < length {
-        state ^= state >> 12;
-        state ^= state << 25;
-        state ^= state >> 27;
-        bytes.extend_from_slice(&state.wrapping_mul(0x2545_F491_4F6C_DD1D).to_le_bytes());
-    }
-    bytes.truncate(length);
-    bytes
 }
 
 /// Makes everything below durable, so that the replay does not pay for writing init's data back.

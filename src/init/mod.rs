@@ -1,34 +1,47 @@
 //! Makes the tree that a workload needs.
+//!
+//! ```text
+//! fileset, extents ─▶ entries ─▶ site: which directory lies where, is there room
+//!                                  └─▶ makers (threads) ─▶ tree of the root, trees of mapped directories
+//! ```
 
 mod clean;
+pub mod data;
 mod fill;
+mod map;
 mod plan;
+mod reset;
 mod root;
+mod site;
+mod summary;
 mod tree;
 
 pub use clean::{Found, Thing, find, remove};
-pub use fill::{Skipped, noise};
+pub use data::{Data, Fill};
+pub use fill::Skipped;
+pub use map::{Map, Mapping, Trees};
+pub use reset::reset;
 pub use root::{Root, Stamp, State, fingerprint};
+pub use site::{Need, Outline, outline};
+pub use summary::{Reset, Summary};
 
 use crate::model::Kind;
 use crate::progress::{Progress, Unit};
-use crate::schema::Dataset;
-use crate::schema::dataset::Kind as Holds;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
+use data::Pool;
 use fill::Maker;
 use plan::Entry;
-use serde::Serialize;
-use std::ffi::CString;
-use std::fmt;
-use std::fs::File;
-use std::os::unix::ffi::OsStrExt;
+use site::Site;
+use std::fs::{self, File};
+use std::num::NonZeroUsize;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
-use tree::Tree;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use tree::Forest;
 
-/// How many failed entries are shown; all are counted.
-const SHOWN: usize = 10;
+/// Longer than the clock that file systems stamp their inodes by stands still.
+const TICK: Duration = Duration::from_millis(20);
 
 /// What init is to do.
 #[derive(Clone, Debug)]
@@ -37,6 +50,12 @@ pub struct Options {
     pub workload: PathBuf,
     /// Where the tree goes; [`Root::beside`] is the usual place.
     pub root: PathBuf,
+    /// Captured directories that go elsewhere.
+    pub maps: Vec<Map>,
+    /// Put what lies on each mount point here into `MOUNT/.ioriot/NAME`, with this name.
+    pub layout: Option<String>,
+    /// What files hold, and what the replay will write.
+    pub data: Data,
     /// Move a tree that stands there aside.
     pub force: bool,
     /// Leave ranges that no op reads as holes.
@@ -45,100 +64,19 @@ pub struct Options {
     pub threads: usize,
 }
 
-/// What init did.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Summary {
-    /// The root.
-    pub root: PathBuf,
-    /// Where a tree that stood there went.
-    pub moved: Option<PathBuf>,
-    /// Directories made.
-    pub dirs: u64,
-    /// Regular files made.
-    pub files: u64,
-    /// Symlinks made.
-    pub links: u64,
-    /// FIFOs and sockets made.
-    pub nodes: u64,
-    /// Bytes written.
-    pub bytes: u64,
-    /// What was made without its owner or attributes.
-    pub skipped: Skipped,
-    /// Entries that could not be made.
-    pub errors: u64,
-    /// The first of them.
-    pub first_errors: Vec<String>,
-    /// Wall time, ns.
-    pub wall: u64,
-}
-
-impl fmt::Display for Summary {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(moved) = &self.moved {
-            writeln!(f, "The old tree is in {} now.", moved.display())?;
+impl Options {
+    /// A tree for this workload in this place, with every default.
+    pub fn new(workload: impl Into<PathBuf>, root: impl Into<PathBuf>) -> Options {
+        Options {
+            workload: workload.into(),
+            root: root.into(),
+            maps: Vec::new(),
+            layout: None,
+            data: Data::default(),
+            force: false,
+            sparse_unread: false,
+            threads: std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
         }
-        let seconds = self.wall as f64 / 1e9;
-        writeln!(
-            f,
-            "Made under {5}: {0} directories, {1} files with {4:.1} MiB of data, {2} symlinks, {3} others; in {seconds:.2} s.",
-            self.dirs,
-            self.files,
-            self.links,
-            self.nodes,
-            self.bytes as f64 / 1048576.0,
-            self.root.display(),
-        )?;
-        if self.skipped.owners > 0 {
-            writeln!(f, "{} owners could not be given (that takes root).", self.skipped.owners)?;
-        }
-        if self.skipped.xattrs > 0 {
-            writeln!(f, "{} extended attributes could not be set.", self.skipped.xattrs)?;
-        }
-        if self.errors > 0 {
-            writeln!(f, "{} entries could not be made:", self.errors)?;
-            for error in &self.first_errors {
-                writeln!(f, "  {error}")?;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Summary {
-    /// Was every entry made?
-    pub fn ok(&self) -> bool {
-        self.errors == 0
-    }
-
-    fn made(&mut self, entry: &Entry) {
-        match entry.kind {
-            Kind::Dir => self.dirs += 1,
-            Kind::File => {
-                self.files += 1;
-                self.bytes += entry.bytes();
-            }
-            Kind::Link => self.links += 1,
-            Kind::Fifo | Kind::Socket => self.nodes += 1,
-            Kind::Absent => {}
-        }
-    }
-
-    fn failed(&mut self, path: &[u8], error: &std::io::Error) {
-        self.errors += 1;
-        if self.first_errors.len() < SHOWN {
-            self.first_errors.push(format!("{}: {error}", crate::text::encode(path)));
-        }
-    }
-
-    fn add(&mut self, other: Summary) {
-        self.files += other.files;
-        self.links += other.links;
-        self.nodes += other.nodes;
-        self.bytes += other.bytes;
-        self.errors += other.errors;
-        self.skipped.add(other.skipped);
-        self.first_errors.extend(other.first_errors);
-        self.first_errors.truncate(SHOWN);
     }
 }
 
@@ -147,46 +85,97 @@ impl Summary {
 /// Entries that cannot be made are counted in [`Summary::errors`] and leave the root stamped incomplete.
 ///
 /// # Errors
-/// When the workload cannot be read, the root is taken, or the space does not suffice.
+/// When the workload cannot be read, a place is taken, or the space does not suffice.
 pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
     let start = Instant::now();
-    let workload = Dataset::expect(&options.workload, Holds::Workload)?;
-    let dir = options.root.clone();
-    let entries = plan::entries(&workload, options.sparse_unread)?;
-    let bytes = entries.iter().map(Entry::bytes).sum::<u64>();
-    room(&dir, bytes, entries.len() as u64)?;
+    let site = Site::new(options)?;
+    site::room(&site.needs()?)?;
 
-    let root = Root::new(&dir);
-    let mut summary = Summary { moved: root.make(options.force, &workload)?, root: dir, ..Summary::default() };
-    progress.begin("init", Unit::Bytes, bytes);
-    let top = root.tree();
-    let open = || Tree::open(&top).with_context(|| format!("cannot open {}", top.display()));
+    let root = Root::new(&options.root);
+    let stamp = Stamp::new(&site.workload, options.data, options.sparse_unread, site.maps.clone());
+    let mut summary = Summary {
+        moved: root.make(options.force, &stamp)?,
+        root: options.root.clone(),
+        mapped: site.maps.iter().map(ToString::to_string).collect(),
+        data: options.data.fill.to_string(),
+        notes: site.notes.clone(),
+        ..Summary::default()
+    };
+    let of_place = Stamp { part_of: Some(root.dir().to_owned()), maps: Vec::new(), ..stamp.clone() };
+    for map in &site.maps {
+        Root::new(&map.place).make(options.force, &of_place)?;
+    }
 
-    let mut maker = Maker::new(open()?, progress);
-    let (dirs, others): (Vec<_>, Vec<_>) = entries.into_iter().partition(|entry| entry.kind == Kind::Dir);
-    for dir in &dirs {
-        parents(&mut maker, &dir.path, &mut summary);
-        match maker.dir(&dir.path) {
-            Ok(_) => summary.made(dir),
-            Err(error) => summary.failed(&dir.path, &error),
-        }
-    }
-    let threads = options.threads.clamp(1, others.len().max(1));
-    let makers = (0..threads).map(|_| Ok(Maker::new(open()?, progress))).collect::<Result<Vec<_>>>()?;
-    for part in fill_all(makers, &others) {
-        summary.add(part);
-    }
-    for dir in dirs.iter().rev() {
-        if let Err(error) = maker.finish(dir) {
-            summary.failed(&dir.path, &error);
-        }
-    }
-    summary.skipped.add(maker.skipped);
-    let tree = File::open(&top).with_context(|| format!("cannot open {}", top.display()))?;
-    fill::sync(&tree).with_context(|| format!("cannot write {} back", top.display()))?;
-    root.mark(if summary.errors == 0 { State::Fresh } else { State::Incomplete }, &workload)?;
+    let mut making = Making::new(&site, options.data, options.threads, progress)?;
+    let (dirs, others): (Vec<_>, Vec<_>) = site.entries.iter().partition(|entry| entry.kind == Kind::Dir);
+    progress.begin("init", Unit::Bytes, others.iter().map(|entry| entry.bytes()).sum());
+    making.points(&mut summary);
+    making.dirs(&dirs, &mut summary);
+    let inodes = making.others(&others, &mut summary)?;
+    making.finish(&dirs, &mut summary);
+    done(&root, &site, stamp, &inodes, &summary)?;
     summary.wall = start.elapsed().as_nanos() as u64;
     Ok(summary)
+}
+
+/// Makes entries of a site.
+struct Making<'a> {
+    site: &'a Site,
+    pool: Pool,
+    threads: usize,
+    progress: &'a Progress,
+    maker: Maker<'a>,
+}
+
+impl<'a> Making<'a> {
+    fn new(site: &'a Site, data: Data, threads: usize, progress: &'a Progress) -> Result<Making<'a>> {
+        let pool = Pool::new(data);
+        let maker = Maker::new(Forest::open(&site.trees)?, pool.clone(), progress);
+        Ok(Making { site, pool, threads, progress, maker })
+    }
+
+    /// Makes the directories that mapped ones are bound over, outer before inner.
+    fn points(&mut self, summary: &mut Summary) {
+        for (captured, _) in &self.site.trees.parts()[1..] {
+            parents(&mut self.maker, captured, summary);
+            if let Err(error) = self.maker.point(captured) {
+                summary.failed(captured, &error);
+            }
+        }
+    }
+
+    /// Makes directories, parents before children.
+    fn dirs(&mut self, dirs: &[&Entry], summary: &mut Summary) {
+        for dir in dirs {
+            parents(&mut self.maker, &dir.path, summary);
+            match self.maker.dir(&dir.path) {
+                Ok(_) => summary.made(dir),
+                Err(error) => summary.failed(&dir.path, &error),
+            }
+        }
+    }
+
+    /// Makes everything else, on several threads. Returns the inode of each, 0 for what could not be made.
+    fn others(&mut self, others: &[&Entry], summary: &mut Summary) -> Result<Vec<u64>> {
+        let threads = self.threads.clamp(1, others.len().max(1));
+        let maker = |_| Ok(Maker::new(Forest::open(&self.site.trees)?, self.pool.clone(), self.progress));
+        let makers = (0..threads).map(maker).collect::<Result<Vec<_>>>()?;
+        let inodes: Vec<AtomicU64> = others.iter().map(|_| AtomicU64::new(0)).collect();
+        for part in fill_all(makers, others, &inodes) {
+            summary.add(part);
+        }
+        Ok(inodes.into_iter().map(AtomicU64::into_inner).collect())
+    }
+
+    /// Gives directories what might have stood in the way until now, children before parents.
+    fn finish(&mut self, dirs: &[&Entry], summary: &mut Summary) {
+        for dir in dirs.iter().rev() {
+            if let Err(error) = self.maker.finish(dir) {
+                summary.failed(&dir.path, &error);
+            }
+        }
+        summary.skipped.add(std::mem::take(&mut self.maker.skipped));
+    }
 }
 
 /// Makes the directories above an entry that the fileset does not name. Their errors show with the entry itself.
@@ -194,34 +183,27 @@ fn parents(maker: &mut Maker, path: &[u8], summary: &mut Summary) {
     for (at, _) in path.iter().enumerate().filter(|(at, byte)| *at > 0 && **byte == b'/') {
         if let Ok(true) = maker.dir(&path[..at]) {
             summary.dirs += 1;
-            let _ = maker.finish(&Entry {
-                path: path[..at].to_vec(),
-                kind: Kind::Dir,
-                size: 0,
-                mode: None,
-                uid: None,
-                gid: None,
-                target: Vec::new(),
-                xattrs: Vec::new(),
-                data: None,
-            });
+            let _ = maker.finish(&Entry::dir(path[..at].to_vec()));
         }
     }
 }
 
 /// Makes everything but directories on several threads, each taking the next entry that nobody has.
-fn fill_all(makers: Vec<Maker>, entries: &[Entry]) -> Vec<Summary> {
+fn fill_all(makers: Vec<Maker>, entries: &[&Entry], inodes: &[AtomicU64]) -> Vec<Summary> {
     let next = AtomicUsize::new(0);
     let work = |mut maker: Maker| {
         let mut part = Summary::default();
-        while let Some(entry) = entries.get(next.fetch_add(1, Ordering::Relaxed)) {
+        while let Some((at, entry)) = Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, entries.get(at)?))) {
             let mut made = maker.entry(entry);
             if made.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
                 parents(&mut maker, &entry.path, &mut part);
                 made = maker.entry(entry);
             }
             match made {
-                Ok(()) => part.made(entry),
+                Ok(()) => {
+                    part.made(entry);
+                    inodes[at].store(maker.inode(entry), Ordering::Relaxed);
+                }
                 Err(error) => part.failed(&entry.path, &error),
             }
         }
@@ -235,32 +217,36 @@ fn fill_all(makers: Vec<Maker>, entries: &[Entry]) -> Vec<Summary> {
     })
 }
 
-/// Refuses when the file system of `root` lacks the bytes or the inodes.
-fn room(root: &Path, bytes: u64, entries: u64) -> Result<()> {
-    // The nearest directory that is there already tells which file system it will be.
-    let there = root.ancestors().find(|dir| dir.is_dir()).unwrap_or(Path::new("."));
-    let path = CString::new(there.as_os_str().as_bytes())?;
-    // SAFETY: statvfs is plain numbers, and zeroes are such.
-    let mut stat: libc::statvfs = unsafe { std::mem::zeroed() };
-    // SAFETY: path ends in NUL and stat is large enough.
-    let done = unsafe { libc::statvfs(path.as_ptr(), &mut stat) };
-    ensure!(done == 0, "cannot see how much space is left in {}: {}", there.display(), std::io::Error::last_os_error());
-    // A file takes whole blocks, and an entry of its directory.
-    let needed = bytes + entries * stat.f_frsize;
-    let free = stat.f_bavail * stat.f_frsize;
-    ensure!(
-        needed <= free,
-        "the tree needs {:.1} MiB and {} has {:.1} MiB left: choose another --root or make room",
-        needed as f64 / 1048576.0,
-        there.display(),
-        free as f64 / 1048576.0,
-    );
-    // Some file systems (btrfs) have no fixed number of inodes and say 0 of 0.
-    ensure!(
-        stat.f_files == 0 || entries <= stat.f_favail,
-        "the tree needs {entries} inodes and {} has {} left: choose another --root",
-        there.display(),
-        stat.f_favail,
-    );
-    Ok(())
+/// Makes everything durable, notes what a reset needs to know, and stamps.
+fn done(root: &Root, site: &Site, mut stamp: Stamp, inodes: &[u64], summary: &Summary) -> Result<()> {
+    for (_, dir) in site.trees.parts() {
+        let tree = File::open(dir).with_context(|| format!("cannot open {}", dir.display()))?;
+        fill::sync(&tree).with_context(|| format!("cannot write {} back", dir.display()))?;
+    }
+    let bytes: Vec<u8> = inodes.iter().flat_map(|inode| inode.to_le_bytes()).collect();
+    fs::write(root.inodes(), bytes).with_context(|| format!("cannot write {}", root.inodes().display()))?;
+    // What changes from here on has a later ctime than everything that was made.
+    std::thread::sleep(TICK);
+    stamp.made = site.trees.parts().iter().map(|(_, dir)| clock(dir)).collect::<Result<_>>()?;
+    stamp.state = if summary.errors == 0 { State::Fresh } else { State::Incomplete };
+    for map in &site.maps {
+        Root::new(&map.place).mark(stamp.state)?;
+    }
+    root.write(&stamp)
+}
+
+/// The time by the clock of the file system that a part's tree is on, ns.
+fn clock(tree: &Path) -> Result<i64> {
+    let beside = tree.with_file_name(root::STAMP_ASIDE);
+    let time = || -> std::io::Result<i64> {
+        let meta = File::create(&beside)?.metadata()?;
+        fs::remove_file(&beside)?;
+        Ok(ctime(&meta))
+    };
+    time().with_context(|| format!("cannot write {}", beside.display()))
+}
+
+/// When an inode was changed in any way, ns.
+fn ctime(meta: &fs::Metadata) -> i64 {
+    meta.ctime() * 1_000_000_000 + meta.ctime_nsec()
 }

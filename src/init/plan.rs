@@ -29,6 +29,17 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// A directory of which nothing else is known.
+    pub fn dir(path: Vec<u8>) -> Entry {
+        let (target, xattrs) = (Vec::new(), Vec::new());
+        Entry { path, kind: Kind::Dir, size: 0, mode: None, uid: None, gid: None, target, xattrs, data: None }
+    }
+
+    /// Its permission bits: the captured ones, or the usual.
+    pub fn mode(&self) -> u32 {
+        self.mode.unwrap_or(if self.kind == Kind::Dir { 0o755 } else { 0o644 })
+    }
+
     /// Bytes of data that are written.
     pub fn bytes(&self) -> u64 {
         match (&self.data, self.kind) {
@@ -81,6 +92,26 @@ pub fn entries(workload: &Dataset, sparse_unread: bool) -> Result<Vec<Entry>> {
     entries.sort_by(|a, b| a.path.cmp(&b.path));
     extents(workload, sparse_unread, &mut entries)?;
     Ok(entries)
+}
+
+/// What the fileset says of some paths.
+///
+/// # Errors
+/// When the table cannot be read.
+pub fn kinds(workload: &Dataset, wanted: impl Fn(&[u8]) -> bool) -> Result<HashMap<Vec<u8>, Kind>> {
+    let file = workload.table(Table::Fileset);
+    let mut kinds = HashMap::new();
+    for batch in read::batches(&file, &["path", "kind"])? {
+        let batch = batch.with_context(|| format!("cannot read {}", file.display()))?;
+        let (path, kind) = (read::texts(&batch, "path")?, read::texts(&batch, "kind")?);
+        for row in 0..batch.num_rows() {
+            let path = read::bytes(path, row).unwrap_or_default();
+            if let Some(kind) = Kind::parse(kind.value(row)).filter(|_| wanted(&path)) {
+                kinds.insert(path.into_owned(), kind);
+            }
+        }
+    }
+    Ok(kinds)
 }
 
 fn list(names: &[u8]) -> Vec<Vec<u8>> {

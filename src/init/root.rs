@@ -2,10 +2,14 @@
 //!
 //! ```text
 //! ROOT/.ioriot-root.json   the stamp
+//! ROOT/.ioriot-inodes      which inode init made for each entry, for a reset
 //! ROOT/tree/               what the replay sees as /
 //! ```
-//! The stamp stands beside the tree and not in it, so that a replayed program finds nothing that was not captured.
+//! The stamp stands beside the tree and not in it, so that a replayed program finds nothing that was not captured. A place
+//! that a captured directory is mapped to is built the same way; its stamp names the root it belongs to.
 
+use super::data::Data;
+use super::map::Mapping;
 use crate::schema::Dataset;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
@@ -14,9 +18,13 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-const STAMP: &str = ".ioriot-root.json";
+pub(super) const STAMP: &str = ".ioriot-root.json";
 /// The stamp while it is being written.
-const STAMP_ASIDE: &str = ".ioriot-root.new";
+pub(super) const STAMP_ASIDE: &str = ".ioriot-root.new";
+/// The inodes.
+const INODES: &str = ".ioriot-inodes";
+/// All that a root holds.
+const OURS: [&str; 4] = [STAMP, STAMP_ASIDE, INODES, "tree"];
 
 /// State of a tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,7 +50,7 @@ impl State {
 }
 
 /// What a root says of itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stamp {
     /// State of the tree.
     pub state: State,
@@ -52,6 +60,38 @@ pub struct Stamp {
     pub workload: String,
     /// Version of the ioriot that made it.
     pub ioriot: String,
+    /// What its files hold, and what a replay in it writes.
+    #[serde(default)]
+    pub data: Data,
+    /// Are ranges that no op reads holes?
+    #[serde(default)]
+    pub sparse_unread: bool,
+    /// Captured directories that lie elsewhere.
+    #[serde(default)]
+    pub maps: Vec<Mapping>,
+    /// Of a mapped place: the root it belongs to.
+    #[serde(default)]
+    pub part_of: Option<PathBuf>,
+    /// When init was done, by the clock of each part's file system, ns: whatever changed since has a later ctime.
+    #[serde(default)]
+    pub made: Vec<i64>,
+}
+
+impl Stamp {
+    /// The stamp of a tree that is about to be made for a workload.
+    pub fn new(workload: &Dataset, data: Data, sparse_unread: bool, maps: Vec<Mapping>) -> Stamp {
+        Stamp {
+            state: State::Incomplete,
+            fingerprint: fingerprint(workload),
+            workload: workload.dir.display().to_string(),
+            ioriot: env!("CARGO_PKG_VERSION").into(),
+            data,
+            sparse_unread,
+            maps,
+            part_of: None,
+            made: Vec::new(),
+        }
+    }
 }
 
 /// A root directory.
@@ -63,7 +103,7 @@ pub struct Root {
 impl Root {
     /// The root in `dir`, which need not exist yet.
     pub fn new(dir: &Path) -> Root {
-        Root { dir: dir.to_owned() }
+        Root { dir: std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned()) }
     }
 
     /// The default root of a workload: `WORKLOAD.root` beside it.
@@ -96,21 +136,29 @@ impl Root {
         }
     }
 
-    /// Sets the state; durable when it returns.
+    /// Where the inodes are.
+    pub fn inodes(&self) -> PathBuf {
+        self.dir.join(INODES)
+    }
+
+    /// Sets the state of a root that has a stamp; durable when it returns.
+    ///
+    /// # Errors
+    /// When it has none, or it cannot be written.
+    pub fn mark(&self, state: State) -> Result<()> {
+        let Some(stamp) = self.stamp()? else { bail!("{} has lost its stamp", self.dir.display()) };
+        self.write(&Stamp { state, ..stamp })
+    }
+
+    /// Writes the stamp; durable when it returns.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn mark(&self, state: State, workload: &Dataset) -> Result<()> {
-        let stamp = Stamp {
-            state,
-            fingerprint: fingerprint(workload),
-            workload: workload.dir.display().to_string(),
-            ioriot: env!("CARGO_PKG_VERSION").into(),
-        };
+    pub fn write(&self, stamp: &Stamp) -> Result<()> {
         let aside = self.dir.join(STAMP_ASIDE);
         let write = || -> std::io::Result<()> {
             let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
-            file.write_all(serde_json::to_string_pretty(&stamp)?.as_bytes())?;
+            file.write_all(serde_json::to_string_pretty(stamp)?.as_bytes())?;
             file.sync_all()?;
             fs::rename(&aside, self.dir.join(STAMP))?;
             File::open(&self.dir)?.sync_all()
@@ -118,34 +166,53 @@ impl Root {
         write().with_context(|| format!("cannot stamp {}", self.dir.display()))
     }
 
-    /// Makes the root and its empty tree. A tree that stands there is moved aside when `force` is set.
+    /// The places that belong to this root and are there.
+    pub fn places(&self, stamp: &Stamp) -> Vec<Root> {
+        let mine = |place: &Root| matches!(place.stamp(), Ok(Some(stamp)) if stamp.part_of.as_deref() == Some(&self.dir));
+        stamp.maps.iter().map(|map| Root::new(&map.place)).filter(mine).collect()
+    }
+
+    /// Makes the root and its empty tree. A tree that stands there is moved aside, with all that belongs to it, when `force`
+    /// is set.
     ///
     /// Returns where an old tree went.
     ///
     /// # Errors
     /// When the place is taken: by something else than a root always, by a root without `force`.
-    pub fn make(&self, force: bool, workload: &Dataset) -> Result<Option<PathBuf>> {
-        let moved = match self.look()? {
+    pub fn make(&self, force: bool, stamp: &Stamp) -> Result<Option<PathBuf>> {
+        let moved = match self.free(force)? {
             None => None,
-            Some(stamp) if force => Some(
-                self.move_aside()
-                    .with_context(|| format!("cannot move the {} tree in {} aside", stamp.state.name(), self.dir.display()))?,
-            ),
-            Some(stamp) => bail!(
-                "{} holds a tree already ({}, made for {}): --force moves it aside, `ioriot clean` deletes old ones",
-                self.dir.display(),
-                stamp.state.name(),
-                stamp.workload,
+            Some(old) => Some(
+                self.move_aside(&old)
+                    .with_context(|| format!("cannot move the {} tree in {} aside", old.state.name(), self.dir.display()))?,
             ),
         };
         // Owner only: a tree may hold setuid modes and device-like names that are nobody else's business.
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(0o700);
         builder.create(&self.dir).with_context(|| format!("cannot make {}", self.dir.display()))?;
-        self.mark(State::Incomplete, workload)?;
+        self.write(stamp)?;
         let tree = self.tree();
         DirBuilder::new().mode(0o755).create(&tree).with_context(|| format!("cannot make {}", tree.display()))?;
         Ok(moved)
+    }
+
+    /// Can a root be made here? The stamp of the one that would have to move aside.
+    ///
+    /// # Errors
+    /// As [`Root::make`].
+    pub fn free(&self, force: bool) -> Result<Option<Stamp>> {
+        let old = self.look()?;
+        if let Some(old) = old.as_ref().filter(|_| !force) {
+            bail!(
+                "{} holds a tree already ({}, made for {}): --force moves it aside, --reset makes a used one as new again, \
+                 `ioriot clean` deletes old ones",
+                self.dir.display(),
+                old.state.name(),
+                old.workload,
+            );
+        }
+        Ok(old)
     }
 
     /// The stamp of a root that is there, `None` for a free place, an error for anything else.
@@ -160,7 +227,7 @@ impl Root {
         if names.iter().all(|name| *name == STAMP_ASIDE) {
             return Ok(None);
         }
-        let foreign = names.iter().find(|name| *name != STAMP && *name != "tree" && *name != STAMP_ASIDE);
+        let foreign = names.iter().find(|name| !OURS.iter().any(|ours| *name == *ours));
         let stamp = self.stamp()?;
         ensure!(
             foreign.is_none() && stamp.is_some(),
@@ -171,18 +238,23 @@ impl Root {
         Ok(stamp)
     }
 
-    fn move_aside(&self) -> Result<PathBuf> {
-        let base = self.dir.components().as_path().as_os_str().to_owned();
-        for number in 1.. {
-            let mut name = base.clone();
-            name.push(format!(".old-{number}"));
-            let place = PathBuf::from(name);
-            if place.symlink_metadata().is_err() {
-                fs::rename(&self.dir, &place)?;
-                return Ok(place);
+    fn move_aside(&self, stamp: &Stamp) -> Result<PathBuf> {
+        let moved = vacant(&self.dir)?;
+        let mut stamp = stamp.clone();
+        for place in self.places(&stamp) {
+            let aside = vacant(&place.dir)?;
+            fs::rename(&place.dir, &aside)?;
+            for map in stamp.maps.iter_mut().filter(|map| map.place == place.dir) {
+                map.place.clone_from(&aside);
+            }
+            let place = Root::new(&aside);
+            if let Some(of_place) = place.stamp()? {
+                place.write(&Stamp { part_of: Some(moved.clone()), ..of_place })?;
             }
         }
-        bail!("no free name beside {}", self.dir.display())
+        self.write(&stamp)?;
+        fs::rename(&self.dir, &moved)?;
+        Ok(moved)
     }
 
     /// Refuses a root that is not fit for a replay of this workload.
@@ -202,12 +274,37 @@ impl Root {
         );
         ensure!(
             dirty || stamp.state == State::Fresh,
-            "{dir} is {}: `ioriot init {} --root {dir} --force` makes it anew, --dirty replays in it as it is",
+            "{dir} is {}: `ioriot init {} --root {dir} --reset` makes it as new (--force moves it aside), --dirty replays in it \
+             as it is",
             stamp.state.name(),
             workload.dir.display(),
         );
+        let places = self.places(&stamp);
+        for map in &stamp.maps {
+            ensure!(
+                places.iter().any(|place| place.dir == map.place),
+                "{} of {dir} is not in {} any more: `ioriot init {} --root {dir} --force` makes it anew",
+                crate::text::encode(&map.captured),
+                map.place.display(),
+                workload.dir.display(),
+            );
+        }
         Ok(stamp)
     }
+}
+
+/// A free name beside a directory: `DIR.old-1`, `DIR.old-2` ...
+fn vacant(dir: &Path) -> Result<PathBuf> {
+    let base = dir.components().as_path().as_os_str();
+    for number in 1..=u32::MAX {
+        let mut name = base.to_owned();
+        name.push(format!(".old-{number}"));
+        let place = PathBuf::from(name);
+        if place.symlink_metadata().is_err() {
+            return Ok(place);
+        }
+    }
+    bail!("no free name beside {}", dir.display())
 }
 
 /// Fingerprint of a workload, empty when its manifest has none.

@@ -4,11 +4,45 @@
 //! therefore opened by openat2(2) with RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS from the directory of the tree, and
 //! the entry is made in that parent by its last component alone.
 
+use super::map::Trees;
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{Error, ErrorKind, Result};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
+
+/// The trees that a fileset is spread over.
+#[derive(Debug)]
+pub struct Forest {
+    parts: Trees,
+    trees: Vec<Tree>,
+}
+
+impl Forest {
+    /// Opens the top of every part.
+    ///
+    /// # Errors
+    /// When one cannot be opened; the message names it.
+    pub fn open(parts: &Trees) -> anyhow::Result<Forest> {
+        let open = |dir: &Path| Tree::open(dir).map_err(|error| anyhow::anyhow!("cannot open {}: {error}", dir.display()));
+        let trees = parts.parts().iter().map(|(_, dir)| open(dir)).collect::<anyhow::Result<_>>()?;
+        Ok(Forest { parts: parts.clone(), trees })
+    }
+
+    /// The tree that a path lies in, and the path there.
+    pub fn at<'a>(&mut self, path: &'a [u8]) -> (&mut Tree, &'a [u8]) {
+        let (part, path) = self.parts.part(path);
+        (&mut self.trees[part], path)
+    }
+
+    /// The tree that a path's name lies in, which for a mapped directory is that of its parent: where the mount point is.
+    pub fn around(&mut self, path: &[u8]) -> (&mut Tree, Vec<u8>) {
+        let slash = memchr::memrchr(b'/', path).unwrap_or(0);
+        let (part, parent) = self.parts.part(if slash == 0 { b"/" } else { &path[..slash] });
+        let inside = [parent.strip_suffix(b"/").unwrap_or(parent), &path[slash..]].concat();
+        (&mut self.trees[part], inside)
+    }
+}
 
 /// A tree being made; each thread has its own, which remembers the parent it opened last.
 #[derive(Debug)]
@@ -91,6 +125,19 @@ impl Tree {
         // fchmodat follows a final symlink, and there is none: the caller made the entry, and nobody else is about.
         // SAFETY: parent is open and name ends in NUL.
         check(unsafe { libc::fchmodat(parent, name.as_ptr(), mode, 0) }).map(drop)
+    }
+
+    /// What stands at a path, not following a symlink.
+    ///
+    /// # Errors
+    /// As [`Tree::dir`].
+    pub fn look(&mut self, path: &[u8]) -> Result<libc::stat> {
+        let (parent, name) = self.split(path)?;
+        // SAFETY: stat is plain numbers, and zeroes are such.
+        let mut stat: libc::stat = unsafe { std::mem::zeroed() };
+        // SAFETY: parent is open, name ends in NUL, stat is writable.
+        check(unsafe { libc::fstatat(parent, name.as_ptr(), &mut stat, libc::AT_SYMLINK_NOFOLLOW) })?;
+        Ok(stat)
     }
 
     /// Opens a directory of the tree for fsetxattr and the like.

@@ -1,0 +1,271 @@
+//! What files hold and writes send: bytes of a chosen compressibility and share of repetitions, at the speed of memory.
+//!
+//! A pool of noise is made once. What is handed out is a piece of the pool, in place, after the first bytes of each of its
+//! 4 KiB blocks were overwritten with a number that was never used before: no two blocks are equal, for the cost of one
+//! store each. The pool repeats after [`POOL`] bytes, which is farther than file systems look back when they compress.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What deduplication looks at.
+pub const BLOCK: usize = 4 << 10;
+/// Bytes of noise.
+pub const POOL: usize = 4 << 20;
+
+/// Noise and what compresses alternate in units of this, so that short files compress as well as long ones.
+const UNIT: usize = 512;
+/// Bytes of the number that makes a block different from all others.
+const STAMP: usize = 8;
+/// What a compressor needs to say "and so many zeroes", bytes per unit (measured with zstd).
+const OVERHEAD: f64 = 2.0;
+/// Different blocks that the repeated ones are copies of.
+const COMMON: usize = 8;
+
+/// The kind of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum Fill {
+    /// Zeroes. File systems that look may store nothing at all.
+    Zero,
+    /// Noise of this ratio of compression (1 for none), of which this share of blocks (0 to 1) repeats others.
+    Noise {
+        /// Size / compressed size.
+        ratio: f64,
+        /// Blocks that deduplication saves / blocks.
+        dedupe: f64,
+    },
+}
+
+/// The kind of bytes, and which ones.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Data {
+    /// The kind.
+    pub fill: Fill,
+    /// Other seeds give other bytes.
+    pub seed: u64,
+}
+
+impl Default for Data {
+    fn default() -> Data {
+        Data { fill: Fill::RANDOM, seed: 0 }
+    }
+}
+
+impl Fill {
+    /// Bytes that nobody can compress or leave out.
+    pub const RANDOM: Fill = Fill::Noise { ratio: 1.0, dedupe: 0.0 };
+    /// The largest ratio: beyond it the stamps weigh more than the noise.
+    pub const MOST: f64 = 50.0;
+
+    /// The kind of a text: `zero`, `random`, or `compress=R`, `dedupe=D` or both with a comma between; D is a percentage.
+    ///
+    /// # Errors
+    /// What is wrong with it, for people.
+    pub fn parse(text: &str) -> Result<Fill, String> {
+        let (mut ratio, mut dedupe) = (1.0, 0.0);
+        match text {
+            "zero" => return Ok(Fill::Zero),
+            "random" => return Ok(Fill::RANDOM),
+            _ => {}
+        }
+        for part in text.split(',') {
+            let number = |text: &str| text.parse::<f64>().ok().filter(|number| number.is_finite());
+            match part.split_once('=') {
+                Some(("compress", value)) => {
+                    let value = number(value).filter(|value| (1.0..=Fill::MOST).contains(value));
+                    ratio = value.ok_or(format!("{part:?}: a ratio is a number from 1 to {}, as in compress=2.5", Fill::MOST))?;
+                }
+                Some(("dedupe", value)) => {
+                    let value = number(value.trim_end_matches('%')).filter(|value| (0.0..=100.0).contains(value));
+                    dedupe = value.ok_or(format!("{part:?}: a share is a percentage, as in dedupe=30%"))? / 100.0;
+                }
+                _ => return Err(format!("{part:?} is no kind of data: use zero, random, compress=RATIO or dedupe=PERCENT")),
+            }
+        }
+        Ok(Fill::Noise { ratio, dedupe })
+    }
+}
+
+impl fmt::Display for Fill {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Fill::Zero => write!(f, "zero"),
+            Fill::RANDOM => write!(f, "random"),
+            Fill::Noise { ratio, dedupe: 0.0 } => write!(f, "compress={ratio}"),
+            Fill::Noise { ratio: 1.0, dedupe } => write!(f, "dedupe={}%", dedupe * 100.0),
+            Fill::Noise { ratio, dedupe } => write!(f, "compress={ratio},dedupe={}%", dedupe * 100.0),
+        }
+    }
+}
+
+impl From<Fill> for String {
+    fn from(fill: Fill) -> String {
+        fill.to_string()
+    }
+}
+
+impl TryFrom<String> for Fill {
+    type Error = String;
+    fn try_from(text: String) -> Result<Fill, String> {
+        Fill::parse(&text)
+    }
+}
+
+/// The noise, and which of its blocks get a number.
+#[derive(Clone, Debug)]
+pub struct Pool {
+    bytes: Vec<u8>,
+    data: Data,
+}
+
+impl Pool {
+    /// Makes the noise.
+    pub fn new(data: Data) -> Pool {
+        let mut bytes = vec![0; POOL];
+        if let Fill::Noise { ratio, .. } = data.fill {
+            // Of each unit so much is noise that the compressed unit has the wanted size.
+            let noisy = if ratio > 1.0 { (UNIT as f64 / ratio - OVERHEAD).max(1.0) } else { UNIT as f64 };
+            for (number, block) in bytes.chunks_exact_mut(BLOCK).enumerate() {
+                let number = if data.repeats(number) { number % COMMON } else { COMMON + number };
+                let mut state = mix(data.seed ^ mix(number as u64)) | 1;
+                let mut due = 0.0;
+                for unit in block.chunks_exact_mut(UNIT) {
+                    due += noisy;
+                    let length = (due as usize).min(UNIT);
+                    due -= length as f64;
+                    noise(&mut state, &mut unit[..length]);
+                }
+            }
+        }
+        Pool { bytes, data }
+    }
+
+    /// The noise as it is.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// What a file (any number that stands for it) holds from `offset` on: at least one byte, at most `most`. The same
+    /// file always holds the same.
+    pub fn of_file(&mut self, file: u64, offset: u64, most: usize) -> &[u8] {
+        if self.data.fill == Fill::Zero {
+            return &self.bytes[..most.min(POOL)];
+        }
+        let first = (mix(file) % (POOL / BLOCK) as u64) * BLOCK as u64;
+        let at = ((first + offset % POOL as u64) % POOL as u64) as usize;
+        let end = (at + most).min(POOL);
+        let mut number = offset / BLOCK as u64;
+        for block in at / BLOCK..end.div_ceil(BLOCK) {
+            if !self.data.repeats(block) {
+                let stamp = self.data.stamp(file, number);
+                self.bytes[block * BLOCK..][..STAMP].copy_from_slice(&stamp.to_ne_bytes());
+            }
+            number += 1;
+        }
+        &self.bytes[at..end]
+    }
+}
+
+impl Data {
+    /// Is this block of the pool a copy of another? They are spread evenly.
+    #[inline]
+    pub fn repeats(self, block: usize) -> bool {
+        match self.fill {
+            Fill::Zero => true,
+            Fill::Noise { dedupe, .. } if dedupe == 0.0 => false,
+            Fill::Noise { dedupe, .. } => ((block + 1) as f64 * dedupe) as u64 != (block as f64 * dedupe) as u64,
+        }
+    }
+
+    /// The number of a block of a file: never the same twice, as far as 64 bits go.
+    #[inline]
+    pub fn stamp(self, file: u64, block: u64) -> u64 {
+        mix(self.seed ^ mix(file ^ mix(block)))
+    }
+}
+
+/// Spreads a number over all bits (the finalizer of SplitMix64).
+#[inline]
+pub fn mix(number: u64) -> u64 {
+    let number = number.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let number = (number ^ (number >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let number = (number ^ (number >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    number ^ (number >> 31)
+}
+
+/// xorshift64*: never zero for long.
+fn noise(state: &mut u64, bytes: &mut [u8]) {
+    for chunk in bytes.chunks_mut(8) {
+        *state ^= *state >> 12;
+        *state ^= *state << 25;
+        *state ^= *state >> 27;
+        chunk.copy_from_slice(&state.wrapping_mul(0x2545_F491_4F6C_DD1D).to_ne_bytes()[..chunk.len()]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    fn file(fill: Fill, number: u64, size: usize) -> Vec<u8> {
+        let mut pool = Pool::new(Data { fill, seed: 7 });
+        let mut bytes = Vec::new();
+        while bytes.len() < size {
+            let piece = pool.of_file(number, bytes.len() as u64, (size - bytes.len()).min(1 << 20)).to_vec();
+            bytes.extend(piece);
+        }
+        bytes
+    }
+
+    fn ratio(bytes: &[u8]) -> f64 {
+        bytes.len() as f64 / zstd::bulk::compress(bytes, 3).unwrap().len() as f64
+    }
+
+    fn saved(bytes: &[u8]) -> f64 {
+        let blocks: Vec<_> = bytes.chunks(BLOCK).collect();
+        1.0 - blocks.iter().collect::<HashSet<_>>().len() as f64 / blocks.len() as f64
+    }
+
+    #[test]
+    fn the_ratio_is_that_of_zstd_within_ten_percent() {
+        for wanted in [1.0, 1.1, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0] {
+            for size in [100_000, 9 << 20] {
+                let found = ratio(&file(Fill::parse(&format!("compress={wanted}")).unwrap(), 3, size));
+                assert!((found / wanted - 1.0).abs() < 0.1, "wanted {wanted}, found {found:.3} at {size} bytes");
+            }
+        }
+        assert!(ratio(&file(Fill::Zero, 3, 1 << 20)) > 1000.0);
+    }
+
+    #[test]
+    fn the_share_of_repeated_blocks_is_as_asked() {
+        for wanted in [0.0, 0.1, 0.3, 0.5, 0.9] {
+            let found = saved(&file(Fill::parse(&format!("dedupe={}%", wanted * 100.0)).unwrap(), 3, 32 << 20));
+            assert!((found - wanted).abs() < 0.01, "wanted {wanted}, found {found:.4}");
+        }
+        let both = file(Fill::parse("compress=2,dedupe=50").unwrap(), 3, 8 << 20);
+        assert!((saved(&both) - 0.5).abs() < 0.01 && ratio(&both) > 2.0);
+    }
+
+    #[test]
+    fn a_file_holds_the_same_however_it_is_read() {
+        let whole = file(Fill::RANDOM, 5, 9 << 20);
+        let mut pool = Pool::new(Data { fill: Fill::RANDOM, seed: 7 });
+        for (offset, most) in [(0, 10), (4090, 5000), ((4 << 20) - 3, 100), (8 << 20, 1 << 20), (5_000_001, 8192)] {
+            let piece = pool.of_file(5, offset as u64, most);
+            assert!(!piece.is_empty() && piece == &whole[offset..offset + piece.len()], "{offset}");
+        }
+        assert_ne!(&whole[..4096], &file(Fill::RANDOM, 6, 4096)[..]);
+    }
+
+    #[test]
+    fn kinds_print_as_they_are_typed() {
+        for text in ["zero", "random", "compress=2.5", "dedupe=30%", "compress=4,dedupe=10%"] {
+            assert_eq!(Fill::parse(text).unwrap().to_string(), text);
+        }
+        for text in ["", "noise", "compress=0.5", "compress=nan", "dedupe=101", "compress=2;dedupe=1"] {
+            assert!(Fill::parse(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! Which captured directories lie on other file systems than the root, and where.
+//!
+//! ```text
+//! --map /var/lib/pg=/mnt/nvme1      init fills /mnt/nvme1/work.root.var-lib-pg/tree
+//!                                   replay binds that tree over /var/lib/pg of the root's
+//! ```
+//! A mapped place is a directory of ioriot's own, with a stamp: the user's files beside it are never touched. The root's
+//! stamp lists the mappings, so a replay needs to be told nothing.
+
+use super::root::Root;
+use crate::mounts::{self, Mount, below};
+use crate::schema::{Dataset, Table, read};
+use crate::text;
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::{fmt, fs};
+
+/// Longest name of a place that is made of a captured path.
+const LONGEST: usize = 100;
+
+/// A captured directory and what stands for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mapping {
+    /// Absolute path on the captured machine.
+    #[serde(with = "bytes")]
+    pub captured: Vec<u8>,
+    /// Directory here, made and stamped by init, whose tree is bound there.
+    #[serde(with = "path")]
+    pub place: PathBuf,
+}
+
+/// What the user asks for: a captured directory and a directory here, in which init makes a place of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Map {
+    /// Absolute path on the captured machine.
+    pub captured: Vec<u8>,
+    /// Any directory on the file system it is to lie on.
+    pub target: PathBuf,
+}
+
+impl Map {
+    /// Parses `CAPTURED=TARGET`. The captured path ends at the first `=`.
+    ///
+    /// # Errors
+    /// What is wrong with it, for people.
+    pub fn parse(word: &std::ffi::OsStr) -> Result<Map, String> {
+        let word = word.as_bytes();
+        let split = word.iter().position(|byte| *byte == b'=');
+        let (captured, target) = split.map(|at| (&word[..at], &word[at + 1..])).ok_or("write CAPTURED=TARGET")?;
+        let below = captured.strip_prefix(b"/").ok_or("a captured path is absolute, as in /var/lib/pg=/mnt/nvme1")?;
+        let below = below.strip_suffix(b"/").unwrap_or(below);
+        let clean = below.is_empty() || below.split(|byte| *byte == b'/').all(|name| !matches!(name, b"" | b"." | b".."));
+        if !clean {
+            return Err("a captured path has no `.`, `..` or doubled slashes".into());
+        }
+        if target.is_empty() {
+            return Err("the directory that stands for it is missing".into());
+        }
+        Ok(Map { captured: [b"/", below].concat(), target: OsString::from_vec(target.to_vec()).into() })
+    }
+
+    /// Where its tree goes for this root: in the target, under a name that tells both.
+    ///
+    /// # Errors
+    /// When the target is no directory.
+    pub fn resolve(&self, root: &Path) -> Result<Mapping> {
+        let target = fs::canonicalize(&self.target).with_context(|| format!("cannot map to {}", self.target.display()))?;
+        ensure!(target.is_dir(), "{} is no directory: name one on the file system that is to be used", target.display());
+        let mut name = root.components().as_path().file_name().unwrap_or_else(|| "root".as_ref()).to_owned();
+        name.push(".");
+        name.push(OsString::from_vec(slug(&self.captured)));
+        Ok(Mapping { captured: self.captured.clone(), place: target.join(name) })
+    }
+}
+
+/// A path as one name: different for different paths.
+fn slug(path: &[u8]) -> Vec<u8> {
+    let mut name = Vec::new();
+    for byte in &path[1..] {
+        match byte {
+            b'/' => name.push(b'-'),
+            b'-' => name.extend(b"--"),
+            byte => name.push(*byte),
+        }
+    }
+    if name.is_empty() {
+        name.extend(b"all");
+    }
+    if name.len() > LONGEST {
+        name = format!("{:016x}", xxhash_rust::xxh3::xxh3_64(path)).into_bytes();
+    }
+    name
+}
+
+impl fmt::Display for Mapping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} in {}", text::encode(&self.captured), self.place.display())
+    }
+}
+
+/// Where the tools of old had their trees: `MOUNT/.ioriot/NAME` for every mount point that has files in the tree.
+///
+/// The mount points are the captured ones that are mount points here too; when the capture does not know its mounts, all
+/// of this machine. `holds` says whether the tree has something at or below a path.
+///
+/// # Errors
+/// When the mounts of this machine cannot be read.
+pub fn layout(name: &str, captured: Option<&[Mount]>, holds: impl Fn(&[u8]) -> bool) -> Result<Vec<Mapping>> {
+    let here = here()?;
+    let fit = |mount: &&Mount| {
+        mount.writable
+            && !mount.pseudo()
+            && captured.is_none_or(|known| known.iter().any(|known| known.path == mount.path))
+            && Path::new(std::ffi::OsStr::from_bytes(&mount.path)).is_dir()
+            && holds(&mount.path)
+    };
+    let place = |mount: &Mount| PathBuf::from(OsString::from_vec(mount.path.clone())).join(".ioriot").join(name);
+    Ok(here.iter().filter(fit).map(|mount| Mapping { captured: mount.path.clone(), place: place(mount) }).collect())
+}
+
+/// The mounts of this machine.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn here() -> Result<Vec<Mount>> {
+    let file = "/proc/self/mountinfo";
+    let text = fs::read(file).with_context(|| format!("cannot read {file}"))?;
+    mounts::parse(&text).map_err(|line| anyhow::anyhow!("{file}:{line} is no mount"))
+}
+
+/// The directories that hold the parts of a tree: that of the root first, then the mapped ones, outer before inner.
+#[derive(Clone, Debug)]
+pub struct Trees {
+    parts: Vec<(Vec<u8>, PathBuf)>,
+}
+
+impl Trees {
+    /// The parts of a root with these mappings. One of `/` takes the place of the root's own tree.
+    pub fn new(root: &Root, maps: &[Mapping]) -> Trees {
+        let mut parts = vec![(b"/".to_vec(), root.tree())];
+        for map in maps {
+            let tree = Root::new(&map.place).tree();
+            if map.captured == b"/" { parts[0].1 = tree } else { parts.push((map.captured.clone(), tree)) }
+        }
+        parts.sort_by_key(|(captured, _)| captured.len());
+        Trees { parts }
+    }
+
+    /// Captured path and directory of every part.
+    pub fn parts(&self) -> &[(Vec<u8>, PathBuf)] {
+        &self.parts
+    }
+
+    /// The part that a path lies in, and the path inside it; the longest captured path wins.
+    pub fn part<'a>(&self, path: &'a [u8]) -> (usize, &'a [u8]) {
+        let parts = self.parts.iter().enumerate().rev();
+        parts.filter_map(|(at, (captured, _))| Some((at, below(path, captured)?))).next().unwrap_or((0, path))
+    }
+
+    /// The directory that is bound over a captured path, unless it is `/`.
+    pub fn bound(&self, path: &[u8]) -> Option<&Path> {
+        let bound = self.parts[1..].iter().find(|(captured, _)| captured == path);
+        bound.map(|(_, dir)| dir.as_path())
+    }
+}
+
+/// Refuses places that lie in one another, or in the root: what is made in one would show in the other, and a directory
+/// renamed out of one is a way around its borders.
+///
+/// # Errors
+/// When two overlap, or one captured path is mapped twice.
+pub fn apart(root: &Path, maps: &[Mapping]) -> Result<()> {
+    let root = settled(root)?;
+    let mut places = vec![&root];
+    for (at, map) in maps.iter().enumerate() {
+        let captured = text::encode(&map.captured);
+        ensure!(maps[..at].iter().all(|other| other.captured != map.captured), "{captured} is mapped twice");
+        for place in &places {
+            ensure!(
+                !map.place.starts_with(place) && !place.starts_with(&map.place),
+                "{captured} would lie in {}, and {} in the same place: choose another target",
+                map.place.display(),
+                place.display(),
+            );
+        }
+        places.push(&map.place);
+    }
+    Ok(())
+}
+
+/// The real path of a directory that need not be there yet.
+fn settled(dir: &Path) -> Result<PathBuf> {
+    let dir = std::path::absolute(dir)?;
+    let there = dir.ancestors().find(|dir| dir.exists()).unwrap_or(Path::new("/"));
+    let rest = dir.strip_prefix(there)?;
+    Ok(fs::canonicalize(there)?.join(rest))
+}
+
+/// Captured renames and links between two parts, which fail with EXDEV when the parts are file systems of their own.
+///
+/// # Errors
+/// When the ops cannot be read.
+pub fn cut(workload: &Dataset, trees: &Trees) -> Result<u64> {
+    let file = workload.table(Table::Ops);
+    let mut cut = 0;
+    for batch in read::batches(&file, &["op", "path", "path2", "errno"])? {
+        let batch = batch.with_context(|| format!("cannot read {}", file.display()))?;
+        let (op, errno) = (read::texts(&batch, "op")?, read::ints(&batch, "errno")?);
+        let (path, path2) = (read::texts(&batch, "path")?, read::texts(&batch, "path2")?);
+        for row in 0..batch.num_rows() {
+            let moves = matches!(op.value(row), "rename" | "renameat" | "renameat2" | "link" | "linkat");
+            if !moves || read::int(errno, row).is_some_and(|errno| errno != 0) {
+                continue;
+            }
+            let (from, to) = (read::bytes(path, row).unwrap_or_default(), read::bytes(path2, row).unwrap_or_default());
+            // A directory that is a mount point cannot be renamed at all.
+            cut += u64::from(trees.part(&from).0 != trees.part(&to).0 || trees.bound(&from).is_some());
+        }
+    }
+    Ok(cut)
+}
+
+/// Bytes in JSON, in the form of [`crate::text`].
+mod bytes {
+    use super::*;
+    pub fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&text::encode(bytes))
+    }
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+        Ok(text::decode(&String::deserialize(from)?).into_owned())
+    }
+}
+
+/// The same for paths.
+mod path {
+    use super::*;
+    pub fn serialize<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
+        bytes::serialize(path.as_os_str().as_bytes(), to)
+    }
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
+        Ok(OsString::from_vec(bytes::deserialize(from)?).into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mapping(captured: &str, place: &str) -> Mapping {
+        Mapping { captured: captured.into(), place: place.into() }
+    }
+
+    #[test]
+    fn the_longest_captured_path_wins_at_path_boundaries() {
+        let maps = [mapping("/a/b", "/y"), mapping("/a", "/x")];
+        let trees = Trees::new(&Root::new(Path::new("/root")), &maps);
+        for (path, part, rest) in
+            [("/a/b/c", 2, "/c"), ("/a/b", 2, "/"), ("/a/bc", 1, "/bc"), ("/ab", 0, "/ab"), ("/", 0, "/"), ("/a", 1, "/")]
+        {
+            assert_eq!(trees.part(path.as_bytes()), (part, rest.as_bytes()), "{path}");
+        }
+        assert_eq!(trees.parts()[2].1, Path::new("/y/tree"));
+        assert_eq!(trees.bound(b"/a"), Some(Path::new("/x/tree")));
+        let all = Trees::new(&Root::new(Path::new("/root")), &[mapping("/", "/z")]);
+        assert_eq!(all.parts(), [(b"/".to_vec(), "/z/tree".into())]);
+    }
+
+    #[test]
+    fn a_map_is_two_paths() {
+        let map = Map::parse("/var/lib/=/mnt/a=b".as_ref()).unwrap();
+        assert_eq!((&*map.captured, map.target.to_str()), (&b"/var/lib"[..], Some("/mnt/a=b")));
+        assert_eq!(Map::parse("/=/mnt".as_ref()).unwrap().captured, b"/");
+        for word in ["/var", "var=/mnt", "/a/../b=/mnt", "/a//b=/mnt", "/a="] {
+            assert!(Map::parse(word.as_ref()).is_err(), "{word}");
+        }
+    }
+
+    #[test]
+    fn places_have_names_of_their_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = |captured: &str| {
+            let map = Map { captured: captured.into(), target: dir.path().to_owned() };
+            map.resolve(Path::new("x/work.root/")).unwrap().place.file_name().unwrap().to_str().unwrap().to_owned()
+        };
+        assert_eq!(place("/var/lib"), "work.root.var-lib");
+        assert_eq!(place("/var-lib"), "work.root.var--lib");
+        assert_eq!(place("/"), "work.root.all");
+        assert!(place(&"/x".repeat(300)).len() < 40);
+    }
+
+    #[test]
+    fn places_in_one_another_are_refused() {
+        let root = Path::new("/tmp/r");
+        assert!(apart(root, &[mapping("/a", "/x/1"), mapping("/b", "/x/2")]).is_ok());
+        for maps in [
+            [mapping("/a", "/x/1"), mapping("/b", "/x/1/tree/2")],
+            [mapping("/a", "/x/1"), mapping("/a", "/x/2")],
+            [mapping("/a", "/tmp/r/tree/1"), mapping("/b", "/x/2")],
+            [mapping("/a", "/tmp"), mapping("/b", "/x/2")],
+        ] {
+            assert!(apart(root, &maps).is_err(), "{maps:?}");
+        }
+    }
+}

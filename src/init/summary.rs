@@ -1,0 +1,139 @@
+//! What init says when it is done.
+
+use super::fill::Skipped;
+use super::plan::Entry;
+use crate::model::Kind;
+use serde::Serialize;
+use std::fmt;
+use std::path::PathBuf;
+
+/// How many failed entries are shown; all are counted.
+const SHOWN: usize = 10;
+
+/// What init did.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Summary {
+    /// The root.
+    pub root: PathBuf,
+    /// Where a tree that stood there went.
+    pub moved: Option<PathBuf>,
+    /// Captured directories that lie elsewhere, and where.
+    pub mapped: Vec<String>,
+    /// What its files hold.
+    pub data: String,
+    /// Directories made.
+    pub dirs: u64,
+    /// Regular files made.
+    pub files: u64,
+    /// Symlinks made.
+    pub links: u64,
+    /// FIFOs and sockets made.
+    pub nodes: u64,
+    /// Bytes written.
+    pub bytes: u64,
+    /// Of a reset: what was removed, and what was as it should be.
+    pub reset: Option<Reset>,
+    /// What was made without its owner, mode or attributes.
+    pub skipped: Skipped,
+    /// What to know before the replay.
+    pub notes: Vec<String>,
+    /// Entries that could not be made.
+    pub errors: u64,
+    /// The first of them.
+    pub first_errors: Vec<String>,
+    /// Wall time, ns.
+    pub wall: u64,
+}
+
+/// What a reset found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Reset {
+    /// Entries that no replay had touched.
+    pub kept: u64,
+    /// What was there and should not be, or not like that.
+    pub removed: u64,
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(moved) = &self.moved {
+            writeln!(f, "The old tree is in {} now.", moved.display())?;
+        }
+        let seconds = self.wall as f64 / 1e9;
+        if let Some(Reset { kept, removed }) = self.reset {
+            writeln!(f, "Kept {kept} entries that were as they should be, removed {removed} that were not.")?;
+        }
+        writeln!(
+            f,
+            "Made under {5}: {0} directories, {1} files with {4:.1} MiB of data, {2} symlinks, {3} others; in {seconds:.2} s.",
+            self.dirs,
+            self.files,
+            self.links,
+            self.nodes,
+            self.bytes as f64 / 1048576.0,
+            self.root.display(),
+        )?;
+        for mapped in &self.mapped {
+            writeln!(f, "Mapped {mapped}.")?;
+        }
+        for (count, what) in [
+            (self.skipped.owners, "owners could not be given (that takes root)."),
+            (self.skipped.modes, "set-group-id bits could not be set (that takes root, or being in the group)."),
+            (self.skipped.xattrs, "extended attributes could not be set."),
+        ] {
+            if count > 0 {
+                writeln!(f, "{count} {what}")?;
+            }
+        }
+        self.notes.iter().try_for_each(|note| writeln!(f, "{note}"))?;
+        if self.errors > 0 {
+            writeln!(f, "{} entries could not be made:", self.errors)?;
+            for error in &self.first_errors {
+                writeln!(f, "  {error}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Summary {
+    /// Was every entry made?
+    pub fn ok(&self) -> bool {
+        self.errors == 0
+    }
+
+    /// An entry was made.
+    pub(super) fn made(&mut self, entry: &Entry) {
+        match entry.kind {
+            Kind::Dir => self.dirs += 1,
+            Kind::File => {
+                self.files += 1;
+                self.bytes += entry.bytes();
+            }
+            Kind::Link => self.links += 1,
+            Kind::Fifo | Kind::Socket => self.nodes += 1,
+            Kind::Absent => {}
+        }
+    }
+
+    /// Something could not be done to a path.
+    pub(super) fn failed(&mut self, path: &[u8], error: &std::io::Error) {
+        self.errors += 1;
+        if self.first_errors.len() < SHOWN {
+            self.first_errors.push(format!("{}: {error}", crate::text::encode(path)));
+        }
+    }
+
+    /// Adds what another thread did.
+    pub(super) fn add(&mut self, other: Summary) {
+        self.dirs += other.dirs;
+        self.files += other.files;
+        self.links += other.links;
+        self.nodes += other.nodes;
+        self.bytes += other.bytes;
+        self.errors += other.errors;
+        self.skipped.add(other.skipped);
+        self.first_errors.extend(other.first_errors);
+        self.first_errors.truncate(SHOWN);
+    }
+}

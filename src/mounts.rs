@@ -1,0 +1,191 @@
+//! Mount points: those of a captured machine, and those of this one.
+//!
+//! A capture that knows its mounts has them in its manifest, `"mounts": [{"path": "/", "fs": "ext4"}, ..]`, in the order
+//! they were mounted; a workload has those of its capture. A plain text stands for a mount of unknown file system.
+
+use crate::schema::Manifest;
+use serde_json::{Value, json};
+
+/// A mount point.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// Where it is.
+    pub path: Vec<u8>,
+    /// Type of its file system, empty when unknown.
+    pub fs: String,
+    /// Can it be written?
+    pub writable: bool,
+}
+
+/// Key in manifests.
+pub const KEY: &str = "mounts";
+
+/// File systems whose files the kernel makes, or which are gone at the next boot (filesystems(5)).
+const PSEUDO: &[&str] = &[
+    "autofs",
+    "binfmt_misc",
+    "bpf",
+    "cgroup",
+    "cgroup2",
+    "configfs",
+    "debugfs",
+    "devpts",
+    "devtmpfs",
+    "efivarfs",
+    "fusectl",
+    "hugetlbfs",
+    "mqueue",
+    "nsfs",
+    "pipefs",
+    "proc",
+    "pstore",
+    "ramfs",
+    "rpc_pipefs",
+    "securityfs",
+    "selinuxfs",
+    "sockfs",
+    "sysfs",
+    "tmpfs",
+    "tracefs",
+];
+
+impl Mount {
+    /// Is it a pseudo or memory file system? Never of `/`: whatever a machine runs from is its disk.
+    pub fn pseudo(&self) -> bool {
+        self.path != b"/" && PSEUDO.contains(&self.fs.as_str())
+    }
+
+    /// Is a path at or below the mount point?
+    pub fn holds(&self, path: &[u8]) -> bool {
+        below(path, &self.path).is_some()
+    }
+}
+
+/// What is left of a path below a directory, beginning with `/` (`/` for the directory itself); `None` when it is
+/// elsewhere. Looks at whole names: `/data2` is not below `/data`.
+pub fn below<'a>(path: &'a [u8], dir: &[u8]) -> Option<&'a [u8]> {
+    let dir = dir.strip_suffix(b"/").unwrap_or(dir);
+    match path.strip_prefix(dir)? {
+        b"" => Some(b"/"),
+        rest if rest[0] == b'/' => Some(rest),
+        _ => None,
+    }
+}
+
+/// Mounts of a text in the form of /proc/self/mountinfo (proc_pid_mountinfo(5)), in its order. Of several at one path only
+/// the last can be seen, so it is the only one here.
+///
+/// # Errors
+/// The number of the first line that is not of that form.
+pub fn parse(text: &[u8]) -> Result<Vec<Mount>, usize> {
+    let mut mounts: Vec<Mount> = Vec::new();
+    for (number, line) in text.split(|byte| *byte == b'\n').enumerate() {
+        if line.is_empty() {
+            continue;
+        }
+        let mount = mount(line).ok_or(number + 1)?;
+        mounts.retain(|known| known.path != mount.path);
+        mounts.push(mount);
+    }
+    Ok(mounts)
+}
+
+/// `36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue`
+fn mount(line: &[u8]) -> Option<Mount> {
+    let mut fields = line.split(|byte| *byte == b' ');
+    let path = unescape(fields.nth(4)?);
+    let options = fields.next()?;
+    let fs = fields.by_ref().skip_while(|field| *field != b"-").nth(1)?;
+    let options = fields.nth(1).into_iter().chain([options]);
+    let writable = options.flat_map(|list| list.split(|byte| *byte == b',')).all(|option| option != b"ro");
+    path.starts_with(b"/").then(|| Mount { path, fs: String::from_utf8_lossy(fs).into_owned(), writable })
+}
+
+/// Undoes the `\040` of space, tab, newline and backslash.
+fn unescape(field: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((first, tail)) = rest.split_first() {
+        let code = (*first == b'\\').then(|| tail.get(..3)).flatten().and_then(|digits| std::str::from_utf8(digits).ok());
+        match code.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &tail[3..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    bytes
+}
+
+/// The list for a manifest.
+pub fn to_json(mounts: &[Mount]) -> Value {
+    let one = |mount: &Mount| json!({ "path": crate::text::encode(&mount.path), "fs": mount.fs });
+    mounts.iter().map(one).collect()
+}
+
+/// The mounts that a manifest tells; `None` when the capture did not know them.
+pub fn of(manifest: &Manifest) -> Option<Vec<Mount>> {
+    let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
+    let one = |value: &Value| {
+        let path = value.as_str().map(str::to_owned).or_else(|| text(value, "path"))?;
+        let path = crate::text::decode(&path).into_owned();
+        path.starts_with(b"/").then(|| Mount { path, fs: text(value, "fs").unwrap_or_default(), writable: true })
+    };
+    let list = manifest.get(KEY)?.as_array()?;
+    Some(list.iter().filter_map(one).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &[u8] = b"22 1 252:0 / / rw,relatime shared:1 - ext4 /dev/vda rw\n\
+        23 22 0:21 / /proc rw,nosuid - proc proc rw\n\
+        30 22 7:0 / /mnt/my\\040disk rw - xfs /dev/loop0 rw,attr2\n\
+        31 22 7:1 /sub /mnt/ro ro,nodev master:1 propagate_from:2 - btrfs /dev/loop1 rw\n\
+        32 30 0:40 / /mnt/my\\040disk rw - tmpfs tmpfs rw\n";
+
+    #[test]
+    fn mountinfo_is_read() {
+        let mounts = parse(TEXT).unwrap();
+        let seen: Vec<_> = mounts.iter().map(|m| (&*m.path, &*m.fs, m.writable, m.pseudo())).collect();
+        assert_eq!(
+            seen,
+            [
+                (&b"/"[..], "ext4", true, false),
+                (b"/proc", "proc", true, true),
+                (b"/mnt/ro", "btrfs", false, false),
+                (b"/mnt/my disk", "tmpfs", true, true),
+            ]
+        );
+        assert_eq!(parse(b"22 1 252:0 / / rw - ext4 /dev/vda rw\nnonsense"), Err(2));
+        assert!(parse(&std::fs::read("/proc/self/mountinfo").unwrap()).is_ok());
+    }
+
+    #[test]
+    fn a_manifest_keeps_them() {
+        let mounts = vec![
+            Mount { path: b"/".to_vec(), fs: "ext4".into(), writable: true },
+            Mount { path: b"/a\xff".to_vec(), fs: String::new(), writable: true },
+        ];
+        let mut manifest = Manifest::new();
+        assert_eq!(of(&manifest), None);
+        manifest.insert(KEY.into(), to_json(&mounts));
+        assert_eq!(of(&manifest), Some(mounts));
+        manifest.insert(KEY.into(), json!(["/home", "relative", 7]));
+        assert_eq!(of(&manifest).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn names_are_whole() {
+        assert_eq!(below(b"/data/x", b"/data"), Some(&b"/x"[..]));
+        assert_eq!(below(b"/data", b"/data/"), Some(&b"/"[..]));
+        assert_eq!(below(b"/data2/x", b"/data"), None);
+        assert_eq!(below(b"/data", b"/"), Some(&b"/data"[..]));
+        assert_eq!(below(b"/", b"/"), Some(&b"/"[..]));
+    }
+}
