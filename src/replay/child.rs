@@ -9,16 +9,16 @@ use super::groups::Groups;
 use super::load::{Feed, Loader};
 use super::order::Strict;
 use super::record::{self, DONE, ERROR, Frame, READY};
+use super::sandbox::House;
 use super::sys::{Shared, Sys};
 use super::worker::{self, Tape};
 use super::{Engine, filter, plan, sandbox};
 use anyhow::{Context, Result, bail};
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
-use std::ffi::{CString, OsString};
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{FromRawFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -45,40 +45,37 @@ pub struct Task {
     pub threads: Option<usize>,
     /// Number of open file descriptions.
     pub ofds: usize,
-    /// The tree that becomes `/`.
-    pub tree: CString,
-    /// Mount points of the capture.
-    pub mounts: Vec<CString>,
+    /// What it lives in.
+    pub house: House,
 }
 
 impl Task {
     /// As arguments of the child.
-    pub fn args(&self) -> Vec<OsString> {
-        let mut args: Vec<OsString> = vec![
+    ///
+    /// # Errors
+    /// As [`House::arg`].
+    pub fn args(&self) -> Result<Vec<OsString>> {
+        Ok(vec![
             self.parent.to_string().into(),
             self.engine.name().into(),
             self.threads.unwrap_or(0).to_string().into(),
             self.ofds.to_string().into(),
-        ];
-        let paths = std::iter::once(&self.tree).chain(&self.mounts);
-        args.extend(paths.map(|path| OsString::from_vec(path.to_bytes().to_vec())));
-        args
+            self.house.arg()?.into(),
+        ])
     }
 
     fn parse(args: impl Iterator<Item = OsString>) -> Result<Task> {
         let args: Vec<OsString> = args.collect();
-        let [parent, engine, threads, ofds, tree, mounts @ ..] = args.as_slice() else {
+        let [parent, engine, threads, ofds, house] = args.as_slice() else {
             bail!("`{VERB}` is the inside of `ioriot replay` and not for you")
         };
         let number = |arg: &OsString| -> Result<usize> { Ok(arg.to_str().context("not a number")?.parse()?) };
-        let path = |arg: &OsString| CString::new(arg.clone().into_vec());
         Ok(Task {
             parent: u32::try_from(number(parent)?)?,
             engine: Engine::parse(&engine.to_string_lossy()).context("no such engine")?,
             threads: Some(number(threads)?).filter(|threads| *threads > 0),
             ofds: number(ofds)?,
-            tree: path(tree)?,
-            mounts: mounts.iter().map(path).collect::<Result<_, _>>()?,
+            house: House::parse(house)?,
         })
     }
 }
@@ -122,17 +119,19 @@ fn run(task: &Task, ops: File, lanes: File, pipe: &mut File) -> Result<()> {
     let (loader, feeds) = Loader::new(groups, plan::deal(&lanes, workers));
     let shared = match task.engine {
         Engine::Null => None,
-        Engine::Sys => Some(Shared::new(task.ofds).context("no memory for buffers")?),
+        Engine::Sys => Some(Shared::new(task.ofds, task.house.data).context("no memory for buffers")?),
     };
     match shared {
         None => stage(feeds, loader, pipe, workers, |_| Ok(Null)),
         Some(mut shared) => {
-            sandbox::enter(&task.tree, &task.mounts)?;
+            sandbox::enter(&task.house)?;
+            // To become another user ends the wish to die with the supervisor (prctl(2)).
+            sandbox::die_with(task.parent)?;
             shared.set_root(OwnedFd::from(File::open("/").context("cannot open the tree")?));
             let shared = &shared;
-            stage(feeds, loader, pipe, workers, |_| {
+            stage(feeds, loader, pipe, workers, |worker| {
                 sandbox::own_directory().context("no sandbox: no working directory of one's own")?;
-                Sys::new(shared).context("no memory for buffers")
+                Sys::new(shared, worker).context("no memory for buffers")
             })
         }
     }

@@ -12,6 +12,7 @@
 mod call;
 pub mod child;
 pub mod compare;
+mod data;
 mod engine;
 mod filter;
 mod groups;
@@ -32,14 +33,13 @@ mod worker;
 pub use plan::DEFAULT_WORKERS;
 pub use summary::Summary;
 
-use crate::init::{Root, State, fingerprint};
+use crate::init::{Root, State, Trees, fingerprint};
+use crate::mounts;
 use crate::progress::{Progress, Unit};
 use crate::schema::dataset::Kind;
 use crate::schema::{Dataset, Draft, Manifest, Table, read};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
-use std::ffi::CString;
-use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 /// What issues the ops.
@@ -123,26 +123,29 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
     let ops = dense(&workload)?;
     let root = Root::new(&options.root);
     let tree = root.tree();
-    if options.engine == Engine::Sys {
-        root.check(&workload, options.dirty)?;
-    }
+    let stamp = match options.engine {
+        Engine::Sys => Some(root.check(&workload, options.dirty)?),
+        Engine::Null => None,
+    };
+    let data = stamp.as_ref().map(|stamp| stamp.data).unwrap_or_default();
+    let trees = Trees::new(&root, stamp.as_ref().map_or(&[], |stamp| &stamp.maps));
+    let captured = mounts::of(&workload.manifest).unwrap_or_default();
     let draft = Draft::create(&options.out, Kind::Run)?;
     let task = child::Task {
         parent: std::process::id(),
         engine: options.engine,
         threads: options.threads,
         ofds: usize::try_from(number(&workload, "ofds")?.unwrap_or(0)).context("the manifest's ofds is no count")?,
-        tree: CString::new(std::path::absolute(&tree)?.into_os_string().into_vec())?,
-        mounts: mounts(&workload),
+        house: sandbox::House::new(&trees, &captured, None, data),
     };
     if options.engine == Engine::Sys {
         // Before anything is issued: a replay that is killed has used its tree too.
-        root.mark(State::Used, &workload)?;
+        root.mark(State::Used)?;
     }
     progress.begin("replay", Unit::Count, ops);
     let replayed = supervise::replay(&workload, &task, program, &draft, progress)?;
     let checked = match options.engine {
-        Engine::Sys => Some(state::check(&workload, &tree, &draft)?),
+        Engine::Sys => Some(state::check(&workload, &trees, &draft)?),
         Engine::Null => None,
     };
     let mut summary = Summary::new(options, &workload, replayed, checked);
@@ -174,13 +177,6 @@ fn number(workload: &Dataset, key: &str) -> Result<Option<u64>> {
             Ok(Some(number))
         }
     }
-}
-
-/// Directories that were mount points when the workload was captured, when the capture knows them.
-fn mounts(workload: &Dataset) -> Vec<CString> {
-    let paths = workload.manifest.get("mounts").and_then(Value::as_array);
-    let paths = paths.into_iter().flatten().filter_map(Value::as_str).filter(|path| path.starts_with('/') && *path != "/");
-    paths.filter_map(|path| CString::new(crate::text::decode(path).into_owned()).ok()).collect()
 }
 
 /// Number of ops, once it is sure that their ids are 0, 1, 2 ... each once: strict order would wait for ever for one that

@@ -3,14 +3,76 @@
 //! The order of the steps matters: namespace, tree as root, then rights. Only a process with one thread may do this
 //! (user namespaces insist), which is why the replay runs in a child that has done nothing else yet.
 
+use crate::init::{Data, Trees};
+use crate::mounts::Mount;
+use crate::text;
 use anyhow::{Context, Result, bail};
-use std::ffi::{CStr, CString};
+use serde::{Deserialize, Serialize};
+use std::ffi::{CStr, CString, OsStr};
 use std::fs;
 use std::io::{Error, ErrorKind};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 
 /// Capabilities that stay (capabilities(7)): what root's programs may do to files, and nothing else.
 const KEPT: [u32; 4] = [0 /* CHOWN */, 1 /* DAC_OVERRIDE */, 3 /* FOWNER */, 4 /* FSETID */];
 const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
+
+/// What a replay lives in, as the supervisor tells the child.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct House {
+    /// The directory that becomes `/`. Paths are in the form of [`crate::text`].
+    tree: String,
+    /// Mount points inside, outer before inner.
+    mounts: Vec<Bind>,
+    /// Who issues the ops, when not whoever started the replay.
+    user: Option<(u32, u32)>,
+    /// What writes send.
+    pub data: Data,
+}
+
+/// A mount point inside.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Bind {
+    place: String,
+    /// The directory that is mounted there; without one the place itself, so that renames across it give EXDEV.
+    target: Option<String>,
+}
+
+impl House {
+    /// The house of these trees, with the mount points of the capture.
+    pub fn new(trees: &Trees, captured: &[Mount], user: Option<(u32, u32)>, data: Data) -> House {
+        let encode = |path: &[u8]| text::encode(path).into_owned();
+        let dir = |path: &std::path::Path| encode(path.as_os_str().as_bytes());
+        let own = captured.iter().filter(|mount| mount.path != b"/" && !mount.pseudo() && trees.bound(&mount.path).is_none());
+        let mut mounts: Vec<Bind> = own.map(|mount| Bind { place: encode(&mount.path), target: None }).collect();
+        let mapped = trees.parts().iter().skip(1);
+        mounts.extend(mapped.map(|(captured, tree)| Bind { place: encode(captured), target: Some(dir(tree)) }));
+        mounts.sort_by_key(|bind| bind.place.len());
+        let tree = trees.parts().first().map_or_else(String::new, |(_, tree)| dir(tree));
+        House { tree, mounts, user, data }
+    }
+
+    /// As an argument of the child.
+    ///
+    /// # Errors
+    /// Never in practice: it is plain text.
+    pub fn arg(&self) -> Result<String> {
+        Ok(serde_json::to_string(self)?)
+    }
+
+    /// The house of an argument.
+    ///
+    /// # Errors
+    /// When it was not made by [`House::arg`].
+    pub fn parse(arg: &OsStr) -> Result<House> {
+        serde_json::from_slice(arg.as_bytes()).context("this is no description of a sandbox")
+    }
+}
+
+fn path(text: &str) -> Result<CString> {
+    CString::new(text::decode(text).into_owned()).with_context(|| format!("{text:?} is no path"))
+}
 
 fn check(ret: i32) -> std::io::Result<()> {
     if ret == 0 { Ok(()) } else { Err(Error::last_os_error()) }
@@ -52,23 +114,57 @@ pub fn close_from(first: u32) -> Result<()> {
     check(ret as i32).context("no sandbox: close_range(2) is needed (Linux 5.9 or later)")
 }
 
-/// Makes `tree` the root directory of this process and gives up every other way out. `mounts` are directories of the
-/// tree that were mount points when the workload was captured: each is bound on itself, so that a rename across them
-/// gives EXDEV again.
+/// Makes the house's tree the root directory of this process, mounts what is mounted in it, and gives up every other way
+/// out.
 ///
 /// # Errors
 /// When the system does not allow a sandbox; the message says what is missing.
-pub fn enter(tree: &CStr, mounts: &[CString]) -> Result<()> {
+pub fn enter(house: &House) -> Result<()> {
     namespace()?;
     let private = libc::MS_REC | libc::MS_PRIVATE;
     mount(None, c"/", private).context("no sandbox: mounts cannot be made private")?;
-    bind(tree).context("no sandbox: the tree cannot be bound")?;
-    pivot(tree).context("no sandbox: the root cannot be changed")?;
-    for place in mounts {
-        // Inside, a path cannot lead out. One that the fileset does not have is no mount point of this replay.
-        let _ = mount(Some(place), place, libc::MS_BIND);
+    let tree = path(&house.tree)?;
+    // Outside is out of reach when the root has changed, so what comes from there is taken along, mounted nowhere yet.
+    let mut mounts = Vec::new();
+    for Bind { place, target } in &house.mounts {
+        let taken = target.as_deref().map(|target| take(&path(target)?));
+        let taken = taken.transpose().with_context(|| format!("no sandbox: the directory for {place} cannot be bound"))?;
+        mounts.push((place, path(place)?, taken));
     }
-    drop_rights().context("no sandbox: capabilities cannot be dropped")
+    bind(&tree).context("no sandbox: the tree cannot be bound")?;
+    pivot(&tree).context("no sandbox: the root cannot be changed")?;
+    for (name, place, taken) in mounts {
+        match taken {
+            Some(taken) => put(&taken, &place)
+                .and_then(|()| guard(&place))
+                .with_context(|| format!("no sandbox: nothing can be bound to {name}"))?,
+            // One that the fileset does not have is no mount point of this replay.
+            None => drop(mount(Some(&place), &place, libc::MS_BIND)),
+        }
+    }
+    drop_rights(house.user).context("no sandbox: rights cannot be dropped")
+}
+
+/// A copy of the mount at `dir`, mounted nowhere (open_tree(2)).
+fn take(dir: &CStr) -> Result<OwnedFd> {
+    const OPEN_TREE_CLONE: i32 = 1;
+    let flags = OPEN_TREE_CLONE | libc::O_CLOEXEC;
+    // SAFETY: dir ends in NUL; the new descriptor is owned by the OwnedFd alone.
+    unsafe {
+        let fd = libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, dir.as_ptr(), flags) as i32;
+        if fd < 0 {
+            return Err(Error::last_os_error().into());
+        }
+        Ok(OwnedFd::from_raw_fd(fd))
+    }
+}
+
+/// Mounts it at `place` (move_mount(2)).
+fn put(taken: &OwnedFd, place: &CStr) -> std::io::Result<()> {
+    const MOVE_MOUNT_F_EMPTY_PATH: i32 = 4;
+    let (fd, here) = (taken.as_raw_fd(), libc::AT_FDCWD);
+    // SAFETY: the descriptor is open, texts end in NUL.
+    check(unsafe { libc::syscall(libc::SYS_move_mount, fd, c"".as_ptr(), here, place.as_ptr(), MOVE_MOUNT_F_EMPTY_PATH) as i32 })
 }
 
 fn namespace() -> Result<()> {
@@ -115,6 +211,11 @@ fn mount(from: Option<&CStr>, to: &CStr, flags: u64) -> std::io::Result<()> {
 
 fn bind(tree: &CStr) -> std::io::Result<()> {
     mount(Some(tree), tree, libc::MS_BIND)?;
+    guard(tree)
+}
+
+/// No setuid program and no device works on this mount.
+fn guard(tree: &CStr) -> std::io::Result<()> {
     // SAFETY: statvfs is plain numbers.
     let mut stat: libc::statvfs = unsafe { std::mem::zeroed() };
     // SAFETY: text ends in NUL, stat is writable.
@@ -157,11 +258,13 @@ struct Sets {
     inheritable: u32,
 }
 
-fn drop_rights() -> std::io::Result<()> {
+/// Gives up every right that no op needs; those of root too, to become `user`, when there is one.
+fn drop_rights(user: Option<(u32, u32)>) -> std::io::Result<()> {
+    let keep: &[u32] = if user.is_some() { &[] } else { &KEPT };
     // SAFETY: plain numbers in every prctl. The bounding set ends where the kernel knows no more capabilities.
     unsafe {
         check(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))?;
-        for capability in (0..64).filter(|capability| !KEPT.contains(capability)) {
+        for capability in (0..64).filter(|capability| !keep.contains(capability)) {
             if libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) != 0 {
                 let error = Error::last_os_error();
                 match error.raw_os_error() {
@@ -172,12 +275,20 @@ fn drop_rights() -> std::io::Result<()> {
         }
         check(libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0))?;
     }
+    if let Some((uid, gid)) = user {
+        // SAFETY: no groups, so no array; plain numbers. There is one thread, which is all that the raw calls change.
+        unsafe {
+            check(libc::syscall(libc::SYS_setgroups, 0, std::ptr::null::<u32>()) as i32)?;
+            check(libc::syscall(libc::SYS_setresgid, gid, gid, gid) as i32)?;
+            check(libc::syscall(libc::SYS_setresuid, uid, uid, uid) as i32)?;
+        }
+    }
     let mut header = Header { version: CAPABILITY_VERSION_3, pid: 0 };
     let mut now = [Sets { effective: 0, permitted: 0, inheritable: 0 }; 2];
     // SAFETY: both have the layout of capget(2), version 3.
     check(unsafe { libc::syscall(libc::SYS_capget, &mut header, now.as_mut_ptr()) as i32 })?;
     // Whoever started us may have had fewer.
-    let kept = KEPT.iter().fold(0, |set, capability| set | 1_u32 << capability) & now[0].permitted;
+    let kept = keep.iter().fold(0, |set, capability| set | 1_u32 << capability) & now[0].permitted;
     let none = Sets { effective: 0, permitted: 0, inheritable: 0 };
     let sets = [Sets { effective: kept, permitted: kept, inheritable: 0 }, none];
     // SAFETY: as above.

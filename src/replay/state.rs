@@ -1,5 +1,6 @@
 //! After the replay: the real tree against the end state that the model predicted.
 
+use crate::init::Trees;
 use crate::model::Kind;
 use crate::schema::{Dataset, Draft, Table, read, writer_properties};
 use crate::text;
@@ -76,12 +77,13 @@ struct Row {
 ///
 /// # Errors
 /// When the prediction cannot be read or the table cannot be written.
-pub fn check(workload: &Dataset, tree: &Path, draft: &Draft) -> Result<Summary> {
+pub fn check(workload: &Dataset, trees: &Trees, draft: &Draft) -> Result<Summary> {
     let mut expected = expected(workload)?;
     let before = names(workload)?;
     let mut summary = Summary::default();
     let mut rows = Vec::new();
-    walk(tree, &mut Vec::new(), &mut summary.unreadable, &mut |path, found| {
+    let top = trees.parts().first().map_or(Path::new("/"), |(_, dir)| dir);
+    walk(trees, top, &mut Vec::new(), &mut summary.unreadable, &mut |path, found| {
         let expects = match expected.remove(path) {
             Some(thing) => thing,
             // The model says nothing of it: fine if init made it, or it is a directory on the way to something.
@@ -146,8 +148,8 @@ fn names(workload: &Dataset) -> Result<HashSet<Vec<u8>>> {
     Ok(names)
 }
 
-/// Calls `see` for everything below `dir`; never follows a symlink.
-fn walk(dir: &Path, path: &mut Vec<u8>, unreadable: &mut u64, see: &mut impl FnMut(&[u8], Thing)) {
+/// Calls `see` for everything below `dir`, in the trees of mapped directories too; never follows a symlink.
+fn walk(trees: &Trees, dir: &Path, path: &mut Vec<u8>, unreadable: &mut u64, see: &mut impl FnMut(&[u8], Thing)) {
     let Ok(entries) = fs::read_dir(dir) else {
         *unreadable += 1;
         return;
@@ -175,7 +177,7 @@ fn walk(dir: &Path, path: &mut Vec<u8>, unreadable: &mut u64, see: &mut impl FnM
         };
         see(path, thing);
         if kind.is_dir() {
-            walk(&entry.path(), path, unreadable, see);
+            walk(trees, trees.bound(path).unwrap_or(&entry.path()), path, unreadable, see);
         }
         path.truncate(length);
     }

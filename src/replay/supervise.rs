@@ -110,7 +110,7 @@ fn start(workload: &Dataset, task: &Task, program: &Path) -> Result<(File, Child
     let pairs: [(RawFd, RawFd); 3] = std::array::from_fn(|at| (sources[at].as_raw_fd(), moves[at]));
 
     let mut command = Command::new(program);
-    command.arg(child::VERB).args(task.args()).env_clear().stdin(Stdio::null()).stdout(Stdio::null());
+    command.arg(child::VERB).args(task.args()?).env_clear().stdin(Stdio::null()).stdout(Stdio::null());
     // SAFETY: between fork and exec only dup2 is called, which is async-signal-safe.
     unsafe {
         command.pre_exec(move || {

@@ -5,11 +5,12 @@
 //! nothing for files and directories, open(2)), locks are asked for without waiting.
 
 use super::call::{Batch, Call, NONE};
+use super::data::{Cursor, Source};
 use super::engine::Issue;
 use super::memory::{Fds, Pages};
 use super::record::{CWD, LOCK, SPARSE, WITHHELD, errno};
 use crate::event::{AT_FDCWD, Col, TIME_NOW, TIME_OMIT};
-use crate::init::noise;
+use crate::init::Data;
 use crate::syscall::Op;
 use std::ffi::CStr;
 use std::io::{Error, Result};
@@ -33,8 +34,8 @@ const IOV_MAX: usize = 1024;
 #[derive(Debug)]
 pub struct Shared {
     fds: Fds,
-    /// Source of every write: bytes that no file system can compress or leave out.
-    source: Pages,
+    /// What writes send.
+    source: Source,
     /// Target of reads that are larger than a worker's own buffer.
     sink: Pages,
     /// The replay tree, for sync; `None` in a test without a sandbox.
@@ -48,10 +49,10 @@ impl Shared {
     ///
     /// # Errors
     /// When memory is short.
-    pub fn new(ofds: usize) -> Result<Shared> {
+    pub fn new(ofds: usize, data: Data) -> Result<Shared> {
         Ok(Shared {
             fds: Fds::new(ofds)?,
-            source: Pages::repeated(&noise(BUFFER))?,
+            source: Source::new(data)?,
             sink: Pages::repeated(&[])?,
             root: None,
             moves: AtomicU64::new(0),
@@ -74,6 +75,9 @@ pub struct Sys<'a> {
     iov: Vec<libc::iovec>,
     /// Bytes the prepared call asks for.
     count: i64,
+    /// Where in the source the next write begins, and where the prepared one does.
+    cursor: Cursor,
+    from: *mut u8,
     /// The worker's working directory, as long as `moves` is the shared count.
     cwd: Vec<u8>,
     moves: u64,
@@ -94,14 +98,15 @@ macro_rules! sys {
 }
 
 impl<'a> Sys<'a> {
-    /// An engine for one worker.
+    /// An engine for one worker, which has a number of its own.
     ///
     /// # Errors
     /// When memory is short.
-    pub fn new(shared: &'a Shared) -> Result<Sys<'a>> {
+    pub fn new(shared: &'a Shared, worker: usize) -> Result<Sys<'a>> {
         let iov = vec![libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; IOV_MAX];
         let (cwd, moves) = (Vec::with_capacity(libc::PATH_MAX as usize), 0);
-        Ok(Sys { shared, buffer: Pages::new(BUFFER)?, words: [0; 4], iov, count: 0, cwd, moves })
+        let (cursor, from) = (Cursor::new(worker), shared.source.start());
+        Ok(Sys { shared, buffer: Pages::new(BUFFER)?, words: [0; 4], iov, count: 0, cursor, from, cwd, moves })
     }
 
     fn fd(&self, call: &Call) -> i32 {
@@ -269,7 +274,11 @@ impl Issue for Sys<'_> {
         self.count = count(call);
         match call.op {
             Op::Readv | Op::Preadv | Op::Preadv2 => self.pieces(call, self.sink(self.count)),
-            Op::Writev | Op::Pwritev | Op::Pwritev2 => self.pieces(call, self.shared.source.start()),
+            Op::Write | Op::Pwrite => self.from = self.shared.source.next(&mut self.cursor, call.op_id, self.count),
+            Op::Writev | Op::Pwritev | Op::Pwritev2 => {
+                let from = self.shared.source.next(&mut self.cursor, call.op_id, self.count);
+                self.pieces(call, from);
+            }
             Op::Openat2 => self.words = [open_flags(call.arg(Col::Flags)), call.arg(Col::Mode), call.arg(Col::Resolve), 0],
             Op::CopyFileRange | Op::Sendfile => self.words = [call.arg(Col::Offset), call.arg(Col::Offset2), 0, 0],
             // struct flock: a shared lock on the whole file. Kind and range were not captured, and shared locks never
@@ -295,7 +304,7 @@ impl Issue for Sys<'_> {
         let (flags, mode, count) = (c(Col::Flags), mode(call), self.count);
         let out = self.buffer.start();
         let sink = self.sink(count);
-        let source = self.shared.source.start();
+        let source = self.from;
         let (iov, words) = (self.iov.as_ptr(), self.words.as_ptr());
         let iovcnt = call.get(Col::IovCnt).unwrap_or(1);
         let owner = |col| call.get(col).unwrap_or(-1);

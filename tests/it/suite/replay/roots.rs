@@ -181,8 +181,7 @@ fn an_unprivileged_user_gets_a_sandbox_too() {
 #[ignore = "run by an_unprivileged_user_gets_a_sandbox_too"]
 fn as_nobody() {
     let Some(place) = std::env::var_os("IORIOT_TEST_PLACE").map(std::path::PathBuf::from) else { return };
-    let options =
-        init::Options { workload: place.join("work"), root: place.join("root"), force: false, sparse_unread: false, threads: 2 };
+    let options = init::Options::new(place.join("work"), place.join("root"));
     assert!(init::run(&options, &Progress::default()).unwrap().ok());
     let work = Work::new();
     let options = Options { workload: place.join("work"), root: place.join("root"), out: place.join("run"), ..work.options() };
