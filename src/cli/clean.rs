@@ -3,20 +3,22 @@
 use super::Exit;
 use super::ui::{Output, Plan};
 use crate::init::{self, Found, Thing};
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde::Serialize;
 use std::fmt;
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
 /// Delete old trees, unfinished datasets and, when asked, trees and runs
 ///
 /// Looks at the directories named, what is in them and one level further. Deletes only what ioriot itself made: trees
-/// that `init --force` moved aside and datasets that a killed command left unfinished.
+/// that `init --force` moved aside, mapped parts of trees that are gone, and datasets that a killed command left
+/// unfinished; with a tree go its parts on other file systems. Lists the rest. Asks first on a terminal.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
   ioriot clean --dry-run                                  what would be deleted here, and its size
-  ioriot clean /mnt/nvme1
+  ioriot clean /mnt/nvme1 --yes                           without asking
   ioriot clean matrix.ioriot --roots --runs               all but the capture and the workload")]
 pub struct Args {
     /// Directories to look in
@@ -28,6 +30,9 @@ pub struct Args {
     /// Delete runs, too
     #[arg(long)]
     runs: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
     #[command(flatten)]
     output: Output,
 }
@@ -54,10 +59,26 @@ fn describe(found: &Found) -> String {
     let thing = match found.thing {
         Thing::Root => "the tree (--roots)",
         Thing::Old => "the old tree",
+        Thing::Mapped => "the part, which goes with its tree,",
+        Thing::Orphan => "the part of a tree that is gone",
         Thing::Run => "the run (--runs)",
         Thing::Unfinished => "the unfinished dataset",
     };
-    format!("{thing} {}, {:.1} MiB", found.path.display(), found.bytes as f64 / f64::from(1 << 20))
+    let parts: String = found.places.iter().map(|place| format!(" with {}", place.display())).collect();
+    format!("{thing} {}{parts}, {:.1} MiB", found.path.display(), found.bytes as f64 / f64::from(1 << 20))
+}
+
+/// Asks on the terminal whether all this may go; where there is none, whoever called has decided already.
+fn agreed(doomed: &[Found]) -> Result<bool> {
+    if doomed.is_empty() || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Ok(true);
+    }
+    let mut text = String::new();
+    doomed.iter().for_each(|found| text.push_str(&format!("{}\n", describe(found))));
+    eprint!("{text}Delete all of this? [y/N] ");
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer).context("cannot read the answer")?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 impl Args {
@@ -67,14 +88,20 @@ impl Args {
             found.extend(init::find(dir)?);
         }
         let asked = |found: &Found| match found.thing {
-            Thing::Old | Thing::Unfinished => true,
+            Thing::Old | Thing::Orphan | Thing::Unfinished => true,
+            Thing::Mapped => false,
             Thing::Root => self.roots,
             Thing::Run => self.runs,
         };
-        let (doomed, left): (Vec<_>, Vec<_>) = found.into_iter().partition(asked);
+        let (doomed, mut left): (Vec<_>, Vec<_>) = found.into_iter().partition(asked);
         if self.output.dry_run {
             let would = doomed.iter().map(|found| format!("delete {}", describe(found))).collect();
             self.output.format.print(&Plan::new(would))?;
+            return Ok(Exit::Done);
+        }
+        if !self.yes && !agreed(&doomed)? {
+            left.extend(doomed);
+            self.output.format.print(&Summary { deleted: Vec::new(), left })?;
             return Ok(Exit::Done);
         }
         for found in &doomed {

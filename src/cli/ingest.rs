@@ -19,6 +19,7 @@ Examples:
   strace -f -ttt -T -y -yy -o /dev/stdout make | ioriot ingest - -o cap
   ioriot ingest web1.capture web2.capture -o cap          two hosts: cap/host=web1, cap/host=web2
   ioriot ingest part1.strace part2.strace --merge -o cap  two parts of one capture
+  ioriot ingest trace.strace --mounts mountinfo -o cap    mountinfo: a copy of /proc/self/mountinfo there
   ioriot ingest trace.txt --format strace --format json -o cap")]
 pub struct Args {
     /// Files to read, also .gz and .zst; - is standard input
@@ -50,6 +51,11 @@ pub struct Reading {
     /// May be given twice, once for each
     #[arg(long = "format", value_enum, value_name = "FORMAT")]
     formats: Vec<Format>,
+    /// Mounts of the captured machine: a copy of its /proc/self/mountinfo
+    ///
+    /// They say what is on a pseudo file system, and across which directories a rename fails.
+    #[arg(long, value_name = "FILE")]
+    pub mounts: Option<PathBuf>,
     /// Exit with 1 when a line could not be parsed
     #[arg(long)]
     pub strict: bool,
@@ -111,6 +117,7 @@ impl Args {
             format: self.reading.input(),
             merge: self.merge,
             host: self.host,
+            mounts: self.reading.mounts.clone(),
             threads: self.threads.unwrap_or_else(values::processors),
             command: values::command_line(),
             ..ingest::Options::new(self.inputs.iter().map(|name| Input::parse(name)).collect(), self.out)

@@ -1,14 +1,11 @@
 //! `ioriot init`: the tree that a workload needs.
 
 use super::Exit;
-use super::ui::{self, Output, Plan};
+use super::ui::{self, Output};
 use super::values;
-use crate::init::{self, Root};
-use crate::schema::Dataset;
-use crate::schema::dataset::Kind;
+use crate::init::{self, Data, Fill, Map, Root};
 use anyhow::Result;
-use indicatif::HumanBytes;
-use serde_json::Value;
+use clap::ValueEnum;
 use std::path::PathBuf;
 
 /// Make the tree of files that a workload needs
@@ -19,9 +16,12 @@ use std::path::PathBuf;
 #[command(after_long_help = "\
 Examples:
   ioriot init work                                        the tree goes to work.root
-  ioriot init work --root /mnt/nvme1/work.root
+  ioriot init work --dry-run                              what would be made, and is there room
+  ioriot init work --root /mnt/nvme1/work.root --map /var/log=/mnt/hdd1
+  ioriot init work --data compress=2.5 --seed 7           the replay writes such data, too
+  ioriot init work --reset                                after a replay: restore what it changed
   ioriot init work --force                                an old tree is moved aside; `ioriot clean` deletes it
-  ioriot init work --sparse-unread --threads 8")]
+  ioriot init work --layout mounts --name test1           /.ioriot/test1, /home/.ioriot/test1 ...")]
 pub struct Args {
     /// The workload: a directory made by `ioriot generate`
     #[arg(value_name = "WORKLOAD")]
@@ -32,9 +32,11 @@ pub struct Args {
     /// Move an old tree aside
     #[arg(long)]
     force: bool,
-    /// Leave ranges that no op reads or writes as holes
-    #[arg(long)]
-    sparse_unread: bool,
+    /// Restore a tree that a replay has used: only what it changed is made again, as it was first made
+    #[arg(long, conflicts_with_all = ["force", "maps", "layout", "fill", "seed", "sparse_unread", "dry_run"])]
+    reset: bool,
+    #[command(flatten)]
+    tree: Tree,
     /// Threads that write files (default: one per processor)
     #[arg(long, value_name = "N", value_parser = values::threads)]
     threads: Option<usize>,
@@ -42,26 +44,65 @@ pub struct Args {
     output: Output,
 }
 
+/// What the tree is like and where its parts are: shared by `init` and `run`.
+#[derive(Debug, clap::Args)]
+pub struct Tree {
+    /// Put what lies below a captured directory into a directory of another file system (may be given several times)
+    ///
+    /// Init makes a directory of its own in TARGET, and the replay finds it in the place of CAPTURED.
+    #[arg(long = "map", value_name = "CAPTURED=TARGET", value_parser = values::map())]
+    maps: Vec<Map>,
+    /// Where the parts of the tree are
+    #[arg(long, value_enum, value_name = "LAYOUT", requires = "name")]
+    layout: Option<Layout>,
+    /// Name of the trees of --layout mounts
+    #[arg(long, value_name = "NAME", requires = "layout")]
+    name: Option<String>,
+    /// What files hold and writes send: zero, random, compress=RATIO, dedupe=PERCENT or compress=RATIO,dedupe=PERCENT
+    #[arg(long = "data", value_name = "DATA", default_value = "random", value_parser = Fill::parse)]
+    fill: Fill,
+    /// Another seed gives other data of the same kind
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Leave ranges of files that no op reads or writes as holes
+    #[arg(long)]
+    sparse_unread: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Layout {
+    /// MOUNT/.ioriot/NAME on every mount point, as the tools of old had it
+    Mounts,
+}
+
+impl Tree {
+    /// The options of `init` for such a tree.
+    pub fn options(self, workload: PathBuf, root: PathBuf) -> init::Options {
+        init::Options {
+            maps: self.maps,
+            layout: self.layout.and(self.name),
+            data: Data { fill: self.fill, seed: self.seed },
+            sparse_unread: self.sparse_unread,
+            ..init::Options::new(workload, root)
+        }
+    }
+}
+
 impl Args {
     pub fn run(self) -> Result<Exit> {
         let root = self.root.unwrap_or_else(|| Root::beside(&self.workload));
-        if self.output.dry_run {
-            let workload = Dataset::expect(&self.workload, Kind::Workload)?;
-            let bytes = HumanBytes(workload.manifest.get("fileset_bytes").and_then(Value::as_u64).unwrap_or(0));
-            let would = vec![
-                format!("read the workload {}", workload.dir.display()),
-                format!("make its tree, with {bytes} of data, in {}", root.display()),
-            ];
-            self.output.format.print(&Plan::new(would))?;
-            return Ok(Exit::Done);
-        }
         let options = init::Options {
             force: self.force,
-            sparse_unread: self.sparse_unread,
             threads: self.threads.unwrap_or_else(values::processors),
-            ..init::Options::new(self.workload, root)
+            ..self.tree.options(self.workload, root)
         };
-        let summary = ui::watched(|progress| init::run(&options, progress))?;
+        if self.output.dry_run {
+            let outline = init::outline(&options)?;
+            self.output.format.print(&outline)?;
+            return Ok(if outline.refused.is_none() { Exit::Done } else { Exit::Failed });
+        }
+        let make = if self.reset { init::reset } else { init::run };
+        let summary = ui::watched(|progress| make(&options, progress))?;
         self.output.format.print(&summary)?;
         // An entry that could not be made: the tree is not the one the workload needs.
         Ok(if summary.ok() { Exit::Done } else { Exit::Failed })

@@ -3,7 +3,7 @@
 use super::Exit;
 use super::ui::{self, Output, Plan};
 use super::values;
-use crate::init::Root;
+use crate::init::{Map, Root};
 use crate::replay;
 use crate::schema::Dataset;
 use crate::schema::dataset::Kind;
@@ -22,6 +22,8 @@ Examples:
   ioriot replay work -o run                               in the tree work.root
   ioriot replay work --root /mnt/nvme1/work.root -o run --threads 16
   ioriot replay work -o run --min-match 99.9 --format json
+  ioriot replay work -o cold --drop-caches --nice -5
+  ioriot replay work -o run --user nobody --rlimit nofile=4096
   ioriot replay work -o cost --engine null                no syscalls: what ioriot itself costs")]
 pub struct Args {
     /// The workload: a directory made by `ioriot generate`
@@ -33,6 +35,9 @@ pub struct Args {
     /// Directory to make for the run
     #[arg(short, long = "output", value_name = "RUN")]
     out: PathBuf,
+    /// Check that the tree was made with this mapping (may be given several times); it need not be said again
+    #[arg(long = "map", value_name = "CAPTURED=TARGET", value_parser = values::map())]
+    maps: Vec<Map>,
     #[command(flatten)]
     manner: Manner,
     /// Replay in a tree that a replay has already used
@@ -57,9 +62,33 @@ pub struct Manner {
     /// What issues them
     #[arg(long, value_enum, default_value_t, value_name = "ENGINE")]
     engine: Engine,
+    #[command(flatten)]
+    conditions: Conditions,
     /// Exit with 1 when fewer outcomes are the same, percent of those compared
     #[arg(long, value_name = "PCT", default_value = "99", value_parser = values::percent)]
     min_match: f64,
+}
+
+/// What the replay finds: what cannot be had is said at its end.
+#[derive(Debug, clap::Args)]
+struct Conditions {
+    /// Empty the caches of the system before the first op (takes root)
+    #[arg(long)]
+    drop_caches: bool,
+    /// Write what is dirty back before the first op
+    #[arg(long)]
+    sync_before: bool,
+    /// Issue the ops as this user, without supplementary groups (takes root)
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// Nice value of the replay process, -20 to 19
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(-20..=19))]
+    nice: Option<i32>,
+    /// Limit of the replay process: nofile, fsize or memlock (may be given several times)
+    ///
+    /// As many open files as the workload needs are asked for in any case.
+    #[arg(long = "rlimit", value_name = "NAME=VALUE", value_parser = replay::Limit::parse)]
+    limits: Vec<replay::Limit>,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -87,8 +116,13 @@ enum Engine {
 
 impl Manner {
     /// The options of `replay` in this manner.
-    pub fn options(self, workload: PathBuf, root: PathBuf, out: PathBuf, dirty: bool) -> replay::Options {
-        replay::Options {
+    ///
+    /// # Errors
+    /// When there is no such user.
+    pub fn options(self, workload: PathBuf, root: PathBuf, out: PathBuf) -> Result<replay::Options> {
+        let Conditions { drop_caches, sync_before, user, nice, limits } = self.conditions;
+        let user = user.as_deref().map(replay::User::find).transpose()?;
+        Ok(replay::Options {
             workload,
             root,
             out,
@@ -104,8 +138,10 @@ impl Manner {
                 Order::Strict => replay::Order::Strict,
             },
             min_match: self.min_match,
-            dirty,
-        }
+            dirty: false,
+            maps: Vec::new(),
+            conditions: replay::Conditions { drop_caches, sync_before, user, nice, limits },
+        })
     }
 }
 
@@ -123,7 +159,8 @@ impl Args {
             self.output.format.print(&Plan::new(would))?;
             return Ok(Exit::Done);
         }
-        let options = self.manner.options(self.workload, root, self.out, self.dirty);
+        let options = self.manner.options(self.workload, root, self.out)?;
+        let options = replay::Options { dirty: self.dirty, maps: self.maps, ..options };
         let summary = ui::watched(|progress| replay::run(&options, progress))?;
         self.output.format.print(&summary)?;
         Ok(Exit::good(summary.ok()))

@@ -2,6 +2,7 @@
 
 use super::generate::Choice;
 use super::ingest::{self as read, Reading};
+use super::init::Tree;
 use super::replay::Manner;
 use super::ui::{self, Format, Plan};
 use super::{Exit, values};
@@ -43,9 +44,8 @@ pub struct Args {
     choice: Choice,
     #[command(flatten)]
     manner: Manner,
-    /// Leave ranges of files that no op reads or writes as holes
-    #[arg(long)]
-    sparse_unread: bool,
+    #[command(flatten)]
+    tree: Tree,
     /// Only check the arguments and say what would be done
     #[arg(short = 'n', long)]
     dry_run: bool,
@@ -100,6 +100,7 @@ impl Args {
             format: self.reading.input(),
             threads: values::processors(),
             command: values::command_line(),
+            mounts: self.reading.mounts.clone(),
             ..ingest::Options::new(vec![input], capture.clone())
         };
         let ingested = ui::watched(|progress| ingest::run(&options, progress))?;
@@ -109,13 +110,12 @@ impl Args {
         let generated = ui::watched(|progress| generate::run(&options, progress))?;
         story.tell("generate", &workload, &generated)?;
 
-        let options =
-            init::Options { force: self.force, sparse_unread: self.sparse_unread, ..init::Options::new(&workload, &root) };
+        let options = init::Options { force: self.force, ..self.tree.options(workload.clone(), root.clone()) };
         let made = ui::watched(|progress| init::run(&options, progress))?;
         story.tell("init", &root, &made)?;
         ensure!(made.ok(), "the tree in {} is not whole, so nothing was replayed", root.display());
 
-        let options = self.manner.options(workload, root, run.clone(), false);
+        let options = self.manner.options(workload, root, run.clone())?;
         let replayed = ui::watched(|progress| replay::run(&options, progress))?;
         story.tell("replay", &run, &replayed)?;
         story.end()?;

@@ -1,6 +1,8 @@
 //! Values and places, as people type them.
 
+use crate::init::Map;
 use anyhow::{Result, ensure};
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use std::env;
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -18,6 +20,11 @@ pub fn percent(text: &str) -> std::result::Result<f64, String> {
         Ok(value) if (0.0..=100.0).contains(&value) => Ok(value),
         _ => Err("a percentage is a number from 0 to 100, as in 99.5".to_owned()),
     }
+}
+
+/// A parser of `CAPTURED=TARGET`; paths need not be UTF-8.
+pub fn map() -> impl TypedValueParser<Value = Map> {
+    OsStringValueParser::new().try_map(|word| Map::parse(&word))
 }
 
 /// Nothing is at `place` yet, so that it can be written.

@@ -11,6 +11,7 @@ pub use summary::{Count, Summary};
 
 use crate::engine::{self, Engine, Settings, Stage};
 use crate::model::{Config, Place};
+use crate::mounts;
 use crate::progress::{Progress, Unit};
 use crate::schema::dataset::Kind;
 use crate::schema::{self, Dataset, Draft, Manifest, Table};
@@ -131,9 +132,12 @@ pub(crate) fn hosts(dir: &Path) -> Vec<PathBuf> {
     hosts
 }
 
-/// The rules of the model: its defaults, then what the user says.
-fn places(options: &Options) -> Result<Config> {
-    let mut config = Config::default();
+/// The rules of the model: by the mounts that the capture knows, or its defaults, then what the user says.
+fn places(options: &Options, capture: &Dataset) -> Result<Config> {
+    let mut config = match mounts::of(&capture.manifest) {
+        Some(mounts) => Config::of_mounts(mounts.iter().map(|mount| (mount.path.as_slice(), mount.pseudo()))),
+        None => Config::default(),
+    };
     for (paths, place) in [(&options.ignore, Place::Ignore), (&options.keep, Place::Keep)] {
         for path in paths {
             ensure!(path.is_absolute(), "{} is relative, and a captured path is not: give the absolute path", path.display());
@@ -173,7 +177,7 @@ impl<'a> Work<'a> {
         if let Some(spill) = &spill {
             fs::create_dir(spill).with_context(|| format!("cannot make {}", spill.display()))?;
         }
-        let settings = Settings { threads: options.threads, memory: options.memory, spill, places: places(options)? };
+        let settings = Settings { threads: options.threads, memory: options.memory, spill, places: places(options, capture)? };
         let engine = Engine::new(&settings)?;
         engine.register(Table::Events.name(), &[capture.table(Table::Events)])?;
         Ok(Work { engine, options, draft })
@@ -300,6 +304,9 @@ fn manifest(summary: &Summary, options: &Options, capture: &Dataset) -> Manifest
     manifest.remove("seconds"); // the same input gives the same manifest
     manifest.insert("where".into(), json!(options.where_));
     manifest.insert("capture".into(), json!(capture.manifest));
+    if let Some(mounts) = capture.manifest.get(mounts::KEY) {
+        manifest.insert(mounts::KEY.into(), mounts.clone());
+    }
     let paths = |paths: &[PathBuf]| paths.iter().map(|path| path.to_string_lossy().into_owned()).collect::<Vec<_>>();
     let sql_dir = options.sql_dir.as_ref().map(|dir| dir.to_string_lossy().into_owned());
     let choice = json!({ "ignore": paths(&options.ignore), "keep": paths(&options.keep), "sql_dir": sql_dir });

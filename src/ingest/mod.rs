@@ -25,13 +25,15 @@ pub use repair::Kind as Repair;
 pub use sequence::Clock;
 pub use summary::{Captured, Ledger, Summary};
 
+use crate::mounts::{self, Mount};
 use crate::progress::{Progress, Unit};
 use crate::schema::dataset::Kind;
 use crate::schema::{Draft, Manifest};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::json;
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 /// Format of a text capture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -96,12 +98,24 @@ pub struct Options {
     pub window: usize,
     /// The command line, for the manifest.
     pub command: Vec<String>,
+    /// The mounts of the captured machine: a copy of its /proc/self/mountinfo.
+    pub mounts: Option<PathBuf>,
 }
 
 impl Options {
     /// Ingests these inputs with every default.
     pub fn new(inputs: Vec<Input>, out: impl Into<PathBuf>) -> Options {
-        Options { inputs, out: out.into(), format: None, merge: false, host: None, threads: 0, window: 0, command: Vec::new() }
+        Options {
+            inputs,
+            out: out.into(),
+            format: None,
+            merge: false,
+            host: None,
+            threads: 0,
+            window: 0,
+            command: Vec::new(),
+            mounts: None,
+        }
     }
 }
 
@@ -114,6 +128,12 @@ pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
     ensure!(!options.inputs.is_empty(), "no input: name a capture file, or - for standard input");
     let stdins = options.inputs.iter().filter(|input| **input == Input::Stdin).count();
     ensure!(stdins <= 1, "standard input can be read once only: name it once");
+    let mounts = options.mounts.as_deref().map(mounts_of).transpose()?;
+    ensure!(
+        mounts.is_none() || options.merge || options.inputs.len() == 1,
+        "{} inputs of different hosts, and mounts of one: ingest each with its own",
+        options.inputs.len()
+    );
     progress.begin("ingest", Unit::Bytes, options.inputs.iter().map(Input::size).sum());
 
     let mut done = Vec::new();
@@ -124,11 +144,24 @@ pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
     }
     let mut summary = Summary { ledger: Ledger::default(), captures: Vec::new() };
     for (draft, captured) in done {
-        draft.commit(manifest(&captured, options)?)?;
+        let mut manifest = manifest(&captured, options)?;
+        if let Some(mounts) = &mounts {
+            manifest.insert(mounts::KEY.into(), mounts::to_json(mounts));
+        }
+        draft.commit(manifest)?;
         summary.ledger.add(&captured.ledger);
         summary.captures.push(captured);
     }
     Ok(summary)
+}
+
+/// Reads the mounts of the captured machine.
+fn mounts_of(file: &Path) -> Result<Vec<Mount>> {
+    let name = file.display();
+    let text = fs::read(file).with_context(|| format!("cannot read {name}"))?;
+    let mounts = mounts::parse(&text).map_err(|line| anyhow!("{name}:{line} is no line of /proc/self/mountinfo"))?;
+    ensure!(mounts.iter().any(|mount| mount.path == b"/"), "{name} has no mount of /: it is no copy of /proc/self/mountinfo");
+    Ok(mounts)
 }
 
 /// What becomes one dataset.

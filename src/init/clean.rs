@@ -1,6 +1,7 @@
-//! Finds and deletes what ioriot leaves behind: roots, trees moved aside, runs, datasets a killed writer left.
+//! Finds and deletes what ioriot leaves behind: roots with all their parts, trees moved aside, runs, datasets a killed writer
+//! left. What carries no mark of ioriot's own is never touched.
 
-use super::root::{Root, Stamp};
+use super::root::Root;
 use crate::schema::Dataset;
 use crate::schema::dataset::Kind;
 use anyhow::{Context, Result, ensure};
@@ -18,6 +19,10 @@ pub enum Thing {
     Root,
     /// A tree that `init --force` moved aside.
     Old,
+    /// Part of a tree, on another file system; it goes with its root.
+    Mapped,
+    /// Part of a tree whose root is gone.
+    Orphan,
     /// A run.
     Run,
     /// A dataset that was never finished.
@@ -33,7 +38,9 @@ pub struct Found {
     pub thing: Thing,
     /// State of the tree of a root.
     pub state: Option<String>,
-    /// Space it takes, bytes.
+    /// Its parts on other file systems, which go with it.
+    pub places: Vec<PathBuf>,
+    /// Space it takes, bytes, with that of its parts.
     pub bytes: u64,
 }
 
@@ -70,18 +77,26 @@ fn look(dir: &Path, depth: u32, found: &mut Vec<Found>) -> std::io::Result<()> {
 
 fn classify(path: &Path) -> Option<Found> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let found = |thing, state: Option<Stamp>| {
-        let state = state.map(|stamp| stamp.state.name().to_owned());
-        Some(Found { path: path.to_owned(), thing, state, bytes: size(path) })
+    let found = |thing, state: Option<String>, places: Vec<PathBuf>| {
+        let bytes = size(path) + places.iter().map(|place| size(place)).sum::<u64>();
+        Some(Found { path: path.to_owned(), thing, state, places, bytes })
     };
     if name.starts_with('.') && name.ends_with(".unfinished") {
-        return found(Thing::Unfinished, None);
+        return found(Thing::Unfinished, None, Vec::new());
     }
-    if let Ok(Some(stamp)) = Root::new(path).stamp() {
+    let root = Root::new(path);
+    if let Ok(Some(stamp)) = root.stamp() {
         let old = name.rsplit_once(".old-").is_some_and(|(_, number)| number.bytes().all(|byte| byte.is_ascii_digit()));
-        return found(if old { Thing::Old } else { Thing::Root }, Some(stamp));
+        let thing = match &stamp.part_of {
+            Some(of) if matches!(Root::new(of).stamp(), Ok(Some(_))) => Thing::Mapped,
+            Some(_) => Thing::Orphan,
+            None if old => Thing::Old,
+            None => Thing::Root,
+        };
+        let places = root.places(&stamp).iter().map(|place| place.dir().to_owned()).collect();
+        return found(thing, Some(stamp.state.name().to_owned()), places);
     }
-    Dataset::expect(path, Kind::Run).ok().and_then(|_| found(Thing::Run, None))
+    Dataset::expect(path, Kind::Run).ok().and_then(|_| found(Thing::Run, None, Vec::new()))
 }
 
 /// Deletes what [`find`] found, after a second look that it is still that.
@@ -91,11 +106,15 @@ fn classify(path: &Path) -> Option<Found> {
 pub fn remove(found: &Found) -> Result<()> {
     let now = classify(&found.path);
     ensure!(
-        now.is_some_and(|now| now.thing == found.thing),
+        now.is_some_and(|now| (now.thing, &now.places) == (found.thing, &found.places)),
         "{} is not what it was any more: it is left alone",
         found.path.display()
     );
-    remove_tree(&found.path).with_context(|| format!("cannot delete {}", found.path.display()))
+    // The root last: as long as it is there, it tells what belongs to it.
+    for path in found.places.iter().chain([&found.path]) {
+        remove_tree(path).with_context(|| format!("cannot delete {}", path.display()))?;
+    }
+    Ok(())
 }
 
 /// Deletes a directory with all below it; a replayed tree may hold directories without rights for their owner.

@@ -38,6 +38,21 @@ impl Default for Config {
 }
 
 impl Config {
+    /// The rules of a machine whose mounts are known: each path, and whether a pseudo or memory file system is mounted
+    /// there. What is no mount point is stored by the file system above it, whatever it is called; only the older names of
+    /// [`PSEUDO`] go with the directory that they lead to.
+    pub fn of_mounts<'a>(mounts: impl IntoIterator<Item = (&'a [u8], bool)>) -> Config {
+        let place = |pseudo| if pseudo { Place::Pseudo } else { Place::Keep };
+        let mut config = Config { rules: mounts.into_iter().map(|(path, pseudo)| (path.to_vec(), place(pseudo))).collect() };
+        for (alias, real) in [("/var/run", "/run"), ("/var/lock", "/run/lock")] {
+            let known = config.rules.iter().any(|(path, _)| path == alias.as_bytes());
+            if !known && config.place(real.as_bytes()) == Place::Pseudo {
+                config.rules.push((alias.as_bytes().to_vec(), Place::Pseudo));
+            }
+        }
+        config
+    }
+
     /// What happens to a path.
     pub fn place(&self, path: &[u8]) -> Place {
         let covers = |rule: &[u8]| {
@@ -70,6 +85,24 @@ mod tests {
         assert_eq!(config.place(b"/dev/shm/a"), Place::Keep);
         assert_eq!(config.place(b"/dev/shm/x"), Place::Ignore);
         assert_eq!(config.place(b"/dev/sda"), Place::Pseudo);
+    }
+
+    #[test]
+    fn known_mounts_rule() {
+        let mounts = [("/", false), ("/proc", true), ("/run", true), ("/run/media", false), ("/tmp", true)];
+        let config = Config::of_mounts(mounts.map(|(path, pseudo)| (path.as_bytes(), pseudo)));
+        for (path, place) in [
+            ("/proc/1", Place::Pseudo),
+            ("/run/lock/x", Place::Pseudo),
+            ("/var/lock/x", Place::Pseudo),
+            ("/run/media/disk", Place::Keep),
+            ("/tmp/x", Place::Pseudo),
+            ("/dev/shm/x", Place::Keep),
+            ("/sys", Place::Keep),
+        ] {
+            assert_eq!(config.place(path.as_bytes()), place, "{path}");
+        }
+        assert_eq!(Config::of_mounts([(&b"/"[..], false)]).place(b"/var/run/x"), Place::Keep);
     }
 
     #[test]

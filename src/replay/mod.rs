@@ -12,6 +12,7 @@
 mod call;
 pub mod child;
 pub mod compare;
+mod conditions;
 mod data;
 mod engine;
 mod filter;
@@ -30,10 +31,11 @@ mod supervise;
 mod sys;
 mod worker;
 
+pub use conditions::{Conditions, Limit, LimitOf, User};
 pub use plan::DEFAULT_WORKERS;
 pub use summary::Summary;
 
-use crate::init::{Root, State, Trees, fingerprint};
+use crate::init::{Map, Root, State, Trees, fingerprint};
 use crate::mounts;
 use crate::progress::{Progress, Unit};
 use crate::schema::dataset::Kind;
@@ -104,6 +106,10 @@ pub struct Options {
     pub min_match: f64,
     /// Replay in a root that is not fresh.
     pub dirty: bool,
+    /// Mappings that the root must have been made with; it knows them itself, so none need be named.
+    pub maps: Vec<Map>,
+    /// Caches, user, priority and limits.
+    pub conditions: Conditions,
 }
 
 /// Replays a workload, with this very program as the child: its `main` must hand [`child::VERB`] to [`child::main`].
@@ -127,6 +133,12 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
         Engine::Sys => Some(root.check(&workload, options.dirty)?),
         Engine::Null => None,
     };
+    for map in stamp.iter().flat_map(|_| &options.maps) {
+        let mapping = map.resolve(root.dir())?;
+        let known = stamp.as_ref().is_some_and(|stamp| stamp.maps.contains(&mapping));
+        ensure!(known, "{} was not made with {mapping}: `ioriot init --map` lays it out", root.dir().display());
+    }
+    let user = options.conditions.user.as_ref().map(User::ids).transpose()?;
     let data = stamp.as_ref().map(|stamp| stamp.data).unwrap_or_default();
     let trees = Trees::new(&root, stamp.as_ref().map_or(&[], |stamp| &stamp.maps));
     let captured = mounts::of(&workload.manifest).unwrap_or_default();
@@ -136,20 +148,23 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
         engine: options.engine,
         threads: options.threads,
         ofds: usize::try_from(number(&workload, "ofds")?.unwrap_or(0)).context("the manifest's ofds is no count")?,
-        house: sandbox::House::new(&trees, &captured, None, data),
+        house: sandbox::House::new(&trees, &captured, user, data),
     };
     if options.engine == Engine::Sys {
         // Before anything is issued: a replay that is killed has used its tree too.
         root.mark(State::Used)?;
     }
+    let mut notes = options.conditions.before(&trees);
     progress.begin("replay", Unit::Count, ops);
-    let replayed = supervise::replay(&workload, &task, program, &draft, progress)?;
+    let mut replayed = supervise::replay(&workload, &task, &options.conditions, program, &draft, progress)?;
+    notes.append(&mut replayed.notes);
     let checked = match options.engine {
         Engine::Sys => Some(state::check(&workload, &trees, &draft)?),
         Engine::Null => None,
     };
     let mut summary = Summary::new(options, &workload, replayed, checked);
     summary.find_paths(&workload)?;
+    summary.notes = notes;
 
     let mut manifest = Manifest::new();
     manifest.insert("summary".into(), serde_json::to_value(&summary)?);
@@ -161,6 +176,8 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
         json!({
             "root": options.root.display().to_string(), "threads": options.threads, "engine": options.engine.name(),
             "pace": "asap", "order": "strict", "min_match": options.min_match, "dirty": options.dirty,
+            "data": data.fill.to_string(), "seed": data.seed, "conditions": options.conditions.to_json(),
+            "maps": stamp.map(|stamp| stamp.maps.iter().map(ToString::to_string).collect::<Vec<_>>()),
         }),
     );
     draft.commit(manifest)?;

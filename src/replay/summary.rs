@@ -85,6 +85,8 @@ pub struct Summary {
     pub uncompared_kinds: Vec<Kind>,
     /// Tree against prediction; absent with engine null.
     pub state: Option<state::Summary>,
+    /// Conditions that could not be had.
+    pub notes: Vec<String>,
 }
 
 fn percent(part: u64, whole: u64) -> Option<f64> {
@@ -155,6 +157,7 @@ impl Summary {
             differences,
             uncompared_kinds,
             state,
+            notes: Vec::new(),
         }
     }
 
@@ -248,6 +251,7 @@ impl fmt::Display for Summary {
                 writeln!(f, "  {} directories could not be looked into.", state.unreadable)?;
             }
         }
+        self.notes.iter().try_for_each(|note| writeln!(f, "{note}"))?;
         match self.match_percent {
             None => writeln!(f, "Nothing could be compared."),
             Some(percent) if percent < self.min_match => writeln!(f, "The match is under {} %.", self.min_match),

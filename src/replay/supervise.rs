@@ -2,6 +2,7 @@
 
 use super::child::{self, Task};
 use super::compare::{Outcome, compare};
+use super::conditions::Conditions;
 use super::record::{self, DONE, ERROR, Frame, READY, RECORDS, Record};
 use super::results::Results;
 use crate::fate::Origin;
@@ -56,14 +57,23 @@ pub struct Replayed {
     pub wall: u64,
     /// Workers.
     pub workers: u64,
+    /// Conditions that could not be had.
+    pub notes: Vec<String>,
 }
 
 /// Starts the child and takes its records to the results.
 ///
 /// # Errors
 /// When the child cannot be started, gives up or dies.
-pub fn replay(workload: &Dataset, task: &Task, program: &Path, draft: &Draft, progress: &Progress) -> Result<Replayed> {
-    let (reader, mut child) = start(workload, task, program)?;
+pub fn replay(
+    workload: &Dataset,
+    task: &Task,
+    conditions: &Conditions,
+    program: &Path,
+    draft: &Draft,
+    progress: &Progress,
+) -> Result<Replayed> {
+    let (reader, mut child, notes) = start(workload, task, conditions, program)?;
     let mut results = Results::create(draft)?;
     let taken = take(reader, &mut results, progress);
     if taken.is_err() {
@@ -72,7 +82,7 @@ pub fn replay(workload: &Dataset, task: &Task, program: &Path, draft: &Draft, pr
     }
     let status = child.wait().context("cannot wait for the replay process")?;
     let replayed = match taken? {
-        Ended::Done(replayed) => replayed,
+        Ended::Done(replayed) => Replayed { notes, ..replayed },
         Ended::Gave(text) => bail!(text),
         Ended::Died => bail!("the replay process {}: there is no run, and the root is used", death(status)),
     };
@@ -88,8 +98,8 @@ fn death(status: ExitStatus) -> String {
     }
 }
 
-/// Starts the child with the three descriptors it gets and nothing else.
-fn start(workload: &Dataset, task: &Task, program: &Path) -> Result<(File, Child)> {
+/// Starts the child with the three descriptors it gets and nothing else; says which conditions it could not get.
+fn start(workload: &Dataset, task: &Task, conditions: &Conditions, program: &Path) -> Result<(File, Child, Vec<String>)> {
     let open = |table| {
         let path = workload.table(table);
         File::open(&path).with_context(|| format!("cannot open {}", path.display()))
@@ -111,6 +121,8 @@ fn start(workload: &Dataset, task: &Task, program: &Path) -> Result<(File, Child
 
     let mut command = Command::new(program);
     command.arg(child::VERB).args(task.args()?).env_clear().stdin(Stdio::null()).stdout(Stdio::null());
+    // First, so that the descriptor it tells by is not yet replaced.
+    let armed = conditions.arm(&mut command, task.ofds)?;
     // SAFETY: between fork and exec only dup2 is called, which is async-signal-safe.
     unsafe {
         command.pre_exec(move || {
@@ -123,7 +135,8 @@ fn start(workload: &Dataset, task: &Task, program: &Path) -> Result<(File, Child
         });
     }
     let child = command.spawn().with_context(|| format!("cannot start {} as the replay process", program.display()))?;
-    Ok((reader.into(), child))
+    drop(command);
+    Ok((reader.into(), child, armed.notes()?))
 }
 
 /// A pipe with a large buffer, if we may have one.

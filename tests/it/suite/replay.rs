@@ -2,9 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod data;
 mod hostile;
 mod ops;
 mod order;
 mod roots;
 mod speed;
+mod targets;
+mod witness;
 mod work;

@@ -193,6 +193,8 @@ impl Work {
             order: replay::Order::Strict,
             min_match: 99.0,
             dirty: false,
+            maps: Vec::new(),
+            conditions: replay::Conditions::default(),
         }
     }
 

@@ -1,0 +1,292 @@
+//! The conditions of a replay: caches, the user who issues the ops, priority and limits. Each is set when asked for; what
+//! cannot be had is reported, and only a user that cannot be had stops the replay.
+
+use crate::init::Trees;
+use crate::words::words;
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use std::ffi::CString;
+use std::fs::{self, File};
+use std::io::{Error, Read};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+/// What the user asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Conditions {
+    /// Empty the caches of the system before the first op.
+    pub drop_caches: bool,
+    /// Write what is dirty back before the first op.
+    pub sync_before: bool,
+    /// Who issues the ops.
+    pub user: Option<User>,
+    /// Nice value of the replay process (setpriority(2)).
+    pub nice: Option<i32>,
+    /// Limits of the replay process; more open files than usual are asked for without being told to.
+    pub limits: Vec<Limit>,
+}
+
+/// A user and the one group that goes with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// As it was given.
+    pub name: String,
+    /// User id.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+}
+
+words! {
+    /// What can be limited.
+    LimitOf {
+        Files  "nofile"  "open files (RLIMIT_NOFILE)";
+        Size   "fsize"   "size of a file that is written, bytes (RLIMIT_FSIZE)";
+        Locked "memlock" "memory that is locked, bytes (RLIMIT_MEMLOCK)";
+    }
+}
+
+/// A limit, soft and hard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// What is limited.
+    pub of: LimitOf,
+    /// To how much; [`libc::RLIM_INFINITY`] for no limit.
+    pub value: u64,
+}
+
+/// Descriptors that the replay process has for itself, more than enough.
+const OWN_FILES: u64 = 64;
+
+impl User {
+    /// Finds a user by name (getpwnam(3)), or takes `UID:GID` as it is.
+    ///
+    /// # Errors
+    /// When there is none of this name.
+    pub fn find(name: &str) -> Result<User> {
+        if let Some((uid, gid)) = name.split_once(':')
+            && let (Ok(uid), Ok(gid)) = (uid.parse(), gid.parse())
+        {
+            return Ok(User { name: name.to_owned(), uid, gid });
+        }
+        let text = CString::new(name).context("a user's name has no NUL")?;
+        let mut buffer = vec![0; 16 << 10];
+        // SAFETY: passwd is pointers and numbers, and zeroes are such.
+        let mut entry: libc::passwd = unsafe { std::mem::zeroed() };
+        let mut found = std::ptr::null_mut();
+        // SAFETY: text ends in NUL, the buffer has the length that is said, the other two are writable.
+        unsafe { libc::getpwnam_r(text.as_ptr(), &mut entry, buffer.as_mut_ptr(), buffer.len(), &mut found) };
+        ensure!(!found.is_null(), "there is no user {name}: give a name of this machine, or UID:GID");
+        Ok(User { name: name.to_owned(), uid: entry.pw_uid, gid: entry.pw_gid })
+    }
+
+    /// Its ids, once it is sure that the replay may become it.
+    ///
+    /// # Errors
+    /// When it takes root.
+    pub fn ids(&self) -> Result<(u32, u32)> {
+        // SAFETY: no arguments.
+        let root = unsafe { libc::geteuid() } == 0;
+        ensure!(root, "only root can replay as another user: leave --user {} out, or run it as root", self.name);
+        Ok((self.uid, self.gid))
+    }
+}
+
+impl Limit {
+    /// Parses `NAME=VALUE`; the value is a number or `unlimited`.
+    ///
+    /// # Errors
+    /// What is wrong with it, for people.
+    pub fn parse(text: &str) -> Result<Limit, String> {
+        let names = || LimitOf::ALL.iter().map(|of| of.name()).collect::<Vec<_>>().join(", ");
+        let (name, value) = text.split_once('=').ok_or("write NAME=VALUE, as in nofile=65536")?;
+        let of = LimitOf::parse(name).ok_or_else(|| format!("{name:?} is none of {}", names()))?;
+        let value = match value {
+            "unlimited" => libc::RLIM_INFINITY,
+            value => value.parse().map_err(|_| format!("{value:?} is no number"))?,
+        };
+        Ok(Limit { of, value })
+    }
+
+    fn resource(self) -> libc::__rlimit_resource_t {
+        match self.of {
+            LimitOf::Files => libc::RLIMIT_NOFILE,
+            LimitOf::Size => libc::RLIMIT_FSIZE,
+            LimitOf::Locked => libc::RLIMIT_MEMLOCK,
+        }
+    }
+}
+
+impl Conditions {
+    /// Does what comes before the replay; returns what could not be done.
+    pub fn before(&self, trees: &Trees) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.sync_before || self.drop_caches {
+            for (_, dir) in trees.parts() {
+                // SAFETY: the descriptor is open until the call is over.
+                let done = File::open(dir).map(|dir| unsafe { libc::syncfs(dir.as_raw_fd()) } == 0);
+                if !matches!(done, Ok(true)) {
+                    notes.push(format!("What is dirty in {} could not be written back.", dir.display()));
+                }
+            }
+        }
+        if self.drop_caches {
+            // Only clean pages can be dropped (proc_sys_vm(5)). sync cannot fail.
+            // SAFETY: no arguments.
+            unsafe { libc::sync() };
+            if let Err(error) = fs::write("/proc/sys/vm/drop_caches", "3") {
+                notes.push(format!("The caches could not be dropped ({error}): that takes root."));
+            }
+        }
+        notes
+    }
+
+    /// Makes the command set priority and limits on itself. `ofds` is how many files may have to be open at once.
+    ///
+    /// # Errors
+    /// When no pipe can be made.
+    pub fn arm(&self, command: &mut Command, ofds: usize) -> Result<Armed> {
+        let mut limits: Vec<(libc::__rlimit_resource_t, libc::rlimit)> = Vec::new();
+        for limit in &self.limits {
+            limits.push((limit.resource(), libc::rlimit { rlim_cur: limit.value, rlim_max: limit.value }));
+        }
+        let mut asked: Vec<String> = self.limits.iter().map(|limit| limit.to_string()).collect();
+        if let Some(files) = self.files(ofds) {
+            asked.push(format!("nofile={files} (one for each description of the workload)"));
+            limits.push((libc::RLIMIT_NOFILE, libc::rlimit { rlim_cur: files, rlim_max: files }));
+        }
+        let (reader, writer) = pipe().context("cannot make a pipe")?;
+        let (nice, told) = (self.nice, writer.as_raw_fd());
+        // SAFETY: between fork and exec only system calls are made, on memory that is there already.
+        unsafe {
+            command.pre_exec(move || {
+                let _keep = &writer;
+                // A file that grows beyond its limit is an error of the write, not the end (setrlimit(2)).
+                libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+                let tell = |what: u8, failed: bool| {
+                    if failed {
+                        libc::write(told, [what].as_ptr().cast(), 1);
+                    }
+                };
+                if let Some(nice) = nice {
+                    tell(u8::MAX, libc::setpriority(libc::PRIO_PROCESS, 0, nice) != 0);
+                }
+                for (at, (resource, limit)) in limits.iter().enumerate() {
+                    tell(at as u8, libc::setrlimit(*resource, limit) != 0);
+                }
+                Ok(())
+            });
+        }
+        Ok(Armed { reader, asked, nice })
+    }
+
+    /// The limit of open files to ask for, when that in force is too small and the user has no wish of their own.
+    fn files(&self, ofds: usize) -> Option<u64> {
+        let most = fs::read_to_string("/proc/sys/fs/nr_open").ok().and_then(|text| text.trim().parse().ok()).unwrap_or(u64::MAX);
+        let needed = (ofds as u64 + OWN_FILES).min(most);
+        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: limit is writable.
+        let known = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } == 0;
+        let told = self.limits.iter().any(|limit| limit.of == LimitOf::Files);
+        (known && !told && limit.rlim_max < needed).then_some(needed)
+    }
+
+    /// For the manifest of the run.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "drop_caches": self.drop_caches,
+            "sync_before": self.sync_before,
+            "user": self.user.as_ref().map(|user| &user.name),
+            "nice": self.nice,
+            "rlimits": self.limits.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        })
+    }
+}
+
+impl std::fmt::Display for Limit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.value {
+            libc::RLIM_INFINITY => write!(f, "{}=unlimited", self.of.name()),
+            value => write!(f, "{}={value}", self.of.name()),
+        }
+    }
+}
+
+/// What a command was armed with, and where it says what it could not get.
+#[derive(Debug)]
+pub struct Armed {
+    reader: OwnedFd,
+    asked: Vec<String>,
+    nice: Option<i32>,
+}
+
+impl Armed {
+    /// What could not be had. To be called when the command has started and is dropped, which closes the other end.
+    ///
+    /// # Errors
+    /// When the pipe cannot be read.
+    pub fn notes(self) -> Result<Vec<String>> {
+        let mut failed = Vec::new();
+        File::from(self.reader).read_to_end(&mut failed)?;
+        let note = |what: &u8| match (self.asked.get(usize::from(*what)), self.nice) {
+            (Some(limit), _) => format!("The limit {limit} could not be set: raising one takes root."),
+            (None, nice) => format!("The nice value {} could not be set: lowering it takes root.", nice.unwrap_or(0)),
+        };
+        Ok(failed.iter().map(note).collect())
+    }
+}
+
+fn pipe() -> std::io::Result<(OwnedFd, OwnedFd)> {
+    let mut ends = [0; 2];
+    // SAFETY: ends has room for two; both are owned by the OwnedFds alone.
+    unsafe {
+        if libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) != 0 {
+            return Err(Error::last_os_error());
+        }
+        Ok((OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The output of a shell under these conditions, and what could not be had.
+    fn shell(conditions: &Conditions, ofds: usize, script: &str) -> (String, Vec<String>) {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).stdout(std::process::Stdio::piped());
+        let armed = conditions.arm(&mut command, ofds).unwrap();
+        let child = command.spawn().unwrap();
+        drop(command);
+        let notes = armed.notes().unwrap();
+        (String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap(), notes)
+    }
+
+    #[test]
+    fn limits_and_priority_are_set() {
+        let limits = vec![Limit::parse("nofile=123").unwrap(), Limit::parse("fsize=1048576").unwrap()];
+        let conditions = Conditions { nice: Some(7), limits, ..Conditions::default() };
+        let (text, notes) = shell(&conditions, 5, "ulimit -n; ulimit -Hn; nice; ulimit -f");
+        assert_eq!((text.as_str(), notes.len()), ("123\n123\n7\n2048\n", 0));
+    }
+
+    #[test]
+    fn what_cannot_be_had_is_reported() {
+        // Beyond fs.nr_open even root gets no more.
+        let conditions = Conditions { limits: vec![Limit { of: LimitOf::Files, value: 1 << 40 }], ..Conditions::default() };
+        let (_, notes) = shell(&conditions, 5, "true");
+        assert!(notes.len() == 1 && notes[0].contains("nofile="), "{notes:?}");
+    }
+
+    #[test]
+    fn words_are_checked() {
+        assert_eq!(Limit::parse("memlock=unlimited").unwrap().to_string(), "memlock=unlimited");
+        for text in ["nofile", "files=3", "nofile=x", "nofile=-1"] {
+            assert!(Limit::parse(text).is_err(), "{text}");
+        }
+        assert_eq!(User::find("12:34").unwrap(), User { name: "12:34".into(), uid: 12, gid: 34 });
+        assert_eq!(User::find("root").unwrap().uid, 0);
+        assert!(User::find("nobody-of-this-name").is_err());
+    }
+}
