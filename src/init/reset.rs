@@ -70,6 +70,7 @@ pub fn reset(options: &Options, progress: &Progress) -> Result<Summary> {
     for (at, inode) in others.iter().zip(making.others(&new_others, &mut summary)?) {
         inodes[*at] = inode;
     }
+    let kept = (0..known.len()).filter(|at| known[*at] && !again.contains_key(&site.entries[*at].path)).count() as u64;
     let restored: Vec<Entry> = again.into_values().collect();
     let mut finish: Vec<&Entry> = new_dirs.iter().copied().chain(&restored).collect();
     finish.sort_by(|a, b| a.path.cmp(&b.path));
@@ -78,7 +79,6 @@ pub fn reset(options: &Options, progress: &Progress) -> Result<Summary> {
     }
     making.finish(&finish, &mut summary);
 
-    let kept = known.iter().filter(|known| **known).count().saturating_sub(restored.len()) as u64;
     summary.reset = Some(Reset { kept, removed });
     stamp.state = State::Fresh;
     let inodes: Vec<u64> =
