@@ -94,17 +94,13 @@ pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
     let root = Root::new(&options.root);
     let stamp = Stamp::new(&site.workload, options.data, options.sparse_unread, site.maps.clone());
     let mut summary = Summary {
-        moved: root.make(options.force, &stamp)?,
+        moved: lay_out(&root, &site, &stamp, options.force)?,
         root: options.root.clone(),
         mapped: site.maps.iter().map(ToString::to_string).collect(),
         data: options.data.fill.to_string(),
         notes: site.notes.clone(),
         ..Summary::default()
     };
-    let of_place = Stamp { part_of: Some(root.dir().to_owned()), maps: Vec::new(), ..stamp.clone() };
-    for map in &site.maps {
-        Root::new(&map.place).make(options.force, &of_place)?;
-    }
 
     let mut making = Making::new(&site, options.data, options.threads, progress)?;
     let (dirs, others): (Vec<_>, Vec<_>) = site.entries.iter().partition(|entry| entry.kind == Kind::Dir);
@@ -116,6 +112,22 @@ pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
     done(&root, &site, stamp, &inodes, &summary)?;
     summary.wall = start.elapsed().as_nanos() as u64;
     Ok(summary)
+}
+
+/// Makes the root and every mapped place, all empty; or none of them. Returns where an old root went.
+fn lay_out(root: &Root, site: &Site, stamp: &Stamp, force: bool) -> Result<Option<PathBuf>> {
+    let of_place = Stamp { part_of: Some(root.dir().to_owned()), maps: Vec::new(), ..stamp.clone() };
+    let moved = root.make(force, stamp)?;
+    let mut made = vec![root.clone()];
+    for place in site.maps.iter().map(|map| Root::new(&map.place)) {
+        if let Err(error) = place.make(force, &of_place) {
+            // They hold nothing yet but what was made just now.
+            made.iter().for_each(|place| drop(clean::remove_tree(place.dir())));
+            return Err(error);
+        }
+        made.push(place);
+    }
+    Ok(moved)
 }
 
 /// Makes entries of a site.

@@ -16,6 +16,8 @@ mod suite {
     mod ingest;
     mod model;
     #[cfg(feature = "sql")]
+    mod mounts;
+    #[cfg(feature = "sql")]
     mod query;
     mod replay;
     #[cfg(feature = "sql")]

@@ -7,6 +7,7 @@ mod data;
 mod hostile;
 mod ops;
 mod order;
+mod rights;
 mod roots;
 mod speed;
 mod targets;

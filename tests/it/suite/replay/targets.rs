@@ -188,6 +188,12 @@ fn what_cannot_be_mapped_is_said_before_anything_is_made() {
     refused(vec![map("/later", &target)], "not there before the replay");
     refused(vec![map("/d", &work.place("nowhere"))], "cannot map to");
     refused(vec![map("/d", &target), map("/d", &target)], "twice");
+    // A place that is taken: whatever was made before it is gone again.
+    fs::create_dir_all(target.join("root.d/mine")).unwrap();
+    let maps = vec![map("/", &target), map("/d", &target)];
+    let error = init::run(&init::Options { maps, ..work.init_options() }, &Progress::default()).unwrap_err().to_string();
+    assert!(error.contains("did not make"), "{error}");
+    assert!(!work.place("root").exists() && fs::read_dir(&target).unwrap().count() == 1);
 }
 
 #[test]
