@@ -154,13 +154,11 @@ impl Pool {
         let first = (mix(file) % (POOL / BLOCK) as u64) * BLOCK as u64;
         let at = ((first + offset % POOL as u64) % POOL as u64) as usize;
         let end = (at + most).min(POOL);
-        let mut number = offset / BLOCK as u64;
-        for block in at / BLOCK..end.div_ceil(BLOCK) {
+        for (number, block) in (offset / BLOCK as u64..).zip(at / BLOCK..end.div_ceil(BLOCK)) {
             if !self.data.repeats(block) {
                 let stamp = self.data.stamp(file, number);
                 self.bytes[block * BLOCK..][..STAMP].copy_from_slice(&stamp.to_ne_bytes());
             }
-            number += 1;
         }
         &self.bytes[at..end]
     }
@@ -172,7 +170,7 @@ impl Data {
     pub fn repeats(self, block: usize) -> bool {
         match self.fill {
             Fill::Zero => true,
-            Fill::Noise { dedupe, .. } if dedupe == 0.0 => false,
+            Fill::Noise { dedupe: 0.0, .. } => false,
             Fill::Noise { dedupe, .. } => ((block + 1) as f64 * dedupe) as u64 != (block as f64 * dedupe) as u64,
         }
     }
