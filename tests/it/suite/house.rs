@@ -38,6 +38,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("event.rs", &["arrow", "parquet", "std::fs", "std::io", "std::process", "crate::schema", "crate::model"]),
     ("fate.rs", &["arrow", "parquet", "std::fs", "std::io", "crate::schema", "crate::model"]),
     ("text.rs", &["arrow", "parquet", "std::fs", "std::io"]),
+    ("mounts.rs", &["arrow", "parquet", "std::fs", "std::io", "crate::model"]),
     ("progress.rs", &["arrow", "parquet", "indicatif", "std::fs", "std::io"]),
     ("syscall/", &["arrow", "parquet", "std::fs", "std::io", "std::process", "crate::schema", "crate::model"]),
     ("model/", &["arrow", "parquet", "std::fs", "std::io", "std::net", "std::process", "std::thread", "crate::schema"]),
