@@ -15,28 +15,36 @@ pub mod compare;
 mod engine;
 mod filter;
 mod groups;
+mod histogram;
 mod load;
-mod machine;
+pub mod machine;
+mod measure;
 mod memory;
+pub mod metrics;
 mod order;
 mod plan;
 mod record;
 mod results;
+mod samples;
 mod sandbox;
 mod state;
 mod summary;
 mod supervise;
 mod sys;
+mod violations;
 mod worker;
 
 pub use plan::DEFAULT_WORKERS;
 pub use summary::Summary;
 
-use crate::init::{Root, State, fingerprint};
+use crate::init::{Root, State};
 use crate::progress::{Progress, Unit};
 use crate::schema::dataset::Kind;
 use crate::schema::{Dataset, Draft, Manifest, Table, read};
 use anyhow::{Context, Result, bail, ensure};
+use machine::Machine;
+use measure::Measures;
+use samples::Sampler;
 use serde_json::{Value, json};
 use std::ffi::CString;
 use std::os::unix::ffi::OsStringExt;
@@ -139,20 +147,20 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
         // Before anything is issued: a replay that is killed has used its tree too.
         root.mark(State::Used, &workload)?;
     }
+    let machine = Machine::describe(&[if tree.is_dir() { &tree } else { Path::new(".") }]);
+    let measures = Measures::new(&workload, ops)?;
+    let sampler = Sampler::prepare(&draft, &machine.targets)?;
     progress.begin("replay", Unit::Count, ops);
-    let replayed = supervise::replay(&workload, &task, program, &draft, progress)?;
+    let replayed = supervise::replay(&workload, &task, program, &draft, measures, sampler, progress)?;
     let checked = match options.engine {
         Engine::Sys => Some(state::check(&workload, &tree, &draft)?),
         Engine::Null => None,
     };
-    let mut summary = Summary::new(options, &workload, replayed, checked);
+    let mut summary = Summary::new(options, &workload, machine, replayed, checked);
     summary.find_paths(&workload)?;
 
     let mut manifest = Manifest::new();
-    manifest.insert("summary".into(), serde_json::to_value(&summary)?);
     manifest.insert("workload".into(), json!(options.workload.display().to_string()));
-    manifest.insert("fingerprint".into(), json!(fingerprint(&workload)));
-    manifest.insert("machine".into(), Value::Object(machine::describe(if tree.is_dir() { &tree } else { Path::new(".") })));
     manifest.insert(
         "options".into(),
         json!({
@@ -160,6 +168,13 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
             "pace": "asap", "order": "strict", "min_match": options.min_match, "dirty": options.dirty,
         }),
     );
+    let mut said = serde_json::to_value(&summary)?;
+    for key in ["fingerprint", "machine"] {
+        // What tells runs apart stands at the top, like a workload's own.
+        let value = said.as_object_mut().and_then(|said| said.remove(key));
+        manifest.insert(key.into(), value.unwrap_or_default());
+    }
+    manifest.insert("summary".into(), said);
     draft.commit(manifest)?;
     Ok(summary)
 }

@@ -1,9 +1,13 @@
 //! What a replay says when it is over.
 
 use super::compare::{Outcome, TOLERANCES};
+use super::machine::Machine;
+use super::measure::{Figures, Spread};
 use super::record::errno;
 use super::supervise::{Replayed, Tally};
-use super::{Options, number, state};
+use super::{Options, number, samples, state};
+use crate::amount::{Bytes, Nanos, Things};
+use crate::init::fingerprint;
 use crate::schema::{Dataset, Table, read};
 use anyhow::{Context, Result};
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
@@ -85,6 +89,15 @@ pub struct Summary {
     pub uncompared_kinds: Vec<Kind>,
     /// Tree against prediction; absent with engine null.
     pub state: Option<state::Summary>,
+    /// Latencies, bytes, lag, order.
+    #[serde(flatten)]
+    pub figures: Figures,
+    /// What the machine did meanwhile.
+    pub samples: samples::Summary,
+    /// What was replayed: runs of one fingerprint can be compared.
+    pub fingerprint: String,
+    /// Where it was replayed.
+    pub machine: Machine,
 }
 
 fn percent(part: u64, whole: u64) -> Option<f64> {
@@ -116,7 +129,13 @@ fn outcome(ret: i64) -> String {
 
 impl Summary {
     /// Puts together what came out.
-    pub(super) fn new(options: &Options, workload: &Dataset, replayed: Replayed, state: Option<state::Summary>) -> Summary {
+    pub(super) fn new(
+        options: &Options,
+        workload: &Dataset,
+        machine: Machine,
+        replayed: Replayed,
+        state: Option<state::Summary>,
+    ) -> Summary {
         let kinds = |wanted: Outcome| {
             let mut kinds: Vec<Kind> = replayed
                 .kinds
@@ -155,12 +174,44 @@ impl Summary {
             differences,
             uncompared_kinds,
             state,
+            figures: replayed.figures,
+            samples: replayed.samples,
+            fingerprint: fingerprint(workload),
+            machine,
         }
     }
 
     /// Is the match good enough? Nothing comparable is not.
     pub fn ok(&self) -> bool {
         self.match_percent.is_some_and(|percent| percent >= self.min_match)
+    }
+
+    /// Order, lag, bytes, devices and latencies, for people.
+    fn performance(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let figures = &self.figures;
+        if let Some(order) = &figures.order {
+            writeln!(f, "  order       {:>10}   violated of {}", order.violations, Things(order.edges, "edge"))?;
+        }
+        if let Some(Spread { p50, p99, max, .. }) = figures.lag {
+            let [p50, p99, max] = [p50, p99, max].map(Nanos);
+            writeln!(f, "  lag         {p99:>10}   p99 behind the pace; p50 {p50}, at most {max}")?;
+        }
+        let rate = |bytes: u64| Bytes((bytes as f64 / (self.wall.max(1) as f64 / 1e9)) as u64);
+        let moved = |bytes| format!("{:>10}   {}/s", Bytes(bytes).to_string(), rate(bytes));
+        writeln!(f, "  read        {}", moved(figures.read_bytes))?;
+        writeln!(f, "  written     {}", moved(figures.written_bytes))?;
+        for (name, work) in &self.samples.devices {
+            let [read, written] = [work.read_bytes, work.written_bytes].map(|bytes| Bytes(bytes.max(0) as u64));
+            let busy = percent(work.busy_ns.max(0) as u64, self.wall).unwrap_or(0.0).min(100.0);
+            // All disks are told apart from those of the replay only where they did more.
+            if name != samples::ALL {
+                writeln!(f, "  on {name:<8} {read:>10}   read, {written} written, {busy:.0} % busy")?;
+            }
+        }
+        if !figures.calls.is_empty() {
+            write!(f, "Calls by the time they took:\n{figures}")?;
+        }
+        Ok(())
     }
 
     /// Looks up the paths of the examples.
@@ -196,17 +247,22 @@ impl Summary {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let inserted: u64 = self.inserted.values().sum();
-        let (seconds, workers) = (self.wall as f64 / 1e9, self.workers);
         writeln!(
             f,
-            "Replayed {} captured calls and {inserted} inserted ops with {workers} workers in {seconds:.3} s ({:.0} ops/s, engine {}).",
-            self.ops, self.ops_per_second, self.engine
+            "Replayed {} and {} with {} in {} ({:.0} ops/s, engine {}).",
+            Things(self.ops, "captured call"),
+            Things(inserted, "inserted op"),
+            Things(self.workers, "worker"),
+            Nanos(self.wall as i64),
+            self.ops_per_second,
+            self.engine
         )?;
         let shown = |percent: Option<f64>| percent.map_or("-".into(), |percent| format!("{percent:.3} %"));
         writeln!(f, "  match       {:>10}   {} same, {} different", shown(self.match_percent), self.same, self.different)?;
-        let events = self.file_events.map_or("an unknown number".into(), |events| events.to_string());
-        writeln!(f, "  coverage    {:>10}   of {events} calls on files", shown(self.coverage_percent))?;
-        writeln!(f, "  uncompared  {:>10}   {} calls", shown(Some(self.uncompared_percent)), self.uncompared)?;
+        let events = self.file_events.map_or("an unknown number of calls".into(), |events| Things(events, "call").to_string());
+        writeln!(f, "  coverage    {:>10}   of {events} on files", shown(self.coverage_percent))?;
+        writeln!(f, "  uncompared  {:>10}   {}", shown(Some(self.uncompared_percent)), Things(self.uncompared, "call"))?;
+        self.performance(f)?;
         if !self.drops.is_empty() {
             writeln!(f, "Not replayed, by reason:")?;
             for (reason, count) in &self.drops {
@@ -245,7 +301,7 @@ impl fmt::Display for Summary {
                 writeln!(f, "  {example}")?;
             }
             if state.unreadable > 0 {
-                writeln!(f, "  {} directories could not be looked into.", state.unreadable)?;
+                writeln!(f, "  {} could not be looked into.", Things(state.unreadable, "directory"))?;
             }
         }
         match self.match_percent {

@@ -2,8 +2,10 @@
 
 use super::child::{self, Task};
 use super::compare::{Outcome, compare};
+use super::measure::{Figures, Measures};
 use super::record::{self, DONE, ERROR, Frame, READY, RECORDS, Record};
 use super::results::Results;
+use super::samples::{self, Sampler};
 use crate::fate::Origin;
 use crate::progress::Progress;
 use crate::schema::{Dataset, Draft, Table};
@@ -56,27 +58,43 @@ pub struct Replayed {
     pub wall: u64,
     /// Workers.
     pub workers: u64,
+    /// Latencies, bytes, lag, order.
+    pub figures: Figures,
+    /// What the machine did.
+    pub samples: samples::Summary,
 }
 
 /// Starts the child and takes its records to the results.
 ///
 /// # Errors
 /// When the child cannot be started, gives up or dies.
-pub fn replay(workload: &Dataset, task: &Task, program: &Path, draft: &Draft, progress: &Progress) -> Result<Replayed> {
+pub fn replay(
+    workload: &Dataset,
+    task: &Task,
+    program: &Path,
+    draft: &Draft,
+    mut measures: Measures,
+    sampler: Sampler,
+    progress: &Progress,
+) -> Result<Replayed> {
     let (reader, mut child) = start(workload, task, program)?;
     let mut results = Results::create(draft)?;
-    let taken = take(reader, &mut results, progress);
+    let taken = take(reader, &mut results, &mut measures, &sampler, progress);
     if taken.is_err() {
         // Nobody reads its records any more.
         let _ = child.kill();
     }
+    // Before the child is waited for: then nothing is left to be read of it.
+    let samples = sampler.end();
     let status = child.wait().context("cannot wait for the replay process")?;
-    let replayed = match taken? {
+    let mut replayed = match taken? {
         Ended::Done(replayed) => replayed,
         Ended::Gave(text) => bail!(text),
         Ended::Died => bail!("the replay process {}: there is no run, and the root is used", death(status)),
     };
     results.finish()?;
+    replayed.samples = samples?;
+    replayed.figures = measures.finish(workload)?;
     Ok(replayed)
 }
 
@@ -146,24 +164,28 @@ enum Ended {
     Died,
 }
 
-fn take(reader: File, results: &mut Results, progress: &Progress) -> Result<Ended> {
+fn take(reader: File, results: &mut Results, measures: &mut Measures, sampler: &Sampler, progress: &Progress) -> Result<Ended> {
     let mut reader = BufReader::with_capacity(256 << 10, reader);
     let (mut replayed, mut records) = (Replayed::default(), Vec::new());
     loop {
         // A stream cut in the middle of a frame is a child that died, not an error of ours.
         let Ok(Some(frame)) = Frame::read(&mut reader) else { return Ok(Ended::Died) };
         match frame.kind {
-            READY => {}
+            READY => sampler.begin(),
             RECORDS if frame.count <= FRAME_MAX => {
                 if record::read(&mut reader, frame.count, &mut records).is_err() {
                     return Ok(Ended::Died);
                 }
+                let mut different = 0;
                 for record in &records {
                     let (outcome, kind) = compare(record);
+                    different += u64::from(outcome == Outcome::Different);
+                    measures.add(record);
                     replayed.add(record, outcome, kind);
                     results.push(record, outcome, kind)?;
                 }
                 progress.add(records.len() as u64);
+                progress.differ(different);
             }
             DONE => {
                 let mut numbers = [[0; 8]; 2];

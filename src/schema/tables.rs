@@ -51,7 +51,7 @@ pub struct Column {
 impl Column {
     /// Do values seldom repeat but differ little, so that packed differences are smaller than a dictionary, and cheaper?
     pub fn differs(&self) -> bool {
-        matches!(self.name, "seq" | "ts" | "op_id" | "line" | "begin" | "scheduled" | "first_row" | "dur" | "captured_dur")
+        matches!(self.name, "seq" | "ts" | "at" | "op_id" | "line" | "begin" | "scheduled" | "first_row" | "dur" | "captured_dur")
     }
 }
 
@@ -96,6 +96,8 @@ pub enum Table {
     Results,
     /// Tree after the replay, predicted and found.
     State,
+    /// What the machine did meanwhile.
+    Samples,
 }
 
 impl Table {
@@ -112,6 +114,7 @@ impl Table {
         Table::Expect,
         Table::Results,
         Table::State,
+        Table::Samples,
     ];
 
     /// Name in SQL; the file is `NAME.parquet`.
@@ -128,6 +131,7 @@ impl Table {
             Table::Expect => "expect",
             Table::Results => "results",
             Table::State => "state",
+            Table::Samples => "samples",
         }
     }
 
@@ -144,12 +148,17 @@ impl Table {
             Table::Fates => "What became of each event; one row per event.",
             Table::Ops => "What is replayed: one row per op, by lane, inside a lane in order.",
             Table::Lanes => "Where the ops of each lane are.",
-            Table::Edges => "Which ops of other lanes an op must follow in resource order, by lane; what follows from others is left out.",
+            Table::Edges => {
+                "Which ops of other lanes an op must follow in resource order, by lane; what follows from others is left out."
+            }
             Table::Fileset => "What must exist, and what must not, before the replay.",
             Table::Extents => "Ranges of files of the fileset that calls read, and known holes.",
             Table::Expect => "The end state that the model predicts.",
             Table::Results => "What happened to each op, beside what had been captured.",
             Table::State => "The tree after the replay: predicted against found.",
+            Table::Samples => {
+                "What the machine did during the replay: one reading per row, once a second, at the start and at the end."
+            }
         }
     }
 
@@ -160,6 +169,7 @@ impl Table {
             Table::Ops => &["lane", "op_id"],
             Table::Lanes => &["lane"],
             Table::Edges => &["lane", "op_id"],
+            Table::Samples => &["at"],
             Table::Rejects | Table::Fileset | Table::Extents | Table::Expect | Table::Results | Table::State => &[],
         }
     }
@@ -276,6 +286,13 @@ impl Table {
                 text("expected", "what the model predicted: kind, and size or target"),
                 text("found", "what was there"),
                 text("verdict", "same, missing, extra, kind, size or target"),
+            ],
+            Table::Samples => vec![
+                int("at", "time of the reading, ns since the start of the replay"),
+                text("kind", "what was read: device, memory, pressure, cpu, load or process"),
+                text_("name", "which one: a device, or all for every disk; cpu, io or memory; supervisor or replay N"),
+                text("metric", "what is measured"),
+                int("value", "the reading; metrics that count do so from the start of the replay"),
             ],
         }
     }
