@@ -6,7 +6,7 @@ use super::violations::{Check, Order};
 use crate::amount::Nanos;
 use crate::fate::Origin;
 use crate::schema::Dataset;
-use crate::syscall::{Op, Syscall};
+use crate::syscall::{Moves, Op, Syscall};
 use anyhow::Result;
 use serde::Serialize;
 use std::fmt;
@@ -118,13 +118,16 @@ impl Measures {
             tally.failed += 1;
             return;
         }
-        let (read, written) = moves(record.op());
-        if read || written {
-            let bytes = record.ret.max(0) as u64;
-            tally.bytes += bytes;
-            self.read_bytes += if read { bytes } else { 0 };
-            self.written_bytes += if written { bytes } else { 0 };
-        }
+        let bytes = record.ret.max(0) as u64;
+        let (read, written) = match record.op().map_or(Moves::Nothing, Op::moves) {
+            Moves::Nothing => return,
+            Moves::Reads => (bytes, 0),
+            Moves::Writes => (0, bytes),
+            Moves::Copies => (bytes, bytes),
+        };
+        tally.bytes += bytes;
+        self.read_bytes += read;
+        self.written_bytes += written;
     }
 
     /// Ends the measuring.
@@ -147,16 +150,6 @@ impl Measures {
         let order = self.check.map(|check| check.finish(workload)).transpose()?;
         let (read_bytes, written_bytes) = (self.read_bytes, self.written_bytes);
         Ok(Figures { read_bytes, written_bytes, calls, lag: Spread::of(&self.lag), order })
-    }
-}
-
-/// Do the bytes that an op returns count as read, and as written?
-const fn moves(op: Option<Op>) -> (bool, bool) {
-    match op {
-        Some(Op::Read | Op::Readv | Op::Pread | Op::Preadv | Op::Preadv2) => (true, false),
-        Some(Op::Write | Op::Writev | Op::Pwrite | Op::Pwritev | Op::Pwritev2) => (false, true),
-        Some(Op::CopyFileRange | Op::Sendfile) => (true, true),
-        _ => (false, false),
     }
 }
 

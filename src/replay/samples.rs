@@ -22,6 +22,8 @@ use std::time::Duration;
 const PERIOD: i64 = 1_000_000_000;
 /// Rows that are handed to the Parquet writer at once.
 const CHUNK: usize = 16 * 1024;
+/// The name of this process.
+const SUPERVISOR: &str = "supervisor";
 /// The name of all disks together.
 pub const ALL: &str = "all";
 
@@ -30,7 +32,7 @@ struct Source {
     kind: Kind,
     name: Option<String>,
     files: Vec<File>,
-    /// Readings at the start, for the metrics that count.
+    /// Readings at the start, for the metrics that count. A process that came later counts from its own start.
     base: Vec<i64>,
 }
 
@@ -40,6 +42,11 @@ impl Source {
         let files: Vec<File> = paths.iter().filter_map(|path| File::open(path).ok()).collect();
         let base = vec![0; metrics::of(kind).count()];
         (!files.is_empty()).then(|| Source { kind, name: name.map(str::to_owned), files, base })
+    }
+
+    /// Is it a process of the replay, which counts from its own start?
+    fn is_replay(&self) -> bool {
+        self.kind == Kind::Process && self.name.as_deref() != Some(SUPERVISOR)
     }
 
     /// Reads every metric; those that this kernel does not have, and those of a process that is gone, are absent.
@@ -109,7 +116,7 @@ pub struct Summary {
 impl Summary {
     fn note(&mut self, kind: Kind, name: Option<&str>, metric: &str, grown: i64) {
         match (kind, name, metric) {
-            (Kind::Process, Some("supervisor"), "user_ns" | "system_ns") => self.supervisor_cpu_ns += grown,
+            (Kind::Process, Some(SUPERVISOR), "user_ns" | "system_ns") => self.supervisor_cpu_ns += grown,
             (Kind::Process, _, "user_ns" | "system_ns") => self.replay_cpu_ns += grown,
             (Kind::Device, Some(name), _) => {
                 let work = self.devices.entry(name.to_owned()).or_default();
@@ -181,7 +188,7 @@ fn sources(targets: &[Target]) -> Vec<Source> {
     }
     sources.extend(Source::open(Kind::Cpu, None, &["/proc/stat".into()]));
     sources.extend(Source::open(Kind::Load, None, &["/proc/loadavg".into()]));
-    sources.extend(Source::open(Kind::Process, Some("supervisor"), &["/proc/self/stat".into()]));
+    sources.extend(Source::open(Kind::Process, Some(SUPERVISOR), &["/proc/self/stat".into()]));
     sources
 }
 
@@ -232,9 +239,6 @@ impl Rounds {
 
     fn run(mut self, began: &Receiver<i64>) -> Result<Summary> {
         if let Ok(zero) = began.recv() {
-            for source in &mut self.sources {
-                source.base = source.read(&mut self.text).into_iter().map(|value| value.unwrap_or(0)).collect();
-            }
             let mut next = zero;
             loop {
                 self.round(now() - zero)?;
@@ -270,8 +274,11 @@ impl Rounds {
             }
         }
         let (times, [kinds, names, metrics], values) = &mut self.columns;
-        for (source, last) in self.sources.iter().zip(&mut self.last) {
+        for (source, last) in self.sources.iter_mut().zip(&mut self.last) {
             let read = source.read(&mut self.text);
+            if self.summary.rounds == 0 && !source.is_replay() {
+                source.base = read.iter().map(|value| value.unwrap_or(0)).collect();
+            }
             if read.iter().all(Option::is_none) {
                 continue;
             }

@@ -1,5 +1,6 @@
 //! Every table of every dataset: columns, types, meaning.
 
+use super::dataset::Kind;
 use crate::event::{Col, Text};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use std::sync::Arc;
@@ -51,7 +52,10 @@ pub struct Column {
 impl Column {
     /// Do values seldom repeat but differ little, so that packed differences are smaller than a dictionary, and cheaper?
     pub fn differs(&self) -> bool {
-        matches!(self.name, "seq" | "ts" | "at" | "op_id" | "line" | "begin" | "scheduled" | "first_row" | "dur" | "captured_dur")
+        matches!(
+            self.name,
+            "seq" | "ts" | "taken" | "op_id" | "line" | "begin" | "scheduled" | "first_row" | "dur" | "captured_dur"
+        )
     }
 }
 
@@ -140,6 +144,17 @@ impl Table {
         format!("{}.parquet", self.name())
     }
 
+    /// The kind of dataset that has it.
+    pub const fn kind(self) -> Kind {
+        match self {
+            Table::Events | Table::Rejects => Kind::Capture,
+            Table::Fates | Table::Ops | Table::Lanes | Table::Edges | Table::Fileset | Table::Extents | Table::Expect => {
+                Kind::Workload
+            }
+            Table::Results | Table::State | Table::Samples => Kind::Run,
+        }
+    }
+
     /// What a row is.
     pub const fn doc(self) -> &'static str {
         match self {
@@ -169,7 +184,7 @@ impl Table {
             Table::Ops => &["lane", "op_id"],
             Table::Lanes => &["lane"],
             Table::Edges => &["lane", "op_id"],
-            Table::Samples => &["at"],
+            Table::Samples => &["taken"],
             Table::Rejects | Table::Fileset | Table::Extents | Table::Expect | Table::Results | Table::State => &[],
         }
     }
@@ -288,7 +303,7 @@ impl Table {
                 text("verdict", "same, missing, extra, kind, size or target"),
             ],
             Table::Samples => vec![
-                int("at", "time of the reading, ns since the start of the replay"),
+                int("taken", "time of the reading, ns since the start of the replay"),
                 text("kind", "what was read: device, memory, pressure, cpu, load or process"),
                 text_("name", "which one: a device, or all for every disk; cpu, io or memory; supervisor or replay N"),
                 text("metric", "what is measured"),
