@@ -320,3 +320,58 @@ fn cpu_time() -> i64 {
     unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
     time.tv_sec * 1_000_000_000 + time.tv_nsec
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::{Manifest, dataset, read};
+    use std::path::Path;
+
+    #[test]
+    fn two_seconds_have_three_rounds_of_plausible_readings() {
+        let dir = tempfile::tempdir().unwrap();
+        let draft = Draft::create(&dir.path().join("run"), dataset::Kind::Run).unwrap();
+        let sampler = Sampler::prepare(&draft, &[Target::describe(dir.path())]).unwrap();
+        sampler.begin();
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        thread::sleep(Duration::from_millis(2100));
+        let summary = sampler.end().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let run = draft.commit(Manifest::new()).unwrap();
+
+        let mut rows = Vec::new();
+        for batch in read::batches(&run.table(Table::Samples), &["taken", "kind", "name", "metric", "value"]).unwrap() {
+            let batch = batch.unwrap();
+            let (taken, value) = (read::ints(&batch, "taken").unwrap(), read::ints(&batch, "value").unwrap());
+            let [kind, name, metric] = ["kind", "name", "metric"].map(|column| read::texts(&batch, column).unwrap());
+            for row in 0..batch.num_rows() {
+                let name = name.iter().nth(row).flatten().unwrap_or_default();
+                let what = format!("{} {name} {}", kind.value(row), metric.value(row));
+                rows.push((taken.value(row), what, value.value(row)));
+            }
+        }
+        let series = |what: &str| -> Vec<(i64, i64)> {
+            rows.iter().filter(|row| row.1 == what).map(|(taken, _, value)| (taken / 100_000_000, *value)).collect()
+        };
+        let switches = series("cpu  switches");
+        // At 0, 1, 2 s and at the end; a busy machine may be late, but not early.
+        assert_eq!(summary.rounds as usize, switches.len());
+        assert!(switches.len() == 4 && switches[1].0 >= 10 && switches[2].0 >= 20 && switches[3].0 >= 21, "{switches:?}");
+        assert_eq!(switches[0].1, 0, "what counts does so from the start");
+        assert!(switches.is_sorted_by_key(|(_, value)| *value) && switches[3].1 > 0, "{switches:?}");
+        assert!(series("memory  free_bytes").iter().all(|(_, value)| *value > 1 << 20));
+        assert_eq!(series("process supervisor threads").len(), 4);
+        assert!(rows.iter().any(|row| row.1.starts_with("process replay")), "a child is found while it runs");
+        assert!(Path::new("/proc/pressure/io").exists() == (series("pressure io some_ns").len() == 4));
+        assert!(summary.cost_ns > 0 && summary.cost_ns < 500_000_000, "{summary:?}");
+    }
+
+    #[test]
+    fn a_replay_that_never_began_has_no_readings() {
+        let dir = tempfile::tempdir().unwrap();
+        let draft = Draft::create(&dir.path().join("run"), dataset::Kind::Run).unwrap();
+        let summary = Sampler::prepare(&draft, &[]).unwrap().end().unwrap();
+        assert_eq!(summary.rounds, 0);
+    }
+}
