@@ -13,6 +13,7 @@ pub mod fate;
 pub mod generate;
 pub mod ingest;
 pub mod init;
+mod limits;
 pub mod model;
 pub mod progress;
 pub mod replay;

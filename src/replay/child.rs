@@ -111,7 +111,8 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
 fn run(task: &Task, ops: File, lanes: File, pipe: &mut File) -> Result<()> {
     sandbox::die_with(task.parent)?;
     sandbox::close_from(PIPE as u32 + 1)?;
-    sandbox::raise_files();
+    // The workload's processes had a limit each.
+    crate::limits::raise_files();
 
     let groups = Groups::open(ops, task.ofds as i64)?;
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);

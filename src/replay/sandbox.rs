@@ -30,18 +30,6 @@ pub fn die_with(parent: u32) -> Result<()> {
     Ok(())
 }
 
-/// Raises the limit of open files as far as it goes: the workload's processes had one each.
-pub fn raise_files() {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: limit is readable and writable. When it cannot be raised, opens fail with EMFILE and are seen.
-    unsafe {
-        if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) == 0 {
-            limit.rlim_cur = limit.rlim_max;
-            libc::setrlimit(libc::RLIMIT_NOFILE, &limit);
-        }
-    }
-}
-
 /// Closes every descriptor from `first` on.
 ///
 /// # Errors

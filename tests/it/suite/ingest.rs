@@ -339,6 +339,38 @@ fn files_of_one_thread_each_tell_it_by_their_names() {
     assert_eq!(ints(&table(&made.out, "events"), "tid"), [7, 101].map(Some));
 }
 
+/// `strace -ff` of a program that makes threads early and late, each file many windows long, the threads' files first.
+#[test]
+fn files_of_one_thread_each_are_merged_line_by_line() {
+    const CALLS: i64 = 30_000;
+    let dir = tempfile::tempdir().unwrap();
+    let stamp = |us: i64| format!("{}.{:06}", 1_795_384_896 + us / 1_000_000, us % 1_000_000);
+    // Each thread closes descriptors that tell when: at 10 us, 20 us ... plus its number.
+    let calls = |number: i64, from: i64| -> String {
+        (from..CALLS).map(|i| format!("{} close({}) = 0 <0.000002>\n", stamp(10 * i + number), 10 * i + number)).collect()
+    };
+    let clone = |at: i64, tid: i64| {
+        let flags = "flags=CLONE_VM|CLONE_FS|CLONE_FILES|CLONE_SIGHAND|CLONE_THREAD";
+        format!("{} clone(child_stack=0x7f, {flags}) = {tid} <0.000001>\n", stamp(at))
+    };
+    let leader = clone(0, 101) + &calls(0, 1);
+    let late = 10 * (CALLS - 2) + 3;
+    let (before, after) = leader.split_at(leader.len() - calls(0, CALLS - 1).len());
+    let leader = format!("{before}{}{after}", clone(late, 102));
+    let files = [(102, calls(5, CALLS - 2)), (101, calls(1, 1)), (100, leader)];
+    let paths = files.map(|(tid, text)| {
+        let path = dir.path().join(format!("t.{tid}"));
+        fs::write(&path, text).unwrap();
+        path
+    });
+    let made = ingest_with(&paths, |options| options.merge = true).unwrap();
+    let events = table(&made.out, "events");
+    assert_eq!(made.captured.stragglers, 0);
+    assert!(ints(&events, "pid").iter().all(|pid| *pid == Some(100)), "a thread was taken for a process");
+    let closed: Vec<i64> = ints(&events, "fd").into_iter().flatten().collect();
+    assert!(closed.is_sorted() && closed.len() as i64 == 2 * (CALLS - 1) + 2, "{}", closed.len());
+}
+
 #[test]
 fn what_comes_late_goes_by_way_of_the_disk_to_its_place() {
     // Reads of 3, 30, 300 ... lines among closes, and a window of 64 events.
