@@ -54,6 +54,7 @@ impl Results {
             Some(record.seq),
             Some(record.lane),
             Some(i64::from(record.worker)),
+            None,
             Some(record.begin),
             Some(record.dur),
             Some(ret),

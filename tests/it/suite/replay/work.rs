@@ -129,7 +129,13 @@ impl Work {
         for (at, row) in ops.iter().enumerate() {
             let (lane, op_id) = (row.0["lane"].clone(), row.0["op_id"].clone());
             if lanes.last().is_none_or(|last| last.0["lane"] != lane) {
-                let first = Row::default().set("lane", lane).set("vpid", 0).set("first_row", at as i64).set("ops", 0);
+                let first = Row::default()
+                    .set("lane", lane)
+                    .set("vpid", 0)
+                    .set("first_row", at as i64)
+                    .set("ops", 0)
+                    .set("first_edge", 0)
+                    .set("edges", 0);
                 lanes.push(first.set("first_op", op_id.clone()));
             }
             let last = lanes.last_mut().unwrap();
