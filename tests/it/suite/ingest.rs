@@ -102,6 +102,22 @@ fn the_ledger_closes_on_every_real_capture() {
     }
 }
 
+/// Probes fill a buffer per processor, which are printed one after the other: a thousand lines of this capture stand in
+/// front of earlier ones. By seq each thread still makes one call after the other.
+#[test]
+fn a_thread_makes_one_call_after_the_other_whatever_the_order_of_lines() {
+    let made = ingest_with(&[data("d-files.capture.gz")], |_| {}).unwrap();
+    let events = table(&made.out, "events");
+    let [lines, tids, starts, durs] = ["line", "tid", "ts", "dur"].map(|column| ints(&events, column));
+    assert!(!lines.is_sorted(), "the capture is no longer what this test is about");
+    let mut ends = std::collections::HashMap::new();
+    for i in 0..lines.len() {
+        let (begin, end) = (starts[i].unwrap(), starts[i].unwrap() + durs[i].unwrap());
+        let before = ends.insert(tids[i], end).unwrap_or(i64::MIN);
+        assert!(begin >= before, "line {:?} begins before the call before it in its thread has returned", lines[i]);
+    }
+}
+
 #[test]
 fn a_child_never_comes_before_its_fork() {
     for name in ["a-sqlite.strace.gz", "d-files.strace.gz", "e-fio.strace.gz"] {
