@@ -121,7 +121,7 @@ fn schema() -> String {
         };
         text.push_str(&table(&["column", "type", "null", "meaning"], table_.columns().into_iter().map(row)));
     }
-    text.push_str("\n## Metrics of samples\n\nWhat `samples.kind` and `samples.metric` may be. Those that count do so from the start of the replay.\n\n");
+    text.push_str("\n## Metrics of samples\n\nWhat `samples.kind` and `samples.metric` may be. Those that count do so from just before the start of the replay.\n\n");
     text.push_str(&words("kind", metrics::Kind::ALL.iter().map(|kind| (kind.name(), kind.doc()))));
     text.push('\n');
     let row = |metric: &metrics::Metric| {

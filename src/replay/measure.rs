@@ -1,4 +1,4 @@
-//! What is measured while records come in: latencies and bytes by call, lag, and the proof of the order.
+//! What is measured while records come in: latencies and bytes by call, and the proof of the order.
 
 use super::histogram::Histogram;
 use super::record::{CWD, Record, UNKNOWN, WITHHELD, errno};
@@ -64,8 +64,6 @@ pub struct Figures {
     pub written_bytes: u64,
     /// Captured calls that were issued, the one that took longest in total first.
     pub calls: Vec<Call>,
-    /// Issued later than the pace wanted, ns; absent as soon as possible.
-    pub lag: Option<Spread>,
     /// Whether edges were kept; absent when the workload has none or too many to remember.
     pub order: Option<Order>,
 }
@@ -83,7 +81,6 @@ struct Tally {
 pub struct Measures {
     /// By [`Syscall`].
     calls: Vec<Tally>,
-    lag: Histogram,
     read_bytes: u64,
     written_bytes: u64,
     check: Option<Check>,
@@ -97,7 +94,7 @@ impl Measures {
     pub fn new(workload: &Dataset, ops: u64) -> Result<Measures> {
         let calls = vec![Tally::default(); Syscall::ALL.len()];
         let check = Check::open(workload, ops)?;
-        Ok(Measures { calls, lag: Histogram::default(), read_bytes: 0, written_bytes: 0, check })
+        Ok(Measures { calls, read_bytes: 0, written_bytes: 0, check })
     }
 
     /// Takes a record in.
@@ -106,19 +103,19 @@ impl Measures {
             check.add(record);
         }
         // What was inserted has nothing to be set beside; what was not issued took no time.
-        if record.origin() != Origin::Event || record.notes & (WITHHELD | CWD) != 0 {
+        if record.origin() != Origin::Event || record.fact.notes & (WITHHELD | CWD) != 0 {
             return;
         }
-        let Some(tally) = self.calls.get_mut(usize::from(record.syscall)) else { return };
-        tally.latency.add(record.dur);
-        if record.captured_dur != UNKNOWN {
-            tally.captured.add(record.captured_dur);
+        let Some(tally) = self.calls.get_mut(usize::from(record.fact.syscall)) else { return };
+        tally.latency.add(record.stamp.end - record.stamp.begin);
+        if record.fact.captured_dur != UNKNOWN {
+            tally.captured.add(record.fact.captured_dur);
         }
-        if errno(record.ret) != 0 {
+        if errno(record.ret()) != 0 {
             tally.failed += 1;
             return;
         }
-        let bytes = record.ret.max(0) as u64;
+        let bytes = record.ret().max(0) as u64;
         let (read, written) = match record.op().map_or(Moves::Nothing, Op::moves) {
             Moves::Nothing => return,
             Moves::Reads => (bytes, 0),
@@ -149,7 +146,7 @@ impl Measures {
         calls.sort_by(|a, b| b.latency.total.cmp(&a.latency.total).then(a.syscall.cmp(b.syscall)));
         let order = self.check.map(|check| check.finish(workload)).transpose()?;
         let (read_bytes, written_bytes) = (self.read_bytes, self.written_bytes);
-        Ok(Figures { read_bytes, written_bytes, calls, lag: Spread::of(&self.lag), order })
+        Ok(Figures { read_bytes, written_bytes, calls, order })
     }
 }
 

@@ -70,8 +70,8 @@ impl Check {
     /// Remembers when an op was issued.
     #[inline]
     pub fn add(&mut self, record: &Record) {
-        if let Some(rank) = self.rank(record.op_id) {
-            self.times[rank] = (record.begin, record.begin + record.dur);
+        if let Some(rank) = self.rank(record.fact.op_id) {
+            self.times[rank] = (record.stamp.begin, record.stamp.end);
         }
     }
 
@@ -105,6 +105,7 @@ fn each_edge(workload: &Dataset, mut see: impl FnMut(i64, i64)) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::record::{Fact, Stamp};
     use super::*;
     use crate::schema::{Draft, Manifest, dataset::Kind, writer_properties};
     use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
@@ -137,7 +138,8 @@ mod tests {
         let mut check = Check::open(&workload, 100).unwrap().unwrap();
         // Op 1 ends at 20: 70 waited for it, 71 did not. 73 was never issued.
         for (op_id, begin, dur) in [(1, 10, 10), (70, 20, 5), (71, 19, 5), (64, 0, 7), (72, 9, 1), (2, 0, 1), (3, 0, 1)] {
-            check.add(&Record { op_id, begin, dur, ..Record::default() });
+            let fact = Fact { op_id, ..Fact::default() };
+            check.add(&Record { fact, stamp: Stamp { begin, end: begin + dur, ..Stamp::default() }, worker: 0 });
         }
         assert_eq!(check.finish(&workload).unwrap(), Order { edges: 3, violations: 1 });
     }

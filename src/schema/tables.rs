@@ -54,7 +54,7 @@ impl Column {
     pub fn differs(&self) -> bool {
         matches!(
             self.name,
-            "seq" | "ts" | "taken" | "op_id" | "line" | "begin" | "scheduled" | "first_row" | "dur" | "captured_dur"
+            "seq" | "ts" | "taken" | "op_id" | "line" | "begin" | "scheduled" | "lag" | "first_row" | "dur" | "captured_dur"
         )
     }
 }
@@ -283,10 +283,12 @@ impl Table {
                 int("seq", "its event"),
                 text("origin", "event for a captured call, else why the op was inserted"),
                 int("lane", "its lane"),
-                int("worker", "the worker that issued it"),
+                int("process", "the process of the replay that issued it"),
+                int("worker", "its worker that did"),
                 text("syscall", "name of the captured call"),
                 int_("scheduled", "when the pace wanted it issued, ns since the start of the replay; absent as soon as possible"),
                 int("begin", "start of the call, ns since the start of the replay"),
+                int_("lag", "how much later than scheduled it was issued, ns"),
                 int("dur", "duration, ns"),
                 int("ret", "return value; -1 when the call failed"),
                 int("errno", "0, or the error of a failed call"),
@@ -307,7 +309,7 @@ impl Table {
                 text("kind", "what was read: device, memory, pressure, cpu, load or process"),
                 text_("name", "which one: a device, or all for every disk; cpu, io or memory; supervisor or replay N"),
                 text("metric", "what is measured"),
-                int("value", "the reading; metrics that count do so from the start of the replay"),
+                int("value", "the reading; metrics that count do so from just before the start of the replay"),
             ],
         }
     }
