@@ -14,11 +14,12 @@ use super::order::{Counter, Turn};
 use super::record::{Fact, Record, Stamp, UNKNOWN};
 use std::fs::File;
 use std::io::Result;
+use std::ops::Range;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::*};
 
-/// Sheets of all workers together, if they are few: 64 MiB, which carries the results of some 800,000 ops when the
+/// Sheets of all workers together, if they are few: 32 MiB, which carry the results of some 400,000 ops when the
 /// supervisor is late.
-const SHEETS: usize = 3200;
+const SHEETS: usize = 1600;
 
 /// How large a board is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +33,7 @@ pub struct Shape {
 impl Shape {
     /// A board for so many workers.
     pub fn new(workers: usize) -> Shape {
-        Shape { workers, sheets: (SHEETS / workers.max(1)).clamp(4, 2048) }
+        Shape { workers, sheets: (SHEETS / workers.max(1)).clamp(4, 1024) }
     }
 
     fn sheets_at(&self) -> usize {
@@ -188,6 +189,12 @@ impl Board {
     /// When memory is short.
     pub fn open(file: &File, shape: Shape) -> Result<Board> {
         Ok(Board { pages: Pages::of(file, shape.bytes())?, shape })
+    }
+
+    /// Makes the sheets of some workers real memory of this process, so that no worker meets a page fault.
+    pub fn populate(&self, workers: Range<usize>) {
+        let bytes = |workers: usize| workers * self.shape.sheets * size_of::<Sheet>();
+        self.pages.populate(self.shape.sheets_at() + bytes(workers.start), bytes(workers.len()));
     }
 
     /// Number of workers.

@@ -13,7 +13,7 @@ use super::plan::{self, Plan};
 use super::process::{Setting, exit};
 use super::record::{self, DONE, ERROR, LOST};
 use super::sys::Shared;
-use super::{Engine, Order, Pace, Seccomp, filter, futex, sandbox};
+use super::{Engine, Order, Pace, Seccomp, filter, futex, memory, sandbox};
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -130,6 +130,7 @@ fn lead(task: &Task, tables: Tables, board: File, pipe: &File) -> Result<()> {
     sandbox::close_from(PIPE as u32 + 1)?;
     // The workload's processes had a limit each.
     crate::limits::raise_files();
+    memory::keep();
 
     let mut groups = Groups::open(tables.ops, task.ofds as i64, OPS_BUDGET / task.processes.max(1))?;
     let lanes = plan::lanes(tables.lanes, groups.rows())?;

@@ -10,11 +10,10 @@ use crate::fate::Origin;
 use crate::syscall::{Op, Syscall};
 use crate::text;
 use anyhow::{Context, Result, bail};
-use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, Int64Array, RecordBatch, StringArray};
+use arrow::array::{Array, AsArray, DictionaryArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{Int32Type, Int64Type};
 use std::fs::File;
 use std::ops::Range;
-use std::sync::Arc;
 
 const IDS: [&str; 3] = ["op_id", "seq", "lane"];
 const OFDS: [&str; 4] = ["ofd", "ofd2", "dir", "dir2"];
@@ -115,23 +114,18 @@ impl Groups {
     }
 }
 
-fn column(batch: &RecordBatch, name: &str) -> Result<ArrayRef> {
-    Ok(Arc::clone(batch.column_by_name(name).with_context(|| format!("column {name} is missing"))?))
+/// A column of integers, unless no row has a value in it.
+fn ints(batch: &RecordBatch, name: &str) -> Result<Option<Int64Array>> {
+    let Some(column) = batch.column_by_name(name) else { return Ok(None) };
+    let column = column.as_primitive_opt::<Int64Type>().with_context(|| format!("column {name} holds no integers"))?;
+    Ok((column.null_count() < column.len()).then(|| column.clone()))
 }
 
-fn int(batch: &RecordBatch, name: &str) -> Result<Int64Array> {
-    let column = column(batch, name)?;
-    Ok(column.as_primitive_opt::<Int64Type>().with_context(|| format!("column {name} holds no integers"))?.clone())
-}
-
-fn dictionary(batch: &RecordBatch, name: &str) -> Result<Dictionary> {
-    let column = column(batch, name)?;
-    Ok(column.as_dictionary_opt::<Int32Type>().with_context(|| format!("column {name} holds no text"))?.clone())
-}
-
-/// A column, unless no row has a value in it.
-fn some<T: Array>(column: T) -> Option<T> {
-    (column.null_count() < column.len()).then_some(column)
+/// A column of texts, unless no row has a value in it.
+fn texts(batch: &RecordBatch, name: &str) -> Result<Option<Dictionary>> {
+    let Some(column) = batch.column_by_name(name) else { return Ok(None) };
+    let column = column.as_dictionary_opt::<Int32Type>().with_context(|| format!("column {name} holds no text"))?;
+    Ok((column.null_count() < column.len()).then(|| column.clone()))
 }
 
 fn collect<T, U, const N: usize>(from: [T; N], make: impl Fn(T) -> Result<U>) -> Result<[U; N]> {
@@ -166,21 +160,21 @@ fn at(column: &Option<Int64Array>, row: usize) -> Option<i64> {
 
 impl Group {
     fn new(batch: &RecordBatch) -> Result<Group> {
-        let words = collect(WORDS, |name| dictionary(batch, name))?;
+        let words = collect(WORDS, |name| texts(batch, name)?.with_context(|| format!("column {name} is empty")))?;
         let mut numbers = Vec::new();
         for (slot, col) in NUMBERS.iter().enumerate() {
-            numbers.extend(some(int(batch, col.name())?).map(|column| (1 << slot, column)));
+            numbers.extend(ints(batch, col.name())?.map(|column| (1 << slot, column)));
         }
-        let mut texts = Vec::new();
+        let mut named = Vec::new();
         for (slot, name) in TEXTS.into_iter().enumerate() {
-            texts.extend(some(dictionary(batch, name)?).map(|column| (slot, column)));
+            named.extend(texts(batch, name)?.map(|column| (slot, column)));
         }
         Ok(Group {
-            ids: collect(IDS, |name| int(batch, name))?,
-            ofds: collect(OFDS, |name| Ok(some(int(batch, name)?)))?,
-            captured: collect(CAPTURED, |col| Ok(some(int(batch, col.name())?)))?,
+            ids: collect(IDS, |name| ints(batch, name)?.with_context(|| format!("column {name} is empty")))?,
+            ofds: collect(OFDS, |name| ints(batch, name))?,
+            captured: collect(CAPTURED, |col| ints(batch, col.name()))?,
             numbers,
-            texts,
+            texts: named,
             ops: parse(&words[0], |word| Op::parse(word).filter(issued))?,
             syscalls: parse(&words[1], |word| Some(Syscall::parse(word.as_bytes()).unwrap_or(Syscall::other)))?,
             origins: parse(&words[2], Origin::parse)?,

@@ -75,6 +75,14 @@ impl Pages {
         self.start.as_ptr()
     }
 
+    /// Asks the kernel for a range now (madvise(2), Linux 5.14); without that it comes as it is touched.
+    pub fn populate(&self, from: usize, length: usize) {
+        let page = 4096;
+        let (from, end) = (from / page * page, (from + length).min(self.length));
+        // SAFETY: the range lies inside the mapping, and populating changes nothing that is in it.
+        unsafe { libc::madvise(self.start.as_ptr().add(from).cast(), end.saturating_sub(from), libc::MADV_POPULATE_WRITE) };
+    }
+
     /// Bytes.
     #[inline]
     pub fn len(&self) -> usize {
@@ -86,6 +94,17 @@ impl Drop for Pages {
     fn drop(&mut self) {
         // SAFETY: the mapping is ours and nobody uses it any more.
         unsafe { libc::munmap(self.start.as_ptr().cast(), self.length) };
+    }
+}
+
+/// Keeps memory that was freed for the next one who asks (mallopt(3)): decoding asks for the same large pieces again and
+/// again, and page faults would cost as much as the decoding.
+pub fn keep() {
+    // SAFETY: plain numbers, before other threads are there.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 32 << 20);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, 256 << 20);
+        libc::mallopt(libc::M_ARENA_MAX, 1);
     }
 }
 

@@ -18,6 +18,7 @@ use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Barrier;
 use std::sync::atomic::Ordering::*;
+use std::thread::{Builder, Scope};
 
 /// What every process of a replay starts from.
 pub struct Setting<'a> {
@@ -54,6 +55,7 @@ impl Setting<'_> {
             }
         };
         let workers = self.plan.workers(process);
+        self.board.populate(workers.clone());
         let (loader, feeds) = Loader::new(self.board, groups, links, scale, workers, &self.plan.hands);
         let seed = self.task.delay;
         let worked = match self.shared {
@@ -77,9 +79,10 @@ impl Setting<'_> {
         std::thread::scope(|scope| -> Result<()> {
             let (make, counters, ready) = (&make, &counters, &ready);
             for feed in feeds {
-                scope.spawn(move || self.work(feed, counters, ready, make));
+                let name = format!("worker {}", feed.worker);
+                self.thread(scope, name, move || self.work(feed, counters, ready, make));
             }
-            scope.spawn(move || {
+            self.thread(scope, "loader".into(), move || {
                 let told = catch_unwind(AssertUnwindSafe(|| {
                     loader.prepare()?;
                     ready.wait();
@@ -100,6 +103,14 @@ impl Setting<'_> {
             futex::wake(&self.board.head().ready);
             Ok(())
         })
+    }
+
+    /// Starts a thread. Without it the others would wait for ever, so there is no going on.
+    fn thread<'scope>(&self, scope: &'scope Scope<'scope, '_>, name: String, run: impl FnOnce() + Send + 'scope) {
+        let started = Builder::new().name(name).spawn_scoped(scope, run);
+        if let Err(error) = started.context("cannot start a thread: --threads asks for fewer") {
+            self.give_up(&error);
+        }
     }
 
     fn wait_for_start(&self) -> i64 {

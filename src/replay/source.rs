@@ -104,7 +104,19 @@ impl Source {
         (index, self.starts[index], self.starts.get(index + 1).copied().unwrap_or(row))
     }
 
-    /// Decodes a row group.
+    /// The columns of a row group, without those that say in their statistics that no row has a value.
+    fn mask(&self, index: usize) -> ProjectionMask {
+        let parquet = self.metadata.metadata();
+        let absent = |leaf: usize| {
+            let column = parquet.row_group(index).column(leaf);
+            column.statistics().and_then(|statistics| statistics.null_count_opt()) == Some(column.num_values() as u64)
+        };
+        let leaves = 0..parquet.file_metadata().schema_descr().num_columns();
+        let kept = leaves.filter(|leaf| self.mask.leaf_included(*leaf) && !absent(*leaf));
+        ProjectionMask::leaves(self.metadata.parquet_schema(), kept)
+    }
+
+    /// Decodes a row group. Columns in which no row has a value may be left out.
     ///
     /// # Errors
     /// When it is damaged.
@@ -112,7 +124,7 @@ impl Source {
         let (table, rows) = (self.table, (self.starts[index + 1] - self.starts[index]) as usize);
         let mut reader = ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), self.metadata.clone())
             .with_row_groups(vec![index])
-            .with_projection(self.mask.clone())
+            .with_projection(self.mask(index))
             .with_batch_size(rows)
             .build()?;
         let batch = reader

@@ -28,7 +28,12 @@ const NAP: i32 = 16;
 /// Share of the sheets from which there is no time to nap.
 const BUSY: f64 = 0.25;
 
-/// Starts the child and takes its records to the results.
+/// How much nicer the supervisor is than the workers (setpriority(2)): it writes when they leave it the processor, or when
+/// its sheets run out.
+const NICE: i32 = 10;
+
+/// Starts the child and takes its records to the results, in a thread of its own: the child dies with the thread that
+/// started it, and being nice is for ever.
 ///
 /// # Errors
 /// When the child cannot be started, gives up, or dies before the start.
@@ -41,45 +46,32 @@ pub fn replay(
     sampler: Sampler,
     progress: &Progress,
 ) -> Result<Replayed> {
+    let thread = || -> Result<Replayed> {
+        let (supervisor, child) = begin(workload, task, program, draft, measures, sampler, progress)?;
+        // SAFETY: plain numbers; 0 is the calling thread. When it is not allowed, nothing is lost.
+        unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) };
+        supervisor.run(child, workload)
+    };
+    let joined = std::thread::scope(|scope| scope.spawn(thread).join());
+    joined.unwrap_or_else(|_| bail!("the supervisor of the replay panicked"))
+}
+
+fn begin<'a>(
+    workload: &Dataset,
+    task: &Task,
+    program: &Path,
+    draft: &Draft,
+    measures: Measures,
+    sampler: Sampler,
+    progress: &'a Progress,
+) -> Result<(Supervisor<'a>, Child)> {
     let lanes = plan::lanes(open(workload, Table::Lanes)?, number(workload, "ops")?.unwrap_or(0) as i64)?;
     let plan = Plan::new(&lanes, task.processes, task.threads);
     let (board, file) = Board::create(Shape::new(plan.hands.len())).context("no memory for results")?;
-    let (pipe, mut child) = start(workload, task, program, file)?;
-    let mut supervisor = Supervisor {
-        board,
-        pipe,
-        books: Books {
-            results: Results::new(draft.dir(), plan.threads),
-            replayed: Replayed { processes: plan.processes, workers: did(&plan), ..Replayed::default() },
-            measures,
-            progress,
-        },
-        sampler,
-    };
-    let taken = supervisor.take();
-    if taken.is_err() {
-        // Nobody reads its records any more.
-        let _ = child.kill();
-    }
-    let Supervisor { board, books, sampler, .. } = supervisor;
-    let Books { results, mut replayed, measures, .. } = books;
-    // Before the child is waited for: then nothing is left to be read of it.
-    let samples = sampler.end();
-    let status = child.wait().context("cannot wait for the replay process")?;
-    if !taken? {
-        let death = child::death(status.into_raw());
-        ensure!(board.head().go.load(SeqCst) != 0, "the replay process {death} before the start: there is no run");
-        replayed.lost.push(format!("the process that leads the replay {death}, and all others with it"));
-    }
-    for (did, worker) in replayed.workers.iter_mut().zip(0..) {
-        let spent = &board.desk(worker).spent;
-        (did.waited, did.starved, did.cpu) = (spent.waited.load(SeqCst), spent.starved.load(SeqCst), spent.cpu.load(SeqCst));
-        replayed.stalls += spent.stalls.load(SeqCst);
-    }
-    results.finish()?;
-    replayed.samples = samples?;
-    replayed.figures = measures.finish(workload)?;
-    Ok(replayed)
+    let (pipe, child) = start(workload, task, program, file)?;
+    let replayed = Replayed { processes: plan.processes, workers: did(&plan), ..Replayed::default() };
+    let books = Books { results: Results::new(draft.dir(), plan.threads), replayed, measures, progress };
+    Ok((Supervisor { board, pipe, books, sampler }, child))
 }
 
 fn did(plan: &Plan) -> Vec<Did> {
@@ -156,6 +148,34 @@ struct Supervisor<'a> {
 }
 
 impl Supervisor<'_> {
+    /// Takes everything that the child does.
+    fn run(mut self, mut child: Child, workload: &Dataset) -> Result<Replayed> {
+        let taken = self.take();
+        if taken.is_err() {
+            // Nobody reads its records any more.
+            let _ = child.kill();
+        }
+        let Supervisor { board, books, sampler, .. } = self;
+        let Books { results, mut replayed, measures, .. } = books;
+        // Before the child is waited for: then nothing is left to be read of it.
+        let samples = sampler.end();
+        let status = child.wait().context("cannot wait for the replay process")?;
+        if !taken? {
+            let death = child::death(status.into_raw());
+            ensure!(board.head().go.load(SeqCst) != 0, "the replay process {death} before the start: there is no run");
+            replayed.lost.push(format!("the process that leads the replay {death}, and all others with it"));
+        }
+        for (did, worker) in replayed.workers.iter_mut().zip(0..) {
+            let spent = &board.desk(worker).spent;
+            (did.waited, did.starved, did.cpu) = (spent.waited.load(SeqCst), spent.starved.load(SeqCst), spent.cpu.load(SeqCst));
+            replayed.stalls += spent.stalls.load(SeqCst);
+        }
+        results.finish()?;
+        replayed.samples = samples?;
+        replayed.figures = measures.finish(workload)?;
+        Ok(replayed)
+    }
+
     /// Takes records until the replay is over; false when it was killed.
     fn take(&mut self) -> Result<bool> {
         let mut nap = 1;

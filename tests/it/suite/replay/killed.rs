@@ -126,7 +126,8 @@ fn a_killed_supervisor_leaves_what_can_be_recovered() {
     let aside = work.place(".run.unfinished");
     let whole = || {
         let names = fs::read_dir(&aside).into_iter().flatten().flatten().map(|entry| entry.file_name());
-        names.filter(|name| name.to_string_lossy().ends_with(".parquet")).count()
+        let whole = |name: &str| name.starts_with("results") && name.ends_with(".parquet");
+        names.filter(|name| whole(&name.to_string_lossy())).count()
     };
     while whole() < 2 {
         std::thread::sleep(Duration::from_millis(5));
