@@ -4,6 +4,7 @@
 
 mod hostile;
 mod killed;
+mod knows;
 mod ops;
 mod order;
 mod roots;
