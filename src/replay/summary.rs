@@ -222,7 +222,7 @@ impl Summary {
         }
         if let Some(span) = self.span {
             let off = 100.0 * (self.wall as f64 / span as f64 - 1.0);
-            writeln!(f, "  length      {:>10}   {off:+.2} % of the captured {}", Nanos(self.wall), Nanos(span))?;
+            writeln!(f, "  length      {:>10}   {off:+.2} % of the planned {}", Nanos(self.wall), Nanos(span))?;
         }
         if self.stalls > 0 {
             let times = Things(self.stalls as u64, "time");

@@ -2,6 +2,7 @@
 
 mod advice;
 mod format;
+mod order;
 mod prompt;
 pub mod query;
 mod tables;

@@ -1,7 +1,7 @@
 //! `ioriot query`: SQL over any datasets.
 
 use super::format::{Format, print};
-use super::{advice, prompt, tables::Desk};
+use super::{REPORTS, VIEWS, advice, order, prompt, tables::Desk};
 use crate::engine::{self, Engine};
 use anyhow::{Context, Result, ensure};
 use datafusion::dataframe::DataFrame;
@@ -84,6 +84,11 @@ pub fn answer(desk: &Desk, statement: &str, format: Format, out: &mut (dyn Write
 }
 
 fn plan(desk: &Desk, statement: &str) -> Result<DataFrame> {
+    let ordered = order::kept(statement, VIEWS.iter().chain(REPORTS));
+    if let Some(frame) = ordered.and_then(|ordered| desk.engine.sql(&ordered).ok()) {
+        return Ok(frame);
+    }
+    // Also where there is nothing to be put in order: the sum of a column.
     desk.engine.sql(statement).map_err(|error| advice::better(error, desk))
 }
 

@@ -119,6 +119,9 @@ fn runs_of_one_workload_are_compared_and_others_refused() {
 
     let csv = text(dir.path(), &[&one], Format::Csv, "SELECT value FROM manifests WHERE key = 'summary.ops'");
     assert_eq!(csv, format!("value\n{calls}\n"));
+    // The first rows of a view are the first of its order.
+    let top = text(dir.path(), &[&one], Format::Csv, "SELECT total_ns FROM latency LIMIT 1");
+    assert_eq!(top, text(dir.path(), &[&one], Format::Csv, "SELECT max(total_ns) AS total_ns FROM latency"));
     let csv = text(dir.path(), &[&one], Format::Csv, "SELECT sum(ops) AS n FROM timeline");
     let all = text(dir.path(), &[&one], Format::Csv, "SELECT count(*) AS n FROM results");
     assert_eq!(csv, all);
