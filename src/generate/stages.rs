@@ -6,14 +6,16 @@ use anyhow::{Context, Result};
 /// What a stage is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// Run into a file that later stages read; the file is removed at the end.
-    Scratch,
+    /// Run once, for all that follow.
+    Walk,
     /// Only with `--where`.
     Where,
-    /// A table of the workload.
+    /// A table of the workload, made while the walk streams by.
     Table,
-    /// Sums for the manifest.
+    /// Sums for the manifest, made at the same time.
     Sums,
+    /// A table made of tables.
+    After,
 }
 
 macro_rules! stages {
@@ -25,18 +27,23 @@ macro_rules! stages {
 }
 
 stages! {
-    "walk"       Scratch;
+    "walk"       Walk;
     "candidates" Where;
     "wanted"     Where;
     "chosen"     Where;
     "ops"        Table;
-    "lanes"      Table;
     "fates"      Table;
     "fileset"    Table;
     "extents"    Table;
     "expect"     Table;
     "ledger"     Sums;
     "guesses"    Sums;
+    "lanes"      After;
+}
+
+/// The names of the stages that have this role.
+pub fn with(role: Role) -> impl Iterator<Item = &'static str> {
+    STAGES.iter().filter(move |(_, has)| *has == role).map(|(stage, _)| stage.name)
 }
 
 /// The built-in stage of this name.

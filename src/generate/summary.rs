@@ -1,10 +1,12 @@
 //! What generate did, in numbers: the ledger, checked.
 
-use crate::engine::{Engine, Stage, Written};
+use super::work::Made;
+use crate::engine::Engine;
 use crate::schema::Table;
 use anyhow::{Result, ensure};
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -46,10 +48,11 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Runs the stages that add up.
-    pub(super) fn collect(engine: &Engine, ledger: &Stage, guesses: &Stage) -> Result<Summary> {
+    /// Reads what the stages made.
+    pub(super) fn collect(engine: &Engine, made: &Made) -> Result<Summary> {
         let mut summary = Summary::default();
-        for batch in &rows(engine, ledger)? {
+        let sums = |stage| made.sums.get(stage).into_iter().flatten();
+        for batch in sums("ledger") {
             for row in 0..batch.num_rows() {
                 let [tag, fate, origin, reason] = [0, 1, 2, 3].map(|column| text(batch, column, row));
                 let [count, on_file, ofds] = [4, 5, 6].map(|column| int(batch, column, row));
@@ -70,25 +73,23 @@ impl Summary {
                 }
             }
         }
-        for batch in &rows(engine, guesses)? {
+        for batch in sums("guesses") {
             for row in 0..batch.num_rows() {
                 *summary.guesses.entry(text(batch, 0, row)).or_default() += int(batch, 1, row);
             }
         }
-        Ok(summary)
-    }
-
-    pub(super) fn tables(&mut self, written: &[(Table, Written)]) {
-        for (table, written) in written {
+        for (table, written) in &made.tables {
             match table {
-                Table::Ops => self.fingerprint = format!("{:016x}", written.hash),
-                Table::Lanes => self.lanes = written.rows,
+                Table::Ops => summary.fingerprint = format!("{:016x}", written.hash),
+                Table::Lanes => summary.lanes = written.rows,
                 _ => {}
             }
         }
+        summary.fileset(engine)?;
+        Ok(summary)
     }
 
-    pub(super) fn fileset(&mut self, engine: &Engine) -> Result<()> {
+    fn fileset(&mut self, engine: &Engine) -> Result<()> {
         let sql = "SELECT kind, count(*), CAST(coalesce(sum(size) FILTER (WHERE kind = 'file'), 0) AS BIGINT) FROM fileset GROUP BY kind";
         let frame = engine.sql(sql)?;
         for batch in engine.block_on(async { Ok(frame.collect().await?) })? {
@@ -117,18 +118,9 @@ impl Summary {
     }
 }
 
-fn rows(engine: &Engine, stage: &Stage) -> Result<Vec<RecordBatch>> {
-    let frame = stage.plan(engine)?;
-    engine.block_on(async { Ok(frame.collect().await?) })
-}
-
 fn text(batch: &RecordBatch, column: usize, row: usize) -> String {
-    let column = batch.column(column);
-    let values = match column.as_string_view_opt() {
-        Some(views) => views.is_valid(row).then(|| views.value(row)),
-        None => column.as_string_opt::<i32>().filter(|values| values.is_valid(row)).map(|values| values.value(row)),
-    };
-    values.unwrap_or_default().to_owned()
+    let format = ArrayFormatter::try_new(batch.column(column), &FormatOptions::default()); // whichever form the text has
+    format.map_or_else(|_| String::new(), |values| values.value(row).to_string())
 }
 
 fn int(batch: &RecordBatch, column: usize, row: usize) -> u64 {
