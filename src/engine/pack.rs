@@ -6,8 +6,7 @@
 
 use anyhow::Result;
 use arrow::array::{
-    Array, ArrayRef, AsArray, Int64Array, NullBufferBuilder, RecordBatch, StringArray, StringBuilder, StringViewArray,
-    new_null_array,
+    Array, ArrayRef, AsArray, Int64Array, NullBufferBuilder, RecordBatch, StringArray, StringBuilder, new_null_array,
 };
 use arrow::buffer::NullBuffer;
 use arrow::compute::interleave;
@@ -87,12 +86,13 @@ impl Column {
         }
         match array.data_type() {
             DataType::Int64 => Column::Ints(Ints::new(array.as_primitive())),
-            DataType::Utf8View => Column::texts(array.as_string_view()),
+            DataType::Utf8View => Column::texts(array.as_string_view().iter()),
+            DataType::Utf8 => Column::texts(array.as_string::<i32>().iter()),
             _ => Column::Plain(Arc::clone(array)),
         }
     }
 
-    fn texts(array: &StringViewArray) -> Column {
+    fn texts<'a>(array: impl Iterator<Item = Option<&'a str>>) -> Column {
         let (mut known, mut texts) = (HashMap::new(), StringBuilder::new());
         let mut number = |text| {
             let next = known.len() as u16; // there are no more than rows
@@ -101,7 +101,7 @@ impl Column {
                 next
             })
         };
-        let numbers = array.iter().map(|text| text.map_or(ABSENT, &mut number)).collect();
+        let numbers = array.map(|text| text.map_or(ABSENT, &mut number)).collect();
         Column::Texts { numbers, texts: texts.finish() }
     }
 

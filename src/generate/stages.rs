@@ -30,6 +30,7 @@ stages! {
     "walk"       Walk;
     "candidates" Where;
     "wanted"     Where;
+    "seeks"      Where;
     "chosen"     Where;
     "ops"        Table;
     "fates"      Table;

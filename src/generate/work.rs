@@ -92,6 +92,7 @@ impl<'a> Work<'a> {
         self.picked()?;
         progress.begin("filter", Unit::Count, 0);
         self.scratch("wanted", self.plan("wanted")?, &[], progress)?;
+        self.scratch("seeks", self.plan("seeks")?, &["pos"], progress)?;
         self.stream("chosen", self.plan("chosen")?, progress)
     }
 
