@@ -259,13 +259,14 @@ impl Call<'_> {
         let Some(ofd) = self.model.tasks.ofd(ix) else { return };
         let (ino, sure) = (ofd.ino, ofd.pos_sure || at.is_some());
         self.step.offset = offset;
+        // Also when it failed: whether two ranges of one file overlap depends on where the file ends.
+        self.touch_read(ino, offset, bytes, self.event.int(Col::Count));
         if self.event.success().is_some() {
             // Short counts are usual here; only nothing at all means the end.
             let asked = if bytes == 0 { self.event.int(Col::Count) } else { Some(bytes) };
             if let Some(offset) = offset {
                 self.was_read(ino, offset, bytes, asked, sure);
             }
-            self.touch_read(ino, offset, bytes, self.event.int(Col::Count));
             if at.is_none() {
                 self.advance(ix, bytes);
             }

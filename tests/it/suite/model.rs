@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod kernel;
+mod order;
 
 use ioriot::event::{AT_FDCWD, Col, Event, Text};
 use ioriot::fate::{Fate, Origin};
