@@ -5,6 +5,7 @@
 -- the rest is looked up in the walk, which keeps its order.
 --
 -- @needs walk wanted
+-- @order pos
 -- @column pos BIGINT order of effect
 -- @column seq BIGINT the event whose call follows
 -- @column pid BIGINT process (thread group) id
@@ -31,9 +32,12 @@ lost AS (
     FROM (SELECT pos, stays, anywhere, lag(stays) OVER (PARTITION BY ofd ORDER BY pos) AS before FROM marked)
     WHERE stays AND NOT before AND NOT anywhere
 )
-SELECT
-    walk.pos - 1 AS pos, seq, pid, tid, fd, vpid, vtid, ofd, file, at_path,
-    CASE op WHEN 'lseek' THEN ret - offset ELSE at_offset END AS goal
-FROM lost
-JOIN walk ON walk.pos = lost.pos
-ORDER BY walk.pos
+SELECT before - 1 AS pos, seq, pid, tid, fd, vpid, vtid, ofd, file, at_path, goal
+FROM (
+    SELECT
+        walk.pos AS before, seq, pid, tid, fd, vpid, vtid, ofd, file, at_path,
+        CASE op WHEN 'lseek' THEN ret - offset ELSE at_offset END AS goal
+    FROM lost
+    JOIN walk ON walk.pos = lost.pos
+)
+ORDER BY before

@@ -16,11 +16,12 @@ use datafusion::common::exec_datafusion_err;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::dataframe::DataFrame;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::logical_expr::{Expr, LogicalPlan, TableType, col};
+use datafusion::logical_expr::{Expr, LogicalPlan, TableType, ident};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use futures::channel::mpsc::{Receiver, Sender, channel};
+use futures::future::{try_join, try_join_all};
 use futures::{SinkExt, StreamExt, stream};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -39,7 +40,7 @@ impl Tee {
     ///
     /// # Errors
     /// When the engine does not take it.
-    pub fn new(engine: &Engine, name: &'static str, rows: DataFrame, by: &'static [&'static str]) -> Result<Tee> {
+    pub fn new(engine: &Engine, name: &'static str, rows: DataFrame, by: Vec<String>) -> Result<Tee> {
         let schema = Arc::clone(rows.schema().inner());
         let source = Arc::new(Source { schema, by, readers: Mutex::default() });
         engine.ctx().deregister_table(name)?;
@@ -65,11 +66,9 @@ impl Tee {
         self.rows
     }
 
-    /// Works the relation out, for every reader planned so far; `tick` is told of rows as they are done.
-    ///
-    /// # Errors
-    /// When the query behind it fails; then its readers see an early end.
-    pub async fn pour(self, tick: impl Fn(u64) + Send) -> Result<()> {
+    /// Works the relation out, for every reader planned so far; `tick` is told of rows as they are done. When that fails
+    /// the readers see an early end.
+    async fn pour(self, tick: impl Fn(u64) + Send) -> Result<()> {
         let mut readers = std::mem::take(&mut *self.source.readers());
         let mut rows = self.rows.execute_stream().await?;
         while let Some(batch) = rows.next().await.transpose()? {
@@ -87,11 +86,30 @@ impl Tee {
     }
 }
 
+/// Runs what reads a relation while it is worked out, if it streams by; `tick` is told of its rows as they are done.
+///
+/// # Errors
+/// What fails first. Then everything is stopped.
+pub async fn together<T>(
+    readers: Vec<impl Future<Output = Result<T>>>,
+    tee: Option<Tee>,
+    tick: impl Fn(u64) + Send,
+) -> Result<Vec<T>> {
+    let pour = async {
+        match tee {
+            Some(tee) => tee.pour(tick).await,
+            None => Ok(()),
+        }
+    };
+    let ((), made) = try_join(pour, try_join_all(readers)).await?;
+    Ok(made)
+}
+
 /// The table that queries are planned on.
 #[derive(Debug)]
 struct Source {
     schema: SchemaRef,
-    by: &'static [&'static str],
+    by: Vec<String>,
     readers: Mutex<Vec<Sender<RecordBatch>>>,
 }
 
@@ -122,7 +140,7 @@ impl TableProvider for Source {
         self.readers().push(send);
         let reader = Arc::new(Reader { schema: Arc::clone(&self.schema), queue: Mutex::new(Some(receive)) });
         let table = StreamingTable::try_new(Arc::clone(&self.schema), vec![reader])?;
-        let table = table.with_sort_order(self.by.iter().map(|by| col(*by).sort(true, false)).collect());
+        let table = table.with_sort_order(self.by.iter().map(|by| ident(by).sort(true, false)).collect());
         table.scan(session, projection, filters, limit).await
     }
 }

@@ -1,6 +1,6 @@
 //! The stages at work on one capture.
 
-use super::stages::{Role, STAGES, stage, with};
+use super::stages::{Make, Role, STAGES, after, now, stage};
 use super::{Options, places};
 use crate::engine::{self, Engine, Settings, Stage, Tee, Written};
 use crate::progress::{Progress, Unit};
@@ -11,10 +11,10 @@ use arrow::datatypes::DataType;
 use datafusion::dataframe::DataFrame;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::col;
-use futures::TryStreamExt;
-use futures::future::{try_join_all, try_join3};
+use datafusion::physical_plan::common::collect;
 use parquet::basic::{Compression, Encoding};
-use parquet::file::properties::WriterProperties;
+use parquet::file::metadata::SortingColumn;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 use std::collections::BTreeMap;
 use std::fs;
@@ -22,15 +22,33 @@ use std::fs;
 /// Rows in a row group of ops: what a replay worker holds decoded for each lane it runs.
 const OPS_ROW_GROUP: usize = 16 * 1024;
 
-/// Ops may hold this part of the memory while they are put together by lane.
-const OPS_SHARE: u64 = 2;
+/// The rows of a table may hold this part of the memory while they are put together by lane.
+const LANES_SHARE: u64 = 2;
 
 /// What the stages made.
+#[derive(Default)]
 pub(super) struct Made {
     /// The tables.
     pub tables: Vec<(Table, Written)>,
     /// Rows of the stages that add up.
     pub sums: BTreeMap<&'static str, Vec<RecordBatch>>,
+}
+
+/// What a stage made.
+enum Part {
+    Table(Table, Written),
+    Sums(&'static str, Vec<RecordBatch>),
+    Scratch,
+}
+
+impl Made {
+    fn add(&mut self, part: Part) {
+        match part {
+            Part::Table(table, written) => self.tables.push((table, written)),
+            Part::Sums(stage, rows) => drop(self.sums.insert(stage, rows)),
+            Part::Scratch => {}
+        }
+    }
 }
 
 /// The stages at work on one capture.
@@ -84,15 +102,15 @@ impl<'a> Work<'a> {
         if self.options.where_.is_none() {
             return self.stream("walk", walk, progress);
         }
-        self.scratch("walk", walk, &["pos"], progress)?;
+        self.scratch("walk", walk, progress)?;
         // The stages name the small side of each join first: that one is held, the walk streams by and stays in order.
         // The engine would guess anew from statistics, and split what comes in order over partitions to sort it again.
         self.engine.sql("SET datafusion.optimizer.join_reordering = false")?;
         self.engine.sql("SET datafusion.execution.target_partitions = 1")?;
         self.picked()?;
         progress.begin("filter", Unit::Count, 0);
-        self.scratch("wanted", self.plan("wanted")?, &[], progress)?;
-        self.scratch("seeks", self.plan("seeks")?, &["pos"], progress)?;
+        self.scratch("wanted", self.plan("wanted")?, progress)?;
+        self.scratch("seeks", self.plan("seeks")?, progress)?;
         self.stream("chosen", self.plan("chosen")?, progress)
     }
 
@@ -112,48 +130,56 @@ impl<'a> Work<'a> {
         Ok(picked.select(["pos", "ofd", "ofd2", "dir", "dir2"].map(col))?)
     }
 
-    /// Runs a query, whose rows come in the order of columns `by`, into a file that later stages read as relation `name`.
-    fn scratch(&self, name: &'static str, rows: DataFrame, by: &'static [&'static str], progress: &Progress) -> Result<()> {
+    /// Runs a stage into a file that later stages read under its name.
+    fn scratch(&self, name: &'static str, rows: DataFrame, progress: &Progress) -> Result<()> {
         if self.draft.is_none() {
-            return Tee::new(&self.engine, name, rows, by).map(drop);
+            return Tee::new(&self.engine, name, rows, self.stage(name)?.doc()?.order).map(drop);
         }
-        let schema = rows.schema().inner().clone();
-        let mut properties = WriterProperties::builder().set_compression(Compression::UNCOMPRESSED);
+        self.engine.block_on(async {
+            let rows = rows.execute_stream().await?;
+            self.file(name, rows, |rows| progress.add(rows)).await
+        })
+    }
+
+    /// Writes the rows of a stage to a file that later stages read under its name.
+    async fn file(&self, name: &'static str, rows: SendableRecordBatchStream, tick: impl Fn(u64) + Send) -> Result<()> {
+        let schema = rows.schema();
+        let mut properties = WriterProperties::builder()
+            .set_compression(Compression::UNCOMPRESSED)
+            .set_statistics_enabled(EnabledStatistics::None);
         for field in schema.fields().iter().filter(|field| *field.data_type() == DataType::Int64) {
             // Less to hash than a dictionary, less to write than plain numbers.
             let path = ColumnPath::from(field.name().as_str());
             properties = properties.set_column_dictionary_enabled(path.clone(), false);
             properties = properties.set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
         }
-        let sorting = by.iter().map(|name| {
+        let order = self.stage(name)?.doc()?.order;
+        let sorting = order.iter().map(|name| {
             let column_idx = schema.index_of(name)? as i32;
-            Ok(parquet::file::metadata::SortingColumn { column_idx, descending: false, nulls_first: false })
+            Ok(SortingColumn { column_idx, descending: false, nulls_first: false })
         });
         let properties = properties.set_sorting_columns(Some(sorting.collect::<Result<_>>()?)).build();
         let (draft, file) = (self.draft()?, scratch_name(name));
-        let write = async {
-            let rows = rows.execute_stream().await?;
-            engine::write(rows, schema, draft.file(&file)?, properties, None, |rows| progress.add(rows)).await
-        };
-        self.engine.block_on(write).with_context(|| format!("stage {name}"))?;
+        let written = engine::write(rows, schema, draft.file(&file)?, properties, None, tick).await;
+        written.with_context(|| format!("stage {name}"))?;
         self.engine.register(name, &[draft.path(&file)])
     }
 
     /// Makes relation `name` ready for the stages that read it: it streams by them, or, when one of them reads it in
     /// several places and so might wait for its end, it goes to a file first.
     fn stream(&self, name: &'static str, rows: DataFrame, progress: &Progress) -> Result<Option<Tee>> {
-        let tee = Tee::new(&self.engine, name, rows, &["pos"])?;
+        let tee = Tee::new(&self.engine, name, rows, self.stage(name)?.doc()?.order)?;
         if name == "walk" {
             self.all_chosen()?;
         }
         let mut scans = 0;
-        for stage in with(Role::Table).chain(with(Role::Sums)) {
+        for (stage, _) in now() {
             scans = scans.max(tee.scans(self.plan(stage)?.logical_plan())?);
         }
         if self.draft.is_none() || scans <= 1 {
             return Ok(Some(tee));
         }
-        self.scratch(name, tee.into_rows(), &["pos"], progress)?;
+        self.scratch(name, tee.into_rows(), progress)?;
         if name == "walk" {
             self.all_chosen()?;
         }
@@ -170,35 +196,36 @@ impl<'a> Work<'a> {
 
     /// Makes the tables, and the sums for the manifest.
     pub fn make(&self, tee: Option<Tee>, progress: &Progress) -> Result<Made> {
-        let (mut tables, sums) = self.engine.block_on(async {
+        let mut made = Made::default();
+        let parts = self.engine.block_on(async {
             // Everything that reads the tee must be there before it is poured.
-            let tables = self.start(Role::Table).await?;
-            let sums = self.start(Role::Sums).await?;
-            let tables = try_join_all(tables.into_iter().map(|(stage, rows)| self.table(stage, rows)));
-            let sums = try_join_all(sums.into_iter().map(|(stage, rows)| sum(stage, rows)));
-            let pour = async {
-                match tee {
-                    Some(tee) => tee.pour(|rows| progress.add(rows)).await,
-                    None => Ok(()),
-                }
-            };
-            let (tables, sums, ()) = try_join3(tables, sums, pour).await?;
-            Ok((tables, sums))
+            let mut parts = Vec::new();
+            for (stage, make) in now() {
+                let rows = self.plan(stage)?.execute_stream().await.with_context(|| format!("stage {stage}"))?;
+                parts.push(self.part(stage, make, rows));
+            }
+            engine::together(parts, tee, |rows| progress.add(rows)).await
         })?;
-        for (stage, rows) in self.engine.block_on(self.start(Role::After))? {
-            tables.push(self.engine.block_on(self.table(stage, rows))?);
+        parts.into_iter().for_each(|part| made.add(part));
+        progress.begin("order", Unit::Count, 0);
+        for (stage, make) in after() {
+            if make == Make::View {
+                self.stage(stage)?.define(&self.engine)?;
+                continue;
+            }
+            let rows = self.plan(stage)?;
+            made.add(self.engine.block_on(async { self.part(stage, make, rows.execute_stream().await?).await })?);
         }
-        Ok(Made { tables, sums: sums.into_iter().collect() })
+        Ok(made)
     }
 
-    /// Plans all stages of a role and opens their streams.
-    async fn start(&self, role: Role) -> Result<Vec<(&'static str, SendableRecordBatchStream)>> {
-        let mut streams = Vec::new();
-        for stage in with(role) {
-            let rows = self.plan(stage)?.execute_stream().await;
-            streams.push((stage, rows.with_context(|| format!("stage {stage}"))?));
-        }
-        Ok(streams)
+    /// Takes the rows of a stage where they belong.
+    async fn part(&self, stage: &'static str, make: Make, rows: SendableRecordBatchStream) -> Result<Part> {
+        Ok(match make {
+            Make::Table => self.table(stage, rows).await?,
+            Make::Sums => Part::Sums(stage, collect(rows).await.with_context(|| format!("stage {stage}"))?),
+            Make::Scratch | Make::View => self.file(stage, rows, |_| ()).await.map(|()| Part::Scratch)?,
+        })
     }
 
     /// Plans a stage as a run would, without running any.
@@ -209,35 +236,37 @@ impl<'a> Work<'a> {
         if role != Some(Role::Walk) {
             self.choose(&Progress::default())?;
         }
-        if role == Some(Role::After) {
-            with(Role::Table).try_for_each(|table| self.stage(table)?.define(&self.engine))?;
+        if let Some(Role::After(_)) = role {
+            for (stage, make) in now().chain(after()).take_while(|(stage, _)| *stage != name) {
+                match make {
+                    Make::Scratch => self.scratch(stage, self.plan(stage)?, &Progress::default())?,
+                    _ => self.stage(stage)?.define(&self.engine)?,
+                }
+            }
         }
         self.plan(name)
     }
 
     /// Writes the rows of a stage to a table of the workload.
-    async fn table(&self, stage: &str, rows: SendableRecordBatchStream) -> Result<(Table, Written)> {
+    async fn table(&self, stage: &str, rows: SendableRecordBatchStream) -> Result<Part> {
         let table = Table::ALL.iter().copied().find(|table| table.name() == stage);
         let table = table.with_context(|| format!("there is no table {stage}"))?;
         let draft = self.draft()?;
         let mut properties = schema::writer_properties(&table);
         let mut by = None;
+        if let [lane @ "lane", _, ..] = table.sorted_by() {
+            let memory = usize::try_from(self.options.memory / LANES_SHARE)?;
+            by = Some(engine::By { column: lane, memory, dir: draft.path("spill") });
+        }
         if table == Table::Ops {
             properties = properties.set_max_row_group_row_count(Some(OPS_ROW_GROUP));
-            let memory = usize::try_from(self.options.memory / OPS_SHARE)?;
-            by = Some(engine::By { column: "lane", memory, dir: draft.path("spill") });
         }
         let file = draft.file(&table.file())?;
         let written = engine::write(rows, table.schema(), file, properties.build(), by, |_| ()).await;
         let written = written.with_context(|| format!("stage {stage}"))?;
         self.engine.register(table.name(), &[draft.path(&table.file())])?;
-        Ok((table, written))
+        Ok(Part::Table(table, written))
     }
-}
-
-/// The rows of a stage that adds up.
-async fn sum(stage: &'static str, rows: SendableRecordBatchStream) -> Result<(&'static str, Vec<RecordBatch>)> {
-    Ok((stage, rows.try_collect().await.with_context(|| format!("stage {stage}"))?))
 }
 
 /// Name of a scratch file in the draft.
