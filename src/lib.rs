@@ -15,6 +15,7 @@ pub mod ingest;
 pub mod init;
 mod limits;
 pub mod model;
+pub mod order;
 pub mod progress;
 pub mod replay;
 #[cfg(feature = "sql")]
