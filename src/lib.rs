@@ -3,6 +3,7 @@
 //! `capture -> events -> SQL stages + a model of the kernel's file state -> ops -> syscalls -> results -> SQL`: every
 //! arrow is a Parquet table. docs/ARCHITECTURE.md draws the map.
 
+pub mod amount;
 pub mod cli;
 #[cfg(feature = "sql")]
 pub mod engine;
@@ -12,8 +13,10 @@ pub mod fate;
 pub mod generate;
 pub mod ingest;
 pub mod init;
+mod limits;
 pub mod model;
 pub mod mounts;
+pub mod order;
 pub mod progress;
 pub mod replay;
 #[cfg(feature = "sql")]

@@ -1,7 +1,7 @@
 //! How far a long step is. Library code counts; the command line draws.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 /// Unit of a step's work.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,6 +20,31 @@ pub struct Progress {
     steps: AtomicU64,
     total: AtomicU64,
     done: AtomicU64,
+    different: AtomicU64,
+    /// ns behind the pace, or [`NO_PACE`].
+    behind: AtomicI64,
+}
+
+/// There is no pace to be behind of.
+const NO_PACE: i64 = i64::MIN;
+
+/// How far a step is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    /// Number of the step, from 1; 0 before the first.
+    pub step: u64,
+    /// Its name.
+    pub name: &'static str,
+    /// Unit of its work.
+    pub unit: Unit,
+    /// Work done.
+    pub done: u64,
+    /// All work, 0 when unknown.
+    pub total: u64,
+    /// Outcomes that differ from the captured ones.
+    pub different: u64,
+    /// Behind the pace, ns; ahead of it when negative; `None` without a pace.
+    pub behind: Option<i64>,
 }
 
 impl Progress {
@@ -29,6 +54,8 @@ impl Progress {
             *step = (name, unit);
         }
         self.done.store(0, Ordering::Relaxed);
+        self.different.store(0, Ordering::Relaxed);
+        self.behind.store(NO_PACE, Ordering::Relaxed);
         self.total.store(total, Ordering::Relaxed);
         self.steps.fetch_add(1, Ordering::Release);
     }
@@ -38,10 +65,22 @@ impl Progress {
         self.done.fetch_add(amount, Ordering::Relaxed);
     }
 
-    /// Number of the step, its name, unit, work done and total.
-    pub fn now(&self) -> (u64, &'static str, Unit, u64, u64) {
-        let steps = self.steps.load(Ordering::Acquire);
+    /// Outcomes differ from the captured ones.
+    pub fn differ(&self, count: u64) {
+        self.different.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// The work is so many ns behind its pace.
+    pub fn behind(&self, ns: i64) {
+        self.behind.store(ns, Ordering::Relaxed);
+    }
+
+    /// How far the work is.
+    pub fn now(&self) -> Now {
+        let step = self.steps.load(Ordering::Acquire);
         let (name, unit) = self.step.lock().map(|step| *step).unwrap_or_default();
-        (steps, name, unit, self.done.load(Ordering::Relaxed), self.total.load(Ordering::Relaxed))
+        let [done, total, different] = [&self.done, &self.total, &self.different].map(|number| number.load(Ordering::Relaxed));
+        let behind = Some(self.behind.load(Ordering::Relaxed)).filter(|ns| *ns != NO_PACE && step > 0);
+        Now { step, name, unit, done, total, different, behind }
     }
 }

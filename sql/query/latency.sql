@@ -1,26 +1,36 @@
--- How long the replayed calls took beside the captured ones: one row per syscall, the most frequent first.
+-- How long the replayed calls took beside the captured ones: one row per syscall, those that took longest first.
 --
 -- Inserted ops are left out: nothing was captured to set beside them.
 --
 -- @needs results
 -- @column syscall VARCHAR name of the captured call
 -- @column calls BIGINT how often
+-- @column total_ns BIGINT time in the call, all together, ns
 -- @column p50_ns BIGINT half of the replayed calls took at most this, ns
+-- @column p90_ns BIGINT 90 of 100 took at most this, ns
 -- @column p99_ns BIGINT 99 of 100 took at most this, ns
 -- @column max_ns BIGINT the longest, ns
+-- @column captured_total_ns BIGINT the same in the capture
 -- @column captured_p50_ns BIGINT the same in the capture
+-- @column captured_p90_ns BIGINT the same in the capture
 -- @column captured_p99_ns BIGINT the same in the capture
 -- @column captured_max_ns BIGINT the same in the capture
+-- @column slowdown DOUBLE replayed over captured time, of the calls whose captured time is known; under 1 the replay was faster
 SELECT
     syscall,
     count(*) AS calls,
+    CAST(sum(dur) AS BIGINT) AS total_ns,
     CAST(approx_percentile_cont(0.5) WITHIN GROUP (ORDER BY dur) AS BIGINT) AS p50_ns,
+    CAST(approx_percentile_cont(0.9) WITHIN GROUP (ORDER BY dur) AS BIGINT) AS p90_ns,
     CAST(approx_percentile_cont(0.99) WITHIN GROUP (ORDER BY dur) AS BIGINT) AS p99_ns,
     max(dur) AS max_ns,
+    CAST(sum(captured_dur) AS BIGINT) AS captured_total_ns,
     CAST(approx_percentile_cont(0.5) WITHIN GROUP (ORDER BY captured_dur) AS BIGINT) AS captured_p50_ns,
+    CAST(approx_percentile_cont(0.9) WITHIN GROUP (ORDER BY captured_dur) AS BIGINT) AS captured_p90_ns,
     CAST(approx_percentile_cont(0.99) WITHIN GROUP (ORDER BY captured_dur) AS BIGINT) AS captured_p99_ns,
-    max(captured_dur) AS captured_max_ns
+    max(captured_dur) AS captured_max_ns,
+    CAST(sum(dur) FILTER (WHERE captured_dur IS NOT NULL) AS DOUBLE) / nullif(sum(captured_dur), 0) AS slowdown
 FROM results
 WHERE origin = 'event'
 GROUP BY syscall
-ORDER BY calls DESC, syscall
+ORDER BY total_ns DESC, syscall

@@ -8,7 +8,8 @@ use crate::generate::docs::sql_markdown;
 use crate::ingest::Why;
 use crate::model::PSEUDO;
 use crate::replay::compare::TOLERANCES;
-use crate::schema::dataset::FORMAT;
+use crate::replay::metrics;
+use crate::schema::dataset::{FORMAT, Kind};
 use crate::schema::{ROW_GROUP, Table};
 use crate::syscall::TABLE;
 use anyhow::{Context, Result};
@@ -91,13 +92,20 @@ fn syscalls() -> String {
 }
 
 fn schema() -> String {
+    let tables = |kind| {
+        let names = Table::ALL.iter().filter(|table| table.kind() == kind).map(|table| format!("`{}`", table.name()));
+        names.collect::<Vec<_>>().join(", ")
+    };
     let mut text = format!(
         "# Tables\n\n\
          A dataset is a directory: `manifest.json` (format version {FORMAT}) and one Parquet file per table. Integers are\n\
          64-bit, times and durations are nanoseconds, paths are text in the form that docs/FORMAT.md describes. Files are\n\
          compressed with zstd and say how they are sorted; row groups have at most {ROW_GROUP} rows.\n\n\
-         A **capture** (made by `ioriot ingest`) has `events`, `rejects`; a **workload** (`ioriot generate`) has `ops`,\n\
-         `lanes`, `fates`, `fileset`, `extents`, `expect`; a **run** (`ioriot replay`) has `results`, `state`.\n",
+         A **capture** (made by `ioriot ingest`) has {}; a **workload** (`ioriot generate`) has {};\n\
+         a **run** (`ioriot replay`) has {}.\n",
+        tables(Kind::Capture),
+        tables(Kind::Workload),
+        tables(Kind::Run),
     );
     for table_ in Table::ALL {
         let _ = write!(text, "\n## {}\n\n{}", table_.name(), table_.doc());
@@ -113,6 +121,14 @@ fn schema() -> String {
         };
         text.push_str(&table(&["column", "type", "null", "meaning"], table_.columns().into_iter().map(row)));
     }
+    text.push_str("\n## Metrics of samples\n\nWhat `samples.kind` and `samples.metric` may be. Those that count do so from just before the start of the replay.\n\n");
+    text.push_str(&words("kind", metrics::Kind::ALL.iter().map(|kind| (kind.name(), kind.doc()))));
+    text.push('\n');
+    let row = |metric: &metrics::Metric| {
+        let counts = if metric.counts { "yes" } else { "" };
+        vec![metric.kind.name().into(), format!("`{}`", metric.name), counts.into(), metric.doc.into()]
+    };
+    text.push_str(&table(&["kind", "metric", "counts", "meaning"], metrics::METRICS.iter().map(row)));
     text.push_str("\n## Words in these tables\n\nFates of events (`fates.fate`):\n\n");
     text.push_str(&words("fate", Fate::ALL.iter().map(|word| (word.name(), word.doc()))));
     text.push_str("\nReasons of drops (`fates.reason`):\n\n");

@@ -1,6 +1,7 @@
 //! What verbs show: a progress bar while they work, a summary when they are done, a plan when they only would.
 
-use crate::progress::{Progress, Unit};
+use crate::amount::Nanos;
+use crate::progress::{Now, Progress, Unit};
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
@@ -112,24 +113,42 @@ fn draw(progress: &Progress, ended: &Receiver<()>) {
     let mut shown = 0;
     let mut bar = ProgressBar::hidden();
     while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
-        let (step, name, unit, done, total) = progress.now();
-        if step == 0 {
+        let now = progress.now();
+        if now.step == 0 {
             continue;
         }
-        if step != shown {
-            shown = step;
+        if now.step != shown {
+            shown = now.step;
             bar.finish_and_clear();
             bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr())
-                .with_message(name)
-                .with_style(style(unit, total));
+                .with_message(now.name)
+                .with_style(style(now.unit, now.total));
         }
-        if total > 0 {
-            bar.set_length(total.max(done));
+        if now.total > 0 {
+            bar.set_length(now.total.max(now.done));
         }
-        bar.set_position(done);
+        bar.set_position(now.done);
+        bar.set_prefix(remarks(&now));
         bar.tick();
     }
     bar.finish_and_clear();
+}
+
+/// What is worth knowing besides: `, 3 different, 12.0 ms behind`.
+fn remarks(now: &Now) -> String {
+    // What a pace cannot help, and nobody can see.
+    const UNSEEN: i64 = 1_000_000;
+    let mut remarks = String::new();
+    if now.different > 0 {
+        remarks.push_str(&format!(", {} different", HumanCount(now.different)));
+    }
+    match now.behind {
+        None => {}
+        Some(ns) if ns > UNSEEN => remarks.push_str(&format!(", {} behind", Nanos(ns))),
+        Some(ns) if ns < -UNSEEN => remarks.push_str(&format!(", {} ahead", Nanos(-ns))),
+        Some(_) => remarks.push_str(", on time"),
+    }
+    remarks
 }
 
 fn style(unit: Unit, total: u64) -> ProgressStyle {
@@ -144,7 +163,7 @@ const fn template(unit: Unit, total: u64) -> &'static str {
     match (unit, total) {
         (Unit::Count, 0) => "{msg} {spinner} {human_pos} ({rate}) {elapsed}",
         (Unit::Bytes, 0) => "{msg} {spinner} {bytes} ({bytes_per_sec}) {elapsed}",
-        (Unit::Count, _) => "{msg} [{wide_bar}] {human_pos}/{human_len} ({rate}) {eta} left",
+        (Unit::Count, _) => "{msg} [{wide_bar}] {human_pos}/{human_len} ({rate}){prefix} {eta} left",
         (Unit::Bytes, _) => "{msg} [{wide_bar}] {bytes}/{total_bytes} ({bytes_per_sec}) {eta} left",
     }
 }
@@ -163,11 +182,20 @@ mod tests {
     }
 
     #[test]
+    fn remarks_name_differences_and_the_pace() {
+        let said = |different, behind| remarks(&Now { different, behind, ..Now::default() });
+        assert_eq!(said(0, None), "");
+        assert_eq!(said(1234, Some(12_000_000)), ", 1,234 different, 12.0 ms behind");
+        assert_eq!(said(0, Some(-2_000_000_000)), ", 2.00 s ahead");
+        assert_eq!(said(0, Some(50_000)), ", on time");
+    }
+
+    #[test]
     fn work_is_done_and_its_result_comes_back() {
         let done = watched(|progress| {
             progress.begin("test", Unit::Count, 2);
             progress.add(2);
-            progress.now().3
+            progress.now().done
         });
         assert_eq!(done, 2);
     }

@@ -19,10 +19,16 @@ pub fn sql_markdown() -> Result<String> {
         describe(&mut page, "generate", stage)?;
     }
     page.push_str(
-        "\n## Views for queries\n\n`ioriot query` defines each of them whose tables are in the datasets it is given.\n",
+        "\n## Views for queries\n\n`ioriot query` defines each of them whose tables are in the datasets it is given. \
+         Besides there are `syscall_def` (docs/SYSCALLS.md as a table) and `manifests` (columns dataset, kind, key, value: \
+         what each dataset says of itself).\n",
     );
     for view in report::VIEWS {
         describe(&mut page, "query", view)?;
+    }
+    page.push_str("\n## Reports on runs\n\nViews likewise.\n");
+    for report in report::REPORTS {
+        describe(&mut page, "report", report)?;
     }
     Ok(page)
 }

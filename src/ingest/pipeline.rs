@@ -2,11 +2,11 @@
 //!
 //! Each input has a thread that reads and decompresses. Its chunks go to the parsing threads, each with a slip to send
 //! the result to; the slips queue up in the order of the input, so results are taken in that order whoever finishes
-//! first. The calling thread takes them, always from the input whose clock is behind, and sequences and orders events;
-//! one more thread encodes Parquet. Queues are short: the slowest stage sets the pace, and memory is theirs times a chunk.
+//! first. The calling thread takes them, always the line of the input whose clock is behind, and sequences and orders
+//! events; one more thread encodes Parquet. Queues are short: the slowest stage sets the pace, and memory is theirs times a chunk.
 
-use super::order::{Orderer, WINDOW};
-use super::parse::{Batch, Parser, Reject, Why};
+use super::order::{Orderer, Placed, WINDOW};
+use super::parse::{Batch, Parsed, Parser, Reject, Stamp, Why};
 use super::read::{Chunk, Input, Lines};
 use super::sequence::{Clock, Sequencer};
 use super::summary::{Captured, Ledger};
@@ -19,12 +19,15 @@ use crate::text;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use arrow::array::{Int64Array, RecordBatch, StringArray};
 use parquet::arrow::ArrowWriter;
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::fs::File;
+use std::iter::Peekable;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::vec::IntoIter;
 
 /// Chunks of an input that are read, parsed or waiting.
 const AHEAD: usize = 4;
@@ -39,6 +42,8 @@ pub fn run(part: &Part<'_>, options: &Options, draft: &Draft, progress: &Progres
         threads => threads,
     };
     let stop = AtomicBool::new(false);
+    // `strace -ff` writes a file for each thread, and all are read side by side.
+    crate::limits::raise_files();
     let mut openings = Vec::new();
     for input in &part.inputs {
         openings.push(open(input, options.format, progress, &stop)?);
@@ -167,7 +172,35 @@ struct Source<'a> {
     ready: Receiver<Slip>,
     sequencer: Sequencer<'a>,
     ledger: Ledger,
-    open: bool,
+    cut_paths: u64,
+    /// The lines of a batch that are still to be fed, and its rejects.
+    lines: Peekable<IntoIter<Parsed>>,
+    waiting: Vec<Reject>,
+}
+
+impl Source<'_> {
+    /// Takes batches until there is a line to feed. False at the end of the input.
+    fn refill(&mut self) -> Result<bool> {
+        while self.lines.peek().is_none() {
+            self.sequencer.rejects.append(&mut self.waiting);
+            let Ok(slip) = self.ready.recv() else { return Ok(false) };
+            let batch = slip.recv().map_err(|_| anyhow!("a parsing thread failed"))??;
+            self.ledger.lines += batch.lines;
+            self.ledger.headers += batch.headers;
+            self.ledger.comments += batch.comments;
+            self.ledger.notes += batch.notes;
+            self.cut_paths += batch.cut_paths;
+            self.waiting = batch.rejects;
+            self.lines = batch.parsed.into_iter().peekable();
+        }
+        Ok(true)
+    }
+
+    /// Time of the next line; that of the last when there is none.
+    fn time(&mut self) -> i64 {
+        let stamp = self.lines.peek().map_or(Stamp::None, |parsed| parsed.stamp);
+        self.sequencer.time(stamp)
+    }
 }
 
 /// Sequences, orders and writes what was parsed.
@@ -186,7 +219,9 @@ fn take(part: &Part<'_>, options: &Options, draft: &Draft, formats: &[Format], r
                 part.inputs[i].pid().filter(|_| merged),
             ),
             ledger: Ledger::default(),
-            open: true,
+            cut_paths: 0,
+            lines: Vec::new().into_iter().peekable(),
+            waiting: Vec::new(),
         })
         .collect();
     let room = if options.window == 0 { WINDOW } else { options.window };
@@ -194,48 +229,48 @@ fn take(part: &Part<'_>, options: &Options, draft: &Draft, formats: &[Format], r
     let mut orderer = Orderer::new(&sink, room)?;
     let mut rejects = Rejects::create(draft)?;
     let mut facts = Facts::default();
-    let mut cut_paths = 0;
     let mut failed = None;
 
-    // The input whose clock is behind is read next, so that merging seldom meets stragglers.
-    while let Some(source) = sources.iter_mut().filter(|source| source.open).min_by_key(|source| source.sequencer.now()) {
-        let batch = match source.ready.recv() {
-            Ok(slip) => Some(slip.recv().map_err(|_| anyhow!("a parsing thread failed"))??),
-            Err(_) => None,
-        };
-        let mut sink = |placed: super::order::Placed| {
-            facts.note(&placed.event);
-            if failed.is_none() {
-                failed = orderer.push(placed).err();
-            }
-        };
-        match batch {
-            Some(batch) => {
-                source.ledger.lines += batch.lines;
-                source.ledger.headers += batch.headers;
-                source.ledger.comments += batch.comments;
-                source.ledger.notes += batch.notes;
-                cut_paths += batch.cut_paths;
-                for parsed in batch.parsed {
-                    source.sequencer.feed(parsed, &mut sink);
+    // The input whose next line is earliest goes on: then a thread has been made before its first call comes, however
+    // the lines are spread over inputs, and stragglers are rare.
+    let mut heads = BinaryHeap::new();
+    for (at, source) in sources.iter_mut().enumerate() {
+        source.refill()?;
+        heads.push(Reverse((source.time(), at)));
+    }
+    while let Some(Reverse((_, at))) = heads.pop() {
+        let limit = heads.peek().map_or(i64::MAX, |Reverse((next, _))| *next);
+        let source = &mut sources[at];
+        let mut ended = false;
+        while !ended {
+            let mut sink = |placed: Placed| {
+                facts.note(&placed.event);
+                if failed.is_none() {
+                    failed = orderer.push(placed).err();
                 }
-                source.sequencer.rejects.extend(batch.rejects);
+            };
+            match source.lines.next() {
+                Some(parsed) => source.sequencer.feed(parsed, &mut sink),
+                None if source.refill()? => continue,
+                None => {
+                    source.sequencer.finish_input(&mut sink);
+                    ended = true;
+                }
             }
-            None => {
-                source.sequencer.finish_input(&mut sink);
-                source.open = false;
+            if let Some(error) = failed {
+                return Err(error);
             }
-        }
-        if let Some(error) = failed {
-            return Err(error);
-        }
-        for reject in source.sequencer.rejects.drain(..) {
-            rejects.push(&source.name, &reject)?;
-            source.ledger.rejects += 1;
+            for reject in source.sequencer.rejects.drain(..) {
+                rejects.push(&source.name, &reject)?;
+                source.ledger.rejects += 1;
+            }
+            if limit < i64::MAX && !ended && source.refill()? && source.time() > limit {
+                heads.push(Reverse((source.time(), at)));
+                break;
+            }
         }
     }
-
-    let mut ledger = Ledger::default();
+    let (mut ledger, mut cut_paths) = (Ledger::default(), 0);
     for source in &mut sources {
         let Source { sequencer, ledger: own, .. } = source;
         own.halves = sequencer.halves;
@@ -243,6 +278,7 @@ fn take(part: &Part<'_>, options: &Options, draft: &Draft, formats: &[Format], r
         own.notes += sequencer.notes;
         ensure!(own.closes(), "internal error: the ledger of {} does not close: {own:?}", source.name);
         ledger.add(own);
+        cut_paths += source.cut_paths;
     }
     let clock = one_clock(&sources)?;
     if ledger.events == 0 {

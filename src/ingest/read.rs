@@ -178,7 +178,7 @@ impl Lines<'_> {
             }
             // The last line may lack its end.
             let end = if self.done { self.carry.len() } else { end };
-            let mut bytes = Vec::with_capacity(2 * CHUNK);
+            let mut bytes = Vec::with_capacity(if self.done { 0 } else { 2 * CHUNK });
             bytes.extend_from_slice(&self.carry[end..]);
             std::mem::swap(&mut bytes, &mut self.carry);
             bytes.truncate(end);
@@ -212,6 +212,11 @@ impl Lines<'_> {
             }
         }
         self.carry.truncate(len);
+        if self.done {
+            // There may be thousands of small inputs side by side: none keeps its file, or more memory than it needs.
+            self.reader = Box::new(io::empty());
+            self.carry.shrink_to_fit();
+        }
         Ok(())
     }
 }

@@ -106,9 +106,9 @@ impl<'a> Sequencer<'a> {
         self.clock
     }
 
-    /// Time of the last line, for choosing which input to read next.
-    pub fn now(&self) -> i64 {
-        self.last
+    /// Time of a line that is still to be fed, for choosing which input goes on.
+    pub fn time(&self, stamp: Stamp) -> i64 {
+        self.convert(stamp).map_or(self.last, |(_, ts)| ts)
     }
 
     /// Takes the next line and hands on the events that are whole now.
@@ -262,7 +262,20 @@ impl<'a> Sequencer<'a> {
 
     /// Time of a line in nanoseconds of the input's clock.
     fn read_clock(&mut self, stamp: Stamp) -> Option<i64> {
-        let (clock, ts) = match stamp {
+        let (clock, ts) = self.convert(stamp)?;
+        if let Stamp::Day(since) = stamp {
+            self.midnight = ts - since;
+        }
+        if self.clock == Clock::None {
+            self.clock = clock;
+        }
+        self.last = ts;
+        Some(ts)
+    }
+
+    /// A stamp as a time, given the lines so far.
+    fn convert(&self, stamp: Stamp) -> Option<(Clock, i64)> {
+        Some(match stamp {
             Stamp::None => return None,
             Stamp::Unix(ts) => (Clock::Unix, ts),
             Stamp::Span(_, exit) if exit >= UNIX_FROM => (Clock::Unix, exit),
@@ -270,17 +283,10 @@ impl<'a> Sequencer<'a> {
             Stamp::Step(gap) => (Clock::Relative, self.last.saturating_add(gap)),
             Stamp::Day(since) => {
                 // Half a day back can only be the next day.
-                if since + self.midnight + DAY / 2 < self.last {
-                    self.midnight += DAY;
-                }
-                (Clock::Day, since + self.midnight)
+                let next = since + self.midnight + DAY / 2 < self.last;
+                (Clock::Day, since + self.midnight + if next { DAY } else { 0 })
             }
-        };
-        if self.clock == Clock::None {
-            self.clock = clock;
-        }
-        self.last = ts;
-        Some(ts)
+        })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::Format;
 use super::sequence::Clock;
+use crate::amount::Things;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -109,16 +110,23 @@ impl fmt::Display for Summary {
     }
 }
 
+/// Inputs that are named to people.
+const NAMED: usize = 4;
+
 impl fmt::Display for Captured {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Ledger { lines, headers, comments, notes, halves, events, rejects } = self.ledger;
-        let formats: Vec<&str> = self.formats.iter().map(|format| format.name()).collect();
+        let mut formats: Vec<&str> = self.formats.iter().map(|format| format.name()).collect();
+        formats.dedup();
+        // `strace -ff` makes as many files as there were threads.
+        let (named, more) = self.inputs.split_at(self.inputs.len().min(NAMED));
+        let more = if more.is_empty() { String::new() } else { format!(" and {}", Things(more.len() as u64, "more input")) };
         writeln!(
             f,
-            "Wrote {}: {events} events of host {}, from {} ({}).",
+            "Wrote {}: {events} events of host {}, from {}{more} ({}).",
             self.dir.display(),
             self.host,
-            self.inputs.join(", "),
+            named.join(", "),
             formats.join(", ")
         )?;
         writeln!(

@@ -24,9 +24,11 @@ pub struct Source {
 pub struct Cursor(usize);
 
 impl Cursor {
-    /// Workers begin far apart.
-    pub fn new(worker: usize) -> Cursor {
-        Cursor(mix(worker as u64) as usize % (POOL / BLOCK) * BLOCK)
+    /// A cursor for the calling thread: threads begin far apart, also those of different processes.
+    pub fn new() -> Cursor {
+        // SAFETY: no arguments.
+        let thread = unsafe { libc::gettid() };
+        Cursor(mix(thread as u64) as usize % (POOL / BLOCK) * BLOCK)
     }
 }
 
@@ -84,7 +86,7 @@ mod tests {
     /// What so many writes send.
     fn sent(fill: Fill, writes: usize, count: usize) -> Vec<u8> {
         let source = Source::new(Data { fill, seed: 1 }).unwrap();
-        let mut cursor = Cursor::new(3);
+        let mut cursor = Cursor::new();
         let mut bytes = Vec::new();
         for op_id in 0..writes {
             let from = source.next(&mut cursor, op_id as i64, count as i64);
@@ -113,7 +115,7 @@ mod tests {
     #[test]
     fn a_count_of_any_size_has_bytes() {
         let source = Source::new(Data::default()).unwrap();
-        let mut cursor = Cursor::new(0);
+        let mut cursor = Cursor::new();
         for count in [0, 1, i64::from(i32::MAX), 1 << 40, -1] {
             let from = source.next(&mut cursor, 7, count) as usize - source.start() as usize;
             assert!(from + (count.max(0) as usize).min(i32::MAX as usize) <= source.pages.len(), "{count}");

@@ -8,7 +8,7 @@ use crate::mounts::Mount;
 use crate::text;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
-use std::ffi::{CStr, CString, OsStr};
+use std::ffi::{CStr, CString};
 use std::fs;
 use std::io::{Error, ErrorKind};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -52,22 +52,6 @@ impl House {
         let tree = trees.parts().first().map_or_else(String::new, |(_, tree)| dir(tree));
         House { tree, mounts, user, data }
     }
-
-    /// As an argument of the child.
-    ///
-    /// # Errors
-    /// Never in practice: it is plain text.
-    pub fn arg(&self) -> Result<String> {
-        Ok(serde_json::to_string(self)?)
-    }
-
-    /// The house of an argument.
-    ///
-    /// # Errors
-    /// When it was not made by [`House::arg`].
-    pub fn parse(arg: &OsStr) -> Result<House> {
-        serde_json::from_slice(arg.as_bytes()).context("this is no description of a sandbox")
-    }
 }
 
 fn path(text: &str) -> Result<CString> {
@@ -90,18 +74,6 @@ pub fn die_with(parent: u32) -> Result<()> {
         bail!("the supervisor is gone");
     }
     Ok(())
-}
-
-/// Raises the limit of open files as far as it goes: the workload's processes had one each.
-pub fn raise_files() {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: limit is readable and writable. When it cannot be raised, opens fail with EMFILE and are seen.
-    unsafe {
-        if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) == 0 {
-            limit.rlim_cur = limit.rlim_max;
-            libc::setrlimit(libc::RLIMIT_NOFILE, &limit);
-        }
-    }
 }
 
 /// Closes every descriptor from `first` on.

@@ -1,9 +1,13 @@
 //! What a replay says when it is over.
 
 use super::compare::{Outcome, TOLERANCES};
+use super::machine::Machine;
+use super::measure::Figures;
 use super::record::errno;
-use super::supervise::{Replayed, Tally};
-use super::{Options, number, state};
+use super::tally::{Lag, Replayed, STALL, Tally};
+use super::{Engine, Options, Order, Pace, number, samples, state};
+use crate::amount::{Bytes, Nanos, Things};
+use crate::init::fingerprint;
 use crate::schema::{Dataset, Table, read};
 use anyhow::{Context, Result};
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
@@ -47,12 +51,28 @@ pub struct Kind {
 pub struct Summary {
     /// The run.
     pub run: PathBuf,
+    /// Were all ops issued? False when a process was killed.
+    pub complete: bool,
+    /// What was lost on the way.
+    pub lost: Vec<String>,
     /// What issued the ops.
-    pub engine: &'static str,
-    /// Threads that issued them.
-    pub workers: u64,
-    /// Wall time of the ops, ns.
-    pub wall: u64,
+    pub engine: Engine,
+    /// Which of them waited for which.
+    pub order: Order,
+    /// When they were issued.
+    pub pace: Pace,
+    /// Processes.
+    pub processes: usize,
+    /// Threads of all processes that issued ops.
+    pub workers: usize,
+    /// From the start to the end of the last op, ns.
+    pub wall: i64,
+    /// How long it was to take by its pace, ns.
+    pub span: Option<i64>,
+    /// How late ops were.
+    pub lag: Option<Lag>,
+    /// How often results waited for the supervisor.
+    pub stalls: i64,
     /// Ops of every origin per second.
     pub ops_per_second: f64,
     /// Captured calls that were issued.
@@ -87,6 +107,15 @@ pub struct Summary {
     pub state: Option<state::Summary>,
     /// Conditions that could not be had.
     pub notes: Vec<String>,
+    /// Latencies, bytes, lag, order.
+    #[serde(flatten)]
+    pub figures: Figures,
+    /// What the machine did meanwhile.
+    pub samples: samples::Summary,
+    /// What was replayed: runs of one fingerprint can be compared.
+    pub fingerprint: String,
+    /// Where it was replayed.
+    pub machine: Machine,
 }
 
 fn percent(part: u64, whole: u64) -> Option<f64> {
@@ -96,13 +125,13 @@ fn percent(part: u64, whole: u64) -> Option<f64> {
 impl Kind {
     fn new(kind: &'static str, tally: &Tally) -> Kind {
         let examples = tally.examples.iter().map(|record| Example {
-            op_id: record.op_id,
-            seq: record.seq,
+            op_id: record.fact.op_id,
+            seq: record.fact.seq,
             syscall: record.syscall().name(),
             path: None,
             captured: record.captured().map_or("unknown".into(), outcome),
-            replayed: outcome(record.ret),
-            row: record.row,
+            replayed: outcome(record.ret()),
+            row: record.fact.row,
         });
         Kind { kind, count: tally.count, examples: examples.collect() }
     }
@@ -118,7 +147,14 @@ fn outcome(ret: i64) -> String {
 
 impl Summary {
     /// Puts together what came out.
-    pub(super) fn new(options: &Options, workload: &Dataset, replayed: Replayed, state: Option<state::Summary>) -> Summary {
+    pub(super) fn new(
+        options: &Options,
+        workload: &Dataset,
+        machine: Machine,
+        replayed: Replayed,
+        state: Option<state::Summary>,
+        span: Option<i64>,
+    ) -> Summary {
         let kinds = |wanted: Outcome| {
             let mut kinds: Vec<Kind> = replayed
                 .kinds
@@ -138,9 +174,17 @@ impl Summary {
         let drops = workload.manifest.get("drops").and_then(serde_json::Value::as_object);
         Summary {
             run: options.out.clone(),
-            engine: options.engine.name(),
-            workers: replayed.workers,
+            complete: replayed.lost.is_empty(),
+            lost: replayed.lost,
+            engine: options.engine,
+            order: options.order,
+            pace: options.pace,
+            processes: replayed.processes,
+            workers: replayed.workers.len(),
             wall: replayed.wall,
+            span,
+            lag: replayed.lags.summary(),
+            stalls: replayed.stalls,
             ops_per_second: all as f64 / (replayed.wall.max(1) as f64 / 1e9),
             ops,
             inserted_failed: Kind::new("failed", &replayed.inserted_failed),
@@ -158,12 +202,51 @@ impl Summary {
             uncompared_kinds,
             state,
             notes: Vec::new(),
+            figures: replayed.figures,
+            samples: replayed.samples,
+            fingerprint: fingerprint(workload),
+            machine,
         }
     }
 
     /// Is the match good enough? Nothing comparable is not.
     pub fn ok(&self) -> bool {
         self.match_percent.is_some_and(|percent| percent >= self.min_match)
+    }
+
+    /// Order, lag, bytes, devices and latencies, for people.
+    fn performance(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let figures = &self.figures;
+        if let Some(order) = &figures.order {
+            writeln!(f, "  order       {:>10}   violated of {}", order.violations, Things(order.edges, "edge"))?;
+        }
+        if let Some(lag) = &self.lag {
+            write!(f, "{lag}")?;
+        }
+        if let Some(span) = self.span {
+            let off = 100.0 * (self.wall as f64 / span as f64 - 1.0);
+            writeln!(f, "  length      {:>10}   {off:+.2} % of the planned {}", Nanos(self.wall), Nanos(span))?;
+        }
+        if self.stalls > 0 {
+            let times = Things(self.stalls as u64, "time");
+            writeln!(f, "  results waited {times} for being written: workers may have been slowed down")?;
+        }
+        let rate = |bytes: u64| Bytes((bytes as f64 / (self.wall.max(1) as f64 / 1e9)) as u64);
+        let moved = |bytes| format!("{:>10}   {}/s", Bytes(bytes).to_string(), rate(bytes));
+        writeln!(f, "  read        {}", moved(figures.read_bytes))?;
+        writeln!(f, "  written     {}", moved(figures.written_bytes))?;
+        for (name, work) in &self.samples.devices {
+            let [read, written] = [work.read_bytes, work.written_bytes].map(|bytes| Bytes(bytes.max(0) as u64));
+            let busy = percent(work.busy_ns.max(0) as u64, self.wall.max(0) as u64).unwrap_or(0.0).min(100.0);
+            // All disks are told apart from those of the replay only where they did more.
+            if name != samples::ALL {
+                writeln!(f, "  on {name:<8} {read:>10}   read, {written} written, {busy:.0} % busy")?;
+            }
+        }
+        if !figures.calls.is_empty() {
+            write!(f, "Calls by the time they took:\n{figures}")?;
+        }
+        Ok(())
     }
 
     /// Looks up the paths of the examples.
@@ -199,17 +282,28 @@ impl Summary {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let inserted: u64 = self.inserted.values().sum();
-        let (seconds, workers) = (self.wall as f64 / 1e9, self.workers);
+        for lost in &self.lost {
+            writeln!(f, "Not complete: {lost}.")?;
+        }
         writeln!(
             f,
-            "Replayed {} captured calls and {inserted} inserted ops with {workers} workers in {seconds:.3} s ({:.0} ops/s, engine {}).",
-            self.ops, self.ops_per_second, self.engine
+            "Replayed {} and {} in {} ({:.0} ops/s): {}, {}, order {}, pace {}, engine {}.",
+            Things(self.ops, "captured call"),
+            Things(inserted, "inserted op"),
+            Nanos(self.wall),
+            self.ops_per_second,
+            Things(self.processes as u64, "process"),
+            Things(self.workers as u64, "worker"),
+            self.order.name(),
+            self.pace.name(),
+            self.engine.name()
         )?;
         let shown = |percent: Option<f64>| percent.map_or("-".into(), |percent| format!("{percent:.3} %"));
         writeln!(f, "  match       {:>10}   {} same, {} different", shown(self.match_percent), self.same, self.different)?;
-        let events = self.file_events.map_or("an unknown number".into(), |events| events.to_string());
-        writeln!(f, "  coverage    {:>10}   of {events} calls on files", shown(self.coverage_percent))?;
-        writeln!(f, "  uncompared  {:>10}   {} calls", shown(Some(self.uncompared_percent)), self.uncompared)?;
+        let events = self.file_events.map_or("an unknown number of calls".into(), |events| Things(events, "call").to_string());
+        writeln!(f, "  coverage    {:>10}   of {events} on files", shown(self.coverage_percent))?;
+        writeln!(f, "  uncompared  {:>10}   {}", shown(Some(self.uncompared_percent)), Things(self.uncompared, "call"))?;
+        self.performance(f)?;
         if !self.drops.is_empty() {
             writeln!(f, "Not replayed, by reason:")?;
             for (reason, count) in &self.drops {
@@ -248,7 +342,7 @@ impl fmt::Display for Summary {
                 writeln!(f, "  {example}")?;
             }
             if state.unreadable > 0 {
-                writeln!(f, "  {} directories could not be looked into.", state.unreadable)?;
+                writeln!(f, "  {} could not be looked into.", Things(state.unreadable, "directory"))?;
             }
         }
         self.notes.iter().try_for_each(|note| writeln!(f, "{note}"))?;
@@ -256,6 +350,24 @@ impl fmt::Display for Summary {
             None => writeln!(f, "Nothing could be compared."),
             Some(percent) if percent < self.min_match => writeln!(f, "The match is under {} %.", self.min_match),
             Some(_) => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Lag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [p50, p99, p999, max] = [self.p50, self.p99, self.p999, self.max].map(Nanos);
+        writeln!(
+            f,
+            "  lag         {p50:>10}   p50; p99 {p99}, p99.9 {p999}, at most {max}, of {} with a time",
+            Things(self.ops, "op")
+        )?;
+        match self.bursts {
+            0 => Ok(()),
+            bursts => {
+                let ops = Things(self.burst_ops, "op");
+                writeln!(f, "  bursts      {bursts:>10}   of {ops} in all, more than {} behind their pace", Nanos(STALL))
+            }
         }
     }
 }

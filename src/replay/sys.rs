@@ -4,10 +4,10 @@
 //! from buffers of our own, and what could block on another op is made not to: opens get O_NONBLOCK (which means
 //! nothing for files and directories, open(2)), locks are asked for without waiting.
 
-use super::call::{Batch, Call, NONE};
+use super::call::{Call, NONE};
 use super::data::{Cursor, Source};
-use super::engine::Issue;
-use super::memory::{Fds, Pages};
+use super::engine::{Issue, Refusal};
+use super::memory::{Fds, Pages, SharedCount};
 use super::record::{CWD, LOCK, SPARSE, WITHHELD, errno};
 use crate::event::{AT_FDCWD, Col, TIME_NOW, TIME_OMIT};
 use crate::init::Data;
@@ -15,7 +15,7 @@ use crate::syscall::Op;
 use std::ffi::CStr;
 use std::io::{Error, Result};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 /// Asked for by a read whose count the capture does not have and that met the end or failed.
 const READ_DEFAULT: i64 = 64 << 10;
@@ -34,14 +34,14 @@ const IOV_MAX: usize = 1024;
 #[derive(Debug)]
 pub struct Shared {
     fds: Fds,
-    /// What writes send.
+    /// Source of every write: bytes that no file system can compress or leave out.
     source: Source,
     /// Target of reads that are larger than a worker's own buffer.
     sink: Pages,
     /// The replay tree, for sync; `None` in a test without a sandbox.
     root: Option<OwnedFd>,
     /// Counts changes that can give a path another directory.
-    moves: AtomicU64,
+    moves: SharedCount,
 }
 
 impl Shared {
@@ -55,7 +55,7 @@ impl Shared {
             source: Source::new(data)?,
             sink: Pages::repeated(&[])?,
             root: None,
-            moves: AtomicU64::new(0),
+            moves: SharedCount::new()?,
         })
     }
 
@@ -98,28 +98,28 @@ macro_rules! sys {
 }
 
 impl<'a> Sys<'a> {
-    /// An engine for one worker, which has a number of its own.
+    /// An engine for one worker, in whose thread it is made.
     ///
     /// # Errors
     /// When memory is short.
-    pub fn new(shared: &'a Shared, worker: usize) -> Result<Sys<'a>> {
+    pub fn new(shared: &'a Shared) -> Result<Sys<'a>> {
         let iov = vec![libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; IOV_MAX];
         let (cwd, moves) = (Vec::with_capacity(libc::PATH_MAX as usize), 0);
-        let (cursor, from) = (Cursor::new(worker), shared.source.start());
+        let (cursor, from) = (Cursor::new(), shared.source.start());
         Ok(Sys { shared, buffer: Pages::new(BUFFER)?, words: [0; 4], iov, count: 0, cursor, from, cwd, moves })
     }
 
-    fn fd(&self, call: &Call) -> i32 {
+    fn fd(&self, call: Call<'_>) -> i32 {
         self.shared.fds.get(call.ofd)
     }
 
-    fn fd2(&self, call: &Call) -> i32 {
+    fn fd2(&self, call: Call<'_>) -> i32 {
         self.shared.fds.get(call.ofd2)
     }
 
     /// Argument of an ioctl: the descriptor that FICLONE copies from. Of the other requests only those that a file refuses
     /// are ops, so for them it is a bad address.
-    fn source(&self, call: &Call) -> i32 {
+    fn source(&self, call: Call<'_>) -> i32 {
         if call.ofd2 == NONE { -1 } else { self.fd2(call) }
     }
 
@@ -132,20 +132,20 @@ impl<'a> Sys<'a> {
     }
 
     /// The first directory. An empty path with AT_EMPTY_PATH means the descriptor itself, wherever the capture put it.
-    fn dir(&self, call: &Call, path: Option<&CStr>) -> i64 {
+    fn dir(&self, call: Call<'_>, path: Option<&CStr>) -> i64 {
         if call.dir == NONE && call.ofd != NONE && path.is_none_or(CStr::is_empty) {
             return self.fd(call).into();
         }
         self.at(call.dir, call.get(Col::DirFd))
     }
 
-    fn dir2(&self, call: &Call) -> i64 {
+    fn dir2(&self, call: Call<'_>) -> i64 {
         self.at(call.dir2, call.get(Col::DirFd2))
     }
 
     /// Enters the working directory of the call, if it needs another than the one we are in.
     fn enter(&mut self, cwd: &CStr) -> i64 {
-        let moves = self.shared.moves.load(Ordering::Acquire);
+        let moves = self.shared.moves.get().load(Ordering::Acquire);
         if self.moves == moves && self.cwd == cwd.to_bytes() {
             return 0;
         }
@@ -169,7 +169,7 @@ impl<'a> Sys<'a> {
     }
 
     /// Cuts the buffer into as many pieces as the captured call had.
-    fn pieces(&mut self, call: &Call, start: *mut u8) {
+    fn pieces(&mut self, call: Call<'_>, start: *mut u8) {
         let pieces = call.get(Col::IovCnt).unwrap_or(1).clamp(0, IOV_MAX as i64);
         // More than the kernel moves in one call need not be asked for.
         let count = self.count.clamp(0, self.shared.sink.len() as i64);
@@ -185,7 +185,7 @@ impl<'a> Sys<'a> {
 }
 
 /// Bytes to ask for.
-fn count(call: &Call) -> i64 {
+fn count(call: Call<'_>) -> i64 {
     let default = match call.op {
         Op::Read | Op::Readv | Op::Pread | Op::Preadv | Op::Preadv2 | Op::CopyFileRange | Op::Sendfile | Op::Readahead => {
             READ_DEFAULT
@@ -207,7 +207,7 @@ fn count(call: &Call) -> i64 {
 }
 
 /// Mode or protection; what a capture without it most likely had.
-fn mode(call: &Call) -> i64 {
+fn mode(call: Call<'_>) -> i64 {
     call.get(Col::Mode).unwrap_or(match call.op {
         Op::Open | Op::Openat | Op::Creat | Op::Mknod | Op::Mknodat => 0o666,
         Op::Mkdir | Op::Mkdirat => 0o777,
@@ -236,16 +236,16 @@ fn lock_command(cmd: i64) -> Option<i32> {
 const FCNTL: &[i32] =
     &[libc::F_GETFD, libc::F_SETFD, libc::F_GETFL, libc::F_SETFL, libc::F_GETLEASE, libc::F_GET_SEALS, libc::F_GETPIPE_SZ];
 
-/// What the comparison must know of a call, and whether it is withheld.
-fn notes(call: &Call) -> (u8, bool) {
+/// What the comparison must know of a call before it is issued.
+pub fn notes(call: Call<'_>) -> u8 {
     let kind = call.arg(Col::Mode) as u32 & libc::S_IFMT;
     match call.op {
-        Op::Fcntl if lock_command(call.arg(Col::Cmd)).is_some() => (LOCK, false),
-        Op::Fcntl => (0, !FCNTL.contains(&(call.arg(Col::Cmd) as i32))),
-        Op::Flock => (LOCK, false),
-        Op::Lseek if call.arg(Col::Whence) > 2 => (SPARSE, false),
-        Op::Mknod | Op::Mknodat => (0, matches!(kind, libc::S_IFCHR | libc::S_IFBLK)),
-        _ => (0, false),
+        Op::Fcntl if lock_command(call.arg(Col::Cmd)).is_some() => LOCK,
+        Op::Fcntl if !FCNTL.contains(&(call.arg(Col::Cmd) as i32)) => WITHHELD,
+        Op::Flock => LOCK,
+        Op::Lseek if call.arg(Col::Whence) > 2 => SPARSE,
+        Op::Mknod | Op::Mknodat if matches!(kind, libc::S_IFCHR | libc::S_IFBLK) => WITHHELD,
+        _ => 0,
     }
 }
 
@@ -259,16 +259,15 @@ fn timespec(time: Option<i64>) -> [i64; 2] {
 }
 
 impl Issue for Sys<'_> {
-    fn prepare(&mut self, call: &Call, batch: &Batch) -> (u8, Option<i64>) {
-        let (note, withheld) = notes(call);
-        if withheld {
-            return (note | WITHHELD, Some(-i64::from(libc::EPERM)));
+    fn prepare(&mut self, call: Call<'_>) -> Option<Refusal> {
+        if call.notes & WITHHELD != 0 {
+            return Some(Refusal { ret: -i64::from(libc::EPERM), note: 0 });
         }
-        if let Some(cwd) = batch.cwd(call) {
+        if let Some(cwd) = call.cwd() {
             let entered = self.enter(cwd);
             if entered != 0 {
                 // Anywhere else the call would do something else: it fails as entering the directory does.
-                return (note | CWD, Some(entered));
+                return Some(Refusal { ret: entered, note: CWD });
             }
         }
         self.count = count(call);
@@ -290,15 +289,15 @@ impl Issue for Sys<'_> {
             }
             _ => {}
         }
-        (note, None)
+        None
     }
 
     #[rustfmt::skip]
-    fn issue(&mut self, call: &Call, batch: &Batch) -> i64 {
+    fn issue(&mut self, call: Call<'_>) -> i64 {
         // Arguments by the names of the table's columns; what the capture does not have is 0.
         let c = |col| call.arg(col);
         let has = |col, pointer: *const i64| if call.get(col).is_some() { pointer } else { std::ptr::null() };
-        let (path, path2, name) = (batch.path(call), batch.path2(call), batch.name(call));
+        let (path, path2, name) = (call.path(), call.path2(), call.name());
         let pointer = |text: Option<&CStr>| text.map_or(std::ptr::null(), CStr::as_ptr);
         let (p, q, n) = (pointer(path), pointer(path2), pointer(name));
         let (flags, mode, count) = (c(Col::Flags), mode(call), self.count);
@@ -410,7 +409,7 @@ impl Issue for Sys<'_> {
         }
     }
 
-    fn settle(&mut self, call: &Call, ret: i64) {
+    fn settle(&mut self, call: Call<'_>, ret: i64) {
         let failed = errno(ret) != 0;
         match call.op {
             Op::Open | Op::Openat | Op::Openat2 | Op::Creat if !failed => {
@@ -429,7 +428,7 @@ impl Issue for Sys<'_> {
             Op::Rename | Op::Renameat | Op::Renameat2 | Op::Rmdir | Op::Unlink | Op::Unlinkat | Op::Symlink | Op::Symlinkat
                 if !failed =>
             {
-                self.shared.moves.fetch_add(1, Ordering::AcqRel);
+                self.shared.moves.get().fetch_add(1, Ordering::AcqRel);
             }
             _ => {}
         }
@@ -437,17 +436,17 @@ impl Issue for Sys<'_> {
 }
 
 /// Where the kernel likes; nothing fixed, locked or populated beyond what the call itself asks for.
-fn map_flags(call: &Call) -> i64 {
+fn map_flags(call: Call<'_>) -> i64 {
     let flags = call.get(Col::Flags).unwrap_or(i64::from(libc::MAP_PRIVATE));
     flags & !i64::from(libc::MAP_FIXED | libc::MAP_FIXED_NOREPLACE | libc::MAP_GROWSDOWN | libc::MAP_LOCKED)
 }
 
 /// Without captured times the pointer is NULL, which means now (utimensat(2)).
-fn times(call: &Call, words: *const i64) -> *const i64 {
+fn times(call: Call<'_>, words: *const i64) -> *const i64 {
     if call.get(Col::Atime).is_none() && call.get(Col::Mtime).is_none() { std::ptr::null() } else { words }
 }
 
-fn fcntl(fd: i32, call: &Call, flock: *const i64) -> i64 {
+fn fcntl(fd: i32, call: Call<'_>, flock: *const i64) -> i64 {
     let cmd = call.arg(Col::Cmd);
     match lock_command(cmd) {
         Some(cmd) => sys!(SYS_fcntl, fd, cmd, flock),

@@ -1,6 +1,8 @@
 //! Answers for people and programs: any datasets, any SQL, four forms.
 
+mod advice;
 mod format;
+mod order;
 mod prompt;
 pub mod query;
 mod tables;
@@ -10,10 +12,18 @@ pub use format::Format;
 use crate::engine::Stage;
 
 macro_rules! views {
-    ($($name:literal)*) => {
-        /// The views that a query finds ready, when the tables they need are there.
-        pub static VIEWS: &[Stage] = &[$(Stage::new($name, include_str!(concat!("../../sql/query/", $name, ".sql")))),*];
+    ($(#[$doc:meta])* $list:ident $dir:literal: $($name:literal)*) => {
+        $(#[$doc])*
+        pub static $list: &[Stage] = &[$(Stage::new($name, include_str!(concat!("../../sql/", $dir, "/", $name, ".sql")))),*];
     };
 }
 
-views! { "drops" "calls" "latency" "hot_files" "outcomes" "differences" }
+views! {
+    /// Views of any dataset, ready for queries when the tables they need are there.
+    VIEWS "query": "drops" "calls" "latency" "hot_files" "outcomes" "differences"
+}
+
+views! {
+    /// Reports on runs, ready for queries when the tables they need are there.
+    REPORTS "report": "timeline" "devices" "workers" "file_times" "divergences" "compare_runs" "compare_outcomes"
+}

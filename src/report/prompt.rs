@@ -2,7 +2,7 @@
 
 use super::format::Format;
 use super::query::{answer, end_of_statement};
-use crate::engine::Engine;
+use super::tables::Desk;
 use anyhow::Result;
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
@@ -20,7 +20,7 @@ const TABLES: &str = "SELECT table_name AS \"table\", count(*) AS columns FROM i
 ///
 /// # Errors
 /// When the terminal cannot be used; a wrong statement is shown and asked anew.
-pub fn run(engine: &Engine, format: Format) -> Result<()> {
+pub fn run(desk: &Desk, format: Format) -> Result<()> {
     let mut editor = DefaultEditor::new()?;
     let history = history();
     if let Some(file) = &history {
@@ -34,8 +34,8 @@ pub fn run(engine: &Engine, format: Format) -> Result<()> {
                 let _ = editor.add_history_entry(line.trim());
                 match Command::parse(line.trim()) {
                     Command::Leave => break,
-                    Command::Tables => show(engine, TABLES, format)?,
-                    Command::Columns(table) => columns(engine, table, format)?,
+                    Command::Tables => show(desk, TABLES, format)?,
+                    Command::Columns(table) => columns(desk, table, format)?,
                     Command::Unknown => println!("{HELP}"),
                 }
             }
@@ -45,7 +45,7 @@ pub fn run(engine: &Engine, format: Format) -> Result<()> {
                 while let Some(end) = end_of_statement(&waiting) {
                     let statement: String = waiting.drain(..=end).collect();
                     let _ = editor.add_history_entry(statement.trim());
-                    show(engine, statement.trim_end_matches(';'), format)?;
+                    show(desk, statement.trim_end_matches(';'), format)?;
                 }
                 if waiting.trim().is_empty() {
                     waiting.clear();
@@ -90,8 +90,8 @@ impl Command<'_> {
 }
 
 /// Shows the columns of a table, or says that there is none.
-fn columns(engine: &Engine, table: &str, format: Format) -> Result<()> {
-    if !engine.ctx().table_exist(table)? {
+fn columns(desk: &Desk, table: &str, format: Format) -> Result<()> {
+    if !desk.engine.ctx().table_exist(table)? {
         println!("There is no table {table}: \\d lists those there are.");
         return Ok(());
     }
@@ -102,12 +102,12 @@ fn columns(engine: &Engine, table: &str, format: Format) -> Result<()> {
          FROM information_schema.columns WHERE table_name = '{}' ORDER BY ordinal_position",
         table.replace('\'', "''")
     );
-    show(engine, &statement, format)
+    show(desk, &statement, format)
 }
 
-fn show(engine: &Engine, statement: &str, format: Format) -> Result<()> {
+fn show(desk: &Desk, statement: &str, format: Format) -> Result<()> {
     let mut out = Vec::new();
-    match answer(engine, statement, format, &mut out) {
+    match answer(desk, statement, format, &mut out) {
         Ok(()) => io::stdout().write_all(&out)?,
         // What stands before the cause repeats it.
         Err(error) => eprintln!("{}", error.root_cause()),

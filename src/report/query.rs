@@ -1,8 +1,8 @@
 //! `ioriot query`: SQL over any datasets.
 
 use super::format::{Format, print};
-use super::{prompt, tables};
-use crate::engine::{self, Engine, Settings};
+use super::{REPORTS, VIEWS, advice, order, prompt, tables::Desk};
+use crate::engine::{self, Engine};
 use anyhow::{Context, Result, ensure};
 use datafusion::dataframe::DataFrame;
 use parquet::basic::{Compression, ZstdLevel};
@@ -40,34 +40,33 @@ pub struct Options {
 /// # Errors
 /// When a dataset cannot be opened, the SQL is wrong, or the answer cannot be written.
 pub fn run(options: &Options) -> Result<()> {
-    let engine = Engine::new(&Settings::default())?;
-    tables::register(&engine, &options.datasets)?;
+    let desk = Desk::open(&options.datasets)?;
     match &options.sql {
-        Source::Text(sql) => answer_all(&engine, sql, options),
+        Source::Text(sql) => answer_all(&desk, sql, options),
         Source::File(file) => {
             let sql = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-            answer_all(&engine, &sql, options).with_context(|| format!("in {}", file.display()))
+            answer_all(&desk, &sql, options).with_context(|| format!("in {}", file.display()))
         }
-        Source::Prompt => prompt::run(&engine, options.format),
+        Source::Prompt => prompt::run(&desk, options.format),
     }
 }
 
-fn answer_all(engine: &Engine, sql: &str, options: &Options) -> Result<()> {
+fn answer_all(desk: &Desk, sql: &str, options: &Options) -> Result<()> {
     let statements: Vec<_> = split(sql).filter(|statement| !is_blank(statement)).collect();
     ensure!(!statements.is_empty(), "there is no SQL to run");
     match (&options.out, statements.as_slice()) {
         (None, statements) => {
             let mut out = BufWriter::new(io::stdout());
             for statement in statements {
-                answer(engine, statement, options.format, &mut out)?;
+                answer(desk, statement, options.format, &mut out)?;
             }
             Ok(out.flush()?)
         }
         (Some(file), [statement]) => aside(file, |made| match options.format {
-            Format::Parquet => parquet(engine, engine.sql(statement)?, made),
+            Format::Parquet => parquet(&desk.engine, plan(desk, statement)?, made),
             format => {
                 let mut out = BufWriter::new(made);
-                answer(engine, statement, format, &mut out)?;
+                answer(desk, statement, format, &mut out)?;
                 Ok(out.flush()?)
             }
         }),
@@ -79,9 +78,18 @@ fn answer_all(engine: &Engine, sql: &str, options: &Options) -> Result<()> {
 ///
 /// # Errors
 /// When the SQL is wrong or the answer cannot be written.
-pub fn answer(engine: &Engine, statement: &str, format: Format, out: &mut (dyn Write + Send)) -> Result<()> {
-    let frame = engine.sql(statement)?;
-    engine.block_on(print(frame, format, out))
+pub fn answer(desk: &Desk, statement: &str, format: Format, out: &mut (dyn Write + Send)) -> Result<()> {
+    let frame = plan(desk, statement)?;
+    desk.engine.block_on(print(frame, format, out))
+}
+
+fn plan(desk: &Desk, statement: &str) -> Result<DataFrame> {
+    let ordered = order::kept(statement, VIEWS.iter().chain(REPORTS));
+    if let Some(frame) = ordered.and_then(|ordered| desk.engine.sql(&ordered).ok()) {
+        return Ok(frame);
+    }
+    // Also where there is nothing to be put in order: the sum of a column.
+    desk.engine.sql(statement).map_err(|error| advice::better(error, desk))
 }
 
 /// Makes a file that appears only when it is whole.
@@ -100,7 +108,8 @@ fn aside(file: &Path, make: impl FnOnce(File) -> Result<()>) -> Result<()> {
 fn parquet(engine: &Engine, frame: DataFrame, file: File) -> Result<()> {
     let schema = frame.schema().as_arrow().clone().into();
     let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?)).build();
-    engine.block_on(engine::write(frame, schema, file, properties, None, |_| ())).map(|_| ())
+    engine
+        .block_on(async { engine::write(frame.execute_stream().await?, schema, file, properties, None, |_| ()).await.map(drop) })
 }
 
 /// Statements, at each `;` that is not in quotes or a comment.

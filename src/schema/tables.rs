@@ -1,5 +1,6 @@
 //! Every table of every dataset: columns, types, meaning.
 
+use super::dataset::Kind;
 use crate::event::{Col, Text};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use std::sync::Arc;
@@ -51,7 +52,10 @@ pub struct Column {
 impl Column {
     /// Do values seldom repeat but differ little, so that packed differences are smaller than a dictionary, and cheaper?
     pub fn differs(&self) -> bool {
-        matches!(self.name, "seq" | "ts" | "op_id" | "line" | "begin" | "scheduled" | "first_row" | "dur" | "captured_dur")
+        matches!(
+            self.name,
+            "seq" | "ts" | "taken" | "op_id" | "line" | "begin" | "scheduled" | "lag" | "first_row" | "dur" | "captured_dur"
+        )
     }
 }
 
@@ -96,6 +100,8 @@ pub enum Table {
     Results,
     /// Tree after the replay, predicted and found.
     State,
+    /// What the machine did meanwhile.
+    Samples,
 }
 
 impl Table {
@@ -112,6 +118,7 @@ impl Table {
         Table::Expect,
         Table::Results,
         Table::State,
+        Table::Samples,
     ];
 
     /// Name in SQL; the file is `NAME.parquet`.
@@ -128,12 +135,24 @@ impl Table {
             Table::Expect => "expect",
             Table::Results => "results",
             Table::State => "state",
+            Table::Samples => "samples",
         }
     }
 
     /// File name.
     pub fn file(self) -> String {
         format!("{}.parquet", self.name())
+    }
+
+    /// The kind of dataset that has it.
+    pub const fn kind(self) -> Kind {
+        match self {
+            Table::Events | Table::Rejects => Kind::Capture,
+            Table::Fates | Table::Ops | Table::Lanes | Table::Edges | Table::Fileset | Table::Extents | Table::Expect => {
+                Kind::Workload
+            }
+            Table::Results | Table::State | Table::Samples => Kind::Run,
+        }
     }
 
     /// What a row is.
@@ -152,6 +171,9 @@ impl Table {
             Table::Expect => "The end state that the model predicts.",
             Table::Results => "What happened to each op, beside what had been captured.",
             Table::State => "The tree after the replay: predicted against found.",
+            Table::Samples => {
+                "What the machine did during the replay: one reading per row, once a second, at the start and at the end."
+            }
         }
     }
 
@@ -162,6 +184,7 @@ impl Table {
             Table::Ops => &["lane", "op_id"],
             Table::Lanes => &["lane"],
             Table::Edges => &["lane", "op_id"],
+            Table::Samples => &["taken"],
             Table::Rejects | Table::Fileset | Table::Extents | Table::Expect | Table::Results | Table::State => &[],
         }
     }
@@ -260,10 +283,12 @@ impl Table {
                 int("seq", "its event"),
                 text("origin", "event for a captured call, else why the op was inserted"),
                 int("lane", "its lane"),
-                int("worker", "the worker that issued it"),
+                int("process", "the process of the replay that issued it"),
+                int("worker", "its worker that did"),
                 text("syscall", "name of the captured call"),
                 int_("scheduled", "when the pace wanted it issued, ns since the start of the replay; absent as soon as possible"),
                 int("begin", "start of the call, ns since the start of the replay"),
+                int_("lag", "how much later than scheduled it was issued, ns"),
                 int("dur", "duration, ns"),
                 int("ret", "return value; -1 when the call failed"),
                 int("errno", "0, or the error of a failed call"),
@@ -278,6 +303,13 @@ impl Table {
                 text("expected", "what the model predicted: kind, and size or target"),
                 text("found", "what was there"),
                 text("verdict", "same, missing, extra, kind, size or target"),
+            ],
+            Table::Samples => vec![
+                int("taken", "time of the reading, ns since the start of the replay"),
+                text("kind", "what was read: device, memory, pressure, cpu, load or process"),
+                text_("name", "which one: a device, or all for every disk; cpu, io or memory; supervisor or replay N"),
+                text("metric", "what is measured"),
+                int("value", "the reading; metrics that count do so from just before the start of the replay"),
             ],
         }
     }

@@ -8,7 +8,7 @@ mod op;
 mod role;
 mod table;
 
-pub use op::Op;
+pub use op::{Moves, Op};
 pub use role::{At, Ret, Role};
 pub use table::{Syscall, TABLE};
 

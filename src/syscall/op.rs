@@ -58,3 +58,40 @@ ops! {
     /// Makes a descriptor that is no file: pipe, socket, eventfd ... Its later calls are drops.
     Special "special";
 }
+
+/// What the bytes are that a call returns the number of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moves {
+    /// No bytes of files.
+    Nothing,
+    /// Read from a file.
+    Reads,
+    /// Written to a file.
+    Writes,
+    /// Read from one file and written to another.
+    Copies,
+}
+
+impl Moves {
+    /// The word in SQL.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Moves::Nothing => "nothing",
+            Moves::Reads => "reads",
+            Moves::Writes => "writes",
+            Moves::Copies => "copies",
+        }
+    }
+}
+
+impl Op {
+    /// Which way data goes.
+    pub const fn moves(self) -> Moves {
+        match self {
+            Op::Read | Op::Readv | Op::Pread | Op::Preadv | Op::Preadv2 => Moves::Reads,
+            Op::Write | Op::Writev | Op::Pwrite | Op::Pwritev | Op::Pwritev2 => Moves::Writes,
+            Op::CopyFileRange | Op::Sendfile => Moves::Copies,
+            _ => Moves::Nothing,
+        }
+    }
+}

@@ -136,9 +136,9 @@ fn the_tables_are_as_the_schema_says_and_nothing_else_is_left() {
     let summary = run(&options(&capture, out.clone()));
     let mut names: Vec<_> = fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
-    let tables = ["expect", "extents", "fates", "fileset", "lanes"].map(|name| format!("{name}.parquet"));
+    let tables = ["edges", "expect", "extents", "fates", "fileset", "lanes"].map(|name| format!("{name}.parquet"));
     assert_eq!(names, [&tables[..], &["manifest.json".into(), "ops.parquet".into()]].concat());
-    for table in [Table::Ops, Table::Lanes, Table::Fates, Table::Fileset, Table::Extents, Table::Expect] {
+    for table in [Table::Ops, Table::Lanes, Table::Edges, Table::Fates, Table::Fileset, Table::Extents, Table::Expect] {
         let file = File::open(out.join(table.file())).unwrap();
         let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
         let (made, said) = (reader.schema().fields().clone(), table.schema().fields().clone());
@@ -155,6 +155,8 @@ fn the_tables_are_as_the_schema_says_and_nothing_else_is_left() {
         "ofds",
         "lanes",
         "guesses",
+        "edges",
+        "critical_path",
         "fingerprint",
         "capture",
         "options",
@@ -176,10 +178,10 @@ fn no_stage_sorts_what_comes_in_order() {
     let options = options(&capture, dir.path().join("w"));
     let plan = |stage| {
         let text = generate::explain(&options, stage).unwrap();
-        text[text.find("VirtualizeExec").unwrap_or(0)..].to_owned()
+        text[text.find("FunctionExec: virtualize").unwrap_or(0)..].to_owned()
     };
     let walk = plan("walk");
-    assert!(walk.starts_with("VirtualizeExec") && walk.contains("DataSourceExec"), "{walk}");
+    assert!(walk.starts_with("FunctionExec: virtualize") && walk.contains("DataSourceExec"), "{walk}");
     assert!(!walk.contains("SortExec"), "{walk}");
     assert!(!walk.contains("line"), "the line number is not read for nothing: {walk}");
     for stage in ["ops", "fates"] {

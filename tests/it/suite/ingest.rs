@@ -102,6 +102,22 @@ fn the_ledger_closes_on_every_real_capture() {
     }
 }
 
+/// Probes fill a buffer per processor, which are printed one after the other: a thousand lines of this capture stand in
+/// front of earlier ones. By seq each thread still makes one call after the other.
+#[test]
+fn a_thread_makes_one_call_after_the_other_whatever_the_order_of_lines() {
+    let made = ingest_with(&[data("d-files.capture.gz")], |_| {}).unwrap();
+    let events = table(&made.out, "events");
+    let [lines, tids, starts, durs] = ["line", "tid", "ts", "dur"].map(|column| ints(&events, column));
+    assert!(!lines.is_sorted(), "the capture is no longer what this test is about");
+    let mut ends = std::collections::HashMap::new();
+    for i in 0..lines.len() {
+        let (begin, end) = (starts[i].unwrap(), starts[i].unwrap() + durs[i].unwrap());
+        let before = ends.insert(tids[i], end).unwrap_or(i64::MIN);
+        assert!(begin >= before, "line {:?} begins before the call before it in its thread has returned", lines[i]);
+    }
+}
+
 #[test]
 fn a_child_never_comes_before_its_fork() {
     for name in ["a-sqlite.strace.gz", "d-files.strace.gz", "e-fio.strace.gz"] {
@@ -337,6 +353,38 @@ fn files_of_one_thread_each_tell_it_by_their_names() {
     fs::write(&part, "7 1795384896.000120 close(5) = 0 <0.000010>\n").unwrap();
     let made = ingest_with(&[child, part], |options| options.merge = true).unwrap();
     assert_eq!(ints(&table(&made.out, "events"), "tid"), [7, 101].map(Some));
+}
+
+/// `strace -ff` of a program that makes threads early and late, each file many windows long, the threads' files first.
+#[test]
+fn files_of_one_thread_each_are_merged_line_by_line() {
+    const CALLS: i64 = 30_000;
+    let dir = tempfile::tempdir().unwrap();
+    let stamp = |us: i64| format!("{}.{:06}", 1_795_384_896 + us / 1_000_000, us % 1_000_000);
+    // Each thread closes descriptors that tell when: at 10 us, 20 us ... plus its number.
+    let calls = |number: i64, from: i64| -> String {
+        (from..CALLS).map(|i| format!("{} close({}) = 0 <0.000002>\n", stamp(10 * i + number), 10 * i + number)).collect()
+    };
+    let clone = |at: i64, tid: i64| {
+        let flags = "flags=CLONE_VM|CLONE_FS|CLONE_FILES|CLONE_SIGHAND|CLONE_THREAD";
+        format!("{} clone(child_stack=0x7f, {flags}) = {tid} <0.000001>\n", stamp(at))
+    };
+    let leader = clone(0, 101) + &calls(0, 1);
+    let late = 10 * (CALLS - 2) + 3;
+    let (before, after) = leader.split_at(leader.len() - calls(0, CALLS - 1).len());
+    let leader = format!("{before}{}{after}", clone(late, 102));
+    let files = [(102, calls(5, CALLS - 2)), (101, calls(1, 1)), (100, leader)];
+    let paths = files.map(|(tid, text)| {
+        let path = dir.path().join(format!("t.{tid}"));
+        fs::write(&path, text).unwrap();
+        path
+    });
+    let made = ingest_with(&paths, |options| options.merge = true).unwrap();
+    let events = table(&made.out, "events");
+    assert_eq!(made.captured.stragglers, 0);
+    assert!(ints(&events, "pid").iter().all(|pid| *pid == Some(100)), "a thread was taken for a process");
+    let closed: Vec<i64> = ints(&events, "fd").into_iter().flatten().collect();
+    assert!(closed.is_sorted() && closed.len() as i64 == 2 * (CALLS - 1) + 2, "{}", closed.len());
 }
 
 #[test]

@@ -5,6 +5,8 @@
 mod attacks;
 mod data;
 mod hostile;
+mod killed;
+mod knows;
 mod ops;
 mod order;
 mod rights;

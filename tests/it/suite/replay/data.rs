@@ -41,7 +41,7 @@ fn files_and_writes_hold_data_of_the_chosen_kind() {
         let summary = run(&Options { root: root.clone(), out: out.clone(), ..work.options() }).unwrap();
         assert_eq!(summary.different, 0, "{summary}");
         let manifest = fs::read_to_string(out.join("manifest.json")).unwrap();
-        assert!(manifest.contains(&format!("\"data\": \"{text}\"")) && manifest.contains("\"seed\": 3"), "{manifest}");
+        assert!(manifest.contains(&format!("\"fill\": \"{text}\"")) && manifest.contains("\"seed\": 3"), "{manifest}");
 
         for name in ["filled", "written", "small"] {
             let file = root.join("tree").join(name);

@@ -1,0 +1,43 @@
+-- Two runs of one workload side by side: one row per syscall, those that took longest in the first run first.
+--
+-- Runs of workloads with other fingerprints cannot be compared, and then this view is not there.
+--
+-- @needs results_1 results_2
+-- @column syscall VARCHAR name of the captured call
+-- @column calls BIGINT calls in the first run
+-- @column calls_2 BIGINT calls in the second
+-- @column total_ns BIGINT time in them in the first run, ns
+-- @column total_2_ns BIGINT the same in the second
+-- @column p50_ns BIGINT half of them took at most this in the first run, ns
+-- @column p50_2_ns BIGINT the same in the second
+-- @column p99_ns BIGINT 99 of 100 took at most this in the first run, ns
+-- @column p99_2_ns BIGINT the same in the second
+-- @column ratio DOUBLE second over first time; under 1 the second run was faster
+WITH one AS (
+    SELECT
+        syscall, count(*) AS calls, sum(dur) AS total,
+        approx_percentile_cont(0.5) WITHIN GROUP (ORDER BY dur) AS p50,
+        approx_percentile_cont(0.99) WITHIN GROUP (ORDER BY dur) AS p99
+    FROM results_1 WHERE origin = 'event' GROUP BY syscall
+),
+two AS (
+    SELECT
+        syscall, count(*) AS calls, sum(dur) AS total,
+        approx_percentile_cont(0.5) WITHIN GROUP (ORDER BY dur) AS p50,
+        approx_percentile_cont(0.99) WITHIN GROUP (ORDER BY dur) AS p99
+    FROM results_2 WHERE origin = 'event' GROUP BY syscall
+)
+SELECT
+    coalesce(one.syscall, two.syscall) AS syscall,
+    coalesce(one.calls, 0) AS calls,
+    coalesce(two.calls, 0) AS calls_2,
+    CAST(one.total AS BIGINT) AS total_ns,
+    CAST(two.total AS BIGINT) AS total_2_ns,
+    CAST(one.p50 AS BIGINT) AS p50_ns,
+    CAST(two.p50 AS BIGINT) AS p50_2_ns,
+    CAST(one.p99 AS BIGINT) AS p99_ns,
+    CAST(two.p99 AS BIGINT) AS p99_2_ns,
+    CAST(two.total AS DOUBLE) / nullif(one.total, 0) AS ratio
+FROM one
+FULL JOIN two ON two.syscall = one.syscall
+ORDER BY total_ns DESC, syscall

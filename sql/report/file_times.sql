@@ -1,0 +1,30 @@
+-- Where the time of a run went: one row per path, those that took longest first.
+--
+-- @needs results ops syscall_def
+-- @column path VARCHAR absolute path in the capture
+-- @column calls BIGINT captured calls on it that were replayed
+-- @column total_ns BIGINT time in them, all together, ns
+-- @column captured_total_ns BIGINT the same in the capture
+-- @column p99_ns BIGINT 99 of 100 took at most this, ns
+-- @column max_ns BIGINT the longest, ns
+-- @column read_bytes BIGINT bytes that they read
+-- @column written_bytes BIGINT bytes that they wrote
+-- @column failed BIGINT of them failed
+-- @column different BIGINT of them with an outcome that differs from the captured one
+SELECT
+    path,
+    count(*) AS calls,
+    CAST(sum(results.dur) AS BIGINT) AS total_ns,
+    CAST(sum(captured_dur) AS BIGINT) AS captured_total_ns,
+    CAST(approx_percentile_cont(0.99) WITHIN GROUP (ORDER BY results.dur) AS BIGINT) AS p99_ns,
+    max(results.dur) AS max_ns,
+    CAST(coalesce(sum(results.ret) FILTER (WHERE results.ret > 0 AND moves IN ('reads', 'copies')), 0) AS BIGINT) AS read_bytes,
+    CAST(coalesce(sum(results.ret) FILTER (WHERE results.ret > 0 AND moves IN ('writes', 'copies')), 0) AS BIGINT) AS written_bytes,
+    count(*) FILTER (WHERE results.errno <> 0) AS failed,
+    count(*) FILTER (WHERE outcome = 'different') AS different
+FROM results
+JOIN ops ON ops.op_id = results.op_id
+JOIN syscall_def AS def ON def.syscall = results.syscall
+WHERE results.origin = 'event' AND path IS NOT NULL
+GROUP BY path
+ORDER BY total_ns DESC, path

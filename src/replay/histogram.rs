@@ -1,0 +1,103 @@
+//! A histogram of durations whose bars widen with the duration, so that every percentile is right to within 1 %.
+//!
+//! A value is put into the bar of its highest eight bits. That takes a few instructions and no more memory than the bars
+//! that are in use reach: a few KiB for a call that takes microseconds.
+
+/// Bits that tell values of one magnitude apart: a bar is at most 1/128 as wide as its values are large.
+const BITS: u32 = 7;
+
+/// A histogram.
+#[derive(Clone, Debug, Default)]
+pub struct Histogram {
+    bars: Vec<u64>,
+    count: u64,
+    sum: u64,
+    max: u64,
+}
+
+/// The bar of a value.
+const fn bar(value: u64) -> usize {
+    let shift = (u64::BITS - value.leading_zeros()).saturating_sub(BITS + 1);
+    ((shift as usize) << BITS) + (value >> shift) as usize
+}
+
+/// The largest value of a bar.
+const fn last(bar: usize) -> u64 {
+    // The first two magnitudes share their bars, since each value has one of its own.
+    let shift = (bar >> BITS).saturating_sub(1);
+    let first = (bar - (shift << BITS)) as u64;
+    (first << shift) + ((1 << shift) - 1)
+}
+
+impl Histogram {
+    /// Adds a value; what is negative counts as 0.
+    #[inline]
+    pub fn add(&mut self, value: i64) {
+        let value = value.max(0) as u64;
+        let bar = bar(value);
+        if bar >= self.bars.len() {
+            self.bars.resize(bar + 1, 0);
+        }
+        self.bars[bar] += 1;
+        self.count += 1;
+        self.sum = self.sum.saturating_add(value);
+        self.max = self.max.max(value);
+    }
+
+    /// Number of values.
+    pub const fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Sum of all values.
+    pub const fn sum(&self) -> i64 {
+        self.sum as i64
+    }
+
+    /// The largest value.
+    pub const fn max(&self) -> i64 {
+        self.max as i64
+    }
+
+    /// The value that this share (0 to 1) of all values does not exceed, at most 1 % too large; 0 when there is none.
+    pub fn percentile(&self, share: f64) -> i64 {
+        let wanted = ((self.count as f64 * share).ceil() as u64).max(1);
+        let mut seen = 0;
+        for (bar, count) in self.bars.iter().enumerate() {
+            seen += count;
+            if seen >= wanted {
+                return last(bar).min(self.max) as i64;
+            }
+        }
+        self.max as i64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bars_follow_each_other_without_gap() {
+        for bar_ in 0..4000 {
+            assert_eq!(bar(last(bar_)), bar_);
+            assert_eq!(bar(last(bar_) + 1), bar_ + 1);
+        }
+        assert!(last(bar(u64::MAX >> 1)) < u64::MAX);
+    }
+
+    #[test]
+    fn percentiles_are_right_to_within_a_hundredth() {
+        // A long tail, as durations have: 1, 4, 9 ... 10^10.
+        let values: Vec<i64> = (1..=100_000_i64).map(|n| n * n).collect();
+        let mut histogram = Histogram::default();
+        values.iter().for_each(|value| histogram.add(*value));
+        for share in [0.5, 0.9, 0.99, 0.999, 1.0] {
+            let exact = values[(values.len() as f64 * share) as usize - 1];
+            let said = histogram.percentile(share);
+            assert!(said >= exact && said as f64 <= exact as f64 * 1.01, "{share}: {said}, exactly {exact}");
+        }
+        assert_eq!((histogram.count(), histogram.max()), (100_000, 10_000_000_000));
+        assert_eq!(Histogram::default().percentile(0.5), 0);
+    }
+}
