@@ -3,7 +3,8 @@
 //! ```text
 //! cargo bench --no-default-features --bench replay -- KIND OPS LANES DIR      makes DIR/work, DIR/root, DIR/calls
 //! ```
-//! KIND is pread, open (open, fstat, close), mixed, or paced (pread, 10,000 a second). `scripts/bench.py` runs it.
+//! KIND is pread, open (open, fstat, close), mixed, big (pread of 64 KiB), or paced (pread, 10,000 a second). All reads and
+//! writes but the big ones move 4 KiB. `scripts/bench_replay.py` runs it.
 
 use anyhow::{Context, Result, bail, ensure};
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray};
@@ -21,6 +22,7 @@ use std::sync::Arc;
 const FILES: usize = 16;
 const SIZE: i64 = 1 << 20;
 const BLOCK: i64 = 4096;
+const BIG: i64 = 65536;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Name {
@@ -40,6 +42,7 @@ struct Call {
     ofd: i64,
     file: usize,
     offset: i64,
+    count: i64,
     ts: i64,
 }
 
@@ -56,14 +59,16 @@ fn lane(kind: &str, lane: usize, lanes: usize, ops: usize) -> Result<Vec<Call>> 
     let first = (lane * (FILES + 1)) as i64;
     let mut calls = Vec::new();
     let mut ts = 0_i64;
-    let call = |name, file: usize, offset, ts| Call { name, ofd: first + file as i64, file: lane * FILES + file, offset, ts };
+    let count = if kind == "big" { BIG } else { BLOCK };
+    let call =
+        |name, file: usize, offset, ts| Call { name, ofd: first + file as i64, file: lane * FILES + file, offset, count, ts };
     calls.extend((0..FILES).map(|file| call(Name::Open, file, 0, 0)));
     while calls.len() < ops {
-        let (file, offset) = (next(FILES as u64) as usize, (next((SIZE / BLOCK) as u64) as i64) * BLOCK);
+        let (file, offset) = (next(FILES as u64) as usize, (next((SIZE / count) as u64) as i64) * count);
         let passing =
             [Name::Open, Name::Fstat, Name::Close].map(|name| Call { ofd: first + FILES as i64, ..call(name, file, 0, ts) });
         match kind {
-            "pread" => calls.push(call(Name::Pread, file, offset, 0)),
+            "pread" | "big" => calls.push(call(Name::Pread, file, offset, 0)),
             "open" => calls.extend(passing),
             "mixed" => match next(8) {
                 0..4 => calls.push(call(Name::Pread, file, offset, 0)),
@@ -87,7 +92,7 @@ fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
     let [kind, ops, lanes, dir] = args.as_slice() else {
         // As `cargo bench` runs it among the others.
-        println!("replay is measured by scripts/bench.py");
+        println!("replay is measured by scripts/bench.sh");
         return Ok(());
     };
     let (ops, lanes, dir): (usize, usize, _) = (ops.parse()?, lanes.parse()?, Path::new(dir));
@@ -119,7 +124,9 @@ fn calls(place: &Path, rows: &[(usize, Call)], files: &[String]) -> Result<()> {
     let mut number = |number: i64| out.write_all(&number.to_ne_bytes());
     number(rows.len() as i64)?;
     for (lane, call) in rows {
-        [*lane as i64, call.name as i64, call.ofd, call.file as i64, call.offset].into_iter().try_for_each(&mut number)?;
+        [*lane as i64, call.name as i64, call.ofd, call.file as i64, call.offset, call.count]
+            .into_iter()
+            .try_for_each(&mut number)?;
     }
     for file in files {
         out.write_all(file[1..].as_bytes())?;
@@ -142,9 +149,9 @@ fn write(place: &Path, kind: &str, rows: &[(usize, Call)], op_ids: &[i64], files
             "ts" => (kind == "paced").then_some(call.ts),
             "dur" => (kind == "paced").then_some(1000),
             "offset" => data.then_some(call.offset),
-            "count" => data.then_some(BLOCK),
+            "count" => data.then_some(call.count),
             "ret" => Some(if data {
-                BLOCK
+                call.count
             } else if call.name == Name::Open {
                 3
             } else {

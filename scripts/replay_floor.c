@@ -6,7 +6,7 @@
  *
  * "bare" issues the calls; "stamps" takes the time before and after each and keeps both and the outcome, as a replay
  * must; "clock" does that without the calls. The list is made by benches/replay.rs: the number of calls, then for each
- * its lane, name, description, file and offset, 8 bytes each; then the files' names, one in a line.
+ * its lane, name, description, file, offset and count, 8 bytes each; then the files' names, one in a line.
  * Prints one line: operations, ns from the first to the last, CPU ns of the workers.
  */
 #define _GNU_SOURCE
@@ -24,7 +24,7 @@ enum { OPEN, CLOSE, FSTAT, PREAD, PWRITE, STAT };
 enum mode { BARE, STAMPS, CLOCK };
 
 struct call {
-	long lane, name, ofd, file, offset;
+	long lane, name, ofd, file, offset, count;
 };
 
 struct stamp {
@@ -60,9 +60,9 @@ static long issue(const struct call *call, char *buffer, struct stat *st)
 	case FSTAT:
 		return syscall(SYS_fstat, fds[call->ofd], st);
 	case PREAD:
-		return syscall(SYS_pread64, fds[call->ofd], buffer, 4096, call->offset);
+		return syscall(SYS_pread64, fds[call->ofd], buffer, call->count, call->offset);
 	case PWRITE:
-		return syscall(SYS_pwrite64, fds[call->ofd], buffer, 4096, call->offset);
+		return syscall(SYS_pwrite64, fds[call->ofd], buffer, call->count, call->offset);
 	default:
 		return syscall(SYS_stat, files[call->file], st);
 	}
@@ -72,8 +72,8 @@ static void *work(void *arg)
 {
 	struct worker *worker = arg;
 	struct stat st;
-	char *buffer = aligned_alloc(4096, 4096);
-	memset(buffer, 1, 4096);
+	char *buffer = aligned_alloc(4096, 65536);
+	memset(buffer, 1, 65536);
 	pthread_barrier_wait(&start);
 	long cpu = now(CLOCK_THREAD_CPUTIME_ID);
 	for (long at = 0; at < worker->count; at++) {

@@ -41,6 +41,8 @@ pub struct Options {
     pub keep: Vec<PathBuf>,
     /// Threads; one per processor when absent.
     pub threads: Option<usize>,
+    /// Show edges of each kind of resource in the summary.
+    pub explain_order: bool,
     /// Bytes that sorts and aggregations may hold before they spill to disk.
     pub memory: u64,
 }
@@ -133,6 +135,7 @@ fn manifest(summary: &Summary, options: &Options, capture: &Dataset) -> Manifest
         _ => Manifest::new(),
     };
     manifest.remove("seconds"); // the same input gives the same manifest
+    manifest.remove("edge_examples");
     manifest.insert("where".into(), json!(options.where_));
     manifest.insert("capture".into(), json!(capture.manifest));
     if let Some(mounts) = capture.manifest.get(mounts::KEY) {

@@ -14,6 +14,8 @@ pub enum Role {
     Now(Make),
     /// When that is done, one after the other.
     After(Make),
+    /// Only with `--explain-order`, at the end.
+    Explain,
 }
 
 /// What becomes of a stage's rows.
@@ -38,7 +40,7 @@ macro_rules! stages {
 }
 
 use Make::{Scratch, Sums, Table, View};
-use Role::{After, Now, Walk, Where};
+use Role::{After, Explain, Now, Walk, Where};
 
 stages! {
     "walk"       Walk;
@@ -61,6 +63,7 @@ stages! {
     "lanes"      After(Table);
     "edge_kinds" After(Sums);
     "critical"   After(Sums);
+    "edge_examples" Explain;
 }
 
 /// The stages that run while what is chosen streams by, and what becomes of them.

@@ -1,6 +1,6 @@
 //! What generate did, in numbers: the ledger, checked.
 
-use super::work::Made;
+use super::work::{EXAMPLES, Made};
 use crate::engine::Engine;
 use crate::schema::Table;
 use anyhow::{Result, ensure};
@@ -43,6 +43,9 @@ pub struct Summary {
     pub guesses: Count,
     /// Edges by kind of resource.
     pub edges: BTreeMap<String, Edges>,
+    /// Some of them, when asked for; not in the manifest.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub edge_examples: Vec<Example>,
     /// The longest paths over lanes and edges.
     pub critical_path: Critical,
     /// Hash of the op stream.
@@ -58,6 +61,47 @@ pub struct Edges {
     pub asked: u64,
     /// Those that do not follow from the order inside lanes and from others.
     pub kept: u64,
+}
+
+/// An edge, with the calls at its ends.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Example {
+    /// Kind of the resource.
+    pub resource: String,
+    /// Does it say something new?
+    pub kept: bool,
+    /// The op that waits.
+    pub op: Call,
+    /// The op it must follow.
+    pub after: Call,
+}
+
+/// An op of an example.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Call {
+    /// The op.
+    pub op_id: u64,
+    /// Its lane.
+    pub lane: u64,
+    /// Name of the call.
+    pub syscall: String,
+    /// What it is about.
+    pub path: String,
+}
+
+impl Call {
+    /// Reads its columns of a row.
+    fn read(batch: &RecordBatch, at: [usize; 4], row: usize) -> Call {
+        let [op_id, lane] = [at[0], at[1]].map(|column| int(batch, column, row));
+        let [syscall, path] = [at[2], at[3]].map(|column| text(batch, column, row));
+        Call { op_id, lane, syscall, path }
+    }
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of lane {}, {} {}", self.op_id, self.lane, self.syscall, self.path)
+    }
 }
 
 /// The longest paths: no replay in resource order is shorter, however many workers it has.
@@ -106,6 +150,13 @@ impl Summary {
             for row in 0..batch.num_rows() {
                 let edges = Edges { asked: int(batch, 1, row), kept: int(batch, 2, row) };
                 summary.edges.insert(text(batch, 0, row), edges);
+            }
+        }
+        for batch in sums(EXAMPLES) {
+            for row in 0..batch.num_rows() {
+                let (resource, kept) = (text(batch, 0, row), batch.column(1).as_boolean().value(row));
+                let (op, after) = (Call::read(batch, [2, 3, 4, 5], row), Call::read(batch, [6, 7, 8, 9], row));
+                summary.edge_examples.push(Example { resource, kept, op, after });
             }
         }
         for batch in sums("critical").filter(|batch| batch.num_rows() > 0) {
@@ -190,6 +241,10 @@ impl fmt::Display for Summary {
         line(f, "edges", kept, &format!("ops wait for ops of other lanes, of {asked} that resources ask for:"))?;
         for (resource, edges) in &self.edges {
             line(f, "", edges.kept, &format!("{resource}, of {}", edges.asked))?;
+            for example in self.edge_examples.iter().filter(|example| example.resource == *resource) {
+                let note = if example.kept { "" } else { ", which follows from others" };
+                writeln!(f, "{:26}op {}\n{:28}waits for op {}{note}", "", example.op, "", example.after)?;
+            }
         }
         let Critical { ops, ns, parallelism } = self.critical_path;
         let note = format!("ops, or {:.3} s of calls; {parallelism:.1} workers at most are busy on average", ns as f64 / 1e9);

@@ -25,6 +25,9 @@ const OPS_ROW_GROUP: usize = 16 * 1024;
 /// The rows of a table may hold this part of the memory while they are put together by lane.
 const LANES_SHARE: u64 = 2;
 
+/// The stage that `--explain-order` runs.
+pub(super) const EXAMPLES: &str = "edge_examples";
+
 /// What the stages made.
 #[derive(Default)]
 pub(super) struct Made {
@@ -216,6 +219,10 @@ impl<'a> Work<'a> {
             let rows = self.plan(stage)?;
             made.add(self.engine.block_on(async { self.part(stage, make, rows.execute_stream().await?).await })?);
         }
+        if self.options.explain_order {
+            let rows = self.plan(EXAMPLES)?;
+            made.sums.insert(EXAMPLES, self.engine.block_on(async { Ok(rows.collect().await?) })?);
+        }
         Ok(made)
     }
 
@@ -236,7 +243,7 @@ impl<'a> Work<'a> {
         if role != Some(Role::Walk) {
             self.choose(&Progress::default())?;
         }
-        if let Some(Role::After(_)) = role {
+        if let Some(Role::After(_) | Role::Explain) = role {
             for (stage, make) in now().chain(after()).take_while(|(stage, _)| *stage != name) {
                 match make {
                     Make::Scratch => self.scratch(stage, self.plan(stage)?, &Progress::default())?,

@@ -9,7 +9,7 @@
 //! is an atomic: whoever dies in the middle leaves numbers that the others can read.
 
 use super::call::BATCH;
-use super::memory::{Pages, memory_file};
+use super::memory::{self, Pages, memory_file};
 use super::order::{Counter, Turn};
 use super::record::{Fact, Record, Stamp, UNKNOWN};
 use std::fs::File;
@@ -123,6 +123,14 @@ impl Sheet {
         self.stamps[at][0].store(UNKNOWN, Relaxed);
         self.stamps[at][3].store(UNKNOWN, Relaxed);
         self.count.store(at as u64 + 1, Relaxed);
+    }
+
+    /// Fetches the stamp of an op that will soon be issued into the cache.
+    #[inline]
+    pub fn prefetch(&self, at: usize) {
+        if let Some(stamp) = self.stamps.get(at + 4) {
+            memory::prefetch(stamp);
+        }
     }
 
     /// Says what came of an op. The start comes last: where it stands, all stands.

@@ -3,6 +3,7 @@
 //! Ops are packed: one cache line each, their numbers and texts behind one another in memory of the batch, so that a
 //! worker that goes through them touches little and in order.
 
+use super::memory;
 use super::order::Wait;
 use super::record::UNKNOWN;
 use crate::event::Col;
@@ -149,6 +150,21 @@ impl Batch {
     /// Stores a number of the op to come; they come in the order of [`NUMBERS`].
     pub fn number(&mut self, value: i64) {
         self.numbers.push(value);
+    }
+
+    /// Fetches the ops that will soon be issued into the cache: the loader wrote them on another processor.
+    #[inline]
+    pub fn prefetch(&self, at: usize) {
+        if let Some(op) = self.ops.get(at + 4) {
+            memory::prefetch(op);
+        }
+        let Some(op) = self.ops.get(at + 2) else { return };
+        if let Some(number) = self.numbers.get(op.numbers as usize) {
+            memory::prefetch(number);
+        }
+        if let Some(text) = self.arena.get(usize::from(op.texts[RAW])) {
+            memory::prefetch(text);
+        }
     }
 
     /// An op with its numbers and texts.

@@ -84,16 +84,20 @@ impl Groups {
         let ofds = self.ofds;
         let (index, start, end) = self.source.locate(rows.start);
         let group = self.group(index)?;
-        for row in rows.start..end.min(rows.end) {
-            let at = (row - start) as usize;
+        let (mut next, mut seen) = (rows.start, None);
+        while next < end.min(rows.end) {
+            let at = (next - start) as usize;
             let op_id = group.ids[0].value(at);
-            if row > rows.start && (op_id >= limit || !batch.room()) {
-                return Ok((row, Some(op_id)));
+            if next > rows.start && (op_id >= limit || !batch.room()) {
+                seen = Some(op_id);
+                break;
             }
-            let row = group.row(row, at, ofds, batch).with_context(|| format!("row {row} of the ops"))?;
+            let row = group.row(next, at, ofds, batch).with_context(|| format!("row {next} of the ops"))?;
             take(batch, row)?;
+            next += 1;
         }
-        Ok((end.min(rows.end), None))
+        self.cache.used(index, next - rows.start, end - start);
+        Ok((next, seen))
     }
 
     /// op_id of a row.

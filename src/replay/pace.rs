@@ -8,7 +8,7 @@ use super::record::UNKNOWN;
 
 /// The longest a worker spins before an op is due, ns: on a busy machine sleepers wake so late that waiting for them
 /// awake would make it busier.
-const SPIN_MAX: i64 = 100_000;
+const SPIN_MAX: i64 = 50_000;
 const SPIN_MIN: i64 = 5_000;
 /// Trial sleeps, and how long each takes, ns.
 const TRIALS: usize = 24;

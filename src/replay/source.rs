@@ -149,6 +149,7 @@ struct Kept<T> {
     group: T,
     bytes: usize,
     used: u64,
+    rows: i64,
 }
 
 impl<T> Cache<T> {
@@ -174,11 +175,20 @@ impl<T> Cache<T> {
                 self.bytes -= self.kept[oldest].take().map_or(self.bytes, |kept| kept.bytes);
             }
             self.bytes += bytes;
-            self.kept[index] = Some(Kept { group, bytes, used: 0 });
+            self.kept[index] = Some(Kept { group, bytes, used: 0, rows: 0 });
         }
         let kept = self.kept[index].as_mut().context("the row group was just decoded")?;
         kept.used = self.clock;
         Ok(&kept.group)
+    }
+
+    /// So many rows of a row group were used, of so many that it has and that nobody uses twice: one that is used up goes.
+    pub fn used(&mut self, index: usize, rows: i64, of: i64) {
+        let Some(Some(kept)) = self.kept.get_mut(index) else { return };
+        kept.rows += rows;
+        if kept.rows >= of {
+            self.bytes -= self.kept[index].take().map_or(0, |kept| kept.bytes);
+        }
     }
 }
 
@@ -199,5 +209,9 @@ mod tests {
             assert_eq!(*group.unwrap(), index * 10);
         }
         assert_eq!(decoded, [0, 1, 2, 1, 7, 2]);
+        cache.used(2, 10, 16);
+        assert_eq!(*cache.get(2, || unreachable!()).unwrap(), 20);
+        cache.used(2, 6, 16);
+        assert_eq!(*cache.get(2, || Ok((21, 40))).unwrap(), 21);
     }
 }

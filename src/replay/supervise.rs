@@ -30,7 +30,7 @@ const BUSY: f64 = 0.25;
 
 /// How much nicer the supervisor is than the workers (setpriority(2)): it writes when they leave it the processor, or when
 /// its sheets run out.
-const NICE: i32 = 10;
+const NICE: i32 = 5;
 
 /// Starts the child and takes its records to the results, in a thread of its own: the child dies with the thread that
 /// started it, and being nice is for ever.

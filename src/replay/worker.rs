@@ -79,6 +79,8 @@ impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
     fn issue(&mut self, batch: &Batch, sheet: &Sheet) {
         let mut waits = 0;
         for at in 0..batch.ops.len() {
+            batch.prefetch(at);
+            sheet.prefetch(at);
             self.turn(batch, at, &mut waits);
             self.call(batch, at, sheet);
         }

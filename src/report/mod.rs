@@ -25,5 +25,5 @@ views! {
 
 views! {
     /// Reports on runs, ready for queries when the tables they need are there.
-    REPORTS "report": "timeline" "devices" "workers" "file_times" "divergences" "compare_runs" "compare_outcomes"
+    REPORTS "report": "timeline" "devices" "workers" "file_times" "divergences" "order_violations" "compare_runs" "compare_outcomes"
 }

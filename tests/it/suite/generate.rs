@@ -89,6 +89,7 @@ pub fn options(capture: &Path, out: PathBuf) -> Options {
         sql_dir: None,
         ignore: vec![],
         keep: vec![],
+        explain_order: false,
         threads: Some(2),
         memory: 64 << 20,
     }
@@ -184,9 +185,24 @@ fn no_stage_sorts_what_comes_in_order() {
     assert!(walk.starts_with("FunctionExec: virtualize") && walk.contains("DataSourceExec"), "{walk}");
     assert!(!walk.contains("SortExec"), "{walk}");
     assert!(!walk.contains("line"), "the line number is not read for nothing: {walk}");
-    for stage in ["ops", "fates"] {
+    for stage in ["ops", "fates", "expect", "edges"] {
         let plan = generate::explain(&options, stage).unwrap();
         assert_eq!(plan.matches("SortExec").count(), 0, "{plan}");
+    }
+    // What is sorted is narrow: integers only, and of what is contended only.
+    for (stage, key) in [
+        ("phases", "[resource@1 ASC NULLS LAST, first@4 ASC NULLS LAST, access@2 ASC NULLS LAST]"),
+        ("pruned", "[op_id@0 ASC NULLS LAST, after@2 DESC NULLS LAST, kind@4 ASC NULLS LAST]"),
+    ] {
+        let plan = generate::explain(&options, stage).unwrap();
+        assert_eq!(plan.matches("SortExec").count(), 1, "{plan}");
+        assert!(plan.contains(&format!("SortExec: expr={key}")), "{plan}");
+        assert!(!plan.contains("Utf8"), "{plan}");
+    }
+    let chosen = Options { where_: Some("syscall = 'read'".into()), ..options.clone() };
+    for (stage, sorts) in [("chosen", 0), ("ops", 0), ("seeks", 1)] {
+        let plan = generate::explain(&chosen, stage).unwrap();
+        assert_eq!(plan.matches("SortExec").count(), sorts, "{plan}");
     }
     let error = generate::explain(&options, "nothing").unwrap_err().to_string();
     assert!(error.contains("the stages are walk, "), "{error}");

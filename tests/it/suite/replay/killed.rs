@@ -42,6 +42,11 @@ fn processes(work: &Work) -> Vec<i32> {
     found
 }
 
+/// Has a process a seccomp filter?
+fn filtered(pid: i32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/status")).is_ok_and(|status| status.contains("Seccomp:\t2"))
+}
+
 /// Replays, and kills process number `victim` (0 is the leader) in the middle.
 fn replay_and_kill(work: &Work, options: Options, victim: usize) -> Summary {
     let expected = options.processes + 1;
@@ -50,7 +55,8 @@ fn replay_and_kill(work: &Work, options: Options, victim: usize) -> Summary {
             for _ in 0..500 {
                 std::thread::sleep(Duration::from_millis(10));
                 let found = processes(work);
-                if found.len() == expected {
+                // Each has closed its sandbox: the first ops are on their way.
+                if found.len() == expected && found.iter().all(|pid| filtered(*pid)) {
                     std::thread::sleep(Duration::from_millis(150));
                     // SAFETY: a signal to a process of this test.
                     unsafe { kill(found[victim], SIGKILL) };
