@@ -366,8 +366,10 @@ impl Call<'_> {
                     self.model.tree.touches.add(Resource::Ofd, ofd.id, Access::Write);
                 }
             }
-            lock::GET | lock::GET64 | lock::OFD_GET => self.touch_lock(found, false),
-            lock::SET | lock::SETW | lock::SET64 | lock::SETW64 | lock::OFD_SET | lock::OFD_SETW => self.touch_lock(found, true),
+            lock::GET | lock::GET64 | lock::OFD_GET => self.touch_lock(found, Access::Read),
+            lock::SET | lock::SETW | lock::SET64 | lock::SETW64 | lock::OFD_SET | lock::OFD_SETW => {
+                self.touch_lock(found, Access::Write)
+            }
             _ => {}
         }
         found?;
@@ -386,18 +388,19 @@ impl Call<'_> {
             Ok(Some(ix)) => self.model.tasks.ofd(ix).is_some_and(|ofd| ofd.locks),
             _ => false,
         };
-        let shared = self.event.int(Col::Cmd).unwrap_or(0) & LOCK_SH != 0 && !holds;
-        self.touch_lock(found, !shared);
+        // One that was refused depends on who holds it.
+        let granted = self.event.success().is_some();
+        let shared = granted && self.event.int(Col::Cmd).unwrap_or(0) & LOCK_SH != 0 && !holds;
+        self.touch_lock(found, if shared { Access::Read } else { Access::Write });
         found.map(|_| ())
     }
 
-    fn touch_lock(&mut self, found: Dropped<Option<OfdIx>>, changes: bool) {
+    fn touch_lock(&mut self, found: Dropped<Option<OfdIx>>, access: Access) {
         let Ok(Some(ix)) = found else { return };
         let done = self.event.success().is_some();
         let Some(ofd) = self.model.tasks.ofd_mut(ix) else { return };
         ofd.locks |= done;
         let ino = ofd.ino;
-        let access = if changes && done { Access::Write } else { Access::Read };
         self.model.tree.touch(Resource::Lock, ino, access);
     }
 

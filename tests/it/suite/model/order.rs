@@ -142,7 +142,8 @@ fn issue(op: &Op, fds: &mut HashMap<i64, i64>) -> (i64, i64) {
     if op.ofd2.is_some() {
         event.set(Col::Fd2, of(op.ofd2));
     }
-    if op.dir.is_some() {
+    // One that was not open is not open now.
+    if event.int(Col::DirFd).is_some_and(|fd| fd >= 0) {
         event.set(Col::DirFd, of(op.dir));
     }
     let made = kernel::make(event);
