@@ -220,3 +220,6 @@ impl Tree {
 fn name_id(dir: i64, name: &[u8]) -> i64 {
     (xxhash_rust::xxh3::xxh3_64_with_seed(name, dir as u64) >> 8) as i64
 }
+
+#[cfg(test)]
+mod tests;

@@ -75,6 +75,10 @@ impl Tree {
         if proof != Proof::Through && !matches!(self.at(dir).node, Node::Dir(_) | Node::Unknown) {
             return Walk::NotDir;
         }
+        // A descriptor that a path starts at is of a directory, also when its open did not ask for one.
+        if proof == Proof::Through && matches!(self.at(dir).node, Node::Unknown) {
+            self.at_mut(dir).node = blank(Some(Kind::Dir), false);
+        }
         let slash = path.last() == Some(&b'/');
         let mut names = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).peekable();
         while let Some(name) = names.next() {

@@ -10,25 +10,6 @@ use crate::model::tree::{Look, Node, ROOT};
 use crate::model::walk::{Proof, Walk};
 use crate::syscall::{Op, Syscall};
 
-/// Request of ioctl_ficlone(2): `_IOW(0x94, 9, int)`.
-const FICLONE: i64 = 0x4004_9409;
-/// Requests of ioctl(2) that do what fcntl(2) does with F_SETFD.
-const FIONCLEX: i64 = 0x5450;
-const FIOCLEX: i64 = 0x5451;
-
-/// Commands of fcntl(2) for locks: of a process, the same of a 32-bit one, and of an open file description.
-mod lock {
-    pub const GET: i64 = 5;
-    pub const SET: i64 = 6;
-    pub const SETW: i64 = 7;
-    pub const GET64: i64 = 12;
-    pub const SET64: i64 = 13;
-    pub const SETW64: i64 = 14;
-    pub const OFD_GET: i64 = 36;
-    pub const OFD_SET: i64 = 37;
-    pub const OFD_SETW: i64 = 38;
-}
-
 /// What a captured descriptor argument is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fd {
@@ -316,7 +297,7 @@ impl Call<'_> {
     }
 
     /// dup and its kin: the number in `ret` now means what `fd` means.
-    fn copy_fd(&mut self, cloexec: bool, origin: Origin) -> Dropped<()> {
+    pub(super) fn copy_fd(&mut self, cloexec: bool, origin: Origin) -> Dropped<()> {
         let found = self.fd(Col::Fd, Text::FdPath);
         let target = match found {
             Ok(Fd::File(ix)) => {
@@ -342,115 +323,6 @@ impl Call<'_> {
             }
         }
         found.map(|_| ())
-    }
-
-    pub(super) fn fcntl(&mut self) -> Dropped<()> {
-        const F_DUPFD_CLOEXEC: i64 = 1030;
-        let Some(cmd) = self.event.int(Col::Cmd) else { return Err(Reason::LostArgs) };
-        if cmd == 0 || cmd == F_DUPFD_CLOEXEC {
-            self.step.fate = crate::fate::Fate::Model;
-            return self.copy_fd(cmd == F_DUPFD_CLOEXEC, Origin::Reuse);
-        }
-        let found = self.on_fd();
-        let arg = self.event.int(Col::Arg).unwrap_or(0);
-        let done = self.event.success().is_some();
-        match cmd {
-            // F_SETFD
-            2 if done => self.set_cloexec(arg & 1 != 0),
-            // F_SETFL
-            4 if done => {
-                if let Ok(Some(ix)) = found
-                    && let Some(ofd) = self.model.tasks.ofd_mut(ix)
-                {
-                    ofd.flags = ofd.flags & !flag::APPEND | arg & flag::APPEND;
-                    self.model.tree.touches.add(Resource::Ofd, ofd.id, Access::Write);
-                }
-            }
-            lock::GET | lock::GET64 | lock::OFD_GET => self.touch_lock(found, false),
-            lock::SET | lock::SETW | lock::SET64 | lock::SETW64 | lock::OFD_SET | lock::OFD_SETW => self.touch_lock(found, true),
-            _ => {}
-        }
-        found?;
-        match cmd {
-            // F_GETFD, F_SETFD, F_GETFL, F_SETFL, record locks in their 32-bit, 64-bit and open file description forms.
-            1..=7 | 12..=14 | 36..=38 => Ok(()),
-            _ => Err(Reason::Unsupported),
-        }
-    }
-
-    /// flock(2). One shared lock more does not concern the other holders.
-    pub(super) fn flock(&mut self) -> Dropped<()> {
-        const LOCK_SH: i64 = 1;
-        let found = self.on_fd();
-        let holds = match found {
-            Ok(Some(ix)) => self.model.tasks.ofd(ix).is_some_and(|ofd| ofd.locks),
-            _ => false,
-        };
-        let shared = self.event.int(Col::Cmd).unwrap_or(0) & LOCK_SH != 0 && !holds;
-        self.touch_lock(found, !shared);
-        found.map(|_| ())
-    }
-
-    fn touch_lock(&mut self, found: Dropped<Option<OfdIx>>, changes: bool) {
-        let Ok(Some(ix)) = found else { return };
-        let done = self.event.success().is_some();
-        let Some(ofd) = self.model.tasks.ofd_mut(ix) else { return };
-        ofd.locks |= done;
-        let ino = ofd.ino;
-        let access = if changes && done { Access::Write } else { Access::Read };
-        self.model.tree.touch(Resource::Lock, ino, access);
-    }
-
-    /// Sets the close-on-exec flag of the call's descriptor. What is no file has it too.
-    fn set_cloexec(&mut self, cloexec: bool) {
-        let Some(fd) = self.event.int(Col::Fd) else { return };
-        let mut table = self.model.tasks.fds(self.who.process).iter_mut();
-        if let Some((_, entry)) = table.find(|(number, _)| *number == fd) {
-            entry.cloexec = cloexec;
-        }
-    }
-
-    pub(super) fn ioctl(&mut self) -> Dropped<()> {
-        let target = self.on_fd();
-        if let Some(cmd @ (FIOCLEX | FIONCLEX)) = self.event.int(Col::Cmd)
-            && self.event.success().is_some()
-        {
-            self.set_cloexec(cmd == FIOCLEX);
-            self.step.fate = crate::fate::Fate::Model;
-            return target.map(|_| ());
-        }
-        let target = target?;
-        if self.event.int(Col::Cmd) == Some(FICLONE) {
-            return self.clone_file(target);
-        }
-        match self.known_outcome()? {
-            // A request that the file refused is refused again; what it did when granted, the capture does not show.
-            Err(libc::ENOTTY | libc::EINVAL | libc::EOPNOTSUPP | libc::EXDEV | libc::EBADF | libc::EISDIR)
-                if self.event.int(Col::Cmd).is_some() =>
-            {
-                Ok(())
-            }
-            _ => Err(Reason::Unsupported),
-        }
-    }
-
-    /// FICLONE of ioctl_ficlone(2): the descriptor in the argument lends its file's whole content.
-    fn clone_file(&mut self, target: Option<OfdIx>) -> Dropped<()> {
-        let Fd::File(source) = self.fd(Col::Arg, Text::Fd2Path)? else { return Ok(()) };
-        let from = self.model.tasks.ofd(source).map(|ofd| (ofd.id, ofd.ino));
-        let to = target.and_then(|target| self.model.tasks.ofd(target)).map(|ofd| ofd.ino);
-        let (Some((id, from)), Some(to)) = (from, to) else { return Err(Reason::UnknownFd) };
-        (self.step.ofd2, self.step.file2) = (Some(id), Some(self.model.tree.file(from)));
-        let size = self.model.tree.content(from).map_or(0, |content| content.least());
-        self.model.tree.touches.add(Resource::Ofd, id, Access::Read);
-        self.model.tree.touch(Resource::Size, from, Access::Read);
-        if self.known_outcome()?.is_ok()
-            && let Some(content) = self.model.tree.content(to)
-        {
-            content.write(0, size);
-            self.model.tree.touch_cut(to);
-        }
-        Ok(())
     }
 
     /// Calls that make a descriptor that is no file.
@@ -493,43 +365,5 @@ impl crate::model::tree::Tree {
     /// Path of a resolved name, or the directory itself.
     pub(in crate::model) fn spot_path(&mut self, spot: &crate::model::walk::Spot) -> Name {
         if spot.name.is_empty() { self.path(spot.dir) } else { self.join(spot.dir, &spot.name) }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use crate::event::{AT_FDCWD, Col, Event, Text};
-    use crate::fate::Origin;
-    use crate::model::{Config, Model, Rows};
-    use crate::syscall::{Op, Syscall};
-
-    fn call(syscall: Syscall, ret: i64, ints: &[(Col, i64)]) -> Event {
-        let mut event = Event::new(syscall);
-        event.set_outcome(ret);
-        for (col, value) in [(Col::Pid, 1), (Col::Tid, 1)].iter().chain(ints) {
-            event.set(*col, *value);
-        }
-        event
-    }
-
-    /// Does exec close a descriptor after these requests of ioctl(2)?
-    fn closed_on_exec(requests: &[i64]) -> bool {
-        let mut open = call(Syscall::openat, 3, &[(Col::DirFd, AT_FDCWD), (Col::Flags, 0)]);
-        open.set_text(Text::Path, &b"/home/f"[..]);
-        let mut events = vec![open];
-        events.extend(requests.iter().map(|cmd| call(Syscall::ioctl, 0, &[(Col::Fd, 3), (Col::Cmd, *cmd)])));
-        events.push(call(Syscall::execve, 0, &[]));
-        let mut model = Model::new(Config::default());
-        let mut rows = Rows::default();
-        events.iter().for_each(|event| model.step(event, &mut rows));
-        assert!(rows.list.iter().all(|row| row.step.reason.is_none()));
-        rows.list.iter().any(|row| row.step.origin == Origin::Exec && row.step.op == Some(Op::Close))
-    }
-
-    #[test]
-    fn ioctl_sets_and_clears_close_on_exec() {
-        assert!(!closed_on_exec(&[]));
-        assert!(closed_on_exec(&[super::FIOCLEX]));
-        assert!(!closed_on_exec(&[super::FIOCLEX, super::FIONCLEX]));
     }
 }

@@ -4,6 +4,7 @@
 //! became of it. Then its outcome decides what is proved and what changes. A function that gives a [`Reason`] gives up
 //! the event: it becomes a drop.
 
+mod control;
 mod data;
 mod fd;
 mod meta;

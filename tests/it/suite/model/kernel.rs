@@ -385,6 +385,7 @@ pub fn make(mut event: Event) -> Made {
             Syscall::access => i64::from(libc::access(one, mode as libc::c_int)),
             Syscall::flock => i64::from(libc::flock(fd, int(Col::Cmd) as libc::c_int | libc::LOCK_NB)),
             Syscall::getcwd => libc::syscall(libc::SYS_getcwd, data, 4096),
+            Syscall::mknod => i64::from(libc::mknod(one, mode, 0)),
             Syscall::fchdir => i64::from(libc::fchdir(fd)),
             Syscall::chdir => i64::from(libc::chdir(one)),
             Syscall::readlink => libc::readlink(one, data.cast(), 4096) as i64,
