@@ -4,7 +4,7 @@
 //! * `prune` drops edges that say nothing new, and follows the longest path through those that stay
 //! * `clock` what is known to be done when an op begins
 //!
-//! What lies between them, from spans to edges, are stages of generate (sql/generate/phases.sql and follows.sql).
+//! What lies between them, from spans to edges, are stages of generate (contended.sql, phases.sql and follows.sql in sql/generate).
 
 mod clock;
 mod prune;

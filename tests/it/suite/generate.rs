@@ -1,5 +1,7 @@
 //! Tests of generate: from a capture that the test writes to a workload.
 
+mod order;
+
 use ioriot::event::{Col, Event, Text};
 use ioriot::generate::{self, Options, Summary};
 use ioriot::progress::Progress;
@@ -185,13 +187,13 @@ fn no_stage_sorts_what_comes_in_order() {
     assert!(walk.starts_with("FunctionExec: virtualize") && walk.contains("DataSourceExec"), "{walk}");
     assert!(!walk.contains("SortExec"), "{walk}");
     assert!(!walk.contains("line"), "the line number is not read for nothing: {walk}");
-    for stage in ["ops", "fates", "expect", "edges"] {
+    for stage in ["ops", "fates", "expect", "contended", "edges"] {
         let plan = generate::explain(&options, stage).unwrap();
         assert_eq!(plan.matches("SortExec").count(), 0, "{plan}");
     }
     // What is sorted is narrow: integers only, and of what is contended only.
     for (stage, key) in [
-        ("phases", "[resource@1 ASC NULLS LAST, first@4 ASC NULLS LAST, access@2 ASC NULLS LAST]"),
+        ("phases", "[resource@0 ASC NULLS LAST, first@3 ASC NULLS LAST, access@1 ASC NULLS LAST]"),
         ("pruned", "[op_id@0 ASC NULLS LAST, after@2 DESC NULLS LAST, kind@4 ASC NULLS LAST]"),
     ] {
         let plan = generate::explain(&options, stage).unwrap();

@@ -1,0 +1,143 @@
+//! Tests of the order: the stages from touches to edges against every pair of ops.
+
+use super::{options, real, rows, run, story};
+use ioriot::engine::{Engine, Settings};
+use ioriot::generate::{Options, STAGES};
+use ioriot::model::{Access, Resource, Touch};
+use ioriot::order::number;
+use ioriot::schema::Table;
+
+use arrow::array::{ArrayRef, AsArray, Int64Array, Int64Builder, ListBuilder, RecordBatch, StringArray};
+use arrow::datatypes::Int64Type;
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+const ACCESS: [Access; 3] = [Access::Read, Access::Add, Access::Write];
+
+/// An op: its lane, and how it touches which resources.
+type Op = (i64, Vec<(i64, usize)>);
+
+/// The rows of relation chosen for these ops, with rows that are none in between.
+fn chosen(ops: &[Op]) -> RecordBatch {
+    let mut touches = ListBuilder::new(Int64Builder::new());
+    for (_, list) in ops {
+        for (id, access) in list {
+            touches.values().append_value(number(Touch { kind: Resource::Name, id: *id, access: ACCESS[*access] }));
+        }
+        touches.append(!list.is_empty());
+    }
+    let ints = |get: fn((i64, &Op)) -> i64| -> ArrayRef { Arc::new((0..).zip(ops).map(get).collect::<Int64Array>()) };
+    RecordBatch::try_from_iter([
+        ("pos", ints(|(at, _)| 2 * at + 2)),
+        ("vtid", ints(|(_, (lane, _))| *lane)),
+        ("dur", ints(|_| 10)),
+        ("fate", Arc::new(StringArray::from_iter_values(ops.iter().map(|_| "op")))),
+        ("touches", Arc::new(touches.finish())),
+    ])
+    .unwrap()
+}
+
+/// Pairs `(op, after)` that the stages make.
+fn made(ops: &[Op]) -> BTreeSet<(usize, usize)> {
+    let engine = Engine::new(&Settings { threads: Some(2), ..Settings::default() }).unwrap();
+    engine.ctx().register_batch("chosen", chosen(ops)).unwrap();
+    for name in ["touches", "contended", "phases", "follows", "pruned", "edges"] {
+        STAGES.iter().find(|(stage, _)| stage.name == name).unwrap().0.define(&engine).unwrap();
+    }
+    let edges = engine.sql("SELECT op_id, lane, after, after_lane FROM edges").unwrap();
+    let mut pairs = BTreeSet::new();
+    for batch in engine.block_on(async { Ok(edges.collect().await?) }).unwrap() {
+        let columns = [0, 1, 2, 3].map(|at| batch.column(at).as_primitive::<Int64Type>().clone());
+        for row in 0..batch.num_rows() {
+            let [op, lane, after, after_lane] = columns.each_ref().map(|column| column.value(row));
+            assert!(after < op && lane != after_lane);
+            assert_eq!((ops[op as usize].0, ops[after as usize].0), (lane, after_lane));
+            pairs.insert((op as usize, after as usize));
+        }
+    }
+    pairs
+}
+
+/// Every pair of ops of different lanes that do not commute.
+fn conflicts(ops: &[Op]) -> BTreeSet<(usize, usize)> {
+    let conflict = |a: &Op, b: &Op| {
+        let apart = |x: usize, y: usize| !ACCESS[x].commutes(ACCESS[y]);
+        a.0 != b.0 && a.1.iter().any(|(id, x)| b.1.iter().any(|(other, y)| id == other && apart(*x, *y)))
+    };
+    let pairs = (0..ops.len()).flat_map(|op| (0..op).map(move |after| (op, after)));
+    pairs.filter(|(op, after)| conflict(&ops[*op], &ops[*after])).collect()
+}
+
+/// What comes before each op, by its lane and these pairs.
+fn closure(ops: &[Op], pairs: &BTreeSet<(usize, usize)>) -> Vec<BTreeSet<usize>> {
+    let mut before: Vec<BTreeSet<usize>> = Vec::new();
+    for (op, (lane, _)) in ops.iter().enumerate() {
+        let own = (0..op).rev().find(|other| ops[*other].0 == *lane);
+        let direct = own.into_iter().chain(pairs.range((op, 0)..(op + 1, 0)).map(|(_, after)| *after));
+        let all = direct.fold(BTreeSet::new(), |mut all, after| {
+            all.extend(before[after].iter().copied().chain([after]));
+            all
+        });
+        before.push(all);
+    }
+    before
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+    #[test]
+    fn edges_say_what_conflicts_say_and_no_more(
+        ops in proptest::collection::vec(
+            (0..5_i64, proptest::collection::btree_map(0..6_i64, 0..3_usize, 0..3).prop_map(|map| map.into_iter().collect())),
+            1..80,
+        ),
+    ) {
+        let ops: Vec<Op> = ops;
+        prop_assert_eq!(closure(&ops, &made(&ops)), closure(&ops, &conflicts(&ops)));
+    }
+}
+
+#[test]
+fn edges_and_lanes_fit_together() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_, out, summary) = real(dir.path(), "e-fio.strace.gz");
+    let (edges, lanes) = (rows(&out.join(Table::Edges.file())), rows(&out.join(Table::Lanes.file())));
+    let column = |batch: &RecordBatch, name: &str| batch.column_by_name(name).unwrap().as_primitive::<Int64Type>().clone();
+    let [op, lane, after, after_lane] = ["op_id", "lane", "after", "after_lane"].map(|name| column(&edges, name));
+    assert!(edges.num_rows() > 10, "{summary}");
+    assert_eq!(edges.num_rows() as u64, summary.edges.values().map(|edges| edges.kept).sum::<u64>());
+    let [id, first, count] = ["lane", "first_edge", "edges"].map(|name| column(&lanes, name));
+    let mut next = 0;
+    for row in 0..lanes.num_rows() {
+        assert_eq!(first.value(row), next);
+        next += count.value(row);
+        for edge in first.value(row)..next {
+            assert_eq!(lane.value(edge as usize), id.value(row));
+        }
+    }
+    assert_eq!(next as usize, edges.num_rows());
+    for row in 0..edges.num_rows() {
+        assert!(after.value(row) < op.value(row) && lane.value(row) != after_lane.value(row));
+        assert!(row == 0 || (lane.value(row - 1), op.value(row - 1)) <= (lane.value(row), op.value(row)));
+    }
+    assert!(summary.critical_path.ops > 0 && summary.critical_path.ops <= summary.ops, "{summary}");
+    let text = summary.to_string();
+    assert!(text.contains("ops wait for ops of other lanes") && text.contains("longest path"), "{text}");
+}
+
+#[test]
+fn what_is_filtered_orders_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let capture = super::capture(dir.path(), &story(4, 10));
+    let made = |where_: Option<&str>, name: &str| {
+        let where_ = where_.map(String::from);
+        run(&Options { where_, explain_order: true, ..options(&capture, dir.path().join(name)) })
+    };
+    // Every round opens a common file, which is there from the start; what the lanes create is their own.
+    let all = made(None, "all");
+    let some = made(Some("path LIKE '/data/t101/%'"), "some");
+    assert!(some.edges.values().all(|edges| edges.kept == 0), "{some}");
+    assert_eq!((some.lanes, some.critical_path.ops), (1, some.ops), "{some}");
+    assert!(all.critical_path.parallelism > 3.0, "{all}");
+}
