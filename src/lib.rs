@@ -13,6 +13,7 @@ pub mod generate;
 pub mod ingest;
 pub mod init;
 pub mod model;
+pub mod order;
 pub mod progress;
 pub mod replay;
 #[cfg(feature = "sql")]

@@ -13,9 +13,15 @@ const LAST: u32 = BASE + 0xFF;
 /// The text form of any bytes.
 pub fn encode(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
-        Ok(text) if !text.contains(escape_like) => Cow::Borrowed(text),
+        Ok(text) if !may_escape(text) => Cow::Borrowed(text),
         _ => Cow::Owned(encode_slow(bytes)),
     }
+}
+
+/// Can the text have an escape? All of them begin with one byte, which is rare and quickly looked for.
+fn may_escape(text: &str) -> bool {
+    const LEAD: u8 = 0xEE;
+    memchr::memchr(LEAD, text.as_bytes()).is_some() && text.contains(escape_like)
 }
 
 fn escape_like(c: char) -> bool {
@@ -43,7 +49,7 @@ fn encode_slow(bytes: &[u8]) -> String {
 
 /// The bytes behind a text made by [`encode`].
 pub fn decode(text: &str) -> Cow<'_, [u8]> {
-    if !text.contains(escape_like) {
+    if !may_escape(text) {
         return Cow::Borrowed(text.as_bytes());
     }
     let mut out = Vec::with_capacity(text.len());

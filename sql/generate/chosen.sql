@@ -1,10 +1,11 @@
 -- The walk after `--where`: what was not chosen is dropped as filtered, and no later stage can tell the difference.
 --
--- Without `--where` this stage is not run and the walk is taken as it is. Where a call that was left out had moved the
--- position of a descriptor, an lseek (origin seek) is put before the next call that starts from it; it takes the odd
--- number before that call's position.
+-- Without `--where` this stage is not run and the walk is taken as it is. Seeks come in between, as ops of origin seek.
+-- Both inputs are in order, and are merged: nothing is sorted. A seek reads its descriptor (kind 0) and writes its shared
+-- position (kind 1).
 --
--- @needs walk wanted
+-- @needs walk wanted seeks
+-- @order pos
 -- @column seq BIGINT the captured event, or the one that caused an inserted op
 -- @column syscall VARCHAR name of the captured call
 -- @column ts BIGINT start of the call, ns (the manifest's clock says since when); absent when the capture lost the entry
@@ -53,6 +54,7 @@
 -- @column cwd VARCHAR working directory, when a relative path starts at it
 -- @column at_offset BIGINT where in the file the call reads, writes or points; of an extent its first byte
 -- @column on_file BOOLEAN is it a call on a regular file, directory or symlink outside pseudo file systems?
+-- @column touches BIGINT[] what the call touches: numbers of resources, times 4, and 0 for read, 1 for add, 2 for write; a number is an id, times 16, and a kind
 -- @column kind VARCHAR of a fact: kind of file; of an extent read or hole; of a guess what was guessed
 -- @column size BIGINT of a fact: bytes; of a guess how often
 -- @column exact BOOLEAN of a fileset row: was the size observed?
@@ -64,30 +66,20 @@
 WITH
 marked AS (
     SELECT walk.*, wanted IS NOT NULL AS stays FROM wanted RIGHT JOIN walk ON walk.pos = wanted.wanted
-),
--- Calls that start from the position of their descriptor and move it.
-moves AS (
-    SELECT *, lag(stays) OVER (PARTITION BY ofd ORDER BY pos) AS before
-    FROM marked
-    WHERE fate = 'op' AND errno = 0 AND op IN ('read', 'readv', 'write', 'writev', 'lseek') AND at_offset IS NOT NULL
-),
-seeks AS (
-    SELECT
-        pos - 1 AS pos, seq, 'lseek' AS syscall, 'lseek' AS op, 'insert' AS tag, 'seek' AS origin, 'op' AS fate,
-        vpid, vtid, ofd, file, at_path, pid, tid, fd, false AS on_file,
-        0 AS whence, CASE op WHEN 'lseek' THEN ret - offset ELSE at_offset END AS ret, 0 AS errno
-    FROM moves
-    WHERE stays AND NOT before AND (op <> 'lseek' OR whence = 1)
 )
 SELECT
     seq, syscall, ts, dur, pid, tid, fd, fd2, dirfd, dirfd2, offset, offset2, count, ret, errno, flags, mode,
     whence, cmd, arg, uid, gid, iovcnt, resolve, atime, mtime, path, path2, name, pos, tag, origin,
     CASE WHEN fate = 'op' AND NOT stays THEN 'drop' ELSE fate END AS fate,
     CASE WHEN fate = 'op' AND NOT stays THEN 'filtered' ELSE reason END AS reason, op, vpid, vtid, ofd, ofd2, dir,
-    dir2, file, file2, at_path, at_path2, cwd, at_offset, on_file, kind, size, exact, perm, owner, grp, target,
+    dir2, file, file2, at_path, at_path2, cwd, at_offset, on_file, touches, kind, size, exact, perm, owner, grp, target,
     xattrs
 FROM marked
 WHERE tag NOT IN ('insert', 'expect') OR stays
 UNION ALL BY NAME
-SELECT *, ret AS offset, ret AS at_offset FROM seeks
+SELECT
+    pos, seq, pid, tid, fd, vpid, vtid, ofd, file, at_path, goal AS offset, goal AS at_offset, goal AS ret,
+    'lseek' AS syscall, 'lseek' AS op, 'insert' AS tag, 'seek' AS origin, 'op' AS fate, false AS on_file, 0 AS whence,
+    0 AS errno, make_array(ofd * 64, (ofd * 16 + 1) * 4 + 2) AS touches
+FROM seeks
 ORDER BY pos

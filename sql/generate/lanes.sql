@@ -1,18 +1,27 @@
--- Where the ops of each lane are.
+-- Where the ops of each lane are, and its edges.
 --
--- Ops are sorted by lane, so a lane is a run of rows: its first row is the number of ops of the lanes before it.
+-- Ops and edges are sorted by lane, so a lane is a run of rows: its first row is the number of rows of the lanes before
+-- it.
 --
--- @needs ops
+-- @needs ops edges
 -- @column lane BIGINT the lane
 -- @column vpid BIGINT its process
 -- @column first_row BIGINT number of its first row in ops, from 0
 -- @column ops BIGINT number of its ops
 -- @column first_op BIGINT its first op_id
 -- @column last_op BIGINT its last op_id
-SELECT lane, vpid, CAST(sum(ops) OVER (ORDER BY lane) - ops AS BIGINT) AS first_row, ops, first_op, last_op
-FROM (
+-- @column first_edge BIGINT number of its first row in edges, from 0
+-- @column edges BIGINT number of its edges
+WITH
+counted AS (
     SELECT lane, min(vpid) AS vpid, count(*) AS ops, min(op_id) AS first_op, max(op_id) AS last_op
     FROM ops
     GROUP BY lane
-)
+),
+waiting AS (SELECT lane AS waiting, count(*) AS edges FROM edges GROUP BY lane),
+both AS (SELECT counted.*, coalesce(edges, 0) AS edges FROM waiting RIGHT JOIN counted ON counted.lane = waiting.waiting)
+SELECT
+    lane, vpid, CAST(sum(ops) OVER (ORDER BY lane) - ops AS BIGINT) AS first_row, ops, first_op, last_op,
+    CAST(sum(edges) OVER (ORDER BY lane) - edges AS BIGINT) AS first_edge, edges
+FROM both
 ORDER BY lane

@@ -5,6 +5,7 @@
 -- the whole capture tells, told apart by `tag`.
 --
 -- @needs events
+-- @order pos
 -- @column seq BIGINT the captured event, or the one that caused an inserted op
 -- @column syscall VARCHAR name of the captured call
 -- @column ts BIGINT start of the call, ns (the manifest's clock says since when); absent when the capture lost the entry
@@ -53,6 +54,7 @@
 -- @column cwd VARCHAR working directory, when a relative path starts at it
 -- @column at_offset BIGINT where in the file the call reads, writes or points; of an extent its first byte
 -- @column on_file BOOLEAN is it a call on a regular file, directory or symlink outside pseudo file systems?
+-- @column touches BIGINT[] what the call touches: numbers of resources, times 4, and 0 for read, 1 for add, 2 for write; a number is an id, times 16, and a kind
 -- @column kind VARCHAR of a fact: kind of file; of an extent read or hole; of a guess what was guessed
 -- @column size BIGINT of a fact: bytes; of a guess how often
 -- @column exact BOOLEAN of a fileset row: was the size observed?
@@ -64,6 +66,6 @@
 SELECT
     seq, syscall, ts, dur, pid, tid, fd, fd2, dirfd, dirfd2, offset, offset2, count, ret, errno, flags, mode,
     whence, cmd, arg, uid, gid, iovcnt, resolve, atime, mtime, path, path2, name, pos, tag, origin, fate, reason,
-    op, vpid, vtid, ofd, ofd2, dir, dir2, file, file2, at_path, at_path2, cwd, at_offset, on_file, kind, size,
+    op, vpid, vtid, ofd, ofd2, dir, dir2, file, file2, at_path, at_path2, cwd, at_offset, on_file, touches, kind, size,
     exact, perm, owner, grp, target, xattrs
 FROM virtualize(events)

@@ -21,6 +21,7 @@ Examples:
   ioriot generate cap -o work --where \"path LIKE '/var/lib/%'\"
   ioriot generate cap -o work --ignore /home/user/.cache --keep /dev/shm/db
   ioriot generate cap -o work --sql-dir my-stages --memory 512M
+  ioriot generate cap -o work --explain-order             which ops wait for which, and why
   ioriot generate cap --explain ops                       the plan of one stage")]
 pub struct Args {
     /// The capture: a directory made by `ioriot ingest`
@@ -34,6 +35,9 @@ pub struct Args {
     /// Print the plan of this stage instead
     #[arg(long, value_name = "STAGE")]
     explain: Option<String>,
+    /// Show for each kind of resource which ops wait for which, before and after pruning, with examples
+    #[arg(long, conflicts_with = "explain")]
+    explain_order: bool,
     #[command(flatten)]
     output: Output,
 }
@@ -66,7 +70,8 @@ impl Choice {
     /// The options of `generate` for this choice.
     pub fn options(self, capture: PathBuf, out: PathBuf, threads: Option<usize>) -> generate::Options {
         let Choice { where_, ignore, keep, sql_dir, memory } = self;
-        generate::Options { capture, out, where_, sql_dir, ignore, keep, threads, memory: memory.0 }
+        let explain_order = false;
+        generate::Options { capture, out, where_, sql_dir, ignore, keep, threads, explain_order, memory: memory.0 }
     }
 }
 
@@ -86,7 +91,8 @@ impl Args {
             self.output.format.print(&Plan::new(would))?;
             return Ok(Exit::Done);
         }
-        let options = self.choice.options(self.capture, out, None);
+        let explain_order = self.explain_order;
+        let options = generate::Options { explain_order, ..self.choice.options(self.capture, out, None) };
         let summary = ui::watched(|progress| generate::run(&options, progress))?;
         self.output.format.print(&summary)?;
         Ok(Exit::Done)

@@ -4,40 +4,46 @@ use super::Exit;
 use super::ui::{self, Output, Plan};
 use super::values;
 use crate::init::Root;
-use crate::replay;
+use crate::replay::{self, Engine, Order, Pace, Seccomp};
 use crate::schema::Dataset;
 use crate::schema::dataset::Kind;
-use anyhow::Result;
-use clap::ValueEnum;
+use anyhow::{Context, Result};
 use std::path::PathBuf;
 
 /// Issue the syscalls of a workload in a sandbox and compare every outcome
 ///
 /// The calls are real, but they see nothing except the tree that `ioriot init` made: it becomes the root directory of
 /// a sandbox of its own (mount namespace, cut down rights, filtered syscalls). Where no sandbox is possible the replay
-/// refuses. Exits with 1 when fewer outcomes than --min-match were the same, or none could be compared.
+/// refuses. Exits with 1 when fewer outcomes than --min-match were the same, or none could be compared, and with 2 when a
+/// process of the replay was killed; what the others did is kept.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
   ioriot replay work -o run                               in the tree work.root
   ioriot replay work --root /mnt/nvme1/work.root -o run --threads 16
   ioriot replay work -o run --min-match 99.9 --format json
-  ioriot replay work -o cost --engine null                no syscalls: what ioriot itself costs")]
+  ioriot replay work -o run --processes 2 --threads 4     eight workers, four in each process
+  ioriot replay work -o run --pace realtime --speed 2     at the captured times, twice as fast
+  ioriot replay work -o cost --engine null                no syscalls: what ioriot itself costs
+  ioriot replay --recover run                             after a kill: keep what was written")]
 pub struct Args {
     /// The workload: a directory made by `ioriot generate`
-    #[arg(value_name = "WORKLOAD")]
-    workload: PathBuf,
+    #[arg(value_name = "WORKLOAD", required_unless_present = "recover")]
+    workload: Option<PathBuf>,
     /// Directory of the tree, made by `ioriot init` (default: WORKLOAD.root)
     #[arg(long, value_name = "ROOT")]
     root: Option<PathBuf>,
     /// Directory to make for the run
-    #[arg(short, long = "output", value_name = "RUN")]
-    out: PathBuf,
+    #[arg(short, long = "output", value_name = "RUN", required_unless_present = "recover")]
+    out: Option<PathBuf>,
     #[command(flatten)]
     manner: Manner,
     /// Replay in a tree that a replay has already used
     #[arg(long)]
     dirty: bool,
+    /// Replay nothing, but make the run RUN of the results that a killed replay has left
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["workload", "out"])]
+    recover: Option<PathBuf>,
     #[command(flatten)]
     output: Output,
 }
@@ -45,87 +51,87 @@ pub struct Args {
 /// How ops are issued and when that is good enough: shared by `replay` and `run`.
 #[derive(Debug, clap::Args)]
 pub struct Manner {
-    /// Worker threads, at most 1024 (default: one per captured thread, up to 64)
-    #[arg(long, value_name = "N", value_parser = values::threads)]
+    /// Processes of the replay, which share their open files
+    #[arg(long, value_name = "P", default_value = "1", value_parser = values::threads)]
+    processes: usize,
+    /// Worker threads in each process, at most 1024 in all (default: one per captured thread, up to 64 in all)
+    #[arg(long, value_name = "T", value_parser = values::threads)]
     threads: Option<usize>,
-    /// Which ops wait for which
-    #[arg(long, value_enum, default_value_t, value_name = "ORDER")]
+    /// Which ops an op waits for; only resource and strict promise the captured outcomes
+    #[arg(long, default_value = "resource", value_name = "ORDER", value_parser = values::word(Order::ALL, Order::name, Order::doc))]
     order: Order,
     /// When ops are issued
-    #[arg(long, value_enum, default_value_t, value_name = "PACE")]
+    #[arg(long, default_value = "asap", value_name = "PACE", value_parser = values::word(Pace::ALL, Pace::name, Pace::doc))]
     pace: Pace,
+    /// How many times faster than captured: 2 is twice as fast, 0.5 half as fast (--pace realtime or think)
+    #[arg(long, value_name = "F", default_value = "1", value_parser = values::factor)]
+    speed: f64,
     /// What issues them
-    #[arg(long, value_enum, default_value_t, value_name = "ENGINE")]
+    #[arg(long, default_value = "sys", value_name = "ENGINE", value_parser = values::word(Engine::ALL, Engine::name, Engine::doc))]
     engine: Engine,
     /// Exit with 1 when fewer outcomes are the same, percent of those compared
     #[arg(long, value_name = "PCT", default_value = "99", value_parser = values::percent)]
     min_match: f64,
-}
-
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-enum Order {
-    /// Each op after every earlier op of the other workers
-    #[default]
-    Strict,
-}
-
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-enum Pace {
-    /// As soon as its order allows
-    #[default]
-    Asap,
-}
-
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-enum Engine {
-    /// Real syscalls
-    #[default]
-    Sys,
-    /// Nothing: what ioriot itself costs
-    Null,
+    /// Delay some ops, by this seed: what an order does not hold together falls apart
+    #[arg(long, value_name = "SEED", hide = true)]
+    delay: Option<u64>,
+    /// Filter system calls: off only to measure what the filter costs
+    #[arg(long, default_value = "on", value_name = "ON", hide = true, value_parser = values::word(Seccomp::ALL, Seccomp::name, Seccomp::doc))]
+    seccomp: Seccomp,
 }
 
 impl Manner {
     /// The options of `replay` in this manner.
     pub fn options(self, workload: PathBuf, root: PathBuf, out: PathBuf, dirty: bool) -> replay::Options {
+        if !self.order.promises() {
+            log::warn!("order {} promises neither the captured outcomes nor the same tree", self.order.name());
+        }
+        if self.speed != 1.0 && self.pace == Pace::Asap {
+            log::warn!("--speed means nothing as soon as possible: add --pace realtime or --pace think");
+        }
         replay::Options {
-            workload,
-            root,
-            out,
+            processes: self.processes,
             threads: self.threads,
-            engine: match self.engine {
-                Engine::Sys => replay::Engine::Sys,
-                Engine::Null => replay::Engine::Null,
-            },
-            pace: match self.pace {
-                Pace::Asap => replay::Pace::Asap,
-            },
-            order: match self.order {
-                Order::Strict => replay::Order::Strict,
-            },
+            engine: self.engine,
+            pace: self.pace,
+            speed: self.speed,
+            order: self.order,
             min_match: self.min_match,
             dirty,
+            delay: self.delay,
+            seccomp: self.seccomp,
+            ..replay::Options::new(workload, root, out)
         }
     }
 }
 
 impl Args {
     pub fn run(self) -> Result<Exit> {
-        let root = self.root.unwrap_or_else(|| Root::beside(&self.workload));
+        if let Some(run) = self.recover {
+            self.output.format.print(&replay::recover(&run)?)?;
+            return Ok(Exit::Done);
+        }
+        let (workload, out) = self.workload.zip(self.out).context("a workload and a place for the run are needed")?;
+        let root = self.root.unwrap_or_else(|| Root::beside(&workload));
         if self.output.dry_run {
-            let workload = Dataset::expect(&self.workload, Kind::Workload)?;
-            values::vacant(&self.out)?;
+            let workload = Dataset::expect(&workload, Kind::Workload)?;
+            values::vacant(&out)?;
             let ops = workload.manifest.get("ops").map_or("the".into(), ToString::to_string);
             let would = vec![
                 format!("issue {ops} ops of {} in {}", workload.dir.display(), root.display()),
-                format!("write a run to {}", self.out.display()),
+                format!("write a run to {}", out.display()),
             ];
             self.output.format.print(&Plan::new(would))?;
             return Ok(Exit::Done);
         }
-        let options = self.manner.options(self.workload, root, self.out, self.dirty);
+        let options = self.manner.options(workload, root, out, self.dirty);
         let summary = ui::watched(|progress| replay::run(&options, progress))?;
         self.output.format.print(&summary)?;
-        Ok(Exit::good(summary.ok()))
+        Ok(exit(&summary))
     }
+}
+
+/// A replay that lost a part of itself could not be done, whatever came of the rest.
+pub fn exit(summary: &replay::Summary) -> Exit {
+    if summary.complete { Exit::good(summary.ok()) } else { Exit::Failed }
 }

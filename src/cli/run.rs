@@ -2,7 +2,7 @@
 
 use super::generate::Choice;
 use super::ingest::{self as read, Reading};
-use super::replay::Manner;
+use super::replay::{Manner, exit};
 use super::ui::{self, Format, Plan};
 use super::{Exit, values};
 use crate::generate;
@@ -124,7 +124,10 @@ impl Args {
         let replayed = ui::watched(|progress| replay::run(&options, progress))?;
         story.tell("replay", &run, &replayed)?;
         story.end()?;
-        Ok(Exit::good(replayed.ok() && (!self.reading.strict || ingested.rejects() == 0)))
+        match exit(&replayed) {
+            Exit::Done => Ok(Exit::good(!self.reading.strict || ingested.rejects() == 0)),
+            other => Ok(other),
+        }
     }
 }
 

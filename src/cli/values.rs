@@ -1,6 +1,7 @@
 //! Values and places, as people type them.
 
 use anyhow::{Result, ensure};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use std::env;
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -9,6 +10,27 @@ use std::thread;
 /// A number of threads: at least 1.
 pub fn threads(text: &str) -> std::result::Result<usize, String> {
     text.parse::<NonZeroUsize>().map(NonZeroUsize::get).map_err(|_| "a number of threads is 1 or more".to_owned())
+}
+
+/// One of a list of words that say themselves what they mean.
+pub fn word<T: Copy + Send + Sync + 'static>(
+    all: &'static [T],
+    name: fn(T) -> &'static str,
+    doc: fn(T) -> &'static str,
+) -> impl TypedValueParser<Value = T> {
+    let values = all.iter().map(move |word| PossibleValue::new(name(*word)).help(doc(*word)));
+    PossibleValuesParser::new(values.collect::<Vec<_>>()).try_map(move |text| {
+        let word = all.iter().find(|word| name(**word) == text);
+        word.copied().ok_or_else(|| format!("{text} is not one of the words"))
+    })
+}
+
+/// A factor: any positive number.
+pub fn factor(text: &str) -> std::result::Result<f64, String> {
+    match text.trim_end_matches('x').parse::<f64>() {
+        Ok(value) if value > 0.0 && value.is_finite() => Ok(value),
+        _ => Err("a factor is a positive number, as in 0.5 or 2".to_owned()),
+    }
 }
 
 /// A percentage from 0 to 100: `99`, `99.5`, `99.5%`.
@@ -42,6 +64,14 @@ pub fn processors() -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn factors_are_positive() {
+        assert_eq!((factor("2"), factor("0.5x")), (Ok(2.0), Ok(0.5)));
+        for text in ["0", "-1", "nan", "inf", "fast"] {
+            assert!(factor(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn percentages_stay_in_bounds() {

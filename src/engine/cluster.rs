@@ -1,23 +1,24 @@
 //! Puts the rows of each lane together and keeps their order otherwise.
 //!
 //! Ops come in order of effect and are stored by lane. A general sort compares whole keys and moves every column
-//! several times; here one integer decides and equal ones keep their order, so each value is moved once in memory, and
-//! once more when the rows did not fit. Then they go to disk as runs, each by lane, and a lane is its part of the first
-//! run, of the second, and so on. Columns without a value in a run are not carried at all.
+//! several times; here one integer decides and equal ones keep their order, so each value is packed, and moved once. When
+//! the rows do not fit they go to disk as runs, each by lane, and a lane is its part of the first run, of the second, and
+//! so on. Columns without a value in a run are not carried at all.
 
+use super::pack::{self, Packed, Place};
 use anyhow::{Context, Result, ensure};
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, new_null_array};
-use arrow::compute::interleave;
-use arrow::datatypes::{DataType, Field, Int64Type, SchemaRef};
+use arrow::array::{Array, AsArray, RecordBatch, new_null_array};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufReader, BufWriter};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Rows in a batch of a run: small, because the merge holds one batch of every run.
-const ROWS: usize = 2048;
+const RUN: usize = 2048;
 
 /// How rows are put together.
 #[derive(Clone, Debug)]
@@ -36,7 +37,11 @@ pub struct Cluster {
     by: By,
     key: usize,
     schema: SchemaRef,
-    held: Vec<RecordBatch>,
+    held: Vec<Packed>,
+    /// Where the rows of each lane are.
+    rows: BTreeMap<i64, Vec<Place>>,
+    /// Which columns have had a value.
+    filled: Vec<bool>,
     bytes: usize,
     runs: Vec<PathBuf>,
 }
@@ -46,32 +51,57 @@ impl Cluster {
     ///
     /// # Errors
     /// When the schema has no such column of integers.
-    pub fn new(by: By, schema: SchemaRef) -> Result<Cluster> {
+    pub fn new(by: By, schema: &SchemaRef) -> Result<Cluster> {
         let key = schema.index_of(by.column)?;
         ensure!(*schema.field(key).data_type() == DataType::Int64, "column {} must be BIGINT", by.column);
-        Ok(Cluster { by, key, schema, held: Vec::new(), bytes: 0, runs: Vec::new() })
+        let fields = schema.fields().iter().map(|field| {
+            let ty = pack::unpacked(field.data_type());
+            Field::new(field.name(), ty, field.is_nullable())
+        });
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        let filled = vec![false; schema.fields().len()];
+        Ok(Cluster { by, key, schema, held: Vec::new(), rows: BTreeMap::new(), filled, bytes: 0, runs: Vec::new() })
+    }
+
+    /// The schema in which it hands rows out.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// The columns without a value in any row.
+    pub fn empty(&self) -> impl Iterator<Item = &Field> {
+        let fields = self.schema.fields().iter().zip(&self.filled);
+        fields.filter(|(_, filled)| !**filled).map(|(field, _)| field.as_ref())
     }
 
     /// Takes rows, which follow all those before.
     ///
     /// # Errors
     /// When a run cannot be written.
-    pub fn push(&mut self, batch: RecordBatch) -> Result<()> {
-        // A slice counts for what it shows: it may share its buffers with the batches around it.
-        for column in batch.columns().iter().filter(|column| !empty(column)) {
-            self.bytes += column.to_data().get_slice_memory_size()?;
+    pub fn push(&mut self, batch: &RecordBatch) -> Result<()> {
+        for start in (0..batch.num_rows()).step_by(pack::ROWS) {
+            let batch = batch.slice(start, pack::ROWS.min(batch.num_rows() - start));
+            let lanes = batch.column(self.key).as_primitive::<Int64Type>();
+            ensure!(lanes.null_count() == 0, "a row has no {}", self.by.column);
+            let number = u32::try_from(self.held.len())?;
+            for (lane, row) in lanes.values().iter().zip(0..) {
+                self.rows.entry(*lane).or_default().push((number, row));
+            }
+            let packed = Packed::new(&batch);
+            self.filled.iter_mut().enumerate().for_each(|(at, filled)| *filled |= !packed.empty(at));
+            self.bytes += packed.bytes() + batch.num_rows() * size_of::<Place>();
+            self.held.push(packed);
         }
-        self.held.push(batch);
         if self.bytes >= self.by.memory { self.spill() } else { Ok(()) }
     }
 
-    /// Hands out every row, lane by lane.
+    /// Hands out every row, lane by lane, in batches of about this many rows.
     ///
     /// # Errors
     /// What `take` returns, or when a run cannot be read.
-    pub fn finish(mut self, mut take: impl FnMut(RecordBatch) -> Result<()>) -> Result<()> {
+    pub fn finish(mut self, rows: usize, mut take: impl FnMut(RecordBatch) -> Result<()>) -> Result<()> {
         if self.runs.is_empty() {
-            return self.sorted(take);
+            return self.sorted(rows, take);
         }
         self.spill()?;
         let mut cursors = self.runs.iter().map(|run| Cursor::open(run, self.by.column)).collect::<Result<Vec<_>>>()?;
@@ -93,34 +123,23 @@ impl Cluster {
         let path = self.by.dir.join(format!("run-{}.arrow", self.runs.len()));
         let file = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
         let width = self.schema.fields().len();
-        let carried: Vec<usize> = (0..width).filter(|at| self.held.iter().any(|batch| !empty(batch.column(*at)))).collect();
+        let carried: Vec<usize> = (0..width).filter(|at| !self.held.iter().all(|batch| batch.empty(*at))).collect();
         let mut writer = StreamWriter::try_new(BufWriter::new(file), &self.schema.project(&carried)?)?;
-        self.sorted(|batch| Ok(writer.write(&batch.project(&carried)?)?))?;
+        self.sorted(RUN, |batch| Ok(writer.write(&batch.project(&carried)?)?))?;
         writer.finish().with_context(|| format!("cannot write {}", path.display()))?;
         self.held.clear();
+        self.rows.clear();
         self.bytes = 0;
         self.runs.push(path);
         Ok(())
     }
 
-    /// The rows held, lane by lane.
-    fn sorted(&self, mut take: impl FnMut(RecordBatch) -> Result<()>) -> Result<()> {
-        let mut order = Vec::with_capacity(self.held.iter().map(RecordBatch::num_rows).sum());
-        for (number, batch) in self.held.iter().enumerate() {
-            let lanes = lanes(batch, self.key)?;
-            order.extend(lanes.values().iter().enumerate().map(|(row, lane)| (*lane, (number, row))));
-        }
-        order.sort_by_key(|(lane, _)| *lane); // stable: rows of a lane stay in order
-        for part in order.chunks(ROWS) {
-            let rows: Vec<_> = part.iter().map(|(_, row)| *row).collect();
-            let column = |at: usize| {
-                let parts: Vec<&dyn Array> = self.held.iter().map(|batch| batch.column(at).as_ref()).collect();
-                match parts.iter().all(|part| empty(*part)) {
-                    true => Ok(new_null_array(self.schema.field(at).data_type(), rows.len())),
-                    false => interleave(&parts, &rows).map(compact),
-                }
-            };
-            let columns = (0..self.schema.fields().len()).map(column).collect::<Result<Vec<_>, _>>()?;
+    /// The rows held, lane by lane, in batches of this many.
+    fn sorted(&self, rows: usize, mut take: impl FnMut(RecordBatch) -> Result<()>) -> Result<()> {
+        let places: Vec<Place> = self.rows.values().flatten().copied().collect();
+        for part in places.chunks(rows) {
+            let column = |(at, field): (usize, &Arc<Field>)| pack::pick(&self.held, at, field.data_type(), part);
+            let columns = self.schema.fields().iter().enumerate().map(column).collect::<Result<Vec<_>, _>>()?;
             take(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)?;
         }
         Ok(())
@@ -133,25 +152,6 @@ impl Drop for Cluster {
             let _ = fs::remove_file(run); // the directory they are in goes too
         }
     }
-}
-
-/// The array without what its rows do not show: views of text would write the buffers of all they were picked from.
-fn compact(array: ArrayRef) -> ArrayRef {
-    match array.as_string_view_opt() {
-        Some(views) => Arc::new(views.gc()),
-        None => array,
-    }
-}
-
-/// Has the array no value at all?
-fn empty(array: &dyn Array) -> bool {
-    array.null_count() == array.len()
-}
-
-fn lanes(batch: &RecordBatch, key: usize) -> Result<&Int64Array> {
-    let lanes = batch.column(key).as_primitive::<Int64Type>();
-    ensure!(lanes.null_count() == 0, "a row has no {}", batch.schema_ref().field(key).name());
-    Ok(lanes)
 }
 
 /// Where the merge is in a run. It stands on a row, unless the run has ended.
@@ -203,39 +203,39 @@ impl Cursor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::StringArray;
-    use arrow::datatypes::Schema;
+    use arrow::array::{ArrayRef, Int64Array, StringViewArray};
 
     /// Rows of three lanes, in batches of 100; one column has no value in the first half, one has none at all.
     fn clustered(memory: usize) -> Vec<(i64, i64, Option<String>)> {
-        let fields = [("lane", DataType::Int64), ("op", DataType::Int64), ("path", DataType::Utf8), ("none", DataType::Int64)];
+        let fields =
+            [("lane", DataType::Int64), ("op", DataType::Int64), ("path", DataType::Utf8View), ("none", DataType::Int64)];
         let schema = Arc::new(Schema::new(fields.map(|(name, ty)| Field::new(name, ty, true)).to_vec()));
         let dir = tempfile::tempdir().unwrap();
         let by = By { column: "lane", memory, dir: dir.path().to_owned() };
-        let mut cluster = Cluster::new(by, Arc::clone(&schema)).unwrap();
+        let mut cluster = Cluster::new(by, &schema).unwrap();
         for start in (0..10_000_i64).step_by(100) {
             let rows = start..start + 100;
             let columns: [ArrayRef; 4] = [
                 Arc::new(rows.clone().map(|row| Some(row * 7 % 3)).collect::<Int64Array>()),
                 Arc::new(rows.clone().map(Some).collect::<Int64Array>()),
-                Arc::new(rows.clone().map(|row| (row > 5000).then(|| format!("/{row}"))).collect::<StringArray>()),
+                Arc::new(rows.clone().map(|row| (row > 5000).then(|| format!("/{row}"))).collect::<StringViewArray>()),
                 new_null_array(&DataType::Int64, 100),
             ];
-            cluster.push(RecordBatch::try_new(Arc::clone(&schema), columns.to_vec()).unwrap()).unwrap();
+            cluster.push(&RecordBatch::try_new(Arc::clone(&schema), columns.to_vec()).unwrap()).unwrap();
         }
         assert_eq!(cluster.runs.is_empty(), memory == usize::MAX);
         let mut found = Vec::new();
         let take = |batch: RecordBatch| {
             let (lanes, ops) = (batch.column(0).as_primitive::<Int64Type>(), batch.column(1).as_primitive::<Int64Type>());
             let paths = batch.column(2).as_string::<i32>();
-            assert!(empty(batch.column(3)));
+            assert_eq!(batch.column(3).null_count(), batch.num_rows());
             found.extend(
                 (0..batch.num_rows())
                     .map(|row| (lanes.value(row), ops.value(row), paths.is_valid(row).then(|| paths.value(row).to_owned()))),
             );
             Ok(())
         };
-        cluster.finish(take).unwrap();
+        cluster.finish(1000, take).unwrap();
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "runs are removed");
         found
     }

@@ -1,13 +1,19 @@
-//! The only user of DataFusion: the session, the stage runner, and `virtualize(...)`, which puts the model into SQL.
+//! The only user of DataFusion: the session, the stage runner, and the table functions that put the model and the order
+//! of ops into SQL.
 
 mod cluster;
+mod function;
+mod order;
+mod pack;
 mod session;
 mod sink;
 mod stage;
+mod tee;
 mod virtualize;
 
 pub use cluster::By;
 pub use session::{Engine, Settings};
 pub use sink::{Written, write};
 pub use stage::{Doc, Stage, type_name};
+pub use tee::{Tee, together};
 pub use virtualize::{STEP, StepColumn};

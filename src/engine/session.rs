@@ -1,6 +1,8 @@
 //! The session: threads, a bounded pool of memory that spills to disk, and the tables that SQL can name.
 
-use super::virtualize::{self, Planner};
+use super::function::{Function, Planner, spell_out};
+use super::order::{Pruned, Touched};
+use super::virtualize::Virtualize;
 use crate::model::Config;
 use anyhow::{Context, Result, anyhow};
 use datafusion::catalog::TableProvider;
@@ -46,6 +48,7 @@ impl Default for Settings {
 pub struct Engine {
     runtime: Runtime,
     ctx: SessionContext,
+    functions: Vec<Arc<dyn Function>>,
 }
 
 impl Engine {
@@ -78,13 +81,15 @@ impl Engine {
         config.options_mut().optimizer.enable_round_robin_repartition = false;
         // A merge of spilled runs reserves this much up front, in every partition: keep it a part of a small pool.
         config.options_mut().execution.sort_spill_reservation_bytes = usize::try_from(settings.memory / 32)?.min(10 << 20);
+        let functions: Vec<Arc<dyn Function>> =
+            vec![Arc::new(Virtualize(settings.places.clone())), Arc::new(Touched), Arc::new(Pruned)];
         let state = SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(env.build_arc()?)
             .with_default_features()
-            .with_relation_planners(vec![Arc::new(Planner::new(settings.places.clone()))])
+            .with_relation_planners(vec![Arc::new(Planner(functions.clone()))])
             .build();
-        Ok(Engine { runtime, ctx: SessionContext::new_with_state(state) })
+        Ok(Engine { runtime, ctx: SessionContext::new_with_state(state), functions })
     }
 
     /// Runs a future to its end on a thread with room to plan on.
@@ -113,7 +118,7 @@ impl Engine {
         self.block_on(async {
             let state = self.ctx.state();
             let mut statement = state.sql_to_statement(sql, &Dialect::PostgreSQL)?;
-            virtualize::spell_out(&mut statement);
+            spell_out(&mut statement, &self.functions);
             let plan = state.statement_to_plan(statement).await?;
             Ok(self.ctx.execute_logical_plan(plan).await?)
         })

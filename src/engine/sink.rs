@@ -8,15 +8,18 @@ use anyhow::{Context, Result, anyhow};
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use datafusion::dataframe::DataFrame;
+use datafusion::execution::SendableRecordBatchStream;
 use futures::StreamExt;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
+use parquet::schema::types::ColumnPath;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
 use xxhash_rust::xxh3::Xxh3Default;
 
 /// Rows in a chunk. Row groups are multiples of it.
@@ -39,65 +42,100 @@ pub struct Written {
 /// # Errors
 /// When the query fails, a value is absent that may not be, or the file cannot be written.
 pub async fn write(
-    frame: DataFrame,
+    mut rows: SendableRecordBatchStream,
     schema: SchemaRef,
     file: File,
     properties: WriterProperties,
     by: Option<By>,
     tick: impl Fn(u64) + Send,
 ) -> Result<Written> {
-    let mut rows = frame.execute_stream().await?;
     // Text keeps the form the engine has it in; without Arrow's own notes in the file it is plain UTF-8 to any reader.
     let planned = rows.schema();
     let fields = schema.fields().iter().zip(planned.fields());
     let fields = fields.map(|(ours, theirs)| Field::new(ours.name(), theirs.data_type().clone(), ours.is_nullable()));
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-    let (send, receive) = sync_channel::<RecordBatch>(AHEAD);
-    let writer = std::thread::Builder::new().name("parquet".into()).spawn({
-        let schema = Arc::clone(&schema);
-        move || write_all(&receive, &schema, file, properties, by)
-    })?;
-    let mut failure = None;
-    while let Some(batch) = rows.next().await {
-        match batch {
-            Ok(batch) => {
-                tick(batch.num_rows() as u64);
-                if send.send(batch).is_err() {
-                    break; // the writer has failed and says why below
-                }
-            }
-            Err(error) => {
-                failure = Some(error);
-                break;
-            }
+    let mut writer = Writer::spawn(move |batches| write_all(batches, &schema, file, properties, by))?;
+    while let Some(batch) = rows.next().await.transpose()? {
+        tick(batch.num_rows() as u64);
+        if !writer.take(batch) {
+            break; // it has failed and says why below
         }
     }
-    drop(send);
-    let written = writer.join().map_err(|_| anyhow!("the Parquet writer stopped unexpectedly"))?;
-    match failure {
-        Some(error) => Err(error.into()),
-        None => written,
+    writer.finish()
+}
+
+/// A thread that writes batches.
+struct Writer {
+    queue: Option<SyncSender<Option<RecordBatch>>>,
+    thread: Option<JoinHandle<Result<Written>>>,
+}
+
+impl Writer {
+    fn spawn(write: impl FnOnce(Batches) -> Result<Written> + Send + 'static) -> Result<Writer> {
+        let (send, receive) = sync_channel(AHEAD);
+        let thread = std::thread::Builder::new().name("parquet".into()).spawn(move || write(Batches(receive)))?;
+        Ok(Writer { queue: Some(send), thread: Some(thread) })
+    }
+
+    /// Hands it a batch; says whether it still takes any.
+    fn take(&mut self, batch: RecordBatch) -> bool {
+        self.queue.as_ref().is_some_and(|queue| queue.send(Some(batch)).is_ok())
+    }
+
+    /// Waits until everything is written.
+    fn finish(mut self) -> Result<Written> {
+        if let Some(queue) = self.queue.take() {
+            let _ = queue.send(None); // it has failed and says why below
+        }
+        let written = self.thread.take().map(JoinHandle::join);
+        written.and_then(std::result::Result::ok).unwrap_or_else(|| Err(anyhow!("the Parquet writer stopped unexpectedly")))
     }
 }
 
-fn write_all(
-    batches: &Receiver<RecordBatch>,
-    schema: &SchemaRef,
-    file: File,
-    properties: WriterProperties,
-    by: Option<By>,
-) -> Result<Written> {
-    let mut table = Chunks::new(schema, file, properties)?;
-    let batches = batches.iter().map(|batch| RecordBatch::try_new(Arc::clone(schema), batch.columns().to_vec()));
-    match by {
-        None => batches.into_iter().try_for_each(|batch| table.push(batch?))?,
-        Some(by) => {
-            let mut cluster = Cluster::new(by, Arc::clone(schema))?;
-            batches.into_iter().try_for_each(|batch| cluster.push(batch?))?;
-            cluster.finish(|batch| table.push(batch))?;
+impl Drop for Writer {
+    /// When the query has failed nothing may be writing any more: the caller removes the files.
+    fn drop(&mut self) {
+        drop(self.queue.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
         }
     }
-    table.finish()
+}
+
+/// The batches that a writer is handed.
+struct Batches(Receiver<Option<RecordBatch>>);
+
+impl Batches {
+    fn each(self, mut take: impl FnMut(RecordBatch) -> Result<()>) -> Result<()> {
+        while let Some(batch) = self.0.recv().context("the query has failed")? {
+            take(batch)?;
+        }
+        Ok(())
+    }
+}
+
+fn write_all(batches: Batches, schema: &SchemaRef, file: File, properties: WriterProperties, by: Option<By>) -> Result<Written> {
+    let ours = |batch: RecordBatch| RecordBatch::try_new(Arc::clone(schema), batch.columns().to_vec());
+    match by {
+        None => {
+            let mut table = Chunks::new(schema, file, properties)?;
+            batches.each(|batch| table.push(ours(batch)?))?;
+            table.finish()
+        }
+        Some(by) => {
+            let mut cluster = Cluster::new(by, schema)?;
+            batches.each(|batch| cluster.push(&ours(batch)?))?;
+            let mut properties = properties.into_builder();
+            for empty in cluster.empty() {
+                // Setting a compressor up, for every row group, costs more than the column.
+                properties =
+                    properties.set_column_compression(ColumnPath::from(empty.name().as_str()), Compression::UNCOMPRESSED);
+            }
+            let mut table = Chunks::new(cluster.schema(), file, properties.build())?;
+            cluster.finish(CHUNK, |batch| table.push(batch))?;
+            table.finish()
+        }
+    }
 }
 
 /// A table that is written chunk by chunk, however its rows arrive.

@@ -4,6 +4,7 @@
 //! ```sql
 //! -- What became of each event.
 //! -- @needs walk
+//! -- @order seq
 //! -- @column seq BIGINT the event
 //! SELECT seq FROM walk
 //! ```
@@ -33,6 +34,8 @@ pub struct Doc {
     pub text: String,
     /// Relations that must be there for this one to be defined.
     pub needs: Vec<String>,
+    /// Columns by which its rows ascend.
+    pub order: Vec<String>,
     /// Name, SQL type and meaning of each column.
     pub columns: Vec<(String, String, String)>,
 }
@@ -72,6 +75,8 @@ impl Stage {
                 doc.columns.push((name.into(), ty.into(), words.next().unwrap_or_default().trim().into()));
             } else if let Some(needs) = line.strip_prefix("@needs ") {
                 doc.needs.extend(needs.split_whitespace().map(String::from));
+            } else if let Some(order) = line.strip_prefix("@order ") {
+                doc.order.extend(order.split_whitespace().map(String::from));
             } else {
                 doc.text.push_str(line);
                 doc.text.push('\n');
@@ -123,6 +128,7 @@ pub fn type_name(ty: &DataType) -> String {
         DataType::Int64 => "BIGINT".into(),
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "VARCHAR".into(),
         DataType::Dictionary(_, value) => type_name(value),
+        DataType::List(item) => format!("{}[]", type_name(item.data_type())),
         DataType::Boolean => "BOOLEAN".into(),
         DataType::Float64 => "DOUBLE".into(),
         other => other.to_string(),

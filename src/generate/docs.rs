@@ -24,6 +24,9 @@ pub fn sql_markdown() -> Result<String> {
     for view in report::VIEWS {
         describe(&mut page, "query", view)?;
     }
+    for view in report::CHECKS {
+        describe(&mut page, "report", view)?;
+    }
     Ok(page)
 }
 

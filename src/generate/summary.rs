@@ -1,10 +1,12 @@
 //! What generate did, in numbers: the ledger, checked.
 
-use crate::engine::{Engine, Stage, Written};
+use super::work::{EXAMPLES, Made};
+use crate::engine::Engine;
 use crate::schema::Table;
 use anyhow::{Result, ensure};
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -39,17 +41,86 @@ pub struct Summary {
     pub fileset_bytes: u64,
     /// What the model had to infer.
     pub guesses: Count,
+    /// Edges by kind of resource.
+    pub edges: BTreeMap<String, Edges>,
+    /// Some of them, when asked for; not in the manifest.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub edge_examples: Vec<Example>,
+    /// The longest paths over lanes and edges.
+    pub critical_path: Critical,
     /// Hash of the op stream.
     pub fingerprint: String,
     /// How long it took, s.
     pub seconds: f64,
 }
 
+/// Edges of one kind of resource.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Edges {
+    /// As many as resources ask for.
+    pub asked: u64,
+    /// Those that do not follow from the order inside lanes and from others.
+    pub kept: u64,
+}
+
+/// An edge, with the calls at its ends.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Example {
+    /// Kind of the resource.
+    pub resource: String,
+    /// Does it say something new?
+    pub kept: bool,
+    /// The op that waits.
+    pub op: Call,
+    /// The op it must follow.
+    pub after: Call,
+}
+
+/// An op of an example.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Call {
+    /// The op.
+    pub op_id: u64,
+    /// Its lane.
+    pub lane: u64,
+    /// Name of the call.
+    pub syscall: String,
+    /// What it is about.
+    pub path: String,
+}
+
+impl Call {
+    /// Reads its columns of a row.
+    fn read(batch: &RecordBatch, at: [usize; 4], row: usize) -> Call {
+        let [op_id, lane] = [at[0], at[1]].map(|column| int(batch, column, row));
+        let [syscall, path] = [at[2], at[3]].map(|column| text(batch, column, row));
+        Call { op_id, lane, syscall, path }
+    }
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of lane {}, {} {}", self.op_id, self.lane, self.syscall, self.path)
+    }
+}
+
+/// The longest paths: no replay in resource order is shorter, however many workers it has.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Critical {
+    /// Ops on the path with the most ops.
+    pub ops: u64,
+    /// Captured time of the calls on the path that took longest, ns.
+    pub ns: u64,
+    /// Ops of the workload for each op on the path: how many workers can be busy at most, on average.
+    pub parallelism: f64,
+}
+
 impl Summary {
-    /// Runs the stages that add up.
-    pub(super) fn collect(engine: &Engine, ledger: &Stage, guesses: &Stage) -> Result<Summary> {
+    /// Reads what the stages made.
+    pub(super) fn collect(engine: &Engine, made: &Made) -> Result<Summary> {
         let mut summary = Summary::default();
-        for batch in &rows(engine, ledger)? {
+        let sums = |stage| made.sums.get(stage).into_iter().flatten();
+        for batch in sums("ledger") {
             for row in 0..batch.num_rows() {
                 let [tag, fate, origin, reason] = [0, 1, 2, 3].map(|column| text(batch, column, row));
                 let [count, on_file, ofds] = [4, 5, 6].map(|column| int(batch, column, row));
@@ -70,25 +141,40 @@ impl Summary {
                 }
             }
         }
-        for batch in &rows(engine, guesses)? {
+        for batch in sums("guesses") {
             for row in 0..batch.num_rows() {
                 *summary.guesses.entry(text(batch, 0, row)).or_default() += int(batch, 1, row);
             }
         }
-        Ok(summary)
-    }
-
-    pub(super) fn tables(&mut self, written: &[(Table, Written)]) {
-        for (table, written) in written {
+        for batch in sums("edge_kinds") {
+            for row in 0..batch.num_rows() {
+                let edges = Edges { asked: int(batch, 1, row), kept: int(batch, 2, row) };
+                summary.edges.insert(text(batch, 0, row), edges);
+            }
+        }
+        for batch in sums(EXAMPLES) {
+            for row in 0..batch.num_rows() {
+                let (resource, kept) = (text(batch, 0, row), batch.column(1).as_boolean().value(row));
+                let (op, after) = (Call::read(batch, [2, 3, 4, 5], row), Call::read(batch, [6, 7, 8, 9], row));
+                summary.edge_examples.push(Example { resource, kept, op, after });
+            }
+        }
+        for batch in sums("critical").filter(|batch| batch.num_rows() > 0) {
+            let [ops, ns] = [0, 1].map(|column| int(batch, column, 0));
+            summary.critical_path = Critical { ops, ns, parallelism: summary.ops as f64 / ops.max(1) as f64 };
+        }
+        for (table, written) in &made.tables {
             match table {
-                Table::Ops => self.fingerprint = format!("{:016x}", written.hash),
-                Table::Lanes => self.lanes = written.rows,
+                Table::Ops => summary.fingerprint = format!("{:016x}", written.hash),
+                Table::Lanes => summary.lanes = written.rows,
                 _ => {}
             }
         }
+        summary.fileset(engine)?;
+        Ok(summary)
     }
 
-    pub(super) fn fileset(&mut self, engine: &Engine) -> Result<()> {
+    fn fileset(&mut self, engine: &Engine) -> Result<()> {
         let sql = "SELECT kind, count(*), CAST(coalesce(sum(size) FILTER (WHERE kind = 'file'), 0) AS BIGINT) FROM fileset GROUP BY kind";
         let frame = engine.sql(sql)?;
         for batch in engine.block_on(async { Ok(frame.collect().await?) })? {
@@ -117,18 +203,9 @@ impl Summary {
     }
 }
 
-fn rows(engine: &Engine, stage: &Stage) -> Result<Vec<RecordBatch>> {
-    let frame = stage.plan(engine)?;
-    engine.block_on(async { Ok(frame.collect().await?) })
-}
-
 fn text(batch: &RecordBatch, column: usize, row: usize) -> String {
-    let column = batch.column(column);
-    let values = match column.as_string_view_opt() {
-        Some(views) => views.is_valid(row).then(|| views.value(row)),
-        None => column.as_string_opt::<i32>().filter(|values| values.is_valid(row)).map(|values| values.value(row)),
-    };
-    values.unwrap_or_default().to_owned()
+    let format = ArrayFormatter::try_new(batch.column(column), &FormatOptions::default()); // whichever form the text has
+    format.map_or_else(|_| String::new(), |values| values.value(row).to_string())
 }
 
 fn int(batch: &RecordBatch, column: usize, row: usize) -> u64 {
@@ -139,7 +216,7 @@ fn int(batch: &RecordBatch, column: usize, row: usize) -> u64 {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let line =
-            |f: &mut fmt::Formatter<'_>, label: &str, count: u64, note: &str| writeln!(f, "{label:<12}{count:>12}  {note}");
+            |f: &mut fmt::Formatter<'_>, label: &str, count: u64, note: &str| writeln!(f, "{label:<13}{count:>11}  {note}");
         let ops = self.ops_by_origin.get("event").copied().unwrap_or(0);
         let dropped: u64 = self.drops.values().sum();
         line(f, "events", self.events, "= ops + model + drops")?;
@@ -159,6 +236,19 @@ impl fmt::Display for Summary {
         let share = if self.file_events == 0 { 0.0 } else { self.file_ops as f64 * 100.0 / self.file_events as f64 };
         line(f, "file events", self.file_events, &format!("of them {share:.2} % are replayed (coverage)"))?;
         line(f, "lanes", self.lanes, "captured threads with ops")?;
+        let asked: u64 = self.edges.values().map(|edges| edges.asked).sum();
+        let kept: u64 = self.edges.values().map(|edges| edges.kept).sum();
+        line(f, "edges", kept, &format!("ops wait for ops of other lanes, of {asked} that resources ask for:"))?;
+        for (resource, edges) in &self.edges {
+            line(f, "", edges.kept, &format!("{resource}, of {}", edges.asked))?;
+            for example in self.edge_examples.iter().filter(|example| example.resource == *resource) {
+                let note = if example.kept { "" } else { ", which follows from others" };
+                writeln!(f, "{:26}op {}\n{:28}waits for op {}{note}", "", example.op, "", example.after)?;
+            }
+        }
+        let Critical { ops, ns, parallelism } = self.critical_path;
+        let note = format!("ops, or {:.3} s of calls; {parallelism:.1} workers at most are busy on average", ns as f64 / 1e9);
+        line(f, "longest path", ops, &note)?;
         let entries: u64 = self.fileset.values().sum();
         let kinds = self.fileset.iter().map(|(kind, count)| format!("{count} {kind}")).collect::<Vec<_>>().join(", ");
         line(f, "fileset", entries, &format!("entries ({kinds}), {:.1} MiB in files", self.fileset_bytes as f64 / 1_048_576.0))?;

@@ -1,85 +1,97 @@
-//! The inside of a replay: a process of its own that enters the sandbox and issues the ops.
+//! The inside of a replay: a process of its own that enters the sandbox and leads the processes that issue the ops.
 //!
-//! It gets three plain descriptors (ops, lanes, a pipe for the records) and no directory. Everything it needs later is
-//! opened and allocated before the sandbox closes; its threads are started before the seccomp filter, which then covers
-//! them all and allows no further ones.
+//! It gets plain descriptors (tables, shared memory, a pipe) and no directory. Everything it needs later is opened and
+//! allocated before the sandbox closes. Then it clones the processes of the replay: they share one table of descriptors,
+//! so that a file opened by one is open in all, and have their memory for themselves. It issues nothing itself: it waits
+//! for them and says what became of them.
 
-use super::engine::{Issue, Null};
+use super::board::{Board, Shape};
 use super::groups::Groups;
-use super::load::{Feed, Loader};
-use super::order::Strict;
-use super::record::{self, DONE, ERROR, Frame, READY};
-use super::sys::{Shared, Sys};
-use super::worker::{self, Tape};
-use super::{Engine, filter, plan, sandbox};
-use anyhow::{Context, Result, bail};
-use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use super::links::Links;
+use super::pace::now;
+use super::plan::{self, Plan};
+use super::process::{Setting, exit};
+use super::record::{self, DONE, ERROR, LOST};
+use super::sys::Shared;
+use super::{Engine, Order, Pace, Seccomp, filter, futex, memory, sandbox};
+use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use std::ffi::{CString, OsString};
 use std::fs::File;
-use std::io::Write;
+use std::io::Error;
 use std::os::fd::{FromRawFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Barrier, Mutex};
+use std::sync::atomic::Ordering::SeqCst;
 
 /// First argument of a process that is to be the child.
 pub const VERB: &str = "replay-child";
 
-/// Where the supervisor puts the descriptors.
+/// Where the supervisor puts the descriptors: the ops.
 pub const OPS: i32 = 3;
 /// The lanes.
 pub const LANES: i32 = 4;
+/// The edges, in resource order.
+pub const EDGES: i32 = 5;
+/// The shared memory.
+pub const BOARD: i32 = 6;
 /// The pipe.
-pub const PIPE: i32 = 5;
+pub const PIPE: i32 = 7;
 
-/// What the supervisor tells the child, as arguments.
-#[derive(Clone, Debug)]
+/// Decoded bytes of ops, and of edges, that all processes together keep.
+const OPS_BUDGET: usize = 192 << 20;
+const EDGES_BUDGET: usize = 64 << 20;
+
+/// From all processes ready to the first op, ns: time to wake everybody.
+const LEAD: i64 = 1_000_000;
+
+/// What the supervisor tells the child, as its argument.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Task {
     /// Process id of the supervisor.
     pub parent: u32,
     /// What issues the ops.
     pub engine: Engine,
-    /// Workers asked for.
+    /// Which wait for which.
+    pub order: Order,
+    /// When they are issued.
+    pub pace: Pace,
+    /// How many times faster than captured.
+    pub speed: f64,
+    /// Captured time of the first op, ns.
+    pub first: i64,
+    /// Processes asked for.
+    pub processes: usize,
+    /// Workers asked for in each.
     pub threads: Option<usize>,
     /// Number of open file descriptions.
     pub ofds: usize,
-    /// The tree that becomes `/`.
-    pub tree: CString,
-    /// Mount points of the capture.
-    pub mounts: Vec<CString>,
+    /// Seed of artificial delays.
+    pub delay: Option<u64>,
+    /// Is the filter of system calls installed?
+    pub seccomp: Seccomp,
+    /// The tree that becomes `/`, in the form of [`crate::text`].
+    pub tree: String,
+    /// Mount points of the capture, in the same form.
+    pub mounts: Vec<String>,
 }
 
 impl Task {
     /// As arguments of the child.
-    pub fn args(&self) -> Vec<OsString> {
-        let mut args: Vec<OsString> = vec![
-            self.parent.to_string().into(),
-            self.engine.name().into(),
-            self.threads.unwrap_or(0).to_string().into(),
-            self.ofds.to_string().into(),
-        ];
-        let paths = std::iter::once(&self.tree).chain(&self.mounts);
-        args.extend(paths.map(|path| OsString::from_vec(path.to_bytes().to_vec())));
-        args
+    ///
+    /// # Errors
+    /// Never, but serde cannot know.
+    pub fn args(&self) -> Result<Vec<OsString>> {
+        Ok(vec![serde_json::to_string(self)?.into()])
     }
 
-    fn parse(args: impl Iterator<Item = OsString>) -> Result<Task> {
-        let args: Vec<OsString> = args.collect();
-        let [parent, engine, threads, ofds, tree, mounts @ ..] = args.as_slice() else {
-            bail!("`{VERB}` is the inside of `ioriot replay` and not for you")
-        };
-        let number = |arg: &OsString| -> Result<usize> { Ok(arg.to_str().context("not a number")?.parse()?) };
-        let path = |arg: &OsString| CString::new(arg.clone().into_vec());
-        Ok(Task {
-            parent: u32::try_from(number(parent)?)?,
-            engine: Engine::parse(&engine.to_string_lossy()).context("no such engine")?,
-            threads: Some(number(threads)?).filter(|threads| *threads > 0),
-            ofds: number(ofds)?,
-            tree: path(tree)?,
-            mounts: mounts.iter().map(path).collect::<Result<_, _>>()?,
-        })
+    fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Task> {
+        let task = args.next().and_then(|task| serde_json::from_str(task.to_str()?).ok());
+        task.with_context(|| format!("`{VERB}` is the inside of `ioriot replay` and not for you"))
+    }
+
+    fn path(text: &str) -> Result<CString> {
+        CString::new(crate::text::decode(text).into_owned()).context("a path has a NUL inside")
     }
 }
 
@@ -92,15 +104,13 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    // SAFETY: the supervisor put these three descriptors there for us, and nothing else in this process owns them.
-    let (ops, lanes, mut pipe) = unsafe { (File::from_raw_fd(OPS), File::from_raw_fd(LANES), File::from_raw_fd(PIPE)) };
-    match run(&task, ops, lanes, &mut pipe) {
+    // SAFETY: the supervisor put these descriptors there for us, and nothing else in this process owns them.
+    let [ops, lanes, edges, board, pipe] = [OPS, LANES, EDGES, BOARD, PIPE].map(|fd| unsafe { File::from_raw_fd(fd) });
+    match lead(&task, Tables { ops, lanes, edges }, board, &pipe) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let text = format!("{error:#}");
-            let told =
-                Frame { kind: ERROR, count: text.len() as u32 }.write(&mut pipe).and_then(|()| pipe.write_all(text.as_bytes()));
-            if told.is_err() {
+            if record::send(&pipe, ERROR, &text).is_err() {
                 eprintln!("error: {text}");
             }
             ExitCode::from(2)
@@ -108,123 +118,121 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn run(task: &Task, ops: File, lanes: File, pipe: &mut File) -> Result<()> {
+/// The tables of the workload, and in orders without edges whatever stands in for them.
+struct Tables {
+    ops: File,
+    lanes: File,
+    edges: File,
+}
+
+fn lead(task: &Task, tables: Tables, board: File, pipe: &File) -> Result<()> {
     sandbox::die_with(task.parent)?;
     sandbox::close_from(PIPE as u32 + 1)?;
     sandbox::raise_files();
+    memory::keep();
 
-    let groups = Groups::open(ops, task.ofds as i64)?;
-    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let reader =
-        ParquetRecordBatchReaderBuilder::try_new_with_options(lanes, options).context("the table of lanes is damaged")?;
-    let lanes = plan::lanes(reader.build()?, groups.rows())?;
-    let workers = plan::workers(lanes.len(), task.threads);
-    let (loader, feeds) = Loader::new(groups, plan::deal(&lanes, workers));
-    let shared = match task.engine {
+    let mut groups = Groups::open(tables.ops, task.ofds as i64, OPS_BUDGET / task.processes.max(1))?;
+    let lanes = plan::lanes(tables.lanes, groups.rows())?;
+    let plan = Plan::new(&lanes, task.processes, task.threads);
+    let mut links = match task.order {
+        Order::Resource => {
+            let lanes = plan.hands.iter().enumerate().flat_map(|(worker, hand)| hand.iter().map(move |lane| (lane, worker)));
+            let workers: HashMap<i64, u32> = lanes.map(|(lane, worker)| (lane.lane, worker as u32)).collect();
+            let links = Links::open(tables.edges, workers, EDGES_BUDGET / task.processes.max(1))?;
+            plan::check_edges(&plan.hands, links.rows())?;
+            Some(links)
+        }
+        Order::Strict | Order::Thread | Order::None => None,
+    };
+    let board = Board::open(&board, Shape::new(plan.hands.len())).context("no memory for results")?;
+    let mut shared = match task.engine {
         Engine::Null => None,
         Engine::Sys => Some(Shared::new(task.ofds).context("no memory for buffers")?),
     };
-    match shared {
-        None => stage(feeds, loader, pipe, workers, |_| Ok(Null)),
-        Some(mut shared) => {
-            sandbox::enter(&task.tree, &task.mounts)?;
-            shared.set_root(OwnedFd::from(File::open("/").context("cannot open the tree")?));
-            let shared = &shared;
-            stage(feeds, loader, pipe, workers, |_| {
-                sandbox::own_directory().context("no sandbox: no working directory of one's own")?;
-                Sys::new(shared).context("no memory for buffers")
-            })
+    if let Some(shared) = &mut shared {
+        let mounts = task.mounts.iter().map(|path| Task::path(path)).collect::<Result<Vec<_>>>()?;
+        sandbox::enter(&Task::path(&task.tree)?, &mounts)?;
+        shared.set_root(OwnedFd::from(File::open("/").context("cannot open the tree")?));
+    }
+
+    let setting = Setting { task, board: &board, plan: &plan, shared: shared.as_ref(), pipe };
+    let mut processes = Vec::new();
+    for process in 0..plan.processes {
+        let leader = std::process::id();
+        match clone_process().context("cannot clone a process of the replay")? {
+            0 => {
+                if let Err(error) = sandbox::die_with(leader) {
+                    setting.give_up(&error);
+                }
+                setting.run(process, &mut groups, links.as_mut())
+            }
+            pid => processes.push(pid),
         }
     }
+    if task.seccomp == Seccomp::On {
+        filter::install(&[libc::SYS_wait4])?;
+    }
+    watch(&setting, &processes)?;
+    record::send(pipe, DONE, "").context("the supervisor is gone")
 }
 
-/// Starts every thread, closes the sandbox over them, lets them run and waits for them.
-fn stage<E: Issue>(
-    feeds: Vec<Feed>,
-    mut loader: Loader,
-    pipe: &mut File,
-    workers: usize,
-    make: impl Fn(usize) -> Result<E> + Sync,
-) -> Result<()> {
-    let order = Strict::new(workers);
-    let (recorder, tapes) = worker::tapes(workers);
-    // All workers, the loader, the recorder and this thread.
-    let (ready, go) = (Barrier::new(workers + 3), Barrier::new(workers + 3));
-    let abort = AtomicBool::new(false);
-    let start = std::sync::atomic::AtomicI64::new(0);
-    let trouble: Mutex<Option<anyhow::Error>> = Mutex::new(None);
-    let fail = |error: anyhow::Error| {
-        // The first trouble is the cause, what follows are consequences.
-        if let Ok(mut trouble) = trouble.lock() {
-            trouble.get_or_insert(error);
-        }
-        abort.store(true, Ordering::SeqCst);
-        order.stop();
-    };
-    let mut out = pipe.try_clone().context("cannot duplicate the pipe")?;
+/// A copy of this process with memory of its own and the same table of descriptors (clone(2)). This thread must be the
+/// only one. Returns 0 in the copy.
+fn clone_process() -> std::io::Result<i32> {
+    // SAFETY: without CLONE_VM this is a fork, and nobody else's locks can be held: there is one thread.
+    let pid = unsafe { libc::syscall(libc::SYS_clone, libc::CLONE_FILES | libc::SIGCHLD, 0, 0, 0, 0) };
+    if pid < 0 { Err(Error::last_os_error()) } else { Ok(pid as i32) }
+}
 
-    let wall = std::thread::scope(|scope| -> Result<i64> {
-        let (order, ready, go, abort, start, fail, make) = (&order, &ready, &go, &abort, &start, &fail, &make);
-        for (feed, mut tape) in feeds.into_iter().zip(tapes) {
-            scope.spawn(move || {
-                let engine = make(feed.worker);
-                if let Err(error) = &engine {
-                    fail(anyhow::anyhow!("{error:#}"));
-                }
-                ready.wait();
-                go.wait();
-                if let (Ok(mut engine), false) = (engine, abort.load(Ordering::SeqCst)) {
-                    work(&mut engine, order, &feed, &mut tape, start.load(Ordering::SeqCst), fail);
-                }
-            });
+/// Gives the start when all processes are ready, and waits until they have ended.
+fn watch(setting: &Setting, processes: &[i32]) -> Result<()> {
+    let head = setting.board.head();
+    loop {
+        let ready = head.ready.load(SeqCst);
+        if ready as usize == processes.len() {
+            break;
         }
-        scope.spawn(move || {
-            ready.wait();
-            go.wait();
-            if !abort.load(Ordering::SeqCst) {
-                match catch_unwind(AssertUnwindSafe(|| loader.run())) {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => fail(error),
-                    Err(_) => fail(anyhow::anyhow!("the loader panicked")),
-                }
-            }
-        });
-        let recording = scope.spawn(move || {
-            ready.wait();
-            go.wait();
-            recorder.run(|block| record::write(&mut out, block))
-        });
-        ready.wait();
-        // All threads are there. From here on nothing but the calls of the filter is possible.
-        if let Err(error) = filter::install() {
-            fail(error);
+        if let Some((pid, status)) = ended(libc::WNOHANG)? {
+            let process = processes.iter().position(|process| *process == pid).unwrap_or_default();
+            bail!("process {process} of the replay {} before the start", death(status));
         }
-        if !abort.load(Ordering::SeqCst)
-            && let Err(error) = (Frame { kind: READY, count: 0 }).write(pipe)
-        {
-            fail(error.into());
-        }
-        let begin = worker::now();
-        start.store(begin, Ordering::SeqCst);
-        go.wait();
-        match recording.join() {
-            Ok(written) => written.context("the supervisor is gone")?,
-            Err(_) => bail!("the recorder panicked"),
-        }
-        Ok(worker::now() - begin)
-    })?;
-    if let Ok(Some(error)) = trouble.into_inner() {
-        return Err(error);
+        futex::wait(&head.ready, ready, Some(10_000_000));
     }
-    Frame { kind: DONE, count: 16 }.write(pipe)?;
-    pipe.write_all(&wall.to_ne_bytes())?;
-    pipe.write_all(&(workers as u64).to_ne_bytes())?;
+    head.start.store(now() + LEAD, SeqCst);
+    head.go.store(1, SeqCst);
+    futex::wake(&head.go);
+    for _ in processes {
+        let Some((pid, status)) = ended(0)? else { break };
+        if status == 0 {
+            continue;
+        }
+        if libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 2 {
+            // It has said why, and took the replay with it.
+            exit(2);
+        }
+        let process = processes.iter().position(|process| *process == pid).unwrap_or_default();
+        for worker in setting.plan.workers(process) {
+            setting.board.desk(worker).counter.end();
+        }
+        head.turn.lose();
+        record::send(setting.pipe, LOST, &format!("process {process} of the replay {}", death(status)))?;
+    }
     Ok(())
 }
 
-/// One worker, which must not leave the others waiting whatever happens to it.
-fn work<E: Issue>(engine: &mut E, order: &Strict, feed: &Feed, tape: &mut Tape, start: i64, fail: &impl Fn(anyhow::Error)) {
-    if catch_unwind(AssertUnwindSafe(|| worker::run(engine, order, feed, tape, start))).is_err() {
-        fail(anyhow::anyhow!("worker {} panicked", feed.worker));
+/// A process that has ended, and its status (wait(2)).
+fn ended(flags: i32) -> Result<Option<(i32, i32)>> {
+    let mut status = 0;
+    // SAFETY: status is writable.
+    let pid = unsafe { libc::wait4(-1, &mut status, flags, std::ptr::null_mut()) };
+    ensure!(pid >= 0, "cannot wait for the processes of the replay: {}", Error::last_os_error());
+    Ok((pid > 0).then_some((pid, status)))
+}
+
+/// How a process ended.
+pub fn death(status: i32) -> String {
+    match (libc::WIFSIGNALED(status), libc::WEXITSTATUS(status)) {
+        (true, _) => format!("was killed by signal {}", libc::WTERMSIG(status)),
+        (false, code) => format!("ended early with exit code {code}"),
     }
 }

@@ -123,10 +123,10 @@ impl Tolerance {
         let errno = self.errnos.is_empty()
             || match self.side {
                 Side::Captured => seen(captured),
-                Side::Replayed => seen(record.ret),
-                Side::Either => seen(captured) || seen(record.ret),
+                Side::Replayed => seen(record.ret()),
+                Side::Either => seen(captured) || seen(record.ret()),
             };
-        errno && (self.ops.is_empty() || self.ops.contains(&op)) && (self.notes == 0 || record.notes & self.notes != 0)
+        errno && (self.ops.is_empty() || self.ops.contains(&op)) && (self.notes == 0 || record.fact.notes & self.notes != 0)
     }
 }
 
@@ -134,22 +134,22 @@ impl Tolerance {
 pub fn compare(record: &Record) -> (Outcome, Option<&'static str>) {
     let (Some(captured), Some(op)) = (record.captured(), record.op()) else {
         // An op that we inserted has no captured outcome, and is there to succeed.
-        return match (record.origin(), errno(record.ret)) {
+        return match (record.origin(), errno(record.ret())) {
             (Origin::Event, _) => (Outcome::Uncompared, Some("unknown")),
             (_, 0) => (Outcome::Uncompared, Some("inserted")),
             (_, _) => (Outcome::Different, Some("failed")),
         };
     };
     let ret = record.syscall().def().ret;
-    let (was, is) = (errno(captured), errno(record.ret));
+    let (was, is) = (errno(captured), errno(record.ret()));
     let difference = match (was, is) {
-        (0, 0) if !ret.compared() || captured == record.ret => None,
+        (0, 0) if !ret.compared() || captured == record.ret() => None,
         (0, 0) => Some(match ret {
             Ret::Pos => "position",
             Ret::Len => "length",
             _ => "bytes",
         }),
-        (0, _) if record.notes & CWD != 0 => Some("cwd"),
+        (0, _) if record.fact.notes & CWD != 0 => Some("cwd"),
         (0, _) => Some("failed"),
         (_, 0) => Some("succeeded"),
         (was, is) => (was != is).then_some("errno"),
@@ -165,12 +165,14 @@ pub fn compare(record: &Record) -> (Outcome, Option<&'static str>) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::record::{Fact, Stamp, UNKNOWN};
     use super::*;
     use crate::syscall::Syscall;
 
     fn record(syscall: Syscall, captured: i64, ret: i64, notes: u8) -> Record {
         let op = syscall.op().unwrap() as u8;
-        Record { syscall: syscall as u8, op, captured, ret, notes, ..Record::default() }
+        let fact = Fact { syscall: syscall as u8, op, captured, notes, ..Fact::default() };
+        Record { fact, stamp: Stamp { ret, ..Stamp::default() }, worker: 0 }
     }
 
     #[test]
@@ -196,15 +198,15 @@ mod tests {
             (Syscall::pwrite64, 10, -28, 0, Different, Some("failed")),
             (Syscall::pwrite64, -28, 10, 0, Uncompared, Some("space")),
             (Syscall::getxattr, -61, -95, 0, Uncompared, Some("file_system")),
-            (Syscall::read, super::super::record::UNKNOWN, 1, 0, Uncompared, Some("unknown")),
+            (Syscall::read, UNKNOWN, 1, 0, Uncompared, Some("unknown")),
         ];
         for (syscall, captured, ret, notes, outcome, kind) in cases {
             assert_eq!(compare(&record(syscall, captured, ret, notes)), (outcome, kind), "{} {captured} {ret}", syscall.name());
         }
-        let inserted = |ret| Record {
-            origin: Origin::Reuse as u8,
-            captured: super::super::record::UNKNOWN,
-            ..record(Syscall::close, 0, ret, 0)
+        let inserted = |ret| {
+            let mut record = record(Syscall::close, UNKNOWN, ret, 0);
+            record.fact.origin = Origin::Reuse as u8;
+            record
         };
         assert_eq!(compare(&inserted(0)), (Uncompared, Some("inserted")));
         assert_eq!(compare(&inserted(-9)), (Different, Some("failed")));

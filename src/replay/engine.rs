@@ -1,18 +1,29 @@
 //! What issues an op: the kernel, or nothing at all.
 
-use super::call::{Batch, Call};
+use super::call::Call;
+use super::record::UNKNOWN;
+use std::time::Duration;
 
 /// Issues ops. The worker times [`Issue::issue`] alone.
 pub trait Issue {
-    /// Everything the call needs that is not the call: buffers, the working directory. Returns what the comparison must
-    /// know ([`super::record`]), and the outcome when the call is not to be issued.
-    fn prepare(&mut self, call: &Call, batch: &Batch) -> (u8, Option<i64>);
+    /// Everything the call needs that is not the call: buffers, the working directory. Says why the call is not to be
+    /// issued, if it is not.
+    fn prepare(&mut self, call: Call<'_>) -> Option<Refusal>;
 
     /// Issues the call. Returns its outcome, `-errno` for a failure.
-    fn issue(&mut self, call: &Call, batch: &Batch) -> i64;
+    fn issue(&mut self, call: Call<'_>) -> i64;
 
     /// Books the effect: a new descriptor, a closed one, another working directory.
-    fn settle(&mut self, call: &Call, ret: i64);
+    fn settle(&mut self, call: Call<'_>, ret: i64);
+}
+
+/// A call that is not issued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// What it counts as: `-errno`.
+    pub ret: i64,
+    /// For the comparison, see [`super::record`].
+    pub note: u8,
 }
 
 /// Does nothing and says what was captured: measures our own cost.
@@ -20,13 +31,58 @@ pub trait Issue {
 pub struct Null;
 
 impl Issue for Null {
-    fn prepare(&mut self, _call: &Call, _batch: &Batch) -> (u8, Option<i64>) {
-        (0, None)
+    #[inline]
+    fn prepare(&mut self, _call: Call<'_>) -> Option<Refusal> {
+        None
     }
 
-    fn issue(&mut self, call: &Call, _batch: &Batch) -> i64 {
-        call.captured().unwrap_or(0)
+    #[inline]
+    fn issue(&mut self, call: Call<'_>) -> i64 {
+        if call.captured == UNKNOWN { 0 } else { call.captured }
     }
 
-    fn settle(&mut self, _call: &Call, _ret: i64) {}
+    #[inline]
+    fn settle(&mut self, _call: Call<'_>, _ret: i64) {}
+}
+
+/// An engine that dawdles before some ops, by a seed: what an order does not hold together falls apart.
+#[derive(Debug)]
+pub struct Delayed<E> {
+    /// The engine.
+    pub engine: E,
+    /// Seed; `None` for no delays.
+    pub seed: Option<u64>,
+}
+
+impl<E> Delayed<E> {
+    /// Longest delay, us.
+    const LONGEST: u64 = 500;
+
+    /// A delay for one op in four, the same for an op in every replay with this seed.
+    fn delay(seed: u64, op_id: i64) -> Option<Duration> {
+        let mut hash = (seed ^ (op_id as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        hash = (hash ^ hash >> 31).wrapping_mul(0x94D0_49BB_1331_11EB);
+        hash ^= hash >> 29;
+        (hash & 3 == 0).then(|| Duration::from_micros((hash >> 2) % Self::LONGEST))
+    }
+}
+
+impl<E: Issue> Issue for Delayed<E> {
+    #[inline]
+    fn prepare(&mut self, call: Call<'_>) -> Option<Refusal> {
+        if let Some(delay) = self.seed.and_then(|seed| Self::delay(seed, call.op_id)) {
+            std::thread::sleep(delay);
+        }
+        self.engine.prepare(call)
+    }
+
+    #[inline]
+    fn issue(&mut self, call: Call<'_>) -> i64 {
+        self.engine.issue(call)
+    }
+
+    #[inline]
+    fn settle(&mut self, call: Call<'_>, ret: i64) {
+        self.engine.settle(call, ret);
+    }
 }

@@ -1,153 +1,103 @@
 //! Decoded row groups of the ops, a bounded number of them: small lanes share row groups, and none is decoded again for
 //! each of thousands of lanes.
 
-use super::call::{Batch, Call, NONE, TEXTS};
+use super::call::{Batch, NO_TEXT, NONE, NUMBERS, Packed, TEXTS};
+use super::record::{Fact, UNKNOWN};
+use super::source::{Cache, Source};
+use super::sys;
+use crate::event::Col;
 use crate::fate::Origin;
-use crate::schema::tables::ARGUMENTS;
 use crate::syscall::{Op, Syscall};
 use crate::text;
-use anyhow::{Context, Result, bail, ensure};
-use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, Int64Array, StringArray};
-use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema};
-use bytes::Bytes;
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
-use parquet::file::reader::{ChunkReader, Length};
+use anyhow::{Context, Result, bail};
+use arrow::array::{Array, AsArray, DictionaryArray, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::{Int32Type, Int64Type};
 use std::fs::File;
-use std::io::{BufReader, Read};
-use std::os::unix::fs::FileExt;
-use std::sync::Arc;
+use std::ops::Range;
 
-/// Decoded bytes that are kept, whatever the number of lanes.
-const BUDGET: usize = 192 << 20;
-
-const INTS: [&str; 7] = ["op_id", "seq", "lane", "ofd", "ofd2", "dir", "dir2"];
+const IDS: [&str; 3] = ["op_id", "seq", "lane"];
+const OFDS: [&str; 4] = ["ofd", "ofd2", "dir", "dir2"];
 const WORDS: [&str; 3] = ["op", "syscall", "origin"];
+/// What was captured of it, and when.
+const CAPTURED: [Col; 4] = [Col::Ret, Col::Errno, Col::Dur, Col::Ts];
 
 /// A text column with each distinct text once.
 type Dictionary = DictionaryArray<Int32Type>;
 
-/// A file that is read by position. Reading a `File` would duplicate its descriptor for every column, and a workload may
-/// have used up every descriptor there is.
-#[derive(Clone)]
-struct Shared(Arc<File>);
-
-impl Length for Shared {
-    fn len(&self) -> u64 {
-        self.0.metadata().map_or(0, |meta| meta.len())
-    }
-}
-
-impl ChunkReader for Shared {
-    type T = BufReader<Cursor>;
-
-    fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
-        Ok(BufReader::new(Cursor { file: Arc::clone(&self.0), at: start }))
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
-        let mut bytes = vec![0; length];
-        self.0.read_exact_at(&mut bytes, start)?;
-        Ok(bytes.into())
-    }
-}
-
-/// A place in a [`Shared`] file.
-struct Cursor {
-    file: Arc<File>,
-    at: u64,
-}
-
-impl Read for Cursor {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let count = self.file.read_at(buffer, self.at)?;
-        self.at += count as u64;
-        Ok(count)
-    }
-}
-
-/// One decoded row group.
+/// One decoded row group. Columns without a value are not kept.
 struct Group {
-    index: usize,
-    used: u64,
-    bytes: usize,
-    ints: Vec<Int64Array>,
-    args: Vec<Int64Array>,
-    texts: Vec<Dictionary>,
+    ids: [Int64Array; 3],
+    ofds: [Option<Int64Array>; 4],
+    captured: [Option<Int64Array>; 4],
+    numbers: Vec<(u16, Int64Array)>,
+    texts: Vec<(usize, Dictionary)>,
+    words: [Dictionary; 3],
     ops: Vec<Op>,
     syscalls: Vec<Syscall>,
     origins: Vec<Origin>,
-    words: Vec<Dictionary>,
+}
+
+/// What the table says of an op beside how it is issued.
+pub struct Row {
+    /// For the supervisor.
+    pub fact: Fact,
+    /// Captured start, ns, when known.
+    pub ts: Option<i64>,
 }
 
 /// The table of ops, row group by row group.
 pub struct Groups {
-    file: Shared,
-    metadata: ArrowReaderMetadata,
-    mask: ProjectionMask,
-    /// First row of each row group, and the number of rows at the end.
-    starts: Vec<i64>,
-    kept: Vec<Group>,
-    clock: u64,
+    source: Source,
+    cache: Cache<Group>,
     ofds: i64,
 }
 
 impl Groups {
-    /// Opens the table; `ofds` is the number of open file descriptions that the workload has.
+    /// Opens the table, to keep `budget` bytes of it decoded; `ofds` is the number of open file descriptions that the
+    /// workload has.
     ///
     /// # Errors
     /// When it is damaged or lacks a column.
-    pub fn open(file: File, ofds: i64) -> Result<Groups> {
-        let file = Shared(Arc::new(file));
-        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        let metadata = ArrowReaderMetadata::load(&file, options).context("the table of ops is damaged")?;
-        // The same columns, texts as dictionaries: a path that a thousand ops name is decoded once.
-        let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
-        let fields = metadata.schema().fields().iter().map(|field| match field.data_type() {
-            DataType::Utf8 => Field::new(field.name(), dictionary.clone(), field.is_nullable()),
-            other => Field::new(field.name(), other.clone(), field.is_nullable()),
-        });
-        let options = ArrowReaderOptions::new().with_schema(Arc::new(Schema::new(fields.collect::<Vec<_>>())));
-        let metadata = ArrowReaderMetadata::load(&file, options).context("the table of ops is damaged")?;
-        let names = || INTS.into_iter().chain(WORDS).chain(TEXTS).chain(ARGUMENTS.iter().map(|col| col.name()));
-        for name in names() {
-            ensure!(metadata.schema().column_with_name(name).is_some(), "the table of ops has no column {name}");
-        }
-        let mask = ProjectionMask::columns(metadata.parquet_schema(), names());
-        let mut starts = vec![0];
-        for group in metadata.metadata().row_groups() {
-            starts.push(starts.last().copied().unwrap_or(0) + group.num_rows());
-        }
-        Ok(Groups { file, metadata, mask, starts, kept: Vec::new(), clock: 0, ofds })
+    pub fn open(file: File, ofds: i64, budget: usize) -> Result<Groups> {
+        let numbers = NUMBERS.iter().chain(&CAPTURED).map(|col| col.name());
+        let columns: Vec<&str> = IDS.into_iter().chain(OFDS).chain(WORDS).chain(TEXTS).chain(numbers).collect();
+        Ok(Groups { source: Source::open("ops", file, &columns)?, cache: Cache::new(budget), ofds })
     }
 
     /// Number of ops.
     pub fn rows(&self) -> i64 {
-        self.starts.last().copied().unwrap_or(0)
+        self.source.rows()
     }
 
-    /// Appends rows from `row` up to `end` to a batch: the first always, the others while their op_id is below `limit`
-    /// and the batch has room. Returns the next row, and its op_id when it was looked at.
+    /// Takes ops from `rows.start` up to `rows.end` to a batch and tells `take` of each: the first always, the others while
+    /// their op_id is below `limit` and the batch has room. Returns the next row, and its op_id when it was looked at.
     ///
     /// # Errors
-    /// When a row group cannot be decoded or a row makes no sense.
-    pub fn fill(&mut self, row: i64, end: i64, limit: i64, room: usize, batch: &mut Batch) -> Result<(i64, Option<i64>)> {
+    /// When a row group cannot be decoded, a row makes no sense or `take` fails.
+    pub fn fill(
+        &mut self,
+        rows: Range<i64>,
+        limit: i64,
+        batch: &mut Batch,
+        mut take: impl FnMut(&mut Batch, Row) -> Result<()>,
+    ) -> Result<(i64, Option<i64>)> {
         let ofds = self.ofds;
-        let index = self.starts.partition_point(|start| *start <= row) - 1;
-        let (start, group_end) = (self.starts[index], self.starts[index + 1].min(end));
+        let (index, start, end) = self.source.locate(rows.start);
         let group = self.group(index)?;
-        let mut next = row;
-        while next < group_end {
+        let (mut next, mut seen) = (rows.start, None);
+        while next < end.min(rows.end) {
             let at = (next - start) as usize;
-            let op_id = group.ints[0].value(at);
-            if next > row && (op_id >= limit || batch.calls.len() >= room) {
-                return Ok((next, Some(op_id)));
+            let op_id = group.ids[0].value(at);
+            if next > rows.start && (op_id >= limit || !batch.room()) {
+                seen = Some(op_id);
+                break;
             }
-            let call = group.call(next, at, ofds, batch).with_context(|| format!("row {next} of the ops"))?;
-            batch.calls.push(call);
+            let row = group.row(next, at, ofds, batch).with_context(|| format!("row {next} of the ops"))?;
+            take(batch, row)?;
             next += 1;
         }
-        Ok((next, None))
+        self.cache.used(index, next - rows.start, end - start);
+        Ok((next, seen))
     }
 
     /// op_id of a row.
@@ -155,62 +105,36 @@ impl Groups {
     /// # Errors
     /// When the row group cannot be decoded.
     pub fn op_id(&mut self, row: i64) -> Result<i64> {
-        let index = self.starts.partition_point(|start| *start <= row) - 1;
-        let at = (row - self.starts[index]) as usize;
-        Ok(self.group(index)?.ints[0].value(at))
+        let (index, start, _) = self.source.locate(row);
+        Ok(self.group(index)?.ids[0].value((row - start) as usize))
     }
 
     fn group(&mut self, index: usize) -> Result<&Group> {
-        self.clock += 1;
-        let at = match self.kept.iter().position(|group| group.index == index) {
-            Some(at) => at,
-            None => {
-                let group = self.decode(index)?;
-                let mut bytes = group.bytes + self.kept.iter().map(|group| group.bytes).sum::<usize>();
-                while bytes > BUDGET && self.kept.len() > 1 {
-                    let Some(oldest) = (0..self.kept.len()).min_by_key(|at| self.kept[*at].used) else { break };
-                    bytes -= self.kept.swap_remove(oldest).bytes;
-                }
-                self.kept.push(group);
-                self.kept.len() - 1
-            }
-        };
-        self.kept[at].used = self.clock;
-        Ok(&self.kept[at])
-    }
-
-    fn decode(&self, index: usize) -> Result<Group> {
-        let rows = (self.starts[index + 1] - self.starts[index]) as usize;
-        let mut reader = ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), self.metadata.clone())
-            .with_row_groups(vec![index])
-            .with_projection(self.mask.clone())
-            .with_batch_size(rows)
-            .build()?;
-        let batch = reader.next().context("a row group of the ops is empty")?.context("a row group of the ops is damaged")?;
-        ensure!(batch.num_rows() == rows, "row group {index} of the ops has {} rows, not {rows}", batch.num_rows());
-        let column = |name: &str| -> Result<ArrayRef> {
-            Ok(Arc::clone(batch.column_by_name(name).with_context(|| format!("column {name} is missing"))?))
-        };
-        let int = |name: &str| -> Result<Int64Array> {
-            Ok(column(name)?.as_primitive_opt::<Int64Type>().with_context(|| format!("column {name} holds no integers"))?.clone())
-        };
-        let text = |name: &str| -> Result<Dictionary> {
-            Ok(column(name)?.as_dictionary_opt::<Int32Type>().with_context(|| format!("column {name} holds no text"))?.clone())
-        };
-        let words = WORDS.into_iter().map(text).collect::<Result<Vec<_>>>()?;
-        Ok(Group {
-            index,
-            used: 0,
-            bytes: batch.get_array_memory_size(),
-            ints: INTS.into_iter().map(int).collect::<Result<_>>()?,
-            args: ARGUMENTS.iter().map(|col| int(col.name())).collect::<Result<_>>()?,
-            texts: TEXTS.into_iter().map(text).collect::<Result<_>>()?,
-            ops: parse(&words[0], |word| Op::parse(word).filter(issued))?,
-            syscalls: parse(&words[1], |word| Some(Syscall::parse(word.as_bytes()).unwrap_or(Syscall::other)))?,
-            origins: parse(&words[2], Origin::parse)?,
-            words,
+        let source = &self.source;
+        self.cache.get(index, || {
+            let batch = source.decode(index)?;
+            Ok((Group::new(&batch)?, batch.get_array_memory_size()))
         })
     }
+}
+
+/// A column of integers, unless no row has a value in it.
+fn ints(batch: &RecordBatch, name: &str) -> Result<Option<Int64Array>> {
+    let Some(column) = batch.column_by_name(name) else { return Ok(None) };
+    let column = column.as_primitive_opt::<Int64Type>().with_context(|| format!("column {name} holds no integers"))?;
+    Ok((column.null_count() < column.len()).then(|| column.clone()))
+}
+
+/// A column of texts, unless no row has a value in it.
+fn texts(batch: &RecordBatch, name: &str) -> Result<Option<Dictionary>> {
+    let Some(column) = batch.column_by_name(name) else { return Ok(None) };
+    let column = column.as_dictionary_opt::<Int32Type>().with_context(|| format!("column {name} holds no text"))?;
+    Ok((column.null_count() < column.len()).then(|| column.clone()))
+}
+
+fn collect<T, U, const N: usize>(from: [T; N], make: impl Fn(T) -> Result<U>) -> Result<[U; N]> {
+    let made = from.into_iter().map(make).collect::<Result<Vec<U>>>()?;
+    made.try_into().ok().context("as many came out as went in")
 }
 
 /// Is this a verb that a replay issues, rather than one that only the model knows?
@@ -233,44 +157,91 @@ fn parse<T>(words: &Dictionary, meaning: impl Fn(&str) -> Option<T>) -> Result<V
         .collect()
 }
 
+/// The value of a column that may not be there.
+fn at(column: &Option<Int64Array>, row: usize) -> Option<i64> {
+    column.as_ref().filter(|column| column.is_valid(row)).map(|column| column.value(row))
+}
+
 impl Group {
-    fn call(&self, row: i64, at: usize, ofds: i64, batch: &mut Batch) -> Result<Call> {
-        let word =
-            |column: usize| -> Result<usize> { self.words[column].key(at).with_context(|| format!("has no {}", WORDS[column])) };
+    fn new(batch: &RecordBatch) -> Result<Group> {
+        let words = collect(WORDS, |name| texts(batch, name)?.with_context(|| format!("column {name} is empty")))?;
+        let mut numbers = Vec::new();
+        for (slot, col) in NUMBERS.iter().enumerate() {
+            numbers.extend(ints(batch, col.name())?.map(|column| (1 << slot, column)));
+        }
+        let mut named = Vec::new();
+        for (slot, name) in TEXTS.into_iter().enumerate() {
+            named.extend(texts(batch, name)?.map(|column| (slot, column)));
+        }
+        Ok(Group {
+            ids: collect(IDS, |name| ints(batch, name)?.with_context(|| format!("column {name} is empty")))?,
+            ofds: collect(OFDS, |name| ints(batch, name))?,
+            captured: collect(CAPTURED, |col| ints(batch, col.name()))?,
+            numbers,
+            texts: named,
+            ops: parse(&words[0], |word| Op::parse(word).filter(issued))?,
+            syscalls: parse(&words[1], |word| Some(Syscall::parse(word.as_bytes()).unwrap_or(Syscall::other)))?,
+            origins: parse(&words[2], Origin::parse)?,
+            words,
+        })
+    }
+
+    fn row(&self, row: i64, index: usize, ofds: i64, batch: &mut Batch) -> Result<Row> {
+        let word = |column: usize| -> Result<usize> {
+            self.words[column].key(index).with_context(|| format!("has no {}", WORDS[column]))
+        };
         let ofd = |column: usize| -> Result<u32> {
-            match self.ints[column].is_valid(at).then(|| self.ints[column].value(at)) {
+            match at(&self.ofds[column], index) {
                 None => Ok(NONE),
                 Some(ofd) if (0..ofds).contains(&ofd) => Ok(ofd as u32),
-                Some(ofd) => bail!("{} is {ofd}, and the manifest says there are {ofds}", INTS[column]),
+                Some(ofd) => bail!("{} is {ofd}, and the manifest says there are {ofds}", OFDS[column]),
             }
         };
-        let mut call = Call {
-            row,
-            op_id: self.ints[0].value(at),
-            seq: self.ints[1].value(at),
-            lane: self.ints[2].value(at),
+        let [op_id, seq, lane] = [0, 1, 2].map(|id| self.ids[id].value(index));
+        let [ret, errno, dur, ts] = [0, 1, 2, 3].map(|column| at(&self.captured[column], index));
+        let captured = match (ret, errno) {
+            (_, Some(errno)) if errno != 0 => -errno,
+            (ret, _) => ret.unwrap_or(UNKNOWN),
+        };
+        let mut packed = Packed {
+            op_id,
+            captured,
+            ofd: ofd(0)?,
+            ofd2: ofd(1)?,
+            dir: ofd(2)?,
+            dir2: ofd(3)?,
+            numbers: batch.next_number(),
             op: self.ops[word(0)?],
-            syscall: self.syscalls[word(1)?],
-            origin: self.origins[word(2)?],
-            ofd: ofd(3)?,
-            ofd2: ofd(4)?,
-            dir: ofd(5)?,
-            dir2: ofd(6)?,
-            texts: [NONE; TEXTS.len()],
-            has: 0,
-            args: [0; ARGUMENTS.len()],
+            ..Packed::default()
         };
-        for (slot, column) in self.args.iter().enumerate() {
-            if column.is_valid(at) {
-                call.has |= 1 << slot;
-                call.args[slot] = column.value(at);
+        for (bit, column) in &self.numbers {
+            if column.is_valid(index) {
+                packed.has |= bit;
+                batch.number(column.value(index));
             }
         }
-        for (slot, column) in self.texts.iter().enumerate() {
-            if let Some(key) = column.key(at) {
-                call.texts[slot] = batch.store(&text::decode(values(column)?.value(key)));
-            }
+        for (slot, column) in &self.texts {
+            packed.texts[*slot] = match column.key(index) {
+                Some(key) => batch.text(&text::decode(values(column)?.value(key))),
+                None => NO_TEXT,
+            };
         }
-        Ok(call)
+        let place = batch.ops.len();
+        batch.ops.push(packed);
+        let notes = sys::notes(batch.call(place));
+        batch.ops[place].notes = notes;
+        let fact = Fact {
+            op_id,
+            seq,
+            row,
+            captured,
+            captured_dur: dur.unwrap_or(UNKNOWN),
+            lane: u32::try_from(lane).context("has no lane")?,
+            syscall: self.syscalls[word(1)?] as u8,
+            op: packed.op as u8,
+            origin: self.origins[word(2)?] as u8,
+            notes,
+        };
+        Ok(Row { fact, ts })
     }
 }

@@ -1,9 +1,10 @@
 //! Memory that the calls work on, and the table of open descriptors: made before the sandbox closes, never grown.
 
+use std::fs::File;
 use std::io::{Error, Result};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
 /// The most bytes one call moves: 2 GiB, a page more than the kernel's own limit (MAX_RW_COUNT, read(2)).
 const HUGE: usize = 1 << 31;
@@ -32,22 +33,30 @@ impl Pages {
             .map(|start| Pages { start, length })
     }
 
+    /// So many zero bytes that processes cloned later share.
+    ///
+    /// # Errors
+    /// When memory is short.
+    pub fn shared(length: usize) -> Result<Pages> {
+        let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        map(std::ptr::null_mut(), length, flags, -1).map(|start| Pages { start, length })
+    }
+
+    /// The first bytes of a file in memory, shared with whoever else maps it.
+    ///
+    /// # Errors
+    /// When memory is short.
+    pub fn of(file: &File, length: usize) -> Result<Pages> {
+        map(std::ptr::null_mut(), length, libc::MAP_SHARED, file.as_raw_fd()).map(|start| Pages { start, length })
+    }
+
     /// [`HUGE`] addresses that repeat the same few mebibytes, so that a call of any count has a buffer. `seed` fills the
     /// start of each repetition.
     ///
     /// # Errors
     /// When memory is short.
     pub fn repeated(seed: &[u8]) -> Result<Pages> {
-        // SAFETY: the name ends in NUL; the new descriptor is owned by the OwnedFd alone.
-        let tile = unsafe {
-            let fd = libc::memfd_create(c"ioriot".as_ptr(), libc::MFD_CLOEXEC);
-            if fd < 0 {
-                return Err(Error::last_os_error());
-            }
-            OwnedFd::from_raw_fd(fd)
-        };
-        let file = std::fs::File::from(tile);
-        file.set_len(TILE as u64)?;
+        let file = memory_file(TILE)?;
         for at in (0..TILE).step_by(seed.len().max(1)).take_while(|_| !seed.is_empty()) {
             std::os::unix::fs::FileExt::write_all_at(&file, &seed[..seed.len().min(TILE - at)], at as u64)?;
         }
@@ -66,6 +75,14 @@ impl Pages {
         self.start.as_ptr()
     }
 
+    /// Asks the kernel for a range now (madvise(2), Linux 5.14); without that it comes as it is touched.
+    pub fn populate(&self, from: usize, length: usize) {
+        let page = 4096;
+        let (from, end) = (from / page * page, (from + length).min(self.length));
+        // SAFETY: the range lies inside the mapping, and populating changes nothing that is in it.
+        unsafe { libc::madvise(self.start.as_ptr().add(from).cast(), end.saturating_sub(from), libc::MADV_POPULATE_WRITE) };
+    }
+
     /// Bytes.
     #[inline]
     pub fn len(&self) -> usize {
@@ -80,6 +97,42 @@ impl Drop for Pages {
     }
 }
 
+/// Asks the processor for a piece of memory that is needed soon.
+#[inline]
+pub fn prefetch<T>(what: &T) {
+    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+    // SAFETY: prefetching reads nothing and every x86_64 processor can.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(what).cast()) };
+}
+
+/// Keeps memory that was freed for the next one who asks (mallopt(3)): decoding asks for the same large pieces again and
+/// again, and page faults would cost as much as the decoding.
+pub fn keep() {
+    // SAFETY: plain numbers, before other threads are there.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 32 << 20);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, 256 << 20);
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
+}
+
+/// A file in memory of so many zero bytes.
+///
+/// # Errors
+/// When memory is short.
+pub fn memory_file(length: usize) -> Result<File> {
+    // SAFETY: the name ends in NUL; the new descriptor is owned by the File alone.
+    let file = unsafe {
+        let fd = libc::memfd_create(c"ioriot".as_ptr(), libc::MFD_CLOEXEC);
+        if fd < 0 {
+            return Err(Error::last_os_error());
+        }
+        File::from_raw_fd(fd)
+    };
+    file.set_len(length as u64)?;
+    Ok(file)
+}
+
 fn map(place: *mut libc::c_void, length: usize, flags: i32, fd: i32) -> Result<NonNull<u8>> {
     // SAFETY: without MAP_FIXED the kernel chooses a free place; with it the caller owns the range.
     let start = unsafe { libc::mmap(place, length, libc::PROT_READ | libc::PROT_WRITE, flags, fd, 0) };
@@ -89,8 +142,8 @@ fn map(place: *mut libc::c_void, length: usize, flags: i32, fd: i32) -> Result<N
     NonNull::new(start.cast()).ok_or_else(Error::last_os_error)
 }
 
-/// Which descriptor stands for which open file description: 4 bytes for each that the workload ever opens, touched only
-/// as they are used.
+/// Which descriptor stands for which open file description, for every process of the replay: 4 bytes for each that the
+/// workload ever opens, touched only as they are used.
 #[derive(Debug)]
 pub struct Fds {
     /// Descriptor + 1, so that fresh zero pages mean "not open".
@@ -104,7 +157,7 @@ impl Fds {
     /// # Errors
     /// When memory is short.
     pub fn new(count: usize) -> Result<Fds> {
-        Ok(Fds { slots: Pages::new((count * size_of::<AtomicI32>()).max(1))?, count })
+        Ok(Fds { slots: Pages::shared((count * size_of::<AtomicI32>()).max(1))?, count })
     }
 
     fn slot(&self, ofd: u32) -> Option<&AtomicI32> {
@@ -125,6 +178,27 @@ impl Fds {
     #[inline]
     pub fn set(&self, ofd: u32, fd: i32) -> i32 {
         self.slot(ofd).map_or(-1, |slot| slot.swap(fd + 1, Ordering::AcqRel) - 1)
+    }
+}
+
+/// A number that processes cloned later share.
+#[derive(Debug)]
+pub struct SharedCount(Pages);
+
+impl SharedCount {
+    /// Zero.
+    ///
+    /// # Errors
+    /// When memory is short.
+    pub fn new() -> Result<SharedCount> {
+        Pages::shared(size_of::<AtomicU64>()).map(SharedCount)
+    }
+
+    /// The number.
+    #[inline]
+    pub fn get(&self) -> &AtomicU64 {
+        // SAFETY: the mapping is page aligned, zeroed, large enough and lives as long as self.
+        unsafe { &*self.0.start().cast::<AtomicU64>() }
     }
 }
 

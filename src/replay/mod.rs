@@ -1,86 +1,115 @@
 //! Issues the ops of a workload in a sandbox, records what happened and compares it with the capture.
 //!
 //! ```text
-//! supervisor                              child, in the sandbox
-//!   checks the workload and the root        loader   ops.parquet -> batches
-//!   starts the child            ------>     workers  batches -> syscalls -> records
-//!   records -> compare -> results <------   recorder records -> pipe
+//! supervisor                     child, in the sandbox: the leader and the processes it clones
+//!   checks the workload, root      leader    clones them, waits for them
+//!   starts the child     ---->     loader    ops, edges -> batches -> workers         in each process
+//!   records -> compare   <----     workers   order, pace -> syscalls -> stamps        in each process
+//!     -> results segments  board: one piece of shared memory
 //!   tree against the end state
 //! ```
 //! The supervisor never runs a captured call; the child never sees anything but the tree.
 
+mod board;
 mod call;
 pub mod child;
 pub mod compare;
 mod engine;
 mod filter;
+mod futex;
 mod groups;
+mod links;
 mod load;
 mod machine;
 mod memory;
 mod order;
+mod pace;
 mod plan;
+mod process;
 mod record;
+mod recover;
 mod results;
 mod sandbox;
+mod source;
 mod state;
 mod summary;
 mod supervise;
 mod sys;
+mod tally;
 mod worker;
 
 pub use plan::DEFAULT_WORKERS;
+pub use recover::{Recovered, recover};
 pub use summary::Summary;
 
 use crate::init::{Root, State, fingerprint};
 use crate::progress::{Progress, Unit};
 use crate::schema::dataset::Kind;
 use crate::schema::{Dataset, Draft, Manifest, Table, read};
+use crate::words::words;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
-use std::ffi::CString;
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// What issues the ops.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Engine {
-    /// Real syscalls.
-    #[default]
-    Sys,
-    /// Nothing: measures our own cost. Needs no root and leaves it alone.
-    Null,
+words! {
+    /// What issues the ops.
+    #[derive(serde::Serialize, serde::Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    Engine {
+        Sys  "sys"  "real syscalls";
+        Null "null" "nothing: measures our own cost; needs no root and leaves it alone";
+    }
 }
 
-impl Engine {
-    /// The word on the command line.
-    pub const fn name(self) -> &'static str {
+words! {
+    /// When ops are issued.
+    #[derive(serde::Serialize, serde::Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    Pace {
+        Asap     "asap"     "as soon as the order allows";
+        Realtime "realtime" "at their captured times";
+        Think    "think"    "the captured time after the call before in their lane";
+    }
+}
+
+words! {
+    /// Which ops an op waits for.
+    #[derive(serde::Serialize, serde::Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    Order {
+        Resource "resource" "those of other lanes that touch the same resource";
+        Strict   "strict"   "all earlier ones";
+        Thread   "thread"   "those of its own lane";
+        None     "none"     "those that its own worker has before it";
+    }
+}
+
+words! {
+    /// Is the filter of system calls installed? Only a measurement of what it costs goes without.
+    #[derive(serde::Serialize, serde::Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    Seccomp {
+        On  "on"  "as always";
+        Off "off" "not: all other walls of the sandbox stand";
+    }
+}
+
+impl Pace {
+    /// What times count from.
+    const fn from(self) -> pace::From {
         match self {
-            Engine::Sys => "sys",
-            Engine::Null => "null",
+            Pace::Think => pace::From::Before,
+            Pace::Asap | Pace::Realtime => pace::From::Start,
         }
     }
+}
 
-    /// The engine of a word.
-    pub fn parse(word: &str) -> Option<Engine> {
-        [Engine::Sys, Engine::Null].into_iter().find(|engine| engine.name() == word)
+impl Order {
+    /// Does a replay in this order end in the same tree with the same outcomes at any number of workers?
+    pub const fn promises(self) -> bool {
+        matches!(self, Order::Resource | Order::Strict)
     }
-}
-
-/// When ops are issued.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Pace {
-    /// As soon as the order allows.
-    #[default]
-    Asap,
-}
-
-/// Which ops an op waits for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Order {
-    /// All earlier ones.
-    #[default]
-    Strict,
 }
 
 /// What replay is to do.
@@ -92,24 +121,63 @@ pub struct Options {
     pub root: PathBuf,
     /// Where the run goes.
     pub out: PathBuf,
-    /// Workers; `None` for one per lane up to [`DEFAULT_WORKERS`].
+    /// Processes.
+    pub processes: usize,
+    /// Workers in each; `None` for one per lane up to [`DEFAULT_WORKERS`] in all.
     pub threads: Option<usize>,
     /// What issues the ops.
     pub engine: Engine,
     /// When they are issued.
     pub pace: Pace,
+    /// How many times faster than captured, unless the pace is [`Pace::Asap`].
+    pub speed: f64,
     /// Which wait for which.
     pub order: Order,
     /// Percent of outcomes that must be the same for [`Summary::ok`].
     pub min_match: f64,
     /// Replay in a root that is not fresh.
     pub dirty: bool,
+    /// Seed of artificial delays before ops, to test an order.
+    pub delay: Option<u64>,
+    /// Is the filter of system calls installed?
+    pub seccomp: Seccomp,
+}
+
+impl Options {
+    /// A replay of `workload` in `root`, the results to `out`.
+    pub fn new(workload: PathBuf, root: PathBuf, out: PathBuf) -> Options {
+        Options {
+            workload,
+            root,
+            out,
+            processes: 1,
+            threads: None,
+            engine: Engine::Sys,
+            pace: Pace::Asap,
+            speed: 1.0,
+            order: Order::Resource,
+            min_match: 99.0,
+            dirty: false,
+            delay: None,
+            seccomp: Seccomp::On,
+        }
+    }
+
+    /// For the manifest.
+    fn json(&self) -> Value {
+        json!({
+            "root": self.root.display().to_string(), "processes": self.processes, "threads": self.threads,
+            "engine": self.engine, "pace": self.pace, "speed": self.speed, "order": self.order,
+            "min_match": self.min_match, "dirty": self.dirty, "delay": self.delay, "seccomp": self.seccomp,
+        })
+    }
 }
 
 /// Replays a workload, with this very program as the child: its `main` must hand [`child::VERB`] to [`child::main`].
 ///
 /// # Errors
-/// When the workload or root is not fit, no sandbox is possible, or the child dies. Then there is no run.
+/// When the workload or root is not fit, no sandbox is possible, or the child gives up. Then there is no run. A process
+/// that is killed is no error here: [`Summary::complete`] says that the run is not whole.
 pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
     run_with(options, Path::new("/proc/self/exe"), progress)
 }
@@ -121,45 +189,56 @@ pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
 pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Result<Summary> {
     let workload = Dataset::expect(&options.workload, Kind::Workload)?;
     let ops = dense(&workload)?;
+    let timeline = match options.pace {
+        Pace::Asap => Timeline::default(),
+        Pace::Realtime | Pace::Think => Timeline::read(&workload)?,
+    };
     let root = Root::new(&options.root);
     let tree = root.tree();
     if options.engine == Engine::Sys {
         root.check(&workload, options.dirty)?;
     }
+    recover::refuse(&options.out)?;
     let draft = Draft::create(&options.out, Kind::Run)?;
     let task = child::Task {
         parent: std::process::id(),
         engine: options.engine,
+        order: options.order,
+        pace: options.pace,
+        speed: options.speed,
+        first: timeline.first,
+        processes: options.processes,
         threads: options.threads,
         ofds: usize::try_from(number(&workload, "ofds")?.unwrap_or(0)).context("the manifest's ofds is no count")?,
-        tree: CString::new(std::path::absolute(&tree)?.into_os_string().into_vec())?,
+        delay: options.delay,
+        seccomp: options.seccomp,
+        tree: crate::text::encode(std::path::absolute(&tree)?.as_os_str().as_bytes()).into_owned(),
         mounts: mounts(&workload),
     };
     if options.engine == Engine::Sys {
         // Before anything is issued: a replay that is killed has used its tree too.
         root.mark(State::Used, &workload)?;
     }
+    let mut manifest = Manifest::new();
+    manifest.insert("workload".into(), json!(options.workload.display().to_string()));
+    manifest.insert("fingerprint".into(), json!(fingerprint(&workload)));
+    manifest.insert("machine".into(), Value::Object(machine::describe(if tree.is_dir() { &tree } else { Path::new(".") })));
+    manifest.insert("options".into(), options.json());
+    recover::begin(&draft, &manifest)?;
+
     progress.begin("replay", Unit::Count, ops);
     let replayed = supervise::replay(&workload, &task, program, &draft, progress)?;
     let checked = match options.engine {
         Engine::Sys => Some(state::check(&workload, &tree, &draft)?),
         Engine::Null => None,
     };
-    let mut summary = Summary::new(options, &workload, replayed, checked);
+    manifest.insert("complete".into(), json!(replayed.lost.is_empty()));
+    manifest.insert("lost".into(), json!(replayed.lost));
+    manifest.insert("workers".into(), serde_json::to_value(&replayed.workers)?);
+    let mut summary = Summary::new(options, &workload, replayed, checked, timeline.span(options.speed));
     summary.find_paths(&workload)?;
-
-    let mut manifest = Manifest::new();
     manifest.insert("summary".into(), serde_json::to_value(&summary)?);
-    manifest.insert("workload".into(), json!(options.workload.display().to_string()));
-    manifest.insert("fingerprint".into(), json!(fingerprint(&workload)));
-    manifest.insert("machine".into(), Value::Object(machine::describe(if tree.is_dir() { &tree } else { Path::new(".") })));
-    manifest.insert(
-        "options".into(),
-        json!({
-            "root": options.root.display().to_string(), "threads": options.threads, "engine": options.engine.name(),
-            "pace": "asap", "order": "strict", "min_match": options.min_match, "dirty": options.dirty,
-        }),
-    );
+    recover::end(&draft)?;
     draft.commit(manifest)?;
     Ok(summary)
 }
@@ -177,10 +256,10 @@ fn number(workload: &Dataset, key: &str) -> Result<Option<u64>> {
 }
 
 /// Directories that were mount points when the workload was captured, when the capture knows them.
-fn mounts(workload: &Dataset) -> Vec<CString> {
+fn mounts(workload: &Dataset) -> Vec<String> {
     let paths = workload.manifest.get("mounts").and_then(Value::as_array);
     let paths = paths.into_iter().flatten().filter_map(Value::as_str).filter(|path| path.starts_with('/') && *path != "/");
-    paths.filter_map(|path| CString::new(crate::text::decode(path).into_owned()).ok()).collect()
+    paths.map(str::to_owned).collect()
 }
 
 /// Number of ops, once it is sure that their ids are 0, 1, 2 ... each once: strict order would wait for ever for one that
@@ -204,4 +283,39 @@ fn dense(workload: &Dataset) -> Result<u64> {
         }
     }
     Ok(rows as u64)
+}
+
+/// When the ops were captured, ns.
+#[derive(Clone, Copy, Debug, Default)]
+struct Timeline {
+    first: i64,
+    end: i64,
+}
+
+impl Timeline {
+    fn read(workload: &Dataset) -> Result<Timeline> {
+        let file = workload.table(Table::Ops);
+        let mut line = Timeline { first: i64::MAX, end: i64::MIN };
+        for batch in read::batches(&file, &["ts", "dur"])? {
+            let batch = batch.with_context(|| format!("cannot read {}", file.display()))?;
+            let (ts, dur) = (read::ints(&batch, "ts")?, read::ints(&batch, "dur")?);
+            for row in 0..batch.num_rows() {
+                if let Some(ts) = read::int(ts, row) {
+                    line.first = line.first.min(ts);
+                    line.end = line.end.max(ts.saturating_add(read::int(dur, row).unwrap_or(0)));
+                }
+            }
+        }
+        ensure!(
+            line.first < i64::MAX,
+            "{} has no times, so there is nothing to keep pace with: use --pace asap, or capture with times (strace -ttt)",
+            workload.dir.display()
+        );
+        Ok(line)
+    }
+
+    /// How long the replay takes when it keeps its pace, ns; `None` when it has none.
+    fn span(&self, speed: f64) -> Option<i64> {
+        (self.end > self.first).then(|| ((self.end - self.first) as f64 / speed) as i64)
+    }
 }

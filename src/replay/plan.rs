@@ -1,11 +1,12 @@
-//! Which worker runs which lanes.
+//! Which worker runs which lanes, and in which process.
 
 use crate::schema::read;
 use anyhow::{Context, Result, ensure};
-use arrow::record_batch::RecordBatchReader;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
+use arrow::record_batch::RecordBatch;
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::fs::File;
 
 /// Workers when nobody says how many: one per lane up to this. More threads than this cost more in waking than the
 /// devices of today gain by them; `--threads` may ask for more.
@@ -15,37 +16,43 @@ pub const DEFAULT_WORKERS: usize = 64;
 pub const MAX_WORKERS: usize = 1024;
 
 /// Where the ops of a lane are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lane {
+    /// Its number.
+    pub lane: i64,
+    /// Its process.
+    pub vpid: i64,
     /// Its first row.
     pub first_row: i64,
     /// Its number of ops.
     pub ops: i64,
     /// Its first op.
     pub first_op: i64,
+    /// Its first row in the table of edges.
+    pub first_edge: i64,
+    /// Its number of edges.
+    pub edges: i64,
 }
 
 /// Reads the lanes.
 ///
 /// # Errors
 /// When the table is damaged or a lane lies outside the `rows` of ops.
-pub fn lanes(reader: ParquetRecordBatchReader, rows: i64) -> Result<Vec<Lane>> {
-    ensure!(reader.schema().column_with_name("first_row").is_some(), "the lanes have no column first_row");
+pub fn lanes(file: File, rows: i64) -> Result<Vec<Lane>> {
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options).context("the table of lanes is damaged")?;
     let mut lanes = Vec::new();
-    for batch in reader {
+    for batch in reader.build()? {
         let batch = batch.context("cannot read the lanes")?;
-        let (first_row, ops, first_op) =
-            (read::ints(&batch, "first_row")?, read::ints(&batch, "ops")?, read::ints(&batch, "first_op")?);
-        for row in 0..batch.num_rows() {
-            let lane = Lane { first_row: first_row.value(row), ops: ops.value(row), first_op: first_op.value(row) };
-            ensure!(
-                lane.first_row >= 0 && lane.ops >= 0 && lane.first_row.checked_add(lane.ops).is_some_and(|end| end <= rows),
-                "a lane has {} ops from row {} on, and there are {rows} rows: make the workload again",
-                lane.ops,
-                lane.first_row,
-            );
-            lanes.push(lane);
-        }
+        read_lanes(&batch, &mut lanes).context("the table of lanes is not of this version: make the workload again")?;
+    }
+    for lane in &lanes {
+        ensure!(
+            within(lane.first_row, lane.ops, rows),
+            "a lane has {} ops from row {} on, and there are {rows} rows: make the workload again",
+            lane.ops,
+            lane.first_row,
+        );
     }
     let total: i64 = lanes.iter().map(|lane| lane.ops).sum();
     ensure!(total == rows, "the lanes have {total} ops, the table of ops has {rows}: make the workload again");
@@ -53,39 +60,141 @@ pub fn lanes(reader: ParquetRecordBatchReader, rows: i64) -> Result<Vec<Lane>> {
     Ok(lanes)
 }
 
-/// Number of workers for so many lanes.
-pub fn workers(lanes: usize, asked: Option<usize>) -> usize {
-    asked.unwrap_or(DEFAULT_WORKERS).clamp(1, MAX_WORKERS).min(lanes.max(1))
+fn read_lanes(batch: &RecordBatch, lanes: &mut Vec<Lane>) -> Result<()> {
+    let ints = |name| read::ints(batch, name);
+    let (lane, vpid, first_row, ops) = (ints("lane")?, ints("vpid")?, ints("first_row")?, ints("ops")?);
+    let (first_op, first_edge, edges) = (ints("first_op")?, ints("first_edge")?, ints("edges")?);
+    lanes.extend((0..batch.num_rows()).map(|row| Lane {
+        lane: lane.value(row),
+        vpid: vpid.value(row),
+        first_row: first_row.value(row),
+        ops: ops.value(row),
+        first_op: first_op.value(row),
+        first_edge: first_edge.value(row),
+        edges: edges.value(row),
+    }));
+    Ok(())
 }
 
-/// Deals the lanes out: the largest first, each to the worker that has least to do.
-pub fn deal(lanes: &[Lane], workers: usize) -> Vec<Vec<Lane>> {
-    let mut order: Vec<&Lane> = lanes.iter().collect();
-    order.sort_by_key(|lane| (Reverse(lane.ops), lane.first_op));
-    let mut hands = vec![Vec::new(); workers];
-    let mut loads: BinaryHeap<_> = (0..workers).map(|worker| Reverse((0_i64, worker))).collect();
-    for lane in order {
-        if let Some(Reverse((load, worker))) = loads.pop() {
-            hands[worker].push(*lane);
-            loads.push(Reverse((load + lane.ops, worker)));
+/// Are these rows of a table with so many?
+fn within(first: i64, count: i64, rows: i64) -> bool {
+    first >= 0 && count >= 0 && first.checked_add(count).is_some_and(|end| end <= rows)
+}
+
+/// Checks that every lane has its edges among the `rows` of their table.
+///
+/// # Errors
+/// When one has not.
+pub fn check_edges(hands: &[Vec<Lane>], rows: i64) -> Result<()> {
+    for lane in hands.iter().flatten() {
+        ensure!(
+            within(lane.first_edge, lane.edges, rows),
+            "lane {} has {} edges from row {} on, and there are {rows} rows: make the workload again",
+            lane.lane,
+            lane.edges,
+            lane.first_edge,
+        );
+    }
+    Ok(())
+}
+
+/// Who does what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Processes.
+    pub processes: usize,
+    /// The lanes of each worker. Worker `w` runs in process `w / threads`.
+    pub hands: Vec<Vec<Lane>>,
+    /// Workers of each process.
+    pub threads: usize,
+}
+
+impl Plan {
+    /// Deals the lanes out, the largest first, each to whoever has least to do: to processes, then to their workers. The
+    /// lanes of a captured process stay together unless that leaves a process with more than its share.
+    pub fn new(lanes: &[Lane], processes: usize, threads: Option<usize>) -> Plan {
+        let processes = processes.clamp(1, MAX_WORKERS).min(lanes.len().max(1));
+        let per_process = lanes.len().div_ceil(processes).max(1);
+        let threads =
+            threads.unwrap_or(DEFAULT_WORKERS.div_ceil(processes)).clamp(1, (MAX_WORKERS / processes).max(1)).min(per_process);
+
+        let mut families: BTreeMap<i64, Vec<Lane>> = BTreeMap::new();
+        for lane in lanes {
+            families.entry(lane.vpid).or_default().push(*lane);
+        }
+        let work = |lanes: &[Lane]| lanes.iter().map(|lane| lane.ops).sum::<i64>();
+        let share = work(lanes) / processes as i64;
+        let (together, apart): (Vec<_>, Vec<_>) = families.into_values().partition(|family| work(family) <= share + share / 10);
+        let singles = apart.into_iter().flatten().map(|lane| vec![lane]);
+        let parts = deal(together.into_iter().chain(singles).collect(), processes);
+        let hands = parts.into_iter().flat_map(|part| deal(part.into_iter().map(|lane| vec![lane]).collect(), threads));
+        Plan { processes, hands: hands.collect(), threads }
+    }
+
+    /// Workers of a process.
+    pub fn workers(&self, process: usize) -> std::ops::Range<usize> {
+        process * self.threads..(process + 1) * self.threads
+    }
+}
+
+/// Deals groups of lanes out: the largest first, each to the hand that has least to do.
+fn deal(mut groups: Vec<Vec<Lane>>, hands: usize) -> Vec<Vec<Lane>> {
+    let work = |lanes: &[Lane]| lanes.iter().map(|lane| lane.ops).sum::<i64>();
+    groups.sort_by_key(|group| (Reverse(work(group)), group.first().map(|lane| lane.first_op)));
+    let mut dealt = vec![Vec::new(); hands];
+    let mut loads: BinaryHeap<_> = (0..hands).map(|hand| Reverse((0_i64, hand))).collect();
+    for group in groups {
+        if let Some(Reverse((load, hand))) = loads.pop() {
+            loads.push(Reverse((load + work(&group), hand)));
+            dealt[hand].extend(group);
         }
     }
-    hands
+    dealt
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn lanes(work: &[(i64, i64)]) -> Vec<Lane> {
+        let lane =
+            |(lane, (vpid, ops)): (usize, &(i64, i64))| Lane { lane: lane as i64, vpid: *vpid, ops: *ops, ..Lane::default() };
+        work.iter().enumerate().map(lane).collect()
+    }
+
+    fn loads(plan: &Plan) -> Vec<i64> {
+        plan.hands.iter().map(|hand| hand.iter().map(|lane| lane.ops).sum()).collect()
+    }
+
     #[test]
     fn lanes_are_dealt_evenly() {
-        let lanes: Vec<Lane> = [5, 9, 1, 4, 4].iter().map(|ops| Lane { first_row: 0, ops: *ops, first_op: 0 }).collect();
-        let hands = deal(&lanes, 2);
-        let loads: Vec<i64> = hands.iter().map(|hand| hand.iter().map(|lane| lane.ops).sum()).collect();
-        assert_eq!(loads, [13, 10]);
-        assert_eq!(workers(3, None), 3);
-        assert_eq!(workers(300, None), DEFAULT_WORKERS);
-        assert_eq!(workers(300, Some(4)), 4);
-        assert_eq!(workers(0, None), 1);
+        let plan = Plan::new(&lanes(&[(1, 5), (1, 9), (1, 1), (1, 4), (1, 4)]), 1, Some(2));
+        assert_eq!(loads(&plan), [13, 10]);
+        let many = lanes(&[(1, 1); 300]);
+        let threads = |lanes: &[Lane], processes, threads| {
+            let plan = Plan::new(lanes, processes, threads);
+            assert_eq!(plan.hands.len(), plan.processes * plan.threads);
+            (plan.processes, plan.threads)
+        };
+        assert_eq!(threads(&many[..3], 1, None), (1, 3));
+        assert_eq!(threads(&many, 1, None), (1, DEFAULT_WORKERS));
+        assert_eq!(threads(&many, 1, Some(4)), (1, 4));
+        assert_eq!(threads(&many, 2, Some(4)), (2, 4));
+        assert_eq!(threads(&many, 4, None), (4, 16));
+        assert_eq!(threads(&many[..3], 4, Some(4)), (3, 1));
+        assert_eq!(threads(&many, 2000, Some(2000)), (300, 1));
+        assert_eq!(threads(&[], 2, None), (1, 1));
+    }
+
+    #[test]
+    fn the_lanes_of_a_process_stay_together_if_that_is_fair() {
+        let plan = Plan::new(&lanes(&[(1, 5), (2, 5), (1, 5), (2, 5)]), 2, Some(2));
+        for process in 0..2 {
+            let vpids: Vec<i64> = plan.hands[plan.workers(process)].iter().flatten().map(|lane| lane.vpid).collect();
+            assert!(vpids.len() == 2 && vpids[0] == vpids[1], "{vpids:?}");
+        }
+        // One process has nearly everything.
+        let plan = Plan::new(&lanes(&[(1, 50), (1, 50), (1, 50), (1, 50), (2, 1)]), 2, Some(1));
+        assert_eq!(loads(&plan), [101, 100]);
     }
 }

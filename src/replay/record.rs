@@ -1,22 +1,21 @@
-//! What happened to an op, as it travels from a worker to the supervisor: fixed size, plain numbers, no pointers.
+//! What happened to an op, as it travels from a worker to the supervisor; and what else a replay tells its supervisor.
 //!
-//! The pipe carries frames: a [`Frame`] header and what it announces. A stream that ends without [`DONE`] is a replay
-//! that died.
+//! A [`Fact`] is what is known of an op before it is issued; the loader writes it. A [`Stamp`] is what its worker adds.
+//! Both travel in sheets of shared memory ([`super::board`]). The pipe carries the rare rest: a [`Frame`] header and its
+//! text. A pipe that closes without [`DONE`] belonged to a replay that died.
 
 use crate::fate::Origin;
 use crate::syscall::{Op, Syscall};
 use std::io::{Read, Result, Write};
 
-/// The sandbox stands; nothing follows.
-pub const READY: u32 = 1;
-/// `count` records follow.
-pub const RECORDS: u32 = 2;
-/// All ops were issued; two numbers follow as bytes: wall time in ns, workers.
-pub const DONE: u32 = 3;
-/// The child gave up; `count` bytes of text follow.
-pub const ERROR: u32 = 4;
+/// All ops were issued, or cannot be any more.
+pub const DONE: u32 = 1;
+/// A part of the replay is lost, the rest goes on; the text says what.
+pub const LOST: u32 = 2;
+/// The replay gave up; the text says why.
+pub const ERROR: u32 = 3;
 
-/// Value of a captured number that the capture does not have.
+/// Value of a number that is not there.
 pub const UNKNOWN: i64 = i64::MIN;
 
 /// The lock commands of fcntl(2), and flock(2).
@@ -28,30 +27,21 @@ pub const CWD: u8 = 4;
 /// Not issued: the engine does not do this on purpose (devices, leases).
 pub const WITHHELD: u8 = 8;
 
-/// What happened to one op.
-#[repr(C)]
+/// What is known of an op before it is issued.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Record {
+pub struct Fact {
     /// The op.
     pub op_id: i64,
     /// Its event.
     pub seq: i64,
-    /// Its lane.
-    pub lane: i64,
     /// Its row in the table of ops.
     pub row: i64,
-    /// Start, ns since the start of the replay.
-    pub begin: i64,
-    /// Duration, ns.
-    pub dur: i64,
-    /// Outcome as the kernel gave it: `-errno` for a failure.
-    pub ret: i64,
-    /// The captured one, or [`UNKNOWN`].
+    /// Captured outcome as the kernel gives it, or [`UNKNOWN`].
     pub captured: i64,
     /// Captured duration, ns, or [`UNKNOWN`].
     pub captured_dur: i64,
-    /// The worker that issued it.
-    pub worker: u32,
+    /// Its lane.
+    pub lane: u32,
     /// [`Syscall`] by number.
     pub syscall: u8,
     /// [`Op`] by number.
@@ -62,28 +52,64 @@ pub struct Record {
     pub notes: u8,
 }
 
-const SIZE: usize = size_of::<Record>();
-const _: () = assert!(SIZE == 9 * 8 + 4 + 4, "a record has no padding");
+/// What a worker says of an op; times are ns since the start of the replay.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stamp {
+    /// Start of the call, or [`UNKNOWN`] as long as it was not issued.
+    pub begin: i64,
+    /// End of the call.
+    pub end: i64,
+    /// Outcome as the kernel gave it: `-errno` for a failure.
+    pub ret: i64,
+    /// When the pace wanted it, or [`UNKNOWN`].
+    pub scheduled: i64,
+}
+
+/// What happened to one op.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Record {
+    /// What was known of it.
+    pub fact: Fact,
+    /// What came of it.
+    pub stamp: Stamp,
+    /// The worker that issued it.
+    pub worker: u32,
+}
 
 impl Record {
     /// The captured call.
     pub fn syscall(&self) -> Syscall {
-        Syscall::ALL.get(usize::from(self.syscall)).copied().unwrap_or(Syscall::other)
+        Syscall::ALL.get(usize::from(self.fact.syscall)).copied().unwrap_or(Syscall::other)
     }
 
     /// What was issued.
     pub fn op(&self) -> Option<Op> {
-        Op::ALL.get(usize::from(self.op)).copied()
+        Op::ALL.get(usize::from(self.fact.op)).copied()
     }
 
     /// Why the op is there.
     pub fn origin(&self) -> Origin {
-        Origin::ALL.get(usize::from(self.origin)).copied().unwrap_or(Origin::Event)
+        Origin::ALL.get(usize::from(self.fact.origin)).copied().unwrap_or(Origin::Event)
     }
 
     /// The captured outcome, if there is one.
     pub fn captured(&self) -> Option<i64> {
-        Some(self.captured).filter(|ret| *ret != UNKNOWN)
+        Some(self.fact.captured).filter(|ret| *ret != UNKNOWN)
+    }
+
+    /// The outcome of the replay.
+    pub fn ret(&self) -> i64 {
+        self.stamp.ret
+    }
+
+    /// When the pace wanted it issued, ns since the start of the replay.
+    pub fn scheduled(&self) -> Option<i64> {
+        Some(self.stamp.scheduled).filter(|time| *time != UNKNOWN)
+    }
+
+    /// How much later than the pace wanted it was issued, ns.
+    pub fn lag(&self) -> Option<i64> {
+        self.scheduled().map(|time| self.stamp.begin - time)
     }
 }
 
@@ -97,22 +123,11 @@ pub fn errno(ret: i64) -> i32 {
 pub struct Frame {
     /// What follows.
     pub kind: u32,
-    /// How much of it.
+    /// Bytes of text that follow.
     pub count: u32,
 }
 
 impl Frame {
-    /// Writes a header.
-    ///
-    /// # Errors
-    /// When the other side is gone.
-    pub fn write(self, out: &mut impl Write) -> Result<()> {
-        let mut bytes = [0; 8];
-        bytes[..4].copy_from_slice(&self.kind.to_ne_bytes());
-        bytes[4..].copy_from_slice(&self.count.to_ne_bytes());
-        out.write_all(&bytes)
-    }
-
     /// Reads a header; `None` when the other side is gone.
     ///
     /// # Errors
@@ -128,25 +143,18 @@ impl Frame {
     }
 }
 
-/// Writes a frame of records.
+/// Sends a frame in one write, so that those of several processes do not mix (pipe(7): up to 4096 bytes).
 ///
 /// # Errors
 /// When the other side is gone.
-pub fn write(out: &mut impl Write, records: &[Record]) -> Result<()> {
-    Frame { kind: RECORDS, count: records.len() as u32 }.write(out)?;
-    // SAFETY: a record is plain numbers without padding, so all its bytes are initialised.
-    out.write_all(unsafe { std::slice::from_raw_parts(records.as_ptr().cast(), size_of_val(records)) })
-}
-
-/// Reads the records of a frame.
-///
-/// # Errors
-/// When the other side is gone in the middle of them.
-pub fn read(input: &mut impl Read, count: u32, records: &mut Vec<Record>) -> Result<()> {
-    records.clear();
-    records.resize(count as usize, Record::default());
-    // SAFETY: as above, and any bytes are a valid record: it is plain numbers.
-    input.read_exact(unsafe { std::slice::from_raw_parts_mut(records.as_mut_ptr().cast(), records.len() * SIZE) })
+pub fn send(mut out: impl Write, kind: u32, text: &str) -> Result<()> {
+    let mut text = text.as_bytes();
+    text = &text[..text.len().min(4096 - 8)];
+    let mut bytes = Vec::with_capacity(8 + text.len());
+    bytes.extend(kind.to_ne_bytes());
+    bytes.extend((text.len() as u32).to_ne_bytes());
+    bytes.extend(text);
+    out.write_all(&bytes)
 }
 
 #[cfg(test)]
@@ -155,17 +163,17 @@ mod tests {
 
     #[test]
     fn frames_survive_the_pipe_and_a_cut_one_is_an_error() {
-        let records = [Record { op_id: 1, ret: -2, ..Record::default() }, Record { op_id: 2, notes: LOCK, ..Record::default() }];
         let mut bytes = Vec::new();
-        write(&mut bytes, &records).unwrap();
+        send(&mut bytes, LOST, "gone").unwrap();
+        send(&mut bytes, DONE, "").unwrap();
         let mut input = bytes.as_slice();
-        let frame = Frame::read(&mut input).unwrap().unwrap();
-        let mut back = Vec::new();
-        read(&mut input, frame.count, &mut back).unwrap();
-        assert_eq!(back, records);
+        assert_eq!(Frame::read(&mut input).unwrap(), Some(Frame { kind: LOST, count: 4 }));
+        let mut text = [0; 4];
+        input.read_exact(&mut text).unwrap();
+        assert_eq!(&text, b"gone");
+        assert_eq!(Frame::read(&mut input).unwrap(), Some(Frame { kind: DONE, count: 0 }));
         assert_eq!(Frame::read(&mut input).unwrap(), None);
-        let mut cut = &bytes[..bytes.len() - 1];
-        Frame::read(&mut cut).unwrap();
-        assert!(read(&mut cut, frame.count, &mut back).is_err());
+        let mut cut = &bytes[..5];
+        assert!(Frame::read(&mut cut).is_err());
     }
 }

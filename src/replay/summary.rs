@@ -2,8 +2,8 @@
 
 use super::compare::{Outcome, TOLERANCES};
 use super::record::errno;
-use super::supervise::{Replayed, Tally};
-use super::{Options, number, state};
+use super::tally::{Lag, Replayed, Tally};
+use super::{Engine, Options, Order, Pace, number, state};
 use crate::schema::{Dataset, Table, read};
 use anyhow::{Context, Result};
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
@@ -47,12 +47,28 @@ pub struct Kind {
 pub struct Summary {
     /// The run.
     pub run: PathBuf,
+    /// Were all ops issued? False when a process was killed.
+    pub complete: bool,
+    /// What was lost on the way.
+    pub lost: Vec<String>,
     /// What issued the ops.
-    pub engine: &'static str,
-    /// Threads that issued them.
-    pub workers: u64,
-    /// Wall time of the ops, ns.
-    pub wall: u64,
+    pub engine: Engine,
+    /// Which of them waited for which.
+    pub order: Order,
+    /// When they were issued.
+    pub pace: Pace,
+    /// Processes.
+    pub processes: usize,
+    /// Threads of all processes that issued ops.
+    pub workers: usize,
+    /// From the start to the end of the last op, ns.
+    pub wall: i64,
+    /// How long it was to take by its pace, ns.
+    pub span: Option<i64>,
+    /// How late ops were.
+    pub lag: Option<Lag>,
+    /// How often results waited for the supervisor.
+    pub stalls: i64,
     /// Ops of every origin per second.
     pub ops_per_second: f64,
     /// Captured calls that were issued.
@@ -94,13 +110,13 @@ fn percent(part: u64, whole: u64) -> Option<f64> {
 impl Kind {
     fn new(kind: &'static str, tally: &Tally) -> Kind {
         let examples = tally.examples.iter().map(|record| Example {
-            op_id: record.op_id,
-            seq: record.seq,
+            op_id: record.fact.op_id,
+            seq: record.fact.seq,
             syscall: record.syscall().name(),
             path: None,
             captured: record.captured().map_or("unknown".into(), outcome),
-            replayed: outcome(record.ret),
-            row: record.row,
+            replayed: outcome(record.ret()),
+            row: record.fact.row,
         });
         Kind { kind, count: tally.count, examples: examples.collect() }
     }
@@ -116,7 +132,13 @@ fn outcome(ret: i64) -> String {
 
 impl Summary {
     /// Puts together what came out.
-    pub(super) fn new(options: &Options, workload: &Dataset, replayed: Replayed, state: Option<state::Summary>) -> Summary {
+    pub(super) fn new(
+        options: &Options,
+        workload: &Dataset,
+        replayed: Replayed,
+        state: Option<state::Summary>,
+        span: Option<i64>,
+    ) -> Summary {
         let kinds = |wanted: Outcome| {
             let mut kinds: Vec<Kind> = replayed
                 .kinds
@@ -136,9 +158,17 @@ impl Summary {
         let drops = workload.manifest.get("drops").and_then(serde_json::Value::as_object);
         Summary {
             run: options.out.clone(),
-            engine: options.engine.name(),
-            workers: replayed.workers,
+            complete: replayed.lost.is_empty(),
+            lost: replayed.lost,
+            engine: options.engine,
+            order: options.order,
+            pace: options.pace,
+            processes: replayed.processes,
+            workers: replayed.workers.len(),
             wall: replayed.wall,
+            span,
+            lag: replayed.lags.summary(),
+            stalls: replayed.stalls,
             ops_per_second: all as f64 / (replayed.wall.max(1) as f64 / 1e9),
             ops,
             inserted_failed: Kind::new("failed", &replayed.inserted_failed),
@@ -196,12 +226,30 @@ impl Summary {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let inserted: u64 = self.inserted.values().sum();
-        let (seconds, workers) = (self.wall as f64 / 1e9, self.workers);
+        for lost in &self.lost {
+            writeln!(f, "Not complete: {lost}.")?;
+        }
+        let (seconds, workers, processes) = (self.wall as f64 / 1e9, self.workers, self.processes);
         writeln!(
             f,
-            "Replayed {} captured calls and {inserted} inserted ops with {workers} workers in {seconds:.3} s ({:.0} ops/s, engine {}).",
-            self.ops, self.ops_per_second, self.engine
+            "Replayed {} captured calls and {inserted} inserted ops in {seconds:.3} s ({:.0} ops/s): \
+             {processes} processes, {workers} workers, order {}, pace {}, engine {}.",
+            self.ops,
+            self.ops_per_second,
+            self.order.name(),
+            self.pace.name(),
+            self.engine.name()
         )?;
+        if let Some(lag) = &self.lag {
+            lag.fmt(f)?;
+        }
+        if let Some(span) = self.span {
+            let off = 100.0 * (self.wall as f64 / span as f64 - 1.0);
+            writeln!(f, "  length      {seconds:>8.3} s   {off:+.2} % of the captured {:.3} s", span as f64 / 1e9)?;
+        }
+        if self.stalls > 0 {
+            writeln!(f, "  results     waited {} times for being written: workers may have been slowed down", self.stalls)?;
+        }
         let shown = |percent: Option<f64>| percent.map_or("-".into(), |percent| format!("{percent:.3} %"));
         writeln!(f, "  match       {:>10}   {} same, {} different", shown(self.match_percent), self.same, self.different)?;
         let events = self.file_events.map_or("an unknown number".into(), |events| events.to_string());
@@ -252,6 +300,25 @@ impl fmt::Display for Summary {
             None => writeln!(f, "Nothing could be compared."),
             Some(percent) if percent < self.min_match => writeln!(f, "The match is under {} %.", self.min_match),
             Some(_) => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Lag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let us = |ns: i64| ns as f64 / 1e3;
+        writeln!(
+            f,
+            "  lag         {:>8.1} us   p50; {:.1} us p99, {:.1} us p99.9, {:.1} us at most, of {} ops with a time",
+            us(self.p50),
+            us(self.p99),
+            us(self.p999),
+            us(self.max),
+            self.ops
+        )?;
+        match self.bursts {
+            0 => Ok(()),
+            bursts => writeln!(f, "  bursts      {bursts:>10}   of {} ops, more than 1 ms behind their pace", self.burst_ops),
         }
     }
 }

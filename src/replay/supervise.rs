@@ -1,100 +1,84 @@
 //! The outside of a replay: starts the child, takes its records, compares and writes them.
 
+use super::board::{Board, Shape, Sheet};
 use super::child::{self, Task};
-use super::compare::{Outcome, compare};
-use super::record::{self, DONE, ERROR, Frame, READY, RECORDS, Record};
+use super::compare::compare;
+use super::plan::{self, Plan};
+use super::record::{DONE, ERROR, Frame, LOST};
 use super::results::Results;
-use crate::fate::Origin;
+use super::tally::{Did, Replayed};
+use super::{Order, number};
 use crate::progress::Progress;
 use crate::schema::{Dataset, Draft, Table};
 use anyhow::{Context, Result, bail, ensure};
-use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufReader, Error, Read};
+use std::io::{Error, Read};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::Ordering::SeqCst;
 
-/// Examples that are kept of each kind of difference.
-const EXAMPLES: usize = 3;
-/// Records that a frame has at most; more is nonsense.
-const FRAME_MAX: u32 = 1 << 20;
+/// Bytes of text in a frame at most; more is nonsense.
+const FRAME_MAX: u32 = 4096;
+/// The longest nap between two looks at the board, ms.
+const NAP: i32 = 16;
+/// Share of the sheets from which there is no time to nap.
+const BUSY: f64 = 0.25;
 
-/// What one kind of outcome is made of.
-#[derive(Clone, Debug, Default)]
-pub struct Tally {
-    /// How many.
-    pub count: u64,
-    /// The first of them, by op_id.
-    pub examples: Vec<Record>,
-}
+/// How much nicer the supervisor is than the workers (setpriority(2)): it writes when they leave it the processor, or when
+/// its sheets run out.
+const NICE: i32 = 5;
 
-impl Tally {
-    fn add(&mut self, record: &Record) {
-        self.count += 1;
-        let at = self.examples.partition_point(|known| known.op_id < record.op_id);
-        if at < EXAMPLES {
-            self.examples.insert(at, *record);
-            self.examples.truncate(EXAMPLES);
-        }
-    }
-}
-
-/// What came out of a replay.
-#[derive(Clone, Debug, Default)]
-pub struct Replayed {
-    /// Captured calls that were issued with the same outcome.
-    pub same: u64,
-    /// Captured calls with another outcome or none to compare, by outcome and kind.
-    pub kinds: BTreeMap<(Outcome, &'static str), Tally>,
-    /// Inserted ops by origin.
-    pub inserted: BTreeMap<&'static str, u64>,
-    /// Inserted ops that failed.
-    pub inserted_failed: Tally,
-    /// Wall time of the ops, ns.
-    pub wall: u64,
-    /// Workers.
-    pub workers: u64,
-}
-
-/// Starts the child and takes its records to the results.
+/// Starts the child and takes its records to the results, in a thread of its own: the child dies with the thread that
+/// started it, and being nice is for ever.
 ///
 /// # Errors
-/// When the child cannot be started, gives up or dies.
+/// When the child cannot be started, gives up, or dies before the start.
 pub fn replay(workload: &Dataset, task: &Task, program: &Path, draft: &Draft, progress: &Progress) -> Result<Replayed> {
-    let (reader, mut child) = start(workload, task, program)?;
-    let mut results = Results::create(draft)?;
-    let taken = take(reader, &mut results, progress);
-    if taken.is_err() {
-        // Nobody reads its records any more.
-        let _ = child.kill();
-    }
-    let status = child.wait().context("cannot wait for the replay process")?;
-    let replayed = match taken? {
-        Ended::Done(replayed) => replayed,
-        Ended::Gave(text) => bail!(text),
-        Ended::Died => bail!("the replay process {}: there is no run, and the root is used", death(status)),
+    let thread = || -> Result<Replayed> {
+        let (supervisor, child) = begin(workload, task, program, draft, progress)?;
+        // SAFETY: plain numbers; 0 is the calling thread. When it is not allowed, nothing is lost.
+        unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) };
+        supervisor.run(child)
     };
-    results.finish()?;
-    Ok(replayed)
+    let joined = std::thread::scope(|scope| scope.spawn(thread).join());
+    joined.unwrap_or_else(|_| bail!("the supervisor of the replay panicked"))
 }
 
-fn death(status: ExitStatus) -> String {
-    match (status.signal(), status.code()) {
-        (Some(signal), _) => format!("was killed by signal {signal}"),
-        (_, Some(code)) => format!("ended early with exit code {code}"),
-        _ => "ended early".into(),
-    }
+fn begin<'a>(
+    workload: &Dataset,
+    task: &Task,
+    program: &Path,
+    draft: &Draft,
+    progress: &'a Progress,
+) -> Result<(Supervisor<'a>, Child)> {
+    let lanes = plan::lanes(open(workload, Table::Lanes)?, number(workload, "ops")?.unwrap_or(0) as i64)?;
+    let plan = Plan::new(&lanes, task.processes, task.threads);
+    let (board, file) = Board::create(Shape::new(plan.hands.len())).context("no memory for results")?;
+    let (pipe, child) = start(workload, task, program, file)?;
+    let replayed = Replayed { processes: plan.processes, workers: did(&plan), ..Replayed::default() };
+    Ok((Supervisor { board, pipe, results: Results::new(draft.dir(), plan.threads), replayed, progress }, child))
 }
 
-/// Starts the child with the three descriptors it gets and nothing else.
-fn start(workload: &Dataset, task: &Task, program: &Path) -> Result<(File, Child)> {
-    let open = |table| {
-        let path = workload.table(table);
-        File::open(&path).with_context(|| format!("cannot open {}", path.display()))
+fn did(plan: &Plan) -> Vec<Did> {
+    let hands = plan.hands.iter().enumerate();
+    hands.map(|(worker, hand)| Did::new(worker / plan.threads, worker, hand.len())).collect()
+}
+
+fn open(workload: &Dataset, table: Table) -> Result<File> {
+    let path = workload.table(table);
+    File::open(&path).with_context(|| format!("cannot open {}: make the workload again", path.display()))
+}
+
+/// Starts the child with the descriptors it gets and nothing else.
+fn start(workload: &Dataset, task: &Task, program: &Path, board: File) -> Result<(File, Child)> {
+    let (ops, lanes) = (open(workload, Table::Ops)?, open(workload, Table::Lanes)?);
+    let edges = match task.order {
+        Order::Resource => open(workload, Table::Edges)?,
+        // Nobody reads it.
+        Order::Strict | Order::Thread | Order::None => lanes.try_clone()?,
     };
-    let (ops, lanes) = (open(Table::Ops)?, open(Table::Lanes)?);
     let (reader, writer) = pipe().context("cannot make a pipe")?;
     // Above the places they go to, so that none is overwritten before it is moved.
     let high = |fd: RawFd| -> Result<OwnedFd> {
@@ -105,16 +89,21 @@ fn start(workload: &Dataset, task: &Task, program: &Path) -> Result<(File, Child
             Ok(OwnedFd::from_raw_fd(copy))
         }
     };
-    let sources = [high(ops.as_raw_fd())?, high(lanes.as_raw_fd())?, high(writer.as_raw_fd())?];
-    let moves = [child::OPS, child::LANES, child::PIPE];
-    let pairs: [(RawFd, RawFd); 3] = std::array::from_fn(|at| (sources[at].as_raw_fd(), moves[at]));
+    let given = [
+        (high(ops.as_raw_fd())?, child::OPS),
+        (high(lanes.as_raw_fd())?, child::LANES),
+        (high(edges.as_raw_fd())?, child::EDGES),
+        (high(board.as_raw_fd())?, child::BOARD),
+        (high(writer.as_raw_fd())?, child::PIPE),
+    ];
+    let moves = given.each_ref().map(|(from, to)| (from.as_raw_fd(), *to));
 
     let mut command = Command::new(program);
-    command.arg(child::VERB).args(task.args()).env_clear().stdin(Stdio::null()).stdout(Stdio::null());
+    command.arg(child::VERB).args(task.args()?).env_clear().stdin(Stdio::null()).stdout(Stdio::null());
     // SAFETY: between fork and exec only dup2 is called, which is async-signal-safe.
     unsafe {
         command.pre_exec(move || {
-            for (from, to) in pairs {
+            for (from, to) in moves {
                 if libc::dup2(from, to) < 0 {
                     return Err(Error::last_os_error());
                 }
@@ -126,7 +115,6 @@ fn start(workload: &Dataset, task: &Task, program: &Path) -> Result<(File, Child
     Ok((reader.into(), child))
 }
 
-/// A pipe with a large buffer, if we may have one.
 fn pipe() -> std::io::Result<(OwnedFd, OwnedFd)> {
     let mut ends = [0; 2];
     // SAFETY: ends has room for two; both are owned by the OwnedFds alone.
@@ -134,66 +122,126 @@ fn pipe() -> std::io::Result<(OwnedFd, OwnedFd)> {
         if libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) != 0 {
             return Err(Error::last_os_error());
         }
-        libc::fcntl(ends[0], libc::F_SETPIPE_SZ, 1 << 20);
         Ok((OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])))
     }
 }
 
-/// How the stream of records ended.
-enum Ended {
-    Done(Replayed),
-    Gave(String),
-    Died,
+/// Reads what the processes of the replay write.
+struct Supervisor<'a> {
+    board: Board,
+    pipe: File,
+    results: Results,
+    replayed: Replayed,
+    progress: &'a Progress,
 }
 
-fn take(reader: File, results: &mut Results, progress: &Progress) -> Result<Ended> {
-    let mut reader = BufReader::with_capacity(256 << 10, reader);
-    let (mut replayed, mut records) = (Replayed::default(), Vec::new());
-    loop {
-        // A stream cut in the middle of a frame is a child that died, not an error of ours.
-        let Ok(Some(frame)) = Frame::read(&mut reader) else { return Ok(Ended::Died) };
+impl Supervisor<'_> {
+    /// Takes everything that the child does.
+    fn run(mut self, mut child: Child) -> Result<Replayed> {
+        let taken = self.take();
+        if taken.is_err() {
+            // Nobody reads its records any more.
+            let _ = child.kill();
+        }
+        let status = child.wait().context("cannot wait for the replay process")?;
+        let Supervisor { board, results, mut replayed, .. } = self;
+        if !taken? {
+            let death = child::death(status.into_raw());
+            ensure!(board.head().go.load(SeqCst) != 0, "the replay process {death} before the start: there is no run");
+            replayed.lost.push(format!("the process that leads the replay {death}, and all others with it"));
+        }
+        for (did, worker) in replayed.workers.iter_mut().zip(0..) {
+            let spent = &board.desk(worker).spent;
+            (did.waited, did.starved, did.cpu) = (spent.waited.load(SeqCst), spent.starved.load(SeqCst), spent.cpu.load(SeqCst));
+            replayed.stalls += spent.stalls.load(SeqCst);
+        }
+        results.finish()?;
+        Ok(replayed)
+    }
+
+    /// Takes records until the replay is over; false when it was killed.
+    fn take(&mut self) -> Result<bool> {
+        let mut nap = 1;
+        let ended = loop {
+            let busy = self.board.load() > BUSY;
+            let taken = self.read()?;
+            self.results.tick()?;
+            nap = match (busy, taken) {
+                (true, _) => 0,
+                (false, true) => 1,
+                (false, false) => (2 * nap).clamp(1, NAP),
+            };
+            if self.hears(nap)? {
+                match self.listen()? {
+                    Heard::More => {}
+                    Heard::Done => break true,
+                    Heard::Nothing => break false,
+                }
+            }
+        };
+        self.read()?;
+        for worker in 0..self.board.workers() {
+            // What is left is of workers that are gone.
+            while let Some(sheet) = self.board.unfinished(worker) {
+                record(sheet, worker, &mut self.replayed, &mut self.results)?;
+                self.board.read(worker);
+            }
+        }
+        Ok(ended)
+    }
+
+    /// Takes what is there; says whether there was anything.
+    fn read(&mut self) -> Result<bool> {
+        let mut ops = 0;
+        for worker in 0..self.board.workers() {
+            while let Some(sheet) = self.board.to_read(worker) {
+                ops += record(sheet, worker, &mut self.replayed, &mut self.results)?;
+                self.board.read(worker);
+            }
+        }
+        self.progress.add(ops);
+        Ok(ops > 0)
+    }
+
+    /// Waits so many milliseconds for a frame to come.
+    fn hears(&self, timeout: i32) -> Result<bool> {
+        let mut poll = libc::pollfd { fd: self.pipe.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: poll is one pollfd, writable.
+        let ret = unsafe { libc::poll(&mut poll, 1, timeout) };
+        let error = Error::last_os_error();
+        ensure!(ret >= 0 || error.kind() == std::io::ErrorKind::Interrupted, "cannot wait for the replay: {error}");
+        Ok(ret > 0)
+    }
+
+    fn listen(&mut self) -> Result<Heard> {
+        // A pipe cut in the middle of a frame is a child that died, not an error of ours.
+        let Ok(Some(frame)) = Frame::read(&mut self.pipe) else { return Ok(Heard::Nothing) };
+        let mut text = Vec::new();
+        (&mut self.pipe).take(u64::from(frame.count.min(FRAME_MAX))).read_to_end(&mut text)?;
+        let text = String::from_utf8_lossy(&text).into_owned();
         match frame.kind {
-            READY => {}
-            RECORDS if frame.count <= FRAME_MAX => {
-                if record::read(&mut reader, frame.count, &mut records).is_err() {
-                    return Ok(Ended::Died);
-                }
-                for record in &records {
-                    let (outcome, kind) = compare(record);
-                    replayed.add(record, outcome, kind);
-                    results.push(record, outcome, kind)?;
-                }
-                progress.add(records.len() as u64);
-            }
-            DONE => {
-                let mut numbers = [[0; 8]; 2];
-                for number in &mut numbers {
-                    reader.read_exact(number).context("the replay process died at the very end")?;
-                }
-                [replayed.wall, replayed.workers] = numbers.map(u64::from_ne_bytes);
-                return Ok(Ended::Done(replayed));
-            }
-            ERROR => {
-                let mut text = Vec::new();
-                (&mut reader).take(u64::from(frame.count.min(FRAME_MAX))).read_to_end(&mut text)?;
-                return Ok(Ended::Gave(String::from_utf8_lossy(&text).into_owned()));
-            }
+            DONE => return Ok(Heard::Done),
+            LOST => self.replayed.lost.push(text),
+            ERROR => bail!(text),
             other => bail!("the replay process sent a frame of kind {other}, which there is not"),
         }
+        Ok(Heard::More)
     }
 }
 
-impl Replayed {
-    fn add(&mut self, record: &Record, outcome: Outcome, kind: Option<&'static str>) {
-        match (record.origin(), outcome, kind) {
-            (Origin::Event, Outcome::Same, _) => self.same += 1,
-            (Origin::Event, outcome, kind) => self.kinds.entry((outcome, kind.unwrap_or_default())).or_default().add(record),
-            (origin, outcome, _) => {
-                *self.inserted.entry(origin.name()).or_default() += 1;
-                if outcome == Outcome::Different {
-                    self.inserted_failed.add(record);
-                }
-            }
-        }
+enum Heard {
+    More,
+    Done,
+    Nothing,
+}
+
+fn record(sheet: &Sheet, worker: usize, replayed: &mut Replayed, results: &mut Results) -> Result<u64> {
+    let mut count = 0;
+    for record in sheet.records(worker as u32) {
+        let (outcome, kind) = compare(&record);
+        replayed.add(&record, outcome, kind);
+        results.push(&record, outcome, kind)?;
+        count += 1;
     }
+    Ok(count)
 }

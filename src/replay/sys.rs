@@ -4,9 +4,9 @@
 //! from buffers of our own, and what could block on another op is made not to: opens get O_NONBLOCK (which means
 //! nothing for files and directories, open(2)), locks are asked for without waiting.
 
-use super::call::{Batch, Call, NONE};
-use super::engine::Issue;
-use super::memory::{Fds, Pages};
+use super::call::{Call, NONE};
+use super::engine::{Issue, Refusal};
+use super::memory::{Fds, Pages, SharedCount};
 use super::record::{CWD, LOCK, SPARSE, WITHHELD, errno};
 use crate::event::{AT_FDCWD, Col, TIME_NOW, TIME_OMIT};
 use crate::init::noise;
@@ -14,7 +14,7 @@ use crate::syscall::Op;
 use std::ffi::CStr;
 use std::io::{Error, Result};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 /// Asked for by a read whose count the capture does not have and that met the end or failed.
 const READ_DEFAULT: i64 = 64 << 10;
@@ -40,7 +40,7 @@ pub struct Shared {
     /// The replay tree, for sync; `None` in a test without a sandbox.
     root: Option<OwnedFd>,
     /// Counts changes that can give a path another directory.
-    moves: AtomicU64,
+    moves: SharedCount,
 }
 
 impl Shared {
@@ -54,7 +54,7 @@ impl Shared {
             source: Pages::repeated(&noise(BUFFER))?,
             sink: Pages::repeated(&[])?,
             root: None,
-            moves: AtomicU64::new(0),
+            moves: SharedCount::new()?,
         })
     }
 
@@ -104,17 +104,17 @@ impl<'a> Sys<'a> {
         Ok(Sys { shared, buffer: Pages::new(BUFFER)?, words: [0; 4], iov, count: 0, cwd, moves })
     }
 
-    fn fd(&self, call: &Call) -> i32 {
+    fn fd(&self, call: Call<'_>) -> i32 {
         self.shared.fds.get(call.ofd)
     }
 
-    fn fd2(&self, call: &Call) -> i32 {
+    fn fd2(&self, call: Call<'_>) -> i32 {
         self.shared.fds.get(call.ofd2)
     }
 
     /// Argument of an ioctl: the descriptor that FICLONE copies from. Of the other requests only those that a file refuses
     /// are ops, so for them it is a bad address.
-    fn source(&self, call: &Call) -> i32 {
+    fn source(&self, call: Call<'_>) -> i32 {
         if call.ofd2 == NONE { -1 } else { self.fd2(call) }
     }
 
@@ -127,20 +127,20 @@ impl<'a> Sys<'a> {
     }
 
     /// The first directory. An empty path with AT_EMPTY_PATH means the descriptor itself, wherever the capture put it.
-    fn dir(&self, call: &Call, path: Option<&CStr>) -> i64 {
+    fn dir(&self, call: Call<'_>, path: Option<&CStr>) -> i64 {
         if call.dir == NONE && call.ofd != NONE && path.is_none_or(CStr::is_empty) {
             return self.fd(call).into();
         }
         self.at(call.dir, call.get(Col::DirFd))
     }
 
-    fn dir2(&self, call: &Call) -> i64 {
+    fn dir2(&self, call: Call<'_>) -> i64 {
         self.at(call.dir2, call.get(Col::DirFd2))
     }
 
     /// Enters the working directory of the call, if it needs another than the one we are in.
     fn enter(&mut self, cwd: &CStr) -> i64 {
-        let moves = self.shared.moves.load(Ordering::Acquire);
+        let moves = self.shared.moves.get().load(Ordering::Acquire);
         if self.moves == moves && self.cwd == cwd.to_bytes() {
             return 0;
         }
@@ -164,7 +164,7 @@ impl<'a> Sys<'a> {
     }
 
     /// Cuts the buffer into as many pieces as the captured call had.
-    fn pieces(&mut self, call: &Call, start: *mut u8) {
+    fn pieces(&mut self, call: Call<'_>, start: *mut u8) {
         let pieces = call.get(Col::IovCnt).unwrap_or(1).clamp(0, IOV_MAX as i64);
         // More than the kernel moves in one call need not be asked for.
         let count = self.count.clamp(0, self.shared.sink.len() as i64);
@@ -180,7 +180,7 @@ impl<'a> Sys<'a> {
 }
 
 /// Bytes to ask for.
-fn count(call: &Call) -> i64 {
+fn count(call: Call<'_>) -> i64 {
     let default = match call.op {
         Op::Read | Op::Readv | Op::Pread | Op::Preadv | Op::Preadv2 | Op::CopyFileRange | Op::Sendfile | Op::Readahead => {
             READ_DEFAULT
@@ -202,7 +202,7 @@ fn count(call: &Call) -> i64 {
 }
 
 /// Mode or protection; what a capture without it most likely had.
-fn mode(call: &Call) -> i64 {
+fn mode(call: Call<'_>) -> i64 {
     call.get(Col::Mode).unwrap_or(match call.op {
         Op::Open | Op::Openat | Op::Creat | Op::Mknod | Op::Mknodat => 0o666,
         Op::Mkdir | Op::Mkdirat => 0o777,
@@ -231,16 +231,16 @@ fn lock_command(cmd: i64) -> Option<i32> {
 const FCNTL: &[i32] =
     &[libc::F_GETFD, libc::F_SETFD, libc::F_GETFL, libc::F_SETFL, libc::F_GETLEASE, libc::F_GET_SEALS, libc::F_GETPIPE_SZ];
 
-/// What the comparison must know of a call, and whether it is withheld.
-fn notes(call: &Call) -> (u8, bool) {
+/// What the comparison must know of a call before it is issued.
+pub fn notes(call: Call<'_>) -> u8 {
     let kind = call.arg(Col::Mode) as u32 & libc::S_IFMT;
     match call.op {
-        Op::Fcntl if lock_command(call.arg(Col::Cmd)).is_some() => (LOCK, false),
-        Op::Fcntl => (0, !FCNTL.contains(&(call.arg(Col::Cmd) as i32))),
-        Op::Flock => (LOCK, false),
-        Op::Lseek if call.arg(Col::Whence) > 2 => (SPARSE, false),
-        Op::Mknod | Op::Mknodat => (0, matches!(kind, libc::S_IFCHR | libc::S_IFBLK)),
-        _ => (0, false),
+        Op::Fcntl if lock_command(call.arg(Col::Cmd)).is_some() => LOCK,
+        Op::Fcntl if !FCNTL.contains(&(call.arg(Col::Cmd) as i32)) => WITHHELD,
+        Op::Flock => LOCK,
+        Op::Lseek if call.arg(Col::Whence) > 2 => SPARSE,
+        Op::Mknod | Op::Mknodat if matches!(kind, libc::S_IFCHR | libc::S_IFBLK) => WITHHELD,
+        _ => 0,
     }
 }
 
@@ -254,16 +254,15 @@ fn timespec(time: Option<i64>) -> [i64; 2] {
 }
 
 impl Issue for Sys<'_> {
-    fn prepare(&mut self, call: &Call, batch: &Batch) -> (u8, Option<i64>) {
-        let (note, withheld) = notes(call);
-        if withheld {
-            return (note | WITHHELD, Some(-i64::from(libc::EPERM)));
+    fn prepare(&mut self, call: Call<'_>) -> Option<Refusal> {
+        if call.notes & WITHHELD != 0 {
+            return Some(Refusal { ret: -i64::from(libc::EPERM), note: 0 });
         }
-        if let Some(cwd) = batch.cwd(call) {
+        if let Some(cwd) = call.cwd() {
             let entered = self.enter(cwd);
             if entered != 0 {
                 // Anywhere else the call would do something else: it fails as entering the directory does.
-                return (note | CWD, Some(entered));
+                return Some(Refusal { ret: entered, note: CWD });
             }
         }
         self.count = count(call);
@@ -281,101 +280,101 @@ impl Issue for Sys<'_> {
             }
             _ => {}
         }
-        (note, None)
+        None
     }
 
     #[rustfmt::skip]
-    fn issue(&mut self, call: &Call, batch: &Batch) -> i64 {
+    fn issue(&mut self, call: Call<'_>) -> i64 {
         // Arguments by the names of the table's columns; what the capture does not have is 0.
         let c = |col| call.arg(col);
         let has = |col, pointer: *const i64| if call.get(col).is_some() { pointer } else { std::ptr::null() };
-        let (path, path2, name) = (batch.path(call), batch.path2(call), batch.name(call));
+        let (path, path2, name) = (call.path(), call.path2(), call.name());
         let pointer = |text: Option<&CStr>| text.map_or(std::ptr::null(), CStr::as_ptr);
         let (p, q, n) = (pointer(path), pointer(path2), pointer(name));
-        let (flags, mode, count) = (c(Col::Flags), mode(call), self.count);
+        let (flags, mode, count) = (|| c(Col::Flags), || mode(call), self.count);
         let out = self.buffer.start();
         let sink = self.sink(count);
         let source = self.shared.source.start();
         let (iov, words) = (self.iov.as_ptr(), self.words.as_ptr());
-        let iovcnt = call.get(Col::IovCnt).unwrap_or(1);
+        let iovcnt = || call.get(Col::IovCnt).unwrap_or(1);
         let owner = |col| call.get(col).unwrap_or(-1);
 
         match call.op {
             Op::Read             => sys!(SYS_read, self.fd(call), sink, count),
             Op::Pread            => sys!(SYS_pread64, self.fd(call), sink, count, c(Col::Offset)),
-            Op::Readv            => sys!(SYS_readv, self.fd(call), iov, iovcnt),
-            Op::Preadv           => sys!(SYS_preadv, self.fd(call), iov, iovcnt, c(Col::Offset), 0),
-            Op::Preadv2          => sys!(SYS_preadv2, self.fd(call), iov, iovcnt, c(Col::Offset), 0, flags),
+            Op::Readv            => sys!(SYS_readv, self.fd(call), iov, iovcnt()),
+            Op::Preadv           => sys!(SYS_preadv, self.fd(call), iov, iovcnt(), c(Col::Offset), 0),
+            Op::Preadv2          => sys!(SYS_preadv2, self.fd(call), iov, iovcnt(), c(Col::Offset), 0, flags()),
             Op::Write            => sys!(SYS_write, self.fd(call), source, count),
             Op::Pwrite           => sys!(SYS_pwrite64, self.fd(call), source, count, c(Col::Offset)),
-            Op::Writev           => sys!(SYS_writev, self.fd(call), iov, iovcnt),
-            Op::Pwritev          => sys!(SYS_pwritev, self.fd(call), iov, iovcnt, c(Col::Offset), 0),
-            Op::Pwritev2         => sys!(SYS_pwritev2, self.fd(call), iov, iovcnt, c(Col::Offset), 0, flags),
-            Op::CopyFileRange    => sys!(SYS_copy_file_range, self.fd(call), has(Col::Offset, words), self.fd2(call), has(Col::Offset2, words.wrapping_add(1)), count, flags),
+            Op::Writev           => sys!(SYS_writev, self.fd(call), iov, iovcnt()),
+            Op::Pwritev          => sys!(SYS_pwritev, self.fd(call), iov, iovcnt(), c(Col::Offset), 0),
+            Op::Pwritev2         => sys!(SYS_pwritev2, self.fd(call), iov, iovcnt(), c(Col::Offset), 0, flags()),
+            Op::CopyFileRange    => sys!(SYS_copy_file_range, self.fd(call), has(Col::Offset, words), self.fd2(call), has(Col::Offset2, words.wrapping_add(1)), count, flags()),
             Op::Sendfile         => sys!(SYS_sendfile, self.fd2(call), self.fd(call), has(Col::Offset, words), count),
 
-            Op::Open             => sys!(SYS_open, p, open_flags(flags), mode),
-            Op::Openat           => sys!(SYS_openat, self.dir(call, path), p, open_flags(flags), mode),
+            Op::Open             => sys!(SYS_open, p, open_flags(flags()), mode()),
+            Op::Openat           => sys!(SYS_openat, self.dir(call, path), p, open_flags(flags()), mode()),
             Op::Openat2          => sys!(SYS_openat2, self.dir(call, path), p, words, 24),
-            Op::Creat            => sys!(SYS_open, p, open_flags(i64::from(libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC)), mode),
+            Op::Creat            => sys!(SYS_open, p, open_flags(i64::from(libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC)), mode()),
             Op::Close            => sys!(SYS_close, self.fd(call)),
 
             Op::Lseek            => sys!(SYS_lseek, self.fd(call), c(Col::Offset), c(Col::Whence)),
             Op::Truncate         => sys!(SYS_truncate, p, c(Col::Count)),
             Op::Ftruncate        => sys!(SYS_ftruncate, self.fd(call), c(Col::Count)),
-            Op::Fallocate        => sys!(SYS_fallocate, self.fd(call), flags, c(Col::Offset), c(Col::Count)),
+            Op::Fallocate        => sys!(SYS_fallocate, self.fd(call), flags(), c(Col::Offset), c(Col::Count)),
             Op::Fsync            => sys!(SYS_fsync, self.fd(call)),
             Op::Fdatasync        => sys!(SYS_fdatasync, self.fd(call)),
             Op::Syncfs           => sys!(SYS_syncfs, self.fd(call)),
             Op::Sync             => sys!(SYS_syncfs, self.shared.root.as_ref().map_or(-1, AsRawFd::as_raw_fd)),
             Op::SyncFileRange    => sys!(SYS_sync_file_range, self.fd(call), c(Col::Offset), c(Col::Count), call.get(Col::Flags).unwrap_or(i64::from(libc::SYNC_FILE_RANGE_WRITE))),
             Op::Readahead        => sys!(SYS_readahead, self.fd(call), c(Col::Offset), count),
-            Op::Fadvise          => sys!(SYS_fadvise64, self.fd(call), c(Col::Offset), c(Col::Count), flags),
-            Op::Mmap             => sys!(SYS_mmap, 0, count, mode, map_flags(call), self.fd(call), c(Col::Offset)),
+            Op::Fadvise          => sys!(SYS_fadvise64, self.fd(call), c(Col::Offset), c(Col::Count), flags()),
+            Op::Mmap             => sys!(SYS_mmap, 0, count, mode(), map_flags(call), self.fd(call), c(Col::Offset)),
 
             Op::Stat             => sys!(SYS_stat, p, out),
             Op::Lstat            => sys!(SYS_lstat, p, out),
             Op::Fstat            => sys!(SYS_fstat, self.fd(call), out),
-            Op::Fstatat          => sys!(SYS_newfstatat, self.dir(call, path), p, out, flags),
-            Op::Statx            => sys!(SYS_statx, self.dir(call, path), p, flags, libc::STATX_BASIC_STATS, out),
+            Op::Fstatat          => sys!(SYS_newfstatat, self.dir(call, path), p, out, flags()),
+            Op::Statx            => sys!(SYS_statx, self.dir(call, path), p, flags(), libc::STATX_BASIC_STATS, out),
             Op::Statfs           => sys!(SYS_statfs, p, out),
             Op::Fstatfs          => sys!(SYS_fstatfs, self.fd(call), out),
-            Op::Access           => sys!(SYS_access, p, mode),
-            Op::Faccessat        => sys!(SYS_faccessat, self.dir(call, path), p, mode),
-            Op::Faccessat2       => sys!(SYS_faccessat2, self.dir(call, path), p, mode, flags),
+            Op::Access           => sys!(SYS_access, p, mode()),
+            Op::Faccessat        => sys!(SYS_faccessat, self.dir(call, path), p, mode()),
+            Op::Faccessat2       => sys!(SYS_faccessat2, self.dir(call, path), p, mode(), flags()),
             Op::Getdents         => sys!(SYS_getdents, self.fd(call), sink, self.bounded(count)),
             Op::Getdents64       => sys!(SYS_getdents64, self.fd(call), sink, self.bounded(count)),
             Op::Getcwd           => sys!(SYS_getcwd, sink, self.bounded(count)),
             Op::Readlink         => sys!(SYS_readlink, p, sink, count),
             Op::Readlinkat       => sys!(SYS_readlinkat, self.dir(call, path), p, sink, count),
 
-            Op::Mkdir            => sys!(SYS_mkdir, p, mode),
-            Op::Mkdirat          => sys!(SYS_mkdirat, self.dir(call, path), p, mode),
+            Op::Mkdir            => sys!(SYS_mkdir, p, mode()),
+            Op::Mkdirat          => sys!(SYS_mkdirat, self.dir(call, path), p, mode()),
             Op::Rmdir            => sys!(SYS_rmdir, p),
-            Op::Mknod            => sys!(SYS_mknod, p, mode, 0),
-            Op::Mknodat          => sys!(SYS_mknodat, self.dir(call, path), p, mode, 0),
+            Op::Mknod            => sys!(SYS_mknod, p, mode(), 0),
+            Op::Mknodat          => sys!(SYS_mknodat, self.dir(call, path), p, mode(), 0),
             Op::Unlink           => sys!(SYS_unlink, p),
-            Op::Unlinkat         => sys!(SYS_unlinkat, self.dir(call, path), p, flags),
+            Op::Unlinkat         => sys!(SYS_unlinkat, self.dir(call, path), p, flags()),
             Op::Rename           => sys!(SYS_rename, p, q),
             Op::Renameat         => sys!(SYS_renameat, self.dir(call, path), p, self.dir2(call), q),
-            Op::Renameat2        => sys!(SYS_renameat2, self.dir(call, path), p, self.dir2(call), q, flags),
+            Op::Renameat2        => sys!(SYS_renameat2, self.dir(call, path), p, self.dir2(call), q, flags()),
             Op::Link             => sys!(SYS_link, p, q),
             // An absolute path from a directory is a name of that descriptor below /proc, which the sandbox does not have.
             Op::Linkat if call.dir != NONE && path.is_some_and(|path| path.to_bytes().starts_with(b"/"))
-                                 => sys!(SYS_linkat, self.dir(call, path), c"".as_ptr(), self.dir2(call), q, flags & !i64::from(libc::AT_SYMLINK_FOLLOW) | i64::from(libc::AT_EMPTY_PATH)),
-            Op::Linkat           => sys!(SYS_linkat, self.dir(call, path), p, self.dir2(call), q, flags),
+                                 => sys!(SYS_linkat, self.dir(call, path), c"".as_ptr(), self.dir2(call), q, flags() & !i64::from(libc::AT_SYMLINK_FOLLOW) | i64::from(libc::AT_EMPTY_PATH)),
+            Op::Linkat           => sys!(SYS_linkat, self.dir(call, path), p, self.dir2(call), q, flags()),
             Op::Symlink          => sys!(SYS_symlink, q, p),
             Op::Symlinkat        => sys!(SYS_symlinkat, q, self.dir(call, path), p),
 
-            Op::Chmod            => sys!(SYS_chmod, p, mode),
-            Op::Fchmod           => sys!(SYS_fchmod, self.fd(call), mode),
-            Op::Fchmodat         => sys!(SYS_fchmodat, self.dir(call, path), p, mode),
-            Op::Fchmodat2        => sys!(SYS_fchmodat2, self.dir(call, path), p, mode, flags),
+            Op::Chmod            => sys!(SYS_chmod, p, mode()),
+            Op::Fchmod           => sys!(SYS_fchmod, self.fd(call), mode()),
+            Op::Fchmodat         => sys!(SYS_fchmodat, self.dir(call, path), p, mode()),
+            Op::Fchmodat2        => sys!(SYS_fchmodat2, self.dir(call, path), p, mode(), flags()),
             Op::Chown            => sys!(SYS_chown, p, owner(Col::Uid), owner(Col::Gid)),
             Op::Lchown           => sys!(SYS_lchown, p, owner(Col::Uid), owner(Col::Gid)),
             Op::Fchown           => sys!(SYS_fchown, self.fd(call), owner(Col::Uid), owner(Col::Gid)),
-            Op::Fchownat         => sys!(SYS_fchownat, self.dir(call, path), p, owner(Col::Uid), owner(Col::Gid), flags),
-            Op::Utimensat        => sys!(SYS_utimensat, self.dir(call, path), p, times(call, words), flags),
+            Op::Fchownat         => sys!(SYS_fchownat, self.dir(call, path), p, owner(Col::Uid), owner(Col::Gid), flags()),
+            Op::Utimensat        => sys!(SYS_utimensat, self.dir(call, path), p, times(call, words), flags()),
 
             Op::Getxattr         => sys!(SYS_getxattr, p, n, sink, self.bounded(count)),
             Op::Lgetxattr        => sys!(SYS_lgetxattr, p, n, sink, self.bounded(count)),
@@ -383,9 +382,9 @@ impl Issue for Sys<'_> {
             Op::Listxattr        => sys!(SYS_listxattr, p, sink, self.bounded(count)),
             Op::Llistxattr       => sys!(SYS_llistxattr, p, sink, self.bounded(count)),
             Op::Flistxattr       => sys!(SYS_flistxattr, self.fd(call), sink, self.bounded(count)),
-            Op::Setxattr         => sys!(SYS_setxattr, p, n, source, self.bounded(count), flags),
-            Op::Lsetxattr        => sys!(SYS_lsetxattr, p, n, source, self.bounded(count), flags),
-            Op::Fsetxattr        => sys!(SYS_fsetxattr, self.fd(call), n, source, self.bounded(count), flags),
+            Op::Setxattr         => sys!(SYS_setxattr, p, n, source, self.bounded(count), flags()),
+            Op::Lsetxattr        => sys!(SYS_lsetxattr, p, n, source, self.bounded(count), flags()),
+            Op::Fsetxattr        => sys!(SYS_fsetxattr, self.fd(call), n, source, self.bounded(count), flags()),
             Op::Removexattr      => sys!(SYS_removexattr, p, n),
             Op::Lremovexattr     => sys!(SYS_lremovexattr, p, n),
             Op::Fremovexattr     => sys!(SYS_fremovexattr, self.fd(call), n),
@@ -401,7 +400,7 @@ impl Issue for Sys<'_> {
         }
     }
 
-    fn settle(&mut self, call: &Call, ret: i64) {
+    fn settle(&mut self, call: Call<'_>, ret: i64) {
         let failed = errno(ret) != 0;
         match call.op {
             Op::Open | Op::Openat | Op::Openat2 | Op::Creat if !failed => {
@@ -420,7 +419,7 @@ impl Issue for Sys<'_> {
             Op::Rename | Op::Renameat | Op::Renameat2 | Op::Rmdir | Op::Unlink | Op::Unlinkat | Op::Symlink | Op::Symlinkat
                 if !failed =>
             {
-                self.shared.moves.fetch_add(1, Ordering::AcqRel);
+                self.shared.moves.get().fetch_add(1, Ordering::AcqRel);
             }
             _ => {}
         }
@@ -428,17 +427,17 @@ impl Issue for Sys<'_> {
 }
 
 /// Where the kernel likes; nothing fixed, locked or populated beyond what the call itself asks for.
-fn map_flags(call: &Call) -> i64 {
+fn map_flags(call: Call<'_>) -> i64 {
     let flags = call.get(Col::Flags).unwrap_or(i64::from(libc::MAP_PRIVATE));
     flags & !i64::from(libc::MAP_FIXED | libc::MAP_FIXED_NOREPLACE | libc::MAP_GROWSDOWN | libc::MAP_LOCKED)
 }
 
 /// Without captured times the pointer is NULL, which means now (utimensat(2)).
-fn times(call: &Call, words: *const i64) -> *const i64 {
+fn times(call: Call<'_>, words: *const i64) -> *const i64 {
     if call.get(Col::Atime).is_none() && call.get(Col::Mtime).is_none() { std::ptr::null() } else { words }
 }
 
-fn fcntl(fd: i32, call: &Call, flock: *const i64) -> i64 {
+fn fcntl(fd: i32, call: Call<'_>, flock: *const i64) -> i64 {
     let cmd = call.arg(Col::Cmd);
     match lock_command(cmd) {
         Some(cmd) => sys!(SYS_fcntl, fd, cmd, flock),

@@ -1,139 +1,137 @@
-//! A worker: waits for the turn of its next op, issues it, notes what happened. Between two calls nothing is allocated,
-//! locked or formatted.
+//! A worker: waits for its next op's turn and time, issues it, says what happened. Between two calls nothing is
+//! allocated, hashed, locked or formatted.
 
-use super::call::Call;
-use super::engine::Issue;
+use super::board::{Board, Sheet};
+use super::call::Batch;
+use super::engine::{Issue, Refusal};
 use super::load::Feed;
-use super::order::Strict;
-use super::record::{Record, UNKNOWN};
-use crate::event::Col;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use super::order::Order;
+use super::pace::{Pacer, clock, now};
+use super::record::UNKNOWN;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::TryRecvError;
 
-/// Records in a block.
-pub const BLOCK: usize = 512;
-/// Blocks per worker.
-const BLOCKS: usize = 3;
-
-/// A worker's end of the ring that takes its records to the recorder.
-pub struct Tape {
-    current: Vec<Record>,
-    full: SyncSender<(usize, Vec<Record>)>,
-    empty: Receiver<Vec<Record>>,
-    worker: usize,
+/// A worker at work.
+pub struct Worker<'a, E, O> {
+    board: &'a Board,
+    feed: Feed,
+    engine: E,
+    order: O,
+    pacer: Option<Pacer>,
+    start: i64,
+    waited: i64,
+    starved: i64,
 }
 
-/// The recorder's end: full blocks come in, empty ones go back to their worker.
-pub struct Recorder {
-    full: Receiver<(usize, Vec<Record>)>,
-    empty: Vec<SyncSender<Vec<Record>>>,
-}
+impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
+    /// A worker that gets its ops from `feed`; without a pacer they are issued as soon as the order allows.
+    pub fn new(board: &'a Board, feed: Feed, engine: E, order: O, pacer: Option<Pacer>) -> Worker<'a, E, O> {
+        Worker { board, feed, engine, order, pacer, start: 0, waited: 0, starved: 0 }
+    }
 
-/// A tape for each worker and the recorder of them all.
-pub fn tapes(workers: usize) -> (Recorder, Vec<Tape>) {
-    let (full, full_end) = sync_channel(BLOCKS * workers);
-    let mut empty = Vec::new();
-    let tapes = (0..workers).map(|worker| {
-        let (give, take) = sync_channel(BLOCKS);
-        for _ in 1..BLOCKS {
-            // The channel has room for all blocks there are.
-            let _ = give.send(Vec::with_capacity(BLOCK));
+    /// Issues every op; `start` is the moment from which all times count.
+    pub fn run(&mut self, start: i64) {
+        self.start = start;
+        let cpu = clock(libc::CLOCK_THREAD_CPUTIME_ID);
+        let worker = self.feed.worker;
+        while let Some(batch) = self.next() {
+            let sheet = self.board.to_write(worker);
+            match self.pacer.take() {
+                None => self.issue(&batch, sheet),
+                Some(mut pacer) => {
+                    pacer.start(start);
+                    self.paced(&batch, sheet, &mut pacer);
+                    self.pacer = Some(pacer);
+                }
+            }
+            self.board.written(worker);
+            self.spent(clock(libc::CLOCK_THREAD_CPUTIME_ID) - cpu);
+            // The loader is gone when nobody needs more.
+            let _ = self.feed.used.send((worker, batch));
         }
-        empty.push(give);
-        Tape { current: Vec::with_capacity(BLOCK), full: full.clone(), empty: take, worker }
-    });
-    let tapes = tapes.collect();
-    (Recorder { full: full_end, empty }, tapes)
-}
+    }
 
-impl Tape {
-    /// Notes a record; waits when the recorder is far behind. False when it is gone.
+    /// The worker is done or broken: nobody is to wait for it.
+    pub fn end(&self) {
+        self.order.end();
+    }
+
+    fn next(&mut self) -> Option<Box<Batch>> {
+        match self.feed.full.try_recv() {
+            Ok(batch) => Some(batch),
+            Err(TryRecvError::Disconnected) => None,
+            Err(TryRecvError::Empty) => {
+                let since = now();
+                let batch = self.feed.full.recv().ok();
+                self.starved += now() - since;
+                batch
+            }
+        }
+    }
+
+    fn spent(&self, cpu: i64) {
+        let spent = &self.board.desk(self.feed.worker).spent;
+        spent.cpu.store(cpu, Relaxed);
+        spent.waited.store(self.waited, Relaxed);
+        spent.starved.store(self.starved, Relaxed);
+    }
+
+    fn issue(&mut self, batch: &Batch, sheet: &Sheet) {
+        let mut waits = 0;
+        for at in 0..batch.ops.len() {
+            batch.prefetch(at);
+            sheet.prefetch(at);
+            self.turn(batch, at, &mut waits);
+            self.call(batch, at, sheet);
+        }
+    }
+
+    /// The same with times: first the moment, then the turn, since waiting for the turn may end at any moment.
+    fn paced(&mut self, batch: &Batch, sheet: &Sheet, pacer: &mut Pacer) {
+        let mut waits = 0;
+        for at in 0..batch.ops.len() {
+            let op = &batch.ops[at];
+            let scheduled = pacer.wait(op.due, op.lane);
+            if scheduled != UNKNOWN {
+                sheet.schedule(at, scheduled);
+            }
+            self.turn(batch, at, &mut waits);
+            let end = self.call(batch, at, sheet);
+            pacer.ended(op.lane, end);
+        }
+    }
+
     #[inline]
-    fn push(&mut self, record: Record) -> bool {
-        self.current.push(record);
-        self.current.len() < BLOCK || self.hand_over()
-    }
-
-    fn hand_over(&mut self) -> bool {
-        let Ok(next) = self.empty.recv() else { return false };
-        self.full.send((self.worker, std::mem::replace(&mut self.current, next))).is_ok()
-    }
-}
-
-impl Drop for Tape {
-    fn drop(&mut self) {
-        if !self.current.is_empty() {
-            let _ = self.full.send((self.worker, std::mem::take(&mut self.current)));
+    fn turn(&mut self, batch: &Batch, at: usize, next: &mut usize) {
+        let op = &batch.ops[at];
+        let first = *next;
+        *next += usize::from(op.waits);
+        let waits = &batch.waits[first..*next];
+        if !self.order.ready(op.op_id, waits) {
+            let since = now();
+            self.order.wait(op.op_id, waits);
+            self.waited += now() - since;
         }
     }
-}
 
-impl Recorder {
-    /// Takes every block to `write` until the workers are done.
-    ///
-    /// # Errors
-    /// When `write` fails; then the workers find their recorder gone.
-    pub fn run(self, mut write: impl FnMut(&[Record]) -> std::io::Result<()>) -> std::io::Result<()> {
-        while let Ok((worker, mut block)) = self.full.recv() {
-            write(&block)?;
-            block.clear();
-            // A worker that is done needs no more blocks.
-            let _ = self.empty[worker].try_send(block);
+    /// Issues one op; says when it ended.
+    #[inline]
+    fn call(&mut self, batch: &Batch, at: usize, sheet: &Sheet) -> i64 {
+        let call = batch.call(at);
+        let refusal = self.engine.prepare(call);
+        let begin = now();
+        let ret = match refusal {
+            None => self.engine.issue(call),
+            Some(Refusal { ret, .. }) => ret,
+        };
+        let end = now();
+        match refusal {
+            None => self.engine.settle(call, ret),
+            Some(Refusal { note, .. }) => sheet.note(at, note),
         }
-        Ok(())
-    }
-}
-
-/// Nanoseconds of CLOCK_MONOTONIC.
-#[inline]
-pub fn now() -> i64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: time is writable; the clock exists on every Linux.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
-    time.tv_sec * 1_000_000_000 + time.tv_nsec
-}
-
-/// Issues every op of a feed. False when the replay was stopped.
-pub fn run<E: Issue>(engine: &mut E, order: &Strict, feed: &Feed, tape: &mut Tape, start: i64) -> bool {
-    while let Ok(batch) = feed.full.recv() {
-        for call in &batch.calls {
-            if !order.wait(call.op_id) {
-                return false;
-            }
-            let (notes, withheld) = engine.prepare(call, &batch);
-            let begin = now();
-            let ret = match withheld {
-                None => engine.issue(call, &batch),
-                Some(ret) => ret,
-            };
-            let end = now();
-            engine.settle(call, if withheld.is_some() { -1 } else { ret });
-            order.pass(call.op_id);
-            if !tape.push(record(call, feed.worker, notes, begin - start, end - begin, ret)) {
-                order.stop();
-                return false;
-            }
-        }
-        // The loader is gone when nobody needs more.
-        let _ = feed.used.send((feed.worker, batch));
-    }
-    true
-}
-
-fn record(call: &Call, worker: usize, notes: u8, begin: i64, dur: i64, ret: i64) -> Record {
-    Record {
-        op_id: call.op_id,
-        seq: call.seq,
-        lane: call.lane,
-        row: call.row,
-        begin,
-        dur,
-        ret,
-        captured: call.captured().unwrap_or(UNKNOWN),
-        captured_dur: call.get(Col::Dur).unwrap_or(UNKNOWN),
-        worker: worker as u32,
-        syscall: call.syscall as u8,
-        op: call.op as u8,
-        origin: call.origin as u8,
-        notes,
+        self.order.pass(call.op_id);
+        let (begin, end) = (begin - self.start, end - self.start);
+        sheet.stamp(at, begin, end, ret);
+        end
     }
 }

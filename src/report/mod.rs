@@ -10,10 +10,13 @@ pub use format::Format;
 use crate::engine::Stage;
 
 macro_rules! views {
-    ($($name:literal)*) => {
-        /// The views that a query finds ready, when the tables they need are there.
-        pub static VIEWS: &[Stage] = &[$(Stage::new($name, include_str!(concat!("../../sql/query/", $name, ".sql")))),*];
+    ($dir:literal $($name:literal)*) => {
+        &[$(Stage::new($name, include_str!(concat!("../../sql/", $dir, "/", $name, ".sql")))),*]
     };
 }
 
-views! { "drops" "calls" "latency" "hot_files" "outcomes" "differences" }
+/// The views that a query finds ready, when the tables they need are there.
+pub static VIEWS: &[Stage] = views! { "query" "drops" "calls" "latency" "hot_files" "outcomes" "differences" };
+
+/// Those that check a run against its workload.
+pub static CHECKS: &[Stage] = views! { "report" "order_violations" };

@@ -100,7 +100,8 @@ fn aside(file: &Path, make: impl FnOnce(File) -> Result<()>) -> Result<()> {
 fn parquet(engine: &Engine, frame: DataFrame, file: File) -> Result<()> {
     let schema = frame.schema().as_arrow().clone().into();
     let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?)).build();
-    engine.block_on(engine::write(frame, schema, file, properties, None, |_| ())).map(|_| ())
+    engine
+        .block_on(async { engine::write(frame.execute_stream().await?, schema, file, properties, None, |_| ()).await.map(drop) })
 }
 
 /// Statements, at each `;` that is not in quotes or a comment.

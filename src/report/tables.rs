@@ -3,7 +3,7 @@
 //! A table that is in one dataset stands under its name. One that is in several (two runs, the hosts of a capture) is
 //! their union, with a column `dataset` that tells them apart.
 
-use super::VIEWS;
+use super::{CHECKS, VIEWS};
 use crate::engine::Engine;
 use crate::generate::hosts;
 use crate::schema::{Dataset, Table};
@@ -38,7 +38,7 @@ pub fn register(engine: &Engine, dirs: &[PathBuf]) -> Result<()> {
         }
     }
     engine.ctx().register_batch("syscall_def", syscall_def()?)?;
-    for view in VIEWS {
+    for view in VIEWS.iter().chain(CHECKS) {
         let needs = view.doc()?.needs;
         if needs.iter().all(|need| engine.ctx().table_exist(need.as_str()).unwrap_or(false)) {
             view.define(engine)?;

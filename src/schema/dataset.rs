@@ -6,6 +6,7 @@
 use super::tables::Table;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Map, Value, json};
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -135,13 +136,31 @@ impl Draft {
         let name = place.file_name().with_context(|| format!("{} is no name for a dataset", place.display()))?;
         let parent = parent_of(place);
         fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
-        let aside = parent.join(format!(".{}.unfinished", name.to_string_lossy()));
+        let aside = parent.join(unfinished(name));
         if aside.exists() {
             // Left by a writer that was killed; two writers of one dataset at once are not meant to work.
             fs::remove_dir_all(&aside).with_context(|| format!("cannot remove the unfinished {}", aside.display()))?;
         }
         DirBuilder::new().mode(0o700).create(&aside).with_context(|| format!("cannot make {}", aside.display()))?;
         Ok(Draft { place: place.to_owned(), aside, kind, done: false })
+    }
+
+    /// Takes up a dataset whose writer was killed, to stand at `place` after all.
+    ///
+    /// # Errors
+    /// When there is none, or something stands there already.
+    pub fn resume(place: &Path, kind: Kind) -> Result<Draft> {
+        ensure!(!place.exists(), "{} is whole: there is nothing to recover", place.display());
+        let aside = place.file_name().map(|name| parent_of(place).join(unfinished(name)));
+        match aside.filter(|aside| aside.is_dir()) {
+            Some(aside) => Ok(Draft { place: place.to_owned(), aside, kind, done: false }),
+            None => bail!("there is no unfinished {}", place.display()),
+        }
+    }
+
+    /// The directory it is written in for now.
+    pub fn dir(&self) -> &Path {
+        &self.aside
     }
 
     /// Where a file of the dataset is written for now.
@@ -188,6 +207,14 @@ impl Drop for Draft {
             let _ = fs::remove_dir_all(&self.aside);
         }
     }
+}
+
+/// Name of the directory in which a dataset of this name is written.
+fn unfinished(name: &OsStr) -> OsString {
+    let mut aside = OsString::from(".");
+    aside.push(name);
+    aside.push(".unfinished");
+    aside
 }
 
 /// The directory a path is in, `.` for a bare name.

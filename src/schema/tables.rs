@@ -51,7 +51,10 @@ pub struct Column {
 impl Column {
     /// Do values seldom repeat but differ little, so that packed differences are smaller than a dictionary, and cheaper?
     pub fn differs(&self) -> bool {
-        matches!(self.name, "seq" | "ts" | "op_id" | "line" | "begin" | "scheduled" | "first_row" | "dur" | "captured_dur")
+        matches!(
+            self.name,
+            "seq" | "ts" | "op_id" | "line" | "begin" | "scheduled" | "lag" | "first_row" | "dur" | "captured_dur"
+        )
     }
 }
 
@@ -260,10 +263,12 @@ impl Table {
                 int("seq", "its event"),
                 text("origin", "event for a captured call, else why the op was inserted"),
                 int("lane", "its lane"),
-                int("worker", "the worker that issued it"),
+                int("process", "the process of the replay that issued it"),
+                int("worker", "its worker that did"),
                 text("syscall", "name of the captured call"),
                 int_("scheduled", "when the pace wanted it issued, ns since the start of the replay; absent as soon as possible"),
                 int("begin", "start of the call, ns since the start of the replay"),
+                int_("lag", "how much later than scheduled it was issued, ns"),
                 int("dur", "duration, ns"),
                 int("ret", "return value; -1 when the call failed"),
                 int("errno", "0, or the error of a failed call"),

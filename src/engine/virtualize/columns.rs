@@ -1,12 +1,14 @@
 //! What the walk adds to a row: the columns of a step, and of the facts known at the end.
 
 use crate::fate::{Fate, Origin, Reason};
-use crate::model::{Kind, Name, Row, Step};
-use crate::schema::Type;
+use crate::model::{Kind, Name, Row, Rows, Step};
+use crate::order;
 use crate::syscall::Op;
 use crate::text;
-use arrow::array::{ArrayRef, BooleanBuilder, DictionaryArray, Int64Builder, StringArray, StringViewBuilder, UInt8Builder};
-use arrow::datatypes::{DataType, Field, UInt8Type};
+use arrow::array::{
+    ArrayRef, BooleanBuilder, DictionaryArray, Int64Builder, ListBuilder, StringArray, StringViewBuilder, UInt8Builder,
+};
+use arrow::datatypes::{DataType, Field, FieldRef, UInt8Type};
 use std::sync::Arc;
 
 /// A column of the walk.
@@ -31,6 +33,8 @@ enum Get {
     /// A word of a short list, by its number.
     Word(fn() -> Vec<&'static str>, fn(&Step) -> Option<u8>),
     Yes(fn(&Step) -> Option<bool>, fn(&Fact<'_>) -> Option<bool>),
+    /// What the row touches.
+    Touches,
     /// Text that only facts have.
     Text(fn(&Fact<'_>) -> Option<String>),
 }
@@ -62,6 +66,7 @@ step! {
     "cwd"       "working directory, when a relative path starts at it"  Get::Path(|s| s.cwd.as_ref(), |_| None);
     "at_offset" "where in the file the call reads, writes or points; of an extent its first byte"  Get::Int(|s| s.offset, |f| f.offset);
     "on_file"   "is it a call on a regular file, directory or symlink outside pseudo file systems?"  Get::Yes(|s| Some(s.on_file), |_| None);
+    "touches"   "what the call touches: numbers of resources, times 4, and 0 for read, 1 for add, 2 for write; a number is an id, times 16, and a kind"  Get::Touches;
     "kind"      "of a fact: kind of file; of an extent read or hole; of a guess what was guessed"  Get::Text(|f| Some(f.kind.into()));
     "size"      "of a fact: bytes; of a guess how often"  Get::Int(|_| None, |f| f.size);
     "exact"     "of a fileset row: was the size observed?"  Get::Yes(|_| None, |f| f.exact);
@@ -129,21 +134,13 @@ impl<'a> Fact<'a> {
 }
 
 impl StepColumn {
-    /// Its type.
-    pub fn ty(&self) -> Type {
-        match self.get {
-            Get::Pos | Get::Int(..) => Type::Int,
-            Get::Yes(..) => Type::Bool,
-            Get::Tag | Get::Path(..) | Get::Word(..) | Get::Text(_) => Type::Text,
-        }
-    }
-
     /// Its Arrow field. Words are dictionaries: a byte each, with one shared list.
     pub fn field(&self) -> Field {
         let ty = match self.get {
             Get::Pos | Get::Int(..) => DataType::Int64,
             Get::Yes(..) => DataType::Boolean,
             Get::Path(..) | Get::Text(_) => DataType::Utf8View,
+            Get::Touches => DataType::List(item()),
             Get::Tag | Get::Word(..) => DataType::Dictionary(Box::new(DataType::UInt8), Box::new(DataType::Utf8)),
         };
         Field::new(self.name, ty, !matches!(self.get, Get::Tag | Get::Pos))
@@ -160,11 +157,17 @@ impl StepColumn {
             Get::Pos | Get::Int(..) => Values::Int(Int64Builder::new()),
             Get::Yes(..) => Values::Yes(BooleanBuilder::new()),
             Get::Path(..) | Get::Text(_) => Values::Text(StringViewBuilder::new()),
+            Get::Touches => Values::List(ListBuilder::new(Int64Builder::new()).with_field(item())),
             Get::Tag => Values::Word(UInt8Builder::new(), Arc::new(StringArray::from(TAGS.to_vec()))),
             Get::Word(words, _) => Values::Word(UInt8Builder::new(), Arc::new(StringArray::from(words()))),
         };
         Gather { get: self.get, values }
     }
+}
+
+/// What a list of touches holds.
+fn item() -> FieldRef {
+    Arc::new(Field::new_list_field(DataType::Int64, true))
 }
 
 /// Gathers the values of one column.
@@ -179,12 +182,14 @@ enum Values {
     Int(Int64Builder),
     Yes(BooleanBuilder),
     Text(StringViewBuilder),
+    List(ListBuilder<Int64Builder>),
     Word(UInt8Builder, ArrayRef),
 }
 
 impl Gather {
     /// Adds the rows of steps; `first` is the position of the first one.
-    pub fn steps(&mut self, rows: &[Row], first: i64) {
+    pub fn steps(&mut self, all: &Rows, first: i64) {
+        let rows = &all.list;
         match (&mut self.values, self.get) {
             (Values::Int(to), Get::Int(get, _)) => rows.iter().for_each(|row| to.append_option(get(&row.step))),
             (Values::Int(to), _) => (first..).step_by(2).take(rows.len()).for_each(|pos| to.append_value(pos)),
@@ -196,6 +201,13 @@ impl Gather {
             (Values::Word(to, _), _) => {
                 let tag = |row: &Row| if row.inserted.is_none() { Tag::Event } else { Tag::Insert };
                 rows.iter().for_each(|row| to.append_value(tag(row) as u8));
+            }
+            (Values::List(to), _) => {
+                for row in rows {
+                    let touches = all.touched(row);
+                    touches.iter().for_each(|touch| to.values().append_value(order::number(*touch)));
+                    to.append(!touches.is_empty());
+                }
             }
             (Values::Yes(to), _) => to.append_nulls(rows.len()),
             (Values::Text(to), _) => rows.iter().for_each(|_| to.append_null()),
@@ -214,6 +226,7 @@ impl Gather {
                 (Values::Word(to, _), Get::Tag) => to.append_value(fact.tag as u8),
                 (Values::Word(to, _), _) => to.append_null(),
                 (Values::Yes(to), _) => to.append_null(),
+                (Values::List(to), _) => to.append_null(),
                 (Values::Text(to), _) => to.append_null(),
             }
         }
@@ -225,6 +238,7 @@ impl Gather {
             Values::Int(values) => Arc::new(values.finish()),
             Values::Yes(values) => Arc::new(values.finish()),
             Values::Text(values) => Arc::new(values.finish()),
+            Values::List(values) => Arc::new(values.finish()),
             Values::Word(values, words) => Arc::new(DictionaryArray::<UInt8Type>::new(values.finish(), Arc::clone(words))),
         }
     }

@@ -2,6 +2,7 @@
 
 use super::columns::{Fact, Gather, StepColumn, Tag};
 use super::decode::{Decoder, Part, part};
+use crate::engine::function::Running;
 use crate::event::Event;
 use crate::model::{Config, End, Model, Row, Rows};
 use crate::text;
@@ -18,9 +19,14 @@ const FACTS: usize = 8192;
 
 /// The state of a walk.
 pub struct Walk {
-    model: Model,
+    /// Until the last event has come.
+    model: Option<Model>,
+    /// What it knew then: list and place in it that come next.
+    end: (End, (usize, usize)),
     decoder: Decoder,
     seq: usize,
+    /// A batch of the input without rows.
+    like: RecordBatch,
     output: SchemaRef,
     columns: Vec<Output>,
     /// Position of the next row.
@@ -54,15 +60,43 @@ impl Walk {
         };
         let columns = output.fields().iter().map(|field| column(field.name())).collect::<Result<_>>()?;
         let (decoder, seq) = (Decoder::new(input)?, input.index_of("seq")?);
-        Ok(Walk { model: Model::new(places), decoder, seq, output, columns, pos: 2, last: 0, rows: Rows::default() })
+        let like = RecordBatch::new_empty(Arc::new(input.clone()));
+        let (model, end) = (Some(Model::new(places)), (End::default(), (0, 0)));
+        Ok(Walk { model, end, decoder, seq, like, output, columns, pos: 2, last: 0, rows: Rows::default() })
     }
 
-    /// The rows of a batch of events.
-    ///
-    /// # Errors
-    /// When the batch has no syscall or no seq somewhere.
-    pub fn step(&mut self, batch: &RecordBatch) -> Result<RecordBatch> {
-        let Walk { model, decoder, columns, pos, rows, .. } = self;
+    /// The rows that follow the last event: ops the model inserts at the end.
+    fn finish(&mut self, model: Model) -> Result<RecordBatch> {
+        self.end.0 = model.finish(&mut self.rows);
+        let mut inserted = Inserted::default();
+        let last = self.last;
+        let sources: Vec<Source> = self.rows.list.iter_mut().map(|row| inserted.source(row, last, 0)).collect();
+        gather(&mut self.columns, &mut self.rows, &mut self.pos);
+        let like = self.like.clone();
+        self.batch(&like, &sources, &inserted)
+    }
+
+    fn batch(&mut self, input: &RecordBatch, sources: &[Source], inserted: &Inserted) -> Result<RecordBatch> {
+        let mut arrays = Vec::with_capacity(self.columns.len());
+        for (column, field) in self.columns.iter_mut().zip(self.output.fields()) {
+            arrays.push(match column {
+                Output::Made(gather) => gather.finish(),
+                Output::Passed(at) if inserted.events.is_empty() => Arc::clone(input.column(*at)).slice(0, sources.len()),
+                Output::Passed(at) => {
+                    let extra = inserted.column(field.name(), field.data_type());
+                    interleave(&[input.column(*at).as_ref(), extra.as_ref()], sources)?
+                }
+            });
+        }
+        Ok(RecordBatch::try_new(Arc::clone(&self.output), arrays)?)
+    }
+}
+
+impl Running for Walk {
+    fn step(&mut self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let Walk { model: Some(model), decoder, columns, pos, rows, .. } = self else {
+            return Ok(RecordBatch::new_empty(Arc::clone(&self.output))); // nothing comes after the end
+        };
         let seqs = batch.column(self.seq).as_primitive::<Int64Type>();
         let mut sources = Vec::with_capacity(batch.num_rows());
         let mut inserted = Inserted::default();
@@ -83,34 +117,25 @@ impl Walk {
         self.batch(batch, &sources, &inserted)
     }
 
-    /// The rows that follow the last event: ops the model inserts at the end, and the facts.
-    ///
-    /// # Errors
-    /// When a batch cannot be made.
-    pub fn finish(mut self, like: &RecordBatch) -> Result<Facts> {
-        let model = std::mem::replace(&mut self.model, Model::new(Config::default()));
-        let end = model.finish(&mut self.rows);
-        let mut inserted = Inserted::default();
-        let last = self.last;
-        let sources: Vec<Source> = self.rows.list.iter_mut().map(|row| inserted.source(row, last, 0)).collect();
-        gather(&mut self.columns, &mut self.rows, &mut self.pos);
-        let first = self.batch(like, &sources, &inserted)?;
-        Ok(Facts { walk: self, end, at: (0, 0), first: Some(first) })
-    }
-
-    fn batch(&mut self, input: &RecordBatch, sources: &[Source], inserted: &Inserted) -> Result<RecordBatch> {
-        let mut arrays = Vec::with_capacity(self.columns.len());
-        for (column, field) in self.columns.iter_mut().zip(self.output.fields()) {
-            arrays.push(match column {
-                Output::Made(gather) => gather.finish(),
-                Output::Passed(at) if inserted.events.is_empty() => Arc::clone(input.column(*at)).slice(0, sources.len()),
-                Output::Passed(at) => {
-                    let extra = inserted.column(field.name(), field.data_type());
-                    interleave(&[input.column(*at).as_ref(), extra.as_ref()], sources)?
-                }
-            });
+    fn end(&mut self) -> Result<Option<RecordBatch>> {
+        if let Some(model) = self.model.take() {
+            return self.finish(model).map(Some);
         }
-        Ok(RecordBatch::try_new(Arc::clone(&self.output), arrays)?)
+        let Walk { end: (end, at), columns, output, pos, .. } = self;
+        let facts = next_facts(end, at);
+        if facts.is_empty() {
+            return Ok(None);
+        }
+        let arrays = columns.iter_mut().zip(output.fields()).map(|(column, field)| match column {
+            Output::Made(gather) => {
+                gather.facts(&facts, *pos);
+                gather.finish()
+            }
+            Output::Passed(_) => new_null_array(field.data_type(), facts.len()),
+        });
+        let batch = RecordBatch::try_new(Arc::clone(output), arrays.collect())?;
+        *pos += 2 * facts.len() as i64;
+        Ok(Some(batch))
     }
 }
 
@@ -118,7 +143,7 @@ impl Walk {
 fn gather(columns: &mut [Output], rows: &mut Rows, pos: &mut i64) {
     for column in columns {
         if let Output::Made(gather) = column {
-            gather.steps(&rows.list, *pos);
+            gather.steps(rows, *pos);
         }
     }
     *pos += 2 * rows.list.len() as i64;
@@ -157,42 +182,6 @@ impl Inserted {
             Part::Text(text) => Arc::new(StringViewArray::from_iter(events.map(|event| event.text(text).map(text::encode)))),
             Part::Other => new_null_array(ty, self.events.len()),
         }
-    }
-}
-
-/// What the model knew at the end, batch by batch.
-pub struct Facts {
-    walk: Walk,
-    end: End,
-    /// List and place in it that come next.
-    at: (usize, usize),
-    first: Option<RecordBatch>,
-}
-
-impl Facts {
-    /// The next batch, or `None` after the last.
-    ///
-    /// # Errors
-    /// When a batch cannot be made.
-    pub fn next(&mut self) -> Result<Option<RecordBatch>> {
-        if let Some(first) = self.first.take() {
-            return Ok(Some(first));
-        }
-        let Facts { walk, end, at, .. } = self;
-        let facts = next_facts(end, at);
-        if facts.is_empty() {
-            return Ok(None);
-        }
-        let arrays = walk.columns.iter_mut().zip(walk.output.fields()).map(|(column, field)| match column {
-            Output::Made(gather) => {
-                gather.facts(&facts, walk.pos);
-                gather.finish()
-            }
-            Output::Passed(_) => new_null_array(field.data_type(), facts.len()),
-        });
-        let batch = RecordBatch::try_new(Arc::clone(&walk.output), arrays.collect())?;
-        walk.pos += 2 * facts.len() as i64;
-        Ok(Some(batch))
     }
 }
 

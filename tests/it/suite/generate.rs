@@ -89,6 +89,7 @@ pub fn options(capture: &Path, out: PathBuf) -> Options {
         sql_dir: None,
         ignore: vec![],
         keep: vec![],
+        explain_order: false,
         threads: Some(2),
         memory: 64 << 20,
     }
@@ -136,9 +137,9 @@ fn the_tables_are_as_the_schema_says_and_nothing_else_is_left() {
     let summary = run(&options(&capture, out.clone()));
     let mut names: Vec<_> = fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
-    let tables = ["expect", "extents", "fates", "fileset", "lanes"].map(|name| format!("{name}.parquet"));
+    let tables = ["edges", "expect", "extents", "fates", "fileset", "lanes"].map(|name| format!("{name}.parquet"));
     assert_eq!(names, [&tables[..], &["manifest.json".into(), "ops.parquet".into()]].concat());
-    for table in [Table::Ops, Table::Lanes, Table::Fates, Table::Fileset, Table::Extents, Table::Expect] {
+    for table in [Table::Ops, Table::Lanes, Table::Edges, Table::Fates, Table::Fileset, Table::Extents, Table::Expect] {
         let file = File::open(out.join(table.file())).unwrap();
         let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
         let (made, said) = (reader.schema().fields().clone(), table.schema().fields().clone());
@@ -155,6 +156,8 @@ fn the_tables_are_as_the_schema_says_and_nothing_else_is_left() {
         "ofds",
         "lanes",
         "guesses",
+        "edges",
+        "critical_path",
         "fingerprint",
         "capture",
         "options",
@@ -176,15 +179,30 @@ fn no_stage_sorts_what_comes_in_order() {
     let options = options(&capture, dir.path().join("w"));
     let plan = |stage| {
         let text = generate::explain(&options, stage).unwrap();
-        text[text.find("VirtualizeExec").unwrap_or(0)..].to_owned()
+        text[text.find("FunctionExec: virtualize").unwrap_or(0)..].to_owned()
     };
     let walk = plan("walk");
-    assert!(walk.starts_with("VirtualizeExec") && walk.contains("DataSourceExec"), "{walk}");
+    assert!(walk.starts_with("FunctionExec: virtualize") && walk.contains("DataSourceExec"), "{walk}");
     assert!(!walk.contains("SortExec"), "{walk}");
     assert!(!walk.contains("line"), "the line number is not read for nothing: {walk}");
-    for stage in ["ops", "fates"] {
+    for stage in ["ops", "fates", "expect", "edges"] {
         let plan = generate::explain(&options, stage).unwrap();
         assert_eq!(plan.matches("SortExec").count(), 0, "{plan}");
+    }
+    // What is sorted is narrow: integers only, and of what is contended only.
+    for (stage, key) in [
+        ("phases", "[resource@1 ASC NULLS LAST, first@4 ASC NULLS LAST, access@2 ASC NULLS LAST]"),
+        ("pruned", "[op_id@0 ASC NULLS LAST, after@2 DESC NULLS LAST, kind@4 ASC NULLS LAST]"),
+    ] {
+        let plan = generate::explain(&options, stage).unwrap();
+        assert_eq!(plan.matches("SortExec").count(), 1, "{plan}");
+        assert!(plan.contains(&format!("SortExec: expr={key}")), "{plan}");
+        assert!(!plan.contains("Utf8"), "{plan}");
+    }
+    let chosen = Options { where_: Some("syscall = 'read'".into()), ..options.clone() };
+    for (stage, sorts) in [("chosen", 0), ("ops", 0), ("seeks", 1)] {
+        let plan = generate::explain(&chosen, stage).unwrap();
+        assert_eq!(plan.matches("SortExec").count(), sorts, "{plan}");
     }
     let error = generate::explain(&options, "nothing").unwrap_err().to_string();
     assert!(error.contains("the stages are walk, "), "{error}");

@@ -42,6 +42,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("syscall/", &["arrow", "parquet", "std::fs", "std::io", "std::process", "crate::schema", "crate::model"]),
     ("model/", &["arrow", "parquet", "std::fs", "std::io", "std::net", "std::process", "std::thread", "crate::schema"]),
     ("model/", &["crate::engine", "crate::generate", "crate::ingest", "crate::init", "crate::replay", "crate::report"]),
+    ("order/", &["arrow", "parquet", "std::fs", "std::io", "std::thread", "crate::schema", "crate::engine", "crate::generate"]),
     ("schema/", &["crate::engine", "crate::generate", "crate::ingest", "crate::init", "crate::replay", "crate::report"]),
     ("ingest/", &["crate::engine", "crate::generate", "crate::init", "crate::model", "crate::replay", "crate::report"]),
     ("init/", &["crate::engine", "crate::generate", "crate::ingest", "crate::replay", "crate::report"]),

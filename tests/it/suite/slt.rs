@@ -7,7 +7,7 @@
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use ioriot::engine::{Engine, Settings, Stage};
 use ioriot::generate::STAGES;
-use ioriot::report::VIEWS;
+use ioriot::report::{CHECKS, VIEWS};
 use ioriot::schema::Table;
 use sqllogictest::{DB, DBOutput, DefaultColumnType, Runner};
 use std::path::Path;
@@ -88,13 +88,15 @@ impl Session {
 }
 
 fn named(name: &str) -> anyhow::Result<&'static Stage> {
-    let stages = STAGES.iter().map(|(stage, _)| stage).chain(VIEWS);
+    let stages = STAGES.iter().map(|(stage, _)| stage).chain(VIEWS).chain(CHECKS);
     stages.into_iter().find(|stage| stage.name == name).ok_or_else(|| anyhow::anyhow!("there is no stage {name}"))
 }
 
 #[test]
 fn every_stage_and_view_does_what_the_file_beside_it_says() {
-    let files = STAGES.iter().map(|(stage, _)| ("generate", stage.name)).chain(VIEWS.iter().map(|view| ("query", view.name)));
+    let files = STAGES.iter().map(|(stage, _)| ("generate", stage.name));
+    let files = files.chain(VIEWS.iter().map(|view| ("query", view.name)));
+    let files = files.chain(CHECKS.iter().map(|view| ("report", view.name)));
     for (dir, name) in files {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("sql/{dir}/{name}.slt"));
         assert!(file.exists(), "{} is missing: every stage has one", file.display());

@@ -1,7 +1,9 @@
-//! Strict order: ops of many lanes that depend on each other come out right at any number of workers.
+//! Order: ops of many lanes that depend on each other come out right at any number of workers.
 
 use super::work::{Work, op, run};
-use ioriot::replay::{Engine, Options};
+use ioriot::init;
+use ioriot::progress::Progress;
+use ioriot::replay::{Engine, Options, Order};
 use libc::{O_CREAT, O_RDWR};
 
 /// mkdir, create inside, rename the directory, create under the new name, rename the file, unlink another; every op in
@@ -42,13 +44,69 @@ fn chain(rounds: i64, lanes: i64) -> Work {
 
 #[test]
 fn a_chain_across_lanes_is_right_at_any_number_of_workers() {
-    for (threads, lanes) in [(Some(1), 1), (Some(1), 16), (Some(4), 16), (Some(16), 16), (None, 40), (Some(3), 300)] {
-        let work = chain(200, lanes);
-        let summary = work.run(threads);
-        assert_eq!((summary.different, summary.uncompared), (0, 0), "{threads:?}: {summary}");
-        assert_eq!(summary.state.as_ref().unwrap().verdicts.keys().collect::<Vec<_>>(), [&"same"], "{summary}");
-        assert_eq!(summary.workers, threads.unwrap_or(64).min(lanes as usize) as u64);
+    let cases =
+        [(1, Some(1), 1), (1, Some(1), 16), (1, Some(4), 16), (2, Some(4), 16), (1, None, 40), (4, Some(3), 300), (3, None, 40)];
+    for (processes, threads, lanes) in cases {
+        let mut work = chain(100, lanes);
+        work.in_a_row().write();
+        for order in [Order::Resource, Order::Strict] {
+            init::run(&init::Options { force: true, ..work.init_options() }, &Progress::default()).unwrap();
+            let out = work.place(order.name());
+            let summary = run(&Options { processes, threads, order, out, ..work.options() }).unwrap();
+            assert_eq!((summary.different, summary.uncompared, summary.complete), (0, 0, true), "{threads:?}: {summary}");
+            assert_eq!(summary.state.as_ref().unwrap().verdicts.keys().collect::<Vec<_>>(), [&"same"], "{summary}");
+            let processes = processes.min(lanes as usize);
+            let threads = threads.unwrap_or(64_usize.div_ceil(processes)).min((lanes as usize).div_ceil(processes));
+            assert_eq!((summary.processes, summary.workers), (processes, processes * threads));
+        }
     }
+}
+
+/// Writers and readers of files that each lane shares with the next, with no more edges than needed.
+#[test]
+fn delays_change_nothing_that_edges_hold_together() {
+    let (lanes, rounds) = (6, 40);
+    let mut work = Work::new();
+    work.need("/d", "dir", 0);
+    for round in 0..rounds {
+        for lane in 0..lanes {
+            let path = |round: usize| format!("/d/{lane}.{round}");
+            let next = (lane + 1) % lanes;
+            let create = work.ops.len() as i64;
+            work.op(op("creat", 3).raw(path(round)).set("mode", 0o600).ofd(create).lane(lane as i64));
+            work.op(op("write", 100).ofd(create).count(100).lane(lane as i64));
+            work.op(op("close", 0).ofd(create).lane(lane as i64));
+            // The next lane sees it whole, and gives it another name, which the next but one removes.
+            work.op(op("truncate", 0).raw(path(round)).count(7).lane(next as i64)).edge(create + 3, create + 2);
+            work.op(op("rename", 0).raw(path(round)).raw2(path(round + 1000)).lane(((lane + 2) % lanes) as i64));
+            work.edge(create + 4, create + 3);
+            work.op(op("stat", -2).raw(path(round)).lane(lane as i64)).edge(create + 5, create + 4);
+            work.expect(&path(round + 1000), "file", Some(7));
+        }
+    }
+    work.expect("/d", "dir", None).write();
+    for (seed, processes, threads) in [(1, 1, 6), (2, 2, 3), (3, 1, 2), (4, 6, 1)] {
+        init::run(&init::Options { force: true, ..work.init_options() }, &Progress::default()).unwrap();
+        let out = work.place(&format!("run{seed}"));
+        let options = Options { processes, threads: Some(threads), delay: Some(seed), out, ..work.options() };
+        let summary = run(&options).unwrap();
+        assert_eq!((summary.different, summary.uncompared), (0, 0), "seed {seed}: {summary}");
+        assert_eq!(summary.state.as_ref().unwrap().verdicts.keys().collect::<Vec<_>>(), [&"same"], "{summary}");
+    }
+    // Without their edges they fall apart, so the delays do what they are for.
+    init::run(&init::Options { force: true, ..work.init_options() }, &Progress::default()).unwrap();
+    let options = Options { threads: Some(6), delay: Some(1), order: Order::Thread, out: work.place("loose"), ..work.options() };
+    assert!(run(&options).unwrap().different > 0);
+}
+
+#[test]
+fn edges_that_point_forward_are_refused() {
+    let mut work = chain(1, 4);
+    work.edge(2, 3).write();
+    work.init().unwrap();
+    let error = format!("{:#}", run(&work.options()).unwrap_err());
+    assert!(error.contains("op 2 follows op 3") && error.contains("make the workload again"), "{error}");
+    assert!(!work.place("run").exists());
 }
 
 #[test]

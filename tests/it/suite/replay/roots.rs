@@ -1,4 +1,4 @@
-//! Roots: stamps, refusals, moving aside, cleaning; and replays that are killed.
+//! Roots: stamps, refusals, moving aside, cleaning.
 
 use super::work::{Row, Work, op, run};
 use ioriot::init::{self, Thing};
@@ -92,48 +92,6 @@ fn the_fileset_is_made_as_it_is_described() {
     }
     let sparse = init::Options { root: work.place("sparse"), sparse_unread: true, ..work.init_options() };
     assert_eq!(init::run(&sparse, &Progress::default()).unwrap().bytes, 4096);
-}
-
-/// A replay that runs for seconds.
-fn long() -> Work {
-    let mut work = Work::new();
-    work.row_group = 16 * 1024;
-    work.need("/f", "file", 1 << 20);
-    work.op(op("open", 3).raw("/f").flags(O_RDWR).ofd(0));
-    for _ in 0..60_000 {
-        work.op(op("pwrite64", 4096).ofd(0).count(4096).set("offset", 0)).op(op("fsync", 0).ofd(0));
-    }
-    work.write();
-    work.init().unwrap();
-    work
-}
-
-#[test]
-fn a_killed_child_leaves_no_run() {
-    let work = long();
-    let marker = work.tree().display().to_string();
-    let killer = std::thread::spawn(move || {
-        for _ in 0..500 {
-            std::thread::sleep(std::time::Duration::from_millis(10));
-            for entry in fs::read_dir("/proc").unwrap().flatten() {
-                let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
-                let line = String::from_utf8_lossy(&line).into_owned();
-                if line.contains("replay-child") && line.contains(&marker) {
-                    let pid: i32 = entry.file_name().to_str().unwrap().parse().unwrap();
-                    std::thread::sleep(std::time::Duration::from_millis(100));
-                    // SAFETY: a signal to a process of this test.
-                    unsafe { kill(pid, SIGKILL) };
-                    return;
-                }
-            }
-        }
-        panic!("no child was seen");
-    });
-    let error = run(&work.options()).unwrap_err().to_string();
-    killer.join().unwrap();
-    assert!(error.contains("killed by signal 9"), "{error}");
-    assert!(!work.place("run").exists());
-    assert!(run(&work.options()).unwrap_err().to_string().contains("is used"));
 }
 
 #[test]

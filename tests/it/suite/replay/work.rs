@@ -66,6 +66,8 @@ pub struct Work {
     pub fileset: Vec<Row>,
     pub extents: Vec<Row>,
     pub expect: Vec<Row>,
+    /// (op, op that it follows).
+    pub edges: Vec<(i64, i64)>,
     pub manifest: Manifest,
     pub row_group: usize,
 }
@@ -78,6 +80,7 @@ impl Work {
             fileset: Vec::new(),
             extents: Vec::new(),
             expect: Vec::new(),
+            edges: Vec::new(),
             manifest: Manifest::new(),
             row_group: 1000,
         }
@@ -85,6 +88,18 @@ impl Work {
 
     pub fn op(&mut self, row: Row) -> &mut Work {
         self.ops.push(row);
+        self
+    }
+
+    /// Says that an op follows an earlier one.
+    pub fn edge(&mut self, op: i64, after: i64) -> &mut Work {
+        self.edges.push((op, after));
+        self
+    }
+
+    /// Says that every op follows the one before.
+    pub fn in_a_row(&mut self) -> &mut Work {
+        self.edges = (1..self.ops.len() as i64).map(|op| (op, op - 1)).collect();
         self
     }
 
@@ -137,8 +152,28 @@ impl Work {
             last.0.insert("ops", json!(count));
             last.0.insert("last_op", op_id);
         }
+        let lane_of: HashMap<i64, i64> =
+            ops.iter().map(|row| (row.0["op_id"].as_i64().unwrap(), row.0["lane"].as_i64().unwrap())).collect();
+        let mut edges: Vec<(i64, i64, i64)> = self.edges.iter().map(|(op, after)| (lane_of[op], *op, *after)).collect();
+        edges.retain(|(lane, _, after)| lane_of[after] != *lane);
+        edges.sort_unstable();
+        for row in &mut lanes {
+            let lane = row.0["lane"].as_i64().unwrap();
+            let first = edges.partition_point(|(of, ..)| *of < lane);
+            let end = edges.partition_point(|(of, ..)| *of <= lane);
+            *row = row.clone().set("first_edge", first as i64).set("edges", (end - first) as i64);
+        }
+        let edges: Vec<Row> = edges
+            .iter()
+            .map(|(lane, op, after)| Row::default().set("lane", *lane).set("op_id", *op).set("after", *after))
+            .map(|row| {
+                let after = row.0["after"].as_i64().unwrap();
+                row.set("after_lane", lane_of[&after]).set("resource", "name")
+            })
+            .collect();
         self.table(&draft, Table::Ops, &ops);
         self.table(&draft, Table::Lanes, &lanes);
+        self.table(&draft, Table::Edges, &edges);
         self.table(&draft, Table::Fileset, &self.fileset);
         self.table(&draft, Table::Extents, &self.extents);
         self.table(&draft, Table::Expect, &self.expect);
@@ -181,17 +216,7 @@ impl Work {
     }
 
     pub fn options(&self) -> Options {
-        Options {
-            workload: self.place("work"),
-            root: self.place("root"),
-            out: self.place("run"),
-            threads: None,
-            engine: replay::Engine::Sys,
-            pace: replay::Pace::Asap,
-            order: replay::Order::Strict,
-            min_match: 99.0,
-            dirty: false,
-        }
+        Options::new(self.place("work"), self.place("root"), self.place("run"))
     }
 
     /// Writes, makes the tree, replays.

@@ -1,7 +1,6 @@
-//! The plan node: one stream, ordered by `seq`, through the walk.
+//! The plan node: one stream, in the order that a function asks for, through its state.
 
-use super::walk::{Facts, Walk};
-use crate::model::Config;
+use super::{Function, Key, Running};
 use arrow::array::RecordBatch;
 use arrow::compute::SortOptions;
 use arrow::datatypes::SchemaRef;
@@ -22,47 +21,50 @@ use futures::{StreamExt, TryStreamExt, stream};
 use std::fmt;
 use std::sync::Arc;
 
-/// Runs the model over its input.
+/// Runs a function over its input.
 #[derive(Debug)]
-pub struct VirtualizeExec {
+pub struct FunctionExec {
     input: Arc<dyn ExecutionPlan>,
-    places: Config,
-    by_seq: LexOrdering,
+    function: Arc<dyn Function>,
+    order: LexOrdering,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
 
-impl VirtualizeExec {
+impl FunctionExec {
     /// A node that makes batches of `schema`.
     ///
     /// # Errors
-    /// When the input has no `seq`.
-    pub fn new(input: Arc<dyn ExecutionPlan>, schema: SchemaRef, places: Config) -> Result<VirtualizeExec> {
-        let by_seq = ascending("seq", &input.schema())?;
-        let by_seq = LexOrdering::new([by_seq]).ok_or_else(|| plan_datafusion_err!("seq orders nothing"))?;
-        // Both hold: inserted rows repeat the seq of their cause, facts come last without one.
-        let kept = ["seq", "pos"].iter().filter(|name| schema.index_of(name).is_ok());
-        let kept = kept.map(|name| Ok([ascending(name, &schema)?])).collect::<Result<Vec<_>>>()?;
+    /// When the input lacks a column of its order.
+    pub fn new(input: Arc<dyn ExecutionPlan>, schema: SchemaRef, function: Arc<dyn Function>) -> Result<FunctionExec> {
+        let order = function.order().iter().map(|key| sort(*key, &input.schema())).collect::<Result<Vec<_>>>()?;
+        let order = LexOrdering::new(order).ok_or_else(|| plan_datafusion_err!("its input has no order"))?;
+        let kept = function.ascends().iter().filter(|name| schema.index_of(name).is_ok());
+        let kept = kept.map(|name| Ok([sort(Key::Up(name), &schema)?])).collect::<Result<Vec<_>>>()?;
         let equivalence = EquivalenceProperties::new_with_orderings(schema, kept);
         let one = Partitioning::UnknownPartitioning(1);
         let properties = PlanProperties::new(equivalence, one, EmissionType::Incremental, Boundedness::Bounded);
-        Ok(VirtualizeExec { input, places, by_seq, properties: Arc::new(properties), metrics: ExecutionPlanMetricsSet::new() })
+        Ok(FunctionExec { input, function, order, properties: Arc::new(properties), metrics: ExecutionPlanMetricsSet::new() })
     }
 }
 
-fn ascending(name: &str, schema: &SchemaRef) -> Result<PhysicalSortExpr> {
-    Ok(PhysicalSortExpr::new(col(name, schema)?, SortOptions { descending: false, nulls_first: false }))
+fn sort(key: Key, schema: &SchemaRef) -> Result<PhysicalSortExpr> {
+    let (name, descending) = match key {
+        Key::Up(name) => (name, false),
+        Key::Down(name) => (name, true),
+    };
+    Ok(PhysicalSortExpr::new(col(name, schema)?, SortOptions { descending, nulls_first: false }))
 }
 
-impl DisplayAs for VirtualizeExec {
+impl DisplayAs for FunctionExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("VirtualizeExec")
+        write!(f, "FunctionExec: {}", self.function.name())
     }
 }
 
-impl ExecutionPlan for VirtualizeExec {
+impl ExecutionPlan for FunctionExec {
     fn name(&self) -> &str {
-        "VirtualizeExec"
+        "FunctionExec"
     }
 
     fn properties(&self) -> &Arc<PlanProperties> {
@@ -85,7 +87,7 @@ impl ExecutionPlan for VirtualizeExec {
     }
 
     fn required_input_ordering(&self) -> Vec<Option<OrderingRequirements>> {
-        vec![Some(OrderingRequirements::from(self.by_seq.clone()))]
+        vec![Some(OrderingRequirements::from(self.order.clone()))]
     }
 
     fn maintains_input_order(&self) -> Vec<bool> {
@@ -94,14 +96,13 @@ impl ExecutionPlan for VirtualizeExec {
 
     fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         let Some(input) = children.pop() else { return Ok(self) };
-        Ok(Arc::new(VirtualizeExec::new(input, self.schema(), self.places.clone())?))
+        Ok(Arc::new(FunctionExec::new(input, self.schema(), Arc::clone(&self.function))?))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let schema = self.schema();
-        let walk = Walk::new(self.places.clone(), &self.input.schema(), Arc::clone(&schema))?;
-        let empty = RecordBatch::new_empty(self.input.schema());
-        let start = State::Walking(Box::new(walk), self.input.execute(partition, context)?, empty);
+        let running = self.function.start(&self.input.schema(), Arc::clone(&schema))?;
+        let start = State { running, input: Some(self.input.execute(partition, context)?) };
         let metrics = BaselineMetrics::new(&self.metrics, partition);
         let batches = stream::try_unfold(start, move |state| {
             let metrics = metrics.clone();
@@ -116,30 +117,28 @@ impl ExecutionPlan for VirtualizeExec {
     }
 }
 
-/// How far the walk is.
-enum State {
-    /// Events come in; an empty batch of their schema is kept for the end.
-    Walking(Box<Walk>, SendableRecordBatchStream, RecordBatch),
-    /// The events have ended, the facts go out.
-    Ending(Box<Facts>),
+/// How far it is.
+struct State {
+    running: Box<dyn Running>,
+    /// What is still to come.
+    input: Option<SendableRecordBatchStream>,
 }
 
 impl State {
-    async fn next(self, metrics: &BaselineMetrics) -> Result<Option<(RecordBatch, State)>> {
-        let mut facts = match self {
-            State::Walking(mut walk, mut input, empty) => match input.next().await.transpose()? {
-                Some(batch) => {
-                    let _time = metrics.elapsed_compute().timer();
-                    let batch = walk.step(&batch)?;
-                    metrics.record_output(batch.num_rows());
-                    return Ok(Some((batch, State::Walking(walk, input, empty))));
-                }
-                None => Box::new(walk.finish(&empty)?),
-            },
-            State::Ending(facts) => facts,
+    async fn next(mut self, metrics: &BaselineMetrics) -> Result<Option<(RecordBatch, State)>> {
+        let came = match &mut self.input {
+            Some(input) => input.next().await.transpose()?,
+            None => None,
         };
-        let batch = facts.next()?;
-        metrics.record_output(batch.as_ref().map_or(0, RecordBatch::num_rows));
-        Ok(batch.map(|batch| (batch, State::Ending(facts))))
+        let _time = metrics.elapsed_compute().timer();
+        let made = match came {
+            Some(batch) => Some(self.running.step(&batch)?),
+            None => {
+                self.input = None;
+                self.running.end()?
+            }
+        };
+        metrics.record_output(made.as_ref().map_or(0, RecordBatch::num_rows));
+        Ok(made.map(|batch| (batch, self)))
     }
 }

@@ -1,0 +1,229 @@
+//! Makes workloads to measure replay with, and the same calls for `scripts/replay_floor.c`, which issues them from memory.
+//!
+//! ```text
+//! cargo bench --no-default-features --bench replay -- KIND OPS LANES DIR      makes DIR/work, DIR/root, DIR/calls
+//! ```
+//! KIND is pread, open (open, fstat, close), mixed, big (pread of 64 KiB), or paced (pread, 10,000 a second). All reads and
+//! writes but the big ones move 4 KiB. `scripts/bench_replay.py` runs it.
+
+use anyhow::{Context, Result, bail, ensure};
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray};
+use ioriot::init;
+use ioriot::progress::Progress;
+use ioriot::schema::dataset::Kind;
+use ioriot::schema::{Draft, Manifest, Table, Type, writer_properties};
+use parquet::arrow::ArrowWriter;
+use serde_json::json;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+const FILES: usize = 16;
+const SIZE: i64 = 1 << 20;
+const BLOCK: i64 = 4096;
+const BIG: i64 = 65536;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Name {
+    Open,
+    Close,
+    Fstat,
+    Pread,
+    Pwrite,
+    Stat,
+}
+
+const NAMES: [&str; 6] = ["open", "close", "fstat", "pread64", "pwrite64", "stat"];
+
+#[derive(Clone, Copy)]
+struct Call {
+    name: Name,
+    ofd: i64,
+    file: usize,
+    offset: i64,
+    count: i64,
+    ts: i64,
+}
+
+/// One lane: opens its files, then whatever the kind is made of.
+fn lane(kind: &str, lane: usize, lanes: usize, ops: usize) -> Result<Vec<Call>> {
+    let mut random = lane as u64 + 1;
+    let mut next = |below: u64| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random % below
+    };
+    // An ofd for each file, and one for the files that come and go.
+    let first = (lane * (FILES + 1)) as i64;
+    let mut calls = Vec::new();
+    let mut ts = 0_i64;
+    let count = if kind == "big" { BIG } else { BLOCK };
+    let call =
+        |name, file: usize, offset, ts| Call { name, ofd: first + file as i64, file: lane * FILES + file, offset, count, ts };
+    calls.extend((0..FILES).map(|file| call(Name::Open, file, 0, 0)));
+    while calls.len() < ops {
+        let (file, offset) = (next(FILES as u64) as usize, (next((SIZE / count) as u64) as i64) * count);
+        let passing =
+            [Name::Open, Name::Fstat, Name::Close].map(|name| Call { ofd: first + FILES as i64, ..call(name, file, 0, ts) });
+        match kind {
+            "pread" | "big" => calls.push(call(Name::Pread, file, offset, 0)),
+            "open" => calls.extend(passing),
+            "mixed" => match next(8) {
+                0..4 => calls.push(call(Name::Pread, file, offset, 0)),
+                4..6 => calls.push(call(Name::Pwrite, file, offset, 0)),
+                6 => calls.push(call(Name::Stat, file, 0, 0)),
+                _ => calls.extend(passing),
+            },
+            "paced" => {
+                // Exponential gaps, 100 us on average over all lanes.
+                let uniform = (next(1 << 30) as f64 + 1.0) / (1_u64 << 30) as f64;
+                ts += (-uniform.ln() * 100_000.0 * lanes as f64) as i64;
+                calls.push(call(Name::Pread, file, offset, 1_000_000 + ts));
+            }
+            other => bail!("{other} is no kind of workload"),
+        }
+    }
+    Ok(calls)
+}
+
+fn main() -> Result<()> {
+    let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
+    let [kind, ops, lanes, dir] = args.as_slice() else {
+        // As `cargo bench` runs it among the others.
+        println!("replay is measured by scripts/bench.sh");
+        return Ok(());
+    };
+    let (ops, lanes, dir): (usize, usize, _) = (ops.parse()?, lanes.parse()?, Path::new(dir));
+    ensure!(lanes > 0, "at least one lane is needed");
+    let mut rows: Vec<(usize, Call)> = Vec::new();
+    for number in 0..lanes {
+        rows.extend(lane(kind, number, lanes, ops / lanes)?.into_iter().map(|call| (number, call)));
+    }
+    // Effects in turns, or in the order of time.
+    let mut order: Vec<usize> = (0..rows.len()).collect();
+    let mut places = vec![0; lanes];
+    let turns: Vec<usize> = rows.iter().map(|(lane, _)| (places[*lane], places[*lane] += 1).0).collect();
+    order.sort_by_key(|at| (rows[*at].1.ts, turns[*at], rows[*at].0));
+    let mut op_ids = vec![0; rows.len()];
+    for (op_id, at) in order.iter().enumerate() {
+        op_ids[*at] = op_id as i64;
+    }
+    let files: Vec<String> = (0..lanes * FILES).map(|file| format!("/data/lane{}/file{}", file / FILES, file % FILES)).collect();
+    write(&dir.join("work"), kind, &rows, &op_ids, &files, lanes)?;
+    let options =
+        init::Options { workload: dir.join("work"), root: dir.join("root"), force: false, sparse_unread: false, threads: 2 };
+    ensure!(init::run(&options, &Progress::default())?.ok(), "the tree was not made");
+    calls(&dir.join("calls"), &rows, &files)
+}
+
+/// The list for the C program: numbers of 8 bytes.
+fn calls(place: &Path, rows: &[(usize, Call)], files: &[String]) -> Result<()> {
+    let mut out = BufWriter::new(File::create(place)?);
+    let mut number = |number: i64| out.write_all(&number.to_ne_bytes());
+    number(rows.len() as i64)?;
+    for (lane, call) in rows {
+        [*lane as i64, call.name as i64, call.ofd, call.file as i64, call.offset, call.count]
+            .into_iter()
+            .try_for_each(&mut number)?;
+    }
+    for file in files {
+        out.write_all(file[1..].as_bytes())?;
+        out.write_all(b"\n")?;
+    }
+    Ok(out.flush()?)
+}
+
+fn write(place: &Path, kind: &str, rows: &[(usize, Call)], op_ids: &[i64], files: &[String], lanes: usize) -> Result<()> {
+    let draft = Draft::create(place, Kind::Workload)?;
+    let named = |call: &Call| matches!(call.name, Name::Open | Name::Stat);
+    let int = |at: usize, column: &str| -> Option<i64> {
+        let (lane, call) = &rows[at];
+        let data = matches!(call.name, Name::Pread | Name::Pwrite);
+        match column {
+            "op_id" | "seq" => Some(op_ids[at]),
+            "lane" | "vtid" | "vpid" => Some(*lane as i64),
+            "ofd" => (call.name != Name::Stat).then_some(call.ofd),
+            "file" => Some(call.file as i64),
+            "ts" => (kind == "paced").then_some(call.ts),
+            "dur" => (kind == "paced").then_some(1000),
+            "offset" => data.then_some(call.offset),
+            "count" => data.then_some(call.count),
+            "ret" => Some(if data {
+                call.count
+            } else if call.name == Name::Open {
+                3
+            } else {
+                0
+            }),
+            "errno" => Some(0),
+            "flags" => (call.name == Name::Open).then_some(i64::from(libc::O_RDWR)),
+            _ => None,
+        }
+    };
+    let text = |at: usize, column: &str| -> Option<&str> {
+        let call = &rows[at].1;
+        match column {
+            "origin" => Some("event"),
+            "syscall" | "op" => Some(NAMES[call.name as usize]),
+            "path" => Some(&files[call.file]),
+            "raw" => named(call).then(|| files[call.file].as_str()),
+            _ => None,
+        }
+    };
+    table(&draft, Table::Ops, rows.len(), int, text)?;
+    let mut firsts = Vec::new();
+    for (row, (lane, _)) in rows.iter().enumerate() {
+        if *lane == firsts.len() {
+            firsts.push(row);
+        }
+    }
+    let end = |lane: usize| firsts.get(lane + 1).copied().unwrap_or(rows.len());
+    let int = |lane: usize, column: &str| match column {
+        "lane" | "vpid" => Some(lane as i64),
+        "first_row" => Some(firsts[lane] as i64),
+        "ops" => Some((end(lane) - firsts[lane]) as i64),
+        "first_op" => Some(op_ids[firsts[lane]]),
+        "last_op" => Some(op_ids[end(lane) - 1]),
+        _ => Some(0),
+    };
+    table(&draft, Table::Lanes, lanes, int, |_, _| None)?;
+    let kind_of = |column: &str| (column == "kind").then_some("file");
+    let int = |_: usize, column: &str| (column == "size").then_some(SIZE);
+    let text = |file: usize, column: &str| if column == "path" { Some(files[file].as_str()) } else { kind_of(column) };
+    table(&draft, Table::Fileset, files.len(), int, text)?;
+    table(&draft, Table::Expect, files.len(), int, text)?;
+    for empty in [Table::Edges, Table::Extents] {
+        table(&draft, empty, 0, |_, _| None, |_, _| None)?;
+    }
+    let mut manifest = Manifest::new();
+    for (key, value) in [("ops", rows.len()), ("lanes", lanes), ("ofds", lanes * (FILES + 1)), ("file_events", rows.len())] {
+        manifest.insert(key.into(), json!(value));
+    }
+    manifest.insert("fingerprint".into(), json!(format!("bench {kind} {} {lanes}", rows.len())));
+    draft.commit(manifest).map(drop)
+}
+
+fn table<'a>(
+    draft: &Draft,
+    table: Table,
+    rows: usize,
+    int: impl Fn(usize, &str) -> Option<i64>,
+    text: impl Fn(usize, &str) -> Option<&'a str>,
+) -> Result<()> {
+    let columns = table.columns().into_iter().map(|column| -> ArrayRef {
+        let name = column.name;
+        match column.ty {
+            Type::Int => Arc::new((0..rows).map(|row| int(row, name)).collect::<Int64Array>()),
+            Type::Text => Arc::new((0..rows).map(|row| text(row, name)).collect::<StringArray>()),
+            Type::Bool => Arc::new((0..rows).map(|_| Some(true)).collect::<BooleanArray>()),
+        }
+    });
+    let batch = RecordBatch::try_new(table.schema(), columns.collect())?;
+    // Row groups as generate makes them.
+    let properties = writer_properties(&table).set_max_row_group_row_count(Some(16 * 1024)).build();
+    let mut writer = ArrowWriter::try_new(draft.file(&table.file())?, table.schema(), Some(properties))?;
+    writer.write(&batch).context("cannot write")?;
+    writer.close().context("cannot write").map(drop)
+}

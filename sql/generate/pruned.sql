@@ -1,0 +1,18 @@
+-- Which edges say something new.
+--
+-- An edge that follows from the order inside lanes and from other edges that are kept is not kept itself, so however
+-- lanes are folded onto workers, the edges that are kept are enough. `held` is the longest path to the op, over lanes and
+-- edges, less what its own lane has done before it.
+--
+-- @needs follows
+-- @order op_id
+-- @column op_id BIGINT the op that waits
+-- @column lane BIGINT its lane
+-- @column after BIGINT the op it must follow
+-- @column after_lane BIGINT the lane of that op
+-- @column resource VARCHAR kind of the resource that both touch
+-- @column kept BOOLEAN does it say something new?
+-- @column ops_held BIGINT longest path before the op, ops, less those of its own lane
+-- @column ns_held BIGINT longest path before the op, ns of captured calls, less those of its own lane
+SELECT op_id, lane, after, after_lane, resource, kept, ops_held, ns_held
+FROM pruned(follows)

@@ -1,0 +1,21 @@
+-- Edges whose ends were issued in the wrong order: none, when a replay keeps the resource order.
+--
+-- An op has begun before an op that it must follow was done. Needs the workload and a run of it. Runs with
+-- `--order thread` or `--order none` promise nothing and may have some.
+--
+-- @needs edges results
+-- @column op_id BIGINT the op that should have waited
+-- @column lane BIGINT its lane
+-- @column after BIGINT the op it must follow
+-- @column after_lane BIGINT the lane of that op
+-- @column resource VARCHAR kind of the resource that both touch
+-- @column begin BIGINT when the op began, ns since the start of the replay
+-- @column done BIGINT when the op it must follow was done, ns since the start of the replay
+SELECT
+    edges.op_id, edges.lane, edges.after, edges.after_lane, edges.resource, later.begin,
+    earlier.begin + earlier.dur AS done
+FROM edges
+JOIN results AS later ON later.op_id = edges.op_id
+JOIN results AS earlier ON earlier.op_id = edges.after
+WHERE later.begin < earlier.begin + earlier.dur
+ORDER BY edges.op_id, edges.after

@@ -1,0 +1,216 @@
+//! `FROM touched(chosen)` and `FROM pruned(follows)`: the parts of the order that need a memory, as table functions.
+//!
+//! `touched` takes rows of the walk in their order and gives spans of touches (see [`crate::order::Spans`]), in no order.
+//! `pruned` takes edges, those of an op with the latest op to wait for first, and says which of them to keep (see
+//! [`crate::order::Prune`]).
+
+use super::function::{Function, Key, Running};
+use crate::model::Resource;
+use crate::order::{Edge, Limits, Prune, Span, Spans, Verdict, Work};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, DictionaryArray, Int64Array, RecordBatch, StringArray, UInt8Array};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, UInt8Type};
+use datafusion::common::{DFSchema, Result, plan_err};
+use std::sync::Arc;
+
+/// Checks that a relation has these columns.
+fn has(name: &str, input: &DFSchema, columns: &[&str]) -> Result<()> {
+    match columns.iter().find(|column| !input.fields().iter().any(|field| field.name() == *column)) {
+        Some(column) => plan_err!("the input of {name} has no column {column}"),
+        None => Ok(()),
+    }
+}
+
+fn ints<'a>(batch: &'a RecordBatch, at: usize) -> &'a Int64Array {
+    batch.column(at).as_primitive::<Int64Type>()
+}
+
+/// A column of integers that are always there.
+fn int(name: &str) -> Field {
+    Field::new(name, DataType::Int64, false)
+}
+
+/// The columns that a query wants out of all that were made.
+fn wanted(all: &SchemaRef, columns: Vec<ArrayRef>, output: &Schema) -> Result<RecordBatch> {
+    let at = output.fields().iter().map(|field| all.index_of(field.name())).collect::<Result<Vec<_>, _>>()?;
+    Ok(RecordBatch::try_new(Arc::clone(all), columns)?.project(&at)?)
+}
+
+/// Which lane touches what, from which op to which.
+#[derive(Debug)]
+pub struct Touched;
+
+const ROW: [&str; 5] = ["pos", "fate", "vtid", "dur", "touches"];
+
+const SPAN: [&str; 9] = ["resource", "access", "lane", "first", "last", "ops_before", "ns_before", "ops_through", "ns_through"];
+
+impl Function for Touched {
+    fn name(&self) -> &'static str {
+        "touched"
+    }
+
+    fn output(&self, input: &DFSchema) -> Result<Schema> {
+        has(self.name(), input, &ROW)?;
+        Ok(Schema::new(SPAN.map(int).to_vec()))
+    }
+
+    fn takes(&self, field: &Field, _wanted: bool) -> Option<DataType> {
+        match field.name().as_str() {
+            "pos" | "vtid" | "dur" => Some(DataType::Int64),
+            "fate" => Some(DataType::Utf8View),
+            "touches" => Some(DataType::List(Arc::new(Field::new_list_field(DataType::Int64, true)))),
+            _ => None,
+        }
+    }
+
+    fn order(&self) -> &'static [Key] {
+        &[Key::Up("pos")]
+    }
+
+    fn ascends(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    fn start(&self, input: &Schema, output: SchemaRef) -> Result<Box<dyn Running>> {
+        let at = |name: &str| input.index_of(name);
+        let columns = [at("fate")?, at("vtid")?, at("dur")?, at("touches")?];
+        Ok(Box::new(Touching { columns, output, spans: Spans::default(), out: Vec::new(), ended: false }))
+    }
+}
+
+struct Touching {
+    columns: [usize; 4],
+    output: SchemaRef,
+    spans: Spans,
+    out: Vec<Span>,
+    ended: bool,
+}
+
+impl Touching {
+    fn batch(&mut self) -> Result<RecordBatch> {
+        let out = std::mem::take(&mut self.out);
+        let column = |get: fn(&Span) -> i64| Arc::new(out.iter().map(get).collect::<Int64Array>()) as ArrayRef;
+        let columns = vec![
+            column(|span| span.resource),
+            column(|span| span.access),
+            column(|span| span.lane),
+            column(|span| span.first.op),
+            column(|span| span.last.op),
+            column(|span| span.first.work.ops),
+            column(|span| span.first.work.ns),
+            column(|span| span.last.work.ops),
+            column(|span| span.last.work.ns),
+        ];
+        wanted(&Arc::new(Schema::new(SPAN.map(int).to_vec())), columns, &self.output)
+    }
+}
+
+impl Running for Touching {
+    fn step(&mut self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let [fate, vtid, dur, touches] = self.columns;
+        let (fates, lanes, durs) = (batch.column(fate).as_string_view(), ints(batch, vtid), ints(batch, dur));
+        let lists = batch.column(touches).as_list::<i32>();
+        let all = lists.values().as_primitive::<Int64Type>().values();
+        for row in 0..batch.num_rows() {
+            if !lanes.is_valid(row) {
+                continue; // a fact
+            }
+            let list = match lists.is_valid(row) {
+                true => &all[lists.value_offsets()[row] as usize..lists.value_offsets()[row + 1] as usize],
+                false => &[],
+            };
+            let (lane, list) = (lanes.value(row), list.iter().copied());
+            match fates.is_valid(row) && fates.value(row) == "op" {
+                true => self.spans.op(lane, if durs.is_valid(row) { durs.value(row) } else { 0 }, list, &mut self.out),
+                false => self.spans.other(lane, list, &mut self.out),
+            }
+        }
+        self.batch()
+    }
+
+    fn end(&mut self) -> Result<Option<RecordBatch>> {
+        if !std::mem::replace(&mut self.ended, true) {
+            self.spans.finish(&mut self.out);
+            return self.batch().map(Some);
+        }
+        Ok(None)
+    }
+}
+
+/// Which edges say something new.
+#[derive(Debug)]
+pub struct Pruned;
+
+const EDGE: [&str; 9] = ["op_id", "lane", "after", "after_lane", "kind", "ops_before", "ns_before", "ops_through", "ns_through"];
+
+/// What is made of edges.
+fn judged() -> Schema {
+    let resource = DataType::Dictionary(Box::new(DataType::UInt8), Box::new(DataType::Utf8));
+    let mut fields = EDGE[..4].iter().map(|name| int(name)).collect::<Vec<_>>();
+    fields.push(Field::new("resource", resource, false));
+    fields.push(Field::new("kept", DataType::Boolean, false));
+    fields.extend(["ops_held", "ns_held"].map(int));
+    Schema::new(fields)
+}
+
+impl Function for Pruned {
+    fn name(&self) -> &'static str {
+        "pruned"
+    }
+
+    fn output(&self, input: &DFSchema) -> Result<Schema> {
+        has(self.name(), input, &EDGE)?;
+        Ok(judged())
+    }
+
+    fn takes(&self, field: &Field, _wanted: bool) -> Option<DataType> {
+        EDGE.contains(&field.name().as_str()).then_some(DataType::Int64)
+    }
+
+    fn order(&self) -> &'static [Key] {
+        &[Key::Up("op_id"), Key::Down("after"), Key::Up("kind")]
+    }
+
+    fn ascends(&self) -> &'static [&'static str] {
+        &["op_id"]
+    }
+
+    fn start(&self, input: &Schema, output: SchemaRef) -> Result<Box<dyn Running>> {
+        let columns = EDGE.iter().map(|name| input.index_of(name)).collect::<Result<Vec<_>, _>>()?;
+        let words = Arc::new(StringArray::from_iter_values(Resource::ALL.iter().map(|word| word.name())));
+        Ok(Box::new(Pruning { columns, output, words, prune: Prune::new(Limits::default()) }))
+    }
+}
+
+struct Pruning {
+    columns: Vec<usize>,
+    output: SchemaRef,
+    words: ArrayRef,
+    prune: Prune,
+}
+
+impl Running for Pruning {
+    fn step(&mut self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let column = |at: usize| ints(batch, self.columns[at]);
+        let value = |at: usize, row: usize| column(at).value(row);
+        let edge = |row: usize| Edge {
+            op: value(0, row),
+            lane: value(1, row),
+            before: Work { ops: value(5, row), ns: value(6, row) },
+            after: value(2, row),
+            after_lane: value(3, row),
+            through: Work { ops: value(7, row), ns: value(8, row) },
+        };
+        let verdicts: Vec<Verdict> = (0..batch.num_rows()).map(|row| self.prune.judge(&edge(row))).collect();
+        let kinds = UInt8Array::from_iter_values(column(4).values().iter().map(|kind| *kind as u8));
+        let mut columns: Vec<ArrayRef> = (0..4).map(|at| Arc::clone(batch.column(self.columns[at]))).collect();
+        columns.push(Arc::new(DictionaryArray::<UInt8Type>::try_new(kinds, Arc::clone(&self.words))?));
+        columns.push(Arc::new(verdicts.iter().map(|verdict| Some(verdict.kept)).collect::<BooleanArray>()));
+        columns.push(Arc::new(verdicts.iter().map(|verdict| verdict.held.ops).collect::<Int64Array>()));
+        columns.push(Arc::new(verdicts.iter().map(|verdict| verdict.held.ns).collect::<Int64Array>()));
+        wanted(&Arc::new(judged()), columns, &self.output)
+    }
+
+    fn end(&mut self) -> Result<Option<RecordBatch>> {
+        Ok(None)
+    }
+}

@@ -1,0 +1,294 @@
+//! The stages at work on one capture.
+
+use super::stages::{Make, Role, STAGES, after, now, stage};
+use super::{Options, places};
+use crate::engine::{self, Engine, Settings, Stage, Tee, Written};
+use crate::progress::{Progress, Unit};
+use crate::schema::{self, Dataset, Draft, Table};
+use anyhow::{Context, Result, ensure};
+use arrow::array::RecordBatch;
+use arrow::datatypes::DataType;
+use datafusion::dataframe::DataFrame;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::logical_expr::col;
+use datafusion::physical_plan::common::collect;
+use parquet::basic::{Compression, Encoding};
+use parquet::file::metadata::SortingColumn;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
+use std::collections::BTreeMap;
+use std::fs;
+
+/// Rows in a row group of ops: what a replay worker holds decoded for each lane it runs.
+const OPS_ROW_GROUP: usize = 16 * 1024;
+
+/// The rows of a table may hold this part of the memory while they are put together by lane.
+const LANES_SHARE: u64 = 2;
+
+/// The stage that `--explain-order` runs.
+pub(super) const EXAMPLES: &str = "edge_examples";
+
+/// What the stages made.
+#[derive(Default)]
+pub(super) struct Made {
+    /// The tables.
+    pub tables: Vec<(Table, Written)>,
+    /// Rows of the stages that add up.
+    pub sums: BTreeMap<&'static str, Vec<RecordBatch>>,
+}
+
+/// What a stage made.
+enum Part {
+    Table(Table, Written),
+    Sums(&'static str, Vec<RecordBatch>),
+    Scratch,
+}
+
+impl Made {
+    fn add(&mut self, part: Part) {
+        match part {
+            Part::Table(table, written) => self.tables.push((table, written)),
+            Part::Sums(stage, rows) => drop(self.sums.insert(stage, rows)),
+            Part::Scratch => {}
+        }
+    }
+}
+
+/// The stages at work on one capture.
+pub(super) struct Work<'a> {
+    pub engine: Engine,
+    options: &'a Options,
+    /// Where files go; nothing is run while a plan is explained.
+    draft: Option<&'a Draft>,
+}
+
+impl<'a> Work<'a> {
+    pub fn new(options: &'a Options, capture: &Dataset, draft: Option<&'a Draft>) -> Result<Work<'a>> {
+        let spill = draft.map(|draft| draft.path("spill"));
+        if let Some(spill) = &spill {
+            fs::create_dir(spill).with_context(|| format!("cannot make {}", spill.display()))?;
+        }
+        let settings = Settings { threads: options.threads, memory: options.memory, spill, places: places(options)? };
+        let engine = Engine::new(&settings)?;
+        // Everything comes in an order that is kept. Several streams of one file would have to be merged again, which costs
+        // more than reading them at once gains, and memory that a sort above, which fills the pool before it spills, does
+        // not leave.
+        engine.sql("SET datafusion.optimizer.repartition_file_scans = false")?;
+        engine.register(Table::Events.name(), &[capture.table(Table::Events)])?;
+        Ok(Work { engine, options, draft })
+    }
+
+    fn draft(&self) -> Result<&Draft> {
+        self.draft.context("nothing is written while a plan is explained")
+    }
+
+    /// A stage, edited if the user has edited it.
+    pub fn stage(&self, name: &str) -> Result<Stage> {
+        let stage = stage(name)?;
+        match &self.options.sql_dir {
+            Some(dir) => {
+                ensure!(dir.is_dir(), "{} is no directory", dir.display());
+                stage.edited(dir)
+            }
+            None => Ok(stage.clone()),
+        }
+    }
+
+    fn plan(&self, name: &str) -> Result<DataFrame> {
+        self.stage(name)?.plan(&self.engine)
+    }
+
+    /// Defines the relations that the other stages read: the walk, and what is chosen of it. The one that streams by is
+    /// returned, to be poured.
+    pub fn choose(&self, progress: &Progress) -> Result<Option<Tee>> {
+        let walk = self.plan("walk")?;
+        if self.options.where_.is_none() {
+            return self.stream("walk", walk, progress);
+        }
+        self.scratch("walk", walk, progress)?;
+        // The stages name the small side of each join first: that one is held, the walk streams by and stays in order.
+        // The engine would guess anew from statistics, and split what comes in order over partitions to sort it again.
+        self.engine.sql("SET datafusion.optimizer.join_reordering = false")?;
+        self.engine.sql("SET datafusion.execution.target_partitions = 1")?;
+        self.picked()?;
+        progress.begin("filter", Unit::Count, 0);
+        self.scratch("wanted", self.plan("wanted")?, progress)?;
+        self.scratch("seeks", self.plan("seeks")?, progress)?;
+        self.stream("chosen", self.plan("chosen")?, progress)
+    }
+
+    /// Defines relation `picked`: the descriptors of the ops that the predicate holds for.
+    fn picked(&self) -> Result<()> {
+        let text = self.options.where_.as_deref().unwrap_or("true");
+        let picked = self
+            .pick(self.plan("candidates")?, text)
+            .with_context(|| format!("--where {text:?} is no predicate over the columns of ops"))?;
+        self.engine.ctx().register_table("picked", picked.into_view())?;
+        Ok(())
+    }
+
+    fn pick(&self, candidates: DataFrame, text: &str) -> Result<DataFrame> {
+        let predicate = self.engine.ctx().parse_sql_expr(text, candidates.schema())?;
+        let picked = candidates.filter(predicate)?;
+        Ok(picked.select(["pos", "ofd", "ofd2", "dir", "dir2"].map(col))?)
+    }
+
+    /// Runs a stage into a file that later stages read under its name.
+    fn scratch(&self, name: &'static str, rows: DataFrame, progress: &Progress) -> Result<()> {
+        if self.draft.is_none() {
+            return Tee::new(&self.engine, name, rows, self.stage(name)?.doc()?.order).map(drop);
+        }
+        self.engine.block_on(async {
+            let rows = rows.execute_stream().await?;
+            self.file(name, rows, |rows| progress.add(rows)).await
+        })
+    }
+
+    /// Writes the rows of a stage to a file that later stages read under its name.
+    async fn file(&self, name: &'static str, rows: SendableRecordBatchStream, tick: impl Fn(u64) + Send) -> Result<()> {
+        let schema = rows.schema();
+        let mut properties = WriterProperties::builder()
+            .set_compression(Compression::UNCOMPRESSED)
+            .set_statistics_enabled(EnabledStatistics::None);
+        for field in schema.fields().iter().filter(|field| *field.data_type() == DataType::Int64) {
+            // Less to hash than a dictionary, less to write than plain numbers.
+            let path = ColumnPath::from(field.name().as_str());
+            properties = properties.set_column_dictionary_enabled(path.clone(), false);
+            properties = properties.set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
+        }
+        let order = self.stage(name)?.doc()?.order;
+        let sorting = order.iter().map(|name| {
+            let column_idx = schema.index_of(name)? as i32;
+            Ok(SortingColumn { column_idx, descending: false, nulls_first: false })
+        });
+        let properties = properties.set_sorting_columns(Some(sorting.collect::<Result<_>>()?)).build();
+        let (draft, file) = (self.draft()?, scratch_name(name));
+        let written = engine::write(rows, schema, draft.file(&file)?, properties, None, tick).await;
+        written.with_context(|| format!("stage {name}"))?;
+        self.engine.register(name, &[draft.path(&file)])
+    }
+
+    /// Makes relation `name` ready for the stages that read it: it streams by them, or, when one of them reads it in
+    /// several places and so might wait for its end, it goes to a file first.
+    fn stream(&self, name: &'static str, rows: DataFrame, progress: &Progress) -> Result<Option<Tee>> {
+        let tee = Tee::new(&self.engine, name, rows, self.stage(name)?.doc()?.order)?;
+        if name == "walk" {
+            self.all_chosen()?;
+        }
+        let mut scans = 0;
+        for (stage, _) in now() {
+            scans = scans.max(tee.scans(self.plan(stage)?.logical_plan())?);
+        }
+        if self.draft.is_none() || scans <= 1 {
+            return Ok(Some(tee));
+        }
+        self.scratch(name, tee.into_rows(), progress)?;
+        if name == "walk" {
+            self.all_chosen()?;
+        }
+        Ok(None)
+    }
+
+    /// Defines relation `chosen` as the whole walk.
+    fn all_chosen(&self) -> Result<()> {
+        let all = self.engine.sql("SELECT * FROM walk")?;
+        self.engine.ctx().deregister_table("chosen")?;
+        self.engine.ctx().register_table("chosen", all.into_view())?;
+        Ok(())
+    }
+
+    /// Makes the tables, and the sums for the manifest.
+    pub fn make(&self, tee: Option<Tee>, progress: &Progress) -> Result<Made> {
+        let mut made = Made::default();
+        let parts = self.engine.block_on(async {
+            // Everything that reads the tee must be there before it is poured.
+            let mut parts = Vec::new();
+            for (stage, make) in now() {
+                let rows = self.plan(stage)?.execute_stream().await.with_context(|| format!("stage {stage}"))?;
+                parts.push(self.part(stage, make, rows));
+            }
+            engine::together(parts, tee, |rows| progress.add(rows)).await
+        })?;
+        parts.into_iter().for_each(|part| made.add(part));
+        progress.begin("order", Unit::Count, 0);
+        for (stage, make) in after() {
+            if make == Make::View {
+                self.stage(stage)?.define(&self.engine)?;
+                continue;
+            }
+            let rows = self.plan(stage)?;
+            made.add(self.engine.block_on(async { self.part(stage, make, rows.execute_stream().await?).await })?);
+        }
+        if self.options.explain_order {
+            let rows = self.plan(EXAMPLES)?;
+            made.sums.insert(EXAMPLES, self.engine.block_on(async { Ok(rows.collect().await?) })?);
+        }
+        Ok(made)
+    }
+
+    /// Takes the rows of a stage where they belong.
+    async fn part(&self, stage: &'static str, make: Make, rows: SendableRecordBatchStream) -> Result<Part> {
+        Ok(match make {
+            Make::Table => self.table(stage, rows).await?,
+            Make::Sums => Part::Sums(stage, collect(rows).await.with_context(|| format!("stage {stage}"))?),
+            Make::Scratch | Make::View => self.file(stage, rows, |_| ()).await.map(|()| Part::Scratch)?,
+        })
+    }
+
+    /// Plans a stage as a run would, without running any.
+    pub fn rehearse(&self, name: &str) -> Result<DataFrame> {
+        let role = STAGES.iter().find(|(stage, _)| stage.name == name).map(|(_, role)| *role);
+        let filtered = self.options.where_.is_some();
+        ensure!(filtered || role != Some(Role::Where), "stage {name} is run with --where only: give one");
+        if role != Some(Role::Walk) {
+            self.choose(&Progress::default())?;
+        }
+        if let Some(Role::After(_) | Role::Explain) = role {
+            for (stage, make) in now().chain(after()).take_while(|(stage, _)| *stage != name) {
+                match make {
+                    Make::Scratch => self.scratch(stage, self.plan(stage)?, &Progress::default())?,
+                    _ => self.stage(stage)?.define(&self.engine)?,
+                }
+            }
+        }
+        self.plan(name)
+    }
+
+    /// Writes the rows of a stage to a table of the workload.
+    async fn table(&self, stage: &str, rows: SendableRecordBatchStream) -> Result<Part> {
+        let table = Table::ALL.iter().copied().find(|table| table.name() == stage);
+        let table = table.with_context(|| format!("there is no table {stage}"))?;
+        let draft = self.draft()?;
+        let mut properties = schema::writer_properties(&table);
+        let mut by = None;
+        if let [lane @ "lane", _, ..] = table.sorted_by() {
+            let memory = usize::try_from(self.options.memory / LANES_SHARE)?;
+            by = Some(engine::By { column: lane, memory, dir: draft.path("spill") });
+        }
+        if table == Table::Ops {
+            properties = properties.set_max_row_group_row_count(Some(OPS_ROW_GROUP));
+        }
+        let file = draft.file(&table.file())?;
+        let written = engine::write(rows, table.schema(), file, properties.build(), by, |_| ()).await;
+        let written = written.with_context(|| format!("stage {stage}"))?;
+        self.engine.register(table.name(), &[draft.path(&table.file())])?;
+        Ok(Part::Table(table, written))
+    }
+}
+
+/// Name of a scratch file in the draft.
+fn scratch_name(relation: &str) -> String {
+    format!("{relation}.scratch.parquet")
+}
+
+/// Removes what only the stages needed.
+pub(super) fn clear(draft: &Draft) -> Result<()> {
+    for (stage, _) in STAGES {
+        let file = draft.path(&scratch_name(stage.name));
+        if file.exists() {
+            fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
+        }
+    }
+    let spill = draft.path("spill");
+    fs::remove_dir_all(&spill).with_context(|| format!("cannot remove {}", spill.display()))
+}

@@ -1,0 +1,252 @@
+//! Touches to spans: from which op to which op a lane touches a resource in one way, while nobody touches it in another.
+//!
+//! A lane that reads a file's descriptor a thousand times, or sixteen lanes that all walk through one directory, say in
+//! thousands of touches what their first and last ones say. Touches that commute are gathered, lane by lane, until one
+//! comes that does not commute with them. What a lane does with a resource from one write to another is one write, when
+//! nobody else comes in between: an open file description is opened, used and closed, and is one span.
+//!
+//! Memory: lanes, and a bounded number of resources; beyond it spans are handed out early, which says the same in more
+//! spans.
+
+use super::Work;
+use crate::model::{Access, Resource, Touch};
+use hashbrown::HashMap;
+
+/// Resources that are remembered.
+const RESOURCES: usize = 1 << 16;
+/// Lanes that are remembered of a resource.
+const LANES: usize = 64;
+
+/// A touch as one number: the resource times 4 and how it is touched, where a resource is its id times 16 and its kind.
+pub const fn number(touch: Touch) -> i64 {
+    (touch.id << 4 | touch.kind as i64) << 2 | touch.access as i64
+}
+
+/// An op, and how much its lane does without it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// The op_id.
+    pub op: i64,
+    /// Work of its lane: up to the op where the op waits for others, with the op where others wait for it.
+    pub work: Work,
+}
+
+/// A lane touches a resource in one way, and in between no lane touches it in another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The resource.
+    pub resource: i64,
+    /// How it is touched: 0 read, 1 added to, 2 written.
+    pub access: i64,
+    /// The lane.
+    pub lane: i64,
+    /// Its first op that does, and the work before it.
+    pub first: Mark,
+    /// Its last op that does, and the work up to its end.
+    pub last: Mark,
+}
+
+/// Gathers touches.
+#[derive(Debug, Default)]
+pub struct Spans {
+    lanes: HashMap<i64, Lane>,
+    open: HashMap<i64, Open>,
+    next: i64,
+}
+
+/// What is remembered of a resource: spans that are still growing.
+#[derive(Debug)]
+struct Open {
+    /// What a lane wrote before `one`, when `one` is its alone so far and does not write.
+    wrote: Option<Span>,
+    one: Span,
+    /// Other lanes, in the same way.
+    more: Vec<Span>,
+}
+
+/// What is remembered of a lane.
+#[derive(Debug, Default)]
+struct Lane {
+    done: Work,
+    last: Option<Op>,
+    /// Touches that count for its next op.
+    ahead: Vec<i64>,
+}
+
+/// An op in the two forms that a span needs.
+#[derive(Clone, Copy, Debug)]
+struct Op {
+    begin: Mark,
+    end: Mark,
+}
+
+impl Spans {
+    /// Takes the next op; op ids are dense in the order of the calls.
+    pub fn op(&mut self, lane: i64, ns: i64, touches: impl Iterator<Item = i64>, out: &mut Vec<Span>) {
+        let own = self.lanes.entry(lane).or_default();
+        let begin = Mark { op: self.next, work: own.done };
+        own.done = own.done.and(Work { ops: 1, ns });
+        let op = Op { begin, end: Mark { op: self.next, work: own.done } };
+        own.last = Some(op);
+        self.next += 1;
+        for touch in std::mem::take(&mut own.ahead) {
+            self.touch(lane, op, touch, out);
+        }
+        for touch in touches {
+            self.touch(lane, op, touch, out);
+        }
+    }
+
+    /// Takes the row of an event that is not replayed. What it says of the start and the end of tasks holds all the same:
+    /// what it writes counts for the op of its lane before it, what it reads for the one after.
+    pub fn other(&mut self, lane: i64, touches: impl Iterator<Item = i64>, out: &mut Vec<Span>) {
+        for touch in touches.filter(|touch| touch >> 2 & 0xF == Resource::Task as i64) {
+            let own = self.lanes.entry(lane).or_default();
+            match own.last {
+                _ if touch & 3 == Access::Read as i64 => own.ahead.push(touch),
+                Some(op) => self.touch(lane, op, touch, out),
+                None => {} // there is no op to wait for
+            }
+        }
+    }
+
+    /// Hands out the spans that are still open.
+    pub fn finish(&mut self, out: &mut Vec<Span>) {
+        self.open.drain().for_each(|(_, mut open)| open.close(out));
+    }
+
+    fn touch(&mut self, lane: i64, op: Op, touch: i64, out: &mut Vec<Span>) {
+        let (resource, access) = (touch >> 2, touch & 3);
+        let new = Span { resource, access, lane, first: op.begin, last: op.end };
+        if let Some(open) = self.open.get_mut(&resource) {
+            return open.touch(new, out);
+        }
+        if self.open.len() >= RESOURCES {
+            self.finish(out);
+        }
+        self.open.insert(resource, Open { wrote: None, one: new, more: Vec::new() });
+    }
+}
+
+impl Open {
+    fn touch(&mut self, new: Span, out: &mut Vec<Span>) {
+        const WRITE: i64 = Access::Write as i64;
+        let alone = self.more.is_empty() && self.one.lane == new.lane;
+        match (self.one.access == new.access, alone) {
+            (true, true) => self.one.last = new.last,
+            (true, false) if new.access != WRITE && self.more.len() < LANES => self.join(new, out),
+            // From a write to a write of the same lane is all one write.
+            (false, true) if new.access == WRITE && self.wrote.is_some() => {
+                self.one = self.wrote.take().unwrap_or(new);
+                self.one.last = new.last;
+            }
+            (false, true) if self.one.access == WRITE => self.wrote = Some(std::mem::replace(&mut self.one, new)),
+            _ => {
+                self.close(out);
+                self.one = new;
+            }
+        }
+    }
+
+    /// Another lane touches it in the same way, or has before.
+    fn join(&mut self, new: Span, out: &mut Vec<Span>) {
+        out.extend(self.wrote.take());
+        if self.one.lane == new.lane {
+            self.one.last = new.last;
+            return;
+        }
+        match self.more.iter_mut().find(|span| span.lane == new.lane) {
+            Some(span) => span.last = new.last,
+            None => self.more.push(new),
+        }
+    }
+
+    fn close(&mut self, out: &mut Vec<Span>) {
+        out.extend(self.wrote.take());
+        out.push(self.one);
+        out.append(&mut self.more);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn touch(kind: Resource, id: i64, access: Access) -> i64 {
+        number(Touch { kind, id, access })
+    }
+
+    /// The spans of rows `(lane, is it an op, touches)` as `(resource, access, lane, first, last)`.
+    fn spans(rows: &[(i64, bool, &[i64])]) -> Vec<(i64, i64, i64, i64, i64)> {
+        let (mut spans, mut out) = (Spans::default(), Vec::new());
+        for (lane, op, touches) in rows {
+            match op {
+                true => spans.op(*lane, 10, touches.iter().copied(), &mut out),
+                false => spans.other(*lane, touches.iter().copied(), &mut out),
+            }
+        }
+        spans.finish(&mut out);
+        let mut out: Vec<_> = out.iter().map(|s| (s.resource >> 4, s.access, s.lane, s.first.op, s.last.op)).collect();
+        out.sort_unstable();
+        out
+    }
+
+    #[test]
+    fn what_commutes_is_one_span_for_each_lane() {
+        let (read, add) = (touch(Resource::Entries, 7, Access::Read), touch(Resource::Entries, 7, Access::Add));
+        let write = touch(Resource::Entries, 7, Access::Write);
+        let rows: &[(i64, bool, &[i64])] = &[
+            (0, true, &[read]),
+            (1, true, &[read]),
+            (0, true, &[read]),
+            (1, true, &[add]),
+            (0, true, &[add]),
+            (0, true, &[read]),
+        ];
+        assert_eq!(spans(rows), [(7, 0, 0, 0, 2), (7, 0, 0, 5, 5), (7, 0, 1, 1, 1), (7, 1, 0, 4, 4), (7, 1, 1, 3, 3)]);
+        let rows: &[(i64, bool, &[i64])] = &[(0, true, &[write]), (0, true, &[write]), (1, true, &[write]), (0, true, &[write])];
+        assert_eq!(spans(rows), [(7, 2, 0, 0, 1), (7, 2, 0, 3, 3), (7, 2, 1, 2, 2)]);
+        // Opened, used and closed by one lane; then written, read, and read by another, which need not wait for a read.
+        let rows: &[(i64, bool, &[i64])] = &[(0, true, &[write]), (0, true, &[read]), (0, true, &[write])];
+        assert_eq!(spans(rows), [(7, 2, 0, 0, 2)]);
+        let rows: &[(i64, bool, &[i64])] = &[(0, true, &[write]), (0, true, &[read]), (1, true, &[read]), (0, true, &[write])];
+        assert_eq!(spans(rows), [(7, 0, 0, 1, 1), (7, 0, 1, 2, 2), (7, 2, 0, 0, 0), (7, 2, 0, 3, 3)]);
+    }
+
+    #[test]
+    fn a_fork_counts_for_the_op_before_it_and_a_filtered_start_for_the_one_after() {
+        let (start, fork) = (touch(Resource::Task, 1, Access::Read), touch(Resource::Task, 1, Access::Write));
+        let other = touch(Resource::Size, 1, Access::Write);
+        let rows: &[(i64, bool, &[i64])] = &[
+            (0, true, &[]),
+            (5, true, &[]),
+            (0, false, &[fork, other]),
+            (1, false, &[start]),
+            (1, true, &[]),
+            (9, false, &[fork]),
+        ];
+        assert_eq!(spans(rows), [(1, 0, 1, 2, 2), (1, 2, 0, 0, 0)]);
+    }
+
+    #[test]
+    fn work_is_counted_before_the_first_op_and_after_the_last() {
+        let write = touch(Resource::Size, 1, Access::Write);
+        let (mut spans, mut out) = (Spans::default(), Vec::new());
+        for touches in [&[][..], &[write], &[write], &[]] {
+            spans.op(3, 10, touches.iter().copied(), &mut out);
+        }
+        spans.finish(&mut out);
+        assert_eq!((out[0].first.work, out[0].last.work), (Work { ops: 1, ns: 10 }, Work { ops: 3, ns: 30 }));
+    }
+
+    #[test]
+    fn more_resources_than_are_remembered_make_more_spans() {
+        let (mut spans, mut out) = (Spans::default(), Vec::new());
+        for id in 0..RESOURCES as i64 + 10 {
+            spans.op(0, 1, [touch(Resource::Name, id, Access::Read)].into_iter(), &mut out);
+        }
+        spans.op(0, 1, [touch(Resource::Name, 0, Access::Read)].into_iter(), &mut out);
+        spans.finish(&mut out);
+        assert_eq!(out.len(), RESOURCES + 11);
+    }
+}

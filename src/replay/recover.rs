@@ -1,0 +1,99 @@
+//! Runs whose supervisor was killed: their finished segments of results are still there.
+
+use super::results;
+use crate::schema::dataset::Kind;
+use crate::schema::{Draft, Manifest, Table, read};
+use anyhow::{Context, Result, ensure};
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::fmt;
+use std::fs;
+use std::io::Write;
+use std::mem::ManuallyDrop;
+use std::path::{Path, PathBuf};
+
+/// What a run says of itself while it is made.
+const BEGUN: &str = "begun.json";
+
+/// Notes what is known of a run at its start.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn begin(draft: &Draft, manifest: &Manifest) -> Result<()> {
+    draft.file(BEGUN)?.write_all(serde_json::to_string_pretty(manifest)?.as_bytes()).context("cannot write the start of the run")
+}
+
+/// The manifest says it now.
+///
+/// # Errors
+/// When the note cannot be removed.
+pub fn end(draft: &Draft) -> Result<()> {
+    fs::remove_file(draft.path(BEGUN)).context("cannot remove the note of the run's start")
+}
+
+/// Refuses to write a run where an unfinished one has results.
+///
+/// # Errors
+/// When it has.
+pub fn refuse(place: &Path) -> Result<()> {
+    let Some(draft) = unfinished(place) else { return Ok(()) };
+    ensure!(
+        !results::any(draft.dir()),
+        "the replay that made {} was killed, and has left results: `ioriot replay --recover {}` keeps them; \
+         to do without, remove {}",
+        place.display(),
+        place.display(),
+        draft.dir().display(),
+    );
+    Ok(())
+}
+
+/// Looked at only: it is not removed when it is dropped.
+fn unfinished(place: &Path) -> Option<ManuallyDrop<Draft>> {
+    Draft::resume(place, Kind::Run).ok().map(ManuallyDrop::new)
+}
+
+/// What was left of a run.
+#[derive(Clone, Debug, Serialize)]
+pub struct Recovered {
+    /// The run.
+    pub run: PathBuf,
+    /// Its results.
+    pub results: i64,
+}
+
+/// Makes a run of what a killed replay has left. Its manifest says that it is not complete.
+///
+/// # Errors
+/// When nothing is left, or it cannot be read.
+pub fn recover(place: &Path) -> Result<Recovered> {
+    let missing = || format!("no results of a killed replay are left for {}", place.display());
+    let draft = unfinished(place).with_context(missing)?;
+    ensure!(results::any(draft.dir()), "{}", missing());
+    let file = draft.path(BEGUN);
+    let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    let mut manifest: Manifest = serde_json::from_str(&text).with_context(|| format!("{} is damaged", file.display()))?;
+    results::join(draft.dir())?;
+    let table = draft.path(&Table::Results.file());
+    let results = read::builder(&table, &[])?.metadata().file_metadata().num_rows();
+    // The comparison of the tree may have been cut off.
+    let _ = fs::remove_file(draft.path(&Table::State.file()));
+    end(&draft)?;
+    manifest.insert("complete".into(), Value::Bool(false));
+    manifest.insert("recovered".into(), Value::Bool(true));
+    manifest.insert("results".into(), json!(results));
+    manifest.insert("lost".into(), json!(["the replay was killed: results after its last whole segment are lost"]));
+    ManuallyDrop::into_inner(draft).commit(manifest)?;
+    Ok(Recovered { run: place.to_owned(), results })
+}
+
+impl fmt::Display for Recovered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "Recovered {} results of a killed replay to {}. Those after its last whole segment are lost, and its root is used.",
+            self.results,
+            self.run.display()
+        )
+    }
+}
