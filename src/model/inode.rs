@@ -84,7 +84,9 @@ pub(super) struct Inode {
     pub(super) more: Vec<(Ino, Name)>,
     /// Path of the last name it had.
     pub(super) last: Option<Name>,
-    /// Open file descriptions and working directories.
+    /// Of a directory that was removed and is still in use: where `..` leads from it.
+    pub(super) under: Option<Ino>,
+    /// Open file descriptions and working directories, and removed directories that were in it.
     pub(super) refs: u32,
     pub(super) place: Place,
     pub(super) ruled: bool,
@@ -113,6 +115,7 @@ impl Inode {
             home: None,
             more: Vec::new(),
             last: None,
+            under: None,
             refs: 0,
             place: Place::Keep,
             ruled: false,

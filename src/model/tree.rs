@@ -194,9 +194,11 @@ impl Tree {
         base
     }
 
-    /// The directory above; the root is above itself.
+    /// The directory above; the root is above itself. A removed one stays where it was (the kernel keeps the parent of a
+    /// dentry in use), wherever that moves.
     pub(super) fn parent(&self, dir: Ino) -> Ino {
-        self.at(dir).home.as_ref().map_or(ROOT, |(up, _)| *up)
+        let node = self.at(dir);
+        node.home.as_ref().map(|(up, _)| *up).or(node.under).unwrap_or(ROOT)
     }
 
     /// What happens to calls on a name.
@@ -296,6 +298,7 @@ impl Tree {
     pub(super) fn bind(&mut self, dir: Ino, name: Name, ino: Ino, was: Was) {
         let was = if self.at(dir).life == Life::Created { Was::Unclaimed } else { was };
         self.entries(dir).entry(name.clone()).or_insert(Slot { was, now: None }).now = Some(ino);
+        self.come_from_under(ino);
         let node = self.at_mut(ino);
         match node.home {
             None => node.home = Some((dir, name)),
@@ -325,6 +328,11 @@ impl Tree {
             node.more.swap_remove(i);
         }
         node.last = Some(last);
+        if node.refs > 0 && matches!(node.node, Node::Dir(_)) {
+            node.under = Some(dir);
+            self.at_mut(dir).refs += 1;
+        }
+        let node = self.at(ino);
         // Only what somebody holds can be asked for its path again.
         if node.refs > 0 || node.home.is_some() || matches!(node.node, Node::Dir(_)) {
             self.epoch += 1;
@@ -338,8 +346,19 @@ impl Tree {
         if node.refs > 0 || !node.unlinked() || node.life == Life::Initial || ino == ROOT {
             return;
         }
+        let up = self.come_from_under(ino);
         *self.at_mut(ino) = Inode::new(Node::Unknown, Life::Created);
         self.free.push(ino);
+        if let Some(up) = up {
+            self.release(up);
+        }
+    }
+
+    /// A directory is no longer kept in use by a removed one.
+    fn come_from_under(&mut self, ino: Ino) -> Option<Ino> {
+        let up = self.at_mut(ino).under.take()?;
+        self.at_mut(up).refs -= 1;
+        Some(up)
     }
 
     /// A ghost turns out not to exist: forgets what was thought to be below it.

@@ -363,6 +363,17 @@ fn a_child_made_by_vfork_acts_before_its_parent_returns() {
 }
 
 #[test]
+fn dot_dot_of_a_removed_directory_is_where_it_was() {
+    let path = |syscall, path| event(syscall, &[(Col::Mode, 0o755)], &[(Text::Path, path)], 0);
+    let rename = event(Syscall::rename, &[], &[(Text::Path, "/p"), (Text::Path2, "/z")], 0);
+    let dirs = ["/p", "/p/q"].map(|dir| path(Syscall::mkdir, dir));
+    let inside = [path(Syscall::chdir, "/p/q"), path(Syscall::rmdir, "/p/q"), rename, path(Syscall::mkdir, "../x")];
+    let (rows, end) = words(&[&dirs[..], &inside[..]].concat());
+    assert_eq!(rows, ["op"; 6]);
+    assert!(end.expects.iter().any(|expect| &*expect.path == b"/z/x" && expect.kind == Kind::Dir));
+}
+
+#[test]
 fn a_file_discovered_in_a_renamed_directory_was_under_the_old_name() {
     let rename = event(Syscall::rename, &[], &[(Text::Path, "/old"), (Text::Path2, "/new")], 0);
     let (_, end) = words(&[rename, open("/new/file", 0, 3, "")]);

@@ -17,9 +17,9 @@ fn long(lanes: i64) -> Work {
         work.need(&format!("/f{lane}"), "file", 1 << 20);
         work.op(op("open", 3).raw(format!("/f{lane}")).flags(O_RDWR).ofd(lane).lane(lane));
     }
-    for _ in 0..15_000 {
+    for _ in 0..60_000 / lanes {
         for lane in 0..lanes {
-            work.op(op("pwrite64", 65536).ofd(lane).count(65536).set("offset", 0).lane(lane));
+            work.op(op("pwrite64", 1 << 18).ofd(lane).count(1 << 18).set("offset", 0).lane(lane));
         }
     }
     work.write();
@@ -105,7 +105,7 @@ fn a_killed_leader_ends_the_replay_and_its_results_are_kept() {
     let work = long(1);
     let summary = replay_and_kill(&work, work.options(), 0);
     assert!(!summary.complete && summary.lost[0].contains("killed by signal 9"), "{summary}");
-    assert!((1..15_001).contains(&summary.same), "{summary}");
+    assert!((1..60_001).contains(&summary.same), "{summary}");
     assert_eq!(results(&work, "run"), summary.same as i64);
     let again = run(&Options { out: work.place("run2"), ..work.options() }).unwrap_err().to_string();
     assert!(again.contains("is used"), "{again}");
