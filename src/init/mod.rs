@@ -10,6 +10,7 @@ pub use clean::{Found, Thing, find, remove};
 pub use fill::{Skipped, noise};
 pub use root::{Root, Stamp, State, fingerprint};
 
+use crate::amount::{Bytes, Nanos, Things};
 use crate::model::Kind;
 use crate::progress::{Progress, Unit};
 use crate::schema::Dataset;
@@ -77,16 +78,16 @@ impl fmt::Display for Summary {
         if let Some(moved) = &self.moved {
             writeln!(f, "The old tree is in {} now.", moved.display())?;
         }
-        let seconds = self.wall as f64 / 1e9;
         writeln!(
             f,
-            "Made under {5}: {0} directories, {1} files with {4:.1} MiB of data, {2} symlinks, {3} others; in {seconds:.2} s.",
-            self.dirs,
-            self.files,
-            self.links,
-            self.nodes,
-            self.bytes as f64 / 1048576.0,
+            "Made under {}: {}, {} with {} of data, {}, {}; in {}.",
             self.root.display(),
+            Things(self.dirs, "directory"),
+            Things(self.files, "file"),
+            Bytes(self.bytes),
+            Things(self.links, "symlink"),
+            Things(self.nodes, "other"),
+            Nanos(self.wall as i64),
         )?;
         if self.skipped.owners > 0 {
             writeln!(f, "{} owners could not be given (that takes root).", self.skipped.owners)?;
