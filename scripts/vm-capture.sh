@@ -4,7 +4,7 @@
 #
 #     scripts/vm-capture.sh [-s trixie|bookworm] [-o OUT]
 #
-# Needs root (for debootstrap and chroot), debootstrap and qemu-system-x86, and about 4 GB in CACHE (default
+# Needs root (for chroot), debootstrap, cpio and about 4 GB in CACHE (default
 # /var/cache/ioriot-vm), where the guest system stays for the next time. IOR names the ioriot that compares (default
 # target/release/ioriot); without one the captures are only brought out.
 set -euo pipefail
@@ -23,7 +23,7 @@ root=$cache/root
 mkdir -p "$cache" "$out"
 out=$(realpath "$out")
 work=$(mktemp -d "$cache/run.XXXXXX")
-trap 'umount -q "$root/proc" || true; rm -rf "$work"' EXIT
+trap 'umount -q "$root/proc" "$root/mnt"; rm -rf "$work"' EXIT
 
 # step WHAT COMMAND...: runs it, quiet unless it fails, and says how long it took
 step() {
@@ -37,7 +37,7 @@ step() {
 	echo "$what: $((SECONDS - start)) s"
 }
 
-in_root() { chroot "$root" env LC_ALL=C DEBIAN_FRONTEND=noninteractive HOME=/root "$@"; }
+in_root() { chroot "$root" env TMPDIR=/tmp LC_ALL=C DEBIAN_FRONTEND=noninteractive HOME=/root "$@"; }
 
 # The guest system: also where the probes are compiled, so that nothing depends on what this machine runs.
 make_root() {
@@ -52,12 +52,15 @@ make_root() {
 	in_root sh -c 'dpkg-deb -x /tmp/linux-image-*.deb /tmp/kernel && rm /tmp/*.deb'
 	mv "$root/tmp/kernel" "$cache/kernel"
 	in_root apt-get clean
-	mkdir -p "$root/xfer"
+	mkdir -p "$root/xfer" "$root/ioriot"
+	mkfs.ext4 -q -F -d "$root" "$cache/root.img" 3G
+	# The emulator of the same release, since one that is older than the kernel may get its instructions wrong.
+	in_root apt-get install -y --no-install-recommends qemu-system-x86
 	touch "$cache/root.done"
 }
 
 make_modules() {
-	mkdir -p "$root/ioriot" "$work/xfer"
+	mkdir -p "$work/xfer"
 	cp systemtap/Makefile systemtap/*.stp "$root/ioriot"
 	mountpoint -q "$root/proc" || mount -t proc proc "$root/proc"
 	in_root env SYSTEMTAP_DIR=/var/cache/systemtap make -C /ioriot KERNEL="$kernel" "${runtime[@]}"
@@ -68,7 +71,6 @@ make_modules() {
 # SystemTap 4.8 needs two changes to its runtime: systemtap/README.md says why.
 make_runtime() {
 	rm -rf "$root/ioriot/runtime"
-	mkdir -p "$root/ioriot"
 	cp -r "$root/usr/share/systemtap/runtime" "$root/ioriot/runtime"
 	sed -i -e 's/typeof(&task_work_cancel)/typeof(\&task_work_cancel_func)/' \
 		-e 's/lookup_name("task_work_cancel")/lookup_name("task_work_cancel_func")/' \
@@ -85,14 +87,8 @@ make_programs() {
 	mkdir "$work/xfer/out"
 }
 
-make_disks() {
-	if [[ ! -e $cache/root.img ]]; then
-		truncate -s 3G "$cache/root.new"
-		mkfs.ext4 -q -F -d "$root" "$cache/root.new"
-		mv "$cache/root.new" "$cache/root.img"
-	fi
-	truncate -s 2G "$work/xfer.img"
-	mkfs.ext4 -q -F -d "$work/xfer" "$work/xfer.img"
+make_disk() {
+	mkfs.ext4 -q -F -d "$work/xfer" "$work/xfer.img" 2G
 }
 
 # Loads what it takes to see the disks, and hands over.
@@ -118,14 +114,18 @@ INIT
 	(cd "$ird" && find . | cpio --quiet -o -H newc | gzip -1) > "$work/initrd.gz"
 }
 
-# The emulator, not KVM: it runs anywhere, and 4 minutes are enough.
+# The emulator, not KVM: it runs anywhere.
 boot() {
-	timeout "${TIMEOUT:-900}" nice -n 10 qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 2048 -nographic -no-reboot \
-		-monitor none -nic none -serial "file:$out/console" -kernel "$cache/kernel/boot/vmlinuz-$kernel" \
-		-initrd "$work/initrd.gz" \
-		-append "console=ttyS0 panic=-1 loglevel=4 mitigations=off nokaslr audit=0 ia32_emulation=on" \
-		-drive "file=$cache/root.img,if=virtio,format=raw,snapshot=on" \
-		-drive "file=$work/xfer.img,if=virtio,format=raw,cache=unsafe" < /dev/null
+	mkdir -p "$root/mnt"
+	mount --bind "$cache" "$root/mnt"
+	local mnt=/mnt/${work#"$cache"/}
+	timeout "${TIMEOUT:-900}" nice -n 10 chroot "$root" env TMPDIR=/tmp qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 2048 \
+		-nographic -no-reboot -monitor none -nic none -serial "file:$mnt/console" \
+		-kernel "/mnt/kernel/boot/vmlinuz-$kernel" -initrd "$mnt/initrd.gz" \
+		-append "console=ttyS0 panic=-1 oops=panic loglevel=4 mitigations=off nokaslr audit=0 ia32_emulation=on" \
+		-drive file=/mnt/root.img,if=virtio,format=raw,snapshot=on \
+		-drive "file=$mnt/xfer.img,if=virtio,format=raw,cache=unsafe" < /dev/null
+	cp "$work/console" "$out"
 	grep -aq 'guest: down' "$out/console"
 }
 
@@ -139,13 +139,13 @@ step "guest system" make_root
 kernel=$(basename "$(ls -d "$root"/usr/src/linux-headers-*-cloud-amd64)")
 kernel=${kernel#linux-headers-}
 runtime=()
-if [[ $(in_root stap -V 2>&1 | grep -o 'version [0-9]*') == "version 4" ]]; then
+if in_root stap -V 2>&1 | grep -q '(version 4'; then
 	step "runtime of SystemTap 4.8" make_runtime
 	runtime=("STAP=stap -R /ioriot/runtime")
 fi
 step "probes for $kernel" make_modules
 step "programs" make_programs
-step "disks" make_disks
+step "disk" make_disk
 step "initrd" make_initrd
 step "captures" boot
 step "results" collect

@@ -5,6 +5,7 @@
 //! first. The calling thread takes them, always from the input whose clock is behind, and sequences and orders events;
 //! one more thread encodes Parquet. Queues are short: the slowest stage sets the pace, and memory is theirs times a chunk.
 
+use super::loss::Tally;
 use super::order::{Orderer, WINDOW};
 use super::parse::{Batch, Parser, Reject, Why};
 use super::read::{Chunk, Input, Lines};
@@ -167,6 +168,7 @@ struct Source<'a> {
     ready: Receiver<Slip>,
     sequencer: Sequencer<'a>,
     ledger: Ledger,
+    tally: Tally,
     open: bool,
 }
 
@@ -186,6 +188,7 @@ fn take(part: &Part<'_>, options: &Options, draft: &Draft, formats: &[Format], r
                 part.inputs[i].pid().filter(|_| merged),
             ),
             ledger: Ledger::default(),
+            tally: Tally::default(),
             open: true,
         })
         .collect();
@@ -210,7 +213,8 @@ fn take(part: &Part<'_>, options: &Options, draft: &Draft, formats: &[Format], r
             }
         };
         match batch {
-            Some(batch) => {
+            Some(mut batch) => {
+                source.tally.add(&mut batch);
                 source.ledger.lines += batch.lines;
                 source.ledger.headers += batch.headers;
                 source.ledger.comments += batch.comments;
@@ -236,7 +240,9 @@ fn take(part: &Part<'_>, options: &Options, draft: &Draft, formats: &[Format], r
     }
 
     let mut ledger = Ledger::default();
+    let mut losses = BTreeMap::new();
     for source in &mut sources {
+        source.tally.settle(&mut losses);
         let Source { sequencer, ledger: own, .. } = source;
         own.halves = sequencer.halves;
         own.events = sequencer.events;
@@ -259,6 +265,7 @@ fn take(part: &Part<'_>, options: &Options, draft: &Draft, formats: &[Format], r
         clock,
         ledger,
         rejects: rejects.finish()?,
+        losses,
         repairs,
         stragglers,
         cut_paths,
