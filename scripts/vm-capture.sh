@@ -29,7 +29,9 @@ trap 'umount -q "$root/proc" "$root/mnt"; rm -rf "$work"' EXIT
 step() {
 	local what=$1 start=$SECONDS
 	shift
-	if ! "$@" > "$work/log" 2>&1; then
+	# In the background, since a shell that tests a command goes on after errors in it.
+	"$@" > "$work/log" 2>&1 &
+	if ! wait $!; then
 		tail -n 30 "$work/log" >&2
 		echo "vm-capture.sh: $what failed" >&2
 		exit 1
@@ -63,6 +65,7 @@ make_modules() {
 	mkdir -p "$work/xfer"
 	cp systemtap/Makefile systemtap/*.stp "$root/ioriot"
 	mountpoint -q "$root/proc" || mount -t proc proc "$root/proc"
+	rm -f "$root"/ioriot/*.ko
 	in_root env SYSTEMTAP_DIR=/var/cache/systemtap make -C /ioriot KERNEL="$kernel" "${runtime[@]}"
 	umount "$root/proc"
 	cp "$root"/ioriot/*.ko "$work/xfer"

@@ -8,6 +8,7 @@ mount -t debugfs debug /sys/kernel/debug
 mount -t tmpfs tmpfs /run
 mount -o remount,rw /
 mkdir -p /dev/shm /home/ioriot
+hostname ioriot
 cd /xfer
 echo "guest: up after $(cut -d' ' -f1 /proc/uptime) s, $(uname -r), $(stap -V 2>&1 | head -n1)"
 
