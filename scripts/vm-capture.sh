@@ -2,8 +2,9 @@
 # Compiles the SystemTap probes, boots a Debian kernel in an emulator, captures the jobs of scripts/ there with strace and
 # with the probes, brings both out and compares them. Needs no KVM and no rights over the kernel of this machine.
 #
-#     scripts/vm-capture.sh [-s trixie|bookworm] [-o OUT]
+#     scripts/vm-capture.sh [-s trixie|bookworm] [-o OUT] [JOB...]
 #
+# JOB is a further program, static or a shell script; like the others it gets a directory to make as its argument.
 # Needs root (for chroot), debootstrap, cpio and about 4 GB in CACHE (default
 # /var/cache/ioriot-vm), where the guest system stays for the next time. IOR names the ioriot that compares (default
 # target/release/ioriot); without one the captures are only brought out.
@@ -14,10 +15,11 @@ while getopts s:o: option; do
 	case $option in
 	s) suite=$OPTARG ;;
 	o) out=$OPTARG ;;
-	*) sed -n 2,11p "$0" >&2 && exit 2 ;;
+	*) sed -n 2,12p "$0" >&2 && exit 2 ;;
 	esac
 done
-jobs=(matrix compat32 copy)
+shift $((OPTIND - 1))
+jobs=(matrix compat32 copy "${@##*/}")
 cache=${CACHE:-/var/cache/ioriot-vm}/$suite
 root=$cache/root
 mkdir -p "$cache" "$out"
@@ -86,6 +88,7 @@ make_programs() {
 	in_root cc -static -O2 -m32 /tmp/syscall_compat32.c -o /tmp/compat32
 	cp "$root/tmp/matrix" "$root/tmp/compat32" scripts/vm-guest.sh "$work/xfer"
 	cp scripts/copy_job.sh "$work/xfer/copy"
+	[[ $# -eq 0 ]] || cp "$@" "$work/xfer"
 	printf '%s\n' "${jobs[@]}" > "$work/xfer/jobs"
 	mkdir "$work/xfer/out"
 }
@@ -147,7 +150,7 @@ if in_root stap -V 2>&1 | grep -q '(version 4'; then
 	runtime=("STAP=stap -R /ioriot/runtime")
 fi
 step "probes for $kernel" make_modules
-step "programs" make_programs
+step "programs" make_programs "$@"
 step "disk" make_disk
 step "initrd" make_initrd
 step "captures" boot
@@ -160,5 +163,5 @@ if [[ ! -x $ior ]]; then
 	exit
 fi
 for job in "${jobs[@]}"; do
-	IOR=$ior scripts/compare-captures.sh "$out/$job.strace" "$out/$job.capture"
+	IOR=$ior scripts/compare_captures.py "$out/$job.strace" "$out/$job.capture"
 done

@@ -20,4 +20,5 @@ mod suite {
     mod replay;
     #[cfg(feature = "sql")]
     mod slt;
+    mod systemtap;
 }
