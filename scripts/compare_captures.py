@@ -19,11 +19,17 @@ from collections import Counter, defaultdict
 IOR = os.environ.get("IOR", "target/release/ioriot")
 COLUMNS = """errno ret fd fd2 dirfd dirfd2 path path2 name count iovcnt offset offset2 whence flags mode uid gid cmd resolve
     atime mtime st_size fd_path dir_path""".split()
+RECENT = 1_700_000_000 * 10**9
 # What differs from run to run, or has no meaning for these calls.
 LEFT_OUT = {
     "ret": lambda row: row["returns"] in ("Pid", "Addr", "Dirents"),
-    "st_size": lambda row: True if row["syscall"] in ("fstat", "newfstatat") and not row["path"].startswith("/home") else False,
-    "path2": lambda row: row["path"].startswith("/proc/self"),
+    # Ids of processes, and the temporary files of sed.
+    "path": lambda row: row["path"].startswith("/proc/") or os.path.basename(row["path"]).startswith("sed"),
+    "path2": lambda row: row["path"].startswith("/proc/"),
+    "fd_path": lambda row: row["fd_path"].startswith(("pipe:", "socket:")) or os.path.basename(row["fd_path"]).startswith("sed"),
+    # When the job itself ran: what cp and tar preserve.
+    "atime": lambda row: int(row["atime"]) > RECENT,
+    "mtime": lambda row: int(row["mtime"]) > RECENT,
 }
 # strace calls a 32-bit call with 16-bit owners by its short name, and only such programs make the call on the right.
 SHORT = {"chown": "chown16", "lchown": "lchown16", "fchown": "fchown16"}
@@ -40,7 +46,8 @@ def threads(name, scratch):
     """The calls of a capture by thread, threads in the order of their births."""
     dataset = os.path.join(scratch, os.path.basename(name))
     run("ingest", name, "-o", dataset)
-    sql = """SELECT e.*, returns FROM events e JOIN syscall_def USING (syscall) WHERE syscall <> 'other' ORDER BY seq"""
+    sql = """SELECT e.*, d.returns FROM events e JOIN syscall_def d ON d.syscall = e.syscall
+        WHERE e.syscall <> 'other' ORDER BY e.seq"""
     rows = list(csv.DictReader(io.StringIO(run("query", dataset, sql, "--format", "csv"))))
     if any(row["syscall"].endswith("32") or row["syscall"] == "_llseek" for row in rows):
         for row in rows:

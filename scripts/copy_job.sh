@@ -11,7 +11,8 @@ for i in 1 2 3 4 5 6 7 8; do
 	echo "line of file $i" > "tree/file$i"
 	cat "tree/file$i" "tree/file$i" >> tree/all
 done
-dd if=/dev/zero of=tree/deep/big bs=64k count=8 2> log
+dd if=/dev/zero of=tree/deep/big bs=64k count=8 status=none
+: > log
 : > 'tree/deep/a name; with \ blanks'
 ln -s ../file1 tree/deep/link
 ln tree/file2 tree/hard

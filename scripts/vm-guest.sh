@@ -12,22 +12,26 @@ hostname ioriot
 cd /xfer
 echo "guest: up after $(cut -d' ' -f1 /proc/uptime) s, $(uname -r), $(stap -V 2>&1 | head -n1)"
 
+# What a job and its tracer print goes into one file of this name both times, since the job sees the name.
+said=out/said
+
 # under MODULE NAME COMMAND...: a capture NAME.capture of the command by a module
 under() {
 	module=$1 name=$2
 	shift 2
-	set -- "$@"
 	extra=
 	[ "$module" = namedioriot ] && extra=name=${name%%.*}
-	staprun "$module.ko" -v -b 64 -o "out/$name.capture" -c "$*" $extra > "out/$name.staprun" 2>&1
+	staprun "$module.ko" -v -b 64 -o "out/$name.capture" -c "$*" $extra > $said 2>&1
 	echo "guest: $name under $module: $? ($(wc -l < "out/$name.capture") lines)"
-	grep -i 'warning\|error' "out/$name.staprun"
+	grep -i 'warning\|error' $said
+	mv $said "out/$name.staprun"
 }
 
 for job in $(cat jobs); do
 	dir=/home/ioriot/$job
-	strace -f -ttt -T -y -yy -o "out/$job.strace" "/xfer/$job" "$dir" > "out/$job.log" 2>&1
+	strace -f -ttt -T -y -yy -o "out/$job.strace" "/xfer/$job" "$dir" > $said 2>&1
 	echo "guest: $job under strace: $?"
+	mv $said "out/$job.said"
 	rm -rf "$dir"
 	under targetedioriot "$job" "/xfer/$job" "$dir"
 	rm -rf "$dir"

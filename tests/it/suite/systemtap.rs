@@ -159,7 +159,7 @@ fn every_letter_is_explained() {
     let lines = key.lines().filter_map(|line| line.strip_prefix(" *   "));
     let explained: String = lines.filter_map(|line| Some(line.split_once("  ")?.0.replace(' ', ""))).collect();
     for probe in probes() {
-        let letters = probe.args.chars().chain(probe.args32.unwrap_or_default().chars());
+        let letters = probe.args.chars().chain(probe.args32.iter().flat_map(|letters| letters.chars()));
         for letter in letters {
             assert!(explained.contains(letter), "{letter} of {} is explained nowhere: {explained}", probe.name);
         }
