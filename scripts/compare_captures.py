@@ -19,14 +19,22 @@ from collections import Counter, defaultdict
 IOR = os.environ.get("IOR", "target/release/ioriot")
 COLUMNS = """errno ret fd fd2 dirfd dirfd2 path path2 name count iovcnt offset offset2 whence flags mode uid gid cmd resolve
     atime mtime st_size fd_path dir_path""".split()
+
+
+def chance(name):
+    """Has the name a part that is another in every run? Process ids, temporary files of sed, pipes and the like."""
+    return name.startswith(("/proc/", "/dev/")) or os.path.basename(name).startswith("sed") or ":[" in name
+
+
 RECENT = 1_700_000_000 * 10**9
 # What differs from run to run, or has no meaning for these calls.
 LEFT_OUT = {
     "ret": lambda row: row["returns"] in ("Pid", "Addr", "Dirents"),
-    # Ids of processes, and the temporary files of sed.
-    "path": lambda row: row["path"].startswith("/proc/") or os.path.basename(row["path"]).startswith("sed"),
+    "path": lambda row: chance(row["path"]),
     "path2": lambda row: row["path"].startswith("/proc/"),
-    "fd_path": lambda row: row["fd_path"].startswith(("pipe:", "socket:")) or os.path.basename(row["fd_path"]).startswith("sed"),
+    "fd_path": lambda row: chance(row["fd_path"]),
+    # What the tracer had said to the same file before.
+    "st_size": lambda row: row["fd"] in ("1", "2"),
     # When the job itself ran: what cp and tar preserve.
     "atime": lambda row: int(row["atime"]) > RECENT,
     "mtime": lambda row: int(row["mtime"]) > RECENT,

@@ -1,5 +1,6 @@
-//! The probes of systemtap/ and the syscall table say the same.
+//! The probes of systemtap/ and the syscall table say the same, and what they lose is seen.
 
+use crate::tool::{data, expect};
 use ioriot::syscall::{Def, Ret, Role, Syscall, TABLE};
 use std::collections::HashMap;
 
@@ -164,4 +165,33 @@ fn every_letter_is_explained() {
             assert!(explained.contains(letter), "{letter} of {} is explained nowhere: {explained}", probe.name);
         }
     }
+}
+
+/// Ingests a capture of the probes after a change to its text; the losses that the manifest names.
+fn losses(exit: i32, change: impl Fn(&mut Vec<&str>)) -> serde_json::Value {
+    let text = std::fs::read_to_string(data("v5-matrix.capture")).unwrap();
+    let mut lines = text.lines().collect();
+    change(&mut lines);
+    let scratch = tempfile::tempdir().unwrap();
+    let (input, out) = (scratch.path().join("in.capture"), scratch.path().join("out"));
+    std::fs::write(&input, lines.join("\n") + "\n").unwrap();
+    expect(exit, &["ingest", input.to_str().unwrap(), "-o", out.to_str().unwrap()]);
+    let manifest = std::fs::read(out.join("manifest.json")).unwrap();
+    let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+    manifest["losses"].clone()
+}
+
+#[test]
+fn what_a_tracer_lost_is_seen() {
+    use serde_json::json;
+    let whole = losses(0, |_| ());
+    assert_eq!(whole, json!({}), "the capture in tests/data is whole");
+    let cut = losses(1, |lines| lines.truncate(100));
+    assert_eq!(cut, json!({"end": 1}));
+    let headless = losses(1, |lines| *lines = lines[1..100].to_vec());
+    assert_eq!(headless, json!({"end": 1}));
+    let holes = losses(1, |lines| drop(lines.drain(50..53)));
+    assert_eq!(holes, json!({"events": 3}));
+    let garbled = losses(1, |lines| lines[70] = "n=70;:,t=17953959469370779");
+    assert_eq!(garbled, json!({"events": 1}));
 }
