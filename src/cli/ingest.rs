@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 
 /// Turn text captures into a capture: events in Parquet
 ///
-/// Reads I/O Riot `.capture` files (versions 3 and 4) and the output of `strace -f`, plain or compressed with gzip or
-/// zstd, and writes a capture dataset. Lines that cannot be parsed are counted and kept in the table `rejects`.
+/// Reads I/O Riot `.capture` files (versions 3 to 5) and the output of `strace -f`, plain or compressed with gzip or
+/// zstd, and writes a capture dataset. Lines that cannot be parsed are counted and kept in the table `rejects`. The exit
+/// code is 1 when a capture says, or shows by having no end, that the tracer lost events.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -124,7 +125,7 @@ impl Args {
         };
         let summary = ui::watched(|progress| ingest::run(&options, progress))?;
         self.reading.output().print(&summary)?;
-        Ok(Exit::good(!self.reading.strict || summary.rejects() == 0))
+        Ok(Exit::good(!summary.lost_events() && (!self.reading.strict || summary.rejects() == 0)))
     }
 
     fn plan(&self) -> Result<Exit> {

@@ -8,6 +8,7 @@
 //! header, a comment, a note, the first half of a call, an event or a reject, and the sum is checked.
 
 mod capture;
+mod loss;
 mod order;
 mod parse;
 mod pipeline;
@@ -19,6 +20,7 @@ mod summary;
 pub mod synth;
 mod write;
 
+pub use loss::Loss;
 pub use parse::Why;
 pub use read::Input;
 pub use repair::Kind as Repair;
@@ -39,7 +41,7 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
-    /// I/O Riot `.capture`, versions 3 and 4.
+    /// I/O Riot `.capture`, versions 3 to 5.
     Capture,
     /// The output of strace.
     Strace,

@@ -114,6 +114,29 @@ pub struct Batch {
     pub notes: u64,
     /// Paths of the length at which the probes of the C tool cut: they may be incomplete.
     pub cut_paths: u64,
+    /// Headers of captures that promise a last line.
+    pub begun: u64,
+    /// The last lines of such captures.
+    pub ended: Vec<Ended>,
+    /// Events of such captures.
+    pub marked: u64,
+}
+
+/// What a tracer says at the end of its capture.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ended {
+    /// Events it wrote.
+    pub events: u64,
+    /// Probes that were skipped: events it may have missed.
+    pub skipped: u64,
+    /// Calls whose beginning it did not see.
+    pub unstarted: u64,
+    /// Arguments it could not read.
+    pub unreadable: u64,
+    /// Texts that found no room in their line.
+    pub crowded: u64,
+    /// Calls that had not returned.
+    pub in_flight: u64,
 }
 
 impl Batch {

@@ -5,6 +5,7 @@
 //! first. The calling thread takes them, always the line of the input whose clock is behind, and sequences and orders
 //! events; one more thread encodes Parquet. Queues are short: the slowest stage sets the pace, and memory is theirs times a chunk.
 
+use super::loss::Tally;
 use super::order::{Orderer, Placed, WINDOW};
 use super::parse::{Batch, Parsed, Parser, Reject, Stamp, Why};
 use super::read::{Chunk, Input, Lines};
@@ -172,6 +173,7 @@ struct Source<'a> {
     ready: Receiver<Slip>,
     sequencer: Sequencer<'a>,
     ledger: Ledger,
+    tally: Tally,
     cut_paths: u64,
     /// The lines of a batch that are still to be fed, and its rejects.
     lines: Peekable<IntoIter<Parsed>>,
@@ -184,7 +186,8 @@ impl Source<'_> {
         while self.lines.peek().is_none() {
             self.sequencer.rejects.append(&mut self.waiting);
             let Ok(slip) = self.ready.recv() else { return Ok(false) };
-            let batch = slip.recv().map_err(|_| anyhow!("a parsing thread failed"))??;
+            let mut batch = slip.recv().map_err(|_| anyhow!("a parsing thread failed"))??;
+            self.tally.add(&mut batch);
             self.ledger.lines += batch.lines;
             self.ledger.headers += batch.headers;
             self.ledger.comments += batch.comments;
@@ -219,6 +222,7 @@ fn take(part: &Part<'_>, options: &Options, draft: &Draft, formats: &[Format], r
                 part.inputs[i].pid().filter(|_| merged),
             ),
             ledger: Ledger::default(),
+            tally: Tally::default(),
             cut_paths: 0,
             lines: Vec::new().into_iter().peekable(),
             waiting: Vec::new(),
@@ -270,8 +274,9 @@ fn take(part: &Part<'_>, options: &Options, draft: &Draft, formats: &[Format], r
             }
         }
     }
-    let (mut ledger, mut cut_paths) = (Ledger::default(), 0);
+    let (mut ledger, mut losses, mut cut_paths) = (Ledger::default(), BTreeMap::new(), 0);
     for source in &mut sources {
+        source.tally.settle(&mut losses);
         let Source { sequencer, ledger: own, .. } = source;
         own.halves = sequencer.halves;
         own.events = sequencer.events;
@@ -295,6 +300,7 @@ fn take(part: &Part<'_>, options: &Options, draft: &Draft, formats: &[Format], r
         clock,
         ledger,
         rejects: rejects.finish()?,
+        losses,
         repairs,
         stragglers,
         cut_paths,

@@ -1,6 +1,7 @@
 //! What an ingest did: the ledger of lines and what else people want to know.
 
 use super::Format;
+use super::loss::Loss;
 use super::sequence::Clock;
 use crate::amount::Things;
 use serde::Serialize;
@@ -13,7 +14,7 @@ use std::path::PathBuf;
 pub struct Ledger {
     /// Lines read.
     pub lines: u64,
-    /// Lines that name the format.
+    /// Lines that name the format, or say that the capture is at its end.
     pub headers: u64,
     /// Comments.
     pub comments: u64,
@@ -62,6 +63,8 @@ pub struct Captured {
     pub ledger: Ledger,
     /// Rejected lines by reason.
     pub rejects: BTreeMap<&'static str, u64>,
+    /// What the tracer lost, by kind (see [`Loss`]). Only captures that end with a mark can tell.
+    pub losses: BTreeMap<&'static str, u64>,
     /// Instants that were moved because results proved another order, by kind.
     pub repairs: BTreeMap<&'static str, u64>,
     /// Events that were sorted in by way of the disk.
@@ -89,6 +92,12 @@ impl Summary {
     /// Lines that could not be parsed, in all inputs.
     pub fn rejects(&self) -> u64 {
         self.ledger.rejects
+    }
+
+    /// Did a tracer lose events (and not only parts of them)?
+    pub fn lost_events(&self) -> bool {
+        let kinds = self.captures.iter().flat_map(|captured| captured.losses.keys());
+        kinds.filter_map(|kind| Loss::parse(kind)).any(Loss::of_events)
     }
 }
 
@@ -138,6 +147,11 @@ impl fmt::Display for Captured {
         }
         for (reason, count) in &self.rejects {
             writeln!(f, "  {count:>9} lines rejected: {reason}")?;
+        }
+        for loss in Loss::ALL {
+            if let Some(count) = self.losses.get(loss.name()) {
+                writeln!(f, "  {count:>9} {}", loss.doc())?;
+            }
         }
         for (kind, count) in &self.repairs {
             writeln!(f, "  {count:>9} instants moved: {kind}")?;

@@ -22,4 +22,5 @@ mod suite {
     mod replay;
     #[cfg(feature = "sql")]
     mod slt;
+    mod systemtap;
 }

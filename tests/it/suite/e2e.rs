@@ -118,6 +118,25 @@ fn compat32_strace() {
     check("compat32.strace", 1.0, 0.99);
 }
 
+/// Version 5 of the format, from our own probes: they see what strace sees.
+#[test]
+fn probes_capture() {
+    check_matrix_of_scripts(&check("v5-matrix.capture", 1.0, 1.0));
+    check("v5-compat32.capture", 1.0, 1.0);
+    check("v5-copy.capture.gz", 1.0, 0.99);
+}
+
+/// The end of scripts/syscall_matrix.c.
+fn check_matrix_of_scripts(story: &Story) {
+    let base = "/home/ioriot/matrix";
+    let size = |name: &str| story.found(&format!("{base}/{name}")).map(|meta| meta.len());
+    assert_eq!((size("data"), size("copy"), size("shared")), (Some(15_020), Some(8_192), Some(175)));
+    assert!(story.found(&format!("{base}/dir/dangling")).unwrap().is_symlink());
+    for gone in ["dir/made", "dir/hard", "dir/sub", "dir/sub2"] {
+        assert!(story.found(&format!("{base}/{gone}")).is_none(), "{gone} is still there");
+    }
+}
+
 #[test]
 fn sqlite_strace() {
     let story = check("a-sqlite.strace.gz", 0.999, 0.99);

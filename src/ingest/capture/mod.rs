@@ -1,6 +1,6 @@
-//! I/O Riot `.capture` files, versions 3 and 4, and what bpftrace scripts print in the same grammar.
+//! I/O Riot `.capture` files: versions 3 and 4, what bpftrace scripts print in the same grammar, and version 5 ([`v5`]).
 //!
-//! A line is `t=..;:,D=..;:,i=PID:TID;:,o=NAME;:,` and then the keys of that call, always all of them, in one order, each
+//! A line of versions 3 and 4 is `t=..;:,D=..;:,i=PID:TID;:,o=NAME;:,` and then the keys of that call, always all of them, in one order, each
 //! followed by the separator. Nothing is escaped, and lossy tracers cut and glue lines, so a line is an event only when
 //! it has exactly the keys its call has; everything else is rejected. What is peculiar:
 //!
@@ -12,6 +12,8 @@
 //!   slash as well.
 //! - `d` is the returned descriptor of an open, the dirfd of a few calls, else the descriptor.
 
+mod v5;
+
 use super::parse::{Batch, Parsed, Parser, Stamp, What, Why, digits};
 use crate::event::{Col, Event, Text};
 use crate::syscall::{Ret, Syscall};
@@ -19,7 +21,7 @@ use memchr::{memchr, memmem};
 
 const SEPARATOR: &[u8] = b";:,";
 const AT_EMPTY_PATH: i64 = 0x1000;
-/// Lines are at most a few paths of 255 bytes.
+/// Lines are at most a few paths of 255 bytes, of version 5 at most 8,192 bytes.
 const LONGEST: usize = 16 * 1024;
 /// The probes cut strings at 255 bytes with the terminator (MAXSTRINGLEN).
 const CUT: usize = 254;
@@ -155,7 +157,8 @@ pub struct Capture;
 /// Is this the start of a `.capture` file? Blank lines and banners may stand before the first event.
 pub fn detect(start: &[u8]) -> bool {
     let mut lines = start.split(|c| *c == b'\n').take(64);
-    lines.any(|line| header(line) || (line.starts_with(b"t=") && memmem::find(line, b";:,D=").is_some()))
+    let event = |line: &[u8]| v5::is_event(line) || (line.starts_with(b"t=") && memmem::find(line, b";:,D=").is_some());
+    lines.any(|line| header(line) || event(line))
 }
 
 fn header(line: &[u8]) -> bool {
@@ -164,11 +167,20 @@ fn header(line: &[u8]) -> bool {
 
 impl Parser for Capture {
     fn line(&self, number: u64, line: &[u8], batch: &mut Batch) {
-        if line.starts_with(b"t=") {
-            return match event(line) {
+        let parsed = match line {
+            [b't', b'=', ..] => Some(event(line)),
+            [b'n', b'=', ..] => Some(v5::event(line)),
+            _ => None,
+        };
+        if let Some(parsed) = parsed {
+            return match parsed {
                 Ok((mut event, stamp)) => {
-                    let long = [Text::Path, Text::Path2].iter().filter_map(|text| event.text(*text));
-                    batch.cut_paths += long.filter(|path| path.len() >= CUT).count() as u64;
+                    if line[0] == b't' {
+                        let long = [Text::Path, Text::Path2].iter().filter_map(|text| event.text(*text));
+                        batch.cut_paths += long.filter(|path| path.len() >= CUT).count() as u64;
+                    } else {
+                        batch.marked += 1;
+                    }
                     event.set(Col::Line, number as i64);
                     let tid = event.int(Col::Tid);
                     batch.parsed.push(Parsed { line: number, stamp, tid, what: What::Call(event) });
@@ -177,7 +189,11 @@ impl Parser for Capture {
             };
         }
         match line {
-            _ if header(line) => batch.headers += 1,
+            _ if header(line) => {
+                batch.headers += 1;
+                batch.begun += u64::from(v5::is_header(line));
+            }
+            _ if v5::end(line).is_some_and(|end| end.map(|end| batch.ended.push(end)).is_ok()) => batch.headers += 1,
             [b'#', ..] => batch.comments += 1,
             _ if line.trim_ascii().is_empty() => batch.notes += 1,
             // bpftrace's banner
@@ -333,20 +349,26 @@ fn repair(event: &mut Event) {
     }
 }
 
-/// A well-formed line of a call that no probe of ours has: scripts may print more. Its keys have their usual meaning as
-/// far as the syscall table's row has room for it; a call the table lacks keeps its name and outcome.
-fn unknown(name: &[u8], rest: &mut Rest) -> Result<Event, Why> {
+/// An event of the call of this name, which the table need not have.
+fn named(name: &[u8]) -> Result<Event, Why> {
+    if let Some(syscall) = Syscall::parse(name) {
+        return Ok(Event::new(syscall));
+    }
     let plain = |c: &u8| c.is_ascii_lowercase() || c.is_ascii_digit() || *c == b'_';
     let Ok(text) = std::str::from_utf8(name) else { return Err(Why::Key) };
     if name.is_empty() || name.len() > 32 || !name.iter().all(plain) {
         return Err(Why::Key);
     }
-    let syscall = Syscall::parse(name).unwrap_or(Syscall::other);
-    let mut event = Event::new(syscall);
-    if syscall == Syscall::other {
-        event.other = Some(text.into());
-    }
-    let row = syscall.def();
+    let mut event = Event::new(Syscall::other);
+    event.other = Some(text.into());
+    Ok(event)
+}
+
+/// A well-formed line of a call that no probe of versions 3 and 4 has: scripts may print more. Its keys have their usual meaning as
+/// far as the syscall table's row has room for it; a call the table lacks keeps its name and outcome.
+fn unknown(name: &[u8], rest: &mut Rest) -> Result<Event, Why> {
+    let mut event = named(name)?;
+    let row = event.syscall.def();
     let takes = |col: Col| row.args.iter().any(|role| role.col() == Some(col));
     let mut seen = 0u64;
     while let [key @ (b'a'..=b'z' | b'A'..=b'Z'), b'=', ..] = rest.0 {
