@@ -3,6 +3,7 @@
 //! `capture -> events -> SQL stages + a model of the kernel's file state -> ops -> syscalls -> results -> SQL`: every
 //! arrow is a Parquet table. docs/ARCHITECTURE.md draws the map.
 
+pub mod capture;
 pub mod cli;
 #[cfg(feature = "sql")]
 pub mod engine;

@@ -8,7 +8,8 @@
 //! header, a comment, a note, the first half of a call, an event or a reject, and the sum is checked.
 
 mod capture;
-mod order;
+pub(crate) mod facts;
+pub(crate) mod order;
 mod parse;
 mod pipeline;
 mod read;
@@ -17,11 +18,11 @@ mod sequence;
 mod strace;
 mod summary;
 pub mod synth;
-mod write;
+pub(crate) mod write;
 
 pub use parse::Why;
 pub use read::Input;
-pub use repair::Kind as Repair;
+pub use repair::{Kind as Repair, Repairs};
 pub use sequence::Clock;
 pub use summary::{Captured, Ledger, Summary};
 
