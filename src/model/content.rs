@@ -28,6 +28,8 @@ pub(super) struct Content {
     pub(super) exact: bool,
     /// End of the initial content that is still there: the smallest truncation.
     floor: Option<i64>,
+    /// Size after the last truncation.
+    cut: Option<i64>,
     /// Ranges of initial content that calls read.
     pub(super) read: Extents,
     /// Ranges overwritten since.
@@ -63,6 +65,11 @@ impl Content {
     /// The least the size can be.
     pub(super) fn least(&self) -> i64 {
         if self.known { self.size } else { (self.need + self.appended).max(self.wrote) }
+    }
+
+    /// Bytes that are there in any order of the writes since the last truncation, or since the start.
+    pub(super) fn base(&self) -> i64 {
+        self.cut.unwrap_or(self.need)
     }
 
     /// The size was observed.
@@ -175,7 +182,7 @@ impl Content {
     /// The file was made this long.
     pub(super) fn truncate(&mut self, size: i64) {
         self.floor = Some(self.floor.map_or(size, |floor| floor.min(size)));
-        (self.known, self.size) = (true, size);
+        (self.known, self.size, self.cut) = (true, size, Some(size));
     }
 
     /// A hole was seen.
@@ -199,6 +206,7 @@ impl Content {
             (self.known, self.size) = (true, other.size);
         }
         self.wrote = self.wrote.max(other.wrote);
+        self.cut = self.cut.into_iter().chain(other.cut).min();
         other.read.iter().for_each(|(start, end)| self.read.add(start, end));
     }
 }

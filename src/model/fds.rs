@@ -22,6 +22,8 @@ pub(super) struct Ofd {
     pub(super) pos_sure: bool,
     /// When an append to a file of unknown size moved it: how far it is behind that size. Then `pos` means nothing.
     pub(super) behind: Option<i64>,
+    /// Did a lock call use it? Then its last close may let go of locks.
+    pub(super) locks: bool,
     /// Descriptors that refer to it.
     pub(super) refs: u32,
     /// Process and thread that opened it.

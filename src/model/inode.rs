@@ -31,6 +31,16 @@ pub(super) struct Slot {
     pub(super) now: Option<Ino>,
 }
 
+impl Slot {
+    /// Is it another than when the capture began?
+    pub(super) fn changed(self) -> bool {
+        match self.was {
+            Was::Held(ino) => self.now != Some(ino),
+            Was::Absent | Was::Unclaimed => self.now.is_some(),
+        }
+    }
+}
+
 /// The names of a directory.
 pub(super) type Entries = HashMap<Name, Slot>;
 
@@ -79,6 +89,10 @@ pub(super) struct Inode {
     pub(super) place: Place,
     pub(super) ruled: bool,
     pub(super) file: i64,
+    /// Number of its resources, never reused.
+    pub(super) serial: i64,
+    /// Has an op changed it?
+    pub(super) dirty: bool,
     /// Permission bits at the start, when seen before anybody changed them.
     pub(super) mode: Option<i64>,
     pub(super) mode_set: bool,
@@ -103,6 +117,8 @@ impl Inode {
             place: Place::Keep,
             ruled: false,
             file: -1,
+            serial: 0,
+            dirty: false,
             mode: None,
             mode_set: false,
             xattrs: Vec::new(),

@@ -7,6 +7,7 @@
 use super::config::Place;
 use super::content::Content;
 use super::step::Name;
+use super::touch::Access;
 use super::tree::{Ino, Life, Look, Node, Slot, Tree, UNKNOWN_TARGET, Was};
 use super::walk::{Proof, Walk};
 use std::sync::Arc;
@@ -54,7 +55,7 @@ impl Tree {
                     // What was found behind a made-up name moves to the right one.
                     let old = content.clone();
                     (*content, *guessed) = (Arc::from(target), false);
-                    if let Walk::At(spot) = self.walk(dir, &old, true, Proof::None)
+                    if let Walk::At(spot) = self.quietly(|tree| tree.walk(dir, &old, true, Proof::None))
                         && let Look::Node(object) = spot.look
                         && spot.name.ends_with(&MADE_UP[MADE_UP.len().saturating_sub(spot.name.len())..])
                         && self.at(object).life == Life::Initial
@@ -155,10 +156,10 @@ impl Tree {
         if to == from {
             return;
         }
-        self.moved.push((from, to));
+        self.become_one(from, to);
         self.carry(from, to);
         match object {
-            Node::Dir(entries) => self.merge_dirs(entries, to),
+            Node::Dir(entries) => self.merge_dirs(entries, from, to),
             Node::File(content) => self.merge_files(&content, to),
             _ => {}
         }
@@ -193,13 +194,17 @@ impl Tree {
 
     /// Moves the slots of one directory into another; where both know a name, the other's answer stands and what is
     /// below is merged.
-    fn merge_dirs(&mut self, entries: super::tree::Entries, to: Ino) {
-        let mut todo = vec![(entries, to)];
-        while let Some((entries, to)) = todo.pop() {
+    fn merge_dirs(&mut self, entries: super::tree::Entries, from: Ino, to: Ino) {
+        let mut todo = vec![(entries, from, to)];
+        while let Some((entries, dir, to)) = todo.pop() {
             let mut entries: Vec<(Name, Slot)> = entries.into_iter().collect();
             entries.sort_by(|a, b| a.0.cmp(&b.0));
             for (name, slot) in entries {
                 let known = self.entries(to).get(&name).copied();
+                if slot.changed() || known.is_some_and(|known| known.changed()) {
+                    self.touch_name(dir, &name, Access::Write);
+                    self.touch_name(to, &name, Access::Write);
+                }
                 match known {
                     None => {
                         if let Some(ino) = slot.now {
@@ -213,7 +218,7 @@ impl Tree {
                         if let (Some(from), Some(into)) = pair
                             && from != into
                         {
-                            self.moved.push((from, into));
+                            self.become_one(from, into);
                             if self.at(from).life != Life::Ghost {
                                 self.promote(into);
                             }
@@ -221,7 +226,7 @@ impl Tree {
                             match std::mem::replace(&mut self.at_mut(from).node, Node::Unknown) {
                                 Node::Dir(below) => {
                                     if matches!(self.at(into).node, Node::Dir(_) | Node::Unknown) {
-                                        todo.push((below, into));
+                                        todo.push((below, from, into));
                                     }
                                 }
                                 Node::File(content) => self.merge_files(&content, into),
@@ -244,6 +249,11 @@ impl Tree {
             }
         }
         self.touch_paths();
+    }
+
+    fn become_one(&mut self, from: Ino, to: Ino) {
+        self.moved.push((from, to));
+        self.touch_both(from, to);
     }
 
     fn rehome(&mut self, ino: Ino, old: Option<&Name>, name: &Name, to: Ino) {
@@ -298,7 +308,7 @@ impl Tree {
         }
         candidates.sort_by_key(|(rank, head, _)| (*rank, head.len()));
         for (_, head, target) in candidates {
-            let Walk::At(spot) = self.walk(super::tree::ROOT, head, false, Proof::None) else { continue };
+            let Walk::At(spot) = self.quietly(|tree| tree.walk(super::tree::ROOT, head, false, Proof::None)) else { continue };
             let Look::Node(link) = spot.look else { continue };
             let node = self.at(link);
             if node.life == Life::Initial && !node.sure && node.single() && !matches!(node.node, Node::Link { .. }) {
@@ -317,7 +327,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
     use crate::event::{AT_FDCWD, Col, Event, Text};
-    use crate::model::{Config, Kind, Model, Need, Row};
+    use crate::model::{Config, Kind, Model, Need, Rows};
     use crate::syscall::Syscall;
 
     fn call(syscall: Syscall, path: &str, ret: i64, ints: &[(Col, i64)]) -> Event {
@@ -332,7 +342,7 @@ mod tests {
 
     fn needs(events: &[Event]) -> Vec<Need> {
         let mut model = Model::new(Config::default());
-        let mut rows: Vec<Row> = Vec::new();
+        let mut rows = Rows::default();
         events.iter().for_each(|event| model.step(event, &mut rows));
         model.finish(&mut rows).needs
     }
@@ -380,8 +390,9 @@ mod tests {
         link.set_text(Text::Path2, &b"/home/named"[..]);
         let stat = call(Syscall::stat, "/home/named", 0, &[]);
         let mut model = Model::new(Config::default());
-        let mut rows: Vec<Row> = Vec::new();
+        let mut rows = Rows::default();
         [tmpfile, link, stat].iter().for_each(|event| model.step(event, &mut rows));
+        let rows = rows.list;
         assert!(rows.iter().all(|row| row.inserted.is_none() && row.step.reason.is_none()));
         assert_eq!(rows.len(), 3);
         assert_eq!((rows[1].step.dir, rows[1].step.file), (rows[0].step.ofd, rows[0].step.file));

@@ -4,6 +4,7 @@
 //! * `tree` the namespace of `inode`s: what every name is now and was at the start; `walk` resolves paths in it and notes what calls
 //!   prove; `links` finds symlinks out
 //! * `content` sizes and ranges of a file; `extents` sets of ranges
+//! * `touch` what ops of different lanes must be ordered by
 //! * `call` one event: what it is on, what it proves, what it changes
 //! * `end` what had to exist before and what must exist after
 //!
@@ -26,8 +27,8 @@ mod tree;
 mod walk;
 
 pub use config::{Config, PSEUDO, Place};
-pub use step::{End, Expect, Kind, Name, Need, Row, Step};
-pub use touch::{Resource, Touch};
+pub use step::{End, Expect, Kind, Name, Need, Row, Rows, Step};
+pub use touch::{Access, Resource, Touch};
 
 use crate::event::{Col, Event};
 use crate::fate::{Fate, Origin};
@@ -50,7 +51,7 @@ impl Model {
 
     /// Takes the next event, in seq order. Pushes the ops that must precede it (`inserted` is theirs), then exactly one
     /// row for the event itself, and nothing after that: closes at exec and exit stand before the exec and the exit.
-    pub fn step(&mut self, event: &Event, out: &mut Vec<Row>) {
+    pub fn step(&mut self, event: &Event, out: &mut Rows) {
         let pid = event.int(Col::Pid).or(event.int(Col::Tid)).unwrap_or(0);
         let tid = event.int(Col::Tid).unwrap_or(pid);
         let (who, ended) = self.tasks.enter(pid, tid);
@@ -61,19 +62,20 @@ impl Model {
 
     /// The capture has ended: closes what is still open, in the lanes that opened it, and says what had to exist before
     /// and what must exist now.
-    pub fn finish(mut self, out: &mut Vec<Row>) -> End {
+    pub fn finish(mut self, out: &mut Rows) -> End {
         let mut open: Vec<(i64, u32)> =
             self.tasks.ofds.iter().enumerate().filter_map(|(ix, ofd)| ofd.as_ref().map(|ofd| (ofd.id, ix as u32))).collect();
         open.sort_unstable();
         for (id, ix) in open {
             let path = self.ofd_path(ix);
             let Some(ofd) = self.tasks.ofd(ix) else { continue };
+            self.tree.touch_close(ofd);
             let mut step = Step { origin: Origin::End, ..Step::new(Fate::Op, Some(Op::Close), ofd.vpid, ofd.vtid) };
             (step.ofd, step.path) = (Some(id), Some(path));
             step.file = Some(self.tree.file(ofd.ino));
             let mut event = Event::new(Syscall::close);
             event.set_outcome(0);
-            out.push(Row { inserted: Some(Box::new(event)), step });
+            out.push(Some(Box::new(event)), step, &mut self.tree.touches);
         }
         self.tree.end()
     }

@@ -1,9 +1,11 @@
 //! What the model says of an event.
 
+use super::touch::{Touch, Touches};
 use crate::event::Event;
 use crate::fate::{Fate, Origin, Reason};
 use crate::syscall::Op;
 use crate::words::words;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Bytes of a path, shared: an open file description lends its path to every call on it.
@@ -80,6 +82,36 @@ pub struct Row {
     pub inserted: Option<Box<Event>>,
     /// Its meaning.
     pub step: Step,
+    /// What it touches: a range of [`Rows::touches`].
+    pub touches: Range<u32>,
+}
+
+/// Rows of the walk, and what they touch. The caller clears them when it has taken them.
+#[derive(Clone, Debug, Default)]
+pub struct Rows {
+    /// The rows.
+    pub list: Vec<Row>,
+    /// Their touches, one row's behind another's.
+    pub touches: Vec<Touch>,
+}
+
+impl Rows {
+    /// What a row touches. The row of an event that is no op only writes tasks: that counts for the op of its lane before
+    /// it.
+    pub fn touched(&self, row: &Row) -> &[Touch] {
+        self.touches.get(row.touches.start as usize..row.touches.end as usize).unwrap_or_default()
+    }
+
+    /// Forgets all rows.
+    pub fn clear(&mut self) {
+        self.list.clear();
+        self.touches.clear();
+    }
+
+    pub(super) fn push(&mut self, inserted: Option<Box<Event>>, step: Step, touches: &mut Touches) {
+        let touches = touches.move_to(&mut self.touches);
+        self.list.push(Row { inserted, step, touches });
+    }
 }
 
 words! {

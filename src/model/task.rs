@@ -38,12 +38,15 @@ struct Thread {
     process: usize,
     /// The pid that its events show, known from its first one.
     pid: Option<i64>,
+    /// Tasks that its next op waits for: to have started it, or to have ended.
+    waits: Vec<i64>,
 }
 
 /// A fork whose child's id was not captured.
 struct Pending {
     process: usize,
     flags: i64,
+    waits: Vec<i64>,
 }
 
 /// Who makes a call.
@@ -53,7 +56,14 @@ pub(super) struct Who {
     pub(super) tid: i64,
     pub(super) vpid: i64,
     pub(super) vtid: i64,
+    /// Does its next op wait for tasks?
+    pub(super) waits: bool,
 }
+
+/// Starts and ends that are remembered: of a thread that makes no call on a file, and of processes that nobody was seen to
+/// wait for. What is forgotten orders nothing.
+const WAITS: usize = 16;
+const EXITS: usize = 1024;
 
 /// clone(2) flags that matter here.
 const CLONE_FS: i64 = 0x200;
@@ -73,6 +83,9 @@ pub(super) struct Tasks {
     pub(super) ofds: Vec<Option<Ofd>>,
     free_ofds: Vec<OfdIx>,
     pending: VecDeque<Pending>,
+    /// Processes that have ended: pid, and the task that their end is.
+    exits: VecDeque<(i64, i64)>,
+    next_task: i64,
     next_vpid: i64,
     next_vtid: i64,
     next_ofd: i64,
@@ -113,7 +126,8 @@ impl Tasks {
     fn who(&self, tid: i64) -> Option<Who> {
         let thread = self.threads.get(&tid)?;
         let process = self.processes[thread.process].as_ref()?;
-        Some(Who { process: thread.process, tid, vpid: process.vpid, vtid: thread.vtid })
+        let waits = !thread.waits.is_empty();
+        Some(Who { process: thread.process, tid, vpid: process.vpid, vtid: thread.vtid, waits })
     }
 
     /// A thread shows up that no fork announced.
@@ -124,7 +138,7 @@ impl Tasks {
             Some(process) => process,
             None => match self.pending.pop_front() {
                 Some(fork) if self.processes[fork.process].is_some() => {
-                    self.fork(fork.process, tid, fork.flags);
+                    self.fork(fork.process, tid, fork.flags, fork.waits);
                     if let Some(thread) = self.threads.get_mut(&tid) {
                         thread.pid = Some(pid);
                     }
@@ -137,7 +151,7 @@ impl Tasks {
                 }
             },
         };
-        self.add_thread(tid, process, Some(pid));
+        self.add_thread(tid, process, Some(pid), Vec::new());
     }
 
     /// The process of a pid, whose leader has made no call yet or has ended.
@@ -160,8 +174,8 @@ impl Tasks {
         }
     }
 
-    fn add_thread(&mut self, tid: i64, process: usize, pid: Option<i64>) {
-        self.threads.insert(tid, Thread { vtid: self.next_vtid, process, pid });
+    fn add_thread(&mut self, tid: i64, process: usize, pid: Option<i64>, waits: Vec<i64>) {
+        self.threads.insert(tid, Thread { vtid: self.next_vtid, process, pid, waits });
         self.next_vtid += 1;
         if let Some(process) = &mut self.processes[process] {
             process.threads.push(tid);
@@ -171,19 +185,19 @@ impl Tasks {
     // ---- fork, exec, exit
 
     /// A fork whose child's id is not known: the next thread that nobody announced is its child.
-    pub(super) fn fork_pending(&mut self, process: usize, flags: i64) {
-        self.pending.push_back(Pending { process, flags });
+    pub(super) fn fork_pending(&mut self, process: usize, flags: i64, waits: Vec<i64>) {
+        self.pending.push_back(Pending { process, flags, waits });
     }
 
     /// fork, vfork, clone: `child` is the new thread. Gives the descriptors of an older thread of that id, which must
     /// have ended unseen.
-    pub(super) fn fork(&mut self, parent: usize, child: i64, flags: i64) -> Vec<Entry> {
+    pub(super) fn fork(&mut self, parent: usize, child: i64, flags: i64, waits: Vec<i64>) -> Vec<Entry> {
         let ended = if self.threads.contains_key(&child) { self.end_thread(child) } else { Vec::new() };
         let Some((fds, cwd)) = self.processes[parent].as_ref().map(|process| (process.fds, process.cwd)) else {
             return ended;
         };
         if flags & CLONE_THREAD != 0 {
-            self.add_thread(child, parent, None);
+            self.add_thread(child, parent, None, waits);
             return ended;
         }
         let fds = if flags & CLONE_FILES != 0 {
@@ -200,8 +214,57 @@ impl Tasks {
             take(&mut self.cwds, &mut self.free_cwds, copy)
         };
         let process = self.add_process(child, fds, cwd);
-        self.add_thread(child, process, None);
+        self.add_thread(child, process, None, waits);
         ended
+    }
+
+    // ---- starts and ends that order lanes
+
+    /// A start or an end of a task that something may wait for.
+    pub(super) fn new_task(&mut self) -> i64 {
+        self.next_task += 1;
+        self.next_task - 1
+    }
+
+    /// A process ends.
+    pub(super) fn exits(&mut self, who: Who) -> i64 {
+        let task = self.new_task();
+        if let Some(process) = &self.processes[who.process] {
+            if self.exits.len() == EXITS {
+                self.exits.pop_front();
+            }
+            self.exits.push_back((process.pid, task));
+        }
+        task
+    }
+
+    /// Somebody saw the end of the process of this pid.
+    pub(super) fn reaped(&mut self, pid: i64) -> Option<i64> {
+        let at = self.exits.iter().rposition(|(other, _)| *other == pid)?;
+        self.exits.remove(at).map(|(_, task)| task)
+    }
+
+    /// What the next op of a thread waits for.
+    pub(super) fn take_waits(&mut self, tid: i64) -> Vec<i64> {
+        self.threads.get_mut(&tid).map(|thread| std::mem::take(&mut thread.waits)).unwrap_or_default()
+    }
+
+    /// The next op of a thread waits for these.
+    pub(super) fn wait_for(&mut self, tid: i64, mut waits: Vec<i64>) {
+        if let Some(thread) = self.threads.get_mut(&tid) {
+            waits.drain(..waits.len().saturating_sub(WAITS));
+            thread.waits = waits;
+        }
+    }
+
+    /// Is it the last thread of its process?
+    pub(super) fn alone(&self, who: Who) -> bool {
+        self.processes[who.process].as_ref().is_some_and(|process| *process.threads == [who.tid])
+    }
+
+    /// The id of the only thread after exec.
+    pub(super) fn leader(&self, who: Who) -> i64 {
+        self.processes[who.process].as_ref().and_then(|process| process.threads.first()).copied().unwrap_or(who.tid)
     }
 
     fn copy_table(&mut self, table: Shared) -> Shared {
@@ -317,6 +380,7 @@ impl Tasks {
             pos: 0,
             pos_sure: true,
             behind: None,
+            locks: false,
             refs: 1,
             vpid: who.vpid,
             vtid: who.vtid,
@@ -352,7 +416,7 @@ impl Tasks {
 /// `enter` has just made the thread known; a thread always has a process.
 fn unreachable_who(tid: i64) -> Who {
     debug_assert!(false, "thread {tid} has no process");
-    Who { process: 0, tid, vpid: 0, vtid: 0 }
+    Who { process: 0, tid, vpid: 0, vtid: 0, waits: false }
 }
 
 #[cfg(test)]
@@ -370,7 +434,7 @@ mod tests {
         let mut tasks = Tasks::default();
         let (parent, _) = tasks.enter(10, 10);
         open(&mut tasks, parent, 3, false);
-        tasks.fork(parent.process, 11, 0);
+        tasks.fork(parent.process, 11, 0, Vec::new());
         let (child, _) = tasks.enter(11, 11);
         assert_ne!(child.vpid, parent.vpid);
         let entry = tasks.fds(child.process).get(3).unwrap();
@@ -382,7 +446,7 @@ mod tests {
     fn a_thread_belongs_to_its_process_even_when_its_events_show_only_a_tid() {
         let mut tasks = Tasks::default();
         let (leader, _) = tasks.enter(10, 10);
-        tasks.fork(leader.process, 11, CLONE_THREAD | CLONE_FILES | CLONE_FS);
+        tasks.fork(leader.process, 11, CLONE_THREAD | CLONE_FILES | CLONE_FS, Vec::new());
         let (thread, _) = tasks.enter(11, 11);
         assert_eq!((thread.process, thread.vpid), (leader.process, leader.vpid));
         open(&mut tasks, thread, 3, true);
@@ -404,7 +468,7 @@ mod tests {
         let mut tasks = Tasks::default();
         let (parent, _) = tasks.enter(10, 10);
         open(&mut tasks, parent, 3, false);
-        tasks.fork_pending(parent.process, 0);
+        tasks.fork_pending(parent.process, 0, Vec::new());
         let (child, _) = tasks.enter(12, 12);
         assert!(tasks.fds(child.process).get(3).is_some());
         let (stranger, _) = tasks.enter(13, 13);

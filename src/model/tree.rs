@@ -17,6 +17,7 @@ use super::config::{Config, Place};
 use super::content::Content;
 pub(super) use super::inode::{Entries, Ino, Inode, Life, Node, ROOT, Slot, UNKNOWN_TARGET, Was, blank};
 use super::step::{Kind, Name};
+use super::touch::Touches;
 use std::sync::Arc;
 
 /// A change that somebody outside the capture must have made.
@@ -45,8 +46,11 @@ pub(super) struct Tree {
     config: Config,
     epoch: u32,
     files: i64,
+    serials: i64,
     /// Changes from outside that the last call proved; the model turns them into ops.
-    pub(super) fixes: Vec<Fix>,
+    pub(super) fixes: Vec<(Fix, Touches)>,
+    /// What the op in the making touches.
+    pub(super) touches: Touches,
     /// Inodes whose identity moved to another: open file descriptions must follow.
     pub(super) moved: Vec<(Ino, Ino)>,
     /// A ghost that the last resolution left through `..`: if nothing else is missing, it is.
@@ -71,6 +75,8 @@ impl Tree {
             epoch: 0,
             files: 0,
             fixes: Vec::new(),
+            touches: Touches::default(),
+            serials: 0,
             moved: Vec::new(),
             left: None,
             guesses: Default::default(),
@@ -228,7 +234,9 @@ impl Tree {
         }
     }
 
-    fn add(&mut self, inode: Inode) -> Ino {
+    fn add(&mut self, mut inode: Inode) -> Ino {
+        self.serials += 1;
+        inode.serial = self.serials;
         match self.free.pop() {
             Some(ino) => {
                 self.nodes[ino as usize] = inode;

@@ -3,6 +3,7 @@
 use super::config::Place;
 use super::links::is_unknown;
 use super::step::{Kind, Name};
+use super::touch::{Access, Resource};
 use super::tree::{Fix, Ino, Life, Look, Node, ROOT, Tree, UNKNOWN_TARGET, Was, blank};
 use std::sync::Arc;
 
@@ -87,12 +88,14 @@ impl Tree {
                             self.left = Some(dir);
                         }
                     }
+                    self.touch_home(dir);
                     dir = self.parent(dir);
                     continue;
                 }
                 _ => {}
             }
             let last = names.peek().is_none();
+            self.touch_name(dir, name, Access::Read);
             let look = self.look(dir, name);
             let place = match look {
                 Look::Node(ino) => self.at(ino).place,
@@ -203,7 +206,7 @@ impl Tree {
     /// Somebody outside made a file.
     pub(super) fn make(&mut self, dir: Ino, name: Name, kind: Kind, target: Option<Name>) -> Ino {
         let path = self.join(dir, &name);
-        let ino = self.create(dir, name, kind, Life::Created, Was::Unclaimed);
+        let ino = self.create(dir, name.clone(), kind, Life::Created, Was::Unclaimed);
         if let (Node::Link { target: content, guessed }, Some(target)) = (&mut self.at_mut(ino).node, &target) {
             (*content, *guessed) = (target.clone(), false);
         }
@@ -211,7 +214,10 @@ impl Tree {
             Node::Link { target, .. } => Some(target.clone()),
             _ => None,
         };
-        self.fixes.push(Fix::Make(ino, kind, path, target));
+        self.fixed(Fix::Make(ino, kind, path, target), |tree| {
+            tree.touch_way(dir);
+            tree.touch_entry(dir, &name);
+        });
         ino
     }
 
@@ -223,11 +229,30 @@ impl Tree {
             return;
         }
         self.empty(ino);
+        self.remove_one(dir, name, ino);
+    }
+
+    fn remove_one(&mut self, dir: Ino, name: &[u8], ino: Ino) {
         let path = self.join(dir, name);
         let kind = self.at(ino).kind();
-        self.fixes.push(Fix::Remove(kind, path));
+        self.fixed(Fix::Remove(kind, path), |tree| {
+            tree.touch_way(dir);
+            tree.touch_entry(dir, name);
+            if kind == Kind::Dir {
+                tree.touch(Resource::Entries, ino, Access::Write);
+            }
+        });
         self.unbind(dir, name);
         self.release(ino);
+    }
+
+    /// Somebody outside made a file this long.
+    pub(super) fn resize(&mut self, ino: Ino, size: i64) {
+        self.fixed(Fix::Resize(ino, size), |tree| {
+            tree.touch_way(ino);
+            tree.touch(Resource::Attrs, ino, Access::Read);
+            tree.touch_cut(ino);
+        });
     }
 
     /// Somebody outside removed everything in a directory.
@@ -255,11 +280,7 @@ impl Tree {
             if full {
                 todo.push(ino);
             } else {
-                let path = self.join(dir, &name);
-                let kind = self.at(ino).kind();
-                self.fixes.push(Fix::Remove(kind, path));
-                self.unbind(dir, &name);
-                self.release(ino);
+                self.remove_one(dir, &name, ino);
             }
         }
     }

@@ -164,7 +164,9 @@ impl Table {
             Table::Fates => "What became of each event; one row per event.",
             Table::Ops => "What is replayed: one row per op, by lane, inside a lane in order.",
             Table::Lanes => "Where the ops of each lane are.",
-            Table::Edges => "Which ops of other lanes an op must follow in resource order, by lane; what follows from others is left out.",
+            Table::Edges => {
+                "Which ops of other lanes an op must follow in resource order, by lane; what follows from others is left out."
+            }
             Table::Fileset => "What must exist, and what must not, before the replay.",
             Table::Extents => "Ranges of files of the fileset that calls read, and known holes.",
             Table::Expect => "The end state that the model predicts.",

@@ -3,7 +3,7 @@
 use super::columns::{Fact, Gather, StepColumn, Tag};
 use super::decode::{Decoder, Part, part};
 use crate::event::Event;
-use crate::model::{Config, End, Model, Row};
+use crate::model::{Config, End, Model, Row, Rows};
 use crate::text;
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringViewArray, new_null_array};
 use arrow::compute::interleave;
@@ -27,7 +27,7 @@ pub struct Walk {
     pos: i64,
     /// The last event's seq, which ops inserted after it carry.
     last: i64,
-    rows: Vec<Row>,
+    rows: Rows,
 }
 
 /// An output column.
@@ -54,7 +54,7 @@ impl Walk {
         };
         let columns = output.fields().iter().map(|field| column(field.name())).collect::<Result<_>>()?;
         let (decoder, seq) = (Decoder::new(input)?, input.index_of("seq")?);
-        Ok(Walk { model: Model::new(places), decoder, seq, output, columns, pos: 2, last: 0, rows: Vec::new() })
+        Ok(Walk { model: Model::new(places), decoder, seq, output, columns, pos: 2, last: 0, rows: Rows::default() })
     }
 
     /// The rows of a batch of events.
@@ -67,12 +67,12 @@ impl Walk {
         let mut sources = Vec::with_capacity(batch.num_rows());
         let mut inserted = Inserted::default();
         decoder.each(batch, |row, event| {
-            let from = rows.len();
+            let from = rows.list.len();
             model.step(event, rows);
-            for made in &mut rows[from..] {
+            for made in &mut rows.list[from..] {
                 sources.push(inserted.source(made, seqs.value(row), row));
             }
-            if rows.len() >= CHUNK {
+            if rows.list.len() >= CHUNK {
                 gather(columns, rows, pos);
             }
         })?;
@@ -92,7 +92,7 @@ impl Walk {
         let end = model.finish(&mut self.rows);
         let mut inserted = Inserted::default();
         let last = self.last;
-        let sources: Vec<Source> = self.rows.iter_mut().map(|row| inserted.source(row, last, 0)).collect();
+        let sources: Vec<Source> = self.rows.list.iter_mut().map(|row| inserted.source(row, last, 0)).collect();
         gather(&mut self.columns, &mut self.rows, &mut self.pos);
         let first = self.batch(like, &sources, &inserted)?;
         Ok(Facts { walk: self, end, at: (0, 0), first: Some(first) })
@@ -115,13 +115,13 @@ impl Walk {
 }
 
 /// Gathers the rows of steps into the columns and clears them.
-fn gather(columns: &mut [Output], rows: &mut Vec<Row>, pos: &mut i64) {
+fn gather(columns: &mut [Output], rows: &mut Rows, pos: &mut i64) {
     for column in columns {
         if let Output::Made(gather) = column {
-            gather.steps(rows, *pos);
+            gather.steps(&rows.list, *pos);
         }
     }
-    *pos += 2 * rows.len() as i64;
+    *pos += 2 * rows.list.len() as i64;
     rows.clear();
 }
 

@@ -6,7 +6,9 @@ use crate::event::{Col, Event, Text};
 use crate::fate::{Origin, Reason};
 use crate::model::content::Seen;
 use crate::model::fds::OfdIx;
-use crate::model::tree::{Fix, Ino};
+use crate::model::step::Kind;
+use crate::model::touch::{Access, Resource};
+use crate::model::tree::Ino;
 use crate::syscall::{Op, Syscall};
 
 /// Modes of fallocate(2).
@@ -59,6 +61,9 @@ impl Call<'_> {
     pub(super) fn read(&mut self) -> Dropped<()> {
         let at = self.at();
         let Some(ix) = self.on_fd()? else { return Ok(()) };
+        if at.is_none() {
+            self.touch_position(ix);
+        }
         let offset = at.or_else(|| self.position(ix));
         let Some(ofd) = self.model.tasks.ofd(ix) else { return Ok(()) };
         let (ino, sure) = (ofd.ino, ofd.pos_sure || at.is_some());
@@ -67,11 +72,40 @@ impl Call<'_> {
             if let Some(offset) = offset {
                 self.was_read(ino, offset, bytes, self.event.int(Col::Count), sure);
             }
+            self.touch_read(ino, offset, bytes, self.event.int(Col::Count));
             if at.is_none() {
                 self.advance(ix, bytes);
             }
         }
         Ok(())
+    }
+
+    /// The call uses the shared position, and moves it.
+    fn touch_position(&mut self, ix: OfdIx) {
+        if let Some(ofd) = self.model.tasks.ofd(ix) {
+            self.model.tree.touches.add(Resource::Position, ofd.id, Access::Write);
+        }
+    }
+
+    /// What a read depends on: that the bytes are there, or where the end is.
+    fn touch_read(&mut self, ino: Ino, offset: Option<i64>, bytes: i64, asked: Option<i64>) {
+        let Some(content) = self.model.tree.content(ino) else { return };
+        let whole = bytes > 0 && asked.is_none_or(|asked| bytes >= asked);
+        let inside = whole && offset.is_some_and(|offset| offset.saturating_add(bytes) <= content.base());
+        self.model.tree.touch(if inside { Resource::Data } else { Resource::Size }, ino, Access::Read);
+    }
+
+    /// What a write to a position changes: bytes that are there, or perhaps the end.
+    fn touch_write(&mut self, ino: Ino, offset: Option<i64>, bytes: i64) {
+        if bytes <= 0 {
+            return;
+        }
+        let Some(content) = self.model.tree.content(ino) else { return };
+        if offset.is_some_and(|offset| offset.saturating_add(bytes) <= content.base()) {
+            self.model.tree.touch(Resource::Data, ino, Access::Read);
+        } else {
+            self.model.tree.touch(Resource::Size, ino, Access::Add);
+        }
     }
 
     /// Bytes came out of a file.
@@ -93,6 +127,9 @@ impl Call<'_> {
     pub(super) fn write(&mut self) -> Dropped<()> {
         let at = self.at();
         let Some(ix) = self.on_fd()? else { return Ok(()) };
+        if at.is_none() {
+            self.touch_position(ix);
+        }
         let Some(ofd) = self.model.tasks.ofd(ix) else { return Ok(()) };
         let rwf_append = self.step.op == Some(Op::Pwritev2) && self.event.int(Col::Flags).unwrap_or(0) & RWF_APPEND != 0;
         // pwrite appends too on Linux when O_APPEND is set (pwrite(2), BUGS).
@@ -105,10 +142,9 @@ impl Call<'_> {
         }
         let offset = at.or_else(|| self.position(ix));
         self.step.offset = offset;
-        if let Some(offset) = offset
-            && bytes > 0
-        {
-            self.was_written(ino, offset, bytes);
+        match offset {
+            Some(offset) if bytes > 0 => self.was_written(ino, offset, bytes),
+            _ => self.touch_write(ino, offset, bytes),
         }
         if at.is_none() {
             self.advance(ix, bytes);
@@ -119,6 +155,7 @@ impl Call<'_> {
     /// Bytes were appended, and the shared position moved behind them. Gives where, if it is known.
     fn appended(&mut self, ix: OfdIx, ino: Ino, bytes: i64, moves: bool) -> Option<i64> {
         let over = self.over();
+        self.model.tree.touch(Resource::Size, ino, Access::Write);
         let content = self.model.tree.content(ino)?;
         if bytes <= 0 {
             return content.size();
@@ -141,6 +178,7 @@ impl Call<'_> {
     /// Bytes went into a file at a position.
     fn was_written(&mut self, ino: Ino, at: i64, bytes: i64) {
         let over = self.over();
+        self.touch_write(ino, Some(at), bytes);
         if let Some(content) = self.model.tree.content(ino) {
             content.write(at, bytes);
             content.changed = content.changed.max(over);
@@ -204,7 +242,7 @@ impl Call<'_> {
                 let ino = ofd.ino;
                 // The bytes do not come; the file still gets its length.
                 if let Some(size) = self.model.tree.content(ino).and_then(|content| content.size()) {
-                    self.model.tree.fixes.push(Fix::Resize(ino, size));
+                    self.model.tree.resize(ino, size);
                 }
             }
             if to.is_none() {
@@ -214,10 +252,15 @@ impl Call<'_> {
     }
 
     fn copied_out(&mut self, ix: OfdIx, at: Option<i64>, bytes: i64) {
+        if at.is_none() {
+            self.touch_position(ix);
+        }
         let offset = at.or_else(|| self.position(ix));
         let Some(ofd) = self.model.tasks.ofd(ix) else { return };
         let (ino, sure) = (ofd.ino, ofd.pos_sure || at.is_some());
         self.step.offset = offset;
+        // Also when it failed: whether two ranges of one file overlap depends on where the file ends.
+        self.touch_read(ino, offset, bytes, self.event.int(Col::Count));
         if self.event.success().is_some() {
             // Short counts are usual here; only nothing at all means the end.
             let asked = if bytes == 0 { self.event.int(Col::Count) } else { Some(bytes) };
@@ -231,6 +274,9 @@ impl Call<'_> {
     }
 
     fn copied_in(&mut self, ix: OfdIx, at: Option<i64>, bytes: i64) {
+        if at.is_none() {
+            self.touch_position(ix);
+        }
         let offset = at.or_else(|| self.position(ix));
         let Some(ofd) = self.model.tasks.ofd(ix) else { return };
         let (ino, append) = (ofd.ino, ofd.flags & flag::APPEND != 0);
@@ -241,8 +287,9 @@ impl Call<'_> {
             self.appended(ix, ino, bytes, at.is_none());
             return;
         }
-        if let Some(offset) = offset {
-            self.was_written(ino, offset, bytes);
+        match offset {
+            Some(offset) => self.was_written(ino, offset, bytes),
+            None => self.touch_write(ino, None, bytes),
         }
         if at.is_none() {
             self.advance(ix, bytes);
@@ -261,7 +308,10 @@ impl Call<'_> {
         let mut step = self.inserted(Origin::External, Op::Lseek);
         (step.ofd, step.offset, step.path) = (Some(id), Some(pos), Some(path));
         step.file = Some(self.model.tree.file(ino));
-        self.insert(event, step);
+        self.insert(event, step, |tree| {
+            tree.touches.add(Resource::Ofd, id, Access::Read);
+            tree.touches.add(Resource::Position, id, Access::Write);
+        });
     }
 
     pub(super) fn lseek(&mut self) -> Dropped<()> {
@@ -270,6 +320,10 @@ impl Call<'_> {
         let Some(ofd) = self.model.tasks.ofd(ix) else { return Ok(()) };
         let (ino, pos, sure, behind) = (ofd.ino, ofd.pos, ofd.pos_sure, ofd.behind);
         let (offset, whence) = (self.event.int(Col::Offset).unwrap_or(0), self.event.int(Col::Whence).unwrap_or(0));
+        self.touch_position(ix);
+        if whence >= whence::END && self.model.tree.at(ino).kind() == Kind::File {
+            self.model.tree.touch(Resource::Size, ino, Access::Read);
+        }
         let Some(result) = self.event.success() else {
             self.step.offset = Some(offset);
             // Nothing but the end lies there: ENXIO of SEEK_DATA.
@@ -299,7 +353,7 @@ impl Call<'_> {
                 }
                 self.reposition(ix);
             }
-            whence::END if self.model.tree.at(ino).kind() == crate::model::step::Kind::File => {
+            whence::END if self.model.tree.at(ino).kind() == Kind::File => {
                 self.observe(ino, result - offset);
             }
             whence::DATA | whence::HOLE => self.seek_hole(ino, offset, result, whence == whence::HOLE),
@@ -335,6 +389,7 @@ impl Call<'_> {
         {
             content.truncate(size);
             content.changed = content.changed.max(over);
+            self.model.tree.touch_cut(ino);
         }
         Ok(())
     }
@@ -347,10 +402,15 @@ impl Call<'_> {
         self.step.offset = Some(offset);
         let mode = self.event.int(Col::Flags).unwrap_or(0);
         let over = self.over();
-        if self.event.success().is_some()
-            && let Some(ino) = self.model.tasks.ofd(ix).map(|ofd| ofd.ino)
-            && let Some(content) = self.model.tree.content(ino)
-        {
+        let Some(ino) = self.model.tasks.ofd(ix).map(|ofd| ofd.ino).filter(|_| self.event.success().is_some()) else {
+            return Ok(());
+        };
+        match mode {
+            _ if mode & (falloc::COLLAPSE_RANGE | falloc::INSERT_RANGE) != 0 => self.model.tree.touch_cut(ino),
+            _ if mode & falloc::KEEP_SIZE == 0 => self.touch_write(ino, Some(offset), length),
+            _ => {}
+        }
+        if let Some(content) = self.model.tree.content(ino) {
             match mode {
                 _ if mode & falloc::COLLAPSE_RANGE != 0 => content.truncate((content.least() - length).max(0)),
                 _ if mode & falloc::INSERT_RANGE != 0 => content.truncate(content.least() + length),
@@ -400,7 +460,7 @@ impl Call<'_> {
         match seen {
             Seen::Fits => {}
             Seen::Existed => self.model.tree.existed(ino),
-            Seen::Resized(size) => self.model.tree.fixes.push(Fix::Resize(ino, size)),
+            Seen::Resized(size) => self.model.tree.resize(ino, size),
         }
     }
 }

@@ -5,6 +5,7 @@ use crate::event::{Col, Event, Text};
 use crate::fate::{Origin, Reason};
 use crate::model::fds::{Entry, OfdIx, Target};
 use crate::model::step::{Kind, Name};
+use crate::model::touch::{Access, Resource};
 use crate::model::tree::{Look, Node, ROOT};
 use crate::model::walk::{Proof, Walk};
 use crate::syscall::{Op, Syscall};
@@ -14,6 +15,19 @@ const FICLONE: i64 = 0x4004_9409;
 /// Requests of ioctl(2) that do what fcntl(2) does with F_SETFD.
 const FIONCLEX: i64 = 0x5450;
 const FIOCLEX: i64 = 0x5451;
+
+/// Commands of fcntl(2) for locks: of a process, the same of a 32-bit one, and of an open file description.
+mod lock {
+    pub const GET: i64 = 5;
+    pub const SET: i64 = 6;
+    pub const SETW: i64 = 7;
+    pub const GET64: i64 = 12;
+    pub const SET64: i64 = 13;
+    pub const SETW64: i64 = 14;
+    pub const OFD_GET: i64 = 36;
+    pub const OFD_SET: i64 = 37;
+    pub const OFD_SETW: i64 = 38;
+}
 
 /// What a captured descriptor argument is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +129,7 @@ impl Call<'_> {
     }
 
     fn is_missing(&mut self, path: &[u8]) -> bool {
-        match self.model.tree.walk(ROOT, path, true, Proof::None) {
+        match self.model.tree.quietly(|tree| tree.walk(ROOT, path, true, Proof::None)) {
             Walk::At(spot) => spot.look == Look::Absent,
             Walk::Missing | Walk::NotDir | Walk::Loop => true,
             Walk::Outside(_) | Walk::Unknown => false,
@@ -150,7 +164,7 @@ impl Call<'_> {
         };
         let wants_dir = starts_path || matches!(self.step.op, Some(Op::Getdents | Op::Getdents64 | Op::Fchdir));
         let kind = if wants_dir { Some(Kind::Dir) } else { st_mode.and_then(kind_of) };
-        let ino = match self.model.tree.walk(ROOT, note, true, Proof::Through) {
+        let ino = match self.model.tree.quietly(|tree| tree.walk(ROOT, note, true, Proof::Through)) {
             Walk::At(spot) => self.model.tree.exists(&spot, kind, false),
             Walk::Outside(place) => return Err(outside(place).unwrap_or(Reason::UnknownFd)),
             _ => return Err(Reason::UnknownFd),
@@ -171,7 +185,12 @@ impl Call<'_> {
             step.ofd = Some(ofd.id);
         }
         (step.file, step.path) = (Some(file), Some(path));
-        self.insert(event, step);
+        let id = step.ofd.unwrap_or(-1);
+        self.insert(event, step, |tree| {
+            tree.touch_way(ino);
+            tree.touch(Resource::Attrs, ino, Access::Read);
+            tree.touches.add(Resource::Ofd, id, Access::Write);
+        });
         self.model.tree.guess("a descriptor open before the capture");
         Ok(Fd::File(ix))
     }
@@ -249,7 +268,10 @@ impl Call<'_> {
                     return Ok(());
                 }
                 match entry.and_then(|entry| self.model.tasks.unref(entry)) {
-                    Some(ofd) => self.model.let_go(ofd.ino),
+                    Some(ofd) => {
+                        self.model.tree.touch_close(&ofd);
+                        self.model.let_go(ofd.ino);
+                    }
                     None => self.step.fate = crate::fate::Fate::Model,
                 }
                 return Ok(());
@@ -341,8 +363,11 @@ impl Call<'_> {
                     && let Some(ofd) = self.model.tasks.ofd_mut(ix)
                 {
                     ofd.flags = ofd.flags & !flag::APPEND | arg & flag::APPEND;
+                    self.model.tree.touches.add(Resource::Ofd, ofd.id, Access::Write);
                 }
             }
+            lock::GET | lock::GET64 | lock::OFD_GET => self.touch_lock(found, false),
+            lock::SET | lock::SETW | lock::SET64 | lock::SETW64 | lock::OFD_SET | lock::OFD_SETW => self.touch_lock(found, true),
             _ => {}
         }
         found?;
@@ -351,6 +376,29 @@ impl Call<'_> {
             1..=7 | 12..=14 | 36..=38 => Ok(()),
             _ => Err(Reason::Unsupported),
         }
+    }
+
+    /// flock(2). One shared lock more does not concern the other holders.
+    pub(super) fn flock(&mut self) -> Dropped<()> {
+        const LOCK_SH: i64 = 1;
+        let found = self.on_fd();
+        let holds = match found {
+            Ok(Some(ix)) => self.model.tasks.ofd(ix).is_some_and(|ofd| ofd.locks),
+            _ => false,
+        };
+        let shared = self.event.int(Col::Cmd).unwrap_or(0) & LOCK_SH != 0 && !holds;
+        self.touch_lock(found, !shared);
+        found.map(|_| ())
+    }
+
+    fn touch_lock(&mut self, found: Dropped<Option<OfdIx>>, changes: bool) {
+        let Ok(Some(ix)) = found else { return };
+        let done = self.event.success().is_some();
+        let Some(ofd) = self.model.tasks.ofd_mut(ix) else { return };
+        ofd.locks |= done;
+        let ino = ofd.ino;
+        let access = if changes && done { Access::Write } else { Access::Read };
+        self.model.tree.touch(Resource::Lock, ino, access);
     }
 
     /// Sets the close-on-exec flag of the call's descriptor. What is no file has it too.
@@ -394,10 +442,13 @@ impl Call<'_> {
         let (Some((id, from)), Some(to)) = (from, to) else { return Err(Reason::UnknownFd) };
         (self.step.ofd2, self.step.file2) = (Some(id), Some(self.model.tree.file(from)));
         let size = self.model.tree.content(from).map_or(0, |content| content.least());
+        self.model.tree.touches.add(Resource::Ofd, id, Access::Read);
+        self.model.tree.touch(Resource::Size, from, Access::Read);
         if self.known_outcome()?.is_ok()
             && let Some(content) = self.model.tree.content(to)
         {
             content.write(0, size);
+            self.model.tree.touch_cut(to);
         }
         Ok(())
     }
@@ -449,7 +500,7 @@ impl crate::model::tree::Tree {
 mod tests {
     use crate::event::{AT_FDCWD, Col, Event, Text};
     use crate::fate::Origin;
-    use crate::model::{Config, Model, Row};
+    use crate::model::{Config, Model, Rows};
     use crate::syscall::{Op, Syscall};
 
     fn call(syscall: Syscall, ret: i64, ints: &[(Col, i64)]) -> Event {
@@ -469,10 +520,10 @@ mod tests {
         events.extend(requests.iter().map(|cmd| call(Syscall::ioctl, 0, &[(Col::Fd, 3), (Col::Cmd, *cmd)])));
         events.push(call(Syscall::execve, 0, &[]));
         let mut model = Model::new(Config::default());
-        let mut rows: Vec<Row> = Vec::new();
+        let mut rows = Rows::default();
         events.iter().for_each(|event| model.step(event, &mut rows));
-        assert!(rows.iter().all(|row| row.step.reason.is_none()));
-        rows.iter().any(|row| row.step.origin == Origin::Exec && row.step.op == Some(Op::Close))
+        assert!(rows.list.iter().all(|row| row.step.reason.is_none()));
+        rows.list.iter().any(|row| row.step.origin == Origin::Exec && row.step.op == Some(Op::Close))
     }
 
     #[test]

@@ -5,12 +5,27 @@ use super::{Call, Dropped, flag, is_device, kind_of};
 use crate::event::{Col, Text};
 use crate::fate::Reason;
 use crate::model::step::{Kind, Name};
+use crate::model::touch::{Access, Resource};
 use crate::model::tree::{Ino, Life};
 use crate::syscall::{Op, Role};
 use std::sync::Arc;
 
 /// Mode of access(2) that asks for the right to execute.
 const X_OK: i64 = 1;
+
+/// How a call touches the attributes of the file it is on.
+pub(super) const fn attributes(op: Op) -> Option<Access> {
+    match op {
+        Op::Open | Op::Openat | Op::Openat2 | Op::Creat | Op::Truncate | Op::Utimensat => Some(Access::Read),
+        Op::Access | Op::Faccessat | Op::Faccessat2 => Some(Access::Read),
+        Op::Getxattr | Op::Lgetxattr | Op::Fgetxattr | Op::Listxattr | Op::Llistxattr | Op::Flistxattr => Some(Access::Read),
+        Op::Chmod | Op::Fchmod | Op::Fchmodat | Op::Fchmodat2 => Some(Access::Write),
+        Op::Chown | Op::Lchown | Op::Fchown | Op::Fchownat => Some(Access::Write),
+        Op::Setxattr | Op::Lsetxattr | Op::Fsetxattr => Some(Access::Write),
+        Op::Removexattr | Op::Lremovexattr | Op::Fremovexattr => Some(Access::Write),
+        _ => None,
+    }
+}
 
 impl Call<'_> {
     /// Calls on a path that change no name.
@@ -175,12 +190,13 @@ impl Call<'_> {
     }
 
     pub(super) fn getdents(&mut self) -> Dropped<()> {
-        if let Some(ix) = self.on_fd()?
-            && self.event.success().is_some()
-            && let Some(ino) = self.model.tasks.ofd(ix).map(|ofd| ofd.ino)
-        {
+        let Some(ix) = self.on_fd()? else { return Ok(()) };
+        let Some((id, ino)) = self.model.tasks.ofd(ix).map(|ofd| (ofd.id, ofd.ino)) else { return Ok(()) };
+        if self.event.success().is_some() {
             self.model.tree.entries(ino);
         }
+        self.model.tree.touches.add(Resource::Position, id, Access::Write);
+        self.model.tree.touch(Resource::Entries, ino, Access::Read);
         Ok(())
     }
 }

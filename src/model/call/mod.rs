@@ -13,9 +13,10 @@ mod path;
 mod process;
 
 use super::fds::{Entry, OfdIx, Target};
-use super::step::{Kind, Name, Row, Step};
+use super::step::{Kind, Name, Rows, Step};
 use super::task::Who;
-use super::tree::{Fix, Ino};
+use super::touch::{Access, Resource};
+use super::tree::{Fix, Ino, Node, Tree};
 use super::{Model, Place};
 use crate::event::{Col, Event, Text};
 use crate::fate::{Fate, Origin, Reason};
@@ -46,16 +47,24 @@ pub(super) struct Call<'a> {
     pub(super) event: &'a Event,
     pub(super) who: Who,
     pub(super) step: Step,
-    pub(super) out: &'a mut Vec<Row>,
+    /// The file behind the first path or descriptor, as far as its attributes matter.
+    pub(super) file: Option<Ino>,
+    /// The start or the end of a task that others wait for.
+    pub(super) task: Option<i64>,
+    /// Those that the lane's next op waits for.
+    pub(super) waits: Vec<i64>,
+    pub(super) out: &'a mut Rows,
 }
 
 /// Gives up the event, for a reason.
 type Dropped<T> = Result<T, Reason>;
 
 impl<'a> Call<'a> {
-    pub(super) fn new(model: &'a mut Model, event: &'a Event, who: Who, out: &'a mut Vec<Row>) -> Call<'a> {
+    pub(super) fn new(model: &'a mut Model, event: &'a Event, who: Who, out: &'a mut Rows) -> Call<'a> {
+        model.tree.touches.clear();
         let step = Step::new(Fate::Op, event.syscall.op(), who.vpid, who.vtid);
-        Call { model, event, who, step, out }
+        let waits = if who.waits { model.tasks.take_waits(who.tid) } else { Vec::new() };
+        Call { model, event, who, step, file: None, task: None, waits, out }
     }
 
     /// Works the call out and pushes its row.
@@ -73,7 +82,44 @@ impl<'a> Call<'a> {
             _ => true,
         };
         self.flush();
-        self.out.push(Row { inserted: None, step: self.step });
+        match self.step.fate {
+            Fate::Op => self.touch_attributes(),
+            // Nothing is issued: what it would have touched is nobody's business.
+            Fate::Model | Fate::Drop => self.model.tree.touches.clear(),
+        }
+        if let Some(task) = self.task {
+            self.model.tree.touches.add(Resource::Task, task, Access::Write);
+        }
+        if self.step.fate == Fate::Op {
+            self.after_tasks();
+        } else if !self.waits.is_empty() {
+            self.model.tasks.wait_for(self.who.tid, self.waits);
+        }
+        self.out.push(None, self.step, &mut self.model.tree.touches);
+    }
+
+    /// The first op after the lane began, or saw another one end, follows what that one did.
+    fn after_tasks(&mut self) {
+        for task in self.waits.drain(..) {
+            self.model.tree.touches.add(Resource::Task, task, Access::Read);
+        }
+    }
+
+    fn touch_attributes(&mut self) {
+        let (Some(op), Some(ino)) = (self.step.op, self.file) else { return };
+        match meta::attributes(op) {
+            Some(Access::Write) if self.event.success().is_some() => {
+                self.model.tree.touch(Resource::Attrs, ino, Access::Write);
+                // What walks through a directory needs the right to.
+                if let Some((dir, name)) = self.model.tree.at(ino).home.clone()
+                    && matches!(self.model.tree.at(ino).node, Node::Dir(_))
+                {
+                    self.model.tree.touch_name(dir, &name, Access::Write);
+                }
+            }
+            Some(_) => self.model.tree.touch(Resource::Attrs, ino, Access::Read),
+            None => {}
+        }
     }
 
     fn call(&mut self, replay: Replay) -> Dropped<()> {
@@ -109,8 +155,8 @@ impl<'a> Call<'a> {
             | Op::Readahead
             | Op::Fadvise
             | Op::Fstatfs
-            | Op::Flock
             | Op::Flistxattr => self.on_fd().map(|_| ()),
+            Op::Flock => self.flock(),
             Op::Getdents | Op::Getdents64 => self.getdents(),
             Op::Fstat | Op::Fchmod | Op::Fchown | Op::Fgetxattr | Op::Fsetxattr | Op::Fremovexattr => self.fd_attributes(),
             Op::Stat
@@ -167,6 +213,7 @@ impl<'a> Call<'a> {
     /// Why a call is dropped that the table does not replay: what it is on tells more than the table.
     fn refuse(&mut self) -> Reason {
         if self.event.syscall == Syscall::other {
+            self.wait();
             return Reason::NotFile;
         }
         if self.event.syscall == Syscall::splice {
@@ -226,20 +273,26 @@ impl<'a> Call<'a> {
             Some(ofd) => (ofd.id, ofd.ino),
             None => return,
         };
+        self.model.tree.touches.add(Resource::Ofd, id, Access::Read);
+        self.file = Some(ino);
         self.step.ofd = Some(id);
         self.step.file = Some(self.model.tree.file(ino));
         self.step.path = Some(self.model.ofd_path(ix));
     }
 
-    /// Inserts an op before the event.
-    fn insert(&mut self, mut event: Event, step: Step) {
+    /// Inserts an op before the event, that touches what `touch` says.
+    fn insert(&mut self, mut event: Event, step: Step, touch: impl FnOnce(&mut Tree)) {
         self.flush();
         event.set(Col::Pid, self.event.int(Col::Pid).unwrap_or(0));
         event.set(Col::Tid, self.event.int(Col::Tid).unwrap_or(0));
         if event.int(Col::Ret).is_none() {
             event.set_outcome(0);
         }
-        self.out.push(Row { inserted: Some(Box::new(event)), step });
+        let others = std::mem::take(&mut self.model.tree.touches);
+        touch(&mut self.model.tree);
+        self.after_tasks();
+        self.out.push(Some(Box::new(event)), step, &mut self.model.tree.touches);
+        self.model.tree.touches = others;
     }
 
     fn inserted(&self, origin: Origin, op: Op) -> Step {
@@ -256,7 +309,7 @@ impl<'a> Call<'a> {
                 step.ofd = Some(ofd.id);
                 step.file = Some(self.model.tree.file(ofd.ino));
                 step.path = Some(path);
-                self.insert(Event::new(Syscall::close), step);
+                self.insert(Event::new(Syscall::close), step, |tree| tree.touch_close(&ofd));
                 self.model.let_go(ofd.ino);
             }
         }
@@ -270,8 +323,10 @@ impl<'a> Call<'a> {
         if self.model.tree.fixes.is_empty() {
             return;
         }
-        for fix in std::mem::take(&mut self.model.tree.fixes) {
+        for (fix, mut touches) in std::mem::take(&mut self.model.tree.fixes) {
+            std::mem::swap(&mut self.model.tree.touches, &mut touches);
             self.fix(fix);
+            self.model.tree.touches = touches;
         }
     }
 
@@ -323,7 +378,8 @@ impl<'a> Call<'a> {
         let op = event.syscall.op().unwrap_or(Op::Sync);
         let mut step = self.inserted(Origin::External, op);
         (step.path, step.path2, step.file) = (Some(path), path2, file);
-        self.out.push(Row { inserted: Some(Box::new(event)), step });
+        self.after_tasks();
+        self.out.push(Some(Box::new(event)), step, &mut self.model.tree.touches);
     }
 }
 

@@ -8,6 +8,7 @@ use crate::event::{Col, Text};
 use crate::fate::Reason;
 use crate::model::fds::{OfdIx, Target};
 use crate::model::step::{Kind, Name};
+use crate::model::touch::{Access, Resource};
 use crate::model::tree::{Ino, Life, Look, Node, Was};
 use crate::model::walk::Spot;
 use crate::syscall::Op;
@@ -51,6 +52,7 @@ impl Call<'_> {
                 let Some(spot) = self.reach(from, false)? else { return Ok(()) };
                 self.model.tree.absent(&spot);
                 self.flush();
+                self.model.tree.touch_entry(spot.dir, &spot.name);
                 let ino = self.model.tree.create(spot.dir, spot.name, kind, Life::Created, Was::Absent);
                 if let (Node::Link { target: content, guessed }, Some(target)) = (&mut self.model.tree.at_mut(ino).node, target) {
                     (*content, *guessed) = (target, false);
@@ -106,6 +108,10 @@ impl Call<'_> {
         if spot.name.is_empty() {
             return;
         }
+        if matches!(self.model.tree.at(ino).node, Node::Dir(_)) {
+            self.model.tree.touch(Resource::Entries, ino, Access::Write);
+        }
+        self.model.tree.touch_entry(spot.dir, &spot.name);
         self.model.tree.empty(ino);
         self.flush();
         if let Some(ino) = self.model.tree.unbind(spot.dir, &spot.name) {
@@ -166,6 +172,7 @@ impl Call<'_> {
         let Some(spot) = self.reach(to, false)? else { return Ok(()) };
         self.model.tree.absent(&spot);
         self.flush();
+        self.model.tree.touch_entry(spot.dir, &spot.name);
         self.model.tree.bind(spot.dir, spot.name, ino, Was::Absent);
         self.note_file(Arg::Second, ino);
         Ok(())
@@ -189,10 +196,16 @@ impl Call<'_> {
         let moved = self.model.tree.exists(&source, kind, kind.is_some());
         self.note_file(Arg::First, moved);
         let Some(goal) = self.reach(to, false)? else { return Ok(()) };
+        if matches!(self.model.tree.at(moved).node, Node::Dir(_) | Node::Unknown) {
+            self.touch_nesting(&[source.dir, goal.dir]);
+        }
         if flags & RENAME_EXCHANGE != 0 {
             let other = self.model.tree.exists(&goal, None, false);
             self.note_file(Arg::Second, other);
             self.flush();
+            self.touch_nesting(&[source.dir, goal.dir]);
+            self.model.tree.touch_entry(source.dir, &source.name);
+            self.model.tree.touch_entry(goal.dir, &goal.name);
             self.model.tree.unbind(source.dir, &source.name);
             self.model.tree.unbind(goal.dir, &goal.name);
             self.model.tree.bind(goal.dir, goal.name, moved, Was::Unclaimed);
@@ -213,9 +226,18 @@ impl Call<'_> {
             Look::Unknown => {}
         }
         self.flush();
+        self.model.tree.touch_entry(source.dir, &source.name);
+        self.model.tree.touch_entry(goal.dir, &goal.name);
         self.model.tree.unbind(source.dir, &source.name);
         self.model.tree.bind(goal.dir, goal.name, moved, was);
         Ok(())
+    }
+
+    /// A directory cannot be moved into itself: how those above are linked decides.
+    fn touch_nesting(&mut self, dirs: &[Ino]) {
+        for dir in dirs {
+            self.model.tree.touch_way(*dir);
+        }
     }
 
     /// A rename replaces what has the new name: an empty directory by a directory, anything else by anything else.
@@ -252,6 +274,10 @@ impl Call<'_> {
             Err(errno) => errno,
         };
         let renames = matches!(self.step.op, Some(Op::Rename | Op::Renameat | Op::Renameat2));
+        if renames {
+            let ends = [from, Some(to)].map(|end| end.and_then(|end| self.dir_of(end)));
+            ends.into_iter().flatten().for_each(|dir| self.touch_nesting(&[dir]));
+        }
         let known = |call: &mut Self, from: From<'_>| call.is_there(from, follow);
         match errno {
             // The old name is missing, unless it is known to be there: then the new one's directory is.
@@ -354,6 +380,15 @@ impl Call<'_> {
                 self.prove_parent(to);
                 Ok(())
             }
+        }
+    }
+
+    /// The directory that a path's last component is in.
+    fn dir_of(&mut self, from: From<'_>) -> Option<Ino> {
+        use crate::model::walk::{Proof, Walk};
+        match self.model.tree.walk(from.start, from.path, false, Proof::None) {
+            Walk::At(spot) => Some(spot.dir),
+            _ => None,
         }
     }
 

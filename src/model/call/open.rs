@@ -7,6 +7,7 @@ use crate::event::{Col, Text};
 use crate::fate::{Origin, Reason};
 use crate::model::fds::{Entry, Target};
 use crate::model::step::Kind;
+use crate::model::touch::{Access, Resource};
 use crate::model::tree::{Ino, Life, Look, Node, Was, blank};
 use crate::model::walk::Spot;
 use crate::syscall::Op;
@@ -88,8 +89,14 @@ impl Call<'_> {
         // Linux truncates for O_RDONLY too.
         let truncates = flags & (flag::TRUNC | flag::PATH) == flag::TRUNC;
         let writes = flags & flag::ACCMODE != 0 || truncates;
+        let exists = matches!(spot.look, Look::Node(ino) if self.model.tree.at(ino).life != Life::Ghost);
+        let creates = flags & flag::CREAT != 0 && (flags & flag::EXCL != 0 || !exists);
+        if creates {
+            self.model.tree.touch_entry(spot.dir, &spot.name);
+        }
         let ino = if flags & flag::TMPFILE != 0 {
             let dir = self.model.tree.exists(&spot, Some(Kind::Dir), false);
+            self.model.tree.touch(Resource::Entries, dir, Access::Add);
             let node = blank(Some(Kind::File), true);
             self.model.tree.anonymous(node, Life::Created, dir)
         } else if flags & flag::CREAT != 0 {
@@ -113,6 +120,9 @@ impl Call<'_> {
             if let Some(content) = self.model.tree.content(ino) {
                 content.truncate(0);
                 content.changed = content.changed.max(over);
+                if !creates {
+                    self.model.tree.touch_cut(ino);
+                }
             }
         }
         self.flush();
@@ -125,6 +135,12 @@ impl Call<'_> {
             ofd.seen = Some(note.into());
         }
         self.on(ix);
+        if let Some(id) = self.step.ofd {
+            self.model.tree.touches.add(Resource::Ofd, id, Access::Write);
+        }
+        if creates {
+            self.file = None;
+        }
         Ok(())
     }
 
@@ -173,6 +189,7 @@ impl Call<'_> {
         {
             content.truncate(size);
             content.changed = content.changed.max(over);
+            self.model.tree.touch_cut(ino);
         }
         Ok(())
     }
@@ -220,6 +237,7 @@ impl Call<'_> {
         let note = self.event.text(Text::Path).filter(|_| self.event.success().is_some());
         let ino = self.cwd(note)?;
         self.known_outcome()?.ok();
+        self.model.tree.touch_cwd(ino);
         let path = self.model.tree.path(ino);
         self.note_file(Arg::First, ino);
         (self.step.path, self.step.cwd) = (Some(path.clone()), Some(path));

@@ -6,6 +6,7 @@ use crate::event::{AT_FDCWD, Col, Text};
 use crate::fate::Reason;
 use crate::model::fds::OfdIx;
 use crate::model::step::{Kind, Name};
+use crate::model::touch::{Access, Resource};
 use crate::model::tree::{Ino, Life, Look, Node, ROOT};
 use crate::model::walk::{Proof, Spot, Walk};
 use crate::syscall::Role;
@@ -81,7 +82,7 @@ impl<'a> Call<'a> {
                 return match dirfd {
                     Some(fd) if fd >= 0 && (on_itself || (empty.is_some() && self.is_readlink())) => self.itself(arg),
                     Some(AT_FDCWD) if on_itself && !null => {
-                        let start = self.cwd(event.text(note_col))?;
+                        let start = self.start_at_cwd(event.text(note_col))?;
                         Ok(Named::Path(From { arg, start, path: b".", slash: false }))
                     }
                     _ if empty.is_some() => Ok(Named::Path(From { arg, start: ROOT, path: b"", slash: false })),
@@ -96,6 +97,10 @@ impl<'a> Call<'a> {
             Some(fd) if fd != AT_FDCWD => match self.fd(fd_col, note_col)? {
                 Fd::File(ix) => {
                     let (id, ino) = self.model.tasks.ofd(ix).map_or((None, ROOT), |ofd| (Some(ofd.id), ofd.ino));
+                    if let Some(id) = id {
+                        self.model.tree.touches.add(Resource::Ofd, id, Access::Read);
+                        self.model.tree.touch(Resource::Attrs, ino, Access::Read);
+                    }
                     match arg {
                         Arg::First => self.step.dir = id,
                         Arg::Second => self.step.dir2 = id,
@@ -104,13 +109,16 @@ impl<'a> Call<'a> {
                 }
                 Fd::Bad => return Ok(Named::Bad),
             },
-            _ => {
-                let ino = self.cwd(event.text(note_col))?;
-                self.step.cwd = Some(self.model.tree.path(ino));
-                ino
-            }
+            _ => self.start_at_cwd(event.text(note_col))?,
         };
         Ok(Named::Path(From { arg, start, path, slash: path.last() == Some(&b'/') }))
+    }
+
+    fn start_at_cwd(&mut self, note: Option<&[u8]>) -> Dropped<Ino> {
+        let ino = self.cwd(note)?;
+        self.step.cwd = Some(self.model.tree.path(ino));
+        self.model.tree.touch_cwd(ino);
+        Ok(ino)
     }
 
     fn is_readlink(&self) -> bool {
@@ -162,7 +170,7 @@ impl<'a> Call<'a> {
     }
 
     fn adopt_cwd(&mut self, path: &[u8], note: Option<&[u8]>) -> Dropped<Ino> {
-        let ino = match self.model.tree.walk(ROOT, path, true, Proof::Through) {
+        let ino = match self.model.tree.quietly(|tree| tree.walk(ROOT, path, true, Proof::Through)) {
             Walk::At(spot) => self.model.tree.exists(&spot, Some(Kind::Dir), false),
             Walk::Outside(_) => self.outside_dir(path),
             _ => return Err(Reason::LostName),
@@ -225,7 +233,7 @@ impl<'a> Call<'a> {
     pub(super) fn note_file(&mut self, arg: Arg, ino: Ino) {
         let file = Some(self.model.tree.file(ino));
         match arg {
-            Arg::First => self.step.file = file,
+            Arg::First => (self.step.file, self.file) = (file, Some(ino)),
             Arg::Second => self.step.file2 = file,
         }
     }
@@ -262,7 +270,13 @@ impl<'a> Call<'a> {
         match errno {
             libc::EACCES | libc::EPERM | libc::EROFS => return Err(Reason::Credentials),
             libc::ENOENT if path.is_empty() => {}
-            libc::ENOENT if how.parent => tree.deny(start, super::name::dirname_of(path), true),
+            libc::ENOENT if how.parent => {
+                tree.deny(start, super::name::dirname_of(path), true);
+                // Nothing can be made in a directory that was removed.
+                if let Walk::At(spot) = tree.walk(start, path, how.follow, Proof::None) {
+                    tree.touch(Resource::Entries, spot.dir, Access::Read);
+                }
+            }
             libc::ENOENT => tree.deny(start, path, how.follow),
             libc::ENOTDIR if how.parent => tree.not_dir(start, super::name::dirname_of(path), true, true),
             libc::ENOTDIR => tree.not_dir(start, path, how.dir || from.slash, how.follow),
@@ -276,6 +290,7 @@ impl<'a> Call<'a> {
                 if let Walk::At(spot) = tree.walk(start, path, how.follow, Proof::Through) {
                     let dir = tree.exists(&spot, Some(Kind::Dir), true);
                     tree.not_empty(dir);
+                    tree.touch(Resource::Entries, dir, Access::Read);
                 }
             }
             // mkdir("name/") is EEXIST for a file of that name too.

@@ -14,24 +14,50 @@ impl Call<'_> {
         };
         match (self.event.int(Col::Ret), self.event.failure()) {
             (Some(child), None) if child > 0 => {
-                let ended = self.model.tasks.fork(self.who.process, child, flags);
+                let waits = self.start();
+                let ended = self.model.tasks.fork(self.who.process, child, flags, waits);
                 self.end(ended, Origin::Exit);
             }
-            (None, None) => self.model.tasks.fork_pending(self.who.process, flags),
+            (None, None) => {
+                let waits = self.start();
+                self.model.tasks.fork_pending(self.who.process, flags, waits);
+            }
             _ => {}
         }
         Ok(())
+    }
+
+    /// A task starts: gives what its first op waits for. That is the last op of this lane, and what this lane's own next
+    /// op would wait for.
+    fn start(&mut self) -> Vec<i64> {
+        let task = self.model.tasks.new_task();
+        self.task = Some(task);
+        let mut waits = self.waits.clone();
+        waits.push(task);
+        waits
+    }
+
+    /// wait4(2) showed the end of a child: what follows here comes after all that it did.
+    pub(super) fn wait(&mut self) {
+        let waits = matches!(self.event.name(), "wait4" | "waitpid");
+        if let Some(task) = self.event.success().filter(|_| waits).and_then(|pid| self.model.tasks.reaped(pid)) {
+            self.waits.push(task);
+        }
     }
 
     pub(super) fn exec(&mut self) -> Dropped<()> {
         if self.event.success().is_some() {
             let ended = self.model.tasks.exec(self.who);
             self.end(ended, Origin::Exec);
+            self.who.tid = self.model.tasks.leader(self.who);
         }
         Ok(())
     }
 
     pub(super) fn exit(&mut self, op: Op) -> Dropped<()> {
+        if op == Op::ExitGroup || self.model.tasks.alone(self.who) {
+            self.task = Some(self.model.tasks.exits(self.who));
+        }
         let ended = match op {
             Op::ExitGroup => self.model.tasks.end_process(self.who.process),
             _ => self.model.tasks.end_thread(self.who.tid),

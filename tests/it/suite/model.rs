@@ -7,10 +7,11 @@
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod kernel;
+mod order;
 
 use ioriot::event::{AT_FDCWD, Col, Event, Text};
 use ioriot::fate::{Fate, Origin};
-use ioriot::model::{Config, End, Kind, Model, Need};
+use ioriot::model::{Config, End, Kind, Model, Need, Rows};
 use ioriot::syscall::Syscall;
 use kernel::{Kernel, Made};
 use proptest::prelude::*;
@@ -113,17 +114,18 @@ fn run(plans: &[Plan], root: &Path) -> Vec<Made> {
 /// Feeds the model; checks offsets, and that it needs nobody from outside.
 fn walk(made: &[Made]) -> End {
     let mut model = Model::new(Config::default());
-    let mut rows = Vec::new();
+    let mut rows = Rows::default();
     for call in made {
         rows.clear();
         model.step(&call.event, &mut rows);
-        for row in &rows {
+        for row in &rows.list {
             let inserted = row.inserted.as_ref().map(|event| (event.name(), event.text(Text::Path).map(String::from_utf8_lossy)));
             assert_ne!(row.step.origin, Origin::External, "{inserted:?} before {:?}", show(&call.event));
             assert!(row.inserted.is_none() || row.step.fate == Fate::Op);
         }
-        let step = &rows.last().unwrap().step;
-        assert_eq!((step.origin, rows.last().unwrap().inserted.is_none()), (Origin::Event, true));
+        let last = rows.list.last().unwrap();
+        let step = &last.step;
+        assert_eq!((step.origin, last.inserted.is_none()), (Origin::Event, true));
         assert_ne!(step.fate, Fate::Drop, "{:?} of {}", step.reason, show(&call.event));
         if let (Some(offset), Some(kernels)) = (step.offset, call.offset) {
             assert_eq!(offset, kernels, "offset of {}", show(&call.event));
@@ -277,14 +279,14 @@ fn open(path: &str, flags: i64, fd: i64, note: &str) -> Event {
 /// Feeds events; gives a word per row (origin, or fate and reason) and the end.
 fn words(events: &[Event]) -> (Vec<String>, End) {
     let mut model = Model::new(Config::default());
-    let mut rows = Vec::new();
+    let mut rows = Rows::default();
     events.iter().for_each(|event| model.step(event, &mut rows));
     let end = model.finish(&mut rows);
     let word = |row: &ioriot::model::Row| match &row.inserted {
         Some(event) => format!("{}:{}", row.step.origin.name(), event.name()),
         None => row.step.reason.map_or(row.step.fate.name(), |reason| reason.name()).into(),
     };
-    (rows.iter().map(word).collect(), end)
+    (rows.list.iter().map(word).collect(), end)
 }
 
 fn needs(end: &End) -> Vec<String> {

@@ -217,8 +217,13 @@ impl Kernel {
         shown
     }
 
+    /// How many processes there are.
+    pub fn processes(&self) -> usize {
+        self.processes.len()
+    }
+
     /// fork, or vfork: the child acts before the parent does.
-    fn fork(&mut self, at: usize) -> Vec<Made> {
+    pub fn fork(&mut self, at: usize) -> Vec<Made> {
         if self.processes.len() == 3 {
             return Vec::new();
         }
@@ -277,11 +282,16 @@ impl Kernel {
     }
 }
 
-/// A process: makes calls until nobody asks any more.
-fn live(asked: &Receiver<Ask>, answer: &Sender<Answer>, first: bool) {
+/// Gives the calling thread a descriptor table and a working directory of its own.
+pub fn alone() {
     // SAFETY: only this thread's own table and working directory are concerned; nothing in Rust knows of them.
     let done = unsafe { libc::unshare(libc::CLONE_FILES | libc::CLONE_FS) };
     assert_eq!(done, 0, "cannot have descriptors of its own");
+}
+
+/// A process: makes calls until nobody asks any more.
+fn live(asked: &Receiver<Ask>, answer: &Sender<Answer>, first: bool) {
+    alone();
     if first {
         // SAFETY: these are copies; whoever opened them keeps theirs.
         unsafe { libc::close_range(3, libc::c_uint::MAX, 0) };
@@ -326,7 +336,7 @@ fn path_of(event: &Event, text: Text) -> CString {
 }
 
 /// Makes the call and notes its outcome.
-fn make(mut event: Event) -> Made {
+pub fn make(mut event: Event) -> Made {
     let int = |col: Col| event.int(col).unwrap_or(0);
     let (fd, count, flags) = (int(Col::Fd) as libc::c_int, int(Col::Count), int(Col::Flags) as libc::c_int);
     let (one, two) = (path_of(&event, Text::Path), path_of(&event, Text::Path2));
@@ -365,6 +375,16 @@ fn make(mut event: Event) -> Made {
             Syscall::mkdir => i64::from(libc::mkdir(one, mode)),
             // Column path is the new name, path2 what it leads to.
             Syscall::symlink => i64::from(libc::symlink(two, one)),
+            Syscall::fallocate => i64::from(libc::fallocate(fd, flags, offset, count)),
+            Syscall::copy_file_range => {
+                let fd2 = int(Col::Fd2) as libc::c_int;
+                libc::copy_file_range(fd, std::ptr::null_mut(), fd2, std::ptr::null_mut(), length, 0) as i64
+            }
+            Syscall::getdents64 => libc::syscall(libc::SYS_getdents64, fd, data, 4096),
+            Syscall::chmod => i64::from(libc::chmod(one, mode)),
+            Syscall::access => i64::from(libc::access(one, mode as libc::c_int)),
+            Syscall::flock => i64::from(libc::flock(fd, int(Col::Cmd) as libc::c_int | libc::LOCK_NB)),
+            Syscall::getcwd => libc::syscall(libc::SYS_getcwd, data, 4096),
             Syscall::fchdir => i64::from(libc::fchdir(fd)),
             Syscall::chdir => i64::from(libc::chdir(one)),
             Syscall::readlink => libc::readlink(one, data.cast(), 4096) as i64,
