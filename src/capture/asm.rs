@@ -326,7 +326,9 @@ impl fmt::Display for Listed<'_> {
             2 => write!(f, "*({size} *)(r{dst} {off:+}) = {imm}"),
             3 => write!(f, "*({size} *)(r{dst} {off:+}) = r{src}"),
             4 => write!(f, "w{dst} = w{src}"),
-            7 => write!(f, "r{dst} {}= {by}", ["+", "-", "*", "/", "|", "&", "<<", ">>", "", "%", "^", ""][usize::from(code >> 4)]),
+            7 => {
+                write!(f, "r{dst} {}= {by}", ["+", "-", "*", "/", "|", "&", "<<", ">>", "", "%", "^", ""][usize::from(code >> 4)])
+            }
             _ => match code >> 4 {
                 0 => write!(f, "goto {off:+}"),
                 8 if src == KFUNC => write!(f, "call kernel function"),
@@ -343,7 +345,7 @@ impl fmt::Display for Listed<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::Reg::{R0, R1, R10, R2, R6, R7};
+    use super::Reg::{R0, R1, R2, R6, R7, R10};
     use super::*;
 
     /// The golden listing: every form of instruction, with a jump back and one ahead.
@@ -400,6 +402,9 @@ mod tests {
         a.exit();
         let bytes: Vec<[u8; 4]> =
             a.finish().insns.iter().map(|i| [i.code, i.regs, i.off.to_ne_bytes()[0], i.imm.to_ne_bytes()[0]]).collect();
-        assert_eq!(bytes, [[0xb7, 0, 0, 0], [0xbf, 0x21, 0, 0], [0x79, 0xa0, 0xf8, 0], [0x15, 0, 0, 0], [0xb7, 0, 0, 0], [0x95, 0, 0, 0]]);
+        assert_eq!(
+            bytes,
+            [[0xb7, 0, 0, 0], [0xbf, 0x21, 0, 0], [0x79, 0xa0, 0xf8, 0], [0x15, 0, 0, 0], [0xb7, 0, 0, 0], [0x95, 0, 0, 0]]
+        );
     }
 }

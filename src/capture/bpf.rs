@@ -293,8 +293,7 @@ impl Program {
     pub fn misses(&self) -> u64 {
         const MISSES: usize = 208;
         let mut info = vec![0u8; 256];
-        let attr =
-            Attr::new().u32(0, self.fd.as_raw_fd() as u32).u32(4, info.len() as u32).slice_mut(8, &mut info);
+        let attr = Attr::new().u32(0, self.fd.as_raw_fd() as u32).u32(4, info.len() as u32).slice_mut(8, &mut info);
         match attr.issue(cmd::OBJ_GET_INFO) {
             Ok(_) => info[MISSES..].first_chunk().map_or(0, |bytes| u64::from_ne_bytes(*bytes)),
             Err(_) => 0,

@@ -69,7 +69,7 @@ impl<'a> Decoder<'a> {
         if record.is(flag::END) {
             return self.ended(&record);
         }
-        let Some(syscall) = self.calls.get(usize::from(record.u16(at::NUMBER))) else {
+        let Some((syscall, other)) = self.calls.get(usize::from(record.u16(at::NUMBER))) else {
             self.seen.garbled += 1;
             return None;
         };
@@ -93,6 +93,7 @@ impl<'a> Decoder<'a> {
             Some(Op::Exec) => self.execs.remove(&record.u32(at::TID)).unwrap_or_else(|| Event::new(syscall)),
             _ => {
                 let mut event = Event::new(syscall);
+                event.other = other.map(Into::into);
                 self.arguments(&mut event, &record);
                 event
             }
@@ -130,7 +131,7 @@ impl<'a> Decoder<'a> {
         let (pid, tid) = (record.u32(at::PID), record.u32(at::TID));
         self.execs.remove(&tid);
         let inside = record.u16(at::NUMBER).checked_sub(1).and_then(|number| self.calls.get(usize::from(number)));
-        let exits = matches!(inside.and_then(Syscall::op), Some(Op::Exit | Op::ExitGroup));
+        let exits = matches!(inside.and_then(|(syscall, _)| syscall.op()), Some(Op::Exit | Op::ExitGroup));
         self.seen.cut_short += u64::from(inside.is_some() && !exits);
         let expected = exits || self.gone.contains(&pid);
         if tid == pid {
@@ -303,13 +304,11 @@ fn times(event: &mut Event, arg: u64, behind: &[u8]) {
     for (which, col) in [Col::Atime, Col::Mtime].into_iter().enumerate() {
         let time = match event.syscall {
             Syscall::utime => word(behind, 8 * which).map(|seconds| seconds.saturating_mul(NANOS)),
-            _ => word(behind, 16 * which).zip(word(behind, 16 * which + 8)).map(|(seconds, part)| {
-                match (event.syscall, part) {
-                    (Syscall::utimensat, libc::UTIME_NOW) => TIME_NOW,
-                    (Syscall::utimensat, libc::UTIME_OMIT) => TIME_OMIT,
-                    (Syscall::utimensat, nanos) => seconds.saturating_mul(NANOS).saturating_add(nanos),
-                    (_, micros) => seconds.saturating_mul(NANOS).saturating_add(micros.saturating_mul(1000)),
-                }
+            _ => word(behind, 16 * which).zip(word(behind, 16 * which + 8)).map(|(seconds, part)| match (event.syscall, part) {
+                (Syscall::utimensat, libc::UTIME_NOW) => TIME_NOW,
+                (Syscall::utimensat, libc::UTIME_OMIT) => TIME_OMIT,
+                (Syscall::utimensat, nanos) => seconds.saturating_mul(NANOS).saturating_add(nanos),
+                (_, micros) => seconds.saturating_mul(NANOS).saturating_add(micros.saturating_mul(1000)),
             }),
         };
         event.put(col, time);
@@ -402,7 +401,10 @@ mod tests {
         let mut copy = record(Syscall::copy_file_range, &[3, 0, 4, 99, 500, 0], 200, 0);
         append(&mut copy, at::BEHIND, &[0i64, 1200].map(i64::to_ne_bytes).concat());
         let events = decode(&[bytes, copy]);
-        assert_eq!((events[0].int(Col::Count), events[0].int(Col::Offset), events[0].int(Col::Flags)), (Some(350), Some(4096), Some(8)));
+        assert_eq!(
+            (events[0].int(Col::Count), events[0].int(Col::Offset), events[0].int(Col::Flags)),
+            (Some(350), Some(4096), Some(8))
+        );
         assert_eq!((events[1].int(Col::Offset), events[1].int(Col::Offset2)), (None, Some(1000)));
     }
 

@@ -130,7 +130,11 @@ impl Ebpf {
             }
             programs.push(program);
         }
-        let snapshot = Snapshot::new(&tasks, &files);
+        let mut snapshot = Snapshot::new(&tasks, &files);
+        if target.is_some() {
+            // What exec closes is ours.
+            snapshot.files.retain(|file| !file.cloexec);
+        }
         ensure!(
             pids.iter().all(|pid| snapshot.processes.iter().any(|process| process.pid == i64::from(*pid))),
             "not all of the processes {pids:?} were found: is this another process id namespace?"

@@ -20,15 +20,17 @@ pub const GROUPS: &[(&str, &str)] = &[
 fn in_group(group: &str, syscall: Syscall) -> Option<bool> {
     let def = syscall.def();
     let moves = matches!(def.ret, Ret::Bytes | Ret::Pos) || def.has(Role::Iov);
-    let process = matches!(
-        def.op(),
-        Some(Op::Fork | Op::Exec | Op::Exit | Op::ExitGroup | Op::Umask | Op::Chdir | Op::Fchdir | Op::Getcwd)
-    );
+    let process = syscall == Syscall::other
+        || matches!(
+            def.op(),
+            Some(Op::Fork | Op::Exec | Op::Exit | Op::ExitGroup | Op::Umask | Op::Chdir | Op::Fchdir | Op::Getcwd)
+        );
     let fd = def.ret == Ret::NewFd
         || matches!(def.op(), Some(Op::Close | Op::CloseRange | Op::Dup | Op::Fcntl))
         || matches!(def.replay, Replay::Model(Op::Special));
     let names = def.args.iter().any(|role| matches!(role, Role::Path | Role::Stat | Role::Statx | Role::Name));
-    let meta = !process && !fd && !moves && (names || matches!(def.op(), Some(Op::Getdents | Op::Getdents64 | Op::Fchmod | Op::Fchown)));
+    let meta =
+        !process && !fd && !moves && (names || matches!(def.op(), Some(Op::Getdents | Op::Getdents64 | Op::Fchmod | Op::Fchown)));
     Some(match group {
         "@all" => true,
         "@io" => !process && !fd && !meta,

@@ -235,9 +235,7 @@ pub fn run(options: Options, progress: &Progress) -> Result<Summary> {
 }
 
 fn manifest(summary: &Summary, options: &Options, backend: &Ebpf) -> Result<Manifest> {
-    let serde_json::Value::Object(mut manifest) = serde_json::to_value(summary)? else {
-        bail!("the summary is no JSON object")
-    };
+    let serde_json::Value::Object(mut manifest) = serde_json::to_value(summary)? else { bail!("the summary is no JSON object") };
     // Where the dataset is changes when it is moved.
     manifest.remove("dir");
     manifest.remove("bytes");

@@ -69,6 +69,9 @@ fn older(_: Syscall) -> Option<u16> {
     None
 }
 
+/// Calls that the table does not have, and that tell in which order processes did something: events of name `other`.
+pub const OTHERS: &[(&str, libc::c_long)] = &[("wait4", libc::SYS_wait4)];
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -76,7 +76,8 @@ pub fn owner(place: &Path) -> Option<Identity> {
 /// Groups of a user.
 fn groups(uid: u32, gid: u32) -> Vec<u32> {
     let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let name = passwd.lines().find(|line| line.split(':').nth(2) == Some(&uid.to_string())).and_then(|line| line.split(':').next());
+    let name =
+        passwd.lines().find(|line| line.split(':').nth(2) == Some(&uid.to_string())).and_then(|line| line.split(':').next());
     let text = std::fs::read_to_string("/etc/group").unwrap_or_default();
     let has = |line: &&str| line.split(':').nth(3).is_some_and(|members| members.split(',').any(|member| Some(member) == name));
     let more = text.lines().filter(has).filter_map(|line| line.split(':').nth(2)?.parse().ok());

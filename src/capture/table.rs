@@ -66,15 +66,8 @@ pub struct Row {
 }
 
 impl Row {
-    const UNWATCHED: Row = Row {
-        flags: 0,
-        strings: [NONE; 2],
-        fd: NONE,
-        pointer: NONE,
-        behind: Behind::Nothing,
-        second: NONE,
-        size: 0,
-    };
+    const UNWATCHED: Row =
+        Row { flags: 0, strings: [NONE; 2], fd: NONE, pointer: NONE, behind: Behind::Nothing, second: NONE, size: 0 };
 
     /// The row of a call.
     pub fn of(syscall: Syscall) -> Row {
@@ -170,7 +163,7 @@ pub fn register(syscall: Syscall, place: usize) -> usize {
 
 /// The calls by number, and the rows that the kernel side is given.
 pub struct Calls {
-    by_number: [Option<Syscall>; NUMBERS],
+    by_number: [Option<(Syscall, Option<&'static str>)>; NUMBERS],
     /// The rows, in order of the numbers.
     pub rows: Vec<Row>,
 }
@@ -182,14 +175,20 @@ impl Calls {
         for syscall in Syscall::ALL.iter().copied().filter(|syscall| wanted(*syscall)) {
             let Some(number) = number::native(syscall).map(usize::from) else { continue };
             if let (Some(slot), Some(row)) = (calls.by_number.get_mut(number), calls.rows.get_mut(number)) {
-                (*slot, *row) = (Some(syscall), Row::of(syscall));
+                (*slot, *row) = (Some((syscall, None)), Row::of(syscall));
+            }
+        }
+        for (name, number) in number::OTHERS.iter().filter(|_| wanted(Syscall::other)) {
+            let number = *number as usize;
+            if let (Some(slot), Some(row)) = (calls.by_number.get_mut(number), calls.rows.get_mut(number)) {
+                (*slot, *row) = (Some((Syscall::other, Some(*name))), Row::of(Syscall::other));
             }
         }
         calls
     }
 
-    /// The call of a number.
-    pub fn get(&self, number: usize) -> Option<Syscall> {
+    /// The call of a number; its name when the table does not have it.
+    pub fn get(&self, number: usize) -> Option<(Syscall, Option<&'static str>)> {
         self.by_number.get(number).copied().flatten()
     }
 }

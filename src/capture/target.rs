@@ -55,9 +55,8 @@ impl Target {
         let env: Vec<CString> = std::env::vars_os()
             .map(|(key, value)| c_string(OsStr::from_bytes(&[key.as_bytes(), b"=", value.as_bytes()].concat())))
             .collect::<Result<_>>()?;
-        let pointers = |strings: &[CString]| {
-            strings.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect::<Vec<_>>()
-        };
+        let pointers =
+            |strings: &[CString]| strings.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect::<Vec<_>>();
         let (argv, envp) = (pointers(&args), pointers(&env));
         let (gate_read, gate) = pipe()?;
         let (failed, failed_write) = pipe()?;

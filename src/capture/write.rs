@@ -82,10 +82,7 @@ crate::words::words! {
 impl Missed {
     /// Does each stand for an event that is not in the capture although it should be?
     pub const fn event(self) -> bool {
-        matches!(
-            self,
-            Missed::RingFull | Missed::Untold | Missed::Recursion | Missed::NoMark | Missed::Compat | Missed::Garbled
-        )
+        matches!(self, Missed::RingFull | Missed::Untold | Missed::Recursion | Missed::NoMark | Missed::Compat | Missed::Garbled)
     }
 }
 

@@ -25,11 +25,8 @@ pub fn percent(text: &str) -> std::result::Result<f64, String> {
 pub fn bytes(text: &str) -> std::result::Result<u64, String> {
     let units = [("", 0), ("K", 10), ("M", 20), ("G", 30), ("T", 40)];
     let plain = text.trim().trim_end_matches(['B', 'i']);
-    let (number, shift) = units
-        .iter()
-        .rev()
-        .find_map(|(unit, shift)| Some((plain.strip_suffix(unit)?, *shift)))
-        .unwrap_or((plain, 0));
+    let (number, shift) =
+        units.iter().rev().find_map(|(unit, shift)| Some((plain.strip_suffix(unit)?, *shift))).unwrap_or((plain, 0));
     match number.trim().parse::<f64>() {
         Ok(value) if value >= 0.0 && value.is_finite() => Ok((value * (1_u64 << shift) as f64) as u64),
         _ => Err("a size is a number of bytes, as in 4096, 64K or 1.5G".to_owned()),

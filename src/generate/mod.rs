@@ -3,6 +3,7 @@
 //! The walk (sql/generate/walk.sql) runs once, into a file beside the tables; every other stage reads that file.
 
 pub mod docs;
+mod present;
 mod stages;
 mod summary;
 
@@ -131,9 +132,10 @@ pub(crate) fn hosts(dir: &Path) -> Vec<PathBuf> {
     hosts
 }
 
-/// The rules of the model: its defaults, then what the user says.
-fn places(options: &Options) -> Result<Config> {
+/// What the model is told: its defaults, then what the capture knows, then what the user says.
+fn places(options: &Options, capture: &Dataset) -> Result<Config> {
     let mut config = Config::default();
+    present::tell(&mut config, capture)?;
     for (paths, place) in [(&options.ignore, Place::Ignore), (&options.keep, Place::Keep)] {
         for path in paths {
             ensure!(path.is_absolute(), "{} is relative, and a captured path is not: give the absolute path", path.display());
@@ -173,7 +175,7 @@ impl<'a> Work<'a> {
         if let Some(spill) = &spill {
             fs::create_dir(spill).with_context(|| format!("cannot make {}", spill.display()))?;
         }
-        let settings = Settings { threads: options.threads, memory: options.memory, spill, places: places(options)? };
+        let settings = Settings { threads: options.threads, memory: options.memory, spill, places: places(options, capture)? };
         let engine = Engine::new(&settings)?;
         engine.register(Table::Events.name(), &[capture.table(Table::Events)])?;
         Ok(Work { engine, options, draft })

@@ -1,4 +1,7 @@
-//! Which places of the captured machine are replayed.
+//! What the model is told before the first event: which places of the captured machine are replayed, and what was there.
+
+use super::start::Present;
+use std::sync::Arc;
 
 /// What happens to calls on the files of a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -17,6 +20,8 @@ pub struct Config {
     /// Absolute paths and what happens at and below them. The longest that matches at path boundaries wins; a path
     /// that none matches is kept.
     pub rules: Vec<(Vec<u8>, Place)>,
+    /// What was there when the capture began, as far as the capture knows.
+    pub present: Arc<[Present]>,
 }
 
 /// Places that are no stored files on a usual Linux machine, with the reason; used when the capture does not know its
@@ -33,7 +38,8 @@ pub const PSEUDO: &[(&str, &str)] = &[
 impl Default for Config {
     /// The usual pseudo and memory file systems: [`PSEUDO`].
     fn default() -> Config {
-        Config { rules: PSEUDO.iter().map(|(path, _)| (path.as_bytes().to_vec(), Place::Pseudo)).collect() }
+        let rules = PSEUDO.iter().map(|(path, _)| (path.as_bytes().to_vec(), Place::Pseudo)).collect();
+        Config { rules, present: Arc::default() }
     }
 }
 
@@ -81,7 +87,7 @@ mod tests {
 
     #[test]
     fn rules_below_are_found() {
-        let config = Config { rules: vec![(b"/a/b".to_vec(), Place::Ignore)] };
+        let config = Config { rules: vec![(b"/a/b".to_vec(), Place::Ignore)], ..Config::default() };
         assert!(config.ruled_below(b"/") && config.ruled_below(b"/a"));
         assert!(!config.ruled_below(b"/a/b") && !config.ruled_below(b"/c"));
     }
