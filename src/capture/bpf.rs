@@ -365,13 +365,6 @@ impl Ring {
         read.store(at, Ordering::Release);
         at - begin
     }
-
-    /// Bytes that wait.
-    pub fn waiting(&self) -> u64 {
-        // SAFETY: as in `drain`.
-        let (read, written) = unsafe { (AtomicU64::from_ptr(self.reader.cast()), AtomicU64::from_ptr(self.writer.cast())) };
-        written.load(Ordering::Acquire).saturating_sub(read.load(Ordering::Relaxed))
-    }
 }
 
 impl Drop for Ring {

@@ -156,6 +156,7 @@ impl Ebpf {
         let mut reader = Reader {
             decoder: Decoder::new(&self.calls, self.clock, self.target.as_ref().map(|target| target.pid)),
             taken: 0,
+            beyond: 0,
             failed: None,
             full: 0,
             since: os::now(),
@@ -191,18 +192,18 @@ impl Ebpf {
         let misses = self.programs.iter().map(Program::misses).sum::<u64>();
         self.programs.iter_mut().for_each(Program::detach);
         // Programs that were still running have handed over their records once nothing comes any more.
-        if ended != Ended::Events {
-            for _ in 0..2 {
-                let before = reader.taken;
+        for _ in 0..2 {
+            if ended == Ended::Events {
+                reader.pass_over(&mut self.ring);
+            } else {
                 while reader.drain(&mut self.ring, u64::MAX, take)? > 0 {}
-                progress.add(reader.taken - before);
-                thread::sleep(NAP);
             }
+            thread::sleep(NAP);
         }
         let counters = self.maps.counters()?;
         reader.look(&counters, take)?;
         let status = self.target.as_mut().and_then(Target::ended);
-        Ok(reader.outcome(ended, &counters, misses, self.ring.waiting(), began.elapsed(), status))
+        Ok(reader.outcome(ended, &counters, misses, began.elapsed(), status))
     }
 }
 
@@ -232,6 +233,8 @@ fn over(
 struct Reader<'a> {
     decoder: Decoder<'a>,
     taken: u64,
+    /// Events beyond the limit.
+    beyond: u64,
     failed: Option<anyhow::Error>,
     /// Drops that were noticed.
     full: u64,
@@ -256,6 +259,19 @@ impl Reader<'_> {
             Some(error) => Err(error),
             None => Ok(bytes),
         }
+    }
+
+    /// Counts what is in the ring, beyond the limit of events.
+    fn pass_over(&mut self, ring: &mut Ring) {
+        let (decoder, beyond) = (&mut self.decoder, &mut self.beyond);
+        let called = |decoder: &Decoder<'_>| decoder.seen.returned + decoder.seen.exits;
+        let before = called(decoder);
+        while ring.drain(|record| {
+            decoder.take(record);
+            true
+        }) > 0
+        {}
+        *beyond += called(decoder) - before;
     }
 
     /// Notices drops, and marks them among the events. Were there any?
@@ -283,8 +299,9 @@ impl Reader<'_> {
             hole.set(col, value);
         }
         self.full = full;
-        let key = Key::new(between.0, 0, self.decoder.seen.records);
-        take(Placed { key, entry: between.0, exit: between.0, killed: false, event: hole })?;
+        // Where it ends: where it began may have gone out already.
+        let key = Key::new(between.1, 0, self.decoder.seen.records);
+        take(Placed { key, entry: between.1, exit: between.1, killed: false, event: hole })?;
         Ok(true)
     }
 
@@ -297,19 +314,18 @@ impl Reader<'_> {
         ended: Ended,
         counters: &[u64; program::COUNTERS],
         misses: u64,
-        waiting: u64,
         took: Duration,
         status: Option<std::process::ExitStatus>,
     ) -> Outcome {
         let Seen { returned, exits, no_entry, cut_short, unreadable, garbled, rings, .. } = self.decoder.seen;
         let sum = Sum {
             issued: Counter::Entered.of(counters) + no_entry,
-            written: returned + exits,
-            filtered: 0,
+            written: returned + exits - self.beyond,
+            filtered: self.beyond,
             lost: Counter::RingFull.of(counters),
             unfinished: 0,
         };
-        let unfinished = sum.issued.saturating_sub(sum.written + sum.lost);
+        let unfinished = sum.issued.saturating_sub(sum.written + sum.filtered + sum.lost);
         let found = [
             (Missed::Recursion, misses),
             (Missed::NoMark, Counter::NoMark.of(counters)),
@@ -323,7 +339,6 @@ impl Reader<'_> {
         ];
         let more = found.into_iter().filter(|(_, count)| *count > 0);
         self.losses.extend(more.map(|(kind, count)| Loss { kind, count, between: None }));
-        let _ = waiting;
         Outcome { ended, sum: Sum { unfinished, ..sum }, losses: self.losses, took, status }
     }
 }

@@ -15,7 +15,7 @@ pub struct Sum {
     pub issued: u64,
     /// Calls that became events.
     pub written: u64,
-    /// Calls that a filter left out.
+    /// Calls that a filter or a limit left out.
     pub filtered: u64,
     /// Calls that were lost.
     pub lost: u64,

@@ -44,6 +44,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("model/", &["crate::engine", "crate::generate", "crate::ingest", "crate::init", "crate::replay", "crate::report"]),
     ("schema/", &["crate::engine", "crate::generate", "crate::ingest", "crate::init", "crate::replay", "crate::report"]),
     ("ingest/", &["crate::engine", "crate::generate", "crate::init", "crate::model", "crate::replay", "crate::report"]),
+    ("capture/", &["crate::engine", "crate::generate", "crate::init", "crate::model", "crate::replay", "crate::report"]),
     ("init/", &["crate::engine", "crate::generate", "crate::ingest", "crate::replay", "crate::report"]),
     ("replay/", &["crate::engine", "crate::generate", "crate::ingest", "crate::report"]),
     ("engine/", &["crate::ingest", "crate::init", "crate::replay"]),
