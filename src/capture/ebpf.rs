@@ -10,13 +10,14 @@ use super::scope::Scope;
 use super::snapshot::Snapshot;
 use super::table::Calls;
 use super::target::Target;
-use super::write::{Loss, Missed};
+use super::write::{Loss, Missed, Recorder};
 use super::{Ended, Limits, Options, Outcome, Sum};
 use crate::event::{Col, Event};
 use crate::ingest::order::{Key, Placed};
 use crate::progress::Progress;
-use crate::syscall::Syscall;
+use crate::syscall::{Ret, Syscall};
 use anyhow::{Context, Result, ensure};
+use std::collections::HashSet;
 use std::fmt::Write;
 use std::path::Path;
 use std::thread;
@@ -26,6 +27,11 @@ use std::time::{Duration, Instant};
 const NAP: Duration = Duration::from_millis(2);
 /// How often counters and limits are looked at.
 const LOOK: Duration = Duration::from_millis(20);
+
+/// How often what was captured is made to survive a kill of this process.
+const KEEP: Duration = Duration::from_secs(10);
+/// Calls that began so long ago, ns, have mostly returned: later ones are sorted in by way of the disk.
+const SETTLED: i64 = 1_000_000_000;
 
 /// The programs with their names and what they are attached to.
 fn hooks(programs: &Programs) -> [(&'static str, &super::asm::Code, Attach, Kind, &'static str); 6] {
@@ -84,6 +90,8 @@ pub struct Ebpf {
     target: Option<Target>,
     pids: Vec<u32>,
     clock: i64,
+    /// When all that had been looked at.
+    until: i64,
     /// What was there when it began.
     pub snapshot: Snapshot,
 }
@@ -130,6 +138,7 @@ impl Ebpf {
             }
             programs.push(program);
         }
+        let until = os::now();
         let mut snapshot = Snapshot::new(&tasks, &files);
         if target.is_some() {
             // What exec closes is ours.
@@ -139,20 +148,14 @@ impl Ebpf {
             pids.iter().all(|pid| snapshot.processes.iter().any(|process| process.pid == i64::from(*pid))),
             "not all of the processes {pids:?} were found: is this another process id namespace?"
         );
-        Ok(Ebpf { ring: maps.ring()?, calls, maps, programs, target, pids, clock: os::clock_offset(), snapshot })
+        Ok(Ebpf { ring: maps.ring()?, calls, maps, programs, target, pids, clock: os::clock_offset(), until, snapshot })
     }
 
     /// Lets the command go and hands out events until the capture is to end; then takes what is still in the ring.
     ///
     /// # Errors
     /// When the command cannot be executed, or `take` fails.
-    pub fn run(
-        &mut self,
-        options: &Options,
-        size: &dyn Fn() -> u64,
-        progress: &Progress,
-        take: &mut dyn FnMut(Placed) -> Result<()>,
-    ) -> Result<Outcome> {
+    pub fn run(&mut self, options: &Options, progress: &Progress, recorder: &mut Recorder<'_>) -> Result<Outcome> {
         let mut reader = Reader {
             decoder: Decoder::new(&self.calls, self.clock, self.target.as_ref().map(|target| target.pid)),
             taken: 0,
@@ -161,16 +164,18 @@ impl Ebpf {
             full: 0,
             since: os::now(),
             losses: Vec::new(),
+            until: self.until,
+            made_early: HashSet::new(),
         };
         if let (Some(target), Scope::Command(words)) = (&mut self.target, &options.scope) {
             target.release(words.first().context("no command")?)?;
         }
         let began = Instant::now();
-        let mut looked = began;
+        let (mut looked, mut kept) = (began, began);
         let ended = loop {
             let room = options.limits.events.map_or(u64::MAX, |most| most.saturating_sub(reader.taken));
             let before = reader.taken;
-            let bytes = reader.drain(&mut self.ring, room, take)?;
+            let bytes = reader.drain(&mut self.ring, room, recorder)?;
             progress.add(reader.taken - before);
             if options.limits.events.is_some_and(|most| reader.taken >= most) {
                 break Ended::Events;
@@ -178,12 +183,18 @@ impl Ebpf {
             if looked.elapsed() >= LOOK {
                 looked = Instant::now();
                 let counters = self.maps.counters()?;
-                if reader.look(&counters, take)? && options.on_drop.stops() {
+                if reader.look(&counters, recorder)? && options.on_drop.stops() {
                     break Ended::Drop;
                 }
-                if let Some(ended) = over(self.target.as_mut(), !self.pids.is_empty(), &options.limits, began, &counters, size) {
+                if let Some(ended) =
+                    over(self.target.as_mut(), !self.pids.is_empty(), &options.limits, began, &counters, recorder.size())
+                {
                     break ended;
                 }
+            }
+            if kept.elapsed() >= KEEP {
+                kept = Instant::now();
+                recorder.keep(os::now() - SETTLED)?;
             }
             if bytes == 0 {
                 thread::sleep(NAP);
@@ -196,13 +207,14 @@ impl Ebpf {
             if ended == Ended::Events {
                 reader.pass_over(&mut self.ring);
             } else {
-                while reader.drain(&mut self.ring, u64::MAX, take)? > 0 {}
+                while reader.drain(&mut self.ring, u64::MAX, recorder)? > 0 {}
             }
             thread::sleep(NAP);
         }
         let counters = self.maps.counters()?;
-        reader.look(&counters, take)?;
+        reader.look(&counters, recorder)?;
         let status = self.target.as_mut().and_then(Target::ended);
+        self.snapshot.files.retain(|file| !reader.made_early.contains(&(file.pid, file.fd)));
         Ok(reader.outcome(ended, &counters, misses, began.elapsed(), status))
     }
 }
@@ -214,7 +226,7 @@ fn over(
     limits: &Limits,
     began: Instant,
     counters: &[u64; program::COUNTERS],
-    size: &dyn Fn() -> u64,
+    size: u64,
 ) -> Option<Ended> {
     let gone = Counter::Marked.of(counters) <= Counter::Ended.of(counters);
     if pids && gone && target.is_none_or(|target| target.ended().is_some()) {
@@ -226,7 +238,7 @@ fn over(
     if limits.duration.is_some_and(|most| began.elapsed() >= most) {
         return Some(Ended::Duration);
     }
-    limits.bytes.is_some_and(|most| size() >= most).then_some(Ended::Bytes)
+    limits.bytes.is_some_and(|most| size >= most).then_some(Ended::Bytes)
 }
 
 /// The reading side of a capture.
@@ -241,16 +253,24 @@ struct Reader<'a> {
     /// When they were looked for last.
     since: i64,
     losses: Vec<Loss>,
+    /// When the open files had been looked at, and the descriptors made until then: the events tell of those.
+    until: i64,
+    made_early: HashSet<(i64, i64)>,
 }
 
 impl Reader<'_> {
     /// Takes what is in the ring, up to `room` events; bytes that were taken.
-    fn drain(&mut self, ring: &mut Ring, room: u64, take: &mut dyn FnMut(Placed) -> Result<()>) -> Result<u64> {
-        let (decoder, failed, taken) = (&mut self.decoder, &mut self.failed, &mut self.taken);
+    fn drain(&mut self, ring: &mut Ring, room: u64, recorder: &mut Recorder<'_>) -> Result<u64> {
+        let Reader { decoder, failed, taken, until, made_early, .. } = self;
         let most = taken.saturating_add(room);
         let bytes = ring.drain(|record| {
             if let Some(placed) = decoder.take(record) {
-                *failed = take(placed).err();
+                if placed.exit <= *until
+                    && let Some(made) = made_fd(&placed.event)
+                {
+                    made_early.insert(made);
+                }
+                *failed = recorder.push(placed).err();
                 *taken += 1;
             }
             failed.is_none() && *taken < most
@@ -275,7 +295,7 @@ impl Reader<'_> {
     }
 
     /// Notices drops, and marks them among the events. Were there any?
-    fn look(&mut self, counters: &[u64; program::COUNTERS], take: &mut dyn FnMut(Placed) -> Result<()>) -> Result<bool> {
+    fn look(&mut self, counters: &[u64; program::COUNTERS], recorder: &mut Recorder<'_>) -> Result<bool> {
         let (now, full) = (os::now(), Counter::RingFull.of(counters) + Counter::Untold.of(counters));
         let between = (self.since, now);
         self.since = now;
@@ -301,7 +321,7 @@ impl Reader<'_> {
         self.full = full;
         // Where it ends: where it began may have gone out already.
         let key = Key::new(between.1, 0, self.decoder.seen.records);
-        take(Placed { key, entry: between.1, exit: between.1, killed: false, event: hole })?;
+        recorder.push(Placed { key, entry: between.1, exit: between.1, killed: false, event: hole })?;
         Ok(true)
     }
 
@@ -341,6 +361,12 @@ impl Reader<'_> {
         self.losses.extend(more.map(|(kind, count)| Loss { kind, count, between: None }));
         Outcome { ended, sum: Sum { unfinished, ..sum }, losses: self.losses, took, status }
     }
+}
+
+/// The process and the number of the descriptor that a call made.
+fn made_fd(event: &Event) -> Option<(i64, i64)> {
+    let fd = event.success().filter(|_| event.syscall.def().ret == Ret::NewFd)?;
+    Some((event.int(Col::Pid)?, fd))
 }
 
 /// What an event is called that stands where events were lost; its count says how many.

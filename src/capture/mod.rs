@@ -24,6 +24,7 @@ mod number;
 mod os;
 mod program;
 mod record;
+mod recover;
 mod scope;
 mod snapshot;
 mod summary;
@@ -33,6 +34,7 @@ mod write;
 
 pub use ebpf::{HOLE, check, listing};
 pub use filter::{Calls, GROUPS};
+pub use recover::{Recovered, recover};
 pub use scope::Scope;
 pub use summary::{Sum, Summary};
 pub use write::{Loss, Missed};
@@ -167,6 +169,7 @@ impl Session {
     /// When rights or features are missing, what is to be captured is not there, or the dataset cannot be made.
     pub fn start(options: Options) -> Result<Session> {
         ensure!(!options.out.exists(), "{} exists already: remove it or choose another name", options.out.display());
+        recover::nothing_left(&options.out)?;
         os::catch_signals();
         let backend = Ebpf::start(&options)?;
         os::drop_rights(os::owner(&options.out).as_ref())?;
@@ -184,11 +187,14 @@ impl Session {
         progress.begin("capture", Unit::Count, 0);
         let host = options.host.clone().unwrap_or_else(os::host);
         write::snapshot(&draft, &backend.snapshot)?;
+        recover::leave_note(&draft, &note(&options, &backend, &host))?;
         let sink = Sink::new(draft.path(""), &host);
-        let mut recorder = Recorder::new(&sink)?;
-        let events = draft.path(&Table::Events.file());
-        let size = || events.metadata().map_or(0, |meta| meta.len());
-        let outcome = backend.run(&options, &size, progress, &mut |placed| recorder.push(placed))?;
+        let mut recorder = Recorder::new(&sink, &draft)?;
+        let open = backend.snapshot.files.len();
+        let outcome = backend.run(&options, progress, &mut recorder)?;
+        if backend.snapshot.files.len() < open {
+            write::snapshot(&draft, &backend.snapshot)?;
+        }
         if options.on_drop == OnDrop::Fail && outcome.losses.iter().any(|loss| loss.kind.event()) {
             bail!("events were lost ({}): nothing was kept", summary::list(&outcome.losses));
         }
@@ -219,7 +225,8 @@ impl Session {
             capabilities,
             bytes: 0,
         };
-        let manifest = manifest(&summary, &options, &backend)?;
+        let manifest = manifest(&summary, note(&options, &backend, &summary.host))?;
+        recover::remove_note(&draft)?;
         let dataset = draft.commit(manifest)?;
         summary.bytes = dataset.table(Table::Events).metadata().map_or(0, |meta| meta.len());
         Ok(summary)
@@ -234,18 +241,31 @@ pub fn run(options: Options, progress: &Progress) -> Result<Summary> {
     Session::start(options)?.run(progress)
 }
 
-fn manifest(summary: &Summary, options: &Options, backend: &Ebpf) -> Result<Manifest> {
+/// What is known of a capture when it begins.
+fn note(options: &Options, backend: &Ebpf, host: &str) -> Manifest {
+    let mut manifest = Manifest::new();
+    backend.snapshot.describe(&mut manifest);
+    for (key, value) in [
+        ("host", json!(host)),
+        ("source", json!("ebpf")),
+        ("scope", json!(options.scope.describe())),
+        ("clock", json!("unix")),
+        ("kernel", json!(os::kernel())),
+        ("buffer", json!(options.buffer)),
+    ] {
+        manifest.insert(key.into(), value);
+    }
+    if !options.command.is_empty() {
+        manifest.insert("command".into(), json!(options.command));
+    }
+    manifest
+}
+
+fn manifest(summary: &Summary, note: Manifest) -> Result<Manifest> {
     let serde_json::Value::Object(mut manifest) = serde_json::to_value(summary)? else { bail!("the summary is no JSON object") };
     // Where the dataset is changes when it is moved.
     manifest.remove("dir");
     manifest.remove("bytes");
-    backend.snapshot.describe(&mut manifest);
-    manifest.insert("source".into(), json!(summary.backend));
-    manifest.insert("clock".into(), json!("unix"));
-    manifest.insert("kernel".into(), json!(os::kernel()));
-    manifest.insert("buffer".into(), json!(options.buffer));
-    if !options.command.is_empty() {
-        manifest.insert("command".into(), json!(options.command));
-    }
+    manifest.extend(note);
     Ok(manifest)
 }

@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray};
 use parquet::arrow::ArrowWriter;
 use serde::Serialize;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Puts events in order and writes them.
@@ -17,8 +18,7 @@ pub struct Recorder<'a> {
     orderer: Orderer<'a>,
     /// What the summary says of them.
     pub facts: Facts,
-    /// Events taken.
-    pub events: u64,
+    table: PathBuf,
 }
 
 impl<'a> Recorder<'a> {
@@ -26,8 +26,9 @@ impl<'a> Recorder<'a> {
     ///
     /// # Errors
     /// When the file cannot be made.
-    pub fn new(sink: &'a Sink) -> Result<Recorder<'a>> {
-        Ok(Recorder { orderer: Orderer::new(sink, WINDOW)?, facts: Facts::default(), events: 0 })
+    pub fn new(sink: &'a Sink, draft: &Draft) -> Result<Recorder<'a>> {
+        let table = draft.path(&Table::Events.file());
+        Ok(Recorder { orderer: Orderer::new(sink, WINDOW)?, facts: Facts::default(), table })
     }
 
     /// Takes an event.
@@ -36,8 +37,20 @@ impl<'a> Recorder<'a> {
     /// When it cannot be written.
     pub fn push(&mut self, placed: Placed) -> Result<()> {
         self.facts.note(&placed.event);
-        self.events += 1;
         self.orderer.push(placed)
+    }
+
+    /// Bytes on disk.
+    pub fn size(&self) -> u64 {
+        self.table.metadata().map_or(0, |meta| meta.len())
+    }
+
+    /// Events before an instant are to survive a kill.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn keep(&mut self, before: i64) -> Result<()> {
+        self.orderer.keep(before)
     }
 
     /// All events came. Returns rows, stragglers and repairs, and what else is known of the events.
@@ -74,6 +87,7 @@ crate::words::words! {
         Unreadable "unreadable"  "paths and structures that could not be read; their events are there without them";
         NoEntry    "no_entry"    "calls under way when the capture began; their events are there without a start";
         CutShort   "cut_short"   "calls that the end of their thread cut short";
+        Killed     "killed"      "the rest of a capture that was killed: all that came later";
         Unfinished "unfinished"  "calls that had not returned when the capture ended";
         IoUring    "io_uring"    "calls of io_uring_enter: what went through the rings is not seen";
     }

@@ -37,6 +37,9 @@ pub struct Args {
     /// Name of the captured host (default: this machine's)
     #[arg(long, value_name = "NAME")]
     host: Option<String>,
+    /// Make a dataset of what a capture to -o had captured when it was killed
+    #[arg(long, requires = "out", conflicts_with_all = ["check", "dump_bpf"])]
+    recover: bool,
     /// Say what this kernel and these rights allow, and capture nothing
     #[arg(long, conflicts_with = "out")]
     check: bool,
@@ -114,6 +117,10 @@ impl Args {
         if self.check {
             let found = capture::check()?;
             ui::say(format_args!("ebpf: {found}"))?;
+            return Ok(Exit::Done);
+        }
+        if let (true, Some(out)) = (self.recover, &self.out) {
+            self.output.format.print(&capture::recover(out)?)?;
             return Ok(Exit::Done);
         }
         let dry_run = self.output.dry_run;

@@ -9,6 +9,7 @@
 
 mod capture;
 pub(crate) mod facts;
+pub(crate) mod guard;
 pub(crate) mod order;
 mod parse;
 mod pipeline;
