@@ -184,6 +184,37 @@ fn every_limit_ends_in_a_whole_dataset() {
     assert!(capture.wait().unwrap().success() && out.join("manifest.json").exists());
 }
 
+#[test]
+fn a_killed_capture_can_be_recovered() {
+    if !allowed() {
+        return;
+    }
+    let dir = scratch();
+    let Some((program, file)) = looping(dir.path()) else { return };
+    // Few calls, so that a debug build keeps up.
+    let script = format!("while :; do {program} 100 {file}; done");
+    let running = Running(Command::new("sh").args(["-c", &script]).spawn().unwrap());
+    let (out, pid) = (dir.path().join("killed"), running.0.id().to_string());
+    let mut captured = Running(command(&["capture", "-o", out.to_str().unwrap(), "--pid", &pid]).spawn().unwrap());
+    let unfinished = dir.path().join(".killed.unfinished");
+    wait_for(|| unfinished.join("events.contents").exists());
+    captured.0.kill().unwrap();
+    captured.0.wait().unwrap();
+    drop(running);
+    let again = ioriot(&["capture", "-o", out.to_str().unwrap(), "--", "true"]);
+    assert!(String::from_utf8_lossy(&again.stderr).contains("--recover"), "{again:?}");
+    expect(0, &["capture", "--recover", "-o", out.to_str().unwrap()]);
+    assert!(!unfinished.exists());
+    #[cfg(feature = "sql")]
+    {
+        assert!(number(&[&out], "SELECT count(*) FROM events WHERE syscall = 'pread64'") > 1000.0);
+        assert_eq!(number(&[&out], "SELECT max(seq) + 1 - count(*) FROM events"), 0.0);
+        assert_eq!(rows(&[&out], "SELECT kind FROM losses"), ["killed"]);
+        let workload = dir.path().join("workload");
+        expect(0, &["generate", out.to_str().unwrap(), "-o", workload.to_str().unwrap()]);
+    }
+}
+
 fn wait_for(mut done: impl FnMut() -> bool) {
     let began = Instant::now();
     while !done() {
