@@ -5,15 +5,15 @@ use super::snapshot::{device, device_of};
 use super::table::{self, Calls};
 use crate::event::{Col, Event, TIME_NOW, TIME_OMIT, Text};
 use crate::ingest::order::{Key, Placed};
-use crate::syscall::{At, Op, Ret, Role, Syscall};
+use crate::syscall::{At, Op, Role, Syscall};
 use hashbrown::{HashMap, HashSet};
 
 /// FICLONE of ioctl_ficlone(2), whose argument is a descriptor.
 const FICLONE: i64 = 0x4004_9409;
 const O_CREAT: i64 = 0o100;
-const O_TMPFILE: i64 = 0o20_000_000;
+const O_TMPFILE: i64 = 0o20_200_000;
 const NANOS: i64 = 1_000_000_000;
-/// Ended processes that are remembered.
+/// Ended processes, and open directories, that are remembered.
 const GONE: usize = 64 * 1024;
 
 /// What a decoder counts beside the events it makes.
@@ -48,6 +48,8 @@ pub struct Decoder<'a> {
     execs: HashMap<u32, Event>,
     /// Processes whose exit_group was seen.
     gone: HashSet<u32>,
+    /// Where directories are open, so that what was opened below them need not be said again.
+    dirs: HashMap<(u32, i64), Vec<u8>>,
     /// Counts.
     pub seen: Seen,
 }
@@ -56,7 +58,12 @@ impl<'a> Decoder<'a> {
     /// A decoder of these calls. `clock` is what to add to the kernel's clock, `gate` the process that will execute the
     /// command.
     pub fn new(calls: &'a Calls, clock: i64, gate: Option<u32>) -> Decoder<'a> {
-        Decoder { calls, clock, gate, execs: HashMap::new(), gone: HashSet::new(), seen: Seen::default() }
+        Decoder { calls, clock, gate, execs: HashMap::new(), gone: HashSet::new(), dirs: HashMap::new(), seen: Seen::default() }
+    }
+
+    /// Is this the process that waits to execute the command?
+    pub fn gated(&self, pid: u32) -> bool {
+        self.gate == Some(pid)
     }
 
     /// The event that a record tells of, if it tells of one.
@@ -102,7 +109,10 @@ impl<'a> Decoder<'a> {
         if op == Some(Op::Exec) && event.success().is_some() && self.gate == Some(record.u32(at::PID)) {
             self.gate = None;
         }
-        file(&mut event, &record);
+        if record.is(flag::FILE) {
+            file(&mut event, &record);
+            self.led_to(&mut event, &record);
+        }
         Some(self.place(event, &record))
     }
 
@@ -164,6 +174,32 @@ impl<'a> Decoder<'a> {
         Placed { key, entry: begin, exit: end, killed: false, event }
     }
 
+    /// Notes where an opened file really is, unless that is where its path says.
+    fn led_to(&mut self, event: &mut Event, record: &Record<'_>) {
+        let Some(fd) = event.success().filter(|_| record.is(flag::WHERE)) else { return };
+        if event.int(Col::Flags).unwrap_or(0) & O_TMPFILE == O_TMPFILE {
+            return;
+        }
+        let (pid, found) = (record.u32(at::PID), path(record.names()));
+        let said = event.text(Text::Path).unwrap_or_default();
+        let plain = match event.int(Col::DirFd) {
+            _ if said.first() == Some(&b'/') => *said == *found,
+            Some(dir) => self.dirs.get(&(pid, dir)).is_some_and(|dir| {
+                found.strip_prefix(&dir[..]).and_then(|rest| rest.strip_prefix(b"/")).is_some_and(|rest| rest == said)
+            }),
+            None => false,
+        };
+        if !plain {
+            event.set_text(Text::FdPath, &found);
+        }
+        if record.u16(at::MODE) & 0o170_000 == 0o040_000 {
+            if self.dirs.len() >= GONE {
+                self.dirs.clear();
+            }
+            self.dirs.insert((pid, fd), found);
+        }
+    }
+
     fn arguments(&mut self, event: &mut Event, record: &Record<'_>) {
         let syscall = event.syscall;
         let def = syscall.def();
@@ -203,7 +239,10 @@ impl<'a> Decoder<'a> {
             self.unreadable(record);
         }
         // Without O_CREAT nobody set the mode.
-        if matches!(def.op(), Some(Op::Open | Op::Openat)) && event.int(Col::Flags).unwrap_or(0) & (O_CREAT | O_TMPFILE) == 0 {
+        if matches!(def.op(), Some(Op::Open | Op::Openat))
+            && event.int(Col::Flags).unwrap_or(0) & O_CREAT == 0
+            && event.int(Col::Flags).unwrap_or(0) & O_TMPFILE != O_TMPFILE
+        {
             event.put(Col::Mode, None);
         }
     }
@@ -317,9 +356,6 @@ fn times(event: &mut Event, arg: u64, behind: &[u8]) {
 
 /// What was seen of the file.
 fn file(event: &mut Event, record: &Record<'_>) {
-    if !record.is(flag::FILE) {
-        return;
-    }
     let mode = u32::from(record.u16(at::MODE));
     let kind = mode & libc::S_IFMT;
     event.set(Col::StMode, i64::from(mode));
@@ -329,9 +365,6 @@ fn file(event: &mut Event, record: &Record<'_>) {
     if kind == libc::S_IFREG || kind == libc::S_IFDIR {
         event.set(Col::StSize, record.i64(at::SIZE));
         event.set(Col::Pos, record.i64(at::POS));
-    }
-    if record.is(flag::WHERE) && event.syscall.def().ret == Ret::NewFd && event.int(Col::Flags).unwrap_or(0) & O_TMPFILE == 0 {
-        event.set_text(Text::FdPath, path(record.names()));
     }
 }
 

@@ -9,7 +9,7 @@
 //! * `btf`, `layout` where the running kernel keeps things; `asm`, `program`, `snapshot` the programs; `bpf` loads them
 //! * `table` what is read of each call, `record` what comes back, `decode` the event that it tells of
 //! * `scope`, `filter` whose calls and which; `target` the command; `os` rights, signals, clocks
-//! * `ebpf` the loop; `write` the dataset
+//! * `ebpf` the loop; `ptrace`, `tracee` the same by stopping threads; `write`, `recover` the dataset
 //!
 //! What is not captured is counted by kind: see [`Missed`].
 
@@ -22,7 +22,9 @@ mod filter;
 mod layout;
 mod number;
 mod os;
+mod parts;
 mod program;
+mod ptrace;
 mod record;
 mod recover;
 mod scope;
@@ -30,6 +32,7 @@ mod snapshot;
 mod summary;
 mod table;
 mod target;
+mod tracee;
 mod write;
 
 pub use ebpf::{HOLE, check, listing};
@@ -45,12 +48,27 @@ use crate::schema::dataset::Kind;
 use crate::schema::{Draft, Manifest, Table};
 use anyhow::{Result, bail, ensure};
 use ebpf::Ebpf;
+use ptrace::Ptrace;
 use serde::Serialize;
 use serde_json::json;
+use snapshot::Snapshot;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
 use write::Recorder;
+
+/// What captures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    /// eBPF; where that is not possible and the scope allows it, ptrace, and a warning.
+    #[default]
+    Auto,
+    /// Programs in the kernel.
+    Ebpf,
+    /// Stopping each thread at each call: works without rights, and distorts the times.
+    Ptrace,
+}
 
 /// What to do when events are lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -109,6 +127,8 @@ pub struct Options {
     pub out: PathBuf,
     /// Whose calls.
     pub scope: Scope,
+    /// What captures.
+    pub method: Method,
     /// Are children captured too?
     pub follow: bool,
     /// Which calls.
@@ -134,6 +154,7 @@ impl Options {
         Options {
             out: out.into(),
             scope,
+            method: Method::Auto,
             follow: true,
             calls: Calls::all(),
             limits: Limits::default(),
@@ -154,10 +175,54 @@ struct Outcome {
     status: Option<ExitStatus>,
 }
 
+enum Backend {
+    Ebpf(Box<Ebpf>),
+    Ptrace(Box<Ptrace>),
+}
+
+impl Backend {
+    fn start(options: &Options) -> Result<Backend> {
+        let ebpf = || Ebpf::start(options).map(|ebpf| Backend::Ebpf(Box::new(ebpf)));
+        let ptrace = || Ptrace::start(options).map(|ptrace| Backend::Ptrace(Box::new(ptrace)));
+        match options.method {
+            Method::Ebpf => ebpf(),
+            Method::Ptrace => ptrace(),
+            Method::Auto => ebpf().or_else(|error| match options.scope {
+                Scope::Command(_) | Scope::Pids(_) => {
+                    log::warn!("no eBPF here ({error:#}), so ptrace captures: every call takes many times as long");
+                    ptrace()
+                }
+                Scope::Cgroup(_) | Scope::User(_) | Scope::Comm(_) | Scope::All => Err(error),
+            }),
+        }
+    }
+
+    const fn name(&self) -> &'static str {
+        match self {
+            Backend::Ebpf(_) => "ebpf",
+            Backend::Ptrace(_) => "ptrace",
+        }
+    }
+
+    fn snapshot(&self) -> &Snapshot {
+        match self {
+            Backend::Ebpf(ebpf) => &ebpf.snapshot,
+            Backend::Ptrace(ptrace) => &ptrace.snapshot,
+        }
+    }
+
+    fn run(&mut self, options: &Options, progress: &Progress, recorder: &mut Recorder<'_>) -> Result<Outcome> {
+        match self {
+            Backend::Ebpf(ebpf) => ebpf.run(options, progress, recorder),
+            Backend::Ptrace(ptrace) => ptrace.run(options, progress, recorder),
+        }
+    }
+}
+
 /// A capture that is attached, has given away its rights, and has not begun to read.
 pub struct Session {
     options: Options,
-    backend: Ebpf,
+    backend: Backend,
     draft: Draft,
 }
 
@@ -171,8 +236,11 @@ impl Session {
         ensure!(!options.out.exists(), "{} exists already: remove it or choose another name", options.out.display());
         recover::nothing_left(&options.out)?;
         os::catch_signals();
-        let backend = Ebpf::start(&options)?;
-        os::drop_rights(os::owner(&options.out).as_ref())?;
+        let backend = Backend::start(&options)?;
+        // Reading the memory of the traced is a right; whoever traces has no other that the traced has not.
+        if matches!(backend, Backend::Ebpf(_)) {
+            os::drop_rights(os::owner(&options.out).as_ref())?;
+        }
         let draft = Draft::create(&options.out, Kind::Capture)?;
         Ok(Session { options, backend, draft })
     }
@@ -186,14 +254,14 @@ impl Session {
         let Session { options, mut backend, draft } = self;
         progress.begin("capture", Unit::Count, 0);
         let host = options.host.clone().unwrap_or_else(os::host);
-        write::snapshot(&draft, &backend.snapshot)?;
+        write::snapshot(&draft, backend.snapshot())?;
         recover::leave_note(&draft, &note(&options, &backend, &host))?;
         let sink = Sink::new(draft.path(""), &host);
         let mut recorder = Recorder::new(&sink, &draft)?;
-        let open = backend.snapshot.files.len();
+        let open = backend.snapshot().files.len();
         let outcome = backend.run(&options, progress, &mut recorder)?;
-        if backend.snapshot.files.len() < open {
-            write::snapshot(&draft, &backend.snapshot)?;
+        if backend.snapshot().files.len() < open {
+            write::snapshot(&draft, backend.snapshot())?;
         }
         if options.on_drop == OnDrop::Fail && outcome.losses.iter().any(|loss| loss.kind.event()) {
             bail!("events were lost ({}): nothing was kept", summary::list(&outcome.losses));
@@ -205,7 +273,7 @@ impl Session {
         let mut summary = Summary {
             dir: options.out.clone(),
             host,
-            backend: "ebpf",
+            backend: backend.name(),
             scope: options.scope.describe(),
             ended: outcome.ended,
             status: outcome.status.map(|status| status.to_string()),
@@ -214,9 +282,9 @@ impl Session {
             sum: outcome.sum,
             losses: outcome.losses,
             on_drop: options.on_drop,
-            processes: backend.snapshot.processes.len(),
-            threads: backend.snapshot.threads,
-            open_files: backend.snapshot.files.len(),
+            processes: backend.snapshot().processes.len(),
+            threads: backend.snapshot().threads,
+            open_files: backend.snapshot().files.len(),
             first_ts: facts.first,
             last_ts: facts.last,
             stragglers,
@@ -242,12 +310,12 @@ pub fn run(options: Options, progress: &Progress) -> Result<Summary> {
 }
 
 /// What is known of a capture when it begins.
-fn note(options: &Options, backend: &Ebpf, host: &str) -> Manifest {
+fn note(options: &Options, backend: &Backend, host: &str) -> Manifest {
     let mut manifest = Manifest::new();
-    backend.snapshot.describe(&mut manifest);
+    backend.snapshot().describe(&mut manifest);
     for (key, value) in [
         ("host", json!(host)),
-        ("source", json!("ebpf")),
+        ("source", json!(backend.name())),
         ("scope", json!(options.scope.describe())),
         ("clock", json!("unix")),
         ("kernel", json!(os::kernel())),

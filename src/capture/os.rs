@@ -3,6 +3,7 @@
 use super::target::Identity;
 use anyhow::{Context, Result};
 use std::io::{Error, Result as Io};
+use std::mem::MaybeUninit;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,8 +19,13 @@ extern "C" fn ask_to_stop(_: libc::c_int) {
 pub fn catch_signals() {
     STOP.store(false, Ordering::Relaxed);
     for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
-        // SAFETY: the handler only stores to an atomic, which is async-signal-safe.
-        unsafe { libc::signal(signal, ask_to_stop as *const () as libc::sighandler_t) };
+        let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+        // SAFETY: a zeroed sigaction is one without flags, so that waits are interrupted; the handler only stores to an
+        // atomic, which is async-signal-safe.
+        unsafe {
+            (*action.as_mut_ptr()).sa_sigaction = ask_to_stop as *const () as libc::sighandler_t;
+            libc::sigaction(signal, action.as_ptr(), std::ptr::null_mut());
+        }
     }
 }
 
@@ -39,6 +45,11 @@ fn clock(which: libc::clockid_t) -> i64 {
 /// Nanoseconds since 1970.
 pub fn now() -> i64 {
     clock(libc::CLOCK_REALTIME)
+}
+
+/// Nanoseconds on the clock that programs in the kernel read.
+pub fn monotonic() -> u64 {
+    clock(libc::CLOCK_MONOTONIC) as u64
 }
 
 /// What to add to the clock that programs in the kernel read to get nanoseconds since 1970: the nearest of a few tries.

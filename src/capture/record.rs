@@ -72,6 +72,45 @@ pub mod flag {
     pub const WHERE: u16 = 128;
 }
 
+/// A record in the making, outside the kernel.
+#[derive(Debug, Default)]
+pub struct Maker(Vec<u8>);
+
+impl Maker {
+    /// Begins a record of a thread.
+    pub fn begin(&mut self, pid: u32, tid: u32, flags: u16) {
+        self.0.clear();
+        self.0.resize(FIXED as usize, 0);
+        self.put(at::PID, &pid.to_ne_bytes());
+        self.put(at::TID, &tid.to_ne_bytes());
+        self.put(at::FLAGS, &flags.to_ne_bytes());
+    }
+
+    /// Sets a field of the fixed part.
+    pub fn put(&mut self, at: i16, bytes: &[u8]) {
+        if let Some(field) = self.0.get_mut(at as usize..at as usize + bytes.len()) {
+            field.copy_from_slice(bytes);
+        }
+    }
+
+    /// Sets bits of the flags.
+    pub fn say(&mut self, flag: u16) {
+        let flags = Record::parse(&self.0).map_or(0, |record| record.u16(at::FLAGS));
+        self.put(at::FLAGS, &(flags | flag).to_ne_bytes());
+    }
+
+    /// Appends a part whose length stands at `length`; parts come in the order in which the record has them.
+    pub fn append(&mut self, length: i16, part: &[u8]) {
+        self.put(length, &(part.len() as u16).to_ne_bytes());
+        self.0.extend_from_slice(part);
+    }
+
+    /// The record.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 /// A record.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {

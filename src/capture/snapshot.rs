@@ -11,12 +11,15 @@ use super::asm::Reg::{R0, R1, R2, R3, R4, R6, R7, R8, R9, R10};
 use super::asm::Size::{DW, H, W};
 use super::asm::{Alu, Asm, Code, Map};
 use super::layout::Layout;
-use super::program::{Counter, count, find_mark, matches, read_kernel};
+use super::parts::read_kernel;
+use super::program::{Counter, count, find_mark, matches};
 use super::scope::Match;
+use super::tracee::same_file;
 use crate::schema::{Manifest, Table};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 /// What the iterators' programs are given (include/linux/bpf.h, `struct bpf_iter__task` and `bpf_iter__task_file`).
@@ -307,6 +310,36 @@ impl Snapshot {
         snapshot
     }
 
+    /// The same out of /proc alone, where programs cannot be loaded.
+    pub fn of_proc(pids: &[u32]) -> Snapshot {
+        let mut snapshot = Snapshot::default();
+        for pid in pids {
+            let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.split_ascii_whitespace().next());
+            let number = |name: &str| field(name).and_then(|word| word.parse().ok()).unwrap_or(0);
+            snapshot.processes.push(Process {
+                pid: i64::from(*pid),
+                parent: number("PPid:"),
+                uid: number("Uid:"),
+                gid: number("Gid:"),
+                comm: std::fs::read(format!("/proc/{pid}/comm")).unwrap_or_default().trim_ascii_end().to_vec(),
+                ..Process::default()
+            });
+            let fds = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+            let mut fds: Vec<i64> = fds.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+            fds.sort_unstable();
+            for fd in fds {
+                let Some(mut file) = open_file(*pid, fd) else { continue };
+                let like = |other: &&OpenFile| (other.dev, other.ino, other.pos) == (file.dev, file.ino, file.pos);
+                let shared = snapshot.files.iter().filter(like).find(|other| same_file((other.pid as u32, other.fd), (*pid, fd)));
+                file.ofd = shared.map_or(snapshot.files.len() as i64, |other| other.ofd);
+                snapshot.files.push(file);
+            }
+        }
+        snapshot.look_around();
+        snapshot
+    }
+
     fn add_files(&mut self, mut bytes: &[u8]) {
         let mut ofds = HashMap::new();
         let mut seen = BTreeSet::new();
@@ -361,6 +394,30 @@ impl Snapshot {
         manifest.insert(Table::OpenFiles.name().into(), json!(self.files.len()));
         manifest.insert(Table::Mounts.name().into(), json!(self.mounts.len()));
     }
+}
+
+/// What a descriptor of a task is open on, out of /proc.
+pub fn open_file(pid: u32, fd: i64) -> Option<OpenFile> {
+    let link = format!("/proc/{pid}/fd/{fd}");
+    let path = std::fs::read_link(&link).ok()?;
+    let meta = std::fs::metadata(&link).ok()?;
+    let info = std::fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}")).ok()?;
+    let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    let flags = field("flags:").and_then(|flags| i64::from_str_radix(flags, 8).ok()).unwrap_or(0);
+    Some(OpenFile {
+        pid: i64::from(pid),
+        fd,
+        ofd: 0,
+        path: path.as_os_str().as_bytes().to_vec(),
+        // It shows close-on-exec among them.
+        flags: flags & !i64::from(libc::O_CLOEXEC),
+        cloexec: flags & i64::from(libc::O_CLOEXEC) != 0,
+        pos: field("pos:").and_then(|pos| pos.parse().ok()).unwrap_or(0),
+        dev: meta.dev() as i64,
+        ino: meta.ino() as i64,
+        size: meta.size() as i64,
+        mode: i64::from(meta.mode()),
+    })
 }
 
 /// A line of /proc/PID/mountinfo (proc_pid_mountinfo(5)): `36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw`.

@@ -75,6 +75,19 @@ impl Target {
         Ok(Target { pid: pid as u32, gate: Some(gate), failed, status: None })
     }
 
+    /// Lets it execute the command, and does not wait for that; [`Target::release`] says how it went.
+    pub fn open_gate(&mut self) {
+        if let Some(gate) = &self.gate {
+            // SAFETY: writes one byte that is there.
+            unsafe { libc::write(gate.as_raw_fd(), [1u8].as_ptr().cast(), 1) };
+        }
+    }
+
+    /// Somebody else waited for it, and this was its end.
+    pub fn note(&mut self, status: ExitStatus) {
+        self.status = Some(status);
+    }
+
     /// Lets it execute the command.
     ///
     /// # Errors

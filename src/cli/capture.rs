@@ -3,7 +3,7 @@
 use super::Exit;
 use super::ui::{self, Plan};
 use super::values;
-use crate::capture::{self, Calls, Limits, OnDrop, Options, Scope, Session};
+use crate::capture::{self, Calls, Limits, Method, OnDrop, Options, Scope, Session};
 use anyhow::{Result, bail, ensure};
 use clap::ValueEnum;
 use std::ffi::OsString;
@@ -27,6 +27,9 @@ pub struct Args {
     /// Directory to make for the capture
     #[arg(short, long = "output", value_name = "CAPTURE", required_unless_present_any = ["check", "dump_bpf"])]
     out: Option<PathBuf>,
+    /// What captures: ebpf, ptrace, or auto for the best there is
+    #[arg(long, value_enum, default_value_t, value_name = "METHOD")]
+    backend: Backend,
     #[command(flatten)]
     scope: ScopeArgs,
     /// Capture these calls only: names and @io, @fd, @meta, @proc, @all, with ! in front to leave out
@@ -51,6 +54,17 @@ pub struct Args {
     /// Command to capture, with its arguments, behind --
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<OsString>,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Backend {
+    /// eBPF; else ptrace, with a warning
+    #[default]
+    Auto,
+    /// Programs in the kernel
+    Ebpf,
+    /// Stopping each thread at each call: needs no rights, and takes many times as long
+    Ptrace,
 }
 
 /// Whose calls.
@@ -149,6 +163,11 @@ impl Args {
         let scope = self.scope.choose(self.command, any_scope)?;
         let LimitArgs { no_follow, duration, max_events, max_bytes, buffer, on_drop } = self.limits;
         Ok(Options {
+            method: match self.backend {
+                Backend::Auto => Method::Auto,
+                Backend::Ebpf => Method::Ebpf,
+                Backend::Ptrace => Method::Ptrace,
+            },
             follow: !no_follow,
             calls: self.syscalls.unwrap_or_else(Calls::all),
             limits: Limits { duration, events: max_events, bytes: max_bytes },

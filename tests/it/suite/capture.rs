@@ -261,7 +261,9 @@ mod replayed {
         if !differences.is_empty() {
             eprintln!("{differences:#?}");
         }
-        (number(&[&run], matched), number(&[&workload], covered))
+        let result = (number(&[&run], matched), number(&[&workload], covered));
+        [workload, root, run].iter().for_each(|dir| std::fs::remove_dir_all(dir).unwrap());
+        result
     }
 
     /// What both must say of each call. Addresses and process ids differ from run to run; strace leaves out fields of
@@ -307,6 +309,38 @@ mod replayed {
             assert_eq!(ours, theirs, "call {line}");
         }
         assert_eq!(ours.len(), theirs.len());
+    }
+
+    /// Needs no rights, so it is never skipped where there is a compiler.
+    #[test]
+    fn ptrace_captures_what_ebpf_captures() {
+        let dir = scratch();
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/syscall_matrix.c");
+        let Some(matrix) = compile(dir.path(), "matrix", &source) else { return };
+        let base = dir.path().join("base");
+        let captured = |backend: &str| {
+            let out = dir.path().join(backend);
+            let command = ["--backend", backend, "--", matrix.to_str().unwrap(), base.to_str().unwrap()];
+            let summary = capture(0, &out, &command);
+            closes(&summary);
+            assert_eq!(summary["backend"], backend);
+            std::fs::remove_dir_all(&base).unwrap();
+            out
+        };
+        let ptrace = captured("ptrace");
+        assert_eq!(replay(dir.path(), &ptrace, "1"), (100.0, 100.0));
+        if allowed() {
+            let [ours, theirs] = [&captured("ebpf"), &ptrace].map(|capture| rows(&[capture], CALLS));
+            for (line, (ours, theirs)) in ours.iter().zip(&theirs).enumerate() {
+                assert_eq!(ours, theirs, "call {line}");
+            }
+            assert_eq!(ours.len(), theirs.len());
+        }
+        let (out, home) = (dir.path().join("script"), dir.path().to_str().unwrap());
+        let script = "cd \"$0\" && mkdir y && for i in 1 2 3; do echo $i | cat > y/$i; done && cp -r y z && rm -r y";
+        closes(&capture(0, &out, &["--backend", "ptrace", "--", "sh", "-c", script, home]));
+        let (matched, covered) = replay(dir.path(), &out, "4");
+        assert!(matched == 100.0 && covered > 99.9, "match {matched}, coverage {covered}");
     }
 
     #[test]
