@@ -113,7 +113,7 @@ impl Ebpf {
         let (mut target, mut pids) = (None, Vec::new());
         match &options.scope {
             Scope::Command(words) => {
-                let started = Target::start(words, os::invoker().as_ref())?;
+                let started = Target::start(words, os::invoker().as_ref(), &[])?;
                 pids.push(started.pid);
                 target = Some(started);
             }

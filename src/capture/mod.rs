@@ -102,6 +102,13 @@ pub struct Limits {
     pub bytes: Option<u64>,
 }
 
+impl Limits {
+    /// Is there none?
+    const fn none(&self) -> bool {
+        self.duration.is_none() && self.events.is_none() && self.bytes.is_none()
+    }
+}
+
 /// Why it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]

@@ -394,3 +394,51 @@ fn end(k: &Layout) -> Code {
     tail(&mut a, out, full, Counter::Untold);
     a.finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::layout::{Cast, Fields};
+
+    /// The golden listings, for a kernel whose fields are all at 0 but the registers. What changes here changes what runs in
+    /// every kernel: read it.
+    #[test]
+    fn programs_are_these() {
+        let layout = Layout {
+            args: [112, 104, 96, 56, 72, 64],
+            number: 120,
+            compat: (16, 2),
+            cast: Some(Cast { function: 1, file: 2, dentry: 3 }),
+            at: Fields::default(),
+        };
+        let programs = make(&layout, &Match::Pids, true);
+        insta::assert_snapshot!("enter", programs.enter);
+        insta::assert_snapshot!("fork", programs.fork);
+        insta::assert_snapshot!("end", programs.end);
+        // Its loop along a path is unrolled: the beginning, up to the file that was opened, says enough.
+        let exit = programs.exit.to_string();
+        insta::assert_snapshot!("exit", exit.lines().take(300).collect::<Vec<_>>().join("\n"));
+        assert!(programs.exit.len() < 4000, "{} instructions", programs.exit.len());
+    }
+
+    #[test]
+    fn every_scope_and_kernel_gives_programs_whose_jumps_lead_somewhere() {
+        let at = Fields::default();
+        let layout = Layout { args: [0; 6], number: 0, compat: (0, 2), cast: None, at };
+        let scopes = [
+            Match::Pids,
+            Match::All { own: 1 },
+            Match::User(u32::MAX - 1),
+            Match::Comm(*b"a-name\0\0\0\0\0\0\0\0\0\0"),
+            Match::Cgroup(1 << 40),
+        ];
+        for scope in scopes {
+            for follow in [true, false] {
+                let programs = make(&layout, &scope, follow);
+                for code in [programs.enter, programs.exit, programs.fork, programs.end, programs.mark, programs.files] {
+                    assert!(!code.to_string().contains("goto -1\n"), "a jump to itself\n{code}");
+                }
+            }
+        }
+    }
+}

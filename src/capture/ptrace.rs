@@ -35,6 +35,8 @@ struct Thread {
 /// A capture under way.
 pub struct Ptrace {
     calls: Calls,
+    /// Do the threads stop for captured calls only?
+    filtered: bool,
     threads: HashMap<u32, Thread>,
     target: Option<Target>,
     clock: i64,
@@ -48,9 +50,13 @@ impl Ptrace {
     /// # Errors
     /// When the scope is not one of processes, or the kernel refuses.
     pub fn start(options: &Options) -> Result<Ptrace> {
+        let calls = Calls::new(|syscall| options.calls.has(syscall));
+        // A filtered process cannot be let go before it ends, nor one that it starts and that is not followed.
+        let filtered = matches!(options.scope, Scope::Command(_)) && options.follow && options.limits.none();
         let (target, pids) = match &options.scope {
             Scope::Command(words) => {
-                let target = Target::start(words, os::invoker().as_ref())?;
+                let filter = if filtered { tracee::filter(calls.numbers()) } else { Vec::new() };
+                let target = Target::start(words, os::invoker().as_ref(), &filter)?;
                 let pid = target.pid;
                 (Some(target), vec![pid])
             }
@@ -69,7 +75,7 @@ impl Ptrace {
                     break;
                 }
                 for tid in new {
-                    tracee::seize(tid, options.follow).with_context(|| {
+                    tracee::seize(tid, options.follow, filtered).with_context(|| {
                         format!(
                             "may not trace process {pid}: it is another user's, or kernel.yama.ptrace_scope forbids it (sudo may)"
                         )
@@ -83,8 +89,7 @@ impl Ptrace {
         if target.is_some() {
             snapshot.files.retain(|file| !file.cloexec);
         }
-        let calls = Calls::new(|syscall| options.calls.has(syscall));
-        Ok(Ptrace { calls, threads, target, clock: os::clock_offset(), snapshot })
+        Ok(Ptrace { calls, filtered, threads, target, clock: os::clock_offset(), snapshot })
     }
 
     /// Lets the command go and hands events to the recorder until the capture is to end.
@@ -115,7 +120,7 @@ impl Ptrace {
             };
             if ending.is_none() {
                 ending = over(&options.limits, began, books.taken, books.recorder.size());
-                if ending.is_some() {
+                if ending.is_some() && !self.filtered {
                     self.threads.keys().for_each(|tid| tracee::interrupt(*tid));
                 }
             }
@@ -138,6 +143,11 @@ impl Ptrace {
                 }
                 continue;
             }
+            if ending.is_some() && self.filtered {
+                // Its calls need somebody who answers, until it ends.
+                tracee::go(tid, Go::Past(if let Event::Signal(signal) = event { signal } else { 0 }));
+                continue;
+            }
             if ending.is_some() {
                 tracee::detach(tid);
                 self.threads.remove(&tid);
@@ -147,7 +157,7 @@ impl Ptrace {
                 continue;
             }
             let go = match event {
-                Event::Call => {
+                Event::Call | Event::Filtered => {
                     let thread = self.threads.entry(tid).or_insert_with(|| Thread { pid: leader(tid), ..Thread::default() });
                     books.call(tid, thread, &self.calls)?;
                     Go::On(0)
@@ -164,7 +174,9 @@ impl Ptrace {
                     Go::On(0)
                 }
             };
-            tracee::go(tid, go);
+            // Outside of captured calls a filtered thread need not stop.
+            let inside = !self.filtered || self.threads.get(&tid).is_some_and(|thread| thread.inside.is_some());
+            tracee::go(tid, if let (Go::On(signal), false) = (go, inside) { Go::Past(signal) } else { go });
         }
         tracee::untick();
         let unfinished = self.threads.values().filter(|thread| thread.inside.is_some()).count() as u64;

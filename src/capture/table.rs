@@ -187,6 +187,11 @@ impl Calls {
         calls
     }
 
+    /// The numbers that are captured.
+    pub fn numbers(&self) -> impl Iterator<Item = u32> + '_ {
+        (0..).zip(&self.by_number).filter(|(_, call)| call.is_some()).map(|(number, _)| number)
+    }
+
     /// The call of a number; its name when the table does not have it.
     pub fn get(&self, number: usize) -> Option<(Syscall, Option<&'static str>)> {
         self.by_number.get(number).copied().flatten()

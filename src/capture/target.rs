@@ -44,11 +44,12 @@ fn pipe() -> Result<(OwnedFd, OwnedFd)> {
 }
 
 impl Target {
-    /// Starts a process that waits to execute `words` as `identity` (or as what this process is).
+    /// Starts a process that waits to execute `words` as `identity` (or as what this process is), its calls filtered by
+    /// `filter` (seccomp(2)) unless that is empty.
     ///
     /// # Errors
     /// When there is no such program, or no process can be made.
-    pub fn start(words: &[OsString], identity: Option<&Identity>) -> Result<Target> {
+    pub fn start(words: &[OsString], identity: Option<&Identity>, filter: &[libc::sock_filter]) -> Result<Target> {
         let name = words.first().context("no command: name one behind --")?;
         let program = c_string(find(name)?.as_os_str())?;
         let args = words.iter().map(|word| c_string(word)).collect::<Result<Vec<CString>>>()?;
@@ -64,7 +65,7 @@ impl Target {
         let pid = unsafe { libc::fork() };
         ensure!(pid >= 0, anyhow!(io::Error::last_os_error()).context("cannot start a process"));
         if pid == 0 {
-            let errno = wait_and_execute(gate_read.as_raw_fd(), identity, &program, &argv, &envp);
+            let errno = wait_and_execute(gate_read.as_raw_fd(), identity, filter, &program, &argv, &envp);
             // SAFETY: writes four bytes that are there, to a pipe whose reader waits for them; then ends without running
             // any code of the parent.
             unsafe {
@@ -136,6 +137,7 @@ impl Drop for Target {
 fn wait_and_execute(
     gate: i32,
     identity: Option<&Identity>,
+    filter: &[libc::sock_filter],
     program: &CString,
     argv: &[*const libc::c_char],
     envp: &[*const libc::c_char],
@@ -149,6 +151,16 @@ fn wait_and_execute(
         }
         // Rights that this program was given are not for the command.
         libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+        if !filter.is_empty() {
+            // Without rights only who cannot gain any may filter; root keeps its programs as they are.
+            if libc::geteuid() != 0 && libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 {
+                return *libc::__errno_location();
+            }
+            let program = libc::sock_fprog { len: filter.len() as libc::c_ushort, filter: filter.as_ptr().cast_mut() };
+            if libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) != 0 {
+                return *libc::__errno_location();
+            }
+        }
         if let Some(Identity { uid, gid, groups }) = identity {
             // Raw calls: libc's would tell threads that are not here.
             let failed = libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) != 0
@@ -189,7 +201,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let made = dir.path().join("made");
         let command = words(&["touch", made.to_str().unwrap()]);
-        let mut target = Target::start(&command, None).unwrap();
+        let mut target = Target::start(&command, None, &[]).unwrap();
         std::thread::sleep(Duration::from_millis(30));
         assert!(target.ended().is_none() && !made.exists());
         target.release(&command[0]).unwrap();
@@ -201,9 +213,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_executed_says_so() {
-        assert!(Target::start(&words(&["no-such-program-here"]), None).is_err());
+        assert!(Target::start(&words(&["no-such-program-here"]), None, &[]).is_err());
         let command = words(&["/"]);
-        let error = Target::start(&command, None).unwrap().release(&command[0]).unwrap_err();
+        let error = Target::start(&command, None, &[]).unwrap().release(&command[0]).unwrap_err();
         assert_eq!(error.to_string(), "cannot execute /");
     }
 }

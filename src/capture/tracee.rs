@@ -21,6 +21,8 @@ pub enum Event {
     Call,
     /// It stopped for a signal that it is to get.
     Signal(i32),
+    /// It enters a call that the filter lets through to us.
+    Filtered,
     /// It executed another program; it was this thread before.
     Exec(u32),
     /// It was stopped by a signal, with all its process.
@@ -36,6 +38,8 @@ pub enum Event {
 pub enum Go {
     /// To the next entry or return of a call, and gets this signal (0 for none).
     On(i32),
+    /// To the next call that the filter lets through, and gets this signal.
+    Past(i32),
     /// It stays stopped until it is continued.
     Wait,
 }
@@ -57,14 +61,17 @@ fn plain(request: libc::c_uint, tid: u32, data: usize) -> Result<()> {
     check(unsafe { libc::ptrace(request, tid as libc::pid_t, 0usize, data) })
 }
 
-/// Begins to trace a thread, and with it what it starts if `follow`.
+/// Begins to trace a thread, and with it what it starts if `follow`. Whoever is `filtered` could make no call without us:
+/// it ends when this process does.
 ///
 /// # Errors
 /// When the kernel refuses.
-pub fn seize(tid: u32, follow: bool) -> Result<()> {
+pub fn seize(tid: u32, follow: bool, filtered: bool) -> Result<()> {
     let children = libc::PTRACE_O_TRACEFORK | libc::PTRACE_O_TRACEVFORK;
     let options = libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_TRACEEXEC | libc::PTRACE_O_TRACECLONE;
-    plain(libc::PTRACE_SEIZE, tid, (options | if follow { children } else { 0 }) as usize)?;
+    let bound = libc::PTRACE_O_TRACESECCOMP | libc::PTRACE_O_EXITKILL;
+    let options = options | if follow { children } else { 0 } | if filtered { bound } else { 0 };
+    plain(libc::PTRACE_SEIZE, tid, options as usize)?;
     plain(libc::PTRACE_INTERRUPT, tid, 0)
 }
 
@@ -72,6 +79,7 @@ pub fn seize(tid: u32, follow: bool) -> Result<()> {
 pub fn go(tid: u32, how: Go) {
     let _ = match how {
         Go::On(signal) => plain(libc::PTRACE_SYSCALL, tid, signal as usize),
+        Go::Past(signal) => plain(libc::PTRACE_CONT, tid, signal as usize),
         Go::Wait => plain(libc::PTRACE_LISTEN, tid, 0),
     };
 }
@@ -109,6 +117,7 @@ pub fn wait() -> Result<Option<(u32, Event)>> {
             0 if signal == libc::SIGTRAP | 0x80 => Event::Call,
             0 => Event::Signal(signal),
             libc::PTRACE_EVENT_EXEC => Event::Exec(message(tid)),
+            libc::PTRACE_EVENT_SECCOMP => Event::Filtered,
             EVENT_STOP if matches!(signal, libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU) => Event::Stopped,
             _ => Event::Other,
         },
@@ -130,7 +139,8 @@ pub fn call(tid: u32) -> Call {
     let got = unsafe { libc::ptrace(SYSCALL_INFO, tid as libc::pid_t, size_of_val(&info), info.as_mut_ptr()) };
     let (op, arch) = (info[0] as u8, (info[0] >> 32) as u32);
     match op {
-        1 if got > 0 => Call::Entry(info[3], [info[4], info[5], info[6], info[7], info[8], info[9]], arch == ARCH),
+        // An entry, or the same seen by the filter.
+        1 | 3 if got > 0 => Call::Entry(info[3], [info[4], info[5], info[6], info[7], info[8], info[9]], arch == ARCH),
         2 if got > 0 => Call::Exit(info[3] as i64),
         _ => Call::None,
     }
@@ -170,4 +180,23 @@ pub fn tick() {
 pub fn untick() {
     // SAFETY: a zeroed timer is one that is switched off.
     unsafe { libc::setitimer(libc::ITIMER_REAL, &std::mem::zeroed(), std::ptr::null_mut()) };
+}
+
+/// A filter (seccomp(2)) that lets a thread stop for the calls of these numbers only.
+pub fn filter(numbers: impl Iterator<Item = u32>) -> Vec<libc::sock_filter> {
+    const LOAD: u16 = 0x20;
+    const EQUAL: u16 = 0x15;
+    const RETURN: u16 = 0x06;
+    // Offsets in `struct seccomp_data`.
+    const NUMBER: u32 = 0;
+    const ARCHITECTURE: u32 = 4;
+    let insn = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
+    let trace = insn(RETURN, 0, 0, libc::SECCOMP_RET_TRACE);
+    // Calls of another architecture are counted, so they stop too.
+    let mut insns = vec![insn(LOAD, 0, 0, ARCHITECTURE), insn(EQUAL, 1, 0, ARCH), trace, insn(LOAD, 0, 0, NUMBER)];
+    for number in numbers {
+        insns.extend([insn(EQUAL, 0, 1, number), trace]);
+    }
+    insns.push(insn(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW));
+    insns
 }

@@ -154,7 +154,6 @@ impl Args {
         // Rights belong to threads: they are given up before there is a second one.
         let session = Session::start(options)?;
         let summary = ui::watched(|progress| session.run(progress))?;
-        // The command has the standard output, if there is one: what we say must not end up among what it says.
         format.print(&summary)?;
         Ok(Exit::good(summary.ok()))
     }
