@@ -34,8 +34,11 @@ words! {
         Resolve "resolve" "resolve flags of openat2(2)";
         Atime   "atime"   "access time argument, ns since 1970; see TIME_NOW and TIME_OMIT";
         Mtime   "mtime"   "modification time argument, ns since 1970";
-        StMode  "st_mode" "observed kind and permission bits of the file (inode(7)), when the capture shows what a stat returned";
-        StSize  "st_size" "observed size of the file, bytes";
+        StMode  "st_mode" "observed kind and permission bits of the file (inode(7))";
+        StSize  "st_size" "observed size of the file after the call, bytes";
+        Dev     "dev"     "observed device of the file, as st_dev of stat(2): of fd, of the descriptor returned, or of what a stat found";
+        Ino     "ino"     "observed inode number of that file";
+        Pos     "position" "observed position of the descriptor after the call, bytes";
         Line    "line"    "line of the input that the call began on, from 1";
     }
 }
@@ -61,7 +64,7 @@ pub const TIME_NOW: i64 = i64::MIN;
 pub const TIME_OMIT: i64 = i64::MIN + 1;
 
 /// Numbers an event has room for; the few that have more keep the rest elsewhere.
-const ROOM: usize = 14;
+const ROOM: usize = 18;
 /// The slot of a number that was never set, and of one that found no room.
 const UNSET: u8 = 0xff;
 const ELSEWHERE: u8 = 0xfe;

@@ -4,6 +4,7 @@
 //! arrow is a Parquet table. docs/ARCHITECTURE.md draws the map.
 
 pub mod amount;
+pub mod capture;
 pub mod cli;
 #[cfg(feature = "sql")]
 pub mod engine;

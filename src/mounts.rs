@@ -102,7 +102,7 @@ fn mount(line: &[u8]) -> Option<Mount> {
 }
 
 /// Undoes the `\040` of space, tab, newline and backslash.
-fn unescape(field: &[u8]) -> Vec<u8> {
+pub(crate) fn unescape(field: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field;
     while let Some((first, tail)) = rest.split_first() {

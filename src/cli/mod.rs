@@ -4,6 +4,7 @@
 //! verb prints is the `Display` of the library's summary, or with `--format json` the same summary as JSON.
 
 mod calibrate;
+mod capture;
 mod clean;
 mod completions;
 pub mod docs;
@@ -82,6 +83,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Capture(capture::Args),
     Ingest(ingest::Args),
     #[cfg(feature = "sql")]
     Generate(generate::Args),
@@ -113,6 +115,7 @@ pub fn run() -> Result<Exit> {
     let level = ["warn", "info", "debug"][usize::from(cli.verbose.min(2))];
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(level)).init();
     match cli.verb {
+        Verb::Capture(args) => args.run(),
         Verb::Ingest(args) => args.run(),
         #[cfg(feature = "sql")]
         Verb::Generate(args) => args.run(),

@@ -7,6 +7,7 @@ use std::env;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::thread;
+use std::time::Duration;
 
 /// A number of threads: at least 1.
 pub fn threads(text: &str) -> std::result::Result<usize, String> {
@@ -48,6 +49,29 @@ pub fn map() -> impl TypedValueParser<Value = Map> {
     OsStringValueParser::new().try_map(|word| Map::parse(&word))
 }
 
+/// A number of bytes: `4096`, `64K`, `1.5G`, powers of 1024.
+pub fn bytes(text: &str) -> std::result::Result<u64, String> {
+    let units = [("", 0), ("K", 10), ("M", 20), ("G", 30), ("T", 40)];
+    let plain = text.trim().trim_end_matches(['B', 'i']);
+    let (number, shift) =
+        units.iter().rev().find_map(|(unit, shift)| Some((plain.strip_suffix(unit)?, *shift))).unwrap_or((plain, 0));
+    match number.trim().parse::<f64>() {
+        Ok(value) if value >= 0.0 && value.is_finite() => Ok((value * (1_u64 << shift) as f64) as u64),
+        _ => Err("a size is a number of bytes, as in 4096, 64K or 1.5G".to_owned()),
+    }
+}
+
+/// A length of time: `500ms`, `90s`, `5m`, `1h`; seconds when there is no unit.
+pub fn duration(text: &str) -> std::result::Result<Duration, String> {
+    let units = [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
+    let text = text.trim();
+    let (number, seconds) =
+        units.iter().find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, *seconds))).unwrap_or((text, 1.0));
+    let value = number.trim().parse::<f64>().ok().map(|number| number * seconds);
+    let time = value.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    time.ok_or_else(|| "a time is a number with a unit, as in 500ms, 90s, 5m or 1h".to_owned())
+}
+
 /// Nothing is at `place` yet, so that it can be written.
 ///
 /// # Errors
@@ -76,6 +100,16 @@ mod tests {
         assert_eq!((factor("2"), factor("0.5x")), (Ok(2.0), Ok(0.5)));
         for text in ["0", "-1", "nan", "inf", "fast"] {
             assert!(factor(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_and_times_have_units() {
+        assert_eq!((bytes("4096"), bytes("64K"), bytes("1.5GiB")), (Ok(4096), Ok(65536), Ok(3 << 29)));
+        assert_eq!((duration("90s"), duration("500ms")), (Ok(Duration::from_secs(90)), Ok(Duration::from_millis(500))));
+        assert_eq!((duration("2m"), duration("3")), (Ok(Duration::from_secs(120)), Ok(Duration::from_secs(3))));
+        for text in ["", "x", "-1", "1 day", "nan"] {
+            assert!(bytes(text).is_err() && duration(text).is_err(), "{text}");
         }
     }
 

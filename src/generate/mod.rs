@@ -4,6 +4,7 @@
 //! know the end before it can say what stays, it goes into a file beside the tables first.
 
 pub mod docs;
+mod present;
 mod stages;
 mod summary;
 mod work;
@@ -114,12 +115,14 @@ pub(crate) fn hosts(dir: &Path) -> Vec<PathBuf> {
     hosts
 }
 
-/// The rules of the model: by the mounts that the capture knows, or its defaults, then what the user says.
+/// What the model is told: the mounts that the capture knows, or the usual ones, then what was there when it began, then
+/// what the user says.
 fn places(options: &Options, capture: &Dataset) -> Result<Config> {
     let mut config = match mounts::of(&capture.manifest) {
         Some(mounts) => Config::of_mounts(mounts.iter().map(|mount| (mount.path.as_slice(), mount.pseudo()))),
         None => Config::default(),
     };
+    present::tell(&mut config, capture)?;
     for (paths, place) in [(&options.ignore, Place::Ignore), (&options.keep, Place::Keep)] {
         for path in paths {
             ensure!(path.is_absolute(), "{} is relative, and a captured path is not: give the absolute path", path.display());

@@ -8,8 +8,10 @@
 //! header, a comment, a note, the first half of a call, an event or a reject, and the sum is checked.
 
 mod capture;
+pub(crate) mod facts;
+pub(crate) mod guard;
 mod loss;
-mod order;
+pub(crate) mod order;
 mod parse;
 mod pipeline;
 mod read;
@@ -18,12 +20,12 @@ mod sequence;
 mod strace;
 mod summary;
 pub mod synth;
-mod write;
+pub(crate) mod write;
 
 pub use loss::Loss;
 pub use parse::Why;
 pub use read::Input;
-pub use repair::Kind as Repair;
+pub use repair::{Kind as Repair, Repairs};
 pub use sequence::Clock;
 pub use summary::{Captured, Ledger, Summary};
 

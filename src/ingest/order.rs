@@ -258,6 +258,20 @@ impl<'a> Orderer<'a> {
         Ok(())
     }
 
+    /// Lets everything before an instant go out, and sees to it that it survives a kill.
+    ///
+    /// # Errors
+    /// When something cannot be written.
+    pub fn keep(&mut self, before: i64) -> Result<()> {
+        self.window.sort();
+        let old = self.window.tickets().partition_point(|ticket| ticket.key.at < before);
+        self.emit(old)?;
+        if self.late.len() > 0 {
+            self.spill()?;
+        }
+        self.main.keep()
+    }
+
     /// All events came: what remains goes out, and the streams become the final table. Returns its rows.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 //! first. The calling thread takes them, always the line of the input whose clock is behind, and sequences and orders
 //! events; one more thread encodes Parquet. Queues are short: the slowest stage sets the pace, and memory is theirs times a chunk.
 
+use super::facts::Facts;
 use super::loss::Tally;
 use super::order::{Orderer, Placed, WINDOW};
 use super::parse::{Batch, Parsed, Parser, Reject, Stamp, Why};
@@ -13,7 +14,6 @@ use super::sequence::{Clock, Sequencer};
 use super::summary::{Captured, Ledger};
 use super::write::Sink;
 use super::{Format, Options, Part};
-use crate::event::Col;
 use crate::progress::Progress;
 use crate::schema::{Draft, Table, writer_properties};
 use crate::text;
@@ -333,44 +333,6 @@ fn one_clock(sources: &[Source<'_>]) -> Result<Clock> {
         }
     }
     Ok(clock)
-}
-
-/// What is counted beside the ledger.
-#[derive(Default)]
-struct Facts {
-    first: Option<i64>,
-    last: Option<i64>,
-    calls: Vec<u64>,
-    others: BTreeMap<Box<str>, u64>,
-}
-
-impl Facts {
-    fn note(&mut self, event: &crate::event::Event) {
-        if let Some(ts) = event.int(Col::Ts) {
-            self.first = Some(self.first.map_or(ts, |first| first.min(ts)));
-            self.last = Some(self.last.map_or(ts, |last| last.max(ts)));
-        }
-        match &event.other {
-            Some(name) => {
-                if let Some(count) = self.others.get_mut(name) {
-                    *count += 1;
-                } else if self.others.len() < 1000 {
-                    // Names come from the input: a hostile one must not grow this without bound.
-                    self.others.insert(name.clone(), 1);
-                }
-            }
-            None => {
-                self.calls.resize(crate::syscall::TABLE.len(), 0);
-                self.calls[event.syscall as usize] += 1;
-            }
-        }
-    }
-
-    fn syscalls(self) -> BTreeMap<String, u64> {
-        let known = crate::syscall::Syscall::ALL.iter().zip(&self.calls).filter(|(_, count)| **count > 0);
-        let known = known.map(|(syscall, count)| (syscall.name().to_owned(), *count));
-        known.chain(self.others.into_iter().map(|(name, count)| (name.into(), count))).collect()
-    }
 }
 
 /// Writes table `rejects`.

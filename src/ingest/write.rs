@@ -1,5 +1,6 @@
 //! Events to Parquet: columns are filled here, encoded and written by a thread of their own.
 
+use super::guard;
 use super::order::{Key, Window};
 use crate::event::{Col, Text};
 use crate::schema::{Table, writer_properties};
@@ -64,13 +65,66 @@ impl Sink {
     /// Merges streams into one.
     pub fn merge(&self, streams: Vec<Stream>) -> Result<Stream> {
         let mut out = self.run()?;
-        merge(streams, &mut out)?;
+        merge(&streams, &mut out)?;
         out.close()?;
+        // Only now, so that a kill finds them in the one or in the other.
+        for stream in streams {
+            fs::remove_file(&stream.path)?;
+            fs::remove_file(&stream.keys)?;
+        }
         Ok(out)
+    }
+
+    /// Makes the final table of what a killed writer left. Returns its rows.
+    ///
+    /// # Errors
+    /// When it left nothing that can be restored.
+    pub fn recover(&self) -> Result<u64> {
+        let table = self.dir.join(Table::Events.file());
+        if guard::beside(&table).exists() {
+            guard::restore(&table)?;
+        }
+        let main = self.found(table)?;
+        let mut runs = Vec::new();
+        for entry in fs::read_dir(&self.dir)? {
+            let path = entry?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let number = name.strip_prefix("run-").and_then(|name| name.strip_suffix(".parquet")?.parse().ok());
+            let Some(number) = number else { continue };
+            self.runs.set(self.runs.get().max(number));
+            match self.found(path.clone()) {
+                Ok(run) => runs.push(run),
+                // It was being written: what it holds had come last.
+                Err(_) => {
+                    fs::remove_file(&path)?;
+                    let _ = fs::remove_file(path.with_extension("keys"));
+                }
+            }
+        }
+        runs.sort_by(|a, b| a.path.cmp(&b.path));
+        self.finish(main, runs)
+    }
+
+    /// A stream that is on disk.
+    fn found(&self, path: PathBuf) -> Result<Stream> {
+        let shown = path.display().to_string();
+        let file = File::open(&path).with_context(|| format!("cannot open {shown}"))?;
+        let reader = ParquetRecordBatchReaderBuilder::try_new(file).with_context(|| format!("{shown} is not whole"))?;
+        let rows = reader.metadata().file_metadata().num_rows() as u64;
+        let keys = path.with_extension("keys");
+        let beside = OpenOptions::new().write(true).open(&keys).with_context(|| format!("cannot open {}", keys.display()))?;
+        anyhow::ensure!(beside.metadata()?.len() >= rows * 16, "{} is not whole", keys.display());
+        beside.set_len(rows * 16)?;
+        let columns = Columns { host: self.host.clone(), schema: Arc::clone(&self.schema) };
+        Ok(Stream { columns, path, keys, open: None, rows })
     }
 
     /// Makes the final table of the first stream and the runs. Returns its rows.
     pub fn finish(&self, main: Stream, runs: Vec<Stream>) -> Result<u64> {
+        let contents = guard::beside(&main.path);
+        if contents.exists() {
+            fs::remove_file(&contents)?;
+        }
         if runs.is_empty() {
             fs::remove_file(&main.keys)?;
             return Ok(main.rows);
@@ -119,7 +173,17 @@ impl Stream {
         for key in keys {
             file.write_all(&key.bytes()).with_context(|| format!("cannot write {}", self.keys.display()))?;
         }
-        writer.send(batch)
+        writer.send(Work::Write(batch))
+    }
+
+    /// What was appended so far is to survive a kill.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn keep(&mut self) -> Result<()> {
+        let Some((writer, keys)) = &mut self.open else { return Ok(()) };
+        keys.flush().with_context(|| format!("cannot write {}", self.keys.display()))?;
+        writer.send(Work::Keep)
     }
 
     /// No more rows come.
@@ -133,22 +197,37 @@ impl Stream {
     }
 }
 
+/// What a writer is to do.
+enum Work {
+    /// Encode and write a batch.
+    Write(RecordBatch),
+    /// See to it that what was written survives a kill.
+    Keep,
+}
+
 /// Encodes and writes batches in a thread of its own.
 struct Writer {
-    batches: Option<SyncSender<RecordBatch>>,
+    batches: Option<SyncSender<Work>>,
     thread: Option<JoinHandle<Result<()>>>,
 }
 
 impl Writer {
     fn start(path: PathBuf, schema: SchemaRef) -> Result<Writer> {
         let file = create(&path)?;
-        let (batches, queue) = sync_channel::<RecordBatch>(2);
+        let (batches, queue) = sync_channel::<Work>(2);
         let work = move || {
             let failed = || format!("cannot write {}", path.display());
             let properties = writer_properties(&Table::Events).build();
             let mut writer = ArrowWriter::try_new(BufWriter::with_capacity(1 << 20, file), schema, Some(properties))?;
-            for batch in queue {
-                writer.write(&batch).with_context(failed)?;
+            for task in queue {
+                match task {
+                    Work::Write(batch) => writer.write(&batch).with_context(failed)?,
+                    Work::Keep => {
+                        writer.flush().with_context(failed)?;
+                        writer.sync().with_context(failed)?;
+                        guard::keep(&path, writer.flushed_row_groups(), writer.bytes_written() as u64)?;
+                    }
+                }
             }
             let mut file = writer.into_inner().with_context(failed)?;
             file.flush().with_context(failed)?;
@@ -158,8 +237,8 @@ impl Writer {
         Ok(Writer { batches: Some(batches), thread: Some(thread) })
     }
 
-    fn send(&mut self, batch: RecordBatch) -> Result<()> {
-        match self.batches.as_ref().map(|batches| batches.send(batch)) {
+    fn send(&mut self, work: Work) -> Result<()> {
+        match self.batches.as_ref().map(|batches| batches.send(work)) {
             Some(Ok(())) => Ok(()),
             // The thread gave up: its error says why.
             _ => self.join().and_then(|()| Err(anyhow!("the Parquet writer ended early"))),
@@ -310,7 +389,7 @@ struct Waiting {
 
 /// Merges sorted streams. Of the stream that leads, all rows that go before every other stream are taken at once; equal
 /// keys go in the order of the streams.
-fn merge(streams: Vec<Stream>, out: &mut Stream) -> Result<()> {
+fn merge(streams: &[Stream], out: &mut Stream) -> Result<()> {
     let mut sources = streams.iter().map(Source::open).collect::<Result<Vec<_>>>()?;
     let mut waiting = Waiting::default();
     loop {
@@ -342,12 +421,7 @@ fn merge(streams: Vec<Stream>, out: &mut Stream) -> Result<()> {
             sources.iter_mut().for_each(|source| source.part = None);
         }
     }
-    flush(&mut waiting, out)?;
-    for stream in streams {
-        fs::remove_file(&stream.path)?;
-        fs::remove_file(&stream.keys)?;
-    }
-    Ok(())
+    flush(&mut waiting, out)
 }
 
 fn flush(waiting: &mut Waiting, out: &mut Stream) -> Result<()> {

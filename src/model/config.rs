@@ -1,4 +1,7 @@
-//! Which places of the captured machine are replayed.
+//! What the model is told before the first event: which places of the captured machine are replayed, and what was there.
+
+use super::start::Present;
+use std::sync::Arc;
 
 /// What happens to calls on the files of a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -17,6 +20,8 @@ pub struct Config {
     /// Absolute paths and what happens at and below them. The longest that matches at path boundaries wins; a path
     /// that none matches is kept.
     pub rules: Vec<(Vec<u8>, Place)>,
+    /// What was there when the capture began, as far as the capture knows.
+    pub present: Arc<[Present]>,
 }
 
 /// Places that are no stored files on a usual Linux machine, with the reason; used when the capture does not know its
@@ -33,7 +38,8 @@ pub const PSEUDO: &[(&str, &str)] = &[
 impl Default for Config {
     /// The usual pseudo and memory file systems: [`PSEUDO`].
     fn default() -> Config {
-        Config { rules: PSEUDO.iter().map(|(path, _)| (path.as_bytes().to_vec(), Place::Pseudo)).collect() }
+        let rules = PSEUDO.iter().map(|(path, _)| (path.as_bytes().to_vec(), Place::Pseudo)).collect();
+        Config { rules, present: Arc::default() }
     }
 }
 
@@ -43,7 +49,8 @@ impl Config {
     /// [`PSEUDO`] go with the directory that they lead to.
     pub fn of_mounts<'a>(mounts: impl IntoIterator<Item = (&'a [u8], bool)>) -> Config {
         let place = |pseudo| if pseudo { Place::Pseudo } else { Place::Keep };
-        let mut config = Config { rules: mounts.into_iter().map(|(path, pseudo)| (path.to_vec(), place(pseudo))).collect() };
+        let rules = mounts.into_iter().map(|(path, pseudo)| (path.to_vec(), place(pseudo))).collect();
+        let mut config = Config { rules, present: Arc::default() };
         for (alias, real) in [("/var/run", "/run"), ("/var/lock", "/run/lock")] {
             let known = config.rules.iter().any(|(path, _)| path == alias.as_bytes());
             if !known && config.place(real.as_bytes()) == Place::Pseudo {
@@ -114,7 +121,7 @@ mod tests {
 
     #[test]
     fn rules_below_are_found() {
-        let config = Config { rules: vec![(b"/a/b".to_vec(), Place::Ignore)] };
+        let config = Config { rules: vec![(b"/a/b".to_vec(), Place::Ignore)], ..Config::default() };
         assert!(config.ruled_below(b"/") && config.ruled_below(b"/a"));
         assert!(!config.ruled_below(b"/a/b") && !config.ruled_below(b"/c"));
     }

@@ -6,6 +6,7 @@
 //! * `content` sizes and ranges of a file; `extents` sets of ranges
 //! * `touch` what ops of different lanes must be ordered by
 //! * `call` one event: what it is on, what it proves, what it changes
+//! * `start` what was open when the capture began
 //! * `end` what had to exist before and what must exist after
 //!
 //! Memory is bounded by what is open and by the distinct names the calls use, never by the number of events.
@@ -20,6 +21,7 @@ mod extents;
 mod fds;
 mod inode;
 mod links;
+mod start;
 mod step;
 mod task;
 mod touch;
@@ -27,6 +29,7 @@ mod tree;
 mod walk;
 
 pub use config::{Config, PSEUDO, Place};
+pub use start::{Open, Present};
 pub use step::{End, Expect, Kind, Name, Need, Row, Rows, Step};
 pub use touch::{Access, Resource, Touch};
 
@@ -41,12 +44,14 @@ use tree::Tree;
 pub struct Model {
     tasks: Tasks,
     tree: Tree,
+    /// Was what was there at the start made known?
+    begun: bool,
 }
 
 impl Model {
     /// A model that knows nothing of the machine yet.
     pub fn new(config: Config) -> Model {
-        Model { tasks: Tasks::default(), tree: Tree::new(config) }
+        Model { tasks: Tasks::default(), tree: Tree::new(config), begun: false }
     }
 
     /// Takes the next event, in seq order. Pushes the ops that must precede it (`inserted` is theirs), then exactly one
@@ -56,6 +61,7 @@ impl Model {
         let tid = event.int(Col::Tid).unwrap_or(pid);
         let (who, ended) = self.tasks.enter(pid, tid);
         let mut call = Call::new(self, event, who, out);
+        call.know_the_start();
         call.end(ended, Origin::Exit);
         call.run();
     }

@@ -123,7 +123,16 @@ pub struct Draft {
     place: PathBuf,
     aside: PathBuf,
     kind: Kind,
-    done: bool,
+    fate: Fate,
+}
+
+/// What becomes of a draft that is dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// It is removed.
+    Goes,
+    /// It stays as it is.
+    Stays,
 }
 
 impl Draft {
@@ -133,29 +142,34 @@ impl Draft {
     /// When something is there already, or its parent cannot be written.
     pub fn create(place: &Path, kind: Kind) -> Result<Draft> {
         ensure!(!place.exists(), "{} exists already: remove it or choose another name", place.display());
-        let name = place.file_name().with_context(|| format!("{} is no name for a dataset", place.display()))?;
-        let parent = parent_of(place);
+        let (parent, aside) = (parent_of(place), Draft::aside(place)?);
         fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
-        let aside = parent.join(unfinished(name));
         if aside.exists() {
             // Left by a writer that was killed; two writers of one dataset at once are not meant to work.
             fs::remove_dir_all(&aside).with_context(|| format!("cannot remove the unfinished {}", aside.display()))?;
         }
         DirBuilder::new().mode(0o700).create(&aside).with_context(|| format!("cannot make {}", aside.display()))?;
-        Ok(Draft { place: place.to_owned(), aside, kind, done: false })
+        Ok(Draft { place: place.to_owned(), aside, kind, fate: Fate::Goes })
     }
 
-    /// Takes up a dataset whose writer was killed, to stand at `place` after all.
+    /// Where a dataset that is to stand at `place` is written.
     ///
     /// # Errors
-    /// When there is none, or something stands there already.
+    /// When `place` is no name.
+    pub fn aside(place: &Path) -> Result<PathBuf> {
+        let name = place.file_name().with_context(|| format!("{} is no name for a dataset", place.display()))?;
+        Ok(parent_of(place).join(unfinished(name)))
+    }
+
+    /// Goes on with a dataset whose writer was killed. Dropped without [`Draft::commit`], it stays.
+    ///
+    /// # Errors
+    /// When there is none, or something is at `place` already.
     pub fn resume(place: &Path, kind: Kind) -> Result<Draft> {
-        ensure!(!place.exists(), "{} is whole: there is nothing to recover", place.display());
-        let aside = place.file_name().map(|name| parent_of(place).join(unfinished(name)));
-        match aside.filter(|aside| aside.is_dir()) {
-            Some(aside) => Ok(Draft { place: place.to_owned(), aside, kind, done: false }),
-            None => bail!("there is no unfinished {}", place.display()),
-        }
+        ensure!(!place.exists(), "{} exists already: nothing was left unfinished there", place.display());
+        let aside = Draft::aside(place)?;
+        ensure!(aside.is_dir(), "nothing was left unfinished: there is no {}", aside.display());
+        Ok(Draft { place: place.to_owned(), aside, kind, fate: Fate::Stays })
     }
 
     /// The directory it is written in for now.
@@ -195,7 +209,7 @@ impl Draft {
         }
         File::open(&self.aside)?.sync_all()?;
         fs::rename(&self.aside, &self.place).with_context(|| format!("cannot put {} in its place", self.place.display()))?;
-        self.done = true;
+        self.fate = Fate::Stays;
         File::open(parent_of(&self.place))?.sync_all()?;
         Ok(Dataset { dir: self.place.clone(), kind: self.kind, manifest })
     }
@@ -203,7 +217,7 @@ impl Draft {
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        if !self.done {
+        if self.fate == Fate::Goes {
             let _ = fs::remove_dir_all(&self.aside);
         }
     }

@@ -82,6 +82,14 @@ pub enum Table {
     Events,
     /// Input lines that could not be parsed.
     Rejects,
+    /// Processes that were there when a live capture began.
+    Processes,
+    /// Descriptors that they had open.
+    OpenFiles,
+    /// Mounts that they saw.
+    Mounts,
+    /// What a live capture missed.
+    Losses,
     /// What became of each event.
     Fates,
     /// What is replayed.
@@ -109,6 +117,10 @@ impl Table {
     pub const ALL: &'static [Table] = &[
         Table::Events,
         Table::Rejects,
+        Table::Processes,
+        Table::OpenFiles,
+        Table::Mounts,
+        Table::Losses,
         Table::Fates,
         Table::Ops,
         Table::Lanes,
@@ -126,6 +138,10 @@ impl Table {
         match self {
             Table::Events => "events",
             Table::Rejects => "rejects",
+            Table::Processes => "processes",
+            Table::OpenFiles => "open_files",
+            Table::Mounts => "mounts",
+            Table::Losses => "losses",
             Table::Fates => "fates",
             Table::Ops => "ops",
             Table::Lanes => "lanes",
@@ -147,7 +163,7 @@ impl Table {
     /// The kind of dataset that has it.
     pub const fn kind(self) -> Kind {
         match self {
-            Table::Events | Table::Rejects => Kind::Capture,
+            Table::Events | Table::Rejects | Table::Processes | Table::OpenFiles | Table::Mounts | Table::Losses => Kind::Capture,
             Table::Fates | Table::Ops | Table::Lanes | Table::Edges | Table::Fileset | Table::Extents | Table::Expect => {
                 Kind::Workload
             }
@@ -160,6 +176,10 @@ impl Table {
         match self {
             Table::Events => "One captured syscall per row, in the order of their effects.",
             Table::Rejects => "Input lines that could not be parsed: nothing is lost silently.",
+            Table::Processes => "Processes in the scope of a live capture that were there when it began.",
+            Table::OpenFiles => "Descriptors that those processes had open then.",
+            Table::Mounts => "Mounts that they saw.",
+            Table::Losses => "What a live capture missed, and when.",
             Table::Fates => "What became of each event; one row per event.",
             Table::Ops => "What is replayed: one row per op, by lane, inside a lane in order.",
             Table::Lanes => "Where the ops of each lane are.",
@@ -185,6 +205,7 @@ impl Table {
             Table::Lanes => &["lane"],
             Table::Edges => &["lane", "op_id"],
             Table::Samples => &["taken"],
+            Table::Processes | Table::OpenFiles | Table::Mounts | Table::Losses => &[],
             Table::Rejects | Table::Fileset | Table::Extents | Table::Expect | Table::Results | Table::State => &[],
         }
     }
@@ -204,6 +225,45 @@ impl Table {
                 int("line", "line number, from 1"),
                 text("reason", "why the line was rejected"),
                 text("text", "start of the line"),
+            ],
+            Table::Processes => vec![
+                int("pid", "process id"),
+                int("parent", "process id of its parent"),
+                int("uid", "its user"),
+                int("gid", "its group"),
+                text("comm", "its name, cut to 15 bytes by the kernel"),
+                text_("cwd", "its working directory, when it could be seen"),
+                text_("root", "its root directory, when it could be seen"),
+                int_("mount_space", "which mounts it sees: mount_space of table mounts"),
+            ],
+            Table::OpenFiles => vec![
+                int("pid", "process id"),
+                int("fd", "the descriptor"),
+                int("ofd", "open file description, dense from 0: equal ones are shared (dup, fork)"),
+                text("path", "what it is open on, as in column fd_path of events"),
+                int("flags", "O_ flags of the description"),
+                yes("cloexec", "is it closed by exec?"),
+                int("position", "position, bytes"),
+                int("dev", "device of the file, as st_dev of stat(2)"),
+                int("ino", "inode number"),
+                int("st_size", "size of the file, bytes"),
+                int("st_mode", "kind and permission bits (inode(7))"),
+            ],
+            Table::Mounts => vec![
+                int("mount_space", "mount namespace, dense from 0"),
+                text("path", "where it is mounted"),
+                int("dev", "device of the file system, as st_dev of stat(2)"),
+                text("root", "directory of the file system that is shown there"),
+                text("kind", "kind of file system"),
+                text("source", "what is mounted"),
+                text("options", "mount options"),
+            ],
+            Table::Losses => vec![
+                text("kind", "what was missed"),
+                int("count", "how much of it"),
+                yes("event", "does each stand for an event that is not in the capture?"),
+                int_("first", "earliest time it may have happened, on the clock of ts"),
+                int_("last", "latest time"),
             ],
             Table::Fates => vec![
                 int("seq", "the event"),

@@ -5,6 +5,7 @@
 mod tool;
 
 mod suite {
+    mod capture;
     mod cli;
     #[cfg(feature = "sql")]
     mod e2e;

@@ -35,7 +35,7 @@ pub(super) fn special(note: &[u8]) -> Option<Reason> {
 }
 
 /// Path of an annotation, without the mark of a removed file.
-fn undeleted(note: &[u8]) -> (&[u8], bool) {
+pub(super) fn undeleted(note: &[u8]) -> (&[u8], bool) {
     match note.strip_suffix(b" (deleted)").or_else(|| note.strip_suffix(b"(deleted)")) {
         Some(path) => (path, true),
         None => (note, false),

@@ -12,6 +12,7 @@ mod name;
 mod open;
 mod path;
 mod process;
+mod start;
 
 use super::fds::{Entry, OfdIx, Target};
 use super::step::{Kind, Name, Rows, Step};
@@ -66,6 +67,15 @@ impl<'a> Call<'a> {
         let step = Step::new(Fate::Op, event.syscall.op(), who.vpid, who.vtid);
         let waits = if who.waits { model.tasks.take_waits(who.tid) } else { Vec::new() };
         Call { model, event, who, step, file: None, task: None, waits, out }
+    }
+
+    /// Before the first call of all: what was there when the capture began.
+    pub(super) fn know_the_start(&mut self) {
+        if !self.model.begun {
+            self.model.begun = true;
+            let present = self.model.tree.config().present.clone();
+            self.begin_with(&present);
+        }
     }
 
     /// Works the call out and pushes its row.

@@ -169,7 +169,7 @@ impl<'a> Call<'a> {
         self.adopt_cwd(note, Some(note))
     }
 
-    fn adopt_cwd(&mut self, path: &[u8], note: Option<&[u8]>) -> Dropped<Ino> {
+    pub(super) fn adopt_cwd(&mut self, path: &[u8], note: Option<&[u8]>) -> Dropped<Ino> {
         let ino = match self.model.tree.quietly(|tree| tree.walk(ROOT, path, true, Proof::Through)) {
             Walk::At(spot) => self.model.tree.exists(&spot, Some(Kind::Dir), false),
             Walk::Outside(_) => self.outside_dir(path),

@@ -46,6 +46,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("order/", &["arrow", "parquet", "std::fs", "std::io", "std::thread", "crate::schema", "crate::engine", "crate::generate"]),
     ("schema/", &["crate::engine", "crate::generate", "crate::ingest", "crate::init", "crate::replay", "crate::report"]),
     ("ingest/", &["crate::engine", "crate::generate", "crate::init", "crate::model", "crate::replay", "crate::report"]),
+    ("capture/", &["crate::engine", "crate::generate", "crate::init", "crate::model", "crate::replay", "crate::report"]),
     ("init/", &["crate::engine", "crate::generate", "crate::ingest", "crate::replay", "crate::report"]),
     ("replay/", &["crate::engine", "crate::generate", "crate::ingest", "crate::report"]),
     ("engine/", &["crate::ingest", "crate::init", "crate::replay"]),

@@ -1,0 +1,378 @@
+//! bpf(2), by hand: maps, programs, links, iterators and the memory of the ring. All that is unsafe in talking to the
+//! kernel about programs is here.
+
+use super::asm::{Code, Map};
+use super::program::{COUNTERS, MARK};
+use super::{record, table};
+use anyhow::{Context, Result, anyhow, ensure};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// Commands of bpf(2).
+mod cmd {
+    pub const MAP_CREATE: i32 = 0;
+    pub const MAP_LOOKUP: i32 = 1;
+    pub const MAP_UPDATE: i32 = 2;
+    pub const PROG_LOAD: i32 = 5;
+    pub const OBJ_GET_INFO: i32 = 15;
+    pub const RAW_TRACEPOINT_OPEN: i32 = 17;
+    pub const BTF_LOAD: i32 = 18;
+    pub const LINK_CREATE: i32 = 28;
+    pub const ITER_CREATE: i32 = 33;
+}
+
+/// Kinds of maps.
+mod kind {
+    pub const HASH: u32 = 1;
+    pub const ARRAY: u32 = 2;
+    pub const PERCPU_ARRAY: u32 = 6;
+    pub const RINGBUF: u32 = 27;
+    pub const TASK_STORAGE: u32 = 29;
+}
+
+const NO_PREALLOC: u32 = 1;
+const TRACING: u32 = 26;
+
+/// Where a program runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attach {
+    /// At a tracepoint, with typed arguments.
+    Tracepoint = 23,
+    /// For each element that a walk of the kernel finds.
+    Iterator = 28,
+}
+
+/// `union bpf_attr`: zeroes, and fields put in at their offsets.
+struct Attr([u64; 18]);
+
+impl Attr {
+    fn new() -> Attr {
+        Attr([0; 18])
+    }
+
+    fn u32(mut self, at: usize, value: u32) -> Attr {
+        let shift = if (at % 8 == 0) == cfg!(target_endian = "little") { 0 } else { 32 };
+        self.0[at / 8] |= u64::from(value) << shift;
+        self
+    }
+
+    fn u64(mut self, at: usize, value: u64) -> Attr {
+        self.0[at / 8] = value;
+        self
+    }
+
+    fn slice<T>(self, at: usize, slice: &[T]) -> Attr {
+        self.u64(at, slice.as_ptr() as u64)
+    }
+
+    fn slice_mut<T>(self, at: usize, slice: &mut [T]) -> Attr {
+        self.u64(at, slice.as_mut_ptr() as u64)
+    }
+
+    fn name(mut self, at: usize, name: &str) -> Attr {
+        for (i, byte) in name.bytes().take(15).enumerate() {
+            let at = at + i;
+            let shift = if cfg!(target_endian = "little") { at % 8 } else { 7 - at % 8 } * 8;
+            self.0[at / 8] |= u64::from(byte) << shift;
+        }
+        self
+    }
+
+    /// Issues the command. Every slice that the attributes point to must outlive the call, and be as long as they say.
+    fn issue(mut self, cmd: i32) -> io::Result<i32> {
+        // SAFETY: the kernel reads 144 bytes of attributes, which are there; what they point to is borrowed by the callers
+        // in this file for the length of the call.
+        let done = unsafe { libc::syscall(libc::SYS_bpf, cmd, self.0.as_mut_ptr(), size_of_val(&self.0)) };
+        if done < 0 { Err(io::Error::last_os_error()) } else { Ok(done as i32) }
+    }
+
+    fn issue_fd(self, cmd: i32) -> io::Result<OwnedFd> {
+        let fd = self.issue(cmd)?;
+        // SAFETY: commands that make an object return a descriptor that nobody else owns.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    }
+}
+
+/// The maps of a capture.
+pub struct Maps {
+    fds: Vec<(Map, OwnedFd)>,
+    ring: u32,
+    processors: usize,
+}
+
+impl Maps {
+    /// Makes them; the ring has `ring` bytes, a power of two and a multiple of the page size.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn create(ring: u32, rows: &[table::Row]) -> Result<Maps> {
+        let processors = possible_processors();
+        let mut maps = Maps { fds: Vec::new(), ring, processors };
+        for map in Map::ALL {
+            let attr = |kind: u32, key: u32, value: u32, most: u32| {
+                Attr::new().u32(0, kind).u32(4, key).u32(8, value).u32(12, most).name(28, map.name())
+            };
+            let whole = |size: usize| size as u32;
+            let attr = match map {
+                Map::Ring => attr(kind::RINGBUF, 0, 0, ring),
+                Map::Calls => attr(kind::ARRAY, 4, whole(table::ROW * table::NUMBERS), 1),
+                Map::Counters => attr(kind::PERCPU_ARRAY, 4, whole(8 * COUNTERS), 1),
+                Map::Scratch => attr(kind::PERCPU_ARRAY, 4, record::LONGEST as u32, 1),
+                Map::Pids => attr(kind::HASH, 4, 1, 64 * 1024),
+                Map::Tasks => {
+                    let types = mark_types()?;
+                    let fd = attr(kind::TASK_STORAGE, 4, MARK, 0)
+                        .u32(16, NO_PREALLOC)
+                        .u32(48, types.as_raw_fd() as u32)
+                        .u32(52, 1)
+                        .u32(56, 3)
+                        .issue_fd(cmd::MAP_CREATE)
+                        .context("cannot mark tasks (task storage: Linux 5.12)")?;
+                    maps.fds.push((*map, fd));
+                    continue;
+                }
+            };
+            let fd = attr.issue_fd(cmd::MAP_CREATE).with_context(|| format!("cannot make map {}", map.name()))?;
+            maps.fds.push((*map, fd));
+        }
+        let rows: Vec<u8> = rows.iter().flat_map(|row| row.bytes()).collect();
+        ensure!(rows.len() == table::ROW * table::NUMBERS, "internal error: {} bytes of rows", rows.len());
+        maps.update(Map::Calls, &0u32.to_ne_bytes(), &rows)?;
+        Ok(maps)
+    }
+
+    /// The descriptor of a map; -1 for none.
+    pub fn fd(&self, map: Map) -> RawFd {
+        self.fds.iter().find(|(known, _)| *known == map).map_or(-1, |(_, fd)| fd.as_raw_fd())
+    }
+
+    /// Sets an element; both slices must be as long as the map's keys and values.
+    fn update(&self, map: Map, key: &[u8], value: &[u8]) -> Result<()> {
+        let attr = Attr::new().u32(0, self.fd(map) as u32).slice(8, key).slice(16, value);
+        attr.issue(cmd::MAP_UPDATE).with_context(|| format!("cannot write map {}", map.name()))?;
+        Ok(())
+    }
+
+    /// Puts a process into the scope.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn add_pid(&self, pid: u32) -> Result<()> {
+        self.update(Map::Pids, &pid.to_ne_bytes(), &[1])
+    }
+
+    /// The counters, summed over the processors.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn counters(&self) -> Result<[u64; COUNTERS]> {
+        let key = 0u32.to_ne_bytes();
+        let mut values = vec![0u64; COUNTERS * self.processors];
+        let attr = Attr::new().u32(0, self.fd(Map::Counters) as u32).slice(8, &key).slice_mut(16, &mut values);
+        attr.issue(cmd::MAP_LOOKUP).context("cannot read the counters")?;
+        let mut sums = [0; COUNTERS];
+        for of_one in values.chunks_exact(COUNTERS) {
+            sums.iter_mut().zip(of_one).for_each(|(sum, value)| *sum += value);
+        }
+        Ok(sums)
+    }
+
+    /// The ring, to read records from.
+    ///
+    /// # Errors
+    /// When it cannot be mapped.
+    pub fn ring(&self) -> Result<Ring> {
+        Ring::map(self.fd(Map::Ring), self.ring as usize)
+    }
+}
+
+/// Processors that the kernel has per-processor memory for: `0-3,7`.
+fn possible_processors() -> usize {
+    let text = std::fs::read_to_string("/sys/devices/system/cpu/possible").unwrap_or_default();
+    let last = text.trim().rsplit([',', '-']).next().and_then(|last| last.parse::<usize>().ok());
+    last.map_or(1, |last| last + 1)
+}
+
+/// Types for a task's mark: the kernel wants those of key (1: u32) and value (3: a struct) of task storage described.
+fn mark_types() -> Result<OwnedFd> {
+    const STRINGS: &[u8] = b"\0u32\0u64\0mark\0a\0b\0";
+    let place = |name: &str| memchr::memmem::find(STRINGS, name.as_bytes()).unwrap_or_default() as u32;
+    let types = [
+        [place("u32"), 1 << 24, 4, 32].as_slice(),
+        &[place("u64"), 1 << 24, 8, 64],
+        &[place("mark"), 4 << 24 | 2, MARK, place("a"), 2, 0, place("b"), 2, 64],
+    ]
+    .concat();
+    let length = 4 * types.len() as u32;
+    let mut bytes = 0xeb9f_u16.to_ne_bytes().to_vec();
+    bytes.extend([1, 0]);
+    for word in [24, 0, length, length, STRINGS.len() as u32].iter().chain(&types) {
+        bytes.extend(word.to_ne_bytes());
+    }
+    bytes.extend(STRINGS);
+    let attr = Attr::new().slice(0, &bytes).u32(16, bytes.len() as u32);
+    attr.issue_fd(cmd::BTF_LOAD).context("cannot describe types to the kernel")
+}
+
+/// A program in the kernel.
+pub struct Program {
+    fd: OwnedFd,
+    /// What keeps it attached.
+    link: Option<OwnedFd>,
+    attach: Attach,
+    name: &'static str,
+}
+
+impl Program {
+    /// Has the kernel verify and take a program; `hook` is the type of what it is attached to.
+    ///
+    /// # Errors
+    /// When the kernel refuses it: with the end of what its verifier says.
+    pub fn load(name: &'static str, code: &Code, maps: &Maps, attach: Attach, hook: u32) -> Result<Program> {
+        let insns = code.link(|map| maps.fd(map));
+        let license = b"Dual MIT/GPL\0";
+        let attr = || {
+            Attr::new()
+                .u32(0, TRACING)
+                .u32(4, insns.len() as u32)
+                .slice(8, &insns)
+                .slice(16, license)
+                .name(48, name)
+                .u32(68, attach as u32)
+                .u32(108, hook)
+        };
+        let fd = attr().issue_fd(cmd::PROG_LOAD).or_else(|error| {
+            let mut log = vec![0u8; 4 << 20];
+            let again = attr().u32(24, 1).u32(28, log.len() as u32).slice_mut(32, &mut log).issue_fd(cmd::PROG_LOAD);
+            again.map_err(|_| {
+                let end = log.iter().position(|byte| *byte == 0).unwrap_or(log.len());
+                let text = String::from_utf8_lossy(&log[..end]).into_owned();
+                let lines: Vec<&str> = text.lines().collect();
+                let tail = lines[lines.len().saturating_sub(24)..].join("\n");
+                anyhow!(error).context(format!("the kernel refuses program {name}\n{tail}"))
+            })
+        })?;
+        Ok(Program { fd, link: None, attach, name })
+    }
+
+    /// Lets a program at a tracepoint run from now on.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn attach(&mut self) -> Result<()> {
+        let attr = Attr::new().u32(8, self.fd.as_raw_fd() as u32);
+        let link = attr.issue_fd(cmd::RAW_TRACEPOINT_OPEN).with_context(|| format!("cannot attach program {}", self.name))?;
+        self.link = Some(link);
+        Ok(())
+    }
+
+    /// It does not run any more.
+    pub fn detach(&mut self) {
+        self.link = None;
+    }
+
+    /// Runs an iterator's program over everything there is; what it wrote.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn walk(&self) -> Result<Vec<u8>> {
+        ensure!(self.attach == Attach::Iterator, "internal error: program {} is no iterator", self.name);
+        let failed = || format!("cannot run program {}", self.name);
+        let link = Attr::new().u32(0, self.fd.as_raw_fd() as u32).u32(8, Attach::Iterator as u32);
+        let link = link.issue_fd(cmd::LINK_CREATE).with_context(failed)?;
+        let walk = Attr::new().u32(0, link.as_raw_fd() as u32).issue_fd(cmd::ITER_CREATE).with_context(failed)?;
+        let mut told = Vec::new();
+        File::from(walk).read_to_end(&mut told).with_context(failed)?;
+        Ok(told)
+    }
+
+    /// How often the kernel skipped the program because it ran on that processor already (`struct bpf_prog_info`).
+    pub fn misses(&self) -> u64 {
+        const MISSES: usize = 208;
+        let mut info = vec![0u8; 256];
+        let attr = Attr::new().u32(0, self.fd.as_raw_fd() as u32).u32(4, info.len() as u32).slice_mut(8, &mut info);
+        match attr.issue(cmd::OBJ_GET_INFO) {
+            Ok(_) => info[MISSES..].first_chunk().map_or(0, |bytes| u64::from_ne_bytes(*bytes)),
+            Err(_) => 0,
+        }
+    }
+}
+
+/// The reading end of the ring: two mappings, as the kernel lays it out (Documentation/bpf/ringbuf.rst).
+pub struct Ring {
+    /// A page with how far we have read, then one with how far the kernel has written, then the records, twice in a row.
+    reader: *mut libc::c_void,
+    writer: *mut libc::c_void,
+    size: usize,
+    page: usize,
+}
+
+// SAFETY: the mappings belong to this value alone, and no thread may use it but the one that has it.
+unsafe impl Send for Ring {}
+
+impl Ring {
+    fn map(fd: RawFd, size: usize) -> Result<Ring> {
+        // SAFETY: sysconf(3) has no preconditions.
+        let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
+        let map = |length: usize, protection: i32, offset: usize| {
+            // SAFETY: a new mapping at an address of the kernel's choice touches no memory of ours.
+            let at = unsafe { libc::mmap(ptr::null_mut(), length, protection, libc::MAP_SHARED, fd, offset as libc::off_t) };
+            if at == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(at) }
+        };
+        let reader = map(page, libc::PROT_READ | libc::PROT_WRITE, 0).context("cannot map the ring")?;
+        let writer = map(page + 2 * size, libc::PROT_READ, page).context("cannot map the ring")?;
+        Ok(Ring { reader, writer, size, page })
+    }
+
+    /// Hands each record that is ready to `take`, in order, until it returns false; bytes that were taken.
+    pub fn drain(&mut self, mut take: impl FnMut(&[u8]) -> bool) -> u64 {
+        const BUSY: u32 = 1 << 31;
+        const DISCARDED: u32 = 1 << 30;
+        // SAFETY: the first word of either page is an aligned counter, shared with the kernel, as long as the mapping lives.
+        let (read, written) = unsafe { (AtomicU64::from_ptr(self.reader.cast()), AtomicU64::from_ptr(self.writer.cast())) };
+        let begin = read.load(Ordering::Relaxed);
+        let (mut at, end) = (begin, written.load(Ordering::Acquire));
+        let mut since = 0;
+        while at < end {
+            let offset = self.page + (at as usize & (self.size - 1));
+            // SAFETY: between the counters the kernel has put records, each with a header of 8 bytes at a multiple of 8; the
+            // records are mapped twice in a row, so that one that wraps around is in one piece.
+            let header = unsafe { self.writer.byte_add(offset) };
+            // SAFETY: as above.
+            let length = unsafe { AtomicU32::from_ptr(header.cast()) }.load(Ordering::Acquire);
+            if length & BUSY != 0 {
+                break;
+            }
+            let bytes = (length & !(BUSY | DISCARDED)) as usize;
+            let mut more = true;
+            if length & DISCARDED == 0 {
+                // SAFETY: the kernel does not touch a finished record until we say that we have read it, below.
+                more = take(unsafe { std::slice::from_raw_parts(header.byte_add(8).cast(), bytes) });
+            }
+            at += (bytes as u64 + 8).next_multiple_of(8);
+            since += 1;
+            // Give room back early: a long drain must not starve the writers.
+            if since % 128 == 0 {
+                read.store(at, Ordering::Release);
+            }
+            if !more {
+                break;
+            }
+        }
+        read.store(at, Ordering::Release);
+        at - begin
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        // SAFETY: both were mapped with these lengths, and nothing borrows from them any more.
+        unsafe {
+            libc::munmap(self.reader, self.page);
+            libc::munmap(self.writer, self.page + 2 * self.size);
+        }
+    }
+}

@@ -1,0 +1,480 @@
+//! From records of the ring to events, by the roles of the call's row.
+
+use super::record::{Record, at, flag};
+use super::snapshot::{device, device_of};
+use super::table::{self, Calls};
+use crate::event::{Col, Event, TIME_NOW, TIME_OMIT, Text};
+use crate::ingest::order::{Key, Placed};
+use crate::syscall::{At, Op, Role, Syscall};
+use hashbrown::{HashMap, HashSet};
+
+/// FICLONE of ioctl_ficlone(2), whose argument is a descriptor.
+const FICLONE: i64 = 0x4004_9409;
+const O_CREAT: i64 = 0o100;
+const O_TMPFILE: i64 = 0o20_200_000;
+const NANOS: i64 = 1_000_000_000;
+/// Ended processes, and open directories, that are remembered.
+const GONE: usize = 64 * 1024;
+
+/// What a decoder counts beside the events it makes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Records taken.
+    pub records: u64,
+    /// Calls that returned, however they were told.
+    pub returned: u64,
+    /// Calls of exit and exit_group, which do not return.
+    pub exits: u64,
+    /// Calls that were under way when the capture began.
+    pub no_entry: u64,
+    /// Calls that the end of their task cut short.
+    pub cut_short: u64,
+    /// Texts or structures that could not be read although the call could read them.
+    pub unreadable: u64,
+    /// Records that make no sense.
+    pub garbled: u64,
+    /// Calls of `io_uring_enter`: what went through the ring is not captured.
+    pub rings: u64,
+}
+
+/// Makes events of records.
+pub struct Decoder<'a> {
+    calls: &'a Calls,
+    /// To be added to the kernel's clock to get nanoseconds since 1970.
+    clock: i64,
+    /// The process that waits to execute the command: what it does before is ours.
+    gate: Option<u32>,
+    /// exec calls that have not returned, by thread.
+    execs: HashMap<u32, Event>,
+    /// Processes whose exit_group was seen.
+    gone: HashSet<u32>,
+    /// Where directories are open, so that what was opened below them need not be said again.
+    dirs: HashMap<(u32, i64), Vec<u8>>,
+    /// Counts.
+    pub seen: Seen,
+}
+
+impl<'a> Decoder<'a> {
+    /// A decoder of these calls. `clock` is what to add to the kernel's clock, `gate` the process that will execute the
+    /// command.
+    pub fn new(calls: &'a Calls, clock: i64, gate: Option<u32>) -> Decoder<'a> {
+        Decoder { calls, clock, gate, execs: HashMap::new(), gone: HashSet::new(), dirs: HashMap::new(), seen: Seen::default() }
+    }
+
+    /// Is this the process that waits to execute the command?
+    pub fn gated(&self, pid: u32) -> bool {
+        self.gate == Some(pid)
+    }
+
+    /// The event that a record tells of, if it tells of one.
+    pub fn take(&mut self, bytes: &[u8]) -> Option<Placed> {
+        self.seen.records += 1;
+        let Some(record) = Record::parse(bytes) else {
+            self.seen.garbled += 1;
+            return None;
+        };
+        if record.is(flag::END) {
+            return self.ended(&record);
+        }
+        let Some((syscall, other)) = self.calls.get(usize::from(record.u16(at::NUMBER))) else {
+            self.seen.garbled += 1;
+            return None;
+        };
+        let op = syscall.op();
+        if self.gate == Some(record.u32(at::PID)) && op != Some(Op::Exec) {
+            return None;
+        }
+        if record.is(flag::ENTRY) {
+            return self.entered(syscall, op, &record);
+        }
+        if record.is(flag::NO_ENTRY) {
+            // A fork returns twice, and in the child it was never entered.
+            if op == Some(Op::Fork) && record.i64(at::RET) == 0 {
+                return None;
+            }
+            self.seen.no_entry += 1;
+        }
+        self.seen.returned += 1;
+        self.seen.rings += u64::from(syscall == Syscall::io_uring_enter);
+        let mut event = match op {
+            Some(Op::Exec) => self.execs.remove(&record.u32(at::TID)).unwrap_or_else(|| Event::new(syscall)),
+            _ => {
+                let mut event = Event::new(syscall);
+                event.other = other.map(Into::into);
+                self.arguments(&mut event, &record);
+                event
+            }
+        };
+        event.set_outcome(record.i64(at::RET));
+        if op == Some(Op::Exec) && event.success().is_some() && self.gate == Some(record.u32(at::PID)) {
+            self.gate = None;
+        }
+        if record.is(flag::FILE) {
+            file(&mut event, &record);
+            self.led_to(&mut event, &record);
+        }
+        Some(self.place(event, &record))
+    }
+
+    /// A call that is told when it begins.
+    fn entered(&mut self, syscall: Syscall, op: Option<Op>, record: &Record<'_>) -> Option<Placed> {
+        let mut event = Event::new(syscall);
+        self.arguments(&mut event, record);
+        let (pid, tid) = (record.u32(at::PID), record.u32(at::TID));
+        if op == Some(Op::Exec) {
+            self.execs.insert(tid, event);
+            return None;
+        }
+        if op == Some(Op::ExitGroup) {
+            if self.gone.len() >= GONE {
+                self.gone.clear();
+            }
+            self.gone.insert(pid);
+        }
+        // It never returns: its instant is all there is.
+        self.seen.exits += 1;
+        Some(self.place(event, record))
+    }
+
+    /// A thread ended. When nobody called exit, it was killed.
+    fn ended(&mut self, record: &Record<'_>) -> Option<Placed> {
+        let (pid, tid) = (record.u32(at::PID), record.u32(at::TID));
+        self.execs.remove(&tid);
+        let inside = record.u16(at::NUMBER).checked_sub(1).and_then(|number| self.calls.get(usize::from(number)));
+        let exits = matches!(inside.and_then(|(syscall, _)| syscall.op()), Some(Op::Exit | Op::ExitGroup));
+        self.seen.cut_short += u64::from(inside.is_some() && !exits);
+        let expected = exits || self.gone.contains(&pid);
+        if tid == pid {
+            self.gone.remove(&pid);
+        }
+        if expected || self.gate == Some(pid) {
+            return None;
+        }
+        Some(self.place(Event::new(Syscall::exit), record))
+    }
+
+    /// Gives an event its times, its thread and its place in the order.
+    fn place(&self, mut event: Event, record: &Record<'_>) -> Placed {
+        let begin = self.clock.wrapping_add(record.i64(at::TS));
+        let end = begin.wrapping_add(record.i64(at::DUR));
+        event.set(Col::Pid, i64::from(record.u32(at::PID)));
+        event.set(Col::Tid, i64::from(record.u32(at::TID)));
+        if !record.is(flag::NO_ENTRY) {
+            event.set(Col::Ts, begin);
+            if event.int(Col::Ret).is_some() {
+                event.set(Col::Dur, record.i64(at::DUR));
+            }
+        }
+        let instant = match event.syscall.def().at {
+            At::Return => end,
+            At::Entry => begin,
+        };
+        // The ring is in the order of returns, which breaks ties.
+        let key = Key::new(instant, 0, self.seen.records);
+        Placed { key, entry: begin, exit: end, killed: false, event }
+    }
+
+    /// Notes where an opened file really is, unless that is where its path says.
+    fn led_to(&mut self, event: &mut Event, record: &Record<'_>) {
+        let Some(fd) = event.success().filter(|_| record.is(flag::WHERE)) else { return };
+        if event.int(Col::Flags).unwrap_or(0) & O_TMPFILE == O_TMPFILE {
+            return;
+        }
+        let (pid, found) = (record.u32(at::PID), path(record.names()));
+        let said = event.text(Text::Path).unwrap_or_default();
+        let plain = match event.int(Col::DirFd) {
+            _ if said.first() == Some(&b'/') => *said == *found,
+            Some(dir) => self.dirs.get(&(pid, dir)).is_some_and(|dir| {
+                found.strip_prefix(&dir[..]).and_then(|rest| rest.strip_prefix(b"/")).is_some_and(|rest| rest == said)
+            }),
+            None => false,
+        };
+        if !plain {
+            event.set_text(Text::FdPath, &found);
+        }
+        if record.u16(at::MODE) & 0o170_000 == 0o040_000 {
+            if self.dirs.len() >= GONE {
+                self.dirs.clear();
+            }
+            self.dirs.insert((pid, fd), found);
+        }
+    }
+
+    fn arguments(&mut self, event: &mut Event, record: &Record<'_>) {
+        let syscall = event.syscall;
+        let def = syscall.def();
+        let done = record.is(flag::ENTRY) || record.i64(at::RET) >= 0;
+        let mut strings = 0;
+        for (place, role) in def.args.iter().enumerate() {
+            let arg = record.arg(table::register(syscall, place));
+            match role {
+                Role::Path | Role::Path2 | Role::Target | Role::Name => {
+                    let which = strings;
+                    strings += 1;
+                    // getcwd fills its buffer only when it succeeds.
+                    if def.op() == Some(Op::Getcwd) && !done {
+                        continue;
+                    }
+                    let lost = record.is(if which == 0 { flag::LOST_FIRST } else { flag::LOST_SECOND });
+                    if lost {
+                        self.unreadable(record);
+                    } else if arg != 0
+                        && let (Some(text), Some(bytes)) = (role.text(), record.string(which))
+                    {
+                        event.set_text(text, bytes);
+                    }
+                }
+                _ => argument(event, *role, arg, record, done),
+            }
+        }
+        if let Some(place) = table::pair(syscall)
+            && done
+            && record.arg(usize::from(place)) != 0
+            && let [a, b, c, d, e, f, g, h] = *record.behind()
+        {
+            event.set(Col::Fd, i64::from(i32::from_ne_bytes([a, b, c, d])));
+            event.set(Col::Fd2, i64::from(i32::from_ne_bytes([e, f, g, h])));
+        }
+        if record.is(flag::LOST_BEHIND) {
+            self.unreadable(record);
+        }
+        // Without O_CREAT nobody set the mode.
+        if matches!(def.op(), Some(Op::Open | Op::Openat))
+            && event.int(Col::Flags).unwrap_or(0) & O_CREAT == 0
+            && event.int(Col::Flags).unwrap_or(0) & O_TMPFILE != O_TMPFILE
+        {
+            event.put(Col::Mode, None);
+        }
+    }
+
+    /// What a call itself could not read is not lost: it failed with EFAULT.
+    fn unreadable(&mut self, record: &Record<'_>) {
+        self.seen.unreadable += u64::from(record.i64(at::RET) != -i64::from(libc::EFAULT));
+    }
+}
+
+/// An argument that is not a string.
+fn argument(event: &mut Event, role: Role, arg: u64, record: &Record<'_>, done: bool) {
+    let int = i64::from(arg as u32 as i32);
+    let unsigned = i64::from(arg as u32);
+    let behind = record.behind();
+    match role {
+        Role::Fd | Role::Fd2 | Role::DirFd | Role::DirFd2 => set(event, role, int),
+        Role::Count | Role::Offset => set(event, role, arg as i64),
+        Role::IovCnt | Role::OpenFlags | Role::AtFlags | Role::Flags | Role::CloneFlags | Role::Whence | Role::Cmd => {
+            set(event, role, unsigned);
+        }
+        Role::Mode | Role::Access | Role::Prot => set(event, role, unsigned),
+        // -1 leaves an owner as it is.
+        Role::Uid | Role::Gid => set(event, role, if unsigned == i64::from(u32::MAX) { -1 } else { unsigned }),
+        Role::Arg => match (event.syscall.op(), event.int(Col::Cmd)) {
+            (Some(Op::Ioctl), Some(FICLONE)) => set(event, role, int),
+            // F_DUPFD, F_SETFD, F_SETFL, F_SETLEASE, F_NOTIFY, F_DUPFD_CLOEXEC, F_SETPIPE_SZ, F_ADD_SEALS: others have none,
+            // or a pointer.
+            (Some(Op::Fcntl), Some(0 | 2 | 4 | 1024 | 1026 | 1030 | 1031 | 1033)) => set(event, role, int),
+            _ => {}
+        },
+        Role::Iov => {
+            if behind.len() as u64 == record.arg(2).saturating_mul(16) {
+                let lengths = behind.chunks_exact(16).map(|vector| word(vector, 8).unwrap_or(0));
+                event.set(Col::Count, lengths.fold(0, i64::saturating_add));
+            }
+        }
+        Role::Link => {
+            if done && !behind.is_empty() {
+                event.set_text(Text::Path2, behind);
+            }
+        }
+        Role::OffsetPtr | Role::Offset2Ptr => {
+            // The kernel has moved it on by what it did.
+            let at = if role == Role::OffsetPtr { 0 } else { 8 };
+            if arg != 0
+                && let (Some(value), Some(col)) = (word(behind, at), role.col())
+            {
+                event.set(col, value - record.i64(at::RET).max(0));
+            }
+        }
+        Role::How => {
+            for (col, at) in [(Col::Flags, 0), (Col::Mode, 8), (Col::Resolve, 16)] {
+                event.put(col, word(behind, at));
+            }
+        }
+        Role::CloneArgs => event.put(Col::Flags, word(behind, 0)),
+        Role::Times => times(event, arg, behind),
+        Role::Stat if done => {
+            let mode = if cfg!(target_arch = "x86_64") { 24 } else { 16 };
+            event.put(Col::Dev, word(behind, 0));
+            event.put(Col::Ino, word(behind, 8));
+            event.put(Col::StMode, half(behind, mode));
+            event.put(Col::StSize, word(behind, 48));
+        }
+        Role::Statx if done => {
+            let parts = half(behind, 136).zip(half(behind, 140));
+            event.put(Col::Dev, parts.map(|(major, minor)| device_of(major as u32, minor as u32)));
+            event.put(Col::Ino, word(behind, 32));
+            event.put(Col::StMode, half(behind, 28).map(|mode| mode & 0xffff));
+            event.put(Col::StSize, word(behind, 40));
+        }
+        _ => {}
+    }
+}
+
+fn set(event: &mut Event, role: Role, value: i64) {
+    if let Some(col) = role.col() {
+        event.set(col, value);
+    }
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<i64> {
+    bytes.get(at..at + 8)?.first_chunk().map(|bytes| i64::from_ne_bytes(*bytes))
+}
+
+fn half(bytes: &[u8], at: usize) -> Option<i64> {
+    bytes.get(at..at + 4)?.first_chunk().map(|bytes| i64::from(u32::from_ne_bytes(*bytes)))
+}
+
+/// Access and modification time of utimensat, utimes, futimesat and utime.
+fn times(event: &mut Event, arg: u64, behind: &[u8]) {
+    if arg == 0 {
+        event.set(Col::Atime, TIME_NOW);
+        event.set(Col::Mtime, TIME_NOW);
+        return;
+    }
+    for (which, col) in [Col::Atime, Col::Mtime].into_iter().enumerate() {
+        let time = match event.syscall {
+            Syscall::utime => word(behind, 8 * which).map(|seconds| seconds.saturating_mul(NANOS)),
+            _ => word(behind, 16 * which).zip(word(behind, 16 * which + 8)).map(|(seconds, part)| match (event.syscall, part) {
+                (Syscall::utimensat, libc::UTIME_NOW) => TIME_NOW,
+                (Syscall::utimensat, libc::UTIME_OMIT) => TIME_OMIT,
+                (Syscall::utimensat, nanos) => seconds.saturating_mul(NANOS).saturating_add(nanos),
+                (_, micros) => seconds.saturating_mul(NANOS).saturating_add(micros.saturating_mul(1000)),
+            }),
+        };
+        event.put(col, time);
+    }
+}
+
+/// What was seen of the file.
+fn file(event: &mut Event, record: &Record<'_>) {
+    let mode = u32::from(record.u16(at::MODE));
+    let kind = mode & libc::S_IFMT;
+    event.set(Col::StMode, i64::from(mode));
+    event.set(Col::Dev, device(record.u32(at::DEV)));
+    event.set(Col::Ino, record.i64(at::INO));
+    // Only files have a size and a position.
+    if kind == libc::S_IFREG || kind == libc::S_IFDIR {
+        event.set(Col::StSize, record.i64(at::SIZE));
+        event.set(Col::Pos, record.i64(at::POS));
+    }
+}
+
+/// The path of names that lead to the root, each with a NUL behind it.
+fn path(names: &[u8]) -> Vec<u8> {
+    let mut path = Vec::with_capacity(names.len() + 1);
+    for name in names.strip_suffix(b"\0").unwrap_or_default().rsplit(|byte| *byte == 0) {
+        path.push(b'/');
+        path.extend_from_slice(name);
+    }
+    if path.is_empty() {
+        path.push(b'/');
+    }
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::number::native;
+    use crate::capture::record::FIXED;
+
+    /// A record of a call by task 7:8 that began at 100 and took 5.
+    fn record(syscall: Syscall, args: &[u64], ret: i64, flags: u16) -> Vec<u8> {
+        let mut bytes = vec![0; FIXED as usize];
+        let mut put = |at: i16, value: &[u8]| bytes[at as usize..at as usize + value.len()].copy_from_slice(value);
+        put(at::TS, &100u64.to_ne_bytes());
+        put(at::DUR, &5u64.to_ne_bytes());
+        put(at::PID, &7u32.to_ne_bytes());
+        put(at::TID, &8u32.to_ne_bytes());
+        put(at::NUMBER, &native(syscall).unwrap().to_ne_bytes());
+        put(at::FLAGS, &flags.to_ne_bytes());
+        put(at::RET, &ret.to_ne_bytes());
+        for (place, arg) in (0..).zip(args) {
+            put(at::ARGS + 8 * place, &arg.to_ne_bytes());
+        }
+        bytes
+    }
+
+    fn append(bytes: &mut Vec<u8>, length_at: i16, part: &[u8]) {
+        bytes[length_at as usize..length_at as usize + 2].copy_from_slice(&(part.len() as u16).to_ne_bytes());
+        bytes.extend_from_slice(part);
+    }
+
+    fn decode(records: &[Vec<u8>]) -> Vec<Event> {
+        let calls = Calls::new(|_| true);
+        let mut decoder = Decoder::new(&calls, 1000, None);
+        records.iter().filter_map(|record| decoder.take(record)).map(|placed| placed.event).collect()
+    }
+
+    #[test]
+    fn an_open_has_its_path_and_where_it_led() {
+        let mut bytes = record(Syscall::openat, &[-100i64 as u64, 99, 0o2, 0o777], 3, flag::FILE | flag::WHERE);
+        append(&mut bytes, at::STRINGS, b"lib/x\0");
+        append(&mut bytes, at::WHERE, b"x\0lib\0usr\0");
+        let event = decode(&[bytes]).remove(0);
+        assert_eq!((event.text(Text::Path), event.text(Text::FdPath)), (Some(&b"lib/x"[..]), Some(&b"/usr/lib/x"[..])));
+        assert_eq!((event.int(Col::DirFd), event.int(Col::Mode), event.int(Col::Ts)), (Some(-100), None, Some(1100)));
+        assert_eq!((event.success(), event.int(Col::Dur)), (Some(3), Some(5)));
+    }
+
+    #[test]
+    fn vectors_are_summed_and_offsets_are_those_before_the_call() {
+        let mut bytes = record(Syscall::preadv2, &[3, 99, 2, 4096, 0, 8], 300, 0);
+        let vectors: Vec<u8> = [0u64, 100, 0, 250].iter().flat_map(|word| word.to_ne_bytes()).collect();
+        append(&mut bytes, at::BEHIND, &vectors);
+        let mut copy = record(Syscall::copy_file_range, &[3, 0, 4, 99, 500, 0], 200, 0);
+        append(&mut copy, at::BEHIND, &[0i64, 1200].map(i64::to_ne_bytes).concat());
+        let events = decode(&[bytes, copy]);
+        assert_eq!(
+            (events[0].int(Col::Count), events[0].int(Col::Offset), events[0].int(Col::Flags)),
+            (Some(350), Some(4096), Some(8))
+        );
+        assert_eq!((events[1].int(Col::Offset), events[1].int(Col::Offset2)), (None, Some(1000)));
+    }
+
+    #[test]
+    fn exec_is_joined_and_a_killed_thread_ends() {
+        let mut entry = record(Syscall::execve, &[99, 0, 0], 0, flag::ENTRY);
+        append(&mut entry, at::STRINGS, b"/bin/true\0");
+        let exit = record(Syscall::execve, &[0, 0, 0], 0, 0);
+        let mut end = record(Syscall::read, &[], 0, flag::END);
+        end[at::NUMBER as usize] += 1;
+        let events = decode(&[entry, exit, end]);
+        assert_eq!((events[0].text(Text::Path), events[0].success()), (Some(&b"/bin/true"[..]), Some(0)));
+        assert_eq!((events[1].syscall, events[1].int(Col::Ret)), (Syscall::exit, None));
+    }
+
+    #[test]
+    fn an_expected_end_is_no_event() {
+        let exit = record(Syscall::exit_group, &[0], 0, flag::ENTRY);
+        let other = record(Syscall::read, &[], 0, flag::END);
+        assert_eq!(decode(&[exit, other]).len(), 1);
+    }
+
+    #[test]
+    fn a_forked_child_does_not_return_from_a_call_it_never_made() {
+        assert!(decode(&[record(Syscall::clone, &[], 0, flag::NO_ENTRY)]).is_empty());
+        assert_eq!(decode(&[record(Syscall::read, &[3], 0, flag::NO_ENTRY)])[0].int(Col::Ts), None);
+    }
+
+    #[test]
+    fn damaged_records_do_not_panic() {
+        let mut whole = record(Syscall::openat2, &[3, 1, 1, 24], 3, flag::FILE | flag::WHERE);
+        append(&mut whole, at::STRINGS, b"a\0");
+        for at in [at::STRINGS, at::BEHIND, at::WHERE] {
+            let mut bytes = whole.clone();
+            bytes[at as usize..at as usize + 2].copy_from_slice(&[0xff; 2]);
+            decode(&[bytes]);
+        }
+        decode(&[whole[..100].to_vec(), Vec::new()]);
+    }
+}

@@ -1,0 +1,373 @@
+//! The eBPF backend: programs loaded, attached to a scope, and their ring read until the capture is to end.
+
+use super::bpf::{Attach, Maps, Program, Ring};
+use super::btf::{Btf, Kind};
+use super::decode::{Decoder, Seen};
+use super::layout::Layout;
+use super::os;
+use super::program::{self, Counter, Programs};
+use super::scope::Scope;
+use super::snapshot::Snapshot;
+use super::table::Calls;
+use super::target::Target;
+use super::write::{Loss, Missed, Recorder};
+use super::{Ended, Limits, Options, Outcome, Sum};
+use crate::event::{Col, Event};
+use crate::ingest::order::{Key, Placed};
+use crate::progress::Progress;
+use crate::syscall::{Ret, Syscall};
+use anyhow::{Context, Result, ensure};
+use std::collections::HashSet;
+use std::fmt::Write;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long the reader sleeps when the ring is empty.
+const NAP: Duration = Duration::from_millis(2);
+/// How often counters and limits are looked at.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// How often what was captured is made to survive a kill of this process.
+const KEEP: Duration = Duration::from_secs(10);
+/// Calls that began so long ago, ns, have mostly returned: later ones are sorted in by way of the disk.
+const SETTLED: i64 = 1_000_000_000;
+
+/// The programs with their names and what they are attached to.
+fn hooks(programs: &Programs) -> [(&'static str, &super::asm::Code, Attach, Kind, &'static str); 6] {
+    use Attach::{Iterator, Tracepoint};
+    [
+        ("ioriot_exit", &programs.exit, Tracepoint, Kind::Typedef, "btf_trace_sys_exit"),
+        ("ioriot_fork", &programs.fork, Tracepoint, Kind::Typedef, "btf_trace_sched_process_fork"),
+        ("ioriot_end", &programs.end, Tracepoint, Kind::Typedef, "btf_trace_sched_process_exit"),
+        ("ioriot_enter", &programs.enter, Tracepoint, Kind::Typedef, "btf_trace_sys_enter"),
+        ("ioriot_mark", &programs.mark, Iterator, Kind::Func, "bpf_iter_task"),
+        ("ioriot_files", &programs.files, Iterator, Kind::Func, "bpf_iter_task_file"),
+    ]
+}
+
+/// The programs as they would be loaded for a scope, and the offsets they were made with.
+///
+/// # Errors
+/// When the kernel does not describe its types, or lacks one that is needed.
+pub fn listing(options: &Options) -> Result<String> {
+    let layout = Layout::find(&Btf::kernel()?)?;
+    let programs = program::make(&layout, &options.scope.matcher()?, options.follow);
+    let mut text = format!("{layout}\n");
+    for (name, code, _, _, hook) in hooks(&programs) {
+        writeln!(text, "{name}, at {hook}: {} instructions\n{code}", code.len())?;
+    }
+    Ok(text)
+}
+
+/// Are all of the needed rights and features there? The reasons why not, if not.
+///
+/// # Errors
+/// The first thing that is missing, with what the kernel says.
+pub fn check() -> Result<String> {
+    let btf = Btf::kernel()?;
+    let layout = Layout::find(&btf)?;
+    let programs = program::make(&layout, &super::scope::Match::Pids, true);
+    let calls = Calls::new(|_| true);
+    let maps = Maps::create(64 * 1024, &calls.rows).context(RIGHTS)?;
+    let mut instructions = 0;
+    for (name, code, attach, kind, hook) in hooks(&programs) {
+        Program::load(name, code, &maps, attach, btf.id(kind, hook)?).context(RIGHTS)?;
+        instructions += code.len();
+    }
+    let cast = if layout.cast.is_some() { "typed reads" } else { "copying reads, where opened files really are stays unknown" };
+    Ok(format!("{} programs of {instructions} instructions verified, {cast}", hooks(&programs).len()))
+}
+
+const RIGHTS: &str = "eBPF needs CAP_BPF and CAP_PERFMON: run it by sudo, or give the program both (setcap)";
+
+/// A capture under way.
+pub struct Ebpf {
+    calls: Calls,
+    maps: Maps,
+    programs: Vec<Program>,
+    ring: Ring,
+    target: Option<Target>,
+    pids: Vec<u32>,
+    clock: i64,
+    /// When all that had been looked at.
+    until: i64,
+    /// What was there when it began.
+    pub snapshot: Snapshot,
+}
+
+impl Ebpf {
+    /// Loads and attaches everything, and looks at what is there. A command waits until [`Ebpf::run`].
+    ///
+    /// # Errors
+    /// When rights or features are missing, or the command or processes are not there.
+    pub fn start(options: &Options) -> Result<Ebpf> {
+        let btf = Btf::kernel()?;
+        let layout = Layout::find(&btf)?;
+        let code = program::make(&layout, &options.scope.matcher()?, options.follow);
+        let calls = Calls::new(|syscall| options.calls.has(syscall));
+        let ring = options.buffer.max(64 * 1024).next_power_of_two();
+        let ring = u32::try_from(ring).context("the buffer is too large: 2 GiB is the most")?;
+        let maps = Maps::create(ring, &calls.rows).context(RIGHTS)?;
+
+        let (mut target, mut pids) = (None, Vec::new());
+        match &options.scope {
+            Scope::Command(words) => {
+                let started = Target::start(words, os::invoker().as_ref(), &[])?;
+                pids.push(started.pid);
+                target = Some(started);
+            }
+            Scope::Pids(given) => pids.clone_from(given),
+            Scope::Cgroup(_) | Scope::User(_) | Scope::Comm(_) | Scope::All => {}
+        }
+        for pid in &pids {
+            ensure!(*pid != std::process::id(), "process {pid} is this one");
+            ensure!(Path::new(&format!("/proc/{pid}")).exists(), "there is no process {pid}");
+            maps.add_pid(*pid)?;
+        }
+
+        let mut programs = Vec::new();
+        let (mut tasks, mut files) = (Vec::new(), Vec::new());
+        for (name, code, attach, kind, hook) in hooks(&code) {
+            let mut program = Program::load(name, code, &maps, attach, btf.id(kind, hook)?).context(RIGHTS)?;
+            match attach {
+                Attach::Tracepoint => program.attach()?,
+                // The walks come last: what they do not see, the programs at the tracepoints see already.
+                Attach::Iterator if name == "ioriot_mark" => tasks = program.walk()?,
+                Attach::Iterator => files = program.walk()?,
+            }
+            programs.push(program);
+        }
+        let until = os::now();
+        let mut snapshot = Snapshot::new(&tasks, &files);
+        if target.is_some() {
+            // What exec closes is ours.
+            snapshot.files.retain(|file| !file.cloexec);
+        }
+        ensure!(
+            pids.iter().all(|pid| snapshot.processes.iter().any(|process| process.pid == i64::from(*pid))),
+            "not all of the processes {pids:?} were found: is this another process id namespace?"
+        );
+        Ok(Ebpf { ring: maps.ring()?, calls, maps, programs, target, pids, clock: os::clock_offset(), until, snapshot })
+    }
+
+    /// Lets the command go and hands out events until the capture is to end; then takes what is still in the ring.
+    ///
+    /// # Errors
+    /// When the command cannot be executed, or `take` fails.
+    pub fn run(&mut self, options: &Options, progress: &Progress, recorder: &mut Recorder<'_>) -> Result<Outcome> {
+        let mut reader = Reader {
+            decoder: Decoder::new(&self.calls, self.clock, self.target.as_ref().map(|target| target.pid)),
+            taken: 0,
+            beyond: 0,
+            failed: None,
+            full: 0,
+            since: os::now(),
+            losses: Vec::new(),
+            until: self.until,
+            made_early: HashSet::new(),
+        };
+        if let (Some(target), Scope::Command(words)) = (&mut self.target, &options.scope) {
+            target.release(words.first().context("no command")?)?;
+        }
+        let began = Instant::now();
+        let (mut looked, mut kept) = (began, began);
+        let ended = loop {
+            let room = options.limits.events.map_or(u64::MAX, |most| most.saturating_sub(reader.taken));
+            let before = reader.taken;
+            let bytes = reader.drain(&mut self.ring, room, recorder)?;
+            progress.add(reader.taken - before);
+            if options.limits.events.is_some_and(|most| reader.taken >= most) {
+                break Ended::Events;
+            }
+            if looked.elapsed() >= LOOK {
+                looked = Instant::now();
+                let counters = self.maps.counters()?;
+                if reader.look(&counters, recorder)? && options.on_drop.stops() {
+                    break Ended::Drop;
+                }
+                if let Some(ended) =
+                    over(self.target.as_mut(), !self.pids.is_empty(), &options.limits, began, &counters, recorder.size())
+                {
+                    break ended;
+                }
+            }
+            if kept.elapsed() >= KEEP {
+                kept = Instant::now();
+                recorder.keep(os::now() - SETTLED)?;
+            }
+            if bytes == 0 {
+                thread::sleep(NAP);
+            }
+        };
+        let misses = self.programs.iter().map(Program::misses).sum::<u64>();
+        self.programs.iter_mut().for_each(Program::detach);
+        // Programs that were still running have handed over their records once nothing comes any more.
+        for _ in 0..2 {
+            if ended == Ended::Events {
+                reader.pass_over(&mut self.ring);
+            } else {
+                while reader.drain(&mut self.ring, u64::MAX, recorder)? > 0 {}
+            }
+            thread::sleep(NAP);
+        }
+        let counters = self.maps.counters()?;
+        reader.look(&counters, recorder)?;
+        let status = self.target.as_mut().and_then(Target::ended);
+        self.snapshot.files.retain(|file| !reader.made_early.contains(&(file.pid, file.fd)));
+        Ok(reader.outcome(ended, &counters, misses, began.elapsed(), status))
+    }
+}
+
+/// Is it time to end? `pids`: when the tasks that were there, and their descendants, have ended.
+fn over(
+    target: Option<&mut Target>,
+    pids: bool,
+    limits: &Limits,
+    began: Instant,
+    counters: &[u64; program::COUNTERS],
+    size: u64,
+) -> Option<Ended> {
+    let gone = Counter::Marked.of(counters) <= Counter::Ended.of(counters);
+    if pids && gone && target.is_none_or(|target| target.ended().is_some()) {
+        return Some(Ended::Target);
+    }
+    if os::asked_to_stop() {
+        return Some(Ended::Signal);
+    }
+    if limits.duration.is_some_and(|most| began.elapsed() >= most) {
+        return Some(Ended::Duration);
+    }
+    limits.bytes.is_some_and(|most| size >= most).then_some(Ended::Bytes)
+}
+
+/// The reading side of a capture.
+struct Reader<'a> {
+    decoder: Decoder<'a>,
+    taken: u64,
+    /// Events beyond the limit.
+    beyond: u64,
+    failed: Option<anyhow::Error>,
+    /// Drops that were noticed.
+    full: u64,
+    /// When they were looked for last.
+    since: i64,
+    losses: Vec<Loss>,
+    /// When the open files had been looked at, and the descriptors made until then: the events tell of those.
+    until: i64,
+    made_early: HashSet<(i64, i64)>,
+}
+
+impl Reader<'_> {
+    /// Takes what is in the ring, up to `room` events; bytes that were taken.
+    fn drain(&mut self, ring: &mut Ring, room: u64, recorder: &mut Recorder<'_>) -> Result<u64> {
+        let Reader { decoder, failed, taken, until, made_early, .. } = self;
+        let most = taken.saturating_add(room);
+        let bytes = ring.drain(|record| {
+            if let Some(placed) = decoder.take(record) {
+                if placed.exit <= *until
+                    && let Some(made) = made_fd(&placed.event)
+                {
+                    made_early.insert(made);
+                }
+                *failed = recorder.push(placed).err();
+                *taken += 1;
+            }
+            failed.is_none() && *taken < most
+        });
+        match self.failed.take() {
+            Some(error) => Err(error),
+            None => Ok(bytes),
+        }
+    }
+
+    /// Counts what is in the ring, beyond the limit of events.
+    fn pass_over(&mut self, ring: &mut Ring) {
+        let (decoder, beyond) = (&mut self.decoder, &mut self.beyond);
+        let called = |decoder: &Decoder<'_>| decoder.seen.returned + decoder.seen.exits;
+        let before = called(decoder);
+        while ring.drain(|record| {
+            decoder.take(record);
+            true
+        }) > 0
+        {}
+        *beyond += called(decoder) - before;
+    }
+
+    /// Notices drops, and marks them among the events. Were there any?
+    fn look(&mut self, counters: &[u64; program::COUNTERS], recorder: &mut Recorder<'_>) -> Result<bool> {
+        let (now, full) = (os::now(), Counter::RingFull.of(counters) + Counter::Untold.of(counters));
+        let between = (self.since, now);
+        self.since = now;
+        if full == self.full {
+            return Ok(false);
+        }
+        let calls = Counter::RingFull.of(counters) - self.sum(Missed::RingFull);
+        let untold = Counter::Untold.of(counters) - self.sum(Missed::Untold);
+        for (kind, count) in [(Missed::RingFull, calls), (Missed::Untold, untold)].into_iter().filter(|(_, count)| *count > 0) {
+            self.losses.push(Loss { kind, count, between: Some(between) });
+        }
+        let mut hole = Event::new(Syscall::other);
+        hole.other = Some(HOLE.into());
+        for (col, value) in [
+            (Col::Ts, between.0),
+            (Col::Dur, between.1 - between.0),
+            (Col::Pid, 0),
+            (Col::Tid, 0),
+            (Col::Count, (full - self.full) as i64),
+        ] {
+            hole.set(col, value);
+        }
+        self.full = full;
+        // Where it ends: where it began may have gone out already.
+        let key = Key::new(between.1, 0, self.decoder.seen.records);
+        recorder.push(Placed { key, entry: between.1, exit: between.1, killed: false, event: hole })?;
+        Ok(true)
+    }
+
+    fn sum(&self, kind: Missed) -> u64 {
+        self.losses.iter().filter(|loss| loss.kind == kind).map(|loss| loss.count).sum()
+    }
+
+    fn outcome(
+        mut self,
+        ended: Ended,
+        counters: &[u64; program::COUNTERS],
+        misses: u64,
+        took: Duration,
+        status: Option<std::process::ExitStatus>,
+    ) -> Outcome {
+        let Seen { returned, exits, no_entry, cut_short, unreadable, garbled, rings, .. } = self.decoder.seen;
+        let sum = Sum {
+            issued: Counter::Entered.of(counters) + no_entry,
+            written: returned + exits - self.beyond,
+            filtered: self.beyond,
+            lost: Counter::RingFull.of(counters),
+            unfinished: 0,
+        };
+        let unfinished = sum.issued.saturating_sub(sum.written + sum.filtered + sum.lost);
+        let found = [
+            (Missed::Recursion, misses),
+            (Missed::NoMark, Counter::NoMark.of(counters)),
+            (Missed::Compat, Counter::Compat.of(counters)),
+            (Missed::Garbled, garbled),
+            (Missed::Unreadable, unreadable),
+            (Missed::NoEntry, no_entry),
+            (Missed::CutShort, cut_short),
+            (Missed::Unfinished, unfinished.saturating_sub(cut_short)),
+            (Missed::IoUring, rings),
+        ];
+        let more = found.into_iter().filter(|(_, count)| *count > 0);
+        self.losses.extend(more.map(|(kind, count)| Loss { kind, count, between: None }));
+        Outcome { ended, sum: Sum { unfinished, ..sum }, losses: self.losses, took, status }
+    }
+}
+
+/// The process and the number of the descriptor that a call made.
+fn made_fd(event: &Event) -> Option<(i64, i64)> {
+    let fd = event.success().filter(|_| event.syscall.def().ret == Ret::NewFd)?;
+    Some((event.int(Col::Pid)?, fd))
+}
+
+/// What an event is called that stands where events were lost; its count says how many.
+pub const HOLE: &str = "ioriot:hole";

@@ -1,0 +1,107 @@
+//! Which calls are captured: `@io,@meta,!fsync`.
+
+use crate::syscall::{Op, Replay, Ret, Role, Syscall};
+use anyhow::{Context, Result};
+
+/// A set of calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Calls(Vec<bool>);
+
+/// Groups of calls that have a name.
+pub const GROUPS: &[(&str, &str)] = &[
+    ("@all", "every call of the table"),
+    ("@io", "calls that move data, positions or sizes, and that make them durable"),
+    ("@fd", "calls that make, copy and close descriptors"),
+    ("@meta", "calls on names and attributes"),
+    ("@proc", "fork, exec, exit, and what else a replay needs to know of processes"),
+];
+
+/// Is a call in a group?
+fn in_group(group: &str, syscall: Syscall) -> Option<bool> {
+    let def = syscall.def();
+    let moves = matches!(def.ret, Ret::Bytes | Ret::Pos) || def.has(Role::Iov);
+    let process = syscall == Syscall::other
+        || matches!(
+            def.op(),
+            Some(Op::Fork | Op::Exec | Op::Exit | Op::ExitGroup | Op::Umask | Op::Chdir | Op::Fchdir | Op::Getcwd)
+        );
+    let fd = def.ret == Ret::NewFd
+        || matches!(def.op(), Some(Op::Close | Op::CloseRange | Op::Dup | Op::Fcntl))
+        || matches!(def.replay, Replay::Model(Op::Special));
+    let names = def.args.iter().any(|role| matches!(role, Role::Path | Role::Stat | Role::Statx | Role::Name));
+    let meta =
+        !process && !fd && !moves && (names || matches!(def.op(), Some(Op::Getdents | Op::Getdents64 | Op::Fchmod | Op::Fchown)));
+    Some(match group {
+        "@all" => true,
+        "@io" => !process && !fd && !meta,
+        "@fd" => fd,
+        "@meta" => meta,
+        "@proc" => process,
+        _ => return None,
+    })
+}
+
+impl Calls {
+    /// Every call of the table.
+    pub fn all() -> Calls {
+        Calls(vec![true; Syscall::ALL.len()])
+    }
+
+    /// The calls that a list names: groups and names, `!` in front takes out again, from left to right. A list that
+    /// begins with `!` takes out of all.
+    ///
+    /// # Errors
+    /// When a word names no call and no group.
+    pub fn parse(list: &str) -> Result<Calls> {
+        let mut set = vec![list.trim_start().starts_with('!'); Syscall::ALL.len()];
+        for word in list.split(',').map(str::trim).filter(|word| !word.is_empty()) {
+            let (name, wanted) = word.strip_prefix('!').map_or((word, true), |name| (name, false));
+            if name.starts_with('@') {
+                let groups = || GROUPS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+                for (slot, syscall) in set.iter_mut().zip(Syscall::ALL) {
+                    let inside = in_group(name, *syscall);
+                    if inside.with_context(|| format!("there is no group {name} of calls: there are {}", groups()))? {
+                        *slot = wanted;
+                    }
+                }
+                continue;
+            }
+            let syscall = Syscall::parse(name.as_bytes());
+            let syscall = syscall.with_context(|| format!("the table has no call {name}: `ioriot syscalls` lists them"))?;
+            set[syscall as usize] = wanted;
+        }
+        Ok(Calls(set))
+    }
+
+    /// Is it in the set?
+    pub fn has(&self, syscall: Syscall) -> bool {
+        self.0[syscall as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_and_names_add_up_from_left_to_right() {
+        let calls = Calls::parse("@io,openat,!fsync").unwrap();
+        assert!(calls.has(Syscall::read) && calls.has(Syscall::openat) && calls.has(Syscall::ftruncate));
+        assert!(!calls.has(Syscall::fsync) && !calls.has(Syscall::stat));
+        let all_but_one = Calls::parse("!read").unwrap();
+        assert!(all_but_one.has(Syscall::write) && !all_but_one.has(Syscall::read));
+        assert!(Calls::parse("@nothing").is_err() && Calls::parse("no_such_call").is_err());
+    }
+
+    /// Every call is in one group, so that the groups together are all.
+    #[test]
+    fn the_groups_split_the_table() {
+        for syscall in Syscall::ALL {
+            let groups = ["@io", "@fd", "@meta", "@proc"].iter().filter(|group| in_group(group, *syscall) == Some(true));
+            assert_eq!(groups.count(), 1, "{}", syscall.name());
+        }
+        let has = |group: &str, call| in_group(group, call).unwrap();
+        assert!(has("@meta", Syscall::rename) && has("@meta", Syscall::getxattr) && has("@fd", Syscall::pipe2));
+        assert!(has("@io", Syscall::fallocate) && has("@io", Syscall::copy_file_range) && has("@proc", Syscall::chdir));
+    }
+}

@@ -1,0 +1,152 @@
+//! Where the running kernel keeps what the programs read.
+
+use super::btf::{Btf, Kind};
+use anyhow::Result;
+use std::fmt;
+
+/// Offsets of fields and ids of types, resolved by [`Btf`].
+#[derive(Clone, Debug)]
+pub struct Layout {
+    /// Registers that carry the arguments.
+    pub args: [i16; 6],
+    /// Register that carries the number of the call.
+    pub number: i16,
+    /// Where a task says that it runs 32-bit code, and the bits that say it.
+    pub compat: (i16, i32),
+    /// A way to read through any pointer as if it were typed (`bpf_rdonly_cast`, Linux 6.2), which is several times faster
+    /// than copying field by field.
+    pub cast: Option<Cast>,
+    /// Fields by name.
+    pub at: Fields,
+}
+
+/// Ids for `bpf_rdonly_cast`.
+#[derive(Clone, Copy, Debug)]
+pub struct Cast {
+    /// The function.
+    pub function: u32,
+    /// `struct file`.
+    pub file: u32,
+    /// `struct dentry`.
+    pub dentry: u32,
+}
+
+macro_rules! fields {
+    ($($field:ident $path:literal;)*) => {
+        /// Offsets of fields.
+        #[derive(Clone, Debug, Default)]
+        pub struct Fields { $(pub $field: i16),* }
+        impl Fields {
+            fn find(btf: &Btf) -> Result<Fields> {
+                Ok(Fields { $($field: btf.offset($path)?),* })
+            }
+            /// Every field and its offset.
+            fn list(&self) -> Vec<(&'static str, i16)> {
+                vec![$(($path, self.$field)),*]
+            }
+        }
+    };
+}
+
+fields! {
+    pid "task_struct.pid";
+    tgid "task_struct.tgid";
+    files "task_struct.files";
+    comm "task_struct.comm";
+    cred "task_struct.cred";
+    parent "task_struct.real_parent";
+    cgroups "task_struct.cgroups";
+    uid "cred.uid";
+    gid "cred.gid";
+    cgroup "css_set.dfl_cgrp";
+    cgroup_node "cgroup.kn";
+    cgroup_parent "cgroup.self.parent";
+    css_cgroup "cgroup_subsys_state.cgroup";
+    node_id "kernfs_node.id";
+    table "files_struct.fdt";
+    most "fdtable.max_fds";
+    file "fdtable.fd";
+    cloexec "fdtable.close_on_exec";
+    inode "file.f_inode";
+    pos "file.f_pos";
+    flags "file.f_flags";
+    path "file.f_path";
+    mount "path.mnt";
+    dentry "path.dentry";
+    ino "inode.i_ino";
+    size "inode.i_size";
+    mode "inode.i_mode";
+    super_block "inode.i_sb";
+    dev "super_block.s_dev";
+    name "dentry.d_name.name";
+    dentry_parent "dentry.d_parent";
+    mount_root "vfsmount.mnt_root";
+    mount_inner "mount.mnt";
+    mount_parent "mount.mnt_parent";
+    mountpoint "mount.mnt_mountpoint";
+}
+
+impl Layout {
+    /// The layout of the kernel that these types describe.
+    ///
+    /// # Errors
+    /// When a field is missing.
+    pub fn find(btf: &Btf) -> Result<Layout> {
+        let cast = || -> Result<Cast> {
+            Ok(Cast {
+                function: btf.id(Kind::Func, "bpf_rdonly_cast")?,
+                file: btf.id(Kind::Struct, "file")?,
+                dentry: btf.id(Kind::Struct, "dentry")?,
+            })
+        };
+        let mut args = [0; 6];
+        for (slot, path) in args.iter_mut().zip(arch::ARGS) {
+            *slot = btf.offset(path)?;
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        for (place, slot) in args.iter_mut().enumerate().skip(1) {
+            // `regs` is an array; the first argument is kept apart, since the result overwrites it.
+            *slot += 8 * place as i16;
+        }
+        Ok(Layout {
+            args,
+            number: btf.offset(arch::NUMBER)?,
+            compat: (btf.offset(arch::COMPAT.0)?, arch::COMPAT.1),
+            cast: cast().ok(),
+            at: Fields::find(btf)?,
+        })
+    }
+}
+
+/// Registers as the kernel saves them (ptrace(2)).
+#[cfg(target_arch = "x86_64")]
+mod arch {
+    pub const ARGS: [&str; 6] = ["pt_regs.di", "pt_regs.si", "pt_regs.dx", "pt_regs.r10", "pt_regs.r8", "pt_regs.r9"];
+    pub const NUMBER: &str = "pt_regs.orig_ax";
+    /// TS_COMPAT
+    pub const COMPAT: (&str, i32) = ("task_struct.thread_info.status", 2);
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+mod arch {
+    pub const ARGS: [&str; 6] =
+        ["pt_regs.orig_x0", "pt_regs.regs", "pt_regs.regs", "pt_regs.regs", "pt_regs.regs", "pt_regs.regs"];
+    pub const NUMBER: &str = "pt_regs.syscallno";
+    /// TIF_32BIT
+    pub const COMPAT: (&str, i32) = ("task_struct.thread_info.flags", 1 << 22);
+}
+
+impl fmt::Display for Layout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (path, offset) in arch::ARGS.iter().zip(self.args).chain([(&arch::NUMBER, self.number)]) {
+            writeln!(f, "{path:<32} {offset:>6}")?;
+        }
+        for (path, offset) in self.at.list() {
+            writeln!(f, "{path:<32} {offset:>6}")?;
+        }
+        match self.cast {
+            Some(cast) => writeln!(f, "{:<32} {:>6}", "bpf_rdonly_cast", cast.function),
+            None => writeln!(f, "bpf_rdonly_cast is missing (Linux 6.2 has it): fields are copied one by one"),
+        }
+    }
+}

@@ -1,0 +1,360 @@
+//! Pieces of the programs: each appends one thing to a record.
+//!
+//! The record in the making is at R8, its variable part has R9 bytes, R6 are the caller's registers and R7 is its task. What
+//! else the pieces hand on stands in [`slot`]s of the stack frame.
+
+use super::asm::Alu::{And, Lsh, Or, Sub};
+use super::asm::Helper;
+use super::asm::If::{Eq, Ge, Gt, Ne, SignedGt, SignedLe, SignedLt};
+use super::asm::Reg::{R0, R1, R2, R3, R4, R6, R7, R8, R9, R10};
+use super::asm::Size::{B, DW, H, W};
+use super::asm::{Asm, Label, Map, Reg};
+use super::layout::Layout;
+use super::record::{self, at, flag as said};
+use super::table::{Behind, flag};
+
+/// Slots of the stack frame.
+pub mod slot {
+    pub const KEY: i16 = -8;
+    pub const RET: i16 = -16;
+    pub const NUMBER: i16 = -24;
+    pub const ROW: i16 = -32;
+    pub const POINTER: i16 = -40;
+    pub const LENGTH: i16 = -48;
+    pub const START: i16 = -56;
+    pub const NOW: i16 = -64;
+    pub const FLAGS: i16 = -72;
+    pub const TID: i16 = -80;
+    pub const MOUNT_ROOT: i16 = -88;
+    pub const PARENT: i16 = -96;
+    pub const BEGIN: i16 = -104;
+    pub const COMM: i16 = -120;
+}
+
+/// Names that are followed on the way to the root.
+const DEPTH: usize = 40;
+/// Room for a name (NAME_MAX and its end).
+const NAME: i32 = 256;
+
+/// Copies from kernel memory at R3 to a slot of the frame.
+pub fn read_kernel(a: &mut Asm, slot: i16, size: i32) {
+    a.mov(R1, R10);
+    a.add(R1, i32::from(slot));
+    a.mov(R2, size);
+    a.call(Helper::ReadKernel);
+}
+
+/// Fills the fixed part of the record at R8 from the slots, R6 (registers) and R7 (task).
+pub fn fill(a: &mut Asm, k: &Layout) {
+    a.load(DW, R1, R10, slot::START);
+    a.store(DW, R8, at::TS, R1);
+    a.load(DW, R2, R10, slot::NOW);
+    a.alu(Sub, R2, R1);
+    a.store(DW, R8, at::DUR, R2);
+    a.load(W, R1, R7, k.at.tgid);
+    a.store(W, R8, at::PID, R1);
+    a.load(DW, R1, R10, slot::TID);
+    a.store(W, R8, at::TID, R1);
+    a.load(DW, R1, R10, slot::NUMBER);
+    a.store(H, R8, at::NUMBER, R1);
+    a.load(DW, R1, R10, slot::FLAGS);
+    a.store(H, R8, at::FLAGS, R1);
+    a.store(W, R8, at::STRINGS, 0);
+    a.load(DW, R1, R10, slot::RET);
+    a.store(DW, R8, at::RET, R1);
+    for (place, register) in (0..).zip(k.args) {
+        a.load(DW, R1, R6, register);
+        a.store(DW, R8, at::ARGS + 8 * place, R1);
+    }
+    for field in [at::INO, at::SIZE, at::POS, at::DEV, at::FILE_FLAGS] {
+        a.store(DW, R8, field, 0);
+    }
+}
+
+/// Sets bits of the record's flags.
+fn say(a: &mut Asm, bits: u16) {
+    a.load(H, R1, R8, at::FLAGS);
+    a.alu(Or, R1, i32::from(bits));
+    a.store(H, R8, at::FLAGS, R1);
+}
+
+/// R3 = the argument whose position is the byte at `column` of the row, out of the record at R8; jumps to `none` when the
+/// row names none.
+pub fn argument(a: &mut Asm, column: i16, none: Label) {
+    a.load(DW, R2, R10, slot::ROW);
+    a.load(B, R1, R2, column);
+    a.jump(Gt, R1, 5, none);
+    a.alu(Lsh, R1, 3);
+    a.add(R1, R8);
+    a.load(DW, R3, R1, at::ARGS);
+}
+
+/// Columns of a row; see [`super::table::Row`].
+pub mod column {
+    pub const FLAGS: i16 = 0;
+    pub const STRINGS: [i16; 2] = [1, 2];
+    pub const FD: i16 = 3;
+    pub const POINTER: i16 = 4;
+    pub const BEHIND: i16 = 5;
+    pub const SECOND: i16 = 6;
+    pub const SIZE: i16 = 7;
+}
+
+/// Jumps to `no` unless the row has this flag.
+pub fn row_has(a: &mut Asm, bit: u8, no: Label) {
+    a.load(DW, R2, R10, slot::ROW);
+    a.load(B, R1, R2, column::FLAGS);
+    a.alu(And, R1, i32::from(bit));
+    a.jump(Eq, R1, 0, no);
+}
+
+/// R8 = the scratch record, filled; R9 = 0, the length of its variable part.
+pub fn begin_variable(a: &mut Asm, k: &Layout, out: Label) {
+    a.store(W, R10, slot::KEY, 0);
+    a.mov(R2, R10);
+    a.add(R2, i32::from(slot::KEY));
+    a.map(R1, Map::Scratch);
+    a.call(Helper::MapLookup);
+    a.jump(Eq, R0, 0, out);
+    a.mov(R8, R0);
+    fill(a, k);
+    a.mov(R9, 0);
+}
+
+/// Appends the strings that the row names.
+pub fn strings(a: &mut Asm) {
+    for (which, lost) in [(0, said::LOST_FIRST), (1, said::LOST_SECOND)] {
+        let (next, read) = (a.label(), a.label());
+        argument(a, column::STRINGS[which], next);
+        a.jump(Eq, R3, 0, next);
+        a.mov(R1, R8);
+        a.add(R1, record::FIXED);
+        a.add(R1, R9);
+        a.mov(R2, record::STRING);
+        a.call(Helper::ReadUserStr);
+        a.jump(SignedGt, R0, 0, read);
+        say(a, lost);
+        a.goto(next);
+        a.here(read);
+        a.jump(Gt, R0, record::STRING, next);
+        a.store(H, R8, at::STRINGS + 2 * which as i16, R0);
+        a.add(R9, R0);
+        a.here(next);
+    }
+}
+
+/// Appends what lies behind the pointer that the row names.
+pub fn behind(a: &mut Asm) {
+    let (done, fixed, returned, vectors, read, lost) = (a.label(), a.label(), a.label(), a.label(), a.label(), a.label());
+    a.load(DW, R2, R10, slot::ROW);
+    a.load(B, R1, R2, column::BEHIND);
+    a.jump(Eq, R1, Behind::Nothing as i32, done);
+    let wanted = a.label();
+    a.load(B, R1, R2, column::FLAGS);
+    a.alu(And, R1, i32::from(flag::IF_DONE));
+    a.jump(Eq, R1, 0, wanted);
+    a.load(DW, R1, R10, slot::RET);
+    a.jump(SignedLt, R1, 0, done);
+    a.here(wanted);
+    a.load(B, R1, R2, column::BEHIND);
+    a.jump(Eq, R1, Behind::Fixed as i32, fixed);
+    a.jump(Eq, R1, Behind::Returned as i32, returned);
+    a.jump(Eq, R1, Behind::Vectors as i32, vectors);
+
+    // Two pointers, either of which may be null.
+    for (column, offset) in [(column::POINTER, 0), (column::SECOND, 8)] {
+        let next = a.label();
+        argument(a, column, next);
+        a.jump(Eq, R3, 0, next);
+        a.mov(R1, R8);
+        a.add(R1, record::FIXED + offset);
+        a.add(R1, R9);
+        a.mov(R2, 8);
+        a.call(Helper::ReadUser);
+        a.jump(Ne, R0, 0, lost);
+        a.here(next);
+    }
+    a.store(H, R8, at::BEHIND, 16);
+    a.add(R9, 16);
+    a.goto(done);
+
+    a.here(fixed);
+    a.load(B, R1, R2, column::SIZE);
+    a.goto(read);
+    a.here(returned);
+    a.load(DW, R1, R10, slot::RET);
+    a.goto(read);
+    a.here(vectors);
+    a.load(B, R1, R2, column::POINTER);
+    a.jump(Gt, R1, 4, done);
+    a.alu(Lsh, R1, 3);
+    a.add(R1, R8);
+    a.load(DW, R1, R1, at::ARGS + 8);
+    // More vectors than there may be: the call failed for it.
+    a.jump(Gt, R1, record::BEHIND / 16, done);
+    a.alu(Lsh, R1, 4);
+
+    a.here(read);
+    a.jump(Gt, R1, record::BEHIND, done);
+    a.store(DW, R10, slot::LENGTH, R1);
+    argument(a, column::POINTER, done);
+    a.jump(Eq, R3, 0, done);
+    a.mov(R1, R8);
+    a.add(R1, record::FIXED);
+    a.add(R1, R9);
+    a.load(DW, R2, R10, slot::LENGTH);
+    a.call(Helper::ReadUser);
+    a.jump(Ne, R0, 0, lost);
+    a.load(DW, R1, R10, slot::LENGTH);
+    a.store(H, R8, at::BEHIND, R1);
+    a.add(R9, R1);
+    a.goto(done);
+    a.here(lost);
+    say(a, said::LOST_BEHIND);
+    a.here(done);
+}
+
+/// Fields of the file that the number in R3 is open on, into the record at R8. With the typed form, R0 is the file
+/// afterwards. Jumps to `none` when nothing is open there.
+pub fn file(a: &mut Asm, k: &Layout, none: Label) {
+    a.load(DW, R1, R7, k.at.files);
+    a.jump(Eq, R1, 0, none);
+    a.load(DW, R1, R1, k.at.table);
+    a.load(W, R2, R1, k.at.most);
+    a.zero_extend(R3);
+    a.jump(Ge, R3, R2, none);
+    a.alu(Lsh, R3, 3);
+    a.load(DW, R1, R1, k.at.file);
+    a.add(R3, R1);
+    read_kernel(a, slot::POINTER, 8);
+    a.load(DW, R1, R10, slot::POINTER);
+    a.jump(Eq, R1, 0, none);
+    match k.cast {
+        Some(cast) => {
+            a.mov(R2, cast.file as i32);
+            a.kfunc(cast.function);
+            file_fields(a, k, R0, R8);
+        }
+        None => file_copied(a, k),
+    }
+    say(a, said::FILE);
+}
+
+/// Copies fields of the `struct file` in `file` into the record at `to`. Destroys R1 to R3.
+fn file_fields(a: &mut Asm, k: &Layout, file: Reg, to: Reg) {
+    a.load(DW, R1, file, k.at.pos);
+    a.store(DW, to, at::POS, R1);
+    a.load(W, R1, file, k.at.flags);
+    a.store(W, to, at::FILE_FLAGS, R1);
+    a.load(DW, R2, file, k.at.inode);
+    a.load(DW, R1, R2, k.at.ino);
+    a.store(DW, to, at::INO, R1);
+    a.load(DW, R1, R2, k.at.size);
+    a.store(DW, to, at::SIZE, R1);
+    a.load(H, R1, R2, k.at.mode);
+    a.store(H, to, at::MODE, R1);
+    a.load(DW, R1, R2, k.at.super_block);
+    a.load(W, R1, R1, k.at.dev);
+    a.store(W, to, at::DEV, R1);
+}
+
+/// The same where typed reading is missing (before Linux 6.2): field by field, from the pointer in slot POINTER.
+fn file_copied(a: &mut Asm, k: &Layout) {
+    let field = |a: &mut Asm, base: i16, offset: i16, size: i32, to: i16| {
+        a.store(DW, R10, to, 0);
+        a.load(DW, R3, R10, base);
+        a.add(R3, i32::from(offset));
+        read_kernel(a, to, size);
+        a.load(DW, R1, R10, to);
+    };
+    field(a, slot::POINTER, k.at.pos, 8, slot::PARENT);
+    a.store(DW, R8, at::POS, R1);
+    field(a, slot::POINTER, k.at.flags, 4, slot::PARENT);
+    a.store(W, R8, at::FILE_FLAGS, R1);
+    field(a, slot::POINTER, k.at.inode, 8, slot::MOUNT_ROOT);
+    field(a, slot::MOUNT_ROOT, k.at.ino, 8, slot::PARENT);
+    a.store(DW, R8, at::INO, R1);
+    field(a, slot::MOUNT_ROOT, k.at.size, 8, slot::PARENT);
+    a.store(DW, R8, at::SIZE, R1);
+    field(a, slot::MOUNT_ROOT, k.at.mode, 2, slot::PARENT);
+    a.store(H, R8, at::MODE, R1);
+    field(a, slot::MOUNT_ROOT, k.at.super_block, 8, slot::BEGIN);
+    field(a, slot::BEGIN, k.at.dev, 4, slot::PARENT);
+    a.store(W, R8, at::DEV, R1);
+}
+
+/// Appends the names that lead from the file in R0 to the root, across mounts. R6 and R7 are lost.
+pub fn names(a: &mut Asm, k: &Layout) {
+    let Some(cast) = k.cast else { return };
+    let (whole, done) = (a.label(), a.label());
+    a.store(DW, R10, slot::BEGIN, R9);
+    a.load(DW, R6, R0, k.at.path + k.at.dentry);
+    a.mov(R3, R0);
+    a.add(R3, i32::from(k.at.path + k.at.mount));
+    read_kernel(a, slot::PARENT, 8);
+    a.load(DW, R7, R10, slot::PARENT);
+    a.add(R7, -i32::from(k.at.mount_inner));
+    mount_root(a, k);
+    for _ in 0..DEPTH {
+        let (name, next) = (a.label(), a.label());
+        a.load(DW, R1, R10, slot::MOUNT_ROOT);
+        a.jump(Ne, R6, R1, name);
+        // At the root of a file system: go on where it is mounted.
+        a.mov(R3, R7);
+        a.add(R3, i32::from(k.at.mount_parent));
+        read_kernel(a, slot::PARENT, 8);
+        a.load(DW, R1, R10, slot::PARENT);
+        a.jump(Eq, R1, R7, whole);
+        a.mov(R3, R7);
+        a.add(R3, i32::from(k.at.mountpoint));
+        read_kernel(a, slot::POINTER, 8);
+        a.load(DW, R1, R10, slot::POINTER);
+        a.mov(R2, cast.dentry as i32);
+        a.kfunc(cast.function);
+        a.mov(R6, R0);
+        a.load(DW, R7, R10, slot::PARENT);
+        mount_root(a, k);
+        a.goto(next);
+        a.here(name);
+        a.jump(Gt, R9, record::LONGEST - record::FIXED - NAME, done);
+        a.mov(R1, R8);
+        a.add(R1, record::FIXED);
+        a.add(R1, R9);
+        a.mov(R2, NAME);
+        a.load(DW, R3, R6, k.at.name);
+        a.call(Helper::ReadKernelStr);
+        a.jump(SignedLe, R0, 0, done);
+        a.jump(Gt, R0, NAME, done);
+        a.add(R9, R0);
+        a.load(DW, R6, R6, k.at.dentry_parent);
+        a.here(next);
+    }
+    a.goto(done);
+    a.here(whole);
+    say(a, said::WHERE);
+    a.here(done);
+    a.load(DW, R2, R10, slot::BEGIN);
+    a.mov(R1, R9);
+    a.alu(Sub, R1, R2);
+    a.store(H, R8, at::WHERE, R1);
+}
+
+/// Slot MOUNT_ROOT = the root of the mount in R7.
+fn mount_root(a: &mut Asm, k: &Layout) {
+    a.mov(R3, R7);
+    a.add(R3, i32::from(k.at.mount_inner + k.at.mount_root));
+    read_kernel(a, slot::MOUNT_ROOT, 8);
+}
+
+/// Sends the record at R8 whose variable part has R9 bytes.
+pub fn send(a: &mut Asm, full: Label) {
+    a.jump(Gt, R9, record::LONGEST - record::FIXED, full);
+    a.map(R1, Map::Ring);
+    a.mov(R2, R8);
+    a.mov(R3, R9);
+    a.add(R3, record::FIXED);
+    // The reader polls: waking it for each record would cost more than the record.
+    a.mov(R4, 1);
+    a.call(Helper::RingOutput);
+    a.jump(Ne, R0, 0, full);
+}

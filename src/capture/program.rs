@@ -1,0 +1,444 @@
+//! The programs: what runs in the kernel when a captured task enters or leaves a call, forks or ends.
+//!
+//! All of them are driven by the rows of map `calls`; none knows a single syscall. A task that is captured has a mark in
+//! map `tasks`, which also holds when the call it is in began; fork hands the mark on. Unmarked tasks cost a lookup.
+//!
+//! Paths are read when a call returns, since by then the kernel itself has touched their pages: at the entry a page may
+//! not be there yet, and a program cannot wait for it. Only exec, whose memory is gone afterwards, is read at its entry.
+
+use super::asm::Alu::{Lsh, Or};
+use super::asm::Helper;
+use super::asm::If::{Eq, Gt, Ne, Set, SignedLt};
+use super::asm::Reg::{R0, R1, R2, R3, R4, R6, R7, R8, R9, R10};
+use super::asm::Size::{B, DW, H, W};
+use super::asm::{Asm, Code, Label, Map, Reg};
+use super::layout::Layout;
+use super::parts::{argument, begin_variable, behind, column, file, fill, names, read_kernel, row_has, send, slot, strings};
+use super::record::{self, at, flag as said};
+use super::scope::Match;
+use super::table::{NUMBERS, flag};
+
+/// Counters, in the order in which they stand in map `counters`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Counter {
+    /// Calls that began in captured tasks.
+    Entered,
+    /// Records of calls that the ring had no room for.
+    RingFull,
+    /// Calls of 32-bit programs, which are not decoded.
+    Compat,
+    /// Tasks that could not be marked for want of memory.
+    NoMark,
+    /// Tasks that were marked.
+    Marked,
+    /// Marked tasks that ended.
+    Ended,
+    /// Ends of tasks and beginnings of exec that the ring had no room for.
+    Untold,
+}
+
+impl Counter {
+    /// The sum of this counter.
+    pub fn of(self, sums: &[u64; COUNTERS]) -> u64 {
+        sums[self as usize]
+    }
+}
+
+/// Number of counters.
+pub const COUNTERS: usize = 7;
+
+/// Bytes of a mark: start of the call (u64), its number plus one (u32), the thread (u32).
+pub const MARK: u32 = 16;
+mod mark {
+    pub const TS: i16 = 0;
+    pub const NUMBER: i16 = 8;
+    pub const TID: i16 = 12;
+}
+
+/// The programs that follow calls.
+#[derive(Clone, Debug)]
+pub struct Programs {
+    /// `sys_enter`.
+    pub enter: Code,
+    /// `sys_exit`.
+    pub exit: Code,
+    /// `sched_process_fork`.
+    pub fork: Code,
+    /// `sched_process_exit`.
+    pub end: Code,
+    /// Marks the tasks that are there already (an iterator over tasks).
+    pub mark: Code,
+    /// Tells their open files (an iterator over files).
+    pub files: Code,
+}
+
+/// Makes the programs for a kernel and a scope.
+pub fn make(layout: &Layout, scope: &Match, follow: bool) -> Programs {
+    Programs {
+        enter: enter(layout, scope),
+        exit: exit(layout),
+        fork: fork(layout, follow),
+        end: end(layout),
+        mark: super::snapshot::mark(layout, scope),
+        files: super::snapshot::files(layout),
+    }
+}
+
+/// Counts. Destroys R0 to R5.
+pub(super) fn count(a: &mut Asm, counter: Counter) {
+    let none = a.label();
+    let offset = 8 * counter as i16;
+    a.store(W, R10, slot::KEY, 0);
+    a.mov(R2, R10);
+    a.add(R2, i32::from(slot::KEY));
+    a.map(R1, Map::Counters);
+    a.call(Helper::MapLookup);
+    a.jump(Eq, R0, 0, none);
+    a.load(DW, R1, R0, offset);
+    a.add(R1, 1);
+    a.store(DW, R0, offset, R1);
+    a.here(none);
+}
+
+/// R0 = the mark of the task in `task`, or null.
+pub(super) fn find_mark(a: &mut Asm, task: Reg, make: bool) {
+    a.map(R1, Map::Tasks);
+    a.mov(R2, task);
+    a.mov(R3, 0);
+    a.mov(R4, i32::from(make));
+    a.call(Helper::TaskStorage);
+}
+
+/// Jumps to `no` unless the task in `task` is in a scope that tasks enter by what they are.
+pub(super) fn matches(a: &mut Asm, k: &Layout, scope: &Match, task: Reg, no: Label) {
+    match scope {
+        Match::Pids => {
+            a.load(W, R1, task, k.at.tgid);
+            a.store(W, R10, slot::KEY, R1);
+            a.mov(R2, R10);
+            a.add(R2, i32::from(slot::KEY));
+            a.map(R1, Map::Pids);
+            a.call(Helper::MapLookup);
+            a.jump(Eq, R0, 0, no);
+        }
+        Match::All { own } => {
+            a.load(W, R1, task, k.at.tgid);
+            a.jump(Eq, R1, *own as i32, no);
+        }
+        Match::User(uid) => {
+            a.load(DW, R1, task, k.at.cred);
+            a.load(W, R1, R1, k.at.uid);
+            a.mov(R2, *uid as i32);
+            a.zero_extend(R2);
+            a.jump(Ne, R1, R2, no);
+        }
+        Match::Comm(name) => {
+            a.mov(R3, task);
+            a.add(R3, i32::from(k.at.comm));
+            read_kernel(a, slot::COMM, 16);
+            for (word, bytes) in (0..).zip(name.chunks_exact(4)) {
+                a.load(W, R1, R10, slot::COMM + 4 * word);
+                a.mov(R2, i32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
+                a.zero_extend(R2);
+                a.jump(Ne, R1, R2, no);
+            }
+        }
+        Match::Cgroup(id) => {
+            let yes = a.label();
+            let halves = [*id as u32, (*id >> 32) as u32];
+            a.load(DW, R1, task, k.at.cgroups);
+            a.load(DW, R1, R1, k.at.cgroup);
+            for _ in 0..16 {
+                let up = a.label();
+                a.load(DW, R2, R1, k.at.cgroup_node);
+                a.load(DW, R3, R2, k.at.node_id);
+                a.mov(R4, halves[1] as i32);
+                a.alu(Lsh, R4, 32);
+                a.mov(R2, halves[0] as i32);
+                a.zero_extend(R2);
+                a.alu(Or, R4, R2);
+                a.jump(Ne, R3, R4, up);
+                a.goto(yes);
+                a.here(up);
+                a.load(DW, R1, R1, k.at.cgroup_parent);
+                a.jump(Eq, R1, 0, no);
+                a.load(DW, R1, R1, k.at.css_cgroup);
+                a.jump(Eq, R1, 0, no);
+            }
+            a.goto(no);
+            a.here(yes);
+        }
+    }
+}
+
+/// The common beginning: R6 = registers, R7 = task, R8 = row of the call, R9 = mark; slots RET, NUMBER and ROW. Leaves by
+/// `out` when the call is not captured, by `compat` when it is of a 32-bit program.
+fn head(a: &mut Asm, k: &Layout, enter: Option<&Match>, out: Label, compat: Label) {
+    a.load(DW, R6, R1, 0);
+    if enter.is_some() {
+        a.load(DW, R2, R1, 8);
+    } else {
+        a.load(DW, R9, R1, 8);
+        a.store(DW, R10, slot::RET, R9);
+        if cfg!(target_arch = "x86_64") { a.load(DW, R2, R6, k.number) } else { a.load(W, R2, R6, k.number) }
+    }
+    a.jump(Gt, R2, NUMBERS as i32 - 1, out);
+    a.store(DW, R10, slot::NUMBER, R2);
+    a.alu(Lsh, R2, super::table::ROW.trailing_zeros() as i32);
+    a.map_value(R8, Map::Calls);
+    a.add(R8, R2);
+    a.store(DW, R10, slot::ROW, R8);
+    a.load(B, R1, R8, 0);
+    a.jump(Eq, R1, 0, out);
+    a.call(Helper::CurrentTask);
+    a.mov(R7, R0);
+    find_mark(a, R7, false);
+    match enter {
+        // Tasks may come into these scopes at any time: what they are is looked at until they have a mark.
+        Some(scope) if *scope != Match::Pids => {
+            let marked = a.label();
+            a.jump(Ne, R0, 0, marked);
+            matches(a, k, scope, R7, out);
+            find_mark(a, R7, true);
+            let made = a.label();
+            a.jump(Ne, R0, 0, made);
+            count(a, Counter::NoMark);
+            a.goto(out);
+            a.here(made);
+            a.mov(R9, R0);
+            count(a, Counter::Marked);
+            a.mov(R0, R9);
+            a.here(marked);
+        }
+        _ => a.jump(Eq, R0, 0, out),
+    }
+    a.mov(R9, R0);
+    a.load(W, R1, R7, k.compat.0);
+    a.jump(Set, R1, k.compat.1, compat);
+}
+
+/// The common end: `full` when the ring has no room.
+fn tail(a: &mut Asm, out: Label, full: Label, lost: Counter) {
+    a.goto(out);
+    a.here(full);
+    count(a, lost);
+    a.here(out);
+    a.exit();
+}
+
+fn enter(k: &Layout, scope: &Match) -> Code {
+    let mut a = Asm::default();
+    let (out, full) = (a.label(), a.label());
+    // A call of a 32-bit program is counted once, when it returns.
+    head(&mut a, k, Some(scope), out, out);
+    a.call(Helper::Now);
+    a.store(DW, R9, mark::TS, R0);
+    a.store(DW, R10, slot::START, R0);
+    a.store(DW, R10, slot::NOW, R0);
+    a.load(DW, R1, R10, slot::NUMBER);
+    a.add(R1, 1);
+    a.store(W, R9, mark::NUMBER, R1);
+    a.load(W, R1, R7, k.at.pid);
+    a.store(W, R9, mark::TID, R1);
+    a.store(DW, R10, slot::TID, R1);
+    count(&mut a, Counter::Entered);
+    row_has(&mut a, flag::AT_ENTRY, out);
+    a.store(DW, R10, slot::FLAGS, i32::from(said::ENTRY));
+    a.store(DW, R10, slot::RET, 0);
+    begin_variable(&mut a, k, out);
+    strings(&mut a);
+    send(&mut a, full);
+    tail(&mut a, out, full, Counter::Untold);
+    a.finish()
+}
+
+fn exit(k: &Layout) -> Code {
+    let mut a = Asm::default();
+    let (out, full, compat) = (a.label(), a.label(), a.label());
+    let (unseen, begun, plain) = (a.label(), a.label(), a.label());
+    head(&mut a, k, None, out, compat);
+    a.call(Helper::Now);
+    a.store(DW, R10, slot::NOW, R0);
+    a.load(DW, R2, R10, slot::NUMBER);
+    a.add(R2, 1);
+    a.load(W, R1, R9, mark::NUMBER);
+    a.jump(Ne, R1, R2, unseen);
+    a.load(DW, R1, R9, mark::TS);
+    a.store(DW, R10, slot::START, R1);
+    a.load(W, R1, R9, mark::TID);
+    a.store(DW, R10, slot::TID, R1);
+    a.store(DW, R10, slot::FLAGS, 0);
+    a.store(W, R9, mark::NUMBER, 0);
+    a.goto(begun);
+    a.here(unseen);
+    a.store(DW, R10, slot::START, R0);
+    a.load(W, R1, R7, k.at.pid);
+    a.store(DW, R10, slot::TID, R1);
+    a.store(DW, R10, slot::FLAGS, i32::from(said::NO_ENTRY));
+    a.here(begun);
+    row_has(&mut a, flag::VARIABLE, plain);
+
+    begin_variable(&mut a, k, out);
+    // What a call told at its entry is gone by now.
+    let (fresh, after) = (a.label(), a.label());
+    row_has(&mut a, flag::AT_ENTRY, fresh);
+    a.goto(after);
+    a.here(fresh);
+    strings(&mut a);
+    behind(&mut a);
+    a.here(after);
+    let (no_fd, sent) = (a.label(), a.label());
+    let made = a.label();
+    row_has(&mut a, flag::MAKES_FD, made);
+    a.load(DW, R3, R10, slot::RET);
+    a.jump(SignedLt, R3, 0, no_fd);
+    file(&mut a, k, no_fd);
+    if k.cast.is_some() {
+        a.store(DW, R10, slot::POINTER, R0);
+        row_has(&mut a, flag::WHERE, no_fd);
+        a.load(DW, R0, R10, slot::POINTER);
+        names(&mut a, k);
+    }
+    a.goto(no_fd);
+    a.here(made);
+    argument(&mut a, column::FD, no_fd);
+    file(&mut a, k, no_fd);
+    a.here(no_fd);
+    send(&mut a, full);
+    a.goto(sent);
+
+    a.here(plain);
+    a.map(R1, Map::Ring);
+    a.mov(R2, record::FIXED);
+    a.mov(R3, 0);
+    a.call(Helper::RingReserve);
+    a.jump(Eq, R0, 0, full);
+    a.mov(R8, R0);
+    fill(&mut a, k);
+    let (submit, made) = (a.label(), a.label());
+    row_has(&mut a, flag::MAKES_FD, made);
+    a.load(DW, R3, R10, slot::RET);
+    a.jump(SignedLt, R3, 0, submit);
+    file(&mut a, k, submit);
+    a.goto(submit);
+    a.here(made);
+    argument(&mut a, column::FD, submit);
+    file(&mut a, k, submit);
+    a.here(submit);
+    a.mov(R1, R8);
+    a.mov(R2, 1);
+    a.call(Helper::RingSubmit);
+    a.here(sent);
+    a.goto(out);
+    a.here(compat);
+    count(&mut a, Counter::Compat);
+    tail(&mut a, out, full, Counter::RingFull);
+    a.finish()
+}
+
+/// The child of a marked task is marked.
+fn fork(k: &Layout, follow: bool) -> Code {
+    let mut a = Asm::default();
+    let (out, made) = (a.label(), a.label());
+    a.load(DW, R6, R1, 0);
+    a.load(DW, R7, R1, 8);
+    if !follow {
+        a.load(W, R1, R6, k.at.tgid);
+        a.load(W, R2, R7, k.at.tgid);
+        a.jump(Ne, R1, R2, out);
+    }
+    find_mark(&mut a, R6, false);
+    a.jump(Eq, R0, 0, out);
+    find_mark(&mut a, R7, true);
+    a.jump(Ne, R0, 0, made);
+    count(&mut a, Counter::NoMark);
+    a.goto(out);
+    a.here(made);
+    count(&mut a, Counter::Marked);
+    a.here(out);
+    a.exit();
+    a.finish()
+}
+
+/// A marked task ends: nobody may have called exit.
+fn end(k: &Layout) -> Code {
+    let mut a = Asm::default();
+    let (out, full) = (a.label(), a.label());
+    a.load(DW, R7, R1, 0);
+    find_mark(&mut a, R7, false);
+    a.jump(Eq, R0, 0, out);
+    a.mov(R9, R0);
+    count(&mut a, Counter::Ended);
+    a.map(R1, Map::Ring);
+    a.mov(R2, record::FIXED);
+    a.mov(R3, 0);
+    a.call(Helper::RingReserve);
+    a.jump(Eq, R0, 0, full);
+    a.mov(R8, R0);
+    for field in (0..record::FIXED as i16).step_by(8) {
+        a.store(DW, R8, field, 0);
+    }
+    a.call(Helper::Now);
+    a.store(DW, R8, at::TS, R0);
+    a.load(W, R1, R7, k.at.tgid);
+    a.store(W, R8, at::PID, R1);
+    a.load(W, R1, R7, k.at.pid);
+    a.store(W, R8, at::TID, R1);
+    a.load(W, R1, R9, mark::NUMBER);
+    a.store(H, R8, at::NUMBER, R1);
+    a.store(H, R8, at::FLAGS, i32::from(said::END));
+    a.mov(R1, R8);
+    a.mov(R2, 1);
+    a.call(Helper::RingSubmit);
+    tail(&mut a, out, full, Counter::Untold);
+    a.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::layout::{Cast, Fields};
+
+    /// The golden listings, for a kernel whose fields are all at 0 but the registers. What changes here changes what runs in
+    /// every kernel: read it.
+    #[test]
+    fn programs_are_these() {
+        let layout = Layout {
+            args: [112, 104, 96, 56, 72, 64],
+            number: 120,
+            compat: (16, 2),
+            cast: Some(Cast { function: 1, file: 2, dentry: 3 }),
+            at: Fields::default(),
+        };
+        let programs = make(&layout, &Match::Pids, true);
+        insta::assert_snapshot!("enter", programs.enter);
+        insta::assert_snapshot!("fork", programs.fork);
+        insta::assert_snapshot!("end", programs.end);
+        // Its loop along a path is unrolled: the beginning, up to the file that was opened, says enough.
+        let exit = programs.exit.to_string();
+        insta::assert_snapshot!("exit", exit.lines().take(300).collect::<Vec<_>>().join("\n"));
+        assert!(programs.exit.len() < 4000, "{} instructions", programs.exit.len());
+    }
+
+    #[test]
+    fn every_scope_and_kernel_gives_programs_whose_jumps_lead_somewhere() {
+        let at = Fields::default();
+        let layout = Layout { args: [0; 6], number: 0, compat: (0, 2), cast: None, at };
+        let scopes = [
+            Match::Pids,
+            Match::All { own: 1 },
+            Match::User(u32::MAX - 1),
+            Match::Comm(*b"a-name\0\0\0\0\0\0\0\0\0\0"),
+            Match::Cgroup(1 << 40),
+        ];
+        for scope in scopes {
+            for follow in [true, false] {
+                let programs = make(&layout, &scope, follow);
+                for code in [programs.enter, programs.exit, programs.fork, programs.end, programs.mark, programs.files] {
+                    assert!(!code.to_string().contains("goto -1\n"), "a jump to itself\n{code}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,405 @@
+//! The ptrace backend: for those who may not load programs into the kernel, and in containers.
+//!
+//! Each traced thread stops when it enters and when it leaves a call, and what the eBPF programs would have read is read
+//! then, into the same records; so the decoder makes the same events of them. It costs the traced program a multiple of
+//! its time, which distorts what it does: the command line says so.
+
+use super::decode::{Decoder, Seen};
+use super::record::{self, Maker, at, flag};
+use super::scope::Scope;
+use super::snapshot::{self, Snapshot};
+use super::table::{Behind, Calls, NONE, Row, flag as row_flag};
+use super::target::Target;
+use super::tracee::{self, Call, Event, Go};
+use super::write::{Loss, Missed, Recorder};
+use super::{Ended, Limits, Options, Outcome, Sum, os};
+use crate::progress::Progress;
+use anyhow::{Context, Result, bail};
+use std::collections::HashMap;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::time::Instant;
+
+/// A traced thread.
+#[derive(Clone, Copy, Debug, Default)]
+struct Thread {
+    pid: u32,
+    /// The call it is in: number, arguments, start.
+    inside: Option<(u64, [u64; 6], u64)>,
+    /// Is it in a call that is not captured?
+    elsewhere: bool,
+    /// The thread it was before it executed another program.
+    was: Option<u32>,
+}
+
+/// A capture under way.
+pub struct Ptrace {
+    calls: Calls,
+    /// Do the threads stop for captured calls only?
+    filtered: bool,
+    threads: HashMap<u32, Thread>,
+    target: Option<Target>,
+    clock: i64,
+    /// What was there when it began.
+    pub snapshot: Snapshot,
+}
+
+impl Ptrace {
+    /// Begins to trace, and looks at what is there. A command waits until [`Ptrace::run`].
+    ///
+    /// # Errors
+    /// When the scope is not one of processes, or the kernel refuses.
+    pub fn start(options: &Options) -> Result<Ptrace> {
+        let calls = Calls::new(|syscall| options.calls.has(syscall));
+        // A filtered process cannot be let go before it ends, nor one that it starts and that is not followed.
+        let filtered = matches!(options.scope, Scope::Command(_)) && options.follow && options.limits.none();
+        let (target, pids) = match &options.scope {
+            Scope::Command(words) => {
+                let filter = if filtered { tracee::filter(calls.numbers()) } else { Vec::new() };
+                let target = Target::start(words, os::invoker().as_ref(), &filter)?;
+                let pid = target.pid;
+                (Some(target), vec![pid])
+            }
+            Scope::Pids(pids) => (None, pids.clone()),
+            other => bail!("ptrace follows a command or processes, not {}: that needs eBPF", other.describe()),
+        };
+        let mut threads = HashMap::new();
+        for pid in &pids {
+            // Threads may start meanwhile: until a look at them shows no new one.
+            loop {
+                let found =
+                    std::fs::read_dir(format!("/proc/{pid}/task")).with_context(|| format!("there is no process {pid}"))?;
+                let tids = found.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+                let new: Vec<u32> = tids.filter(|tid| !threads.contains_key(tid)).collect();
+                if new.is_empty() {
+                    break;
+                }
+                for tid in new {
+                    tracee::seize(tid, options.follow, filtered).with_context(|| {
+                        format!(
+                            "may not trace process {pid}: it is another user's, or kernel.yama.ptrace_scope forbids it (sudo may)"
+                        )
+                    })?;
+                    threads.insert(tid, Thread { pid: *pid, ..Thread::default() });
+                }
+            }
+        }
+        let mut snapshot = Snapshot::of_proc(&pids);
+        snapshot.threads = threads.len() as u64;
+        if target.is_some() {
+            snapshot.files.retain(|file| !file.cloexec);
+        }
+        Ok(Ptrace { calls, filtered, threads, target, clock: os::clock_offset(), snapshot })
+    }
+
+    /// Lets the command go and hands events to the recorder until the capture is to end.
+    ///
+    /// # Errors
+    /// When the command cannot be executed, or the recorder fails.
+    pub fn run(&mut self, options: &Options, progress: &Progress, recorder: &mut Recorder<'_>) -> Result<Outcome> {
+        let gate = self.target.as_ref().map(|target| target.pid);
+        let mut books = Books {
+            decoder: Decoder::new(&self.calls, self.clock, gate),
+            recorder,
+            maker: Maker::default(),
+            issued: 0,
+            taken: 0,
+            compat: 0,
+        };
+        if let Some(target) = &mut self.target {
+            target.open_gate();
+        }
+        tracee::tick();
+        let (began, mut told) = (Instant::now(), 0);
+        let mut ending = None;
+        loop {
+            let stop = match tracee::wait() {
+                Ok(stop) => stop,
+                // Nobody is left.
+                Err(_) => break,
+            };
+            if ending.is_none() {
+                ending = over(&options.limits, began, books.taken, books.recorder.size());
+                if ending.is_some() && !self.filtered {
+                    self.threads.keys().for_each(|tid| tracee::interrupt(*tid));
+                }
+            }
+            progress.add(books.taken - std::mem::replace(&mut told, books.taken));
+            let Some((tid, event)) = stop else {
+                if ending.is_some() && self.threads.is_empty() {
+                    break;
+                }
+                continue;
+            };
+            if let Event::Gone(status) = event {
+                if let Some(target) = self.target.as_mut().filter(|target| target.pid == tid) {
+                    target.note(ExitStatus::from_raw(status));
+                }
+                if let Some(thread) = self.threads.remove(&tid).filter(|_| ending.is_none()) {
+                    gone(tid, &thread, &mut books)?;
+                }
+                if self.threads.is_empty() {
+                    break;
+                }
+                continue;
+            }
+            if ending.is_some() && self.filtered {
+                // Its calls need somebody who answers, until it ends.
+                tracee::go(tid, Go::Past(if let Event::Signal(signal) = event { signal } else { 0 }));
+                continue;
+            }
+            if ending.is_some() {
+                tracee::detach(tid);
+                self.threads.remove(&tid);
+                if self.threads.is_empty() {
+                    break;
+                }
+                continue;
+            }
+            let go = match event {
+                Event::Call | Event::Filtered => {
+                    let thread = self.threads.entry(tid).or_insert_with(|| Thread { pid: leader(tid), ..Thread::default() });
+                    books.call(tid, thread, &self.calls)?;
+                    Go::On(0)
+                }
+                Event::Exec(was) => {
+                    let old = self.threads.remove(&was).unwrap_or_default();
+                    self.threads.insert(tid, Thread { pid: tid, was: Some(was), ..old });
+                    Go::On(0)
+                }
+                Event::Signal(signal) => Go::On(signal),
+                Event::Stopped => Go::Wait,
+                Event::Other | Event::Gone(_) => {
+                    self.threads.entry(tid).or_insert_with(|| Thread { pid: leader(tid), ..Thread::default() });
+                    Go::On(0)
+                }
+            };
+            // Outside of captured calls a filtered thread need not stop.
+            let inside = !self.filtered || self.threads.get(&tid).is_some_and(|thread| thread.inside.is_some());
+            tracee::go(tid, if let (Go::On(signal), false) = (go, inside) { Go::Past(signal) } else { go });
+        }
+        tracee::untick();
+        let unfinished = self.threads.values().filter(|thread| thread.inside.is_some()).count() as u64;
+        if let (Some(target), Scope::Command(words)) = (&mut self.target, &options.scope) {
+            target.release(words.first().context("no command")?)?;
+        }
+        let status = self.target.as_mut().and_then(Target::ended);
+        Ok(books.outcome(ending.unwrap_or(Ended::Target), unfinished, began, status))
+    }
+}
+
+/// The end of a thread that was traced until then.
+fn gone(tid: u32, thread: &Thread, books: &mut Books<'_, '_, '_>) -> Result<()> {
+    books.maker.begin(thread.pid, tid, flag::END);
+    books.maker.put(at::TS, &os::monotonic().to_ne_bytes());
+    let number = thread.inside.map_or(0, |(number, ..)| number as u16 + 1);
+    books.maker.put(at::NUMBER, &number.to_ne_bytes());
+    books.send()
+}
+
+/// Is it time to end?
+fn over(limits: &Limits, began: Instant, taken: u64, size: u64) -> Option<Ended> {
+    match () {
+        () if os::asked_to_stop() => Some(Ended::Signal),
+        () if limits.duration.is_some_and(|most| began.elapsed() >= most) => Some(Ended::Duration),
+        () if limits.events.is_some_and(|most| taken >= most) => Some(Ended::Events),
+        () if limits.bytes.is_some_and(|most| size >= most) => Some(Ended::Bytes),
+        () => None,
+    }
+}
+
+/// The process of a thread.
+fn leader(tid: u32) -> u32 {
+    let status = std::fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("Tgid:"));
+    line.and_then(|pid| pid.trim().parse().ok()).unwrap_or(tid)
+}
+
+/// Makes records, and counts.
+struct Books<'a, 'r, 's> {
+    decoder: Decoder<'a>,
+    recorder: &'r mut Recorder<'s>,
+    maker: Maker,
+    issued: u64,
+    taken: u64,
+    compat: u64,
+}
+
+impl Books<'_, '_, '_> {
+    /// A thread stopped at the entry or the return of a call.
+    fn call(&mut self, tid: u32, thread: &mut Thread, calls: &Calls) -> Result<()> {
+        let now = os::monotonic();
+        match tracee::call(tid) {
+            Call::Entry(_, _, false) => {
+                (thread.inside, thread.elsewhere) = (None, true);
+                self.compat += 1;
+                Ok(())
+            }
+            Call::Entry(number, args, true) => {
+                let Some(row) = watched(calls, number) else {
+                    (thread.inside, thread.elsewhere) = (None, true);
+                    return Ok(());
+                };
+                (thread.inside, thread.elsewhere) = (Some((number, args, now)), false);
+                if !self.decoder.gated(thread.pid) || row.flags & row_flag::AT_ENTRY != 0 {
+                    self.issued += 1;
+                }
+                if row.flags & row_flag::AT_ENTRY == 0 {
+                    return Ok(());
+                }
+                self.begin(tid, thread, number, &args, flag::ENTRY, (now, now));
+                self.strings(thread.pid, &row, &args);
+                self.send()
+            }
+            Call::Exit(ret) => {
+                if std::mem::take(&mut thread.elsewhere) {
+                    return Ok(());
+                }
+                // One that was under way when the capture began does not say what it was.
+                let Some((number, args, begun)) = thread.inside.take() else { return Ok(()) };
+                let Some(row) = watched(calls, number) else { return Ok(()) };
+                let was = thread.was.take().unwrap_or(tid);
+                self.begin(was, thread, number, &args, 0, (begun, now));
+                self.maker.put(at::RET, &ret.to_ne_bytes());
+                if row.flags & row_flag::AT_ENTRY == 0 {
+                    self.strings(thread.pid, &row, &args);
+                    self.behind(thread.pid, &row, &args, ret);
+                }
+                let fd = match row.flags & row_flag::MAKES_FD {
+                    0 => args.get(usize::from(row.fd)).map(|fd| i64::from(*fd as i32)),
+                    _ => Some(ret),
+                };
+                if let Some(fd) = fd.filter(|fd| *fd >= 0) {
+                    self.file(tid, fd, row.flags & row_flag::WHERE != 0);
+                }
+                self.send()
+            }
+            Call::None => Ok(()),
+        }
+    }
+
+    fn begin(&mut self, tid: u32, thread: &Thread, number: u64, args: &[u64; 6], flags: u16, (begun, now): (u64, u64)) {
+        self.maker.begin(thread.pid, tid, flags);
+        self.maker.put(at::TS, &begun.to_ne_bytes());
+        self.maker.put(at::DUR, &(now - begun).to_ne_bytes());
+        self.maker.put(at::NUMBER, &(number as u16).to_ne_bytes());
+        for (place, arg) in (0..).zip(args) {
+            self.maker.put(at::ARGS + 8 * place, &arg.to_ne_bytes());
+        }
+    }
+
+    fn strings(&mut self, pid: u32, row: &Row, args: &[u64; 6]) {
+        for (which, place) in row.strings.iter().enumerate().filter(|(_, place)| **place != NONE) {
+            let Some(address) = args.get(usize::from(*place)).filter(|address| **address != 0) else { continue };
+            match string(pid, *address) {
+                Some(text) => self.maker.append(at::STRINGS + 2 * which as i16, &text),
+                None => self.maker.say([flag::LOST_FIRST, flag::LOST_SECOND][which]),
+            }
+        }
+    }
+
+    fn behind(&mut self, pid: u32, row: &Row, args: &[u64; 6], ret: i64) {
+        let arg = |place: u8| args.get(usize::from(place)).copied().unwrap_or(0);
+        let length = match row.behind {
+            Behind::Nothing => return,
+            _ if row.flags & row_flag::IF_DONE != 0 && ret < 0 => return,
+            Behind::Two => {
+                let mut both = [0; 16];
+                let mut lost = false;
+                for (half, place) in both.chunks_exact_mut(8).zip([row.pointer, row.second]) {
+                    lost |= arg(place) != 0 && tracee::read(pid, arg(place), half) != 8;
+                }
+                if lost {
+                    self.maker.say(flag::LOST_BEHIND)
+                } else {
+                    self.maker.append(at::BEHIND, &both)
+                }
+                return;
+            }
+            Behind::Fixed => u64::from(row.size),
+            Behind::Returned => ret as u64,
+            Behind::Vectors => arg(row.pointer + 1).saturating_mul(16),
+        };
+        if length > record::BEHIND as u64 || arg(row.pointer) == 0 {
+            return;
+        }
+        let mut bytes = vec![0; length as usize];
+        if tracee::read(pid, arg(row.pointer), &mut bytes) == bytes.len() {
+            self.maker.append(at::BEHIND, &bytes);
+        } else {
+            self.maker.say(flag::LOST_BEHIND);
+        }
+    }
+
+    /// What a descriptor is open on.
+    fn file(&mut self, tid: u32, fd: i64, whole: bool) {
+        let Some(file) = snapshot::open_file(tid, fd) else { return };
+        let device = libc::major(file.dev as u64) << 20 | libc::minor(file.dev as u64);
+        self.maker.say(flag::FILE);
+        self.maker.put(at::DEV, &device.to_ne_bytes());
+        self.maker.put(at::INO, &file.ino.to_ne_bytes());
+        self.maker.put(at::SIZE, &file.size.to_ne_bytes());
+        self.maker.put(at::POS, &file.pos.to_ne_bytes());
+        self.maker.put(at::MODE, &(file.mode as u16).to_ne_bytes());
+        self.maker.put(at::FILE_FLAGS, &(file.flags as u32).to_ne_bytes());
+        if whole && file.path.first() == Some(&b'/') {
+            let names = file.path.rsplit(|byte| *byte == b'/').filter(|name| !name.is_empty());
+            let reversed: Vec<u8> = names.flat_map(|name| [name, b"\0"].concat()).collect();
+            self.maker.say(flag::WHERE);
+            self.maker.append(at::WHERE, &reversed);
+        }
+    }
+
+    fn send(&mut self) -> Result<()> {
+        if let Some(placed) = self.decoder.take(self.maker.bytes()) {
+            self.taken += 1;
+            self.recorder.push(placed)?;
+        }
+        Ok(())
+    }
+
+    fn outcome(self, ended: Ended, unfinished: u64, began: Instant, status: Option<ExitStatus>) -> Outcome {
+        let Seen { returned, exits, cut_short, unreadable, garbled, rings, .. } = self.decoder.seen;
+        let written = returned + exits;
+        let sum = Sum { issued: self.issued, written, filtered: 0, lost: 0, unfinished: self.issued.saturating_sub(written) };
+        let found = [
+            (Missed::Compat, self.compat),
+            (Missed::Garbled, garbled),
+            (Missed::Unreadable, unreadable),
+            (Missed::CutShort, cut_short),
+            (Missed::Unfinished, unfinished),
+            (Missed::IoUring, rings),
+        ];
+        let losses = found.into_iter().filter(|(_, count)| *count > 0);
+        let losses = losses.map(|(kind, count)| Loss { kind, count, between: None }).collect();
+        Outcome { ended, sum, losses, took: began.elapsed(), status }
+    }
+}
+
+/// The row of a call, if it is captured.
+fn watched(calls: &Calls, number: u64) -> Option<Row> {
+    calls.rows.get(usize::try_from(number).ok()?).copied().filter(|row| row.flags & row_flag::WATCHED != 0)
+}
+
+/// A string of a process, with its end.
+fn string(pid: u32, at: u64) -> Option<Vec<u8>> {
+    const PAGE: u64 = 4096;
+    let mut text = Vec::new();
+    while text.len() < record::STRING as usize {
+        let from = at + text.len() as u64;
+        // Not beyond the page, which may be the last one.
+        let mut bytes = [0; PAGE as usize];
+        let got = tracee::read(pid, from, &mut bytes[..(PAGE - from % PAGE) as usize]);
+        if got == 0 {
+            return None;
+        }
+        match memchr::memchr(0, &bytes[..got]) {
+            Some(end) => {
+                text.extend_from_slice(&bytes[..=end]);
+                return Some(text).filter(|text| text.len() <= record::STRING as usize);
+            }
+            None => text.extend_from_slice(&bytes[..got]),
+        }
+    }
+    None
+}

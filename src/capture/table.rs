@@ -1,0 +1,239 @@
+//! What the kernel side reads of each call, derived from the roles in the syscall table.
+//!
+//! The programs have no code for single calls: for each number a [`Row`] says which argument is a path, which is a
+//! descriptor, and what lies behind a pointer. A new call is a row of the syscall table and a number.
+
+use super::number;
+use crate::syscall::{Op, Ret, Role, Syscall};
+
+/// Numbers a row is kept for.
+pub const NUMBERS: usize = 512;
+/// Bytes of a row.
+pub const ROW: usize = 8;
+/// In place of an argument's position: there is none.
+pub const NONE: u8 = 0xff;
+
+/// Bits of [`Row::flags`].
+pub mod flag {
+    /// The call is captured.
+    pub const WATCHED: u8 = 1;
+    /// It is told when it begins: its arguments are gone when it returns, or it never returns.
+    pub const AT_ENTRY: u8 = 2;
+    /// It returns a descriptor, whose file is looked at.
+    pub const MAKES_FD: u8 = 4;
+    /// The record has a part of variable length.
+    pub const VARIABLE: u8 = 8;
+    /// What lies behind the pointer is there only when the call succeeded.
+    pub const IF_DONE: u8 = 16;
+    /// The path of the file it opened is followed up to the root.
+    pub const WHERE: u8 = 32;
+}
+
+/// What is read behind a pointer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Behind {
+    /// Nothing.
+    Nothing = 0,
+    /// [`Row::size`] bytes.
+    Fixed = 1,
+    /// As many bytes as the call returned.
+    Returned = 2,
+    /// As many `struct iovec` as the next argument says.
+    Vectors = 3,
+    /// The 8 bytes behind each of two pointers, either of which may be null.
+    Two = 4,
+}
+
+/// What the kernel side must know of a call: an element of map `calls`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Bits of [`flag`]; 0 for a call that is not captured.
+    pub flags: u8,
+    /// Positions of arguments that are strings.
+    pub strings: [u8; 2],
+    /// Position of the descriptor whose file is looked at.
+    pub fd: u8,
+    /// Position of the pointer behind which is read.
+    pub pointer: u8,
+    /// What is read there.
+    pub behind: Behind,
+    /// The second pointer of [`Behind::Two`].
+    pub second: u8,
+    /// Bytes of [`Behind::Fixed`].
+    pub size: u8,
+}
+
+impl Row {
+    const UNWATCHED: Row =
+        Row { flags: 0, strings: [NONE; 2], fd: NONE, pointer: NONE, behind: Behind::Nothing, second: NONE, size: 0 };
+
+    /// The row of a call.
+    pub fn of(syscall: Syscall) -> Row {
+        let def = syscall.def();
+        let mut row = Row { flags: flag::WATCHED, ..Row::UNWATCHED };
+        let mut strings = row.strings.iter_mut();
+        for (place, role) in (0..).zip(def.args) {
+            let mut behind = |what, size, flags| {
+                (row.pointer, row.behind, row.size) = (place, what, size);
+                row.flags |= flags;
+            };
+            match role {
+                Role::Path | Role::Path2 | Role::Target | Role::Name => {
+                    if let Some(slot) = strings.next() {
+                        *slot = place;
+                    }
+                }
+                Role::Fd if !matches!(def.op(), Some(Op::Close | Op::CloseRange)) => row.fd = place,
+                Role::Iov => behind(Behind::Vectors, 0, 0),
+                Role::Link => behind(Behind::Returned, 0, flag::IF_DONE),
+                Role::OffsetPtr => behind(Behind::Two, 0, 0),
+                Role::Offset2Ptr => row.second = place,
+                Role::How => behind(Behind::Fixed, size::HOW, 0),
+                Role::CloneArgs => behind(Behind::Fixed, size::CLONE_ARGS, 0),
+                Role::Times => behind(Behind::Fixed, if syscall == Syscall::utime { size::UTIMBUF } else { size::TIMES }, 0),
+                Role::Stat => behind(Behind::Fixed, size::STAT, flag::IF_DONE),
+                Role::Statx => behind(Behind::Fixed, size::STATX, flag::IF_DONE),
+                _ => {}
+            }
+        }
+        // Two descriptors come back through memory.
+        if let Some(place) = pair(syscall) {
+            (row.pointer, row.behind, row.size) = (place, Behind::Fixed, size::PAIR);
+            row.flags |= flag::IF_DONE;
+        }
+        if def.ret == Ret::NewFd {
+            row.flags |= flag::MAKES_FD;
+        }
+        if matches!(def.op(), Some(Op::Open | Op::Openat | Op::Openat2 | Op::Creat)) {
+            row.flags |= flag::WHERE;
+        }
+        if matches!(def.op(), Some(Op::Exec | Op::Exit | Op::ExitGroup)) {
+            row.flags |= flag::AT_ENTRY;
+        }
+        if row.strings[0] != NONE || row.behind != Behind::Nothing {
+            row.flags |= flag::VARIABLE;
+        }
+        row
+    }
+
+    /// As it stands in the map.
+    pub fn bytes(self) -> [u8; ROW] {
+        let Row { flags, strings, fd, pointer, behind, second, size } = self;
+        [flags, strings[0], strings[1], fd, pointer, behind as u8, second, size]
+    }
+}
+
+/// Sizes of what lies behind pointers.
+pub mod size {
+    /// `struct open_how` (openat2(2)): flags, mode, resolve.
+    pub const HOW: u8 = 24;
+    /// The flags of `struct clone_args` (clone3(2)).
+    pub const CLONE_ARGS: u8 = 8;
+    /// Two `struct timespec` or `struct timeval`.
+    pub const TIMES: u8 = 32;
+    /// `struct utimbuf` (utime(2)).
+    pub const UTIMBUF: u8 = 16;
+    /// `struct stat` up to and with its size (stat(2)).
+    pub const STAT: u8 = 56;
+    /// `struct statx` up to and with the device numbers (statx(2)).
+    pub const STATX: u8 = 144;
+    /// Two descriptors.
+    pub const PAIR: u8 = 8;
+}
+
+/// Which argument of a call points to the two descriptors that it made.
+pub fn pair(syscall: Syscall) -> Option<u8> {
+    match syscall {
+        Syscall::pipe | Syscall::pipe2 => Some(0),
+        Syscall::socketpair => Some(3),
+        _ => None,
+    }
+}
+
+/// Which register carries the argument at a place of the table's row.
+pub fn register(syscall: Syscall, place: usize) -> usize {
+    match (syscall, place) {
+        // The position takes two, the second of which 64-bit programs leave alone.
+        (Syscall::preadv2 | Syscall::pwritev2, 4) => 5,
+        _ => place,
+    }
+}
+
+/// The calls by number, and the rows that the kernel side is given.
+pub struct Calls {
+    by_number: [Option<(Syscall, Option<&'static str>)>; NUMBERS],
+    /// The rows, in order of the numbers.
+    pub rows: Vec<Row>,
+}
+
+impl Calls {
+    /// Those calls of this architecture that are wanted.
+    pub fn new(wanted: impl Fn(Syscall) -> bool) -> Calls {
+        let mut calls = Calls { by_number: [None; NUMBERS], rows: vec![Row::UNWATCHED; NUMBERS] };
+        for syscall in Syscall::ALL.iter().copied().filter(|syscall| wanted(*syscall)) {
+            let Some(number) = number::native(syscall).map(usize::from) else { continue };
+            if let (Some(slot), Some(row)) = (calls.by_number.get_mut(number), calls.rows.get_mut(number)) {
+                (*slot, *row) = (Some((syscall, None)), Row::of(syscall));
+            }
+        }
+        for (name, number) in number::OTHERS.iter().filter(|_| wanted(Syscall::other)) {
+            let number = *number as usize;
+            if let (Some(slot), Some(row)) = (calls.by_number.get_mut(number), calls.rows.get_mut(number)) {
+                (*slot, *row) = (Some((Syscall::other, Some(*name))), Row::of(Syscall::other));
+            }
+        }
+        calls
+    }
+
+    /// The numbers that are captured.
+    pub fn numbers(&self) -> impl Iterator<Item = u32> + '_ {
+        (0..).zip(&self.by_number).filter(|(_, call)| call.is_some()).map(|(number, _)| number)
+    }
+
+    /// The call of a number; its name when the table does not have it.
+    pub fn get(&self, number: usize) -> Option<(Syscall, Option<&'static str>)> {
+        self.by_number.get(number).copied().flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_follow_from_the_roles() {
+        let read = Row::of(Syscall::read);
+        assert_eq!((read.flags, read.fd), (flag::WATCHED, 0));
+        let rename = Row::of(Syscall::renameat2);
+        assert_eq!(rename.strings, [1, 3]);
+        let copy = Row::of(Syscall::copy_file_range);
+        assert_eq!((copy.fd, copy.behind, copy.pointer, copy.second), (0, Behind::Two, 1, 3));
+        let send = Row::of(Syscall::sendfile);
+        assert_eq!((send.fd, send.behind, send.pointer, send.second), (1, Behind::Two, 2, NONE));
+        let open = Row::of(Syscall::openat2);
+        assert_eq!((open.strings[0], open.size), (1, size::HOW));
+        assert!(open.flags & flag::MAKES_FD != 0 && open.flags & flag::WHERE != 0);
+        assert_eq!(Row::of(Syscall::pipe2).size, size::PAIR);
+    }
+
+    /// Nothing that a role says lies in memory is forgotten.
+    #[test]
+    fn what_lies_behind_pointers_is_read() {
+        for syscall in Syscall::ALL {
+            let row = Row::of(*syscall);
+            for role in syscall.def().args {
+                match role {
+                    Role::Iov | Role::Link | Role::OffsetPtr | Role::How | Role::Stat | Role::Statx | Role::Times => {
+                        assert_ne!(row.behind, Behind::Nothing, "{}", syscall.name());
+                    }
+                    Role::Path | Role::Path2 | Role::Target | Role::Name => {
+                        assert_ne!(row.strings[0], NONE, "{}", syscall.name());
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! The command that is captured: started, held back until everything is attached, then let go.
+//!
+//! The child waits between fork and exec, so that its very first call is the exec. Between the two it may only do what is
+//! safe in the child of a process with threads; so everything it needs is made ready before.
+
+use super::scope::c_string;
+use anyhow::{Context, Result, anyhow, ensure};
+use std::ffi::{CString, OsStr, OsString};
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+
+/// Who a process runs as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// User.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Further groups.
+    pub groups: Vec<u32>,
+}
+
+/// A command that waits to be executed, or runs.
+pub struct Target {
+    /// Its process.
+    pub pid: u32,
+    gate: Option<OwnedFd>,
+    failed: OwnedFd,
+    status: Option<ExitStatus>,
+}
+
+fn pipe() -> Result<(OwnedFd, OwnedFd)> {
+    let mut fds = [0; 2];
+    // SAFETY: the kernel writes two descriptors into the array.
+    let done = unsafe { libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC) };
+    ensure!(done == 0, anyhow!(io::Error::last_os_error()).context("cannot make a pipe"));
+    // SAFETY: both descriptors are new, and nobody else owns them.
+    Ok(unsafe { (OwnedFd::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1])) })
+}
+
+impl Target {
+    /// Starts a process that waits to execute `words` as `identity` (or as what this process is), its calls filtered by
+    /// `filter` (seccomp(2)) unless that is empty.
+    ///
+    /// # Errors
+    /// When there is no such program, or no process can be made.
+    pub fn start(words: &[OsString], identity: Option<&Identity>, filter: &[libc::sock_filter]) -> Result<Target> {
+        let name = words.first().context("no command: name one behind --")?;
+        let program = c_string(find(name)?.as_os_str())?;
+        let args = words.iter().map(|word| c_string(word)).collect::<Result<Vec<CString>>>()?;
+        let env: Vec<CString> = std::env::vars_os()
+            .map(|(key, value)| c_string(OsStr::from_bytes(&[key.as_bytes(), b"=", value.as_bytes()].concat())))
+            .collect::<Result<_>>()?;
+        let pointers =
+            |strings: &[CString]| strings.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect::<Vec<_>>();
+        let (argv, envp) = (pointers(&args), pointers(&env));
+        let (gate_read, gate) = pipe()?;
+        let (failed, failed_write) = pipe()?;
+        // SAFETY: the child calls only what is async-signal-safe, on memory made before, and then executes or exits.
+        let pid = unsafe { libc::fork() };
+        ensure!(pid >= 0, anyhow!(io::Error::last_os_error()).context("cannot start a process"));
+        if pid == 0 {
+            let errno = wait_and_execute(gate_read.as_raw_fd(), identity, filter, &program, &argv, &envp);
+            // SAFETY: writes four bytes that are there, to a pipe whose reader waits for them; then ends without running
+            // any code of the parent.
+            unsafe {
+                libc::write(failed_write.as_raw_fd(), (&raw const errno).cast(), 4);
+                libc::_exit(127)
+            }
+        }
+        Ok(Target { pid: pid as u32, gate: Some(gate), failed, status: None })
+    }
+
+    /// Lets it execute the command, and does not wait for that; [`Target::release`] says how it went.
+    pub fn open_gate(&mut self) {
+        if let Some(gate) = &self.gate {
+            // SAFETY: writes one byte that is there.
+            unsafe { libc::write(gate.as_raw_fd(), [1u8].as_ptr().cast(), 1) };
+        }
+    }
+
+    /// Somebody else waited for it, and this was its end.
+    pub fn note(&mut self, status: ExitStatus) {
+        self.status = Some(status);
+    }
+
+    /// Lets it execute the command.
+    ///
+    /// # Errors
+    /// When the program cannot be executed.
+    pub fn release(&mut self, name: &OsStr) -> Result<()> {
+        let Some(gate) = self.gate.take() else { return Ok(()) };
+        let mut errno = [0u8; 4];
+        // SAFETY: writes one byte that is there; reads at most the four bytes of the array.
+        let read = unsafe {
+            libc::write(gate.as_raw_fd(), [1u8].as_ptr().cast(), 1);
+            libc::read(self.failed.as_raw_fd(), errno.as_mut_ptr().cast(), 4)
+        };
+        // A successful exec closes the other end.
+        if read == 4 {
+            let error = io::Error::from_raw_os_error(i32::from_ne_bytes(errno));
+            return Err(anyhow!(error).context(format!("cannot execute {}", name.to_string_lossy())));
+        }
+        Ok(())
+    }
+
+    /// Has it ended? Does not wait.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        if self.status.is_none() {
+            let mut status = 0;
+            // SAFETY: the kernel writes the status into an int of ours.
+            let done = unsafe { libc::waitpid(self.pid as i32, &raw mut status, libc::WNOHANG) };
+            if done == self.pid as i32 {
+                self.status = Some(ExitStatus::from_raw(status));
+            }
+        }
+        self.status
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        // One that was never released reads the end of the pipe and ends.
+        if self.gate.take().is_some() {
+            // SAFETY: no status is wanted.
+            unsafe { libc::waitpid(self.pid as i32, std::ptr::null_mut(), 0) };
+        }
+    }
+}
+
+/// In the child: waits, changes identity, executes. Gives back only an error.
+fn wait_and_execute(
+    gate: i32,
+    identity: Option<&Identity>,
+    filter: &[libc::sock_filter],
+    program: &CString,
+    argv: &[*const libc::c_char],
+    envp: &[*const libc::c_char],
+) -> i32 {
+    let mut go = 0u8;
+    // SAFETY: all of these are async-signal-safe system calls on memory that was there before the fork; the arrays of
+    // pointers end with null.
+    unsafe {
+        if libc::read(gate, (&raw mut go).cast(), 1) != 1 {
+            libc::_exit(0);
+        }
+        // Rights that this program was given are not for the command.
+        libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+        if !filter.is_empty() {
+            // Without rights only who cannot gain any may filter; root keeps its programs as they are.
+            if libc::geteuid() != 0 && libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 {
+                return *libc::__errno_location();
+            }
+            let program = libc::sock_fprog { len: filter.len() as libc::c_ushort, filter: filter.as_ptr().cast_mut() };
+            if libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) != 0 {
+                return *libc::__errno_location();
+            }
+        }
+        if let Some(Identity { uid, gid, groups }) = identity {
+            // Raw calls: libc's would tell threads that are not here.
+            let failed = libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) != 0
+                || libc::syscall(libc::SYS_setresgid, *gid, *gid, *gid) != 0
+                || libc::syscall(libc::SYS_setresuid, *uid, *uid, *uid) != 0;
+            if failed {
+                return *libc::__errno_location();
+            }
+        }
+        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+        libc::execve(program.as_ptr(), argv.as_ptr(), envp.as_ptr());
+        *libc::__errno_location()
+    }
+}
+
+/// The program of a name, looked for as a shell does.
+fn find(name: &OsStr) -> Result<PathBuf> {
+    if name.as_bytes().contains(&b'/') {
+        return Ok(name.into());
+    }
+    let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into());
+    let runs = |path: &Path| path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0);
+    let found = std::env::split_paths(&path).map(|dir| dir.join(name)).find(|path| runs(path));
+    found.with_context(|| format!("there is no program {} in PATH", name.to_string_lossy()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn words(words: &[&str]) -> Vec<OsString> {
+        words.iter().map(OsString::from).collect()
+    }
+
+    #[test]
+    fn a_command_waits_until_it_is_let_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = dir.path().join("made");
+        let command = words(&["touch", made.to_str().unwrap()]);
+        let mut target = Target::start(&command, None, &[]).unwrap();
+        std::thread::sleep(Duration::from_millis(30));
+        assert!(target.ended().is_none() && !made.exists());
+        target.release(&command[0]).unwrap();
+        while target.ended().is_none() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert!(target.ended().unwrap().success() && made.exists());
+    }
+
+    #[test]
+    fn what_cannot_be_executed_says_so() {
+        assert!(Target::start(&words(&["no-such-program-here"]), None, &[]).is_err());
+        let command = words(&["/"]);
+        let error = Target::start(&command, None, &[]).unwrap().release(&command[0]).unwrap_err();
+        assert_eq!(error.to_string(), "cannot execute /");
+    }
+}

@@ -1,0 +1,207 @@
+//! What a live capture writes: events by way of ingest's orderer, and the small tables beside them.
+
+use super::snapshot::Snapshot;
+use crate::ingest::facts::Facts;
+use crate::ingest::order::{Orderer, Placed, WINDOW};
+use crate::ingest::write::Sink;
+use crate::schema::{Draft, Table, writer_properties};
+use crate::text;
+use anyhow::{Context, Result};
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray};
+use parquet::arrow::ArrowWriter;
+use serde::Serialize;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Puts events in order and writes them.
+pub struct Recorder<'a> {
+    orderer: Orderer<'a>,
+    /// What the summary says of them.
+    pub facts: Facts,
+    table: PathBuf,
+}
+
+impl<'a> Recorder<'a> {
+    /// A recorder into a sink.
+    ///
+    /// # Errors
+    /// When the file cannot be made.
+    pub fn new(sink: &'a Sink, draft: &Draft) -> Result<Recorder<'a>> {
+        let table = draft.path(&Table::Events.file());
+        Ok(Recorder { orderer: Orderer::new(sink, WINDOW)?, facts: Facts::default(), table })
+    }
+
+    /// Takes an event.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn push(&mut self, placed: Placed) -> Result<()> {
+        self.facts.note(&placed.event);
+        self.orderer.push(placed)
+    }
+
+    /// Bytes on disk.
+    pub fn size(&self) -> u64 {
+        self.table.metadata().map_or(0, |meta| meta.len())
+    }
+
+    /// Events before an instant are to survive a kill.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn keep(&mut self, before: i64) -> Result<()> {
+        self.orderer.keep(before)
+    }
+
+    /// All events came. Returns rows, stragglers and repairs, and what else is known of the events.
+    ///
+    /// # Errors
+    /// When something cannot be written.
+    pub fn finish(self) -> Result<(u64, u64, crate::ingest::Repairs, Facts)> {
+        let (rows, stragglers, repairs) = self.orderer.finish()?;
+        Ok((rows, stragglers, repairs, self.facts))
+    }
+}
+
+/// Something that a capture missed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Loss {
+    /// What.
+    pub kind: Missed,
+    /// How much of it.
+    pub count: u64,
+    /// When, ns since 1970: not before, and not after. Absent when it may have been at any time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub between: Option<(i64, i64)>,
+}
+
+crate::words::words! {
+    /// Kinds of losses.
+    Missed {
+        RingFull   "ring_full"   "calls that the ring had no room for: a larger --buffer, or fewer --syscalls";
+        Untold     "untold"      "ends of threads and paths of exec that the ring had no room for";
+        Recursion  "recursion"   "calls that the kernel did not show, because it was inside another program";
+        NoMark     "no_mark"     "threads that could not be followed, because the kernel had no memory for a mark";
+        Compat     "compat32"    "calls of 32-bit programs, which are not decoded";
+        Garbled    "garbled"     "records that make no sense";
+        Unreadable "unreadable"  "paths and structures that could not be read; their events are there without them";
+        NoEntry    "no_entry"    "calls under way when the capture began; their events are there without a start";
+        CutShort   "cut_short"   "calls that the end of their thread cut short";
+        Killed     "killed"      "the rest of a capture that was killed: all that came later";
+        Unfinished "unfinished"  "calls that had not returned when the capture ended";
+        IoUring    "io_uring"    "calls of io_uring_enter: what went through the rings is not seen";
+    }
+}
+
+impl Missed {
+    /// Does each stand for an event that is not in the capture although it should be?
+    pub const fn event(self) -> bool {
+        matches!(self, Missed::RingFull | Missed::Untold | Missed::Recursion | Missed::NoMark | Missed::Compat | Missed::Garbled)
+    }
+}
+
+impl Serialize for Missed {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+fn ints(values: impl Iterator<Item = i64>) -> ArrayRef {
+    Arc::new(Int64Array::from_iter_values(values))
+}
+
+fn ints_(values: impl Iterator<Item = Option<i64>>) -> ArrayRef {
+    Arc::new(values.collect::<Int64Array>())
+}
+
+fn texts<'a>(values: impl Iterator<Item = &'a [u8]>) -> ArrayRef {
+    Arc::new(StringArray::from_iter_values(values.map(text::encode)))
+}
+
+fn texts_<'a>(values: impl Iterator<Item = Option<&'a [u8]>>) -> ArrayRef {
+    Arc::new(values.map(|value| value.map(text::encode)).collect::<StringArray>())
+}
+
+fn flags(values: impl Iterator<Item = bool>) -> ArrayRef {
+    Arc::new(values.map(Some).collect::<BooleanArray>())
+}
+
+fn write(draft: &Draft, table: Table, columns: Vec<ArrayRef>) -> Result<()> {
+    let failed = || format!("cannot write table {}", table.name());
+    let batch = RecordBatch::try_new(table.schema(), columns).with_context(failed)?;
+    let properties = writer_properties(&table).build();
+    let mut writer = ArrowWriter::try_new(draft.file(&table.file())?, table.schema(), Some(properties)).with_context(failed)?;
+    writer.write(&batch).with_context(failed)?;
+    writer.close().with_context(failed)?;
+    Ok(())
+}
+
+/// Writes what was there when the capture began.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn snapshot(draft: &Draft, snapshot: &Snapshot) -> Result<()> {
+    let Snapshot { processes, files, mounts, .. } = snapshot;
+    write(
+        draft,
+        Table::Processes,
+        vec![
+            ints(processes.iter().map(|row| row.pid)),
+            ints(processes.iter().map(|row| row.parent)),
+            ints(processes.iter().map(|row| row.uid)),
+            ints(processes.iter().map(|row| row.gid)),
+            texts(processes.iter().map(|row| row.comm.as_slice())),
+            texts_(processes.iter().map(|row| row.cwd.as_deref())),
+            texts_(processes.iter().map(|row| row.root.as_deref())),
+            ints_(processes.iter().map(|row| row.mounts)),
+        ],
+    )?;
+    write(
+        draft,
+        Table::OpenFiles,
+        vec![
+            ints(files.iter().map(|row| row.pid)),
+            ints(files.iter().map(|row| row.fd)),
+            ints(files.iter().map(|row| row.ofd)),
+            texts(files.iter().map(|row| row.path.as_slice())),
+            ints(files.iter().map(|row| row.flags)),
+            flags(files.iter().map(|row| row.cloexec)),
+            ints(files.iter().map(|row| row.pos)),
+            ints(files.iter().map(|row| row.dev)),
+            ints(files.iter().map(|row| row.ino)),
+            ints(files.iter().map(|row| row.size)),
+            ints(files.iter().map(|row| row.mode)),
+        ],
+    )?;
+    write(
+        draft,
+        Table::Mounts,
+        vec![
+            ints(mounts.iter().map(|row| row.space)),
+            texts(mounts.iter().map(|row| row.path.as_slice())),
+            ints(mounts.iter().map(|row| row.dev)),
+            texts(mounts.iter().map(|row| row.root.as_slice())),
+            texts(mounts.iter().map(|row| row.kind.as_slice())),
+            texts(mounts.iter().map(|row| row.source.as_slice())),
+            texts(mounts.iter().map(|row| row.options.as_slice())),
+        ],
+    )
+}
+
+/// Writes what was missed.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn losses(draft: &Draft, losses: &[Loss]) -> Result<()> {
+    write(
+        draft,
+        Table::Losses,
+        vec![
+            texts(losses.iter().map(|loss| loss.kind.name().as_bytes())),
+            ints(losses.iter().map(|loss| loss.count as i64)),
+            flags(losses.iter().map(|loss| loss.kind.event())),
+            ints_(losses.iter().map(|loss| loss.between.map(|(first, _)| first))),
+            ints_(losses.iter().map(|loss| loss.between.map(|(_, last)| last))),
+        ],
+    )
+}

@@ -1,0 +1,202 @@
+//! `ioriot capture`: the calls of running programs.
+
+use super::Exit;
+use super::ui::{self, Plan};
+use super::values;
+use crate::capture::{self, Calls, Limits, Method, OnDrop, Options, Scope, Session};
+use anyhow::{Result, bail, ensure};
+use clap::ValueEnum;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Capture the file I/O of running programs, without stopping or changing them
+///
+/// Programs assembled for this very kernel watch every call of the syscall table in the processes named; nothing else
+/// needs to be installed. Files that are open already are part of the capture. What was missed is counted, by kind.
+/// Needs CAP_BPF and CAP_PERFMON (root has them); all rights are given up once everything is attached.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Examples:
+  sudo ioriot capture -o cap -- tar cf /dev/null /usr/share   a command and all it starts
+  sudo ioriot capture -o cap --pid 4711,4712 --duration 60s   running processes and what they start
+  sudo ioriot capture -o cap --cgroup system.slice/pg.service a control group
+  sudo ioriot capture -o cap --all --syscalls @io,@fd --max-bytes 4G
+  ioriot capture --check                                      what this kernel and these rights allow")]
+pub struct Args {
+    /// Directory to make for the capture
+    #[arg(short, long = "output", value_name = "CAPTURE", required_unless_present_any = ["check", "dump_bpf"])]
+    out: Option<PathBuf>,
+    /// What captures: ebpf, ptrace, or auto for the best there is
+    #[arg(long, value_enum, default_value_t, value_name = "METHOD")]
+    backend: Backend,
+    #[command(flatten)]
+    scope: ScopeArgs,
+    /// Capture these calls only: names and @io, @fd, @meta, @proc, @all, with ! in front to leave out
+    #[arg(long, value_name = "LIST", value_parser = calls)]
+    syscalls: Option<Calls>,
+    #[command(flatten)]
+    limits: LimitArgs,
+    /// Name of the captured host (default: this machine's)
+    #[arg(long, value_name = "NAME")]
+    host: Option<String>,
+    /// Make a dataset of what a capture to -o had captured when it was killed
+    #[arg(long, requires = "out", conflicts_with_all = ["check", "dump_bpf"])]
+    recover: bool,
+    /// Say what this kernel and these rights allow, and capture nothing
+    #[arg(long, conflicts_with = "out")]
+    check: bool,
+    /// Print the programs and the kernel's offsets they use, and capture nothing
+    #[arg(long, conflicts_with = "out")]
+    dump_bpf: bool,
+    #[command(flatten)]
+    output: ui::Output,
+    /// Command to capture, with its arguments, behind --
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Backend {
+    /// eBPF; else ptrace, with a warning
+    #[default]
+    Auto,
+    /// Programs in the kernel
+    Ebpf,
+    /// Stopping each thread at each call: needs no rights, and takes many times as long
+    Ptrace,
+}
+
+/// Whose calls.
+#[derive(Debug, clap::Args)]
+#[group(multiple = false)]
+struct ScopeArgs {
+    /// Capture these processes, all their threads and what they start
+    #[arg(long, value_name = "PID,..", value_delimiter = ',')]
+    pid: Vec<u32>,
+    /// Capture every process in a control group (version 2) and those below it
+    #[arg(long, value_name = "PATH")]
+    cgroup: Option<PathBuf>,
+    /// Capture every process of a user
+    #[arg(long, value_name = "USER")]
+    user: Option<String>,
+    /// Capture every process of this name, and what it starts
+    #[arg(long, value_name = "NAME")]
+    comm: Option<String>,
+    /// Capture every process but this one
+    #[arg(long)]
+    all: bool,
+}
+
+/// When it ends, and what happens when events are lost.
+#[derive(Debug, clap::Args)]
+struct LimitArgs {
+    /// Leave out what the processes start
+    #[arg(long)]
+    no_follow: bool,
+    /// End after this long: 90s, 5m, 1h
+    #[arg(long, value_name = "TIME", value_parser = values::duration)]
+    duration: Option<Duration>,
+    /// End after so many events
+    #[arg(long, value_name = "N")]
+    max_events: Option<u64>,
+    /// End when the events take so much room on disk: 500M, 4G
+    #[arg(long, value_name = "SIZE", value_parser = values::bytes)]
+    max_bytes: Option<u64>,
+    /// Room between the kernel and this program; what does not fit is lost, and counted
+    #[arg(long, value_name = "SIZE", value_parser = values::bytes, default_value = "64M")]
+    buffer: u64,
+    /// When events are lost: count them and exit with 0, end the capture, or end it without a dataset (default: go on,
+    /// and exit with 1)
+    #[arg(long, value_enum, value_name = "WHAT")]
+    on_drop: Option<Dropped>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Dropped {
+    /// Go on, and exit with 0
+    Report,
+    /// End the capture, and exit with 1
+    Stop,
+    /// End without a dataset, and exit with 2
+    Fail,
+}
+
+fn calls(list: &str) -> std::result::Result<Calls, String> {
+    Calls::parse(list).map_err(|error| format!("{error:#}"))
+}
+
+impl Args {
+    pub fn run(self) -> Result<Exit> {
+        if self.check {
+            let found = capture::check()?;
+            ui::say(format_args!("ebpf: {found}"))?;
+            return Ok(Exit::Done);
+        }
+        if let (true, Some(out)) = (self.recover, &self.out) {
+            self.output.format.print(&capture::recover(out)?)?;
+            return Ok(Exit::Done);
+        }
+        let dry_run = self.output.dry_run;
+        let (format, dump) = (self.output.format, self.dump_bpf);
+        let options = self.options(dump)?;
+        if dump {
+            ui::say(capture::listing(&options)?)?;
+            return Ok(Exit::Done);
+        }
+        values::vacant(&options.out)?;
+        if dry_run {
+            let would =
+                vec![format!("capture {}", options.scope.describe()), format!("write a capture to {}", options.out.display())];
+            format.print(&Plan::new(would))?;
+            return Ok(Exit::Done);
+        }
+        // Rights belong to threads: they are given up before there is a second one.
+        let session = Session::start(options)?;
+        let summary = ui::watched(|progress| session.run(progress))?;
+        format.print(&summary)?;
+        Ok(Exit::good(summary.ok()))
+    }
+
+    fn options(self, any_scope: bool) -> Result<Options> {
+        let scope = self.scope.choose(self.command, any_scope)?;
+        let LimitArgs { no_follow, duration, max_events, max_bytes, buffer, on_drop } = self.limits;
+        Ok(Options {
+            method: match self.backend {
+                Backend::Auto => Method::Auto,
+                Backend::Ebpf => Method::Ebpf,
+                Backend::Ptrace => Method::Ptrace,
+            },
+            follow: !no_follow,
+            calls: self.syscalls.unwrap_or_else(Calls::all),
+            limits: Limits { duration, events: max_events, bytes: max_bytes },
+            buffer,
+            on_drop: match on_drop {
+                None => OnDrop::Mind,
+                Some(Dropped::Report) => OnDrop::Report,
+                Some(Dropped::Stop) => OnDrop::Stop,
+                Some(Dropped::Fail) => OnDrop::Fail,
+            },
+            host: self.host,
+            command: values::command_line(),
+            ..Options::new(scope, self.out.unwrap_or_default())
+        })
+    }
+}
+
+impl ScopeArgs {
+    fn choose(self, command: Vec<OsString>, any: bool) -> Result<Scope> {
+        let scope = match self {
+            ScopeArgs { cgroup: Some(path), .. } => Scope::Cgroup(path),
+            ScopeArgs { user: Some(user), .. } => Scope::User(user),
+            ScopeArgs { comm: Some(name), .. } => Scope::Comm(name),
+            ScopeArgs { all: true, .. } => Scope::All,
+            ScopeArgs { pid, .. } if !pid.is_empty() => Scope::Pids(pid),
+            _ if !command.is_empty() => return Ok(Scope::Command(command)),
+            _ if any => Scope::Pids(Vec::new()),
+            _ => bail!("nothing to capture: name a command behind --, or --pid, --cgroup, --user, --comm or --all"),
+        };
+        ensure!(command.is_empty(), "a command and {} at once: choose one", scope.describe());
+        Ok(scope)
+    }
+}

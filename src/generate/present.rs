@@ -1,0 +1,60 @@
+//! What a live capture knows of its start, for the model: tables `processes` and `open_files`.
+
+use crate::model::{Config, Name, Open, Present};
+use crate::schema::read::{batches, bools, bytes, int, ints, texts};
+use crate::schema::{Dataset, Table};
+use anyhow::Result;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Adds what the capture knows to the model's start.
+///
+/// # Errors
+/// When a table is damaged.
+pub fn tell(config: &mut Config, capture: &Dataset) -> Result<()> {
+    let there = |table: Table| Some(capture.table(table)).filter(|file| file.exists());
+    let mut present: BTreeMap<i64, Present> = BTreeMap::new();
+    if let Some(file) = there(Table::Processes) {
+        for batch in batches(&file, &["pid", "cwd"])? {
+            let batch = batch?;
+            let (pids, cwds) = (ints(&batch, "pid")?, texts(&batch, "cwd")?);
+            for row in 0..batch.num_rows() {
+                let pid = pids.value(row);
+                let cwd = bytes(cwds, row).map(|cwd| Name::from(&*cwd));
+                present.insert(pid, Present { pid, cwd, open: Vec::new() });
+            }
+        }
+    }
+    if let Some(file) = there(Table::OpenFiles) {
+        open_files(&mut present, file)?;
+    }
+    config.present = present.into_values().collect();
+    Ok(())
+}
+
+fn open_files(present: &mut BTreeMap<i64, Present>, file: PathBuf) -> Result<()> {
+    let columns = ["pid", "fd", "ofd", "path", "flags", "cloexec", "position", "st_size", "st_mode"];
+    for batch in batches(&file, &columns)? {
+        let batch = batch?;
+        let number = |name: &str| ints(&batch, name);
+        let (pids, fds, ofds, flags) = (number("pid")?, number("fd")?, number("ofd")?, number("flags")?);
+        let (positions, sizes, modes) = (number("position")?, number("st_size")?, number("st_mode")?);
+        let (paths, cloexecs) = (texts(&batch, "path")?, bools(&batch, "cloexec")?);
+        for row in 0..batch.num_rows() {
+            let pid = pids.value(row);
+            let process = present.entry(pid).or_insert_with(|| Present { pid, ..Present::default() });
+            process.open.push(Open {
+                fd: fds.value(row),
+                ofd: ofds.value(row),
+                path: bytes(paths, row).map_or_else(|| Arc::from(&b""[..]), |path| Name::from(&*path)),
+                flags: flags.value(row),
+                cloexec: cloexecs.value(row),
+                pos: int(positions, row).unwrap_or(0),
+                st_mode: modes.value(row),
+                size: sizes.value(row),
+            });
+        }
+    }
+    Ok(())
+}

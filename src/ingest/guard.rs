@@ -1,0 +1,56 @@
+//! What survives a kill: a Parquet file has its table of contents at its end, so one whose writer was killed is
+//! worthless. Beside a file that is written for long, the contents so far are kept from time to time; to restore it,
+//! what was written since is cut off and the contents are put behind the rest.
+
+use anyhow::{Context, Result, ensure};
+use parquet::file::metadata::{FileMetaData, ParquetMetaData, ParquetMetaDataWriter, RowGroupMetaData};
+use std::fs::{self, OpenOptions};
+use std::io::{Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// Where the contents of a table are kept meanwhile.
+pub fn beside(table: &Path) -> PathBuf {
+    table.with_extension("contents")
+}
+
+/// Keeps the contents of a table whose first `length` bytes, all of these row groups, have been written.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn keep(table: &Path, groups: &[RowGroupMetaData], length: u64) -> Result<()> {
+    let Some(first) = groups.first() else { return Ok(()) };
+    let rows = groups.iter().map(RowGroupMetaData::num_rows).sum();
+    let by = Some(format!("ioriot {}", env!("CARGO_PKG_VERSION")));
+    let file = FileMetaData::new(1, rows, by, None, first.schema_descr_ptr(), None);
+    let contents = ParquetMetaData::new(file, groups.to_vec());
+    let mut bytes = length.to_le_bytes().to_vec();
+    ParquetMetaDataWriter::new(&mut bytes, &contents).finish().context("cannot put together a table of contents")?;
+    let (place, aside) = (beside(table), table.with_extension("contents.new"));
+    let write = || -> std::io::Result<()> {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600).open(&aside)?.write_all(&bytes)?;
+        fs::rename(&aside, &place)
+    };
+    write().with_context(|| format!("cannot write {}", place.display()))
+}
+
+/// Makes a table whole up to where its contents were kept last.
+///
+/// # Errors
+/// When nothing was kept, or the table is damaged.
+pub fn restore(table: &Path) -> Result<()> {
+    let place = beside(table);
+    let kept =
+        fs::read(&place).with_context(|| format!("nothing of {} was kept: there is no {}", table.display(), place.display()))?;
+    let (length, contents) = kept.split_first_chunk().with_context(|| format!("{} is damaged", place.display()))?;
+    let length = u64::from_le_bytes(*length);
+    let mut file = OpenOptions::new().write(true).open(table).with_context(|| format!("cannot open {}", table.display()))?;
+    ensure!(file.metadata()?.len() >= length, "{} is shorter than it was: it is damaged", table.display());
+    file.set_len(length)?;
+    file.seek(SeekFrom::End(0))?;
+    file.write_all(contents)?;
+    file.sync_all()?;
+    fs::remove_file(&place)?;
+    Ok(())
+}
