@@ -51,7 +51,20 @@ pub struct Column {
 impl Column {
     /// Do values seldom repeat but differ little, so that packed differences are smaller than a dictionary, and cheaper?
     pub fn differs(&self) -> bool {
-        matches!(self.name, "seq" | "ts" | "op_id" | "line" | "begin" | "scheduled" | "first_row" | "dur" | "captured_dur")
+        matches!(
+            self.name,
+            "seq"
+                | "ts"
+                | "op_id"
+                | "after"
+                | "line"
+                | "begin"
+                | "scheduled"
+                | "first_row"
+                | "first_edge"
+                | "dur"
+                | "captured_dur"
+        )
     }
 }
 
