@@ -30,6 +30,7 @@ unmount() {
     loop=''
 }
 clean() {
+    [[ $BASHPID == $$ ]] || return 0 # a subshell that fails must leave this to the script
     unmount || true
     if [[ -n $cgroup ]]; then rmdir "$cgroup" || true; fi
     rm -rf "$work"
@@ -65,7 +66,7 @@ limit() { # limit MAJOR:MINOR BYTES|max
 }
 
 written() { # bytes that the loop device has written since it was made
-    awk '{ print $7 * 512 }' "/sys/block/${loop#/dev/}/stat"
+    awk '{ printf "%.0f", $7 * 512 }' "/sys/block/${loop#/dev/}/stat"
 }
 
 # Percentiles by family of calls, ns; nothing where a family has no call.

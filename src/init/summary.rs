@@ -2,6 +2,7 @@
 
 use super::fill::Skipped;
 use super::plan::Entry;
+use crate::amount::{Bytes, Nanos, Things};
 use crate::model::Kind;
 use serde::Serialize;
 use std::fmt;
@@ -59,19 +60,20 @@ impl fmt::Display for Summary {
         if let Some(moved) = &self.moved {
             writeln!(f, "The old tree is in {} now.", moved.display())?;
         }
-        let seconds = self.wall as f64 / 1e9;
         if let Some(Reset { kept, removed }) = self.reset {
-            writeln!(f, "Kept {kept} entries that were as they should be, removed {removed} that were not.")?;
+            let (kept, removed) = (Things(kept, "entry"), Things(removed, "one"));
+            writeln!(f, "Kept {kept} as they should be, removed {removed} that should not be there, or not like that.")?;
         }
         writeln!(
             f,
-            "Made under {5}: {0} directories, {1} files with {4:.1} MiB of data, {2} symlinks, {3} others; in {seconds:.2} s.",
-            self.dirs,
-            self.files,
-            self.links,
-            self.nodes,
-            self.bytes as f64 / 1048576.0,
+            "Made under {}: {}, {} with {} of data, {}, {}; in {}.",
             self.root.display(),
+            Things(self.dirs, "directory"),
+            Things(self.files, "file"),
+            Bytes(self.bytes),
+            Things(self.links, "symlink"),
+            Things(self.nodes, "other"),
+            Nanos(self.wall as i64),
         )?;
         for mapped in &self.mapped {
             writeln!(f, "Mapped {mapped}.")?;

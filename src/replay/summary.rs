@@ -11,7 +11,7 @@ use crate::init::fingerprint;
 use crate::schema::{Dataset, Table, read};
 use anyhow::{Context, Result};
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -33,6 +33,17 @@ pub struct Example {
     pub replayed: String,
     #[serde(skip)]
     row: i64,
+}
+
+/// The longest paths over lanes and edges, as the workload's manifest has them.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Critical {
+    /// Ops on the path with the most ops.
+    pub ops: u64,
+    /// Captured time of the calls on the path that took longest, ns.
+    pub ns: i64,
+    /// Ops of the workload for each op on the path.
+    pub parallelism: f64,
 }
 
 /// One kind of outcome.
@@ -107,7 +118,9 @@ pub struct Summary {
     pub state: Option<state::Summary>,
     /// Conditions that could not be had.
     pub notes: Vec<String>,
-    /// Latencies, bytes, lag, order.
+    /// The shortest that a replay in resource order can be, when the workload knows.
+    pub critical_path: Option<Critical>,
+    /// Latencies, bytes, order.
     #[serde(flatten)]
     pub figures: Figures,
     /// What the machine did meanwhile.
@@ -202,6 +215,7 @@ impl Summary {
             uncompared_kinds,
             state,
             notes: Vec::new(),
+            critical_path: workload.manifest.get("critical_path").and_then(|path| Critical::deserialize(path).ok()),
             figures: replayed.figures,
             samples: replayed.samples,
             fingerprint: fingerprint(workload),
@@ -219,6 +233,13 @@ impl Summary {
         let figures = &self.figures;
         if let Some(order) = &figures.order {
             writeln!(f, "  order       {:>10}   violated of {}", order.violations, Things(order.edges, "edge"))?;
+        }
+        if let Some(Critical { ops, ns, parallelism }) = self.critical_path {
+            let (time, ops) = (Nanos(ns), Things(ops, "op"));
+            writeln!(
+                f,
+                "  critical    {time:>10}   captured time of calls that wait for each other; {ops}, parallelism {parallelism:.2}"
+            )?;
         }
         if let Some(lag) = &self.lag {
             write!(f, "{lag}")?;
