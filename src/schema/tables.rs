@@ -53,7 +53,18 @@ impl Column {
     /// Do values seldom repeat but differ little, so that packed differences are smaller than a dictionary, and cheaper?
     pub fn differs(&self) -> bool {
         const DIFFER: &[&str] = &[
-            "seq", "ts", "taken", "op_id", "after", "line", "begin", "scheduled", "lag", "first_row", "first_edge", "dur",
+            "seq",
+            "ts",
+            "taken",
+            "op_id",
+            "after",
+            "line",
+            "begin",
+            "scheduled",
+            "lag",
+            "first_row",
+            "first_edge",
+            "dur",
             "captured_dur",
         ];
         DIFFER.contains(&self.name)
