@@ -26,6 +26,7 @@ def chance(name):
     return name.startswith(("/proc/", "/dev/")) or os.path.basename(name).startswith("sed") or ":[" in name
 
 
+# Times of the run itself, not of the job's own choice.
 RECENT = 1_700_000_000 * 10**9
 # What differs from run to run, or has no meaning for these calls.
 LEFT_OUT = {

@@ -2,6 +2,7 @@
 
 use super::Exit;
 use super::ui::{Output, Plan};
+use crate::amount::Bytes;
 use crate::init::{self, Found, Thing};
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -65,7 +66,7 @@ fn describe(found: &Found) -> String {
         Thing::Unfinished => "the unfinished dataset",
     };
     let parts: String = found.places.iter().map(|place| format!(" with {}", place.display())).collect();
-    format!("{thing} {}{parts}, {:.1} MiB", found.path.display(), found.bytes as f64 / f64::from(1 << 20))
+    format!("{thing} {}{parts}, {}", found.path.display(), Bytes(found.bytes))
 }
 
 /// Asks on the terminal whether all this may go; where there is none, whoever called has decided already.

@@ -25,6 +25,9 @@ const OPS_ROW_GROUP: usize = 16 * 1024;
 /// The rows of a table may hold this part of the memory while they are put together by lane.
 const LANES_SHARE: u64 = 2;
 
+/// Bytes of memory for a row that a join holds.
+const JOIN_ROW: u64 = 128;
+
 /// The stage that `--explain-order` runs.
 pub(super) const EXAMPLES: &str = "edge_examples";
 
@@ -41,7 +44,8 @@ pub(super) struct Made {
 enum Part {
     Table(Table, Written),
     Sums(&'static str, Vec<RecordBatch>),
-    Scratch,
+    /// A file of so many rows.
+    Scratch(u64),
 }
 
 impl Made {
@@ -49,7 +53,7 @@ impl Made {
         match part {
             Part::Table(table, written) => self.tables.push((table, written)),
             Part::Sums(stage, rows) => drop(self.sums.insert(stage, rows)),
-            Part::Scratch => {}
+            Part::Scratch(_) => {}
         }
     }
 }
@@ -140,17 +144,18 @@ impl<'a> Work<'a> {
         }
         self.engine.block_on(async {
             let rows = rows.execute_stream().await?;
-            self.file(name, rows, |rows| progress.add(rows)).await
+            self.file(name, rows, |rows| progress.add(rows)).await.map(drop)
         })
     }
 
     /// Writes the rows of a stage to a file that later stages read under its name.
-    async fn file(&self, name: &'static str, rows: SendableRecordBatchStream, tick: impl Fn(u64) + Send) -> Result<()> {
-        let schema = rows.schema();
+    async fn file(&self, name: &'static str, rows: SendableRecordBatchStream, tick: impl Fn(u64) + Send) -> Result<Written> {
+        let columns = rows.schema();
         let mut properties = WriterProperties::builder()
             .set_compression(Compression::UNCOMPRESSED)
+            .set_max_row_group_row_count(Some(schema::ROW_GROUP)) // it is in memory until it is written
             .set_statistics_enabled(EnabledStatistics::None);
-        for field in schema.fields().iter().filter(|field| *field.data_type() == DataType::Int64) {
+        for field in columns.fields().iter().filter(|field| *field.data_type() == DataType::Int64) {
             // Less to hash than a dictionary, less to write than plain numbers.
             let path = ColumnPath::from(field.name().as_str());
             properties = properties.set_column_dictionary_enabled(path.clone(), false);
@@ -158,14 +163,15 @@ impl<'a> Work<'a> {
         }
         let order = self.stage(name)?.doc()?.order;
         let sorting = order.iter().map(|name| {
-            let column_idx = schema.index_of(name)? as i32;
+            let column_idx = columns.index_of(name)? as i32;
             Ok(SortingColumn { column_idx, descending: false, nulls_first: false })
         });
         let properties = properties.set_sorting_columns(Some(sorting.collect::<Result<_>>()?)).build();
         let (draft, file) = (self.draft()?, scratch_name(name));
-        let written = engine::write(rows, schema, draft.file(&file)?, properties, None, tick).await;
-        written.with_context(|| format!("stage {name}"))?;
-        self.engine.register(name, &[draft.path(&file)])
+        let written = engine::write(rows, columns, draft.file(&file)?, properties, None, tick).await;
+        let written = written.with_context(|| format!("stage {name}"))?;
+        self.engine.register(name, &[draft.path(&file)])?;
+        Ok(written)
     }
 
     /// Makes relation `name` ready for the stages that read it: it streams by them, or, when one of them reads it in
@@ -209,6 +215,11 @@ impl<'a> Work<'a> {
             }
             engine::together(parts, tee, |rows| progress.add(rows)).await
         })?;
+        // A join holds its smaller side. When that may be too much, both sides are sorted, which spills, and merged.
+        let rows = parts.iter().map(|part| if let Part::Scratch(rows) = part { *rows } else { 0 }).sum::<u64>();
+        if rows * JOIN_ROW > self.options.memory {
+            self.engine.sql("SET datafusion.optimizer.prefer_hash_join = false")?;
+        }
         parts.into_iter().for_each(|part| made.add(part));
         progress.begin("order", Unit::Count, 0);
         for (stage, make) in after() {
@@ -231,7 +242,7 @@ impl<'a> Work<'a> {
         Ok(match make {
             Make::Table => self.table(stage, rows).await?,
             Make::Sums => Part::Sums(stage, collect(rows).await.with_context(|| format!("stage {stage}"))?),
-            Make::Scratch | Make::View => self.file(stage, rows, |_| ()).await.map(|()| Part::Scratch)?,
+            Make::Scratch | Make::View => Part::Scratch(self.file(stage, rows, |_| ()).await?.rows),
         })
     }
 

@@ -3,6 +3,7 @@
 use super::map::{self, Mapping, Trees};
 use super::plan::{self, Entry};
 use super::{Options, Root};
+use crate::amount::{Bytes, Things};
 use crate::model::Kind;
 use crate::mounts::{self, Mount, below};
 use crate::schema::Dataset;
@@ -189,9 +190,9 @@ pub fn room(needs: &[Need]) -> Result<()> {
         let dir = need.dir.display();
         ensure!(
             bytes <= need.free,
-            "the tree needs {:.1} MiB in {dir}, and there are {:.1} MiB left: choose another --root or --map, or make room",
-            mib(bytes),
-            mib(need.free),
+            "the tree needs {} in {dir}, and there are {} left: choose another --root or --map, or make room",
+            Bytes(bytes),
+            Bytes(need.free),
         );
         ensure!(
             need.free_entries.is_none_or(|free| entries <= free),
@@ -200,10 +201,6 @@ pub fn room(needs: &[Need]) -> Result<()> {
         );
     }
     Ok(())
-}
-
-fn mib(bytes: u64) -> f64 {
-    bytes as f64 / 1048576.0
 }
 
 /// What init would make: the answer to a dry run.
@@ -256,19 +253,19 @@ fn stands_for(mount: &Mount, site: &Site) -> Option<String> {
 
 impl fmt::Display for Outline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kinds: Vec<String> = self.kinds.iter().map(|(kind, count)| format!("{count} of kind {kind}")).collect();
+        let kinds: Vec<String> = self.kinds.iter().map(|(kind, count)| Things(*count, kind).to_string()).collect();
         let kinds = if kinds.is_empty() { "nothing".into() } else { kinds.join(", ") };
         writeln!(f, "would make {kinds}, with data of kind {}", self.data)?;
         for need in &self.parts {
             let entries = need.free_entries.map_or("any number of".into(), |free| free.to_string());
             writeln!(
                 f,
-                "would put {} in {}: {:.1} MiB and {} inodes, of {:.1} MiB and {entries} inodes free",
+                "would put {} in {}: {} and {}, of {} and {entries} inodes free",
                 need.captured,
                 need.dir.display(),
-                mib(need.bytes),
-                need.entries,
-                mib(need.free),
+                Bytes(need.bytes),
+                Things(need.entries, "inode"),
+                Bytes(need.free),
             )?;
         }
         match &self.mounts {

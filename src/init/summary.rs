@@ -61,7 +61,8 @@ impl fmt::Display for Summary {
             writeln!(f, "The old tree is in {} now.", moved.display())?;
         }
         if let Some(Reset { kept, removed }) = self.reset {
-            writeln!(f, "Kept {kept} entries that were as they should be, removed {removed} that were not.")?;
+            let (kept, removed) = (Things(kept, "entry"), Things(removed, "one"));
+            writeln!(f, "Kept {kept} as they should be, removed {removed} that should not be there, or not like that.")?;
         }
         writeln!(
             f,

@@ -2,7 +2,7 @@
 
 use super::histogram::Histogram;
 use super::record::{CWD, Record, UNKNOWN, WITHHELD, errno};
-use super::violations::{Check, Order};
+use super::violations::{Check, Violations};
 use crate::amount::Nanos;
 use crate::fate::Origin;
 use crate::schema::Dataset;
@@ -65,7 +65,7 @@ pub struct Figures {
     /// Captured calls that were issued, the one that took longest in total first.
     pub calls: Vec<Call>,
     /// Whether edges were kept; absent when the workload has none or too many to remember.
-    pub order: Option<Order>,
+    pub order_violations: Option<Violations>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -144,9 +144,9 @@ impl Measures {
         });
         let mut calls: Vec<Call> = calls.collect();
         calls.sort_by(|a, b| b.latency.total.cmp(&a.latency.total).then(a.syscall.cmp(b.syscall)));
-        let order = self.check.map(|check| check.finish(workload)).transpose()?;
+        let order_violations = self.check.map(|check| check.finish(workload)).transpose()?;
         let (read_bytes, written_bytes) = (self.read_bytes, self.written_bytes);
-        Ok(Figures { read_bytes, written_bytes, calls, order })
+        Ok(Figures { read_bytes, written_bytes, calls, order_violations })
     }
 }
 

@@ -231,7 +231,7 @@ impl Summary {
     /// Order, lag, bytes, devices and latencies, for people.
     fn performance(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let figures = &self.figures;
-        if let Some(order) = &figures.order {
+        if let Some(order) = &figures.order_violations {
             writeln!(f, "  order       {:>10}   violated of {}", order.violations, Things(order.edges, "edge"))?;
         }
         if let Some(Critical { ops, ns, parallelism }) = self.critical_path {

@@ -15,7 +15,7 @@ const NEVER: i64 = i64::MIN;
 
 /// What came out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Order {
+pub struct Violations {
     /// Edges of the workload whose two ops were both issued.
     pub edges: u64,
     /// Those whose ops were issued in the wrong order.
@@ -79,17 +79,17 @@ impl Check {
     ///
     /// # Errors
     /// When the table is damaged.
-    pub fn finish(&self, workload: &Dataset) -> Result<Order> {
-        let mut order = Order::default();
+    pub fn finish(&self, workload: &Dataset) -> Result<Violations> {
+        let mut found = Violations::default();
         each_edge(workload, |op_id, after| {
             let times = |op| self.rank(op).map_or((NEVER, NEVER), |rank| self.times[rank]);
             let ((begin, _), (_, end)) = (times(op_id), times(after));
             if begin != NEVER && end != NEVER {
-                order.edges += 1;
-                order.violations += u64::from(begin < end);
+                found.edges += 1;
+                found.violations += u64::from(begin < end);
             }
         })?;
-        Ok(order)
+        Ok(found)
     }
 }
 
@@ -141,6 +141,6 @@ mod tests {
             let fact = Fact { op_id, ..Fact::default() };
             check.add(&Record { fact, stamp: Stamp { begin, end: begin + dur, ..Stamp::default() }, worker: 0 });
         }
-        assert_eq!(check.finish(&workload).unwrap(), Order { edges: 3, violations: 1 });
+        assert_eq!(check.finish(&workload).unwrap(), Violations { edges: 3, violations: 1 });
     }
 }

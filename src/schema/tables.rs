@@ -52,10 +52,22 @@ pub struct Column {
 impl Column {
     /// Do values seldom repeat but differ little, so that packed differences are smaller than a dictionary, and cheaper?
     pub fn differs(&self) -> bool {
-        matches!(
-            self.name,
-            "seq" | "ts" | "taken" | "op_id" | "line" | "begin" | "scheduled" | "lag" | "first_row" | "dur" | "captured_dur"
-        )
+        const DIFFER: &[&str] = &[
+            "seq",
+            "ts",
+            "taken",
+            "op_id",
+            "after",
+            "line",
+            "begin",
+            "scheduled",
+            "lag",
+            "first_row",
+            "first_edge",
+            "dur",
+            "captured_dur",
+        ];
+        DIFFER.contains(&self.name)
     }
 }
 

@@ -123,7 +123,7 @@ fn compat32_strace() {
 fn probes_capture() {
     check_matrix_of_scripts(&check("v5-matrix.capture", 1.0, 1.0));
     check("v5-compat32.capture", 1.0, 1.0);
-    check("v5-copy.capture.gz", 1.0, 0.99);
+    check("v5-copy.capture.gz", 1.0, 1.0);
 }
 
 /// The end of scripts/syscall_matrix.c.

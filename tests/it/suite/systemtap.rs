@@ -74,6 +74,7 @@ fn letter(role: Role) -> char {
 /// something.
 fn refines(letter: char, of: char) -> bool {
     let finer = match of {
+        'd' => "Z",
         'm' => "M",
         'p' => "Cl",
         's' => "z",

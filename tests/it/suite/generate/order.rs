@@ -39,8 +39,9 @@ fn chosen(ops: &[Op]) -> RecordBatch {
 }
 
 /// Pairs `(op, after)` that the stages make.
-fn made(ops: &[Op]) -> BTreeSet<(usize, usize)> {
+fn made(ops: &[Op], hash: bool) -> BTreeSet<(usize, usize)> {
     let engine = Engine::new(&Settings { threads: Some(2), ..Settings::default() }).unwrap();
+    engine.sql(&format!("SET datafusion.optimizer.prefer_hash_join = {hash}")).unwrap();
     engine.ctx().register_batch("chosen", chosen(ops)).unwrap();
     for name in ["touches", "contended", "phases", "follows", "pruned", "edges"] {
         STAGES.iter().find(|(stage, _)| stage.name == name).unwrap().0.define(&engine).unwrap();
@@ -92,9 +93,10 @@ proptest! {
             (0..5_i64, proptest::collection::btree_map(0..6_i64, 0..3_usize, 0..3).prop_map(|map| map.into_iter().collect())),
             1..80,
         ),
+        hash in any::<bool>(),
     ) {
         let ops: Vec<Op> = ops;
-        prop_assert_eq!(closure(&ops, &made(&ops)), closure(&ops, &conflicts(&ops)));
+        prop_assert_eq!(closure(&ops, &made(&ops, hash)), closure(&ops, &conflicts(&ops)));
     }
 }
 

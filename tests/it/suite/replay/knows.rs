@@ -45,6 +45,7 @@ fn a_run_knows_how_it_went() {
     for said in [Bytes(10 * 65536).to_string(), Bytes(10 * 4096).to_string(), Nanos(json["wall"].as_i64().unwrap()).to_string()] {
         assert!(text.contains(&said), "{said} is not in {text}");
     }
+    assert_eq!((&json["order"], &json["order_violations"]["violations"]), (&Value::from("resource"), &Value::from(0)));
     let calls = json["calls"].as_array().unwrap();
     assert_eq!(calls.len(), 3);
     for call in calls {
