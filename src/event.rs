@@ -64,7 +64,7 @@ pub const TIME_NOW: i64 = i64::MIN;
 pub const TIME_OMIT: i64 = i64::MIN + 1;
 
 /// Numbers an event has room for; the few that have more keep the rest elsewhere.
-const ROOM: usize = 18;
+const ROOM: usize = 14;
 /// The slot of a number that was never set, and of one that found no room.
 const UNSET: u8 = 0xff;
 const ELSEWHERE: u8 = 0xfe;

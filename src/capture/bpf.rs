@@ -54,7 +54,7 @@ impl Attr {
     }
 
     fn u32(mut self, at: usize, value: u32) -> Attr {
-        let shift = if (at % 8 == 0) == cfg!(target_endian = "little") { 0 } else { 32 };
+        let shift = if at.is_multiple_of(8) == cfg!(target_endian = "little") { 0 } else { 32 };
         self.0[at / 8] |= u64::from(value) << shift;
         self
     }

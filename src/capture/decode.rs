@@ -274,17 +274,11 @@ fn argument(event: &mut Event, role: Role, arg: u64, record: &Record<'_>, done: 
             (Some(Op::Fcntl), Some(0 | 2 | 4 | 1024 | 1026 | 1030 | 1031 | 1033)) => set(event, role, int),
             _ => {}
         },
-        Role::Iov => {
-            if behind.len() as u64 == record.arg(2).saturating_mul(16) {
-                let lengths = behind.chunks_exact(16).map(|vector| word(vector, 8).unwrap_or(0));
-                event.set(Col::Count, lengths.fold(0, i64::saturating_add));
-            }
+        Role::Iov if behind.len() as u64 == record.arg(2).saturating_mul(16) => {
+            let lengths = behind.chunks_exact(16).map(|vector| word(vector, 8).unwrap_or(0));
+            event.set(Col::Count, lengths.fold(0, i64::saturating_add));
         }
-        Role::Link => {
-            if done && !behind.is_empty() {
-                event.set_text(Text::Path2, behind);
-            }
-        }
+        Role::Link if done && !behind.is_empty() => event.set_text(Text::Path2, behind),
         Role::OffsetPtr | Role::Offset2Ptr => {
             // The kernel has moved it on by what it did.
             let at = if role == Role::OffsetPtr { 0 } else { 8 };

@@ -112,12 +112,8 @@ impl Ptrace {
         tracee::tick();
         let (began, mut told) = (Instant::now(), 0);
         let mut ending = None;
-        loop {
-            let stop = match tracee::wait() {
-                Ok(stop) => stop,
-                // Nobody is left.
-                Err(_) => break,
-            };
+        // Until nobody is left.
+        while let Ok(stop) = tracee::wait() {
             if ending.is_none() {
                 ending = over(&options.limits, began, books.taken, books.recorder.size());
                 if ending.is_some() && !self.filtered {
