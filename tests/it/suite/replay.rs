@@ -6,6 +6,8 @@ mod hostile;
 mod killed;
 mod ops;
 mod order;
+#[cfg(feature = "sql")]
+mod order_programs;
 mod roots;
 mod speed;
 mod work;
