@@ -128,8 +128,7 @@ fn same_at_any_width(text: &str, place: &Path, delays: bool) -> BTreeMap<String,
     expect(0, &["ingest", input, "-o", capture_arg, "--strict"]);
     expect(0, &["generate", capture_arg, "-o", workload_arg]);
     let replay = |name: &str, options: Options| -> Vec<String> {
-        let threads = 4;
-        let init = init::Options { workload: workload.clone(), root: at("root"), force: true, sparse_unread: false, threads };
+        let init = init::Options { force: true, threads: 4, ..init::Options::new(&workload, at("root")) };
         assert!(init::run(&init, &Progress::default()).unwrap().ok());
         let summary = run(&Options { out: at(name), min_match: 0.0, ..options }).unwrap();
         assert!(summary.complete, "{name}: {summary}");
