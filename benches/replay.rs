@@ -112,8 +112,7 @@ fn main() -> Result<()> {
     }
     let files: Vec<String> = (0..lanes * FILES).map(|file| format!("/data/lane{}/file{}", file / FILES, file % FILES)).collect();
     write(&dir.join("work"), kind, &rows, &op_ids, &files, lanes)?;
-    let options =
-        init::Options { workload: dir.join("work"), root: dir.join("root"), force: false, sparse_unread: false, threads: 2 };
+    let options = init::Options { threads: 2, ..init::Options::new(dir.join("work"), dir.join("root")) };
     ensure!(init::run(&options, &Progress::default())?.ok(), "the tree was not made");
     calls(&dir.join("calls"), &rows, &files)
 }

@@ -20,7 +20,7 @@ fn has(name: &str, input: &DFSchema, columns: &[&str]) -> Result<()> {
     }
 }
 
-fn ints<'a>(batch: &'a RecordBatch, at: usize) -> &'a Int64Array {
+fn ints(batch: &RecordBatch, at: usize) -> &Int64Array {
     batch.column(at).as_primitive::<Int64Type>()
 }
 

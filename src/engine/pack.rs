@@ -123,9 +123,9 @@ impl Ints {
         let above = match most.wrapping_sub(least) as u64 {
             0 => Above::Zero,
             // What stands in an absent place does not matter: it is cut like the rest.
-            ..=0xFF => Above::One(values.map(|value| value as u8).collect()),
-            ..=0xFFFF => Above::Two(values.map(|value| value as u16).collect()),
-            ..=0xFFFF_FFFF => Above::Four(values.map(|value| value as u32).collect()),
+            1..=0xFF => Above::One(values.map(|value| value as u8).collect()),
+            0x100..=0xFFFF => Above::Two(values.map(|value| value as u16).collect()),
+            0x1_0000..=0xFFFF_FFFF => Above::Four(values.map(|value| value as u32).collect()),
             _ => Above::Eight(values.collect()),
         };
         Ints { least, above, nulls: array.nulls().filter(|nulls| nulls.null_count() > 0).cloned() }

@@ -7,7 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod kernel;
-mod order;
+pub mod order;
 
 use ioriot::event::{AT_FDCWD, Col, Event, Text};
 use ioriot::fate::{Fate, Origin};
@@ -56,7 +56,7 @@ fn plans() -> impl Strategy<Value = Vec<Plan>> {
 }
 
 /// The tree that is there before: files of several sizes, directories, symlinks that lead somewhere, nowhere and round.
-fn populate(root: &Path) {
+pub fn populate(root: &Path) {
     for dir in ["d", "d/e", "d/e/d", "e", "e/empty"] {
         fs::create_dir(root.join(dir)).unwrap();
     }

@@ -9,6 +9,8 @@ mod killed;
 mod knows;
 mod ops;
 mod order;
+#[cfg(feature = "sql")]
+mod order_programs;
 mod rights;
 mod roots;
 mod speed;

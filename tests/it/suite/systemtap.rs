@@ -95,8 +95,8 @@ fn refines(letter: char, of: char) -> bool {
 fn writes(letters: &str, def: &Def) -> bool {
     let spread = letters.contains('<') || letters.contains('>');
     let mut found = letters.chars().filter(|letter| !"<=&".contains(*letter));
-    let mut wanted = def.args.iter().map(|role| letter(*role)).filter(|want| spread || *want != '>').peekable();
-    while let Some(want) = wanted.next() {
+    let wanted = def.args.iter().map(|role| letter(*role)).filter(|want| spread || *want != '>');
+    for want in wanted {
         match found.next() {
             Some(letter) if refines(letter, want) => {}
             // The upper half that the native form of preadv2 ignores.

@@ -4,7 +4,7 @@
 //!
 //! `IORIOT_ORDER_CASES=5000 cargo test --test it order` looks longer.
 
-mod story;
+pub mod story;
 
 use super::kernel::{self, Made};
 use super::{Plan, plans, populate, run, show};
