@@ -9,7 +9,8 @@
 //! * `start` what was open when the capture began
 //! * `end` what had to exist before and what must exist after
 //!
-//! Memory is bounded by what is open and by the distinct names the calls use, never by the number of events.
+//! Memory is bounded by what is open and by the distinct names the calls use, never by the number of events. A name that was
+//! removed is one of them: that it must be absent is an answer too, before (O_EXCL succeeded) or after.
 
 #![allow(clippy::clone_on_ref_ptr, reason = "paths are shared bytes: the type is called Name, and cloning one is cheap")]
 
