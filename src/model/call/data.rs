@@ -321,8 +321,13 @@ impl Call<'_> {
         let (ino, pos, sure, behind) = (ofd.ino, ofd.pos, ofd.pos_sure, ofd.behind);
         let (offset, whence) = (self.event.int(Col::Offset).unwrap_or(0), self.event.int(Col::Whence).unwrap_or(0));
         self.touch_position(ix);
-        if whence >= whence::END && self.model.tree.at(ino).kind() == Kind::File {
-            self.model.tree.touch(Resource::Size, ino, Access::Read);
+        if whence >= whence::END {
+            match self.model.tree.at(ino).kind() {
+                Kind::File => self.model.tree.touch(Resource::Size, ino, Access::Read),
+                // Where a directory ends is the file system's choice, and another one once it is removed.
+                Kind::Dir => self.model.tree.touch(Resource::Entries, ino, Access::Read),
+                _ => {}
+            }
         }
         let Some(result) = self.event.success() else {
             self.step.offset = Some(offset);
