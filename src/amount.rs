@@ -49,6 +49,7 @@ impl Display for Things<'_> {
         match (count, thing.strip_suffix('y')) {
             (1, _) => write!(f, "1 {thing}"),
             (_, Some(stem)) => write!(f, "{count} {stem}ies"),
+            (_, None) if thing.ends_with('s') => write!(f, "{count} {thing}es"),
             (_, None) => write!(f, "{count} {thing}s"),
         }
     }
@@ -80,7 +81,11 @@ mod tests {
 
     #[test]
     fn one_thing_is_no_things() {
-        let things = [Things(1, "worker"), Things(0, "worker"), Things(2, "directory"), Things(1, "directory")];
-        assert_eq!(things.map(|things| things.to_string()), ["1 worker", "0 workers", "2 directories", "1 directory"]);
+        let things =
+            [Things(1, "worker"), Things(0, "worker"), Things(2, "directory"), Things(1, "directory"), Things(2, "process")];
+        assert_eq!(
+            things.map(|things| things.to_string()),
+            ["1 worker", "0 workers", "2 directories", "1 directory", "2 processes"]
+        );
     }
 }

@@ -2,6 +2,7 @@
 
 use super::write::Loss;
 use super::{Ended, OnDrop};
+use crate::amount::Things;
 use crate::ingest::Repairs;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -122,8 +123,10 @@ impl fmt::Display for Summary {
         }
         writeln!(
             f,
-            "  At the start there were {} processes with {} threads and {} open descriptors.",
-            self.processes, self.threads, self.open_files
+            "  At the start there were {} with {} and {}.",
+            Things(self.processes as u64, "process"),
+            Things(self.threads, "thread"),
+            Things(self.open_files as u64, "open descriptor"),
         )?;
         let Sum { issued, written, filtered, lost, unfinished } = self.sum;
         writeln!(f, "  {issued} calls issued = {written} written + {filtered} filtered + {lost} lost + {unfinished} unfinished")?;

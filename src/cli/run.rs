@@ -1,4 +1,4 @@
-//! `ioriot run`: from a text capture to a verified replay, in one go.
+//! `ioriot run`: from a trace or a command to a verified replay, in one go.
 
 use super::generate::Choice;
 use super::ingest::{self as read, Reading};
@@ -14,25 +14,30 @@ use crate::{init, replay};
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 use serde_json::{Map, Value};
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::fs;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-/// Do it all: ingest, generate, init and replay, and print the whole story
+/// Do it all: ingest or capture, generate, init and replay, and print the whole story
 ///
-/// Makes DIR/capture, DIR/workload, DIR/root and DIR/run, each of which the other verbs can use.
+/// Makes DIR/capture, DIR/workload, DIR/root and DIR/run, each of which the other verbs can use. A command behind -- is run
+/// and captured live, as by `ioriot capture`.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
   ioriot run tests/data/matrix.strace                     makes matrix.ioriot
   ioriot run trace.strace.gz -o /mnt/nvme1/trace --threads 16
   ioriot run trace.strace.gz --force --format json        anew
+  sudo ioriot run -- make -j8                             captures the command, replays it in make.ioriot
   ioriot query matrix.ioriot/run 'SELECT * FROM results'  look closer afterwards")]
 pub struct Args {
     /// File to read, also .gz and .zst; - is standard input
-    #[arg(value_name = "INPUT")]
-    input: PathBuf,
-    /// Directory to make (default: INPUT's name with .ioriot for its endings)
+    #[arg(value_name = "INPUT", required_unless_present = "command")]
+    input: Option<PathBuf>,
+    /// Directory to make (default: the name of INPUT or COMMAND with .ioriot for its endings)
     #[arg(short, long = "output", value_name = "DIR")]
     out: Option<PathBuf>,
     /// Make a DIR that is there anew: its datasets are deleted, its tree is moved aside
@@ -49,6 +54,9 @@ pub struct Args {
     /// Only check the arguments and say what would be done
     #[arg(short = 'n', long)]
     dry_run: bool,
+    /// Command to capture instead, with its arguments, behind --
+    #[arg(last = true, value_name = "COMMAND", conflicts_with = "input")]
+    command: Vec<OsString>,
 }
 
 /// The parts of the story, printed as they happen for people, at the end as one object for programs.
@@ -83,28 +91,25 @@ fn indent(text: &str) -> String {
 
 impl Args {
     pub fn run(self) -> Result<Exit> {
-        let input = Input::parse(&self.input);
-        let dir = self.out.unwrap_or_else(|| format!("{}.ioriot", input.stem()).into());
+        let name = self.input.as_deref().or(self.command.first().map(Path::new)).context("nothing to replay")?;
+        let dir = self.out.clone().unwrap_or_else(|| format!("{}.ioriot", Input::parse(name).stem()).into());
         let [capture, workload, root, run] = ["capture", "workload", "root", "run"].map(|name| dir.join(name));
         let format = self.reading.output();
         if self.dry_run {
             make_way(&dir, self.force, true)?;
-            let would = vec![read::plan_input(&self.input)?, format!("make {}", dir.display())];
-            format.print(&Plan::new(would))?;
+            let source = match &self.input {
+                Some(input) => read::plan_input(input)?,
+                None => format!("capture {}", name.display()),
+            };
+            format.print(&Plan::new(vec![source, format!("make {}", dir.display())]))?;
             return Ok(Exit::Done);
         }
         make_way(&dir, self.force, false)?;
         let mut story = Story { format, parts: Map::new() };
-
-        let options = ingest::Options {
-            format: self.reading.input(),
-            threads: values::processors(),
-            command: values::command_line(),
-            mounts: self.reading.mounts.clone(),
-            ..ingest::Options::new(vec![input], capture.clone())
+        let whole = match &self.input {
+            Some(input) => self.ingest(input, &capture, &mut story)?,
+            None => record(&self.command, &capture, &mut story)?,
         };
-        let ingested = ui::watched(|progress| ingest::run(&options, progress))?;
-        story.tell("ingest", &capture, &ingested)?;
 
         let options = self.choice.options(capture, workload.clone(), None);
         let generated = ui::watched(|progress| generate::run(&options, progress))?;
@@ -120,10 +125,44 @@ impl Args {
         story.tell("replay", &run, &replayed)?;
         story.end()?;
         match exit(&replayed) {
-            Exit::Done => Ok(Exit::good(!self.reading.strict || ingested.rejects() == 0)),
+            Exit::Done => Ok(Exit::good(whole)),
             other => Ok(other),
         }
     }
+
+    /// Reads a trace; says whether it is whole, as far as that matters.
+    fn ingest(&self, input: &Path, capture: &Path, story: &mut Story) -> Result<bool> {
+        let options = ingest::Options {
+            format: self.reading.input(),
+            threads: values::processors(),
+            command: values::command_line(),
+            mounts: self.reading.mounts.clone(),
+            ..ingest::Options::new(vec![Input::parse(input)], capture.to_owned())
+        };
+        let ingested = ui::watched(|progress| ingest::run(&options, progress))?;
+        story.tell("ingest", capture, &ingested)?;
+        Ok(!self.reading.strict || ingested.rejects() == 0)
+    }
+}
+
+/// Captures a command; says whether nothing was lost. By a process of its own, since a capture gives up its rights.
+fn record(command: &[OsString], capture: &Path, story: &mut Story) -> Result<bool> {
+    let mut child = Command::new(std::env::current_exe().context("cannot find this program")?);
+    child.arg("capture").arg("-o").arg(capture).arg("--").args(command);
+    if story.format == Format::Json {
+        // Standard output is for the story, whatever the command says.
+        child.stdout(std::io::stderr().as_fd().try_clone_to_owned()?);
+    }
+    let status = child.status().context("cannot start the capture")?;
+    ensure!(matches!(status.code(), Some(0 | 1)), "nothing was captured, so nothing was replayed");
+    match story.format {
+        Format::Text => ui::say("")?,
+        Format::Json => {
+            let manifest = Dataset::expect(capture, Kind::Capture)?.manifest;
+            story.parts.insert("capture".into(), Value::Object(manifest));
+        }
+    }
+    Ok(status.success())
 }
 
 /// The datasets in DIR.

@@ -73,7 +73,7 @@ mod tests {
         assert_eq!(distance("kitten", "Sitting"), 3);
         assert_eq!(distance("", "abc"), 3);
         let names = ["path", "path2", "pid", "captured_dur", "dur", "results"];
-        assert_eq!(meant("pth", &names), ", perhaps path or pid");
+        assert_eq!(meant("pth", &names), ", perhaps path, path2 or pid");
         assert_eq!(meant("resuls", &names), ", perhaps results");
         assert_eq!(meant("dur_", &names), ", perhaps dur");
         assert_eq!(meant("nothing_like_it", &names), "");

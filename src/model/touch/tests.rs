@@ -141,7 +141,7 @@ fn descriptors_positions_rights_and_locks_order_their_users() {
         ("lock", vec![file(), open(4, "/f", 0), flock(3, 2), flock(4, 2)]),
         ("", vec![file(), open(4, "/f", 0), flock(3, 1), flock(4, 1)]),
         ("lock", vec![file(), open(4, "/f", 0), flock(3, 2), on(S::close, 3, 0, &[]), flock(4, 2)]),
-        ("name entries", vec![open(3, "/d/f", O_CREAT), path(S::rmdir, "/d", 0)]),
+        ("name entries", vec![open(3, "/d/f", O_CREAT), path(S::unlink, "/d/f", 0), path(S::rmdir, "/d", 0)]),
     ];
     for (expected, events) in cases {
         let (expected, found) = (expected, between(&events));

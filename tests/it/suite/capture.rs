@@ -474,3 +474,23 @@ int main(int count, char **args) {
         assert_eq!(ends, ["10000"]);
     }
 }
+
+/// By eBPF where that is allowed, else by ptrace.
+#[cfg(feature = "sql")]
+#[test]
+fn a_command_is_captured_and_replayed_in_one_go() {
+    let dir = scratch();
+    let script = "echo one > a; mv a b; cat b; ln -s b c; rm b; cat c; exit 3";
+    let mut run = command(&["run", "--format", "json", "-o", "story", "--", "sh", "-c", script]);
+    let output = run.current_dir(dir.path()).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    assert!(stderr.contains("one\n"), "what the command says is not part of the story: {stderr}");
+    let story: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(story["capture"]["kind"], "capture");
+    assert_eq!((story["replay"]["match_percent"].as_f64(), story["replay"]["different"].as_u64()), (Some(100.0), Some(0)));
+    let link = dir.path().join("story/root/tree").join(dir.path().strip_prefix("/").unwrap()).join("c");
+    assert_eq!(std::fs::read_link(&link).unwrap(), Path::new("b"), "{}", link.display());
+    let usage = String::from_utf8_lossy(&ioriot(&["run"]).stderr).into_owned();
+    assert!(usage.contains("INPUT"), "{usage}");
+}
