@@ -21,7 +21,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Do it all: ingest or capture, generate, init and replay, and print the whole story
+/// Do it all, from a trace or a command to a replay, and print the whole story
 ///
 /// Makes DIR/capture, DIR/workload, DIR/root and DIR/run, each of which the other verbs can use. A command behind -- is run
 /// and captured live, as by `ioriot capture`.
