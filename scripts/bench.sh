@@ -11,6 +11,6 @@ while [[ $# -gt 0 && $1 != -- ]]; do verbs+=("$1"); shift; done
 cargo build --release --quiet
 # As the tests are built: it only writes the workloads, and shares their dependencies.
 maker=$(cargo test --quiet --bench replay --no-run --message-format json |
-    python3 -c 'import json, sys; print([row["executable"] for row in map(json.loads, sys.stdin) if row.get("executable")][-1])')
+    python3 -c 'import json, sys; print(*(row["executable"] for row in map(json.loads, sys.stdin) if row.get("executable") and row["target"]["name"] == "replay"))')
 python3 scripts/bench.py "${verbs[@]}"
 exec python3 scripts/bench_replay.py --maker "$maker" "$@"
