@@ -95,14 +95,14 @@ pub struct Pacer {
     from: From,
     /// When the last op of each lane ended, ns since the start, had its worker been in time: lateness is not thought again.
     ends: Vec<i64>,
-    /// How late the worker was at its last op, ns.
-    late: i64,
+    /// How late the worker was at its last op, ns; nothing for one without a time.
+    late: Option<i64>,
 }
 
 impl Pacer {
     /// For a worker with so many lanes.
     pub fn new(sleeper: Sleeper, from: From, lanes: usize) -> Pacer {
-        Pacer { sleeper, start: 0, from, ends: vec![0; lanes], late: 0 }
+        Pacer { sleeper, start: 0, from, ends: vec![0; lanes], late: None }
     }
 
     /// The moment from which all times count.
@@ -114,21 +114,24 @@ impl Pacer {
     #[inline]
     pub fn wait(&mut self, due: i64, lane: u32) -> i64 {
         if due == UNKNOWN {
-            self.late = 0;
+            self.late = None;
             return UNKNOWN;
         }
         let due = match self.from {
             From::Start => due,
             From::Before => due + self.ends[lane as usize],
         };
-        self.late = self.sleeper.until(self.start + due);
+        self.late = Some(self.sleeper.until(self.start + due));
         due
     }
 
-    /// An op of a lane has ended, ns since the start.
+    /// An op of a lane has ended, ns since the start. One without a time moves nothing: the captured gap of the op after
+    /// it counts from the last op that had one.
     #[inline]
     pub fn ended(&mut self, lane: u32, end: i64) {
-        self.ends[lane as usize] = end - self.late;
+        if let Some(late) = self.late {
+            self.ends[lane as usize] = end - late;
+        }
     }
 }
 
@@ -191,12 +194,17 @@ mod tests {
     fn think_time_counts_from_the_end_of_the_op_before_in_its_lane() {
         let mut pacer = Pacer::new(Sleeper { spin: 0 }, From::Before, 2);
         pacer.start(now() - 1_000_000_000);
-        assert_eq!((pacer.wait(5, 0), pacer.wait(UNKNOWN, 0)), (5, UNKNOWN));
+        assert_eq!(pacer.wait(5, 1), 5);
+        pacer.late = Some(0);
         pacer.ended(1, 700);
         assert_eq!((pacer.wait(5, 1), pacer.wait(5, 0)), (705, 5));
         // An op that came 300 ns late ended when it did, but its lane is to catch up.
-        pacer.late = 300;
+        pacer.late = Some(300);
         pacer.ended(0, 1000);
+        assert_eq!(pacer.wait(50, 0), 750);
+        // However long one without a time had to wait for its turn, the gap after it is not thought twice.
+        assert_eq!(pacer.wait(UNKNOWN, 0), UNKNOWN);
+        pacer.ended(0, 500_000);
         assert_eq!(pacer.wait(50, 0), 750);
     }
 }
