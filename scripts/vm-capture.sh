@@ -65,7 +65,7 @@ make_root() {
 
 make_modules() {
 	mkdir -p "$work/xfer"
-	cp systemtap/Makefile systemtap/*.stp "$root/ioriot"
+	cp systemtap/Makefile systemtap/ioriot.stp systemtap/*.h "$root/ioriot"
 	mountpoint -q "$root/proc" || mount -t proc proc "$root/proc"
 	rm -f "$root"/ioriot/*.ko
 	in_root env SYSTEMTAP_DIR=/var/cache/systemtap make -C /ioriot KERNEL="$kernel" "${runtime[@]}"
