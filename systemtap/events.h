@@ -22,12 +22,6 @@ static void put_head(struct line *line, const char *what, u64 since, u64 now)
 		atomic64_inc(&unstarted);
 }
 
-static void end_line(struct line *line)
-{
-	*line->at++ = '\n';
-	*line->at = 0;
-}
-
 /* The id of a child by all accounts, where the parent was told the one of its container. */
 static long child_of(long ret)
 {

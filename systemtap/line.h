@@ -75,6 +75,29 @@ static void put_text(struct line *line, char key, const char *text, size_t len)
 	put(line, ";:,");
 }
 
+/* What a line that was cut or damaged on its way does not have any more. */
+static u32 check_of(const char *text, size_t len)
+{
+	u64 hash = 0;
+
+	while (len) {
+		size_t some = min(len, sizeof hash);
+		u64 word = 0;
+
+		memcpy(&word, text, some);
+		hash = rol64(hash ^ word, 29) * 0x9e3779b97f4a7c15ull;
+		text += some;
+		len -= some;
+	}
+	return hash >> 32;
+}
+
+static void end_line(struct line *line)
+{
+	/* Behind `end`: there always is room for this. */
+	line->at += sprintf(line->at, "k=%08x;:,\n", check_of(line->start, line->at - line->start));
+}
+
 static void put_path(struct line *line, char key, const struct path *path)
 {
 	char *text = d_path(path, line->scratch, PATH_MAX);
