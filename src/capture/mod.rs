@@ -262,7 +262,7 @@ impl Session {
         progress.begin("capture", Unit::Count, 0);
         let host = options.host.clone().unwrap_or_else(os::host);
         write::snapshot(&draft, backend.snapshot())?;
-        recover::leave_note(&draft, &note(&options, &backend, &host))?;
+        draft.note(&note(&options, &backend, &host))?;
         let sink = Sink::new(draft.path(""), &host);
         let mut recorder = Recorder::new(&sink, &draft)?;
         let open = backend.snapshot().files.len();
@@ -301,7 +301,6 @@ impl Session {
             bytes: 0,
         };
         let manifest = manifest(&summary, note(&options, &backend, &summary.host))?;
-        recover::remove_note(&draft)?;
         let dataset = draft.commit(manifest)?;
         summary.bytes = dataset.table(Table::Events).metadata().map_or(0, |meta| meta.len());
         Ok(summary)

@@ -22,7 +22,7 @@ Examples:
   sudo ioriot capture -o cap --pid 4711,4712 --duration 60s   running processes and what they start
   sudo ioriot capture -o cap --cgroup system.slice/pg.service a control group
   sudo ioriot capture -o cap --all --syscalls @io,@fd --max-bytes 4G
-  ioriot capture --check                                      what this kernel and these rights allow")]
+  ioriot capture --check                                      what kernel and rights allow")]
 pub struct Args {
     /// Directory to make for the capture
     #[arg(short, long = "output", value_name = "CAPTURE", required_unless_present_any = ["check", "dump_bpf"])]

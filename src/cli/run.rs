@@ -31,7 +31,7 @@ Examples:
   ioriot run tests/data/matrix.strace                     makes matrix.ioriot
   ioriot run trace.strace.gz -o /mnt/nvme1/trace --threads 16
   ioriot run trace.strace.gz --force --format json        anew
-  sudo ioriot run -- make -j8                             captures the command, replays it in make.ioriot
+  sudo ioriot run -- make -j8                             a command: makes make.ioriot
   ioriot query matrix.ioriot/run 'SELECT * FROM results'  look closer afterwards")]
 pub struct Args {
     /// File to read, also .gz and .zst; - is standard input
