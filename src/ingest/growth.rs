@@ -6,7 +6,7 @@
 //!
 //! Files are known by device and inode where the capture has them, else by the path of the descriptor.
 
-use super::order::{Ticket, Window};
+use super::order::Window;
 use super::repair::{Kind, Moves, Overlaps, spans};
 use crate::event::{Col, Event, Text};
 use crate::syscall::Op;
@@ -29,26 +29,29 @@ type Open = HashMap<u64, Vec<(usize, Proof)>>;
 pub fn run(window: &Window, overlaps: &Overlaps, moves: &mut Moves) {
     let tickets = window.tickets();
     let mut open = Open::new();
+    // Who saw the size that an overlapping write made, and that write.
+    let mut seen = Vec::new();
     for place in (0..window.len()).filter(|place| overlaps.any[*place]) {
         let Some((file, proof)) = proof(window.event(place)) else { continue };
         let earlier = open.entry(file).or_default();
         earlier.retain(|(other, _)| tickets[*other].exit >= overlaps.least[place]);
-        earlier.iter().for_each(|(other, before)| contradict(tickets, (*other, *before), (place, proof), moves));
+        for (other, before) in earlier.iter().filter(|(other, _)| spans(tickets, *other, place)) {
+            match (*before, proof) {
+                // Not yet so large: the write took effect later.
+                (Proof::Wrote(end), Proof::Saw(size)) if size < end => moves.later(*other, tickets[place].key, Kind::SizeOld),
+                (Proof::Wrote(end), Proof::Saw(size)) if size == end => seen.push((place, *other)),
+                (Proof::Saw(size), Proof::Wrote(end)) if size == end => seen.push((*other, place)),
+                _ => {}
+            }
+        }
         earlier.push((place, proof));
     }
-}
-
-/// Moves the earlier of two calls if what both prove cannot be in this order.
-fn contradict(tickets: &[Ticket], earlier: (usize, Proof), (place, proof): (usize, Proof), moves: &mut Moves) {
-    let kind = match (earlier.1, proof) {
-        // Not yet so large: the write took effect later.
-        (Proof::Wrote(end), Proof::Saw(size)) if size < end => Kind::SizeOld,
-        // Exactly as large as it is only now: seen later.
-        (Proof::Saw(size), Proof::Wrote(end)) if size == end => Kind::SizeNew,
-        _ => return,
-    };
-    if spans(tickets, earlier.0, place) {
-        moves.later(earlier.0, tickets[place].key, kind);
+    // Now it is known when the writes took effect: who saw what they made did so later.
+    for (reader, writer) in seen {
+        let (ticket, made) = (tickets[reader], moves.place(writer).unwrap_or(tickets[writer].key));
+        if ticket.key < made && made.at <= ticket.exit {
+            moves.later(reader, made, Kind::SizeNew);
+        }
     }
 }
 

@@ -86,6 +86,11 @@ pub fn run(window: &mut Window, gone: Option<Key>, repairs: &mut Repairs) -> boo
 pub struct Moves(BTreeMap<usize, (Key, Kind)>);
 
 impl Moves {
+    /// Where a call moves to, if it does.
+    pub fn place(&self, place: usize) -> Option<Key> {
+        self.0.get(&place).map(|(key, _)| *key)
+    }
+
     /// A call moves to just before a key: the earliest counts.
     fn earlier(&mut self, place: usize, than: Key, kind: Kind) {
         let to = (than.before(), kind);
