@@ -37,6 +37,7 @@ mod write;
 
 pub use ebpf::{HOLE, check, listing};
 pub use filter::{Calls, GROUPS};
+pub use os::Foreground;
 pub use recover::{Recovered, recover};
 pub use scope::Scope;
 pub use summary::{Sum, Summary};
@@ -196,7 +197,8 @@ impl Backend {
             Method::Ptrace => ptrace(),
             Method::Auto => ebpf().or_else(|error| match options.scope {
                 Scope::Command(_) | Scope::Pids(_) => {
-                    log::warn!("no eBPF here ({error:#}), so ptrace captures: every call takes many times as long");
+                    log::warn!("no eBPF here: {error:#}");
+                    log::warn!("ptrace captures instead: every call takes many times as long, so captured times are distorted");
                     ptrace()
                 }
                 Scope::Cgroup(_) | Scope::User(_) | Scope::Comm(_) | Scope::All => Err(error),
@@ -242,7 +244,7 @@ impl Session {
     pub fn start(options: Options) -> Result<Session> {
         ensure!(!options.out.exists(), "{} exists already: remove it or choose another name", options.out.display());
         recover::nothing_left(&options.out)?;
-        os::catch_signals();
+        os::catch_signals(matches!(options.scope, Scope::Command(_)));
         let backend = Backend::start(&options)?;
         // Reading the memory of the traced is a right; whoever traces has no other that the traced has not.
         if matches!(backend, Backend::Ebpf(_)) {

@@ -4,6 +4,7 @@ use super::Exit;
 use super::ui::{self, Plan};
 use super::values;
 use crate::capture::{self, Calls, Limits, Method, OnDrop, Options, Scope, Session};
+use crate::progress::Progress;
 use anyhow::{Result, bail, ensure};
 use clap::ValueEnum;
 use std::ffi::OsString;
@@ -152,8 +153,10 @@ impl Args {
             return Ok(Exit::Done);
         }
         // Rights belong to threads: they are given up before there is a second one.
+        let foreground = matches!(options.scope, Scope::Command(_));
         let session = Session::start(options)?;
-        let summary = ui::watched(|progress| session.run(progress))?;
+        // The terminal belongs to the command.
+        let summary = if foreground { session.run(&Progress::default()) } else { ui::watched(|progress| session.run(progress)) }?;
         format.print(&summary)?;
         Ok(Exit::good(summary.ok()))
     }

@@ -113,7 +113,7 @@ enum Verb {
 pub fn run() -> Result<Exit> {
     let cli = Cli::parse();
     let level = ["warn", "info", "debug"][usize::from(cli.verbose.min(2))];
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(level)).init();
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(level)).format(ui::log).init();
     match cli.verb {
         Verb::Capture(args) => args.run(),
         Verb::Ingest(args) => args.run(),
