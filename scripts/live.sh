@@ -14,7 +14,7 @@ ior=$(realpath "${IOR:-target/release/ioriot}")
 [[ -x $ior ]] || { echo "live.sh: no $ior: cargo build --release makes it, IOR names another" >&2; exit 2; }
 "$ior" capture --check > /dev/null || { echo 'SKIPPED: no live capture by eBPF here' >&2; exit 0; }
 
-all=(sqlite-delete sqlite-wal postgres git rsync tar make fio-psync fio-libaio fio-uring)
+all=(sqlite-delete sqlite-wal postgres postgres-user git rsync tar make fio-psync fio-libaio fio-uring)
 short=
 [[ ${1-} = --short ]] && { short=1; shift; all=(sqlite-delete sqlite-wal git tar make); }
 (($#)) && all=("$@")
@@ -22,8 +22,8 @@ short=
 n() { if [[ $short ]]; then echo "$2"; else echo "$1"; fi; }
 
 # Which program each needs, and the package that has it.
-declare -A program=([sqlite-delete]=sqlite3 [sqlite-wal]=sqlite3 [postgres]=pgbench [git]=git [rsync]=rsync [tar]=tar
-    [make]=make [fio-psync]=fio [fio-libaio]=fio [fio-uring]=fio)
+declare -A program=([sqlite-delete]=sqlite3 [sqlite-wal]=sqlite3 [postgres]=pgbench [postgres-user]=pgbench [git]=git
+    [rsync]=rsync [tar]=tar [make]=make [fio-psync]=fio [fio-libaio]=fio [fio-uring]=fio)
 declare -A package=([pgbench]=postgresql)
 missing=()
 for name in "${all[@]}"; do
@@ -37,16 +37,16 @@ fi
 
 work=$(mktemp -d "${LIVE_DIR:-/var/tmp}/ioriot-live.XXXXXX")
 chmod 755 "$work" # for the user postgres
-server=
+server= # the data directory of a server that runs
 finish() {
-    [[ $server ]] && pg pg_ctl -s -D "$work/postgres/home/data" -m immediate stop
+    [[ $server ]] && pg pg_ctl -s -D "$server" -m immediate stop
     if [[ ${KEEP-} ]]; then echo "left in $work" >&2; else rm -rf "$work"; fi
 }
 trap finish EXIT
 
 # Each program has a job: what is captured. It runs in a home of its own, which `before_NAME` may fill. What tunes a job
 # is in the environment.
-export TRANSACTIONS SOURCES SECONDS_OF_FIO
+export TRANSACTIONS SECONDS_OF_FIO
 
 TRANSACTIONS=$(n 500 60)
 inserts() { # inserts FROM COUNT: transactions
@@ -166,7 +166,7 @@ job_fio-libaio() { fio_ --ioengine=libaio --iodepth=16 --direct=1 --fdatasync=64
 job_fio-uring() { fio_ --ioengine=io_uring --iodepth=16 --direct=1 --fdatasync=64; }
 
 # As the user who owns the server.
-pg() { (cd / && PATH=$(echo /usr/lib/postgresql/*/bin):$PATH exec setpriv --reuid=postgres --regid=postgres --init-groups -- "$@"); }
+pg() { (cd / && HOME=/ PATH=$(echo /usr/lib/postgresql/*/bin):$PATH exec setpriv --reuid=postgres --regid=postgres --init-groups -- "$@"); }
 before_postgres() {
     chown postgres .
     pg initdb -D "$PWD/data" -A trust > said
@@ -177,15 +177,23 @@ max_wal_size = 64MB
 min_wal_size = 32MB
 CONF
     pg pg_ctl -s -D "$PWD/data" -l "$PWD/log" start || return
-    server=1
     pg pgbench -q -h "$PWD" -i -s "$(n 4 1)" postgres 2> /dev/null
 }
-# The server has run for a while when the capture begins; nothing stops it.
-scope_postgres() { echo --user postgres; }
+# The server has run for a while when the capture begins, and goes on when it ends; nothing stops it.
+scope_postgres() {
+    local master
+    master=$(head -n 1 "$1/home/data/postmaster.pid")
+    echo --pid "$master,$(pgrep -d , -P "$master")"
+}
 job_postgres() {
     pg pgbench -h "$PWD" -c 4 -j 2 -t "$(n 1000 100)" postgres > said 2>&1
     pg psql -q -h "$PWD" -c CHECKPOINT -c 'VACUUM FULL pgbench_branches' -c 'CREATE INDEX more ON pgbench_accounts (abalance)' postgres
 }
+
+# The same with everything else that the user runs: the clients.
+before_postgres-user() { before_postgres; }
+scope_postgres-user() { echo --user postgres; }
+job_postgres-user() { job_postgres; }
 
 # Captures a job from its start, its descendants with it.
 command_of() {
@@ -195,7 +203,7 @@ command_of() {
 running() {
     local pid
     # shellcheck disable=SC2046
-    "$ior" capture -o "$1/capture" --format json $("scope_$2") > "$1/capture.json" &
+    "$ior" capture -o "$1/capture" --format json $("scope_$2" "$1") > "$1/capture.json" &
     pid=$!
     until [[ -d $1/.capture.unfinished ]]; do
         kill -0 $pid 2> /dev/null || return
@@ -210,13 +218,15 @@ one() { # one NAME: its row
     local dir=$work/$1 began=$SECONDS how=command_of
     mkdir -p "$dir/home"
     if declare -f "before_$1" > /dev/null; then (cd "$dir/home" && "before_$1") || return; fi
-    [[ $1 = postgres ]] && server=1
+    [[ -d $dir/home/data ]] && server=$dir/home/data
     declare -f "scope_$1" > /dev/null && how=running
     # What is older than this mark was not made by the job.
     sleep 0.02
     touch "$dir/began"
     $how "$dir" "$1" || echo "live.sh: the capture of $1 ended with $?" >&2
     cp -a "$dir/home" "$dir/left"
+    [[ $server ]] && pg pg_ctl -s -D "$server" -m immediate stop
+    server=
     "$ior" generate "$dir/capture" -o "$dir/workload" --format json > "$dir/generate.json" &&
         "$ior" init "$dir/workload" --root "$dir/root" --format json > "$dir/init.json" || return
     "$ior" replay "$dir/workload" --root "$dir/root" -o "$dir/run" --min-match 0 --format json > "$dir/replay.json"
