@@ -87,7 +87,7 @@ make_runtime() {
 }
 
 make_programs() {
-	cp scripts/syscall_matrix.c scripts/syscall_compat32.c "$root/tmp"
+	cp scripts/matrix.h scripts/syscall_matrix.c scripts/syscall_compat32.c "$root/tmp"
 	in_root cc -static -O2 /tmp/syscall_matrix.c -o /tmp/matrix
 	in_root cc -static -O2 -m32 /tmp/syscall_compat32.c -o /tmp/compat32
 	cp "$root/tmp/matrix" "$root/tmp/compat32" scripts/vm-guest.sh "$work/xfer"

@@ -39,6 +39,7 @@ mod write;
 
 pub use ebpf::{check, listing};
 pub use filter::{Calls, GROUPS};
+pub use os::Foreground;
 pub use recover::{Recovered, recover};
 pub use scope::Scope;
 pub use stap::check as check_stap;
@@ -209,7 +210,8 @@ impl Backend {
             Method::Stap => Stap::start(options).map(|stap| Backend::Stap(Box::new(stap))),
             Method::Auto => ebpf().or_else(|error| match options.scope {
                 Scope::Command(_) | Scope::Pids(_) => {
-                    log::warn!("no eBPF here ({error:#}), so ptrace captures: every call takes many times as long");
+                    log::warn!("no eBPF here: {error:#}");
+                    log::warn!("ptrace captures instead: every call takes many times as long, so captured times are distorted");
                     ptrace()
                 }
                 Scope::Cgroup(_) | Scope::User(_) | Scope::Comm(_) | Scope::All => Err(error),
@@ -258,7 +260,7 @@ impl Session {
     pub fn start(options: Options) -> Result<Session> {
         ensure!(!options.out.exists(), "{} exists already: remove it or choose another name", options.out.display());
         recover::nothing_left(&options.out)?;
-        os::catch_signals();
+        os::catch_signals(matches!(options.scope, Scope::Command(_)));
         let backend = Backend::start(&options)?;
         // Reading the memory of the traced is a right; whoever traces has no other that the traced has not.
         match backend {
@@ -281,7 +283,7 @@ impl Session {
         progress.begin("capture", Unit::Count, 0);
         let host = options.host.clone().unwrap_or_else(os::host);
         write::snapshot(&draft, backend.snapshot())?;
-        recover::leave_note(&draft, &note(&options, &backend, &host))?;
+        draft.note(&note(&options, &backend, &host))?;
         let sink = Sink::new(draft.path(""), &host);
         let mut recorder = Recorder::new(&sink, &draft)?;
         let open = backend.snapshot().files.len();
@@ -320,7 +322,6 @@ impl Session {
             bytes: 0,
         };
         let manifest = manifest(&summary, note(&options, &backend, &summary.host))?;
-        recover::remove_note(&draft)?;
         let dataset = draft.commit(manifest)?;
         summary.bytes = dataset.table(Table::Events).metadata().map_or(0, |meta| meta.len());
         Ok(summary)

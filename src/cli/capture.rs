@@ -4,6 +4,7 @@ use super::Exit;
 use super::ui::{self, Plan};
 use super::values;
 use crate::capture::{self, Calls, Limits, Method, OnDrop, Options, Scope, Session};
+use crate::progress::Progress;
 use anyhow::{Result, bail, ensure};
 use clap::ValueEnum;
 use std::ffi::OsString;
@@ -22,7 +23,7 @@ Examples:
   sudo ioriot capture -o cap --pid 4711,4712 --duration 60s   running processes and what they start
   sudo ioriot capture -o cap --cgroup system.slice/pg.service a control group
   sudo ioriot capture -o cap --all --syscalls @io,@fd --max-bytes 4G
-  ioriot capture --check                                      what this kernel and these rights allow")]
+  ioriot capture --check                                      what kernel and rights allow")]
 pub struct Args {
     /// Directory to make for the capture
     #[arg(short, long = "output", value_name = "CAPTURE", required_unless_present_any = ["check", "dump_bpf"])]
@@ -155,8 +156,10 @@ impl Args {
             return Ok(Exit::Done);
         }
         // Rights belong to threads: they are given up before there is a second one.
+        let foreground = matches!(options.scope, Scope::Command(_));
         let session = Session::start(options)?;
-        let summary = ui::watched(|progress| session.run(progress))?;
+        // The terminal belongs to the command.
+        let summary = if foreground { session.run(&Progress::default()) } else { ui::watched(|progress| session.run(progress)) }?;
         format.print(&summary)?;
         Ok(Exit::good(summary.ok()))
     }

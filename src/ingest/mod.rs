@@ -9,6 +9,7 @@
 
 pub(crate) mod capture;
 pub(crate) mod facts;
+mod growth;
 pub(crate) mod guard;
 mod loss;
 pub(crate) mod order;

@@ -307,9 +307,46 @@ fn overlapping_calls_are_put_right_by_their_results() {
     assert_eq!(story(&made), ["read - 1", "read - 1", "close - 0"]);
     assert_eq!(made.captured.repairs.get("fd_gone"), Some(&1));
 
+    // However many meet it.
+    let made = ingest_text(
+        "1 unlink(\"/f\" <unfinished ...>\n\
+         2 stat(\"/f\", {st_mode=S_IFREG|0644, st_size=0, ...}) = 0\n\
+         3 stat(\"/f\", {st_mode=S_IFREG|0644, st_size=0, ...}) = 0\n\
+         1 <... unlink resumed>) = 0\n",
+    )
+    .unwrap();
+    assert_eq!(story(&made), ["stat /f 0", "stat /f 0", "unlink /f 0"]);
+
     // Nothing is moved where nothing overlaps.
     let made = ingest_text("2 open(\"/d\", O_RDONLY) = 3\n1 mkdir(\"/d\", 0777) = 0\n").unwrap();
     assert_eq!((story(&made).len(), made.captured.repairs.len()), (2, 0));
+}
+
+#[test]
+fn overlapping_calls_are_put_right_by_the_sizes_they_saw() {
+    // A page is added while others ask for the end: two still find the old one, a fourth overlaps and finds the new one.
+    let made = ingest_text(
+        "4 lseek(3</f>, 0, SEEK_END <unfinished ...>\n\
+         1 pwrite64(3</f>, \"\"..., 100, 1000 <unfinished ...>\n\
+         2 lseek(3</f>, 0, SEEK_END) = 1000\n\
+         3 pread64(3</f>, \"\"..., 500, 900) = 100\n\
+         3 lseek(3</f>, 0, SEEK_END) = 1100\n\
+         1 <... pwrite64 resumed>) = 100\n\
+         4 <... lseek resumed>) = 1100\n",
+    )
+    .unwrap();
+    assert_eq!(story(&made), ["lseek - 1000", "pread64 - 100", "pwrite64 - 100", "lseek - 1100", "lseek - 1100"]);
+    assert_eq!((made.captured.repairs.get("size_old"), made.captured.repairs.get("size_new")), (Some(&1), Some(&1)));
+
+    // Another file, or what is no file at all, proves nothing.
+    let made = ingest_text(
+        "1 pwrite64(3</f>, \"\"..., 100, 1000 <unfinished ...>\n\
+         2 lseek(3</g>, 0, SEEK_END) = 1000\n\
+         2 read(4<pipe:[1]>, \"\"..., 500) = 100\n\
+         1 <... pwrite64 resumed>) = 100\n",
+    )
+    .unwrap();
+    assert_eq!(made.captured.repairs.len(), 0);
 }
 
 #[test]
