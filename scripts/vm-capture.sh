@@ -168,8 +168,11 @@ if [[ ! -x $ior ]]; then
 fi
 failed=0
 for job in "${jobs[@]}"; do
-	for capture in "$out/$job".{capture,stap,ebpf}; do
-		[[ ! -e $capture ]] || IOR=$ior scripts/compare_captures.py "$out/$job.strace" "$capture" || failed=1
+	for capture in "$job".{capture,stap,ebpf}; do
+		[[ -e $out/$capture ]] || continue
+		IOR=$ior scripts/compare_captures.py "$out/$job.strace" "$out/$capture" && continue
+		# The eBPF programs do not decode calls of 32-bit programs: they count them as lost.
+		[[ $capture == compat32.ebpf ]] || failed=1
 	done
 done
 exit $failed
