@@ -1,7 +1,7 @@
 #!/bin/bash
 # Compiles the SystemTap probes, boots a Debian kernel in an emulator, captures the jobs of scripts/ there with strace,
-# with the probes alone and by `ioriot capture` with the backends stap and ebpf, brings all out and compares them. Needs no
-# KVM and no rights over the kernel of this machine.
+# with the probes alone and by `ioriot capture` with the backends stap and ebpf, brings all out, compares them, and replays
+# what ioriot captured. Needs no KVM and no rights over the kernel of this machine.
 #
 #     scripts/vm-capture.sh [-s trixie|bookworm] [-o OUT] [JOB...]
 #
@@ -29,7 +29,7 @@ mkdir -p "$cache" "$out"
 out=$(realpath "$out")
 rm -rf "$out"/*.stap "$out"/*.ebpf
 work=$(mktemp -d "$cache/run.XXXXXX")
-trap 'umount -q "$root/proc" "$root/mnt"; rm -rf "$work"' EXIT
+trap 'umount -q "$root/proc" "$root/mnt" || true; rm -rf "$work"' EXIT
 
 # step WHAT COMMAND...: runs it, quiet unless it fails, and says how long it took
 step() {
@@ -174,5 +174,20 @@ for job in "${jobs[@]}"; do
 		# The eBPF programs do not decode calls of 32-bit programs: they count them as lost.
 		[[ $capture == compat32.ebpf ]] || failed=1
 	done
+done
+
+# Every dataset but that of the tracer which is killed must replay with the outcomes it has.
+replayed() {
+	rm -rf "$work/replay" && mkdir "$work/replay"
+	"$ior" generate "$1" -o "$work/replay/workload" && "$ior" init "$work/replay/workload" --root "$work/replay/root" &&
+		"$ior" replay "$work/replay/workload" --root "$work/replay/root" -o "$work/replay/run" --min-match 100
+}
+for capture in "$out"/*.stap; do
+	[[ $capture != */killed.stap ]] || continue
+	if replayed "$capture" > "$work/log" 2>&1; then
+		echo "${capture##*/}: $(sed -n 's/^ *match *//p' "$work/log")"
+	else
+		tail -n 30 "$work/log" && failed=1
+	fi
 done
 exit $failed
