@@ -519,7 +519,7 @@ fn asked(variable: &str, usual: u32) -> u32 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: asked("IORIOT_GARBLED", 96), ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: asked("IORIOT_GARBLED", 48), ..ProptestConfig::default() })]
 
     /// Whatever happens to the lines, nothing panics and every one is accounted for.
     #[test]
