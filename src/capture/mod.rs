@@ -9,7 +9,8 @@
 //! * `btf`, `layout` where the running kernel keeps things; `asm`, `program`, `snapshot` the programs; `bpf` loads them
 //! * `table` what is read of each call, `record` what comes back, `decode` the event that it tells of
 //! * `scope`, `filter` whose calls and which; `target` the command; `os` rights, signals, clocks
-//! * `ebpf` the loop; `ptrace`, `tracee` the same by stopping threads; `write`, `recover` the dataset
+//! * `ebpf` the loop; `ptrace`, `tracee` the same by stopping threads; `stap` by the probes of `systemtap/`
+//! * `write`, `recover` the dataset
 //!
 //! What is not captured is counted by kind: see [`Missed`].
 
@@ -29,19 +30,21 @@ mod record;
 mod recover;
 mod scope;
 mod snapshot;
+mod stap;
 mod summary;
 mod table;
 mod target;
 mod tracee;
 mod write;
 
-pub use ebpf::{HOLE, check, listing};
+pub use ebpf::{check, listing};
 pub use filter::{Calls, GROUPS};
 pub use os::Foreground;
 pub use recover::{Recovered, recover};
 pub use scope::Scope;
+pub use stap::check as check_stap;
 pub use summary::{Sum, Summary};
-pub use write::{Loss, Missed};
+pub use write::{HOLE, Loss, Missed};
 
 use crate::ingest::write::Sink;
 use crate::progress::{Progress, Unit};
@@ -53,6 +56,7 @@ use ptrace::Ptrace;
 use serde::Serialize;
 use serde_json::json;
 use snapshot::Snapshot;
+use stap::Stap;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -69,6 +73,8 @@ pub enum Method {
     Ebpf,
     /// Stopping each thread at each call: works without rights, and distorts the times.
     Ptrace,
+    /// A kernel module of SystemTap's. Only when it is asked for.
+    Stap,
 }
 
 /// What to do when events are lost.
@@ -126,6 +132,8 @@ pub enum Ended {
     Bytes,
     /// Events were lost, and that was to end it.
     Drop,
+    /// What captures ended by itself, early.
+    Tracer,
 }
 
 /// What to capture, and how.
@@ -137,6 +145,8 @@ pub struct Options {
     pub scope: Scope,
     /// What captures.
     pub method: Method,
+    /// The kernel module of [`Method::Stap`]; compiled when absent.
+    pub module: Option<PathBuf>,
     /// Are children captured too?
     pub follow: bool,
     /// Which calls.
@@ -163,6 +173,7 @@ impl Options {
             out: out.into(),
             scope,
             method: Method::Auto,
+            module: None,
             follow: true,
             calls: Calls::all(),
             limits: Limits::default(),
@@ -186,6 +197,7 @@ struct Outcome {
 enum Backend {
     Ebpf(Box<Ebpf>),
     Ptrace(Box<Ptrace>),
+    Stap(Box<Stap>),
 }
 
 impl Backend {
@@ -195,6 +207,7 @@ impl Backend {
         match options.method {
             Method::Ebpf => ebpf(),
             Method::Ptrace => ptrace(),
+            Method::Stap => Stap::start(options).map(|stap| Backend::Stap(Box::new(stap))),
             Method::Auto => ebpf().or_else(|error| match options.scope {
                 Scope::Command(_) | Scope::Pids(_) => {
                     log::warn!("no eBPF here: {error:#}");
@@ -210,6 +223,7 @@ impl Backend {
         match self {
             Backend::Ebpf(_) => "ebpf",
             Backend::Ptrace(_) => "ptrace",
+            Backend::Stap(_) => "stap",
         }
     }
 
@@ -217,6 +231,7 @@ impl Backend {
         match self {
             Backend::Ebpf(ebpf) => &ebpf.snapshot,
             Backend::Ptrace(ptrace) => &ptrace.snapshot,
+            Backend::Stap(stap) => &stap.snapshot,
         }
     }
 
@@ -224,6 +239,7 @@ impl Backend {
         match self {
             Backend::Ebpf(ebpf) => ebpf.run(options, progress, recorder),
             Backend::Ptrace(ptrace) => ptrace.run(options, progress, recorder),
+            Backend::Stap(stap) => stap.run(options, progress, recorder),
         }
     }
 }
@@ -247,8 +263,11 @@ impl Session {
         os::catch_signals(matches!(options.scope, Scope::Command(_)));
         let backend = Backend::start(&options)?;
         // Reading the memory of the traced is a right; whoever traces has no other that the traced has not.
-        if matches!(backend, Backend::Ebpf(_)) {
-            os::drop_rights(os::owner(&options.out).as_ref())?;
+        match backend {
+            Backend::Ebpf(_) => os::drop_rights(os::owner(&options.out).as_ref(), None)?,
+            // The tracer is root's, and has to be ended.
+            Backend::Stap(_) => os::drop_rights(os::owner(&options.out).as_ref(), Some(os::CAP_KILL))?,
+            Backend::Ptrace(_) => {}
         }
         let draft = Draft::create(&options.out, Kind::Capture)?;
         Ok(Session { options, backend, draft })

@@ -135,18 +135,24 @@ struct CapabilityHeader {
     pid: i32,
 }
 
-/// Becomes `identity` (or stays who it is) and gives up every capability, for good.
+/// The right to signal processes of others (capabilities(7)).
+pub const CAP_KILL: u32 = 5;
+
+/// Becomes `identity` (or stays who it is) and gives up every capability but `kept`, if it has that, for good.
 ///
 /// To be called while there is no other thread that works: capabilities belong to a thread.
 ///
 /// # Errors
 /// When the kernel refuses.
-pub fn drop_rights(identity: Option<&Identity>) -> Result<()> {
+pub fn drop_rights(identity: Option<&Identity>, kept: Option<u32>) -> Result<()> {
     const VERSION_3: u32 = 0x2008_0522;
+    let left = capabilities() as u32 & kept.map_or(0, |bit| 1 << bit);
     let drop = || -> Io<()> {
         // SAFETY: plain numbers, and arrays that are as long as they say.
         unsafe {
             check(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0).into())?;
+            // Else another user would have none.
+            check(libc::prctl(libc::PR_SET_KEEPCAPS, libc::c_ulong::from(left != 0), 0, 0, 0).into())?;
             if let Some(Identity { uid, gid, groups }) = identity {
                 check(libc::setgroups(groups.len(), groups.as_ptr()).into())?;
                 check(libc::setresgid(*gid, *gid, *gid).into())?;
@@ -154,7 +160,8 @@ pub fn drop_rights(identity: Option<&Identity>) -> Result<()> {
             }
             check(libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0).into())?;
             let header = CapabilityHeader { version: VERSION_3, pid: 0 };
-            check(libc::syscall(libc::SYS_capset, &raw const header, [0u32; 6].as_ptr()))
+            // Effective, permitted, inheritable, and the same for the upper half.
+            check(libc::syscall(libc::SYS_capset, &raw const header, [left, left, 0, 0, 0, 0].as_ptr()))
         }
     };
     drop().context("cannot give up the rights that are not needed any more")

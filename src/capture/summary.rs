@@ -108,6 +108,7 @@ impl fmt::Display for Summary {
             Ended::Events => "the number of events was reached",
             Ended::Bytes => "the size was reached",
             Ended::Drop => "events were lost",
+            Ended::Tracer => "the tracer ended by itself",
         };
         writeln!(
             f,

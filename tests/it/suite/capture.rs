@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 fn allowed() -> bool {
     let check = ioriot(&["capture", "--check"]);
     if !check.status.success() {
-        eprintln!("SKIPPED: no live capture here: {}", String::from_utf8_lossy(&check.stderr));
+        eprintln!("SKIPPED: no live capture here: {}", String::from_utf8_lossy(&check.stdout));
     }
     check.status.success()
 }

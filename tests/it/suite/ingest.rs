@@ -485,27 +485,52 @@ fn a_full_disk_is_said_and_nothing_stays() {
     assert_eq!(left, 0);
 }
 
-/// Some lines of the real files, as seeds of damage.
-fn seeds() -> Vec<Vec<u8>> {
-    let mut lines = Vec::new();
-    for name in ["matrix.capture", "matrix.strace", "compat32.capture", "compat32.strace"] {
-        lines.extend(fs::read(data(name)).unwrap().split(|c| *c == b'\n').map(<[u8]>::to_vec));
+/// The formats, and a real file of each.
+const FORMATS: [(&str, &str); 6] = [
+    ("version 3", "matrix.capture"),
+    ("version 4", "compat32.capture"),
+    ("version 5", "v5-matrix.capture"),
+    ("bpftrace", "a-sqlite.bpftrace.capture.gz"),
+    ("strace", "matrix.strace"),
+    ("strace with halves", "e-fio.strace.gz"),
+];
+
+/// Some lines of a real file, as seeds of damage; the first ones, by which the format is known, stay whole.
+fn seeds((format, name): (&str, &str)) -> Vec<Vec<u8>> {
+    const SOME: usize = 400;
+    let mut bytes = fs::read(data(name)).unwrap();
+    if name.ends_with(".gz") {
+        let mut text = Vec::new();
+        flate2::read::MultiGzDecoder::new(&bytes[..]).take(1 << 20).read_to_end(&mut text).unwrap();
+        bytes = text;
+    }
+    let mut lines: Vec<Vec<u8>> = bytes.split(|c| *c == b'\n').take(SOME).map(<[u8]>::to_vec).collect();
+    if format == "version 3" {
+        lines[0] = b"#|capture_version=3|".to_vec();
     }
     lines
 }
 
+const WHOLE: usize = 12;
+
+/// How many cases the environment asks for.
+fn asked(variable: &str, usual: u32) -> u32 {
+    std::env::var(variable).ok().and_then(|number| number.parse().ok()).unwrap_or(usual)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: asked("IORIOT_GARBLED", 96), ..ProptestConfig::default() })]
 
     /// Whatever happens to the lines, nothing panics and every one is accounted for.
     #[test]
     fn damaged_lines_are_accounted_for(
-        strace in any::<bool>(),
+        format in prop::sample::select(&FORMATS[..]),
         edits in proptest::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0..5u8, any::<u8>()), 1..200),
     ) {
-        let mut lines: Vec<Vec<u8>> = seeds().into_iter().filter(|line| line.starts_with(b"1") == strace).collect();
+        let seeds = seeds(format);
+        let mut lines = seeds.clone();
         for (line, at, kind, byte) in edits {
-            let line = line.get_mut(&mut lines[3..]);
+            let line = line.get_mut(&mut lines[WHOLE..]);
             if line.is_empty() { continue }
             let at = at.index(line.len());
             match kind {
@@ -519,6 +544,11 @@ proptest! {
         let text = lines.join(&b'\n');
         let made = ingest_text(&text).unwrap();
         prop_assert!(made.captured.ledger.closes());
+        if format.0 == "version 5" {
+            // Its lines say of themselves whether they are whole.
+            let whole = text.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"n=") && seeds.iter().any(|seed| seed == line));
+            prop_assert_eq!(made.captured.ledger.events, whole.count() as u64);
+        }
     }
 
     /// Random intervals, in the order in which they end, come out in the order of their beginnings, whatever the window.
