@@ -27,8 +27,10 @@ pub struct Cast {
     pub function: u32,
     /// `struct file`.
     pub file: u32,
-    /// `struct dentry`.
-    pub dentry: u32,
+    /// `struct mount`.
+    pub mount: u32,
+    /// A structure that begins with a number of 8 bytes, to read any such number by (`struct timespec64`).
+    pub word: u32,
 }
 
 macro_rules! fields {
@@ -79,6 +81,7 @@ fields! {
     super_block "inode.i_sb";
     dev "super_block.s_dev";
     name "dentry.d_name.name";
+    name_length "dentry.d_name.len";
     dentry_parent "dentry.d_parent";
     mount_root "vfsmount.mnt_root";
     mount_inner "mount.mnt";
@@ -96,7 +99,8 @@ impl Layout {
             Ok(Cast {
                 function: btf.id(Kind::Func, "bpf_rdonly_cast")?,
                 file: btf.id(Kind::Struct, "file")?,
-                dentry: btf.id(Kind::Struct, "dentry")?,
+                mount: btf.id(Kind::Struct, "mount")?,
+                word: btf.id(Kind::Struct, "timespec64")?,
             })
         };
         let mut args = [0; 6];

@@ -408,7 +408,7 @@ mod tests {
             args: [112, 104, 96, 56, 72, 64],
             number: 120,
             compat: (16, 2),
-            cast: Some(Cast { function: 1, file: 2, dentry: 3 }),
+            cast: Some(Cast { function: 1, file: 2, mount: 3, word: 4 }),
             at: Fields::default(),
         };
         let programs = make(&layout, &Match::Pids, true);
