@@ -7,7 +7,7 @@ use super::asm::Alu::{And, Lsh, Or, Sub};
 use super::asm::Helper;
 use super::asm::If::{Eq, Ge, Gt, Ne, SignedGt, SignedLt};
 use super::asm::Reg::{R0, R1, R2, R3, R4, R6, R7, R8, R9, R10};
-use super::asm::Size::{B, DW, H, W};
+use super::asm::Size::{self, B, DW, H, W};
 use super::asm::{Asm, Label, Map, Reg};
 use super::layout::{Cast, Layout};
 use super::record::{self, at, flag as said};
@@ -235,8 +235,20 @@ fn word(a: &mut Asm, k: &Layout) {
     }
 }
 
-/// Fields of the file that the number in R3 is open on, into the record at R8. With the typed form, R0 is the file
-/// afterwards. Jumps to `none` when nothing is open there.
+/// `to` = the field at this offset of what `from` points to. Destroys R0 to R5.
+fn field(a: &mut Asm, k: &Layout, size: Size, to: Reg, from: Reg, offset: i16) {
+    if k.cast.is_some() {
+        return a.load(size, to, from, offset);
+    }
+    a.mov(R3, from);
+    a.add(R3, i32::from(offset));
+    a.store(DW, R10, slot::PARENT, 0);
+    read_kernel(a, slot::PARENT, if size == DW { 8 } else { 4 });
+    a.load(DW, to, R10, slot::PARENT);
+}
+
+/// Fields of the file that the number in R3 is open on, into the record at R8. Slot POINTER is the file afterwards. Jumps
+/// to `none` when nothing is open there.
 pub fn file(a: &mut Asm, k: &Layout, none: Label) {
     a.load(DW, R1, R7, k.at.files);
     a.jump(Eq, R1, 0, none);
@@ -252,6 +264,7 @@ pub fn file(a: &mut Asm, k: &Layout, none: Label) {
     match k.cast {
         Some(cast) => {
             typed(a, cast, cast.file);
+            a.store(DW, R10, slot::POINTER, R0);
             file_fields(a, k, R0, R8);
         }
         None => file_copied(a, k),
@@ -302,21 +315,24 @@ fn file_copied(a: &mut Asm, k: &Layout) {
     a.store(W, R8, at::DEV, R1);
 }
 
-/// Appends the names that lead from the file in R0 to the root, across mounts. R6 and R7 are lost: they are the entry and
-/// the mount on the way.
+/// Appends the names that lead from the file in slot POINTER to the root, across mounts. R6 and R7 are lost: they are the
+/// entry and the mount on the way.
 pub fn names(a: &mut Asm, k: &Layout) {
-    let Some(cast) = k.cast else { return };
     let (whole, done) = (a.label(), a.label());
     a.store(DW, R10, slot::BEGIN, R9);
-    a.load(DW, R6, R0, k.at.path + k.at.dentry);
-    a.mov(R3, R0);
+    a.load(DW, R7, R10, slot::POINTER);
+    field(a, k, DW, R6, R7, k.at.path + k.at.dentry);
+    a.mov(R3, R7);
     a.add(R3, i32::from(k.at.path + k.at.mount));
     word(a, k);
     a.add(R1, -i32::from(k.at.mount_inner));
-    typed(a, cast, cast.mount);
+    match k.cast {
+        Some(cast) => typed(a, cast, cast.mount),
+        None => a.mov(R0, R1),
+    }
     a.mov(R7, R0);
     let root = |a: &mut Asm| {
-        a.load(DW, R1, R7, k.at.mount_inner + k.at.mount_root);
+        field(a, k, DW, R1, R7, k.at.mount_inner + k.at.mount_root);
         a.store(DW, R10, slot::MOUNT_ROOT, R1);
     };
     root(a);
@@ -325,22 +341,23 @@ pub fn names(a: &mut Asm, k: &Layout) {
         a.load(DW, R1, R10, slot::MOUNT_ROOT);
         a.jump(Ne, R6, R1, name);
         // At the root of a file system: go on where it is mounted.
-        a.load(DW, R1, R7, k.at.mount_parent);
+        field(a, k, DW, R6, R7, k.at.mountpoint);
+        field(a, k, DW, R1, R7, k.at.mount_parent);
         a.jump(Eq, R1, R7, whole);
-        a.load(DW, R6, R7, k.at.mountpoint);
         a.mov(R7, R1);
         root(a);
         a.goto(next);
         a.here(name);
         a.jump(Gt, R9, record::LONGEST - record::FIXED - NAME, done);
-        a.load(W, R2, R6, k.at.name_length);
+        field(a, k, W, R2, R6, k.at.name_length);
         a.jump(Gt, R2, NAME - 1, done);
         a.add(R2, 1);
         a.store(DW, R10, slot::LENGTH, R2);
+        field(a, k, DW, R3, R6, k.at.name);
         a.mov(R1, R8);
         a.add(R1, record::FIXED);
         a.add(R1, R9);
-        a.load(DW, R3, R6, k.at.name);
+        a.load(DW, R2, R10, slot::LENGTH);
         a.call(Helper::ReadKernel);
         a.jump(Ne, R0, 0, done);
         a.load(DW, R1, R10, slot::LENGTH);
@@ -349,7 +366,7 @@ pub fn names(a: &mut Asm, k: &Layout) {
         a.mov(R1, R8);
         a.add(R1, R9);
         a.store(B, R1, record::FIXED as i16 - 1, 0);
-        a.load(DW, R6, R6, k.at.dentry_parent);
+        field(a, k, DW, R6, R6, k.at.dentry_parent);
         a.here(next);
     }
     a.goto(done);
