@@ -8,7 +8,7 @@ use crate::model::content::Seen;
 use crate::model::fds::OfdIx;
 use crate::model::step::Kind;
 use crate::model::touch::{Access, Resource};
-use crate::model::tree::Ino;
+use crate::model::tree::{Ino, Node, blank};
 use crate::syscall::{Op, Syscall};
 
 /// Modes of fallocate(2).
@@ -357,6 +357,12 @@ impl Call<'_> {
                     self.model.tree.guess("a position moved by calls that are not in the capture");
                 }
                 self.reposition(ix);
+            }
+            // No file is so long; ext4 gives it for a directory, whatever is in it.
+            whence::END if result - offset == i64::MAX => {
+                if let node @ Node::Unknown = &mut self.model.tree.at_mut(ino).node {
+                    *node = blank(Some(Kind::Dir), false);
+                }
             }
             whence::END if self.model.tree.at(ino).kind() == Kind::File => {
                 self.observe(ino, result - offset);

@@ -240,7 +240,7 @@ impl Call<'_> {
         self.model.tree.touch_cwd(ino);
         let path = self.model.tree.path(ino);
         self.note_file(Arg::First, ino);
-        (self.step.path, self.step.cwd) = (Some(path.clone()), Some(path));
+        (self.step.path, self.step.cwd) = (Some(path), Some(self.cwd_path(ino)));
         Ok(())
     }
 }

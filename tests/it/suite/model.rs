@@ -338,6 +338,14 @@ fn what_contradicts_the_history_was_made_outside() {
     assert_eq!(needs(&end), ["dir /d", "absent /d/new"]);
 }
 
+/// Of ext4: where a directory ends is no size, and tells that it is one.
+#[test]
+fn the_end_of_a_directory_is_no_size() {
+    let end = event(Syscall::lseek, &[(Col::Fd, 3), (Col::Offset, -10), (Col::Whence, 2)], &[], i64::MAX - 10);
+    let (_, end) = words(&[open("/d", 0, 3, ""), end]);
+    assert_eq!(needs(&end), ["dir /d"]);
+}
+
 #[test]
 fn a_number_handed_out_again_proves_a_lost_close() {
     let (rows, _) = words(&[open("/a", 0, 3, ""), open("/b", 0, 3, "")]);
@@ -371,6 +379,18 @@ fn dot_dot_of_a_removed_directory_is_where_it_was() {
     let (rows, end) = words(&[&dirs[..], &inside[..]].concat());
     assert_eq!(rows, ["op"; 6]);
     assert!(end.expects.iter().any(|expect| &*expect.path == b"/z/x" && expect.kind == Kind::Dir));
+}
+
+/// Another directory may have the name of a removed one by then: a replay must not enter that instead.
+#[test]
+fn a_removed_working_directory_has_no_name() {
+    let path = |syscall, path, outcome| event(syscall, &[(Col::Mode, 0o755)], &[(Text::Path, path)], outcome);
+    let rename = event(Syscall::rename, &[], &[(Text::Path, "/e"), (Text::Path2, "/d/z")], 0);
+    let made = ["/d", "/d/z", "/e"].map(|dir| path(Syscall::mkdir, dir, 0));
+    let inside = [path(Syscall::chdir, "/d/z", 0), rename, path(Syscall::mkdir, "x", -i64::from(libc::ENOENT))];
+    let (mut model, mut rows) = (Model::new(Config::default()), Rows::default());
+    made.iter().chain(&inside).for_each(|event| model.step(event, &mut rows));
+    assert_eq!(rows.list.last().unwrap().step.cwd.as_deref(), Some(&b"/d/z (deleted)"[..]));
 }
 
 #[test]
