@@ -8,6 +8,8 @@
 
 mod kernel;
 pub mod order;
+mod program;
+mod threads;
 
 use ioriot::event::{AT_FDCWD, Col, Event, Text};
 use ioriot::fate::{Fate, Origin};
@@ -198,6 +200,31 @@ fn check_end(end: &End, root: &Path) {
             assert_eq!(&target[..], fs::read_link(path).unwrap().as_os_str().as_bytes());
         }
     }
+}
+
+/// The name of an error as strace prints it.
+pub fn errno_name(errno: i32) -> &'static str {
+    const NAMES: [(i32, &str); 18] = [
+        (libc::EPERM, "EPERM"),
+        (libc::ENOENT, "ENOENT"),
+        (libc::ENXIO, "ENXIO"),
+        (libc::EBADF, "EBADF"),
+        (libc::EAGAIN, "EAGAIN"),
+        (libc::EACCES, "EACCES"),
+        (libc::EBUSY, "EBUSY"),
+        (libc::EEXIST, "EEXIST"),
+        (libc::EXDEV, "EXDEV"),
+        (libc::ENOTDIR, "ENOTDIR"),
+        (libc::EISDIR, "EISDIR"),
+        (libc::EINVAL, "EINVAL"),
+        (libc::ETXTBSY, "ETXTBSY"),
+        (libc::ESPIPE, "ESPIPE"),
+        (libc::ENAMETOOLONG, "ENAMETOOLONG"),
+        (libc::ENOTEMPTY, "ENOTEMPTY"),
+        (libc::ELOOP, "ELOOP"),
+        (libc::EOPNOTSUPP, "EOPNOTSUPP"),
+    ];
+    NAMES.iter().find(|(number, _)| *number == errno).unwrap_or_else(|| panic!("errno {errno}")).1
 }
 
 /// The same call with the same outcome?
