@@ -370,4 +370,4 @@ fn made_fd(event: &Event) -> Option<(i64, i64)> {
 }
 
 /// What an event is called that stands where events were lost; its count says how many.
-pub const HOLE: &str = "ioriot:hole";
+pub use crate::event::HOLE;
