@@ -356,7 +356,8 @@ impl Table {
                 int_("mode", "permission bits, when known"),
                 int_("uid", "owner, when known"),
                 int_("gid", "group, when known"),
-                text_("target", "content of a symlink"),
+                int_("mtime", "modification time, ns since 1970, when known"),
+                text_("target", "content of a symlink; of a file with several names, the one that is made: this is a link to it"),
                 text_("xattrs", "names of extended attributes that a call found, separated by commas"),
             ],
             Table::Extents => vec![
