@@ -41,6 +41,8 @@ pub struct Summary {
     pub fileset_bytes: u64,
     /// What the model had to infer.
     pub guesses: Count,
+    /// What the capture missed, by kind: its table losses.
+    pub losses: Count,
     /// Edges by kind of resource.
     pub edges: BTreeMap<String, Edges>,
     /// Some of them, when asked for; not in the manifest.
@@ -252,6 +254,9 @@ impl fmt::Display for Summary {
         let entries: u64 = self.fileset.values().sum();
         let kinds = self.fileset.iter().map(|(kind, count)| format!("{count} {kind}")).collect::<Vec<_>>().join(", ");
         line(f, "fileset", entries, &format!("entries ({kinds}), {:.1} MiB in files", self.fileset_bytes as f64 / 1_048_576.0))?;
+        for (kind, count) in &self.losses {
+            line(f, "lost", *count, &format!("{kind}: missed by the capture"))?;
+        }
         for (guess, times) in &self.guesses {
             line(f, "guessed", *times, guess)?;
         }
