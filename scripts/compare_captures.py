@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Compares two captures of the same job call by call: the first is believed (strace), the second is tested.
 
-    scripts/compare_captures.py A.strace B.capture
+    scripts/compare_captures.py A.strace B
+
+B is a text capture or a dataset of `ioriot capture`.
 
 Threads are paired by the order of their births, the calls of a pair by their order. Prints how often both captures say
 the same in a column, different things, or only one of them something, and every difference. Exit 1 when calls are missing
@@ -53,8 +55,10 @@ def run(*args):
 
 def threads(name, scratch):
     """The calls of a capture by thread, threads in the order of their births."""
-    dataset = os.path.join(scratch, os.path.basename(name))
-    run("ingest", name, "-o", dataset)
+    dataset = name
+    if not os.path.isdir(name):
+        dataset = os.path.join(scratch, os.path.basename(name))
+        run("ingest", name, "-o", dataset)
     sql = """SELECT e.*, d.returns FROM events e JOIN syscall_def d ON d.syscall = e.syscall
         WHERE e.syscall <> 'other' ORDER BY e.seq"""
     rows = list(csv.DictReader(io.StringIO(run("query", dataset, sql, "--format", "csv"))))

@@ -1,13 +1,15 @@
 #!/bin/bash
-# Compiles the SystemTap probes, boots a Debian kernel in an emulator, captures the jobs of scripts/ there with strace and
-# with the probes, brings both out and compares them. Needs no KVM and no rights over the kernel of this machine.
+# Compiles the SystemTap probes, boots a Debian kernel in an emulator, captures the jobs of scripts/ there with strace,
+# with the probes alone and by `ioriot capture` with the backends stap and ebpf, brings all out and compares them. Needs no
+# KVM and no rights over the kernel of this machine.
 #
 #     scripts/vm-capture.sh [-s trixie|bookworm] [-o OUT] [JOB...]
 #
 # JOB is a further program, static or a shell script; like the others it gets a directory to make as its argument.
-# Needs root (for chroot), debootstrap, cpio and about 4 GB in CACHE (default
-# /var/cache/ioriot-vm), where the guest system stays for the next time. IOR names the ioriot that compares (default
-# target/release/ioriot); without one the captures are only brought out.
+# Needs root (for chroot), debootstrap, cpio and about 4 GB in CACHE (default /var/cache/ioriot-vm), where the guest system
+# stays for the next time. IOR names the ioriot that compares (default target/release/ioriot), without which the captures
+# are only brought out; GUEST_IOR the one that captures in the guest (default IOR), whose C library must not be newer than
+# the guest's. Exit 1 when calls or outcomes differ.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 suite=trixie out=target/vm-capture
@@ -15,15 +17,17 @@ while getopts s:o: option; do
 	case $option in
 	s) suite=$OPTARG ;;
 	o) out=$OPTARG ;;
-	*) sed -n 2,12p "$0" >&2 && exit 2 ;;
+	*) sed -n 2,15p "$0" >&2 && exit 2 ;;
 	esac
 done
 shift $((OPTIND - 1))
 jobs=(matrix compat32 copy "${@##*/}")
+ior=${IOR:-target/release/ioriot} guest_ior=${GUEST_IOR:-${IOR:-target/release/ioriot}}
 cache=${CACHE:-/var/cache/ioriot-vm}/$suite
 root=$cache/root
 mkdir -p "$cache" "$out"
 out=$(realpath "$out")
+rm -rf "$out"/*.stap "$out"/*.ebpf
 work=$(mktemp -d "$cache/run.XXXXXX")
 trap 'umount -q "$root/proc" "$root/mnt"; rm -rf "$work"' EXIT
 
@@ -65,7 +69,7 @@ make_root() {
 
 make_modules() {
 	mkdir -p "$work/xfer"
-	cp systemtap/Makefile systemtap/*.stp "$root/ioriot"
+	cp systemtap/Makefile systemtap/ioriot.stp systemtap/*.h "$root/ioriot"
 	mountpoint -q "$root/proc" || mount -t proc proc "$root/proc"
 	rm -f "$root"/ioriot/*.ko
 	in_root env SYSTEMTAP_DIR=/var/cache/systemtap make -C /ioriot KERNEL="$kernel" "${runtime[@]}"
@@ -83,12 +87,13 @@ make_runtime() {
 }
 
 make_programs() {
-	cp scripts/syscall_matrix.c scripts/syscall_compat32.c "$root/tmp"
+	cp scripts/matrix.h scripts/syscall_matrix.c scripts/syscall_compat32.c "$root/tmp"
 	in_root cc -static -O2 /tmp/syscall_matrix.c -o /tmp/matrix
 	in_root cc -static -O2 -m32 /tmp/syscall_compat32.c -o /tmp/compat32
 	cp "$root/tmp/matrix" "$root/tmp/compat32" scripts/vm-guest.sh "$work/xfer"
 	cp scripts/copy_job.sh "$work/xfer/copy"
 	[[ $# -eq 0 ]] || cp "$@" "$work/xfer"
+	[[ ! -x $guest_ior ]] || cp "$guest_ior" "$work/xfer/ioriot"
 	printf '%s\n' "${jobs[@]}" > "$work/xfer/jobs"
 	mkdir "$work/xfer/out"
 }
@@ -138,7 +143,7 @@ boot() {
 collect() {
 	e2fsck -fp "$work/xfer.img" || [[ $? -le 1 ]]
 	debugfs -R "rdump /out $work" "$work/xfer.img"
-	cp "$work"/out/* "$out"
+	cp -r "$work"/out/* "$out"
 }
 
 step "guest system" make_root
@@ -157,11 +162,14 @@ step "captures" boot
 step "results" collect
 grep -a '^guest:' "$out/console"
 
-ior=${IOR:-target/release/ioriot}
 if [[ ! -x $ior ]]; then
 	echo "vm-capture.sh: no $ior: the captures in $out are not compared" >&2
 	exit
 fi
+failed=0
 for job in "${jobs[@]}"; do
-	IOR=$ior scripts/compare_captures.py "$out/$job.strace" "$out/$job.capture"
+	for capture in "$out/$job".{capture,stap,ebpf}; do
+		[[ ! -e $capture ]] || IOR=$ior scripts/compare_captures.py "$out/$job.strace" "$capture" || failed=1
+	done
 done
+exit $failed

@@ -256,7 +256,7 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
     manifest.insert("options".into(), options.json());
     manifest.insert("data".into(), json!(data));
     manifest.insert("maps".into(), json!(maps));
-    recover::begin(&draft, &manifest)?;
+    draft.note(&manifest)?;
 
     let measures = Measures::new(&workload, ops)?;
     let sampler = Sampler::prepare(&draft, &machine.targets)?;
@@ -280,7 +280,6 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
         let _ = said.as_object_mut().and_then(|said| said.remove(key));
     }
     manifest.insert("summary".into(), said);
-    recover::end(&draft)?;
     draft.commit(manifest)?;
     Ok(summary)
 }

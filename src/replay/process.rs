@@ -147,6 +147,8 @@ impl Setting<'_> {
         let mut worker = Worker::new(self.board, feed, engine, order, pacer);
         ready.wait();
         let start = self.wait_for_start();
+        // Times count from there, as soon as possible too: nobody is earlier because he was woken first.
+        Sleeper::ROUGH.until(start);
         if catch_unwind(AssertUnwindSafe(|| worker.run(start))).is_err() {
             self.board.head().turn.lose();
             let _ = record::send(self.pipe, LOST, &format!("worker {name} panicked"));

@@ -23,5 +23,6 @@ mod suite {
     mod replay;
     #[cfg(feature = "sql")]
     mod slt;
+    mod stap;
     mod systemtap;
 }

@@ -2,7 +2,7 @@
 
 use super::fd::special;
 use super::path::{Arg, Failed, From, Named};
-use super::{Call, Dropped, flag, is_device, outside};
+use super::{Call, Dropped, flag, is_device, kind_of, outside};
 use crate::event::{Col, Text};
 use crate::fate::{Origin, Reason};
 use crate::model::fds::{Entry, Target};
@@ -105,7 +105,8 @@ impl Call<'_> {
             let kind = match () {
                 _ if flags & flag::DIRECTORY != 0 => Some(Kind::Dir),
                 _ if writes => Some(Kind::File),
-                _ => None,
+                // Only a capture that looks at what was opened can tell.
+                _ => st_mode.and_then(kind_of),
             };
             self.model.tree.exists(&spot, from.kind(kind), !follow && kind.is_some())
         };

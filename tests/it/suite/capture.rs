@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 fn allowed() -> bool {
     let check = ioriot(&["capture", "--check"]);
     if !check.status.success() {
-        eprintln!("SKIPPED: no live capture here: {}", String::from_utf8_lossy(&check.stderr));
+        eprintln!("SKIPPED: no live capture here: {}", String::from_utf8_lossy(&check.stdout));
     }
     check.status.success()
 }
@@ -447,6 +447,20 @@ int main(int count, char **args) {
         assert!(matched >= 99.9 && covered >= 99.9, "match {matched}, coverage {covered}");
     }
 
+    /// Nothing but the open shows that this is a directory.
+    #[test]
+    fn what_was_opened_is_of_the_kind_that_the_kernel_shows() {
+        if !allowed() {
+            return;
+        }
+        let dir = scratch();
+        let (lonely, out, workload) = (dir.path().join("lonely"), dir.path().join("capture"), dir.path().join("workload"));
+        std::fs::create_dir(&lonely).unwrap();
+        capture(0, &out, &["--", "sync", lonely.to_str().unwrap()]);
+        expect(0, &["generate", out.to_str().unwrap(), "-o", workload.to_str().unwrap()]);
+        assert_eq!(rows(&[&workload], "SELECT kind FROM fileset WHERE path LIKE '%/lonely'"), ["dir"]);
+    }
+
     /// What the kernel showed of a file is what stat(2) says.
     #[test]
     fn observed_facts_are_those_of_stat() {
@@ -489,6 +503,8 @@ fn a_command_is_captured_and_replayed_in_one_go() {
     let story: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(story["capture"]["kind"], "capture");
     assert_eq!((story["replay"]["match_percent"].as_f64(), story["replay"]["different"].as_u64()), (Some(100.0), Some(0)));
+    let run = dir.path().join("story/run");
+    assert!(number(&[&run], "SELECT min(begin) FROM results") >= 0.0, "nothing begins before the start");
     let link = dir.path().join("story/root/tree").join(dir.path().strip_prefix("/").unwrap()).join("c");
     assert_eq!(std::fs::read_link(&link).unwrap(), Path::new("b"), "{}", link.display());
     let usage = String::from_utf8_lossy(&ioriot(&["run"]).stderr).into_owned();
