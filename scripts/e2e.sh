@@ -85,7 +85,7 @@ cc -Wall -Wextra -O2 scripts/syscall_matrix.c -o "$work/matrix.bin"
 end_to_end matrix
 if [[ $how != strace ]]; then
     echo "SKIPPED: the 32-bit matrix, for $how counts such calls and does not decode them" >&2
-elif cc -m32 -static -Wall -Wextra -O2 scripts/syscall_compat32.c -o "$work/compat32.bin" 2> "$work/said"; then
+elif cc -m32 -static -idirafter /usr/include/x86_64-linux-gnu -Wall -Wextra -O2 scripts/syscall_compat32.c -o "$work/compat32.bin" 2> "$work/said"; then
     end_to_end compat32
 else
     echo 'SKIPPED: the 32-bit matrix, for 32-bit programs cannot be made here' >&2
