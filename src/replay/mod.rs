@@ -10,6 +10,7 @@
 //! ```
 //! The supervisor never runs a captured call; the child never sees anything but the tree.
 
+mod alone;
 mod board;
 mod call;
 pub mod child;
@@ -42,6 +43,7 @@ mod summary;
 mod supervise;
 mod sys;
 mod tally;
+mod ticks;
 mod violations;
 mod worker;
 

@@ -8,6 +8,7 @@ use super::load::Feed;
 use super::order::Order;
 use super::pace::{Pacer, clock, now};
 use super::record::UNKNOWN;
+use super::ticks::{self, Clock};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::TryRecvError;
 
@@ -18,15 +19,17 @@ pub struct Worker<'a, E, O> {
     engine: E,
     order: O,
     pacer: Option<Pacer>,
+    clock: Clock,
     start: i64,
     waited: i64,
     starved: i64,
 }
 
 impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
-    /// A worker that gets its ops from `feed`; without a pacer they are issued as soon as the order allows.
-    pub fn new(board: &'a Board, feed: Feed, engine: E, order: O, pacer: Option<Pacer>) -> Worker<'a, E, O> {
-        Worker { board, feed, engine, order, pacer, start: 0, waited: 0, starved: 0 }
+    /// A worker that gets its ops from `feed` and times them by `clock`; without a pacer they are issued as soon as the
+    /// order allows.
+    pub fn new(board: &'a Board, feed: Feed, engine: E, order: O, pacer: Option<Pacer>, clock: Clock) -> Worker<'a, E, O> {
+        Worker { board, feed, engine, order, pacer, clock, start: 0, waited: 0, starved: 0 }
     }
 
     /// Issues every op; `start` is the moment from which all times count.
@@ -110,6 +113,7 @@ impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
         if !self.order.ready(op.op_id, waits) {
             let since = now();
             self.order.wait(op.op_id, waits);
+            ticks::fence();
             self.waited += now() - since;
         }
     }
@@ -119,12 +123,12 @@ impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
     fn call(&mut self, batch: &Batch, at: usize, sheet: &Sheet) -> i64 {
         let call = batch.call(at);
         let refusal = self.engine.prepare(call);
-        let begin = now();
+        let begin = self.clock.now();
         let ret = match refusal {
             None => self.engine.issue(call),
             Some(Refusal { ret, .. }) => ret,
         };
-        let end = now();
+        let end = self.clock.now();
         match refusal {
             None => self.engine.settle(call, ret),
             Some(Refusal { note, .. }) => sheet.note(at, note),
