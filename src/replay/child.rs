@@ -133,6 +133,7 @@ fn lead(task: &Task, tables: Tables, board: File, pipe: &File) -> Result<()> {
     // The workload's processes had a limit each.
     crate::limits::raise_files();
     memory::keep();
+    memory::one_heap();
 
     let mark = Mark::now();
     let descriptions = match task.engine {
