@@ -3,49 +3,26 @@
  *
  *     cc -m32 -static -Wall -Wextra -O2 scripts/syscall_compat32.c -o compat32 && ./compat32 DIR
  *
- * DIR must not exist; it is left behind, for its end state to be compared. Raw syscalls by their numbers of i386, so that
- * libc chooses nothing; where it names a call after its 64-bit form, the number is what counts.
+ * Raw syscalls by their numbers of i386, so that libc chooses nothing; where it names a call after its 64-bit form, the
+ * number is what counts.
  */
 #define _GNU_SOURCE
-#include <errno.h>
+#include "matrix.h"
 #include <fcntl.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <termios.h>
-#include <unistd.h>
 
 #ifndef __i386__
 #error "compile with -m32"
 #endif
 
-static int failures;
-
-/* Issues a call and complains when it does not return what it should: a number, or -errno. */
-static long check(const char *name, int line, long want, long got)
-{
-	if (got == -1)
-		got = -errno;
-	if (want != got) {
-		fprintf(stderr, "line %d: %s returned %ld, not %ld\n", line, name, got, want);
-		failures++;
-	}
-	return got;
-}
-
-#define CALL(name, ...) syscall(SYS_##name, ##__VA_ARGS__)
-#define IS(want, name, ...) check(#name, __LINE__, want, CALL(name, ##__VA_ARGS__))
-#define OK(name, ...) IS(0, name, ##__VA_ARGS__)
-/* A call that returns a number the kernel chooses, or one that file systems may refuse. */
-#define ANY(name, ...) CALL(name, ##__VA_ARGS__)
 /* A 64-bit number in two registers. */
 #define WIDE(value) (uint32_t)(uint64_t)(value), (uint32_t)((uint64_t)(value) >> 32)
 
-enum { PAGE = 4096 };
 static char buf[1 << 15] __attribute__((aligned(PAGE)));
 /* Larger than any struct that a call here fills in. */
 static uint64_t room[64];
@@ -201,15 +178,9 @@ static void processes(void)
 
 int main(int argc, char **argv)
 {
-	if (argc != 2) {
-		fprintf(stderr, "usage: %s DIR\n", argv[0]);
-		return 2;
-	}
-	if (CALL(mkdir, argv[1], 0755) || CALL(chdir, argv[1])) {
-		perror(argv[1]);
-		return 2;
-	}
-	CALL(umask, 022);
+	int code = start(argc, argv);
+	if (code)
+		return code;
 	data();
 	names();
 	metadata();

@@ -1,58 +1,34 @@
 /* The syscall matrix: every call that ioriot replays, at least once, with known results. tests/it checks that no row of
- * the table is missing here. Captured under strace it must replay with every outcome the same (scripts/matrix.sh).
+ * the table is missing here. Whatever captures it, every outcome of its replay must be the same (scripts/e2e.sh).
  *
  *     cc -Wall -Wextra -O2 scripts/syscall_matrix.c -o matrix && strace -f -ttt -T -y -yy -o m.strace ./matrix DIR
  *
- * DIR must not exist; it is left behind, for its end state to be compared. Raw syscalls, so that libc chooses nothing.
+ * Raw syscalls, so that libc chooses nothing.
  */
 #define _GNU_SOURCE
-#include <errno.h>
+#include "matrix.h"
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/openat2.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/uio.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
-#include <unistd.h>
 #include <utime.h>
 
 #ifndef SYS_fchmodat2
 #define SYS_fchmodat2 452
 #endif
 
-static int failures;
-
-/* Issues a call and complains when it does not return what it should: a number, or -errno. */
-static long check(const char *name, int line, long want, long got)
-{
-	if (got == -1)
-		got = -errno;
-	if (want != got) {
-		fprintf(stderr, "line %d: %s returned %ld, not %ld\n", line, name, got, want);
-		failures++;
-	}
-	return got;
-}
-
-#define CALL(name, ...) syscall(SYS_##name, ##__VA_ARGS__)
-#define IS(want, name, ...) check(#name, __LINE__, want, CALL(name, ##__VA_ARGS__))
-#define OK(name, ...) IS(0, name, ##__VA_ARGS__)
-/* A call that returns a number the kernel chooses (a descriptor, a pid), or one that file systems may refuse. */
-#define ANY(name, ...) CALL(name, ##__VA_ARGS__)
-
-enum { PAGE = 4096 };
 static char buf[1 << 16] __attribute__((aligned(PAGE)));
 
 static void data(void)
@@ -271,15 +247,13 @@ int main(int argc, char **argv)
 
 	if (argc == 4 && !strcmp(argv[1], "-child"))
 		return child(atoi(argv[2]), atoi(argv[3]));
-	if (argc != 2) {
-		fprintf(stderr, "usage: %s DIR\n", argv[0]);
+	if (!realpath("/proc/self/exe", self)) {
+		perror(argv[0]);
 		return 2;
 	}
-	if (!realpath("/proc/self/exe", self) || CALL(mkdir, argv[1], 0755) || CALL(chdir, argv[1])) {
-		perror(argv[1]);
-		return 2;
-	}
-	umask(022);
+	int code = start(argc, argv);
+	if (code)
+		return code;
 	data();
 	names();
 	metadata();

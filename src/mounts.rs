@@ -90,19 +90,49 @@ pub fn parse(text: &[u8]) -> Result<Vec<Mount>, usize> {
     Ok(mounts)
 }
 
-/// `36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue`
 fn mount(line: &[u8]) -> Option<Mount> {
-    let mut fields = line.split(|byte| *byte == b' ');
-    let path = unescape(fields.nth(4)?);
-    let options = fields.next()?;
-    let fs = fields.by_ref().skip_while(|field| *field != b"-").nth(1)?;
-    let options = fields.nth(1).into_iter().chain([options]);
-    let writable = options.flat_map(|list| list.split(|byte| *byte == b',')).all(|option| option != b"ro");
-    path.starts_with(b"/").then(|| Mount { path, fs: String::from_utf8_lossy(fs).into_owned(), writable })
+    let Line { path, options, fs, more, .. } = Line::parse(line)?;
+    let writable = [options, more].into_iter().flat_map(|list| list.split(|byte| *byte == b',')).all(|option| option != b"ro");
+    Some(Mount { path, fs: String::from_utf8_lossy(fs).into_owned(), writable })
+}
+
+/// A line in the form of /proc/PID/mountinfo (proc_pid_mountinfo(5)):
+/// `36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line<'a> {
+    /// Major and minor number of its device.
+    pub device: (u32, u32),
+    /// Directory of the file system that is shown there.
+    pub root: Vec<u8>,
+    /// Where it is.
+    pub path: Vec<u8>,
+    /// Options of the mount.
+    pub options: &'a [u8],
+    /// Type of the file system.
+    pub fs: &'a [u8],
+    /// What is mounted.
+    pub source: Vec<u8>,
+    /// Options of the file system; empty where none are shown.
+    pub more: &'a [u8],
+}
+
+impl Line<'_> {
+    /// What a line says; `None` when it is not of that form.
+    pub fn parse(line: &[u8]) -> Option<Line<'_>> {
+        let mut words = line.split(|byte| *byte == b' ');
+        let device = std::str::from_utf8(words.nth(2)?).ok()?;
+        let (major, minor) = device.split_once(':')?;
+        let (root, path, options) = (unescape(words.next()?), unescape(words.next()?), words.next()?);
+        // Any number of optional fields, and a dash behind them.
+        words.find(|word| *word == b"-")?;
+        let (fs, source, more) = (words.next()?, words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let device = (major.parse().ok()?, minor.parse().ok()?);
+        path.starts_with(b"/").then(|| Line { device, root, path, options, fs, source: unescape(source), more })
+    }
 }
 
 /// Undoes the `\040` of space, tab, newline and backslash.
-pub(crate) fn unescape(field: &[u8]) -> Vec<u8> {
+fn unescape(field: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field;
     while let Some((first, tail)) = rest.split_first() {
@@ -164,6 +194,19 @@ mod tests {
         );
         assert_eq!(parse(b"22 1 252:0 / / rw - ext4 /dev/vda rw\nnonsense"), Err(2));
         assert!(parse(&std::fs::read("/proc/self/mountinfo").unwrap()).is_ok());
+    }
+
+    #[test]
+    fn a_line_says_what_is_shown_where() {
+        let line =
+            Line::parse(b"36 35 98:5 /a\\040b /mnt1 rw,noatime master:1 - ext3 /dev/my\\040disk rw,errors=continue").unwrap();
+        assert_eq!((line.device, &*line.root, &*line.path), ((98, 5), &b"/a b"[..], &b"/mnt1"[..]));
+        assert_eq!((line.options, line.fs, &*line.source), (&b"rw,noatime"[..], &b"ext3"[..], &b"/dev/my disk"[..]));
+        for damaged in
+            [&b"36 35"[..], b"36 35 98:5 / /mnt rw", b"36 35 98 / /mnt rw - ext4 x rw", b"36 35 98:5 / mnt rw - ext4 x rw"]
+        {
+            assert_eq!(Line::parse(damaged), None);
+        }
     }
 
     #[test]

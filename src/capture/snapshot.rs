@@ -427,22 +427,11 @@ pub fn open_file(pid: u32, fd: i64) -> Option<OpenFile> {
     })
 }
 
-/// A line of /proc/PID/mountinfo (proc_pid_mountinfo(5)): `36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw`.
+/// What a line of /proc/PID/mountinfo tells.
 fn mount(space: i64, line: &[u8]) -> Option<Mount> {
-    let mut words = line.split(|byte| *byte == b' ');
-    let device = std::str::from_utf8(words.nth(2)?).ok()?;
-    let (major, minor) = device.split_once(':')?;
-    let (root, path, options) = (words.next()?, words.next()?, words.next()?);
-    let mut rest = words.skip_while(|word| *word != b"-").skip(1);
-    Some(Mount {
-        space,
-        path: mounts::unescape(path),
-        dev: device_of(major.parse().ok()?, minor.parse().ok()?),
-        root: mounts::unescape(root),
-        kind: rest.next()?.to_vec(),
-        source: mounts::unescape(rest.next().unwrap_or_default()),
-        options: options.to_vec(),
-    })
+    let mounts::Line { device, root, path, options, fs, source, .. } = mounts::Line::parse(line)?;
+    let dev = device_of(device.0, device.1);
+    Some(Mount { space, path, dev, root, kind: fs.to_vec(), source, options: options.to_vec() })
 }
 
 #[cfg(test)]

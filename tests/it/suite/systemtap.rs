@@ -1,10 +1,13 @@
 //! The probes of systemtap/ and the syscall table say the same, and what they lose is seen.
 
 use crate::tool::{data, expect};
+use ioriot::schema::Dataset;
+use ioriot::schema::dataset::Kind;
 use ioriot::syscall::{Def, Ret, Role, Syscall, TABLE};
+use serde_json::json;
 use std::collections::HashMap;
 
-/// A row of the table in `ioriot.stp`.
+/// A row of the table in `calls.h`.
 #[derive(Debug)]
 struct Probe {
     name: String,
@@ -14,27 +17,27 @@ struct Probe {
     args32: Option<String>,
 }
 
-fn script() -> String {
-    std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/systemtap/ioriot.stp")).unwrap()
+fn table() -> String {
+    std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/systemtap/calls.h")).unwrap()
 }
 
 fn probes() -> Vec<Probe> {
-    let script = script();
-    let (_, rows) = script.split_once("} calls[] = {\n").unwrap();
+    let table = table();
+    let (_, rows) = table.split_once("} calls[] = {\n").unwrap();
     let (rows, _) = rows.split_once("\n};").unwrap();
     let rows = rows.lines().map(str::trim).filter(|line| line.starts_with('{'));
     rows.map(|row| {
         let cells = row.trim_start_matches("{ ").trim_end_matches(" },").split(',').map(str::trim).collect::<Vec<_>>();
         let text = |cell: &str| cell.trim_matches('"').to_owned();
         let number = |cell: &str| (cell != "NONE").then(|| cell.parse().unwrap());
-        let [name, native, compat, args, rest @ ..] = cells.as_slice() else { panic!("a row of ioriot.stp: {row}") };
+        let [name, native, compat, args, rest @ ..] = cells.as_slice() else { panic!("a row of calls.h: {row}") };
         let args32 = rest.first().map(|cell| text(cell));
         Probe { name: text(name), native: number(native), compat: number(compat), args: text(args), args32 }
     })
     .collect()
 }
 
-/// The letter that stands for an argument in `ioriot.stp`.
+/// The letter that stands for an argument in `calls.h`.
 fn letter(role: Role) -> char {
     match role {
         Role::Fd => 'd',
@@ -115,10 +118,10 @@ fn every_call_of_the_table_is_probed() {
         if *syscall == Syscall::other {
             continue;
         }
-        let probe = probes.get(def.name).unwrap_or_else(|| panic!("systemtap/ioriot.stp has no row for {}", def.name));
+        let probe = probes.get(def.name).unwrap_or_else(|| panic!("systemtap/calls.h has no row for {}", def.name));
         for letters in std::iter::once(&probe.args).chain(&probe.args32) {
             let roles: String = def.args.iter().map(|role| letter(*role)).collect();
-            assert!(writes(letters, def), "{}: the table says {roles}, systemtap/ioriot.stp writes {letters}", def.name);
+            assert!(writes(letters, def), "{}: the table says {roles}, systemtap/calls.h writes {letters}", def.name);
             // The ends of threads and processes are probed as such; a descriptor argument tells what dup made.
             let makes = def.ret == Ret::NewFd && !def.has(Role::Fd);
             assert_eq!(letters.contains('='), makes, "{}: does it return a descriptor?", def.name);
@@ -127,7 +130,7 @@ fn every_call_of_the_table_is_probed() {
         let ends = matches!(*syscall, Syscall::exit | Syscall::exit_group);
         assert_eq!(probe.native.is_none() && probe.compat.is_none(), ends, "{} has no number", def.name);
     }
-    assert_eq!(probes.len(), TABLE.len() - 1, "systemtap/ioriot.stp has rows that the table has not");
+    assert_eq!(probes.len(), TABLE.len() - 1, "systemtap/calls.h has rows that the table has not");
 }
 
 /// Where Linux says what its calls are called.
@@ -156,8 +159,8 @@ fn numbers_are_those_of_the_kernel() {
 /// Every letter of a row has a line in the key above the table.
 #[test]
 fn every_letter_is_explained() {
-    let script = script();
-    let (key, _) = script.split_once("struct call {").unwrap();
+    let table = table();
+    let (key, _) = table.split_once("struct call {").unwrap();
     let lines = key.lines().filter_map(|line| line.strip_prefix(" *   "));
     let explained: String = lines.filter_map(|line| Some(line.split_once("  ")?.0.replace(' ', ""))).collect();
     for probe in probes() {
@@ -168,7 +171,7 @@ fn every_letter_is_explained() {
     }
 }
 
-/// Ingests a capture of the probes after a change to its text; the losses that the manifest names.
+/// Ingests a capture of the probes after a change to its text; the rows of its table losses.
 fn losses(exit: i32, change: impl Fn(&mut Vec<&str>)) -> serde_json::Value {
     let text = std::fs::read_to_string(data("v5-matrix.capture")).unwrap();
     let mut lines = text.lines().collect();
@@ -177,14 +180,13 @@ fn losses(exit: i32, change: impl Fn(&mut Vec<&str>)) -> serde_json::Value {
     let (input, out) = (scratch.path().join("in.capture"), scratch.path().join("out"));
     std::fs::write(&input, lines.join("\n") + "\n").unwrap();
     expect(exit, &["ingest", input.to_str().unwrap(), "-o", out.to_str().unwrap()]);
-    let manifest = std::fs::read(out.join("manifest.json")).unwrap();
-    let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
-    manifest["losses"].clone()
+    let capture = Dataset::expect(&out, Kind::Capture).unwrap();
+    assert!(!capture.manifest.contains_key("losses"), "there is one place");
+    ioriot::schema::losses::read(&capture).unwrap().into_iter().map(|lost| (lost.kind, json!(lost.count))).collect()
 }
 
 #[test]
 fn what_a_tracer_lost_is_seen() {
-    use serde_json::json;
     let whole = losses(0, |_| ());
     assert_eq!(whole, json!({}), "the capture in tests/data is whole");
     let cut = losses(1, |lines| lines.truncate(100));
