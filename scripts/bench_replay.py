@@ -2,8 +2,8 @@
 """Measures replay: what it adds to the bare system calls, how it scales, how it keeps time, what memory it needs.
 
 Every figure is a ratio to a program that runs in the same minutes on the same machine: `scripts/replay_floor.c` issues
-the same list of calls from memory, without time stamps (bare), with them (stamps), or takes only the stamps (clock). Runs
-take turns, figures are medians. On a busy machine believe the processor time of the workers rather than wall time.
+the same list of calls from memory, without time stamps (bare), with them (stamps), behind a seccomp filter that allows
+everything (filter: what the kernel takes for any filter), or takes only the stamps (clock). Runs take turns, figures are medians. On a busy machine believe the processor time of the workers rather than wall time.
 """
 import argparse
 import json
@@ -89,17 +89,17 @@ class Bench:
     def calls(self):
         print("\nReal calls on cached files, one worker, as a share of the C loop's ops/s (bars: 95 % of stamps, 85 % of bare)")
         print("                           worker CPU             wall          ns per op (CPU)")
-        print("                        stamps    bare     stamps    bare      ours  stamps  bare")
+        print("                        stamps    bare     stamps    bare      ours  filter stamps  bare")
         for kind in ("pread", "open", "mixed"):
             place = self.make(kind, self.asked.ops, 1)
-            ours, free, stamps, bare = self.several(
+            ours, free, filtered, stamps, bare = self.several(
                 lambda: self.replay(place, "--threads", "1")[0],
                 lambda: self.replay(place, "--threads", "1", "--seccomp", "off")[0],
-                lambda: self.floor(place, 1, "stamps"), lambda: self.floor(place, 1, "bare"))
+                *(lambda mode=mode: self.floor(place, 1, mode) for mode in ("filter", "stamps", "bare")))
             for name, ours in (("", ours), (", no seccomp", free)):
                 share = [100 * floor[key] / ours[key] for key in ("cpu", "wall") for floor in (stamps, bare)]
                 print(f"  {kind + name:<20} {share[0]:6.1f} %{share[1]:6.1f} %   {share[2]:6.1f} %{share[3]:6.1f} %"
-                      f"   {ours['cpu']:6.0f} {stamps['cpu']:6.0f} {bare['cpu']:6.0f}")
+                      f"   {ours['cpu']:6.0f} {filtered['cpu']:6.0f} {stamps['cpu']:6.0f} {bare['cpu']:6.0f}")
 
     def scaling(self):
         print("\nTwo workers against one, with files of their own (bar: 1.7 on two processors; the C loop beside it)")
