@@ -114,7 +114,7 @@ impl Serialize for Missed {
 }
 
 /// What an event is called that stands where events were lost; its count says how many.
-pub const HOLE: &str = "ioriot:hole";
+pub use crate::event::HOLE;
 
 /// Such an event: so many were lost between two times. It stands where the hole ends, since what came before may have
 /// gone out already; `tie` is the number of the record before it.

@@ -148,11 +148,8 @@ impl Overlaps {
     fn of(tickets: &[Ticket]) -> Overlaps {
         let len = tickets.len();
         let mut all = Overlaps { any: vec![false; len], group: vec![0; len], least: vec![0; len] };
-        let (mut exits, mut group, mut latest) = (Two::default(), 0, i64::MIN);
+        let mut exits = Two::default();
         for (place, ticket) in tickets.iter().enumerate() {
-            group += u32::from(ticket.entry > latest);
-            latest = latest.max(ticket.exit);
-            all.group[place] = group;
             all.any[place] = exits.other(ticket.tid).is_some_and(|exit| exit >= ticket.entry);
             exits.add(ticket.tid, ticket.exit);
         }
@@ -162,6 +159,13 @@ impl Overlaps {
             all.least[place] = least;
             all.any[place] |= entries.other(ticket.tid).is_some_and(|entry| -entry <= ticket.exit);
             entries.add(ticket.tid, -ticket.entry);
+        }
+        let (mut group, mut latest) = (0, i64::MIN);
+        for (place, ticket) in tickets.iter().enumerate() {
+            // Not the entry of this call alone: one that returns later, and so stands behind it, may have begun before it.
+            group += u32::from(all.least[place] > latest);
+            latest = latest.max(ticket.exit);
+            all.group[place] = group;
         }
         all
     }

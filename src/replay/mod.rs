@@ -91,8 +91,7 @@ words! {
     Order {
         Resource "resource" "those of other lanes that touch the same resource";
         Strict   "strict"   "all earlier ones";
-        Thread   "thread"   "those of its own lane";
-        None     "none"     "those that its own worker has before it";
+        Thread   "thread"   "those before it in its own captured thread, and in others that share its worker; `none` is the same";
     }
 }
 

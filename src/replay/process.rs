@@ -133,11 +133,11 @@ impl Setting<'_> {
             Pace::Realtime | Pace::Think => Some(Pacer::new(Sleeper::measure(), self.task.pace.from(), lanes)),
         };
         let (turn, spins) = (&self.board.head().turn, order::spins(counters.len()));
-        let order = if counters.len() == 1 { Order::None } else { self.task.order };
+        let order = if counters.len() == 1 { Order::Thread } else { self.task.order };
         match order {
             Order::Resource => self.issue(feed, engine, Resource { counters, worker, spins }, pacer, ready),
             Order::Strict => self.issue(feed, engine, Strict { turn, counters, worker, spins }, pacer, ready),
-            Order::Thread | Order::None => self.issue(feed, engine, Free, pacer, ready),
+            Order::Thread => self.issue(feed, engine, Free, pacer, ready),
         }
     }
 
