@@ -212,7 +212,7 @@ impl Table {
             Table::Processes => "Processes in the scope of a live capture that were there when it began.",
             Table::OpenFiles => "Descriptors that those processes had open then.",
             Table::Mounts => "Mounts that they saw.",
-            Table::Losses => "What a live capture missed, and when.",
+            Table::Losses => "What a capture missed, and when: calls, or parts of them.",
             Table::Fates => "What became of each event; one row per event.",
             Table::Ops => "What is replayed: one row per op, by lane, inside a lane in order.",
             Table::Lanes => "Where the ops of each lane are.",
