@@ -21,6 +21,11 @@ case $how in
     *) echo "e2e.sh: $how captures nothing: choose ebpf, ptrace or strace" >&2; exit 2 ;;
 esac
 
+if ((EUID)) && ! unshare --user --map-root-user true 2> /dev/null; then
+    echo 'SKIPPED: users may not make user namespaces here, so there is no sandbox to replay in' >&2
+    exit 0
+fi
+
 work=$(realpath "$(mktemp -d "${E2E_DIR:-$where}/e2e.XXXXXX")")
 helper=
 finish() {
