@@ -6,6 +6,7 @@
 use super::function::{Function, Key, Running};
 use crate::fate::Fate;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt8Array};
+use arrow::buffer::BooleanBuffer;
 use arrow::compute::filter;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, UInt8Type};
 use datafusion::common::{DFSchema, Result, plan_err};
@@ -117,13 +118,13 @@ struct Numbering {
 impl Running for Numbering {
     fn step(&mut self, batch: &RecordBatch) -> Result<RecordBatch> {
         let ops = Ops::of(batch, self.fate);
-        let chosen: BooleanArray = (0..batch.num_rows()).map(|row| Some(ops.has(row))).collect();
+        let chosen = BooleanArray::from(BooleanBuffer::collect_bool(batch.num_rows(), |row| ops.has(row)));
         let count = chosen.true_count();
         let first = self.next;
         self.next += count as i64;
         let column = |from: &Option<usize>| -> Result<ArrayRef> {
             Ok(match from {
-                None => Arc::new((first..self.next).collect::<Int64Array>()),
+                None => Arc::new(Int64Array::from_iter_values(first..self.next)),
                 Some(at) if count == batch.num_rows() => Arc::clone(batch.column(*at)),
                 Some(at) => filter(batch.column(*at), &chosen)?,
             })

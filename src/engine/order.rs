@@ -72,7 +72,7 @@ struct Touching {
 impl Touching {
     fn batch(&mut self) -> Result<RecordBatch> {
         let out = std::mem::take(&mut self.out);
-        let column = |get: fn(&Span) -> i64| Arc::new(out.iter().map(get).collect::<Int64Array>()) as ArrayRef;
+        let column = |get: fn(&Span) -> i64| Arc::new(Int64Array::from_iter_values(out.iter().map(get))) as ArrayRef;
         let columns = vec![
             column(|span| span.resource),
             column(|span| span.access),

@@ -15,8 +15,8 @@ use super::Work;
 use crate::model::{Access, Resource, Touch};
 use hashbrown::HashMap;
 
-/// Resources that are remembered.
-const RESOURCES: usize = 1 << 16;
+/// Resources that are remembered: about as many as the processor's caches hold.
+const RESOURCES: usize = 1 << 14;
 /// Lanes that are remembered of a resource.
 const LANES: usize = 64;
 

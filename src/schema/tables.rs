@@ -340,6 +340,8 @@ impl Table {
                 int("last_op", "its last op_id"),
                 int("first_edge", "number of its first row in edges, from 0"),
                 int("edges", "number of its edges"),
+                int_("busy", "how long its calls took, ns; absent when the capture has no durations"),
+                int_("bytes", "bytes that they moved"),
             ],
             Table::Edges => vec![
                 int("op_id", "the op that waits"),
