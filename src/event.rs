@@ -33,7 +33,7 @@ words! {
         IovCnt  "iovcnt"  "number of buffers of a vectored call";
         Resolve "resolve" "resolve flags of openat2(2)";
         Atime   "atime"   "access time argument, ns since 1970; see TIME_NOW and TIME_OMIT";
-        Mtime   "mtime"   "modification time argument, ns since 1970";
+        Mtime   "mtime"   "modification time argument, ns since 1970; of the stat family the time that was found";
         StMode  "st_mode" "observed kind and permission bits of the file (inode(7))";
         StSize  "st_size" "observed size of the file after the call, bytes";
         Dev     "dev"     "observed device of the file, as st_dev of stat(2): of fd, of the descriptor returned, or of what a stat found";
@@ -58,6 +58,8 @@ words! {
 
 /// `dirfd` that stands for the working directory (openat(2)).
 pub const AT_FDCWD: i64 = -100;
+/// Name of the event that stands where a live capture lost some.
+pub const HOLE: &str = "ioriot:hole";
 /// [`Col::Atime`], [`Col::Mtime`]: set to the time of the call (UTIME_NOW of utimensat(2)).
 pub const TIME_NOW: i64 = i64::MIN;
 /// [`Col::Atime`], [`Col::Mtime`]: leave as it is (UTIME_OMIT of utimensat(2)).
@@ -108,6 +110,16 @@ impl Event {
             bytes: Vec::new(),
             ends: [0; Text::ALL.len()],
         }
+    }
+
+    /// Makes it an event of this call with every column absent; its memory stays for the next texts.
+    pub fn renew(&mut self, syscall: Syscall) {
+        (self.syscall, self.other) = (syscall, None);
+        (self.has, self.has_text, self.used) = (0, 0, 0);
+        self.slots = [UNSET; Col::ALL.len()];
+        self.elsewhere = None;
+        self.bytes.clear();
+        self.ends = [0; Text::ALL.len()];
     }
 
     /// The number in a column, if the capture has it.
@@ -270,6 +282,19 @@ mod tests {
         event.put(Col::Line, None);
         assert_eq!((event.int(Col::Ts), event.int(Col::Line), event.int(Col::Dur)), (None, None, Some(3)));
         assert_eq!(event.ints().count(), Col::ALL.len() - 2);
+    }
+
+    #[test]
+    fn a_renewed_event_is_as_a_new_one() {
+        let mut event = Event::new(Syscall::other);
+        event.other = Some("unheard_of".into());
+        Col::ALL.iter().for_each(|col| event.set(*col, 7));
+        Text::ALL.iter().for_each(|text| event.set_text(*text, "seven"));
+        event.renew(Syscall::openat);
+        assert_eq!(event, Event::new(Syscall::openat));
+        event.set(Col::Line, 3);
+        event.set_text(Text::Path2, "/a");
+        assert!(event.ints().eq([(Col::Line, 3)]) && event.texts().eq([(Text::Path2, &b"/a"[..])]));
     }
 
     #[test]

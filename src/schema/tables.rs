@@ -212,7 +212,7 @@ impl Table {
             Table::Processes => "Processes in the scope of a live capture that were there when it began.",
             Table::OpenFiles => "Descriptors that those processes had open then.",
             Table::Mounts => "Mounts that they saw.",
-            Table::Losses => "What a live capture missed, and when.",
+            Table::Losses => "What a capture missed, and when: calls, or parts of them.",
             Table::Fates => "What became of each event; one row per event.",
             Table::Ops => "What is replayed: one row per op, by lane, inside a lane in order.",
             Table::Lanes => "Where the ops of each lane are.",
@@ -340,6 +340,8 @@ impl Table {
                 int("last_op", "its last op_id"),
                 int("first_edge", "number of its first row in edges, from 0"),
                 int("edges", "number of its edges"),
+                int_("busy", "how long its calls took, ns; absent when the capture has no durations"),
+                int_("bytes", "bytes that they moved"),
             ],
             Table::Edges => vec![
                 int("op_id", "the op that waits"),
@@ -356,7 +358,8 @@ impl Table {
                 int_("mode", "permission bits, when known"),
                 int_("uid", "owner, when known"),
                 int_("gid", "group, when known"),
-                text_("target", "content of a symlink"),
+                int_("mtime", "modification time, ns since 1970, when known"),
+                text_("target", "content of a symlink; of a file with several names, the one that is made: this is a link to it"),
                 text_("xattrs", "names of extended attributes that a call found, separated by commas"),
             ],
             Table::Extents => vec![

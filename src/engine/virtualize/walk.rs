@@ -1,7 +1,8 @@
 //! The walk: batches of events in, batches of meaning out.
 
-use super::columns::{Fact, Gather, StepColumn, Tag};
+use super::columns::{Fact, StepColumn, Tag};
 use super::decode::{Decoder, Part, part};
+use super::gather::Gather;
 use crate::engine::function::Running;
 use crate::event::Event;
 use crate::model::{Config, End, Model, Row, Rows};
@@ -80,7 +81,7 @@ impl Walk {
         let mut arrays = Vec::with_capacity(self.columns.len());
         for (column, field) in self.columns.iter_mut().zip(self.output.fields()) {
             arrays.push(match column {
-                Output::Made(gather) => gather.finish(),
+                Output::Made(gather) => gather.finish()?,
                 Output::Passed(at) if inserted.events.is_empty() => Arc::clone(input.column(*at)).slice(0, sources.len()),
                 Output::Passed(at) => {
                     let extra = inserted.column(field.name(), field.data_type());
@@ -131,9 +132,9 @@ impl Running for Walk {
                 gather.facts(&facts, *pos);
                 gather.finish()
             }
-            Output::Passed(_) => new_null_array(field.data_type(), facts.len()),
+            Output::Passed(_) => Ok(new_null_array(field.data_type(), facts.len())),
         });
-        let batch = RecordBatch::try_new(Arc::clone(output), arrays.collect())?;
+        let batch = RecordBatch::try_new(Arc::clone(output), arrays.collect::<Result<_>>()?)?;
         *pos += 2 * facts.len() as i64;
         Ok(Some(batch))
     }
@@ -199,6 +200,7 @@ fn next_facts<'a>(end: &'a End, at: &mut (usize, usize)) -> Vec<Fact<'a>> {
                     perm: need.mode,
                     owner: need.uid,
                     group: need.gid,
+                    mtime: need.mtime,
                     target: need.target.as_ref(),
                     xattrs: &need.xattrs,
                     ..Fact::file(Tag::Fileset, &need.path, need.kind)
@@ -219,6 +221,10 @@ fn next_facts<'a>(end: &'a End, at: &mut (usize, usize)) -> Vec<Fact<'a>> {
             }),
             3 => end.guesses.get(item).map(|(what, count)| {
                 facts.push(Fact { size: i64::try_from(*count).ok(), ..Fact::new(Tag::Guess, None, what) });
+            }),
+            4 => end.evidence.get(item).map(|(what, found)| {
+                let [size, offset] = [found.answers, found.observed].map(|count| i64::try_from(count).ok());
+                facts.push(Fact { size, offset, ..Fact::new(Tag::Evidence, None, what) });
             }),
             _ => break,
         };

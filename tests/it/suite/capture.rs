@@ -2,6 +2,9 @@
 //!
 //! They need CAP_BPF, CAP_PERFMON and a kernel that describes its types; without, they say loudly that they were skipped.
 
+#[cfg(feature = "sql")]
+mod facts;
+
 use crate::tool::{command, expect, ioriot};
 #[cfg(feature = "sql")]
 use crate::tool::{number, rows};
