@@ -21,6 +21,11 @@ case $how in
     *) echo "e2e.sh: $how captures nothing: choose ebpf, ptrace or strace" >&2; exit 2 ;;
 esac
 
+if ((EUID)) && ! unshare --user --map-root-user true 2> /dev/null; then
+    echo 'SKIPPED: users may not make user namespaces here, so there is no sandbox to replay in' >&2
+    exit 0
+fi
+
 work=$(realpath "$(mktemp -d "${E2E_DIR:-$where}/e2e.XXXXXX")")
 helper=
 finish() {
@@ -85,7 +90,7 @@ cc -Wall -Wextra -O2 scripts/syscall_matrix.c -o "$work/matrix.bin"
 end_to_end matrix
 if [[ $how != strace ]]; then
     echo "SKIPPED: the 32-bit matrix, for $how counts such calls and does not decode them" >&2
-elif cc -m32 -static -Wall -Wextra -O2 scripts/syscall_compat32.c -o "$work/compat32.bin" 2> "$work/said"; then
+elif cc -m32 -static -idirafter /usr/include/x86_64-linux-gnu -Wall -Wextra -O2 scripts/syscall_compat32.c -o "$work/compat32.bin" 2> "$work/said"; then
     end_to_end compat32
 else
     echo 'SKIPPED: the 32-bit matrix, for 32-bit programs cannot be made here' >&2

@@ -186,7 +186,7 @@ scope_postgres() {
     echo --pid "$master,$(pgrep -d , -P "$master")"
 }
 job_postgres() {
-    pg pgbench -h "$PWD" -c 4 -j 2 -t "$(n 1000 100)" postgres > said 2>&1
+    pg pgbench -h "$PWD" -c 4 -j 2 -t "$(n 1000 100)" postgres > /dev/null 2>&1
     pg psql -q -h "$PWD" -c CHECKPOINT -c 'VACUUM FULL pgbench_branches' -c 'CREATE INDEX more ON pgbench_accounts (abalance)' postgres
 }
 

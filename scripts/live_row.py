@@ -28,7 +28,7 @@ def main(name, place, seconds):
         name,
         f"{capture['events']:,}",
         f"{capture['sum']['lost']:,}",
-        f"{made['file_ops'] / max(made['file_events'], 1):.3%}",
+        f"{100 * made['file_ops'] / max(made['file_events'], 1):.3f} %",
         "" if run["match_percent"] is None else f"{run['match_percent']:.3f} %",
         f"{run['uncompared']:,}",
         f"{run['different']:,}",

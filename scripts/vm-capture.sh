@@ -1,7 +1,7 @@
 #!/bin/bash
 # Compiles the SystemTap probes, boots a Debian kernel in an emulator, captures the jobs of scripts/ there with strace,
-# with the probes alone and by `ioriot capture` with the backends stap and ebpf, brings all out and compares them. Needs no
-# KVM and no rights over the kernel of this machine.
+# with the probes alone and by `ioriot capture` with the backends stap and ebpf, brings all out, compares them, and replays
+# what ioriot captured. Needs no KVM and no rights over the kernel of this machine.
 #
 #     scripts/vm-capture.sh [-s trixie|bookworm] [-o OUT] [JOB...]
 #
@@ -29,7 +29,7 @@ mkdir -p "$cache" "$out"
 out=$(realpath "$out")
 rm -rf "$out"/*.stap "$out"/*.ebpf
 work=$(mktemp -d "$cache/run.XXXXXX")
-trap 'umount -q "$root/proc" "$root/mnt"; rm -rf "$work"' EXIT
+trap 'umount -q "$root/proc" "$root/mnt" || true; rm -rf "$work"' EXIT
 
 # step WHAT COMMAND...: runs it, quiet unless it fails, and says how long it took
 step() {
@@ -125,7 +125,7 @@ INIT
 	(cd "$ird" && find . | cpio --quiet -o -H newc | gzip -1) > "$work/initrd.gz"
 }
 
-# The emulator, not KVM: it runs anywhere.
+# The emulator, not KVM: it runs anywhere. (On a busy machine its timer is late, which the kernel must not test.)
 boot() {
 	mkdir -p "$root/mnt"
 	mount --bind "$cache" "$root/mnt"
@@ -133,7 +133,7 @@ boot() {
 	timeout "${TIMEOUT:-900}" nice -n 10 chroot "$root" env TMPDIR=/tmp qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 2048 \
 		-nographic -no-reboot -monitor none -nic none -serial "file:$mnt/console" \
 		-kernel "/mnt/kernel/boot/vmlinuz-$kernel" -initrd "$mnt/initrd.gz" \
-		-append "console=ttyS0 panic=-1 oops=panic loglevel=4 mitigations=off nokaslr audit=0 ia32_emulation=on" \
+		-append "console=ttyS0 panic=-1 oops=panic loglevel=4 mitigations=off nokaslr no_timer_check audit=0 ia32_emulation=on" \
 		-drive file=/mnt/root.img,if=virtio,format=raw,snapshot=on \
 		-drive "file=$mnt/xfer.img,if=virtio,format=raw,cache=unsafe" < /dev/null
 	cp "$work/console" "$out"
@@ -168,8 +168,26 @@ if [[ ! -x $ior ]]; then
 fi
 failed=0
 for job in "${jobs[@]}"; do
-	for capture in "$out/$job".{capture,stap,ebpf}; do
-		[[ ! -e $capture ]] || IOR=$ior scripts/compare_captures.py "$out/$job.strace" "$capture" || failed=1
+	for capture in "$job".{capture,stap,ebpf}; do
+		[[ -e $out/$capture ]] || continue
+		IOR=$ior scripts/compare_captures.py "$out/$job.strace" "$out/$capture" && continue
+		# The eBPF programs do not decode calls of 32-bit programs: they count them as lost.
+		[[ $capture == compat32.ebpf ]] || failed=1
 	done
+done
+
+# Every dataset but that of the tracer which is killed must replay with the outcomes it has.
+replayed() {
+	rm -rf "$work/replay" && mkdir "$work/replay"
+	"$ior" generate "$1" -o "$work/replay/workload" && "$ior" init "$work/replay/workload" --root "$work/replay/root" &&
+		"$ior" replay "$work/replay/workload" --root "$work/replay/root" -o "$work/replay/run" --min-match 100
+}
+for capture in "$out"/*.stap; do
+	[[ $capture != */killed.stap ]] || continue
+	if replayed "$capture" > "$work/log" 2>&1; then
+		echo "${capture##*/}: $(sed -n 's/^ *match *//p' "$work/log")"
+	else
+		tail -n 30 "$work/log" && failed=1
+	fi
 done
 exit $failed

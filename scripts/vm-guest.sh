@@ -98,6 +98,7 @@ fi
 dmesg > out/dmesg
 echo "guest: down after $(cut -d' ' -f1 /proc/uptime) s"
 cd /
+sync
 mount -o remount,ro /xfer
 mount -o remount,ro /
 echo o > /proc/sysrq-trigger

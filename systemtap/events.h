@@ -102,16 +102,16 @@ static void executed(char *text, int old, struct linux_binprm *bprm)
 	struct line line = new_line(text);
 	const char *path = bprm->filename;
 	char *rest, *closing;
-	u64 since;
+	u64 since = ended(old, &closing);
 	int dir;
 
+	kfree(closing);
 	if (current->tgid == awaited)
 		follow(current, true);
 	if (SCOPE[0] == 'n')
 		follow(current, !strcmp(current->comm, wanted));
 	if (!follows(current))
 		return;
-	since = ended(old, &closing);
 	/* execveat(2) of a descriptor, in the kernel's words: /dev/fd/5/name. */
 	if (!strncmp(path, "/dev/fd/", 8)) {
 		dir = simple_strtol(path + 8, &rest, 10);

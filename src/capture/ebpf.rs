@@ -3,7 +3,7 @@
 use super::bpf::{Attach, Maps, Program, Ring};
 use super::btf::{Btf, Kind};
 use super::decode::{Decoder, Seen};
-use super::layout::Layout;
+use super::layout::{COPIED, Layout};
 use super::os;
 use super::program::{self, Counter, Programs};
 use super::scope::Scope;
@@ -74,7 +74,7 @@ pub fn check() -> Result<String> {
         Program::load(name, code, &maps, attach, btf.id(kind, hook)?).context(RIGHTS)?;
         instructions += code.len();
     }
-    let cast = if layout.cast.is_some() { "typed reads" } else { "copying reads, where opened files really are stays unknown" };
+    let cast = if layout.cast.is_some() { "typed reads" } else { COPIED };
     Ok(format!("{} programs of {instructions} instructions verified, {cast}", hooks(&programs).len()))
 }
 
@@ -103,6 +103,9 @@ impl Ebpf {
     pub fn start(options: &Options) -> Result<Ebpf> {
         let btf = Btf::kernel()?;
         let layout = Layout::find(&btf)?;
+        if layout.cast.is_none() {
+            log::warn!("{COPIED}");
+        }
         let code = program::make(&layout, &options.scope.matcher()?, options.follow);
         let calls = Calls::new(|syscall| options.calls.has(syscall));
         let ring = options.buffer.max(64 * 1024).next_power_of_two();

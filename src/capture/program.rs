@@ -294,12 +294,8 @@ fn exit(k: &Layout) -> Code {
     a.load(DW, R3, R10, slot::RET);
     a.jump(SignedLt, R3, 0, no_fd);
     file(&mut a, k, no_fd);
-    if k.cast.is_some() {
-        a.store(DW, R10, slot::POINTER, R0);
-        row_has(&mut a, flag::WHERE, no_fd);
-        a.load(DW, R0, R10, slot::POINTER);
-        names(&mut a, k);
-    }
+    row_has(&mut a, flag::WHERE, no_fd);
+    names(&mut a, k);
     a.goto(no_fd);
     a.here(made);
     argument(&mut a, column::FD, no_fd);
@@ -408,7 +404,7 @@ mod tests {
             args: [112, 104, 96, 56, 72, 64],
             number: 120,
             compat: (16, 2),
-            cast: Some(Cast { function: 1, file: 2, dentry: 3 }),
+            cast: Some(Cast { function: 1, file: 2, mount: 3, word: 4 }),
             at: Fields::default(),
         };
         let programs = make(&layout, &Match::Pids, true);

@@ -51,7 +51,7 @@ pub struct Column {
 
 impl Column {
     /// Do values seldom repeat but differ little, so that packed differences are smaller than a dictionary, and cheaper?
-    pub fn differs(&self) -> bool {
+    fn differs(&self) -> bool {
         const DIFFER: &[&str] = &[
             "seq",
             "ts",
@@ -85,6 +85,17 @@ const fn text_(name: &'static str, doc: &'static str) -> Column {
 }
 const fn yes(name: &'static str, doc: &'static str) -> Column {
     Column { name, ty: Type::Bool, nullable: false, doc }
+}
+
+/// How the values of a column are laid out before they are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packing {
+    /// Each value once: they repeat.
+    Dictionary,
+    /// What each adds to the one before it: they grow.
+    Differences,
+    /// All first bytes, all second bytes, and so on: they neither repeat nor grow, but their high bytes are alike.
+    Bytes,
 }
 
 /// A table of a dataset; each is one Parquet file `NAME.parquet`.
@@ -125,6 +136,16 @@ pub enum Table {
 }
 
 impl Table {
+    /// How a column is packed.
+    pub fn packing(&self, column: &Column) -> Packing {
+        match (self, column.name) {
+            // Measured on tar and sqlite: durations take half of what their differences take, inodes half of a dictionary.
+            (Table::Events, "dur" | "ino" | "st_size") => Packing::Bytes,
+            _ if column.differs() => Packing::Differences,
+            _ => Packing::Dictionary,
+        }
+    }
+
     /// Every table.
     pub const ALL: &'static [Table] = &[
         Table::Events,
@@ -191,7 +212,7 @@ impl Table {
             Table::Processes => "Processes in the scope of a live capture that were there when it began.",
             Table::OpenFiles => "Descriptors that those processes had open then.",
             Table::Mounts => "Mounts that they saw.",
-            Table::Losses => "What a live capture missed, and when.",
+            Table::Losses => "What a capture missed, and when: calls, or parts of them.",
             Table::Fates => "What became of each event; one row per event.",
             Table::Ops => "What is replayed: one row per op, by lane, inside a lane in order.",
             Table::Lanes => "Where the ops of each lane are.",
@@ -319,6 +340,8 @@ impl Table {
                 int("last_op", "its last op_id"),
                 int("first_edge", "number of its first row in edges, from 0"),
                 int("edges", "number of its edges"),
+                int_("busy", "how long its calls took, ns; absent when the capture has no durations"),
+                int_("bytes", "bytes that they moved"),
             ],
             Table::Edges => vec![
                 int("op_id", "the op that waits"),

@@ -15,6 +15,7 @@ mod suite {
     mod generate;
     mod house;
     mod ingest;
+    mod live;
     mod model;
     #[cfg(feature = "sql")]
     mod mounts;

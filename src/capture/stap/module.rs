@@ -105,6 +105,7 @@ impl Module {
     /// When SystemTap, a compiler or the kernel's headers are missing, or it does not compile.
     pub fn compile(variant: Variant) -> Result<Module> {
         let kernel = os::kernel();
+        kernel_loads()?;
         compiler(&kernel)?;
         let dir = std::env::temp_dir().join(format!("ioriot-probes-{}", std::process::id()));
         // Nobody else may put a file there that root loads into the kernel: a directory that is there already is refused.
@@ -179,18 +180,24 @@ pub fn loader() -> Result<PathBuf> {
         .context("staprun is missing, which loads the probes: apt install systemtap-runtime (dnf install systemtap-runtime)")
 }
 
-/// Would a capture work? What is missing, and what to do about it, if not.
-///
-/// # Errors
-/// The first thing that is missing.
-pub fn check(module: Option<&Path>) -> Result<String> {
+/// Does the kernel load a module that nobody signed?
+fn kernel_loads() -> Result<()> {
     ensure!(Path::new("/proc/modules").exists(), "this kernel loads no modules (CONFIG_MODULES): use --backend ebpf or ptrace");
-    loader()?;
     let lockdown = fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default();
     ensure!(
         !lockdown.contains("[integrity]") && !lockdown.contains("[confidentiality]"),
         "this kernel loads signed modules only (lockdown, as secure boot sets it): use --backend ebpf"
     );
+    Ok(())
+}
+
+/// Would a capture work? What is missing, and what to do about it, if not.
+///
+/// # Errors
+/// The first thing that is missing.
+pub fn check(module: Option<&Path>) -> Result<String> {
+    kernel_loads()?;
+    loader()?;
     let found = match module {
         Some(file) => Module::given(file).map(|_| format!("module {}", file.display()))?,
         None => compiler(&os::kernel())?,
