@@ -24,6 +24,7 @@ pub struct Worker<'a, E, O> {
     pacer: Option<Pacer>,
     clock: Clock,
     /// Used batches that the loader does not have back yet.
+    #[expect(clippy::vec_box, reason = "the boxes themselves go round between loader and worker")]
     kept: Vec<Box<Batch>>,
     start: i64,
     waited: i64,

@@ -1,7 +1,7 @@
 //! What a live capture observes of files, and what would be inferred without it.
 
 use super::{allowed, capture, scratch};
-use crate::tool::{expect, ioriot, number, rows};
+use crate::tool::{expect, number, rows};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
@@ -20,9 +20,9 @@ fn stripped(whole: &Path, blind: &Path) {
     }
     let sql = "SELECT * EXCEPT (dev, ino, position, st_size, st_mode), CAST(NULL AS BIGINT) AS dev, CAST(NULL AS BIGINT) AS ino, \
         CAST(NULL AS BIGINT) AS position, CAST(NULL AS BIGINT) AS st_size, CAST(NULL AS BIGINT) AS st_mode FROM events ORDER BY seq";
-    let events = ioriot(&["query", whole.to_str().unwrap(), sql, "--format", "parquet"]);
-    assert!(events.status.success(), "{events:?}");
-    fs::write(blind.join("events.parquet"), events.stdout).unwrap();
+    let events = blind.join("events.parquet");
+    fs::remove_file(&events).unwrap();
+    expect(0, &["query", whole.to_str().unwrap(), sql, "--format", "parquet", "-o", events.to_str().unwrap()]);
 }
 
 /// Two names of one file: one is written, the other is read. Nobody is seen to link them.
