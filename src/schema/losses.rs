@@ -78,7 +78,7 @@ mod tests {
     fn what_is_written_is_read() {
         let dir = tempfile::tempdir().unwrap();
         let draft = Draft::create(&dir.path().join("capture"), Kind::Capture).unwrap();
-        let lost = |kind: &str, between| Lost { kind: kind.into(), count: 3, event: between != None, between };
+        let lost = |kind: &str, between| Lost { kind: kind.into(), count: 3, event: Option::is_some(&between), between };
         let rows = [lost("ring_full", Some((5, 9))), lost("end", None)];
         write(&draft, &rows).unwrap();
         assert_eq!(read(&draft.commit(Manifest::new()).unwrap()).unwrap(), rows);

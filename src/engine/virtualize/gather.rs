@@ -145,7 +145,7 @@ impl<T: Copy + Default> Slots<T> {
     fn take(&mut self) -> (Vec<T>, Option<NullBuffer>) {
         let len = self.values.len();
         let mut there = std::mem::take(&mut self.there);
-        if len % 64 > 0 {
+        if !len.is_multiple_of(64) {
             there.push(self.bits);
         }
         let absent = len - self.count;
