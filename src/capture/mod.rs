@@ -8,17 +8,25 @@
 //!
 //! * `btf`, `layout` where the running kernel keeps things; `asm`, `program`, `snapshot` the programs; `bpf` loads them
 //! * `table` what is read of each call, `record` what comes back, `decode` the event that it tells of
-//! * `scope`, `filter` whose calls and which; `target` the command; `os` rights, signals, clocks
+//! * `arrive`, `extra` programs for processes that come, for requests and page faults; `aside`, `requests` what is made of it
+//! * `compat` calls of 32-bit programs
+//! * `scope`, `filter` whose calls and which; `glob`, `sieve` about which paths; `target` the command; `os` rights, signals, clocks
 //! * `ebpf` the loop; `ptrace`, `tracee` the same by stopping threads; `write`, `recover` the dataset
 //!
 //! What is not captured is counted by kind: see [`Missed`].
 
+mod argument;
+mod arrive;
+mod aside;
 mod asm;
 mod bpf;
 mod btf;
+mod compat;
 mod decode;
 mod ebpf;
+mod extra;
 mod filter;
+mod glob;
 mod layout;
 mod number;
 mod os;
@@ -27,7 +35,9 @@ mod program;
 mod ptrace;
 mod record;
 mod recover;
+mod requests;
 mod scope;
+mod sieve;
 mod snapshot;
 mod summary;
 mod table;
@@ -37,8 +47,10 @@ mod write;
 
 pub use ebpf::{HOLE, check, listing};
 pub use filter::{Calls, GROUPS};
+pub use glob::Glob;
 pub use recover::{Recovered, recover};
 pub use scope::Scope;
+pub use sieve::Paths;
 pub use summary::{Sum, Summary};
 pub use write::{Loss, Missed};
 
@@ -140,6 +152,10 @@ pub struct Options {
     pub follow: bool,
     /// Which calls.
     pub calls: Calls,
+    /// About which paths.
+    pub paths: Paths,
+    /// Are page faults of mapped files captured?
+    pub faults: bool,
     /// When it ends at the latest.
     pub limits: Limits,
     /// Bytes of the ring between the kernel and this process.
@@ -164,6 +180,8 @@ impl Options {
             method: Method::Auto,
             follow: true,
             calls: Calls::all(),
+            paths: Paths::default(),
+            faults: false,
             limits: Limits::default(),
             buffer: BUFFER,
             on_drop: OnDrop::default(),
@@ -265,9 +283,10 @@ impl Session {
         recover::leave_note(&draft, &note(&options, &backend, &host))?;
         let sink = Sink::new(draft.path(""), &host);
         let mut recorder = Recorder::new(&sink, &draft)?;
-        let open = backend.snapshot().files.len();
+        let there = |snapshot: &Snapshot| (snapshot.files.len(), snapshot.processes.len());
+        let before = there(backend.snapshot());
         let outcome = backend.run(&options, progress, &mut recorder)?;
-        if backend.snapshot().files.len() < open {
+        if there(backend.snapshot()) != before {
             write::snapshot(&draft, backend.snapshot())?;
         }
         if options.on_drop == OnDrop::Fail && outcome.losses.iter().any(|loss| loss.kind.event()) {

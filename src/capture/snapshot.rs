@@ -341,6 +341,12 @@ impl Snapshot {
         snapshot
     }
 
+    /// Adds processes that came later, and were not there.
+    pub fn add_processes(&mut self, later: impl Iterator<Item = Process>) {
+        let known: BTreeSet<i64> = self.processes.iter().map(|process| process.pid).collect();
+        self.processes.extend(later.filter(|process| !known.contains(&process.pid)));
+    }
+
     fn add_files(&mut self, mut bytes: &[u8]) {
         let mut ofds = HashMap::new();
         let mut seen = BTreeSet::new();

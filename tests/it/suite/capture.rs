@@ -10,6 +10,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "sql")]
+mod compat;
+mod paths;
+mod requests;
+
 /// May this process capture?
 fn allowed() -> bool {
     let check = ioriot(&["capture", "--check"]);
@@ -249,7 +254,7 @@ mod replayed {
     use super::*;
 
     /// Replays a capture with every outcome compared; its match and coverage in percent.
-    fn replay(dir: &Path, capture: &Path, threads: &str) -> (f64, f64) {
+    pub fn replay(dir: &Path, capture: &Path, threads: &str) -> (f64, f64) {
         let [workload, root, run] = ["workload", "root", "run"].map(|name| dir.join(format!("{name}-{threads}")));
         let [c, w, r, o] = [capture, &workload, &root, &run].map(|path| path.to_str().unwrap());
         expect(0, &["generate", c, "-o", w]);
@@ -268,7 +273,7 @@ mod replayed {
 
     /// What both must say of each call. Addresses and process ids differ from run to run; strace leaves out fields of
     /// `struct open_how` that are 0, and does not know the newest calls.
-    const CALLS: &str = "SELECT syscall, errno, fd, fd2, dirfd, dirfd2, offset, offset2, count, whence, uid, gid, iovcnt, resolve, \
+    pub const CALLS: &str = "SELECT syscall, errno, fd, fd2, dirfd, dirfd2, offset, offset2, count, whence, uid, gid, iovcnt, resolve, \
         atime, mtime, path, path2, name, \
         CASE WHEN syscall IN ('mmap', 'mremap', 'fork', 'vfork', 'clone', 'clone3') THEN 0 ELSE ret END AS r, \
         CASE WHEN syscall IN ('clone', 'clone3', 'openat2') THEN coalesce(flags, 0) & 3 ELSE flags END AS f, \
