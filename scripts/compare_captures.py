@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Compares two captures of the same job call by call: the first is believed (strace), the second is tested.
 
-    scripts/compare_captures.py A.strace B.capture
+    scripts/compare_captures.py [-v] A.strace B
 
-Threads are paired by the order of their births, the calls of a pair by their order. Prints how often both captures say
-the same in a column, different things, or only one of them something, and every difference. Exit 1 when calls are missing
+B is a text capture or a dataset of `ioriot capture`.
+
+Threads are paired by the order of their births, the calls of a pair by their order. Prints every difference, and with
+-v how often both captures say the same in a column, different things, or only one of them something. Exit 1 when calls are missing
 or differ. IOR names the ioriot to use (default target/release/ioriot).
 """
 
@@ -53,8 +55,10 @@ def run(*args):
 
 def threads(name, scratch):
     """The calls of a capture by thread, threads in the order of their births."""
-    dataset = os.path.join(scratch, os.path.basename(name))
-    run("ingest", name, "-o", dataset)
+    dataset = name
+    if not os.path.isdir(name):
+        dataset = os.path.join(scratch, os.path.basename(name))
+        run("ingest", name, "-o", dataset)
     sql = """SELECT e.*, d.returns FROM events e JOIN syscall_def d ON d.syscall = e.syscall
         WHERE e.syscall <> 'other' ORDER BY e.seq"""
     rows = list(csv.DictReader(io.StringIO(run("query", dataset, sql, "--format", "csv"))))
@@ -83,7 +87,7 @@ def compare(pair, tally, differences):
             differences.append(f"{a['syscall']} {column}: {a[column]} / {b[column]} (lines {a['line']}, {b['line']})")
 
 
-def main(first, second):
+def main(first, second, verbose):
     tally, differences = Counter(), []
     with tempfile.TemporaryDirectory() as scratch:
         a, b = threads(first, scratch), threads(second, scratch)
@@ -99,16 +103,21 @@ def main(first, second):
         for pair in zip(one, other):
             compare(pair, tally, differences)
     print(f"{first}: {sum(map(len, a))} calls of {len(a)} threads; {second}: {sum(map(len, b))} of {len(b)}")
+    for difference in differences[:40]:
+        print("different:", difference)
+    if not differences:
+        print(f"the same calls, {sum(tally[column, 'same'] for column in COLUMNS)} values and outcomes the same, none different")
+    if not verbose:
+        return bool(differences)
     kinds = ["same", "absent", "only A", "only B", "left out", "different"]
     print(f"{'':10}" + "".join(f"{kind:>11}" for kind in kinds))
     for column in COLUMNS:
         print(f"{column:10}" + "".join(f"{tally[column, kind] or '-':>11}" for kind in kinds))
-    for difference in differences[:40]:
-        print("different:", difference)
     return bool(differences)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
+    names = [word for word in sys.argv[1:] if word != "-v"]
+    if len(names) != 2:
         sys.exit(__doc__)
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(main(*names, "-v" in sys.argv))

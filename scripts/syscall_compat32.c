@@ -3,8 +3,8 @@
  *
  *     cc -m32 -static -Wall -Wextra -O2 scripts/syscall_compat32.c -o compat32 && ./compat32 DIR
  *
- * DIR must not exist; it is left behind, for its end state to be compared. Raw syscalls by their numbers of i386, so that
- * libc chooses nothing; where it names a call after its 64-bit form, the number is what counts.
+ * Raw syscalls by their numbers of i386, so that libc chooses nothing; where it names a call after its 64-bit form, the
+ * number is what counts.
  */
 #define _GNU_SOURCE
 #include "matrix.h"
@@ -178,15 +178,9 @@ static void processes(void)
 
 int main(int argc, char **argv)
 {
-	if (argc != 2) {
-		fprintf(stderr, "usage: %s DIR\n", argv[0]);
-		return 2;
-	}
-	if (CALL(mkdir, argv[1], 0755) || CALL(chdir, argv[1])) {
-		perror(argv[1]);
-		return 2;
-	}
-	CALL(umask, 022);
+	int code = start(argc, argv);
+	if (code)
+		return code;
 	data();
 	names();
 	metadata();

@@ -1,9 +1,9 @@
 /* The syscall matrix: every call that ioriot replays, at least once, with known results. tests/it checks that no row of
- * the table is missing here. Captured under strace it must replay with every outcome the same (scripts/matrix.sh).
+ * the table is missing here. Whatever captures it, every outcome of its replay must be the same (scripts/e2e.sh).
  *
  *     cc -Wall -Wextra -O2 scripts/syscall_matrix.c -o matrix && strace -f -ttt -T -y -yy -o m.strace ./matrix DIR
  *
- * DIR must not exist; it is left behind, for its end state to be compared. Raw syscalls, so that libc chooses nothing.
+ * Raw syscalls, so that libc chooses nothing.
  */
 #define _GNU_SOURCE
 #include "matrix.h"
@@ -247,15 +247,13 @@ int main(int argc, char **argv)
 
 	if (argc == 4 && !strcmp(argv[1], "-child"))
 		return child(atoi(argv[2]), atoi(argv[3]));
-	if (argc != 2) {
-		fprintf(stderr, "usage: %s DIR\n", argv[0]);
+	if (!realpath("/proc/self/exe", self)) {
+		perror(argv[0]);
 		return 2;
 	}
-	if (!realpath("/proc/self/exe", self) || CALL(mkdir, argv[1], 0755) || CALL(chdir, argv[1])) {
-		perror(argv[1]);
-		return 2;
-	}
-	umask(022);
+	int code = start(argc, argv);
+	if (code)
+		return code;
 	data();
 	names();
 	metadata();

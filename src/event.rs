@@ -33,7 +33,7 @@ words! {
         IovCnt  "iovcnt"  "number of buffers of a vectored call";
         Resolve "resolve" "resolve flags of openat2(2)";
         Atime   "atime"   "access time argument, ns since 1970; see TIME_NOW and TIME_OMIT";
-        Mtime   "mtime"   "modification time argument, ns since 1970";
+        Mtime   "mtime"   "modification time argument, ns since 1970; of the stat family the time that was found";
         StMode  "st_mode" "observed kind and permission bits of the file (inode(7))";
         StSize  "st_size" "observed size of the file after the call, bytes";
         Dev     "dev"     "observed device of the file, as st_dev of stat(2): of fd, of the descriptor returned, or of what a stat found";
@@ -58,6 +58,8 @@ words! {
 
 /// `dirfd` that stands for the working directory (openat(2)).
 pub const AT_FDCWD: i64 = -100;
+/// Name of the event that stands where a live capture lost some.
+pub const HOLE: &str = "ioriot:hole";
 /// [`Col::Atime`], [`Col::Mtime`]: set to the time of the call (UTIME_NOW of utimensat(2)).
 pub const TIME_NOW: i64 = i64::MIN;
 /// [`Col::Atime`], [`Col::Mtime`]: leave as it is (UTIME_OMIT of utimensat(2)).

@@ -10,9 +10,10 @@
 -- @column mode BIGINT permission bits, when known
 -- @column uid BIGINT owner, when known
 -- @column gid BIGINT group, when known
--- @column target VARCHAR content of a symlink
+-- @column mtime BIGINT modification time, ns since 1970, when known
+-- @column target VARCHAR content of a symlink; of a file with several names, the one that is made: this is a link to it
 -- @column xattrs VARCHAR names of extended attributes that a call found, separated by commas
-SELECT at_path AS path, kind, size, exact AS size_exact, perm AS mode, owner AS uid, grp AS gid, target, xattrs
+SELECT at_path AS path, kind, size, exact AS size_exact, perm AS mode, owner AS uid, grp AS gid, modified AS mtime, target, xattrs
 FROM walk
 WHERE tag = 'fileset'
 ORDER BY pos

@@ -31,12 +31,12 @@
 -- @column iovcnt BIGINT number of buffers of a vectored call
 -- @column resolve BIGINT resolve flags of openat2(2)
 -- @column atime BIGINT access time argument, ns since 1970; see TIME_NOW and TIME_OMIT
--- @column mtime BIGINT modification time argument, ns since 1970
+-- @column mtime BIGINT modification time argument, ns since 1970; of the stat family the time that was found
 -- @column path VARCHAR path argument as captured: relative to dirfd or the working directory unless it starts with /
 -- @column path2 VARCHAR second path: new name of a rename or link, content of a symlink, what readlink returned
 -- @column name VARCHAR name of an extended attribute (xattr(7))
 -- @column pos BIGINT order of effect; odd numbers are left free for what a stage inserts before a row
--- @column tag VARCHAR event; insert: an op the model inserted; fileset, extent, expect, guess: known when all events have been seen
+-- @column tag VARCHAR event; insert: an op the model inserted; fileset, extent, expect, guess, evidence: known when all events have been seen
 -- @column origin VARCHAR why the op is there
 -- @column fate VARCHAR op, model or drop
 -- @column reason VARCHAR why it is dropped
@@ -52,20 +52,21 @@
 -- @column at_path VARCHAR absolute path at this moment; of a fact the path it is about
 -- @column at_path2 VARCHAR the same for the second path; content of a symlink
 -- @column cwd VARCHAR working directory, when a relative path starts at it
--- @column at_offset BIGINT where in the file the call reads, writes or points; of an extent its first byte
+-- @column at_offset BIGINT where in the file the call reads, writes or points; of an extent its first byte; of evidence how many answers were observed
 -- @column on_file BOOLEAN is it a call on a regular file, directory or symlink outside pseudo file systems?
 -- @column touches BIGINT[] what the call touches: numbers of resources, times 4, and 0 for read, 1 for add, 2 for write; a number is an id, times 16, and a kind
--- @column kind VARCHAR of a fact: kind of file; of an extent read or hole; of a guess what was guessed
--- @column size BIGINT of a fact: bytes; of a guess how often
+-- @column kind VARCHAR of a fact: kind of file; of an extent read or hole; of a guess what was guessed, of evidence kind of answer
+-- @column size BIGINT of a fact: bytes; of a guess how often, of evidence how many answers
 -- @column exact BOOLEAN of a fileset row: was the size observed?
 -- @column perm BIGINT of a fileset row: permission bits
 -- @column owner BIGINT of a fileset row: owner
 -- @column grp BIGINT of a fileset row: group
+-- @column modified BIGINT of a fileset row: modification time, ns since 1970
 -- @column target VARCHAR of a fact: content of a symlink
 -- @column xattrs VARCHAR of a fileset row: names of extended attributes, separated by commas
 SELECT
     seq, syscall, ts, dur, pid, tid, fd, fd2, dirfd, dirfd2, offset, offset2, count, ret, errno, flags, mode,
     whence, cmd, arg, uid, gid, iovcnt, resolve, atime, mtime, path, path2, name, pos, tag, origin, fate, reason,
     op, vpid, vtid, ofd, ofd2, dir, dir2, file, file2, at_path, at_path2, cwd, at_offset, on_file, touches, kind, size,
-    exact, perm, owner, grp, target, xattrs
+    exact, perm, owner, grp, modified, target, xattrs
 FROM virtualize(events)

@@ -9,7 +9,7 @@ use super::asm::Reg::{R0, R1, R2, R3, R6, R7, R8, R9, R10};
 use super::asm::Size::{DW, H, W};
 use super::asm::{Asm, Helper, Label, Map, Reg};
 use super::layout::Layout;
-use super::parts::{read_kernel, send, slot, walk};
+use super::parts::{names, send, slot};
 use super::record::{self, at, flag};
 
 /// Length of a task's name (TASK_COMM_LEN).
@@ -93,18 +93,13 @@ pub fn joined(a: &mut Asm, k: &Layout, out: Label, full: Label) {
     a.call(Helper::ReadKernel);
     a.store(H, R8, at::STRINGS, COMM);
     a.mov(R9, COMM);
-    for (path, length, whole) in [(k.at.pwd, at::BEHIND, flag::CWD), (k.at.root, at::WHERE, flag::WHERE)] {
-        let none = a.label();
-        a.call(Helper::CurrentTask);
-        a.load(DW, R2, R0, k.at.fs);
-        a.jump(Eq, R2, 0, none);
-        a.load(DW, R6, R2, path + k.at.dentry);
-        a.mov(R3, R2);
-        a.add(R3, i32::from(path + k.at.mount));
-        read_kernel(a, slot::PARENT, 8);
-        walk(a, k, length, whole);
-        a.here(none);
-    }
+    // One walk is what a verifier can follow here; roots other than / are rare, and no replay needs them.
+    let none = a.label();
+    a.load(DW, R1, R7, k.at.fs);
+    a.jump(Eq, R1, 0, none);
+    a.store(DW, R10, slot::POINTER, R1);
+    names(a, k, k.at.pwd, at::WHERE, flag::WHERE);
+    a.here(none);
     send(a, full);
 }
 

@@ -32,7 +32,6 @@ impl Decoder<'_> {
         if record.is(flag::FORKED) {
             self.news.push(News::Forked { parent: pid, child: tid });
         } else if record.is(flag::JOINED) {
-            let whole = |names: &[u8], bit| record.is(bit).then(|| path(names));
             let comm = record.string(0).unwrap_or_default();
             self.news.push(News::Joined(Process {
                 pid: i64::from(pid),
@@ -40,8 +39,8 @@ impl Decoder<'_> {
                 uid: record.arg(1) as i64,
                 gid: record.arg(2) as i64,
                 comm: comm.split(|byte| *byte == 0).next().unwrap_or_default().to_vec(),
-                cwd: whole(record.behind(), flag::CWD),
-                root: whole(record.names(), flag::WHERE),
+                cwd: record.is(flag::WHERE).then(|| path(record.names())),
+                root: None,
                 mounts: None,
             }));
         } else if record.is(flag::ASKED) {

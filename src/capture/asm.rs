@@ -58,7 +58,6 @@ pub enum If {
     Set = 0x40,
     SignedGt = 0x60,
     SignedLt = 0xc0,
-    SignedLe = 0xd0,
 }
 
 /// What an instruction takes: a register or a number.
@@ -97,7 +96,6 @@ helpers! {
     ReadKernel "probe_read_kernel" 113;
     ReadUser "probe_read_user" 112;
     ReadUserStr "probe_read_user_str" 114;
-    ReadKernelStr "probe_read_kernel_str" 115;
     SeqWrite "seq_write" 127;
     RingOutput "ringbuf_output" 130;
     RingReserve "ringbuf_reserve" 131;

@@ -5,7 +5,7 @@ use super::bpf::{Attach, Maps, Program, Ring};
 use super::btf::{Btf, Kind};
 use super::decode::{Decoder, Seen};
 use super::extra::{self, Extra, Rings};
-use super::layout::Layout;
+use super::layout::{COPIED, Layout};
 use super::os;
 use super::program::{self, Counter, Programs};
 use super::scope::Scope;
@@ -13,12 +13,12 @@ use super::sieve::Sieve;
 use super::snapshot::{Process, Snapshot};
 use super::table::Calls;
 use super::target::Target;
-use super::write::{Loss, Missed, Recorder};
+use super::write::{Loss, Missed, Recorder, hole};
 use super::{Ended, Limits, Options, Outcome, Sum};
 use crate::event::{Col, Event};
-use crate::ingest::order::{Key, Placed};
+use crate::ingest::order::Placed;
 use crate::progress::Progress;
-use crate::syscall::{Ret, Syscall};
+use crate::syscall::Ret;
 use anyhow::{Context, Result, ensure};
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write;
@@ -81,7 +81,13 @@ pub fn check() -> Result<String> {
         Program::load(name, code, &maps, attach, btf.id(kind, hook)?).context(RIGHTS)?;
         instructions += code.len();
     }
-    let cast = if layout.cast.is_some() { "typed reads" } else { "copying reads, where opened files really are stays unknown" };
+    for Extra { name, code, hook } in extras(&btf, &layout, true).1 {
+        match Program::load(name, &code, &maps, Attach::Tracepoint, hook) {
+            Ok(_) => instructions += code.len(),
+            Err(error) => log::warn!("what program {name} would tell is not captured: {error:#}"),
+        }
+    }
+    let cast = if layout.cast.is_some() { "typed reads" } else { COPIED };
     Ok(format!("{} programs of {instructions} instructions verified, {cast}", hooks(&programs).len()))
 }
 
@@ -130,6 +136,9 @@ impl Ebpf {
     pub fn start(options: &Options) -> Result<Ebpf> {
         let btf = Btf::kernel()?;
         let layout = Layout::find(&btf)?;
+        if layout.cast.is_none() {
+            log::warn!("{COPIED}");
+        }
         let code = program::make(&layout, &options.scope.matcher()?, options.follow);
         let calls = Calls::new(|syscall| options.calls.has(syscall));
         let ring = options.buffer.max(64 * 1024).next_power_of_two();
@@ -266,6 +275,7 @@ impl Ebpf {
         reader.look(&counters, recorder)?;
         let status = self.target.as_mut().and_then(Target::ended);
         self.snapshot.files.retain(|file| !reader.made_early.contains(&(file.pid, file.fd)));
+        self.snapshot.keep_files(&options.paths);
         self.snapshot.add_processes(std::mem::take(&mut reader.joined).into_values());
         Ok(reader.outcome(ended, &counters, misses, began.elapsed(), status))
     }
@@ -385,21 +395,8 @@ impl Reader<'_> {
         for (kind, count) in [(Missed::RingFull, calls), (Missed::Untold, untold)].into_iter().filter(|(_, count)| *count > 0) {
             self.losses.push(Loss { kind, count, between: Some(between) });
         }
-        let mut hole = Event::new(Syscall::other);
-        hole.other = Some(HOLE.into());
-        for (col, value) in [
-            (Col::Ts, between.0),
-            (Col::Dur, between.1 - between.0),
-            (Col::Pid, 0),
-            (Col::Tid, 0),
-            (Col::Count, (full - self.full) as i64),
-        ] {
-            hole.set(col, value);
-        }
-        self.full = full;
-        // Where it ends: where it began may have gone out already.
-        let key = Key::new(between.1, 0, self.decoder.seen.records);
-        recorder.push(Placed { key, entry: between.1, exit: between.1, killed: false, event: hole })?;
+        let lost = full - std::mem::replace(&mut self.full, full);
+        recorder.push(hole(between, lost, self.decoder.seen.records))?;
         Ok(true)
     }
 
@@ -444,10 +441,7 @@ impl Reader<'_> {
 }
 
 /// The process and the number of the descriptor that a call made.
-fn made_fd(event: &Event) -> Option<(i64, i64)> {
+pub fn made_fd(event: &Event) -> Option<(i64, i64)> {
     let fd = event.success().filter(|_| event.syscall.def().ret == Ret::NewFd)?;
     Some((event.int(Col::Pid)?, fd))
 }
-
-/// What an event is called that stands where events were lost; its count says how many.
-pub const HOLE: &str = "ioriot:hole";

@@ -38,8 +38,10 @@ pub struct Cast {
     pub function: u32,
     /// `struct file`.
     pub file: u32,
-    /// `struct dentry`.
-    pub dentry: u32,
+    /// `struct mount`.
+    pub mount: u32,
+    /// A structure that begins with a number of 8 bytes, to read any such number by (`struct timespec64`).
+    pub word: u32,
 }
 
 macro_rules! fields {
@@ -70,7 +72,6 @@ fields! {
     leader "task_struct.group_leader";
     fs "task_struct.fs";
     pwd "fs_struct.pwd";
-    root "fs_struct.root";
     uid "cred.uid";
     gid "cred.gid";
     cgroup "css_set.dfl_cgrp";
@@ -94,11 +95,22 @@ fields! {
     super_block "inode.i_sb";
     dev "super_block.s_dev";
     name "dentry.d_name.name";
+    name_length "dentry.d_name.len";
     dentry_parent "dentry.d_parent";
     mount_root "vfsmount.mnt_root";
     mount_inner "mount.mnt";
     mount_parent "mount.mnt_parent";
     mountpoint "mount.mnt_mountpoint";
+}
+
+/// Makes a kernel pass for an older one, so that a test can load and run what is loaded there: `IORIOT_AS_KERNEL=6.1`.
+const AS_KERNEL: &str = "IORIOT_AS_KERNEL";
+
+/// Is the kernel to pass for one older than this version?
+fn older_than(version: (u32, u32)) -> bool {
+    let Ok(said) = std::env::var(AS_KERNEL) else { return false };
+    let mut numbers = said.split('.').map(|number| number.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) < version
 }
 
 impl Layout {
@@ -111,7 +123,8 @@ impl Layout {
             Ok(Cast {
                 function: btf.id(Kind::Func, "bpf_rdonly_cast")?,
                 file: btf.id(Kind::Struct, "file")?,
-                dentry: btf.id(Kind::Struct, "dentry")?,
+                mount: btf.id(Kind::Struct, "mount")?,
+                word: btf.id(Kind::Struct, "timespec64")?,
             })
         };
         let mut args = [0; 6];
@@ -128,7 +141,7 @@ impl Layout {
             number: btf.offset(arch::NUMBER)?,
             compat: (btf.offset(arch::COMPAT.0)?, arch::COMPAT.1),
             narrow: arch::narrow(btf)?,
-            cast: cast().ok(),
+            cast: cast().ok().filter(|_| !older_than((6, 2))),
             at: Fields::find(btf)?,
         })
     }
@@ -170,6 +183,9 @@ mod arch {
     }
 }
 
+/// What it means that [`Layout::cast`] is missing.
+pub const COPIED: &str = "bpf_rdonly_cast is missing (Linux 6.2 has it): fields are copied one by one, so a call costs more";
+
 impl fmt::Display for Layout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (path, offset) in arch::ARGS.iter().zip(self.args).chain([(&arch::NUMBER, self.number)]) {
@@ -180,7 +196,7 @@ impl fmt::Display for Layout {
         }
         match self.cast {
             Some(cast) => writeln!(f, "{:<32} {:>6}", "bpf_rdonly_cast", cast.function),
-            None => writeln!(f, "bpf_rdonly_cast is missing (Linux 6.2 has it): fields are copied one by one"),
+            None => writeln!(f, "{COPIED}"),
         }
     }
 }

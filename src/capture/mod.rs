@@ -11,7 +11,8 @@
 //! * `arrive`, `extra` programs for processes that come, for requests and page faults; `aside`, `requests` what is made of it
 //! * `compat` calls of 32-bit programs
 //! * `scope`, `filter` whose calls and which; `glob`, `sieve` about which paths; `target` the command; `os` rights, signals, clocks
-//! * `ebpf` the loop; `ptrace`, `tracee` the same by stopping threads; `write`, `recover` the dataset
+//! * `ebpf` the loop; `ptrace`, `tracee` the same by stopping threads; `stap` by the probes of `systemtap/`
+//! * `write`, `recover` the dataset
 //!
 //! What is not captured is counted by kind: see [`Missed`].
 
@@ -39,20 +40,23 @@ mod requests;
 mod scope;
 mod sieve;
 mod snapshot;
+mod stap;
 mod summary;
 mod table;
 mod target;
 mod tracee;
 mod write;
 
-pub use ebpf::{HOLE, check, listing};
+pub use ebpf::{check, listing};
 pub use filter::{Calls, GROUPS};
 pub use glob::Glob;
+pub use os::Foreground;
 pub use recover::{Recovered, recover};
 pub use scope::Scope;
 pub use sieve::Paths;
+pub use stap::check as check_stap;
 pub use summary::{Sum, Summary};
-pub use write::{Loss, Missed};
+pub use write::{HOLE, Loss, Missed};
 
 use crate::ingest::write::Sink;
 use crate::progress::{Progress, Unit};
@@ -64,6 +68,7 @@ use ptrace::Ptrace;
 use serde::Serialize;
 use serde_json::json;
 use snapshot::Snapshot;
+use stap::Stap;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -80,6 +85,8 @@ pub enum Method {
     Ebpf,
     /// Stopping each thread at each call: works without rights, and distorts the times.
     Ptrace,
+    /// A kernel module of SystemTap's. Only when it is asked for.
+    Stap,
 }
 
 /// What to do when events are lost.
@@ -137,6 +144,8 @@ pub enum Ended {
     Bytes,
     /// Events were lost, and that was to end it.
     Drop,
+    /// What captures ended by itself, early.
+    Tracer,
 }
 
 /// What to capture, and how.
@@ -148,6 +157,8 @@ pub struct Options {
     pub scope: Scope,
     /// What captures.
     pub method: Method,
+    /// The kernel module of [`Method::Stap`]; compiled when absent.
+    pub module: Option<PathBuf>,
     /// Are children captured too?
     pub follow: bool,
     /// Which calls.
@@ -178,6 +189,7 @@ impl Options {
             out: out.into(),
             scope,
             method: Method::Auto,
+            module: None,
             follow: true,
             calls: Calls::all(),
             paths: Paths::default(),
@@ -203,6 +215,7 @@ struct Outcome {
 enum Backend {
     Ebpf(Box<Ebpf>),
     Ptrace(Box<Ptrace>),
+    Stap(Box<Stap>),
 }
 
 impl Backend {
@@ -212,9 +225,11 @@ impl Backend {
         match options.method {
             Method::Ebpf => ebpf(),
             Method::Ptrace => ptrace(),
+            Method::Stap => Stap::start(options).map(|stap| Backend::Stap(Box::new(stap))),
             Method::Auto => ebpf().or_else(|error| match options.scope {
                 Scope::Command(_) | Scope::Pids(_) => {
-                    log::warn!("no eBPF here ({error:#}), so ptrace captures: every call takes many times as long");
+                    log::warn!("no eBPF here: {error:#}");
+                    log::warn!("ptrace captures instead: every call takes many times as long, so captured times are distorted");
                     ptrace()
                 }
                 Scope::Cgroup(_) | Scope::User(_) | Scope::Comm(_) | Scope::All => Err(error),
@@ -226,6 +241,7 @@ impl Backend {
         match self {
             Backend::Ebpf(_) => "ebpf",
             Backend::Ptrace(_) => "ptrace",
+            Backend::Stap(_) => "stap",
         }
     }
 
@@ -233,6 +249,7 @@ impl Backend {
         match self {
             Backend::Ebpf(ebpf) => &ebpf.snapshot,
             Backend::Ptrace(ptrace) => &ptrace.snapshot,
+            Backend::Stap(stap) => &stap.snapshot,
         }
     }
 
@@ -240,6 +257,7 @@ impl Backend {
         match self {
             Backend::Ebpf(ebpf) => ebpf.run(options, progress, recorder),
             Backend::Ptrace(ptrace) => ptrace.run(options, progress, recorder),
+            Backend::Stap(stap) => stap.run(options, progress, recorder),
         }
     }
 }
@@ -260,11 +278,18 @@ impl Session {
     pub fn start(options: Options) -> Result<Session> {
         ensure!(!options.out.exists(), "{} exists already: remove it or choose another name", options.out.display());
         recover::nothing_left(&options.out)?;
-        os::catch_signals();
+        ensure!(
+            options.paths.all() || options.calls.follows(),
+            "paths are known by what makes and closes descriptors: add @fd and @proc to the calls that are captured"
+        );
+        os::catch_signals(matches!(options.scope, Scope::Command(_)));
         let backend = Backend::start(&options)?;
         // Reading the memory of the traced is a right; whoever traces has no other that the traced has not.
-        if matches!(backend, Backend::Ebpf(_)) {
-            os::drop_rights(os::owner(&options.out).as_ref())?;
+        match backend {
+            Backend::Ebpf(_) => os::drop_rights(os::owner(&options.out).as_ref(), None)?,
+            // The tracer is root's, and has to be ended.
+            Backend::Stap(_) => os::drop_rights(os::owner(&options.out).as_ref(), Some(os::CAP_KILL))?,
+            Backend::Ptrace(_) => {}
         }
         let draft = Draft::create(&options.out, Kind::Capture)?;
         Ok(Session { options, backend, draft })
@@ -280,7 +305,7 @@ impl Session {
         progress.begin("capture", Unit::Count, 0);
         let host = options.host.clone().unwrap_or_else(os::host);
         write::snapshot(&draft, backend.snapshot())?;
-        recover::leave_note(&draft, &note(&options, &backend, &host))?;
+        draft.note(&note(&options, &backend, &host))?;
         let sink = Sink::new(draft.path(""), &host);
         let mut recorder = Recorder::new(&sink, &draft)?;
         let there = |snapshot: &Snapshot| (snapshot.files.len(), snapshot.processes.len());
@@ -320,7 +345,6 @@ impl Session {
             bytes: 0,
         };
         let manifest = manifest(&summary, note(&options, &backend, &summary.host))?;
-        recover::remove_note(&draft)?;
         let dataset = draft.commit(manifest)?;
         summary.bytes = dataset.table(Table::Events).metadata().map_or(0, |meta| meta.len());
         Ok(summary)

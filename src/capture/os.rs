@@ -11,21 +11,51 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Was the capture asked to stop?
 static STOP: AtomicBool = AtomicBool::new(false);
 
-extern "C" fn ask_to_stop(_: libc::c_int) {
-    STOP.store(true, Ordering::Relaxed);
+/// Does the terminal's interrupt (Ctrl-C) belong to somebody else?
+static SHARED: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn ask_to_stop(_: libc::c_int, info: *const libc::siginfo_t, _: *const libc::c_void) {
+    // SAFETY: with SA_SIGINFO the kernel passes what it knows of the signal (sigaction(2)).
+    let from_terminal = unsafe { (*info).si_code } == libc::SI_KERNEL;
+    if !(from_terminal && SHARED.load(Ordering::Relaxed)) {
+        STOP.store(true, Ordering::Relaxed);
+    }
 }
 
-/// From now on SIGINT and SIGTERM ask the capture to stop, rather than end this process.
-pub fn catch_signals() {
+/// From now on SIGINT, SIGTERM and SIGHUP ask the capture to stop, rather than end this process. With a command in the
+/// foreground an interrupt from the terminal is for the command: the capture ends when the command does.
+pub fn catch_signals(foreground: bool) {
     STOP.store(false, Ordering::Relaxed);
+    SHARED.store(foreground, Ordering::Relaxed);
     for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
         let mut action = MaybeUninit::<libc::sigaction>::zeroed();
-        // SAFETY: a zeroed sigaction is one without flags, so that waits are interrupted; the handler only stores to an
-        // atomic, which is async-signal-safe.
+        // SAFETY: without SA_RESTART waits are interrupted; the handler only stores to an atomic, which is
+        // async-signal-safe.
         unsafe {
             (*action.as_mut_ptr()).sa_sigaction = ask_to_stop as *const () as libc::sighandler_t;
+            (*action.as_mut_ptr()).sa_flags = libc::SA_SIGINFO;
             libc::sigaction(signal, action.as_ptr(), std::ptr::null_mut());
         }
+    }
+}
+
+/// While this lives, an interrupt from the terminal (Ctrl-C) does not end this process: it is for a child in the foreground.
+#[derive(Debug)]
+pub struct Foreground(libc::sighandler_t);
+
+impl Foreground {
+    /// From now on. Programs that are executed meanwhile get the signal as ever.
+    pub fn lend() -> Foreground {
+        extern "C" fn nothing(_: libc::c_int) {}
+        // SAFETY: the handler does nothing. A handler, unlike SIG_IGN, is not inherited through exec (signal(7)).
+        Foreground(unsafe { libc::signal(libc::SIGINT, nothing as *const () as libc::sighandler_t) })
+    }
+}
+
+impl Drop for Foreground {
+    fn drop(&mut self) {
+        // SAFETY: what was there before.
+        unsafe { libc::signal(libc::SIGINT, self.0) };
     }
 }
 
@@ -105,18 +135,24 @@ struct CapabilityHeader {
     pid: i32,
 }
 
-/// Becomes `identity` (or stays who it is) and gives up every capability, for good.
+/// The right to signal processes of others (capabilities(7)).
+pub const CAP_KILL: u32 = 5;
+
+/// Becomes `identity` (or stays who it is) and gives up every capability but `kept`, if it has that, for good.
 ///
 /// To be called while there is no other thread that works: capabilities belong to a thread.
 ///
 /// # Errors
 /// When the kernel refuses.
-pub fn drop_rights(identity: Option<&Identity>) -> Result<()> {
+pub fn drop_rights(identity: Option<&Identity>, kept: Option<u32>) -> Result<()> {
     const VERSION_3: u32 = 0x2008_0522;
+    let left = capabilities() as u32 & kept.map_or(0, |bit| 1 << bit);
     let drop = || -> Io<()> {
         // SAFETY: plain numbers, and arrays that are as long as they say.
         unsafe {
             check(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0).into())?;
+            // Else another user would have none.
+            check(libc::prctl(libc::PR_SET_KEEPCAPS, libc::c_ulong::from(left != 0), 0, 0, 0).into())?;
             if let Some(Identity { uid, gid, groups }) = identity {
                 check(libc::setgroups(groups.len(), groups.as_ptr()).into())?;
                 check(libc::setresgid(*gid, *gid, *gid).into())?;
@@ -124,7 +160,8 @@ pub fn drop_rights(identity: Option<&Identity>) -> Result<()> {
             }
             check(libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0).into())?;
             let header = CapabilityHeader { version: VERSION_3, pid: 0 };
-            check(libc::syscall(libc::SYS_capset, &raw const header, [0u32; 6].as_ptr()))
+            // Effective, permitted, inheritable, and the same for the upper half.
+            check(libc::syscall(libc::SYS_capset, &raw const header, [left, left, 0, 0, 0, 0].as_ptr()))
         }
     };
     drop().context("cannot give up the rights that are not needed any more")

@@ -5,11 +5,11 @@
 
 use super::asm::Alu::{And, Lsh, Or, Sub};
 use super::asm::Helper;
-use super::asm::If::{Eq, Ge, Gt, Ne, SignedGt, SignedLe, SignedLt};
+use super::asm::If::{Eq, Ge, Gt, Ne, SignedGt, SignedLt};
 use super::asm::Reg::{R0, R1, R2, R3, R4, R6, R7, R8, R9, R10};
-use super::asm::Size::{B, DW, H, W};
+use super::asm::Size::{self, B, DW, H, W};
 use super::asm::{Asm, Label, Map, Reg};
-use super::layout::Layout;
+use super::layout::{Cast, Layout};
 use super::record::{self, at, flag as said};
 use super::requests::ENTRY;
 use super::table::{Behind, NUMBERS, flag};
@@ -273,8 +273,41 @@ pub fn requests(a: &mut Asm, then: Label) {
     a.goto(then);
 }
 
-/// Fields of the file that the number in R3 is open on, into the record at R8. With the typed form, R0 is the file
-/// afterwards. Jumps to `none` when nothing is open there.
+/// R0 = what R1 points to, as a pointer of this type.
+fn typed(a: &mut Asm, cast: Cast, of: u32) {
+    a.mov(R2, of as i32);
+    a.kfunc(cast.function);
+}
+
+/// R1 = the word of kernel memory at R3.
+fn word(a: &mut Asm, k: &Layout) {
+    match k.cast {
+        Some(cast) => {
+            a.mov(R1, R3);
+            typed(a, cast, cast.word);
+            a.load(DW, R1, R0, 0);
+        }
+        None => {
+            read_kernel(a, slot::POINTER, 8);
+            a.load(DW, R1, R10, slot::POINTER);
+        }
+    }
+}
+
+/// `to` = the field at this offset of what `from` points to. Destroys R0 to R5.
+fn field(a: &mut Asm, k: &Layout, size: Size, to: Reg, from: Reg, offset: i16) {
+    if k.cast.is_some() {
+        return a.load(size, to, from, offset);
+    }
+    a.mov(R3, from);
+    a.add(R3, i32::from(offset));
+    a.store(DW, R10, slot::PARENT, 0);
+    read_kernel(a, slot::PARENT, if size == DW { 8 } else { 4 });
+    a.load(DW, to, R10, slot::PARENT);
+}
+
+/// Fields of the file that the number in R3 is open on, into the record at R8. Slot POINTER is the file afterwards. Jumps
+/// to `none` when nothing is open there.
 pub fn file(a: &mut Asm, k: &Layout, none: Label) {
     a.load(DW, R1, R7, k.at.files);
     a.jump(Eq, R1, 0, none);
@@ -285,13 +318,12 @@ pub fn file(a: &mut Asm, k: &Layout, none: Label) {
     a.alu(Lsh, R3, 3);
     a.load(DW, R1, R1, k.at.file);
     a.add(R3, R1);
-    read_kernel(a, slot::POINTER, 8);
-    a.load(DW, R1, R10, slot::POINTER);
+    word(a, k);
     a.jump(Eq, R1, 0, none);
     match k.cast {
         Some(cast) => {
-            a.mov(R2, cast.file as i32);
-            a.kfunc(cast.function);
+            typed(a, cast, cast.file);
+            a.store(DW, R10, slot::POINTER, R0);
             file_fields(a, k, R0, R8);
         }
         None => file_copied(a, k),
@@ -342,56 +374,59 @@ fn file_copied(a: &mut Asm, k: &Layout) {
     a.store(W, R8, at::DEV, R1);
 }
 
-/// Appends the names that lead from the file in R0 to the root, across mounts. R6 and R7 are lost.
-pub fn names(a: &mut Asm, k: &Layout) {
-    a.load(DW, R6, R0, k.at.path + k.at.dentry);
-    a.mov(R3, R0);
-    a.add(R3, i32::from(k.at.path + k.at.mount));
-    read_kernel(a, slot::PARENT, 8);
-    walk(a, k, at::WHERE, said::WHERE);
-}
-
-/// Appends the names that lead from the directory entry in R6, in the mount in slot PARENT, to the root, across mounts.
-/// How long they are goes to `length`; they are all there when `reached` is said. R6 and R7 are lost.
-pub fn walk(a: &mut Asm, k: &Layout, length: i16, reached: u16) {
-    let Some(cast) = k.cast else { return };
+/// Appends the names that lead from the `struct path` at this offset of what slot POINTER points to, to the root, across
+/// mounts. How long they are goes to `length`; they are all there when `reached` is said. R6 and R7 are lost: they are the
+/// entry and the mount on the way.
+pub fn names(a: &mut Asm, k: &Layout, path: i16, length: i16, reached: u16) {
     let (whole, done) = (a.label(), a.label());
     a.store(DW, R10, slot::BEGIN, R9);
-    a.load(DW, R7, R10, slot::PARENT);
-    a.add(R7, -i32::from(k.at.mount_inner));
-    mount_root(a, k);
+    a.load(DW, R7, R10, slot::POINTER);
+    field(a, k, DW, R6, R7, path + k.at.dentry);
+    a.mov(R3, R7);
+    a.add(R3, i32::from(path + k.at.mount));
+    word(a, k);
+    a.add(R1, -i32::from(k.at.mount_inner));
+    match k.cast {
+        Some(cast) => typed(a, cast, cast.mount),
+        None => a.mov(R0, R1),
+    }
+    a.mov(R7, R0);
+    let root = |a: &mut Asm| {
+        field(a, k, DW, R1, R7, k.at.mount_inner + k.at.mount_root);
+        a.store(DW, R10, slot::MOUNT_ROOT, R1);
+    };
+    root(a);
     for _ in 0..DEPTH {
         let (name, next) = (a.label(), a.label());
         a.load(DW, R1, R10, slot::MOUNT_ROOT);
         a.jump(Ne, R6, R1, name);
         // At the root of a file system: go on where it is mounted.
-        a.mov(R3, R7);
-        a.add(R3, i32::from(k.at.mount_parent));
-        read_kernel(a, slot::PARENT, 8);
-        a.load(DW, R1, R10, slot::PARENT);
+        field(a, k, DW, R6, R7, k.at.mountpoint);
+        field(a, k, DW, R1, R7, k.at.mount_parent);
         a.jump(Eq, R1, R7, whole);
-        a.mov(R3, R7);
-        a.add(R3, i32::from(k.at.mountpoint));
-        read_kernel(a, slot::POINTER, 8);
-        a.load(DW, R1, R10, slot::POINTER);
-        a.mov(R2, cast.dentry as i32);
-        a.kfunc(cast.function);
-        a.mov(R6, R0);
-        a.load(DW, R7, R10, slot::PARENT);
-        mount_root(a, k);
+        a.mov(R7, R1);
+        root(a);
         a.goto(next);
         a.here(name);
         a.jump(Gt, R9, record::LONGEST - record::FIXED - NAME, done);
+        field(a, k, W, R2, R6, k.at.name_length);
+        a.jump(Gt, R2, NAME - 1, done);
+        a.add(R2, 1);
+        a.store(DW, R10, slot::LENGTH, R2);
+        field(a, k, DW, R3, R6, k.at.name);
         a.mov(R1, R8);
         a.add(R1, record::FIXED);
         a.add(R1, R9);
-        a.mov(R2, NAME);
-        a.load(DW, R3, R6, k.at.name);
-        a.call(Helper::ReadKernelStr);
-        a.jump(SignedLe, R0, 0, done);
-        a.jump(Gt, R0, NAME, done);
-        a.add(R9, R0);
-        a.load(DW, R6, R6, k.at.dentry_parent);
+        a.load(DW, R2, R10, slot::LENGTH);
+        a.call(Helper::ReadKernel);
+        a.jump(Ne, R0, 0, done);
+        a.load(DW, R1, R10, slot::LENGTH);
+        a.add(R9, R1);
+        // Whatever a rename did meanwhile, a name ends.
+        a.mov(R1, R8);
+        a.add(R1, R9);
+        a.store(B, R1, record::FIXED as i16 - 1, 0);
+        field(a, k, DW, R6, R6, k.at.dentry_parent);
         a.here(next);
     }
     a.goto(done);
@@ -402,13 +437,6 @@ pub fn walk(a: &mut Asm, k: &Layout, length: i16, reached: u16) {
     a.mov(R1, R9);
     a.alu(Sub, R1, R2);
     a.store(H, R8, length, R1);
-}
-
-/// Slot MOUNT_ROOT = the root of the mount in R7.
-fn mount_root(a: &mut Asm, k: &Layout) {
-    a.mov(R3, R7);
-    a.add(R3, i32::from(k.at.mount_inner + k.at.mount_root));
-    read_kernel(a, slot::MOUNT_ROOT, 8);
 }
 
 /// Sends the record at R8 whose variable part has R9 bytes.

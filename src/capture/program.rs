@@ -326,12 +326,8 @@ fn exit(k: &Layout) -> Code {
     a.load(DW, R3, R10, slot::RET);
     a.jump(SignedLt, R3, 0, no_fd);
     file(&mut a, k, no_fd);
-    if k.cast.is_some() {
-        a.store(DW, R10, slot::POINTER, R0);
-        row_has(&mut a, flag::WHERE, no_fd);
-        a.load(DW, R0, R10, slot::POINTER);
-        names(&mut a, k);
-    }
+    row_has(&mut a, flag::WHERE, no_fd);
+    names(&mut a, k, k.at.path, at::WHERE, said::WHERE);
     a.goto(no_fd);
     a.here(made);
     argument(&mut a, column::FD, no_fd);
@@ -443,7 +439,7 @@ mod tests {
             number: 120,
             compat: (16, 2),
             narrow: Some(Narrow { segment: (136, 0x23), args: [40, 88, 96, 104, 112, 32] }),
-            cast: Some(Cast { function: 1, file: 2, dentry: 3 }),
+            cast: Some(Cast { function: 1, file: 2, mount: 3, word: 4 }),
             at: Fields::default(),
         };
         let programs = make(&layout, &Match::Pids, true);

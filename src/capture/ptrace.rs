@@ -183,6 +183,7 @@ impl Ptrace {
             target.release(words.first().context("no command")?)?;
         }
         books.finish()?;
+        self.snapshot.keep_files(&options.paths);
         let status = self.target.as_mut().and_then(Target::ended);
         Ok(books.outcome(ending.unwrap_or(Ended::Target), unfinished, began, status))
     }

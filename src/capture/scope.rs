@@ -76,7 +76,7 @@ impl Scope {
         match self {
             Scope::Command(words) => {
                 let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
-                format!("command {}", words.join(" "))
+                format!("command {}", short(&words.join(" ")))
             }
             Scope::Pids(pids) => {
                 let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
@@ -88,6 +88,14 @@ impl Scope {
             Scope::All => "every process".into(),
         }
     }
+}
+
+/// A command in a message: one line of it, and not a long one. The whole is in the manifest.
+fn short(command: &str) -> String {
+    const MOST: usize = 60;
+    let line = command.lines().next().unwrap_or_default();
+    let shown: String = line.chars().take(MOST).collect();
+    if shown.len() < command.len() { format!("{} ...", shown.trim_end()) } else { shown }
 }
 
 /// Number of a user given by name or number.
@@ -118,6 +126,14 @@ mod tests {
         assert_eq!(Scope::User("root".into()).matcher().unwrap(), Match::User(0));
         assert_eq!(Scope::User("4294967294".into()).matcher().unwrap(), Match::User(u32::MAX - 1));
         assert!(Scope::User("nobody-has-this-name".into()).matcher().is_err());
+    }
+
+    #[test]
+    fn long_commands_are_cut_in_messages() {
+        let command = |words: &[&str]| Scope::Command(words.iter().map(Into::into).collect()).describe();
+        assert_eq!(command(&["tar", "cf", "a b"]), "command tar cf a b");
+        assert_eq!(command(&["sh", "-c", "cd /tmp\nls"]), "command sh -c cd /tmp ...");
+        assert_eq!(command(&[&"x".repeat(100)]), format!("command {} ...", "x".repeat(60)));
     }
 
     #[test]

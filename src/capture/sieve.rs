@@ -166,6 +166,7 @@ impl Sieve {
             Some(Op::CloseRange) if event.int(Col::Flags).unwrap_or(0) & CLOEXEC == 0 => {
                 self.close(pid, fd.unwrap_or(0)..=event.int(Col::Fd2).unwrap_or(-1) & 0xffff_ffff);
             }
+            Some(Op::Fork) if ret > 0 && !self.processes.contains_key(&(ret as u32)) => self.forked(pid, ret as u32),
             Some(Op::Dup) => self.copy(pid, fd, ret),
             Some(Op::Fcntl) if matches!(event.int(Col::Cmd), Some(F_DUPFD | F_DUPFD_CLOEXEC)) => self.copy(pid, fd, ret),
             Some(Op::Chdir) => {

@@ -108,6 +108,7 @@ impl fmt::Display for Summary {
             Ended::Events => "the number of events was reached",
             Ended::Bytes => "the size was reached",
             Ended::Drop => "events were lost",
+            Ended::Tracer => "the tracer ended by itself",
         };
         writeln!(
             f,
@@ -123,7 +124,7 @@ impl fmt::Display for Summary {
         }
         writeln!(
             f,
-            "  At the start there were {} with {} and {}.",
+            "  At the start: {}, {}, {}.",
             Things(self.processes as u64, "process"),
             Things(self.threads, "thread"),
             Things(self.open_files as u64, "open descriptor"),

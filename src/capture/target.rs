@@ -65,6 +65,8 @@ impl Target {
         let pid = unsafe { libc::fork() };
         ensure!(pid >= 0, anyhow!(io::Error::last_os_error()).context("cannot start a process"));
         if pid == 0 {
+            // SAFETY: close(2) of this process's copy, by which it would keep itself waiting.
+            unsafe { libc::close(gate.as_raw_fd()) };
             let errno = wait_and_execute(gate_read.as_raw_fd(), identity, filter, &program, &argv, &envp);
             // SAFETY: writes four bytes that are there, to a pipe whose reader waits for them; then ends without running
             // any code of the parent.
@@ -177,7 +179,10 @@ fn wait_and_execute(
 }
 
 /// The program of a name, looked for as a shell does.
-fn find(name: &OsStr) -> Result<PathBuf> {
+///
+/// # Errors
+/// When there is none.
+pub fn find(name: &OsStr) -> Result<PathBuf> {
     if name.as_bytes().contains(&b'/') {
         return Ok(name.into());
     }
@@ -209,6 +214,15 @@ mod tests {
             std::thread::sleep(Duration::from_millis(5));
         }
         assert!(target.ended().unwrap().success() && made.exists());
+    }
+
+    #[test]
+    fn a_command_that_is_not_let_go_ends() {
+        let target = Target::start(&words(&["true"]), None, &[]).unwrap();
+        let pid = target.pid as i32;
+        drop(target);
+        // SAFETY: signal 0 only asks whether there is such a process.
+        assert_eq!(unsafe { libc::kill(pid, 0) }, -1);
     }
 
     #[test]

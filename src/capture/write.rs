@@ -1,10 +1,12 @@
 //! What a live capture writes: events by way of ingest's orderer, and the small tables beside them.
 
 use super::snapshot::Snapshot;
+use crate::event::{Col, Event};
 use crate::ingest::facts::Facts;
-use crate::ingest::order::{Orderer, Placed, WINDOW};
+use crate::ingest::order::{Key, Orderer, Placed, WINDOW};
 use crate::ingest::write::Sink;
 use crate::schema::{Draft, Table, writer_properties};
+use crate::syscall::Syscall;
 use crate::text;
 use anyhow::{Context, Result};
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray};
@@ -80,11 +82,15 @@ crate::words::words! {
     Missed {
         RingFull   "ring_full"   "calls that the ring had no room for: a larger --buffer, or fewer --syscalls";
         Untold     "untold"      "ends of threads and paths of exec that the ring had no room for";
+        Transport  "transport"   "events that SystemTap wrote and that did not arrive whole: a larger --buffer, or SystemTap 5";
+        Skipped    "skipped"     "times that SystemTap skipped a probe: events may be missing";
+        NoEnd      "no_end"      "the end: SystemTap stopped early, and what came later is not here";
         Recursion  "recursion"   "calls that the kernel did not show, because it was inside another program";
         NoMark     "no_mark"     "threads that could not be followed, because the kernel had no memory for a mark";
         Compat     "compat32"    "calls in the form of another architecture, which are not decoded";
         Garbled    "garbled"     "records that make no sense";
         Unreadable "unreadable"  "paths and structures that could not be read; their events are there without them";
+        Crowded    "crowded"     "texts that found no room in their line; their events are there without them";
         NoEntry    "no_entry"    "calls under way when the capture began; their events are there without a start";
         CutShort   "cut_short"   "calls that the end of their thread cut short";
         Killed     "killed"      "the rest of a capture that was killed: all that came later";
@@ -96,7 +102,8 @@ crate::words::words! {
 impl Missed {
     /// Does each stand for an event that is not in the capture although it should be?
     pub const fn event(self) -> bool {
-        matches!(self, Missed::RingFull | Missed::Untold | Missed::Recursion | Missed::NoMark | Missed::Compat | Missed::Garbled)
+        use Missed::{Compat, Garbled, NoEnd, NoMark, Recursion, RingFull, Skipped, Transport, Untold};
+        matches!(self, RingFull | Untold | Transport | Skipped | NoEnd | Recursion | NoMark | Compat | Garbled)
     }
 }
 
@@ -104,6 +111,22 @@ impl Serialize for Missed {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.name())
     }
+}
+
+/// What an event is called that stands where events were lost; its count says how many.
+pub use crate::event::HOLE;
+
+/// Such an event: so many were lost between two times. It stands where the hole ends, since what came before may have
+/// gone out already; `tie` is the number of the record before it.
+pub fn hole(between: (i64, i64), count: u64, tie: u64) -> Placed {
+    let mut event = Event::new(Syscall::other);
+    event.other = Some(HOLE.into());
+    for (col, value) in
+        [(Col::Ts, between.0), (Col::Dur, between.1 - between.0), (Col::Pid, 0), (Col::Tid, 0), (Col::Count, count as i64)]
+    {
+        event.set(col, value);
+    }
+    Placed { key: Key::new(between.1, 0, tie), entry: between.1, exit: between.1, killed: false, event }
 }
 
 fn ints(values: impl Iterator<Item = i64>) -> ArrayRef {

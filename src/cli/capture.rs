@@ -4,6 +4,7 @@ use super::Exit;
 use super::ui::{self, Plan};
 use super::values;
 use crate::capture::{self, Calls, Glob, Limits, Method, OnDrop, Options, Paths, Scope, Session};
+use crate::progress::Progress;
 use anyhow::{Result, bail, ensure};
 use clap::ValueEnum;
 use std::ffi::OsString;
@@ -22,14 +23,17 @@ Examples:
   sudo ioriot capture -o cap --pid 4711,4712 --duration 60s   running processes and what they start
   sudo ioriot capture -o cap --cgroup system.slice/pg.service a control group
   sudo ioriot capture -o cap --all --syscalls @io,@fd --max-bytes 4G
-  ioriot capture --check                                      what this kernel and these rights allow")]
+  ioriot capture --check                                      what kernel and rights allow")]
 pub struct Args {
     /// Directory to make for the capture
     #[arg(short, long = "output", value_name = "CAPTURE", required_unless_present_any = ["check", "dump_bpf"])]
     out: Option<PathBuf>,
-    /// What captures: ebpf, ptrace, or auto for the best there is
+    /// What captures: ebpf, ptrace, stap (SystemTap), or auto for ebpf, else ptrace
     #[arg(long, value_enum, default_value_t, value_name = "METHOD")]
     backend: Backend,
+    /// Kernel module for --backend stap, from `make -C systemtap` (default: compile one)
+    #[arg(long, value_name = "FILE.ko")]
+    module: Option<PathBuf>,
     #[command(flatten)]
     scope: ScopeArgs,
     /// Capture these calls only: names and @io, @fd, @meta, @proc, @all, with ! in front to leave out
@@ -61,7 +65,7 @@ pub struct Args {
     command: Vec<OsString>,
 }
 
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum Backend {
     /// eBPF; else ptrace, with a warning
     #[default]
@@ -70,6 +74,8 @@ enum Backend {
     Ebpf,
     /// Stopping each thread at each call: needs no rights, and takes many times as long
     Ptrace,
+    /// Probes of SystemTap, for kernels without eBPF: loads a kernel module
+    Stap,
 }
 
 /// Whose calls.
@@ -149,9 +155,7 @@ fn glob(pattern: &str) -> std::result::Result<Glob, String> {
 impl Args {
     pub fn run(self) -> Result<Exit> {
         if self.check {
-            let found = capture::check()?;
-            ui::say(format_args!("ebpf: {found}"))?;
-            return Ok(Exit::Done);
+            return self.check();
         }
         if let (true, Some(out)) = (self.recover, &self.out) {
             self.output.format.print(&capture::recover(out)?)?;
@@ -172,13 +176,41 @@ impl Args {
             return Ok(Exit::Done);
         }
         // Rights belong to threads: they are given up before there is a second one.
+        let foreground = matches!(options.scope, Scope::Command(_));
         let session = Session::start(options)?;
-        let summary = ui::watched(|progress| session.run(progress))?;
+        // The terminal belongs to the command.
+        let summary = if foreground { session.run(&Progress::default()) } else { ui::watched(|progress| session.run(progress)) }?;
         format.print(&summary)?;
         Ok(Exit::good(summary.ok()))
     }
 
+    /// Says of each backend what it finds, or what is missing. Done when the one that was asked for works.
+    fn check(self) -> Result<Exit> {
+        let found = [
+            (Backend::Ebpf, capture::check()),
+            (Backend::Ptrace, Ok("a command, and processes that this user may trace".to_owned())),
+            (Backend::Stap, capture::check_stap(self.module.as_deref())),
+        ];
+        let asked = if self.backend == Backend::Auto { Backend::Ebpf } else { self.backend };
+        let mut exit = Exit::Done;
+        for (backend, found) in found {
+            let name = backend.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+            if found.is_err() && backend == asked {
+                exit = Exit::Failed;
+            }
+            match found {
+                Ok(found) => ui::say(format_args!("{name}: {found}"))?,
+                Err(missing) => ui::say(format_args!("{name}: not here: {missing:#}"))?,
+            }
+        }
+        Ok(exit)
+    }
+
     fn options(self, any_scope: bool) -> Result<Options> {
+        ensure!(
+            self.module.is_none() || self.backend == Backend::Stap,
+            "--module is for --backend stap, and nothing else loads one"
+        );
         let scope = self.scope.choose(self.command, any_scope)?;
         let LimitArgs { no_follow, duration, max_events, max_bytes, buffer, on_drop } = self.limits;
         Ok(Options {
@@ -186,7 +218,9 @@ impl Args {
                 Backend::Auto => Method::Auto,
                 Backend::Ebpf => Method::Ebpf,
                 Backend::Ptrace => Method::Ptrace,
+                Backend::Stap => Method::Stap,
             },
+            module: self.module,
             follow: !no_follow,
             calls: self.syscalls.unwrap_or_else(Calls::all),
             paths: Paths { only: self.paths.path, not: self.paths.not_path },

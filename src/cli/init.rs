@@ -20,7 +20,7 @@ Examples:
   ioriot init work --root /mnt/nvme1/work.root --map /var/log=/mnt/hdd1
   ioriot init work --data compress=2.5 --seed 7           the replay writes such data, too
   ioriot init work --reset                                after a replay: restore what it changed
-  ioriot init work --force                                an old tree is moved aside; `ioriot clean` deletes it
+  ioriot init work --force                                anew; an old tree is moved aside
   ioriot init work --layout mounts --name test1           /.ioriot/test1, /home/.ioriot/test1 ...")]
 pub struct Args {
     /// The workload: a directory made by `ioriot generate`

@@ -67,7 +67,7 @@ impl From<Exit> for ExitCode {
     arg_required_else_help = true,
     max_term_width = 100,
     after_help = "Exit codes: 0 done; 1 done, but not good enough (too many differences, rejects under --strict, \
-                  nothing to compare); 2 could not be done.\n\n\
+                  lost events, nothing to compare); 2 could not be done.\n\n\
                   Examples:\n  \
                   ioriot run tests/data/matrix.strace           the whole way, in one go\n  \
                   ioriot syscalls                               what is replayed, and what is lost\n  \
@@ -75,7 +75,7 @@ impl From<Exit> for ExitCode {
 )]
 struct Cli {
     /// Say more on standard error; twice for debugging (RUST_LOG overrides)
-    #[arg(short, long, global = true, action = ArgAction::Count)]
+    #[arg(short, long, global = true, display_order = 900, action = ArgAction::Count)]
     verbose: u8,
     #[command(subcommand)]
     verb: Verb,
@@ -113,7 +113,7 @@ enum Verb {
 pub fn run() -> Result<Exit> {
     let cli = Cli::parse();
     let level = ["warn", "info", "debug"][usize::from(cli.verbose.min(2))];
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(level)).init();
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(level)).format(ui::log).init();
     match cli.verb {
         Verb::Capture(args) => args.run(),
         Verb::Ingest(args) => args.run(),

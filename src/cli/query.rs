@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 Examples:
   ioriot query cap 'SELECT syscall, count(*) FROM events GROUP BY 1 ORDER BY 2 DESC'
   ioriot query work 'SELECT reason, count(*) FROM drops GROUP BY 1'
-  ioriot query work run \"SELECT o.path, r.* FROM results r JOIN ops o USING (op_id) WHERE outcome = 'different'\"
+  ioriot query work run 'SELECT * FROM divergences'       what came out differently, and where
   ioriot query run -f slow.sql --format csv
   ioriot query run 'SELECT * FROM results' --format parquet -o results.parquet
   ioriot query cap                                        a prompt; \\d lists tables, \\q ends"

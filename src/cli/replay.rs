@@ -63,7 +63,12 @@ pub struct Manner {
     #[arg(long, value_name = "T", value_parser = values::threads)]
     threads: Option<usize>,
     /// Which ops an op waits for; only resource and strict promise the captured outcomes
-    #[arg(long, default_value = "resource", value_name = "ORDER", value_parser = values::word(Order::ALL, Order::name, Order::doc))]
+    #[arg(
+        long,
+        default_value = "resource",
+        value_name = "ORDER",
+        value_parser = values::word_or(Order::ALL, Order::name, Order::doc, &[("none", Order::Thread)])
+    )]
     order: Order,
     /// When ops are issued
     #[arg(long, default_value = "asap", value_name = "PACE", value_parser = values::word(Pace::ALL, Pace::name, Pace::doc))]

@@ -6,6 +6,8 @@ use super::init::Tree;
 use super::replay::{Manner, exit};
 use super::ui::{self, Format, Plan};
 use super::{Exit, values};
+use crate::amount::Things;
+use crate::capture::Foreground;
 use crate::generate;
 use crate::ingest::{self, Input};
 use crate::schema::Dataset;
@@ -24,14 +26,15 @@ use std::process::Command;
 /// Do it all, from a trace or a command to a replay, and print the whole story
 ///
 /// Makes DIR/capture, DIR/workload, DIR/root and DIR/run, each of which the other verbs can use. A command behind -- is run
-/// and captured live, as by `ioriot capture`.
+/// and captured live, as by `ioriot capture`: by eBPF where that is allowed, else by ptrace, which distorts its times.
+/// Ctrl-C ends the command; what it did until then is replayed.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
   ioriot run tests/data/matrix.strace                     makes matrix.ioriot
   ioriot run trace.strace.gz -o /mnt/nvme1/trace --threads 16
   ioriot run trace.strace.gz --force --format json        anew
-  sudo ioriot run -- make -j8                             captures the command, replays it in make.ioriot
+  sudo ioriot run -- make -j8                             captures it live; makes make.ioriot
   ioriot query matrix.ioriot/run 'SELECT * FROM results'  look closer afterwards")]
 pub struct Args {
     /// File to read, also .gz and .zst; - is standard input
@@ -76,11 +79,39 @@ impl Story {
         }
     }
 
-    fn end(self) -> Result<()> {
+    /// What came of it all, in one line, and where to look closer.
+    fn end(self, workload: &Path, run: &Path, replayed: &replay::Summary) -> Result<()> {
         match self.format {
-            Format::Text => Ok(()),
+            Format::Text => ui::say(format_args!("{}\n{}", verdict(replayed), closer(workload, run, replayed))),
             Format::Json => ui::say(serde_json::to_string_pretty(&self.parts)?),
         }
+    }
+}
+
+fn verdict(replayed: &replay::Summary) -> String {
+    let compared = Things(replayed.same + replayed.different, "compared outcome");
+    let violated = replayed.figures.order_violations.as_ref().map_or(0, |order| order.violations);
+    let state = replayed.state.iter().flat_map(|state| &state.verdicts);
+    let other: u64 = state.filter(|(verdict, _)| **verdict != "same").map(|(_, count)| count).sum();
+    let same = match (replayed.same, replayed.different) {
+        (0, 0) => "Nothing could be compared".into(),
+        (_, 0) => format!("{compared}, all the same"),
+        (_, different) => format!("{compared}, {different} different"),
+    };
+    let order = if violated == 0 { String::new() } else { format!("; {} out of order", Things(violated, "op")) };
+    let tree = match (&replayed.state, other) {
+        (None, _) => String::new(),
+        (Some(_), 0) => "; the tree is as predicted".into(),
+        (Some(_), other) => format!("; {} of the tree not as predicted", Things(other, "entry")),
+    };
+    format!("{same}{order}{tree}.")
+}
+
+/// The query that a reader of the verdict would want next.
+fn closer(workload: &Path, run: &Path, replayed: &replay::Summary) -> String {
+    match replayed.different {
+        0 => format!("Look closer: ioriot query {} 'SELECT * FROM latency'", run.display()),
+        _ => format!("Look closer: ioriot query {} {} 'SELECT * FROM differences'", workload.display(), run.display()),
     }
 }
 
@@ -120,10 +151,10 @@ impl Args {
         story.tell("init", &root, &made)?;
         ensure!(made.ok(), "the tree in {} is not whole, so nothing was replayed", root.display());
 
-        let options = self.manner.options(workload, root, run.clone())?;
+        let options = self.manner.options(workload.clone(), root, run.clone())?;
         let replayed = ui::watched(|progress| replay::run(&options, progress))?;
         story.tell("replay", &run, &replayed)?;
-        story.end()?;
+        story.end(&workload, &run, &replayed)?;
         match exit(&replayed) {
             Exit::Done => Ok(Exit::good(whole)),
             other => Ok(other),
@@ -147,6 +178,10 @@ impl Args {
 
 /// Captures a command; says whether nothing was lost. By a process of its own, since a capture gives up its rights.
 fn record(command: &[OsString], capture: &Path, story: &mut Story) -> Result<bool> {
+    if story.format == Format::Text {
+        ui::say(format_args!("capture: {}", capture.display()))?;
+    }
+    let foreground = Foreground::lend();
     let mut child = Command::new(std::env::current_exe().context("cannot find this program")?);
     child.arg("capture").arg("-o").arg(capture).arg("--").args(command);
     if story.format == Format::Json {
@@ -154,6 +189,7 @@ fn record(command: &[OsString], capture: &Path, story: &mut Story) -> Result<boo
         child.stdout(std::io::stderr().as_fd().try_clone_to_owned()?);
     }
     let status = child.status().context("cannot start the capture")?;
+    drop(foreground);
     ensure!(matches!(status.code(), Some(0 | 1)), "nothing was captured, so nothing was replayed");
     match story.format {
         Format::Text => ui::say("")?,

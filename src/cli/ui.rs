@@ -70,6 +70,16 @@ pub fn say(text: impl Display) -> Result<()> {
     writeln!(out, "{text}").and_then(|()| out.flush()).context("cannot write to standard output")
 }
 
+/// Writes a line of the log as errors are written: `warning: ...`. Who wrote it is of use in debugging only.
+pub fn log(out: &mut env_logger::fmt::Formatter, record: &log::Record<'_>) -> io::Result<()> {
+    match record.level() {
+        log::Level::Error => writeln!(out, "error: {}", record.args()),
+        log::Level::Warn => writeln!(out, "warning: {}", record.args()),
+        log::Level::Info => writeln!(out, "{}", record.args()),
+        log::Level::Debug | log::Level::Trace => writeln!(out, "{}: {}", record.target(), record.args()),
+    }
+}
+
 /// What a verb would do: the answer to `--dry-run`.
 #[derive(Debug, Serialize)]
 pub struct Plan {

@@ -20,9 +20,21 @@ pub fn word<T: Copy + Send + Sync + 'static>(
     name: fn(T) -> &'static str,
     doc: fn(T) -> &'static str,
 ) -> impl TypedValueParser<Value = T> {
+    word_or(all, name, doc, &[])
+}
+
+/// The same, where some words have another name, which the list does not show.
+pub fn word_or<T: Copy + Send + Sync + 'static>(
+    all: &'static [T],
+    name: fn(T) -> &'static str,
+    doc: fn(T) -> &'static str,
+    others: &'static [(&'static str, T)],
+) -> impl TypedValueParser<Value = T> {
+    let hidden = others.iter().map(|(other, _)| PossibleValue::new(*other).hide(true));
     let values = all.iter().map(move |word| PossibleValue::new(name(*word)).help(doc(*word)));
-    PossibleValuesParser::new(values.collect::<Vec<_>>()).try_map(move |text| {
-        let word = all.iter().find(|word| name(**word) == text);
+    PossibleValuesParser::new(values.chain(hidden).collect::<Vec<_>>()).try_map(move |text| {
+        let other = || others.iter().find(|(other, _)| *other == text).map(|(_, word)| word);
+        let word = all.iter().find(|word| name(**word) == text).or_else(other);
         word.copied().ok_or_else(|| format!("{text} is not one of the words"))
     })
 }

@@ -34,12 +34,13 @@ pub fn tell(config: &mut Config, capture: &Dataset) -> Result<()> {
 }
 
 fn open_files(present: &mut BTreeMap<i64, Present>, file: PathBuf) -> Result<()> {
-    let columns = ["pid", "fd", "ofd", "path", "flags", "cloexec", "position", "st_size", "st_mode"];
+    let columns = ["pid", "fd", "ofd", "path", "flags", "cloexec", "position", "dev", "ino", "st_size", "st_mode"];
     for batch in batches(&file, &columns)? {
         let batch = batch?;
         let number = |name: &str| ints(&batch, name);
         let (pids, fds, ofds, flags) = (number("pid")?, number("fd")?, number("ofd")?, number("flags")?);
         let (positions, sizes, modes) = (number("position")?, number("st_size")?, number("st_mode")?);
+        let (devs, inos) = (number("dev")?, number("ino")?);
         let (paths, cloexecs) = (texts(&batch, "path")?, bools(&batch, "cloexec")?);
         for row in 0..batch.num_rows() {
             let pid = pids.value(row);
@@ -51,6 +52,8 @@ fn open_files(present: &mut BTreeMap<i64, Present>, file: PathBuf) -> Result<()>
                 flags: flags.value(row),
                 cloexec: cloexecs.value(row),
                 pos: int(positions, row).unwrap_or(0),
+                dev: devs.value(row),
+                ino: inos.value(row),
                 st_mode: modes.value(row),
                 size: sizes.value(row),
             });

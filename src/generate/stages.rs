@@ -56,6 +56,7 @@ stages! {
     "touches"    Now(Scratch);
     "ledger"     Now(Sums);
     "guesses"    Now(Sums);
+    "evidence"   Now(Sums);
     "contended"  After(Scratch);
     "phases"     After(Scratch);
     "follows"    After(View);

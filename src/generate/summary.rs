@@ -39,8 +39,10 @@ pub struct Summary {
     pub fileset: Count,
     /// Bytes of the regular files of the fileset.
     pub fileset_bytes: u64,
-    /// What the model had to infer.
+    /// What the model had to guess, because the capture contradicts itself or leaves it open.
     pub guesses: Count,
+    /// What the model said of each kind, and how much of that was inferred rather than observed.
+    pub inferences: BTreeMap<String, Inferences>,
     /// Edges by kind of resource.
     pub edges: BTreeMap<String, Edges>,
     /// Some of them, when asked for; not in the manifest.
@@ -52,6 +54,15 @@ pub struct Summary {
     pub fingerprint: String,
     /// How long it took, s.
     pub seconds: f64,
+}
+
+/// Answers of one kind.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Inferences {
+    /// How many.
+    pub answers: u64,
+    /// Those that follow from calls seen before, and that no observation in the kernel showed.
+    pub inferred: u64,
 }
 
 /// Edges of one kind of resource.
@@ -144,6 +155,13 @@ impl Summary {
         for batch in sums("guesses") {
             for row in 0..batch.num_rows() {
                 *summary.guesses.entry(text(batch, 0, row)).or_default() += int(batch, 1, row);
+            }
+        }
+        for batch in sums("evidence") {
+            for row in 0..batch.num_rows() {
+                let (answers, observed) = (int(batch, 1, row), int(batch, 2, row));
+                let inferred = answers.saturating_sub(observed);
+                summary.inferences.insert(text(batch, 0, row), Inferences { answers, inferred });
             }
         }
         for batch in sums("edge_kinds") {
@@ -252,6 +270,11 @@ impl fmt::Display for Summary {
         let entries: u64 = self.fileset.values().sum();
         let kinds = self.fileset.iter().map(|(kind, count)| format!("{count} {kind}")).collect::<Vec<_>>().join(", ");
         line(f, "fileset", entries, &format!("entries ({kinds}), {:.1} MiB in files", self.fileset_bytes as f64 / 1_048_576.0))?;
+        let inferred = self.inferences.values().map(|kind| kind.inferred).sum();
+        let answers: u64 = self.inferences.values().map(|kind| kind.answers).sum();
+        let kinds = self.inferences.iter().map(|(kind, n)| format!("{} of {} {kind}", n.inferred, n.answers));
+        let kinds = kinds.collect::<Vec<_>>().join(", ");
+        line(f, "inferred", inferred, &format!("of {answers} answers, not observed in the kernel: {kinds}"))?;
         for (guess, times) in &self.guesses {
             line(f, "guessed", *times, guess)?;
         }

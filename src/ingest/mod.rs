@@ -7,16 +7,17 @@
 //! Every arrow is a bounded queue, so memory does not grow with the input. Nothing is lost silently: each line is a
 //! header, a comment, a note, the first half of a call, an event or a reject, and the sum is checked.
 
-mod capture;
+pub(crate) mod capture;
 pub(crate) mod facts;
+mod growth;
 pub(crate) mod guard;
 mod loss;
 pub(crate) mod order;
-mod parse;
+pub(crate) mod parse;
 mod pipeline;
 mod read;
 mod repair;
-mod sequence;
+pub(crate) mod sequence;
 mod strace;
 mod summary;
 pub mod synth;

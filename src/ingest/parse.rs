@@ -18,6 +18,7 @@ words! {
         Long       "long"         "longer than any line of this format";
         Resumed    "resumed"      "the second half of a call whose first half is missing";
         Argument   "argument"     "an argument is malformed, or a symbolic constant is unknown";
+        Check      "check"        "the check at its end is wrong: the line was damaged";
         Outcome    "outcome"      "the return value is malformed or the error name unknown";
     }
 }

@@ -4,12 +4,13 @@
 //! succeeded before the create of that file returned, a read succeeded after a close of its descriptor had begun. The
 //! instant of the wrong one lies elsewhere in its interval, and moves there.
 //!
-//! Each name, and each descriptor of a process, is a thing that is there or is not. Its calls are walked in order. What
+//! What sizes prove is in [`growth`]. Each name, and each descriptor of a process, is a thing that is there or is not. Its calls are walked in order. What
 //! a call proves is an [`Act`]: it made the thing, removed it, met it, or missed it. A contradiction is resolved by the
 //! call that overlaps, if there is one; else it is left alone, since somebody outside the capture may have acted.
 //!
 //! Only calls that overlap one of another thread are looked at; where nothing overlaps this costs a few comparisons.
 
+use super::growth;
 use super::order::{Key, Ticket, Window};
 use crate::event::{AT_FDCWD, Col, Event, Text};
 use crate::syscall::{Op, Ret, Role};
@@ -27,6 +28,8 @@ words! {
         FdMade     "fd_made"     "a descriptor was opened before an overlapping call used it";
         FdGone     "fd_gone"     "a descriptor was closed after an overlapping call used it";
         FdMissed   "fd_missed"   "a call missed a descriptor before an overlapping call opened it";
+        SizeOld    "size_old"    "a file grew after an overlapping call saw its old size";
+        SizeNew    "size_new"    "a call saw a size after an overlapping write made it";
     }
 }
 
@@ -63,20 +66,48 @@ enum Domain {
 pub fn run(window: &mut Window, gone: Option<Key>, repairs: &mut Repairs) -> bool {
     let overlaps = Overlaps::of(window.tickets());
     let count = overlaps.any.iter().filter(|any| **any).count();
-    let mut walk = Walk { window, overlaps: &overlaps, states: HashMap::with_capacity(count), moves: Vec::new() };
+    let mut walk = Walk { window, overlaps: &overlaps, states: HashMap::with_capacity(count), moves: Moves::default() };
     let mut scratch = Vec::new();
     for place in (0..window.len()).filter(|place| overlaps.any[*place]) {
         acts(window.event(place), &mut scratch, &mut |domain, thing, act| walk.step(place, domain, thing, act));
     }
     let mut moves = walk.moves;
-    moves.sort_unstable_by_key(|(place, key, _)| (*place, *key));
-    moves.dedup_by_key(|(place, ..)| *place);
-    moves.retain(|(_, key, _)| gone.is_none_or(|gone| *key > gone));
-    for (place, key, kind) in &moves {
+    growth::run(window, &overlaps, &mut moves);
+    moves.0.retain(|_, (key, _)| gone.is_none_or(|gone| *key > gone));
+    for (place, (key, kind)) in &moves.0 {
         window.shift(*place, *key);
         *repairs.entry(kind.name()).or_default() += 1;
     }
-    !moves.is_empty()
+    !moves.0.is_empty()
+}
+
+/// Where calls move to, and why; at most one move for each.
+#[derive(Default)]
+pub struct Moves(BTreeMap<usize, (Key, Kind)>);
+
+impl Moves {
+    /// Where a call moves to, if it does.
+    pub fn place(&self, place: usize) -> Option<Key> {
+        self.0.get(&place).map(|(key, _)| *key)
+    }
+
+    /// A call moves to just before a key: the earliest counts.
+    fn earlier(&mut self, place: usize, than: Key, kind: Kind) {
+        let to = (than.before(), kind);
+        self.0.entry(place).and_modify(|at| *at = if to.0 < at.0 { to } else { *at }).or_insert(to);
+    }
+
+    /// A call moves to just after a key: the latest counts.
+    pub fn later(&mut self, place: usize, than: Key, kind: Kind) {
+        let to = (than.after(), kind);
+        self.0.entry(place).and_modify(|at| *at = if to.0 > at.0 { to } else { *at }).or_insert(to);
+    }
+}
+
+/// May call `i` have taken effect at the instant of call `j` of another thread?
+pub fn spans(tickets: &[Ticket], i: usize, j: usize) -> bool {
+    let (a, b) = (&tickets[i], &tickets[j]);
+    a.tid != b.tid && a.entry <= b.key.at && b.key.at <= a.exit
 }
 
 /// Latest exits (or earliest entries, negated) of two different threads.
@@ -104,23 +135,21 @@ impl Two {
 }
 
 /// Which calls overlap one of another thread.
-struct Overlaps {
-    any: Vec<bool>,
+pub struct Overlaps {
+    /// Does it?
+    pub any: Vec<bool>,
     /// Number of the group of calls that overlap without a gap. What is known of a thing ends with its group.
     group: Vec<u32>,
     /// Earliest entry of this call and all later ones.
-    least: Vec<i64>,
+    pub least: Vec<i64>,
 }
 
 impl Overlaps {
     fn of(tickets: &[Ticket]) -> Overlaps {
         let len = tickets.len();
         let mut all = Overlaps { any: vec![false; len], group: vec![0; len], least: vec![0; len] };
-        let (mut exits, mut group, mut latest) = (Two::default(), 0, i64::MIN);
+        let mut exits = Two::default();
         for (place, ticket) in tickets.iter().enumerate() {
-            group += u32::from(ticket.entry > latest);
-            latest = latest.max(ticket.exit);
-            all.group[place] = group;
             all.any[place] = exits.other(ticket.tid).is_some_and(|exit| exit >= ticket.entry);
             exits.add(ticket.tid, ticket.exit);
         }
@@ -130,6 +159,13 @@ impl Overlaps {
             all.least[place] = least;
             all.any[place] |= entries.other(ticket.tid).is_some_and(|entry| -entry <= ticket.exit);
             entries.add(ticket.tid, -ticket.entry);
+        }
+        let (mut group, mut latest) = (0, i64::MIN);
+        for (place, ticket) in tickets.iter().enumerate() {
+            // Not the entry of this call alone: one that returns later, and so stands behind it, may have begun before it.
+            group += u32::from(all.least[place] > latest);
+            latest = latest.max(ticket.exit);
+            all.group[place] = group;
         }
         all
     }
@@ -236,7 +272,7 @@ struct Walk<'a> {
     window: &'a Window,
     overlaps: &'a Overlaps,
     states: HashMap<u64, State>,
-    moves: Vec<(usize, Key, Kind)>,
+    moves: Moves,
 }
 
 impl Walk<'_> {
@@ -248,49 +284,47 @@ impl Walk<'_> {
         let group = u64::from(self.overlaps.group[place]);
         let state = self.states.entry(thing ^ group.wrapping_mul(0x9E37_79B9_7F4A_7C15)).or_insert(State::Unknown);
         let before = *state;
+        let tickets = self.window.tickets();
         *state = match (act, before) {
+            // It will have been removed after this: others may meet it, too.
+            (Act::Meet, State::Removed(j)) if spans(tickets, j as usize, place) => before,
             (Act::Make { .. }, _) => State::Made(place as u32),
             (Act::Remove, _) => State::Removed(place as u32),
             (Act::Meet, State::Unknown | State::Removed(_) | State::Missed) => State::Met(place as u32),
             (Act::Miss, State::Unknown | State::Removed(_)) => State::Missed,
             (Act::Meet | Act::Miss, _) => before,
         };
-        let key = |place: usize| self.window.tickets()[place].key;
+        let key = |place: usize| tickets[place].key;
         match (act, before) {
             // Met, though it was removed: the removal took effect after this, if it lasted so long.
-            (Act::Meet, State::Removed(j)) if self.spans(j as usize, place) => {
-                self.moves.push((j as usize, key(place).after(), gone_later));
+            (Act::Meet, State::Removed(j)) if spans(tickets, j as usize, place) => {
+                self.moves.later(j as usize, key(place), gone_later);
             }
             // Met, though it was not there: whoever makes it later has made it before this.
             (Act::Meet | Act::Remove, State::Removed(_) | State::Missed) => {
                 if let Some(j) = self.maker(place, thing) {
-                    self.moves.push((j, key(place).before(), made_earlier));
+                    self.moves.earlier(j, key(place), made_earlier);
                 }
             }
             // Made for the first time, though it was met before: made before that.
-            (Act::Make { exclusive: true }, State::Met(j)) if self.spans(place, j as usize) => {
-                self.moves.push((place, key(j as usize).before(), made_earlier));
+            (Act::Make { exclusive: true }, State::Met(j)) if spans(tickets, place, j as usize) => {
+                self.moves.earlier(place, key(j as usize), made_earlier);
             }
             // Missed, though it had been made: missed before that.
-            (Act::Miss, State::Made(j)) if self.spans(place, j as usize) => {
-                self.moves.push((place, key(j as usize).before(), missed_earlier));
+            (Act::Miss, State::Made(j)) if spans(tickets, place, j as usize) => {
+                self.moves.earlier(place, key(j as usize), missed_earlier);
             }
             _ => {}
         }
     }
 
-    /// May call `i` have taken effect at the instant of call `j` of another thread?
-    fn spans(&self, i: usize, j: usize) -> bool {
-        let (a, b) = (&self.window.tickets()[i], &self.window.tickets()[j]);
-        a.tid != b.tid && a.entry <= b.key.at && b.key.at <= a.exit
-    }
-
     /// The first later call that made a thing and may have done so before this one, if none removed it in between.
     fn maker(&self, place: usize, thing: u64) -> Option<usize> {
-        let at = self.window.tickets()[place].key.at;
+        let tickets = self.window.tickets();
+        let at = tickets[place].key.at;
         let later = (place + 1..self.window.len()).take_while(|j| self.overlaps.least[*j] <= at);
         let makes = |act| matches!(act, Act::Make { .. });
-        let found = later.into_iter().find(|j| self.spans(*j, place) && self.does(*j, thing, makes))?;
+        let found = later.into_iter().find(|j| spans(tickets, *j, place) && self.does(*j, thing, makes))?;
         let removed = (place + 1..found).any(|j| self.overlaps.any[j] && self.does(j, thing, |act| act == Act::Remove));
         (!removed).then_some(found)
     }

@@ -83,6 +83,9 @@ impl Sink {
         let table = self.dir.join(Table::Events.file());
         if guard::beside(&table).exists() {
             guard::restore(&table)?;
+        } else if table.exists() && !table.with_extension("keys").exists() {
+            // Its writer had finished it, and was killed after that.
+            return rows(&table);
         }
         let main = self.found(table)?;
         let mut runs = Vec::new();
@@ -107,10 +110,7 @@ impl Sink {
 
     /// A stream that is on disk.
     fn found(&self, path: PathBuf) -> Result<Stream> {
-        let shown = path.display().to_string();
-        let file = File::open(&path).with_context(|| format!("cannot open {shown}"))?;
-        let reader = ParquetRecordBatchReaderBuilder::try_new(file).with_context(|| format!("{shown} is not whole"))?;
-        let rows = reader.metadata().file_metadata().num_rows() as u64;
+        let rows = rows(&path)?;
         let keys = path.with_extension("keys");
         let beside = OpenOptions::new().write(true).open(&keys).with_context(|| format!("cannot open {}", keys.display()))?;
         anyhow::ensure!(beside.metadata()?.len() >= rows * 16, "{} is not whole", keys.display());
@@ -135,6 +135,13 @@ impl Sink {
         fs::remove_file(&merged.keys)?;
         Ok(merged.rows)
     }
+}
+
+/// Rows of a table that is whole.
+fn rows(path: &Path) -> Result<u64> {
+    let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file).with_context(|| format!("{} is not whole", path.display()))?;
+    Ok(reader.metadata().file_metadata().num_rows() as u64)
 }
 
 /// Creates a file readable by its owner only.

@@ -21,6 +21,8 @@ pub struct Skipped {
     pub owners: u64,
     /// Set-group-id bits that the system clears for groups we are not in.
     pub modes: u64,
+    /// Modification times that the file system cannot hold.
+    pub times: u64,
     /// Extended attributes that the file system or our rights do not allow.
     pub xattrs: u64,
 }
@@ -30,6 +32,7 @@ impl Skipped {
     pub fn add(&mut self, other: Skipped) {
         self.owners += other.owners;
         self.modes += other.modes;
+        self.times += other.times;
         self.xattrs += other.xattrs;
     }
 }
@@ -74,6 +77,9 @@ impl<'a> Maker<'a> {
     /// # Errors
     /// When the path leaves the tree or the system refuses.
     pub fn entry(&mut self, entry: &Entry) -> Result<()> {
+        if let Some(first) = entry.same() {
+            return self.forest.name(&entry.path, first); // with all that it is
+        }
         let (tree, path) = self.forest.at(&entry.path);
         match entry.kind {
             Kind::File => {
@@ -104,6 +110,9 @@ impl<'a> Maker<'a> {
             // -1 leaves an id as it is (chown(2)).
             let owned = tree.owner(path, entry.uid.unwrap_or(u32::MAX), entry.gid.unwrap_or(u32::MAX));
             self.skipped.owners += u64::from(owned.is_err());
+        }
+        if let Some(time) = entry.mtime {
+            self.skipped.times += u64::from(tree.modified(path, time).is_err());
         }
         if entry.kind == Kind::Link {
             return Ok(());

@@ -169,12 +169,17 @@ impl<'a> Making<'a> {
 
     /// Makes everything else, on several threads. Returns the inode of each, 0 for what could not be made.
     fn others(&mut self, others: &[&Entry], summary: &mut Summary) -> Result<Vec<u64>> {
-        let threads = self.threads.clamp(1, others.len().max(1));
-        let maker = |_| Ok(Maker::new(Forest::open(&self.site.trees)?, self.pool.clone(), self.progress));
-        let makers = (0..threads).map(maker).collect::<Result<Vec<_>>>()?;
         let inodes: Vec<AtomicU64> = others.iter().map(|_| AtomicU64::new(0)).collect();
-        for part in fill_all(makers, others, &inodes) {
-            summary.add(part);
+        // A second name can be given to what is there.
+        let (files, names) = (0..others.len()).partition(|at| others[*at].same().is_none());
+        for round in [files, names] {
+            let round: Vec<usize> = round;
+            let threads = self.threads.clamp(1, round.len().max(1));
+            let maker = |_| Ok(Maker::new(Forest::open(&self.site.trees)?, self.pool.clone(), self.progress));
+            let makers = (0..threads).map(maker).collect::<Result<Vec<_>>>()?;
+            for part in fill_all(makers, others, &round, &inodes) {
+                summary.add(part);
+            }
         }
         Ok(inodes.into_iter().map(AtomicU64::into_inner).collect())
     }
@@ -200,12 +205,13 @@ fn parents(maker: &mut Maker, path: &[u8], summary: &mut Summary) {
     }
 }
 
-/// Makes everything but directories on several threads, each taking the next entry that nobody has.
-fn fill_all(makers: Vec<Maker>, entries: &[&Entry], inodes: &[AtomicU64]) -> Vec<Summary> {
+/// Makes entries that are no directories on several threads, each taking the next one of a round that nobody has.
+fn fill_all(makers: Vec<Maker>, entries: &[&Entry], round: &[usize], inodes: &[AtomicU64]) -> Vec<Summary> {
     let next = AtomicUsize::new(0);
     let work = |mut maker: Maker| {
         let mut part = Summary::default();
-        while let Some((at, entry)) = Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, entries.get(at)?))) {
+        while let Some(at) = round.get(next.fetch_add(1, Ordering::Relaxed)).copied() {
+            let entry = entries[at];
             let mut made = maker.entry(entry);
             if made.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
                 parents(&mut maker, &entry.path, &mut part);

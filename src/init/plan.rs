@@ -20,7 +20,9 @@ pub struct Entry {
     pub uid: Option<u32>,
     /// Group, when known.
     pub gid: Option<u32>,
-    /// Content of a symlink.
+    /// Modification time, ns since 1970, when known.
+    pub mtime: Option<i64>,
+    /// Content of a symlink; of a file with several names, the one that is made: this is a link to it.
     pub target: Vec<u8>,
     /// Names of extended attributes.
     pub xattrs: Vec<Vec<u8>>,
@@ -32,7 +34,7 @@ impl Entry {
     /// A directory of which nothing else is known.
     pub fn dir(path: Vec<u8>) -> Entry {
         let (target, xattrs) = (Vec::new(), Vec::new());
-        Entry { path, kind: Kind::Dir, size: 0, mode: None, uid: None, gid: None, target, xattrs, data: None }
+        Entry { path, kind: Kind::Dir, size: 0, mode: None, uid: None, gid: None, mtime: None, target, xattrs, data: None }
     }
 
     /// Its permission bits: the captured ones, or the usual.
@@ -40,9 +42,15 @@ impl Entry {
         self.mode.unwrap_or(if self.kind == Kind::Dir { 0o755 } else { 0o644 })
     }
 
+    /// Of a file that is made under another name: that name.
+    pub fn same(&self) -> Option<&[u8]> {
+        Some(&*self.target).filter(|first| self.kind == Kind::File && !first.is_empty())
+    }
+
     /// Bytes of data that are written.
     pub fn bytes(&self) -> u64 {
         match (&self.data, self.kind) {
+            _ if self.same().is_some() => 0,
             (Some(ranges), _) => ranges.iter().map(|(_, length)| length).sum(),
             (None, Kind::File) => self.size,
             (None, _) => 0,
@@ -56,12 +64,13 @@ impl Entry {
 /// When a table cannot be read, or holds what no file system has.
 pub fn entries(workload: &Dataset, sparse_unread: bool) -> Result<Vec<Entry>> {
     let file = workload.table(Table::Fileset);
-    let names = ["path", "kind", "size", "mode", "uid", "gid", "target", "xattrs"];
+    let names = ["path", "kind", "size", "mode", "uid", "gid", "mtime", "target", "xattrs"];
     let mut entries = Vec::new();
     for batch in read::batches(&file, &names)? {
         let batch = batch.with_context(|| format!("cannot read {}", file.display()))?;
         let (path, kind, size) = (read::texts(&batch, "path")?, read::texts(&batch, "kind")?, read::ints(&batch, "size")?);
         let (mode, uid, gid) = (read::ints(&batch, "mode")?, read::ints(&batch, "uid")?, read::ints(&batch, "gid")?);
+        let mtime = read::ints(&batch, "mtime")?;
         let (target, xattrs) = (read::texts(&batch, "target")?, read::texts(&batch, "xattrs")?);
         for row in 0..batch.num_rows() {
             let name = path.value(row);
@@ -83,6 +92,7 @@ pub fn entries(workload: &Dataset, sparse_unread: bool) -> Result<Vec<Entry>> {
                 mode: id(mode, "mode")?.map(|mode| mode & 0o7777),
                 uid: id(uid, "owner")?,
                 gid: id(gid, "group")?,
+                mtime: read::int(mtime, row),
                 target: read::bytes(target, row).unwrap_or_default().into_owned(),
                 xattrs: list(&read::bytes(xattrs, row).unwrap_or_default()),
                 data: None,
@@ -151,7 +161,7 @@ fn extents(workload: &Dataset, sparse_unread: bool, entries: &mut [Entry]) -> Re
             }
         }
     }
-    for entry in entries.iter_mut().filter(|entry| entry.kind == Kind::File) {
+    for entry in entries.iter_mut().filter(|entry| entry.kind == Kind::File && entry.same().is_none()) {
         let ranges = known.remove(&entry.path).unwrap_or_default();
         if sparse_unread {
             entry.data = Some(subtract(&merge(ranges.read), &merge(ranges.holes), entry.size));

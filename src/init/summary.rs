@@ -81,6 +81,7 @@ impl fmt::Display for Summary {
         for (count, what) in [
             (self.skipped.owners, "owners could not be given (that takes root)."),
             (self.skipped.modes, "set-group-id bits could not be set (that takes root, or being in the group)."),
+            (self.skipped.times, "modification times could not be set."),
             (self.skipped.xattrs, "extended attributes could not be set."),
         ] {
             if count > 0 {

@@ -35,6 +35,18 @@ impl Forest {
         (&mut self.trees[part], path)
     }
 
+    /// Gives a file another name.
+    ///
+    /// # Errors
+    /// As [`Tree::name`], and when the two lie in different trees.
+    pub fn name(&mut self, path: &[u8], first: &[u8]) -> Result<()> {
+        let ((part, path), (other, first)) = (self.parts.part(path), self.parts.part(first));
+        if part != other {
+            return Err(Error::from_raw_os_error(libc::EXDEV));
+        }
+        self.trees[part].name(path, first)
+    }
+
     /// The tree that a path's name lies in, which for a mapped directory is that of its parent: where the mount point is.
     pub fn around(&mut self, path: &[u8]) -> (&mut Tree, Vec<u8>) {
         let slash = memchr::memrchr(b'/', path).unwrap_or(0);
@@ -96,6 +108,18 @@ impl Tree {
         check(unsafe { libc::symlinkat(target.as_ptr(), parent, name.as_ptr()) }).map(drop)
     }
 
+    /// Gives a file another name (link(2)).
+    ///
+    /// # Errors
+    /// As [`Tree::dir`].
+    pub fn name(&mut self, path: &[u8], first: &[u8]) -> Result<()> {
+        let (from, old) = self.split(first)?;
+        let _open = self.parent.take(); // `from` is this one, or the top
+        let (to, new) = self.split(path)?;
+        // SAFETY: both directories are open, both names end in NUL.
+        check(unsafe { libc::linkat(from, old.as_ptr(), to, new.as_ptr(), 0) }).map(drop)
+    }
+
     /// Makes a FIFO or socket (`kind` is S_IFIFO or S_IFSOCK).
     ///
     /// # Errors
@@ -125,6 +149,19 @@ impl Tree {
         // fchmodat follows a final symlink, and there is none: the caller made the entry, and nobody else is about.
         // SAFETY: parent is open and name ends in NUL.
         check(unsafe { libc::fchmodat(parent, name.as_ptr(), mode, 0) }).map(drop)
+    }
+
+    /// Sets the modification time of an entry, ns since 1970, not following a symlink.
+    ///
+    /// # Errors
+    /// As [`Tree::dir`].
+    pub fn modified(&mut self, path: &[u8], time: i64) -> Result<()> {
+        let (parent, name) = self.split(path)?;
+        let accessed = libc::timespec { tv_sec: 0, tv_nsec: libc::UTIME_OMIT };
+        let modified = libc::timespec { tv_sec: time.div_euclid(1_000_000_000), tv_nsec: time.rem_euclid(1_000_000_000) };
+        let times = [accessed, modified];
+        // SAFETY: parent is open, name ends in NUL, and there are two times.
+        check(unsafe { libc::utimensat(parent, name.as_ptr(), times.as_ptr(), libc::AT_SYMLINK_NOFOLLOW) }).map(drop)
     }
 
     /// What stands at a path, not following a symlink.

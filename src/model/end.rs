@@ -1,5 +1,6 @@
 //! When the events have ended: what had to be there, and what must be there now.
 
+use super::facts::{Answer, Twins};
 use super::step::{End, Expect, Kind, Name, Need};
 use super::tree::{Ino, Life, Node, ROOT, Slot, Tree, Was};
 
@@ -9,11 +10,14 @@ impl Tree {
     /// A need of kind absent is a name that a call proved free. Its directory is a need too, or does not exist either
     /// as far as anybody knows (a lookup through it failed); it is never a directory that the workload makes.
     pub(super) fn end(&mut self) -> End {
-        let mut end = End::default();
+        let (mut end, mut twins) = (End::default(), Twins::default());
         self.visit(
             |slot| if let Was::Held(ino) = slot.was { Some(ino) } else { None },
             |tree, path, slot| match slot.was {
-                Was::Held(ino) if tree.at(ino).life == Life::Initial => end.needs.push(tree.need(path, ino)),
+                Was::Held(ino) if tree.at(ino).life == Life::Initial => {
+                    let target = twins.first(tree, ino, &path);
+                    end.needs.push(tree.need(path, ino, target));
+                }
                 Was::Absent => end.needs.push(blank(path)),
                 Was::Held(_) | Was::Unclaimed => {}
             },
@@ -26,6 +30,10 @@ impl Tree {
                 None => end.expects.push(Expect { path, kind: Kind::Absent, size: None, target: None }),
             },
         );
+        let files = end.needs.iter().filter(|need| need.kind == Kind::File && need.target.is_none());
+        files.for_each(|need| self.answer(Answer::Size, need.size_exact));
+        let evidence = Answer::ALL.iter().map(|(what, name)| (*name, self.evidence[*what as usize]));
+        end.evidence = evidence.filter(|(_, found)| found.answers > 0).collect();
         end.guesses = self.guesses.iter().map(|(what, count)| (*what, *count)).collect();
         end
     }
@@ -48,18 +56,20 @@ impl Tree {
         }
     }
 
-    fn need(&self, path: Name, ino: Ino) -> Need {
+    fn need(&self, path: Name, ino: Ino, same: Option<Name>) -> Need {
         let inode = self.at(ino);
-        let mut need = Need { kind: inode.kind(), mode: inode.mode, xattrs: inode.xattrs.clone(), ..blank(path) };
+        let mut need =
+            Need { kind: inode.kind(), mode: inode.mode, mtime: inode.mtime, xattrs: inode.xattrs.clone(), ..blank(path) };
         match &inode.node {
-            Node::File(content) => {
+            Node::File(content) if same.is_none() => {
                 (need.size, need.size_exact) = (content.need, content.exact);
                 need.read = content.read.below(content.need);
                 need.holes = content.holes.below(content.need);
             }
             Node::Link { target, .. } => need.target = Some(target.clone()),
-            Node::Unknown | Node::Dir(_) | Node::Fifo | Node::Socket => {}
+            Node::Unknown | Node::File(_) | Node::Dir(_) | Node::Fifo | Node::Socket => {}
         }
+        need.target = need.target.or(same);
         need
     }
 
@@ -84,6 +94,7 @@ fn blank(path: Name) -> Need {
         mode: None,
         uid: None,
         gid: None,
+        mtime: None,
         target: None,
         read: Vec::new(),
         holes: Vec::new(),

@@ -1,5 +1,6 @@
 //! Descriptors, and the open file descriptions they refer to.
 
+use super::call::Sighting;
 use super::step::Name;
 use super::tree::Ino;
 use crate::fate::Reason;
@@ -22,6 +23,10 @@ pub(super) struct Ofd {
     pub(super) pos_sure: bool,
     /// When an append to a file of unknown size moved it: how far it is behind that size. Then `pos` means nothing.
     pub(super) behind: Option<i64>,
+    /// The position that the last call was seen to leave, unless another one was under way.
+    pub(super) sighting: Option<Sighting>,
+    /// When the last of its calls was over, ns.
+    pub(super) busy: i64,
     /// Did a lock call use it? Then its last close may let go of locks.
     pub(super) locks: bool,
     /// Descriptors that refer to it.

@@ -2,6 +2,7 @@
 
 use super::config::Place;
 use super::content::Content;
+use super::facts::Identity;
 use super::step::{Kind, Name};
 use hashbrown::HashMap;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ pub(super) enum Was {
 }
 
 /// A name in a directory.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Slot {
     /// When the capture began.
     pub(super) was: Was,
@@ -90,6 +91,10 @@ pub(super) struct Inode {
     pub(super) refs: u32,
     pub(super) place: Place,
     pub(super) ruled: bool,
+    /// Which inode of the captured machine it is, by who told it.
+    pub(super) identity: [Option<Identity>; 2],
+    /// Had it several names at the start?
+    pub(super) twins: bool,
     pub(super) file: i64,
     /// Number of its resources, never reused.
     pub(super) serial: i64,
@@ -98,6 +103,9 @@ pub(super) struct Inode {
     /// Permission bits at the start, when seen before anybody changed them.
     pub(super) mode: Option<i64>,
     pub(super) mode_set: bool,
+    /// Modification time at the start, ns since 1970, when seen before anybody changed it.
+    pub(super) mtime: Option<i64>,
+    pub(super) mtime_set: bool,
     /// Extended attributes that were there, and those the workload set or removed.
     pub(super) xattrs: Vec<Name>,
     pub(super) xattrs_set: Vec<Name>,
@@ -119,11 +127,15 @@ impl Inode {
             refs: 0,
             place: Place::Keep,
             ruled: false,
+            identity: [None; 2],
+            twins: false,
             file: -1,
             serial: 0,
             dirty: false,
             mode: None,
             mode_set: false,
+            mtime: None,
+            mtime_set: false,
             xattrs: Vec::new(),
             xattrs_set: Vec::new(),
             path: None,

@@ -251,6 +251,16 @@ impl Tree {
         self.touch_paths();
     }
 
+    /// Two names turn out to be of one file.
+    pub(super) fn unite(&mut self, from: Ino, to: Ino) {
+        self.become_one(from, to);
+        self.carry(from, to);
+        if let Node::File(content) = std::mem::replace(&mut self.at_mut(from).node, Node::Unknown) {
+            self.merge_files(&content, to);
+        }
+        self.touch_paths();
+    }
+
     fn become_one(&mut self, from: Ino, to: Ino) {
         self.moved.push((from, to));
         self.touch_both(from, to);

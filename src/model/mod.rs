@@ -4,6 +4,7 @@
 //! * `tree` the namespace of `inode`s: what every name is now and was at the start; `walk` resolves paths in it and notes what calls
 //!   prove; `links` finds symlinks out
 //! * `content` sizes and ranges of a file; `extents` sets of ranges
+//! * `facts` what the capture observed in the kernel: identities of files, and how much of the answers was observed
 //! * `touch` what ops of different lanes must be ordered by
 //! * `call` one event: what it is on, what it proves, what it changes
 //! * `start` what was open when the capture began
@@ -19,6 +20,7 @@ mod config;
 mod content;
 mod end;
 mod extents;
+mod facts;
 mod fds;
 mod inode;
 mod links;
@@ -30,6 +32,7 @@ mod tree;
 mod walk;
 
 pub use config::{Config, PSEUDO, Place};
+pub use facts::Evidence;
 pub use start::{Open, Present};
 pub use step::{End, Expect, Kind, Name, Need, Row, Rows, Step};
 pub use touch::{Access, Resource, Touch};

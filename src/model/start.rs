@@ -28,6 +28,10 @@ pub struct Open {
     pub cloexec: bool,
     /// Position.
     pub pos: i64,
+    /// Device of the file, as st_dev of stat(2).
+    pub dev: i64,
+    /// Its inode number; 0 when the capture does not know it.
+    pub ino: i64,
     /// Kind and permission bits of the file.
     pub st_mode: i64,
     /// Size of the file.

@@ -1,5 +1,6 @@
 //! What the model says of an event.
 
+use super::facts::Evidence;
 use super::touch::{Touch, Touches};
 use crate::event::Event;
 use crate::fate::{Fate, Origin, Reason};
@@ -143,7 +144,9 @@ pub struct Need {
     pub uid: Option<i64>,
     /// Group, when known.
     pub gid: Option<i64>,
-    /// Content of a symlink.
+    /// Modification time, ns since 1970, when known.
+    pub mtime: Option<i64>,
+    /// Content of a symlink; of a file with several names, the one that is made: this one is a link to it.
     pub target: Option<Name>,
     /// Ranges `(offset, length)` that calls read, sorted and disjoint; the rest may be a hole with --sparse-unread.
     pub read: Vec<(i64, i64)>,
@@ -175,4 +178,6 @@ pub struct End {
     pub expects: Vec<Expect>,
     /// What the model had to infer, by kind of inference, for the manifest.
     pub guesses: Vec<(&'static str, u64)>,
+    /// What it said, by kind of answer: how often, and how often that was observed rather than inferred.
+    pub evidence: Vec<(&'static str, Evidence)>,
 }

@@ -380,6 +380,8 @@ impl Tasks {
             pos: 0,
             pos_sure: true,
             behind: None,
+            sighting: None,
+            busy: i64::MIN,
             locks: false,
             refs: 1,
             vpid: who.vpid,
@@ -397,6 +399,13 @@ impl Tasks {
 
     pub(super) fn ofd_mut(&mut self, ix: OfdIx) -> Option<&mut Ofd> {
         self.ofds[ix as usize].as_mut()
+    }
+
+    /// Calls are missing from the capture: whatever they were on, it may be elsewhere now.
+    pub(super) fn doubt_positions(&mut self) {
+        for ofd in self.ofds.iter_mut().flatten() {
+            (ofd.pos_sure, ofd.sighting) = (false, None);
+        }
     }
 
     /// A descriptor ended; gives the open file description if that was its last one.

@@ -15,9 +15,11 @@
 
 use super::config::{Config, Place};
 use super::content::Content;
+use super::facts::{Evidence, Identity};
 pub(super) use super::inode::{Entries, Ino, Inode, Life, Node, ROOT, Slot, UNKNOWN_TARGET, Was, blank};
 use super::step::{Kind, Name};
 use super::touch::Touches;
+use hashbrown::HashMap;
 use std::sync::Arc;
 
 /// A change that somebody outside the capture must have made.
@@ -57,6 +59,12 @@ pub(super) struct Tree {
     pub(super) left: Option<Ino>,
     /// Things guessed, by kind.
     pub(super) guesses: std::collections::BTreeMap<&'static str, u64>,
+    /// Answers given, by kind.
+    pub(super) evidence: [Evidence; 3],
+    /// Files by what the capture showed of their identity: those that have a name or are open.
+    pub(super) identities: HashMap<Identity, Ino>,
+    /// When the last call was over that took a name from a file or gave it one, ns.
+    pub(super) renamed: i64,
     scratch: Vec<u8>,
 }
 
@@ -80,6 +88,9 @@ impl Tree {
             moved: Vec::new(),
             left: None,
             guesses: Default::default(),
+            evidence: Default::default(),
+            identities: HashMap::new(),
+            renamed: i64::MIN,
             scratch: Vec::new(),
         }
     }
@@ -343,7 +354,11 @@ impl Tree {
     /// Forgets an inode that nobody can reach any more.
     pub(super) fn release(&mut self, ino: Ino) {
         let node = self.at(ino);
-        if node.refs > 0 || !node.unlinked() || node.life == Life::Initial || ino == ROOT {
+        if node.refs > 0 || !node.unlinked() || ino == ROOT {
+            return;
+        }
+        self.forget(ino);
+        if self.at(ino).life == Life::Initial {
             return;
         }
         let up = self.come_from_under(ino);

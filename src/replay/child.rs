@@ -142,7 +142,7 @@ fn lead(task: &Task, tables: Tables, board: File, pipe: &File) -> Result<()> {
             plan::check_edges(&plan.hands, links.rows())?;
             Some(links)
         }
-        Order::Strict | Order::Thread | Order::None => None,
+        Order::Strict | Order::Thread => None,
     };
     let board = Board::open(&board, Shape::new(plan.hands.len())).context("no memory for results")?;
     let mut shared = match task.engine {

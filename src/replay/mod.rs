@@ -91,8 +91,7 @@ words! {
     Order {
         Resource "resource" "those of other lanes that touch the same resource";
         Strict   "strict"   "all earlier ones";
-        Thread   "thread"   "those of its own lane";
-        None     "none"     "those that its own worker has before it";
+        Thread   "thread"   "those before it in its own captured thread, and in others that share its worker; `none` is the same";
     }
 }
 
@@ -256,7 +255,7 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
     manifest.insert("options".into(), options.json());
     manifest.insert("data".into(), json!(data));
     manifest.insert("maps".into(), json!(maps));
-    recover::begin(&draft, &manifest)?;
+    draft.note(&manifest)?;
 
     let measures = Measures::new(&workload, ops)?;
     let sampler = Sampler::prepare(&draft, &machine.targets)?;
@@ -280,7 +279,6 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
         let _ = said.as_object_mut().and_then(|said| said.remove(key));
     }
     manifest.insert("summary".into(), said);
-    recover::end(&draft)?;
     draft.commit(manifest)?;
     Ok(summary)
 }

@@ -100,7 +100,7 @@ pub trait Order {
     fn end(&self);
 }
 
-/// Nobody waits: orders thread and none, and a single worker.
+/// Nobody waits: order thread, and a single worker.
 #[derive(Debug)]
 pub struct Free;
 

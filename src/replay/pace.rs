@@ -43,6 +43,9 @@ pub struct Sleeper {
 }
 
 impl Sleeper {
+    /// Unmeasured, for a single moment.
+    pub const ROUGH: Sleeper = Sleeper { spin: SPIN_MAX };
+
     /// Measures how late this thread wakes, after asking the kernel not to bundle its timers with others.
     pub fn measure() -> Sleeper {
         // SAFETY: plain numbers.

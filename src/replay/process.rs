@@ -133,11 +133,11 @@ impl Setting<'_> {
             Pace::Realtime | Pace::Think => Some(Pacer::new(Sleeper::measure(), self.task.pace.from(), lanes)),
         };
         let (turn, spins) = (&self.board.head().turn, order::spins(counters.len()));
-        let order = if counters.len() == 1 { Order::None } else { self.task.order };
+        let order = if counters.len() == 1 { Order::Thread } else { self.task.order };
         match order {
             Order::Resource => self.issue(feed, engine, Resource { counters, worker, spins }, pacer, ready),
             Order::Strict => self.issue(feed, engine, Strict { turn, counters, worker, spins }, pacer, ready),
-            Order::Thread | Order::None => self.issue(feed, engine, Free, pacer, ready),
+            Order::Thread => self.issue(feed, engine, Free, pacer, ready),
         }
     }
 
@@ -147,6 +147,8 @@ impl Setting<'_> {
         let mut worker = Worker::new(self.board, feed, engine, order, pacer);
         ready.wait();
         let start = self.wait_for_start();
+        // Times count from there, as soon as possible too: nobody is earlier because he was woken first.
+        Sleeper::ROUGH.until(start);
         if catch_unwind(AssertUnwindSafe(|| worker.run(start))).is_err() {
             self.board.head().turn.lose();
             let _ = record::send(self.pipe, LOST, &format!("worker {name} panicked"));

@@ -2,34 +2,14 @@
 
 use super::results;
 use crate::schema::dataset::Kind;
-use crate::schema::{Draft, Manifest, Table, read};
+use crate::schema::{Draft, Table, read};
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::fmt;
 use std::fs;
-use std::io::Write;
 use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
-
-/// What a run says of itself while it is made.
-const BEGUN: &str = "begun.json";
-
-/// Notes what is known of a run at its start.
-///
-/// # Errors
-/// When it cannot be written.
-pub fn begin(draft: &Draft, manifest: &Manifest) -> Result<()> {
-    draft.file(BEGUN)?.write_all(serde_json::to_string_pretty(manifest)?.as_bytes()).context("cannot write the start of the run")
-}
-
-/// The manifest says it now.
-///
-/// # Errors
-/// When the note cannot be removed.
-pub fn end(draft: &Draft) -> Result<()> {
-    fs::remove_file(draft.path(BEGUN)).context("cannot remove the note of the run's start")
-}
 
 /// Refuses to write a run where an unfinished one has results.
 ///
@@ -70,9 +50,7 @@ pub fn recover(place: &Path) -> Result<Recovered> {
     let missing = || format!("no results of a killed replay are left for {}", place.display());
     let draft = unfinished(place).with_context(missing)?;
     ensure!(results::any(draft.dir()), "{}", missing());
-    let file = draft.path(BEGUN);
-    let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
-    let mut manifest: Manifest = serde_json::from_str(&text).with_context(|| format!("{} is damaged", file.display()))?;
+    let mut manifest = draft.noted()?;
     results::join(draft.dir())?;
     let table = draft.path(&Table::Results.file());
     let results = read::builder(&table, &[])?.metadata().file_metadata().num_rows();
@@ -80,7 +58,6 @@ pub fn recover(place: &Path) -> Result<Recovered> {
     let _ = fs::remove_file(draft.path(&Table::State.file()));
     // And the samples lack their end, without which nothing reads them.
     let _ = fs::remove_file(draft.path(&Table::Samples.file()));
-    end(&draft)?;
     manifest.insert("complete".into(), Value::Bool(false));
     manifest.insert("recovered".into(), Value::Bool(true));
     manifest.insert("results".into(), json!(results));

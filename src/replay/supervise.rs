@@ -90,7 +90,7 @@ fn start(workload: &Dataset, task: &Task, program: &Path, board: File) -> Result
     let edges = match task.order {
         Order::Resource => open(workload, Table::Edges)?,
         // Nobody reads it.
-        Order::Strict | Order::Thread | Order::None => lanes.try_clone()?,
+        Order::Strict | Order::Thread => lanes.try_clone()?,
     };
     let (reader, writer) = pipe().context("cannot make a pipe")?;
     // Above the places they go to, so that none is overwritten before it is moved.

@@ -50,6 +50,11 @@ impl Kind {
     }
 }
 
+/// Name of the file in which a dataset says what it is; without it, it is none.
+const MANIFEST: &str = "manifest.json";
+/// Name of the file in which an unfinished dataset says what it is to be.
+const NOTE: &str = "begun.json";
+
 /// What a dataset says of itself: `manifest.json`.
 pub type Manifest = Map<String, Value>;
 
@@ -70,7 +75,7 @@ impl Dataset {
     /// # Errors
     /// When there is no manifest (nothing was written, or a writer was killed), or it is of another format version.
     pub fn open(dir: &Path) -> Result<Dataset> {
-        let file = dir.join("manifest.json");
+        let file = dir.join(MANIFEST);
         let text = fs::read_to_string(&file).map_err(|error| {
             let hint = if dir.is_dir() {
                 "it has no manifest.json, so it is no dataset or was not finished"
@@ -193,6 +198,26 @@ impl Draft {
         options.open(&path).with_context(|| format!("cannot create {}", path.display()))
     }
 
+    /// Notes what the manifest would say now, for whoever finds the files of a killed writer.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn note(&self, manifest: &Manifest) -> Result<()> {
+        let text = serde_json::to_string_pretty(manifest)?;
+        self.file(NOTE)?.write_all(text.as_bytes()).context("cannot write the note of the dataset's start")
+    }
+
+    /// What was noted, or the manifest when the writer had come that far.
+    ///
+    /// # Errors
+    /// When there is neither, or it is damaged.
+    pub fn noted(&self) -> Result<Manifest> {
+        let file = [self.path(NOTE), self.path(MANIFEST)].into_iter().find(|file| file.exists());
+        let file = file.with_context(|| format!("{} says nothing of itself: it cannot be recovered", self.aside.display()))?;
+        let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        serde_json::from_str(&text).with_context(|| format!("{} is damaged", file.display()))
+    }
+
     /// Writes the manifest, makes everything durable and puts the dataset in its place.
     ///
     /// # Errors
@@ -201,11 +226,16 @@ impl Draft {
         manifest.insert("format".into(), json!(FORMAT));
         manifest.insert("kind".into(), json!(self.kind.name()));
         manifest.insert("ioriot".into(), json!(env!("CARGO_PKG_VERSION")));
-        let mut file = self.file("manifest.json")?;
+        let mut file = self.file(MANIFEST)?;
         file.write_all(serde_json::to_string_pretty(&manifest)?.as_bytes())?;
         file.write_all(b"\n")?;
         for entry in fs::read_dir(&self.aside)? {
             File::open(entry?.path())?.sync_all()?;
+        }
+        // Not before: whoever finds a killed writer's files finds the note or the manifest beside them.
+        let note = self.path(NOTE);
+        if note.exists() {
+            fs::remove_file(&note).with_context(|| format!("cannot remove {}", note.display()))?;
         }
         File::open(&self.aside)?.sync_all()?;
         fs::rename(&self.aside, &self.place).with_context(|| format!("cannot put {} in its place", self.place.display()))?;
@@ -265,9 +295,22 @@ mod tests {
     }
 
     #[test]
+    fn a_note_is_there_until_the_dataset_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("cap");
+        let draft = Draft::create(&place, Kind::Capture).unwrap();
+        assert!(draft.noted().is_err());
+        draft.note(&Manifest::from_iter([("host".into(), json!("h"))])).unwrap();
+        assert_eq!(draft.noted().unwrap()["host"], json!("h"));
+        draft.commit(Manifest::new()).unwrap();
+        let names = fs::read_dir(&place).unwrap().map(|entry| entry.unwrap().file_name());
+        assert_eq!(names.collect::<Vec<_>>(), [MANIFEST]);
+    }
+
+    #[test]
     fn another_format_version_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("manifest.json"), r#"{"format": 99, "kind": "capture"}"#).unwrap();
+        fs::write(dir.path().join(MANIFEST), r#"{"format": 99, "kind": "capture"}"#).unwrap();
         let error = Dataset::open(dir.path()).unwrap_err().to_string();
         assert!(error.contains("format version 99"), "{error}");
     }

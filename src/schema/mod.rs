@@ -5,7 +5,7 @@ pub mod read;
 pub mod tables;
 
 pub use dataset::{Dataset, Draft, Manifest};
-pub use tables::{Column, Table, Type};
+pub use tables::{Column, Packing, Table, Type};
 
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::metadata::SortingColumn;
@@ -15,10 +15,10 @@ use parquet::schema::types::ColumnPath;
 /// Rows in a row group of most tables: measured best in size and in speed of reading.
 pub const ROW_GROUP: usize = 128 * 1024;
 
-/// How every table is written: zstd level 1 (higher levels were no smaller), delta encoding for columns that grow,
-/// dictionaries for the rest, and the sort order stated so that readers need not sort again. Only columns that grow have
-/// a least and a greatest value per row group, by which readers skip, and those of ops that most rows lack: of the others it would tell nothing, and to compare
-/// every path with the least one costs a twelfth of ingest.
+/// How every table is written: zstd level 1 (higher levels were no smaller), every column packed as its values ask for
+/// ([`Packing`]), and the sort order stated so that readers need not sort again. Only columns that grow have a least and
+/// a greatest value per row group, by which readers skip, and those of ops that most rows lack: of the others it would
+/// tell nothing, and to compare every path with the least one costs a twelfth of ingest.
 pub fn writer_properties(table: &Table) -> WriterPropertiesBuilder {
     let level = ZstdLevel::try_new(1).unwrap_or_default();
     let mut props = WriterProperties::builder()
@@ -30,13 +30,16 @@ pub fn writer_properties(table: &Table) -> WriterPropertiesBuilder {
         let path = ColumnPath::from(column.name);
         // The replay skips the columns of ops in which a row group has no value: most calls have few arguments.
         let absent = *table == Table::Ops && column.nullable && !matches!(column.name, "path" | "path2" | "raw");
-        if column.differs() || absent || table.sorted_by().contains(&column.name) {
+        let packing = table.packing(&column);
+        if packing == Packing::Differences || absent || table.sorted_by().contains(&column.name) {
             props = props.set_column_statistics_enabled(path.clone(), EnabledStatistics::Chunk);
         }
-        if column.differs() {
-            props = props.set_column_dictionary_enabled(path.clone(), false);
-            props = props.set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
-        }
+        let encoding = match packing {
+            Packing::Dictionary => continue,
+            Packing::Differences => Encoding::DELTA_BINARY_PACKED,
+            Packing::Bytes => Encoding::BYTE_STREAM_SPLIT,
+        };
+        props = props.set_column_dictionary_enabled(path.clone(), false).set_column_encoding(path, encoding);
     }
     let sorting = table.sorted_by().iter().filter_map(|name| {
         let index = table.columns().iter().position(|column| column.name == *name)?;

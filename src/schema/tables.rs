@@ -51,7 +51,7 @@ pub struct Column {
 
 impl Column {
     /// Do values seldom repeat but differ little, so that packed differences are smaller than a dictionary, and cheaper?
-    pub fn differs(&self) -> bool {
+    fn differs(&self) -> bool {
         const DIFFER: &[&str] = &[
             "seq",
             "ts",
@@ -85,6 +85,17 @@ const fn text_(name: &'static str, doc: &'static str) -> Column {
 }
 const fn yes(name: &'static str, doc: &'static str) -> Column {
     Column { name, ty: Type::Bool, nullable: false, doc }
+}
+
+/// How the values of a column are laid out before they are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packing {
+    /// Each value once: they repeat.
+    Dictionary,
+    /// What each adds to the one before it: they grow.
+    Differences,
+    /// All first bytes, all second bytes, and so on: they neither repeat nor grow, but their high bytes are alike.
+    Bytes,
 }
 
 /// A table of a dataset; each is one Parquet file `NAME.parquet`.
@@ -125,6 +136,16 @@ pub enum Table {
 }
 
 impl Table {
+    /// How a column is packed.
+    pub fn packing(&self, column: &Column) -> Packing {
+        match (self, column.name) {
+            // Measured on tar and sqlite: durations take half of what their differences take, inodes half of a dictionary.
+            (Table::Events, "dur" | "ino" | "st_size") => Packing::Bytes,
+            _ if column.differs() => Packing::Differences,
+            _ => Packing::Dictionary,
+        }
+    }
+
     /// Every table.
     pub const ALL: &'static [Table] = &[
         Table::Events,
@@ -335,7 +356,8 @@ impl Table {
                 int_("mode", "permission bits, when known"),
                 int_("uid", "owner, when known"),
                 int_("gid", "group, when known"),
-                text_("target", "content of a symlink"),
+                int_("mtime", "modification time, ns since 1970, when known"),
+                text_("target", "content of a symlink; of a file with several names, the one that is made: this is a link to it"),
                 text_("xattrs", "names of extended attributes that a call found, separated by commas"),
             ],
             Table::Extents => vec![

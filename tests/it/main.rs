@@ -15,6 +15,7 @@ mod suite {
     mod generate;
     mod house;
     mod ingest;
+    mod live;
     mod model;
     #[cfg(feature = "sql")]
     mod mounts;
@@ -23,5 +24,6 @@ mod suite {
     mod replay;
     #[cfg(feature = "sql")]
     mod slt;
+    mod stap;
     mod systemtap;
 }

@@ -48,7 +48,7 @@ macro_rules! step {
 
 step! {
     "pos"       "order of effect; odd numbers are left free for what a stage inserts before a row"  Get::Pos;
-    "tag"       "event; insert: an op the model inserted; fileset, extent, expect, guess: known when all events have been seen"  Get::Tag;
+    "tag"       "event; insert: an op the model inserted; fileset, extent, expect, guess, evidence: known when all events have been seen"  Get::Tag;
     "origin"    "why the op is there"  Get::Word(|| Origin::ALL.iter().map(|w| w.name()).collect(), |s| Some(s.origin as u8));
     "fate"      "op, model or drop"  Get::Word(|| Fate::ALL.iter().map(|w| w.name()).collect(), |s| Some(s.fate as u8));
     "reason"    "why it is dropped"  Get::Word(|| Reason::ALL.iter().map(|w| w.name()).collect(), |s| s.reason.map(|r| r as u8));
@@ -64,15 +64,16 @@ step! {
     "at_path"   "absolute path at this moment; of a fact the path it is about"  Get::Path(|s| s.path.as_ref(), |f| f.path);
     "at_path2"  "the same for the second path; content of a symlink"  Get::Path(|s| s.path2.as_ref(), |_| None);
     "cwd"       "working directory, when a relative path starts at it"  Get::Path(|s| s.cwd.as_ref(), |_| None);
-    "at_offset" "where in the file the call reads, writes or points; of an extent its first byte"  Get::Int(|s| s.offset, |f| f.offset);
+    "at_offset" "where in the file the call reads, writes or points; of an extent its first byte; of evidence how many answers were observed"  Get::Int(|s| s.offset, |f| f.offset);
     "on_file"   "is it a call on a regular file, directory or symlink outside pseudo file systems?"  Get::Yes(|s| Some(s.on_file), |_| None);
     "touches"   "what the call touches: numbers of resources, times 4, and 0 for read, 1 for add, 2 for write; a number is an id, times 16, and a kind"  Get::Touches;
-    "kind"      "of a fact: kind of file; of an extent read or hole; of a guess what was guessed"  Get::Text(|f| Some(f.kind.into()));
-    "size"      "of a fact: bytes; of a guess how often"  Get::Int(|_| None, |f| f.size);
+    "kind"      "of a fact: kind of file; of an extent read or hole; of a guess what was guessed, of evidence kind of answer"  Get::Text(|f| Some(f.kind.into()));
+    "size"      "of a fact: bytes; of a guess how often, of evidence how many answers"  Get::Int(|_| None, |f| f.size);
     "exact"     "of a fileset row: was the size observed?"  Get::Yes(|_| None, |f| f.exact);
     "perm"      "of a fileset row: permission bits"  Get::Int(|_| None, |f| f.perm);
     "owner"     "of a fileset row: owner"  Get::Int(|_| None, |f| f.owner);
     "grp"       "of a fileset row: group"  Get::Int(|_| None, |f| f.group);
+    "modified"  "of a fileset row: modification time, ns since 1970"  Get::Int(|_| None, |f| f.mtime);
     "target"    "of a fact: content of a symlink"  Get::Path(|_| None, |f| f.target);
     "xattrs"    "of a fileset row: names of extended attributes, separated by commas"  Get::Text(|f| f.xattr_names());
 }
@@ -92,10 +93,12 @@ pub enum Tag {
     Expect,
     /// How often the model had to infer something.
     Guess,
+    /// How often it gave an answer of a kind.
+    Evidence,
 }
 
 /// The words of [`Tag`], in its order.
-const TAGS: [&str; 6] = ["event", "insert", "fileset", "extent", "expect", "guess"];
+const TAGS: [&str; 7] = ["event", "insert", "fileset", "extent", "expect", "guess", "evidence"];
 
 /// Something the model knows when all events have been seen.
 #[derive(Clone, Copy, Debug)]
@@ -109,6 +112,7 @@ pub struct Fact<'a> {
     pub perm: Option<i64>,
     pub owner: Option<i64>,
     pub group: Option<i64>,
+    pub mtime: Option<i64>,
     pub target: Option<&'a Name>,
     pub xattrs: &'a [Name],
 }
@@ -116,8 +120,8 @@ pub struct Fact<'a> {
 impl<'a> Fact<'a> {
     /// A fact that says only this much.
     pub fn new(tag: Tag, path: Option<&'a Name>, kind: &'static str) -> Fact<'a> {
-        let (offset, size, exact, perm, owner, group, target) = (None, None, None, None, None, None, None);
-        Fact { tag, path, kind, offset, size, exact, perm, owner, group, target, xattrs: &[] }
+        let (offset, size, exact, perm, owner, group, mtime, target) = (None, None, None, None, None, None, None, None);
+        Fact { tag, path, kind, offset, size, exact, perm, owner, group, mtime, target, xattrs: &[] }
     }
 
     /// A fact about a file.

@@ -199,6 +199,7 @@ fn next_facts<'a>(end: &'a End, at: &mut (usize, usize)) -> Vec<Fact<'a>> {
                     perm: need.mode,
                     owner: need.uid,
                     group: need.gid,
+                    mtime: need.mtime,
                     target: need.target.as_ref(),
                     xattrs: &need.xattrs,
                     ..Fact::file(Tag::Fileset, &need.path, need.kind)
@@ -219,6 +220,10 @@ fn next_facts<'a>(end: &'a End, at: &mut (usize, usize)) -> Vec<Fact<'a>> {
             }),
             3 => end.guesses.get(item).map(|(what, count)| {
                 facts.push(Fact { size: i64::try_from(*count).ok(), ..Fact::new(Tag::Guess, None, what) });
+            }),
+            4 => end.evidence.get(item).map(|(what, found)| {
+                let [size, offset] = [found.answers, found.observed].map(|count| i64::try_from(count).ok());
+                facts.push(Fact { size, offset, ..Fact::new(Tag::Evidence, None, what) });
             }),
             _ => break,
         };

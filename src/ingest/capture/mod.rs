@@ -193,8 +193,14 @@ impl Parser for Capture {
                 batch.headers += 1;
                 batch.begun += u64::from(v5::is_header(line));
             }
-            _ if v5::end(line).is_some_and(|end| end.map(|end| batch.ended.push(end)).is_ok()) => batch.headers += 1,
-            [b'#', ..] => batch.comments += 1,
+            [b'#', ..] => match v5::end(line) {
+                Some(Ok(ended)) => {
+                    batch.headers += 1;
+                    batch.ended.push(ended);
+                }
+                Some(Err(why)) => batch.reject(number, why, line),
+                None => batch.comments += 1,
+            },
             _ if line.trim_ascii().is_empty() => batch.notes += 1,
             // bpftrace's banner
             _ if line.starts_with(b"Attaching ") || line.starts_with(b"Attached ") => batch.notes += 1,

@@ -57,8 +57,16 @@ fn fill_one(event: &mut Event, def: &Def, role: Role, arg: &[u8]) -> Result<(), 
             }
         }
         Role::CloneArgs => event.put(Col::Flags, lex::field(arg, b"flags=").and_then(lex::value)),
-        Role::Stat => stat(event, arg, b"st_mode=", b"st_size="),
-        Role::Statx => stat(event, arg, b"stx_mode=", b"stx_size="),
+        Role::Stat => {
+            stat(event, arg, b"st_mode=", b"st_size=");
+            // With `-v` only.
+            event.put(Col::Mtime, nanos(arg, b"st_mtime=", b"st_mtime_nsec="));
+        }
+        Role::Statx => {
+            stat(event, arg, b"stx_mode=", b"stx_size=");
+            let mtime = memchr::memmem::find(arg, b"stx_mtime=").map(|at| &arg[at..]);
+            event.put(Col::Mtime, mtime.and_then(|mtime| nanos(mtime, b"tv_sec=", b"tv_nsec=")));
+        }
         Role::Times => times(event, arg)?,
         Role::Buf | Role::OffsetHigh | Role::Addr | Role::Skip => {}
         // Only requests that files know are ever issued again, and those have names here.
@@ -153,6 +161,12 @@ fn stat(event: &mut Event, arg: &[u8], mode: &[u8], size: &[u8]) {
         event.put(Col::StMode, lex::field(arg, mode).and_then(lex::value));
         event.put(Col::StSize, lex::field(arg, size).and_then(lex::value));
     }
+}
+
+/// A time in two fields of a structure.
+fn nanos(arg: &[u8], seconds: &[u8], nanos: &[u8]) -> Option<i64> {
+    let number = |name| lex::field(arg, name).and_then(lex::value);
+    number(seconds)?.checked_mul(1_000_000_000)?.checked_add(number(nanos)?)
 }
 
 /// Access and modification time: `[{tv_sec=.., tv_nsec=..} /* .. */, UTIME_OMIT]`, `{actime=.., modtime=..}`, NULL.

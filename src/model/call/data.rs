@@ -8,7 +8,7 @@ use crate::model::content::Seen;
 use crate::model::fds::OfdIx;
 use crate::model::step::Kind;
 use crate::model::touch::{Access, Resource};
-use crate::model::tree::Ino;
+use crate::model::tree::{Ino, Node, blank};
 use crate::syscall::{Op, Syscall};
 
 /// Modes of fallocate(2).
@@ -42,7 +42,7 @@ impl Call<'_> {
     }
 
     /// The shared position, if it is known.
-    fn position(&mut self, ix: OfdIx) -> Option<i64> {
+    pub(super) fn position(&mut self, ix: OfdIx) -> Option<i64> {
         let ofd = self.model.tasks.ofd(ix)?;
         let Some(behind) = ofd.behind else { return Some(ofd.pos) };
         let ino = ofd.ino;
@@ -52,7 +52,7 @@ impl Call<'_> {
     }
 
     /// The shared position is now known.
-    fn go_to(&mut self, ix: OfdIx, pos: i64) {
+    pub(super) fn go_to(&mut self, ix: OfdIx, pos: i64) {
         if let Some(ofd) = self.model.tasks.ofd_mut(ix) {
             (ofd.pos, ofd.pos_sure, ofd.behind) = (pos, true, None);
         }
@@ -63,6 +63,7 @@ impl Call<'_> {
         let Some(ix) = self.on_fd()? else { return Ok(()) };
         if at.is_none() {
             self.touch_position(ix);
+            self.trace_back(ix, self.event.success().unwrap_or(0));
         }
         let offset = at.or_else(|| self.position(ix));
         let Some(ofd) = self.model.tasks.ofd(ix) else { return Ok(()) };
@@ -139,6 +140,9 @@ impl Call<'_> {
         if append {
             self.step.offset = self.appended(ix, ino, bytes, at.is_none());
             return Ok(());
+        }
+        if at.is_none() {
+            self.trace_back(ix, bytes);
         }
         let offset = at.or_else(|| self.position(ix));
         self.step.offset = offset;
@@ -297,7 +301,7 @@ impl Call<'_> {
     }
 
     /// A call that is not replayed, or not captured, moved a position: an inserted seek puts it there.
-    fn reposition(&mut self, ix: OfdIx) {
+    pub(super) fn reposition(&mut self, ix: OfdIx) {
         let path = self.model.ofd_path(ix);
         let Some(ofd) = self.model.tasks.ofd(ix) else { return };
         let (id, ino, pos) = (ofd.id, ofd.ino, ofd.pos);
@@ -357,6 +361,12 @@ impl Call<'_> {
                     self.model.tree.guess("a position moved by calls that are not in the capture");
                 }
                 self.reposition(ix);
+            }
+            // No file is so long; ext4 gives it for a directory, whatever is in it.
+            whence::END if result - offset == i64::MAX => {
+                if let node @ Node::Unknown = &mut self.model.tree.at_mut(ino).node {
+                    *node = blank(Some(Kind::Dir), false);
+                }
             }
             whence::END if self.model.tree.at(ino).kind() == Kind::File => {
                 self.observe(ino, result - offset);
@@ -461,7 +471,7 @@ impl Call<'_> {
         self.seen(ino, seen);
     }
 
-    fn seen(&mut self, ino: Ino, seen: Seen) {
+    pub(super) fn seen(&mut self, ino: Ino, seen: Seen) {
         match seen {
             Seen::Fits => {}
             Seen::Existed => self.model.tree.existed(ino),

@@ -6,7 +6,7 @@ use crate::event::{Col, Text};
 use crate::fate::Reason;
 use crate::model::step::{Kind, Name};
 use crate::model::touch::{Access, Resource};
-use crate::model::tree::{Ino, Life};
+use crate::model::tree::{Ino, Life, Node};
 use crate::syscall::{Op, Role};
 use std::sync::Arc;
 
@@ -47,7 +47,11 @@ impl Call<'_> {
         }
         let found = self.on_path(follow, st_mode.and_then(kind_of))?;
         if let Some(ino) = found {
-            self.learn(op, ino);
+            let is = self.identified(ino, false);
+            if is != ino {
+                self.note_file(Arg::First, is);
+            }
+            self.learn(op, is);
         } else if self.event.failure() == Some(libc::ENODATA) {
             // The file is there and has no such attribute: `failed` has proved it.
         }
@@ -102,12 +106,10 @@ impl Call<'_> {
     /// What a call that succeeded tells of a file, or changed about it.
     fn learn(&mut self, op: Op, ino: Ino) {
         if let Some(st_mode) = self.event.int(Col::StMode) {
+            self.mode_seen(ino, st_mode);
             let node = self.model.tree.at_mut(ino);
-            if node.mode.is_none() && !node.mode_set && node.life == Life::Initial {
-                node.mode = Some(st_mode & 0o7777);
-            }
             if let Some(kind) = kind_of(st_mode)
-                && matches!(node.node, crate::model::tree::Node::Unknown)
+                && matches!(node.node, Node::Unknown)
             {
                 node.node = crate::model::tree::blank(Some(kind), false);
             }
@@ -122,6 +124,8 @@ impl Call<'_> {
             }
         }
         match op {
+            Op::Utimensat => self.model.tree.at_mut(ino).mtime_set = true,
+            Op::Stat | Op::Lstat | Op::Fstat | Op::Fstatat | Op::Statx => self.mtime_seen(ino),
             Op::Chmod | Op::Fchmod | Op::Fchmodat | Op::Fchmodat2 => self.model.tree.at_mut(ino).mode_set = true,
             Op::Getxattr | Op::Lgetxattr | Op::Fgetxattr => self.xattr(ino, true),
             Op::Removexattr | Op::Lremovexattr | Op::Fremovexattr => {
@@ -136,6 +140,26 @@ impl Call<'_> {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// What a file's mode was when it was first seen is what it was at the start, unless somebody had set it.
+    pub(super) fn mode_seen(&mut self, ino: Ino, st_mode: i64) {
+        let node = self.model.tree.at_mut(ino);
+        if node.mode.is_none() && !node.mode_set && node.life == Life::Initial {
+            node.mode = Some(st_mode & 0o7777);
+        }
+    }
+
+    /// The same of its modification time, unless a call has changed what is in it.
+    fn mtime_seen(&mut self, ino: Ino) {
+        let node = self.model.tree.at_mut(ino);
+        let changed = match &node.node {
+            Node::File(content) => content.changed.is_some(),
+            _ => node.dirty,
+        };
+        if node.mtime.is_none() && !node.mtime_set && !changed && node.life == Life::Initial {
+            node.mtime = self.event.int(Col::Mtime);
         }
     }
 

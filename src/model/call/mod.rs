@@ -9,10 +9,13 @@ mod data;
 mod fd;
 mod meta;
 mod name;
+mod observed;
 mod open;
 mod path;
 mod process;
 mod start;
+
+pub(super) use observed::Sighting;
 
 use super::fds::{Entry, OfdIx, Target};
 use super::step::{Kind, Name, Rows, Step};
@@ -20,7 +23,7 @@ use super::task::Who;
 use super::touch::{Access, Resource};
 use super::tree::{Fix, Ino, Node, Tree};
 use super::{Model, Place};
-use crate::event::{Col, Event, Text};
+use crate::event::{Col, Event, HOLE, Text};
 use crate::fate::{Fate, Origin, Reason};
 use crate::syscall::{Op, Replay, Role, Syscall};
 
@@ -51,6 +54,8 @@ pub(super) struct Call<'a> {
     pub(super) step: Step,
     /// The file behind the first path or descriptor, as far as its attributes matter.
     pub(super) file: Option<Ino>,
+    /// The open file description behind the first descriptor, or the returned one.
+    pub(super) ofd: Option<OfdIx>,
     /// The start or the end of a task that others wait for.
     pub(super) task: Option<i64>,
     /// Those that the lane's next op waits for.
@@ -66,7 +71,7 @@ impl<'a> Call<'a> {
         model.tree.touches.clear();
         let step = Step::new(Fate::Op, event.syscall.op(), who.vpid, who.vtid);
         let waits = if who.waits { model.tasks.take_waits(who.tid) } else { Vec::new() };
-        Call { model, event, who, step, file: None, task: None, waits, out }
+        Call { model, event, who, step, file: None, ofd: None, task: None, waits, out }
     }
 
     /// Before the first call of all: what was there when the capture began.
@@ -93,6 +98,7 @@ impl<'a> Call<'a> {
             _ => true,
         };
         self.flush();
+        self.look();
         match self.step.fate {
             Fate::Op => self.touch_attributes(),
             // Nothing is issued: what it would have touched is nobody's business.
@@ -107,6 +113,23 @@ impl<'a> Call<'a> {
             self.model.tasks.wait_for(self.who.tid, self.waits);
         }
         self.out.push(None, self.step, &mut self.model.tree.touches);
+    }
+
+    /// What the capture shows of the file and the descriptor when the call is over.
+    fn look(&mut self) {
+        if let Some(ix) = self.ofd.filter(|_| self.step.op != Some(Op::Close)) {
+            if let Some(ino) = self.model.tasks.ofd(ix).map(|ofd| ofd.ino) {
+                self.size_seen(ino);
+            }
+            self.sight(ix);
+        }
+        let moves_names = matches!(
+            self.step.op,
+            Some(Op::Rename | Op::Renameat | Op::Renameat2 | Op::Link | Op::Linkat | Op::Unlink | Op::Unlinkat | Op::Rmdir)
+        );
+        if moves_names && let Some(over) = self.over() {
+            self.model.tree.renamed = self.model.tree.renamed.max(over);
+        }
     }
 
     /// The first op after the lane began, or saw another one end, follows what that one did.
@@ -224,6 +247,9 @@ impl<'a> Call<'a> {
     /// Why a call is dropped that the table does not replay: what it is on tells more than the table.
     fn refuse(&mut self) -> Reason {
         if self.event.syscall == Syscall::other {
+            if self.event.name() == HOLE {
+                self.model.tasks.doubt_positions();
+            }
             self.wait();
             return Reason::NotFile;
         }
@@ -280,6 +306,10 @@ impl<'a> Call<'a> {
 
     /// Says which open file description the call is on.
     fn on(&mut self, ix: OfdIx) {
+        if self.step.op != Some(Op::Close) {
+            self.recall(ix);
+        }
+        self.ofd = Some(ix);
         let (id, ino) = match self.model.tasks.ofd(ix) {
             Some(ofd) => (ofd.id, ofd.ino),
             None => return,

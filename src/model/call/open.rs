@@ -2,7 +2,7 @@
 
 use super::fd::special;
 use super::path::{Arg, Failed, From, Named};
-use super::{Call, Dropped, flag, is_device, outside};
+use super::{Call, Dropped, flag, is_device, kind_of, outside};
 use crate::event::{Col, Text};
 use crate::fate::{Origin, Reason};
 use crate::model::fds::{Entry, Target};
@@ -105,7 +105,8 @@ impl Call<'_> {
             let kind = match () {
                 _ if flags & flag::DIRECTORY != 0 => Some(Kind::Dir),
                 _ if writes => Some(Kind::File),
-                _ => None,
+                // Only a capture that looks at what was opened can tell.
+                _ => st_mode.and_then(kind_of),
             };
             self.model.tree.exists(&spot, from.kind(kind), !follow && kind.is_some())
         };
@@ -130,6 +131,8 @@ impl Call<'_> {
             Some(note) if flags & flag::TMPFILE == 0 && !note.ends_with(b"(deleted)") => self.at_note(ino, note),
             _ => ino,
         };
+        let ino = self.identified(ino, self.model.tree.at(ino).life == Life::Created);
+        self.opened_as(ino, creates && self.model.tree.at(ino).life == Life::Created || truncates);
         let ix = self.new_ofd(fd, ino, flags, flags & flag::CLOEXEC != 0);
         if let (Some(note), Some(ofd)) = (note, self.model.tasks.ofd_mut(ix)) {
             ofd.seen = Some(note.into());
@@ -240,7 +243,7 @@ impl Call<'_> {
         self.model.tree.touch_cwd(ino);
         let path = self.model.tree.path(ino);
         self.note_file(Arg::First, ino);
-        (self.step.path, self.step.cwd) = (Some(path.clone()), Some(path));
+        (self.step.path, self.step.cwd) = (Some(path), Some(self.cwd_path(ino)));
         Ok(())
     }
 }

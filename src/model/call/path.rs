@@ -116,9 +116,16 @@ impl<'a> Call<'a> {
 
     fn start_at_cwd(&mut self, note: Option<&[u8]>) -> Dropped<Ino> {
         let ino = self.cwd(note)?;
-        self.step.cwd = Some(self.model.tree.path(ino));
+        self.step.cwd = Some(self.cwd_path(ino));
         self.model.tree.touch_cwd(ino);
         Ok(ino)
+    }
+
+    /// The path by which a replay enters a working directory. One that was removed cannot be entered, also when another
+    /// directory has its name now: it is called as the kernel calls it, which is no name of anything.
+    pub(super) fn cwd_path(&mut self, ino: Ino) -> Name {
+        let path = self.model.tree.path(ino);
+        if self.model.tree.at(ino).unlinked() && ino != ROOT { Arc::from([&path, &b" (deleted)"[..]].concat()) } else { path }
     }
 
     fn is_readlink(&self) -> bool {

@@ -8,6 +8,7 @@ use super::{Call, flag, is_device, kind_of, outside};
 use crate::event::{AT_FDCWD, Col, Event, Text};
 use crate::fate::{Origin, Reason};
 use crate::model::content::Seen;
+use crate::model::facts::{Identity, Source};
 use crate::model::fds::{Entry, OfdIx, Target};
 use crate::model::start::{Open, Present};
 use crate::model::step::Kind;
@@ -79,6 +80,13 @@ impl Call<'_> {
             self.model.tree.anonymous(node, Life::Created, dir)
         } else {
             self.there(path, kind)?
+        };
+        let ino = match kind {
+            Some(Kind::File) if open.ino != 0 => {
+                let identity = Identity { source: Source::Fd, dev: open.dev, ino: open.ino };
+                self.model.tree.identify(ino, identity, deleted, true)
+            }
+            _ => ino,
         };
         self.flush();
         let ix = self.model.tasks.open(self.who, ino, flags);
@@ -164,7 +172,7 @@ mod tests {
 
     fn open(fd: i64, ofd: i64, path: &str, flags: i64, pos: i64, size: i64) -> Open {
         let st_mode = i64::from(libc::S_IFREG) | 0o640;
-        Open { fd, ofd, path: Arc::from(path.as_bytes()), flags, cloexec: false, pos, st_mode, size }
+        Open { fd, ofd, path: Arc::from(path.as_bytes()), flags, cloexec: false, pos, dev: 0, ino: 0, st_mode, size }
     }
 
     fn read(pid: i64, fd: i64, bytes: i64) -> Event {

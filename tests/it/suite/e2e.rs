@@ -97,6 +97,18 @@ fn matrix_strace() {
     check_matrix_tree(&check("matrix.strace", 1.0, 0.99));
 }
 
+#[test]
+fn the_story_ends_with_a_verdict() {
+    let scratch = tempfile::tempdir().unwrap();
+    let dir = scratch.path().join("story");
+    let said = expect(0, &["run", &data("matrix.strace"), "-o", dir.to_str().unwrap()]);
+    let end: Vec<&str> = said.lines().rev().take(2).collect();
+    assert_eq!(end[1], "95 compared outcomes, all the same; the tree is as predicted.");
+    let query = end[0].strip_prefix("Look closer: ioriot query ").unwrap();
+    let (datasets, sql) = query.split_once(" '").unwrap();
+    assert!(!rows(&[Path::new(datasets)], sql.trim_end_matches('\'')).is_empty());
+}
+
 /// The probes lost the names of three directories; what happened in them proves two of the directories again.
 #[test]
 fn matrix_capture_with_lost_names() {

@@ -129,8 +129,9 @@ fn a_full_disk_leaves_no_dataset() {
 }
 
 /// Kills a verb with SIGKILL after ever longer times, until it ends by itself. No kill may leave a dataset that looks
-/// whole, and what is left must not be in the way of the next try.
-fn kill(args: &[&str], out: &Path) -> usize {
+/// whole, and what is left must not be in the way of the next try; only the results of a killed replay are, until
+/// `clear` has made something of them.
+fn kill(args: &[&str], out: &Path, clear: impl Fn()) -> usize {
     for (kills, wait) in (1..).map(|i: u64| Duration::from_millis(4 * i * i)).enumerate() {
         let mut child = command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let end = Instant::now() + wait;
@@ -145,6 +146,7 @@ fn kill(args: &[&str], out: &Path) -> usize {
         }
         assert!(status.code().is_none(), "{args:?} failed by itself: {status}");
         assert!(!out.exists(), "{args:?}, killed after {wait:?}, left {}", out.display());
+        clear();
     }
     unreachable!("the loop has no end but the return")
 }
@@ -155,8 +157,8 @@ fn a_killed_verb_leaves_nothing_that_looks_whole() {
     let place = |name: &str| scratch.path().join(name).to_str().unwrap().to_owned();
     let (capture, workload, root_dir, run) = (place("capture"), place("workload"), place("root"), place("run"));
     let input = data("e-fio.strace.gz");
-    assert!(kill(&["ingest", &input, "-o", &capture], Path::new(&capture)) > 0);
-    assert!(kill(&["generate", &capture, "-o", &workload], Path::new(&workload)) > 0);
+    assert!(kill(&["ingest", &input, "-o", &capture], Path::new(&capture), || ()) > 0);
+    assert!(kill(&["generate", &capture, "-o", &workload], Path::new(&workload), || ()) > 0);
 
     // A killed init leaves a tree that replay refuses and --force replaces.
     let mut child =
@@ -175,8 +177,35 @@ fn a_killed_verb_leaves_nothing_that_looks_whole() {
     fs::write(Path::new(&early).join(".ioriot-root.new"), "{").unwrap();
     expect(0, &["init", &workload, "--root", &early]);
 
+    // A replay that was killed after its first whole segment can be recovered, and nothing else takes its place before.
     let args = ["replay", &workload, "--root", &root_dir, "-o", &run, "--dirty", "--min-match", "0"];
-    assert!(kill(&args, Path::new(&run)) > 0);
+    let recover = || {
+        let output = ioriot(&["replay", "--recover", &run]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        match output.status.code() {
+            Some(0) => fs::remove_dir_all(&run).unwrap(),
+            code => assert!(code == Some(2) && said.contains("no results of a killed replay are left"), "{said}"),
+        }
+    };
+    assert!(kill(&args, Path::new(&run), recover) > 0);
+}
+
+#[test]
+fn what_a_kill_left_just_before_the_end_is_recovered() {
+    let scratch = tempfile::tempdir().unwrap();
+    let all = scratch.path().join("all");
+    expect(0, &["run", &data("matrix.strace"), "-o", all.to_str().unwrap()]);
+    for (name, table, recover) in
+        [("capture", "events", &["capture", "--recover", "-o"][..]), ("run", "results", &["replay", "--recover"])]
+    {
+        let place = all.join(name);
+        let count = || number(&[&place], &format!("SELECT count(*) FROM {table}"));
+        let whole = count();
+        // All is written; only the rename that gives it its place was not made any more.
+        fs::rename(&place, all.join(format!(".{name}.unfinished"))).unwrap();
+        expect(0, &[recover, &[place.to_str().unwrap()]].concat());
+        assert_eq!(count(), whole);
+    }
 }
 
 #[test]

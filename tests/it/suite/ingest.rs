@@ -307,9 +307,46 @@ fn overlapping_calls_are_put_right_by_their_results() {
     assert_eq!(story(&made), ["read - 1", "read - 1", "close - 0"]);
     assert_eq!(made.captured.repairs.get("fd_gone"), Some(&1));
 
+    // However many meet it.
+    let made = ingest_text(
+        "1 unlink(\"/f\" <unfinished ...>\n\
+         2 stat(\"/f\", {st_mode=S_IFREG|0644, st_size=0, ...}) = 0\n\
+         3 stat(\"/f\", {st_mode=S_IFREG|0644, st_size=0, ...}) = 0\n\
+         1 <... unlink resumed>) = 0\n",
+    )
+    .unwrap();
+    assert_eq!(story(&made), ["stat /f 0", "stat /f 0", "unlink /f 0"]);
+
     // Nothing is moved where nothing overlaps.
     let made = ingest_text("2 open(\"/d\", O_RDONLY) = 3\n1 mkdir(\"/d\", 0777) = 0\n").unwrap();
     assert_eq!((story(&made).len(), made.captured.repairs.len()), (2, 0));
+}
+
+#[test]
+fn overlapping_calls_are_put_right_by_the_sizes_they_saw() {
+    // A page is added while others ask for the end: two still find the old one, a fourth overlaps and finds the new one.
+    let made = ingest_text(
+        "4 lseek(3</f>, 0, SEEK_END <unfinished ...>\n\
+         1 pwrite64(3</f>, \"\"..., 100, 1000 <unfinished ...>\n\
+         2 lseek(3</f>, 0, SEEK_END) = 1000\n\
+         3 pread64(3</f>, \"\"..., 500, 900) = 100\n\
+         3 lseek(3</f>, 0, SEEK_END) = 1100\n\
+         1 <... pwrite64 resumed>) = 100\n\
+         4 <... lseek resumed>) = 1100\n",
+    )
+    .unwrap();
+    assert_eq!(story(&made), ["lseek - 1000", "pread64 - 100", "pwrite64 - 100", "lseek - 1100", "lseek - 1100"]);
+    assert_eq!((made.captured.repairs.get("size_old"), made.captured.repairs.get("size_new")), (Some(&1), Some(&1)));
+
+    // Another file, or what is no file at all, proves nothing.
+    let made = ingest_text(
+        "1 pwrite64(3</f>, \"\"..., 100, 1000 <unfinished ...>\n\
+         2 lseek(3</g>, 0, SEEK_END) = 1000\n\
+         2 read(4<pipe:[1]>, \"\"..., 500) = 100\n\
+         1 <... pwrite64 resumed>) = 100\n",
+    )
+    .unwrap();
+    assert_eq!(made.captured.repairs.len(), 0);
 }
 
 #[test]
@@ -448,27 +485,52 @@ fn a_full_disk_is_said_and_nothing_stays() {
     assert_eq!(left, 0);
 }
 
-/// Some lines of the real files, as seeds of damage.
-fn seeds() -> Vec<Vec<u8>> {
-    let mut lines = Vec::new();
-    for name in ["matrix.capture", "matrix.strace", "compat32.capture", "compat32.strace"] {
-        lines.extend(fs::read(data(name)).unwrap().split(|c| *c == b'\n').map(<[u8]>::to_vec));
+/// The formats, and a real file of each.
+const FORMATS: [(&str, &str); 6] = [
+    ("version 3", "matrix.capture"),
+    ("version 4", "compat32.capture"),
+    ("version 5", "v5-matrix.capture"),
+    ("bpftrace", "a-sqlite.bpftrace.capture.gz"),
+    ("strace", "matrix.strace"),
+    ("strace with halves", "e-fio.strace.gz"),
+];
+
+/// Some lines of a real file, as seeds of damage; the first ones, by which the format is known, stay whole.
+fn seeds((format, name): (&str, &str)) -> Vec<Vec<u8>> {
+    const SOME: usize = 400;
+    let mut bytes = fs::read(data(name)).unwrap();
+    if name.ends_with(".gz") {
+        let mut text = Vec::new();
+        flate2::read::MultiGzDecoder::new(&bytes[..]).take(1 << 20).read_to_end(&mut text).unwrap();
+        bytes = text;
+    }
+    let mut lines: Vec<Vec<u8>> = bytes.split(|c| *c == b'\n').take(SOME).map(<[u8]>::to_vec).collect();
+    if format == "version 3" {
+        lines[0] = b"#|capture_version=3|".to_vec();
     }
     lines
 }
 
+const WHOLE: usize = 12;
+
+/// How many cases the environment asks for.
+fn asked(variable: &str, usual: u32) -> u32 {
+    std::env::var(variable).ok().and_then(|number| number.parse().ok()).unwrap_or(usual)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: asked("IORIOT_GARBLED", 96), ..ProptestConfig::default() })]
 
     /// Whatever happens to the lines, nothing panics and every one is accounted for.
     #[test]
     fn damaged_lines_are_accounted_for(
-        strace in any::<bool>(),
+        format in prop::sample::select(&FORMATS[..]),
         edits in proptest::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0..5u8, any::<u8>()), 1..200),
     ) {
-        let mut lines: Vec<Vec<u8>> = seeds().into_iter().filter(|line| line.starts_with(b"1") == strace).collect();
+        let seeds = seeds(format);
+        let mut lines = seeds.clone();
         for (line, at, kind, byte) in edits {
-            let line = line.get_mut(&mut lines[3..]);
+            let line = line.get_mut(&mut lines[WHOLE..]);
             if line.is_empty() { continue }
             let at = at.index(line.len());
             match kind {
@@ -482,6 +544,11 @@ proptest! {
         let text = lines.join(&b'\n');
         let made = ingest_text(&text).unwrap();
         prop_assert!(made.captured.ledger.closes());
+        if format.0 == "version 5" {
+            // Its lines say of themselves whether they are whole.
+            let whole = text.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"n=") && seeds.iter().any(|seed| seed == line));
+            prop_assert_eq!(made.captured.ledger.events, whole.count() as u64);
+        }
     }
 
     /// Random intervals, in the order in which they end, come out in the order of their beginnings, whatever the window.

@@ -6,8 +6,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+mod facts;
 mod kernel;
 pub mod order;
+mod program;
+mod threads;
 
 use ioriot::event::{AT_FDCWD, Col, Event, Text};
 use ioriot::fate::{Fate, Origin};
@@ -200,6 +203,31 @@ fn check_end(end: &End, root: &Path) {
     }
 }
 
+/// The name of an error as strace prints it.
+pub fn errno_name(errno: i32) -> &'static str {
+    const NAMES: [(i32, &str); 18] = [
+        (libc::EPERM, "EPERM"),
+        (libc::ENOENT, "ENOENT"),
+        (libc::ENXIO, "ENXIO"),
+        (libc::EBADF, "EBADF"),
+        (libc::EAGAIN, "EAGAIN"),
+        (libc::EACCES, "EACCES"),
+        (libc::EBUSY, "EBUSY"),
+        (libc::EEXIST, "EEXIST"),
+        (libc::EXDEV, "EXDEV"),
+        (libc::ENOTDIR, "ENOTDIR"),
+        (libc::EISDIR, "EISDIR"),
+        (libc::EINVAL, "EINVAL"),
+        (libc::ETXTBSY, "ETXTBSY"),
+        (libc::ESPIPE, "ESPIPE"),
+        (libc::ENAMETOOLONG, "ENAMETOOLONG"),
+        (libc::ENOTEMPTY, "ENOTEMPTY"),
+        (libc::ELOOP, "ELOOP"),
+        (libc::EOPNOTSUPP, "EOPNOTSUPP"),
+    ];
+    NAMES.iter().find(|(number, _)| *number == errno).unwrap_or_else(|| panic!("errno {errno}")).1
+}
+
 /// The same call with the same outcome?
 fn same(one: &Event, two: &Event) -> bool {
     one.syscall == two.syscall && one.int(Col::Ret) == two.int(Col::Ret) && one.int(Col::Errno) == two.int(Col::Errno)
@@ -338,6 +366,14 @@ fn what_contradicts_the_history_was_made_outside() {
     assert_eq!(needs(&end), ["dir /d", "absent /d/new"]);
 }
 
+/// Of ext4: where a directory ends is no size, and tells that it is one.
+#[test]
+fn the_end_of_a_directory_is_no_size() {
+    let end = event(Syscall::lseek, &[(Col::Fd, 3), (Col::Offset, -10), (Col::Whence, 2)], &[], i64::MAX - 10);
+    let (_, end) = words(&[open("/d", 0, 3, ""), end]);
+    assert_eq!(needs(&end), ["dir /d"]);
+}
+
 #[test]
 fn a_number_handed_out_again_proves_a_lost_close() {
     let (rows, _) = words(&[open("/a", 0, 3, ""), open("/b", 0, 3, "")]);
@@ -371,6 +407,18 @@ fn dot_dot_of_a_removed_directory_is_where_it_was() {
     let (rows, end) = words(&[&dirs[..], &inside[..]].concat());
     assert_eq!(rows, ["op"; 6]);
     assert!(end.expects.iter().any(|expect| &*expect.path == b"/z/x" && expect.kind == Kind::Dir));
+}
+
+/// Another directory may have the name of a removed one by then: a replay must not enter that instead.
+#[test]
+fn a_removed_working_directory_has_no_name() {
+    let path = |syscall, path, outcome| event(syscall, &[(Col::Mode, 0o755)], &[(Text::Path, path)], outcome);
+    let rename = event(Syscall::rename, &[], &[(Text::Path, "/e"), (Text::Path2, "/d/z")], 0);
+    let made = ["/d", "/d/z", "/e"].map(|dir| path(Syscall::mkdir, dir, 0));
+    let inside = [path(Syscall::chdir, "/d/z", 0), rename, path(Syscall::mkdir, "x", -i64::from(libc::ENOENT))];
+    let (mut model, mut rows) = (Model::new(Config::default()), Rows::default());
+    made.iter().chain(&inside).for_each(|event| model.step(event, &mut rows));
+    assert_eq!(rows.list.last().unwrap().step.cwd.as_deref(), Some(&b"/d/z (deleted)"[..]));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use crate::tool::{data, expect};
 use ioriot::syscall::{Def, Ret, Role, Syscall, TABLE};
 use std::collections::HashMap;
 
-/// A row of the table in `ioriot.stp`.
+/// A row of the table in `calls.h`.
 #[derive(Debug)]
 struct Probe {
     name: String,
@@ -14,27 +14,27 @@ struct Probe {
     args32: Option<String>,
 }
 
-fn script() -> String {
-    std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/systemtap/ioriot.stp")).unwrap()
+fn table() -> String {
+    std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/systemtap/calls.h")).unwrap()
 }
 
 fn probes() -> Vec<Probe> {
-    let script = script();
-    let (_, rows) = script.split_once("} calls[] = {\n").unwrap();
+    let table = table();
+    let (_, rows) = table.split_once("} calls[] = {\n").unwrap();
     let (rows, _) = rows.split_once("\n};").unwrap();
     let rows = rows.lines().map(str::trim).filter(|line| line.starts_with('{'));
     rows.map(|row| {
         let cells = row.trim_start_matches("{ ").trim_end_matches(" },").split(',').map(str::trim).collect::<Vec<_>>();
         let text = |cell: &str| cell.trim_matches('"').to_owned();
         let number = |cell: &str| (cell != "NONE").then(|| cell.parse().unwrap());
-        let [name, native, compat, args, rest @ ..] = cells.as_slice() else { panic!("a row of ioriot.stp: {row}") };
+        let [name, native, compat, args, rest @ ..] = cells.as_slice() else { panic!("a row of calls.h: {row}") };
         let args32 = rest.first().map(|cell| text(cell));
         Probe { name: text(name), native: number(native), compat: number(compat), args: text(args), args32 }
     })
     .collect()
 }
 
-/// The letter that stands for an argument in `ioriot.stp`.
+/// The letter that stands for an argument in `calls.h`.
 fn letter(role: Role) -> char {
     match role {
         Role::Fd => 'd',
@@ -115,10 +115,10 @@ fn every_call_of_the_table_is_probed() {
         if !syscall.is_call() {
             continue;
         }
-        let probe = probes.get(def.name).unwrap_or_else(|| panic!("systemtap/ioriot.stp has no row for {}", def.name));
+        let probe = probes.get(def.name).unwrap_or_else(|| panic!("systemtap/calls.h has no row for {}", def.name));
         for letters in std::iter::once(&probe.args).chain(&probe.args32) {
             let roles: String = def.args.iter().map(|role| letter(*role)).collect();
-            assert!(writes(letters, def), "{}: the table says {roles}, systemtap/ioriot.stp writes {letters}", def.name);
+            assert!(writes(letters, def), "{}: the table says {roles}, systemtap/calls.h writes {letters}", def.name);
             // The ends of threads and processes are probed as such; a descriptor argument tells what dup made.
             let makes = def.ret == Ret::NewFd && !def.has(Role::Fd);
             assert_eq!(letters.contains('='), makes, "{}: does it return a descriptor?", def.name);
@@ -128,7 +128,7 @@ fn every_call_of_the_table_is_probed() {
         assert_eq!(probe.native.is_none() && probe.compat.is_none(), ends, "{} has no number", def.name);
     }
     let calls = Syscall::ALL.iter().filter(|syscall| syscall.is_call()).count();
-    assert_eq!(probes.len(), calls, "systemtap/ioriot.stp has rows that the table has not");
+    assert_eq!(probes.len(), calls, "systemtap/calls.h has rows that the table has not");
 }
 
 /// Where Linux says what its calls are called.
@@ -157,8 +157,8 @@ fn numbers_are_those_of_the_kernel() {
 /// Every letter of a row has a line in the key above the table.
 #[test]
 fn every_letter_is_explained() {
-    let script = script();
-    let (key, _) = script.split_once("struct call {").unwrap();
+    let table = table();
+    let (key, _) = table.split_once("struct call {").unwrap();
     let lines = key.lines().filter_map(|line| line.strip_prefix(" *   "));
     let explained: String = lines.filter_map(|line| Some(line.split_once("  ")?.0.replace(' ', ""))).collect();
     for probe in probes() {

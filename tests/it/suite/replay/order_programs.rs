@@ -6,7 +6,7 @@
 
 use super::work::run;
 use crate::suite::model::order::story;
-use crate::suite::model::populate;
+use crate::suite::model::{errno_name, populate};
 use crate::tool::{expect, number, rows};
 use ioriot::event::{AT_FDCWD, Col, Event, Text};
 use ioriot::init;
@@ -70,30 +70,6 @@ fn line(event: &Event, ts: i64) -> String {
     };
     let (seconds, micros) = (ts / 1_000_000, ts % 1_000_000);
     format!("{} {seconds}.{micros:06} {}({arguments}) = {outcome} <0.000001>", int(Col::Tid), event.name())
-}
-
-fn errno_name(errno: i32) -> &'static str {
-    const NAMES: [(i32, &str); 18] = [
-        (libc::EPERM, "EPERM"),
-        (libc::ENOENT, "ENOENT"),
-        (libc::ENXIO, "ENXIO"),
-        (libc::EBADF, "EBADF"),
-        (libc::EAGAIN, "EAGAIN"),
-        (libc::EACCES, "EACCES"),
-        (libc::EBUSY, "EBUSY"),
-        (libc::EEXIST, "EEXIST"),
-        (libc::EXDEV, "EXDEV"),
-        (libc::ENOTDIR, "ENOTDIR"),
-        (libc::EISDIR, "EISDIR"),
-        (libc::EINVAL, "EINVAL"),
-        (libc::ETXTBSY, "ETXTBSY"),
-        (libc::ESPIPE, "ESPIPE"),
-        (libc::ENAMETOOLONG, "ENAMETOOLONG"),
-        (libc::ENOTEMPTY, "ENOTEMPTY"),
-        (libc::ELOOP, "ELOOP"),
-        (libc::EOPNOTSUPP, "EOPNOTSUPP"),
-    ];
-    NAMES.iter().find(|(number, _)| *number == errno).unwrap_or_else(|| panic!("errno {errno}")).1
 }
 
 /// What strace would have written of these events; threads that nobody announced are cloned by their process.

@@ -2,9 +2,10 @@
 //!
 //! Unlike in versions 3 and 4 a key means the same in every call, so a line is read by one table; text is escaped, so a
 //! line has no separators but its own; and nothing was made up in the kernel: a key that is not there was not known.
-//! Every line has a serial number, and the last line says how many there were.
+//! Every line has a serial number, and the last line says how many there were. What is optional can be cut off without a
+//! trace, so every line ends with a check.
 
-use super::{SEPARATOR, id};
+use super::{SEPARATOR, id, named};
 use crate::event::{Col, Event, TIME_NOW, TIME_OMIT, Text};
 use crate::ingest::parse::{Ended, Stamp, Why, digits};
 use crate::syscall::Ret;
@@ -92,12 +93,40 @@ impl<'a> Tokens<'a> {
     }
 }
 
+/// The check of a line: `k=` and eight hexadecimal digits, of all bytes before it.
+const CHECK: usize = 10;
+
+/// What is before the check of a line that ends so.
+fn checked<'a>(line: &'a [u8], end: &[u8]) -> Result<&'a [u8], Why> {
+    let line = line.strip_suffix(end).ok_or(Why::Cut)?;
+    let (body, check) = line.split_at_checked(line.len().saturating_sub(CHECK)).ok_or(Why::Cut)?;
+    let digits = check.strip_prefix(b"k=").ok_or(Why::Cut)?;
+    let digit = |digit: &u8| char::from(*digit).to_digit(16).filter(|_| !digit.is_ascii_uppercase());
+    let found = digits.iter().try_fold(0, |found, byte| Some(found << 4 | digit(byte)?)).ok_or(Why::Check)?;
+    if found == check_of(body) { Ok(body) } else { Err(Why::Check) }
+}
+
+/// The check of these bytes; `systemtap/line.h` has it too.
+fn check_of(bytes: &[u8]) -> u32 {
+    let mix = |hash: u64, word: u64| (hash ^ word).rotate_left(29).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let (words, rest) = bytes.as_chunks::<8>();
+    let hash = words.iter().fold(0, |hash, word| mix(hash, u64::from_le_bytes(*word)));
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    (if rest.is_empty() { hash } else { mix(hash, u64::from_le_bytes(last)) } >> 32) as u32
+}
+
 /// Parses the line of an event.
 pub fn event(line: &[u8]) -> Result<(Event, Stamp), Why> {
     if memchr(0, line).is_some() {
         return Err(Why::Nul);
     }
-    let mut tokens = Tokens(line);
+    let body = checked(line, SEPARATOR).map_err(|why| match memmem::find_iter(line, b";:,t=").nth(1) {
+        // A second line begins inside this one.
+        Some(_) => Why::Glued,
+        None => why,
+    })?;
+    let mut tokens = Tokens(body);
     if digits(tokens.expect(b'n')?)? <= 0 {
         return Err(Why::Number);
     }
@@ -109,13 +138,11 @@ pub fn event(line: &[u8]) -> Result<(Event, Stamp), Why> {
     let ids = tokens.expect(b'i')?;
     let colon = memchr(b':', ids).ok_or(Why::Number)?;
     let (pid, tid) = (id(&ids[..colon])?, id(&ids[colon + 1..])?);
-    let mut event = super::named(tokens.expect(b'o')?)?;
+    let mut event = named(tokens.expect(b'o')?)?;
     let mut seen = 0u64;
     while let Some((letter, value)) = tokens.next()? {
         let to = match key(letter) {
             Some(to) => to,
-            // A second line begins inside this one.
-            None if letter == b'n' => return Err(Why::Glued),
             None => return Err(Why::Key),
         };
         let bit = 1 << (letter - b'A');
@@ -176,92 +203,30 @@ fn unescape(value: &[u8]) -> Result<std::borrow::Cow<'_, [u8]>, Why> {
 
 /// The last line, if it is that: what the probes say of the whole.
 pub fn end(line: &[u8]) -> Option<Result<Ended, Why>> {
-    let fields = line.strip_prefix(b"#|capture_end=5|")?;
-    let field = |name: &[u8]| {
+    line.strip_prefix(b"#|capture_end=5|")?;
+    let field = |fields: &[u8], name: &[u8]| {
         let field = fields.split(|byte| *byte == b'|').find_map(|field| field.strip_prefix(name)?.strip_prefix(b"="));
         digits(field.ok_or(Why::Cut)?).and_then(|number| u64::try_from(number).map_err(|_| Why::Number))
     };
     let ended = || {
+        let fields = checked(line, b"|")?;
         Ok(Ended {
-            events: field(b"events")?,
-            skipped: field(b"skipped")?,
-            unstarted: field(b"unstarted")?,
-            unreadable: field(b"unreadable")?,
-            crowded: field(b"crowded")?,
-            in_flight: field(b"in_flight")?,
+            events: field(fields, b"events")?,
+            skipped: field(fields, b"skipped")?,
+            unstarted: field(fields, b"unstarted")?,
+            unreadable: field(fields, b"unreadable")?,
+            crowded: field(fields, b"crowded")?,
+            in_flight: field(fields, b"in_flight")?,
         })
     };
     Some(ended())
 }
 
+/// A line with its check, as the probes end it.
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::syscall::Syscall;
-
-    fn parse(tail: &str) -> Result<Event, Why> {
-        event(format!("n=7;:,t=1760000000000001000;:,D=5021;:,i=2000:2001;:,{tail}").as_bytes()).map(|(event, _)| event)
-    }
-
-    #[test]
-    fn keys_are_columns() {
-        let event = parse("o=renameat2;:,s=-17;:,h=3;:,p=a;:,w=/home;:,H=-100;:,P=b c;:,y=/home/u;:,f=1;:,").unwrap();
-        assert_eq!((event.syscall, event.failure(), event.int(Col::DirFd)), (Syscall::renameat2, Some(17), Some(3)));
-        assert_eq!((event.int(Col::DirFd2), event.int(Col::Flags)), (Some(-100), Some(1)));
-        assert_eq!((event.text(Text::DirPath), event.text(Text::Dir2Path)), (Some(&b"/home"[..]), Some(&b"/home/u"[..])));
-        assert_eq!((event.text(Text::Path), event.text(Text::Path2)), (Some(&b"a"[..]), Some(&b"b c"[..])));
-        let event = parse("o=preadv;:,s=300;:,d=3;:,x=/home/data;:,v=2;:,c=300;:,O=200;:,").unwrap();
-        assert_eq!((event.int(Col::Count), event.int(Col::IovCnt), event.int(Col::Offset)), (Some(300), Some(2), Some(200)));
-        let event = parse("o=utimensat;:,s=0;:,h=-100;:,p=a;:,w=/;:,A=now;:,B=-5000000000;:,f=0;:,").unwrap();
-        assert_eq!((event.int(Col::Atime), event.int(Col::Mtime)), (Some(TIME_NOW), Some(-5_000_000_000)));
-    }
-
-    #[test]
-    fn any_byte_can_be_in_a_name() {
-        let event = parse("o=unlink;:,s=0;:,p=/a\\073:,b\\012\\134\u{fc}\\377;:,").unwrap();
-        assert_eq!(event.text(Text::Path), Some(&b"/a;:,b\n\\\xc3\xbc\xff"[..]));
-        for bad in ["\\", "\\07", "\\400", "\\n"] {
-            assert_eq!(parse(&format!("o=unlink;:,s=0;:,p={bad};:,")).unwrap_err(), Why::Argument, "{bad}");
-        }
-    }
-
-    #[test]
-    fn what_is_not_known_is_absent() {
-        let (event, stamp) = event(b"n=1;:,t=1000;:,D=-1;:,i=7:8;:,o=read;:,s=?;:,d=0;:,c=12;:,").unwrap();
-        assert_eq!(stamp, Stamp::Span(None, 1000));
-        assert_eq!((event.int(Col::Ts), event.int(Col::Fd), event.int(Col::Ret)), (None, Some(0), None));
-        assert_eq!(parse("o=exit_group;:,").unwrap().int(Col::Ret), None);
-        assert_eq!(parse("o=futex;:,s=0;:,").unwrap().name(), "futex");
-    }
-
-    #[test]
-    fn damaged_lines_are_rejected() {
-        let cases = [
-            ("o=close;:,s=0;:,d=3", Why::Cut),
-            ("o=close;:,s=0;:,d", Why::Cut),
-            ("o=close;:,s=0;:,d=3;", Why::Cut),
-            ("o=close;:,s=0;:,d=3;:,d=3;:,", Why::Key),
-            ("o=close;:,s=0;:,Q=3;:,", Why::Key),
-            ("o=close;:,s=0;:,d=3;:,n=8;:,t=1;:,", Why::Glued),
-            ("o=close;:,s=zero;:,", Why::Number),
-            ("o=close;:,s=-99999;:,", Why::Number),
-            ("o=clo se;:,s=0;:,", Why::Key),
-            ("o=close;:,s=0;:,\0", Why::Nul),
-            ("", Why::Cut),
-        ];
-        for (tail, why) in cases {
-            assert_eq!(parse(tail).unwrap_err(), why, "{tail}");
-        }
-        assert_eq!(event(b"n=0;:,t=5;:,D=1;:,i=1:1;:,o=sync;:,s=0;:,").unwrap_err(), Why::Number);
-        assert_eq!(event(b"n=1;:,t=5;:,D=9;:,i=1:1;:,o=sync;:,s=0;:,").unwrap_err(), Why::Number);
-    }
-
-    #[test]
-    fn the_end_is_read() {
-        let line = b"#|capture_end=5|events=12|skipped=1|unstarted=2|unreadable=3|crowded=4|in_flight=5|";
-        let ended = Ended { events: 12, skipped: 1, unstarted: 2, unreadable: 3, crowded: 4, in_flight: 5 };
-        assert_eq!(end(line), Some(Ok(ended)));
-        assert_eq!(end(b"#|capture_end=5|events=12|"), Some(Err(Why::Cut)));
-        assert_eq!(end(b"# a comment"), None);
-    }
+fn sealed(body: &str, end: &str) -> String {
+    format!("{body}k={:08x}{end}", check_of(body.as_bytes()))
 }
+
+#[cfg(test)]
+mod tests;

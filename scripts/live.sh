@@ -1,0 +1,248 @@
+#!/bin/bash
+# Captures real programs by eBPF while they run, replays what they did, and prints a row for each: the table of
+# docs/FIDELITY.md. Exit code 1 when one of them misses the bar: 99.9 % same outcomes, no order violated, no event lost,
+# the tree as predicted, and the tree as the program itself left it.
+#
+#     scripts/live.sh [--short] [PROGRAM...]
+#
+# Needs root. --short: small forms of what is there anyway, nothing is installed. IOR is the program to use, by default the
+# release build; LIVE_DIR where to work, on a stored file system: by default /var/tmp. KEEP=1 leaves everything there.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+scripts=$PWD/scripts
+ior=$(realpath "${IOR:-target/release/ioriot}")
+[[ -x $ior ]] || { echo "live.sh: no $ior: cargo build --release makes it, IOR names another" >&2; exit 2; }
+"$ior" capture --check > /dev/null || { echo 'SKIPPED: no live capture by eBPF here' >&2; exit 0; }
+
+all=(sqlite-delete sqlite-wal postgres postgres-user git rsync tar make fio-psync fio-libaio fio-uring)
+short=
+[[ ${1-} = --short ]] && { short=1; shift; all=(sqlite-delete sqlite-wal git tar make); }
+(($#)) && all=("$@")
+# n LARGE SMALL: one of the two.
+n() { if [[ $short ]]; then echo "$2"; else echo "$1"; fi; }
+
+# Which program each needs, and the package that has it.
+declare -A program=([sqlite-delete]=sqlite3 [sqlite-wal]=sqlite3 [postgres]=pgbench [postgres-user]=pgbench [git]=git
+    [rsync]=rsync [tar]=tar [make]=make [fio-psync]=fio [fio-libaio]=fio [fio-uring]=fio)
+declare -A package=([pgbench]=postgresql)
+missing=()
+for name in "${all[@]}"; do
+    word=${program[$name]-}
+    [[ $word ]] || { echo "live.sh: no program $name: choose of ${!program[*]}" >&2; exit 2; }
+    command -v "$word" > /dev/null || missing+=("${package[$word]-$word}")
+done
+if [[ ! $short ]] && ((${#missing[@]})); then
+    { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"; } >&2 || exit 2
+fi
+
+work=$(mktemp -d "${LIVE_DIR:-/var/tmp}/ioriot-live.XXXXXX")
+chmod 755 "$work" # for the user postgres
+server= # the data directory of a server that runs
+finish() {
+    [[ $server ]] && pg pg_ctl -s -D "$server" -m immediate stop
+    if [[ ${KEEP-} ]]; then echo "left in $work" >&2; else rm -rf "$work"; fi
+}
+trap finish EXIT
+
+# Each program has a job: what is captured. It runs in a home of its own, which `before_NAME` may fill. What tunes a job
+# is in the environment.
+export TRANSACTIONS SECONDS_OF_FIO
+
+TRANSACTIONS=$(n 500 60)
+inserts() { # inserts FROM COUNT: transactions
+    local i
+    for ((i = $1; i < $1 + $2; i++)); do
+        echo "BEGIN; INSERT INTO t VALUES ($i, hex(randomblob(200))); UPDATE t SET b = 'seen' WHERE a = $i - 10; COMMIT;"
+    done
+}
+job_sqlite-delete() {
+    sqlite3 s.db 'CREATE TABLE t (a INTEGER PRIMARY KEY, b); CREATE INDEX i ON t (b)'
+    inserts 1 "$TRANSACTIONS" | sqlite3 s.db
+    sqlite3 s.db 'DELETE FROM t WHERE a % 3 = 0; VACUUM; SELECT count(*), sum(length(b)) FROM t' > counted
+}
+# Two writers and a reader at once.
+job_sqlite-wal() {
+    sqlite3 s.db 'PRAGMA journal_mode = WAL; CREATE TABLE t (a INTEGER PRIMARY KEY, b); CREATE INDEX i ON t (b)' > said
+    inserts 1 "$TRANSACTIONS" | sqlite3 -cmd '.timeout 60000' s.db &
+    inserts 100000 "$TRANSACTIONS" | sqlite3 -cmd '.timeout 60000' s.db &
+    for i in 1 2 3 4 5; do sqlite3 -cmd '.timeout 60000' s.db 'SELECT count(*) FROM t' >> counted; done
+    wait
+    sqlite3 s.db 'PRAGMA wal_checkpoint(TRUNCATE); PRAGMA integrity_check' > checked
+}
+
+before_git() {
+    local i
+    git init -q src
+    git -C src config user.name ioriot
+    git -C src config user.email ioriot@localhost
+    for ((i = 0; i < $(n 30 8); i++)); do
+        mkdir -p "src/dir$i"
+        for f in {1..20}; do seq $((i * f)) $((i * f + 200)) > "src/dir$i/file$f"; done
+        seq "$i" 3000 > src/changing
+        git -C src add . && git -C src commit -q -m "commit $i"
+    done
+}
+job_git() {
+    export GIT_CONFIG_NOSYSTEM=1 HOME=$PWD
+    git clone -q src clone
+    git clone -q --no-local src packed
+    cd clone
+    git config user.name ioriot
+    git config user.email ioriot@localhost
+    for i in 1 2 3; do
+        echo "$i" >> changing
+        git commit -q -a -m "change $i"
+    done
+    git checkout -q -b branch HEAD~2
+    git rebase -q HEAD~1
+    git gc -q
+    git status > ../status
+    git -C ../src gc -q --aggressive
+}
+
+tree() { # some hundreds or thousands of files
+    cp -r /usr/include/linux src
+    [[ $short ]] || cp -r /usr/include/x86_64-linux-gnu /usr/include/c++ src 2> /dev/null
+    ln -s linux/fs.h src/link
+    ln src/fs.h src/hard
+}
+before_rsync() { tree; }
+job_rsync() {
+    rsync -a src/ dst/
+    rm -r src/netfilter
+    for f in src/a*.h; do echo '/* changed */' >> "$f"; done
+    rsync -a --delete src/ dst/
+    rsync -a --checksum --inplace src/ dst/
+}
+before_tar() { tree; }
+job_tar() {
+    tar cf packed.tar src
+    mkdir out
+    tar xf packed.tar -C out
+    tar czf packed.tar.gz out
+    tar df packed.tar -C out
+    rm -r out
+}
+
+SOURCES=$(n 100 30)
+before_make() {
+    local i
+    mkdir src
+    for ((i = 0; i < SOURCES; i++)); do
+        echo "int f$i(void);" > "src/f$i.h"
+        printf '#include <stdio.h>\n#include <stdlib.h>\n#include "f%d.h"\n#include "f%d.h"\nint f%d(void) { return %d + printf("%%d", rand()); }\n' \
+            "$i" $(((i + 1) % SOURCES)) "$i" "$i" > "src/f$i.c"
+    done
+    echo '#include "f0.h"
+int main(void) { return f0() < 0; }' > src/main.c
+    cat > Makefile << 'MAKE'
+objects := $(patsubst src/%.c,build/%.o,$(wildcard src/*.c))
+build/program: build/lib.a
+	$(CC) -o $@ build/main.o build/lib.a
+build/lib.a: $(objects)
+	$(AR) rcs $@ $^
+build/%.o: src/%.c | build
+	$(CC) -O1 -MMD -c -o $@ $<
+build:
+	mkdir $@
+clean:
+	rm -r build
+MAKE
+}
+job_make() {
+    make -s -j4
+    touch src/f1.c
+    make -s -j4
+    ./build/program > said
+}
+
+SECONDS_OF_FIO=$(n 5 2)
+fio_() {
+    fio --name=job --directory=. --size=32m --bs=4k --rw=randrw --runtime="$SECONDS_OF_FIO" --number_ios=$((SECONDS_OF_FIO * 2000)) \
+        --output=said --eta=never "$@"
+}
+job_fio-psync() { fio_ --ioengine=psync --numjobs=2 --fsync=32; }
+job_fio-libaio() { fio_ --ioengine=libaio --iodepth=16 --direct=1 --fdatasync=64; }
+job_fio-uring() { fio_ --ioengine=io_uring --iodepth=16 --direct=1 --fdatasync=64; }
+
+# As the user who owns the server.
+pg() { (cd / && HOME=/ PATH=$(echo /usr/lib/postgresql/*/bin):$PATH exec setpriv --reuid=postgres --regid=postgres --init-groups -- "$@"); }
+before_postgres() {
+    chown postgres .
+    pg initdb -D "$PWD/data" -A trust > said
+    cat >> data/postgresql.conf << CONF
+listen_addresses = ''
+unix_socket_directories = '$PWD'
+max_wal_size = 64MB
+min_wal_size = 32MB
+CONF
+    pg pg_ctl -s -D "$PWD/data" -l "$PWD/log" start || return
+    pg pgbench -q -h "$PWD" -i -s "$(n 4 1)" postgres 2> /dev/null
+}
+# The server has run for a while when the capture begins, and goes on when it ends; nothing stops it.
+scope_postgres() {
+    local master
+    master=$(head -n 1 "$1/home/data/postmaster.pid")
+    echo --pid "$master,$(pgrep -d , -P "$master")"
+}
+job_postgres() {
+    pg pgbench -h "$PWD" -c 4 -j 2 -t "$(n 1000 100)" postgres > /dev/null 2>&1
+    pg psql -q -h "$PWD" -c CHECKPOINT -c 'VACUUM FULL pgbench_branches' -c 'CREATE INDEX more ON pgbench_accounts (abalance)' postgres
+}
+
+# The same with everything else that the user runs: the clients.
+before_postgres-user() { before_postgres; }
+scope_postgres-user() { echo --user postgres; }
+job_postgres-user() { job_postgres; }
+
+# Captures a job from its start, its descendants with it.
+command_of() {
+    "$ior" capture -o "$1/capture" --format json -- bash -c "cd '$1/home' && $(declare -f inserts fio_ "job_$2"); job_$2" > "$1/capture.json"
+}
+# Captures what runs already, while somebody else gives it work.
+running() {
+    local pid
+    # shellcheck disable=SC2046
+    "$ior" capture -o "$1/capture" --format json $("scope_$2" "$1") > "$1/capture.json" &
+    pid=$!
+    until [[ -d $1/.capture.unfinished ]]; do
+        kill -0 $pid 2> /dev/null || return
+        sleep 0.05
+    done
+    (cd "$1/home" && "job_$2")
+    kill -INT $pid
+    wait $pid
+}
+
+one() { # one NAME: its row
+    local dir=$work/$1 began=$SECONDS how=command_of
+    mkdir -p "$dir/home"
+    if declare -f "before_$1" > /dev/null; then (cd "$dir/home" && "before_$1") || return; fi
+    [[ -d $dir/home/data ]] && server=$dir/home/data
+    declare -f "scope_$1" > /dev/null && how=running
+    # What is older than this mark was not made by the job.
+    sleep 0.02
+    touch "$dir/began"
+    $how "$dir" "$1" || echo "live.sh: the capture of $1 ended with $?" >&2
+    cp -a "$dir/home" "$dir/left"
+    [[ $server ]] && pg pg_ctl -s -D "$server" -m immediate stop
+    server=
+    "$ior" generate "$dir/capture" -o "$dir/workload" --format json > "$dir/generate.json" &&
+        "$ior" init "$dir/workload" --root "$dir/root" --format json > "$dir/init.json" || return
+    "$ior" replay "$dir/workload" --root "$dir/root" -o "$dir/run" --min-match 0 --format json > "$dir/replay.json"
+    python3 "$scripts/live_row.py" "$1" "$dir" $((SECONDS - began))
+    local met=$?
+    [[ ${KEEP-} ]] || rm -rf "$dir/root" "$dir/left" "$dir/run" "$dir/workload"
+    return $met
+}
+
+python3 "$scripts/live_row.py"
+code=0
+for name in "${all[@]}"; do
+    if ! command -v "${program[$name]}" > /dev/null; then
+        echo "SKIPPED: $name, for there is no ${program[$name]} here" >&2
+        continue
+    fi
+    one "$name" || { code=1; echo "live.sh: $name missed the bar" >&2; }
+done
+exit $code

@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+"""Did a replay issue what was captured, in that order?
+
+    scripts/same_calls.py CAPTURE WORKLOAD REPLAY.strace
+
+REPLAY.strace shows a replay by one worker (strace -f -y -s 4096). Its calls are held against the captured events, not
+against what the replay says of itself: names, paths, numbers and outcomes, one by one. Between them the worker may only do
+what serves itself or an inserted op. Prints every difference; exit 1 when there is one. IOR names the ioriot to use
+(default target/release/ioriot).
+"""
+
+import csv
+import io
+import os
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+
+IOR = os.environ.get("IOR", "target/release/ioriot")
+COLUMNS = "path path2 name count iovcnt offset offset2 whence flags mode uid gid cmd resolve atime mtime".split()
+# Between two ops: turns, memory, the captured working directory and mask, and what goes when an op was no success.
+SERVANTS = "futex munmap mmap madvise mprotect brk sched_yield chdir umask close".split()
+# What stands for a call: docs/SYSCALLS.md; and how strace shows a call that it is too old for.
+ALSO = {"sync": "syncfs", "creat": "open", "fchmodat2": "syscall_0x1c4"}
+# Returned numbers that the kernel chooses anew.
+F_GETFL = 3
+CHOSEN = ("Fd", "NewFd", "Pid", "Addr", "Dirents")
+# Bits that the replay sets or takes away, so that nothing can block and nothing is mapped where it must not be; docs/SYSCALLS.md.
+LEFT_OUT = {"open": 0o104000, "openat": 0o104000, "openat2": 0o104000, "mmap": 0x112, "flock": 4}
+
+
+def query(datasets, sql):
+    done = subprocess.run([IOR, "query", *datasets, sql, "--format", "csv"], stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        sys.exit(f"{IOR} query failed: {sql}")
+    return list(csv.DictReader(io.StringIO(done.stdout)))
+
+
+def plain(row, column):
+    """An argument as far as it is the same by intention."""
+    value, bits = row[column], LEFT_OUT.get(row["syscall"])
+    return str(int(value) & ~bits) if bits and value and column in ("flags", "cmd") else value
+
+
+def outcome(row):
+    """What must come out again: the error, or the number that the kernel does not choose anew."""
+    if row["errno"] != "0" or row["returns"] in CHOSEN or row["syscall"] == "readdir":  # issued as getdents64
+        return row["errno"]
+    if row["syscall"].startswith("fcntl") and row["cmd"] == str(F_GETFL):
+        return str(int(row["ret"]) & ~LEFT_OUT["open"])
+    return row["ret"]
+
+
+def main(capture, workload, text):
+    columns = ", ".join(f"e.{column}" for column in ["syscall", "ret", "errno", *COLUMNS])
+    ours = query([capture, workload], f"""SELECT o.op, d.returns, {columns} FROM ops o JOIN events e ON e.seq = o.seq
+        JOIN syscall_def d ON d.syscall = e.syscall WHERE o.origin = 'event' ORDER BY o.op_id""")
+    with tempfile.TemporaryDirectory() as scratch:
+        shown = os.path.join(scratch, "replay")
+        done = subprocess.run([IOR, "ingest", text, "-o", shown], stdout=subprocess.DEVNULL)
+        if done.returncode:
+            sys.exit(f"{text} cannot be read")
+        theirs = query([shown], f"""SELECT e.tid, d.returns, {columns} FROM events e LEFT JOIN syscall_def d ON d.syscall = e.syscall
+            ORDER BY e.seq""")
+    with open(text, errors="replace") as lines:
+        named = [line.split()[0] for line in lines if 'prctl(PR_SET_NAME, "worker ' in line]
+    if len(named) != 1:
+        sys.exit(f"{text} shows {len(named)} workers instead of one")
+    theirs = [row for row in theirs if row["tid"] == named[0]]
+
+    inserted = query([workload], "SELECT op, count(*) AS count FROM ops WHERE origin <> 'event' GROUP BY op")
+    inserted = Counter({row["op"]: int(row["count"]) for row in inserted})
+    wrong, at, extra = [], 0, Counter()
+    for number, op in enumerate(ours):
+        seen = next((i for i in range(at, len(theirs)) if same(op, theirs[i])), None)
+        if seen is None:
+            here = [row["syscall"] for row in theirs[at : at + 3]]
+            wrong.append(f"op {number} was not issued: {said(op)}; instead {here}")
+            continue
+        if number:  # before the first op the thread sets itself up
+            extra.update(row["syscall"] for row in theirs[at:seen])
+        at = seen + 1
+    missing = len(wrong)
+    wrong += [f"{count} calls of {name} that nobody asked for" for name, count in (extra - inserted).items() if name not in SERVANTS]
+    for line in wrong:
+        print(line)
+    print(f"{len(ours) - missing} of {len(ours)} captured calls were issued, in that order")
+    return bool(wrong)
+
+
+def said(row):
+    return " ".join([row["syscall"]] + [f"{column}={row[column]}" for column in COLUMNS if row[column]] + ["=", row["ret"], row["errno"]])
+
+
+def same(op, row):
+    """Is a call of the replay this captured one?"""
+    if row["syscall"] not in (op["op"], ALSO.get(op["syscall"])) or outcome(op) != outcome(row):
+        return False
+    return all(plain(op, column) == plain(row, column) for column in COLUMNS if op[column] and row[column])
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 4:
+        sys.exit(__doc__)
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,278 @@
+//! The process of `staprun`, and the lines that it prints.
+//!
+//! It is read from one thread, since this process gives up its rights later and threads have theirs of their own.
+
+use anyhow::{Context, Result};
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Bytes that are read at once, and that the pipe is to hold.
+const CHUNK: usize = 1 << 20;
+/// A line has at most 8,192 bytes: what is longer is none.
+const LONGEST: usize = 64 << 10;
+/// How long the tracer has for its end.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What `staprun` is told.
+#[derive(Clone, Debug)]
+pub struct Wanted<'a> {
+    /// The kernel module.
+    pub module: &'a Path,
+    /// Room between the kernel and this program, bytes.
+    pub buffer: u64,
+    /// The process that reads.
+    pub reader: u32,
+    /// Are children followed?
+    pub children: bool,
+    /// Processes that are captured.
+    pub pids: &'a [u32],
+    /// Name of the processes that are captured.
+    pub name: Option<&'a str>,
+}
+
+impl Wanted<'_> {
+    /// Arguments of staprun(8). No shell sees them.
+    pub fn arguments(&self) -> Vec<OsString> {
+        let megabytes = self.buffer.div_ceil(1 << 20).clamp(1, 4095);
+        // Under a name of its own (-R), so that captures do not stand in each other's way.
+        let mut arguments: Vec<OsString> = vec!["-R".into(), "-b".into(), megabytes.to_string().into(), self.module.into()];
+        arguments.push(format!("reader={}", self.reader).into());
+        if !self.children {
+            arguments.push("children=0".into());
+        }
+        if !self.pids.is_empty() {
+            let pids: Vec<String> = self.pids.iter().map(u32::to_string).collect();
+            arguments.push(format!("pids={}", pids.join(",")).into());
+        }
+        if let Some(name) = self.name {
+            arguments.push(format!("name={name}").into());
+        }
+        arguments
+    }
+}
+
+/// Lines out of chunks of bytes.
+#[derive(Debug, Default)]
+pub struct Lines {
+    bytes: Vec<u8>,
+    at: usize,
+}
+
+impl Lines {
+    fn push(&mut self, bytes: &[u8]) {
+        self.bytes.drain(..std::mem::take(&mut self.at));
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// The next whole line, without its end; or so much of one that it can be none.
+    pub fn next(&mut self) -> Option<&[u8]> {
+        let rest = &self.bytes[self.at..];
+        let (line, taken) = match memchr::memchr(b'\n', rest) {
+            Some(end) => (&rest[..end], end + 1),
+            None if rest.len() > LONGEST => (rest, rest.len()),
+            None => return None,
+        };
+        self.at += taken;
+        Some(line)
+    }
+
+    /// What is left behind the last whole line.
+    pub fn rest(&mut self) -> Option<&[u8]> {
+        let rest = &self.bytes[self.at..];
+        self.at = self.bytes.len();
+        Some(rest).filter(|rest| !rest.is_empty())
+    }
+}
+
+/// One of its outputs.
+struct Pipe {
+    source: Option<File>,
+    lines: Lines,
+}
+
+impl Pipe {
+    fn new(end: OwnedFd) -> Pipe {
+        Pipe { source: Some(end.into()), lines: Lines::default() }
+    }
+
+    fn poll(&self) -> libc::pollfd {
+        // poll(2) passes over negative descriptors.
+        libc::pollfd { fd: self.source.as_ref().map_or(-1, File::as_raw_fd), events: libc::POLLIN, revents: 0 }
+    }
+
+    /// Reads what is there.
+    fn read(&mut self, buffer: &mut [u8]) -> Result<()> {
+        let Some(source) = &mut self.source else { return Ok(()) };
+        match source.read(buffer) {
+            Ok(0) => self.source = None,
+            Ok(length) => self.lines.push(&buffer[..length]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error).context("cannot read what staprun prints"),
+        }
+        Ok(())
+    }
+}
+
+/// A tracer that runs.
+pub struct Tracer {
+    child: Child,
+    status: Option<ExitStatus>,
+    text: Pipe,
+    said: Pipe,
+    buffer: Vec<u8>,
+}
+
+impl Tracer {
+    /// Starts `program` with these arguments.
+    ///
+    /// # Errors
+    /// When it cannot be executed.
+    pub fn start(program: &OsStr, arguments: &[OsString]) -> Result<Tracer> {
+        let mut command = Command::new(program);
+        // In a group of its own: an interrupt from the keyboard is for this program, which then ends the tracer.
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        let mut child = command.spawn().with_context(|| format!("cannot execute {}", program.display()))?;
+        let text: OwnedFd = child.stdout.take().context("no pipe")?.into();
+        let said: OwnedFd = child.stderr.take().context("no pipe")?.into();
+        // SAFETY: sets the size of a pipe that is ours; a smaller one works as well.
+        unsafe { libc::fcntl(text.as_raw_fd(), libc::F_SETPIPE_SZ, CHUNK as libc::c_int) };
+        Ok(Tracer { child, status: None, text: Pipe::new(text), said: Pipe::new(said), buffer: vec![0; CHUNK] })
+    }
+
+    /// Waits for output, not longer than this, and reads it. False when there will be no more.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn read(&mut self, patience: Duration) -> Result<bool> {
+        if self.text.source.is_none() && self.said.source.is_none() {
+            return Ok(false);
+        }
+        let mut polls = [self.text.poll(), self.said.poll()];
+        // SAFETY: poll writes to the two structs of the array (poll(2)).
+        unsafe { libc::poll(polls.as_mut_ptr(), 2, patience.as_millis() as libc::c_int) };
+        for (poll, pipe) in polls.iter().zip([&mut self.text, &mut self.said]) {
+            if poll.revents != 0 {
+                pipe.read(&mut self.buffer)?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// The lines of the capture that were read.
+    pub const fn text(&mut self) -> &mut Lines {
+        &mut self.text.lines
+    }
+
+    /// The lines of warnings and errors that were read.
+    pub const fn said(&mut self) -> &mut Lines {
+        &mut self.said.lines
+    }
+
+    /// Asks it to end: it then writes what it still has, and the end mark.
+    pub fn stop(&mut self) {
+        if self.ended().is_none() {
+            // SAFETY: a child that was not waited for, so the number is still its own.
+            unsafe { libc::kill(self.child.id() as i32, libc::SIGINT) };
+        }
+    }
+
+    fn ended(&mut self) -> Option<ExitStatus> {
+        if self.status.is_none() {
+            self.status = self.child.try_wait().ok().flatten();
+        }
+        self.status
+    }
+
+    /// Waits for its end, and ends it by force when that does not come.
+    pub fn wait(&mut self) -> Option<ExitStatus> {
+        let began = Instant::now();
+        while self.ended().is_none() {
+            if began.elapsed() > PATIENCE {
+                log::warn!("staprun does not end: it is killed, and its module may stay (see lsmod)");
+                let _ = self.child.kill();
+                self.status = self.child.wait().ok();
+                break;
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+        self.status
+    }
+}
+
+impl Drop for Tracer {
+    /// One that is still there when a capture failed takes its module with it.
+    fn drop(&mut self) {
+        if self.ended().is_none() {
+            self.stop();
+            let began = Instant::now();
+            // It may have more to write than the pipe holds.
+            while began.elapsed() < PATIENCE && self.read(Duration::from_millis(20)).unwrap_or(false) {
+                while self.text.lines.next().is_some() {}
+                while self.said.lines.next().is_some() {}
+            }
+            self.wait();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(wanted: &Wanted<'_>) -> String {
+        let arguments = wanted.arguments();
+        arguments.iter().map(|word| word.to_str().unwrap()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn arguments_say_who_is_captured_and_who_reads() {
+        let module = Path::new("/tmp/a b/targetedioriot.ko");
+        let all = Wanted { module, buffer: 64 << 20, reader: 17, children: true, pids: &[], name: None };
+        assert_eq!(words(&all), "-R -b 64 /tmp/a b/targetedioriot.ko reader=17");
+        assert!(all.arguments().contains(&module.as_os_str().to_owned()), "a name with a blank is one word");
+        let two = Wanted { buffer: 1, children: false, pids: &[4711, 4712], ..all.clone() };
+        assert_eq!(words(&two), "-R -b 1 /tmp/a b/targetedioriot.ko reader=17 children=0 pids=4711,4712");
+        let java = Wanted { buffer: u64::MAX, name: Some("java"), ..all };
+        assert_eq!(words(&java), "-R -b 4095 /tmp/a b/targetedioriot.ko reader=17 name=java");
+    }
+
+    #[test]
+    fn lines_are_put_together() {
+        let mut lines = Lines::default();
+        lines.push(b"one\ntw");
+        assert_eq!(lines.next(), Some(&b"one"[..]));
+        assert_eq!(lines.next(), None);
+        lines.push(b"o\n\nrest");
+        assert_eq!((lines.next().map(<[u8]>::len), lines.next().map(<[u8]>::len), lines.next()), (Some(3), Some(0), None));
+        assert_eq!(lines.rest(), Some(&b"rest"[..]));
+        assert_eq!(lines.rest(), None);
+        lines.push(&vec![b'x'; LONGEST + 1]);
+        assert_eq!(lines.next().map(<[u8]>::len), Some(LONGEST + 1));
+        assert_eq!(lines.next(), None);
+    }
+
+    #[test]
+    fn a_tracer_is_read_until_it_has_ended() {
+        let script = "trap 'echo end; echo WARNING: late >&2; exit 3' INT; echo begin; while :; do sleep 0.01; done";
+        let mut tracer = Tracer::start(OsStr::new("sh"), &["-c".into(), script.into()]).unwrap();
+        let mut text = Vec::new();
+        while text.is_empty() {
+            assert!(tracer.read(Duration::from_millis(20)).unwrap());
+            text.extend(tracer.text().next().map(<[u8]>::to_vec));
+        }
+        tracer.stop();
+        while tracer.read(Duration::from_millis(20)).unwrap() {}
+        text.extend(tracer.text().next().map(<[u8]>::to_vec));
+        assert_eq!(text, [b"begin".to_vec(), b"end".to_vec()]);
+        assert_eq!(tracer.said().next(), Some(&b"WARNING: late"[..]));
+        assert_eq!(tracer.wait().and_then(|status| status.code()), Some(3));
+        assert!(Tracer::start(OsStr::new("/no/such/staprun"), &[]).is_err());
+    }
+}

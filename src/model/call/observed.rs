@@ -1,0 +1,118 @@
+//! What a live capture observed of the file and the descriptor of a call.
+//!
+//! It is read when the call returns, so another call on the same open file description that was under way then may have
+//! changed it. Of the calls that began before, the model knows; those that begin later, but before this one was over,
+//! show only when they come. So a position is believed when the next call on the description has begun after it was read.
+
+use super::{Call, is_device, kind_of};
+use crate::event::Col;
+use crate::model::facts::{Answer, Identity, Source};
+use crate::model::fds::OfdIx;
+use crate::model::step::Kind;
+use crate::model::tree::Ino;
+use crate::syscall::Role;
+
+/// A position that was seen, and when.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::model) struct Sighting {
+    pub(in crate::model) pos: i64,
+    pub(in crate::model) over: i64,
+}
+
+impl Call<'_> {
+    /// A call comes to a description: was the last position that somebody saw there seen in quiet? Then it is right,
+    /// whatever the calls before it came to.
+    pub(super) fn recall(&mut self, ix: OfdIx) {
+        let (Some(begin), Some(ofd)) = (self.begin(), self.model.tasks.ofd_mut(ix)) else { return };
+        let Some(sighting) = ofd.sighting.take().filter(|sighting| sighting.over <= begin) else { return };
+        let (ino, pos, behind) = (ofd.ino, ofd.pos, ofd.behind);
+        if let Some(behind) = behind {
+            // Where an append came to tells how long the file was.
+            let seen = self.model.tree.content(ino).map(|content| content.reveal(behind, sighting.pos));
+            if let Some(seen) = seen {
+                self.seen(ino, seen);
+            }
+        } else if pos != sighting.pos {
+            self.misplaced(ix, sighting.pos);
+        }
+        self.go_to(ix, sighting.pos);
+    }
+
+    /// Before a call that moves a position from where nobody knows: where it came to tells where it began.
+    pub(super) fn trace_back(&mut self, ix: OfdIx, moved: i64) {
+        let Some(ofd) = self.model.tasks.ofd(ix) else { return };
+        let quiet = self.begin().is_some_and(|begin| ofd.busy <= begin);
+        let seen = self.event.int(Col::Pos).filter(|_| quiet && self.event.success().is_some());
+        let (pos, sure, behind) = (ofd.pos, ofd.pos_sure, ofd.behind.is_some());
+        let began = seen.map(|seen| seen - moved).filter(|began| *began >= 0);
+        self.model.tree.answer(Answer::Position, began.is_some_and(|began| !sure || behind || began == pos));
+        if let Some(began) = began.filter(|_| !sure && !behind) {
+            if began != pos {
+                self.misplaced(ix, began);
+            }
+            self.go_to(ix, began);
+        }
+    }
+
+    /// The position was another one than the calls before came to: others moved it.
+    fn misplaced(&mut self, ix: OfdIx, pos: i64) {
+        if let Some(ofd) = self.model.tasks.ofd_mut(ix) {
+            let sure = std::mem::replace(&mut ofd.pos_sure, true);
+            ofd.pos = pos;
+            if sure {
+                self.model.tree.guess("a position moved by calls that are not in the capture");
+            }
+        }
+        self.reposition(ix);
+    }
+
+    /// After a call on a description: notes what was seen of it.
+    pub(super) fn sight(&mut self, ix: OfdIx) {
+        let (Some(begin), Some(over)) = (self.begin(), self.over()) else { return };
+        let file = self.event.success().is_some() && self.event.int(Col::StMode).and_then(kind_of) == Some(Kind::File);
+        let pos = self.event.int(Col::Pos).filter(|_| file);
+        let Some(ofd) = self.model.tasks.ofd_mut(ix) else { return };
+        ofd.sighting = pos.filter(|_| ofd.busy <= begin).map(|pos| Sighting { pos, over });
+        ofd.busy = ofd.busy.max(over);
+    }
+
+    /// A path led to a file: which one, by what was observed. `new` when the call made it.
+    pub(super) fn identified(&mut self, ino: Ino, new: bool) -> Ino {
+        let event = self.event;
+        if event.int(Col::StMode).and_then(kind_of) != Some(Kind::File) {
+            return ino;
+        }
+        let pair = event.int(Col::Dev).zip(event.int(Col::Ino)).filter(|(_, ino)| *ino != 0);
+        self.model.tree.answer(Answer::Identity, pair.is_some());
+        let Some((dev, number)) = pair else { return ino };
+        let def = event.syscall.def();
+        let source = if def.has(Role::Stat) || def.has(Role::Statx) { Source::Stat } else { Source::Fd };
+        let quiet = self.begin().is_some_and(|begin| self.model.tree.renamed <= begin);
+        let is = self.model.tree.identify(ino, Identity { source, dev, ino: number }, new, quiet);
+        self.flush();
+        is
+    }
+
+    /// What was seen of an opened file: its kind, its mode, and how long it was. `changed` when the call itself made or cut
+    /// it.
+    pub(super) fn opened_as(&mut self, ino: Ino, changed: bool) {
+        let Some(mode) = self.event.int(Col::StMode).filter(|mode| !is_device(*mode)) else { return };
+        if kind_of(mode) == Some(Kind::File)
+            && !changed
+            && let Some(size) = self.event.int(Col::StSize)
+        {
+            self.observe(ino, size);
+        }
+        self.mode_seen(ino, mode);
+    }
+
+    /// What was seen of the file when a call on a descriptor had returned: how long it is, if nobody knew.
+    pub(super) fn size_seen(&mut self, ino: Ino) {
+        let file = self.event.success().is_some() && self.event.int(Col::StMode).and_then(kind_of) == Some(Kind::File);
+        if let Some(size) = self.event.int(Col::StSize).filter(|_| file)
+            && self.model.tree.content(ino).is_some_and(|content| content.size().is_none())
+        {
+            self.observe(ino, size);
+        }
+    }
+}

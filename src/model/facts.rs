@@ -1,0 +1,182 @@
+//! What the capture observed in the kernel: which inode a file is, and how much of what the model says was observed.
+//!
+//! A device and an inode number are the identity of a file, a path is its name. So two names with one identity are hard
+//! links, whether or not anybody was seen to link them, and a name with another identity than before was given to
+//! another file. An identity ends with the last name and the last close of its file: the kernel uses the numbers again
+//! at once.
+//!
+//! stat(2) and the kernel's own inode may tell different devices (btrfs, overlayfs), so each has its identities for itself.
+
+use super::step::Name;
+use super::tree::{Ino, Life, Node, Slot, Tree, Was};
+
+/// Who told an identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Source {
+    /// The inode behind a descriptor.
+    Fd,
+    /// stat(2) of a path.
+    Stat,
+}
+
+/// Identity of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Identity {
+    pub(super) source: Source,
+    pub(super) dev: i64,
+    pub(super) ino: i64,
+}
+
+/// What the model says, observed or inferred.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// Where a call on a shared position began.
+    Position,
+    /// Which file a path led to.
+    Identity,
+    /// How long a file was at the start.
+    Size,
+}
+
+impl Answer {
+    /// Every kind, and its plural for people.
+    pub(super) const ALL: [(Answer, &'static str); 3] =
+        [(Answer::Position, "positions"), (Answer::Identity, "identities"), (Answer::Size, "sizes")];
+}
+
+/// How often the model gave an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Evidence {
+    /// Answers in all.
+    pub answers: u64,
+    /// Those that an observation in the kernel showed. The others follow from what was seen before.
+    pub observed: u64,
+}
+
+impl Tree {
+    /// Counts an answer.
+    pub(super) fn answer(&mut self, what: Answer, observed: bool) {
+        let evidence = &mut self.evidence[what as usize];
+        evidence.answers += 1;
+        evidence.observed += u64::from(observed);
+    }
+
+    /// A path led to this file, and the capture shows its identity. `new` when the call has just made it, `quiet` when
+    /// no other call was at names meanwhile. Gives the file that it is.
+    pub(super) fn identify(&mut self, ino: Ino, identity: Identity, new: bool, quiet: bool) -> Ino {
+        let which = identity.source as usize;
+        let known = self.identities.get(&identity).copied().filter(|other| *other != ino);
+        match (self.at(ino).identity[which], known) {
+            (Some(old), _) if old == identity => ino,
+            (None, None) => {
+                self.is_called(ino, identity);
+                ino
+            }
+            // What had that number is gone, or the number would not be in use again.
+            (None, Some(old)) if new => {
+                self.gone(old);
+                self.is_called(ino, identity);
+                ino
+            }
+            (None, Some(same)) => {
+                if self.twin(ino, same) {
+                    return same;
+                }
+                self.guess("a file seen under a name that it was not given");
+                ino
+            }
+            // A rename on its way may already have happened: where it led is certain, the names are not.
+            (Some(_), Some(other)) if !self.at(other).unlinked() => {
+                self.guess("a name that led to a file of another name");
+                other
+            }
+            (Some(_), other) if quiet && self.at(ino).single() => {
+                if let Some(other) = other {
+                    self.forget(other);
+                }
+                let Some((dir, name)) = self.at(ino).home.clone() else { return ino };
+                self.remove(dir, &name);
+                let made = self.make(dir, name, super::Kind::File, None);
+                self.is_called(made, identity);
+                made
+            }
+            _ => {
+                self.guess("an identity seen while names changed");
+                ino
+            }
+        }
+    }
+
+    fn is_called(&mut self, ino: Ino, identity: Identity) {
+        self.at_mut(ino).identity[identity.source as usize] = Some(identity);
+        self.identities.insert(identity, ino);
+    }
+
+    /// The identities of a file end.
+    pub(super) fn forget(&mut self, ino: Ino) {
+        for identity in std::mem::take(&mut self.at_mut(ino).identity).into_iter().flatten() {
+            if self.identities.get(&identity) == Some(&ino) {
+                self.identities.remove(&identity);
+            }
+        }
+    }
+
+    /// A file's number is in use again: somebody outside has removed it, and nobody has it open.
+    fn gone(&mut self, ino: Ino) {
+        self.forget(ino);
+        if self.at(ino).refs == 0 {
+            while let Some((dir, name)) = self.at(ino).home.clone() {
+                self.remove(dir, &name);
+            }
+        }
+    }
+
+    /// A name that was there at the start turns out to be another name of a file (link(2)). Not when the two differ in what
+    /// is known of them: then a number was used again.
+    fn twin(&mut self, ino: Ino, same: Ino) -> bool {
+        let (a, b) = (self.at(ino), self.at(same));
+        let Some((dir, name)) = a.home.clone() else { return false };
+        let Node::Dir(entries) = &self.at(dir).node else { return false };
+        let slot = Slot { was: Was::Held(ino), now: Some(ino) };
+        let both_there = b.life == Life::Initial && a.life == Life::Initial && a.single() && entries.get(&name) == Some(&slot);
+        let fit = match (&a.node, &b.node) {
+            (Node::File(a), Node::File(b)) => a.size().zip(b.size()).is_none_or(|(a, b)| a == b),
+            (Node::Unknown, Node::File(_) | Node::Unknown) | (Node::File(_), Node::Unknown) => true,
+            _ => false,
+        };
+        if !both_there || !fit {
+            return false;
+        }
+        self.entries(dir).insert(name.clone(), Slot { was: Was::Held(same), now: Some(same) });
+        let old = self.at_mut(ino).home.take();
+        let node = self.at_mut(same);
+        match node.home {
+            None => node.home = old,
+            Some(_) => node.more.extend(old),
+        }
+        node.twins = true;
+        self.forget(ino);
+        self.unite(ino, same);
+        true
+    }
+}
+
+/// Paths of files that have several names from the start: the first one is made, the others are links to it.
+#[derive(Debug, Default)]
+pub(super) struct Twins(hashbrown::HashMap<Ino, Name>);
+
+impl Twins {
+    /// The name of a file that came first, if this is not it.
+    pub(super) fn first(&mut self, tree: &Tree, ino: Ino, path: &Name) -> Option<Name> {
+        if !tree.at(ino).twins {
+            return None;
+        }
+        match self.0.entry(ino) {
+            hashbrown::hash_map::Entry::Occupied(first) => Some(first.get().clone()),
+            hashbrown::hash_map::Entry::Vacant(first) => {
+                first.insert(path.clone());
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! What a live capture observes of files, and what would be inferred without it.
+
+use super::{allowed, capture, scratch};
+use crate::tool::{expect, ioriot, number, rows};
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+
+/// Makes a workload; its summary.
+fn generate(capture: &Path, workload: &Path) -> Value {
+    let [capture, workload] = [capture, workload].map(|path| path.to_str().unwrap());
+    serde_json::from_str(&expect(0, &["generate", capture, "-o", workload, "--format", "json"])).unwrap()
+}
+
+/// The same capture, with calls only: as a text capture would have it.
+fn stripped(whole: &Path, blind: &Path) {
+    fs::create_dir(blind).unwrap();
+    for entry in fs::read_dir(whole).unwrap().map(Result::unwrap) {
+        fs::copy(entry.path(), blind.join(entry.file_name())).unwrap();
+    }
+    let sql = "SELECT * EXCEPT (dev, ino, position, st_size, st_mode), CAST(NULL AS BIGINT) AS dev, CAST(NULL AS BIGINT) AS ino, \
+        CAST(NULL AS BIGINT) AS position, CAST(NULL AS BIGINT) AS st_size, CAST(NULL AS BIGINT) AS st_mode FROM events ORDER BY seq";
+    let events = ioriot(&["query", whole.to_str().unwrap(), sql, "--format", "parquet"]);
+    assert!(events.status.success(), "{events:?}");
+    fs::write(blind.join("events.parquet"), events.stdout).unwrap();
+}
+
+/// Two names of one file: one is written, the other is read. Nobody is seen to link them.
+#[test]
+fn hard_links_are_known_by_their_identity() {
+    if !allowed() {
+        return;
+    }
+    let dir = scratch();
+    let at = |name: &str| dir.path().join(name);
+    fs::write(at("one"), "12345").unwrap();
+    fs::hard_link(at("one"), at("two")).unwrap();
+    let script = "echo more >> two && cat one > copy";
+    capture(0, &at("capture"), &["--", "sh", "-c", &format!("cd {} && {script}", dir.path().display())]);
+    stripped(&at("capture"), &at("blind"));
+
+    let fileset = |workload: &str, name: &str| {
+        rows(&[&at(workload)], &format!("SELECT size, target FROM fileset WHERE path LIKE '%/{name}'"))
+    };
+    let (whole, blind) = (generate(&at("capture"), &at("workload")), generate(&at("blind"), &at("guessed")));
+    let one = fs::canonicalize(at("one")).unwrap();
+    assert_eq!(fileset("workload", "one"), ["5,"]);
+    assert_eq!(fileset("workload", "two"), [format!("0,{}", one.display())]);
+    assert_eq!(fileset("guessed", "one"), ["10,"], "what one name was given was there in the other, as far as calls tell");
+    let inferred = |summary: &Value, kind: &str| summary.pointer(&format!("/inferences/{kind}/inferred")).and_then(Value::as_u64);
+    assert_eq!((inferred(&whole, "identities"), inferred(&whole, "positions")), (Some(0), Some(0)));
+    assert!(inferred(&blind, "positions") > Some(0), "{blind}");
+
+    let [workload, root, run] = ["workload", "root", "run"].map(|name| at(name).to_str().unwrap().to_owned());
+    for _ in 0..2 {
+        expect(0, &["init", &workload, "--root", &root, "--force"]);
+        let _ = fs::remove_dir_all(&run);
+        expect(0, &["replay", &workload, "--root", &root, "-o", &run, "--min-match", "100"]);
+        assert_eq!(number(&[Path::new(&run)], "SELECT count(*) FROM state WHERE verdict <> 'same'"), 0.0);
+        expect(0, &["init", &workload, "--root", &root, "--reset"]);
+        let tree = |name: &str| Path::new(&root).join("tree").join(dir.path().strip_prefix("/").unwrap()).join(name);
+        use std::os::unix::fs::MetadataExt;
+        let [one, two] = ["one", "two"].map(|name| fs::metadata(tree(name)).unwrap());
+        assert_eq!((one.ino(), one.nlink(), one.len()), (two.ino(), 2, 5));
+    }
+}

@@ -1,0 +1,225 @@
+//! Live captures by eBPF: whose calls they take, what ends them, and that an older kernel's programs tell the same.
+
+use super::capture::{Running, allowed, capture, closes, int, scratch, wait_for};
+#[cfg(feature = "sql")]
+use crate::tool::rows;
+use crate::tool::{command, root};
+use serde_json::Value;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// A user that nobody is.
+const STRANGER: u32 = 54_321;
+
+/// A shell that runs this copy of dd again and again until it is killed: few enough calls for any reader.
+fn busy(program: &Path, user: u32) -> Running {
+    let script = format!("while :; do {} if=/dev/zero of=/dev/null bs=512 count=20 status=none; done", program.display());
+    Running(Command::new("sh").args(["-c", &script]).uid(user).gid(user).spawn().unwrap())
+}
+
+/// A directory that everybody may enter, with dd in it.
+fn with_dd(name: &str) -> Option<(tempfile::TempDir, PathBuf)> {
+    if !root() || !allowed() {
+        eprintln!("SKIPPED: no root, so no other users and no control groups");
+        return None;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let program = dir.path().join(name);
+    std::fs::copy("/bin/dd", &program).unwrap();
+    Some((dir, program))
+}
+
+/// Events of the capture that are so.
+#[cfg(feature = "sql")]
+fn events(out: &Path, of: &str) -> u64 {
+    rows(&[out], &format!("SELECT count(*) FROM events WHERE {of}"))[0].parse().unwrap()
+}
+
+#[test]
+fn a_user_is_captured_and_nobody_else() {
+    let Some((dir, program)) = with_dd("ioriot-user") else { return };
+    let (theirs, ours) = (busy(&program, STRANGER), busy(&program, 0));
+    let out = dir.path().join("user");
+    let summary = capture(0, &out, &["--user", &STRANGER.to_string(), "--max-events", "3000"]);
+    closes(&summary);
+    assert_eq!(int(&summary, "/events"), 3000);
+    #[cfg(feature = "sql")]
+    {
+        assert!(events(&out, "syscall = 'execve' AND path LIKE '%/ioriot-user'") > 5);
+        // The shells' own children, and the stranger's shell, are all there is.
+        let pids = rows(&[&out], "SELECT DISTINCT uid FROM processes");
+        assert_eq!(pids, [STRANGER.to_string()]);
+        assert_eq!(events(&out, &format!("pid = {}", ours.0.id())), 0);
+        assert!(events(&out, &format!("pid = {}", theirs.0.id())) > 0);
+    }
+    drop((theirs, ours));
+}
+
+#[test]
+fn a_name_is_captured_and_no_other() {
+    let Some((dir, program)) = with_dd("ioriot-comm") else { return };
+    let other = dir.path().join("ioriot-other");
+    std::fs::copy(&program, &other).unwrap();
+    let (named, unnamed) = (busy(&program, 0), busy(&other, 0));
+    let out = dir.path().join("comm");
+    // exec gives the name, so that what comes after it is there: reads and writes, and no exec of another program.
+    closes(&capture(0, &out, &["--comm", "ioriot-comm", "--max-events", "3000"]));
+    #[cfg(feature = "sql")]
+    {
+        assert!(events(&out, "syscall = 'write' AND ret = 512") > 100);
+        assert_eq!(events(&out, "path LIKE '%/ioriot-other'"), 0);
+        assert_eq!(events(&out, &format!("pid IN ({}, {})", named.0.id(), unnamed.0.id())), 0);
+    }
+    drop((named, unnamed));
+}
+
+#[test]
+fn all_is_everybody_but_the_capture() {
+    let Some((dir, program)) = with_dd("ioriot-all") else { return };
+    let running = [busy(&program, STRANGER), busy(&program, 0)];
+    let out = dir.path().join("all");
+    let args = ["capture", "-o", out.to_str().unwrap(), "--format", "json", "--all", "--max-events", "20000"];
+    let started = command(&args).stdout(Stdio::piped()).spawn().unwrap();
+    let own = started.id();
+    let said = started.wait_with_output().unwrap();
+    assert!(said.status.success());
+    closes(&serde_json::from_slice(&said.stdout).unwrap());
+    #[cfg(feature = "sql")]
+    {
+        assert_eq!(events(&out, &format!("pid = {own}")), 0);
+        for running in &running {
+            assert!(events(&out, &format!("pid = {}", running.0.id())) > 0);
+        }
+    }
+    let _ = (own, running);
+}
+
+/// A control group of version 2 that goes away with this value.
+struct Group(PathBuf);
+
+impl Group {
+    fn new(name: &str) -> Option<Group> {
+        let mounts = std::fs::read_to_string("/proc/mounts").unwrap();
+        let place = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>()).find(|words| words[2] == "cgroup2");
+        let made = place.map(|words| Path::new(words[1]).join(name)).filter(|path| std::fs::create_dir(path).is_ok());
+        if made.is_none() {
+            eprintln!("SKIPPED: no control groups of version 2 that may be made here");
+        }
+        made.map(Group)
+    }
+
+    fn take(&self, pid: u32) {
+        std::fs::write(self.0.join("cgroup.procs"), pid.to_string()).unwrap();
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir(&self.0);
+    }
+}
+
+#[test]
+fn a_control_group_is_captured_with_those_below_it() {
+    let Some((dir, program)) = with_dd("ioriot-group") else { return };
+    let Some(group) = Group::new(&format!("ioriot-{}", std::process::id())) else { return };
+    let below = Group(group.0.join("below"));
+    std::fs::create_dir(&below.0).unwrap();
+    let (inside, nested, outside) = (busy(&program, 0), busy(&program, 0), busy(&program, 0));
+    group.take(inside.0.id());
+    below.take(nested.0.id());
+    let out = dir.path().join("group");
+    closes(&capture(0, &out, &["--cgroup", group.0.to_str().unwrap(), "--max-events", "5000"]));
+    #[cfg(feature = "sql")]
+    {
+        for (running, captured) in [(&inside, true), (&nested, true), (&outside, false)] {
+            assert_eq!(events(&out, &format!("pid = {}", running.0.id())) > 0, captured);
+        }
+    }
+    drop((inside, nested, outside));
+    // A group is busy until the last of its processes is gone.
+    wait_for(|| [&below, &group].iter().all(|group| std::fs::read(group.0.join("cgroup.procs")).unwrap().is_empty()));
+}
+
+#[test]
+fn signals_end_a_capture_in_a_whole_dataset() {
+    if !allowed() {
+        return;
+    }
+    let dir = scratch();
+    for (signal, name) in [(libc::SIGTERM, "term"), (libc::SIGINT, "int")] {
+        let running = Running(Command::new("sh").args(["-c", "while :; do cat /dev/null; done"]).spawn().unwrap());
+        let out = dir.path().join(name);
+        let pid = running.0.id().to_string();
+        let args = ["capture", "-o", out.to_str().unwrap(), "--format", "json", "--pid", &pid];
+        let started = command(&args).stdout(Stdio::piped()).spawn().unwrap();
+        wait_for(|| dir.path().join(format!(".{name}.unfinished")).exists());
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        // SAFETY: a signal to a child of ours.
+        unsafe { libc::kill(started.id() as i32, signal) };
+        let said = started.wait_with_output().unwrap();
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+        let summary: Value = serde_json::from_slice(&said.stdout).unwrap();
+        closes(&summary);
+        assert_eq!(summary["ended"], "signal");
+        assert!(int(&summary, "/events") > 0 && out.join("manifest.json").exists());
+    }
+}
+
+#[test]
+fn a_loss_ends_the_capture_when_that_is_asked_for() {
+    if !allowed() {
+        return;
+    }
+    let dir = scratch();
+    // Far more than a buffer this small can hold while its reader sleeps.
+    let script = ["--", "dd", "if=/dev/zero", "of=/dev/null", "bs=1", "count=300000", "status=none"];
+    let mut args = vec!["--buffer", "64K", "--on-drop", "stop"];
+    args.extend(script);
+    let summary = capture(1, &dir.path().join("stopped"), &args);
+    assert_eq!(summary["ended"], "drop");
+    assert!(int(&summary, "/sum/lost") > 0);
+    closes(&summary);
+}
+
+/// What kernels before 6.2 load is loaded and run by this one; both tell the same of the same calls.
+#[test]
+fn an_older_kernel_tells_the_same() {
+    if !allowed() {
+        return;
+    }
+    let dir = scratch();
+    let home = dir.path().join("home");
+    std::fs::create_dir(&home).unwrap();
+    std::os::unix::fs::symlink("/usr/lib/os-release", home.join("link")).unwrap();
+    let script = "cd \"$0\" && cat link /dev/null /proc/version > both && ls -l . / > list && rm both list";
+    let captured = |kernel: &str| {
+        let out = dir.path().join(kernel);
+        let args = ["capture", "-o", out.to_str().unwrap(), "--format", "json", "--", "sh", "-c", script];
+        let said = command(&args).arg(&home).env("IORIOT_AS_KERNEL", kernel).output().unwrap();
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+        let warned = String::from_utf8_lossy(&said.stderr).contains("copied one by one");
+        closes(&serde_json::from_slice(&said.stdout[said.stdout.iter().position(|byte| *byte == b'{').unwrap()..]).unwrap());
+        (out, warned)
+    };
+    let (old, warned) = captured("5.12");
+    assert!(warned, "a fallback is said at the start");
+    let (new, _) = captured("999.0");
+    #[cfg(feature = "sql")]
+    {
+        // What a run does not share with the next: process ids, and the sizes and inodes of pipes and of what it made.
+        let sql = "SELECT syscall, path, fd, errno, position, st_mode, dev, \
+            CASE WHEN path LIKE '/usr/%' OR path LIKE '/lib/%' OR path = 'link' THEN concat(ino, ' ', st_size, ' ', fd_path) ELSE fd_path END \
+            FROM events WHERE syscall IN ('openat', 'read', 'write', 'newfstatat', 'fstat', 'lseek', 'getdents64') \
+            AND NOT coalesce(path LIKE '/proc/%', false) ORDER BY tid - (SELECT min(tid) FROM events), seq";
+        let [old, new] = [&old, &new].map(|out| rows(&[out], sql));
+        assert!(old.iter().any(|row| row.contains(",link,") && row.contains("/usr/lib/os-release")), "{old:#?}");
+        for (old, new) in old.iter().zip(&new) {
+            assert_eq!(old, new);
+        }
+        assert_eq!(old.len(), new.len());
+    }
+    let _ = (old, new);
+}
