@@ -4,7 +4,8 @@
 //! cargo bench --no-default-features --bench replay -- KIND OPS LANES DIR      makes DIR/work, DIR/root, DIR/calls
 //! ```
 //! KIND is pread, open (open, fstat, close), mixed, big (pread of 64 KiB), or paced (pread, 10,000 a second). All reads and
-//! writes but the big ones move 4 KiB. `scripts/bench_replay.py` runs it.
+//! writes but the big ones move 4 KiB. Above ten million ops there is no list of calls: such a workload is for engine null.
+//! `scripts/bench_replay.py` runs it.
 
 use anyhow::{Context, Result, bail, ensure};
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray};
@@ -14,6 +15,8 @@ use ioriot::schema::dataset::Kind;
 use ioriot::schema::{Draft, Manifest, Table, Type, writer_properties};
 use parquet::arrow::ArrowWriter;
 use serde_json::json;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -23,6 +26,10 @@ const FILES: usize = 16;
 const SIZE: i64 = 1 << 20;
 const BLOCK: i64 = 4096;
 const BIG: i64 = 65536;
+/// Rows that are written at once.
+const CHUNK: usize = 1 << 20;
+/// Ops of the longest list of calls.
+const LISTED: usize = 10_000_000;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Name {
@@ -39,10 +46,11 @@ const NAMES: [&str; 6] = ["open", "close", "fstat", "pread64", "pwrite64", "stat
 #[derive(Clone, Copy)]
 struct Call {
     name: Name,
-    ofd: i64,
-    file: usize,
+    lane: u16,
+    ofd: u32,
+    file: u32,
+    count: u32,
     offset: i64,
-    count: i64,
     ts: i64,
 }
 
@@ -56,17 +64,24 @@ fn lane(kind: &str, lane: usize, lanes: usize, ops: usize) -> Result<Vec<Call>> 
         random % below
     };
     // An ofd for each file, and one for the files that come and go.
-    let first = (lane * (FILES + 1)) as i64;
-    let mut calls = Vec::new();
+    let first = (lane * (FILES + 1)) as u32;
+    let mut calls = Vec::with_capacity(ops + 2);
     let mut ts = 0_i64;
     let count = if kind == "big" { BIG } else { BLOCK };
-    let call =
-        |name, file: usize, offset, ts| Call { name, ofd: first + file as i64, file: lane * FILES + file, offset, count, ts };
+    let call = |name, file: usize, offset, ts| Call {
+        name,
+        lane: lane as u16,
+        ofd: first + file as u32,
+        file: (lane * FILES + file) as u32,
+        count: count as u32,
+        offset,
+        ts,
+    };
     calls.extend((0..FILES).map(|file| call(Name::Open, file, 0, 0)));
     while calls.len() < ops {
         let (file, offset) = (next(FILES as u64) as usize, (next((SIZE / count) as u64) as i64) * count);
         let passing =
-            [Name::Open, Name::Fstat, Name::Close].map(|name| Call { ofd: first + FILES as i64, ..call(name, file, 0, ts) });
+            [Name::Open, Name::Fstat, Name::Close].map(|name| Call { ofd: first + FILES as u32, ..call(name, file, 0, ts) });
         match kind {
             "pread" | "big" => calls.push(call(Name::Pread, file, offset, 0)),
             "open" => calls.extend(passing),
@@ -97,33 +112,37 @@ fn main() -> Result<()> {
     };
     let (ops, lanes, dir): (usize, usize, _) = (ops.parse()?, lanes.parse()?, Path::new(dir));
     ensure!(lanes > 0, "at least one lane is needed");
-    let mut rows: Vec<(usize, Call)> = Vec::new();
+    let mut rows: Vec<Call> = Vec::with_capacity(ops + 2 * lanes);
+    let mut firsts = Vec::new();
     for number in 0..lanes {
-        rows.extend(lane(kind, number, lanes, ops / lanes)?.into_iter().map(|call| (number, call)));
+        firsts.push(rows.len());
+        rows.append(&mut lane(kind, number, lanes, ops / lanes)?);
     }
     // Effects in turns, or in the order of time.
-    let mut order: Vec<usize> = (0..rows.len()).collect();
-    let mut places = vec![0; lanes];
-    let turns: Vec<usize> = rows.iter().map(|(lane, _)| (places[*lane], places[*lane] += 1).0).collect();
-    order.sort_by_key(|at| (rows[*at].1.ts, turns[*at], rows[*at].0));
-    let mut op_ids = vec![0; rows.len()];
-    for (op_id, at) in order.iter().enumerate() {
-        op_ids[*at] = op_id as i64;
+    let ends = firsts.iter().skip(1).copied().chain([rows.len()]);
+    let mut heads: BinaryHeap<_> = firsts.iter().zip(ends).map(|(at, end)| Reverse((rows[*at].ts, 0, *at, end))).collect();
+    let mut op_ids = vec![0_u32; rows.len()];
+    for op_id in 0..rows.len() {
+        let Some(Reverse((_, turn, at, end))) = heads.pop() else { break };
+        op_ids[at] = op_id as u32;
+        if at + 1 < end {
+            heads.push(Reverse((rows[at + 1].ts, turn + 1, at + 1, end)));
+        }
     }
     let files: Vec<String> = (0..lanes * FILES).map(|file| format!("/data/lane{}/file{}", file / FILES, file % FILES)).collect();
-    write(&dir.join("work"), kind, &rows, &op_ids, &files, lanes)?;
+    write(&dir.join("work"), kind, &rows, &op_ids, &files, &firsts)?;
     let options = init::Options { threads: 2, ..init::Options::new(dir.join("work"), dir.join("root")) };
     ensure!(init::run(&options, &Progress::default())?.ok(), "the tree was not made");
-    calls(&dir.join("calls"), &rows, &files)
+    if rows.len() > LISTED { Ok(()) } else { calls(&dir.join("calls"), &rows, &files) }
 }
 
 /// The list for the C program: numbers of 8 bytes.
-fn calls(place: &Path, rows: &[(usize, Call)], files: &[String]) -> Result<()> {
+fn calls(place: &Path, rows: &[Call], files: &[String]) -> Result<()> {
     let mut out = BufWriter::new(File::create(place)?);
     let mut number = |number: i64| out.write_all(&number.to_ne_bytes());
     number(rows.len() as i64)?;
-    for (lane, call) in rows {
-        [*lane as i64, call.name as i64, call.ofd, call.file as i64, call.offset, call.count]
+    for call in rows {
+        [call.lane.into(), call.name as i64, call.ofd.into(), call.file.into(), call.offset, call.count.into()]
             .into_iter()
             .try_for_each(&mut number)?;
     }
@@ -134,23 +153,24 @@ fn calls(place: &Path, rows: &[(usize, Call)], files: &[String]) -> Result<()> {
     Ok(out.flush()?)
 }
 
-fn write(place: &Path, kind: &str, rows: &[(usize, Call)], op_ids: &[i64], files: &[String], lanes: usize) -> Result<()> {
+fn write(place: &Path, kind: &str, rows: &[Call], op_ids: &[u32], files: &[String], firsts: &[usize]) -> Result<()> {
     let draft = Draft::create(place, Kind::Workload)?;
+    let lanes = firsts.len();
     let named = |call: &Call| matches!(call.name, Name::Open | Name::Stat);
     let int = |at: usize, column: &str| -> Option<i64> {
-        let (lane, call) = &rows[at];
+        let call = &rows[at];
         let data = matches!(call.name, Name::Pread | Name::Pwrite);
         match column {
-            "op_id" | "seq" => Some(op_ids[at]),
-            "lane" | "vtid" | "vpid" => Some(*lane as i64),
-            "ofd" => (call.name != Name::Stat).then_some(call.ofd),
-            "file" => Some(call.file as i64),
+            "op_id" | "seq" => Some(op_ids[at].into()),
+            "lane" | "vtid" | "vpid" => Some(call.lane.into()),
+            "ofd" => (call.name != Name::Stat).then_some(call.ofd.into()),
+            "file" => Some(call.file.into()),
             "ts" => (kind == "paced").then_some(call.ts),
             "dur" => (kind == "paced").then_some(1000),
             "offset" => data.then_some(call.offset),
-            "count" => data.then_some(call.count),
+            "count" => data.then_some(call.count.into()),
             "ret" => Some(if data {
-                call.count
+                call.count.into()
             } else if call.name == Name::Open {
                 3
             } else {
@@ -162,29 +182,23 @@ fn write(place: &Path, kind: &str, rows: &[(usize, Call)], op_ids: &[i64], files
         }
     };
     let text = |at: usize, column: &str| -> Option<&str> {
-        let call = &rows[at].1;
+        let call = &rows[at];
         match column {
             "origin" => Some("event"),
             "syscall" | "op" => Some(NAMES[call.name as usize]),
-            "path" => Some(&files[call.file]),
-            "raw" => named(call).then(|| files[call.file].as_str()),
+            "path" => Some(&files[call.file as usize]),
+            "raw" => named(call).then(|| files[call.file as usize].as_str()),
             _ => None,
         }
     };
     table(&draft, Table::Ops, rows.len(), int, text)?;
-    let mut firsts = Vec::new();
-    for (row, (lane, _)) in rows.iter().enumerate() {
-        if *lane == firsts.len() {
-            firsts.push(row);
-        }
-    }
     let end = |lane: usize| firsts.get(lane + 1).copied().unwrap_or(rows.len());
     let int = |lane: usize, column: &str| match column {
         "lane" | "vpid" => Some(lane as i64),
         "first_row" => Some(firsts[lane] as i64),
         "ops" => Some((end(lane) - firsts[lane]) as i64),
-        "first_op" => Some(op_ids[firsts[lane]]),
-        "last_op" => Some(op_ids[end(lane) - 1]),
+        "first_op" => Some(op_ids[firsts[lane]].into()),
+        "last_op" => Some(op_ids[end(lane) - 1].into()),
         _ => Some(0),
     };
     table(&draft, Table::Lanes, lanes, int, |_, _| None)?;
@@ -211,18 +225,20 @@ fn table<'a>(
     int: impl Fn(usize, &str) -> Option<i64>,
     text: impl Fn(usize, &str) -> Option<&'a str>,
 ) -> Result<()> {
-    let columns = table.columns().into_iter().map(|column| -> ArrayRef {
-        let name = column.name;
-        match column.ty {
-            Type::Int => Arc::new((0..rows).map(|row| int(row, name)).collect::<Int64Array>()),
-            Type::Text => Arc::new((0..rows).map(|row| text(row, name)).collect::<StringArray>()),
-            Type::Bool => Arc::new((0..rows).map(|_| Some(true)).collect::<BooleanArray>()),
-        }
-    });
-    let batch = RecordBatch::try_new(table.schema(), columns.collect())?;
     // Row groups as generate makes them.
     let properties = writer_properties(&table).set_max_row_group_row_count(Some(16 * 1024)).build();
     let mut writer = ArrowWriter::try_new(draft.file(&table.file())?, table.schema(), Some(properties))?;
-    writer.write(&batch).context("cannot write")?;
+    for first in (0..rows).step_by(CHUNK) {
+        let rows = first..rows.min(first + CHUNK);
+        let columns = table.columns().into_iter().map(|column| -> ArrayRef {
+            let (name, rows) = (column.name, rows.clone());
+            match column.ty {
+                Type::Int => Arc::new(rows.map(|row| int(row, name)).collect::<Int64Array>()),
+                Type::Text => Arc::new(rows.map(|row| text(row, name)).collect::<StringArray>()),
+                Type::Bool => Arc::new(rows.map(|_| Some(true)).collect::<BooleanArray>()),
+            }
+        });
+        writer.write(&RecordBatch::try_new(table.schema(), columns.collect())?).context("cannot write")?;
+    }
     writer.close().context("cannot write").map(drop)
 }

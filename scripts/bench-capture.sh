@@ -103,7 +103,8 @@ rows() {
 	for how; do
 		local middle
 		middle=$(median < "$work/$measure.$how")
-		row "$how" "$middle" "$(ratio "$middle" "${base:=$middle}")"
+		base=${base:-$middle}
+		row "$how" "$middle" "$(ratio "$middle" "$base")"
 	done
 	cat "$work/last"
 }

@@ -23,6 +23,7 @@ mkdir unpacked
 tar xf packed.tar -C unpacked
 mv unpacked/copy/deep unpacked/moved
 mv unpacked/copy/file1 unpacked/copy/first
+: > list # find sees it, however late sort begins
 find . -type f | sort > list
 grep -r line unpacked > found
 (cd unpacked && sed -i 's/line/LINE/' copy/first && cat ../list > copy/second)

@@ -21,6 +21,11 @@ case $how in
     *) echo "e2e.sh: $how captures nothing: choose ebpf, ptrace or strace" >&2; exit 2 ;;
 esac
 
+if ((EUID)) && ! unshare --user --map-root-user true 2> /dev/null; then
+    echo 'SKIPPED: users may not make user namespaces here, so there is no sandbox to replay in' >&2
+    exit 0
+fi
+
 work=$(realpath "$(mktemp -d "${E2E_DIR:-$where}/e2e.XXXXXX")")
 helper=
 finish() {
@@ -72,7 +77,13 @@ end_to_end() { # end_to_end PROGRAM
     touch "$dir/go"
     wait "$helper" || { echo "e2e.sh: $program found other results than it should: see above" >&2; exit 1; }
     helper=
-    wait "$tracer" || { echo "e2e.sh: the capture of $program by $how failed or is not whole" >&2; exit 1; }
+    wait "$tracer" || if grep -q '"compat32"' "$dir/capture.json"; then
+        echo "SKIPPED: $program, for $how counts 32-bit calls and does not decode them" >&2
+        return
+    else
+        echo "e2e.sh: the capture of $program by $how failed or is not whole" >&2
+        exit 1
+    fi
     [[ $how = strace ]] && "$IOR" ingest "$dir/matrix.strace" -o "$dir/capture" --strict --format json > "$dir/ingest.json"
     "$IOR" generate "$dir/capture" -o "$dir/workload" --format json > "$dir/generate.json"
     replay one --processes 1 --threads 1
@@ -83,9 +94,7 @@ end_to_end() { # end_to_end PROGRAM
 
 cc -Wall -Wextra -O2 scripts/syscall_matrix.c -o "$work/matrix.bin"
 end_to_end matrix
-if [[ $how != strace ]]; then
-    echo "SKIPPED: the 32-bit matrix, for $how counts such calls and does not decode them" >&2
-elif cc -m32 -static -idirafter /usr/include/x86_64-linux-gnu -Wall -Wextra -O2 scripts/syscall_compat32.c -o "$work/compat32.bin" 2> "$work/said"; then
+if cc -m32 -static -idirafter /usr/include/x86_64-linux-gnu -Wall -Wextra -O2 scripts/syscall_compat32.c -o "$work/compat32.bin" 2> "$work/said"; then
     end_to_end compat32
 else
     echo 'SKIPPED: the 32-bit matrix, for 32-bit programs cannot be made here' >&2

@@ -41,18 +41,22 @@ trap 'exit 130' INT TERM
 [[ $(id -u) == 0 ]] || { skip "everything: loop devices and mounts need root"; exit 0; }
 [[ -e /dev/loop-control ]] || { skip "everything: this kernel has no loop devices"; exit 0; }
 
-# A cgroup that can limit a device: version 2 (io.max), else version 1 (blkio.throttle).
+# A cgroup that can limit a device: version 2 (io.max), else version 1 (blkio.throttle). The controller is in one of the two;
+# version 2 alone limits what is written back later, for which it must know whose memory was dirty.
+by=''
 for root in /sys/fs/cgroup /sys/fs/cgroup/unified; do
-    if grep -qsw io "$root/cgroup.controllers"; then
-        echo +io >"$root/cgroup.subtree_control" && cgroup=$root/ioriot-fs-matrix-$$
+    if grep -qsw io "$root/cgroup.controllers" && echo +io >"$root/cgroup.subtree_control"; then
+        echo +memory >"$root/cgroup.subtree_control" || skip "limits on what is written back later: no memory controller"
+        cgroup=$root/ioriot-fs-matrix-$$ by='io.max (cgroup 2)'
         break
     fi
 done
 if [[ -z $cgroup && -e /sys/fs/cgroup/blkio/blkio.throttle.write_bps_device ]]; then
     cgroup=/sys/fs/cgroup/blkio/ioriot-fs-matrix-$$
+    by='blkio.throttle (cgroup 1, which holds the io controller here): what is written back later is not limited'
 fi
 if [[ -n $cgroup ]] && ! mkdir "$cgroup"; then cgroup=''; fi
-[[ -n $cgroup ]] || skip "throttled runs: no cgroup here can limit a device"
+[[ -n $cgroup ]] || skip "throttled runs: no cgroup here can limit a device (no io in cgroup.controllers, no blkio.throttle)"
 
 limit() { # limit MAJOR:MINOR BYTES|max
     local number=$1 rate=$2
@@ -141,7 +145,7 @@ for fs in ext4 xfs btrfs; do
 done
 
 [[ -s $work/table ]] || { skip "everything: no file system could be made"; exit 0; }
-echo "Throttled: $((bps >> 20)) MiB/s each way. p99 of each kind of call; the device's bytes are after a final sync."
+echo "Throttled: $((bps >> 20)) MiB/s each way${by:+ by $by}. p99 of each kind of call; the device's bytes are after a final sync."
 echo
 echo '| workload | on | device | run time | fsync | write | read | open | device wrote | per byte written |'
 echo '|---|---|---|---|---|---|---|---|---|---|'

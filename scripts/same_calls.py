@@ -23,6 +23,8 @@ COLUMNS = "path path2 name count iovcnt offset offset2 whence flags mode uid gid
 SERVANTS = "futex munmap mmap madvise mprotect brk sched_yield chdir umask close".split()
 # What stands for a call: docs/SYSCALLS.md; and how strace shows a call that it is too old for.
 ALSO = {"sync": "syncfs", "creat": "open", "fchmodat2": "syscall_0x1c4"}
+# 32-bit calls whose native equals return another number: only success and error are the same.
+OTHERWISE = ("readdir", "_llseek")
 # Returned numbers that the kernel chooses anew.
 F_GETFL = 3
 CHOSEN = ("Fd", "NewFd", "Pid", "Addr", "Dirents")
@@ -45,7 +47,7 @@ def plain(row, column):
 
 def outcome(row):
     """What must come out again: the error, or the number that the kernel does not choose anew."""
-    if row["errno"] != "0" or row["returns"] in CHOSEN or row["syscall"] == "readdir":  # issued as getdents64
+    if row["errno"] != "0" or row["returns"] in CHOSEN:
         return row["errno"]
     if row["syscall"].startswith("fcntl") and row["cmd"] == str(F_GETFL):
         return str(int(row["ret"]) & ~LEFT_OUT["open"])
@@ -95,7 +97,9 @@ def said(row):
 
 def same(op, row):
     """Is a call of the replay this captured one?"""
-    if row["syscall"] not in (op["op"], ALSO.get(op["syscall"])) or outcome(op) != outcome(row):
+    if row["syscall"] not in (op["op"], ALSO.get(op["syscall"])):
+        return False
+    if (op["errno"] != row["errno"]) if op["syscall"] in OTHERWISE else (outcome(op) != outcome(row)):
         return False
     return all(plain(op, column) == plain(row, column) for column in COLUMNS if op[column] and row[column])
 

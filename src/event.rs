@@ -112,6 +112,16 @@ impl Event {
         }
     }
 
+    /// Makes it an event of this call with every column absent; its memory stays for the next texts.
+    pub fn renew(&mut self, syscall: Syscall) {
+        (self.syscall, self.other) = (syscall, None);
+        (self.has, self.has_text, self.used) = (0, 0, 0);
+        self.slots = [UNSET; Col::ALL.len()];
+        self.elsewhere = None;
+        self.bytes.clear();
+        self.ends = [0; Text::ALL.len()];
+    }
+
     /// The number in a column, if the capture has it.
     #[inline]
     pub fn int(&self, col: Col) -> Option<i64> {
@@ -272,6 +282,19 @@ mod tests {
         event.put(Col::Line, None);
         assert_eq!((event.int(Col::Ts), event.int(Col::Line), event.int(Col::Dur)), (None, None, Some(3)));
         assert_eq!(event.ints().count(), Col::ALL.len() - 2);
+    }
+
+    #[test]
+    fn a_renewed_event_is_as_a_new_one() {
+        let mut event = Event::new(Syscall::other);
+        event.other = Some("unheard_of".into());
+        Col::ALL.iter().for_each(|col| event.set(*col, 7));
+        Text::ALL.iter().for_each(|text| event.set_text(*text, "seven"));
+        event.renew(Syscall::openat);
+        assert_eq!(event, Event::new(Syscall::openat));
+        event.set(Col::Line, 3);
+        event.set_text(Text::Path2, "/a");
+        assert!(event.ints().eq([(Col::Line, 3)]) && event.texts().eq([(Text::Path2, &b"/a"[..])]));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 pub mod amount;
 pub mod capture;
+#[cfg(target_arch = "x86_64")] // it drives the replay
 pub mod cli;
 #[cfg(feature = "sql")]
 pub mod engine;
@@ -19,6 +20,7 @@ pub mod model;
 pub mod mounts;
 pub mod order;
 pub mod progress;
+#[cfg(target_arch = "x86_64")] // it issues the calls of this architecture
 pub mod replay;
 #[cfg(feature = "sql")]
 pub mod report;

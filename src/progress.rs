@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 /// Unit of a step's work.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub struct Progress {
     different: AtomicU64,
     /// ns behind the pace, or [`NO_PACE`].
     behind: AtomicI64,
+    /// When a step that keeps a pace will be over.
+    ends: Mutex<Option<Instant>>,
 }
 
 /// There is no pace to be behind of.
@@ -45,6 +48,8 @@ pub struct Now {
     pub different: u64,
     /// Behind the pace, ns; ahead of it when negative; `None` without a pace.
     pub behind: Option<i64>,
+    /// Time left by the pace; `None` without one.
+    pub left: Option<Duration>,
 }
 
 impl Progress {
@@ -56,6 +61,9 @@ impl Progress {
         self.done.store(0, Ordering::Relaxed);
         self.different.store(0, Ordering::Relaxed);
         self.behind.store(NO_PACE, Ordering::Relaxed);
+        if let Ok(mut ends) = self.ends.lock() {
+            *ends = None;
+        }
         self.total.store(total, Ordering::Relaxed);
         self.steps.fetch_add(1, Ordering::Release);
     }
@@ -75,12 +83,21 @@ impl Progress {
         self.behind.store(ns, Ordering::Relaxed);
     }
 
+    /// By its pace the step will be over after this time.
+    pub fn left(&self, left: Duration) {
+        if let (Ok(mut ends), Some(end)) = (self.ends.lock(), Instant::now().checked_add(left)) {
+            *ends = Some(end);
+        }
+    }
+
     /// How far the work is.
     pub fn now(&self) -> Now {
         let step = self.steps.load(Ordering::Acquire);
         let (name, unit) = self.step.lock().map(|step| *step).unwrap_or_default();
         let [done, total, different] = [&self.done, &self.total, &self.different].map(|number| number.load(Ordering::Relaxed));
         let behind = Some(self.behind.load(Ordering::Relaxed)).filter(|ns| *ns != NO_PACE && step > 0);
-        Now { step, name, unit, done, total, different, behind }
+        let ends = self.ends.lock().ok().and_then(|ends| *ends);
+        let left = ends.map(|end| end.saturating_duration_since(Instant::now()));
+        Now { step, name, unit, done, total, different, behind, left }
     }
 }

@@ -3,6 +3,10 @@
 -- All of a phase comes after all of the one before it. Inside a lane that is so anyway, so it is enough that the first op
 -- of each lane in a phase follows the last op of every other lane in the phase before; earlier phases follow from that.
 --
+-- Where a crowd of lanes meets a crowd (a thousand ranks wrote a file, and now each reads it) this would be an edge for
+-- every pair. Then the first op of the later phase is a gate: it alone follows all of the phase before, and the other
+-- lanes follow it. That asks for a little more than the resource does, and for one edge per lane instead of thousands.
+--
 -- @needs phases
 -- @column op_id BIGINT the op that waits
 -- @column lane BIGINT its lane
@@ -13,9 +17,35 @@
 -- @column ns_before BIGINT their captured time, ns
 -- @column ops_through BIGINT ops of the other lane up to the one that it waits for
 -- @column ns_through BIGINT their captured time, ns
+WITH
+crowds AS (
+    SELECT resource, phase, count(*) AS lanes, min(first) AS gate
+    FROM phases
+    GROUP BY resource, phase
+    HAVING count(*) > 1
+),
+borders AS (
+    SELECT later.resource, later.phase, later.gate
+    FROM crowds AS earlier
+    JOIN crowds AS later ON later.resource = earlier.resource AND later.phase = earlier.phase + 1
+    WHERE earlier.lanes * later.lanes > 1024
+),
+gated AS (
+    SELECT phases.*, gate
+    FROM borders
+    RIGHT JOIN phases ON phases.resource = borders.resource AND phases.phase = borders.phase
+)
 SELECT
     later.first AS op_id, later.lane, earlier.last AS after, earlier.lane AS after_lane, later.resource % 16 AS kind,
     later.ops_before, later.ns_before, earlier.ops_through, earlier.ns_through
 FROM phases AS earlier
-JOIN phases AS later
+JOIN gated AS later
     ON later.resource = earlier.resource AND later.phase = earlier.phase + 1 AND later.lane <> earlier.lane
+WHERE later.gate IS NULL OR later.first = later.gate
+UNION ALL
+SELECT
+    later.first AS op_id, later.lane, first_in.first AS after, first_in.lane AS after_lane, later.resource % 16 AS kind,
+    later.ops_before, later.ns_before, first_in.ops_before + 1 AS ops_through, first_in.ns_before AS ns_through
+FROM gated AS first_in
+JOIN gated AS later ON later.resource = first_in.resource AND later.phase = first_in.phase
+WHERE first_in.first = first_in.gate AND later.first > later.gate

@@ -12,9 +12,13 @@
 -- @column last_op BIGINT its last op_id
 -- @column first_edge BIGINT number of its first row in edges, from 0
 -- @column edges BIGINT number of its edges
+-- @column busy BIGINT how long its calls took, ns; absent when the capture has no durations
+-- @column bytes BIGINT bytes that they moved
 WITH
 counted AS (
-    SELECT lane, min(vpid) AS vpid, count(*) AS ops, min(op_id) AS first_op, max(op_id) AS last_op
+    SELECT
+        lane, min(vpid) AS vpid, count(*) AS ops, min(op_id) AS first_op, max(op_id) AS last_op,
+        sum(dur) AS busy, sum(CASE WHEN count > 0 AND ret > 0 THEN ret END) AS bytes
     FROM ops
     GROUP BY lane
 ),
@@ -22,6 +26,6 @@ waiting AS (SELECT lane AS waiting, count(*) AS edges FROM edges GROUP BY lane),
 both AS (SELECT counted.*, coalesce(edges, 0) AS edges FROM waiting RIGHT JOIN counted ON counted.lane = waiting.waiting)
 SELECT
     lane, vpid, CAST(sum(ops) OVER (ORDER BY lane) - ops AS BIGINT) AS first_row, ops, first_op, last_op,
-    CAST(sum(edges) OVER (ORDER BY lane) - edges AS BIGINT) AS first_edge, edges
+    CAST(sum(edges) OVER (ORDER BY lane) - edges AS BIGINT) AS first_edge, edges, busy, bytes
 FROM both
 ORDER BY lane

@@ -48,11 +48,9 @@
 -- @column atime BIGINT access time argument, ns since 1970; see TIME_NOW and TIME_OMIT
 -- @column mtime BIGINT modification time argument, ns since 1970
 SELECT
-    CAST(row_number() OVER (ORDER BY pos) AS BIGINT) - 1 AS op_id,
-    seq, origin, vtid AS lane, vpid, vtid, syscall, op, ofd, ofd2, dir, dir2, file, file2, at_path AS path,
+    op_id, seq, origin, vtid AS lane, vpid, vtid, syscall, op, ofd, ofd2, dir, dir2, file, file2, at_path AS path,
     at_path2 AS path2, cwd, path AS raw, path2 AS raw2, name,
     ts, dur, fd, fd2, dirfd, dirfd2, coalesce(offset, CASE WHEN ofd2 IS NULL THEN at_offset END) AS offset,
     offset2, count, ret, errno, flags, mode, whence, cmd, arg, uid, gid, iovcnt, resolve, atime, mtime
-FROM chosen
-WHERE fate = 'op'
+FROM numbered(chosen)
 ORDER BY pos

@@ -1,7 +1,8 @@
 -- Who touches what: the spans of ops in which a lane touches a resource in one way, and nobody in another.
 --
 -- A resource is a number: its id, times 16, and its kind. Touches of ops that are not replayed do not count, but what
--- such rows say of the start and the end of processes and threads does, for the op of that lane before or after.
+-- such rows say of the start and the end of processes and threads does, for the op of that lane before or after. Open
+-- file descriptions that one lane had to itself are left out: nobody waits for it.
 --
 -- @needs chosen
 -- @column resource BIGINT the resource

@@ -54,7 +54,7 @@
 -- @column cwd VARCHAR working directory, when a relative path starts at it
 -- @column at_offset BIGINT where in the file the call reads, writes or points; of an extent its first byte; of evidence how many answers were observed
 -- @column on_file BOOLEAN is it a call on a regular file, directory or symlink outside pseudo file systems?
--- @column touches BIGINT[] what the call touches: numbers of resources, times 4, and 0 for read, 1 for add, 2 for write; a number is an id, times 16, and a kind
+-- @column touches BIGINT[] what the call touches: numbers of resources, times 4, and 0 for read, 1 for add, 2 for write, 3 for the write that ends it; a number is an id, times 16, and a kind
 -- @column kind VARCHAR of a fact: kind of file; of an extent read or hole; of a guess what was guessed, of evidence kind of answer
 -- @column size BIGINT of a fact: bytes; of a guess how often, of evidence how many answers
 -- @column exact BOOLEAN of a fileset row: was the size observed?

@@ -384,6 +384,7 @@ fn manifest(summary: &Summary, note: Manifest) -> Result<Manifest> {
     // Where the dataset is changes when it is moved.
     manifest.remove("dir");
     manifest.remove("bytes");
+    manifest.remove("losses"); // they are a table
     manifest.extend(note);
     Ok(manifest)
 }

@@ -25,7 +25,7 @@ numbers! {
     readahead SYS_readahead; fadvise64 SYS_fadvise64; mmap SYS_mmap; munmap SYS_munmap; mremap SYS_mremap; msync SYS_msync;
     fstat SYS_fstat; newfstatat SYS_newfstatat; statx SYS_statx; statfs SYS_statfs; fstatfs SYS_fstatfs;
     faccessat SYS_faccessat; faccessat2 SYS_faccessat2; getdents64 SYS_getdents64; readlinkat SYS_readlinkat;
-    fchmod SYS_fchmod; fchmodat SYS_fchmodat; fchmodat2 SYS_fchmodat2; fchown SYS_fchown; fchownat SYS_fchownat;
+    fchmod SYS_fchmod; fchmodat SYS_fchmodat; fchown SYS_fchown; fchownat SYS_fchownat;
     utimensat SYS_utimensat;
     getxattr SYS_getxattr; lgetxattr SYS_lgetxattr; fgetxattr SYS_fgetxattr;
     listxattr SYS_listxattr; llistxattr SYS_llistxattr; flistxattr SYS_flistxattr;
@@ -46,7 +46,7 @@ numbers! {
 
 macro_rules! older {
     ($($syscall:ident $number:ident;)*) => {
-        /// Calls that newer architectures left out.
+        /// Calls that newer architectures left out, or that crate `libc` does not know there.
         #[cfg(target_arch = "x86_64")]
         fn older(syscall: Syscall) -> Option<u16> {
             match syscall { $(Syscall::$syscall => u16::try_from(libc::$number).ok(),)* _ => None }
@@ -62,11 +62,13 @@ older! {
     mkdir SYS_mkdir; mknod SYS_mknod; rmdir SYS_rmdir; unlink SYS_unlink; rename SYS_rename; link SYS_link;
     symlink SYS_symlink; fork SYS_fork; vfork SYS_vfork;
     pipe SYS_pipe; eventfd SYS_eventfd; epoll_create SYS_epoll_create; inotify_init SYS_inotify_init;
+    fchmodat2 SYS_fchmodat2;
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-fn older(_: Syscall) -> Option<u16> {
-    None
+fn older(syscall: Syscall) -> Option<u16> {
+    // Since Linux 5.1 a new call has one number everywhere.
+    (syscall == Syscall::fchmodat2).then_some(452)
 }
 
 /// Calls that the table does not have, and that tell in which order processes did something: events of name `other`.
@@ -97,5 +99,30 @@ mod tests {
         let known = "sendfile64 _llseek fcntl64 truncate64 ftruncate64 fadvise64_64 mmap2 stat64 lstat64 fstat64 fstatat64 \
                      statfs64 fstatfs64 readdir chown16 chown32 lchown16 lchown32 fchown16 fchown32";
         assert_eq!(without.join(" "), known);
+    }
+
+    /// The numbers of include/uapi/asm-generic/unistd.h, and the calls that its `__ARCH_WANT` conditions leave out.
+    #[test]
+    #[cfg(target_arch = "aarch64")]
+    fn newer_architectures_number_calls_their_own_way() {
+        for (syscall, number) in [
+            (Syscall::openat, 56),
+            (Syscall::close, 57),
+            (Syscall::getdents64, 61),
+            (Syscall::lseek, 62),
+            (Syscall::read, 63),
+            (Syscall::write, 64),
+            (Syscall::pread64, 67),
+            (Syscall::newfstatat, 79),
+            (Syscall::fstat, 80),
+            (Syscall::renameat, 38),
+            (Syscall::execve, 221),
+            (Syscall::fchmodat2, 452),
+        ] {
+            assert_eq!(native(syscall), Some(number), "{}", syscall.name());
+        }
+        for syscall in [Syscall::open, Syscall::creat, Syscall::stat, Syscall::access, Syscall::rename, Syscall::fork] {
+            assert_eq!(native(syscall), None, "{}", syscall.name());
+        }
     }
 }

@@ -5,7 +5,8 @@ use crate::event::{Col, Event};
 use crate::ingest::facts::Facts;
 use crate::ingest::order::{Key, Orderer, Placed, WINDOW};
 use crate::ingest::write::Sink;
-use crate::schema::{Draft, Table, writer_properties};
+use crate::schema::losses::Lost;
+use crate::schema::{self, Draft, Table, writer_properties};
 use crate::syscall::Syscall;
 use crate::text;
 use anyhow::{Context, Result};
@@ -216,15 +217,7 @@ pub fn snapshot(draft: &Draft, snapshot: &Snapshot) -> Result<()> {
 /// # Errors
 /// When it cannot be written.
 pub fn losses(draft: &Draft, losses: &[Loss]) -> Result<()> {
-    write(
-        draft,
-        Table::Losses,
-        vec![
-            texts(losses.iter().map(|loss| loss.kind.name().as_bytes())),
-            ints(losses.iter().map(|loss| loss.count as i64)),
-            flags(losses.iter().map(|loss| loss.kind.event())),
-            ints_(losses.iter().map(|loss| loss.between.map(|(first, _)| first))),
-            ints_(losses.iter().map(|loss| loss.between.map(|(_, last)| last))),
-        ],
-    )
+    let row =
+        |loss: &Loss| Lost { kind: loss.kind.name().into(), count: loss.count, event: loss.kind.event(), between: loss.between };
+    schema::losses::write(draft, &losses.iter().map(row).collect::<Vec<_>>())
 }

@@ -4,7 +4,7 @@ use crate::amount::Nanos;
 use crate::progress::{Now, Progress, Unit};
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
-use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use serde::Serialize;
 use std::fmt::{self, Display};
 use std::io::{self, IsTerminal, Write};
@@ -120,19 +120,20 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// Draws until the other end of `ended` is dropped: one bar per step, with the time that is left.
 fn draw(progress: &Progress, ended: &Receiver<()>) {
-    let mut shown = 0;
+    let mut shown = (0, false);
     let mut bar = ProgressBar::hidden();
     while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
         let now = progress.now();
         if now.step == 0 {
             continue;
         }
-        if now.step != shown {
-            shown = now.step;
+        let paced = now.left.is_some();
+        if (now.step, paced) != shown {
+            shown = (now.step, paced);
             bar.finish_and_clear();
             bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr())
                 .with_message(now.name)
-                .with_style(style(now.unit, now.total));
+                .with_style(style(now.unit, now.total, paced));
         }
         if now.total > 0 {
             bar.set_length(now.total.max(now.done));
@@ -158,19 +159,24 @@ fn remarks(now: &Now) -> String {
         Some(ns) if ns < -UNSEEN => remarks.push_str(&format!(", {} ahead", Nanos(-ns))),
         Some(_) => remarks.push_str(", on time"),
     }
+    if let Some(left) = now.left {
+        remarks.push_str(&format!(", {:#} left", HumanDuration(left)));
+    }
     remarks
 }
 
-fn style(unit: Unit, total: u64) -> ProgressStyle {
-    let style = ProgressStyle::with_template(template(unit, total)).unwrap_or_else(|_| ProgressStyle::default_bar());
+fn style(unit: Unit, total: u64, paced: bool) -> ProgressStyle {
+    let style = ProgressStyle::with_template(template(unit, total, paced)).unwrap_or_else(|_| ProgressStyle::default_bar());
     // The library's own rate has digits behind the point that nobody wants.
     style.with_key("rate", |state: &ProgressState, out: &mut dyn fmt::Write| {
         let _ = write!(out, "{}/s", HumanCount(state.per_sec() as u64));
     })
 }
 
-const fn template(unit: Unit, total: u64) -> &'static str {
+/// The time that is left follows from the rate, unless the work has a pace to follow.
+const fn template(unit: Unit, total: u64, paced: bool) -> &'static str {
     match (unit, total) {
+        (Unit::Count, 1..) if paced => "{msg} [{wide_bar}] {human_pos}/{human_len} ({rate}){prefix}",
         (Unit::Count, 0) => "{msg} {spinner} {human_pos} ({rate}) {elapsed}",
         (Unit::Bytes, 0) => "{msg} {spinner} {bytes} ({bytes_per_sec}) {elapsed}",
         (Unit::Count, _) => "{msg} [{wide_bar}] {human_pos}/{human_len} ({rate}){prefix} {eta} left",
@@ -186,7 +192,9 @@ mod tests {
     fn every_template_is_well_formed() {
         for unit in [Unit::Count, Unit::Bytes] {
             for total in [0, 1] {
-                assert!(ProgressStyle::with_template(template(unit, total)).is_ok());
+                for paced in [true, false] {
+                    assert!(ProgressStyle::with_template(template(unit, total, paced)).is_ok());
+                }
             }
         }
     }
@@ -198,6 +206,8 @@ mod tests {
         assert_eq!(said(1234, Some(12_000_000)), ", 1,234 different, 12.0 ms behind");
         assert_eq!(said(0, Some(-2_000_000_000)), ", 2.00 s ahead");
         assert_eq!(said(0, Some(50_000)), ", on time");
+        let left = Some(Duration::from_secs(1800));
+        assert_eq!(remarks(&Now { behind: Some(0), left, ..Now::default() }), ", on time, 30m left");
     }
 
     #[test]

@@ -7,7 +7,7 @@
 
 use super::pack::{self, Packed, Place};
 use anyhow::{Context, Result, ensure};
-use arrow::array::{Array, AsArray, RecordBatch, new_null_array};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, new_null_array};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
@@ -125,7 +125,16 @@ impl Cluster {
         let width = self.schema.fields().len();
         let carried: Vec<usize> = (0..width).filter(|at| !self.held.iter().all(|batch| batch.empty(*at))).collect();
         let mut writer = StreamWriter::try_new(BufWriter::new(file), &self.schema.project(&carried)?)?;
-        self.sorted(RUN, |batch| Ok(writer.write(&batch.project(&carried)?)?))?;
+        self.sorted(RUN, |batch| {
+            let batch = batch.project(&carried)?;
+            // Views would take all the texts they were picked from along.
+            let own = |column: &ArrayRef| match column.as_string_view_opt() {
+                Some(views) => Arc::new(views.gc()),
+                None => Arc::clone(column),
+            };
+            let columns = batch.columns().iter().map(own).collect();
+            Ok(writer.write(&RecordBatch::try_new(batch.schema(), columns)?)?)
+        })?;
         writer.finish().with_context(|| format!("cannot write {}", path.display()))?;
         self.held.clear();
         self.rows.clear();
@@ -203,7 +212,7 @@ impl Cursor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::{ArrayRef, Int64Array, StringViewArray};
+    use arrow::array::{Int64Array, StringViewArray};
 
     /// Rows of three lanes, in batches of 100; one column has no value in the first half, one has none at all.
     fn clustered(memory: usize) -> Vec<(i64, i64, Option<String>)> {
@@ -227,7 +236,7 @@ mod tests {
         let mut found = Vec::new();
         let take = |batch: RecordBatch| {
             let (lanes, ops) = (batch.column(0).as_primitive::<Int64Type>(), batch.column(1).as_primitive::<Int64Type>());
-            let paths = batch.column(2).as_string::<i32>();
+            let paths = batch.column(2).as_string_view();
             assert_eq!(batch.column(3).null_count(), batch.num_rows());
             found.extend(
                 (0..batch.num_rows())

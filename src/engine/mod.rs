@@ -3,6 +3,7 @@
 
 mod cluster;
 mod function;
+mod ops;
 mod order;
 mod pack;
 mod session;

@@ -5,29 +5,13 @@
 //! [`crate::order::Prune`]).
 
 use super::function::{Function, Key, Running};
+use super::ops::{Ops, has, int, ints, words};
 use crate::model::Resource;
 use crate::order::{Edge, Limits, Prune, Span, Spans, Verdict, Work};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, DictionaryArray, Int64Array, RecordBatch, StringArray, UInt8Array};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, UInt8Type};
-use datafusion::common::{DFSchema, Result, plan_err};
+use datafusion::common::{DFSchema, Result};
 use std::sync::Arc;
-
-/// Checks that a relation has these columns.
-fn has(name: &str, input: &DFSchema, columns: &[&str]) -> Result<()> {
-    match columns.iter().find(|column| !input.fields().iter().any(|field| field.name() == *column)) {
-        Some(column) => plan_err!("the input of {name} has no column {column}"),
-        None => Ok(()),
-    }
-}
-
-fn ints(batch: &RecordBatch, at: usize) -> &Int64Array {
-    batch.column(at).as_primitive::<Int64Type>()
-}
-
-/// A column of integers that are always there.
-fn int(name: &str) -> Field {
-    Field::new(name, DataType::Int64, false)
-}
 
 /// The columns that a query wants out of all that were made.
 fn wanted(all: &SchemaRef, columns: Vec<ArrayRef>, output: &Schema) -> Result<RecordBatch> {
@@ -56,7 +40,7 @@ impl Function for Touched {
     fn takes(&self, field: &Field, _wanted: bool) -> Option<DataType> {
         match field.name().as_str() {
             "pos" | "vtid" | "dur" => Some(DataType::Int64),
-            "fate" => Some(DataType::Utf8View),
+            "fate" => Some(words()),
             "touches" => Some(DataType::List(Arc::new(Field::new_list_field(DataType::Int64, true)))),
             _ => None,
         }
@@ -88,7 +72,7 @@ struct Touching {
 impl Touching {
     fn batch(&mut self) -> Result<RecordBatch> {
         let out = std::mem::take(&mut self.out);
-        let column = |get: fn(&Span) -> i64| Arc::new(out.iter().map(get).collect::<Int64Array>()) as ArrayRef;
+        let column = |get: fn(&Span) -> i64| Arc::new(Int64Array::from_iter_values(out.iter().map(get))) as ArrayRef;
         let columns = vec![
             column(|span| span.resource),
             column(|span| span.access),
@@ -107,7 +91,7 @@ impl Touching {
 impl Running for Touching {
     fn step(&mut self, batch: &RecordBatch) -> Result<RecordBatch> {
         let [fate, vtid, dur, touches] = self.columns;
-        let (fates, lanes, durs) = (batch.column(fate).as_string_view(), ints(batch, vtid), ints(batch, dur));
+        let (ops, lanes, durs) = (Ops::of(batch, fate), ints(batch, vtid), ints(batch, dur));
         let lists = batch.column(touches).as_list::<i32>();
         let all = lists.values().as_primitive::<Int64Type>().values();
         for row in 0..batch.num_rows() {
@@ -119,7 +103,7 @@ impl Running for Touching {
                 false => &[],
             };
             let (lane, list) = (lanes.value(row), list.iter().copied());
-            match fates.is_valid(row) && fates.value(row) == "op" {
+            match ops.has(row) {
                 true => self.spans.op(lane, if durs.is_valid(row) { durs.value(row) } else { 0 }, list, &mut self.out),
                 false => self.spans.other(lane, list, &mut self.out),
             }
@@ -144,9 +128,8 @@ const EDGE: [&str; 9] = ["op_id", "lane", "after", "after_lane", "kind", "ops_be
 
 /// What is made of edges.
 fn judged() -> Schema {
-    let resource = DataType::Dictionary(Box::new(DataType::UInt8), Box::new(DataType::Utf8));
     let mut fields = EDGE[..4].iter().map(|name| int(name)).collect::<Vec<_>>();
-    fields.push(Field::new("resource", resource, false));
+    fields.push(Field::new("resource", words(), false));
     fields.push(Field::new("kept", DataType::Boolean, false));
     fields.extend(["ops_held", "ns_held"].map(int));
     Schema::new(fields)

@@ -6,11 +6,12 @@
 
 use anyhow::Result;
 use arrow::array::{
-    Array, ArrayRef, AsArray, Int64Array, NullBufferBuilder, RecordBatch, StringArray, StringBuilder, new_null_array,
+    Array, ArrayRef, AsArray, DictionaryArray, Int64Array, RecordBatch, StringBuilder, StringViewArray, UInt8Array,
+    new_null_array,
 };
-use arrow::buffer::NullBuffer;
+use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::compute::interleave;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, UInt8Type};
 use hashbrown::HashMap;
 use std::sync::Arc;
 
@@ -18,10 +19,7 @@ use std::sync::Arc;
 pub type Place = (u32, u16);
 
 /// Rows in a packed batch, at most.
-pub const ROWS: usize = ABSENT as usize;
-
-/// In place of the number of a text.
-const ABSENT: u16 = u16::MAX;
+pub const ROWS: usize = u16::MAX as usize;
 
 /// A batch in little room.
 #[derive(Debug)]
@@ -34,10 +32,15 @@ enum Column {
     /// Without a value.
     Empty,
     Ints(Ints),
-    /// Each text once.
+    /// Each text once, and at the end none, if some rows have none.
     Texts {
         numbers: Vec<u16>,
-        texts: StringArray,
+        texts: StringViewArray,
+    },
+    /// Words of a list.
+    Words {
+        keys: UInt8Array,
+        list: ArrayRef,
     },
     /// As it came.
     Plain(ArrayRef),
@@ -86,23 +89,37 @@ impl Column {
         }
         match array.data_type() {
             DataType::Int64 => Column::Ints(Ints::new(array.as_primitive())),
-            DataType::Utf8View => Column::texts(array.as_string_view().iter()),
-            DataType::Utf8 => Column::texts(array.as_string::<i32>().iter()),
+            DataType::Utf8View => Column::views(array.as_string_view()),
+            DataType::Utf8 => Column::views(&StringViewArray::from(array.as_string::<i32>())),
+            DataType::Dictionary(..) => match array.as_dictionary_opt::<UInt8Type>() {
+                Some(words) => Column::Words { keys: words.keys().clone(), list: Arc::clone(words.values()) },
+                None => Column::Plain(Arc::clone(array)),
+            },
             _ => Column::Plain(Arc::clone(array)),
         }
     }
 
-    fn texts<'a>(array: impl Iterator<Item = Option<&'a str>>) -> Column {
-        let (mut known, mut texts) = (HashMap::new(), StringBuilder::new());
-        let mut number = |text| {
-            let next = known.len() as u16; // there are no more than rows
-            *known.entry(text).or_insert_with(|| {
-                texts.append_value(text);
-                next
+    /// Equal views are equal texts, and most texts that repeat do so as equal views: then they need not be read again.
+    fn views(array: &StringViewArray) -> Column {
+        let mut views: HashMap<u128, u16> = HashMap::new();
+        let mut known: HashMap<&str, u16> = HashMap::new();
+        let mut texts = StringBuilder::new();
+        let mut number = |row: usize| {
+            *views.entry(array.views()[row]).or_insert_with(|| {
+                let (text, next) = (array.value(row), known.len() as u16); // there are no more than rows
+                *known.entry(text).or_insert_with(|| {
+                    texts.append_value(text);
+                    next
+                })
             })
         };
-        let numbers = array.map(|text| text.map_or(ABSENT, &mut number)).collect();
-        Column::Texts { numbers, texts: texts.finish() }
+        let mut numbers: Vec<u16> = (0..array.len()).map(|row| if array.is_valid(row) { number(row) } else { 0 }).collect();
+        if array.null_count() > 0 {
+            let absent = known.len() as u16;
+            texts.append_null();
+            (0..array.len()).filter(|row| array.is_null(*row)).for_each(|row| numbers[row] = absent);
+        }
+        Column::Texts { numbers, texts: StringViewArray::from(&texts.finish()) }
     }
 
     fn bytes(&self) -> usize {
@@ -110,6 +127,7 @@ impl Column {
             Column::Empty => 0,
             Column::Ints(ints) => ints.above.bytes() + ints.nulls.as_ref().map_or(0, |nulls| nulls.len() / 8),
             Column::Texts { numbers, texts } => numbers.len() * 2 + texts.get_array_memory_size(),
+            Column::Words { keys, .. } => keys.len() + keys.len() / 8,
             Column::Plain(array) => array.to_data().get_slice_memory_size().unwrap_or(0),
         }
     }
@@ -132,7 +150,7 @@ impl Ints {
     }
 
     /// Adds the values of rows of this batch.
-    fn pick(&self, places: &[Place], values: &mut Vec<i64>, nulls: &mut NullBufferBuilder) {
+    fn pick(&self, places: &[Place], values: &mut Vec<i64>, there: &mut Vec<bool>) {
         let least = self.least;
         let rows = || places.iter().map(|(_, row)| usize::from(*row));
         let value = |above: u64| least.wrapping_add(above as i64);
@@ -144,8 +162,8 @@ impl Ints {
             Above::Eight(above) => values.extend(rows().map(|row| value(above[row]))),
         }
         match &self.nulls {
-            Some(own) => rows().for_each(|row| nulls.append(own.is_valid(row))),
-            None => nulls.append_n_non_nulls(places.len()),
+            Some(own) => there.extend(rows().map(|row| own.is_valid(row))),
+            None => there.resize(there.len() + places.len(), true),
         }
     }
 }
@@ -165,7 +183,7 @@ impl Above {
 /// The type in which a column of this type is unpacked.
 pub fn unpacked(ty: &DataType) -> DataType {
     match ty {
-        DataType::Utf8View => DataType::Utf8,
+        DataType::Utf8 => DataType::Utf8View,
         other => other.clone(),
     }
 }
@@ -179,18 +197,14 @@ pub fn pick(batches: &[Packed], column: usize, ty: &DataType, places: &[Place]) 
     if columns.iter().all(|column| matches!(column, Column::Empty)) {
         return Ok(new_null_array(ty, places.len()));
     }
-    Ok(match ty {
-        DataType::Int64 => Arc::new(ints(&columns, places)),
-        DataType::Utf8 => Arc::new(texts(&columns, places)),
-        _ => {
-            let empty = new_null_array(ty, ROWS);
-            let plain = |column: &&Column| if let Column::Plain(array) = column { Arc::clone(array) } else { Arc::clone(&empty) };
-            let plain: Vec<_> = columns.iter().map(plain).collect();
-            let plain: Vec<_> = plain.iter().map(AsRef::as_ref).collect();
-            let places: Vec<_> = places.iter().map(|(batch, row)| (*batch as usize, usize::from(*row))).collect();
-            interleave(&plain, &places)?
-        }
-    })
+    match ty {
+        DataType::Int64 => Ok(Arc::new(ints(&columns, places))),
+        DataType::Utf8View => texts(&columns, places),
+        _ => match words(&columns, places)? {
+            Some(words) => Ok(words),
+            None => plain(&columns, ty, places),
+        },
+    }
 }
 
 /// Parts of the places that are in one batch, with that batch's column.
@@ -199,33 +213,83 @@ fn runs<'a>(columns: &'a [&Column], places: &'a [Place]) -> impl Iterator<Item =
 }
 
 fn ints(columns: &[&Column], places: &[Place]) -> Int64Array {
-    let (mut values, mut nulls) = (Vec::with_capacity(places.len()), NullBufferBuilder::new(places.len()));
+    let (mut values, mut there) = (Vec::with_capacity(places.len()), Vec::with_capacity(places.len()));
     for (column, run) in runs(columns, places) {
         match column {
-            Column::Ints(ints) => ints.pick(run, &mut values, &mut nulls),
+            Column::Ints(ints) => ints.pick(run, &mut values, &mut there),
             _ => {
                 values.resize(values.len() + run.len(), 0);
-                nulls.append_n_nulls(run.len());
+                there.resize(there.len() + run.len(), false);
             }
         }
     }
-    Int64Array::new(values.into(), nulls.finish())
+    Int64Array::new(values.into(), present(&there))
 }
 
-fn texts(columns: &[&Column], places: &[Place]) -> StringArray {
-    let mut made = StringBuilder::with_capacity(places.len(), places.len() * 32);
+/// Which values are there, when some are not: gathered as bytes and made bits by the word, which takes a fraction of the
+/// time that adding a bit at a time does.
+fn present(there: &[bool]) -> Option<NullBuffer> {
+    let nulls = NullBuffer::new(BooleanBuffer::collect_bool(there.len(), |at| there[at]));
+    Some(nulls).filter(|nulls| nulls.null_count() > 0)
+}
+
+/// The texts are not copied: what is picked are views of them.
+fn texts(columns: &[&Column], places: &[Place]) -> Result<ArrayRef> {
+    let none = StringViewArray::new_null(1);
+    let (mut lists, mut rows): (Vec<&dyn Array>, Vec<_>) = (Vec::new(), Vec::with_capacity(places.len()));
+    let mut list_of = vec![None; columns.len()];
     for (column, run) in runs(columns, places) {
+        let list = *list_of[run[0].0 as usize].get_or_insert_with(|| {
+            lists.push(if let Column::Texts { texts, .. } = column { texts } else { &none });
+            lists.len() - 1
+        });
         match column {
-            Column::Texts { numbers, texts } => {
-                for (_, row) in run {
-                    match numbers[usize::from(*row)] {
-                        ABSENT => made.append_null(),
-                        number => made.append_value(texts.value(usize::from(number))),
-                    }
-                }
+            Column::Texts { numbers, .. } => {
+                rows.extend(run.iter().map(|(_, row)| (list, usize::from(numbers[usize::from(*row)]))));
             }
-            _ => made.append_nulls(run.len()),
+            _ => rows.resize(rows.len() + run.len(), (list, 0)),
         }
     }
-    made.finish()
+    Ok(interleave(&lists, &rows)?)
+}
+
+/// Words, when all are of one list.
+fn words(columns: &[&Column], places: &[Place]) -> Result<Option<ArrayRef>> {
+    let mut lists = columns.iter().filter_map(|column| if let Column::Words { list, .. } = column { Some(list) } else { None });
+    let Some(list) = lists.next() else { return Ok(None) };
+    if !lists.all(|other| Arc::ptr_eq(list, other)) {
+        return Ok(None);
+    }
+    let (mut keys, mut there) = (Vec::with_capacity(places.len()), Vec::with_capacity(places.len()));
+    for (column, run) in runs(columns, places) {
+        let rows = || run.iter().map(|(_, row)| usize::from(*row));
+        let Column::Words { keys: own, .. } = column else {
+            keys.resize(keys.len() + run.len(), 0);
+            there.resize(there.len() + run.len(), false);
+            continue;
+        };
+        keys.extend(rows().map(|row| own.values()[row]));
+        match own.nulls() {
+            Some(own) => there.extend(rows().map(|row| own.is_valid(row))),
+            None => there.resize(there.len() + run.len(), true),
+        }
+    }
+    let keys = UInt8Array::new(keys.into(), present(&there));
+    Ok(Some(Arc::new(DictionaryArray::<UInt8Type>::try_new(keys, Arc::clone(list))?)))
+}
+
+fn plain(columns: &[&Column], ty: &DataType, places: &[Place]) -> Result<ArrayRef> {
+    let arrays = columns.iter().map(|column| {
+        Ok(match column {
+            Column::Plain(array) => Arc::clone(array),
+            Column::Words { keys, list } => {
+                Arc::new(DictionaryArray::<UInt8Type>::try_new(keys.clone(), Arc::clone(list))?) as ArrayRef
+            }
+            _ => new_null_array(ty, ROWS),
+        })
+    });
+    let arrays = arrays.collect::<Result<Vec<_>>>()?;
+    let arrays: Vec<_> = arrays.iter().map(AsRef::as_ref).collect();
+    let places: Vec<_> = places.iter().map(|(batch, row)| (*batch as usize, usize::from(*row))).collect();
+    Ok(interleave(&arrays, &places)?)
 }

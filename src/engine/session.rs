@@ -1,6 +1,7 @@
 //! The session: threads, a bounded pool of memory that spills to disk, and the tables that SQL can name.
 
 use super::function::{Function, Planner, spell_out};
+use super::ops::Numbered;
 use super::order::{Pruned, Touched};
 use super::virtualize::Virtualize;
 use crate::model::Config;
@@ -82,7 +83,7 @@ impl Engine {
         // A merge of spilled runs reserves this much up front, in every partition: keep it a part of a small pool.
         config.options_mut().execution.sort_spill_reservation_bytes = usize::try_from(settings.memory / 32)?.min(10 << 20);
         let functions: Vec<Arc<dyn Function>> =
-            vec![Arc::new(Virtualize(settings.places.clone())), Arc::new(Touched), Arc::new(Pruned)];
+            vec![Arc::new(Virtualize(settings.places.clone())), Arc::new(Numbered), Arc::new(Touched), Arc::new(Pruned)];
         let state = SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(env.build_arc()?)
@@ -129,15 +130,27 @@ impl Engine {
     /// # Errors
     /// When a file cannot be opened or is not Parquet.
     pub fn register(&self, name: &str, files: &[PathBuf]) -> Result<()> {
-        let table = self.block_on(self.parquet(files)).with_context(|| format!("cannot use the table {name}"))?;
+        self.table(name, files, false)
+    }
+
+    /// The same for a table whose rows only stream by: its texts are views of the pages they stand in, and not copied.
+    ///
+    /// # Errors
+    /// As [`Engine::register`].
+    pub fn register_views(&self, name: &str, files: &[PathBuf]) -> Result<()> {
+        self.table(name, files, true)
+    }
+
+    fn table(&self, name: &str, files: &[PathBuf], views: bool) -> Result<()> {
+        let table = self.block_on(self.parquet(files, views)).with_context(|| format!("cannot use the table {name}"))?;
         self.ctx.register_table(name, table)?;
         Ok(())
     }
 
-    async fn parquet(&self, files: &[PathBuf]) -> Result<Arc<dyn TableProvider>> {
+    async fn parquet(&self, files: &[PathBuf], views: bool) -> Result<Arc<dyn TableProvider>> {
         // A path is not parsed as a URL here: `*`, `?` and `[` may be part of a name.
         let urls = files.iter().map(|file| file_url(file)).collect::<Result<Vec<_>>>()?;
-        let options = ListingOptions::new(Arc::new(ParquetFormat::default().with_force_view_types(false)));
+        let options = ListingOptions::new(Arc::new(ParquetFormat::default().with_force_view_types(views)));
         let config = ListingTableConfig::new_with_multi_paths(urls).with_listing_options(options);
         let config = config.infer_schema(&self.ctx.state()).await?;
         Ok(Arc::new(ListingTable::try_new(config)?))

@@ -16,7 +16,7 @@ use crate::model::{Config, Place};
 use crate::mounts;
 use crate::progress::{Progress, Unit};
 use crate::schema::dataset::Kind;
-use crate::schema::{Dataset, Draft, Manifest};
+use crate::schema::{Dataset, Draft, Manifest, losses};
 use anyhow::{Result, ensure};
 use serde_json::json;
 use std::fs;
@@ -64,6 +64,9 @@ pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
     let made = work.make(tee, progress)?;
     let mut summary = Summary::collect(&work.engine, &made)?;
     summary.check(events)?;
+    for lost in losses::read(&capture)? {
+        *summary.losses.entry(lost.kind).or_default() += lost.count;
+    }
     let manifest = manifest(&summary, options, &capture);
     drop(work); // the scratch files go before the dataset is made durable
     work::clear(&draft)?;

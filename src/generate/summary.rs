@@ -43,6 +43,8 @@ pub struct Summary {
     pub guesses: Count,
     /// What the model said of each kind, and how much of that was inferred rather than observed.
     pub inferences: BTreeMap<String, Inferences>,
+    /// What the capture missed, by kind: its table losses.
+    pub losses: Count,
     /// Edges by kind of resource.
     pub edges: BTreeMap<String, Edges>,
     /// Some of them, when asked for; not in the manifest.
@@ -275,6 +277,9 @@ impl fmt::Display for Summary {
         let kinds = self.inferences.iter().map(|(kind, n)| format!("{} of {} {kind}", n.inferred, n.answers));
         let kinds = kinds.collect::<Vec<_>>().join(", ");
         line(f, "inferred", inferred, &format!("of {answers} answers, not observed in the kernel: {kinds}"))?;
+        for (kind, count) in &self.losses {
+            line(f, "lost", *count, &format!("{kind}: missed by the capture"))?;
+        }
         for (guess, times) in &self.guesses {
             line(f, "guessed", *times, guess)?;
         }

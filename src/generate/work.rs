@@ -78,7 +78,7 @@ impl<'a> Work<'a> {
         // more than reading them at once gains, and memory that a sort above, which fills the pool before it spills, does
         // not leave.
         engine.sql("SET datafusion.optimizer.repartition_file_scans = false")?;
-        engine.register(Table::Events.name(), &[capture.table(Table::Events)])?;
+        engine.register_views(Table::Events.name(), &[capture.table(Table::Events)])?;
         Ok(Work { engine, options, draft })
     }
 

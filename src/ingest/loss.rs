@@ -5,7 +5,9 @@
 //! can be said of them.
 
 use super::parse::{Batch, Ended};
+use crate::schema::losses::Lost;
 use crate::words::words;
+use serde::Serialize;
 use std::collections::BTreeMap;
 
 words! {
@@ -21,10 +23,22 @@ words! {
     }
 }
 
+impl Serialize for Loss {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
 impl Loss {
     /// Are events missing, or only parts of them?
     pub const fn of_events(self) -> bool {
         matches!(self, Loss::End | Loss::Events | Loss::Skipped)
+    }
+
+    /// The row of table losses: so many of this kind, at times that nobody knows. Of events only those that were counted
+    /// stand for one each.
+    pub fn row(self, count: u64) -> Lost {
+        Lost { kind: self.name().into(), count, event: self == Loss::Events, between: None }
     }
 }
 
@@ -48,7 +62,7 @@ impl Tally {
     }
 
     /// What was lost, added to `losses`; zeroes are left out.
-    pub fn settle(&self, losses: &mut BTreeMap<&'static str, u64>) {
+    pub fn settle(&self, losses: &mut BTreeMap<Loss, u64>) {
         // A header may be lost too, so events alone promise an end.
         let begun = self.begun.max(u64::from(self.events > 0));
         let sum = |number: fn(&Ended) -> u64| self.ended.iter().map(number).fold(0, u64::saturating_add);
@@ -62,7 +76,7 @@ impl Tally {
             (Loss::InFlight, sum(|ended| ended.in_flight)),
         ];
         for (loss, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
-            *losses.entry(loss.name()).or_default() += count;
+            *losses.entry(loss).or_default() += count;
         }
     }
 }
@@ -71,7 +85,7 @@ impl Tally {
 mod tests {
     use super::*;
 
-    fn settle(begun: u64, marked: u64, ended: &[Ended]) -> BTreeMap<&'static str, u64> {
+    fn settle(begun: u64, marked: u64, ended: &[Ended]) -> BTreeMap<Loss, u64> {
         let mut tally = Tally::default();
         tally.add(&mut Batch { begun, marked, ended: ended.to_vec(), ..Batch::default() });
         let mut losses = BTreeMap::new();
@@ -82,11 +96,11 @@ mod tests {
     #[test]
     fn what_did_not_arrive_was_lost() {
         let ended = Ended { events: 10, in_flight: 2, ..Ended::default() };
-        assert_eq!(settle(1, 10, &[ended]), BTreeMap::from([("in_flight", 2)]));
-        assert_eq!(settle(1, 7, &[ended]), BTreeMap::from([("events", 3), ("in_flight", 2)]));
-        assert_eq!(settle(1, 7, &[]), BTreeMap::from([("end", 1)]));
-        assert_eq!(settle(0, 7, &[]), BTreeMap::from([("end", 1)]));
-        assert_eq!(settle(2, 20, &[ended, ended]), BTreeMap::from([("in_flight", 4)]));
+        assert_eq!(settle(1, 10, &[ended]), BTreeMap::from([(Loss::InFlight, 2)]));
+        assert_eq!(settle(1, 7, &[ended]), BTreeMap::from([(Loss::Events, 3), (Loss::InFlight, 2)]));
+        assert_eq!(settle(1, 7, &[]), BTreeMap::from([(Loss::End, 1)]));
+        assert_eq!(settle(0, 7, &[]), BTreeMap::from([(Loss::End, 1)]));
+        assert_eq!(settle(2, 20, &[ended, ended]), BTreeMap::from([(Loss::InFlight, 4)]));
     }
 
     #[test]

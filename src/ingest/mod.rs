@@ -33,7 +33,7 @@ pub use summary::{Captured, Ledger, Summary};
 use crate::mounts::{self, Mount};
 use crate::progress::{Progress, Unit};
 use crate::schema::dataset::Kind;
-use crate::schema::{Draft, Manifest};
+use crate::schema::{Draft, Manifest, losses};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::json;
 use std::collections::HashSet;
@@ -149,6 +149,7 @@ pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
     }
     let mut summary = Summary { ledger: Ledger::default(), captures: Vec::new() };
     for (draft, captured) in done {
+        losses::write(&draft, &captured.losses.iter().map(|(loss, count)| loss.row(*count)).collect::<Vec<_>>())?;
         let mut manifest = manifest(&captured, options)?;
         if let Some(mounts) = &mounts {
             manifest.insert(mounts::KEY.into(), mounts::to_json(mounts));
@@ -211,6 +212,7 @@ fn manifest(captured: &Captured, options: &Options) -> Result<Manifest> {
     };
     // Where the dataset is changes when it is moved.
     manifest.remove("dir");
+    manifest.remove("losses"); // they are a table
     // Every capture says here how many events it has, whatever it was made from: generate holds its ledger against it.
     manifest.insert("events".into(), json!(captured.ledger.events));
     manifest.insert("source".into(), json!(captured.formats.first().map(|format| format.name())));

@@ -25,9 +25,11 @@ words! {
         NameMade   "name_made"   "a name was made before an overlapping call met it";
         NameGone   "name_gone"   "a name was removed after an overlapping call met it";
         NameMissed "name_missed" "a call missed a name before an overlapping call made it";
+        NameLate   "name_late"   "a call missed a name after an overlapping call removed it";
         FdMade     "fd_made"     "a descriptor was opened before an overlapping call used it";
         FdGone     "fd_gone"     "a descriptor was closed after an overlapping call used it";
         FdMissed   "fd_missed"   "a call missed a descriptor before an overlapping call opened it";
+        FdLate     "fd_late"     "a call missed a descriptor after an overlapping call closed it";
         SizeOld    "size_old"    "a file grew after an overlapping call saw its old size";
         SizeNew    "size_new"    "a call saw a size after an overlapping write made it";
     }
@@ -66,7 +68,8 @@ enum Domain {
 pub fn run(window: &mut Window, gone: Option<Key>, repairs: &mut Repairs) -> bool {
     let overlaps = Overlaps::of(window.tickets());
     let count = overlaps.any.iter().filter(|any| **any).count();
-    let mut walk = Walk { window, overlaps: &overlaps, states: HashMap::with_capacity(count), moves: Moves::default() };
+    let (states, missed) = (HashMap::with_capacity(count), HashMap::new());
+    let mut walk = Walk { window, overlaps: &overlaps, states, missed, moves: Moves::default() };
     let mut scratch = Vec::new();
     for place in (0..window.len()).filter(|place| overlaps.any[*place]) {
         acts(window.event(place), &mut scratch, &mut |domain, thing, act| walk.step(place, domain, thing, act));
@@ -272,17 +275,21 @@ struct Walk<'a> {
     window: &'a Window,
     overlaps: &'a Overlaps,
     states: HashMap<u64, State>,
+    /// Calls that missed a thing that nobody has made since.
+    missed: HashMap<u64, Vec<u32>>,
     moves: Moves,
 }
 
 impl Walk<'_> {
     fn step(&mut self, place: usize, domain: Domain, thing: u64, act: Act) {
-        let [made_earlier, gone_later, missed_earlier] = match domain {
-            Domain::Name => [Kind::NameMade, Kind::NameGone, Kind::NameMissed],
-            Domain::Fd => [Kind::FdMade, Kind::FdGone, Kind::FdMissed],
+        let [made_earlier, gone_later, missed_earlier, missed_later] = match domain {
+            Domain::Name => [Kind::NameMade, Kind::NameGone, Kind::NameMissed, Kind::NameLate],
+            Domain::Fd => [Kind::FdMade, Kind::FdGone, Kind::FdMissed, Kind::FdLate],
         };
         let group = u64::from(self.overlaps.group[place]);
-        let state = self.states.entry(thing ^ group.wrapping_mul(0x9E37_79B9_7F4A_7C15)).or_insert(State::Unknown);
+        let here = thing ^ group.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        self.lost(place, thing, here, act, missed_later);
+        let state = self.states.entry(here).or_insert(State::Unknown);
         let before = *state;
         let tickets = self.window.tickets();
         *state = match (act, before) {
@@ -315,6 +322,22 @@ impl Walk<'_> {
                 self.moves.earlier(place, key(j as usize), missed_earlier);
             }
             _ => {}
+        }
+    }
+
+    /// Of those who would remove a thing at once one does, and the others miss it: after that.
+    fn lost(&mut self, place: usize, thing: u64, here: u64, act: Act, kind: Kind) {
+        match act {
+            Act::Meet => {}
+            Act::Make { .. } => drop(self.missed.remove(&here)),
+            Act::Miss => self.missed.entry(here).or_default().push(place as u32),
+            Act::Remove => {
+                let Some(missed) = self.missed.remove(&here).filter(|_| self.maker(place, thing).is_none()) else { return };
+                let tickets = self.window.tickets();
+                for j in missed.into_iter().map(|j| j as usize).filter(|j| spans(tickets, *j, place)) {
+                    self.moves.later(j, tickets[place].key, kind);
+                }
+            }
         }
     }
 

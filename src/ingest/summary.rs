@@ -63,8 +63,8 @@ pub struct Captured {
     pub ledger: Ledger,
     /// Rejected lines by reason.
     pub rejects: BTreeMap<&'static str, u64>,
-    /// What the tracer lost, by kind (see [`Loss`]). Only captures that end with a mark can tell.
-    pub losses: BTreeMap<&'static str, u64>,
+    /// What the tracer lost, by kind. Only captures that end with a mark can tell.
+    pub losses: BTreeMap<Loss, u64>,
     /// Instants that were moved because results proved another order, by kind.
     pub repairs: BTreeMap<&'static str, u64>,
     /// Events that were sorted in by way of the disk.
@@ -96,8 +96,7 @@ impl Summary {
 
     /// Did a tracer lose events (and not only parts of them)?
     pub fn lost_events(&self) -> bool {
-        let kinds = self.captures.iter().flat_map(|captured| captured.losses.keys());
-        kinds.filter_map(|kind| Loss::parse(kind)).any(Loss::of_events)
+        self.captures.iter().flat_map(|captured| captured.losses.keys()).any(|loss| loss.of_events())
     }
 }
 
@@ -148,10 +147,8 @@ impl fmt::Display for Captured {
         for (reason, count) in &self.rejects {
             writeln!(f, "  {count:>9} lines rejected: {reason}")?;
         }
-        for loss in Loss::ALL {
-            if let Some(count) = self.losses.get(loss.name()) {
-                writeln!(f, "  {count:>9} {}", loss.doc())?;
-            }
+        for (loss, count) in &self.losses {
+            writeln!(f, "  {count:>9} {}", loss.doc())?;
         }
         for (kind, count) in &self.repairs {
             writeln!(f, "  {count:>9} instants moved: {kind}")?;

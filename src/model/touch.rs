@@ -51,6 +51,7 @@ words! {
         Read  "read"  "its outcome depends on it";
         Add   "add"   "changes it in a way that commutes with other adds";
         Write "write" "changes it";
+        End   "end"   "writes it, and nobody touches it ever again: the last close of an open file description";
     }
 }
 
@@ -62,7 +63,11 @@ impl Access {
 
     /// Both.
     const fn and(self, other: Access) -> Access {
-        if self.commutes(other) { self } else { Access::Write }
+        match (self, other) {
+            (Access::End, _) | (_, Access::End) => Access::End,
+            _ if self.commutes(other) => self,
+            _ => Access::Write,
+        }
     }
 }
 
@@ -186,7 +191,7 @@ impl Tree {
 
     /// It is the last close.
     pub(super) fn touch_close(&mut self, ofd: &Ofd) {
-        self.touches.add(Resource::Ofd, ofd.id, Access::Write);
+        self.touches.add(Resource::Ofd, ofd.id, Access::End);
         if ofd.locks {
             self.touch(Resource::Lock, ofd.ino, Access::Write);
         }

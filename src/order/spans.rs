@@ -5,6 +5,9 @@
 //! comes that does not commute with them. What a lane does with a resource from one write to another is one write, when
 //! nobody else comes in between: an open file description is opened, used and closed, and is one span.
 //!
+//! What a lane had to itself until it ended makes no span at all, since nobody can wait for it: most open file
+//! descriptions are used by one thread.
+//!
 //! Memory: lanes, and a bounded number of resources; beyond it spans are handed out early, which says the same in more
 //! spans.
 
@@ -12,10 +15,15 @@ use super::Work;
 use crate::model::{Access, Resource, Touch};
 use hashbrown::HashMap;
 
-/// Resources that are remembered.
-const RESOURCES: usize = 1 << 16;
+/// Resources that are remembered: about as many as the processor's caches hold.
+const RESOURCES: usize = 1 << 14;
 /// Lanes that are remembered of a resource.
 const LANES: usize = 64;
+
+/// What ends, by one touch for both of the same id.
+const ENDING: [Resource; 2] = [Resource::Ofd, Resource::Position];
+
+const WRITE: i64 = Access::Write as i64;
 
 /// A touch as one number: the resource times 4 and how it is touched, where a resource is its id times 16 and its kind.
 pub const fn number(touch: Touch) -> i64 {
@@ -52,16 +60,28 @@ pub struct Spans {
     lanes: HashMap<i64, Lane>,
     open: HashMap<i64, Open>,
     next: i64,
+    /// Of open file descriptions before this one spans may have been handed out early.
+    whole_from: i64,
 }
 
-/// What is remembered of a resource: spans that are still growing.
+/// What is remembered of a resource: spans that are still growing. There are many, and most are one span: the rest is
+/// elsewhere, so that more of them are in the processor's cache.
 #[derive(Debug)]
 struct Open {
-    /// What a lane wrote before `one`, when `one` is its alone so far and does not write.
-    wrote: Option<Span>,
     one: Span,
+    /// What a lane wrote before `one`, when `one` is its alone so far and does not write.
+    wrote: Option<Box<Span>>,
     /// Other lanes, in the same way.
-    more: Vec<Span>,
+    others: Option<Box<Others>>,
+    /// Has another lane touched it before?
+    shared: bool,
+}
+
+/// Spans by lane. The lanes stand by themselves: looking for one is what happens most.
+#[derive(Debug, Default)]
+struct Others {
+    lanes: Vec<i64>,
+    spans: Vec<Span>,
 }
 
 /// What is remembered of a lane.
@@ -112,59 +132,99 @@ impl Spans {
 
     /// Hands out the spans that are still open.
     pub fn finish(&mut self, out: &mut Vec<Span>) {
-        self.open.drain().for_each(|(_, mut open)| open.close(out));
+        for (resource, mut open) in self.open.drain() {
+            open.close(out);
+            if ENDING.iter().any(|kind| resource & 0xF == *kind as i64) {
+                self.whole_from = self.whole_from.max((resource >> 4) + 1);
+            }
+        }
+    }
+
+    /// An open file description, and with it its position, has ended.
+    fn end(&mut self, id: i64, out: &mut Vec<Span>) {
+        for kind in ENDING {
+            if let Some(mut open) = self.open.remove(&(id << 4 | kind as i64))
+                && (open.shared || open.others.is_some() || id < self.whole_from)
+            {
+                open.close(out);
+            }
+        }
     }
 
     fn touch(&mut self, lane: i64, op: Op, touch: i64, out: &mut Vec<Span>) {
         let (resource, access) = (touch >> 2, touch & 3);
-        let new = Span { resource, access, lane, first: op.begin, last: op.end };
-        if let Some(open) = self.open.get_mut(&resource) {
-            return open.touch(new, out);
+        let new = Span { resource, access: access.min(WRITE), lane, first: op.begin, last: op.end };
+        match self.open.get_mut(&resource) {
+            Some(open) => open.touch(new, out),
+            None => {
+                if self.open.len() >= RESOURCES {
+                    self.finish(out);
+                }
+                self.open.insert(resource, Open::new(new));
+            }
         }
-        if self.open.len() >= RESOURCES {
-            self.finish(out);
+        if access == Access::End as i64 {
+            self.end(resource >> 4, out);
         }
-        self.open.insert(resource, Open { wrote: None, one: new, more: Vec::new() });
     }
 }
 
 impl Open {
+    fn new(one: Span) -> Open {
+        Open { one, wrote: None, others: None, shared: false }
+    }
+
+    /// Has only this lane touched it since it was last told apart?
+    fn alone(&self, lane: i64) -> bool {
+        self.others.is_none() && self.one.lane == lane
+    }
+
     fn touch(&mut self, new: Span, out: &mut Vec<Span>) {
-        const WRITE: i64 = Access::Write as i64;
-        let alone = self.more.is_empty() && self.one.lane == new.lane;
+        let alone = self.alone(new.lane);
         match (self.one.access == new.access, alone) {
             (true, true) => self.one.last = new.last,
-            (true, false) if new.access != WRITE && self.more.len() < LANES => self.join(new, out),
+            (true, false) if new.access != WRITE && self.room() => self.join(new, out),
             // From a write to a write of the same lane is all one write.
             (false, true) if new.access == WRITE && self.wrote.is_some() => {
-                self.one = self.wrote.take().unwrap_or(new);
+                self.one = self.wrote.take().map_or(new, |wrote| *wrote);
                 self.one.last = new.last;
             }
-            (false, true) if self.one.access == WRITE => self.wrote = Some(std::mem::replace(&mut self.one, new)),
+            (false, true) if self.one.access == WRITE => {
+                self.wrote = Some(Box::new(std::mem::replace(&mut self.one, new)));
+            }
             _ => {
+                self.shared |= !alone;
                 self.close(out);
                 self.one = new;
             }
         }
     }
 
+    fn room(&self) -> bool {
+        self.others.as_ref().is_none_or(|others| others.lanes.len() < LANES)
+    }
+
     /// Another lane touches it in the same way, or has before.
     fn join(&mut self, new: Span, out: &mut Vec<Span>) {
-        out.extend(self.wrote.take());
+        out.extend(self.wrote.take().map(|wrote| *wrote));
         if self.one.lane == new.lane {
             self.one.last = new.last;
             return;
         }
-        match self.more.iter_mut().find(|span| span.lane == new.lane) {
-            Some(span) => span.last = new.last,
-            None => self.more.push(new),
+        let others = self.others.get_or_insert_default();
+        match others.lanes.iter().position(|lane| *lane == new.lane) {
+            Some(at) => others.spans[at].last = new.last,
+            None => {
+                others.lanes.push(new.lane);
+                others.spans.push(new);
+            }
         }
     }
 
     fn close(&mut self, out: &mut Vec<Span>) {
-        out.extend(self.wrote.take());
+        out.extend(self.wrote.take().map(|wrote| *wrote));
         out.push(self.one);
-        out.append(&mut self.more);
+        out.extend(self.others.take().into_iter().flat_map(|others| others.spans));
     }
 }
 
@@ -237,6 +297,37 @@ mod tests {
         }
         spans.finish(&mut out);
         assert_eq!((out[0].first.work, out[0].last.work), (Work { ops: 1, ns: 10 }, Work { ops: 3, ns: 30 }));
+    }
+
+    #[test]
+    fn what_a_lane_had_to_itself_until_it_ended_is_no_span() {
+        let [read, write, end] = [Access::Read, Access::Write, Access::End].map(|access| touch(Resource::Ofd, 7, access));
+        let position = touch(Resource::Position, 7, Access::Write);
+        let own: &[(i64, bool, &[i64])] = &[(0, true, &[write]), (0, true, &[read, position]), (0, true, &[end])];
+        assert_eq!(spans(own), []);
+        let inherited: &[(i64, bool, &[i64])] = &[(0, true, &[read, position]), (0, true, &[end])];
+        assert!(spans(inherited).iter().all(|(_, _, lane, ..)| *lane == 0));
+        // Opened by one and closed by another; moved by the one only.
+        let handed: &[(i64, bool, &[i64])] = &[(0, true, &[write]), (0, true, &[position]), (1, true, &[end])];
+        assert_eq!(spans(handed), [(7, 2, 0, 0, 0), (7, 2, 1, 2, 2)]);
+        let both: &[(i64, bool, &[i64])] = &[(0, true, &[write]), (1, true, &[read]), (0, true, &[end])];
+        assert_eq!(spans(both), [(7, 0, 1, 1, 1), (7, 2, 0, 0, 0), (7, 2, 0, 2, 2)]);
+    }
+
+    #[test]
+    fn what_was_forgotten_is_not_taken_for_ones_own() {
+        let of = |id, access| [touch(Resource::Ofd, id, access)].into_iter();
+        let (mut spans, mut out) = (Spans::default(), Vec::new());
+        for id in 0..RESOURCES as i64 {
+            spans.op(0, 1, of(id, Access::Write), &mut out);
+        }
+        let late = RESOURCES as i64;
+        spans.op(0, 1, of(late, Access::Write), &mut out); // all before are handed out
+        spans.op(1, 1, of(5, Access::End), &mut out);
+        spans.op(0, 1, of(late, Access::End), &mut out);
+        spans.finish(&mut out);
+        let of_five: Vec<_> = out.iter().filter(|span| span.resource >> 4 == 5).map(|span| span.lane).collect();
+        assert_eq!((of_five, out.len()), (vec![0, 1], RESOURCES + 1));
     }
 
     #[test]

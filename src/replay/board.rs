@@ -129,7 +129,7 @@ impl Sheet {
     #[inline]
     pub fn prefetch(&self, at: usize) {
         if let Some(stamp) = self.stamps.get(at + 4) {
-            memory::prefetch(stamp);
+            memory::prefetch_to_write(stamp);
         }
     }
 

@@ -8,7 +8,7 @@ use super::order::Wait;
 use super::record::UNKNOWN;
 use crate::event::Col;
 use crate::syscall::Op;
-use std::ffi::CStr;
+use std::ffi::{CStr, c_char};
 use std::ops::Deref;
 
 /// Ops in a batch: enough to forget the cost of handing it over, few enough for 64 workers to have several.
@@ -51,6 +51,10 @@ pub const NUMBERS: &[Col] = &[
     Col::Mtime,
 ];
 const _: () = assert!(NUMBERS.len() <= 16, "Packed::has has a bit for every number");
+
+/// The bit of the first number in [`Packed::has`].
+pub const COUNT: u16 = 1;
+const _: () = assert!(matches!(NUMBERS[0], Col::Count));
 
 /// Bit of each event column in [`Packed::has`].
 const SLOTS: [u8; Col::ALL.len()] = {
@@ -208,42 +212,48 @@ impl<'a> Call<'a> {
         self.get(col).unwrap_or(0)
     }
 
-    /// What the call transferred when it was captured, if it succeeded.
+    /// First path argument, as the kernel takes it; NULL when there is none.
     #[inline]
-    pub fn bytes(&self) -> Option<i64> {
-        Some(self.captured).filter(|ret| *ret >= 0)
+    pub fn path(&self) -> *const c_char {
+        self.pointer(RAW)
     }
 
-    /// First path argument.
+    /// First byte of the first path argument: NUL for an empty one.
     #[inline]
-    pub fn path(&self) -> Option<&'a CStr> {
-        self.text(RAW)
+    pub fn first(&self) -> Option<u8> {
+        self.text(RAW)?.first().copied()
     }
 
     /// Second path argument, or the content of a symlink.
     #[inline]
-    pub fn path2(&self) -> Option<&'a CStr> {
-        self.text(RAW2)
+    pub fn path2(&self) -> *const c_char {
+        self.pointer(RAW2)
     }
 
     /// Name of an extended attribute.
     #[inline]
-    pub fn name(&self) -> Option<&'a CStr> {
-        self.text(NAME)
+    pub fn name(&self) -> *const c_char {
+        self.pointer(NAME)
     }
 
     /// Working directory that a relative path starts at.
     #[inline]
     pub fn cwd(&self) -> Option<&'a CStr> {
-        self.text(CWD)
+        CStr::from_bytes_until_nul(self.text(CWD)?).ok()
+    }
+
+    /// A text that ends in NUL, and whatever comes after it.
+    #[inline]
+    fn text(&self, slot: usize) -> Option<&'a [u8]> {
+        match self.texts[slot] {
+            NO_TEXT => None,
+            start => self.batch.arena.get(usize::from(start)..),
+        }
     }
 
     #[inline]
-    fn text(&self, slot: usize) -> Option<&'a CStr> {
-        match self.texts[slot] {
-            NO_TEXT => None,
-            start => CStr::from_bytes_until_nul(self.batch.arena.get(usize::from(start)..)?).ok(),
-        }
+    fn pointer(&self, slot: usize) -> *const c_char {
+        self.text(slot).map_or(std::ptr::null(), |text| text.as_ptr().cast())
     }
 }
 
@@ -285,7 +295,9 @@ mod tests {
         let call = batch.call(0);
         assert_eq!((call.get(Col::Count), call.get(Col::Offset), call.get(Col::Flags)), (Some(5), None, Some(6)));
         assert_eq!((call.arg(Col::Arg), call.arg(Col::Mode)), (7, 0));
-        assert_eq!((call.path(), call.path2(), call.cwd()), (Some(c"/a"), None, Some(c"")));
+        assert_eq!((call.first(), call.path2().is_null(), call.cwd()), (Some(b'/'), true, Some(c"")));
+        // SAFETY: it ends in NUL.
+        assert_eq!(unsafe { CStr::from_ptr(call.path()) }, c"/a");
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! It gets plain descriptors (tables, shared memory, a pipe) and no directory. Everything it needs later is opened and
 //! allocated before the sandbox closes. Then it clones the processes of the replay: they share one table of descriptors,
-//! so that a file opened by one is open in all, and have their memory for themselves. It issues nothing itself: it waits
+//! so that a file opened by one is open in all, and have their memory for themselves. Workers whose files nobody else uses
+//! leave that table ([`super::alone`]). It issues nothing itself: it waits
 //! for them and says what became of them.
 
 use super::board::{Board, Shape};
@@ -14,8 +15,10 @@ use super::plan::{self, Plan};
 use super::process::{Setting, exit};
 use super::record::{self, DONE, ERROR, LOST};
 use super::sandbox::House;
+use super::source::Source;
 use super::sys::Shared;
-use super::{Engine, Order, Pace, Seccomp, filter, futex, memory, sandbox};
+use super::ticks::{Clock, Mark};
+use super::{Engine, Order, Pace, Seccomp, alone, filter, futex, memory, sandbox};
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -130,10 +133,20 @@ fn lead(task: &Task, tables: Tables, board: File, pipe: &File) -> Result<()> {
     // The workload's processes had a limit each.
     crate::limits::raise_files();
     memory::keep();
+    memory::one_heap();
 
+    let mark = Mark::now();
+    let descriptions = match task.engine {
+        Engine::Sys => Some(Source::open("ops", tables.ops.try_clone()?, &alone::COLUMNS)?),
+        Engine::Null => None,
+    };
     let mut groups = Groups::open(tables.ops, task.ofds as i64, OPS_BUDGET / task.processes.max(1))?;
     let lanes = plan::lanes(tables.lanes, groups.rows())?;
     let plan = Plan::new(&lanes, task.processes, task.threads);
+    let alone = match descriptions {
+        Some(ops) => alone::alone(&ops, task.ofds, &plan)?,
+        None => Vec::new(),
+    };
     let mut links = match task.order {
         Order::Resource => {
             let lanes = plan.hands.iter().enumerate().flat_map(|(worker, hand)| hand.iter().map(move |lane| (lane, worker)));
@@ -156,7 +169,8 @@ fn lead(task: &Task, tables: Tables, board: File, pipe: &File) -> Result<()> {
         shared.set_root(OwnedFd::from(File::open("/").context("cannot open the tree")?));
     }
 
-    let setting = Setting { task, board: &board, plan: &plan, shared: shared.as_ref(), pipe };
+    let clock = Clock::new(task.pace, mark);
+    let setting = Setting { task, board: &board, plan: &plan, alone: &alone, clock, shared: shared.as_ref(), pipe };
     let mut processes = Vec::new();
     for process in 0..plan.processes {
         let leader = std::process::id();

@@ -1,7 +1,7 @@
 //! Decoded row groups of the ops, a bounded number of them: small lanes share row groups, and none is decoded again for
 //! each of thousands of lanes.
 
-use super::call::{Batch, NO_TEXT, NONE, NUMBERS, Packed, TEXTS};
+use super::call::{Batch, COUNT, NO_TEXT, NONE, NUMBERS, Packed, TEXTS};
 use super::record::{Fact, UNKNOWN};
 use super::source::{Cache, Source};
 use super::sys;
@@ -29,6 +29,8 @@ struct Group {
     ids: [Int64Array; 3],
     ofds: [Option<Int64Array>; 4],
     captured: [Option<Int64Array>; 4],
+    /// The first of the [`NUMBERS`], which an op may have without the capture.
+    counts: Option<Int64Array>,
     numbers: Vec<(u16, Int64Array)>,
     texts: Vec<(usize, Dictionary)>,
     words: [Dictionary; 3],
@@ -166,7 +168,7 @@ impl Group {
     fn new(batch: &RecordBatch) -> Result<Group> {
         let words = collect(WORDS, |name| texts(batch, name)?.with_context(|| format!("column {name} is empty")))?;
         let mut numbers = Vec::new();
-        for (slot, col) in NUMBERS.iter().enumerate() {
+        for (slot, col) in NUMBERS.iter().enumerate().skip(1) {
             numbers.extend(ints(batch, col.name())?.map(|column| (1 << slot, column)));
         }
         let mut named = Vec::new();
@@ -177,6 +179,7 @@ impl Group {
             ids: collect(IDS, |name| ints(batch, name)?.with_context(|| format!("column {name} is empty")))?,
             ofds: collect(OFDS, |name| ints(batch, name))?,
             captured: collect(CAPTURED, |col| ints(batch, col.name()))?,
+            counts: ints(batch, NUMBERS[0].name())?,
             numbers,
             texts: named,
             ops: parse(&words[0], |word| Op::parse(word).filter(issued))?,
@@ -214,6 +217,10 @@ impl Group {
             op: self.ops[word(0)?],
             ..Packed::default()
         };
+        if let Some(count) = at(&self.counts, index).or_else(|| sys::count(packed.op, captured)) {
+            packed.has |= COUNT;
+            batch.number(count);
+        }
         for (bit, column) in &self.numbers {
             if column.is_valid(index) {
                 packed.has |= bit;

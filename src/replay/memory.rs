@@ -97,7 +97,7 @@ impl Drop for Pages {
     }
 }
 
-/// Asks the processor for a piece of memory that is needed soon.
+/// Asks the processor for a piece of memory that is read soon.
 #[inline]
 pub fn prefetch<T>(what: &T) {
     use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
@@ -105,15 +105,28 @@ pub fn prefetch<T>(what: &T) {
     unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(what).cast()) };
 }
 
+/// Asks the processor for a piece of memory that is written soon, so that no other processor has it then.
+#[inline]
+pub fn prefetch_to_write<T>(what: &T) {
+    use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
+    // SAFETY: prefetching changes nothing, and a processor that cannot ignores it.
+    unsafe { _mm_prefetch::<_MM_HINT_ET0>(std::ptr::from_ref(what).cast()) };
+}
+
 /// Keeps memory that was freed for the next one who asks (mallopt(3)): decoding asks for the same large pieces again and
 /// again, and page faults would cost as much as the decoding.
 pub fn keep() {
-    // SAFETY: plain numbers, before other threads are there.
+    // SAFETY: plain numbers.
     unsafe {
         libc::mallopt(libc::M_MMAP_THRESHOLD, 32 << 20);
         libc::mallopt(libc::M_TRIM_THRESHOLD, 256 << 20);
-        libc::mallopt(libc::M_ARENA_MAX, 1);
     }
+}
+
+/// One heap for all threads: those of the replay allocate nothing while they work, and only one decodes.
+pub fn one_heap() {
+    // SAFETY: a plain number, before other threads are there.
+    unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
 }
 
 /// A file in memory of so many zero bytes.
@@ -157,15 +170,16 @@ impl Fds {
     /// # Errors
     /// When memory is short.
     pub fn new(count: usize) -> Result<Fds> {
-        Ok(Fds { slots: Pages::shared((count * size_of::<AtomicI32>()).max(1))?, count })
+        let pages = count.div_ceil(FDS).max(1);
+        Ok(Fds { slots: Pages::shared(pages * FDS * size_of::<AtomicI32>())?, count })
     }
 
     fn slot(&self, ofd: u32) -> Option<&AtomicI32> {
         if ofd as usize >= self.count {
             return None;
         }
-        // SAFETY: the mapping is page aligned, zeroed, lives as long as self and holds `count` of them.
-        Some(unsafe { &*self.slots.start().cast::<AtomicI32>().add(ofd as usize) })
+        // SAFETY: the mapping is page aligned, zeroed, lives as long as self and holds whole pages for `count` of them.
+        Some(unsafe { &*self.slots.start().cast::<AtomicI32>().add(scattered(ofd as usize)) })
     }
 
     /// The descriptor, or -1 when it is not open, as a call on a closed descriptor would pass.
@@ -174,11 +188,27 @@ impl Fds {
         self.slot(ofd).map_or(-1, |slot| slot.load(Ordering::Acquire) - 1)
     }
 
-    /// Sets the descriptor; returns the one that was there, or -1.
+    /// Sets the descriptor; returns the one that was there, or -1. Whatever opens and closes a description comes one after
+    /// the other in every order that promises anything, so nobody sets it in between.
     #[inline]
     pub fn set(&self, ofd: u32, fd: i32) -> i32 {
-        self.slot(ofd).map_or(-1, |slot| slot.swap(fd + 1, Ordering::AcqRel) - 1)
+        self.slot(ofd).map_or(-1, |slot| {
+            let old = slot.load(Ordering::Acquire) - 1;
+            slot.store(fd + 1, Ordering::Release);
+            old
+        })
     }
+}
+
+/// Descriptions to a page of the table.
+const FDS: usize = 4096 / size_of::<AtomicI32>();
+
+/// Where in the table a description has its place: neighbours in one page, but not in one cache line. Descriptions that
+/// were opened at the same time belong to different workers as often as not.
+const fn scattered(ofd: usize) -> usize {
+    const LINE: u32 = (64 / size_of::<AtomicI32>()).ilog2();
+    let place = ofd % FDS;
+    ofd / FDS * FDS + (place << LINE | place >> (FDS.ilog2() - LINE)) % FDS
 }
 
 /// A number that processes cloned later share.
@@ -218,6 +248,14 @@ mod tests {
         let mut back = [0; 24];
         std::os::unix::fs::FileExt::read_exact_at(&out, &mut back, 0).unwrap();
         assert_eq!(&back, b"123456781234567812345678");
+    }
+
+    #[test]
+    fn every_description_has_a_place_of_its_own() {
+        let mut places: Vec<usize> = (0..2 * FDS).map(scattered).collect();
+        assert!(places.windows(2).all(|pair| pair[0] / 16 != pair[1] / 16));
+        places.sort_unstable();
+        assert!(places.into_iter().eq(0..2 * FDS));
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //! ```
 //! The supervisor never runs a captured call; the child never sees anything but the tree.
 
+mod alone;
 mod board;
 mod call;
 pub mod child;
@@ -42,6 +43,8 @@ mod summary;
 mod supervise;
 mod sys;
 mod tally;
+mod ticks;
+mod timeline;
 mod violations;
 mod worker;
 
@@ -62,6 +65,8 @@ use measure::Measures;
 use samples::Sampler;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use supervise::Watch;
+use timeline::Timeline;
 
 words! {
     /// What issues the ops.
@@ -208,7 +213,7 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
     let ops = dense(&workload)?;
     let timeline = match options.pace {
         Pace::Asap => Timeline::default(),
-        Pace::Realtime | Pace::Think => Timeline::read(&workload)?,
+        Pace::Realtime | Pace::Think => Timeline::read(&workload, ops, options.speed)?,
     };
     let root = Root::new(&options.root);
     let stamp = match options.engine {
@@ -261,7 +266,8 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
     let sampler = Sampler::prepare(&draft, &machine.targets)?;
     let mut notes = options.conditions.before(&trees);
     progress.begin("replay", Unit::Count, ops);
-    let mut replayed = supervise::replay(&workload, &task, program, &draft, measures, sampler, progress)?;
+    let watch = Watch { progress, timeline: &timeline };
+    let mut replayed = supervise::replay(&workload, &task, program, &draft, measures, sampler, watch)?;
     notes.append(&mut replayed.notes);
     let checked = match options.engine {
         Engine::Sys => Some(state::check(&workload, &trees, &draft)?),
@@ -270,7 +276,7 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
     manifest.insert("complete".into(), json!(replayed.lost.is_empty()));
     manifest.insert("lost".into(), json!(replayed.lost));
     manifest.insert("workers".into(), serde_json::to_value(&replayed.workers)?);
-    let mut summary = Summary::new(options, &workload, machine, replayed, checked, timeline.span(options.speed));
+    let mut summary = Summary::new(options, &workload, machine, replayed, checked, timeline.span());
     summary.find_paths(&workload)?;
     summary.notes = notes;
     let mut said = serde_json::to_value(&summary)?;
@@ -316,39 +322,4 @@ fn dense(workload: &Dataset) -> Result<u64> {
         }
     }
     Ok(rows as u64)
-}
-
-/// When the ops were captured, ns.
-#[derive(Clone, Copy, Debug, Default)]
-struct Timeline {
-    first: i64,
-    end: i64,
-}
-
-impl Timeline {
-    fn read(workload: &Dataset) -> Result<Timeline> {
-        let file = workload.table(Table::Ops);
-        let mut line = Timeline { first: i64::MAX, end: i64::MIN };
-        for batch in read::batches(&file, &["ts", "dur"])? {
-            let batch = batch.with_context(|| format!("cannot read {}", file.display()))?;
-            let (ts, dur) = (read::ints(&batch, "ts")?, read::ints(&batch, "dur")?);
-            for row in 0..batch.num_rows() {
-                if let Some(ts) = read::int(ts, row) {
-                    line.first = line.first.min(ts);
-                    line.end = line.end.max(ts.saturating_add(read::int(dur, row).unwrap_or(0)));
-                }
-            }
-        }
-        ensure!(
-            line.first < i64::MAX,
-            "{} has no times, so there is nothing to keep pace with: use --pace asap, or capture with times (strace -ttt)",
-            workload.dir.display()
-        );
-        Ok(line)
-    }
-
-    /// How long the replay takes when it keeps its pace, ns; `None` when it has none.
-    fn span(&self, speed: f64) -> Option<i64> {
-        (self.end > self.first).then(|| ((self.end - self.first) as f64 / speed) as i64)
-    }
 }

@@ -5,7 +5,7 @@
 //! that it may go on has made no system call and written nothing; whoever moves a counter that nobody sleeps on makes
 //! none either.
 
-use super::futex;
+use super::{futex, ticks};
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering::*};
 
 /// A counter past every op: its worker is done, or gone.
@@ -90,7 +90,7 @@ pub struct Wait {
 
 /// What a worker asks before an op and says after it.
 pub trait Order {
-    /// May the op be issued now?
+    /// May the op be issued now? Then the clock is read after what says so.
     fn ready(&self, op_id: i64, waits: &[Wait]) -> bool;
     /// Waits until it may.
     fn wait(&self, op_id: i64, waits: &[Wait]);
@@ -132,7 +132,11 @@ pub struct Resource<'a> {
 impl Order for Resource<'_> {
     #[inline]
     fn ready(&self, _op_id: i64, waits: &[Wait]) -> bool {
-        waits.iter().all(|wait| self.counters[wait.worker as usize].passed(wait.after))
+        let passed = waits.iter().all(|wait| self.counters[wait.worker as usize].passed(wait.after));
+        if !waits.is_empty() {
+            ticks::fence();
+        }
+        passed
     }
 
     fn wait(&self, _op_id: i64, waits: &[Wait]) {
@@ -210,7 +214,9 @@ impl Strict<'_> {
 impl Order for Strict<'_> {
     #[inline]
     fn ready(&self, op_id: i64, _waits: &[Wait]) -> bool {
-        self.turn.op_id.load(Acquire) == op_id
+        let ours = self.turn.op_id.load(Acquire) == op_id;
+        ticks::fence();
+        ours
     }
 
     fn wait(&self, op_id: i64, waits: &[Wait]) {

@@ -2,7 +2,7 @@
 
 use crate::schema::read;
 use anyhow::{Context, Result, ensure};
-use arrow::record_batch::RecordBatch;
+use arrow::array::{Int64Array, RecordBatch};
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -32,6 +32,28 @@ pub struct Lane {
     pub first_edge: i64,
     /// Its number of edges.
     pub edges: i64,
+    /// How long its calls took in the capture, ns; 0 when that is not known.
+    pub busy: i64,
+    /// Bytes they moved.
+    pub bytes: i64,
+}
+
+/// What an op costs at least, ns: a system call that finds everything in memory.
+const OP: i64 = 1000;
+/// Bytes that are copied in a nanosecond.
+const COPIED: i64 = 4;
+
+impl Lane {
+    /// How long it will keep a worker busy, roughly, ns: as long as its calls took, if that was captured, but no less than
+    /// issuing them and moving their bytes costs anywhere.
+    fn work(&self) -> i64 {
+        self.busy.max(self.ops.saturating_mul(OP).saturating_add(self.bytes.max(0) / COPIED))
+    }
+}
+
+/// The work of some lanes.
+pub fn work(lanes: &[Lane]) -> i64 {
+    lanes.iter().fold(0, |work, lane| work.saturating_add(lane.work()))
 }
 
 /// Reads the lanes.
@@ -64,6 +86,9 @@ fn read_lanes(batch: &RecordBatch, lanes: &mut Vec<Lane>) -> Result<()> {
     let ints = |name| read::ints(batch, name);
     let (lane, vpid, first_row, ops) = (ints("lane")?, ints("vpid")?, ints("first_row")?, ints("ops")?);
     let (first_op, first_edge, edges) = (ints("first_op")?, ints("first_edge")?, ints("edges")?);
+    // Workloads of before did not have them.
+    let (busy, bytes) = (ints("busy").ok(), ints("bytes").ok());
+    let known = |column: Option<&Int64Array>, row| column.and_then(|column| read::int(column, row)).unwrap_or(0);
     lanes.extend((0..batch.num_rows()).map(|row| Lane {
         lane: lane.value(row),
         vpid: vpid.value(row),
@@ -72,6 +97,8 @@ fn read_lanes(batch: &RecordBatch, lanes: &mut Vec<Lane>) -> Result<()> {
         first_op: first_op.value(row),
         first_edge: first_edge.value(row),
         edges: edges.value(row),
+        busy: known(busy, row),
+        bytes: known(bytes, row),
     }));
     Ok(())
 }
@@ -110,7 +137,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Deals the lanes out, the largest first, each to whoever has least to do: to processes, then to their workers. The
+    /// Deals the lanes out, those with most work first, each to whoever has least to do: to processes, then to their workers. The
     /// lanes of a captured process stay together unless that leaves a process with more than its share.
     pub fn new(lanes: &[Lane], processes: usize, threads: Option<usize>) -> Plan {
         let processes = processes.clamp(1, MAX_WORKERS).min(lanes.len().max(1));
@@ -122,7 +149,6 @@ impl Plan {
         for lane in lanes {
             families.entry(lane.vpid).or_default().push(*lane);
         }
-        let work = |lanes: &[Lane]| lanes.iter().map(|lane| lane.ops).sum::<i64>();
         let share = work(lanes) / processes as i64;
         let (together, apart): (Vec<_>, Vec<_>) = families.into_values().partition(|family| work(family) <= share + share / 10);
         let singles = apart.into_iter().flatten().map(|lane| vec![lane]);
@@ -137,9 +163,8 @@ impl Plan {
     }
 }
 
-/// Deals groups of lanes out: the largest first, each to the hand that has least to do.
+/// Deals groups of lanes out: those with most work first, each to the hand that has least to do.
 fn deal(mut groups: Vec<Vec<Lane>>, hands: usize) -> Vec<Vec<Lane>> {
-    let work = |lanes: &[Lane]| lanes.iter().map(|lane| lane.ops).sum::<i64>();
     groups.sort_by_key(|group| (Reverse(work(group)), group.first().map(|lane| lane.first_op)));
     let mut dealt = vec![Vec::new(); hands];
     let mut loads: BinaryHeap<_> = (0..hands).map(|hand| Reverse((0_i64, hand))).collect();
@@ -184,6 +209,17 @@ mod tests {
         assert_eq!(threads(&many[..3], 4, Some(4)), (3, 1));
         assert_eq!(threads(&many, 2000, Some(2000)), (300, 1));
         assert_eq!(threads(&[], 2, None), (1, 1));
+    }
+
+    #[test]
+    fn what_took_long_counts_more_than_what_was_often() {
+        let mut lanes = lanes(&[(1, 1000), (1, 10), (1, 10), (1, 1000)]);
+        // Ten calls of 1 ms, and ten that move 64 MiB; the times of the others are not known.
+        lanes[1].busy = 10_000_000;
+        lanes[2].bytes = 10 * (64 << 20);
+        let plan = Plan::new(&lanes, 1, Some(3));
+        let hands: Vec<Vec<i64>> = plan.hands.iter().map(|hand| hand.iter().map(|lane| lane.lane).collect()).collect();
+        assert_eq!(hands, [vec![2], vec![1], vec![0, 3]]);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::pace::{Pacer, Scale, Sleeper};
 use super::plan::Plan;
 use super::record::{self, ERROR, LOST};
 use super::sys::{Shared, Sys};
+use super::ticks::Clock;
 use super::worker::Worker;
 use super::{Order, Pace, Seccomp, filter, futex, sandbox};
 use anyhow::{Context, Result, anyhow};
@@ -28,6 +29,10 @@ pub struct Setting<'a> {
     pub board: &'a Board,
     /// Who does what.
     pub plan: &'a Plan,
+    /// Which workers have every description for themselves.
+    pub alone: &'a [bool],
+    /// What calls are timed by.
+    pub clock: Clock,
     /// Buffers and descriptors; `None` for engine null.
     pub shared: Option<&'a Shared>,
     /// To the supervisor.
@@ -59,9 +64,12 @@ impl Setting<'_> {
         let (loader, feeds) = Loader::new(self.board, groups, links, scale, workers, &self.plan.hands);
         let seed = self.task.delay;
         let worked = match self.shared {
-            None => self.stage(feeds, loader, || Ok(Delayed { engine: Null, seed })),
-            Some(shared) => self.stage(feeds, loader, || {
+            None => self.stage(feeds, loader, |_| Ok(Delayed { engine: Null, seed })),
+            Some(shared) => self.stage(feeds, loader, |worker| {
                 sandbox::own_directory().context("no sandbox: no working directory of one's own")?;
+                if self.alone[worker] {
+                    sandbox::own_files().context("no table of descriptors of one's own")?;
+                }
                 Ok(Delayed { engine: Sys::new(shared).context("no memory for buffers")?, seed })
             }),
         };
@@ -72,7 +80,7 @@ impl Setting<'_> {
     }
 
     /// Starts every thread, closes the sandbox over them, and waits for them.
-    fn stage<E: Issue>(&self, feeds: Vec<Feed>, mut loader: Loader, make: impl Fn() -> Result<E> + Sync) -> Result<()> {
+    fn stage<E: Issue>(&self, feeds: Vec<Feed>, mut loader: Loader, make: impl Fn(usize) -> Result<E> + Sync) -> Result<()> {
         // All workers, the loader and this thread.
         let ready = Barrier::new(feeds.len() + 2);
         let counters: Vec<&Counter> = (0..self.board.workers()).map(|worker| &self.board.desk(worker).counter).collect();
@@ -121,8 +129,8 @@ impl Setting<'_> {
         head.start.load(SeqCst)
     }
 
-    fn work<E: Issue>(&self, feed: Feed, counters: &[&Counter], ready: &Barrier, make: impl Fn() -> Result<E>) {
-        let engine = match make() {
+    fn work<E: Issue>(&self, feed: Feed, counters: &[&Counter], ready: &Barrier, make: impl Fn(usize) -> Result<E>) {
+        let engine = match make(feed.worker) {
             Ok(engine) => engine,
             Err(error) => self.give_up(&error),
         };
@@ -144,7 +152,7 @@ impl Setting<'_> {
     /// One worker, which must not leave the others waiting whatever happens to it.
     fn issue<E: Issue, O: order::Order>(&self, feed: Feed, engine: E, order: O, pacer: Option<Pacer>, ready: &Barrier) {
         let name = feed.worker;
-        let mut worker = Worker::new(self.board, feed, engine, order, pacer);
+        let mut worker = Worker::new(self.board, feed, engine, order, pacer, self.clock);
         ready.wait();
         let start = self.wait_for_start();
         // Times count from there, as soon as possible too: nobody is earlier because he was woken first.

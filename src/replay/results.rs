@@ -14,6 +14,7 @@ use parquet::column::writer::ColumnCloseResult;
 use parquet::file::metadata::ParquetMetaDataReader;
 use parquet::file::writer::SerializedFileWriter;
 use std::fs::{self, File, OpenOptions};
+use std::mem::replace;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,13 +22,20 @@ use std::time::{Duration, Instant};
 
 /// Rows that are handed to the Parquet writer at once.
 const CHUNK: usize = 16 * 1024;
+/// Columns of numbers, and of texts.
+const INTS: usize = 14;
+const TEXTS: usize = 4;
 /// The longest that rows wait for their segment to end.
 const SPAN: Duration = Duration::from_secs(5);
 
-/// A column in the making.
-enum Column {
-    Int(Int64Builder),
-    Text(StringBuilder),
+/// An empty column that holds a chunk without growing.
+fn numbers() -> Int64Builder {
+    Int64Builder::with_capacity(CHUNK)
+}
+
+/// The same for texts, which are short words.
+fn texts() -> StringBuilder {
+    StringBuilder::with_capacity(CHUNK, CHUNK * 12)
 }
 
 /// The table of results, segment by segment.
@@ -37,7 +45,9 @@ pub struct Results {
     current: Option<Segment>,
     /// End of the segment before.
     since: Instant,
-    columns: Vec<Column>,
+    /// Columns in the making, numbers and texts each in the order of the table.
+    ints: [Int64Builder; INTS],
+    texts: [StringBuilder; TEXTS],
     rows: usize,
     threads: usize,
 }
@@ -50,16 +60,13 @@ struct Segment {
 impl Results {
     /// Begins the table in the directory of a run; `threads` workers are in a process.
     pub fn new(dir: &Path, threads: usize) -> Results {
-        let columns = Table::Results.columns().into_iter().map(|column| match column.ty {
-            Type::Int => Column::Int(Int64Builder::with_capacity(CHUNK)),
-            Type::Text | Type::Bool => Column::Text(StringBuilder::with_capacity(CHUNK, CHUNK * 12)),
-        });
         Results {
             dir: dir.to_owned(),
             segments: 0,
             current: None,
             since: Instant::now(),
-            columns: columns.collect(),
+            ints: std::array::from_fn(|_| numbers()),
+            texts: std::array::from_fn(|_| texts()),
             rows: 0,
             threads,
         }
@@ -74,7 +81,7 @@ impl Results {
         let (ret, error) = split(record.ret());
         let captured = record.captured().map(split);
         let (fact, stamp) = (&record.fact, &record.stamp);
-        let ints = [
+        let ints: [Option<i64>; INTS] = [
             Some(fact.op_id),
             Some(fact.seq),
             Some(i64::from(fact.lane)),
@@ -90,14 +97,13 @@ impl Results {
             captured.map(|(_, errno)| errno),
             Some(fact.captured_dur).filter(|dur| *dur != UNKNOWN),
         ];
-        let texts = [Some(record.origin().name()), Some(record.syscall().name()), Some(outcome.name()), kind];
-        // Numbers and texts each in the order of the table.
-        let (mut ints, mut texts) = (ints.into_iter(), texts.into_iter());
-        for column in &mut self.columns {
-            match column {
-                Column::Int(column) => column.append_option(ints.next().flatten()),
-                Column::Text(column) => column.append_option(texts.next().flatten()),
-            }
+        let texts: [Option<&str>; TEXTS] =
+            [Some(record.origin().name()), Some(record.syscall().name()), Some(outcome.name()), kind];
+        for (column, value) in self.ints.iter_mut().zip(ints) {
+            column.append_option(value);
+        }
+        for (column, value) in self.texts.iter_mut().zip(texts) {
+            column.append_option(value);
         }
         self.rows += 1;
         if self.rows == CHUNK { self.flush() } else { Ok(()) }
@@ -108,13 +114,14 @@ impl Results {
             return Ok(());
         }
         self.rows = 0;
-        let columns = self.columns.iter_mut().map(|column| -> ArrayRef {
-            match column {
-                Column::Int(column) => Arc::new(column.finish()),
-                Column::Text(column) => Arc::new(column.finish()),
-            }
-        });
         let table = Table::Results;
+        let (mut ints, mut strings) = (self.ints.iter_mut(), self.texts.iter_mut());
+        let columns = table.columns().into_iter().filter_map(|column| -> Option<ArrayRef> {
+            Some(match column.ty {
+                Type::Int => Arc::new(replace(ints.next()?, numbers()).finish()),
+                Type::Text | Type::Bool => Arc::new(replace(strings.next()?, texts()).finish()),
+            })
+        });
         let batch = RecordBatch::try_new(table.schema(), columns.collect())?;
         if self.current.is_none() {
             let properties = writer_properties(&table).build();

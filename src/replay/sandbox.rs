@@ -267,6 +267,15 @@ fn drop_rights(user: Option<(u32, u32)>) -> std::io::Result<()> {
     check(unsafe { libc::syscall(libc::SYS_capset, &header, sets.as_ptr()) as i32 })
 }
 
+/// Gives the calling thread a table of descriptors of its own, with everything in it that is open now.
+///
+/// # Errors
+/// When memory is short.
+pub fn own_files() -> std::io::Result<()> {
+    // SAFETY: flags only.
+    check(unsafe { libc::unshare(libc::CLONE_FILES) })
+}
+
 /// Gives the calling thread a working directory and a umask of its own. The umask is the usual one: which one the
 /// captured process had is not captured.
 ///

@@ -98,6 +98,11 @@ impl Source {
         self.starts.last().copied().unwrap_or(0)
     }
 
+    /// Number of row groups.
+    pub fn groups(&self) -> usize {
+        self.starts.len() - 1
+    }
+
     /// The row group of a row, its first row and the one after its last.
     pub fn locate(&self, row: i64) -> (usize, i64, i64) {
         let index = self.starts.partition_point(|start| *start <= row).saturating_sub(1);

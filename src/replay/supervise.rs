@@ -4,12 +4,14 @@ use super::board::{Board, Shape, Sheet};
 use super::child::{self, Task};
 use super::compare::{Outcome, compare};
 use super::measure::Measures;
+use super::pace::now;
 use super::plan::{self, Plan};
 use super::record::{DONE, ERROR, Frame, LOST};
 use super::results::Results;
 use super::samples::Sampler;
 use super::tally::{Did, Replayed};
-use super::{Order, number};
+use super::timeline::Timeline;
+use super::{Order, memory, number};
 use crate::progress::Progress;
 use crate::schema::{Dataset, Draft, Table};
 use anyhow::{Context, Result, bail, ensure};
@@ -20,6 +22,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
 
 /// Bytes of text in a frame at most; more is nonsense.
 const FRAME_MAX: u32 = 4096;
@@ -44,12 +47,14 @@ pub fn replay(
     draft: &Draft,
     measures: Measures,
     sampler: Sampler,
-    progress: &Progress,
+    watch: Watch,
 ) -> Result<Replayed> {
     let thread = || -> Result<Replayed> {
-        let (supervisor, child) = begin(workload, task, program, draft, measures, sampler, progress)?;
+        let (supervisor, child) = begin(workload, task, program, draft, measures, sampler, watch)?;
         // SAFETY: plain numbers; 0 is the calling thread. When it is not allowed, nothing is lost.
         unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) };
+        // Every chunk of results needs the same memory again.
+        memory::keep();
         supervisor.run(child, workload)
     };
     let joined = std::thread::scope(|scope| scope.spawn(thread).join());
@@ -63,20 +68,20 @@ fn begin<'a>(
     draft: &Draft,
     measures: Measures,
     sampler: Sampler,
-    progress: &'a Progress,
+    watch: Watch<'a>,
 ) -> Result<(Supervisor<'a>, Child)> {
     let lanes = plan::lanes(open(workload, Table::Lanes)?, number(workload, "ops")?.unwrap_or(0) as i64)?;
     let plan = Plan::new(&lanes, task.processes, task.threads);
     let (board, file) = Board::create(Shape::new(plan.hands.len())).context("no memory for results")?;
     let (pipe, child, notes) = start(workload, task, program, file)?;
     let replayed = Replayed { processes: plan.processes, workers: did(&plan), notes, ..Replayed::default() };
-    let books = Books { results: Results::new(draft.dir(), plan.threads), replayed, measures, progress };
+    let books = Books { results: Results::new(draft.dir(), plan.threads), replayed, measures, watch };
     Ok((Supervisor { board, pipe, books, sampler }, child))
 }
 
 fn did(plan: &Plan) -> Vec<Did> {
     let hands = plan.hands.iter().enumerate();
-    hands.map(|(worker, hand)| Did::new(worker / plan.threads, worker, hand.len())).collect()
+    hands.map(|(worker, hand)| Did::new(worker / plan.threads, worker, hand.len(), plan::work(hand))).collect()
 }
 
 fn open(workload: &Dataset, table: Table) -> Result<File> {
@@ -205,7 +210,7 @@ impl Supervisor<'_> {
         for worker in 0..self.board.workers() {
             // What is left is of workers that are gone.
             while let Some(sheet) = self.board.unfinished(worker) {
-                self.books.enter(sheet, worker)?;
+                self.books.enter(sheet, worker, self.board.head().start.load(SeqCst))?;
                 self.board.read(worker);
             }
         }
@@ -225,7 +230,7 @@ impl Supervisor<'_> {
         let mut any = false;
         for worker in 0..self.board.workers() {
             while let Some(sheet) = self.board.to_read(worker) {
-                any |= self.books.enter(sheet, worker)?;
+                any |= self.books.enter(sheet, worker, self.board.head().start.load(SeqCst))?;
                 self.board.read(worker);
             }
         }
@@ -264,18 +269,27 @@ enum Heard {
     Nothing,
 }
 
+/// Who is told how far the replay is, and by what.
+#[derive(Clone, Copy)]
+pub struct Watch<'a> {
+    /// Who is told.
+    pub progress: &'a Progress,
+    /// What a pace goes by.
+    pub timeline: &'a Timeline,
+}
+
 /// Where records are entered.
 struct Books<'a> {
     results: Results,
     replayed: Replayed,
     measures: Measures,
-    progress: &'a Progress,
+    watch: Watch<'a>,
 }
 
 impl Books<'_> {
     /// Enters the records of a sheet; says whether there was any.
-    fn enter(&mut self, sheet: &Sheet, worker: usize) -> Result<bool> {
-        let (mut ops, mut different, mut lag) = (0, 0, None);
+    fn enter(&mut self, sheet: &Sheet, worker: usize, start: i64) -> Result<bool> {
+        let (mut ops, mut different, mut lag, mut last) = (0, 0, None, None);
         for record in sheet.records(worker as u32) {
             let (outcome, kind) = compare(&record);
             self.replayed.add(&record, outcome, kind);
@@ -284,11 +298,19 @@ impl Books<'_> {
             ops += 1;
             different += u64::from(outcome == Outcome::Different);
             lag = record.lag().or(lag);
+            last = Some((record.fact.op_id, record.stamp.begin));
         }
-        self.progress.add(ops);
-        self.progress.differ(different);
+        let Watch { progress, timeline } = self.watch;
+        progress.add(ops);
+        progress.differ(different);
         if let Some(lag) = lag {
-            self.progress.behind(lag);
+            progress.behind(lag);
+        }
+        if let Some((op_id, begin)) = last
+            && let Some(left) = timeline.left(op_id)
+        {
+            // The sheet may have come long after the op.
+            progress.left(left.saturating_sub(Duration::from_nanos((now() - start - begin).max(0) as u64)));
         }
         Ok(ops > 0)
     }

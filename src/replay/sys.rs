@@ -12,8 +12,9 @@ use super::record::{CWD, LOCK, SPARSE, WITHHELD, errno};
 use crate::event::{AT_FDCWD, Col, TIME_NOW, TIME_OMIT};
 use crate::init::Data;
 use crate::syscall::Op;
+use std::arch::asm;
 use std::ffi::CStr;
-use std::io::{Error, Result};
+use std::io::Result;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::Ordering;
 
@@ -83,18 +84,34 @@ pub struct Sys<'a> {
     moves: u64,
 }
 
-/// Raw outcome of a syscall: `-errno` for a failure.
-fn outcome(ret: i64) -> i64 {
-    if ret == -1 { -i64::from(Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)) } else { ret }
-}
-
-/// Issues a syscall with raw arguments.
+/// Issues a syscall with raw arguments. Its outcome is `-errno` for a failure.
 macro_rules! sys {
     ($number:ident $(, $arg:expr)*) => {
         // SAFETY: every pointer among the arguments is NULL, a text of the batch that ends in NUL, or one of the engine's
-        // own buffers, which is at least as large as the count beside it (`buffer_for` sees to that).
-        outcome(unsafe { libc::syscall(libc::$number $(, $arg as i64)*) })
+        // own buffers, which is at least as large as the count beside it (`sink` and `bounded` see to that).
+        unsafe { syscall(libc::$number, &[$($arg as i64),*]) }
     };
+}
+
+/// The instruction itself (syscall(2)): the C library's function would only move its arguments and the error about.
+///
+/// # Safety
+/// That of the call.
+#[inline(always)]
+unsafe fn syscall(number: i64, args: &[i64]) -> i64 {
+    let arg = |at| args.get(at).copied().unwrap_or(0);
+    let ret;
+    // SAFETY: the kernel changes no other registers, and no memory but what the arguments say.
+    unsafe {
+        asm!(
+            "syscall",
+            inlateout("rax") number => ret,
+            in("rdi") arg(0), in("rsi") arg(1), in("rdx") arg(2), in("r10") arg(3), in("r8") arg(4), in("r9") arg(5),
+            lateout("rcx") _, lateout("r11") _,
+            options(nostack),
+        );
+    }
+    ret
 }
 
 impl<'a> Sys<'a> {
@@ -132,8 +149,8 @@ impl<'a> Sys<'a> {
     }
 
     /// The first directory. An empty path with AT_EMPTY_PATH means the descriptor itself, wherever the capture put it.
-    fn dir(&self, call: Call<'_>, path: Option<&CStr>) -> i64 {
-        if call.dir == NONE && call.ofd != NONE && path.is_none_or(CStr::is_empty) {
+    fn dir(&self, call: Call<'_>) -> i64 {
+        if call.dir == NONE && call.ofd != NONE && matches!(call.first(), None | Some(0)) {
             return self.fd(call).into();
         }
         self.at(call.dir, call.get(Col::DirFd))
@@ -184,9 +201,9 @@ impl<'a> Sys<'a> {
     }
 }
 
-/// Bytes to ask for.
-fn count(call: Call<'_>) -> i64 {
-    let default = match call.op {
+/// Bytes to ask for when the capture does not say, by what the call returned; `None` for calls that ask for none.
+pub fn count(op: Op, captured: i64) -> Option<i64> {
+    let default = match op {
         Op::Read | Op::Readv | Op::Pread | Op::Preadv | Op::Preadv2 | Op::CopyFileRange | Op::Sendfile | Op::Readahead => {
             READ_DEFAULT
         }
@@ -194,16 +211,18 @@ fn count(call: Call<'_>) -> i64 {
         Op::Write | Op::Writev | Op::Pwrite | Op::Pwritev | Op::Pwritev2 => WRITE_DEFAULT,
         Op::Readlink | Op::Readlinkat | Op::Getcwd => NAME_DEFAULT,
         Op::Getxattr | Op::Lgetxattr | Op::Fgetxattr | Op::Listxattr | Op::Llistxattr | Op::Flistxattr => READ_DEFAULT,
-        _ => 0,
+        Op::Mmap | Op::Setxattr | Op::Lsetxattr | Op::Fsetxattr => 0,
+        _ => return None,
     };
-    let done = match call.op {
+    let bytes = Some(captured).filter(|ret| *ret >= 0);
+    let done = match op {
         // What they return is a length of something else.
         Op::Getdents | Op::Getdents64 | Op::Readlink | Op::Readlinkat | Op::Getcwd | Op::Mmap => None,
         // A write of nothing returned nothing; a read that returned nothing had asked for more.
-        Op::Write | Op::Writev | Op::Pwrite | Op::Pwritev | Op::Pwritev2 => call.bytes(),
-        _ => call.bytes().filter(|bytes| *bytes > 0),
+        Op::Write | Op::Writev | Op::Pwrite | Op::Pwritev | Op::Pwritev2 => bytes,
+        _ => bytes.filter(|bytes| *bytes > 0),
     };
-    call.get(Col::Count).or(done).unwrap_or(default)
+    Some(done.unwrap_or(default))
 }
 
 /// Mode or protection; what a capture without it most likely had.
@@ -270,7 +289,7 @@ impl Issue for Sys<'_> {
                 return Some(Refusal { ret: entered, note: CWD });
             }
         }
-        self.count = count(call);
+        self.count = call.arg(Col::Count);
         match call.op {
             Op::Readv | Op::Preadv | Op::Preadv2 => self.pieces(call, self.sink(self.count)),
             Op::Write | Op::Pwrite => self.from = self.shared.source.next(&mut self.cursor, call.op_id, self.count),
@@ -297,9 +316,7 @@ impl Issue for Sys<'_> {
         // Arguments by the names of the table's columns; what the capture does not have is 0.
         let c = |col| call.arg(col);
         let has = |col, pointer: *const i64| if call.get(col).is_some() { pointer } else { std::ptr::null() };
-        let (path, path2, name) = (call.path(), call.path2(), call.name());
-        let pointer = |text: Option<&CStr>| text.map_or(std::ptr::null(), CStr::as_ptr);
-        let (p, q, n) = (pointer(path), pointer(path2), pointer(name));
+        let [p, q, n] = [call.path(), call.path2(), call.name()];
         let (flags, mode, count) = (|| c(Col::Flags), || mode(call), self.count);
         let out = self.buffer.start();
         let sink = self.sink(count);
@@ -323,8 +340,8 @@ impl Issue for Sys<'_> {
             Op::Sendfile         => sys!(SYS_sendfile, self.fd2(call), self.fd(call), has(Col::Offset, words), count),
 
             Op::Open             => sys!(SYS_open, p, open_flags(flags()), mode()),
-            Op::Openat           => sys!(SYS_openat, self.dir(call, path), p, open_flags(flags()), mode()),
-            Op::Openat2          => sys!(SYS_openat2, self.dir(call, path), p, words, 24),
+            Op::Openat           => sys!(SYS_openat, self.dir(call), p, open_flags(flags()), mode()),
+            Op::Openat2          => sys!(SYS_openat2, self.dir(call), p, words, 24),
             Op::Creat            => sys!(SYS_open, p, open_flags(i64::from(libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC)), mode()),
             Op::Close            => sys!(SYS_close, self.fd(call)),
 
@@ -344,46 +361,46 @@ impl Issue for Sys<'_> {
             Op::Stat             => sys!(SYS_stat, p, out),
             Op::Lstat            => sys!(SYS_lstat, p, out),
             Op::Fstat            => sys!(SYS_fstat, self.fd(call), out),
-            Op::Fstatat          => sys!(SYS_newfstatat, self.dir(call, path), p, out, flags()),
-            Op::Statx            => sys!(SYS_statx, self.dir(call, path), p, flags(), libc::STATX_BASIC_STATS, out),
+            Op::Fstatat          => sys!(SYS_newfstatat, self.dir(call), p, out, flags()),
+            Op::Statx            => sys!(SYS_statx, self.dir(call), p, flags(), libc::STATX_BASIC_STATS, out),
             Op::Statfs           => sys!(SYS_statfs, p, out),
             Op::Fstatfs          => sys!(SYS_fstatfs, self.fd(call), out),
             Op::Access           => sys!(SYS_access, p, mode()),
-            Op::Faccessat        => sys!(SYS_faccessat, self.dir(call, path), p, mode()),
-            Op::Faccessat2       => sys!(SYS_faccessat2, self.dir(call, path), p, mode(), flags()),
+            Op::Faccessat        => sys!(SYS_faccessat, self.dir(call), p, mode()),
+            Op::Faccessat2       => sys!(SYS_faccessat2, self.dir(call), p, mode(), flags()),
             Op::Getdents         => sys!(SYS_getdents, self.fd(call), sink, self.bounded(count)),
             Op::Getdents64       => sys!(SYS_getdents64, self.fd(call), sink, self.bounded(count)),
             Op::Getcwd           => sys!(SYS_getcwd, sink, self.bounded(count)),
             Op::Readlink         => sys!(SYS_readlink, p, sink, count),
-            Op::Readlinkat       => sys!(SYS_readlinkat, self.dir(call, path), p, sink, count),
+            Op::Readlinkat       => sys!(SYS_readlinkat, self.dir(call), p, sink, count),
 
             Op::Mkdir            => sys!(SYS_mkdir, p, mode()),
-            Op::Mkdirat          => sys!(SYS_mkdirat, self.dir(call, path), p, mode()),
+            Op::Mkdirat          => sys!(SYS_mkdirat, self.dir(call), p, mode()),
             Op::Rmdir            => sys!(SYS_rmdir, p),
             Op::Mknod            => sys!(SYS_mknod, p, mode(), 0),
-            Op::Mknodat          => sys!(SYS_mknodat, self.dir(call, path), p, mode(), 0),
+            Op::Mknodat          => sys!(SYS_mknodat, self.dir(call), p, mode(), 0),
             Op::Unlink           => sys!(SYS_unlink, p),
-            Op::Unlinkat         => sys!(SYS_unlinkat, self.dir(call, path), p, flags()),
+            Op::Unlinkat         => sys!(SYS_unlinkat, self.dir(call), p, flags()),
             Op::Rename           => sys!(SYS_rename, p, q),
-            Op::Renameat         => sys!(SYS_renameat, self.dir(call, path), p, self.dir2(call), q),
-            Op::Renameat2        => sys!(SYS_renameat2, self.dir(call, path), p, self.dir2(call), q, flags()),
+            Op::Renameat         => sys!(SYS_renameat, self.dir(call), p, self.dir2(call), q),
+            Op::Renameat2        => sys!(SYS_renameat2, self.dir(call), p, self.dir2(call), q, flags()),
             Op::Link             => sys!(SYS_link, p, q),
             // An absolute path from a directory is a name of that descriptor below /proc, which the sandbox does not have.
-            Op::Linkat if call.dir != NONE && path.is_some_and(|path| path.to_bytes().starts_with(b"/"))
-                                 => sys!(SYS_linkat, self.dir(call, path), c"".as_ptr(), self.dir2(call), q, flags() & !i64::from(libc::AT_SYMLINK_FOLLOW) | i64::from(libc::AT_EMPTY_PATH)),
-            Op::Linkat           => sys!(SYS_linkat, self.dir(call, path), p, self.dir2(call), q, flags()),
+            Op::Linkat if call.dir != NONE && call.first() == Some(b'/')
+                                 => sys!(SYS_linkat, self.dir(call), c"".as_ptr(), self.dir2(call), q, flags() & !i64::from(libc::AT_SYMLINK_FOLLOW) | i64::from(libc::AT_EMPTY_PATH)),
+            Op::Linkat           => sys!(SYS_linkat, self.dir(call), p, self.dir2(call), q, flags()),
             Op::Symlink          => sys!(SYS_symlink, q, p),
-            Op::Symlinkat        => sys!(SYS_symlinkat, q, self.dir(call, path), p),
+            Op::Symlinkat        => sys!(SYS_symlinkat, q, self.dir(call), p),
 
             Op::Chmod            => sys!(SYS_chmod, p, mode()),
             Op::Fchmod           => sys!(SYS_fchmod, self.fd(call), mode()),
-            Op::Fchmodat         => sys!(SYS_fchmodat, self.dir(call, path), p, mode()),
-            Op::Fchmodat2        => sys!(SYS_fchmodat2, self.dir(call, path), p, mode(), flags()),
+            Op::Fchmodat         => sys!(SYS_fchmodat, self.dir(call), p, mode()),
+            Op::Fchmodat2        => sys!(SYS_fchmodat2, self.dir(call), p, mode(), flags()),
             Op::Chown            => sys!(SYS_chown, p, owner(Col::Uid), owner(Col::Gid)),
             Op::Lchown           => sys!(SYS_lchown, p, owner(Col::Uid), owner(Col::Gid)),
             Op::Fchown           => sys!(SYS_fchown, self.fd(call), owner(Col::Uid), owner(Col::Gid)),
-            Op::Fchownat         => sys!(SYS_fchownat, self.dir(call, path), p, owner(Col::Uid), owner(Col::Gid), flags()),
-            Op::Utimensat        => sys!(SYS_utimensat, self.dir(call, path), p, times(call, words), flags()),
+            Op::Fchownat         => sys!(SYS_fchownat, self.dir(call), p, owner(Col::Uid), owner(Col::Gid), flags()),
+            Op::Utimensat        => sys!(SYS_utimensat, self.dir(call), p, times(call, words), flags()),
 
             Op::Getxattr         => sys!(SYS_getxattr, p, n, sink, self.bounded(count)),
             Op::Lgetxattr        => sys!(SYS_lgetxattr, p, n, sink, self.bounded(count)),

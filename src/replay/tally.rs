@@ -43,6 +43,8 @@ pub struct Did {
     pub worker: usize,
     /// Its lanes.
     pub lanes: usize,
+    /// What its lanes will keep it busy for, as the plan reckoned.
+    pub planned: i64,
     /// Ops that it issued.
     pub ops: u64,
     /// In calls.
@@ -59,8 +61,8 @@ pub struct Did {
 
 impl Did {
     /// Nothing so far.
-    pub fn new(process: usize, worker: usize, lanes: usize) -> Did {
-        Did { process, worker, lanes, ..Did::default() }
+    pub fn new(process: usize, worker: usize, lanes: usize, planned: i64) -> Did {
+        Did { process, worker, lanes, planned, ..Did::default() }
     }
 }
 

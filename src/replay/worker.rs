@@ -4,12 +4,16 @@
 use super::board::{Board, Sheet};
 use super::call::Batch;
 use super::engine::{Issue, Refusal};
-use super::load::Feed;
+use super::load::{Feed, RING};
 use super::order::Order;
 use super::pace::{Pacer, clock, now};
 use super::record::UNKNOWN;
+use super::ticks::{self, Clock};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::TryRecvError;
+
+/// Batches that are given back at once: to wake the loader costs more than to keep one for a while.
+const GIVEN_BACK: usize = RING / 2;
 
 /// A worker at work.
 pub struct Worker<'a, E, O> {
@@ -18,15 +22,20 @@ pub struct Worker<'a, E, O> {
     engine: E,
     order: O,
     pacer: Option<Pacer>,
+    clock: Clock,
+    /// Used batches that the loader does not have back yet.
+    #[expect(clippy::vec_box, reason = "the boxes themselves go round between loader and worker")]
+    kept: Vec<Box<Batch>>,
     start: i64,
     waited: i64,
     starved: i64,
 }
 
 impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
-    /// A worker that gets its ops from `feed`; without a pacer they are issued as soon as the order allows.
-    pub fn new(board: &'a Board, feed: Feed, engine: E, order: O, pacer: Option<Pacer>) -> Worker<'a, E, O> {
-        Worker { board, feed, engine, order, pacer, start: 0, waited: 0, starved: 0 }
+    /// A worker that gets its ops from `feed` and times them by `clock`; without a pacer they are issued as soon as the
+    /// order allows.
+    pub fn new(board: &'a Board, feed: Feed, engine: E, order: O, pacer: Option<Pacer>, clock: Clock) -> Worker<'a, E, O> {
+        Worker { board, feed, engine, order, pacer, clock, kept: Vec::with_capacity(RING), start: 0, waited: 0, starved: 0 }
     }
 
     /// Issues every op; `start` is the moment from which all times count.
@@ -46,8 +55,18 @@ impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
             }
             self.board.written(worker);
             self.spent(clock(libc::CLOCK_THREAD_CPUTIME_ID) - cpu);
+            self.kept.push(batch);
+            if self.kept.len() >= GIVEN_BACK {
+                self.give_back();
+            }
+        }
+    }
+
+    /// The loader, which may sleep, gets what it may fill again.
+    fn give_back(&mut self) {
+        for batch in self.kept.drain(..) {
             // The loader is gone when nobody needs more.
-            let _ = self.feed.used.send((worker, batch));
+            let _ = self.feed.used.send((self.feed.worker, batch));
         }
     }
 
@@ -61,6 +80,7 @@ impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
             Ok(batch) => Some(batch),
             Err(TryRecvError::Disconnected) => None,
             Err(TryRecvError::Empty) => {
+                self.give_back();
                 let since = now();
                 let batch = self.feed.full.recv().ok();
                 self.starved += now() - since;
@@ -110,6 +130,7 @@ impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
         if !self.order.ready(op.op_id, waits) {
             let since = now();
             self.order.wait(op.op_id, waits);
+            ticks::fence();
             self.waited += now() - since;
         }
     }
@@ -119,12 +140,12 @@ impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
     fn call(&mut self, batch: &Batch, at: usize, sheet: &Sheet) -> i64 {
         let call = batch.call(at);
         let refusal = self.engine.prepare(call);
-        let begin = now();
+        let begin = self.clock.now();
         let ret = match refusal {
             None => self.engine.issue(call),
             Some(Refusal { ret, .. }) => ret,
         };
-        let end = now();
+        let end = self.clock.now();
         match refusal {
             None => self.engine.settle(call, ret),
             Some(Refusal { note, .. }) => sheet.note(at, note),

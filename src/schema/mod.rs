@@ -1,6 +1,7 @@
 //! Tables and datasets: what is in every Parquet file, said once. docs/SCHEMA.md is made from this.
 
 pub mod dataset;
+pub mod losses;
 pub mod read;
 pub mod tables;
 

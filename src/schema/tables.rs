@@ -212,7 +212,7 @@ impl Table {
             Table::Processes => "Processes in the scope of a live capture that were there when it began.",
             Table::OpenFiles => "Descriptors that those processes had open then.",
             Table::Mounts => "Mounts that they saw.",
-            Table::Losses => "What a live capture missed, and when.",
+            Table::Losses => "What a capture missed, and when: calls, or parts of them.",
             Table::Fates => "What became of each event; one row per event.",
             Table::Ops => "What is replayed: one row per op, by lane, inside a lane in order.",
             Table::Lanes => "Where the ops of each lane are.",
@@ -340,6 +340,8 @@ impl Table {
                 int("last_op", "its last op_id"),
                 int("first_edge", "number of its first row in edges, from 0"),
                 int("edges", "number of its edges"),
+                int_("busy", "how long its calls took, ns; absent when the capture has no durations"),
+                int_("bytes", "bytes that they moved"),
             ],
             Table::Edges => vec![
                 int("op_id", "the op that waits"),

@@ -127,6 +127,8 @@ pub struct Tracer {
     text: Pipe,
     said: Pipe,
     buffer: Vec<u8>,
+    /// When it was asked to end, or was heard after that.
+    heard: Option<Instant>,
 }
 
 impl Tracer {
@@ -143,15 +145,19 @@ impl Tracer {
         let said: OwnedFd = child.stderr.take().context("no pipe")?.into();
         // SAFETY: sets the size of a pipe that is ours; a smaller one works as well.
         unsafe { libc::fcntl(text.as_raw_fd(), libc::F_SETPIPE_SZ, CHUNK as libc::c_int) };
-        Ok(Tracer { child, status: None, text: Pipe::new(text), said: Pipe::new(said), buffer: vec![0; CHUNK] })
+        Ok(Tracer { child, status: None, text: Pipe::new(text), said: Pipe::new(said), buffer: vec![0; CHUNK], heard: None })
     }
 
-    /// Waits for output, not longer than this, and reads it. False when there will be no more.
+    /// Waits for output, not longer than this, and reads it. False when there will be no more, or when it was asked to end
+    /// and has been silent for long.
     ///
     /// # Errors
     /// When it cannot be read.
     pub fn read(&mut self, patience: Duration) -> Result<bool> {
         if self.text.source.is_none() && self.said.source.is_none() {
+            return Ok(false);
+        }
+        if self.heard.is_some_and(|heard| heard.elapsed() > PATIENCE) {
             return Ok(false);
         }
         let mut polls = [self.text.poll(), self.said.poll()];
@@ -160,6 +166,7 @@ impl Tracer {
         for (poll, pipe) in polls.iter().zip([&mut self.text, &mut self.said]) {
             if poll.revents != 0 {
                 pipe.read(&mut self.buffer)?;
+                self.heard = self.heard.map(|_| Instant::now());
             }
         }
         Ok(true)
@@ -180,6 +187,7 @@ impl Tracer {
         if self.ended().is_none() {
             // SAFETY: a child that was not waited for, so the number is still its own.
             unsafe { libc::kill(self.child.id() as i32, libc::SIGINT) };
+            self.heard = Some(Instant::now());
         }
     }
 
@@ -211,9 +219,8 @@ impl Drop for Tracer {
     fn drop(&mut self) {
         if self.ended().is_none() {
             self.stop();
-            let began = Instant::now();
             // It may have more to write than the pipe holds.
-            while began.elapsed() < PATIENCE && self.read(Duration::from_millis(20)).unwrap_or(false) {
+            while self.read(Duration::from_millis(20)).unwrap_or(false) {
                 while self.text.lines.next().is_some() {}
                 while self.said.lines.next().is_some() {}
             }

@@ -1,14 +1,10 @@
 //! What the walk adds to a row: the columns of a step, and of the facts known at the end.
 
 use crate::fate::{Fate, Origin, Reason};
-use crate::model::{Kind, Name, Row, Rows, Step};
-use crate::order;
+use crate::model::{Kind, Name, Step};
 use crate::syscall::Op;
 use crate::text;
-use arrow::array::{
-    ArrayRef, BooleanBuilder, DictionaryArray, Int64Builder, ListBuilder, StringArray, StringViewBuilder, UInt8Builder,
-};
-use arrow::datatypes::{DataType, Field, FieldRef, UInt8Type};
+use arrow::datatypes::{DataType, Field, FieldRef};
 use std::sync::Arc;
 
 /// A column of the walk.
@@ -18,12 +14,12 @@ pub struct StepColumn {
     pub name: &'static str,
     /// What it means.
     pub doc: &'static str,
-    get: Get,
+    pub(super) get: Get,
 }
 
 /// Where a column's value comes from: in the row of a step, and in the row of a fact.
 #[derive(Clone, Copy, Debug)]
-enum Get {
+pub(super) enum Get {
     /// What kind of row it is.
     Tag,
     /// Position in the order of effects.
@@ -66,7 +62,7 @@ step! {
     "cwd"       "working directory, when a relative path starts at it"  Get::Path(|s| s.cwd.as_ref(), |_| None);
     "at_offset" "where in the file the call reads, writes or points; of an extent its first byte; of evidence how many answers were observed"  Get::Int(|s| s.offset, |f| f.offset);
     "on_file"   "is it a call on a regular file, directory or symlink outside pseudo file systems?"  Get::Yes(|s| Some(s.on_file), |_| None);
-    "touches"   "what the call touches: numbers of resources, times 4, and 0 for read, 1 for add, 2 for write; a number is an id, times 16, and a kind"  Get::Touches;
+    "touches"   "what the call touches: numbers of resources, times 4, and 0 for read, 1 for add, 2 for write, 3 for the write that ends it; a number is an id, times 16, and a kind"  Get::Touches;
     "kind"      "of a fact: kind of file; of an extent read or hole; of a guess what was guessed, of evidence kind of answer"  Get::Text(|f| Some(f.kind.into()));
     "size"      "of a fact: bytes; of a guess how often, of evidence how many answers"  Get::Int(|_| None, |f| f.size);
     "exact"     "of a fileset row: was the size observed?"  Get::Yes(|_| None, |f| f.exact);
@@ -98,7 +94,7 @@ pub enum Tag {
 }
 
 /// The words of [`Tag`], in its order.
-const TAGS: [&str; 7] = ["event", "insert", "fileset", "extent", "expect", "guess", "evidence"];
+pub(super) const TAGS: [&str; 7] = ["event", "insert", "fileset", "extent", "expect", "guess", "evidence"];
 
 /// Something the model knows when all events have been seen.
 #[derive(Clone, Copy, Debug)]
@@ -154,96 +150,9 @@ impl StepColumn {
     pub fn named(name: &str) -> Option<&'static StepColumn> {
         STEP.iter().find(|column| column.name == name)
     }
-
-    /// Something that gathers the column's values.
-    pub fn gather(&self) -> Gather {
-        let values = match self.get {
-            Get::Pos | Get::Int(..) => Values::Int(Int64Builder::new()),
-            Get::Yes(..) => Values::Yes(BooleanBuilder::new()),
-            Get::Path(..) | Get::Text(_) => Values::Text(StringViewBuilder::new()),
-            Get::Touches => Values::List(ListBuilder::new(Int64Builder::new()).with_field(item())),
-            Get::Tag => Values::Word(UInt8Builder::new(), Arc::new(StringArray::from(TAGS.to_vec()))),
-            Get::Word(words, _) => Values::Word(UInt8Builder::new(), Arc::new(StringArray::from(words()))),
-        };
-        Gather { get: self.get, values }
-    }
 }
 
 /// What a list of touches holds.
-fn item() -> FieldRef {
+pub(super) fn item() -> FieldRef {
     Arc::new(Field::new_list_field(DataType::Int64, true))
-}
-
-/// Gathers the values of one column.
-#[derive(Debug)]
-pub struct Gather {
-    get: Get,
-    values: Values,
-}
-
-#[derive(Debug)]
-enum Values {
-    Int(Int64Builder),
-    Yes(BooleanBuilder),
-    Text(StringViewBuilder),
-    List(ListBuilder<Int64Builder>),
-    Word(UInt8Builder, ArrayRef),
-}
-
-impl Gather {
-    /// Adds the rows of steps; `first` is the position of the first one.
-    pub fn steps(&mut self, all: &Rows, first: i64) {
-        let rows = &all.list;
-        match (&mut self.values, self.get) {
-            (Values::Int(to), Get::Int(get, _)) => rows.iter().for_each(|row| to.append_option(get(&row.step))),
-            (Values::Int(to), _) => (first..).step_by(2).take(rows.len()).for_each(|pos| to.append_value(pos)),
-            (Values::Yes(to), Get::Yes(get, _)) => rows.iter().for_each(|row| to.append_option(get(&row.step))),
-            (Values::Text(to), Get::Path(get, _)) => {
-                rows.iter().for_each(|row| to.append_option(get(&row.step).map(|name| text::encode(name))));
-            }
-            (Values::Word(to, _), Get::Word(_, get)) => rows.iter().for_each(|row| to.append_option(get(&row.step))),
-            (Values::Word(to, _), _) => {
-                let tag = |row: &Row| if row.inserted.is_none() { Tag::Event } else { Tag::Insert };
-                rows.iter().for_each(|row| to.append_value(tag(row) as u8));
-            }
-            (Values::List(to), _) => {
-                for row in rows {
-                    let touches = all.touched(row);
-                    touches.iter().for_each(|touch| to.values().append_value(order::number(*touch)));
-                    to.append(!touches.is_empty());
-                }
-            }
-            (Values::Yes(to), _) => to.append_nulls(rows.len()),
-            (Values::Text(to), _) => rows.iter().for_each(|_| to.append_null()),
-        }
-    }
-
-    /// Adds facts; `first` is the position of the first one.
-    pub fn facts(&mut self, facts: &[Fact<'_>], first: i64) {
-        for (fact, at) in facts.iter().zip(0..) {
-            match (&mut self.values, self.get) {
-                (Values::Int(to), Get::Int(_, get)) => to.append_option(get(fact)),
-                (Values::Int(to), _) => to.append_value(first + 2 * at),
-                (Values::Yes(to), Get::Yes(_, get)) => to.append_option(get(fact)),
-                (Values::Text(to), Get::Path(_, get)) => to.append_option(get(fact).map(|name| text::encode(name))),
-                (Values::Text(to), Get::Text(get)) => to.append_option(get(fact)),
-                (Values::Word(to, _), Get::Tag) => to.append_value(fact.tag as u8),
-                (Values::Word(to, _), _) => to.append_null(),
-                (Values::Yes(to), _) => to.append_null(),
-                (Values::List(to), _) => to.append_null(),
-                (Values::Text(to), _) => to.append_null(),
-            }
-        }
-    }
-
-    /// The column; the next values begin another.
-    pub fn finish(&mut self) -> ArrayRef {
-        match &mut self.values {
-            Values::Int(values) => Arc::new(values.finish()),
-            Values::Yes(values) => Arc::new(values.finish()),
-            Values::Text(values) => Arc::new(values.finish()),
-            Values::List(values) => Arc::new(values.finish()),
-            Values::Word(values, words) => Arc::new(DictionaryArray::<UInt8Type>::new(values.finish(), Arc::clone(words))),
-        }
-    }
 }

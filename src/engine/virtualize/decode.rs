@@ -92,9 +92,10 @@ impl Decoder {
         let texts: Vec<(Text, &StringViewArray)> =
             self.texts.iter().map(|(text, at)| (*text, batch.column(*at).as_string_view())).collect();
         let texts: Vec<_> = texts.into_iter().filter(|(_, array)| array.null_count() < array.len()).collect();
+        let mut event = Event::new(Syscall::other);
         for row in 0..batch.num_rows() {
             let syscall = self.syscall(names, row);
-            let mut event = Event::new(syscall);
+            event.renew(syscall);
             if syscall == Syscall::other {
                 event.other = Some(names.value(row).into());
             }

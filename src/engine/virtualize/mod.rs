@@ -7,6 +7,7 @@
 
 mod columns;
 mod decode;
+mod gather;
 mod walk;
 
 pub use columns::{STEP, StepColumn};

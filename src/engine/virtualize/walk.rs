@@ -1,7 +1,8 @@
 //! The walk: batches of events in, batches of meaning out.
 
-use super::columns::{Fact, Gather, StepColumn, Tag};
+use super::columns::{Fact, StepColumn, Tag};
 use super::decode::{Decoder, Part, part};
+use super::gather::Gather;
 use crate::engine::function::Running;
 use crate::event::Event;
 use crate::model::{Config, End, Model, Row, Rows};
@@ -80,7 +81,7 @@ impl Walk {
         let mut arrays = Vec::with_capacity(self.columns.len());
         for (column, field) in self.columns.iter_mut().zip(self.output.fields()) {
             arrays.push(match column {
-                Output::Made(gather) => gather.finish(),
+                Output::Made(gather) => gather.finish()?,
                 Output::Passed(at) if inserted.events.is_empty() => Arc::clone(input.column(*at)).slice(0, sources.len()),
                 Output::Passed(at) => {
                     let extra = inserted.column(field.name(), field.data_type());
@@ -131,9 +132,9 @@ impl Running for Walk {
                 gather.facts(&facts, *pos);
                 gather.finish()
             }
-            Output::Passed(_) => new_null_array(field.data_type(), facts.len()),
+            Output::Passed(_) => Ok(new_null_array(field.data_type(), facts.len())),
         });
-        let batch = RecordBatch::try_new(Arc::clone(output), arrays.collect())?;
+        let batch = RecordBatch::try_new(Arc::clone(output), arrays.collect::<Result<_>>()?)?;
         *pos += 2 * facts.len() as i64;
         Ok(Some(batch))
     }

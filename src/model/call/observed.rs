@@ -79,10 +79,11 @@ impl Call<'_> {
     /// A path led to a file: which one, by what was observed. `new` when the call made it.
     pub(super) fn identified(&mut self, ino: Ino, new: bool) -> Ino {
         let event = self.event;
-        if event.int(Col::StMode).and_then(kind_of) != Some(Kind::File) {
+        let kind = event.int(Col::StMode).and_then(kind_of);
+        if kind.unwrap_or(self.model.tree.at(ino).kind()) != Kind::File {
             return ino;
         }
-        let pair = event.int(Col::Dev).zip(event.int(Col::Ino)).filter(|(_, ino)| *ino != 0);
+        let pair = event.int(Col::Dev).zip(event.int(Col::Ino)).filter(|(_, ino)| kind.is_some() && *ino != 0);
         self.model.tree.answer(Answer::Identity, pair.is_some());
         let Some((dev, number)) = pair else { return ino };
         let def = event.syscall.def();

@@ -83,7 +83,7 @@ int main(int count, char **args) {
 }
 "#;
 
-fn looping(dir: &Path) -> Option<(String, String)> {
+pub fn looping(dir: &Path) -> Option<(String, String)> {
     let program = compile_text(dir, "loop", LOOP)?;
     std::fs::write(dir.join("file"), [7; 4096]).unwrap();
     Some((program.to_str().unwrap().into(), dir.join("file").to_str().unwrap().into()))
@@ -230,29 +230,6 @@ pub fn wait_for(mut done: impl FnMut() -> bool) {
         assert!(began.elapsed() < Duration::from_secs(20), "waited for too long");
         std::thread::sleep(Duration::from_millis(10));
     }
-}
-
-#[test]
-fn scopes_find_what_they_name() {
-    if !allowed() {
-        return;
-    }
-    let dir = scratch();
-    let Some(_) = looping(dir.path()) else { return };
-    let program = dir.path().join("ioriot-scope");
-    std::fs::copy(dir.path().join("loop"), &program).unwrap();
-    let running = Running(Command::new(&program).args(["1000000000", "/dev/zero"]).spawn().unwrap());
-    let scopes = [["--comm", "ioriot-scope"], ["--user", "root"]];
-    for [flag, value] in scopes.into_iter().take(if crate::tool::root() { 2 } else { 1 }) {
-        let out = dir.path().join(&flag[2..]);
-        let summary = capture(0, &out, &[flag, value, "--max-events", "2000", "--syscalls", "pread64", "--on-drop", "report"]);
-        // That a thread was killed is told whatever calls are asked for.
-        let killed = summary.pointer("/syscalls/exit").and_then(Value::as_u64).unwrap_or(0);
-        assert_eq!(int(&summary, "/syscalls/pread64") + killed, 2000, "{flag}");
-    }
-    drop(running);
-    let error = ioriot(&["capture", "-o", dir.path().join("none").to_str().unwrap(), "--pid", "4194304"]);
-    assert!(String::from_utf8_lossy(&error.stderr).contains("no process 4194304"));
 }
 
 /// By eBPF where that is allowed, else by ptrace.

@@ -158,7 +158,7 @@ fn the_tables_are_as_the_schema_says_and_nothing_else_is_left() {
         "ofds",
         "lanes",
         "guesses",
-        "evidence",
+        "inferences",
         "edges",
         "critical_path",
         "fingerprint",

@@ -448,7 +448,7 @@ fn what_comes_late_goes_by_way_of_the_disk_to_its_place() {
     assert_eq!(table(&small.out, "events"), table(&large.out, "events"));
     let mut files: Vec<_> = fs::read_dir(&small.out).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     files.sort();
-    assert_eq!(files, ["events.parquet", "manifest.json", "rejects.parquet"]);
+    assert_eq!(files, ["events.parquet", "losses.parquet", "manifest.json", "rejects.parquet"]);
 }
 
 #[test]
@@ -519,7 +519,7 @@ fn asked(variable: &str, usual: u32) -> u32 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: asked("IORIOT_GARBLED", 96), ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: asked("IORIOT_GARBLED", 48), ..ProptestConfig::default() })]
 
     /// Whatever happens to the lines, nothing panics and every one is accounted for.
     #[test]

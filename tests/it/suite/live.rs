@@ -1,9 +1,9 @@
 //! Live captures by eBPF: whose calls they take, what ends them, and that an older kernel's programs tell the same.
 
-use super::capture::{Running, allowed, capture, closes, int, scratch, wait_for};
+use super::capture::{Running, allowed, capture, closes, int, looping, scratch, wait_for};
 #[cfg(feature = "sql")]
 use crate::tool::rows;
-use crate::tool::{command, root};
+use crate::tool::{command, ioriot, root};
 use serde_json::Value;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -35,6 +35,29 @@ fn with_dd(name: &str) -> Option<(tempfile::TempDir, PathBuf)> {
 #[cfg(feature = "sql")]
 fn events(out: &Path, of: &str) -> u64 {
     rows(&[out], &format!("SELECT count(*) FROM events WHERE {of}"))[0].parse().unwrap()
+}
+
+#[test]
+fn scopes_find_what_they_name() {
+    if !allowed() {
+        return;
+    }
+    let dir = scratch();
+    let Some(_) = looping(dir.path()) else { return };
+    let program = dir.path().join("ioriot-scope");
+    std::fs::copy(dir.path().join("loop"), &program).unwrap();
+    let running = Running(Command::new(&program).args(["1000000000", "/dev/zero"]).spawn().unwrap());
+    let scopes = [["--comm", "ioriot-scope"], ["--user", "root"]];
+    for [flag, value] in scopes.into_iter().take(if root() { 2 } else { 1 }) {
+        let out = dir.path().join(&flag[2..]);
+        let summary = capture(0, &out, &[flag, value, "--max-events", "2000", "--syscalls", "pread64", "--on-drop", "report"]);
+        // That a thread was killed is told whatever calls are asked for.
+        let killed = summary.pointer("/syscalls/exit").and_then(Value::as_u64).unwrap_or(0);
+        assert_eq!(int(&summary, "/syscalls/pread64") + killed, 2000, "{flag}");
+    }
+    drop(running);
+    let error = ioriot(&["capture", "-o", dir.path().join("none").to_str().unwrap(), "--pid", "4194304"]);
+    assert!(String::from_utf8_lossy(&error.stderr).contains("no process 4194304"));
 }
 
 #[test]

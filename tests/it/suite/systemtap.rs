@@ -1,7 +1,10 @@
 //! The probes of systemtap/ and the syscall table say the same, and what they lose is seen.
 
 use crate::tool::{data, expect};
+use ioriot::schema::Dataset;
+use ioriot::schema::dataset::Kind;
 use ioriot::syscall::{Def, Ret, Role, Syscall, TABLE};
+use serde_json::json;
 use std::collections::HashMap;
 
 /// A row of the table in `calls.h`.
@@ -169,7 +172,7 @@ fn every_letter_is_explained() {
     }
 }
 
-/// Ingests a capture of the probes after a change to its text; the losses that the manifest names.
+/// Ingests a capture of the probes after a change to its text; the rows of its table losses.
 fn losses(exit: i32, change: impl Fn(&mut Vec<&str>)) -> serde_json::Value {
     let text = std::fs::read_to_string(data("v5-matrix.capture")).unwrap();
     let mut lines = text.lines().collect();
@@ -178,14 +181,13 @@ fn losses(exit: i32, change: impl Fn(&mut Vec<&str>)) -> serde_json::Value {
     let (input, out) = (scratch.path().join("in.capture"), scratch.path().join("out"));
     std::fs::write(&input, lines.join("\n") + "\n").unwrap();
     expect(exit, &["ingest", input.to_str().unwrap(), "-o", out.to_str().unwrap()]);
-    let manifest = std::fs::read(out.join("manifest.json")).unwrap();
-    let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
-    manifest["losses"].clone()
+    let capture = Dataset::expect(&out, Kind::Capture).unwrap();
+    assert!(!capture.manifest.contains_key("losses"), "there is one place");
+    ioriot::schema::losses::read(&capture).unwrap().into_iter().map(|lost| (lost.kind, json!(lost.count))).collect()
 }
 
 #[test]
 fn what_a_tracer_lost_is_seen() {
-    use serde_json::json;
     let whole = losses(0, |_| ());
     assert_eq!(whole, json!({}), "the capture in tests/data is whole");
     let cut = losses(1, |lines| lines.truncate(100));

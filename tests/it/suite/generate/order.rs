@@ -13,7 +13,8 @@ use proptest::prelude::*;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-const ACCESS: [Access; 3] = [Access::Read, Access::Add, Access::Write];
+const ACCESS: [Access; 4] = [Access::Read, Access::Add, Access::Write, Access::End];
+const END: usize = 3;
 
 /// An op: its lane, and how it touches which resources.
 type Op = (i64, Vec<(i64, usize)>);
@@ -23,7 +24,7 @@ fn chosen(ops: &[Op]) -> RecordBatch {
     let mut touches = ListBuilder::new(Int64Builder::new());
     for (_, list) in ops {
         for (id, access) in list {
-            touches.values().append_value(number(Touch { kind: Resource::Name, id: *id, access: ACCESS[*access] }));
+            touches.values().append_value(number(Touch { kind: Resource::Ofd, id: *id, access: ACCESS[*access] }));
         }
         touches.append(!list.is_empty());
     }
@@ -38,14 +39,23 @@ fn chosen(ops: &[Op]) -> RecordBatch {
     .unwrap()
 }
 
-/// Pairs `(op, after)` that the stages make.
-fn made(ops: &[Op], hash: bool) -> BTreeSet<(usize, usize)> {
+/// An engine with the stages from touches to edges over these ops.
+fn staged(ops: &[Op], hash: bool) -> Engine {
     let engine = Engine::new(&Settings { threads: Some(2), ..Settings::default() }).unwrap();
     engine.sql(&format!("SET datafusion.optimizer.prefer_hash_join = {hash}")).unwrap();
     engine.ctx().register_batch("chosen", chosen(ops)).unwrap();
     for name in ["touches", "contended", "phases", "follows", "pruned", "edges"] {
         STAGES.iter().find(|(stage, _)| stage.name == name).unwrap().0.define(&engine).unwrap();
     }
+    engine
+}
+
+/// Pairs `(op, after)` that the stages make.
+fn made(ops: &[Op], hash: bool) -> BTreeSet<(usize, usize)> {
+    pairs(&staged(ops, hash), ops)
+}
+
+fn pairs(engine: &Engine, ops: &[Op]) -> BTreeSet<(usize, usize)> {
     let edges = engine.sql("SELECT op_id, lane, after, after_lane FROM edges").unwrap();
     let mut pairs = BTreeSet::new();
     for batch in engine.block_on(async { Ok(edges.collect().await?) }).unwrap() {
@@ -85,18 +95,52 @@ fn closure(ops: &[Op], pairs: &BTreeSet<(usize, usize)>) -> Vec<BTreeSet<usize>>
     before
 }
 
+/// How something is touched: seldom for the last time.
+fn touch() -> impl Strategy<Value = usize> {
+    prop_oneof![9 => 0..END, 1 => Just(END)]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
     #[test]
     fn edges_say_what_conflicts_say_and_no_more(
         ops in proptest::collection::vec(
-            (0..5_i64, proptest::collection::btree_map(0..6_i64, 0..3_usize, 0..3).prop_map(|map| map.into_iter().collect())),
+            (0..5_i64, proptest::collection::btree_map(0..12_i64, touch(), 0..3).prop_map(|map| map.into_iter().collect())),
             1..80,
         ),
         hash in any::<bool>(),
     ) {
-        let ops: Vec<Op> = ops;
+        let mut ops: Vec<Op> = ops;
+        let mut ended = BTreeSet::new();
+        for (_, touches) in &mut ops {
+            touches.retain(|(id, _)| !ended.contains(id)); // nobody touches what has ended
+            ended.extend(touches.iter().filter(|(_, access)| *access == END).map(|(id, _)| *id));
+        }
         prop_assert_eq!(closure(&ops, &made(&ops, hash)), closure(&ops, &conflicts(&ops)));
+    }
+}
+
+/// How many edges resources ask for, and those that are kept, when `lanes` lanes read, add and read again by turns.
+fn crowds(lanes: i64) -> (usize, BTreeSet<(usize, usize)>) {
+    let phase = |access: usize| (0..2000).map(move |op| (op % lanes, vec![(7, access)]));
+    let ops: Vec<Op> = phase(0).chain(phase(1)).chain(phase(0)).collect();
+    let engine = staged(&ops, true);
+    let asked = engine.sql("SELECT op_id FROM follows").unwrap();
+    let asked = engine.block_on(async { Ok(asked.count().await?) }).unwrap();
+    (asked, pairs(&engine, &ops))
+}
+
+#[test]
+fn crowds_that_meet_ask_for_an_edge_per_lane_and_not_per_pair() {
+    let (asked, kept) = crowds(16);
+    assert_eq!((asked, kept.len()), (2 * 16 * 15, 2 * 16 * 15), "sixteen lanes follow each other one by one");
+    let (asked, kept) = crowds(2000);
+    assert_eq!(asked, 2 * (1999 + 1999));
+    // The first of a phase waits for all of the phase before, the others for the first.
+    for (gate, before) in [(2000, 0..2000), (4000, 2000..4000)] {
+        let own = before.start; // of its own lane
+        assert!(before.filter(|op| *op != own).all(|op| kept.contains(&(gate, op))));
+        assert!((gate + 1..gate + 2000).all(|op| kept.contains(&(op, gate))));
     }
 }
 

@@ -66,6 +66,8 @@ fn a_run_knows_how_it_went() {
     let target = &run.manifest["machine"]["targets"][0];
     assert!(target["file_system"].is_string() && target["mount_options"].is_string(), "{target}");
     assert_eq!(run.manifest["fingerprint"], "1234");
+    let planned = run.manifest["workers"][0]["planned"].as_i64();
+    assert!(planned >= Some(23_000), "an op is reckoned as 1 us at least: {planned:?}");
     assert!(run.manifest["options"]["pace"] == "realtime" && run.manifest["machine"]["kernel"].is_string());
 
     // 0, 1, 2 s and the end.

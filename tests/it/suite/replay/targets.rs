@@ -6,8 +6,9 @@ use crate::tool;
 use ioriot::init::{self, Map, Thing};
 use ioriot::progress::Progress;
 use ioriot::replay::Options;
+use ioriot::schema::Dataset;
 use libc::*;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -128,6 +129,11 @@ fn mappings_move_aside_with_their_root_and_outlive_it_as_orphans() {
     let wrong = Options { maps: vec![map("/data/db", &target)], ..work.options() };
     assert!(run(&wrong).unwrap_err().to_string().contains("was not made with /data/db"));
     assert_eq!(run(&Options { maps: options.maps, ..work.options() }).unwrap().same, 7);
+    let known = Dataset::open(&work.place("run")).unwrap().manifest["machine"]["targets"].clone();
+    let known: Vec<_> =
+        known.as_array().unwrap().iter().map(|known| (&known["path"], known["file_system"].is_string())).collect();
+    let trees = [work.place("root/tree"), target.join("root.data/tree")].map(|tree| Value::from(tree.to_str().unwrap()));
+    assert_eq!(known, [(&trees[0], true), (&trees[1], true)]);
 
     // The old root knows where its part went.
     let old = init::find(&work.place("root.old-1")).unwrap();

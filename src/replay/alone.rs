@@ -1,0 +1,94 @@
+//! Which workers have all their descriptions for themselves.
+//!
+//! A descriptor table that several threads share costs each call on it two atomic operations, and opens and closes a lock
+//! that all workers meet at (`fdget` and `alloc_fd`, fs/file.c of the kernel). So a worker gets a table of its own, unless
+//! a description of its lanes is used by a lane of another worker too: those workers must share one.
+
+use super::plan::Plan;
+use super::source::Source;
+use anyhow::Result;
+use arrow::array::{Array, AsArray, Int64Array};
+use arrow::datatypes::Int64Type;
+use std::collections::HashMap;
+
+const LANE: &str = "lane";
+const OFDS: [&str; 4] = ["ofd", "ofd2", "dir", "dir2"];
+/// The columns of the ops that this reads.
+pub const COLUMNS: [&str; 5] = [LANE, OFDS[0], OFDS[1], OFDS[2], OFDS[3]];
+
+const NOBODY: u32 = u32::MAX;
+
+/// For each worker of a plan, whether it has its `ofds` for itself.
+///
+/// # Errors
+/// When the ops are damaged.
+pub fn alone(ops: &Source, ofds: usize, plan: &Plan) -> Result<Vec<bool>> {
+    let mut alone = vec![true; plan.hands.len()];
+    if plan.hands.len() == 1 {
+        return Ok(alone);
+    }
+    let hands = plan.hands.iter().zip(0..).flat_map(|(hand, worker)| hand.iter().map(move |lane| (lane.lane, worker)));
+    let workers: HashMap<i64, u32> = hands.collect();
+    let mut owners = vec![NOBODY; ofds];
+    for group in 0..ops.groups() {
+        let batch = ops.decode(group)?;
+        // One in which no row has a value is not there.
+        let column = |name: &str| batch.column_by_name(name).and_then(|column| column.as_primitive_opt::<Int64Type>());
+        let Some(lanes) = column(LANE) else { continue };
+        for used in OFDS.into_iter().filter_map(column) {
+            meet(lanes, used, &workers, &mut owners, &mut alone);
+        }
+        if !alone.contains(&true) {
+            break;
+        }
+    }
+    Ok(alone)
+}
+
+/// Enters who uses which description; where two meet, neither is alone.
+fn meet(lanes: &Int64Array, used: &Int64Array, workers: &HashMap<i64, u32>, owners: &mut [u32], alone: &mut [bool]) {
+    let mut last = None;
+    for row in 0..lanes.len() {
+        if used.is_null(row) {
+            continue;
+        }
+        // The rows of a lane are behind one another.
+        let lane = lanes.value(row);
+        let worker = match last {
+            Some((known, worker)) if known == lane => worker,
+            _ => workers.get(&lane).copied().unwrap_or(NOBODY),
+        };
+        last = Some((lane, worker));
+        // What makes no sense the loader refuses.
+        let Some(owner) = usize::try_from(used.value(row)).ok().and_then(|ofd| owners.get_mut(ofd)) else { continue };
+        if *owner == NOBODY {
+            *owner = worker;
+        } else if *owner != worker {
+            for worker in [*owner, worker] {
+                alone.get_mut(worker as usize).into_iter().for_each(|alone| *alone = false);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_shares_a_description_is_not_alone() {
+        let workers: HashMap<i64, u32> = [(10, 0), (11, 1), (12, 2), (13, 1)].into();
+        let lanes = Int64Array::from(vec![10, 10, 11, 12, 12, 13]);
+        let (mut owners, mut alone) = (vec![NOBODY; 9], vec![true; 3]);
+        let ofds = Int64Array::from(vec![Some(0), None, Some(1), Some(2), Some(99), Some(1)]);
+        meet(&lanes, &ofds, &workers, &mut owners, &mut alone);
+        assert_eq!(alone, [true; 3], "lanes 11 and 13 are of one worker");
+        let dirs = Int64Array::from(vec![None, Some(5), None, Some(5), None, None]);
+        meet(&lanes, &dirs, &workers, &mut owners, &mut alone);
+        assert_eq!(alone, [false, true, false]);
+        // What one column opens another may use.
+        let seconds = Int64Array::from(vec![None, None, Some(0), None, None, None]);
+        meet(&lanes, &seconds, &workers, &mut owners, &mut alone);
+        assert_eq!(alone, [false; 3]);
+    }
+}

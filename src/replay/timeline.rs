@@ -1,0 +1,99 @@
+//! When the ops were captured: what a replay that keeps a pace goes by.
+
+use crate::schema::{Dataset, Table, read};
+use anyhow::{Context, Result, ensure};
+use std::time::Duration;
+
+/// Pieces that the time line is known in.
+const PIECES: u64 = 4096;
+
+/// The captured time line; nothing for a replay without a pace.
+#[derive(Clone, Debug, Default)]
+pub struct Timeline {
+    /// Start of the first op, ns.
+    pub first: i64,
+    /// End of the last one.
+    end: i64,
+    /// How many times faster than captured.
+    speed: f64,
+    /// Ops to a piece.
+    piece: u64,
+    /// The last start in each piece, or in one before.
+    starts: Vec<i64>,
+}
+
+impl Timeline {
+    /// That of a workload with so many ops, to be replayed so many times faster.
+    ///
+    /// # Errors
+    /// When the workload is damaged, or has no times.
+    pub fn read(workload: &Dataset, ops: u64, speed: f64) -> Result<Timeline> {
+        let file = workload.table(Table::Ops);
+        let (piece, pieces) = (ops.div_ceil(PIECES).max(1), ops.min(PIECES));
+        let starts = vec![i64::MIN; pieces as usize];
+        let mut line = Timeline { first: i64::MAX, end: i64::MIN, speed, piece, starts };
+        for batch in read::batches(&file, &["op_id", "ts", "dur"])? {
+            let batch = batch.with_context(|| format!("cannot read {}", file.display()))?;
+            let [op_id, ts, dur] = ["op_id", "ts", "dur"].map(|name| read::ints(&batch, name));
+            let (op_id, ts, dur) = (op_id?, ts?, dur?);
+            for row in 0..batch.num_rows() {
+                if let Some(ts) = read::int(ts, row) {
+                    line.add(op_id.value(row), ts, read::int(dur, row).unwrap_or(0));
+                }
+            }
+        }
+        ensure!(
+            line.first < i64::MAX,
+            "{} has no times, so there is nothing to keep pace with: use --pace asap, or capture with times (strace -ttt)",
+            workload.dir.display()
+        );
+        line.settle();
+        Ok(line)
+    }
+
+    fn add(&mut self, op_id: i64, ts: i64, dur: i64) {
+        self.first = self.first.min(ts);
+        self.end = self.end.max(ts.saturating_add(dur));
+        if let Some(start) = self.starts.get_mut((op_id as u64 / self.piece) as usize) {
+            *start = ts.max(*start);
+        }
+    }
+
+    fn settle(&mut self) {
+        let mut last = self.first;
+        for start in &mut self.starts {
+            last = last.max(*start);
+            *start = last;
+        }
+    }
+
+    /// How long the replay takes when it keeps its pace, ns; `None` when it has none.
+    pub fn span(&self) -> Option<i64> {
+        (self.end > self.first).then(|| ((self.end - self.first) as f64 / self.speed) as i64)
+    }
+
+    /// How long it takes from the start of an op on; `None` when it has no pace.
+    pub fn left(&self, op_id: i64) -> Option<Duration> {
+        let start = self.starts.get((op_id as u64).checked_div(self.piece)? as usize)?;
+        Some(Duration::from_nanos(((self.end - start).max(0) as f64 / self.speed) as u64))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_follows_the_captured_times() {
+        let mut line = Timeline { first: i64::MAX, end: 0, speed: 2.0, piece: 10, starts: vec![i64::MIN; 3] };
+        // Ten ops in a moment, nothing for a second, then ten more; the last ten have no times.
+        for op_id in 0..20 {
+            line.add(op_id, op_id * 10 + op_id / 10 * 1_000_000_000, 5);
+        }
+        line.settle();
+        assert_eq!(line.span(), Some((1_000_000_195) / 2));
+        assert_eq!(line.left(3), Some(Duration::from_nanos((1_000_000_195 - 90) / 2)));
+        assert_eq!((line.left(10), line.left(29)), (Some(Duration::from_nanos(2)), Some(Duration::from_nanos(2))));
+        assert_eq!((line.left(30), Timeline::default().left(0), Timeline::default().span()), (None, None, None));
+    }
+}

@@ -1,0 +1,86 @@
+//! Table `losses`: what a capture missed, whoever captured. It is the one place where a dataset says so.
+
+use super::read::{batches, bools, ints, texts};
+use super::{Dataset, Draft, Table, writer_properties};
+use anyhow::{Context, Result};
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray};
+use parquet::arrow::ArrowWriter;
+use std::sync::Arc;
+
+/// A row of the table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// What was missed.
+    pub kind: String,
+    /// How much of it.
+    pub count: u64,
+    /// Does each stand for an event that is not in the capture?
+    pub event: bool,
+    /// When, on the clock of `ts`: not before, and not after. Absent when it may have been at any time.
+    pub between: Option<(i64, i64)>,
+}
+
+/// Writes the table.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write(draft: &Draft, rows: &[Lost]) -> Result<()> {
+    let failed = || "cannot write table losses";
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.kind))),
+        Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| i64::try_from(row.count).unwrap_or(i64::MAX)))),
+        Arc::new(rows.iter().map(|row| Some(row.event)).collect::<BooleanArray>()),
+        Arc::new(rows.iter().map(|row| row.between.map(|(first, _)| first)).collect::<Int64Array>()),
+        Arc::new(rows.iter().map(|row| row.between.map(|(_, last)| last)).collect::<Int64Array>()),
+    ];
+    let schema = Table::Losses.schema();
+    let batch = RecordBatch::try_new(Arc::clone(&schema), columns).with_context(failed)?;
+    let properties = writer_properties(&Table::Losses).build();
+    let mut writer = ArrowWriter::try_new(draft.file(&Table::Losses.file())?, schema, Some(properties)).with_context(failed)?;
+    writer.write(&batch).with_context(failed)?;
+    writer.close().with_context(failed)?;
+    Ok(())
+}
+
+/// Reads the table of a capture; one without it says nothing.
+///
+/// # Errors
+/// When it is damaged.
+pub fn read(capture: &Dataset) -> Result<Vec<Lost>> {
+    let file = capture.table(Table::Losses);
+    let mut rows = Vec::new();
+    if !file.exists() {
+        return Ok(rows);
+    }
+    for batch in batches(&file, &["kind", "count", "event", "first", "last"])? {
+        let batch = batch?;
+        let (kinds, counts, events) = (texts(&batch, "kind")?, ints(&batch, "count")?, bools(&batch, "event")?);
+        let (firsts, lasts) = (ints(&batch, "first")?, ints(&batch, "last")?);
+        for row in 0..batch.num_rows() {
+            rows.push(Lost {
+                kind: kinds.value(row).into(),
+                count: u64::try_from(counts.value(row)).unwrap_or(0),
+                event: events.value(row),
+                between: super::read::int(firsts, row).zip(super::read::int(lasts, row)),
+            });
+        }
+    }
+    Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::Manifest;
+    use crate::schema::dataset::Kind;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let draft = Draft::create(&dir.path().join("capture"), Kind::Capture).unwrap();
+        let lost = |kind: &str, between| Lost { kind: kind.into(), count: 3, event: between != None, between };
+        let rows = [lost("ring_full", Some((5, 9))), lost("end", None)];
+        write(&draft, &rows).unwrap();
+        assert_eq!(read(&draft.commit(Manifest::new()).unwrap()).unwrap(), rows);
+    }
+}
