@@ -118,7 +118,7 @@ impl Maps {
             let whole = |size: usize| size as u32;
             let attr = match map {
                 Map::Ring => attr(kind::RINGBUF, 0, 0, ring),
-                Map::Calls => attr(kind::ARRAY, 4, whole(table::ROW * table::NUMBERS), 1),
+                Map::Calls => attr(kind::ARRAY, 4, whole(table::ROW * table::ROWS), 1),
                 Map::Counters => attr(kind::PERCPU_ARRAY, 4, whole(8 * COUNTERS), 1),
                 Map::Scratch => attr(kind::PERCPU_ARRAY, 4, record::LONGEST as u32, 1),
                 Map::Pids => attr(kind::HASH, 4, 1, 64 * 1024),
@@ -139,7 +139,7 @@ impl Maps {
             maps.fds.push((*map, fd));
         }
         let rows: Vec<u8> = rows.iter().flat_map(|row| row.bytes()).collect();
-        ensure!(rows.len() == table::ROW * table::NUMBERS, "internal error: {} bytes of rows", rows.len());
+        ensure!(rows.len() == table::ROW * table::ROWS, "internal error: {} bytes of rows", rows.len());
         maps.update(Map::Calls, &0u32.to_ne_bytes(), &rows)?;
         Ok(maps)
     }

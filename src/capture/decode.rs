@@ -1,18 +1,21 @@
 //! From records of the ring to events, by the roles of the call's row.
 
+use super::argument::argument;
+use super::aside::News;
+use super::compat;
+use super::extra::Rings;
 use super::record::{Record, at, flag};
-use super::snapshot::{device, device_of};
+use super::requests::Requests;
+use super::snapshot::device;
 use super::table::{self, Calls};
-use crate::event::{Col, Event, TIME_NOW, TIME_OMIT, Text};
+use crate::event::{Col, Event, Text};
 use crate::ingest::order::{Key, Placed};
 use crate::syscall::{At, Op, Role, Syscall};
 use hashbrown::{HashMap, HashSet};
+use std::collections::VecDeque;
 
-/// FICLONE of ioctl_ficlone(2), whose argument is a descriptor.
-const FICLONE: i64 = 0x4004_9409;
 const O_CREAT: i64 = 0o100;
 const O_TMPFILE: i64 = 0o20_200_000;
-const NANOS: i64 = 1_000_000_000;
 /// Ended processes, and open directories, that are remembered.
 const GONE: usize = 64 * 1024;
 
@@ -33,15 +36,24 @@ pub struct Seen {
     pub unreadable: u64,
     /// Records that make no sense.
     pub garbled: u64,
-    /// Calls of `io_uring_enter`: what went through the ring is not captured.
+    /// Calls of `io_uring_enter`.
     pub rings: u64,
+    /// Requests that were handed over and are of no kind that is known here.
+    pub unknown: u64,
 }
 
 /// Makes events of records.
 pub struct Decoder<'a> {
     calls: &'a Calls,
     /// To be added to the kernel's clock to get nanoseconds since 1970.
-    clock: i64,
+    pub(super) clock: i64,
+    /// How requests through io_uring are read, where they are seen.
+    pub rings: Option<Rings>,
+    pub(super) requests: Requests,
+    /// Events that came with a call's own.
+    pub(super) more: VecDeque<Placed>,
+    /// What is no event, in the order in which it came; the taker empties it.
+    pub news: Vec<News>,
     /// The process that waits to execute the command: what it does before is ours.
     gate: Option<u32>,
     /// exec calls that have not returned, by thread.
@@ -58,7 +70,19 @@ impl<'a> Decoder<'a> {
     /// A decoder of these calls. `clock` is what to add to the kernel's clock, `gate` the process that will execute the
     /// command.
     pub fn new(calls: &'a Calls, clock: i64, gate: Option<u32>) -> Decoder<'a> {
-        Decoder { calls, clock, gate, execs: HashMap::new(), gone: HashSet::new(), dirs: HashMap::new(), seen: Seen::default() }
+        Decoder {
+            calls,
+            clock,
+            rings: None,
+            requests: Requests::default(),
+            more: VecDeque::new(),
+            news: Vec::new(),
+            gate,
+            execs: HashMap::new(),
+            gone: HashSet::new(),
+            dirs: HashMap::new(),
+            seen: Seen::default(),
+        }
     }
 
     /// Is this the process that waits to execute the command?
@@ -66,7 +90,7 @@ impl<'a> Decoder<'a> {
         self.gate == Some(pid)
     }
 
-    /// The event that a record tells of, if it tells of one.
+    /// The event that a record tells of, if it tells of one; [`Decoder::more`] has further ones.
     pub fn take(&mut self, bytes: &[u8]) -> Option<Placed> {
         self.seen.records += 1;
         let Some(record) = Record::parse(bytes) else {
@@ -75,6 +99,10 @@ impl<'a> Decoder<'a> {
         };
         if record.is(flag::END) {
             return self.ended(&record);
+        }
+        if record.is(flag::ASIDE) {
+            self.aside(&record);
+            return self.more();
         }
         let Some((syscall, other)) = self.calls.get(usize::from(record.u16(at::NUMBER))) else {
             self.seen.garbled += 1;
@@ -95,7 +123,11 @@ impl<'a> Decoder<'a> {
             self.seen.no_entry += 1;
         }
         self.seen.returned += 1;
-        self.seen.rings += u64::from(syscall == Syscall::io_uring_enter);
+        match syscall {
+            Syscall::io_uring_enter => self.seen.rings += 1,
+            Syscall::io_submit | Syscall::io_getevents => self.requested(syscall, &record),
+            _ => {}
+        }
         let mut event = match op {
             Some(Op::Exec) => self.execs.remove(&record.u32(at::TID)).unwrap_or_else(|| Event::new(syscall)),
             _ => {
@@ -204,9 +236,10 @@ impl<'a> Decoder<'a> {
         let syscall = event.syscall;
         let def = syscall.def();
         let done = record.is(flag::ENTRY) || record.i64(at::RET) >= 0;
+        let narrow = compat::is(usize::from(record.u16(at::NUMBER)));
         let mut strings = 0;
         for (place, role) in def.args.iter().enumerate() {
-            let arg = record.arg(table::register(syscall, place));
+            let arg = if narrow { compat::register(syscall, place, record) } else { record.arg(table::register(syscall, place)) };
             match role {
                 Role::Path | Role::Path2 | Role::Target | Role::Name => {
                     let which = strings;
@@ -224,6 +257,7 @@ impl<'a> Decoder<'a> {
                         event.set_text(text, bytes);
                     }
                 }
+                _ if narrow && compat::argument(event, *role, arg, record, done) => {}
                 _ => argument(event, *role, arg, record, done),
             }
         }
@@ -253,103 +287,8 @@ impl<'a> Decoder<'a> {
     }
 }
 
-/// An argument that is not a string.
-fn argument(event: &mut Event, role: Role, arg: u64, record: &Record<'_>, done: bool) {
-    let int = i64::from(arg as u32 as i32);
-    let unsigned = i64::from(arg as u32);
-    let behind = record.behind();
-    match role {
-        Role::Fd | Role::Fd2 | Role::DirFd | Role::DirFd2 => set(event, role, int),
-        Role::Count | Role::Offset => set(event, role, arg as i64),
-        Role::IovCnt | Role::OpenFlags | Role::AtFlags | Role::Flags | Role::CloneFlags | Role::Whence | Role::Cmd => {
-            set(event, role, unsigned);
-        }
-        Role::Mode | Role::Access | Role::Prot => set(event, role, unsigned),
-        // -1 leaves an owner as it is.
-        Role::Uid | Role::Gid => set(event, role, if unsigned == i64::from(u32::MAX) { -1 } else { unsigned }),
-        Role::Arg => match (event.syscall.op(), event.int(Col::Cmd)) {
-            (Some(Op::Ioctl), Some(FICLONE)) => set(event, role, int),
-            // F_DUPFD, F_SETFD, F_SETFL, F_SETLEASE, F_NOTIFY, F_DUPFD_CLOEXEC, F_SETPIPE_SZ, F_ADD_SEALS: others have none,
-            // or a pointer.
-            (Some(Op::Fcntl), Some(0 | 2 | 4 | 1024 | 1026 | 1030 | 1031 | 1033)) => set(event, role, int),
-            _ => {}
-        },
-        Role::Iov if behind.len() as u64 == record.arg(2).saturating_mul(16) => {
-            let lengths = behind.chunks_exact(16).map(|vector| word(vector, 8).unwrap_or(0));
-            event.set(Col::Count, lengths.fold(0, i64::saturating_add));
-        }
-        Role::Link if done && !behind.is_empty() => event.set_text(Text::Path2, behind),
-        Role::OffsetPtr | Role::Offset2Ptr => {
-            // The kernel has moved it on by what it did.
-            let at = if role == Role::OffsetPtr { 0 } else { 8 };
-            if arg != 0
-                && let (Some(value), Some(col)) = (word(behind, at), role.col())
-            {
-                event.set(col, value - record.i64(at::RET).max(0));
-            }
-        }
-        Role::How => {
-            for (col, at) in [(Col::Flags, 0), (Col::Mode, 8), (Col::Resolve, 16)] {
-                event.put(col, word(behind, at));
-            }
-        }
-        Role::CloneArgs => event.put(Col::Flags, word(behind, 0)),
-        Role::Times => times(event, arg, behind),
-        Role::Stat if done => {
-            let mode = if cfg!(target_arch = "x86_64") { 24 } else { 16 };
-            event.put(Col::Dev, word(behind, 0));
-            event.put(Col::Ino, word(behind, 8));
-            event.put(Col::StMode, half(behind, mode));
-            event.put(Col::StSize, word(behind, 48));
-        }
-        Role::Statx if done => {
-            let parts = half(behind, 136).zip(half(behind, 140));
-            event.put(Col::Dev, parts.map(|(major, minor)| device_of(major as u32, minor as u32)));
-            event.put(Col::Ino, word(behind, 32));
-            event.put(Col::StMode, half(behind, 28).map(|mode| mode & 0xffff));
-            event.put(Col::StSize, word(behind, 40));
-        }
-        _ => {}
-    }
-}
-
-fn set(event: &mut Event, role: Role, value: i64) {
-    if let Some(col) = role.col() {
-        event.set(col, value);
-    }
-}
-
-fn word(bytes: &[u8], at: usize) -> Option<i64> {
-    bytes.get(at..at + 8)?.first_chunk().map(|bytes| i64::from_ne_bytes(*bytes))
-}
-
-fn half(bytes: &[u8], at: usize) -> Option<i64> {
-    bytes.get(at..at + 4)?.first_chunk().map(|bytes| i64::from(u32::from_ne_bytes(*bytes)))
-}
-
-/// Access and modification time of utimensat, utimes, futimesat and utime.
-fn times(event: &mut Event, arg: u64, behind: &[u8]) {
-    if arg == 0 {
-        event.set(Col::Atime, TIME_NOW);
-        event.set(Col::Mtime, TIME_NOW);
-        return;
-    }
-    for (which, col) in [Col::Atime, Col::Mtime].into_iter().enumerate() {
-        let time = match event.syscall {
-            Syscall::utime => word(behind, 8 * which).map(|seconds| seconds.saturating_mul(NANOS)),
-            _ => word(behind, 16 * which).zip(word(behind, 16 * which + 8)).map(|(seconds, part)| match (event.syscall, part) {
-                (Syscall::utimensat, libc::UTIME_NOW) => TIME_NOW,
-                (Syscall::utimensat, libc::UTIME_OMIT) => TIME_OMIT,
-                (Syscall::utimensat, nanos) => seconds.saturating_mul(NANOS).saturating_add(nanos),
-                (_, micros) => seconds.saturating_mul(NANOS).saturating_add(micros.saturating_mul(1000)),
-            }),
-        };
-        event.put(col, time);
-    }
-}
-
 /// What was seen of the file.
-fn file(event: &mut Event, record: &Record<'_>) {
+pub(super) fn file(event: &mut Event, record: &Record<'_>) {
     let mode = u32::from(record.u16(at::MODE));
     let kind = mode & libc::S_IFMT;
     event.set(Col::StMode, i64::from(mode));
@@ -363,7 +302,7 @@ fn file(event: &mut Event, record: &Record<'_>) {
 }
 
 /// The path of names that lead to the root, each with a NUL behind it.
-fn path(names: &[u8]) -> Vec<u8> {
+pub(super) fn path(names: &[u8]) -> Vec<u8> {
     let mut path = Vec::with_capacity(names.len() + 1);
     for name in names.strip_suffix(b"\0").unwrap_or_default().rsplit(|byte| *byte == 0) {
         path.push(b'/');

@@ -1,22 +1,26 @@
 //! The eBPF backend: programs loaded, attached to a scope, and their ring read until the capture is to end.
 
+use super::aside::News;
 use super::bpf::{Attach, Maps, Program, Ring};
 use super::btf::{Btf, Kind};
 use super::decode::{Decoder, Seen};
+use super::extra::{self, Extra, Rings};
 use super::layout::{COPIED, Layout};
 use super::os;
 use super::program::{self, Counter, Programs};
 use super::scope::Scope;
-use super::snapshot::Snapshot;
+use super::sieve::Sieve;
+use super::snapshot::{Process, Snapshot};
 use super::table::Calls;
 use super::target::Target;
 use super::write::{Loss, Missed, Recorder, hole};
 use super::{Ended, Limits, Options, Outcome, Sum};
 use crate::event::{Col, Event};
+use crate::ingest::order::Placed;
 use crate::progress::Progress;
 use crate::syscall::Ret;
 use anyhow::{Context, Result, ensure};
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write;
 use std::path::Path;
 use std::thread;
@@ -56,6 +60,9 @@ pub fn listing(options: &Options) -> Result<String> {
     for (name, code, _, _, hook) in hooks(&programs) {
         writeln!(text, "{name}, at {hook}: {} instructions\n{code}", code.len())?;
     }
+    for Extra { name, code, .. } in extras(&Btf::kernel()?, &layout, options.faults).1 {
+        writeln!(text, "{name}: {} instructions\n{code}", code.len())?;
+    }
     Ok(text)
 }
 
@@ -74,8 +81,33 @@ pub fn check() -> Result<String> {
         Program::load(name, code, &maps, attach, btf.id(kind, hook)?).context(RIGHTS)?;
         instructions += code.len();
     }
+    for Extra { name, code, hook } in extras(&btf, &layout, true).1 {
+        match Program::load(name, &code, &maps, Attach::Tracepoint, hook) {
+            Ok(_) => instructions += code.len(),
+            Err(error) => log::warn!("what program {name} would tell is not captured: {error:#}"),
+        }
+    }
     let cast = if layout.cast.is_some() { "typed reads" } else { COPIED };
     Ok(format!("{} programs of {instructions} instructions verified, {cast}", hooks(&programs).len()))
+}
+
+/// What this kernel shows beside calls; what it does not show is said.
+fn extras(btf: &Btf, layout: &Layout, faults: bool) -> (Option<Rings>, Vec<Extra>) {
+    let (mut rings, mut extras) = (None, Vec::new());
+    match extra::rings(btf, layout) {
+        Ok((found, programs)) => {
+            rings = Some(found);
+            extras.extend(programs);
+        }
+        Err(error) => log::warn!("requests through io_uring are counted and not captured: {error:#}"),
+    }
+    if faults {
+        match extra::faults(btf, layout) {
+            Ok(programs) => extras.extend(programs),
+            Err(error) => log::warn!("page faults are not captured: {error:#}"),
+        }
+    }
+    (rings, extras)
 }
 
 const RIGHTS: &str = "eBPF needs CAP_BPF and CAP_PERFMON: run it by sudo, or give the program both (setcap)";
@@ -88,6 +120,7 @@ pub struct Ebpf {
     ring: Ring,
     target: Option<Target>,
     pids: Vec<u32>,
+    rings: Option<Rings>,
     clock: i64,
     /// When all that had been looked at.
     until: i64,
@@ -140,6 +173,21 @@ impl Ebpf {
             }
             programs.push(program);
         }
+        let (mut rings, extras) = extras(&btf, &layout, options.faults);
+        for Extra { name, code, hook } in extras {
+            let load = || -> Result<Program> {
+                let mut program = Program::load(name, &code, &maps, Attach::Tracepoint, hook)?;
+                program.attach()?;
+                Ok(program)
+            };
+            match load() {
+                Ok(program) => programs.push(program),
+                Err(error) => {
+                    log::warn!("what program {name} would tell is not captured: {error:#}");
+                    rings = rings.filter(|_| name.contains("fault") || name.contains("around"));
+                }
+            }
+        }
         let until = os::now();
         let mut snapshot = Snapshot::new(&tasks, &files);
         if target.is_some() {
@@ -150,7 +198,7 @@ impl Ebpf {
             pids.iter().all(|pid| snapshot.processes.iter().any(|process| process.pid == i64::from(*pid))),
             "not all of the processes {pids:?} were found: is this another process id namespace?"
         );
-        Ok(Ebpf { ring: maps.ring()?, calls, maps, programs, target, pids, clock: os::clock_offset(), until, snapshot })
+        Ok(Ebpf { ring: maps.ring()?, calls, maps, programs, target, pids, rings, clock: os::clock_offset(), until, snapshot })
     }
 
     /// Lets the command go and hands out events until the capture is to end; then takes what is still in the ring.
@@ -158,8 +206,12 @@ impl Ebpf {
     /// # Errors
     /// When the command cannot be executed, or `take` fails.
     pub fn run(&mut self, options: &Options, progress: &Progress, recorder: &mut Recorder<'_>) -> Result<Outcome> {
+        let mut decoder = Decoder::new(&self.calls, self.clock, self.target.as_ref().map(|target| target.pid));
+        decoder.rings = self.rings;
         let mut reader = Reader {
-            decoder: Decoder::new(&self.calls, self.clock, self.target.as_ref().map(|target| target.pid)),
+            decoder,
+            sieve: Sieve::new(&options.paths, &self.snapshot),
+            joined: BTreeMap::new(),
             taken: 0,
             beyond: 0,
             failed: None,
@@ -213,10 +265,18 @@ impl Ebpf {
             }
             thread::sleep(NAP);
         }
+        if ended != Ended::Events {
+            reader.decoder.finish();
+            while let Some(placed) = reader.decoder.more() {
+                reader.give(placed, recorder)?;
+            }
+        }
         let counters = self.maps.counters()?;
         reader.look(&counters, recorder)?;
         let status = self.target.as_mut().and_then(Target::ended);
         self.snapshot.files.retain(|file| !reader.made_early.contains(&(file.pid, file.fd)));
+        self.snapshot.keep_files(&options.paths);
+        self.snapshot.add_processes(std::mem::take(&mut reader.joined).into_values());
         Ok(reader.outcome(ended, &counters, misses, began.elapsed(), status))
     }
 }
@@ -246,6 +306,9 @@ fn over(
 /// The reading side of a capture.
 struct Reader<'a> {
     decoder: Decoder<'a>,
+    sieve: Sieve,
+    /// Processes that came into the scope.
+    joined: BTreeMap<i64, Process>,
     taken: u64,
     /// Events beyond the limit.
     beyond: u64,
@@ -263,24 +326,47 @@ struct Reader<'a> {
 impl Reader<'_> {
     /// Takes what is in the ring, up to `room` events; bytes that were taken.
     fn drain(&mut self, ring: &mut Ring, room: u64, recorder: &mut Recorder<'_>) -> Result<u64> {
-        let Reader { decoder, failed, taken, until, made_early, .. } = self;
-        let most = taken.saturating_add(room);
+        let most = self.taken.saturating_add(room);
         let bytes = ring.drain(|record| {
-            if let Some(placed) = decoder.take(record) {
-                if placed.exit <= *until
-                    && let Some(made) = made_fd(&placed.event)
-                {
-                    made_early.insert(made);
-                }
-                *failed = recorder.push(placed).err();
-                *taken += 1;
+            let mut next = self.decoder.take(record);
+            self.hear();
+            while let Some(placed) = next {
+                self.failed = self.give(placed, recorder).err();
+                next = self.decoder.more().filter(|_| self.failed.is_none());
             }
-            failed.is_none() && *taken < most
+            self.failed.is_none() && self.taken < most
         });
         match self.failed.take() {
             Some(error) => Err(error),
             None => Ok(bytes),
         }
+    }
+
+    /// Takes notice of what is no event.
+    fn hear(&mut self) {
+        for news in self.decoder.news.drain(..) {
+            match news {
+                News::Forked { parent, child } => self.sieve.forked(parent, child),
+                News::Joined(process) => {
+                    self.sieve.found(process.pid as u32, process.cwd.as_deref());
+                    self.joined.entry(process.pid).or_insert(process);
+                }
+            }
+        }
+    }
+
+    /// Hands an event on, unless it is about paths that are not wanted.
+    fn give(&mut self, placed: Placed, recorder: &mut Recorder<'_>) -> Result<()> {
+        if placed.exit <= self.until
+            && let Some(made) = made_fd(&placed.event)
+        {
+            self.made_early.insert(made);
+        }
+        if !self.sieve.lets(&placed.event) {
+            return Ok(());
+        }
+        self.taken += 1;
+        recorder.push(placed)
     }
 
     /// Counts what is in the ring, beyond the limit of events.
@@ -326,11 +412,13 @@ impl Reader<'_> {
         took: Duration,
         status: Option<std::process::ExitStatus>,
     ) -> Outcome {
-        let Seen { returned, exits, no_entry, cut_short, unreadable, garbled, rings, .. } = self.decoder.seen;
+        let Seen { returned, exits, no_entry, cut_short, unreadable, garbled, rings, unknown, .. } = self.decoder.seen;
+        let requests = if self.decoder.rings.is_some() { unknown } else { unknown + rings };
+        let filtered = self.beyond + self.sieve.filtered;
         let sum = Sum {
             issued: Counter::Entered.of(counters) + no_entry,
-            written: returned + exits - self.beyond,
-            filtered: self.beyond,
+            written: returned + exits - filtered,
+            filtered,
             lost: Counter::RingFull.of(counters),
             unfinished: 0,
         };
@@ -344,7 +432,7 @@ impl Reader<'_> {
             (Missed::NoEntry, no_entry),
             (Missed::CutShort, cut_short),
             (Missed::Unfinished, unfinished.saturating_sub(cut_short)),
-            (Missed::IoUring, rings),
+            (Missed::Requests, requests),
         ];
         let more = found.into_iter().filter(|(_, count)| *count > 0);
         self.losses.extend(more.map(|(kind, count)| Loss { kind, count, between: None }));

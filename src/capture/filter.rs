@@ -73,6 +73,12 @@ impl Calls {
         Ok(Calls(set))
     }
 
+    /// Does it have all that says which file a descriptor is?
+    pub fn follows(&self) -> bool {
+        let matters = |syscall: &Syscall| in_group("@fd", *syscall) == Some(true) || in_group("@proc", *syscall) == Some(true);
+        Syscall::ALL.iter().filter(|syscall| matters(syscall)).all(|syscall| self.has(*syscall))
+    }
+
     /// Is it in the set?
     pub fn has(&self, syscall: Syscall) -> bool {
         self.0[syscall as usize]

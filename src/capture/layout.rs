@@ -11,13 +11,24 @@ pub struct Layout {
     pub args: [i16; 6],
     /// Register that carries the number of the call.
     pub number: i16,
-    /// Where a task says that it runs 32-bit code, and the bits that say it.
+    /// Where a task says that it is in a 32-bit call, and the bits that say it.
     pub compat: (i16, i32),
+    /// How 32-bit calls are known and read; absent where they are not.
+    pub narrow: Option<Narrow>,
     /// A way to read through any pointer as if it were typed (`bpf_rdonly_cast`, Linux 6.2), which is several times faster
     /// than copying field by field.
     pub cast: Option<Cast>,
     /// Fields by name.
     pub at: Fields,
+}
+
+/// Registers of 32-bit programs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Narrow {
+    /// Which code segment it runs in, and its value for 32-bit code.
+    pub segment: (i16, i32),
+    /// Registers that carry the arguments.
+    pub args: [i16; 6],
 }
 
 /// Ids for `bpf_rdonly_cast`.
@@ -58,6 +69,9 @@ fields! {
     cred "task_struct.cred";
     parent "task_struct.real_parent";
     cgroups "task_struct.cgroups";
+    leader "task_struct.group_leader";
+    fs "task_struct.fs";
+    pwd "fs_struct.pwd";
     uid "cred.uid";
     gid "cred.gid";
     cgroup "css_set.dfl_cgrp";
@@ -126,6 +140,7 @@ impl Layout {
             args,
             number: btf.offset(arch::NUMBER)?,
             compat: (btf.offset(arch::COMPAT.0)?, arch::COMPAT.1),
+            narrow: arch::narrow(btf)?,
             cast: cast().ok().filter(|_| !older_than((6, 2))),
             at: Fields::find(btf)?,
         })
@@ -135,19 +150,37 @@ impl Layout {
 /// Registers as the kernel saves them (ptrace(2)).
 #[cfg(target_arch = "x86_64")]
 mod arch {
+    use super::{Btf, Narrow, Result};
     pub const ARGS: [&str; 6] = ["pt_regs.di", "pt_regs.si", "pt_regs.dx", "pt_regs.r10", "pt_regs.r8", "pt_regs.r9"];
     pub const NUMBER: &str = "pt_regs.orig_ax";
     /// TS_COMPAT
     pub const COMPAT: (&str, i32) = ("task_struct.thread_info.status", 2);
+    /// __USER32_CS
+    const SEGMENT: i32 = 0x23;
+
+    pub fn narrow(btf: &Btf) -> Result<Option<Narrow>> {
+        let names = ["pt_regs.bx", "pt_regs.cx", "pt_regs.dx", "pt_regs.si", "pt_regs.di", "pt_regs.bp"];
+        let mut narrow = Narrow { segment: (btf.offset("pt_regs.cs")?, SEGMENT), args: [0; 6] };
+        for (slot, name) in narrow.args.iter_mut().zip(names) {
+            *slot = btf.offset(name)?;
+        }
+        Ok(Some(narrow))
+    }
 }
 
 #[cfg(not(target_arch = "x86_64"))]
 mod arch {
+    use super::{Btf, Narrow, Result};
     pub const ARGS: [&str; 6] =
         ["pt_regs.orig_x0", "pt_regs.regs", "pt_regs.regs", "pt_regs.regs", "pt_regs.regs", "pt_regs.regs"];
     pub const NUMBER: &str = "pt_regs.syscallno";
     /// TIF_32BIT
     pub const COMPAT: (&str, i32) = ("task_struct.thread_info.flags", 1 << 22);
+
+    /// 32-bit calls are not decoded here.
+    pub fn narrow(_: &Btf) -> Result<Option<Narrow>> {
+        Ok(None)
+    }
 }
 
 /// What it means that [`Layout::cast`] is missing.

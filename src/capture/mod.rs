@@ -8,18 +8,26 @@
 //!
 //! * `btf`, `layout` where the running kernel keeps things; `asm`, `program`, `snapshot` the programs; `bpf` loads them
 //! * `table` what is read of each call, `record` what comes back, `decode` the event that it tells of
-//! * `scope`, `filter` whose calls and which; `target` the command; `os` rights, signals, clocks
+//! * `arrive`, `extra` programs for processes that come, for requests and page faults; `aside`, `requests` what is made of it
+//! * `compat` calls of 32-bit programs
+//! * `scope`, `filter` whose calls and which; `glob`, `sieve` about which paths; `target` the command; `os` rights, signals, clocks
 //! * `ebpf` the loop; `ptrace`, `tracee` the same by stopping threads; `stap` by the probes of `systemtap/`
 //! * `write`, `recover` the dataset
 //!
 //! What is not captured is counted by kind: see [`Missed`].
 
+mod argument;
+mod arrive;
+mod aside;
 mod asm;
 mod bpf;
 mod btf;
+mod compat;
 mod decode;
 mod ebpf;
+mod extra;
 mod filter;
+mod glob;
 mod layout;
 mod number;
 mod os;
@@ -28,7 +36,9 @@ mod program;
 mod ptrace;
 mod record;
 mod recover;
+mod requests;
 mod scope;
+mod sieve;
 mod snapshot;
 mod stap;
 mod summary;
@@ -39,9 +49,11 @@ mod write;
 
 pub use ebpf::{check, listing};
 pub use filter::{Calls, GROUPS};
+pub use glob::Glob;
 pub use os::Foreground;
 pub use recover::{Recovered, recover};
 pub use scope::Scope;
+pub use sieve::Paths;
 pub use stap::check as check_stap;
 pub use summary::{Sum, Summary};
 pub use write::{HOLE, Loss, Missed};
@@ -151,6 +163,10 @@ pub struct Options {
     pub follow: bool,
     /// Which calls.
     pub calls: Calls,
+    /// About which paths.
+    pub paths: Paths,
+    /// Are page faults of mapped files captured?
+    pub faults: bool,
     /// When it ends at the latest.
     pub limits: Limits,
     /// Bytes of the ring between the kernel and this process.
@@ -176,6 +192,8 @@ impl Options {
             module: None,
             follow: true,
             calls: Calls::all(),
+            paths: Paths::default(),
+            faults: false,
             limits: Limits::default(),
             buffer: BUFFER,
             on_drop: OnDrop::default(),
@@ -260,6 +278,10 @@ impl Session {
     pub fn start(options: Options) -> Result<Session> {
         ensure!(!options.out.exists(), "{} exists already: remove it or choose another name", options.out.display());
         recover::nothing_left(&options.out)?;
+        ensure!(
+            options.paths.all() || options.calls.follows(),
+            "paths are known by what makes and closes descriptors: add @fd and @proc to the calls that are captured"
+        );
         os::catch_signals(matches!(options.scope, Scope::Command(_)));
         let backend = Backend::start(&options)?;
         // Reading the memory of the traced is a right; whoever traces has no other that the traced has not.
@@ -286,9 +308,10 @@ impl Session {
         draft.note(&note(&options, &backend, &host))?;
         let sink = Sink::new(draft.path(""), &host);
         let mut recorder = Recorder::new(&sink, &draft)?;
-        let open = backend.snapshot().files.len();
+        let there = |snapshot: &Snapshot| (snapshot.files.len(), snapshot.processes.len());
+        let before = there(backend.snapshot());
         let outcome = backend.run(&options, progress, &mut recorder)?;
-        if backend.snapshot().files.len() < open {
+        if there(backend.snapshot()) != before {
             write::snapshot(&draft, backend.snapshot())?;
         }
         if options.on_drop == OnDrop::Fail && outcome.losses.iter().any(|loss| loss.kind.event()) {

@@ -11,7 +11,8 @@ use super::asm::Size::{self, B, DW, H, W};
 use super::asm::{Asm, Label, Map, Reg};
 use super::layout::{Cast, Layout};
 use super::record::{self, at, flag as said};
-use super::table::{Behind, flag};
+use super::requests::ENTRY;
+use super::table::{Behind, NUMBERS, flag};
 
 /// Slots of the stack frame.
 pub mod slot {
@@ -29,6 +30,8 @@ pub mod slot {
     pub const PARENT: i16 = -96;
     pub const BEGIN: i16 = -104;
     pub const COMM: i16 = -120;
+    /// Did the task come into the scope with this call?
+    pub const JOINED: i16 = -128;
 }
 
 /// Names that are followed on the way to the root.
@@ -65,6 +68,16 @@ pub fn fill(a: &mut Asm, k: &Layout) {
     for (place, register) in (0..).zip(k.args) {
         a.load(DW, R1, R6, register);
         a.store(DW, R8, at::ARGS + 8 * place, R1);
+    }
+    if let Some(narrow) = k.narrow {
+        let wide = a.label();
+        a.load(DW, R1, R10, slot::NUMBER);
+        a.jump(SignedLt, R1, NUMBERS as i32, wide);
+        for (place, register) in (0..).zip(narrow.args) {
+            a.load(W, R1, R6, register);
+            a.store(DW, R8, at::ARGS + 8 * place, R1);
+        }
+        a.here(wide);
     }
     for field in [at::INO, at::SIZE, at::POS, at::DEV, at::FILE_FLAGS] {
         a.store(DW, R8, field, 0);
@@ -143,8 +156,8 @@ pub fn strings(a: &mut Asm) {
     }
 }
 
-/// Appends what lies behind the pointer that the row names.
-pub fn behind(a: &mut Asm) {
+/// Appends what lies behind the pointer that the row names. Goes on at `requests` when that are requests.
+pub fn behind(a: &mut Asm, requests: Label) {
     let (done, fixed, returned, vectors, read, lost) = (a.label(), a.label(), a.label(), a.label(), a.label(), a.label());
     a.load(DW, R2, R10, slot::ROW);
     a.load(B, R1, R2, column::BEHIND);
@@ -160,6 +173,7 @@ pub fn behind(a: &mut Asm) {
     a.jump(Eq, R1, Behind::Fixed as i32, fixed);
     a.jump(Eq, R1, Behind::Returned as i32, returned);
     a.jump(Eq, R1, Behind::Vectors as i32, vectors);
+    a.jump(Eq, R1, Behind::Requests as i32, requests);
 
     // Two pointers, either of which may be null.
     for (column, offset) in [(column::POINTER, 0), (column::SECOND, 8)] {
@@ -183,8 +197,12 @@ pub fn behind(a: &mut Asm) {
     a.goto(read);
     a.here(returned);
     a.load(DW, R1, R10, slot::RET);
+    a.jump(Gt, R1, record::BEHIND, done);
+    a.load(B, R3, R2, column::SIZE);
+    a.alu(Lsh, R1, R3);
     a.goto(read);
     a.here(vectors);
+    a.load(B, R3, R2, column::SIZE);
     a.load(B, R1, R2, column::POINTER);
     a.jump(Gt, R1, 4, done);
     a.alu(Lsh, R1, 3);
@@ -192,7 +210,7 @@ pub fn behind(a: &mut Asm) {
     a.load(DW, R1, R1, at::ARGS + 8);
     // More vectors than there may be: the call failed for it.
     a.jump(Gt, R1, record::BEHIND / 16, done);
-    a.alu(Lsh, R1, 4);
+    a.alu(Lsh, R1, R3);
 
     a.here(read);
     a.jump(Gt, R1, record::BEHIND, done);
@@ -212,6 +230,47 @@ pub fn behind(a: &mut Asm) {
     a.here(lost);
     say(a, said::LOST_BEHIND);
     a.here(done);
+}
+
+/// Appends requests: the pointer to each, and what is there. Goes on at `then`. R6 is lost.
+pub fn requests(a: &mut Asm, then: Label) {
+    let (next, end, lost) = (a.label(), a.label(), a.label());
+    let most = record::BEHIND / ENTRY as i32;
+    argument(a, column::POINTER, then);
+    a.store(DW, R10, slot::BEGIN, R3);
+    a.mov(R6, 0);
+    // Calls that hand over requests have nothing else behind pointers.
+    a.mov(R9, 0);
+    a.here(next);
+    a.load(DW, R1, R10, slot::RET);
+    a.jump(Ge, R6, R1, end);
+    a.load(DW, R3, R10, slot::BEGIN);
+    a.mov(R1, R6);
+    a.alu(Lsh, R1, 3);
+    a.add(R3, R1);
+    a.mov(R1, R10);
+    a.add(R1, i32::from(slot::POINTER));
+    a.mov(R2, 8);
+    a.call(Helper::ReadUser);
+    a.jump(Ne, R0, 0, lost);
+    a.load(DW, R3, R10, slot::POINTER);
+    a.mov(R1, R8);
+    a.add(R1, record::FIXED);
+    a.add(R1, R9);
+    a.store(DW, R1, 0, R3);
+    a.add(R1, 8);
+    a.mov(R2, ENTRY as i32 - 8);
+    a.call(Helper::ReadUser);
+    a.jump(Ne, R0, 0, lost);
+    a.add(R9, ENTRY as i32);
+    a.add(R6, 1);
+    a.jump(SignedLt, R6, most, next);
+    a.goto(end);
+    a.here(lost);
+    say(a, said::LOST_BEHIND);
+    a.here(end);
+    a.store(H, R8, at::BEHIND, R9);
+    a.goto(then);
 }
 
 /// R0 = what R1 points to, as a pointer of this type.
@@ -315,15 +374,16 @@ fn file_copied(a: &mut Asm, k: &Layout) {
     a.store(W, R8, at::DEV, R1);
 }
 
-/// Appends the names that lead from the file in slot POINTER to the root, across mounts. R6 and R7 are lost: they are the
+/// Appends the names that lead from the `struct path` at this offset of what slot POINTER points to, to the root, across
+/// mounts. How long they are goes to `length`; they are all there when `reached` is said. R6 and R7 are lost: they are the
 /// entry and the mount on the way.
-pub fn names(a: &mut Asm, k: &Layout) {
+pub fn names(a: &mut Asm, k: &Layout, path: i16, length: i16, reached: u16) {
     let (whole, done) = (a.label(), a.label());
     a.store(DW, R10, slot::BEGIN, R9);
     a.load(DW, R7, R10, slot::POINTER);
-    field(a, k, DW, R6, R7, k.at.path + k.at.dentry);
+    field(a, k, DW, R6, R7, path + k.at.dentry);
     a.mov(R3, R7);
-    a.add(R3, i32::from(k.at.path + k.at.mount));
+    a.add(R3, i32::from(path + k.at.mount));
     word(a, k);
     a.add(R1, -i32::from(k.at.mount_inner));
     match k.cast {
@@ -371,12 +431,12 @@ pub fn names(a: &mut Asm, k: &Layout) {
     }
     a.goto(done);
     a.here(whole);
-    say(a, said::WHERE);
+    say(a, reached);
     a.here(done);
     a.load(DW, R2, R10, slot::BEGIN);
     a.mov(R1, R9);
     a.alu(Sub, R1, R2);
-    a.store(H, R8, at::WHERE, R1);
+    a.store(H, R8, length, R1);
 }
 
 /// Sends the record at R8 whose variable part has R9 bytes.

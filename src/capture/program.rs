@@ -6,6 +6,7 @@
 //! Paths are read when a call returns, since by then the kernel itself has touched their pages: at the entry a page may
 //! not be there yet, and a program cannot wait for it. Only exec, whose memory is gone afterwards, is read at its entry.
 
+use super::arrive;
 use super::asm::Alu::{Lsh, Or};
 use super::asm::Helper;
 use super::asm::If::{Eq, Gt, Ne, Set, SignedLt};
@@ -13,7 +14,9 @@ use super::asm::Reg::{R0, R1, R2, R3, R4, R6, R7, R8, R9, R10};
 use super::asm::Size::{B, DW, H, W};
 use super::asm::{Asm, Code, Label, Map, Reg};
 use super::layout::Layout;
-use super::parts::{argument, begin_variable, behind, column, file, fill, names, read_kernel, row_has, send, slot, strings};
+use super::parts::{
+    argument, begin_variable, behind, column, file, fill, names, read_kernel, requests, row_has, send, slot, strings,
+};
 use super::record::{self, at, flag as said};
 use super::scope::Match;
 use super::table::{NUMBERS, flag};
@@ -26,7 +29,7 @@ pub enum Counter {
     Entered,
     /// Records of calls that the ring had no room for.
     RingFull,
-    /// Calls of 32-bit programs, which are not decoded.
+    /// Calls in another form than that of their program's code, which are not decoded.
     Compat,
     /// Tasks that could not be marked for want of memory.
     NoMark,
@@ -184,6 +187,14 @@ fn head(a: &mut Asm, k: &Layout, enter: Option<&Match>, out: Label, compat: Labe
         if cfg!(target_arch = "x86_64") { a.load(DW, R2, R6, k.number) } else { a.load(W, R2, R6, k.number) }
     }
     a.jump(Gt, R2, NUMBERS as i32 - 1, out);
+    if let Some(narrow) = k.narrow {
+        // 32-bit programs have numbers, and so rows, of their own.
+        let wide = a.label();
+        a.load(H, R1, R6, narrow.segment.0);
+        a.jump(Ne, R1, narrow.segment.1, wide);
+        a.add(R2, NUMBERS as i32);
+        a.here(wide);
+    }
     a.store(DW, R10, slot::NUMBER, R2);
     a.alu(Lsh, R2, super::table::ROW.trailing_zeros() as i32);
     a.map_value(R8, Map::Calls);
@@ -198,6 +209,7 @@ fn head(a: &mut Asm, k: &Layout, enter: Option<&Match>, out: Label, compat: Labe
         // Tasks may come into these scopes at any time: what they are is looked at until they have a mark.
         Some(scope) if *scope != Match::Pids => {
             let marked = a.label();
+            a.store(DW, R10, slot::JOINED, 0);
             a.jump(Ne, R0, 0, marked);
             matches(a, k, scope, R7, out);
             find_mark(a, R7, true);
@@ -207,6 +219,7 @@ fn head(a: &mut Asm, k: &Layout, enter: Option<&Match>, out: Label, compat: Labe
             a.goto(out);
             a.here(made);
             a.mov(R9, R0);
+            a.store(DW, R10, slot::JOINED, 1);
             count(a, Counter::Marked);
             a.mov(R0, R9);
             a.here(marked);
@@ -214,8 +227,14 @@ fn head(a: &mut Asm, k: &Layout, enter: Option<&Match>, out: Label, compat: Labe
         _ => a.jump(Eq, R0, 0, out),
     }
     a.mov(R9, R0);
+    let known = a.label();
+    if k.narrow.is_some() {
+        a.load(DW, R1, R10, slot::NUMBER);
+        a.jump(Gt, R1, NUMBERS as i32 - 1, known);
+    }
     a.load(W, R1, R7, k.compat.0);
     a.jump(Set, R1, k.compat.1, compat);
+    a.here(known);
 }
 
 /// The common end: `full` when the ring has no room.
@@ -230,7 +249,7 @@ fn tail(a: &mut Asm, out: Label, full: Label, lost: Counter) {
 fn enter(k: &Layout, scope: &Match) -> Code {
     let mut a = Asm::default();
     let (out, full) = (a.label(), a.label());
-    // A call of a 32-bit program is counted once, when it returns.
+    // A call that is not decoded is counted once, when it returns.
     head(&mut a, k, Some(scope), out, out);
     a.call(Helper::Now);
     a.store(DW, R9, mark::TS, R0);
@@ -243,12 +262,17 @@ fn enter(k: &Layout, scope: &Match) -> Code {
     a.store(W, R9, mark::TID, R1);
     a.store(DW, R10, slot::TID, R1);
     count(&mut a, Counter::Entered);
-    row_has(&mut a, flag::AT_ENTRY, out);
+    let told = a.label();
+    row_has(&mut a, flag::AT_ENTRY, told);
     a.store(DW, R10, slot::FLAGS, i32::from(said::ENTRY));
     a.store(DW, R10, slot::RET, 0);
     begin_variable(&mut a, k, out);
     strings(&mut a);
     send(&mut a, full);
+    a.here(told);
+    if *scope != Match::Pids {
+        arrive::joined(&mut a, k, out, full);
+    }
     tail(&mut a, out, full, Counter::Untold);
     a.finish()
 }
@@ -264,6 +288,8 @@ fn exit(k: &Layout) -> Code {
     a.add(R2, 1);
     a.load(W, R1, R9, mark::NUMBER);
     a.jump(Ne, R1, R2, unseen);
+    let seen = a.label();
+    a.here(seen);
     a.load(DW, R1, R9, mark::TS);
     a.store(DW, R10, slot::START, R1);
     a.load(W, R1, R9, mark::TID);
@@ -272,6 +298,12 @@ fn exit(k: &Layout) -> Code {
     a.store(W, R9, mark::NUMBER, 0);
     a.goto(begun);
     a.here(unseen);
+    // Whoever executes a program of the other width returns with the number that exec has there.
+    let late = a.label();
+    a.jump(Eq, R1, 0, late);
+    row_has(&mut a, flag::AT_ENTRY, late);
+    a.goto(seen);
+    a.here(late);
     a.store(DW, R10, slot::START, R0);
     a.load(W, R1, R7, k.at.pid);
     a.store(DW, R10, slot::TID, R1);
@@ -281,12 +313,12 @@ fn exit(k: &Layout) -> Code {
 
     begin_variable(&mut a, k, out);
     // What a call told at its entry is gone by now.
-    let (fresh, after) = (a.label(), a.label());
+    let (fresh, after, asked) = (a.label(), a.label(), a.label());
     row_has(&mut a, flag::AT_ENTRY, fresh);
     a.goto(after);
     a.here(fresh);
     strings(&mut a);
-    behind(&mut a);
+    behind(&mut a, asked);
     a.here(after);
     let (no_fd, sent) = (a.label(), a.label());
     let made = a.label();
@@ -295,7 +327,7 @@ fn exit(k: &Layout) -> Code {
     a.jump(SignedLt, R3, 0, no_fd);
     file(&mut a, k, no_fd);
     row_has(&mut a, flag::WHERE, no_fd);
-    names(&mut a, k);
+    names(&mut a, k, k.at.path, at::WHERE, said::WHERE);
     a.goto(no_fd);
     a.here(made);
     argument(&mut a, column::FD, no_fd);
@@ -303,6 +335,8 @@ fn exit(k: &Layout) -> Code {
     a.here(no_fd);
     send(&mut a, full);
     a.goto(sent);
+    a.here(asked);
+    requests(&mut a, no_fd);
 
     a.here(plain);
     a.map(R1, Map::Ring);
@@ -336,7 +370,7 @@ fn exit(k: &Layout) -> Code {
 /// The child of a marked task is marked.
 fn fork(k: &Layout, follow: bool) -> Code {
     let mut a = Asm::default();
-    let (out, made) = (a.label(), a.label());
+    let (out, made, full) = (a.label(), a.label(), a.label());
     a.load(DW, R6, R1, 0);
     a.load(DW, R7, R1, 8);
     if !follow {
@@ -352,8 +386,8 @@ fn fork(k: &Layout, follow: bool) -> Code {
     a.goto(out);
     a.here(made);
     count(&mut a, Counter::Marked);
-    a.here(out);
-    a.exit();
+    arrive::forked(&mut a, k, full);
+    tail(&mut a, out, full, Counter::Untold);
     a.finish()
 }
 
@@ -394,7 +428,7 @@ fn end(k: &Layout) -> Code {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capture::layout::{Cast, Fields};
+    use crate::capture::layout::{Cast, Fields, Narrow};
 
     /// The golden listings, for a kernel whose fields are all at 0 but the registers. What changes here changes what runs in
     /// every kernel: read it.
@@ -404,6 +438,7 @@ mod tests {
             args: [112, 104, 96, 56, 72, 64],
             number: 120,
             compat: (16, 2),
+            narrow: Some(Narrow { segment: (136, 0x23), args: [40, 88, 96, 104, 112, 32] }),
             cast: Some(Cast { function: 1, file: 2, mount: 3, word: 4 }),
             at: Fields::default(),
         };
@@ -420,7 +455,7 @@ mod tests {
     #[test]
     fn every_scope_and_kernel_gives_programs_whose_jumps_lead_somewhere() {
         let at = Fields::default();
-        let layout = Layout { args: [0; 6], number: 0, compat: (0, 2), cast: None, at };
+        let layout = Layout { args: [0; 6], number: 0, compat: (0, 2), narrow: None, cast: None, at };
         let scopes = [
             Match::Pids,
             Match::All { own: 1 },

@@ -6,11 +6,13 @@
 
 use super::decode::{Decoder, Seen};
 use super::record::{self, Maker, at, flag};
+use super::requests::ENTRY;
 use super::scope::Scope;
+use super::sieve::Sieve;
 use super::snapshot::{self, Snapshot};
-use super::table::{Behind, Calls, NONE, Row, flag as row_flag};
+use super::table::{Behind, Calls, NONE, NUMBERS, Row, flag as row_flag};
 use super::target::Target;
-use super::tracee::{self, Call, Event, Go};
+use super::tracee::{self, Abi, Call, Event, Go};
 use super::write::{Loss, Missed, Recorder};
 use super::{Ended, Limits, Options, Outcome, Sum, os};
 use crate::progress::Progress;
@@ -100,6 +102,7 @@ impl Ptrace {
         let gate = self.target.as_ref().map(|target| target.pid);
         let mut books = Books {
             decoder: Decoder::new(&self.calls, self.clock, gate),
+            sieve: Sieve::new(&options.paths, &self.snapshot),
             recorder,
             maker: Maker::default(),
             issued: 0,
@@ -154,7 +157,7 @@ impl Ptrace {
             }
             let go = match event {
                 Event::Call | Event::Filtered => {
-                    let thread = self.threads.entry(tid).or_insert_with(|| Thread { pid: leader(tid), ..Thread::default() });
+                    let thread = self.threads.entry(tid).or_insert_with(|| books.meet(tid));
                     books.call(tid, thread, &self.calls)?;
                     Go::On(0)
                 }
@@ -166,7 +169,7 @@ impl Ptrace {
                 Event::Signal(signal) => Go::On(signal),
                 Event::Stopped => Go::Wait,
                 Event::Other | Event::Gone(_) => {
-                    self.threads.entry(tid).or_insert_with(|| Thread { pid: leader(tid), ..Thread::default() });
+                    self.threads.entry(tid).or_insert_with(|| books.meet(tid));
                     Go::On(0)
                 }
             };
@@ -179,6 +182,8 @@ impl Ptrace {
         if let (Some(target), Scope::Command(words)) = (&mut self.target, &options.scope) {
             target.release(words.first().context("no command")?)?;
         }
+        books.finish()?;
+        self.snapshot.keep_files(&options.paths);
         let status = self.target.as_mut().and_then(Target::ended);
         Ok(books.outcome(ending.unwrap_or(Ended::Target), unfinished, began, status))
     }
@@ -204,16 +209,17 @@ fn over(limits: &Limits, began: Instant, taken: u64, size: u64) -> Option<Ended>
     }
 }
 
-/// The process of a thread.
-fn leader(tid: u32) -> u32 {
+/// The process of a thread, and that one's parent.
+fn family(tid: u32) -> (u32, Option<u32>) {
     let status = std::fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("Tgid:"));
-    line.and_then(|pid| pid.trim().parse().ok()).unwrap_or(tid)
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+    (field("Tgid:").unwrap_or(tid), field("PPid:"))
 }
 
 /// Makes records, and counts.
 struct Books<'a, 'r, 's> {
     decoder: Decoder<'a>,
+    sieve: Sieve,
     recorder: &'r mut Recorder<'s>,
     maker: Maker,
     issued: u64,
@@ -222,16 +228,26 @@ struct Books<'a, 'r, 's> {
 }
 
 impl Books<'_, '_, '_> {
+    /// A thread that was not known.
+    fn meet(&mut self, tid: u32) -> Thread {
+        let (pid, parent) = family(tid);
+        if let Some(parent) = parent.filter(|_| pid == tid) {
+            self.sieve.forked(parent, pid);
+        }
+        Thread { pid, ..Thread::default() }
+    }
+
     /// A thread stopped at the entry or the return of a call.
     fn call(&mut self, tid: u32, thread: &mut Thread, calls: &Calls) -> Result<()> {
         let now = os::monotonic();
         match tracee::call(tid) {
-            Call::Entry(_, _, false) => {
+            Call::Entry(_, _, Abi::Other) => {
                 (thread.inside, thread.elsewhere) = (None, true);
                 self.compat += 1;
                 Ok(())
             }
-            Call::Entry(number, args, true) => {
+            Call::Entry(number, args, abi) => {
+                let number = if abi == Abi::Narrow { number.saturating_add(NUMBERS as u64) } else { number };
                 let Some(row) = watched(calls, number) else {
                     (thread.inside, thread.elsewhere) = (None, true);
                     return Ok(());
@@ -313,8 +329,9 @@ impl Books<'_, '_, '_> {
                 return;
             }
             Behind::Fixed => u64::from(row.size),
-            Behind::Returned => ret as u64,
-            Behind::Vectors => arg(row.pointer + 1).saturating_mul(16),
+            Behind::Returned => (ret as u64).saturating_mul(1 << row.size),
+            Behind::Vectors => arg(row.pointer + 1).saturating_mul(1 << row.size),
+            Behind::Requests => return self.requests(pid, arg(row.pointer), ret),
         };
         if length > record::BEHIND as u64 || arg(row.pointer) == 0 {
             return;
@@ -325,6 +342,23 @@ impl Books<'_, '_, '_> {
         } else {
             self.maker.say(flag::LOST_BEHIND);
         }
+    }
+
+    /// Requests: the pointer to each, and what is there.
+    fn requests(&mut self, pid: u32, at: u64, count: i64) {
+        let mut bytes = Vec::new();
+        for place in 0..(count.max(0) as usize).min(record::BEHIND as usize / ENTRY) {
+            let mut entry = [0; ENTRY];
+            let (pointer, rest) = entry.split_at_mut(8);
+            let whole = tracee::read(pid, at + 8 * place as u64, pointer) == 8
+                && pointer.first_chunk().is_some_and(|at| tracee::read(pid, u64::from_ne_bytes(*at), rest) == rest.len());
+            if !whole {
+                self.maker.say(flag::LOST_BEHIND);
+                break;
+            }
+            bytes.extend_from_slice(&entry);
+        }
+        self.maker.append(at::BEHIND, &bytes);
     }
 
     /// What a descriptor is open on.
@@ -347,24 +381,40 @@ impl Books<'_, '_, '_> {
     }
 
     fn send(&mut self) -> Result<()> {
-        if let Some(placed) = self.decoder.take(self.maker.bytes()) {
-            self.taken += 1;
-            self.recorder.push(placed)?;
+        let mut next = self.decoder.take(self.maker.bytes());
+        while let Some(placed) = next {
+            if self.sieve.lets(&placed.event) {
+                self.taken += 1;
+                self.recorder.push(placed)?;
+            }
+            next = self.decoder.more();
+        }
+        Ok(())
+    }
+
+    /// Nothing comes any more.
+    fn finish(&mut self) -> Result<()> {
+        self.decoder.finish();
+        while let Some(placed) = self.decoder.more() {
+            if self.sieve.lets(&placed.event) {
+                self.recorder.push(placed)?;
+            }
         }
         Ok(())
     }
 
     fn outcome(self, ended: Ended, unfinished: u64, began: Instant, status: Option<ExitStatus>) -> Outcome {
-        let Seen { returned, exits, cut_short, unreadable, garbled, rings, .. } = self.decoder.seen;
-        let written = returned + exits;
-        let sum = Sum { issued: self.issued, written, filtered: 0, lost: 0, unfinished: self.issued.saturating_sub(written) };
+        let Seen { returned, exits, cut_short, unreadable, garbled, rings, unknown, .. } = self.decoder.seen;
+        let (told, filtered) = (returned + exits, self.sieve.filtered);
+        let unfinished_calls = self.issued.saturating_sub(told);
+        let sum = Sum { issued: self.issued, written: told - filtered, filtered, lost: 0, unfinished: unfinished_calls };
         let found = [
             (Missed::Compat, self.compat),
             (Missed::Garbled, garbled),
             (Missed::Unreadable, unreadable),
             (Missed::CutShort, cut_short),
             (Missed::Unfinished, unfinished),
-            (Missed::IoUring, rings),
+            (Missed::Requests, rings + unknown),
         ];
         let losses = found.into_iter().filter(|(_, count)| *count > 0);
         let losses = losses.map(|(kind, count)| Loss { kind, count, between: None }).collect();

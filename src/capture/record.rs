@@ -70,6 +70,20 @@ pub mod flag {
     pub const END: u16 = 64;
     /// The names lead all the way to the root.
     pub const WHERE: u16 = 128;
+    /// No call: a process was made; the thread is its id.
+    pub const FORKED: u16 = 256;
+    /// No call: a task came into the scope. Arguments: parent, user, group; the first string is its name, and the
+    /// names are those that lead from its working directory to the root.
+    pub const JOINED: u16 = 512;
+    /// No call: a request was put into io_uring. Arguments: its address, its opcode, its descriptor, its flags; behind the
+    /// pointer is what the opcode needs.
+    pub const ASKED: u16 = 1024;
+    /// No call: a request through io_uring is done; the argument is its address.
+    pub const DONE: u16 = 2048;
+    /// No call: pages of a file were mapped because they were touched. Arguments: the first and the last of them.
+    pub const FAULT: u16 = 4096;
+    /// Records that tell of no call.
+    pub const ASIDE: u16 = FORKED | JOINED | ASKED | DONE | FAULT;
 }
 
 /// A record in the making, outside the kernel.

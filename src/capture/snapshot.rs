@@ -14,6 +14,7 @@ use super::layout::Layout;
 use super::parts::read_kernel;
 use super::program::{Counter, count, find_mark, matches};
 use super::scope::Match;
+use super::sieve::Paths;
 use super::tracee::same_file;
 use crate::mounts;
 use crate::schema::{Manifest, Table};
@@ -339,6 +340,17 @@ impl Snapshot {
         }
         snapshot.look_around();
         snapshot
+    }
+
+    /// Leaves out files that are not wanted.
+    pub fn keep_files(&mut self, paths: &Paths) {
+        self.files.retain(|file| paths.all() || paths.keep(file.path.strip_suffix(b" (deleted)").unwrap_or(&file.path)));
+    }
+
+    /// Adds processes that came later, and were not there.
+    pub fn add_processes(&mut self, later: impl Iterator<Item = Process>) {
+        let known: BTreeSet<i64> = self.processes.iter().map(|process| process.pid).collect();
+        self.processes.extend(later.filter(|process| !known.contains(&process.pid)));
     }
 
     fn add_files(&mut self, mut bytes: &[u8]) {

@@ -3,11 +3,13 @@
 //! The programs have no code for single calls: for each number a [`Row`] says which argument is a path, which is a
 //! descriptor, and what lies behind a pointer. A new call is a row of the syscall table and a number.
 
-use super::number;
+use super::{compat, number};
 use crate::syscall::{Op, Ret, Role, Syscall};
 
-/// Numbers a row is kept for.
+/// Numbers a row is kept for, of calls of 64-bit programs; those of 32-bit programs have as many behind these.
 pub const NUMBERS: usize = 512;
+/// Rows.
+pub const ROWS: usize = 2 * NUMBERS;
 /// Bytes of a row.
 pub const ROW: usize = 8;
 /// In place of an argument's position: there is none.
@@ -37,12 +39,14 @@ pub enum Behind {
     Nothing = 0,
     /// [`Row::size`] bytes.
     Fixed = 1,
-    /// As many bytes as the call returned.
+    /// As many elements as the call returned; [`Row::size`] is the binary logarithm of their size.
     Returned = 2,
-    /// As many `struct iovec` as the next argument says.
+    /// As many `struct iovec` as the next argument says; the same of their size.
     Vectors = 3,
     /// The 8 bytes behind each of two pointers, either of which may be null.
     Two = 4,
+    /// As many pointers as the call returned, and the `struct iocb` behind each (io_submit(2)).
+    Requests = 5,
 }
 
 /// What the kernel side must know of a call: an element of map `calls`.
@@ -61,7 +65,7 @@ pub struct Row {
     pub behind: Behind,
     /// The second pointer of [`Behind::Two`].
     pub second: u8,
-    /// Bytes of [`Behind::Fixed`].
+    /// Bytes of [`Behind::Fixed`]; see there for the others.
     pub size: u8,
 }
 
@@ -86,7 +90,7 @@ impl Row {
                     }
                 }
                 Role::Fd if !matches!(def.op(), Some(Op::Close | Op::CloseRange)) => row.fd = place,
-                Role::Iov => behind(Behind::Vectors, 0, 0),
+                Role::Iov => behind(Behind::Vectors, size::VECTOR, 0),
                 Role::Link => behind(Behind::Returned, 0, flag::IF_DONE),
                 Role::OffsetPtr => behind(Behind::Two, 0, 0),
                 Role::Offset2Ptr => row.second = place,
@@ -101,6 +105,14 @@ impl Row {
         // Two descriptors come back through memory.
         if let Some(place) = pair(syscall) {
             (row.pointer, row.behind, row.size) = (place, Behind::Fixed, size::PAIR);
+            row.flags |= flag::IF_DONE;
+        }
+        match syscall {
+            Syscall::io_submit => (row.pointer, row.behind) = (2, Behind::Requests),
+            Syscall::io_getevents => (row.pointer, row.behind, row.size) = (3, Behind::Returned, size::COMPLETION),
+            _ => {}
+        }
+        if matches!(syscall, Syscall::io_submit | Syscall::io_getevents) {
             row.flags |= flag::IF_DONE;
         }
         if def.ret == Ret::NewFd {
@@ -141,6 +153,10 @@ pub mod size {
     pub const STATX: u8 = 144;
     /// Two descriptors.
     pub const PAIR: u8 = 8;
+    /// `struct iovec`, binary logarithm.
+    pub const VECTOR: u8 = 4;
+    /// `struct io_event` of io_getevents(2), binary logarithm.
+    pub const COMPLETION: u8 = 5;
 }
 
 /// Which argument of a call points to the two descriptors that it made.
@@ -163,7 +179,7 @@ pub fn register(syscall: Syscall, place: usize) -> usize {
 
 /// The calls by number, and the rows that the kernel side is given.
 pub struct Calls {
-    by_number: [Option<(Syscall, Option<&'static str>)>; NUMBERS],
+    by_number: [Option<(Syscall, Option<&'static str>)>; ROWS],
     /// The rows, in order of the numbers.
     pub rows: Vec<Row>,
 }
@@ -171,28 +187,31 @@ pub struct Calls {
 impl Calls {
     /// Those calls of this architecture that are wanted.
     pub fn new(wanted: impl Fn(Syscall) -> bool) -> Calls {
-        let mut calls = Calls { by_number: [None; NUMBERS], rows: vec![Row::UNWATCHED; NUMBERS] };
+        let mut calls = Calls { by_number: [None; ROWS], rows: vec![Row::UNWATCHED; ROWS] };
+        let mut add = |number: usize, call: (Syscall, Option<&'static str>), row: Row| {
+            if let (Some(slot), Some(own)) = (calls.by_number.get_mut(number), calls.rows.get_mut(number)) {
+                (*slot, *own) = (Some(call), row);
+            }
+        };
         for syscall in Syscall::ALL.iter().copied().filter(|syscall| wanted(*syscall)) {
             let Some(number) = number::native(syscall).map(usize::from) else { continue };
-            if let (Some(slot), Some(row)) = (calls.by_number.get_mut(number), calls.rows.get_mut(number)) {
-                (*slot, *row) = (Some((syscall, None)), Row::of(syscall));
-            }
+            add(number, (syscall, None), Row::of(syscall));
         }
         for (name, number) in number::OTHERS.iter().filter(|_| wanted(Syscall::other)) {
-            let number = *number as usize;
-            if let (Some(slot), Some(row)) = (calls.by_number.get_mut(number), calls.rows.get_mut(number)) {
-                (*slot, *row) = (Some((Syscall::other, Some(*name))), Row::of(Syscall::other));
-            }
+            add(*number as usize, (Syscall::other, Some(*name)), Row::of(Syscall::other));
+        }
+        for (number, syscall, other) in compat::calls().filter(|(_, syscall, _)| wanted(*syscall)) {
+            add(NUMBERS + usize::from(number), (syscall, other), compat::row(number, syscall));
         }
         calls
     }
 
-    /// The numbers that are captured.
+    /// The numbers of 64-bit calls that are captured.
     pub fn numbers(&self) -> impl Iterator<Item = u32> + '_ {
-        (0..).zip(&self.by_number).filter(|(_, call)| call.is_some()).map(|(number, _)| number)
+        (0..).zip(&self.by_number[..NUMBERS]).filter(|(_, call)| call.is_some()).map(|(number, _)| number)
     }
 
-    /// The call of a number; its name when the table does not have it.
+    /// The call of a number, which is that of a row; its name when the table does not have it.
     pub fn get(&self, number: usize) -> Option<(Syscall, Option<&'static str>)> {
         self.by_number.get(number).copied().flatten()
     }

@@ -6,12 +6,23 @@ use std::mem::MaybeUninit;
 /// What a stopped thread is about (`struct ptrace_syscall_info`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
-    /// Enters a call: its number, its arguments, and whether it is of this machine's own architecture.
-    Entry(u64, [u64; 6], bool),
+    /// Enters a call: its number, its arguments, and in which form.
+    Entry(u64, [u64; 6], Abi),
     /// Leaves one, with this result (-errno when it failed).
     Exit(i64),
     /// Neither.
     None,
+}
+
+/// In which form a call is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Abi {
+    /// That of this machine's own architecture.
+    Native,
+    /// That of its 32-bit programs.
+    Narrow,
+    /// Another one.
+    Other,
 }
 
 /// What happened to a thread.
@@ -51,6 +62,9 @@ const EVENT_STOP: i32 = 128;
 const ARCH: u32 = 0xc000_003e;
 #[cfg(not(target_arch = "x86_64"))]
 const ARCH: u32 = 0xc000_00b7;
+
+/// i386, on x86_64 only.
+const NARROW: u32 = if cfg!(target_arch = "x86_64") { 0x4000_0003 } else { 0 };
 
 fn check(result: libc::c_long) -> Result<()> {
     if result < 0 { Err(Error::last_os_error()) } else { Ok(()) }
@@ -140,7 +154,14 @@ pub fn call(tid: u32) -> Call {
     let (op, arch) = (info[0] as u8, (info[0] >> 32) as u32);
     match op {
         // An entry, or the same seen by the filter.
-        1 | 3 if got > 0 => Call::Entry(info[3], [info[4], info[5], info[6], info[7], info[8], info[9]], arch == ARCH),
+        1 | 3 if got > 0 => {
+            let abi = match arch {
+                ARCH => Abi::Native,
+                NARROW => Abi::Narrow,
+                _ => Abi::Other,
+            };
+            Call::Entry(info[3], [info[4], info[5], info[6], info[7], info[8], info[9]], abi)
+        }
         2 if got > 0 => Call::Exit(info[3] as i64),
         _ => Call::None,
     }
@@ -192,7 +213,7 @@ pub fn filter(numbers: impl Iterator<Item = u32>) -> Vec<libc::sock_filter> {
     const ARCHITECTURE: u32 = 4;
     let insn = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
     let trace = insn(RETURN, 0, 0, libc::SECCOMP_RET_TRACE);
-    // Calls of another architecture are counted, so they stop too.
+    // Calls in another form have other numbers: all of them stop.
     let mut insns = vec![insn(LOAD, 0, 0, ARCHITECTURE), insn(EQUAL, 1, 0, ARCH), trace, insn(LOAD, 0, 0, NUMBER)];
     for number in numbers {
         insns.extend([insn(EQUAL, 0, 1, number), trace]);

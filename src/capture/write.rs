@@ -88,7 +88,7 @@ crate::words::words! {
         NoEnd      "no_end"      "the end: SystemTap stopped early, and what came later is not here";
         Recursion  "recursion"   "calls that the kernel did not show, because it was inside another program";
         NoMark     "no_mark"     "threads that could not be followed, because the kernel had no memory for a mark";
-        Compat     "compat32"    "calls of 32-bit programs, which are not decoded";
+        Compat     "compat32"    "calls in the form of another architecture, which are not decoded";
         Garbled    "garbled"     "records that make no sense";
         Unreadable "unreadable"  "paths and structures that could not be read; their events are there without them";
         Crowded    "crowded"     "texts that found no room in their line; their events are there without them";
@@ -96,7 +96,7 @@ crate::words::words! {
         CutShort   "cut_short"   "calls that the end of their thread cut short";
         Killed     "killed"      "the rest of a capture that was killed: all that came later";
         Unfinished "unfinished"  "calls that had not returned when the capture ended";
-        IoUring    "io_uring"    "calls of io_uring_enter: what went through the rings is not seen";
+        Requests   "requests"    "requests to io_uring or io_submit (or calls that may have made some) that are not captured";
     }
 }
 

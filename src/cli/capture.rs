@@ -3,7 +3,7 @@
 use super::Exit;
 use super::ui::{self, Plan};
 use super::values;
-use crate::capture::{self, Calls, Limits, Method, OnDrop, Options, Scope, Session};
+use crate::capture::{self, Calls, Glob, Limits, Method, OnDrop, Options, Paths, Scope, Session};
 use crate::progress::Progress;
 use anyhow::{Result, bail, ensure};
 use clap::ValueEnum;
@@ -39,6 +39,11 @@ pub struct Args {
     /// Capture these calls only: names and @io, @fd, @meta, @proc, @all, with ! in front to leave out
     #[arg(long, value_name = "LIST", value_parser = calls)]
     syscalls: Option<Calls>,
+    #[command(flatten)]
+    paths: PathArgs,
+    /// Capture page faults of mapped files too: which pages were touched first, and when
+    #[arg(long)]
+    mmap_faults: bool,
     #[command(flatten)]
     limits: LimitArgs,
     /// Name of the captured host (default: this machine's)
@@ -94,6 +99,17 @@ struct ScopeArgs {
     all: bool,
 }
 
+/// About which paths.
+#[derive(Debug, clap::Args)]
+struct PathArgs {
+    /// Capture only calls about paths that match: '/data', '/var/lib/*.db' (repeatable)
+    #[arg(long, value_name = "GLOB", value_parser = glob)]
+    path: Vec<Glob>,
+    /// Leave out calls about paths that match (repeatable; goes before --path)
+    #[arg(long, value_name = "GLOB", value_parser = glob)]
+    not_path: Vec<Glob>,
+}
+
 /// When it ends, and what happens when events are lost.
 #[derive(Debug, clap::Args)]
 struct LimitArgs {
@@ -130,6 +146,10 @@ enum Dropped {
 
 fn calls(list: &str) -> std::result::Result<Calls, String> {
     Calls::parse(list).map_err(|error| format!("{error:#}"))
+}
+
+fn glob(pattern: &str) -> std::result::Result<Glob, String> {
+    Glob::parse(pattern).map_err(|error| format!("{error:#}"))
 }
 
 impl Args {
@@ -203,6 +223,8 @@ impl Args {
             module: self.module,
             follow: !no_follow,
             calls: self.syscalls.unwrap_or_else(Calls::all),
+            paths: Paths { only: self.paths.path, not: self.paths.not_path },
+            faults: self.mmap_faults,
             limits: Limits { duration, events: max_events, bytes: max_bytes },
             buffer,
             on_drop: match on_drop {

@@ -41,6 +41,14 @@ impl Syscall {
         self.def().name
     }
 
+    /// Is it a call that programs make, rather than something that calls set off?
+    pub const fn is_call(self) -> bool {
+        use Syscall as S;
+        let aio = matches!(self, S::aio_pread | S::aio_pwrite | S::aio_fsync | S::aio_fdsync);
+        let uring = matches!(self, S::uring_read | S::uring_write | S::uring_fsync | S::uring_fdatasync);
+        !(aio || uring || matches!(self, S::mmap_fault | S::other))
+    }
+
     /// What the call does; `None` when it is dropped.
     pub fn op(self) -> Option<Op> {
         self.def().op()
@@ -218,10 +226,22 @@ syscalls! {
     io_uring_setup   (Skip, Skip)                                    -> NewFd,   Return => Model(Special);
 
     // Known, and not replayed
-    io_uring_enter   (Fd, Skip, Skip, Skip, Skip)                    -> Value,   Entry  => Drop("what went through the ring is not captured");
-    io_submit        (Skip, Skip, Skip)                              -> Value,   Entry  => Drop("asynchronous I/O is not captured");
-    io_getevents     (Skip, Skip, Skip, Skip, Skip)                  -> Value,   Entry  => Drop("asynchronous I/O is not captured");
+    io_uring_enter   (Fd, Skip, Skip, Skip, Skip)                    -> Value,   Entry  => Drop("the requests that went through the ring are events of their own, where they are captured");
+    io_submit        (Skip, Skip, Skip)                              -> Value,   Entry  => Drop("its requests are events of their own, where they are captured");
+    io_getevents     (Skip, Skip, Skip, Skip, Skip)                  -> Value,   Entry  => Drop("its requests are events of their own, where they are captured");
     inotify_add_watch (Fd, Path, Skip)                               -> Value,   Entry  => Drop("nobody waits for the notifications");
+
+    // No calls: requests that calls handed over, and page faults. Only live captures have them.
+    aio_pread        (Fd, Buf, Count, Offset)                        -> Bytes,   Entry  => Partly(Pread, "a request of io_submit, issued as a call that is waited for: asynchrony and queue depth are lost");
+    aio_pwrite       (Fd, Buf, Count, Offset)                        -> Bytes,   Entry  => Partly(Pwrite, "a request of io_submit, issued as a call that is waited for: asynchrony and queue depth are lost");
+    aio_fsync        (Fd)                                            -> Status,  Entry  => Partly(Fsync, "a request of io_submit, issued as a call that is waited for");
+    aio_fdsync       (Fd)                                            -> Status,  Entry  => Partly(Fdatasync, "a request of io_submit, issued as a call that is waited for");
+    uring_read       (Fd, Buf, Count, Offset)                        -> Bytes,   Entry  => Partly(Pread, "a request of io_uring, issued as a call that is waited for: asynchrony and queue depth are lost");
+    uring_write      (Fd, Buf, Count, Offset)                        -> Bytes,   Entry  => Partly(Pwrite, "a request of io_uring, issued as a call that is waited for: asynchrony and queue depth are lost");
+    uring_fsync      (Fd)                                            -> Status,  Entry  => Partly(Fsync, "a request of io_uring, issued as a call that is waited for");
+    uring_fdatasync  (Fd)                                            -> Status,  Entry  => Partly(Fdatasync, "a request of io_uring, issued as a call that is waited for");
+    mmap_fault       (Offset, Count)                                 -> Status,  Entry  => Drop("the replay keeps no mappings: which pages were touched is told, and not done again");
+
     // Its instant is the return: waits are most of what blocks for long, and nothing is ordered by them.
     other            ()                                              -> Value,   Return => Drop("not a file call");
 }

@@ -148,7 +148,7 @@ impl Stap {
         if let (Some(target), Scope::Command(words)) = (&mut self.target, &options.scope) {
             target.release(words.first().context("no command")?)?;
         }
-        self.text.watch(self.until, options);
+        self.text.watch(self.until, options, &self.snapshot);
         let began = Instant::now();
         let mut kept = began;
         let ended = loop {
@@ -188,6 +188,7 @@ impl Stap {
         }
         let status = self.target.as_mut().and_then(Target::ended);
         self.snapshot.files.retain(|file| !self.text.made_early.contains(&(file.pid, file.fd)));
+        self.snapshot.keep_files(&options.paths);
         let (sum, losses) = self.text.settle(recorder)?;
         Ok(Outcome { ended, sum, losses, took, status })
     }

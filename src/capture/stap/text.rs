@@ -3,6 +3,8 @@
 use super::serial::Serials;
 use crate::capture::ebpf::made_fd;
 use crate::capture::filter::Calls;
+use crate::capture::sieve::Sieve;
+use crate::capture::snapshot::Snapshot;
 use crate::capture::write::{Loss, Missed, Recorder, hole};
 use crate::capture::{Options, Sum, os};
 use crate::ingest::capture::Capture;
@@ -35,6 +37,7 @@ pub struct Text {
     /// What lines said that are no events.
     pub marks: Marks,
     calls: Calls,
+    sieve: Sieve,
     /// Events that are wanted.
     most: u64,
     /// Descriptors that were made before the open ones had been looked at: their events tell of them.
@@ -55,6 +58,7 @@ impl Text {
             serials: Serials::new(now),
             marks: Marks::default(),
             calls: Calls::all(),
+            sieve: Sieve::default(),
             most: u64::MAX,
             made_early: HashSet::new(),
             until: now,
@@ -67,8 +71,9 @@ impl Text {
     }
 
     /// From now on events are taken as `options` say. The open files were looked at until then.
-    pub fn watch(&mut self, until: i64, options: &Options) {
+    pub fn watch(&mut self, until: i64, options: &Options, snapshot: &Snapshot) {
         self.until = until;
+        self.sieve = Sieve::new(&options.paths, snapshot);
         self.calls = options.calls.clone();
         self.most = options.limits.events.unwrap_or(u64::MAX);
     }
@@ -119,7 +124,8 @@ impl Text {
             }
         }
         self.arrived += 1;
-        let wanted = matches!(&parsed.what, What::Call(event) if self.calls.has(event.syscall));
+        let sieve = &mut self.sieve;
+        let wanted = matches!(&parsed.what, What::Call(event) if self.calls.has(event.syscall) && sieve.lets(event));
         if !wanted || self.full() {
             return Ok(());
         }

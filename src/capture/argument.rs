@@ -1,0 +1,105 @@
+//! What an argument says that is not a string: of its register, and of what lay behind it.
+
+use super::record::{Record, at};
+use super::snapshot::device_of;
+use crate::event::{Col, Event, TIME_NOW, TIME_OMIT, Text};
+use crate::syscall::{Op, Role, Syscall};
+
+/// FICLONE of ioctl_ficlone(2), whose argument is a descriptor.
+const FICLONE: i64 = 0x4004_9409;
+const NANOS: i64 = 1_000_000_000;
+
+/// An argument that is not a string.
+pub(super) fn argument(event: &mut Event, role: Role, arg: u64, record: &Record<'_>, done: bool) {
+    let int = i64::from(arg as u32 as i32);
+    let unsigned = i64::from(arg as u32);
+    let behind = record.behind();
+    match role {
+        Role::Fd | Role::Fd2 | Role::DirFd | Role::DirFd2 => set(event, role, int),
+        Role::Count | Role::Offset => set(event, role, arg as i64),
+        Role::IovCnt | Role::OpenFlags | Role::AtFlags | Role::Flags | Role::CloneFlags | Role::Whence | Role::Cmd => {
+            set(event, role, unsigned);
+        }
+        Role::Mode | Role::Access | Role::Prot => set(event, role, unsigned),
+        // -1 leaves an owner as it is.
+        Role::Uid | Role::Gid => set(event, role, if unsigned == i64::from(u32::MAX) { -1 } else { unsigned }),
+        Role::Arg => match (event.syscall.op(), event.int(Col::Cmd)) {
+            (Some(Op::Ioctl), Some(FICLONE)) => set(event, role, int),
+            // F_DUPFD, F_SETFD, F_SETFL, F_SETLEASE, F_NOTIFY, F_DUPFD_CLOEXEC, F_SETPIPE_SZ, F_ADD_SEALS: others have none,
+            // or a pointer.
+            (Some(Op::Fcntl), Some(0 | 2 | 4 | 1024 | 1026 | 1030 | 1031 | 1033)) => set(event, role, int),
+            _ => {}
+        },
+        Role::Iov if behind.len() as u64 == record.arg(2).saturating_mul(16) => {
+            let lengths = behind.chunks_exact(16).map(|vector| word(vector, 8).unwrap_or(0));
+            event.set(Col::Count, lengths.fold(0, i64::saturating_add));
+        }
+        Role::Link if done && !behind.is_empty() => event.set_text(Text::Path2, behind),
+        Role::OffsetPtr | Role::Offset2Ptr => {
+            // The kernel has moved it on by what it did.
+            let at = if role == Role::OffsetPtr { 0 } else { 8 };
+            if arg != 0
+                && let (Some(value), Some(col)) = (word(behind, at), role.col())
+            {
+                event.set(col, value - record.i64(at::RET).max(0));
+            }
+        }
+        Role::How => {
+            for (col, at) in [(Col::Flags, 0), (Col::Mode, 8), (Col::Resolve, 16)] {
+                event.put(col, word(behind, at));
+            }
+        }
+        Role::CloneArgs => event.put(Col::Flags, word(behind, 0)),
+        Role::Times => times(event, arg, behind),
+        Role::Stat if done => {
+            let mode = if cfg!(target_arch = "x86_64") { 24 } else { 16 };
+            event.put(Col::Dev, word(behind, 0));
+            event.put(Col::Ino, word(behind, 8));
+            event.put(Col::StMode, half(behind, mode));
+            event.put(Col::StSize, word(behind, 48));
+        }
+        Role::Statx if done => {
+            let parts = half(behind, 136).zip(half(behind, 140));
+            event.put(Col::Dev, parts.map(|(major, minor)| device_of(major as u32, minor as u32)));
+            event.put(Col::Ino, word(behind, 32));
+            event.put(Col::StMode, half(behind, 28).map(|mode| mode & 0xffff));
+            event.put(Col::StSize, word(behind, 40));
+        }
+        _ => {}
+    }
+}
+
+fn set(event: &mut Event, role: Role, value: i64) {
+    if let Some(col) = role.col() {
+        event.set(col, value);
+    }
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<i64> {
+    bytes.get(at..at + 8)?.first_chunk().map(|bytes| i64::from_ne_bytes(*bytes))
+}
+
+fn half(bytes: &[u8], at: usize) -> Option<i64> {
+    bytes.get(at..at + 4)?.first_chunk().map(|bytes| i64::from(u32::from_ne_bytes(*bytes)))
+}
+
+/// Access and modification time of utimensat, utimes, futimesat and utime.
+fn times(event: &mut Event, arg: u64, behind: &[u8]) {
+    if arg == 0 {
+        event.set(Col::Atime, TIME_NOW);
+        event.set(Col::Mtime, TIME_NOW);
+        return;
+    }
+    for (which, col) in [Col::Atime, Col::Mtime].into_iter().enumerate() {
+        let time = match event.syscall {
+            Syscall::utime => word(behind, 8 * which).map(|seconds| seconds.saturating_mul(NANOS)),
+            _ => word(behind, 16 * which).zip(word(behind, 16 * which + 8)).map(|(seconds, part)| match (event.syscall, part) {
+                (Syscall::utimensat, libc::UTIME_NOW) => TIME_NOW,
+                (Syscall::utimensat, libc::UTIME_OMIT) => TIME_OMIT,
+                (Syscall::utimensat, nanos) => seconds.saturating_mul(NANOS).saturating_add(nanos),
+                (_, micros) => seconds.saturating_mul(NANOS).saturating_add(micros.saturating_mul(1000)),
+            }),
+        };
+        event.put(col, time);
+    }
+}

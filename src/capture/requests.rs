@@ -1,0 +1,174 @@
+//! Requests that were handed to the kernel and done later: of io_submit(2), and of io_uring(7).
+//!
+//! A request becomes an event when it is done: it begins when it was handed over, by the thread that did that. One whose
+//! end is never seen becomes an event without a result when its place is taken, or at the end of the capture.
+
+use super::extra::Rings;
+use super::record::{Record, at};
+use crate::event::{Col, Event};
+use crate::ingest::order::{Key, Placed};
+use crate::syscall::Syscall;
+use hashbrown::HashMap;
+
+/// Requests that are under way.
+#[derive(Debug, Default)]
+pub struct Requests {
+    /// By the address of what asked (of a process, or 0 when it is the kernel's).
+    pending: HashMap<(u32, u64), Pending>,
+    asked: u64,
+}
+
+#[derive(Debug)]
+struct Pending {
+    event: Event,
+    begin: i64,
+    /// In which order they were handed over.
+    number: u64,
+}
+
+impl Pending {
+    fn placed(self, end: i64) -> Placed {
+        let Pending { event, begin, number } = self;
+        Placed { key: Key::new(begin, 0, number), entry: begin, exit: end, killed: false, event }
+    }
+}
+
+impl Requests {
+    /// A request was handed over; gives back the one whose place it takes.
+    pub fn asked(&mut self, key: (u32, u64), mut event: Event, thread: (u32, u32), begin: i64) -> Option<Placed> {
+        event.set(Col::Pid, i64::from(thread.0));
+        event.set(Col::Tid, i64::from(thread.1));
+        event.set(Col::Ts, begin);
+        self.asked += 1;
+        self.pending.insert(key, Pending { event, begin, number: self.asked }).map(|old| old.placed(begin))
+    }
+
+    /// A request is done. `None` when it was not seen, as those that were under way when the capture began.
+    pub fn done(&mut self, key: (u32, u64), end: i64, result: i64) -> Option<Placed> {
+        let mut pending = self.pending.remove(&key)?;
+        pending.event.set_outcome(result);
+        pending.event.set(Col::Dur, (end - pending.begin).max(0));
+        Some(pending.placed(end))
+    }
+
+    /// Those whose end was never seen.
+    pub fn rest(&mut self) -> Vec<Placed> {
+        let mut rest: Vec<Pending> = self.pending.drain().map(|(_, pending)| pending).collect();
+        rest.sort_by_key(|pending| pending.number);
+        rest.into_iter().map(|pending| (pending.begin, pending)).map(|(begin, pending)| pending.placed(begin)).collect()
+    }
+}
+
+/// A request on a descriptor.
+fn request(syscall: Syscall, fd: i64, transfer: Option<(i64, i64)>) -> Event {
+    let mut event = Event::new(syscall);
+    event.set(Col::Fd, fd);
+    if let Some((count, offset)) = transfer {
+        event.set(Col::Count, count);
+        event.set(Col::Offset, offset);
+    }
+    event
+}
+
+/// Bytes of a request in a record of io_submit: its address, and the first of what is there.
+pub const ENTRY: usize = 64;
+
+/// A request of io_submit: its address, and what it asks for if that is known here (`struct iocb`, linux/aio_abi.h).
+pub fn submitted(entry: &[u8]) -> Option<(u64, Option<Event>)> {
+    let word = |at: usize| entry.get(at..at + 8)?.first_chunk().map(|bytes| i64::from_ne_bytes(*bytes));
+    let half = |at: usize| entry.get(at..at + 4)?.first_chunk().map(|bytes| i64::from(i32::from_ne_bytes(*bytes)));
+    let address = word(0)? as u64;
+    let (opcode, fd) = (half(8 + 16)? & 0xffff, half(8 + 20)?);
+    let transfer = Some((word(8 + 32)?, word(8 + 40)?));
+    let event = match opcode {
+        0 => request(Syscall::aio_pread, fd, transfer),
+        1 => request(Syscall::aio_pwrite, fd, transfer),
+        2 => request(Syscall::aio_fsync, fd, None),
+        3 => request(Syscall::aio_fdsync, fd, None),
+        // Vectors: how long they are is known when it is done.
+        7 => vectored(request(Syscall::aio_pread, fd, transfer)),
+        8 => vectored(request(Syscall::aio_pwrite, fd, transfer)),
+        _ => return Some((address, None)),
+    };
+    Some((address, Some(event)))
+}
+
+fn vectored(mut event: Event) -> Event {
+    let vectors = event.int(Col::Count);
+    event.put(Col::Count, None);
+    event.put(Col::IovCnt, vectors);
+    event
+}
+
+/// A request through io_uring, if it is one that is known here (include/uapi/linux/io_uring.h).
+pub fn through_ring(rings: &Rings, record: &Record<'_>) -> Option<Event> {
+    /// The descriptor is an index of a table of the ring (REQ_F_FIXED_FILE).
+    const FIXED_FILE: u64 = 1;
+    const DATASYNC: i64 = 1;
+    let command = record.behind();
+    let word = |at: usize| command.get(at..at + 8)?.first_chunk().map(|bytes| i64::from_ne_bytes(*bytes));
+    let half = |at: usize| command.get(at..at + 4)?.first_chunk().map(|bytes| i64::from(u32::from_ne_bytes(*bytes)));
+    if record.u64(at::ARGS + 24) & FIXED_FILE != 0 {
+        return None;
+    }
+    let (opcode, fd) = (record.arg(1), i64::from(record.arg(2) as u32 as i32));
+    // -1 is the position of the descriptor, which the replay of a request has none of.
+    let transfer = || Some((half(rings.rw.1)?, word(rings.rw.0).filter(|offset| *offset >= 0)?));
+    match opcode {
+        // READ_FIXED, READ; WRITE_FIXED, WRITE; FSYNC; READV, WRITEV.
+        4 | 22 => Some(request(Syscall::uring_read, fd, Some(transfer()?))),
+        5 | 23 => Some(request(Syscall::uring_write, fd, Some(transfer()?))),
+        3 if half(rings.sync)? & DATASYNC != 0 => Some(request(Syscall::uring_fdatasync, fd, None)),
+        3 => Some(request(Syscall::uring_fsync, fd, None)),
+        1 => Some(vectored(request(Syscall::uring_read, fd, Some(transfer()?)))),
+        2 => Some(vectored(request(Syscall::uring_write, fd, Some(transfer()?)))),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn iocb(opcode: u16, fd: u32, count: u64, offset: u64) -> Vec<u8> {
+        let mut bytes = vec![0; ENTRY];
+        bytes[..8].copy_from_slice(&0x1000_u64.to_ne_bytes());
+        bytes[24..26].copy_from_slice(&opcode.to_ne_bytes());
+        bytes[28..32].copy_from_slice(&fd.to_ne_bytes());
+        bytes[40..48].copy_from_slice(&count.to_ne_bytes());
+        bytes[48..56].copy_from_slice(&offset.to_ne_bytes());
+        bytes
+    }
+
+    #[test]
+    fn a_request_is_an_event_from_its_submission_to_its_end() {
+        let (address, event) = submitted(&iocb(1, 5, 4096, 8192)).unwrap();
+        let mut requests = Requests::default();
+        assert!(requests.asked((7, address), event.unwrap(), (7, 8), 100).is_none());
+        assert!(requests.done((7, 1), 150, 0).is_none() && requests.done((9, address), 150, 0).is_none());
+        let done = requests.done((7, address), 150, 4096).unwrap();
+        let event = &done.event;
+        assert_eq!((event.syscall, event.success(), event.int(Col::Dur)), (Syscall::aio_pwrite, Some(4096), Some(50)));
+        assert_eq!((event.int(Col::Fd), event.int(Col::Offset), event.int(Col::Tid)), (Some(5), Some(8192), Some(8)));
+        assert!(requests.rest().is_empty());
+    }
+
+    #[test]
+    fn what_is_never_done_has_no_result() {
+        let mut requests = Requests::default();
+        for (opcode, begin) in [(0, 100), (2, 200)] {
+            let (address, event) = submitted(&iocb(opcode, 5, 10, 0)).unwrap();
+            let old = requests.asked((7, address), event.unwrap(), (7, 7), begin);
+            assert_eq!(old.map(|old| (old.entry, old.event.int(Col::Ret))), (begin == 200).then_some((100, None)));
+        }
+        assert_eq!(requests.rest()[0].event.syscall, Syscall::aio_fsync);
+    }
+
+    #[test]
+    fn vectors_and_what_is_unknown() {
+        let (_, event) = submitted(&iocb(7, 5, 3, 4096)).unwrap();
+        let event = event.unwrap();
+        assert_eq!((event.int(Col::Count), event.int(Col::IovCnt)), (None, Some(3)));
+        assert!(submitted(&iocb(5, 5, 0, 0)).unwrap().1.is_none() && submitted(&[0; 20]).is_none());
+    }
+}
