@@ -3,6 +3,7 @@
 use super::*;
 
 /// fio with an engine over a file; `None`, loudly, where there is none.
+#[cfg(feature = "sql")]
 fn fio(dir: &Path, engine: &str, more: &[&str]) -> Option<Vec<String>> {
     let file = dir.join(format!("{engine}.data"));
     let mut args: Vec<String> =
