@@ -16,6 +16,9 @@ use parquet::schema::types::ColumnPath;
 /// Rows in a row group of most tables: measured best in size and in speed of reading.
 pub const ROW_GROUP: usize = 128 * 1024;
 
+/// Values that a writer of tables takes at a time; the default of 1024 is what short batches ask for.
+const WRITE_BATCH: usize = 8 * 1024;
+
 /// How every table is written: zstd level 1 (higher levels were no smaller), every column packed as its values ask for
 /// ([`Packing`]), and the sort order stated so that readers need not sort again. Only columns that grow have a least and
 /// a greatest value per row group, by which readers skip, and those of ops that most rows lack: of the others it would
@@ -26,6 +29,9 @@ pub fn writer_properties(table: &Table) -> WriterPropertiesBuilder {
         .set_compression(Compression::ZSTD(level))
         .set_statistics_enabled(EnabledStatistics::None)
         .set_max_row_group_row_count(Some(ROW_GROUP))
+        // Nothing reads less than a row group, and each page costs a compressor of its own to make and to read.
+        .set_data_page_row_count_limit(ROW_GROUP)
+        .set_write_batch_size(WRITE_BATCH)
         .set_created_by(format!("ioriot {}", env!("CARGO_PKG_VERSION")));
     for column in table.columns() {
         let path = ColumnPath::from(column.name);

@@ -17,6 +17,7 @@ mod facts;
 mod paths;
 #[cfg(feature = "sql")]
 mod replayed;
+#[cfg(feature = "sql")]
 mod requests;
 
 /// May this process capture?

@@ -3,7 +3,6 @@
 use super::*;
 
 /// fio with an engine over a file; `None`, loudly, where there is none.
-#[cfg(feature = "sql")]
 fn fio(dir: &Path, engine: &str, more: &[&str]) -> Option<Vec<String>> {
     let file = dir.join(format!("{engine}.data"));
     let mut args: Vec<String> =
@@ -21,7 +20,6 @@ fn fio(dir: &Path, engine: &str, more: &[&str]) -> Option<Vec<String>> {
 }
 
 /// Captures fio and replays it: its requests, by kind.
-#[cfg(feature = "sql")]
 fn requests(backend: &str, engine: &str, more: &[&str]) -> Option<(Vec<String>, Value)> {
     let dir = scratch();
     let command = fio(dir.path(), engine, more)?;
@@ -37,7 +35,6 @@ fn requests(backend: &str, engine: &str, more: &[&str]) -> Option<(Vec<String>, 
     Some((rows(&[&out], kinds), summary))
 }
 
-#[cfg(feature = "sql")]
 fn all_are_seen(found: &[String], read: &str, write: &str) {
     let count = |name: &str| -> u64 {
         let row = found.iter().find(|row| row.starts_with(name)).unwrap_or_else(|| panic!("no {name} in {found:?}"));
@@ -47,7 +44,6 @@ fn all_are_seen(found: &[String], read: &str, write: &str) {
     assert_eq!(count(read) + count(write), 1024, "{found:?}");
 }
 
-#[cfg(feature = "sql")]
 #[test]
 fn requests_of_io_submit_are_events() {
     for backend in ["ptrace", "ebpf"] {
@@ -60,7 +56,6 @@ fn requests_of_io_submit_are_events() {
     }
 }
 
-#[cfg(feature = "sql")]
 #[test]
 fn requests_through_io_uring_are_events() {
     if !allowed() {
@@ -79,7 +74,6 @@ fn requests_through_io_uring_are_events() {
 }
 
 /// Touches pages of a mapping, a megabyte apart.
-#[cfg(feature = "sql")]
 const TOUCH: &str = r#"
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -92,7 +86,6 @@ int main(int count, char **args) {
 }
 "#;
 
-#[cfg(feature = "sql")]
 #[test]
 fn page_faults_of_mapped_files_are_events_where_asked_for() {
     if !allowed() {
@@ -116,7 +109,6 @@ fn page_faults_of_mapped_files_are_events_where_asked_for() {
 }
 
 /// A process that comes into the scope later brings its working directory.
-#[cfg(feature = "sql")]
 #[test]
 fn who_comes_into_the_scope_brings_its_working_directory() {
     if !allowed() {
