@@ -187,8 +187,7 @@ fn every_limit_ends_in_a_whole_dataset() {
     let out = dir.path().join("interrupted");
     let mut capture = command(&["capture", "-o", out.to_str().unwrap(), "--on-drop", "report", "--pid", &pid]);
     let mut capture = capture.stdout(Stdio::null()).spawn().unwrap();
-    let unfinished = dir.path().join(".interrupted.unfinished");
-    wait_for(|| unfinished.exists());
+    attached(&out);
     // SAFETY: a signal to a child of ours.
     unsafe { libc::kill(capture.id() as i32, libc::SIGINT) };
     assert!(capture.wait().unwrap().success() && out.join("manifest.json").exists());
@@ -223,6 +222,14 @@ fn a_killed_capture_can_be_recovered() {
         let workload = dir.path().join("workload");
         expect(0, &["generate", out.to_str().unwrap(), "-o", workload.to_str().unwrap()]);
     }
+}
+
+/// Waits until the capture to `out` has begun, and its program has made some calls since.
+pub fn attached(out: &Path) {
+    let aside = format!(".{}.unfinished", out.file_name().unwrap().to_str().unwrap());
+    let note = out.with_file_name(aside).join("begun.json");
+    wait_for(|| note.exists());
+    std::thread::sleep(Duration::from_millis(200));
 }
 
 pub fn wait_for(mut done: impl FnMut() -> bool) {

