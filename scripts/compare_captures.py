@@ -67,6 +67,9 @@ def threads(name, scratch):
             row["syscall"] = SHORT.get(row["syscall"], row["syscall"])
     calls, births = defaultdict(list), {}
     for row in rows:
+        # It returns 0 and stores the position, which a live capture sees in the kernel's own books.
+        if row["syscall"] == "_llseek" and row["ret"] == "0" and row["position"]:
+            row["ret"] = row["position"]
         calls[row["tid"]].append(row)
         if row["returns"] == "Pid" and row["errno"] == "0":
             births.setdefault(row["ret"], len(births) + 1)
