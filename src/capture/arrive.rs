@@ -7,48 +7,13 @@
 use super::asm::If::{Eq, Ne};
 use super::asm::Reg::{R0, R1, R2, R3, R6, R7, R8, R9, R10};
 use super::asm::Size::{DW, H, W};
-use super::asm::{Asm, Helper, Label, Map, Reg};
+use super::asm::{Asm, Helper, Label, Map};
 use super::layout::Layout;
-use super::parts::{names, send, slot};
+use super::parts::{about, blank, names, reserve, send, slot, submit};
 use super::record::{self, at, flag};
 
 /// Length of a task's name (TASK_COMM_LEN).
 const COMM: i32 = 16;
-
-/// R8 = a record in the ring, of `more` bytes beyond the fixed part, zeroes so far.
-pub fn reserve(a: &mut Asm, more: i32, full: Label) {
-    a.map(R1, Map::Ring);
-    a.mov(R2, record::FIXED + more);
-    a.mov(R3, 0);
-    a.call(Helper::RingReserve);
-    a.jump(Eq, R0, 0, full);
-    a.mov(R8, R0);
-    blank(a, more);
-}
-
-/// Sends the record that [`reserve`] made.
-pub fn submit(a: &mut Asm) {
-    a.mov(R1, R8);
-    a.mov(R2, 1);
-    a.call(Helper::RingSubmit);
-}
-
-fn blank(a: &mut Asm, more: i32) {
-    for field in (0..(record::FIXED + more) as i16).step_by(8) {
-        a.store(DW, R8, field, 0);
-    }
-}
-
-/// Sets when it was, who it was (the task in `task`), and what the record at R8 tells.
-pub fn about(a: &mut Asm, k: &Layout, task: Reg, flag: u16) {
-    a.call(Helper::Now);
-    a.store(DW, R8, at::TS, R0);
-    a.load(W, R1, task, k.at.tgid);
-    a.store(W, R8, at::PID, R1);
-    a.load(W, R1, task, k.at.pid);
-    a.store(W, R8, at::TID, R1);
-    a.store(H, R8, at::FLAGS, i32::from(flag));
-}
 
 /// Tells that the process of the task in R6 made that of the task in R7. R8 is lost.
 pub fn forked(a: &mut Asm, k: &Layout, full: Label) {

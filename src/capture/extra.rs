@@ -3,7 +3,7 @@
 //! Both are best effort. The fields of io_uring's requests belong to the kernel alone and move with its versions; where one
 //! is missing, the requests are counted rather than told, and the start of the capture says so.
 
-use super::arrive::{about, ours, reserve, submit};
+use super::arrive::ours;
 use super::asm::Helper;
 use super::asm::If::Eq;
 use super::asm::Reg::{R1, R2, R3, R6, R7, R8, R9, R10};
@@ -11,8 +11,8 @@ use super::asm::Size::{B, DW, H, W};
 use super::asm::{Asm, Code};
 use super::btf::{Btf, Kind};
 use super::layout::Layout;
-use super::parts::{read_kernel, slot};
-use super::program::{Counter, count};
+use super::parts::{about, inode_fields, read_kernel, reserve, slot, submit};
+use super::program::{Counter, tail};
 use super::record::{FIXED, at, flag};
 use anyhow::{Result, ensure};
 
@@ -118,11 +118,7 @@ fn ask(k: &Layout, rings: Rings) -> Code {
     a.mov(R3, R6);
     a.call(Helper::ReadKernel);
     submit(&mut a);
-    a.goto(out);
-    a.here(full);
-    count(&mut a, Counter::Untold);
-    a.here(out);
-    a.exit();
+    tail(&mut a, out, full, Counter::Untold);
     a.finish()
 }
 
@@ -143,11 +139,7 @@ fn done_with(k: &Layout, rings: Rings) -> Code {
     a.load(DW, R1, R10, slot::POINTER);
     a.store(DW, R8, at::RET, R1);
     submit(&mut a);
-    a.goto(out);
-    a.here(full);
-    count(&mut a, Counter::Untold);
-    a.here(out);
-    a.exit();
+    tail(&mut a, out, full, Counter::Untold);
     a.finish()
 }
 
@@ -170,20 +162,8 @@ fn fault(k: &Layout, host: i16, last: i16) -> Code {
     a.store(DW, R8, at::ARGS, R1);
     a.load(DW, R1, R10, slot::NOW);
     a.store(DW, R8, at::ARGS + 8, R1);
-    a.load(DW, R1, R9, k.at.ino);
-    a.store(DW, R8, at::INO, R1);
-    a.load(DW, R1, R9, k.at.size);
-    a.store(DW, R8, at::SIZE, R1);
-    a.load(H, R1, R9, k.at.mode);
-    a.store(H, R8, at::MODE, R1);
-    a.load(DW, R1, R9, k.at.super_block);
-    a.load(W, R1, R1, k.at.dev);
-    a.store(W, R8, at::DEV, R1);
+    inode_fields(&mut a, k, R9, R8);
     submit(&mut a);
-    a.goto(out);
-    a.here(full);
-    count(&mut a, Counter::Untold);
-    a.here(out);
-    a.exit();
+    tail(&mut a, out, full, Counter::Untold);
     a.finish()
 }

@@ -338,13 +338,18 @@ fn file_fields(a: &mut Asm, k: &Layout, file: Reg, to: Reg) {
     a.load(W, R1, file, k.at.flags);
     a.store(W, to, at::FILE_FLAGS, R1);
     a.load(DW, R2, file, k.at.inode);
-    a.load(DW, R1, R2, k.at.ino);
+    inode_fields(a, k, R2, to);
+}
+
+/// Copies fields of the `struct inode` in `inode` into the record at `to`. Destroys R1.
+pub fn inode_fields(a: &mut Asm, k: &Layout, inode: Reg, to: Reg) {
+    a.load(DW, R1, inode, k.at.ino);
     a.store(DW, to, at::INO, R1);
-    a.load(DW, R1, R2, k.at.size);
+    a.load(DW, R1, inode, k.at.size);
     a.store(DW, to, at::SIZE, R1);
-    a.load(H, R1, R2, k.at.mode);
+    a.load(H, R1, inode, k.at.mode);
     a.store(H, to, at::MODE, R1);
-    a.load(DW, R1, R2, k.at.super_block);
+    a.load(DW, R1, inode, k.at.super_block);
     a.load(W, R1, R1, k.at.dev);
     a.store(W, to, at::DEV, R1);
 }
@@ -437,6 +442,42 @@ pub fn names(a: &mut Asm, k: &Layout, path: i16, length: i16, reached: u16) {
     a.mov(R1, R9);
     a.alu(Sub, R1, R2);
     a.store(H, R8, length, R1);
+}
+
+/// R8 = a record in the ring, of `more` bytes beyond the fixed part, zeroes so far.
+pub fn reserve(a: &mut Asm, more: i32, full: Label) {
+    a.map(R1, Map::Ring);
+    a.mov(R2, record::FIXED + more);
+    a.mov(R3, 0);
+    a.call(Helper::RingReserve);
+    a.jump(Eq, R0, 0, full);
+    a.mov(R8, R0);
+    blank(a, more);
+}
+
+/// Sends the record that [`reserve`] made.
+pub fn submit(a: &mut Asm) {
+    a.mov(R1, R8);
+    a.mov(R2, 1);
+    a.call(Helper::RingSubmit);
+}
+
+/// Zeroes the record at R8.
+pub fn blank(a: &mut Asm, more: i32) {
+    for field in (0..(record::FIXED + more) as i16).step_by(8) {
+        a.store(DW, R8, field, 0);
+    }
+}
+
+/// Sets when it was, who it was (the task in `task`), and what the record at R8 tells.
+pub fn about(a: &mut Asm, k: &Layout, task: Reg, flag: u16) {
+    a.call(Helper::Now);
+    a.store(DW, R8, at::TS, R0);
+    a.load(W, R1, task, k.at.tgid);
+    a.store(W, R8, at::PID, R1);
+    a.load(W, R1, task, k.at.pid);
+    a.store(W, R8, at::TID, R1);
+    a.store(H, R8, at::FLAGS, i32::from(flag));
 }
 
 /// Sends the record at R8 whose variable part has R9 bytes.

@@ -15,7 +15,8 @@ use super::asm::Size::{B, DW, H, W};
 use super::asm::{Asm, Code, Label, Map, Reg};
 use super::layout::Layout;
 use super::parts::{
-    argument, begin_variable, behind, column, file, fill, names, read_kernel, requests, row_has, send, slot, strings,
+    about, argument, begin_variable, behind, column, file, fill, names, read_kernel, requests, reserve, row_has, send, slot,
+    strings, submit,
 };
 use super::record::{self, at, flag as said};
 use super::scope::Match;
@@ -238,7 +239,7 @@ fn head(a: &mut Asm, k: &Layout, enter: Option<&Match>, out: Label, compat: Labe
 }
 
 /// The common end: `full` when the ring has no room.
-fn tail(a: &mut Asm, out: Label, full: Label, lost: Counter) {
+pub fn tail(a: &mut Asm, out: Label, full: Label, lost: Counter) {
     a.goto(out);
     a.here(full);
     count(a, lost);
@@ -400,27 +401,11 @@ fn end(k: &Layout) -> Code {
     a.jump(Eq, R0, 0, out);
     a.mov(R9, R0);
     count(&mut a, Counter::Ended);
-    a.map(R1, Map::Ring);
-    a.mov(R2, record::FIXED);
-    a.mov(R3, 0);
-    a.call(Helper::RingReserve);
-    a.jump(Eq, R0, 0, full);
-    a.mov(R8, R0);
-    for field in (0..record::FIXED as i16).step_by(8) {
-        a.store(DW, R8, field, 0);
-    }
-    a.call(Helper::Now);
-    a.store(DW, R8, at::TS, R0);
-    a.load(W, R1, R7, k.at.tgid);
-    a.store(W, R8, at::PID, R1);
-    a.load(W, R1, R7, k.at.pid);
-    a.store(W, R8, at::TID, R1);
+    reserve(&mut a, 0, full);
+    about(&mut a, k, R7, said::END);
     a.load(W, R1, R9, mark::NUMBER);
     a.store(H, R8, at::NUMBER, R1);
-    a.store(H, R8, at::FLAGS, i32::from(said::END));
-    a.mov(R1, R8);
-    a.mov(R2, 1);
-    a.call(Helper::RingSubmit);
+    submit(&mut a);
     tail(&mut a, out, full, Counter::Untold);
     a.finish()
 }
