@@ -68,7 +68,7 @@ impl<E> Delayed<E> {
 }
 
 impl<E: Issue> Issue for Delayed<E> {
-    #[inline]
+    #[inline(always)]
     fn prepare(&mut self, call: Call<'_>) -> Option<Refusal> {
         if let Some(delay) = self.seed.and_then(|seed| Self::delay(seed, call.op_id)) {
             std::thread::sleep(delay);
@@ -76,12 +76,12 @@ impl<E: Issue> Issue for Delayed<E> {
         self.engine.prepare(call)
     }
 
-    #[inline]
+    #[inline(always)]
     fn issue(&mut self, call: Call<'_>) -> i64 {
         self.engine.issue(call)
     }
 
-    #[inline]
+    #[inline(always)]
     fn settle(&mut self, call: Call<'_>, ret: i64) {
         self.engine.settle(call, ret);
     }

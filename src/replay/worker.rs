@@ -136,7 +136,7 @@ impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
     }
 
     /// Issues one op; says when it ended.
-    #[inline]
+    #[inline(always)]
     fn call(&mut self, batch: &Batch, at: usize, sheet: &Sheet) -> i64 {
         let call = batch.call(at);
         let refusal = self.engine.prepare(call);
