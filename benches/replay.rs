@@ -147,7 +147,7 @@ fn calls(place: &Path, rows: &[Call], files: &[String]) -> Result<()> {
             .try_for_each(&mut number)?;
     }
     for file in files {
-        out.write_all(&file.as_bytes()[1..])?;
+        out.write_all(file.as_bytes())?;
         out.write_all(b"\n")?;
     }
     Ok(out.flush()?)
