@@ -30,6 +30,8 @@ mod memory;
 pub mod metrics;
 mod order;
 mod pace;
+mod pack;
+mod pages;
 mod plan;
 mod process;
 mod record;
