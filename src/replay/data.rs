@@ -1,7 +1,7 @@
 //! What writes send: the pool of noise that init fills files from, so that what a replay writes compresses and repeats as
 //! what it found.
 
-use super::memory::Pages;
+use super::memory::{self, Pages};
 use crate::init::Data;
 use crate::init::data::{BLOCK, POOL, Pool, mix};
 use std::io::Result;
@@ -64,6 +64,8 @@ impl Source {
             }
         }
         cursor.0 = (first + blocks) % (POOL / BLOCK) * BLOCK;
+        // While this write is made, the bytes of the next one come nearer.
+        memory::prefetch_far(self.pages.start().wrapping_add(cursor.0), count.min(BLOCK));
         // wrapping_add: an address for the kernel, inside the pages because first * BLOCK + count < their length.
         self.pages.start().wrapping_add(first * BLOCK)
     }

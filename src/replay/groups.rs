@@ -24,6 +24,33 @@ const CAPTURED: [Col; 4] = [Col::Ret, Col::Errno, Col::Dur, Col::Ts];
 /// A text column with each distinct text once.
 type Dictionary = DictionaryArray<Int32Type>;
 
+/// A text column as the kernel takes it: each distinct text decoded once.
+struct Texts {
+    /// Where they go to: the place in [`TEXTS`].
+    slot: usize,
+    column: Dictionary,
+    bytes: Vec<u8>,
+    /// Where each text ends in the bytes.
+    ends: Vec<usize>,
+}
+
+impl Texts {
+    fn new(slot: usize, column: Dictionary) -> Result<Texts> {
+        let (mut bytes, mut ends) = (Vec::new(), Vec::new());
+        for value in values(&column)? {
+            bytes.extend_from_slice(&text::decode(value.unwrap_or_default()));
+            ends.push(bytes.len());
+        }
+        Ok(Texts { slot, column, bytes, ends })
+    }
+
+    fn at(&self, row: usize) -> Option<&[u8]> {
+        let key = self.column.key(row)?;
+        let start = key.checked_sub(1).map_or(0, |before| self.ends[before]);
+        Some(&self.bytes[start..self.ends[key]])
+    }
+}
+
 /// One decoded row group. Columns without a value are not kept.
 struct Group {
     ids: [Int64Array; 3],
@@ -32,7 +59,7 @@ struct Group {
     /// The first of the [`NUMBERS`], which an op may have without the capture.
     counts: Option<Int64Array>,
     numbers: Vec<(u16, Int64Array)>,
-    texts: Vec<(usize, Dictionary)>,
+    texts: Vec<Texts>,
     words: [Dictionary; 3],
     ops: Vec<Op>,
     syscalls: Vec<Syscall>,
@@ -173,7 +200,9 @@ impl Group {
         }
         let mut named = Vec::new();
         for (slot, name) in TEXTS.into_iter().enumerate() {
-            named.extend(texts(batch, name)?.map(|column| (slot, column)));
+            if let Some(column) = texts(batch, name)? {
+                named.push(Texts::new(slot, column)?);
+            }
         }
         Ok(Group {
             ids: collect(IDS, |name| ints(batch, name)?.with_context(|| format!("column {name} is empty")))?,
@@ -191,7 +220,8 @@ impl Group {
 
     fn row(&self, row: i64, index: usize, ofds: i64, batch: &mut Batch) -> Result<Row> {
         let word = |column: usize| -> Result<usize> {
-            self.words[column].key(index).with_context(|| format!("has no {}", WORDS[column]))
+            let Some(word) = self.words[column].key(index) else { bail!("has no {}", WORDS[column]) };
+            Ok(word)
         };
         let ofd = |column: usize| -> Result<u32> {
             match at(&self.ofds[column], index) {
@@ -200,7 +230,8 @@ impl Group {
                 Some(ofd) => bail!("{} is {ofd}, and the manifest says there are {ofds}", OFDS[column]),
             }
         };
-        let [op_id, seq, lane] = [0, 1, 2].map(|id| self.ids[id].value(index));
+        let [op_id, seq, lane] = self.ids.each_ref().map(|column| column.value(index));
+        let Ok(lane) = u32::try_from(lane) else { bail!("has no lane") };
         let [ret, errno, dur, ts] = [0, 1, 2, 3].map(|column| at(&self.captured[column], index));
         let captured = match (ret, errno) {
             (_, Some(errno)) if errno != 0 => -errno,
@@ -227,11 +258,8 @@ impl Group {
                 batch.number(column.value(index));
             }
         }
-        for (slot, column) in &self.texts {
-            packed.texts[*slot] = match column.key(index) {
-                Some(key) => batch.text(&text::decode(values(column)?.value(key))),
-                None => NO_TEXT,
-            };
+        for texts in &self.texts {
+            packed.texts[texts.slot] = texts.at(index).map_or(NO_TEXT, |text| batch.text(text));
         }
         let place = batch.ops.len();
         batch.ops.push(packed);
@@ -243,7 +271,7 @@ impl Group {
             row,
             captured,
             captured_dur: dur.unwrap_or(UNKNOWN),
-            lane: u32::try_from(lane).context("has no lane")?,
+            lane,
             syscall: self.syscalls[word(1)?] as u8,
             op: packed.op as u8,
             origin: self.origins[word(2)?] as u8,

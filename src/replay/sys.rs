@@ -257,13 +257,13 @@ const FCNTL: &[i32] =
 
 /// What the comparison must know of a call before it is issued.
 pub fn notes(call: Call<'_>) -> u8 {
-    let kind = call.arg(Col::Mode) as u32 & libc::S_IFMT;
+    let kind = || call.arg(Col::Mode) as u32 & libc::S_IFMT;
     match call.op {
         Op::Fcntl if lock_command(call.arg(Col::Cmd)).is_some() => LOCK,
         Op::Fcntl if !FCNTL.contains(&(call.arg(Col::Cmd) as i32)) => WITHHELD,
         Op::Flock => LOCK,
         Op::Lseek if call.arg(Col::Whence) > 2 => SPARSE,
-        Op::Mknod | Op::Mknodat if matches!(kind, libc::S_IFCHR | libc::S_IFBLK) => WITHHELD,
+        Op::Mknod | Op::Mknodat if matches!(kind(), libc::S_IFCHR | libc::S_IFBLK) => WITHHELD,
         _ => 0,
     }
 }
