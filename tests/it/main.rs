@@ -26,4 +26,6 @@ mod suite {
     mod slt;
     mod stap;
     mod systemtap;
+    #[cfg(feature = "sql")]
+    mod times;
 }
