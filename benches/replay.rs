@@ -133,15 +133,19 @@ fn main() -> Result<()> {
     write(&dir.join("work"), kind, &rows, &op_ids, &files, &firsts)?;
     let options = init::Options { threads: 2, ..init::Options::new(dir.join("work"), dir.join("root")) };
     ensure!(init::run(&options, &Progress::default())?.ok(), "the tree was not made");
-    if rows.len() > LISTED { Ok(()) } else { calls(&dir.join("calls"), &rows, &files) }
+    if rows.len() > LISTED { Ok(()) } else { calls(&dir.join("calls"), &rows, &op_ids, &files) }
 }
 
-/// The list for the C program: numbers of 8 bytes.
-fn calls(place: &Path, rows: &[Call], files: &[String]) -> Result<()> {
+/// The list for the C program, in the order in which one worker issues them: numbers of 8 bytes.
+fn calls(place: &Path, rows: &[Call], op_ids: &[u32], files: &[String]) -> Result<()> {
+    let mut turns: Vec<&Call> = rows.iter().collect();
+    for (row, op_id) in rows.iter().zip(op_ids) {
+        turns[*op_id as usize] = row;
+    }
     let mut out = BufWriter::new(File::create(place)?);
     let mut number = |number: i64| out.write_all(&number.to_ne_bytes());
     number(rows.len() as i64)?;
-    for call in rows {
+    for call in turns {
         [call.lane.into(), call.name as i64, call.ofd.into(), call.file.into(), call.offset, call.count.into()]
             .into_iter()
             .try_for_each(&mut number)?;

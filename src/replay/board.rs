@@ -55,6 +55,8 @@ pub struct Head {
     pub go: AtomicU32,
     /// Start of the replay on CLOCK_MONOTONIC, ns.
     pub start: AtomicI64,
+    /// Processor time of the loaders since then, ns.
+    pub loaders: AtomicI64,
     /// Whose turn it is, in strict order.
     pub turn: Turn,
 }

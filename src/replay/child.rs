@@ -140,7 +140,7 @@ fn lead(task: &Task, tables: Tables, board: File, pipe: &File) -> Result<()> {
         Engine::Sys => Some(Source::open("ops", tables.ops.try_clone()?, &alone::COLUMNS)?),
         Engine::Null => None,
     };
-    let mut groups = Groups::open(tables.ops, task.ofds as i64, OPS_BUDGET / task.processes.max(1))?;
+    let mut groups = Groups::open(tables.ops, task.ofds as i64, OPS_BUDGET / task.processes.max(1), task.pace)?;
     let lanes = plan::lanes(tables.lanes, groups.rows())?;
     let plan = Plan::new(&lanes, task.processes, task.threads);
     let alone = match descriptions {

@@ -1,6 +1,7 @@
 //! Decoded row groups of the ops, a bounded number of them: small lanes share row groups, and none is decoded again for
 //! each of thousands of lanes.
 
+use super::Pace;
 use super::call::{Batch, COUNT, NO_TEXT, NONE, NUMBERS, Packed, TEXTS};
 use super::record::{Fact, UNKNOWN};
 use super::source::{Cache, Source};
@@ -83,12 +84,13 @@ pub struct Groups {
 
 impl Groups {
     /// Opens the table, to keep `budget` bytes of it decoded; `ofds` is the number of open file descriptions that the
-    /// workload has.
+    /// workload has. Without a `pace` nobody asks for captured starts.
     ///
     /// # Errors
     /// When it is damaged or lacks a column.
-    pub fn open(file: File, ofds: i64, budget: usize) -> Result<Groups> {
-        let numbers = NUMBERS.iter().chain(&CAPTURED).map(|col| col.name());
+    pub fn open(file: File, ofds: i64, budget: usize, pace: Pace) -> Result<Groups> {
+        let captured = CAPTURED.iter().filter(|col| !matches!((col, pace), (Col::Ts, Pace::Asap)));
+        let numbers = NUMBERS.iter().chain(captured).map(|col| col.name());
         let columns: Vec<&str> = IDS.into_iter().chain(OFDS).chain(WORDS).chain(TEXTS).chain(numbers).collect();
         Ok(Groups { source: Source::open("ops", file, &columns)?, cache: Cache::new(budget), ofds })
     }

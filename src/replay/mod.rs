@@ -278,6 +278,7 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
     manifest.insert("complete".into(), json!(replayed.lost.is_empty()));
     manifest.insert("lost".into(), json!(replayed.lost));
     manifest.insert("workers".into(), serde_json::to_value(&replayed.workers)?);
+    manifest.insert("helpers".into(), serde_json::to_value(replayed.helpers)?);
     let mut summary = Summary::new(options, &workload, machine, replayed, checked, timeline.span());
     summary.find_paths(&workload)?;
     summary.notes = notes;

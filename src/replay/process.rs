@@ -7,7 +7,7 @@ use super::groups::Groups;
 use super::links::Links;
 use super::load::{Feed, Loader};
 use super::order::{self, Counter, Free, Resource, Strict};
-use super::pace::{Pacer, Scale, Sleeper};
+use super::pace::{Pacer, Scale, Sleeper, clock};
 use super::plan::Plan;
 use super::record::{self, ERROR, LOST};
 use super::sys::{Shared, Sys};
@@ -95,7 +95,11 @@ impl Setting<'_> {
                     loader.prepare()?;
                     ready.wait();
                     self.wait_for_start();
-                    loader.run()
+                    let cpu = clock(libc::CLOCK_THREAD_CPUTIME_ID);
+                    let done = loader.run();
+                    let cpu = clock(libc::CLOCK_THREAD_CPUTIME_ID) - cpu;
+                    self.board.head().loaders.fetch_add(cpu, SeqCst);
+                    done
                 }));
                 let told = told.unwrap_or_else(|_| Err(anyhow!("the loader panicked")));
                 if let Err(error) = told {

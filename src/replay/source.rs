@@ -78,7 +78,8 @@ impl Source {
             other => Field::new(field.name(), other.clone(), field.is_nullable()),
         });
         let options = ArrowReaderOptions::new().with_schema(Arc::new(Schema::new(fields.collect::<Vec<_>>())));
-        let metadata = ArrowReaderMetadata::load(&file, options).with_context(damaged)?;
+        // Read once: the description of a hundred million rows takes 100 MB.
+        let metadata = ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options).with_context(damaged)?;
         for name in columns {
             ensure!(
                 metadata.schema().column_with_name(name).is_some(),

@@ -4,12 +4,12 @@ use super::board::{Board, Shape, Sheet};
 use super::child::{self, Task};
 use super::compare::{Outcome, compare};
 use super::measure::Measures;
-use super::pace::now;
+use super::pace::{clock, now};
 use super::plan::{self, Plan};
 use super::record::{DONE, ERROR, Frame, LOST};
 use super::results::Results;
 use super::samples::Sampler;
-use super::tally::{Did, Replayed};
+use super::tally::{Did, Helpers, Replayed};
 use super::timeline::Timeline;
 use super::{Order, number};
 use crate::progress::Progress;
@@ -157,7 +157,9 @@ struct Supervisor<'a> {
 impl Supervisor<'_> {
     /// Takes everything that the child does.
     fn run(mut self, mut child: Child, workload: &Dataset) -> Result<Replayed> {
+        let cpu = clock(libc::CLOCK_THREAD_CPUTIME_ID);
         let taken = self.take();
+        let cpu = clock(libc::CLOCK_THREAD_CPUTIME_ID) - cpu;
         if taken.is_err() {
             // Nobody reads its records any more.
             let _ = child.kill();
@@ -177,6 +179,7 @@ impl Supervisor<'_> {
             (did.waited, did.starved, did.cpu) = (spent.waited.load(SeqCst), spent.starved.load(SeqCst), spent.cpu.load(SeqCst));
             replayed.stalls += spent.stalls.load(SeqCst);
         }
+        replayed.helpers = Helpers { loaders: board.head().loaders.load(SeqCst), supervisor: cpu };
         results.finish()?;
         replayed.samples = samples?;
         replayed.figures = measures.finish(workload)?;

@@ -66,6 +66,15 @@ impl Did {
     }
 }
 
+/// What the threads beside the workers took of the processors during a replay, ns.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Helpers {
+    /// Those that decode ops.
+    pub loaders: i64,
+    /// The one that compares and writes results.
+    pub supervisor: i64,
+}
+
 /// What came out of a replay.
 #[derive(Clone, Debug, Default)]
 pub struct Replayed {
@@ -83,6 +92,8 @@ pub struct Replayed {
     pub processes: usize,
     /// What each worker did.
     pub workers: Vec<Did>,
+    /// What the others needed meanwhile.
+    pub helpers: Helpers,
     /// How late ops were, when they had their time.
     pub lags: Lags,
     /// How often results waited for the supervisor to take them.
