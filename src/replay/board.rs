@@ -115,8 +115,13 @@ impl Sheet {
     }
 
     /// Adds an op that is to be issued.
+    #[inline]
     pub fn push(&self, fact: &Fact) {
         let at = self.count.load(Relaxed) as usize;
+        // The sheet went round: its worker or the supervisor had it last.
+        for ahead in [at + 4, at + 5] {
+            self.facts.get(ahead).into_iter().for_each(memory::prefetch_to_write);
+        }
         let small = u64::from(fact.lane) << 32 | u64::from(u32::from_be_bytes([fact.syscall, fact.op, fact.origin, fact.notes]));
         let values = [fact.op_id, fact.seq, fact.row, fact.captured, fact.captured_dur, small as i64];
         for (slot, value) in self.facts[at].iter().zip(values) {

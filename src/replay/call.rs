@@ -257,26 +257,24 @@ impl<'a> Call<'a> {
     }
 }
 
-impl Default for Packed {
+impl Packed {
     /// An op that issues nothing anybody would notice.
-    fn default() -> Packed {
-        Packed {
-            op_id: 0,
-            captured: UNKNOWN,
-            due: UNKNOWN,
-            ofd: NONE,
-            ofd2: NONE,
-            dir: NONE,
-            dir2: NONE,
-            numbers: 0,
-            lane: 0,
-            texts: [NO_TEXT; TEXTS.len()],
-            has: 0,
-            waits: 0,
-            op: Op::Sync,
-            notes: 0,
-        }
-    }
+    pub const NOTHING: Packed = Packed {
+        op_id: 0,
+        captured: UNKNOWN,
+        due: UNKNOWN,
+        ofd: NONE,
+        ofd2: NONE,
+        dir: NONE,
+        dir2: NONE,
+        numbers: 0,
+        lane: 0,
+        texts: [NO_TEXT; TEXTS.len()],
+        has: 0,
+        waits: 0,
+        op: Op::Sync,
+        notes: 0,
+    };
 }
 
 #[cfg(test)]
@@ -291,7 +289,7 @@ mod tests {
         // Count, flags, arg.
         [5, 6, 7].into_iter().for_each(|value| batch.number(value));
         let texts = [batch.text(b"/a"), NO_TEXT, NO_TEXT, batch.text(b"")];
-        batch.ops.push(Packed { numbers, has: 0b1_0000_0101, texts, ..Packed::default() });
+        batch.ops.push(Packed { numbers, has: 0b1_0000_0101, texts, ..Packed::NOTHING });
         let call = batch.call(0);
         assert_eq!((call.get(Col::Count), call.get(Col::Offset), call.get(Col::Flags)), (Some(5), None, Some(6)));
         assert_eq!((call.arg(Col::Arg), call.arg(Col::Mode)), (7, 0));
@@ -309,7 +307,7 @@ mod tests {
                 let start = batch.text(&long);
                 assert_ne!(start, NO_TEXT);
             }
-            batch.ops.push(Packed::default());
+            batch.ops.push(Packed::NOTHING);
         }
         assert!(batch.ops.len() == 2 && batch.arena.len() <= ARENA);
         batch.clear();

@@ -15,7 +15,6 @@ use super::plan::{self, Plan};
 use super::process::{Setting, exit};
 use super::record::{self, DONE, ERROR, LOST};
 use super::sandbox::House;
-use super::source::Source;
 use super::sys::Shared;
 use super::ticks::{Clock, Mark};
 use super::{Engine, Order, Pace, Seccomp, alone, filter, futex, memory, sandbox};
@@ -136,16 +135,12 @@ fn lead(task: &Task, tables: Tables, board: File, pipe: &File) -> Result<()> {
     memory::one_heap();
 
     let mark = Mark::now();
-    let descriptions = match task.engine {
-        Engine::Sys => Some(Source::open("ops", tables.ops.try_clone()?, &alone::COLUMNS)?),
-        Engine::Null => None,
-    };
     let mut groups = Groups::open(tables.ops, task.ofds as i64, OPS_BUDGET / task.processes.max(1), task.pace)?;
     let lanes = plan::lanes(tables.lanes, groups.rows())?;
     let plan = Plan::new(&lanes, task.processes, task.threads);
-    let alone = match descriptions {
-        Some(ops) => alone::alone(&ops, task.ofds, &plan)?,
-        None => Vec::new(),
+    let alone = match task.engine {
+        Engine::Sys => alone::alone(&groups.columns(&alone::COLUMNS)?, task.ofds, &plan)?,
+        Engine::Null => Vec::new(),
     };
     let mut links = match task.order {
         Order::Resource => {

@@ -2,7 +2,7 @@
 //! each of thousands of lanes.
 
 use super::Pace;
-use super::call::{Batch, COUNT, NO_TEXT, NONE, NUMBERS, Packed, TEXTS};
+use super::call::{Batch, COUNT, NONE, NUMBERS, Packed, TEXTS};
 use super::record::{Fact, UNKNOWN};
 use super::source::{Cache, Source};
 use super::sys;
@@ -93,6 +93,14 @@ impl Groups {
         let numbers = NUMBERS.iter().chain(captured).map(|col| col.name());
         let columns: Vec<&str> = IDS.into_iter().chain(OFDS).chain(WORDS).chain(TEXTS).chain(numbers).collect();
         Ok(Groups { source: Source::open("ops", file, &columns)?, cache: Cache::new(budget), ofds })
+    }
+
+    /// Other columns of the ops.
+    ///
+    /// # Errors
+    /// When there is no such column.
+    pub fn columns(&self, columns: &[&str]) -> Result<Source> {
+        self.source.with(columns)
     }
 
     /// Number of ops.
@@ -189,6 +197,7 @@ fn parse<T>(words: &Dictionary, meaning: impl Fn(&str) -> Option<T>) -> Result<V
 }
 
 /// The value of a column that may not be there.
+#[inline]
 fn at(column: &Option<Int64Array>, row: usize) -> Option<i64> {
     column.as_ref().filter(|column| column.is_valid(row)).map(|column| column.value(row))
 }
@@ -220,6 +229,7 @@ impl Group {
         })
     }
 
+    #[inline]
     fn row(&self, row: i64, index: usize, ofds: i64, batch: &mut Batch) -> Result<Row> {
         let word = |column: usize| -> Result<usize> {
             let Some(word) = self.words[column].key(index) else { bail!("has no {}", WORDS[column]) };
@@ -232,39 +242,46 @@ impl Group {
                 Some(ofd) => bail!("{} is {ofd}, and the manifest says there are {ofds}", OFDS[column]),
             }
         };
-        let [op_id, seq, lane] = self.ids.each_ref().map(|column| column.value(index));
-        let Ok(lane) = u32::try_from(lane) else { bail!("has no lane") };
-        let [ret, errno, dur, ts] = [0, 1, 2, 3].map(|column| at(&self.captured[column], index));
-        let captured = match (ret, errno) {
+        let [ids @ .., lanes] = &self.ids;
+        let (op_id, seq) = (ids[0].value(index), ids[1].value(index));
+        let Ok(lane) = u32::try_from(lanes.value(index)) else { bail!("has no lane") };
+        let [ret, errno, dur, ts] = &self.captured;
+        let captured = match (at(ret, index), at(errno, index)) {
             (_, Some(errno)) if errno != 0 => -errno,
             (ret, _) => ret.unwrap_or(UNKNOWN),
         };
-        let mut packed = Packed {
-            op_id,
-            captured,
-            ofd: ofd(0)?,
-            ofd2: ofd(1)?,
-            dir: ofd(2)?,
-            dir2: ofd(3)?,
-            numbers: batch.next_number(),
-            op: self.ops[word(0)?],
-            ..Packed::default()
-        };
-        if let Some(count) = at(&self.counts, index).or_else(|| sys::count(packed.op, captured)) {
-            packed.has |= COUNT;
+        // Filled in where it stands: to be moved, it would have to be whole first.
+        let place = batch.ops.len();
+        batch.ops.push(Packed::NOTHING);
+        let numbers = batch.next_number();
+        let packed = &mut batch.ops[place];
+        packed.op_id = op_id;
+        packed.captured = captured;
+        packed.ofd = ofd(0)?;
+        packed.ofd2 = ofd(1)?;
+        packed.dir = ofd(2)?;
+        packed.dir2 = ofd(3)?;
+        packed.numbers = numbers;
+        let op = self.ops[word(0)?];
+        packed.op = op;
+        let mut has = 0;
+        if let Some(count) = at(&self.counts, index).or_else(|| sys::count(op, captured)) {
+            has |= COUNT;
             batch.number(count);
         }
         for (bit, column) in &self.numbers {
             if column.is_valid(index) {
-                packed.has |= bit;
+                has |= bit;
                 batch.number(column.value(index));
             }
         }
+        batch.ops[place].has = has;
         for texts in &self.texts {
-            packed.texts[texts.slot] = texts.at(index).map_or(NO_TEXT, |text| batch.text(text));
+            if let Some(text) = texts.at(index) {
+                let text = batch.text(text);
+                batch.ops[place].texts[texts.slot] = text;
+            }
         }
-        let place = batch.ops.len();
-        batch.ops.push(packed);
         let notes = sys::notes(batch.call(place));
         batch.ops[place].notes = notes;
         let fact = Fact {
@@ -272,13 +289,13 @@ impl Group {
             seq,
             row,
             captured,
-            captured_dur: dur.unwrap_or(UNKNOWN),
+            captured_dur: at(dur, index).unwrap_or(UNKNOWN),
             lane,
             syscall: self.syscalls[word(1)?] as u8,
-            op: packed.op as u8,
+            op: op as u8,
             origin: self.origins[word(2)?] as u8,
             notes,
         };
-        Ok(Row { fact, ts })
+        Ok(Row { fact, ts: at(ts, index) })
     }
 }

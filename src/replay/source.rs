@@ -51,6 +51,16 @@ impl Read for Cursor {
     }
 }
 
+fn mask(table: &str, metadata: &ArrowReaderMetadata, columns: &[&str]) -> Result<ProjectionMask> {
+    for name in columns {
+        ensure!(
+            metadata.schema().column_with_name(name).is_some(),
+            "the table of {table} has no column {name}: make the workload again"
+        );
+    }
+    Ok(ProjectionMask::columns(metadata.parquet_schema(), columns.iter().copied()))
+}
+
 /// Some columns of a table.
 pub struct Source {
     table: &'static str,
@@ -80,18 +90,22 @@ impl Source {
         let options = ArrowReaderOptions::new().with_schema(Arc::new(Schema::new(fields.collect::<Vec<_>>())));
         // Read once: the description of a hundred million rows takes 100 MB.
         let metadata = ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options).with_context(damaged)?;
-        for name in columns {
-            ensure!(
-                metadata.schema().column_with_name(name).is_some(),
-                "the table of {table} has no column {name}: make the workload again"
-            );
-        }
-        let mask = ProjectionMask::columns(metadata.parquet_schema(), columns.iter().copied());
+        let mask = mask(table, &metadata, columns)?;
         let mut starts = vec![0];
         for group in metadata.metadata().row_groups() {
             starts.push(starts.last().copied().unwrap_or(0) + group.num_rows());
         }
         Ok(Source { table, file, metadata, mask, starts })
+    }
+
+    /// Other columns of the same table.
+    ///
+    /// # Errors
+    /// When it lacks one.
+    pub fn with(&self, columns: &[&str]) -> Result<Source> {
+        let mask = mask(self.table, &self.metadata, columns)?;
+        let (table, file, starts) = (self.table, self.file.clone(), self.starts.clone());
+        Ok(Source { table, file, metadata: self.metadata.clone(), mask, starts })
     }
 
     /// Number of rows.

@@ -256,6 +256,7 @@ const FCNTL: &[i32] =
     &[libc::F_GETFD, libc::F_SETFD, libc::F_GETFL, libc::F_SETFL, libc::F_GETLEASE, libc::F_GET_SEALS, libc::F_GETPIPE_SZ];
 
 /// What the comparison must know of a call before it is issued.
+#[inline]
 pub fn notes(call: Call<'_>) -> u8 {
     let kind = || call.arg(Col::Mode) as u32 & libc::S_IFMT;
     match call.op {
