@@ -273,8 +273,8 @@ impl Ebpf {
         }
         if ended != Ended::Events {
             reader.decoder.finish();
-            while let Some(placed) = reader.decoder.more() {
-                reader.give(placed, recorder)?;
+            while reader.decoder.more(recorder.next()) {
+                reader.give(recorder)?;
             }
         }
         let counters = self.maps.totals()?;
@@ -334,11 +334,11 @@ impl Reader<'_> {
     fn drain(&mut self, drain: &mut Drain, until: u64, room: u64, recorder: &mut Recorder<'_>) -> Result<u64> {
         let most = self.taken.saturating_add(room);
         let bytes = drain.drain(until, |record| {
-            let mut next = self.decoder.take(record);
+            let mut came = self.decoder.take(record, recorder.next());
             self.hear();
-            while let Some(placed) = next {
-                self.failed = self.give(placed, recorder).err();
-                next = self.decoder.more().filter(|_| self.failed.is_none());
+            while came {
+                self.failed = self.give(recorder).err();
+                came = self.failed.is_none() && self.decoder.more(recorder.next());
             }
             self.failed.is_none() && self.taken < most
         });
@@ -361,8 +361,9 @@ impl Reader<'_> {
         }
     }
 
-    /// Hands an event on, unless it is about paths that are not wanted.
-    fn give(&mut self, placed: Placed, recorder: &mut Recorder<'_>) -> Result<()> {
+    /// Hands on the event that was made in the recorder, unless it is about paths that are not wanted.
+    fn give(&mut self, recorder: &mut Recorder<'_>) -> Result<()> {
+        let placed = recorder.next();
         if placed.exit <= self.until
             && let Some(made) = made_fd(&placed.event)
         {
@@ -372,7 +373,7 @@ impl Reader<'_> {
             return Ok(());
         }
         self.taken += 1;
-        recorder.push(placed)
+        recorder.add()
     }
 
     /// Counts what was recorded beyond the limit of events.
@@ -380,8 +381,9 @@ impl Reader<'_> {
         let (decoder, beyond) = (&mut self.decoder, &mut self.beyond);
         let called = |decoder: &Decoder<'_>| decoder.seen.returned + decoder.seen.exits;
         let before = called(decoder);
+        let mut nowhere = Placed::room();
         while drain.drain(u64::MAX, |record| {
-            decoder.take(record);
+            decoder.take(record, &mut nowhere);
             true
         }) > 0
         {}
