@@ -290,7 +290,10 @@ impl Session {
         let backend = Backend::start(&options)?;
         // Reading the memory of the traced is a right; whoever traces has no other that the traced has not.
         match backend {
-            Backend::Ebpf(_) => os::drop_rights(os::owner(&options.out).as_ref(), None)?,
+            Backend::Ebpf(_) => {
+                os::go_first();
+                os::drop_rights(os::owner(&options.out).as_ref(), None)?;
+            }
             // The tracer is root's, and has to be ended.
             Backend::Stap(_) => os::drop_rights(os::owner(&options.out).as_ref(), Some(os::CAP_KILL))?,
             Backend::Ptrace(_) => {}
