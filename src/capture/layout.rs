@@ -36,6 +36,8 @@ pub struct Narrow {
 pub struct Cast {
     /// The function.
     pub function: u32,
+    /// `struct task_struct`.
+    pub task: u32,
     /// `struct file`.
     pub file: u32,
     /// `struct mount`.
@@ -122,6 +124,7 @@ impl Layout {
         let cast = || -> Result<Cast> {
             Ok(Cast {
                 function: btf.id(Kind::Func, "bpf_rdonly_cast")?,
+                task: btf.id(Kind::Struct, "task_struct")?,
                 file: btf.id(Kind::Struct, "file")?,
                 mount: btf.id(Kind::Struct, "mount")?,
                 word: btf.id(Kind::Struct, "timespec64")?,

@@ -1,26 +1,29 @@
 //! The programs: what runs in the kernel when a captured task enters or leaves a call, forks or ends.
 //!
 //! All of them are driven by the rows of map `calls`; none knows a single syscall. A task that is captured has a mark in
-//! map `tasks`, which also holds when the call it is in began; fork hands the mark on. Unmarked tasks cost a lookup.
+//! map `tasks`; fork hands the mark on. When the call began that it is in stands on its [`super::seat`], or else in the
+//! mark. Unmarked tasks cost a lookup.
 //!
 //! Paths are read when a call returns, since by then the kernel itself has touched their pages: at the entry a page may
 //! not be there yet, and a program cannot wait for it. Only exec, whose memory is gone afterwards, is read at its entry.
 
-use super::arrive;
 use super::asm::Alu::{Lsh, Or};
 use super::asm::Helper;
 use super::asm::If::{Eq, Gt, Ne, Set, SignedLt};
 use super::asm::Reg::{R0, R1, R2, R3, R4, R6, R7, R8, R9, R10};
 use super::asm::Size::{B, DW, H, W};
 use super::asm::{Asm, Code, Label, Map, Reg};
+use super::belt::Belts;
 use super::layout::Layout;
 use super::parts::{
-    about, argument, begin_variable, behind, column, file, fill, names, read_kernel, requests, reserve, row_has, send, slot,
-    strings, submit,
+    about, argument, begin_variable, behind, column, file, fill, names, read_kernel, requests, reserve, room, row_has, send,
+    slot, strings, submit, typed,
 };
-use super::record::{self, at, flag as said};
+use super::record::{at, flag as said};
 use super::scope::Match;
+use super::seat::stamp;
 use super::table::{NUMBERS, flag};
+use super::{arrive, belt, seat};
 
 /// Counters, in the order in which they stand in map `counters`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,14 +55,6 @@ impl Counter {
 /// Number of counters.
 pub const COUNTERS: usize = 7;
 
-/// Bytes of a mark: start of the call (u64), its number plus one (u32), the thread (u32).
-pub const MARK: u32 = 16;
-mod mark {
-    pub const TS: i16 = 0;
-    pub const NUMBER: i16 = 8;
-    pub const TID: i16 = 12;
-}
-
 /// The programs that follow calls.
 #[derive(Clone, Debug)]
 pub struct Programs {
@@ -77,11 +72,11 @@ pub struct Programs {
     pub files: Code,
 }
 
-/// Makes the programs for a kernel and a scope.
-pub fn make(layout: &Layout, scope: &Match, follow: bool) -> Programs {
+/// Makes the programs for a kernel, the belts and a scope.
+pub fn make(layout: &Layout, belts: Belts, scope: &Match, follow: bool) -> Programs {
     Programs {
         enter: enter(layout, scope),
-        exit: exit(layout),
+        exit: exit(layout, belts),
         fork: fork(layout, follow),
         end: end(layout),
         mark: super::snapshot::mark(layout, scope),
@@ -176,8 +171,8 @@ pub(super) fn matches(a: &mut Asm, k: &Layout, scope: &Match, task: Reg, no: Lab
     }
 }
 
-/// The common beginning: R6 = registers, R7 = task, R8 = row of the call, R9 = mark; slots RET, NUMBER and ROW. Leaves by
-/// `out` when the call is not captured, by `compat` when it is of a 32-bit program.
+/// The common beginning: R6 = registers, R7 = task, R9 = seat or mark; slots RET, NUMBER and ROW. Leaves by `out` when the
+/// call is not captured, by `compat` when it is in a form that is not decoded.
 fn head(a: &mut Asm, k: &Layout, enter: Option<&Match>, out: Label, compat: Label) {
     a.load(DW, R6, R1, 0);
     if enter.is_some() {
@@ -203,6 +198,10 @@ fn head(a: &mut Asm, k: &Layout, enter: Option<&Match>, out: Label, compat: Labe
     a.store(DW, R10, slot::ROW, R8);
     a.load(B, R1, R8, 0);
     a.jump(Eq, R1, 0, out);
+    let (seated, found) = (a.label(), a.label());
+    seat::find(a);
+    a.load(DW, R1, R9, stamp::OWNER);
+    a.jump(Eq, R1, R6, seated);
     a.call(Helper::CurrentTask);
     a.mov(R7, R0);
     find_mark(a, R7, false);
@@ -227,7 +226,29 @@ fn head(a: &mut Asm, k: &Layout, enter: Option<&Match>, out: Label, compat: Labe
         }
         _ => a.jump(Eq, R0, 0, out),
     }
-    a.mov(R9, R0);
+    match enter {
+        Some(_) => seat::take(a),
+        None => a.mov(R9, R0),
+    }
+    match k.cast {
+        // Seen by the verifier, both ways lead to a task of the same kind.
+        Some(cast) => {
+            a.mov(R1, R7);
+            a.goto(found);
+            a.here(seated);
+            a.load(DW, R1, R9, stamp::TASK);
+            a.here(found);
+            typed(a, cast, cast.task);
+            a.mov(R7, R0);
+        }
+        None => {
+            a.goto(found);
+            a.here(seated);
+            a.call(Helper::CurrentTask);
+            a.mov(R7, R0);
+            a.here(found);
+        }
+    }
     let known = a.label();
     if k.narrow.is_some() {
         a.load(DW, R1, R10, slot::NUMBER);
@@ -253,18 +274,28 @@ fn enter(k: &Layout, scope: &Match) -> Code {
     // A call that is not decoded is counted once, when it returns.
     head(&mut a, k, Some(scope), out, out);
     a.call(Helper::Now);
-    a.store(DW, R9, mark::TS, R0);
-    a.store(DW, R10, slot::START, R0);
-    a.store(DW, R10, slot::NOW, R0);
+    a.store(DW, R9, stamp::TS, R0);
     a.load(DW, R1, R10, slot::NUMBER);
     a.add(R1, 1);
-    a.store(W, R9, mark::NUMBER, R1);
+    a.store(W, R9, stamp::NUMBER, R1);
     a.load(W, R1, R7, k.at.pid);
-    a.store(W, R9, mark::TID, R1);
-    a.store(DW, R10, slot::TID, R1);
+    a.store(W, R9, stamp::TID, R1);
+    let (seated, counted, told) = (a.label(), a.label(), a.label());
+    a.load(DW, R2, R9, stamp::OWNER);
+    a.jump(Ne, R2, 0, seated);
     count(&mut a, Counter::Entered);
-    let told = a.label();
+    a.goto(counted);
+    a.here(seated);
+    a.load(DW, R2, R9, stamp::ENTERED);
+    a.add(R2, 1);
+    a.store(DW, R9, stamp::ENTERED, R2);
+    a.here(counted);
     row_has(&mut a, flag::AT_ENTRY, told);
+    a.load(DW, R1, R9, stamp::TS);
+    a.store(DW, R10, slot::START, R1);
+    a.store(DW, R10, slot::NOW, R1);
+    a.load(W, R1, R9, stamp::TID);
+    a.store(DW, R10, slot::TID, R1);
     a.store(DW, R10, slot::FLAGS, i32::from(said::ENTRY));
     a.store(DW, R10, slot::RET, 0);
     begin_variable(&mut a, k, out);
@@ -278,7 +309,7 @@ fn enter(k: &Layout, scope: &Match) -> Code {
     a.finish()
 }
 
-fn exit(k: &Layout) -> Code {
+fn exit(k: &Layout, belts: Belts) -> Code {
     let mut a = Asm::default();
     let (out, full, compat) = (a.label(), a.label(), a.label());
     let (unseen, begun, plain) = (a.label(), a.label(), a.label());
@@ -287,16 +318,16 @@ fn exit(k: &Layout) -> Code {
     a.store(DW, R10, slot::NOW, R0);
     a.load(DW, R2, R10, slot::NUMBER);
     a.add(R2, 1);
-    a.load(W, R1, R9, mark::NUMBER);
+    a.load(W, R1, R9, stamp::NUMBER);
     a.jump(Ne, R1, R2, unseen);
     let seen = a.label();
     a.here(seen);
-    a.load(DW, R1, R9, mark::TS);
+    a.load(DW, R1, R9, stamp::TS);
     a.store(DW, R10, slot::START, R1);
-    a.load(W, R1, R9, mark::TID);
+    a.load(W, R1, R9, stamp::TID);
     a.store(DW, R10, slot::TID, R1);
     a.store(DW, R10, slot::FLAGS, 0);
-    a.store(W, R9, mark::NUMBER, 0);
+    a.store(W, R9, stamp::NUMBER, 0);
     a.goto(begun);
     a.here(unseen);
     // Whoever executes a program of the other width returns with the number that exec has there.
@@ -340,26 +371,29 @@ fn exit(k: &Layout) -> Code {
     requests(&mut a, no_fd);
 
     a.here(plain);
-    a.map(R1, Map::Ring);
-    a.mov(R2, record::FIXED);
-    a.mov(R3, 0);
-    a.call(Helper::RingReserve);
-    a.jump(Eq, R0, 0, full);
-    a.mov(R8, R0);
+    let (crowded, begun) = (a.label(), a.label());
+    belt::room(&mut a, belts, crowded);
+    a.goto(begun);
+    a.here(crowded);
+    room(&mut a, 0, full);
+    a.mov(R9, 0);
+    a.here(begun);
     fill(&mut a, k);
-    let (submit, made) = (a.label(), a.label());
+    let (ready, made, ring) = (a.label(), a.label(), a.label());
     row_has(&mut a, flag::MAKES_FD, made);
     a.load(DW, R3, R10, slot::RET);
-    a.jump(SignedLt, R3, 0, submit);
-    file(&mut a, k, submit);
-    a.goto(submit);
+    a.jump(SignedLt, R3, 0, ready);
+    file(&mut a, k, ready);
+    a.goto(ready);
     a.here(made);
-    argument(&mut a, column::FD, submit);
-    file(&mut a, k, submit);
-    a.here(submit);
-    a.mov(R1, R8);
-    a.mov(R2, 1);
-    a.call(Helper::RingSubmit);
+    argument(&mut a, column::FD, ready);
+    file(&mut a, k, ready);
+    a.here(ready);
+    a.jump(Eq, R9, 0, ring);
+    belt::put(&mut a);
+    a.goto(sent);
+    a.here(ring);
+    submit(&mut a);
     a.here(sent);
     a.goto(out);
     a.here(compat);
@@ -400,11 +434,12 @@ fn end(k: &Layout) -> Code {
     find_mark(&mut a, R7, false);
     a.jump(Eq, R0, 0, out);
     a.mov(R9, R0);
+    seat::leave(&mut a);
+    a.mov(R9, R8);
     count(&mut a, Counter::Ended);
     reserve(&mut a, 0, full);
     about(&mut a, k, R7, said::END);
-    a.load(W, R1, R9, mark::NUMBER);
-    a.store(H, R8, at::NUMBER, R1);
+    a.store(H, R8, at::NUMBER, R9);
     submit(&mut a);
     tail(&mut a, out, full, Counter::Untold);
     a.finish()
@@ -424,10 +459,10 @@ mod tests {
             number: 120,
             compat: (16, 2),
             narrow: Some(Narrow { segment: (136, 0x23), args: [40, 88, 96, 104, 112, 32] }),
-            cast: Some(Cast { function: 1, file: 2, mount: 3, word: 4 }),
+            cast: Some(Cast { function: 1, task: 5, file: 2, mount: 3, word: 4 }),
             at: Fields::default(),
         };
-        let programs = make(&layout, &Match::Pids, true);
+        let programs = make(&layout, Belts { count: 2, bytes: 1 << 20 }, &Match::Pids, true);
         insta::assert_snapshot!("enter", programs.enter);
         insta::assert_snapshot!("fork", programs.fork);
         insta::assert_snapshot!("end", programs.end);
@@ -450,7 +485,7 @@ mod tests {
         ];
         for scope in scopes {
             for follow in [true, false] {
-                let programs = make(&layout, &scope, follow);
+                let programs = make(&layout, Belts { count: 2, bytes: 1 << 20 }, &scope, follow);
                 for code in [programs.enter, programs.exit, programs.fork, programs.end, programs.mark, programs.files] {
                     assert!(!code.to_string().contains("goto -1\n"), "a jump to itself\n{code}");
                 }
