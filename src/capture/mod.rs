@@ -28,6 +28,7 @@ mod decode;
 mod drain;
 mod ebpf;
 mod extra;
+mod file;
 mod filter;
 mod glob;
 mod layout;
