@@ -173,7 +173,10 @@ impl Ebpf {
             match attach {
                 Attach::Tracepoint => program.attach()?,
                 // The walks come last: what they do not see, the programs at the tracepoints see already.
-                Attach::Iterator if name == "ioriot_mark" => tasks = program.walk()?,
+                Attach::Iterator if name == "ioriot_mark" => {
+                    tasks = program.walk()?;
+                    maps.settle()?;
+                }
                 Attach::Iterator => files = program.walk()?,
             }
             programs.push(program);

@@ -140,6 +140,11 @@ fn head(a: &mut Asm, k: &Layout, enter: Option<&Match>, out: Label, compat: Labe
     seat::find(a);
     a.load(DW, R1, R9, stamp::OWNER);
     a.jump(Eq, R1, R6, seated);
+    a.load(DW, R1, R9, stamp::STRANGER);
+    a.jump(Eq, R1, R6, out);
+    // To be looked at before the mark: one that is not there yet may come until everybody is settled.
+    a.map_value(R1, Map::Settled);
+    a.load(DW, R8, R1, 0);
     a.call(Helper::CurrentTask);
     a.mov(R7, R0);
     find_mark(a, R7, false);
@@ -162,7 +167,15 @@ fn head(a: &mut Asm, k: &Layout, enter: Option<&Match>, out: Label, compat: Labe
             a.mov(R0, R9);
             a.here(marked);
         }
-        _ => a.jump(Eq, R0, 0, out),
+        Some(_) => {
+            let marked = a.label();
+            a.jump(Ne, R0, 0, marked);
+            a.jump(Eq, R8, 0, out);
+            seat::stranger(a);
+            a.goto(out);
+            a.here(marked);
+        }
+        None => a.jump(Eq, R0, 0, out),
     }
     match enter {
         Some(_) => seat::take(a),
@@ -369,6 +382,7 @@ fn fork(k: &Layout, follow: bool) -> Code {
     a.goto(out);
     a.here(made);
     count(&mut a, Counter::Marked);
+    seat::born(&mut a, k);
     arrive::forked(&mut a, k, full);
     tail(&mut a, out, full, Counter::Untold);
     a.finish()
