@@ -7,20 +7,20 @@
 //! Paths are read when a call returns, since by then the kernel itself has touched their pages: at the entry a page may
 //! not be there yet, and a program cannot wait for it. Only exec, whose memory is gone afterwards, is read at its entry.
 
-use super::asm::Alu::{Lsh, Or};
+use super::asm::Alu::Lsh;
 use super::asm::Helper;
 use super::asm::If::{Eq, Gt, Ne, Set, SignedLt};
 use super::asm::Reg::{R0, R1, R2, R3, R4, R6, R7, R8, R9, R10};
 use super::asm::Size::{B, DW, H, W};
 use super::asm::{Asm, Code, Label, Map, Reg};
 use super::belt::Belts;
+use super::file::{file, names, typed};
 use super::layout::Layout;
 use super::parts::{
-    about, argument, begin_variable, behind, column, file, fill, names, read_kernel, requests, reserve, room, row_has, send,
-    slot, strings, submit, typed,
+    about, argument, behind, column, fill, longest, requests, reserve, room, row_has, scratch, send, slot, strings, submit,
 };
-use super::record::{at, flag as said};
-use super::scope::Match;
+use super::record::{FIXED, at, flag as said};
+use super::scope::{Match, matches};
 use super::seat::stamp;
 use super::table::{NUMBERS, flag};
 use super::{arrive, belt, seat};
@@ -109,68 +109,6 @@ pub(super) fn find_mark(a: &mut Asm, task: Reg, make: bool) {
     a.call(Helper::TaskStorage);
 }
 
-/// Jumps to `no` unless the task in `task` is in a scope that tasks enter by what they are.
-pub(super) fn matches(a: &mut Asm, k: &Layout, scope: &Match, task: Reg, no: Label) {
-    match scope {
-        Match::Pids => {
-            a.load(W, R1, task, k.at.tgid);
-            a.store(W, R10, slot::KEY, R1);
-            a.mov(R2, R10);
-            a.add(R2, i32::from(slot::KEY));
-            a.map(R1, Map::Pids);
-            a.call(Helper::MapLookup);
-            a.jump(Eq, R0, 0, no);
-        }
-        Match::All { own } => {
-            a.load(W, R1, task, k.at.tgid);
-            a.jump(Eq, R1, *own as i32, no);
-        }
-        Match::User(uid) => {
-            a.load(DW, R1, task, k.at.cred);
-            a.load(W, R1, R1, k.at.uid);
-            a.mov(R2, *uid as i32);
-            a.zero_extend(R2);
-            a.jump(Ne, R1, R2, no);
-        }
-        Match::Comm(name) => {
-            a.mov(R3, task);
-            a.add(R3, i32::from(k.at.comm));
-            read_kernel(a, slot::COMM, 16);
-            for (word, bytes) in (0..).zip(name.chunks_exact(4)) {
-                a.load(W, R1, R10, slot::COMM + 4 * word);
-                a.mov(R2, i32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
-                a.zero_extend(R2);
-                a.jump(Ne, R1, R2, no);
-            }
-        }
-        Match::Cgroup(id) => {
-            let yes = a.label();
-            let halves = [*id as u32, (*id >> 32) as u32];
-            a.load(DW, R1, task, k.at.cgroups);
-            a.load(DW, R1, R1, k.at.cgroup);
-            for _ in 0..16 {
-                let up = a.label();
-                a.load(DW, R2, R1, k.at.cgroup_node);
-                a.load(DW, R3, R2, k.at.node_id);
-                a.mov(R4, halves[1] as i32);
-                a.alu(Lsh, R4, 32);
-                a.mov(R2, halves[0] as i32);
-                a.zero_extend(R2);
-                a.alu(Or, R4, R2);
-                a.jump(Ne, R3, R4, up);
-                a.goto(yes);
-                a.here(up);
-                a.load(DW, R1, R1, k.at.cgroup_parent);
-                a.jump(Eq, R1, 0, no);
-                a.load(DW, R1, R1, k.at.css_cgroup);
-                a.jump(Eq, R1, 0, no);
-            }
-            a.goto(no);
-            a.here(yes);
-        }
-    }
-}
-
 /// The common beginning: R6 = registers, R7 = task, R9 = seat or mark; slots RET, NUMBER and ROW. Leaves by `out` when the
 /// call is not captured, by `compat` when it is in a form that is not decoded.
 fn head(a: &mut Asm, k: &Layout, enter: Option<&Match>, out: Label, compat: Label) {
@@ -202,6 +140,11 @@ fn head(a: &mut Asm, k: &Layout, enter: Option<&Match>, out: Label, compat: Labe
     seat::find(a);
     a.load(DW, R1, R9, stamp::OWNER);
     a.jump(Eq, R1, R6, seated);
+    a.load(DW, R1, R9, stamp::STRANGER);
+    a.jump(Eq, R1, R6, out);
+    // To be looked at before the mark: one that is not there yet may come until everybody is settled.
+    a.map_value(R1, Map::Settled);
+    a.load(DW, R8, R1, 0);
     a.call(Helper::CurrentTask);
     a.mov(R7, R0);
     find_mark(a, R7, false);
@@ -224,7 +167,15 @@ fn head(a: &mut Asm, k: &Layout, enter: Option<&Match>, out: Label, compat: Labe
             a.mov(R0, R9);
             a.here(marked);
         }
-        _ => a.jump(Eq, R0, 0, out),
+        Some(_) => {
+            let marked = a.label();
+            a.jump(Ne, R0, 0, marked);
+            a.jump(Eq, R8, 0, out);
+            seat::stranger(a);
+            a.goto(out);
+            a.here(marked);
+        }
+        None => a.jump(Eq, R0, 0, out),
     }
     match enter {
         Some(_) => seat::take(a),
@@ -298,7 +249,9 @@ fn enter(k: &Layout, scope: &Match) -> Code {
     a.store(DW, R10, slot::TID, R1);
     a.store(DW, R10, slot::FLAGS, i32::from(said::ENTRY));
     a.store(DW, R10, slot::RET, 0);
-    begin_variable(&mut a, k, out);
+    scratch(&mut a, out);
+    fill(&mut a, k);
+    a.mov(R9, 0);
     strings(&mut a);
     send(&mut a, full);
     a.here(told);
@@ -343,7 +296,9 @@ fn exit(k: &Layout, belts: Belts) -> Code {
     a.here(begun);
     row_has(&mut a, flag::VARIABLE, plain);
 
-    begin_variable(&mut a, k, out);
+    longest(&mut a, belts, out);
+    fill(&mut a, k);
+    a.mov(R9, 0);
     // What a call told at its entry is gone by now.
     let (fresh, after, asked) = (a.label(), a.label(), a.label());
     row_has(&mut a, flag::AT_ENTRY, fresh);
@@ -352,19 +307,25 @@ fn exit(k: &Layout, belts: Belts) -> Code {
     strings(&mut a);
     behind(&mut a, asked);
     a.here(after);
-    let (no_fd, sent) = (a.label(), a.label());
-    let made = a.label();
+    let (no_fd, made, ring, sent) = (a.label(), a.label(), a.label(), a.label());
     row_has(&mut a, flag::MAKES_FD, made);
     a.load(DW, R3, R10, slot::RET);
     a.jump(SignedLt, R3, 0, no_fd);
     file(&mut a, k, no_fd);
     row_has(&mut a, flag::WHERE, no_fd);
+    a.load(DW, R1, R10, slot::BELT);
+    a.jump(Ne, R1, 0, no_fd);
     names(&mut a, k, k.at.path, at::WHERE, said::WHERE);
     a.goto(no_fd);
     a.here(made);
     argument(&mut a, column::FD, no_fd);
     file(&mut a, k, no_fd);
     a.here(no_fd);
+    a.load(DW, R2, R10, slot::BELT);
+    a.jump(Eq, R2, 0, ring);
+    belt::put_long(&mut a, R2);
+    a.goto(sent);
+    a.here(ring);
     send(&mut a, full);
     a.goto(sent);
     a.here(asked);
@@ -372,7 +333,7 @@ fn exit(k: &Layout, belts: Belts) -> Code {
 
     a.here(plain);
     let (crowded, begun) = (a.label(), a.label());
-    belt::room(&mut a, belts, crowded);
+    belt::room(&mut a, belts, FIXED, crowded);
     a.goto(begun);
     a.here(crowded);
     room(&mut a, 0, full);
@@ -390,7 +351,7 @@ fn exit(k: &Layout, belts: Belts) -> Code {
     file(&mut a, k, ready);
     a.here(ready);
     a.jump(Eq, R9, 0, ring);
-    belt::put(&mut a);
+    belt::put(&mut a, R9);
     a.goto(sent);
     a.here(ring);
     submit(&mut a);
@@ -421,6 +382,7 @@ fn fork(k: &Layout, follow: bool) -> Code {
     a.goto(out);
     a.here(made);
     count(&mut a, Counter::Marked);
+    seat::born(&mut a, k);
     arrive::forked(&mut a, k, full);
     tail(&mut a, out, full, Counter::Untold);
     a.finish()
