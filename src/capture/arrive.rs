@@ -7,9 +7,10 @@
 use super::asm::If::{Eq, Ne};
 use super::asm::Reg::{R0, R1, R2, R3, R6, R7, R8, R9, R10};
 use super::asm::Size::{DW, H, W};
-use super::asm::{Asm, Helper, Label, Map};
+use super::asm::{Asm, Helper, Label};
+use super::file::names;
 use super::layout::Layout;
-use super::parts::{about, blank, names, reserve, send, slot, submit};
+use super::parts::{about, blank, reserve, scratch, send, slot, submit};
 use super::record::{self, at, flag};
 
 /// Length of a task's name (TASK_COMM_LEN).
@@ -33,13 +34,7 @@ pub fn forked(a: &mut Asm, k: &Layout, full: Label) {
 pub fn joined(a: &mut Asm, k: &Layout, out: Label, full: Label) {
     a.load(DW, R1, R10, slot::JOINED);
     a.jump(Eq, R1, 0, out);
-    a.store(W, R10, slot::KEY, 0);
-    a.mov(R2, R10);
-    a.add(R2, i32::from(slot::KEY));
-    a.map(R1, Map::Scratch);
-    a.call(Helper::MapLookup);
-    a.jump(Eq, R0, 0, out);
-    a.mov(R8, R0);
+    scratch(a, out);
     blank(a, 0);
     about(a, k, R7, flag::JOINED);
     a.load(DW, R2, R7, k.at.parent);

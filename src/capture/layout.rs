@@ -36,6 +36,8 @@ pub struct Narrow {
 pub struct Cast {
     /// The function.
     pub function: u32,
+    /// `struct task_struct`.
+    pub task: u32,
     /// `struct file`.
     pub file: u32,
     /// `struct mount`.
@@ -70,6 +72,7 @@ fields! {
     parent "task_struct.real_parent";
     cgroups "task_struct.cgroups";
     leader "task_struct.group_leader";
+    stack "task_struct.stack";
     fs "task_struct.fs";
     pwd "fs_struct.pwd";
     uid "cred.uid";
@@ -122,6 +125,7 @@ impl Layout {
         let cast = || -> Result<Cast> {
             Ok(Cast {
                 function: btf.id(Kind::Func, "bpf_rdonly_cast")?,
+                task: btf.id(Kind::Struct, "task_struct")?,
                 file: btf.id(Kind::Struct, "file")?,
                 mount: btf.id(Kind::Struct, "mount")?,
                 word: btf.id(Kind::Struct, "timespec64")?,

@@ -1,12 +1,15 @@
 //! Live captures: the calls of running programs, straight to events in Parquet.
 //!
 //! ```text
-//! kernel: programs at tracepoints -> ring ──┐
-//!                                           ├─> decode (by the syscall table) -> ingest's order -> Parquet
-//! iterators: tasks, files; /proc: mounts ───┴─> processes, open_files, mounts
+//! kernel: programs at tracepoints -> belts, ring ──┐
+//!                                                  ├─> drain -> decode (by the syscall table) -> ingest's order -> Parquet
+//! iterators: tasks, files; /proc: mounts ──────────┴─> processes, open_files
 //! ```
 //!
-//! * `btf`, `layout` where the running kernel keeps things; `asm`, `program`, `snapshot` the programs; `bpf` loads them
+//! * `btf`, `layout` where the running kernel keeps things; `asm`, `program`, `parts`, `file`, `snapshot` the programs; `bpf`
+//!   loads them
+//! * `seat` where a program finds what the one before it left; `belt` how records leave the kernel, `ring`, `drain` how they
+//!   are read
 //! * `table` what is read of each call, `record` what comes back, `decode` the event that it tells of
 //! * `arrive`, `extra` programs for processes that come, for requests and page faults; `aside`, `requests` what is made of it
 //! * `compat` calls of 32-bit programs
@@ -20,12 +23,15 @@ mod argument;
 mod arrive;
 mod aside;
 mod asm;
+mod belt;
 mod bpf;
 mod btf;
 mod compat;
 mod decode;
+mod drain;
 mod ebpf;
 mod extra;
+mod file;
 mod filter;
 mod glob;
 mod layout;
@@ -37,7 +43,9 @@ mod ptrace;
 mod record;
 mod recover;
 mod requests;
+mod ring;
 mod scope;
+mod seat;
 mod sieve;
 mod snapshot;
 mod stap;
@@ -286,7 +294,10 @@ impl Session {
         let backend = Backend::start(&options)?;
         // Reading the memory of the traced is a right; whoever traces has no other that the traced has not.
         match backend {
-            Backend::Ebpf(_) => os::drop_rights(os::owner(&options.out).as_ref(), None)?,
+            Backend::Ebpf(_) => {
+                os::go_first();
+                os::drop_rights(os::owner(&options.out).as_ref(), None)?;
+            }
             // The tracer is root's, and has to be ended.
             Backend::Stap(_) => os::drop_rights(os::owner(&options.out).as_ref(), Some(os::CAP_KILL))?,
             Backend::Ptrace(_) => {}
