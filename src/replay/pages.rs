@@ -1,4 +1,4 @@
-//! Columns of the results on their way to Parquet: rows to pages, pages to the chunk that a segment has of a column.
+//! A column of the results on its way to Parquet: what a segment has of it, page by page.
 
 use super::pack;
 use super::record::UNKNOWN;
@@ -12,25 +12,31 @@ use parquet::file::statistics::Statistics;
 use parquet::file::writer::{SerializedPageWriter, SerializedRowGroupWriter, TrackedWrite};
 use parquet::schema::types::ColumnDescPtr;
 use std::io::Write;
-use std::mem::{replace, take};
+use std::mem::take;
 
 /// Rows of a page at most.
 pub const PAGE: usize = 16 * 1024;
 /// No word.
 const NONE: u8 = u8::MAX;
 
-/// Words of rows that no page has yet, each word said once.
+/// The rows that no page has yet.
+pub enum Rows {
+    /// Numbers, or [`UNKNOWN`].
+    Numbers(Vec<i64>),
+    /// Words by number.
+    Words(Words),
+}
+
+/// Words, each said once.
 pub struct Words {
     words: Vec<&'static str>,
     /// Place of each key's word.
     places: [u8; 256],
-    /// Place of each row's word, or [`NONE`].
     rows: Vec<u8>,
 }
 
 impl Words {
-    /// Nothing so far.
-    pub fn new() -> Words {
+    fn new() -> Words {
         Words { words: Vec::new(), places: [NONE; 256], rows: vec![NONE; PAGE] }
     }
 
@@ -44,7 +50,6 @@ impl Words {
     }
 
     /// Puts a word that has no key into a row, or none.
-    #[inline]
     pub fn name(&mut self, row: usize, word: Option<&'static str>) {
         self.rows[row] = word.map_or(NONE, |word| self.place(word));
     }
@@ -56,17 +61,18 @@ impl Words {
             self.words.len() - 1
         }) as u8
     }
+}
 
-    /// All of them: the dictionary of a column.
-    fn page(&self, packer: &mut Packer) -> Result<CompressedPage> {
-        packer.body.clear();
-        for word in &self.words {
-            packer.body.extend((word.len() as u32).to_le_bytes());
-            packer.body.extend(word.as_bytes());
-        }
-        let (num_values, encoding) = (self.words.len() as u32, Encoding::PLAIN);
-        packer.page(|buf| Page::DictionaryPage { buf, num_values, encoding, is_sorted: false })
-    }
+/// A column of the segment in the making.
+pub struct Column {
+    /// The rows to come.
+    pub rows: Rows,
+    pages: TrackedWrite<Vec<u8>>,
+    /// Bytes of the pages, had they not been compressed.
+    unpacked: usize,
+    nulls: u64,
+    /// The least number and the greatest.
+    bounds: Option<(i64, i64)>,
 }
 
 /// What packs pages: the memory of one page, used again for the next.
@@ -89,10 +95,9 @@ impl Packer {
         Ok(Packer { zstd, level, numbers: Vec::new(), codes: Vec::new(), body: Vec::new() })
     }
 
-    /// Compresses the body to a page.
-    fn page(&mut self, make: impl FnOnce(Bytes) -> Page) -> Result<CompressedPage> {
-        let bytes = self.zstd.compress(&self.body).context("cannot compress")?;
-        Ok(CompressedPage::new(make(bytes.into()), self.body.len()))
+    /// The body of the page, compressed, and its size before.
+    fn compressed(&mut self) -> Result<(Bytes, usize)> {
+        Ok((self.zstd.compress(&self.body).context("cannot compress")?.into(), self.body.len()))
     }
 
     /// Says in which rows a value is: the definition levels of a page.
@@ -111,130 +116,127 @@ impl Packer {
     }
 }
 
-/// What a segment has of a column so far.
-pub struct Chunk {
-    /// May a row have no value?
-    optional: bool,
-    pages: TrackedWrite<Vec<u8>>,
-    /// Bytes of the pages, had they not been compressed.
-    unpacked: usize,
-    rows: usize,
-    nulls: usize,
-    /// The least number and the greatest.
-    bounds: Option<(i64, i64)>,
+/// Bounds of these numbers too.
+fn bounds(known: Option<(i64, i64)>, numbers: &[i64]) -> Option<(i64, i64)> {
+    let numbers = if pack::constant(numbers) { numbers.get(..1)? } else { numbers };
+    let (least, greatest) = known.unwrap_or((i64::MAX, i64::MIN));
+    Some(numbers.iter().fold((least, greatest), |(least, greatest), number| (least.min(*number), greatest.max(*number))))
 }
 
-impl Chunk {
-    /// Nothing of a column that may be `optional`.
-    pub fn new(optional: bool) -> Chunk {
-        Chunk { optional, pages: TrackedWrite::new(Vec::new()), unpacked: 0, rows: 0, nulls: 0, bounds: None }
+impl Column {
+    fn new(rows: Rows) -> Column {
+        Column { rows, pages: TrackedWrite::new(Vec::new()), unpacked: 0, nulls: 0, bounds: None }
     }
 
-    /// A page of numbers, [`UNKNOWN`] where there is none.
+    /// A column of numbers.
+    pub fn numbers() -> Column {
+        Column::new(Rows::Numbers(vec![UNKNOWN; PAGE]))
+    }
+
+    /// A column of words.
+    pub fn words() -> Column {
+        Column::new(Rows::Words(Words::new()))
+    }
+
+    /// Makes the first rows a page; `optional` when one may have no value.
     ///
     /// # Errors
     /// When memory is short.
-    pub fn numbers(&mut self, numbers: &[i64], packer: &mut Packer) -> Result<()> {
+    pub fn page(&mut self, rows: usize, optional: bool, packer: &mut Packer) -> Result<()> {
         packer.body.clear();
-        let constant = pack::constant(numbers);
-        let nulls = match (self.optional, constant, numbers.first()) {
-            (true, true, Some(&UNKNOWN)) => numbers.len(),
-            (true, false, _) => numbers.iter().filter(|number| **number == UNKNOWN).count(),
-            _ => 0,
+        let (nulls, encoding) = match &self.rows {
+            Rows::Numbers(numbers) => {
+                let numbers = &numbers[..rows];
+                let nulls = numbers.iter().filter(|number| **number == UNKNOWN).count();
+                if optional {
+                    packer.levels(rows, nulls, numbers.iter().map(|number| *number != UNKNOWN));
+                }
+                let mut some = take(&mut packer.numbers);
+                let there = if nulls == 0 {
+                    numbers
+                } else {
+                    some.clear();
+                    some.extend(numbers.iter().filter(|number| **number != UNKNOWN));
+                    &some
+                };
+                self.bounds = bounds(self.bounds, there);
+                pack::differences(there, &mut packer.body);
+                packer.numbers = some;
+                (nulls, Encoding::DELTA_BINARY_PACKED)
+            }
+            Rows::Words(Words { words, rows: codes, .. }) => {
+                let codes = &codes[..rows];
+                let nulls = codes.iter().filter(|code| **code == NONE).count();
+                if optional {
+                    packer.levels(rows, nulls, codes.iter().map(|code| *code != NONE));
+                }
+                packer.codes.clear();
+                packer.codes.extend(codes.iter().filter(|code| **code != NONE));
+                let width = pack::width(words.len().saturating_sub(1) as u8);
+                packer.body.push(width as u8);
+                pack::runs(&packer.codes, width, &mut packer.body);
+                (nulls, Encoding::RLE_DICTIONARY)
+            }
         };
-        if self.optional {
-            packer.levels(numbers.len(), nulls, numbers.iter().map(|number| *number != UNKNOWN));
-        }
-        let mut some = take(&mut packer.numbers);
-        let there = if nulls == 0 {
-            numbers
-        } else {
-            some.clear();
-            some.extend(numbers.iter().filter(|number| **number != UNKNOWN));
-            &some
-        };
-        let unlike = if constant { there.get(..1).unwrap_or_default() } else { there };
-        if let Some(first) = unlike.first() {
-            let known = self.bounds.unwrap_or((*first, *first));
-            let bounds = unlike.iter().fold(known, |(least, greatest), number| (least.min(*number), greatest.max(*number)));
-            self.bounds = Some(bounds);
-        }
-        pack::differences(there, &mut packer.body);
-        packer.numbers = some;
-        self.add(numbers.len(), nulls, Encoding::DELTA_BINARY_PACKED, packer)
-    }
-
-    /// A page of the first rows of words.
-    ///
-    /// # Errors
-    /// When memory is short.
-    pub fn words(&mut self, rows: usize, words: &Words, packer: &mut Packer) -> Result<()> {
-        packer.body.clear();
-        let codes = &words.rows[..rows];
-        let nulls = codes.iter().filter(|code| **code == NONE).count();
-        if self.optional {
-            packer.levels(rows, nulls, codes.iter().map(|code| *code != NONE));
-        }
-        packer.codes.clear();
-        if nulls == 0 {
-            packer.codes.extend(codes);
-        } else {
-            packer.codes.extend(codes.iter().filter(|code| **code != NONE));
-        }
-        let width = pack::width(words.words.len().saturating_sub(1) as u8);
-        packer.body.push(width as u8);
-        pack::runs(&packer.codes, width, &mut packer.body);
-        self.add(rows, nulls, Encoding::RLE_DICTIONARY, packer)
-    }
-
-    fn add(&mut self, rows: usize, nulls: usize, encoding: Encoding, packer: &mut Packer) -> Result<()> {
-        let page = packer.page(|buf| Page::DataPage {
+        self.nulls += nulls as u64;
+        let (buf, size) = packer.compressed()?;
+        let page = Page::DataPage {
             buf,
             num_values: rows as u32,
             encoding,
             def_level_encoding: Encoding::RLE,
             rep_level_encoding: Encoding::RLE,
             statistics: None,
-        })?;
-        self.unpacked += SerializedPageWriter::new(&mut self.pages).write_page(page)?.uncompressed_size;
-        self.rows += rows;
-        self.nulls += nulls;
+        };
+        let spec = SerializedPageWriter::new(&mut self.pages).write_page(CompressedPage::new(page, size))?;
+        self.unpacked += spec.uncompressed_size;
         Ok(())
     }
 
-    /// Moves the pages to a row group, behind the `words` that they are of, and begins anew.
+    /// Moves the pages, of so many rows, to a row group, and begins anew.
     ///
     /// # Errors
     /// When the disk is full.
     pub fn finish(
         &mut self,
-        words: Option<&Words>,
+        rows: usize,
         column: ColumnDescPtr,
         group: &mut SerializedRowGroupWriter<'_, impl Write + Send>,
         packer: &mut Packer,
     ) -> Result<()> {
-        let Chunk { pages, mut unpacked, rows, nulls, bounds, .. } = replace(self, Chunk::new(self.optional));
-        let mut all = TrackedWrite::new(Vec::new());
-        let encodings = match words {
-            None => vec![Encoding::RLE, Encoding::DELTA_BINARY_PACKED],
-            Some(words) => {
-                unpacked += SerializedPageWriter::new(&mut all).write_page(words.page(packer)?)?.uncompressed_size;
-                vec![Encoding::RLE, Encoding::PLAIN, Encoding::RLE_DICTIONARY]
+        let mut chunk = TrackedWrite::new(Vec::new());
+        let mut unpacked = take(&mut self.unpacked);
+        let (nulls, bounds) = (take(&mut self.nulls), self.bounds.take());
+        let mut encodings = vec![Encoding::RLE];
+        match &mut self.rows {
+            Rows::Numbers(_) => encodings.push(Encoding::DELTA_BINARY_PACKED),
+            Rows::Words(words) => {
+                packer.body.clear();
+                for word in &words.words {
+                    packer.body.extend((word.len() as u32).to_le_bytes());
+                    packer.body.extend(word.as_bytes());
+                }
+                let (buf, size) = packer.compressed()?;
+                let num_values = words.words.len() as u32;
+                let page = Page::DictionaryPage { buf, num_values, encoding: Encoding::PLAIN, is_sorted: false };
+                unpacked += SerializedPageWriter::new(&mut chunk).write_page(CompressedPage::new(page, size))?.uncompressed_size;
+                encodings.extend([Encoding::PLAIN, Encoding::RLE_DICTIONARY]);
             }
-        };
-        let first = all.bytes_written() as i64;
-        let mut bytes = all.into_inner()?;
-        bytes.extend(pages.into_inner()?);
+        }
+        let first = chunk.bytes_written();
+        let pages = std::mem::replace(&mut self.pages, TrackedWrite::new(Vec::new())).into_inner()?;
+        let mut bytes = chunk.into_inner()?;
+        bytes.extend(pages);
         let mut metadata = ColumnChunkMetaData::builder(column)
             .set_encodings(encodings)
             .set_compression(Compression::ZSTD(packer.level))
             .set_num_values(rows as i64)
             .set_total_compressed_size(bytes.len() as i64)
             .set_total_uncompressed_size(unpacked as i64)
-            .set_data_page_offset(first)
+            .set_data_page_offset(first as i64)
             .set_dictionary_page_offset((first > 0).then_some(0));
         if let Some((least, greatest)) = bounds {
-            metadata = metadata.set_statistics(Statistics::int64(Some(least), Some(greatest), None, Some(nulls as u64), false));
+            metadata = metadata.set_statistics(Statistics::int64(Some(least), Some(greatest), None, Some(nulls), false));
         }
         let closed = ColumnCloseResult {
             bytes_written: bytes.len() as u64,

@@ -5,7 +5,7 @@
 //! put behind one another as they are, and the table is one file as every other.
 
 use super::compare::Outcome;
-use super::pages::{Chunk, PAGE, Packer, Words};
+use super::pages::{Column, PAGE, Packer, Rows};
 use super::record::{Record, UNKNOWN, errno};
 use crate::schema::{ROW_GROUP, Table, Type, writer_properties};
 use crate::syscall::Syscall;
@@ -24,25 +24,18 @@ use std::time::{Duration, Instant};
 const SPAN: Duration = Duration::from_secs(5);
 const _: () = assert!(Syscall::ALL.len() < u8::MAX as usize, "a word has a number of one byte");
 
-/// Columns of numbers, and of words.
-const NUMBERS: usize = 14;
-const WORDS: usize = 4;
-
 /// The table of results, segment by segment.
 pub struct Results {
     dir: PathBuf,
     segments: u64,
     /// End of the segment before.
     since: Instant,
-    /// Rows that no page has yet; numbers and words each in the order of the table.
-    numbers: [Vec<i64>; NUMBERS],
-    words: [Words; WORDS],
-    rows: usize,
-    /// The pages, in the order of the table.
-    chunks: Vec<(Type, Chunk)>,
-    /// Rows on them.
-    packed: usize,
+    /// In the order of the table, and whether a value may be absent.
+    columns: Vec<(Column, bool)>,
     packer: Packer,
+    /// Rows of the segment that are on pages, and those after them.
+    packed: usize,
+    rows: usize,
     threads: usize,
 }
 
@@ -52,19 +45,15 @@ impl Results {
     /// # Errors
     /// When memory is short.
     pub fn new(dir: &Path, threads: usize) -> Result<Results> {
-        let columns = Table::Results.columns().into_iter();
-        Ok(Results {
-            dir: dir.to_owned(),
-            segments: 0,
-            since: Instant::now(),
-            numbers: std::array::from_fn(|_| vec![UNKNOWN; PAGE]),
-            words: std::array::from_fn(|_| Words::new()),
-            rows: 0,
-            chunks: columns.map(|column| (column.ty, Chunk::new(column.nullable))).collect(),
-            packed: 0,
-            packer: Packer::new()?,
-            threads,
-        })
+        let columns = Table::Results.columns().into_iter().map(|column| {
+            let rows = match column.ty {
+                Type::Int => Column::numbers(),
+                Type::Text | Type::Bool => Column::words(),
+            };
+            (rows, column.nullable)
+        });
+        let (columns, packer, since) = (columns.collect(), Packer::new()?, Instant::now());
+        Ok(Results { dir: dir.to_owned(), segments: 0, since, columns, packer, packed: 0, rows: 0, threads })
     }
 
     /// Adds a result.
@@ -75,8 +64,8 @@ impl Results {
         let split = |ret: i64| if errno(ret) == 0 { (ret, 0) } else { (-1, i64::from(errno(ret))) };
         let (ret, error) = split(record.ret());
         let (captured_ret, captured_error) = record.captured().map_or((UNKNOWN, UNKNOWN), split);
-        let (fact, stamp, row) = (&record.fact, &record.stamp, self.rows);
-        let numbers: [i64; NUMBERS] = [
+        let (fact, stamp) = (&record.fact, &record.stamp);
+        let numbers = [
             fact.op_id,
             fact.seq,
             i64::from(fact.lane),
@@ -92,14 +81,22 @@ impl Results {
             captured_error,
             fact.captured_dur,
         ];
-        for (column, number) in self.numbers.iter_mut().zip(numbers) {
-            column[row] = number;
+        let words = [
+            Some((fact.origin, record.origin().name())),
+            Some((fact.syscall, record.syscall().name())),
+            Some((outcome as u8, outcome.name())),
+            None,
+        ];
+        let (mut numbers, mut words) = (numbers.into_iter(), words.into_iter());
+        for (column, _) in &mut self.columns {
+            match &mut column.rows {
+                Rows::Numbers(rows) => rows[self.rows] = numbers.next().unwrap_or(UNKNOWN),
+                Rows::Words(rows) => match words.next().flatten() {
+                    Some((key, word)) => rows.set(self.rows, key, word),
+                    None => rows.name(self.rows, kind),
+                },
+            }
         }
-        let [origin, syscall, said, how] = &mut self.words;
-        origin.set(row, fact.origin, record.origin().name());
-        syscall.set(row, fact.syscall, record.syscall().name());
-        said.set(row, outcome as u8, outcome.name());
-        how.name(row, kind);
         self.rows += 1;
         if self.rows == PAGE { self.flush() } else { Ok(()) }
     }
@@ -107,18 +104,9 @@ impl Results {
     /// Makes a page of every column.
     fn flush(&mut self) -> Result<()> {
         let rows = take(&mut self.rows);
-        if rows == 0 {
-            return Ok(());
-        }
-        let (mut numbers, mut words) = (self.numbers.iter(), self.words.iter());
-        for (ty, chunk) in &mut self.chunks {
-            match ty {
-                Type::Int => {
-                    chunk.numbers(&numbers.next().context("a column of numbers is missing")?[..rows], &mut self.packer)?
-                }
-                Type::Text | Type::Bool => {
-                    chunk.words(rows, words.next().context("a column of words is missing")?, &mut self.packer)?;
-                }
+        if rows > 0 {
+            for (column, optional) in &mut self.columns {
+                column.page(rows, *optional, &mut self.packer)?;
             }
         }
         self.packed += rows;
@@ -127,17 +115,16 @@ impl Results {
 
     fn end_segment(&mut self) -> Result<()> {
         self.since = Instant::now();
-        if take(&mut self.packed) == 0 {
+        let rows = take(&mut self.packed);
+        if rows == 0 {
             return Ok(());
         }
         let unfinished = self.dir.join(segment_name(self.segments) + UNFINISHED);
         let mut writer = file_writer(&unfinished)?;
         let descriptors = writer.schema_descr().columns().to_vec();
         let mut group = writer.next_row_group()?;
-        let mut words = self.words.iter();
-        for ((ty, chunk), descriptor) in self.chunks.iter_mut().zip(descriptors) {
-            let words = if *ty == Type::Int { None } else { words.next() };
-            chunk.finish(words, descriptor, &mut group, &mut self.packer)?;
+        for ((column, _), descriptor) in self.columns.iter_mut().zip(descriptors) {
+            column.finish(rows, descriptor, &mut group, &mut self.packer)?;
         }
         group.close()?;
         writer.close().context("cannot write the results")?;
@@ -258,6 +245,7 @@ fn concatenate(segments: &[PathBuf], place: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::pages::PAGE;
     use super::super::record::{Fact, Stamp};
     use super::*;
     use crate::fate::Origin;
