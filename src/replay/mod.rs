@@ -30,8 +30,6 @@ mod memory;
 pub mod metrics;
 mod order;
 mod pace;
-mod pack;
-mod pages;
 mod plan;
 mod process;
 mod record;

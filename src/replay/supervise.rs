@@ -26,9 +26,8 @@ use std::time::Duration;
 
 /// Bytes of text in a frame at most; more is nonsense.
 const FRAME_MAX: u32 = 4096;
-/// Sheets that a worker fills in a millisecond at the very most: so long the supervisor may nap that the worker does not
-/// come to the end of them. To look more often would only take a processor from somebody.
-const PER_MS: usize = 128;
+/// The longest nap between two looks at the board, ms.
+const NAP: i32 = 16;
 /// Share of the sheets from which there is no time to nap.
 const BUSY: f64 = 0.25;
 
@@ -74,7 +73,7 @@ fn begin<'a>(
     let (board, file) = Board::create(Shape::new(plan.hands.len())).context("no memory for results")?;
     let (pipe, child, notes) = start(workload, task, program, file)?;
     let replayed = Replayed { processes: plan.processes, workers: did(&plan), notes, ..Replayed::default() };
-    let books = Books { results: Results::new(draft.dir(), plan.threads)?, replayed, measures, watch };
+    let books = Books { results: Results::new(draft.dir(), plan.threads), replayed, measures, watch };
     Ok((Supervisor { board, pipe, books, sampler }, child))
 }
 
@@ -188,13 +187,18 @@ impl Supervisor<'_> {
 
     /// Takes records until the replay is over; false when it was killed.
     fn take(&mut self) -> Result<bool> {
-        let nap = (self.board.sheets() / PER_MS).max(1) as i32;
+        let mut nap = 1;
         let ended = loop {
             self.sample();
             let busy = self.board.load() > BUSY;
-            self.read()?;
+            let taken = self.read()?;
             self.books.results.tick()?;
-            if self.hears(if busy { 0 } else { nap })? {
+            nap = match (busy, taken) {
+                (true, _) => 0,
+                (false, true) => 1,
+                (false, false) => (2 * nap).clamp(1, NAP),
+            };
+            if self.hears(nap)? {
                 match self.listen()? {
                     Heard::More => {}
                     Heard::Done => break true,
@@ -222,15 +226,16 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Takes what is there.
-    fn read(&mut self) -> Result<()> {
+    /// Takes what is there; says whether there was anything.
+    fn read(&mut self) -> Result<bool> {
+        let mut any = false;
         for worker in 0..self.board.workers() {
             while let Some(sheet) = self.board.to_read(worker) {
-                self.books.enter(sheet, worker, self.board.head().start.load(SeqCst))?;
+                any |= self.books.enter(sheet, worker, self.board.head().start.load(SeqCst))?;
                 self.board.read(worker);
             }
         }
-        Ok(())
+        Ok(any)
     }
 
     /// Waits so many milliseconds for a frame to come.
@@ -283,8 +288,8 @@ struct Books<'a> {
 }
 
 impl Books<'_> {
-    /// Enters the records of a sheet.
-    fn enter(&mut self, sheet: &Sheet, worker: usize, start: i64) -> Result<()> {
+    /// Enters the records of a sheet; says whether there was any.
+    fn enter(&mut self, sheet: &Sheet, worker: usize, start: i64) -> Result<bool> {
         let (mut ops, mut different, mut lag, mut last) = (0, 0, None, None);
         for record in sheet.records(worker as u32) {
             let (outcome, kind) = compare(&record);
@@ -308,6 +313,6 @@ impl Books<'_> {
             // The sheet may have come long after the op.
             progress.left(left.saturating_sub(Duration::from_nanos((now() - start - begin).max(0) as u64)));
         }
-        Ok(())
+        Ok(ops > 0)
     }
 }
