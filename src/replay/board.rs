@@ -217,6 +217,11 @@ impl Board {
         self.shape.workers
     }
 
+    /// Number of sheets of each worker.
+    pub fn sheets(&self) -> usize {
+        self.shape.sheets
+    }
+
     /// What concerns all.
     pub fn head(&self) -> &Head {
         // SAFETY: the mapping begins with a head, is page aligned and lives as long as self; atomics may be anything.

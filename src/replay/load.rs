@@ -1,7 +1,7 @@
 //! The loader: one thread in each process that decodes ops and hands every worker its own, in order, a batch at a time.
 //!
-//! Batches go round: a worker returns a used one, the loader fills it and sends it back. There are [`RING`] per worker
-//! and never more, so memory is bounded, and no worker can keep another from its next batch. What the supervisor must
+//! Batches go round: a worker returns used ones, the loader fills them and sends them back. There is a fixed number of them
+//! per worker ([`ring`]) and never more, so memory is bounded, and no worker can keep another from its next batch. What the supervisor must
 //! know of the ops goes to a sheet of the board at the same time.
 
 use super::board::Board;
@@ -20,8 +20,14 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
-/// Batches per worker.
-pub const RING: usize = 4;
+/// Batches of all workers together, if those are few: some 12 MiB.
+const BATCHES: usize = 256;
+
+/// Batches of each of so many workers. Half of them go back to the loader at a time: to wake it costs a worker as much as
+/// several calls, and so does each time that it is put aside for it.
+fn ring(workers: usize) -> usize {
+    (BATCHES / workers.max(1)).clamp(4, 32)
+}
 
 /// How long to wait before looking again whether the supervisor has read a sheet: there are many of them, and it takes
 /// longer to read one.
@@ -35,6 +41,8 @@ pub struct Feed {
     pub full: Receiver<Box<Batch>>,
     /// Used batches go back here.
     pub used: SyncSender<(usize, Box<Batch>)>,
+    /// How many batches there are.
+    pub ring: usize,
 }
 
 /// A lane being read.
@@ -81,12 +89,14 @@ impl<'a> Loader<'a> {
         workers: Range<usize>,
         hands: &[Vec<Lane>],
     ) -> (Loader<'a>, Vec<Feed>) {
-        let (give_back, used) = sync_channel(RING * workers.len());
+        // Those of other processes have their share of the memory.
+        let ring = ring(board.workers());
+        let (give_back, used) = sync_channel(ring * workers.len());
         let mut feeds = Vec::new();
         let mut queues = Vec::new();
         for worker in workers.clone() {
             let hand = &hands[worker];
-            let (sender, full) = sync_channel(RING);
+            let (sender, full) = sync_channel(ring);
             let heads = hand.iter().enumerate().map(|(at, lane)| Reverse((lane.first_op, at))).collect();
             let cursors = hand.iter().map(|lane| Cursor {
                 row: lane.first_row,
@@ -95,8 +105,8 @@ impl<'a> Loader<'a> {
                 before: None,
             });
             queues.push(Queue { cursors: cursors.collect(), heads, full: Some(sender), last: -1, awaited: HashMap::new() });
-            feeds.push(Feed { worker, full, used: give_back.clone() });
-            for _ in 0..RING {
+            feeds.push(Feed { worker, full, used: give_back.clone(), ring });
+            for _ in 0..ring {
                 // The channel has room for all batches there are.
                 let _ = give_back.send((worker, Box::new(Batch::new())));
             }

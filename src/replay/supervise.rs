@@ -26,8 +26,9 @@ use std::time::Duration;
 
 /// Bytes of text in a frame at most; more is nonsense.
 const FRAME_MAX: u32 = 4096;
-/// The longest nap between two looks at the board, ms.
-const NAP: i32 = 16;
+/// Sheets that a worker fills in a millisecond at the very most: so long the supervisor may nap that the worker does not
+/// come to the end of them. To look more often would only take a processor from somebody.
+const PER_MS: usize = 128;
 /// Share of the sheets from which there is no time to nap.
 const BUSY: f64 = 0.25;
 
@@ -187,18 +188,13 @@ impl Supervisor<'_> {
 
     /// Takes records until the replay is over; false when it was killed.
     fn take(&mut self) -> Result<bool> {
-        let mut nap = 1;
+        let nap = (self.board.sheets() / PER_MS).max(1) as i32;
         let ended = loop {
             self.sample();
             let busy = self.board.load() > BUSY;
-            let taken = self.read()?;
+            self.read()?;
             self.books.results.tick()?;
-            nap = match (busy, taken) {
-                (true, _) => 0,
-                (false, true) => 1,
-                (false, false) => (2 * nap).clamp(1, NAP),
-            };
-            if self.hears(nap)? {
+            if self.hears(if busy { 0 } else { nap })? {
                 match self.listen()? {
                     Heard::More => {}
                     Heard::Done => break true,
@@ -226,16 +222,15 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Takes what is there; says whether there was anything.
-    fn read(&mut self) -> Result<bool> {
-        let mut any = false;
+    /// Takes what is there.
+    fn read(&mut self) -> Result<()> {
         for worker in 0..self.board.workers() {
             while let Some(sheet) = self.board.to_read(worker) {
-                any |= self.books.enter(sheet, worker, self.board.head().start.load(SeqCst))?;
+                self.books.enter(sheet, worker, self.board.head().start.load(SeqCst))?;
                 self.board.read(worker);
             }
         }
-        Ok(any)
+        Ok(())
     }
 
     /// Waits so many milliseconds for a frame to come.
@@ -288,8 +283,8 @@ struct Books<'a> {
 }
 
 impl Books<'_> {
-    /// Enters the records of a sheet; says whether there was any.
-    fn enter(&mut self, sheet: &Sheet, worker: usize, start: i64) -> Result<bool> {
+    /// Enters the records of a sheet.
+    fn enter(&mut self, sheet: &Sheet, worker: usize, start: i64) -> Result<()> {
         let (mut ops, mut different, mut lag, mut last) = (0, 0, None, None);
         for record in sheet.records(worker as u32) {
             let (outcome, kind) = compare(&record);
@@ -313,6 +308,6 @@ impl Books<'_> {
             // The sheet may have come long after the op.
             progress.left(left.saturating_sub(Duration::from_nanos((now() - start - begin).max(0) as u64)));
         }
-        Ok(ops > 0)
+        Ok(())
     }
 }

@@ -4,16 +4,13 @@
 use super::board::{Board, Sheet};
 use super::call::Batch;
 use super::engine::{Issue, Refusal};
-use super::load::{Feed, RING};
+use super::load::Feed;
 use super::order::Order;
 use super::pace::{Pacer, clock, now};
 use super::record::UNKNOWN;
 use super::ticks::{self, Clock};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::TryRecvError;
-
-/// Batches that are given back at once: to wake the loader costs more than to keep one for a while.
-const GIVEN_BACK: usize = RING / 2;
 
 /// A worker at work.
 pub struct Worker<'a, E, O> {
@@ -35,7 +32,8 @@ impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
     /// A worker that gets its ops from `feed` and times them by `clock`; without a pacer they are issued as soon as the
     /// order allows.
     pub fn new(board: &'a Board, feed: Feed, engine: E, order: O, pacer: Option<Pacer>, clock: Clock) -> Worker<'a, E, O> {
-        Worker { board, feed, engine, order, pacer, clock, kept: Vec::with_capacity(RING), start: 0, waited: 0, starved: 0 }
+        let kept = Vec::with_capacity(feed.ring);
+        Worker { board, feed, engine, order, pacer, clock, kept, start: 0, waited: 0, starved: 0 }
     }
 
     /// Issues every op; `start` is the moment from which all times count.
@@ -56,7 +54,7 @@ impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
             self.board.written(worker);
             self.spent(clock(libc::CLOCK_THREAD_CPUTIME_ID) - cpu);
             self.kept.push(batch);
-            if self.kept.len() >= GIVEN_BACK {
+            if self.kept.len() >= self.feed.ring / 2 {
                 self.give_back();
             }
         }
