@@ -6,15 +6,19 @@
 
 use super::compare::Outcome;
 use super::record::{Record, UNKNOWN, errno};
+use crate::fate::Origin;
 use crate::schema::{ROW_GROUP, Table, Type, writer_properties};
+use crate::syscall::Syscall;
 use anyhow::{Context, Result};
-use arrow::array::{ArrayRef, Int64Builder, RecordBatch, StringBuilder};
+use arrow::array::{ArrayRef, DictionaryArray, Int64Array, RecordBatch, StringArray, UInt8Array};
+use arrow::buffer::{BooleanBuffer, NullBuffer};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt8Type};
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::column::writer::ColumnCloseResult;
 use parquet::file::metadata::ParquetMetaDataReader;
 use parquet::file::writer::SerializedFileWriter;
 use std::fs::{self, File, OpenOptions};
-use std::mem::replace;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,20 +26,68 @@ use std::time::{Duration, Instant};
 
 /// Rows that are handed to the Parquet writer at once.
 const CHUNK: usize = 16 * 1024;
-/// Columns of numbers, and of texts.
+/// Columns of numbers, and of words.
 const INTS: usize = 14;
-const TEXTS: usize = 4;
+const WORDS: usize = 4;
+/// No word.
+const NONE: u8 = u8::MAX;
+const _: () = assert!(Syscall::ALL.len() < NONE as usize, "a word has a number of one byte");
 /// The longest that rows wait for their segment to end.
 const SPAN: Duration = Duration::from_secs(5);
 
-/// An empty column that holds a chunk without growing.
-fn numbers() -> Int64Builder {
-    Int64Builder::with_capacity(CHUNK)
+/// A column of words, each by its place in a list.
+struct Words {
+    list: Vec<&'static str>,
+    places: Vec<u8>,
 }
 
-/// The same for texts, which are short words.
-fn texts() -> StringBuilder {
-    StringBuilder::with_capacity(CHUNK, CHUNK * 12)
+impl Words {
+    /// Words that are known by their places.
+    fn of(list: impl Iterator<Item = &'static str>) -> Words {
+        Words { list: list.collect(), places: Vec::with_capacity(CHUNK) }
+    }
+
+    /// Adds a word that may be new, or none; there are few of them.
+    fn push(&mut self, word: Option<&'static str>) {
+        let place = word.map(|word| {
+            let known = self.list.iter().position(|known| *known == word);
+            known.unwrap_or_else(|| {
+                self.list.push(word);
+                self.list.len() - 1
+            })
+        });
+        self.places.push(place.map_or(NONE, |place| place as u8));
+    }
+
+    /// The column, which begins anew.
+    fn finish(&mut self) -> Result<ArrayRef> {
+        let places = std::mem::replace(&mut self.places, Vec::with_capacity(CHUNK));
+        let nulls = there(places.len(), |row| places[row] != NONE);
+        let list = Arc::new(StringArray::from(self.list.clone()));
+        Ok(Arc::new(DictionaryArray::<UInt8Type>::try_new(UInt8Array::new(places.into(), nulls), list)?))
+    }
+}
+
+/// The column of these numbers, which begins anew; [`UNKNOWN`] where there is none.
+fn numbers(column: &mut Vec<i64>) -> ArrayRef {
+    let values = std::mem::replace(column, Vec::with_capacity(CHUNK));
+    let nulls = there(values.len(), |row| values[row] != UNKNOWN);
+    Arc::new(Int64Array::new(values.into(), nulls))
+}
+
+/// The rows that have a value, if some lack one.
+fn there(rows: usize, has: impl FnMut(usize) -> bool) -> Option<NullBuffer> {
+    Some(NullBuffer::new(BooleanBuffer::collect_bool(rows, has))).filter(|nulls| nulls.null_count() > 0)
+}
+
+/// The schema of the table, with words by number: they are plain text to whoever reads it.
+fn schema() -> SchemaRef {
+    let words = DataType::Dictionary(Box::new(DataType::UInt8), Box::new(DataType::Utf8));
+    let fields = Table::Results.columns().into_iter().map(|column| {
+        let ty = if column.ty == Type::Int { DataType::Int64 } else { words.clone() };
+        Field::new(column.name, ty, column.nullable)
+    });
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
 /// The table of results, segment by segment.
@@ -45,9 +97,10 @@ pub struct Results {
     current: Option<Segment>,
     /// End of the segment before.
     since: Instant,
-    /// Columns in the making, numbers and texts each in the order of the table.
-    ints: [Int64Builder; INTS],
-    texts: [StringBuilder; TEXTS],
+    schema: SchemaRef,
+    /// Columns in the making, numbers and words each in the order of the table.
+    ints: [Vec<i64>; INTS],
+    words: [Words; WORDS],
     rows: usize,
     threads: usize,
 }
@@ -65,8 +118,14 @@ impl Results {
             segments: 0,
             current: None,
             since: Instant::now(),
-            ints: std::array::from_fn(|_| numbers()),
-            texts: std::array::from_fn(|_| texts()),
+            schema: schema(),
+            ints: std::array::from_fn(|_| Vec::with_capacity(CHUNK)),
+            words: [
+                Words::of(Origin::ALL.iter().map(|origin| origin.name())),
+                Words::of(Syscall::ALL.iter().map(|syscall| syscall.name())),
+                Words::of([Outcome::Same, Outcome::Different, Outcome::Uncompared].into_iter().map(Outcome::name)),
+                Words::of(std::iter::empty()),
+            ],
             rows: 0,
             threads,
         }
@@ -79,32 +138,32 @@ impl Results {
     pub fn push(&mut self, record: &Record, outcome: Outcome, kind: Option<&'static str>) -> Result<()> {
         let split = |ret: i64| if errno(ret) == 0 { (ret, 0) } else { (-1, i64::from(errno(ret))) };
         let (ret, error) = split(record.ret());
-        let captured = record.captured().map(split);
+        let (captured_ret, captured_error) = record.captured().map_or((UNKNOWN, UNKNOWN), split);
         let (fact, stamp) = (&record.fact, &record.stamp);
-        let ints: [Option<i64>; INTS] = [
-            Some(fact.op_id),
-            Some(fact.seq),
-            Some(i64::from(fact.lane)),
-            Some((record.worker as usize / self.threads) as i64),
-            Some(i64::from(record.worker)),
-            record.scheduled(),
-            Some(stamp.begin),
-            record.lag(),
-            Some(stamp.end - stamp.begin),
-            Some(ret),
-            Some(error),
-            captured.map(|(ret, _)| ret),
-            captured.map(|(_, errno)| errno),
-            Some(fact.captured_dur).filter(|dur| *dur != UNKNOWN),
+        let ints: [i64; INTS] = [
+            fact.op_id,
+            fact.seq,
+            i64::from(fact.lane),
+            (record.worker as usize / self.threads) as i64,
+            i64::from(record.worker),
+            record.scheduled().unwrap_or(UNKNOWN),
+            stamp.begin,
+            record.lag().unwrap_or(UNKNOWN),
+            stamp.end - stamp.begin,
+            ret,
+            error,
+            captured_ret,
+            captured_error,
+            fact.captured_dur,
         ];
-        let texts: [Option<&str>; TEXTS] =
-            [Some(record.origin().name()), Some(record.syscall().name()), Some(outcome.name()), kind];
         for (column, value) in self.ints.iter_mut().zip(ints) {
-            column.append_option(value);
+            column.push(value);
         }
-        for (column, value) in self.texts.iter_mut().zip(texts) {
-            column.append_option(value);
-        }
+        let [origin, syscall, said, how] = &mut self.words;
+        origin.places.push(record.origin() as u8);
+        syscall.places.push(record.syscall() as u8);
+        said.places.push(outcome as u8);
+        how.push(kind);
         self.rows += 1;
         if self.rows == CHUNK { self.flush() } else { Ok(()) }
     }
@@ -115,18 +174,17 @@ impl Results {
         }
         self.rows = 0;
         let table = Table::Results;
-        let (mut ints, mut strings) = (self.ints.iter_mut(), self.texts.iter_mut());
-        let columns = table.columns().into_iter().filter_map(|column| -> Option<ArrayRef> {
-            Some(match column.ty {
-                Type::Int => Arc::new(replace(ints.next()?, numbers()).finish()),
-                Type::Text | Type::Bool => Arc::new(replace(strings.next()?, texts()).finish()),
-            })
+        let (mut ints, mut words) = (self.ints.iter_mut(), self.words.iter_mut());
+        let columns = table.columns().into_iter().filter_map(|column| match column.ty {
+            Type::Int => ints.next().map(|column| Ok(numbers(column))),
+            Type::Text | Type::Bool => words.next().map(Words::finish),
         });
-        let batch = RecordBatch::try_new(table.schema(), columns.collect())?;
+        let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns.collect::<Result<_>>()?)?;
         if self.current.is_none() {
-            let properties = writer_properties(&table).build();
+            let options =
+                ArrowWriterOptions::new().with_properties(writer_properties(&table).build()).with_skip_arrow_metadata(true);
             let file = create(&self.dir.join(segment_name(self.segments) + UNFINISHED))?;
-            let writer = ArrowWriter::try_new(file, table.schema(), Some(properties))?;
+            let writer = ArrowWriter::try_new_with_options(file, Arc::clone(&self.schema), options)?;
             self.current = Some(Segment { writer, rows: 0 });
         }
         let Some(segment) = &mut self.current else { return Ok(()) };

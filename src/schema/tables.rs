@@ -143,6 +143,8 @@ impl Table {
             (Table::Events, "dur" | "ino" | "st_size") => Packing::Bytes,
             // By lane: the same for long, or a few at a time and ever new ones.
             (Table::Ops, "lane" | "vpid" | "vtid" | "ofd" | "file") => Packing::Differences,
+            // Mostly the same as before.
+            (Table::Results, "lane" | "process" | "worker" | "errno" | "captured_errno") => Packing::Differences,
             _ if column.differs() => Packing::Differences,
             _ => Packing::Dictionary,
         }
