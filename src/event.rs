@@ -27,7 +27,7 @@ words! {
         Mode    "mode"    "mode argument: permission bits; of mmap the protection, of access the mode asked";
         Whence  "whence"  "origin of a seek (lseek(2)): 0 SET, 1 CUR, 2 END, 3 DATA, 4 HOLE";
         Cmd     "cmd"     "command of fcntl(2) and flock(2), request of ioctl(2)";
-        Arg     "arg"     "argument of fcntl(2)";
+        Arg     "arg"     "argument of fcntl(2); of joined_fd which open file description it is: equal numbers are shared ones, also with ofd of table open_files";
         Uid     "uid"     "owner argument";
         Gid     "gid"     "group argument";
         IovCnt  "iovcnt"  "number of buffers of a vectored call";

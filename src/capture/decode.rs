@@ -6,7 +6,7 @@ use super::compat;
 use super::extra::Rings;
 use super::record::{Record, at, flag};
 use super::requests::Requests;
-use super::snapshot::device;
+use super::snapshot::{Numbers, device};
 use super::table::{self, Calls};
 use crate::event::{Col, Event, Text};
 use crate::ingest::order::{Key, Placed};
@@ -47,6 +47,8 @@ pub struct Decoder<'a> {
     calls: &'a Calls,
     /// To be added to the kernel's clock to get nanoseconds since 1970.
     pub(super) clock: i64,
+    /// Numbers of open file descriptions.
+    pub(super) ofds: Numbers,
     /// How requests through io_uring are read, where they are seen.
     pub rings: Option<Rings>,
     pub(super) requests: Requests,
@@ -73,6 +75,7 @@ impl<'a> Decoder<'a> {
         Decoder {
             calls,
             clock,
+            ofds: Numbers::default(),
             rings: None,
             requests: Requests::default(),
             more: VecDeque::new(),

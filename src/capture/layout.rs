@@ -18,6 +18,8 @@ pub struct Layout {
     /// A way to read through any pointer as if it were typed (`bpf_rdonly_cast`, Linux 6.2), which is several times faster
     /// than copying field by field.
     pub cast: Option<Cast>,
+    /// May a program have the kernel call a function of it again and again (`bpf_loop`, Linux 5.17)?
+    pub loops: bool,
     /// Fields by name.
     pub at: Fields,
 }
@@ -40,6 +42,8 @@ pub struct Cast {
     pub file: u32,
     /// `struct mount`.
     pub mount: u32,
+    /// `struct path`.
+    pub path: u32,
     /// A structure that begins with a number of 8 bytes, to read any such number by (`struct timespec64`).
     pub word: u32,
 }
@@ -72,6 +76,10 @@ fields! {
     leader "task_struct.group_leader";
     fs "task_struct.fs";
     pwd "fs_struct.pwd";
+    root "fs_struct.root";
+    spaces "task_struct.nsproxy";
+    mount_space "nsproxy.mnt_ns";
+    space_number "mnt_namespace.ns.inum";
     uid "cred.uid";
     gid "cred.gid";
     cgroup "css_set.dfl_cgrp";
@@ -97,6 +105,7 @@ fields! {
     name "dentry.d_name.name";
     name_length "dentry.d_name.len";
     dentry_parent "dentry.d_parent";
+    hashed "dentry.d_hash.pprev";
     mount_root "vfsmount.mnt_root";
     mount_inner "mount.mnt";
     mount_parent "mount.mnt_parent";
@@ -124,6 +133,7 @@ impl Layout {
                 function: btf.id(Kind::Func, "bpf_rdonly_cast")?,
                 file: btf.id(Kind::Struct, "file")?,
                 mount: btf.id(Kind::Struct, "mount")?,
+                path: btf.id(Kind::Struct, "path")?,
                 word: btf.id(Kind::Struct, "timespec64")?,
             })
         };
@@ -142,6 +152,7 @@ impl Layout {
             compat: (btf.offset(arch::COMPAT.0)?, arch::COMPAT.1),
             narrow: arch::narrow(btf)?,
             cast: cast().ok().filter(|_| !older_than((6, 2))),
+            loops: btf.id(Kind::Func, "bpf_loop").is_ok() && !older_than((5, 17)),
             at: Fields::find(btf)?,
         })
     }

@@ -6,7 +6,8 @@
 //! iterators: tasks, files; /proc: mounts ───┴─> processes, open_files, mounts
 //! ```
 //!
-//! * `btf`, `layout` where the running kernel keeps things; `asm`, `program`, `snapshot` the programs; `bpf` loads them
+//! * `btf`, `layout` where the running kernel keeps things; `asm`, `program`, `walk` the programs; `bpf` loads them
+//! * `snapshot` what is there when a capture begins
 //! * `table` what is read of each call, `record` what comes back, `decode` the event that it tells of
 //! * `arrive`, `extra` programs for processes that come, for requests and page faults; `aside`, `requests` what is made of it
 //! * `compat` calls of 32-bit programs
@@ -45,6 +46,7 @@ mod summary;
 mod table;
 mod target;
 mod tracee;
+mod walk;
 mod write;
 
 pub use ebpf::{check, listing};

@@ -274,13 +274,13 @@ pub fn requests(a: &mut Asm, then: Label) {
 }
 
 /// R0 = what R1 points to, as a pointer of this type.
-fn typed(a: &mut Asm, cast: Cast, of: u32) {
+pub fn typed(a: &mut Asm, cast: Cast, of: u32) {
     a.mov(R2, of as i32);
     a.kfunc(cast.function);
 }
 
 /// R1 = the word of kernel memory at R3.
-fn word(a: &mut Asm, k: &Layout) {
+pub fn word(a: &mut Asm, k: &Layout) {
     match k.cast {
         Some(cast) => {
             a.mov(R1, R3);
@@ -295,7 +295,7 @@ fn word(a: &mut Asm, k: &Layout) {
 }
 
 /// `to` = the field at this offset of what `from` points to. Destroys R0 to R5.
-fn field(a: &mut Asm, k: &Layout, size: Size, to: Reg, from: Reg, offset: i16) {
+pub fn field(a: &mut Asm, k: &Layout, size: Size, to: Reg, from: Reg, offset: i16) {
     if k.cast.is_some() {
         return a.load(size, to, from, offset);
     }

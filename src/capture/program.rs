@@ -19,7 +19,7 @@ use super::parts::{
     strings, submit,
 };
 use super::record::{self, at, flag as said};
-use super::scope::Match;
+use super::scope::{By, Match};
 use super::table::{NUMBERS, flag};
 
 /// Counters, in the order in which they stand in map `counters`.
@@ -84,8 +84,8 @@ pub fn make(layout: &Layout, scope: &Match, follow: bool) -> Programs {
         exit: exit(layout),
         fork: fork(layout, follow),
         end: end(layout),
-        mark: super::snapshot::mark(layout, scope),
-        files: super::snapshot::files(layout),
+        mark: super::walk::mark(layout, scope),
+        files: super::walk::files(layout),
     }
 }
 
@@ -116,28 +116,31 @@ pub(super) fn find_mark(a: &mut Asm, task: Reg, make: bool) {
 
 /// Jumps to `no` unless the task in `task` is in a scope that tasks enter by what they are.
 pub(super) fn matches(a: &mut Asm, k: &Layout, scope: &Match, task: Reg, no: Label) {
-    match scope {
+    a.load(W, R1, task, k.at.tgid);
+    let by = match scope {
         Match::Pids => {
-            a.load(W, R1, task, k.at.tgid);
             a.store(W, R10, slot::KEY, R1);
             a.mov(R2, R10);
             a.add(R2, i32::from(slot::KEY));
             a.map(R1, Map::Pids);
             a.call(Helper::MapLookup);
-            a.jump(Eq, R0, 0, no);
+            return a.jump(Eq, R0, 0, no);
         }
-        Match::All { own } => {
-            a.load(W, R1, task, k.at.tgid);
+        Match::Others { own, by } => {
             a.jump(Eq, R1, *own as i32, no);
+            by
         }
-        Match::User(uid) => {
+    };
+    match by {
+        By::All => {}
+        By::User(uid) => {
             a.load(DW, R1, task, k.at.cred);
             a.load(W, R1, R1, k.at.uid);
             a.mov(R2, *uid as i32);
             a.zero_extend(R2);
             a.jump(Ne, R1, R2, no);
         }
-        Match::Comm(name) => {
+        By::Comm(name) => {
             a.mov(R3, task);
             a.add(R3, i32::from(k.at.comm));
             read_kernel(a, slot::COMM, 16);
@@ -148,7 +151,7 @@ pub(super) fn matches(a: &mut Asm, k: &Layout, scope: &Match, task: Reg, no: Lab
                 a.jump(Ne, R1, R2, no);
             }
         }
-        Match::Cgroup(id) => {
+        By::Cgroup(id) => {
             let yes = a.label();
             let halves = [*id as u32, (*id >> 32) as u32];
             a.load(DW, R1, task, k.at.cgroups);
@@ -271,10 +274,11 @@ fn enter(k: &Layout, scope: &Match) -> Code {
     strings(&mut a);
     send(&mut a, full);
     a.here(told);
-    if *scope != Match::Pids {
-        arrive::joined(&mut a, k, out, full);
-    }
+    let each = if *scope == Match::Pids { None } else { arrive::joined(&mut a, k, out, full) };
     tail(&mut a, out, full, Counter::Untold);
+    if let Some(each) = each {
+        arrive::what_it_has(&mut a, k, each);
+    }
     a.finish()
 }
 
@@ -424,7 +428,8 @@ mod tests {
             number: 120,
             compat: (16, 2),
             narrow: Some(Narrow { segment: (136, 0x23), args: [40, 88, 96, 104, 112, 32] }),
-            cast: Some(Cast { function: 1, file: 2, mount: 3, word: 4 }),
+            cast: Some(Cast { function: 1, file: 2, mount: 3, word: 4, path: 5 }),
+            loops: true,
             at: Fields::default(),
         };
         let programs = make(&layout, &Match::Pids, true);
@@ -435,20 +440,19 @@ mod tests {
         let exit = programs.exit.to_string();
         insta::assert_snapshot!("exit", exit.lines().take(300).collect::<Vec<_>>().join("\n"));
         assert!(programs.exit.len() < 4000, "{} instructions", programs.exit.len());
+        // What is told of processes that come, up to the same loop.
+        let joined = make(&layout, &Match::Others { own: 1, by: By::All }, true).enter;
+        insta::assert_snapshot!("joined", joined.to_string().lines().take(330).collect::<Vec<_>>().join("\n"));
+        assert_eq!(joined.functions().len(), 2);
     }
 
     #[test]
     fn every_scope_and_kernel_gives_programs_whose_jumps_lead_somewhere() {
         let at = Fields::default();
-        let layout = Layout { args: [0; 6], number: 0, compat: (0, 2), narrow: None, cast: None, at };
-        let scopes = [
-            Match::Pids,
-            Match::All { own: 1 },
-            Match::User(u32::MAX - 1),
-            Match::Comm(*b"a-name\0\0\0\0\0\0\0\0\0\0"),
-            Match::Cgroup(1 << 40),
-        ];
-        for scope in scopes {
+        let layout = Layout { args: [0; 6], number: 0, compat: (0, 2), narrow: None, cast: None, loops: false, at };
+        let scopes = [By::All, By::User(u32::MAX - 1), By::Comm(*b"a-name\0\0\0\0\0\0\0\0\0\0"), By::Cgroup(1 << 40)];
+        let scopes = scopes.map(|by| Match::Others { own: 1, by });
+        for scope in scopes.into_iter().chain([Match::Pids]) {
             for follow in [true, false] {
                 let programs = make(&layout, &scope, follow);
                 for code in [programs.enter, programs.exit, programs.fork, programs.end, programs.mark, programs.files] {

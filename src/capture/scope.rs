@@ -28,16 +28,25 @@ pub enum Scope {
 pub enum Match {
     /// Its process is in map `pids` when the capture begins, or its parent is in the scope.
     Pids,
-    /// It is not of this process.
-    All {
+    /// It is what is asked for, at any time, and not of this process.
+    Others {
         /// This process.
         own: u32,
+        /// What is asked for.
+        by: By,
     },
-    /// It runs as this user.
+}
+
+/// What tasks are captured by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum By {
+    /// Nothing: all of them.
+    All,
+    /// They run as this user.
     User(u32),
-    /// It has this name, zeroes behind it.
+    /// They have this name, zeroes behind it.
     Comm([u8; 16]),
-    /// It is in the control group of this id.
+    /// They are in the control group of this id.
     Cgroup(u64),
 }
 
@@ -47,15 +56,15 @@ impl Scope {
     /// # Errors
     /// When there is no such user or control group, or a name is too long.
     pub fn matcher(&self) -> Result<Match> {
-        Ok(match self {
-            Scope::Command(_) | Scope::Pids(_) => Match::Pids,
-            Scope::All => Match::All { own: std::process::id() },
-            Scope::User(user) => Match::User(uid(user)?),
+        let by = match self {
+            Scope::Command(_) | Scope::Pids(_) => return Ok(Match::Pids),
+            Scope::All => By::All,
+            Scope::User(user) => By::User(uid(user)?),
             Scope::Comm(name) => {
                 ensure!(!name.is_empty() && name.len() < 16, "{name:?} is no process name: those have 1 to 15 bytes");
                 let mut padded = [0; 16];
                 padded[..name.len()].copy_from_slice(name.as_bytes());
-                Match::Comm(padded)
+                By::Comm(padded)
             }
             Scope::Cgroup(path) => {
                 let path = if path.is_dir() { path.clone() } else { PathBuf::from("/sys/fs/cgroup").join(path) };
@@ -66,9 +75,10 @@ impl Scope {
                     "{} is no control group of version 2: name its directory in the cgroup2 file system",
                     path.display()
                 );
-                Match::Cgroup(meta.ino())
+                By::Cgroup(meta.ino())
             }
-        })
+        };
+        Ok(Match::Others { own: std::process::id(), by })
     }
 
     /// In the words of a message.
@@ -123,8 +133,9 @@ mod tests {
 
     #[test]
     fn users_are_found_by_name_and_number() {
-        assert_eq!(Scope::User("root".into()).matcher().unwrap(), Match::User(0));
-        assert_eq!(Scope::User("4294967294".into()).matcher().unwrap(), Match::User(u32::MAX - 1));
+        let user = |name: &str| Scope::User(name.into()).matcher().unwrap();
+        assert_eq!(user("root"), Match::Others { own: std::process::id(), by: By::User(0) });
+        assert_eq!(user("4294967294"), Match::Others { own: std::process::id(), by: By::User(u32::MAX - 1) });
         assert!(Scope::User("nobody-has-this-name".into()).matcher().is_err());
     }
 
@@ -139,7 +150,7 @@ mod tests {
     #[test]
     fn process_names_are_short() {
         assert!(Scope::Comm("a-name-of-sixteen".into()).matcher().is_err());
-        let Match::Comm(name) = Scope::Comm("java".into()).matcher().unwrap() else { panic!("no name") };
+        let Match::Others { by: By::Comm(name), .. } = Scope::Comm("java".into()).matcher().unwrap() else { panic!("no name") };
         assert_eq!(&name[..5], b"java\0");
     }
 }

@@ -46,7 +46,7 @@ impl Syscall {
         use Syscall as S;
         let aio = matches!(self, S::aio_pread | S::aio_pwrite | S::aio_fsync | S::aio_fdsync);
         let uring = matches!(self, S::uring_read | S::uring_write | S::uring_fsync | S::uring_fdatasync);
-        !(aio || uring || matches!(self, S::mmap_fault | S::other))
+        !(aio || uring || matches!(self, S::mmap_fault | S::joined_cwd | S::joined_fd | S::other))
     }
 
     /// What the call does; `None` when it is dropped.
@@ -231,7 +231,10 @@ syscalls! {
     io_getevents     (Skip, Skip, Skip, Skip, Skip)                  -> Value,   Entry  => Drop("its requests are events of their own, where they are captured");
     inotify_add_watch (Fd, Path, Skip)                               -> Value,   Entry  => Drop("nobody waits for the notifications");
 
-    // No calls: requests that calls handed over, and page faults. Only live captures have them.
+    // No calls: what processes had when they came into the scope, requests that calls handed over, page faults. Only live
+    // captures have them.
+    joined_cwd       (Path)                                          -> Status,  Entry  => Model(Joined);
+    joined_fd        (Fd, OpenFlags, Arg)                            -> Status,  Entry  => Model(Joined);
     aio_pread        (Fd, Buf, Count, Offset)                        -> Bytes,   Entry  => Partly(Pread, "a request of io_submit, issued as a call that is waited for: asynchrony and queue depth are lost");
     aio_pwrite       (Fd, Buf, Count, Offset)                        -> Bytes,   Entry  => Partly(Pwrite, "a request of io_submit, issued as a call that is waited for: asynchrony and queue depth are lost");
     aio_fsync        (Fd)                                            -> Status,  Entry  => Partly(Fsync, "a request of io_submit, issued as a call that is waited for");

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 mod compat;
 #[cfg(feature = "sql")]
 mod facts;
+#[cfg(feature = "sql")]
+mod joined;
 mod paths;
 #[cfg(feature = "sql")]
 mod replayed;

@@ -107,34 +107,3 @@ fn page_faults_of_mapped_files_are_events_where_asked_for() {
     capture(0, &out, &["--", program, file]);
     assert_eq!(number(&[&out], "SELECT count(*) FROM events WHERE syscall = 'mmap_fault'"), 0.0);
 }
-
-/// A process that comes into the scope later brings its working directory.
-#[test]
-fn who_comes_into_the_scope_brings_its_working_directory() {
-    if !allowed() {
-        return;
-    }
-    let dir = scratch();
-    let home = dir.path().canonicalize().unwrap();
-    let late = home.join("ioriot-late");
-    std::fs::copy("/bin/cat", &late).unwrap();
-    let out = home.join("capture");
-    let mut started = command(&["capture", "-o", out.to_str().unwrap(), "--comm", "ioriot-late", "--duration", "3s"]);
-    let mut started = Running(started.stdout(Stdio::null()).spawn().unwrap());
-    let unfinished = home.join(".capture.unfinished");
-    wait_for(|| unfinished.exists());
-    std::thread::sleep(Duration::from_millis(200));
-    std::fs::create_dir(home.join("deep")).unwrap();
-    std::fs::write(home.join("deep/file"), "text").unwrap();
-    assert!(Command::new(&late).arg("file").current_dir(home.join("deep")).output().unwrap().status.success());
-    assert!(started.0.wait().unwrap().success());
-    let row = rows(&[&out], "SELECT cwd, comm FROM processes");
-    assert_eq!(row, [format!("{}/deep,ioriot-late", home.display())]);
-    let (matched, covered) = replayed::replay(&home, &out, "1");
-    // What it had open before, its standard output, is not told.
-    assert!(matched == 100.0 && covered > 95.0, "match {matched}, coverage {covered}");
-    let workload = home.join("workload");
-    expect(0, &["generate", out.to_str().unwrap(), "-o", workload.to_str().unwrap()]);
-    let opened = format!("SELECT count(*) FROM fileset WHERE path = '{}/deep/file'", home.display());
-    assert_eq!(number(&[&workload], &opened), 1.0);
-}
