@@ -18,14 +18,14 @@ words! {
         Fd2     "fd2"     "second descriptor: the new number of dup2 and dup3, where copy_file_range and sendfile read from is fd, where they write to fd2";
         DirFd   "dirfd"   "directory descriptor a relative path starts at, -100 (AT_FDCWD) for the working directory";
         DirFd2  "dirfd2"  "the same for the second path";
-        Offset  "offset"  "file position argument, bytes";
+        Offset  "offset"  "file position argument, bytes; of a record lock its start";
         Offset2 "offset2" "second position argument: of copy_file_range where it writes";
-        Count   "count"   "bytes asked for; of truncate, ftruncate and fallocate the length, of mmap the size";
+        Count   "count"   "bytes asked for; of truncate, ftruncate and fallocate the length, of mmap the size; of a record lock its length, 0 to the end of the file";
         Ret     "ret"     "return value; -1 when the call failed";
         Errno   "errno"   "0, or the error of a failed call (errno(3))";
         Flags   "flags"   "flags argument as the kernel numbers it: O_, AT_, RENAME_, CLONE_, MAP_, POSIX_FADV_ ...";
-        Mode    "mode"    "mode argument: permission bits; of mmap the protection, of access the mode asked";
-        Whence  "whence"  "origin of a seek (lseek(2)): 0 SET, 1 CUR, 2 END, 3 DATA, 4 HOLE";
+        Mode    "mode"    "mode argument: permission bits; of mmap the protection, of access the mode asked; of a record lock its kind, 0 read, 1 write, 2 none";
+        Whence  "whence"  "origin of a seek (lseek(2)) or of the start of a record lock: 0 SET, 1 CUR, 2 END, 3 DATA, 4 HOLE";
         Cmd     "cmd"     "command of fcntl(2) and flock(2), request of ioctl(2)";
         Arg     "arg"     "argument of fcntl(2); of joined_fd which open file description it is: equal numbers are shared ones, also with ofd of table open_files";
         Uid     "uid"     "owner argument";

@@ -3,6 +3,7 @@
 use super::record::{Record, at};
 use super::snapshot::device_of;
 use crate::event::{Col, Event, TIME_NOW, TIME_OMIT, Text};
+use crate::syscall::lock::Lock;
 use crate::syscall::{Op, Role, Syscall};
 
 /// FICLONE of ioctl_ficlone(2), whose argument is a descriptor.
@@ -23,6 +24,9 @@ pub(super) fn argument(event: &mut Event, role: Role, arg: u64, record: &Record<
         Role::Mode | Role::Access | Role::Prot => set(event, role, unsigned),
         // -1 leaves an owner as it is.
         Role::Uid | Role::Gid => set(event, role, if unsigned == i64::from(u32::MAX) { -1 } else { unsigned }),
+        Role::Arg if Lock::asked(event).is_some() => {
+            lock(event, short(behind, 0), short(behind, 2), word(behind, 8).zip(word(behind, 16)));
+        }
         Role::Arg => match (event.syscall.op(), event.int(Col::Cmd)) {
             (Some(Op::Ioctl), Some(FICLONE)) => set(event, role, int),
             // F_DUPFD, F_SETFD, F_SETFL, F_SETLEASE, F_NOTIFY, F_DUPFD_CLOEXEC, F_SETPIPE_SZ, F_ADD_SEALS: others have none,
@@ -79,8 +83,25 @@ fn word(bytes: &[u8], at: usize) -> Option<i64> {
     bytes.get(at..at + 8)?.first_chunk().map(|bytes| i64::from_ne_bytes(*bytes))
 }
 
+/// A number of two bytes.
+pub(super) fn short(bytes: &[u8], at: usize) -> Option<i64> {
+    bytes.get(at..at + 2)?.first_chunk().map(|bytes| i64::from(i16::from_ne_bytes(*bytes)))
+}
+
 fn half(bytes: &[u8], at: usize) -> Option<i64> {
     bytes.get(at..at + 4)?.first_chunk().map(|bytes| i64::from(u32::from_ne_bytes(*bytes)))
+}
+
+/// A record lock: its kind, what its start counts from, start and length. Of a question it is the answer.
+pub(super) fn lock(event: &mut Event, kind: Option<i64>, whence: Option<i64>, range: Option<(i64, i64)>) {
+    for (col, value) in [
+        (Col::Mode, kind),
+        (Col::Whence, whence),
+        (Col::Offset, range.map(|(start, _)| start)),
+        (Col::Count, range.map(|(_, length)| length)),
+    ] {
+        event.put(col, value);
+    }
 }
 
 /// Access and modification time of utimensat, utimes, futimesat and utime.

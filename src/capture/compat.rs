@@ -4,9 +4,11 @@
 //! older structures are smaller. Which calls and which positions: arch/x86/entry/syscalls/syscall_32.tbl and
 //! arch/x86/kernel/sys_ia32.c of the kernel.
 
+use super::argument::{lock, short};
 use super::record::Record;
 use super::table::{Behind, NUMBERS, Row, size};
 use crate::event::{Col, Event, TIME_NOW, TIME_OMIT};
+use crate::syscall::lock::Lock;
 use crate::syscall::{Role, Syscall};
 
 macro_rules! numbers {
@@ -72,6 +74,8 @@ pub fn row(number: u16, syscall: Syscall) -> Row {
         (Behind::Two, Syscall::sendfile) => (row.behind, row.size) = (Behind::Fixed, 4),
         (Behind::Fixed, Syscall::stat | Syscall::lstat | Syscall::fstat) => row.size = old_stat::SIZE,
         (Behind::Fixed, Syscall::stat64 | Syscall::lstat64 | Syscall::fstat64 | Syscall::fstatat64) => row.size = stat64::SIZE,
+        (Behind::Lock, Syscall::fcntl) => row.size = flock::SIZE,
+        (Behind::Lock, Syscall::fcntl64) => row.size = flock64::SIZE,
         (Behind::Fixed, Syscall::utime) => row.size = size::UTIMBUF / 2,
         (Behind::Fixed, Syscall::utimes | Syscall::futimesat | Syscall::utimensat) if usize::from(number) != WIDE_TIMES => {
             row.size = size::TIMES / 2;
@@ -97,6 +101,20 @@ mod stat64 {
     pub const LENGTH: usize = 44;
     pub const INO: usize = 88;
     pub const SIZE: u8 = 96;
+}
+
+/// `struct flock` of i386: positions of 32 bits (arch/x86/include/asm/compat.h).
+mod flock {
+    pub const START: usize = 4;
+    pub const LENGTH: usize = 8;
+    pub const SIZE: u8 = 12;
+}
+
+/// `struct flock64` of i386, which is packed.
+mod flock64 {
+    pub const START: usize = 4;
+    pub const LENGTH: usize = 12;
+    pub const SIZE: u8 = 20;
 }
 
 /// Arguments that take two registers, by their places in the row.
@@ -150,6 +168,14 @@ pub fn argument(event: &mut Event, role: Role, arg: u64, record: &Record<'_>, do
         }
         Role::Times if arg != 0 && usize::from(record.u16(super::record::at::NUMBER)) != NUMBERS + WIDE_TIMES => {
             times(event, behind);
+        }
+        Role::Arg if Lock::asked(event).is_some() => {
+            // Old commands point to the small one.
+            let range = match event.int(Col::Cmd) {
+                Some(..12) => signed_word(behind, flock::START).zip(signed_word(behind, flock::LENGTH)),
+                _ => long(behind, flock64::START).zip(long(behind, flock64::LENGTH)),
+            };
+            lock(event, short(behind, 0), short(behind, 2), range);
         }
         Role::Stat if done => {
             let (dev, ino, mode, length) = match syscall {

@@ -10,7 +10,7 @@ use super::snapshot::{Numbers, device};
 use super::table::{self, Calls};
 use crate::event::{Col, Event, Text};
 use crate::ingest::order::{Key, Placed};
-use crate::syscall::{At, Op, Role, Syscall};
+use crate::syscall::{At, Op, Role, Syscall, lock};
 use hashbrown::{HashMap, HashSet};
 use std::collections::VecDeque;
 
@@ -200,7 +200,7 @@ impl<'a> Decoder<'a> {
                 event.set(Col::Dur, record.i64(at::DUR));
             }
         }
-        let instant = match event.syscall.def().at {
+        let instant = match lock::instant(&event) {
             At::Return => end,
             At::Entry => begin,
         };

@@ -6,7 +6,7 @@
 //! iterators: tasks, files; /proc: mounts ───┴─> processes, open_files, mounts
 //! ```
 //!
-//! * `btf`, `layout` where the running kernel keeps things; `asm`, `program`, `walk` the programs; `bpf` loads them
+//! * `btf`, `layout` where the running kernel keeps things; `asm`, `parts`, `memory`, `program`, `walk` the programs; `bpf` loads them
 //! * `snapshot` what is there when a capture begins
 //! * `table` what is read of each call, `record` what comes back, `decode` the event that it tells of
 //! * `arrive`, `extra` programs for processes that come, for requests and page faults; `aside`, `requests` what is made of it
@@ -30,6 +30,7 @@ mod extra;
 mod filter;
 mod glob;
 mod layout;
+mod memory;
 mod number;
 mod os;
 mod parts;

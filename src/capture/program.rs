@@ -14,9 +14,9 @@ use super::asm::Reg::{R0, R1, R2, R3, R4, R6, R7, R8, R9, R10};
 use super::asm::Size::{B, DW, H, W};
 use super::asm::{Asm, Code, Label, Map, Reg};
 use super::layout::Layout;
+use super::memory::{behind, requests, strings};
 use super::parts::{
-    about, argument, begin_variable, behind, column, file, fill, names, read_kernel, requests, reserve, row_has, send, slot,
-    strings, submit,
+    about, argument, begin_variable, column, file, fill, names, read_kernel, reserve, row_has, send, slot, submit,
 };
 use super::record::{self, at, flag as said};
 use super::scope::{By, Match};

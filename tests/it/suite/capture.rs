@@ -16,6 +16,8 @@ mod compat;
 mod facts;
 #[cfg(feature = "sql")]
 mod joined;
+#[cfg(feature = "sql")]
+mod locks;
 mod paths;
 #[cfg(feature = "sql")]
 mod replayed;
