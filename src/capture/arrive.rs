@@ -126,7 +126,7 @@ pub fn what_it_has(a: &mut Asm, k: &Layout, each: Label) {
 }
 
 /// R8 = a record without anything.
-fn scratch(a: &mut Asm, out: Label) {
+pub fn scratch(a: &mut Asm, out: Label) {
     a.store(W, R10, slot::KEY, 0);
     a.mov(R2, R10);
     a.add(R2, i32::from(slot::KEY));

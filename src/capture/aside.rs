@@ -7,7 +7,7 @@ use super::requests::{self, ENTRY};
 use super::snapshot::Process;
 use crate::event::{Col, Event, Text};
 use crate::ingest::order::{Key, Placed};
-use crate::syscall::Syscall;
+use crate::syscall::{Role, Syscall};
 
 /// Bytes of a page as faults count them (of x86_64; of others, the smallest).
 const PAGE: i64 = 4096;
@@ -50,13 +50,14 @@ impl Decoder<'_> {
         } else if record.is(flag::PLACE) {
             self.brought(record, begin);
         } else if record.is(flag::ASKED) {
-            match self.rings.and_then(|rings| requests::through_ring(&rings, record)) {
+            match self.rings.as_ref().and_then(|rings| rings.asked(record)) {
                 Some(event) => self.more.extend(self.requests.asked((0, record.arg(0)), event, (pid, tid), begin)),
                 None => self.seen.unknown += 1,
             }
         } else if record.is(flag::DONE) {
             let result = i64::from(record.i64(at::RET) as i32);
-            self.more.extend(self.requests.done((0, record.arg(0)), begin, result).map(counted));
+            let done = self.requests.done((0, record.arg(0)), begin, result).map(counted);
+            self.more.extend(done.map(|placed| on_file(placed, record)));
         } else {
             let mut event = Event::new(Syscall::mmap_fault);
             let (first, last) = (record.arg(0) as i64, record.arg(1) as i64);
@@ -154,6 +155,15 @@ impl Decoder<'_> {
         let rest = self.requests.rest();
         self.more.extend(rest);
     }
+}
+
+/// What was seen of the file of a request when it was done. Its position has nothing to do with it.
+fn on_file(mut placed: Placed, record: &Record<'_>) -> Placed {
+    if record.is(flag::FILE) && placed.event.syscall.def().has(Role::Fd) {
+        file(&mut placed.event, record);
+        placed.event.put(Col::Pos, None);
+    }
+    placed
 }
 
 /// What a descriptor is called that is open on nothing in any directory, as /proc shows it (proc_pid_fd(5)).

@@ -96,6 +96,7 @@ helpers! {
     ReadKernel "probe_read_kernel" 113;
     ReadUser "probe_read_user" 112;
     ReadUserStr "probe_read_user_str" 114;
+    ReadKernelStr "probe_read_kernel_str" 115;
     SeqWrite "seq_write" 127;
     RingOutput "ringbuf_output" 130;
     RingReserve "ringbuf_reserve" 131;

@@ -3,11 +3,11 @@
 use super::argument::argument;
 use super::aside::News;
 use super::compat;
-use super::extra::Rings;
 use super::record::{Record, at, flag};
 use super::requests::Requests;
 use super::snapshot::{Numbers, device};
 use super::table::{self, Calls};
+use super::uring::Rings;
 use crate::event::{Col, Event, Text};
 use crate::ingest::order::{Key, Placed};
 use crate::syscall::{At, Op, Role, Syscall, lock};

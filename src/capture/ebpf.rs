@@ -4,7 +4,7 @@ use super::aside::News;
 use super::bpf::{Attach, Maps, Program, Ring};
 use super::btf::{Btf, Kind};
 use super::decode::{Decoder, Seen};
-use super::extra::{self, Extra, Rings};
+use super::extra::{self, Extra};
 use super::layout::{COPIED, Layout};
 use super::os;
 use super::program::{self, Counter, Programs};
@@ -13,6 +13,7 @@ use super::sieve::{Paths, Sieve};
 use super::snapshot::{Process, Snapshot};
 use super::table::Calls;
 use super::target::Target;
+use super::uring::Rings;
 use super::write::{Loss, Missed, Recorder, hole};
 use super::{Ended, Limits, Options, Outcome, Sum};
 use crate::event::{Col, Event};
@@ -214,7 +215,7 @@ impl Ebpf {
     /// When the command cannot be executed, or `take` fails.
     pub fn run(&mut self, options: &Options, progress: &Progress, recorder: &mut Recorder<'_>) -> Result<Outcome> {
         let mut decoder = Decoder::new(&self.calls, self.clock, self.target.as_ref().map(|target| target.pid));
-        decoder.rings = self.rings;
+        decoder.rings = self.rings.take();
         decoder.ofds = std::mem::take(&mut self.snapshot.ofds);
         let mut reader = Reader {
             decoder,

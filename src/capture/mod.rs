@@ -9,7 +9,7 @@
 //! * `btf`, `layout` where the running kernel keeps things; `asm`, `parts`, `memory`, `program`, `walk` the programs; `bpf` loads them
 //! * `snapshot` what is there when a capture begins
 //! * `table` what is read of each call, `record` what comes back, `decode` the event that it tells of
-//! * `arrive`, `extra` programs for processes that come, for requests and page faults; `aside`, `requests` what is made of it
+//! * `arrive`, `extra` programs for processes that come, for requests and page faults; `aside`, `requests`, `uring` what is made of it
 //! * `compat` calls of 32-bit programs
 //! * `scope`, `filter` whose calls and which; `glob`, `sieve` about which paths; `target` the command; `os` rights, signals, clocks
 //! * `ebpf` the loop; `ptrace`, `tracee` the same by stopping threads; `stap` by the probes of `systemtap/`
@@ -47,6 +47,7 @@ mod summary;
 mod table;
 mod target;
 mod tracee;
+mod uring;
 mod walk;
 mod write;
 

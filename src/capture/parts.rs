@@ -180,6 +180,12 @@ pub fn file(a: &mut Asm, k: &Layout, none: Label) {
     a.add(R3, R1);
     word(a, k);
     a.jump(Eq, R1, 0, none);
+    opened(a, k);
+}
+
+/// Fields of the `struct file` at the address in R1, into the record at R8. Slot POINTER is the file afterwards.
+pub fn opened(a: &mut Asm, k: &Layout) {
+    a.store(DW, R10, slot::POINTER, R1);
     match k.cast {
         Some(cast) => {
             typed(a, cast, cast.file);
