@@ -28,8 +28,8 @@ words! {
         Whence  "whence"  "origin of a seek (lseek(2)) or of the start of a record lock: 0 SET, 1 CUR, 2 END, 3 DATA, 4 HOLE";
         Cmd     "cmd"     "command of fcntl(2) and flock(2), request of ioctl(2)";
         Arg     "arg"     "argument of fcntl(2); of joined_fd which open file description it is: equal numbers are shared ones, also with ofd of table open_files";
-        Uid     "uid"     "owner argument";
-        Gid     "gid"     "group argument";
+        Uid     "uid"     "owner argument; of the stat family the owner that was found";
+        Gid     "gid"     "group argument; of the stat family the group that was found";
         IovCnt  "iovcnt"  "number of buffers of a vectored call";
         Resolve "resolve" "resolve flags of openat2(2)";
         Atime   "atime"   "access time argument, ns since 1970; see TIME_NOW and TIME_OMIT";

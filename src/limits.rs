@@ -1,4 +1,4 @@
-//! Limits of this process.
+//! Limits of this process, and how it keeps its memory.
 
 /// Raises the number of files that may be open as far as it goes. Where it cannot be raised, opens fail and say so.
 pub fn raise_files() {
@@ -9,5 +9,15 @@ pub fn raise_files() {
             limit.rlim_cur = limit.rlim_max;
             libc::setrlimit(libc::RLIMIT_NOFILE, &limit);
         }
+    }
+}
+
+/// Keeps memory that was freed for the next one who asks (mallopt(3)): tables are read and written in large pieces of the
+/// same size, again and again, and page faults would cost as much as the decoding.
+pub fn keep_memory() {
+    // SAFETY: plain numbers.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 32 << 20);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, 256 << 20);
     }
 }

@@ -25,6 +25,7 @@ mod syscalls;
 mod ui;
 mod values;
 
+use crate::limits;
 use anyhow::Result;
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 use std::process::ExitCode;
@@ -114,6 +115,7 @@ pub fn run() -> Result<Exit> {
     let cli = Cli::parse();
     let level = ["warn", "info", "debug"][usize::from(cli.verbose.min(2))];
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(level)).format(ui::log).init();
+    limits::keep_memory();
     match cli.verb {
         Verb::Capture(args) => args.run(),
         Verb::Ingest(args) => args.run(),

@@ -127,9 +127,10 @@ fn write_all(batches: Batches, schema: &SchemaRef, file: File, properties: Write
             batches.each(|batch| cluster.push(&ours(batch)?))?;
             let mut properties = properties.into_builder();
             for empty in cluster.empty() {
-                // Setting a compressor up, for every row group, costs more than the column.
-                properties =
-                    properties.set_column_compression(ColumnPath::from(empty.name().as_str()), Compression::UNCOMPRESSED);
+                // Setting up a compressor and a dictionary, for every row group, costs more than the column.
+                let path = ColumnPath::from(empty.name().as_str());
+                properties = properties.set_column_compression(path.clone(), Compression::UNCOMPRESSED);
+                properties = properties.set_column_dictionary_enabled(path, false);
             }
             let mut table = Chunks::new(cluster.schema(), file, properties.build())?;
             cluster.finish(CHUNK, |batch| table.push(batch))?;

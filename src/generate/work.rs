@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 /// Rows in a row group of ops: what a replay worker holds decoded for each lane it runs.
-const OPS_ROW_GROUP: usize = 16 * 1024;
+const OPS_ROW_GROUP: usize = 32 * 1024;
 
 /// The rows of a table may hold this part of the memory while they are put together by lane.
 const LANES_SHARE: u64 = 2;

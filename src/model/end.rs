@@ -58,8 +58,16 @@ impl Tree {
 
     fn need(&self, path: Name, ino: Ino, same: Option<Name>) -> Need {
         let inode = self.at(ino);
-        let mut need =
-            Need { kind: inode.kind(), mode: inode.mode, mtime: inode.mtime, xattrs: inode.xattrs.clone(), ..blank(path) };
+        let (uid, gid) = inode.owner.unzip();
+        let mut need = Need {
+            kind: inode.kind(),
+            mode: inode.mode,
+            uid,
+            gid,
+            mtime: inode.mtime,
+            xattrs: inode.xattrs.clone(),
+            ..blank(path)
+        };
         match &inode.node {
             Node::File(content) if same.is_none() => {
                 (need.size, need.size_exact) = (content.need, content.exact);

@@ -103,6 +103,9 @@ pub(super) struct Inode {
     /// Permission bits at the start, when seen before anybody changed them.
     pub(super) mode: Option<i64>,
     pub(super) mode_set: bool,
+    /// Owner and group at the start, when seen before anybody changed them.
+    pub(super) owner: Option<(i64, i64)>,
+    pub(super) owner_set: bool,
     /// Modification time at the start, ns since 1970, when seen before anybody changed it.
     pub(super) mtime: Option<i64>,
     pub(super) mtime_set: bool,
@@ -134,6 +137,8 @@ impl Inode {
             dirty: false,
             mode: None,
             mode_set: false,
+            owner: None,
+            owner_set: false,
             mtime: None,
             mtime_set: false,
             xattrs: Vec::new(),

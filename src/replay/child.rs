@@ -132,7 +132,7 @@ fn lead(task: &Task, tables: Tables, board: File, pipe: &File) -> Result<()> {
     sandbox::close_from(PIPE as u32 + 1)?;
     // The workload's processes had a limit each.
     crate::limits::raise_files();
-    memory::keep();
+    crate::limits::keep_memory();
     memory::one_heap();
 
     let mark = Mark::now();

@@ -113,16 +113,6 @@ pub fn prefetch_to_write<T>(what: &T) {
     unsafe { _mm_prefetch::<_MM_HINT_ET0>(std::ptr::from_ref(what).cast()) };
 }
 
-/// Keeps memory that was freed for the next one who asks (mallopt(3)): decoding asks for the same large pieces again and
-/// again, and page faults would cost as much as the decoding.
-pub fn keep() {
-    // SAFETY: plain numbers.
-    unsafe {
-        libc::mallopt(libc::M_MMAP_THRESHOLD, 32 << 20);
-        libc::mallopt(libc::M_TRIM_THRESHOLD, 256 << 20);
-    }
-}
-
 /// One heap for all threads: those of the replay allocate nothing while they work, and only one decodes.
 pub fn one_heap() {
     // SAFETY: a plain number, before other threads are there.

@@ -11,7 +11,7 @@ use super::results::Results;
 use super::samples::Sampler;
 use super::tally::{Did, Replayed};
 use super::timeline::Timeline;
-use super::{Order, memory, number};
+use super::{Order, number};
 use crate::progress::Progress;
 use crate::schema::{Dataset, Draft, Table};
 use anyhow::{Context, Result, bail, ensure};
@@ -53,8 +53,6 @@ pub fn replay(
         let (supervisor, child) = begin(workload, task, program, draft, measures, sampler, watch)?;
         // SAFETY: plain numbers; 0 is the calling thread. When it is not allowed, nothing is lost.
         unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) };
-        // Every chunk of results needs the same memory again.
-        memory::keep();
         supervisor.run(child, workload)
     };
     let joined = std::thread::scope(|scope| scope.spawn(thread).join());

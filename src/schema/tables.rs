@@ -141,6 +141,8 @@ impl Table {
         match (self, column.name) {
             // Measured on tar and sqlite: durations take half of what their differences take, inodes half of a dictionary.
             (Table::Events, "dur" | "ino" | "st_size") => Packing::Bytes,
+            // By lane: the same for long, or a few at a time and ever new ones.
+            (Table::Ops, "lane" | "vpid" | "vtid" | "ofd" | "file") => Packing::Differences,
             _ if column.differs() => Packing::Differences,
             _ => Packing::Dictionary,
         }

@@ -59,12 +59,11 @@ fn fill_one(event: &mut Event, def: &Def, role: Role, arg: &[u8]) -> Result<(), 
         }
         Role::CloneArgs => event.put(Col::Flags, lex::field(arg, b"flags=").and_then(lex::value)),
         Role::Stat => {
-            stat(event, arg, b"st_mode=", b"st_size=");
-            // With `-v` only.
+            stat(event, arg, [b"st_mode=", b"st_size=", b"st_uid=", b"st_gid="]);
             event.put(Col::Mtime, nanos(arg, b"st_mtime=", b"st_mtime_nsec="));
         }
         Role::Statx => {
-            stat(event, arg, b"stx_mode=", b"stx_size=");
+            stat(event, arg, [b"stx_mode=", b"stx_size=", b"stx_uid=", b"stx_gid="]);
             let mtime = memchr::memmem::find(arg, b"stx_mtime=").map(|at| &arg[at..]);
             event.put(Col::Mtime, mtime.and_then(|mtime| nanos(mtime, b"tv_sec=", b"tv_nsec=")));
         }
@@ -162,11 +161,12 @@ fn total(arg: &[u8]) -> Option<i64> {
     Some(sum)
 }
 
-/// Kind, mode and size of what a stat call found.
-fn stat(event: &mut Event, arg: &[u8], mode: &[u8], size: &[u8]) {
+/// Kind and mode, size and owner of what a stat call found; the owner, as the modification time, with `-v` only.
+fn stat(event: &mut Event, arg: &[u8], names: [&[u8]; 4]) {
     if arg.first() == Some(&b'{') {
-        event.put(Col::StMode, lex::field(arg, mode).and_then(lex::value));
-        event.put(Col::StSize, lex::field(arg, size).and_then(lex::value));
+        for (col, name) in [Col::StMode, Col::StSize, Col::Uid, Col::Gid].into_iter().zip(names) {
+            event.put(col, lex::field(arg, name).and_then(lex::value));
+        }
     }
 }
 

@@ -125,7 +125,11 @@ impl Call<'_> {
         }
         match op {
             Op::Utimensat => self.model.tree.at_mut(ino).mtime_set = true,
-            Op::Stat | Op::Lstat | Op::Fstat | Op::Fstatat | Op::Statx => self.mtime_seen(ino),
+            Op::Stat | Op::Lstat | Op::Fstat | Op::Fstatat | Op::Statx => {
+                self.owner_seen(ino);
+                self.mtime_seen(ino);
+            }
+            Op::Chown | Op::Lchown | Op::Fchown | Op::Fchownat => self.model.tree.at_mut(ino).owner_set = true,
             Op::Chmod | Op::Fchmod | Op::Fchmodat | Op::Fchmodat2 => self.model.tree.at_mut(ino).mode_set = true,
             Op::Getxattr | Op::Lgetxattr | Op::Fgetxattr => self.xattr(ino, true),
             Op::Removexattr | Op::Lremovexattr | Op::Fremovexattr => {
@@ -148,6 +152,14 @@ impl Call<'_> {
         let node = self.model.tree.at_mut(ino);
         if node.mode.is_none() && !node.mode_set && node.life == Life::Initial {
             node.mode = Some(st_mode & 0o7777);
+        }
+    }
+
+    /// The same of its owner and group.
+    fn owner_seen(&mut self, ino: Ino) {
+        let node = self.model.tree.at_mut(ino);
+        if node.owner.is_none() && !node.owner_set && node.life == Life::Initial {
+            node.owner = self.event.int(Col::Uid).zip(self.event.int(Col::Gid));
         }
     }
 
