@@ -56,11 +56,16 @@ pub(super) fn argument(event: &mut Event, role: Role, arg: u64, record: &Record<
         Role::CloneArgs => event.put(Col::Flags, word(behind, 0)),
         Role::Times => times(event, arg, behind),
         Role::Stat if done => {
+            // The number of links stands before or behind the mode.
             let mode = if cfg!(target_arch = "x86_64") { 24 } else { 16 };
+            let owner = if cfg!(target_arch = "x86_64") { 28 } else { 24 };
             event.put(Col::Dev, word(behind, 0));
             event.put(Col::Ino, word(behind, 8));
             event.put(Col::StMode, half(behind, mode));
+            event.put(Col::Uid, half(behind, owner));
+            event.put(Col::Gid, half(behind, owner + 4));
             event.put(Col::StSize, word(behind, 48));
+            event.put(Col::Mtime, word(behind, 88).zip(word(behind, 96)).map(nanos));
         }
         Role::Statx if done => {
             let parts = half(behind, 136).zip(half(behind, 140));
@@ -68,6 +73,14 @@ pub(super) fn argument(event: &mut Event, role: Role, arg: u64, record: &Record<
             event.put(Col::Ino, word(behind, 32));
             event.put(Col::StMode, half(behind, 28).map(|mode| mode & 0xffff));
             event.put(Col::StSize, word(behind, 40));
+            let mask = half(behind, 0).unwrap_or(0) as u32;
+            if mask & (libc::STATX_UID | libc::STATX_GID) == libc::STATX_UID | libc::STATX_GID {
+                event.put(Col::Uid, half(behind, 20));
+                event.put(Col::Gid, half(behind, 24));
+            }
+            if mask & libc::STATX_MTIME != 0 {
+                event.put(Col::Mtime, word(behind, 112).zip(half(behind, 120)).map(nanos));
+            }
         }
         _ => {}
     }
@@ -102,6 +115,11 @@ pub(super) fn lock(event: &mut Event, kind: Option<i64>, whence: Option<i64>, ra
     ] {
         event.put(col, value);
     }
+}
+
+/// A time of two numbers, ns.
+pub(super) fn nanos((seconds, part): (i64, i64)) -> i64 {
+    seconds.saturating_mul(NANOS).saturating_add(part)
 }
 
 /// Access and modification time of utimensat, utimes, futimesat and utime.

@@ -152,8 +152,8 @@ pub mod size {
     pub const TIMES: u8 = 32;
     /// `struct utimbuf` (utime(2)).
     pub const UTIMBUF: u8 = 16;
-    /// `struct stat` up to and with its size (stat(2)).
-    pub const STAT: u8 = 56;
+    /// `struct stat` up to and with the modification time (stat(2)).
+    pub const STAT: u8 = 104;
     /// `struct statx` up to and with the device numbers (statx(2)).
     pub const STATX: u8 = 144;
     /// Two descriptors.
