@@ -1,39 +1,80 @@
 #!/bin/bash
 # What a capture costs the captured and its own writer, in one run and as ratios: bare, eBPF, and what else is installed.
-# Needs root and python3. IOR is the program to use, by default the release build; TREE what tar reads, by default
-# /usr/include; ROUNDS of each row, whose medians are told. CPU time is that of the captured thread alone.
+# Needs root, cc and python3. IOR is the program to use, by default the release build; TREE what tar reads, by default
+# /usr/include; ROUNDS of each row, whose medians are told; WINDOWS of the database. CPU time is that of the captured
+# thread alone.
+#
+#   null     two programs at sys_enter and sys_exit that do nothing: what every traced system pays for every call
+#   floor    the same, and each reads the clock: no tracer that tells when a call began and ended gets below this
+#   unasked  under capture, a call that is not asked for
+#   outside  under capture, another process
 set -euo pipefail
 cd "$(dirname "$0")/.."
 ior=$(realpath "${IOR:-target/release/ioriot}")
 [[ -x $ior ]] || { echo "bench-capture.sh: no $ior: cargo build --release makes it, IOR names another" >&2; exit 2; }
-tree=${TREE:-/usr/include} rounds=${ROUNDS:-5}
+tree=${TREE:-/usr/include} rounds=${ROUNDS:-5} windows=${WINDOWS:-12}
 work=$(mktemp -d "${TMPDIR:-/tmp}/bench-capture.XXXXXX")
 background=()
 trap 'kill "${background[@]}" 2> /dev/null; rm -rf "$work"' EXIT
 
+# loop CALLS FILE [THREADS]: each thread reads FILE that often; the first tells the CPU nanoseconds of a call.
 cat > "$work/loop.c" <<'C'
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
-int main(int count, char **args)
+static long calls;
+static int file;
+static void *loop(void *tell)
 {
 	char buffer[4096];
 	struct timespec from, to;
-	long n = atol(args[1]);
-	int fd = open(args[2], O_RDONLY);
 	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &from);
-	for (long i = 0; i < n; i++)
-		if (pread(fd, buffer, 4096, i % 16 * 4096) < 0)
-			return count;
+	for (long i = 0; i < calls; i++)
+		if (pread(file, buffer, 4096, i % 16 * 4096) < 0)
+			exit(1);
 	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &to);
-	fprintf(stderr, "%.0f\n", ((to.tv_sec - from.tv_sec) * 1e9 + to.tv_nsec - from.tv_nsec) / n);
+	if (tell)
+		fprintf(stderr, "%.0f\n", ((to.tv_sec - from.tv_sec) * 1e9 + to.tv_nsec - from.tv_nsec) / calls);
+	return NULL;
+}
+int main(int count, char **args)
+{
+	pthread_t thread[64];
+	int more = count > 3 ? atoi(args[3]) - 1 : 0;
+	calls = atol(args[1]);
+	file = open(args[2], O_RDONLY);
+	for (int i = 0; i < more; i++)
+		pthread_create(thread + i, NULL, loop, NULL);
+	loop(args);
+	for (int i = 0; i < more; i++)
+		pthread_join(thread[i], NULL);
 	return 0;
 }
 C
-cc -O2 -o "$work/loop" "$work/loop.c"
+cc -O2 -pthread -o "$work/loop" "$work/loop.c"
 head -c 65536 /dev/urandom > "$work/file"
+
+# floor.py null|floor COMMAND: with a program at either end of every call.
+cat > "$work/floor.py" <<'PY'
+import ctypes, os, struct, subprocess, sys
+libc, keep = ctypes.CDLL(None, use_errno=True), []
+def at(data):
+    keep.append(ctypes.create_string_buffer(data))
+    return ctypes.addressof(keep[-1])
+def bpf(command, attr):
+    fd = libc.syscall(ctypes.c_long(321), ctypes.c_long(command), ctypes.c_void_p(at(attr)), ctypes.c_long(len(attr)))
+    return fd if fd >= 0 else sys.exit(f"bpf: {os.strerror(ctypes.get_errno())}")
+insn = lambda code, imm: struct.pack("<BBhi", code, 0, 0, imm)
+clock = insn(0x85, 5) if sys.argv[1] == "floor" else b""        # call ktime_get_ns
+code = clock + insn(0xb7, 0) + insn(0x95, 0)                    # r0 = 0; exit
+for hook in (b"sys_enter\0", b"sys_exit\0"):
+    program = bpf(5, struct.pack("<IIQQ", 17, len(code) // 8, at(code), at(b"GPL\0")).ljust(128, b"\0"))
+    bpf(17, struct.pack("<QI", at(hook), program).ljust(128, b"\0"))
+sys.exit(subprocess.call(sys.argv[2:]))
+PY
 
 # Inserts rows, each a transaction, until it is told to stop; then tells when each ended and how long it took, in us.
 cat > "$work/inserts.py" <<'PY'
@@ -52,30 +93,49 @@ finally:
         out.writelines(f"{at:.6f} {dur * 1e6:.1f}\n" for at, dur in took)
 PY
 
-# Medians of the transactions inside the captured windows and outside of them, and how much the windows differ anyway.
+# Windows come as bare, captured, bare. Told are the captured one against the mean of its neighbours, and the neighbours
+# against each other: what a capture seems to cost, and how much as much of nothing does.
 cat > "$work/windows.py" <<'PY'
 import statistics, sys
 took = [tuple(map(float, line.split())) for line in open(sys.argv[1])]
-medians = {"bare": [], "capture": []}
-for line in open(sys.argv[2]):
-    how, begin, end = line.split()
-    inside = [dur for at, dur in took if float(begin) < at < float(end)]
-    if inside:
-        medians[how].append(statistics.median(inside))
-middle = {how: statistics.median(windows) for how, windows in medians.items()}
-for how, windows in medians.items():
-    print(f"{how:<28} {middle[how]:>10.1f} {middle[how] / middle['bare']:>8.2f}   windows {min(windows):.1f} to {max(windows):.1f}")
+def median(begin, end):
+    return statistics.median(dur for at, dur in took if begin < at < end)
+of = [median(*map(float, line.split()[1:])) for line in open(sys.argv[2])]
+rounds = list(zip(of[0::3], of[1::3], of[2::3]))
+noise = sorted(after / before for before, _, after in rounds)
+cost = sorted(2 * captured / (before + after) for before, captured, after in rounds)
+bare = statistics.median(of[0::3] + of[2::3])
+for how, ratios in ("bare against bare", noise), ("capture against bare", cost):
+    middle = statistics.median(ratios)
+    print(f"{how:<28} {bare * middle:>10.1f} {middle:>8.3f}   rounds {ratios[0]:.3f} to {ratios[-1]:.3f}")
+# Were the two alike, how often would so many rounds be dearer (or cheaper) by chance? (sign test)
+from math import comb
+dearer = sum(ratio > 1 for ratio in cost)
+tail = min(1, 2 * sum(comb(len(cost), k) for k in range(max(dearer, len(cost) - dearer), len(cost) + 1)) / 2 ** len(cost))
+within = noise[0] <= statistics.median(cost) <= noise[-1]
+print(f"{dearer} of {len(cost)} captured windows are dearer than their neighbours (by chance: {tail:.2f}); the median is "
+      f"{'within' if within else 'NOT within'} what bare windows differ by")
 PY
 
 median() { sort -n | awk '{ at[NR] = $1 } END { print at[int((NR + 1) / 2)] }'; }
-row() { printf '%-28s %10s %8s\n' "$@"; }
+row() { printf '%-28s %10s %8s %8s\n' "$1" "$2" "${3:-}" "${4:-}"; }
 ratio() { awk "BEGIN { printf \"%.2f\", $1 / $2 }"; }
 now() { awk '{ print $1 }' /proc/uptime; }
 
 bare() { "$@"; }
 capture() { rm -rf "$work/cap"; "$ior" capture -o "$work/cap" -- "$@"; }
-# The tracepoints alone: a call that is not captured costs this, and every tracer by tracepoints at least this.
-uncaptured() { rm -rf "$work/cap"; "$ior" capture -o "$work/cap" --syscalls @proc -- "$@"; }
+null() { python3 "$work/floor.py" null "$@"; }
+floor() { python3 "$work/floor.py" floor "$@"; }
+unasked() { rm -rf "$work/cap"; "$ior" capture -o "$work/cap" --syscalls @proc -- "$@"; }
+outside() {
+	rm -rf "$work/cap"
+	"$ior" capture -o "$work/cap" -- sleep 100 > /dev/null 2>&1 &
+	local capture=$!
+	sleep 1
+	"$@"
+	kill "$capture"
+	wait "$capture" || true
+}
 traced() { rm -rf "$work/cap"; "$ior" capture -o "$work/cap" --backend ptrace -- "$@"; }
 straced() { strace -f -o /dev/null "$@"; }
 perfed() { perf record -q -e raw_syscalls:sys_enter,raw_syscalls:sys_exit -o "$work/perf" "$@"; }
@@ -88,10 +148,10 @@ tar_ms() {
 	"$@" bash -c 'TIMEFORMAT="%U %S"; time for i in {1..10}; do tar cf /dev/null '"$tree"' 2> /dev/null; done' 2>&1 > "$work/said" |
 		tail -1 | awk '{ print int(($1 + $2) * 1000) }'
 }
-# rows TITLE UNIT MEASURE HOW...: interleaved rounds, and the medians as ratios to the first.
+# rows TITLE UNIT MEASURE HOW...: interleaved rounds, and the medians as ratios to those of bare and of the floor.
 rows() {
-	local measure=$3 how round base=
-	row "$1" "$2" ratio
+	local measure=$3 how round base= least=
+	row "$1" "$2" bare floor
 	shift 3
 	for ((round = 0; round < rounds; round++)); do
 		for how; do
@@ -104,16 +164,30 @@ rows() {
 		local middle
 		middle=$(median < "$work/$measure.$how")
 		base=${base:-$middle}
-		row "$how" "$middle" "$(ratio "$middle" "$base")"
+		[[ $how != floor ]] || least=$middle
+		row "$how" "$middle" "$(ratio "$middle" "$base")" "${least:+$(ratio "$middle" "$least")}"
 	done
 	cat "$work/last"
 }
 
-kinds=(bare uncaptured capture)
+kinds=(bare null floor unasked outside capture)
 [[ -z $(command -v perf) ]] || kinds+=(perfed perf_traced)
 [[ -z $(command -v strace) ]] || kinds+=(straced)
 rows 'cached 4 KiB pread' ns/call loop "${kinds[@]}" traced
-rows "10 x tar of $tree" 'CPU ms' tar_ms bare capture
+rows "10 x tar of $tree" 'CPU ms' tar_ms bare floor capture
+
+# Threads that do nothing but calls share the processors with the writer: how many events a second, and how many lost?
+row 'flat out, default buffer' 'events/s' lost
+for threads in 1 2 4 8; do
+	for ((round = 0; round < rounds; round++)); do
+		rm -rf "$work/cap"
+		"$ior" capture -o "$work/cap" --on-drop report --format json -- \
+			"$work/loop" $((2000000 / threads)) "$work/file" "$threads" > "$work/said" 2> /dev/null
+		python3 -c 'import json, sys; c = json.load(sys.stdin); print(int(c["events"] / c["seconds"]), c["sum"]["lost"])' \
+			< "$work/said" >> "$work/flat.$threads"
+	done
+	row "$threads threads" "$(median < "$work/flat.$threads")" "$(awk '{ lost += $2 } END { print lost }' "$work/flat.$threads")"
+done
 
 # What the writer costs: CPU time of captures of much and of little, so that start and end do not count.
 "$work/loop" 1000000000 "$work/file" 2> /dev/null &
@@ -133,23 +207,27 @@ row 'user and system CPU' "$(median < "$work/writer")" ''
 grep -E 'issued|per event|events of' "$work/said"
 kill "${background[0]}"
 
-# A server is captured in windows; its transactions in them are held against those between them.
+# A server is captured in windows; its transactions in them are held against those before and after.
 python3 "$work/inserts.py" "$work/db" "$work/took" &
 server=$!
 background+=("$server")
-for ((round = 0; round < rounds; round++)); do
+window() { # window NAME: two seconds
+	local begin
 	begin=$(now)
 	sleep 2
-	echo "bare $begin $(now)" >> "$work/windows"
+	echo "$1 $begin $(now)" >> "$work/windows"
+}
+sleep 1
+for ((round = 0; round < windows; round++)); do
+	window bare
 	rm -rf "$work/cap"
 	"$ior" capture -o "$work/cap" --pid "$server" --duration 3s > "$work/said" 2>&1 &
 	# It attaches within a second.
 	sleep 1
-	begin=$(now)
-	sleep 2
-	echo "capture $begin $(now)" >> "$work/windows"
+	window capture
 	wait $!
 	sleep 1
+	window bare
 done
 kill "$server"
 wait "$server" || true

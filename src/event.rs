@@ -65,16 +65,10 @@ pub const TIME_NOW: i64 = i64::MIN;
 /// [`Col::Atime`], [`Col::Mtime`]: leave as it is (UTIME_OMIT of utimensat(2)).
 pub const TIME_OMIT: i64 = i64::MIN + 1;
 
-/// Numbers an event has room for; the few that have more keep the rest elsewhere.
-const ROOM: usize = 14;
-/// The slot of a number that was never set, and of one that found no room.
-const UNSET: u8 = 0xff;
-const ELSEWHERE: u8 = 0xfe;
-
 /// One captured syscall.
 ///
-/// A call has a dozen of the columns, and events are moved between threads by the million: so the numbers stand side by
-/// side in the order they were set, and the texts in one piece of memory.
+/// Events are made and read by the million: so each number has its place, where it is stored without a look at the
+/// others, and the texts stand in one piece of memory.
 #[derive(Clone)]
 pub struct Event {
     /// Which call; [`Syscall::other`] for one the table does not have.
@@ -85,11 +79,8 @@ pub struct Event {
     has: u32,
     /// A bit for every text that is there.
     has_text: u8,
-    /// Where the number of each column stands.
-    slots: [u8; Col::ALL.len()],
-    used: u8,
-    numbers: [i64; ROOM],
-    elsewhere: Option<Box<[i64; Col::ALL.len()]>>,
+    /// The numbers; what is not there means nothing.
+    numbers: [i64; Col::ALL.len()],
     /// The texts, in the order of the columns, and where each ends.
     bytes: Vec<u8>,
     ends: [u32; Text::ALL.len()],
@@ -103,10 +94,7 @@ impl Event {
             other: None,
             has: 0,
             has_text: 0,
-            slots: [UNSET; Col::ALL.len()],
-            used: 0,
-            numbers: [0; ROOM],
-            elsewhere: None,
+            numbers: [0; Col::ALL.len()],
             bytes: Vec::new(),
             ends: [0; Text::ALL.len()],
         }
@@ -115,9 +103,7 @@ impl Event {
     /// Makes it an event of this call with every column absent; its memory stays for the next texts.
     pub fn renew(&mut self, syscall: Syscall) {
         (self.syscall, self.other) = (syscall, None);
-        (self.has, self.has_text, self.used) = (0, 0, 0);
-        self.slots = [UNSET; Col::ALL.len()];
-        self.elsewhere = None;
+        (self.has, self.has_text) = (0, 0);
         self.bytes.clear();
         self.ends = [0; Text::ALL.len()];
     }
@@ -125,30 +111,14 @@ impl Event {
     /// The number in a column, if the capture has it.
     #[inline]
     pub fn int(&self, col: Col) -> Option<i64> {
-        if self.has & (1 << col as u32) != 0 { Some(self.number(col)) } else { None }
-    }
-
-    #[inline]
-    fn number(&self, col: Col) -> i64 {
-        match self.numbers.get(self.slots[col as usize] as usize) {
-            Some(number) => *number,
-            None => self.elsewhere.as_ref().map_or(0, |numbers| numbers[col as usize]),
-        }
+        if self.has & (1 << col as u32) != 0 { Some(self.numbers[col as usize]) } else { None }
     }
 
     /// Sets a number.
     #[inline]
     pub fn set(&mut self, col: Col, value: i64) {
         self.has |= 1 << col as u32;
-        let slot = &mut self.slots[col as usize];
-        if *slot == UNSET {
-            *slot = if (self.used as usize) < ROOM { self.used } else { ELSEWHERE };
-            self.used = self.used.saturating_add(1);
-        }
-        match self.numbers.get_mut(*slot as usize) {
-            Some(number) => *number = value,
-            None => self.elsewhere.get_or_insert_with(|| Box::new([0; Col::ALL.len()]))[col as usize] = value,
-        }
+        self.numbers[col as usize] = value;
     }
 
     /// Sets a number, or makes it absent.
@@ -167,7 +137,7 @@ impl Event {
         std::iter::from_fn(move || {
             let col = *Col::ALL.get(left.trailing_zeros() as usize)?;
             left &= left - 1;
-            Some((col, self.number(col)))
+            Some((col, self.numbers[col as usize]))
         })
     }
 

@@ -52,11 +52,13 @@ fn told(a: &mut Asm, make: bool) {
     a.call(Helper::TaskStorage);
 }
 
-/// Tells of the process of the task in R7 and of what it has, if the task came into the scope with this call (slot
+/// Tells of the process of the current task and of what it has, if the task came into the scope with this call (slot
 /// JOINED) and none of its threads did before. R6 to R9 are lost. Gives the function that [`what_it_has`] is to be put at.
 pub fn joined(a: &mut Asm, k: &Layout, out: Label, full: Label) -> Option<Label> {
     a.load(DW, R1, R10, slot::JOINED);
     a.jump(Eq, R1, 0, out);
+    a.call(Helper::CurrentTask);
+    a.mov(R7, R0);
     a.load(DW, R8, R7, k.at.leader);
     told(a, false);
     a.jump(Ne, R0, 0, out);

@@ -145,9 +145,14 @@ impl Decoder<'_> {
         }
     }
 
-    /// The next event that came with what was taken last.
-    pub fn more(&mut self) -> Option<Placed> {
-        self.more.pop_front()
+    /// Makes `placed` the next event that came with what was taken last; false when there is none.
+    pub fn more(&mut self, placed: &mut Placed) -> bool {
+        let next = self.more.pop_front();
+        let came = next.is_some();
+        if let Some(next) = next {
+            *placed = next;
+        }
+        came
     }
 
     /// The capture ends: requests that are still under way are events without a result.

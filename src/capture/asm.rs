@@ -41,6 +41,7 @@ pub enum Alu {
     Add = 0x00,
     Sub = 0x10,
     Or = 0x40,
+    Mul = 0x20,
     And = 0x50,
     Lsh = 0x60,
     Rsh = 0x70,
@@ -93,6 +94,7 @@ macro_rules! helpers {
 helpers! {
     MapLookup "map_lookup_elem" 1;
     Now "ktime_get_ns" 5;
+    Processor "get_smp_processor_id" 8;
     ReadKernel "probe_read_kernel" 113;
     ReadUser "probe_read_user" 112;
     ReadUserStr "probe_read_user_str" 114;
@@ -124,6 +126,8 @@ macro_rules! maps {
 maps! {
     /// Records on their way out.
     Ring "ring";
+    /// The same, of calls that have nothing but numbers: see [`super::belt`].
+    Belts "belts";
     /// What is to be read of each call.
     Calls "calls";
     /// Counters, for each processor.
@@ -134,6 +138,8 @@ maps! {
     Tasks "tasks";
     /// A mark on the leader of every process that has come into the scope and was told of.
     Told "told";
+    /// Where most of them note their calls instead: see [`super::seat`].
+    Seats "seats";
     /// What scope asks for: process ids.
     Pids "pids";
 }
@@ -166,6 +172,10 @@ pub struct Asm {
 
 const KFUNC: u8 = 2;
 const FUNCTION: u8 = 4;
+/// Class and mode of an instruction that works on memory at once (5.12); what it does is its number.
+const ATOMIC: u8 = 0xdb;
+const EXCHANGE: i32 = 0xe1;
+const COMPARE_EXCHANGE: i32 = 0xf1;
 const MAP_FD: u8 = 1;
 const MAP_VALUE: u8 = 2;
 
@@ -194,7 +204,26 @@ impl Asm {
 
     /// `dst =` the low half of `dst`.
     pub fn zero_extend(&mut self, dst: Reg) {
-        self.push(0x0c | Alu::Mov as u8, dst, dst as u8, 0, 0);
+        self.low_half(dst, dst);
+    }
+
+    /// `dst =` the low half of `src`, a number even if that is an address.
+    pub fn low_half(&mut self, dst: Reg, src: Reg) {
+        self.push(0x0c | Alu::Mov as u8, dst, src as u8, 0, 0);
+    }
+
+    /// `*(base + off) = src` if it was R0; R0 = what it was.
+    pub fn compare_exchange(&mut self, base: Reg, off: i16, src: Reg) {
+        self.push(ATOMIC, base, src as u8, off, COMPARE_EXCHANGE);
+    }
+
+    /// `*(base + off) = src`, not before all that was stored until here. Destroys `src` where that needs an exchange.
+    pub fn publish(&mut self, base: Reg, off: i16, src: Reg) {
+        if cfg!(target_arch = "x86_64") {
+            self.store(Size::DW, base, off, src);
+        } else {
+            self.push(ATOMIC, base, src as u8, off, EXCHANGE);
+        }
     }
 
     /// `dst = *(base + off)`.
@@ -353,6 +382,10 @@ impl fmt::Display for Listed<'_> {
                 (_, Some(map)) => write!(f, "r{dst} = map {map}"),
                 (FUNCTION, None) => write!(f, "r{dst} = function {imm:+}"),
                 (_, None) => write!(f, "r{dst} = {imm}"),
+            },
+            _ if code == ATOMIC => match imm {
+                COMPARE_EXCHANGE => write!(f, "r0 = cmpxchg((u64 *)(r{dst} {off:+}), r0, r{src})"),
+                _ => write!(f, "r{src} = xchg((u64 *)(r{dst} {off:+}), r{src})"),
             },
             1 => write!(f, "r{dst} = *({size} *)(r{src} {off:+})"),
             2 => write!(f, "*({size} *)(r{dst} {off:+}) = {imm}"),

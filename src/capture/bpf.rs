@@ -1,15 +1,15 @@
-//! bpf(2), by hand: maps, programs, links, iterators and the memory of the ring. All that is unsafe in talking to the
-//! kernel about programs is here.
+//! bpf(2), by hand: maps, programs, links and iterators. All that is unsafe in talking to the kernel about programs is
+//! here, and in [`super::ring`], which reads the memory that they write.
 
 use super::asm::{Code, Map};
-use super::program::{COUNTERS, MARK};
+use super::belt::{Belts, last_processor};
+use super::program::{COUNTERS, Counter};
+use super::seat::{MARK, SEAT, SEATS, stamp};
 use super::{record, table};
 use anyhow::{Context, Result, anyhow, ensure};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::ptr;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Commands of bpf(2).
 mod cmd {
@@ -34,6 +34,8 @@ mod kind {
 }
 
 const NO_PREALLOC: u32 = 1;
+/// An array on pages of its own.
+const MMAPABLE: u32 = 1 << 10;
 const TRACING: u32 = 26;
 
 /// Where a program runs.
@@ -99,7 +101,6 @@ impl Attr {
 /// The maps of a capture.
 pub struct Maps {
     fds: Vec<(Map, OwnedFd)>,
-    ring: u32,
     processors: usize,
 }
 
@@ -108,9 +109,9 @@ impl Maps {
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn create(ring: u32, rows: &[table::Row]) -> Result<Maps> {
-        let processors = possible_processors();
-        let mut maps = Maps { fds: Vec::new(), ring, processors };
+    pub fn create(ring: u32, belts: Belts, rows: &[table::Row]) -> Result<Maps> {
+        // The kernel has a counter for each processor that there may be.
+        let mut maps = Maps { fds: Vec::new(), processors: last_processor("possible") as usize + 1 };
         for map in Map::ALL {
             let attr = |kind: u32, key: u32, value: u32, most: u32| {
                 Attr::new().u32(0, kind).u32(4, key).u32(8, value).u32(12, most).name(28, map.name())
@@ -118,6 +119,8 @@ impl Maps {
             let whole = |size: usize| size as u32;
             let attr = match map {
                 Map::Ring => attr(kind::RINGBUF, 0, 0, ring),
+                Map::Belts => attr(kind::ARRAY, 4, whole(belts.size()), 1).u32(16, MMAPABLE),
+                Map::Seats => attr(kind::ARRAY, 4, whole(SEAT * SEATS), 1).u32(16, MMAPABLE),
                 Map::Calls => attr(kind::ARRAY, 4, whole(table::ROW * table::ROWS), 1),
                 Map::Counters => attr(kind::PERCPU_ARRAY, 4, whole(8 * COUNTERS), 1),
                 Map::Scratch => attr(kind::PERCPU_ARRAY, 4, record::LONGEST as u32, 1),
@@ -180,20 +183,20 @@ impl Maps {
         Ok(sums)
     }
 
-    /// The ring, to read records from.
+    /// The same with the calls that were counted on the seats, which are many to read.
     ///
     /// # Errors
-    /// When it cannot be mapped.
-    pub fn ring(&self) -> Result<Ring> {
-        Ring::map(self.fd(Map::Ring), self.ring as usize)
+    /// When the kernel refuses.
+    pub fn totals(&self) -> Result<[u64; COUNTERS]> {
+        let mut sums = self.counters()?;
+        let key = 0u32.to_ne_bytes();
+        let mut seats = vec![0u64; SEAT * SEATS / 8];
+        let attr = Attr::new().u32(0, self.fd(Map::Seats) as u32).slice(8, &key).slice_mut(16, &mut seats);
+        attr.issue(cmd::MAP_LOOKUP).context("cannot read the seats")?;
+        let entered = seats.chunks_exact(SEAT / 8).map(|seat| seat[stamp::ENTERED as usize / 8]);
+        sums[Counter::Entered as usize] += entered.sum::<u64>();
+        Ok(sums)
     }
-}
-
-/// Processors that the kernel has per-processor memory for: `0-3,7`.
-fn possible_processors() -> usize {
-    let text = std::fs::read_to_string("/sys/devices/system/cpu/possible").unwrap_or_default();
-    let last = text.trim().rsplit([',', '-']).next().and_then(|last| last.parse::<usize>().ok());
-    last.map_or(1, |last| last + 1)
 }
 
 /// Names of the types that the kernel is told of.
@@ -209,7 +212,7 @@ fn mark_types() -> Result<OwnedFd> {
     describe(&[
         [place("u32"), 1 << 24, 4, 32].as_slice(),
         &[place("u64"), 1 << 24, 8, 64],
-        &[place("mark"), 4 << 24 | 2, MARK, place("a"), 2, 0, place("b"), 2, 64],
+        &[place("mark"), 4 << 24 | 2, MARK, place("a"), 2, 0, place("b"), 2, 8 * (MARK - 8)],
     ])
 }
 
@@ -324,82 +327,6 @@ impl Program {
         match attr.issue(cmd::OBJ_GET_INFO) {
             Ok(_) => info[MISSES..].first_chunk().map_or(0, |bytes| u64::from_ne_bytes(*bytes)),
             Err(_) => 0,
-        }
-    }
-}
-
-/// The reading end of the ring: two mappings, as the kernel lays it out (Documentation/bpf/ringbuf.rst).
-pub struct Ring {
-    /// A page with how far we have read, then one with how far the kernel has written, then the records, twice in a row.
-    reader: *mut libc::c_void,
-    writer: *mut libc::c_void,
-    size: usize,
-    page: usize,
-}
-
-// SAFETY: the mappings belong to this value alone, and no thread may use it but the one that has it.
-unsafe impl Send for Ring {}
-
-impl Ring {
-    fn map(fd: RawFd, size: usize) -> Result<Ring> {
-        // SAFETY: sysconf(3) has no preconditions.
-        let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
-        let map = |length: usize, protection: i32, offset: usize| {
-            // SAFETY: a new mapping at an address of the kernel's choice touches no memory of ours.
-            let at = unsafe { libc::mmap(ptr::null_mut(), length, protection, libc::MAP_SHARED, fd, offset as libc::off_t) };
-            if at == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(at) }
-        };
-        let reader = map(page, libc::PROT_READ | libc::PROT_WRITE, 0).context("cannot map the ring")?;
-        let writer = map(page + 2 * size, libc::PROT_READ, page).context("cannot map the ring")?;
-        Ok(Ring { reader, writer, size, page })
-    }
-
-    /// Hands each record that is ready to `take`, in order, until it returns false; bytes that were taken.
-    pub fn drain(&mut self, mut take: impl FnMut(&[u8]) -> bool) -> u64 {
-        const BUSY: u32 = 1 << 31;
-        const DISCARDED: u32 = 1 << 30;
-        // SAFETY: the first word of either page is an aligned counter, shared with the kernel, as long as the mapping lives.
-        let (read, written) = unsafe { (AtomicU64::from_ptr(self.reader.cast()), AtomicU64::from_ptr(self.writer.cast())) };
-        let begin = read.load(Ordering::Relaxed);
-        let (mut at, end) = (begin, written.load(Ordering::Acquire));
-        let mut since = 0;
-        while at < end {
-            let offset = self.page + (at as usize & (self.size - 1));
-            // SAFETY: between the counters the kernel has put records, each with a header of 8 bytes at a multiple of 8; the
-            // records are mapped twice in a row, so that one that wraps around is in one piece.
-            let header = unsafe { self.writer.byte_add(offset) };
-            // SAFETY: as above.
-            let length = unsafe { AtomicU32::from_ptr(header.cast()) }.load(Ordering::Acquire);
-            if length & BUSY != 0 {
-                break;
-            }
-            let bytes = (length & !(BUSY | DISCARDED)) as usize;
-            let mut more = true;
-            if length & DISCARDED == 0 {
-                // SAFETY: the kernel does not touch a finished record until we say that we have read it, below.
-                more = take(unsafe { std::slice::from_raw_parts(header.byte_add(8).cast(), bytes) });
-            }
-            at += (bytes as u64 + 8).next_multiple_of(8);
-            since += 1;
-            // Give room back early: a long drain must not starve the writers.
-            if since % 128 == 0 {
-                read.store(at, Ordering::Release);
-            }
-            if !more {
-                break;
-            }
-        }
-        read.store(at, Ordering::Release);
-        at - begin
-    }
-}
-
-impl Drop for Ring {
-    fn drop(&mut self) {
-        // SAFETY: both were mapped with these lengths, and nothing borrows from them any more.
-        unsafe {
-            libc::munmap(self.reader, self.page);
-            libc::munmap(self.writer, self.page + 2 * self.size);
         }
     }
 }

@@ -93,35 +93,35 @@ impl<'a> Decoder<'a> {
         self.gate == Some(pid)
     }
 
-    /// The event that a record tells of, if it tells of one; [`Decoder::more`] has further ones.
-    pub fn take(&mut self, bytes: &[u8]) -> Option<Placed> {
+    /// Makes `placed` the event that a record tells of; false when it tells of none. [`Decoder::more`] has further ones.
+    pub fn take(&mut self, bytes: &[u8], placed: &mut Placed) -> bool {
         self.seen.records += 1;
         let Some(record) = Record::parse(bytes) else {
             self.seen.garbled += 1;
-            return None;
+            return false;
         };
         if record.is(flag::END) {
-            return self.ended(&record);
+            return self.ended(&record, placed);
         }
         if record.is(flag::ASIDE) {
             self.aside(&record);
-            return self.more();
+            return self.more(placed);
         }
         let Some((syscall, other)) = self.calls.get(usize::from(record.u16(at::NUMBER))) else {
             self.seen.garbled += 1;
-            return None;
+            return false;
         };
         let op = syscall.op();
         if self.gate == Some(record.u32(at::PID)) && op != Some(Op::Exec) {
-            return None;
+            return false;
         }
         if record.is(flag::ENTRY) {
-            return self.entered(syscall, op, &record);
+            return self.entered(syscall, op, &record, placed);
         }
         if record.is(flag::NO_ENTRY) {
             // A fork returns twice, and in the child it was never entered.
             if op == Some(Op::Fork) && record.i64(at::RET) == 0 {
-                return None;
+                return false;
             }
             self.seen.no_entry += 1;
         }
@@ -131,34 +131,35 @@ impl<'a> Decoder<'a> {
             Syscall::io_submit | Syscall::io_getevents => self.requested(syscall, &record),
             _ => {}
         }
-        let mut event = match op {
-            Some(Op::Exec) => self.execs.remove(&record.u32(at::TID)).unwrap_or_else(|| Event::new(syscall)),
+        let event = &mut placed.event;
+        match op {
+            Some(Op::Exec) => *event = self.execs.remove(&record.u32(at::TID)).unwrap_or_else(|| Event::new(syscall)),
             _ => {
-                let mut event = Event::new(syscall);
+                event.renew(syscall);
                 event.other = other.map(Into::into);
-                self.arguments(&mut event, &record);
-                event
+                self.arguments(event, &record);
             }
-        };
+        }
         event.set_outcome(record.i64(at::RET));
         if op == Some(Op::Exec) && event.success().is_some() && self.gate == Some(record.u32(at::PID)) {
             self.gate = None;
         }
         if record.is(flag::FILE) {
-            file(&mut event, &record);
-            self.led_to(&mut event, &record);
+            file(event, &record);
+            self.led_to(event, &record);
         }
-        Some(self.place(event, &record))
+        self.place(placed, &record);
+        true
     }
 
     /// A call that is told when it begins.
-    fn entered(&mut self, syscall: Syscall, op: Option<Op>, record: &Record<'_>) -> Option<Placed> {
-        let mut event = Event::new(syscall);
-        self.arguments(&mut event, record);
+    fn entered(&mut self, syscall: Syscall, op: Option<Op>, record: &Record<'_>, placed: &mut Placed) -> bool {
+        placed.event.renew(syscall);
+        self.arguments(&mut placed.event, record);
         let (pid, tid) = (record.u32(at::PID), record.u32(at::TID));
         if op == Some(Op::Exec) {
-            self.execs.insert(tid, event);
-            return None;
+            self.execs.insert(tid, placed.event.clone());
+            return false;
         }
         if op == Some(Op::ExitGroup) {
             if self.gone.len() >= GONE {
@@ -168,11 +169,12 @@ impl<'a> Decoder<'a> {
         }
         // It never returns: its instant is all there is.
         self.seen.exits += 1;
-        Some(self.place(event, record))
+        self.place(placed, record);
+        true
     }
 
     /// A thread ended. When nobody called exit, it was killed.
-    fn ended(&mut self, record: &Record<'_>) -> Option<Placed> {
+    fn ended(&mut self, record: &Record<'_>, placed: &mut Placed) -> bool {
         let (pid, tid) = (record.u32(at::PID), record.u32(at::TID));
         self.execs.remove(&tid);
         let inside = record.u16(at::NUMBER).checked_sub(1).and_then(|number| self.calls.get(usize::from(number)));
@@ -183,13 +185,16 @@ impl<'a> Decoder<'a> {
             self.gone.remove(&pid);
         }
         if expected || self.gate == Some(pid) {
-            return None;
+            return false;
         }
-        Some(self.place(Event::new(Syscall::exit), record))
+        placed.event.renew(Syscall::exit);
+        self.place(placed, record);
+        true
     }
 
     /// Gives an event its times, its thread and its place in the order.
-    fn place(&self, mut event: Event, record: &Record<'_>) -> Placed {
+    fn place(&self, placed: &mut Placed, record: &Record<'_>) {
+        let event = &mut placed.event;
         let begin = self.clock.wrapping_add(record.i64(at::TS));
         let end = begin.wrapping_add(record.i64(at::DUR));
         event.set(Col::Pid, i64::from(record.u32(at::PID)));
@@ -205,8 +210,8 @@ impl<'a> Decoder<'a> {
             At::Entry => begin,
         };
         // The ring is in the order of returns, which breaks ties.
-        let key = Key::new(instant, 0, self.seen.records);
-        Placed { key, entry: begin, exit: end, killed: false, event }
+        placed.key = Key::new(instant, 0, self.seen.records);
+        (placed.entry, placed.exit, placed.killed) = (begin, end, false);
     }
 
     /// Notes where an opened file really is, unless that is where its path says.
@@ -348,7 +353,8 @@ mod tests {
     fn decode(records: &[Vec<u8>]) -> Vec<Event> {
         let calls = Calls::new(|_| true);
         let mut decoder = Decoder::new(&calls, 1000, None);
-        records.iter().filter_map(|record| decoder.take(record)).map(|placed| placed.event).collect()
+        let mut placed = Placed::room();
+        records.iter().filter_map(|record| decoder.take(record, &mut placed).then(|| placed.event.clone())).collect()
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! The eBPF backend: programs loaded, attached to a scope, and their ring read until the capture is to end.
 
 use super::aside::News;
-use super::bpf::{Attach, Maps, Program, Ring};
+use super::asm::Map;
+use super::belt::Belts;
+use super::bpf::{Attach, Maps, Program};
 use super::btf::{Btf, Kind};
 use super::decode::{Decoder, Seen};
+use super::drain::Drain;
 use super::extra::{self, Extra};
 use super::layout::{COPIED, Layout};
 use super::os;
@@ -56,7 +59,7 @@ fn hooks(programs: &Programs) -> [(&'static str, &super::asm::Code, Attach, Kind
 /// When the kernel does not describe its types, or lacks one that is needed.
 pub fn listing(options: &Options) -> Result<String> {
     let layout = Layout::find(&Btf::kernel()?)?;
-    let programs = program::make(&layout, &options.scope.matcher()?, options.follow);
+    let programs = program::make(&layout, Belts::new(options.buffer), &options.scope.matcher()?, options.follow);
     let mut text = format!("{layout}\n");
     for (name, code, _, _, hook) in hooks(&programs) {
         writeln!(text, "{name}, at {hook}: {} instructions\n{code}", code.len())?;
@@ -74,9 +77,10 @@ pub fn listing(options: &Options) -> Result<String> {
 pub fn check() -> Result<String> {
     let btf = Btf::kernel()?;
     let layout = Layout::find(&btf)?;
-    let programs = program::make(&layout, &Scope::All.matcher()?, true);
+    let belts = Belts::new(64 * 1024);
+    let programs = program::make(&layout, belts, &Scope::All.matcher()?, true);
     let calls = Calls::new(|_| true);
-    let maps = Maps::create(64 * 1024, &calls.rows).context(RIGHTS)?;
+    let maps = Maps::create(64 * 1024, belts, &calls.rows).context(RIGHTS)?;
     let mut instructions = 0;
     for (name, code, attach, kind, hook) in hooks(&programs) {
         Program::load(name, code, &maps, attach, btf.id(kind, hook)?).context(RIGHTS)?;
@@ -118,7 +122,7 @@ pub struct Ebpf {
     calls: Calls,
     maps: Maps,
     programs: Vec<Program>,
-    ring: Ring,
+    drain: Drain,
     target: Option<Target>,
     pids: Vec<u32>,
     rings: Option<Rings>,
@@ -144,11 +148,12 @@ impl Ebpf {
         if !layout.loops && matcher != Match::Pids {
             log::warn!("bpf_loop is missing (Linux 5.17 has it): what processes have open that come later is not told");
         }
-        let code = program::make(&layout, &matcher, options.follow);
+        let belts = Belts::new(options.buffer);
+        let code = program::make(&layout, belts, &matcher, options.follow);
         let calls = Calls::new(|syscall| options.calls.has(syscall));
         let ring = options.buffer.max(64 * 1024).next_power_of_two();
         let ring = u32::try_from(ring).context("the buffer is too large: 2 GiB is the most")?;
-        let maps = Maps::create(ring, &calls.rows).context(RIGHTS)?;
+        let maps = Maps::create(ring, belts, &calls.rows).context(RIGHTS)?;
 
         let (mut target, mut pids) = (None, Vec::new());
         match &options.scope {
@@ -206,7 +211,8 @@ impl Ebpf {
             pids.iter().all(|pid| snapshot.processes.iter().any(|process| process.pid == i64::from(*pid))),
             "not all of the processes {pids:?} were found: is this another process id namespace?"
         );
-        Ok(Ebpf { ring: maps.ring()?, calls, maps, programs, target, pids, rings, clock: os::clock_offset(), until, snapshot })
+        let drain = Drain::new((maps.fd(Map::Ring), ring as usize), (maps.fd(Map::Belts), belts))?;
+        Ok(Ebpf { drain, calls, maps, programs, target, pids, rings, clock: os::clock_offset(), until, snapshot })
     }
 
     /// Lets the command go and hands out events until the capture is to end; then takes what is still in the ring.
@@ -239,7 +245,7 @@ impl Ebpf {
         let ended = loop {
             let room = options.limits.events.map_or(u64::MAX, |most| most.saturating_sub(reader.taken));
             let before = reader.taken;
-            let bytes = reader.drain(&mut self.ring, room, recorder)?;
+            let bytes = reader.drain(&mut self.drain, os::monotonic(), room, recorder)?;
             progress.add(reader.taken - before);
             if options.limits.events.is_some_and(|most| reader.taken >= most) {
                 break Ended::Events;
@@ -269,19 +275,19 @@ impl Ebpf {
         // Programs that were still running have handed over their records once nothing comes any more.
         for _ in 0..2 {
             if ended == Ended::Events {
-                reader.pass_over(&mut self.ring);
+                reader.pass_over(&mut self.drain);
             } else {
-                while reader.drain(&mut self.ring, u64::MAX, recorder)? > 0 {}
+                while reader.drain(&mut self.drain, u64::MAX, u64::MAX, recorder)? > 0 {}
             }
             thread::sleep(NAP);
         }
         if ended != Ended::Events {
             reader.decoder.finish();
-            while let Some(placed) = reader.decoder.more() {
-                reader.give(placed, recorder)?;
+            while reader.decoder.more(recorder.next()) {
+                reader.give(recorder)?;
             }
         }
-        let counters = self.maps.counters()?;
+        let counters = self.maps.totals()?;
         reader.look(&counters, recorder)?;
         let status = self.target.as_mut().and_then(Target::ended);
         reader.complete(&options.paths);
@@ -333,15 +339,15 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Takes what is in the ring, up to `room` events; bytes that were taken.
-    fn drain(&mut self, ring: &mut Ring, room: u64, recorder: &mut Recorder<'_>) -> Result<u64> {
+    /// Takes what was recorded until an instant, up to `room` events; bytes that were taken.
+    fn drain(&mut self, drain: &mut Drain, until: u64, room: u64, recorder: &mut Recorder<'_>) -> Result<u64> {
         let most = self.taken.saturating_add(room);
-        let bytes = ring.drain(|record| {
-            let mut next = self.decoder.take(record);
+        let bytes = drain.drain(until, |record| {
+            let mut came = self.decoder.take(record, recorder.next());
             self.hear();
-            while let Some(placed) = next {
-                self.failed = self.give(placed, recorder).err();
-                next = self.decoder.more().filter(|_| self.failed.is_none());
+            while came {
+                self.failed = self.give(recorder).err();
+                came = self.failed.is_none() && self.decoder.more(recorder.next());
             }
             self.failed.is_none() && self.taken < most
         });
@@ -371,8 +377,9 @@ impl Reader<'_> {
         self.joined.get_mut(&i64::from(pid))
     }
 
-    /// Hands an event on, unless it is about paths that are not wanted.
-    fn give(&mut self, placed: Placed, recorder: &mut Recorder<'_>) -> Result<()> {
+    /// Hands on the event that was made in the recorder, unless it is about paths that are not wanted.
+    fn give(&mut self, recorder: &mut Recorder<'_>) -> Result<()> {
+        let placed = recorder.next();
         if placed.exit <= self.until
             && let Some(made) = made_fd(&placed.event)
         {
@@ -382,16 +389,17 @@ impl Reader<'_> {
             return Ok(());
         }
         self.taken += 1;
-        recorder.push(placed)
+        recorder.add()
     }
 
-    /// Counts what is in the ring, beyond the limit of events.
-    fn pass_over(&mut self, ring: &mut Ring) {
+    /// Counts what was recorded beyond the limit of events.
+    fn pass_over(&mut self, drain: &mut Drain) {
         let (decoder, beyond) = (&mut self.decoder, &mut self.beyond);
         let called = |decoder: &Decoder<'_>| decoder.seen.returned + decoder.seen.exits;
         let before = called(decoder);
-        while ring.drain(|record| {
-            decoder.take(record);
+        let mut nowhere = Placed::room();
+        while drain.drain(u64::MAX, |record| {
+            decoder.take(record, &mut nowhere);
             true
         }) > 0
         {}

@@ -38,6 +38,8 @@ pub struct Narrow {
 pub struct Cast {
     /// The function.
     pub function: u32,
+    /// `struct task_struct`.
+    pub task: u32,
     /// `struct file`.
     pub file: u32,
     /// `struct mount`.
@@ -131,6 +133,7 @@ impl Layout {
         let cast = || -> Result<Cast> {
             Ok(Cast {
                 function: btf.id(Kind::Func, "bpf_rdonly_cast")?,
+                task: btf.id(Kind::Struct, "task_struct")?,
                 file: btf.id(Kind::Struct, "file")?,
                 mount: btf.id(Kind::Struct, "mount")?,
                 path: btf.id(Kind::Struct, "path")?,

@@ -21,10 +21,12 @@ mod argument;
 mod arrive;
 mod aside;
 mod asm;
+mod belt;
 mod bpf;
 mod btf;
 mod compat;
 mod decode;
+mod drain;
 mod ebpf;
 mod extra;
 mod filter;
@@ -39,7 +41,9 @@ mod ptrace;
 mod record;
 mod recover;
 mod requests;
+mod ring;
 mod scope;
+mod seat;
 mod sieve;
 mod snapshot;
 mod stap;
@@ -290,7 +294,10 @@ impl Session {
         let backend = Backend::start(&options)?;
         // Reading the memory of the traced is a right; whoever traces has no other that the traced has not.
         match backend {
-            Backend::Ebpf(_) => os::drop_rights(os::owner(&options.out).as_ref(), None)?,
+            Backend::Ebpf(_) => {
+                os::go_first();
+                os::drop_rights(os::owner(&options.out).as_ref(), None)?;
+            }
             // The tracer is root's, and has to be ended.
             Backend::Stap(_) => os::drop_rights(os::owner(&options.out).as_ref(), Some(os::CAP_KILL))?,
             Backend::Ptrace(_) => {}

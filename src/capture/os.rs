@@ -91,6 +91,16 @@ pub fn clock_offset() -> i64 {
     tries.min().map_or(0, |(_, offset)| offset)
 }
 
+/// This thread, and those that it will start, come before others (nice(2)) where they may: what a reader does not take
+/// in time is lost, while all that it takes has to be worked off anyhow.
+pub fn go_first() {
+    const NICE: libc::c_int = -10;
+    // SAFETY: plain numbers.
+    if unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) } != 0 {
+        log::debug!("the capture has no right to come before others: {}", Error::last_os_error());
+    }
+}
+
 /// Is this process root?
 pub fn is_root() -> bool {
     // SAFETY: geteuid(2) has no preconditions.

@@ -310,18 +310,23 @@ pub fn names(a: &mut Asm, k: &Layout, path: i16, length: i16, reached: u16) {
     a.store(H, R8, length, R1);
 }
 
-/// R8 = a record in the ring, of `more` bytes beyond the fixed part, zeroes so far.
-pub fn reserve(a: &mut Asm, more: i32, full: Label) {
+/// R8 = room in the ring for a record, of `more` bytes beyond the fixed part.
+pub fn room(a: &mut Asm, more: i32, full: Label) {
     a.map(R1, Map::Ring);
     a.mov(R2, record::FIXED + more);
     a.mov(R3, 0);
     a.call(Helper::RingReserve);
     a.jump(Eq, R0, 0, full);
     a.mov(R8, R0);
+}
+
+/// The same, with zeroes in it.
+pub fn reserve(a: &mut Asm, more: i32, full: Label) {
+    room(a, more, full);
     blank(a, more);
 }
 
-/// Sends the record that [`reserve`] made.
+/// Sends the record that was made in the room in the ring.
 pub fn submit(a: &mut Asm) {
     a.mov(R1, R8);
     a.mov(R2, 1);

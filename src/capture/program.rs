@@ -1,26 +1,29 @@
 //! The programs: what runs in the kernel when a captured task enters or leaves a call, forks or ends.
 //!
 //! All of them are driven by the rows of map `calls`; none knows a single syscall. A task that is captured has a mark in
-//! map `tasks`, which also holds when the call it is in began; fork hands the mark on. Unmarked tasks cost a lookup.
+//! map `tasks`; fork hands the mark on. When the call began that it is in stands on its [`super::seat`], or else in the
+//! mark. Unmarked tasks cost a lookup.
 //!
 //! Paths are read when a call returns, since by then the kernel itself has touched their pages: at the entry a page may
 //! not be there yet, and a program cannot wait for it. Only exec, whose memory is gone afterwards, is read at its entry.
 
-use super::arrive;
-use super::asm::Alu::{Lsh, Or};
+use super::asm::Alu::Lsh;
 use super::asm::Helper;
 use super::asm::If::{Eq, Gt, Ne, Set, SignedLt};
 use super::asm::Reg::{R0, R1, R2, R3, R4, R6, R7, R8, R9, R10};
 use super::asm::Size::{B, DW, H, W};
 use super::asm::{Asm, Code, Label, Map, Reg};
+use super::belt::Belts;
 use super::layout::Layout;
 use super::memory::{behind, requests, strings};
 use super::parts::{
-    about, argument, begin_variable, column, file, fill, names, read_kernel, reserve, row_has, send, slot, submit,
+    about, argument, begin_variable, column, file, fill, names, reserve, room, row_has, send, slot, submit, typed,
 };
-use super::record::{self, at, flag as said};
-use super::scope::{By, Match};
+use super::record::{at, flag as said};
+use super::scope::{Match, matches};
+use super::seat::stamp;
 use super::table::{NUMBERS, flag};
+use super::{arrive, belt, seat};
 
 /// Counters, in the order in which they stand in map `counters`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,14 +55,6 @@ impl Counter {
 /// Number of counters.
 pub const COUNTERS: usize = 7;
 
-/// Bytes of a mark: start of the call (u64), its number plus one (u32), the thread (u32).
-pub const MARK: u32 = 16;
-mod mark {
-    pub const TS: i16 = 0;
-    pub const NUMBER: i16 = 8;
-    pub const TID: i16 = 12;
-}
-
 /// The programs that follow calls.
 #[derive(Clone, Debug)]
 pub struct Programs {
@@ -77,11 +72,11 @@ pub struct Programs {
     pub files: Code,
 }
 
-/// Makes the programs for a kernel and a scope.
-pub fn make(layout: &Layout, scope: &Match, follow: bool) -> Programs {
+/// Makes the programs for a kernel, the belts and a scope.
+pub fn make(layout: &Layout, belts: Belts, scope: &Match, follow: bool) -> Programs {
     Programs {
         enter: enter(layout, scope),
-        exit: exit(layout),
+        exit: exit(layout, belts),
         fork: fork(layout, follow),
         end: end(layout),
         mark: super::walk::mark(layout, scope),
@@ -114,73 +109,8 @@ pub(super) fn find_mark(a: &mut Asm, task: Reg, make: bool) {
     a.call(Helper::TaskStorage);
 }
 
-/// Jumps to `no` unless the task in `task` is in a scope that tasks enter by what they are.
-pub(super) fn matches(a: &mut Asm, k: &Layout, scope: &Match, task: Reg, no: Label) {
-    a.load(W, R1, task, k.at.tgid);
-    let by = match scope {
-        Match::Pids => {
-            a.store(W, R10, slot::KEY, R1);
-            a.mov(R2, R10);
-            a.add(R2, i32::from(slot::KEY));
-            a.map(R1, Map::Pids);
-            a.call(Helper::MapLookup);
-            return a.jump(Eq, R0, 0, no);
-        }
-        Match::Others { own, by } => {
-            a.jump(Eq, R1, *own as i32, no);
-            by
-        }
-    };
-    match by {
-        By::All => {}
-        By::User(uid) => {
-            a.load(DW, R1, task, k.at.cred);
-            a.load(W, R1, R1, k.at.uid);
-            a.mov(R2, *uid as i32);
-            a.zero_extend(R2);
-            a.jump(Ne, R1, R2, no);
-        }
-        By::Comm(name) => {
-            a.mov(R3, task);
-            a.add(R3, i32::from(k.at.comm));
-            read_kernel(a, slot::COMM, 16);
-            for (word, bytes) in (0..).zip(name.chunks_exact(4)) {
-                a.load(W, R1, R10, slot::COMM + 4 * word);
-                a.mov(R2, i32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
-                a.zero_extend(R2);
-                a.jump(Ne, R1, R2, no);
-            }
-        }
-        By::Cgroup(id) => {
-            let yes = a.label();
-            let halves = [*id as u32, (*id >> 32) as u32];
-            a.load(DW, R1, task, k.at.cgroups);
-            a.load(DW, R1, R1, k.at.cgroup);
-            for _ in 0..16 {
-                let up = a.label();
-                a.load(DW, R2, R1, k.at.cgroup_node);
-                a.load(DW, R3, R2, k.at.node_id);
-                a.mov(R4, halves[1] as i32);
-                a.alu(Lsh, R4, 32);
-                a.mov(R2, halves[0] as i32);
-                a.zero_extend(R2);
-                a.alu(Or, R4, R2);
-                a.jump(Ne, R3, R4, up);
-                a.goto(yes);
-                a.here(up);
-                a.load(DW, R1, R1, k.at.cgroup_parent);
-                a.jump(Eq, R1, 0, no);
-                a.load(DW, R1, R1, k.at.css_cgroup);
-                a.jump(Eq, R1, 0, no);
-            }
-            a.goto(no);
-            a.here(yes);
-        }
-    }
-}
-
-/// The common beginning: R6 = registers, R7 = task, R8 = row of the call, R9 = mark; slots RET, NUMBER and ROW. Leaves by
-/// `out` when the call is not captured, by `compat` when it is of a 32-bit program.
+/// The common beginning: R6 = registers, R7 = task, R9 = seat or mark; slots RET, NUMBER and ROW. Leaves by `out` when the
+/// call is not captured, by `compat` when it is in a form that is not decoded.
 fn head(a: &mut Asm, k: &Layout, enter: Option<&Match>, out: Label, compat: Label) {
     a.load(DW, R6, R1, 0);
     if enter.is_some() {
@@ -206,6 +136,10 @@ fn head(a: &mut Asm, k: &Layout, enter: Option<&Match>, out: Label, compat: Labe
     a.store(DW, R10, slot::ROW, R8);
     a.load(B, R1, R8, 0);
     a.jump(Eq, R1, 0, out);
+    let (seated, found) = (a.label(), a.label());
+    seat::find(a);
+    a.load(DW, R1, R9, stamp::OWNER);
+    a.jump(Eq, R1, R6, seated);
     a.call(Helper::CurrentTask);
     a.mov(R7, R0);
     find_mark(a, R7, false);
@@ -213,7 +147,6 @@ fn head(a: &mut Asm, k: &Layout, enter: Option<&Match>, out: Label, compat: Labe
         // Tasks may come into these scopes at any time: what they are is looked at until they have a mark.
         Some(scope) if *scope != Match::Pids => {
             let marked = a.label();
-            a.store(DW, R10, slot::JOINED, 0);
             a.jump(Ne, R0, 0, marked);
             matches(a, k, scope, R7, out);
             find_mark(a, R7, true);
@@ -230,7 +163,29 @@ fn head(a: &mut Asm, k: &Layout, enter: Option<&Match>, out: Label, compat: Labe
         }
         _ => a.jump(Eq, R0, 0, out),
     }
-    a.mov(R9, R0);
+    match enter {
+        Some(_) => seat::take(a),
+        None => a.mov(R9, R0),
+    }
+    match k.cast {
+        // Seen by the verifier, both ways lead to a task of the same kind.
+        Some(cast) => {
+            a.mov(R1, R7);
+            a.goto(found);
+            a.here(seated);
+            a.load(DW, R1, R9, stamp::TASK);
+            a.here(found);
+            typed(a, cast, cast.task);
+            a.mov(R7, R0);
+        }
+        None => {
+            a.goto(found);
+            a.here(seated);
+            a.call(Helper::CurrentTask);
+            a.mov(R7, R0);
+            a.here(found);
+        }
+    }
     let known = a.label();
     if k.narrow.is_some() {
         a.load(DW, R1, R10, slot::NUMBER);
@@ -253,28 +208,45 @@ pub fn tail(a: &mut Asm, out: Label, full: Label, lost: Counter) {
 fn enter(k: &Layout, scope: &Match) -> Code {
     let mut a = Asm::default();
     let (out, full) = (a.label(), a.label());
+    let comes = *scope != Match::Pids;
+    if comes {
+        a.store(DW, R10, slot::JOINED, 0);
+    }
     // A call that is not decoded is counted once, when it returns.
     head(&mut a, k, Some(scope), out, out);
     a.call(Helper::Now);
-    a.store(DW, R9, mark::TS, R0);
-    a.store(DW, R10, slot::START, R0);
-    a.store(DW, R10, slot::NOW, R0);
+    a.store(DW, R9, stamp::TS, R0);
+    if comes {
+        a.store(DW, R10, slot::NOW, R0);
+    }
     a.load(DW, R1, R10, slot::NUMBER);
     a.add(R1, 1);
-    a.store(W, R9, mark::NUMBER, R1);
+    a.store(W, R9, stamp::NUMBER, R1);
     a.load(W, R1, R7, k.at.pid);
-    a.store(W, R9, mark::TID, R1);
-    a.store(DW, R10, slot::TID, R1);
+    a.store(W, R9, stamp::TID, R1);
+    let (seated, counted, told) = (a.label(), a.label(), a.label());
+    a.load(DW, R2, R9, stamp::OWNER);
+    a.jump(Ne, R2, 0, seated);
     count(&mut a, Counter::Entered);
-    let told = a.label();
+    a.goto(counted);
+    a.here(seated);
+    a.load(DW, R2, R9, stamp::ENTERED);
+    a.add(R2, 1);
+    a.store(DW, R9, stamp::ENTERED, R2);
+    a.here(counted);
     row_has(&mut a, flag::AT_ENTRY, told);
+    a.load(DW, R1, R9, stamp::TS);
+    a.store(DW, R10, slot::START, R1);
+    a.store(DW, R10, slot::NOW, R1);
+    a.load(W, R1, R9, stamp::TID);
+    a.store(DW, R10, slot::TID, R1);
     a.store(DW, R10, slot::FLAGS, i32::from(said::ENTRY));
     a.store(DW, R10, slot::RET, 0);
     begin_variable(&mut a, k, out);
     strings(&mut a);
     send(&mut a, full);
     a.here(told);
-    let each = if *scope == Match::Pids { None } else { arrive::joined(&mut a, k, out, full) };
+    let each = if comes { arrive::joined(&mut a, k, out, full) } else { None };
     tail(&mut a, out, full, Counter::Untold);
     if let Some(each) = each {
         arrive::what_it_has(&mut a, k, each);
@@ -282,7 +254,7 @@ fn enter(k: &Layout, scope: &Match) -> Code {
     a.finish()
 }
 
-fn exit(k: &Layout) -> Code {
+fn exit(k: &Layout, belts: Belts) -> Code {
     let mut a = Asm::default();
     let (out, full, compat) = (a.label(), a.label(), a.label());
     let (unseen, begun, plain) = (a.label(), a.label(), a.label());
@@ -291,16 +263,16 @@ fn exit(k: &Layout) -> Code {
     a.store(DW, R10, slot::NOW, R0);
     a.load(DW, R2, R10, slot::NUMBER);
     a.add(R2, 1);
-    a.load(W, R1, R9, mark::NUMBER);
+    a.load(W, R1, R9, stamp::NUMBER);
     a.jump(Ne, R1, R2, unseen);
     let seen = a.label();
     a.here(seen);
-    a.load(DW, R1, R9, mark::TS);
+    a.load(DW, R1, R9, stamp::TS);
     a.store(DW, R10, slot::START, R1);
-    a.load(W, R1, R9, mark::TID);
+    a.load(W, R1, R9, stamp::TID);
     a.store(DW, R10, slot::TID, R1);
     a.store(DW, R10, slot::FLAGS, 0);
-    a.store(W, R9, mark::NUMBER, 0);
+    a.store(W, R9, stamp::NUMBER, 0);
     a.goto(begun);
     a.here(unseen);
     // Whoever executes a program of the other width returns with the number that exec has there.
@@ -344,26 +316,29 @@ fn exit(k: &Layout) -> Code {
     requests(&mut a, no_fd);
 
     a.here(plain);
-    a.map(R1, Map::Ring);
-    a.mov(R2, record::FIXED);
-    a.mov(R3, 0);
-    a.call(Helper::RingReserve);
-    a.jump(Eq, R0, 0, full);
-    a.mov(R8, R0);
+    let (crowded, begun) = (a.label(), a.label());
+    belt::room(&mut a, belts, crowded);
+    a.goto(begun);
+    a.here(crowded);
+    room(&mut a, 0, full);
+    a.mov(R9, 0);
+    a.here(begun);
     fill(&mut a, k);
-    let (submit, made) = (a.label(), a.label());
+    let (ready, made, ring) = (a.label(), a.label(), a.label());
     row_has(&mut a, flag::MAKES_FD, made);
     a.load(DW, R3, R10, slot::RET);
-    a.jump(SignedLt, R3, 0, submit);
-    file(&mut a, k, submit);
-    a.goto(submit);
+    a.jump(SignedLt, R3, 0, ready);
+    file(&mut a, k, ready);
+    a.goto(ready);
     a.here(made);
-    argument(&mut a, column::FD, submit);
-    file(&mut a, k, submit);
-    a.here(submit);
-    a.mov(R1, R8);
-    a.mov(R2, 1);
-    a.call(Helper::RingSubmit);
+    argument(&mut a, column::FD, ready);
+    file(&mut a, k, ready);
+    a.here(ready);
+    a.jump(Eq, R9, 0, ring);
+    belt::put(&mut a);
+    a.goto(sent);
+    a.here(ring);
+    submit(&mut a);
     a.here(sent);
     a.goto(out);
     a.here(compat);
@@ -404,11 +379,12 @@ fn end(k: &Layout) -> Code {
     find_mark(&mut a, R7, false);
     a.jump(Eq, R0, 0, out);
     a.mov(R9, R0);
+    seat::leave(&mut a);
+    a.mov(R9, R8);
     count(&mut a, Counter::Ended);
     reserve(&mut a, 0, full);
     about(&mut a, k, R7, said::END);
-    a.load(W, R1, R9, mark::NUMBER);
-    a.store(H, R8, at::NUMBER, R1);
+    a.store(H, R8, at::NUMBER, R9);
     submit(&mut a);
     tail(&mut a, out, full, Counter::Untold);
     a.finish()
@@ -418,6 +394,7 @@ fn end(k: &Layout) -> Code {
 mod tests {
     use super::*;
     use crate::capture::layout::{Cast, Fields, Narrow};
+    use crate::capture::scope::By;
 
     /// The golden listings, for a kernel whose fields are all at 0 but the registers. What changes here changes what runs in
     /// every kernel: read it.
@@ -428,11 +405,11 @@ mod tests {
             number: 120,
             compat: (16, 2),
             narrow: Some(Narrow { segment: (136, 0x23), args: [40, 88, 96, 104, 112, 32] }),
-            cast: Some(Cast { function: 1, file: 2, mount: 3, word: 4, path: 5 }),
+            cast: Some(Cast { function: 1, task: 5, file: 2, mount: 3, word: 4, path: 6 }),
             loops: true,
             at: Fields::default(),
         };
-        let programs = make(&layout, &Match::Pids, true);
+        let programs = make(&layout, Belts { count: 2, bytes: 1 << 20 }, &Match::Pids, true);
         insta::assert_snapshot!("enter", programs.enter);
         insta::assert_snapshot!("fork", programs.fork);
         insta::assert_snapshot!("end", programs.end);
@@ -441,7 +418,7 @@ mod tests {
         insta::assert_snapshot!("exit", exit.lines().take(300).collect::<Vec<_>>().join("\n"));
         assert!(programs.exit.len() < 4000, "{} instructions", programs.exit.len());
         // What is told of processes that come, up to the same loop.
-        let joined = make(&layout, &Match::Others { own: 1, by: By::All }, true).enter;
+        let joined = make(&layout, Belts { count: 2, bytes: 1 << 20 }, &Match::Others { own: 1, by: By::All }, true).enter;
         insta::assert_snapshot!("joined", joined.to_string().lines().take(330).collect::<Vec<_>>().join("\n"));
         assert_eq!(joined.functions().len(), 2);
     }
@@ -454,7 +431,7 @@ mod tests {
         let scopes = scopes.map(|by| Match::Others { own: 1, by });
         for scope in scopes.into_iter().chain([Match::Pids]) {
             for follow in [true, false] {
-                let programs = make(&layout, &scope, follow);
+                let programs = make(&layout, Belts { count: 2, bytes: 1 << 20 }, &scope, follow);
                 for code in [programs.enter, programs.exit, programs.fork, programs.end, programs.mark, programs.files] {
                     assert!(!code.to_string().contains("goto -1\n"), "a jump to itself\n{code}");
                 }

@@ -383,13 +383,13 @@ impl Books<'_, '_, '_> {
     }
 
     fn send(&mut self) -> Result<()> {
-        let mut next = self.decoder.take(self.maker.bytes());
-        while let Some(placed) = next {
-            if self.sieve.lets(&placed.event) {
+        let mut came = self.decoder.take(self.maker.bytes(), self.recorder.next());
+        while came {
+            if self.sieve.lets(&self.recorder.next().event) {
                 self.taken += 1;
-                self.recorder.push(placed)?;
+                self.recorder.add()?;
             }
-            next = self.decoder.more();
+            came = self.decoder.more(self.recorder.next());
         }
         Ok(())
     }
@@ -397,9 +397,9 @@ impl Books<'_, '_, '_> {
     /// Nothing comes any more.
     fn finish(&mut self) -> Result<()> {
         self.decoder.finish();
-        while let Some(placed) = self.decoder.more() {
-            if self.sieve.lets(&placed.event) {
-                self.recorder.push(placed)?;
+        while self.decoder.more(self.recorder.next()) {
+            if self.sieve.lets(&self.recorder.next().event) {
+                self.recorder.add()?;
             }
         }
         Ok(())

@@ -9,8 +9,8 @@ use super::asm::Size::{DW, H, W};
 use super::asm::{Alu, Asm, Code, Map};
 use super::layout::Layout;
 use super::parts::read_kernel;
-use super::program::{Counter, count, find_mark, matches};
-use super::scope::Match;
+use super::program::{Counter, count, find_mark};
+use super::scope::{Match, matches};
 
 /// What the iterators' programs are given (include/linux/bpf.h, `struct bpf_iter__task` and `bpf_iter__task_file`).
 mod given {

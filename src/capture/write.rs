@@ -39,8 +39,22 @@ impl<'a> Recorder<'a> {
     /// # Errors
     /// When it cannot be written.
     pub fn push(&mut self, placed: Placed) -> Result<()> {
-        self.facts.note(&placed.event);
-        self.orderer.push(placed)
+        *self.next() = placed;
+        self.add()
+    }
+
+    /// Room for the next event, which [`Recorder::add`] takes.
+    pub fn next(&mut self) -> &mut Placed {
+        self.orderer.next()
+    }
+
+    /// Takes the event that was made in [`Recorder::next`].
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn add(&mut self) -> Result<()> {
+        self.facts.note(&self.orderer.next().event);
+        self.orderer.add()
     }
 
     /// Bytes on disk.

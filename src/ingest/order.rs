@@ -21,7 +21,6 @@ use super::write::{Sink, Stream};
 use crate::event::{Col, Event};
 use crate::syscall::{Op, Syscall};
 use anyhow::Result;
-use std::cmp::Reverse;
 use std::collections::HashMap;
 
 /// Streams that are merged at once.
@@ -92,6 +91,13 @@ pub struct Placed {
     pub event: Event,
 }
 
+impl Placed {
+    /// Room for an event: what it holds means nothing yet.
+    pub fn room() -> Placed {
+        Placed { key: Key { at: 0, tie: 0 }, entry: 0, exit: 0, killed: false, event: Event::new(Syscall::other) }
+    }
+}
+
 /// What sorting and looking for overlaps need of an event; the event itself is too big to be moved about, or even to be
 /// read, by them.
 #[derive(Clone, Copy, Debug)]
@@ -118,21 +124,26 @@ pub struct Window {
 }
 
 impl Window {
+    /// Room for the next event: what is made here need not be moved here.
+    fn room(&mut self) -> &mut Placed {
+        if self.free.is_empty() {
+            self.free.push(self.slots.len() as u32);
+            self.slots.push(Placed::room());
+        }
+        &mut self.slots[self.free[self.free.len() - 1] as usize]
+    }
+
+    /// What is in the room is an event from now on.
+    fn add(&mut self) {
+        let Some(slot) = self.free.pop() else { return };
+        let Placed { key, entry, exit, event, .. } = &self.slots[slot as usize];
+        let (tid, settled) = (event.int(Col::Tid).unwrap_or_default(), event.int(Col::Pid).is_some());
+        self.order.push(Ticket { key: *key, entry: *entry, exit: *exit, tid, slot, settled });
+    }
+
     fn push(&mut self, placed: Placed) {
-        let Placed { key, entry, exit, .. } = placed;
-        let tid = placed.event.int(Col::Tid).unwrap_or_default();
-        let settled = placed.event.int(Col::Pid).is_some();
-        let slot = match self.free.pop() {
-            Some(slot) => {
-                self.slots[slot as usize] = placed;
-                slot
-            }
-            None => {
-                self.slots.push(placed);
-                (self.slots.len() - 1) as u32
-            }
-        };
-        self.order.push(Ticket { key, entry, exit, tid, slot, settled });
+        *self.room() = placed;
+        self.add();
     }
 
     /// Number of events.
@@ -171,8 +182,11 @@ impl Window {
     /// Drops the first events. Their slots are used again, from the first to the last: then a walk along the sorted
     /// window is nearly one along the memory, however often the order was shuffled a little.
     fn discard(&mut self, count: usize) {
-        self.free.extend(self.order.drain(..count).map(|ticket| ticket.slot));
-        self.free.sort_unstable_by_key(|slot| Reverse(*slot));
+        self.order.drain(..count);
+        let mut used = vec![false; self.slots.len()];
+        self.order.iter().for_each(|ticket| used[ticket.slot as usize] = true);
+        self.free.clear();
+        self.free.extend((0..self.slots.len() as u32).rev().filter(|slot| !used[*slot as usize]));
     }
 }
 
@@ -216,14 +230,30 @@ impl<'a> Orderer<'a> {
     ///
     /// # Errors
     /// When something cannot be written.
-    pub fn push(&mut self, mut placed: Placed) -> Result<()> {
-        if self.gone.is_some_and(|gone| placed.key < gone) {
+    pub fn push(&mut self, placed: Placed) -> Result<()> {
+        *self.window.room() = placed;
+        self.add()
+    }
+
+    /// Room for the next event, which [`Orderer::add`] takes.
+    pub fn next(&mut self) -> &mut Placed {
+        self.window.room()
+    }
+
+    /// Takes the event that was made in [`Orderer::next`].
+    ///
+    /// # Errors
+    /// When something cannot be written.
+    pub fn add(&mut self) -> Result<()> {
+        let next = self.window.room();
+        if self.gone.is_some_and(|gone| next.key < gone) {
+            let mut placed = std::mem::replace(next, Placed::room());
             self.stragglers += 1;
             self.groups.settle(&mut placed);
             self.late.push(placed);
             return if self.late.len() >= self.room { self.spill() } else { Ok(()) };
         }
-        self.window.push(placed);
+        self.window.add();
         if self.window.len() >= self.room { self.emit(self.room - self.room / 8) } else { Ok(()) }
     }
 

@@ -53,13 +53,7 @@ impl Sink {
         let keys = path.with_extension("keys");
         let writer = Writer::start(path.clone(), Arc::clone(&self.schema))?;
         let keys_file = BufWriter::with_capacity(64 * 1024, create(&keys)?);
-        Ok(Stream {
-            columns: Columns { host: self.host.clone(), schema: Arc::clone(&self.schema) },
-            path,
-            keys,
-            open: Some((writer, keys_file)),
-            rows: 0,
-        })
+        Ok(Stream { columns: Columns::new(&self.host, &self.schema), path, keys, open: Some((writer, keys_file)), rows: 0 })
     }
 
     /// Merges streams into one.
@@ -115,7 +109,7 @@ impl Sink {
         let beside = OpenOptions::new().write(true).open(&keys).with_context(|| format!("cannot open {}", keys.display()))?;
         anyhow::ensure!(beside.metadata()?.len() >= rows * 16, "{} is not whole", keys.display());
         beside.set_len(rows * 16)?;
-        let columns = Columns { host: self.host.clone(), schema: Arc::clone(&self.schema) };
+        let columns = Columns::new(&self.host, &self.schema);
         Ok(Stream { columns, path, keys, open: None, rows })
     }
 
@@ -268,7 +262,8 @@ impl Writer {
 
 /// Fills Arrow columns from events.
 struct Columns {
-    host: String,
+    /// The host, as often as a batch may need it.
+    host: StringArray,
     schema: SchemaRef,
 }
 
@@ -280,6 +275,11 @@ struct Ints {
 }
 
 impl Columns {
+    fn new(host: &str, schema: &SchemaRef) -> Columns {
+        let host = StringArray::from_iter_values(std::iter::repeat_n(host, BATCH));
+        Columns { host, schema: Arc::clone(schema) }
+    }
+
     /// Rows `from..to` of a sorted window; their seq begins at `seq`.
     fn batch(&self, window: &Window, from: usize, to: usize, seq: u64) -> Result<RecordBatch> {
         let rows = to - from;
@@ -306,7 +306,7 @@ impl Columns {
             }
         }
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.schema.fields().len());
-        columns.push(Arc::new(StringArray::from_iter_values(std::iter::repeat_n(self.host.as_str(), rows))));
+        columns.push(Arc::new(self.host.slice(0, rows)));
         columns.push(seqs(seq, rows));
         columns.push(Arc::new(syscalls.finish()));
         columns.extend(ints.into_iter().map(|column| -> ArrayRef {

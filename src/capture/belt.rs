@@ -1,0 +1,107 @@
+//! Belts: the short way out of the kernel, one for each processor.
+//!
+//! The ring serves all processors, so each record costs a lock and an exchange. Most calls have nothing but numbers to
+//! tell, in a record of one size: those go onto a belt that only the program at `sys_exit` writes, on one processor only
+//! (the kernel does not let a program begin on a processor where it has not ended), so that it needs neither. A belt is
+//! small, and what finds no room on it goes into the ring.
+//!
+//! ```text
+//! page: how many bytes were put on it ... how many were taken off | records, over and over
+//! ```
+
+use super::asm::Alu::{And, Mul, Sub};
+use super::asm::If::Gt;
+use super::asm::Reg::{R0, R1, R2, R3, R8, R9};
+use super::asm::Size::DW;
+use super::asm::{Asm, Helper, Label, Map};
+use super::record::FIXED;
+use std::fs;
+
+/// Where the count of bytes is that were put on a belt.
+pub const PUT: i16 = 0;
+/// Where the count of bytes is that were taken off: in another line of the caches.
+pub const TAKEN: i16 = 128;
+/// Where the records begin: on a page of their own.
+pub const RECORDS: usize = 4096;
+/// The most that a belt needs: what a processor can tell while the reader sleeps.
+const MOST: u64 = 4 << 20;
+/// The least that is worth it.
+const LEAST: u64 = 64 << 10;
+
+/// How many there are, and of which size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Belts {
+    /// One for each processor from 0 on; those beyond go by the ring.
+    pub count: u32,
+    /// Bytes of the records on each: a power of two.
+    pub bytes: u32,
+}
+
+impl Belts {
+    /// Those for this machine, which together are no larger than a ring of this size.
+    pub fn new(ring: u64) -> Belts {
+        let processors = last_processor("online") + 1;
+        let bytes = ring / processors.next_power_of_two();
+        let bytes = if bytes.is_power_of_two() { bytes } else { bytes.next_power_of_two() / 2 };
+        let bytes = bytes.clamp(LEAST, MOST);
+        // The kernel's verifier follows no offset beyond half a gigabyte.
+        let count = processors.min((256 << 20) / bytes);
+        Belts { count: count as u32, bytes: bytes as u32 }
+    }
+
+    /// From one belt to the next, bytes.
+    pub const fn stride(self) -> u32 {
+        self.bytes + RECORDS as u32
+    }
+
+    /// Bytes of all.
+    pub const fn size(self) -> usize {
+        self.count as usize * self.stride() as usize
+    }
+}
+
+/// The last processor of a list of the kernel's: `0-3,7`.
+pub fn last_processor(list: &str) -> u64 {
+    let text = fs::read_to_string(format!("/sys/devices/system/cpu/{list}")).unwrap_or_default();
+    text.trim().rsplit([',', '-']).next().and_then(|last| last.parse().ok()).unwrap_or(0)
+}
+
+/// R8 = room for a record on the belt of this processor, R9 = the belt; jumps to `none` when there is no room.
+pub fn room(a: &mut Asm, belts: Belts, none: Label) {
+    a.call(Helper::Processor);
+    a.jump(Gt, R0, belts.count as i32 - 1, none);
+    a.alu(Mul, R0, belts.stride() as i32);
+    a.map_value(R9, Map::Belts);
+    a.add(R9, R0);
+    a.load(DW, R1, R9, PUT);
+    a.load(DW, R2, R9, TAKEN);
+    a.mov(R3, R1);
+    a.alu(Sub, R3, R2);
+    a.jump(Gt, R3, belts.bytes as i32 - FIXED, none);
+    a.alu(And, R1, belts.bytes as i32 - FIXED);
+    a.mov(R8, R9);
+    a.add(R8, R1);
+    a.add(R8, RECORDS as i32);
+}
+
+/// The record that has been made in the room on belt R9 is there for the reader.
+pub fn put(a: &mut Asm) {
+    a.load(DW, R1, R9, PUT);
+    a.add(R1, FIXED);
+    a.publish(R9, PUT, R1);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn belts_are_powers_of_two_and_no_larger_than_the_ring() {
+        for ring in [64 << 10, 1 << 20, 64 << 20, 1 << 30] {
+            let belts = Belts::new(ring);
+            assert!(belts.count > 0 && belts.bytes.is_power_of_two() && belts.size() < 1 << 29, "{belts:?}");
+            assert!(u64::from(belts.bytes) <= ring && u64::from(belts.bytes) <= MOST, "{belts:?}");
+        }
+        assert_eq!((Belts { count: 2, bytes: 1 << 20 }).size(), 2 * (1 << 20) + 8192);
+    }
+}

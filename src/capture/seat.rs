@@ -1,0 +1,88 @@
+//! Seats: where the entry of a call leaves its stamp for the return, without asking the kernel for it.
+//!
+//! A mark in task storage is found by functions of the kernel, which cost more than all else that happens at an entry. So
+//! a marked thread takes a seat, an element of an array whose place follows from where the thread's registers are saved.
+//! That is on its kernel stack, which no other live thread has: whoever finds its own address on a seat is captured, and
+//! needs to know no more. When two threads' places are the same, the second goes on with its mark. A seat is left when
+//! its thread ends, before the stack can become another's.
+
+use super::asm::Alu::{And, Rsh, Sub};
+use super::asm::If::{Eq, Gt, Ne};
+use super::asm::Reg::{R0, R1, R2, R6, R7, R8, R9};
+use super::asm::Size::{DW, W};
+use super::asm::{Asm, Map};
+
+/// What a mark and a seat hold of the call that their thread is in.
+pub mod stamp {
+    /// When it began (u64).
+    pub const TS: i16 = 0;
+    /// Its number plus one (u32); 0 between calls.
+    pub const NUMBER: i16 = 8;
+    /// The thread (u32): its number may change while it executes a program.
+    pub const TID: i16 = 12;
+    /// Of a seat: the address of the registers of the thread that has it (u64). 0 when nobody has, and in marks.
+    pub const OWNER: i16 = 16;
+    /// Of a seat: the address of its task (u64).
+    pub const TASK: i16 = 24;
+    /// Of a mark: where among the seats its thread's is, bytes, plus one (u32); 0 when it has none.
+    pub const SEAT: i16 = 24;
+    /// Of a seat: the calls that began on it (u64).
+    pub const ENTERED: i16 = 32;
+}
+
+/// Bytes of a mark: the programs know one by OWNER, but the verifier does not.
+pub const MARK: u32 = 40;
+/// Bytes of a seat: a line of the caches, so that threads do not disturb one another.
+pub const SEAT: usize = 64;
+/// Number of seats.
+pub const SEATS: usize = 16 * 1024;
+/// Binary logarithm of the bytes of a kernel stack, at most.
+const STACK: i32 = 14;
+/// The place of the last seat.
+const LAST: i32 = ((SEATS - 1) * SEAT) as i32;
+
+/// R9 = the seat of the thread whose registers are at R6; R2 = its place, bytes.
+pub fn find(a: &mut Asm) {
+    a.low_half(R2, R6);
+    a.alu(Rsh, R2, STACK - SEAT.trailing_zeros() as i32);
+    a.alu(And, R2, LAST);
+    a.map_value(R9, Map::Seats);
+    a.add(R9, R2);
+}
+
+/// The thread with the mark R0, task R7 and registers at R6 takes its seat if that is free: R9 = the seat, else the mark.
+/// R8 is lost.
+pub fn take(a: &mut Asm) {
+    let (taken, done) = (a.label(), a.label());
+    a.mov(R8, R0);
+    find(a);
+    a.load(W, R1, R8, stamp::SEAT);
+    a.jump(Ne, R1, 0, taken);
+    a.mov(R0, 0);
+    a.compare_exchange(R9, stamp::OWNER, R6);
+    a.jump(Ne, R0, 0, taken);
+    a.store(DW, R9, stamp::TASK, R7);
+    a.store(W, R9, stamp::NUMBER, 0);
+    a.add(R2, 1);
+    a.store(W, R8, stamp::SEAT, R2);
+    a.goto(done);
+    a.here(taken);
+    a.mov(R9, R8);
+    a.here(done);
+}
+
+/// The thread with the mark R9 leaves its seat. R8 = the number plus one of the call that it was in.
+pub fn leave(a: &mut Asm) {
+    let none = a.label();
+    a.load(W, R8, R9, stamp::NUMBER);
+    a.load(W, R1, R9, stamp::SEAT);
+    a.jump(Eq, R1, 0, none);
+    a.alu(Sub, R1, 1);
+    a.jump(Gt, R1, LAST, none);
+    a.map_value(R9, Map::Seats);
+    a.add(R9, R1);
+    // Once nobody has it, another may take it at any moment.
+    a.load(W, R8, R9, stamp::NUMBER);
+    a.store(DW, R9, stamp::OWNER, 0);
+    a.here(none);
+}
