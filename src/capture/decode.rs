@@ -205,7 +205,7 @@ impl<'a> Decoder<'a> {
                 event.set(Col::Dur, record.i64(at::DUR));
             }
         }
-        let instant = match lock::instant(&event) {
+        let instant = match lock::instant(event) {
             At::Return => end,
             At::Entry => begin,
         };

@@ -77,9 +77,9 @@ impl<'a> Call<'a> {
     /// Before the first call of all: what was there when the capture began.
     pub(super) fn know_the_start(&mut self) {
         if !self.model.begun {
-            self.model.begun = true;
             let present = self.model.tree.config().present.clone();
             self.begin_with(&present);
+            self.model.begun = true;
         }
     }
 

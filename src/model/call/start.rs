@@ -169,7 +169,7 @@ impl Call<'_> {
         if open.pos != 0 && open.flags & flag::PATH == 0 {
             call(Syscall::lseek, Op::Lseek, Col::Offset, open.pos, open.pos);
         }
-        let late = self.event.syscall.op() == Some(Op::Joined);
+        let late = self.model.begun;
         let node = self.model.tree.at_mut(ino);
         if node.mode.is_none() && !node.mode_set {
             node.mode = Some(open.st_mode & 0o7777);
@@ -291,6 +291,19 @@ mod tests {
         }
         event.set_outcome(0);
         event
+    }
+
+    /// Also when the first thing that is told is what a newcomer has.
+    #[test]
+    fn what_was_open_at_the_start_is_known_with_its_size() {
+        let file = open(3, 1, "/data/table", flag::RDWR, 0, 8192);
+        let present = vec![Present { pid: 1, cwd: None, open: vec![file] }];
+        let mut model = Model::new(Config { present: present.into(), ..Config::default() });
+        let mut rows = Rows::default();
+        model.step(&joins(2, 3, 7, 0), &mut rows);
+        let end = model.finish(&mut rows);
+        let sizes: Vec<_> = end.needs.iter().filter(|need| need.size > 0).map(|need| (&need.path[..], need.size)).collect();
+        assert_eq!(sizes, [(&b"/data/log"[..], 1000), (&b"/data/table"[..], 8192)]);
     }
 
     /// Two share a description, and its number is used again when both have closed it.

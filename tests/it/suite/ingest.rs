@@ -344,7 +344,7 @@ fn overlapping_calls_are_put_right_by_the_locks_they_were_refused() {
         lock(2, "RDLCK", 50, had),
         "1 <... fcntl resumed>) = 0\n".into(),
     ];
-    let made = ingest_text(&text.concat()).unwrap();
+    let made = ingest_text(text.concat()).unwrap();
     let events = table(&made.out, "events");
     let columns = ["tid", "mode", "offset", "count", "errno"].map(|name| ints(&events, name));
     let locks: Vec<_> = (0..columns[0].len()).map(|row| columns.each_ref().map(|column| column[row].unwrap_or(-1))).collect();
