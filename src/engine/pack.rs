@@ -150,20 +150,16 @@ impl Ints {
     }
 
     /// Adds the values of rows of this batch.
-    fn pick(&self, places: &[Place], values: &mut Vec<i64>, there: &mut Vec<bool>) {
+    fn pick(&self, places: &[Place], values: &mut Vec<i64>) {
         let least = self.least;
-        let rows = || places.iter().map(|(_, row)| usize::from(*row));
+        let rows = places.iter().map(|(_, row)| usize::from(*row));
         let value = |above: u64| least.wrapping_add(above as i64);
         match &self.above {
             Above::Zero => values.resize(values.len() + places.len(), least),
-            Above::One(above) => values.extend(rows().map(|row| value(above[row].into()))),
-            Above::Two(above) => values.extend(rows().map(|row| value(above[row].into()))),
-            Above::Four(above) => values.extend(rows().map(|row| value(above[row].into()))),
-            Above::Eight(above) => values.extend(rows().map(|row| value(above[row]))),
-        }
-        match &self.nulls {
-            Some(own) => there.extend(rows().map(|row| own.is_valid(row))),
-            None => there.resize(there.len() + places.len(), true),
+            Above::One(above) => values.extend(rows.map(|row| value(above[row].into()))),
+            Above::Two(above) => values.extend(rows.map(|row| value(above[row].into()))),
+            Above::Four(above) => values.extend(rows.map(|row| value(above[row].into()))),
+            Above::Eight(above) => values.extend(rows.map(|row| value(above[row]))),
         }
     }
 }
@@ -213,14 +209,29 @@ fn runs<'a>(columns: &'a [&Column], places: &'a [Place]) -> impl Iterator<Item =
 }
 
 fn ints(columns: &[&Column], places: &[Place]) -> Int64Array {
-    let (mut values, mut there) = (Vec::with_capacity(places.len()), Vec::with_capacity(places.len()));
+    let (mut values, mut whole) = (Vec::with_capacity(places.len()), true);
     for (column, run) in runs(columns, places) {
         match column {
-            Column::Ints(ints) => ints.pick(run, &mut values, &mut there),
+            Column::Ints(ints) => {
+                ints.pick(run, &mut values);
+                whole &= ints.nulls.is_none();
+            }
             _ => {
                 values.resize(values.len() + run.len(), 0);
-                there.resize(there.len() + run.len(), false);
+                whole = false;
             }
+        }
+    }
+    if whole {
+        return Int64Array::new(values.into(), None);
+    }
+    let mut there = Vec::with_capacity(places.len());
+    for (column, run) in runs(columns, places) {
+        let count = there.len() + run.len();
+        match column {
+            Column::Ints(Ints { nulls: Some(own), .. }) => there.extend(run.iter().map(|(_, row)| own.is_valid((*row).into()))),
+            Column::Ints(_) => there.resize(count, true),
+            _ => there.resize(count, false),
         }
     }
     Int64Array::new(values.into(), present(&there))
