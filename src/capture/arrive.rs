@@ -25,8 +25,8 @@ pub mod place {
     pub const ROOT: i32 = 1;
     /// Its descriptor 0; the others follow.
     pub const FILES: i32 = 2;
-    /// The most that are told: a program may not keep a processor for long.
-    pub const MOST: i32 = FILES + 16 * 1024;
+    /// The last that is looked at: a program may not keep a processor for long. Who has more, of that one is counted.
+    pub const LAST: i32 = FILES + 16 * 1024;
 }
 
 /// Tells that the process of the task in R6 made that of the task in R7. R8 is lost.
@@ -97,7 +97,7 @@ pub fn joined(a: &mut Asm, k: &Layout, out: Label, full: Label) -> Option<Label>
         return None;
     }
     let each = a.label();
-    a.mov(R1, place::MOST);
+    a.mov(R1, place::LAST + 1);
     a.function(R2, each);
     a.mov(R3, R10);
     a.add(R3, i32::from(slot::NOW));
@@ -157,12 +157,13 @@ fn one(a: &mut Asm, k: &Layout, none: Label, last: Label, full: Label) {
     a.jump(Eq, R3, place::CWD, cwd);
     a.jump(Eq, R3, place::ROOT, root);
 
-    a.add(R3, -place::FILES);
     a.load(DW, R1, R7, k.at.files);
     a.jump(Eq, R1, 0, last);
     a.load(DW, R1, R1, k.at.table);
     a.load(W, R2, R1, k.at.most);
+    a.add(R3, -place::FILES);
     a.jump(Ge, R3, R2, last);
+    a.jump(Eq, R3, place::LAST - place::FILES, full);
     file(a, k, none);
     a.load(DW, R1, R10, slot::POINTER);
     a.store(DW, R8, at::ARGS + 8, R1);

@@ -384,6 +384,18 @@ mod tests {
     }
 
     #[test]
+    fn a_record_lock_is_read_from_behind_its_pointer_and_other_arguments_are_not() {
+        let mut lock = record(Syscall::fcntl, &[3, 7, 99], 0, 0);
+        let words = [u64::from(2_u32 << 16 | 1), -10_i64 as u64, 1 << 40];
+        append(&mut lock, at::BEHIND, &words.map(u64::to_ne_bytes).concat());
+        let dup = record(Syscall::fcntl, &[3, 0, 99], 99, 0);
+        let events = decode(&[lock, dup]);
+        let columns = |event: &Event| [Col::Mode, Col::Whence, Col::Offset, Col::Count, Col::Arg].map(|col| event.int(col));
+        assert_eq!(columns(&events[0]), [Some(1), Some(2), Some(-10), Some(1 << 40), None]);
+        assert_eq!(columns(&events[1]), [None, None, None, None, Some(99)]);
+    }
+
+    #[test]
     fn exec_is_joined_and_a_killed_thread_ends() {
         let mut entry = record(Syscall::execve, &[99, 0, 0], 0, flag::ENTRY);
         append(&mut entry, at::STRINGS, b"/bin/true\0");

@@ -366,8 +366,16 @@ impl Reader<'_> {
                     let mounts = self.snapshot.space(process.pid, space);
                     self.joined.entry(process.pid).or_insert(Process { mounts, ..process });
                 }
-                News::Cwd(pid, path) => drop(self.newcomer(pid).map(|process| process.cwd.get_or_insert(path))),
-                News::Root(pid, path) => drop(self.newcomer(pid).map(|process| process.root.get_or_insert(path))),
+                News::Cwd(pid, path) => {
+                    if let Some(process) = self.newcomer(pid) {
+                        process.cwd.get_or_insert(path);
+                    }
+                }
+                News::Root(pid, path) => {
+                    if let Some(process) = self.newcomer(pid) {
+                        process.root.get_or_insert(path);
+                    }
+                }
             }
         }
     }

@@ -41,7 +41,7 @@ pub enum Counter {
     Marked,
     /// Marked tasks that ended.
     Ended,
-    /// Ends of tasks and beginnings of exec that the ring had no room for.
+    /// Ends of tasks, beginnings of exec and places of newcomers that the ring had no room for.
     Untold,
 }
 

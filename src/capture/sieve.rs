@@ -317,6 +317,21 @@ mod tests {
     }
 
     #[test]
+    fn what_a_newcomer_brings_is_judged_too() {
+        let mut sieve = sieve(&["/data/*"], &[]);
+        let brings = |fd: i64, path: &str| {
+            let mut event = event(7, Syscall::joined_fd, &[(Col::Fd, fd)], "", 0);
+            event.set_text(Text::FdPath, path);
+            event
+        };
+        assert!(sieve.lets(&event(7, Syscall::joined_cwd, &[], "/data", 0)));
+        assert!(sieve.lets(&brings(3, "/data/x (deleted)")) && !sieve.lets(&brings(4, "/home/x")));
+        assert!(sieve.lets(&on(7, Syscall::read, 3, 1)) && !sieve.lets(&on(7, Syscall::read, 4, 1)));
+        assert!(sieve.lets(&event(7, Syscall::openat, &[(Col::DirFd, -100)], "y", 5)));
+        assert_eq!(sieve.filtered, 1, "what is no call is not counted");
+    }
+
+    #[test]
     fn descriptors_are_handed_on() {
         let mut sieve = sieve(&["/data"], &[]);
         assert!(sieve.lets(&on(1, Syscall::dup, 1, 7)) && sieve.lets(&on(1, Syscall::write, 7, 1)));
