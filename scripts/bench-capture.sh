@@ -76,7 +76,8 @@ for hook in (b"sys_enter\0", b"sys_exit\0"):
 sys.exit(subprocess.call(sys.argv[2:]))
 PY
 
-# Inserts rows, each a transaction, until it is told to stop; then tells when each ended and how long it took, in us.
+# Inserts rows, each a transaction, until it is told to stop; then tells when each ended, how long it took, and how much of
+# that the processor worked for it, in us.
 cat > "$work/inserts.py" <<'PY'
 import signal, sqlite3, sys, time
 signal.signal(signal.SIGTERM, lambda *_: sys.exit())
@@ -85,12 +86,12 @@ db.execute("PRAGMA synchronous = FULL")
 db.execute("CREATE TABLE t (a, b)")
 try:
     while True:
-        begin = time.monotonic()
+        begin, worked = time.monotonic(), time.process_time()
         db.execute("INSERT INTO t VALUES (1, 'x')")
-        took.append((time.monotonic(), time.monotonic() - begin))
+        took.append((time.monotonic(), time.monotonic() - begin, time.process_time() - worked))
 finally:
     with open(sys.argv[2], "w") as out:
-        out.writelines(f"{at:.6f} {dur * 1e6:.1f}\n" for at, dur in took)
+        out.writelines(f"{at:.6f} {dur * 1e6:.1f} {cpu * 1e6:.1f}\n" for at, dur, cpu in took)
 PY
 
 # Windows come as bare, captured, bare. Told are the captured one against the mean of its neighbours, and the neighbours
@@ -98,23 +99,19 @@ PY
 cat > "$work/windows.py" <<'PY'
 import statistics, sys
 took = [tuple(map(float, line.split())) for line in open(sys.argv[1])]
-def median(begin, end):
-    return statistics.median(dur for at, dur in took if begin < at < end)
-of = [median(*map(float, line.split()[1:])) for line in open(sys.argv[2])]
-rounds = list(zip(of[0::3], of[1::3], of[2::3]))
-noise = sorted(after / before for before, _, after in rounds)
-cost = sorted(2 * captured / (before + after) for before, captured, after in rounds)
-bare = statistics.median(of[0::3] + of[2::3])
-for how, ratios in ("bare against bare", noise), ("capture against bare", cost):
-    middle = statistics.median(ratios)
-    print(f"{how:<28} {bare * middle:>10.1f} {middle:>8.3f}   rounds {ratios[0]:.3f} to {ratios[-1]:.3f}")
-# Were the two alike, how often would so many rounds be dearer (or cheaper) by chance? (sign test)
-from math import comb
-dearer = sum(ratio > 1 for ratio in cost)
-tail = min(1, 2 * sum(comb(len(cost), k) for k in range(max(dearer, len(cost) - dearer), len(cost) + 1)) / 2 ** len(cost))
-within = noise[0] <= statistics.median(cost) <= noise[-1]
-print(f"{dearer} of {len(cost)} captured windows are dearer than their neighbours (by chance: {tail:.2f}); the median is "
-      f"{'within' if within else 'NOT within'} what bare windows differ by")
+windows = [tuple(map(float, line.split()[1:])) for line in open(sys.argv[2])]
+for what, column in ("time", 1), ("CPU", 2):
+    of = [statistics.median(each[column] for each in took if begin < each[0] < end) for begin, end in windows]
+    rounds = list(zip(of[0::3], of[1::3], of[2::3]))
+    noise = sorted(after / before for before, _, after in rounds)
+    cost = sorted(2 * captured / (before + after) for before, captured, after in rounds)
+    bare = statistics.median(of[0::3] + of[2::3])
+    for how, ratios in ("bare against bare", noise), ("capture against bare", cost):
+        middle = statistics.median(ratios)
+        print(f"{what + ', ' + how:<28} {bare * middle:>10.1f} {middle:>8.3f}   rounds {ratios[0]:.3f} to {ratios[-1]:.3f}")
+    dearer, within = sum(ratio > 1 for ratio in cost), noise[0] <= statistics.median(cost) <= noise[-1]
+    print(f"  {dearer} of {len(cost)} captured windows are dearer than their neighbours; the median is "
+          f"{'within' if within else 'NOT within'} what bare windows differ by")
 PY
 
 median() { sort -n | awk '{ at[NR] = $1 } END { print at[int((NR + 1) / 2)] }'; }

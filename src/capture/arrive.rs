@@ -9,8 +9,9 @@ use super::asm::If::{Eq, Ge, Ne};
 use super::asm::Reg::{R0, R1, R2, R3, R4, R6, R7, R8, R9, R10};
 use super::asm::Size::{DW, H, W};
 use super::asm::{Asm, Helper, Label, Map};
+use super::file::{field, file, names, typed, word};
 use super::layout::Layout;
-use super::parts::{about, blank, field, file, names, reserve, send, slot, submit, typed, word};
+use super::parts::{about, blank, reserve, scratch, send, slot, submit};
 use super::program::{Counter, count, find_mark};
 use super::record::{self, at, flag};
 
@@ -64,6 +65,7 @@ pub fn joined(a: &mut Asm, k: &Layout, out: Label, full: Label) -> Option<Label>
     a.jump(Ne, R0, 0, out);
     told(a, true);
     scratch(a, out);
+    blank(a, 0);
     begin(a, k, flag::JOINED);
     a.load(DW, R2, R7, k.at.parent);
     a.load(W, R1, R2, k.at.tgid);
@@ -127,18 +129,6 @@ pub fn what_it_has(a: &mut Asm, k: &Layout, each: Label) {
     a.give(1);
 }
 
-/// R8 = a record without anything.
-pub fn scratch(a: &mut Asm, out: Label) {
-    a.store(W, R10, slot::KEY, 0);
-    a.mov(R2, R10);
-    a.add(R2, i32::from(slot::KEY));
-    a.map(R1, Map::Scratch);
-    a.call(Helper::MapLookup);
-    a.jump(Eq, R0, 0, out);
-    a.mov(R8, R0);
-    blank(a, 0);
-}
-
 /// Begins the record at R8 about the task in R7: what it brings was there when its call began (slot NOW).
 fn begin(a: &mut Asm, k: &Layout, flag: u16) {
     about(a, k, R7, flag);
@@ -150,6 +140,7 @@ fn begin(a: &mut Asm, k: &Layout, flag: u16) {
 /// when nothing follows either. R6 to R9 are lost.
 fn one(a: &mut Asm, k: &Layout, none: Label, last: Label, full: Label) {
     scratch(a, none);
+    blank(a, 0);
     begin(a, k, flag::PLACE);
     a.load(DW, R3, R10, slot::NUMBER);
     a.store(DW, R8, at::ARGS, R3);

@@ -142,6 +142,8 @@ maps! {
     Seats "seats";
     /// What scope asks for: process ids.
     Pids "pids";
+    /// Has everybody who was there when the capture began got a mark?
+    Settled "settled";
 }
 
 /// One instruction, as the kernel takes it.

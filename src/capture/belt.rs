@@ -1,20 +1,20 @@
 //! Belts: the short way out of the kernel, one for each processor.
 //!
-//! The ring serves all processors, so each record costs a lock and an exchange. Most calls have nothing but numbers to
-//! tell, in a record of one size: those go onto a belt that only the program at `sys_exit` writes, on one processor only
-//! (the kernel does not let a program begin on a processor where it has not ended), so that it needs neither. A belt is
-//! small, and what finds no room on it goes into the ring.
+//! The ring serves all processors: each record costs a lock and an exchange, and one whose length is not known before must
+//! be copied into it. A belt is written by the program at `sys_exit` alone, on one processor alone (the kernel does not let
+//! a program begin where it has not ended), so that a record is made in its place and there when it is counted. A belt is
+//! small, and what finds no room on it goes by the ring.
 //!
 //! ```text
-//! page: how many bytes were put on it ... how many were taken off | records, over and over
+//! how many bytes were put on it, and how many taken off | records, over and over | room for what begins before the end
 //! ```
 
 use super::asm::Alu::{And, Mul, Sub};
 use super::asm::If::Gt;
 use super::asm::Reg::{R0, R1, R2, R3, R8, R9};
 use super::asm::Size::DW;
-use super::asm::{Asm, Helper, Label, Map};
-use super::record::FIXED;
+use super::asm::{Asm, Helper, Label, Map, Reg};
+use super::record::{FIXED, LONGEST};
 use std::fs;
 
 /// Where the count of bytes is that were put on a belt.
@@ -23,6 +23,8 @@ pub const PUT: i16 = 0;
 pub const TAKEN: i16 = 128;
 /// Where the records begin: on a page of their own.
 pub const RECORDS: usize = 4096;
+/// What a record begins at a multiple of: a line of the caches.
+pub const LINE: i32 = 64;
 /// The most that a belt needs: what a processor can tell while the reader sleeps.
 const MOST: u64 = 4 << 20;
 /// The least that is worth it.
@@ -51,7 +53,7 @@ impl Belts {
 
     /// From one belt to the next, bytes.
     pub const fn stride(self) -> u32 {
-        self.bytes + RECORDS as u32
+        RECORDS as u32 + self.bytes + (LONGEST as u32).next_multiple_of(RECORDS as u32)
     }
 
     /// Bytes of all.
@@ -66,8 +68,8 @@ pub fn last_processor(list: &str) -> u64 {
     text.trim().rsplit([',', '-']).next().and_then(|last| last.parse().ok()).unwrap_or(0)
 }
 
-/// R8 = room for a record on the belt of this processor, R9 = the belt; jumps to `none` when there is no room.
-pub fn room(a: &mut Asm, belts: Belts, none: Label) {
+/// R8 = room for a record of so many bytes on the belt of this processor, R9 = the belt; jumps to `none` when there is none.
+pub fn room(a: &mut Asm, belts: Belts, bytes: i32, none: Label) {
     a.call(Helper::Processor);
     a.jump(Gt, R0, belts.count as i32 - 1, none);
     a.alu(Mul, R0, belts.stride() as i32);
@@ -77,18 +79,27 @@ pub fn room(a: &mut Asm, belts: Belts, none: Label) {
     a.load(DW, R2, R9, TAKEN);
     a.mov(R3, R1);
     a.alu(Sub, R3, R2);
-    a.jump(Gt, R3, belts.bytes as i32 - FIXED, none);
-    a.alu(And, R1, belts.bytes as i32 - FIXED);
+    a.jump(Gt, R3, belts.bytes as i32 - bytes, none);
+    a.alu(And, R1, belts.bytes as i32 - LINE);
     a.mov(R8, R9);
     a.add(R8, R1);
     a.add(R8, RECORDS as i32);
 }
 
-/// The record that has been made in the room on belt R9 is there for the reader.
-pub fn put(a: &mut Asm) {
-    a.load(DW, R1, R9, PUT);
+/// The record that has been made in the room on a belt is there for the reader. Destroys R1.
+pub fn put(a: &mut Asm, belt: Reg) {
+    a.load(DW, R1, belt, PUT);
     a.add(R1, FIXED);
-    a.publish(R9, PUT, R1);
+    a.publish(belt, PUT, R1);
+}
+
+/// The same for one with a variable part of R9 bytes. R9 is lost.
+pub fn put_long(a: &mut Asm, belt: Reg) {
+    a.load(DW, R1, belt, PUT);
+    a.add(R9, FIXED + LINE - 1);
+    a.alu(And, R9, -LINE);
+    a.add(R1, R9);
+    a.publish(belt, PUT, R1);
 }
 
 #[cfg(test)]
@@ -102,6 +113,6 @@ mod tests {
             assert!(belts.count > 0 && belts.bytes.is_power_of_two() && belts.size() < 1 << 29, "{belts:?}");
             assert!(u64::from(belts.bytes) <= ring && u64::from(belts.bytes) <= MOST, "{belts:?}");
         }
-        assert_eq!((Belts { count: 2, bytes: 1 << 20 }).size(), 2 * (1 << 20) + 8192);
+        assert_eq!((Belts { count: 2, bytes: 1 << 20 }).size(), 2 * ((1 << 20) + 4096 + 32768));
     }
 }

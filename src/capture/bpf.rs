@@ -125,6 +125,7 @@ impl Maps {
                 Map::Counters => attr(kind::PERCPU_ARRAY, 4, whole(8 * COUNTERS), 1),
                 Map::Scratch => attr(kind::PERCPU_ARRAY, 4, record::LONGEST as u32, 1),
                 Map::Pids => attr(kind::HASH, 4, 1, 64 * 1024),
+                Map::Settled => attr(kind::ARRAY, 4, 8, 1),
                 Map::Tasks | Map::Told => {
                     let types = mark_types()?;
                     let fd = attr(kind::TASK_STORAGE, 4, MARK, 0)
@@ -165,6 +166,14 @@ impl Maps {
     /// When the kernel refuses.
     pub fn add_pid(&self, pid: u32) -> Result<()> {
         self.update(Map::Pids, &pid.to_ne_bytes(), &[1])
+    }
+
+    /// Everybody who was there has got a mark: from now on, whoever has none is a stranger.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn settle(&self) -> Result<()> {
+        self.update(Map::Settled, &0u32.to_ne_bytes(), &1u64.to_ne_bytes())
     }
 
     /// The counters, summed over the processors.

@@ -354,7 +354,13 @@ mod tests {
         let calls = Calls::new(|_| true);
         let mut decoder = Decoder::new(&calls, 1000, None);
         let mut placed = Placed::room();
-        records.iter().filter_map(|record| decoder.take(record, &mut placed).then(|| placed.event.clone())).collect()
+        let mut events = Vec::new();
+        for record in records {
+            if decoder.take(record, &mut placed) {
+                events.push(placed.event.clone());
+            }
+        }
+        events
     }
 
     #[test]

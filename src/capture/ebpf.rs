@@ -43,10 +43,11 @@ const SETTLED: i64 = 1_000_000_000;
 /// The programs with their names and what they are attached to.
 fn hooks(programs: &Programs) -> [(&'static str, &super::asm::Code, Attach, Kind, &'static str); 6] {
     use Attach::{Iterator, Tracepoint};
+    // Exits next to entries: what happens between the two is half seen.
     [
-        ("ioriot_exit", &programs.exit, Tracepoint, Kind::Typedef, "btf_trace_sys_exit"),
         ("ioriot_fork", &programs.fork, Tracepoint, Kind::Typedef, "btf_trace_sched_process_fork"),
         ("ioriot_end", &programs.end, Tracepoint, Kind::Typedef, "btf_trace_sched_process_exit"),
+        ("ioriot_exit", &programs.exit, Tracepoint, Kind::Typedef, "btf_trace_sys_exit"),
         ("ioriot_enter", &programs.enter, Tracepoint, Kind::Typedef, "btf_trace_sys_enter"),
         ("ioriot_mark", &programs.mark, Iterator, Kind::Func, "bpf_iter_task"),
         ("ioriot_files", &programs.files, Iterator, Kind::Func, "bpf_iter_task_file"),
@@ -178,7 +179,10 @@ impl Ebpf {
             match attach {
                 Attach::Tracepoint => program.attach()?,
                 // The walks come last: what they do not see, the programs at the tracepoints see already.
-                Attach::Iterator if name == "ioriot_mark" => tasks = program.walk()?,
+                Attach::Iterator if name == "ioriot_mark" => {
+                    tasks = program.walk()?;
+                    maps.settle()?;
+                }
                 Attach::Iterator => files = program.walk()?,
             }
             programs.push(program);

@@ -3,15 +3,16 @@
 //! Both are best effort; where the kernel does not show them, requests are counted rather than told, and the start of the
 //! capture says so.
 
-use super::arrive::{ours, scratch};
+use super::arrive::ours;
 use super::asm::Helper;
 use super::asm::If::{Eq, Gt, SignedLt};
 use super::asm::Reg::{R0, R1, R2, R3, R6, R7, R8, R9, R10};
 use super::asm::Size::{B, DW, H, W};
 use super::asm::{Asm, Code};
 use super::btf::{Btf, Kind};
+use super::file::{inode_fields, opened, word};
 use super::layout::Layout;
-use super::parts::{about, inode_fields, opened, read_kernel, reserve, send, slot, submit, word};
+use super::parts::{about, blank, read_kernel, reserve, scratch, send, slot, submit};
 use super::program::{Counter, tail};
 use super::record::{FIXED, STRING, at, flag};
 use super::uring::{COMMAND, Rings};
@@ -90,6 +91,7 @@ fn ask(k: &Layout, rings: &Rings) -> Code {
     }
     a.here(text);
     scratch(&mut a, out);
+    blank(&mut a, 0);
     asked(&mut a, k, rings);
     a.mov(R9, 0);
     for (which, slot) in [slot::POINTER, slot::PARENT].into_iter().enumerate() {

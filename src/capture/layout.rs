@@ -76,6 +76,7 @@ fields! {
     parent "task_struct.real_parent";
     cgroups "task_struct.cgroups";
     leader "task_struct.group_leader";
+    stack "task_struct.stack";
     fs "task_struct.fs";
     pwd "fs_struct.pwd";
     root "fs_struct.root";

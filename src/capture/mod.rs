@@ -1,13 +1,16 @@
 //! Live captures: the calls of running programs, straight to events in Parquet.
 //!
 //! ```text
-//! kernel: programs at tracepoints -> ring ──┐
-//!                                           ├─> decode (by the syscall table) -> ingest's order -> Parquet
-//! iterators: tasks, files; /proc: mounts ───┴─> processes, open_files, mounts
+//! kernel: programs at tracepoints -> belts, ring ──┐
+//!                                                  ├─> drain -> decode (by the syscall table) -> ingest's order -> Parquet
+//! iterators: tasks, files; /proc: mounts ──────────┴─> processes, open_files
 //! ```
 //!
-//! * `btf`, `layout` where the running kernel keeps things; `asm`, `parts`, `memory`, `program`, `walk` the programs; `bpf` loads them
+//! * `btf`, `layout` where the running kernel keeps things; `asm`, `program`, `parts`, `memory`, `file`, `walk` the programs; `bpf`
+//!   loads them
 //! * `snapshot` what is there when a capture begins
+//! * `seat` where a program finds what the one before it left; `belt` how records leave the kernel, `ring`, `drain` how they
+//!   are read
 //! * `table` what is read of each call, `record` what comes back, `decode` the event that it tells of
 //! * `arrive`, `extra` programs for processes that come, for requests and page faults; `aside`, `requests`, `uring` what is made of it
 //! * `compat` calls of 32-bit programs
@@ -29,6 +32,7 @@ mod decode;
 mod drain;
 mod ebpf;
 mod extra;
+mod file;
 mod filter;
 mod glob;
 mod layout;

@@ -14,12 +14,11 @@ use super::asm::Reg::{R0, R1, R2, R3, R4, R6, R7, R8, R9, R10};
 use super::asm::Size::{B, DW, H, W};
 use super::asm::{Asm, Code, Label, Map, Reg};
 use super::belt::Belts;
+use super::file::{file, names, typed};
 use super::layout::Layout;
 use super::memory::{behind, requests, strings};
-use super::parts::{
-    about, argument, begin_variable, column, file, fill, names, reserve, room, row_has, send, slot, submit, typed,
-};
-use super::record::{at, flag as said};
+use super::parts::{about, argument, column, fill, longest, reserve, room, row_has, scratch, send, slot, submit};
+use super::record::{FIXED, at, flag as said};
 use super::scope::{Match, matches};
 use super::seat::stamp;
 use super::table::{NUMBERS, flag};
@@ -140,6 +139,11 @@ fn head(a: &mut Asm, k: &Layout, enter: Option<&Match>, out: Label, compat: Labe
     seat::find(a);
     a.load(DW, R1, R9, stamp::OWNER);
     a.jump(Eq, R1, R6, seated);
+    a.load(DW, R1, R9, stamp::STRANGER);
+    a.jump(Eq, R1, R6, out);
+    // To be looked at before the mark: one that is not there yet may come until everybody is settled.
+    a.map_value(R1, Map::Settled);
+    a.load(DW, R8, R1, 0);
     a.call(Helper::CurrentTask);
     a.mov(R7, R0);
     find_mark(a, R7, false);
@@ -161,7 +165,15 @@ fn head(a: &mut Asm, k: &Layout, enter: Option<&Match>, out: Label, compat: Labe
             a.mov(R0, R9);
             a.here(marked);
         }
-        _ => a.jump(Eq, R0, 0, out),
+        Some(_) => {
+            let marked = a.label();
+            a.jump(Ne, R0, 0, marked);
+            a.jump(Eq, R8, 0, out);
+            seat::stranger(a);
+            a.goto(out);
+            a.here(marked);
+        }
+        None => a.jump(Eq, R0, 0, out),
     }
     match enter {
         Some(_) => seat::take(a),
@@ -242,7 +254,9 @@ fn enter(k: &Layout, scope: &Match) -> Code {
     a.store(DW, R10, slot::TID, R1);
     a.store(DW, R10, slot::FLAGS, i32::from(said::ENTRY));
     a.store(DW, R10, slot::RET, 0);
-    begin_variable(&mut a, k, out);
+    scratch(&mut a, out);
+    fill(&mut a, k);
+    a.mov(R9, 0);
     strings(&mut a);
     send(&mut a, full);
     a.here(told);
@@ -288,7 +302,9 @@ fn exit(k: &Layout, belts: Belts) -> Code {
     a.here(begun);
     row_has(&mut a, flag::VARIABLE, plain);
 
-    begin_variable(&mut a, k, out);
+    longest(&mut a, belts, out);
+    fill(&mut a, k);
+    a.mov(R9, 0);
     // What a call told at its entry is gone by now.
     let (fresh, after, asked) = (a.label(), a.label(), a.label());
     row_has(&mut a, flag::AT_ENTRY, fresh);
@@ -297,19 +313,25 @@ fn exit(k: &Layout, belts: Belts) -> Code {
     strings(&mut a);
     behind(&mut a, asked);
     a.here(after);
-    let (no_fd, sent) = (a.label(), a.label());
-    let made = a.label();
+    let (no_fd, made, ring, sent) = (a.label(), a.label(), a.label(), a.label());
     row_has(&mut a, flag::MAKES_FD, made);
     a.load(DW, R3, R10, slot::RET);
     a.jump(SignedLt, R3, 0, no_fd);
     file(&mut a, k, no_fd);
     row_has(&mut a, flag::WHERE, no_fd);
+    a.load(DW, R1, R10, slot::BELT);
+    a.jump(Ne, R1, 0, no_fd);
     names(&mut a, k, k.at.path, at::WHERE, said::WHERE);
     a.goto(no_fd);
     a.here(made);
     argument(&mut a, column::FD, no_fd);
     file(&mut a, k, no_fd);
     a.here(no_fd);
+    a.load(DW, R2, R10, slot::BELT);
+    a.jump(Eq, R2, 0, ring);
+    belt::put_long(&mut a, R2);
+    a.goto(sent);
+    a.here(ring);
     send(&mut a, full);
     a.goto(sent);
     a.here(asked);
@@ -317,7 +339,7 @@ fn exit(k: &Layout, belts: Belts) -> Code {
 
     a.here(plain);
     let (crowded, begun) = (a.label(), a.label());
-    belt::room(&mut a, belts, crowded);
+    belt::room(&mut a, belts, FIXED, crowded);
     a.goto(begun);
     a.here(crowded);
     room(&mut a, 0, full);
@@ -335,7 +357,7 @@ fn exit(k: &Layout, belts: Belts) -> Code {
     file(&mut a, k, ready);
     a.here(ready);
     a.jump(Eq, R9, 0, ring);
-    belt::put(&mut a);
+    belt::put(&mut a, R9);
     a.goto(sent);
     a.here(ring);
     submit(&mut a);
@@ -366,6 +388,7 @@ fn fork(k: &Layout, follow: bool) -> Code {
     a.goto(out);
     a.here(made);
     count(&mut a, Counter::Marked);
+    seat::born(&mut a, k);
     arrive::forked(&mut a, k, full);
     tail(&mut a, out, full, Counter::Untold);
     a.finish()

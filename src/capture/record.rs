@@ -170,6 +170,12 @@ impl<'a> Record<'a> {
         u16::from_ne_bytes(self.bytes(at))
     }
 
+    /// Bytes of it, by what it says of its parts: they have no other end where records stand behind one another.
+    pub fn length(&self) -> usize {
+        let parts = [at::STRINGS, at::STRINGS + 2, at::BEHIND, at::WHERE].map(|length| usize::from(self.u16(length)));
+        FIXED as usize + parts.iter().sum::<usize>()
+    }
+
     /// Has it this bit?
     pub fn is(&self, flag: u16) -> bool {
         self.u16(at::FLAGS) & flag != 0

@@ -1,7 +1,7 @@
 //! The memory that the programs write and this process reads: the ring, and the belts beside it.
 
-use super::belt::{Belts, PUT, RECORDS, TAKEN};
-use super::record::{FIXED, Record, at};
+use super::belt::{Belts, LINE, PUT, RECORDS, TAKEN};
+use super::record::{LONGEST, Record, at};
 use anyhow::{Context, Result};
 use std::io;
 use std::os::fd::RawFd;
@@ -78,8 +78,8 @@ pub enum Next<'a> {
 enum Form {
     /// Each behind 8 bytes that say how long it is (Documentation/bpf/ringbuf.rst).
     Headed,
-    /// All of one size.
-    Even,
+    /// Each at a line of its own, as long as it says itself.
+    Bare,
 }
 
 /// Something that records come out of, in the order in which they were put there.
@@ -124,7 +124,7 @@ impl Source {
         let belt = |at: usize| {
             let (put, taken) = (at + PUT as usize, at + TAKEN as usize);
             let told = Arc::clone(&memory);
-            Source::new(Form::Even, Arc::clone(&memory), put, at + RECORDS, belts.bytes as usize, told, taken)
+            Source::new(Form::Bare, Arc::clone(&memory), put, at + RECORDS, belts.bytes as usize, told, taken)
         };
         Ok((0..belts.count as usize).map(|place| belt(place * belts.stride() as usize)).collect())
     }
@@ -155,7 +155,11 @@ impl Source {
         while self.at < self.end {
             let place = self.records + (self.at & self.mask) as usize;
             let bytes = match self.form {
-                Form::Even => self.memory.bytes(place, FIXED as usize),
+                Form::Bare => {
+                    let bytes = self.memory.bytes(place, LONGEST as usize);
+                    let length = Record::parse(bytes).map_or(0, |record| record.length());
+                    bytes.get(..length).unwrap_or(bytes)
+                }
                 Form::Headed => {
                     let length = self.memory.length(place).load(Ordering::Acquire);
                     if length & BUSY != 0 {
@@ -178,7 +182,7 @@ impl Source {
     #[inline]
     pub fn pass(&mut self, length: usize) {
         self.at += match self.form {
-            Form::Even => length as u64,
+            Form::Bare => (length as u64).next_multiple_of(LINE as u64),
             Form::Headed => HEADER + (length as u64).next_multiple_of(HEADER),
         };
         self.since += 1;

@@ -5,12 +5,16 @@
 //! That is on its kernel stack, which no other live thread has: whoever finds its own address on a seat is captured, and
 //! needs to know no more. When two threads' places are the same, the second goes on with its mark. A seat is left when
 //! its thread ends, before the stack can become another's.
+//!
+//! A seat also names the stranger who was found without a mark there last, who need not be looked up again. That is for
+//! scopes which nobody enters but by birth; a thread that is born into one is no stranger, whoever had its stack before.
 
 use super::asm::Alu::{And, Rsh, Sub};
 use super::asm::If::{Eq, Gt, Ne};
 use super::asm::Reg::{R0, R1, R2, R6, R7, R8, R9};
 use super::asm::Size::{DW, W};
-use super::asm::{Asm, Map};
+use super::asm::{Asm, Map, Reg};
+use super::layout::Layout;
 
 /// What a mark and a seat hold of the call that their thread is in.
 pub mod stamp {
@@ -28,6 +32,8 @@ pub mod stamp {
     pub const SEAT: i16 = 24;
     /// Of a seat: the calls that began on it (u64).
     pub const ENTERED: i16 = 32;
+    /// Of a seat: the address of the registers of a thread without a mark (u64).
+    pub const STRANGER: i16 = 40;
 }
 
 /// Bytes of a mark: the programs know one by OWNER, but the verifier does not.
@@ -36,18 +42,40 @@ pub const MARK: u32 = 40;
 pub const SEAT: usize = 64;
 /// Number of seats.
 pub const SEATS: usize = 16 * 1024;
-/// Binary logarithm of the bytes of a kernel stack, at most.
+/// Binary logarithm of the bytes of a kernel stack, at least.
 const STACK: i32 = 14;
 /// The place of the last seat.
 const LAST: i32 = ((SEATS - 1) * SEAT) as i32;
 
 /// R9 = the seat of the thread whose registers are at R6; R2 = its place, bytes.
 pub fn find(a: &mut Asm) {
-    a.low_half(R2, R6);
+    place(a, R6);
+}
+
+/// The same for an address on its stack.
+fn place(a: &mut Asm, address: Reg) {
+    a.low_half(R2, address);
     a.alu(Rsh, R2, STACK - SEAT.trailing_zeros() as i32);
     a.alu(And, R2, LAST);
     a.map_value(R9, Map::Seats);
     a.add(R9, R2);
+}
+
+/// The thread whose registers are at R6 has no mark, and will never have one. R9 is lost.
+pub fn stranger(a: &mut Asm) {
+    find(a);
+    a.store(DW, R9, stamp::STRANGER, R6);
+}
+
+/// The thread of the task R7 begins. R8 and R9 are lost.
+pub fn born(a: &mut Asm, k: &Layout) {
+    a.load(DW, R8, R7, k.at.stack);
+    // Its registers are at the end of its stack, which may be larger than the least.
+    for _ in 0..4 {
+        place(a, R8);
+        a.store(DW, R9, stamp::STRANGER, 0);
+        a.add(R8, 1 << STACK);
+    }
 }
 
 /// The thread with the mark R0, task R7 and registers at R6 takes its seat if that is free: R9 = the seat, else the mark.

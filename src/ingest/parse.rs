@@ -53,6 +53,7 @@ pub struct Parsed {
 
 /// What a line means.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly every line is a call, and a box for each would cost more")]
 pub enum What {
     /// A whole call.
     Call(Event),

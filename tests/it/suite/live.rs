@@ -61,6 +61,24 @@ fn scopes_find_what_they_name() {
     assert!(String::from_utf8_lossy(&error.stderr).contains("no process 4194304"));
 }
 
+/// Kernel stacks go from strangers to children of the captured and back; what was known of the one must not be believed of
+/// the other.
+#[test]
+fn children_are_captured_whoever_ran_there_before() {
+    if !allowed() {
+        return;
+    }
+    let dir = scratch();
+    let forking = |count: &str| ["-c".into(), format!("i=0; while [ $i -lt {count} ]; do /bin/true; i=$((i+1)); done")];
+    let strangers = [(); 2].map(|()| Running(Command::new("sh").args(forking("1000000")).spawn().unwrap()));
+    let out = dir.path().join("children");
+    let [flag, script] = forking("400");
+    let summary = capture(0, &out, &["--", "sh", &flag, &script]);
+    closes(&summary);
+    assert_eq!((int(&summary, "/syscalls/execve"), int(&summary, "/syscalls/exit_group")), (401, 401), "{summary}");
+    drop(strangers);
+}
+
 #[test]
 fn a_user_is_captured_and_nobody_else() {
     let Some((dir, program)) = with_dd("ioriot-user") else { return };
