@@ -25,6 +25,8 @@ SERVANTS = "futex munmap mmap madvise mprotect brk sched_yield chdir umask close
 ALSO = {"sync": "syncfs", "creat": "open", "fchmodat2": "syscall_0x1c4"}
 # 32-bit calls whose native equals return another number: only success and error are the same.
 OTHERWISE = ("readdir", "_llseek")
+# Record locks are those of the open file description, and are not waited for: F_OFD_GETLK, F_OFD_SETLK.
+LOCKS = {cmd: "36" if cmd in (5, 12, 36) else "37" for cmd in (5, 6, 7, 12, 13, 14, 36, 37, 38)}
 # Returned numbers that the kernel chooses anew.
 F_GETFL = 3
 CHOSEN = ("Fd", "NewFd", "Pid", "Addr", "Dirents")
@@ -42,6 +44,8 @@ def query(datasets, sql):
 def plain(row, column):
     """An argument as far as it is the same by intention."""
     value, bits = row[column], LEFT_OUT.get(row["syscall"])
+    if column == "cmd" and value and row["syscall"].startswith("fcntl"):
+        return LOCKS.get(int(value), value)
     return str(int(value) & ~bits) if bits and value and column in ("flags", "cmd") else value
 
 

@@ -80,6 +80,11 @@ static void data(void)
 	OK(fcntl64, fd, F_SETFD, FD_CLOEXEC);
 	OK(fcntl, fd, F_SETFL, O_APPEND);
 	IS(60, fcntl64, fd, F_DUPFD, 60);
+	struct { int16_t type, whence; int32_t start, length, pid; } lock = { 1 /* F_WRLCK */, 0, 100, 50, 0 };
+	struct { int16_t type, whence; int64_t start, length; int32_t pid; } __attribute__((packed)) lock64 = { 0, 0, FAR, 7, 0 };
+	OK(fcntl, fd, 6 /* F_SETLK */, &lock);
+	OK(fcntl64, fd, 13 /* F_SETLK64 */, &lock64);
+	OK(fcntl64, fd, 12 /* F_GETLK64 */, &lock64);
 	OK(flock, fd, 2 | 4 /* LOCK_EX | LOCK_NB */);
 	IS(-ENOTTY, ioctl, fd, TCGETS, buf);
 	IS(10, write, 60, buf, 10);

@@ -81,6 +81,16 @@ static void data(void)
 
 	OK(flock, fd, LOCK_EX | LOCK_NB);
 	OK(flock, fd, LOCK_UN);
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 100, .l_len = 50 };
+	OK(fcntl, fd, F_SETLK, &lock);
+	OK(fcntl, fd, F_GETLK, &lock);
+	lock = (struct flock){ .l_type = F_RDLCK, .l_whence = SEEK_END, .l_start = -10 };
+	OK(fcntl, fd, F_SETLKW, &lock);
+	lock = (struct flock){ .l_type = F_UNLCK };
+	OK(fcntl, fd, F_SETLK, &lock);
+	lock = (struct flock){ .l_type = F_WRLCK, .l_start = 1l << 40, .l_len = 1 };
+	OK(fcntl, fd, F_OFD_SETLK, &lock);
+	OK(fcntl, fd, F_OFD_GETLK, &lock);
 	ANY(fcntl, fd, F_GETFL);
 	OK(fcntl, fd, F_SETFL, O_APPEND);
 	OK(fcntl, fd, F_SETFD, FD_CLOEXEC);

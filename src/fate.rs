@@ -36,7 +36,7 @@ words! {
     /// Why an op is there.
     Origin {
         Event    "event"    "a captured call";
-        Initial  "initial"  "opens a descriptor that was open when the capture began";
+        Initial  "initial"  "opens a descriptor that was open when the capture began, or when its process came into the scope";
         Reuse    "reuse"    "closes a descriptor whose number was handed out again: its close was not captured";
         Dup2     "dup2"     "closes what dup2 or dup3 replaced";
         Range    "range"    "closes a descriptor that close_range ended";

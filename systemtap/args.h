@@ -54,6 +54,7 @@ struct args {
 	int dir; /* where the next path starts */
 	unsigned long iov; /* address of an array of buffers */
 	u64 flags;
+	u32 cmd;
 };
 
 static void put_named(struct line *line, struct args *args, char letter, unsigned long from)
@@ -134,6 +135,35 @@ static void put_position(struct line *line, struct args *args, char key, unsigne
 
 	if (fetch(&at, from, size))
 		put_number(line, key, at - max(args->ret, 0l));
+}
+
+/* Is it a command of fcntl(2) for record locks: of a process, the same of i386, of an open file description? */
+static bool is_lock(u32 cmd)
+{
+	return cmd - 5 < 3 || cmd - 12 < 3 || cmd - 36 < 3;
+}
+
+/* A record lock: its kind, what its start counts from, start and length. Older commands of i386 point to a smaller one. */
+static void put_lock(struct line *line, struct args *args, unsigned long from)
+{
+	s16 kind[2];
+	s32 small[2];
+	s64 range[2];
+
+	if (!fetch(kind, from, sizeof kind))
+		return;
+	if (args->compat && args->cmd < 12) {
+		if (!fetch(small, from + 4, sizeof small))
+			return;
+		range[0] = small[0];
+		range[1] = small[1];
+	} else if (!fetch(range, from + (args->compat ? 4 : 8), sizeof range)) {
+		return;
+	}
+	put_number(line, 'm', kind[0]);
+	put_number(line, 'W', kind[1]);
+	put_number(line, 'O', range[0]);
+	put_number(line, 'c', range[1]);
 }
 
 /* Writes argument `i` by its letter, and says how many arguments it took. */
@@ -273,14 +303,23 @@ static int put_argument(struct line *line, struct args *args, const char *spec, 
 	case '-':
 	case '&':
 		break;
-	case 'm':
 	case 'F':
-		put_number(line, spec[0], (u32)value);
+		args->cmd = value;
+		put_number(line, 'F', (u32)value);
+		break;
+	case 'G':
+		if (is_lock(args->cmd))
+			put_lock(line, args, value);
+		else
+			put_number(line, 'G', value);
+		break;
+	case 'm':
+		put_number(line, 'm', (u32)value);
 		break;
 	case 'W':
 		put_number(line, 'W', (s32)value);
 		break;
-	default: /* c O G */
+	default: /* c O */
 		put_number(line, spec[0], value);
 	}
 	return taken;

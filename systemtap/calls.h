@@ -16,7 +16,7 @@
  *   r        pointer to the resulting position of _llseek (written as s)
  *   V v      array of buffers (c: their total length), and how many there are
  *   f m M    flags, mode, mode of an open (only when it may make a file)
- *   W F G    whence, command, its argument
+ *   W F G    whence, command, its argument; of a record lock m W O c instead
  *   u g a b  owner, group, the same in 16 bits
  *   k K      struct open_how (f m R), struct clone_args (f)
  *   s z x    what stat, stat64, statx found: M (st_mode), S (st_size)

@@ -3,6 +3,7 @@
 use super::record::{Record, at};
 use super::snapshot::device_of;
 use crate::event::{Col, Event, TIME_NOW, TIME_OMIT, Text};
+use crate::syscall::lock::Lock;
 use crate::syscall::{Op, Role, Syscall};
 
 /// FICLONE of ioctl_ficlone(2), whose argument is a descriptor.
@@ -23,6 +24,9 @@ pub(super) fn argument(event: &mut Event, role: Role, arg: u64, record: &Record<
         Role::Mode | Role::Access | Role::Prot => set(event, role, unsigned),
         // -1 leaves an owner as it is.
         Role::Uid | Role::Gid => set(event, role, if unsigned == i64::from(u32::MAX) { -1 } else { unsigned }),
+        Role::Arg if Lock::asked(event).is_some() => {
+            lock(event, short(behind, 0), short(behind, 2), word(behind, 8).zip(word(behind, 16)));
+        }
         Role::Arg => match (event.syscall.op(), event.int(Col::Cmd)) {
             (Some(Op::Ioctl), Some(FICLONE)) => set(event, role, int),
             // F_DUPFD, F_SETFD, F_SETFL, F_SETLEASE, F_NOTIFY, F_DUPFD_CLOEXEC, F_SETPIPE_SZ, F_ADD_SEALS: others have none,
@@ -52,11 +56,16 @@ pub(super) fn argument(event: &mut Event, role: Role, arg: u64, record: &Record<
         Role::CloneArgs => event.put(Col::Flags, word(behind, 0)),
         Role::Times => times(event, arg, behind),
         Role::Stat if done => {
+            // The number of links stands before or behind the mode.
             let mode = if cfg!(target_arch = "x86_64") { 24 } else { 16 };
+            let owner = if cfg!(target_arch = "x86_64") { 28 } else { 24 };
             event.put(Col::Dev, word(behind, 0));
             event.put(Col::Ino, word(behind, 8));
             event.put(Col::StMode, half(behind, mode));
+            event.put(Col::Uid, half(behind, owner));
+            event.put(Col::Gid, half(behind, owner + 4));
             event.put(Col::StSize, word(behind, 48));
+            event.put(Col::Mtime, word(behind, 88).zip(word(behind, 96)).map(nanos));
         }
         Role::Statx if done => {
             let parts = half(behind, 136).zip(half(behind, 140));
@@ -64,6 +73,14 @@ pub(super) fn argument(event: &mut Event, role: Role, arg: u64, record: &Record<
             event.put(Col::Ino, word(behind, 32));
             event.put(Col::StMode, half(behind, 28).map(|mode| mode & 0xffff));
             event.put(Col::StSize, word(behind, 40));
+            let mask = half(behind, 0).unwrap_or(0) as u32;
+            if mask & (libc::STATX_UID | libc::STATX_GID) == libc::STATX_UID | libc::STATX_GID {
+                event.put(Col::Uid, half(behind, 20));
+                event.put(Col::Gid, half(behind, 24));
+            }
+            if mask & libc::STATX_MTIME != 0 {
+                event.put(Col::Mtime, word(behind, 112).zip(half(behind, 120)).map(nanos));
+            }
         }
         _ => {}
     }
@@ -79,8 +96,30 @@ fn word(bytes: &[u8], at: usize) -> Option<i64> {
     bytes.get(at..at + 8)?.first_chunk().map(|bytes| i64::from_ne_bytes(*bytes))
 }
 
+/// A number of two bytes.
+pub(super) fn short(bytes: &[u8], at: usize) -> Option<i64> {
+    bytes.get(at..at + 2)?.first_chunk().map(|bytes| i64::from(i16::from_ne_bytes(*bytes)))
+}
+
 fn half(bytes: &[u8], at: usize) -> Option<i64> {
     bytes.get(at..at + 4)?.first_chunk().map(|bytes| i64::from(u32::from_ne_bytes(*bytes)))
+}
+
+/// A record lock: its kind, what its start counts from, start and length. Of a question it is the answer.
+pub(super) fn lock(event: &mut Event, kind: Option<i64>, whence: Option<i64>, range: Option<(i64, i64)>) {
+    for (col, value) in [
+        (Col::Mode, kind),
+        (Col::Whence, whence),
+        (Col::Offset, range.map(|(start, _)| start)),
+        (Col::Count, range.map(|(_, length)| length)),
+    ] {
+        event.put(col, value);
+    }
+}
+
+/// A time of two numbers, ns.
+pub(super) fn nanos((seconds, part): (i64, i64)) -> i64 {
+    seconds.saturating_mul(NANOS).saturating_add(part)
 }
 
 /// Access and modification time of utimensat, utimes, futimesat and utime.

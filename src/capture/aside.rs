@@ -1,12 +1,13 @@
 //! Records that tell of no call: processes that come, requests, page faults. What the decoder makes of them.
 
+use super::arrive::place;
 use super::decode::{Decoder, file, path};
 use super::record::{Record, at, flag};
 use super::requests::{self, ENTRY};
 use super::snapshot::Process;
-use crate::event::{Col, Event};
+use crate::event::{Col, Event, Text};
 use crate::ingest::order::{Key, Placed};
-use crate::syscall::Syscall;
+use crate::syscall::{Role, Syscall};
 
 /// Bytes of a page as faults count them (of x86_64; of others, the smallest).
 const PAGE: i64 = 4096;
@@ -21,8 +22,12 @@ pub enum News {
         /// The other.
         child: u32,
     },
-    /// A process came into the scope.
-    Joined(Process),
+    /// A process came into the scope, with a mount namespace as the kernel numbers it.
+    Joined(Process, u64),
+    /// It is in this working directory.
+    Cwd(u32, Vec<u8>),
+    /// Its root directory is this.
+    Root(u32, Vec<u8>),
 }
 
 impl Decoder<'_> {
@@ -33,24 +38,26 @@ impl Decoder<'_> {
             self.news.push(News::Forked { parent: pid, child: tid });
         } else if record.is(flag::JOINED) {
             let comm = record.string(0).unwrap_or_default();
-            self.news.push(News::Joined(Process {
+            let process = Process {
                 pid: i64::from(pid),
                 parent: record.arg(0) as i64,
                 uid: record.arg(1) as i64,
                 gid: record.arg(2) as i64,
                 comm: comm.split(|byte| *byte == 0).next().unwrap_or_default().to_vec(),
-                cwd: record.is(flag::WHERE).then(|| path(record.names())),
-                root: None,
-                mounts: None,
-            }));
+                ..Process::default()
+            };
+            self.news.push(News::Joined(process, record.arg(3)));
+        } else if record.is(flag::PLACE) {
+            self.brought(record, begin);
         } else if record.is(flag::ASKED) {
-            match self.rings.and_then(|rings| requests::through_ring(&rings, record)) {
+            match self.rings.as_ref().and_then(|rings| rings.asked(record)) {
                 Some(event) => self.more.extend(self.requests.asked((0, record.arg(0)), event, (pid, tid), begin)),
                 None => self.seen.unknown += 1,
             }
         } else if record.is(flag::DONE) {
             let result = i64::from(record.i64(at::RET) as i32);
-            self.more.extend(self.requests.done((0, record.arg(0)), begin, result).map(counted));
+            let done = self.requests.done((0, record.arg(0)), begin, result).map(counted);
+            self.more.extend(done.map(|placed| on_file(placed, record)));
         } else {
             let mut event = Event::new(Syscall::mmap_fault);
             let (first, last) = (record.arg(0) as i64, record.arg(1) as i64);
@@ -70,6 +77,43 @@ impl Decoder<'_> {
             let key = Key::new(begin, 0, self.seen.records);
             self.more.push_back(Placed { key, entry: begin, exit: begin, killed: false, event });
         }
+    }
+
+    /// What a process had when it came into the scope.
+    fn brought(&mut self, record: &Record<'_>, begin: i64) {
+        let names = record.names();
+        let gone: &[u8] = if record.arg(3) == 0 { b"" } else { b" (deleted)" };
+        let whole = record.is(flag::WHERE).then(|| [&path(names), gone].concat());
+        let mut event = match (record.arg(0) as i32, whole) {
+            (place::ROOT, Some(path)) => return self.news.push(News::Root(record.u32(at::PID), path)),
+            (place::CWD, Some(path)) => {
+                let mut event = Event::new(Syscall::joined_cwd);
+                event.set_text(Text::Path, &path);
+                self.news.push(News::Cwd(record.u32(at::PID), path));
+                event
+            }
+            (place::CWD | place::ROOT, None) => return,
+            (number, path) => {
+                let mut event = Event::new(Syscall::joined_fd);
+                event.set(Col::Fd, i64::from(number - place::FILES));
+                let cloexec = if record.arg(2) == 0 { 0 } else { i64::from(libc::O_CLOEXEC) };
+                event.set(Col::Flags, i64::from(record.u32(at::FILE_FLAGS)) & !i64::from(libc::O_CLOEXEC) | cloexec);
+                event.set(Col::Arg, self.ofds.of(record.arg(1)));
+                file(&mut event, record);
+                if let Some(path) = path.or_else(|| nowhere(record)) {
+                    event.set_text(Text::FdPath, path);
+                }
+                event
+            }
+        };
+        for (col, value) in
+            [(Col::Ts, begin), (Col::Dur, 0), (Col::Pid, record.u32(at::PID).into()), (Col::Tid, record.u32(at::TID).into())]
+        {
+            event.set(col, value);
+        }
+        event.set_outcome(0);
+        let key = Key::new(begin, 0, self.seen.records);
+        self.more.push_back(Placed { key, entry: begin, exit: begin, killed: false, event });
     }
 
     /// The requests that a call handed over, or that it tells to be done.
@@ -115,6 +159,28 @@ impl Decoder<'_> {
     pub fn finish(&mut self) {
         let rest = self.requests.rest();
         self.more.extend(rest);
+    }
+}
+
+/// What was seen of the file of a request when it was done. Its position has nothing to do with it.
+fn on_file(mut placed: Placed, record: &Record<'_>) -> Placed {
+    if record.is(flag::FILE) && placed.event.syscall.def().has(Role::Fd) {
+        file(&mut placed.event, record);
+        placed.event.put(Col::Pos, None);
+    }
+    placed
+}
+
+/// What a descriptor is called that is open on nothing in any directory, as /proc shows it (proc_pid_fd(5)).
+fn nowhere(record: &Record<'_>) -> Option<Vec<u8>> {
+    let name = record.names().split(|byte| *byte == 0).next().unwrap_or_default();
+    let inode = |kind: &str| Some(format!("{kind}:[{}]", record.i64(at::INO)).into_bytes());
+    match libc::mode_t::from(record.u16(at::MODE)) & libc::S_IFMT {
+        libc::S_IFIFO => inode("pipe"),
+        libc::S_IFSOCK => inode("socket"),
+        _ if name.first() == Some(&b'[') => Some([b"anon_inode:", name].concat()),
+        _ if name.starts_with(b"memfd:") => Some([b"/", name, b" (deleted)"].concat()),
+        _ => None,
     }
 }
 

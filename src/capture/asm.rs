@@ -98,6 +98,7 @@ helpers! {
     ReadKernel "probe_read_kernel" 113;
     ReadUser "probe_read_user" 112;
     ReadUserStr "probe_read_user_str" 114;
+    ReadKernelStr "probe_read_kernel_str" 115;
     SeqWrite "seq_write" 127;
     RingOutput "ringbuf_output" 130;
     RingReserve "ringbuf_reserve" 131;
@@ -105,6 +106,7 @@ helpers! {
     DPath "d_path" 147;
     TaskStorage "task_storage_get" 156;
     CurrentTask "get_current_task_btf" 158;
+    Loop "loop" 181;
 }
 
 macro_rules! maps {
@@ -134,6 +136,8 @@ maps! {
     Scratch "scratch";
     /// A mark on every task that is captured, and the call it is in.
     Tasks "tasks";
+    /// A mark on the leader of every process that has come into the scope and was told of.
+    Told "told";
     /// Where most of them note their calls instead: see [`super::seat`].
     Seats "seats";
     /// What scope asks for: process ids.
@@ -164,9 +168,12 @@ pub struct Asm {
     labels: Vec<Option<usize>>,
     jumps: Vec<(usize, Label)>,
     maps: Vec<(usize, Map)>,
+    /// Instructions that take the address of a function, and where that begins.
+    functions: Vec<(usize, Label)>,
 }
 
 const KFUNC: u8 = 2;
+const FUNCTION: u8 = 4;
 /// Class and mode of an instruction that works on memory at once (5.12); what it does is its number.
 const ATOMIC: u8 = 0xdb;
 const EXCHANGE: i32 = 0xe1;
@@ -285,9 +292,21 @@ impl Asm {
         self.push(0, Reg::R0, 0, 0, 0);
     }
 
+    /// `dst =` the function of this program that begins at a label, for a helper that calls it.
+    pub fn function(&mut self, dst: Reg, label: Label) {
+        self.functions.push((self.insns.len(), label));
+        self.push(0x18, dst, FUNCTION, 0, 0);
+        self.push(0, Reg::R0, 0, 0, 0);
+    }
+
     /// Returns 0.
     pub fn exit(&mut self) {
-        self.mov(Reg::R0, 0);
+        self.give(0);
+    }
+
+    /// Returns a number.
+    pub fn give(&mut self, number: i32) {
+        self.mov(Reg::R0, number);
         self.push(0x95, Reg::R0, 0, 0, 0);
     }
 
@@ -297,7 +316,15 @@ impl Asm {
             let to = self.labels[label.0].unwrap_or(*at);
             self.insns[*at].off = (to as isize - *at as isize - 1) as i16;
         }
-        Code { insns: self.insns, maps: self.maps }
+        let mut functions = vec![0];
+        for (at, label) in &self.functions {
+            let to = self.labels[label.0].unwrap_or(*at);
+            self.insns[*at].imm = (to as isize - *at as isize - 1) as i32;
+            functions.push(to as u32);
+        }
+        functions.sort_unstable();
+        functions.dedup();
+        Code { insns: self.insns, maps: self.maps, functions }
     }
 }
 
@@ -306,6 +333,7 @@ impl Asm {
 pub struct Code {
     insns: Vec<Insn>,
     maps: Vec<(usize, Map)>,
+    functions: Vec<u32>,
 }
 
 impl Code {
@@ -316,6 +344,11 @@ impl Code {
             insns[*at].imm = fd(*map);
         }
         insns
+    }
+
+    /// Where its functions begin: itself, and those that helpers call.
+    pub fn functions(&self) -> &[u32] {
+        &self.functions
     }
 
     /// Number of instructions.
@@ -349,6 +382,7 @@ impl fmt::Display for Listed<'_> {
             0 => match (src, self.1) {
                 (MAP_VALUE, Some(map)) => write!(f, "r{dst} = value of map {map}"),
                 (_, Some(map)) => write!(f, "r{dst} = map {map}"),
+                (FUNCTION, None) => write!(f, "r{dst} = function {imm:+}"),
                 (_, None) => write!(f, "r{dst} = {imm}"),
             },
             _ if code == ATOMIC => match imm {
@@ -399,6 +433,7 @@ mod tests {
         a.jump(If::Set, R1, R2, top);
         a.call(Helper::Now);
         a.kfunc(77);
+        a.function(R2, out);
         a.goto(out);
         a.here(out);
         a.exit();
@@ -411,15 +446,17 @@ mod tests {
    7: w2 = w2
    8: *(u16 *)(r10 -16) = 7
    9: *(u8 *)(r7 +1) = r2
-  10: if r0 s< 0 goto +4
+  10: if r0 s< 0 goto +6
   11: if r1 & r2 goto -11
   12: call ktime_get_ns
   13: call kernel function
-  14: goto +0
-  15: r0 = 0
-  16: exit
+  14: r2 = function +2
+  16: goto +0
+  17: r0 = 0
+  18: exit
 ";
         assert_eq!(code.to_string(), listing);
+        assert_eq!(code.functions(), [0, 17]);
         assert_eq!(code.link(|map| if map == Map::Ring { 5 } else { 6 })[3].imm, 6);
     }
 

@@ -126,7 +126,7 @@ impl Maps {
                 Map::Scratch => attr(kind::PERCPU_ARRAY, 4, record::LONGEST as u32, 1),
                 Map::Pids => attr(kind::HASH, 4, 1, 64 * 1024),
                 Map::Settled => attr(kind::ARRAY, 4, 8, 1),
-                Map::Tasks => {
+                Map::Tasks | Map::Told => {
                     let types = mark_types()?;
                     let fd = attr(kind::TASK_STORAGE, 4, MARK, 0)
                         .u32(16, NO_PREALLOC)
@@ -208,23 +208,39 @@ impl Maps {
     }
 }
 
+/// Names of the types that the kernel is told of.
+const NAMES: &[u8] = b"\0u32\0u64\0mark\0a\0b\0run\0";
+
+/// Place of a name among them.
+fn place(name: &str) -> u32 {
+    memchr::memmem::find(NAMES, format!("{name}\0").as_bytes()).unwrap_or_default() as u32
+}
+
 /// Types for a task's mark: the kernel wants those of key (1: u32) and value (3: a struct) of task storage described.
 fn mark_types() -> Result<OwnedFd> {
-    const STRINGS: &[u8] = b"\0u32\0u64\0mark\0a\0b\0";
-    let place = |name: &str| memchr::memmem::find(STRINGS, name.as_bytes()).unwrap_or_default() as u32;
-    let types = [
+    describe(&[
         [place("u32"), 1 << 24, 4, 32].as_slice(),
         &[place("u64"), 1 << 24, 8, 64],
         &[place("mark"), 4 << 24 | 2, MARK, place("a"), 2, 0, place("b"), 2, 8 * (MARK - 8)],
-    ]
-    .concat();
+    ])
+}
+
+/// Types for a program with functions that helpers call: each of them (3) is one that takes nothing known (2) and
+/// returns a number (1).
+fn function_types() -> Result<OwnedFd> {
+    describe(&[&[place("u64"), 1 << 24, 8, 64], &[0, 13 << 24, 1], &[place("run"), 12 << 24, 2]])
+}
+
+/// Describes types to the kernel (Documentation/bpf/btf.rst).
+fn describe(types: &[&[u32]]) -> Result<OwnedFd> {
+    let types = types.concat();
     let length = 4 * types.len() as u32;
     let mut bytes = 0xeb9f_u16.to_ne_bytes().to_vec();
     bytes.extend([1, 0]);
-    for word in [24, 0, length, length, STRINGS.len() as u32].iter().chain(&types) {
+    for word in [24, 0, length, length, NAMES.len() as u32].iter().chain(&types) {
         bytes.extend(word.to_ne_bytes());
     }
-    bytes.extend(STRINGS);
+    bytes.extend(NAMES);
     let attr = Attr::new().slice(0, &bytes).u32(16, bytes.len() as u32);
     attr.issue_fd(cmd::BTF_LOAD).context("cannot describe types to the kernel")
 }
@@ -246,8 +262,19 @@ impl Program {
     pub fn load(name: &'static str, code: &Code, maps: &Maps, attach: Attach, hook: u32) -> Result<Program> {
         let insns = code.link(|map| maps.fd(map));
         let license = b"Dual MIT/GPL\0";
+        // Where each function begins, and its type.
+        let functions: Vec<[u32; 2]> = code.functions().iter().map(|at| [*at, 3]).collect();
+        let types = if functions.len() > 1 { Some(function_types()?) } else { None };
+        let described = |attr: Attr| match &types {
+            Some(types) => attr
+                .u32(72, types.as_raw_fd() as u32)
+                .u32(76, size_of::<[u32; 2]>() as u32)
+                .slice(80, &functions)
+                .u32(88, functions.len() as u32),
+            None => attr,
+        };
         let attr = || {
-            Attr::new()
+            described(Attr::new())
                 .u32(0, TRACING)
                 .u32(4, insns.len() as u32)
                 .slice(8, &insns)

@@ -4,9 +4,11 @@
 //! older structures are smaller. Which calls and which positions: arch/x86/entry/syscalls/syscall_32.tbl and
 //! arch/x86/kernel/sys_ia32.c of the kernel.
 
+use super::argument::{lock, nanos, short};
 use super::record::Record;
 use super::table::{Behind, NUMBERS, Row, size};
 use crate::event::{Col, Event, TIME_NOW, TIME_OMIT};
+use crate::syscall::lock::Lock;
 use crate::syscall::{Role, Syscall};
 
 macro_rules! numbers {
@@ -72,6 +74,8 @@ pub fn row(number: u16, syscall: Syscall) -> Row {
         (Behind::Two, Syscall::sendfile) => (row.behind, row.size) = (Behind::Fixed, 4),
         (Behind::Fixed, Syscall::stat | Syscall::lstat | Syscall::fstat) => row.size = old_stat::SIZE,
         (Behind::Fixed, Syscall::stat64 | Syscall::lstat64 | Syscall::fstat64 | Syscall::fstatat64) => row.size = stat64::SIZE,
+        (Behind::Lock, Syscall::fcntl) => row.size = flock::SIZE,
+        (Behind::Lock, Syscall::fcntl64) => row.size = flock64::SIZE,
         (Behind::Fixed, Syscall::utime) => row.size = size::UTIMBUF / 2,
         (Behind::Fixed, Syscall::utimes | Syscall::futimesat | Syscall::utimensat) if usize::from(number) != WIDE_TIMES => {
             row.size = size::TIMES / 2;
@@ -86,17 +90,35 @@ mod old_stat {
     pub const DEV: usize = 0;
     pub const INO: usize = 4;
     pub const MODE: usize = 8;
+    pub const OWNER: usize = 12;
     pub const LENGTH: usize = 20;
-    pub const SIZE: u8 = 24;
+    pub const MTIME: usize = 40;
+    pub const SIZE: u8 = 48;
 }
 
 /// `struct stat64` of i386 (arch/x86/include/uapi/asm/stat.h).
 mod stat64 {
     pub const DEV: usize = 0;
     pub const MODE: usize = 16;
+    pub const OWNER: usize = 24;
     pub const LENGTH: usize = 44;
+    pub const MTIME: usize = 72;
     pub const INO: usize = 88;
     pub const SIZE: u8 = 96;
+}
+
+/// `struct flock` of i386: positions of 32 bits (arch/x86/include/asm/compat.h).
+mod flock {
+    pub const START: usize = 4;
+    pub const LENGTH: usize = 8;
+    pub const SIZE: u8 = 12;
+}
+
+/// `struct flock64` of i386, which is packed.
+mod flock64 {
+    pub const START: usize = 4;
+    pub const LENGTH: usize = 12;
+    pub const SIZE: u8 = 20;
 }
 
 /// Arguments that take two registers, by their places in the row.
@@ -151,22 +173,36 @@ pub fn argument(event: &mut Event, role: Role, arg: u64, record: &Record<'_>, do
         Role::Times if arg != 0 && usize::from(record.u16(super::record::at::NUMBER)) != NUMBERS + WIDE_TIMES => {
             times(event, behind);
         }
-        Role::Stat if done => {
-            let (dev, ino, mode, length) = match syscall {
-                Syscall::stat | Syscall::lstat | Syscall::fstat => (
-                    unsigned(behind, old_stat::DEV),
-                    unsigned(behind, old_stat::INO),
-                    unsigned(behind, old_stat::MODE).map(|mode| mode & 0xffff),
-                    unsigned(behind, old_stat::LENGTH),
-                ),
-                _ => (
-                    long(behind, stat64::DEV),
-                    long(behind, stat64::INO),
-                    unsigned(behind, stat64::MODE),
-                    long(behind, stat64::LENGTH),
-                ),
+        Role::Arg if Lock::asked(event).is_some() => {
+            // Old commands point to the small one.
+            let range = match event.int(Col::Cmd) {
+                Some(..12) => signed_word(behind, flock::START).zip(signed_word(behind, flock::LENGTH)),
+                _ => long(behind, flock64::START).zip(long(behind, flock64::LENGTH)),
             };
-            for (col, value) in [(Col::Dev, dev), (Col::Ino, ino), (Col::StMode, mode), (Col::StSize, length)] {
+            lock(event, short(behind, 0), short(behind, 2), range);
+        }
+        Role::Stat if done => {
+            let found = match syscall {
+                Syscall::stat | Syscall::lstat | Syscall::fstat => [
+                    (Col::Dev, unsigned(behind, old_stat::DEV)),
+                    (Col::Ino, unsigned(behind, old_stat::INO)),
+                    (Col::StMode, unsigned(behind, old_stat::MODE).map(|mode| mode & 0xffff)),
+                    (Col::StSize, unsigned(behind, old_stat::LENGTH)),
+                    (Col::Uid, unsigned(behind, old_stat::OWNER).map(|both| both & 0xffff)),
+                    (Col::Gid, unsigned(behind, old_stat::OWNER).map(|both| both >> 16)),
+                    (Col::Mtime, pair(behind, old_stat::MTIME)),
+                ],
+                _ => [
+                    (Col::Dev, long(behind, stat64::DEV)),
+                    (Col::Ino, long(behind, stat64::INO)),
+                    (Col::StMode, unsigned(behind, stat64::MODE)),
+                    (Col::StSize, long(behind, stat64::LENGTH)),
+                    (Col::Uid, unsigned(behind, stat64::OWNER)),
+                    (Col::Gid, unsigned(behind, stat64::OWNER + 4)),
+                    (Col::Mtime, pair(behind, stat64::MTIME)),
+                ],
+            };
+            for (col, value) in found {
                 event.put(col, value);
             }
         }
@@ -194,6 +230,11 @@ fn signed_word(bytes: &[u8], at: usize) -> Option<i64> {
 
 fn long(bytes: &[u8], at: usize) -> Option<i64> {
     Some(unsigned(bytes, at)? | unsigned(bytes, at + 4)? << 32)
+}
+
+/// A time of 32-bit seconds and nanoseconds, ns.
+fn pair(behind: &[u8], at: usize) -> Option<i64> {
+    signed_word(behind, at).zip(unsigned(behind, at + 4)).map(nanos)
 }
 
 /// Two times of 32-bit seconds, and nanoseconds, microseconds or nothing.
@@ -242,6 +283,6 @@ mod tests {
         assert_eq!(row(145, Syscall::readv).size, 3);
         assert_eq!((row(187, Syscall::sendfile).behind, row(239, Syscall::sendfile64).behind), (Behind::Fixed, Behind::Two));
         assert_eq!((row(320, Syscall::utimensat).size, row(412, Syscall::utimensat).size), (16, 32));
-        assert_eq!((row(106, Syscall::stat).size, row(195, Syscall::stat64).size), (24, 96));
+        assert_eq!((row(106, Syscall::stat).size, row(195, Syscall::stat64).size), (48, 96));
     }
 }

@@ -3,14 +3,14 @@
 use super::argument::argument;
 use super::aside::News;
 use super::compat;
-use super::extra::Rings;
 use super::record::{Record, at, flag};
 use super::requests::Requests;
-use super::snapshot::device;
+use super::snapshot::{Numbers, device};
 use super::table::{self, Calls};
+use super::uring::Rings;
 use crate::event::{Col, Event, Text};
 use crate::ingest::order::{Key, Placed};
-use crate::syscall::{At, Op, Role, Syscall};
+use crate::syscall::{At, Op, Role, Syscall, lock};
 use hashbrown::{HashMap, HashSet};
 use std::collections::VecDeque;
 
@@ -47,6 +47,8 @@ pub struct Decoder<'a> {
     calls: &'a Calls,
     /// To be added to the kernel's clock to get nanoseconds since 1970.
     pub(super) clock: i64,
+    /// Numbers of open file descriptions.
+    pub(super) ofds: Numbers,
     /// How requests through io_uring are read, where they are seen.
     pub rings: Option<Rings>,
     pub(super) requests: Requests,
@@ -73,6 +75,7 @@ impl<'a> Decoder<'a> {
         Decoder {
             calls,
             clock,
+            ofds: Numbers::default(),
             rings: None,
             requests: Requests::default(),
             more: VecDeque::new(),
@@ -202,7 +205,7 @@ impl<'a> Decoder<'a> {
                 event.set(Col::Dur, record.i64(at::DUR));
             }
         }
-        let instant = match event.syscall.def().at {
+        let instant = match lock::instant(event) {
             At::Return => end,
             At::Entry => begin,
         };
@@ -384,6 +387,18 @@ mod tests {
             (Some(350), Some(4096), Some(8))
         );
         assert_eq!((events[1].int(Col::Offset), events[1].int(Col::Offset2)), (None, Some(1000)));
+    }
+
+    #[test]
+    fn a_record_lock_is_read_from_behind_its_pointer_and_other_arguments_are_not() {
+        let mut lock = record(Syscall::fcntl, &[3, 7, 99], 0, 0);
+        let words = [u64::from(2_u32 << 16 | 1), -10_i64 as u64, 1 << 40];
+        append(&mut lock, at::BEHIND, &words.map(u64::to_ne_bytes).concat());
+        let dup = record(Syscall::fcntl, &[3, 0, 99], 99, 0);
+        let events = decode(&[lock, dup]);
+        let columns = |event: &Event| [Col::Mode, Col::Whence, Col::Offset, Col::Count, Col::Arg].map(|col| event.int(col));
+        assert_eq!(columns(&events[0]), [Some(1), Some(2), Some(-10), Some(1 << 40), None]);
+        assert_eq!(columns(&events[1]), [None, None, None, None, Some(99)]);
     }
 
     #[test]

@@ -7,15 +7,16 @@ use super::bpf::{Attach, Maps, Program};
 use super::btf::{Btf, Kind};
 use super::decode::{Decoder, Seen};
 use super::drain::Drain;
-use super::extra::{self, Extra, Rings};
+use super::extra::{self, Extra};
 use super::layout::{COPIED, Layout};
 use super::os;
 use super::program::{self, Counter, Programs};
-use super::scope::Scope;
-use super::sieve::Sieve;
+use super::scope::{Match, Scope};
+use super::sieve::{Paths, Sieve};
 use super::snapshot::{Process, Snapshot};
 use super::table::Calls;
 use super::target::Target;
+use super::uring::Rings;
 use super::write::{Loss, Missed, Recorder, hole};
 use super::{Ended, Limits, Options, Outcome, Sum};
 use crate::event::{Col, Event};
@@ -78,7 +79,7 @@ pub fn check() -> Result<String> {
     let btf = Btf::kernel()?;
     let layout = Layout::find(&btf)?;
     let belts = Belts::new(64 * 1024);
-    let programs = program::make(&layout, belts, &super::scope::Match::Pids, true);
+    let programs = program::make(&layout, belts, &Scope::All.matcher()?, true);
     let calls = Calls::new(|_| true);
     let maps = Maps::create(64 * 1024, belts, &calls.rows).context(RIGHTS)?;
     let mut instructions = 0;
@@ -144,8 +145,12 @@ impl Ebpf {
         if layout.cast.is_none() {
             log::warn!("{COPIED}");
         }
+        let matcher = options.scope.matcher()?;
+        if !layout.loops && matcher != Match::Pids {
+            log::warn!("bpf_loop is missing (Linux 5.17 has it): what processes have open that come later is not told");
+        }
         let belts = Belts::new(options.buffer);
-        let code = program::make(&layout, belts, &options.scope.matcher()?, options.follow);
+        let code = program::make(&layout, belts, &matcher, options.follow);
         let calls = Calls::new(|syscall| options.calls.has(syscall));
         let ring = options.buffer.max(64 * 1024).next_power_of_two();
         let ring = u32::try_from(ring).context("the buffer is too large: 2 GiB is the most")?;
@@ -199,6 +204,9 @@ impl Ebpf {
         }
         let until = os::now();
         let mut snapshot = Snapshot::new(&tasks, &files);
+        if matcher != Match::Pids {
+            snapshot.know_own_mounts();
+        }
         if target.is_some() {
             // What exec closes is ours.
             snapshot.files.retain(|file| !file.cloexec);
@@ -217,10 +225,12 @@ impl Ebpf {
     /// When the command cannot be executed, or `take` fails.
     pub fn run(&mut self, options: &Options, progress: &Progress, recorder: &mut Recorder<'_>) -> Result<Outcome> {
         let mut decoder = Decoder::new(&self.calls, self.clock, self.target.as_ref().map(|target| target.pid));
-        decoder.rings = self.rings;
+        decoder.rings = self.rings.take();
+        decoder.ofds = std::mem::take(&mut self.snapshot.ofds);
         let mut reader = Reader {
             decoder,
             sieve: Sieve::new(&options.paths, &self.snapshot),
+            snapshot: &mut self.snapshot,
             joined: BTreeMap::new(),
             taken: 0,
             beyond: 0,
@@ -284,9 +294,7 @@ impl Ebpf {
         let counters = self.maps.totals()?;
         reader.look(&counters, recorder)?;
         let status = self.target.as_mut().and_then(Target::ended);
-        self.snapshot.files.retain(|file| !reader.made_early.contains(&(file.pid, file.fd)));
-        self.snapshot.keep_files(&options.paths);
-        self.snapshot.add_processes(std::mem::take(&mut reader.joined).into_values());
+        reader.complete(&options.paths);
         Ok(reader.outcome(ended, &counters, misses, began.elapsed(), status))
     }
 }
@@ -317,6 +325,7 @@ fn over(
 struct Reader<'a> {
     decoder: Decoder<'a>,
     sieve: Sieve,
+    snapshot: &'a mut Snapshot,
     /// Processes that came into the scope.
     joined: BTreeMap<i64, Process>,
     taken: u64,
@@ -354,15 +363,30 @@ impl Reader<'_> {
 
     /// Takes notice of what is no event.
     fn hear(&mut self) {
-        for news in self.decoder.news.drain(..) {
+        for news in std::mem::take(&mut self.decoder.news) {
             match news {
                 News::Forked { parent, child } => self.sieve.forked(parent, child),
-                News::Joined(process) => {
-                    self.sieve.found(process.pid as u32, process.cwd.as_deref());
-                    self.joined.entry(process.pid).or_insert(process);
+                News::Joined(process, space) => {
+                    let mounts = self.snapshot.space(process.pid, space);
+                    self.joined.entry(process.pid).or_insert(Process { mounts, ..process });
+                }
+                News::Cwd(pid, path) => {
+                    if let Some(process) = self.newcomer(pid) {
+                        process.cwd.get_or_insert(path);
+                    }
+                }
+                News::Root(pid, path) => {
+                    if let Some(process) = self.newcomer(pid) {
+                        process.root.get_or_insert(path);
+                    }
                 }
             }
         }
+    }
+
+    /// A process that came into the scope.
+    fn newcomer(&mut self, pid: u32) -> Option<&mut Process> {
+        self.joined.get_mut(&i64::from(pid))
     }
 
     /// Hands on the event that was made in the recorder, unless it is about paths that are not wanted.
@@ -410,6 +434,14 @@ impl Reader<'_> {
         let lost = full - std::mem::replace(&mut self.full, full);
         recorder.push(hole(between, lost, self.decoder.seen.records))?;
         Ok(true)
+    }
+
+    /// Adds to the snapshot what is known by now: the events tell of descriptors that they saw being made.
+    fn complete(&mut self, paths: &Paths) {
+        let Reader { snapshot, made_early, joined, .. } = self;
+        snapshot.files.retain(|file| !made_early.contains(&(file.pid, file.fd)));
+        snapshot.keep_files(paths);
+        snapshot.add_processes(std::mem::take(joined).into_values());
     }
 
     fn sum(&self, kind: Missed) -> u64 {

@@ -22,7 +22,7 @@ pub fn typed(a: &mut Asm, cast: Cast, of: u32) {
 }
 
 /// R1 = the word of kernel memory at R3.
-fn word(a: &mut Asm, k: &Layout) {
+pub fn word(a: &mut Asm, k: &Layout) {
     match k.cast {
         Some(cast) => {
             a.mov(R1, R3);
@@ -37,7 +37,7 @@ fn word(a: &mut Asm, k: &Layout) {
 }
 
 /// `to` = the field at this offset of what `from` points to. Destroys R0 to R5.
-fn field(a: &mut Asm, k: &Layout, size: Size, to: Reg, from: Reg, offset: i16) {
+pub fn field(a: &mut Asm, k: &Layout, size: Size, to: Reg, from: Reg, offset: i16) {
     if k.cast.is_some() {
         return a.load(size, to, from, offset);
     }
@@ -62,6 +62,12 @@ pub fn file(a: &mut Asm, k: &Layout, none: Label) {
     a.add(R3, R1);
     word(a, k);
     a.jump(Eq, R1, 0, none);
+    opened(a, k);
+}
+
+/// Fields of the `struct file` at the address in R1, into the record at R8. Slot POINTER is the file afterwards.
+pub fn opened(a: &mut Asm, k: &Layout) {
+    a.store(DW, R10, slot::POINTER, R1);
     match k.cast {
         Some(cast) => {
             typed(a, cast, cast.file);

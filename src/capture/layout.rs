@@ -18,6 +18,8 @@ pub struct Layout {
     /// A way to read through any pointer as if it were typed (`bpf_rdonly_cast`, Linux 6.2), which is several times faster
     /// than copying field by field.
     pub cast: Option<Cast>,
+    /// May a program have the kernel call a function of it again and again (`bpf_loop`, Linux 5.17)?
+    pub loops: bool,
     /// Fields by name.
     pub at: Fields,
 }
@@ -42,6 +44,8 @@ pub struct Cast {
     pub file: u32,
     /// `struct mount`.
     pub mount: u32,
+    /// `struct path`.
+    pub path: u32,
     /// A structure that begins with a number of 8 bytes, to read any such number by (`struct timespec64`).
     pub word: u32,
 }
@@ -75,6 +79,10 @@ fields! {
     stack "task_struct.stack";
     fs "task_struct.fs";
     pwd "fs_struct.pwd";
+    root "fs_struct.root";
+    spaces "task_struct.nsproxy";
+    mount_space "nsproxy.mnt_ns";
+    space_number "mnt_namespace.ns.inum";
     uid "cred.uid";
     gid "cred.gid";
     cgroup "css_set.dfl_cgrp";
@@ -100,6 +108,7 @@ fields! {
     name "dentry.d_name.name";
     name_length "dentry.d_name.len";
     dentry_parent "dentry.d_parent";
+    hashed "dentry.d_hash.pprev";
     mount_root "vfsmount.mnt_root";
     mount_inner "mount.mnt";
     mount_parent "mount.mnt_parent";
@@ -128,6 +137,7 @@ impl Layout {
                 task: btf.id(Kind::Struct, "task_struct")?,
                 file: btf.id(Kind::Struct, "file")?,
                 mount: btf.id(Kind::Struct, "mount")?,
+                path: btf.id(Kind::Struct, "path")?,
                 word: btf.id(Kind::Struct, "timespec64")?,
             })
         };
@@ -146,6 +156,7 @@ impl Layout {
             compat: (btf.offset(arch::COMPAT.0)?, arch::COMPAT.1),
             narrow: arch::narrow(btf)?,
             cast: cast().ok().filter(|_| !older_than((6, 2))),
+            loops: btf.id(Kind::Func, "bpf_loop").is_ok() && !older_than((5, 17)),
             at: Fields::find(btf)?,
         })
     }

@@ -6,12 +6,13 @@
 //! iterators: tasks, files; /proc: mounts ──────────┴─> processes, open_files
 //! ```
 //!
-//! * `btf`, `layout` where the running kernel keeps things; `asm`, `program`, `parts`, `file`, `snapshot` the programs; `bpf`
+//! * `btf`, `layout` where the running kernel keeps things; `asm`, `program`, `parts`, `memory`, `file`, `walk` the programs; `bpf`
 //!   loads them
+//! * `snapshot` what is there when a capture begins
 //! * `seat` where a program finds what the one before it left; `belt` how records leave the kernel, `ring`, `drain` how they
 //!   are read
 //! * `table` what is read of each call, `record` what comes back, `decode` the event that it tells of
-//! * `arrive`, `extra` programs for processes that come, for requests and page faults; `aside`, `requests` what is made of it
+//! * `arrive`, `extra` programs for processes that come, for requests and page faults; `aside`, `requests`, `uring` what is made of it
 //! * `compat` calls of 32-bit programs
 //! * `scope`, `filter` whose calls and which; `glob`, `sieve` about which paths; `target` the command; `os` rights, signals, clocks
 //! * `ebpf` the loop; `ptrace`, `tracee` the same by stopping threads; `stap` by the probes of `systemtap/`
@@ -35,6 +36,7 @@ mod file;
 mod filter;
 mod glob;
 mod layout;
+mod memory;
 mod number;
 mod os;
 mod parts;
@@ -53,6 +55,8 @@ mod summary;
 mod table;
 mod target;
 mod tracee;
+mod uring;
+mod walk;
 mod write;
 
 pub use ebpf::{check, listing};

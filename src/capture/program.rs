@@ -16,9 +16,8 @@ use super::asm::{Asm, Code, Label, Map, Reg};
 use super::belt::Belts;
 use super::file::{file, names, typed};
 use super::layout::Layout;
-use super::parts::{
-    about, argument, behind, column, fill, longest, requests, reserve, room, row_has, scratch, send, slot, strings, submit,
-};
+use super::memory::{behind, requests, strings};
+use super::parts::{about, argument, column, fill, longest, reserve, room, row_has, scratch, send, slot, submit};
 use super::record::{FIXED, at, flag as said};
 use super::scope::{Match, matches};
 use super::seat::stamp;
@@ -41,7 +40,7 @@ pub enum Counter {
     Marked,
     /// Marked tasks that ended.
     Ended,
-    /// Ends of tasks and beginnings of exec that the ring had no room for.
+    /// Ends of tasks, beginnings of exec and places of newcomers that the ring had no room for.
     Untold,
 }
 
@@ -79,8 +78,8 @@ pub fn make(layout: &Layout, belts: Belts, scope: &Match, follow: bool) -> Progr
         exit: exit(layout, belts),
         fork: fork(layout, follow),
         end: end(layout),
-        mark: super::snapshot::mark(layout, scope),
-        files: super::snapshot::files(layout),
+        mark: super::walk::mark(layout, scope),
+        files: super::walk::files(layout),
     }
 }
 
@@ -152,7 +151,6 @@ fn head(a: &mut Asm, k: &Layout, enter: Option<&Match>, out: Label, compat: Labe
         // Tasks may come into these scopes at any time: what they are is looked at until they have a mark.
         Some(scope) if *scope != Match::Pids => {
             let marked = a.label();
-            a.store(DW, R10, slot::JOINED, 0);
             a.jump(Ne, R0, 0, marked);
             matches(a, k, scope, R7, out);
             find_mark(a, R7, true);
@@ -222,10 +220,17 @@ pub fn tail(a: &mut Asm, out: Label, full: Label, lost: Counter) {
 fn enter(k: &Layout, scope: &Match) -> Code {
     let mut a = Asm::default();
     let (out, full) = (a.label(), a.label());
+    let comes = *scope != Match::Pids;
+    if comes {
+        a.store(DW, R10, slot::JOINED, 0);
+    }
     // A call that is not decoded is counted once, when it returns.
     head(&mut a, k, Some(scope), out, out);
     a.call(Helper::Now);
     a.store(DW, R9, stamp::TS, R0);
+    if comes {
+        a.store(DW, R10, slot::NOW, R0);
+    }
     a.load(DW, R1, R10, slot::NUMBER);
     a.add(R1, 1);
     a.store(W, R9, stamp::NUMBER, R1);
@@ -255,10 +260,11 @@ fn enter(k: &Layout, scope: &Match) -> Code {
     strings(&mut a);
     send(&mut a, full);
     a.here(told);
-    if *scope != Match::Pids {
-        arrive::joined(&mut a, k, out, full);
-    }
+    let each = if comes { arrive::joined(&mut a, k, out, full) } else { None };
     tail(&mut a, out, full, Counter::Untold);
+    if let Some(each) = each {
+        arrive::what_it_has(&mut a, k, each);
+    }
     a.finish()
 }
 
@@ -411,6 +417,7 @@ fn end(k: &Layout) -> Code {
 mod tests {
     use super::*;
     use crate::capture::layout::{Cast, Fields, Narrow};
+    use crate::capture::scope::By;
 
     /// The golden listings, for a kernel whose fields are all at 0 but the registers. What changes here changes what runs in
     /// every kernel: read it.
@@ -421,7 +428,8 @@ mod tests {
             number: 120,
             compat: (16, 2),
             narrow: Some(Narrow { segment: (136, 0x23), args: [40, 88, 96, 104, 112, 32] }),
-            cast: Some(Cast { function: 1, task: 5, file: 2, mount: 3, word: 4 }),
+            cast: Some(Cast { function: 1, task: 5, file: 2, mount: 3, word: 4, path: 6 }),
+            loops: true,
             at: Fields::default(),
         };
         let programs = make(&layout, Belts { count: 2, bytes: 1 << 20 }, &Match::Pids, true);
@@ -432,20 +440,19 @@ mod tests {
         let exit = programs.exit.to_string();
         insta::assert_snapshot!("exit", exit.lines().take(300).collect::<Vec<_>>().join("\n"));
         assert!(programs.exit.len() < 4000, "{} instructions", programs.exit.len());
+        // What is told of processes that come, up to the same loop.
+        let joined = make(&layout, Belts { count: 2, bytes: 1 << 20 }, &Match::Others { own: 1, by: By::All }, true).enter;
+        insta::assert_snapshot!("joined", joined.to_string().lines().take(330).collect::<Vec<_>>().join("\n"));
+        assert_eq!(joined.functions().len(), 2);
     }
 
     #[test]
     fn every_scope_and_kernel_gives_programs_whose_jumps_lead_somewhere() {
         let at = Fields::default();
-        let layout = Layout { args: [0; 6], number: 0, compat: (0, 2), narrow: None, cast: None, at };
-        let scopes = [
-            Match::Pids,
-            Match::All { own: 1 },
-            Match::User(u32::MAX - 1),
-            Match::Comm(*b"a-name\0\0\0\0\0\0\0\0\0\0"),
-            Match::Cgroup(1 << 40),
-        ];
-        for scope in scopes {
+        let layout = Layout { args: [0; 6], number: 0, compat: (0, 2), narrow: None, cast: None, loops: false, at };
+        let scopes = [By::All, By::User(u32::MAX - 1), By::Comm(*b"a-name\0\0\0\0\0\0\0\0\0\0"), By::Cgroup(1 << 40)];
+        let scopes = scopes.map(|by| Match::Others { own: 1, by });
+        for scope in scopes.into_iter().chain([Match::Pids]) {
             for follow in [true, false] {
                 let programs = make(&layout, Belts { count: 2, bytes: 1 << 20 }, &scope, follow);
                 for code in [programs.enter, programs.exit, programs.fork, programs.end, programs.mark, programs.files] {

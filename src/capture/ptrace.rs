@@ -16,6 +16,7 @@ use super::tracee::{self, Abi, Call, Event, Go};
 use super::write::{Loss, Missed, Recorder};
 use super::{Ended, Limits, Options, Outcome, Sum, os};
 use crate::progress::Progress;
+use crate::syscall::lock::Lock;
 use anyhow::{Context, Result, bail};
 use std::collections::HashMap;
 use std::os::unix::process::ExitStatusExt;
@@ -328,7 +329,8 @@ impl Books<'_, '_, '_> {
                 }
                 return;
             }
-            Behind::Fixed => u64::from(row.size),
+            Behind::Lock if Lock::of(i64::from(arg(row.pointer - 1) as u32)).is_none() => return,
+            Behind::Fixed | Behind::Lock => u64::from(row.size),
             Behind::Returned => (ret as u64).saturating_mul(1 << row.size),
             Behind::Vectors => arg(row.pointer + 1).saturating_mul(1 << row.size),
             Behind::Requests => return self.requests(pid, arg(row.pointer), ret),

@@ -72,8 +72,8 @@ pub mod flag {
     pub const WHERE: u16 = 128;
     /// No call: a process was made; the thread is its id.
     pub const FORKED: u16 = 256;
-    /// No call: a task came into the scope. Arguments: parent, user, group; the first string is its name, and the
-    /// names are those that lead from its working directory to the root.
+    /// No call: a process came into the scope. Arguments: parent, user, group, number of its mount namespace; the first
+    /// string is its name.
     pub const JOINED: u16 = 512;
     /// No call: a request was put into io_uring. Arguments: its address, its opcode, its descriptor, its flags; behind the
     /// pointer is what the opcode needs.
@@ -82,8 +82,12 @@ pub mod flag {
     pub const DONE: u16 = 2048;
     /// No call: pages of a file were mapped because they were touched. Arguments: the first and the last of them.
     pub const FAULT: u16 = 4096;
+    /// No call: what a process had when it came into the scope. Arguments: which place it is (0 the working directory, 1
+    /// the root directory, 2 and on the descriptors from 0), the address of the open file description, whether exec closes
+    /// it, whether it has lost its name; the names are those that lead to the root.
+    pub const PLACE: u16 = 8192;
     /// Records that tell of no call.
-    pub const ASIDE: u16 = FORKED | JOINED | ASKED | DONE | FAULT;
+    pub const ASIDE: u16 = FORKED | JOINED | ASKED | DONE | FAULT | PLACE;
 }
 
 /// A record in the making, outside the kernel.

@@ -3,11 +3,9 @@
 //! A request becomes an event when it is done: it begins when it was handed over, by the thread that did that. One whose
 //! end is never seen becomes an event without a result when its place is taken, or at the end of the capture.
 
-use super::extra::Rings;
-use super::record::{Record, at};
 use crate::event::{Col, Event};
 use crate::ingest::order::{Key, Placed};
-use crate::syscall::Syscall;
+use crate::syscall::{At, Syscall, lock};
 use hashbrown::HashMap;
 
 /// Requests that are under way.
@@ -29,7 +27,11 @@ struct Pending {
 impl Pending {
     fn placed(self, end: i64) -> Placed {
         let Pending { event, begin, number } = self;
-        Placed { key: Key::new(begin, 0, number), entry: begin, exit: end, killed: false, event }
+        let instant = match lock::instant(&event) {
+            At::Entry => begin,
+            At::Return => end,
+        };
+        Placed { key: Key::new(instant, 0, number), entry: begin, exit: end, killed: false, event }
     }
 }
 
@@ -59,10 +61,10 @@ impl Requests {
     }
 }
 
-/// A request on a descriptor.
-fn request(syscall: Syscall, fd: i64, transfer: Option<(i64, i64)>) -> Event {
+/// A request on a descriptor, if it is known on which.
+pub fn request(syscall: Syscall, fd: Option<i64>, transfer: Option<(i64, i64)>) -> Event {
     let mut event = Event::new(syscall);
-    event.set(Col::Fd, fd);
+    event.put(Col::Fd, fd);
     if let Some((count, offset)) = transfer {
         event.set(Col::Count, count);
         event.set(Col::Offset, offset);
@@ -78,7 +80,7 @@ pub fn submitted(entry: &[u8]) -> Option<(u64, Option<Event>)> {
     let word = |at: usize| entry.get(at..at + 8)?.first_chunk().map(|bytes| i64::from_ne_bytes(*bytes));
     let half = |at: usize| entry.get(at..at + 4)?.first_chunk().map(|bytes| i64::from(i32::from_ne_bytes(*bytes)));
     let address = word(0)? as u64;
-    let (opcode, fd) = (half(8 + 16)? & 0xffff, half(8 + 20)?);
+    let (opcode, fd) = (half(8 + 16)? & 0xffff, Some(half(8 + 20)?));
     let transfer = Some((word(8 + 32)?, word(8 + 40)?));
     let event = match opcode {
         0 => request(Syscall::aio_pread, fd, transfer),
@@ -93,37 +95,12 @@ pub fn submitted(entry: &[u8]) -> Option<(u64, Option<Event>)> {
     Some((address, Some(event)))
 }
 
-fn vectored(mut event: Event) -> Event {
+/// A request that names vectors instead of bytes.
+pub fn vectored(mut event: Event) -> Event {
     let vectors = event.int(Col::Count);
     event.put(Col::Count, None);
     event.put(Col::IovCnt, vectors);
     event
-}
-
-/// A request through io_uring, if it is one that is known here (include/uapi/linux/io_uring.h).
-pub fn through_ring(rings: &Rings, record: &Record<'_>) -> Option<Event> {
-    /// The descriptor is an index of a table of the ring (REQ_F_FIXED_FILE).
-    const FIXED_FILE: u64 = 1;
-    const DATASYNC: i64 = 1;
-    let command = record.behind();
-    let word = |at: usize| command.get(at..at + 8)?.first_chunk().map(|bytes| i64::from_ne_bytes(*bytes));
-    let half = |at: usize| command.get(at..at + 4)?.first_chunk().map(|bytes| i64::from(u32::from_ne_bytes(*bytes)));
-    if record.u64(at::ARGS + 24) & FIXED_FILE != 0 {
-        return None;
-    }
-    let (opcode, fd) = (record.arg(1), i64::from(record.arg(2) as u32 as i32));
-    // -1 is the position of the descriptor, which the replay of a request has none of.
-    let transfer = || Some((half(rings.rw.1)?, word(rings.rw.0).filter(|offset| *offset >= 0)?));
-    match opcode {
-        // READ_FIXED, READ; WRITE_FIXED, WRITE; FSYNC; READV, WRITEV.
-        4 | 22 => Some(request(Syscall::uring_read, fd, Some(transfer()?))),
-        5 | 23 => Some(request(Syscall::uring_write, fd, Some(transfer()?))),
-        3 if half(rings.sync)? & DATASYNC != 0 => Some(request(Syscall::uring_fdatasync, fd, None)),
-        3 => Some(request(Syscall::uring_fsync, fd, None)),
-        1 => Some(vectored(request(Syscall::uring_read, fd, Some(transfer()?)))),
-        2 => Some(vectored(request(Syscall::uring_write, fd, Some(transfer()?)))),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -1,11 +1,10 @@
 //! What is captured: whose calls.
 
 use super::asm::Alu::{Lsh, Or};
-use super::asm::Helper;
 use super::asm::If::{Eq, Ne};
 use super::asm::Reg::{R0, R1, R2, R3, R4, R10};
 use super::asm::Size::{DW, W};
-use super::asm::{Asm, Label, Map, Reg};
+use super::asm::{Asm, Helper, Label, Map, Reg};
 use super::layout::Layout;
 use super::parts::{read_kernel, slot};
 use anyhow::{Context, Result, ensure};
@@ -36,16 +35,25 @@ pub enum Scope {
 pub enum Match {
     /// Its process is in map `pids` when the capture begins, or its parent is in the scope.
     Pids,
-    /// It is not of this process.
-    All {
+    /// It is what is asked for, at any time, and not of this process.
+    Others {
         /// This process.
         own: u32,
+        /// What is asked for.
+        by: By,
     },
-    /// It runs as this user.
+}
+
+/// What tasks are captured by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum By {
+    /// Nothing: all of them.
+    All,
+    /// They run as this user.
     User(u32),
-    /// It has this name, zeroes behind it.
+    /// They have this name, zeroes behind it.
     Comm([u8; 16]),
-    /// It is in the control group of this id.
+    /// They are in the control group of this id.
     Cgroup(u64),
 }
 
@@ -55,15 +63,15 @@ impl Scope {
     /// # Errors
     /// When there is no such user or control group, or a name is too long.
     pub fn matcher(&self) -> Result<Match> {
-        Ok(match self {
-            Scope::Command(_) | Scope::Pids(_) => Match::Pids,
-            Scope::All => Match::All { own: std::process::id() },
-            Scope::User(user) => Match::User(uid(user)?),
+        let by = match self {
+            Scope::Command(_) | Scope::Pids(_) => return Ok(Match::Pids),
+            Scope::All => By::All,
+            Scope::User(user) => By::User(uid(user)?),
             Scope::Comm(name) => {
                 ensure!(!name.is_empty() && name.len() < 16, "{name:?} is no process name: those have 1 to 15 bytes");
                 let mut padded = [0; 16];
                 padded[..name.len()].copy_from_slice(name.as_bytes());
-                Match::Comm(padded)
+                By::Comm(padded)
             }
             Scope::Cgroup(path) => {
                 let path = if path.is_dir() { path.clone() } else { PathBuf::from("/sys/fs/cgroup").join(path) };
@@ -74,9 +82,10 @@ impl Scope {
                     "{} is no control group of version 2: name its directory in the cgroup2 file system",
                     path.display()
                 );
-                Match::Cgroup(meta.ino())
+                By::Cgroup(meta.ino())
             }
-        })
+        };
+        Ok(Match::Others { own: std::process::id(), by })
     }
 
     /// In the words of a message.
@@ -94,6 +103,71 @@ impl Scope {
             Scope::User(user) => format!("user {user}"),
             Scope::Comm(name) => format!("processes called {name}"),
             Scope::All => "every process".into(),
+        }
+    }
+}
+
+/// Jumps to `no` unless the task in `task` is in a scope that tasks enter by what they are.
+pub fn matches(a: &mut Asm, k: &Layout, scope: &Match, task: Reg, no: Label) {
+    a.load(W, R1, task, k.at.tgid);
+    let by = match scope {
+        Match::Pids => {
+            a.store(W, R10, slot::KEY, R1);
+            a.mov(R2, R10);
+            a.add(R2, i32::from(slot::KEY));
+            a.map(R1, Map::Pids);
+            a.call(Helper::MapLookup);
+            return a.jump(Eq, R0, 0, no);
+        }
+        Match::Others { own, by } => {
+            a.jump(Eq, R1, *own as i32, no);
+            by
+        }
+    };
+    match by {
+        By::All => {}
+        By::User(uid) => {
+            a.load(DW, R1, task, k.at.cred);
+            a.load(W, R1, R1, k.at.uid);
+            a.mov(R2, *uid as i32);
+            a.zero_extend(R2);
+            a.jump(Ne, R1, R2, no);
+        }
+        By::Comm(name) => {
+            a.mov(R3, task);
+            a.add(R3, i32::from(k.at.comm));
+            read_kernel(a, slot::COMM, 16);
+            for (word, bytes) in (0..).zip(name.chunks_exact(4)) {
+                a.load(W, R1, R10, slot::COMM + 4 * word);
+                a.mov(R2, i32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
+                a.zero_extend(R2);
+                a.jump(Ne, R1, R2, no);
+            }
+        }
+        By::Cgroup(id) => {
+            let yes = a.label();
+            let halves = [*id as u32, (*id >> 32) as u32];
+            a.load(DW, R1, task, k.at.cgroups);
+            a.load(DW, R1, R1, k.at.cgroup);
+            for _ in 0..16 {
+                let up = a.label();
+                a.load(DW, R2, R1, k.at.cgroup_node);
+                a.load(DW, R3, R2, k.at.node_id);
+                a.mov(R4, halves[1] as i32);
+                a.alu(Lsh, R4, 32);
+                a.mov(R2, halves[0] as i32);
+                a.zero_extend(R2);
+                a.alu(Or, R4, R2);
+                a.jump(Ne, R3, R4, up);
+                a.goto(yes);
+                a.here(up);
+                a.load(DW, R1, R1, k.at.cgroup_parent);
+                a.jump(Eq, R1, 0, no);
+                a.load(DW, R1, R1, k.at.css_cgroup);
+                a.jump(Eq, R1, 0, no);
+            }
+            a.goto(no);
+            a.here(yes);
         }
     }
 }
@@ -125,76 +199,15 @@ pub fn c_string(word: &std::ffi::OsStr) -> Result<CString> {
     CString::new(word.as_bytes()).with_context(|| format!("{} has a NUL byte inside", word.to_string_lossy()))
 }
 
-/// Jumps to `no` unless the task in `task` is in a scope that tasks enter by what they are.
-pub fn matches(a: &mut Asm, k: &Layout, scope: &Match, task: Reg, no: Label) {
-    match scope {
-        Match::Pids => {
-            a.load(W, R1, task, k.at.tgid);
-            a.store(W, R10, slot::KEY, R1);
-            a.mov(R2, R10);
-            a.add(R2, i32::from(slot::KEY));
-            a.map(R1, Map::Pids);
-            a.call(Helper::MapLookup);
-            a.jump(Eq, R0, 0, no);
-        }
-        Match::All { own } => {
-            a.load(W, R1, task, k.at.tgid);
-            a.jump(Eq, R1, *own as i32, no);
-        }
-        Match::User(uid) => {
-            a.load(DW, R1, task, k.at.cred);
-            a.load(W, R1, R1, k.at.uid);
-            a.mov(R2, *uid as i32);
-            a.zero_extend(R2);
-            a.jump(Ne, R1, R2, no);
-        }
-        Match::Comm(name) => {
-            a.mov(R3, task);
-            a.add(R3, i32::from(k.at.comm));
-            read_kernel(a, slot::COMM, 16);
-            for (word, bytes) in (0..).zip(name.chunks_exact(4)) {
-                a.load(W, R1, R10, slot::COMM + 4 * word);
-                a.mov(R2, i32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
-                a.zero_extend(R2);
-                a.jump(Ne, R1, R2, no);
-            }
-        }
-        Match::Cgroup(id) => {
-            let yes = a.label();
-            let halves = [*id as u32, (*id >> 32) as u32];
-            a.load(DW, R1, task, k.at.cgroups);
-            a.load(DW, R1, R1, k.at.cgroup);
-            for _ in 0..16 {
-                let up = a.label();
-                a.load(DW, R2, R1, k.at.cgroup_node);
-                a.load(DW, R3, R2, k.at.node_id);
-                a.mov(R4, halves[1] as i32);
-                a.alu(Lsh, R4, 32);
-                a.mov(R2, halves[0] as i32);
-                a.zero_extend(R2);
-                a.alu(Or, R4, R2);
-                a.jump(Ne, R3, R4, up);
-                a.goto(yes);
-                a.here(up);
-                a.load(DW, R1, R1, k.at.cgroup_parent);
-                a.jump(Eq, R1, 0, no);
-                a.load(DW, R1, R1, k.at.css_cgroup);
-                a.jump(Eq, R1, 0, no);
-            }
-            a.goto(no);
-            a.here(yes);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn users_are_found_by_name_and_number() {
-        assert_eq!(Scope::User("root".into()).matcher().unwrap(), Match::User(0));
-        assert_eq!(Scope::User("4294967294".into()).matcher().unwrap(), Match::User(u32::MAX - 1));
+        let user = |name: &str| Scope::User(name.into()).matcher().unwrap();
+        assert_eq!(user("root"), Match::Others { own: std::process::id(), by: By::User(0) });
+        assert_eq!(user("4294967294"), Match::Others { own: std::process::id(), by: By::User(u32::MAX - 1) });
         assert!(Scope::User("nobody-has-this-name".into()).matcher().is_err());
     }
 
@@ -209,7 +222,7 @@ mod tests {
     #[test]
     fn process_names_are_short() {
         assert!(Scope::Comm("a-name-of-sixteen".into()).matcher().is_err());
-        let Match::Comm(name) = Scope::Comm("java".into()).matcher().unwrap() else { panic!("no name") };
+        let Match::Others { by: By::Comm(name), .. } = Scope::Comm("java".into()).matcher().unwrap() else { panic!("no name") };
         assert_eq!(&name[..5], b"java\0");
     }
 }

@@ -80,13 +80,6 @@ impl Sieve {
         }
     }
 
-    /// A process was found in this directory.
-    pub fn found(&mut self, pid: u32, cwd: Option<&[u8]>) {
-        if !self.paths.all() {
-            self.processes.entry(pid).or_default().cwd = cwd.map(Arc::from);
-        }
-    }
-
     /// Does the event stay? To be asked of each, in the order in which calls returned.
     pub fn lets(&mut self, event: &Event) -> bool {
         if self.paths.all() {
@@ -101,6 +94,7 @@ impl Sieve {
         let (def, op) = (event.syscall.def(), event.syscall.op());
         let pid = event.int(Col::Pid).unwrap_or(0) as u32;
         let stays = match op {
+            Some(Op::Joined) => return self.joined(pid, event),
             Some(
                 Op::Fork | Op::Exec | Op::Exit | Op::ExitGroup | Op::Umask | Op::Chdir | Op::Fchdir | Op::Getcwd | Op::CloseRange,
             ) => true,
@@ -124,6 +118,18 @@ impl Sieve {
         };
         self.follow(pid, event, op);
         stays
+    }
+
+    /// What a process had when it came into the scope: all that is about a file it has open stays or goes with it.
+    fn joined(&mut self, pid: u32, event: &Event) -> bool {
+        if event.syscall == Syscall::joined_cwd {
+            self.processes.entry(pid).or_default().cwd = event.text(Text::Path).map(Arc::from);
+            return true;
+        }
+        let path = event.text(Text::FdPath).unwrap_or_default();
+        let path = path.strip_suffix(b" (deleted)").unwrap_or(path);
+        self.opened(pid, event.int(Col::Fd).unwrap_or(-1), path);
+        self.paths.keep(path)
     }
 
     /// What an open led to, or what a descriptor that is no file is called.
@@ -308,6 +314,21 @@ mod tests {
         assert!(!sieve.lets(&event(1, Syscall::openat, &[(Col::DirFd, -100)], "a", 3)));
         assert!(!sieve.lets(&on(1, Syscall::fsync, 3, 0)));
         assert_eq!(sieve.filtered, 8);
+    }
+
+    #[test]
+    fn what_a_newcomer_brings_is_judged_too() {
+        let mut sieve = sieve(&["/data/*"], &[]);
+        let brings = |fd: i64, path: &str| {
+            let mut event = event(7, Syscall::joined_fd, &[(Col::Fd, fd)], "", 0);
+            event.set_text(Text::FdPath, path);
+            event
+        };
+        assert!(sieve.lets(&event(7, Syscall::joined_cwd, &[], "/data", 0)));
+        assert!(sieve.lets(&brings(3, "/data/x (deleted)")) && !sieve.lets(&brings(4, "/home/x")));
+        assert!(sieve.lets(&on(7, Syscall::read, 3, 1)) && !sieve.lets(&on(7, Syscall::read, 4, 1)));
+        assert!(sieve.lets(&event(7, Syscall::openat, &[(Col::DirFd, -100)], "y", 5)));
+        assert_eq!(sieve.filtered, 1, "what is no call is not counted");
     }
 
     #[test]

@@ -45,6 +45,8 @@ pub enum Behind {
     Vectors = 3,
     /// The 8 bytes behind each of two pointers, either of which may be null.
     Two = 4,
+    /// [`Row::size`] bytes, if the argument before says that a record lock is there ([`crate::syscall::lock::Lock`]).
+    Lock = 6,
     /// As many pointers as the call returned, and the `struct iocb` behind each (io_submit(2)).
     Requests = 5,
 }
@@ -95,6 +97,7 @@ impl Row {
                 Role::OffsetPtr => behind(Behind::Two, 0, 0),
                 Role::Offset2Ptr => row.second = place,
                 Role::How => behind(Behind::Fixed, size::HOW, 0),
+                Role::Arg if def.op() == Some(Op::Fcntl) => behind(Behind::Lock, size::LOCK, 0),
                 Role::CloneArgs => behind(Behind::Fixed, size::CLONE_ARGS, 0),
                 Role::Times => behind(Behind::Fixed, if syscall == Syscall::utime { size::UTIMBUF } else { size::TIMES }, 0),
                 Role::Stat => behind(Behind::Fixed, size::STAT, flag::IF_DONE),
@@ -141,14 +144,16 @@ impl Row {
 pub mod size {
     /// `struct open_how` (openat2(2)): flags, mode, resolve.
     pub const HOW: u8 = 24;
+    /// `struct flock` up to and with the length (fcntl(2)).
+    pub const LOCK: u8 = 24;
     /// The flags of `struct clone_args` (clone3(2)).
     pub const CLONE_ARGS: u8 = 8;
     /// Two `struct timespec` or `struct timeval`.
     pub const TIMES: u8 = 32;
     /// `struct utimbuf` (utime(2)).
     pub const UTIMBUF: u8 = 16;
-    /// `struct stat` up to and with its size (stat(2)).
-    pub const STAT: u8 = 56;
+    /// `struct stat` up to and with the modification time (stat(2)).
+    pub const STAT: u8 = 104;
     /// `struct statx` up to and with the device numbers (statx(2)).
     pub const STATX: u8 = 144;
     /// Two descriptors.

@@ -96,7 +96,7 @@ crate::words::words! {
     /// Kinds of losses.
     Missed {
         RingFull   "ring_full"   "calls that the ring had no room for: a larger --buffer, or fewer --syscalls";
-        Untold     "untold"      "ends of threads and paths of exec that the ring had no room for";
+        Untold     "untold"      "ends of threads, paths of exec and files of newcomers that the ring had no room for, or newcomers with too many files";
         Transport  "transport"   "events that SystemTap wrote and that did not arrive whole: a larger --buffer, or SystemTap 5";
         Skipped    "skipped"     "times that SystemTap skipped a probe: events may be missing";
         NoEnd      "no_end"      "the end: SystemTap stopped early, and what came later is not here";

@@ -72,7 +72,7 @@ fn proof(event: &Event) -> Option<(u64, Proof)> {
 }
 
 /// Identity of the regular file that a descriptor is open on, as far as the call alone tells.
-fn file(event: &Event) -> Option<u64> {
+pub fn file(event: &Event) -> Option<u64> {
     const KIND: i64 = 0o170_000;
     const REGULAR: i64 = 0o100_000;
     if event.int(Col::StMode).is_some_and(|mode| mode & KIND != REGULAR) {

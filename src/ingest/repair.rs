@@ -4,13 +4,14 @@
 //! succeeded before the create of that file returned, a read succeeded after a close of its descriptor had begun. The
 //! instant of the wrong one lies elsewhere in its interval, and moves there.
 //!
-//! What sizes prove is in [`growth`]. Each name, and each descriptor of a process, is a thing that is there or is not. Its calls are walked in order. What
+//! What sizes prove is in [`growth`], what refused locks prove in [`locks`]. Each name, and each descriptor of a process, is a thing that is there or is not. Its calls are walked in order. What
 //! a call proves is an [`Act`]: it made the thing, removed it, met it, or missed it. A contradiction is resolved by the
 //! call that overlaps, if there is one; else it is left alone, since somebody outside the capture may have acted.
 //!
 //! Only calls that overlap one of another thread are looked at; where nothing overlaps this costs a few comparisons.
 
 use super::growth;
+use super::locks;
 use super::order::{Key, Ticket, Window};
 use crate::event::{AT_FDCWD, Col, Event, Text};
 use crate::syscall::{Op, Ret, Role};
@@ -32,6 +33,8 @@ words! {
         FdLate     "fd_late"     "a call missed a descriptor after an overlapping call closed it";
         SizeOld    "size_old"    "a file grew after an overlapping call saw its old size";
         SizeNew    "size_new"    "a call saw a size after an overlapping write made it";
+        LockHeld   "lock_held"   "a lock was refused before an overlapping call let go of it";
+        LockTaken  "lock_taken"  "a lock was taken before an overlapping call was refused";
     }
 }
 
@@ -76,6 +79,7 @@ pub fn run(window: &mut Window, gone: Option<Key>, repairs: &mut Repairs) -> boo
     }
     let mut moves = walk.moves;
     growth::run(window, &overlaps, &mut moves);
+    locks::run(window, &overlaps, &mut moves);
     moves.0.retain(|_, (key, _)| gone.is_none_or(|gone| *key > gone));
     for (place, (key, kind)) in &moves.0 {
         window.shift(*place, *key);
@@ -95,7 +99,7 @@ impl Moves {
     }
 
     /// A call moves to just before a key: the earliest counts.
-    fn earlier(&mut self, place: usize, than: Key, kind: Kind) {
+    pub fn earlier(&mut self, place: usize, than: Key, kind: Kind) {
         let to = (than.before(), kind);
         self.0.entry(place).and_modify(|at| *at = if to.0 < at.0 { to } else { *at }).or_insert(to);
     }

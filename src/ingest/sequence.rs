@@ -9,7 +9,7 @@
 use super::order::{Key, Placed};
 use super::parse::{Parsed, Parser, Reject, Stamp, What, Why};
 use crate::event::{Col, Event};
-use crate::syscall::{At, Syscall};
+use crate::syscall::{At, Syscall, lock};
 use std::collections::{HashMap, HashSet};
 
 /// Which clock the times of an input come from.
@@ -252,7 +252,7 @@ impl<'a> Sequencer<'a> {
         // A capture without halves has one line per event, so `first` and `last` are that line.
         let (entry, exit) = if self.by_time { (begin, end) } else { (first as i64, last as i64) };
         let unknown = event.int(Col::Ret).is_none();
-        let (at, line) = match event.syscall.def().at {
+        let (at, line) = match lock::instant(&event) {
             At::Return if !unknown => (exit, last),
             _ => (entry, first),
         };

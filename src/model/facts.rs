@@ -107,6 +107,11 @@ impl Tree {
         }
     }
 
+    /// The file of an identity.
+    pub(super) fn called(&self, identity: Identity) -> Option<Ino> {
+        self.identities.get(&identity).copied()
+    }
+
     fn is_called(&mut self, ino: Ino, identity: Identity) {
         self.at_mut(ino).identity[identity.source as usize] = Some(identity);
         self.identities.insert(identity, ino);

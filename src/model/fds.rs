@@ -36,6 +36,8 @@ pub(super) struct Ofd {
     pub(super) vtid: i64,
     /// Path in an epoch of the tree.
     pub(super) path: Option<(u32, Name)>,
+    /// The number by which the capture told that it was open already; see [`Open::ofd`](super::start::Open::ofd).
+    pub(super) told: Option<i64>,
     /// What the capture last said it is open on, and that was found to fit.
     pub(super) seen: Option<Box<[u8]>>,
 }

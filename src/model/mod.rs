@@ -41,6 +41,8 @@ use crate::event::{Col, Event};
 use crate::fate::{Fate, Origin};
 use crate::syscall::{Op, Syscall};
 use call::Call;
+use fds::OfdIx;
+use hashbrown::HashMap;
 use task::Tasks;
 use tree::Tree;
 
@@ -50,12 +52,14 @@ pub struct Model {
     tree: Tree,
     /// Was what was there at the start made known?
     begun: bool,
+    /// Open file descriptions by the numbers that the capture has for them. One that has ended meanwhile is another now.
+    told: HashMap<i64, OfdIx>,
 }
 
 impl Model {
     /// A model that knows nothing of the machine yet.
     pub fn new(config: Config) -> Model {
-        Model { tasks: Tasks::default(), tree: Tree::new(config), begun: false }
+        Model { tasks: Tasks::default(), tree: Tree::new(config), begun: false, told: HashMap::new() }
     }
 
     /// Takes the next event, in seq order. Pushes the ops that must precede it (`inserted` is theirs), then exactly one

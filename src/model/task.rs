@@ -387,6 +387,7 @@ impl Tasks {
             vpid: who.vpid,
             vtid: who.vtid,
             path: None,
+            told: None,
             seen: None,
         };
         self.next_ofd += 1;

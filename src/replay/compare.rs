@@ -99,7 +99,7 @@ const OWNERS: &[Op] = &[Chown, Lchown, Fchown, Fchownat, Chmod, Fchmod, Fchmodat
 #[rustfmt::skip]
 pub const TOLERANCES: &[Tolerance] = &[
     noted("withheld", WITHHELD, "device nodes, leases and signals are not made"),
-    noted("lock", LOCK, "kind, range and holder of the lock were not captured"),
+    noted("lock", LOCK, "who holds the lock may be outside the capture; some captures lack kind and range; record locks are issued as those of the open file description"),
     noted("sparse", SPARSE, "where data and holes begin is the file system's choice"),
     when("credentials", Side::Captured, &[libc::EACCES, libc::EPERM], &[], "the replay has other rights than the captured program"),
     when("credentials", Side::Replayed, &[libc::EPERM, libc::EINVAL], OWNERS, "the replay may not give files away"),

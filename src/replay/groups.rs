@@ -178,7 +178,10 @@ fn collect<T, U, const N: usize>(from: [T; N], make: impl Fn(T) -> Result<U>) ->
 
 /// Is this a verb that a replay issues, rather than one that only the model knows?
 fn issued(op: &Op) -> bool {
-    !matches!(op, Op::Dup | Op::CloseRange | Op::Umask | Op::Fork | Op::Exec | Op::Exit | Op::ExitGroup | Op::Special)
+    !matches!(
+        op,
+        Op::Dup | Op::CloseRange | Op::Umask | Op::Fork | Op::Exec | Op::Exit | Op::ExitGroup | Op::Joined | Op::Special
+    )
 }
 
 fn values(words: &Dictionary) -> Result<&StringArray> {

@@ -12,6 +12,7 @@ use super::record::{CWD, LOCK, SPARSE, WITHHELD, errno};
 use crate::event::{AT_FDCWD, Col, TIME_NOW, TIME_OMIT};
 use crate::init::Data;
 use crate::syscall::Op;
+use crate::syscall::lock::{Lock, What, kind};
 use std::arch::asm;
 use std::ffi::CStr;
 use std::io::Result;
@@ -244,11 +245,22 @@ fn open_flags(flags: i64) -> i64 {
 
 /// A lock command in its non-blocking form and owned by the open file description, as fcntl(2) numbers them.
 fn lock_command(cmd: i64) -> Option<i32> {
-    match cmd as i32 {
-        libc::F_GETLK | libc::F_OFD_GETLK => Some(libc::F_OFD_GETLK),
-        libc::F_SETLK | libc::F_SETLKW | libc::F_OFD_SETLK | libc::F_OFD_SETLKW => Some(libc::F_OFD_SETLK),
-        _ => None,
-    }
+    Some(match Lock::of(cmd)?.what {
+        What::Get => libc::F_OFD_GETLK,
+        What::Set => libc::F_OFD_SETLK,
+    })
+}
+
+/// `struct flock` of a call: type and whence, start, length, and nobody's id.
+fn flock(call: Call<'_>) -> [i64; 4] {
+    let kind = match (call.get(Col::Mode), Lock::of(call.arg(Col::Cmd)).map(|lock| lock.what)) {
+        // Not captured: shared locks, of the whole file, never stand in each other's way.
+        (None, _) => return [kind::READ, 0, 0, 0],
+        // Captured is the answer, whose kind is not that which was asked for.
+        (Some(_), Some(What::Get)) => kind::WRITE,
+        (Some(kind), _) => kind,
+    };
+    [kind & 0xffff | (call.arg(Col::Whence) & 0xffff) << 16, call.arg(Col::Offset), call.arg(Col::Count), 0]
 }
 
 /// fcntl commands that act on nothing but the descriptor: no leases (others would wait for them), no signals, no copies.
@@ -303,9 +315,7 @@ impl Issue for Sys<'_> {
             }
             Op::Openat2 => self.words = [open_flags(call.arg(Col::Flags)), call.arg(Col::Mode), call.arg(Col::Resolve), 0],
             Op::CopyFileRange | Op::Sendfile => self.words = [call.arg(Col::Offset), call.arg(Col::Offset2), 0, 0],
-            // struct flock: a shared lock on the whole file. Kind and range were not captured, and shared locks never
-            // stand in each other's way.
-            Op::Fcntl => self.words = [i64::from(libc::F_RDLCK) | i64::from(libc::SEEK_SET) << 16, 0, 0, 0],
+            Op::Fcntl => self.words = flock(call),
             Op::Utimensat => {
                 let ([a, b], [c, d]) = (timespec(call.get(Col::Atime)), timespec(call.get(Col::Mtime)));
                 self.words = [a, b, c, d];
@@ -427,7 +437,7 @@ impl Issue for Sys<'_> {
             Op::Fchdir           => sys!(SYS_fchdir, self.fd(call)),
 
             // The loader refuses them: only the model knows these.
-            Op::Dup | Op::CloseRange | Op::Umask | Op::Fork | Op::Exec | Op::Exit | Op::ExitGroup | Op::Special => -i64::from(libc::ENOSYS),
+            Op::Dup | Op::CloseRange | Op::Umask | Op::Fork | Op::Exec | Op::Exit | Op::ExitGroup | Op::Joined | Op::Special => -i64::from(libc::ENOSYS),
         }
     }
 

@@ -105,9 +105,9 @@ pub enum Table {
     Events,
     /// Input lines that could not be parsed.
     Rejects,
-    /// Processes that were there when a live capture began.
+    /// Processes that were there when a live capture began, or came into its scope later.
     Processes,
-    /// Descriptors that they had open.
+    /// Descriptors that were open when it began; what came later brought, events `joined_fd` tell.
     OpenFiles,
     /// Mounts that they saw.
     Mounts,

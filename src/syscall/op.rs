@@ -55,6 +55,8 @@ ops! {
     Exit "exit";
     /// End of the process.
     ExitGroup "exit_group";
+    /// What a process had already when it came into the scope of a capture.
+    Joined "joined";
     /// Makes a descriptor that is no file: pipe, socket, eventfd ... Its later calls are drops.
     Special "special";
 }

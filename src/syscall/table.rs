@@ -43,10 +43,8 @@ impl Syscall {
 
     /// Is it a call that programs make, rather than something that calls set off?
     pub const fn is_call(self) -> bool {
-        use Syscall as S;
-        let aio = matches!(self, S::aio_pread | S::aio_pwrite | S::aio_fsync | S::aio_fdsync);
-        let uring = matches!(self, S::uring_read | S::uring_write | S::uring_fsync | S::uring_fdatasync);
-        !(aio || uring || matches!(self, S::mmap_fault | S::other))
+        // The others stand at the end.
+        (self as u8) < Syscall::joined_cwd as u8
     }
 
     /// What the call does; `None` when it is dropped.
@@ -231,7 +229,10 @@ syscalls! {
     io_getevents     (Skip, Skip, Skip, Skip, Skip)                  -> Value,   Entry  => Drop("its requests are events of their own, where they are captured");
     inotify_add_watch (Fd, Path, Skip)                               -> Value,   Entry  => Drop("nobody waits for the notifications");
 
-    // No calls: requests that calls handed over, and page faults. Only live captures have them.
+    // No calls: what processes had when they came into the scope, requests that calls handed over, page faults. Only live
+    // captures have them.
+    joined_cwd       (Path)                                          -> Status,  Entry  => Model(Joined);
+    joined_fd        (Fd, OpenFlags, Arg)                            -> Status,  Entry  => Model(Joined);
     aio_pread        (Fd, Buf, Count, Offset)                        -> Bytes,   Entry  => Partly(Pread, "a request of io_submit, issued as a call that is waited for: asynchrony and queue depth are lost");
     aio_pwrite       (Fd, Buf, Count, Offset)                        -> Bytes,   Entry  => Partly(Pwrite, "a request of io_submit, issued as a call that is waited for: asynchrony and queue depth are lost");
     aio_fsync        (Fd)                                            -> Status,  Entry  => Partly(Fsync, "a request of io_submit, issued as a call that is waited for");
@@ -240,6 +241,19 @@ syscalls! {
     uring_write      (Fd, Buf, Count, Offset)                        -> Bytes,   Entry  => Partly(Pwrite, "a request of io_uring, issued as a call that is waited for: asynchrony and queue depth are lost");
     uring_fsync      (Fd)                                            -> Status,  Entry  => Partly(Fsync, "a request of io_uring, issued as a call that is waited for");
     uring_fdatasync  (Fd)                                            -> Status,  Entry  => Partly(Fdatasync, "a request of io_uring, issued as a call that is waited for");
+    uring_sync_range (Fd, Offset, Count, Flags)                      -> Status,  Entry  => Partly(SyncFileRange, "a request of io_uring, issued as a call that is waited for");
+    uring_fadvise    (Fd, Offset, Count, Flags)                      -> Status,  Entry  => Partly(Fadvise, "a request of io_uring, issued as a call that is waited for");
+    uring_fallocate  (Fd, Flags, Offset, Count)                      -> Status,  Entry  => Partly(Fallocate, "a request of io_uring, issued as a call that is waited for");
+    uring_ftruncate  (Fd, Count)                                     -> Status,  Entry  => Partly(Ftruncate, "a request of io_uring, issued as a call that is waited for");
+    uring_close      (Fd)                                            -> Status,  Entry  => Partly(Close, "a request of io_uring, issued as a call that is waited for");
+    uring_openat     (DirFd, Path, OpenFlags, Mode)                  -> NewFd,   Return => Partly(Openat, "a request of io_uring, issued as a call that is waited for");
+    uring_openat2    (DirFd, Path, OpenFlags, Mode)                  -> NewFd,   Return => Partly(Openat2, "a request of io_uring, issued as a call that is waited for");
+    uring_statx      (DirFd, Path, AtFlags)                          -> Status,  Entry  => Partly(Statx, "a request of io_uring, issued as a call that is waited for; what it found is not captured");
+    uring_renameat   (DirFd, Path, DirFd2, Path2, Flags)             -> Status,  Return => Partly(Renameat2, "a request of io_uring, issued as a call that is waited for");
+    uring_unlinkat   (DirFd, Path, AtFlags)                          -> Status,  Entry  => Partly(Unlinkat, "a request of io_uring, issued as a call that is waited for");
+    uring_mkdirat    (DirFd, Path, Mode)                             -> Status,  Return => Partly(Mkdirat, "a request of io_uring, issued as a call that is waited for");
+    uring_symlinkat  (Target, DirFd, Path)                           -> Status,  Return => Partly(Symlinkat, "a request of io_uring, issued as a call that is waited for");
+    uring_linkat     (DirFd, Path, DirFd2, Path2, AtFlags)           -> Status,  Return => Partly(Linkat, "a request of io_uring, issued as a call that is waited for");
     mmap_fault       (Offset, Count)                                 -> Status,  Entry  => Drop("the replay keeps no mappings: which pages were touched is told, and not done again");
 
     // Its instant is the return: waits are most of what blocks for long, and nothing is ordered by them.

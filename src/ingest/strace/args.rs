@@ -3,6 +3,7 @@
 use super::lex::{self, Annotation, Printed};
 use crate::event::{AT_FDCWD, Col, Event, TIME_NOW, TIME_OMIT, Text};
 use crate::ingest::parse::Why;
+use crate::syscall::lock::Lock;
 use crate::syscall::{Def, Op, Role, Syscall};
 
 /// Fills in the arguments of a call.
@@ -70,7 +71,13 @@ fn fill_one(event: &mut Event, def: &Def, role: Role, arg: &[u8]) -> Result<(), 
         Role::Buf | Role::OffsetHigh | Role::Addr | Role::Skip => {}
         // Only requests that files know are ever issued again, and those have names here.
         Role::Cmd if def.op() == Some(Op::Ioctl) => event.put(Col::Cmd, lex::value(arg)),
-        // The argument of a lock command is a struct, of F_SETSIG a signal: the replay reads neither.
+        Role::Arg if Lock::asked(event).is_some() && arg.first() == Some(&b'{') => {
+            let named = [(Col::Mode, "l_type="), (Col::Whence, "l_whence="), (Col::Offset, "l_start="), (Col::Count, "l_len=")];
+            for (col, name) in named {
+                event.put(col, lex::field(arg, name.as_bytes()).and_then(lex::value));
+            }
+        }
+        // That of F_SETSIG is a signal, which the replay does not read.
         Role::Arg => event.put(Col::Arg, lex::descriptor(arg).map(|(value, _)| value)),
         Role::IovCnt
         | Role::Count

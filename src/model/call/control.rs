@@ -6,25 +6,13 @@ use crate::event::{Col, Text};
 use crate::fate::{Fate, Origin, Reason};
 use crate::model::fds::OfdIx;
 use crate::model::touch::{Access, Resource};
+use crate::syscall::lock::{Lock, SHARED, What};
 
 /// Request of ioctl_ficlone(2): `_IOW(0x94, 9, int)`.
 const FICLONE: i64 = 0x4004_9409;
 /// Requests of ioctl(2) that do what fcntl(2) does with F_SETFD.
 const FIONCLEX: i64 = 0x5450;
 const FIOCLEX: i64 = 0x5451;
-
-/// Commands of fcntl(2) for locks: of a process, the same of a 32-bit one, and of an open file description.
-mod lock {
-    pub const GET: i64 = 5;
-    pub const SET: i64 = 6;
-    pub const SETW: i64 = 7;
-    pub const GET64: i64 = 12;
-    pub const SET64: i64 = 13;
-    pub const SETW64: i64 = 14;
-    pub const OFD_GET: i64 = 36;
-    pub const OFD_SET: i64 = 37;
-    pub const OFD_SETW: i64 = 38;
-}
 
 impl Call<'_> {
     pub(super) fn fcntl(&mut self) -> Dropped<()> {
@@ -49,23 +37,23 @@ impl Call<'_> {
                     self.model.tree.touches.add(Resource::Ofd, ofd.id, Access::Write);
                 }
             }
-            lock::GET | lock::GET64 | lock::OFD_GET => self.touch_lock(found, Access::Read),
-            lock::SET | lock::SETW | lock::SET64 | lock::SETW64 | lock::OFD_SET | lock::OFD_SETW => {
-                self.touch_lock(found, Access::Write)
-            }
-            _ => {}
+            _ => match Lock::of(cmd).map(|lock| lock.what) {
+                Some(What::Get) => self.touch_lock(found, Access::Read),
+                Some(What::Set) => self.touch_lock(found, Access::Write),
+                None => {}
+            },
         }
         found?;
         match cmd {
-            // F_GETFD, F_SETFD, F_GETFL, F_SETFL, record locks in their 32-bit, 64-bit and open file description forms.
-            1..=7 | 12..=14 | 36..=38 => Ok(()),
+            // F_GETFD, F_SETFD, F_GETFL, F_SETFL
+            1..=4 => Ok(()),
+            _ if Lock::of(cmd).is_some() => Ok(()),
             _ => Err(Reason::Unsupported),
         }
     }
 
     /// flock(2). One shared lock more does not concern the other holders.
     pub(super) fn flock(&mut self) -> Dropped<()> {
-        const LOCK_SH: i64 = 1;
         let found = self.on_fd();
         let holds = match found {
             Ok(Some(ix)) => self.model.tasks.ofd(ix).is_some_and(|ofd| ofd.locks),
@@ -73,7 +61,7 @@ impl Call<'_> {
         };
         // One that was refused depends on who holds it.
         let granted = self.event.success().is_some();
-        let shared = granted && self.event.int(Col::Cmd).unwrap_or(0) & LOCK_SH != 0 && !holds;
+        let shared = granted && self.event.int(Col::Cmd).unwrap_or(0) & SHARED != 0 && !holds;
         self.touch_lock(found, if shared { Access::Read } else { Access::Write });
         found.map(|_| ())
     }

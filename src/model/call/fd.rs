@@ -3,6 +3,7 @@
 use super::{Call, Dropped, flag, is_device, kind_of, outside};
 use crate::event::{Col, Event, Text};
 use crate::fate::{Origin, Reason};
+use crate::model::facts::{Identity, Source};
 use crate::model::fds::{Entry, OfdIx, Target};
 use crate::model::step::{Kind, Name};
 use crate::model::touch::{Access, Resource};
@@ -46,7 +47,7 @@ impl Call<'_> {
     /// The open file a descriptor argument refers to.
     pub(super) fn fd(&mut self, col: Col, text: Text) -> Dropped<Fd> {
         let event = self.event;
-        let Some(fd) = event.int(col) else { return Err(Reason::LostArgs) };
+        let Some(fd) = event.int(col) else { return self.by_identity(col) };
         let note = event.text(text).filter(|note| !note.is_empty());
         let entry = self.model.tasks.fds(self.who.process).get(fd);
         match (entry.map(|entry| entry.target), note) {
@@ -75,6 +76,26 @@ impl Call<'_> {
             (None, None) if event.failure() == Some(libc::EBADF) => Ok(Fd::Bad),
             (None, None) => Err(Reason::UnknownFd),
         }
+    }
+
+    /// A request on a file that io_uring holds has no descriptor, only the file itself: any description that the process
+    /// has of it will do, for a request does not move a position.
+    fn by_identity(&mut self, col: Col) -> Dropped<Fd> {
+        let number = |col| self.event.int(col).ok_or(Reason::LostArgs);
+        let (st_mode, dev, ino) = (number(Col::StMode)?, number(Col::Dev)?, number(Col::Ino)?);
+        if col != Col::Fd {
+            return Err(Reason::LostArgs);
+        }
+        if is_device(st_mode) {
+            return Err(Reason::Device);
+        }
+        let file = self.model.tree.called(Identity { source: Source::Fd, dev, ino }).ok_or(Reason::UnknownFd)?;
+        let entries: Vec<_> = self.model.tasks.fds(self.who.process).iter().map(|entry| entry.target).collect();
+        let on_it = |target: &Target| match target {
+            Target::Ofd(ix) => self.model.tasks.ofd(*ix).filter(|ofd| ofd.ino == file).map(|_| *ix),
+            Target::Special(_) => None,
+        };
+        entries.iter().find_map(on_it).map(Fd::File).ok_or(Reason::UnknownFd)
     }
 
     /// Does the annotation fit what the history says? The two may differ for a moment while a rename is under way, so

@@ -77,9 +77,9 @@ impl<'a> Call<'a> {
     /// Before the first call of all: what was there when the capture began.
     pub(super) fn know_the_start(&mut self) {
         if !self.model.begun {
-            self.model.begun = true;
             let present = self.model.tree.config().present.clone();
             self.begin_with(&present);
+            self.model.begun = true;
         }
     }
 
@@ -226,7 +226,7 @@ impl<'a> Call<'a> {
             Op::Chdir => self.chdir(),
             Op::Fchdir => self.fchdir(),
             Op::Getcwd => self.getcwd(),
-            Op::Dup | Op::CloseRange | Op::Umask | Op::Fork | Op::Exec | Op::Exit | Op::ExitGroup | Op::Special => {
+            Op::Dup | Op::CloseRange | Op::Umask | Op::Fork | Op::Exec | Op::Exit | Op::ExitGroup | Op::Joined | Op::Special => {
                 self.keep_books(op)
             }
         }
@@ -239,6 +239,7 @@ impl<'a> Call<'a> {
             Op::Fork => self.fork(),
             Op::Exec => self.exec(),
             Op::Exit | Op::ExitGroup => self.exit(op),
+            Op::Joined => self.joined(),
             Op::Special => self.special(),
             _ => Ok(()),
         }

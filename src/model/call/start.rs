@@ -1,12 +1,14 @@
-//! Before the first call: what was open when the capture began is opened again.
+//! What was open already is opened again: before the first call what was open when the capture began, and before the first
+//! call of a process that came into its scope what that had open.
 //!
-//! All of it, by the lane of the first event: a description that two processes share must be one, and a file that nobody
-//! touches stays open until its process ends.
+//! All of it, by the lane of the event: a description that two processes share must be one, and a file that nobody touches
+//! stays open until its process ends.
 
 use super::fd::{special, undeleted};
-use super::{Call, flag, is_device, kind_of, outside};
+use super::{Call, Dropped, flag, is_device, kind_of, outside};
 use crate::event::{AT_FDCWD, Col, Event, Text};
 use crate::fate::{Origin, Reason};
+use crate::model::Model;
 use crate::model::content::Seen;
 use crate::model::facts::{Identity, Source};
 use crate::model::fds::{Entry, OfdIx, Target};
@@ -16,7 +18,6 @@ use crate::model::touch::{Access, Resource};
 use crate::model::tree::{Fix, Ino, Life, Node, ROOT, blank};
 use crate::model::walk::{Proof, Walk, dirname};
 use crate::syscall::{Op, Syscall};
-use hashbrown::HashMap;
 
 /// The kernel adds this flag to those of every description of a 64-bit program.
 const O_LARGEFILE: i64 = 0o100_000;
@@ -24,7 +25,6 @@ const O_LARGEFILE: i64 = 0o100_000;
 impl Call<'_> {
     /// Makes what was there known.
     pub(super) fn begin_with(&mut self, present: &[Present]) {
-        let mut shared: HashMap<i64, Target> = HashMap::new();
         for process in present {
             let (who, _) = self.model.tasks.enter(process.pid, process.pid);
             if let Some(cwd) = process.cwd.as_deref().filter(|cwd| !undeleted(cwd).1) {
@@ -34,28 +34,63 @@ impl Call<'_> {
                 self.who = caller;
             }
             for open in &process.open {
-                let target = match shared.get(&open.ofd) {
-                    Some(target) => {
-                        if let Target::Ofd(ix) = *target
-                            && let Some(ofd) = self.model.tasks.ofd_mut(ix)
-                        {
-                            ofd.refs += 1;
-                        }
-                        *target
-                    }
-                    None => {
-                        let target = self.open_again(open).map_or_else(Target::Special, Target::Ofd);
-                        shared.insert(open.ofd, target);
-                        target
-                    }
-                };
-                self.model.tasks.fds(who.process).set(open.fd, Entry { target, cloexec: open.cloexec });
+                self.had_open(who.process, open);
             }
         }
     }
 
+    /// What a process had when it came into the scope.
+    pub(super) fn joined(&mut self) -> Dropped<()> {
+        let (event, process) = (self.event, self.who.process);
+        if event.syscall == Syscall::joined_cwd {
+            if let Some(cwd) = event.text(Text::Path).filter(|cwd| !undeleted(cwd).1) {
+                let _ = self.adopt_cwd(cwd, None);
+            }
+            return Ok(());
+        }
+        let number = |col| event.int(col).unwrap_or(0);
+        let flags = number(Col::Flags);
+        let open = Open {
+            fd: number(Col::Fd),
+            ofd: number(Col::Arg),
+            path: event.text(Text::FdPath).unwrap_or_default().into(),
+            flags: flags & !flag::CLOEXEC,
+            cloexec: flags & flag::CLOEXEC != 0,
+            pos: number(Col::Pos),
+            dev: number(Col::Dev),
+            ino: number(Col::Ino),
+            st_mode: number(Col::StMode),
+            size: number(Col::StSize),
+        };
+        if let Target::Ofd(ix) = self.had_open(process, &open) {
+            self.ofd = Some(ix);
+        }
+        Ok(())
+    }
+
+    /// A process had this open.
+    fn had_open(&mut self, process: usize, open: &Open) -> Target {
+        let known = self.model.told.get(&open.ofd).copied();
+        let known = known.filter(|ix| self.model.tasks.ofd(*ix).is_some_and(|ofd| ofd.told == Some(open.ofd)));
+        let again = known.map_or_else(|| self.open_again(open), Ok);
+        if let Ok(ix) = again
+            && let Some(ofd) = self.model.tasks.ofd_mut(ix)
+        {
+            ofd.refs += u32::from(known.is_some());
+            ofd.told = Some(open.ofd);
+            self.model.tell(open.ofd, ix);
+        }
+        let target = again.map_or_else(Target::Special, Target::Ofd);
+        let old = self.model.tasks.fds(process).set(open.fd, Entry { target, cloexec: open.cloexec });
+        self.end(old, Origin::Reuse);
+        target
+    }
+
     /// Opens what was open. Gives up what is no stored file.
     fn open_again(&mut self, open: &Open) -> Result<OfdIx, Reason> {
+        if open.path.is_empty() {
+            return Err(Reason::UnknownFd);
+        }
         let reason = special(&open.path)
             .or_else(|| is_device(open.st_mode).then_some(Reason::Device))
             .or_else(|| outside(self.model.tree.config().place(&open.path)));
@@ -84,7 +119,8 @@ impl Call<'_> {
         let ino = match kind {
             Some(Kind::File) if open.ino != 0 => {
                 let identity = Identity { source: Source::Fd, dev: open.dev, ino: open.ino };
-                self.model.tree.identify(ino, identity, deleted, true)
+                let quiet = self.begin().is_none_or(|begin| self.model.tree.renamed <= begin);
+                self.model.tree.identify(ino, identity, deleted, quiet)
             }
             _ => ino,
         };
@@ -133,6 +169,7 @@ impl Call<'_> {
         if open.pos != 0 && open.flags & flag::PATH == 0 {
             call(Syscall::lseek, Op::Lseek, Col::Offset, open.pos, open.pos);
         }
+        let late = self.model.begun;
         let node = self.model.tree.at_mut(ino);
         if node.mode.is_none() && !node.mode_set {
             node.mode = Some(open.st_mode & 0o7777);
@@ -142,12 +179,14 @@ impl Call<'_> {
         {
             if deleted {
                 content.truncate(open.size);
+            } else if late {
+                // Others may be at it; what is seen when nobody knows is taken as that of any call.
             } else if let Seen::Existed = content.observe(open.size) {
                 self.model.tree.existed(ino);
             }
         }
         // What is known first is no change.
-        self.model.tree.fixes.retain(|(fix, _)| !matches!(fix, Fix::Resize(resized, _) if *resized == ino));
+        self.model.tree.fixes.retain(|(fix, _)| late || !matches!(fix, Fix::Resize(resized, _) if *resized == ino));
     }
 
     fn on_start(&mut self, ix: OfdIx, ino: Ino, event: Event, op: Op) {
@@ -161,6 +200,20 @@ impl Call<'_> {
             tree.touch(Resource::Attrs, ino, Access::Read);
             tree.touches.add(Resource::Ofd, id, Access::Write);
         });
+    }
+}
+
+impl Model {
+    /// Numbers beyond twice as many as are open are of descriptions that have ended.
+    const SPARE: usize = 1024;
+
+    /// A description has this number.
+    fn tell(&mut self, number: i64, ix: OfdIx) {
+        if self.told.len() > Model::SPARE + 2 * self.tasks.ofds.len() {
+            let tasks = &self.tasks;
+            self.told.retain(|number, ix| tasks.ofd(*ix).is_some_and(|ofd| ofd.told == Some(*number)));
+        }
+        self.told.insert(number, ix);
     }
 }
 
@@ -213,6 +266,84 @@ mod tests {
         let need = end.needs.iter().find(|need| *need.path == *b"/data/log").unwrap();
         assert_eq!((need.size, need.size_exact, need.mode), (1000, true, Some(0o640)));
         assert!(end.guesses.is_empty(), "{:?}", end.guesses);
+    }
+
+    fn joins(pid: i64, fd: i64, number: i64, pos: i64) -> Event {
+        let mut event = Event::new(Syscall::joined_fd);
+        let st_mode = i64::from(libc::S_IFREG) | 0o640;
+        for (col, value) in
+            [(Col::Pid, pid), (Col::Tid, pid), (Col::Fd, fd), (Col::Flags, flag::RDWR | flag::CLOEXEC), (Col::Arg, number)]
+        {
+            event.set(col, value);
+        }
+        for (col, value) in [(Col::Pos, pos), (Col::StSize, 1000), (Col::StMode, st_mode), (Col::Ts, 10), (Col::Dur, 0)] {
+            event.set(col, value);
+        }
+        event.set_text(Text::FdPath, "/data/log");
+        event.set_outcome(0);
+        event
+    }
+
+    fn close(pid: i64, fd: i64) -> Event {
+        let mut event = Event::new(Syscall::close);
+        for (col, value) in [(Col::Pid, pid), (Col::Tid, pid), (Col::Fd, fd)] {
+            event.set(col, value);
+        }
+        event.set_outcome(0);
+        event
+    }
+
+    /// Also when the first thing that is told is what a newcomer has.
+    #[test]
+    fn what_was_open_at_the_start_is_known_with_its_size() {
+        let file = open(3, 1, "/data/table", flag::RDWR, 0, 8192);
+        let present = vec![Present { pid: 1, cwd: None, open: vec![file] }];
+        let mut model = Model::new(Config { present: present.into(), ..Config::default() });
+        let mut rows = Rows::default();
+        model.step(&joins(2, 3, 7, 0), &mut rows);
+        let end = model.finish(&mut rows);
+        let sizes: Vec<_> = end.needs.iter().filter(|need| need.size > 0).map(|need| (&need.path[..], need.size)).collect();
+        assert_eq!(sizes, [(&b"/data/log"[..], 1000), (&b"/data/table"[..], 8192)]);
+    }
+
+    /// Two share a description, and its number is used again when both have closed it.
+    #[test]
+    fn who_joins_later_brings_what_is_open_and_shared() {
+        let mut cwd = Event::new(Syscall::joined_cwd);
+        cwd.set(Col::Pid, 20);
+        cwd.set(Col::Tid, 20);
+        cwd.set_text(Text::Path, "/data");
+        let mut stat = Event::new(Syscall::stat);
+        stat.set(Col::Pid, 20);
+        stat.set(Col::Tid, 20);
+        stat.set_text(Text::Path, "log");
+        stat.set_outcome(0);
+        let events = [
+            cwd,
+            joins(20, 3, 7, 100),
+            read(20, 3, 50),
+            stat,
+            joins(21, 4, 7, 150),
+            read(21, 4, 50),
+            close(20, 3),
+            close(21, 4),
+            joins(22, 4, 7, 0),
+            read(22, 4, 5),
+        ];
+        let mut model = Model::new(Config::default());
+        let mut rows = Rows::default();
+        events.iter().for_each(|event| model.step(event, &mut rows));
+        let ops: Vec<_> = rows.list.iter().filter_map(|row| row.step.op.filter(|op| *op != Op::Joined)).collect();
+        let again = [Op::Openat, Op::Lseek, Op::Read, Op::Stat, Op::Read, Op::Close, Op::Close, Op::Openat, Op::Read];
+        assert_eq!(ops, again);
+        let of = |op| rows.list.iter().filter(move |row| row.step.op == Some(op)).map(|row| &row.step);
+        assert_eq!(of(Op::Read).map(|step| step.offset).collect::<Vec<_>>(), [Some(100), Some(150), Some(0)]);
+        assert!(of(Op::Joined).all(|step| step.fate == crate::fate::Fate::Model));
+        assert_eq!(of(Op::Stat).next().and_then(|step| step.path.clone()).as_deref(), Some(&b"/data/log"[..]));
+        let end = model.finish(&mut rows);
+        assert!(end.guesses.is_empty(), "{:?}", end.guesses);
+        let need = end.needs.iter().find(|need| *need.path == *b"/data/log").unwrap();
+        assert_eq!((need.size, need.size_exact), (1000, true));
     }
 
     #[test]

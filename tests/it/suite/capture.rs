@@ -14,6 +14,10 @@ use std::time::{Duration, Instant};
 mod compat;
 #[cfg(feature = "sql")]
 mod facts;
+#[cfg(feature = "sql")]
+mod joined;
+#[cfg(feature = "sql")]
+mod locks;
 mod paths;
 #[cfg(feature = "sql")]
 mod replayed;

@@ -323,6 +323,48 @@ fn overlapping_calls_are_put_right_by_their_results() {
 }
 
 #[test]
+fn overlapping_calls_are_put_right_by_the_locks_they_were_refused() {
+    let lock = |thread: u32, kind: &str, start: u32, after: &str| {
+        format!("{thread} fcntl(3</f>, F_SETLK, {{l_type=F_{kind}, l_whence=SEEK_SET, l_start={start}, l_len=10}}{after}\n")
+    };
+    let (begins, had, refused) = (" <unfinished ...>", ") = 0", ") = -1 EAGAIN (Resource temporarily unavailable)");
+    // Refused before another that overlaps has returned with the lock, or after that began to let go of it.
+    let text = [
+        lock(1, "WRLCK", 0, begins),
+        lock(2, "RDLCK", 5, refused),
+        "1 <... fcntl resumed>) = 0\n".into(),
+        lock(1, "UNLCK", 0, begins),
+        lock(2, "WRLCK", 9, refused),
+        "1 <... fcntl resumed>) = 0\n".into(),
+        // Another range, and a lock that is shared: no proof.
+        lock(1, "WRLCK", 100, begins),
+        lock(2, "WRLCK", 110, refused),
+        "1 <... fcntl resumed>) = 0\n".into(),
+        lock(1, "RDLCK", 50, begins),
+        lock(2, "RDLCK", 50, had),
+        "1 <... fcntl resumed>) = 0\n".into(),
+    ];
+    let made = ingest_text(text.concat()).unwrap();
+    let events = table(&made.out, "events");
+    let columns = ["tid", "mode", "offset", "count", "errno"].map(|name| ints(&events, name));
+    let locks: Vec<_> = (0..columns[0].len()).map(|row| columns.each_ref().map(|column| column[row].unwrap_or(-1))).collect();
+    assert_eq!(
+        locks,
+        [
+            [1, 1, 0, 10, 0],
+            [2, 0, 5, 10, 11],
+            [2, 1, 9, 10, 11],
+            [1, 2, 0, 10, 0],
+            [2, 1, 110, 10, 11],
+            [1, 1, 100, 10, 0],
+            [2, 0, 50, 10, 0],
+            [1, 0, 50, 10, 0]
+        ]
+    );
+    assert_eq!((made.captured.repairs.get("lock_taken"), made.captured.repairs.get("lock_held")), (Some(&1), Some(&2)));
+}
+
+#[test]
 fn overlapping_calls_are_put_right_by_the_sizes_they_saw() {
     // A page is added while others ask for the end: two still find the old one, a fourth overlaps and finds the new one.
     let made = ingest_text(

@@ -51,9 +51,10 @@ fn scopes_find_what_they_name() {
     for [flag, value] in scopes.into_iter().take(if root() { 2 } else { 1 }) {
         let out = dir.path().join(&flag[2..]);
         let summary = capture(0, &out, &[flag, value, "--max-events", "2000", "--syscalls", "pread64", "--on-drop", "report"]);
-        // That a thread was killed is told whatever calls are asked for.
-        let killed = summary.pointer("/syscalls/exit").and_then(Value::as_u64).unwrap_or(0);
-        assert_eq!(int(&summary, "/syscalls/pread64") + killed, 2000, "{flag}");
+        // That a thread was killed, and what a process had when it came, is told whatever calls are asked for.
+        let told = ["exit", "joined_cwd", "joined_fd"].iter();
+        let told = told.filter_map(|name| summary.pointer(&format!("/syscalls/{name}")).and_then(Value::as_u64));
+        assert_eq!(int(&summary, "/syscalls/pread64") + told.sum::<u64>(), 2000, "{flag}");
     }
     drop(running);
     let error = ioriot(&["capture", "-o", dir.path().join("none").to_str().unwrap(), "--pid", "4194304"]);
@@ -138,10 +139,10 @@ fn all_is_everybody_but_the_capture() {
 }
 
 /// A control group of version 2 that goes away with this value.
-struct Group(PathBuf);
+pub struct Group(pub PathBuf);
 
 impl Group {
-    fn new(name: &str) -> Option<Group> {
+    pub fn new(name: &str) -> Option<Group> {
         let mounts = std::fs::read_to_string("/proc/mounts").unwrap();
         let place = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>()).find(|words| words[2] == "cgroup2");
         let made = place.map(|words| Path::new(words[1]).join(name)).filter(|path| std::fs::create_dir(path).is_ok());

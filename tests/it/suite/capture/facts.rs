@@ -70,3 +70,46 @@ fn hard_links_are_known_by_their_identity() {
         assert_eq!((one.ino(), one.nlink(), one.len()), (two.ino(), 2, 5));
     }
 }
+
+/// What stat found, before anybody changed it, is what init makes.
+#[test]
+fn owners_and_times_are_those_that_stat_found() {
+    use std::os::unix::fs::{MetadataExt, chown};
+    use std::time::{Duration, UNIX_EPOCH};
+    let dir = scratch();
+    let at = |name: &str| dir.path().canonicalize().unwrap().join(name);
+    let times = [("one", 1_000_000_000_123_456_789_u64), ("two", 1_234_567_890_000_000_001)];
+    for (name, nanos) in times {
+        let file = fs::File::create(at(name)).unwrap();
+        file.set_modified(UNIX_EPOCH + Duration::from_nanos(nanos)).unwrap();
+        if crate::tool::root() {
+            chown(at(name), Some(1234), Some(4321)).unwrap();
+        }
+    }
+    let script = "[ one -nt two ]; ls -l one two > /dev/null; echo more >> two";
+    let command = format!("cd {} && {script}", at("").display());
+    for backend in ["ptrace", "ebpf"] {
+        if backend == "ebpf" && !allowed() {
+            continue;
+        }
+        if backend == "ebpf" {
+            fs::File::options()
+                .write(true)
+                .open(at("two"))
+                .unwrap()
+                .set_modified(UNIX_EPOCH + Duration::from_nanos(times[1].1))
+                .unwrap();
+        }
+        let out = at(backend);
+        capture(0, &out, &["--backend", backend, "--", "sh", "-c", &command]);
+        let (workload, root) = (at(&format!("workload-{backend}")), at(&format!("root-{backend}")));
+        generate(&out, &workload);
+        expect(0, &["init", workload.to_str().unwrap(), "--root", root.to_str().unwrap()]);
+        for (name, nanos) in times {
+            let made = fs::metadata(root.join("tree").join(at(name).strip_prefix("/").unwrap())).unwrap();
+            assert_eq!(made.modified().unwrap(), UNIX_EPOCH + Duration::from_nanos(nanos), "{backend}: {name}");
+            let there = fs::metadata(at(name)).unwrap();
+            assert_eq!((made.uid(), made.gid()), (there.uid(), there.gid()), "{backend}: {name}");
+        }
+    }
+}

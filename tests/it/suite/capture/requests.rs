@@ -64,13 +64,137 @@ fn requests_through_io_uring_are_events() {
     let Some((found, summary)) = requests("ebpf", "io_uring", &["--direct=1"]) else { return };
     all_are_seen(&found, "uring_read,", "uring_write,");
     assert_eq!(summary["losses"].as_array().map(Vec::len), Some(0), "{summary}");
-    // With registered files nothing says which descriptor it is; what the kernel's own thread submits is seen too.
-    for more in ["--registerfiles=1", "--sqthread_poll=1"] {
-        let Some((found, summary)) = requests("ebpf", "io_uring", &["--direct=1", more]) else { continue };
-        assert!(found.is_empty(), "{more}: {found:?}");
-        let missed: Vec<_> = summary["losses"].as_array().unwrap().iter().filter(|loss| loss["kind"] == "requests").collect();
-        assert!(missed.len() == 1 && int(missed[0], "/count") >= 1024, "{more}: {summary}");
+    // Registered files have no descriptor: which file it is, is seen when a request is done. What the kernel's own thread
+    // submits is seen too.
+    for more in [["--registerfiles=1", "--fixedbufs=1"], ["--registerfiles=1", "--sqthread_poll=1"]] {
+        let Some((found, summary)) = requests("ebpf", "io_uring", &["--direct=1", more[0], more[1]]) else { continue };
+        all_are_seen(&found, "uring_read,", "uring_write,");
+        assert_eq!(summary["losses"].as_array().map(Vec::len), Some(0), "{more:?}: {summary}");
     }
+}
+
+/// Every opcode that is a call on files, through a ring of its own; without a library. Argument: directory.
+const OPCODES: &str = r#"
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <linux/io_uring.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+static int ring;
+static struct io_uring_params params;
+static struct io_uring_sqe *sqes;
+static char *sq, *cq;
+#define AT(base, offset) ((unsigned *)((base) + (offset)))
+/* Submits one request and waits for it; its result. */
+static int done(struct io_uring_sqe sqe) {
+	unsigned tail = *AT(sq, params.sq_off.tail), mask = *AT(sq, params.sq_off.ring_mask);
+	sqes[tail & mask] = sqe;
+	AT(sq, params.sq_off.array)[tail & mask] = tail & mask;
+	__atomic_store_n(AT(sq, params.sq_off.tail), tail + 1, __ATOMIC_RELEASE);
+	if (syscall(SYS_io_uring_enter, ring, 1, 1, IORING_ENTER_GETEVENTS, 0, 0) != 1)
+		_exit(100);
+	unsigned head = *AT(cq, params.cq_off.head);
+	struct io_uring_cqe *cqe = (void *)(cq + params.cq_off.cqes);
+	int result = cqe[head & *AT(cq, params.cq_off.ring_mask)].res;
+	__atomic_store_n(AT(cq, params.cq_off.head), head + 1, __ATOMIC_RELEASE);
+	return result;
+}
+#define IS(value, ...) if (done((struct io_uring_sqe){ __VA_ARGS__ }) != (value)) _exit(__LINE__)
+#define P(text) .addr = (unsigned long)(text)
+#define Q(text) .addr2 = (unsigned long)(text)
+int main(int count, char **args) {
+	static char buffer[4096];
+	struct statx found;
+	if (count != 2 || chdir(args[1]))
+		return 1;
+	ring = syscall(SYS_io_uring_setup, 8, &params);
+	if (ring < 0)
+		return 77;
+	sq = mmap(0, params.sq_off.array + params.sq_entries * 4, PROT_READ | PROT_WRITE, MAP_SHARED, ring, IORING_OFF_SQ_RING);
+	cq = mmap(0, params.cq_off.cqes + params.cq_entries * sizeof(struct io_uring_cqe), PROT_READ | PROT_WRITE, MAP_SHARED, ring, IORING_OFF_CQ_RING);
+	sqes = mmap(0, params.sq_entries * sizeof *sqes, PROT_READ | PROT_WRITE, MAP_SHARED, ring, IORING_OFF_SQES);
+	IS(0, .opcode = IORING_OP_MKDIRAT, .fd = AT_FDCWD, P("dir"), .len = 0755);
+	IS(-17, .opcode = IORING_OP_MKDIRAT, .fd = AT_FDCWD, P("dir"), .len = 0755);
+	int dir = open("dir", O_DIRECTORY);
+	int fd = done((struct io_uring_sqe){ .opcode = IORING_OP_OPENAT, .fd = dir, P("file"), .open_flags = O_CREAT | O_RDWR, .len = 0640 });
+	if (fd < 0)
+		return 2;
+	IS(4096, .opcode = IORING_OP_WRITE, .fd = fd, P(buffer), .len = 4096, .off = 8192);
+	IS(0, .opcode = IORING_OP_FALLOCATE, .fd = fd, .off = 100000, P(50000), .len = 0);
+	IS(0, .opcode = IORING_OP_FADVISE, .fd = fd, .off = 0, .len = 4096, .fadvise_advice = POSIX_FADV_WILLNEED);
+	IS(0, .opcode = IORING_OP_SYNC_FILE_RANGE, .fd = fd, .off = 0, .len = 4096, .sync_range_flags = SYNC_FILE_RANGE_WRITE);
+	IS(0, .opcode = IORING_OP_FSYNC, .fd = fd);
+	IS(4096, .opcode = IORING_OP_READ, .fd = fd, P(buffer), .len = 4096, .off = 140000);
+	IS(0, .opcode = IORING_OP_STATX, .fd = AT_FDCWD, P("dir/file"), .len = STATX_SIZE, Q(&found));
+	IS(0, .opcode = IORING_OP_CLOSE, .fd = fd);
+	IS(-9, .opcode = IORING_OP_CLOSE, .fd = fd);
+	IS(-2, .opcode = IORING_OP_OPENAT, .fd = AT_FDCWD, P("nothing"), .open_flags = O_RDONLY);
+	IS(0, .opcode = IORING_OP_LINKAT, .fd = dir, P("file"), .len = (unsigned)dir, Q("hard"));
+	IS(0, .opcode = IORING_OP_SYMLINKAT, .fd = AT_FDCWD, P("dir/hard"), Q("soft"));
+	IS(0, .opcode = IORING_OP_RENAMEAT, .fd = dir, P("hard"), .len = (unsigned)AT_FDCWD, Q("moved"));
+	IS(0, .opcode = IORING_OP_UNLINKAT, .fd = AT_FDCWD, P("soft"));
+	/* The ring keeps the file, and the read names its place there. */
+	fd = open("moved", O_RDONLY);
+	if (syscall(SYS_io_uring_register, ring, IORING_REGISTER_FILES, &fd, 1))
+		return 3;
+	IS(4096, .opcode = IORING_OP_READ, .fd = 0, .flags = IOSQE_FIXED_FILE, P(buffer), .len = 4096, .off = 4096);
+	return 0;
+}
+"#;
+
+#[test]
+fn opcodes_are_the_calls_they_stand_for() {
+    if !allowed() {
+        return;
+    }
+    let dir = scratch();
+    let Some(program) = compile_text(dir.path(), "opcodes", OPCODES) else { return };
+    let home = dir.path().join("home");
+    std::fs::create_dir(&home).unwrap();
+    let out = dir.path().join("capture");
+    let summary = capture(0, &out, &["--", program.to_str().unwrap(), home.to_str().unwrap()]);
+    if summary["status"] == "exit status: 77" {
+        return eprintln!("SKIPPED: no io_uring here");
+    }
+    assert_eq!(summary["status"], "exit status: 0");
+    closes(&summary);
+    assert_eq!(summary["losses"].as_array().map(Vec::len), Some(0), "{summary}");
+    let found =
+        "SELECT syscall, path, path2, flags, mode, \"offset\", count, errno FROM events WHERE syscall LIKE 'uring%' ORDER BY seq";
+    assert_eq!(
+        rows(&[&out], found),
+        [
+            "uring_mkdirat,dir,,,493,,,0",
+            "uring_mkdirat,dir,,,493,,,17",
+            "uring_openat,file,,32834,416,,,0",
+            "uring_write,,,,,8192,4096,0",
+            "uring_fallocate,,,0,,100000,50000,0",
+            "uring_fadvise,,,3,,0,4096,0",
+            "uring_sync_range,,,2,,0,4096,0",
+            "uring_fsync,,,,,,,0",
+            "uring_read,,,,,140000,4096,0",
+            "uring_statx,dir/file,,0,,,,0",
+            "uring_close,,,,,,,0",
+            "uring_close,,,,,,,9",
+            "uring_openat,nothing,,32768,,,,2",
+            "uring_linkat,file,hard,0,,,,0",
+            "uring_symlinkat,soft,dir/hard,,,,,0",
+            "uring_renameat,hard,moved,0,,,,0",
+            "uring_unlinkat,soft,,0,,,,0",
+            "uring_read,,,,,4096,4096,0",
+        ]
+    );
+    // io_uring_enter itself is not replayed.
+    let (matched, covered) = replayed::replay(dir.path(), &out, "1");
+    assert!(matched == 100.0 && covered > 50.0, "match {matched}, coverage {covered}");
+    let workload = dir.path().join("workload");
+    expect(0, &["generate", out.to_str().unwrap(), "-o", workload.to_str().unwrap()]);
+    let dropped = "SELECT syscall, reason FROM fates WHERE fate = 'drop' AND (syscall LIKE 'uring%' OR on_file)";
+    assert_eq!(rows(&[&workload], dropped), [""; 0]);
 }
 
 /// Touches pages of a mapping, a megabyte apart.
@@ -106,35 +230,4 @@ fn page_faults_of_mapped_files_are_events_where_asked_for() {
     let out = dir.path().join("without");
     capture(0, &out, &["--", program, file]);
     assert_eq!(number(&[&out], "SELECT count(*) FROM events WHERE syscall = 'mmap_fault'"), 0.0);
-}
-
-/// A process that comes into the scope later brings its working directory.
-#[test]
-fn who_comes_into_the_scope_brings_its_working_directory() {
-    if !allowed() {
-        return;
-    }
-    let dir = scratch();
-    let home = dir.path().canonicalize().unwrap();
-    let late = home.join("ioriot-late");
-    std::fs::copy("/bin/cat", &late).unwrap();
-    let out = home.join("capture");
-    let mut started = command(&["capture", "-o", out.to_str().unwrap(), "--comm", "ioriot-late", "--duration", "3s"]);
-    let mut started = Running(started.stdout(Stdio::null()).spawn().unwrap());
-    let unfinished = home.join(".capture.unfinished");
-    wait_for(|| unfinished.exists());
-    std::thread::sleep(Duration::from_millis(200));
-    std::fs::create_dir(home.join("deep")).unwrap();
-    std::fs::write(home.join("deep/file"), "text").unwrap();
-    assert!(Command::new(&late).arg("file").current_dir(home.join("deep")).output().unwrap().status.success());
-    assert!(started.0.wait().unwrap().success());
-    let row = rows(&[&out], "SELECT cwd, comm FROM processes");
-    assert_eq!(row, [format!("{}/deep,ioriot-late", home.display())]);
-    let (matched, covered) = replayed::replay(&home, &out, "1");
-    // What it had open before, its standard output, is not told.
-    assert!(matched == 100.0 && covered > 95.0, "match {matched}, coverage {covered}");
-    let workload = home.join("workload");
-    expect(0, &["generate", out.to_str().unwrap(), "-o", workload.to_str().unwrap()]);
-    let opened = format!("SELECT count(*) FROM fileset WHERE path = '{}/deep/file'", home.display());
-    assert_eq!(number(&[&workload], &opened), 1.0);
 }
