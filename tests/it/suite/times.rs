@@ -1,6 +1,6 @@
-//! Captured modification times, which only `strace -v` shows: init sets them, and --reset does so again.
+//! Captured owners and modification times: init sets them, and --reset does so again.
 
-use crate::tool::expect;
+use crate::tool::{data, expect, root};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -66,4 +66,38 @@ fn captured_modification_times_are_set_and_set_again() {
     check("after --reset");
     assert!(modified(&tree.join("srv/d/set")) > 1_600_000_000_000_000_000 && !tree.join("srv/d/new").exists());
     expect(0, &["replay", &place("work"), "-o", &place("run2")]);
+}
+
+/// Owner, group and modification time of a file of a tree.
+fn facts(root: &Path, path: &str) -> (u32, u32, i64, i64) {
+    let meta = fs::symlink_metadata(root.join("tree/srv/owned").join(path)).unwrap();
+    (meta.uid(), meta.gid(), meta.mtime(), meta.mtime_nsec())
+}
+
+/// What `strace -v` tells of owners and times is in the tree, also where a replay has changed it and it was reset.
+#[test]
+fn captured_owners_and_times_are_those_of_the_tree() {
+    if !root() {
+        return;
+    }
+    let scratch = tempfile::tempdir().unwrap();
+    let place = |name: &str| scratch.path().join(name).to_str().unwrap().to_owned();
+    let (capture, work, tree) = (place("capture"), place("work"), place("root"));
+    expect(0, &["ingest", &data("owners.strace.gz"), "-o", &capture]);
+    expect(0, &["generate", &capture, "-o", &work]);
+    let then = (1_600_000_000, 123_456_789);
+    let check = || {
+        for name in ["f", "g", "l"] {
+            assert_eq!(facts(Path::new(&tree), name), (1234, 567, then.0, then.1), "{name}");
+        }
+        assert_eq!(facts(Path::new(&tree), "h"), (0, 0, then.0, then.1));
+        assert_eq!(facts(Path::new(&tree), "d"), (1234, 567, 1_546_398_245, 0));
+    };
+    expect(0, &["init", &work, "--root", &tree]);
+    check();
+    expect(0, &["replay", &work, "--root", &tree, "-o", &place("run")]);
+    assert_eq!(facts(Path::new(&tree), "h"), (1, 1, then.0, then.1), "the chown was issued");
+    assert_ne!(facts(Path::new(&tree), "g").2, then.0, "it was appended to");
+    expect(0, &["init", &work, "--root", &tree, "--reset"]);
+    check();
 }
