@@ -130,7 +130,7 @@ class Bench:
 
     def prepare(self, trace, *chosen):
         """A workload of a trace, or of the calls of it that are chosen, which takes the engine, and its tree."""
-        place = self.place / "-".join((trace.name, *map(str, map(len, chosen))))
+        place = self.place / "-".join((trace.name, "work", *map(str, map(len, chosen))))
         if not place.exists():
             place.mkdir()
             tool = [str(self.asked.prepare or self.asked.binary)]
