@@ -15,7 +15,7 @@ ior=$(realpath "${IOR:-target/release/ioriot}")
 tree=${TREE:-/usr/include} rounds=${ROUNDS:-5} windows=${WINDOWS:-12}
 work=$(mktemp -d "${TMPDIR:-/tmp}/bench-capture.XXXXXX")
 background=()
-trap 'kill "${background[@]}" 2> /dev/null; rm -rf "$work"' EXIT
+trap 'kill "${background[@]}" 2> /dev/null || true; rm -rf "$work"' EXIT
 
 # loop CALLS FILE [THREADS]: each thread reads FILE that often; the first tells the CPU nanoseconds of a call.
 cat > "$work/loop.c" <<'C'
