@@ -141,10 +141,15 @@ perf_traced() { perf trace -o /dev/null "$@"; }
 # Prints nanoseconds of CPU per call.
 loop() { "$@" "$work/loop" "$calls" "$work/file" 2>&1 > "$work/said" | grep -E '^[0-9]+$' | tail -1; }
 # CPU milliseconds of tar itself, whatever runs it: of ten runs, since the clock of user and system time is coarse.
-tar_ms() {
-	"$@" bash -c 'TIMEFORMAT="%U %S"; time for i in {1..10}; do tar cf /dev/null '"$tree"' 2> /dev/null; done' 2>&1 > "$work/said" |
+tar_to() { # tar_to ARCHIVE HOW
+	local archive=$1
+	shift
+	"$@" bash -c 'TIMEFORMAT="%U %S"; time for i in {1..10}; do tar cf '"$archive $tree"' 2> /dev/null; done' 2>&1 > "$work/said" |
 		tail -1 | awk '{ print int(($1 + $2) * 1000) }'
 }
+tar_files() { tar_to "$work/archive" "$@"; }
+# GNU tar opens no file when its archive is /dev/null: what is left are the dearest calls to capture, a stat by name each.
+tar_names() { tar_to /dev/null "$@"; }
 # rows TITLE UNIT MEASURE HOW...: interleaved rounds, and the medians as ratios to those of bare and of the floor.
 rows() {
 	local measure=$3 how round base= least=
@@ -171,7 +176,8 @@ kinds=(bare null floor unasked outside capture)
 [[ -z $(command -v perf) ]] || kinds+=(perfed perf_traced)
 [[ -z $(command -v strace) ]] || kinds+=(straced)
 rows 'cached 4 KiB pread' ns/call loop "${kinds[@]}" traced
-rows "10 x tar of $tree" 'CPU ms' tar_ms bare floor capture
+rows "10 x tar of $tree" 'CPU ms' tar_files bare floor capture
+rows '10 x the same, names alone' 'CPU ms' tar_names bare floor capture
 
 # Threads that do nothing but calls share the processors with the writer: how many events a second, and how many lost?
 row 'flat out, default buffer' 'events/s' lost

@@ -39,8 +39,8 @@ LEFT_OUT = {
     # What the tracer had said to the same file before.
     "st_size": lambda row: row["fd"] in ("1", "2"),
     # When the job itself ran: what cp and tar preserve.
-    "atime": lambda row: int(row["atime"]) > RECENT,
-    "mtime": lambda row: int(row["mtime"]) > RECENT,
+    "atime": lambda row: int(row["atime"] or 0) > RECENT,
+    "mtime": lambda row: int(row["mtime"] or 0) > RECENT,
 }
 # strace calls a 32-bit call with 16-bit owners by its short name, and only such programs make the call on the right.
 SHORT = {"chown": "chown16", "lchown": "lchown16", "fchown": "fchown16"}
