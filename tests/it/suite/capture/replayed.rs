@@ -15,6 +15,11 @@ pub fn replay(dir: &Path, capture: &Path, threads: &str) -> (f64, f64) {
     if !differences.is_empty() {
         eprintln!("{differences:#?}");
     }
+    let dropped = "SELECT syscall, reason, count(*), min(seq), max(seq) FROM fates WHERE on_file AND fate = 'drop' GROUP BY 1, 2";
+    let dropped = rows(&[&workload], dropped);
+    if !dropped.is_empty() {
+        eprintln!("{dropped:#?}");
+    }
     let result = (number(&[&run], matched), number(&[&workload], covered));
     [workload, root, run].iter().for_each(|dir| std::fs::remove_dir_all(dir).unwrap());
     result
