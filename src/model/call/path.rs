@@ -9,7 +9,7 @@ use crate::model::step::{Kind, Name};
 use crate::model::touch::{Access, Resource};
 use crate::model::tree::{Ino, Life, Look, Node, ROOT};
 use crate::model::walk::{Proof, Spot, Walk};
-use crate::syscall::Role;
+use crate::syscall::{Op, Role};
 use std::sync::Arc;
 
 /// The working directory of a process that never told it.
@@ -129,7 +129,7 @@ impl<'a> Call<'a> {
     }
 
     fn is_readlink(&self) -> bool {
-        matches!(self.step.op, Some(crate::syscall::Op::Readlinkat))
+        matches!(self.step.op, Some(Op::Readlinkat))
     }
 
     fn itself(&mut self, arg: Arg) -> Dropped<Named<'a>> {
@@ -273,10 +273,13 @@ impl<'a> Call<'a> {
     pub(super) fn failed(&mut self, from: From<'_>, errno: i32, how: Failed) -> Dropped<()> {
         self.locate(from, how.follow)?;
         let (start, path) = (from.start, from.path);
+        let makes_file = matches!(self.event.syscall.op(), Some(Op::Symlink | Op::Symlinkat | Op::Mknod | Op::Mknodat));
         let tree = &mut self.model.tree;
         match errno {
             libc::EACCES | libc::EPERM | libc::EROFS => return Err(Reason::Credentials),
             libc::ENOENT if path.is_empty() => {}
+            // Only a directory can be made with a slash behind its name (filename_create, fs/namei.c).
+            libc::ENOENT if how.parent && from.slash && makes_file => {}
             libc::ENOENT if how.parent => {
                 tree.deny(start, super::name::dirname_of(path), true);
                 // Nothing can be made in a directory that was removed.
@@ -347,7 +350,7 @@ impl<'a> Call<'a> {
                         Ok(Some(ino))
                     }
                     Err(errno) => {
-                        let dir = self.step.op == Some(crate::syscall::Op::Chdir);
+                        let dir = self.step.op == Some(Op::Chdir);
                         self.failed(from, errno, Failed { follow, dir, parent: false })?;
                         Ok(None)
                     }
