@@ -273,14 +273,15 @@ impl<'a> Call<'a> {
     pub(super) fn failed(&mut self, from: From<'_>, errno: i32, how: Failed) -> Dropped<()> {
         self.locate(from, how.follow)?;
         let (start, path) = (from.start, from.path);
-        let makes_file = matches!(self.event.syscall.op(), Some(Op::Symlink | Op::Symlinkat | Op::Mknod | Op::Mknodat));
+        // Only a directory can be made with a slash behind its name (filename_create, fs/namei.c): else ENOENT says that the
+        // name is not there, as it does to calls that make nothing.
+        let files = matches!(self.event.syscall.op(), Some(Op::Symlink | Op::Symlinkat | Op::Mknod | Op::Mknodat));
+        let never = from.slash && files;
         let tree = &mut self.model.tree;
         match errno {
             libc::EACCES | libc::EPERM | libc::EROFS => return Err(Reason::Credentials),
             libc::ENOENT if path.is_empty() => {}
-            // Only a directory can be made with a slash behind its name (filename_create, fs/namei.c).
-            libc::ENOENT if how.parent && from.slash && makes_file => {}
-            libc::ENOENT if how.parent => {
+            libc::ENOENT if how.parent && !never => {
                 tree.deny(start, super::name::dirname_of(path), true);
                 // Nothing can be made in a directory that was removed.
                 if let Walk::At(spot) = tree.walk(start, path, how.follow, Proof::None) {
