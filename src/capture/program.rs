@@ -108,6 +108,30 @@ pub(super) fn find_mark(a: &mut Asm, task: Reg, make: bool) {
     a.call(Helper::TaskStorage);
 }
 
+/// Marks a task that had no mark a moment ago: R0 = R9 = its mark. Goes to `known` if another has made it since, and to `out`
+/// if the kernel has no memory for one.
+pub(super) fn make_mark(a: &mut Asm, task: Reg, known: Label, out: Label) {
+    let there = a.label();
+    // Of two that make one at once the slower gets nothing (bpf_local_storage_update, kernel/bpf/bpf_local_storage.c), and
+    // finds the other's when it asks again.
+    for _ in 0..2 {
+        find_mark(a, task, true);
+        a.jump(Ne, R0, 0, there);
+    }
+    count(a, Counter::NoMark);
+    a.goto(out);
+    a.here(there);
+    a.mov(R9, R0);
+    a.mov(R0, 0);
+    a.mov(R1, 1);
+    a.compare_exchange(R9, stamp::COUNTED, R1);
+    a.mov(R1, R0);
+    a.mov(R0, R9);
+    a.jump(Ne, R1, 0, known);
+    count(a, Counter::Marked);
+    a.mov(R0, R9);
+}
+
 /// The common beginning: R6 = registers, R7 = task, R9 = seat or mark; slots RET, NUMBER and ROW. Leaves by `out` when the
 /// call is not captured, by `compat` when it is in a form that is not decoded.
 fn head(a: &mut Asm, k: &Layout, enter: Option<&Match>, out: Label, compat: Label) {
@@ -153,16 +177,8 @@ fn head(a: &mut Asm, k: &Layout, enter: Option<&Match>, out: Label, compat: Labe
             let marked = a.label();
             a.jump(Ne, R0, 0, marked);
             matches(a, k, scope, R7, out);
-            find_mark(a, R7, true);
-            let made = a.label();
-            a.jump(Ne, R0, 0, made);
-            count(a, Counter::NoMark);
-            a.goto(out);
-            a.here(made);
-            a.mov(R9, R0);
+            make_mark(a, R7, marked, out);
             a.store(DW, R10, slot::JOINED, 1);
-            count(a, Counter::Marked);
-            a.mov(R0, R9);
             a.here(marked);
         }
         Some(_) => {
@@ -372,7 +388,7 @@ fn exit(k: &Layout, belts: Belts) -> Code {
 /// The child of a marked task is marked.
 fn fork(k: &Layout, follow: bool) -> Code {
     let mut a = Asm::default();
-    let (out, made, full) = (a.label(), a.label(), a.label());
+    let (out, known, full) = (a.label(), a.label(), a.label());
     a.load(DW, R6, R1, 0);
     a.load(DW, R7, R1, 8);
     if !follow {
@@ -382,12 +398,8 @@ fn fork(k: &Layout, follow: bool) -> Code {
     }
     find_mark(&mut a, R6, false);
     a.jump(Eq, R0, 0, out);
-    find_mark(&mut a, R7, true);
-    a.jump(Ne, R0, 0, made);
-    count(&mut a, Counter::NoMark);
-    a.goto(out);
-    a.here(made);
-    count(&mut a, Counter::Marked);
+    make_mark(&mut a, R7, known, out);
+    a.here(known);
     seat::born(&mut a, k);
     arrive::forked(&mut a, k, full);
     tail(&mut a, out, full, Counter::Untold);

@@ -30,6 +30,8 @@ pub mod stamp {
     pub const TASK: i16 = 24;
     /// Of a mark: where among the seats its thread's is, bytes, plus one (u32); 0 when it has none.
     pub const SEAT: i16 = 24;
+    /// Of a mark: 1 once whoever made it has counted it (u64).
+    pub const COUNTED: i16 = 32;
     /// Of a seat: the calls that began on it (u64).
     pub const ENTERED: i16 = 32;
     /// Of a seat: the address of the registers of a thread without a mark (u64).

@@ -9,7 +9,7 @@ use super::asm::Size::{DW, H, W};
 use super::asm::{Alu, Asm, Code, Map};
 use super::layout::Layout;
 use super::parts::read_kernel;
-use super::program::{Counter, count, find_mark};
+use super::program::{find_mark, make_mark};
 use super::scope::{Match, matches};
 
 /// What the iterators' programs are given (include/linux/bpf.h, `struct bpf_iter__task` and `bpf_iter__task_file`).
@@ -53,19 +53,14 @@ const PATH_MAX: i32 = 4096;
 pub(super) fn mark(k: &Layout, scope: &Match) -> Code {
     const FRAME: i16 = -192;
     let mut a = Asm::default();
-    let (out, tell, made) = (a.label(), a.label(), a.label());
+    let (out, tell) = (a.label(), a.label());
     a.mov(R6, R1);
     a.load(DW, R7, R6, given::TASK);
     a.jump(Eq, R7, 0, out);
     matches(&mut a, k, scope, R7, out);
     find_mark(&mut a, R7, false);
     a.jump(Gt, R0, 0, tell);
-    find_mark(&mut a, R7, true);
-    a.jump(Gt, R0, 0, made);
-    count(&mut a, Counter::NoMark);
-    a.goto(out);
-    a.here(made);
-    count(&mut a, Counter::Marked);
+    make_mark(&mut a, R7, tell, out);
     a.here(tell);
     let to = |at: usize| FRAME + at as i16;
     a.load(W, R1, R7, k.at.tgid);

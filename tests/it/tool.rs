@@ -2,6 +2,7 @@
 
 #![cfg_attr(not(feature = "sql"), allow(dead_code, reason = "most of what the program does needs the engine"))]
 
+use proptest::test_runner::{Config, RngSeed};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -43,6 +44,18 @@ pub fn number(datasets: &[&Path], sql: &str) -> f64 {
 /// A file of tests/data.
 pub fn data(name: &str) -> String {
     format!("{}/tests/data/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// How many cases of a random test the environment asks for.
+pub fn asked(variable: &str) -> Option<u32> {
+    std::env::var(variable).ok().map(|number| number.parse().expect("a number of cases"))
+}
+
+/// The same cases at every run, so that a change is judged by what it changes; other ones when more are asked for.
+pub fn cases(variable: &str, usual: u32, seed: u64) -> Config {
+    let asked = asked(variable);
+    let rng_seed = if asked.is_some() { RngSeed::Random } else { RngSeed::Fixed(seed) };
+    Config { cases: asked.unwrap_or(usual), rng_seed, ..Config::default() }
 }
 
 /// Is the test run as root?

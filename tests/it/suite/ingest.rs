@@ -1,6 +1,7 @@
 //! Ingest: real captures, hand-made trouble, random order.
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
+use crate::tool::asked;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
 use ioriot::ingest::{Captured, Input, Ledger, Options, run, synth};
@@ -555,13 +556,8 @@ fn seeds((format, name): (&str, &str)) -> Vec<Vec<u8>> {
 
 const WHOLE: usize = 12;
 
-/// How many cases the environment asks for.
-fn asked(variable: &str, usual: u32) -> u32 {
-    std::env::var(variable).ok().and_then(|number| number.parse().ok()).unwrap_or(usual)
-}
-
 proptest! {
-    #![proptest_config(ProptestConfig { cases: asked("IORIOT_GARBLED", 48), ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: asked("IORIOT_GARBLED").unwrap_or(48), ..ProptestConfig::default() })]
 
     /// Whatever happens to the lines, nothing panics and every one is accounted for.
     #[test]

@@ -12,13 +12,13 @@ pub mod order;
 mod program;
 mod threads;
 
+use crate::tool::cases;
 use ioriot::event::{AT_FDCWD, Col, Event, Text};
 use ioriot::fate::{Fate, Origin};
 use ioriot::model::{Config, End, Kind, Model, Need, Rows};
 use ioriot::syscall::Syscall;
 use kernel::{Kernel, Made};
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -265,15 +265,8 @@ fn against_the_kernel(plans: &[Plan]) {
     check_end(&end, &world);
 }
 
-/// The same cases at every run, so that a change is judged by what it changes; other ones when more are asked for.
-fn config() -> ProptestConfig {
-    let asked = std::env::var("IORIOT_MODEL_CASES").ok().and_then(|cases| cases.parse().ok());
-    let rng_seed = if asked.is_some() { RngSeed::Random } else { RngSeed::Fixed(1) };
-    ProptestConfig { cases: asked.unwrap_or(150), rng_seed, max_shrink_iters: 4000, ..ProptestConfig::default() }
-}
-
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(ProptestConfig { max_shrink_iters: 4000, ..cases("IORIOT_MODEL_CASES", 150, 1) })]
 
     #[test]
     fn it_keeps_the_same_books_as_the_kernel(plans in plans()) {

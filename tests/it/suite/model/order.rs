@@ -8,6 +8,7 @@ pub mod story;
 
 use super::kernel::{self, Made};
 use super::{Plan, plans, populate, run, show};
+use crate::tool::cases;
 use ioriot::event::{Col, Event, Text};
 use ioriot::fate::Fate;
 use ioriot::model::{Config, Model, Resource, Rows, Touch};
@@ -225,14 +226,8 @@ fn line(at: usize, op: &Op, was: (i64, i64), is: (i64, i64)) -> String {
     format!("{at:3} lane {} ofd {:?} in {cwd}: {} was {was:?} is {is:?}{mark}", op.lane, op.ofd, show(&op.event))
 }
 
-fn config() -> ProptestConfig {
-    let asked = std::env::var("IORIOT_ORDER_CASES").ok().and_then(|cases| cases.parse().ok());
-    let rng_seed = if asked.is_some() { RngSeed::Random } else { RngSeed::Fixed(2) };
-    ProptestConfig { cases: asked.unwrap_or(75), rng_seed, max_shrink_iters: 2000, ..ProptestConfig::default() }
-}
-
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(ProptestConfig { max_shrink_iters: 2000, ..cases("IORIOT_ORDER_CASES", 75, 2) })]
 
     #[test]
     fn any_order_that_keeps_the_touches_is_as_good_as_seq_order(plans in plans(), seed in any::<u64>()) {

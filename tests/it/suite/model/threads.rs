@@ -28,6 +28,7 @@
 
 use super::program::{self, ACTORS, Act, Arg, Call, FORKED, Made, Plan, SLOTS, VFORKED, look};
 use super::{check_end, check_needs, populate};
+use crate::tool::cases;
 use ioriot::event::{Col, Event, Text};
 use ioriot::fate::{Fate, Origin};
 use ioriot::ingest::{self, Input};
@@ -37,7 +38,6 @@ use ioriot::schema::read;
 use ioriot::syscall::Syscall;
 use libc::{O_APPEND, O_CLOEXEC, O_CREAT, O_EXCL, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY, c_long};
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::fs;
@@ -477,14 +477,8 @@ fn a_create_that_returns_late_is_before_those_that_met_it() {
     );
 }
 
-fn config() -> ProptestConfig {
-    let asked = std::env::var("IORIOT_MODEL_PROGRAMS").ok().and_then(|cases| cases.parse().ok());
-    let rng_seed = if asked.is_some() { RngSeed::Random } else { RngSeed::Fixed(5) };
-    ProptestConfig { cases: asked.unwrap_or(60), rng_seed, max_shrink_iters: 300, ..ProptestConfig::default() }
-}
-
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(ProptestConfig { max_shrink_iters: 300, ..cases("IORIOT_MODEL_PROGRAMS", 60, 5) })]
 
     #[test]
     fn it_keeps_the_books_of_threads_and_processes(story in story()) {

@@ -7,7 +7,7 @@
 use super::work::run;
 use crate::suite::model::order::story;
 use crate::suite::model::{errno_name, populate};
-use crate::tool::{expect, number, rows};
+use crate::tool::{asked, cases, expect, number, rows};
 use ioriot::event::{AT_FDCWD, Col, Event, Text};
 use ioriot::init;
 use ioriot::progress::Progress;
@@ -15,7 +15,7 @@ use ioriot::replay::{Options, Order};
 use ioriot::syscall::Syscall;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
-use proptest::test_runner::{RngSeed, TestRunner};
+use proptest::test_runner::TestRunner;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write;
 use std::fs;
@@ -25,10 +25,6 @@ use std::path::Path;
 const TOGETHER: usize = 10;
 /// Processes and threads in each.
 const WORKERS: [(usize, usize); 5] = [(1, 1), (1, 4), (2, 4), (3, 2), (4, 32)];
-
-fn asked(variable: &str, usual: usize) -> usize {
-    std::env::var(variable).ok().and_then(|number| number.parse().ok()).unwrap_or(usual)
-}
 
 /// An event as strace prints it, flags as numbers.
 fn line(event: &Event, ts: i64) -> String {
@@ -131,10 +127,10 @@ fn same_at_any_width(text: &str, place: &Path, delays: bool) -> BTreeMap<String,
 
 #[test]
 fn random_programs_end_as_in_strict_order_at_any_width() {
-    let programs = asked("IORIOT_ORDER_PROGRAMS", 50);
-    let rng_seed = if programs == 50 { RngSeed::Fixed(4) } else { RngSeed::Random };
-    let mut runner = TestRunner::new(ProptestConfig { rng_seed, ..ProptestConfig::default() });
-    for _ in 0..programs.div_ceil(TOGETHER) {
+    let config = cases("IORIOT_ORDER_PROGRAMS", 50, 4);
+    let programs = config.cases;
+    let mut runner = TestRunner::new(config);
+    for _ in 0..programs.div_ceil(TOGETHER as u32) {
         let scratch = tempfile::tempdir().unwrap();
         let mut told = Vec::new();
         for program in 0..TOGETHER {
@@ -164,7 +160,7 @@ fn random_programs_end_as_in_strict_order_at_any_width() {
 /// another of 16 threads, and chains that take a file from the one before.
 #[test]
 fn chains_across_names_and_threads_are_right_at_any_width() {
-    let chains = asked("IORIOT_ORDER_CHAINS", 500);
+    let chains = asked("IORIOT_ORDER_CHAINS").unwrap_or(500);
     let mut events = Vec::new();
     let mut turn = 0;
     let mut call = |syscall, ret: i64, paths: [&str; 2], ints: &[(Col, i64)]| {
