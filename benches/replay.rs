@@ -229,8 +229,7 @@ fn table<'a>(
     int: impl Fn(usize, &str) -> Option<i64>,
     text: impl Fn(usize, &str) -> Option<&'a str>,
 ) -> Result<()> {
-    // Row groups as generate makes them.
-    let properties = writer_properties(&table).set_max_row_group_row_count(Some(16 * 1024)).build();
+    let properties = writer_properties(&table).build();
     let mut writer = ArrowWriter::try_new(draft.file(&table.file())?, table.schema(), Some(properties))?;
     for first in (0..rows).step_by(CHUNK) {
         let rows = first..rows.min(first + CHUNK);

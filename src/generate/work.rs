@@ -19,10 +19,6 @@ use parquet::schema::types::ColumnPath;
 use std::collections::BTreeMap;
 use std::fs;
 
-/// Rows in a row group of ops: what a replay holds decoded for each lane that runs. Larger ones are made a hundredth faster,
-/// and too large for the lanes of a busy server together.
-const OPS_ROW_GROUP: usize = 16 * 1024;
-
 /// The rows of a table may hold this part of the memory while they are put together by lane.
 const LANES_SHARE: u64 = 2;
 
@@ -271,14 +267,11 @@ impl<'a> Work<'a> {
         let table = Table::ALL.iter().copied().find(|table| table.name() == stage);
         let table = table.with_context(|| format!("there is no table {stage}"))?;
         let draft = self.draft()?;
-        let mut properties = schema::writer_properties(&table);
+        let properties = schema::writer_properties(&table);
         let mut by = None;
         if let [lane @ "lane", _, ..] = table.sorted_by() {
             let memory = usize::try_from(self.options.memory / LANES_SHARE)?;
             by = Some(engine::By { column: lane, memory, dir: draft.path("spill") });
-        }
-        if table == Table::Ops {
-            properties = properties.set_max_row_group_row_count(Some(OPS_ROW_GROUP));
         }
         let file = draft.file(&table.file())?;
         let written = engine::write(rows, table.schema(), file, properties.build(), by, |_| ()).await;

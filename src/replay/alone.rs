@@ -30,8 +30,8 @@ pub fn alone(ops: &Source, ofds: usize, plan: &Plan) -> Result<Vec<bool>> {
     let hands = plan.hands.iter().zip(0..).flat_map(|(hand, worker)| hand.iter().map(move |lane| (lane.lane, worker)));
     let workers: HashMap<i64, u32> = hands.collect();
     let mut owners = vec![NOBODY; ofds];
-    for group in 0..ops.groups() {
-        let batch = ops.decode(group)?;
+    for page in 0..ops.pages() {
+        let batch = ops.decode(page)?;
         // One in which no row has a value is not there.
         let column = |name: &str| batch.column_by_name(name).and_then(|column| column.as_primitive_opt::<Int64Type>());
         let Some(lanes) = column(LANE) else { continue };

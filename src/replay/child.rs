@@ -8,9 +8,9 @@
 
 use super::board::{Board, Shape};
 use super::conditions::Conditions;
-use super::groups::Groups;
 use super::links::Links;
 use super::pace::now;
+use super::pages::Pages;
 use super::plan::{self, Plan};
 use super::process::{Setting, exit};
 use super::record::{self, DONE, ERROR, LOST};
@@ -135,11 +135,11 @@ fn lead(task: &Task, tables: Tables, board: File, pipe: &File) -> Result<()> {
     memory::one_heap();
 
     let mark = Mark::now();
-    let mut groups = Groups::open(tables.ops, task.ofds as i64, OPS_BUDGET / task.processes.max(1), task.pace)?;
-    let lanes = plan::lanes(tables.lanes, groups.rows())?;
+    let mut pages = Pages::open(tables.ops, task.ofds as i64, OPS_BUDGET / task.processes.max(1), task.pace)?;
+    let lanes = plan::lanes(tables.lanes, pages.rows())?;
     let plan = Plan::new(&lanes, task.processes, task.threads);
     let alone = match task.engine {
-        Engine::Sys => alone::alone(&groups.columns(&alone::COLUMNS)?, task.ofds, &plan)?,
+        Engine::Sys => alone::alone(&pages.columns(&alone::COLUMNS)?, task.ofds, &plan)?,
         Engine::Null => Vec::new(),
     };
     let mut links = match task.order {
@@ -174,7 +174,7 @@ fn lead(task: &Task, tables: Tables, board: File, pipe: &File) -> Result<()> {
                 if let Err(error) = sandbox::die_with(leader) {
                     setting.give_up(&error);
                 }
-                setting.run(process, &mut groups, links.as_mut())
+                setting.run(process, &mut pages, links.as_mut())
             }
             pid => processes.push(pid),
         }

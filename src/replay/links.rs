@@ -18,7 +18,7 @@ pub struct Span {
     pub end: i64,
 }
 
-/// The table of edges, row group by row group.
+/// The table of edges, page by page.
 pub struct Links {
     source: Source,
     cache: Cache<[Int64Array; 3]>,
@@ -43,7 +43,7 @@ impl Links {
     /// Tells `found` the op and the worker of every edge of `op_id`, and moves the span past them.
     ///
     /// # Errors
-    /// When a row group cannot be decoded or an edge makes no sense: what points forward would be waited for for ever.
+    /// When a page cannot be decoded or an edge makes no sense: what points forward would be waited for for ever.
     pub fn of(&mut self, op_id: i64, span: &mut Span, mut found: impl FnMut(i64, u32)) -> Result<()> {
         while span.row < span.end {
             let (index, start, end) = self.source.locate(span.row);

@@ -6,10 +6,10 @@
 
 use super::board::Board;
 use super::call::Batch;
-use super::groups::{Groups, Row};
 use super::links::{Links, Span};
 use super::order::Wait;
 use super::pace::{Scale, now};
+use super::pages::{Pages, Row};
 use super::plan::Lane;
 use super::record::UNKNOWN;
 use anyhow::{Context, Result, ensure};
@@ -68,7 +68,7 @@ struct Queue {
 /// The loader's end of all rings of a process.
 pub struct Loader<'a> {
     board: &'a Board,
-    groups: &'a mut Groups,
+    pages: &'a mut Pages,
     links: Option<&'a mut Links>,
     scale: Option<Scale>,
     /// Number of the first worker.
@@ -83,7 +83,7 @@ impl<'a> Loader<'a> {
     /// nothing has its time.
     pub fn new(
         board: &'a Board,
-        groups: &'a mut Groups,
+        pages: &'a mut Pages,
         links: Option<&'a mut Links>,
         scale: Option<Scale>,
         workers: Range<usize>,
@@ -112,7 +112,7 @@ impl<'a> Loader<'a> {
             }
         }
         let open = queues.len();
-        (Loader { board, groups, links, scale, first: workers.start, queues, used, open }, feeds)
+        (Loader { board, pages, links, scale, first: workers.start, queues, used, open }, feeds)
     }
 
     /// Fills the batches that are there, before the start.
@@ -161,7 +161,7 @@ impl<'a> Loader<'a> {
             let (last, awaited) = (&mut queue.last, &mut queue.awaited);
             let (links, scale) = (&mut self.links, &self.scale);
             let first = batch.ops.len();
-            let (next, seen) = self.groups.fill(*row..*end, limit, &mut batch, |batch, Row { fact, ts }| {
+            let (next, seen) = self.pages.fill(*row..*end, limit, &mut batch, |batch, Row { fact, ts }| {
                 // An order would wait for ever for an op that comes too late.
                 ensure!(fact.op_id > *last, "op {} comes after op {last}: make the workload again", fact.op_id);
                 *last = fact.op_id;
@@ -193,7 +193,7 @@ impl<'a> Loader<'a> {
             if next < *end {
                 let head = match seen {
                     Some(head) => head,
-                    None => self.groups.op_id(next)?,
+                    None => self.pages.op_id(next)?,
                 };
                 queue.heads.push(Reverse((head, at)));
             }

@@ -3,11 +3,11 @@
 use super::board::Board;
 use super::child::Task;
 use super::engine::{Delayed, Issue, Null};
-use super::groups::Groups;
 use super::links::Links;
 use super::load::{Feed, Loader};
 use super::order::{self, Counter, Free, Resource, Strict};
 use super::pace::{Pacer, Scale, Sleeper, clock};
+use super::pages::Pages;
 use super::plan::Plan;
 use super::record::{self, ERROR, LOST};
 use super::sys::{Shared, Sys};
@@ -52,7 +52,7 @@ impl Setting<'_> {
 
     /// Runs the workers of a process until they are done. Never returns: whatever was copied into this process together
     /// with the leader's memory is not to be cleaned up twice.
-    pub fn run(&self, process: usize, groups: &mut Groups, links: Option<&mut Links>) -> ! {
+    pub fn run(&self, process: usize, pages: &mut Pages, links: Option<&mut Links>) -> ! {
         let scale = match self.task.pace {
             Pace::Asap => None,
             Pace::Realtime | Pace::Think => {
@@ -61,7 +61,7 @@ impl Setting<'_> {
         };
         let workers = self.plan.workers(process);
         self.board.populate(workers.clone());
-        let (loader, feeds) = Loader::new(self.board, groups, links, scale, workers, &self.plan.hands);
+        let (loader, feeds) = Loader::new(self.board, pages, links, scale, workers, &self.plan.hands);
         let seed = self.task.delay;
         let worked = match self.shared {
             None => self.stage(feeds, loader, |_| Ok(Delayed { engine: Null, seed })),

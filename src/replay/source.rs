@@ -1,11 +1,17 @@
-//! A table of the workload by row groups, decoded one at a time.
+//! A table of the workload, a page at a time.
+//!
+//! Row groups are what readers of whole tables like, and far more rows than many lanes may hold decoded at once. So the
+//! pages of the first column say which rows are decoded together: the offset index tells the reader where they are.
 
 use anyhow::{Context, Result, ensure};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema};
 use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
+};
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 use parquet::file::reader::{ChunkReader, Length};
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -67,8 +73,38 @@ pub struct Source {
     file: Shared,
     metadata: ArrowReaderMetadata,
     mask: ProjectionMask,
-    /// First row of each row group, and the number of rows at the end.
-    starts: Vec<i64>,
+    /// Where the pages begin, and where the table ends.
+    starts: Vec<Start>,
+}
+
+/// Where a page begins.
+#[derive(Clone, Copy)]
+struct Start {
+    /// Its first row.
+    row: i64,
+    group: u32,
+    /// How many rows of the row group are before it.
+    before: u32,
+}
+
+/// The pages of the first column; where a file does not say where they are, its row groups.
+fn starts(metadata: &ParquetMetaData) -> Result<Vec<Start>> {
+    let (mut all, mut row) = (Vec::new(), 0);
+    for (index, group) in metadata.row_groups().iter().enumerate() {
+        let number = u32::try_from(index)?;
+        let pages = metadata.offset_index().and_then(|groups| groups.get(index)?.first());
+        all.push(Start { row, group: number, before: 0 });
+        let (mut last, pages) = (0, pages.map_or(&[][..], |column| column.page_locations().as_slice()));
+        for before in pages.iter().map(|page| page.first_row_index) {
+            if (last + 1..group.num_rows()).contains(&before) {
+                all.push(Start { row: row + before, group: number, before: u32::try_from(before)? });
+                last = before;
+            }
+        }
+        row += group.num_rows();
+    }
+    all.push(Start { row, group: u32::try_from(metadata.num_row_groups())?, before: 0 });
+    Ok(all)
 }
 
 impl Source {
@@ -79,7 +115,8 @@ impl Source {
     pub fn open(table: &'static str, file: File, columns: &[&str]) -> Result<Source> {
         let damaged = || format!("the table of {table} is damaged");
         let file = Shared(Arc::new(file));
-        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        let options =
+            ArrowReaderOptions::new().with_skip_arrow_metadata(true).with_offset_index_policy(PageIndexPolicy::Optional);
         let metadata = ArrowReaderMetadata::load(&file, options).with_context(damaged)?;
         // The same columns, texts as dictionaries: a path that a thousand ops name is decoded once.
         let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
@@ -88,13 +125,10 @@ impl Source {
             other => Field::new(field.name(), other.clone(), field.is_nullable()),
         });
         let options = ArrowReaderOptions::new().with_schema(Arc::new(Schema::new(fields.collect::<Vec<_>>())));
-        // Read once: the description of a hundred million rows takes 100 MB.
+        // Read once: the description of a hundred million rows takes some 20 MB.
         let metadata = ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options).with_context(damaged)?;
         let mask = mask(table, &metadata, columns)?;
-        let mut starts = vec![0];
-        for group in metadata.metadata().row_groups() {
-            starts.push(starts.last().copied().unwrap_or(0) + group.num_rows());
-        }
+        let starts = starts(metadata.metadata()).with_context(damaged)?;
         Ok(Source { table, file, metadata, mask, starts })
     }
 
@@ -110,25 +144,25 @@ impl Source {
 
     /// Number of rows.
     pub fn rows(&self) -> i64 {
-        self.starts.last().copied().unwrap_or(0)
+        self.starts[self.pages()].row
     }
 
-    /// Number of row groups.
-    pub fn groups(&self) -> usize {
+    /// Number of pages.
+    pub fn pages(&self) -> usize {
         self.starts.len() - 1
     }
 
-    /// The row group of a row, its first row and the one after its last.
+    /// The page of a row, its first row and the one after its last.
     pub fn locate(&self, row: i64) -> (usize, i64, i64) {
-        let index = self.starts.partition_point(|start| *start <= row).saturating_sub(1);
-        (index, self.starts[index], self.starts.get(index + 1).copied().unwrap_or(row))
+        let page = self.starts.partition_point(|start| start.row <= row).saturating_sub(1);
+        (page, self.starts[page].row, self.starts.get(page + 1).map_or(row, |next| next.row))
     }
 
     /// The columns of a row group, without those that say in their statistics that no row has a value.
-    fn mask(&self, index: usize) -> ProjectionMask {
+    fn mask(&self, group: usize) -> ProjectionMask {
         let parquet = self.metadata.metadata();
         let absent = |leaf: usize| {
-            let column = parquet.row_group(index).column(leaf);
+            let column = parquet.row_group(group).column(leaf);
             column.statistics().and_then(|statistics| statistics.null_count_opt()) == Some(column.num_values() as u64)
         };
         let leaves = 0..parquet.file_metadata().schema_descr().num_columns();
@@ -136,29 +170,32 @@ impl Source {
         ProjectionMask::leaves(self.metadata.parquet_schema(), kept)
     }
 
-    /// Decodes a row group. Columns in which no row has a value may be left out.
+    /// Decodes a page. Columns in which no row has a value may be left out.
     ///
     /// # Errors
     /// When it is damaged.
-    pub fn decode(&self, index: usize) -> Result<RecordBatch> {
-        let (table, rows) = (self.table, (self.starts[index + 1] - self.starts[index]) as usize);
+    pub fn decode(&self, page: usize) -> Result<RecordBatch> {
+        let (table, Start { row, group, before }) = (self.table, self.starts[page]);
+        let rows = (self.starts[page + 1].row - row) as usize;
+        let chosen = vec![RowSelector::skip(before as usize), RowSelector::select(rows)];
         let mut reader = ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), self.metadata.clone())
-            .with_row_groups(vec![index])
-            .with_projection(self.mask(index))
+            .with_row_groups(vec![group as usize])
+            .with_row_selection(RowSelection::from(chosen))
+            .with_projection(self.mask(group as usize))
             .with_batch_size(rows)
             .build()?;
         let batch = reader
             .next()
-            .with_context(|| format!("a row group of the {table} is empty"))?
-            .with_context(|| format!("a row group of the {table} is damaged"))?;
-        ensure!(batch.num_rows() == rows, "row group {index} of the {table} has {} rows, not {rows}", batch.num_rows());
+            .with_context(|| format!("a page of the {table} is empty"))?
+            .with_context(|| format!("a page of the {table} is damaged"))?;
+        ensure!(batch.num_rows() == rows, "page {page} of the {table} has {} rows, not {rows}", batch.num_rows());
         Ok(batch)
     }
 }
 
-/// Decoded row groups, those that were used last.
+/// Decoded pages, those that were used last.
 pub struct Cache<T> {
-    /// By number of the row group; `None` for those that are not kept.
+    /// By number of the page; `None` for those that are not kept.
     kept: Vec<Option<Kept<T>>>,
     bytes: usize,
     budget: usize,
@@ -166,19 +203,19 @@ pub struct Cache<T> {
 }
 
 struct Kept<T> {
-    group: T,
+    page: T,
     bytes: usize,
     used: u64,
     rows: i64,
 }
 
 impl<T> Cache<T> {
-    /// Keeps so many decoded bytes, and one row group whatever its size.
+    /// Keeps so many decoded bytes, and one page whatever its size.
     pub fn new(budget: usize) -> Cache<T> {
         Cache { kept: Vec::new(), bytes: 0, budget, clock: 0 }
     }
 
-    /// A row group; `decode` makes it, with its size in bytes, when it is not kept.
+    /// A page; `decode` makes it, with its size in bytes, when it is not kept.
     ///
     /// # Errors
     /// When `decode` fails.
@@ -188,21 +225,21 @@ impl<T> Cache<T> {
             self.kept.resize_with(index + 1, || None);
         }
         if self.kept[index].is_none() {
-            let (group, bytes) = decode()?;
+            let (page, bytes) = decode()?;
             while self.bytes > 0 && self.bytes + bytes > self.budget {
                 let used = |at: &usize| self.kept[*at].as_ref().map_or(u64::MAX, |kept| kept.used);
                 let Some(oldest) = (0..self.kept.len()).min_by_key(used) else { break };
                 self.bytes -= self.kept[oldest].take().map_or(self.bytes, |kept| kept.bytes);
             }
             self.bytes += bytes;
-            self.kept[index] = Some(Kept { group, bytes, used: 0, rows: 0 });
+            self.kept[index] = Some(Kept { page, bytes, used: 0, rows: 0 });
         }
-        let kept = self.kept[index].as_mut().context("the row group was just decoded")?;
+        let kept = self.kept[index].as_mut().context("the page was just decoded")?;
         kept.used = self.clock;
-        Ok(&kept.group)
+        Ok(&kept.page)
     }
 
-    /// So many rows of a row group were used, of so many that it has and that nobody uses twice: one that is used up goes.
+    /// So many rows of a page were used, of so many that it has and that nobody uses twice: one that is used up goes.
     pub fn used(&mut self, index: usize, rows: i64, of: i64) {
         let Some(Some(kept)) = self.kept.get_mut(index) else { return };
         kept.rows += rows;
@@ -215,6 +252,51 @@ impl<T> Cache<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use arrow::array::{Array, ArrayAccessor, AsArray, Int64Array, StringArray};
+    use arrow::datatypes::{Int32Type, Int64Type};
+    use parquet::arrow::ArrowWriter;
+    use parquet::file::properties::WriterProperties;
+
+    #[test]
+    fn pages_are_decoded_one_by_one_and_are_the_table() {
+        let columns = vec![Field::new("op_id", DataType::Int64, false), Field::new("path", DataType::Utf8, true)];
+        let schema = Arc::new(Schema::new(columns));
+        // Distinct texts too many for a dictionary, then few, then none.
+        let path = |row: i64| (row < 900).then(|| format!("/{}/{}", "long".repeat(25), if row < 500 { row } else { row % 3 }));
+        let rows = 0..1000;
+        let texts: StringArray = rows.clone().map(path).collect();
+        let batch =
+            RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(rows.clone().collect::<Int64Array>()), Arc::new(texts)]);
+        for (disabled, expected) in [(true, 4), (false, 4 * 4 + 1)] {
+            let properties = WriterProperties::builder()
+                .set_max_row_group_row_count(Some(300))
+                .set_data_page_row_count_limit(70)
+                .set_write_batch_size(70)
+                .set_dictionary_page_size_limit(1000)
+                .set_offset_index_disabled(disabled)
+                .build();
+            let file = tempfile::tempfile().unwrap();
+            let mut writer = ArrowWriter::try_new(file.try_clone().unwrap(), Arc::clone(&schema), Some(properties)).unwrap();
+            writer.write(batch.as_ref().unwrap()).unwrap();
+            writer.close().unwrap();
+            let source = Source::open("ops", file, &["op_id", "path"]).unwrap();
+            assert_eq!((source.rows(), source.pages()), (1000, expected));
+            let mut next = 0;
+            for page in 0..source.pages() {
+                let rows = source.decode(page).unwrap();
+                assert_eq!(source.locate(next), (page, next, next + rows.num_rows() as i64));
+                let ids = rows.column(0).as_primitive::<Int64Type>();
+                let texts = rows.column_by_name("path").map(|column| column.as_dictionary::<Int32Type>().clone());
+                for at in 0..rows.num_rows() {
+                    let values = texts.as_ref().map(|texts| texts.downcast_dict::<StringArray>().unwrap());
+                    let text = values.filter(|values| values.is_valid(at)).map(|values| values.value(at).to_owned());
+                    assert_eq!((ids.value(at), text), (next, path(next)));
+                    next += 1;
+                }
+            }
+            assert_eq!(next, 1000);
+        }
+    }
 
     #[test]
     fn what_was_used_last_is_kept() {
@@ -222,11 +304,11 @@ mod tests {
         let mut decoded = Vec::new();
         for index in [0, 1, 0, 2, 0, 1, 7, 7, 2] {
             let bytes = if index == 7 { 1000 } else { 40 };
-            let group = cache.get(index, || {
+            let page = cache.get(index, || {
                 decoded.push(index);
                 Ok((index * 10, bytes))
             });
-            assert_eq!(*group.unwrap(), index * 10);
+            assert_eq!(*page.unwrap(), index * 10);
         }
         assert_eq!(decoded, [0, 1, 2, 1, 7, 2]);
         cache.used(2, 10, 16);

@@ -16,6 +16,10 @@ use parquet::schema::types::ColumnPath;
 /// Rows in a row group of most tables: measured best in size and in speed of reading.
 pub const ROW_GROUP: usize = 128 * 1024;
 
+/// Rows in a page of ops: what a replay holds decoded for each lane that runs. Larger ones would be too large for the lanes
+/// of a busy server together.
+const OPS_PAGE: usize = 16 * 1024;
+
 /// Values that a writer of tables takes at a time; the default of 1024 is what short batches ask for.
 const WRITE_BATCH: usize = 8 * 1024;
 
@@ -29,8 +33,8 @@ pub fn writer_properties(table: &Table) -> WriterPropertiesBuilder {
         .set_compression(Compression::ZSTD(level))
         .set_statistics_enabled(EnabledStatistics::None)
         .set_max_row_group_row_count(Some(ROW_GROUP))
-        // Nothing reads less than a row group, and each page costs a compressor of its own to make and to read.
-        .set_data_page_row_count_limit(ROW_GROUP)
+        // Nothing reads less than a row group of the others, and each page costs a compressor of its own to make and to read.
+        .set_data_page_row_count_limit(if *table == Table::Ops { OPS_PAGE } else { ROW_GROUP })
         .set_write_batch_size(WRITE_BATCH)
         .set_created_by(format!("ioriot {}", env!("CARGO_PKG_VERSION")));
     for column in table.columns() {

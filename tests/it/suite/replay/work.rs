@@ -201,7 +201,12 @@ impl Work {
             }
         });
         let batch = RecordBatch::try_new(table.schema(), columns.collect()).unwrap();
-        let properties = writer_properties(&table).set_max_row_group_row_count(Some(self.row_group)).build();
+        let (group, page) = (self.row_group, self.row_group.div_ceil(3));
+        let properties = writer_properties(&table)
+            .set_max_row_group_row_count(Some(group))
+            .set_data_page_row_count_limit(page)
+            .set_write_batch_size(page)
+            .build();
         let mut writer = ArrowWriter::try_new(draft.file(&table.file()).unwrap(), table.schema(), Some(properties)).unwrap();
         writer.write(&batch).unwrap();
         writer.close().unwrap();

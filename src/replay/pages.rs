@@ -1,4 +1,4 @@
-//! Decoded row groups of the ops, a bounded number of them: small lanes share row groups, and none is decoded again for
+//! Decoded pages of the ops, a bounded number of them: small lanes share pages, and none is decoded again for
 //! each of thousands of lanes.
 
 use super::Pace;
@@ -52,8 +52,8 @@ impl Texts {
     }
 }
 
-/// One decoded row group. Columns without a value are not kept.
-struct Group {
+/// One decoded page. Columns without a value are not kept.
+struct Page {
     ids: [Int64Array; 3],
     ofds: [Option<Int64Array>; 4],
     captured: [Option<Int64Array>; 4],
@@ -75,24 +75,24 @@ pub struct Row {
     pub ts: Option<i64>,
 }
 
-/// The table of ops, row group by row group.
-pub struct Groups {
+/// The table of ops, page by page.
+pub struct Pages {
     source: Source,
-    cache: Cache<Group>,
+    cache: Cache<Page>,
     ofds: i64,
 }
 
-impl Groups {
+impl Pages {
     /// Opens the table, to keep `budget` bytes of it decoded; `ofds` is the number of open file descriptions that the
     /// workload has. Without a `pace` nobody asks for captured starts.
     ///
     /// # Errors
     /// When it is damaged or lacks a column.
-    pub fn open(file: File, ofds: i64, budget: usize, pace: Pace) -> Result<Groups> {
+    pub fn open(file: File, ofds: i64, budget: usize, pace: Pace) -> Result<Pages> {
         let captured = CAPTURED.iter().filter(|col| !matches!((col, pace), (Col::Ts, Pace::Asap)));
         let numbers = NUMBERS.iter().chain(captured).map(|col| col.name());
         let columns: Vec<&str> = IDS.into_iter().chain(OFDS).chain(WORDS).chain(TEXTS).chain(numbers).collect();
-        Ok(Groups { source: Source::open("ops", file, &columns)?, cache: Cache::new(budget), ofds })
+        Ok(Pages { source: Source::open("ops", file, &columns)?, cache: Cache::new(budget), ofds })
     }
 
     /// Other columns of the ops.
@@ -112,7 +112,7 @@ impl Groups {
     /// their op_id is below `limit` and the batch has room. Returns the next row, and its op_id when it was looked at.
     ///
     /// # Errors
-    /// When a row group cannot be decoded, a row makes no sense or `take` fails.
+    /// When a page cannot be decoded, a row makes no sense or `take` fails.
     pub fn fill(
         &mut self,
         rows: Range<i64>,
@@ -122,16 +122,16 @@ impl Groups {
     ) -> Result<(i64, Option<i64>)> {
         let ofds = self.ofds;
         let (index, start, end) = self.source.locate(rows.start);
-        let group = self.group(index)?;
+        let page = self.page(index)?;
         let (mut next, mut seen) = (rows.start, None);
         while next < end.min(rows.end) {
             let at = (next - start) as usize;
-            let op_id = group.ids[0].value(at);
+            let op_id = page.ids[0].value(at);
             if next > rows.start && (op_id >= limit || !batch.room()) {
                 seen = Some(op_id);
                 break;
             }
-            let row = group.row(next, at, ofds, batch).with_context(|| format!("row {next} of the ops"))?;
+            let row = page.row(next, at, ofds, batch).with_context(|| format!("row {next} of the ops"))?;
             take(batch, row)?;
             next += 1;
         }
@@ -142,17 +142,17 @@ impl Groups {
     /// op_id of a row.
     ///
     /// # Errors
-    /// When the row group cannot be decoded.
+    /// When the page cannot be decoded.
     pub fn op_id(&mut self, row: i64) -> Result<i64> {
         let (index, start, _) = self.source.locate(row);
-        Ok(self.group(index)?.ids[0].value((row - start) as usize))
+        Ok(self.page(index)?.ids[0].value((row - start) as usize))
     }
 
-    fn group(&mut self, index: usize) -> Result<&Group> {
+    fn page(&mut self, index: usize) -> Result<&Page> {
         let source = &self.source;
         self.cache.get(index, || {
             let batch = source.decode(index)?;
-            Ok((Group::new(&batch)?, batch.get_array_memory_size()))
+            Ok((Page::new(&batch)?, batch.get_array_memory_size()))
         })
     }
 }
@@ -205,8 +205,8 @@ fn at(column: &Option<Int64Array>, row: usize) -> Option<i64> {
     column.as_ref().filter(|column| column.is_valid(row)).map(|column| column.value(row))
 }
 
-impl Group {
-    fn new(batch: &RecordBatch) -> Result<Group> {
+impl Page {
+    fn new(batch: &RecordBatch) -> Result<Page> {
         let words = collect(WORDS, |name| texts(batch, name)?.with_context(|| format!("column {name} is empty")))?;
         let mut numbers = Vec::new();
         for (slot, col) in NUMBERS.iter().enumerate().skip(1) {
@@ -218,7 +218,7 @@ impl Group {
                 named.push(Texts::new(slot, column)?);
             }
         }
-        Ok(Group {
+        Ok(Page {
             ids: collect(IDS, |name| ints(batch, name)?.with_context(|| format!("column {name} is empty")))?,
             ofds: collect(OFDS, |name| ints(batch, name))?,
             captured: collect(CAPTURED, |col| ints(batch, col.name()))?,
