@@ -3,8 +3,9 @@
 //! ```text
 //! cargo bench --no-default-features --bench replay -- KIND OPS LANES DIR      makes DIR/work, DIR/root, DIR/calls
 //! ```
-//! KIND is pread, open (open, fstat, close), mixed, big (pread of 64 KiB), or paced (pread, 10,000 a second). All reads and
-//! writes but the big ones move 4 KiB. Above ten million ops there is no list of calls: such a workload is for engine null.
+//! KIND is pread, open (open, fstat, close), mixed, zero (the same with `--data zero`), big (pread of 64 KiB), or paced (pread,
+//! 10,000 a second). All reads and writes but the big ones move 4 KiB. Above ten million ops there is no list of calls: such
+//! a workload is for engine null.
 //! `scripts/bench_replay.py` runs it.
 
 use anyhow::{Context, Result, bail, ensure};
@@ -85,7 +86,7 @@ fn lane(kind: &str, lane: usize, lanes: usize, ops: usize) -> Result<Vec<Call>> 
         match kind {
             "pread" | "big" => calls.push(call(Name::Pread, file, offset, 0)),
             "open" => calls.extend(passing),
-            "mixed" => match next(8) {
+            "mixed" | "zero" => match next(8) {
                 0..4 => calls.push(call(Name::Pread, file, offset, 0)),
                 4..6 => calls.push(call(Name::Pwrite, file, offset, 0)),
                 6 => calls.push(call(Name::Stat, file, 0, 0)),
@@ -131,7 +132,10 @@ fn main() -> Result<()> {
     }
     let files: Vec<String> = (0..lanes * FILES).map(|file| format!("/data/lane{}/file{}", file / FILES, file % FILES)).collect();
     write(&dir.join("work"), kind, &rows, &op_ids, &files, &firsts)?;
-    let options = init::Options { threads: 2, ..init::Options::new(dir.join("work"), dir.join("root")) };
+    let mut options = init::Options { threads: 2, ..init::Options::new(dir.join("work"), dir.join("root")) };
+    if kind == "zero" {
+        options.data.fill = init::Fill::Zero;
+    }
     ensure!(init::run(&options, &Progress::default())?.ok(), "the tree was not made");
     if rows.len() > LISTED { Ok(()) } else { calls(&dir.join("calls"), &rows, &op_ids, &files) }
 }
