@@ -26,7 +26,6 @@ use crate::syscall::Ret;
 use anyhow::{Context, Result, ensure};
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write;
-use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -156,21 +155,8 @@ impl Ebpf {
         let ring = u32::try_from(ring).context("the buffer is too large: 2 GiB is the most")?;
         let maps = Maps::create(ring, belts, &calls.rows).context(RIGHTS)?;
 
-        let (mut target, mut pids) = (None, Vec::new());
-        match &options.scope {
-            Scope::Command(words) => {
-                let started = Target::start(words, os::invoker().as_ref(), &[])?;
-                pids.push(started.pid);
-                target = Some(started);
-            }
-            Scope::Pids(given) => pids.clone_from(given),
-            Scope::Cgroup(_) | Scope::User(_) | Scope::Comm(_) | Scope::All => {}
-        }
-        for pid in &pids {
-            ensure!(*pid != std::process::id(), "process {pid} is this one");
-            ensure!(Path::new(&format!("/proc/{pid}")).exists(), "there is no process {pid}");
-            maps.add_pid(*pid)?;
-        }
+        let (target, pids) = Target::of(&options.scope, &[])?;
+        pids.iter().try_for_each(|pid| maps.add_pid(*pid))?;
 
         let mut programs = Vec::new();
         let (mut tasks, mut files) = (Vec::new(), Vec::new());

@@ -136,13 +136,18 @@ pub fn longest(a: &mut Asm, belts: Belts, out: Label) {
 
 /// R8 = the scratch record.
 pub fn scratch(a: &mut Asm, out: Label) {
+    only(a, Map::Scratch, out);
+    a.mov(R8, R0);
+}
+
+/// R0 = the only element of a map; to `none` when there is none, which never is.
+pub fn only(a: &mut Asm, map: Map, none: Label) {
     a.store(W, R10, slot::KEY, 0);
     a.mov(R2, R10);
     a.add(R2, i32::from(slot::KEY));
-    a.map(R1, Map::Scratch);
+    a.map(R1, map);
     a.call(Helper::MapLookup);
-    a.jump(Eq, R0, 0, out);
-    a.mov(R8, R0);
+    a.jump(Eq, R0, 0, none);
 }
 
 /// R8 = room in the ring for a record, of `more` bytes beyond the fixed part.

@@ -17,7 +17,7 @@ use super::belt::Belts;
 use super::file::{file, names, typed};
 use super::layout::Layout;
 use super::memory::{behind, requests, strings};
-use super::parts::{about, argument, column, fill, longest, reserve, room, row_has, scratch, send, slot, submit};
+use super::parts::{about, argument, column, fill, longest, only, reserve, room, row_has, scratch, send, slot, submit};
 use super::record::{FIXED, at, flag as said};
 use super::scope::{Match, matches};
 use super::seat::stamp;
@@ -87,12 +87,7 @@ pub fn make(layout: &Layout, belts: Belts, scope: &Match, follow: bool) -> Progr
 pub(super) fn count(a: &mut Asm, counter: Counter) {
     let none = a.label();
     let offset = 8 * counter as i16;
-    a.store(W, R10, slot::KEY, 0);
-    a.mov(R2, R10);
-    a.add(R2, i32::from(slot::KEY));
-    a.map(R1, Map::Counters);
-    a.call(Helper::MapLookup);
-    a.jump(Eq, R0, 0, none);
+    only(a, Map::Counters, none);
     a.load(DW, R1, R0, offset);
     a.add(R1, 1);
     a.store(DW, R0, offset, R1);

@@ -17,7 +17,7 @@ use super::write::{Loss, Missed, Recorder};
 use super::{Ended, Limits, Options, Outcome, Sum, os};
 use crate::progress::Progress;
 use crate::syscall::lock::Lock;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 use std::collections::HashMap;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
@@ -56,16 +56,11 @@ impl Ptrace {
         let calls = Calls::new(|syscall| options.calls.has(syscall));
         // A filtered process cannot be let go before it ends, nor one that it starts and that is not followed.
         let filtered = matches!(options.scope, Scope::Command(_)) && options.follow && options.limits.none();
-        let (target, pids) = match &options.scope {
-            Scope::Command(words) => {
-                let filter = if filtered { tracee::filter(calls.numbers()) } else { Vec::new() };
-                let target = Target::start(words, os::invoker().as_ref(), &filter)?;
-                let pid = target.pid;
-                (Some(target), vec![pid])
-            }
-            Scope::Pids(pids) => (None, pids.clone()),
-            other => bail!("ptrace follows a command or processes, not {}: that needs eBPF", other.describe()),
-        };
+        let scope = &options.scope;
+        let by_pid = matches!(scope, Scope::Command(_) | Scope::Pids(_));
+        ensure!(by_pid, "ptrace follows a command or processes, not {}: that needs eBPF", scope.describe());
+        let filter = if filtered { tracee::filter(calls.numbers()) } else { Vec::new() };
+        let (target, pids) = Target::of(scope, &filter)?;
         let mut threads = HashMap::new();
         for pid in &pids {
             // Threads may start meanwhile: until a look at them shows no new one.

@@ -3,7 +3,8 @@
 //! The child waits between fork and exec, so that its very first call is the exec. Between the two it may only do what is
 //! safe in the child of a process with threads; so everything it needs is made ready before.
 
-use super::scope::c_string;
+use super::os;
+use super::scope::{Scope, c_string};
 use anyhow::{Context, Result, anyhow, ensure};
 use std::ffi::{CString, OsStr, OsString};
 use std::io;
@@ -44,6 +45,28 @@ fn pipe() -> Result<(OwnedFd, OwnedFd)> {
 }
 
 impl Target {
+    /// Starts the command of a scope, its calls filtered by `filter` as [`Target::start`] says, if it has one, and gives the
+    /// processes that are captured from the beginning.
+    ///
+    /// # Errors
+    /// When the command cannot be started, or there is no such process.
+    pub fn of(scope: &Scope, filter: &[libc::sock_filter]) -> Result<(Option<Target>, Vec<u32>)> {
+        let (target, pids) = match scope {
+            Scope::Command(words) => {
+                let target = Target::start(words, os::invoker().as_ref(), filter)?;
+                let pid = target.pid;
+                (Some(target), vec![pid])
+            }
+            Scope::Pids(pids) => (None, pids.clone()),
+            Scope::Cgroup(_) | Scope::User(_) | Scope::Comm(_) | Scope::All => (None, Vec::new()),
+        };
+        for pid in &pids {
+            ensure!(*pid != std::process::id(), "process {pid} is this one");
+            ensure!(Path::new(&format!("/proc/{pid}")).exists(), "there is no process {pid}");
+        }
+        Ok((target, pids))
+    }
+
     /// Starts a process that waits to execute `words` as `identity` (or as what this process is), its calls filtered by
     /// `filter` (seccomp(2)) unless that is empty.
     ///

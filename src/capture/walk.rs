@@ -8,7 +8,7 @@ use super::asm::Reg::{R0, R1, R2, R3, R4, R6, R7, R8, R9, R10};
 use super::asm::Size::{DW, H, W};
 use super::asm::{Alu, Asm, Code, Map};
 use super::layout::Layout;
-use super::parts::read_kernel;
+use super::parts::{only, read_kernel};
 use super::program::{find_mark, make_mark};
 use super::scope::{Match, matches};
 
@@ -93,7 +93,6 @@ pub(super) fn mark(k: &Layout, scope: &Match) -> Code {
 
 /// Tells the open files of marked tasks.
 pub(super) fn files(k: &Layout) -> Code {
-    const KEY: i16 = -8;
     const WORD: i16 = -16;
     let mut a = Asm::default();
     let (out, named, no_table) = (a.label(), a.label(), a.label());
@@ -104,12 +103,7 @@ pub(super) fn files(k: &Layout) -> Code {
     a.jump(Eq, R8, 0, out);
     find_mark(&mut a, R8, false);
     a.jump(Eq, R0, 0, out);
-    a.store(W, R10, KEY, 0);
-    a.mov(R2, R10);
-    a.add(R2, i32::from(KEY));
-    a.map(R1, Map::Scratch);
-    a.call(Helper::MapLookup);
-    a.jump(Eq, R0, 0, out);
+    only(&mut a, Map::Scratch, out);
     a.mov(R9, R0);
     let to = |at: usize| at as i16;
     a.load(W, R1, R8, k.at.tgid);

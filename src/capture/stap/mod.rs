@@ -21,7 +21,6 @@ use super::{Ended, Limits, Options, Outcome, os};
 use crate::progress::Progress;
 use anyhow::{Context, Result, bail, ensure};
 use module::{Module, Variant};
-use std::path::Path;
 use std::time::{Duration, Instant};
 use text::Text;
 use tracer::{Tracer, Wanted};
@@ -58,25 +57,13 @@ impl Stap {
             Some(file) => Module::given(file)?,
             None => Module::compile(variant)?,
         };
-        let (mut target, mut pids, mut name) = (None, Vec::new(), None);
-        match &options.scope {
-            Scope::Command(words) => {
-                let started = Target::start(words, os::invoker().as_ref(), &[])?;
-                pids.push(started.pid);
-                target = Some(started);
-            }
-            Scope::Pids(given) => pids.clone_from(given),
-            Scope::Comm(comm) => {
-                let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'"';
-                ensure!((1..16).contains(&comm.len()) && comm.bytes().all(plain), "{comm:?} cannot be given to the probes");
-                name = Some(comm.as_str());
-            }
-            Scope::All | Scope::Cgroup(_) | Scope::User(_) => {}
+        let mut name = None;
+        if let Scope::Comm(comm) = &options.scope {
+            let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'"';
+            ensure!((1..16).contains(&comm.len()) && comm.bytes().all(plain), "{comm:?} cannot be given to the probes");
+            name = Some(comm.as_str());
         }
-        for pid in &pids {
-            ensure!(*pid != std::process::id(), "process {pid} is this one");
-            ensure!(Path::new(&format!("/proc/{pid}")).exists(), "there is no process {pid}");
-        }
+        let (target, pids) = Target::of(&options.scope, &[])?;
         let wanted = Wanted {
             module: &module.file,
             buffer: options.buffer,

@@ -256,6 +256,15 @@ impl Call<'_> {
         self.take_away(goal, old);
     }
 
+    /// The old name was not what made a call fail: link resolves it wholly, rename only its directory.
+    fn prove_old(&mut self, from: Option<From<'_>>, follow: bool, renames: bool) {
+        match from {
+            Some(from) if renames => self.prove_parent(from),
+            Some(from) => self.prove(from, follow, from.kind(None)),
+            None => {}
+        }
+    }
+
     /// A call with two paths failed, and the error does not say which is to blame.
     fn two_failed(
         &mut self,
@@ -287,11 +296,7 @@ impl Call<'_> {
             },
             // `.` and `..` are refused before anything else is looked at.
             libc::EEXIST | libc::EBUSY | libc::EINVAL if to.path.ends_with(b".") => {
-                match from {
-                    Some(from) if renames => self.prove_parent(from),
-                    Some(from) => self.prove(from, follow, from.kind(None)),
-                    None => {}
-                }
+                self.prove_old(from, follow, renames);
                 self.prove_parent(to);
                 Ok(())
             }
@@ -338,13 +343,7 @@ impl Call<'_> {
             }
             // link looks the old name up before it looks at the new one; rename only its directory.
             libc::ENOTDIR if self.no_dir(to) => {
-                match from {
-                    Some(from) if !renames => {
-                        self.prove(from, follow, from.kind(None));
-                    }
-                    Some(from) => self.prove_parent(from),
-                    None => {}
-                }
+                self.prove_old(from, follow, renames);
                 Ok(())
             }
             libc::ENOTDIR => match from {
@@ -372,11 +371,7 @@ impl Call<'_> {
             }
             libc::EACCES | libc::EPERM | libc::EROFS => Err(Reason::Credentials),
             _ => {
-                match from {
-                    Some(from) if renames => self.prove_parent(from),
-                    Some(from) => self.prove(from, follow, from.kind(None)),
-                    None => {}
-                }
+                self.prove_old(from, follow, renames);
                 self.prove_parent(to);
                 Ok(())
             }
