@@ -7,8 +7,8 @@ use super::os;
 use super::scope::{Scope, c_string};
 use anyhow::{Context, Result, anyhow, ensure};
 use std::ffi::{CString, OsStr, OsString};
-use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
@@ -30,18 +30,9 @@ pub struct Identity {
 pub struct Target {
     /// Its process.
     pub pid: u32,
-    gate: Option<OwnedFd>,
-    failed: OwnedFd,
+    gate: Option<PipeWriter>,
+    failed: PipeReader,
     status: Option<ExitStatus>,
-}
-
-fn pipe() -> Result<(OwnedFd, OwnedFd)> {
-    let mut fds = [0; 2];
-    // SAFETY: the kernel writes two descriptors into the array.
-    let done = unsafe { libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC) };
-    ensure!(done == 0, anyhow!(io::Error::last_os_error()).context("cannot make a pipe"));
-    // SAFETY: both descriptors are new, and nobody else owns them.
-    Ok(unsafe { (OwnedFd::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1])) })
 }
 
 impl Target {
@@ -82,8 +73,8 @@ impl Target {
         let pointers =
             |strings: &[CString]| strings.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect::<Vec<_>>();
         let (argv, envp) = (pointers(&args), pointers(&env));
-        let (gate_read, gate) = pipe()?;
-        let (failed, failed_write) = pipe()?;
+        let (gate_read, gate) = io::pipe().context("cannot make a pipe")?;
+        let (failed, failed_write) = io::pipe().context("cannot make a pipe")?;
         // SAFETY: the child calls only what is async-signal-safe, on memory made before, and then executes or exits.
         let pid = unsafe { libc::fork() };
         ensure!(pid >= 0, anyhow!(io::Error::last_os_error()).context("cannot start a process"));
@@ -103,9 +94,9 @@ impl Target {
 
     /// Lets it execute the command, and does not wait for that; [`Target::release`] says how it went.
     pub fn open_gate(&mut self) {
-        if let Some(gate) = &self.gate {
-            // SAFETY: writes one byte that is there.
-            unsafe { libc::write(gate.as_raw_fd(), [1u8].as_ptr().cast(), 1) };
+        if let Some(gate) = &mut self.gate {
+            // Who is gone needs no gate.
+            let _ = gate.write_all(&[1]);
         }
     }
 
@@ -119,15 +110,13 @@ impl Target {
     /// # Errors
     /// When the program cannot be executed.
     pub fn release(&mut self, name: &OsStr) -> Result<()> {
-        let Some(gate) = self.gate.take() else { return Ok(()) };
-        let mut errno = [0u8; 4];
-        // SAFETY: writes one byte that is there; reads at most the four bytes of the array.
-        let read = unsafe {
-            libc::write(gate.as_raw_fd(), [1u8].as_ptr().cast(), 1);
-            libc::read(self.failed.as_raw_fd(), errno.as_mut_ptr().cast(), 4)
-        };
+        self.open_gate();
+        if self.gate.take().is_none() {
+            return Ok(());
+        }
+        let mut errno = [0; 4];
         // A successful exec closes the other end.
-        if read == 4 {
+        if self.failed.read_exact(&mut errno).is_ok() {
             let error = io::Error::from_raw_os_error(i32::from_ne_bytes(errno));
             return Err(anyhow!(error).context(format!("cannot execute {}", name.to_string_lossy())));
         }

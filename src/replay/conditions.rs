@@ -7,8 +7,8 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use std::ffi::CString;
 use std::fs::{self, File};
-use std::io::{Error, Read};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::io::{PipeReader, Read, pipe};
+use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -216,7 +216,7 @@ impl std::fmt::Display for Limit {
 /// What a command was armed with, and where it says what it could not get.
 #[derive(Debug)]
 pub struct Armed {
-    reader: OwnedFd,
+    reader: PipeReader,
     asked: Vec<String>,
     nice: Option<i32>,
 }
@@ -226,25 +226,14 @@ impl Armed {
     ///
     /// # Errors
     /// When the pipe cannot be read.
-    pub fn notes(self) -> Result<Vec<String>> {
+    pub fn notes(mut self) -> Result<Vec<String>> {
         let mut failed = Vec::new();
-        File::from(self.reader).read_to_end(&mut failed)?;
+        self.reader.read_to_end(&mut failed)?;
         let note = |what: &u8| match (self.asked.get(usize::from(*what)), self.nice) {
             (Some(limit), _) => format!("The limit {limit} could not be set: raising one takes root."),
             (None, nice) => format!("The nice value {} could not be set: lowering it takes root.", nice.unwrap_or(0)),
         };
         Ok(failed.iter().map(note).collect())
-    }
-}
-
-fn pipe() -> std::io::Result<(OwnedFd, OwnedFd)> {
-    let mut ends = [0; 2];
-    // SAFETY: ends has room for two; both are owned by the OwnedFds alone.
-    unsafe {
-        if libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) != 0 {
-            return Err(Error::last_os_error());
-        }
-        Ok((OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])))
     }
 }
 

@@ -16,7 +16,7 @@ use crate::progress::Progress;
 use crate::schema::{Dataset, Draft, Table};
 use anyhow::{Context, Result, bail, ensure};
 use std::fs::File;
-use std::io::{Error, Read};
+use std::io::{Error, PipeReader, Read, pipe};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
@@ -89,7 +89,7 @@ fn open(workload: &Dataset, table: Table) -> Result<File> {
 }
 
 /// Starts the child with the descriptors it gets and nothing else; says which conditions it could not get.
-fn start(workload: &Dataset, task: &Task, program: &Path, board: File) -> Result<(File, Child, Vec<String>)> {
+fn start(workload: &Dataset, task: &Task, program: &Path, board: File) -> Result<(PipeReader, Child, Vec<String>)> {
     let (ops, lanes) = (open(workload, Table::Ops)?, open(workload, Table::Lanes)?);
     let edges = match task.order {
         Order::Resource => open(workload, Table::Edges)?,
@@ -132,24 +132,13 @@ fn start(workload: &Dataset, task: &Task, program: &Path, board: File) -> Result
     }
     let child = command.spawn().with_context(|| format!("cannot start {} as the replay process", program.display()))?;
     drop(command);
-    Ok((reader.into(), child, armed.notes()?))
-}
-
-fn pipe() -> std::io::Result<(OwnedFd, OwnedFd)> {
-    let mut ends = [0; 2];
-    // SAFETY: ends has room for two; both are owned by the OwnedFds alone.
-    unsafe {
-        if libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) != 0 {
-            return Err(Error::last_os_error());
-        }
-        Ok((OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])))
-    }
+    Ok((reader, child, armed.notes()?))
 }
 
 /// Reads what the processes of the replay write.
 struct Supervisor<'a> {
     board: Board,
-    pipe: File,
+    pipe: PipeReader,
     books: Books<'a>,
     sampler: Sampler,
 }
