@@ -75,9 +75,8 @@ impl Tree {
         if proof != Proof::Through && !matches!(self.at(dir).node, Node::Dir(_) | Node::Unknown) {
             return Walk::NotDir;
         }
-        // A descriptor that a path starts at is of a directory, also when its open did not ask for one.
-        if proof == Proof::Through && matches!(self.at(dir).node, Node::Unknown) {
-            self.at_mut(dir).node = blank(Some(Kind::Dir), false);
+        if proof == Proof::Through {
+            self.starts(dir);
         }
         let slash = path.last() == Some(&b'/');
         let mut names = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).peekable();
@@ -366,8 +365,19 @@ impl Tree {
         self.make(dir, Arc::from(name), kind, None)
     }
 
+    /// A descriptor that a path starts at is of a directory, also when its open did not ask for one: of anything else every
+    /// lookup gives ENOTDIR (path_init, fs/namei.c).
+    fn starts(&mut self, dir: Ino) {
+        if matches!(self.at(dir).node, Node::Unknown) {
+            self.at_mut(dir).node = blank(Some(Kind::Dir), false);
+        }
+    }
+
     /// A lookup gave ENOENT.
     pub(super) fn deny(&mut self, start: Ino, path: &[u8], follow: bool) {
+        if path.first().is_some_and(|byte| *byte != b'/') {
+            self.starts(start);
+        }
         let Walk::At(spot) = self.walk(start, path, follow, Proof::Doubt) else { return };
         if self.at(spot.dir).unlinked() && spot.dir != ROOT {
             return; // In a removed directory nothing is found, whatever the name.

@@ -302,8 +302,8 @@ impl Call<'_> {
             }
             libc::EEXIST | libc::ENOTEMPTY if replaces => {
                 if let Some(from) = from {
-                    // Onto a directory it is in: ENOTEMPTY whatever it is.
-                    let kind = if self.is_within(from, to) { None } else { Some(Kind::Dir) };
+                    // Onto a directory it is in: ENOTEMPTY whatever it is, but a slash behind it was looked at before.
+                    let kind = if self.is_within(from, to) { from.kind(None) } else { Some(Kind::Dir) };
                     self.prove(from, follow, kind);
                 }
                 self.failed(to, libc::ENOTEMPTY, Failed::default())
@@ -353,7 +353,7 @@ impl Call<'_> {
             // Into itself, or exchanged with a directory it is in.
             libc::EINVAL if renames && from.is_some_and(|from| self.is_within(from, to) || self.is_within(to, from)) => {
                 if let Some(from) = from {
-                    self.prove(from, follow, None);
+                    self.prove(from, follow, from.kind(None));
                 }
                 self.prove_goal(to);
                 Ok(())

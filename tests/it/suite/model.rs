@@ -351,6 +351,14 @@ fn a_linked_file_that_keeps_its_name_is_no_linked_directory() {
 }
 
 #[test]
+fn what_is_missed_below_a_descriptor_makes_it_one_of_a_directory() {
+    let below = |errno: i32| event(Syscall::openat, &[(Col::DirFd, 3)], &[(Text::Path, "no")], -i64::from(errno));
+    let needed = |errno| needs(&words(&[open("/d", 0, 3, ""), below(errno)]).1);
+    assert_eq!(needed(libc::ENOENT), ["dir /d", "absent /d/no"]);
+    assert_eq!(needed(libc::ENOTDIR), ["file /d"]);
+}
+
+#[test]
 fn what_contradicts_the_history_was_made_outside() {
     let gone = event(Syscall::stat, &[], &[(Text::Path, "/d/new")], -i64::from(libc::ENOENT));
     let there = event(Syscall::stat, &[(Col::StMode, 0o100644), (Col::StSize, 5)], &[(Text::Path, "/d/new")], 0);
