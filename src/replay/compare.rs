@@ -98,7 +98,7 @@ const OWNERS: &[Op] = &[Chown, Lchown, Fchown, Fchownat, Chmod, Fchmod, Fchmodat
 /// Every tolerated difference, first match wins; docs/FIDELITY.md explains them at length.
 #[rustfmt::skip]
 pub const TOLERANCES: &[Tolerance] = &[
-    noted("withheld", WITHHELD, "device nodes, leases and signals are not made"),
+    noted("withheld", WITHHELD, "device nodes, leases and signals are not made, and what the captured kernel did not know (ENOSYS) is not asked of this one"),
     noted("lock", LOCK, "who holds the lock may be outside the capture; some captures lack kind and range; record locks are issued as those of the open file description"),
     noted("sparse", SPARSE, "where data and holes begin is the file system's choice"),
     when("credentials", Side::Captured, &[libc::EACCES, libc::EPERM], &[], "the replay has other rights than the captured program"),

@@ -285,7 +285,7 @@ impl Page {
                 batch.ops[place].texts[texts.slot] = text;
             }
         }
-        let notes = sys::notes(batch.call(place));
+        let notes = sys::notes(batch.call(place), captured);
         batch.ops[place].notes = notes;
         let fact = Fact {
             op_id,

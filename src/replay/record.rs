@@ -24,7 +24,7 @@ pub const LOCK: u8 = 1;
 pub const SPARSE: u8 = 2;
 /// Not issued: the working directory could not be entered.
 pub const CWD: u8 = 4;
-/// Not issued: the engine does not do this on purpose (devices, leases).
+/// Not issued: the engine does not do this on purpose (devices, leases, calls that were unknown to the captured kernel).
 pub const WITHHELD: u8 = 8;
 
 /// What is known of an op before it is issued.

@@ -267,11 +267,14 @@ fn flock(call: Call<'_>) -> [i64; 4] {
 const FCNTL: &[i32] =
     &[libc::F_GETFD, libc::F_SETFD, libc::F_GETFL, libc::F_SETFL, libc::F_GETLEASE, libc::F_GET_SEALS, libc::F_GETPIPE_SZ];
 
-/// What the comparison must know of a call before it is issued.
+/// What the comparison must know of a call before it is issued, whose captured outcome is `captured`.
 #[inline]
-pub fn notes(call: Call<'_>) -> u8 {
+pub fn notes(call: Call<'_>, captured: i64) -> u8 {
     let kind = || call.arg(Col::Mode) as u32 & libc::S_IFMT;
     match call.op {
+        // The captured kernel, or the filter of a container, did not know the call. What the program did instead follows:
+        // both would be done where it is known.
+        _ if captured == -i64::from(libc::ENOSYS) => WITHHELD,
         Op::Fcntl if lock_command(call.arg(Col::Cmd)).is_some() => LOCK,
         Op::Fcntl if !FCNTL.contains(&(call.arg(Col::Cmd) as i32)) => WITHHELD,
         Op::Flock => LOCK,

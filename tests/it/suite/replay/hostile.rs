@@ -55,6 +55,19 @@ fn devices_are_not_made_and_root_rights_are_gone() {
 }
 
 #[test]
+fn what_the_captured_kernel_did_not_know_is_not_done_here() {
+    let mut work = Work::new();
+    let flags = O_WRONLY | O_CREAT | O_EXCL;
+    work.op(op("openat2", -38).raw("/new").flags(flags).set("mode", 0o600).set("resolve", 0))
+        .op(op("openat", 3).raw("/new").flags(flags).set("mode", 0o600).ofd(0))
+        .op(op("renameat2", -38).raw("/new").raw2("/old").flags(1))
+        .op(op("rename", 0).raw("/new").raw2("/old"));
+    let summary = work.run(None);
+    assert_eq!((summary.different, summary.uncompared_kinds[0].count), (0, 2), "{summary}");
+    assert_eq!(summary.uncompared_kinds[0].kind, "withheld", "{summary}");
+}
+
+#[test]
 fn init_makes_nothing_outside() {
     let mut work = Work::new();
     let check = witness(&work);
