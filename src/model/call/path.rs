@@ -275,8 +275,11 @@ impl<'a> Call<'a> {
         let (start, path) = (from.start, from.path);
         // Only a directory can be made with a slash behind its name (filename_create, fs/namei.c): else ENOENT says that the
         // name is not there, as it does to calls that make nothing.
-        let files = matches!(self.event.syscall.op(), Some(Op::Symlink | Op::Symlinkat | Op::Mknod | Op::Mknodat));
-        let never = from.slash && files;
+        let never = from.slash
+            && matches!(
+                self.event.syscall.op(),
+                Some(Op::Symlink | Op::Symlinkat | Op::Mknod | Op::Mknodat | Op::Link | Op::Linkat)
+            );
         let tree = &mut self.model.tree;
         match errno {
             libc::EACCES | libc::EPERM | libc::EROFS => return Err(Reason::Credentials),
