@@ -3,7 +3,6 @@
 use super::{Call, Dropped, flag, is_device, kind_of, outside};
 use crate::event::{Col, Event, Text};
 use crate::fate::{Origin, Reason};
-use crate::model::facts::{Identity, Source};
 use crate::model::fds::{Entry, OfdIx, Target};
 use crate::model::step::{Kind, Name};
 use crate::model::touch::{Access, Resource};
@@ -74,22 +73,41 @@ impl Call<'_> {
             }
             (None, Some(note)) => self.inherit(fd, col, note),
             (None, None) if event.failure() == Some(libc::EBADF) => Ok(Fd::Bad),
-            (None, None) => Err(Reason::UnknownFd),
+            (None, None) => self.received(fd, col),
         }
+    }
+
+    /// A descriptor that no call of the process made: it came in a message (SCM_RIGHTS, unix(7)), or its opening was lost.
+    /// Whether it is a file, and which, is what the capture saw of it in the kernel.
+    fn received(&mut self, fd: i64, col: Col) -> Dropped<Fd> {
+        let itself = col == Col::Fd || (col == Col::DirFd && self.event.text(Text::Path).is_some_and(<[u8]>::is_empty));
+        let st_mode = self.event.int(Col::StMode).filter(|_| itself).ok_or(Reason::UnknownFd)?;
+        let reason = match st_mode as u32 & libc::S_IFMT {
+            libc::S_IFREG | libc::S_IFDIR => {
+                let known = self.identity().and_then(|identity| self.model.tree.called(identity));
+                let named = known.filter(|ino| !self.model.tree.at(*ino).unlinked()).ok_or(Reason::UnknownFd)?;
+                let path = self.model.tree.path(named);
+                return self.inherit(fd, col, &path);
+            }
+            libc::S_IFSOCK => Reason::Socket,
+            libc::S_IFIFO => Reason::Pipe,
+            libc::S_IFCHR | libc::S_IFBLK => Reason::Device,
+            _ => Reason::Anon,
+        };
+        let entry = Entry { target: Target::Special(reason), cloexec: false };
+        self.model.tasks.fds(self.who.process).set(fd, entry);
+        Err(reason)
     }
 
     /// A request on a file that io_uring holds has no descriptor, only the file itself: any description that the process
     /// has of it will do, for a request does not move a position.
     fn by_identity(&mut self, col: Col) -> Dropped<Fd> {
-        let number = |col| self.event.int(col).ok_or(Reason::LostArgs);
-        let (st_mode, dev, ino) = (number(Col::StMode)?, number(Col::Dev)?, number(Col::Ino)?);
-        if col != Col::Fd {
-            return Err(Reason::LostArgs);
-        }
+        let st_mode = self.event.int(Col::StMode).filter(|_| col == Col::Fd).ok_or(Reason::LostArgs)?;
         if is_device(st_mode) {
             return Err(Reason::Device);
         }
-        let file = self.model.tree.called(Identity { source: Source::Fd, dev, ino }).ok_or(Reason::UnknownFd)?;
+        let identity = self.identity().ok_or(Reason::LostArgs)?;
+        let file = self.model.tree.called(identity).ok_or(Reason::UnknownFd)?;
         let entries: Vec<_> = self.model.tasks.fds(self.who.process).iter().map(|entry| entry.target).collect();
         let on_it = |target: &Target| match target {
             Target::Ofd(ix) => self.model.tasks.ofd(*ix).filter(|ofd| ofd.ino == file).map(|_| *ix),
@@ -193,7 +211,7 @@ impl Call<'_> {
             tree.touch(Resource::Attrs, ino, Access::Read);
             tree.touches.add(Resource::Ofd, id, Access::Write);
         });
-        self.model.tree.guess("a descriptor open before the capture");
+        self.model.tree.guess("a descriptor whose opening was not captured");
         Ok(Fd::File(ix))
     }
 

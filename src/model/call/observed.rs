@@ -83,15 +83,21 @@ impl Call<'_> {
         if kind.unwrap_or(self.model.tree.at(ino).kind()) != Kind::File {
             return ino;
         }
-        let pair = event.int(Col::Dev).zip(event.int(Col::Ino)).filter(|(_, ino)| kind.is_some() && *ino != 0);
-        self.model.tree.answer(Answer::Identity, pair.is_some());
-        let Some((dev, number)) = pair else { return ino };
-        let def = event.syscall.def();
-        let source = if def.has(Role::Stat) || def.has(Role::Statx) { Source::Stat } else { Source::Fd };
+        let identity = self.identity().filter(|_| kind.is_some());
+        self.model.tree.answer(Answer::Identity, identity.is_some());
+        let Some(identity) = identity else { return ino };
         let quiet = self.begin().is_some_and(|begin| self.model.tree.renamed <= begin);
-        let is = self.model.tree.identify(ino, Identity { source, dev, ino: number }, new, quiet);
+        let is = self.model.tree.identify(ino, identity, new, quiet);
         self.flush();
         is
+    }
+
+    /// The identity of the file that the call was on, where the capture shows it.
+    pub(super) fn identity(&self) -> Option<Identity> {
+        let (dev, ino) = self.event.int(Col::Dev).zip(self.event.int(Col::Ino)).filter(|(_, ino)| *ino != 0)?;
+        let def = self.event.syscall.def();
+        let source = if def.has(Role::Stat) || def.has(Role::Statx) { Source::Stat } else { Source::Fd };
+        Some(Identity { source, dev, ino })
     }
 
     /// What was seen of an opened file: its kind, its mode, and how long it was. `changed` when the call itself made or cut

@@ -184,3 +184,61 @@ fn a_capture_is_no_part_of_itself() {
     assert!(started.wait().unwrap().success());
     assert_eq!(number(&[&out], &format!("SELECT count(*) FROM events WHERE pid = {}", started.id())), 0.0);
 }
+
+/// Sends a descriptor of the file that is its argument to a child, which goes on where it was left; and one of a socket.
+const SENDER: &str = r#"
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+int main(int count, char **args) {
+	int pair[2], fds[2], status;
+	char text[8], control[CMSG_SPACE(sizeof fds)] = {0};
+	struct iovec vector = {text, 1};
+	struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+	if (count != 2 || socketpair(AF_UNIX, SOCK_STREAM, 0, pair)) return 2;
+	pid_t child = fork();
+	if (child == 0) {
+		close(pair[0]);
+		if (recvmsg(pair[1], &message, 0) != 1) _exit(3);
+		memcpy(fds, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof fds);
+		_exit(read(fds[0], text, 3) != 3 || write(fds[1], text, 3) != 3 || close(fds[0]) || close(fds[1]) ? 4 : 0);
+	}
+	fds[0] = open(args[1], O_RDONLY);
+	fds[1] = pair[0];
+	if (read(fds[0], text, 2) != 2) return 5;
+	struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+	head->cmsg_level = SOL_SOCKET;
+	head->cmsg_type = SCM_RIGHTS;
+	head->cmsg_len = CMSG_LEN(sizeof fds);
+	memcpy(CMSG_DATA(head), fds, sizeof fds);
+	if (sendmsg(pair[0], &message, 0) != 1) return 6;
+	close(fds[0]);
+	wait(&status);
+	return status != 0;
+}
+"#;
+
+/// No call of the receiver says what it is open on, but the kernel does.
+#[test]
+fn descriptors_that_come_in_messages_are_known() {
+    if !allowed() {
+        return;
+    }
+    let dir = scratch();
+    let home = dir.path().canonicalize().unwrap();
+    let source = home.join("sender.c");
+    std::fs::write(&source, SENDER).unwrap();
+    let Some(sender) = compile(&home, "sender", &source) else { return };
+    std::fs::write(home.join("file"), "0123456789").unwrap();
+    let out = home.join("capture");
+    capture(0, &out, &["--", sender.to_str().unwrap(), home.join("file").to_str().unwrap()]);
+    assert_eq!(replay(&home, &out, "1"), (100.0, 100.0));
+    let workload = home.join("workload");
+    expect(0, &["generate", out.to_str().unwrap(), "-o", workload.to_str().unwrap()]);
+    let read =
+        "SELECT \"offset\", count FROM ops WHERE syscall = 'read' AND path LIKE '%/file' AND origin = 'event' ORDER BY seq";
+    assert_eq!(rows(&[&workload], read), ["0,2", "2,3"]);
+}

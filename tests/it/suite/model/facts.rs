@@ -2,7 +2,7 @@
 
 use super::{event, needs, open, words};
 use ioriot::event::{Col, Event, HOLE, Text};
-use ioriot::fate::Origin;
+use ioriot::fate::{Origin, Reason};
 use ioriot::model::{Config, Model, Rows};
 use ioriot::syscall::Syscall;
 
@@ -109,4 +109,42 @@ fn a_position_that_was_seen_corrects_what_followed_from_the_calls() {
     hole.other = Some(HOLE.into());
     let (rows, _) = offsets(vec![at(open("/a", 0, 3, ""), 0), read(10), hole, read(510)]);
     assert_eq!(rows[3..], [(Origin::External, Some(500)), (Origin::Event, Some(500))]);
+}
+
+/// Nobody opened them as far as calls tell: they came in messages (SCM_RIGHTS, unix(7)).
+#[test]
+fn received_descriptors_are_what_was_seen_of_them() {
+    let read = |fd: i64| event(Syscall::read, &[(Col::Fd, fd), (Col::Count, 10)], &[], 10);
+    let of_kind = |mode: i64| {
+        let mut event = read(9);
+        event.set(Col::StMode, mode);
+        event
+    };
+    let outcomes = |events: Vec<Event>| {
+        let (mut model, mut rows) = (Model::new(Config::default()), Rows::default());
+        timed(events).iter().for_each(|event| model.step(event, &mut rows));
+        rows.list.iter().map(|row| (row.step.origin, row.step.reason, row.step.path.clone())).collect::<Vec<_>>()
+    };
+    let kinds = [
+        (libc::S_IFSOCK, Reason::Socket),
+        (libc::S_IFIFO, Reason::Pipe),
+        (libc::S_IFCHR, Reason::Device),
+        (0, Reason::Anon),
+        // A file of which nobody saw a name.
+        (libc::S_IFREG, Reason::UnknownFd),
+    ];
+    for (kind, reason) in kinds {
+        let close = event(Syscall::close, &[(Col::Fd, 9)], &[], 0);
+        let found = outcomes(vec![of_kind(i64::from(kind) | 0o600), read(9), close]);
+        assert!(found.iter().all(|(_, given, _)| *given == Some(reason)), "{reason:?}: {found:?}");
+    }
+    // What another descriptor is open on has a name, by which it is opened again.
+    let found = outcomes(vec![seen(open("/a", 0, 3, ""), 77, 50), seen(read(9), 77, 50), read(9)]);
+    let expected = [(Origin::Event, None), (Origin::Initial, None), (Origin::Event, None), (Origin::Event, None)];
+    assert_eq!(found.iter().map(|(origin, reason, _)| (*origin, *reason)).collect::<Vec<_>>(), expected);
+    assert_eq!(found[1].2.as_deref(), Some(&b"/a"[..]));
+    // Not any more when it has none.
+    let unlink = event(Syscall::unlink, &[], &[(Text::Path, "/a")], 0);
+    let found = outcomes(vec![seen(open("/a", 0, 3, ""), 77, 50), unlink, seen(read(9), 77, 50)]);
+    assert_eq!(found.last().unwrap().1, Some(Reason::UnknownFd));
 }
