@@ -47,6 +47,7 @@ struct Open {
 #[derive(Clone, Debug, Default)]
 struct Process {
     cwd: Option<Arc<[u8]>>,
+    root: Option<Arc<[u8]>>,
     open: BTreeMap<i64, Open>,
 }
 
@@ -63,8 +64,9 @@ impl Sieve {
     /// A sieve for what was there when the capture began.
     pub fn new(paths: &Paths, snapshot: &Snapshot) -> Sieve {
         let mut sieve = Sieve { paths: paths.clone(), ..Sieve::default() };
-        for process in &snapshot.processes {
-            sieve.processes.entry(process.pid as u32).or_default().cwd = process.cwd.as_deref().map(Arc::from);
+        for there in &snapshot.processes {
+            let process = sieve.processes.entry(there.pid as u32).or_default();
+            [process.cwd, process.root] = [&there.cwd, &there.root].map(|path| path.as_deref().map(Arc::from));
         }
         for file in &snapshot.files {
             sieve.opened(file.pid as u32, file.fd, file.path.strip_suffix(b" (deleted)").unwrap_or(&file.path));
@@ -96,7 +98,16 @@ impl Sieve {
         let stays = match op {
             Some(Op::Joined) => return self.joined(pid, event),
             Some(
-                Op::Fork | Op::Exec | Op::Exit | Op::ExitGroup | Op::Umask | Op::Chdir | Op::Fchdir | Op::Getcwd | Op::CloseRange,
+                Op::Fork
+                | Op::Exec
+                | Op::Exit
+                | Op::ExitGroup
+                | Op::Umask
+                | Op::Chroot
+                | Op::Chdir
+                | Op::Fchdir
+                | Op::Getcwd
+                | Op::CloseRange,
             ) => true,
             // Which file it is about is known when it is open.
             _ if def.ret == Ret::NewFd && op != Some(Op::Dup) && event.success().is_some() => {
@@ -175,6 +186,10 @@ impl Sieve {
             Some(Op::Fork) if ret > 0 && !self.processes.contains_key(&(ret as u32)) => self.forked(pid, ret as u32),
             Some(Op::Dup) => self.copy(pid, fd, ret),
             Some(Op::Fcntl) if matches!(event.int(Col::Cmd), Some(F_DUPFD | F_DUPFD_CLOEXEC)) => self.copy(pid, fd, ret),
+            Some(Op::Chroot) => {
+                let root = event.text(Text::Path).map(|path| self.resolve(pid, None, path));
+                self.processes.entry(pid).or_default().root = root;
+            }
             Some(Op::Chdir) => {
                 let cwd = event.text(Text::Path).map(|path| self.resolve(pid, None, path));
                 self.processes.entry(pid).or_default().cwd = cwd;
@@ -217,11 +232,11 @@ impl Sieve {
         }
     }
 
-    /// A path from the root, without `.` and `..`; links on the way are not followed. One whose beginning is not known
+    /// A path from the machine's root, without `.` and `..`; links on the way are not followed. One whose beginning is not known
     /// stays as it is.
     fn resolve(&self, pid: u32, dir: Option<i64>, path: &[u8]) -> Arc<[u8]> {
         let base = match dir {
-            _ if path.first() == Some(&b'/') => None,
+            _ if path.first() == Some(&b'/') => self.processes.get(&pid).and_then(|process| process.root.as_deref()),
             None | Some(AT_FDCWD) => self.processes.get(&pid).and_then(|process| process.cwd.as_deref()),
             Some(fd) => self.open(pid, fd).map(|open| &*open.path),
         };
@@ -314,6 +329,16 @@ mod tests {
         assert!(!sieve.lets(&event(1, Syscall::openat, &[(Col::DirFd, -100)], "a", 3)));
         assert!(!sieve.lets(&on(1, Syscall::fsync, 3, 0)));
         assert_eq!(sieve.filtered, 8);
+    }
+
+    #[test]
+    fn a_name_below_a_root_of_its_own_is_judged_by_where_it_is() {
+        let mut sieve = sieve(&["/data/*"], &[]);
+        assert!(sieve.lets(&event(1, Syscall::chroot, &[], "/data", 0)));
+        assert!(sieve.lets(&event(1, Syscall::unlink, &[], "/x", 0)));
+        // Not yet in there.
+        assert!(!sieve.lets(&event(1, Syscall::unlink, &[], "x", 0)));
+        assert!(sieve.lets(&event(1, Syscall::chdir, &[], "/", 0)) && sieve.lets(&event(1, Syscall::unlink, &[], "x", 0)));
     }
 
     #[test]

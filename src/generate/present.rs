@@ -1,6 +1,6 @@
 //! What a live capture knows of its start, for the model: tables `processes` and `open_files`.
 
-use crate::model::{Config, Name, Open, Present};
+use crate::model::{Config, Name, Notes, Open, Present};
 use crate::schema::read::{batches, bools, bytes, int, ints, texts};
 use crate::schema::{Dataset, Table};
 use anyhow::Result;
@@ -16,13 +16,13 @@ pub fn tell(config: &mut Config, capture: &Dataset) -> Result<()> {
     let there = |table: Table| Some(capture.table(table)).filter(|file| file.exists());
     let mut present: BTreeMap<i64, Present> = BTreeMap::new();
     if let Some(file) = there(Table::Processes) {
-        for batch in batches(&file, &["pid", "cwd"])? {
+        for batch in batches(&file, &["pid", "cwd", "root"])? {
             let batch = batch?;
-            let (pids, cwds) = (ints(&batch, "pid")?, texts(&batch, "cwd")?);
+            let (pids, cwds, roots) = (ints(&batch, "pid")?, texts(&batch, "cwd")?, texts(&batch, "root")?);
             for row in 0..batch.num_rows() {
                 let pid = pids.value(row);
-                let cwd = bytes(cwds, row).map(|cwd| Name::from(&*cwd));
-                present.insert(pid, Present { pid, cwd, open: Vec::new() });
+                let [cwd, root] = [cwds, roots].map(|paths| bytes(paths, row).map(|path| Name::from(&*path)));
+                present.insert(pid, Present { pid, cwd, root, open: Vec::new() });
             }
         }
     }
@@ -30,6 +30,10 @@ pub fn tell(config: &mut Config, capture: &Dataset) -> Result<()> {
         open_files(&mut present, file)?;
     }
     config.present = present.into_values().collect();
+    // SystemTap asks d_path(), which tells a path as the process itself sees it.
+    if matches!(capture.manifest.get("source").and_then(|source| source.as_str()), Some("stap" | "capture")) {
+        config.notes = Notes::Process;
+    }
     Ok(())
 }
 

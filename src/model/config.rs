@@ -14,6 +14,16 @@ pub enum Place {
     Ignore,
 }
 
+/// Where the paths begin that a capture adds to the calls of a process with a root directory of its own (chroot(2)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Notes {
+    /// At the machine's root: who captured looked from outside.
+    #[default]
+    Machine,
+    /// At the process's root.
+    Process,
+}
+
 /// What the model is told before the first event.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -22,6 +32,8 @@ pub struct Config {
     pub rules: Vec<(Vec<u8>, Place)>,
     /// What was there when the capture began, as far as the capture knows.
     pub present: Arc<[Present]>,
+    /// Where the paths begin that the capture added.
+    pub notes: Notes,
 }
 
 /// Places that are no stored files on a usual Linux machine, with the reason; used when the capture does not know its
@@ -39,7 +51,7 @@ impl Default for Config {
     /// The usual pseudo and memory file systems: [`PSEUDO`].
     fn default() -> Config {
         let rules = PSEUDO.iter().map(|(path, _)| (path.as_bytes().to_vec(), Place::Pseudo)).collect();
-        Config { rules, present: Arc::default() }
+        Config { rules, present: Arc::default(), notes: Notes::default() }
     }
 }
 
@@ -50,7 +62,7 @@ impl Config {
     pub fn of_mounts<'a>(mounts: impl IntoIterator<Item = (&'a [u8], bool)>) -> Config {
         let place = |pseudo| if pseudo { Place::Pseudo } else { Place::Keep };
         let rules = mounts.into_iter().map(|(path, pseudo)| (path.to_vec(), place(pseudo))).collect();
-        let mut config = Config { rules, present: Arc::default() };
+        let mut config = Config { rules, present: Arc::default(), notes: Notes::default() };
         for (alias, real) in [("/var/run", "/run"), ("/var/lock", "/run/lock")] {
             let known = config.rules.iter().any(|(path, _)| path == alias.as_bytes());
             if !known && config.place(real.as_bytes()) == Place::Pseudo {

@@ -403,7 +403,7 @@ mod tests {
         let mut rows = Rows::default();
         [tmpfile, link, stat].iter().for_each(|event| model.step(event, &mut rows));
         let rows = rows.list;
-        assert!(rows.iter().all(|row| row.inserted.is_none() && row.step.reason.is_none()));
+        assert!(rows.iter().all(|row| row.args.is_none() && row.step.reason.is_none()));
         assert_eq!(rows.len(), 3);
         assert_eq!((rows[1].step.dir, rows[1].step.file), (rows[0].step.ofd, rows[0].step.file));
         assert_eq!(rows[2].step.file, rows[0].step.file);

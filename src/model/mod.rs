@@ -31,7 +31,7 @@ mod touch;
 mod tree;
 mod walk;
 
-pub use config::{Config, PSEUDO, Place};
+pub use config::{Config, Notes, PSEUDO, Place};
 pub use facts::Evidence;
 pub use start::{Open, Present};
 pub use step::{End, Expect, Kind, Name, Need, Row, Rows, Step};
@@ -40,11 +40,11 @@ pub use touch::{Access, Resource, Touch};
 use crate::event::{Col, Event};
 use crate::fate::{Fate, Origin};
 use crate::syscall::{Op, Syscall};
-use call::Call;
+use call::{Call, written_out};
 use fds::OfdIx;
 use hashbrown::HashMap;
 use task::Tasks;
-use tree::Tree;
+use tree::{Ino, Tree};
 
 /// The model of the kernel's file state.
 pub struct Model {
@@ -62,16 +62,23 @@ impl Model {
         Model { tasks: Tasks::default(), tree: Tree::new(config), begun: false, told: HashMap::new() }
     }
 
-    /// Takes the next event, in seq order. Pushes the ops that must precede it (`inserted` is theirs), then exactly one
+    /// Takes the next event, in seq order. Pushes the ops that must precede it, each with its origin, then exactly one
     /// row for the event itself, and nothing after that: closes at exec and exit stand before the exec and the exit.
     pub fn step(&mut self, event: &Event, out: &mut Rows) {
         let pid = event.int(Col::Pid).or(event.int(Col::Tid)).unwrap_or(0);
         let tid = event.int(Col::Tid).unwrap_or(pid);
         let (who, ended) = self.tasks.enter(pid, tid);
-        let mut call = Call::new(self, event, who, out);
-        call.know_the_start();
+        if !self.begun {
+            Call::new(self, event, who, out).know_the_start();
+        }
+        let root = self.tasks.cwd(who.process).root.as_deref();
+        let below = root.map(|root| Box::new(written_out(event, root, self.tree.config().notes)));
+        let mut call = Call::new(self, below.as_deref().unwrap_or(event), who, out);
         call.end(ended, Origin::Exit);
         call.run();
+        if let Some(row) = out.list.last_mut().filter(|row| row.step.fate == Fate::Op) {
+            row.args = below;
+        }
     }
 
     /// The capture has ended: closes what is still open, in the lanes that opened it, and says what had to exist before
@@ -92,5 +99,43 @@ impl Model {
             out.push(Some(Box::new(event)), step, &mut self.tree.touches);
         }
         self.tree.end()
+    }
+
+    /// Path of what an open file description is on, kept until names change.
+    fn ofd_path(&mut self, ix: OfdIx) -> Name {
+        let epoch = self.tree.epoch();
+        let Some(ofd) = self.tasks.ofd_mut(ix) else { return Name::default() };
+        match &ofd.path {
+            Some((at, path)) if *at == epoch => path.clone(),
+            _ => {
+                let path = self.tree.path(ofd.ino);
+                ofd.path = Some((epoch, path.clone()));
+                path
+            }
+        }
+    }
+
+    /// One open file description fewer on an inode.
+    fn let_go(&mut self, ino: Ino) {
+        let node = self.tree.at_mut(ino);
+        node.refs = node.refs.saturating_sub(1);
+        self.tree.release(ino);
+    }
+
+    fn follow_moved(&mut self) {
+        for (from, to) in std::mem::take(&mut self.tree.moved) {
+            let mut count = 0;
+            for ofd in self.tasks.ofds.iter_mut().flatten().filter(|ofd| ofd.ino == from) {
+                (ofd.ino, ofd.path) = (to, None);
+                count += 1;
+            }
+            for cwd in self.tasks.cwds().filter(|cwd| cwd.ino == Some(from)) {
+                cwd.ino = Some(to);
+                count += 1;
+            }
+            self.tree.at_mut(to).refs += count;
+            let node = self.tree.at_mut(from);
+            node.refs = node.refs.saturating_sub(count);
+        }
     }
 }

@@ -9,6 +9,8 @@ pub struct Present {
     pub pid: i64,
     /// Its working directory, when known.
     pub cwd: Option<Name>,
+    /// Its root directory, when known.
+    pub root: Option<Name>,
     /// Its descriptors.
     pub open: Vec<Open>,
 }

@@ -76,11 +76,12 @@ impl Step {
     }
 }
 
-/// A row of the walk: an event's meaning, or an inserted op with the arguments it is issued with.
+/// A row of the walk: an event's meaning, or an inserted op.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// The arguments of an inserted op; `None` when the row is the event itself.
-    pub inserted: Option<Box<Event>>,
+    /// The arguments that the op is issued with, where they are not the event's: of an inserted op, and of a call below a
+    /// root of its own (chroot(2)).
+    pub args: Option<Box<Event>>,
     /// Its meaning.
     pub step: Step,
     /// What it touches: a range of [`Rows::touches`].
@@ -109,9 +110,9 @@ impl Rows {
         self.touches.clear();
     }
 
-    pub(super) fn push(&mut self, inserted: Option<Box<Event>>, step: Step, touches: &mut Touches) {
+    pub(super) fn push(&mut self, args: Option<Box<Event>>, step: Step, touches: &mut Touches) {
         let touches = touches.move_to(&mut self.touches);
-        self.list.push(Row { inserted, step, touches });
+        self.list.push(Row { args, step, touches });
     }
 }
 

@@ -5,6 +5,7 @@
 //! description lives as long as a table refers to it.
 
 use super::fds::{Entry, Fds, Ofd, OfdIx, Target};
+use super::step::Name;
 use super::tree::Ino;
 use hashbrown::HashMap;
 use std::collections::VecDeque;
@@ -22,13 +23,15 @@ pub(super) struct Process {
     threads: Vec<i64>,
 }
 
-/// A working directory.
+/// A working directory, and the root directory that is shared with it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Cwd {
     /// `None` until a call tells.
     pub(super) ino: Option<Ino>,
     /// What the capture last said it is.
     pub(super) seen: Option<Box<[u8]>>,
+    /// The root directory, where that is not the machine's (chroot(2)).
+    pub(super) root: Option<Name>,
     sharers: u32,
 }
 
@@ -282,7 +285,7 @@ impl Tasks {
     /// exec: the other threads end, the table is no longer shared. Gives the descriptors that close on exec.
     pub(super) fn exec(&mut self, who: Who) -> Vec<Entry> {
         let Some(process) = &mut self.processes[who.process] else { return Vec::new() };
-        let (fds, pid) = (process.fds, process.pid);
+        let pid = process.pid;
         let others = std::mem::replace(&mut process.threads, vec![who.tid]);
         for tid in others.into_iter().filter(|tid| *tid != who.tid) {
             self.threads.remove(&tid);
@@ -296,13 +299,7 @@ impl Tasks {
                 process.threads = vec![pid];
             }
         }
-        if self.tables[fds as usize].sharers > 1 {
-            self.tables[fds as usize].sharers -= 1;
-            let copy = self.copy_table(fds);
-            if let Some(process) = &mut self.processes[who.process] {
-                process.fds = copy;
-            }
-        }
+        self.unshare(who.process);
         let gone = self.fds(who.process).extract(|_, entry| entry.cloexec);
         gone.into_iter().map(|(_, entry)| entry).collect()
     }
@@ -346,7 +343,7 @@ impl Tasks {
         &mut self.tables[table as usize]
     }
 
-    /// close_range(2) with CLOSE_RANGE_UNSHARE: the table is no longer shared.
+    /// exec, and close_range(2) with CLOSE_RANGE_UNSHARE: the table is no longer shared.
     pub(super) fn unshare(&mut self, process: usize) {
         let Some(fds) = self.processes[process].as_ref().map(|process| process.fds) else { return };
         if self.tables[fds as usize].sharers > 1 {

@@ -176,14 +176,6 @@ fn collect<T, U, const N: usize>(from: [T; N], make: impl Fn(T) -> Result<U>) ->
     made.try_into().ok().context("as many came out as went in")
 }
 
-/// Is this a verb that a replay issues, rather than one that only the model knows?
-fn issued(op: &Op) -> bool {
-    !matches!(
-        op,
-        Op::Dup | Op::CloseRange | Op::Umask | Op::Fork | Op::Exec | Op::Exit | Op::ExitGroup | Op::Joined | Op::Special
-    )
-}
-
 fn values(words: &Dictionary) -> Result<&StringArray> {
     words.values().as_string_opt::<i32>().context("a text column of the ops holds no text")
 }
@@ -225,7 +217,7 @@ impl Page {
             counts: ints(batch, NUMBERS[0].name())?,
             numbers,
             texts: named,
-            ops: parse(&words[0], |word| Op::parse(word).filter(issued))?,
+            ops: parse(&words[0], |word| Op::parse(word).filter(|op| op.issued()))?,
             syscalls: parse(&words[1], |word| Some(Syscall::parse(word.as_bytes()).unwrap_or(Syscall::other)))?,
             origins: parse(&words[2], Origin::parse)?,
             words,

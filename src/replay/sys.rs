@@ -440,7 +440,7 @@ impl Issue for Sys<'_> {
             Op::Fchdir           => sys!(SYS_fchdir, self.fd(call)),
 
             // The loader refuses them: only the model knows these.
-            Op::Dup | Op::CloseRange | Op::Umask | Op::Fork | Op::Exec | Op::Exit | Op::ExitGroup | Op::Joined | Op::Special => -i64::from(libc::ENOSYS),
+            Op::Dup | Op::CloseRange | Op::Umask | Op::Chroot | Op::Fork | Op::Exec | Op::Exit | Op::ExitGroup | Op::Joined | Op::Special => -i64::from(libc::ENOSYS),
         }
     }
 

@@ -47,6 +47,8 @@ ops! {
     CloseRange "close_range";
     /// umask(2).
     Umask "umask";
+    /// chroot(2): absolute paths start elsewhere from now on.
+    Chroot "chroot";
     /// fork, vfork, clone, clone3.
     Fork "fork";
     /// execve, execveat: descriptors with close-on-exec end.
@@ -87,6 +89,23 @@ impl Moves {
 }
 
 impl Op {
+    /// Does a replay issue it? The others only the model knows.
+    pub const fn issued(self) -> bool {
+        !matches!(
+            self,
+            Op::Dup
+                | Op::CloseRange
+                | Op::Umask
+                | Op::Chroot
+                | Op::Fork
+                | Op::Exec
+                | Op::Exit
+                | Op::ExitGroup
+                | Op::Joined
+                | Op::Special
+        )
+    }
+
     /// Which way data goes.
     pub const fn moves(self) -> Moves {
         match self {

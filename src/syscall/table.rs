@@ -187,7 +187,7 @@ syscalls! {
     // Processes
     chdir            (Path)                                          -> Status,  Return => As(Chdir);
     fchdir           (Fd)                                            -> Status,  Return => As(Fchdir);
-    getcwd           (Path, Count)                                   -> Len,     Entry  => As(Getcwd);
+    getcwd           (Path, Count)                                   -> Len,     Entry  => Partly(Getcwd, "not below a root of its own (chroot(2)): the replay has one root, and the path another length");
     umask            (Mode)                                          -> Value,   Return => Model(Umask);
     fork             ()                                              -> Pid,     Entry  => Model(Fork);
     vfork            ()                                              -> Pid,     Entry  => Model(Fork);
@@ -197,7 +197,7 @@ syscalls! {
     execveat         (DirFd, Path, Skip, Skip, AtFlags)              -> Status,  Return => Model(Exec);
     exit             (Skip)                                          -> Never,   Entry  => Model(Exit);
     exit_group       (Skip)                                          -> Never,   Entry  => Model(ExitGroup);
-    chroot           (Path)                                          -> Status,  Return => Drop("the replay has one root");
+    chroot           (Path)                                          -> Status,  Return => Model(Chroot);
     pivot_root       (Path, Path2)                                   -> Status,  Return => Drop("the replay has one root");
     mount            (Path2, Path, Skip, Flags, Skip)                -> Status,  Return => Drop("the replay has its own mounts");
     umount2          (Path, Flags)                                   -> Status,  Entry  => Drop("the replay has its own mounts");

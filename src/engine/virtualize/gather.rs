@@ -4,6 +4,7 @@
 //! same piece of memory. So what is absent costs a bit, and a text that came a moment ago is not copied again.
 
 use super::columns::{Fact, Get, StepColumn, TAGS, Tag, item};
+use crate::fate::Origin;
 use crate::model::{Name, Row, Rows};
 use crate::order;
 use crate::text;
@@ -60,7 +61,7 @@ impl Gather {
             (Values::Text(to), Get::Path(get, _)) => rows.iter().for_each(|row| to.push_name(get(&row.step))),
             (Values::Word(to, _), Get::Word(_, get)) => to.extend(rows.iter().map(|row| get(&row.step))),
             (Values::Word(to, _), _) => {
-                let tag = |row: &Row| if row.inserted.is_none() { Tag::Event } else { Tag::Insert };
+                let tag = |row: &Row| if row.step.origin == Origin::Event { Tag::Event } else { Tag::Insert };
                 to.extend(rows.iter().map(|row| Some(tag(row) as u8)));
             }
             (Values::List(to), _) => {

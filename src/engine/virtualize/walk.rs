@@ -69,22 +69,22 @@ impl Walk {
     /// The rows that follow the last event: ops the model inserts at the end.
     fn finish(&mut self, model: Model) -> Result<RecordBatch> {
         self.end.0 = model.finish(&mut self.rows);
-        let mut inserted = Inserted::default();
+        let mut args = Args::default();
         let last = self.last;
-        let sources: Vec<Source> = self.rows.list.iter_mut().map(|row| inserted.source(row, last, 0)).collect();
+        let sources: Vec<Source> = self.rows.list.iter_mut().map(|row| args.source(row, last, 0)).collect();
         gather(&mut self.columns, &mut self.rows, &mut self.pos);
         let like = self.like.clone();
-        self.batch(&like, &sources, &inserted)
+        self.batch(&like, &sources, &args)
     }
 
-    fn batch(&mut self, input: &RecordBatch, sources: &[Source], inserted: &Inserted) -> Result<RecordBatch> {
+    fn batch(&mut self, input: &RecordBatch, sources: &[Source], args: &Args) -> Result<RecordBatch> {
         let mut arrays = Vec::with_capacity(self.columns.len());
         for (column, field) in self.columns.iter_mut().zip(self.output.fields()) {
             arrays.push(match column {
                 Output::Made(gather) => gather.finish()?,
-                Output::Passed(at) if inserted.events.is_empty() => Arc::clone(input.column(*at)).slice(0, sources.len()),
+                Output::Passed(at) if args.events.is_empty() => Arc::clone(input.column(*at)).slice(0, sources.len()),
                 Output::Passed(at) => {
-                    let extra = inserted.column(field.name(), field.data_type());
+                    let extra = args.column(field.name(), field.data_type());
                     interleave(&[input.column(*at).as_ref(), extra.as_ref()], sources)?
                 }
             });
@@ -100,12 +100,12 @@ impl Running for Walk {
         };
         let seqs = batch.column(self.seq).as_primitive::<Int64Type>();
         let mut sources = Vec::with_capacity(batch.num_rows());
-        let mut inserted = Inserted::default();
+        let mut args = Args::default();
         decoder.each(batch, |row, event| {
             let from = rows.list.len();
             model.step(event, rows);
             for made in &mut rows.list[from..] {
-                sources.push(inserted.source(made, seqs.value(row), row));
+                sources.push(args.source(made, seqs.value(row), row));
             }
             if rows.list.len() >= CHUNK {
                 gather(columns, rows, pos);
@@ -115,7 +115,7 @@ impl Running for Walk {
         if let Some(row) = batch.num_rows().checked_sub(1) {
             self.last = seqs.value(row);
         }
-        self.batch(batch, &sources, &inserted)
+        self.batch(batch, &sources, &args)
     }
 
     fn end(&mut self) -> Result<Option<RecordBatch>> {
@@ -151,23 +151,22 @@ fn gather(columns: &mut [Output], rows: &mut Rows, pos: &mut i64) {
     rows.clear();
 }
 
-/// The ops the model inserted into a batch.
+/// The arguments of ops in a batch that are not an event's: of those that the model inserted, and of calls below a root of
+/// their own.
 #[derive(Debug, Default)]
-struct Inserted {
+struct Args {
     events: Vec<Event>,
-    /// The event that caused each.
+    /// The event of each, or the one that caused it.
     seqs: Vec<i64>,
 }
 
-impl Inserted {
-    /// Where the passed columns of a row come from; the arguments of an inserted op are kept here.
+impl Args {
+    /// Where the passed columns of a row come from; arguments that are not the event's are kept here.
     fn source(&mut self, made: &mut Row, seq: i64, row: usize) -> Source {
-        match &mut made.inserted {
+        match made.args.take() {
             None => (0, row),
             Some(event) => {
-                // The row keeps the box, which says that it was inserted; the arguments move here.
-                let empty = Event::new(event.syscall);
-                self.events.push(std::mem::replace(event.as_mut(), empty));
+                self.events.push(*event);
                 self.seqs.push(seq);
                 (1, self.events.len() - 1)
             }

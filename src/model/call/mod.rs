@@ -4,6 +4,7 @@
 //! became of it. Then its outcome decides what is proved and what changes. A function that gives a [`Reason`] gives up
 //! the event: it becomes a drop.
 
+mod chroot;
 mod control;
 mod data;
 mod fd;
@@ -15,6 +16,7 @@ mod path;
 mod process;
 mod start;
 
+pub(super) use chroot::written_out;
 pub(super) use observed::Sighting;
 
 use super::fds::{Entry, OfdIx, Target};
@@ -226,9 +228,16 @@ impl<'a> Call<'a> {
             Op::Chdir => self.chdir(),
             Op::Fchdir => self.fchdir(),
             Op::Getcwd => self.getcwd(),
-            Op::Dup | Op::CloseRange | Op::Umask | Op::Fork | Op::Exec | Op::Exit | Op::ExitGroup | Op::Joined | Op::Special => {
-                self.keep_books(op)
-            }
+            Op::Dup
+            | Op::CloseRange
+            | Op::Umask
+            | Op::Chroot
+            | Op::Fork
+            | Op::Exec
+            | Op::Exit
+            | Op::ExitGroup
+            | Op::Joined
+            | Op::Special => self.keep_books(op),
         }
     }
 
@@ -236,6 +245,7 @@ impl<'a> Call<'a> {
         match op {
             Op::Dup => self.dup(),
             Op::CloseRange => self.close_range(),
+            Op::Chroot => self.chroot(),
             Op::Fork => self.fork(),
             Op::Exec => self.exec(),
             Op::Exit | Op::ExitGroup => self.exit(op),
@@ -449,44 +459,4 @@ fn kind_of(st_mode: i64) -> Option<Kind> {
 /// Is it the st_mode of a device?
 fn is_device(st_mode: i64) -> bool {
     matches!(st_mode as u32 & libc::S_IFMT, libc::S_IFCHR | libc::S_IFBLK)
-}
-
-impl Model {
-    /// Path of what an open file description is on, kept until names change.
-    pub(super) fn ofd_path(&mut self, ix: OfdIx) -> Name {
-        let epoch = self.tree.epoch();
-        let Some(ofd) = self.tasks.ofd_mut(ix) else { return Name::default() };
-        match &ofd.path {
-            Some((at, path)) if *at == epoch => path.clone(),
-            _ => {
-                let path = self.tree.path(ofd.ino);
-                ofd.path = Some((epoch, path.clone()));
-                path
-            }
-        }
-    }
-
-    /// One open file description fewer on an inode.
-    pub(super) fn let_go(&mut self, ino: Ino) {
-        let node = self.tree.at_mut(ino);
-        node.refs = node.refs.saturating_sub(1);
-        self.tree.release(ino);
-    }
-
-    fn follow_moved(&mut self) {
-        for (from, to) in std::mem::take(&mut self.tree.moved) {
-            let mut count = 0;
-            for ofd in self.tasks.ofds.iter_mut().flatten().filter(|ofd| ofd.ino == from) {
-                (ofd.ino, ofd.path) = (to, None);
-                count += 1;
-            }
-            for cwd in self.tasks.cwds().filter(|cwd| cwd.ino == Some(from)) {
-                cwd.ino = Some(to);
-                count += 1;
-            }
-            self.tree.at_mut(to).refs += count;
-            let node = self.tree.at_mut(from);
-            node.refs = node.refs.saturating_sub(count);
-        }
-    }
 }

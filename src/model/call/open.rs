@@ -13,7 +13,7 @@ use crate::model::walk::Spot;
 use crate::syscall::Op;
 
 /// `resolve` of openat2(2): the directory is the root of the lookup.
-const RESOLVE_IN_ROOT: i64 = 0x10;
+pub(super) const RESOLVE_IN_ROOT: i64 = 0x10;
 
 impl Call<'_> {
     fn open_flags(&self) -> i64 {
@@ -239,6 +239,9 @@ impl Call<'_> {
     pub(super) fn getcwd(&mut self) -> Dropped<()> {
         let note = self.event.text(Text::Path).filter(|_| self.event.success().is_some());
         let ino = self.cwd(note)?;
+        if self.model.tasks.cwd(self.who.process).root.is_some() {
+            return Err(Reason::Unsupported);
+        }
         self.known_outcome()?.ok();
         self.model.tree.touch_cwd(ino);
         let path = self.model.tree.path(ino);

@@ -27,6 +27,7 @@ impl Call<'_> {
     pub(super) fn begin_with(&mut self, present: &[Present]) {
         for process in present {
             let (who, _) = self.model.tasks.enter(process.pid, process.pid);
+            self.model.tasks.cwd(who.process).root = process.root.clone().filter(|root| **root != *b"/" && !undeleted(root).1);
             if let Some(cwd) = process.cwd.as_deref().filter(|cwd| !undeleted(cwd).1) {
                 let caller = std::mem::replace(&mut self.who, who);
                 // One in a place that is not replayed is known too.
@@ -241,8 +242,8 @@ mod tests {
     fn shared_descriptions_are_opened_once_and_keep_their_position() {
         let file = |fd| open(fd, 7, "/data/log", flag::RDWR, 100, 1000);
         let present = vec![
-            Present { pid: 10, cwd: Some(Arc::from(&b"/data"[..])), open: vec![file(3)] },
-            Present { pid: 11, cwd: None, open: vec![file(4), open(5, 8, "socket:[1]", 2, 0, 0)] },
+            Present { pid: 10, cwd: Some(Arc::from(&b"/data"[..])), root: None, open: vec![file(3)] },
+            Present { pid: 11, cwd: None, root: None, open: vec![file(4), open(5, 8, "socket:[1]", 2, 0, 0)] },
         ];
         let config = Config { present: present.into(), ..Config::default() };
         let mut model = Model::new(config);
@@ -297,7 +298,7 @@ mod tests {
     #[test]
     fn what_was_open_at_the_start_is_known_with_its_size() {
         let file = open(3, 1, "/data/table", flag::RDWR, 0, 8192);
-        let present = vec![Present { pid: 1, cwd: None, open: vec![file] }];
+        let present = vec![Present { pid: 1, cwd: None, root: None, open: vec![file] }];
         let mut model = Model::new(Config { present: present.into(), ..Config::default() });
         let mut rows = Rows::default();
         model.step(&joins(2, 3, 7, 0), &mut rows);
@@ -348,13 +349,13 @@ mod tests {
 
     #[test]
     fn a_deleted_file_is_a_temporary_one() {
-        let present = vec![Present { pid: 1, cwd: None, open: vec![open(3, 0, "/tmp/x (deleted)", 0, 10, 500)] }];
+        let present = vec![Present { pid: 1, cwd: None, root: None, open: vec![open(3, 0, "/tmp/x (deleted)", 0, 10, 500)] }];
         let mut model = Model::new(Config { present: present.into(), ..Config::default() });
         let mut rows = Rows::default();
         model.step(&read(1, 3, 50), &mut rows);
         let ops: Vec<_> = rows.list.iter().map(|row| row.step.op).collect();
         assert_eq!(ops, [Some(Op::Openat), Some(Op::Ftruncate), Some(Op::Lseek), Some(Op::Read)]);
-        let opened = rows.list[0].inserted.as_ref().unwrap();
+        let opened = rows.list[0].args.as_ref().unwrap();
         assert_eq!(opened.text(Text::Path), Some(&b"/tmp"[..]));
         assert!(model.finish(&mut rows).needs.iter().all(|need| *need.path != *b"/tmp/x"));
     }

@@ -23,6 +23,8 @@ mod paths;
 mod replayed;
 #[cfg(feature = "sql")]
 mod requests;
+#[cfg(feature = "sql")]
+mod roots;
 
 /// May this process capture?
 pub fn allowed() -> bool {

@@ -122,13 +122,13 @@ fn walk(made: &[Made]) -> End {
         rows.clear();
         model.step(&call.event, &mut rows);
         for row in &rows.list {
-            let inserted = row.inserted.as_ref().map(|event| (event.name(), event.text(Text::Path).map(String::from_utf8_lossy)));
+            let inserted = row.args.as_ref().map(|event| (event.name(), event.text(Text::Path).map(String::from_utf8_lossy)));
             assert_ne!(row.step.origin, Origin::External, "{inserted:?} before {:?}", show(&call.event));
-            assert!(row.inserted.is_none() || row.step.fate == Fate::Op);
+            assert!(row.args.is_none() || row.step.fate == Fate::Op);
         }
         let last = rows.list.last().unwrap();
         let step = &last.step;
-        assert_eq!((step.origin, last.inserted.is_none()), (Origin::Event, true));
+        assert_eq!((step.origin, last.args.is_none()), (Origin::Event, true));
         assert_ne!(step.fate, Fate::Drop, "{:?} of {}", step.reason, show(&call.event));
         if let (Some(offset), Some(kernels)) = (step.offset, call.offset) {
             assert_eq!(offset, kernels, "offset of {}", show(&call.event));
@@ -303,7 +303,7 @@ fn words(events: &[Event]) -> (Vec<String>, End) {
     let mut rows = Rows::default();
     events.iter().for_each(|event| model.step(event, &mut rows));
     let end = model.finish(&mut rows);
-    let word = |row: &ioriot::model::Row| match &row.inserted {
+    let word = |row: &ioriot::model::Row| match &row.args {
         Some(event) => format!("{}:{}", row.step.origin.name(), event.name()),
         None => row.step.reason.map_or(row.step.fate.name(), |reason| reason.name()).into(),
     };

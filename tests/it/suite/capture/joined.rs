@@ -229,9 +229,7 @@ fn descriptors_that_come_in_messages_are_known() {
     }
     let dir = scratch();
     let home = dir.path().canonicalize().unwrap();
-    let source = home.join("sender.c");
-    std::fs::write(&source, SENDER).unwrap();
-    let Some(sender) = compile(&home, "sender", &source) else { return };
+    let Some(sender) = compile_text(&home, "sender", SENDER) else { return };
     std::fs::write(home.join("file"), "0123456789").unwrap();
     let out = home.join("capture");
     capture(0, &out, &["--", sender.to_str().unwrap(), home.join("file").to_str().unwrap()]);

@@ -49,7 +49,7 @@ fn ops(made: &[Event]) -> Vec<Op> {
                 continue;
             }
             last.insert(step.vtid, ops.len());
-            let event = row.inserted.as_deref().or(event).unwrap().clone();
+            let event = row.args.as_deref().or(event).unwrap().clone();
             let cwd = step.cwd.as_ref().map(|cwd| cwd.to_vec());
             ops.push(Op { event, lane: step.vtid, ofd: step.ofd, ofd2: step.ofd2, dir: step.dir, cwd, touches });
         }

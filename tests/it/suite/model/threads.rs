@@ -386,7 +386,7 @@ fn walk(events: &[Event]) -> Result<End, String> {
         model.step(event, &mut rows);
         let said = || super::show(event);
         for row in &rows.list {
-            let inserted = row.inserted.as_ref().map(|event| super::show(event));
+            let inserted = row.args.as_ref().map(|event| super::show(event));
             if row.step.origin == Origin::External {
                 return Err(format!("{} before {}", inserted.unwrap_or_default(), said()));
             }
