@@ -95,6 +95,7 @@ static void data(void)
 	OK(fcntl, fd, F_SETFL, O_APPEND);
 	OK(fcntl, fd, F_SETFD, FD_CLOEXEC);
 	IS(-ENOTTY, ioctl, fd, TCGETS, buf);
+	OK(ioctl, fd, FIONREAD, buf);
 
 	int dup1 = CALL(dup, fd);
 	IS(50, dup2, fd, 50);

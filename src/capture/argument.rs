@@ -4,10 +4,9 @@ use super::record::{Record, at};
 use super::snapshot::device_of;
 use crate::event::{Col, Event, TIME_NOW, TIME_OMIT, Text};
 use crate::syscall::lock::Lock;
+use crate::syscall::request::FICLONE;
 use crate::syscall::{Op, Role, Syscall};
 
-/// FICLONE of ioctl_ficlone(2), whose argument is a descriptor.
-const FICLONE: i64 = 0x4004_9409;
 const NANOS: i64 = 1_000_000_000;
 
 /// An argument that is not a string.

@@ -13,6 +13,7 @@ use crate::event::{AT_FDCWD, Col, TIME_NOW, TIME_OMIT};
 use crate::init::Data;
 use crate::syscall::Op;
 use crate::syscall::lock::{Lock, What, kind};
+use crate::syscall::request::{ANSWER, asks};
 use std::arch::asm;
 use std::ffi::CStr;
 use std::io::Result;
@@ -135,10 +136,15 @@ impl<'a> Sys<'a> {
         self.shared.fds.get(call.ofd2)
     }
 
-    /// Argument of an ioctl: the descriptor that FICLONE copies from. Of the other requests only those that a file refuses
-    /// are ops, so for them it is a bad address.
-    fn source(&self, call: Call<'_>) -> i32 {
-        if call.ofd2 == NONE { -1 } else { self.fd2(call) }
+    /// Argument of an ioctl: the descriptor that FICLONE copies from, or where the answer goes of a request that asks. Of
+    /// the others only those that a file refuses are ops, so for them it is a bad address.
+    fn argument(&self, call: Call<'_>, request: i64) -> i64 {
+        const { assert!(ANSWER <= BUFFER) };
+        match call.ofd2 {
+            NONE if asks(request) => self.buffer.start() as i64,
+            NONE => -1,
+            _ => self.fd2(call).into(),
+        }
     }
 
     /// The directory that a path starts at: the descriptor it was given, also when that was a bad one.
@@ -435,7 +441,7 @@ impl Issue for Sys<'_> {
 
             Op::Fcntl            => fcntl(self.fd(call), call, words),
             Op::Flock            => sys!(SYS_flock, self.fd(call), c(Col::Cmd) | i64::from(libc::LOCK_NB)),
-            Op::Ioctl            => sys!(SYS_ioctl, self.fd(call), c(Col::Cmd), self.source(call)),
+            Op::Ioctl            => sys!(SYS_ioctl, self.fd(call), c(Col::Cmd), self.argument(call, c(Col::Cmd))),
             Op::Chdir            => sys!(SYS_chdir, p),
             Op::Fchdir           => sys!(SYS_fchdir, self.fd(call)),
 

@@ -6,6 +6,7 @@
 
 pub mod lock;
 mod op;
+pub mod request;
 mod role;
 mod table;
 

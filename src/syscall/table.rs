@@ -93,7 +93,7 @@ syscalls! {
     fcntl            (Fd, Cmd, Arg)                                  -> Value,   Return => As(Fcntl);
     fcntl64          (Fd, Cmd, Arg)                                  -> Value,   Return => Partly(Fcntl, "32-bit call, issued as fcntl");
     flock            (Fd, Cmd)                                       -> Status,  Return => Partly(Flock, "issued without waiting, at the moment it was granted");
-    ioctl            (Fd, Cmd, Arg)                                  -> Value,   Entry  => Partly(Ioctl, "only FICLONE and requests that a file refuses; the others belong to a device");
+    ioctl            (Fd, Cmd, Arg)                                  -> Value,   Entry  => Partly(Ioctl, "only FICLONE, requests that ask a file for its flags and the like, and those that it refuses; what others change is not known");
 
     // Sizes and space
     truncate         (Path, Count)                                   -> Status,  Entry  => As(Truncate);

@@ -7,12 +7,7 @@ use crate::fate::{Fate, Origin, Reason};
 use crate::model::fds::OfdIx;
 use crate::model::touch::{Access, Resource};
 use crate::syscall::lock::{Lock, SHARED, What};
-
-/// Request of ioctl_ficlone(2): `_IOW(0x94, 9, int)`.
-const FICLONE: i64 = 0x4004_9409;
-/// Requests of ioctl(2) that do what fcntl(2) does with F_SETFD.
-const FIONCLEX: i64 = 0x5450;
-const FIOCLEX: i64 = 0x5451;
+use crate::syscall::request::{FICLONE, FIOCLEX, FIONCLEX, asks};
 
 impl Call<'_> {
     pub(super) fn fcntl(&mut self) -> Dropped<()> {
@@ -86,7 +81,8 @@ impl Call<'_> {
 
     pub(super) fn ioctl(&mut self) -> Dropped<()> {
         let target = self.on_fd();
-        if let Some(cmd @ (FIOCLEX | FIONCLEX)) = self.event.int(Col::Cmd)
+        let request = self.event.int(Col::Cmd);
+        if let Some(cmd @ (FIOCLEX | FIONCLEX)) = request
             && self.event.success().is_some()
         {
             self.set_cloexec(cmd == FIOCLEX);
@@ -94,13 +90,14 @@ impl Call<'_> {
             return target.map(|_| ());
         }
         let target = target?;
-        if self.event.int(Col::Cmd) == Some(FICLONE) {
+        if request == Some(FICLONE) {
             return self.clone_file(target);
         }
         match self.known_outcome()? {
+            _ if request.is_some_and(asks) => Ok(()),
             // A request that the file refused is refused again; what it did when granted, the capture does not show.
             Err(libc::ENOTTY | libc::EINVAL | libc::EOPNOTSUPP | libc::EXDEV | libc::EBADF | libc::EISDIR)
-                if self.event.int(Col::Cmd).is_some() =>
+                if request.is_some() =>
             {
                 Ok(())
             }

@@ -113,6 +113,7 @@ fn every_op() -> Work {
         op("fcntl", 32770).ofd(1).set("cmd", F_GETFL),
         op("flock", 0).ofd(1).set("cmd", LOCK_EX),
         op("ioctl", -25).ofd(1).set("cmd", TCGETS as i64),
+        op("ioctl", 0).ofd(1).set("cmd", FIONREAD as i64),
         op("chdir", 0).raw("/d"),
         op("getcwd", 3).set("cwd", "/d").count(4096),
         op("stat", 0).set("cwd", "/d").raw("file"),
