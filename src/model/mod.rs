@@ -77,7 +77,7 @@ impl Model {
         call.end(ended, Origin::Exit);
         call.run();
         if let Some(row) = out.list.last_mut().filter(|row| row.step.fate == Fate::Op) {
-            row.args = below;
+            row.args = row.args.take().or(below);
         }
     }
 

@@ -39,6 +39,7 @@ mod samples;
 mod sandbox;
 mod source;
 mod state;
+mod structs;
 mod summary;
 mod supervise;
 mod sys;

@@ -9,11 +9,11 @@ use super::data::{Cursor, Source};
 use super::engine::{Issue, Refusal};
 use super::memory::{Fds, Pages, SharedCount};
 use super::record::{CWD, LOCK, SPARSE, WITHHELD, errno};
-use crate::event::{AT_FDCWD, Col, TIME_NOW, TIME_OMIT};
+use super::structs::{ACCESS_LIST, access_list, flock, lock_command, timespec};
+use crate::event::{AT_FDCWD, Col};
 use crate::init::Data;
 use crate::syscall::Op;
-use crate::syscall::lock::{Lock, What, kind};
-use crate::syscall::request::{ANSWER, asks};
+use crate::syscall::request::{QUESTION, asks};
 use std::arch::asm;
 use std::ffi::CStr;
 use std::io::Result;
@@ -73,7 +73,8 @@ impl Shared {
 pub struct Sys<'a> {
     shared: &'a Shared,
     buffer: Pages,
-    /// Two `struct timespec`, a `struct open_how`, a `struct flock`, two offsets: whatever a call needs in memory.
+    /// Two `struct timespec`, a `struct open_how`, a `struct flock`, two offsets, an access control list: whatever a call
+    /// needs in memory.
     words: [i64; 4],
     iov: Vec<libc::iovec>,
     /// Bytes the prepared call asks for.
@@ -138,10 +139,9 @@ impl<'a> Sys<'a> {
 
     /// Argument of an ioctl: the descriptor that FICLONE copies from, or where the answer goes of a request that asks. Of
     /// the others only those that a file refuses are ops, so for them it is a bad address.
-    fn argument(&self, call: Call<'_>, request: i64) -> i64 {
-        const { assert!(ANSWER <= BUFFER) };
+    fn argument(&mut self, call: Call<'_>) -> i64 {
         match call.ofd2 {
-            NONE if asks(request) => self.buffer.start() as i64,
+            NONE if asks(call.arg(Col::Cmd)) => self.words.as_mut_ptr() as i64,
             NONE => -1,
             _ => self.fd2(call).into(),
         }
@@ -249,26 +249,6 @@ fn open_flags(flags: i64) -> i64 {
     if flags & i64::from(libc::O_PATH) != 0 { flags } else { flags | i64::from(libc::O_NONBLOCK) }
 }
 
-/// A lock command in its non-blocking form and owned by the open file description, as fcntl(2) numbers them.
-fn lock_command(cmd: i64) -> Option<i32> {
-    Some(match Lock::of(cmd)?.what {
-        What::Get => libc::F_OFD_GETLK,
-        What::Set => libc::F_OFD_SETLK,
-    })
-}
-
-/// `struct flock` of a call: type and whence, start, length, and nobody's id.
-fn flock(call: Call<'_>) -> [i64; 4] {
-    let kind = match (call.get(Col::Mode), Lock::of(call.arg(Col::Cmd)).map(|lock| lock.what)) {
-        // Not captured: shared locks, of the whole file, never stand in each other's way.
-        (None, _) => return [kind::READ, 0, 0, 0],
-        // Captured is the answer, whose kind is not that which was asked for.
-        (Some(_), Some(What::Get)) => kind::WRITE,
-        (Some(kind), _) => kind,
-    };
-    [kind & 0xffff | (call.arg(Col::Whence) & 0xffff) << 16, call.arg(Col::Offset), call.arg(Col::Count), 0]
-}
-
 /// fcntl commands that act on nothing but the descriptor: no leases (others would wait for them), no signals, no copies.
 const FCNTL: &[i32] =
     &[libc::F_GETFD, libc::F_SETFD, libc::F_GETFL, libc::F_SETFL, libc::F_GETLEASE, libc::F_GET_SEALS, libc::F_GETPIPE_SZ];
@@ -287,15 +267,6 @@ pub fn notes(call: Call<'_>, captured: i64) -> u8 {
         Op::Lseek if call.arg(Col::Whence) > 2 => SPARSE,
         Op::Mknod | Op::Mknodat if matches!(kind(), libc::S_IFCHR | libc::S_IFBLK) => WITHHELD,
         _ => 0,
-    }
-}
-
-/// `struct timespec` of a captured time.
-fn timespec(time: Option<i64>) -> [i64; 2] {
-    match time {
-        Some(TIME_NOW) | None => [0, libc::UTIME_NOW],
-        Some(TIME_OMIT) => [0, libc::UTIME_OMIT],
-        Some(time) => [time.div_euclid(1_000_000_000), time.rem_euclid(1_000_000_000)],
     }
 }
 
@@ -325,6 +296,16 @@ impl Issue for Sys<'_> {
             Op::Openat2 => self.words = [open_flags(call.arg(Col::Flags)), call.arg(Col::Mode), call.arg(Col::Resolve), 0],
             Op::CopyFileRange | Op::Sendfile => self.words = [call.arg(Col::Offset), call.arg(Col::Offset2), 0, 0],
             Op::Fcntl => self.words = flock(call),
+            Op::Ioctl => self.words = QUESTION,
+            Op::Setxattr | Op::Lsetxattr | Op::Fsetxattr => {
+                self.from = match call.get(Col::Mode).filter(|_| self.count == ACCESS_LIST) {
+                    Some(mode) => {
+                        self.words = access_list(mode);
+                        self.words.as_mut_ptr().cast()
+                    }
+                    None => self.shared.source.start(),
+                };
+            }
             Op::Utimensat => {
                 let ([a, b], [c, d]) = (timespec(call.get(Col::Atime)), timespec(call.get(Col::Mtime)));
                 self.words = [a, b, c, d];
@@ -441,7 +422,7 @@ impl Issue for Sys<'_> {
 
             Op::Fcntl            => fcntl(self.fd(call), call, words),
             Op::Flock            => sys!(SYS_flock, self.fd(call), c(Col::Cmd) | i64::from(libc::LOCK_NB)),
-            Op::Ioctl            => sys!(SYS_ioctl, self.fd(call), c(Col::Cmd), self.argument(call, c(Col::Cmd))),
+            Op::Ioctl            => sys!(SYS_ioctl, self.fd(call), c(Col::Cmd), self.argument(call)),
             Op::Chdir            => sys!(SYS_chdir, p),
             Op::Fchdir           => sys!(SYS_fchdir, self.fd(call)),
 

@@ -7,11 +7,13 @@ pub const FIONCLEX: i64 = 0x5450;
 /// exec closes the descriptor, as fcntl(2) says it with F_SETFD.
 pub const FIOCLEX: i64 = 0x5451;
 
-/// The most bytes that the answer of a request has that [`asks`].
-pub const ANSWER: usize = 28;
+/// What the argument points to of a request that [`asks`], and room for the answer. A `struct fiemap` that asks for the
+/// number of a file's extents; the others ask nothing more, and their answers are shorter.
+pub const QUESTION: [i64; 4] = [0, -1, 0, 0];
 
-/// Does a request only ask a file for something: bytes left to read, size of a block, flags (ioctl_iflags(2)), version, or
-/// attributes (ioctl_fsgetxattr(2))? The answer goes to where the argument points, and is in no capture.
+/// Does a request only ask a file for something: bytes left to read, size of a block, flags (ioctl_iflags(2)), version,
+/// attributes (ioctl_fsgetxattr(2)), or where its data is (Documentation/filesystems/fiemap.rst)? The answer is in no
+/// capture.
 ///
 /// The numbers are of `include/uapi/linux/fs.h`. Those that a 32-bit program uses for flags and version are refused to others.
 pub fn asks(request: i64) -> bool {
@@ -20,5 +22,6 @@ pub fn asks(request: i64) -> bool {
     const FS_IOC_GETFLAGS: i64 = 0x8008_6601;
     const FS_IOC_GETVERSION: i64 = 0x8008_7601;
     const FS_IOC_FSGETXATTR: i64 = 0x801c_581f;
-    matches!(request, FIGETBSZ | FIONREAD | FS_IOC_GETFLAGS | FS_IOC_GETVERSION | FS_IOC_FSGETXATTR)
+    const FS_IOC_FIEMAP: i64 = 0xc020_660b;
+    matches!(request, FIGETBSZ | FIONREAD | FS_IOC_GETFLAGS | FS_IOC_GETVERSION | FS_IOC_FSGETXATTR | FS_IOC_FIEMAP)
 }

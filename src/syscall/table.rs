@@ -187,7 +187,7 @@ syscalls! {
     // Processes
     chdir            (Path)                                          -> Status,  Return => As(Chdir);
     fchdir           (Fd)                                            -> Status,  Return => As(Fchdir);
-    getcwd           (Path, Count)                                   -> Len,     Entry  => Partly(Getcwd, "not below a root of its own (chroot(2)): the replay has one root, and the path another length");
+    getcwd           (Path, Count)                                   -> Len,     Entry  => As(Getcwd);
     umask            (Mode)                                          -> Value,   Return => Model(Umask);
     fork             ()                                              -> Pid,     Entry  => Model(Fork);
     vfork            ()                                              -> Pid,     Entry  => Model(Fork);

@@ -29,7 +29,22 @@ pub(in crate::model) fn written_out(event: &Event, root: &[u8], notes: Notes) ->
             write_out(&mut event, text, root);
         }
     }
+    if def.op() == Some(Op::Getcwd) {
+        longer(&mut event, root);
+    }
     event
+}
+
+/// The replay is told the way from the machine's root: it needs more room, and what is returned is more.
+fn longer(event: &mut Event, root: &[u8]) {
+    let whole = event.take_text(Text::Path).map(|path| path.strip_suffix(b"/").map(Box::from).unwrap_or(path));
+    let more = root.len() as i64;
+    event.put(Col::Count, event.int(Col::Count).map(|count| count.saturating_add(more)));
+    // With the NUL; of the root itself the kernel returned `/` and that.
+    event.put(Col::Ret, event.success().map_or(event.int(Col::Ret), |ret| Some(if ret == 2 { more + 1 } else { ret + more })));
+    if let Some(whole) = whole {
+        event.set_text(Text::Path, whole);
+    }
 }
 
 fn write_out(event: &mut Event, text: Text, root: &[u8]) {
@@ -109,6 +124,10 @@ mod tests {
             call(Syscall::readlink, 2, "/../../l", "/c"),
             call(Syscall::chroot, 0, "/inner", ""),
             call(Syscall::rmdir, 0, "/..x", ""),
+            call(Syscall::chdir, 0, "/", ""),
+            call(Syscall::getcwd, 2, "/", ""),
+            call(Syscall::chdir, 0, "sub", ""),
+            call(Syscall::getcwd, 5, "/sub", ""),
         ];
         let expected = [
             None,
@@ -119,6 +138,10 @@ mod tests {
             some("/jail/l", "/c"),
             None,
             some("/jail/inner/..x", ""),
+            some("/jail/inner/", ""),
+            some("/jail/inner", ""),
+            some("sub", ""),
+            some("/jail/inner/sub", ""),
         ];
         assert_eq!(issued(Config::default(), &events), expected);
     }

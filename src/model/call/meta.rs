@@ -136,7 +136,10 @@ impl Call<'_> {
                 self.xattr(ino, true);
                 self.xattr(ino, false);
             }
-            Op::Setxattr | Op::Lsetxattr | Op::Fsetxattr => self.xattr(ino, false),
+            Op::Setxattr | Op::Lsetxattr | Op::Fsetxattr => {
+                self.xattr(ino, false);
+                self.access_list(ino);
+            }
             Op::Access | Op::Faccessat | Op::Faccessat2 if self.event.int(Col::Mode).is_some_and(|mode| mode & X_OK != 0) => {
                 let node = self.model.tree.at_mut(ino);
                 if node.mode.is_none() && !node.mode_set && node.life == Life::Initial {
@@ -172,6 +175,22 @@ impl Call<'_> {
         };
         if node.mtime.is_none() && !node.mtime_set && !changed && node.life == Life::Initial {
             node.mtime = self.event.int(Col::Mtime);
+        }
+    }
+
+    /// Values of attributes are in no capture, but an access control list of three entries says what the mode says (acl(5)),
+    /// and that shows after the call.
+    fn access_list(&mut self, ino: Ino) {
+        const THREE_ENTRIES: i64 = 28;
+        let list = matches!(self.event.text(Text::Name), Some(b"system.posix_acl_access" | b"system.posix_acl_default"));
+        if list && self.event.int(Col::Count) == Some(THREE_ENTRIES) {
+            let node = self.model.tree.at_mut(ino);
+            let usual = if node.kind() == Kind::Dir { 0o755 } else { 0o644 };
+            let mode = self.event.int(Col::StMode).or(node.mode).unwrap_or(usual) & 0o777;
+            node.mode_set = true;
+            let mut event = self.event.clone();
+            event.set(Col::Mode, mode);
+            self.args = Some(Box::new(event));
         }
     }
 

@@ -62,6 +62,8 @@ pub(super) struct Call<'a> {
     pub(super) task: Option<i64>,
     /// Those that the lane's next op waits for.
     pub(super) waits: Vec<i64>,
+    /// The arguments that it is issued with, where they are not the event's.
+    pub(super) args: Option<Box<Event>>,
     pub(super) out: &'a mut Rows,
 }
 
@@ -73,7 +75,7 @@ impl<'a> Call<'a> {
         model.tree.touches.clear();
         let step = Step::new(Fate::Op, event.syscall.op(), who.vpid, who.vtid);
         let waits = if who.waits { model.tasks.take_waits(who.tid) } else { Vec::new() };
-        Call { model, event, who, step, file: None, ofd: None, task: None, waits, out }
+        Call { model, event, who, step, file: None, ofd: None, task: None, waits, args: None, out }
     }
 
     /// Before the first call of all: what was there when the capture began.
@@ -114,7 +116,7 @@ impl<'a> Call<'a> {
         } else if !self.waits.is_empty() {
             self.model.tasks.wait_for(self.who.tid, self.waits);
         }
-        self.out.push(None, self.step, &mut self.model.tree.touches);
+        self.out.push(self.args, self.step, &mut self.model.tree.touches);
     }
 
     /// What the capture shows of the file and the descriptor when the call is over.

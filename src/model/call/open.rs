@@ -239,9 +239,6 @@ impl Call<'_> {
     pub(super) fn getcwd(&mut self) -> Dropped<()> {
         let note = self.event.text(Text::Path).filter(|_| self.event.success().is_some());
         let ino = self.cwd(note)?;
-        if self.model.tasks.cwd(self.who.process).root.is_some() {
-            return Err(Reason::Unsupported);
-        }
         self.known_outcome()?.ok();
         self.model.tree.touch_cwd(ino);
         let path = self.model.tree.path(ino);

@@ -148,3 +148,23 @@ fn received_descriptors_are_what_was_seen_of_them() {
     let found = outcomes(vec![seen(open("/a", 0, 3, ""), 77, 50), unlink, seen(read(9), 77, 50)]);
     assert_eq!(found.last().unwrap().1, Some(Reason::UnknownFd));
 }
+
+/// Of an access control list only the length is captured; one of three entries says what the mode says, which is seen.
+#[test]
+fn a_short_access_control_list_says_what_the_mode_says() {
+    let set = |name: &str, count: i64, mode: Option<i64>| {
+        let mut set = event(Syscall::fsetxattr, &[(Col::Fd, 3), (Col::Count, count), (Col::Flags, 0)], &[(Text::Name, name)], 0);
+        set.put(Col::StMode, mode);
+        set
+    };
+    let issued = |set: Event| {
+        let (mut model, mut rows) = (Model::new(Config::default()), Rows::default());
+        [open("/a", 0, 3, ""), set].iter().for_each(|event| model.step(event, &mut rows));
+        rows.list.last().unwrap().args.as_ref().and_then(|event| event.int(Col::Mode))
+    };
+    let list = "system.posix_acl_access";
+    assert_eq!(issued(set(list, 28, Some(0o100_750))), Some(0o750));
+    assert_eq!(issued(set(list, 28, None)), Some(0o644), "what files usually have");
+    assert_eq!(issued(set(list, 44, Some(0o100_750))), None);
+    assert_eq!(issued(set("user.a", 28, Some(0o100_750))), None);
+}
