@@ -7,7 +7,7 @@
 //!
 //! stat(2) and the kernel's own inode may tell different devices (btrfs, overlayfs), so each has its identities for itself.
 
-use super::step::Name;
+use super::step::{Kind, Name};
 use super::tree::{Ino, Life, Node, Slot, Tree, Was};
 
 /// Who told an identity.
@@ -96,7 +96,7 @@ impl Tree {
                 }
                 let Some((dir, name)) = self.at(ino).home.clone() else { return ino };
                 self.remove(dir, &name);
-                let made = self.make(dir, name, super::Kind::File, None);
+                let made = self.make(dir, name, Kind::File, None);
                 self.is_called(made, identity);
                 made
             }
@@ -163,6 +163,21 @@ impl Tree {
         self.forget(ino);
         self.unite(ino, same);
         true
+    }
+
+    /// What was taken for one more name of a file is a symlink to it, which calls had followed. Gives the symlink.
+    pub(super) fn part(&mut self, dir: Ino, name: &[u8], ino: Ino) -> Option<Ino> {
+        let Node::Dir(entries) = &self.at(dir).node else { return None };
+        let slot = Slot { was: Was::Held(ino), now: Some(ino) };
+        if !self.at(ino).twins || self.at(ino).single() || entries.get(name) != Some(&slot) {
+            return None;
+        }
+        self.unbind(dir, name);
+        let target = self.path(ino);
+        let link = self.discover(dir, name.into(), Some(Kind::Link), Life::Initial);
+        let inode = self.at_mut(link);
+        (inode.node, inode.sure, inode.led) = (Node::Link { target, guessed: true }, true, true);
+        Some(link)
     }
 }
 

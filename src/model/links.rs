@@ -41,6 +41,7 @@ impl Tree {
     /// readlink showed the content of a symlink.
     /// Gives the inode of the symlink.
     pub(super) fn link_content(&mut self, dir: Ino, name: &[u8], ino: Ino, target: &[u8]) -> Ino {
+        let ino = self.part(dir, name, ino).unwrap_or(ino);
         let node = self.at(ino);
         if !matches!(node.node, Node::Link { .. }) && (node.life != Life::Initial || node.sure) {
             // Something else was here: somebody replaced it.

@@ -212,6 +212,9 @@ impl Tree {
         let ino = self.create(dir, name.clone(), kind, Life::Created, Was::Unclaimed);
         if let (Node::Link { target: content, guessed }, Some(target)) = (&mut self.at_mut(ino).node, &target) {
             (*content, *guessed) = (target.clone(), false);
+        } else if kind == Kind::Link {
+            // It is made up now, for the op that makes the link says it.
+            self.link_target(ino, dir, &name);
         }
         let target = match &self.at(ino).node {
             Node::Link { target, .. } => Some(target.clone()),
@@ -342,6 +345,12 @@ impl Tree {
             node.sure |= sure;
             return ino;
         }
+        if kind == Kind::Link
+            && let Some(link) = self.part(dir, name, ino)
+        {
+            return link;
+        }
+        let node = self.at_mut(ino);
         if matches!(node.node, Node::Unknown) && (kind != Kind::Link || !node.led) {
             node.node = blank(Some(kind), false);
             node.sure |= sure;

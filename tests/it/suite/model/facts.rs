@@ -35,6 +35,26 @@ fn two_names_with_one_identity_are_hard_links() {
     assert!(end.expects.iter().all(|expect| expect.size == Some(110)), "{:?}", end.expects);
 }
 
+/// stat follows symlinks, so two names that it finds one file by may be a file and a symlink to it.
+#[test]
+fn a_name_that_turns_out_to_be_a_symlink_is_no_hard_link() {
+    let stat = |path: &str| seen(event(Syscall::stat, &[], &[(Text::Path, path)], 0), 77, 50);
+    let mut lstat = seen(event(Syscall::lstat, &[], &[(Text::Path, "/link")], 0), 78, 4);
+    lstat.set(Col::StMode, 0o120_777);
+    let readlink = event(Syscall::readlink, &[(Col::Count, 100)], &[(Text::Path, "/link"), (Text::Path2, "file")], 4);
+    let chmod = event(Syscall::chmod, &[(Col::Mode, 0o600)], &[(Text::Path, "/link")], 0);
+    for shown in [lstat, readlink] {
+        for names in [["/file", "/link"], ["/link", "/file"]] {
+            let content = if shown.syscall == Syscall::lstat { "/file" } else { "file" };
+            let events = vec![stat(names[0]), stat(names[1]), shown.clone(), stat("/link"), chmod.clone()];
+            let (rows, end) = words(&timed(events));
+            assert_eq!(rows, ["op"; 5], "{names:?}");
+            assert_eq!(needs(&end), ["file /file", "link /link"]);
+            assert_eq!((end.needs[0].size, end.needs[1].target.as_deref()), (50, Some(content.as_bytes())));
+        }
+    }
+}
+
 #[test]
 fn a_name_with_another_identity_was_made_again_outside() {
     let close = event(Syscall::close, &[(Col::Fd, 3)], &[], 0);
