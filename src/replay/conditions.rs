@@ -230,7 +230,7 @@ impl Armed {
         let mut failed = Vec::new();
         self.reader.read_to_end(&mut failed)?;
         let note = |what: &u8| match (self.asked.get(usize::from(*what)), self.nice) {
-            (Some(limit), _) => format!("The limit {limit} could not be set: raising one takes root."),
+            (Some(limit), _) => format!("The limit {limit} could not be set: raising one takes CAP_SYS_RESOURCE."),
             (None, nice) => format!("The nice value {} could not be set: lowering it takes root.", nice.unwrap_or(0)),
         };
         Ok(failed.iter().map(note).collect())

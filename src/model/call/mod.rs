@@ -91,6 +91,11 @@ impl<'a> Call<'a> {
     pub(super) fn run(mut self) {
         let def = self.event.syscall.def();
         if let Err(reason) = self.call(def.replay) {
+            let reason = match self.event.failure() {
+                // There was none: statx(0, NULL ...) asks whether the kernel knows the call.
+                Some(libc::EFAULT) if reason == Reason::LostName => Reason::OutsideMemory,
+                _ => reason,
+            };
             (self.step.fate, self.step.reason) = (Fate::Drop, Some(reason));
         }
         self.step.on_file = match (self.step.fate, self.step.reason) {
