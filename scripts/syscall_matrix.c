@@ -123,6 +123,9 @@ static void names(void)
 	OK(close, fd);
 	how.flags = O_RDONLY, how.mode = 0;
 	IS(-EXDEV, openat2, dir, "../data", &how, sizeof how);
+	how.resolve = RESOLVE_IN_ROOT;
+	fd = CALL(openat2, dir, "/../sub/file", &how, sizeof how);
+	OK(close, fd);
 	int made = CALL(creat, "dir/made", 0600);
 	OK(close, made);
 	OK(mknod, "dir/fifo", S_IFIFO | 0600, 0);

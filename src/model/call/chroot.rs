@@ -2,7 +2,7 @@
 //! written out.
 
 use super::fd::special;
-use super::open::RESOLVE_IN_ROOT;
+use super::path::{in_root, inside};
 use super::{Call, Dropped};
 use crate::event::{Col, Event, Text};
 use crate::model::config::Notes;
@@ -18,9 +18,9 @@ pub(in crate::model) fn written_out(event: &Event, root: &[u8], notes: Notes) ->
     if event.syscall.op() == Some(Op::Joined) {
         return event;
     }
-    let in_root = event.int(Col::Resolve).is_some_and(|resolve| resolve & RESOLVE_IN_ROOT != 0);
+    let elsewhere = in_root(&event);
     for (role, text) in [(Role::Path, Text::Path), (Role::Path2, Text::Path2)] {
-        if def.has(role) && !in_root {
+        if def.has(role) && !elsewhere {
             write_out(&mut event, text, root);
         }
     }
@@ -49,12 +49,7 @@ fn longer(event: &mut Event, root: &[u8]) {
 
 fn write_out(event: &mut Event, text: Text, root: &[u8]) {
     let Some(path) = event.text(text).filter(|path| path.first() == Some(&b'/') && special(path).is_none()) else { return };
-    let mut below = path;
-    // The parent of a root is the root itself.
-    while let Some(rest) = below.strip_prefix(b"/..").filter(|rest| rest.first().is_none_or(|byte| *byte == b'/')) {
-        below = rest;
-    }
-    let whole = [root, below].concat();
+    let whole = [root, inside(path)].concat();
     event.set_text(text, whole);
 }
 

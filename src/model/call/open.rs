@@ -12,9 +12,6 @@ use crate::model::tree::{Ino, Life, Look, Node, Was, blank};
 use crate::model::walk::Spot;
 use crate::syscall::Op;
 
-/// `resolve` of openat2(2): the directory is the root of the lookup.
-pub(super) const RESOLVE_IN_ROOT: i64 = 0x10;
-
 impl Call<'_> {
     fn open_flags(&self) -> i64 {
         match self.step.op {
@@ -45,13 +42,7 @@ impl Call<'_> {
 
     fn open_it(&mut self, flags: i64) -> Dropped<()> {
         let follow = flags & flag::NOFOLLOW == 0 && flags & (flag::CREAT | flag::EXCL) != flag::CREAT | flag::EXCL;
-        let mut from = match self.named(Arg::First)? {
-            Named::Path(from) => from,
-            Named::Fd(_) | Named::Bad => return self.known_outcome().map(|_| ()),
-        };
-        if self.event.int(Col::Resolve).is_some_and(|resolve| resolve & RESOLVE_IN_ROOT != 0) {
-            from.path = &from.path[from.path.iter().take_while(|byte| **byte == b'/').count()..];
-        }
+        let Named::Path(from) = self.named(Arg::First)? else { return self.known_outcome().map(|_| ()) };
         match self.known_outcome() {
             Ok(Ok(fd)) => self.opened(from, flags, follow, fd),
             Ok(Err(errno)) => {

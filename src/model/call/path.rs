@@ -2,7 +2,7 @@
 
 use super::fd::Fd;
 use super::{Call, Dropped, flag, outside};
-use crate::event::{AT_FDCWD, Col, Text};
+use crate::event::{AT_FDCWD, Col, Event, Text};
 use crate::fate::Reason;
 use crate::model::fds::OfdIx;
 use crate::model::step::{Kind, Name};
@@ -66,6 +66,26 @@ pub(super) enum Named<'e> {
     Bad,
 }
 
+/// Is the directory that a path starts at the root of its lookup, also of an absolute one (RESOLVE_IN_ROOT, openat2(2))?
+pub(super) fn in_root(event: &Event) -> bool {
+    event.int(Col::Resolve).is_some_and(|resolve| resolve & 0x10 != 0)
+}
+
+/// A path in a directory that is the root of its lookup, without the `..` that it begins with: the parent of a root is the
+/// root itself.
+pub(super) fn inside(mut path: &[u8]) -> &[u8] {
+    while let Some(rest) = slashless(path).strip_prefix(b"..")
+        && rest.first().is_none_or(|byte| *byte == b'/')
+    {
+        path = rest;
+    }
+    path
+}
+
+fn slashless(path: &[u8]) -> &[u8] {
+    &path[path.iter().take_while(|byte| **byte == b'/').count()..]
+}
+
 impl<'a> Call<'a> {
     /// Where a path argument starts. Fills in `dir` and `cwd` of the step.
     pub(super) fn named(&mut self, arg: Arg) -> Dropped<Named<'a>> {
@@ -90,8 +110,14 @@ impl<'a> Call<'a> {
                 };
             }
         };
+        let slash = path.last() == Some(&b'/');
+        let path = match in_root(event) {
+            true if slashless(inside(path)).is_empty() => b".",
+            true => slashless(inside(path)),
+            false => path,
+        };
         if path.first() == Some(&b'/') {
-            return Ok(Named::Path(From { arg, start: ROOT, path, slash: path.last() == Some(&b'/') }));
+            return Ok(Named::Path(From { arg, start: ROOT, path, slash }));
         }
         let start = match dirfd {
             Some(fd) if fd != AT_FDCWD => match self.fd(fd_col, note_col)? {
@@ -111,7 +137,7 @@ impl<'a> Call<'a> {
             },
             _ => self.start_at_cwd(event.text(note_col))?,
         };
-        Ok(Named::Path(From { arg, start, path, slash: path.last() == Some(&b'/') }))
+        Ok(Named::Path(From { arg, start, path, slash }))
     }
 
     fn start_at_cwd(&mut self, note: Option<&[u8]>) -> Dropped<Ino> {

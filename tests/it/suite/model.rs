@@ -450,3 +450,16 @@ fn pseudo_file_systems_are_drops() {
     assert_eq!(rows, ["pseudo_fs", "pseudo_fs"]);
     assert!(needs(&end).is_empty());
 }
+
+/// openat2(2) with RESOLVE_IN_ROOT: an absolute path starts at the directory too.
+#[test]
+fn a_lookup_may_have_a_root_of_its_own() {
+    let dir = open("/d", i64::from(libc::O_DIRECTORY), 3, "");
+    let inside = |path: &str, fd: i64| {
+        let ints = [(Col::DirFd, 3), (Col::Flags, 0), (Col::Resolve, libc::RESOLVE_IN_ROOT as i64)];
+        event(Syscall::openat2, &ints, &[(Text::Path, path)], fd)
+    };
+    let (rows, end) = words(&[dir, inside("/f", 4), inside("//../../sub/g", 5), inside("/..", 6)]);
+    assert_eq!(rows[..4], ["op"; 4]);
+    assert_eq!(needs(&end), ["dir /d", "file /d/f", "dir /d/sub", "file /d/sub/g"]);
+}
