@@ -4,15 +4,20 @@
 //! and takes it later. Who asks in between, and is refused, seems to have asked for what was free. Such a call comes
 //! before the one that let go, if both were under way at once; else the one that took the lock had it before.
 //!
-//! Only calls of other processes count, on ranges that overlap. Files are known as in [`super::growth`].
+//! A close lets go, too, and so does the end of a process. That has no return: who is refused soon afterwards proves that it
+//! lasted so long.
+//!
+//! Only calls of other processes count, on ranges that overlap. Files are known as in [`super::growth`]. Where nobody was
+//! refused this costs nothing.
 
 use super::growth::file;
 use super::order::{Key, Ticket, Window};
-use super::repair::{Kind, Moves, Overlaps, spans};
+use super::repair::{Kind, Moves, spans};
 use crate::event::{Col, Event};
 use crate::syscall::Op;
 use crate::syscall::lock::{self, Lock, What, kind};
 use hashbrown::HashMap;
+use std::collections::VecDeque;
 
 /// What a call did about a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,31 +42,63 @@ impl Claim {
     /// Can they not both be had?
     fn against(&self, other: &Claim) -> bool {
         let both = self.shared && other.shared && self.act != Act::LetGo && other.act != Act::LetGo;
-        self.process != other.process && self.start < other.end && other.start < self.end && !both
+        self.process != other.process && self.meets(other) && !both
+    }
+
+    fn meets(&self, other: &Claim) -> bool {
+        self.start < other.end && other.start < self.end
+    }
+
+    /// Was what this call was refused free when the other, by the same process, took it?
+    fn had(&self, other: &Claim) -> bool {
+        self.process == other.process && self.meets(other) && other.act == Act::Took && !other.shared
     }
 }
 
-/// Looks at the overlapping calls of the sorted window.
-pub fn run(window: &Window, overlaps: &Overlaps, moves: &mut Moves) {
+/// How long a process may take to end, ns: one that is traced stops on the way, and waits for its tracer.
+const DYING: i64 = 1_000_000_000;
+/// Number of earlier claims on a file that are looked at.
+const LOOK: usize = 1024;
+
+/// Was a lock refused?
+pub fn refused(event: &Event) -> bool {
+    matches!(event.failure(), Some(libc::EAGAIN | libc::EACCES)) && matches!(event.syscall.op(), Some(Op::Fcntl | Op::Flock))
+}
+
+/// Looks at the sorted window.
+pub fn run(window: &Window, moves: &mut Moves) {
     let tickets = window.tickets();
-    // Calls that later ones may overlap, by file, in order.
-    let mut open: HashMap<u64, Vec<(usize, Claim)>> = HashMap::new();
-    for place in (0..window.len()).filter(|place| overlaps.any[*place]) {
-        let Some((file, claim)) = claim(window.event(place)) else { continue };
-        let earlier = open.entry(file).or_default();
-        earlier.retain(|(other, _)| tickets[*other].exit >= overlaps.least[place]);
-        let mut against = earlier.iter().rev().filter(|(_, other)| claim.against(other));
+    if !tickets.iter().any(|ticket| ticket.refused) {
+        return;
+    }
+    let mut claims: HashMap<u64, VecDeque<(usize, Claim)>> = HashMap::new();
+    let mut ends = HashMap::new();
+    for place in 0..window.len() {
+        let event = window.event(place);
+        match event.syscall.op() {
+            Some(Op::ExitGroup) => drop(ends.insert(event.int(Col::Pid).unwrap_or_default(), place)),
+            Some(Op::Close) => closed(place, event, &mut claims),
+            _ => {}
+        }
+        let Some((file, claim)) = claim(event) else { continue };
+        let earlier = claims.entry(file).or_default();
+        let mut last = earlier.iter().rev();
         match claim.act {
             // The last to do anything about it let go, and this was refused before: at the latest when it began, since others
             // may have taken the lock until it returned.
-            Act::Refused => {
-                let last = against.find(|(_, other)| other.act != Act::Refused);
-                if let Some((other, Claim { act: Act::LetGo, .. })) = last {
-                    refused(place, *other, tickets, moves);
+            Act::Refused => match last.find(|(_, other)| other.act != Act::Refused && claim.against(other) || claim.had(other)) {
+                Some((other, Claim { act: Act::LetGo, .. })) => put_before(place, *other, tickets, moves),
+                Some((other, Claim { process, .. })) => {
+                    let end = ends.get(process).filter(|end| *end > other);
+                    if let Some(end) = end.filter(|end| tickets[place].entry - tickets[**end].entry < DYING) {
+                        moves.later(*end, tickets[place].key, Kind::LockHeld);
+                    }
                 }
-            }
+                None => {}
+            },
             // Others were refused since it was let go: they were because this had it already.
             Act::Took => {
+                let against = last.filter(|(_, other)| claim.against(other));
                 let refused = against.take_while(|(_, other)| other.act == Act::Refused);
                 let refused = refused.filter(|(other, _)| moves.place(*other).is_none() && spans(tickets, place, *other));
                 if let Some((other, _)) = refused.last() {
@@ -70,12 +107,32 @@ pub fn run(window: &Window, overlaps: &Overlaps, moves: &mut Moves) {
             }
             Act::LetGo => {}
         }
-        earlier.push((place, claim));
+        remember(earlier, place, claim);
+    }
+}
+
+fn remember(earlier: &mut VecDeque<(usize, Claim)>, place: usize, claim: Claim) {
+    if earlier.len() == LOOK {
+        earlier.pop_front();
+    }
+    earlier.push_back((place, claim));
+}
+
+/// A process that closes a file lets go of what it last took of it (fcntl(2)), or may do so (flock(2)).
+fn closed(place: usize, event: &Event, claims: &mut HashMap<u64, VecDeque<(usize, Claim)>>) {
+    let (Some(file), Some(process)) = (file(event), event.int(Col::Pid)) else { return };
+    for family in [file, !file] {
+        let Some(earlier) = claims.get_mut(&family) else { continue };
+        let own = earlier.iter().rev().find(|(_, claim)| claim.process == process && claim.act != Act::Refused);
+        if own.is_some_and(|(_, claim)| claim.act == Act::Took) {
+            let all = Claim { act: Act::LetGo, process, shared: false, start: 0, end: i64::MAX };
+            remember(earlier, place, all);
+        }
     }
 }
 
 /// A call was refused what another, before it in the order, let go of.
-fn refused(place: usize, other: usize, tickets: &[Ticket], moves: &mut Moves) {
+fn put_before(place: usize, other: usize, tickets: &[Ticket], moves: &mut Moves) {
     let (ticket, gone) = (&tickets[place], &tickets[other]);
     if ticket.entry <= gone.key.at {
         moves.earlier(place, gone.key, Kind::LockHeld);
@@ -87,13 +144,10 @@ fn refused(place: usize, other: usize, tickets: &[Ticket], moves: &mut Moves) {
 }
 
 fn claim(event: &Event) -> Option<(u64, Claim)> {
-    const AGAIN: i32 = libc::EAGAIN;
-    const REFUSED: i32 = libc::EACCES;
-    let act = |none: bool| match (event.success(), event.failure()) {
-        (Some(_), _) if none => Some(Act::LetGo),
-        (Some(_), _) => Some(Act::Took),
-        (None, Some(AGAIN | REFUSED)) => Some(Act::Refused),
-        _ => None,
+    let act = |none: bool| match event.success() {
+        Some(_) if none => Some(Act::LetGo),
+        Some(_) => Some(Act::Took),
+        None => refused(event).then_some(Act::Refused),
     };
     let process = event.int(Col::Pid)?;
     match event.syscall.op()? {

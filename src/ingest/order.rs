@@ -16,6 +16,7 @@
 //! Sorting a window also is the moment to learn which thread belongs to which process: the fork stands before the
 //! child's first event then, whatever the order of their lines was.
 
+use super::locks;
 use super::repair::{self, Repairs};
 use super::write::{Sink, Stream};
 use crate::event::{Col, Event};
@@ -110,6 +111,8 @@ pub struct Ticket {
     pub exit: i64,
     /// Its thread.
     pub tid: i64,
+    /// Was it refused a lock?
+    pub refused: bool,
     slot: u32,
     /// Is its process known?
     settled: bool,
@@ -138,7 +141,8 @@ impl Window {
         let Some(slot) = self.free.pop() else { return };
         let Placed { key, entry, exit, event, .. } = &self.slots[slot as usize];
         let (tid, settled) = (event.int(Col::Tid).unwrap_or_default(), event.int(Col::Pid).is_some());
-        self.order.push(Ticket { key: *key, entry: *entry, exit: *exit, tid, slot, settled });
+        let refused = locks::refused(event);
+        self.order.push(Ticket { key: *key, entry: *entry, exit: *exit, tid, refused, slot, settled });
     }
 
     fn push(&mut self, placed: Placed) {

@@ -4,9 +4,10 @@
 //! succeeded before the create of that file returned, a read succeeded after a close of its descriptor had begun. The
 //! instant of the wrong one lies elsewhere in its interval, and moves there.
 //!
-//! What sizes prove is in [`growth`], what refused locks prove in [`locks`]. Each name, and each descriptor of a process, is a thing that is there or is not. Its calls are walked in order. What
-//! a call proves is an [`Act`]: it made the thing, removed it, met it, or missed it. A contradiction is resolved by the
-//! call that overlaps, if there is one; else it is left alone, since somebody outside the capture may have acted.
+//! What sizes prove is in [`growth`], what refused locks prove in [`locks`]. Each name, and each descriptor of a process, is
+//! a thing that is there or is not. Its calls are walked in order. What a call proves is an [`Act`]: it made the thing,
+//! removed it, met it, or missed it. A contradiction is resolved by the call that overlaps, if there is one; else it is left
+//! alone, since somebody outside the capture may have acted.
 //!
 //! Only calls that overlap one of another thread are looked at; where nothing overlaps this costs a few comparisons.
 
@@ -33,7 +34,7 @@ words! {
         FdLate     "fd_late"     "a call missed a descriptor after an overlapping call closed it";
         SizeOld    "size_old"    "a file grew after an overlapping call saw its old size";
         SizeNew    "size_new"    "a call saw a size after an overlapping write made it";
-        LockHeld   "lock_held"   "a lock was refused before an overlapping call let go of it";
+        LockHeld   "lock_held"   "a lock was refused before an overlapping call, or the end of a process, let go of it";
         LockTaken  "lock_taken"  "a lock was taken before an overlapping call was refused";
     }
 }
@@ -79,7 +80,7 @@ pub fn run(window: &mut Window, gone: Option<Key>, repairs: &mut Repairs) -> boo
     }
     let mut moves = walk.moves;
     growth::run(window, &overlaps, &mut moves);
-    locks::run(window, &overlaps, &mut moves);
+    locks::run(window, &mut moves);
     moves.0.retain(|_, (key, _)| gone.is_none_or(|gone| *key > gone));
     for (place, (key, kind)) in &moves.0 {
         window.shift(*place, *key);

@@ -366,6 +366,58 @@ fn overlapping_calls_are_put_right_by_the_locks_they_were_refused() {
 }
 
 #[test]
+fn who_had_a_lock_knows_that_it_was_free() {
+    let lock = |thread: u32, kind: &str, after: &str| {
+        format!("{thread} fcntl(3</f>, F_SETLKW, {{l_type=F_{kind}, l_whence=SEEK_SET, l_start=0, l_len=10}}{after}\n")
+    };
+    let begins = " <unfinished ...>";
+    let text = [
+        // It lets go, and only returns when the other has had the lock in between, and is refused it for the second time.
+        lock(1, "UNLCK", begins),
+        lock(2, "WRLCK", ") = 0"),
+        lock(2, "UNLCK", ") = 0"),
+        lock(2, "WRLCK", begins),
+        "1 <... fcntl resumed>) = 0\n".into(),
+        lock(1, "WRLCK", begins),
+        "2 <... fcntl resumed>) = -1 EAGAIN (Resource temporarily unavailable)\n".into(),
+        "1 <... fcntl resumed>) = 0\n".into(),
+    ];
+    let made = ingest_text(text.concat()).unwrap();
+    let events = table(&made.out, "events");
+    let [threads, modes] = ["tid", "mode"].map(|name| ints(&events, name).into_iter().flatten().collect::<Vec<_>>());
+    assert_eq!((threads, modes), (vec![1, 2, 2, 1, 2], vec![2, 1, 2, 1, 1]));
+    assert_eq!((made.captured.repairs.get("lock_taken"), made.captured.repairs.get("lock_held")), (Some(&1), None));
+}
+
+#[test]
+fn who_closes_or_ends_lets_go_of_locks_after_others_were_refused() {
+    let lock = |thread: u32, refused: bool| {
+        let outcome = if refused { "-1 EAGAIN (Resource temporarily unavailable)" } else { "0" };
+        format!("{thread} fcntl(3</f>, F_SETLK, {{l_type=F_WRLCK, l_whence=SEEK_SET, l_start=0, l_len=0}}) = {outcome}\n")
+    };
+    let text = [
+        lock(1, false),
+        "1 close(4</f> <unfinished ...>\n".into(),
+        lock(2, true),
+        "1 <... close resumed>) = 0\n".into(),
+        lock(2, false),
+        "2 exit_group(0) = ?\n".into(),
+        lock(1, true),
+        lock(1, true),
+        lock(1, false),
+        // Who never had it, and who ended before others had it, has nothing to do with this.
+        "3 close(3</f> <unfinished ...>\n".into(),
+        lock(4, true),
+        "3 <... close resumed>) = 0\n".into(),
+    ];
+    let made = ingest_text(text.concat()).unwrap();
+    let events = table(&made.out, "events");
+    let threads: Vec<_> = ints(&events, "tid").into_iter().flatten().collect();
+    assert_eq!(threads, [1, 2, 1, 2, 1, 1, 2, 1, 3, 4]);
+    assert_eq!(made.captured.repairs.get("lock_held"), Some(&3));
+}
+
+#[test]
 fn overlapping_calls_are_put_right_by_the_sizes_they_saw() {
     // A page is added while others ask for the end: two still find the old one, a fourth overlaps and finds the new one.
     let made = ingest_text(
