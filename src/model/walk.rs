@@ -391,9 +391,13 @@ impl Tree {
         if self.at(spot.dir).unlinked() && spot.dir != ROOT {
             return; // In a removed directory nothing is found, whatever the name.
         }
-        if let Some((dir, name)) = self.left.filter(|_| spot.look != Look::Absent).and_then(|ghost| self.at(ghost).home.clone()) {
-            self.bury(dir, &name);
-            return;
+        if let Some((dir, name)) = self.left.and_then(|ghost| self.at(ghost).home.clone()) {
+            match spot.look {
+                Look::Node(_) => return self.bury(dir, &name),
+                // `a/../b`: one of them is missing. As long as neither is known to be there, that is so in the replay, too.
+                Look::Unknown => return,
+                Look::Absent => {}
+            }
         }
         match spot.look {
             Look::Unknown | Look::Absent => self.absent(&spot),

@@ -335,7 +335,11 @@ impl Call<'_> {
         }
         let Some(result) = self.event.success() else {
             self.step.offset = Some(offset);
-            // Nothing but the end lies there: ENXIO of SEEK_DATA.
+            // There is room behind the end of a file, and none behind that of a directory. Of ENXIO of SEEK_DATA only the
+            // end would be known.
+            if self.event.failure() == Some(libc::EINVAL) && whence == whence::END && (0..1 << 32).contains(&offset) {
+                self.is_directory(ino);
+            }
             return Ok(());
         };
         // The kernel returns the position of _llseek through a pointer; what is captured is 0 for success.
@@ -363,11 +367,7 @@ impl Call<'_> {
                 self.reposition(ix);
             }
             // No file is so long; ext4 gives it for a directory, whatever is in it.
-            whence::END if result - offset == i64::MAX => {
-                if let node @ Node::Unknown = &mut self.model.tree.at_mut(ino).node {
-                    *node = blank(Some(Kind::Dir), false);
-                }
-            }
+            whence::END if result - offset == i64::MAX => self.is_directory(ino),
             whence::END if self.model.tree.at(ino).kind() == Kind::File => {
                 self.observe(ino, result - offset);
             }
@@ -377,6 +377,13 @@ impl Call<'_> {
         self.go_to(ix, result);
         self.step.offset = Some(result);
         Ok(())
+    }
+
+    /// What was opened is a directory, if no call has said what it is.
+    fn is_directory(&mut self, ino: Ino) {
+        if let node @ Node::Unknown = &mut self.model.tree.at_mut(ino).node {
+            *node = blank(Some(Kind::Dir), false);
+        }
     }
 
     /// SEEK_DATA skipped a hole; SEEK_HOLE passed data. A hole's end is known once data is found behind it.
