@@ -160,6 +160,9 @@ impl Call<'_> {
     fn appended(&mut self, ix: OfdIx, ino: Ino, bytes: i64, moves: bool) -> Option<i64> {
         let over = self.over();
         self.model.tree.touch(Resource::Size, ino, Access::Write);
+        if self.event.success().is_none() && matches!(self.model.tree.at(ino).node, Node::Unknown) {
+            return None; // It may have been a directory that was opened for reading.
+        }
         let content = self.model.tree.content(ino)?;
         if bytes <= 0 {
             return content.size();

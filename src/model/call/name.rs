@@ -192,15 +192,18 @@ impl Call<'_> {
         self.locate(from, false)?;
         self.locate(to, false)?;
         let Some(source) = self.reach(from, false)? else { return Ok(()) };
-        let kind = if from.slash { Some(Kind::Dir) } else { None };
+        let exchange = flags & RENAME_EXCHANGE != 0;
+        // Slashes go behind directories, and behind what one is renamed to (do_renameat2, fs/namei.c).
+        let directory = |slash: bool| slash.then_some(Kind::Dir);
+        let kind = directory(from.slash || to.slash && !exchange);
         let moved = self.model.tree.exists(&source, kind, kind.is_some());
         self.note_file(Arg::First, moved);
         let Some(goal) = self.reach(to, false)? else { return Ok(()) };
         if matches!(self.model.tree.at(moved).node, Node::Dir(_) | Node::Unknown) {
             self.touch_nesting(&[source.dir, goal.dir]);
         }
-        if flags & RENAME_EXCHANGE != 0 {
-            let other = self.model.tree.exists(&goal, None, false);
+        if exchange {
+            let other = self.model.tree.exists(&goal, directory(to.slash), to.slash);
             self.note_file(Arg::Second, other);
             self.flush();
             self.touch_nesting(&[source.dir, goal.dir]);
