@@ -23,7 +23,8 @@ extern "C" fn ask_to_stop(_: libc::c_int, info: *const libc::siginfo_t, _: *cons
 }
 
 /// From now on SIGINT, SIGTERM and SIGHUP ask the capture to stop, rather than end this process. With a command in the
-/// foreground an interrupt from the terminal is for the command: the capture ends when the command does.
+/// foreground an interrupt from the terminal is for the command: the capture ends when the command does. Where nohup(1)
+/// made the end of the session nothing to end for, it stays so.
 pub fn catch_signals(foreground: bool) {
     STOP.store(false, Ordering::Relaxed);
     SHARED.store(foreground, Ordering::Relaxed);
@@ -34,7 +35,11 @@ pub fn catch_signals(foreground: bool) {
         unsafe {
             (*action.as_mut_ptr()).sa_sigaction = ask_to_stop as *const () as libc::sighandler_t;
             (*action.as_mut_ptr()).sa_flags = libc::SA_SIGINFO;
-            libc::sigaction(signal, action.as_ptr(), std::ptr::null_mut());
+            let mut before = MaybeUninit::<libc::sigaction>::zeroed();
+            libc::sigaction(signal, action.as_ptr(), before.as_mut_ptr());
+            if signal == libc::SIGHUP && (*before.as_ptr()).sa_sigaction == libc::SIG_IGN {
+                libc::sigaction(signal, before.as_ptr(), std::ptr::null_mut());
+            }
         }
     }
 }

@@ -189,18 +189,32 @@ fn a_control_group_is_captured_with_those_below_it() {
     wait_for(|| [&below, &group].iter().all(|group| std::fs::read(group.0.join("cgroup.procs")).unwrap().is_empty()));
 }
 
+/// A shell that does something all the time, until it is killed.
+fn cats() -> Running {
+    Running(Command::new("sh").args(["-c", "while :; do cat /dev/null; done"]).spawn().unwrap())
+}
+
 #[test]
 fn signals_end_a_capture_in_a_whole_dataset() {
     if !allowed() {
         return;
     }
     let dir = scratch();
-    for (signal, name) in [(libc::SIGTERM, "term"), (libc::SIGINT, "int")] {
-        let running = Running(Command::new("sh").args(["-c", "while :; do cat /dev/null; done"]).spawn().unwrap());
+    for (signal, name) in [(libc::SIGTERM, "term"), (libc::SIGINT, "int"), (libc::SIGHUP, "hup")] {
+        let running = cats();
         let out = dir.path().join(name);
         let pid = running.0.id().to_string();
         let args = ["capture", "-o", out.to_str().unwrap(), "--format", "json", "--pid", &pid];
-        let started = command(&args).stdout(Stdio::piped()).spawn().unwrap();
+        let mut started = command(&args);
+        // SAFETY: between fork and exec it makes one call, which is async-signal-safe.
+        unsafe {
+            // These tests may run under nohup themselves.
+            started.pre_exec(|| {
+                libc::signal(libc::SIGHUP, libc::SIG_DFL);
+                Ok(())
+            })
+        };
+        let started = started.stdout(Stdio::piped()).spawn().unwrap();
         attached(&out);
         // SAFETY: a signal to a child of ours.
         unsafe { libc::kill(started.id() as i32, signal) };
@@ -211,6 +225,31 @@ fn signals_end_a_capture_in_a_whole_dataset() {
         assert_eq!(summary["ended"], "signal");
         assert!(int(&summary, "/events") > 0 && out.join("manifest.json").exists());
     }
+}
+
+#[test]
+fn a_capture_under_nohup_outlives_its_session() {
+    if !allowed() {
+        return;
+    }
+    let (dir, running) = (scratch(), cats());
+    let out = dir.path().join("capture");
+    let pid = running.0.id().to_string();
+    let args = ["capture", "-o", out.to_str().unwrap(), "--format", "json", "--pid", &pid];
+    let ioriot = command(&args);
+    let mut nohup = Command::new("nohup");
+    let started = nohup.arg(ioriot.get_program()).args(ioriot.get_args()).stdout(Stdio::piped()).spawn().unwrap();
+    attached(&out);
+    let status = std::fs::read_to_string(format!("/proc/{}/status", started.id())).unwrap();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
+    assert!(u64::from_str_radix(ignored.trim(), 16).unwrap() & 1 << (libc::SIGHUP - 1) != 0, "{status}");
+    // SAFETY: signals to a child of ours.
+    unsafe {
+        libc::kill(started.id() as i32, libc::SIGHUP);
+        libc::kill(started.id() as i32, libc::SIGTERM);
+    }
+    let said = started.wait_with_output().unwrap();
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
 }
 
 #[test]
