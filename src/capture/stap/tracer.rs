@@ -140,6 +140,14 @@ impl Tracer {
         let mut command = Command::new(program);
         // In a group of its own: an interrupt from the keyboard is for this program, which then ends the tracer.
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        // What ends it must not be ignored there, as it is in what a script starts in the background (sh(1), of `&`).
+        // SAFETY: between fork and exec it makes one call, which is async-signal-safe.
+        unsafe {
+            command.pre_exec(|| {
+                libc::signal(libc::SIGINT, libc::SIG_DFL);
+                Ok(())
+            })
+        };
         let mut child = command.spawn().with_context(|| format!("cannot execute {}", program.display()))?;
         let text: OwnedFd = child.stdout.take().context("no pipe")?.into();
         let said: OwnedFd = child.stderr.take().context("no pipe")?.into();
