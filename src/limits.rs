@@ -14,6 +14,7 @@ pub fn raise_files() {
 
 /// Keeps memory that was freed for the next one who asks (mallopt(3)): tables are read and written in large pieces of the
 /// same size, again and again, and page faults would cost as much as the decoding.
+#[cfg(target_arch = "x86_64")] // as the two who ask for it
 pub fn keep_memory() {
     // SAFETY: plain numbers.
     unsafe {

@@ -5,6 +5,9 @@ use std::env;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+#[cfg(not(target_arch = "x86_64"))]
+compile_error!("the program replays the syscalls of x86_64; elsewhere only the library builds: --lib --no-default-features");
+
 fn main() -> ExitCode {
     // Before anything else runs: the sandboxed half of a replay must still be single-threaded.
     let mut args = env::args_os().skip(1);

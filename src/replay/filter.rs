@@ -7,9 +7,6 @@ use anyhow::{Result, ensure};
 use libc::sock_filter;
 use std::io::Error;
 
-#[cfg(not(target_arch = "x86_64"))]
-compile_error!("the replay engine knows the syscalls of x86_64 only");
-
 const ARCH: u32 = 0xC000_003E; // AUDIT_ARCH_X86_64, linux/audit.h
 
 /// What the ops need: every call of replay/sys.rs.
