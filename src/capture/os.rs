@@ -35,11 +35,12 @@ pub fn catch_signals(foreground: bool) {
         unsafe {
             (*action.as_mut_ptr()).sa_sigaction = ask_to_stop as *const () as libc::sighandler_t;
             (*action.as_mut_ptr()).sa_flags = libc::SA_SIGINFO;
-            let mut before = MaybeUninit::<libc::sigaction>::zeroed();
-            libc::sigaction(signal, action.as_ptr(), before.as_mut_ptr());
-            if signal == libc::SIGHUP && (*before.as_ptr()).sa_sigaction == libc::SIG_IGN {
-                libc::sigaction(signal, before.as_ptr(), std::ptr::null_mut());
+            let mut now = MaybeUninit::<libc::sigaction>::zeroed();
+            libc::sigaction(signal, std::ptr::null(), now.as_mut_ptr());
+            if signal == libc::SIGHUP && (*now.as_ptr()).sa_sigaction == libc::SIG_IGN {
+                continue;
             }
+            libc::sigaction(signal, action.as_ptr(), std::ptr::null_mut());
         }
     }
 }

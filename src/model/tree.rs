@@ -408,13 +408,17 @@ impl Tree {
 
     /// The content of what must be a regular file.
     pub(super) fn content(&mut self, ino: Ino) -> Option<&mut Content> {
-        let inode = self.at_mut(ino);
-        if matches!(inode.node, Node::Unknown) {
-            inode.node = blank(Some(Kind::File), false);
-        }
-        match &mut inode.node {
+        self.settle(ino, Kind::File);
+        match &mut self.at_mut(ino).node {
             Node::File(content) => Some(content),
             _ => None,
+        }
+    }
+
+    /// What an object is, if no call has told that before.
+    pub(super) fn settle(&mut self, ino: Ino, kind: Kind) {
+        if let node @ Node::Unknown = &mut self.at_mut(ino).node {
+            *node = blank(Some(kind), false);
         }
     }
 

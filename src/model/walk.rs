@@ -377,9 +377,7 @@ impl Tree {
     /// A descriptor that a path starts at is of a directory, also when its open did not ask for one: of anything else every
     /// lookup gives ENOTDIR (path_init, fs/namei.c).
     fn starts(&mut self, dir: Ino) {
-        if matches!(self.at(dir).node, Node::Unknown) {
-            self.at_mut(dir).node = blank(Some(Kind::Dir), false);
-        }
+        self.settle(dir, Kind::Dir);
     }
 
     /// A lookup gave ENOENT.

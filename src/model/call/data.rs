@@ -8,7 +8,7 @@ use crate::model::content::Seen;
 use crate::model::fds::OfdIx;
 use crate::model::step::Kind;
 use crate::model::touch::{Access, Resource};
-use crate::model::tree::{Ino, Node, blank};
+use crate::model::tree::{Ino, Node};
 use crate::syscall::{Op, Syscall};
 
 /// Modes of fallocate(2).
@@ -160,13 +160,14 @@ impl Call<'_> {
     fn appended(&mut self, ix: OfdIx, ino: Ino, bytes: i64, moves: bool) -> Option<i64> {
         let over = self.over();
         self.model.tree.touch(Resource::Size, ino, Access::Write);
-        if self.event.success().is_none() && matches!(self.model.tree.at(ino).node, Node::Unknown) {
-            return None; // It may have been a directory that was opened for reading.
+        if bytes <= 0 {
+            // What gave nothing tells nothing: it may be a directory that was opened for reading.
+            return match &self.model.tree.at(ino).node {
+                Node::File(content) => content.size(),
+                _ => None,
+            };
         }
         let content = self.model.tree.content(ino)?;
-        if bytes <= 0 {
-            return content.size();
-        }
         let at = content.append(bytes);
         content.changed = content.changed.max(over);
         if moves {
@@ -341,7 +342,7 @@ impl Call<'_> {
             // There is room behind the end of a file, and none behind that of a directory. Of ENXIO of SEEK_DATA only the
             // end would be known.
             if self.event.failure() == Some(libc::EINVAL) && whence == whence::END && (0..1 << 32).contains(&offset) {
-                self.is_directory(ino);
+                self.model.tree.settle(ino, Kind::Dir);
             }
             return Ok(());
         };
@@ -370,7 +371,7 @@ impl Call<'_> {
                 self.reposition(ix);
             }
             // No file is so long; ext4 gives it for a directory, whatever is in it.
-            whence::END if result - offset == i64::MAX => self.is_directory(ino),
+            whence::END if result - offset == i64::MAX => self.model.tree.settle(ino, Kind::Dir),
             whence::END if self.model.tree.at(ino).kind() == Kind::File => {
                 self.observe(ino, result - offset);
             }
@@ -380,13 +381,6 @@ impl Call<'_> {
         self.go_to(ix, result);
         self.step.offset = Some(result);
         Ok(())
-    }
-
-    /// What was opened is a directory, if no call has said what it is.
-    fn is_directory(&mut self, ino: Ino) {
-        if let node @ Node::Unknown = &mut self.model.tree.at_mut(ino).node {
-            *node = blank(Some(Kind::Dir), false);
-        }
     }
 
     /// SEEK_DATA skipped a hole; SEEK_HOLE passed data. A hole's end is known once data is found behind it.

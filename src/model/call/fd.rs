@@ -261,10 +261,7 @@ impl Call<'_> {
             _ => return,
         };
         if let Some(ino) = self.model.tasks.ofd(ix).map(|ofd| ofd.ino) {
-            let node = self.model.tree.at_mut(ino);
-            if matches!(node.node, Node::Unknown) {
-                node.node = crate::model::tree::blank(Some(kind), false);
-            }
+            self.model.tree.settle(ino, kind);
         }
     }
 

@@ -107,11 +107,8 @@ impl Call<'_> {
     fn learn(&mut self, op: Op, ino: Ino) {
         if let Some(st_mode) = self.event.int(Col::StMode) {
             self.mode_seen(ino, st_mode);
-            let node = self.model.tree.at_mut(ino);
-            if let Some(kind) = kind_of(st_mode)
-                && matches!(node.node, Node::Unknown)
-            {
-                node.node = crate::model::tree::blank(Some(kind), false);
+            if let Some(kind) = kind_of(st_mode) {
+                self.model.tree.settle(ino, kind);
             }
         }
         if let Some(size) = self.event.int(Col::StSize) {
