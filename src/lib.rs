@@ -25,6 +25,7 @@ pub mod replay;
 #[cfg(feature = "sql")]
 pub mod report;
 pub mod schema;
+pub mod signal;
 pub mod syscall;
 pub mod text;
 mod words;

@@ -1,6 +1,6 @@
 //! The `ioriot` program: parse, dispatch, print the error chain, exit code.
 
-use ioriot::{cli, replay};
+use ioriot::{cli, replay, signal};
 use std::env;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -20,7 +20,7 @@ fn main() -> ExitCode {
         Err(error) if broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&error);
-            cli::Exit::Failed.into()
+            signal::asked().map_or(cli::Exit::Failed, cli::Exit::Asked).into()
         }
     }
 }

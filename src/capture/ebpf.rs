@@ -22,6 +22,7 @@ use super::{Ended, Limits, Options, Outcome, Sum};
 use crate::event::{Col, Event};
 use crate::ingest::order::Placed;
 use crate::progress::Progress;
+use crate::signal;
 use crate::syscall::Ret;
 use anyhow::{Context, Result, ensure};
 use std::collections::{BTreeMap, HashSet};
@@ -33,11 +34,6 @@ use std::time::{Duration, Instant};
 const NAP: Duration = Duration::from_millis(2);
 /// How often counters and limits are looked at.
 const LOOK: Duration = Duration::from_millis(20);
-
-/// How often what was captured is made to survive a kill of this process.
-const KEEP: Duration = Duration::from_secs(10);
-/// Calls that began so long ago, ns, have mostly returned: later ones are sorted in by way of the disk.
-const SETTLED: i64 = 1_000_000_000;
 
 /// The programs with their names and what they are attached to.
 fn hooks(programs: &Programs) -> [(&'static str, &super::asm::Code, Attach, Kind, &'static str); 6] {
@@ -231,7 +227,7 @@ impl Ebpf {
             target.release(words.first().context("no command")?)?;
         }
         let began = Instant::now();
-        let (mut looked, mut kept) = (began, began);
+        let mut looked = began;
         let ended = loop {
             let room = options.limits.events.map_or(u64::MAX, |most| most.saturating_sub(reader.taken));
             let before = reader.taken;
@@ -252,10 +248,7 @@ impl Ebpf {
                     break ended;
                 }
             }
-            if kept.elapsed() >= KEEP {
-                kept = Instant::now();
-                recorder.keep(os::now() - SETTLED)?;
-            }
+            recorder.tick()?;
             if bytes == 0 {
                 thread::sleep(NAP);
             }
@@ -298,7 +291,7 @@ fn over(
     if pids && gone && target.is_none_or(|target| target.ended().is_some()) {
         return Some(Ended::Target);
     }
-    if os::asked_to_stop() {
+    if signal::asked().is_some() {
         return Some(Ended::Signal);
     }
     if limits.duration.is_some_and(|most| began.elapsed() >= most) {

@@ -14,7 +14,7 @@
 //! * `table` what is read of each call, `record` what comes back, `decode` the event that it tells of
 //! * `arrive`, `extra` programs for processes that come, for requests and page faults; `aside`, `requests`, `uring` what is made of it
 //! * `compat` calls of 32-bit programs
-//! * `scope`, `filter` whose calls and which; `glob`, `sieve` about which paths; `target` the command; `os` rights, signals, clocks
+//! * `scope`, `filter` whose calls and which; `glob`, `sieve` about which paths; `target` the command; `os` rights, clocks
 //! * `ebpf` the loop; `ptrace`, `tracee` the same by stopping threads; `stap` by the probes of `systemtap/`
 //! * `write`, `recover` the dataset
 //!
@@ -62,7 +62,6 @@ mod write;
 pub use ebpf::{check, listing};
 pub use filter::{Calls, GROUPS};
 pub use glob::Glob;
-pub use os::Foreground;
 pub use recover::{Recovered, recover};
 pub use scope::Scope;
 pub use sieve::Paths;
@@ -74,6 +73,7 @@ use crate::ingest::write::Sink;
 use crate::progress::{Progress, Unit};
 use crate::schema::dataset::Kind;
 use crate::schema::{Draft, Manifest, Table};
+use crate::signal;
 use anyhow::{Result, bail, ensure};
 use ebpf::Ebpf;
 use ptrace::Ptrace;
@@ -294,7 +294,7 @@ impl Session {
             options.paths.all() || options.calls.follows(),
             "paths are known by what makes and closes descriptors: add @fd and @proc to the calls that are captured"
         );
-        os::catch_signals(matches!(options.scope, Scope::Command(_)));
+        signal::catch(signal::Waits::End, matches!(options.scope, Scope::Command(_)));
         let backend = Backend::start(&options)?;
         // Reading the memory of the traced is a right; whoever traces has no other that the traced has not.
         match backend {

@@ -1,74 +1,10 @@
-//! This process: its clocks, its signals, and giving its rights away.
+//! This process: its clocks, and giving its rights away.
 
 use super::target::Identity;
 use anyhow::{Context, Result};
 use std::io::{Error, Result as Io};
-use std::mem::MaybeUninit;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-/// Was the capture asked to stop?
-static STOP: AtomicBool = AtomicBool::new(false);
-
-/// Does the terminal's interrupt (Ctrl-C) belong to somebody else?
-static SHARED: AtomicBool = AtomicBool::new(false);
-
-extern "C" fn ask_to_stop(_: libc::c_int, info: *const libc::siginfo_t, _: *const libc::c_void) {
-    // SAFETY: with SA_SIGINFO the kernel passes what it knows of the signal (sigaction(2)).
-    let from_terminal = unsafe { (*info).si_code } == libc::SI_KERNEL;
-    if !(from_terminal && SHARED.load(Ordering::Relaxed)) {
-        STOP.store(true, Ordering::Relaxed);
-    }
-}
-
-/// From now on SIGINT, SIGTERM and SIGHUP ask the capture to stop, rather than end this process. With a command in the
-/// foreground an interrupt from the terminal is for the command: the capture ends when the command does. Where nohup(1)
-/// made the end of the session nothing to end for, it stays so.
-pub fn catch_signals(foreground: bool) {
-    STOP.store(false, Ordering::Relaxed);
-    SHARED.store(foreground, Ordering::Relaxed);
-    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
-        let mut action = MaybeUninit::<libc::sigaction>::zeroed();
-        // SAFETY: without SA_RESTART waits are interrupted; the handler only stores to an atomic, which is
-        // async-signal-safe.
-        unsafe {
-            (*action.as_mut_ptr()).sa_sigaction = ask_to_stop as *const () as libc::sighandler_t;
-            (*action.as_mut_ptr()).sa_flags = libc::SA_SIGINFO;
-            let mut now = MaybeUninit::<libc::sigaction>::zeroed();
-            libc::sigaction(signal, std::ptr::null(), now.as_mut_ptr());
-            if signal == libc::SIGHUP && (*now.as_ptr()).sa_sigaction == libc::SIG_IGN {
-                continue;
-            }
-            libc::sigaction(signal, action.as_ptr(), std::ptr::null_mut());
-        }
-    }
-}
-
-/// While this lives, an interrupt from the terminal (Ctrl-C) does not end this process: it is for a child in the foreground.
-#[derive(Debug)]
-pub struct Foreground(libc::sighandler_t);
-
-impl Foreground {
-    /// From now on. Programs that are executed meanwhile get the signal as ever.
-    pub fn lend() -> Foreground {
-        extern "C" fn nothing(_: libc::c_int) {}
-        // SAFETY: the handler does nothing. A handler, unlike SIG_IGN, is not inherited through exec (signal(7)).
-        Foreground(unsafe { libc::signal(libc::SIGINT, nothing as *const () as libc::sighandler_t) })
-    }
-}
-
-impl Drop for Foreground {
-    fn drop(&mut self) {
-        // SAFETY: what was there before.
-        unsafe { libc::signal(libc::SIGINT, self.0) };
-    }
-}
-
-/// Was a signal caught?
-pub fn asked_to_stop() -> bool {
-    STOP.load(Ordering::Relaxed)
-}
 
 /// A time of a clock, ns.
 fn clock(which: libc::clockid_t) -> i64 {

@@ -16,6 +16,7 @@ use super::tracee::{self, Abi, Call, Event, Go};
 use super::write::{Loss, Missed, Recorder};
 use super::{Ended, Limits, Options, Outcome, Sum, os};
 use crate::progress::Progress;
+use crate::signal;
 use crate::syscall::lock::Lock;
 use anyhow::{Context, Result, ensure};
 use std::collections::HashMap;
@@ -120,6 +121,7 @@ impl Ptrace {
                 }
             }
             progress.add(books.taken - std::mem::replace(&mut told, books.taken));
+            books.recorder.tick()?;
             let Some((tid, event)) = stop else {
                 if ending.is_some() && self.threads.is_empty() {
                     break;
@@ -197,7 +199,7 @@ fn gone(tid: u32, thread: &Thread, books: &mut Books<'_, '_, '_>) -> Result<()> 
 /// Is it time to end?
 fn over(limits: &Limits, began: Instant, taken: u64, size: u64) -> Option<Ended> {
     match () {
-        () if os::asked_to_stop() => Some(Ended::Signal),
+        () if signal::asked().is_some() => Some(Ended::Signal),
         () if limits.duration.is_some_and(|most| began.elapsed() >= most) => Some(Ended::Duration),
         () if limits.events.is_some_and(|most| taken >= most) => Some(Ended::Events),
         () if limits.bytes.is_some_and(|most| size >= most) => Some(Ended::Bytes),

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 pub(super) fn nothing_left(place: &Path) -> Result<()> {
     let Ok(draft) = Draft::resume(place, Kind::Capture) else { return Ok(()) };
     ensure!(
-        draft.noted().is_err(),
+        !Sink::new(draft.path(""), "").kept(),
         "a capture that was killed has left {}: `ioriot capture --recover -o {}` keeps what it has, else remove it",
         draft.dir().display(),
         place.display()

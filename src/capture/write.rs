@@ -1,5 +1,6 @@
 //! What a live capture writes: events by way of ingest's orderer, and the small tables beside them.
 
+use super::os;
 use super::snapshot::Snapshot;
 use crate::event::{Col, Event};
 use crate::ingest::facts::Facts;
@@ -15,6 +16,13 @@ use parquet::arrow::ArrowWriter;
 use serde::Serialize;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long after the start events are seen to survive a kill for the first time, and how often at the least.
+const FIRST: Duration = Duration::from_secs(2);
+const KEEP: Duration = Duration::from_secs(10);
+/// Calls that began so long ago, ns, have mostly returned: later ones are sorted in by way of the disk.
+const SETTLED: i64 = 1_000_000_000;
 
 /// Puts events in order and writes them.
 pub struct Recorder<'a> {
@@ -22,6 +30,9 @@ pub struct Recorder<'a> {
     /// What the summary says of them.
     pub facts: Facts,
     table: PathBuf,
+    /// When events were seen to last, and how long after that they are again.
+    kept: Instant,
+    wait: Duration,
 }
 
 impl<'a> Recorder<'a> {
@@ -31,7 +42,8 @@ impl<'a> Recorder<'a> {
     /// When the file cannot be made.
     pub fn new(sink: &'a Sink, draft: &Draft) -> Result<Recorder<'a>> {
         let table = draft.path(&Table::Events.file());
-        Ok(Recorder { orderer: Orderer::new(sink, WINDOW)?, facts: Facts::default(), table })
+        let (orderer, facts) = (Orderer::new(sink, WINDOW)?, Facts::default());
+        Ok(Recorder { orderer, facts, table, kept: Instant::now(), wait: FIRST })
     }
 
     /// Takes an event.
@@ -62,12 +74,17 @@ impl<'a> Recorder<'a> {
         self.table.metadata().map_or(0, |meta| meta.len())
     }
 
-    /// Events before an instant are to survive a kill.
+    /// Time passes: sees to it now and then that all but the last events survive a kill, after ever longer times, so that a
+    /// short capture survives one too.
     ///
     /// # Errors
     /// When they cannot be written.
-    pub fn keep(&mut self, before: i64) -> Result<()> {
-        self.orderer.keep(before)
+    pub fn tick(&mut self) -> Result<()> {
+        if self.kept.elapsed() < self.wait {
+            return Ok(());
+        }
+        (self.kept, self.wait) = (Instant::now(), (2 * self.wait).min(KEEP));
+        self.orderer.keep(os::now() - SETTLED)
     }
 
     /// All events came. Returns rows, stragglers and repairs, and what else is known of the events.
@@ -115,10 +132,11 @@ crate::words::words! {
 }
 
 impl Missed {
-    /// Does each stand for an event that is not in the capture although it should be?
+    /// Does each stand for an event (or, where nobody could count them, for events) that is not in the capture although it
+    /// should be?
     pub const fn event(self) -> bool {
-        use Missed::{Compat, Garbled, NoEnd, NoMark, Recursion, RingFull, Skipped, Transport, Untold};
-        matches!(self, RingFull | Untold | Transport | Skipped | NoEnd | Recursion | NoMark | Compat | Garbled)
+        use Missed::{Compat, Garbled, Killed, NoEnd, NoMark, Recursion, RingFull, Skipped, Transport, Untold};
+        matches!(self, RingFull | Untold | Transport | Skipped | NoEnd | Recursion | NoMark | Compat | Garbled | Killed)
     }
 }
 

@@ -26,7 +26,8 @@ mod ui;
 mod values;
 
 use crate::limits;
-use anyhow::Result;
+use crate::signal::{self, Signal};
+use anyhow::{Context, Result};
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -40,6 +41,8 @@ pub enum Exit {
     Flawed,
     /// Could not be done; nothing half-made is left behind.
     Failed,
+    /// A signal ended it early.
+    Asked(Signal),
 }
 
 impl Exit {
@@ -55,6 +58,7 @@ impl From<Exit> for ExitCode {
             Exit::Done => 0,
             Exit::Flawed => 1,
             Exit::Failed => 2,
+            Exit::Asked(signal) => signal.code(),
         })
     }
 }
@@ -68,7 +72,8 @@ impl From<Exit> for ExitCode {
     arg_required_else_help = true,
     max_term_width = 100,
     after_help = "Exit codes: 0 done; 1 done, but not good enough (too many differences, rejects under --strict, \
-                  lost events, nothing to compare); 2 could not be done.\n\n\
+                  lost events, a full disk in the replay, nothing to compare); 2 could not be done; 130, \
+                  143, 129 ended by SIGINT, SIGTERM, SIGHUP.\n\n\
                   Examples:\n  \
                   ioriot run tests/data/matrix.strace           the whole way, in one go\n  \
                   ioriot syscalls                               what is replayed, and what is lost\n  \
@@ -116,6 +121,10 @@ pub fn run() -> Result<Exit> {
     let level = ["warn", "info", "debug"][usize::from(cli.verbose.min(2))];
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(level)).format(ui::log).init();
     limits::keep_memory();
+    // A capture ends by itself, and has no second thread before it has given up its rights.
+    if !matches!(cli.verb, Verb::Capture(_)) {
+        signal::end_when_asked().context("cannot wait for signals")?;
+    }
     match cli.verb {
         Verb::Capture(args) => args.run(),
         Verb::Ingest(args) => args.run(),

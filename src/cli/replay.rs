@@ -14,8 +14,10 @@ use std::path::PathBuf;
 ///
 /// The calls are real, but they see nothing except the tree that `ioriot init` made: it becomes the root directory of
 /// a sandbox of its own (mount namespace, cut down rights, filtered syscalls). Where no sandbox is possible the replay
-/// refuses. Exits with 1 when fewer outcomes than --min-match were the same, or none could be compared, and with 2 when a
-/// process of the replay was killed; what the others did is kept.
+/// refuses. Exits with 1 when fewer outcomes than --min-match were the same, or none could be compared; and, whatever
+/// --min-match says, when the machine kept calls from what they did in the capture (a full disk, a broken device), when a
+/// process of the replay was killed (what the others did is kept), or when the capture had lost events. SIGINT, SIGTERM and
+/// SIGHUP end it; the run then says so, and holds what was done until then.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -167,11 +169,6 @@ impl Args {
         let options = replay::Options { dirty: self.dirty, maps: self.maps, ..options };
         let summary = ui::watched(|progress| replay::run(&options, progress))?;
         self.output.format.print(&summary)?;
-        Ok(exit(&summary))
+        Ok(summary.signal.map_or(Exit::good(summary.ok()), Exit::Asked))
     }
-}
-
-/// A replay that lost a part of itself could not be done, whatever came of the rest.
-pub fn exit(summary: &replay::Summary) -> Exit {
-    if summary.complete { Exit::good(summary.ok()) } else { Exit::Failed }
 }

@@ -3,17 +3,17 @@
 use super::generate::Choice;
 use super::ingest::{self as read, Reading};
 use super::init::Tree;
-use super::replay::{Manner, exit};
+use super::replay::Manner;
 use super::ui::{self, Format, Plan};
 use super::{Exit, values};
 use crate::amount::Things;
-use crate::capture::Foreground;
 use crate::generate;
 use crate::ingest::{self, Input};
 use crate::schema::Dataset;
 use crate::schema::dataset::Kind;
+use crate::signal;
 use crate::{init, replay};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::ffi::OsString;
@@ -22,6 +22,8 @@ use std::fs;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 /// Do it all, from a trace or a command to a replay, and print the whole story
 ///
@@ -157,10 +159,7 @@ impl Args {
         let replayed = ui::watched(|progress| replay::run(&options, progress))?;
         story.tell("replay", &run, &replayed)?;
         story.end(&workload, &run, &replayed)?;
-        match exit(&replayed) {
-            Exit::Done => Ok(Exit::good(whole)),
-            other => Ok(other),
-        }
+        Ok(replayed.signal.map_or(Exit::good(whole && replayed.ok()), Exit::Asked))
     }
 
     /// Reads a trace; says whether it is whole, as far as that matters.
@@ -178,20 +177,35 @@ impl Args {
     }
 }
 
+/// How often a capture under way is looked at.
+const LOOK: Duration = Duration::from_millis(20);
+
 /// Captures a command; says whether nothing was lost. By a process of its own, since a capture gives up its rights.
 fn record(command: &[OsString], capture: &Path, story: &mut Story) -> Result<bool> {
     if story.format == Format::Text {
         ui::say(format_args!("capture: {}", capture.display()))?;
     }
-    let foreground = Foreground::lend();
+    // What is for the command does not end this process, and what is for this process ends the capture first.
+    let (_lent, _held) = (signal::lend(), signal::hold());
     let mut child = Command::new(std::env::current_exe().context("cannot find this program")?);
     child.arg("capture").arg("-o").arg(capture).arg("--").args(command);
     if story.format == Format::Json {
         // Standard output is for the story, whatever the command says.
         child.stdout(std::io::stderr().as_fd().try_clone_to_owned()?);
     }
-    let status = child.status().context("cannot start the capture")?;
-    drop(foreground);
+    let mut child = child.spawn().context("cannot start the capture")?;
+    let status = loop {
+        if let Some(status) = child.try_wait().context("cannot wait for the capture")? {
+            break status;
+        }
+        if let Some(signal) = signal::asked() {
+            signal.pass_on(child.id());
+        }
+        thread::sleep(LOOK);
+    };
+    if let Some(signal) = signal::asked() {
+        bail!("ended by {}: nothing was replayed", signal.name());
+    }
     ensure!(matches!(status.code(), Some(0 | 1)), "nothing was captured, so nothing was replayed");
     match story.format {
         Format::Text => ui::say("")?,

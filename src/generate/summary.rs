@@ -45,6 +45,8 @@ pub struct Summary {
     pub inferences: BTreeMap<String, Inferences>,
     /// What the capture missed, by kind: its table losses.
     pub losses: Count,
+    /// Those of it that are whole events: nobody knows what they did.
+    pub lost_events: u64,
     /// Edges by kind of resource.
     pub edges: BTreeMap<String, Edges>,
     /// Some of them, when asked for; not in the manifest.

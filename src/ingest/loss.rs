@@ -35,10 +35,9 @@ impl Loss {
         matches!(self, Loss::End | Loss::Events | Loss::Skipped)
     }
 
-    /// The row of table losses: so many of this kind, at times that nobody knows. Of events only those that were counted
-    /// stand for one each.
+    /// The row of table losses: so many of this kind, at times that nobody knows.
     pub fn row(self, count: u64) -> Lost {
-        Lost { kind: self.name().into(), count, event: self == Loss::Events, between: None }
+        Lost { kind: self.name().into(), count, event: self.of_events(), between: None }
     }
 }
 

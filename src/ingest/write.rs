@@ -69,6 +69,12 @@ impl Sink {
         Ok(out)
     }
 
+    /// Has a killed writer left something that [`Sink::recover`] makes a table of?
+    pub fn kept(&self) -> bool {
+        let table = self.dir.join(Table::Events.file());
+        guard::beside(&table).exists() || !table.with_extension("keys").exists() && rows(&table).is_ok()
+    }
+
     /// Makes the final table of what a killed writer left. Returns its rows.
     ///
     /// # Errors

@@ -19,6 +19,7 @@ mod conditions;
 mod data;
 mod engine;
 mod filter;
+mod flaw;
 mod futex;
 mod histogram;
 mod links;
@@ -59,6 +60,7 @@ use crate::mounts;
 use crate::progress::{Progress, Unit};
 use crate::schema::dataset::Kind;
 use crate::schema::{Dataset, Draft, Manifest, Table, read};
+use crate::signal;
 use crate::words::words;
 use anyhow::{Context, Result, bail, ensure};
 use machine::Machine;
@@ -200,7 +202,8 @@ impl Options {
 ///
 /// # Errors
 /// When the workload or root is not fit, no sandbox is possible, or the child gives up. Then there is no run. A process
-/// that is killed is no error here: [`Summary::complete`] says that the run is not whole.
+/// that is killed is no error here, nor is a signal that asks this one to end: [`Summary::complete`] says that the run is not
+/// whole.
 pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
     run_with(options, Path::new("/proc/self/exe"), progress)
 }
@@ -268,14 +271,18 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
     let mut notes = options.conditions.before(&trees);
     progress.begin("replay", Unit::Count, ops);
     let watch = Watch { progress, timeline: &timeline };
+    // From here on there is something to show when a signal comes.
+    let _held = signal::hold();
     let mut replayed = supervise::replay(&workload, &task, program, &draft, measures, sampler, watch)?;
     notes.append(&mut replayed.notes);
     let checked = match options.engine {
-        Engine::Sys => Some(state::check(&workload, &trees, &draft)?),
-        Engine::Null => None,
+        // What a replay that was ended would have left at its end is no question.
+        Engine::Sys if replayed.signal.is_none() => Some(state::check(&workload, &trees, &draft)?),
+        Engine::Sys | Engine::Null => None,
     };
     manifest.insert("complete".into(), json!(replayed.lost.is_empty()));
     manifest.insert("lost".into(), json!(replayed.lost));
+    manifest.insert("signal".into(), json!(replayed.signal));
     manifest.insert("workers".into(), serde_json::to_value(&replayed.workers)?);
     manifest.insert("helpers".into(), serde_json::to_value(replayed.helpers)?);
     let mut summary = Summary::new(options, &workload, machine, replayed, checked, timeline.span());

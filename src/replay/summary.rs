@@ -1,6 +1,7 @@
 //! What a replay says when it is over.
 
 use super::compare::{Outcome, TOLERANCES};
+use super::flaw::{Flaw, Hindrance};
 use super::machine::Machine;
 use super::measure::Figures;
 use super::record::errno;
@@ -9,6 +10,7 @@ use super::{Engine, Options, Order, Pace, number, samples, state};
 use crate::amount::{Bytes, Nanos, Things};
 use crate::init::fingerprint;
 use crate::schema::{Dataset, Table, read};
+use crate::signal::Signal;
 use anyhow::{Context, Result};
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use serde::{Deserialize, Serialize};
@@ -62,10 +64,14 @@ pub struct Kind {
 pub struct Summary {
     /// The run.
     pub run: PathBuf,
-    /// Were all ops issued? False when a process was killed.
+    /// Is it good enough? What keeps it from that; empty when nothing does.
+    pub flaws: Vec<Flaw>,
+    /// Were all ops issued? False when a process was killed or a signal ended the replay.
     pub complete: bool,
     /// What was lost on the way.
     pub lost: Vec<String>,
+    /// The signal that ended it early.
+    pub signal: Option<Signal>,
     /// What issued the ops.
     pub engine: Engine,
     /// Which of them waited for which.
@@ -110,6 +116,12 @@ pub struct Summary {
     pub uncompared_percent: f64,
     /// The least match that is good enough, percent.
     pub min_match: f64,
+    /// Ops that the machine kept from what they did in the capture, by error.
+    pub hindrances: BTreeMap<Hindrance, u64>,
+    /// What the capture had missed, by kind.
+    pub losses: BTreeMap<String, u64>,
+    /// Those of it that are whole events.
+    pub lost_events: u64,
     /// Differences by kind.
     pub differences: Vec<Kind>,
     /// What is not compared, by kind.
@@ -129,6 +141,12 @@ pub struct Summary {
     pub fingerprint: String,
     /// Where it was replayed.
     pub machine: Machine,
+}
+
+/// Numbers by name that the manifest of a workload has under a key.
+fn counts(workload: &Dataset, key: &str) -> BTreeMap<String, u64> {
+    let found = workload.manifest.get(key).and_then(serde_json::Value::as_object);
+    found.into_iter().flatten().filter_map(|(name, count)| Some((name.clone(), count.as_u64()?))).collect()
 }
 
 fn percent(part: u64, whole: u64) -> Option<f64> {
@@ -184,11 +202,15 @@ impl Summary {
         let ops = same + different + uncompared;
         let all = ops + replayed.inserted.values().sum::<u64>();
         let file_events = number(workload, "file_events").ok().flatten();
-        let drops = workload.manifest.get("drops").and_then(serde_json::Value::as_object);
-        Summary {
+        let mut summary = Summary {
             run: options.out.clone(),
+            flaws: Vec::new(),
+            hindrances: replayed.hindered,
+            losses: counts(workload, "losses"),
+            lost_events: number(workload, "lost_events").ok().flatten().unwrap_or(0),
             complete: replayed.lost.is_empty(),
             lost: replayed.lost,
+            signal: replayed.signal,
             engine: options.engine,
             order: options.order,
             pace: options.pace,
@@ -203,7 +225,7 @@ impl Summary {
             inserted_failed: Kind::new("failed", &replayed.inserted_failed),
             inserted: replayed.inserted,
             file_events,
-            drops: drops.into_iter().flatten().filter_map(|(reason, count)| Some((reason.clone(), count.as_u64()?))).collect(),
+            drops: counts(workload, "drops"),
             same,
             different,
             uncompared,
@@ -220,12 +242,24 @@ impl Summary {
             samples: replayed.samples,
             fingerprint: fingerprint(workload),
             machine,
+        };
+        summary.flaws = Flaw::ALL.iter().copied().filter(|flaw| summary.has(*flaw)).collect();
+        summary
+    }
+
+    fn has(&self, flaw: Flaw) -> bool {
+        match flaw {
+            Flaw::Incomplete => !self.lost.is_empty(),
+            Flaw::Hindered => !self.hindrances.is_empty(),
+            Flaw::Losses => self.lost_events > 0,
+            Flaw::Match => self.match_percent.is_some_and(|percent| percent < self.min_match),
+            Flaw::Nothing => self.match_percent.is_none(),
         }
     }
 
-    /// Is the match good enough? Nothing comparable is not.
+    /// Is it good enough?
     pub fn ok(&self) -> bool {
-        self.match_percent.is_some_and(|percent| percent >= self.min_match)
+        self.flaws.is_empty()
     }
 
     /// Order, lag, bytes, devices and latencies, for people.
@@ -367,11 +401,21 @@ impl fmt::Display for Summary {
             }
         }
         self.notes.iter().try_for_each(|note| writeln!(f, "{note}"))?;
-        match self.match_percent {
-            None => writeln!(f, "Nothing could be compared."),
-            Some(percent) if percent < self.min_match => writeln!(f, "The match is under {} %.", self.min_match),
-            Some(_) => Ok(()),
-        }
+        self.flaws.iter().try_for_each(|flaw| match flaw {
+            Flaw::Incomplete => Ok(()), // the first lines say it
+            Flaw::Hindered => {
+                writeln!(f, "The machine hindered the replay, which is not good enough at any match:")?;
+                self.hindrances
+                    .iter()
+                    .try_for_each(|(hindrance, count)| writeln!(f, "  {count:>10}  {:<14} {}", hindrance.name(), hindrance.doc()))
+            }
+            Flaw::Losses => {
+                let kinds: Vec<String> = self.losses.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+                writeln!(f, "The capture had lost events, and what they did is missing here: {}.", kinds.join(", "))
+            }
+            Flaw::Match => writeln!(f, "The match is under {} %.", self.min_match),
+            Flaw::Nothing => writeln!(f, "Nothing could be compared."),
+        })
     }
 }
 

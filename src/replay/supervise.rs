@@ -14,6 +14,7 @@ use super::timeline::Timeline;
 use super::{Order, number};
 use crate::progress::Progress;
 use crate::schema::{Dataset, Draft, Table};
+use crate::signal::{self, Signal};
 use anyhow::{Context, Result, bail, ensure};
 use std::fs::File;
 use std::io::{Error, PipeReader, Read, pipe};
@@ -29,6 +30,8 @@ const FRAME_MAX: u32 = 4096;
 /// Sheets that a worker fills in a millisecond at the very most: so long the supervisor may nap that the worker does not
 /// come to the end of them. To look more often would only take a processor from somebody.
 const PER_MS: usize = 128;
+/// The longest nap, ms: so soon a signal is heard.
+const NAP: usize = 100;
 /// Share of the sheets from which there is no time to nap.
 const BUSY: f64 = 0.25;
 
@@ -119,9 +122,11 @@ fn start(workload: &Dataset, task: &Task, program: &Path, board: File) -> Result
     command.arg(child::VERB).args(task.args()?).env_clear().stdin(Stdio::null()).stdout(Stdio::null());
     // First, so that the descriptor it tells by is not yet replaced.
     let armed = task.conditions.arm(&mut command, task.ofds)?;
-    // SAFETY: between fork and exec only dup2 is called, which is async-signal-safe.
+    // SAFETY: between fork and exec only signal and dup2 are called, which are async-signal-safe.
     unsafe {
         command.pre_exec(move || {
+            // The terminal sends them to all of a job, and it is this process that ends the replay.
+            Signal::ignore_all();
             for (from, to) in moves {
                 if libc::dup2(from, to) < 0 {
                     return Err(Error::last_os_error());
@@ -147,7 +152,7 @@ impl Supervisor<'_> {
     /// Takes everything that the child does.
     fn run(mut self, mut child: Child, workload: &Dataset) -> Result<Replayed> {
         let cpu = clock(libc::CLOCK_THREAD_CPUTIME_ID);
-        let taken = self.take();
+        let taken = self.take(&mut child);
         let cpu = clock(libc::CLOCK_THREAD_CPUTIME_ID) - cpu;
         if taken.is_err() {
             // Nobody reads its records any more.
@@ -158,10 +163,18 @@ impl Supervisor<'_> {
         // Before the child is waited for: then nothing is left to be read of it.
         let samples = sampler.end();
         let status = child.wait().context("cannot wait for the replay process")?;
-        if !taken? {
-            let death = child::death(status.into_raw());
-            ensure!(board.head().go.load(SeqCst) != 0, "the replay process {death} before the start: there is no run");
-            replayed.lost.push(format!("the process that leads the replay {death}, and all others with it"));
+        match taken? {
+            Taken::All => {}
+            Taken::UntilAsked(signal) => {
+                ensure!(board.head().go.load(SeqCst) != 0, "ended by {} before the start: there is no run", signal.name());
+                replayed.lost.push(format!("{} ended the replay", signal.name()));
+                replayed.signal = Some(signal);
+            }
+            Taken::UntilKilled => {
+                let death = child::death(status.into_raw());
+                ensure!(board.head().go.load(SeqCst) != 0, "the replay process {death} before the start: there is no run");
+                replayed.lost.push(format!("the process that leads the replay {death}, and all others with it"));
+            }
         }
         for (did, worker) in replayed.workers.iter_mut().zip(0..) {
             let spent = &board.desk(worker).spent;
@@ -175,10 +188,15 @@ impl Supervisor<'_> {
         Ok(replayed)
     }
 
-    /// Takes records until the replay is over; false when it was killed.
-    fn take(&mut self) -> Result<bool> {
-        let nap = (self.board.sheets() / PER_MS).max(1) as i32;
+    /// Takes records until the replay is over, and every process of it gone if it ended early.
+    fn take(&mut self, child: &mut Child) -> Result<Taken> {
+        let nap = (self.board.sheets() / PER_MS).clamp(1, NAP) as i32;
+        let mut asked = None;
         let ended = loop {
+            if let (Some(signal), None) = (signal::asked(), asked) {
+                asked = Some(signal);
+                child.kill().context("cannot end the replay")?;
+            }
             self.sample();
             let busy = self.board.load() > BUSY;
             self.read()?;
@@ -186,8 +204,8 @@ impl Supervisor<'_> {
             if self.hears(if busy { 0 } else { nap })? {
                 match self.listen()? {
                     Heard::More => {}
-                    Heard::Done => break true,
-                    Heard::Nothing => break false,
+                    Heard::Done => break Taken::All,
+                    Heard::Nothing => break asked.map_or(Taken::UntilKilled, Taken::UntilAsked),
                 }
             }
         };
@@ -246,6 +264,16 @@ impl Supervisor<'_> {
         }
         Ok(Heard::More)
     }
+}
+
+/// How far records were taken.
+enum Taken {
+    /// To the last one.
+    All,
+    /// Until the process that leads the replay was killed.
+    UntilKilled,
+    /// Until a signal asked to end.
+    UntilAsked(Signal),
 }
 
 enum Heard {

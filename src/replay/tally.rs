@@ -1,11 +1,13 @@
 //! Counts what a replay did, record by record.
 
 use super::compare::Outcome;
+use super::flaw::Hindrance;
 use super::histogram::Histogram;
 use super::measure::Figures;
 use super::record::Record;
 use super::samples;
 use crate::fate::Origin;
+use crate::signal::Signal;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -86,6 +88,8 @@ pub struct Replayed {
     pub inserted: BTreeMap<&'static str, u64>,
     /// Inserted ops that failed.
     pub inserted_failed: Tally,
+    /// Ops of every origin that the machine kept from what they did in the capture.
+    pub hindered: BTreeMap<Hindrance, u64>,
     /// From the start to the end of the last op, ns.
     pub wall: i64,
     /// Processes.
@@ -100,6 +104,8 @@ pub struct Replayed {
     pub stalls: i64,
     /// What was lost on the way: processes that were killed.
     pub lost: Vec<String>,
+    /// The signal that ended it early.
+    pub signal: Option<Signal>,
     /// Latencies, bytes, order.
     pub figures: Figures,
     /// What the machine did meanwhile.
@@ -120,6 +126,9 @@ impl Replayed {
                     self.inserted_failed.add(record);
                 }
             }
+        }
+        if let Some(hindrance) = Hindrance::of(record) {
+            *self.hindered.entry(hindrance).or_default() += 1;
         }
         self.wall = self.wall.max(record.stamp.end);
         let Some(did) = self.workers.get_mut(record.worker as usize) else { return };

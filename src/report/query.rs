@@ -3,6 +3,7 @@
 use super::format::{Format, print};
 use super::{REPORTS, VIEWS, advice, order, prompt, tables::Desk};
 use crate::engine::{self, Engine};
+use crate::signal::Transient;
 use anyhow::{Context, Result, ensure};
 use datafusion::dataframe::DataFrame;
 use parquet::basic::{Compression, ZstdLevel};
@@ -96,9 +97,10 @@ fn plan(desk: &Desk, statement: &str) -> Result<DataFrame> {
 fn aside(file: &Path, make: impl FnOnce(File) -> Result<()>) -> Result<()> {
     let name = file.file_name().with_context(|| format!("{} is no name for a file", file.display()))?;
     let unfinished = file.with_file_name(format!(".{}.unfinished", name.to_string_lossy()));
-    let out = File::create(&unfinished).with_context(|| format!("cannot create {}", unfinished.display()))?;
-    let made = make(out)
-        .and_then(|()| fs::rename(&unfinished, file).with_context(|| format!("cannot put {} in its place", file.display())));
+    let made = Transient::make(&unfinished, || File::create(&unfinished));
+    let (transient, out) = made.with_context(|| format!("cannot create {}", unfinished.display()))?;
+    let rename = || fs::rename(&unfinished, file).with_context(|| format!("cannot put {} in its place", file.display()));
+    let made = make(out).and_then(|()| transient.lasts(rename));
     if made.is_err() {
         let _ = fs::remove_file(&unfinished);
     }

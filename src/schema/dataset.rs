@@ -4,6 +4,7 @@
 //! last: a directory without one is not a dataset.
 
 use super::tables::Table;
+use crate::signal::Transient;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Map, Value, json};
 use std::ffi::{OsStr, OsString};
@@ -129,6 +130,8 @@ pub struct Draft {
     aside: PathBuf,
     kind: Kind,
     fate: Fate,
+    /// What a signal takes away; nothing when it stays.
+    transient: Option<Transient>,
 }
 
 /// What becomes of a draft that is dropped.
@@ -153,8 +156,9 @@ impl Draft {
             // Left by a writer that was killed; two writers of one dataset at once are not meant to work.
             fs::remove_dir_all(&aside).with_context(|| format!("cannot remove the unfinished {}", aside.display()))?;
         }
-        DirBuilder::new().mode(0o700).create(&aside).with_context(|| format!("cannot make {}", aside.display()))?;
-        Ok(Draft { place: place.to_owned(), aside, kind, fate: Fate::Goes })
+        let made = Transient::make(&aside, || DirBuilder::new().mode(0o700).create(&aside));
+        let (transient, ()) = made.with_context(|| format!("cannot make {}", aside.display()))?;
+        Ok(Draft { place: place.to_owned(), aside, kind, fate: Fate::Goes, transient: Some(transient) })
     }
 
     /// Where a dataset that is to stand at `place` is written.
@@ -174,7 +178,7 @@ impl Draft {
         ensure!(!place.exists(), "{} exists already: nothing was left unfinished there", place.display());
         let aside = Draft::aside(place)?;
         ensure!(aside.is_dir(), "nothing was left unfinished: there is no {}", aside.display());
-        Ok(Draft { place: place.to_owned(), aside, kind, fate: Fate::Stays })
+        Ok(Draft { place: place.to_owned(), aside, kind, fate: Fate::Stays, transient: None })
     }
 
     /// The directory it is written in for now.
@@ -238,7 +242,12 @@ impl Draft {
             fs::remove_file(&note).with_context(|| format!("cannot remove {}", note.display()))?;
         }
         File::open(&self.aside)?.sync_all()?;
-        fs::rename(&self.aside, &self.place).with_context(|| format!("cannot put {} in its place", self.place.display()))?;
+        let rename = || fs::rename(&self.aside, &self.place);
+        let renamed = match self.transient.take() {
+            Some(transient) => transient.lasts(rename),
+            None => rename(),
+        };
+        renamed.with_context(|| format!("cannot put {} in its place", self.place.display()))?;
         self.fate = Fate::Stays;
         File::open(parent_of(&self.place))?.sync_all()?;
         Ok(Dataset { dir: self.place.clone(), kind: self.kind, manifest })

@@ -14,7 +14,7 @@ pub struct Lost {
     pub kind: String,
     /// How much of it.
     pub count: u64,
-    /// Does each stand for an event that is not in the capture?
+    /// Does each stand for an event (or, where nobody could count them, for events) that is not in the capture?
     pub event: bool,
     /// When, on the clock of `ts`: not before, and not after. Absent when it may have been at any time.
     pub between: Option<(i64, i64)>,

@@ -298,7 +298,7 @@ impl Table {
             Table::Losses => vec![
                 text("kind", "what was missed"),
                 int("count", "how much of it"),
-                yes("event", "does each stand for an event that is not in the capture?"),
+                yes("event", "does each stand for an event, or for events that nobody could count, that are not in the capture?"),
                 int_("first", "earliest time it may have happened, on the clock of ts"),
                 int_("last", "latest time"),
             ],

@@ -9,6 +9,7 @@ mod suite {
     mod cli;
     #[cfg(feature = "sql")]
     mod e2e;
+    mod ended;
     #[cfg(feature = "sql")]
     mod faults;
     #[cfg(feature = "sql")]

@@ -19,6 +19,7 @@ use super::target::Target;
 use super::write::Recorder;
 use super::{Ended, Limits, Options, Outcome, os};
 use crate::progress::Progress;
+use crate::signal;
 use anyhow::{Context, Result, bail, ensure};
 use module::{Module, Variant};
 use std::time::{Duration, Instant};
@@ -29,10 +30,6 @@ use tracer::{Tracer, Wanted};
 const LOOK: Duration = Duration::from_millis(20);
 /// How long the probes may take to be at work: SystemTap attaches them one by one.
 const READY: Duration = Duration::from_secs(120);
-/// How often what was captured is made to survive a kill of this process.
-const KEEP: Duration = Duration::from_secs(10);
-/// Calls that began so long ago, ns, have mostly returned.
-const SETTLED: i64 = 1_000_000_000;
 
 /// A capture under way.
 pub struct Stap {
@@ -110,7 +107,7 @@ impl Stap {
             if self.text.marks.ready {
                 break;
             }
-            ensure!(!os::asked_to_stop(), "interrupted");
+            ensure!(signal::asked().is_none(), "interrupted");
             ensure!(
                 began.elapsed() < READY,
                 "they say nothing for {} s: was the module compiled by another version?",
@@ -137,7 +134,6 @@ impl Stap {
         }
         self.text.watch(self.until, options, &self.snapshot);
         let began = Instant::now();
-        let mut kept = began;
         let ended = loop {
             let goes_on = self.tracer.read(LOOK)?;
             self.take(progress, recorder)?;
@@ -156,10 +152,7 @@ impl Stap {
             if let Some(ended) = over(&options.limits, began, recorder.size()) {
                 break ended;
             }
-            if kept.elapsed() >= KEEP {
-                kept = Instant::now();
-                recorder.keep(os::now() - SETTLED)?;
-            }
+            recorder.tick()?;
         };
         let took = began.elapsed();
         self.tracer.stop();
@@ -197,7 +190,7 @@ impl Stap {
 /// Is it time to end?
 fn over(limits: &Limits, began: Instant, size: u64) -> Option<Ended> {
     match () {
-        () if os::asked_to_stop() => Some(Ended::Signal),
+        () if signal::asked().is_some() => Some(Ended::Signal),
         () if limits.duration.is_some_and(|most| began.elapsed() >= most) => Some(Ended::Duration),
         () if limits.bytes.is_some_and(|most| size >= most) => Some(Ended::Bytes),
         () => None,

@@ -4,6 +4,7 @@
 
 mod attacks;
 mod data;
+mod flaws;
 mod hostile;
 mod killed;
 mod knows;

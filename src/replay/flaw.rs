@@ -1,0 +1,90 @@
+//! Why a replay is not good enough, whatever else came out of it.
+
+use super::record::{Record, errno};
+use crate::words::words;
+
+words! {
+    /// What keeps a replay from being good enough.
+    Flaw {
+        Incomplete "incomplete"  "a process of the replay was killed, or a signal ended it";
+        Hindered   "hindered"    "the machine kept calls from doing what they did in the capture";
+        Losses     "lost_events" "the capture had lost events";
+        Match      "match"       "fewer outcomes were the same than asked for";
+        Nothing    "nothing"     "nothing could be compared";
+    }
+}
+
+words! {
+    /// An error that tells of the machine and not of what was asked: it says nothing about the workload, and what comes
+    /// after it says little. By its name in errno(3).
+    Hindrance {
+        Space    "ENOSPC"  "the file system was full";
+        Quota    "EDQUOT"  "a quota was used up";
+        Device   "EIO"     "a device or the file system failed";
+        Damaged  "EUCLEAN" "the file system is damaged";
+        ReadOnly "EROFS"   "the file system became read-only";
+        Memory   "ENOMEM"  "there was no memory";
+        Files    "ENFILE"  "the system had too many open files";
+    }
+}
+
+/// Both are known by their names in manifests.
+macro_rules! by_name {
+    ($($enum:ident),*) => {
+        $(impl serde::Serialize for $enum {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.name())
+            }
+        })*
+    };
+}
+by_name!(Flaw, Hindrance);
+
+impl Hindrance {
+    const fn errno(self) -> i32 {
+        match self {
+            Hindrance::Space => libc::ENOSPC,
+            Hindrance::Quota => libc::EDQUOT,
+            Hindrance::Device => libc::EIO,
+            Hindrance::Damaged => libc::EUCLEAN,
+            Hindrance::ReadOnly => libc::EROFS,
+            Hindrance::Memory => libc::ENOMEM,
+            Hindrance::Files => libc::ENFILE,
+        }
+    }
+
+    fn find(errno: i32) -> Option<Hindrance> {
+        Hindrance::ALL.iter().copied().find(|hindrance| hindrance.errno() == errno)
+    }
+
+    /// What the machine did to an op, unless the captured machine had troubles of the kind at the same op.
+    pub fn of(record: &Record) -> Option<Hindrance> {
+        let error = errno(record.ret());
+        if error == 0 {
+            return None;
+        }
+        let captured = record.captured().map_or(0, errno);
+        Hindrance::find(error).filter(|_| Hindrance::find(captured).is_none() && captured != libc::EFBIG)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::{Fact, Stamp, UNKNOWN};
+    use super::*;
+
+    fn of(captured: i64, ret: i64) -> Option<Hindrance> {
+        let (fact, stamp) = (Fact { captured, ..Fact::default() }, Stamp { ret, ..Stamp::default() });
+        Hindrance::of(&Record { fact, stamp, worker: 0 })
+    }
+
+    #[test]
+    fn the_machine_is_to_blame_for_what_the_captured_one_did_not_do() {
+        let (full, broken) = (-i64::from(libc::ENOSPC), -i64::from(libc::EIO));
+        assert_eq!(of(4096, full), Some(Hindrance::Space));
+        assert_eq!(of(UNKNOWN, broken), Some(Hindrance::Device));
+        assert_eq!(of(-i64::from(libc::ENOENT), broken), Some(Hindrance::Device));
+        assert_eq!((of(full, full), of(full, broken), of(full, 4096)), (None, None, None));
+        assert_eq!((of(4096, 4096), of(4096, -i64::from(libc::ENOENT))), (None, None));
+    }
+}

@@ -1,0 +1,264 @@
+//! SIGINT, SIGTERM and SIGHUP: how this process ends when it is asked to.
+//!
+//! The handler only notes which signal came. A capture looks at [`asked`] and ends as it would anyhow, and so does a replay
+//! once its ops are under way ([`hold`]): both have something to show. Everything else ends at once: a thread wakes up,
+//! takes away what would be half-made ([`Transient`]), and exits with 128 and the number of the signal, as shells count.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read};
+use std::mem::MaybeUninit;
+use std::os::fd::FromRawFd;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering::SeqCst};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// A signal that asks a process to end (signal(7)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signal(i32);
+
+impl serde::Serialize for Signal {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+impl Signal {
+    /// Those that are caught.
+    const ALL: [(i32, &'static str); 3] = [(libc::SIGINT, "SIGINT"), (libc::SIGTERM, "SIGTERM"), (libc::SIGHUP, "SIGHUP")];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        Signal::ALL.iter().find(|(number, _)| *number == self.0).map_or("a signal", |(_, name)| name)
+    }
+
+    /// Sends it to a child of this process.
+    pub fn pass_on(self, child: u32) {
+        // SAFETY: plain numbers; a child that has not been waited for keeps its id.
+        unsafe { libc::kill(child as libc::pid_t, self.0) };
+    }
+
+    /// For a process between fork and exec: from now on none of the signals has an effect on it.
+    pub fn ignore_all() {
+        for (signal, _) in Signal::ALL {
+            // SAFETY: signal(2) is async-signal-safe.
+            unsafe { libc::signal(signal, libc::SIG_IGN) };
+        }
+    }
+
+    /// The exit code of a process that ends because of it.
+    pub fn code(self) -> u8 {
+        128 + self.0 as u8
+    }
+}
+
+/// The first signal that came, 0 for none.
+static ASKED: AtomicI32 = AtomicI32::new(0);
+/// Does the terminal's interrupt (Ctrl-C) belong to somebody else?
+static LENT: AtomicBool = AtomicBool::new(false);
+/// Where the handler writes to wake the thread that ends the process (eventfd(2)); -1 where there is none.
+static WAKE: AtomicI32 = AtomicI32::new(-1);
+/// What goes with this process. Whoever holds it is not interrupted.
+static TRANSIENT: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+/// How many end by themselves.
+static HELD: AtomicU32 = AtomicU32::new(0);
+
+extern "C" fn note(signal: libc::c_int, info: *const libc::siginfo_t, _: *const libc::c_void) {
+    // SAFETY: with SA_SIGINFO the kernel passes what it knows of the signal (sigaction(2)).
+    let from_terminal = unsafe { (*info).si_code } == libc::SI_KERNEL;
+    if from_terminal && LENT.load(SeqCst) {
+        return;
+    }
+    let _ = ASKED.compare_exchange(0, signal, SeqCst, SeqCst);
+    let wake = WAKE.load(SeqCst);
+    if wake >= 0 {
+        // SAFETY: write(2) is async-signal-safe; errno belongs to whoever is interrupted.
+        unsafe {
+            let errno = *libc::__errno_location();
+            libc::write(wake, (&raw const ONE).cast(), size_of_val(&ONE));
+            *libc::__errno_location() = errno;
+        }
+    }
+}
+
+static ONE: u64 = 1;
+
+/// What becomes of a wait in the kernel when a signal comes (signal(7)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waits {
+    /// It ends with EINTR, so that whoever waits looks at [`asked`].
+    End,
+    /// It goes on.
+    GoOn,
+}
+
+/// From now on the signals are noted. With a command in the foreground an interrupt from the terminal is for the command;
+/// for a process in the background of a script, which was told to ignore it, it stays without effect. Where nohup(1) made
+/// the end of the session nothing to end for, it stays so.
+pub fn catch(waits: Waits, foreground: bool) {
+    ASKED.store(0, SeqCst);
+    for (signal, _) in Signal::ALL {
+        let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+        // SAFETY: both are whole structs, for which zeroes are valid; the handler is async-signal-safe.
+        unsafe {
+            (*action.as_mut_ptr()).sa_sigaction = note as *const () as libc::sighandler_t;
+            (*action.as_mut_ptr()).sa_flags = libc::SA_SIGINFO | if waits == Waits::GoOn { libc::SA_RESTART } else { 0 };
+            let mut now = MaybeUninit::<libc::sigaction>::zeroed();
+            libc::sigaction(signal, std::ptr::null(), now.as_mut_ptr());
+            let ignored = (*now.as_ptr()).sa_sigaction == libc::SIG_IGN;
+            if signal == libc::SIGINT {
+                LENT.store(foreground || ignored, SeqCst);
+            }
+            if signal != libc::SIGHUP || !ignored {
+                libc::sigaction(signal, action.as_ptr(), std::ptr::null_mut());
+            }
+        }
+    }
+}
+
+/// From now on a signal ends this process, at once or when a [`Hold`] says so.
+///
+/// # Errors
+/// When no thread can be started.
+pub fn end_when_asked() -> std::io::Result<()> {
+    // SAFETY: plain numbers; the descriptor is new and owned by the File alone, which lives as long as the process.
+    let mut event = unsafe {
+        let fd = libc::eventfd(0, libc::EFD_CLOEXEC);
+        if fd < 0 {
+            return Err(std::io::Error::last_os_error());
+        }
+        WAKE.store(fd, SeqCst);
+        File::from_raw_fd(fd)
+    };
+    catch(Waits::GoOn, false);
+    let wait = move || {
+        let mut count = [0; 8];
+        while event.read_exact(&mut count).is_ok() {
+            if let (Some(signal), 0) = (asked(), HELD.load(SeqCst)) {
+                end(signal);
+            }
+        }
+    };
+    std::thread::Builder::new().name("signals".into()).spawn(wait).map(drop)
+}
+
+/// The signal that asked this process to end, if one did.
+pub fn asked() -> Option<Signal> {
+    Some(Signal(ASKED.load(SeqCst))).filter(|signal| signal.0 != 0)
+}
+
+/// Takes away what is half-made, and exits. Other threads are still at work, but nothing comes to its place any more.
+fn end(signal: Signal) -> ! {
+    for path in transient().iter() {
+        // Somebody may be making files in it.
+        for _ in 0..1000 {
+            if remove(path).is_ok() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+    eprintln!("error: ended by {}; nothing half-made is left", signal.name());
+    // SAFETY: no other thread can finish anything meanwhile, and nothing that is left to be done must be.
+    unsafe { libc::_exit(signal.code().into()) }
+}
+
+fn remove(path: &Path) -> std::io::Result<()> {
+    let removed = match path.symlink_metadata() {
+        Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    removed.or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
+}
+
+fn transient() -> MutexGuard<'static, Vec<PathBuf>> {
+    TRANSIENT.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A file or directory that is to go when a signal ends this process.
+#[derive(Debug)]
+pub struct Transient(PathBuf);
+
+impl Transient {
+    /// Makes what is to stand at this path. A signal comes before or after, and never in between.
+    ///
+    /// # Errors
+    /// Those of `make`.
+    pub fn make<T, E>(path: &Path, make: impl FnOnce() -> Result<T, E>) -> Result<(Transient, T), E> {
+        // Wherever this process goes meanwhile.
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let mut all = transient();
+        let made = make()?;
+        all.push(path.clone());
+        Ok((Transient(path), made))
+    }
+
+    /// Does what makes it last, in the same way.
+    ///
+    /// # Errors
+    /// Those of `last`.
+    pub fn lasts<T, E>(self, last: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        let mut all = transient();
+        let done = last()?;
+        all.retain(|path| *path != self.0);
+        drop(all);
+        Ok(done)
+    }
+}
+
+impl Drop for Transient {
+    fn drop(&mut self) {
+        transient().retain(|path| *path != self.0);
+    }
+}
+
+/// While this lives, a signal only shows in [`asked`].
+#[derive(Debug)]
+pub struct Hold(());
+
+/// Whoever holds ends by himself.
+pub fn hold() -> Hold {
+    HELD.fetch_add(1, SeqCst);
+    Hold(())
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        HELD.fetch_sub(1, SeqCst);
+    }
+}
+
+/// While this lives, an interrupt from the terminal (Ctrl-C) is for a child in the foreground. Programs that are executed
+/// meanwhile get the signal as ever.
+#[derive(Debug)]
+pub struct Lent(bool);
+
+/// Lends the terminal's interrupt to a child.
+pub fn lend() -> Lent {
+    Lent(LENT.swap(true, SeqCst))
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        LENT.store(self.0, SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lasts_or_is_gone_is_not_transient_any_more() {
+        let is = |path: &Path| transient().iter().any(|known| known == path);
+        let path = Path::new("/nowhere/draft");
+        assert!(Transient::make(path, || Err::<(), _>(())).is_err() && !is(path));
+        let (draft, ()) = Transient::make(path, || Ok::<_, ()>(())).unwrap();
+        assert!(is(path));
+        draft.lasts(|| Ok::<_, ()>(())).unwrap();
+        assert!(!is(path));
+        drop(Transient::make(path, || Ok::<_, ()>(())));
+        assert!(!is(path));
+    }
+}

@@ -1,0 +1,117 @@
+//! Commands that a signal ends: at once, and without leaving anything half-made.
+
+use crate::tool::{command, data, expect};
+use libc::{SIGHUP, SIGINT, SIGKILL, SIGTERM, kill};
+use std::fs;
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+/// What is in a directory.
+fn names(dir: &Path) -> Vec<String> {
+    fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
+}
+
+pub fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !done() {
+        assert!(began.elapsed() < Duration::from_secs(60), "waited too long for {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Sends a signal; the exit code.
+fn end(child: &mut Child, signal: i32) -> Option<i32> {
+    // SAFETY: a signal to a child that has not been waited for.
+    unsafe { kill(child.id() as i32, signal) };
+    child.wait().unwrap().code()
+}
+
+/// An ingest into `dir/cap` that has its first lines and waits for more.
+pub fn endless_ingest(dir: &Path) -> Child {
+    let out = dir.join("cap");
+    let mut child = command(&["ingest", "-", "-o", out.to_str().unwrap()]).stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.as_mut().unwrap().write_all(&fs::read(data("matrix.strace")).unwrap()).unwrap();
+    wait_for("the draft", || dir.join(".cap.unfinished").exists());
+    child
+}
+
+#[test]
+fn an_ingest_that_waits_for_input_leaves_nothing() {
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut child = endless_ingest(dir.path());
+        assert_eq!(end(&mut child, signal), Some(128 + signal));
+        assert_eq!(names(dir.path()), [""; 0]);
+    }
+}
+
+#[test]
+fn an_ingest_under_nohup_outlives_its_session() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("cap");
+    let mut command = command(&["ingest", "-", "-o", out.to_str().unwrap()]);
+    // SAFETY: signal(2) is async-signal-safe.
+    unsafe {
+        command.pre_exec(|| {
+            libc::signal(SIGHUP, libc::SIG_IGN);
+            Ok(())
+        });
+    }
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.as_mut().unwrap().write_all(&fs::read(data("matrix.strace")).unwrap()).unwrap();
+    wait_for("the draft", || dir.path().join(".cap.unfinished").exists());
+    // SAFETY: a signal to a child that has not been waited for.
+    unsafe { kill(child.id() as i32, SIGHUP) };
+    std::thread::sleep(Duration::from_millis(100));
+    drop(child.stdin.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(out.join("manifest.json").exists());
+}
+
+/// Captures a command without an end by ptrace, and kills both as soon as `when` says so of the unfinished dataset.
+fn kill_capture(out: &Path, when: impl Fn(&Path) -> bool) {
+    let script = "while :; do cat /etc/hostname; done";
+    let args = ["capture", "--backend", "ptrace", "-o", out.to_str().unwrap(), "--", "sh", "-c", script];
+    let mut child = command(&args).process_group(0).stdout(Stdio::null()).spawn().unwrap();
+    let unfinished = out.with_file_name(format!(".{}.unfinished", out.file_name().unwrap().to_str().unwrap()));
+    wait_for("the capture", || when(&unfinished));
+    // SAFETY: a signal to a process group that this test has made.
+    unsafe { kill(-(child.id() as i32), SIGKILL) };
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_capture_by_ptrace_that_is_killed_early_is_recovered_or_out_of_the_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = |name: &str| dir.path().join(name).display().to_string();
+    kill_capture(Path::new(&place("early")), |draft| draft.join("begun.json").exists());
+    expect(2, &["capture", "--recover", "-o", &place("early")]);
+    expect(0, &["capture", "--backend", "ptrace", "-o", &place("early"), "--", "true"]);
+
+    let began = Instant::now();
+    kill_capture(Path::new(&place("later")), |draft| draft.join("events.contents").exists());
+    assert!(began.elapsed() < Duration::from_secs(9));
+    expect(2, &["capture", "--backend", "ptrace", "-o", &place("later"), "--", "true"]);
+    expect(0, &["capture", "--recover", "-o", &place("later")]);
+}
+
+#[cfg(feature = "sql")]
+#[test]
+fn a_generate_and_a_query_leave_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = |name: &str| dir.path().join(name).display().to_string();
+    expect(0, &["ingest", &data("d-files.strace.gz"), "-o", &place("cap")]);
+    let mut child = command(&["generate", &place("cap"), "-o", &place("work")]).spawn().unwrap();
+    wait_for("the draft", || dir.path().join(".work.unfinished").exists());
+    assert_eq!(end(&mut child, SIGTERM), Some(143));
+    assert_eq!(names(dir.path()), ["cap"]);
+
+    let sql = "SELECT count(*) FROM events a, events b, events c";
+    let mut child = command(&["query", &place("cap"), sql, "--format", "csv", "-o", &place("out.csv")]).spawn().unwrap();
+    wait_for("the answer to begin", || dir.path().join(".out.csv.unfinished").exists());
+    assert_eq!(end(&mut child, SIGINT), Some(130));
+    assert_eq!(names(dir.path()), ["cap"]);
+}
