@@ -11,6 +11,7 @@ pub mod cli;
 pub mod engine;
 pub mod event;
 pub mod fate;
+pub mod files;
 #[cfg(feature = "sql")]
 pub mod generate;
 pub mod ingest;

@@ -1,4 +1,7 @@
-//! Limits of this process, and how it keeps its memory.
+//! Limits: of what is read, of this process, and how it keeps its memory.
+
+/// Bytes of a JSON text (a manifest, a stamp) at most; what is longer was not written by ioriot.
+pub const JSON: u64 = 64 << 20;
 
 /// Raises the number of files that may be open as far as it goes. Where it cannot be raised, opens fail and say so.
 pub fn raise_files() {

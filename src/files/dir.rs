@@ -1,0 +1,295 @@
+//! A directory by descriptor.
+
+use super::{CREATE, READ, refusal, regular, whole};
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{ErrorKind, Result};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Component, Path, PathBuf};
+
+/// How directories are opened.
+const DIR: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// A directory that is open. Everything below it is reached by its descriptor: whatever happens to the path by which it was
+/// found, it stays this directory.
+///
+/// A name is a single component of a path; a symlink that stands there is never followed.
+#[derive(Debug)]
+pub struct Dir {
+    fd: OwnedFd,
+    path: PathBuf,
+}
+
+/// What tells a file from all others that are there: file system and inode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Id {
+    device: u64,
+    inode: u64,
+}
+
+impl Id {
+    /// Of a file with these attributes.
+    pub fn of(stat: &Stat) -> Id {
+        Id { device: stat.st_dev, inode: stat.st_ino }
+    }
+}
+
+impl AsFd for Dir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl Dir {
+    /// Opens a directory that the user named; the path is resolved as always, this once.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be read.
+    pub fn open(path: &Path) -> Result<Dir> {
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        Ok(Dir { fd: fs::open(path, DIR, Mode::empty())?, path: path.to_owned() })
+    }
+
+    /// Opens the directory that a path's last name is in, and says that name.
+    ///
+    /// # Errors
+    /// When there is no such directory, or the path ends in no name (`/`, `..`).
+    pub fn around(path: &Path) -> Result<(Dir, OsString)> {
+        let (parent, name) = split(path)?;
+        Ok((Dir::open(parent)?, name.to_owned()))
+    }
+
+    /// As [`Dir::around`], and makes the directories above that are not there, for their owner only.
+    ///
+    /// # Errors
+    /// As [`Dir::around`], and when one cannot be made.
+    pub fn prepare(path: &Path) -> Result<(Dir, OsString)> {
+        let (parent, name) = split(path)?;
+        let dir = match Dir::open(parent) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let (above, last) = Dir::prepare(parent)?;
+                above.make(&last, 0o700).or_else(|error| match error.kind() {
+                    ErrorKind::AlreadyExists => above.dir(&last), // since just now
+                    _ => Err(error),
+                })
+            }
+            opened => opened,
+        };
+        Ok((dir?, name.to_owned()))
+    }
+
+    /// Its path when it was opened, for people.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The path of a name in it, for people.
+    pub fn at(&self, name: impl AsRef<OsStr>) -> PathBuf {
+        self.path.join(name.as_ref())
+    }
+
+    /// Another descriptor of the same directory.
+    ///
+    /// # Errors
+    /// When there are too many.
+    pub fn again(&self) -> Result<Dir> {
+        Ok(Dir { fd: self.fd.try_clone()?, path: self.path.clone() })
+    }
+
+    /// Its attributes.
+    ///
+    /// # Errors
+    /// When its file system is gone.
+    pub fn stat(&self) -> Result<Stat> {
+        Ok(fs::fstat(&self.fd)?)
+    }
+
+    /// Which directory it is.
+    ///
+    /// # Errors
+    /// As [`Dir::stat`].
+    pub fn id(&self) -> Result<Id> {
+        Ok(Id::of(&self.stat()?))
+    }
+
+    /// Attributes of what stands at a name.
+    ///
+    /// # Errors
+    /// When nothing does.
+    pub fn look(&self, name: impl AsRef<OsStr>) -> Result<Stat> {
+        Ok(fs::statat(&self.fd, single(name.as_ref())?, AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+
+    /// Opens a directory in it.
+    ///
+    /// # Errors
+    /// When there is none, or a symlink stands there.
+    pub fn dir(&self, name: impl AsRef<OsStr>) -> Result<Dir> {
+        let name = single(name.as_ref())?;
+        Ok(Dir { fd: beneath(&self.fd, name.as_bytes(), DIR, ResolveFlags::empty())?, path: self.at(name) })
+    }
+
+    /// Makes a directory in it, with this mode whatever the umask.
+    ///
+    /// # Errors
+    /// When something stands there, or the system refuses.
+    pub fn make(&self, name: impl AsRef<OsStr>, mode: u32) -> Result<Dir> {
+        let name = single(name.as_ref())?;
+        fs::mkdirat(&self.fd, name, Mode::RWXU)?;
+        let dir = self.dir(name)?;
+        fs::fchmod(&dir.fd, Mode::from_raw_mode(mode))?;
+        Ok(dir)
+    }
+
+    /// Opens a regular file to read it.
+    ///
+    /// # Errors
+    /// As [`super::open`].
+    pub fn file(&self, name: impl AsRef<OsStr>) -> Result<File> {
+        regular(fs::openat(&self.fd, single(name.as_ref())?, READ, Mode::empty()))
+    }
+
+    /// Reads a small file whole.
+    ///
+    /// # Errors
+    /// As [`super::text`].
+    pub fn text(&self, name: impl AsRef<OsStr>) -> Result<Vec<u8>> {
+        whole(self.file(name)?)
+    }
+
+    /// Makes a file that only its owner can read, for reading and writing.
+    ///
+    /// # Errors
+    /// When something stands there, or the system refuses.
+    pub fn create(&self, name: impl AsRef<OsStr>) -> Result<File> {
+        Ok(fs::openat(&self.fd, single(name.as_ref())?, CREATE, Mode::RUSR | Mode::WUSR)?.into())
+    }
+
+    /// Gives what stands at a name another one, maybe in another directory; a file that stands there is replaced.
+    ///
+    /// # Errors
+    /// As rename(2).
+    pub fn rename(&self, from: impl AsRef<OsStr>, to: &Dir, name: impl AsRef<OsStr>) -> Result<()> {
+        Ok(fs::renameat(&self.fd, single(from.as_ref())?, &to.fd, single(name.as_ref())?)?)
+    }
+
+    /// Removes a name of anything but a directory.
+    ///
+    /// # Errors
+    /// As unlink(2).
+    pub fn unlink(&self, name: impl AsRef<OsStr>) -> Result<()> {
+        Ok(fs::unlinkat(&self.fd, single(name.as_ref())?, AtFlags::empty())?)
+    }
+
+    /// Removes an empty directory.
+    ///
+    /// # Errors
+    /// As rmdir(2).
+    pub fn rmdir(&self, name: impl AsRef<OsStr>) -> Result<()> {
+        Ok(fs::unlinkat(&self.fd, single(name.as_ref())?, AtFlags::REMOVEDIR)?)
+    }
+
+    /// Names and kinds of what is in it; a kind is unknown where the file system does not say it here.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn entries(&self) -> Result<Vec<(OsString, FileType)>> {
+        let entries = fs::Dir::read_from(&self.fd)?.map(|entry| {
+            let entry = entry?;
+            Ok((OsString::from_vec(entry.file_name().to_bytes().to_vec()), entry.file_type()))
+        });
+        entries.filter(|entry| !matches!(entry, Ok((name, _)) if name == "." || name == "..")).collect()
+    }
+
+    /// Makes it, and the names in it, durable.
+    ///
+    /// # Errors
+    /// As fsync(2).
+    pub fn sync(&self) -> Result<()> {
+        Ok(fs::fsync(&self.fd)?)
+    }
+}
+
+/// Opens what lies below a directory: neither a symlink nor `..` leads out (openat2(2)). `walls` are more that it is not to
+/// cross.
+///
+/// # Errors
+/// As openat2(2): ELOOP when a symlink is met, EXDEV when the path leads out.
+pub fn beneath(dir: impl AsFd, path: &[u8], flags: OFlags, walls: ResolveFlags) -> Result<OwnedFd> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | walls;
+    Ok(fs::openat2(dir, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)?)
+}
+
+/// A name of one component: what stands there is in this directory and nowhere else.
+pub(super) fn single(name: &OsStr) -> Result<&OsStr> {
+    let bytes = name.as_bytes();
+    let single = !matches!(bytes, b"" | b"." | b"..") && memchr::memchr2(b'/', 0, bytes).is_none();
+    if single { Ok(name) } else { Err(refusal(format!("{name:?} is no name of a file"))) }
+}
+
+/// The directory of a path and its last name.
+fn split(path: &Path) -> Result<(&Path, &OsStr)> {
+    match path.components().next_back() {
+        Some(Component::Normal(name)) => Ok((path.parent().unwrap_or(Path::new("")), name)),
+        _ => Err(refusal(format!("{} ends in no name", path.display()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    fn scratch() -> (tempfile::TempDir, Dir) {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Dir::open(temp.path()).unwrap();
+        (temp, dir)
+    }
+
+    #[test]
+    fn nothing_leads_out_of_a_directory() {
+        let (temp, dir) = scratch();
+        std::fs::create_dir_all(temp.path().join("outside/d")).unwrap();
+        let inside = dir.make("inside", 0o700).unwrap();
+        symlink("../outside", temp.path().join("inside/link")).unwrap();
+        for name in ["link", "..", "../outside", ".", "", "/", "a/b", "a\0b"] {
+            assert!(inside.dir(name).is_err(), "{name:?}");
+            assert!(inside.make(name, 0o700).is_err(), "{name:?}");
+            assert!(inside.create(name).is_err() && inside.file(name).is_err(), "{name:?}");
+            assert!(inside.rename("link", &inside, name).is_err() || name == "link", "{name:?}");
+        }
+        assert!(inside.rmdir("link").is_err());
+        inside.unlink("link").unwrap();
+        assert!(temp.path().join("outside/d").exists());
+    }
+
+    #[test]
+    fn it_stays_the_same_directory_wherever_it_goes() {
+        let (temp, dir) = scratch();
+        let inside = dir.make("inside", 0o750).unwrap();
+        assert_eq!(std::fs::metadata(temp.path().join("inside")).unwrap().permissions().mode() & 0o7777, 0o750);
+        dir.rename("inside", &dir, "away").unwrap();
+        symlink("/", temp.path().join("inside")).unwrap();
+        inside.create("file").unwrap();
+        assert!(temp.path().join("away/file").exists());
+        assert_eq!(inside.entries().unwrap(), [("file".into(), FileType::RegularFile)]);
+        assert_eq!(inside.id().unwrap(), dir.dir("away").unwrap().id().unwrap());
+        assert!(dir.dir("inside").is_err());
+    }
+
+    #[test]
+    fn what_is_above_is_made() {
+        let (temp, _) = scratch();
+        let (dir, name) = Dir::prepare(&temp.path().join("a/b/c")).unwrap();
+        assert_eq!((dir.path(), &*name), (&*temp.path().join("a/b"), OsStr::new("c")));
+        assert_eq!(std::fs::metadata(temp.path().join("a")).unwrap().permissions().mode() & 0o7777, 0o700);
+        Dir::prepare(&temp.path().join("a/b/c")).unwrap();
+        assert!(Dir::around(&temp.path().join("x/y")).is_err());
+        for path in ["/", "..", "a/..", ""] {
+            assert!(Dir::prepare(Path::new(path)).is_err(), "{path}");
+        }
+        assert_eq!(Dir::around(Path::new("name")).unwrap().0.path(), Path::new("."));
+    }
+}

@@ -1,0 +1,144 @@
+//! Opens and makes what is ours: directories by descriptor, regular files only, nothing followed.
+//!
+//! ```text
+//! path of the user ──resolved once, as always──▶ Dir ──openat2: beneath, no symlinks──▶ Dir, File
+//!                                                 └─ trusted: may we write, delete, mount here?
+//! ```
+//! What lies in a dataset, a root or a shared directory may have been put there by anybody: a FIFO that never answers, a
+//! symlink to somewhere else, a directory that is another one a moment later. So the path that the user typed is resolved
+//! once, to a descriptor, and everything below goes by that descriptor (path_resolution(7), openat2(2)).
+
+mod dir;
+mod trust;
+mod walk;
+
+pub use dir::{Dir, Id, beneath};
+pub use trust::{ours, private, trusted, us};
+pub use walk::{remove_tree, size};
+
+use crate::limits::JSON;
+use rustix::fs::{FileType, Mode, OFlags};
+use std::fs::File;
+use std::io::{Error, ErrorKind, Read, Result};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+/// How files are opened to be read: no waiting for whoever writes a FIFO, no terminal of ours, no symlink.
+const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOFOLLOW).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
+/// How files are made: they must be new.
+const CREATE: OFlags = OFlags::RDWR.union(OFlags::CREATE).union(OFlags::EXCL).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// Opens a regular file to read it. The directories of the path are resolved as always, its last name is not followed.
+///
+/// # Errors
+/// When it cannot be opened, or is no regular file; the message says what it is.
+pub fn open(path: &Path) -> Result<File> {
+    regular(rustix::fs::open(path, READ, Mode::empty()))
+}
+
+/// Makes a file that only its owner can read, for reading and writing; nothing may stand there, not even a symlink.
+///
+/// # Errors
+/// When something stands there, or the system refuses.
+pub fn create(path: &Path) -> Result<File> {
+    Ok(rustix::fs::open(path, CREATE, Mode::RUSR | Mode::WUSR)?.into())
+}
+
+/// Reads a small file whole, as [`open`] opens it.
+///
+/// # Errors
+/// As [`open`], and when it has more than [`JSON`] bytes.
+pub fn text(path: &Path) -> Result<Vec<u8>> {
+    whole(open(path)?)
+}
+
+/// All of a file that is small.
+fn whole(file: File) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    // Its size may be a lie by the time it is read.
+    file.take(JSON + 1).read_to_end(&mut bytes)?;
+    let fits = bytes.len() as u64 <= JSON;
+    if fits { Ok(bytes) } else { Err(refusal(format!("it has more than {} MiB", JSON >> 20))) }
+}
+
+/// What was opened, if it is a regular file.
+fn regular(opened: rustix::io::Result<OwnedFd>) -> Result<File> {
+    let what = match opened {
+        Ok(fd) => match FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode) {
+            FileType::RegularFile => return Ok(fd.into()),
+            kind => name(kind),
+        },
+        // O_NOFOLLOW and RESOLVE_NO_SYMLINKS (openat2(2)); no driver behind it, or a socket (open(2)).
+        Err(rustix::io::Errno::LOOP) => "a symlink",
+        Err(rustix::io::Errno::NXIO) => "a socket or a dead device",
+        Err(error) => return Err(error.into()),
+    };
+    Err(refusal(format!("it is {what}, and only a regular file is opened here")))
+}
+
+/// A kind of file, for people.
+fn name(kind: FileType) -> &'static str {
+    match kind {
+        FileType::RegularFile => "a file",
+        FileType::Directory => "a directory",
+        FileType::Symlink => "a symlink",
+        FileType::Fifo => "a FIFO",
+        FileType::Socket => "a socket",
+        FileType::CharacterDevice | FileType::BlockDevice => "a device",
+        FileType::Unknown => "something unknown",
+    }
+}
+
+fn refusal(text: String) -> Error {
+    Error::new(ErrorKind::InvalidInput, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::net::UnixListener;
+
+    #[test]
+    fn only_regular_files_are_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::write(at("file"), "text").unwrap();
+        symlink("file", at("link")).unwrap();
+        symlink("/dev/zero", at("zero")).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, at("fifo"), FileType::Fifo, Mode::RWXU, 0).unwrap();
+        let _socket = UnixListener::bind(at("socket")).unwrap();
+        assert_eq!(text(&at("file")).unwrap(), b"text");
+        for (name, what) in [("link", "symlink"), ("zero", "symlink"), ("fifo", "FIFO"), ("socket", "socket"), (".", "directory")]
+        {
+            let error = text(&at(name)).unwrap_err().to_string();
+            assert!(error.contains(what), "{name}: {error}");
+        }
+        assert!(text(Path::new("/dev/zero")).unwrap_err().to_string().contains("a device"));
+        assert_eq!(text(&at("none")).unwrap_err().kind(), ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_small_text_is_small() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = File::create(dir.path().join("huge")).unwrap();
+        file.set_len(JSON).unwrap();
+        assert_eq!(text(&dir.path().join("huge")).unwrap().len() as u64, JSON);
+        file.set_len(1 << 40).unwrap();
+        assert!(text(&dir.path().join("huge")).unwrap_err().to_string().contains("more than 64 MiB"));
+    }
+
+    #[test]
+    fn a_file_is_made_new_and_for_its_owner() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        symlink("target", at("link")).unwrap();
+        create(&at("file")).unwrap();
+        assert_eq!(fs::metadata(at("file")).unwrap().permissions().mode() & 0o7777, 0o600);
+        for name in ["file", "link"] {
+            assert_eq!(create(&at(name)).unwrap_err().kind(), ErrorKind::AlreadyExists, "{name}");
+        }
+        assert!(!at("target").exists());
+    }
+}
