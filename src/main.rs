@@ -10,9 +10,8 @@ compile_error!("the program replays the syscalls of x86_64; elsewhere only the l
 
 fn main() -> ExitCode {
     // Before anything else runs: the sandboxed half of a replay must still be single-threaded.
-    let mut args = env::args_os().skip(1);
-    if args.next().is_some_and(|arg| arg == replay::child::VERB) {
-        return replay::child::main(args);
+    if env::args_os().nth(1).is_some_and(|arg| arg == replay::child::VERB) {
+        return replay::child::main();
     }
     match cli::run() {
         Ok(exit) => exit.into(),

@@ -21,10 +21,11 @@ use super::{Engine, Order, Pace, Seccomp, alone, filter, futex, memory, sandbox}
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::Error;
+use std::mem::ManuallyDrop;
 use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering::SeqCst;
 
@@ -41,6 +42,10 @@ pub const EDGES: i32 = 5;
 pub const BOARD: i32 = 6;
 /// The pipe.
 pub const PIPE: i32 = 7;
+/// What is to be done: a [`Task`].
+pub const TASK: i32 = 8;
+/// The first that is not given.
+pub const END: i32 = TASK + 1;
 
 /// Decoded bytes of ops, and of edges, that all processes together keep.
 const OPS_BUDGET: usize = 192 << 20;
@@ -49,7 +54,8 @@ const EDGES_BUDGET: usize = 64 << 20;
 /// From all processes ready to the first op, ns: time to wake everybody.
 const LEAD: i64 = 1_000_000;
 
-/// What the supervisor tells the child, as its argument.
+/// What the supervisor tells the child, in a file of memory: arguments have an end (E2BIG, execve(2)), and a captured machine
+/// may have had more mounts than fit.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Task {
     /// Process id of the supervisor.
@@ -82,31 +88,39 @@ pub struct Task {
 }
 
 impl Task {
-    /// As arguments of the child.
+    /// The file that tells it.
     ///
     /// # Errors
-    /// Never, but serde cannot know.
-    pub fn args(&self) -> Result<Vec<OsString>> {
-        Ok(vec![serde_json::to_string(self)?.into()])
+    /// When memory is short.
+    pub fn tell(&self) -> Result<File> {
+        let text = serde_json::to_vec(self)?;
+        let file = memory::memory_file(text.len())?;
+        file.write_all_at(&text, 0)?;
+        Ok(file)
     }
 
-    fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Task> {
-        let task = args.next().and_then(|task| serde_json::from_str(task.to_str()?).ok());
-        task.with_context(|| format!("`{VERB}` is the inside of `ioriot replay` and not for you"))
+    /// What a file tells.
+    fn hear(file: &File) -> Option<Task> {
+        // Whoever starts us by hand may have anything there, a terminal too.
+        let told = file.metadata().ok().filter(Metadata::is_file)?;
+        let mut text = vec![0; usize::try_from(told.len()).ok()?];
+        file.read_exact_at(&mut text, 0).ok()?;
+        serde_json::from_slice(&text).ok()
     }
 }
 
-/// Runs the child; `args` are those after [`VERB`].
-pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
-    let task = match Task::parse(args) {
-        Ok(task) => task,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            return ExitCode::from(2);
-        }
+/// Runs the child.
+pub fn main() -> ExitCode {
+    // SAFETY: nothing else in this process owns it, also when nobody put it there and it is not open.
+    let told = ManuallyDrop::new(unsafe { File::from_raw_fd(TASK) });
+    let Some(task) = Task::hear(&told) else {
+        eprintln!("error: `{VERB}` is the inside of `ioriot replay` and not for you");
+        return ExitCode::from(2);
     };
     // SAFETY: the supervisor put these descriptors there for us, and nothing else in this process owns them.
-    let [ops, lanes, edges, board, pipe] = [OPS, LANES, EDGES, BOARD, PIPE].map(|fd| unsafe { File::from_raw_fd(fd) });
+    let [ops, lanes, edges, board, pipe, told] =
+        [OPS, LANES, EDGES, BOARD, PIPE, TASK].map(|fd| unsafe { File::from_raw_fd(fd) });
+    drop(told);
     match lead(&task, Tables { ops, lanes, edges }, board, &pipe) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -128,7 +142,7 @@ struct Tables {
 
 fn lead(task: &Task, tables: Tables, board: File, pipe: &File) -> Result<()> {
     sandbox::die_with(task.parent)?;
-    sandbox::close_from(PIPE as u32 + 1)?;
+    sandbox::close_from(END as u32)?;
     // The workload's processes had a limit each.
     crate::limits::raise_files();
     crate::limits::keep_memory();
@@ -144,10 +158,10 @@ fn lead(task: &Task, tables: Tables, board: File, pipe: &File) -> Result<()> {
     };
     let mut links = match task.order {
         Order::Resource => {
-            let lanes = plan.hands.iter().enumerate().flat_map(|(worker, hand)| hand.iter().map(move |lane| (lane, worker)));
-            let workers: HashMap<i64, u32> = lanes.map(|(lane, worker)| (lane.lane, worker as u32)).collect();
+            let hands = plan.hands.iter().enumerate().flat_map(|(worker, hand)| hand.iter().map(move |lane| (lane, worker)));
+            let workers: HashMap<i64, u32> = hands.map(|(lane, worker)| (lane.lane, worker as u32)).collect();
             let links = Links::open(tables.edges, workers, EDGES_BUDGET / task.processes.max(1))?;
-            plan::check_edges(&plan.hands, links.rows())?;
+            plan::check_edges(&lanes, links.rows())?;
             Some(links)
         }
         Order::Strict | Order::Thread => None,

@@ -52,6 +52,11 @@ impl House {
         let tree = trees.parts().first().map_or_else(String::new, |(_, tree)| dir(tree));
         House { tree, mounts, user, data }
     }
+
+    /// The directory that becomes `/`, as text.
+    pub fn tree(&self) -> &str {
+        &self.tree
+    }
 }
 
 fn path(text: &str) -> Result<CString> {

@@ -104,7 +104,7 @@ fn start(workload: &Dataset, task: &Task, program: &Path, board: File) -> Result
     let high = |fd: RawFd| -> Result<OwnedFd> {
         // SAFETY: fd is open; the copy is owned by the OwnedFd alone.
         unsafe {
-            let copy = libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, child::PIPE + 1);
+            let copy = libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, child::END);
             ensure!(copy >= 0, "cannot duplicate a descriptor: {}", Error::last_os_error());
             Ok(OwnedFd::from_raw_fd(copy))
         }
@@ -117,9 +117,11 @@ fn start(workload: &Dataset, task: &Task, program: &Path, board: File) -> Result
         (high(writer.as_raw_fd())?, child::PIPE),
     ];
     let moves = given.each_ref().map(|(from, to)| (from.as_raw_fd(), *to));
+        (high(task.tell().context("no memory for the task")?.as_raw_fd())?, child::TASK),
 
     let mut command = Command::new(program);
-    command.arg(child::VERB).args(task.args()?).env_clear().stdin(Stdio::null()).stdout(Stdio::null());
+    // The tree is for whoever looks at the list of processes.
+    command.args([child::VERB, task.house.tree()]).env_clear().stdin(Stdio::null()).stdout(Stdio::null());
     // First, so that the descriptor it tells by is not yet replaced.
     let armed = task.conditions.arm(&mut command, task.ofds)?;
     // SAFETY: between fork and exec only signal and dup2 are called, which are async-signal-safe.

@@ -3,6 +3,7 @@
 use super::work::{Row, Work, op, run};
 use ioriot::replay::{Conditions, Limit, Options};
 use libc::*;
+use serde_json::json;
 use std::fs;
 
 /// A workload's directory with something beside the root that must stay as it is.
@@ -112,7 +113,17 @@ fn a_workload_that_makes_no_sense_is_refused() {
     refused(work, "op ids");
     let mut work = Work::new();
     work.op(op("sync", 0).set("op_id", 7));
-    refused(work, "op ids");
+    refused(work, "row 0 of lanes: first_op is 7");
+}
+
+#[test]
+fn a_machine_of_thousands_of_mounts_is_replayed() {
+    let mut work = Work::new();
+    let mounts = (0..20_000).map(|at| json!({ "path": format!("/srv/containers/{at}/merged/of/a/layer"), "fs": "overlay" }));
+    work.manifest.insert("mounts".into(), mounts.collect());
+    work.op(op("mkdir", 0).raw("/d").set("mode", 0o755));
+    let summary = work.run(None);
+    assert_eq!((summary.same, summary.different), (1, 0), "{summary}");
 }
 
 #[test]
