@@ -3,6 +3,7 @@
 use super::facts::{Answer, Twins};
 use super::step::{End, Expect, Kind, Name, Need};
 use super::tree::{Ino, Life, Node, ROOT, Slot, Tree, Was};
+use super::walk::PATH_MAX;
 
 impl Tree {
     /// The answers, parents before children, names in byte order.
@@ -10,10 +11,12 @@ impl Tree {
     /// A need of kind absent is a name that a call proved free. Its directory is a need too, or does not exist either
     /// as far as anybody knows (a lookup through it failed); it is never a directory that the workload makes.
     pub(super) fn end(&mut self) -> End {
-        let (mut end, mut twins) = (End::default(), Twins::default());
+        let (mut end, mut twins, mut too_long) = (End::default(), Twins::default(), 0);
         self.visit(
             |slot| if let Was::Held(ino) = slot.was { Some(ino) } else { None },
             |tree, path, slot| match slot.was {
+                // Reached step by step. No call takes it whole, and init makes it by one.
+                Was::Held(_) if path.len() >= PATH_MAX => too_long += 1,
                 Was::Held(ino) if tree.at(ino).life == Life::Initial => {
                     let target = twins.first(tree, ino, &path);
                     end.needs.push(tree.need(path, ino, target));
@@ -32,6 +35,9 @@ impl Tree {
         );
         let files = end.needs.iter().filter(|need| need.kind == Kind::File && need.target.is_none());
         files.for_each(|need| self.answer(Answer::Size, need.size_exact));
+        if too_long > 0 {
+            *self.guesses.entry("a file whose path is too long").or_default() += too_long;
+        }
         let evidence = Answer::ALL.iter().map(|(what, name)| (*name, self.evidence[*what as usize]));
         end.evidence = evidence.filter(|(_, found)| found.answers > 0).collect();
         end.guesses = self.guesses.iter().map(|(what, count)| (*what, *count)).collect();

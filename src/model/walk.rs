@@ -9,6 +9,10 @@ use std::sync::Arc;
 
 /// Symlinks followed before the kernel gives up with ELOOP.
 const HOPS: u32 = 40;
+/// The longest name, bytes (NAME_MAX, limits.h(0p)).
+const NAME_MAX: usize = 255;
+/// Bytes from which on a path is too long: its NUL counts (PATH_MAX).
+pub(super) const PATH_MAX: usize = 4096;
 
 /// Where the last component of a path is.
 #[derive(Clone, Debug)]
@@ -34,6 +38,8 @@ pub(super) enum Walk {
     NotDir,
     /// Too many symlinks: ELOOP.
     Loop,
+    /// To a name that is too long, ENAMETOOLONG, or that nothing can have.
+    BadName,
     /// To a directory nobody knows, with [`Proof::None`].
     Unknown,
 }
@@ -47,6 +53,11 @@ pub(super) enum Proof {
     Doubt,
     /// Nothing: the tree is only asked.
     None,
+}
+
+/// Can it be a path, or what a symlink holds?
+pub(super) fn possible(path: &[u8]) -> bool {
+    path.len() < PATH_MAX && memchr::memchr(0, path).is_none()
 }
 
 /// The path without its last component, and whether it ended in a slash.
@@ -63,6 +74,9 @@ impl Tree {
     /// Resolves a path from a directory.
     pub(super) fn walk(&mut self, start: Ino, path: &[u8], follow: bool, proof: Proof) -> Walk {
         self.left = None;
+        if !possible(path) {
+            return Walk::BadName;
+        }
         self.walk_on(start, path, follow, proof, HOPS)
     }
 
@@ -96,6 +110,9 @@ impl Tree {
                     continue;
                 }
                 _ => {}
+            }
+            if name.len() > NAME_MAX {
+                return Walk::BadName;
             }
             let last = names.peek().is_none();
             self.touch_name(dir, name, Access::Read);
@@ -154,7 +171,8 @@ impl Tree {
             self.at_mut(ino).node = Node::Link { target: content.clone(), guessed: true };
             return content;
         }
-        let mut made_up = name.to_vec();
+        const ENDING: usize = b".target-of-link".len();
+        let mut made_up = name[..name.len().min(NAME_MAX - ENDING)].to_vec();
         made_up.extend_from_slice(b".target");
         let mut path = self.join(dir, &made_up);
         if self.look(dir, &made_up) == Look::Absent {

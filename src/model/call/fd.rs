@@ -151,7 +151,7 @@ impl Call<'_> {
     fn is_missing(&mut self, path: &[u8]) -> bool {
         match self.model.tree.quietly(|tree| tree.walk(ROOT, path, true, Proof::None)) {
             Walk::At(spot) => spot.look == Look::Absent,
-            Walk::Missing | Walk::NotDir | Walk::Loop => true,
+            Walk::Missing | Walk::NotDir | Walk::Loop | Walk::BadName => true,
             Walk::Outside(_) | Walk::Unknown => false,
         }
     }

@@ -7,6 +7,7 @@ use crate::fate::Reason;
 use crate::model::step::{Kind, Name};
 use crate::model::touch::{Access, Resource};
 use crate::model::tree::{Ino, Life, Node};
+use crate::model::walk::{PATH_MAX, possible};
 use crate::syscall::{Op, Role};
 use std::sync::Arc;
 
@@ -219,7 +220,7 @@ impl Call<'_> {
             return Ok(());
         }
         let event = self.event;
-        let target = event.text(Text::Path2).filter(|target| event.success() == Some(target.len() as i64));
+        let target = event.text(Text::Path2).filter(|target| event.success() == Some(target.len() as i64) && possible(target));
         match (self.named(Arg::First)?, self.known_outcome(), target) {
             (Named::Path(from), Ok(Ok(_)), Some(target)) => {
                 let Some(spot) = self.reach(from, false)? else { return Ok(()) };
@@ -234,7 +235,8 @@ impl Call<'_> {
             }
             _ => {
                 if let (Some(ino), Some(length)) = (self.on_path(false, Some(Kind::Link))?, event.success()) {
-                    self.model.tree.link_length(ino, usize::try_from(length).unwrap_or(0));
+                    let length = usize::try_from(length).ok().filter(|length| *length < PATH_MAX);
+                    self.model.tree.link_length(ino, length.unwrap_or(0));
                 }
                 Ok(())
             }

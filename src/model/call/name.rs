@@ -10,7 +10,7 @@ use crate::model::fds::{OfdIx, Target};
 use crate::model::step::{Kind, Name};
 use crate::model::touch::{Access, Resource};
 use crate::model::tree::{Ino, Life, Look, Node, Was};
-use crate::model::walk::Spot;
+use crate::model::walk::{Spot, possible};
 use crate::syscall::Op;
 use std::sync::Arc;
 
@@ -38,6 +38,9 @@ impl Call<'_> {
 
     pub(super) fn symlink(&mut self) -> Dropped<()> {
         let target = self.event.text(Text::Path2).ok_or(Reason::LostName)?;
+        if !possible(target) && !self.too_long(target) {
+            return Err(Reason::BadName);
+        }
         let target: Name = Arc::from(target);
         self.step.path2 = Some(target.clone());
         self.make(Kind::Link, Some(target))

@@ -249,6 +249,7 @@ impl<'a> Call<'a> {
                 Ok(Some(spot))
             }
             Walk::Outside(place) => Err(outside(place).unwrap_or(Reason::PseudoFs)),
+            Walk::BadName => Err(Reason::BadName),
             Walk::Missing | Walk::NotDir | Walk::Loop | Walk::Unknown => {
                 self.model.tree.guess("a path that resolves only in the capture");
                 Ok(None)
@@ -281,7 +282,8 @@ impl<'a> Call<'a> {
                 self.model.tree.spot_path(&spot)
             }
             Walk::Outside(place) => return Err(outside(place).unwrap_or(Reason::PseudoFs)),
-            Walk::Missing | Walk::NotDir | Walk::Loop | Walk::Unknown => {
+            Walk::BadName if !self.too_long(from.path) => return Err(Reason::BadName),
+            Walk::Missing | Walk::NotDir | Walk::Loop | Walk::Unknown | Walk::BadName => {
                 let absolute = from.path.first() == Some(&b'/');
                 let path = if absolute { Arc::from(from.path) } else { self.model.tree.join(from.start, from.path) };
                 if let Some(reason) = outside(self.model.tree.config().place(&path)) {
@@ -292,6 +294,11 @@ impl<'a> Call<'a> {
         };
         self.note_path(from.arg, path);
         Ok(())
+    }
+
+    /// Is it a name that the kernel called too long? The replay's does so, too.
+    pub(super) fn too_long(&self, path: &[u8]) -> bool {
+        self.event.failure() == Some(libc::ENAMETOOLONG) && !path.contains(&0)
     }
 
     /// A call on a path failed: what that proves. `dir` when it wanted a directory, `parent` when its last component

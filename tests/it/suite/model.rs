@@ -8,6 +8,7 @@
 
 mod facts;
 mod kernel;
+mod names;
 pub mod order;
 mod program;
 mod threads;
