@@ -64,7 +64,7 @@ impl Sleeper {
     /// Waits until a moment of CLOCK_MONOTONIC; not at all when it has passed. Says how late it is then, ns.
     #[inline]
     pub fn until(&self, moment: i64) -> i64 {
-        let left = moment - now();
+        let left = moment.saturating_sub(now());
         if left <= 0 {
             return -left;
         }
@@ -122,9 +122,9 @@ impl Pacer {
         }
         let due = match self.from {
             From::Start => due,
-            From::Before => due + self.ends[lane as usize],
+            From::Before => due.saturating_add(self.ends[lane as usize]),
         };
-        self.late = Some(self.sleeper.until(self.start + due));
+        self.late = Some(self.sleeper.until(self.start.saturating_add(due)));
         due
     }
 

@@ -1,11 +1,16 @@
 //! When the ops were captured: what a replay that keeps a pace goes by.
 
-use crate::schema::{Dataset, Table, read};
+use crate::schema::{Dataset, Manifest, Table, read};
 use anyhow::{Context, Result, ensure};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Pieces that the time line is known in.
 const PIECES: u64 = 4096;
+
+/// The longest that a replay may take by its captured times. In those of one that takes longer the clock was set, and nobody
+/// wants to wait for that.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// The captured time line; nothing for a replay without a pace.
 #[derive(Clone, Debug, Default)]
@@ -26,9 +31,11 @@ impl Timeline {
     /// That of a workload with so many ops, to be replayed so many times faster.
     ///
     /// # Errors
-    /// When the workload is damaged, or has no times.
+    /// When the workload is damaged, has no times, some that are outside of its capture's, or such that a replay would take
+    /// more than a year.
     pub fn read(workload: &Dataset, ops: u64, speed: f64) -> Result<Timeline> {
         let file = workload.table(Table::Ops);
+        let (captured, mut next) = (captured(&workload.manifest), 0);
         let (piece, pieces) = (ops.div_ceil(PIECES).max(1), ops.min(PIECES));
         let starts = vec![i64::MIN; pieces as usize];
         let mut line = Timeline { first: i64::MAX, end: i64::MIN, speed, piece, starts };
@@ -38,9 +45,17 @@ impl Timeline {
             let (op_id, ts, dur) = (op_id?, ts?, dur?);
             for row in 0..batch.num_rows() {
                 if let Some(ts) = read::int(ts, row) {
+                    ensure!(
+                        captured.contains(&ts),
+                        "invalid workload: row {} of ops has ts {ts}, and its manifest says that {} to {} was captured",
+                        next + row,
+                        captured.start(),
+                        captured.end()
+                    );
                     line.add(op_id.value(row), ts, read::int(dur, row).unwrap_or(0));
                 }
             }
+            next += batch.num_rows();
         }
         ensure!(
             line.first < i64::MAX,
@@ -48,6 +63,12 @@ impl Timeline {
             workload.dir.display()
         );
         line.settle();
+        let span = line.span().map_or(Duration::ZERO, |ns| Duration::from_nanos(ns.max(0) as u64));
+        ensure!(
+            span <= LONGEST,
+            "by its captured times the replay would take {} days: use --pace asap, or a greater --speed",
+            span.as_secs() / (24 * 3600)
+        );
         Ok(line)
     }
 
@@ -69,14 +90,20 @@ impl Timeline {
 
     /// How long the replay takes when it keeps its pace, ns; `None` when it has none.
     pub fn span(&self) -> Option<i64> {
-        (self.end > self.first).then(|| ((self.end - self.first) as f64 / self.speed) as i64)
+        (self.end > self.first).then(|| (self.end.saturating_sub(self.first) as f64 / self.speed) as i64)
     }
 
     /// How long it takes from the start of an op on; `None` when it has no pace.
     pub fn left(&self, op_id: i64) -> Option<Duration> {
         let start = self.starts.get((op_id as u64).checked_div(self.piece)? as usize)?;
-        Some(Duration::from_nanos(((self.end - start).max(0) as f64 / self.speed) as u64))
+        Some(Duration::from_nanos((self.end.saturating_sub(*start).max(0) as f64 / self.speed) as u64))
     }
+}
+
+/// The times that were captured, as far as the manifest knows.
+fn captured(manifest: &Manifest) -> RangeInclusive<i64> {
+    let time = |key| manifest.get("capture")?.get(key)?.as_i64();
+    time("first_ts").unwrap_or(i64::MIN)..=time("last_ts").unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
