@@ -275,7 +275,10 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
     let _held = signal::hold();
     let mut replayed = supervise::replay(&workload, &task, program, &draft, measures, sampler, watch)?;
     notes.append(&mut replayed.notes);
-    let checked = match options.engine {
+    if replayed.unpopulated > 0 {
+        notes.push(format!("{} mappings were too large to be brought into memory at once (MAP_POPULATE).", replayed.unpopulated));
+    }
+    let state = match options.engine {
         // What a replay that was ended would have left at its end is no question.
         Engine::Sys if replayed.signal.is_none() => Some(state::check(&workload, &trees, &draft)?),
         Engine::Sys | Engine::Null => None,

@@ -26,6 +26,8 @@ pub const SPARSE: u8 = 2;
 pub const CWD: u8 = 4;
 /// Not issued: the engine does not do this on purpose (devices, leases, calls that were unknown to the captured kernel).
 pub const WITHHELD: u8 = 8;
+/// Issued without MAP_POPULATE.
+pub const UNPOPULATED: u8 = 16;
 
 /// What is known of an op before it is issued.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,7 +50,7 @@ pub struct Fact {
     pub op: u8,
     /// [`Origin`] by number.
     pub origin: u8,
-    /// What the comparison must know: [`LOCK`], [`SPARSE`], [`CWD`], [`WITHHELD`].
+    /// What the comparison must know: [`LOCK`], [`SPARSE`], [`CWD`], [`WITHHELD`], [`UNPOPULATED`].
     pub notes: u8,
 }
 
@@ -109,7 +111,7 @@ impl Record {
 
     /// How much later than the pace wanted it was issued, ns.
     pub fn lag(&self) -> Option<i64> {
-        self.scheduled().map(|time| self.stamp.begin - time)
+        self.scheduled().map(|time| self.stamp.begin.saturating_sub(time))
     }
 }
 

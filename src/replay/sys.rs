@@ -8,7 +8,7 @@ use super::call::{Call, NONE};
 use super::data::{Cursor, Source};
 use super::engine::{Issue, Refusal};
 use super::memory::{Fds, Pages, SharedCount};
-use super::record::{CWD, LOCK, SPARSE, WITHHELD, errno};
+use super::record::{CWD, LOCK, SPARSE, UNPOPULATED, WITHHELD, errno};
 use super::structs::{ACCESS_LIST, access_list, flock, lock_command, timespec};
 use crate::event::{AT_FDCWD, Col};
 use crate::init::Data;
@@ -30,6 +30,9 @@ const DENTS_DEFAULT: i64 = 32 << 10;
 const NAME_DEFAULT: i64 = 4096;
 /// A worker's own buffer; larger counts use the shared one.
 const BUFFER: usize = 1 << 20;
+/// Bytes of a mapping that MAP_POPULATE brings into memory at most. A private one that may be written is copied there, so this
+/// is memory of the replay, for each worker.
+const POPULATE_MAX: i64 = 16 << 20;
 /// Buffers of one vectored call at most (UIO_MAXIOV, readv(2)).
 const IOV_MAX: usize = 1024;
 
@@ -265,6 +268,9 @@ pub fn notes(call: Call<'_>, captured: i64) -> u8 {
         Op::Fcntl if !FCNTL.contains(&(call.arg(Col::Cmd) as i32)) => WITHHELD,
         Op::Flock => LOCK,
         Op::Lseek if call.arg(Col::Whence) > 2 => SPARSE,
+        Op::Mmap if call.arg(Col::Flags) & i64::from(libc::MAP_POPULATE) != 0 && call.arg(Col::Count) > POPULATE_MAX => {
+            UNPOPULATED
+        }
         Op::Mknod | Op::Mknodat if matches!(kind(), libc::S_IFCHR | libc::S_IFBLK) => WITHHELD,
         _ => 0,
     }
@@ -458,10 +464,12 @@ impl Issue for Sys<'_> {
     }
 }
 
-/// Where the kernel likes; nothing fixed, locked or populated beyond what the call itself asks for.
+/// Where the kernel likes, and of a file; nothing fixed or locked, and nothing large brought into memory at once. No memory is
+/// reserved for copies of what nobody writes to.
 fn map_flags(call: Call<'_>) -> i64 {
-    let flags = call.get(Col::Flags).unwrap_or(i64::from(libc::MAP_PRIVATE));
-    flags & !i64::from(libc::MAP_FIXED | libc::MAP_FIXED_NOREPLACE | libc::MAP_GROWSDOWN | libc::MAP_LOCKED)
+    const NEVER: i32 = libc::MAP_FIXED | libc::MAP_FIXED_NOREPLACE | libc::MAP_GROWSDOWN | libc::MAP_LOCKED | libc::MAP_ANONYMOUS;
+    let never = if call.notes & UNPOPULATED != 0 { NEVER | libc::MAP_POPULATE } else { NEVER };
+    call.get(Col::Flags).unwrap_or(i64::from(libc::MAP_PRIVATE)) & !i64::from(never) | i64::from(libc::MAP_NORESERVE)
 }
 
 /// Without captured times the pointer is NULL, which means now (utimensat(2)).

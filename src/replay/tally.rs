@@ -4,7 +4,7 @@ use super::compare::Outcome;
 use super::flaw::Hindrance;
 use super::histogram::Histogram;
 use super::measure::Figures;
-use super::record::Record;
+use super::record::{Record, UNPOPULATED};
 use super::samples;
 use crate::fate::Origin;
 use crate::signal::Signal;
@@ -102,6 +102,8 @@ pub struct Replayed {
     pub lags: Lags,
     /// How often results waited for the supervisor to take them.
     pub stalls: i64,
+    /// Mappings that were made without MAP_POPULATE.
+    pub unpopulated: u64,
     /// What was lost on the way: processes that were killed.
     pub lost: Vec<String>,
     /// The signal that ended it early.
@@ -130,10 +132,11 @@ impl Replayed {
         if let Some(hindrance) = Hindrance::of(record) {
             *self.hindered.entry(hindrance).or_default() += 1;
         }
+        self.unpopulated += u64::from(record.fact.notes & UNPOPULATED != 0);
         self.wall = self.wall.max(record.stamp.end);
         let Some(did) = self.workers.get_mut(record.worker as usize) else { return };
         did.ops += 1;
-        did.busy += record.stamp.end - record.stamp.begin;
+        did.busy = did.busy.saturating_add(record.stamp.end.saturating_sub(record.stamp.begin));
         if let Some(lag) = record.lag() {
             self.lags.add(lag, &mut did.stalled);
         }
