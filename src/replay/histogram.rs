@@ -51,7 +51,7 @@ impl Histogram {
 
     /// Sum of all values.
     pub const fn sum(&self) -> i64 {
-        self.sum as i64
+        if self.sum > i64::MAX as u64 { i64::MAX } else { self.sum as i64 }
     }
 
     /// The largest value.

@@ -107,7 +107,7 @@ impl Measures {
             return;
         }
         let Some(tally) = self.calls.get_mut(usize::from(record.fact.syscall)) else { return };
-        tally.latency.add(record.stamp.end - record.stamp.begin);
+        tally.latency.add(record.stamp.end.saturating_sub(record.stamp.begin));
         if record.fact.captured_dur != UNKNOWN {
             tally.captured.add(record.fact.captured_dur);
         }
@@ -122,9 +122,10 @@ impl Measures {
             Moves::Writes => (0, bytes),
             Moves::Copies => (bytes, bytes),
         };
-        tally.bytes += bytes;
-        self.read_bytes += read;
-        self.written_bytes += written;
+        // Engine null returns what was captured, which may be anything.
+        tally.bytes = tally.bytes.saturating_add(bytes);
+        self.read_bytes = self.read_bytes.saturating_add(read);
+        self.written_bytes = self.written_bytes.saturating_add(written);
     }
 
     /// Ends the measuring.

@@ -149,7 +149,7 @@ impl Results {
             record.scheduled().unwrap_or(UNKNOWN),
             stamp.begin,
             record.lag().unwrap_or(UNKNOWN),
-            stamp.end - stamp.begin,
+            stamp.end.saturating_sub(stamp.begin),
             ret,
             error,
             captured_ret,
