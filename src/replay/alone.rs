@@ -16,7 +16,8 @@ const OFDS: [&str; 4] = ["ofd", "ofd2", "dir", "dir2"];
 /// The columns of the ops that this reads.
 pub const COLUMNS: [&str; 5] = [LANE, OFDS[0], OFDS[1], OFDS[2], OFDS[3]];
 
-const NOBODY: u32 = u32::MAX;
+/// Nobody yet; others are entered as their number plus 1. Of memory that is zero at first, only what is used is there.
+const NOBODY: u32 = 0;
 
 /// For each worker of a plan, whether it has its `ofds` for itself.
 ///
@@ -56,7 +57,7 @@ fn meet(lanes: &Int64Array, used: &Int64Array, workers: &HashMap<i64, u32>, owne
         let lane = lanes.value(row);
         let worker = match last {
             Some((known, worker)) if known == lane => worker,
-            _ => workers.get(&lane).copied().unwrap_or(NOBODY),
+            _ => workers.get(&lane).map_or(NOBODY, |worker| worker + 1),
         };
         last = Some((lane, worker));
         // What makes no sense the loader refuses.
@@ -65,7 +66,7 @@ fn meet(lanes: &Int64Array, used: &Int64Array, workers: &HashMap<i64, u32>, owne
             *owner = worker;
         } else if *owner != worker {
             for worker in [*owner, worker] {
-                alone.get_mut(worker as usize).into_iter().for_each(|alone| *alone = false);
+                alone.get_mut((worker as usize).wrapping_sub(1)).into_iter().for_each(|alone| *alone = false);
             }
         }
     }

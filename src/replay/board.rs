@@ -163,8 +163,17 @@ impl Sheet {
 
     /// The ops that were issued.
     pub fn records(&self, worker: u32) -> impl Iterator<Item = Record> + '_ {
+        self.all(worker).filter(|record| record.stamp.begin != UNKNOWN)
+    }
+
+    /// The op that the worker is at: the first that it has not stamped.
+    pub fn current(&self, worker: u32) -> Option<Record> {
+        self.all(worker).find(|record| record.stamp.begin == UNKNOWN)
+    }
+
+    fn all(&self, worker: u32) -> impl Iterator<Item = Record> + '_ {
         let count = (self.count.load(Relaxed) as usize).min(BATCH);
-        (0..count).filter_map(move |at| {
+        (0..count).map(move |at| {
             let begin = self.stamps[at][0].load(Acquire);
             let [_, end, ret, scheduled] = &self.stamps[at];
             let [op_id, seq, row, captured, captured_dur, small] = std::array::from_fn(|i| self.facts[at][i].load(Relaxed));
@@ -172,7 +181,7 @@ impl Sheet {
             let lane = (small as u64 >> 32) as u32;
             let fact = Fact { op_id, seq, row, captured, captured_dur, lane, syscall, op, origin, notes };
             let stamp = Stamp { begin, end: end.load(Relaxed), ret: ret.load(Relaxed), scheduled: scheduled.load(Relaxed) };
-            (begin != UNKNOWN).then_some(Record { fact, stamp, worker })
+            Record { fact, stamp, worker }
         })
     }
 }
@@ -264,6 +273,13 @@ impl Board {
         self.desk(worker).line.written.fetch_add(1, Release);
     }
 
+    /// The op that a worker is at, if it has one.
+    pub fn current(&self, worker: usize) -> Option<Record> {
+        let line = &self.desk(worker).line;
+        let written = line.written.load(Acquire);
+        (written != line.filled.load(Acquire)).then(|| self.sheet(worker, written).current(worker as u32)).flatten()
+    }
+
     /// The next sheet for the supervisor to read, if there is one.
     pub fn to_read(&self, worker: usize) -> Option<&Sheet> {
         let line = &self.desk(worker).line;
@@ -314,10 +330,11 @@ mod tests {
             sheet.note(0, 8);
             sheet.schedule(0, 11);
             sheet.stamp(0, 12, 13, -2);
+            assert_eq!(board.current(1).map(|record| record.fact.op_id), Some(2 * round + 1));
             let unfinished: Vec<Record> = board.unfinished(1).unwrap().records(1).collect();
             other.written(1);
             let records: Vec<Record> = board.to_read(1).unwrap().records(1).collect();
-            assert_eq!(records, unfinished);
+            assert!(board.current(1).is_none() && records == unfinished);
             let stamp = Stamp { begin: 12, end: 13, ret: -2, scheduled: 11 };
             assert_eq!(records, [Record { fact: Fact { notes: 9, ..fact(2 * round) }, stamp, worker: 1 }]);
             board.read(1);

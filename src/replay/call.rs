@@ -138,7 +138,7 @@ impl Batch {
         self.ops.len() < BATCH && self.arena.len() + TEXTS.len() * (TEXT_MAX + 1) < ARENA
     }
 
-    /// Stores a text; a NUL inside ends it, as it would for the kernel.
+    /// Stores a text, which has no NUL inside.
     pub fn text(&mut self, bytes: &[u8]) -> u16 {
         let start = self.arena.len() as u16;
         self.arena.extend_from_slice(&bytes[..bytes.len().min(TEXT_MAX)]);

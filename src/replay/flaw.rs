@@ -6,7 +6,7 @@ use crate::words::words;
 words! {
     /// What keeps a replay from being good enough.
     Flaw {
-        Incomplete "incomplete"  "a process of the replay was killed, or a signal ended it";
+        Incomplete "incomplete"  "a process of the replay was killed, a signal ended it, or it could not go on";
         Hindered   "hindered"    "the machine kept calls from doing what they did in the capture";
         Losses     "lost_events" "the capture had lost events";
         Match      "match"       "fewer outcomes were the same than asked for";

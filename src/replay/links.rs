@@ -67,8 +67,8 @@ impl Links {
                 let worker = self.workers.get(&lane);
                 ensure!(
                     op == op_id && after < op_id && worker.is_some(),
-                    "row {} of the edges says that op {op} follows op {after} of lane {lane}, which makes no sense \
-                     at op {op_id}: make the workload again",
+                    "invalid workload: row {} of edges says that op {op} follows op {after} of lane {lane}, which makes no \
+                     sense at op {op_id}",
                     span.row
                 );
                 if let Some(worker) = worker {

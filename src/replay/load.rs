@@ -163,7 +163,7 @@ impl<'a> Loader<'a> {
             let first = batch.ops.len();
             let (next, seen) = self.pages.fill(*row..*end, limit, &mut batch, |batch, Row { fact, ts }| {
                 // An order would wait for ever for an op that comes too late.
-                ensure!(fact.op_id > *last, "op {} comes after op {last}: make the workload again", fact.op_id);
+                ensure!(fact.op_id > *last, "invalid workload: op {} comes after op {last}", fact.op_id);
                 *last = fact.op_id;
                 sheet.push(&fact);
                 let waits = batch.waits.len();
@@ -189,7 +189,11 @@ impl<'a> Loader<'a> {
                 Ok(())
             })?;
             *row = next;
-            ensure!(batch.ops[first].op_id == op_id, "a lane begins with op {}, not {op_id}", batch.ops[first].op_id);
+            ensure!(
+                batch.ops[first].op_id == op_id,
+                "invalid workload: a lane begins with op {}, not {op_id}",
+                batch.ops[first].op_id
+            );
             if next < *end {
                 let head = match seen {
                     Some(head) => head,

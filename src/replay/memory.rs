@@ -200,6 +200,9 @@ impl Fds {
     }
 }
 
+/// Open file descriptions of a workload at most: their table takes a gibibyte, if all are used.
+pub const MOST_FDS: usize = 1 << 28;
+
 /// Descriptions to a page of the table.
 const FDS: usize = 4096 / size_of::<AtomicI32>();
 

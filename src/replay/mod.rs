@@ -13,6 +13,7 @@
 mod alone;
 mod board;
 mod call;
+mod check;
 pub mod child;
 pub mod compare;
 mod conditions;
@@ -48,6 +49,7 @@ mod tally;
 mod ticks;
 mod timeline;
 mod violations;
+mod watchdog;
 mod worker;
 
 pub use conditions::{Conditions, Limit, LimitOf, User};
@@ -59,7 +61,7 @@ use crate::init::{Data, Map, Root, State, Trees, fingerprint};
 use crate::mounts;
 use crate::progress::{Progress, Unit};
 use crate::schema::dataset::Kind;
-use crate::schema::{Dataset, Draft, Manifest, Table, read};
+use crate::schema::{Dataset, Draft, Manifest};
 use crate::signal;
 use crate::words::words;
 use anyhow::{Context, Result, bail, ensure};
@@ -214,7 +216,8 @@ pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
 /// As [`run`].
 pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Result<Summary> {
     let workload = Dataset::expect(&options.workload, Kind::Workload)?;
-    let ops = dense(&workload)?;
+    let checked = check::check(&workload)?;
+    let ops = checked.ops;
     let timeline = match options.pace {
         Pace::Asap => Timeline::default(),
         Pace::Realtime | Pace::Think => Timeline::read(&workload, ops, options.speed)?,
@@ -244,7 +247,7 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
         first: timeline.first,
         processes: options.processes,
         threads: options.threads,
-        ofds: usize::try_from(number(&workload, "ofds")?.unwrap_or(0)).context("the manifest's ofds is no count")?,
+        ofds: ofds(&workload)?,
         delay: options.delay,
         seccomp: options.seccomp,
         house: sandbox::House::new(&trees, &captured, user, data),
@@ -273,7 +276,7 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
     let watch = Watch { progress, timeline: &timeline };
     // From here on there is something to show when a signal comes.
     let _held = signal::hold();
-    let mut replayed = supervise::replay(&workload, &task, program, &draft, measures, sampler, watch)?;
+    let mut replayed = supervise::replay(&checked, &task, program, &draft, measures, sampler, watch)?;
     notes.append(&mut replayed.notes);
     if replayed.unpopulated > 0 {
         notes.push(format!("{} mappings were too large to be brought into memory at once (MAP_POPULATE).", replayed.unpopulated));
@@ -288,7 +291,7 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
     manifest.insert("signal".into(), json!(replayed.signal));
     manifest.insert("workers".into(), serde_json::to_value(&replayed.workers)?);
     manifest.insert("helpers".into(), serde_json::to_value(replayed.helpers)?);
-    let mut summary = Summary::new(options, &workload, machine, replayed, checked, timeline.span());
+    let mut summary = Summary::new(options, &workload, machine, replayed, state, timeline.span());
     summary.find_paths(&workload)?;
     summary.notes = notes;
     let mut said = serde_json::to_value(&summary)?;
@@ -301,6 +304,13 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
     Ok(summary)
 }
 
+/// Number of open file descriptions. There is a place for each in memory that is touched as they are used.
+fn ofds(workload: &Dataset) -> Result<usize> {
+    let said = number(workload, "ofds")?.unwrap_or(0);
+    let ofds = usize::try_from(said).ok().filter(|ofds| *ofds <= memory::MOST_FDS);
+    ofds.with_context(|| format!("invalid workload: the manifest says {said} ofds, and there are {} at most", memory::MOST_FDS))
+}
+
 /// A number of the manifest.
 fn number(workload: &Dataset, key: &str) -> Result<Option<u64>> {
     match workload.manifest.get(key) {
@@ -311,27 +321,4 @@ fn number(workload: &Dataset, key: &str) -> Result<Option<u64>> {
             Ok(Some(number))
         }
     }
-}
-
-/// Number of ops, once it is sure that their ids are 0, 1, 2 ... each once: strict order would wait for ever for one that
-/// is missing.
-fn dense(workload: &Dataset) -> Result<u64> {
-    let file = workload.table(Table::Ops);
-    let builder = read::builder(&file, &["op_id"])?;
-    let rows = builder.metadata().file_metadata().num_rows().max(0) as usize;
-    let mut seen = vec![0_u64; rows.div_ceil(64)];
-    for batch in builder.build()? {
-        let batch = batch.with_context(|| format!("cannot read {}", file.display()))?;
-        for op_id in read::ints(&batch, "op_id")?.values() {
-            let op_id = usize::try_from(*op_id).ok().filter(|op_id| *op_id < rows);
-            let fresh = op_id.is_some_and(|op_id| {
-                let (word, bit) = (op_id / 64, 1 << (op_id % 64));
-                let fresh = seen[word] & bit == 0;
-                seen[word] |= bit;
-                fresh
-            });
-            ensure!(fresh, "{}: op ids are not 0 to {} each once: make the workload again", file.display(), rows - 1);
-        }
-    }
-    Ok(rows as u64)
 }

@@ -13,7 +13,7 @@ const OVER: i64 = i64::MAX;
 
 /// How far a worker is. On a cache line of its own, where only its worker writes while nobody sleeps.
 #[repr(C, align(64))]
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Counter {
     /// Every op of the worker below this one is finished.
     next: AtomicI64,
@@ -21,6 +21,12 @@ pub struct Counter {
     wanted: AtomicI64,
     /// What sleepers sleep on: changes whenever they are to look again.
     bell: AtomicU32,
+    /// Of what its worker sleeps for: the worker.
+    of: AtomicU32,
+    /// The op that must be finished.
+    after: AtomicI64,
+    /// The op before which its worker sleeps, plus 1; 0 while it is awake.
+    asleep: AtomicI64,
 }
 
 impl Counter {
@@ -60,14 +66,16 @@ impl Counter {
         futex::wake(&self.bell);
     }
 
-    #[cold]
-    fn wait(&self, op_id: i64, spins: u32) {
-        for _ in 0..spins {
-            if self.passed(op_id) {
-                return;
-            }
+    /// Is the op finished within so many looks?
+    fn soon(&self, op_id: i64, spins: u32) -> bool {
+        (0..spins).any(|_| {
             std::hint::spin_loop();
-        }
+            self.passed(op_id)
+        })
+    }
+
+    #[cold]
+    fn wait(&self, op_id: i64) {
         loop {
             let bell = self.bell.load(SeqCst);
             self.wanted.fetch_min(op_id, SeqCst);
@@ -76,6 +84,30 @@ impl Counter {
             }
             futex::wait(&self.bell, bell, None);
         }
+    }
+
+    /// Its worker sleeps before an op: for whoever watches from outside.
+    fn sleeps(&self, op_id: i64, wait: Wait) {
+        self.after.store(wait.after, Relaxed);
+        self.of.store(wait.worker, Relaxed);
+        self.asleep.store(op_id.wrapping_add(1), Release);
+    }
+
+    fn wakes(&self) {
+        self.asleep.store(0, Release);
+    }
+
+    /// The op before which its worker sleeps, and what for.
+    pub fn asleep(&self) -> Option<(i64, Wait)> {
+        let asleep = self.asleep.load(Acquire);
+        let wait = Wait { after: self.after.load(Acquire), worker: self.of.load(Acquire) };
+        // It may have turned over in the meantime.
+        (asleep != 0 && self.asleep.load(Acquire) == asleep).then(|| (asleep.wrapping_sub(1), wait))
+    }
+
+    /// Does its worker issue no more ops?
+    pub fn over(&self) -> bool {
+        self.next.load(SeqCst) == OVER
     }
 }
 
@@ -139,9 +171,14 @@ impl Order for Resource<'_> {
         passed
     }
 
-    fn wait(&self, _op_id: i64, waits: &[Wait]) {
+    fn wait(&self, op_id: i64, waits: &[Wait]) {
         for wait in waits {
-            self.counters[wait.worker as usize].wait(wait.after, self.spins);
+            let other = self.counters[wait.worker as usize];
+            if !other.soon(wait.after, self.spins) {
+                self.counters[self.worker].sleeps(op_id, *wait);
+                other.wait(wait.after);
+                self.counters[self.worker].wakes();
+            }
         }
     }
 
@@ -154,6 +191,9 @@ impl Order for Resource<'_> {
         self.counters[self.worker].end();
     }
 }
+
+/// Instead of a worker: the op waits for its turn, whoever has the one before.
+pub const TURN: u32 = u32::MAX;
 
 const PLACES: usize = 256;
 
@@ -178,6 +218,11 @@ pub struct Turn {
 impl Turn {
     fn place(&self, op_id: i64) -> &AtomicU32 {
         &self.places[op_id as usize % PLACES].0
+    }
+
+    /// Is it not the turn of this op, while it can still come?
+    pub fn waits(&self, op_id: i64) -> bool {
+        self.op_id.load(SeqCst) != op_id && self.lost.load(SeqCst) == 0
     }
 
     /// A worker is gone: everybody looks at the counters from now on.
@@ -209,6 +254,25 @@ impl Strict<'_> {
         let others = self.counters.iter().enumerate().filter(|(worker, _)| *worker != self.worker);
         others.into_iter().all(|(_, counter)| counter.next.load(SeqCst) >= op_id)
     }
+
+    /// Sleeps until it may.
+    #[cold]
+    fn sleep(&self, op_id: i64) {
+        let place = self.turn.place(op_id);
+        loop {
+            // Announce first, look then: `pass` stores the turn first and looks at the place then, so that one of the
+            // two always sees the other.
+            place.store(1, SeqCst);
+            if self.turn.op_id.load(SeqCst) == op_id {
+                return;
+            }
+            let lost = self.turn.lost.load(SeqCst) > 0;
+            if lost && self.first(op_id) {
+                return;
+            }
+            futex::wait(place, 1, lost.then_some(1_000_000));
+        }
+    }
 }
 
 impl Order for Strict<'_> {
@@ -228,20 +292,9 @@ impl Order for Strict<'_> {
             }
             std::hint::spin_loop();
         }
-        let place = self.turn.place(op_id);
-        loop {
-            // Announce first, look then: `pass` stores the turn first and looks at the place then, so that one of the
-            // two always sees the other.
-            place.store(1, SeqCst);
-            if self.turn.op_id.load(SeqCst) == op_id {
-                return;
-            }
-            let lost = self.turn.lost.load(SeqCst) > 0;
-            if lost && self.first(op_id) {
-                return;
-            }
-            futex::wait(place, 1, lost.then_some(1_000_000));
-        }
+        self.counters[self.worker].sleeps(op_id, Wait { after: op_id - 1, worker: TURN });
+        self.sleep(op_id);
+        self.counters[self.worker].wakes();
     }
 
     #[inline]
@@ -275,7 +328,7 @@ mod tests {
     use std::sync::Mutex;
 
     fn counters(workers: usize) -> Vec<Counter> {
-        let fresh = || Counter { next: AtomicI64::new(0), wanted: AtomicI64::new(OVER), bell: AtomicU32::new(0) };
+        let fresh = || Counter { next: AtomicI64::new(0), wanted: AtomicI64::new(OVER), ..Counter::default() };
         (0..workers).map(|_| fresh()).collect()
     }
 

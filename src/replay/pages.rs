@@ -10,7 +10,7 @@ use crate::event::Col;
 use crate::fate::Origin;
 use crate::syscall::{Op, Syscall};
 use crate::text;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use arrow::array::{Array, AsArray, DictionaryArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{Int32Type, Int64Type};
 use std::fs::File;
@@ -21,6 +21,9 @@ const OFDS: [&str; 4] = ["ofd", "ofd2", "dir", "dir2"];
 const WORDS: [&str; 3] = ["op", "syscall", "origin"];
 /// What was captured of it, and when.
 const CAPTURED: [Col; 4] = [Col::Ret, Col::Errno, Col::Dur, Col::Ts];
+
+/// The greatest error that a call returns (MAX_ERRNO, include/linux/err.h of the kernel).
+const ERRNO_MAX: i64 = 4095;
 
 /// A text column with each distinct text once.
 type Dictionary = DictionaryArray<Int32Type>;
@@ -39,7 +42,9 @@ impl Texts {
     fn new(slot: usize, column: Dictionary) -> Result<Texts> {
         let (mut bytes, mut ends) = (Vec::new(), Vec::new());
         for value in values(&column)? {
-            bytes.extend_from_slice(&text::decode(value.unwrap_or_default()));
+            let text = text::decode(value.unwrap_or_default());
+            ensure!(!text.contains(&0), "invalid workload: column {} of ops has {value:?}, and no text has a NUL", TEXTS[slot]);
+            bytes.extend_from_slice(&text);
             ends.push(bytes.len());
         }
         Ok(Texts { slot, column, bytes, ends })
@@ -131,7 +136,7 @@ impl Pages {
                 seen = Some(op_id);
                 break;
             }
-            let row = page.row(next, at, ofds, batch).with_context(|| format!("row {next} of the ops"))?;
+            let row = page.row(next, at, ofds, batch).with_context(|| format!("invalid workload: row {next} of ops"))?;
             take(batch, row)?;
             next += 1;
         }
@@ -239,11 +244,13 @@ impl Page {
         };
         let [ids @ .., lanes] = &self.ids;
         let (op_id, seq) = (ids[0].value(index), ids[1].value(index));
+        ensure!(seq >= 0, "seq is {seq}");
         let Ok(lane) = u32::try_from(lanes.value(index)) else { bail!("has no lane") };
         let [ret, errno, dur, ts] = &self.captured;
         let captured = match (at(ret, index), at(errno, index)) {
-            (_, Some(errno)) if errno != 0 => -errno,
-            (ret, _) => ret.unwrap_or(UNKNOWN),
+            (ret, None | Some(0)) => ret.unwrap_or(UNKNOWN),
+            (_, Some(errno @ 1..=ERRNO_MAX)) => -errno,
+            (_, Some(errno)) => bail!("errno is {errno}, and there are 0 to {ERRNO_MAX}"),
         };
         // Filled in where it stands: to be moved, it would have to be whole first.
         let place = batch.ops.len();

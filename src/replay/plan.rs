@@ -15,6 +15,9 @@ pub const DEFAULT_WORKERS: usize = 64;
 /// Workers at most, whatever was asked for.
 pub const MAX_WORKERS: usize = 1024;
 
+/// Lanes at most: as many threads as Linux has at a time (PID_MAX_LIMIT, proc_sys_kernel(5)).
+const MAX_LANES: usize = 1 << 22;
+
 /// Where the ops of a lane are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lane {
@@ -28,6 +31,8 @@ pub struct Lane {
     pub ops: i64,
     /// Its first op.
     pub first_op: i64,
+    /// Its last op.
+    pub last_op: i64,
     /// Its first row in the table of edges.
     pub first_edge: i64,
     /// Its number of edges.
@@ -59,33 +64,54 @@ pub fn work(lanes: &[Lane]) -> i64 {
 /// Reads the lanes.
 ///
 /// # Errors
-/// When the table is damaged or a lane lies outside the `rows` of ops.
+/// When the table is damaged, or the lanes do not share the `rows` of ops out, one lane behind the other.
 pub fn lanes(file: File, rows: i64) -> Result<Vec<Lane>> {
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options).context("the table of lanes is damaged")?;
-    let mut lanes = Vec::new();
+    let mut lanes: Vec<Lane> = Vec::new();
     for batch in reader.build()? {
         let batch = batch.context("cannot read the lanes")?;
+        let known = lanes.len();
         read_lanes(&batch, &mut lanes).context("the table of lanes is not of this version: make the workload again")?;
+        for row in known..lanes.len() {
+            let before = row.checked_sub(1).map(|before| &lanes[before]);
+            lanes[row].check(before, rows).with_context(|| format!("invalid workload: row {row} of lanes"))?;
+        }
+        ensure!(lanes.len() <= MAX_LANES, "invalid workload: there are more than {MAX_LANES} lanes");
     }
-    for lane in &lanes {
-        ensure!(
-            within(lane.first_row, lane.ops, rows),
-            "a lane has {} ops from row {} on, and there are {rows} rows: make the workload again",
-            lane.ops,
-            lane.first_row,
-        );
-    }
-    let total: i64 = lanes.iter().map(|lane| lane.ops).sum();
-    ensure!(total == rows, "the lanes have {total} ops, the table of ops has {rows}: make the workload again");
-    lanes.retain(|lane| lane.ops > 0);
+    let (ops, _) = lanes.last().map_or((0, 0), Lane::ends);
+    ensure!(ops == rows, "invalid workload: the lanes end at row {ops} of ops, which has {rows}");
     Ok(lanes)
+}
+
+impl Lane {
+    /// The rows behind its last, of ops and of edges.
+    pub fn ends(&self) -> (i64, i64) {
+        (self.first_row.saturating_add(self.ops), self.first_edge.saturating_add(self.edges))
+    }
+
+    /// Does it begin where the lane `before` ends, and does it fit into so many `rows` of ops?
+    fn check(&self, before: Option<&Lane>, rows: i64) -> Result<()> {
+        let (row, edge) = before.map_or((0, 0), Lane::ends);
+        let least = before.map_or(0, |before| before.lane.saturating_add(1));
+        let Lane { lane, first_row, ops, first_op, last_op, first_edge, edges, .. } = *self;
+        ensure!((least..=i64::from(u32::MAX)).contains(&lane), "lane is {lane}, and it must be {least} to {}", u32::MAX);
+        ensure!(first_row == row, "first_row is {first_row}, and the lane before ends at row {row}");
+        ensure!((1..=rows - row).contains(&ops), "ops is {ops}, and there are {rows} rows of ops, {} of them left", rows - row);
+        ensure!(
+            first_op >= 0 && last_op < rows && last_op.saturating_sub(first_op) >= ops - 1,
+            "first_op is {first_op} and last_op {last_op}, and it has {ops} of {rows} ops"
+        );
+        ensure!(first_edge == edge, "first_edge is {first_edge}, and the lane before ends at edge {edge}");
+        ensure!(edges >= 0, "edges is {edges}");
+        Ok(())
+    }
 }
 
 fn read_lanes(batch: &RecordBatch, lanes: &mut Vec<Lane>) -> Result<()> {
     let ints = |name| read::ints(batch, name);
     let (lane, vpid, first_row, ops) = (ints("lane")?, ints("vpid")?, ints("first_row")?, ints("ops")?);
-    let (first_op, first_edge, edges) = (ints("first_op")?, ints("first_edge")?, ints("edges")?);
+    let (first_op, last_op, first_edge, edges) = (ints("first_op")?, ints("last_op")?, ints("first_edge")?, ints("edges")?);
     // Workloads of before did not have them.
     let (busy, bytes) = (ints("busy").ok(), ints("bytes").ok());
     let known = |column: Option<&Int64Array>, row| column.and_then(|column| read::int(column, row)).unwrap_or(0);
@@ -95,6 +121,7 @@ fn read_lanes(batch: &RecordBatch, lanes: &mut Vec<Lane>) -> Result<()> {
         first_row: first_row.value(row),
         ops: ops.value(row),
         first_op: first_op.value(row),
+        last_op: last_op.value(row),
         first_edge: first_edge.value(row),
         edges: edges.value(row),
         busy: known(busy, row),
@@ -103,25 +130,13 @@ fn read_lanes(batch: &RecordBatch, lanes: &mut Vec<Lane>) -> Result<()> {
     Ok(())
 }
 
-/// Are these rows of a table with so many?
-fn within(first: i64, count: i64, rows: i64) -> bool {
-    first >= 0 && count >= 0 && first.checked_add(count).is_some_and(|end| end <= rows)
-}
-
-/// Checks that every lane has its edges among the `rows` of their table.
+/// Checks that the `lanes` have all of so many `rows` of edges among them.
 ///
 /// # Errors
-/// When one has not.
-pub fn check_edges(hands: &[Vec<Lane>], rows: i64) -> Result<()> {
-    for lane in hands.iter().flatten() {
-        ensure!(
-            within(lane.first_edge, lane.edges, rows),
-            "lane {} has {} edges from row {} on, and there are {rows} rows: make the workload again",
-            lane.lane,
-            lane.edges,
-            lane.first_edge,
-        );
-    }
+/// When they have not.
+pub fn check_edges(lanes: &[Lane], rows: i64) -> Result<()> {
+    let (_, edges) = lanes.last().map_or((0, 0), Lane::ends);
+    ensure!(edges == rows, "invalid workload: the lanes end at row {edges} of edges, which has {rows}");
     Ok(())
 }
 
@@ -150,7 +165,8 @@ impl Plan {
             families.entry(lane.vpid).or_default().push(*lane);
         }
         let share = work(lanes) / processes as i64;
-        let (together, apart): (Vec<_>, Vec<_>) = families.into_values().partition(|family| work(family) <= share + share / 10);
+        let (together, apart): (Vec<_>, Vec<_>) =
+            families.into_values().partition(|family| work(family) <= share.saturating_add(share / 10));
         let singles = apart.into_iter().flatten().map(|lane| vec![lane]);
         let parts = deal(together.into_iter().chain(singles).collect(), processes);
         let hands = parts.into_iter().flat_map(|part| deal(part.into_iter().map(|lane| vec![lane]).collect(), threads));
@@ -170,7 +186,7 @@ fn deal(mut groups: Vec<Vec<Lane>>, hands: usize) -> Vec<Vec<Lane>> {
     let mut loads: BinaryHeap<_> = (0..hands).map(|hand| Reverse((0_i64, hand))).collect();
     for group in groups {
         if let Some(Reverse((load, hand))) = loads.pop() {
-            loads.push(Reverse((load + work(&group), hand)));
+            loads.push(Reverse((load.saturating_add(work(&group)), hand)));
             dealt[hand].extend(group);
         }
     }

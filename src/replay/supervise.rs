@@ -1,6 +1,8 @@
 //! The outside of a replay: starts the child, takes its records, compares and writes them.
 
+use super::Order;
 use super::board::{Board, Shape, Sheet};
+use super::check::Checked;
 use super::child::{self, Task};
 use super::compare::{Outcome, compare};
 use super::measure::Measures;
@@ -11,7 +13,7 @@ use super::results::Results;
 use super::samples::Sampler;
 use super::tally::{Did, Helpers, Replayed};
 use super::timeline::Timeline;
-use super::{Order, number};
+use super::watchdog::Watchdog;
 use crate::progress::Progress;
 use crate::schema::{Dataset, Draft, Table};
 use crate::signal::{self, Signal};
@@ -45,7 +47,7 @@ const NICE: i32 = 5;
 /// # Errors
 /// When the child cannot be started, gives up, or dies before the start.
 pub fn replay(
-    workload: &Dataset,
+    checked: &Checked,
     task: &Task,
     program: &Path,
     draft: &Draft,
@@ -54,17 +56,17 @@ pub fn replay(
     watch: Watch,
 ) -> Result<Replayed> {
     let thread = || -> Result<Replayed> {
-        let (supervisor, child) = begin(workload, task, program, draft, measures, sampler, watch)?;
+        let (supervisor, child) = begin(checked, task, program, draft, measures, sampler, watch)?;
         // SAFETY: plain numbers; 0 is the calling thread. When it is not allowed, nothing is lost.
         unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) };
-        supervisor.run(child, workload)
+        supervisor.run(child, checked.workload)
     };
     let joined = std::thread::scope(|scope| scope.spawn(thread).join());
     joined.unwrap_or_else(|_| bail!("the supervisor of the replay panicked"))
 }
 
 fn begin<'a>(
-    workload: &Dataset,
+    checked: &Checked,
     task: &Task,
     program: &Path,
     draft: &Draft,
@@ -72,13 +74,13 @@ fn begin<'a>(
     sampler: Sampler,
     watch: Watch<'a>,
 ) -> Result<(Supervisor<'a>, Child)> {
-    let lanes = plan::lanes(open(workload, Table::Lanes)?, number(workload, "ops")?.unwrap_or(0) as i64)?;
-    let plan = Plan::new(&lanes, task.processes, task.threads);
+    let plan = Plan::new(&checked.lanes, task.processes, task.threads);
     let (board, file) = Board::create(Shape::new(plan.hands.len())).context("no memory for results")?;
-    let (pipe, child, notes) = start(workload, task, program, file)?;
+    let (pipe, child, notes) = start(checked.workload, task, program, file)?;
     let replayed = Replayed { processes: plan.processes, workers: did(&plan), notes, ..Replayed::default() };
     let books = Books { results: Results::new(draft.dir(), plan.threads), replayed, measures, watch };
-    Ok((Supervisor { board, pipe, books, sampler }, child))
+    let watchdog = Watchdog::new(plan.hands.len(), task.pace);
+    Ok((Supervisor { board, pipe, books, sampler, watchdog }, child))
 }
 
 fn did(plan: &Plan) -> Vec<Did> {
@@ -115,9 +117,9 @@ fn start(workload: &Dataset, task: &Task, program: &Path, board: File) -> Result
         (high(edges.as_raw_fd())?, child::EDGES),
         (high(board.as_raw_fd())?, child::BOARD),
         (high(writer.as_raw_fd())?, child::PIPE),
+        (high(task.tell().context("no memory for the task")?.as_raw_fd())?, child::TASK),
     ];
     let moves = given.each_ref().map(|(from, to)| (from.as_raw_fd(), *to));
-        (high(task.tell().context("no memory for the task")?.as_raw_fd())?, child::TASK),
 
     let mut command = Command::new(program);
     // The tree is for whoever looks at the list of processes.
@@ -148,6 +150,7 @@ struct Supervisor<'a> {
     pipe: PipeReader,
     books: Books<'a>,
     sampler: Sampler,
+    watchdog: Watchdog,
 }
 
 impl Supervisor<'_> {
@@ -177,6 +180,7 @@ impl Supervisor<'_> {
                 ensure!(board.head().go.load(SeqCst) != 0, "the replay process {death} before the start: there is no run");
                 replayed.lost.push(format!("the process that leads the replay {death}, and all others with it"));
             }
+            Taken::UntilStuck(why) => replayed.lost.push(format!("the replay was ended, since nobody in it would go on: {why}")),
         }
         for (did, worker) in replayed.workers.iter_mut().zip(0..) {
             let spent = &board.desk(worker).spent;
@@ -193,11 +197,14 @@ impl Supervisor<'_> {
     /// Takes records until the replay is over, and every process of it gone if it ended early.
     fn take(&mut self, child: &mut Child) -> Result<Taken> {
         let nap = (self.board.sheets() / PER_MS).clamp(1, NAP) as i32;
-        let mut asked = None;
+        let mut early = None;
         let ended = loop {
-            if let (Some(signal), None) = (signal::asked(), asked) {
-                asked = Some(signal);
-                child.kill().context("cannot end the replay")?;
+            if early.is_none() {
+                let stuck = || self.watchdog.look(&self.board).map(Taken::UntilStuck);
+                early = signal::asked().map(Taken::UntilAsked).or_else(stuck);
+                if early.is_some() {
+                    child.kill().context("cannot end the replay")?;
+                }
             }
             self.sample();
             let busy = self.board.load() > BUSY;
@@ -207,7 +214,7 @@ impl Supervisor<'_> {
                 match self.listen()? {
                     Heard::More => {}
                     Heard::Done => break Taken::All,
-                    Heard::Nothing => break asked.map_or(Taken::UntilKilled, Taken::UntilAsked),
+                    Heard::Nothing => break early.unwrap_or(Taken::UntilKilled),
                 }
             }
         };
@@ -276,6 +283,8 @@ enum Taken {
     UntilKilled,
     /// Until a signal asked to end.
     UntilAsked(Signal),
+    /// Until nobody would go on: who waits for what.
+    UntilStuck(String),
 }
 
 enum Heard {

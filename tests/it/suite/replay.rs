@@ -6,6 +6,7 @@ mod attacks;
 mod data;
 mod flaws;
 mod hostile;
+mod invalid;
 mod killed;
 mod knows;
 mod ops;

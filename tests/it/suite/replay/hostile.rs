@@ -110,7 +110,7 @@ fn a_workload_that_makes_no_sense_is_refused() {
     refused(work, "ofd is 5");
     let mut work = Work::new();
     work.op(op("sync", 0).set("op_id", 1)).op(op("sync", 0).set("op_id", 1));
-    refused(work, "op ids");
+    refused(work, "row 0 of lanes: first_op is 1 and last_op 1, and it has 2 of 2 ops");
     let mut work = Work::new();
     work.op(op("sync", 0).set("op_id", 7));
     refused(work, "row 0 of lanes: first_op is 7");

@@ -70,6 +70,8 @@ pub struct Work {
     pub edges: Vec<(i64, i64)>,
     pub manifest: Manifest,
     pub row_group: usize,
+    /// What is written instead of the right value: table, row and column.
+    pub edits: Vec<(Table, usize, &'static str, Value)>,
 }
 
 impl Work {
@@ -83,6 +85,7 @@ impl Work {
             edges: Vec::new(),
             manifest: Manifest::new(),
             row_group: 1000,
+            edits: Vec::new(),
         }
     }
 
@@ -163,7 +166,7 @@ impl Work {
             let end = edges.partition_point(|(of, ..)| *of <= lane);
             *row = row.clone().set("first_edge", first as i64).set("edges", (end - first) as i64);
         }
-        let edges: Vec<Row> = edges
+        let mut edges: Vec<Row> = edges
             .iter()
             .map(|(lane, op, after)| Row::default().set("lane", *lane).set("op_id", *op).set("after", *after))
             .map(|row| {
@@ -171,6 +174,14 @@ impl Work {
                 row.set("after_lane", lane_of[&after]).set("resource", "name")
             })
             .collect();
+        for (table, row, column, value) in &self.edits {
+            let rows = match table {
+                Table::Lanes => &mut lanes,
+                Table::Edges => &mut edges,
+                _ => &mut ops,
+            };
+            rows[*row].0.insert(column, value.clone());
+        }
         self.table(&draft, Table::Ops, &ops);
         self.table(&draft, Table::Lanes, &lanes);
         self.table(&draft, Table::Edges, &edges);
