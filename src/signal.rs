@@ -4,12 +4,11 @@
 //! once its ops are under way ([`hold`]): both have something to show. Everything else ends at once: a thread wakes up,
 //! takes away what would be half-made ([`Transient`]), and exits with 128 and the number of the signal, as shells count.
 
-use std::fs::{self, File};
-use std::io::{ErrorKind, Read};
+use std::fs::File;
+use std::io::Read;
 use std::mem::MaybeUninit;
 use std::os::fd::FromRawFd;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering::SeqCst};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -59,7 +58,9 @@ static LENT: AtomicBool = AtomicBool::new(false);
 /// Where the handler writes to wake the thread that ends the process (eventfd(2)); -1 where there is none.
 static WAKE: AtomicI32 = AtomicI32::new(-1);
 /// What goes with this process. Whoever holds it is not interrupted.
-static TRANSIENT: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+static TRANSIENT: Mutex<Vec<(u64, Go)>> = Mutex::new(Vec::new());
+/// Number of the next of them.
+static NEXT: AtomicU64 = AtomicU64::new(0);
 /// How many end by themselves.
 static HELD: AtomicU32 = AtomicU32::new(0);
 
@@ -149,49 +150,43 @@ pub fn asked() -> Option<Signal> {
 
 /// Takes away what is half-made, and exits. Other threads are still at work, but nothing comes to its place any more.
 fn end(signal: Signal) -> ! {
-    for path in transient().iter() {
-        // Somebody may be making files in it.
+    for (_, go) in transient().iter() {
+        // Somebody may be making files there.
         for _ in 0..1000 {
-            if remove(path).is_ok() {
+            if go() {
                 break;
             }
             std::thread::sleep(Duration::from_millis(1));
         }
     }
-    eprintln!("error: ended by {}; nothing half-made is left", signal.name());
+    eprintln!("error: ended by {}", signal.name());
     // SAFETY: no other thread can finish anything meanwhile, and nothing that is left to be done must be.
     unsafe { libc::_exit(signal.code().into()) }
 }
 
-fn remove(path: &Path) -> std::io::Result<()> {
-    let removed = match path.symlink_metadata() {
-        Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
-        Ok(_) => fs::remove_file(path),
-        Err(error) => Err(error),
-    };
-    removed.or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
-}
+/// Takes something away; false when it is not all gone yet.
+type Go = Box<dyn Fn() -> bool + Send>;
 
-fn transient() -> MutexGuard<'static, Vec<PathBuf>> {
+fn transient() -> MutexGuard<'static, Vec<(u64, Go)>> {
     TRANSIENT.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A file or directory that is to go when a signal ends this process.
+/// Something that is to go when a signal ends this process.
 #[derive(Debug)]
-pub struct Transient(PathBuf);
+pub struct Transient(u64);
 
 impl Transient {
-    /// Makes what is to stand at this path. A signal comes before or after, and never in between.
+    /// Makes it, and says how it goes: `go` is called until it says that nothing is left. A signal comes before or after, and
+    /// never in between.
     ///
     /// # Errors
     /// Those of `make`.
-    pub fn make<T, E>(path: &Path, make: impl FnOnce() -> Result<T, E>) -> Result<(Transient, T), E> {
-        // Wherever this process goes meanwhile.
-        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    pub fn make<T, E>(go: impl Fn() -> bool + Send + 'static, make: impl FnOnce() -> Result<T, E>) -> Result<(Transient, T), E> {
         let mut all = transient();
         let made = make()?;
-        all.push(path.clone());
-        Ok((Transient(path), made))
+        let number = NEXT.fetch_add(1, SeqCst);
+        all.push((number, Box::new(go)));
+        Ok((Transient(number), made))
     }
 
     /// Does what makes it last, in the same way.
@@ -201,7 +196,7 @@ impl Transient {
     pub fn lasts<T, E>(self, last: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
         let mut all = transient();
         let done = last()?;
-        all.retain(|path| *path != self.0);
+        all.retain(|(number, _)| *number != self.0);
         drop(all);
         Ok(done)
     }
@@ -209,7 +204,7 @@ impl Transient {
 
 impl Drop for Transient {
     fn drop(&mut self) {
-        transient().retain(|path| *path != self.0);
+        transient().retain(|(number, _)| *number != self.0);
     }
 }
 
@@ -251,14 +246,16 @@ mod tests {
 
     #[test]
     fn what_lasts_or_is_gone_is_not_transient_any_more() {
-        let is = |path: &Path| transient().iter().any(|known| known == path);
-        let path = Path::new("/nowhere/draft");
-        assert!(Transient::make(path, || Err::<(), _>(())).is_err() && !is(path));
-        let (draft, ()) = Transient::make(path, || Ok::<_, ()>(())).unwrap();
-        assert!(is(path));
+        let is = |number: u64| transient().iter().any(|(known, _)| *known == number);
+        let nothing = || true;
+        let (draft, ()) = Transient::make(nothing, || Ok::<_, ()>(())).unwrap();
+        let number = draft.0;
+        assert!(Transient::make(nothing, || Err::<(), _>(())).is_err() && is(number));
         draft.lasts(|| Ok::<_, ()>(())).unwrap();
-        assert!(!is(path));
-        drop(Transient::make(path, || Ok::<_, ()>(())));
-        assert!(!is(path));
+        assert!(!is(number));
+        let (draft, ()) = Transient::make(nothing, || Ok::<_, ()>(())).unwrap();
+        let number = draft.0;
+        drop(draft);
+        assert!(!is(number));
     }
 }

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// When there is.
 pub(super) fn nothing_left(place: &Path) -> Result<()> {
-    let Ok(draft) = Draft::resume(place, Kind::Capture) else { return Ok(()) };
+    let Some(draft) = Draft::left(place, Kind::Capture)? else { return Ok(()) };
     ensure!(
         !Sink::new(draft.path(""), "").kept(),
         "a capture that was killed has left {}: `ioriot capture --recover -o {}` keeps what it has, else remove it",

@@ -3,6 +3,7 @@
 use super::Exit;
 use super::ui::{Output, Plan};
 use crate::amount::Bytes;
+use crate::files;
 use crate::init::{self, Found, Thing};
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -14,7 +15,8 @@ use std::path::PathBuf;
 ///
 /// Looks at the directories named, what is in them and one level further. Deletes only what ioriot itself made: trees
 /// that `init --force` moved aside, mapped parts of trees that are gone, and datasets that a killed command left
-/// unfinished; with a tree go its parts on other file systems. Lists the rest. Asks first on a terminal.
+/// unfinished; with a tree go its parts on other file systems. What somebody works in is left. Lists the rest. Asks first
+/// on a terminal.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -43,14 +45,24 @@ struct Summary {
     deleted: Vec<Found>,
     /// What was found and left, since nobody asked for it.
     left: Vec<Found>,
+    /// What was asked for and left, since somebody works in it.
+    busy: Vec<Busy>,
+}
+
+#[derive(Debug, Serialize)]
+struct Busy {
+    found: Found,
+    /// Who.
+    by: String,
 }
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.deleted.is_empty() {
+        if self.deleted.is_empty() && self.busy.is_empty() {
             writeln!(f, "There was nothing to delete.")?;
         }
         self.deleted.iter().try_for_each(|found| writeln!(f, "deleted {}", describe(found)))?;
+        self.busy.iter().try_for_each(|Busy { found, by }| writeln!(f, "left {}: {by}", describe(found)))?;
         self.left.iter().try_for_each(|found| writeln!(f, "left {}", describe(found)))
     }
 }
@@ -102,13 +114,20 @@ impl Args {
         }
         if !self.yes && !agreed(&doomed)? {
             left.extend(doomed);
-            self.output.format.print(&Summary { deleted: Vec::new(), left })?;
+            self.output.format.print(&Summary { deleted: Vec::new(), left, busy: Vec::new() })?;
             return Ok(Exit::Done);
         }
-        for found in &doomed {
-            init::remove(found)?;
+        let (mut deleted, mut busy) = (Vec::new(), Vec::new());
+        for found in doomed {
+            match init::remove(&found) {
+                Ok(()) => deleted.push(found),
+                Err(error) => match files::busy(&error) {
+                    Some(by) => busy.push(Busy { found, by }),
+                    None => return Err(error),
+                },
+            }
         }
-        self.output.format.print(&Summary { deleted: doomed, left })?;
+        self.output.format.print(&Summary { deleted, left, busy })?;
         Ok(Exit::Done)
     }
 }

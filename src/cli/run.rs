@@ -7,6 +7,7 @@ use super::replay::Manner;
 use super::ui::{self, Format, Plan};
 use super::{Exit, values};
 use crate::amount::Things;
+use crate::files::{Dir, Lock};
 use crate::generate;
 use crate::ingest::{self, Input};
 use crate::schema::Dataset;
@@ -229,6 +230,7 @@ fn make_way(dir: &Path, force: bool, dry_run: bool) -> Result<()> {
         if part.exists() {
             Dataset::expect(&part, kind).with_context(|| format!("{} is in the way", part.display()))?;
             if !dry_run {
+                let _lock = Lock::alone(Dir::open(&part)?).with_context(|| format!("{} is not free", part.display()))?;
                 fs::remove_dir_all(&part).with_context(|| format!("cannot delete {}", part.display()))?;
             }
         }

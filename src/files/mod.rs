@@ -9,12 +9,14 @@
 //! once, to a descriptor, and everything below goes by that descriptor (path_resolution(7), openat2(2)).
 
 mod dir;
+mod lock;
 mod trust;
 mod walk;
 
 pub use dir::{Dir, Id, beneath};
+pub use lock::{Lock, busy};
 pub use trust::{ours, private, trusted, us};
-pub use walk::{remove_tree, size};
+pub use walk::{clear, remove_tree, size};
 
 use crate::limits::JSON;
 use rustix::fs::{FileType, Mode, OFlags};

@@ -134,6 +134,21 @@ pub fn remove_tree(dir: &Dir, name: impl AsRef<OsStr>, id: Id) -> Result<()> {
     dir.rmdir(name)
 }
 
+/// Empties a directory, but for some names.
+///
+/// # Errors
+/// When something cannot be deleted.
+pub fn clear(dir: &Dir, but: &[&str]) -> Result<()> {
+    for (name, _) in dir.entries()?.iter().filter(|(name, _)| but.iter().all(|kept| name != kept)) {
+        let stat = dir.look(name)?;
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => remove_tree(dir, name, Id::of(&stat))?,
+            _ => dir.unlink(name)?,
+        }
+    }
+    Ok(())
+}
+
 /// Bytes allocated below a directory, as far as it can be looked into.
 pub fn size(dir: &Dir) -> u64 {
     let mut bytes = 0;

@@ -2,8 +2,10 @@
 //! left. What carries no mark of ioriot's own is never touched.
 
 use super::root::Root;
+use crate::files::{Dir, Lock};
 use crate::schema::Dataset;
 use crate::schema::dataset::Kind;
+use crate::schema::draft;
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 use std::fs::{self, Permissions};
@@ -81,7 +83,7 @@ fn classify(path: &Path) -> Option<Found> {
         let bytes = size(path) + places.iter().map(|place| size(place)).sum::<u64>();
         Some(Found { path: path.to_owned(), thing, state, places, bytes })
     };
-    if name.starts_with('.') && name.ends_with(".unfinished") {
+    if Dir::open(path).is_ok_and(|dir| draft::is(&dir)) {
         return found(Thing::Unfinished, None, Vec::new());
     }
     let root = Root::new(path);
@@ -102,7 +104,7 @@ fn classify(path: &Path) -> Option<Found> {
 /// Deletes what [`find`] found, after a second look that it is still that.
 ///
 /// # Errors
-/// When it is something else by now, or cannot be deleted.
+/// When it is something else by now, somebody works in it ([`crate::files::busy`]), or it cannot be deleted.
 pub fn remove(found: &Found) -> Result<()> {
     let now = classify(&found.path);
     ensure!(
@@ -110,6 +112,14 @@ pub fn remove(found: &Found) -> Result<()> {
         "{} is not what it was any more: it is left alone",
         found.path.display()
     );
+    let _lock = match found.thing {
+        Thing::Root | Thing::Old | Thing::Mapped | Thing::Orphan => Root::new(&found.path).held()?,
+        Thing::Run => Some(Lock::alone(Dir::open(&found.path)?)?),
+        Thing::Unfinished => {
+            let (around, name) = Dir::around(&found.path)?;
+            return draft::remove(&around, &name);
+        }
+    };
     // The root last: as long as it is there, it tells what belongs to it.
     for path in found.places.iter().chain([&found.path]) {
         remove_tree(path).with_context(|| format!("cannot delete {}", path.display()))?;

@@ -25,6 +25,7 @@ pub use root::{Root, Stamp, State, fingerprint};
 pub use site::{Need, Outline, outline};
 pub use summary::{Reset, Summary};
 
+use crate::files::Lock;
 use crate::model::Kind;
 use crate::progress::{Progress, Unit};
 use anyhow::{Context, Result};
@@ -93,8 +94,9 @@ pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
 
     let root = Root::new(&options.root);
     let stamp = Stamp::new(&site.workload, options.data, options.sparse_unread, site.maps.clone());
+    let (moved, _locks) = lay_out(&root, &site, &stamp, options.force)?;
     let mut summary = Summary {
-        moved: lay_out(&root, &site, &stamp, options.force)?,
+        moved,
         root: options.root.clone(),
         mapped: site.maps.iter().map(ToString::to_string).collect(),
         data: options.data.fill.to_string(),
@@ -114,20 +116,24 @@ pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
     Ok(summary)
 }
 
-/// Makes the root and every mapped place, all empty; or none of them. Returns where an old root went.
-fn lay_out(root: &Root, site: &Site, stamp: &Stamp, force: bool) -> Result<Option<PathBuf>> {
+/// Makes the root and every mapped place, all empty; or none of them. Returns where an old root went, and the locks.
+fn lay_out(root: &Root, site: &Site, stamp: &Stamp, force: bool) -> Result<(Option<PathBuf>, Vec<Lock>)> {
     let of_place = Stamp { part_of: Some(root.dir().to_owned()), maps: Vec::new(), ..stamp.clone() };
-    let moved = root.make(force, stamp)?;
+    let (moved, lock) = root.make(force, stamp)?;
+    let mut locks = vec![lock];
     let mut made = vec![root.clone()];
     for place in site.maps.iter().map(|map| Root::new(&map.place)) {
-        if let Err(error) = place.make(force, &of_place) {
-            // They hold nothing yet but what was made just now.
-            made.iter().for_each(|place| drop(clean::remove_tree(place.dir())));
-            return Err(error);
+        match place.make(force, &of_place) {
+            Ok((_, lock)) => locks.push(lock),
+            Err(error) => {
+                // They hold nothing yet but what was made just now.
+                made.iter().for_each(|place| drop(clean::remove_tree(place.dir())));
+                return Err(error);
+            }
         }
         made.push(place);
     }
-    Ok(moved)
+    Ok((moved, locks))
 }
 
 /// Makes entries of a site.

@@ -29,6 +29,7 @@ pub fn reset(options: &Options, progress: &Progress) -> Result<Summary> {
     let start = Instant::now();
     let workload = Dataset::expect(&options.workload, Holds::Workload)?;
     let root = Root::new(&options.root);
+    let _lock = root.held()?;
     let mut stamp = root.check(&workload, true)?;
     ensure!(
         stamp.state != State::Incomplete,

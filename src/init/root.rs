@@ -3,6 +3,7 @@
 //! ```text
 //! ROOT/.ioriot-root.json   the stamp
 //! ROOT/.ioriot-inodes      which inode init made for each entry, for a reset
+//! ROOT/.ioriot-lock        locked by who works in the root
 //! ROOT/tree/               what the replay sees as /
 //! ```
 //! The stamp stands beside the tree and not in it, so that a replayed program finds nothing that was not captured. A place
@@ -10,6 +11,7 @@
 
 use super::data::Data;
 use super::map::Mapping;
+use crate::files::{Dir, Lock};
 use crate::schema::Dataset;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
@@ -23,8 +25,10 @@ pub(super) const STAMP: &str = ".ioriot-root.json";
 pub(super) const STAMP_ASIDE: &str = ".ioriot-root.new";
 /// The inodes.
 const INODES: &str = ".ioriot-inodes";
+/// The file whose lock says that somebody works in the root (flock(2)).
+const LOCK: &str = ".ioriot-lock";
 /// All that a root holds.
-const OURS: [&str; 4] = [STAMP, STAMP_ASIDE, INODES, "tree"];
+const OURS: [&str; 5] = [STAMP, STAMP_ASIDE, INODES, LOCK, "tree"];
 
 /// State of a tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -166,6 +170,27 @@ impl Root {
         write().with_context(|| format!("cannot stamp {}", self.dir.display()))
     }
 
+    /// Takes the root for oneself, if there is one: nobody else makes, resets, replays in or deletes it meanwhile.
+    ///
+    /// # Errors
+    /// When somebody else has it, or the lock cannot be made.
+    pub fn held(&self) -> Result<Option<Lock>> {
+        if self.stamp()?.is_none() { Ok(None) } else { self.hold().map(Some) }
+    }
+
+    fn hold(&self) -> Result<Lock> {
+        let dir = self.dir.display();
+        let held = || -> std::io::Result<Lock> {
+            let dir = Dir::open(&self.dir)?;
+            let file = match dir.create(LOCK) {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => dir.file(LOCK),
+                made => made,
+            };
+            Lock::alone(file?)
+        };
+        held().with_context(|| format!("{dir} is not free"))
+    }
+
     /// The places that belong to this root and are there.
     pub fn places(&self, stamp: &Stamp) -> Vec<Root> {
         let mine = |place: &Root| matches!(place.stamp(), Ok(Some(stamp)) if stamp.part_of.as_deref() == Some(&self.dir));
@@ -175,11 +200,12 @@ impl Root {
     /// Makes the root and its empty tree. A tree that stands there is moved aside, with all that belongs to it, when `force`
     /// is set.
     ///
-    /// Returns where an old tree went.
+    /// Returns where an old tree went, and the lock of the new one.
     ///
     /// # Errors
-    /// When the place is taken: by something else than a root always, by a root without `force`.
-    pub fn make(&self, force: bool, stamp: &Stamp) -> Result<Option<PathBuf>> {
+    /// When the place is taken: by something else than a root always, by a root without `force` or one that somebody works in.
+    pub fn make(&self, force: bool, stamp: &Stamp) -> Result<(Option<PathBuf>, Lock)> {
+        let old = if force { self.held()? } else { None };
         let moved = match self.free(force)? {
             None => None,
             Some(old) => Some(
@@ -191,10 +217,14 @@ impl Root {
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(0o700);
         builder.create(&self.dir).with_context(|| format!("cannot make {}", self.dir.display()))?;
+        drop(old);
+        let lock = self.hold()?;
+        // Another init may have come first.
+        self.free(false)?;
         self.write(stamp)?;
         let tree = self.tree();
         DirBuilder::new().mode(0o755).create(&tree).with_context(|| format!("cannot make {}", tree.display()))?;
-        Ok(moved)
+        Ok((moved, lock))
     }
 
     /// Can a root be made here? The stamp of the one that would have to move aside.
@@ -224,7 +254,7 @@ impl Root {
         };
         let names = entries.map(|entry| Ok(entry?.file_name())).collect::<Result<Vec<_>>>()?;
         // An init that was killed before its first stamp was in place has made nothing yet.
-        if names.iter().all(|name| *name == STAMP_ASIDE) {
+        if names.iter().all(|name| *name == STAMP_ASIDE || *name == LOCK) {
             return Ok(None);
         }
         let foreign = names.iter().find(|name| !OURS.iter().any(|ours| *name == *ours));

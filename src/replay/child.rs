@@ -18,6 +18,7 @@ use super::sandbox::House;
 use super::sys::Shared;
 use super::ticks::{Clock, Mark};
 use super::{Engine, Order, Pace, Seccomp, alone, filter, futex, memory, sandbox};
+use crate::files::Lock;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -44,8 +45,10 @@ pub const BOARD: i32 = 6;
 pub const PIPE: i32 = 7;
 /// What is to be done: a [`Task`].
 pub const TASK: i32 = 8;
+/// The lock of the root: it is free when the last process of the replay is gone.
+pub const LOCK: i32 = 9;
 /// The first that is not given.
-pub const END: i32 = TASK + 1;
+pub const END: i32 = LOCK + 1;
 
 /// Decoded bytes of ops, and of edges, that all processes together keep.
 const OPS_BUDGET: usize = 192 << 20;
@@ -56,7 +59,7 @@ const LEAD: i64 = 1_000_000;
 
 /// What the supervisor tells the child, in a file of memory: arguments have an end (E2BIG, execve(2)), and a captured machine
 /// may have had more mounts than fit.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Task {
     /// Process id of the supervisor.
     pub parent: u32,
@@ -85,6 +88,9 @@ pub struct Task {
     /// What it is started under.
     #[serde(skip)]
     pub conditions: Conditions,
+    /// The lock of the root, which its processes hold too.
+    #[serde(skip)]
+    pub lock: Option<Lock>,
 }
 
 impl Task {

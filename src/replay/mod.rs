@@ -223,9 +223,9 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
         Pace::Realtime | Pace::Think => Timeline::read(&workload, ops, options.speed)?,
     };
     let root = Root::new(&options.root);
-    let stamp = match options.engine {
-        Engine::Sys => Some(root.check(&workload, options.dirty)?),
-        Engine::Null => None,
+    let (lock, stamp) = match options.engine {
+        Engine::Sys => (root.held()?, Some(root.check(&workload, options.dirty)?)),
+        Engine::Null => (None, None),
     };
     for map in stamp.iter().flat_map(|_| &options.maps) {
         let mapping = map.resolve(root.dir())?;
@@ -252,6 +252,7 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
         seccomp: options.seccomp,
         house: sandbox::House::new(&trees, &captured, user, data),
         conditions: options.conditions.clone(),
+        lock,
     };
     if options.engine == Engine::Sys {
         // Before anything is issued: a replay that is killed has used its tree too.

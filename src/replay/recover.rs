@@ -8,7 +8,6 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use std::fmt;
 use std::fs;
-use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 
 /// Refuses to write a run where an unfinished one has results.
@@ -16,7 +15,7 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// When it has.
 pub fn refuse(place: &Path) -> Result<()> {
-    let Some(draft) = unfinished(place) else { return Ok(()) };
+    let Some(draft) = Draft::left(place, Kind::Run)? else { return Ok(()) };
     ensure!(
         !results::any(draft.dir()),
         "the replay that made {} was killed, and has left results: `ioriot replay --recover {}` keeps them; \
@@ -26,11 +25,6 @@ pub fn refuse(place: &Path) -> Result<()> {
         draft.dir().display(),
     );
     Ok(())
-}
-
-/// Looked at only: it is not removed when it is dropped.
-fn unfinished(place: &Path) -> Option<ManuallyDrop<Draft>> {
-    Draft::resume(place, Kind::Run).ok().map(ManuallyDrop::new)
 }
 
 /// What was left of a run.
@@ -48,7 +42,7 @@ pub struct Recovered {
 /// When nothing is left, or it cannot be read.
 pub fn recover(place: &Path) -> Result<Recovered> {
     let missing = || format!("no results of a killed replay are left for {}", place.display());
-    let draft = unfinished(place).with_context(missing)?;
+    let draft = Draft::resume(place, Kind::Run).with_context(missing)?;
     ensure!(results::any(draft.dir()), "{}", missing());
     let mut manifest = draft.noted()?;
     results::join(draft.dir())?;
@@ -62,7 +56,7 @@ pub fn recover(place: &Path) -> Result<Recovered> {
     manifest.insert("recovered".into(), Value::Bool(true));
     manifest.insert("results".into(), json!(results));
     manifest.insert("lost".into(), json!(["the replay was killed: results after its last whole segment are lost"]));
-    ManuallyDrop::into_inner(draft).commit(manifest)?;
+    draft.commit(manifest)?;
     Ok(Recovered { run: place.to_owned(), results })
 }
 

@@ -20,7 +20,7 @@ use crate::signal::{self, Signal};
 use anyhow::{Context, Result, bail, ensure};
 use std::fs::File;
 use std::io::{Error, PipeReader, Read, pipe};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -117,6 +117,8 @@ fn start(workload: &Dataset, task: &Task, program: &Path, board: File) -> Result
         (high(edges.as_raw_fd())?, child::EDGES),
         (high(board.as_raw_fd())?, child::BOARD),
         (high(writer.as_raw_fd())?, child::PIPE),
+        // Without a root there is none, and nobody looks at it.
+        (high(task.lock.as_ref().map_or(lanes.as_raw_fd(), |lock| lock.as_fd().as_raw_fd()))?, child::LOCK),
         (high(task.tell().context("no memory for the task")?.as_raw_fd())?, child::TASK),
     ];
     let moves = given.each_ref().map(|(from, to)| (from.as_raw_fd(), *to));

@@ -97,7 +97,11 @@ fn plan(desk: &Desk, statement: &str) -> Result<DataFrame> {
 fn aside(file: &Path, make: impl FnOnce(File) -> Result<()>) -> Result<()> {
     let name = file.file_name().with_context(|| format!("{} is no name for a file", file.display()))?;
     let unfinished = file.with_file_name(format!(".{}.unfinished", name.to_string_lossy()));
-    let made = Transient::make(&unfinished, || File::create(&unfinished));
+    let go = {
+        let unfinished = unfinished.clone();
+        move || fs::remove_file(&unfinished).is_ok() || !unfinished.exists()
+    };
+    let made = Transient::make(go, || File::create(&unfinished));
     let (transient, out) = made.with_context(|| format!("cannot create {}", unfinished.display()))?;
     let rename = || fs::rename(&unfinished, file).with_context(|| format!("cannot put {} in its place", file.display()));
     let made = make(out).and_then(|()| transient.lasts(rename));

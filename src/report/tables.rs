@@ -22,6 +22,8 @@ pub struct Desk {
     pub engine: Engine,
     /// Ready-made views that cannot be asked of these datasets, and why.
     pub missing: BTreeMap<&'static str, String>,
+    /// As long as they can be asked, nobody deletes them.
+    _datasets: Vec<Dataset>,
 }
 
 impl Desk {
@@ -52,7 +54,7 @@ impl Desk {
         }
         engine.ctx().register_batch("syscall_def", syscall_def()?)?;
         engine.ctx().register_batch("manifests", manifests(&datasets)?)?;
-        let mut desk = Desk { engine, missing: BTreeMap::new() };
+        let mut desk = Desk { engine, missing: BTreeMap::new(), _datasets: Vec::new() };
         let runs: Vec<&Dataset> = datasets.iter().filter(|data| data.kind == Kind::Run).collect();
         for view in VIEWS.iter().chain(REPORTS) {
             let needs = view.doc()?.needs;
@@ -61,7 +63,7 @@ impl Desk {
                 None => view.define(&desk.engine)?,
             }
         }
-        Ok(desk)
+        Ok(Desk { _datasets: datasets, ..desk })
     }
 
     /// Why relations cannot be joined into a view: one is not there.

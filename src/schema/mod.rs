@@ -1,11 +1,13 @@
 //! Tables and datasets: what is in every Parquet file, said once. docs/SCHEMA.md is made from this.
 
 pub mod dataset;
+pub mod draft;
 pub mod losses;
 pub mod read;
 pub mod tables;
 
-pub use dataset::{Dataset, Draft, Manifest};
+pub use dataset::{Dataset, Manifest};
+pub use draft::Draft;
 pub use tables::{Column, Packing, Table, Type};
 
 use parquet::basic::{Compression, Encoding, ZstdLevel};

@@ -17,6 +17,7 @@ mod suite {
     mod house;
     mod ingest;
     mod live;
+    mod locks;
     mod model;
     #[cfg(feature = "sql")]
     mod mounts;

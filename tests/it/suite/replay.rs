@@ -18,4 +18,4 @@ mod roots;
 mod speed;
 mod targets;
 mod witness;
-mod work;
+pub mod work;

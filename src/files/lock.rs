@@ -1,0 +1,179 @@
+//! Who works where: locks on directories and files of ours (flock(2)).
+//!
+//! A lock belongs to the descriptor that it was taken by, and so to the work: it goes with the last process that has that
+//! descriptor, however it ends, and nothing of it stays behind. It is close-on-exec, but for processes it is handed to.
+
+use rustix::fs::FlockOperation;
+use rustix::io::Errno;
+use std::fmt;
+use std::io::{Error, ErrorKind, Result};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How long a reader waits for a writer that is about to be done.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How often it looks.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// A lock that is held, until it is dropped.
+#[derive(Debug)]
+pub struct Lock(OwnedFd);
+
+impl Lock {
+    /// Takes a file or directory for oneself alone.
+    ///
+    /// # Errors
+    /// When others have it; the message says who. Where the file system knows no locks, that is said and nobody is kept out.
+    pub fn alone(what: impl AsFd) -> Result<Lock> {
+        Lock::take(what, FlockOperation::NonBlockingLockExclusive)
+    }
+
+    /// Takes it together with others who do the same, to read.
+    ///
+    /// # Errors
+    /// As [`Lock::alone`], when somebody has it alone and does not let go within a second.
+    pub fn shared(what: impl AsFd) -> Result<Lock> {
+        let (what, began) = (what.as_fd(), Instant::now());
+        loop {
+            match Lock::take(what, FlockOperation::NonBlockingLockShared) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock && began.elapsed() < PATIENCE => std::thread::sleep(LOOK),
+                taken => return taken,
+            }
+        }
+    }
+
+    fn take(what: impl AsFd, how: FlockOperation) -> Result<Lock> {
+        let fd = what.as_fd().try_clone_to_owned()?;
+        match rustix::fs::flock(&fd, how) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => return Err(Error::new(ErrorKind::WouldBlock, Holders::of(&fd).to_string())),
+            // A file system without locks, or one that wants a descriptor for writing (NFS).
+            Err(error @ (Errno::NOSYS | Errno::OPNOTSUPP | Errno::NOLCK | Errno::INVAL | Errno::BADF)) => {
+                log::warn!("no locks on this file system ({error}): nothing keeps two commands from working in one place");
+            }
+            Err(error) => return Err(error.into()),
+        }
+        Ok(Lock(fd))
+    }
+}
+
+impl AsFd for Lock {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Who works there, when that is why something could not be done.
+pub fn busy(error: &anyhow::Error) -> Option<String> {
+    let causes = error.chain().filter_map(|cause| cause.downcast_ref::<Error>());
+    causes.filter(|cause| cause.kind() == ErrorKind::WouldBlock).map(ToString::to_string).next()
+}
+
+/// Processes that have a lock.
+struct Holders(Vec<Holder>);
+
+/// One of them.
+struct Holder {
+    pid: u32,
+    /// What it does, when it is one of ours and may be looked at.
+    verb: Option<String>,
+    /// How long it has been there.
+    age: Option<Duration>,
+}
+
+impl Holders {
+    /// Those that the kernel names (proc_locks(5)); it names none in another pid namespace.
+    fn of(fd: &OwnedFd) -> Holders {
+        let Ok(stat) = rustix::fs::fstat(fd) else { return Holders(Vec::new()) };
+        let inode = format!(":{}", stat.st_ino);
+        let device = format!("{:02x}:{:02x}", rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev));
+        let text = proc("locks");
+        let found = text.lines().filter_map(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            // `1: FLOCK ADVISORY WRITE 4711 fe:00:5390421 0 EOF`; who waits has `->` behind the number.
+            let [_, "FLOCK", _, _, pid, place, ..] = words[..] else { return None };
+            Some((pid.parse().ok()?, place.strip_suffix(&inode)? == device))
+        });
+        let found: Vec<(u32, bool)> = found.collect();
+        // Some file systems (btrfs) tell files another device than locks.
+        let sure = found.iter().any(|(_, same)| *same);
+        Holders(found.into_iter().filter(|(_, same)| *same || !sure).map(|(pid, _)| Holder::look(pid)).collect())
+    }
+}
+
+impl Holder {
+    fn look(pid: u32) -> Holder {
+        let line = proc(&format!("{pid}/cmdline"));
+        let mut words = line.split('\0');
+        let ours = words.next().is_some_and(|program| program.ends_with("ioriot"));
+        let plain = |word: &&str| ours && !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase());
+        Holder { pid, verb: words.find(plain).map(str::to_owned), age: age(pid) }
+    }
+}
+
+/// How long a process has been there.
+fn age(pid: u32) -> Option<Duration> {
+    /// Field `starttime`, counted from behind the name, which may hold anything but a last `)`; its unit is what Linux tells
+    /// every program a tick is (proc_pid_stat(5)).
+    const START: usize = 19;
+    const TICKS: f64 = 100.0;
+    let stat = proc(&format!("{pid}/stat"));
+    let start: f64 = stat.rsplit_once(") ")?.1.split(' ').nth(START)?.parse().ok()?;
+    let uptime: f64 = proc("uptime").split(' ').next()?.parse().ok()?;
+    Duration::try_from_secs_f64(uptime - start / TICKS).ok()
+}
+
+/// A file of /proc, empty when it cannot be read.
+fn proc(name: &str) -> String {
+    let text = super::text(&Path::new("/proc").join(name)).unwrap_or_default();
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+impl fmt::Display for Holders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("another process, which cannot be seen from here, works there");
+        }
+        for (at, Holder { pid, verb, age }) in self.0.iter().enumerate() {
+            let comma = if at == 0 { "" } else { ", " };
+            let verb = verb.as_ref().map_or(String::new(), |verb| format!(" (ioriot {verb})"));
+            let age = age.map_or(String::new(), |age| format!(", for {:.1} s,", age.as_secs_f64()));
+            write!(f, "{comma}process {pid}{verb}{age}")?;
+        }
+        f.write_str(" works there")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+
+    #[test]
+    fn one_alone_or_several_together() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || File::open(dir.path()).unwrap();
+        let first = Lock::shared(open()).unwrap();
+        let second = Lock::shared(open()).unwrap();
+        let said = Lock::alone(open()).unwrap_err().to_string();
+        assert!(said.contains(&format!("process {}", std::process::id())) && said.contains("works there"), "{said}");
+        drop((first, second));
+        let alone = Lock::alone(open()).unwrap();
+        assert_eq!(Lock::shared(open()).unwrap_err().kind(), ErrorKind::WouldBlock);
+        drop(alone);
+        Lock::shared(open()).unwrap();
+    }
+
+    #[test]
+    fn a_lock_lasts_as_long_as_any_descriptor_of_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || File::open(dir.path()).unwrap();
+        let lock = Lock::alone(open()).unwrap();
+        let handed = lock.as_fd().try_clone_to_owned().unwrap();
+        drop(lock);
+        assert!(Lock::alone(open()).is_err());
+        drop(handed);
+        Lock::alone(open()).unwrap();
+    }
+}

@@ -1,0 +1,363 @@
+//! Datasets in the making.
+//!
+//! A draft is a directory `.NAME.unfinished` beside the place of its dataset. It carries a stamp: a file, written first, that
+//! says of which kind it is and, later, what its manifest would say. It is locked as long as somebody works on it. What has
+//! no stamp is somebody else's, whatever its name; what is locked is not to be touched; the rest was left by a writer that
+//! was killed.
+
+use super::dataset::{Dataset, FORMAT, Kind, MANIFEST, Manifest};
+use crate::files::{self, Dir, Id, Lock};
+use crate::signal::Transient;
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+/// Name of the stamp.
+const STAMP: &str = "begun.json";
+/// The stamp while it is being written.
+const STAMP_ASIDE: &str = "begun.json.new";
+
+/// A dataset in the making. Dropped without [`Draft::commit`], it leaves nothing.
+#[derive(Debug)]
+pub struct Draft {
+    place: PathBuf,
+    /// The directory that it stands in, and will.
+    around: Dir,
+    /// Its name there for now, and later.
+    aside: OsString,
+    name: OsString,
+    dir: Dir,
+    kind: Kind,
+    fate: Fate,
+    /// What a signal takes away; nothing when it stays.
+    transient: Option<Transient>,
+    _lock: Lock,
+}
+
+/// What becomes of a draft that is dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// It is removed.
+    Goes,
+    /// It stays as it is.
+    Stays,
+}
+
+impl Draft {
+    /// Begins a dataset that is to stand at `place`. What a killed writer left there goes.
+    ///
+    /// # Errors
+    /// When something is there already, somebody is writing it, or its parent is no place to write in.
+    pub fn create(place: &Path, kind: Kind) -> Result<Draft> {
+        let (around, name) = Dir::prepare(place).with_context(|| format!("{} is no place for a dataset", place.display()))?;
+        vacant(&around, &name)?;
+        files::trusted(&around)?;
+        let aside = unfinished(&name);
+        let go = {
+            let (around, aside) = (around.again()?, aside.clone());
+            move || discard(&around, &aside)
+        };
+        let (transient, (dir, lock)) = Transient::make(go, || begin(&around, &aside, kind))?;
+        let (place, transient) = (place.to_owned(), Some(transient));
+        Ok(Draft { place, around, aside, name, dir, kind, fate: Fate::Goes, transient, _lock: lock })
+    }
+
+    /// Goes on with a dataset whose writer was killed. Dropped without [`Draft::commit`], it stays.
+    ///
+    /// # Errors
+    /// When there is none, it is of another kind, somebody is writing it, or something is at `place` already.
+    pub fn resume(place: &Path, kind: Kind) -> Result<Draft> {
+        let (around, name) = Dir::around(place).with_context(|| format!("{} is no place for a dataset", place.display()))?;
+        vacant(&around, &name)?;
+        files::trusted(&around)?;
+        let aside = unfinished(&name);
+        let shown = around.at(&aside);
+        let dir = around.dir(&aside).with_context(|| format!("nothing was left unfinished: there is no {}", shown.display()))?;
+        let lock = take(&dir)?;
+        let is = stamped(&dir).map(|(kind, _)| kind);
+        ensure!(is == Some(kind), "{} is no unfinished {}", shown.display(), kind.name());
+        Ok(Draft { place: place.to_owned(), around, aside, name, dir, kind, fate: Fate::Stays, transient: None, _lock: lock })
+    }
+
+    /// What a killed writer left of a dataset, if it left any.
+    ///
+    /// # Errors
+    /// When somebody is writing it now.
+    pub fn left(place: &Path, kind: Kind) -> Result<Option<Draft>> {
+        match Draft::resume(place, kind) {
+            Err(error) if files::busy(&error).is_some() => Err(error),
+            left => Ok(left.ok()),
+        }
+    }
+
+    /// The directory it is written in for now.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Where a file of the dataset is written for now.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.at(name)
+    }
+
+    /// Creates a file of the dataset, readable by its owner only; one of this name is replaced.
+    ///
+    /// # Errors
+    /// When it cannot be created.
+    pub fn file(&self, name: &str) -> Result<File> {
+        replace(&self.dir, name).with_context(|| format!("cannot create {}", self.path(name).display()))
+    }
+
+    /// Notes what the manifest would say now, for whoever finds the files of a killed writer.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn note(&self, manifest: &Manifest) -> Result<()> {
+        stamp(&self.dir, self.kind, manifest.clone())
+    }
+
+    /// What was noted, or the manifest when the writer had come that far.
+    ///
+    /// # Errors
+    /// When there is neither.
+    pub fn noted(&self) -> Result<Manifest> {
+        let noted = stamped(&self.dir).map(|(_, manifest)| manifest);
+        noted.with_context(|| format!("{} says nothing of itself", self.dir().display()))
+    }
+
+    /// Writes the manifest, makes everything durable and puts the dataset in its place.
+    ///
+    /// # Errors
+    /// When anything cannot be written; then nothing is left behind.
+    pub fn commit(mut self, manifest: Manifest) -> Result<Dataset> {
+        let manifest = headed(self.kind, manifest);
+        let mut file = self.file(MANIFEST)?;
+        file.write_all(serde_json::to_string_pretty(&manifest)?.as_bytes())?;
+        file.write_all(b"\n")?;
+        for (name, _) in self.dir.entries()? {
+            self.dir.file(&name)?.sync_all()?;
+        }
+        // Not before: whoever finds a killed writer's files finds the stamp or the manifest beside them.
+        gone(self.dir.unlink(STAMP))?;
+        self.dir.sync()?;
+        let transient = self.transient.take();
+        let settle = || -> Result<()> {
+            vacant(&self.around, &self.name)?;
+            Ok(self.around.rename(&self.aside, &self.around, &self.name)?)
+        };
+        let settled = match transient {
+            Some(transient) => transient.lasts(settle),
+            None => settle(),
+        };
+        settled.with_context(|| format!("cannot put {} in its place", self.place.display()))?;
+        self.fate = Fate::Stays;
+        self.around.sync()?;
+        Ok(Dataset { dir: self.place.clone(), kind: self.kind, manifest, _lock: None })
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if self.fate == Fate::Goes {
+            discard(&self.around, &self.aside);
+        }
+    }
+}
+
+/// Removes a draft that nobody works on.
+///
+/// # Errors
+/// When somebody does, it is none, or it cannot be removed.
+pub fn remove(around: &Dir, aside: &OsStr) -> Result<()> {
+    let dir = around.dir(aside)?;
+    let _lock = take(&dir)?;
+    ensure!(stamped(&dir).is_some(), "{} is not ioriot's", dir.path().display());
+    empty(&dir)?;
+    Ok(around.rmdir(aside)?)
+}
+
+/// Is this the name of a draft, with ioriot's stamp in it?
+pub fn is(dir: &Dir) -> bool {
+    let name = dir.path().file_name().map(OsStr::as_encoded_bytes).unwrap_or_default();
+    name.starts_with(b".") && name.ends_with(b".unfinished") && stamped(dir).is_some()
+}
+
+/// Makes the directory of a draft and stamps it, or takes that of a killed writer.
+fn begin(around: &Dir, aside: &OsStr, kind: Kind) -> Result<(Dir, Lock)> {
+    let shown = around.at(aside);
+    loop {
+        let made = match around.make(aside, 0o700) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => around.dir(aside),
+            made => made,
+        };
+        let dir = made.with_context(|| format!("cannot make {}", shown.display()))?;
+        let lock = take(&dir)?;
+        // Whoever had the lock may have put it in its place, or removed it.
+        let stands = around.look(aside).is_ok_and(|stat| dir.id().is_ok_and(|id| id == Id::of(&stat)));
+        if !stands {
+            continue;
+        }
+        ensure!(
+            stamped(&dir).is_some() || dir.entries()?.iter().all(|(name, _)| name == STAMP_ASIDE),
+            "{} is not ioriot's, and in the way of {}: choose another name, or move it away",
+            shown.display(),
+            around.path().display(),
+        );
+        let anew = || -> Result<()> {
+            files::clear(&dir, &[MANIFEST, STAMP])?;
+            stamp(&dir, kind, Manifest::new())?;
+            Ok(files::clear(&dir, &[STAMP])?)
+        };
+        return match anew() {
+            Ok(()) => Ok((dir, lock)),
+            Err(error) => {
+                discard(around, aside);
+                Err(error)
+            }
+        };
+    }
+}
+
+/// Takes the lock of a draft.
+fn take(dir: &Dir) -> Result<Lock> {
+    Lock::alone(dir).with_context(|| format!("{} is being written", dir.path().display()))
+}
+
+/// What its stamp, or the manifest in its place, says of a draft; `None` when it has none.
+fn stamped(dir: &Dir) -> Option<(Kind, Manifest)> {
+    let text = dir.text(STAMP).or_else(|_| dir.text(MANIFEST)).ok()?;
+    let manifest: Manifest = serde_json::from_slice(&text).ok()?;
+    let word = |key: &str| manifest.get(key).and_then(Value::as_str);
+    let kind = word("ioriot").and(word("kind")).and_then(Kind::parse)?;
+    Some((kind, manifest))
+}
+
+/// Stamps a draft with what its manifest would say: it has the old stamp or the new one, whatever happens.
+fn stamp(dir: &Dir, kind: Kind, manifest: Manifest) -> Result<()> {
+    let text = serde_json::to_string_pretty(&headed(kind, manifest))?;
+    let write = || -> std::io::Result<()> {
+        replace(dir, STAMP_ASIDE)?.write_all(text.as_bytes())?;
+        dir.rename(STAMP_ASIDE, dir, STAMP)
+    };
+    write().with_context(|| format!("cannot stamp {}", dir.path().display()))
+}
+
+/// A manifest with what every one has.
+fn headed(kind: Kind, mut manifest: Manifest) -> Manifest {
+    manifest.insert("format".into(), json!(FORMAT));
+    manifest.insert("kind".into(), json!(kind.name()));
+    manifest.insert("ioriot".into(), json!(env!("CARGO_PKG_VERSION")));
+    manifest
+}
+
+/// A new file in the place of one that may be there.
+fn replace(dir: &Dir, name: &str) -> std::io::Result<File> {
+    gone(dir.unlink(name))?;
+    dir.create(name)
+}
+
+/// What was to be removed may not have been there.
+fn gone(removed: std::io::Result<()>) -> std::io::Result<()> {
+    removed.or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
+}
+
+/// Removes everything, the stamp last: what is left half-way is still known as ours.
+fn empty(dir: &Dir) -> Result<()> {
+    files::clear(dir, &[MANIFEST, STAMP])?;
+    files::clear(dir, &[STAMP])?;
+    Ok(files::clear(dir, &[])?)
+}
+
+/// Takes a draft away; false when something is left, since others are still writing in it.
+fn discard(around: &Dir, aside: &OsStr) -> bool {
+    match around.dir(aside) {
+        Ok(dir) => empty(&dir).is_ok() && around.rmdir(aside).is_ok(),
+        Err(error) => error.kind() == ErrorKind::NotFound,
+    }
+}
+
+fn vacant(around: &Dir, name: &OsStr) -> Result<()> {
+    ensure!(around.look(name).is_err(), "{} exists already: remove it or choose another name", around.at(name).display());
+    Ok(())
+}
+
+/// Name of the directory in which a dataset of this name is written.
+fn unfinished(name: &OsStr) -> OsString {
+    let mut aside = OsString::from(".");
+    aside.push(name);
+    aside.push(".unfinished");
+    aside
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn an_unfinished_dataset_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("cap");
+        let draft = Draft::create(&place, Kind::Capture).unwrap();
+        draft.file("events.parquet").unwrap();
+        fs::create_dir(draft.path("spill")).unwrap();
+        drop(draft);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_finished_one_is_found_and_its_kind_is_checked() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("cap");
+        Draft::create(&place, Kind::Capture).unwrap().commit(Manifest::new()).unwrap();
+        assert_eq!(Dataset::open(&place).unwrap().kind, Kind::Capture);
+        let error = Dataset::expect(&place, Kind::Run).unwrap_err().to_string();
+        assert!(error.contains("is a capture, and a run is needed"), "{error}");
+        assert!(Draft::create(&place, Kind::Capture).is_err());
+    }
+
+    #[test]
+    fn a_note_is_there_until_the_dataset_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("cap");
+        let draft = Draft::create(&place, Kind::Capture).unwrap();
+        assert!(!draft.noted().unwrap().contains_key("host"));
+        draft.note(&Manifest::from_iter([("host".into(), json!("h"))])).unwrap();
+        assert_eq!(draft.noted().unwrap()["host"], json!("h"));
+        draft.commit(Manifest::new()).unwrap();
+        let names = fs::read_dir(&place).unwrap().map(|entry| entry.unwrap().file_name());
+        assert_eq!(names.collect::<Vec<_>>(), [MANIFEST]);
+    }
+
+    #[test]
+    fn nobody_elses_directory_is_a_draft() {
+        let dir = tempfile::tempdir().unwrap();
+        let (place, theirs) = (dir.path().join("thesis"), dir.path().join(".thesis.unfinished"));
+        fs::create_dir(&theirs).unwrap();
+        fs::write(theirs.join("chapter"), "1").unwrap();
+        for text in [None, Some("{}"), Some(r#"{"kind": "run"}"#), Some("no JSON")] {
+            text.inspect(|text| fs::write(theirs.join(STAMP), text).unwrap());
+            let error = Draft::create(&place, Kind::Run).unwrap_err().to_string();
+            assert!(error.contains("is not ioriot's"), "{error}");
+            assert!(Draft::resume(&place, Kind::Run).is_err());
+            assert!(remove(&Dir::open(dir.path()).unwrap(), OsStr::new(".thesis.unfinished")).is_err());
+            assert_eq!(fs::read(theirs.join("chapter")).unwrap(), b"1");
+        }
+    }
+
+    #[test]
+    fn one_writes_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("cap");
+        let draft = Draft::create(&place, Kind::Capture).unwrap();
+        draft.file("events.parquet").unwrap();
+        for error in [Draft::create(&place, Kind::Capture), Draft::resume(&place, Kind::Capture)].map(Result::unwrap_err) {
+            let error = format!("{error:#}");
+            assert!(error.contains("is being written") && error.contains("process "), "{error}");
+        }
+        assert!(draft.path("events.parquet").exists());
+    }
+}
