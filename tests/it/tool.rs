@@ -3,12 +3,21 @@
 #![cfg_attr(not(feature = "sql"), allow(dead_code, reason = "most of what the program does needs the engine"))]
 
 use proptest::test_runner::{Config, RngSeed};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use tempfile::TempDir;
+
+/// What in the environment of whoever tests would change what the program does or says.
+const ELSEWHERE: [&str; 4] = ["RUST_LOG", "SUDO_UID", "SUDO_GID", "COLUMNS"];
 
 /// The program with these arguments, not yet started.
 pub fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ioriot"));
+    for variable in ELSEWHERE {
+        command.env_remove(variable);
+    }
     command.args(args).stdin(Stdio::null()).env("NO_COLOR", "1");
     command
 }
@@ -39,6 +48,18 @@ pub fn rows(datasets: &[&Path], sql: &str) -> Vec<String> {
 pub fn number(datasets: &[&Path], sql: &str) -> f64 {
     let rows = rows(datasets, sql);
     rows[0].parse().unwrap_or_else(|_| panic!("{sql} gave {rows:?}"))
+}
+
+/// A path as a text of SQL.
+pub fn sql_text(path: &Path) -> String {
+    format!("'{}'", path.to_str().expect("a UTF-8 path").replace('\'', "''"))
+}
+
+/// A scratch directory that every user may enter. That of the build may lie where they may not.
+pub fn open_scratch() -> TempDir {
+    let dir = tempfile::tempdir().expect("a scratch directory");
+    std::fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).expect("it is ours");
+    dir
 }
 
 /// A file of tests/data.

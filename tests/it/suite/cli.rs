@@ -1,16 +1,13 @@
 //! Tests of the command line: help, exit codes, summaries, and what it says about bad input.
 
+use crate::tool::{command, ioriot};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Stdio;
 
 fn home() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn ioriot(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_ioriot")).args(args).env_remove("RUST_LOG").output().unwrap()
 }
 
 fn code(args: &[&str]) -> Option<i32> {
@@ -133,12 +130,7 @@ fn the_syscall_table_prints_in_every_format() {
 
 #[test]
 fn a_reader_that_stops_early_is_no_failure() {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_ioriot"))
-        .arg("syscalls")
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = command(&["syscalls"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
@@ -147,7 +139,7 @@ fn a_reader_that_stops_early_is_no_failure() {
 #[test]
 fn a_full_disk_is_exit_code_2() {
     let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let status = Command::new(env!("CARGO_BIN_EXE_ioriot")).arg("syscalls").stdout(full).status().unwrap();
+    let status = command(&["syscalls"]).stdout(full).status().unwrap();
     assert_eq!(status.code(), Some(2));
 }
 

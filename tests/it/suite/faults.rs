@@ -1,6 +1,7 @@
 //! Bad input, full disks and killed commands: a clear message or a counted reject, never a panic, and never a dataset
 //! that looks whole and is not.
 
+use crate::skip::{Need, skip};
 use crate::tool::{command, data, expect, ioriot, number, root, rows};
 use std::fs;
 use std::io::Write;
@@ -110,14 +111,15 @@ fn a_capture_with_fewer_events_than_it_says_makes_no_workload() {
 #[test]
 fn a_full_disk_leaves_no_dataset() {
     if !root() {
-        eprintln!("skipped: mounting a small file system needs root");
-        return;
+        return skip(Need::Root, "a small file system is mounted");
     }
     let scratch = tempfile::tempdir().unwrap();
     let disk = scratch.path().join("disk");
     fs::create_dir(&disk).unwrap();
     let mounted = std::process::Command::new("mount").args(["-t", "tmpfs", "-o", "size=256k", "tmpfs"]).arg(&disk).status();
-    assert!(mounted.unwrap().success());
+    if !mounted.is_ok_and(|status| status.success()) {
+        return skip(Need::Root, "a small file system cannot be mounted");
+    }
     let out = disk.join("capture");
     let output = ioriot(&["ingest", &data("d-files.strace.gz"), "-o", out.to_str().unwrap()]);
     let left = fs::read_dir(&disk).unwrap().count();

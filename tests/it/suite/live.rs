@@ -1,33 +1,42 @@
 //! Live captures by eBPF: whose calls they take, what ends them, and that an older kernel's programs tell the same.
 
-use super::capture::{Running, allowed, attached, capture, closes, int, looping, scratch, wait_for};
+use super::capture::{Running, allowed, attached, capture, closes, int, interrupt, looping, scratch, wait_for};
+use crate::skip::{Need, skip};
 #[cfg(feature = "sql")]
 use crate::tool::rows;
-use crate::tool::{asked, command, ioriot, root};
+use crate::tool::{asked, command, ioriot, open_scratch, root};
 use serde_json::Value;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 /// A user that nobody is.
 const STRANGER: u32 = 54_321;
 
 /// A shell that runs this copy of dd again and again until it is killed: few enough calls for any reader.
 fn busy(program: &Path, user: u32) -> Running {
-    let script = format!("while :; do {} if=/dev/zero of=/dev/null bs=512 count=20 status=none; done", program.display());
-    Running(Command::new("sh").args(["-c", &script]).uid(user).gid(user).spawn().unwrap())
+    let script = "while :; do \"$0\" if=/dev/zero of=/dev/null bs=512 count=20 status=none; done";
+    Running(Command::new("sh").args(["-c", script]).arg(program).uid(user).gid(user).spawn().unwrap())
+}
+
+/// May this process capture those of other users, and make control groups?
+pub fn with_root() -> bool {
+    if !root() {
+        skip(Need::Root, "other users, control groups");
+    }
+    root() && allowed()
 }
 
 /// A directory that everybody may enter, with dd in it.
 fn with_dd(name: &str) -> Option<(tempfile::TempDir, PathBuf)> {
-    if !root() || !allowed() {
-        eprintln!("SKIPPED: no root, so no other users and no control groups");
+    if !with_root() {
         return None;
     }
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let dir = open_scratch();
     let program = dir.path().join(name);
     std::fs::copy("/bin/dd", &program).unwrap();
+    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     Some((dir, program))
 }
 
@@ -151,7 +160,7 @@ impl Group {
         let place = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>()).find(|words| words[2] == "cgroup2");
         let made = place.map(|words| Path::new(words[1]).join(name)).filter(|path| std::fs::create_dir(path).is_ok());
         if made.is_none() {
-            eprintln!("SKIPPED: no control groups of version 2 that may be made here");
+            skip(Need::Groups, "no control group of version 2 can be made");
         }
         made.map(Group)
     }
@@ -235,17 +244,21 @@ fn a_capture_under_nohup_outlives_its_session() {
     let (dir, running) = (scratch(), cats());
     let out = dir.path().join("capture");
     let pid = running.0.id().to_string();
-    let args = ["capture", "-o", out.to_str().unwrap(), "--format", "json", "--pid", &pid, "--duration", "2s"];
+    let args = ["capture", "-o", out.to_str().unwrap(), "--format", "json", "--pid", &pid];
     let ioriot = command(&args);
     let mut nohup = Command::new("nohup");
-    let started = nohup.arg(ioriot.get_program()).args(ioriot.get_args()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut started = nohup.arg(ioriot.get_program()).args(ioriot.get_args()).stdout(Stdio::piped()).spawn().unwrap();
     attached(&out);
     // SAFETY: a signal to a child of ours.
     unsafe { libc::kill(started.id() as i32, libc::SIGHUP) };
+    // A capture that takes it ends within a tenth of this.
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(started.try_wait().unwrap().is_none());
+    interrupt(&started);
     let said = started.wait_with_output().unwrap();
     assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
     let summary: Value = serde_json::from_slice(&said.stdout).unwrap();
-    assert_eq!(summary["ended"], "duration");
+    assert_eq!(summary["ended"], "signal");
 }
 
 #[test]

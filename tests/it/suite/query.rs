@@ -1,13 +1,13 @@
 //! Tests of query: any datasets, any SQL, four forms; and other readers of our files.
 
 use super::generate::{capture, options, story};
+use crate::skip::{Need, skip};
 use crate::tool::{data, expect};
 use ioriot::generate;
 use ioriot::progress::Progress;
 use ioriot::report::Format;
 use ioriot::report::query::{self, Options, Source};
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -139,8 +139,7 @@ fn a_wrong_name_gets_a_short_hint() {
     assert!(said("SELECT * FROM latency").contains("it needs the table results of a run"));
 }
 
-/// Needs python3 with duckdb, polars and pyarrow. Skipped loudly without, unless `IORIOT_PYTHON` says which interpreter
-/// has them.
+/// Needs python3 with duckdb, polars and pyarrow; `IORIOT_PYTHON` says which interpreter has them.
 #[test]
 fn other_readers_read_every_file() {
     let dir = tempfile::tempdir().unwrap();
@@ -152,9 +151,7 @@ fn other_readers_read_every_file() {
     let output = command.arg(script).args(["capture", "workload", "run"].map(|part| place.join(part))).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     if output.status.code() == Some(77) && named.is_none() {
-        // Past the capture of the test harness, which shows nothing of tests that pass.
-        writeln!(std::io::stderr(), "SKIPPED other_readers_read_every_file: python3 {said}").unwrap();
-        return;
+        return skip(Need::Readers, format_args!("python3 {said}"));
     }
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
     for file in ["workload/ops.parquet", "run/results.parquet", "run/samples.parquet"] {

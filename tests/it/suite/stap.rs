@@ -22,9 +22,8 @@ impl Scene {
         let last = if ended { lines.pop().unwrap() } else { String::new() };
         fs::write(dir.path().join("session"), lines.join("\n") + "\n").unwrap();
         let script = format!(
-            "#!/bin/sh\ncd {}\nprintf '%s\\n' \"$@\" > arguments\ntrap 'echo \"{last}\"; exit 0' TERM\n\
-             head -n 2 session\nsleep 0.1\ntail -n +3 session\n{end}\nwhile :; do sleep 0.02; done\n",
-            dir.path().display()
+            "#!/bin/sh\ncd \"${{0%/*}}\"\nprintf '%s\\n' \"$@\" > arguments\ntrap 'echo \"{last}\"; exit 0' TERM\n\
+             head -n 2 session\nsleep 0.1\ntail -n +3 session\n{end}\nwhile :; do sleep 0.02; done\n"
         );
         let player = dir.path().join("staprun");
         fs::write(&player, script).unwrap();

@@ -42,7 +42,7 @@ fn hard_links_are_known_by_their_identity() {
     fs::write(at("one"), "12345").unwrap();
     fs::hard_link(at("one"), at("two")).unwrap();
     let script = "echo more >> two && cat one > copy";
-    capture(0, &at("capture"), &["--", "sh", "-c", &format!("cd {} && {script}", dir.path().display())]);
+    capture(0, &at("capture"), &["--", "sh", "-c", &format!("cd \"$0\" && {script}"), dir.path().to_str().unwrap()]);
     stripped(&at("capture"), &at("blind"));
 
     let fileset = |workload: &str, name: &str| {
@@ -87,7 +87,7 @@ fn owners_and_times_are_those_that_stat_found() {
         }
     }
     let script = "[ one -nt two ]; ls -l one two > /dev/null; echo more >> two";
-    let command = format!("cd {} && {script}", at("").display());
+    let command = format!("cd \"$0\" && {script}");
     for backend in ["ptrace", "ebpf"] {
         if backend == "ebpf" && !allowed() {
             continue;
@@ -101,7 +101,7 @@ fn owners_and_times_are_those_that_stat_found() {
                 .unwrap();
         }
         let out = at(backend);
-        capture(0, &out, &["--backend", backend, "--", "sh", "-c", &command]);
+        capture(0, &out, &["--backend", backend, "--", "sh", "-c", &command, at("").to_str().unwrap()]);
         let (workload, root) = (at(&format!("workload-{backend}")), at(&format!("root-{backend}")));
         generate(&out, &workload);
         expect(0, &["init", workload.to_str().unwrap(), "--root", root.to_str().unwrap()]);

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::suite::live::Group;
+use crate::suite::live::with_root;
+use crate::tool::sql_text;
 use replayed::replay;
 use std::os::unix::process::CommandExt;
 
@@ -16,7 +18,7 @@ fn who_comes_into_the_scope_brings_where_it_is_and_what_it_has_open() {
     let late = home.join("ioriot-late");
     std::fs::copy("/bin/cat", &late).unwrap();
     let out = home.join("capture");
-    let mut started = command(&["capture", "-o", out.to_str().unwrap(), "--comm", "ioriot-late", "--duration", "3s"]);
+    let mut started = command(&["capture", "-o", out.to_str().unwrap(), "--comm", "ioriot-late"]);
     let mut started = Running(started.stdout(Stdio::null()).spawn().unwrap());
     attached(&out);
     std::fs::create_dir(home.join("deep")).unwrap();
@@ -24,6 +26,7 @@ fn who_comes_into_the_scope_brings_where_it_is_and_what_it_has_open() {
     let said = std::fs::File::create(home.join("said")).unwrap();
     let mut cat = Command::new(&late);
     assert!(cat.arg("file").current_dir(home.join("deep")).stdout(said).status().unwrap().success());
+    interrupt(&started.0);
     assert!(started.0.wait().unwrap().success());
     let row = rows(&[&out], "SELECT cwd, root, comm FROM processes");
     assert_eq!(row, [format!("{}/deep,/,ioriot-late", home.display())]);
@@ -32,7 +35,7 @@ fn who_comes_into_the_scope_brings_where_it_is_and_what_it_has_open() {
     let workload = home.join("workload");
     expect(0, &["generate", out.to_str().unwrap(), "-o", workload.to_str().unwrap()]);
     for name in ["deep/file", "said"] {
-        let there = format!("SELECT count(*) FROM fileset WHERE path = '{}/{name}' AND kind = 'file'", home.display());
+        let there = format!("SELECT count(*) FROM fileset WHERE path = {} AND kind = 'file'", sql_text(&home.join(name)));
         assert_eq!(number(&[&workload], &there), 1.0, "{name}");
     }
 }
@@ -125,8 +128,7 @@ fn joins(dir: &Path, scope: [&str; 2], how: &[&str]) {
     // Where cargo has programs look for libraries the other user may not look, and what was refused is not replayed.
     let ran = Command::new(&program).arg(&home).args(how).env_remove("LD_LIBRARY_PATH").stdout(said).status().unwrap();
     assert!(ran.success(), "{ran}");
-    // SAFETY: a signal to a child of ours.
-    unsafe { libc::kill(started.id() as i32, libc::SIGINT) };
+    interrupt(&started);
     let said = started.wait_with_output().unwrap();
     assert!(said.status.success());
     let summary: Value = serde_json::from_slice(&said.stdout).unwrap();
@@ -134,12 +136,15 @@ fn joins(dir: &Path, scope: [&str; 2], how: &[&str]) {
     assert_eq!(summary["losses"].as_array().map(Vec::len), Some(0), "{summary}");
 
     let home = home.canonicalize().unwrap();
-    let brought = "SELECT fd_path, count(DISTINCT arg), count(*), count(DISTINCT pid) FROM events \
-        WHERE syscall = 'joined_fd' AND fd_path LIKE '%/home/%' GROUP BY 1 ORDER BY 1";
+    let brought = format!(
+        "SELECT fd_path, count(DISTINCT arg), count(*), count(DISTINCT pid) FROM events \
+        WHERE syscall = 'joined_fd' AND starts_with(fd_path, {}) GROUP BY 1 ORDER BY 1",
+        sql_text(&home)
+    );
     let path = |name: &str| format!("{}/{name}", home.display());
     let expected = [("data", 4), ("gone (deleted)", 2), ("log", 2), ("sub", 2)];
     let expected = expected.map(|(name, count)| format!("{},1,{count},2", path(name)));
-    assert_eq!(rows(&[&out], brought), expected, "each is one description, which both processes share");
+    assert_eq!(rows(&[&out], &brought), expected, "each is one description, which both processes share");
     let cwds = rows(&[&out], "SELECT DISTINCT cwd, root FROM processes");
     assert_eq!(cwds, [format!("{},/", path("sub"))]);
     for threads in ["1", "4"] {
@@ -149,8 +154,8 @@ fn joins(dir: &Path, scope: [&str; 2], how: &[&str]) {
 
 #[test]
 fn a_process_that_moves_into_a_captured_control_group_goes_on_with_what_it_has() {
-    if !crate::tool::root() || !allowed() {
-        return eprintln!("SKIPPED: no root, so no control groups");
+    if !with_root() {
+        return;
     }
     let Some(group) = Group::new(&format!("ioriot-joined-{}", std::process::id())) else { return };
     let dir = scratch();
@@ -160,27 +165,27 @@ fn a_process_that_moves_into_a_captured_control_group_goes_on_with_what_it_has()
 
 #[test]
 fn a_process_that_becomes_a_captured_user_goes_on_with_what_it_has() {
-    if !crate::tool::root() || !allowed() {
-        return eprintln!("SKIPPED: no root, so no other users");
+    if !with_root() {
+        return;
     }
     const NOBODY: &str = "54322";
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let dir = open_scratch();
     joins(dir.path(), ["--user", NOBODY], &["-", NOBODY]);
 }
 
 /// Whoever captures a user that is its own does not capture itself: else each event would make the next.
 #[test]
 fn a_capture_is_no_part_of_itself() {
-    if !crate::tool::root() || !allowed() {
-        return eprintln!("SKIPPED: no root");
+    if !with_root() {
+        return;
     }
     let dir = scratch();
     let out = dir.path().join("capture");
-    let args = ["capture", "-o", out.to_str().unwrap(), "--user", "root", "--duration", "500ms", "--on-drop", "report"];
+    let args = ["capture", "-o", out.to_str().unwrap(), "--user", "root", "--on-drop", "report"];
     let mut started = command(&args).stdout(Stdio::null()).spawn().unwrap();
     attached(&out);
     assert!(Command::new("true").uid(0).status().unwrap().success());
+    interrupt(&started);
     assert!(started.wait().unwrap().success());
     assert_eq!(number(&[&out], &format!("SELECT count(*) FROM events WHERE pid = {}", started.id())), 0.0);
 }

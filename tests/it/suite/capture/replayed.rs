@@ -27,15 +27,15 @@ pub fn replay(dir: &Path, capture: &Path, threads: &str) -> (f64, f64) {
 
 /// What both must say of each call. Addresses and process ids differ from run to run; strace leaves out fields of
 /// `struct open_how` that are 0, of stat owners and times, and does not know the newest calls.
-pub const CALLS: &str = "SELECT syscall, errno, fd, fd2, dirfd, dirfd2, offset, offset2, count, whence, iovcnt, resolve, \
+pub const CALLS: &str = "SELECT events.syscall, errno, fd, fd2, dirfd, dirfd2, offset, offset2, count, whence, iovcnt, resolve, \
     atime, path, path2, name, \
-    CASE WHEN syscall LIKE '%stat%' THEN '' ELSE concat(uid, ' ', gid, ' ', mtime) END AS o, \
-    CASE WHEN syscall IN ('mmap', 'mremap', 'fork', 'vfork', 'clone', 'clone3') THEN 0 ELSE ret END AS r, \
-    CASE WHEN syscall IN ('clone', 'clone3', 'openat2') THEN coalesce(flags, 0) & 3 ELSE flags END AS f, \
-    CASE WHEN syscall = 'openat2' THEN coalesce(mode, 0) ELSE mode END AS m, \
-    CASE WHEN syscall = 'ioctl' THEN 0 ELSE cmd END AS c \
-    FROM events \
-    WHERE syscall IN (SELECT syscall FROM syscall_def WHERE support <> 'drop') AND syscall NOT IN ('execve', 'fchmodat2') AND coalesce(path, '') NOT LIKE '/proc/%' \
+    CASE WHEN def.syscall LIKE '%stat%' THEN '' ELSE concat(uid, ' ', gid, ' ', mtime) END AS o, \
+    CASE WHEN returns IN ('Addr', 'Pid') THEN 0 ELSE ret END AS r, \
+    CASE WHEN def.syscall IN ('clone', 'clone3', 'openat2') THEN coalesce(flags, 0) & 3 ELSE flags END AS f, \
+    CASE WHEN def.syscall = 'openat2' THEN coalesce(mode, 0) ELSE mode END AS m, \
+    CASE WHEN def.syscall = 'ioctl' THEN 0 ELSE cmd END AS c \
+    FROM events JOIN syscall_def AS def ON def.syscall = events.syscall \
+    WHERE support <> 'drop' AND def.syscall NOT IN ('execve', 'fchmodat2') AND coalesce(path, '') NOT LIKE '/proc/%' \
     ORDER BY tid - (SELECT min(tid) FROM events), seq";
 
 #[test]
@@ -60,7 +60,7 @@ fn the_matrix_is_captured_call_by_call_as_strace_shows_it() {
     strace.args(["-f", "-ttt", "-T", "-y", "-yy", "-s", "4096", "-o"]).args([&text, &matrix, &base]);
     match strace.status() {
         Ok(status) if status.success() => {}
-        _ => return eprintln!("SKIPPED: no strace here"),
+        _ => return skip(Need::Strace, "strace does not run"),
     }
     let ingested = dir.path().join("strace");
     expect(0, &["ingest", text.to_str().unwrap(), "-o", ingested.to_str().unwrap()]);

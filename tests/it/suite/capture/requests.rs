@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// fio with an engine over a file; `None`, loudly, where there is none.
+/// fio with an engine over a file; `None` where there is none.
 fn fio(dir: &Path, engine: &str, more: &[&str]) -> Option<Vec<String>> {
     let file = dir.join(format!("{engine}.data"));
     let mut args: Vec<String> =
@@ -11,12 +11,13 @@ fn fio(dir: &Path, engine: &str, more: &[&str]) -> Option<Vec<String>> {
             .to_vec();
     args.extend([format!("--filename={}", file.display()), format!("--ioengine={engine}"), "--output=/dev/null".into()]);
     args.extend(more.iter().map(|arg| (*arg).to_owned()));
-    let ran = Command::new("fio").args(&args[1..]).output();
-    let works = ran.is_ok_and(|output| output.status.success());
-    if !works {
-        eprintln!("SKIPPED: no fio with engine {engine} here");
-    }
-    works.then_some(args)
+    let need = match Command::new("fio").args(&args[1..]).output() {
+        Ok(output) if output.status.success() => return Some(args),
+        Ok(_) if engine == "io_uring" => Need::IoUring,
+        _ => Need::Fio,
+    };
+    skip(need, format_args!("fio does not run with engine {engine} {}", more.join(" ")));
+    None
 }
 
 /// Captures fio and replays it: its requests, by kind.
@@ -158,7 +159,7 @@ fn opcodes_are_the_calls_they_stand_for() {
     let out = dir.path().join("capture");
     let summary = capture(0, &out, &["--", program.to_str().unwrap(), home.to_str().unwrap()]);
     if summary["status"] == "exit status: 77" {
-        return eprintln!("SKIPPED: no io_uring here");
+        return skip(Need::IoUring, "io_uring_setup(2) is refused");
     }
     assert_eq!(summary["status"], "exit status: 0");
     closes(&summary);

@@ -436,7 +436,7 @@ impl Process<'_> {
     fn wait_until(self, done: impl Fn() -> bool) {
         let began = Instant::now();
         while !done() {
-            if began.elapsed() > Duration::from_secs(20) {
+            if began.elapsed() > Duration::from_secs(60) {
                 // SAFETY: ends the process, as whoever is waited for has done.
                 unsafe { libc::_exit(8) };
             }

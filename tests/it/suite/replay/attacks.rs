@@ -3,6 +3,7 @@
 
 use super::witness::{Look, look, same};
 use super::work::{Row, Work, op};
+use crate::skip::{Need, skip};
 use ioriot::init::{self, Map};
 use ioriot::progress::Progress;
 use ioriot::replay::{self, Options};
@@ -393,10 +394,7 @@ fn no_attack_of_a_user_leaves_the_root() {
         .current_dir("/")
         .stdin(Stdio::null())
         .output();
-    let Ok(output) = output else {
-        eprintln!("SKIPPED: setpriv is not here");
-        return;
-    };
+    let Ok(output) = output else { return skip(Need::Setpriv, "setpriv does not run") };
     let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && text.contains("1 passed"), "{text}");
 }

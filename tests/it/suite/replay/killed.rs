@@ -38,8 +38,14 @@ fn processes(work: &Work) -> Vec<i32> {
             found.push(entry.file_name().to_str().unwrap().parse().unwrap());
         }
     }
-    found.sort_unstable();
+    found.sort_by_key(|pid| (started(*pid), *pid));
     found
+}
+
+/// When a process started (proc_pid_stat(5)): its number alone may be one from the beginning again.
+fn started(pid: i32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit(')').next()?.split_whitespace().nth(19)?.parse().ok()
 }
 
 /// Has a process a seccomp filter?
@@ -52,7 +58,7 @@ fn replay_and_kill(work: &Work, options: Options, victim: usize) -> Summary {
     let expected = options.processes + 1;
     std::thread::scope(|scope| {
         scope.spawn(move || {
-            for _ in 0..500 {
+            for _ in 0..6000 {
                 std::thread::sleep(Duration::from_millis(10));
                 let found = processes(work);
                 // Each has closed its sandbox: the first ops are on their way.

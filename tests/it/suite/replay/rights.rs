@@ -1,6 +1,7 @@
 //! What the processes of a running replay are allowed, thread by thread, as the kernel says it (proc_pid_status(5)).
 
 use super::work::{Work, op, run};
+use crate::skip::{Need, skip};
 use crate::tool;
 use ioriot::replay::{Conditions, Options, User};
 use libc::*;
@@ -58,7 +59,7 @@ fn caught(options: &Options, tree: &Path) -> (Vec<Status>, HashMap<&'static str,
     let tree = tree.display().to_string();
     std::thread::scope(|scope| {
         let replay = scope.spawn(|| run(options));
-        let until = Instant::now() + Duration::from_secs(30);
+        let until = Instant::now() + Duration::from_secs(60);
         let mut seen = None;
         while seen.is_none() && Instant::now() < until && !replay.is_finished() {
             std::thread::sleep(Duration::from_millis(2));
@@ -103,7 +104,7 @@ fn no_thread_has_a_right_that_is_not_listed() {
 #[test]
 fn another_user_has_no_right_at_all() {
     if !tool::root() {
-        return;
+        return skip(Need::Root, "another user");
     }
     let work = long();
     for name in ["f", "g"] {
@@ -138,7 +139,7 @@ fn the_supervisor_takes_the_replay_with_it() {
     let mut supervisor = tool::command(&arguments).spawn().unwrap();
     let tree = work.tree().display().to_string();
     let wait = |wanted: &dyn Fn(usize) -> bool| {
-        (0..5000).any(|_| {
+        (0..30_000).any(|_| {
             std::thread::sleep(Duration::from_millis(2));
             wanted(processes(&tree).iter().map(|process| threads(process).len()).sum())
         })

@@ -2,6 +2,7 @@
 
 use super::witness::{Look, look, same};
 use super::work::{Row, Work, op, run};
+use crate::skip::{Need, skip};
 use crate::tool;
 use ioriot::init::{self, Map, Thing};
 use ioriot::progress::Progress;
@@ -20,8 +21,8 @@ struct Disk {
 }
 
 impl Disk {
-    /// `None`, said loudly, where that is not possible.
-    fn new(work: &Work, fs: &str) -> Option<Disk> {
+    /// `None` where that is not possible.
+    fn new(work: &Work, fs: &'static str) -> Option<Disk> {
         let (image, at) = (work.place(&format!("{fs}.img")), work.place(&format!("{fs}.mnt")));
         fs::create_dir(&at).unwrap();
         // btrfs and xfs refuse to be smaller.
@@ -35,7 +36,8 @@ impl Disk {
             && done(Command::new(format!("mkfs.{fs}")).args(["-q", force]).arg(&image))
             && done(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(&at));
         if !made {
-            eprintln!("SKIPPED: no {fs} on a loop device here (needs root, mkfs.{fs} and /dev/loop-control)");
+            let need = if tool::root() { Need::Disk(fs) } else { Need::Root };
+            skip(need, format_args!("no {fs} on a loop device (mkfs.{fs}, /dev/loop-control)"));
             return None;
         }
         Some(Disk { at })
@@ -247,7 +249,7 @@ fn the_old_layout_has_a_tree_on_every_mount() {
 #[test]
 fn another_user_issues_the_ops() {
     if !tool::root() {
-        return;
+        return skip(Need::Root, "another user");
     }
     let mut work = Work::new();
     work.need("/open", "dir", 0).need("/secret", "file", 1);
