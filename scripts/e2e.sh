@@ -10,19 +10,20 @@
 # /var/tmp. KEEP=1 leaves everything there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+source scripts/skip.sh
 scripts=$PWD/scripts
 export IOR
 IOR=$(realpath "${IOR:-target/release/ioriot}")
 [[ -x $IOR ]] || { echo "e2e.sh: no $IOR: cargo build --release makes it, IOR names another" >&2; exit 2; }
 if ((EUID)); then how=${1:-ptrace} where=/var/tmp; else how=${1:-ebpf} where=$PWD/target; fi
 case $how in
-    ebpf) "$IOR" capture --check > /dev/null || { echo 'SKIPPED: no live capture by eBPF here' >&2; exit 0; } ;;
+    ebpf) "$IOR" capture --check > /dev/null || { skip ebpf 'no live capture by eBPF here'; exit 0; } ;;
     ptrace | strace) ;;
     *) echo "e2e.sh: $how captures nothing: choose ebpf, ptrace or strace" >&2; exit 2 ;;
 esac
 
 if ((EUID)) && ! unshare --user --map-root-user true 2> /dev/null; then
-    echo 'SKIPPED: users may not make user namespaces here, so there is no sandbox to replay in' >&2
+    skip user-namespaces 'users may not make user namespaces here, so there is no sandbox to replay in'
     exit 0
 fi
 
@@ -78,7 +79,7 @@ end_to_end() { # end_to_end PROGRAM
     wait "$helper" || { echo "e2e.sh: $program found other results than it should: see above" >&2; exit 1; }
     helper=
     wait "$tracer" || if grep -q '"compat32"' "$dir/capture.json"; then
-        echo "SKIPPED: $program, for $how counts 32-bit calls and does not decode them" >&2
+        skip 32-bit "$program, for $how counts 32-bit calls and does not decode them"
         return
     else
         echo "e2e.sh: the capture of $program by $how failed or is not whole" >&2
@@ -97,5 +98,5 @@ end_to_end matrix
 if cc -m32 -static -idirafter /usr/include/x86_64-linux-gnu -Wall -Wextra -O2 scripts/syscall_compat32.c -o "$work/compat32.bin" 2> "$work/said"; then
     end_to_end compat32
 else
-    echo 'SKIPPED: the 32-bit matrix, for 32-bit programs cannot be made here' >&2
+    skip 32-bit 'the 32-bit matrix, for 32-bit programs cannot be made here'
 fi

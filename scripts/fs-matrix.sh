@@ -9,6 +9,7 @@
 # What this machine does not have (loop devices, a mkfs, a cgroup that limits) is left out, loudly.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+source scripts/skip.sh
 export LC_ALL=C
 ior=$(realpath "${IOR:-target/release/ioriot}")
 [[ -x $ior ]] || { echo "fs-matrix.sh: no $ior: cargo build --release makes it, IOR names another" >&2; exit 2; }
@@ -19,8 +20,6 @@ case ${1:-} in
     --short) inputs=(matrix.strace) ;;
     *) echo "fs-matrix.sh: unknown option $1" >&2; exit 2 ;;
 esac
-
-skip() { echo "SKIPPED $*" >&2; }
 
 work=$(realpath "$(mktemp -d "${FS_DIR:-target}/fs-matrix.XXXXXX")")
 loop='' cgroup=''
@@ -38,15 +37,15 @@ clean() {
 trap clean EXIT
 trap 'exit 130' INT TERM
 
-[[ $(id -u) == 0 ]] || { skip "everything: loop devices and mounts need root"; exit 0; }
-[[ -e /dev/loop-control ]] || { skip "everything: this kernel has no loop devices"; exit 0; }
+[[ $(id -u) == 0 ]] || { skip root "everything: loop devices and mounts need root"; exit 0; }
+[[ -e /dev/loop-control ]] || { skip loop "everything: this kernel has no loop devices"; exit 0; }
 
 # A cgroup that can limit a device: version 2 (io.max), else version 1 (blkio.throttle). The controller is in one of the two;
 # version 2 alone limits what is written back later, for which it must know whose memory was dirty.
 by=''
 for root in /sys/fs/cgroup /sys/fs/cgroup/unified; do
     if grep -qsw io "$root/cgroup.controllers" && echo +io >"$root/cgroup.subtree_control"; then
-        echo +memory >"$root/cgroup.subtree_control" || skip "limits on what is written back later: no memory controller"
+        echo +memory >"$root/cgroup.subtree_control" || skip blkio "limits on what is written back later: no memory controller"
         cgroup=$root/ioriot-fs-matrix-$$ by='io.max (cgroup 2)'
         break
     fi
@@ -56,7 +55,7 @@ if [[ -z $cgroup && -e /sys/fs/cgroup/blkio/blkio.throttle.write_bps_device ]]; 
     by='blkio.throttle (cgroup 1, which holds the io controller here): what is written back later is not limited'
 fi
 if [[ -n $cgroup ]] && ! mkdir "$cgroup"; then cgroup=''; fi
-[[ -n $cgroup ]] || skip "throttled runs: no cgroup here can limit a device (no io in cgroup.controllers, no blkio.throttle)"
+[[ -n $cgroup ]] || skip blkio "throttled runs: no cgroup here can limit a device (no io in cgroup.controllers, no blkio.throttle)"
 
 limit() { # limit MAJOR:MINOR BYTES|max
     local number=$1 rate=$2
@@ -122,17 +121,17 @@ done
 
 mkdir "$work/mnt"
 for fs in ext4 xfs btrfs; do
-    command -v "mkfs.$fs" >/dev/null || { skip "$fs: there is no mkfs.$fs"; continue; }
+    command -v "mkfs.$fs" >/dev/null || { skip "$fs" "there is no mkfs.$fs"; continue; }
     rm -f "$work/image"
     truncate --size 2G "$work/image"
     # Past the page cache of the disk below, where that can be: it would hide what the file system does.
     loop=$(losetup --find --show --direct-io=on "$work/image" 2>/dev/null || losetup --find --show "$work/image") ||
-        { skip "$fs: no loop device is free"; continue; }
+        { skip "$fs" "no loop device is free"; continue; }
     # ext4 would write its tables of inodes later, in the background and into our figures.
     lazy=()
     [[ $fs != ext4 ]] || lazy=(-E lazy_itable_init=0,lazy_journal_init=0)
     "mkfs.$fs" -q "${lazy[@]}" "$loop" >/dev/null
-    mount "$loop" "$work/mnt" 2>/dev/null || { skip "$fs: this kernel cannot mount it"; unmount; continue; }
+    mount "$loop" "$work/mnt" 2>/dev/null || { skip "$fs" "this kernel cannot mount $fs"; unmount; continue; }
     for input in "${inputs[@]}"; do
         measure "$fs" "$input" free
         if [[ -n $cgroup ]]; then
@@ -144,7 +143,7 @@ for fs in ext4 xfs btrfs; do
     unmount
 done
 
-[[ -s $work/table ]] || { skip "everything: no file system could be made"; exit 0; }
+[[ -s $work/table ]] || { skip loop "everything: no file system could be made"; exit 0; }
 echo "Throttled: $((bps >> 20)) MiB/s each way${by:+ by $by}. p99 of each kind of call; the device's bytes are after a final sync."
 echo
 echo '| workload | on | device | run time | fsync | write | read | open | device wrote | per byte written |'

@@ -10,9 +10,10 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 scripts=$PWD/scripts
+source scripts/skip.sh
 ior=$(realpath "${IOR:-target/release/ioriot}")
 [[ -x $ior ]] || { echo "live.sh: no $ior: cargo build --release makes it, IOR names another" >&2; exit 2; }
-"$ior" capture --check > /dev/null || { echo 'SKIPPED: no live capture by eBPF here' >&2; exit 0; }
+"$ior" capture --check > /dev/null || { skip ebpf 'no live capture by eBPF here'; exit 0; }
 
 all=(sqlite-delete sqlite-wal postgres postgres-user mariadb dovecot samba git rsync tar make fio-psync fio-libaio fio-uring)
 short=
@@ -386,7 +387,7 @@ python3 "$scripts/live_row.py"
 code=0
 for name in "${all[@]}"; do
     if ! command -v "${program[$name]}" > /dev/null; then
-        echo "SKIPPED: $name, for there is no ${program[$name]} here" >&2
+        skip "${program[$name]}" "$name, for there is no ${program[$name]} here"
         continue
     fi
     one "$name" || { code=1; echo "live.sh: $name missed the bar" >&2; }
