@@ -14,7 +14,8 @@ words! {
 words! {
     /// Why a good event is not replayed.
     Reason {
-        NotFile       "not_file"       "not a file call (memory, signals, time, scheduling ...)";
+        NotFile       "not_file"       "a call that is known to concern no file (memory, signals, time, scheduling ...)";
+        UnknownCall   "unknown_call"   "a call that nobody knows: its name is in no table, or the capture lost it; it may be one on a file";
         Unsupported   "unsupported"    "a file call whose row in the syscall table says why it is not replayed";
         Pipe          "pipe"           "on a pipe or FIFO";
         Socket        "socket"         "on a socket";
@@ -45,6 +46,7 @@ words! {
         Exit     "exit"     "closes a descriptor at the end of its process";
         End      "end"      "closes a descriptor that was still open when the capture ended";
         External "external" "a change that somebody outside the capture made, proved by the event that follows";
+        Cwd      "cwd"      "opens a working directory that is about to be removed, or closes it when nobody is in it any more";
         Seek     "seek"     "puts a file position where calls that --where left out had moved it";
     }
 }

@@ -8,7 +8,7 @@
 -- @column origin VARCHAR why the op is there
 -- @column reason VARCHAR why it is dropped
 -- @column rows BIGINT how many
--- @column on_file BIGINT of them on regular files, directories and symlinks outside pseudo file systems
+-- @column on_file BIGINT of them those that coverage counts: on files, or by calls that nobody knows
 -- @column ofds BIGINT open file descriptions numbered so far: one more than the highest
 SELECT
     tag, fate, origin, reason,

@@ -6,7 +6,7 @@ macro_rules! numbers {
     ($($syscall:ident $number:ident;)*) => {
         /// The call's number; `None` when this architecture has no such call.
         pub fn native(syscall: Syscall) -> Option<u16> {
-            match syscall { $(Syscall::$syscall => u16::try_from(libc::$number).ok(),)* _ => older(syscall) }
+            match syscall { $(Syscall::$syscall => u16::try_from(libc::$number).ok(),)* _ => newer(syscall).or_else(|| older(syscall)) }
         }
     };
 }
@@ -41,12 +41,16 @@ numbers! {
     timerfd_create SYS_timerfd_create; memfd_create SYS_memfd_create; pidfd_open SYS_pidfd_open;
     perf_event_open SYS_perf_event_open; userfaultfd SYS_userfaultfd; io_uring_setup SYS_io_uring_setup;
     io_uring_enter SYS_io_uring_enter; io_submit SYS_io_submit; io_getevents SYS_io_getevents;
-    inotify_add_watch SYS_inotify_add_watch;
+    inotify_add_watch SYS_inotify_add_watch; fanotify_init SYS_fanotify_init; fanotify_mark SYS_fanotify_mark;
+    mq_open SYS_mq_open; memfd_secret SYS_memfd_secret; landlock_create_ruleset SYS_landlock_create_ruleset;
+    fsopen SYS_fsopen; fsmount SYS_fsmount; fspick SYS_fspick; open_tree SYS_open_tree; move_mount SYS_move_mount;
+    mount_setattr SYS_mount_setattr; pidfd_getfd SYS_pidfd_getfd; quotactl SYS_quotactl; quotactl_fd SYS_quotactl_fd;
+    acct SYS_acct; swapon SYS_swapon; swapoff SYS_swapoff;
 }
 
 macro_rules! older {
     ($($syscall:ident $number:ident;)*) => {
-        /// Calls that newer architectures left out, or that crate `libc` does not know there.
+        /// Calls that newer architectures left out.
         #[cfg(target_arch = "x86_64")]
         fn older(syscall: Syscall) -> Option<u16> {
             match syscall { $(Syscall::$syscall => u16::try_from(libc::$number).ok(),)* _ => None }
@@ -62,13 +66,28 @@ older! {
     mkdir SYS_mkdir; mknod SYS_mknod; rmdir SYS_rmdir; unlink SYS_unlink; rename SYS_rename; link SYS_link;
     symlink SYS_symlink; fork SYS_fork; vfork SYS_vfork;
     pipe SYS_pipe; eventfd SYS_eventfd; epoll_create SYS_epoll_create; inotify_init SYS_inotify_init;
-    fchmodat2 SYS_fchmodat2;
+    signalfd SYS_signalfd; uselib SYS_uselib;
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-fn older(syscall: Syscall) -> Option<u16> {
-    // Since Linux 5.1 a new call has one number everywhere.
-    (syscall == Syscall::fchmodat2).then_some(452)
+fn older(_: Syscall) -> Option<u16> {
+    None
+}
+
+/// Calls that crate `libc` does not know everywhere. Since Linux 5.1 a new call has one number on all architectures.
+fn newer(syscall: Syscall) -> Option<u16> {
+    Some(match syscall {
+        Syscall::cachestat => 451,
+        Syscall::fchmodat2 => 452,
+        Syscall::setxattrat => 463,
+        Syscall::getxattrat => 464,
+        Syscall::listxattrat => 465,
+        Syscall::removexattrat => 466,
+        Syscall::open_tree_attr => 467,
+        Syscall::file_getattr => 468,
+        Syscall::file_setattr => 469,
+        _ => return None,
+    })
 }
 
 /// Calls that the table does not have, and that tell in which order processes did something: events of name `other`.
@@ -97,7 +116,7 @@ mod tests {
         let calls = Syscall::ALL.iter().filter(|call| call.is_call());
         let without: Vec<&str> = calls.filter(|call| native(**call).is_none()).map(|call| call.name()).collect();
         let known = "sendfile64 _llseek fcntl64 truncate64 ftruncate64 fadvise64_64 mmap2 stat64 lstat64 fstat64 fstatat64 \
-                     statfs64 fstatfs64 readdir chown16 chown32 lchown16 lchown32 fchown16 fchown32";
+                     statfs64 fstatfs64 readdir chown16 chown32 lchown16 lchown32 fchown16 fchown32 umount";
         assert_eq!(without.join(" "), known);
     }
 

@@ -27,7 +27,7 @@ pub struct Summary {
     pub model: u64,
     /// Events that are not replayed, by reason.
     pub drops: Count,
-    /// Events on regular files, directories and symlinks outside pseudo file systems: what coverage is a share of.
+    /// Events that coverage is a share of ([`crate::model::Step::on_file`]): on files, or by calls that nobody knows.
     pub file_events: u64,
     /// Those of them that are ops.
     pub file_ops: u64,

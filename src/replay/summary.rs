@@ -8,6 +8,7 @@ use super::record::errno;
 use super::tally::{Lag, Replayed, STALL, Tally};
 use super::{Engine, Options, Order, Pace, number, samples, state};
 use crate::amount::{Bytes, Nanos, Things};
+use crate::fate::Reason;
 use crate::init::fingerprint;
 use crate::schema::{Dataset, Table, read};
 use crate::signal::Signal;
@@ -98,7 +99,7 @@ pub struct Summary {
     pub inserted: BTreeMap<&'static str, u64>,
     /// Those of them that failed.
     pub inserted_failed: Kind,
-    /// Captured calls on files, when the workload knows.
+    /// Captured calls that coverage is a share of, when the workload knows: on files, or that nobody knows.
     pub file_events: Option<u64>,
     /// Captured calls that were not replayed, by reason.
     pub drops: BTreeMap<String, u64>,
@@ -356,13 +357,14 @@ impl fmt::Display for Summary {
         let shown = |percent: Option<f64>| percent.map_or("-".into(), |percent| format!("{percent:.3} %"));
         writeln!(f, "  match       {:>10}   {} same, {} different", shown(self.match_percent), self.same, self.different)?;
         let events = self.file_events.map_or("an unknown number of calls".into(), |events| Things(events, "call").to_string());
-        writeln!(f, "  coverage    {:>10}   of {events} on files", shown(self.coverage_percent))?;
+        let unknown = if self.drops.contains_key(Reason::UnknownCall.name()) { ", or that nobody knows" } else { "" };
+        writeln!(f, "  coverage    {:>10}   of {events} on files{unknown}", shown(self.coverage_percent))?;
         writeln!(f, "  uncompared  {:>10}   {}", shown(Some(self.uncompared_percent)), Things(self.uncompared, "call"))?;
         self.performance(f)?;
         if !self.drops.is_empty() {
             writeln!(f, "Not replayed, by reason:")?;
             for (reason, count) in &self.drops {
-                let doc = crate::fate::Reason::parse(reason).map_or("", |reason| reason.doc());
+                let doc = Reason::parse(reason).map_or("", |reason| reason.doc());
                 writeln!(f, "  {count:>10}  {reason:<14} {doc}")?;
             }
         }

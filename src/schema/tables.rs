@@ -307,7 +307,10 @@ impl Table {
                 text("fate", "op, model or drop"),
                 text_("reason", "why it is dropped"),
                 text("syscall", "name of the call"),
-                yes("on_file", "is it a call on a regular file, directory or symlink outside pseudo file systems?"),
+                yes(
+                    "on_file",
+                    "does coverage count it: a call on a regular file, directory or symlink outside pseudo file systems, or one that nobody knows?",
+                ),
             ],
             Table::Ops => {
                 let mut columns = vec![
@@ -321,7 +324,10 @@ impl Table {
                     text("op", "syscall that is issued"),
                     int_("ofd", "open file description the call uses or makes, never reused"),
                     int_("ofd2", "second open file description"),
-                    int_("dir", "open file description of dirfd, when a relative path starts at it"),
+                    int_(
+                        "dir",
+                        "open file description of dirfd, or of a removed working directory, when a relative path starts at it",
+                    ),
                     int_("dir2", "the same for the second path"),
                     int_("file", "identity of the file"),
                     int_("file2", "identity of the second file"),

@@ -4,12 +4,15 @@
 //! issue, the documentation what is supported. Adding a syscall is a row (and an arm where the compiler asks for one);
 //! see docs/HOWTO_ADD_SYSCALL.md.
 
+mod elsewhere;
 pub mod lock;
 mod op;
+pub mod position;
 pub mod request;
 mod role;
 mod table;
 
+pub use elsewhere::concerns_no_file;
 pub use op::{Moves, Op};
 pub use role::{At, Ret, Role};
 pub use table::{Syscall, TABLE};

@@ -201,6 +201,12 @@ syscalls! {
     pivot_root       (Path, Path2)                                   -> Status,  Return => Drop("the replay has one root");
     mount            (Path2, Path, Skip, Flags, Skip)                -> Status,  Return => Drop("the replay has its own mounts");
     umount2          (Path, Flags)                                   -> Status,  Entry  => Drop("the replay has its own mounts");
+    umount           (Path)                                          -> Status,  Entry  => Drop("the replay has its own mounts");
+    open_tree        (DirFd, Path, OpenFlags)                        -> NewFd,   Return => Drop("the replay has its own mounts");
+    open_tree_attr   (DirFd, Path, OpenFlags, Skip, Skip)            -> NewFd,   Return => Drop("the replay has its own mounts");
+    move_mount       (DirFd, Path, DirFd2, Path2, Flags)             -> Status,  Return => Drop("the replay has its own mounts");
+    fspick           (DirFd, Path, Skip)                             -> NewFd,   Return => Drop("the replay has its own mounts");
+    mount_setattr    (DirFd, Path, AtFlags, Skip, Skip)              -> Status,  Entry  => Drop("the replay has its own mounts");
 
     // Descriptors that are no files: known, so that their later calls are drops with the right reason
     pipe             (Skip)                                          -> Status,  Return => Model(Special);
@@ -221,6 +227,13 @@ syscalls! {
     pidfd_open       (Skip, Skip)                                    -> NewFd,   Return => Model(Special);
     perf_event_open  (Skip, Skip, Skip, Skip, Skip)                  -> NewFd,   Return => Model(Special);
     userfaultfd      (Skip)                                          -> NewFd,   Return => Model(Special);
+    signalfd         (Skip, Skip, Skip)                              -> NewFd,   Return => Model(Special);
+    fanotify_init    (Skip, Skip)                                    -> NewFd,   Return => Model(Special);
+    memfd_secret     (Skip)                                          -> NewFd,   Return => Model(Special);
+    landlock_create_ruleset (Skip, Skip, Skip)                              -> NewFd,   Return => Model(Special);
+    mq_open          (Skip, Skip, Skip, Skip)                        -> NewFd,   Return => Model(Special);
+    fsopen           (Skip, Skip)                                    -> NewFd,   Return => Model(Special);
+    fsmount          (Skip, Skip, Skip)                              -> NewFd,   Return => Model(Special);
     io_uring_setup   (Skip, Skip)                                    -> NewFd,   Return => Model(Special);
 
     // Known, and not replayed
@@ -228,6 +241,21 @@ syscalls! {
     io_submit        (Skip, Skip, Skip)                              -> Value,   Entry  => Drop("its requests are events of their own, where they are captured");
     io_getevents     (Skip, Skip, Skip, Skip, Skip)                  -> Value,   Entry  => Drop("its requests are events of their own, where they are captured");
     inotify_add_watch (Fd, Path, Skip)                               -> Value,   Entry  => Drop("nobody waits for the notifications");
+    setxattrat       (DirFd, Path, AtFlags, Name, Skip, Skip)        -> Status,  Entry  => Drop("values are not captured; the call is new in Linux 6.13");
+    getxattrat       (DirFd, Path, AtFlags, Name, Skip, Skip)        -> Value,   Entry  => Drop("values are not captured; the call is new in Linux 6.13");
+    listxattrat      (DirFd, Path, AtFlags, Buf, Count)              -> Value,   Entry  => Drop("the call is new in Linux 6.13");
+    removexattrat    (DirFd, Path, AtFlags, Name)                    -> Status,  Entry  => Drop("the call is new in Linux 6.13");
+    file_getattr     (DirFd, Path, Skip, Skip, AtFlags)              -> Status,  Entry  => Drop("attributes of a file system of its own kind");
+    file_setattr     (DirFd, Path, Skip, Skip, AtFlags)              -> Status,  Entry  => Drop("attributes of a file system of its own kind");
+    cachestat        (Fd, Skip, Skip, Flags)                         -> Status,  Entry  => Drop("the page cache of the replay is another one");
+    pidfd_getfd      (Fd, Skip, Flags)                               -> NewFd,   Entry  => Drop("a descriptor of another process: which one is not captured");
+    fanotify_mark    (Fd, Skip, Skip, DirFd, Path)                   -> Status,  Entry  => Drop("nobody waits for the notifications");
+    quotactl         (Skip, Path, Skip, Skip)                        -> Status,  Entry  => Drop("quotas belong to the captured machine");
+    quotactl_fd      (Fd, Skip, Skip, Skip)                          -> Status,  Entry  => Drop("quotas belong to the captured machine");
+    acct             (Path)                                          -> Status,  Entry  => Drop("it is about the whole machine");
+    swapon           (Path, Skip)                                    -> Status,  Entry  => Drop("it is about the whole machine");
+    swapoff          (Path)                                          -> Status,  Entry  => Drop("it is about the whole machine");
+    uselib           (Path)                                          -> Status,  Entry  => Drop("the replay runs no programs");
 
     // No calls: what processes had when they came into the scope, requests that calls handed over, page faults. Only live
     // captures have them.
@@ -257,7 +285,7 @@ syscalls! {
     mmap_fault       (Offset, Count)                                 -> Status,  Entry  => Drop("the replay keeps no mappings: which pages were touched is told, and not done again");
 
     // Its instant is the return: waits are most of what blocks for long, and nothing is ordered by them.
-    other            ()                                              -> Value,   Return => Drop("not a file call");
+    other            ()                                              -> Value,   Return => Drop("a call without a row: one that concerns no file, by its name, or one that nobody knows");
 }
 }
 pub use rows::{Syscall, TABLE};
