@@ -75,7 +75,7 @@ impl Decoder<'_> {
             file(&mut event, record);
             event.put(Col::Pos, None);
             let key = Key::new(begin, 0, self.seen.records);
-            self.more.push_back(Placed { key, entry: begin, exit: begin, killed: false, event });
+            self.more.push_back(Placed { key, entry: begin, exit: begin, killed: false, moved: None, event });
         }
     }
 
@@ -113,7 +113,7 @@ impl Decoder<'_> {
         }
         event.set_outcome(0);
         let key = Key::new(begin, 0, self.seen.records);
-        self.more.push_back(Placed { key, entry: begin, exit: begin, killed: false, event });
+        self.more.push_back(Placed { key, entry: begin, exit: begin, killed: false, moved: None, event });
     }
 
     /// The requests that a call handed over, or that it tells to be done.

@@ -31,7 +31,7 @@ impl Pending {
             At::Entry => begin,
             At::Return => end,
         };
-        Placed { key: Key::new(instant, 0, number), entry: begin, exit: end, killed: false, event }
+        Placed { key: Key::new(instant, 0, number), entry: begin, exit: end, killed: false, moved: None, event }
     }
 }
 

@@ -159,7 +159,7 @@ pub fn hole(between: (i64, i64), count: u64, tie: u64) -> Placed {
     {
         event.set(col, value);
     }
-    Placed { key: Key::new(between.1, 0, tie), entry: between.1, exit: between.1, killed: false, event }
+    Placed { key: Key::new(between.1, 0, tie), entry: between.1, exit: between.1, killed: false, moved: None, event }
 }
 
 fn ints(values: impl Iterator<Item = i64>) -> ArrayRef {

@@ -9,9 +9,7 @@
 
 pub(crate) mod capture;
 pub(crate) mod facts;
-mod growth;
 pub(crate) mod guard;
-mod locks;
 mod loss;
 pub(crate) mod order;
 pub(crate) mod parse;

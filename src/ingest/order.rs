@@ -16,8 +16,7 @@
 //! Sorting a window also is the moment to learn which thread belongs to which process: the fork stands before the
 //! child's first event then, whatever the order of their lines was.
 
-use super::locks;
-use super::repair::{self, Repairs};
+use super::repair::{self, Kind, Repairs, locks};
 use super::write::{Sink, Stream};
 use crate::event::{Col, Event};
 use crate::syscall::{Op, Syscall};
@@ -88,6 +87,8 @@ pub struct Placed {
     pub exit: i64,
     /// Is it the end of a thread that a signal killed?
     pub killed: bool,
+    /// Were its instants moved before it came here?
+    pub moved: Option<Kind>,
     /// The event.
     pub event: Event,
 }
@@ -95,7 +96,7 @@ pub struct Placed {
 impl Placed {
     /// Room for an event: what it holds means nothing yet.
     pub fn room() -> Placed {
-        Placed { key: Key { at: 0, tie: 0 }, entry: 0, exit: 0, killed: false, event: Event::new(Syscall::other) }
+        Placed { key: Key { at: 0, tie: 0 }, entry: 0, exit: 0, killed: false, moved: None, event: Event::new(Syscall::other) }
     }
 }
 
@@ -250,6 +251,9 @@ impl<'a> Orderer<'a> {
     /// When something cannot be written.
     pub fn add(&mut self) -> Result<()> {
         let next = self.window.room();
+        if let Some(kind) = next.moved {
+            *self.repairs.entry(kind.name()).or_default() += 1;
+        }
         if self.gone.is_some_and(|gone| next.key < gone) {
             let mut placed = std::mem::replace(next, Placed::room());
             self.stragglers += 1;

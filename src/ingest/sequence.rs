@@ -8,6 +8,7 @@
 
 use super::order::{Key, Placed};
 use super::parse::{Parsed, Parser, Reject, Stamp, What, Why};
+use super::repair::Turns;
 use crate::event::{Col, Event};
 use crate::syscall::{At, Syscall, lock};
 use std::collections::{HashMap, HashSet};
@@ -67,6 +68,7 @@ pub struct Sequencer<'a> {
     threads: Threads,
     /// Threads whose exit call was seen.
     exited: HashSet<i64>,
+    turns: Turns,
     clock: Clock,
     last: i64,
     midnight: i64,
@@ -91,6 +93,7 @@ impl<'a> Sequencer<'a> {
             pending: HashMap::new(),
             threads: Threads::default(),
             exited: HashSet::new(),
+            turns: Turns::default(),
             clock: Clock::None,
             last: 0,
             midnight: 0,
@@ -157,6 +160,7 @@ impl<'a> Sequencer<'a> {
                 self.abandon(tid, sink);
                 let seen = self.exited.remove(&tid);
                 self.threads.end(tid);
+                self.turns.end(tid);
                 if killed && !seen {
                     // Nobody called exit, yet the process ends here and its descriptors with it.
                     let mut event = Event::new(Syscall::exit_group);
@@ -165,7 +169,7 @@ impl<'a> Sequencer<'a> {
                     event.set(Col::Line, line as i64);
                     let at = if self.by_time { ts.unwrap_or(self.last) } else { line as i64 };
                     self.events += 1;
-                    sink(Placed { key: Key::new(at, self.input, line), entry: at, exit: at, killed: true, event });
+                    sink(Placed { key: Key::new(at, self.input, line), entry: at, exit: at, killed: true, moved: None, event });
                 } else if killed {
                     self.notes += 1;
                 }
@@ -251,13 +255,18 @@ impl<'a> Sequencer<'a> {
     fn place(&mut self, event: Event, first: u64, last: u64, begin: i64, end: i64, sink: &mut impl FnMut(Placed)) {
         // A capture without halves has one line per event, so `first` and `last` are that line.
         let (entry, exit) = if self.by_time { (begin, end) } else { (first as i64, last as i64) };
-        let unknown = event.int(Col::Ret).is_none();
-        let (at, line) = match lock::instant(&event) {
-            At::Return if !unknown => (exit, last),
-            _ => (entry, first),
+        let mut placed = Placed { entry, exit, event, ..Placed::room() };
+        if self.by_time {
+            self.turns.take(&mut placed);
+        }
+        let unknown = placed.event.int(Col::Ret).is_none();
+        let (at, line) = match lock::instant(&placed.event) {
+            At::Return if !unknown => (placed.exit, last),
+            _ => (placed.entry, first),
         };
+        placed.key = Key::new(at, self.input, line);
         self.events += 1;
-        sink(Placed { key: Key::new(at, self.input, line), entry, exit, killed: false, event });
+        sink(placed);
     }
 
     /// Time of a line in nanoseconds of the input's clock.

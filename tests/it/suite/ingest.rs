@@ -1,6 +1,9 @@
 //! Ingest: real captures, hand-made trouble, random order.
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
+mod closes;
+mod turns;
+
 use crate::tool::asked;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
@@ -646,9 +649,12 @@ proptest! {
     fn any_order_is_sorted(spans in proptest::collection::vec((1..5000i64, 1..5000i64), 1..400), window in 1..40usize) {
         let mut calls: Vec<(i64, i64)> = spans.into_iter().map(|(start, dur)| (10_000 + start, dur)).collect();
         calls.sort_by_key(|(start, dur)| start + dur);
-        let line = |(start, dur): &(i64, i64)| format!("t={};:,D={dur};:,i=1:1;:,o=read;:,d=3;:,b=1;:,\n", start + dur);
+        // Each of a thread of its own: calls of one do not overlap.
+        let line = |(tid, (start, dur)): (usize, &(i64, i64))| {
+            format!("t={};:,D={dur};:,i={tid}:{tid};:,o=read;:,d=3;:,b=1;:,\n", start + dur)
+        };
         let file = tempfile::NamedTempFile::new().unwrap();
-        fs::write(file.path(), calls.iter().map(line).collect::<String>()).unwrap();
+        fs::write(file.path(), calls.iter().enumerate().map(line).collect::<String>()).unwrap();
         let made = ingest_with(&[file.path().to_owned()], |options| options.window = window).unwrap();
         let ts: Vec<i64> = ints(&table(&made.out, "events"), "ts").into_iter().flatten().collect();
         calls.sort();

@@ -4,15 +4,21 @@
 //! succeeded before the create of that file returned, a read succeeded after a close of its descriptor had begun. The
 //! instant of the wrong one lies elsewhere in its interval, and moves there.
 //!
-//! What sizes prove is in [`growth`], what refused locks prove in [`locks`]. Each name, and each descriptor of a process, is
+//! What sizes prove is in [`growth`], what refused locks prove in [`locks`]; that the calls of one thread do not overlap is seen to
+//! before ([`turns`]). Each name, and each descriptor of a process, is
 //! a thing that is there or is not. Its calls are walked in order. What a call proves is an [`Act`]: it made the thing,
 //! removed it, met it, or missed it. A contradiction is resolved by the call that overlaps, if there is one; else it is left
 //! alone, since somebody outside the capture may have acted.
 //!
 //! Only calls that overlap one of another thread are looked at; where nothing overlaps this costs a few comparisons.
 
-use super::growth;
-use super::locks;
+mod descriptors;
+mod growth;
+pub mod locks;
+mod turns;
+
+pub use turns::Turns;
+
 use super::order::{Key, Ticket, Window};
 use crate::event::{AT_FDCWD, Col, Event, Text};
 use crate::syscall::{Op, Ret, Role};
@@ -35,6 +41,8 @@ words! {
         SizeOld    "size_old"    "a file grew after an overlapping call saw its old size";
         SizeNew    "size_new"    "a call saw a size after an overlapping write made it";
         LockHeld   "lock_held"   "a lock was refused before an overlapping call, or the end of a process, let go of it";
+        Overlap    "overlap"    "a call began after its thread's call before it had returned, whatever its time said";
+        Late       "late"       "a call was put before calls of its thread on earlier lines, as its time says";
         LockTaken  "lock_taken"  "a lock was taken before an overlapping call was refused";
     }
 }
@@ -165,8 +173,8 @@ impl Overlaps {
         for (place, ticket) in tickets.iter().enumerate().rev() {
             least = least.min(ticket.entry);
             all.least[place] = least;
-            all.any[place] |= entries.other(ticket.tid).is_some_and(|entry| -entry <= ticket.exit);
-            entries.add(ticket.tid, -ticket.entry);
+            all.any[place] |= entries.other(ticket.tid).is_some_and(|entry| entry.saturating_neg() <= ticket.exit);
+            entries.add(ticket.tid, ticket.entry.saturating_neg());
         }
         let (mut group, mut latest) = (0, i64::MIN);
         for (place, ticket) in tickets.iter().enumerate() {

@@ -4,16 +4,17 @@
 //! and takes it later. Who asks in between, and is refused, seems to have asked for what was free. Such a call comes
 //! before the one that let go, if both were under way at once; else the one that took the lock had it before.
 //!
-//! A close lets go, too, and so does the end of a process. That has no return: who is refused soon afterwards proves that it
-//! lasted so long.
+//! A close lets go, too, whatever call it is that closes ([`super::descriptors`]), and so does the end of a process. That
+//! has no return: who is refused soon afterwards proves that it lasted so long.
 //!
 //! Only calls of other processes count, on ranges that overlap. Files are known as in [`super::growth`]. Where nobody was
 //! refused this costs nothing.
 
+use super::descriptors::Descriptors;
 use super::growth::file;
-use super::order::{Key, Ticket, Window};
-use super::repair::{Kind, Moves, spans};
+use super::{Kind, Moves, spans};
 use crate::event::{Col, Event};
+use crate::ingest::order::{Key, Ticket, Window};
 use crate::syscall::Op;
 use crate::syscall::lock::{self, Lock, What, kind};
 use hashbrown::HashMap;
@@ -73,12 +74,15 @@ pub fn run(window: &Window, moves: &mut Moves) {
     }
     let mut claims: HashMap<u64, VecDeque<(usize, Claim)>> = HashMap::new();
     let mut ends = HashMap::new();
+    let mut descriptors = Descriptors::default();
     for place in 0..window.len() {
         let event = window.event(place);
-        match event.syscall.op() {
-            Some(Op::ExitGroup) => drop(ends.insert(event.int(Col::Pid).unwrap_or_default(), place)),
-            Some(Op::Close) => closed(place, event, &mut claims),
-            _ => {}
+        let process = event.int(Col::Pid).unwrap_or_default();
+        if event.syscall.op() == Some(Op::ExitGroup) {
+            ends.insert(process, place);
+        }
+        for file in descriptors.take(event) {
+            closed(place, process, file, &mut claims);
         }
         let Some((file, claim)) = claim(event) else { continue };
         let earlier = claims.entry(file).or_default();
@@ -90,7 +94,7 @@ pub fn run(window: &Window, moves: &mut Moves) {
                 Some((other, Claim { act: Act::LetGo, .. })) => put_before(place, *other, tickets, moves),
                 Some((other, Claim { process, .. })) => {
                     let end = ends.get(process).filter(|end| *end > other);
-                    if let Some(end) = end.filter(|end| tickets[place].entry - tickets[**end].entry < DYING) {
+                    if let Some(end) = end.filter(|end| tickets[place].entry.saturating_sub(tickets[**end].entry) < DYING) {
                         moves.later(*end, tickets[place].key, Kind::LockHeld);
                     }
                 }
@@ -119,8 +123,7 @@ fn remember(earlier: &mut VecDeque<(usize, Claim)>, place: usize, claim: Claim) 
 }
 
 /// A process that closes a file lets go of what it last took of it (fcntl(2)), or may do so (flock(2)).
-fn closed(place: usize, event: &Event, claims: &mut HashMap<u64, VecDeque<(usize, Claim)>>) {
-    let (Some(file), Some(process)) = (file(event), event.int(Col::Pid)) else { return };
+fn closed(place: usize, process: i64, file: u64, claims: &mut HashMap<u64, VecDeque<(usize, Claim)>>) {
     for family in [file, !file] {
         let Some(earlier) = claims.get_mut(&family) else { continue };
         let own = earlier.iter().rev().find(|(_, claim)| claim.process == process && claim.act != Act::Refused);

@@ -6,10 +6,11 @@
 //!
 //! Files are known by device and inode where the capture has them, else by the path of the descriptor.
 
-use super::order::Window;
-use super::repair::{Kind, Moves, Overlaps, spans};
+use super::{Kind, Moves, Overlaps, spans};
 use crate::event::{Col, Event, Text};
+use crate::ingest::order::Window;
 use crate::syscall::Op;
+use crate::syscall::position::{self, Start, whence};
 use hashbrown::HashMap;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -56,16 +57,18 @@ pub fn run(window: &Window, overlaps: &Overlaps, moves: &mut Moves) {
 }
 
 fn proof(event: &Event) -> Option<(u64, Proof)> {
-    const SEEK_END: i64 = 2;
     let int = |col| event.int(col);
+    // Where it was after the call, of one that moves the position: text captures do not tell.
+    let done = |ret: i64| match position::start(event) {
+        Start::At(at) => at.checked_add(ret),
+        Start::Shared => int(Col::Pos),
+    };
     let ret = event.success()?;
     let proof = match event.syscall.op()? {
-        Op::Pwrite | Op::Pwritev | Op::Pwritev2 if ret > 0 => Proof::Wrote(int(Col::Offset)? + ret),
-        Op::Write | Op::Writev if ret > 0 => Proof::Wrote(int(Col::Pos)?),
-        Op::Lseek if int(Col::Whence) == Some(SEEK_END) => Proof::Saw(ret - int(Col::Offset)?),
+        Op::Write | Op::Writev | Op::Pwrite | Op::Pwritev | Op::Pwritev2 if ret > 0 => Proof::Wrote(done(ret)?),
+        Op::Lseek if int(Col::Whence) == Some(whence::END) => Proof::Saw(ret.checked_sub(int(Col::Offset)?)?),
         Op::Fstat => Proof::Saw(int(Col::StSize)?),
-        Op::Pread | Op::Preadv | Op::Preadv2 if ret < int(Col::Count)? => Proof::Saw(int(Col::Offset)? + ret),
-        Op::Read | Op::Readv if ret < int(Col::Count)? => Proof::Saw(int(Col::Pos)?),
+        Op::Read | Op::Readv | Op::Pread | Op::Preadv | Op::Preadv2 if ret < int(Col::Count)? => Proof::Saw(done(ret)?),
         _ => return None,
     };
     Some((file(event)?, proof))
