@@ -15,7 +15,7 @@
 -- @column op VARCHAR syscall that is issued
 -- @column ofd BIGINT open file description the call uses or makes, never reused
 -- @column ofd2 BIGINT second open file description
--- @column dir BIGINT open file description of dirfd, when a relative path starts at it
+-- @column dir BIGINT open file description of dirfd, or of a removed working directory, when a relative path starts at it
 -- @column dir2 BIGINT the same for the second path
 -- @column file BIGINT identity of the file
 -- @column file2 BIGINT identity of the second file

@@ -1,8 +1,8 @@
 -- Where `--where` puts a descriptor back in its place: an lseek before the next call that starts from a position which a
 -- call that was left out had moved.
 --
--- The lseek takes the odd number before that call's position. Only the positions of the calls are sorted by descriptor;
--- the rest is looked up in the walk, which keeps its order.
+-- The lseek takes the number before that call's position, or the one before that for its second descriptor.
+-- Only the positions of the calls are sorted by descriptor; the rest is looked up in the walk, which keeps its order.
 --
 -- @needs walk wanted
 -- @order pos
@@ -18,26 +18,39 @@
 -- @column at_path VARCHAR absolute path at this moment
 -- @column goal BIGINT the position
 WITH
--- Calls that start from the position of their descriptor and move it.
+-- Calls that start from the position of their descriptor and move it: those that take none, that take -1 for one
+-- (preadv2(2)), and that are given no pointer to one.
 moves AS (
-    SELECT pos, ofd, op = 'lseek' AND whence <> 1 AS anywhere
+    SELECT pos, 0 AS side, ofd, op = 'lseek' AND whence <> 1 AS anywhere
     FROM walk
-    WHERE fate = 'op' AND errno = 0 AND op IN ('read', 'readv', 'write', 'writev', 'lseek') AND at_offset IS NOT NULL
+    WHERE fate = 'op' AND errno = 0 AND at_offset IS NOT NULL AND (
+        op IN ('read', 'readv', 'write', 'writev', 'lseek')
+        OR op IN ('preadv2', 'pwritev2') AND offset = -1
+        OR op IN ('copy_file_range', 'sendfile') AND offset IS NULL
+    )
+    UNION ALL
+    SELECT pos, 1 AS side, ofd2 AS ofd, false AS anywhere
+    FROM walk
+    WHERE fate = 'op' AND errno = 0 AND at_offset2 IS NOT NULL AND op IN ('copy_file_range', 'sendfile') AND offset2 IS NULL
 ),
 marked AS (
     SELECT moves.*, wanted IS NOT NULL AS stays FROM wanted RIGHT JOIN moves ON moves.pos = wanted.wanted
 ),
 lost AS (
-    SELECT pos
-    FROM (SELECT pos, stays, anywhere, lag(stays) OVER (PARTITION BY ofd ORDER BY pos) AS before FROM marked)
+    SELECT pos, side
+    FROM (SELECT pos, side, stays, anywhere, lag(stays) OVER (PARTITION BY ofd ORDER BY pos, side) AS before FROM marked)
     WHERE stays AND NOT before AND NOT anywhere
 )
-SELECT before - 1 AS pos, seq, pid, tid, fd, vpid, vtid, ofd, file, at_path, goal
+SELECT before - 1 - side AS pos, seq, pid, tid, fd, vpid, vtid, ofd, file, at_path, goal
 FROM (
     SELECT
-        walk.pos AS before, seq, pid, tid, fd, vpid, vtid, ofd, file, at_path,
-        CASE op WHEN 'lseek' THEN ret - offset ELSE at_offset END AS goal
+        walk.pos AS before, side, seq, pid, tid, vpid, vtid,
+        CASE side WHEN 0 THEN fd ELSE fd2 END AS fd,
+        CASE side WHEN 0 THEN ofd ELSE ofd2 END AS ofd,
+        CASE side WHEN 0 THEN file ELSE file2 END AS file,
+        CASE side WHEN 0 THEN at_path ELSE at_path2 END AS at_path,
+        CASE WHEN side = 1 THEN at_offset2 WHEN op = 'lseek' THEN ret - offset ELSE at_offset END AS goal
     FROM lost
     JOIN walk ON walk.pos = lost.pos
 )
-ORDER BY before
+ORDER BY pos

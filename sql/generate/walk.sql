@@ -35,7 +35,7 @@
 -- @column path VARCHAR path argument as captured: relative to dirfd or the working directory unless it starts with /
 -- @column path2 VARCHAR second path: new name of a rename or link, content of a symlink, what readlink returned
 -- @column name VARCHAR name of an extended attribute (xattr(7))
--- @column pos BIGINT order of effect; odd numbers are left free for what a stage inserts before a row
+-- @column pos BIGINT order of effect, a multiple of 4; the others are left free for what a stage inserts before a row
 -- @column tag VARCHAR event; insert: an op the model inserted; fileset, extent, expect, guess, evidence: known when all events have been seen
 -- @column origin VARCHAR why the op is there
 -- @column fate VARCHAR op, model or drop
@@ -45,7 +45,7 @@
 -- @column vtid BIGINT thread, dense, never reused
 -- @column ofd BIGINT open file description the call uses or makes
 -- @column ofd2 BIGINT second open file description
--- @column dir BIGINT open file description of dirfd, when a relative path starts at it
+-- @column dir BIGINT open file description of dirfd, or of a removed working directory, when a relative path starts at it
 -- @column dir2 BIGINT the same for the second path
 -- @column file BIGINT identity of the file
 -- @column file2 BIGINT identity of the second file
@@ -53,7 +53,8 @@
 -- @column at_path2 VARCHAR the same for the second path; content of a symlink
 -- @column cwd VARCHAR working directory, when a relative path starts at it
 -- @column at_offset BIGINT where in the file the call reads, writes or points; of an extent its first byte; of evidence how many answers were observed
--- @column on_file BOOLEAN is it a call on a regular file, directory or symlink outside pseudo file systems?
+-- @column at_offset2 BIGINT where in the second file the call writes
+-- @column on_file BOOLEAN does coverage count it: a call on a regular file, directory or symlink outside pseudo file systems, or one that nobody knows?
 -- @column touches BIGINT[] what the call touches: numbers of resources, times 4, and 0 for read, 1 for add, 2 for write, 3 for the write that ends it; a number is an id, times 16, and a kind
 -- @column kind VARCHAR of a fact: kind of file; of an extent read or hole; of a guess what was guessed, of evidence kind of answer
 -- @column size BIGINT of a fact: bytes; of a guess how often, of evidence how many answers
@@ -67,6 +68,6 @@
 SELECT
     seq, syscall, ts, dur, pid, tid, fd, fd2, dirfd, dirfd2, offset, offset2, count, ret, errno, flags, mode,
     whence, cmd, arg, uid, gid, iovcnt, resolve, atime, mtime, path, path2, name, pos, tag, origin, fate, reason,
-    op, vpid, vtid, ofd, ofd2, dir, dir2, file, file2, at_path, at_path2, cwd, at_offset, on_file, touches, kind, size,
-    exact, perm, owner, grp, modified, target, xattrs
+    op, vpid, vtid, ofd, ofd2, dir, dir2, file, file2, at_path, at_path2, cwd, at_offset, at_offset2, on_file, touches,
+    kind, size, exact, perm, owner, grp, modified, target, xattrs
 FROM virtualize(events)

@@ -64,7 +64,7 @@ impl Content {
 
     /// The least the size can be.
     pub(super) fn least(&self) -> i64 {
-        if self.known { self.size } else { (self.need + self.appended).max(self.wrote) }
+        if self.known { self.size } else { self.need.saturating_add(self.appended).max(self.wrote) }
     }
 
     /// Bytes that are there in any order of the writes since the last truncation, or since the start.
@@ -80,7 +80,7 @@ impl Content {
         if size < self.least() {
             return self.resize(size);
         }
-        let initial = size - self.appended;
+        let initial = size.saturating_sub(self.appended);
         self.base = (size > self.wrote).then_some(initial);
         let mut seen = Seen::Fits;
         if initial > self.wrote || self.wrote == 0 {
@@ -115,7 +115,7 @@ impl Content {
             return if end > self.size { self.resize(end) } else { Seen::Fits };
         }
         if end > self.least() {
-            self.need = end - self.appended;
+            self.need = end.saturating_sub(self.appended);
             return Seen::Existed;
         }
         Seen::Fits
@@ -152,24 +152,31 @@ impl Content {
     /// Bytes were appended; gives their position, or how far it is behind the size that nobody told yet.
     pub(super) fn append(&mut self, bytes: i64) -> Result<i64, i64> {
         if self.known {
-            self.size += bytes;
-            Ok(self.size - bytes)
+            let at = self.size;
+            self.size = at.saturating_add(bytes);
+            Ok(at)
         } else {
-            self.appended += bytes;
-            Err(self.appended - bytes)
+            let behind = self.appended;
+            self.appended = behind.saturating_add(bytes);
+            Err(behind)
         }
     }
 
     /// A position that [`Content::append`] could not tell, if it can be told now.
     pub(super) fn resolve(&self, behind: i64) -> Option<i64> {
-        self.base.map(|base| base + behind)
+        self.base.map(|base| base.saturating_add(behind))
+    }
+
+    /// Bytes appended while the size is open; `None` when it is known, or when a write at a position may be its end.
+    pub(super) fn appended(&self) -> Option<i64> {
+        (!self.known && self.wrote == 0).then_some(self.appended)
     }
 
     /// Such a position was seen.
     pub(super) fn reveal(&mut self, behind: i64, position: i64) -> Seen {
-        let base = position - behind;
+        let base = position.saturating_sub(behind);
         if !self.known {
-            return self.observe(base + self.appended);
+            return self.observe(base.saturating_add(self.appended));
         }
         self.base = Some(base);
         if base > self.wrote && base >= self.need {

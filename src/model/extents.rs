@@ -76,7 +76,7 @@ impl Extents {
 
     /// The ranges below `limit` as `(offset, length)`.
     pub(super) fn below(&self, limit: i64) -> Vec<(i64, i64)> {
-        let clipped = self.ranges.iter().map(|(start, end)| (*start, (*end).min(limit) - start));
+        let clipped = self.ranges.iter().map(|(start, end)| (*start, (*end).min(limit).saturating_sub(*start)));
         clipped.filter(|(_, length)| *length > 0).collect()
     }
 
@@ -86,7 +86,7 @@ impl Extents {
     }
 
     fn join_nearest(&mut self) {
-        let gap = |i: &usize| self.ranges[i + 1].0 - self.ranges[*i].1;
+        let gap = |i: &usize| self.ranges[i + 1].0.saturating_sub(self.ranges[*i].1);
         if let Some(i) = (0..self.ranges.len() - 1).min_by_key(gap) {
             self.ranges[i].1 = self.ranges[i + 1].1;
             self.ranges.remove(i + 1);

@@ -54,12 +54,14 @@ pub struct Model {
     begun: bool,
     /// Open file descriptions by the numbers that the capture has for them. One that has ended meanwhile is another now.
     told: HashMap<i64, OfdIx>,
+    /// Working directories that were removed, and the descriptions that keep them.
+    kept: HashMap<Ino, OfdIx>,
 }
 
 impl Model {
     /// A model that knows nothing of the machine yet.
     pub fn new(config: Config) -> Model {
-        Model { tasks: Tasks::default(), tree: Tree::new(config), begun: false, told: HashMap::new() }
+        Model { tasks: Tasks::default(), tree: Tree::new(config), begun: false, told: HashMap::new(), kept: HashMap::new() }
     }
 
     /// Takes the next event, in seq order. Pushes the ops that must precede it, each with its origin, then exactly one
@@ -75,6 +77,7 @@ impl Model {
         let below = root.map(|root| Box::new(written_out(event, root, self.tree.config().notes)));
         let mut call = Call::new(self, below.as_deref().unwrap_or(event), who, out);
         call.end(ended, Origin::Exit);
+        call.leave();
         call.run();
         if let Some(row) = out.list.last_mut().filter(|row| row.step.fate == Fate::Op) {
             row.args = row.args.take().or(below);
@@ -132,6 +135,9 @@ impl Model {
             for cwd in self.tasks.cwds().filter(|cwd| cwd.ino == Some(from)) {
                 cwd.ino = Some(to);
                 count += 1;
+            }
+            if let Some(ix) = self.kept.remove(&from) {
+                self.kept.insert(to, ix);
             }
             self.tree.at_mut(to).refs += count;
             let node = self.tree.at_mut(from);

@@ -31,7 +31,7 @@ pub struct Step {
     pub ofd: Option<i64>,
     /// The second one: where copy_file_range and sendfile write.
     pub ofd2: Option<i64>,
-    /// Open file description of dirfd, when a relative path starts at it.
+    /// Open file description of dirfd, or of a working directory that was removed, when a relative path starts at it.
     pub dir: Option<i64>,
     /// The same for the second path.
     pub dir2: Option<i64>,
@@ -47,7 +47,10 @@ pub struct Step {
     pub cwd: Option<Name>,
     /// Where in the file the call reads, writes or points: the tracked position, or the argument.
     pub offset: Option<i64>,
-    /// Is it a call on a regular file, directory or symlink outside pseudo file systems? The denominator of coverage.
+    /// Where in the second file it writes.
+    pub offset2: Option<i64>,
+    /// Does coverage count it: a call on a regular file, directory or symlink outside pseudo file systems, or one that
+    /// nobody knows, which may be one on a file?
     pub on_file: bool,
 }
 
@@ -71,6 +74,7 @@ impl Step {
             path2: None,
             cwd: None,
             offset: None,
+            offset2: None,
             on_file: false,
         }
     }

@@ -120,7 +120,7 @@ impl Tree {
 
     /// The paths of files may have changed.
     pub(super) fn touch_paths(&mut self) {
-        self.epoch += 1;
+        self.epoch = self.epoch.wrapping_add(1);
     }
 
     /// Identity of a file for the outside, dense.
@@ -305,8 +305,20 @@ impl Tree {
         ino
     }
 
-    /// Gives an inode a name.
+    /// Is a directory this one, or below it?
+    fn is_within(&self, dir: Ino, above: Ino) -> bool {
+        let mut at = dir;
+        while at != above && at != ROOT {
+            at = self.parent(at);
+        }
+        at == above
+    }
+
+    /// Gives an inode a name. No directory can be within itself (rename(2)): one that a capture puts there is lost.
     pub(super) fn bind(&mut self, dir: Ino, name: Name, ino: Ino, was: Was) {
+        if matches!(self.at(ino).node, Node::Dir(_) | Node::Unknown) && self.is_within(dir, ino) {
+            return self.guess("a directory that was moved into itself");
+        }
         let was = if self.at(dir).life == Life::Created { Was::Unclaimed } else { was };
         self.entries(dir).entry(name.clone()).or_insert(Slot { was, now: None }).now = Some(ino);
         self.come_from_under(ino);
@@ -317,7 +329,7 @@ impl Tree {
         }
         // What had a path before has another one now.
         if node.last.is_some() || !node.more.is_empty() {
-            self.epoch += 1;
+            self.epoch = self.epoch.wrapping_add(1);
         }
     }
 
@@ -339,14 +351,14 @@ impl Tree {
             node.more.swap_remove(i);
         }
         node.last = Some(last);
-        if node.refs > 0 && matches!(node.node, Node::Dir(_)) {
-            node.under = Some(dir);
+        if node.refs > 0 && node.under.is_none() && matches!(node.node, Node::Dir(_)) && !self.is_within(dir, ino) {
+            self.at_mut(ino).under = Some(dir);
             self.at_mut(dir).refs += 1;
         }
         let node = self.at(ino);
         // Only what somebody holds can be asked for its path again.
         if node.refs > 0 || node.home.is_some() || matches!(node.node, Node::Dir(_)) {
-            self.epoch += 1;
+            self.epoch = self.epoch.wrapping_add(1);
         }
         Some(ino)
     }

@@ -95,9 +95,15 @@ const FEATURES: &[Op] = &[
 const DATA: &[Op] = &[Read, Readv, Pread, Preadv, Preadv2, Write, Writev, Pwrite, Pwritev, Pwritev2];
 const OWNERS: &[Op] = &[Chown, Lchown, Fchown, Fchownat, Chmod, Fchmod, Fchmodat, Fchmodat2];
 
+/// What a captured call failed for that the machine of the replay has: room, memory, a free descriptor, a disk that works.
+pub const WANTS: &[i32] = &[libc::ENOSPC, libc::EDQUOT, libc::EFBIG, libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::EIO];
+
 /// Every tolerated difference, first match wins; docs/FIDELITY.md explains them at length.
 #[rustfmt::skip]
 pub const TOLERANCES: &[Tolerance] = &[
+    when("limits", Side::Captured, &[libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENOLCK], &[], "the captured process had met a limit of its own: not issued, but for locks"),
+    when("space", Side::Captured, &[libc::ENOSPC, libc::EDQUOT, libc::EFBIG], &[], "the captured disk or quota was full: not issued"),
+    when("hardware", Side::Captured, &[libc::EIO, libc::ENXIO, libc::ENODEV], &[], "the captured device failed or was not there: not issued when it failed"),
     noted("withheld", WITHHELD, "device nodes, leases and signals are not made, and what the captured kernel did not know (ENOSYS) is not asked of this one"),
     noted("lock", LOCK, "who holds the lock may be outside the capture; some captures lack kind and range; record locks are issued as those of the open file description"),
     noted("sparse", SPARSE, "where data and holes begin is the file system's choice"),
@@ -105,9 +111,6 @@ pub const TOLERANCES: &[Tolerance] = &[
     when("credentials", Side::Replayed, &[libc::EPERM, libc::EINVAL], OWNERS, "the replay may not give files away"),
     when("interrupted", Side::Captured, &[libc::EINTR, 512, 513, 514, 516], &[], "a signal ended the captured call"),
     when("again", Side::Captured, &[libc::EAGAIN], &[], "the captured call found something busy or not cached"),
-    when("limits", Side::Captured, &[libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENOLCK], &[], "the captured process had met a limit of its own"),
-    when("space", Side::Captured, &[libc::ENOSPC, libc::EDQUOT, libc::EFBIG], &[], "the captured disk or quota was full"),
-    when("hardware", Side::Captured, &[libc::EIO, libc::ENXIO, libc::ENODEV], &[], "the captured device failed or was not there"),
     when("mounts", Side::Captured, &[libc::EXDEV, libc::EBUSY, libc::EROFS], &[], "the mount points were not captured"),
     when("executing", Side::Captured, &[libc::ETXTBSY], &[], "programs are not executed"),
     when("bad_address", Side::Captured, &[libc::EFAULT], &[], "the captured call was given a bad address"),

@@ -5,6 +5,7 @@
 //! nothing for files and directories, open(2)), locks are asked for without waiting.
 
 use super::call::{Call, NONE};
+use super::compare::WANTS;
 use super::data::{Cursor, Source};
 use super::engine::{Issue, Refusal};
 use super::memory::{Fds, Pages, SharedCount};
@@ -264,6 +265,8 @@ pub fn notes(call: Call<'_>, captured: i64) -> u8 {
         // The captured kernel, or the filter of a container, did not know the call. What the program did instead follows:
         // both would be done where it is known.
         _ if captured == -i64::from(libc::ENOSYS) => WITHHELD,
+        // It did nothing for want of something that this machine has: here it would, and what follows would find that.
+        _ if WANTS.contains(&errno(captured)) => WITHHELD,
         Op::Fcntl if lock_command(call.arg(Col::Cmd)).is_some() => LOCK,
         Op::Fcntl if !FCNTL.contains(&(call.arg(Col::Cmd) as i32)) => WITHHELD,
         Op::Flock => LOCK,
@@ -288,6 +291,14 @@ impl Issue for Sys<'_> {
             let entered = self.enter(cwd);
             if entered != 0 {
                 // Anywhere else the call would do something else: it fails as entering the directory does.
+                return Some(Refusal { ret: entered, note: CWD });
+            }
+        } else if call.dir & call.dir2 != NONE
+            && let Some(dir) = removed_cwd(call)
+        {
+            let entered = sys!(SYS_fchdir, self.shared.fds.get(dir));
+            self.cwd.clear();
+            if entered != 0 {
                 return Some(Refusal { ret: entered, note: CWD });
             }
         }
@@ -462,6 +473,15 @@ impl Issue for Sys<'_> {
             _ => {}
         }
     }
+}
+
+/// The description of the working directory of a call, where that was removed: it starts there without saying so.
+#[inline]
+fn removed_cwd(call: Call<'_>) -> Option<u32> {
+    [(call.dir, Col::DirFd), (call.dir2, Col::DirFd2)]
+        .into_iter()
+        .find(|(dir, col)| *dir != NONE && call.get(*col).is_none_or(|at| at == AT_FDCWD))
+        .map(|(dir, _)| dir)
 }
 
 /// Where the kernel likes, and of a file; nothing fixed or locked, and nothing large brought into memory at once. No memory is

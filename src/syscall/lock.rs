@@ -37,7 +37,7 @@ impl Lock {
 
     /// What a command of fcntl(2) is; `None` for one that is about something else.
     pub fn of(cmd: i64) -> Option<Lock> {
-        let (first, owner) = Lock::FIRST.into_iter().find(|(first, _)| (*first..first + 3).contains(&cmd))?;
+        let (first, owner) = Lock::FIRST.into_iter().find(|(first, _)| (*first..*first + 3).contains(&cmd))?;
         Some(Lock { what: if cmd == first { What::Get } else { What::Set }, owner })
     }
 

@@ -43,7 +43,7 @@ macro_rules! step {
 }
 
 step! {
-    "pos"       "order of effect; odd numbers are left free for what a stage inserts before a row"  Get::Pos;
+    "pos"       "order of effect, a multiple of 4; the others are left free for what a stage inserts before a row"  Get::Pos;
     "tag"       "event; insert: an op the model inserted; fileset, extent, expect, guess, evidence: known when all events have been seen"  Get::Tag;
     "origin"    "why the op is there"  Get::Word(|| Origin::ALL.iter().map(|w| w.name()).collect(), |s| Some(s.origin as u8));
     "fate"      "op, model or drop"  Get::Word(|| Fate::ALL.iter().map(|w| w.name()).collect(), |s| Some(s.fate as u8));
@@ -53,7 +53,7 @@ step! {
     "vtid"      "thread, dense, never reused"  Get::Int(|s| Some(s.vtid), |_| None);
     "ofd"       "open file description the call uses or makes"  Get::Int(|s| s.ofd, |_| None);
     "ofd2"      "second open file description"  Get::Int(|s| s.ofd2, |_| None);
-    "dir"       "open file description of dirfd, when a relative path starts at it"  Get::Int(|s| s.dir, |_| None);
+    "dir"       "open file description of dirfd, or of a removed working directory, when a relative path starts at it"  Get::Int(|s| s.dir, |_| None);
     "dir2"      "the same for the second path"  Get::Int(|s| s.dir2, |_| None);
     "file"      "identity of the file"  Get::Int(|s| s.file, |_| None);
     "file2"     "identity of the second file"  Get::Int(|s| s.file2, |_| None);
@@ -61,7 +61,8 @@ step! {
     "at_path2"  "the same for the second path; content of a symlink"  Get::Path(|s| s.path2.as_ref(), |_| None);
     "cwd"       "working directory, when a relative path starts at it"  Get::Path(|s| s.cwd.as_ref(), |_| None);
     "at_offset" "where in the file the call reads, writes or points; of an extent its first byte; of evidence how many answers were observed"  Get::Int(|s| s.offset, |f| f.offset);
-    "on_file"   "is it a call on a regular file, directory or symlink outside pseudo file systems?"  Get::Yes(|s| Some(s.on_file), |_| None);
+    "at_offset2" "where in the second file the call writes"  Get::Int(|s| s.offset2, |_| None);
+    "on_file"   "does coverage count it: a call on a regular file, directory or symlink outside pseudo file systems, or one that nobody knows?"  Get::Yes(|s| Some(s.on_file), |_| None);
     "touches"   "what the call touches: numbers of resources, times 4, and 0 for read, 1 for add, 2 for write, 3 for the write that ends it; a number is an id, times 16, and a kind"  Get::Touches;
     "kind"      "of a fact: kind of file; of an extent read or hole; of a guess what was guessed, of evidence kind of answer"  Get::Text(|f| Some(f.kind.into()));
     "size"      "of a fact: bytes; of a guess how often, of evidence how many answers"  Get::Int(|_| None, |f| f.size);

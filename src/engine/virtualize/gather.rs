@@ -18,6 +18,9 @@ use arrow::datatypes::{DataType, UInt8Type};
 use datafusion::common::Result;
 use std::sync::Arc;
 
+/// Between the positions of two rows: stages put what they insert there.
+pub const STRIDE: i64 = 4;
+
 /// Gathers the values of one column.
 #[derive(Debug)]
 pub struct Gather {
@@ -56,7 +59,7 @@ impl Gather {
         let rows = &all.list;
         match (&mut self.values, self.get) {
             (Values::Int(to), Get::Int(get, _)) => to.extend(rows.iter().map(|row| get(&row.step))),
-            (Values::Int(to), _) => to.extend((first..).step_by(2).take(rows.len()).map(Some)),
+            (Values::Int(to), _) => to.extend((first..).step_by(STRIDE as usize).take(rows.len()).map(Some)),
             (Values::Yes(to), Get::Yes(get, _)) => rows.iter().for_each(|row| to.append_option(get(&row.step))),
             (Values::Text(to), Get::Path(get, _)) => rows.iter().for_each(|row| to.push_name(get(&row.step))),
             (Values::Word(to, _), Get::Word(_, get)) => to.extend(rows.iter().map(|row| get(&row.step))),
@@ -81,7 +84,7 @@ impl Gather {
         for (fact, at) in facts.iter().zip(0..) {
             match (&mut self.values, self.get) {
                 (Values::Int(to), Get::Int(_, get)) => to.push(get(fact)),
-                (Values::Int(to), _) => to.push(Some(first + 2 * at)),
+                (Values::Int(to), _) => to.push(Some(first + STRIDE * at)),
                 (Values::Yes(to), Get::Yes(_, get)) => to.append_option(get(fact)),
                 (Values::Text(to), Get::Path(_, get)) => to.push_name(get(fact)),
                 (Values::Text(to), Get::Text(get)) => to.push(get(fact).as_deref()),

@@ -2,7 +2,7 @@
 
 use super::columns::{Fact, StepColumn, Tag};
 use super::decode::{Decoder, Part, part};
-use super::gather::Gather;
+use super::gather::{Gather, STRIDE};
 use crate::engine::function::Running;
 use crate::event::Event;
 use crate::model::{Config, End, Model, Row, Rows};
@@ -63,7 +63,7 @@ impl Walk {
         let (decoder, seq) = (Decoder::new(input)?, input.index_of("seq")?);
         let like = RecordBatch::new_empty(Arc::new(input.clone()));
         let (model, end) = (Some(Model::new(places)), (End::default(), (0, 0)));
-        Ok(Walk { model, end, decoder, seq, like, output, columns, pos: 2, last: 0, rows: Rows::default() })
+        Ok(Walk { model, end, decoder, seq, like, output, columns, pos: STRIDE, last: 0, rows: Rows::default() })
     }
 
     /// The rows that follow the last event: ops the model inserts at the end.
@@ -135,7 +135,7 @@ impl Running for Walk {
             Output::Passed(_) => Ok(new_null_array(field.data_type(), facts.len())),
         });
         let batch = RecordBatch::try_new(Arc::clone(output), arrays.collect::<Result<_>>()?)?;
-        *pos += 2 * facts.len() as i64;
+        *pos += STRIDE * facts.len() as i64;
         Ok(Some(batch))
     }
 }
@@ -147,7 +147,7 @@ fn gather(columns: &mut [Output], rows: &mut Rows, pos: &mut i64) {
             gather.steps(rows, *pos);
         }
     }
-    *pos += 2 * rows.list.len() as i64;
+    *pos += STRIDE * rows.list.len() as i64;
     rows.clear();
 }
 

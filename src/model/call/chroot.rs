@@ -41,7 +41,10 @@ fn longer(event: &mut Event, root: &[u8]) {
     let more = root.len() as i64;
     event.put(Col::Count, event.int(Col::Count).map(|count| count.saturating_add(more)));
     // With the NUL; of the root itself the kernel returned `/` and that.
-    event.put(Col::Ret, event.success().map_or(event.int(Col::Ret), |ret| Some(if ret == 2 { more + 1 } else { ret + more })));
+    event.put(
+        Col::Ret,
+        event.success().map_or(event.int(Col::Ret), |ret| Some(if ret == 2 { more + 1 } else { ret.saturating_add(more) })),
+    );
     if let Some(whole) = whole {
         event.set_text(Text::Path, whole);
     }

@@ -1,14 +1,14 @@
 //! Calls that move data or positions, and what they tell of sizes.
 
-use super::fd::Fd;
 use super::{Call, Dropped, flag};
-use crate::event::{Col, Event, Text};
+use crate::event::{Col, Event};
 use crate::fate::{Origin, Reason};
 use crate::model::content::Seen;
 use crate::model::fds::OfdIx;
 use crate::model::step::Kind;
 use crate::model::touch::{Access, Resource};
 use crate::model::tree::{Ino, Node};
+use crate::syscall::position::{self, whence};
 use crate::syscall::{Op, Syscall};
 
 /// Modes of fallocate(2).
@@ -18,27 +18,15 @@ mod falloc {
     pub const INSERT_RANGE: i64 = 0x20;
 }
 
-/// Origins of lseek(2).
-mod whence {
-    pub const END: i64 = 2;
-    pub const DATA: i64 = 3;
-    pub const HOLE: i64 = 4;
-}
-
 /// RWF_APPEND of pwritev2(2).
 const RWF_APPEND: i64 = 0x10;
 /// MAP_ANONYMOUS of mmap(2).
 const MAP_ANONYMOUS: i64 = 0x20;
 
 impl Call<'_> {
-    /// The position argument: `None` when the call uses (and moves) the shared position.
-    fn at(&self) -> Option<i64> {
-        match self.step.op {
-            Some(Op::Pread | Op::Preadv | Op::Pwrite | Op::Pwritev) => Some(self.event.int(Col::Offset).unwrap_or(0)),
-            // Offset -1 of preadv2 and pwritev2 is the shared position.
-            Some(Op::Preadv2 | Op::Pwritev2) => Some(self.event.int(Col::Offset).unwrap_or(0)).filter(|at| *at != -1),
-            _ => None,
-        }
+    /// Bytes that the call moved; the kernel returns no negative number of them, whatever the capture says.
+    pub(super) fn bytes(&self) -> Option<i64> {
+        self.event.success().map(|bytes| bytes.max(0))
     }
 
     /// The shared position, if it is known.
@@ -59,17 +47,18 @@ impl Call<'_> {
     }
 
     pub(super) fn read(&mut self) -> Dropped<()> {
-        let at = self.at();
+        let at = position::start(self.event).at();
         let Some(ix) = self.on_fd()? else { return Ok(()) };
         if at.is_none() {
             self.touch_position(ix);
-            self.trace_back(ix, self.event.success().unwrap_or(0));
+            self.trace_back(ix, self.bytes().unwrap_or(0));
+            self.back_from_the_end(ix);
         }
         let offset = at.or_else(|| self.position(ix));
         let Some(ofd) = self.model.tasks.ofd(ix) else { return Ok(()) };
         let (ino, sure) = (ofd.ino, ofd.pos_sure || at.is_some());
         self.step.offset = offset;
-        if let Some(bytes) = self.event.success() {
+        if let Some(bytes) = self.bytes() {
             if let Some(offset) = offset {
                 self.was_read(ino, offset, bytes, self.event.int(Col::Count), sure);
             }
@@ -82,14 +71,14 @@ impl Call<'_> {
     }
 
     /// The call uses the shared position, and moves it.
-    fn touch_position(&mut self, ix: OfdIx) {
+    pub(super) fn touch_position(&mut self, ix: OfdIx) {
         if let Some(ofd) = self.model.tasks.ofd(ix) {
             self.model.tree.touches.add(Resource::Position, ofd.id, Access::Write);
         }
     }
 
     /// What a read depends on: that the bytes are there, or where the end is.
-    fn touch_read(&mut self, ino: Ino, offset: Option<i64>, bytes: i64, asked: Option<i64>) {
+    pub(super) fn touch_read(&mut self, ino: Ino, offset: Option<i64>, bytes: i64, asked: Option<i64>) {
         let Some(content) = self.model.tree.content(ino) else { return };
         let whole = bytes > 0 && asked.is_none_or(|asked| bytes >= asked);
         let inside = whole && offset.is_some_and(|offset| offset.saturating_add(bytes) <= content.base());
@@ -97,7 +86,7 @@ impl Call<'_> {
     }
 
     /// What a write to a position changes: bytes that are there, or perhaps the end.
-    fn touch_write(&mut self, ino: Ino, offset: Option<i64>, bytes: i64) {
+    pub(super) fn touch_write(&mut self, ino: Ino, offset: Option<i64>, bytes: i64) {
         if bytes <= 0 {
             return;
         }
@@ -110,7 +99,7 @@ impl Call<'_> {
     }
 
     /// Bytes came out of a file.
-    fn was_read(&mut self, ino: Ino, offset: i64, bytes: i64, asked: Option<i64>, sure: bool) {
+    pub(super) fn was_read(&mut self, ino: Ino, offset: i64, bytes: i64, asked: Option<i64>, sure: bool) {
         if self.racing(ino) {
             return;
         }
@@ -120,13 +109,13 @@ impl Call<'_> {
             Some(asked) => bytes < asked,
             None => bytes == 0,
         };
-        let end = if short && sure { content.end_at(offset + bytes) } else { Seen::Fits };
+        let end = if short && sure { content.end_at(offset.saturating_add(bytes)) } else { Seen::Fits };
         self.seen(ino, seen);
         self.seen(ino, end);
     }
 
     pub(super) fn write(&mut self) -> Dropped<()> {
-        let at = self.at();
+        let at = position::start(self.event).at();
         let Some(ix) = self.on_fd()? else { return Ok(()) };
         if at.is_none() {
             self.touch_position(ix);
@@ -136,7 +125,10 @@ impl Call<'_> {
         // pwrite appends too on Linux when O_APPEND is set (pwrite(2), BUGS).
         let append = ofd.flags & flag::APPEND != 0 || rwf_append;
         let ino = ofd.ino;
-        let bytes = self.event.success().unwrap_or(0);
+        let bytes = self.bytes().unwrap_or(0);
+        if self.event.success().is_some() {
+            self.ask_for(bytes);
+        }
         if append {
             self.step.offset = self.appended(ix, ino, bytes, at.is_none());
             return Ok(());
@@ -157,7 +149,7 @@ impl Call<'_> {
     }
 
     /// Bytes were appended, and the shared position moved behind them. Gives where, if it is known.
-    fn appended(&mut self, ix: OfdIx, ino: Ino, bytes: i64, moves: bool) -> Option<i64> {
+    pub(super) fn appended(&mut self, ix: OfdIx, ino: Ino, bytes: i64, moves: bool) -> Option<i64> {
         let over = self.over();
         self.model.tree.touch(Resource::Size, ino, Access::Write);
         if bytes <= 0 {
@@ -172,10 +164,10 @@ impl Call<'_> {
         content.changed = content.changed.max(over);
         if moves {
             match at {
-                Ok(at) => self.go_to(ix, at + bytes),
+                Ok(at) => self.go_to(ix, at.saturating_add(bytes)),
                 Err(behind) => {
                     if let Some(ofd) = self.model.tasks.ofd_mut(ix) {
-                        (ofd.behind, ofd.pos_sure) = (Some(behind + bytes), true);
+                        (ofd.behind, ofd.pos_sure) = (Some(behind.saturating_add(bytes)), true);
                     }
                 }
             }
@@ -184,7 +176,7 @@ impl Call<'_> {
     }
 
     /// Bytes went into a file at a position.
-    fn was_written(&mut self, ino: Ino, at: i64, bytes: i64) {
+    pub(super) fn was_written(&mut self, ino: Ino, at: i64, bytes: i64) {
         let over = self.over();
         self.touch_write(ino, Some(at), bytes);
         if let Some(content) = self.model.tree.content(ino) {
@@ -193,7 +185,17 @@ impl Call<'_> {
         }
     }
 
-    fn advance(&mut self, ix: OfdIx, bytes: i64) {
+    /// The call did less than it was asked for, and nothing of that is due to a file: the disk was full, or a limit met
+    /// (RLIMIT_FSIZE). A replay asks for what was done, or it would do more.
+    pub(super) fn ask_for(&mut self, bytes: i64) {
+        if self.event.int(Col::Count).is_some_and(|count| bytes < count) {
+            let mut event = self.event.clone();
+            event.set(Col::Count, bytes);
+            self.args = Some(Box::new(event));
+        }
+    }
+
+    pub(super) fn advance(&mut self, ix: OfdIx, bytes: i64) {
         if let Some(ofd) = self.model.tasks.ofd_mut(ix) {
             match &mut ofd.behind {
                 Some(behind) => *behind = behind.saturating_add(bytes),
@@ -202,123 +204,32 @@ impl Call<'_> {
         }
     }
 
-    /// copy_file_range and sendfile: from `fd` to `fd2`. When one side is no file, the other side's file is left as the
-    /// call would have left it.
-    pub(super) fn copy(&mut self) -> Dropped<()> {
-        let input = self.fd(Col::Fd, Text::FdPath);
-        let output = self.fd(Col::Fd2, Text::Fd2Path);
-        let bytes = self.event.success().unwrap_or(0);
-        let (from, to) = (self.event.int(Col::Offset), self.event.int(Col::Offset2));
-        match (input, output) {
-            (Ok(Fd::File(input)), Ok(Fd::File(output))) => {
-                self.on(output);
-                (self.step.ofd2, self.step.file2, self.step.path2) = (self.step.ofd, self.step.file, self.step.path.take());
-                self.on(input);
-                self.known_outcome()?.ok();
-                self.copied_out(input, from, bytes);
-                self.copied_in(output, to, bytes);
-                Ok(())
-            }
-            (Ok(Fd::Bad), Ok(_)) | (Ok(_), Ok(Fd::Bad)) => Ok(()),
-            (input, output) => {
-                self.one_sided(input, output, from, to, bytes);
-                Err(input.err().or(output.err()).unwrap_or(Reason::Unsupported))
-            }
-        }
-    }
-
-    /// splice(2): one side is a pipe.
-    pub(super) fn splice(&mut self) {
-        let (input, output) = (self.fd(Col::Fd, Text::FdPath), self.fd(Col::Fd2, Text::Fd2Path));
-        let bytes = self.event.success().unwrap_or(0);
-        self.one_sided(input, output, self.event.int(Col::Offset), self.event.int(Col::Offset2), bytes);
-    }
-
-    fn one_sided(&mut self, input: Dropped<Fd>, output: Dropped<Fd>, from: Option<i64>, to: Option<i64>, bytes: i64) {
-        if bytes <= 0 {
-            return;
-        }
-        if let (Ok(Fd::File(ix)), Err(_)) = (input, output) {
-            self.copied_out(ix, from, bytes);
-            if from.is_none() {
-                self.reposition(ix);
-            }
-        }
-        if let (Err(_), Ok(Fd::File(ix))) = (input, output) {
-            self.copied_in(ix, to, bytes);
-            if let Some(ofd) = self.model.tasks.ofd(ix) {
-                let ino = ofd.ino;
-                // The bytes do not come; the file still gets its length.
-                if let Some(size) = self.model.tree.content(ino).and_then(|content| content.size()) {
-                    self.model.tree.resize(ino, size);
-                }
-            }
-            if to.is_none() {
-                self.reposition(ix);
-            }
-        }
-    }
-
-    fn copied_out(&mut self, ix: OfdIx, at: Option<i64>, bytes: i64) {
-        if at.is_none() {
-            self.touch_position(ix);
-        }
-        let offset = at.or_else(|| self.position(ix));
-        let Some(ofd) = self.model.tasks.ofd(ix) else { return };
-        let (ino, sure) = (ofd.ino, ofd.pos_sure || at.is_some());
-        self.step.offset = offset;
-        // Also when it failed: whether two ranges of one file overlap depends on where the file ends.
-        self.touch_read(ino, offset, bytes, self.event.int(Col::Count));
-        if self.event.success().is_some() {
-            // Short counts are usual here; only nothing at all means the end.
-            let asked = if bytes == 0 { self.event.int(Col::Count) } else { Some(bytes) };
-            if let Some(offset) = offset {
-                self.was_read(ino, offset, bytes, asked, sure);
-            }
-            if at.is_none() {
-                self.advance(ix, bytes);
-            }
-        }
-    }
-
-    fn copied_in(&mut self, ix: OfdIx, at: Option<i64>, bytes: i64) {
-        if at.is_none() {
-            self.touch_position(ix);
-        }
-        let offset = at.or_else(|| self.position(ix));
-        let Some(ofd) = self.model.tasks.ofd(ix) else { return };
-        let (ino, append) = (ofd.ino, ofd.flags & flag::APPEND != 0);
-        if bytes <= 0 {
-            return;
-        }
-        if append {
-            self.appended(ix, ino, bytes, at.is_none());
-            return;
-        }
-        match offset {
-            Some(offset) => self.was_written(ino, offset, bytes),
-            None => self.touch_write(ino, None, bytes),
-        }
-        if at.is_none() {
-            self.advance(ix, bytes);
-        }
-    }
-
     /// A call that is not replayed, or not captured, moved a position: an inserted seek puts it there.
     pub(super) fn reposition(&mut self, ix: OfdIx) {
+        if let Some(pos) = self.model.tasks.ofd(ix).map(|ofd| ofd.pos) {
+            self.seek(ix, pos, whence::SET);
+        }
+    }
+
+    /// Inserts a seek.
+    pub(super) fn seek(&mut self, ix: OfdIx, offset: i64, from: i64) {
         let path = self.model.ofd_path(ix);
         let Some(ofd) = self.model.tasks.ofd(ix) else { return };
-        let (id, ino, pos) = (ofd.id, ofd.ino, ofd.pos);
+        let (id, ino) = (ofd.id, ofd.ino);
         let mut event = Event::new(Syscall::lseek);
-        event.set(Col::Offset, pos);
-        event.set(Col::Whence, 0);
-        event.set_outcome(pos);
+        event.set(Col::Offset, offset);
+        event.set(Col::Whence, from);
+        let pos = (from == whence::SET).then_some(offset);
+        event.set_outcome(pos.unwrap_or(0));
         let mut step = self.inserted(Origin::External, Op::Lseek);
-        (step.ofd, step.offset, step.path) = (Some(id), Some(pos), Some(path));
+        (step.ofd, step.offset, step.path) = (Some(id), pos, Some(path));
         step.file = Some(self.model.tree.file(ino));
         self.insert(event, step, |tree| {
             tree.touches.add(Resource::Ofd, id, Access::Read);
             tree.touches.add(Resource::Position, id, Access::Write);
+            if from == whence::END {
+                tree.touch(Resource::Size, ino, Access::Read);
+            }
         });
     }
 
@@ -349,21 +260,22 @@ impl Call<'_> {
         // The kernel returns the position of _llseek through a pointer; what is captured is 0 for success.
         let status = self.event.syscall == Syscall::_llseek && result == 0;
         let result = match (status, whence) {
-            (false, _) | (_, 0) => result.max(offset * i64::from(status)),
-            (true, 1) => pos + offset,
-            (true, _) => offset + self.model.tree.content(ino).map_or(0, |content| content.least()),
+            (false, _) => result,
+            (true, 0) => result.max(offset),
+            (true, 1) => pos.saturating_add(offset),
+            (true, _) => self.model.tree.content(ino).map_or(0, |content| content.least()).saturating_add(offset),
         };
+        let began = result.saturating_sub(offset);
         match whence {
             _ if status => {}
             1 if behind.is_some() => {
-                let seen =
-                    behind.zip(self.model.tree.content(ino)).map(|(behind, content)| content.reveal(behind, result - offset));
+                let seen = behind.zip(self.model.tree.content(ino)).map(|(behind, content)| content.reveal(behind, began));
                 self.seen(ino, seen.unwrap_or(Seen::Fits));
             }
-            1 if result - offset != pos => {
+            1 if began != pos => {
                 // The position had been moved by calls the capture does not have.
                 if let Some(ofd) = self.model.tasks.ofd_mut(ix) {
-                    ofd.pos = result - offset;
+                    ofd.pos = began;
                 }
                 if sure {
                     self.model.tree.guess("a position moved by calls that are not in the capture");
@@ -371,9 +283,9 @@ impl Call<'_> {
                 self.reposition(ix);
             }
             // No file is so long; ext4 gives it for a directory, whatever is in it.
-            whence::END if result - offset == i64::MAX => self.model.tree.settle(ino, Kind::Dir),
+            whence::END if began == i64::MAX => self.model.tree.settle(ino, Kind::Dir),
             whence::END if self.model.tree.at(ino).kind() == Kind::File => {
-                self.observe(ino, result - offset);
+                self.observe(ino, began);
             }
             whence::DATA | whence::HOLE => self.seek_hole(ino, offset, result, whence == whence::HOLE),
             _ => {}
@@ -392,7 +304,7 @@ impl Call<'_> {
             self.seen(ino, seen);
         } else {
             content.hole(from, to);
-            let seen = if to >= content.least() { content.read_to(to + 1) } else { Seen::Fits };
+            let seen = if to >= content.least() { content.read_to(to.saturating_add(1)) } else { Seen::Fits };
             self.seen(ino, seen);
         }
     }
@@ -431,9 +343,9 @@ impl Call<'_> {
         }
         if let Some(content) = self.model.tree.content(ino) {
             match mode {
-                _ if mode & falloc::COLLAPSE_RANGE != 0 => content.truncate((content.least() - length).max(0)),
-                _ if mode & falloc::INSERT_RANGE != 0 => content.truncate(content.least() + length),
-                _ if mode & falloc::KEEP_SIZE == 0 => content.extend(offset + length),
+                _ if mode & falloc::COLLAPSE_RANGE != 0 => content.truncate(content.least().saturating_sub(length).max(0)),
+                _ if mode & falloc::INSERT_RANGE != 0 => content.truncate(content.least().saturating_add(length)),
+                _ if mode & falloc::KEEP_SIZE == 0 => content.extend(offset.saturating_add(length)),
                 _ => {}
             }
             content.changed = content.changed.max(over);
@@ -454,7 +366,7 @@ impl Call<'_> {
     // ---- sizes
 
     /// Did the call begin before the last change of the size was over? Then it may have seen the file before it.
-    fn racing(&mut self, ino: Ino) -> bool {
+    pub(super) fn racing(&mut self, ino: Ino) -> bool {
         let begin = self.begin();
         let Some(content) = self.model.tree.content(ino) else { return false };
         match (begin, content.changed) {

@@ -6,6 +6,7 @@
 
 mod chroot;
 mod control;
+mod copy;
 mod data;
 mod fd;
 mod meta;
@@ -27,7 +28,7 @@ use super::tree::{Fix, Ino, Node, Tree};
 use super::{Model, Place};
 use crate::event::{Col, Event, HOLE, Text};
 use crate::fate::{Fate, Origin, Reason};
-use crate::syscall::{Op, Replay, Role, Syscall};
+use crate::syscall::{Op, Replay, Role, Syscall, concerns_no_file};
 
 /// Flags of open(2) and the AT_ family as the kernel numbers them.
 pub(super) mod flag {
@@ -103,6 +104,7 @@ impl<'a> Call<'a> {
             (_, Some(Reason::NotFile | Reason::Pipe | Reason::Socket | Reason::Device | Reason::Anon | Reason::PseudoFs)) => {
                 false
             }
+            (_, Some(Reason::UnknownCall)) => true,
             (Fate::Drop, _) => def.args.iter().any(|role| matches!(role, Role::Fd | Role::DirFd | Role::Path)),
             _ => true,
         };
@@ -269,7 +271,7 @@ impl<'a> Call<'a> {
                 self.model.tasks.doubt_positions();
             }
             self.wait();
-            return Reason::NotFile;
+            return if concerns_no_file(self.event.name()) { Reason::NotFile } else { Reason::UnknownCall };
         }
         if self.event.syscall == Syscall::splice {
             self.splice();
@@ -317,7 +319,7 @@ impl<'a> Call<'a> {
 
     /// When it was over, ns.
     fn over(&self) -> Option<i64> {
-        Some(self.event.int(Col::Ts)? + self.event.int(Col::Dur).unwrap_or(0).max(0))
+        Some(self.event.int(Col::Ts)?.saturating_add(self.event.int(Col::Dur).unwrap_or(0).max(0)))
     }
 
     // ---- rows

@@ -117,6 +117,7 @@ impl Call<'_> {
         self.model.tree.touch_entry(spot.dir, &spot.name);
         self.model.tree.empty(ino);
         self.flush();
+        self.keep(ino);
         if let Some(ino) = self.model.tree.unbind(spot.dir, &spot.name) {
             self.model.tree.release(ino);
         }

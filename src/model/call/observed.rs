@@ -11,6 +11,7 @@ use crate::model::fds::OfdIx;
 use crate::model::step::Kind;
 use crate::model::tree::Ino;
 use crate::syscall::Role;
+use crate::syscall::position::whence;
 
 /// A position that was seen, and when.
 #[derive(Clone, Copy, Debug)]
@@ -44,13 +45,42 @@ impl Call<'_> {
         let quiet = self.begin().is_some_and(|begin| ofd.busy <= begin);
         let seen = self.event.int(Col::Pos).filter(|_| quiet && self.event.success().is_some());
         let (pos, sure, behind) = (ofd.pos, ofd.pos_sure, ofd.behind.is_some());
-        let began = seen.map(|seen| seen - moved).filter(|began| *began >= 0);
+        let began = seen.map(|seen| seen.saturating_sub(moved)).filter(|began| *began >= 0);
         self.model.tree.answer(Answer::Position, began.is_some_and(|began| !sure || behind || began == pos));
         if let Some(began) = began.filter(|_| !sure && !behind) {
             if began != pos {
                 self.misplaced(ix, began);
             }
             self.go_to(ix, began);
+        }
+    }
+
+    /// Before a read from a position that nobody knows: one that stops short stops at the end of the file, so where that is
+    /// tells where it began. While nobody knows how long the file is, the replay seeks from its end.
+    pub(super) fn back_from_the_end(&mut self, ix: OfdIx) {
+        let Some(ofd) = self.model.tasks.ofd(ix).filter(|ofd| !ofd.pos_sure) else { return };
+        let (ino, pos, behind) = (ofd.ino, ofd.pos, ofd.behind);
+        let short = self.event.success().zip(self.event.int(Col::Count)).filter(|(bytes, asked)| (0..*asked).contains(bytes));
+        let Some((bytes, _)) = short.filter(|_| self.model.tree.at(ino).kind() == Kind::File && !self.racing(ino)) else {
+            return;
+        };
+        let Some(content) = self.model.tree.content(ino) else { return };
+        match (content.size(), content.appended()) {
+            (Some(size), _) if size >= bytes => {
+                if behind.is_some() || pos != size - bytes {
+                    self.misplaced(ix, size - bytes);
+                }
+                self.go_to(ix, size - bytes);
+            }
+            (None, Some(appended)) => {
+                let seen = content.read_to(bytes);
+                self.seen(ino, seen);
+                if let Some(ofd) = self.model.tasks.ofd_mut(ix) {
+                    (ofd.behind, ofd.pos_sure) = (Some(appended.saturating_sub(bytes)), true);
+                }
+                self.seek(ix, -bytes, whence::END);
+            }
+            _ => {}
         }
     }
 

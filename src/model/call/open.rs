@@ -231,10 +231,10 @@ impl Call<'_> {
         let note = self.event.text(Text::Path).filter(|_| self.event.success().is_some());
         let ino = self.cwd(note)?;
         self.known_outcome()?.ok();
-        self.model.tree.touch_cwd(ino);
+        self.stand_in(Arg::First, ino);
         let path = self.model.tree.path(ino);
         self.note_file(Arg::First, ino);
-        (self.step.path, self.step.cwd) = (Some(path), Some(self.cwd_path(ino)));
+        self.step.path = Some(path);
         Ok(())
     }
 }

@@ -3,13 +3,13 @@
 use super::fd::Fd;
 use super::{Call, Dropped, flag, outside};
 use crate::event::{AT_FDCWD, Col, Event, Text};
-use crate::fate::Reason;
-use crate::model::fds::OfdIx;
+use crate::fate::{Origin, Reason};
+use crate::model::fds::{Entry, OfdIx, Target};
 use crate::model::step::{Kind, Name};
 use crate::model::touch::{Access, Resource};
 use crate::model::tree::{Ino, Life, Look, Node, ROOT};
 use crate::model::walk::{Proof, Spot, Walk};
-use crate::syscall::{Op, Role};
+use crate::syscall::{Op, Role, Syscall};
 use std::sync::Arc;
 
 /// The working directory of a process that never told it.
@@ -93,16 +93,20 @@ impl<'a> Call<'a> {
         let (path_col, fd_col, note_col, role) = arg.columns();
         let dirfd = if event.syscall.def().has(role) { event.int(fd_col) } else { None };
         let path = match event.text(path_col) {
+            // No kernel took it: it is not what the call was given.
+            Some(path) if path.len() >= libc::PATH_MAX as usize && event.failure() != Some(libc::ENAMETOOLONG) => {
+                return Err(Reason::LostName);
+            }
             Some(path) if !path.is_empty() => path,
             empty => {
                 // utimensat(fd, NULL) and the AT_EMPTY_PATH of newer calls are about the descriptor itself.
-                let null = empty.is_none() && event.syscall == crate::syscall::Syscall::utimensat;
+                let null = empty.is_none() && event.syscall == Syscall::utimensat;
                 let flags = event.int(Col::Flags).unwrap_or(0);
                 let on_itself = null || (empty.is_some() && flags & flag::AT_EMPTY_PATH != 0);
                 return match dirfd {
                     Some(fd) if fd >= 0 && (on_itself || (empty.is_some() && self.is_readlink())) => self.itself(arg),
                     Some(AT_FDCWD) if on_itself && !null => {
-                        let start = self.start_at_cwd(event.text(note_col))?;
+                        let start = self.start_at_cwd(arg, event.text(note_col))?;
                         Ok(Named::Path(From { arg, start, path: b".", slash: false }))
                     }
                     _ if empty.is_some() => Ok(Named::Path(From { arg, start: ROOT, path: b"", slash: false })),
@@ -135,21 +139,69 @@ impl<'a> Call<'a> {
                 }
                 Fd::Bad => return Ok(Named::Bad),
             },
-            _ => self.start_at_cwd(event.text(note_col))?,
+            _ => self.start_at_cwd(arg, event.text(note_col))?,
         };
         Ok(Named::Path(From { arg, start, path, slash }))
     }
 
-    fn start_at_cwd(&mut self, note: Option<&[u8]>) -> Dropped<Ino> {
+    fn start_at_cwd(&mut self, arg: Arg, note: Option<&[u8]>) -> Dropped<Ino> {
         let ino = self.cwd(note)?;
-        self.step.cwd = Some(self.cwd_path(ino));
-        self.model.tree.touch_cwd(ino);
+        self.stand_in(arg, ino);
         Ok(ino)
     }
 
+    /// The call is made in a working directory: by its path, or by the description that keeps one that was removed.
+    pub(super) fn stand_in(&mut self, arg: Arg, ino: Ino) {
+        let kept = self.model.kept.get(&ino).and_then(|ix| self.model.tasks.ofd(*ix)).map(|ofd| ofd.id);
+        let Some(id) = kept else {
+            self.step.cwd = Some(self.cwd_path(ino));
+            return self.model.tree.touch_cwd(ino);
+        };
+        self.model.tree.touches.add(Resource::Ofd, id, Access::Read);
+        self.model.tree.touch(Resource::Attrs, ino, Access::Read);
+        match arg {
+            Arg::First => self.step.dir = Some(id),
+            Arg::Second => self.step.dir2 = Some(id),
+        }
+    }
+
+    /// A directory is about to be removed. Processes that are in it stay there: an inserted op keeps it open for them.
+    pub(super) fn keep(&mut self, ino: Ino) {
+        if self.model.kept.contains_key(&ino) || self.model.tasks.cwds().all(|cwd| cwd.ino != Some(ino)) {
+            return;
+        }
+        let flags = flag::PATH | flag::DIRECTORY;
+        let ix = self.model.tasks.open(self.who, ino, flags);
+        self.model.tree.at_mut(ino).refs += 1;
+        self.model.kept.insert(ino, ix);
+        let path = self.model.ofd_path(ix);
+        let mut event = Event::new(Syscall::openat);
+        event.set(Col::DirFd, AT_FDCWD);
+        event.set_text(Text::Path, &path[..]);
+        event.set(Col::Flags, flags);
+        let mut step = self.inserted(Origin::Cwd, Op::Openat);
+        let id = self.model.tasks.ofd(ix).map_or(-1, |ofd| ofd.id);
+        (step.ofd, step.file, step.path) = (Some(id), Some(self.model.tree.file(ino)), Some(path));
+        self.insert(event, step, |tree| {
+            tree.touch_way(ino);
+            tree.touches.add(Resource::Ofd, id, Access::Write);
+        });
+    }
+
+    /// Closes the removed directories that nobody is in any more.
+    pub(in crate::model) fn leave(&mut self) {
+        if self.model.kept.is_empty() {
+            return;
+        }
+        let there: Vec<Ino> = self.model.tasks.cwds().filter_map(|cwd| cwd.ino).collect();
+        let mut gone: Vec<OfdIx> = self.model.kept.extract_if(|ino, _| !there.contains(ino)).map(|(_, ix)| ix).collect();
+        gone.sort_unstable();
+        self.end(gone.into_iter().map(|ix| Entry { target: Target::Ofd(ix), cloexec: false }), Origin::Cwd);
+    }
+
     /// The path by which a replay enters a working directory. One that was removed cannot be entered, also when another
-    /// directory has its name now: it is called as the kernel calls it, which is no name of anything.
-    pub(super) fn cwd_path(&mut self, ino: Ino) -> Name {
+    /// directory has its name by then: it is called as the kernel calls it, which is no name of anything.
+    fn cwd_path(&mut self, ino: Ino) -> Name {
         let path = self.model.tree.path(ino);
         if self.model.tree.at(ino).unlinked() && ino != ROOT { Arc::from([&path, &b" (deleted)"[..]].concat()) } else { path }
     }
@@ -232,7 +284,8 @@ impl<'a> Call<'a> {
 
     pub(super) fn set_cwd(&mut self, ino: Ino, note: Option<&[u8]>) {
         // A directory that was a working directory once is never forgotten: fork copies these without counting.
-        self.model.tree.at_mut(ino).refs += 1;
+        let node = self.model.tree.at_mut(ino);
+        node.refs = node.refs.saturating_add(1);
         let cwd = self.model.tasks.cwd(self.who.process);
         (cwd.ino, cwd.seen) = (Some(ino), note.map(Into::into));
     }

@@ -1,0 +1,121 @@
+//! Calls that move data from one descriptor to another.
+
+use super::fd::Fd;
+use super::{Call, Dropped, flag};
+use crate::event::{Col, Text};
+use crate::fate::Reason;
+use crate::model::fds::OfdIx;
+use crate::syscall::position;
+
+impl Call<'_> {
+    /// copy_file_range and sendfile: from `fd` to `fd2`. When one side is no file, the other side's file is left as the
+    /// call would have left it.
+    pub(super) fn copy(&mut self) -> Dropped<()> {
+        let input = self.fd(Col::Fd, Text::FdPath);
+        let output = self.fd(Col::Fd2, Text::Fd2Path);
+        let bytes = self.bytes().unwrap_or(0);
+        let (from, to) = (position::start(self.event).at(), position::start2(self.event).at());
+        match (input, output) {
+            (Ok(Fd::File(input)), Ok(Fd::File(output))) => {
+                self.on(output);
+                (self.step.ofd2, self.step.file2, self.step.path2) = (self.step.ofd, self.step.file, self.step.path.take());
+                self.on(input);
+                self.known_outcome()?.ok();
+                self.copied_out(input, from, bytes);
+                self.copied_in(output, to, bytes);
+                Ok(())
+            }
+            (Ok(Fd::Bad), Ok(_)) | (Ok(_), Ok(Fd::Bad)) => Ok(()),
+            (input, output) => {
+                self.one_sided(input, output, from, to, bytes);
+                Err(input.err().or(output.err()).unwrap_or(Reason::Unsupported))
+            }
+        }
+    }
+
+    /// splice(2): one side is a pipe.
+    pub(super) fn splice(&mut self) {
+        let (input, output) = (self.fd(Col::Fd, Text::FdPath), self.fd(Col::Fd2, Text::Fd2Path));
+        let bytes = self.bytes().unwrap_or(0);
+        let (from, to) = (position::start(self.event).at(), position::start2(self.event).at());
+        self.one_sided(input, output, from, to, bytes);
+    }
+
+    fn one_sided(&mut self, input: Dropped<Fd>, output: Dropped<Fd>, from: Option<i64>, to: Option<i64>, bytes: i64) {
+        if bytes <= 0 {
+            return;
+        }
+        if let (Ok(Fd::File(ix)), Err(_)) = (input, output) {
+            self.copied_out(ix, from, bytes);
+            if from.is_none() {
+                self.reposition(ix);
+            }
+        }
+        if let (Err(_), Ok(Fd::File(ix))) = (input, output) {
+            self.copied_in(ix, to, bytes);
+            if let Some(ofd) = self.model.tasks.ofd(ix) {
+                let ino = ofd.ino;
+                // The bytes do not come; the file still gets its length.
+                if let Some(size) = self.model.tree.content(ino).and_then(|content| content.size()) {
+                    self.model.tree.resize(ino, size);
+                }
+            }
+            if to.is_none() {
+                self.reposition(ix);
+            }
+        }
+    }
+
+    fn copied_out(&mut self, ix: OfdIx, at: Option<i64>, bytes: i64) {
+        if at.is_none() {
+            self.touch_position(ix);
+        }
+        if at.is_none() && self.event.success() == Some(0) {
+            self.back_from_the_end(ix);
+        }
+        let offset = at.or_else(|| self.position(ix));
+        let Some(ofd) = self.model.tasks.ofd(ix) else { return };
+        let (ino, sure) = (ofd.ino, ofd.pos_sure || at.is_some());
+        self.step.offset = offset;
+        // Also when it failed: whether two ranges of one file overlap depends on where the file ends.
+        self.touch_read(ino, offset, bytes, self.event.int(Col::Count));
+        if self.event.success().is_some() {
+            // Short counts are usual here; only nothing at all means the end.
+            let asked = if bytes == 0 { self.event.int(Col::Count) } else { Some(bytes) };
+            if let Some(offset) = offset {
+                self.was_read(ino, offset, bytes, asked, sure);
+            }
+            let size = self.model.tree.content(ino).and_then(|content| content.size());
+            if bytes > 0 && (offset.is_none() || size != offset.map(|offset| offset.saturating_add(bytes))) {
+                self.ask_for(bytes);
+            }
+            if at.is_none() {
+                self.advance(ix, bytes);
+            }
+        }
+    }
+
+    fn copied_in(&mut self, ix: OfdIx, at: Option<i64>, bytes: i64) {
+        if at.is_none() {
+            self.touch_position(ix);
+        }
+        let offset = at.or_else(|| self.position(ix));
+        let Some(ofd) = self.model.tasks.ofd(ix) else { return };
+        let (ino, append) = (ofd.ino, ofd.flags & flag::APPEND != 0);
+        self.step.offset2 = offset;
+        if bytes <= 0 {
+            return;
+        }
+        if append {
+            self.step.offset2 = self.appended(ix, ino, bytes, at.is_none());
+            return;
+        }
+        match offset {
+            Some(offset) => self.was_written(ino, offset, bytes),
+            None => self.touch_write(ino, None, bytes),
+        }
+        if at.is_none() {
+            self.advance(ix, bytes);
+        }
+    }
+}

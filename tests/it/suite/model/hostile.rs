@@ -1,0 +1,105 @@
+//! Events that no kernel made: any call with any numbers. Whatever they say, the model says something of each, does not
+//! panic (sums that do not fit do, in a test), and takes no more memory than the events do.
+
+use crate::tool::cases;
+use ioriot::event::{Col, Event, HOLE, Text};
+use ioriot::fate::{Origin, Reason};
+use ioriot::model::{Config, Model, Notes, Rows};
+use ioriot::syscall::Syscall;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+const NUMBERS: &[i64] = &[
+    i64::MIN,
+    i64::MIN + 1,
+    -(1 << 62),
+    -4096,
+    -100,
+    -2,
+    -1,
+    0,
+    1,
+    2,
+    3,
+    9,
+    4096,
+    0o100_644,
+    0o040_755,
+    1 << 32,
+    1 << 62,
+    i64::MAX - 1,
+    i64::MAX,
+];
+const TEXTS: &[&str] =
+    &["", "/", ".", "..", "a", "/a", "/a/b", "a/../b/", "/a (deleted)", "socket:[1]", "pipe:[2]", "/proc/self/fd/3"];
+const ERRNOS: &[i64] = &[0, 0, 0, 2, 9, 17, 20, 22, 28, 38, 512, i64::MAX];
+
+fn event() -> impl Strategy<Value = Event> {
+    let call = select(Syscall::ALL.to_vec());
+    let numbers = proptest::collection::vec((select(Col::ALL), select(NUMBERS), 0..3u8), 0..14);
+    let texts = proptest::collection::vec((select(Text::ALL), select(TEXTS)), 0..5);
+    let who = (1..4i64, 1..4i64, 0..5i64, select(ERRNOS));
+    (call, numbers, texts, who, any::<bool>()).prop_map(|(call, numbers, texts, (pid, tid, fd, errno), hole)| {
+        let mut event = Event::new(call);
+        if call == Syscall::other {
+            event.other = Some(if hole { HOLE } else { "unheard_of" }.into());
+        }
+        // Descriptors that are open and flags that mean something are hit more often by small numbers.
+        for (col, value) in [(Col::Fd, fd), (Col::Fd2, 3 - fd), (Col::Ret, fd), (Col::Errno, errno)] {
+            event.set(col, value);
+        }
+        for (col, value, kind) in numbers {
+            event.set(col, if kind == 0 { value } else { value.rem_euclid(4096) });
+        }
+        event.set(Col::Pid, pid);
+        event.set(Col::Tid, tid);
+        texts.iter().for_each(|(text, value)| event.set_text(*text, value));
+        event
+    })
+}
+
+fn feed(events: &[Event], notes: Notes) {
+    let mut model = Model::new(Config { notes, ..Config::default() });
+    let mut rows = Rows::default();
+    for event in events {
+        rows.clear();
+        model.step(event, &mut rows);
+        let own = rows.list.iter().filter(|row| row.step.origin == Origin::Event).count();
+        assert_eq!((own, rows.list.last().map(|row| row.step.origin)), (1, Some(Origin::Event)), "{event:?}");
+        // Closes of what was open, and what others must have done.
+        assert!(rows.list.len() <= 64 + 4 * events.len(), "{} rows of {event:?}", rows.list.len());
+    }
+    rows.clear();
+    let end = model.finish(&mut rows);
+    let told: usize = end.needs.iter().map(|need| need.path.len() + need.target.as_ref().map_or(0, |target| target.len())).sum();
+    assert!(told <= 8192 * (events.len() + 8), "{told} bytes of {} events", events.len());
+    assert!(
+        end.needs.iter().all(|need| need.size >= 0 && need.read.iter().all(|(at, length)| at.checked_add(*length).is_some()))
+    );
+}
+
+proptest! {
+    #![proptest_config(cases("IORIOT_MODEL_CASES", 400, 11))]
+
+    #[test]
+    fn whatever_events_say_the_model_answers(events in proptest::collection::vec(event(), 1..40), written in any::<bool>()) {
+        feed(&events, if written { Notes::default() } else { Config::default().notes });
+    }
+}
+
+/// The kernel takes no longer one than PATH_MAX (path_resolution(7)); each directory of one is known by its path.
+#[test]
+fn a_path_longer_than_any_kernel_takes_is_not_walked() {
+    for (depth, outcome, reason) in
+        [(2_000, 0, None), (30_000, 0, Some(Reason::LostName)), (30_000, -i64::from(libc::ENAMETOOLONG), None)]
+    {
+        let mut event = Event::new(Syscall::stat);
+        event.set_outcome(outcome);
+        [Col::Pid, Col::Tid].iter().for_each(|col| event.set(*col, 1));
+        event.set_text(Text::Path, "/d".repeat(depth));
+        let (mut model, mut rows) = (Model::new(Config::default()), Rows::default());
+        model.step(&event, &mut rows);
+        assert_eq!(rows.list[0].step.reason, reason, "{depth} {outcome}");
+        assert_eq!(model.finish(&mut rows).needs.len(), if outcome == 0 && reason.is_none() { depth } else { 0 });
+    }
+}
