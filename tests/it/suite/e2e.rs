@@ -3,6 +3,8 @@
 //! The snapshots pin every count: fates by reason, outcomes by kind, verdicts on the tree. A better match cannot be
 //! bought by dropping more. Every difference they show is explained in docs/FIDELITY.md.
 
+mod lines;
+
 use crate::tool::{data, expect, number, rows};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};

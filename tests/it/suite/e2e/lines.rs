@@ -1,0 +1,82 @@
+//! Small inputs, made by hand, each of which shows what lines mean (tests/data/lines).
+
+use super::Story;
+use crate::tool::{expect, number, rows};
+
+fn story(input: &str) -> Story {
+    Story::of(&format!("lines/{input}"))
+}
+
+impl Story {
+    fn of_run(&self, sql: &str) -> f64 {
+        number(&[&self.part("run")], sql)
+    }
+}
+
+#[test]
+fn small_inputs_come_out_as_captured() {
+    // Events, ops, and outcomes that cannot be compared.
+    for (input, [events, ops, uncompared]) in [
+        ("deleted.strace", [7, 6, 0]),
+        ("missing-close.strace", [5, 5, 0]),
+        ("wait-status.strace", [3, 2, 0]),
+        ("struct-size.strace", [2, 2, 0]),
+        ("midnight.strace", [4, 4, 0]),
+        ("exit-pending.strace", [2, 0, 0]),
+        ("quotes.strace", [6, 6, 0]),
+        ("tail.strace", [4, 4, 0]),
+        ("removed-cwd.strace", [7, 7, 0]),
+        ("short-write.strace", [7, 7, 1]),
+        ("sendfile-seek.strace", [7, 7, 0]),
+        ("preadv2-seek.strace", [7, 7, 0]),
+        ("preadv2-size.strace", [5, 5, 0]),
+        ("preadv2-size-control.strace", [5, 5, 0]),
+        ("overlap.capture", [3, 3, 0]),
+        ("unknown-call.strace", [5, 3, 0]),
+    ] {
+        let story = story(input);
+        let count = |what: &str| story.of_run(&format!("SELECT count(*) FROM results WHERE origin = 'event' AND {what}")) as i64;
+        let differences =
+            rows(&[&story.part("run")], "SELECT op_id, syscall, kind, ret, errno FROM results WHERE outcome = 'different'");
+        assert!(differences.is_empty(), "{input}: {differences:?}");
+        let captured = number(&[&story.part("capture")], "SELECT count(*) FROM events") as i64;
+        assert_eq!([captured, count("true"), count("outcome = 'uncompared'")], [events, ops, uncompared], "{input}");
+        let state = rows(&[&story.part("run")], "SELECT path, verdict FROM state WHERE verdict <> 'same'");
+        assert!(state.is_empty(), "{input}: {state:?}");
+    }
+}
+
+/// A removed name, the end of an open call and the size of a file are what the lines say.
+#[test]
+fn what_small_inputs_leave_behind_is_there() {
+    let size = |input: &str, path: &str| story(input).found(path).map(|found| found.len());
+    assert_eq!(size("deleted.strace", "/d/a"), None);
+    assert_eq!(size("quotes.strace", "/d/\"a\\b\", O_RDONLY) = 3"), Some(75));
+    assert_eq!(size("short-write.strace", "/d/big"), Some(8192));
+    assert_eq!(size("tail.strace", "/log/a"), Some(100_650));
+    assert_eq!(size("overlap.capture", "/data/a"), Some(4096));
+    assert_eq!(size("preadv2-size.strace", "/data/f"), Some(3000));
+}
+
+#[test]
+fn a_call_that_nobody_knows_is_no_part_of_the_coverage() {
+    let story = story("unknown-call.strace");
+    assert_eq!(story.coverage(), 0.75);
+    let dropped = rows(&[&story.part("workload")], "SELECT syscall, reason, on_file FROM fates WHERE fate = 'drop' ORDER BY seq");
+    assert_eq!(dropped, ["write_gently,unknown_call,true", "brk,not_file,false"]);
+    assert_eq!(story.of_run("SELECT count(*) FROM results"), 4.0);
+}
+
+/// Whatever moved the position of a descriptor before the call that stays.
+#[test]
+fn a_predicate_that_leaves_out_a_move_puts_a_seek_there() {
+    for input in ["sendfile-seek.strace", "preadv2-seek.strace"] {
+        let story = story(input);
+        let [capture, root, out, run] = ["capture", "root2", "chosen", "run2"].map(|name| story.part(name).display().to_string());
+        expect(0, &["generate", &capture, "-o", &out, "--where", "op = 'read'"]);
+        let ops = rows(&[&story.part("chosen")], "SELECT op, origin, \"offset\" FROM ops ORDER BY op_id");
+        assert_eq!(ops, ["openat,event,", "read,event,0", "lseek,seek,1100", "read,event,1100", "close,event,"], "{input}");
+        expect(0, &["init", &out, "--root", &root]);
+        expect(0, &["replay", &out, "--root", &root, "-o", &run]);
+    }
+}
