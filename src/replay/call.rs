@@ -6,7 +6,7 @@
 use super::memory;
 use super::order::Wait;
 use super::record::UNKNOWN;
-use crate::event::Col;
+use crate::event::{AT_FDCWD, Col};
 use crate::syscall::Op;
 use std::ffi::{CStr, c_char};
 use std::ops::Deref;
@@ -240,6 +240,17 @@ impl<'a> Call<'a> {
     #[inline]
     pub fn cwd(&self) -> Option<&'a CStr> {
         CStr::from_bytes_until_nul(self.text(CWD)?).ok()
+    }
+
+    /// The description of its working directory, where that was removed: it starts there without saying so.
+    #[inline]
+    pub fn removed_cwd(&self) -> Option<u32> {
+        if self.dir & self.dir2 == NONE {
+            return None;
+        }
+        let starts = [(self.dir, Col::DirFd), (self.dir2, Col::DirFd2)];
+        let unsaid = |col| self.get(col).is_none_or(|at| at == AT_FDCWD);
+        starts.into_iter().find(|(dir, col)| *dir != NONE && unsaid(*col)).map(|(dir, _)| dir)
     }
 
     /// A text that ends in NUL, and whatever comes after it.

@@ -293,9 +293,7 @@ impl Issue for Sys<'_> {
                 // Anywhere else the call would do something else: it fails as entering the directory does.
                 return Some(Refusal { ret: entered, note: CWD });
             }
-        } else if call.dir & call.dir2 != NONE
-            && let Some(dir) = removed_cwd(call)
-        {
+        } else if let Some(dir) = call.removed_cwd() {
             let entered = sys!(SYS_fchdir, self.shared.fds.get(dir));
             self.cwd.clear();
             if entered != 0 {
@@ -473,15 +471,6 @@ impl Issue for Sys<'_> {
             _ => {}
         }
     }
-}
-
-/// The description of the working directory of a call, where that was removed: it starts there without saying so.
-#[inline]
-fn removed_cwd(call: Call<'_>) -> Option<u32> {
-    [(call.dir, Col::DirFd), (call.dir2, Col::DirFd2)]
-        .into_iter()
-        .find(|(dir, col)| *dir != NONE && call.get(*col).is_none_or(|at| at == AT_FDCWD))
-        .map(|(dir, _)| dir)
 }
 
 /// Where the kernel likes, and of a file; nothing fixed or locked, and nothing large brought into memory at once. No memory is
