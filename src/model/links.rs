@@ -100,8 +100,7 @@ impl Tree {
     /// that; slashes, which mean nothing, where a name cannot be so long. `None` when the name is taken.
     pub(super) fn target_of_length(&mut self, dir: Ino, name: &[u8], length: usize) -> Option<Vec<u8>> {
         const LONGEST: usize = 200;
-        // No symlink is longer, whatever the capture says.
-        let (whole, length) = ([name, MADE_UP].concat(), length.min(libc::PATH_MAX as usize));
+        let whole = [name, MADE_UP].concat();
         let kept = length.min(LONGEST);
         let mut base = vec![b'-'; kept.saturating_sub(whole.len())];
         base.extend_from_slice(&whole[whole.len().saturating_sub(kept)..]);

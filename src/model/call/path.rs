@@ -93,10 +93,6 @@ impl<'a> Call<'a> {
         let (path_col, fd_col, note_col, role) = arg.columns();
         let dirfd = if event.syscall.def().has(role) { event.int(fd_col) } else { None };
         let path = match event.text(path_col) {
-            // No kernel took it: it is not what the call was given.
-            Some(path) if path.len() >= libc::PATH_MAX as usize && event.failure() != Some(libc::ENAMETOOLONG) => {
-                return Err(Reason::LostName);
-            }
             Some(path) if !path.is_empty() => path,
             empty => {
                 // utimensat(fd, NULL) and the AT_EMPTY_PATH of newer calls are about the descriptor itself.
