@@ -11,9 +11,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How long a reader waits for a writer that is about to be done.
+/// How long one waits for somebody who is about to be done: a writer that puts a dataset in its place, processes of a replay
+/// that was killed just now.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How often it looks.
+/// How often one looks.
 const LOOK: Duration = Duration::from_millis(5);
 
 /// A lock that is held, until it is dropped.
@@ -24,7 +25,7 @@ impl Lock {
     /// Takes a file or directory for oneself alone.
     ///
     /// # Errors
-    /// When others have it; the message says who. Where the file system knows no locks, that is said and nobody is kept out.
+    /// When others have it and do not let go within a second; the message says who. Where the file system knows no locks, that is said and nobody is kept out.
     pub fn alone(what: impl AsFd) -> Result<Lock> {
         Lock::take(what, FlockOperation::NonBlockingLockExclusive)
     }
@@ -32,20 +33,19 @@ impl Lock {
     /// Takes it together with others who do the same, to read.
     ///
     /// # Errors
-    /// As [`Lock::alone`], when somebody has it alone and does not let go within a second.
+    /// As [`Lock::alone`], when somebody has it alone.
     pub fn shared(what: impl AsFd) -> Result<Lock> {
-        let (what, began) = (what.as_fd(), Instant::now());
-        loop {
-            match Lock::take(what, FlockOperation::NonBlockingLockShared) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock && began.elapsed() < PATIENCE => std::thread::sleep(LOOK),
-                taken => return taken,
-            }
-        }
+        Lock::take(what, FlockOperation::NonBlockingLockShared)
     }
 
     fn take(what: impl AsFd, how: FlockOperation) -> Result<Lock> {
-        let fd = what.as_fd().try_clone_to_owned()?;
-        match rustix::fs::flock(&fd, how) {
+        let (fd, began) = (what.as_fd().try_clone_to_owned()?, Instant::now());
+        let mut taken = rustix::fs::flock(&fd, how);
+        while taken == Err(Errno::WOULDBLOCK) && began.elapsed() < PATIENCE {
+            std::thread::sleep(LOOK);
+            taken = rustix::fs::flock(&fd, how);
+        }
+        match taken {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => return Err(Error::new(ErrorKind::WouldBlock, Holders::of(&fd).to_string())),
             // A file system without locks, or one that wants a descriptor for writing (NFS).

@@ -113,7 +113,7 @@ fn a_root_that_is_worked_in_is_left_alone() {
     refused(&["init", &place, "--root", &root, "--reset"], &[&who]);
     refused(&["init", &place, "--root", &root, "--force"], &[&who]);
     refused(&["replay", &place, "--root", &root, "-o", &other, "--dirty"], &[&who]);
-    refused(&["replay", &place, "--root", &root, "-o", &run, "--dirty"], &["is being written", &who]);
+    refused(&["replay", &place, "-o", &run, "--engine", "null"], &["is being written", &who]);
     refused(&["replay", "--recover", &run], &["is being written", &who]);
     let said = expect(0, &["clean", work.dir.path().to_str().unwrap(), "--roots", "--runs", "--yes"]);
     assert!(said.matches(&who).count() == 2, "{said}");
