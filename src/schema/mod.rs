@@ -50,7 +50,7 @@ pub fn writer_properties(table: &Table) -> WriterPropertiesBuilder {
         let encoding = match packing {
             Packing::Dictionary => continue,
             Packing::Differences => Encoding::DELTA_BINARY_PACKED,
-            Packing::Bytes => Encoding::BYTE_STREAM_SPLIT,
+            Packing::Plain => Encoding::PLAIN,
         };
         props = props.set_column_dictionary_enabled(path.clone(), false).set_column_encoding(path, encoding);
     }

@@ -94,8 +94,8 @@ pub enum Packing {
     Dictionary,
     /// What each adds to the one before it: they grow.
     Differences,
-    /// All first bytes, all second bytes, and so on: they neither repeat nor grow, but their high bytes are alike.
-    Bytes,
+    /// As they are: they neither repeat nor grow, and the compressor sees that their high bytes are alike.
+    Plain,
 }
 
 /// A table of a dataset; each is one Parquet file `NAME.parquet`.
@@ -139,8 +139,9 @@ impl Table {
     /// How a column is packed.
     pub fn packing(&self, column: &Column) -> Packing {
         match (self, column.name) {
-            // Measured on tar and sqlite: durations take half of what their differences take, inodes half of a dictionary.
-            (Table::Events, "dur" | "ino" | "st_size") => Packing::Bytes,
+            // Measured on tar and sqlite: durations take three quarters of what their differences take. BYTE_STREAM_SPLIT
+            // would take 6 % less than this, but DuckDB before 2.0 reads it of floating point numbers only.
+            (Table::Events, "dur" | "ino" | "st_size") => Packing::Plain,
             // By lane: the same for long, or a few at a time and ever new ones.
             (Table::Ops, "lane" | "vpid" | "vtid" | "ofd" | "file") => Packing::Differences,
             // Mostly the same as before.
