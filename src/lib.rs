@@ -14,6 +14,7 @@ pub mod fate;
 pub mod files;
 #[cfg(feature = "sql")]
 pub mod generate;
+pub mod histogram;
 pub mod ingest;
 pub mod init;
 mod limits;

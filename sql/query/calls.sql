@@ -15,8 +15,8 @@ SELECT
     count(*) FILTER (WHERE errno <> 0) AS failed,
     CAST(coalesce(sum(ret) FILTER (WHERE ret > 0 AND def.returns = 'Bytes'), 0) AS BIGINT) AS bytes,
     CAST(coalesce(sum(dur), 0) AS BIGINT) AS total_ns,
-    CAST(approx_percentile_cont(0.5) WITHIN GROUP (ORDER BY dur) AS BIGINT) AS p50_ns,
-    CAST(approx_percentile_cont(0.99) WITHIN GROUP (ORDER BY dur) AS BIGINT) AS p99_ns,
+    percentile(dur, 0.5) AS p50_ns,
+    percentile(dur, 0.99) AS p99_ns,
     max(dur) AS max_ns
 FROM events
 LEFT JOIN syscall_def AS def ON def.syscall = events.syscall

@@ -16,15 +16,15 @@
 WITH one AS (
     SELECT
         syscall, count(*) AS calls, sum(dur) AS total,
-        approx_percentile_cont(0.5) WITHIN GROUP (ORDER BY dur) AS p50,
-        approx_percentile_cont(0.99) WITHIN GROUP (ORDER BY dur) AS p99
+        percentile(dur, 0.5) AS p50,
+        percentile(dur, 0.99) AS p99
     FROM results_1 WHERE origin = 'event' GROUP BY syscall
 ),
 two AS (
     SELECT
         syscall, count(*) AS calls, sum(dur) AS total,
-        approx_percentile_cont(0.5) WITHIN GROUP (ORDER BY dur) AS p50,
-        approx_percentile_cont(0.99) WITHIN GROUP (ORDER BY dur) AS p99
+        percentile(dur, 0.5) AS p50,
+        percentile(dur, 0.99) AS p99
     FROM results_2 WHERE origin = 'event' GROUP BY syscall
 )
 SELECT
@@ -33,10 +33,10 @@ SELECT
     coalesce(two.calls, 0) AS calls_2,
     CAST(one.total AS BIGINT) AS total_ns,
     CAST(two.total AS BIGINT) AS total_2_ns,
-    CAST(one.p50 AS BIGINT) AS p50_ns,
-    CAST(two.p50 AS BIGINT) AS p50_2_ns,
-    CAST(one.p99 AS BIGINT) AS p99_ns,
-    CAST(two.p99 AS BIGINT) AS p99_2_ns,
+    one.p50 AS p50_ns,
+    two.p50 AS p50_2_ns,
+    one.p99 AS p99_ns,
+    two.p99 AS p99_2_ns,
     CAST(two.total AS DOUBLE) / nullif(one.total, 0) AS ratio
 FROM one
 FULL JOIN two ON two.syscall = one.syscall

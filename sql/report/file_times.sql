@@ -16,7 +16,7 @@ SELECT
     count(*) AS calls,
     CAST(sum(results.dur) AS BIGINT) AS total_ns,
     CAST(sum(captured_dur) AS BIGINT) AS captured_total_ns,
-    CAST(approx_percentile_cont(0.99) WITHIN GROUP (ORDER BY results.dur) AS BIGINT) AS p99_ns,
+    percentile(results.dur, 0.99) AS p99_ns,
     max(results.dur) AS max_ns,
     CAST(coalesce(sum(results.ret) FILTER (WHERE results.ret > 0 AND moves IN ('reads', 'copies')), 0) AS BIGINT) AS read_bytes,
     CAST(coalesce(sum(results.ret) FILTER (WHERE results.ret > 0 AND moves IN ('writes', 'copies')), 0) AS BIGINT) AS written_bytes,

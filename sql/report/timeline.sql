@@ -26,10 +26,10 @@ WITH calls AS (
         sum(ret) FILTER (WHERE ret > 0 AND moves IN ('reads', 'copies')) AS read_bytes,
         sum(ret) FILTER (WHERE ret > 0 AND moves IN ('writes', 'copies')) AS written_bytes,
         count(*) FILTER (WHERE outcome = 'different') AS different,
-        approx_percentile_cont(0.5) WITHIN GROUP (ORDER BY dur) AS p50_ns,
-        approx_percentile_cont(0.99) WITHIN GROUP (ORDER BY dur) AS p99_ns,
+        percentile(dur, 0.5) AS p50_ns,
+        percentile(dur, 0.99) AS p99_ns,
         max(dur) AS max_ns,
-        approx_percentile_cont(0.99) WITHIN GROUP (ORDER BY begin - scheduled) AS lag_p99_ns
+        percentile(begin - scheduled, 0.99) AS lag_p99_ns
     FROM results
     JOIN syscall_def AS def ON def.syscall = results.syscall
     GROUP BY begin / 1000000000
@@ -65,10 +65,10 @@ SELECT
     CAST(coalesce(read_bytes, 0) AS BIGINT) AS read_bytes,
     CAST(coalesce(written_bytes, 0) AS BIGINT) AS written_bytes,
     coalesce(different, 0) AS different,
-    CAST(p50_ns AS BIGINT) AS p50_ns,
-    CAST(p99_ns AS BIGINT) AS p99_ns,
+    p50_ns,
+    p99_ns,
     max_ns,
-    CAST(lag_p99_ns AS BIGINT) AS lag_p99_ns,
+    lag_p99_ns,
     disk_read_bytes,
     disk_written_bytes,
     dirty_bytes,

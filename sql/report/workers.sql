@@ -25,8 +25,8 @@ SELECT
     CAST(sum(dur) AS BIGINT) AS call_ns,
     CAST(coalesce(sum(wait), 0) AS BIGINT) AS wait_ns,
     CAST(sum(dur) AS DOUBLE) / nullif(max(begin + dur) - min(begin), 0) AS busy,
-    CAST(approx_percentile_cont(0.5) WITHIN GROUP (ORDER BY wait) AS BIGINT) AS p50_wait_ns,
-    CAST(approx_percentile_cont(0.99) WITHIN GROUP (ORDER BY wait) AS BIGINT) AS p99_wait_ns,
+    percentile(wait, 0.5) AS p50_wait_ns,
+    percentile(wait, 0.99) AS p99_wait_ns,
     max(wait) AS max_wait_ns
 FROM calls
 GROUP BY worker

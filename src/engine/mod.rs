@@ -6,6 +6,7 @@ mod function;
 mod ops;
 mod order;
 mod pack;
+mod percentile;
 mod session;
 mod sink;
 mod stage;

@@ -3,6 +3,7 @@
 use super::function::{Function, Planner, spell_out};
 use super::ops::Numbered;
 use super::order::{Pruned, Touched};
+use super::percentile::Percentile;
 use super::virtualize::Virtualize;
 use crate::model::Config;
 use anyhow::{Context, Result, anyhow};
@@ -14,6 +15,7 @@ use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTable
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::logical_expr::AggregateUDF;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -96,7 +98,9 @@ impl Engine {
             .with_relation_planners(vec![Arc::new(Planner(functions.clone()))])
             .with_physical_optimizer_rules(rules())
             .build();
-        Ok(Engine { runtime, ctx: SessionContext::new_with_state(state), functions })
+        let ctx = SessionContext::new_with_state(state);
+        ctx.register_udaf(AggregateUDF::from(Percentile::default()));
+        Ok(Engine { runtime, ctx, functions })
     }
 
     /// Runs a future to its end on a thread with room to plan on.

@@ -1,10 +1,10 @@
 //! What is measured while records come in: latencies and bytes by call, and the proof of the order.
 
-use super::histogram::Histogram;
 use super::record::{CWD, Record, UNKNOWN, WITHHELD, errno};
 use super::violations::{Check, Violations};
 use crate::amount::Nanos;
 use crate::fate::Origin;
+use crate::histogram::Histogram;
 use crate::schema::Dataset;
 use crate::syscall::{Moves, Op, Syscall};
 use anyhow::Result;

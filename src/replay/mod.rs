@@ -22,7 +22,6 @@ mod engine;
 mod filter;
 mod flaw;
 mod futex;
-mod histogram;
 mod links;
 mod load;
 pub mod machine;

@@ -2,11 +2,11 @@
 
 use super::compare::Outcome;
 use super::flaw::Hindrance;
-use super::histogram::Histogram;
 use super::measure::Figures;
 use super::record::{Record, UNPOPULATED};
 use super::samples;
 use crate::fate::Origin;
+use crate::histogram::Histogram;
 use crate::signal::Signal;
 use serde::Serialize;
 use std::collections::BTreeMap;
