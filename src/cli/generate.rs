@@ -4,6 +4,7 @@ use super::Exit;
 use super::size::Size;
 use super::ui::{self, Output, Plan};
 use super::values;
+use crate::engine::Access;
 use crate::generate;
 use crate::schema::Dataset;
 use crate::schema::dataset::Kind;
@@ -61,6 +62,9 @@ pub struct Choice {
     /// Read the SQL stages from this directory instead of the built-in ones
     #[arg(long, value_name = "DIR")]
     sql_dir: Option<PathBuf>,
+    /// Let these stages read and write any file: COPY, CREATE EXTERNAL TABLE, FROM 'file.parquet', SET
+    #[arg(long)]
+    allow_files: bool,
     /// Memory for sorts and aggregations before they spill to disk, bytes with unit K, M or G
     #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = Size::parse)]
     memory: Size,
@@ -69,9 +73,9 @@ pub struct Choice {
 impl Choice {
     /// The options of `generate` for this choice.
     pub fn options(self, capture: PathBuf, out: PathBuf, threads: Option<usize>) -> generate::Options {
-        let Choice { where_, ignore, keep, sql_dir, memory } = self;
-        let explain_order = false;
-        generate::Options { capture, out, where_, sql_dir, ignore, keep, threads, explain_order, memory: memory.0 }
+        let Choice { where_, ignore, keep, sql_dir, allow_files, memory } = self;
+        let (explain_order, access) = (false, Access::of(allow_files));
+        generate::Options { capture, out, where_, sql_dir, ignore, keep, threads, explain_order, memory: memory.0, access }
     }
 }
 

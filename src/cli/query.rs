@@ -2,6 +2,7 @@
 
 use super::Exit;
 use super::ui::TableFormat;
+use crate::engine::Access;
 use crate::report;
 use crate::report::query::{self, Source};
 use anyhow::{Result, bail, ensure};
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// Ask any datasets questions in SQL
 ///
 /// Every table of the datasets stands under its name (docs/SCHEMA.md), beside the ready-made views (docs/SQL.md).
-/// Without SQL, a prompt with history.
+/// Without SQL, a prompt with history, or what is piped in: then each statement is answered, and the first that fails ends it.
 #[derive(Debug, clap::Args)]
 #[command(
     override_usage = "ioriot query [OPTIONS] <DATASET>... ['SQL']",
@@ -21,6 +22,7 @@ Examples:
   ioriot query work run 'SELECT * FROM divergences'       what came out differently, and where
   ioriot query run -f slow.sql --format csv
   ioriot query run 'SELECT * FROM results' --format parquet -o results.parquet
+  echo 'SELECT * FROM calls' | ioriot query cap --format csv
   ioriot query cap                                        a prompt; \\d lists tables, \\q ends"
 )]
 pub struct Args {
@@ -36,6 +38,9 @@ pub struct Args {
     /// Write the rows to this file
     #[arg(short, long = "output", value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Let the SQL read and write any file: COPY, CREATE EXTERNAL TABLE, FROM 'file.parquet', SET
+    #[arg(long)]
+    allow_files: bool,
 }
 
 impl Args {
@@ -66,6 +71,7 @@ impl Args {
                 TableFormat::Parquet => report::Format::Parquet,
             },
             out: self.out,
+            access: Access::of(self.allow_files),
         })
     }
 }

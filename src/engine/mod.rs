@@ -1,6 +1,7 @@
 //! The only user of DataFusion: the session, the stage runner, and the table functions that put the model and the order
 //! of ops into SQL.
 
+mod access;
 mod cluster;
 mod function;
 mod ops;
@@ -13,6 +14,7 @@ mod stage;
 mod tee;
 mod virtualize;
 
+pub use access::Access;
 pub use cluster::By;
 pub use session::{Engine, Settings};
 pub use sink::{Written, write};

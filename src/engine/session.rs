@@ -1,5 +1,6 @@
 //! The session: threads, a bounded pool of memory that spills to disk, and the tables that SQL can name.
 
+use super::access::Access;
 use super::function::{Function, Planner, spell_out};
 use super::ops::Numbered;
 use super::order::{Pruned, Touched};
@@ -41,11 +42,13 @@ pub struct Settings {
     pub spill: Option<PathBuf>,
     /// What the model leaves out.
     pub places: Config,
+    /// What SQL may do to files.
+    pub access: Access,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { threads: None, memory: MEMORY, spill: None, places: Config::default() }
+        Settings { threads: None, memory: MEMORY, spill: None, places: Config::default(), access: Access::default() }
     }
 }
 
@@ -53,6 +56,7 @@ impl Default for Settings {
 pub struct Engine {
     runtime: Runtime,
     ctx: SessionContext,
+    access: Access,
     functions: Vec<Arc<dyn Function>>,
 }
 
@@ -100,7 +104,11 @@ impl Engine {
             .build();
         let ctx = SessionContext::new_with_state(state);
         ctx.register_udaf(AggregateUDF::from(Percentile::default()));
-        Ok(Engine { runtime, ctx, functions })
+        let ctx = match settings.access {
+            Access::Tables => ctx,
+            Access::Files => ctx.enable_url_table(),
+        };
+        Ok(Engine { runtime, ctx, access: settings.access, functions })
     }
 
     /// Runs a future to its end on a thread with room to plan on.
@@ -121,6 +129,14 @@ impl Engine {
         &self.ctx
     }
 
+    /// Sets an option of DataFusion for the statements that follow.
+    ///
+    /// # Errors
+    /// When there is no such option.
+    pub fn set(&self, option: &str, value: &str) -> Result<()> {
+        Ok(self.ctx.state_ref().write().config_mut().options_mut().set(option, value)?)
+    }
+
     /// Plans a statement.
     ///
     /// # Errors
@@ -131,6 +147,7 @@ impl Engine {
             let mut statement = state.sql_to_statement(sql, &Dialect::PostgreSQL)?;
             spell_out(&mut statement, &self.functions);
             let plan = state.statement_to_plan(statement).await?;
+            self.access.check(&plan)?;
             Ok(self.ctx.execute_logical_plan(plan).await?)
         })
     }

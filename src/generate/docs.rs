@@ -21,7 +21,18 @@ pub fn sql_markdown() -> Result<String> {
     page.push_str(
         "\n## Views for queries\n\n`ioriot query` defines each of them whose tables are in the datasets it is given. \
          Besides there are `syscall_def` (docs/SYSCALLS.md as a table) and `manifests` (columns dataset, kind, key, value: \
-         what each dataset says of itself).\n",
+         what each dataset says of itself).\n\n\
+         A table that several of the datasets have is their union, with a column `dataset`; `results_1`, `results_2` ... are \
+         its parts. A view of it is worked out for each dataset by itself and has that column too, in front. Runs are joined \
+         with their own workload, which the fingerprints tell.\n\n\
+         `percentile(x, share)` is the value that this share (0 to 1) of the integers x does not exceed: never too small, at most \
+         1/128 too large, and the same whatever the query around it; what is negative counts as 0. It takes as much memory as \
+         there are magnitudes, in steps of 1/128. The summary of a replay counts in the same way. An exact one, which holds \
+         every value, is `percentile_cont(share) WITHIN GROUP (ORDER BY x)`.\n\n\
+         The dialect is DataFusion's, with the words of PostgreSQL. Other than in DuckDB, `/` of integers is an integer, a sum \
+         that leaves 64 bits wraps, and absent values come first when descending. Statements that read or write files \
+         beside the datasets (COPY, CREATE EXTERNAL TABLE, INSERT, `FROM 'file.parquet'`), or SET options, need \
+         `--allow-files`.\n",
     );
     for view in report::VIEWS {
         describe(&mut page, "query", view)?;

@@ -12,6 +12,7 @@ mod work;
 pub use stages::{Role, STAGES};
 pub use summary::{Count, Summary};
 
+use crate::engine::Access;
 use crate::model::{Config, Place};
 use crate::mounts;
 use crate::progress::{Progress, Unit};
@@ -46,6 +47,8 @@ pub struct Options {
     pub explain_order: bool,
     /// Bytes that sorts and aggregations may hold before they spill to disk.
     pub memory: u64,
+    /// What the SQL of edited stages may do to files.
+    pub access: Access,
 }
 
 /// Makes a workload.

@@ -69,12 +69,13 @@ impl<'a> Work<'a> {
         if let Some(spill) = &spill {
             fs::create_dir(spill).with_context(|| format!("cannot make {}", spill.display()))?;
         }
-        let settings = Settings { threads: options.threads, memory: options.memory, spill, places: places(options, capture)? };
+        let places = places(options, capture)?;
+        let settings = Settings { threads: options.threads, memory: options.memory, spill, places, access: options.access };
         let engine = Engine::new(&settings)?;
         // Everything comes in an order that is kept. Several streams of one file would have to be merged again, which costs
         // more than reading them at once gains, and memory that a sort above, which fills the pool before it spills, does
         // not leave.
-        engine.sql("SET datafusion.optimizer.repartition_file_scans = false")?;
+        engine.set("datafusion.optimizer.repartition_file_scans", "false")?;
         engine.register_views(Table::Events.name(), &[capture.table(Table::Events)])?;
         Ok(Work { engine, options, draft })
     }
@@ -109,8 +110,8 @@ impl<'a> Work<'a> {
         self.scratch("walk", walk, progress)?;
         // The stages name the small side of each join first: that one is held, the walk streams by and stays in order.
         // The engine would guess anew from statistics, and split what comes in order over partitions to sort it again.
-        self.engine.sql("SET datafusion.optimizer.join_reordering = false")?;
-        self.engine.sql("SET datafusion.execution.target_partitions = 1")?;
+        self.engine.set("datafusion.optimizer.join_reordering", "false")?;
+        self.engine.set("datafusion.execution.target_partitions", "1")?;
         self.picked()?;
         progress.begin("filter", Unit::Count, 0);
         self.scratch("wanted", self.plan("wanted")?, progress)?;

@@ -4,6 +4,7 @@ use super::tables::Desk;
 use anyhow::{Error, anyhow};
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
+use std::path::Path;
 
 /// Names shown at most.
 const SHOWN: usize = 3;
@@ -20,8 +21,13 @@ pub fn better(error: Error, desk: &Desk) -> Error {
             _ => None,
         },
         DataFusionError::Plan(text) => {
-            let table = text.strip_prefix("table '")?.strip_suffix("' not found")?.rsplit('.').next()?;
+            let name = text.strip_prefix("table '")?.strip_suffix("' not found")?;
+            let name = name.strip_prefix("datafusion.public.").unwrap_or(name);
+            let table = name.rsplit('.').next()?;
             Some(match desk.missing.get(table) {
+                None if name.contains('/') || Path::new(name).is_file() => {
+                    format!("there is no table {name}; a query reads files by their names with --allow-files")
+                }
                 Some(why) => format!("{table} cannot be asked: {why}"),
                 None => {
                     let names = desk.names();

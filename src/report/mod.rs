@@ -6,6 +6,7 @@ mod order;
 mod prompt;
 pub mod query;
 mod tables;
+mod views;
 
 pub use format::Format;
 

@@ -16,7 +16,7 @@ fn query(sql: &str) -> Option<Query> {
 }
 
 /// The order that a view's file gives its rows.
-fn of(view: &Stage) -> Option<OrderBy> {
+pub fn of(view: &Stage) -> Option<OrderBy> {
     query(&view.sql)?.order_by
 }
 

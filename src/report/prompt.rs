@@ -1,12 +1,13 @@
-//! The prompt: SQL over several lines until `;`, with a history.
+//! The prompt: SQL over several lines until `;`, with a history; and the same piped in, without ado.
 
 use super::format::Format;
-use super::query::{answer, end_of_statement};
+use super::query::{answer, end_of_statement, is_blank};
 use super::tables::Desk;
-use anyhow::Result;
+use super::views::quoted;
+use anyhow::{Context, Result};
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
-use std::io::{self, Write};
+use std::io::{self, BufRead, Write};
 use std::path::PathBuf;
 
 const HELP: &str = "\
@@ -27,32 +28,26 @@ pub fn run(desk: &Desk, format: Format) -> Result<()> {
         let _ = editor.load_history(file); // there is none the first time
     }
     println!("{HELP}");
-    let mut waiting = String::new();
+    let mut waiting = Waiting::default();
     loop {
-        match editor.readline(if waiting.is_empty() { "ioriot> " } else { "     -> " }) {
-            Ok(line) if line.trim_start().starts_with('\\') || waiting.is_empty() && matches!(line.trim(), "exit" | "quit") => {
-                let _ = editor.add_history_entry(line.trim());
-                match Command::parse(line.trim()) {
-                    Command::Leave => break,
-                    Command::Tables => show(desk, TABLES, format)?,
-                    Command::Columns(table) => columns(desk, table, format)?,
-                    Command::Unknown => println!("{HELP}"),
+        match editor.readline(if waiting.0.is_empty() { "ioriot> " } else { "     -> " }) {
+            Ok(line) => match waiting.take(&line) {
+                Some(command) => {
+                    let _ = editor.add_history_entry(line.trim());
+                    match command {
+                        Command::Leave => break,
+                        command => told(command.run(desk, format, &mut io::stdout())),
+                    }
                 }
-            }
-            Ok(line) => {
-                waiting.push_str(&line);
-                waiting.push('\n');
-                while let Some(end) = end_of_statement(&waiting) {
-                    let statement: String = waiting.drain(..=end).collect();
-                    let _ = editor.add_history_entry(statement.trim());
-                    show(desk, statement.trim_end_matches(';'), format)?;
+                None => {
+                    while let Some(statement) = waiting.statement() {
+                        let _ = editor.add_history_entry(format!("{};", statement.trim()));
+                        told(show(desk, &statement, format));
+                    }
                 }
-                if waiting.trim().is_empty() {
-                    waiting.clear();
-                }
-            }
+            },
             // As in a shell: the statement so far is forgotten.
-            Err(ReadlineError::Interrupted) => waiting.clear(),
+            Err(ReadlineError::Interrupted) => waiting.0.clear(),
             Err(ReadlineError::Eof) => break,
             Err(error) => return Err(error.into()),
         }
@@ -66,6 +61,62 @@ pub fn run(desk: &Desk, format: Format) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Answers what is piped in, each statement as it ends; the last one needs no `;`.
+///
+/// # Errors
+/// The first statement that fails, and what cannot be read or written.
+pub fn piped(desk: &Desk, format: Format, input: impl BufRead, out: &mut (dyn Write + Send)) -> Result<()> {
+    let mut waiting = Waiting::default();
+    for line in input.lines() {
+        match waiting.take(&line.context("cannot read standard input")?) {
+            Some(Command::Leave) => return Ok(()),
+            Some(command) => command.run(desk, format, out)?,
+            None => {
+                while let Some(statement) = waiting.statement() {
+                    answer(desk, &statement, format, out)?;
+                    out.flush()?;
+                }
+            }
+        }
+    }
+    if !is_blank(&waiting.0) {
+        answer(desk, &waiting.0, format, out)?;
+    }
+    Ok(out.flush()?)
+}
+
+/// Text whose statement has not ended yet.
+#[derive(Default)]
+struct Waiting(String);
+
+impl Waiting {
+    /// Takes a line, unless it is a command.
+    fn take<'l>(&mut self, line: &'l str) -> Option<Command<'l>> {
+        let word = line.trim();
+        if word.starts_with('\\') || self.0.is_empty() && matches!(word, "exit" | "quit") {
+            return Some(Command::parse(word));
+        }
+        self.0.push_str(line);
+        self.0.push('\n');
+        None
+    }
+
+    /// The first statement that has ended.
+    fn statement(&mut self) -> Option<String> {
+        while let Some(end) = end_of_statement(&self.0) {
+            let statement = self.0[..end].to_owned();
+            self.0.drain(..=end);
+            if !is_blank(&statement) {
+                return Some(statement);
+            }
+        }
+        if self.0.trim().is_empty() {
+            self.0.clear();
+        }
+        None
+    }
 }
 
 /// A line that is no SQL.
@@ -87,32 +138,44 @@ impl Command<'_> {
             _ => Command::Unknown,
         }
     }
+
+    fn run(self, desk: &Desk, format: Format, out: &mut (dyn Write + Send)) -> Result<()> {
+        match self {
+            Command::Tables => answer(desk, TABLES, format, out),
+            Command::Columns(table) => columns(desk, table, format, out),
+            Command::Unknown => Ok(writeln!(out, "{HELP}")?),
+            Command::Leave => Ok(()),
+        }
+    }
 }
 
 /// Shows the columns of a table, or says that there is none.
-fn columns(desk: &Desk, table: &str, format: Format) -> Result<()> {
+fn columns(desk: &Desk, table: &str, format: Format, out: &mut (dyn Write + Send)) -> Result<()> {
     if !desk.engine.ctx().table_exist(table)? {
-        println!("There is no table {table}: \\d lists those there are.");
-        return Ok(());
+        return Ok(writeln!(out, "There is no table {table}: \\d lists those there are.")?);
     }
     let statement = format!(
         "SELECT column_name AS \"column\", CASE \
              WHEN data_type LIKE '%Int%' AND data_type NOT LIKE 'Dictionary%' THEN 'BIGINT' WHEN data_type LIKE 'Float%' THEN 'DOUBLE' \
              WHEN data_type LIKE '%Utf8%' THEN 'VARCHAR' ELSE upper(data_type) END AS type \
-         FROM information_schema.columns WHERE table_name = '{}' ORDER BY ordinal_position",
-        table.replace('\'', "''")
+         FROM information_schema.columns WHERE table_name = {} ORDER BY ordinal_position",
+        quoted(table)
     );
-    show(desk, &statement, format)
+    answer(desk, &statement, format, out)
 }
 
+/// Answers a statement whole or not at all.
 fn show(desk: &Desk, statement: &str, format: Format) -> Result<()> {
     let mut out = Vec::new();
-    match answer(desk, statement, format, &mut out) {
-        Ok(()) => io::stdout().write_all(&out)?,
-        // What stands before the cause repeats it.
-        Err(error) => eprintln!("{}", error.root_cause()),
+    answer(desk, statement, format, &mut out)?;
+    Ok(io::stdout().write_all(&out)?)
+}
+
+/// Says what went wrong, and goes on.
+fn told(done: Result<()>) {
+    if let Err(error) = done {
+        eprintln!("{}", error.root_cause());
     }
-    Ok(())
 }
 
 /// `$XDG_STATE_HOME/ioriot/history`, or the same below `~/.local/state`.

@@ -1,15 +1,16 @@
 //! `ioriot query`: SQL over any datasets.
 
 use super::format::{Format, print};
-use super::{REPORTS, VIEWS, advice, order, prompt, tables::Desk};
-use crate::engine::{self, Engine};
+use super::{advice, order, prompt, tables::Desk};
+use crate::engine::{self, Access, Engine};
 use crate::signal::Transient;
 use anyhow::{Context, Result, ensure};
 use datafusion::dataframe::DataFrame;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// Where the SQL comes from.
@@ -19,7 +20,7 @@ pub enum Source {
     Text(String),
     /// A file.
     File(PathBuf),
-    /// Somebody at the keyboard.
+    /// Standard input: somebody at the keyboard, or what is piped in.
     Prompt,
 }
 
@@ -34,6 +35,8 @@ pub struct Options {
     pub format: Format,
     /// File to write the answer to, instead of standard output.
     pub out: Option<PathBuf>,
+    /// What the SQL may do to files.
+    pub access: Access,
 }
 
 /// Answers a query.
@@ -41,14 +44,18 @@ pub struct Options {
 /// # Errors
 /// When a dataset cannot be opened, the SQL is wrong, or the answer cannot be written.
 pub fn run(options: &Options) -> Result<()> {
-    let desk = Desk::open(&options.datasets)?;
+    let desk = Desk::open(&options.datasets, options.access)?;
     match &options.sql {
         Source::Text(sql) => answer_all(&desk, sql, options),
         Source::File(file) => {
             let sql = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
             answer_all(&desk, &sql, options).with_context(|| format!("in {}", file.display()))
         }
-        Source::Prompt => prompt::run(&desk, options.format),
+        Source::Prompt if options.out.is_some() => {
+            answer_all(&desk, &io::read_to_string(io::stdin()).context("cannot read standard input")?, options)
+        }
+        Source::Prompt if io::stdin().is_terminal() => prompt::run(&desk, options.format),
+        Source::Prompt => prompt::piped(&desk, options.format, io::stdin().lock(), &mut BufWriter::new(io::stdout())),
     }
 }
 
@@ -85,7 +92,7 @@ pub fn answer(desk: &Desk, statement: &str, format: Format, out: &mut (dyn Write
 }
 
 fn plan(desk: &Desk, statement: &str) -> Result<DataFrame> {
-    let ordered = order::kept(statement, VIEWS.iter().chain(REPORTS));
+    let ordered = order::kept(statement, desk.views.iter());
     if let Some(frame) = ordered.and_then(|ordered| desk.engine.sql(&ordered).ok()) {
         return Ok(frame);
     }
@@ -93,15 +100,17 @@ fn plan(desk: &Desk, statement: &str) -> Result<DataFrame> {
     desk.engine.sql(statement).map_err(|error| advice::better(error, desk))
 }
 
-/// Makes a file that appears only when it is whole.
+/// Makes a file for its owner only that appears only when it is whole. The name it has until then is new: whatever others
+/// put there is neither written to nor in the way.
 fn aside(file: &Path, make: impl FnOnce(File) -> Result<()>) -> Result<()> {
     let name = file.file_name().with_context(|| format!("{} is no name for a file", file.display()))?;
-    let unfinished = file.with_file_name(format!(".{}.unfinished", name.to_string_lossy()));
+    let unfinished = file.with_file_name(format!(".{}.{}.unfinished", name.to_string_lossy(), std::process::id()));
     let go = {
         let unfinished = unfinished.clone();
         move || fs::remove_file(&unfinished).is_ok() || !unfinished.exists()
     };
-    let made = Transient::make(go, || File::create(&unfinished));
+    let create = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished);
+    let made = Transient::make(go, create);
     let (transient, out) = made.with_context(|| format!("cannot create {}", unfinished.display()))?;
     let rename = || fs::rename(&unfinished, file).with_context(|| format!("cannot put {} in its place", file.display()));
     let made = make(out).and_then(|()| transient.lasts(rename));
@@ -158,7 +167,7 @@ pub fn end_of_statement(sql: &str) -> Option<usize> {
 }
 
 /// Is there nothing but blanks and comments?
-fn is_blank(statement: &str) -> bool {
+pub fn is_blank(statement: &str) -> bool {
     statement.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with("--"))
 }
 

@@ -3,8 +3,9 @@
 //! A table that is in one dataset stands under its name. One that is in several (two runs, the hosts of a capture) is
 //! their union, with a column `dataset` that tells them apart.
 
+use super::views::{Shelf, define, fingerprint, label, quoted};
 use super::{REPORTS, VIEWS};
-use crate::engine::{Engine, Settings};
+use crate::engine::{Access, Engine, Settings, Stage};
 use crate::generate::hosts;
 use crate::schema::dataset::Kind;
 use crate::schema::{Dataset, Table};
@@ -13,13 +14,15 @@ use anyhow::{Context, Result};
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, StringArray};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// An engine with datasets spread out before it.
 pub struct Desk {
     /// Answers statements.
     pub engine: Engine,
+    /// Ready-made views as they are asked of these datasets.
+    pub views: Vec<Stage>,
     /// Ready-made views that cannot be asked of these datasets, and why.
     pub missing: BTreeMap<&'static str, String>,
     /// As long as they can be asked, nobody deletes them.
@@ -31,8 +34,8 @@ impl Desk {
     ///
     /// # Errors
     /// When a directory is no dataset, or one of its files is not readable.
-    pub fn open(dirs: &[PathBuf]) -> Result<Desk> {
-        let engine = Engine::new(&Settings::default())?;
+    pub fn open(dirs: &[PathBuf], access: Access) -> Result<Desk> {
+        let engine = Engine::new(&Settings { access, ..Settings::default() })?;
         let mut datasets = Vec::new();
         for dir in dirs {
             let hosts = hosts(dir);
@@ -43,24 +46,35 @@ impl Desk {
                 datasets.push(Dataset::open(&host)?);
             }
         }
+        let mut shelf = Shelf::new(&datasets);
         for table in Table::ALL {
             let files: Vec<_> =
-                datasets.iter().map(|data| (label(&data.dir), data.table(*table))).filter(|(_, file)| file.exists()).collect();
-            match files.as_slice() {
-                [] => {}
-                [(_, file)] => engine.register(table.name(), std::slice::from_ref(file))?,
-                several => union(&engine, *table, several)?,
+                datasets.iter().map(|data| data.table(*table)).enumerate().filter(|(_, file)| file.exists()).collect();
+            let mut parts = Vec::new();
+            for (number, (at, file)) in files.iter().enumerate() {
+                let relation =
+                    if files.len() == 1 { table.name().to_owned() } else { format!("{}_{}", table.name(), number + 1) };
+                engine.register(&relation, std::slice::from_ref(file))?;
+                shelf.put(*at, *table, &relation);
+                parts.push(format!("SELECT {} AS dataset, * FROM {relation}", quoted(&label(&datasets[*at].dir))));
+            }
+            if parts.len() > 1 {
+                union(&engine, *table, &parts)?;
             }
         }
         engine.ctx().register_batch("syscall_def", syscall_def()?)?;
         engine.ctx().register_batch("manifests", manifests(&datasets)?)?;
-        let mut desk = Desk { engine, missing: BTreeMap::new(), _datasets: Vec::new() };
+        let mut desk = Desk { engine, views: Vec::new(), missing: BTreeMap::new(), _datasets: Vec::new() };
         let runs: Vec<&Dataset> = datasets.iter().filter(|data| data.kind == Kind::Run).collect();
         for view in VIEWS.iter().chain(REPORTS) {
             let needs = view.doc()?.needs;
-            match desk.lacks(&needs).or_else(|| needs.iter().any(|need| need == PAIR).then(|| differ(&runs)).flatten()) {
-                Some(why) => drop(desk.missing.insert(view.name, why)),
-                None => view.define(&desk.engine)?,
+            let lacks = desk.lacks(&needs).or_else(|| needs.iter().any(|need| need == PAIR).then(|| differ(&runs)).flatten());
+            match lacks.map_or_else(|| shelf.view(view, &needs), Err) {
+                Err(why) => drop(desk.missing.insert(view.name, why)),
+                Ok(view) => {
+                    define(&view, &desk.engine)?;
+                    desk.views.push(view);
+                }
             }
         }
         Ok(Desk { _datasets: datasets, ..desk })
@@ -97,9 +111,9 @@ fn differ(runs: &[&Dataset]) -> Option<String> {
     if !rest.is_empty() {
         return Some(format!("it compares two runs, and there are {}", runs.len()));
     }
-    let print = |run: &Dataset| run.manifest.get("fingerprint").and_then(Value::as_str).unwrap_or("unknown").to_owned();
-    let (first, second) = (print(one), print(two));
-    (first != second || first == "unknown" || first.is_empty()).then(|| {
+    let (first, second) = (fingerprint(one), fingerprint(two));
+    (first != second || first.is_none()).then(|| {
+        let [first, second] = [first, second].map(|print| print.unwrap_or("unknown"));
         let (one, two) = (one.dir.display(), two.dir.display());
         format!("{one} and {two} are runs of different workloads (fingerprints {first} and {second}), which cannot be compared")
     })
@@ -132,18 +146,7 @@ fn manifests(datasets: &[Dataset]) -> Result<RecordBatch> {
     Ok(RecordBatch::try_from_iter([("dataset", dataset), ("kind", kind), ("key", key), ("value", value)])?)
 }
 
-/// What a dataset is called in column `dataset`: its path as given.
-fn label(dir: &Path) -> String {
-    dir.to_string_lossy().trim_end_matches('/').to_owned()
-}
-
-fn union(engine: &Engine, table: Table, files: &[(String, PathBuf)]) -> Result<()> {
-    let mut parts = Vec::new();
-    for (number, (label, file)) in files.iter().enumerate() {
-        let name = format!("{}_{}", table.name(), number + 1);
-        engine.register(&name, std::slice::from_ref(file))?;
-        parts.push(format!("SELECT '{}' AS dataset, * FROM {name}", label.replace('\'', "''")));
-    }
+fn union(engine: &Engine, table: Table, parts: &[String]) -> Result<()> {
     let all =
         engine.sql(&parts.join(" UNION ALL BY NAME ")).with_context(|| format!("cannot unite the tables {}", table.name()))?;
     engine.ctx().register_table(table.name(), all.into_view())?;

@@ -111,7 +111,8 @@ fn a_generate_and_a_query_leave_nothing() {
 
     let sql = "SELECT count(*) FROM events a, events b, events c";
     let mut child = command(&["query", &place("cap"), sql, "--format", "csv", "-o", &place("out.csv")]).spawn().unwrap();
-    wait_for("the answer to begin", || dir.path().join(".out.csv.unfinished").exists());
+    let begun = dir.path().join(format!(".out.csv.{}.unfinished", child.id()));
+    wait_for("the answer to begin", || begun.exists());
     assert_eq!(end(&mut child, SIGINT), Some(130));
     assert_eq!(names(dir.path()), ["cap"]);
 }

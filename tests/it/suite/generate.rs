@@ -2,6 +2,7 @@
 
 mod order;
 
+use ioriot::engine::Access;
 use ioriot::event::{Col, Event, Text};
 use ioriot::generate::{self, Options, Summary};
 use ioriot::progress::Progress;
@@ -94,6 +95,7 @@ pub fn options(capture: &Path, out: PathBuf) -> Options {
         explain_order: false,
         threads: Some(2),
         memory: 64 << 20,
+        access: Access::default(),
     }
 }
 

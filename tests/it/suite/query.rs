@@ -1,20 +1,22 @@
 //! Tests of query: any datasets, any SQL, four forms; and other readers of our files.
 
+mod access;
+mod right;
+
 use super::generate::{capture, options, story};
-use crate::skip::{Need, skip};
 use crate::tool::{data, expect};
+use ioriot::engine::Access;
 use ioriot::generate;
 use ioriot::progress::Progress;
 use ioriot::report::Format;
 use ioriot::report::query::{self, Options, Source};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 fn ask(dir: &Path, datasets: &[&Path], format: Format, sql: &str) -> anyhow::Result<PathBuf> {
     let out = dir.join("answer");
     let datasets = datasets.iter().map(|path| path.to_path_buf()).collect();
-    query::run(&Options { datasets, sql: Source::Text(sql.into()), format, out: Some(out.clone()) })?;
+    query::run(&Options { datasets, sql: Source::Text(sql.into()), format, out: Some(out.clone()), access: Access::Tables })?;
     Ok(out)
 }
 
@@ -139,22 +141,20 @@ fn a_wrong_name_gets_a_short_hint() {
     assert!(said("SELECT * FROM latency").contains("it needs the table results of a run"));
 }
 
-/// Needs python3 with duckdb, polars and pyarrow; `IORIOT_PYTHON` says which interpreter has them.
+/// Needs python3 with duckdb, polars and pyarrow: the newest (`IORIOT_PYTHON`), and the oldest that are promised
+/// (`IORIOT_OLDEST_PYTHON`, with what scripts/oldest_readers.txt says).
 #[test]
 fn other_readers_read_every_file() {
     let dir = tempfile::tempdir().unwrap();
     let place = dir.path().join("matrix");
     expect(0, &["run", &data("matrix.strace"), "-o", place.to_str().unwrap()]);
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/interop.py");
-    let named = std::env::var_os("IORIOT_PYTHON");
-    let mut command = Command::new(named.as_deref().unwrap_or("python3".as_ref()));
-    let output = command.arg(script).args(["capture", "workload", "run"].map(|part| place.join(part))).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    if output.status.code() == Some(77) && named.is_none() {
-        return skip(Need::Readers, format_args!("python3 {said}"));
-    }
-    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    for file in ["workload/ops.parquet", "run/results.parquet", "run/samples.parquet"] {
-        assert!(said.contains(file), "{file} is missing in {said}");
+    let parts = ["capture", "workload", "run"].map(|part| place.join(part).to_str().unwrap().to_owned());
+    let args: Vec<&str> = ["interop.py"].into_iter().chain(parts.iter().map(String::as_str)).collect();
+    for variable in ["IORIOT_PYTHON", "IORIOT_OLDEST_PYTHON"] {
+        let Some(output) = right::python(variable, &args) else { return };
+        let said = String::from_utf8_lossy(&output.stdout);
+        for file in ["capture/events.parquet", "workload/ops.parquet", "run/results.parquet", "run/samples.parquet"] {
+            assert!(said.contains(file), "{file} is missing in {said}");
+        }
     }
 }

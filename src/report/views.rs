@@ -1,0 +1,127 @@
+//! The ready-made views, one dataset at a time.
+//!
+//! A view asks about one capture, workload or run. Of several it is worked out for each, with a column `dataset` that tells
+//! them apart: pooled, the percentiles of two runs are those of neither. A run is joined with its own workload only, which
+//! their fingerprints tell.
+
+use super::order;
+use crate::engine::{Engine, Stage};
+use crate::schema::dataset::Kind;
+use crate::schema::{Dataset, Table};
+use anyhow::{Context, Result};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// The tables of datasets, each under its name in SQL.
+pub struct Shelf<'a> {
+    datasets: &'a [Dataset],
+    /// Number of the dataset, name of the table: name of the relation.
+    relations: BTreeMap<(usize, &'static str), String>,
+}
+
+/// A relation that stands for a table.
+type Stand<'a> = (&'static str, &'a str);
+
+impl<'a> Shelf<'a> {
+    /// An empty one.
+    pub fn new(datasets: &'a [Dataset]) -> Shelf<'a> {
+        Shelf { datasets, relations: BTreeMap::new() }
+    }
+
+    /// Notes the relation that has a dataset's table alone.
+    pub fn put(&mut self, dataset: usize, table: Table, relation: &str) {
+        self.relations.insert((dataset, table.name()), relation.to_owned());
+    }
+
+    /// The view as it is asked of these datasets; `Err` says why it cannot be.
+    pub fn view(&self, view: &Stage, needs: &[String]) -> Result<Stage, String> {
+        let tables: Vec<Table> =
+            Table::ALL.iter().copied().filter(|table| needs.iter().any(|need| need == table.name())).collect();
+        let Some(chief) = tables.iter().map(|table| table.kind()).max_by_key(|kind| *kind as u8) else { return Ok(view.clone()) };
+        let of_kind = |kind: Kind| tables.iter().copied().filter(move |table| table.kind() == kind);
+        let has = |at: usize, kind: Kind| of_kind(kind).all(|table| self.relations.contains_key(&(at, table.name())));
+        let with = |kind: Kind| {
+            let all = self.datasets.iter().enumerate();
+            all.filter(move |(at, data)| data.kind == kind && has(*at, kind)).map(|(at, _)| at)
+        };
+        let mut parts = Vec::new();
+        for at in with(chief) {
+            let mut stands = Vec::new();
+            for kind in [Kind::Capture, Kind::Workload, Kind::Run] {
+                if of_kind(kind).next().is_none() {
+                    continue;
+                }
+                let partner = if kind == chief { Some(at) } else { with(kind).find(|other| self.belong(at, *other)) };
+                let partner = partner.ok_or_else(|| self.strange(at, kind))?;
+                stands.extend(of_kind(kind).filter_map(|table| self.stand(partner, table)));
+            }
+            parts.push((label(&self.datasets[at].dir), alone(view, &stands)));
+        }
+        match parts.as_slice() {
+            [] => Err(format!("none of the datasets has all of {}", needs.join(", "))),
+            [(_, one)] => Ok(Stage { name: view.name, sql: one.clone().into() }),
+            several => Ok(Stage { name: view.name, sql: united(view, several).into() }),
+        }
+    }
+
+    fn stand(&self, dataset: usize, table: Table) -> Option<Stand<'_>> {
+        self.relations.get(&(dataset, table.name())).map(|relation| (table.name(), relation.as_str()))
+    }
+
+    fn belong(&self, run: usize, workload: usize) -> bool {
+        let print = fingerprint(&self.datasets[run]);
+        print.is_some() && print == fingerprint(&self.datasets[workload])
+    }
+
+    fn strange(&self, at: usize, kind: Kind) -> String {
+        let data = &self.datasets[at];
+        let print = fingerprint(data).unwrap_or("unknown");
+        let (dir, its, kind) = (data.dir.display(), data.kind.name(), kind.name());
+        format!("{dir} is a {its} of another {kind} (fingerprint {print}) than those that are given")
+    }
+}
+
+/// Which workload a dataset is, or is a run of.
+pub fn fingerprint(data: &Dataset) -> Option<&str> {
+    data.manifest.get("fingerprint").and_then(Value::as_str).filter(|print| !print.is_empty() && *print != "unknown")
+}
+
+/// What a dataset is called in column `dataset`: its path as given.
+pub fn label(dir: &Path) -> String {
+    dir.to_string_lossy().trim_end_matches('/').to_owned()
+}
+
+/// A text as SQL writes it.
+pub fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// The view of one dataset's tables.
+fn alone(view: &Stage, stands: &[Stand]) -> String {
+    let other = stands.iter().filter(|(table, relation)| table != relation);
+    let with: Vec<String> = other.map(|(table, relation)| format!("{table} AS (SELECT * FROM {relation})")).collect();
+    match with.as_slice() {
+        [] => view.sql.clone().into_owned(),
+        with => {
+            let order = order::of(view).map_or(String::new(), |order| format!(" {order}"));
+            format!("WITH {} SELECT * FROM (\n{}\n){order}", with.join(", "), view.sql)
+        }
+    }
+}
+
+fn united(view: &Stage, parts: &[(String, String)]) -> String {
+    let part = |(label, sql): &(String, String)| format!("SELECT {} AS dataset, * FROM (\n{sql}\n)", quoted(label));
+    let order = order::of(view).map_or(String::new(), |order| format!(" {order}, dataset"));
+    format!("SELECT * FROM ({}){order}", parts.iter().map(part).collect::<Vec<_>>().join("\nUNION ALL "))
+}
+
+/// Makes a view a relation. Its columns are checked where it is as its file says.
+///
+/// # Errors
+/// When it cannot be planned.
+pub fn define(view: &Stage, engine: &Engine) -> Result<()> {
+    let rows = engine.sql(&view.sql).with_context(|| format!("view {}", view.name))?;
+    engine.ctx().register_table(view.name, rows.into_view())?;
+    Ok(())
+}

@@ -1,0 +1,143 @@
+//! What SQL may do, and how it is given.
+
+use crate::suite::generate::{capture, options, story};
+use crate::tool::{command, ioriot};
+use ioriot::engine::Access;
+use ioriot::generate;
+use ioriot::progress::Progress;
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::Path;
+use std::process::{Child, Output, Stdio};
+
+/// Runs the program with this on standard input.
+fn piped(args: &[&str], input: &str) -> Output {
+    let child =
+        command(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
+    piped_to(child, input)
+}
+
+fn piped_to(mut child: Child, input: &str) -> Output {
+    // It may have ended before it read everything.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn what_is_piped_in_is_answered_without_ado() {
+    let dir = tempfile::tempdir().unwrap();
+    let capture = capture(dir.path(), &story(1, 1));
+    let capture = capture.to_str().unwrap();
+    let output =
+        piped(&["query", capture, "--format", "csv"], "SELECT 1 AS a;\n-- a comment; and\nSELECT count(*) AS n\nFROM events");
+    assert_eq!((output.status.code(), stdout(&output).as_str(), stderr(&output).as_str()), (Some(0), "a\n1\nn\n10\n", ""));
+    let output = piped(&["query", capture, "--format", "csv"], "SELECT 1 AS a; SELECT nothing FROM events; SELECT 2 AS b;");
+    assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(2), "a\n1\n"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("no column nothing"), "{}", stderr(&output));
+    let output = piped(&["query", capture, "--format", "csv"], "\\d\n\\q\nSELECT 1");
+    assert!(stdout(&output).contains("events,") && !stdout(&output).contains('1'), "{}", stdout(&output));
+    assert_eq!(stdout(&piped(&["query", capture], "\n-- nothing\n")), "");
+    let out = dir.path().join("out.csv");
+    let output = piped(&["query", capture, "--format", "csv", "-o", out.to_str().unwrap()], "SELECT 3 AS c");
+    assert_eq!((output.status.code(), fs::read_to_string(out).unwrap().as_str()), (Some(0), "c\n3\n"), "{}", stderr(&output));
+}
+
+#[test]
+fn sql_reaches_for_other_files_only_when_it_may() {
+    let dir = tempfile::tempdir().unwrap();
+    let capture = capture(dir.path(), &story(1, 1));
+    let name = |path: &Path| path.to_str().unwrap().to_owned();
+    let (place, table, out) = (name(&capture), name(&capture.join("events.parquet")), name(&dir.path().join("out.parquet")));
+    let before = fs::read(&table).unwrap();
+    for sql in [
+        format!("COPY (SELECT 1 AS a) TO '{out}'"),
+        format!("COPY events TO '{out}' STORED AS CSV"),
+        format!("EXPLAIN ANALYZE COPY (SELECT 1 AS a) TO '{out}'"),
+        format!("CREATE EXTERNAL TABLE t STORED AS PARQUET LOCATION '{table}'"),
+        format!("SELECT count(*) FROM '{table}'"),
+        format!("WITH t AS (SELECT * FROM '{table}') SELECT count(*) FROM t"),
+        "INSERT INTO events SELECT * FROM events".to_owned(),
+        "DELETE FROM events WHERE seq = 0".to_owned(),
+        "CREATE DATABASE other".to_owned(),
+        format!("SET datafusion.runtime.temp_directory = '{out}'"),
+        "PREPARE p AS SELECT 1".to_owned(),
+    ] {
+        let output = ioriot(&["query", &place, &sql]);
+        assert_eq!(output.status.code(), Some(2), "{sql}\n{}", stdout(&output));
+        assert!(stderr(&output).contains("--allow-files"), "{sql}\n{}", stderr(&output));
+        let file = dir.path().join("ask.sql");
+        fs::write(&file, format!("SELECT 1;\n{sql};")).unwrap();
+        assert_eq!(ioriot(&["query", &place, "-f", &name(&file)]).status.code(), Some(2), "{sql}");
+    }
+    assert!(fs::read(&table).unwrap() == before && !Path::new(&out).exists());
+    // What stays in memory needs no leave.
+    let output =
+        piped(&["query", &place, "--format", "csv"], "CREATE VIEW v AS SELECT seq FROM events; SELECT count(*) AS n FROM v;");
+    assert!(stdout(&output).ends_with("n\n10\n"), "{}{}", stdout(&output), stderr(&output));
+    for sql in [format!("COPY (SELECT 1 AS a) TO '{out}'"), format!("SELECT count(*) FROM '{table}'")] {
+        let output = ioriot(&["query", "--allow-files", &place, &sql]);
+        assert_eq!(output.status.code(), Some(0), "{sql}\n{}", stderr(&output));
+    }
+    assert!(Path::new(&out).exists());
+}
+
+#[test]
+fn edited_stages_and_predicates_reach_for_no_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let capture = capture(dir.path(), &story(1, 1));
+    let (stages, out) = (dir.path().join("stages"), dir.path().join("out.csv"));
+    fs::create_dir(&stages).unwrap();
+    fs::write(stages.join("fileset.sql"), format!("COPY (SELECT 1 AS a) TO '{}'", out.display())).unwrap();
+    let edited = generate::Options { sql_dir: Some(stages), ..options(&capture, dir.path().join("w")) };
+    let error = generate::run(&edited, &Progress::default()).unwrap_err();
+    assert!(format!("{error:#}").contains("--allow-files"), "{error:#}");
+    let error = generate::run(&generate::Options { access: Access::Files, ..edited }, &Progress::default()).unwrap_err();
+    assert!(format!("{error:#}").contains("fileset.sql"), "a COPY has no columns: {error:#}");
+    let table = capture.join("events.parquet");
+    for predicate in
+        [format!("seq IN (SELECT seq FROM '{}')", table.display()), format!("true; COPY events TO '{}'", out.display())]
+    {
+        let picky = generate::Options { where_: Some(predicate.clone()), ..options(&capture, dir.path().join("w")) };
+        assert!(generate::run(&picky, &Progress::default()).is_err(), "{predicate}");
+    }
+    assert!(!out.exists());
+}
+
+#[test]
+fn an_answer_is_for_its_owner_and_follows_no_planted_link() {
+    let dir = tempfile::tempdir().unwrap();
+    let capture = capture(dir.path(), &story(1, 1));
+    let (victim, answers) = (dir.path().join("victim"), dir.path().join("answers"));
+    fs::write(&victim, "mine").unwrap();
+    fs::create_dir(&answers).unwrap();
+    let out = answers.join("out.csv");
+    symlink(&victim, &out).unwrap();
+    symlink(&victim, answers.join(".out.csv.unfinished")).unwrap();
+    let child = command(&["query", capture.to_str().unwrap(), "--format", "csv", "-o", out.to_str().unwrap()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    // The name that it will use is known, and it waits for its SQL.
+    symlink(&victim, answers.join(format!(".out.csv.{}.unfinished", child.id()))).unwrap();
+    assert_ne!(piped_to(child, "SELECT 1 AS a").status.code(), Some(0));
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "mine");
+    let sql = "SELECT 1 AS a";
+    assert_eq!(
+        ioriot(&["query", capture.to_str().unwrap(), sql, "--format", "csv", "-o", out.to_str().unwrap()]).status.code(),
+        Some(0)
+    );
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "mine");
+    assert_eq!(fs::read_to_string(&out).unwrap(), "a\n1\n");
+    let metadata = fs::symlink_metadata(&out).unwrap();
+    assert!(metadata.is_file() && metadata.mode() & 0o777 == 0o600, "{:o}", metadata.mode());
+}

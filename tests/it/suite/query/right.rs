@@ -1,0 +1,169 @@
+//! Answers are right: whatever the plan, and as DuckDB gives them.
+
+use super::{runs, text};
+use crate::skip::{Need, skip};
+use crate::suite::generate::{capture, story};
+use crate::tool::{asked, data, expect};
+use ioriot::report::Format;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+#[test]
+fn a_filter_that_reorders_its_columns_can_be_sorted_by_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let capture = capture(dir.path(), &story(2, 1));
+    let ask = |sql: &str| text(dir.path(), &[&capture], Format::Csv, sql);
+    let all = ask("SELECT tid, syscall, path FROM events WHERE syscall = 'openat' ORDER BY seq");
+    let paths: Vec<&str> = all.lines().map(|line| line.rsplit('/').next().unwrap()).collect();
+    assert_eq!(paths, ["tid,syscall,path", "file0", "common", "none", "file0", "common", "none"]);
+    let last = ask("SELECT tid, syscall, path FROM events WHERE syscall = 'openat' ORDER BY seq DESC LIMIT 1");
+    assert_eq!(last, "tid,syscall,path\n101,openat,/data/none\n");
+    // Both sides have the columns of the filter, and a row of one side only must not be lost.
+    let both = ask("SELECT a.seq FROM events a LEFT JOIN (SELECT seq, path, tid FROM events WHERE path = '/data/none') b \
+                    ON b.seq = a.seq WHERE b.path IS NULL AND a.tid = 100 ORDER BY a.seq LIMIT 2");
+    assert_eq!(both, "seq\n0\n1\n");
+}
+
+#[test]
+fn percentiles_are_right_and_the_same_whatever_the_plan() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().join("fio");
+    expect(0, &["ingest", &data("e-fio.strace.gz"), "-o", place.to_str().unwrap()]);
+    let ask = |sql: &str| text(dir.path(), &[&place], Format::Csv, sql);
+    let row = |sql: &str| ask(sql).lines().nth(1).unwrap().to_owned();
+
+    // The independent computation: sort, and count.
+    let exact = |syscall: &str, share: f64| -> i64 {
+        let all = ask(&format!("SELECT dur FROM events WHERE syscall = '{syscall}' AND dur IS NOT NULL"));
+        let mut all: Vec<i64> = all.lines().skip(1).map(|line| line.parse().unwrap()).collect();
+        all.sort_unstable();
+        all[((all.len() as f64 * share).ceil() as usize).max(1) - 1]
+    };
+    let calls = ask("SELECT syscall FROM calls WHERE calls > 300");
+    let calls: Vec<&str> = calls.lines().skip(1).collect();
+    assert!(calls.len() > 3, "{calls:?}");
+    for call in calls {
+        let said = row(&format!("SELECT p50_ns, p99_ns FROM calls WHERE syscall = '{call}'"));
+        let (p50, p99) = said.split_once(',').unwrap();
+        for (said, share) in [(p50, 0.5), (p99, 0.99)] {
+            let (said, exact) = (said.parse::<i64>().unwrap(), exact(call, share));
+            assert!(exact <= said && said <= exact + exact / 128, "{call}, {share}: {said}, exactly {exact}");
+        }
+        for plan in [
+            format!("SELECT p50_ns, p99_ns FROM (SELECT * FROM calls ORDER BY p99_ns) WHERE syscall = '{call}'"),
+            format!("SELECT p50_ns, p99_ns FROM calls WHERE syscall = '{call}' LIMIT 1"),
+            format!("SELECT a.p50_ns, a.p99_ns FROM calls a JOIN calls b USING (syscall) WHERE b.syscall = '{call}'"),
+            format!("SELECT percentile(dur, 0.5), percentile(dur, 0.99) FROM events WHERE syscall = '{call}'"),
+            format!(
+                "SELECT percentile(dur, 0.5), percentile(dur, 0.99) FROM (SELECT * FROM events ORDER BY dur DESC) WHERE syscall = '{call}'"
+            ),
+            format!(
+                "SELECT percentile(dur, 0.5) FILTER (WHERE syscall = '{call}'), percentile(CASE WHEN syscall = '{call}' THEN dur END, 0.99) FROM events"
+            ),
+        ] {
+            assert_eq!(row(&plan), said, "{plan}");
+        }
+    }
+    let none = row("SELECT percentile(dur, 0.5) AS none, count(*) AS n FROM events WHERE seq < 0");
+    assert_eq!(none, ",0");
+    let running =
+        ask("SELECT percentile(dur, 1) OVER (ORDER BY seq) = max(dur) OVER (ORDER BY seq) AS largest FROM events LIMIT 3");
+    assert_eq!(running, "largest\ntrue\ntrue\ntrue\n");
+}
+
+#[test]
+fn the_summary_of_a_replay_and_the_view_say_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let [run, ..] = runs(dir.path());
+    let ask = |sql: &str| text(dir.path(), &[&run], Format::Csv, sql);
+    let view = ask("SELECT syscall, p50_ns, p90_ns, p99_ns, max_ns, captured_p99_ns FROM latency");
+    let summary = ask("SELECT key, value FROM manifests WHERE key LIKE 'summary.calls.%'");
+    let summary: BTreeMap<&str, &str> = summary.lines().filter_map(|line| line.split_once(',')).collect();
+    let mut calls = 0;
+    for (key, call) in &summary {
+        let Some(at) = key.strip_suffix(".call") else { continue };
+        let times = ["latency.p50", "latency.p90", "latency.p99", "latency.max", "captured.p99"];
+        let times = times.map(|time| *summary.get(format!("{at}.{time}").as_str()).unwrap_or(&"")).join(",");
+        assert!(view.lines().any(|line| line == format!("{call},{times}")), "{call},{times} is not in {view}");
+        calls += 1;
+    }
+    assert!(calls > 5 && calls == view.lines().count() - 1, "{summary:?}\n{view}");
+}
+
+#[test]
+fn a_view_of_several_datasets_tells_them_apart() {
+    let dir = tempfile::tempdir().unwrap();
+    let [one, two, other] = runs(dir.path());
+    let [work, strange] = ["a/workload", "b/workload"].map(|name| dir.path().join(name));
+    let ask = |datasets: &[&Path], sql: &str| text(dir.path(), datasets, Format::Csv, sql);
+    for (view, key, needs) in [
+        ("latency", "syscall", [&one, &two]),
+        ("outcomes", "outcome, kind", [&one, &two]),
+        ("timeline", "second", [&one, &two]),
+        ("workers", "worker", [&one, &two]),
+        ("devices", "name, second", [&one, &two]),
+        ("hot_files", "path", [&work, &strange]),
+        ("drops", "seq", [&work, &strange]),
+    ] {
+        let columns = format!("* FROM {view}");
+        let both = ask(&needs.map(PathBuf::as_path), &format!("SELECT {columns} ORDER BY dataset, {key}"));
+        let mut alone = String::new();
+        for dataset in needs {
+            let rows = ask(&[dataset], &format!("SELECT {columns} ORDER BY {key}"));
+            let (header, rows) = rows.split_once('\n').unwrap();
+            if alone.is_empty() {
+                alone = format!("dataset,{header}\n");
+            }
+            rows.lines().for_each(|row| alone.push_str(&format!("{},{row}\n", dataset.display())));
+        }
+        let sorted = |text: &str| text.lines().map(str::to_owned).collect::<BTreeSet<_>>();
+        assert_eq!(sorted(&both), sorted(&alone), "{view}");
+    }
+    // Each run is joined with its own workload, and with no other.
+    let files = ask(
+        &[&one, &other, &strange, &work],
+        "SELECT dataset, sum(calls) AS n FROM file_times GROUP BY dataset ORDER BY dataset",
+    );
+    for (run, work) in [(&one, &work), (&other, &strange)] {
+        let alone = ask(&[run, work], "SELECT sum(calls) AS n FROM file_times");
+        let line = format!("{},{}", run.display(), alone.lines().nth(1).unwrap());
+        assert!(files.lines().any(|row| row == line), "{line} is not in {files}");
+    }
+    let refused = super::ask(dir.path(), &[&one, &strange], Format::Csv, "SELECT * FROM file_times").unwrap_err();
+    assert!(format!("{refused:#}").contains("of another workload (fingerprint "), "{refused:#}");
+    // The first rows are those of the order that the view's file says, over all datasets.
+    let top = ask(&[&one, &two], "SELECT total_ns FROM latency LIMIT 1");
+    assert_eq!(top, ask(&[&one, &two], "SELECT max(total_ns) AS total_ns FROM latency"));
+}
+
+/// Runs a script with an interpreter that has the packages it needs, and must have them where the variable names it;
+/// `None` when the test is skipped without.
+pub fn python(variable: &str, args: &[&str]) -> Option<Output> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts").join(args[0]);
+    let named = std::env::var_os(variable);
+    let mut command = Command::new(named.as_deref().unwrap_or("python3".as_ref()));
+    let output = command.arg(script).args(&args[1..]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    if output.status.code() == Some(77) && named.is_none() {
+        skip(Need::Readers, format_args!("python3 {said}"));
+        return None;
+    }
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    Some(output)
+}
+
+/// Needs python3 with duckdb. `IORIOT_QUERIES` says how many, and then asks others each time.
+#[test]
+fn random_queries_are_answered_as_duckdb_answers_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().join("made");
+    expect(0, &["run", &data("v5-copy.capture.gz"), "-o", place.to_str().unwrap()]);
+    let parts = ["capture", "workload", "run"].map(|part| place.join(part).to_str().unwrap().to_owned());
+    let asked = asked("IORIOT_QUERIES");
+    let seed = asked.map_or(12, |_| std::process::id()).to_string();
+    let queries = asked.unwrap_or(1000).to_string();
+    let mut args = vec!["fuzz_sql.py", env!("CARGO_BIN_EXE_ioriot"), "--seed", &seed, "--queries", &queries];
+    args.extend(parts.iter().map(String::as_str));
+    python("IORIOT_PYTHON", &args);
+}
