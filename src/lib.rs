@@ -21,6 +21,7 @@ mod limits;
 pub mod model;
 pub mod mounts;
 pub mod order;
+mod panics;
 pub mod progress;
 #[cfg(target_arch = "x86_64")] // it issues the calls of this architecture
 pub mod replay;

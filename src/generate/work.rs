@@ -4,7 +4,7 @@ use super::stages::{Make, Role, STAGES, after, now, stage};
 use super::{Options, places};
 use crate::engine::{self, Engine, Settings, Stage, Tee, Written};
 use crate::progress::{Progress, Unit};
-use crate::schema::{self, Dataset, Draft, Table};
+use crate::schema::{self, Dataset, Draft, Table, check};
 use anyhow::{Context, Result, ensure};
 use arrow::array::RecordBatch;
 use arrow::datatypes::DataType;
@@ -76,6 +76,7 @@ impl<'a> Work<'a> {
         // more than reading them at once gains, and memory that a sort above, which fills the pool before it spills, does
         // not leave.
         engine.set("datafusion.optimizer.repartition_file_scans", "false")?;
+        check::whole(&capture.table(Table::Events))?;
         engine.register_views(Table::Events.name(), &[capture.table(Table::Events)])?;
         Ok(Work { engine, options, draft })
     }
@@ -152,6 +153,7 @@ impl<'a> Work<'a> {
         let mut properties = WriterProperties::builder()
             .set_compression(Compression::UNCOMPRESSED)
             .set_max_row_group_row_count(Some(schema::ROW_GROUP)) // it is in memory until it is written
+            .set_max_row_group_bytes(Some(schema::GROUP_BYTES))
             .set_statistics_enabled(EnabledStatistics::None);
         for field in columns.fields().iter().filter(|field| *field.data_type() == DataType::Int64) {
             // Less to hash than a dictionary, less to write than plain numbers.

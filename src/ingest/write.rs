@@ -3,6 +3,7 @@
 use super::guard;
 use super::order::{Key, Window};
 use crate::event::{Col, Text};
+use crate::schema::check::Checked;
 use crate::schema::{Table, writer_properties};
 use crate::text;
 use anyhow::{Context, Result, anyhow};
@@ -12,6 +13,7 @@ use arrow::compute::interleave_record_batch;
 use arrow::datatypes::SchemaRef;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::file::metadata::PageIndexPolicy;
 use std::cell::Cell;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufReader, BufWriter, Read, Write};
@@ -140,8 +142,8 @@ impl Sink {
 /// Rows of a table that is whole.
 fn rows(path: &Path) -> Result<u64> {
     let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file).with_context(|| format!("{} is not whole", path.display()))?;
-    Ok(reader.metadata().file_metadata().num_rows() as u64)
+    let table = Checked::open(file, PageIndexPolicy::Skip).with_context(|| format!("{} is not whole", path.display()))?;
+    Ok(table.contents.file_metadata().num_rows() as u64)
 }
 
 /// Creates a file readable by its owner only.

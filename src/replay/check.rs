@@ -52,7 +52,7 @@ pub fn check(workload: &Dataset) -> Result<Checked<'_>> {
 
 /// Number of rows of a table, as its file says.
 fn rows(workload: &Dataset, table: Table) -> Result<i64> {
-    Ok(read::builder(&workload.table(table), &[])?.metadata().file_metadata().num_rows())
+    Ok(i64::try_from(read::builder(&workload.table(table), &[])?.rows())?)
 }
 
 /// Reads some columns of a table, and tells `see` of each batch and the number of its first row.

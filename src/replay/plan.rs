@@ -1,9 +1,9 @@
 //! Which worker runs which lanes, and in which process.
 
-use crate::schema::read;
+use crate::limits::THREADS;
+use crate::schema::read::{self, Reader};
 use anyhow::{Context, Result, ensure};
 use arrow::array::{Int64Array, RecordBatch};
-use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::fs::File;
@@ -13,7 +13,7 @@ use std::fs::File;
 pub const DEFAULT_WORKERS: usize = 64;
 
 /// Workers at most, whatever was asked for.
-pub const MAX_WORKERS: usize = 1024;
+pub const MAX_WORKERS: usize = THREADS;
 
 /// Lanes at most: as many threads as Linux has at a time (PID_MAX_LIMIT, proc_sys_kernel(5)).
 const MAX_LANES: usize = 1 << 22;
@@ -66,11 +66,10 @@ pub fn work(lanes: &[Lane]) -> i64 {
 /// # Errors
 /// When the table is damaged, or the lanes do not share the `rows` of ops out, one lane behind the other.
 pub fn lanes(file: File, rows: i64) -> Result<Vec<Lane>> {
-    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options).context("the table of lanes is damaged")?;
+    let reader = Reader::new("the table of lanes".into(), file, None)?;
     let mut lanes: Vec<Lane> = Vec::new();
     for batch in reader.build()? {
-        let batch = batch.context("cannot read the lanes")?;
+        let batch = batch?;
         let known = lanes.len();
         read_lanes(&batch, &mut lanes).context("the table of lanes is not of this version: make the workload again")?;
         for row in known..lanes.len() {

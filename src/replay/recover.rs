@@ -33,7 +33,7 @@ pub struct Recovered {
     /// The run.
     pub run: PathBuf,
     /// Its results.
-    pub results: i64,
+    pub results: u64,
 }
 
 /// Makes a run of what a killed replay has left. Its manifest says that it is not complete.
@@ -47,7 +47,7 @@ pub fn recover(place: &Path) -> Result<Recovered> {
     let mut manifest = draft.noted()?;
     results::join(draft.dir())?;
     let table = draft.path(&Table::Results.file());
-    let results = read::builder(&table, &[])?.metadata().file_metadata().num_rows();
+    let results = read::builder(&table, &[])?.rows();
     // The comparison of the tree may have been cut off.
     let _ = fs::remove_file(draft.path(&Table::State.file()));
     // And the samples lack their end, without which nothing reads them.

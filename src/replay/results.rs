@@ -7,6 +7,7 @@
 use super::compare::Outcome;
 use super::record::{Record, UNKNOWN, errno};
 use crate::fate::Origin;
+use crate::schema::check::Checked;
 use crate::schema::{ROW_GROUP, Table, Type, writer_properties};
 use crate::syscall::Syscall;
 use anyhow::{Context, Result};
@@ -16,7 +17,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt8Type};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::column::writer::ColumnCloseResult;
-use parquet::file::metadata::ParquetMetaDataReader;
+use parquet::file::metadata::PageIndexPolicy;
 use parquet::file::writer::SerializedFileWriter;
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
@@ -289,8 +290,8 @@ fn concatenate(segments: &[PathBuf], place: &Path) -> Result<()> {
     for path in segments {
         let unreadable = || format!("{} is damaged", path.display());
         let segment = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-        let metadata = ParquetMetaDataReader::new().parse_and_finish(&segment).with_context(unreadable)?;
-        for group in metadata.row_groups() {
+        let segment = Checked::open(segment, PageIndexPolicy::Skip).with_context(unreadable)?;
+        for group in segment.contents.row_groups() {
             let mut out = writer.next_row_group()?;
             for column in group.columns() {
                 let closed = ColumnCloseResult {
@@ -301,7 +302,7 @@ fn concatenate(segments: &[PathBuf], place: &Path) -> Result<()> {
                     column_index: None,
                     offset_index: None,
                 };
-                out.append_column(&segment, closed).with_context(unreadable)?;
+                out.append_column(&segment.file, closed).with_context(unreadable)?;
             }
             out.close()?;
         }

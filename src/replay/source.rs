@@ -3,74 +3,24 @@
 //! Row groups are what readers of whole tables like, and far more rows than many lanes may hold decoded at once. So the
 //! pages of the first column say which rows are decoded together: the offset index tells the reader where they are.
 
+use crate::panics;
+use crate::schema::check::Checked;
+use crate::schema::read::{mask, short};
 use anyhow::{Context, Result, ensure};
-use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Field, Schema};
-use bytes::Bytes;
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{DataType, Field, Int32Type, Schema};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
 };
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
-use parquet::file::reader::{ChunkReader, Length};
 use std::fs::File;
-use std::io::{BufReader, Read};
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-
-/// A file that is read by position. Reading a `File` would duplicate its descriptor for every column, and a workload may
-/// have used up every descriptor there is.
-#[derive(Clone)]
-struct Shared(Arc<File>);
-
-impl Length for Shared {
-    fn len(&self) -> u64 {
-        self.0.metadata().map_or(0, |meta| meta.len())
-    }
-}
-
-impl ChunkReader for Shared {
-    type T = BufReader<Cursor>;
-
-    fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
-        Ok(BufReader::new(Cursor { file: Arc::clone(&self.0), at: start }))
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
-        let mut bytes = vec![0; length];
-        self.0.read_exact_at(&mut bytes, start)?;
-        Ok(bytes.into())
-    }
-}
-
-/// A place in a [`Shared`] file.
-struct Cursor {
-    file: Arc<File>,
-    at: u64,
-}
-
-impl Read for Cursor {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let count = self.file.read_at(buffer, self.at)?;
-        self.at += count as u64;
-        Ok(count)
-    }
-}
-
-fn mask(table: &str, metadata: &ArrowReaderMetadata, columns: &[&str]) -> Result<ProjectionMask> {
-    for name in columns {
-        ensure!(
-            metadata.schema().column_with_name(name).is_some(),
-            "the table of {table} has no column {name}: make the workload again"
-        );
-    }
-    Ok(ProjectionMask::columns(metadata.parquet_schema(), columns.iter().copied()))
-}
 
 /// Some columns of a table.
 pub struct Source {
     table: &'static str,
-    file: Shared,
+    checked: Checked,
     metadata: ArrowReaderMetadata,
     mask: ProjectionMask,
     /// Where the pages begin, and where the table ends.
@@ -107,6 +57,19 @@ fn starts(metadata: &ParquetMetaData) -> Result<Vec<Start>> {
     Ok(all)
 }
 
+/// How a table is read: texts as dictionaries, so that a path that a thousand ops name is decoded once.
+fn dictionaries(checked: &Checked) -> Result<ArrowReaderMetadata> {
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    let metadata = ArrowReaderMetadata::try_new(Arc::clone(&checked.contents), options)?;
+    let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+    let fields = metadata.schema().fields().iter().map(|field| match field.data_type() {
+        DataType::Utf8 => Field::new(field.name(), dictionary.clone(), field.is_nullable()),
+        other => Field::new(field.name(), other.clone(), field.is_nullable()),
+    });
+    let options = ArrowReaderOptions::new().with_schema(Arc::new(Schema::new(fields.collect::<Vec<_>>())));
+    Ok(ArrowReaderMetadata::try_new(Arc::clone(&checked.contents), options)?)
+}
+
 impl Source {
     /// Opens a table.
     ///
@@ -114,22 +77,13 @@ impl Source {
     /// When it is damaged or lacks a column.
     pub fn open(table: &'static str, file: File, columns: &[&str]) -> Result<Source> {
         let damaged = || format!("the table of {table} is damaged");
-        let file = Shared(Arc::new(file));
-        let options =
-            ArrowReaderOptions::new().with_skip_arrow_metadata(true).with_offset_index_policy(PageIndexPolicy::Optional);
-        let metadata = ArrowReaderMetadata::load(&file, options).with_context(damaged)?;
-        // The same columns, texts as dictionaries: a path that a thousand ops name is decoded once.
-        let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
-        let fields = metadata.schema().fields().iter().map(|field| match field.data_type() {
-            DataType::Utf8 => Field::new(field.name(), dictionary.clone(), field.is_nullable()),
-            other => Field::new(field.name(), other.clone(), field.is_nullable()),
-        });
-        let options = ArrowReaderOptions::new().with_schema(Arc::new(Schema::new(fields.collect::<Vec<_>>())));
+        let checked = Checked::open(file, PageIndexPolicy::Optional).with_context(damaged)?;
         // Read once: the description of a hundred million rows takes some 20 MB.
-        let metadata = ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options).with_context(damaged)?;
-        let mask = mask(table, &metadata, columns)?;
-        let starts = starts(metadata.metadata()).with_context(damaged)?;
-        Ok(Source { table, file, metadata, mask, starts })
+        let metadata = panics::contain(|| dictionaries(&checked)).with_context(damaged)?;
+        let mask = mask(&metadata, columns).with_context(damaged)?;
+        checked.pages(&mask).with_context(damaged)?;
+        let starts = starts(&checked.contents).with_context(damaged)?;
+        Ok(Source { table, checked, metadata, mask, starts })
     }
 
     /// Other columns of the same table.
@@ -137,9 +91,10 @@ impl Source {
     /// # Errors
     /// When it lacks one.
     pub fn with(&self, columns: &[&str]) -> Result<Source> {
-        let mask = mask(self.table, &self.metadata, columns)?;
-        let (table, file, starts) = (self.table, self.file.clone(), self.starts.clone());
-        Ok(Source { table, file, metadata: self.metadata.clone(), mask, starts })
+        let mask = mask(&self.metadata, columns).with_context(|| format!("the table of {} is damaged", self.table))?;
+        self.checked.pages(&mask).with_context(|| format!("the table of {} is damaged", self.table))?;
+        let (table, checked, starts) = (self.table, self.checked.clone(), self.starts.clone());
+        Ok(Source { table, checked, metadata: self.metadata.clone(), mask, starts })
     }
 
     /// Number of rows.
@@ -178,16 +133,20 @@ impl Source {
         let (table, Start { row, group, before }) = (self.table, self.starts[page]);
         let rows = (self.starts[page + 1].row - row) as usize;
         let chosen = vec![RowSelector::skip(before as usize), RowSelector::select(rows)];
-        let mut reader = ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), self.metadata.clone())
-            .with_row_groups(vec![group as usize])
-            .with_row_selection(RowSelection::from(chosen))
-            .with_projection(self.mask(group as usize))
-            .with_batch_size(rows)
-            .build()?;
-        let batch = reader
-            .next()
-            .with_context(|| format!("a page of the {table} is empty"))?
-            .with_context(|| format!("a page of the {table} is damaged"))?;
+        let decode = || {
+            let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(self.checked.file.clone(), self.metadata.clone())
+                .with_row_groups(vec![group as usize])
+                .with_row_selection(RowSelection::from(chosen))
+                .with_projection(self.mask(group as usize))
+                .with_batch_size(rows)
+                .build()?
+                .next();
+            let batch = reader.context("it is empty")??;
+            let texts = batch.columns().iter().filter_map(|column| column.as_dictionary_opt::<Int32Type>());
+            texts.into_iter().try_for_each(|column| short(column.values()))?;
+            Ok(batch)
+        };
+        let batch = panics::contain(decode).with_context(|| format!("a page of the {table} is damaged"))?;
         ensure!(batch.num_rows() == rows, "page {page} of the {table} has {} rows, not {rows}", batch.num_rows());
         Ok(batch)
     }

@@ -8,7 +8,7 @@ use super::{REPORTS, VIEWS};
 use crate::engine::{Access, Engine, Settings, Stage};
 use crate::generate::hosts;
 use crate::schema::dataset::Kind;
-use crate::schema::{Dataset, Table};
+use crate::schema::{Dataset, Table, check};
 use crate::syscall::{Moves, Op, TABLE};
 use anyhow::{Context, Result};
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, StringArray};
@@ -54,6 +54,7 @@ impl Desk {
             for (number, (at, file)) in files.iter().enumerate() {
                 let relation =
                     if files.len() == 1 { table.name().to_owned() } else { format!("{}_{}", table.name(), number + 1) };
+                check::whole(file)?;
                 engine.register(&relation, std::slice::from_ref(file))?;
                 shelf.put(*at, *table, &relation);
                 parts.push(format!("SELECT {} AS dataset, * FROM {relation}", quoted(&label(&datasets[*at].dir))));

@@ -1,10 +1,12 @@
 //! Tables and datasets: what is in every Parquet file, said once. docs/SCHEMA.md is made from this.
 
+pub mod check;
 pub mod dataset;
 pub mod draft;
 pub mod losses;
 pub mod read;
 pub mod tables;
+mod thrift;
 
 pub use dataset::{Dataset, Manifest};
 pub use draft::Draft;
@@ -17,6 +19,10 @@ use parquet::schema::types::ColumnPath;
 
 /// Rows in a row group of most tables: measured best in size and in speed of reading.
 pub const ROW_GROUP: usize = 128 * 1024;
+
+/// Bytes in a row group, as they are on disk: writers hold them until it is done. Only long texts that do not compress come
+/// so far.
+pub const GROUP_BYTES: usize = 64 << 20;
 
 /// Rows in a page of ops: what a replay holds decoded for each lane that runs. Larger ones would be too large for the lanes
 /// of a busy server together.
@@ -35,6 +41,7 @@ pub fn writer_properties(table: &Table) -> WriterPropertiesBuilder {
         .set_compression(Compression::ZSTD(level))
         .set_statistics_enabled(EnabledStatistics::None)
         .set_max_row_group_row_count(Some(ROW_GROUP))
+        .set_max_row_group_bytes(Some(GROUP_BYTES))
         // Nothing reads less than a row group of the others, and each page costs a compressor of its own to make and to read.
         .set_data_page_row_count_limit(if *table == Table::Ops { OPS_PAGE } else { ROW_GROUP })
         .set_write_batch_size(WRITE_BATCH)

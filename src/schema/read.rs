@@ -1,38 +1,126 @@
 //! Reads tables of a dataset column by column, as plain integers and text whatever wrote them.
 
+use super::check::{Checked, Parquet};
+use crate::{files, limits, panics};
 use anyhow::{Context, Result, ensure};
 use arrow::array::{Array, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Int64Type};
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
+};
+use parquet::file::metadata::PageIndexPolicy;
 use std::borrow::Cow;
 use std::fs::File;
 use std::path::Path;
 
-/// Opens a Parquet file to read some of its columns; options on the row groups and rows can still be set.
+/// Some columns of a Parquet file that is still to be read.
+pub struct Reader {
+    name: String,
+    builder: ParquetRecordBatchReaderBuilder<Parquet>,
+}
+
+/// Opens a Parquet file to read some of its columns.
 ///
 /// # Errors
 /// When it cannot be opened, is not Parquet, or lacks a column.
-pub fn builder(path: &Path, columns: &[&str]) -> Result<ParquetRecordBatchReaderBuilder<File>> {
-    let name = path.display();
-    let file = File::open(path).with_context(|| format!("cannot open {name}"))?;
-    // Without the embedded Arrow schema a text is a StringArray, also when the writer had views or dictionaries.
-    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
-        .with_context(|| format!("{name} is damaged or no Parquet file"))?;
-    for column in columns {
-        ensure!(builder.schema().column_with_name(column).is_some(), "{name} has no column {column}: make the dataset again");
-    }
-    let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
-    Ok(builder.with_projection(mask))
+pub fn builder(path: &Path, columns: &[&str]) -> Result<Reader> {
+    let name = path.display().to_string();
+    let file = files::open(path).with_context(|| format!("cannot open {name}"))?;
+    Reader::new(name, file, Some(columns))
 }
 
 /// Reads some columns of a Parquet file.
 ///
 /// # Errors
 /// As [`builder`].
-pub fn batches(path: &Path, columns: &[&str]) -> Result<ParquetRecordBatchReader> {
-    builder(path, columns)?.build().with_context(|| format!("cannot read {}", path.display()))
+pub fn batches(path: &Path, columns: &[&str]) -> Result<Batches> {
+    builder(path, columns)?.build()
+}
+
+impl Reader {
+    /// The same of an open file, by the name that errors give it; all columns of it when none are named.
+    ///
+    /// # Errors
+    /// As [`builder`].
+    pub fn new(name: String, file: File, columns: Option<&[&str]>) -> Result<Reader> {
+        let damaged = || format!("{name} is damaged or no Parquet file");
+        let checked = Checked::open(file, PageIndexPolicy::Skip).with_context(damaged)?;
+        // Without the embedded Arrow schema a text is a StringArray, also when the writer had views or dictionaries.
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        let contents = panics::contain(|| Ok(ArrowReaderMetadata::try_new(checked.contents.clone(), options)?));
+        let contents = contents.with_context(damaged)?;
+        let mask = columns.map_or(Ok(ProjectionMask::all()), |columns| mask(&contents, columns));
+        let mask = mask.with_context(|| format!("{name} is of another version"))?;
+        checked.pages(&mask).with_context(damaged)?;
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(checked.file, contents).with_projection(mask);
+        Ok(Reader { name, builder })
+    }
+
+    /// Number of rows of the file.
+    pub fn rows(&self) -> u64 {
+        self.builder.metadata().file_metadata().num_rows().max(0) as u64
+    }
+
+    /// Reads these rows only.
+    pub fn with_row_selection(self, rows: RowSelection) -> Reader {
+        Reader { builder: self.builder.with_row_selection(rows), ..self }
+    }
+
+    /// Begins to read.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn build(self) -> Result<Batches> {
+        let Reader { name, builder } = self;
+        let reader = panics::contain(|| Ok(builder.build()?)).with_context(|| format!("cannot read {name}"))?;
+        Ok(Batches { name, reader: Some(reader) })
+    }
+}
+
+/// The rows of a Parquet file, some at a time.
+pub struct Batches {
+    name: String,
+    /// `None` after an error: what has failed is not asked again.
+    reader: Option<ParquetRecordBatchReader>,
+}
+
+impl Iterator for Batches {
+    type Item = Result<RecordBatch>;
+
+    fn next(&mut self) -> Option<Result<RecordBatch>> {
+        let reader = self.reader.as_mut()?;
+        let batch = panics::contain(|| Ok(reader.next().transpose()?)).and_then(|batch| {
+            batch.iter().flat_map(RecordBatch::columns).try_for_each(|column| short(column))?;
+            Ok(batch)
+        });
+        if !matches!(batch, Ok(Some(_))) {
+            self.reader = None;
+        }
+        batch.with_context(|| format!("{} is damaged", self.name)).transpose()
+    }
+}
+
+/// Refuses texts that are longer than any.
+///
+/// # Errors
+/// When there is one.
+pub fn short(column: &dyn Array) -> Result<()> {
+    let Some(texts) = column.as_string_opt::<i32>() else { return Ok(()) };
+    let longest = texts.value_offsets().windows(2).map(|ends| ends[1] - ends[0]).max().unwrap_or(0);
+    ensure!(longest as usize <= limits::ENCODED, "it has a text of {longest} bytes, and {} are the limit", limits::ENCODED);
+    Ok(())
+}
+
+/// Chooses columns, all of which must be there.
+///
+/// # Errors
+/// When one is missing.
+pub fn mask(contents: &ArrowReaderMetadata, columns: &[&str]) -> Result<ProjectionMask> {
+    for column in columns {
+        ensure!(contents.schema().column_with_name(column).is_some(), "it has no column {column}: make the dataset again");
+    }
+    Ok(ProjectionMask::columns(contents.parquet_schema(), columns.iter().copied()))
 }
 
 fn column<'a>(batch: &'a RecordBatch, name: &str, ty: &DataType) -> Result<&'a dyn Array> {

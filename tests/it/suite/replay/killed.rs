@@ -77,7 +77,7 @@ fn replay_and_kill(work: &Work, options: Options, victim: usize) -> Summary {
 
 fn results(work: &Work, run: &str) -> i64 {
     let run = Dataset::open(&work.place(run)).unwrap();
-    read::builder(&run.table(Table::Results), &["op_id", "process"]).unwrap().metadata().file_metadata().num_rows()
+    read::builder(&run.table(Table::Results), &["op_id", "process"]).unwrap().rows() as i64
 }
 
 #[test]
