@@ -3,6 +3,7 @@
 
 mod access;
 mod cluster;
+mod depth;
 mod function;
 mod ops;
 mod order;
@@ -16,6 +17,7 @@ mod virtualize;
 
 pub use access::Access;
 pub use cluster::By;
+pub use depth::check as shallow;
 pub use session::{Engine, Settings};
 pub use sink::{Written, write};
 pub use stage::{Doc, Stage, type_name};

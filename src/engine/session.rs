@@ -1,18 +1,21 @@
 //! The session: threads, a bounded pool of memory that spills to disk, and the tables that SQL can name.
 
 use super::access::Access;
+use super::depth;
 use super::function::{Function, Planner, spell_out};
 use super::ops::Numbered;
 use super::order::{Pruned, Touched};
 use super::percentile::Percentile;
 use super::virtualize::Virtualize;
 use crate::model::Config;
+use crate::panics;
 use anyhow::{Context, Result, anyhow};
 use datafusion::catalog::TableProvider;
 use datafusion::config::Dialect;
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
+use datafusion::error::DataFusionError;
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
@@ -22,7 +25,7 @@ use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use tokio::runtime::Runtime;
 
 /// Memory that sorts, joins and aggregations may hold before they spill, unless told otherwise: 256 MiB.
@@ -58,6 +61,8 @@ pub struct Engine {
     ctx: SessionContext,
     access: Access,
     functions: Vec<Arc<dyn Function>>,
+    /// What tables are read from, for messages.
+    files: Mutex<Vec<PathBuf>>,
 }
 
 impl Engine {
@@ -71,6 +76,7 @@ impl Engine {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(threads)
             .thread_stack_size(STACK)
+            .on_thread_start(panics::contain_thread)
             .build()
             .context("cannot start the threads of the SQL engine")?;
         // The pool splits itself evenly among the operators that can spill, and names the greedy one when it is short.
@@ -108,7 +114,7 @@ impl Engine {
             Access::Tables => ctx,
             Access::Files => ctx.enable_url_table(),
         };
-        Ok(Engine { runtime, ctx, access: settings.access, functions })
+        Ok(Engine { runtime, ctx, access: settings.access, functions, files: Mutex::default() })
     }
 
     /// Runs a future to its end on a thread with room to plan on.
@@ -119,9 +125,19 @@ impl Engine {
         std::thread::scope(|scope| {
             let handle = self.runtime.handle();
             let thread = std::thread::Builder::new().name("sql".into()).stack_size(STACK);
-            let thread = thread.spawn_scoped(scope, move || handle.block_on(future))?;
-            thread.join().unwrap_or_else(|_| Err(anyhow!("the SQL engine stopped unexpectedly: please report this")))
+            let thread = thread.spawn_scoped(scope, move || {
+                panics::contain_thread();
+                handle.block_on(future)
+            })?;
+            thread.join().unwrap_or_else(|panic| Err(panics::error(&*panic).context(self.given_up())))
         })
+    }
+
+    /// What to say when a decoder or the engine itself panicked.
+    fn given_up(&self) -> String {
+        let files = self.files.lock().map_or(Vec::new(), |files| files.clone());
+        let names: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
+        format!("one of these files is damaged, or the SQL engine is at fault: {}", names.join(", "))
     }
 
     /// The DataFusion session, for those inside the engine's borders.
@@ -142,9 +158,14 @@ impl Engine {
     /// # Errors
     /// When it is not SQL, names what is not there, or does what the settings do not allow.
     pub fn sql(&self, sql: &str) -> Result<DataFrame> {
+        depth::check(sql)?;
         self.block_on(async {
             let state = self.ctx.state();
-            let mut statement = state.sql_to_statement(sql, &Dialect::PostgreSQL)?;
+            let mut statement = state.sql_to_statement(sql, &Dialect::PostgreSQL).map_err(|error| match error.find_root() {
+                // The engine would show it as programmers see it.
+                DataFusionError::SQL(fault, _) => anyhow!("{fault}"),
+                _ => error.into(),
+            })?;
             spell_out(&mut statement, &self.functions);
             let plan = state.statement_to_plan(statement).await?;
             self.access.check(&plan)?;
@@ -152,7 +173,8 @@ impl Engine {
         })
     }
 
-    /// Registers Parquet files as one table; their stated sort order is kept.
+    /// Registers Parquet files as one table; their stated sort order is kept. They are believed: who has them from elsewhere looks
+    /// at them first ([`crate::schema::check::whole`]).
     ///
     /// # Errors
     /// When a file cannot be opened or is not Parquet.
@@ -169,6 +191,9 @@ impl Engine {
     }
 
     fn table(&self, name: &str, files: &[PathBuf], views: bool) -> Result<()> {
+        if let Ok(mut known) = self.files.lock() {
+            known.extend_from_slice(files);
+        }
         let table = self.block_on(self.parquet(files, views)).with_context(|| format!("cannot use the table {name}"))?;
         self.ctx.register_table(name, table)?;
         Ok(())

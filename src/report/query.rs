@@ -92,6 +92,7 @@ pub fn answer(desk: &Desk, statement: &str, format: Format, out: &mut (dyn Write
 }
 
 fn plan(desk: &Desk, statement: &str) -> Result<DataFrame> {
+    engine::shallow(statement)?;
     let ordered = order::kept(statement, desk.views.iter());
     if let Some(frame) = ordered.and_then(|ordered| desk.engine.sql(&ordered).ok()) {
         return Ok(frame);
