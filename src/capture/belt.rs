@@ -43,9 +43,8 @@ impl Belts {
     /// Those for this machine, which together are no larger than a ring of this size.
     pub fn new(ring: u64) -> Belts {
         let processors = last_processor("online") + 1;
-        let bytes = ring / processors.next_power_of_two();
-        let bytes = if bytes.is_power_of_two() { bytes } else { bytes.next_power_of_two() / 2 };
-        let bytes = bytes.clamp(LEAST, MOST);
+        // Both bounds are powers of two.
+        let bytes = 1 << (ring / processors.next_power_of_two()).clamp(LEAST, MOST).ilog2();
         // The kernel's verifier follows no offset beyond half a gigabyte.
         let count = processors.min((256 << 20) / bytes);
         Belts { count: count as u32, bytes: bytes as u32 }

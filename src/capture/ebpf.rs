@@ -147,8 +147,8 @@ impl Ebpf {
         let belts = Belts::new(options.buffer);
         let code = program::make(&layout, belts, &matcher, options.follow);
         let calls = Calls::new(|syscall| options.calls.has(syscall));
-        let ring = options.buffer.max(64 * 1024).next_power_of_two();
-        let ring = u32::try_from(ring).context("the buffer is too large: 2 GiB is the most")?;
+        let ring = u32::try_from(options.buffer.max(64 * 1024)).ok().and_then(u32::checked_next_power_of_two);
+        let ring = ring.context("the buffer is too large: 2 GiB is the most")?;
         let maps = Maps::create(ring, belts, &calls.rows).context(RIGHTS)?;
 
         let (target, pids) = Target::of(&options.scope, &[])?;

@@ -1,6 +1,7 @@
 //! Values and places, as people type them.
 
 use crate::init::Map;
+use crate::limits::THREADS;
 use anyhow::{Result, ensure};
 use clap::builder::{OsStringValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
 use std::env;
@@ -9,9 +10,10 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-/// A number of threads: at least 1.
+/// A number of threads or processes: from 1 to [`THREADS`].
 pub fn threads(text: &str) -> std::result::Result<usize, String> {
-    text.parse::<NonZeroUsize>().map(NonZeroUsize::get).map_err(|_| "a number of threads is 1 or more".to_owned())
+    let number = text.parse().ok().filter(|number| (1..=THREADS).contains(number));
+    number.ok_or_else(|| format!("a number of threads is one from 1 to {THREADS}"))
 }
 
 /// One of a list of words that say themselves what they mean.
@@ -106,6 +108,14 @@ pub fn processors() -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn threads_are_some_and_not_too_many() {
+        assert_eq!((threads("1"), threads("1024")), (Ok(1), Ok(1024)));
+        for text in ["0", "-1", "1025", "1000000", "99999999999999999999", "many"] {
+            assert!(threads(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn factors_are_positive() {

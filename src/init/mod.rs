@@ -106,7 +106,7 @@ pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
 
     let mut making = Making::new(&site, options.data, options.threads, progress)?;
     let (dirs, others): (Vec<_>, Vec<_>) = site.entries.iter().partition(|entry| entry.kind == Kind::Dir);
-    progress.begin("init", Unit::Bytes, others.iter().map(|entry| entry.bytes()).sum());
+    progress.begin("init", Unit::Bytes, plan::total(others.iter().map(|entry| entry.bytes())));
     making.points(&mut summary);
     making.dirs(&dirs, &mut summary);
     let inodes = making.others(&others, &mut summary)?;

@@ -51,11 +51,16 @@ impl Entry {
     pub fn bytes(&self) -> u64 {
         match (&self.data, self.kind) {
             _ if self.same().is_some() => 0,
-            (Some(ranges), _) => ranges.iter().map(|(_, length)| length).sum(),
+            (Some(ranges), _) => total(ranges.iter().map(|(_, length)| *length)),
             (None, Kind::File) => self.size,
             (None, _) => 0,
         }
     }
+}
+
+/// A sum of captured numbers, which may be any.
+pub fn total(numbers: impl Iterator<Item = u64>) -> u64 {
+    numbers.fold(0, u64::saturating_add)
 }
 
 /// Reads the fileset, sorted by path, so that parents come before children.

@@ -102,7 +102,8 @@ impl Site {
         }
         for entry in &self.entries {
             let need = &mut needs[self.trees.part(&entry.path).0];
-            need.bytes += entry.bytes();
+            // Captured sizes: two files may have more bytes than there are numbers for.
+            need.bytes = need.bytes.saturating_add(entry.bytes());
             need.entries += 1;
         }
         Ok(needs)
@@ -165,7 +166,7 @@ impl Need {
             dir: dir.to_owned(),
             entries: 0,
             bytes: 0,
-            free: stat.f_bavail * stat.f_frsize,
+            free: stat.f_bavail.saturating_mul(stat.f_frsize),
             // Some file systems (btrfs) have no fixed number of inodes and say 0 of 0.
             free_entries: (stat.f_files > 0).then_some(stat.f_favail),
             block: stat.f_frsize,
@@ -183,7 +184,7 @@ pub fn room(needs: &[Need]) -> Result<()> {
     for need in needs {
         let (bytes, entries, _) = devices.entry(need.device).or_insert((0, 0, need));
         // A file takes whole blocks, and an entry of its directory.
-        *bytes = bytes.saturating_add(need.bytes).saturating_add(need.entries * need.block);
+        *bytes = bytes.saturating_add(need.bytes).saturating_add(need.entries.saturating_mul(need.block));
         *entries += need.entries;
     }
     for (bytes, entries, need) in devices.into_values() {
@@ -261,7 +262,7 @@ impl fmt::Display for Outline {
             writeln!(
                 f,
                 "would put {} in {}: {} and {}, of {} and {entries} inodes free",
-                need.captured,
+                text::shown(&need.captured),
                 need.dir.display(),
                 Bytes(need.bytes),
                 Things(need.entries, "inode"),
@@ -272,10 +273,10 @@ impl fmt::Display for Outline {
             None => writeln!(f, "The capture does not know its mount points: `ioriot ingest --mounts FILE` tells them.")?,
             Some(mounts) => {
                 writeln!(f, "Captured mount points that the tree has files on:")?;
-                mounts.iter().try_for_each(|mount| writeln!(f, "  {mount}"))?;
+                mounts.iter().try_for_each(|mount| writeln!(f, "  {}", text::shown(mount)))?;
             }
         }
-        self.notes.iter().try_for_each(|note| writeln!(f, "{note}"))?;
-        self.refused.iter().try_for_each(|why| writeln!(f, "would refuse: {why}"))
+        self.notes.iter().try_for_each(|note| writeln!(f, "{}", text::shown(note)))?;
+        self.refused.iter().try_for_each(|why| writeln!(f, "would refuse: {}", text::shown(why)))
     }
 }

@@ -20,6 +20,9 @@ pub(super) fn is_unknown(target: &[u8]) -> bool {
     target == UNKNOWN_TARGET || target.iter().all(|byte| *byte == b'-')
 }
 
+/// Bytes of a symlink's content at most (PATH_MAX without its zero; symlink(7)): what a call says of a longer one is not true.
+const LONGEST_LINK: usize = 4095;
+
 impl Tree {
     /// A name that was taken for what it leads to is a symlink. The inode stays that of the name; what it was taken for
     /// moves to the target.
@@ -83,6 +86,9 @@ impl Tree {
     /// somebody has followed it, what it leads to takes the new name.
     pub(super) fn link_length(&mut self, ino: Ino, length: usize) {
         let Node::Link { target, guessed: true } = &self.at(ino).node else { return };
+        if length > LONGEST_LINK {
+            return;
+        }
         let (old, Some((dir, name))) = (target.clone(), self.at(ino).home.clone()) else { return };
         if is_unknown(&old) {
             *self.content_of_link(ino) = Arc::from(vec![b'-'; length]);
@@ -100,6 +106,9 @@ impl Tree {
     /// that; slashes, which mean nothing, where a name cannot be so long. `None` when the name is taken.
     pub(super) fn target_of_length(&mut self, dir: Ino, name: &[u8], length: usize) -> Option<Vec<u8>> {
         const LONGEST: usize = 200;
+        if length > LONGEST_LINK {
+            return None;
+        }
         let whole = [name, MADE_UP].concat();
         let kept = length.min(LONGEST);
         let mut base = vec![b'-'; kept.saturating_sub(whole.len())];
