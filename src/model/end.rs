@@ -49,7 +49,10 @@ impl Tree {
         let mut todo: Vec<(Vec<u8>, Option<Slot>, Option<Ino>)> = vec![(Vec::new(), None, Some(ROOT))];
         while let Some((path, slot, dir)) = todo.pop() {
             if let Some(slot) = slot {
-                each(self, Name::from(&path[..]), &slot);
+                // Long paths are kept once: what had to be there and what must be are mostly the same.
+                let known = slot.now.and_then(|ino| self.at(ino).path.as_ref()).map(|(_, known)| known);
+                let known = known.filter(|known| known[..] == path[..]).cloned();
+                each(self, known.unwrap_or_else(|| Name::from(&path[..])), &slot);
             }
             let Some(dir) = dir else { continue };
             let Node::Dir(entries) = &self.at(dir).node else { continue };

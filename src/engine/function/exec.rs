@@ -1,7 +1,7 @@
 //! The plan node: one stream, in the order that a function asks for, through its state.
 
 use super::{Function, Key, Running};
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::SortOptions;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -102,7 +102,7 @@ impl ExecutionPlan for FunctionExec {
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let schema = self.schema();
         let running = self.function.start(&self.input.schema(), Arc::clone(&schema))?;
-        let start = State { running, input: Some(self.input.execute(partition, context)?) };
+        let start = State { running, input: Some(self.input.execute(partition, context)?), rest: None };
         let metrics = BaselineMetrics::new(&self.metrics, partition);
         let batches = stream::try_unfold(start, move |state| {
             let metrics = metrics.clone();
@@ -122,17 +122,46 @@ struct State {
     running: Box<dyn Running>,
     /// What is still to come.
     input: Option<SendableRecordBatchStream>,
+    /// Rows of the last batch that are still to be taken.
+    rest: Option<RecordBatch>,
+}
+
+/// Bytes of texts that a function is given at a time: what it makes of them is as long again, several times, and waits in
+/// queues. Batches are cut by rows, and paths may be as long as a page.
+const PIECE: usize = 4 << 20;
+
+/// The first rows of a batch, and the others if there are too many bytes in it.
+fn cut(batch: RecordBatch) -> (RecordBatch, Option<RecordBatch>) {
+    let texts = batch.columns().iter().map(|column| match (column.as_string_view_opt(), column.as_string_opt::<i32>()) {
+        (Some(views), _) => views.total_buffer_bytes_used(),
+        (_, Some(texts)) => texts.value_offsets().last().map_or(0, |end| (end - texts.value_offsets()[0]) as usize),
+        _ => 0,
+    });
+    let rows = batch.num_rows();
+    match texts.sum::<usize>() / PIECE {
+        0 => (batch, None),
+        pieces => {
+            let first = (rows / (pieces + 1)).max(1);
+            let rest = (first < rows).then(|| batch.slice(first, rows - first));
+            (batch.slice(0, first), rest)
+        }
+    }
 }
 
 impl State {
     async fn next(mut self, metrics: &BaselineMetrics) -> Result<Option<(RecordBatch, State)>> {
-        let came = match &mut self.input {
-            Some(input) => input.next().await.transpose()?,
-            None => None,
+        let came = match (self.rest.take(), &mut self.input) {
+            (Some(rest), _) => Some(rest),
+            (None, Some(input)) => input.next().await.transpose()?,
+            (None, None) => None,
         };
         let _time = metrics.elapsed_compute().timer();
         let made = match came {
-            Some(batch) => Some(self.running.step(&batch)?),
+            Some(batch) => {
+                let (batch, rest) = cut(batch);
+                self.rest = rest;
+                Some(self.running.step(&batch)?)
+            }
             None => {
                 self.input = None;
                 self.running.end()?
@@ -140,5 +169,29 @@ impl State {
         };
         metrics.record_output(made.as_ref().map_or(0, RecordBatch::num_rows));
         Ok(made.map(|batch| (batch, self)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{ArrayRef, StringArray, StringViewArray};
+
+    #[test]
+    fn long_texts_come_a_few_at_a_time_and_none_is_lost() {
+        let texts = |length: usize| (0..1000).map(move |row| Some(format!("{row:0length$}")));
+        for (length, most) in [(10, 1), (40_000, 11)] {
+            let columns: [ArrayRef; 2] =
+                [Arc::new(texts(length).collect::<StringViewArray>()), Arc::new(texts(3).collect::<StringArray>())];
+            let batch = RecordBatch::try_from_iter(["a", "b"].into_iter().zip(columns)).unwrap();
+            let (mut rest, mut pieces) = (Some(batch.clone()), Vec::new());
+            while let Some(batch) = rest {
+                let (first, left) = cut(batch);
+                pieces.push(first);
+                rest = left;
+            }
+            assert!(pieces.len() >= most && pieces.len() < 30, "{}", pieces.len());
+            assert_eq!(arrow::compute::concat_batches(&batch.schema(), &pieces).unwrap(), batch);
+        }
     }
 }
