@@ -1,5 +1,6 @@
 //! The `ioriot` program: parse, dispatch, print the error chain, exit code.
 
+use ioriot::text::shown_message;
 use ioriot::{cli, replay, signal};
 use std::env;
 use std::io::{self, Write};
@@ -37,11 +38,11 @@ fn complain(error: &anyhow::Error) {
     let mut stderr = io::stderr().lock();
     let mut last = error.to_string();
     // When nobody can read the complaint, the exit code still says it.
-    let _ = writeln!(stderr, "error: {last}");
+    let _ = writeln!(stderr, "error: {}", shown_message(&last));
     for cause in error.chain().skip(1) {
         let text = cause.to_string();
         if !last.contains(&text) {
-            let _ = writeln!(stderr, "  because: {text}");
+            let _ = writeln!(stderr, "  because: {}", shown_message(&text));
         }
         last = text;
     }

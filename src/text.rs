@@ -63,9 +63,58 @@ pub fn decode(text: &str) -> Cow<'_, [u8]> {
     Cow::Owned(out)
 }
 
+/// A text on one line, for people: what a terminal would obey and not show is written as in C, `\\x1b` or `\\n`, and so is
+/// each byte that was no UTF-8. Not for data: it does not lead back.
+pub fn shown(text: &str) -> Cow<'_, str> {
+    replaced(text, |_| false)
+}
+
+/// The same for a message: what libraries say in several lines is said in one.
+pub fn shown_message(text: &str) -> String {
+    let lines: Vec<_> = text.lines().map(|line| shown(line.trim())).filter(|line| !line.is_empty()).collect();
+    lines.join(" ")
+}
+
+/// The same for a text of several lines, which stay.
+pub fn shown_lines(text: &str) -> Cow<'_, str> {
+    replaced(text, |c| c == '\n')
+}
+
+/// Control characters (C0, DEL, C1) and marks that turn the direction of writing (Unicode Standard Annex 9).
+fn obeyed(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+fn replaced(text: &str, stays: impl Fn(char) -> bool) -> Cow<'_, str> {
+    let odd = |c: char| (obeyed(c) || escape_like(c)) && !stays(c);
+    if !text.contains(odd) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            '\n' | '\r' | '\t' if !stays(c) => out.extend(c.escape_default()),
+            c if !odd(c) => out.push(c),
+            c if escape_like(c) => out.push_str(&format!("\\x{:02x}", c as u32 - BASE)),
+            c if c.is_ascii() => out.push_str(&format!("\\x{:02x}", c as u32)),
+            c => out.push_str(&format!("\\u{{{:x}}}", c as u32)),
+        }
+    }
+    Cow::Owned(out)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn people_see_what_a_terminal_would_obey() {
+        assert_eq!(shown("/a/ü b"), "/a/ü b");
+        assert_eq!(shown("a\x1b[2J\x07\n\r\x7f\u{9b}\u{202e}"), "a\\x1b[2J\\x07\\n\\r\\x7f\\u{9b}\\u{202e}");
+        assert_eq!(shown_lines("a\nb\tc\r"), "a\nb\\tc\\r");
+        assert_eq!(shown_message("no match.\n\tCandidates:\n\n\tsum(\x1b)"), "no match. Candidates: sum(\\x1b)");
+        assert_eq!(shown(&encode(b"\xff\x9b[m")), "\\xff\\x9b[m");
+    }
     use proptest::prelude::*;
 
     #[test]

@@ -5,11 +5,13 @@ use super::ui::{Output, Plan};
 use crate::amount::Bytes;
 use crate::files;
 use crate::init::{self, Found, Thing};
+use crate::text;
 use anyhow::{Context, Result};
 use serde::Serialize;
 use std::fmt;
 use std::io::{self, IsTerminal};
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 /// Delete old trees, unfinished datasets and, when asked, trees and runs
 ///
@@ -77,8 +79,9 @@ fn describe(found: &Found) -> String {
         Thing::Run => "the run (--runs)",
         Thing::Unfinished => "the unfinished dataset",
     };
-    let parts: String = found.places.iter().map(|place| format!(" with {}", place.display())).collect();
-    format!("{thing} {}{parts}, {}", found.path.display(), Bytes(found.bytes))
+    let name = |path: &Path| text::shown(&text::encode(path.as_os_str().as_bytes())).into_owned();
+    let parts: String = found.places.iter().map(|place| format!(" with {}", name(place))).collect();
+    format!("{thing} {}{parts}, {}", name(&found.path), Bytes(found.bytes))
 }
 
 /// Asks on the terminal whether all this may go; where there is none, whoever called has decided already.
@@ -88,7 +91,7 @@ fn agreed(doomed: &[Found]) -> Result<bool> {
     }
     let mut text = String::new();
     doomed.iter().for_each(|found| text.push_str(&format!("{}\n", describe(found))));
-    eprint!("{text}Delete all of this? [y/N] ");
+    eprint!("{}Delete all of this? [y/N] ", text::shown_lines(&text));
     let mut answer = String::new();
     io::stdin().read_line(&mut answer).context("cannot read the answer")?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))

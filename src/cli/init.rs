@@ -104,7 +104,7 @@ impl Args {
         let make = if self.reset { init::reset } else { init::run };
         let summary = ui::watched(|progress| make(&options, progress))?;
         self.output.format.print(&summary)?;
-        // An entry that could not be made: the tree is not the one the workload needs.
-        Ok(if summary.ok() { Exit::Done } else { Exit::Failed })
+        summary.whole()?;
+        Ok(Exit::Done)
     }
 }

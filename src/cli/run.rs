@@ -86,7 +86,7 @@ impl Story {
     fn end(self, workload: &Path, run: &Path, replayed: &replay::Summary) -> Result<()> {
         match self.format {
             Format::Text => ui::say(format_args!("{}\n{}", verdict(replayed), closer(workload, run, replayed))),
-            Format::Json => ui::say(serde_json::to_string_pretty(&self.parts)?),
+            Format::Json => ui::data(serde_json::to_string_pretty(&self.parts)?),
         }
     }
 }
@@ -154,7 +154,7 @@ impl Args {
         let options = init::Options { force: self.force, ..self.tree.options(workload.clone(), root.clone()) };
         let made = ui::watched(|progress| init::run(&options, progress))?;
         story.tell("init", &root, &made)?;
-        ensure!(made.ok(), "the tree in {} is not whole, so nothing was replayed", root.display());
+        made.whole().with_context(|| format!("the tree in {} is not whole, so nothing was replayed", root.display()))?;
 
         let options = self.manner.options(workload.clone(), root, run.clone())?;
         let replayed = ui::watched(|progress| replay::run(&options, progress))?;

@@ -2,6 +2,7 @@
 
 use crate::amount::Nanos;
 use crate::progress::{Now, Progress, Unit};
+use crate::text;
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
@@ -55,28 +56,37 @@ impl Format {
     /// When standard output cannot be written.
     pub fn print(self, summary: &(impl Serialize + Display)) -> Result<()> {
         match self {
-            Format::Text => say(format_args!("{}", summary.to_string().trim_end())),
-            Format::Json => say(serde_json::to_string_pretty(summary)?),
+            Format::Text => say(summary.to_string().trim_end()),
+            Format::Json => data(serde_json::to_string_pretty(summary)?),
         }
     }
 }
 
-/// Prints a line, or several, on standard output.
+/// Prints a line, or several, for people on standard output.
 ///
 /// # Errors
 /// When standard output cannot be written.
 pub fn say(text: impl Display) -> Result<()> {
+    data(text::shown_lines(&text.to_string()))
+}
+
+/// Prints a line, or several, for programs on standard output.
+///
+/// # Errors
+/// When standard output cannot be written.
+pub fn data(text: impl Display) -> Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{text}").and_then(|()| out.flush()).context("cannot write to standard output")
 }
 
 /// Writes a line of the log as errors are written: `warning: ...`. Who wrote it is of use in debugging only.
 pub fn log(out: &mut env_logger::fmt::Formatter, record: &log::Record<'_>) -> io::Result<()> {
+    let said = text::shown_message(&record.args().to_string());
     match record.level() {
-        log::Level::Error => writeln!(out, "error: {}", record.args()),
-        log::Level::Warn => writeln!(out, "warning: {}", record.args()),
-        log::Level::Info => writeln!(out, "{}", record.args()),
-        log::Level::Debug | log::Level::Trace => writeln!(out, "{}: {}", record.target(), record.args()),
+        log::Level::Error => writeln!(out, "error: {said}"),
+        log::Level::Warn => writeln!(out, "warning: {said}"),
+        log::Level::Info => writeln!(out, "{said}"),
+        log::Level::Debug | log::Level::Trace => writeln!(out, "{}: {said}", record.target()),
     }
 }
 

@@ -3,6 +3,7 @@
 use super::work::{EXAMPLES, Made};
 use crate::engine::Engine;
 use crate::schema::Table;
+use crate::text::shown;
 use anyhow::{Result, ensure};
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
@@ -115,7 +116,7 @@ impl Call {
 
 impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of lane {}, {} {}", self.op_id, self.lane, self.syscall, self.path)
+        write!(f, "{} of lane {}, {} {}", self.op_id, self.lane, self.syscall, shown(&self.path))
     }
 }
 

@@ -4,6 +4,7 @@ use super::Format;
 use super::loss::Loss;
 use super::sequence::Clock;
 use crate::amount::Things;
+use crate::text;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -133,8 +134,8 @@ impl fmt::Display for Captured {
             f,
             "Wrote {}: {events} events of host {}, from {}{more} ({}).",
             self.dir.display(),
-            self.host,
-            named.join(", "),
+            text::shown(&self.host),
+            text::shown(&named.join(", ")),
             formats.join(", ")
         )?;
         writeln!(

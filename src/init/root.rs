@@ -235,11 +235,11 @@ impl Root {
         let old = self.look()?;
         if let Some(old) = old.as_ref().filter(|_| !force) {
             bail!(
-                "{} holds a tree already ({}, made for {}): --force moves it aside, --reset makes a used one as new again, \
-                 `ioriot clean` deletes old ones",
+                "{} holds a tree already ({}, made for {}): --force moves it aside{}, `ioriot clean` deletes old ones",
                 self.dir.display(),
                 old.state.name(),
                 old.workload,
+                if old.state == State::Incomplete { "" } else { ", --reset makes a used one as new again" },
             );
         }
         Ok(old)
@@ -302,13 +302,20 @@ impl Root {
             stamp.workload,
             workload.dir.display(),
         );
-        ensure!(
-            dirty || stamp.state == State::Fresh,
-            "{dir} is {}: `ioriot init {} --root {dir} --reset` makes it as new (--force moves it aside), --dirty replays in it \
-             as it is",
-            stamp.state.name(),
-            workload.dir.display(),
-        );
+        match stamp.state {
+            _ if dirty => {}
+            State::Fresh => {}
+            State::Used => bail!(
+                "{dir} is used: `ioriot init {} --root {dir} --reset` makes it as new (--force moves it aside), --dirty replays \
+                 in it as it is",
+                workload.dir.display(),
+            ),
+            // Nobody knows what is right in it, so there is nothing to reset it to.
+            State::Incomplete => bail!(
+                "{dir} is incomplete: `ioriot init {} --root {dir} --force` makes it anew, --dirty replays in it as it is",
+                workload.dir.display(),
+            ),
+        }
         let places = self.places(&stamp);
         for map in &stamp.maps {
             ensure!(

@@ -4,6 +4,8 @@ use super::fill::Skipped;
 use super::plan::Entry;
 use crate::amount::{Bytes, Nanos, Things};
 use crate::model::Kind;
+use crate::text;
+use anyhow::{Result, ensure};
 use serde::Serialize;
 use std::fmt;
 use std::path::PathBuf;
@@ -76,7 +78,7 @@ impl fmt::Display for Summary {
             Nanos(self.wall as i64),
         )?;
         for mapped in &self.mapped {
-            writeln!(f, "Mapped {mapped}.")?;
+            writeln!(f, "Mapped {}.", text::shown(mapped))?;
         }
         for (count, what) in [
             (self.skipped.owners, "owners could not be given (that takes root)."),
@@ -88,14 +90,7 @@ impl fmt::Display for Summary {
                 writeln!(f, "{count} {what}")?;
             }
         }
-        self.notes.iter().try_for_each(|note| writeln!(f, "{note}"))?;
-        if self.errors > 0 {
-            writeln!(f, "{} entries could not be made:", self.errors)?;
-            for error in &self.first_errors {
-                writeln!(f, "  {error}")?;
-            }
-        }
-        Ok(())
+        self.notes.iter().try_for_each(|note| writeln!(f, "{}", text::shown(note)))
     }
 }
 
@@ -103,6 +98,17 @@ impl Summary {
     /// Was every entry made?
     pub fn ok(&self) -> bool {
         self.errors == 0
+    }
+
+    /// Refuses a tree that is not the one the workload needs.
+    ///
+    /// # Errors
+    /// When an entry could not be made.
+    pub fn whole(&self) -> Result<()> {
+        let first: Vec<_> = self.first_errors.iter().map(|error| text::shown(error)).collect();
+        let more = if self.errors > first.len() as u64 { " ..." } else { "" };
+        ensure!(self.ok(), "{} could not be made: {}{more}", Things(self.errors, "entry"), first.join("; "));
+        Ok(())
     }
 
     /// An entry was made.
@@ -123,7 +129,7 @@ impl Summary {
     pub(super) fn failed(&mut self, path: &[u8], error: &std::io::Error) {
         self.errors += 1;
         if self.first_errors.len() < SHOWN {
-            self.first_errors.push(format!("{}: {error}", crate::text::encode(path)));
+            self.first_errors.push(format!("{}: {error}", text::encode(path)));
         }
     }
 

@@ -19,6 +19,7 @@ use super::sys::Shared;
 use super::ticks::{Clock, Mark};
 use super::{Engine, Order, Pace, Seccomp, alone, filter, futex, memory, sandbox};
 use crate::files::Lock;
+use crate::text;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -132,7 +133,7 @@ pub fn main() -> ExitCode {
         Err(error) => {
             let text = format!("{error:#}");
             if record::send(&pipe, ERROR, &text).is_err() {
-                eprintln!("error: {text}");
+                eprintln!("error: {}", text::shown(&text));
             }
             ExitCode::from(2)
         }

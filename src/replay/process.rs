@@ -14,6 +14,7 @@ use super::sys::{Shared, Sys};
 use super::ticks::Clock;
 use super::worker::Worker;
 use super::{Order, Pace, Seccomp, filter, futex, sandbox};
+use crate::text;
 use anyhow::{Context, Result, anyhow};
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -45,7 +46,7 @@ impl Setting<'_> {
     pub fn give_up(&self, error: &anyhow::Error) -> ! {
         let text = format!("{error:#}");
         if record::send(self.pipe, ERROR, &text).is_err() {
-            eprintln!("error: {text}");
+            eprintln!("error: {}", text::shown(&text));
         }
         exit(2)
     }

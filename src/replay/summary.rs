@@ -12,6 +12,7 @@ use crate::fate::Reason;
 use crate::init::fingerprint;
 use crate::schema::{Dataset, Table, read};
 use crate::signal::Signal;
+use crate::text;
 use anyhow::{Context, Result};
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use serde::{Deserialize, Serialize};
@@ -339,7 +340,7 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let inserted: u64 = self.inserted.values().sum();
         for lost in &self.lost {
-            writeln!(f, "Not complete: {lost}.")?;
+            writeln!(f, "Not complete: {}.", text::shown(lost))?;
         }
         writeln!(
             f,
@@ -396,13 +397,13 @@ impl fmt::Display for Summary {
                 if counts.is_empty() { "nothing expected".into() } else { counts.join(", ") }
             )?;
             for example in &state.examples {
-                writeln!(f, "  {example}")?;
+                writeln!(f, "  {}", text::shown(example))?;
             }
             if state.unreadable > 0 {
                 writeln!(f, "  {} could not be looked into.", Things(state.unreadable, "directory"))?;
             }
         }
-        self.notes.iter().try_for_each(|note| writeln!(f, "{note}"))?;
+        self.notes.iter().try_for_each(|note| writeln!(f, "{}", text::shown(note)))?;
         self.flaws.iter().try_for_each(|flaw| match flaw {
             Flaw::Incomplete => Ok(()), // the first lines say it
             Flaw::Hindered => {
@@ -443,7 +444,7 @@ impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "  {:>10}  {}", self.count, self.kind)?;
         for example in &self.examples {
-            let path = example.path.as_deref().unwrap_or("");
+            let path = text::shown(example.path.as_deref().unwrap_or(""));
             writeln!(
                 f,
                 "              op {} (event {}) {} {path}: captured {}, replayed {}",

@@ -1,12 +1,17 @@
 //! The forms an answer is given in. All but the table for people stream: their memory does not grow with the answer.
 
+use crate::text::{shown, shown_lines};
 use anyhow::{Result, bail};
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StringBuilder};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
 use arrow::util::pretty::pretty_format_batches;
 use datafusion::dataframe::DataFrame;
+use datafusion::logical_expr::LogicalPlan;
 use futures::StreamExt;
+use std::borrow::Cow;
 use std::io::Write;
+use std::sync::Arc;
 
 /// Rows a table for people shows.
 pub const ROWS: usize = 1000;
@@ -77,8 +82,31 @@ async fn each(frame: DataFrame, mut take: impl FnMut(&RecordBatch) -> Result<()>
     Ok(())
 }
 
+/// The cells of a table as people see them, all in one batch.
+fn cells(schema: &SchemaRef, batches: &[RecordBatch], shown: fn(&str) -> Cow<'_, str>) -> Result<RecordBatch> {
+    let options = FormatOptions::default();
+    let mut columns = Vec::new();
+    for at in 0..schema.fields().len() {
+        let mut column = StringBuilder::new();
+        for batch in batches {
+            let cells = ArrayFormatter::try_new(batch.column(at), &options)?;
+            for row in 0..batch.num_rows() {
+                column.append_value(shown(&cells.value(row).try_to_string()?));
+            }
+        }
+        columns.push(Arc::new(column.finish()) as ArrayRef);
+    }
+    let fields = schema.fields().iter().map(|field| Field::new(shown(field.name()), DataType::Utf8, false));
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    let rows = RecordBatchOptions::new().with_row_count(Some(batches.iter().map(RecordBatch::num_rows).sum()));
+    Ok(RecordBatch::try_new_with_options(schema, columns, &rows)?)
+}
+
 async fn table(frame: DataFrame, out: &mut (dyn Write + Send)) -> Result<()> {
     let schema: SchemaRef = frame.schema().as_arrow().clone().into();
+    // The lines of a plan are ours; those of a name are its.
+    let shown =
+        if matches!(frame.logical_plan(), LogicalPlan::Explain(_) | LogicalPlan::Analyze(_)) { shown_lines } else { shown };
     let (mut stream, mut batches, mut rows) = (frame.execute_stream().await?, Vec::new(), 0);
     while rows <= ROWS
         && let Some(batch) = stream.next().await
@@ -87,10 +115,7 @@ async fn table(frame: DataFrame, out: &mut (dyn Write + Send)) -> Result<()> {
         rows += batch.num_rows();
         batches.push(batch.slice(0, batch.num_rows().min(ROWS + batch.num_rows() - rows)));
     }
-    if batches.is_empty() {
-        batches.push(RecordBatch::new_empty(schema));
-    }
-    writeln!(out, "{}", pretty_format_batches(&batches)?)?;
+    writeln!(out, "{}", pretty_format_batches(&[cells(&schema, &batches, shown)?])?)?;
     match rows {
         0 => writeln!(out, "no rows")?,
         1 => writeln!(out, "1 row")?,

@@ -4,11 +4,13 @@ use super::format::Format;
 use super::query::{answer, end_of_statement, is_blank};
 use super::tables::Desk;
 use super::views::quoted;
+use crate::text::{shown, shown_message};
 use anyhow::{Context, Result};
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
 use std::io::{self, BufRead, Write};
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 const HELP: &str = "\
 SQL ends with ;  Tables: \\d   Columns: \\d TABLE   Leave: \\q";
@@ -152,7 +154,7 @@ impl Command<'_> {
 /// Shows the columns of a table, or says that there is none.
 fn columns(desk: &Desk, table: &str, format: Format, out: &mut (dyn Write + Send)) -> Result<()> {
     if !desk.engine.ctx().table_exist(table)? {
-        return Ok(writeln!(out, "There is no table {table}: \\d lists those there are.")?);
+        return Ok(writeln!(out, "There is no table {}: \\d lists those there are.", shown(table))?);
     }
     let statement = format!(
         "SELECT column_name AS \"column\", CASE \
@@ -174,20 +176,52 @@ fn show(desk: &Desk, statement: &str, format: Format) -> Result<()> {
 /// Says what went wrong, and goes on.
 fn told(done: Result<()>) {
     if let Err(error) = done {
-        eprintln!("{}", error.root_cause());
+        eprintln!("{}", shown_message(&error.root_cause().to_string()));
     }
 }
 
-/// `$XDG_STATE_HOME/ioriot/history`, or the same below `~/.local/state`.
+/// `$XDG_STATE_HOME/ioriot/history`, or the same below `~/.local/state`; none when that is not ours: under sudo the
+/// environment may still name somebody else's home.
 fn history() -> Option<PathBuf> {
     let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|dir| dir.is_absolute());
     let state = state.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/state")))?;
-    Some(state.join("ioriot/history"))
+    let (dir, file) = (state.join("ioriot"), state.join("ioriot/history"));
+    let there = state.ancestors().find(|dir| dir.symlink_metadata().is_ok())?;
+    let all = [there, &dir, &file].into_iter().all(ours);
+    all.then_some(file)
+}
+
+/// Is there nothing, or what we made and nobody else can change? A symlink is somebody's word for another place.
+fn ours(path: &Path) -> bool {
+    let Ok(meta) = path.symlink_metadata() else { return true };
+    // SAFETY: geteuid(2) has no preconditions.
+    let me = unsafe { libc::geteuid() };
+    !meta.is_symlink() && meta.uid() == me && meta.mode() & 0o022 == 0
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Command;
+    use super::{Command, ours};
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    #[test]
+    fn a_history_of_somebody_else_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = |name: &str| dir.path().join(name);
+        assert!(ours(dir.path()) && ours(&place("none")));
+        fs::write(place("mine"), "").unwrap();
+        assert!(ours(&place("mine")));
+        symlink(place("mine"), place("link")).unwrap();
+        assert!(!ours(&place("link")));
+        fs::set_permissions(place("mine"), Permissions::from_mode(0o666)).unwrap();
+        assert!(!ours(&place("mine")));
+        assert!(!ours(std::path::Path::new("/tmp")), "everybody can write there");
+        fs::write(place("foreign"), "").unwrap();
+        if std::os::unix::fs::chown(place("foreign"), Some(12345), None).is_ok() {
+            assert!(!ours(&place("foreign")));
+        }
+    }
 
     #[test]
     fn commands_may_end_like_statements() {

@@ -15,6 +15,7 @@ mod suite {
     mod faults;
     #[cfg(feature = "sql")]
     mod generate;
+    mod hostile;
     mod house;
     mod ingest;
     mod live;
