@@ -252,7 +252,7 @@ def full(scene, verb, rng):
     others, scene.others = scene.others, {path: was for path, was in scene.others.items() if scene.mine in path.parents}
     try:
         code, said = ior(verb.args, disk, None)
-        check(code == 0 or "space" in said.lower() or "recover" in said, verb.name, "does not say that the disk is full:", said)
+        check(code == 0 or any(word in said.lower() for word in ["space", "make room", "recover"]), verb.name, "does not say that the disk is full:", said)
         subprocess.run(["mount", "-o", "remount,size=1G", disk], check=True)
         scene.look(verb, code, said)
     finally:
