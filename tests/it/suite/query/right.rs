@@ -82,7 +82,7 @@ fn the_summary_of_a_replay_and_the_view_say_the_same() {
     let summary: BTreeMap<&str, &str> = summary.lines().filter_map(|line| line.split_once(',')).collect();
     let mut calls = 0;
     for (key, call) in &summary {
-        let Some(at) = key.strip_suffix(".call") else { continue };
+        let Some(at) = key.strip_suffix(".syscall") else { continue };
         let times = ["latency.p50", "latency.p90", "latency.p99", "latency.max", "captured.p99"];
         let times = times.map(|time| *summary.get(format!("{at}.{time}").as_str()).unwrap_or(&"")).join(",");
         assert!(view.lines().any(|line| line == format!("{call},{times}")), "{call},{times} is not in {view}");
