@@ -100,10 +100,16 @@ impl Call<'_> {
 
     /// Bytes came out of a file.
     pub(super) fn was_read(&mut self, ino: Ino, offset: i64, bytes: i64, asked: Option<i64>, sure: bool) {
-        if self.racing(ino) {
+        let racing = self.racing(ino);
+        let Some(content) = self.model.tree.content(ino) else { return };
+        if racing {
+            // Where the end was then is not told. But what was read was there, and nobody has cut off a file of open size.
+            if bytes > 0 && content.size().is_none() {
+                let seen = content.read(offset, bytes);
+                self.seen(ino, seen);
+            }
             return;
         }
-        let Some(content) = self.model.tree.content(ino) else { return };
         let seen = if bytes > 0 { content.read(offset, bytes) } else { Seen::Fits };
         let short = match asked {
             Some(asked) => bytes < asked,

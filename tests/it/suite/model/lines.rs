@@ -145,3 +145,17 @@ fn a_working_directory_that_is_removed_stays_for_those_in_it() {
     let (said, _) = words(&[path(Syscall::mkdir, "/e", 0), path(Syscall::rmdir, "/e", 0)]);
     assert_eq!(said, ["op", "op"]);
 }
+
+/// A read that overlaps a write does not tell where the end was; what it read was there all the same.
+#[test]
+fn what_was_read_beside_a_write_was_there() {
+    let at = |mut event: Event, ts: i64, dur: i64| {
+        event.set(Col::Ts, ts);
+        event.set(Col::Dur, dur);
+        event
+    };
+    let write = event(Syscall::pwrite64, &[(Col::Fd, 3), (Col::Count, 500), (Col::Offset, 2000)], &[], 500);
+    let read = event(Syscall::pread64, &[(Col::Fd, 3), (Col::Count, 4096), (Col::Offset, 1000)], &[], 2000);
+    let (_, end) = walk(&[at(open("/f", 2, 3, ""), 0, 10), at(write, 100, 1000), at(read, 500, 100)]);
+    assert_eq!((end.needs[0].size, end.needs[0].size_exact), (3000, false));
+}
