@@ -279,7 +279,10 @@ mod tests {
         let here: HashSet<_> = CALLS.iter().map(|(_, syscall)| *syscall).collect();
         let missing: Vec<_> =
             Syscall::ALL.iter().filter(|call| call.is_call() && !here.contains(call)).map(|call| call.name()).collect();
-        assert_eq!(missing.join(" "), "mmap newfstatat chown lchown fchown accept io_submit io_getevents fanotify_mark");
+        assert_eq!(
+            missing.join(" "),
+            "sync_file_range2 mmap newfstatat chown lchown fchown accept io_submit io_getevents fanotify_mark"
+        );
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! header, a comment, a note, the first half of a call, an event or a reject, and the sum is checked.
 
 pub(crate) mod capture;
+mod doubt;
 pub(crate) mod facts;
 pub(crate) mod guard;
 mod loss;
@@ -22,6 +23,7 @@ mod summary;
 pub mod synth;
 pub(crate) mod write;
 
+pub use doubt::Doubt;
 pub use loss::Loss;
 pub use parse::Why;
 pub use read::Input;
@@ -75,10 +77,10 @@ impl Format {
         }
     }
 
-    fn parser(self) -> &'static dyn parse::Parser {
+    fn parser(self, numbers: strace::Numbers) -> &'static dyn parse::Parser {
         match self {
             Format::Capture => &capture::Capture,
-            Format::Strace => &strace::Strace,
+            Format::Strace => strace::parser(numbers),
         }
     }
 }

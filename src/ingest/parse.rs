@@ -3,6 +3,7 @@
 //! Parsing a line needs nothing but the line, so chunks are parsed on all cores; what needs to know other lines (joining
 //! the two halves of a call, clocks that count from the line before) is left to [`super::sequence`].
 
+use super::doubt::Doubts;
 use crate::event::Event;
 use crate::words::words;
 
@@ -15,11 +16,13 @@ words! {
         Key        "key"          "a field is missing, unknown, twice or out of order";
         Number     "number"       "a number is malformed or out of range";
         Nul        "nul"          "a NUL byte: binary data or a damaged file";
-        Long       "long"         "longer than any line of this format";
+        Long       "long"         "longer than any line of this format, or than 8 MiB: give strace a smaller -s";
         Resumed    "resumed"      "the second half of a call whose first half is missing";
         Argument   "argument"     "an argument is malformed, or a symbolic constant is unknown";
         Check      "check"        "the check at its end is wrong: the line was damaged";
         Outcome    "outcome"      "the return value is malformed or the error name unknown";
+        Address    "address"      "an argument is an address or cut short, and the call cannot be known without it: leave out -e raw, -e verbose, -s 0";
+        Version    "version"      "a header of a version that is not known";
     }
 }
 
@@ -59,6 +62,15 @@ pub enum What {
     Call(Event),
     /// The first half of a call, to be joined.
     Half(Box<[u8]>),
+    /// A first half that something else than a mark ends: what follows may stand on a line without a name.
+    Split(Box<[u8]>),
+    /// What may follow such a half; without one it is a reject.
+    Tail {
+        /// The line.
+        text: Box<[u8]>,
+        /// Why it is nothing else.
+        why: Why,
+    },
     /// The second half of a call of this name.
     Rest {
         /// Name of the call, as a check.
@@ -122,6 +134,8 @@ pub struct Batch {
     pub ended: Vec<Ended>,
     /// Events of such captures.
     pub marked: u64,
+    /// What was read without being sure of it.
+    pub doubts: Doubts,
 }
 
 /// What a tracer says at the end of its capture.
@@ -157,7 +171,7 @@ pub trait Parser: Sync {
     ///
     /// # Errors
     /// Why the text is no call.
-    fn call(&self, text: &[u8]) -> Result<Event, Why>;
+    fn call(&self, text: &[u8], doubts: &mut Doubts) -> Result<Event, Why>;
 }
 
 /// Why a string of digits is no number.

@@ -5,6 +5,7 @@
 //! first. The calling thread takes them, always the line of the input whose clock is behind, and sequences and orders
 //! events; one more thread encodes Parquet. Queues are short: the slowest stage sets the pace, and memory is theirs times a chunk.
 
+use super::doubt::{Doubt, Doubts, Witness};
 use super::facts::Facts;
 use super::loss::Tally;
 use super::order::{Orderer, Placed, WINDOW};
@@ -13,9 +14,10 @@ use super::read::{Chunk, Input, Lines};
 use super::sequence::{Clock, Sequencer};
 use super::summary::{Captured, Ledger};
 use super::write::Sink;
-use super::{Format, Options, Part};
+use super::{Format, Options, Part, capture, strace};
 use crate::progress::Progress;
 use crate::schema::{Draft, Table, writer_properties};
+use crate::syscall::number;
 use crate::text;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use arrow::array::{Int64Array, RecordBatch, StringArray};
@@ -50,6 +52,10 @@ pub fn run(part: &Part<'_>, options: &Options, draft: &Draft, progress: &Progres
         openings.push(open(input, options.format, progress, &stop)?);
     }
     let formats: Vec<Format> = openings.iter().map(|(format, ..)| *format).collect();
+    // What numbers of calls mean, the parts of a log show together.
+    let starts = openings.iter().filter(|(format, ..)| *format == Format::Strace);
+    let numbers = strace::numbers(starts.map(|(_, first, _)| &first.bytes[..]));
+    let parsers: Vec<&'static dyn Parser> = formats.iter().map(|format| format.parser(numbers)).collect();
     thread::scope(|scope| {
         let (tasks, queue) = sync_channel::<Task>(1);
         let queue = Arc::new(Mutex::new(queue));
@@ -58,16 +64,16 @@ pub fn run(part: &Part<'_>, options: &Options, draft: &Draft, progress: &Progres
             named("parse").spawn_scoped(scope, move || work(&queue))?;
         }
         let mut sources = Vec::new();
-        for (format, first, lines) in openings {
+        for ((_, first, lines), parser) in openings.into_iter().zip(&parsers) {
             let (slips, ready) = sync_channel::<Slip>(AHEAD);
             let tasks = tasks.clone();
-            named("read").spawn_scoped(scope, move || read(first, lines, format.parser(), &tasks, &slips))?;
+            named("read").spawn_scoped(scope, move || read(first, lines, *parser, &tasks, &slips))?;
             sources.push(ready);
         }
         drop(tasks);
         // Dropping the sources, here or on an error, ends the reading threads, and that ends the parsing ones. One that
         // waits for standard input has to be told.
-        let taken = take(part, options, draft, &formats, sources);
+        let taken = take(part, options, draft, &formats, &parsers, sources);
         stop.store(true, Ordering::Relaxed);
         taken
     })
@@ -84,10 +90,10 @@ fn open<'p>(
     format: Option<Format>,
     progress: &'p Progress,
     stop: &'p AtomicBool,
-) -> Result<(Format, Option<Chunk>, Lines<'p>)> {
+) -> Result<(Format, Chunk, Lines<'p>)> {
     let mut lines = input.open(progress, stop)?;
     let Some(first) = lines.chunk()? else { bail!("{} is empty: there is nothing to ingest", input.name()) };
-    let start = &first.bytes[..first.bytes.len().min(64 * 1024)];
+    let start = &first.bytes[..];
     let format = match format.or_else(|| Format::detect(start)) {
         Some(format) => format,
         None => {
@@ -101,18 +107,15 @@ fn open<'p>(
             )
         }
     };
-    Ok((format, Some(first), lines))
+    if let (Format::Capture, Some(version)) = (format, capture::unknown_version(start)) {
+        bail!("{} is a .capture of version {version}: this program reads versions 3, 4 and 5", input.name());
+    }
+    Ok((format, first, lines))
 }
 
 /// Hands out the chunks of an input.
-fn read(
-    first: Option<Chunk>,
-    mut lines: Lines<'_>,
-    parser: &'static dyn Parser,
-    tasks: &SyncSender<Task>,
-    slips: &SyncSender<Slip>,
-) {
-    let mut next = Ok(first);
+fn read(first: Chunk, mut lines: Lines<'_>, parser: &'static dyn Parser, tasks: &SyncSender<Task>, slips: &SyncSender<Slip>) {
+    let mut next = Ok(Some(first));
     loop {
         let (result, slip) = channel();
         match next {
@@ -173,6 +176,7 @@ struct Source<'a> {
     ready: Receiver<Slip>,
     sequencer: Sequencer<'a>,
     ledger: Ledger,
+    doubts: Doubts,
     tally: Tally,
     cut_paths: u64,
     /// The lines of a batch that are still to be fed, and its rejects.
@@ -193,6 +197,7 @@ impl Source<'_> {
             self.ledger.comments += batch.comments;
             self.ledger.notes += batch.notes;
             self.cut_paths += batch.cut_paths;
+            self.doubts.merge(&batch.doubts);
             self.waiting = batch.rejects;
             self.lines = batch.parsed.into_iter().peekable();
         }
@@ -207,7 +212,14 @@ impl Source<'_> {
 }
 
 /// Sequences, orders and writes what was parsed.
-fn take(part: &Part<'_>, options: &Options, draft: &Draft, formats: &[Format], ready: Vec<Receiver<Slip>>) -> Result<Captured> {
+fn take(
+    part: &Part<'_>,
+    options: &Options,
+    draft: &Draft,
+    formats: &[Format],
+    parsers: &[&'static dyn Parser],
+    ready: Vec<Receiver<Slip>>,
+) -> Result<Captured> {
     let merged = ready.len() > 1;
     let mut sources: Vec<Source<'_>> = ready
         .into_iter()
@@ -216,12 +228,13 @@ fn take(part: &Part<'_>, options: &Options, draft: &Draft, formats: &[Format], r
             name: part.inputs[i].name(),
             ready,
             sequencer: Sequencer::new(
-                formats[i].parser(),
+                parsers[i],
                 i,
                 merged || formats[i] == Format::Capture,
                 part.inputs[i].pid().filter(|_| merged),
             ),
             ledger: Ledger::default(),
+            doubts: Doubts::default(),
             tally: Tally::default(),
             cut_paths: 0,
             lines: Vec::new().into_iter().peekable(),
@@ -233,6 +246,7 @@ fn take(part: &Part<'_>, options: &Options, draft: &Draft, formats: &[Format], r
     let mut orderer = Orderer::new(&sink, room)?;
     let mut rejects = Rejects::create(draft)?;
     let mut facts = Facts::default();
+    let mut witness = formats.contains(&Format::Strace).then(Witness::default);
     let mut failed = None;
 
     // The input whose next line is earliest goes on: then a thread has been made before its first call comes, however
@@ -249,6 +263,9 @@ fn take(part: &Part<'_>, options: &Options, draft: &Draft, formats: &[Format], r
         while !ended {
             let mut sink = |placed: Placed| {
                 facts.note(&placed.event);
+                if let Some(witness) = &mut witness {
+                    witness.note(&placed.event);
+                }
                 if failed.is_none() {
                     failed = orderer.push(placed).err();
                 }
@@ -274,6 +291,7 @@ fn take(part: &Part<'_>, options: &Options, draft: &Draft, formats: &[Format], r
             }
         }
     }
+    let mut doubts = witness.map(|witness| witness.doubts().clone()).unwrap_or_default();
     let (mut ledger, mut losses, mut cut_paths) = (Ledger::default(), BTreeMap::new(), 0);
     for source in &mut sources {
         source.tally.settle(&mut losses);
@@ -284,6 +302,8 @@ fn take(part: &Part<'_>, options: &Options, draft: &Draft, formats: &[Format], r
         ensure!(own.closes(), "internal error: the ledger of {} does not close: {own:?}", source.name);
         ledger.add(own);
         cut_paths += source.cut_paths;
+        doubts.merge(&source.doubts);
+        doubts.merge(&source.sequencer.doubts);
     }
     let clock = one_clock(&sources)?;
     if ledger.events == 0 {
@@ -292,6 +312,8 @@ fn take(part: &Part<'_>, options: &Options, draft: &Draft, formats: &[Format], r
     }
     let (rows, stragglers, repairs) = orderer.finish()?;
     ensure!(rows == ledger.events, "internal error: {rows} rows of {} events were written", ledger.events);
+    let (first_ts, last_ts, syscalls) = (facts.first, facts.last, facts.syscalls());
+    doubts.add(Doubt::Foreign, syscalls.iter().filter(|(name, _)| number::foreign(name)).map(|(_, count)| count).sum());
     Ok(Captured {
         dir: part.dir.clone(),
         host: part.host.clone(),
@@ -304,9 +326,10 @@ fn take(part: &Part<'_>, options: &Options, draft: &Draft, formats: &[Format], r
         repairs,
         stragglers,
         cut_paths,
-        first_ts: facts.first,
-        last_ts: facts.last,
-        syscalls: facts.syscalls(),
+        doubts: doubts.found(),
+        first_ts,
+        last_ts,
+        syscalls,
     })
 }
 

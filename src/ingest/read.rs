@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Bytes of a chunk, about: the unit of parallel work. Its events should still be in the caches when they are taken.
 const CHUNK: usize = 256 * 1024;
-/// No line longer than this is kept.
-const LONGEST: usize = 1 << 20;
+/// No line longer than this is kept. strace prints up to four bytes for each of the data that it was told to show (`-s`).
+const LONGEST: usize = 8 << 20;
 /// What is kept of a longer line.
 const START: usize = 256;
 /// How often a reader that waits for more input looks whether anybody still wants it, in milliseconds.

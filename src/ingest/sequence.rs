@@ -6,6 +6,7 @@
 //! which the kernel stopped the threads, which is better than any clock. In `.capture` files, and when several inputs
 //! are merged, they are times. The line number breaks ties.
 
+use super::doubt::Doubts;
 use super::order::{Key, Placed};
 use super::parse::{Parsed, Parser, Reject, Stamp, What, Why};
 use super::repair::Turns;
@@ -64,6 +65,8 @@ pub struct Sequencer<'a> {
     /// The thread of lines that name none, where the file tells.
     own: Option<i64>,
     pending: HashMap<i64, Pending>,
+    /// The thread whose first half the line before was, when what follows may stand on a line without a name.
+    split: Option<i64>,
     /// Threads that lines without a pid may belong to, and the one such lines belong to.
     threads: Threads,
     /// Threads whose exit call was seen.
@@ -80,6 +83,8 @@ pub struct Sequencer<'a> {
     pub notes: u64,
     /// Lines rejected here.
     pub rejects: Vec<Reject>,
+    /// What was read here without being sure of it.
+    pub doubts: Doubts,
 }
 
 impl<'a> Sequencer<'a> {
@@ -91,6 +96,7 @@ impl<'a> Sequencer<'a> {
             by_time,
             own,
             pending: HashMap::new(),
+            split: None,
             threads: Threads::default(),
             exited: HashSet::new(),
             turns: Turns::default(),
@@ -101,6 +107,7 @@ impl<'a> Sequencer<'a> {
             events: 0,
             notes: 0,
             rejects: Vec::new(),
+            doubts: Doubts::default(),
         }
     }
 
@@ -117,6 +124,7 @@ impl<'a> Sequencer<'a> {
     /// Takes the next line and hands on the events that are whole now.
     pub fn feed(&mut self, parsed: Parsed, sink: &mut impl FnMut(Placed)) {
         let Parsed { line, stamp, tid, what } = parsed;
+        let split = self.split.take();
         let ts = self.read_clock(stamp);
         if let What::Call(mut event) = what {
             if let Stamp::Span(entry, exit) = stamp {
@@ -125,10 +133,17 @@ impl<'a> Sequencer<'a> {
             let tid = self.thread(tid, None);
             return self.finish(&mut event, tid, (line, ts), (line, None), sink);
         }
+        if let What::Tail { text, why } = what {
+            if !split.is_some_and(|tid| self.goes_on(tid, &text, line, sink)) {
+                self.rejects.push(Reject::new(line, why, &text));
+            }
+            return;
+        }
         let tid = self.thread(tid, if let What::Rest { name, .. } = &what { Some(name) } else { None });
+        self.split = matches!(what, What::Split(_)).then_some(tid);
         match what {
-            What::Call(_) => {}
-            What::Half(text) => {
+            What::Call(_) | What::Tail { .. } => {}
+            What::Half(text) | What::Split(text) => {
                 self.abandon(tid, sink);
                 self.pending.insert(tid, Pending { line, ts, text });
             }
@@ -148,10 +163,8 @@ impl<'a> Sequencer<'a> {
                 };
                 let Pending { line: first, ts: begin, text: half } = whole;
                 self.halves += 1;
-                let mut joined = Vec::with_capacity(half.len() + text.len());
-                joined.extend_from_slice(&half);
-                joined.extend_from_slice(&text);
-                match self.parser.call(&joined) {
+                let joined = [half, text].concat();
+                match self.parser.call(&joined, &mut self.doubts) {
                     Ok(mut event) => self.finish(&mut event, tid, (first, begin), (line, ts), sink),
                     Err(why) => self.rejects.push(Reject::new(line, why, &joined)),
                 }
@@ -185,6 +198,18 @@ impl<'a> Sequencer<'a> {
         }
     }
 
+    /// Does a line without a name go on with the pending call of a thread?
+    fn goes_on(&mut self, tid: i64, text: &[u8], line: u64, sink: &mut impl FnMut(Placed)) -> bool {
+        let Some(half) = self.pending.get(&tid) else { return false };
+        let joined = [&half.text[..], text].concat();
+        let (first, begin) = (half.line, half.ts);
+        let Ok(mut event) = self.parser.call(&joined, &mut self.doubts) else { return false };
+        self.pending.remove(&tid);
+        self.halves += 1;
+        self.finish(&mut event, tid, (first, begin), (line, None), sink);
+        true
+    }
+
     /// The thread a line belongs to. `resumed` is the name of the call it goes on with.
     fn thread(&mut self, tid: Option<i64>, resumed: Option<&[u8]>) -> i64 {
         let Some(tid) = tid.or(self.own) else { return self.threads.unnamed() };
@@ -211,7 +236,7 @@ impl<'a> Sequencer<'a> {
     /// The pending call of a thread never returns.
     fn abandon(&mut self, tid: i64, sink: &mut impl FnMut(Placed)) {
         let Some(half) = self.pending.remove(&tid) else { return };
-        match self.parser.call(&half.text) {
+        match self.parser.call(&half.text, &mut self.doubts) {
             Ok(mut event) => self.finish(&mut event, tid, (half.line, half.ts), (half.line, None), sink),
             Err(why) => self.rejects.push(Reject::new(half.line, why, &half.text)),
         }

@@ -1,7 +1,9 @@
 //! What an ingest did: the ledger of lines and what else people want to know.
 
 use super::Format;
+use super::doubt::Doubt;
 use super::loss::Loss;
+use super::parse::Why;
 use super::sequence::Clock;
 use crate::amount::Things;
 use crate::text;
@@ -72,6 +74,8 @@ pub struct Captured {
     pub stragglers: u64,
     /// Paths of the length at which the probes cut paths: they may be incomplete.
     pub cut_paths: u64,
+    /// What was read without being sure of it, by kind.
+    pub doubts: BTreeMap<Doubt, u64>,
     /// First time in column ts, ns.
     pub first_ts: Option<i64>,
     /// Last one.
@@ -146,13 +150,17 @@ impl fmt::Display for Captured {
             writeln!(f, "  {:.3} s of time ({})", (last - first) as f64 / 1e9, self.clock.name())?;
         }
         for (reason, count) in &self.rejects {
-            writeln!(f, "  {count:>9} lines rejected: {reason}")?;
+            let meaning = Why::parse(reason).map_or("", Why::doc);
+            writeln!(f, "  {count:>9} lines rejected: {reason} ({meaning})")?;
         }
         for (loss, count) in &self.losses {
             writeln!(f, "  {count:>9} {}", loss.doc())?;
         }
         for (kind, count) in &self.repairs {
             writeln!(f, "  {count:>9} instants moved: {kind}")?;
+        }
+        for (doubt, count) in &self.doubts {
+            writeln!(f, "  {count:>9} {}", doubt.doc())?;
         }
         if self.stragglers > 0 {
             writeln!(f, "  {:>9} events came so late that they were sorted in by way of the disk", self.stragglers)?;

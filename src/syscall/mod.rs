@@ -6,6 +6,7 @@
 
 mod elsewhere;
 pub mod lock;
+pub mod number;
 mod op;
 pub mod position;
 pub mod request;

@@ -106,6 +106,7 @@ syscalls! {
     syncfs           (Fd)                                            -> Status,  Entry  => As(Syncfs);
     sync             ()                                              -> Status,  Entry  => Partly(Sync, "issued as syncfs of the replay tree, not of the whole machine");
     sync_file_range  (Fd, Offset, Count, Flags)                      -> Status,  Entry  => As(SyncFileRange);
+    sync_file_range2 (Fd, Flags, Offset, Count)                      -> Status,  Entry  => Partly(SyncFileRange, "call of arm and powerpc, issued as sync_file_range");
     readahead        (Fd, Offset, Count)                             -> Status,  Entry  => As(Readahead);
     fadvise64        (Fd, Offset, Count, Flags)                      -> Status,  Entry  => As(Fadvise);
     fadvise64_64     (Fd, Offset, Count, Flags)                      -> Status,  Entry  => Partly(Fadvise, "32-bit call, issued as fadvise64");

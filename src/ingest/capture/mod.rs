@@ -14,6 +14,7 @@
 
 mod v5;
 
+use super::doubt::Doubts;
 use super::parse::{Batch, Parsed, Parser, Stamp, What, Why, digits};
 use crate::event::{Col, Event, Text};
 use crate::syscall::{Ret, Syscall};
@@ -156,17 +157,34 @@ pub struct Capture;
 
 /// Is this the start of a `.capture` file? Blank lines and banners may stand before the first event.
 pub fn detect(start: &[u8]) -> bool {
-    let mut lines = start.split(|c| *c == b'\n').take(64);
+    let mut lines = start.split(|c| *c == b'\n');
     let event = |line: &[u8]| v5::is_event(line) || (line.starts_with(b"t=") && memmem::find(line, b";:,D=").is_some());
     lines.any(|line| header(line) || event(line))
 }
 
 fn header(line: &[u8]) -> bool {
-    line.starts_with(b"#|capture_version=")
+    line.starts_with(HEADER)
+}
+
+/// How the first line begins.
+const HEADER: &[u8] = b"#|capture_version=";
+
+/// The version that a header names, if it is none that is read here.
+fn other_version(line: &[u8]) -> Option<&[u8]> {
+    let rest = line.strip_prefix(HEADER)?;
+    let version = &rest[..memchr(b'|', rest).unwrap_or(rest.len())];
+    (!matches!(version, b"3" | b"4" | b"5")).then_some(version)
+}
+
+/// The version that the start of a file names, if it is none that is read here.
+pub fn unknown_version(start: &[u8]) -> Option<String> {
+    let version = start.split(|c| *c == b'\n').find_map(|line| other_version(line.trim_ascii_end()))?;
+    Some(String::from_utf8_lossy(version).chars().filter(char::is_ascii_alphanumeric).take(20).collect())
 }
 
 impl Parser for Capture {
     fn line(&self, number: u64, line: &[u8], batch: &mut Batch) {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
         let parsed = match line {
             [b't', b'=', ..] => Some(event(line)),
             [b'n', b'=', ..] => Some(v5::event(line)),
@@ -189,6 +207,7 @@ impl Parser for Capture {
             };
         }
         match line {
+            _ if other_version(line).is_some() => batch.reject(number, Why::Version, line),
             _ if header(line) => {
                 batch.headers += 1;
                 batch.begun += u64::from(v5::is_header(line));
@@ -209,7 +228,7 @@ impl Parser for Capture {
         }
     }
 
-    fn call(&self, _: &[u8]) -> Result<Event, Why> {
+    fn call(&self, _: &[u8], _: &mut Doubts) -> Result<Event, Why> {
         Err(Why::NotEvent)
     }
 }

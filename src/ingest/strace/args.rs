@@ -1,84 +1,162 @@
 //! From printed arguments to the columns of an event, by the roles of the call's row.
+//!
+//! An argument is read, or it is none (NULL), or the log does not have it, or it is not understood. The last makes the call
+//! a reject. What the log does not have is a gap: where the call cannot be issued without it, that is a reject too.
 
 use super::lex::{self, Annotation, Printed};
-use crate::event::{AT_FDCWD, Col, Event, TIME_NOW, TIME_OMIT, Text};
+use super::times;
+use crate::event::{Col, Event, Text};
+use crate::ingest::doubt::{Doubt, Doubts};
 use crate::ingest::parse::Why;
-use crate::syscall::lock::Lock;
+use crate::syscall::lock::{Lock, What};
+use crate::syscall::request::FICLONE;
 use crate::syscall::{Def, Op, Role, Syscall};
 
-/// Fills in the arguments of a call.
+/// What the log does not have of the arguments of a call.
+#[derive(Debug, Default)]
+pub struct Gaps {
+    /// How many are absent.
+    absent: u64,
+    /// Would an absent one be taken for something else?
+    vital: Vital,
+}
+
+/// Whether a call can be known without an argument.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Vital {
+    #[default]
+    Not,
+    /// It tells what the call found: of one that failed, nothing.
+    Found,
+    /// It tells what was asked.
+    Asked,
+}
+
+impl Gaps {
+    /// Says what becomes of them, once the outcome is known: of a call that failed nothing is missed, but where the
+    /// argument had a part in it.
+    ///
+    /// # Errors
+    /// When the call cannot be known without them.
+    pub fn settle(&self, event: &Event, doubts: &mut Doubts) -> Result<(), Why> {
+        let failed = event.failure();
+        if self.vital == Vital::Asked && failed != Some(libc::EFAULT) || self.vital == Vital::Found && failed.is_none() {
+            return Err(Why::Address);
+        }
+        if event.success().is_some() {
+            doubts.add(Doubt::Unprinted, self.absent);
+        }
+        Ok(())
+    }
+
+    /// The value of an argument that may be absent.
+    fn unless<T>(&mut self, value: Option<T>) -> Option<T> {
+        self.absent += u64::from(value.is_none());
+        value
+    }
+}
+
+/// Fills in the arguments of a call; of a `whole` one none may be missing.
 ///
 /// # Errors
-/// When an argument that the replay needs is malformed or has an unknown name.
-pub fn fill(event: &mut Event, args: &[&[u8]]) -> Result<(), Why> {
+/// When an argument that the replay needs is missing, malformed or has an unknown name.
+pub fn fill(event: &mut Event, args: &[&[u8]], whole: bool, doubts: &mut Doubts) -> Result<Gaps, Why> {
     let def = event.syscall.def();
+    let mut gaps = Gaps::default();
     match event.syscall {
-        Syscall::pipe | Syscall::pipe2 | Syscall::socketpair => pair(event, args),
-        // strace names the arguments of clone and leaves out those that do not count.
+        Syscall::pipe | Syscall::pipe2 | Syscall::socketpair => pair(event, args, &mut gaps),
+        // strace names the arguments of clone and leaves out those that do not count; `-e raw` names none.
         Syscall::clone => {
-            let flags = args.iter().find_map(|arg| arg.strip_prefix(b"flags="));
-            event.put(Col::Flags, flags.and_then(lex::value));
-            return Ok(());
+            let named = args.iter().find_map(|arg| arg.strip_prefix(b"flags="));
+            event.put(Col::Flags, gaps.unless(named.or(args.first().copied()).and_then(lex::value)));
+            return Ok(gaps);
         }
         _ => {}
     }
-    // strace prints the two halves of a 32-bit position as one number.
+    // strace prints the two halves of a position as one number. `-e raw` shows both, but those of the 64-bit calls that
+    // have two only in name (preadv2(2)).
     let joined = def.has(Role::OffsetHigh) && args.len() < def.args.len();
+    let halves = matches!(event.syscall, Syscall::preadv2 | Syscall::pwritev2) && args.len() > def.args.len();
     let roles = def.args.iter().filter(|role| !(joined && **role == Role::OffsetHigh));
-    for (role, arg) in roles.zip(args) {
-        fill_one(event, def, *role, arg)?;
+    let mut args = args.iter().enumerate().filter(|(at, _)| !(halves && *at == 4)).map(|(_, arg)| *arg);
+    for role in roles {
+        let Some(arg) = args.next() else {
+            // A mode without O_CREAT, an argument of fcntl that takes none, and the device of mknod may be left out.
+            let needed = !matches!(role, Role::Mode | Role::Arg | Role::Skip | Role::CloneFlags | Role::CloneArgs);
+            let lock = *role == Role::Arg && Lock::asked(event).is_some();
+            if whole && def.op().is_some() && (needed || lock) {
+                return Err(Why::Argument);
+            }
+            continue;
+        };
+        fill_one(event, def, *role, arg, &mut gaps, doubts)?;
     }
-    Ok(())
+    Ok(gaps)
 }
 
-fn fill_one(event: &mut Event, def: &Def, role: Role, arg: &[u8]) -> Result<(), Why> {
+fn fill_one(event: &mut Event, def: &Def, role: Role, arg: &[u8], gaps: &mut Gaps, doubts: &mut Doubts) -> Result<(), Why> {
     match role {
         Role::Fd => set_fd(event, arg, Col::Fd, Text::FdPath, true)?,
         Role::Fd2 => set_fd(event, arg, Col::Fd2, Text::Fd2Path, false)?,
         Role::DirFd => set_fd(event, arg, Col::DirFd, Text::DirPath, false)?,
         Role::DirFd2 => set_fd(event, arg, Col::DirFd2, Text::Dir2Path, false)?,
         Role::Path | Role::Path2 | Role::Target | Role::Name | Role::Link => {
-            // What is cut or unreadable is lost: the column stays absent.
-            if let (Printed::Whole(bytes), Some(text)) = (lex::string(arg).ok_or(Why::Argument)?, role.text()) {
-                event.set_text(text, bytes);
+            match (lex::string(arg).ok_or(Why::Argument)?, role.text()) {
+                (Printed::Whole(bytes), Some(text)) => event.set_text(text, bytes),
+                (Printed::Lost, _) => gaps.absent += 1,
+                _ => {}
             }
         }
-        Role::Iov => event.put(Col::Count, total(arg)),
-        // An array (`[12] => [34]`) or a pointer; NULL means the file's own position.
-        Role::OffsetPtr => event.put(Col::Offset, bracketed(arg)),
-        Role::Offset2Ptr => event.put(Col::Offset2, bracketed(arg)),
-        // Some kernels store the result of a 32-bit seek here and return 0; see [`result`].
-        Role::ResultPtr => event.put(Col::Arg, bracketed(arg)),
+        Role::Iov => event.put(Col::Count, gaps.unless(total(arg))),
+        // NULL means the file's own position.
+        Role::OffsetPtr => pointed(event, Col::Offset, arg, def, gaps)?,
+        Role::Offset2Ptr => pointed(event, Col::Offset2, arg, def, gaps)?,
+        // Some kernels store the result of a 32-bit seek here and return 0.
+        Role::ResultPtr => event.put(Col::Arg, gaps.unless(bracketed(arg))),
         Role::How => {
             let named = |name| lex::field(arg, name).map(|text| lex::value(text).ok_or(Why::Argument)).transpose();
-            if arg.first() == Some(&b'{') {
-                event.put(Col::Flags, named(b"flags=")?);
-                event.put(Col::Mode, named(b"mode=")?);
-                event.put(Col::Resolve, named(b"resolve=")?.or(Some(0)));
+            if arg.first() != Some(&b'{') {
+                gaps.vital = Vital::Asked;
             }
+            event.put(Col::Flags, named(b"flags=")?);
+            event.put(Col::Mode, named(b"mode=")?);
+            event.put(Col::Resolve, named(b"resolve=")?.or(Some(0)));
         }
-        Role::CloneArgs => event.put(Col::Flags, lex::field(arg, b"flags=").and_then(lex::value)),
+        Role::CloneArgs => event.put(Col::Flags, gaps.unless(lex::field(arg, b"flags=").and_then(lex::value))),
         Role::Stat => {
+            gaps.absent += u64::from(arg.first() != Some(&b'{'));
             stat(event, arg, [b"st_mode=", b"st_size=", b"st_uid=", b"st_gid="]);
-            event.put(Col::Mtime, nanos(arg, b"st_mtime=", b"st_mtime_nsec="));
+            event.put(Col::Mtime, times::fields(arg, b"st_mtime=", b"st_mtime_nsec="));
         }
         Role::Statx => {
+            gaps.absent += u64::from(arg.first() != Some(&b'{'));
             stat(event, arg, [b"stx_mode=", b"stx_size=", b"stx_uid=", b"stx_gid="]);
             let mtime = memchr::memmem::find(arg, b"stx_mtime=").map(|at| &arg[at..]);
-            event.put(Col::Mtime, mtime.and_then(|mtime| nanos(mtime, b"tv_sec=", b"tv_nsec=")));
+            event.put(Col::Mtime, mtime.and_then(|mtime| times::fields(mtime, b"tv_sec=", b"tv_nsec=")));
         }
-        Role::Times => times(event, arg)?,
+        Role::Times => match times::both(event.syscall, arg, doubts)? {
+            Some([atime, mtime]) => {
+                event.set(Col::Atime, atime);
+                event.set(Col::Mtime, mtime);
+            }
+            None => gaps.vital = Vital::Asked,
+        },
         Role::Buf | Role::OffsetHigh | Role::Addr | Role::Skip => {}
         // Only requests that files know are ever issued again, and those have names here.
         Role::Cmd if def.op() == Some(Op::Ioctl) => event.put(Col::Cmd, lex::value(arg)),
-        Role::Arg if Lock::asked(event).is_some() && arg.first() == Some(&b'{') => {
-            let named = [(Col::Mode, "l_type="), (Col::Whence, "l_whence="), (Col::Offset, "l_start="), (Col::Count, "l_len=")];
-            for (col, name) in named {
-                event.put(col, lex::field(arg, name.as_bytes()).and_then(lex::value));
+        Role::Arg => {
+            if let Some(asked) = Lock::asked(event) {
+                return lock(event, asked, arg, gaps);
             }
+            let value = lex::descriptor(arg).map(|(value, _)| value);
+            if value.is_none() && takes_number(event) {
+                return Err(Why::Argument);
+            }
+            // That of F_SETSIG is a signal, which the replay does not read.
+            event.put(Col::Arg, value);
         }
-        // That of F_SETSIG is a signal, which the replay does not read.
-        Role::Arg => event.put(Col::Arg, lex::descriptor(arg).map(|(value, _)| value)),
+        // With `-X raw` strace prints nothing for no flags of statx.
+        Role::AtFlags if arg.is_empty() => event.set(Col::Flags, 0),
         Role::IovCnt
         | Role::Count
         | Role::Offset
@@ -105,10 +183,49 @@ fn fill_one(event: &mut Event, def: &Def, role: Role, arg: &[u8]) -> Result<(), 
     Ok(())
 }
 
+/// Is the argument of fcntl or ioctl a number that the call is issued with?
+fn takes_number(event: &Event) -> bool {
+    const F_GETFD: i64 = 1;
+    let cmd = event.int(Col::Cmd);
+    match event.syscall.op() {
+        Some(Op::Ioctl) => cmd == Some(FICLONE),
+        _ => matches!(cmd, Some(cmd) if (0..=4).contains(&cmd) && cmd != F_GETFD || cmd == i64::from(libc::F_DUPFD_CLOEXEC)),
+    }
+}
+
+/// A position behind a pointer: `[3]`, `[3] => [103]`, `[3 => 103]`; NULL is none.
+fn pointed(event: &mut Event, col: Col, arg: &[u8], def: &Def, gaps: &mut Gaps) -> Result<(), Why> {
+    if matches!(arg, b"NULL" | b"0") {
+        return Ok(());
+    }
+    let value = bracketed(arg);
+    if value.is_none() && def.op().is_some() {
+        if !arg.starts_with(b"0x") && arg != b"[...]" {
+            return Err(Why::Argument);
+        }
+        gaps.vital = Vital::Asked;
+    }
+    event.put(col, value);
+    Ok(())
+}
+
+/// `{l_type=F_WRLCK, l_whence=SEEK_SET, l_start=0, l_len=1}`; old versions leave out `l_`.
+fn lock(event: &mut Event, asked: Lock, arg: &[u8], gaps: &mut Gaps) -> Result<(), Why> {
+    if arg.first() != Some(&b'{') {
+        gaps.vital = if asked.what == What::Get { Vital::Found } else { Vital::Asked };
+        return if arg.starts_with(b"0x") || arg == b"NULL" { Ok(()) } else { Err(Why::Argument) };
+    }
+    for (col, name) in [(Col::Mode, "l_type="), (Col::Whence, "l_whence="), (Col::Offset, "l_start="), (Col::Count, "l_len=")] {
+        let text = lex::field(arg, name.as_bytes()).or_else(|| lex::field(arg, &name.as_bytes()[2..]));
+        event.set(col, text.and_then(lex::value).ok_or(Why::Argument)?);
+    }
+    Ok(())
+}
+
 fn set_fd(event: &mut Event, arg: &[u8], col: Col, text: Text, first: bool) -> Result<(), Why> {
     let (number, on) = lex::descriptor(arg).ok_or(Why::Argument)?;
-    // Descriptors are C ints; -100 printed as a number is AT_FDCWD as well.
-    let number = if number == i64::from(u32::MAX - 99) { AT_FDCWD } else { number };
+    // Descriptors are C ints; `-e raw` prints -100 (AT_FDCWD) and -1 without a sign.
+    let number = u32::try_from(number).map_or(number, |number| i64::from(number as i32));
     event.set(col, number);
     if let Some(on) = on {
         note(event, text, on, first);
@@ -125,20 +242,23 @@ pub fn note(event: &mut Event, text: Text, on: Annotation, first: bool) {
 }
 
 /// The two descriptors that pipe and socketpair made.
-fn pair(event: &mut Event, args: &[&[u8]]) {
-    let Some(array) = args.iter().find_map(|arg| arg.strip_prefix(b"[")?.strip_suffix(b"]")) else { return };
-    let Some((made, _)) = lex::split(array) else { return };
-    if let [first, second] = made.as_slice() {
-        // A pair that cannot be read (the call failed) leaves the columns absent.
-        let _ = set_fd(event, first, Col::Fd, Text::FdPath, true);
-        let _ = set_fd(event, second, Col::Fd2, Text::Fd2Path, false);
-    }
+fn pair(event: &mut Event, args: &[&[u8]], gaps: &mut Gaps) {
+    let array = args.iter().find_map(|arg| arg.strip_prefix(b"[")?.strip_suffix(b"]"));
+    let made = array.and_then(lex::split).map(|(made, _)| made).unwrap_or_default();
+    let read = match made.as_slice() {
+        [first, second] => {
+            set_fd(event, first, Col::Fd, Text::FdPath, true).and(set_fd(event, second, Col::Fd2, Text::Fd2Path, false)).ok()
+        }
+        _ => None,
+    };
+    gaps.unless(read);
 }
 
-/// The number in `[12]` or `[12] => [34]`.
+/// The number in `[12]`, `[12] => [34]` or `[12 => 34]`.
 fn bracketed(arg: &[u8]) -> Option<i64> {
     let inner = arg.strip_prefix(b"[")?;
-    let end = memchr::memchr(b']', inner)?;
+    let inner = &inner[..memchr::memchr(b']', inner)?];
+    let end = memchr::memmem::find(inner, b" => ").unwrap_or(inner.len());
     lex::value(&inner[..end])
 }
 
@@ -168,49 +288,4 @@ fn stat(event: &mut Event, arg: &[u8], names: [&[u8]; 4]) {
             event.put(col, lex::field(arg, name).and_then(lex::value));
         }
     }
-}
-
-/// A time in two fields of a structure.
-fn nanos(arg: &[u8], seconds: &[u8], nanos: &[u8]) -> Option<i64> {
-    let number = |name| lex::field(arg, name).and_then(lex::value);
-    number(seconds)?.checked_mul(1_000_000_000)?.checked_add(number(nanos)?)
-}
-
-/// Access and modification time: `[{tv_sec=.., tv_nsec=..} /* .. */, UTIME_OMIT]`, `{actime=.., modtime=..}`, NULL.
-fn times(event: &mut Event, arg: &[u8]) -> Result<(), Why> {
-    if arg == b"NULL" {
-        event.set(Col::Atime, TIME_NOW);
-        event.set(Col::Mtime, TIME_NOW);
-        return Ok(());
-    }
-    if let Some(at) = lex::field(arg, b"actime=") {
-        let seconds = |text: &[u8]| lex::value(text).and_then(|s| s.checked_mul(1_000_000_000));
-        event.put(Col::Atime, seconds(at));
-        event.put(Col::Mtime, lex::field(arg, b"modtime=").and_then(seconds));
-        return Ok(());
-    }
-    // An address: the call failed before it was read.
-    let Some(array) = arg.strip_prefix(b"[").and_then(|arg| arg.strip_suffix(b"]")) else { return Ok(()) };
-    let (two, _) = lex::split(array).ok_or(Why::Argument)?;
-    for (col, text) in [Col::Atime, Col::Mtime].into_iter().zip(two.as_slice()) {
-        event.set(col, time(text).ok_or(Why::Argument)?);
-    }
-    Ok(())
-}
-
-fn time(text: &[u8]) -> Option<i64> {
-    if text.starts_with(b"UTIME_NOW") {
-        return Some(TIME_NOW);
-    }
-    if text.starts_with(b"UTIME_OMIT") {
-        return Some(TIME_OMIT);
-    }
-    let seconds = lex::number(lex::field(text, b"tv_sec=")?)?;
-    let part = match lex::field(text, b"tv_nsec=") {
-        Some(b"UTIME_NOW") => return Some(TIME_NOW),
-        Some(b"UTIME_OMIT") => return Some(TIME_OMIT),
-        Some(nanos) => lex::number(nanos)?,
-        None => lex::number(lex::field(text, b"tv_usec=")?)?.checked_mul(1000)?,
-    };
-    seconds.checked_mul(1_000_000_000)?.checked_add(part)
 }

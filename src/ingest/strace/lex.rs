@@ -1,7 +1,7 @@
 //! The small pieces of a strace line: strings, annotations, numbers, argument lists.
 
 use super::names;
-use memchr::{memchr, memchr2, memmem};
+use memchr::{memchr, memchr2, memmem, memrchr};
 
 /// The most arguments any printed call has.
 const MAX_ARGS: usize = 12;
@@ -75,11 +75,11 @@ pub fn split_braces(text: &[u8]) -> Option<(Args<'_>, &[u8])> {
 
 /// Does a `<` after this text begin an annotation of a descriptor? So it does after a number and after AT_FDCWD.
 fn annotated(before: &[u8]) -> bool {
-    before.last().is_some_and(u8::is_ascii_digit) || before.ends_with(b"AT_FDCWD")
+    before.last().is_some_and(u8::is_ascii_digit) || before.ends_with(b"AT_FDCWD") || before.ends_with(b"AT_FDCWD */")
 }
 
 /// Length of the quoted string at the start of `text`, quotes included.
-fn string_len(text: &[u8]) -> Option<usize> {
+pub fn string_len(text: &[u8]) -> Option<usize> {
     let mut at = 1;
     loop {
         at += memchr2(b'"', b'\\', text.get(at..)?)?;
@@ -90,15 +90,22 @@ fn string_len(text: &[u8]) -> Option<usize> {
     }
 }
 
-/// Length of the annotation `<...>` at the start of `text`, both signs included. In a path strace escapes both signs;
-/// elsewhere (`<TCP:[a->b]>`, `</dev/null<char 1:3>>`) they nest or stand inside brackets. `1<<2` is no annotation.
+/// Length of the annotation `<...>` at the start of `text`, both signs included. In a path strace escapes both signs, since
+/// version 5 or so; elsewhere (`<TCP:[a->b]>`, `</dev/null<char 1:3>>`) they nest or stand inside brackets. `1<<2` is no
+/// annotation.
 pub fn annotation_len(text: &[u8]) -> Option<usize> {
     if text.get(1) == Some(&b'<') {
         return Some(1);
     }
     if text.get(1) == Some(&b'/') {
-        let at = 1 + memchr2(b'<', b'>', &text[1..])?;
-        return if text[at] == b'>' { Some(at + 1) } else { Some(at + memmem::find(&text[at..], b">>")? + 2) };
+        let mut at = 1;
+        loop {
+            at += memchr(b'>', text.get(at..)?)? + 1;
+            // One in the path itself is followed by more of the path.
+            if matches!(text.get(at), None | Some(b',' | b')' | b' ' | b']' | b'}' | b'(' | b'=')) {
+                return Some(at);
+            }
+        }
     }
     let (mut at, mut depth) = (1, 0usize);
     loop {
@@ -122,22 +129,25 @@ pub struct Annotation {
     pub kind: Option<i64>,
 }
 
-/// A descriptor with its annotation, if it has one: `3`, `3</path>`, `3</dev/null<char 1:3>>`, `3</gone>(deleted)`.
+/// A descriptor with its annotation, if it has one: `3`, `3</path>`, `3</dev/null<char 1:3>>`, `3</gone>(deleted)`,
+/// `3</path> [user_home_t]` (`--secontext`).
 pub fn descriptor(text: &[u8]) -> Option<(i64, Option<Annotation>)> {
-    let Some(open) = memchr(b'<', text) else { return Some((value(text)?, None)) };
+    let Some(open) = memchr(b'<', text) else { return Some((value(uncontext(text))?, None)) };
     let number = value(&text[..open])?;
     let end = open + annotation_len(&text[open..])?;
     let mut inner = text.get(open + 1..end.checked_sub(1)?)?;
     let mut kind = None;
-    if inner.first() == Some(&b'/')
-        && let Some(device) = memchr(b'<', inner)
+    if inner.last() == Some(&b'>')
+        && let Some(device) = memrchr(b'<', inner)
     {
-        kind = match inner.get(device + 1) {
-            Some(b'c') => Some(0o020000),
-            Some(b'b') => Some(0o060000),
+        kind = match &inner[device..] {
+            device if device.starts_with(b"<char ") => Some(0o020000),
+            device if device.starts_with(b"<block ") => Some(0o060000),
             _ => None,
         };
-        inner = &inner[..device];
+        if kind.is_some() {
+            inner = &inner[..device];
+        }
     }
     let mut path = unescape(inner);
     if text[end..].starts_with(b"(deleted)") {
@@ -153,17 +163,23 @@ pub enum Printed {
     Whole(Vec<u8>),
     /// Cut by strace (`"..."...`), or only its address was printed.
     Lost,
+    /// There is none.
+    Null,
 }
 
 /// The bytes of a string argument; `None` when it is malformed.
 pub fn string(text: &[u8]) -> Option<Printed> {
     if text.first() != Some(&b'"') {
-        // NULL, an address that could not be read, or a comment.
-        return (text == b"NULL" || text.starts_with(b"0x") || text.starts_with(b"/*")).then_some(Printed::Lost);
+        // An address that was not or could not be read, or a comment.
+        return match text {
+            b"NULL" | b"0" => Some(Printed::Null),
+            [b'0', b'x', ..] | [b'/', b'*', ..] => Some(Printed::Lost),
+            _ => None,
+        };
     }
     let len = string_len(text)?;
     match &text[len..] {
-        b"" => Some(match unescape(&text[1..len - 1]) {
+        rest if uncontext(rest).is_empty() => Some(match unescape(&text[1..len - 1]) {
             // No name is longer (PATH_MAX): it is data, and events are kept in memory.
             bytes if bytes.len() > 4096 => Printed::Lost,
             bytes => Printed::Whole(bytes),
@@ -242,35 +258,54 @@ pub fn number(text: &[u8]) -> Option<i64> {
     Some(if minus { total.wrapping_neg() } else { total })
 }
 
-/// A number, a name, or several of them with `|`. Comments are skipped; of `X or Y` the first known name counts, since
+/// A number, a name, or several of them with `|`. Comments are skipped (`0x1 /* MAP_SHARED */`); of `X or Y` the first known name counts, since
 /// both have one number.
 pub fn value(text: &[u8]) -> Option<i64> {
-    let text = uncomment(text);
+    // Nothing that is a number is longer, and what is read below may be nested.
+    if text.len() > 4096 {
+        return None;
+    }
+    if let Some(at) = memmem::find(text, b"/*") {
+        let end = memmem::find(&text[at..], b"*/").map_or(text.len(), |end| at + end + 2);
+        return match (text[..at].trim_ascii(), text[end..].trim_ascii()) {
+            (b"", text) | (text, b"") => value(text),
+            (first, [b'|', rest @ ..]) => Some(value(first)? | value(rest)?),
+            _ => None,
+        };
+    }
     if text.starts_with(b"_IOC(") {
         return ioc(text);
     }
     if text.contains(&b' ') {
-        return memmem::find(text, b" or ")
-            .and_then(|at| value(&text[..at]).or_else(|| value(&text[at + 4..])))
-            .or_else(|| product(text));
+        let at = memmem::find(text, b" or ")?;
+        return value(&text[..at]).or_else(|| value(&text[at + 4..]));
     }
     let mut total = 0;
     for part in text.split(|c| *c == b'|') {
         total |= match part.first()? {
             b'0'..=b'9' | b'-' => number(part).or_else(|| product(part))?,
-            _ => names::number(part)?,
+            _ => names::number(part).or_else(|| product(part))?,
         };
     }
     Some(total)
 }
 
-/// `1<<12` and `8192*1024`.
+/// `1<<12`, `21<<MAP_HUGE_SHIFT` and `8192*1024`.
 fn product(text: &[u8]) -> Option<i64> {
+    let factor = |text: &[u8]| number(text).or_else(|| names::number(text));
     if let Some(at) = memmem::find(text, b"<<") {
-        return number(&text[..at])?.checked_shl(u32::try_from(number(&text[at + 2..])?).ok()?);
+        return factor(&text[..at])?.checked_shl(u32::try_from(factor(&text[at + 2..])?).ok()?);
     }
     let at = memchr(b'*', text)?;
-    number(&text[..at])?.checked_mul(number(&text[at + 1..])?)
+    factor(&text[..at])?.checked_mul(factor(&text[at + 1..])?)
+}
+
+/// Takes the context of `--secontext` off the end: `3 [user_home_t]`.
+fn uncontext(text: &[u8]) -> &[u8] {
+    match text.strip_suffix(b"]").and_then(|inner| memmem::rfind(inner, b" [")) {
+        Some(at) => &text[..at],
+        None => text,
+    }
 }
 
 /// `_IOC(_IOC_READ|_IOC_WRITE, 0x12, 0x72, 0x8)`, a request strace has no name for (ioctl(2)).
@@ -286,15 +321,6 @@ fn ioc(text: &[u8]) -> Option<i64> {
     };
     let (kind, nr, size) = (number(parts.next()?)?, number(parts.next()?)?, number(parts.next()?)?);
     Some(direction << 30 | size << 16 | kind << 8 | nr)
-}
-
-/// Takes a comment off either end: `0x1 /* MAP_SHARED */`.
-fn uncomment(text: &[u8]) -> &[u8] {
-    match memmem::find(text, b"/*") {
-        Some(0) => memmem::find(text, b"*/").map_or(text, |end| text[end + 2..].trim_ascii()),
-        Some(at) => text[..at].trim_ascii(),
-        None => text,
-    }
 }
 
 /// The text of field `name=` of a printed struct, up to its comma or closing brace; strings are stepped over.
@@ -365,6 +391,9 @@ mod tests {
         assert_eq!(value(b"S_IFREG|0644"), Some(0o100644));
         assert_eq!(value(b"BTRFS_IOC_CLONE or FICLONE"), Some(0x40049409));
         assert_eq!(value(b"0x80000 /* O_CLOEXEC */"), Some(0x80000));
+        assert_eq!(value(b"0x1200000 /* CLONE_A|CLONE_B */|17 /* SIGCHLD */"), Some(0x1200011));
+        assert_eq!(value(b"1 /* a */ 2"), None);
+        assert_eq!(value(b"MAP_HUGETLB|21<<MAP_HUGE_SHIFT"), Some(0x40000 | 21 << 26));
         assert_eq!(value(b"18446744073709551615"), Some(-1));
         assert_eq!(value(b"_IOC(_IOC_READ, 0x12, 0x72, 0x8)"), Some(0x80081272));
         assert_eq!(value(b"1<<12"), Some(4096));

@@ -1,13 +1,15 @@
 use super::*;
-use crate::event::{AT_FDCWD, TIME_NOW, TIME_OMIT};
+use crate::event::{AT_FDCWD, TIME_NOW, TIME_OMIT, Text};
+
+const STRACE: Strace = Strace { numbers: Numbers::X86_64 };
 
 fn parse(text: &str) -> Event {
-    call(text.as_bytes(), false).unwrap_or_else(|why| panic!("{why:?}: {text}"))
+    STRACE.read(text.as_bytes(), false, &mut Doubts::default()).unwrap_or_else(|why| panic!("{why:?}: {text}"))
 }
 
 fn one(line: &str) -> (Option<i64>, Stamp, What) {
     let mut batch = Batch::default();
-    Strace.line(1, line.as_bytes(), &mut batch);
+    STRACE.line(1, line.as_bytes(), &mut batch);
     let parsed = batch.parsed.pop().unwrap_or_else(|| panic!("{:?}: {line}", batch.rejects));
     (parsed.tid, parsed.stamp, parsed.what)
 }
@@ -132,7 +134,7 @@ fn notes_ends_and_halves() {
         "[ Process PID=12 runs in 32 bit mode. ]",
     ] {
         let mut batch = Batch::default();
-        Strace.line(1, line.as_bytes(), &mut batch);
+        STRACE.line(1, line.as_bytes(), &mut batch);
         assert_eq!((batch.notes, batch.parsed.len(), batch.rejects.len()), (1, 0, 0), "{line}");
     }
     assert!(matches!(one("12 +++ exited with 0 +++").2, What::End { killed: false }));
@@ -140,7 +142,7 @@ fn notes_ends_and_halves() {
     assert!(matches!(one("12 +++ superseded by execve in pid 13 +++").2, What::Superseded { by: 13 }));
     let What::Half(text) = one("12 read(3, <unfinished ...>").2 else { panic!() };
     assert_eq!(&*text, b"read(3,");
-    let What::Half(text) = one("clone(child_stack=NULL, flags=SIGCHLDstrace: Process 5 attached").2 else { panic!() };
+    let What::Split(text) = one("clone(child_stack=NULL, flags=SIGCHLDstrace: Process 5 attached").2 else { panic!() };
     assert_eq!(&*text, b"clone(child_stack=NULL, flags=SIGCHLD");
     let What::Rest { name, text } = one("12 <... read resumed>\"\", 4) = 0").2 else { panic!() };
     assert_eq!((&*name, &*text), (&b"read"[..], &b"\"\", 4) = 0"[..]));
@@ -163,7 +165,7 @@ fn what_is_damaged_is_rejected() {
     ];
     for (line, why) in cases {
         let mut batch = Batch::default();
-        Strace.line(7, line.as_bytes(), &mut batch);
+        STRACE.line(7, line.as_bytes(), &mut batch);
         assert_eq!(batch.rejects.first().map(|reject| reject.why), Some(why), "{line}");
     }
 }

@@ -260,6 +260,7 @@ const FOREIGN: &[&str] = &[
     "sendfile64",
     "stat64",
     "statfs64",
+    "sync_file_range2",
     "truncate64",
 ];
 

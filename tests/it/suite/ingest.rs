@@ -20,6 +20,9 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
+mod flavours;
+mod lines;
+
 /// A capture made in a directory of its own.
 struct Made {
     _dir: TempDir,

@@ -1,0 +1,107 @@
+//! What an ingest read without being sure of it: each guess is counted, and the summary tells.
+
+use crate::event::{Col, Event, Text};
+use crate::syscall::{Op, Ret};
+use crate::words::words;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+words! {
+    /// A guess, or something that the log does not have.
+    Doubt {
+        Foreign   "foreign"   "calls that x86_64 does not have: made by 32-bit programs or on another architecture, and issued as their like";
+        Numbered  "numbered"  "calls that the log has by number only, read as those of x86_64";
+        Nameless  "nameless"  "calls that the log has by number only, and it does not show of which architecture: they stay unknown";
+        Before    "before"    "calls on descriptors whose opening the log does not have: strace -y tells what they are open on";
+        Unprinted "unprinted" "arguments that the log does not have whole (an address, or cut short): they are absent";
+        Injected  "injected"  "results that strace made up (-e inject): these calls did not happen";
+        Pages     "pages"     "positions of mmap2 that can only be pages, and were read as such";
+        Zone      "zone"      "times without their zone, read as UTC";
+        Mended    "mended"    "calls read from lines that the output of a program stands in";
+    }
+}
+
+impl Serialize for Doubt {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+/// How often there was doubt, by kind.
+#[derive(Clone, Debug, Default)]
+pub struct Doubts([u64; Doubt::ALL.len()]);
+
+impl Doubts {
+    /// Counts some.
+    pub fn add(&mut self, doubt: Doubt, count: u64) {
+        self.0[doubt as usize] += count;
+    }
+
+    /// Adds those of another.
+    pub fn merge(&mut self, other: &Doubts) {
+        for (sum, count) in self.0.iter_mut().zip(other.0) {
+            *sum += count;
+        }
+    }
+
+    /// Those that there were.
+    pub fn found(&self) -> BTreeMap<Doubt, u64> {
+        Doubt::ALL.iter().map(|doubt| (*doubt, self.0[*doubt as usize])).filter(|(_, count)| *count > 0).collect()
+    }
+}
+
+const F_DUPFD: i64 = 0;
+const F_DUPFD_CLOEXEC: i64 = 1030;
+/// Descriptors whose opening is looked for; higher ones count as opened.
+const NUMBERS: usize = 4096;
+
+/// Watches the events of a log for what it does not tell.
+#[derive(Debug)]
+pub struct Witness {
+    /// Which numbers were given to a descriptor by any process so far.
+    opened: [bool; NUMBERS],
+    doubts: Doubts,
+}
+
+impl Default for Witness {
+    fn default() -> Witness {
+        Witness { opened: [false; NUMBERS], doubts: Doubts::default() }
+    }
+}
+
+impl Witness {
+    /// Takes the next event.
+    pub fn note(&mut self, event: &Event) {
+        let Some(result) = event.success() else { return };
+        if let Some(fd) = event.int(Col::Fd)
+            && event.text(Text::FdPath).is_none()
+            && !matches!(event.syscall.op(), Some(Op::Special | Op::CloseRange))
+            && self.slot(fd).is_some_and(|opened| !*opened)
+        {
+            self.doubts.add(Doubt::Before, 1);
+        }
+        let copied = event.syscall.op() == Some(Op::Fcntl) && matches!(event.int(Col::Cmd), Some(F_DUPFD | F_DUPFD_CLOEXEC));
+        let pair = event.syscall.op() == Some(Op::Special) && event.syscall.def().ret == Ret::Status;
+        if event.syscall.def().ret == Ret::NewFd || copied {
+            self.open(Some(result));
+        } else if pair {
+            self.open(event.int(Col::Fd));
+            self.open(event.int(Col::Fd2));
+        }
+    }
+
+    fn open(&mut self, fd: Option<i64>) {
+        if let Some(opened) = fd.and_then(|fd| self.slot(fd)) {
+            *opened = true;
+        }
+    }
+
+    fn slot(&mut self, fd: i64) -> Option<&mut bool> {
+        self.opened.get_mut(usize::try_from(fd).ok()?)
+    }
+
+    /// What was seen.
+    pub fn doubts(&self) -> &Doubts {
+        &self.doubts
+    }
+}

@@ -1,0 +1,90 @@
+//! Lines of strace that tell no call: its own messages, stack frames, tables, dumps of data.
+
+use super::prefix;
+use memchr::memmem;
+
+/// Is the line, which is no call, one of strace's own? `text` is the line without thread and time.
+pub fn is_note(line: &[u8], text: &[u8]) -> bool {
+    process(text) || message(line) || frame(line) || dump(line) || table(line)
+}
+
+/// `Process 12 attached - interrupt to quit`, `Process 12 resumed (parent 11 ready)` and the like, of old versions.
+fn process(text: &[u8]) -> bool {
+    let Some((id, rest)) = text.strip_prefix(b"Process ").and_then(number) else { return false };
+    let word = rest.strip_prefix(b" ").unwrap_or_default();
+    let known: [&[u8]; 5] = [b"attached", b"detached", b"resumed", b"suspended", b"exited"];
+    prefix::id(id).is_some() && known.iter().any(|known| word.starts_with(known))
+}
+
+/// `strace: ...`, also when it was called by a path or under another name; at an interrupt the terminal shows `^C` first.
+fn message(line: &[u8]) -> bool {
+    let line = line.strip_prefix(b"^C").unwrap_or(line);
+    let Some(at) = memmem::find(line, b": ") else { return false };
+    let program = line[..at].rsplit(|c| *c == b'/').next().unwrap_or_default();
+    let plain = program.iter().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.'));
+    plain && (program.starts_with(b"strace") || !program.is_empty() && process(&line[at + 2..]))
+        || line.starts_with(b"System call usage summary for ")
+}
+
+/// A frame of `-k`: ` > /lib/libc.so.6(read+0x10) [0x1234]`.
+fn frame(line: &[u8]) -> bool {
+    line.starts_with(b" > ") && line.ends_with(b"]") && memmem::rfind(line, b" [0x").is_some()
+}
+
+/// A line of `-e write=` or `-e read=`: ` | 00000  68 69  hi |`, ` * 10 bytes in buffer 0`.
+fn dump(line: &[u8]) -> bool {
+    match line {
+        [b' ', b'|', b' ', rest @ ..] => rest.ends_with(b"|") && rest.iter().take(5).all(u8::is_ascii_hexdigit),
+        [b' ', b'*', b' ', rest @ ..] => number(rest).is_some_and(|(_, rest)| rest.starts_with(b" bytes in buffer ")),
+        _ => false,
+    }
+}
+
+/// A line of the table of `-c` and `-C`: its head, its rulers, and rows of numbers that end with a name.
+fn table(line: &[u8]) -> bool {
+    let mut words = line.split(|c| *c == b' ').filter(|word| !word.is_empty());
+    match words.next() {
+        Some(b"%") => words.next() == Some(&b"time"[..]),
+        Some([b'-', ..]) => line.iter().all(|c| matches!(c, b'-' | b' ')),
+        Some(share) => {
+            let decimal = |word: &[u8]| word.contains(&b'.') && prefix::seconds(word).is_some();
+            let rest: Vec<&[u8]> = words.take(8).collect();
+            let Some(([seconds, counts @ ..], name)) = rest.split_last().map(|(name, rest)| (rest, name)) else { return false };
+            let plain = |c: &u8| c.is_ascii_alphanumeric() || *c == b'_';
+            decimal(share)
+                && decimal(seconds)
+                && (1..=4).contains(&counts.len())
+                && counts.iter().all(|count| count.iter().all(u8::is_ascii_digit))
+                && name.iter().all(plain)
+        }
+        None => false,
+    }
+}
+
+/// A number at the start of a text, and what follows.
+fn number(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let len = text.iter().take_while(|c| c.is_ascii_digit()).count();
+    if len == 0 { None } else { Some(text.split_at(len)) }
+}
+
+/// Where strace's message about a new process begins that landed inside a line, which it ends: `read(3strace: Process 12
+/// attached`, `clone(Process 12 attached`.
+pub fn within(text: &[u8]) -> Option<usize> {
+    if !text.ends_with(b"attached") && !text.ends_with(b"(waiting for parent)") {
+        return None;
+    }
+    let at = memmem::rfind(text, b"Process ").filter(|at| process(&text[*at..]))?;
+    let Some(before) = text[..at].strip_suffix(b": ") else { return Some(at) };
+    // The name that strace was called by, with its directories. What stands before it ends with anything but a blank.
+    let stops = |c: &u8| matches!(c, b' ' | b'"' | b'(' | b')' | b'[' | b']' | b'{' | b'}' | b',' | b'<' | b'>' | b'*');
+    let run = before.iter().rposition(stops).map_or(0, |at| at + 1);
+    // The end of a comment: `*/`
+    let run = run + usize::from(run > 0 && before[run - 1] == b'*' && before.get(run) == Some(&b'/'));
+    let word = &before[run..];
+    let name = memmem::rfind(word, b"/strace").or_else(|| memmem::rfind(word, b"strace")).unwrap_or(0);
+    let mut start = memchr::memchr(b'/', word).map_or(name, |slash| slash.min(name));
+    while start > 0 && word[start - 1] == b'.' {
+        start -= 1;
+    }
+    Some(run + start)
+}

@@ -1,0 +1,112 @@
+//! What stands before the call on a line: thread, time, and the columns of `-r`, `-n`, `-i` and `--secontext`.
+
+use crate::ingest::parse::{Stamp, digits};
+use memchr::{memchr, memmem};
+
+/// What stands before the call.
+#[derive(Debug)]
+pub struct Prefix<'a> {
+    /// The thread (`-f`).
+    pub tid: Option<i64>,
+    /// The time (`-t` and its like, `-r`).
+    pub stamp: Stamp,
+    /// The number of the call (`-n`).
+    pub number: Option<i64>,
+    /// The rest of the line.
+    pub rest: &'a [u8],
+}
+
+/// Takes it off a line; `None` when it is malformed.
+pub fn prefix(line: &[u8]) -> Option<Prefix<'_>> {
+    let (tid, rest) = thread(line)?;
+    let mut prefix = Prefix { tid, stamp: Stamp::None, number: None, rest };
+    prefix.columns();
+    let len = prefix.rest.iter().take_while(|c| c.is_ascii_digit() || matches!(c, b'.' | b':')).count();
+    if len > 0 {
+        prefix.stamp = time(&prefix.rest[..len])?;
+        prefix.rest = prefix.rest[len..].trim_ascii_start();
+        // -r beside another time: `(+     0.000123)`
+        if prefix.rest.starts_with(b"(+") {
+            prefix.rest = prefix.rest[memchr(b')', prefix.rest)? + 1..].trim_ascii_start();
+        }
+        prefix.columns();
+    }
+    Some(prefix)
+}
+
+impl Prefix<'_> {
+    /// Takes off `[ 257]` (`-n`), `[00007f4a0b1c2d3e]` (`-i`) and `[user_t]` (`--secontext`).
+    fn columns(&mut self) {
+        self.rest = self.rest.trim_ascii_start();
+        while self.rest.first() == Some(&b'[')
+            && let Some(end) = memmem::find(self.rest, b"] ")
+        {
+            let inner = self.rest[1..end].trim_ascii_start();
+            let plain = |c: &u8| c.is_ascii_alphanumeric() || matches!(c, b'_' | b':' | b'.' | b',' | b'-' | b'!' | b'?');
+            if inner.is_empty() || !inner.iter().all(plain) {
+                return;
+            }
+            // An address has 8 or 16 digits.
+            if inner.len() < 8 && inner.iter().all(u8::is_ascii_digit) {
+                self.number = digits(inner).ok();
+            }
+            self.rest = self.rest[end + 2..].trim_ascii_start();
+        }
+    }
+}
+
+/// The thread that a line begins with, if it does: `12 `, `12<sh> `, `[pid 12] `, `[pid 12<sh>] `.
+fn thread(line: &[u8]) -> Option<(Option<i64>, &[u8])> {
+    let bracket = line.strip_prefix(b"[pid ");
+    let text = bracket.unwrap_or(line).trim_ascii_start();
+    let len = text.iter().take_while(|c| c.is_ascii_digit()).count();
+    let (number, rest) = text.split_at(len);
+    // A program may call itself anything but `>`, which is escaped.
+    let end: &[u8] = match (bracket.is_some(), rest.first()) {
+        (true, Some(b'<')) => b">]",
+        (true, _) => b"]",
+        (false, Some(b'<')) if len > 0 => b"> ",
+        // What is longer than a process id is a time, in seconds.
+        (false, Some(b' ')) if (1..=8).contains(&len) => b" ",
+        (false, Some(b' ')) if len > 10 => return None,
+        (false, _) => return Some((None, line)),
+    };
+    let at = memmem::find(rest, end)?;
+    Some((Some(id(number)?), &rest[at + end.len()..]))
+}
+
+/// A process id: below the kernel's limit (proc(5), pid_max).
+pub fn id(text: &[u8]) -> Option<i64> {
+    digits(text).ok().filter(|id| (0..=1 << 22).contains(id))
+}
+
+/// A time: `1795370969.863547` (-ttt), `12:34:56` (-t), `12:34:56.123456` (-tt), `0.000123` (-r).
+fn time(text: &[u8]) -> Option<Stamp> {
+    if memchr(b':', text).is_none() {
+        let dot = memchr(b'.', text).unwrap_or(text.len());
+        let nanos = seconds(text)?;
+        // Seconds since 1970 have ten digits since 2001; a gap between two lines never has.
+        return Some(if dot >= 9 { Stamp::Unix(nanos) } else { Stamp::Step(nanos) });
+    }
+    let mut parts = text.splitn(3, |c| *c == b':');
+    let (hours, minutes) = (id(parts.next()?)?, id(parts.next()?)?);
+    let nanos = seconds(parts.next()?)?;
+    Some(Stamp::Day((hours * 60 + minutes) * 60_000_000_000 + nanos))
+}
+
+/// Seconds with up to nine decimals, as nanoseconds.
+pub fn seconds(text: &[u8]) -> Option<i64> {
+    let dot = memchr(b'.', text).unwrap_or(text.len());
+    let whole = decimal(&text[..dot])?;
+    let part = text.get(dot + 1..).unwrap_or_default();
+    if part.len() > 9 {
+        return None;
+    }
+    let scale = 10i64.pow(9 - part.len() as u32);
+    let part = if part.is_empty() { 0 } else { decimal(part)? };
+    whole.checked_mul(1_000_000_000)?.checked_add(part * scale)
+}
+
+fn decimal(text: &[u8]) -> Option<i64> {
+    if text.first().is_none_or(|c| !c.is_ascii_digit()) { None } else { digits(text).ok() }
+}

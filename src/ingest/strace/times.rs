@@ -1,0 +1,89 @@
+//! Times that calls set and see.
+
+use super::lex;
+use crate::event::{TIME_NOW, TIME_OMIT};
+use crate::ingest::doubt::{Doubt, Doubts};
+use crate::ingest::parse::Why;
+use crate::syscall::Syscall;
+
+/// UTIME_NOW and UTIME_OMIT in place of nanoseconds (utimensat(2)).
+const NOW: i64 = 0x3fff_ffff;
+const OMIT: i64 = 0x3fff_fffe;
+
+/// A time in two fields of a structure.
+pub fn fields(text: &[u8], seconds: &[u8], nanos: &[u8]) -> Option<i64> {
+    let number = |name| lex::field(text, name).and_then(lex::value);
+    number(seconds)?.checked_mul(1_000_000_000)?.checked_add(number(nanos)?)
+}
+
+/// Access and modification time that a call sets; nothing when the log does not have them.
+///
+/// Forms: NULL, `[{tv_sec=.., tv_nsec=..} /* .. */, UTIME_OMIT]`, `{actime=.., modtime=..}`; in older versions
+/// `[{1300000000, 7}, UTIME_OMIT]`, `{{1300000000, 7}, {1300000002, 9}}`, and of utime `[2011/03/13-07:06:40, ..]`.
+///
+/// # Errors
+/// When they are there and not understood.
+pub fn both(call: Syscall, arg: &[u8], doubts: &mut Doubts) -> Result<Option<[i64; 2]>, Why> {
+    if matches!(arg, b"NULL" | b"0") {
+        return Ok(Some([TIME_NOW; 2]));
+    }
+    if arg.starts_with(b"0x") || arg == b"[...]" || arg == b"{...}" {
+        return Ok(None);
+    }
+    if let (Some(at), Some(mt)) = (lex::field(arg, b"actime="), lex::field(arg, b"modtime=")) {
+        return Ok(Some([whole(at).ok_or(Why::Argument)?, whole(mt).ok_or(Why::Argument)?]));
+    }
+    let inner = match arg {
+        [b'[', inner @ .., b']'] | [b'{', inner @ .., b'}'] => inner,
+        _ => return Err(Why::Argument),
+    };
+    let (two, _) = lex::split(inner).ok_or(Why::Argument)?;
+    let [at, mt] = two.as_slice() else { return Err(Why::Argument) };
+    if let (Some(at), Some(mt)) = (date(at), date(mt)) {
+        doubts.add(Doubt::Zone, 1);
+        return Ok(Some([at, mt]));
+    }
+    Ok(Some([time(call, at).ok_or(Why::Argument)?, time(call, mt).ok_or(Why::Argument)?]))
+}
+
+fn time(call: Syscall, text: &[u8]) -> Option<i64> {
+    if text.starts_with(b"UTIME_NOW") {
+        return Some(TIME_NOW);
+    }
+    if text.starts_with(b"UTIME_OMIT") {
+        return Some(TIME_OMIT);
+    }
+    let close = text.iter().rposition(|c| *c == b'}')?;
+    let (fields, _) = lex::split(text.get(1..close).filter(|_| text[0] == b'{')?)?;
+    let [seconds, part] = fields.as_slice() else { return None };
+    let micros = part.starts_with(b"tv_usec=") || call != Syscall::utimensat && !part.starts_with(b"tv_nsec=");
+    let bare = |text: &[u8], name: &[u8]| lex::value(text.strip_prefix(name).unwrap_or(text));
+    let seconds = bare(seconds, b"tv_sec=")?;
+    let part = if micros { bare(part, b"tv_usec=")?.checked_mul(1000)? } else { bare(part, b"tv_nsec=")? };
+    match part {
+        NOW if !micros => Some(TIME_NOW),
+        OMIT if !micros => Some(TIME_OMIT),
+        _ => seconds.checked_mul(1_000_000_000)?.checked_add(part),
+    }
+}
+
+/// Seconds since 1970.
+fn whole(text: &[u8]) -> Option<i64> {
+    lex::value(text)?.checked_mul(1_000_000_000)
+}
+
+/// `2011/03/13-07:06:40`, of whatever zone the tracer was in.
+fn date(text: &[u8]) -> Option<i64> {
+    let text = std::str::from_utf8(text).ok()?;
+    let mut parts = text.split(['/', '-', ':']).map(|part| part.parse::<i64>().ok().filter(|part| (0..10_000).contains(part)));
+    let mut next = || parts.next().flatten();
+    let (year, month, day) = (next()?, next()?, next()?);
+    let (hour, minute, second) = (next()?, next()?, next()?);
+    if !(1..=12).contains(&month) || parts.next().is_some() {
+        return None;
+    }
+    // Days since 1970-01-01 of a year that begins in March.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 719_469;
+    (days * 86_400 + hour * 3_600 + minute * 60 + second).checked_mul(1_000_000_000)
+}
