@@ -5,6 +5,7 @@ mod order;
 use ioriot::engine::Access;
 use ioriot::event::{Col, Event, Text};
 use ioriot::generate::{self, Options, Summary};
+use ioriot::init;
 use ioriot::progress::Progress;
 use ioriot::schema::dataset::Kind;
 use ioriot::schema::{self, Dataset, Draft, Manifest, Table};
@@ -303,4 +304,17 @@ fn a_small_pool_spills_and_changes_nothing() {
     let wide = run(&options(&capture, dir.path().join("wide")));
     let narrow = run(&Options { memory: 24 << 20, ..options(&capture, dir.path().join("narrow")) });
     assert_eq!(wide.fingerprint, narrow.fingerprint);
+}
+
+#[test]
+fn a_name_that_no_file_can_have_spoils_no_workload() {
+    let dir = tempfile::tempdir().unwrap();
+    let long = format!("/a/{}", "n".repeat(300));
+    let open = |path, ret| call(Syscall::openat, 100, ret, &[(Col::DirFd, -100), (Col::Flags, 0)], Some(path));
+    let events = [open("/us\0r/x", 3), open(&long, 4), open("/a/b", 5), open(&long, -i64::from(libc::ENAMETOOLONG))];
+    let summary = run(&options(&capture(dir.path(), &events), dir.path().join("work")));
+    assert_eq!((summary.drops["bad_name"], summary.ops_by_origin["event"]), (2, 2), "{summary}");
+    let places = init::Options::new(dir.path().join("work"), dir.path().join("root"));
+    let made = init::run(&places, &Progress::default()).unwrap();
+    assert!(made.ok(), "{made}");
 }
