@@ -7,7 +7,7 @@ use super::replay::Manner;
 use super::ui::{self, Format, Plan};
 use super::{Exit, values};
 use crate::amount::Things;
-use crate::files::{Dir, Lock};
+use crate::files::{self, Dir, Id, Lock};
 use crate::generate;
 use crate::ingest::{self, Input};
 use crate::schema::Dataset;
@@ -228,10 +228,14 @@ fn make_way(dir: &Path, force: bool, dry_run: bool) -> Result<()> {
     for (name, kind) in PARTS {
         let part = dir.join(name);
         if part.exists() {
+            let failed = || format!("cannot delete {}", part.display());
+            let (parent, name) = Dir::around(&part).with_context(failed)?;
+            let stat = parent.look(&name).with_context(failed)?;
             Dataset::expect(&part, kind).with_context(|| format!("{} is in the way", part.display()))?;
+            ensure!(files::mine(&stat), "{} is not yours alone: remove it yourself", part.display());
             if !dry_run {
-                let _lock = Lock::alone(Dir::open(&part)?).with_context(|| format!("{} is not free", part.display()))?;
-                fs::remove_dir_all(&part).with_context(|| format!("cannot delete {}", part.display()))?;
+                let _lock = Lock::alone(parent.dir(&name)?).with_context(|| format!("{} is not free", part.display()))?;
+                files::remove_tree(&parent, &name, Id::of(&stat)).with_context(failed)?;
             }
         }
     }

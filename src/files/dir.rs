@@ -5,7 +5,7 @@ use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{ErrorKind, Result};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
@@ -33,6 +33,14 @@ impl Id {
     /// Of a file with these attributes.
     pub fn of(stat: &Stat) -> Id {
         Id { device: stat.st_dev, inode: stat.st_ino }
+    }
+
+    /// Of an open file.
+    ///
+    /// # Errors
+    /// When its file system is gone.
+    pub fn of_open(file: impl AsFd) -> Result<Id> {
+        Ok(Id::of(&fs::fstat(file)?))
     }
 }
 
@@ -111,7 +119,7 @@ impl Dir {
     /// # Errors
     /// As [`Dir::stat`].
     pub fn id(&self) -> Result<Id> {
-        Ok(Id::of(&self.stat()?))
+        Id::of_open(self)
     }
 
     /// Attributes of what stands at a name.
@@ -122,6 +130,14 @@ impl Dir {
         Ok(fs::statat(&self.fd, single(name.as_ref())?, AtFlags::SYMLINK_NOFOLLOW)?)
     }
 
+    /// Where a symlink leads.
+    ///
+    /// # Errors
+    /// When none stands there.
+    pub fn target(&self, name: impl AsRef<OsStr>) -> Result<Vec<u8>> {
+        Ok(fs::readlinkat(&self.fd, single(name.as_ref())?, Vec::new())?.into_bytes())
+    }
+
     /// Opens a directory in it.
     ///
     /// # Errors
@@ -129,6 +145,24 @@ impl Dir {
     pub fn dir(&self, name: impl AsRef<OsStr>) -> Result<Dir> {
         let name = single(name.as_ref())?;
         Ok(Dir { fd: beneath(&self.fd, name.as_bytes(), DIR, ResolveFlags::empty())?, path: self.at(name) })
+    }
+
+    /// Opens a directory below it, by a path without symlinks; that of no name is the directory itself.
+    ///
+    /// # Errors
+    /// As [`beneath`].
+    pub fn below(&self, path: &[u8]) -> Result<Dir> {
+        let path = under(path);
+        Ok(Dir { fd: beneath(&self.fd, path, DIR, ResolveFlags::empty())?, path: self.at(OsStr::from_bytes(path)) })
+    }
+
+    /// Gives a directory below it, when it is ours, all rights for its owner.
+    ///
+    /// # Errors
+    /// As [`beneath`], or when it is not ours.
+    pub fn unlock(&self, path: &[u8]) -> Result<()> {
+        let found = beneath(&self.fd, under(path), OFlags::PATH | OFlags::DIRECTORY, ResolveFlags::empty())?;
+        unlock(found.as_fd())
     }
 
     /// Makes a directory in it, with this mode whatever the umask.
@@ -220,6 +254,20 @@ impl Dir {
 pub fn beneath(dir: impl AsFd, path: &[u8], flags: OFlags, walls: ResolveFlags) -> Result<OwnedFd> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | walls;
     Ok(fs::openat2(dir, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)?)
+}
+
+/// Gives a directory all rights for its owner; its descriptor may be one of O_PATH.
+pub(super) fn unlock(dir: BorrowedFd) -> Result<()> {
+    // fchmod(2) takes no such descriptor; the magic link leads to this very directory (proc_pid_fd(5)).
+    Ok(fs::chmod(format!("/proc/self/fd/{}", dir.as_raw_fd()), Mode::RWXU)?)
+}
+
+/// A path below a directory, relative to it.
+fn under(path: &[u8]) -> &[u8] {
+    match path.strip_prefix(b"/").unwrap_or(path) {
+        b"" => b".",
+        path => path,
+    }
 }
 
 /// A name of one component: what stands there is in this directory and nowhere else.

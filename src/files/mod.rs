@@ -15,7 +15,7 @@ mod walk;
 
 pub use dir::{Dir, Id, beneath};
 pub use lock::{Lock, busy};
-pub use trust::{ours, private, trusted, us};
+pub use trust::{close, mine, our_group, ours, private, trusted, us};
 pub use walk::{clear, remove_tree, size};
 
 use crate::limits::JSON;
@@ -36,6 +36,14 @@ const CREATE: OFlags = OFlags::RDWR.union(OFlags::CREATE).union(OFlags::EXCL).un
 /// When it cannot be opened, or is no regular file; the message says what it is.
 pub fn open(path: &Path) -> Result<File> {
     regular(rustix::fs::open(path, READ, Mode::empty()))
+}
+
+/// Opens a regular file that is there, to write it; as [`open`].
+///
+/// # Errors
+/// As [`open`].
+pub fn change(path: &Path) -> Result<File> {
+    regular(rustix::fs::open(path, READ | OFlags::RDWR, Mode::empty()))
 }
 
 /// Makes a file that only its owner can read, for reading and writing; nothing may stand there, not even a symlink.

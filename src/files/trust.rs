@@ -2,7 +2,7 @@
 
 use super::Dir;
 use anyhow::{Context, Result, bail};
-use rustix::fs::{Mode, OFlags, Stat};
+use rustix::fs::{Gid, Mode, OFlags, Stat, Uid};
 use std::path::Path;
 
 const ROOT: u32 = 0;
@@ -20,9 +20,36 @@ pub fn us() -> u32 {
     unsafe { libc::geteuid() }
 }
 
+/// The effective group.
+pub fn our_group() -> u32 {
+    // SAFETY: no arguments.
+    unsafe { libc::getegid() }
+}
+
 /// The user who called sudo, when we are root by that. Only root and sudo itself can say so to root.
 fn asker() -> Option<u32> {
     (us() == ROOT).then(|| std::env::var("SUDO_UID").ok()?.parse().ok()).flatten()
+}
+
+/// Does something belong to who runs this program, and can nobody else write it?
+pub fn mine(stat: &Stat) -> bool {
+    stat.st_uid == us() && stat.st_mode & 0o022 == 0
+}
+
+/// Makes a directory of ours one for us alone.
+///
+/// # Errors
+/// When it belongs to somebody else, or its file system knows no owners and modes.
+pub fn close(dir: &Dir) -> Result<()> {
+    let stat = dir.stat()?;
+    if ours(&stat) {
+        let failed = || format!("cannot close {} to others", dir.path().display());
+        if stat.st_uid != us() {
+            rustix::fs::fchown(dir, Some(Uid::from_raw(us())), Some(Gid::from_raw(our_group()))).with_context(failed)?;
+        }
+        rustix::fs::fchmod(dir, Mode::RWXU).with_context(failed)?;
+    }
+    private(dir)
 }
 
 /// Refuses a directory that is not for us alone: owned by who runs this program, mode 0700. What such a directory holds is

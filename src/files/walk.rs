@@ -8,7 +8,7 @@ use super::{Dir, Id, refusal};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
 use std::ffi::{OsStr, OsString};
 use std::io::{Error, ErrorKind, Result};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 /// What a walk comes by.
@@ -62,7 +62,7 @@ fn walk(top: OwnedFd, closed: Closed, see: See) -> Result<()> {
         way.pop();
         let Some(level) = way.last_mut() else { break };
         let above = rustix::fs::openat(&here, "..", READ, Mode::empty())?;
-        if Id::of(&rustix::fs::fstat(&above)?) != level.id {
+        if Id::of_open(&above)? != level.id {
             return Err(refusal("a directory was moved away while it was looked into".into()));
         }
         here = above;
@@ -77,7 +77,7 @@ const READ: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEX
 
 /// Looks into a directory: what is none is seen, what is one is noted.
 fn enter(dir: BorrowedFd, see: See) -> Result<Level> {
-    let mut level = Level { id: Id::of(&rustix::fs::fstat(dir)?), dirs: Vec::new() };
+    let mut level = Level { id: Id::of_open(dir)?, dirs: Vec::new() };
     for entry in rustix::fs::Dir::read_from(dir)? {
         let entry = entry?;
         let name = OsStr::from_bytes(entry.file_name().to_bytes());
@@ -106,8 +106,7 @@ fn open(dir: BorrowedFd, name: &OsStr, closed: Closed) -> Result<OwnedFd> {
     })?;
     let stat = rustix::fs::fstat(&found)?;
     if closed == Closed::Open && stat.st_mode & 0o700 != 0o700 && super::ours(&stat) {
-        // fchmod(2) takes no such descriptor; the magic link leads to this very directory (proc_pid_fd(5)).
-        rustix::fs::chmod(format!("/proc/self/fd/{}", found.as_raw_fd()), Mode::RWXU)?;
+        super::dir::unlock(found.as_fd())?;
     }
     let opened = rustix::fs::openat(&found, ".", READ, Mode::empty()).map_err(Error::from);
     opened.map_err(|error| Error::new(error.kind(), format!("cannot look into {shown}: {error}")))
@@ -125,7 +124,7 @@ pub fn remove_tree(dir: &Dir, name: impl AsRef<OsStr>, id: Id) -> Result<()> {
     };
     same(Id::of(&dir.look(name)?))?;
     let top = open(dir.as_fd(), name, Closed::Open)?;
-    same(Id::of(&rustix::fs::fstat(&top)?))?;
+    same(Id::of_open(&top)?)?;
     walk(top, Closed::Open, &mut |dir, name, seen| {
         let flags = if seen == Seen::Left { AtFlags::REMOVEDIR } else { AtFlags::empty() };
         rustix::fs::unlinkat(dir, name, flags).map_err(Error::from)

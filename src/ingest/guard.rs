@@ -2,10 +2,11 @@
 //! worthless. Beside a file that is written for long, the contents so far are kept from time to time; to restore it,
 //! what was written since is cut off and the contents are put behind the rest.
 
+use crate::files;
 use anyhow::{Context, Result, ensure};
 use parquet::file::metadata::{FileMetaData, ParquetMetaData, ParquetMetaDataWriter, RowGroupMetaData};
 use std::fs::{self, OpenOptions};
-use std::io::{Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -41,11 +42,13 @@ pub fn keep(table: &Path, groups: &[RowGroupMetaData], length: u64) -> Result<()
 /// When nothing was kept, or the table is damaged.
 pub fn restore(table: &Path) -> Result<()> {
     let place = beside(table);
-    let kept =
-        fs::read(&place).with_context(|| format!("nothing of {} was kept: there is no {}", table.display(), place.display()))?;
+    let mut kept = Vec::new();
+    files::open(&place)
+        .and_then(|mut file| file.read_to_end(&mut kept))
+        .with_context(|| format!("nothing of {} was kept: there is no {}", table.display(), place.display()))?;
     let (length, contents) = kept.split_first_chunk().with_context(|| format!("{} is damaged", place.display()))?;
     let length = u64::from_le_bytes(*length);
-    let mut file = OpenOptions::new().write(true).open(table).with_context(|| format!("cannot open {}", table.display()))?;
+    let mut file = files::change(table).with_context(|| format!("cannot open {}", table.display()))?;
     ensure!(file.metadata()?.len() >= length, "{} is shorter than it was: it is damaged", table.display());
     file.set_len(length)?;
     file.seek(SeekFrom::End(0))?;

@@ -3,6 +3,7 @@
 use super::guard;
 use super::order::{Key, Window};
 use crate::event::{Col, Text};
+use crate::files;
 use crate::schema::check::Checked;
 use crate::schema::{Table, writer_properties};
 use crate::text;
@@ -114,7 +115,7 @@ impl Sink {
     fn found(&self, path: PathBuf) -> Result<Stream> {
         let rows = rows(&path)?;
         let keys = path.with_extension("keys");
-        let beside = OpenOptions::new().write(true).open(&keys).with_context(|| format!("cannot open {}", keys.display()))?;
+        let beside = files::change(&keys).with_context(|| format!("cannot open {}", keys.display()))?;
         anyhow::ensure!(beside.metadata()?.len() >= rows * 16, "{} is not whole", keys.display());
         beside.set_len(rows * 16)?;
         let columns = Columns::new(&self.host, &self.schema);
@@ -141,7 +142,7 @@ impl Sink {
 
 /// Rows of a table that is whole.
 fn rows(path: &Path) -> Result<u64> {
-    let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    let file = files::open(path).with_context(|| format!("cannot open {}", path.display()))?;
     let table = Checked::open(file, PageIndexPolicy::Skip).with_context(|| format!("{} is not whole", path.display()))?;
     Ok(table.contents.file_metadata().num_rows() as u64)
 }
@@ -363,7 +364,7 @@ struct Source {
 impl Source {
     fn open(stream: &Stream) -> Result<Source> {
         let shown = stream.path.display();
-        let file = File::open(&stream.path).with_context(|| format!("cannot open {shown}"))?;
+        let file = files::open(&stream.path).with_context(|| format!("cannot open {shown}"))?;
         let batches = ParquetRecordBatchReaderBuilder::try_new(file)?.with_batch_size(BATCH).build()?;
         let keys = BufReader::with_capacity(64 * 1024, File::open(&stream.keys)?);
         let batch = RecordBatch::new_empty(Table::Events.schema());

@@ -1,16 +1,14 @@
 //! Finds and deletes what ioriot leaves behind: roots with all their parts, trees moved aside, runs, datasets a killed writer
-//! left. What carries no mark of ioriot's own is never touched.
+//! left. What carries no mark of ioriot's own is never touched, nor what somebody else could have put there.
 
 use super::root::Root;
-use crate::files::{Dir, Lock};
+use crate::files::{self, Dir, Id, Lock};
 use crate::schema::Dataset;
 use crate::schema::dataset::Kind;
 use crate::schema::draft;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail};
+use rustix::fs::FileType;
 use serde::Serialize;
-use std::fs::{self, Permissions};
-use std::io::ErrorKind;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// Something that can be cleaned.
@@ -44,6 +42,9 @@ pub struct Found {
     pub places: Vec<PathBuf>,
     /// Space it takes, bytes, with that of its parts.
     pub bytes: u64,
+    /// Which directory it is, whatever its path leads to later.
+    #[serde(skip)]
+    id: Id,
 }
 
 /// Looks at a directory and everything directly in it, and one level further.
@@ -52,53 +53,57 @@ pub struct Found {
 /// When the directory cannot be read.
 pub fn find(dir: &Path) -> Result<Vec<Found>> {
     let mut found = Vec::new();
-    if let Some(thing) = classify(dir) {
+    let failed = || format!("cannot look into {}", dir.display());
+    let dir = Dir::open(dir).with_context(failed)?;
+    if let Some((thing, _)) = classify(&dir) {
         found.push(thing);
     } else {
-        look(dir, 2, &mut found).with_context(|| format!("cannot look into {}", dir.display()))?;
+        look(&dir, 2, &mut found).with_context(failed)?;
     }
     found.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(found)
 }
 
-fn look(dir: &Path, depth: u32, found: &mut Vec<Found>) -> std::io::Result<()> {
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        if !entry.file_type()?.is_dir() {
+fn look(dir: &Dir, depth: u32, found: &mut Vec<Found>) -> std::io::Result<()> {
+    for (name, kind) in dir.entries()? {
+        if !matches!(kind, FileType::Directory | FileType::Unknown) {
             continue;
         }
-        let path = entry.path();
-        match classify(&path) {
-            Some(thing) => found.push(thing),
-            None if depth > 1 => drop(look(&path, depth - 1, found)),
+        let Ok(below) = dir.dir(&name) else { continue };
+        match classify(&below) {
+            Some((thing, _)) => found.push(thing),
+            None if depth > 1 => drop(look(&below, depth - 1, found)),
             None => {}
         }
     }
     Ok(())
 }
 
-fn classify(path: &Path) -> Option<Found> {
+/// What a directory is, and the places that belong to it. What others can have made or changed is nothing.
+fn classify(dir: &Dir) -> Option<(Found, Vec<Root>)> {
+    let stat = dir.stat().ok().filter(files::mine)?;
+    let path = dir.path().to_owned();
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let found = |thing, state: Option<String>, places: Vec<PathBuf>| {
-        let bytes = size(path) + places.iter().map(|place| size(place)).sum::<u64>();
-        Some(Found { path: path.to_owned(), thing, state, places, bytes })
+    let found = |thing, state: Option<String>, places: Vec<Root>| {
+        let bytes = files::size(dir) + places.iter().map(|place| files::size(place.dir())).sum::<u64>();
+        let paths = places.iter().map(|place| place.path().to_owned()).collect();
+        Some((Found { path: path.clone(), thing, state, places: paths, bytes, id: Id::of(&stat) }, places))
     };
-    if Dir::open(path).is_ok_and(|dir| draft::is(&dir)) {
+    if draft::is(dir) {
         return found(Thing::Unfinished, None, Vec::new());
     }
-    let root = Root::new(path);
-    if let Ok(Some(stamp)) = root.stamp() {
+    if let Ok(Some(root)) = Root::of(dir.again().ok()?) {
+        let stamp = root.stamp().ok().filter(|_| root.pure())?;
         let old = name.rsplit_once(".old-").is_some_and(|(_, number)| number.bytes().all(|byte| byte.is_ascii_digit()));
         let thing = match &stamp.part_of {
-            Some(of) if matches!(Root::new(of).stamp(), Ok(Some(_))) => Thing::Mapped,
-            Some(_) => Thing::Orphan,
+            Some(of) if Root::open(of).is_ok_and(|root| root.is_none()) => Thing::Orphan,
+            Some(_) => Thing::Mapped,
             None if old => Thing::Old,
             None => Thing::Root,
         };
-        let places = root.places(&stamp).iter().map(|place| place.dir().to_owned()).collect();
-        return found(thing, Some(stamp.state.name().to_owned()), places);
+        return found(thing, Some(stamp.state.name().to_owned()), root.places(&stamp));
     }
-    Dataset::expect(path, Kind::Run).ok().and_then(|_| found(Thing::Run, None, Vec::new()))
+    Dataset::expect(&path, Kind::Run).ok().and_then(|_| found(Thing::Run, None, Vec::new()))
 }
 
 /// Deletes what [`find`] found, after a second look that it is still that.
@@ -106,63 +111,28 @@ fn classify(path: &Path) -> Option<Found> {
 /// # Errors
 /// When it is something else by now, somebody works in it ([`crate::files::busy`]), or it cannot be deleted.
 pub fn remove(found: &Found) -> Result<()> {
-    let now = classify(&found.path);
-    ensure!(
-        now.is_some_and(|now| (now.thing, &now.places) == (found.thing, &found.places)),
-        "{} is not what it was any more: it is left alone",
-        found.path.display()
-    );
+    let (parent, name) = Dir::around(&found.path)?;
+    let again = parent.dir(&name).ok();
+    let now = again.as_ref().and_then(classify);
+    let now = now.filter(|(now, _)| (now.id, now.thing, &now.places) == (found.id, found.thing, &found.places));
+    let (Some(dir), Some((_, places))) = (again, now) else {
+        bail!("{} is not what it was any more: it is left alone", found.path.display())
+    };
     let _lock = match found.thing {
-        Thing::Root | Thing::Old | Thing::Mapped | Thing::Orphan => Root::new(&found.path).held()?,
-        Thing::Run => Some(Lock::alone(Dir::open(&found.path)?)?),
-        Thing::Unfinished => {
-            let (around, name) = Dir::around(&found.path)?;
-            return draft::remove(&around, &name);
-        }
+        Thing::Root | Thing::Old | Thing::Mapped | Thing::Orphan => Root::of(dir)?.map(|root| root.hold()).transpose()?,
+        Thing::Run => Some(Lock::alone(dir)?),
+        Thing::Unfinished => return draft::remove(&parent, &name),
     };
     // The root last: as long as it is there, it tells what belongs to it.
-    for path in found.places.iter().chain([&found.path]) {
-        remove_tree(path).with_context(|| format!("cannot delete {}", path.display()))?;
+    for place in &places {
+        discard(place)?;
     }
-    Ok(())
+    files::remove_tree(&parent, &name, found.id).with_context(|| format!("cannot delete {}", found.path.display()))
 }
 
-/// Deletes a directory with all below it; a replayed tree may hold directories without rights for their owner.
-pub(super) fn remove_tree(dir: &Path) -> std::io::Result<()> {
-    match fs::remove_dir_all(dir) {
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-            open_up_all(dir);
-            fs::remove_dir_all(dir)
-        }
-        done => done,
-    }
-}
-
-/// Gives the owner all rights on a directory.
-pub(super) fn open_up(dir: &Path) {
-    let _ = fs::set_permissions(dir, Permissions::from_mode(0o700));
-}
-
-/// The same for every directory below, too; symlinks are not followed.
-fn open_up_all(dir: &Path) {
-    open_up(dir);
-    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            open_up_all(&entry.path());
-        }
-    }
-}
-
-/// Bytes allocated below a directory; what cannot be read does not count.
-fn size(dir: &Path) -> u64 {
-    use std::os::unix::fs::MetadataExt;
-    let mut bytes = 0;
-    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-        let Ok(meta) = entry.metadata() else { continue };
-        bytes += meta.blocks() * 512;
-        if meta.is_dir() {
-            bytes += size(&entry.path());
-        }
-    }
-    bytes
+/// Deletes a root, or a place, with all that is in it.
+pub(super) fn discard(root: &Root) -> Result<()> {
+    let (parent, name) = Dir::around(root.path())?;
+    let removed = root.dir().id().and_then(|id| files::remove_tree(&parent, &name, id));
+    removed.with_context(|| format!("cannot delete {}", root.path().display()))
 }

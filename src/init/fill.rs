@@ -5,14 +5,16 @@ use super::plan::Entry;
 use super::tree::Forest;
 use crate::model::Kind;
 use crate::progress::Progress;
-use std::ffi::{CStr, CString};
+use rustix::fs::{self, FileType, XattrFlags};
 use std::fs::File;
-use std::io::{Error, Result};
-use std::os::fd::{AsRawFd, RawFd};
+use std::io::Result;
+use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 
 /// Bytes of one write: large enough that the call costs nothing beside the copying.
 const BLOCK: usize = 1 << 20;
+/// The set-group-id bit (inode(7)).
+const SETGID: u32 = 0o2000;
 
 /// What could not be had, though the entry itself was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -85,11 +87,11 @@ impl<'a> Maker<'a> {
             Kind::File => {
                 let file = tree.file(path)?;
                 self.fill(&file, entry)?;
-                self.attributes(file.as_raw_fd(), entry);
+                self.attributes(&file, entry);
             }
             Kind::Link => tree.link(path, &entry.target)?,
-            Kind::Fifo => tree.node(path, libc::S_IFIFO)?,
-            Kind::Socket => tree.node(path, libc::S_IFSOCK)?,
+            Kind::Fifo => tree.node(path, FileType::Fifo)?,
+            Kind::Socket => tree.node(path, FileType::Socket)?,
             Kind::Dir | Kind::Absent => return Ok(()),
         }
         self.finish(entry)
@@ -103,13 +105,11 @@ impl<'a> Maker<'a> {
         if entry.kind == Kind::Dir && !entry.xattrs.is_empty() {
             let (tree, path) = self.forest.at(&entry.path);
             let dir = tree.reopen(path)?;
-            self.attributes(dir.as_raw_fd(), entry);
+            self.attributes(&dir, entry);
         }
         let (tree, path) = self.forest.at(&entry.path);
         if entry.uid.is_some() || entry.gid.is_some() {
-            // -1 leaves an id as it is (chown(2)).
-            let owned = tree.owner(path, entry.uid.unwrap_or(u32::MAX), entry.gid.unwrap_or(u32::MAX));
-            self.skipped.owners += u64::from(owned.is_err());
+            self.skipped.owners += u64::from(tree.owner(path, entry.uid, entry.gid).is_err());
         }
         if let Some(time) = entry.mtime {
             self.skipped.times += u64::from(tree.modified(path, time).is_err());
@@ -119,7 +119,7 @@ impl<'a> Maker<'a> {
         }
         tree.mode(path, entry.mode())?;
         // The one bit that is cleared without an error (chmod(2)).
-        let lost = entry.mode() & libc::S_ISGID != 0 && tree.look(path)?.st_mode & libc::S_ISGID == 0;
+        let lost = entry.mode() & SETGID != 0 && tree.look(path)?.st_mode & SETGID == 0;
         self.skipped.modes += u64::from(lost);
         Ok(())
     }
@@ -128,16 +128,12 @@ impl<'a> Maker<'a> {
     pub fn strip(&mut self, entry: &Entry) {
         let (tree, path) = self.forest.at(&entry.path);
         let Ok(dir) = tree.reopen(path) else { return };
-        let mut names = vec![0_u8; 64 << 10];
-        // SAFETY: the descriptor is open and names has the room that is said.
-        let length = unsafe { libc::flistxattr(dir.as_raw_fd(), names.as_mut_ptr().cast(), names.len()) };
-        names.truncate(length.max(0) as usize);
-        for name in names.split_inclusive(|byte| *byte == 0) {
-            if let Ok(name) = CStr::from_bytes_with_nul(name)
-                && !entry.xattrs.iter().any(|known| known == name.to_bytes())
-            {
-                // SAFETY: the descriptor is open and name ends in NUL. What the system insists on stays.
-                unsafe { libc::fremovexattr(dir.as_raw_fd(), name.as_ptr()) };
+        let mut names = Vec::with_capacity(64 << 10);
+        let _ = fs::flistxattr(&dir, rustix::buffer::spare_capacity(&mut names));
+        for name in names.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+            if !entry.xattrs.iter().any(|known| known == name) {
+                // What the system insists on stays.
+                let _ = fs::fremovexattr(&dir, name);
             }
         }
     }
@@ -168,22 +164,10 @@ impl<'a> Maker<'a> {
     }
 
     /// Sets the attributes by name; their values were never captured. Only the `user.` ones can be set freely.
-    fn attributes(&mut self, fd: RawFd, entry: &Entry) {
+    fn attributes(&mut self, file: impl AsFd, entry: &Entry) {
         for name in &entry.xattrs {
-            let set = match CString::new(name.as_slice()) {
-                // SAFETY: fd is open, name ends in NUL, the value has no bytes.
-                Ok(name) if name.to_bytes().starts_with(b"user.") => unsafe {
-                    libc::fsetxattr(fd, name.as_ptr(), std::ptr::null(), 0, 0) == 0
-                },
-                _ => false,
-            };
+            let set = name.starts_with(b"user.") && fs::fsetxattr(&file, name.as_slice(), &[], XattrFlags::empty()).is_ok();
             self.skipped.xattrs += u64::from(!set);
         }
     }
-}
-
-/// Makes everything below durable, so that the replay does not pay for writing init's data back.
-pub fn sync(tree: &File) -> Result<()> {
-    // SAFETY: the descriptor is open.
-    if unsafe { libc::syncfs(tree.as_raw_fd()) } == 0 { Ok(()) } else { Err(Error::last_os_error()) }
 }

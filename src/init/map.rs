@@ -7,8 +7,9 @@
 //! A mapped place is a directory of ioriot's own, with a stamp: the user's files beside it are never touched. The root's
 //! stamp lists the mappings, so a replay needs to be told nothing.
 
-use super::root::Root;
-use crate::mounts::{self, Mount, below};
+use super::parts::Trees;
+use crate::files;
+use crate::mounts::{self, Mount};
 use crate::schema::{Dataset, Table, read};
 use crate::text;
 use anyhow::{Context, Result, ensure};
@@ -127,44 +128,8 @@ pub fn layout(name: &str, captured: Option<&[Mount]>, holds: impl Fn(&[u8]) -> b
 /// When they cannot be read.
 pub fn here() -> Result<Vec<Mount>> {
     let file = "/proc/self/mountinfo";
-    let text = fs::read(file).with_context(|| format!("cannot read {file}"))?;
+    let text = files::text(Path::new(file)).with_context(|| format!("cannot read {file}"))?;
     mounts::parse(&text).map_err(|line| anyhow::anyhow!("{file}:{line} is no mount"))
-}
-
-/// The directories that hold the parts of a tree: that of the root first, then the mapped ones, outer before inner.
-#[derive(Clone, Debug)]
-pub struct Trees {
-    parts: Vec<(Vec<u8>, PathBuf)>,
-}
-
-impl Trees {
-    /// The parts of a root with these mappings. One of `/` takes the place of the root's own tree.
-    pub fn new(root: &Root, maps: &[Mapping]) -> Trees {
-        let mut parts = vec![(b"/".to_vec(), root.tree())];
-        for map in maps {
-            let tree = Root::new(&map.place).tree();
-            if map.captured == b"/" { parts[0].1 = tree } else { parts.push((map.captured.clone(), tree)) }
-        }
-        parts.sort_by_key(|(captured, _)| captured.len());
-        Trees { parts }
-    }
-
-    /// Captured path and directory of every part.
-    pub fn parts(&self) -> &[(Vec<u8>, PathBuf)] {
-        &self.parts
-    }
-
-    /// The part that a path lies in, and the path inside it; the longest captured path wins.
-    pub fn part<'a>(&self, path: &'a [u8]) -> (usize, &'a [u8]) {
-        let parts = self.parts.iter().enumerate().rev();
-        parts.filter_map(|(at, (captured, _))| Some((at, below(path, captured)?))).next().unwrap_or((0, path))
-    }
-
-    /// The directory that is bound over a captured path, unless it is `/`.
-    pub fn bound(&self, path: &[u8]) -> Option<&Path> {
-        let bound = self.parts[1..].iter().find(|(captured, _)| captured == path);
-        bound.map(|(_, dir)| dir.as_path())
-    }
 }
 
 /// Refuses places that lie in one another, or in the root: what is made in one would show in the other, and a directory
@@ -251,21 +216,6 @@ mod tests {
 
     fn mapping(captured: &str, place: &str) -> Mapping {
         Mapping { captured: captured.into(), place: place.into() }
-    }
-
-    #[test]
-    fn the_longest_captured_path_wins_at_path_boundaries() {
-        let maps = [mapping("/a/b", "/y"), mapping("/a", "/x")];
-        let trees = Trees::new(&Root::new(Path::new("/root")), &maps);
-        for (path, part, rest) in
-            [("/a/b/c", 2, "/c"), ("/a/b", 2, "/"), ("/a/bc", 1, "/bc"), ("/ab", 0, "/ab"), ("/", 0, "/"), ("/a", 1, "/")]
-        {
-            assert_eq!(trees.part(path.as_bytes()), (part, rest.as_bytes()), "{path}");
-        }
-        assert_eq!(trees.parts()[2].1, Path::new("/y/tree"));
-        assert_eq!(trees.bound(b"/a"), Some(Path::new("/x/tree")));
-        let all = Trees::new(&Root::new(Path::new("/root")), &[mapping("/", "/z")]);
-        assert_eq!(all.parts(), [(b"/".to_vec(), "/z/tree".into())]);
     }
 
     #[test]

@@ -9,34 +9,37 @@ mod clean;
 pub mod data;
 mod fill;
 mod map;
+mod parts;
 mod plan;
 mod reset;
 mod root;
 mod site;
+mod stamp;
 mod summary;
 mod tree;
 
 pub use clean::{Found, Thing, find, remove};
 pub use data::{Data, Fill};
 pub use fill::Skipped;
-pub use map::{Map, Mapping, Trees};
-pub use reset::reset;
-pub use root::{Root, Stamp, State, fingerprint};
+pub use map::{Map, Mapping};
+pub use parts::{Parts, Trees};
+pub use reset::{kind_of, reset};
+pub use root::Root;
 pub use site::{Need, Outline, outline};
+pub use stamp::{Stamp, State, fingerprint};
 pub use summary::{Reset, Summary};
 
-use crate::files::Lock;
+use crate::files::{Dir, Lock};
 use crate::model::Kind;
 use crate::progress::{Progress, Unit};
 use anyhow::{Context, Result};
 use data::Pool;
 use fill::Maker;
 use plan::Entry;
+use rustix::fs::Stat;
 use site::Site;
-use std::fs::{self, File};
 use std::num::NonZeroUsize;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tree::Forest;
@@ -92,9 +95,8 @@ pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
     let site = Site::new(options)?;
     site::room(&site.needs()?)?;
 
-    let root = Root::new(&options.root);
     let stamp = Stamp::new(&site.workload, options.data, options.sparse_unread, site.maps.clone());
-    let (moved, _locks) = lay_out(&root, &site, &stamp, options.force)?;
+    let (parts, moved, _locks) = lay_out(options, &site, &stamp)?;
     let mut summary = Summary {
         moved,
         root: options.root.clone(),
@@ -104,41 +106,42 @@ pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
         ..Summary::default()
     };
 
-    let mut making = Making::new(&site, options.data, options.threads, progress)?;
+    let mut making = Making::new(&parts, options.data, options.threads, progress)?;
     let (dirs, others): (Vec<_>, Vec<_>) = site.entries.iter().partition(|entry| entry.kind == Kind::Dir);
     progress.begin("init", Unit::Bytes, plan::total(others.iter().map(|entry| entry.bytes())));
     making.points(&mut summary);
     making.dirs(&dirs, &mut summary);
     let inodes = making.others(&others, &mut summary)?;
     making.finish(&dirs, &mut summary);
-    done(&root, &site, stamp, &inodes, &summary)?;
+    done(&parts, stamp, &inodes, &summary)?;
     summary.wall = start.elapsed().as_nanos() as u64;
     Ok(summary)
 }
 
-/// Makes the root and every mapped place, all empty; or none of them. Returns where an old root went, and the locks.
-fn lay_out(root: &Root, site: &Site, stamp: &Stamp, force: bool) -> Result<(Option<PathBuf>, Vec<Lock>)> {
-    let of_place = Stamp { part_of: Some(root.dir().to_owned()), maps: Vec::new(), ..stamp.clone() };
-    let (moved, lock) = root.make(force, stamp)?;
-    let mut locks = vec![lock];
-    let mut made = vec![root.clone()];
-    for place in site.maps.iter().map(|map| Root::new(&map.place)) {
-        match place.make(force, &of_place) {
-            Ok((_, lock)) => locks.push(lock),
+/// Makes the root and every mapped place, all empty; or none of them. Says where an old root went, too, and keeps all locked.
+fn lay_out(options: &Options, site: &Site, stamp: &Stamp) -> Result<(Parts, Option<PathBuf>, Vec<Lock>)> {
+    let (root, moved, lock) = Root::make(&options.root, options.force, stamp)?;
+    let of_place = Stamp { part_of: Some(root.path().to_owned()), maps: Vec::new(), ..stamp.clone() };
+    let (mut places, mut locks) = (Vec::new(), vec![lock]);
+    for map in &site.maps {
+        match Root::make(&map.place, options.force, &of_place) {
+            Ok((place, _, lock)) => {
+                places.push(place);
+                locks.push(lock);
+            }
             Err(error) => {
                 // They hold nothing yet but what was made just now.
-                made.iter().for_each(|place| drop(clean::remove_tree(place.dir())));
+                places.iter().chain([&root]).for_each(|made| drop(clean::discard(made)));
                 return Err(error);
             }
         }
-        made.push(place);
     }
-    Ok((moved, locks))
+    Ok((Parts::of(root, places, &site.maps)?, moved, locks))
 }
 
-/// Makes entries of a site.
+/// Makes entries in the parts of a tree.
 struct Making<'a> {
-    site: &'a Site,
+    parts: &'a Parts,
     pool: Pool,
     threads: usize,
     progress: &'a Progress,
@@ -146,15 +149,15 @@ struct Making<'a> {
 }
 
 impl<'a> Making<'a> {
-    fn new(site: &'a Site, data: Data, threads: usize, progress: &'a Progress) -> Result<Making<'a>> {
+    fn new(parts: &'a Parts, data: Data, threads: usize, progress: &'a Progress) -> Result<Making<'a>> {
         let pool = Pool::new(data);
-        let maker = Maker::new(Forest::open(&site.trees)?, pool.clone(), progress);
-        Ok(Making { site, pool, threads, progress, maker })
+        let maker = Maker::new(Forest::new(parts)?, pool.clone(), progress);
+        Ok(Making { parts, pool, threads, progress, maker })
     }
 
     /// Makes the directories that mapped ones are bound over, outer before inner.
     fn points(&mut self, summary: &mut Summary) {
-        for (captured, _) in &self.site.trees.parts()[1..] {
+        for (captured, _) in &self.parts.trees.parts()[1..] {
             parents(&mut self.maker, captured, summary);
             if let Err(error) = self.maker.point(captured) {
                 summary.failed(captured, &error);
@@ -181,7 +184,7 @@ impl<'a> Making<'a> {
         for round in [files, names] {
             let round: Vec<usize> = round;
             let threads = self.threads.clamp(1, round.len().max(1));
-            let maker = |_| Ok(Maker::new(Forest::open(&self.site.trees)?, self.pool.clone(), self.progress));
+            let maker = |_| Ok(Maker::new(Forest::new(self.parts)?, self.pool.clone(), self.progress));
             let makers = (0..threads).map(maker).collect::<Result<Vec<_>>>()?;
             for part in fill_all(makers, others, &round, &inodes) {
                 summary.add(part);
@@ -242,35 +245,32 @@ fn fill_all(makers: Vec<Maker>, entries: &[&Entry], round: &[usize], inodes: &[A
 }
 
 /// Makes everything durable, notes what a reset needs to know, and stamps.
-fn done(root: &Root, site: &Site, mut stamp: Stamp, inodes: &[u64], summary: &Summary) -> Result<()> {
-    for (_, dir) in site.trees.parts() {
-        let tree = File::open(dir).with_context(|| format!("cannot open {}", dir.display()))?;
-        fill::sync(&tree).with_context(|| format!("cannot write {} back", dir.display()))?;
+fn done(parts: &Parts, mut stamp: Stamp, inodes: &[u64], summary: &Summary) -> Result<()> {
+    for tree in parts.tops() {
+        // So that the replay does not pay for writing init's data back.
+        rustix::fs::syncfs(tree).with_context(|| format!("cannot write {} back", tree.path().display()))?;
     }
-    let bytes: Vec<u8> = inodes.iter().flat_map(|inode| inode.to_le_bytes()).collect();
-    fs::write(root.inodes(), bytes).with_context(|| format!("cannot write {}", root.inodes().display()))?;
+    let (root, bytes) = (&parts.root, inodes.iter().flat_map(|inode| inode.to_le_bytes()).collect::<Vec<_>>());
+    root.replace(root::INODES, &bytes).with_context(|| format!("cannot write {}", root.dir().at(root::INODES).display()))?;
     // What changes from here on has a later ctime than everything that was made.
     std::thread::sleep(TICK);
-    stamp.made = site.trees.parts().iter().map(|(_, dir)| clock(dir)).collect::<Result<_>>()?;
+    stamp.made = parts.beside().map(clock).collect::<Result<_>>()?;
     stamp.state = if summary.errors == 0 { State::Fresh } else { State::Incomplete };
-    for map in &site.maps {
-        Root::new(&map.place).mark(stamp.state)?;
-    }
+    parts.mark(stamp.state)?;
     root.write(&stamp)
 }
 
-/// The time by the clock of the file system that a part's tree is on, ns.
-fn clock(tree: &Path) -> Result<i64> {
-    let beside = tree.with_file_name(root::STAMP_ASIDE);
+/// The time by the clock of the file system that a place is on, ns.
+fn clock(place: &Dir) -> Result<i64> {
     let time = || -> std::io::Result<i64> {
-        let meta = File::create(&beside)?.metadata()?;
-        fs::remove_file(&beside)?;
-        Ok(ctime(&meta))
+        let file = place.create(root::STAMP_ASIDE)?;
+        place.unlink(root::STAMP_ASIDE)?;
+        Ok(ctime(&rustix::fs::fstat(&file)?))
     };
-    time().with_context(|| format!("cannot write {}", beside.display()))
+    time().with_context(|| format!("cannot write {}", place.at(root::STAMP_ASIDE).display()))
 }
 
 /// When an inode was changed in any way, ns.
-fn ctime(meta: &fs::Metadata) -> i64 {
-    meta.ctime() * 1_000_000_000 + meta.ctime_nsec()
+fn ctime(stat: &Stat) -> i64 {
+    stat.st_ctime * 1_000_000_000 + stat.st_ctime_nsec as i64
 }

@@ -4,21 +4,25 @@
 //! moves the ctime with every write, rename, link and change of attributes, and no call sets it. Everything else that is
 //! not a directory is removed and made again; directories are given their own rights back.
 
+use super::parts::Parts;
 use super::plan::Entry;
-use super::root::{Root, STAMP, State};
+use super::root::{INODES, Root, STAMP};
 use super::site::Site;
+use super::stamp::State;
 use super::summary::{Reset, Summary};
-use super::{Making, Options, clean, ctime, done};
+use super::{Making, Options, ctime, done};
+use crate::files::{self, Dir, Id};
 use crate::model::Kind;
 use crate::progress::{Progress, Unit};
 use crate::schema::Dataset;
 use crate::schema::dataset::Kind as Holds;
+use crate::text;
 use anyhow::{Context, Result, ensure};
+use rustix::fs::{FileType, Stat};
 use std::collections::{HashMap, HashSet};
-use std::fs::{self, Metadata};
+use std::ffi::OsStr;
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::Path;
 use std::time::Instant;
 
 /// Resets the root of [`Options::root`]; mappings and data are those it was made with.
@@ -28,27 +32,26 @@ use std::time::Instant;
 pub fn reset(options: &Options, progress: &Progress) -> Result<Summary> {
     let start = Instant::now();
     let workload = Dataset::expect(&options.workload, Holds::Workload)?;
-    let root = Root::new(&options.root);
-    let _lock = root.held()?;
-    let mut stamp = root.check(&workload, true)?;
+    let (root, mut stamp, _lock) = Root::check(&options.root, &workload, true)?;
     ensure!(
         stamp.state != State::Incomplete,
         "{} is incomplete, so nobody knows what is right in it: `ioriot init {} --root {0} --force` makes it anew",
-        root.dir().display(),
+        root.path().display(),
         workload.dir.display(),
     );
-    let site = Site::of(workload, &root, stamp.maps.clone(), stamp.sparse_unread)?;
-    let mut survey = Survey::new(&site, &root, &stamp.made)?;
+    let parts = Parts::open(root, &stamp)?;
+    let site = Site::of(workload, parts.trees.clone(), stamp.maps.clone(), stamp.sparse_unread)?;
+    let mut survey = Survey::new(&site, &parts, &stamp.made)?;
     // Files from before the clock was set back cannot be told from later ones.
-    let used = fs::metadata(root.dir().join(STAMP)).map(|meta| ctime(&meta))?;
+    let used = parts.root.dir().look(STAMP).map(|stat| ctime(&stat))?;
     if stamp.state == State::Used && stamp.made.first().is_none_or(|made| used < *made) {
         survey.made.fill(i64::MIN);
     }
-    root.mark(State::Incomplete)?;
+    parts.root.mark(State::Incomplete)?;
 
     progress.begin("compare", Unit::Count, site.entries.len() as u64);
-    for (part, (captured, dir)) in site.trees.parts().iter().enumerate() {
-        survey.top(part, captured, dir)?;
+    for (part, tree) in parts.tops().enumerate() {
+        survey.part(part, tree)?;
     }
     let Survey { known, mut inodes, mut again, removed, .. } = survey;
 
@@ -63,9 +66,9 @@ pub fn reset(options: &Options, progress: &Progress) -> Result<Summary> {
     let entries = |list: &[usize]| list.iter().map(|at| &site.entries[*at]).collect::<Vec<_>>();
     let (new_dirs, new_others) = (entries(&dirs), entries(&others));
     progress.begin("reset", Unit::Bytes, new_others.iter().map(|entry| entry.bytes()).sum());
-    unlock(&site, new_dirs.iter().chain(&new_others), &mut again);
+    unlock(&site, &parts, new_dirs.iter().chain(&new_others), &mut again);
 
-    let mut making = Making::new(&site, stamp.data, options.threads, progress)?;
+    let mut making = Making::new(&parts, stamp.data, options.threads, progress)?;
     making.points(&mut summary);
     making.dirs(&new_dirs, &mut summary);
     for (at, inode) in others.iter().zip(making.others(&new_others, &mut summary)?) {
@@ -84,7 +87,7 @@ pub fn reset(options: &Options, progress: &Progress) -> Result<Summary> {
     stamp.state = State::Fresh;
     let inodes: Vec<u64> =
         site.entries.iter().zip(inodes).filter(|(entry, _)| entry.kind != Kind::Dir).map(|(_, inode)| inode).collect();
-    done(&root, &site, stamp, &inodes, &summary)?;
+    done(&parts, stamp, &inodes, &summary)?;
     summary.wall = start.elapsed().as_nanos() as u64;
     Ok(summary)
 }
@@ -108,9 +111,12 @@ struct Survey<'a> {
 }
 
 impl<'a> Survey<'a> {
-    fn new(site: &'a Site, root: &Root, made: &[i64]) -> Result<Survey<'a>> {
-        let file = root.inodes();
-        let bytes = fs::read(&file).with_context(|| format!("cannot read {}: --force makes the tree anew", file.display()))?;
+    fn new(site: &'a Site, parts: &Parts, made: &[i64]) -> Result<Survey<'a>> {
+        let (dir, mut bytes) = (parts.root.dir(), Vec::new());
+        let file = dir.at(INODES);
+        dir.file(INODES)
+            .and_then(|mut file| file.read_to_end(&mut bytes))
+            .with_context(|| format!("cannot read {}: --force makes the tree anew", file.display()))?;
         let mut known = bytes.chunks_exact(8).map(|bytes| u64::from_le_bytes(bytes.try_into().unwrap_or_default()));
         let of_entry = |entry: &Entry| if entry.kind == Kind::Dir { Some(0) } else { known.next() };
         let inodes: Option<Vec<u64>> = site.entries.iter().map(of_entry).collect();
@@ -141,98 +147,102 @@ impl<'a> Survey<'a> {
         })
     }
 
-    /// Compares a part.
-    fn top(&mut self, part: usize, captured: &[u8], dir: &Path) -> Result<()> {
-        let meta = fs::symlink_metadata(dir).with_context(|| format!("cannot look at {}", dir.display()))?;
-        self.dir(part, captured, &meta);
-        let mut path = captured.strip_suffix(b"/").unwrap_or(captured).to_vec();
-        self.walk(part, &mut path, dir)
+    /// Compares a part: its directories one after the other, each opened anew beneath its top.
+    fn part(&mut self, part: usize, top: &Dir) -> Result<()> {
+        let (captured, _) = &self.site.trees.parts()[part];
+        let captured = captured.strip_suffix(b"/").unwrap_or(captured);
+        self.dir(part, if captured.is_empty() { b"/" } else { captured }, &top.stat()?);
+        let mut paths = vec![captured.to_vec()];
+        while let Some(path) = paths.pop() {
+            let below = &path[captured.len()..];
+            let failed = || format!("cannot look into {}", text::encode(&path));
+            let list = || top.below(below).and_then(|dir| Ok((dir.entries()?, dir)));
+            let listed = list().or_else(|_| {
+                // A replay may have left a directory that its owner must not read.
+                self.unlock(&path);
+                top.unlock(below)?;
+                list()
+            });
+            let (names, dir) = listed.with_context(failed)?;
+            for (name, _) in names {
+                let path = [&path, &b"/"[..], name.as_bytes()].concat();
+                if self.entry(part, &dir, &name, &path)? {
+                    paths.push(path);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// A directory stands where one should.
-    fn dir(&mut self, part: usize, path: &[u8], meta: &Metadata) {
+    fn dir(&mut self, part: usize, path: &[u8], stat: &Stat) {
         let entry = self.index.get(path).map(|at| {
             self.known[*at] = true;
             &self.site.entries[*at]
         });
-        if ctime(meta) >= self.made[part] {
+        if ctime(stat) >= self.made[part] {
             self.again.insert(path.to_vec(), owned(entry.cloned().unwrap_or_else(|| Entry::dir(path.to_vec()))));
         }
     }
 
-    fn walk(&mut self, part: usize, path: &mut Vec<u8>, dir: &Path) -> Result<()> {
-        let failed = || format!("cannot look into {}", dir.display());
-        let entries = fs::read_dir(dir).or_else(|_| {
-            // A replay may have left a directory that its owner must not read.
-            self.unlock(path, dir);
-            fs::read_dir(dir)
-        });
-        for found in entries.with_context(failed)?.collect::<std::io::Result<Vec<_>>>().with_context(failed)? {
-            let (length, place) = (path.len(), found.path());
-            path.push(b'/');
-            path.extend_from_slice(found.file_name().as_bytes());
-            let meta = found.metadata().with_context(|| format!("cannot look at {}", place.display()))?;
-            let point = self.site.trees.bound(path).is_some();
-            let wanted = self.index.get(path.as_slice()).copied().filter(|_| !point);
-            let kind = wanted.map(|at| self.site.entries[at].kind);
-            let is_dir = meta.is_dir();
-            match (kind, wanted) {
-                _ if point && is_dir => {}
-                (Some(Kind::Dir), _) if is_dir => {
-                    self.dir(part, path, &meta);
-                    self.walk(part, path, &place)?;
-                }
-                (None, _) if is_dir && self.above.contains(path.as_slice()) => {
-                    self.dir(part, path, &meta);
-                    self.walk(part, path, &place)?;
-                }
-                (Some(kind), Some(at))
-                    if kind == kind_of(&meta) && meta.ino() == self.inodes[at] && ctime(&meta) < self.made[part] =>
-                {
-                    self.known[at] = true;
-                }
-                _ => self.remove(path, &place, is_dir)?,
+    /// Compares an entry; what should not be there, or not like that, is removed. Is it a directory to look into?
+    fn entry(&mut self, part: usize, dir: &Dir, name: &OsStr, path: &[u8]) -> Result<bool> {
+        let stat = dir.look(name).with_context(|| format!("cannot look at {}", text::encode(path)))?;
+        let point = self.site.trees.bound(path).is_some();
+        let wanted = self.index.get(path).copied().filter(|_| !point);
+        let should = wanted.map(|at| self.site.entries[at].kind);
+        let kind = kind_of(&stat);
+        match (should, wanted) {
+            _ if point && kind == Kind::Dir => Ok(false),
+            (Some(Kind::Dir), _) if kind == Kind::Dir => {
+                self.dir(part, path, &stat);
+                Ok(true)
             }
-            path.truncate(length);
+            (None, _) if kind == Kind::Dir && self.above.contains(path) => {
+                self.dir(part, path, &stat);
+                Ok(true)
+            }
+            (Some(should), Some(at)) if should == kind && stat.st_ino == self.inodes[at] && ctime(&stat) < self.made[part] => {
+                self.known[at] = true;
+                Ok(false)
+            }
+            _ => self.remove(dir, name, path, &stat).map(|()| false),
         }
-        Ok(())
     }
 
-    fn remove(&mut self, path: &[u8], place: &Path, is_dir: bool) -> Result<()> {
-        let remove = || if is_dir { clean::remove_tree(place) } else { fs::remove_file(place) };
+    fn remove(&mut self, dir: &Dir, name: &OsStr, path: &[u8], stat: &Stat) -> Result<()> {
+        let remove = || match kind_of(stat) {
+            Kind::Dir => files::remove_tree(dir, name, Id::of(stat)),
+            _ => dir.unlink(name),
+        };
         remove()
             .or_else(|_| {
-                if let Some(dir) = place.parent() {
-                    self.unlock(&path[..memchr::memrchr(b'/', path).unwrap_or(0)], dir);
-                }
+                self.unlock(&path[..memchr::memrchr(b'/', path).unwrap_or(0)]);
+                dir.unlock(b"")?;
                 remove()
             })
-            .with_context(|| format!("cannot remove {}", place.display()))?;
+            .with_context(|| format!("cannot remove {}", text::encode(path)))?;
         self.removed += 1;
         Ok(())
     }
 
-    /// Gives ourselves all rights on a directory, which gets its own back later.
-    fn unlock(&mut self, path: &[u8], dir: &Path) {
+    /// A directory was given all rights for its owner; it gets its own back later.
+    fn unlock(&mut self, path: &[u8]) {
         let path = if path.is_empty() { b"/" } else { path };
         let entry = self.index.get(path).map(|at| self.site.entries[*at].clone());
         self.again.insert(path.to_vec(), owned(entry.unwrap_or_else(|| Entry::dir(path.to_vec()))));
-        clean::open_up(dir);
     }
 }
 
 /// Makes directories writable in which something is to be made; they get their own rights back later.
-fn unlock<'a>(site: &Site, wanted: impl Iterator<Item = &'a &'a Entry>, again: &mut HashMap<Vec<u8>, Entry>) {
-    // SAFETY: no arguments.
-    if unsafe { libc::geteuid() } == 0 {
+fn unlock<'a>(site: &Site, parts: &Parts, wanted: impl Iterator<Item = &'a &'a Entry>, again: &mut HashMap<Vec<u8>, Entry>) {
+    if files::us() == 0 {
         return;
     }
     let parents: HashSet<&[u8]> = wanted.map(|entry| parent(&entry.path)).collect();
     for entry in site.entries.iter().filter(|entry| parents.contains(&*entry.path) && entry.mode() & 0o300 != 0o300) {
         let (part, inside) = site.trees.part(&entry.path);
-        let dir = site.trees.parts()[part].1.join(std::ffi::OsStr::from_bytes(&inside[1..]));
-        if dir.symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
-            clean::open_up(&dir);
+        if parts.tops().nth(part).is_some_and(|top| top.unlock(inside).is_ok()) {
             again.insert(entry.path.clone(), owned(entry.clone()));
         }
     }
@@ -247,19 +257,17 @@ fn parent(path: &[u8]) -> &[u8] {
 
 /// The entry with the owner that init gives what has none of its own: us.
 fn owned(entry: Entry) -> Entry {
-    // SAFETY: no arguments.
-    let (uid, gid) = unsafe { (libc::geteuid(), libc::getegid()) };
-    Entry { uid: entry.uid.or(Some(uid)), gid: entry.gid.or(Some(gid)), ..entry }
+    Entry { uid: entry.uid.or(Some(files::us())), gid: entry.gid.or(Some(files::our_group())), ..entry }
 }
 
-fn kind_of(meta: &Metadata) -> Kind {
-    let kind = meta.file_type();
-    match () {
-        () if kind.is_file() => Kind::File,
-        () if kind.is_dir() => Kind::Dir,
-        () if kind.is_symlink() => Kind::Link,
-        () if kind.is_fifo() => Kind::Fifo,
-        () if kind.is_socket() => Kind::Socket,
-        () => Kind::Absent,
+/// What stands somewhere, by its attributes; absent for what no tree holds.
+pub fn kind_of(stat: &Stat) -> Kind {
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => Kind::File,
+        FileType::Directory => Kind::Dir,
+        FileType::Symlink => Kind::Link,
+        FileType::Fifo => Kind::Fifo,
+        FileType::Socket => Kind::Socket,
+        _ => Kind::Absent,
     }
 }

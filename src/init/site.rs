@@ -1,20 +1,20 @@
 //! Where a tree is to stand: its parts, what each needs, and whether there is room for it.
 
-use super::map::{self, Mapping, Trees};
+use super::Options;
+use super::map::{self, Mapping};
+use super::parts::Trees;
 use super::plan::{self, Entry};
-use super::{Options, Root};
+use super::root::{Root, absolute};
 use crate::amount::{Bytes, Things};
 use crate::model::Kind;
 use crate::mounts::{self, Mount, below};
 use crate::schema::Dataset;
 use crate::schema::dataset::Kind as Holds;
 use crate::text;
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::ffi::CString;
 use std::fmt;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -34,9 +34,9 @@ impl Site {
     /// When the workload cannot be read or a mapping cannot work.
     pub fn new(options: &Options) -> Result<Site> {
         let workload = Dataset::expect(&options.workload, Holds::Workload)?;
-        let root = Root::new(&options.root);
+        let root = absolute(&options.root);
         let entries = plan::entries(&workload, options.sparse_unread)?;
-        let mut maps = options.maps.iter().map(|map| map.resolve(root.dir())).collect::<Result<Vec<_>>>()?;
+        let mut maps = options.maps.iter().map(|map| map.resolve(&root)).collect::<Result<Vec<_>>>()?;
         let mut notes = Vec::new();
         if let Some(name) = &options.layout {
             ensure!(
@@ -55,7 +55,7 @@ impl Site {
                 }
             }
         }
-        map::apart(root.dir(), &maps)?;
+        map::apart(&root, &maps)?;
         fit(&workload, &maps)?;
         let trees = Trees::new(&root, &maps);
         let mut site = Site { workload, entries, maps, trees, notes };
@@ -67,9 +67,9 @@ impl Site {
     ///
     /// # Errors
     /// When the workload cannot be read.
-    pub fn of(workload: Dataset, root: &Root, maps: Vec<Mapping>, sparse_unread: bool) -> Result<Site> {
+    pub fn of(workload: Dataset, trees: Trees, maps: Vec<Mapping>, sparse_unread: bool) -> Result<Site> {
         let entries = plan::entries(&workload, sparse_unread)?;
-        Ok(Site { workload, entries, trees: Trees::new(root, &maps), maps, notes: Vec::new() })
+        Ok(Site { workload, entries, trees, maps, notes: Vec::new() })
     }
 
     /// Says what a mapping changes.
@@ -155,12 +155,8 @@ impl Need {
     fn new(captured: &[u8], dir: &Path) -> Result<Need> {
         // The nearest directory that is there already tells which file system it will be.
         let there = dir.ancestors().find(|dir| dir.is_dir()).unwrap_or(Path::new("."));
-        let path = CString::new(there.as_os_str().as_bytes())?;
-        // SAFETY: statvfs is plain numbers, and zeroes are such.
-        let mut stat: libc::statvfs = unsafe { std::mem::zeroed() };
-        // SAFETY: path ends in NUL and stat is large enough.
-        let done = unsafe { libc::statvfs(path.as_ptr(), &mut stat) };
-        ensure!(done == 0, "cannot see how much space is left in {}: {}", there.display(), std::io::Error::last_os_error());
+        let stat =
+            rustix::fs::statvfs(there).with_context(|| format!("cannot see how much space is left in {}", there.display()))?;
         Ok(Need {
             captured: text::encode(captured).into_owned(),
             dir: dir.to_owned(),
@@ -234,7 +230,7 @@ pub fn outline(options: &Options) -> Result<Outline> {
     }
     let mounts = mounts::of(&site.workload.manifest);
     let mounts = mounts.map(|mounts| mounts.iter().filter_map(|mount| stands_for(mount, &site)).collect());
-    let refused = room(&parts).err().or_else(|| Root::new(&options.root).free(options.force).err());
+    let refused = room(&parts).err().or_else(|| Root::free(&options.root, options.force).err());
     let refused = refused.map(|error| format!("{error:#}"));
     Ok(Outline { kinds, parts, mounts, data: options.data.fill.to_string(), notes: site.notes, refused })
 }
@@ -245,7 +241,7 @@ fn stands_for(mount: &Mount, site: &Site) -> Option<String> {
     let path = text::encode(&mount.path);
     let becomes = match site.trees.bound(&mount.path) {
         _ if mount.path == b"/" => "the root".into(),
-        Some(dir) => format!("mapped to {}", dir.display()),
+        Some(part) => format!("mapped to {}", site.trees.parts()[part].1.display()),
         None if site.entries.iter().any(|entry| mount.holds(&entry.path)) => "a mount point of its own".into(),
         None => return None,
     };

@@ -1,15 +1,15 @@
 //! Makes entries below one directory and nowhere else.
 //!
 //! A fileset is input: it may say `/../../etc/passwd`, or put a symlink in the middle of a later path. Every parent is
-//! therefore opened by openat2(2) with RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS from the directory of the tree, and
-//! the entry is made in that parent by its last component alone.
+//! therefore opened beneath the directory of the tree ([`files::beneath`]), and the entry is made in that parent by its last
+//! component alone.
 
-use super::map::Trees;
-use std::ffi::{CStr, CString};
+use super::parts::{Parts, Trees};
+use crate::files::{self, Dir};
+use rustix::fs::{self, AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Timespec, Timestamps, Uid};
 use std::fs::File;
 use std::io::{Error, ErrorKind, Result};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::path::Path;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// The trees that a fileset is spread over.
 #[derive(Debug)]
@@ -19,14 +19,13 @@ pub struct Forest {
 }
 
 impl Forest {
-    /// Opens the top of every part.
+    /// The trees of these parts.
     ///
     /// # Errors
-    /// When one cannot be opened; the message names it.
-    pub fn open(parts: &Trees) -> anyhow::Result<Forest> {
-        let open = |dir: &Path| Tree::open(dir).map_err(|error| anyhow::anyhow!("cannot open {}: {error}", dir.display()));
-        let trees = parts.parts().iter().map(|(_, dir)| open(dir)).collect::<anyhow::Result<_>>()?;
-        Ok(Forest { parts: parts.clone(), trees })
+    /// When too many descriptors are open.
+    pub fn new(parts: &Parts) -> Result<Forest> {
+        let trees = parts.tops().map(|top| Ok(Tree::new(top.again()?))).collect::<Result<_>>()?;
+        Ok(Forest { parts: parts.trees.clone(), trees })
     }
 
     /// The tree that a path lies in, and the path there.
@@ -42,7 +41,7 @@ impl Forest {
     pub fn name(&mut self, path: &[u8], first: &[u8]) -> Result<()> {
         let ((part, path), (other, first)) = (self.parts.part(path), self.parts.part(first));
         if part != other {
-            return Err(Error::from_raw_os_error(libc::EXDEV));
+            return Err(ErrorKind::CrossesDevices.into());
         }
         self.trees[part].name(path, first)
     }
@@ -59,17 +58,14 @@ impl Forest {
 /// A tree being made; each thread has its own, which remembers the parent it opened last.
 #[derive(Debug)]
 pub struct Tree {
-    top: OwnedFd,
+    top: Dir,
     parent: Option<(Vec<u8>, OwnedFd)>,
 }
 
 impl Tree {
     /// The tree in this directory.
-    ///
-    /// # Errors
-    /// When it cannot be opened.
-    pub fn open(dir: &Path) -> Result<Tree> {
-        Ok(Tree { top: File::open(dir)?.into(), parent: None })
+    pub fn new(top: Dir) -> Tree {
+        Tree { top, parent: None }
     }
 
     /// Makes a directory with mode 0700; `Ok(false)` when it is there already.
@@ -78,11 +74,10 @@ impl Tree {
     /// When the path leaves the tree, or the system refuses.
     pub fn dir(&mut self, path: &[u8]) -> Result<bool> {
         let (parent, name) = self.split(path)?;
-        // SAFETY: parent is open and name ends in NUL.
-        match check(unsafe { libc::mkdirat(parent, name.as_ptr(), 0o700) }) {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => self.reopen(path).map(|_| false),
-            Err(error) => Err(error),
+        match fs::mkdirat(parent, name, Mode::RWXU) {
+            Ok(()) => Ok(true),
+            Err(rustix::io::Errno::EXIST) => self.reopen(path).map(|_| false),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -92,9 +87,8 @@ impl Tree {
     /// As [`Tree::dir`].
     pub fn file(&mut self, path: &[u8]) -> Result<File> {
         let (parent, name) = self.split(path)?;
-        let flags = libc::O_CREAT | libc::O_EXCL | libc::O_WRONLY | libc::O_NOFOLLOW | libc::O_CLOEXEC;
-        // SAFETY: parent is open and name ends in NUL; the new descriptor is owned by the File alone.
-        unsafe { Ok(File::from_raw_fd(check(libc::openat(parent, name.as_ptr(), flags, 0o600))?)) }
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(fs::openat(parent, name, flags, Mode::RUSR | Mode::WUSR)?.into())
     }
 
     /// Makes a symlink.
@@ -103,9 +97,7 @@ impl Tree {
     /// As [`Tree::dir`].
     pub fn link(&mut self, path: &[u8], target: &[u8]) -> Result<()> {
         let (parent, name) = self.split(path)?;
-        let target = CString::new(target)?;
-        // SAFETY: parent is open, both texts end in NUL.
-        check(unsafe { libc::symlinkat(target.as_ptr(), parent, name.as_ptr()) }).map(drop)
+        Ok(fs::symlinkat(target, parent, name)?)
     }
 
     /// Gives a file another name (link(2)).
@@ -114,30 +106,28 @@ impl Tree {
     /// As [`Tree::dir`].
     pub fn name(&mut self, path: &[u8], first: &[u8]) -> Result<()> {
         let (from, old) = self.split(first)?;
-        let _open = self.parent.take(); // `from` is this one, or the top
+        let from = from.try_clone_to_owned()?;
         let (to, new) = self.split(path)?;
-        // SAFETY: both directories are open, both names end in NUL.
-        check(unsafe { libc::linkat(from, old.as_ptr(), to, new.as_ptr(), 0) }).map(drop)
+        Ok(fs::linkat(from, old, to, new, AtFlags::empty())?)
     }
 
-    /// Makes a FIFO or socket (`kind` is S_IFIFO or S_IFSOCK).
+    /// Makes a FIFO or socket.
     ///
     /// # Errors
     /// As [`Tree::dir`].
-    pub fn node(&mut self, path: &[u8], kind: libc::mode_t) -> Result<()> {
+    pub fn node(&mut self, path: &[u8], kind: FileType) -> Result<()> {
         let (parent, name) = self.split(path)?;
-        // SAFETY: parent is open and name ends in NUL.
-        check(unsafe { libc::mknodat(parent, name.as_ptr(), kind | 0o600, 0) }).map(drop)
+        Ok(fs::mknodat(parent, name, kind, Mode::RUSR | Mode::WUSR, 0)?)
     }
 
     /// Sets the owner of an entry, not following a symlink.
     ///
     /// # Errors
     /// As [`Tree::dir`].
-    pub fn owner(&mut self, path: &[u8], uid: u32, gid: u32) -> Result<()> {
+    pub fn owner(&mut self, path: &[u8], uid: Option<u32>, gid: Option<u32>) -> Result<()> {
         let (parent, name) = self.split(path)?;
-        // SAFETY: parent is open and name ends in NUL.
-        check(unsafe { libc::fchownat(parent, name.as_ptr(), uid, gid, libc::AT_SYMLINK_NOFOLLOW) }).map(drop)
+        let (uid, gid) = (uid.map(Uid::from_raw), gid.map(Gid::from_raw));
+        Ok(fs::chownat(parent, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?)
     }
 
     /// Sets the permission bits of an entry that [`Tree`] made and that is no symlink.
@@ -147,8 +137,7 @@ impl Tree {
     pub fn mode(&mut self, path: &[u8], mode: u32) -> Result<()> {
         let (parent, name) = self.split(path)?;
         // fchmodat follows a final symlink, and there is none: the caller made the entry, and nobody else is about.
-        // SAFETY: parent is open and name ends in NUL.
-        check(unsafe { libc::fchmodat(parent, name.as_ptr(), mode, 0) }).map(drop)
+        Ok(fs::chmodat(parent, name, Mode::from_raw_mode(mode), AtFlags::empty())?)
     }
 
     /// Sets the modification time of an entry, ns since 1970, not following a symlink.
@@ -157,24 +146,19 @@ impl Tree {
     /// As [`Tree::dir`].
     pub fn modified(&mut self, path: &[u8], time: i64) -> Result<()> {
         let (parent, name) = self.split(path)?;
-        let accessed = libc::timespec { tv_sec: 0, tv_nsec: libc::UTIME_OMIT };
-        let modified = libc::timespec { tv_sec: time.div_euclid(1_000_000_000), tv_nsec: time.rem_euclid(1_000_000_000) };
-        let times = [accessed, modified];
-        // SAFETY: parent is open, name ends in NUL, and there are two times.
-        check(unsafe { libc::utimensat(parent, name.as_ptr(), times.as_ptr(), libc::AT_SYMLINK_NOFOLLOW) }).map(drop)
+        let last_access = Timespec { tv_sec: 0, tv_nsec: fs::UTIME_OMIT };
+        let last_modification = Timespec { tv_sec: time.div_euclid(1_000_000_000), tv_nsec: time.rem_euclid(1_000_000_000) };
+        let times = Timestamps { last_access, last_modification };
+        Ok(fs::utimensat(parent, name, &times, AtFlags::SYMLINK_NOFOLLOW)?)
     }
 
     /// What stands at a path, not following a symlink.
     ///
     /// # Errors
     /// As [`Tree::dir`].
-    pub fn look(&mut self, path: &[u8]) -> Result<libc::stat> {
+    pub fn look(&mut self, path: &[u8]) -> Result<Stat> {
         let (parent, name) = self.split(path)?;
-        // SAFETY: stat is plain numbers, and zeroes are such.
-        let mut stat: libc::stat = unsafe { std::mem::zeroed() };
-        // SAFETY: parent is open, name ends in NUL, stat is writable.
-        check(unsafe { libc::fstatat(parent, name.as_ptr(), &mut stat, libc::AT_SYMLINK_NOFOLLOW) })?;
-        Ok(stat)
+        Ok(fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?)
     }
 
     /// Opens a directory of the tree for fsetxattr and the like.
@@ -182,34 +166,31 @@ impl Tree {
     /// # Errors
     /// As [`Tree::dir`].
     pub fn reopen(&mut self, path: &[u8]) -> Result<OwnedFd> {
-        match relative(path)? {
-            b"" => self.top.try_clone(),
-            below => beneath(self.top.as_raw_fd(), below, libc::O_RDONLY | libc::O_DIRECTORY),
-        }
+        let below = match relative(path)? {
+            b"" => b".",
+            below => below,
+        };
+        files::beneath(&self.top, below, OFlags::RDONLY | OFlags::DIRECTORY, ResolveFlags::empty())
     }
 
     /// The directory an entry is in, and its name there.
-    fn split(&mut self, path: &[u8]) -> Result<(RawFd, CString)> {
+    fn split<'a>(&mut self, path: &'a [u8]) -> Result<(BorrowedFd<'_>, &'a [u8])> {
         let below = relative(path)?;
         let (parent, name) = match memchr::memrchr(b'/', below) {
             Some(slash) => (&below[..slash], &below[slash + 1..]),
             None => (&below[..0], below),
         };
-        if name.is_empty() {
-            // The top itself: `.` names it for owner and mode, and nothing can be made there.
-            return Ok((self.top.as_raw_fd(), c".".to_owned()));
-        }
-        let name = CString::new(name)?;
+        // The top itself: `.` names it for owner and mode, and nothing can be made there.
+        let name = if name.is_empty() { b"." } else { name };
         if parent.is_empty() {
-            return Ok((self.top.as_raw_fd(), name));
+            return Ok((self.top.as_fd(), name));
         }
         let fd = match self.parent.take() {
             Some((known, fd)) if known == parent => fd,
-            _ => beneath(self.top.as_raw_fd(), parent, libc::O_PATH | libc::O_DIRECTORY)?,
+            _ => files::beneath(&self.top, parent, OFlags::PATH | OFlags::DIRECTORY, ResolveFlags::empty())?,
         };
-        let raw = fd.as_raw_fd();
-        self.parent = Some((parent.to_vec(), fd));
-        Ok((raw, name))
+        let (_, fd) = &*self.parent.insert((parent.to_vec(), fd));
+        Ok((fd.as_fd(), name))
     }
 }
 
@@ -224,37 +205,17 @@ fn unclean() -> Error {
     Error::new(ErrorKind::InvalidInput, "not an absolute path without `.`, `..` and doubled slashes")
 }
 
-fn beneath(top: RawFd, path: &[u8], flags: i32) -> Result<OwnedFd> {
-    let path = CString::new(path)?;
-    openat2(top, &path, flags | libc::O_CLOEXEC, libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS)
-}
-
-fn openat2(dir: RawFd, path: &CStr, flags: i32, resolve: u64) -> Result<OwnedFd> {
-    let how = [flags as u64, 0, resolve];
-    // SAFETY: `how` has the layout of struct open_how (three 64-bit words, openat2(2)); path ends in NUL; the new
-    // descriptor is owned by the caller alone.
-    unsafe {
-        let fd = libc::syscall(libc::SYS_openat2, dir, path.as_ptr(), how.as_ptr(), size_of_val(&how));
-        Ok(OwnedFd::from_raw_fd(check(fd as i32)?))
-    }
-}
-
-fn check(ret: i32) -> Result<i32> {
-    if ret < 0 { Err(Error::last_os_error()) } else { Ok(ret) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
 
     #[test]
     fn nothing_is_made_outside() {
         let dir = tempfile::tempdir().unwrap();
         let top = dir.path().join("tree");
-        fs::create_dir(&top).unwrap();
-        fs::create_dir(dir.path().join("outside")).unwrap();
-        let mut tree = Tree::open(&top).unwrap();
+        std::fs::create_dir(&top).unwrap();
+        std::fs::create_dir(dir.path().join("outside")).unwrap();
+        let mut tree = Tree::new(Dir::open(&top).unwrap());
         for path in ["/../evil", "/a/../../evil", "evil", "//evil", "/./evil"] {
             assert!(tree.file(path.as_bytes()).is_err(), "{path}");
         }
@@ -262,8 +223,8 @@ mod tests {
         assert!(tree.file(b"/out/evil").is_err());
         assert!(tree.dir(b"/out/evil").is_err());
         assert!(tree.dir(b"/out").is_err());
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
-        assert_eq!(fs::read_dir(dir.path().join("outside")).unwrap().count(), 0);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+        assert_eq!(std::fs::read_dir(dir.path().join("outside")).unwrap().count(), 0);
         assert!(tree.dir(b"/a").unwrap());
         assert!(!tree.dir(b"/a").unwrap());
         tree.file(b"/a/b").unwrap();

@@ -8,10 +8,10 @@
 
 use super::number;
 use super::plan::{self, Lane};
+use crate::files;
 use crate::schema::{Dataset, Table, read};
 use anyhow::{Context, Result, ensure};
 use arrow::array::{Array, Int64Array, RecordBatch};
-use std::fs::File;
 use std::ops::Range;
 
 /// Bits of memory for the lanes of ops: 64 MiB. That is the lanes of 67 million ops of 255 lanes; of more ops there is
@@ -35,7 +35,7 @@ pub struct Checked<'a> {
 /// When it contradicts itself: the message names the table, the row and why.
 pub fn check(workload: &Dataset) -> Result<Checked<'_>> {
     let file = workload.table(Table::Lanes);
-    let table = File::open(&file).with_context(|| format!("cannot open {}: make the workload again", file.display()))?;
+    let table = files::open(&file).with_context(|| format!("cannot open {}: make the workload again", file.display()))?;
     let rows = rows(workload, Table::Ops)?;
     let said = number(workload, "ops")?.unwrap_or(0);
     ensure!(i64::try_from(said) == Ok(rows), "invalid workload: the manifest says {said} ops, and the table of ops has {rows}");

@@ -1,7 +1,7 @@
 //! The inside of a replay: a process of its own that enters the sandbox and leads the processes that issue the ops.
 //!
-//! It gets plain descriptors (tables, shared memory, a pipe) and no directory. Everything it needs later is opened and
-//! allocated before the sandbox closes. Then it clones the processes of the replay: they share one table of descriptors,
+//! It gets plain descriptors (tables, shared memory, a pipe) and the directories of the tree, which are closed when the
+//! sandbox stands. Everything it needs later is opened and allocated before that. Then it clones the processes of the replay: they share one table of descriptors,
 //! so that a file opened by one is open in all, and have their memory for themselves. Workers whose files nobody else uses
 //! leave that table ([`super::alone`]). It issues nothing itself: it waits
 //! for them and says what became of them.
@@ -18,7 +18,8 @@ use super::sandbox::House;
 use super::sys::Shared;
 use super::ticks::{Clock, Mark};
 use super::{Engine, Order, Pace, Seccomp, alone, filter, futex, memory, sandbox};
-use crate::files::Lock;
+use crate::files::{Dir, Lock};
+use crate::init::Parts;
 use crate::text;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
@@ -28,7 +29,9 @@ use std::io::Error;
 use std::mem::ManuallyDrop;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 
 /// First argument of a process that is to be the child.
@@ -48,8 +51,8 @@ pub const PIPE: i32 = 7;
 pub const TASK: i32 = 8;
 /// The lock of the root: it is free when the last process of the replay is gone.
 pub const LOCK: i32 = 9;
-/// The first that is not given.
-pub const END: i32 = LOCK + 1;
+/// The directories of the tree, as many as [`House::parts`] says.
+pub const TREES: i32 = 10;
 
 /// Decoded bytes of ops, and of edges, that all processes together keep.
 const OPS_BUDGET: usize = 192 << 20;
@@ -92,6 +95,9 @@ pub struct Task {
     /// The lock of the root, which its processes hold too.
     #[serde(skip)]
     pub lock: Option<Lock>,
+    /// What is handed over from [`TREES`] on.
+    #[serde(skip)]
+    pub parts: Option<Arc<Parts>>,
 }
 
 impl Task {
@@ -104,6 +110,16 @@ impl Task {
         let file = memory::memory_file(text.len())?;
         file.write_all_at(&text, 0)?;
         Ok(file)
+    }
+
+    /// The first descriptor that is not given.
+    pub fn end(&self) -> i32 {
+        TREES + self.house.parts as i32
+    }
+
+    /// Where the tree is, for people.
+    pub fn tree(&self) -> Option<&Path> {
+        self.parts.as_ref()?.tops().next().map(Dir::path)
     }
 
     /// What a file tells.
@@ -127,8 +143,10 @@ pub fn main() -> ExitCode {
     // SAFETY: the supervisor put these descriptors there for us, and nothing else in this process owns them.
     let [ops, lanes, edges, board, pipe, told] =
         [OPS, LANES, EDGES, BOARD, PIPE, TASK].map(|fd| unsafe { File::from_raw_fd(fd) });
+    // SAFETY: as above.
+    let trees = (0..task.house.parts as i32).map(|part| unsafe { OwnedFd::from_raw_fd(TREES + part) }).collect();
     drop(told);
-    match lead(&task, Tables { ops, lanes, edges }, board, &pipe) {
+    match lead(&task, Tables { ops, lanes, edges }, trees, board, &pipe) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let text = format!("{error:#}");
@@ -147,9 +165,9 @@ struct Tables {
     edges: File,
 }
 
-fn lead(task: &Task, tables: Tables, board: File, pipe: &File) -> Result<()> {
+fn lead(task: &Task, tables: Tables, trees: Vec<OwnedFd>, board: File, pipe: &File) -> Result<()> {
     sandbox::die_with(task.parent)?;
-    sandbox::close_from(END as u32)?;
+    sandbox::close_from(task.end() as u32)?;
     // The workload's processes had a limit each.
     crate::limits::raise_files();
     crate::limits::keep_memory();
@@ -179,7 +197,7 @@ fn lead(task: &Task, tables: Tables, board: File, pipe: &File) -> Result<()> {
         Engine::Sys => Some(Shared::new(task.ofds, task.house.data).context("no memory for buffers")?),
     };
     if let Some(shared) = &mut shared {
-        sandbox::enter(&task.house)?;
+        sandbox::enter(&task.house, trees)?;
         // To become another user ends the wish to die with the supervisor (prctl(2)).
         sandbox::die_with(task.parent)?;
         shared.set_root(OwnedFd::from(File::open("/").context("cannot open the tree")?));

@@ -1,14 +1,14 @@
 //! The conditions of a replay: caches, the user who issues the ops, priority and limits. Each is set when asked for; what
 //! cannot be had is reported, and only a user that cannot be had stops the replay.
 
-use crate::init::Trees;
+use crate::init::Parts;
 use crate::words::words;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use std::ffi::CString;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{PipeReader, Read, pipe};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -120,14 +120,13 @@ impl Limit {
 
 impl Conditions {
     /// Does what comes before the replay; returns what could not be done.
-    pub fn before(&self, trees: &Trees) -> Vec<String> {
+    pub fn before(&self, parts: Option<&Parts>) -> Vec<String> {
         let mut notes = Vec::new();
         if self.sync_before || self.drop_caches {
-            for (_, dir) in trees.parts() {
+            for tree in parts.iter().flat_map(|parts| parts.tops()) {
                 // SAFETY: the descriptor is open until the call is over.
-                let done = File::open(dir).map(|dir| unsafe { libc::syncfs(dir.as_raw_fd()) } == 0);
-                if !matches!(done, Ok(true)) {
-                    notes.push(format!("What is dirty in {} could not be written back.", dir.display()));
+                if unsafe { libc::syncfs(tree.as_fd().as_raw_fd()) } != 0 {
+                    notes.push(format!("What is dirty in {} could not be written back.", tree.path().display()));
                 }
             }
         }

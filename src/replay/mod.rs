@@ -56,7 +56,8 @@ pub use plan::DEFAULT_WORKERS;
 pub use recover::{Recovered, recover};
 pub use summary::Summary;
 
-use crate::init::{Data, Map, Root, State, Trees, fingerprint};
+use crate::files::Dir;
+use crate::init::{Data, Map, Parts, Root, State, fingerprint};
 use crate::mounts;
 use crate::progress::{Progress, Unit};
 use crate::schema::dataset::Kind;
@@ -69,6 +70,7 @@ use measure::Measures;
 use samples::Sampler;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use supervise::Watch;
 use timeline::Timeline;
 
@@ -221,19 +223,20 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
         Pace::Asap => Timeline::default(),
         Pace::Realtime | Pace::Think => Timeline::read(&workload, ops, options.speed)?,
     };
-    let root = Root::new(&options.root);
-    let (lock, stamp) = match options.engine {
-        Engine::Sys => (root.held()?, Some(root.check(&workload, options.dirty)?)),
-        Engine::Null => (None, None),
+    let (parts, stamp, lock) = match options.engine {
+        Engine::Sys => {
+            let (root, stamp, lock) = Root::check(&options.root, &workload, options.dirty)?;
+            for map in &options.maps {
+                let (dir, mapping) = (root.path(), map.resolve(root.path())?);
+                let known = stamp.maps.contains(&mapping);
+                ensure!(known, "{} was not made with {mapping}: `ioriot init --map` lays it out", dir.display());
+            }
+            (Some(Arc::new(Parts::open(root, &stamp)?)), Some(stamp), Some(lock))
+        }
+        Engine::Null => (None, None, None),
     };
-    for map in stamp.iter().flat_map(|_| &options.maps) {
-        let mapping = map.resolve(root.dir())?;
-        let known = stamp.as_ref().is_some_and(|stamp| stamp.maps.contains(&mapping));
-        ensure!(known, "{} was not made with {mapping}: `ioriot init --map` lays it out", root.dir().display());
-    }
     let user = options.conditions.user.as_ref().map(User::ids).transpose()?;
     let (data, maps) = stamp.map_or((Data::default(), Vec::new()), |stamp| (stamp.data, stamp.maps));
-    let trees = Trees::new(&root, &maps);
     let captured = mounts::of(&workload.manifest).unwrap_or_default();
     recover::refuse(&options.out)?;
     let draft = Draft::create(&options.out, Kind::Run)?;
@@ -249,16 +252,17 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
         ofds: ofds(&workload)?,
         delay: options.delay,
         seccomp: options.seccomp,
-        house: sandbox::House::new(&trees, &captured, user, data),
+        house: sandbox::House::new(parts.as_deref(), &captured, user, data),
         conditions: options.conditions.clone(),
         lock,
+        parts: parts.clone(),
     };
-    if options.engine == Engine::Sys {
+    if let Some(parts) = &parts {
         // Before anything is issued: a replay that is killed has used its tree too.
-        root.mark(State::Used)?;
+        parts.root.mark(State::Used)?;
     }
     let here = [Path::new(".")];
-    let places: Vec<&Path> = trees.parts().iter().map(|(_, dir)| dir.as_path()).filter(|dir| dir.is_dir()).collect();
+    let places: Vec<&Path> = parts.iter().flat_map(|parts| parts.tops()).map(Dir::path).collect();
     let machine = Machine::describe(if places.is_empty() { &here } else { &places });
     let mut manifest = Manifest::new();
     manifest.insert("workload".into(), json!(options.workload.display().to_string()));
@@ -271,7 +275,7 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
 
     let measures = Measures::new(&workload, ops)?;
     let sampler = Sampler::prepare(&draft, &machine.targets)?;
-    let mut notes = options.conditions.before(&trees);
+    let mut notes = options.conditions.before(parts.as_deref());
     progress.begin("replay", Unit::Count, ops);
     let watch = Watch { progress, timeline: &timeline };
     // From here on there is something to show when a signal comes.
@@ -281,11 +285,9 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
     if replayed.unpopulated > 0 {
         notes.push(format!("{} mappings were too large to be brought into memory at once (MAP_POPULATE).", replayed.unpopulated));
     }
-    let state = match options.engine {
-        // What a replay that was ended would have left at its end is no question.
-        Engine::Sys if replayed.signal.is_none() => Some(state::check(&workload, &trees, &draft)?),
-        Engine::Sys | Engine::Null => None,
-    };
+    // What a replay that was ended would have left at its end is no question.
+    let ended = parts.filter(|_| replayed.signal.is_none());
+    let state = ended.map(|parts| state::check(&workload, &parts, &draft)).transpose()?;
     manifest.insert("complete".into(), json!(replayed.lost.is_empty()));
     manifest.insert("lost".into(), json!(replayed.lost));
     manifest.insert("signal".into(), json!(replayed.signal));

@@ -7,6 +7,7 @@
 use super::compare::Outcome;
 use super::record::{Record, UNKNOWN, errno};
 use crate::fate::Origin;
+use crate::files;
 use crate::schema::check::Checked;
 use crate::schema::{ROW_GROUP, Table, Type, writer_properties};
 use crate::syscall::Syscall;
@@ -289,7 +290,7 @@ fn concatenate(segments: &[PathBuf], place: &Path) -> Result<()> {
     let mut writer: SerializedFileWriter<File> = arrow.into_serialized_writer().context("cannot write the results")?.0;
     for path in segments {
         let unreadable = || format!("{} is damaged", path.display());
-        let segment = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+        let segment = files::open(path).with_context(|| format!("cannot open {}", path.display()))?;
         let segment = Checked::open(segment, PageIndexPolicy::Skip).with_context(unreadable)?;
         for group in segment.contents.row_groups() {
             let mut out = writer.next_row_group()?;

@@ -3,16 +3,17 @@
 //! The order of the steps matters: namespace, tree as root, then rights. Only a process with one thread may do this
 //! (user namespaces insist), which is why the replay runs in a child that has done nothing else yet.
 
-use crate::init::{Data, Trees};
+use crate::files::Id;
+use crate::init::{Data, Parts};
 use crate::mounts::Mount;
 use crate::text;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::ffi::{CStr, CString};
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io::{Error, ErrorKind};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::OpenOptionsExt;
 
 /// Capabilities that stay (capabilities(7)): what root's programs may do to files, and nothing else.
 const KEPT: [u32; 4] = [0 /* CHOWN */, 1 /* DAC_OVERRIDE */, 3 /* FOWNER */, 4 /* FSETID */];
@@ -21,9 +22,9 @@ const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
 /// What a replay lives in, as the supervisor tells the child.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct House {
-    /// The directory that becomes `/`. Paths are in the form of [`crate::text`].
-    tree: String,
-    /// Mount points inside, outer before inner.
+    /// How many directories the child is given from [`super::child::TREES`] on; the first becomes `/`.
+    pub parts: usize,
+    /// Mount points inside, outer before inner. Paths are in the form of [`crate::text`].
     mounts: Vec<Bind>,
     /// Who issues the ops, when not whoever started the replay.
     user: Option<(u32, u32)>,
@@ -35,27 +36,22 @@ pub struct House {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Bind {
     place: String,
-    /// The directory that is mounted there; without one the place itself, so that renames across it give EXDEV.
-    target: Option<String>,
+    /// Which of the directories is mounted there; without one the place itself, so that renames across it give EXDEV.
+    part: Option<usize>,
 }
 
 impl House {
-    /// The house of these trees, with the mount points of the capture.
-    pub fn new(trees: &Trees, captured: &[Mount], user: Option<(u32, u32)>, data: Data) -> House {
+    /// The house of these parts, with the mount points of the capture.
+    pub fn new(parts: Option<&Parts>, captured: &[Mount], user: Option<(u32, u32)>, data: Data) -> House {
         let encode = |path: &[u8]| text::encode(path).into_owned();
-        let dir = |path: &std::path::Path| encode(path.as_os_str().as_bytes());
-        let own = captured.iter().filter(|mount| mount.path != b"/" && !mount.pseudo() && trees.bound(&mount.path).is_none());
-        let mut mounts: Vec<Bind> = own.map(|mount| Bind { place: encode(&mount.path), target: None }).collect();
-        let mapped = trees.parts().iter().skip(1);
-        mounts.extend(mapped.map(|(captured, tree)| Bind { place: encode(captured), target: Some(dir(tree)) }));
+        let trees = parts.map_or(&[][..], |parts| parts.trees.parts());
+        let bound = |path: &[u8]| trees.iter().skip(1).any(|(captured, _)| captured == path);
+        let own = captured.iter().filter(|mount| mount.path != b"/" && !mount.pseudo() && !bound(&mount.path));
+        let mut mounts: Vec<Bind> = own.map(|mount| Bind { place: encode(&mount.path), part: None }).collect();
+        let mapped = trees.iter().enumerate().skip(1);
+        mounts.extend(mapped.map(|(part, (captured, _))| Bind { place: encode(captured), part: Some(part) }));
         mounts.sort_by_key(|bind| bind.place.len());
-        let tree = trees.parts().first().map_or_else(String::new, |(_, tree)| dir(tree));
-        House { tree, mounts, user, data }
-    }
-
-    /// The directory that becomes `/`, as text.
-    pub fn tree(&self) -> &str {
-        &self.tree
+        House { parts: trees.len(), mounts, user, data }
     }
 }
 
@@ -91,28 +87,29 @@ pub fn close_from(first: u32) -> Result<()> {
     check(ret as i32).context("no sandbox: close_range(2) is needed (Linux 5.9 or later)")
 }
 
-/// Makes the house's tree the root directory of this process, mounts what is mounted in it, and gives up every other way
+/// Makes the first of these directories the root of this process, mounts what is mounted in it, and gives up every other way
 /// out.
 ///
 /// # Errors
 /// When the system does not allow a sandbox; the message says what is missing.
-pub fn enter(house: &House) -> Result<()> {
+pub fn enter(house: &House, parts: Vec<OwnedFd>) -> Result<()> {
     namespace()?;
     let private = libc::MS_REC | libc::MS_PRIVATE;
     mount(None, c"/", private).context("no sandbox: mounts cannot be made private")?;
-    let tree = path(&house.tree)?;
     // Outside is out of reach when the root has changed, so what comes from there is taken along, mounted nowhere yet.
-    let mut mounts = Vec::new();
-    for Bind { place, target } in &house.mounts {
-        let taken = target.as_deref().map(|target| take(&path(target)?));
-        let taken = taken.transpose().with_context(|| format!("no sandbox: the directory for {place} cannot be bound"))?;
-        mounts.push((place, path(place)?, taken));
-    }
-    bind(&tree).context("no sandbox: the tree cannot be bound")?;
-    pivot(&tree).context("no sandbox: the root cannot be changed")?;
-    for (name, place, taken) in mounts {
-        match taken {
-            Some(taken) => put(&taken, &place)
+    let parts = parts.iter().map(|part| {
+        let part = here(part)?;
+        Ok((take(&part)?, part))
+    });
+    let parts = parts.collect::<Result<Vec<_>>>().context("no sandbox: a directory of the tree cannot be bound")?;
+    let (tree, at) = parts.first().context("no sandbox: there is no tree")?;
+    put(tree, at.as_raw_fd(), c"", MOVE_MOUNT_T_EMPTY_PATH)
+        .and_then(|()| pivot(tree))
+        .context("no sandbox: the root cannot be changed")?;
+    for Bind { place: name, part } in &house.mounts {
+        let place = path(name)?;
+        match part.and_then(|part| parts.get(part)) {
+            Some((taken, _)) => put(taken, libc::AT_FDCWD, &place, 0)
                 .and_then(|()| guard(&place))
                 .with_context(|| format!("no sandbox: nothing can be bound to {name}"))?,
             // One that the fileset does not have is no mount point of this replay.
@@ -122,13 +119,22 @@ pub fn enter(house: &House) -> Result<()> {
     drop_rights(house.user).context("no sandbox: rights cannot be dropped")
 }
 
-/// A copy of the mount at `dir`, mounted nowhere (open_tree(2)).
-fn take(dir: &CStr) -> Result<OwnedFd> {
+/// A directory that was opened outside, opened in this mount namespace: only what is in a namespace can be bound there.
+/// Where its path leads to another one meanwhile, there is no replay.
+fn here(dir: &OwnedFd) -> Result<OwnedFd> {
+    let path = fs::read_link(format!("/proc/self/fd/{}", dir.as_raw_fd())).context("/proc is needed")?;
+    let found = OwnedFd::from(OpenOptions::new().read(true).custom_flags(libc::O_PATH | libc::O_DIRECTORY).open(&path)?);
+    ensure!(Id::of_open(&found)? == Id::of_open(dir)?, "{} is another directory now", path.display());
+    Ok(found)
+}
+
+/// A copy of the mount at a directory, mounted nowhere (open_tree(2)).
+fn take(dir: &OwnedFd) -> Result<OwnedFd> {
     const OPEN_TREE_CLONE: i32 = 1;
-    let flags = OPEN_TREE_CLONE | libc::O_CLOEXEC;
-    // SAFETY: dir ends in NUL; the new descriptor is owned by the OwnedFd alone.
+    let flags = OPEN_TREE_CLONE | libc::O_CLOEXEC | libc::AT_EMPTY_PATH;
+    // SAFETY: dir is open, the text ends in NUL; the new descriptor is owned by the OwnedFd alone.
     unsafe {
-        let fd = libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, dir.as_ptr(), flags) as i32;
+        let fd = libc::syscall(libc::SYS_open_tree, dir.as_raw_fd(), c"".as_ptr(), flags) as i32;
         if fd < 0 {
             return Err(Error::last_os_error().into());
         }
@@ -136,12 +142,14 @@ fn take(dir: &CStr) -> Result<OwnedFd> {
     }
 }
 
-/// Mounts it at `place` (move_mount(2)).
-fn put(taken: &OwnedFd, place: &CStr) -> std::io::Result<()> {
-    const MOVE_MOUNT_F_EMPTY_PATH: i32 = 4;
-    let (fd, here) = (taken.as_raw_fd(), libc::AT_FDCWD);
-    // SAFETY: the descriptor is open, texts end in NUL.
-    check(unsafe { libc::syscall(libc::SYS_move_mount, fd, c"".as_ptr(), here, place.as_ptr(), MOVE_MOUNT_F_EMPTY_PATH) as i32 })
+const MOVE_MOUNT_F_EMPTY_PATH: i32 = 0x04;
+const MOVE_MOUNT_T_EMPTY_PATH: i32 = 0x40;
+
+/// Mounts it at `place` below `dir` (move_mount(2)).
+fn put(taken: &OwnedFd, dir: RawFd, place: &CStr, flags: i32) -> std::io::Result<()> {
+    let flags = flags | MOVE_MOUNT_F_EMPTY_PATH;
+    // SAFETY: the descriptors are open, texts end in NUL.
+    check(unsafe { libc::syscall(libc::SYS_move_mount, taken.as_raw_fd(), c"".as_ptr(), dir, place.as_ptr(), flags) as i32 })
 }
 
 fn namespace() -> Result<()> {
@@ -186,11 +194,6 @@ fn mount(from: Option<&CStr>, to: &CStr, flags: u64) -> std::io::Result<()> {
     check(unsafe { libc::mount(from, to.as_ptr(), std::ptr::null(), flags, std::ptr::null()) })
 }
 
-fn bind(tree: &CStr) -> std::io::Result<()> {
-    mount(Some(tree), tree, libc::MS_BIND)?;
-    guard(tree)
-}
-
 /// No setuid program and no device works on this mount.
 fn guard(tree: &CStr) -> std::io::Result<()> {
     // SAFETY: statvfs is plain numbers.
@@ -210,11 +213,12 @@ fn guard(tree: &CStr) -> std::io::Result<()> {
 }
 
 /// pivot_root(2), in the form of its NOTES that needs no directory for the old root.
-fn pivot(tree: &CStr) -> std::io::Result<()> {
+fn pivot(tree: &OwnedFd) -> std::io::Result<()> {
     let here = c".".as_ptr();
-    // SAFETY: texts end in NUL.
+    // SAFETY: the descriptor is open, texts end in NUL.
     unsafe {
-        check(libc::chdir(tree.as_ptr()))?;
+        check(libc::fchdir(tree.as_raw_fd()))?;
+        guard(c".")?;
         check(libc::syscall(libc::SYS_pivot_root, here, here) as i32)?;
         check(libc::umount2(here, libc::MNT_DETACH))?;
         check(libc::chdir(c"/".as_ptr()))

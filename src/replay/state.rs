@@ -1,6 +1,6 @@
 //! After the replay: the real tree against the end state that the model predicted.
 
-use crate::init::Trees;
+use crate::init::{Parts, kind_of};
 use crate::model::Kind;
 use crate::schema::{Dataset, Draft, Table, read, writer_properties};
 use crate::text;
@@ -8,10 +8,7 @@ use anyhow::{Context, Result};
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use parquet::arrow::ArrowWriter;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fs;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 /// How many verdicts that are not `same` are shown.
@@ -77,13 +74,12 @@ struct Row {
 ///
 /// # Errors
 /// When the prediction cannot be read or the table cannot be written.
-pub fn check(workload: &Dataset, trees: &Trees, draft: &Draft) -> Result<Summary> {
+pub fn check(workload: &Dataset, parts: &Parts, draft: &Draft) -> Result<Summary> {
     let mut expected = expected(workload)?;
     let before = names(workload)?;
     let mut summary = Summary::default();
     let mut rows = Vec::new();
-    let top = trees.parts().first().map_or(Path::new("/"), |(_, dir)| dir);
-    walk(trees, top, &mut Vec::new(), &mut summary.unreadable, &mut |path, found| {
+    walk(parts, 0, b"", &mut Vec::new(), &mut summary.unreadable, &mut |path, found| {
         let expects = match expected.remove(path) {
             Some(thing) => thing,
             // The model says nothing of it: fine if init made it, or it is a directory on the way to something.
@@ -148,36 +144,44 @@ fn names(workload: &Dataset) -> Result<HashSet<Vec<u8>>> {
     Ok(names)
 }
 
-/// Calls `see` for everything below `dir`, in the trees of mapped directories too; never follows a symlink.
-fn walk(trees: &Trees, dir: &Path, path: &mut Vec<u8>, unreadable: &mut u64, see: &mut impl FnMut(&[u8], Thing)) {
-    let Ok(entries) = fs::read_dir(dir) else {
+/// Longest path of a tree, bytes: what lies deeper has no path that a program could name (PATH_MAX).
+const LONGEST: usize = 4096;
+
+/// Calls `see` for everything below `inside`, a directory of a part, in the trees of mapped directories too; never follows a
+/// symlink. `path` is its captured path.
+fn walk(parts: &Parts, part: usize, inside: &[u8], path: &mut Vec<u8>, unreadable: &mut u64, see: &mut impl FnMut(&[u8], Thing)) {
+    let opened = parts.tops().nth(part).filter(|_| path.len() < LONGEST).and_then(|top| top.below(inside).ok());
+    let Some((dir, entries)) = opened.and_then(|dir| dir.entries().ok().map(|entries| (dir, entries))) else {
         *unreadable += 1;
         return;
     };
-    for entry in entries {
-        let Some((entry, meta)) = entry.ok().and_then(|entry| entry.metadata().ok().map(|meta| (entry, meta))) else {
+    let mut below = Vec::new();
+    for (name, _) in entries {
+        let Ok(stat) = dir.look(&name) else {
             *unreadable += 1;
             continue;
         };
         let length = path.len();
         path.push(b'/');
-        path.extend_from_slice(entry.file_name().as_bytes());
-        let kind = meta.file_type();
-        let thing = if kind.is_dir() {
-            Thing { kind: Kind::Dir, size: None, target: None }
-        } else if kind.is_symlink() {
-            let target = fs::read_link(entry.path()).ok().map(|target| target.into_os_string().into_vec());
-            Thing { kind: Kind::Link, size: None, target }
-        } else if kind.is_fifo() {
-            Thing { kind: Kind::Fifo, size: None, target: None }
-        } else if kind.is_socket() {
-            Thing { kind: Kind::Socket, size: None, target: None }
-        } else {
-            Thing { kind: Kind::File, size: Some(meta.size()), target: None }
-        };
-        see(path, thing);
-        if kind.is_dir() {
-            walk(trees, trees.bound(path).unwrap_or(&entry.path()), path, unreadable, see);
+        path.extend_from_slice(name.as_bytes());
+        let kind = kind_of(&stat);
+        let target = (kind == Kind::Link).then(|| dir.target(&name).ok()).flatten();
+        let size = (kind == Kind::File).then_some(stat.st_size.unsigned_abs());
+        see(path, Thing { kind, size, target });
+        if kind == Kind::Dir {
+            below.push(name);
+        }
+        path.truncate(length);
+    }
+    // The descriptor is closed before the next is opened: a tree may be deep.
+    drop(dir);
+    for name in below {
+        let length = path.len();
+        path.push(b'/');
+        path.extend_from_slice(name.as_bytes());
+        match parts.trees.bound(path) {
+            Some(part) => walk(parts, part, b"", path, unreadable, see),
+            None => walk(parts, part, &[inside, &b"/"[..], name.as_bytes()].concat(), path, unreadable, see),
         }
         path.truncate(length);
     }

@@ -14,6 +14,7 @@ use super::samples::Sampler;
 use super::tally::{Did, Helpers, Replayed};
 use super::timeline::Timeline;
 use super::watchdog::Watchdog;
+use crate::files;
 use crate::progress::Progress;
 use crate::schema::{Dataset, Draft, Table};
 use crate::signal::{self, Signal};
@@ -90,7 +91,7 @@ fn did(plan: &Plan) -> Vec<Did> {
 
 fn open(workload: &Dataset, table: Table) -> Result<File> {
     let path = workload.table(table);
-    File::open(&path).with_context(|| format!("cannot open {}: make the workload again", path.display()))
+    files::open(&path).with_context(|| format!("cannot open {}: make the workload again", path.display()))
 }
 
 /// Starts the child with the descriptors it gets and nothing else; says which conditions it could not get.
@@ -106,7 +107,7 @@ fn start(workload: &Dataset, task: &Task, program: &Path, board: File) -> Result
     let high = |fd: RawFd| -> Result<OwnedFd> {
         // SAFETY: fd is open; the copy is owned by the OwnedFd alone.
         unsafe {
-            let copy = libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, child::END);
+            let copy = libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, task.end());
             ensure!(copy >= 0, "cannot duplicate a descriptor: {}", Error::last_os_error());
             Ok(OwnedFd::from_raw_fd(copy))
         }
@@ -121,11 +122,13 @@ fn start(workload: &Dataset, task: &Task, program: &Path, board: File) -> Result
         (high(task.lock.as_ref().map_or(lanes.as_raw_fd(), |lock| lock.as_fd().as_raw_fd()))?, child::LOCK),
         (high(task.tell().context("no memory for the task")?.as_raw_fd())?, child::TASK),
     ];
-    let moves = given.each_ref().map(|(from, to)| (from.as_raw_fd(), *to));
+    let trees = (child::TREES..).zip(task.parts.iter().flat_map(|parts| parts.tops()));
+    let trees = trees.map(|(to, top)| Ok((high(top.as_fd().as_raw_fd())?, to))).collect::<Result<Vec<_>>>()?;
+    let moves: Vec<(RawFd, RawFd)> = given.iter().chain(&trees).map(|(from, to)| (from.as_raw_fd(), *to)).collect();
 
     let mut command = Command::new(program);
     // The tree is for whoever looks at the list of processes.
-    command.args([child::VERB, task.house.tree()]).env_clear().stdin(Stdio::null()).stdout(Stdio::null());
+    command.arg(child::VERB).args(task.tree()).env_clear().stdin(Stdio::null()).stdout(Stdio::null());
     // First, so that the descriptor it tells by is not yet replaced.
     let armed = task.conditions.arm(&mut command, task.ofds)?;
     // SAFETY: between fork and exec only signal and dup2 are called, which are async-signal-safe.
@@ -133,8 +136,8 @@ fn start(workload: &Dataset, task: &Task, program: &Path, board: File) -> Result
         command.pre_exec(move || {
             // The terminal sends them to all of a job, and it is this process that ends the replay.
             Signal::ignore_all();
-            for (from, to) in moves {
-                if libc::dup2(from, to) < 0 {
+            for (from, to) in &moves {
+                if libc::dup2(*from, *to) < 0 {
                     return Err(Error::last_os_error());
                 }
             }

@@ -223,6 +223,7 @@ fn begin(around: &Dir, aside: &OsStr, kind: Kind) -> Result<(Dir, Lock)> {
 
 /// Takes the lock of a draft.
 fn take(dir: &Dir) -> Result<Lock> {
+    files::private(dir)?;
     Lock::alone(dir).with_context(|| format!("{} is being written", dir.path().display()))
 }
 

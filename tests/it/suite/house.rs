@@ -73,7 +73,7 @@ const ONLY: &[(&str, &[&str])] = &[
 
 /// Where files are opened, made and removed by [`ioriot::files`] alone, which follows nothing that somebody else may have put
 /// there.
-const CAREFUL: &[&str] = &["files/"];
+const CAREFUL: &[&str] = &["files/", "init/"];
 /// What of `std::fs` goes by a path.
 const BY_PATH: &[&str] = &[
     "fs::read",

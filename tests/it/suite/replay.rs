@@ -13,6 +13,7 @@ mod ops;
 mod order;
 #[cfg(feature = "sql")]
 mod order_programs;
+mod places;
 mod rights;
 mod roots;
 mod speed;

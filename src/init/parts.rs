@@ -1,0 +1,132 @@
+//! The parts of a tree: which captured directory lies in which place.
+
+use super::map::Mapping;
+use super::root::{Root, TREE};
+use super::stamp::{Stamp, State};
+use crate::files::Dir;
+use crate::mounts::below;
+use crate::text;
+use anyhow::{Result, ensure};
+use std::path::{Path, PathBuf};
+
+/// The directories that hold the parts of a tree: that of the root first, then the mapped ones, outer before inner.
+#[derive(Clone, Debug)]
+pub struct Trees {
+    parts: Vec<(Vec<u8>, PathBuf)>,
+}
+
+impl Trees {
+    /// The parts of a root with these mappings. One of `/` takes the place of the root's own tree.
+    pub fn new(root: &Path, maps: &[Mapping]) -> Trees {
+        let mut parts = vec![(b"/".to_vec(), root.join(TREE))];
+        for map in maps {
+            let tree = map.place.join(TREE);
+            if map.captured == b"/" { parts[0].1 = tree } else { parts.push((map.captured.clone(), tree)) }
+        }
+        parts.sort_by_key(|(captured, _)| captured.len());
+        Trees { parts }
+    }
+
+    /// Captured path and directory of every part.
+    pub fn parts(&self) -> &[(Vec<u8>, PathBuf)] {
+        &self.parts
+    }
+
+    /// The part that a path lies in, and the path inside it; the longest captured path wins.
+    pub fn part<'a>(&self, path: &'a [u8]) -> (usize, &'a [u8]) {
+        let parts = self.parts.iter().enumerate().rev();
+        parts.filter_map(|(at, (captured, _))| Some((at, below(path, captured)?))).next().unwrap_or((0, path))
+    }
+
+    /// The part that is bound over a captured path, unless it is `/`.
+    pub fn bound(&self, path: &[u8]) -> Option<usize> {
+        let bound = self.parts.iter().skip(1).position(|(captured, _)| captured == path);
+        bound.map(|at| at + 1)
+    }
+}
+
+/// A root with all its parts, open.
+#[derive(Debug)]
+pub struct Parts {
+    /// The root.
+    pub root: Root,
+    /// Where they lie, for people.
+    pub trees: Trees,
+    places: Vec<Root>,
+    /// Of each part: the directory of its place, and of its tree.
+    dirs: Vec<(Dir, Dir)>,
+}
+
+impl Parts {
+    /// Opens the parts of a root.
+    ///
+    /// # Errors
+    /// When a place is not there, or is not the root's.
+    pub fn open(root: Root, stamp: &Stamp) -> Result<Parts> {
+        let places = root.places(stamp);
+        for map in &stamp.maps {
+            ensure!(
+                places.iter().any(|place| place.path() == map.place),
+                "{} of {} is not in {} any more: `ioriot init --force` makes it anew",
+                text::encode(&map.captured),
+                root.path().display(),
+                map.place.display(),
+            );
+        }
+        Parts::of(root, places, &stamp.maps)
+    }
+
+    /// The parts of a root in these places, one for each mapping.
+    ///
+    /// # Errors
+    /// When a tree is missing.
+    pub fn of(root: Root, places: Vec<Root>, maps: &[Mapping]) -> Result<Parts> {
+        let trees = Trees::new(root.path(), maps);
+        let place = |tree: &Path| places.iter().find(|place| place.path().join(TREE) == tree).unwrap_or(&root);
+        let open = |place: &Root| Ok((place.dir().again()?, place.tree()?));
+        let dirs = trees.parts().iter().map(|(_, tree)| open(place(tree))).collect::<Result<_>>()?;
+        Ok(Parts { root, trees, places, dirs })
+    }
+
+    /// The tree of every part.
+    pub fn tops(&self) -> impl ExactSizeIterator<Item = &Dir> {
+        self.dirs.iter().map(|(_, tree)| tree)
+    }
+
+    /// The directory of every part's place: beside its tree, on the same file system.
+    pub fn beside(&self) -> impl Iterator<Item = &Dir> {
+        self.dirs.iter().map(|(place, _)| place)
+    }
+
+    /// Sets the state of every place but the root.
+    ///
+    /// # Errors
+    /// When a stamp cannot be read or written.
+    pub fn mark(&self, state: State) -> Result<()> {
+        self.places.iter().try_for_each(|place| place.mark(state))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mapping(captured: &str, place: &str) -> Mapping {
+        Mapping { captured: captured.into(), place: place.into() }
+    }
+
+    #[test]
+    fn the_longest_captured_path_wins_at_path_boundaries() {
+        let maps = [mapping("/a/b", "/y"), mapping("/a", "/x")];
+        let trees = Trees::new(Path::new("/root"), &maps);
+        for (path, part, rest) in
+            [("/a/b/c", 2, "/c"), ("/a/b", 2, "/"), ("/a/bc", 1, "/bc"), ("/ab", 0, "/ab"), ("/", 0, "/"), ("/a", 1, "/")]
+        {
+            assert_eq!(trees.part(path.as_bytes()), (part, rest.as_bytes()), "{path}");
+        }
+        assert_eq!(trees.parts()[2].1, Path::new("/y/tree"));
+        assert_eq!(trees.bound(b"/a"), Some(1));
+        let all = Trees::new(Path::new("/root"), &[mapping("/", "/z")]);
+        assert_eq!(all.parts(), [(b"/".to_vec(), "/z/tree".into())]);
+    }
+}

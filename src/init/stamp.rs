@@ -1,0 +1,84 @@
+//! What a root says of itself.
+
+use super::data::Data;
+use super::map::Mapping;
+use crate::schema::Dataset;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// State of a tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Init has begun and not finished, or could not make every entry.
+    Incomplete,
+    /// Made, and no replay has run in it.
+    Fresh,
+    /// A replay has run in it.
+    Used,
+}
+
+impl State {
+    /// The word in the stamp.
+    pub const fn name(self) -> &'static str {
+        match self {
+            State::Incomplete => "incomplete",
+            State::Fresh => "fresh",
+            State::Used => "used",
+        }
+    }
+}
+
+/// What a root says of itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stamp {
+    /// State of the tree.
+    pub state: State,
+    /// Fingerprint of the workload it was made for.
+    pub fingerprint: String,
+    /// Where that workload was, for people.
+    pub workload: String,
+    /// Version of the ioriot that made it.
+    pub ioriot: String,
+    /// What its files hold, and what a replay in it writes.
+    #[serde(default)]
+    pub data: Data,
+    /// Are ranges that no op reads holes?
+    #[serde(default)]
+    pub sparse_unread: bool,
+    /// Captured directories that lie elsewhere.
+    #[serde(default)]
+    pub maps: Vec<Mapping>,
+    /// Of a mapped place: the root it belongs to.
+    #[serde(default)]
+    pub part_of: Option<PathBuf>,
+    /// When init was done, by the clock of each part's file system, ns: whatever changed since has a later ctime.
+    #[serde(default)]
+    pub made: Vec<i64>,
+}
+
+impl Stamp {
+    /// The stamp of a tree that is about to be made for a workload.
+    pub fn new(workload: &Dataset, data: Data, sparse_unread: bool, maps: Vec<Mapping>) -> Stamp {
+        Stamp {
+            state: State::Incomplete,
+            fingerprint: fingerprint(workload),
+            workload: workload.dir.display().to_string(),
+            ioriot: env!("CARGO_PKG_VERSION").into(),
+            data,
+            sparse_unread,
+            maps,
+            part_of: None,
+            made: Vec::new(),
+        }
+    }
+}
+
+/// Fingerprint of a workload, empty when its manifest has none.
+pub fn fingerprint(workload: &Dataset) -> String {
+    match workload.manifest.get("fingerprint") {
+        Some(serde_json::Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+        None => String::new(),
+    }
+}
