@@ -34,7 +34,7 @@ fn any_event() -> impl Strategy<Value = Event> {
 }
 
 proptest! {
-    #![proptest_config(tool::cases("IORIOT_NUMBERS", 400, 12))]
+    #![proptest_config(tool::cases("IORIOT_NUMBERS", 150, 12))]
 
     #[test]
     fn no_number_is_too_large_for_the_model(events in proptest::collection::vec(any_event(), 1..60)) {
