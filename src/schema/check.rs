@@ -272,6 +272,8 @@ fn check_pages(file: &Parquet, chunk: &ColumnChunkMetaData, index: Option<&[Page
         total += head.length + most;
         match head.kind {
             DATA | DATA_V2 => {
+                let first = chunk.data_page_offset() as u64;
+                ensure!(data > 0 || page.start == first, "its first page of data is at {}, and it says {first}", page.start);
                 ensure!(head.rows.is_none_or(|rows| rows == head.values), "the page at {} has rows without a value", page.start);
                 if let Some(index) = index {
                     let known = index.get(data).is_some_and(|known| {
