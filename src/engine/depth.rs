@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn chains_are_deep_and_lists_are_not() {
-        assert_eq!(of("SELECT a, b + 1, 'x' FROM t WHERE a IN (1, 2, 3)"), 2, "the list and what follows it");
+        assert_eq!(of("SELECT a, b + 1, 'x' FROM t WHERE a IN (1, 2, 3)"), 1, "what commas part is not deep");
         assert_eq!(of("SELECT 1 + 2 * (3 - (4 / 5))"), 4);
         assert_eq!(of("SELECT a FROM t, u, v JOIN w"), 3);
         assert_eq!(of(&format!("SELECT {}1", "1 OR ".repeat(30_000))), 30_000);

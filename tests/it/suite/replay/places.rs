@@ -3,6 +3,7 @@
 
 use super::witness::{Look, look, same};
 use super::work::{Work, op};
+use crate::skip::{Need, skip};
 use ioriot::init;
 use libc::*;
 use serde_json::json;
@@ -27,8 +28,7 @@ struct Street {
 /// Runs an attack against each victim.
 fn attack(scene: fn(&Street)) {
     if !crate::tool::root() {
-        eprintln!("SKIPPED: only root can be two users");
-        return;
+        return skip(Need::Root, "two users");
     }
     for victim in VICTIMS {
         let street = Street::new(victim);
@@ -286,8 +286,7 @@ fn what_a_neighbour_planted_is_not_cleaned() {
 #[test]
 fn what_moved_between_the_looks_is_not_deleted() {
     if !crate::tool::root() {
-        eprintln!("SKIPPED: only root can be two users");
-        return;
+        return skip(Need::Root, "two users");
     }
     for victim in VICTIMS {
         let street = Street::new(victim);
