@@ -206,7 +206,8 @@ fn no_stage_sorts_what_comes_in_order() {
         assert!(!plan.contains("Utf8"), "{plan}");
     }
     let chosen = Options { where_: Some("syscall = 'read'".into()), ..options.clone() };
-    for (stage, sorts) in [("chosen", 0), ("ops", 0), ("seeks", 1)] {
+    // Positions by descriptor, and then the few seeks: an op may have two before it.
+    for (stage, sorts) in [("chosen", 0), ("ops", 0), ("seeks", 2)] {
         let plan = generate::explain(&chosen, stage).unwrap();
         assert_eq!(plan.matches("SortExec").count(), sorts, "{plan}");
     }

@@ -1,7 +1,7 @@
 //! Tests of the order: the stages from touches to edges against every pair of ops.
 
 use super::{options, real, rows, run, story};
-use ioriot::engine::{Engine, Settings};
+use ioriot::engine::{self, Engine, Settings};
 use ioriot::generate::{Options, STAGES};
 use ioriot::model::{Access, Resource, Touch};
 use ioriot::order::number;
@@ -41,7 +41,8 @@ fn chosen(ops: &[Op]) -> RecordBatch {
 
 /// An engine with the stages from touches to edges over these ops.
 fn staged(ops: &[Op], hash: bool) -> Engine {
-    let engine = Engine::new(&Settings { threads: Some(2), ..Settings::default() }).unwrap();
+    let settings = Settings { threads: Some(2), access: engine::Access::Files, ..Settings::default() }; // for SET
+    let engine = Engine::new(&settings).unwrap();
     engine.sql(&format!("SET datafusion.optimizer.prefer_hash_join = {hash}")).unwrap();
     engine.ctx().register_batch("chosen", chosen(ops)).unwrap();
     for name in ["touches", "contended", "phases", "follows", "pruned", "edges"] {
