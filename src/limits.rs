@@ -34,6 +34,7 @@ pub const TERMS: usize = 1000;
 
 /// Threads of one kind, or processes of a replay, that may be asked for: more only wait for each other, and a system that
 /// cannot make them kills.
+#[cfg(target_arch = "x86_64")] // as those who ask for it
 pub const THREADS: usize = 1024;
 
 /// Raises the number of files that may be open as far as it goes. Where it cannot be raised, opens fail and say so.

@@ -79,6 +79,7 @@ impl Draft {
         let lock = take(&dir)?;
         let is = stamped(&dir).map(|(kind, _)| kind);
         ensure!(is == Some(kind), "{} is no unfinished {}", shown.display(), kind.name());
+        files::private(&dir)?;
         Ok(Draft { place: place.to_owned(), around, aside, name, dir, kind, fate: Fate::Stays, transient: None, _lock: lock })
     }
 
@@ -175,6 +176,7 @@ pub fn remove(around: &Dir, aside: &OsStr) -> Result<()> {
     let dir = around.dir(aside)?;
     let _lock = take(&dir)?;
     ensure!(stamped(&dir).is_some(), "{} is not ioriot's", dir.path().display());
+    files::private(&dir)?;
     empty(&dir)?;
     Ok(around.rmdir(aside)?)
 }
@@ -206,6 +208,7 @@ fn begin(around: &Dir, aside: &OsStr, kind: Kind) -> Result<(Dir, Lock)> {
             shown.display(),
             around.path().display(),
         );
+        files::private(&dir)?;
         let anew = || -> Result<()> {
             files::clear(&dir, &[MANIFEST, STAMP])?;
             stamp(&dir, kind, Manifest::new())?;
@@ -223,7 +226,6 @@ fn begin(around: &Dir, aside: &OsStr, kind: Kind) -> Result<(Dir, Lock)> {
 
 /// Takes the lock of a draft.
 fn take(dir: &Dir) -> Result<Lock> {
-    files::private(dir)?;
     Lock::alone(dir).with_context(|| format!("{} is being written", dir.path().display()))
 }
 
