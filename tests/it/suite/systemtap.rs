@@ -115,8 +115,10 @@ fn writes(letters: &str, def: &Def) -> bool {
 #[test]
 fn every_call_of_the_table_is_probed() {
     let probes: HashMap<_, _> = probes().into_iter().map(|probe| (probe.name.clone(), probe)).collect();
+    // What x86 has not, no kernel here can be probed for.
+    let probed = |syscall: Syscall| syscall.is_call() && syscall != Syscall::sync_file_range2;
     for (syscall, def) in Syscall::ALL.iter().zip(TABLE) {
-        if !syscall.is_call() {
+        if !probed(*syscall) {
             continue;
         }
         let probe = probes.get(def.name).unwrap_or_else(|| panic!("systemtap/calls.h has no row for {}", def.name));
@@ -131,7 +133,7 @@ fn every_call_of_the_table_is_probed() {
         let ends = matches!(*syscall, Syscall::exit | Syscall::exit_group);
         assert_eq!(probe.native.is_none() && probe.compat.is_none(), ends, "{} has no number", def.name);
     }
-    let calls = Syscall::ALL.iter().filter(|syscall| syscall.is_call()).count();
+    let calls = Syscall::ALL.iter().filter(|syscall| probed(**syscall)).count();
     assert_eq!(probes.len(), calls, "systemtap/calls.h has rows that the table has not");
 }
 

@@ -327,7 +327,7 @@ fn nothing_is_written_in_a_directory_of_a_neighbour() {
         // What a writer left there could be anything.
         street.neighbour(|dir| {
             open_dir(&dir.join(".run.unfinished"));
-            fs::write(dir.join(".run.unfinished/begun.json"), "{}").unwrap();
+            fs::write(dir.join(".run.unfinished/begun.json"), r#"{"ioriot": "0.1.0", "kind": "run"}"#).unwrap();
             fs::write(dir.join(".run.unfinished/results-000000.parquet"), "").unwrap();
             symlink("../witness/f", dir.join(".run.unfinished/results.parquet.unfinished")).unwrap();
         });
