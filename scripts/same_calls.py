@@ -31,7 +31,7 @@ LOCKS = {cmd: "36" if cmd in (5, 12, 36) else "37" for cmd in (5, 6, 7, 12, 13, 
 F_GETFL = 3
 CHOSEN = ("Fd", "NewFd", "Pid", "Addr", "Dirents")
 # Bits that the replay sets or takes away, so that nothing can block and nothing is mapped where it must not be; docs/SYSCALLS.md.
-LEFT_OUT = {"open": 0o104000, "openat": 0o104000, "openat2": 0o104000, "mmap": 0x112, "flock": 4}
+LEFT_OUT = {"open": 0o104000, "openat": 0o104000, "openat2": 0o104000, "mmap": 0x4112, "flock": 4}
 
 
 def query(datasets, sql):
