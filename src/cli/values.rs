@@ -69,10 +69,17 @@ pub fn bytes(text: &str) -> std::result::Result<u64, String> {
     let plain = text.trim().trim_end_matches(['B', 'i']);
     let (number, shift) =
         units.iter().rev().find_map(|(unit, shift)| Some((plain.strip_suffix(unit)?, *shift))).unwrap_or((plain, 0));
-    match number.trim().parse::<f64>() {
-        Ok(value) if value >= 0.0 && value.is_finite() => Ok((value * (1_u64 << shift) as f64) as u64),
-        _ => Err("a size is a number of bytes, as in 4096, 64K or 1.5G".to_owned()),
-    }
+    let (number, unit) = (number.trim(), 1_u64 << shift);
+    let bytes = match number.parse::<u64>() {
+        // A fraction has 53 bits.
+        Ok(whole) => whole.checked_mul(unit),
+        Err(_) => number
+            .parse::<f64>()
+            .ok()
+            .filter(|value| (0.0..u64::MAX as f64).contains(&(value * unit as f64)))
+            .map(|value| (value * unit as f64) as u64),
+    };
+    bytes.ok_or_else(|| "a size is a number of bytes, as in 4096, 64K or 1.5G".to_owned())
 }
 
 /// A length of time: `500ms`, `90s`, `5m`, `1h`; seconds when there is no unit.
@@ -128,6 +135,7 @@ mod tests {
     #[test]
     fn sizes_and_times_have_units() {
         assert_eq!((bytes("4096"), bytes("64K"), bytes("1.5GiB")), (Ok(4096), Ok(65536), Ok(3 << 29)));
+        assert_eq!((bytes("77777777777777777"), bytes("16777216T").is_err()), (Ok(77_777_777_777_777_777), true));
         assert_eq!((duration("90s"), duration("500ms")), (Ok(Duration::from_secs(90)), Ok(Duration::from_millis(500))));
         assert_eq!((duration("2m"), duration("3")), (Ok(Duration::from_secs(120)), Ok(Duration::from_secs(3))));
         for text in ["", "x", "-1", "1 day", "nan"] {

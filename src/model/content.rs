@@ -72,8 +72,9 @@ impl Content {
         self.cut.unwrap_or(self.need)
     }
 
-    /// The size was observed.
+    /// The size was observed. No file has less than nothing: such a number was damaged.
     pub(super) fn observe(&mut self, size: i64) -> Seen {
+        let size = size.max(0);
         if self.known {
             return if size == self.size { Seen::Fits } else { self.resize(size) };
         }
@@ -101,7 +102,7 @@ impl Content {
 
     /// Bytes `offset..offset + bytes` were read.
     pub(super) fn read(&mut self, offset: i64, bytes: i64) -> Seen {
-        let end = offset.saturating_add(bytes);
+        let (offset, end) = (offset.max(0), offset.saturating_add(bytes));
         let seen = self.read_to(end);
         let end = end.min(self.floor.unwrap_or(i64::MAX));
         let (read, written) = (&mut self.read, &self.written);
@@ -188,12 +189,14 @@ impl Content {
 
     /// The file was made this long.
     pub(super) fn truncate(&mut self, size: i64) {
+        let size = size.max(0);
         self.floor = Some(self.floor.map_or(size, |floor| floor.min(size)));
         (self.known, self.size, self.cut) = (true, size, Some(size));
     }
 
     /// A hole was seen.
     pub(super) fn hole(&mut self, start: i64, end: i64) {
+        let start = start.max(0);
         let end = end.min(self.floor.unwrap_or(i64::MAX));
         let (holes, written) = (&mut self.holes, &self.written);
         written.gaps(start, end, |start, end| holes.add(start, end));
@@ -238,6 +241,17 @@ mod tests {
         assert_eq!(content.read(0, 100), Seen::Fits);
         assert_eq!(content.observe(100), Seen::Fits);
         assert_eq!((content.need, content.exact, content.size()), (0, false, Some(100)));
+    }
+
+    #[test]
+    fn no_file_has_less_than_nothing_or_begins_before_its_start() {
+        let mut content = Content::default();
+        content.truncate(i64::MIN);
+        assert_eq!((content.size(), content.observe(-1)), (Some(0), Seen::Fits));
+        let mut content = Content::default();
+        content.read(-1, 11);
+        content.hole(i64::MIN, 20);
+        assert_eq!((content.read.below(100), content.holes.below(100)), (vec![(0, 10)], vec![(0, 20)]));
     }
 
     #[test]
