@@ -4,6 +4,7 @@ use super::facts::{Answer, Twins};
 use super::step::{End, Expect, Kind, Name, Need};
 use super::tree::{Ino, Life, Node, ROOT, Slot, Tree, Was};
 use super::walk::PATH_MAX;
+use hashbrown::HashSet;
 
 impl Tree {
     /// The answers, parents before children, names in byte order.
@@ -47,6 +48,7 @@ impl Tree {
     /// Calls `each` for every slot that can be reached through directories that `child` chooses.
     fn visit(&self, child: impl Fn(&Slot) -> Option<Ino>, mut each: impl FnMut(&Tree, Name, &Slot)) {
         let mut todo: Vec<(Vec<u8>, Option<Slot>, Option<Ino>)> = vec![(Vec::new(), None, Some(ROOT))];
+        let mut entered = HashSet::new();
         while let Some((path, slot, dir)) = todo.pop() {
             if let Some(slot) = slot {
                 // Long paths are kept once: what had to be there and what must be are mostly the same.
@@ -54,7 +56,8 @@ impl Tree {
                 let known = known.filter(|known| known[..] == path[..]).cloned();
                 each(self, known.unwrap_or_else(|| Name::from(&path[..])), &slot);
             }
-            let Some(dir) = dir else { continue };
+            // A directory has one name, and is not below itself, whatever a damaged capture says of it.
+            let Some(dir) = dir.filter(|dir| entered.insert(*dir)) else { continue };
             let Node::Dir(entries) = &self.at(dir).node else { continue };
             let mut names: Vec<(&Name, &Slot)> = entries.iter().collect();
             names.sort_by(|a, b| b.0.cmp(a.0));

@@ -211,6 +211,9 @@ impl Tree {
             entries.sort_by(|a, b| a.0.cmp(&b.0));
             for (name, slot) in entries {
                 let known = self.entries(to).get(&name).copied();
+                if known.is_none_or(|known| known.now.is_none()) && slot.now.is_some_and(|ino| self.within_itself(to, ino)) {
+                    continue;
+                }
                 if slot.changed() || known.is_some_and(|known| known.changed()) {
                     self.touch_name(dir, &name, Access::Write);
                     self.touch_name(to, &name, Access::Write);

@@ -314,10 +314,20 @@ impl Tree {
         at == above
     }
 
-    /// Gives an inode a name. No directory can be within itself (rename(2)): one that a capture puts there is lost.
+    /// Would a directory be within itself if it had a name there? No kernel allows that (rename(2)): one that a capture
+    /// puts there is lost.
+    pub(super) fn within_itself(&mut self, dir: Ino, ino: Ino) -> bool {
+        let within = matches!(self.at(ino).node, Node::Dir(_) | Node::Unknown) && self.is_within(dir, ino);
+        if within {
+            self.guess("a directory that was moved into itself");
+        }
+        within
+    }
+
+    /// Gives an inode a name.
     pub(super) fn bind(&mut self, dir: Ino, name: Name, ino: Ino, was: Was) {
-        if matches!(self.at(ino).node, Node::Dir(_) | Node::Unknown) && self.is_within(dir, ino) {
-            return self.guess("a directory that was moved into itself");
+        if self.within_itself(dir, ino) {
+            return;
         }
         let was = if self.at(dir).life == Life::Created { Was::Unclaimed } else { was };
         self.entries(dir).entry(name.clone()).or_insert(Slot { was, now: None }).now = Some(ino);
