@@ -12,6 +12,8 @@ pub mod engine;
 pub mod event;
 pub mod fate;
 pub mod files;
+#[cfg(fuzzing)]
+pub mod fuzz;
 #[cfg(feature = "sql")]
 pub mod generate;
 pub mod histogram;

@@ -23,7 +23,7 @@ mod size;
 mod synth;
 mod syscalls;
 mod ui;
-mod values;
+pub(crate) mod values;
 
 use crate::limits;
 use crate::signal::{self, Signal};

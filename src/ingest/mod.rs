@@ -18,7 +18,7 @@ mod pipeline;
 mod read;
 mod repair;
 pub(crate) mod sequence;
-mod strace;
+pub(crate) mod strace;
 mod summary;
 pub mod synth;
 pub(crate) mod write;
@@ -77,7 +77,7 @@ impl Format {
         }
     }
 
-    fn parser(self, numbers: strace::Numbers) -> &'static dyn parse::Parser {
+    pub(crate) fn parser(self, numbers: strace::Numbers) -> &'static dyn parse::Parser {
         match self {
             Format::Capture => &capture::Capture,
             Format::Strace => strace::parser(numbers),

@@ -13,7 +13,7 @@
 mod alone;
 mod board;
 mod call;
-mod check;
+pub(crate) mod check;
 pub mod child;
 pub mod compare;
 mod conditions;

@@ -1,0 +1,176 @@
+//! What the fuzzers of `fuzz/` call: input from elsewhere, in memory, and what must hold whatever it is. Only they see it.
+
+#![allow(clippy::panic, reason = "a fuzzer looks for panics")]
+
+use crate::capture::Glob;
+use crate::cli::values;
+use crate::event::Event;
+use crate::fate::{Fate, Origin};
+use crate::ingest::{Format, Ledger, parse::Batch, sequence::Sequencer, strace};
+use crate::init::{self, Map};
+use crate::model::{Config, Model, Name, Rows};
+use crate::mounts;
+use crate::replay::{Limit, check};
+use crate::schema::{Dataset, Table, losses};
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, new_null_array};
+use arrow::datatypes::Schema;
+use parquet::arrow::ArrowWriter;
+use std::collections::{BTreeMap, HashSet};
+use std::ffi::OsStr;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Ingests a text: each of its lines is accounted for. Gives its events in the order of their effects.
+pub fn events(format: Format, text: &[u8]) -> Vec<Event> {
+    let parser = format.parser(strace::numbers([text].into_iter()));
+    let mut batch = Batch::default();
+    for (line, number) in text.split(|byte| *byte == b'\n').zip(1..) {
+        parser.line(number, line, &mut batch);
+        batch.lines += 1;
+    }
+    let mut sequencer = Sequencer::new(parser, 0, format == Format::Capture, None);
+    let mut placed = Vec::new();
+    for parsed in batch.parsed {
+        sequencer.feed(parsed, &mut |event| placed.push(event));
+    }
+    sequencer.finish_input(&mut |event| placed.push(event));
+    let ledger = Ledger {
+        lines: batch.lines,
+        headers: batch.headers,
+        comments: batch.comments,
+        notes: batch.notes + sequencer.notes,
+        halves: sequencer.halves,
+        events: sequencer.events,
+        rejects: (batch.rejects.len() + sequencer.rejects.len()) as u64,
+    };
+    assert!(ledger.closes(), "{ledger:?}");
+    assert_eq!(placed.len() as u64, ledger.events);
+    placed.sort_by_key(|placed| placed.key);
+    placed.into_iter().map(|placed| placed.event).collect()
+}
+
+/// Walks through events: each has one row, behind the ops that were inserted before it, and what is said at the end can
+/// be made and compared.
+pub fn walk(config: Config, events: &[Event]) {
+    let mut model = Model::new(config);
+    let mut rows = Rows::default();
+    for event in events {
+        rows.clear();
+        model.step(event, &mut rows);
+        let own = rows.list.iter().filter(|row| row.step.origin == Origin::Event).count();
+        assert_eq!((own, rows.list.last().map(|row| row.step.origin)), (1, Some(Origin::Event)), "{event:?}");
+        for row in &rows.list {
+            let step = &row.step;
+            assert_eq!(step.fate == Fate::Drop, step.reason.is_some(), "{event:?}");
+            assert!(step.fate != Fate::Op || step.op.is_some(), "{event:?}");
+            let touched: HashSet<_> = rows.touched(row).iter().map(|touch| (touch.kind, touch.id)).collect();
+            assert_eq!(touched.len(), rows.touched(row).len(), "{event:?} touches a resource twice");
+        }
+    }
+    rows.clear();
+    let end = model.finish(&mut rows);
+    let mut known: HashSet<Name> = HashSet::new();
+    for need in &end.needs {
+        assert!(need.path.starts_with(b"/") && need.size >= 0, "{need:?}");
+        for ranges in [&need.read, &need.holes] {
+            assert!(ranges.iter().all(|(from, length)| *from >= 0 && *length > 0), "{need:?}");
+            assert!(ranges.windows(2).all(|pair| pair[0].0.saturating_add(pair[0].1) <= pair[1].0), "{need:?}");
+        }
+        assert!(known.insert(need.path.clone()), "{need:?} is needed twice");
+    }
+    let mut left: HashSet<Name> = HashSet::new();
+    for expect in &end.expects {
+        assert!(expect.path.starts_with(b"/") && expect.size.is_none_or(|size| size >= 0), "{expect:?}");
+        assert!(left.insert(expect.path.clone()), "{expect:?} is expected twice");
+    }
+}
+
+/// A workload as far as order hangs on it: the rows of its tables, by column.
+#[derive(Debug, Default)]
+pub struct Order {
+    /// `op_id`, `lane`.
+    pub ops: Vec<[i64; 2]>,
+    /// `lane`, `vpid`, `first_row`, `ops`, `first_op`, `last_op`, `first_edge`, `edges`.
+    pub lanes: Vec<[i64; 8]>,
+    /// `op_id`, `lane`, `after`, `after_lane`.
+    pub edges: Vec<[i64; 4]>,
+}
+
+/// Checks a workload in Parquet below `place`, an empty directory in memory that is empty again. What is let through issues
+/// each op once, and no op waits for itself or for one that is never issued.
+pub fn workload(place: &Path, order: &Order) -> anyhow::Result<()> {
+    let dir = place.join("workload");
+    std::fs::create_dir(&dir)?;
+    let manifest = format!(r#"{{"format": 1, "kind": "workload", "ops": {}}}"#, order.ops.len());
+    std::fs::write(dir.join("manifest.json"), manifest)?;
+    write(&dir, Table::Ops, ["op_id", "lane"], &order.ops)?;
+    let columns = ["lane", "vpid", "first_row", "ops", "first_op", "last_op", "first_edge", "edges"];
+    write(&dir, Table::Lanes, columns, &order.lanes)?;
+    write(&dir, Table::Edges, ["op_id", "lane", "after", "after_lane"], &order.edges)?;
+    let dataset = Dataset::open(&dir)?;
+    if check::check(&dataset).is_ok() {
+        let ops: BTreeMap<i64, i64> = order.ops.iter().map(|[op, lane]| (*op, *lane)).collect();
+        assert!(ops.keys().copied().eq(0..order.ops.len() as i64), "{order:?}");
+        let shared: i64 = order.lanes.iter().map(|lane| lane[3]).sum();
+        assert_eq!(shared, order.ops.len() as i64, "{order:?}");
+        for [op, lane, after, other] in &order.edges {
+            let there = ops.get(op) == Some(lane) && ops.get(after) == Some(other);
+            assert!(there && after < op && lane != other, "op {op} after {after}: {order:?}");
+        }
+    }
+    drop(dataset);
+    Ok(std::fs::remove_dir_all(dir)?)
+}
+
+/// Writes a table of which these columns are known.
+fn write<const N: usize>(dir: &Path, table: Table, names: [&str; N], rows: &[[i64; N]]) -> anyhow::Result<()> {
+    let columns = table.columns().into_iter().map(|column| match names.iter().position(|name| *name == column.name) {
+        Some(at) => Arc::new(rows.iter().map(|row| row[at]).collect::<Int64Array>()) as ArrayRef,
+        None => new_null_array(&column.ty.arrow(), rows.len()),
+    });
+    let schema: Vec<_> = table.schema().fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
+    let batch = RecordBatch::try_new(Arc::new(Schema::new(schema)), columns.collect())?;
+    let file = std::fs::File::create(dir.join(table.file()))?;
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), None)?;
+    writer.write(&batch)?;
+    writer.close()?;
+    Ok(())
+}
+
+/// Reads a number, a size, a time, a pattern or a place as people type them; what is taken means what it says.
+pub fn typed(text: &str) {
+    if let Ok(percent) = values::percent(text) {
+        assert!((0.0..=100.0).contains(&percent));
+    }
+    if let Ok(factor) = values::factor(text) {
+        assert!(factor > 0.0 && factor.is_finite());
+    }
+    if let Ok(number) = text.parse::<u64>() {
+        assert_eq!(values::bytes(text), Ok(number));
+        assert!(
+            values::threads(text).is_ok_and(|threads| threads as u64 == number && threads > 0) || values::threads(text).is_err()
+        );
+    }
+    let _ = (values::bytes(text), values::duration(text), Limit::parse(text), Map::parse(OsStr::new(text)));
+    if let Ok(glob) = Glob::parse(text) {
+        let _ = glob.matches(text.as_bytes());
+    }
+}
+
+/// Reads what says what a directory of ours is: the manifest of a dataset, the stamp of a root, a list of mounts. `place`
+/// is an empty directory, and is empty again.
+pub fn manifest(place: &Path, text: &[u8]) -> std::io::Result<()> {
+    let dir = place.join("dataset");
+    std::fs::create_dir(&dir)?;
+    for name in ["manifest.json", ".ioriot-root.json"] {
+        std::fs::write(dir.join(name), text)?;
+    }
+    if let Ok(dataset) = Dataset::open(&dir) {
+        let mounts = mounts::of(&dataset.manifest).unwrap_or_default();
+        assert!(mounts.iter().all(|mount| mount.holds(&mount.path)), "{mounts:?}");
+        let _ = losses::read(&dataset);
+    }
+    let _ = init::find(place);
+    let _ = mounts::parse(text);
+    std::fs::remove_dir_all(dir)
+}
