@@ -3,7 +3,8 @@
 //! A draft is a directory `.NAME.unfinished` beside the place of its dataset. It carries a stamp: a file, written first, that
 //! says of which kind it is and, later, what its manifest would say. It is locked as long as somebody works on it. What has
 //! no stamp is somebody else's, whatever its name; what is locked is not to be touched; the rest was left by a writer that
-//! was killed.
+//! was killed. One without a stamp that holds nothing is taken too: its writer was killed before it wrote one, or nothing is
+//! lost with it.
 
 use super::dataset::{Dataset, FORMAT, Kind, MANIFEST, Manifest};
 use crate::files::{self, Dir, Id, Lock};
@@ -175,16 +176,21 @@ impl Drop for Draft {
 pub fn remove(around: &Dir, aside: &OsStr) -> Result<()> {
     let dir = around.dir(aside)?;
     let _lock = take(&dir)?;
-    ensure!(stamped(&dir).is_some(), "{} is not ioriot's", dir.path().display());
+    ensure!(ours(&dir), "{} is not ioriot's", dir.path().display());
     files::private(&dir)?;
     empty(&dir)?;
     Ok(around.rmdir(aside)?)
 }
 
-/// Is this the name of a draft, with ioriot's stamp in it?
+/// Is this a draft, by its name and by what is in it?
 pub fn is(dir: &Dir) -> bool {
     let name = dir.path().file_name().map(OsStr::as_encoded_bytes).unwrap_or_default();
-    name.starts_with(b".") && name.ends_with(b".unfinished") && stamped(dir).is_some()
+    name.starts_with(b".") && name.ends_with(b".unfinished") && ours(dir)
+}
+
+/// Does it carry our stamp, or nothing but the beginning of one?
+fn ours(dir: &Dir) -> bool {
+    stamped(dir).is_some() || dir.entries().is_ok_and(|names| names.iter().all(|(name, _)| name == STAMP_ASIDE))
 }
 
 /// Makes the directory of a draft and stamps it, or takes that of a killed writer.
@@ -203,7 +209,7 @@ fn begin(around: &Dir, aside: &OsStr, kind: Kind) -> Result<(Dir, Lock)> {
             continue;
         }
         ensure!(
-            stamped(&dir).is_some() || dir.entries()?.iter().all(|(name, _)| name == STAMP_ASIDE),
+            ours(&dir),
             "{} is not ioriot's, and in the way of {}: choose another name, or move it away",
             shown.display(),
             around.path().display(),
@@ -349,6 +355,22 @@ mod tests {
             assert!(remove(&Dir::open(dir.path()).unwrap(), OsStr::new(".thesis.unfinished")).is_err());
             assert_eq!(fs::read(theirs.join("chapter")).unwrap(), b"1");
         }
+    }
+
+    #[test]
+    fn a_draft_whose_writer_came_to_no_stamp_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        let (around, aside) = (Dir::open(dir.path()).unwrap(), OsStr::new(".cap.unfinished"));
+        for begun in [None, Some(STAMP_ASIDE)] {
+            around.make(aside, 0o700).unwrap();
+            begun.inspect(|name| fs::write(dir.path().join(aside).join(name), "{").unwrap());
+            assert!(is(&around.dir(aside).unwrap()));
+            remove(&around, aside).unwrap();
+        }
+        let theirs = dir.path().join(aside);
+        fs::create_dir(&theirs).unwrap();
+        fs::write(theirs.join("chapter"), "1").unwrap();
+        assert!(!is(&around.dir(aside).unwrap()) && remove(&around, aside).is_err());
     }
 
     #[test]

@@ -29,13 +29,26 @@ fn end(child: &mut Child, signal: i32) -> Option<i32> {
     child.wait().unwrap().code()
 }
 
-/// An ingest into `dir/cap` that has its first lines and waits for more.
-pub fn endless_ingest(dir: &Path) -> Child {
+/// An ingest into `dir/cap` that has its first lines and waits for more; what it does at SIGHUP is given, whoever runs the tests.
+fn waiting_ingest(dir: &Path, hang_up: libc::sighandler_t) -> Child {
     let out = dir.join("cap");
-    let mut child = command(&["ingest", "-", "-o", out.to_str().unwrap()]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut command = command(&["ingest", "-", "-o", out.to_str().unwrap()]);
+    // SAFETY: signal(2) is async-signal-safe.
+    unsafe {
+        command.pre_exec(move || {
+            libc::signal(SIGHUP, hang_up);
+            Ok(())
+        });
+    }
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
     child.stdin.as_mut().unwrap().write_all(&fs::read(data("matrix.strace")).unwrap()).unwrap();
-    wait_for("the draft", || dir.join(".cap.unfinished").exists());
+    // It is written when the draft is locked.
+    wait_for("the draft", || dir.join(".cap.unfinished/begun.json").exists());
     child
+}
+
+pub fn endless_ingest(dir: &Path) -> Child {
+    waiting_ingest(dir, libc::SIG_DFL)
 }
 
 #[test]
@@ -51,24 +64,13 @@ fn an_ingest_that_waits_for_input_leaves_nothing() {
 #[test]
 fn an_ingest_under_nohup_outlives_its_session() {
     let dir = tempfile::tempdir().unwrap();
-    let out = dir.path().join("cap");
-    let mut command = command(&["ingest", "-", "-o", out.to_str().unwrap()]);
-    // SAFETY: signal(2) is async-signal-safe.
-    unsafe {
-        command.pre_exec(|| {
-            libc::signal(SIGHUP, libc::SIG_IGN);
-            Ok(())
-        });
-    }
-    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
-    child.stdin.as_mut().unwrap().write_all(&fs::read(data("matrix.strace")).unwrap()).unwrap();
-    wait_for("the draft", || dir.path().join(".cap.unfinished").exists());
+    let mut child = waiting_ingest(dir.path(), libc::SIG_IGN);
     // SAFETY: a signal to a child that has not been waited for.
     unsafe { kill(child.id() as i32, SIGHUP) };
     std::thread::sleep(Duration::from_millis(100));
     drop(child.stdin.take());
     assert_eq!(child.wait().unwrap().code(), Some(0));
-    assert!(out.join("manifest.json").exists());
+    assert!(dir.path().join("cap/manifest.json").exists());
 }
 
 /// Captures a command without an end by ptrace, and kills both as soon as `when` says so of the unfinished dataset.
