@@ -233,6 +233,7 @@ fn make_way(dir: &Path, force: bool, dry_run: bool) -> Result<()> {
             let stat = parent.look(&name).with_context(failed)?;
             Dataset::expect(&part, kind).with_context(|| format!("{} is in the way", part.display()))?;
             ensure!(files::mine(&stat), "{} is not yours alone: remove it yourself", part.display());
+            files::trusted(&parent)?;
             if !dry_run {
                 let _lock = Lock::alone(parent.dir(&name)?).with_context(|| format!("{} is not free", part.display()))?;
                 files::remove_tree(&parent, &name, Id::of(&stat)).with_context(failed)?;

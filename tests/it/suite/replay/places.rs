@@ -9,7 +9,7 @@ use libc::*;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -80,19 +80,23 @@ impl Street {
         self.work.place(name)
     }
 
+    /// The victim makes a directory.
+    fn own(&self, name: &str) {
+        as_user(self.victim, || fs::create_dir(self.at(name)).unwrap());
+    }
+
     /// The victim runs ioriot.
     fn ioriot(&self, args: &[&str]) -> Output {
+        self.asked_by(None, args)
+    }
+
+    /// The same, and sudo is said to have been called by somebody.
+    fn asked_by(&self, asker: Option<u32>, args: &[&str]) -> Output {
         // Who waits for what never comes is ended.
         let mut command = Command::new("timeout");
-        command
-            .arg("20")
-            .arg(self.at("ioriot"))
-            .args(args)
-            .current_dir(self.work.dir.path())
-            .stdin(Stdio::null())
-            .env_remove("SUDO_UID");
-        command.uid(self.victim).gid(self.victim);
-        command.output().unwrap()
+        command.arg("20").arg(self.at("ioriot")).args(args).current_dir(self.work.dir.path()).stdin(Stdio::null());
+        command.env_remove("SUDO_UID").envs(asker.map(|uid| ("SUDO_UID", uid.to_string())));
+        command.uid(self.victim).gid(self.victim).output().unwrap()
     }
 
     /// It must refuse, and say why.
@@ -316,6 +320,60 @@ fn what_moved_between_the_looks_is_not_deleted() {
         same("swapped", &before, &look(&street.at("home"), Look::All, &[]));
         assert!(street.at("shared/aside/.thing.unfinished/file").exists());
     }
+}
+
+/// sudo says who asked: what is theirs becomes root's. Nobody but root is told so.
+#[test]
+fn the_directory_of_who_calls_sudo_becomes_a_root() {
+    attack(|street| {
+        street.neighbour(|dir| open_dir(&dir.join("r")));
+        let init = |asker: u32| street.asked_by(Some(asker), &["init", "work", "--root", "r"]);
+        for other in [street.victim, NEIGHBOUR + 1] {
+            assert!(!init(other).status.success());
+        }
+        let output = init(NEIGHBOUR);
+        assert_eq!(output.status.success(), street.victim == 0, "{}", String::from_utf8_lossy(&output.stderr));
+        if street.victim == 0 {
+            let root = fs::metadata(street.at("r")).unwrap();
+            assert_eq!((root.uid(), root.permissions().mode() & 0o7777), (0, 0o700));
+        }
+    });
+}
+
+#[test]
+fn only_ones_own_datasets_make_way() {
+    attack(|street| {
+        let capture = |dir: &Path| {
+            fs::create_dir_all(dir).unwrap();
+            fs::write(dir.join("manifest.json"), r#"{"format": 1, "kind": "capture"}"#).unwrap();
+        };
+        let kept = street.at("kept/capture");
+        street.own("kept");
+        as_user(street.victim, || capture(&kept));
+        street.own("d");
+        fs::set_permissions(street.at("d"), Permissions::from_mode(0o777)).unwrap();
+        fs::copy(crate::tool::data("matrix.strace"), street.at("log")).unwrap();
+        let refused = |dir: &str, why: &str| {
+            street.refused(&["run", "log", "-o", dir, "--force"], why);
+            assert!(kept.join("manifest.json").exists(), "{why}");
+        };
+        street.neighbour(|dir| symlink("../kept/capture", dir.join("d/capture")).unwrap());
+        refused("d", "is not yours alone");
+        street.neighbour(|dir| fs::remove_file(dir.join("d/capture")).unwrap());
+        as_user(street.victim, || capture(&street.at("d/capture")));
+        refused("d", "chmod go-w");
+        street.neighbour(|dir| {
+            open_dir(&dir.join("theirs"));
+            capture(&dir.join("theirs/capture"));
+        });
+        refused("theirs", "is not yours alone");
+        street.neighbour(|dir| fs::rename(dir.join("theirs/capture"), dir.join("theirs/aside")).unwrap());
+        as_user(street.victim, || capture(&street.at("theirs/capture")));
+        refused("theirs", "is another user's");
+        fs::set_permissions(street.at("d"), Permissions::from_mode(0o755)).unwrap();
+        street.ioriot(&["run", "log", "-o", "d", "--force"]);
+        assert!(fs::read(street.at("d/capture/manifest.json")).is_ok_and(|text| text.len() > 100), "a new one");
+    });
 }
 
 #[test]
