@@ -4,12 +4,12 @@ use super::format::Format;
 use super::query::{answer, end_of_statement, is_blank};
 use super::tables::Desk;
 use super::views::quoted;
+use crate::files::{self, Dir};
 use crate::text::{shown, shown_message};
 use anyhow::{Context, Result};
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
 use std::io::{self, BufRead, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 const HELP: &str = "\
@@ -191,12 +191,9 @@ fn history() -> Option<PathBuf> {
     all.then_some(file)
 }
 
-/// Is there nothing, or what we made and nobody else can change? A symlink is somebody's word for another place.
+/// Is there nothing, or what we made and nobody else can change? A symlink, which everybody may write by its mode, is neither.
 fn ours(path: &Path) -> bool {
-    let Ok(meta) = path.symlink_metadata() else { return true };
-    // SAFETY: geteuid(2) has no preconditions.
-    let me = unsafe { libc::geteuid() };
-    !meta.is_symlink() && meta.uid() == me && meta.mode() & 0o022 == 0
+    Dir::around(path).and_then(|(dir, name)| dir.look(name)).map_or(true, |stat| files::mine(&stat))
 }
 
 #[cfg(test)]

@@ -3,14 +3,14 @@
 use super::format::{Format, print};
 use super::{advice, order, prompt, tables::Desk};
 use crate::engine::{self, Access, Engine};
+use crate::files;
 use crate::signal::Transient;
 use anyhow::{Context, Result, ensure};
 use datafusion::dataframe::DataFrame;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, BufWriter, IsTerminal, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// Where the SQL comes from.
@@ -110,8 +110,7 @@ fn aside(file: &Path, make: impl FnOnce(File) -> Result<()>) -> Result<()> {
         let unfinished = unfinished.clone();
         move || fs::remove_file(&unfinished).is_ok() || !unfinished.exists()
     };
-    let create = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished);
-    let made = Transient::make(go, create);
+    let made = Transient::make(go, || files::create(&unfinished));
     let (transient, out) = made.with_context(|| format!("cannot create {}", unfinished.display()))?;
     let rename = || fs::rename(&unfinished, file).with_context(|| format!("cannot put {} in its place", file.display()));
     let made = make(out).and_then(|()| transient.lasts(rename));

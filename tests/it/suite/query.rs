@@ -12,6 +12,7 @@ use ioriot::report::Format;
 use ioriot::report::query::{self, Options, Source};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 fn ask(dir: &Path, datasets: &[&Path], format: Format, sql: &str) -> anyhow::Result<PathBuf> {
     let out = dir.join("answer");
@@ -22,6 +23,30 @@ fn ask(dir: &Path, datasets: &[&Path], format: Format, sql: &str) -> anyhow::Res
 
 fn text(dir: &Path, datasets: &[&Path], format: Format, sql: &str) -> String {
     fs::read_to_string(ask(dir, datasets, format, sql).unwrap()).unwrap()
+}
+
+#[test]
+fn nothing_waits_for_a_table_that_is_no_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let capture = capture(dir.path(), &story(1, 1));
+    for file in ["manifest.json", "events.parquet"].map(|name| capture.join(name)) {
+        let aside = dir.path().join("aside");
+        fs::rename(&file, &aside).unwrap();
+        assert!(Command::new("mkfifo").arg(&file).status().unwrap().success());
+        for verb in ["query", "generate"] {
+            let last = if verb == "query" { "SELECT 1" } else { "-o" };
+            let work = dir.path().join("w");
+            // Who waits for what never comes is ended.
+            let mut command = Command::new("timeout");
+            command.arg("20").arg(env!("CARGO_BIN_EXE_ioriot")).arg(verb).arg(&capture).arg(last);
+            let output = if verb == "generate" { command.arg(&work) } else { &mut command }.output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.code() == Some(2) && said.contains("only a regular file"), "{verb}: {}\n{said}", output.status);
+            assert!(!work.exists());
+        }
+        fs::remove_file(&file).unwrap();
+        fs::rename(&aside, &file).unwrap();
+    }
 }
 
 #[test]
