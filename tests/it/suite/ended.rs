@@ -1,12 +1,13 @@
 //! Commands that a signal ends: at once, and without leaving anything half-made.
 
-use crate::tool::{command, data, expect};
+use super::replay::work::{Work, op};
+use crate::tool::{command, data, expect, ioriot};
 use libc::{SIGHUP, SIGINT, SIGKILL, SIGTERM, kill};
 use std::fs;
 use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// What is in a directory.
@@ -29,18 +30,23 @@ fn end(child: &mut Child, signal: i32) -> Option<i32> {
     child.wait().unwrap().code()
 }
 
-/// An ingest into `dir/cap` that has its first lines and waits for more; what it does at SIGHUP is given, whoever runs the tests.
-fn waiting_ingest(dir: &Path, hang_up: libc::sighandler_t) -> Child {
-    let out = dir.join("cap");
-    let mut command = command(&["ingest", "-", "-o", out.to_str().unwrap()]);
+/// What a command does at SIGHUP, whatever who runs the tests does.
+fn with_hang_up(mut command: Command, disposition: libc::sighandler_t) -> Command {
     // SAFETY: signal(2) is async-signal-safe.
     unsafe {
         command.pre_exec(move || {
-            libc::signal(SIGHUP, hang_up);
+            libc::signal(SIGHUP, disposition);
             Ok(())
         });
     }
-    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    command
+}
+
+/// An ingest into `dir/cap` that has its first lines and waits for more.
+fn waiting_ingest(dir: &Path, hang_up: libc::sighandler_t) -> Child {
+    let out = dir.join("cap");
+    let command = command(&["ingest", "-", "-o", out.to_str().unwrap()]);
+    let mut child = with_hang_up(command, hang_up).stdin(Stdio::piped()).spawn().unwrap();
     child.stdin.as_mut().unwrap().write_all(&fs::read(data("matrix.strace")).unwrap()).unwrap();
     // It is written when the draft is locked.
     wait_for("the draft", || dir.join(".cap.unfinished/begun.json").exists());
@@ -117,4 +123,45 @@ fn a_generate_and_a_query_leave_nothing() {
     wait_for("the answer to begin", || begun.exists());
     assert_eq!(end(&mut child, SIGINT), Some(130));
     assert_eq!(names(dir.path()), ["cap"]);
+}
+
+#[test]
+fn an_init_leaves_a_root_that_says_so() {
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        let mut work = Work::new();
+        for file in 0..10_000 {
+            work.need(&format!("/{file:05}"), "file", 4096);
+        }
+        work.op(op("unlink", 0).raw("/00000")).write();
+        let [place, root, run] = ["work", "root", "run"].map(|name| work.place(name).display().to_string());
+        let init = command(&["init", &place, "--root", &root]);
+        let mut child = with_hang_up(init, libc::SIG_DFL).stdout(Stdio::null()).spawn().unwrap();
+        wait_for("a file", || work.tree().join("00000").exists());
+        assert_eq!(end(&mut child, signal), Some(128 + signal));
+        let refused = ioriot(&["replay", &place, "--root", &root, "-o", &run]);
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(refused.status.code() == Some(2) && said.contains("is incomplete") && said.contains("--force"), "{said}");
+        assert!(!Path::new(&run).exists());
+        expect(0, &["init", &place, "--root", &root, "--force"]);
+        expect(0, &["replay", &place, "--root", &root, "-o", &run]);
+    }
+}
+
+#[test]
+fn a_run_that_is_ended_in_its_capture_keeps_that() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("d");
+    for signal in [SIGTERM, SIGHUP] {
+        let args = ["run", "-o", out.to_str().unwrap(), "--force", "--", "sh", "-c", "while :; do cat /etc/hostname; done"];
+        let mut run = with_hang_up(command(&args), libc::SIG_DFL);
+        let mut child = run.process_group(0).stdout(Stdio::null()).spawn().unwrap();
+        wait_for("the capture", || out.join(".capture.unfinished/events.parquet").exists());
+        let code = end(&mut child, signal);
+        // The command goes on: it is not ioriot's to end.
+        // SAFETY: a signal to the process group that this test made.
+        unsafe { kill(-(child.id() as i32), SIGKILL) };
+        assert_eq!(code, Some(128 + signal));
+        assert_eq!(names(&out), ["capture"]);
+        assert!(out.join("capture/manifest.json").exists());
+    }
 }
