@@ -65,6 +65,11 @@ pub const TIME_NOW: i64 = i64::MIN;
 /// [`Col::Atime`], [`Col::Mtime`]: leave as it is (UTIME_OMIT of utimensat(2)).
 pub const TIME_OMIT: i64 = i64::MIN + 1;
 
+/// A time, ns. One that no such number can tell is the nearest that can, and never taken for [`TIME_NOW`] or [`TIME_OMIT`].
+pub fn nanos(seconds: i64, part: i64) -> i64 {
+    seconds.saturating_mul(1_000_000_000).saturating_add(part).max(TIME_OMIT + 1)
+}
+
 /// One captured syscall.
 ///
 /// Events are made and read by the million: so each number has its place, where it is stored without a look at the

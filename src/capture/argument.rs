@@ -2,12 +2,10 @@
 
 use super::record::{Record, at};
 use super::snapshot::device_of;
-use crate::event::{Col, Event, TIME_NOW, TIME_OMIT, Text};
+use crate::event::{self, Col, Event, TIME_NOW, TIME_OMIT, Text};
 use crate::syscall::lock::Lock;
 use crate::syscall::request::FICLONE;
 use crate::syscall::{Op, Role, Syscall};
-
-const NANOS: i64 = 1_000_000_000;
 
 /// An argument that is not a string.
 pub(super) fn argument(event: &mut Event, role: Role, arg: u64, record: &Record<'_>, done: bool) {
@@ -118,7 +116,7 @@ pub(super) fn lock(event: &mut Event, kind: Option<i64>, whence: Option<i64>, ra
 
 /// A time of two numbers, ns.
 pub(super) fn nanos((seconds, part): (i64, i64)) -> i64 {
-    seconds.saturating_mul(NANOS).saturating_add(part)
+    event::nanos(seconds, part)
 }
 
 /// Access and modification time of utimensat, utimes, futimesat and utime.
@@ -130,12 +128,12 @@ fn times(event: &mut Event, arg: u64, behind: &[u8]) {
     }
     for (which, col) in [Col::Atime, Col::Mtime].into_iter().enumerate() {
         let time = match event.syscall {
-            Syscall::utime => word(behind, 8 * which).map(|seconds| seconds.saturating_mul(NANOS)),
+            Syscall::utime => word(behind, 8 * which).map(|seconds| event::nanos(seconds, 0)),
             _ => word(behind, 16 * which).zip(word(behind, 16 * which + 8)).map(|(seconds, part)| match (event.syscall, part) {
                 (Syscall::utimensat, libc::UTIME_NOW) => TIME_NOW,
                 (Syscall::utimensat, libc::UTIME_OMIT) => TIME_OMIT,
-                (Syscall::utimensat, nanos) => seconds.saturating_mul(NANOS).saturating_add(nanos),
-                (_, micros) => seconds.saturating_mul(NANOS).saturating_add(micros.saturating_mul(1000)),
+                (Syscall::utimensat, part) => event::nanos(seconds, part),
+                (_, micros) => event::nanos(seconds, micros.saturating_mul(1000)),
             }),
         };
         event.put(col, time);

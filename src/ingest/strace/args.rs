@@ -120,7 +120,7 @@ fn fill_one(event: &mut Event, def: &Def, role: Role, arg: &[u8], gaps: &mut Gap
             }
             event.put(Col::Flags, named(b"flags=")?);
             event.put(Col::Mode, named(b"mode=")?);
-            event.put(Col::Resolve, named(b"resolve=")?.or(Some(0)));
+            event.put(Col::Resolve, named(b"resolve=")?.or((arg.first() == Some(&b'{')).then_some(0)));
         }
         Role::CloneArgs => event.put(Col::Flags, gaps.unless(lex::field(arg, b"flags=").and_then(lex::value))),
         Role::Stat => {
@@ -148,9 +148,9 @@ fn fill_one(event: &mut Event, def: &Def, role: Role, arg: &[u8], gaps: &mut Gap
             if let Some(asked) = Lock::asked(event) {
                 return lock(event, asked, arg, gaps);
             }
-            let value = lex::descriptor(arg).map(|(value, _)| value);
-            if value.is_none() && takes_number(event) {
-                return Err(Why::Argument);
+            let mut value = lex::descriptor(arg).map(|(value, _)| value);
+            if takes_number(event) {
+                value = Some(int(value.ok_or(Why::Argument)?));
             }
             // That of F_SETSIG is a signal, which the replay does not read.
             event.put(Col::Arg, value);
@@ -222,11 +222,14 @@ fn lock(event: &mut Event, asked: Lock, arg: &[u8], gaps: &mut Gaps) -> Result<(
     Ok(())
 }
 
+/// A descriptor, or another C int: strace prints some of them without a sign, `-e raw` all (AT_FDCWD, -1).
+fn int(number: i64) -> i64 {
+    u32::try_from(number).map_or(number, |number| i64::from(number as i32))
+}
+
 fn set_fd(event: &mut Event, arg: &[u8], col: Col, text: Text, first: bool) -> Result<(), Why> {
     let (number, on) = lex::descriptor(arg).ok_or(Why::Argument)?;
-    // Descriptors are C ints; `-e raw` prints -100 (AT_FDCWD) and -1 without a sign.
-    let number = u32::try_from(number).map_or(number, |number| i64::from(number as i32));
-    event.set(col, number);
+    event.set(col, int(number));
     if let Some(on) = on {
         note(event, text, on, first);
     }

@@ -150,6 +150,8 @@ impl Strace {
 
     /// Parses a call. A `half` is a call that may never have returned: arguments and outcome may be missing.
     fn read(&self, text: &[u8], half: bool, doubts: &mut Doubts) -> Result<Event, Why> {
+        let begun = begun(text);
+        let (text, half) = (begun.unwrap_or(text), half || begun.is_some());
         let (name, start) = calls::name(text)?;
         let (list, rest) = match lex::split(&text[start..]) {
             Some((list, rest)) => (list, rest),
@@ -187,6 +189,18 @@ impl Strace {
         }
         Ok(event)
     }
+}
+
+/// What strace knows of a call whose thread was killed in it: the arguments that go in.
+///
+/// Forms: `read(3,  <unfinished ...>) = ?`, `read(3, ) = ? <unavailable>`.
+fn begun(text: &[u8]) -> Option<&[u8]> {
+    let text = text.trim_ascii_end();
+    let args = match text.strip_suffix(b"= ? <unavailable>") {
+        Some(text) => text.trim_ascii_end().strip_suffix(b")")?,
+        None => text.strip_suffix(b"= ?")?.trim_ascii_end().strip_suffix(b"<unfinished ...>)")?,
+    };
+    Some(args.trim_ascii_end())
 }
 
 /// The unit of the position of mmap2(2).

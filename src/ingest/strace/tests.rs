@@ -52,6 +52,12 @@ fn an_open_has_path_flags_mode_and_what_it_opened() {
 }
 
 #[test]
+fn an_openat2_of_a_bad_address_asks_for_nothing() {
+    let event = parse(r#"openat2(4</x>, "a", NULL, 24) = -1 EFAULT (Bad address)"#);
+    assert_eq!((event.int(Col::Flags), event.int(Col::Resolve), event.failure()), (None, None, Some(14)));
+}
+
+#[test]
 fn hex_strings_raw_numbers_and_lost_names() {
     assert_eq!(parse(r#"open("\x2f\x61", 0x241, 0644) = 3"#).text(Text::Path), Some(&b"/a"[..]));
     assert_eq!(parse(r#"open("\x2f\x61", 0x241, 0644) = 3"#).int(Col::Flags), Some(0o1101));
@@ -120,6 +126,29 @@ fn descriptors_and_processes() {
     assert_eq!(parse("poll([{fd=1, events=POLLIN}], 1, -1) = 1 ([{fd=1, revents=POLLIN}])").success(), Some(1));
     assert_eq!(parse("frob(1, \"a\") = 0").name(), "frob");
     assert_eq!(parse("x(1) = -1 E??? (errno 530)").failure(), Some(530));
+}
+
+#[test]
+fn a_call_that_its_thread_was_killed_in_has_what_went_in() {
+    for text in ["read(3</a>,  <unfinished ...>) = ?", "read(3</a>, )                     = ? <unavailable>"] {
+        let event = parse(text);
+        assert_eq!((event.name(), event.int(Col::Fd), event.int(Col::Count)), ("read", Some(3), None), "{text}");
+        assert_eq!((event.int(Col::Ret), event.int(Col::Errno)), (None, None), "{text}");
+    }
+    let event = parse("fcntl(3</a>, F_GETLK,  <unfinished ...>) = ?");
+    assert_eq!((event.int(Col::Cmd), event.int(Col::Ret)), (Some(5), None));
+}
+
+#[test]
+fn numbers_that_no_column_or_kernel_takes() {
+    let times = |text: &str| parse(text).int(Col::Atime).zip(parse(text).int(Col::Mtime));
+    let set =
+        |seconds: i64| format!("utimensat(AT_FDCWD, \"a\", [{{tv_sec={seconds}, tv_nsec=0}} /* far */, UTIME_OMIT], 0) = 0");
+    assert_eq!(times(&set(1 << 40)), Some((i64::MAX, TIME_OMIT)));
+    let before = times(&set(-1 << 40)).unwrap().0;
+    assert!(before < 0 && before != TIME_NOW && before != TIME_OMIT, "{before}");
+    let event = parse("fcntl(3</a>, F_DUPFD, 4294967295) = -1 EINVAL (Invalid argument)");
+    assert_eq!(event.int(Col::Arg), Some(-1));
 }
 
 #[test]

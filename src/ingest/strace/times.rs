@@ -1,7 +1,7 @@
 //! Times that calls set and see.
 
 use super::lex;
-use crate::event::{TIME_NOW, TIME_OMIT};
+use crate::event::{TIME_NOW, TIME_OMIT, nanos};
 use crate::ingest::doubt::{Doubt, Doubts};
 use crate::ingest::parse::Why;
 use crate::syscall::Syscall;
@@ -11,9 +11,9 @@ const NOW: i64 = 0x3fff_ffff;
 const OMIT: i64 = 0x3fff_fffe;
 
 /// A time in two fields of a structure.
-pub fn fields(text: &[u8], seconds: &[u8], nanos: &[u8]) -> Option<i64> {
+pub fn fields(text: &[u8], seconds: &[u8], part: &[u8]) -> Option<i64> {
     let number = |name| lex::field(text, name).and_then(lex::value);
-    number(seconds)?.checked_mul(1_000_000_000)?.checked_add(number(nanos)?)
+    Some(nanos(number(seconds)?, number(part)?))
 }
 
 /// Access and modification time that a call sets; nothing when the log does not have them.
@@ -59,17 +59,17 @@ fn time(call: Syscall, text: &[u8]) -> Option<i64> {
     let micros = part.starts_with(b"tv_usec=") || call != Syscall::utimensat && !part.starts_with(b"tv_nsec=");
     let bare = |text: &[u8], name: &[u8]| lex::value(text.strip_prefix(name).unwrap_or(text));
     let seconds = bare(seconds, b"tv_sec=")?;
-    let part = if micros { bare(part, b"tv_usec=")?.checked_mul(1000)? } else { bare(part, b"tv_nsec=")? };
+    let part = if micros { bare(part, b"tv_usec=")?.saturating_mul(1000) } else { bare(part, b"tv_nsec=")? };
     match part {
         NOW if !micros => Some(TIME_NOW),
         OMIT if !micros => Some(TIME_OMIT),
-        _ => seconds.checked_mul(1_000_000_000)?.checked_add(part),
+        _ => Some(nanos(seconds, part)),
     }
 }
 
 /// Seconds since 1970.
 fn whole(text: &[u8]) -> Option<i64> {
-    lex::value(text)?.checked_mul(1_000_000_000)
+    Some(nanos(lex::value(text)?, 0))
 }
 
 /// `2011/03/13-07:06:40`, of whatever zone the tracer was in.
