@@ -16,6 +16,7 @@ words! {
     Reason {
         NotFile       "not_file"       "a call that is known to concern no file (memory, signals, time, scheduling ...)";
         UnknownCall   "unknown_call"   "a call that nobody knows: its name is in no table, or the capture lost it; it may be one on a file";
+        Requests      "requests"       "hands over requests (io_uring_enter, io_submit) that are not in the capture: what they did is not known";
         Unsupported   "unsupported"    "a file call whose row in the syscall table says why it is not replayed";
         Pipe          "pipe"           "on a pipe or FIFO";
         Socket        "socket"         "on a socket";

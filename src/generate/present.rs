@@ -1,6 +1,6 @@
 //! What a live capture knows of its start, for the model: tables `processes` and `open_files`.
 
-use crate::model::{Config, Name, Notes, Open, Present};
+use crate::model::{Config, Name, Notes, Open, Present, Requests};
 use crate::schema::read::{batches, bools, bytes, int, ints, texts};
 use crate::schema::{Dataset, Table};
 use anyhow::Result;
@@ -30,10 +30,16 @@ pub fn tell(config: &mut Config, capture: &Dataset) -> Result<()> {
         open_files(&mut present, file)?;
     }
     config.present = present.into_values().collect();
+    let source = capture.manifest.get("source").and_then(|source| source.as_str());
     // SystemTap asks d_path(), which tells a path as the process itself sees it.
-    if matches!(capture.manifest.get("source").and_then(|source| source.as_str()), Some("stap" | "capture")) {
+    if matches!(source, Some("stap" | "capture")) {
         config.notes = Notes::Process;
     }
+    config.requests = match source {
+        Some("ebpf") => Requests::All,
+        Some("ptrace") => Requests::Submitted,
+        _ => Requests::None,
+    };
     Ok(())
 }
 

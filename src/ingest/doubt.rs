@@ -1,7 +1,7 @@
 //! What an ingest read without being sure of it: each guess is counted, and the summary tells.
 
 use crate::event::{Col, Event, Text};
-use crate::syscall::{Op, Ret};
+use crate::syscall::{Op, Ret, Syscall};
 use crate::words::words;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -18,6 +18,8 @@ words! {
         Pages     "pages"     "positions of mmap2 that can only be pages, and were read as such";
         Zone      "zone"      "times without their zone, read as UTC";
         Mended    "mended"    "calls read from lines that the output of a program stands in";
+        Flagless  "flagless"  "new threads or processes, the log does not show which: read as processes with descriptors of their own";
+        Requests  "requests"  "calls that hand over requests (io_uring_enter, io_submit), which the log does not have";
     }
 }
 
@@ -79,6 +81,13 @@ impl Witness {
             && self.slot(fd).is_some_and(|opened| !*opened)
         {
             self.doubts.add(Doubt::Before, 1);
+        }
+        match event.syscall {
+            Syscall::clone | Syscall::clone3 if result > 0 && event.int(Col::Flags).is_none() => {
+                self.doubts.add(Doubt::Flagless, 1)
+            }
+            Syscall::io_uring_enter | Syscall::io_submit if result > 0 => self.doubts.add(Doubt::Requests, 1),
+            _ => {}
         }
         let copied = event.syscall.op() == Some(Op::Fcntl) && matches!(event.int(Col::Cmd), Some(F_DUPFD | F_DUPFD_CLOEXEC));
         let pair = event.syscall.op() == Some(Op::Special) && event.syscall.def().ret == Ret::Status;

@@ -1,6 +1,7 @@
 //! What the model is told before the first event: which places of the captured machine are replayed, and what was there.
 
 use super::start::Present;
+use crate::syscall::Syscall;
 use std::sync::Arc;
 
 /// What happens to calls on the files of a place.
@@ -24,6 +25,29 @@ pub enum Notes {
     Process,
 }
 
+/// Which requests that calls hand over to the kernel (io_submit(2), io_uring(7)) the capture has as events of their own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Requests {
+    /// All.
+    #[default]
+    All,
+    /// Those of io_submit.
+    Submitted,
+    /// None: the capture is of calls.
+    None,
+}
+
+impl Requests {
+    /// Does this call hide what it asks for?
+    pub(super) fn hidden_in(self, call: Syscall) -> bool {
+        match call {
+            Syscall::io_uring_enter => self != Requests::All,
+            Syscall::io_submit => self == Requests::None,
+            _ => false,
+        }
+    }
+}
+
 /// What the model is told before the first event.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -34,6 +58,8 @@ pub struct Config {
     pub present: Arc<[Present]>,
     /// Where the paths begin that the capture added.
     pub notes: Notes,
+    /// Which requests are events of their own.
+    pub requests: Requests,
 }
 
 /// Places that are no stored files on a usual Linux machine, with the reason; used when the capture does not know its
@@ -51,7 +77,7 @@ impl Default for Config {
     /// The usual pseudo and memory file systems: [`PSEUDO`].
     fn default() -> Config {
         let rules = PSEUDO.iter().map(|(path, _)| (path.as_bytes().to_vec(), Place::Pseudo)).collect();
-        Config { rules, present: Arc::default(), notes: Notes::default() }
+        Config { rules, present: Arc::default(), notes: Notes::default(), requests: Requests::default() }
     }
 }
 
@@ -62,7 +88,7 @@ impl Config {
     pub fn of_mounts<'a>(mounts: impl IntoIterator<Item = (&'a [u8], bool)>) -> Config {
         let place = |pseudo| if pseudo { Place::Pseudo } else { Place::Keep };
         let rules = mounts.into_iter().map(|(path, pseudo)| (path.to_vec(), place(pseudo))).collect();
-        let mut config = Config { rules, present: Arc::default(), notes: Notes::default() };
+        let mut config = Config { rules, present: Arc::default(), notes: Notes::default(), requests: Requests::default() };
         for (alias, real) in [("/var/run", "/run"), ("/var/lock", "/run/lock")] {
             let known = config.rules.iter().any(|(path, _)| path == alias.as_bytes());
             if !known && config.place(real.as_bytes()) == Place::Pseudo {

@@ -31,7 +31,7 @@ mod touch;
 mod tree;
 mod walk;
 
-pub use config::{Config, Notes, PSEUDO, Place};
+pub use config::{Config, Notes, PSEUDO, Place, Requests};
 pub use facts::Evidence;
 pub use start::{Open, Present};
 pub use step::{End, Expect, Kind, Name, Need, Row, Rows, Step};

@@ -358,7 +358,8 @@ impl fmt::Display for Summary {
         let shown = |percent: Option<f64>| percent.map_or("-".into(), |percent| format!("{percent:.3} %"));
         writeln!(f, "  match       {:>10}   {} same, {} different", shown(self.match_percent), self.same, self.different)?;
         let events = self.file_events.map_or("an unknown number of calls".into(), |events| Things(events, "call").to_string());
-        let unknown = if self.drops.contains_key(Reason::UnknownCall.name()) { ", or that nobody knows" } else { "" };
+        let unknown = [Reason::UnknownCall, Reason::Requests].iter().any(|reason| self.drops.contains_key(reason.name()));
+        let unknown = if unknown { ", or that nobody knows" } else { "" };
         writeln!(f, "  coverage    {:>10}   of {events} on files{unknown}", shown(self.coverage_percent))?;
         writeln!(f, "  uncompared  {:>10}   {}", shown(Some(self.uncompared_percent)), Things(self.uncompared, "call"))?;
         self.performance(f)?;

@@ -68,7 +68,7 @@ pub fn fill(event: &mut Event, args: &[&[u8]], whole: bool, doubts: &mut Doubts)
         // strace names the arguments of clone and leaves out those that do not count; `-e raw` names none.
         Syscall::clone => {
             let named = args.iter().find_map(|arg| arg.strip_prefix(b"flags="));
-            event.put(Col::Flags, gaps.unless(named.or(args.first().copied()).and_then(lex::value)));
+            event.put(Col::Flags, named.or(args.first().copied()).and_then(lex::value));
             return Ok(gaps);
         }
         _ => {}
@@ -122,7 +122,7 @@ fn fill_one(event: &mut Event, def: &Def, role: Role, arg: &[u8], gaps: &mut Gap
             event.put(Col::Mode, named(b"mode=")?);
             event.put(Col::Resolve, named(b"resolve=")?.or((arg.first() == Some(&b'{')).then_some(0)));
         }
-        Role::CloneArgs => event.put(Col::Flags, gaps.unless(lex::field(arg, b"flags=").and_then(lex::value))),
+        Role::CloneArgs => event.put(Col::Flags, lex::field(arg, b"flags=").and_then(lex::value)),
         Role::Stat => {
             gaps.absent += u64::from(arg.first() != Some(&b'{'));
             stat(event, arg, [b"st_mode=", b"st_size=", b"st_uid=", b"st_gid="]);

@@ -104,7 +104,7 @@ impl<'a> Call<'a> {
             (_, Some(Reason::NotFile | Reason::Pipe | Reason::Socket | Reason::Device | Reason::Anon | Reason::PseudoFs)) => {
                 false
             }
-            (_, Some(Reason::UnknownCall)) => true,
+            (_, Some(Reason::UnknownCall | Reason::Requests)) => true,
             (Fate::Drop, _) => def.args.iter().any(|role| matches!(role, Role::Fd | Role::DirFd | Role::Path)),
             _ => true,
         };
@@ -275,6 +275,10 @@ impl<'a> Call<'a> {
         }
         if self.event.syscall == Syscall::splice {
             self.splice();
+        }
+        let requests = self.model.tree.config().requests;
+        if requests.hidden_in(self.event.syscall) && self.event.failure().is_none() && self.event.int(Col::Ret) != Some(0) {
+            return Reason::Requests;
         }
         let (def, event) = (self.event.syscall.def(), self.event);
         for (role, col, text) in

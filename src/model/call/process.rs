@@ -10,7 +10,12 @@ impl Call<'_> {
         let flags = match self.event.syscall {
             // vfork shares the memory, not the descriptors.
             Syscall::fork | Syscall::vfork => 0,
-            _ => self.event.int(Col::Flags).unwrap_or(0),
+            _ => self.event.int(Col::Flags).unwrap_or_else(|| {
+                if self.event.failure().is_none() && self.event.int(Col::Ret) != Some(0) {
+                    self.model.tree.guess("a new thread or process, not known which: a process");
+                }
+                0
+            }),
         };
         match (self.event.int(Col::Ret), self.event.failure()) {
             (Some(child), None) if child > 0 => {

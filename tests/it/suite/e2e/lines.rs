@@ -32,6 +32,7 @@ fn small_inputs_come_out_as_captured() {
         ("preadv2-size-control.strace", [5, 5, 0]),
         ("overlap.capture", [3, 3, 0]),
         ("unknown-call.strace", [5, 3, 0]),
+        ("requests.strace", [7, 3, 0]),
     ] {
         let story = story(input);
         let count = |what: &str| story.of_run(&format!("SELECT count(*) FROM results WHERE origin = 'event' AND {what}")) as i64;
@@ -64,6 +65,14 @@ fn a_call_that_nobody_knows_is_no_part_of_the_coverage() {
     let dropped = rows(&[&story.part("workload")], "SELECT syscall, reason, on_file FROM fates WHERE fate = 'drop' ORDER BY seq");
     assert_eq!(dropped, ["write_gently,unknown_call,true", "brk,not_file,false"]);
     assert_eq!(story.of_run("SELECT count(*) FROM results"), 3.0);
+}
+
+#[test]
+fn calls_that_hide_requests_are_no_part_of_the_coverage() {
+    let story = story("requests.strace");
+    assert_eq!(story.coverage(), 0.6);
+    let dropped = rows(&[&story.part("workload")], "SELECT syscall, reason, on_file FROM fates WHERE fate = 'drop' ORDER BY seq");
+    assert_eq!(dropped, ["io_uring_enter,requests,true", "io_uring_enter,anon,false", "io_submit,requests,true"]);
 }
 
 /// The open that never returned is no op, and a replay of nothing is none.

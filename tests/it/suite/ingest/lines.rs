@@ -214,6 +214,33 @@ fn an_argument_that_the_log_lacks_is_counted() {
     assert!(text.contains("3 arguments that the log does not have whole"), "{text}");
 }
 
+/// A thread shares the descriptors of the one that made it; a process has its own.
+#[test]
+fn a_new_task_of_unknown_kind_is_counted() {
+    let made = clean(
+        "10 clone3(0x7ffd, 88) = 11\n10 syscall_435(0x7ffd, 0x58, 0, 0, 0, 0) = 12\n\
+         10 clone3({flags=CLONE_VM|CLONE_THREAD}, 88) = 14\n10 clone3(0x7ffd, 88) = -1 EAGAIN (x)\n",
+    );
+    assert_eq!(calls(&made), ["clone3"; 4]);
+    assert_eq!(column(&made, "flags"), [None, None, Some(0x10100), None]);
+    assert_eq!(made.captured.doubts.get(&Doubt::Flagless), Some(&2));
+    let text = made.captured.to_string();
+    assert!(text.contains("2 new threads or processes, the log does not show which"), "{text}");
+}
+
+#[test]
+fn calls_that_hide_requests_are_counted() {
+    let made = clean(
+        "io_submit(0x7f, 1, [{aio_data=0, aio_lio_opcode=IOCB_CMD_PREAD, aio_fildes=3}]) = 1\n\
+         io_uring_enter(4<anon_inode:[io_uring]>, 2, 2, IORING_ENTER_GETEVENTS, NULL, 8) = 2\n\
+         io_uring_enter(4<anon_inode:[io_uring]>, 0, 2, IORING_ENTER_GETEVENTS, NULL, 8) = 0\n\
+         io_submit(0x7f, 1, [NULL]) = -1 EFAULT (Bad address)\n",
+    );
+    assert_eq!(made.captured.doubts.get(&Doubt::Requests), Some(&2));
+    let text = made.captured.to_string();
+    assert!(text.contains("2 calls that hand over requests"), "{text}");
+}
+
 #[test]
 fn positions_behind_pointers_are_read_in_every_version() {
     let made = clean(

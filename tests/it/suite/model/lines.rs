@@ -3,7 +3,7 @@
 use super::{event, needs, open, words};
 use ioriot::event::{Col, Event, HOLE, Text};
 use ioriot::fate::{Origin, Reason};
-use ioriot::model::{Config, End, Model, Row, Rows};
+use ioriot::model::{Config, End, Model, Requests, Row, Rows};
 use ioriot::syscall::{Op, Syscall};
 
 fn walk(events: &[Event]) -> (Vec<Row>, End) {
@@ -36,6 +36,39 @@ fn a_call_that_nobody_knows_counts_against_coverage() {
         let step = &rows[0].step;
         assert_eq!((step.reason, step.on_file), (Some(reason), reason == Reason::UnknownCall), "{name}");
     }
+}
+
+/// Of requests that are events of their own nothing is hidden in the calls that hand them over.
+#[test]
+fn a_call_that_hides_requests_counts_against_coverage() {
+    let dropped = |requests: Requests, call: Syscall, outcome: i64| {
+        let (mut model, mut rows) = (Model::new(Config { requests, ..Config::default() }), Rows::default());
+        model.step(&event(call, &[(Col::Fd, 9)], &[(Text::FdPath, "anon_inode:[io_uring]")], outcome), &mut rows);
+        let step = &rows.list[0].step;
+        assert_eq!(step.reason == Some(Reason::Requests), step.on_file);
+        step.on_file
+    };
+    for (requests, enter, submit) in
+        [(Requests::None, true, true), (Requests::Submitted, true, false), (Requests::All, false, false)]
+    {
+        assert_eq!(dropped(requests, Syscall::io_uring_enter, 3), enter, "{requests:?}");
+        assert_eq!(dropped(requests, Syscall::io_submit, 3), submit, "{requests:?}");
+        for nothing in [0, -11] {
+            assert!(!dropped(requests, Syscall::io_uring_enter, nothing), "{requests:?}");
+        }
+    }
+}
+
+#[test]
+fn a_new_task_of_unknown_kind_is_a_guess() {
+    let guesses = |call, ints: &[(Col, i64)], outcome| {
+        let (_, end) = walk(&[event(call, ints, &[], outcome)]);
+        end.guesses.iter().map(|(_, times)| *times).sum::<u64>()
+    };
+    assert_eq!(guesses(Syscall::clone3, &[], 7), 1);
+    assert_eq!(guesses(Syscall::clone, &[], 7), 1);
+    assert_eq!(guesses(Syscall::clone3, &[(Col::Flags, 0x10100)], 7), 0);
+    assert_eq!(guesses(Syscall::clone3, &[], -11) + guesses(Syscall::fork, &[], 7) + guesses(Syscall::vfork, &[], 7), 0);
 }
 
 fn on_log(syscall: Syscall, ints: &[(Col, i64)], outcome: i64) -> Event {
