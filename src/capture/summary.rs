@@ -3,7 +3,7 @@
 use super::write::Loss;
 use super::{Ended, OnDrop};
 use crate::amount::Things;
-use crate::ingest::Repairs;
+use crate::ingest::{Repairs, told};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -140,7 +140,7 @@ impl fmt::Display for Summary {
             writeln!(f, "  {count:>9} {}", kind.doc())?;
         }
         for (kind, count) in &self.repairs {
-            writeln!(f, "  {count:>9} instants moved: {kind}")?;
+            writeln!(f, "  {count:>9} {}", told(kind))?;
         }
         if self.stragglers > 0 {
             writeln!(f, "  {:>9} events came so late that they were sorted in by way of the disk", self.stragglers)?;

@@ -27,7 +27,7 @@ pub use doubt::Doubt;
 pub use loss::Loss;
 pub use parse::Why;
 pub use read::Input;
-pub use repair::{Kind as Repair, Repairs};
+pub use repair::{Kind as Repair, Repairs, told};
 pub use sequence::Clock;
 pub use summary::{Captured, Ledger, Summary};
 

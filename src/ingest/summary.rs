@@ -4,6 +4,7 @@ use super::Format;
 use super::doubt::Doubt;
 use super::loss::Loss;
 use super::parse::Why;
+use super::repair::told;
 use super::sequence::Clock;
 use crate::amount::Things;
 use crate::text;
@@ -157,7 +158,7 @@ impl fmt::Display for Captured {
             writeln!(f, "  {count:>9} {}", loss.doc())?;
         }
         for (kind, count) in &self.repairs {
-            writeln!(f, "  {count:>9} instants moved: {kind}")?;
+            writeln!(f, "  {count:>9} {}", told(kind))?;
         }
         for (doubt, count) in &self.doubts {
             writeln!(f, "  {count:>9} {}", doubt.doc())?;

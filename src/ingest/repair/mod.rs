@@ -47,6 +47,16 @@ words! {
     }
 }
 
+/// What a number of these says to people.
+pub fn told(kind: &str) -> String {
+    match Kind::parse(kind) {
+        Some(Kind::Late) => {
+            "calls stand on later lines than their times say; their times are believed, none was moved: late".into()
+        }
+        _ => format!("instants moved: {kind}"),
+    }
+}
+
 /// Number of moves by kind.
 pub type Repairs = BTreeMap<&'static str, u64>;
 

@@ -40,6 +40,8 @@ fn lines_that_were_written_late_are_taken_by_their_time() {
     let made = ingest_text(&text).unwrap();
     assert_eq!(story(&made), ["openat /data/a 3", "write - 1", "write - 2", "close - 0"]);
     assert_eq!((made.captured.repairs.get("late"), made.captured.repairs.get("overlap")), (Some(&1), None));
+    let said = made.captured.to_string();
+    assert!(said.contains("none was moved: late") && !said.contains("instants moved"), "{said}");
 }
 
 proptest! {
