@@ -30,6 +30,8 @@ pub(super) struct Cwd {
     pub(super) ino: Option<Ino>,
     /// What the capture last said it is.
     pub(super) seen: Option<Box<[u8]>>,
+    /// What a call that did not start there said it is, while no other has told.
+    pub(super) told: Option<Box<[u8]>>,
     /// The root directory, where that is not the machine's (chroot(2)).
     pub(super) root: Option<Name>,
     sharers: u32,

@@ -82,6 +82,11 @@ pub(super) fn inside(mut path: &[u8]) -> &[u8] {
     path
 }
 
+/// Is this the path of a directory that is there?
+fn is_place(note: &[u8]) -> bool {
+    note.first() == Some(&b'/') && !note.ends_with(b"(deleted)")
+}
+
 fn slashless(path: &[u8]) -> &[u8] {
     &path[path.iter().take_while(|byte| **byte == b'/').count()..]
 }
@@ -117,6 +122,9 @@ impl<'a> Call<'a> {
             false => path,
         };
         if path.first() == Some(&b'/') {
+            if dirfd == Some(AT_FDCWD) {
+                self.tell_cwd(event.text(note_col));
+            }
             return Ok(Named::Path(From { arg, start: ROOT, path, slash }));
         }
         let start = match dirfd {
@@ -138,6 +146,14 @@ impl<'a> Call<'a> {
             _ => self.start_at_cwd(arg, event.text(note_col))?,
         };
         Ok(Named::Path(From { arg, start, path, slash }))
+    }
+
+    /// A call with an absolute path names the working directory too (`AT_FDCWD</a>`): that may be all that tells of it.
+    fn tell_cwd(&mut self, note: Option<&[u8]>) {
+        let cwd = self.model.tasks.cwd(self.who.process);
+        if cwd.ino.is_none() && cwd.told.as_deref() != note {
+            cwd.told = note.filter(|note| is_place(note)).map(Box::from);
+        }
     }
 
     fn start_at_cwd(&mut self, arg: Arg, note: Option<&[u8]>) -> Dropped<Ino> {
@@ -224,7 +240,7 @@ impl<'a> Call<'a> {
 
     /// The working directory. A capture that shows it is believed.
     pub(super) fn cwd(&mut self, note: Option<&[u8]>) -> Dropped<Ino> {
-        let note = note.filter(|note| note.first() == Some(&b'/') && !note.ends_with(b"(deleted)"));
+        let note = note.filter(|note| is_place(note));
         let cwd = self.model.tasks.cwd(self.who.process);
         if let Some(ino) = cwd.ino
             && (note.is_none() || note == cwd.seen.as_deref())
@@ -233,6 +249,9 @@ impl<'a> Call<'a> {
         }
         let (known, set_by_call) = (cwd.ino, cwd.seen.is_none());
         let Some(note) = note else {
+            if let Some(told) = cwd.told.take() {
+                return self.adopt_cwd(&told, Some(&told));
+            }
             self.model.tree.guess("a working directory");
             return self.adopt_cwd(UNKNOWN_CWD, None);
         };

@@ -1,7 +1,7 @@
 //! What single lines mean, and what they tell of those around them.
 
 use super::{event, needs, open, words};
-use ioriot::event::{Col, Event, HOLE, Text};
+use ioriot::event::{AT_FDCWD, Col, Event, HOLE, Text};
 use ioriot::fate::{Origin, Reason};
 use ioriot::model::{Config, End, Model, Requests, Row, Rows};
 use ioriot::syscall::{Op, Syscall};
@@ -69,6 +69,21 @@ fn a_new_task_of_unknown_kind_is_a_guess() {
     assert_eq!(guesses(Syscall::clone, &[], 7), 1);
     assert_eq!(guesses(Syscall::clone3, &[(Col::Flags, 0x10100)], 7), 0);
     assert_eq!(guesses(Syscall::clone3, &[], -11) + guesses(Syscall::fork, &[], 7) + guesses(Syscall::vfork, &[], 7), 0);
+}
+
+/// mkdir has no dirfd to name it by; the loader's open of /etc/ld.so.cache had one.
+#[test]
+fn a_working_directory_that_an_absolute_path_came_with_is_known() {
+    let texts = [(Text::Path, "/etc/ld.so.cache"), (Text::DirPath, "/home/a")];
+    let open = event(Syscall::openat, &[(Col::DirFd, AT_FDCWD), (Col::Flags, 0)], &texts, 3);
+    let mkdir = event(Syscall::mkdir, &[(Col::Mode, 0o755)], &[(Text::Path, "d")], 0);
+    let (rows, end) = walk(&[open.clone(), mkdir.clone()]);
+    assert_eq!(rows[1].step.path.as_deref(), Some(&b"/home/a/d"[..]));
+    assert!(end.guesses.iter().all(|(guess, _)| !guess.contains("working directory")), "{:?}", end.guesses);
+    // Nothing else follows from it, and what a call set counts more.
+    assert_eq!(needs(&walk(std::slice::from_ref(&open)).1), ["dir /etc", "file /etc/ld.so.cache"]);
+    let chdir = event(Syscall::chdir, &[], &[(Text::Path, "/srv")], 0);
+    assert_eq!(walk(&[open, chdir, mkdir]).0[2].step.path.as_deref(), Some(&b"/srv/d"[..]));
 }
 
 fn on_log(syscall: Syscall, ints: &[(Col, i64)], outcome: i64) -> Event {
