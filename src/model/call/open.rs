@@ -77,6 +77,12 @@ impl Call<'_> {
             return Err(reason);
         }
         let Some(spot) = self.reach(from, follow)? else { return Err(Reason::LostName) };
+        // What a shell writes to with `>` is opened as a file that may have to be made.
+        let kind = st_mode.and_then(kind_of).or_else(|| self.kind_at(&spot));
+        if kind == Some(Kind::Fifo) {
+            self.model.tree.exists(&spot, kind, false);
+            return Err(Reason::Pipe);
+        }
         // Linux truncates for O_RDONLY too.
         let truncates = flags & (flag::TRUNC | flag::PATH) == flag::TRUNC;
         let writes = flags & flag::ACCMODE != 0 || truncates;
@@ -136,6 +142,13 @@ impl Call<'_> {
             self.file = None;
         }
         Ok(())
+    }
+
+    /// What is there as far as the model knows.
+    fn kind_at(&self, spot: &Spot) -> Option<Kind> {
+        let Look::Node(ino) = spot.look else { return None };
+        let inode = self.model.tree.at(ino);
+        (inode.life != Life::Ghost && matches!(inode.node, Node::Fifo)).then_some(Kind::Fifo)
     }
 
     /// The capture shows where the opened file really is.

@@ -86,6 +86,19 @@ fn a_working_directory_that_an_absolute_path_came_with_is_known() {
     assert_eq!(walk(&[open, chdir, mkdir]).0[2].step.path.as_deref(), Some(&b"/srv/d"[..]));
 }
 
+/// As a shell does for `echo hi > p`.
+#[test]
+fn a_fifo_that_is_opened_to_be_made_stays_one() {
+    let mknod = event(Syscall::mknod, &[(Col::Mode, 0o10_644)], &[(Text::Path, "/d/p")], 0);
+    let made = i64::from(libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC);
+    let write = event(Syscall::write, &[(Col::Fd, 3), (Col::Count, 3)], &[], 3);
+    for flags in [made, i64::from(libc::O_WRONLY), 0] {
+        let (said, end) = words(&[mknod.clone(), open("/d/p", flags, 3, ""), write.clone(), open("/d/p", flags, 4, "/d/p")]);
+        assert_eq!(said, ["op", "pipe", "pipe", "pipe"], "{flags:o}");
+        assert_eq!(needs(&end), ["dir /d", "absent /d/p"], "{flags:o}");
+    }
+}
+
 fn on_log(syscall: Syscall, ints: &[(Col, i64)], outcome: i64) -> Event {
     event(syscall, &[&[(Col::Fd, 15)], ints].concat(), &[(Text::FdPath, "/log/a")], outcome)
 }
