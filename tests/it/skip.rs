@@ -30,6 +30,8 @@ pub enum Need {
     Groups,
     /// Python with what reads Parquet.
     Readers,
+    /// A program that a test runs.
+    Program(&'static str),
     /// A file system on a loop device.
     Disk(&'static str),
 }
@@ -48,7 +50,7 @@ impl Need {
             Need::IoUring => "io_uring",
             Need::Groups => "cgroup2",
             Need::Readers => "python",
-            Need::Disk(name) => name,
+            Need::Disk(name) | Need::Program(name) => name,
         }
     }
 }

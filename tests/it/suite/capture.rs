@@ -12,6 +12,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 #[cfg(feature = "sql")]
+mod both;
+#[cfg(feature = "sql")]
 mod compat;
 #[cfg(feature = "sql")]
 mod facts;
