@@ -10,7 +10,6 @@ Where the dialects differ on purpose, the statements say what they mean:
 - absent values sort last when ascending and first when descending in ioriot, always last in DuckDB: NULLS is written out;
 - `/` of integers is an integer in ioriot, a DOUBLE in DuckDB: it is not used;
 - a sum that leaves 64 bits wraps in ioriot and widens in DuckDB: large numbers are not added up;
-- the parser of ioriot reads `a IS DISTINCT FROM b OR c` as `a IS DISTINCT FROM (b OR c)`: parentheses are written;
 - ioriot's percentile(x, p) is quantile_disc(x, p), and at most 1/128 too large.
 """
 
@@ -115,7 +114,7 @@ class Query:
     def predicate(self, table, alias="", depth=0):
         if depth < 2 and self.chance(0.35):
             left, right = (self.predicate(table, alias, depth + 1) for _ in range(2))
-            return self.one([f"({left} AND {right})", f"({left} OR {right})", f"NOT ({left})"])
+            return self.one([f"({left} AND {right})", f"({left} OR {right})", f"NOT ({left})", f"({self.chain(table, alias)})"])
         name = self.column(table)
         quoted, kind, value = f'{alias}"{name}"', self.data.columns[table][name], self.known(table, name)
         if value is None or self.chance(0.15):
@@ -124,13 +123,32 @@ class Query:
             return self.one([quoted, f"NOT {quoted}", f"{quoted} = {value}"])
         others = ", ".join(self.known(table, name) for _ in range(3))
         forms = [f"{quoted} {self.one(['=', '<>', '<', '<=', '>', '>='])} {value}", f"{quoted} IN ({value}, {others})",
-                 f"{quoted} BETWEEN {value} AND {self.known(table, name)}", f"({quoted} IS DISTINCT FROM {value})",
+                 f"{quoted} BETWEEN {value} AND {self.known(table, name)}", f"{quoted} IS {self.one(['', 'NOT '])}DISTINCT FROM {value}",
                  f"{quoted} NOT IN ({others})"]
         if kind == "VARCHAR":
             forms += [f"{quoted} LIKE '%{self.one('aeiou/')}%'", f"length({quoted}) > {self.rng.randint(1, 30)}", f"starts_with({quoted}, '/')"]
         else:
             forms += [f"{quoted} % {self.rng.randint(2, 9)} = {self.rng.randint(0, 2)}"] if name in self.data.small[table] else []
         return self.one(forms)
+
+    def chain(self, table, alias):
+        """Predicates between operators, without parentheses."""
+        text = ""
+        for _ in range(self.rng.randint(2, 4)):
+            text += f"{self.one(['AND', 'OR'])} " if text else ""
+            text += self.one(["", "", "NOT "]) + self.distinct(table, alias) + " "
+        return text.strip()
+
+    def distinct(self, table, alias):
+        """What the parser has once understood wrongly, most of the time: a comparison whose right side may go on."""
+        name = self.column(table)
+        quoted, kind, value = f'{alias}"{name}"', self.data.columns[table][name], self.known(table, name)
+        if value is None or self.chance(0.3):
+            return self.predicate(table, alias, 2)
+        form = f"IS {self.one(['', 'NOT '])}DISTINCT FROM"
+        return self.one([f"{quoted} {form} {value}", f"{quoted} {form} {self.known(table, name)}", f"{quoted} {form} NULL",
+                         f"{quoted} = {value} {form} true", f"{quoted} {form} coalesce({quoted}, {value})",
+                         f"({quoted} = {value}) {form} {quoted} >= {self.known(table, name)}" if kind != "BOOLEAN" else f"NOT {quoted} {form} {value}"])
 
     def expression(self, table, alias=""):
         name = self.column(table)

@@ -4,6 +4,7 @@
 mod access;
 mod cluster;
 mod depth;
+mod dialect;
 mod function;
 mod ops;
 mod order;
@@ -18,7 +19,8 @@ mod virtualize;
 pub use access::Access;
 pub use cluster::By;
 pub use depth::check as shallow;
-pub use session::{Engine, Settings};
+pub use dialect::POSTGRES;
+pub use session::{Engine, MEMORY, Settings};
 pub use sink::{Written, write};
 pub use stage::{Doc, Stage, type_name};
 pub use tee::{Tee, together};

@@ -2,6 +2,7 @@
 
 use super::access::Access;
 use super::depth;
+use super::dialect::POSTGRES;
 use super::function::{Function, Planner, spell_out};
 use super::ops::Numbered;
 use super::order::{Pruned, Touched};
@@ -9,9 +10,10 @@ use super::percentile::Percentile;
 use super::virtualize::Virtualize;
 use crate::model::Config;
 use crate::panics;
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use datafusion::catalog::TableProvider;
 use datafusion::config::Dialect;
+use datafusion::common::DFSchema;
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
@@ -19,12 +21,13 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
-use datafusion::logical_expr::AggregateUDF;
+use datafusion::logical_expr::{AggregateUDF, Expr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use datafusion::sql::parser::{DFParser, DFParserBuilder};
 use std::sync::{Arc, Mutex};
 use tokio::runtime::Runtime;
 
@@ -161,11 +164,9 @@ impl Engine {
         depth::check(sql)?;
         self.block_on(async {
             let state = self.ctx.state();
-            let mut statement = state.sql_to_statement(sql, &Dialect::PostgreSQL).map_err(|error| match error.find_root() {
-                // The engine would show it as programmers see it.
-                DataFusionError::SQL(fault, _) => anyhow!("{fault}"),
-                _ => error.into(),
-            })?;
+            let mut statements = self.parser(sql)?.parse_statements().map_err(plain)?;
+            let mut statement = statements.pop_front().context("there is no SQL to run")?;
+            ensure!(statements.is_empty(), "one statement at a time is answered, and there are {}", statements.len() + 1);
             spell_out(&mut statement, &self.functions);
             let plan = state.statement_to_plan(statement).await?;
             self.access.check(&plan)?;
@@ -183,6 +184,21 @@ impl Engine {
     }
 
     /// The same for a table whose rows only stream by: its texts are views of the pages they stand in, and not copied.
+    /// Plans a predicate, or any other expression, over rows of this schema.
+    ///
+    /// # Errors
+    /// When it is none, or names what is not there.
+    pub fn expression(&self, sql: &str, schema: &DFSchema) -> Result<Expr> {
+        depth::check(sql)?;
+        let parsed = self.parser(sql)?.parse_into_expr().map_err(plain)?;
+        Ok(self.ctx.state().create_logical_expr_from_sql_expr(parsed, schema)?)
+    }
+
+    fn parser(&self, sql: &str) -> Result<DFParser<'static>> {
+        let deepest = self.ctx.state_ref().read().config_options().sql_parser.recursion_limit.get();
+        DFParserBuilder::new(sql).with_dialect(&POSTGRES).with_recursion_limit(deepest).build().map_err(plain)
+    }
+
     ///
     /// # Errors
     /// As [`Engine::register`].
@@ -219,6 +235,14 @@ fn rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = PhysicalOptimizer::new().rules;
     if let Some(first) = rules.iter().position(|rule| rule.name() == "ProjectionPushdown") {
         rules.remove(first);
+/// A fault of the SQL; the engine would show it as programmers see it.
+fn plain(error: DataFusionError) -> anyhow::Error {
+    match error.find_root() {
+        DataFusionError::SQL(fault, _) => anyhow!("{fault}"),
+        _ => error.into(),
+    }
+}
+
     }
     rules
 }

@@ -131,8 +131,7 @@ impl<'a> Work<'a> {
     }
 
     fn pick(&self, candidates: DataFrame, text: &str) -> Result<DataFrame> {
-        engine::shallow(text)?;
-        let predicate = self.engine.ctx().parse_sql_expr(text, candidates.schema())?;
+        let predicate = self.engine.expression(text, candidates.schema())?;
         let picked = candidates.filter(predicate)?;
         Ok(picked.select(["pos", "ofd", "ofd2", "dir", "dir2"].map(col))?)
     }

@@ -5,6 +5,7 @@
 
 mod exec;
 
+use super::dialect::POSTGRES;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
@@ -16,7 +17,6 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableType,
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{self, FunctionArg, FunctionArgExpr, TableFactor, VisitMut, VisitorMut};
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use std::fmt::Debug;
 use std::ops::ControlFlow;
@@ -92,7 +92,7 @@ impl VisitorMut for SpellOut<'_> {
             && named(self.0, name).is_some()
             && let [FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))] = args.args.as_mut_slice()
             && let ast::Expr::Identifier(_) | ast::Expr::CompoundIdentifier(_) = argument
-            && let Ok(query) = Parser::new(&PostgreSqlDialect {})
+            && let Ok(query) = Parser::new(&POSTGRES)
                 .try_with_sql(&format!("SELECT * FROM {argument}"))
                 .and_then(|mut parser| parser.parse_query())
         {

@@ -308,6 +308,19 @@ fn a_small_pool_spills_and_changes_nothing() {
 }
 
 #[test]
+fn a_predicate_ends_where_a_weaker_operator_begins() {
+    let dir = tempfile::tempdir().unwrap();
+    let capture = capture(dir.path(), &story(1, 2));
+    let picked = |name: &str, predicate: &str| {
+        let summary = run(&Options { where_: Some(predicate.into()), ..options(&capture, dir.path().join(name)) });
+        summary.ops_by_origin["event"]
+    };
+    let all = picked("all", "true");
+    assert_eq!(picked("either", "(syscall = 'read') IS DISTINCT FROM true OR syscall = 'read'"), all);
+    assert!(picked("other", "(syscall = 'read') IS DISTINCT FROM (true OR syscall = 'read')") < all);
+}
+
+#[test]
 fn a_name_that_no_file_can_have_spoils_no_workload() {
     let dir = tempfile::tempdir().unwrap();
     let long = format!("/a/{}", "n".repeat(300));

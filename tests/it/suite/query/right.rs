@@ -25,6 +25,32 @@ fn a_filter_that_reorders_its_columns_can_be_sorted_by_another() {
     assert_eq!(both, "seq\n0\n1\n");
 }
 
+/// The parser would take all that follows for its right side.
+#[test]
+fn is_distinct_from_ends_where_a_weaker_operator_begins() {
+    let dir = tempfile::tempdir().unwrap();
+    let capture = capture(dir.path(), &story(1, 1));
+    let ask = |sql: &str| text(dir.path(), &[&capture], Format::Csv, sql);
+    for (predicate, seqs) in [
+        ("(seq = 3) IS DISTINCT FROM true OR seq = 3", "0 1 2 3 4 5 6 7 8 9"),
+        ("(seq = 3) IS NOT DISTINCT FROM false AND seq < 5", "0 1 2 4"),
+        ("NOT (seq = 3) IS DISTINCT FROM true AND true", "3"),
+        ("(seq = 3) IS DISTINCT FROM (true OR seq = 3)", "0 1 2 4 5 6 7 8 9"),
+        ("(seq = 3) IS DISTINCT FROM seq < 4", "0 1 2"),
+    ] {
+        let rows = ask(&format!("SELECT seq FROM events WHERE {predicate} ORDER BY seq"));
+        assert_eq!(rows.lines().skip(1).collect::<Vec<_>>().join(" "), seqs, "{predicate}");
+        // Where columns are listed, too.
+        let rows =
+            ask(&format!("SELECT count(*) FILTER (WHERE {predicate}) AS n, sum(CASE WHEN {predicate} THEN 1 END) FROM events"));
+        let n = seqs.split(' ').count();
+        assert_eq!(rows.lines().last(), Some(format!("{n},{n}").as_str()), "{predicate}");
+    }
+    // Such a query is written anew, to keep the order of the view.
+    let all = ask("SELECT syscall FROM calls");
+    assert_eq!(ask("SELECT syscall FROM calls WHERE (syscall = 'read') IS DISTINCT FROM true OR syscall = 'read'"), all);
+}
+
 #[test]
 fn percentiles_are_right_and_the_same_whatever_the_plan() {
     let dir = tempfile::tempdir().unwrap();
