@@ -1,6 +1,7 @@
 //! `ioriot query`: SQL over datasets.
 
 use super::Exit;
+use super::size::Size;
 use super::ui::TableFormat;
 use crate::engine::Access;
 use crate::report;
@@ -41,6 +42,10 @@ pub struct Args {
     /// Let the SQL read and write any file: COPY, CREATE EXTERNAL TABLE, FROM 'file.parquet', SET
     #[arg(long)]
     allow_files: bool,
+    /// Memory for sorts, joins and aggregations before they spill to files without a name (in TMPDIR, else /tmp), bytes with
+    /// unit K, M or G
+    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = Size::parse)]
+    memory: Size,
 }
 
 impl Args {
@@ -72,6 +77,7 @@ impl Args {
             },
             out: self.out,
             access: Access::of(self.allow_files),
+            memory: self.memory.0,
         })
     }
 }

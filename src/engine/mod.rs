@@ -12,6 +12,7 @@ mod pack;
 mod percentile;
 mod session;
 mod sink;
+mod spill;
 mod stage;
 mod tee;
 mod virtualize;

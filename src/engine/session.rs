@@ -7,6 +7,7 @@ use super::function::{Function, Planner, spell_out};
 use super::ops::Numbered;
 use super::order::{Pruned, Touched};
 use super::percentile::Percentile;
+use super::spill::Spill;
 use super::virtualize::Virtualize;
 use crate::model::Config;
 use crate::panics;
@@ -18,6 +19,7 @@ use datafusion::dataframe::DataFrame;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
 use datafusion::error::DataFusionError;
+use datafusion::execution::disk_manager::DiskManagerBuilder;
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
@@ -86,9 +88,8 @@ impl Engine {
         let pool = FairSpillPool::new(usize::try_from(settings.memory)?);
         let consumers = NonZeroUsize::new(3).context("three is not zero")?;
         let mut env = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(TrackConsumersPool::new(pool, consumers)));
-        if let Some(dir) = &settings.spill {
-            env = env.with_temp_file_path(dir);
-        }
+        let spill = Spill(settings.spill.clone().unwrap_or_else(std::env::temp_dir));
+        env = env.with_disk_manager_builder(DiskManagerBuilder::default().with_temp_file_factory(Arc::new(spill)));
         let mut config = SessionConfig::new().with_target_partitions(threads).with_information_schema(true);
         // The default dialect takes `offset` in a list of columns for a clause.
         config.options_mut().sql_parser.dialect = Dialect::PostgreSQL;

@@ -54,6 +54,35 @@ pub fn create(path: &Path) -> Result<File> {
     Ok(rustix::fs::open(path, CREATE, Mode::RUSR | Mode::WUSR)?.into())
 }
 
+/// Makes a file without a name, for its owner only, on the file system of a directory. Where that knows no such files
+/// (O_TMPFILE, open(2)) it has a name for a moment.
+///
+/// # Errors
+/// When the system refuses.
+pub fn nameless(dir: &Path) -> Result<File> {
+    use rustix::io::Errno;
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::EXCL | OFlags::CLOEXEC;
+    match rustix::fs::open(dir, flags, Mode::RUSR | Mode::WUSR) {
+        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => named_for_a_moment(&Dir::open(dir)?),
+        made => Ok(made?.into()),
+    }
+}
+
+fn named_for_a_moment(dir: &Dir) -> Result<File> {
+    for number in 0_u64.. {
+        let name = format!(".ioriot-{}-{number}", std::process::id());
+        match dir.create(&name) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            made => {
+                let file = made?;
+                dir.unlink(&name)?;
+                return Ok(file);
+            }
+        }
+    }
+    Err(ErrorKind::AlreadyExists.into())
+}
+
 /// Reads a small file whole, as [`open`] opens it.
 ///
 /// # Errors
@@ -137,6 +166,21 @@ mod tests {
         assert_eq!(text(&dir.path().join("huge")).unwrap().len() as u64, JSON);
         file.set_len(1 << 40).unwrap();
         assert!(text(&dir.path().join("huge")).unwrap_err().to_string().contains("more than 64 MiB"));
+    }
+
+    #[test]
+    fn a_file_without_a_name_is_a_file() {
+        use std::os::unix::fs::{FileExt, MetadataExt};
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(format!(".ioriot-{}-0", std::process::id())), "theirs").unwrap();
+        for file in [nameless(dir.path()).unwrap(), named_for_a_moment(&Dir::open(dir.path()).unwrap()).unwrap()] {
+            file.write_all_at(b"text", 0).unwrap();
+            let (mut read, meta) = ([0; 4], file.metadata().unwrap());
+            file.read_exact_at(&mut read, 0).unwrap();
+            assert_eq!((&read, meta.nlink(), meta.permissions().mode() & 0o7777), (b"text", 0, 0o600));
+        }
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        assert!(nameless(&dir.path().join("none")).is_err());
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub struct Options {
     pub out: Option<PathBuf>,
     /// What the SQL may do to files.
     pub access: Access,
+    /// Bytes that sorts and aggregations may hold before they spill to disk.
+    pub memory: u64,
 }
 
 /// Answers a query.
@@ -44,7 +46,7 @@ pub struct Options {
 /// # Errors
 /// When a dataset cannot be opened, the SQL is wrong, or the answer cannot be written.
 pub fn run(options: &Options) -> Result<()> {
-    let desk = Desk::open(&options.datasets, options.access)?;
+    let desk = Desk::open(&options.datasets, options.access, options.memory)?;
     match &options.sql {
         Source::Text(sql) => answer_all(&desk, sql, options),
         Source::File(file) => {

@@ -34,8 +34,8 @@ impl Desk {
     ///
     /// # Errors
     /// When a directory is no dataset, or one of its files is not readable.
-    pub fn open(dirs: &[PathBuf], access: Access) -> Result<Desk> {
-        let engine = Engine::new(&Settings { access, ..Settings::default() })?;
+    pub fn open(dirs: &[PathBuf], access: Access, memory: u64) -> Result<Desk> {
+        let engine = Engine::new(&Settings { access, memory, ..Settings::default() })?;
         let mut datasets = Vec::new();
         for dir in dirs {
             let hosts = hosts(dir);

@@ -106,6 +106,31 @@ fn a_capture_by_ptrace_that_is_killed_early_is_recovered_or_out_of_the_way() {
     expect(0, &["capture", "--recover", "-o", &place("later")]);
 }
 
+/// Where a process has spilled to: what it has open below a directory, by name or without.
+#[cfg(feature = "sql")]
+fn spilled(child: &Child, dir: &Path) -> bool {
+    let open = fs::read_dir(format!("/proc/{}/fd", child.id())).into_iter().flatten().flatten();
+    open.filter_map(|fd| fd.path().read_link().ok()).any(|file| file.starts_with(dir))
+}
+
+#[cfg(feature = "sql")]
+#[test]
+fn a_query_that_spills_leaves_nothing_however_it_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let capture = dir.path().join("cap");
+    expect(0, &["ingest", &data("d-files.strace.gz"), "-o", capture.to_str().unwrap()]);
+    let sql = "SELECT a.seq, b.seq, a.path FROM events a, events b ORDER BY a.dur * b.seq DESC, a.path, b.seq";
+    for signal in [SIGINT, SIGTERM, SIGHUP, SIGKILL] {
+        let spill = tempfile::tempdir().unwrap();
+        let mut query = command(&["query", capture.to_str().unwrap(), sql, "--memory", "16M", "--format", "csv"]);
+        let mut child = query.env("TMPDIR", spill.path()).stdout(Stdio::null()).spawn().unwrap();
+        wait_for("the query to spill", || spilled(&child, spill.path()));
+        let code = end(&mut child, signal);
+        assert_eq!(code, (signal != SIGKILL).then_some(128 + signal));
+        assert_eq!(names(spill.path()), [""; 0], "after signal {signal}");
+    }
+}
+
 #[cfg(feature = "sql")]
 #[test]
 fn a_generate_and_a_query_leave_nothing() {

@@ -5,7 +5,7 @@ mod right;
 
 use super::generate::{capture, options, story};
 use crate::tool::{data, expect};
-use ioriot::engine::Access;
+use ioriot::engine::{Access, MEMORY};
 use ioriot::generate;
 use ioriot::progress::Progress;
 use ioriot::report::Format;
@@ -17,7 +17,8 @@ use std::process::Command;
 fn ask(dir: &Path, datasets: &[&Path], format: Format, sql: &str) -> anyhow::Result<PathBuf> {
     let out = dir.join("answer");
     let datasets = datasets.iter().map(|path| path.to_path_buf()).collect();
-    query::run(&Options { datasets, sql: Source::Text(sql.into()), format, out: Some(out.clone()), access: Access::Tables })?;
+    let (sql, access, memory) = (Source::Text(sql.into()), Access::Tables, MEMORY);
+    query::run(&Options { datasets, sql, format, out: Some(out.clone()), access, memory })?;
     Ok(out)
 }
 
