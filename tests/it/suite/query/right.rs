@@ -163,6 +163,43 @@ fn a_view_of_several_datasets_tells_them_apart() {
     assert_eq!(top, ask(&[&one, &two], "SELECT max(total_ns) AS total_ns FROM latency"));
 }
 
+#[test]
+fn calls_of_two_captures_are_counted_apart() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = |name: &str| dir.path().join(name);
+    // Of `story`, 1 and 3 rounds by 2 threads: these calls in a round, of which one fails, of 1000 ns each.
+    let round = [("openat", 3, 1), ("close", 2, 0), ("read", 2, 0), ("write", 1, 0), ("pread64", 1, 0), ("mmap", 1, 0)];
+    let mut captures = Vec::new();
+    let mut expected = BTreeSet::new();
+    for (name, rounds) in [("one", 1), ("three", 3)] {
+        std::fs::create_dir(place(name)).unwrap();
+        let capture = capture(&place(name), &story(2, rounds));
+        for (syscall, calls, failed) in round {
+            let (calls, failed) = (calls * 2 * rounds, failed * 2 * rounds);
+            expected.insert(format!("{},{syscall},{calls},{failed},{}", capture.display(), calls * 1000));
+        }
+        captures.push(capture);
+    }
+    let [one, three] = [0, 1].map(|at: usize| captures[at].as_path());
+    let ask = |sql: &str| text(dir.path(), &[one, three], Format::Csv, sql);
+    let rows = ask("SELECT dataset, syscall, calls, failed, total_ns FROM calls");
+    let found: BTreeSet<_> = rows.lines().skip(1).map(str::to_owned).collect();
+    assert_eq!((found, rows.lines().count() - 1), (expected, 12));
+    // Everything else that it says is said as of each alone, and as counted by hand from the events.
+    let hand = "SELECT dataset, syscall, count(*) AS calls, min(dur) AS least, max(dur) AS most FROM events GROUP BY 1, 2";
+    let by_hand = ask(&format!(
+        "SELECT count(*) AS n, sum(a.calls) AS calls FROM calls a JOIN ({hand}) b USING (dataset, syscall, calls) \
+                                WHERE a.p50_ns BETWEEN least AND least + least / 128 AND a.p99_ns BETWEEN most AND most + most / 128"
+    ));
+    assert_eq!(by_hand, "n,calls\n12,80\n");
+    for capture in [one, three] {
+        let alone = text(dir.path(), &[capture], Format::Csv, "SELECT * FROM calls ORDER BY syscall");
+        let columns = alone.lines().next().unwrap();
+        let sql = format!("SELECT {columns} FROM calls WHERE dataset = '{}' ORDER BY syscall", capture.display());
+        assert_eq!(ask(&sql), alone);
+    }
+}
+
 /// Runs a script with an interpreter that has the packages it needs, and must have them where the variable names it;
 /// `None` when the test is skipped without.
 pub fn python(variable: &str, args: &[&str]) -> Option<Output> {
