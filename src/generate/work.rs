@@ -218,7 +218,7 @@ impl<'a> Work<'a> {
         // A join holds its smaller side. When that may be too much, both sides are sorted, which spills, and merged.
         let rows = parts.iter().map(|part| if let Part::Scratch(rows) = part { *rows } else { 0 }).sum::<u64>();
         if rows * JOIN_ROW > self.options.memory {
-            self.engine.sql("SET datafusion.optimizer.prefer_hash_join = false")?;
+            self.engine.set("datafusion.optimizer.prefer_hash_join", "false")?;
         }
         parts.into_iter().for_each(|part| made.add(part));
         progress.begin("order", Unit::Count, 0);

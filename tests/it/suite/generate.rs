@@ -307,6 +307,18 @@ fn a_small_pool_spills_and_changes_nothing() {
     assert_eq!(wide.fingerprint, narrow.fingerprint);
 }
 
+/// Beyond a number of spans they are joined by sorting both sides.
+#[test]
+fn more_spans_than_memory_has_room_for_are_ordered_all_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    // In turn, so that each is a span of its own, and waits for the one before.
+    let events: Vec<_> =
+        (0..200_000).map(|at| call(Syscall::chmod, 100 + at % 2, 0, &[(Col::Mode, 0o644)], Some("/f"))).collect();
+    let capture = capture(dir.path(), &events);
+    let summary = run(&Options { memory: 24 << 20, ..options(&capture, dir.path().join("w")) });
+    assert_eq!(summary.edges.values().map(|edges| edges.kept).sum::<u64>(), 199_999, "{summary}");
+}
+
 #[test]
 fn a_predicate_ends_where_a_weaker_operator_begins() {
     let dir = tempfile::tempdir().unwrap();
