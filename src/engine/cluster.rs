@@ -7,7 +7,7 @@
 
 use super::pack::{self, Packed, Place};
 use anyhow::{Context, Result, ensure};
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, new_null_array};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringViewArray, new_null_array};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
@@ -17,8 +17,9 @@ use std::io::{BufReader, BufWriter};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Rows in a batch of a run: small, because the merge holds one batch of every run.
+/// Rows in a batch of a run, and bytes of its texts, about: little, because the merge holds one batch of every run.
 const RUN: usize = 2048;
+const RUN_BYTES: usize = 1 << 20;
 
 /// How rows are put together.
 #[derive(Clone, Debug)]
@@ -132,8 +133,15 @@ impl Cluster {
                 Some(views) => Arc::new(views.gc()),
                 None => Arc::clone(column),
             };
-            let columns = batch.columns().iter().map(own).collect();
-            Ok(writer.write(&RecordBatch::try_new(batch.schema(), columns)?)?)
+            let texts = batch.columns().iter().filter_map(|column| column.as_string_view_opt());
+            let bytes: usize = texts.map(StringViewArray::total_buffer_bytes_used).sum();
+            let rows = (batch.num_rows() / (bytes / RUN_BYTES + 1)).max(1);
+            for start in (0..batch.num_rows()).step_by(rows) {
+                let part = batch.slice(start, rows.min(batch.num_rows() - start));
+                let columns = part.columns().iter().map(own).collect();
+                writer.write(&RecordBatch::try_new(part.schema(), columns)?)?;
+            }
+            Ok(())
         })?;
         writer.finish().with_context(|| format!("cannot write {}", path.display()))?;
         self.held.clear();

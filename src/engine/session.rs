@@ -13,8 +13,8 @@ use crate::model::Config;
 use crate::panics;
 use anyhow::{Context, Result, anyhow, ensure};
 use datafusion::catalog::TableProvider;
-use datafusion::config::Dialect;
 use datafusion::common::DFSchema;
+use datafusion::config::Dialect;
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
@@ -27,14 +27,17 @@ use datafusion::logical_expr::{AggregateUDF, Expr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::sql::parser::{DFParser, DFParserBuilder};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use datafusion::sql::parser::{DFParser, DFParserBuilder};
 use std::sync::{Arc, Mutex};
 use tokio::runtime::Runtime;
 
 /// Memory that sorts, joins and aggregations may hold before they spill, unless told otherwise: 256 MiB.
 pub const MEMORY: u64 = 256 << 20;
+
+/// With less not even an aggregation of a few rows can begin: 16 MiB.
+const LEAST: u64 = 16 << 20;
 
 /// Planning recurses, and deeply in a debug build.
 const STACK: usize = 16 << 20;
@@ -84,6 +87,12 @@ impl Engine {
             .on_thread_start(panics::contain_thread)
             .build()
             .context("cannot start the threads of the SQL engine")?;
+        ensure!(
+            settings.memory >= LEAST,
+            "the SQL engine has {} bytes of memory, and needs {} at least: give it more (--memory 64M)",
+            settings.memory,
+            LEAST
+        );
         // The pool splits itself evenly among the operators that can spill, and names the greedy one when it is short.
         let pool = FairSpillPool::new(usize::try_from(settings.memory)?);
         let consumers = NonZeroUsize::new(3).context("three is not zero")?;
@@ -175,16 +184,6 @@ impl Engine {
         })
     }
 
-    /// Registers Parquet files as one table; their stated sort order is kept. They are believed: who has them from elsewhere looks
-    /// at them first ([`crate::schema::check::whole`]).
-    ///
-    /// # Errors
-    /// When a file cannot be opened or is not Parquet.
-    pub fn register(&self, name: &str, files: &[PathBuf]) -> Result<()> {
-        self.table(name, files, false)
-    }
-
-    /// The same for a table whose rows only stream by: its texts are views of the pages they stand in, and not copied.
     /// Plans a predicate, or any other expression, over rows of this schema.
     ///
     /// # Errors
@@ -200,6 +199,16 @@ impl Engine {
         DFParserBuilder::new(sql).with_dialect(&POSTGRES).with_recursion_limit(deepest).build().map_err(plain)
     }
 
+    /// Registers Parquet files as one table; their stated sort order is kept. They are believed: who has them from elsewhere looks
+    /// at them first ([`crate::schema::check::whole`]).
+    ///
+    /// # Errors
+    /// When a file cannot be opened or is not Parquet.
+    pub fn register(&self, name: &str, files: &[PathBuf]) -> Result<()> {
+        self.table(name, files, false)
+    }
+
+    /// The same for a table whose rows only stream by: its texts are views of the pages they stand in, and not copied.
     ///
     /// # Errors
     /// As [`Engine::register`].
@@ -226,6 +235,14 @@ impl Engine {
     }
 }
 
+/// A fault of the SQL; the engine would show it as programmers see it.
+fn plain(error: DataFusionError) -> anyhow::Error {
+    match error.find_root() {
+        DataFusionError::SQL(fault, _) => anyhow!("{fault}"),
+        _ => error.into(),
+    }
+}
+
 /// The rules of the physical optimizer, with one run of ProjectionPushdown instead of two.
 ///
 /// When the rule moves a projection below a filter it compares the filter's predicate, which names columns of the filter's
@@ -236,14 +253,6 @@ fn rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = PhysicalOptimizer::new().rules;
     if let Some(first) = rules.iter().position(|rule| rule.name() == "ProjectionPushdown") {
         rules.remove(first);
-/// A fault of the SQL; the engine would show it as programmers see it.
-fn plain(error: DataFusionError) -> anyhow::Error {
-    match error.find_root() {
-        DataFusionError::SQL(fault, _) => anyhow!("{fault}"),
-        _ => error.into(),
-    }
-}
-
     }
     rules
 }

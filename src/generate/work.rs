@@ -25,6 +25,12 @@ const LANES_SHARE: u64 = 2;
 /// Bytes of memory for a row that a join holds.
 const JOIN_ROW: u64 = 128;
 
+/// Rows of a batch: one for so many bytes of memory, at least and at most so many. A sort needs room for a batch or two, and
+/// every one of them has a part of the memory only.
+const BATCH_ROW: u64 = 32 << 10;
+const BATCH_LEAST: u64 = 512;
+const BATCH: u64 = 8192;
+
 /// The stage that `--explain-order` runs.
 pub(super) const EXAMPLES: &str = "edge_examples";
 
@@ -76,6 +82,8 @@ impl<'a> Work<'a> {
         // more than reading them at once gains, and memory that a sort above, which fills the pool before it spills, does
         // not leave.
         engine.set("datafusion.optimizer.repartition_file_scans", "false")?;
+        let rows = (options.memory / BATCH_ROW).clamp(BATCH_LEAST, BATCH);
+        engine.set("datafusion.execution.batch_size", &rows.to_string())?;
         check::whole(&capture.table(Table::Events))?;
         engine.register_views(Table::Events.name(), &[capture.table(Table::Events)])?;
         Ok(Work { engine, options, draft })

@@ -1,73 +1,209 @@
 //! When the events have ended: what had to be there, and what must be there now.
 
-use super::facts::{Answer, Twins};
+use super::facts::{Answer, Evidence, Twins};
 use super::step::{End, Expect, Kind, Name, Need};
 use super::tree::{Ino, Life, Node, ROOT, Slot, Tree, Was};
 use super::walk::PATH_MAX;
 use hashbrown::HashSet;
 
-impl Tree {
-    /// The answers, parents before children, names in byte order.
-    ///
-    /// A need of kind absent is a name that a call proved free. Its directory is a need too, or does not exist either
-    /// as far as anybody knows (a lookup through it failed); it is never a directory that the workload makes.
-    pub(super) fn end(&mut self) -> End {
-        let (mut end, mut twins, mut too_long) = (End::default(), Twins::default(), 0);
-        self.visit(
-            |slot| if let Was::Held(ino) = slot.was { Some(ino) } else { None },
-            |tree, path, slot| match slot.was {
+/// One thing of those that the model knows at the end.
+#[derive(Clone, Debug)]
+pub enum Said {
+    /// What must exist before.
+    Need(Need),
+    /// The same once more, for the ranges of a file.
+    Ranges(Need),
+    /// What must be there after.
+    Expect(Expect),
+    /// What the model had to infer, and how often.
+    Guess(&'static str, u64),
+    /// Answers of a kind.
+    Evidence(&'static str, Evidence),
+}
+
+/// Says everything that the model knows at the end, a thing at a time: as many paths, each as long as it may be, would take
+/// many times the memory of the names they are made of.
+///
+/// Parents come before children, names in byte order. A need of kind absent is a name that a call proved free. Its directory
+/// is a need too, or does not exist either as far as anybody knows (a lookup through it failed); it is never a directory that
+/// the workload makes.
+pub struct Ending {
+    tree: Tree,
+    pass: Pass,
+    visit: Visit,
+    twins: Twins,
+    too_long: u64,
+    /// What is left of the counters.
+    counts: std::vec::IntoIter<Said>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pass {
+    Needs,
+    Ranges,
+    Expects,
+    Counts,
+}
+
+impl Ending {
+    pub(super) fn new(tree: Tree) -> Ending {
+        let visit = Visit::new(&tree);
+        Ending { tree, pass: Pass::Needs, visit, twins: Twins::default(), too_long: 0, counts: Vec::new().into_iter() }
+    }
+
+    /// Begins the next pass.
+    fn turn(&mut self, pass: Pass) {
+        (self.pass, self.visit, self.twins) = (pass, Visit::new(&self.tree), Twins::default());
+    }
+
+    fn next_need(&mut self) -> Option<Need> {
+        let was = |slot: &Slot| if let Was::Held(ino) = slot.was { Some(ino) } else { None };
+        while let Some(slot) = self.visit.next(&self.tree, was) {
+            match slot.was {
                 // Reached step by step. No call takes it whole, and init makes it by one.
-                Was::Held(_) if path.len() >= PATH_MAX => too_long += 1,
-                Was::Held(ino) if tree.at(ino).life == Life::Initial => {
-                    let target = twins.first(tree, ino, &path);
-                    end.needs.push(tree.need(path, ino, target));
+                Was::Held(_) if self.visit.path.len() >= PATH_MAX => self.too_long += 1,
+                Was::Held(ino) if self.tree.at(ino).life == Life::Initial => {
+                    let path = self.visit.name();
+                    let target = self.twins.first(&self.tree, ino, &path);
+                    return Some(self.tree.need(path, ino, target));
                 }
-                Was::Absent => end.needs.push(blank(path)),
+                Was::Absent => return Some(blank(self.visit.name())),
                 Was::Held(_) | Was::Unclaimed => {}
-            },
-        );
-        self.visit(
-            |slot| slot.now,
-            |tree, path, slot| match slot.now {
-                Some(ino) if tree.at(ino).life != Life::Ghost => end.expects.push(tree.expect(path, ino)),
-                Some(_) => {}
-                None => end.expects.push(Expect { path, kind: Kind::Absent, size: None, target: None }),
-            },
-        );
-        let files = end.needs.iter().filter(|need| need.kind == Kind::File && need.target.is_none());
-        files.for_each(|need| self.answer(Answer::Size, need.size_exact));
-        if too_long > 0 {
-            *self.guesses.entry("a file whose path is too long").or_default() += too_long;
+            }
         }
-        let evidence = Answer::ALL.iter().map(|(what, name)| (*name, self.evidence[*what as usize]));
-        end.evidence = evidence.filter(|(_, found)| found.answers > 0).collect();
-        end.guesses = self.guesses.iter().map(|(what, count)| (*what, *count)).collect();
+        None
+    }
+
+    fn next_expect(&mut self) -> Option<Expect> {
+        while let Some(slot) = self.visit.next(&self.tree, |slot| slot.now) {
+            match slot.now {
+                Some(ino) if self.tree.at(ino).life != Life::Ghost => return Some(self.tree.expect(self.visit.name(), ino)),
+                Some(_) => {}
+                None => return Some(Expect { path: self.visit.name(), kind: Kind::Absent, size: None, target: None }),
+            }
+        }
+        None
+    }
+
+    fn counts(&mut self) -> Vec<Said> {
+        if self.too_long > 0 {
+            *self.tree.guesses.entry("a file whose path is too long").or_default() += self.too_long;
+        }
+        let guesses = self.tree.guesses.iter().map(|(what, count)| Said::Guess(what, *count));
+        let evidence = Answer::ALL.iter().map(|(what, name)| (*name, self.tree.evidence[*what as usize]));
+        let evidence = evidence.filter(|(_, found)| found.answers > 0).map(|(name, found)| Said::Evidence(name, found));
+        guesses.chain(evidence).collect()
+    }
+}
+
+impl Iterator for Ending {
+    type Item = Said;
+
+    fn next(&mut self) -> Option<Said> {
+        loop {
+            match self.pass {
+                Pass::Needs => match self.next_need() {
+                    Some(need) => {
+                        if need.kind == Kind::File && need.target.is_none() {
+                            self.tree.answer(Answer::Size, need.size_exact);
+                        }
+                        return Some(Said::Need(need));
+                    }
+                    None => {
+                        self.counts = self.counts().into_iter();
+                        self.turn(Pass::Ranges);
+                    }
+                },
+                Pass::Ranges => match self.next_need() {
+                    Some(need) if need.read.is_empty() && need.holes.is_empty() => {}
+                    Some(need) => return Some(Said::Ranges(need)),
+                    None => self.turn(Pass::Expects),
+                },
+                Pass::Expects => match self.next_expect() {
+                    Some(expect) => return Some(Said::Expect(expect)),
+                    None => self.pass = Pass::Counts,
+                },
+                Pass::Counts => return self.counts.next(),
+            }
+        }
+    }
+}
+
+impl End {
+    /// All of it at once.
+    pub(super) fn collect(ending: Ending) -> End {
+        let mut end = End::default();
+        for said in ending {
+            match said {
+                Said::Need(need) => end.needs.push(need),
+                Said::Ranges(_) => {}
+                Said::Expect(expect) => end.expects.push(expect),
+                Said::Guess(what, count) => end.guesses.push((what, count)),
+                Said::Evidence(what, found) => end.evidence.push((what, found)),
+            }
+        }
         end
     }
+}
 
-    /// Calls `each` for every slot that can be reached through directories that `child` chooses.
-    fn visit(&self, child: impl Fn(&Slot) -> Option<Ino>, mut each: impl FnMut(&Tree, Name, &Slot)) {
-        let mut todo: Vec<(Vec<u8>, Option<Slot>, Option<Ino>)> = vec![(Vec::new(), None, Some(ROOT))];
-        let mut entered = HashSet::new();
-        while let Some((path, slot, dir)) = todo.pop() {
-            if let Some(slot) = slot {
-                // Long paths are kept once: what had to be there and what must be are mostly the same.
-                let known = slot.now.and_then(|ino| self.at(ino).path.as_ref()).map(|(_, known)| known);
-                let known = known.filter(|known| known[..] == path[..]).cloned();
-                each(self, known.unwrap_or_else(|| Name::from(&path[..])), &slot);
+/// Goes through every slot that can be reached.
+#[derive(Debug)]
+struct Visit {
+    /// Path of the slot that came last.
+    path: Vec<u8>,
+    levels: Vec<Level>,
+    entered: HashSet<Ino>,
+}
+
+/// The rest of a directory.
+#[derive(Debug)]
+struct Level {
+    /// Bytes of its path.
+    above: usize,
+    left: std::vec::IntoIter<(Name, Slot)>,
+}
+
+impl Visit {
+    fn new(tree: &Tree) -> Visit {
+        let mut visit = Visit { path: Vec::new(), levels: Vec::new(), entered: HashSet::new() };
+        visit.enter(tree, ROOT);
+        visit
+    }
+
+    /// The next slot; `child` chooses the directories that are gone through.
+    fn next(&mut self, tree: &Tree, child: impl Fn(&Slot) -> Option<Ino>) -> Option<Slot> {
+        loop {
+            let level = self.levels.last_mut()?;
+            let Some((name, slot)) = level.left.next() else {
+                self.levels.pop();
+                continue;
+            };
+            self.path.truncate(level.above);
+            self.path.push(b'/');
+            self.path.extend_from_slice(&name);
+            if let Some(dir) = child(&slot) {
+                self.enter(tree, dir);
             }
-            // A directory has one name, and is not below itself, whatever a damaged capture says of it.
-            let Some(dir) = dir.filter(|dir| entered.insert(*dir)) else { continue };
-            let Node::Dir(entries) = &self.at(dir).node else { continue };
-            let mut names: Vec<(&Name, &Slot)> = entries.iter().collect();
-            names.sort_by(|a, b| b.0.cmp(a.0));
-            for (name, slot) in names {
-                let below = [&path[..], b"/", name].concat();
-                todo.push((below, Some(*slot), child(slot)));
-            }
+            return Some(slot);
         }
     }
 
+    /// A directory has one name, and is not below itself, whatever a damaged capture says of it.
+    fn enter(&mut self, tree: &Tree, dir: Ino) {
+        let Node::Dir(entries) = &tree.at(dir).node else { return };
+        if self.entered.insert(dir) {
+            let mut names: Vec<(Name, Slot)> = entries.iter().map(|(name, slot)| (name.clone(), *slot)).collect();
+            names.sort_by(|a, b| a.0.cmp(&b.0));
+            self.levels.push(Level { above: self.path.len(), left: names.into_iter() });
+        }
+    }
+
+    fn name(&self) -> Name {
+        Name::from(&self.path[..])
+    }
+}
+
+impl Tree {
     fn need(&self, path: Name, ino: Ino, same: Option<Name>) -> Need {
         let inode = self.at(ino);
         let (uid, gid) = inode.owner.unzip();

@@ -32,6 +32,7 @@ mod tree;
 mod walk;
 
 pub use config::{Config, Notes, PSEUDO, Place, Requests};
+pub use end::{Ending, Said};
 pub use facts::Evidence;
 pub use start::{Open, Present};
 pub use step::{End, Expect, Kind, Name, Need, Row, Rows, Step};
@@ -86,7 +87,12 @@ impl Model {
 
     /// The capture has ended: closes what is still open, in the lanes that opened it, and says what had to exist before
     /// and what must exist now.
-    pub fn finish(mut self, out: &mut Rows) -> End {
+    pub fn finish(self, out: &mut Rows) -> End {
+        End::collect(self.end(out))
+    }
+
+    /// The same, a thing at a time.
+    pub fn end(mut self, out: &mut Rows) -> Ending {
         let mut open: Vec<(i64, u32)> =
             self.tasks.ofds.iter().enumerate().filter_map(|(ix, ofd)| ofd.as_ref().map(|ofd| (ofd.id, ix as u32))).collect();
         open.sort_unstable();
@@ -101,7 +107,7 @@ impl Model {
             event.set_outcome(0);
             out.push(Some(Box::new(event)), step, &mut self.tree.touches);
         }
-        self.tree.end()
+        Ending::new(self.tree)
     }
 
     /// Path of what an open file description is on, kept until names change.

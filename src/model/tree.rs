@@ -65,8 +65,15 @@ pub(super) struct Tree {
     pub(super) identities: HashMap<Identity, Ino>,
     /// When the last call was over that took a name from a file or gave it one, ns.
     pub(super) renamed: i64,
+    /// Directories whose path is remembered, and about how many bytes that takes.
+    kept: Vec<Ino>,
+    kept_bytes: usize,
     scratch: Vec<u8>,
 }
+
+/// Bytes of remembered paths at most, and of one beside its letters.
+const KEPT: usize = 16 << 20;
+const KEPT_EACH: usize = 64;
 
 impl Tree {
     pub(super) fn new(config: Config) -> Tree {
@@ -91,6 +98,8 @@ impl Tree {
             evidence: Default::default(),
             identities: HashMap::new(),
             renamed: i64::MIN,
+            kept: Vec::new(),
+            kept_bytes: 0,
             scratch: Vec::new(),
         }
     }
@@ -150,8 +159,7 @@ impl Tree {
                 let (dir, name) = (*dir, name.clone());
                 let path = self.join(dir, &name);
                 if matches!(self.at(ino).node, Node::Dir(_)) {
-                    let epoch = self.epoch;
-                    self.at_mut(ino).path = Some((epoch, path.clone()));
+                    self.keep(ino, &path);
                 }
                 path
             }
@@ -168,6 +176,20 @@ impl Tree {
         }
         self.scratch.extend_from_slice(name);
         Arc::from(&self.scratch[..])
+    }
+
+    /// Remembers the path of a directory. All are forgotten when there are too many bytes of them: the paths of all
+    /// directories would be many times as long as all names.
+    fn keep(&mut self, dir: Ino, path: &Name) {
+        self.kept_bytes += path.len() + KEPT_EACH;
+        if self.kept_bytes > KEPT {
+            self.kept_bytes = path.len() + KEPT_EACH;
+            for dir in std::mem::take(&mut self.kept) {
+                self.nodes[dir as usize].path = None;
+            }
+        }
+        self.kept.push(dir);
+        self.nodes[dir as usize].path = Some((self.epoch, path.clone()));
     }
 
     /// Climbs to the nearest directory whose path is known, then fills in the paths on the way down: no recursion, as a
@@ -199,7 +221,7 @@ impl Tree {
                 }
                 self.scratch.extend_from_slice(name);
                 base = Arc::from(&self.scratch[..]);
-                self.nodes[ino as usize].path = Some((self.epoch, base.clone()));
+                self.keep(ino, &base);
             }
         }
         base

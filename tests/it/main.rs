@@ -20,6 +20,8 @@ mod suite {
     mod ingest;
     mod live;
     mod locks;
+    #[cfg(feature = "sql")]
+    mod memory;
     mod model;
     #[cfg(feature = "sql")]
     mod mounts;

@@ -5,7 +5,7 @@ use super::decode::{Decoder, Part, part};
 use super::gather::{Gather, STRIDE};
 use crate::engine::function::Running;
 use crate::event::Event;
-use crate::model::{Config, End, Model, Row, Rows};
+use crate::model::{Config, Ending, Model, Row, Rows, Said};
 use crate::text;
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringViewArray, new_null_array};
 use arrow::compute::interleave;
@@ -15,15 +15,16 @@ use std::sync::Arc;
 
 /// Rows of steps that are gathered at once: they stay in the processor's cache.
 const CHUNK: usize = 256;
-/// Facts in a batch.
+/// Facts in a batch, and bytes of their paths, about: both at most.
 const FACTS: usize = 8192;
+const FACT_BYTES: usize = 4 << 20;
 
 /// The state of a walk.
 pub struct Walk {
     /// Until the last event has come.
     model: Option<Model>,
-    /// What it knew then: list and place in it that come next.
-    end: (End, (usize, usize)),
+    /// What it knew then and is still to be said.
+    ending: Option<Ending>,
     decoder: Decoder,
     seq: usize,
     /// A batch of the input without rows.
@@ -62,13 +63,13 @@ impl Walk {
         let columns = output.fields().iter().map(|field| column(field.name())).collect::<Result<_>>()?;
         let (decoder, seq) = (Decoder::new(input)?, input.index_of("seq")?);
         let like = RecordBatch::new_empty(Arc::new(input.clone()));
-        let (model, end) = (Some(Model::new(places)), (End::default(), (0, 0)));
-        Ok(Walk { model, end, decoder, seq, like, output, columns, pos: STRIDE, last: 0, rows: Rows::default() })
+        let model = Some(Model::new(places));
+        Ok(Walk { model, ending: None, decoder, seq, like, output, columns, pos: STRIDE, last: 0, rows: Rows::default() })
     }
 
     /// The rows that follow the last event: ops the model inserts at the end.
     fn finish(&mut self, model: Model) -> Result<RecordBatch> {
-        self.end.0 = model.finish(&mut self.rows);
+        self.ending = Some(model.end(&mut self.rows));
         let mut args = Args::default();
         let last = self.last;
         let sources: Vec<Source> = self.rows.list.iter_mut().map(|row| args.source(row, last, 0)).collect();
@@ -122,8 +123,9 @@ impl Running for Walk {
         if let Some(model) = self.model.take() {
             return self.finish(model).map(Some);
         }
-        let Walk { end: (end, at), columns, output, pos, .. } = self;
-        let facts = next_facts(end, at);
+        let Walk { ending: Some(ending), columns, output, pos, .. } = self else { return Ok(None) };
+        let said = some(ending);
+        let facts: Vec<Fact<'_>> = said.iter().flat_map(facts).collect();
         if facts.is_empty() {
             return Ok(None);
         }
@@ -185,51 +187,54 @@ impl Args {
     }
 }
 
-/// About [`FACTS`] facts from where the last ones ended; none when there are no more.
-fn next_facts<'a>(end: &'a End, at: &mut (usize, usize)) -> Vec<Fact<'a>> {
-    let mut facts = Vec::new();
-    while facts.len() < FACTS {
-        let (list, item) = *at;
-        at.1 += 1;
-        let more = match list {
-            0 => end.needs.get(item).map(|need| {
-                facts.push(Fact {
-                    size: Some(need.size),
-                    exact: Some(need.size_exact),
-                    perm: need.mode,
-                    owner: need.uid,
-                    group: need.gid,
-                    mtime: need.mtime,
-                    target: need.target.as_ref(),
-                    xattrs: &need.xattrs,
-                    ..Fact::file(Tag::Fileset, &need.path, need.kind)
-                });
-            }),
-            1 => end.needs.get(item).map(|need| {
-                for (what, ranges) in [("read", &need.read), ("hole", &need.holes)] {
-                    facts.extend(ranges.iter().map(|(offset, length)| Fact {
-                        offset: Some(*offset),
-                        size: Some(*length),
-                        ..Fact::new(Tag::Extent, Some(&need.path), what)
-                    }));
-                }
-            }),
-            2 => end.expects.get(item).map(|expect| {
-                let target = expect.target.as_ref();
-                facts.push(Fact { size: expect.size, target, ..Fact::file(Tag::Expect, &expect.path, expect.kind) });
-            }),
-            3 => end.guesses.get(item).map(|(what, count)| {
-                facts.push(Fact { size: i64::try_from(*count).ok(), ..Fact::new(Tag::Guess, None, what) });
-            }),
-            4 => end.evidence.get(item).map(|(what, found)| {
-                let [size, offset] = [found.answers, found.observed].map(|count| i64::try_from(count).ok());
-                facts.push(Fact { size, offset, ..Fact::new(Tag::Evidence, None, what) });
-            }),
-            _ => break,
+/// What is said next, as much as a batch holds.
+fn some(ending: &mut Ending) -> Vec<Said> {
+    let (mut said, mut bytes) = (Vec::new(), 0);
+    while said.len() < FACTS && bytes < FACT_BYTES {
+        let Some(next) = ending.next() else { break };
+        bytes += match &next {
+            Said::Need(need) => need.path.len(),
+            Said::Ranges(need) => need.path.len() + (need.read.len() + need.holes.len()) * size_of::<Fact<'_>>(),
+            Said::Expect(expect) => expect.path.len(),
+            Said::Guess(..) | Said::Evidence(..) => 0,
         };
-        if more.is_none() {
-            *at = (list + 1, 0);
+        said.push(next);
+    }
+    said
+}
+
+/// The facts in it.
+fn facts(said: &Said) -> Vec<Fact<'_>> {
+    match said {
+        Said::Need(need) => vec![Fact {
+            size: Some(need.size),
+            exact: Some(need.size_exact),
+            perm: need.mode,
+            owner: need.uid,
+            group: need.gid,
+            mtime: need.mtime,
+            target: need.target.as_ref(),
+            xattrs: &need.xattrs,
+            ..Fact::file(Tag::Fileset, &need.path, need.kind)
+        }],
+        Said::Ranges(need) => {
+            let whats = [("read", &need.read), ("hole", &need.holes)];
+            let all = whats.into_iter().flat_map(|(what, ranges)| ranges.iter().map(move |range| (what, range)));
+            let fact = |(what, (offset, length)): (&'static str, &(i64, i64))| Fact {
+                offset: Some(*offset),
+                size: Some(*length),
+                ..Fact::new(Tag::Extent, Some(&need.path), what)
+            };
+            all.map(fact).collect()
+        }
+        Said::Expect(expect) => {
+            let target = expect.target.as_ref();
+            vec![Fact { size: expect.size, target, ..Fact::file(Tag::Expect, &expect.path, expect.kind) }]
+        }
+        Said::Guess(what, count) => vec![Fact { size: i64::try_from(*count).ok(), ..Fact::new(Tag::Guess, None, what) }],
+        Said::Evidence(what, found) => {
+            let [size, offset] = [found.answers, found.observed].map(|count| i64::try_from(count).ok());
+            vec![Fact { size, offset, ..Fact::new(Tag::Evidence, None, what) }]
         }
     }
-    facts
 }

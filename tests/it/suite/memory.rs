@@ -1,0 +1,81 @@
+//! How much memory a generate takes, as the kernel counts it.
+
+use super::generate::{call, capture};
+use crate::tool::{command, expect, ioriot};
+use ioriot::event::Event;
+use ioriot::syscall::Syscall;
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+
+/// What it is given.
+const MEMORY: u64 = 64 << 20;
+/// What it may take beyond that and what it takes for next to nothing: batches on their way, row groups that are not full
+/// yet, the paths that the model remembers, and what the allocator keeps.
+const BESIDE: u64 = 256 << 20;
+
+/// The most memory that a generate of these events had, in bytes. (What wait4(2) says counts the parent's memory before exec.)
+fn peak(dir: &Path, events: &[Event]) -> u64 {
+    fs::create_dir(dir).unwrap();
+    let (capture, work) = (capture(dir, events), dir.join("work"));
+    let memory = MEMORY.to_string();
+    let args = ["generate", capture.to_str().unwrap(), "-o", work.to_str().unwrap(), "--memory", &memory];
+    let mut child = command(&args).stdout(Stdio::null()).spawn().unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let mut most = 0;
+    let ended = loop {
+        // It only grows; a process that has ended has none.
+        let lines = fs::read_to_string(&status).unwrap();
+        let kib = lines.lines().find_map(|line| line.strip_prefix("VmHWM:")?.strip_suffix("kB")?.trim().parse().ok());
+        most = most.max(kib.unwrap_or(0_u64) << 10);
+        if let Some(ended) = child.try_wait().unwrap() {
+            break ended;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    };
+    assert!(ended.success(), "{ended}");
+    most
+}
+
+fn stats(paths: impl Iterator<Item = String>) -> Vec<Event> {
+    paths.map(|path| call(Syscall::stat, 100, 0, &[], Some(&path))).collect()
+}
+
+#[test]
+fn long_paths_take_no_more_memory_than_is_given() {
+    let dir = tempfile::tempdir().unwrap();
+    let long = |part: String| format!("{part}{}", "d".repeat(250 - part.len()));
+    let tiny = peak(&dir.path().join("tiny"), &stats((0..10).map(|at| format!("/data/{at}"))));
+    let shared = format!("/data{}", format!("/{}", long(String::new())).repeat(12));
+    let beside = stats((0..30_000).map(|at| format!("{shared}/{at}")));
+    // Every directory is one of its own: the paths of all of them have six times as many letters.
+    let apart = stats((0..8_000).map(|at| (0..12).map(|level| format!("/{}", long(format!("{at}-{level}-")))).collect()));
+    let mib = |bytes: u64| bytes >> 20;
+    for (name, events) in [("beside", beside), ("apart", apart)] {
+        let peak = peak(&dir.path().join(name), &events);
+        println!("{name}: {} MiB, for next to nothing {}", mib(peak), mib(tiny));
+        assert!(peak < tiny + MEMORY + BESIDE, "{name}: {} MiB, and {} for next to nothing", mib(peak), mib(tiny));
+    }
+}
+
+#[test]
+fn memory_that_is_no_memory_is_refused_and_more_than_there_is_is_not_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let capture = capture(dir.path(), &stats(["/a".to_owned()].into_iter()));
+    let (capture, work) = (capture.to_str().unwrap(), dir.path().join("w"));
+    let work = work.to_str().unwrap();
+    for (memory, says) in
+        [("1K", "16777216 at least"), ("0", "--memory 64M"), ("16E", "no unit of bytes"), ("16777216T", "more bytes")]
+    {
+        for args in
+            [&["generate", capture, "-o", work, "--memory", memory][..], &["query", capture, "SELECT 1", "--memory", memory]]
+        {
+            let output = ioriot(args);
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.code() == Some(2) && said.contains(says), "{args:?}: {said}");
+        }
+    }
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "only the capture is there");
+    expect(0, &["generate", capture, "-o", work, "--memory", "16777215T"]);
+    expect(0, &["query", work, "SELECT * FROM ops ORDER BY op_id", "--memory", "16777215T"]);
+}
