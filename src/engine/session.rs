@@ -39,6 +39,9 @@ pub const MEMORY: u64 = 256 << 20;
 /// With less not even an aggregation of a few rows can begin: 16 MiB.
 const LEAST: u64 = 16 << 20;
 
+/// Runs that are merged at once: a merge takes memory for as many as it may, and would leave none for the operators beside it.
+const MERGED: usize = 8;
+
 /// Planning recurses, and deeply in a debug build.
 const STACK: usize = 16 << 20;
 
@@ -98,7 +101,8 @@ impl Engine {
         let consumers = NonZeroUsize::new(3).context("three is not zero")?;
         let mut env = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(TrackConsumersPool::new(pool, consumers)));
         let spill = Spill(settings.spill.clone().unwrap_or_else(std::env::temp_dir));
-        env = env.with_disk_manager_builder(DiskManagerBuilder::default().with_temp_file_factory(Arc::new(spill)));
+        let disk = DiskManagerBuilder::default().with_temp_file_factory(Arc::new(spill));
+        env = env.with_disk_manager_builder(disk.with_max_spill_merge_fan_in(MERGED));
         let mut config = SessionConfig::new().with_target_partitions(threads).with_information_schema(true);
         // The default dialect takes `offset` in a list of columns for a clause.
         config.options_mut().sql_parser.dialect = Dialect::PostgreSQL;

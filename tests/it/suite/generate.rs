@@ -303,7 +303,7 @@ fn a_small_pool_spills_and_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let capture = capture(dir.path(), &story(5, 1500));
     let wide = run(&options(&capture, dir.path().join("wide")));
-    let narrow = run(&Options { memory: 24 << 20, ..options(&capture, dir.path().join("narrow")) });
+    let narrow = run(&Options { memory: 16 << 20, ..options(&capture, dir.path().join("narrow")) });
     assert_eq!(wide.fingerprint, narrow.fingerprint);
 }
 
@@ -313,10 +313,10 @@ fn more_spans_than_memory_has_room_for_are_ordered_all_the_same() {
     let dir = tempfile::tempdir().unwrap();
     // In turn, so that each is a span of its own, and waits for the one before.
     let events: Vec<_> =
-        (0..200_000).map(|at| call(Syscall::chmod, 100 + at % 2, 0, &[(Col::Mode, 0o644)], Some("/f"))).collect();
+        (0..140_000).map(|at| call(Syscall::chmod, 100 + at % 2, 0, &[(Col::Mode, 0o644)], Some("/f"))).collect();
     let capture = capture(dir.path(), &events);
-    let summary = run(&Options { memory: 24 << 20, ..options(&capture, dir.path().join("w")) });
-    assert_eq!(summary.edges.values().map(|edges| edges.kept).sum::<u64>(), 199_999, "{summary}");
+    let summary = run(&Options { memory: 16 << 20, ..options(&capture, dir.path().join("w")) });
+    assert_eq!(summary.edges.values().map(|edges| edges.kept).sum::<u64>(), 139_999, "{summary}");
 }
 
 #[test]
