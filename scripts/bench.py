@@ -31,28 +31,36 @@ def measure(*command):
 
 
 class Bench:
-    def __init__(self, binary, runs):
-        self.binary, self.runs, self.calibrations = binary, runs, []
+    def __init__(self, binary, against, runs):
+        self.binary, self.against, self.runs, self.calibrations, self.ratio = binary, against, runs, [], ""
 
     def verb(self, *words, before=lambda: None):
-        """Medians of CPU seconds and peak memory of a verb over all runs."""
-        seconds, memory = [], []
+        """Medians of CPU seconds and peak memory of a verb over all runs; the other program runs in between."""
+        seconds, memory, ratios = [], [], []
         for _ in range(self.runs):
+            if self.against:
+                before()
+                other, _ = measure(self.against, *words)
             before()
             self.calibrations.append(measure(self.binary, "calibrate")[0])
             cpu, peak = measure(self.binary, *words)
             seconds.append(cpu)
             memory.append(peak)
+            if self.against:
+                ratios.append(cpu / other)
+        self.ratio = f"   {statistics.median(ratios):.3f} of the other" if ratios else ""
         return statistics.median(seconds), statistics.median(memory)
 
     def show(self, what, seconds, memory, figure):
         calibration = statistics.median(self.calibrations)
-        print(f"{what:<34} {seconds:8.3f} s CPU {seconds / calibration:8.2f} cal {memory:7.0f} MiB   {figure}", flush=True)
+        cost = f"{seconds:8.3f} s CPU {seconds / calibration:8.2f} cal {memory:7.0f} MiB"
+        print(f"{what:<34} {cost}   {figure}{self.ratio}", flush=True)
 
 
 def main():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--binary", type=Path, default=HOME / "target/release/ioriot")
+    options.add_argument("--against", type=Path, help="another build, run in turns with it: prints the median of their ratios")
     options.add_argument("--lines", type=int, default=1_000_000, help="lines of each input (default: 1000000)")
     options.add_argument("--runs", type=int, default=3, help="runs of each verb (default: 3)")
     options.add_argument("--quick", action="store_true", help="100000 lines, one run")
@@ -61,7 +69,7 @@ def main():
     if asked.quick:
         asked.lines, asked.runs = 100_000, 1
 
-    bench = Bench(asked.binary, asked.runs)
+    bench = Bench(asked.binary, asked.against, asked.runs)
     with tempfile.TemporaryDirectory(prefix="ioriot-bench-", dir=asked.dir) as name:
         place = Path(name)
         capture, workload, root, run = (place / part for part in ("capture", "workload", "root", "run"))
@@ -80,6 +88,7 @@ def main():
         generate, more = bench.verb("generate", capture, "-o", workload, before=without(workload))
         bench.show("generate from the capture", generate, more, f"{generate / lines * 1e6:.2f} us per event")
         both = ingest["capture"] + generate
+        bench.ratio = ""
         bench.show("ingest + generate", both, max(memory, more), f"{both * 1e6 / lines:.2f} s per M lines")
 
         ops = json.loads((workload / "manifest.json").read_text())["ops"]
