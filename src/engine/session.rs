@@ -66,6 +66,22 @@ impl Default for Settings {
     }
 }
 
+/// Starts the threads that queries run on.
+fn start(threads: usize) -> Result<Runtime> {
+    // When tokio cannot start its second thread it panics, and waits for its first one for ever: so as many are tried before.
+    let gate = Mutex::new(());
+    std::thread::scope(|scope| {
+        let _closed = gate.lock();
+        for _ in 0..threads {
+            std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, || drop(gate.lock()))?;
+        }
+        Ok::<_, std::io::Error>(())
+    })?;
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(threads).thread_stack_size(STACK).on_thread_start(panics::contain_thread);
+    panics::contain(|| Ok(builder.build()?))
+}
+
 /// A SQL engine.
 pub struct Engine {
     runtime: Runtime,
@@ -84,12 +100,7 @@ impl Engine {
     pub fn new(settings: &Settings) -> Result<Engine> {
         let threads =
             settings.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, NonZeroUsize::get)).max(1);
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(threads)
-            .thread_stack_size(STACK)
-            .on_thread_start(panics::contain_thread)
-            .build()
-            .context("cannot start the threads of the SQL engine")?;
+        let runtime = start(threads).context("cannot start the threads of the SQL engine")?;
         ensure!(
             settings.memory >= LEAST,
             "the SQL engine has {} bytes of memory, and needs {} at least: give it more (--memory 64M)",
