@@ -13,7 +13,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{ErrorKind, Write};
+use std::io::{Error, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 /// Name of the stamp.
@@ -76,8 +76,10 @@ impl Draft {
         files::trusted(&around)?;
         let aside = unfinished(&name);
         let shown = around.at(&aside);
-        let dir = around.dir(&aside).with_context(|| format!("nothing was left unfinished: there is no {}", shown.display()))?;
+        let nothing = || format!("nothing was left unfinished: there is no {}", shown.display());
+        let dir = around.dir(&aside).with_context(nothing)?;
         let lock = take(&dir)?;
+        ensure!(stands(&around, &aside, &dir), nothing());
         let is = stamped(&dir).map(|(kind, _)| kind);
         ensure!(is == Some(kind), "{} is no unfinished {}", shown.display(), kind.name());
         files::private(&dir)?;
@@ -174,8 +176,14 @@ impl Drop for Draft {
 /// # Errors
 /// When somebody does, it is none, or it cannot be removed.
 pub fn remove(around: &Dir, aside: &OsStr) -> Result<()> {
-    let dir = around.dir(aside)?;
+    remove_opened(around, aside, around.dir(aside)?)
+}
+
+fn remove_opened(around: &Dir, aside: &OsStr, dir: Dir) -> Result<()> {
     let _lock = take(&dir)?;
+    if !stands(around, aside, &dir) {
+        return Err(Error::new(ErrorKind::WouldBlock, "its writer has just finished with it").into());
+    }
     ensure!(ours(&dir), "{} is not ioriot's", dir.path().display());
     files::private(&dir)?;
     empty(&dir)?;
@@ -203,9 +211,7 @@ fn begin(around: &Dir, aside: &OsStr, kind: Kind) -> Result<(Dir, Lock)> {
         };
         let dir = made.with_context(|| format!("cannot make {}", shown.display()))?;
         let lock = take(&dir)?;
-        // Whoever had the lock may have put it in its place, or removed it.
-        let stands = around.look(aside).is_ok_and(|stat| dir.id().is_ok_and(|id| id == Id::of(&stat)));
-        if !stands {
+        if !stands(around, aside, &dir) {
             continue;
         }
         ensure!(
@@ -228,6 +234,12 @@ fn begin(around: &Dir, aside: &OsStr, kind: Kind) -> Result<(Dir, Lock)> {
             }
         };
     }
+}
+
+/// Has a draft that was opened, and then locked, its name still? Who had the lock before may have put it in its place, or
+/// removed it.
+fn stands(around: &Dir, aside: &OsStr, dir: &Dir) -> bool {
+    around.look(aside).is_ok_and(|stat| dir.id().is_ok_and(|id| id == Id::of(&stat)))
 }
 
 /// Takes the lock of a draft.
@@ -371,6 +383,18 @@ mod tests {
         fs::create_dir(&theirs).unwrap();
         fs::write(theirs.join("chapter"), "1").unwrap();
         assert!(!is(&around.dir(aside).unwrap()) && remove(&around, aside).is_err());
+    }
+
+    #[test]
+    fn what_was_finished_before_it_was_locked_is_no_draft() {
+        let dir = tempfile::tempdir().unwrap();
+        let (place, around) = (dir.path().join("cap"), Dir::open(dir.path()).unwrap());
+        let draft = Draft::create(&place, Kind::Capture).unwrap();
+        let opened = around.dir(".cap.unfinished").unwrap();
+        draft.commit(Manifest::new()).unwrap();
+        let error = remove_opened(&around, OsStr::new(".cap.unfinished"), opened).unwrap_err();
+        assert!(files::busy(&error).is_some(), "{error:#}");
+        assert!(Dataset::open(&place).is_ok());
     }
 
     #[test]
