@@ -26,6 +26,7 @@ mod ui;
 pub(crate) mod values;
 
 use crate::limits;
+use crate::panics;
 use crate::signal::{self, Signal};
 use anyhow::{Context, Result};
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
@@ -125,24 +126,31 @@ pub fn run() -> Result<Exit> {
     if !matches!(cli.verb, Verb::Capture(_)) {
         signal::end_when_asked().context("cannot wait for signals")?;
     }
-    match cli.verb {
-        Verb::Capture(args) => args.run(),
-        Verb::Ingest(args) => args.run(),
-        #[cfg(feature = "sql")]
-        Verb::Generate(args) => args.run(),
-        Verb::Init(args) => args.run(),
-        Verb::Replay(args) => args.run(),
-        #[cfg(feature = "sql")]
-        Verb::Run(args) => args.run(),
-        #[cfg(feature = "sql")]
-        Verb::Query(args) => args.run(),
-        Verb::Syscalls(args) => args.run(),
-        Verb::Clean(args) => args.run(),
-        Verb::Completions(args) => args.run(&mut Cli::command()),
-        Verb::Man(args) => args.run(Cli::command()),
-        Verb::Docs(args) => args.run(),
-        Verb::Synth(args) => args.run(),
-        Verb::Calibrate(args) => args.run(),
+    // Where a library gives up, as zstd does without memory, people get an error like any other.
+    panics::contain(|| cli.verb.run())
+}
+
+impl Verb {
+    fn run(self) -> Result<Exit> {
+        match self {
+            Verb::Capture(args) => args.run(),
+            Verb::Ingest(args) => args.run(),
+            #[cfg(feature = "sql")]
+            Verb::Generate(args) => args.run(),
+            Verb::Init(args) => args.run(),
+            Verb::Replay(args) => args.run(),
+            #[cfg(feature = "sql")]
+            Verb::Run(args) => args.run(),
+            #[cfg(feature = "sql")]
+            Verb::Query(args) => args.run(),
+            Verb::Syscalls(args) => args.run(),
+            Verb::Clean(args) => args.run(),
+            Verb::Completions(args) => args.run(&mut Cli::command()),
+            Verb::Man(args) => args.run(Cli::command()),
+            Verb::Docs(args) => args.run(),
+            Verb::Synth(args) => args.run(),
+            Verb::Calibrate(args) => args.run(),
+        }
     }
 }
 

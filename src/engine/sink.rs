@@ -4,6 +4,7 @@
 //! show in the file, and its hash is a fingerprint of its rows.
 
 use super::cluster::{By, Cluster};
+use crate::panics;
 use anyhow::{Context, Result, anyhow};
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
@@ -73,7 +74,8 @@ struct Writer {
 impl Writer {
     fn spawn(write: impl FnOnce(Batches) -> Result<Written> + Send + 'static) -> Result<Writer> {
         let (send, receive) = sync_channel(AHEAD);
-        let thread = std::thread::Builder::new().name("parquet".into()).spawn(move || write(Batches(receive)))?;
+        let write = move || panics::contain(|| write(Batches(receive)));
+        let thread = std::thread::Builder::new().name("parquet".into()).spawn(write)?;
         Ok(Writer { queue: Some(send), thread: Some(thread) })
     }
 

@@ -4,6 +4,7 @@ use super::guard;
 use super::order::{Key, Window};
 use crate::event::{Col, Text};
 use crate::files;
+use crate::panics;
 use crate::schema::check::Checked;
 use crate::schema::{Table, writer_properties};
 use crate::text;
@@ -243,7 +244,7 @@ impl Writer {
             file.flush().with_context(failed)?;
             Ok(())
         };
-        let thread = std::thread::Builder::new().name("parquet".into()).spawn(work)?;
+        let thread = std::thread::Builder::new().name("parquet".into()).spawn(|| panics::contain(work))?;
         Ok(Writer { batches: Some(batches), thread: Some(thread) })
     }
 
