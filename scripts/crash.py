@@ -206,7 +206,9 @@ def signalled(scene, verb, rng):
     time.sleep(rng.uniform(0, 1.1) * scene.usual[verb.name])
     process.send_signal(sign)
     code, said = end(process)
-    check(sign == signal.SIGKILL or code >= 0, verb.name, "let", sign.name, "kill it:", code)
+    # Before the program has begun it cannot do anything about it, and has made nothing.
+    early = not (scene.made / "out").exists() and not list(scene.made.glob(".out*.unfinished"))
+    check(sign == signal.SIGKILL or code >= 0 or early, verb.name, "let", sign.name, "kill it:", code)
     scene.look(verb, code, said)
     return sign.name
 

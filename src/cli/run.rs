@@ -10,8 +10,8 @@ use crate::amount::Things;
 use crate::files::{self, Dir, Id, Lock};
 use crate::generate;
 use crate::ingest::{self, Input};
-use crate::schema::Dataset;
 use crate::schema::dataset::Kind;
+use crate::schema::{Dataset, draft};
 use crate::signal;
 use crate::{init, replay};
 use anyhow::{Context, Result, bail, ensure};
@@ -221,12 +221,16 @@ fn record(command: &[OsString], capture: &Path, story: &mut Story) -> Result<boo
 /// The datasets in DIR.
 const PARTS: [(&str, Kind); 3] = [("capture", Kind::Capture), ("workload", Kind::Workload), ("run", Kind::Run)];
 
-/// Checks that `dir` may be used. With `force` deletes its datasets, and only these: the tree is for init to move aside.
+/// Checks that `dir` may be used. With `force` deletes its datasets, finished or not, and only these: the tree is for init to
+/// move aside.
 fn make_way(dir: &Path, force: bool, dry_run: bool) -> Result<()> {
     let taken = fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some());
     ensure!(force || !taken, "{} is not empty: --force makes it anew, -o DIR chooses another place", dir.display());
     for (name, kind) in PARTS {
         let part = dir.join(name);
+        if taken && !dry_run {
+            draft::remove_left(&part)?;
+        }
         if part.exists() {
             let failed = || format!("cannot delete {}", part.display());
             let (parent, name) = Dir::around(&part).with_context(failed)?;
@@ -260,10 +264,13 @@ mod tests {
         Draft::create(&capture, Kind::Capture).unwrap().commit(Manifest::new()).unwrap();
         fs::write(dir.join("notes"), "mine").unwrap();
         assert!(make_way(&dir, false, false).is_err());
+        let left = dir.join(".run.unfinished");
+        fs::create_dir(&left).unwrap();
+        fs::set_permissions(&left, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
         make_way(&dir, true, true).unwrap();
-        assert!(capture.exists());
+        assert!(capture.exists() && left.exists());
         make_way(&dir, true, false).unwrap();
-        assert!(!capture.exists() && dir.join("notes").exists());
+        assert!(!capture.exists() && !left.exists() && dir.join("notes").exists());
 
         fs::create_dir(&capture).unwrap();
         let error = make_way(&dir, true, false).unwrap_err().to_string();

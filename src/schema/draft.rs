@@ -190,6 +190,20 @@ fn remove_opened(around: &Dir, aside: &OsStr, dir: Dir) -> Result<()> {
     Ok(around.rmdir(aside)?)
 }
 
+/// Removes what a killed writer left of a dataset that would stand at `place`, if it left any.
+///
+/// # Errors
+/// When somebody is writing it, it is not ioriot's, or it cannot be removed.
+pub fn remove_left(place: &Path) -> Result<()> {
+    let (around, name) = Dir::around(place)?;
+    let aside = unfinished(&name);
+    if around.look(&aside).is_err() {
+        return Ok(());
+    }
+    files::trusted(&around)?;
+    remove(&around, &aside).with_context(|| format!("cannot remove {}", around.at(&aside).display()))
+}
+
 /// Is this a draft, by its name and by what is in it?
 pub fn is(dir: &Dir) -> bool {
     let name = dir.path().file_name().map(OsStr::as_encoded_bytes).unwrap_or_default();
