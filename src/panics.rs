@@ -1,14 +1,16 @@
-//! Panics of libraries: an error, and not a word on standard error.
+//! Panics are errors: those of libraries without another word, those of our own code with a backtrace, as ever.
 
 use anyhow::{Result, anyhow};
 use std::any::Any;
 use std::cell::Cell;
-use std::panic::{self, AssertUnwindSafe};
+use std::panic::{self, AssertUnwindSafe, Location};
 use std::sync::Once;
 
 thread_local! {
     /// Is this thread at work that may panic?
     static CONTAINED: Cell<bool> = const { Cell::new(false) };
+    /// Was the last panic of this thread one of our own code?
+    static OURS: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Has a library work on data from elsewhere. What it works with must not be used again when it panics.
@@ -23,6 +25,29 @@ pub fn contain<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     done.unwrap_or_else(|panic| Err(error(&*panic)))
 }
 
+/// Has a thread of its own do what may hang while it unwinds: whoever calls is told of a panic before that.
+///
+/// # Errors
+/// Those of the work, its panics, and that the thread could not be started.
+#[cfg(feature = "sql")]
+pub fn abandon<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    install();
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::Builder::new().spawn(move || {
+        CONTAINED.set(true);
+        let first = tell.clone();
+        WATCH.set(Some(Box::new(move |error| drop(first.send(Err(error))))));
+        drop(tell.send(work()));
+    })?;
+    told.recv()?
+}
+
+#[cfg(feature = "sql")]
+thread_local! {
+    /// Who wants to know of a panic of this thread before it unwinds.
+    static WATCH: Cell<Option<Box<dyn FnOnce(anyhow::Error)>>> = const { Cell::new(None) };
+}
+
 /// Has this thread panic without a word from now on: whoever waits for it tells.
 #[cfg(feature = "sql")]
 pub fn contain_thread() {
@@ -32,8 +57,18 @@ pub fn contain_thread() {
 
 /// The error that tells of a panic.
 pub fn error(panic: &(dyn Any + Send)) -> anyhow::Error {
-    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref().copied());
-    anyhow!("a library gave up: {}", text.unwrap_or("it does not say why"))
+    told(panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref().copied()))
+}
+
+fn told(text: Option<&str>) -> anyhow::Error {
+    let who = if OURS.get() { "ioriot itself is at fault, please report it" } else { "a library gave up" };
+    anyhow!("{who}: {}", text.unwrap_or("it does not say why"))
+}
+
+/// Does a panic come from our own code? What libraries are built from has a path of its own.
+fn ours(place: Option<&Location>) -> bool {
+    let here = file!().trim_end_matches("panics.rs");
+    place.is_some_and(|place| place.file().starts_with(here))
 }
 
 fn install() {
@@ -41,8 +76,13 @@ fn install() {
     ONCE.call_once(|| {
         let usual = panic::take_hook();
         panic::set_hook(Box::new(move |panic| {
-            if !CONTAINED.get() {
+            OURS.set(ours(panic.location()));
+            if OURS.get() || !CONTAINED.get() {
                 usual(panic);
+            }
+            #[cfg(feature = "sql")]
+            if let Some(tell) = WATCH.take() {
+                tell(told(panic.payload_as_str()));
             }
         }));
     });
@@ -56,8 +96,29 @@ mod tests {
     fn a_panic_is_an_error_that_says_what_it_said() {
         assert_eq!(contain(|| Ok(1)).unwrap(), 1);
         let none: Vec<i32> = Vec::new();
-        let error = contain(|| Ok(none[0])).unwrap_err().to_string();
-        assert!(error.starts_with("a library gave up: index out of bounds"), "{error}");
+        let ours = contain(|| Ok(none[0])).unwrap_err().to_string();
+        assert!(ours.starts_with("ioriot itself is at fault, please report it: index out of bounds"), "{ours}");
+        let theirs = contain(|| Ok(Vec::<u64>::with_capacity(std::hint::black_box(usize::MAX)))).unwrap_err().to_string();
+        assert!(theirs.starts_with("a library gave up: capacity overflow"), "{theirs}");
         assert!(!CONTAINED.get());
+    }
+
+    #[cfg(feature = "sql")]
+    #[test]
+    fn a_panic_that_never_ends_is_told() {
+        struct Forever;
+        impl Drop for Forever {
+            fn drop(&mut self) {
+                loop {
+                    std::thread::park();
+                }
+            }
+        }
+        assert_eq!(abandon(|| Ok(1)).unwrap(), 1);
+        let told = abandon::<()>(|| {
+            let _forever = Forever;
+            panic!("so much of it")
+        });
+        assert!(told.unwrap_err().to_string().ends_with("so much of it"));
     }
 }

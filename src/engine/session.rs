@@ -68,18 +68,12 @@ impl Default for Settings {
 
 /// Starts the threads that queries run on.
 fn start(threads: usize) -> Result<Runtime> {
-    // When tokio cannot start its second thread it panics, and waits for its first one for ever: so as many are tried before.
-    let gate = Mutex::new(());
-    std::thread::scope(|scope| {
-        let _closed = gate.lock();
-        for _ in 0..threads {
-            std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, || drop(gate.lock()))?;
-        }
-        Ok::<_, std::io::Error>(())
-    })?;
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    builder.worker_threads(threads).thread_stack_size(STACK).on_thread_start(panics::contain_thread);
-    panics::contain(|| Ok(builder.build()?))
+    // When tokio cannot start one of them it panics, and then waits for ever for those that it has started.
+    panics::abandon(move || {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder.worker_threads(threads).thread_stack_size(STACK).on_thread_start(panics::contain_thread);
+        Ok(builder.build()?)
+    })
 }
 
 /// A SQL engine.
@@ -153,11 +147,9 @@ impl Engine {
         std::thread::scope(|scope| {
             let handle = self.runtime.handle();
             let thread = std::thread::Builder::new().name("sql".into()).stack_size(STACK);
-            let thread = thread.spawn_scoped(scope, move || {
-                panics::contain_thread();
-                handle.block_on(future)
-            })?;
-            thread.join().unwrap_or_else(|panic| Err(panics::error(&*panic).context(self.given_up())))
+            let thread = thread.spawn_scoped(scope, move || panics::contain(|| Ok(handle.block_on(future))))?;
+            let done = thread.join().unwrap_or_else(|panic| Err(panics::error(&*panic)));
+            done.with_context(|| self.given_up())?
         })
     }
 
