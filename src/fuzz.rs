@@ -5,17 +5,15 @@
 use crate::capture::Glob;
 use crate::cli::values;
 use crate::event::Event;
-use crate::fate::{Fate, Origin};
 use crate::ingest::{Format, Ledger, parse::Batch, sequence::Sequencer, strace};
 use crate::init::{self, Map};
-use crate::model::{Config, Model, Name, Rows};
 use crate::mounts;
 use crate::replay::{Limit, check};
 use crate::schema::{Dataset, Table, losses};
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, new_null_array};
 use arrow::datatypes::Schema;
 use parquet::arrow::ArrowWriter;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
@@ -47,42 +45,6 @@ pub fn events(format: Format, text: &[u8]) -> Vec<Event> {
     assert_eq!(placed.len() as u64, ledger.events);
     placed.sort_by_key(|placed| placed.key);
     placed.into_iter().map(|placed| placed.event).collect()
-}
-
-/// Walks through events: each has one row, behind the ops that were inserted before it, and what is said at the end can
-/// be made and compared.
-pub fn walk(config: Config, events: &[Event]) {
-    let mut model = Model::new(config);
-    let mut rows = Rows::default();
-    for event in events {
-        rows.clear();
-        model.step(event, &mut rows);
-        let own = rows.list.iter().filter(|row| row.step.origin == Origin::Event).count();
-        assert_eq!((own, rows.list.last().map(|row| row.step.origin)), (1, Some(Origin::Event)), "{event:?}");
-        for row in &rows.list {
-            let step = &row.step;
-            assert_eq!(step.fate == Fate::Drop, step.reason.is_some(), "{event:?}");
-            assert!(step.fate != Fate::Op || step.op.is_some(), "{event:?}");
-            let touched: HashSet<_> = rows.touched(row).iter().map(|touch| (touch.kind, touch.id)).collect();
-            assert_eq!(touched.len(), rows.touched(row).len(), "{event:?} touches a resource twice");
-        }
-    }
-    rows.clear();
-    let end = model.finish(&mut rows);
-    let mut known: HashSet<Name> = HashSet::new();
-    for need in &end.needs {
-        assert!(need.path.starts_with(b"/") && need.size >= 0, "{need:?}");
-        for ranges in [&need.read, &need.holes] {
-            assert!(ranges.iter().all(|(from, length)| *from >= 0 && *length > 0), "{need:?}");
-            assert!(ranges.windows(2).all(|pair| pair[0].0.saturating_add(pair[0].1) <= pair[1].0), "{need:?}");
-        }
-        assert!(known.insert(need.path.clone()), "{need:?} is needed twice");
-    }
-    let mut left: HashSet<Name> = HashSet::new();
-    for expect in &end.expects {
-        assert!(expect.path.starts_with(b"/") && expect.size.is_none_or(|size| size >= 0), "{expect:?}");
-        assert!(left.insert(expect.path.clone()), "{expect:?} is expected twice");
-    }
 }
 
 /// A workload as far as order hangs on it: the rows of its tables, by column.

@@ -1,8 +1,12 @@
 //! A `.capture`, version 3 to 5, and what the model makes of it.
 #![no_main]
 
+#[path = "../../tests/it/suite/model/walk.rs"]
+mod walk;
+
 use ioriot::fuzz;
 use ioriot::ingest::Format;
 use ioriot::model::Config;
+use walk::walk;
 
-libfuzzer_sys::fuzz_target!(|text: &[u8]| fuzz::walk(Config::default(), &fuzz::events(Format::Capture, text)));
+libfuzzer_sys::fuzz_target!(|text: &[u8]| walk(Config::default(), &fuzz::events(Format::Capture, text)));

@@ -1,11 +1,14 @@
 //! The model, fed with any events: any call, with any arguments and outcome.
 #![no_main]
 
+#[path = "../../tests/it/suite/model/walk.rs"]
+mod walk;
+
 use ioriot::event::{Col, Event, Text};
-use ioriot::fuzz;
 use ioriot::model::Config;
 use ioriot::syscall::Syscall;
 use libfuzzer_sys::arbitrary::{Result, Unstructured};
+use walk::walk;
 
 /// Names are few, so that calls meet.
 const NAMES: [&str; 16] = [
@@ -71,5 +74,5 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         let Ok(event) = event(&mut bytes) else { break };
         events.push(event);
     }
-    fuzz::walk(Config::default(), &events);
+    walk(Config::default(), &events);
 });

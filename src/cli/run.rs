@@ -221,30 +221,36 @@ fn record(command: &[OsString], capture: &Path, story: &mut Story) -> Result<boo
 /// The datasets in DIR.
 const PARTS: [(&str, Kind); 3] = [("capture", Kind::Capture), ("workload", Kind::Workload), ("run", Kind::Run)];
 
-/// Checks that `dir` may be used. With `force` deletes its datasets, finished or not, and only these: the tree is for init to
-/// move aside.
+/// Checks that `dir` may be used. With `force` deletes its datasets, finished or not, and only these, when all of them may go:
+/// the tree is for init to move aside.
 fn make_way(dir: &Path, force: bool, dry_run: bool) -> Result<()> {
     let taken = fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some());
     ensure!(force || !taken, "{} is not empty: --force makes it anew, -o DIR chooses another place", dir.display());
+    let mut going = Vec::new();
     for (name, kind) in PARTS {
         let part = dir.join(name);
-        if taken && !dry_run {
-            draft::remove_left(&part)?;
-        }
         if part.exists() {
-            let failed = || format!("cannot delete {}", part.display());
-            let (parent, name) = Dir::around(&part).with_context(failed)?;
-            let stat = parent.look(&name).with_context(failed)?;
+            let (parent, name) = Dir::around(&part).with_context(|| undeletable(&part))?;
+            let stat = parent.look(&name).with_context(|| undeletable(&part))?;
             Dataset::expect(&part, kind).with_context(|| format!("{} is in the way", part.display()))?;
             ensure!(files::mine(&stat), "{} is not yours alone: remove it yourself", part.display());
             files::trusted(&parent)?;
-            if !dry_run {
-                let _lock = Lock::alone(parent.dir(&name)?).with_context(|| format!("{} is not free", part.display()))?;
-                files::remove_tree(&parent, &name, Id::of(&stat)).with_context(failed)?;
-            }
+            going.push((part, parent, name, stat));
         }
     }
+    if dry_run || !taken {
+        return Ok(());
+    }
+    PARTS.iter().try_for_each(|(name, _)| draft::remove_left(&dir.join(name)))?;
+    for (part, parent, name, stat) in going {
+        let _lock = Lock::alone(parent.dir(&name)?).with_context(|| format!("{} is not free", part.display()))?;
+        files::remove_tree(&parent, &name, Id::of(&stat)).with_context(|| undeletable(&part))?;
+    }
     Ok(())
+}
+
+fn undeletable(part: &Path) -> String {
+    format!("cannot delete {}", part.display())
 }
 
 #[cfg(test)]
@@ -272,8 +278,11 @@ mod tests {
         make_way(&dir, true, false).unwrap();
         assert!(!capture.exists() && !left.exists() && dir.join("notes").exists());
 
-        fs::create_dir(&capture).unwrap();
+        Draft::create(&capture, Kind::Capture).unwrap().commit(Manifest::new()).unwrap();
+        let foreign = dir.join("run");
+        [&left, &foreign].iter().for_each(|place| fs::create_dir(place).unwrap());
         let error = make_way(&dir, true, false).unwrap_err().to_string();
         assert!(error.contains("is in the way"), "{error}");
+        assert!(capture.exists() && left.exists() && foreign.exists(), "all or nothing");
     }
 }

@@ -1,6 +1,7 @@
 //! Why a replay is not good enough, whatever else came out of it.
 
 use super::record::{Record, errno};
+use crate::syscall::Moves;
 use crate::words::words;
 
 words! {
@@ -15,8 +16,8 @@ words! {
 }
 
 words! {
-    /// An error that tells of the machine and not of what was asked: it says nothing about the workload, and what comes
-    /// after it says little. By its name in errno(3).
+    /// An outcome that tells of the machine and not of what was asked: it says nothing about the workload, and what comes
+    /// after it says little. Errors by their names in errno(3).
     Hindrance {
         Space    "ENOSPC"  "the file system was full";
         Quota    "EDQUOT"  "a quota was used up";
@@ -25,6 +26,7 @@ words! {
         ReadOnly "EROFS"   "the file system became read-only";
         Memory   "ENOMEM"  "there was no memory";
         Files    "ENFILE"  "the system had too many open files";
+        Short    "short"   "a write was cut short: no more had room, or a limit was met";
     }
 }
 
@@ -41,30 +43,32 @@ macro_rules! by_name {
 by_name!(Flaw, Hindrance);
 
 impl Hindrance {
-    const fn errno(self) -> i32 {
-        match self {
-            Hindrance::Space => libc::ENOSPC,
-            Hindrance::Quota => libc::EDQUOT,
-            Hindrance::Device => libc::EIO,
-            Hindrance::Damaged => libc::EUCLEAN,
-            Hindrance::ReadOnly => libc::EROFS,
-            Hindrance::Memory => libc::ENOMEM,
-            Hindrance::Files => libc::ENFILE,
-        }
-    }
-
     fn find(errno: i32) -> Option<Hindrance> {
-        Hindrance::ALL.iter().copied().find(|hindrance| hindrance.errno() == errno)
+        match errno {
+            libc::ENOSPC => Some(Hindrance::Space),
+            libc::EDQUOT => Some(Hindrance::Quota),
+            libc::EIO => Some(Hindrance::Device),
+            libc::EUCLEAN => Some(Hindrance::Damaged),
+            libc::EROFS => Some(Hindrance::ReadOnly),
+            libc::ENOMEM => Some(Hindrance::Memory),
+            libc::ENFILE => Some(Hindrance::Files),
+            _ => None,
+        }
     }
 
     /// What the machine did to an op, unless the captured machine had troubles of the kind at the same op.
     pub fn of(record: &Record) -> Option<Hindrance> {
-        let error = errno(record.ret());
-        if error == 0 {
-            return None;
+        let captured = record.captured();
+        match errno(record.ret()) {
+            // write(2): less than was asked for when the medium has no room for more, or at the limit of a file's size.
+            0 => captured
+                .filter(|&wrote| wrote > record.ret() && record.op().is_some_and(|op| op.moves() == Moves::Writes))
+                .map(|_| Hindrance::Short),
+            error => {
+                let captured = captured.map_or(0, errno);
+                Hindrance::find(error).filter(|_| Hindrance::find(captured).is_none() && captured != libc::EFBIG)
+            }
         }
-        let captured = record.captured().map_or(0, errno);
-        Hindrance::find(error).filter(|_| Hindrance::find(captured).is_none() && captured != libc::EFBIG)
     }
 }
 
@@ -72,9 +76,14 @@ impl Hindrance {
 mod tests {
     use super::super::record::{Fact, Stamp, UNKNOWN};
     use super::*;
+    use crate::syscall::Op;
 
     fn of(captured: i64, ret: i64) -> Option<Hindrance> {
-        let (fact, stamp) = (Fact { captured, ..Fact::default() }, Stamp { ret, ..Stamp::default() });
+        done(Op::Openat, captured, ret)
+    }
+
+    fn done(op: Op, captured: i64, ret: i64) -> Option<Hindrance> {
+        let (fact, stamp) = (Fact { op: op as u8, captured, ..Fact::default() }, Stamp { ret, ..Stamp::default() });
         Hindrance::of(&Record { fact, stamp, worker: 0 })
     }
 
@@ -86,5 +95,13 @@ mod tests {
         assert_eq!(of(-i64::from(libc::ENOENT), broken), Some(Hindrance::Device));
         assert_eq!((of(full, full), of(full, broken), of(full, 4096)), (None, None, None));
         assert_eq!((of(4096, 4096), of(4096, -i64::from(libc::ENOENT))), (None, None));
+    }
+
+    #[test]
+    fn a_write_that_is_cut_short_is_the_machines_doing_and_a_read_is_not() {
+        assert_eq!(done(Op::Write, 8192, 4096), Some(Hindrance::Short));
+        assert_eq!(done(Op::Pwritev2, 8192, 0), Some(Hindrance::Short));
+        assert_eq!((done(Op::Write, 4096, 8192), done(Op::Write, 4096, 4096), done(Op::Write, UNKNOWN, 0)), (None, None, None));
+        assert_eq!((done(Op::Write, -4, 4096), done(Op::Read, 8192, 4096)), (None, None));
     }
 }

@@ -2,6 +2,7 @@
 
 use super::ended::{endless_ingest, wait_for};
 use super::replay::work::{Work, op};
+use crate::skip::{Need, skip};
 use crate::tool::{command, data, expect, ioriot};
 use libc::{O_RDWR, SIGINT, SIGKILL, SIGTERM, kill};
 use std::fs;
@@ -161,8 +162,7 @@ fn a_run_that_is_read_is_not_deleted() {
 #[test]
 fn another_users_dataset_that_may_only_be_read_is_read() {
     if !crate::tool::root() {
-        eprintln!("skipped: a second user needs root");
-        return;
+        return skip(Need::Root, "is a second user");
     }
     let mut work = Work::new();
     work.need("/f", "file", 0).op(op("open", 3).raw("/f").flags(O_RDWR).ofd(0));
@@ -173,7 +173,7 @@ fn another_users_dataset_that_may_only_be_read_is_read() {
     fs::read_dir(&place).unwrap().for_each(|entry| mode(&entry.unwrap().path(), 0o444));
     let args = ["init", place.to_str().unwrap(), "--root", "/tmp/nowhere", "--dry-run"];
     let output = match command(&args).uid(65534).gid(65534).output() {
-        Err(error) => return eprintln!("skipped: user 65534 may not execute the program: {error}"),
+        Err(error) => return skip(Need::Root, format!("user 65534 may not execute the program: {error}")),
         Ok(output) => output,
     };
     assert!(output.status.success(), "{output:?}");

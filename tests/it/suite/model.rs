@@ -14,6 +14,7 @@ mod names;
 pub mod order;
 mod program;
 mod threads;
+mod walk;
 
 use crate::tool::cases;
 use ioriot::event::{AT_FDCWD, Col, Event, Text};

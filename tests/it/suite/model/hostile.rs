@@ -1,9 +1,10 @@
 //! Events that no kernel made: any call with any numbers. Whatever they say, the model says something of each, does not
 //! panic (sums that do not fit do, in a test), and takes no more memory than the events do.
 
+use super::walk::walk;
 use crate::tool::cases;
 use ioriot::event::{Col, Event, HOLE, Text};
-use ioriot::fate::{Origin, Reason};
+use ioriot::fate::Reason;
 use ioriot::model::{Config, Model, Notes, Rows};
 use ioriot::syscall::Syscall;
 use proptest::prelude::*;
@@ -58,32 +59,13 @@ fn event() -> impl Strategy<Value = Event> {
     })
 }
 
-fn feed(events: &[Event], notes: Notes) {
-    let mut model = Model::new(Config { notes, ..Config::default() });
-    let mut rows = Rows::default();
-    for event in events {
-        rows.clear();
-        model.step(event, &mut rows);
-        let own = rows.list.iter().filter(|row| row.step.origin == Origin::Event).count();
-        assert_eq!((own, rows.list.last().map(|row| row.step.origin)), (1, Some(Origin::Event)), "{event:?}");
-        // Closes of what was open, and what others must have done.
-        assert!(rows.list.len() <= 64 + 4 * events.len(), "{} rows of {event:?}", rows.list.len());
-    }
-    rows.clear();
-    let end = model.finish(&mut rows);
-    let told: usize = end.needs.iter().map(|need| need.path.len() + need.target.as_ref().map_or(0, |target| target.len())).sum();
-    assert!(told <= 8192 * (events.len() + 8), "{told} bytes of {} events", events.len());
-    assert!(
-        end.needs.iter().all(|need| need.size >= 0 && need.read.iter().all(|(at, length)| at.checked_add(*length).is_some()))
-    );
-}
-
 proptest! {
     #![proptest_config(cases("IORIOT_MODEL_CASES", 400, 11))]
 
     #[test]
     fn whatever_events_say_the_model_answers(events in proptest::collection::vec(event(), 1..40), written in any::<bool>()) {
-        feed(&events, if written { Notes::default() } else { Config::default().notes });
+        let notes = if written { Notes::default() } else { Config::default().notes };
+        walk(Config { notes, ..Config::default() }, &events);
     }
 }
 
