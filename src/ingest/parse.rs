@@ -12,7 +12,7 @@ words! {
     Why {
         NotEvent   "not_event"    "no line of this format";
         Cut        "cut"          "the line ends before its last field";
-        Glued      "glued"        "a second line begins inside the line";
+        Glued      "glued"        "a second line begins inside the line, or a call stands in a comment";
         Key        "key"          "a field is missing, unknown, twice or out of order";
         Number     "number"       "a number is malformed or out of range";
         Nul        "nul"          "a NUL byte: binary data or a damaged file";

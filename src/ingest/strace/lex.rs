@@ -233,6 +233,11 @@ fn hex(digit: u8) -> u8 {
     }
 }
 
+/// The process id that strace itself sees, behind one that a process of another namespace got: `/* 12 in strace's PID NS */`
+pub fn translated(text: &[u8]) -> Option<i64> {
+    number(text.trim_ascii().strip_prefix(b"/* ")?.strip_suffix(b" in strace's PID NS */")?)
+}
+
 /// A number: decimal, hexadecimal (0x), octal (leading 0), negative; 64-bit unsigned ones wrap.
 pub fn number(text: &[u8]) -> Option<i64> {
     let (minus, digits) = match text.split_first() {

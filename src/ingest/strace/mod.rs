@@ -60,20 +60,25 @@ impl Parser for Strace {
             batch.notes += 1;
             return;
         }
-        if line[0] == b'#' {
+        let comment = line[0] == b'#';
+        let parsed = if comment { Err(Why::NotEvent) } else { self.parse(number, line, batch) };
+        let Err(why) = parsed else { return };
+        // A call behind what a program wrote: output, the prompt of a shell.
+        let inside = memmem::rfind(line, b"[pid ").filter(|at| *at > 0 && self.means(&line[*at..]));
+        if let Some(at) = inside {
+            // Which of two calls is whole, and whether a call was made a comment of, nobody knows.
+            let glued = if comment { &line[..at] != b"# " } else { self.means(&line[..at]) };
+            if glued || self.parse(number, &line[at..], batch).is_err() {
+                batch.reject(number, Why::Glued, line);
+            } else {
+                batch.doubts.add(Doubt::Mended, 1);
+            }
+        } else if comment && self.means(line[1..].trim_ascii_start()) {
+            batch.reject(number, Why::Glued, line);
+        } else if comment {
             batch.comments += 1;
-            return;
-        }
-        let why = match self.parse(number, line, batch) {
-            Ok(()) => return,
-            Err(why) => why,
-        };
-        if note::is_note(line, prefix::prefix(line).map_or(line, |prefix| prefix.rest)) {
+        } else if note::is_note(line, prefix::prefix(line).map_or(line, |prefix| prefix.rest)) {
             batch.notes += 1;
-        } else if let Some(at) = memmem::rfind(line, b"[pid ").filter(|at| *at > 0)
-            && self.parse(number, &line[at..], batch).is_ok()
-        {
-            batch.doubts.add(Doubt::Mended, 1);
         } else if why == Why::NotEvent && mend::is_tail(line) {
             let what = What::Tail { text: line.into(), why };
             batch.parsed.push(Parsed { line: number, stamp: Stamp::None, tid: None, what });
@@ -90,6 +95,12 @@ impl Parser for Strace {
 }
 
 impl Strace {
+    /// Does a text mean something, taken as a line of its own?
+    fn means(&self, text: &[u8]) -> bool {
+        let mut batch = Batch::default();
+        self.parse(0, text, &mut batch).is_ok() && !batch.parsed.is_empty()
+    }
+
     /// Parses a line that means something.
     fn parse(&self, number: u64, line: &[u8], batch: &mut Batch) -> Result<(), Why> {
         let prefix = prefix::prefix(line).ok_or(Why::Number)?;
@@ -107,9 +118,9 @@ impl Strace {
     /// What a line says after pid and time; nothing when it is a note.
     fn what(&self, text: &[u8], doubts: &mut Doubts) -> Result<Option<What>, Why> {
         match text {
-            [b'+', b'+', b'+', ..] => return Ok(end(text)),
+            [b'+', b'+', b'+', ..] if text.ends_with(b" +++") => return Ok(end(text)),
             [b'-', b'-', b'-', b' ', ..] if text.ends_with(b" ---") => return Ok(None),
-            [b'[', b' ', b'P', ..] => return Ok(None),
+            [b'[', b' ', b'P', .., b']'] => return Ok(None),
             [b'<', b'.', b'.', b'.', b' ', rest @ ..] => {
                 let at = memmem::find(rest, b" resumed>").ok_or(Why::Cut)?;
                 return Ok(Some(What::Rest { name: rest[..at].into(), text: rest[at + 9..].into() }));

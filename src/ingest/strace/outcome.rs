@@ -5,7 +5,7 @@ use crate::event::{Col, Event, Text};
 use crate::ingest::doubt::{Doubt, Doubts};
 use crate::ingest::parse::Why;
 use crate::syscall::Ret;
-use memchr::memmem;
+use memchr::{memchr, memmem};
 
 /// Parses it.
 pub fn outcome(event: &mut Event, text: &[u8], doubts: &mut Doubts) -> Result<(), Why> {
@@ -21,21 +21,59 @@ pub fn outcome(event: &mut Event, text: &[u8], doubts: &mut Doubts) -> Result<()
         event.set(Col::Dur, nanos);
         text = text[..at].trim_ascii_end();
     }
-    if text.ends_with(b" (INJECTED)") {
+    let (text, injected) = marks(text);
+    if injected {
         doubts.add(Doubt::Injected, 1);
     }
     match text {
         [] => Err(Why::Cut),
         // Never returned, or was interrupted and is restarted: the outcome stays unknown.
-        [b'?', ..] => Ok(()),
+        [b'?', rest @ ..] => {
+            let rest = rest.trim_ascii_start();
+            ends(&rest[word(rest)..])
+        }
         [b'-', b'1', b' ', error @ ..] => failed(event, error),
         _ => returned(event, text),
     }
 }
 
-/// `ENOENT (No such file or directory)`, `(errno 38)`, `EFOO (Unknown error 700)`
+/// Takes from the end what strace says of its own doing: ` (INJECTED)`, ` (INJECTED: args, retval)`, ` (DELAYED)`. Did it
+/// make up the outcome, or other arguments than it printed?
+fn marks(mut text: &[u8]) -> (&[u8], bool) {
+    let mut injected = false;
+    while let Some(at) = memmem::rfind(text, b" (").filter(|at| memchr(b')', &text[*at..]) == Some(text.len() - 1 - at)) {
+        match &text[at + 2..] {
+            b"DELAYED)" => {}
+            [b'I', b'N', b'J', b'E', b'C', b'T', b'E', b'D', b')' | b':', ..] => injected = true,
+            _ => break,
+        }
+        text = text[..at].trim_ascii_end();
+    }
+    (text, injected)
+}
+
+/// How long the word at the start is.
+fn word(text: &[u8]) -> usize {
+    text.iter().take_while(|c| c.is_ascii_alphanumeric() || **c == b'_').count()
+}
+
+/// Checks that nothing stands behind an outcome but what strace adds to it: ` (flags O_RDWR)`, ` [user_home_t]`.
+fn ends(text: &[u8]) -> Result<(), Why> {
+    let fine = match text.trim_ascii() {
+        [] => true,
+        [b'(', inner @ .., b')'] => memmem::find(inner, b") = ").is_none(),
+        [b'[', inner @ .., b']'] => memchr::memchr2(b' ', b']', inner).is_none(),
+        _ => false,
+    };
+    let second = || if memmem::find(text, b") = ").is_some() { Why::Glued } else { Why::Outcome };
+    if fine { Ok(()) } else { Err(second()) }
+}
+
+/// `ENOENT (No such file or directory)`, `(errno 38)`, `E??? (errno 530)`, `EFOO (Unknown error 700)`
 fn failed(event: &mut Event, error: &[u8]) -> Result<(), Why> {
-    let len = error.iter().take_while(|c| c.is_ascii_alphanumeric() || **c == b'_').count();
+    let len = word(error);
+    let unknown = error[len..].iter().take_while(|c| **c == b'?').count();
+    ends(&error[len + unknown..])?;
     let number = match errno::number(&error[..len]) {
         Some(number) => number,
         None => {
@@ -53,22 +91,27 @@ fn failed(event: &mut Event, error: &[u8]) -> Result<(), Why> {
     Ok(())
 }
 
-/// `3</path with blanks>`, `0x802 (flags O_RDWR|O_NONBLOCK)`, `0 (Timeout)`, `12<comm>`, `3 [user_home_t]`
+/// `3</path with blanks>`, `0x802 (flags O_RDWR|O_NONBLOCK)`, `0 (Timeout)`, `12<comm>`, `3 [user_home_t]`,
+/// `3 /* 12 in strace's PID NS */`
 fn returned(event: &mut Event, text: &[u8]) -> Result<(), Why> {
     let digits = text.iter().take_while(|c| c.is_ascii_alphanumeric() || **c == b'-').count();
-    let ret = lex::number(&text[..digits]).ok_or(Why::Outcome)?;
-    match text.get(digits) {
-        None | Some(b' ') => {}
-        Some(b'<') if event.syscall.def().ret == Ret::NewFd => {
-            let end = digits + lex::annotation_len(&text[digits..]).ok_or(Why::Outcome)?;
-            if let Some((_, Some(on))) = lex::descriptor(&text[..end]) {
-                args::note(event, Text::FdPath, on, true);
-            }
-        }
-        Some(b'<') => {
-            lex::annotation_len(&text[digits..]).ok_or(Why::Outcome)?;
-        }
+    let mut ret = lex::number(&text[..digits]).ok_or(Why::Outcome)?;
+    let behind = &text[digits..];
+    let annotation = match behind.first() {
+        Some(b'<') => lex::annotation_len(behind).ok_or(Why::Outcome)?,
+        Some(b' ') | None => 0,
         Some(_) => return Err(Why::Outcome),
+    };
+    if event.syscall.def().ret == Ret::NewFd
+        && let Some((_, Some(on))) = lex::descriptor(&text[..digits + annotation])
+    {
+        args::note(event, Text::FdPath, on, true);
+    }
+    let behind = &behind[annotation..];
+    match lex::translated(behind) {
+        // The number that lines and other calls have for it.
+        Some(id) => ret = id,
+        None => ends(behind)?,
     }
     event.set(Col::Ret, ret);
     event.set(Col::Errno, 0);

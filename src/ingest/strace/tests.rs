@@ -198,3 +198,68 @@ fn what_is_damaged_is_rejected() {
         assert_eq!(batch.rejects.first().map(|reject| reject.why), Some(why), "{line}");
     }
 }
+
+fn rejected(line: &str) -> Option<Why> {
+    let mut batch = Batch::default();
+    STRACE.line(1, line.as_bytes(), &mut batch);
+    assert_eq!(batch.parsed.len() as u64 + batch.rejects.len() as u64 + batch.notes + batch.comments, 1, "{line}");
+    batch.rejects.first().map(|reject| reject.why)
+}
+
+#[test]
+fn nothing_stands_behind_an_outcome_unseen() {
+    for line in [
+        r#"access("/x", F_OK) = -1 ENOENT (No such file or directory)101 close(3) = 0"#,
+        "close(3) = 0 101 close(4) = 0",
+        "close(5) = ?101 close(6) = 0",
+        "close(7) = 0 <0.000012>101 close(8) = 0",
+        "close(7) = 0 (Timeout)101 access(\"/x\", F_OK) = -1 ENOENT (No such file or directory)",
+        "[pid 1] close(7) = 0[pid 2] close(8) = 0",
+        "+++ exited with 0 +++[pid 2] close(8) = 0",
+        "# close(8) = 0",
+        "#[pid 2] close(8) = 0",
+    ] {
+        assert_eq!(rejected(line), Some(Why::Glued), "{line}");
+    }
+    for line in ["close(9) = 0 <1e5>", "close(9) = 0 (", "close(9) = 0 on", "close(9) = 0x", "close(9) = 3 [a b]"] {
+        assert_eq!(rejected(line), Some(Why::Outcome), "{line}");
+    }
+    for line in [
+        "fcntl(3, F_GETFL) = 0x8002 (flags O_RDWR|O_LARGEFILE) <0.1>",
+        "poll([{fd=3, events=POLLIN}], 1, 5) = 1 ([{fd=3, revents=POLLIN}])",
+        r#"open("/a", O_RDONLY) = 3</a> [user_home_t]"#,
+        "select(4, [3], NULL, NULL, {1, 0}) = 1 (in [3], left {0, 9})",
+        "close(9) = ? ERESTARTSYS (To be restarted if SA_RESTART is set)",
+        "close(9) = ?",
+        "Process 12 attached [pid 101] close(10) = 0",
+        "# [pid 102] unlink(\"/a\") = 0",
+        "# strace -f -o out ls",
+        "[ Process PID=12 runs in 32 bit mode. ]",
+    ] {
+        assert_eq!(rejected(line), None, "{line}");
+    }
+}
+
+#[test]
+fn a_process_of_another_namespace_has_the_number_of_its_lines() {
+    for line in ["fork() = 3 /* 12 in strace's PID NS */", "fork() = 3<sh> /* 12 in strace's PID NS */ <0.000100>"] {
+        assert_eq!(parse(line).success(), Some(12), "{line}");
+    }
+    assert_eq!(parse("fork() = 3<sh>").success(), Some(3));
+}
+
+#[test]
+fn what_strace_made_up_is_counted() {
+    for (line, count) in [
+        ("close(3) = 0 (INJECTED)", 1),
+        ("close(3) = 0 (INJECTED: args, retval)", 1),
+        ("close(3) = -1 EIO (Input/output error) (INJECTED: args) (DELAYED) <0.000100>", 1),
+        ("close(3) = ? (INJECTED) (DELAYED)", 1),
+        ("close(3) = 0 (DELAYED)", 0),
+        ("fcntl(3, F_GETFL) = 0x2 (flags O_RDWR) (INJECTED: retval)", 1),
+    ] {
+        let mut doubts = Doubts::default();
+        STRACE.read(line.as_bytes(), false, &mut doubts).unwrap();
+        assert_eq!(doubts.found().get(&Doubt::Injected).copied().unwrap_or(0), count, "{line}");
+    }
+}
