@@ -10,6 +10,7 @@ use std::process::ExitCode;
 compile_error!("the program replays the syscalls of x86_64; elsewhere only the library builds: --lib --no-default-features");
 
 fn main() -> ExitCode {
+    signal::Signal::ignore_file_limits();
     // Before anything else runs: the sandboxed half of a replay must still be single-threaded.
     if env::args_os().nth(1).is_some_and(|arg| arg == replay::child::VERB) {
         return replay::child::main();

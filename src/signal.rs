@@ -45,6 +45,13 @@ impl Signal {
         }
     }
 
+    /// From now on a file that would grow beyond its limit is an error of the write and not the end of this process and those
+    /// it starts (RLIMIT_FSIZE, setrlimit(2)).
+    pub fn ignore_file_limits() {
+        // SAFETY: no handler is involved.
+        unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+    }
+
     /// The exit code of a process that ends because of it.
     pub fn code(self) -> u8 {
         128 + self.0 as u8

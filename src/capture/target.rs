@@ -184,7 +184,9 @@ fn wait_and_execute(
                 return *libc::__errno_location();
             }
         }
+        // What this program ignores, its own commands need not.
         libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+        libc::signal(libc::SIGXFSZ, libc::SIG_DFL);
         libc::execve(program.as_ptr(), argv.as_ptr(), envp.as_ptr());
         *libc::__errno_location()
     }

@@ -1,10 +1,13 @@
 //! `ioriot man`: manual pages, for packagers.
 
 use super::Exit;
+use crate::files::{self, Dir};
 use anyhow::{Context, Result};
 use clap::Command;
-use clap_mangen::generate_to;
-use std::fs;
+use clap_mangen::Man;
+use std::fs::{self, Permissions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 /// Write a manual page for every verb
@@ -20,8 +23,32 @@ pub struct Args {
 
 impl Args {
     pub fn run(self, command: Command) -> Result<Exit> {
-        fs::create_dir_all(&self.dir).with_context(|| format!("cannot make {}", self.dir.display()))?;
-        generate_to(command, &self.dir).with_context(|| format!("cannot write manual pages to {}", self.dir.display()))?;
+        let made = fs::create_dir_all(&self.dir).and_then(|()| Dir::open(&self.dir));
+        let dir = made.with_context(|| format!("cannot make {}", self.dir.display()))?;
+        files::trusted(&dir)?;
+        let mut command = command.disable_help_subcommand(true);
+        command.build();
+        pages(&command, &dir)?;
         Ok(Exit::Done)
     }
+}
+
+/// Writes the page of a command and those of its subcommands. One that stands there is replaced, whatever it is.
+fn pages(command: &Command, dir: &Dir) -> Result<()> {
+    for below in command.get_subcommands().filter(|below| !below.is_hide_set()) {
+        pages(below, dir)?;
+    }
+    let page = Man::new(command.clone());
+    let (name, mut text) = (page.get_filename(), Vec::new());
+    page.render(&mut text)?;
+    let write = || {
+        match dir.unlink(&name) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = dir.create(&name)?;
+        file.write_all(&text)?;
+        file.set_permissions(Permissions::from_mode(0o644))
+    };
+    write().with_context(|| format!("cannot write {}", dir.at(&name).display()))
 }

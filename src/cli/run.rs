@@ -7,11 +7,11 @@ use super::replay::Manner;
 use super::ui::{self, Format, Plan};
 use super::{Exit, values};
 use crate::amount::Things;
-use crate::files::{self, Dir, Id, Lock};
+use crate::files::{self, Dir, Lock};
 use crate::generate;
 use crate::ingest::{self, Input};
 use crate::schema::dataset::Kind;
-use crate::schema::{Dataset, draft};
+use crate::schema::{Dataset, content, draft};
 use crate::signal;
 use crate::{init, replay};
 use anyhow::{Context, Result, bail, ensure};
@@ -231,20 +231,25 @@ fn make_way(dir: &Path, force: bool, dry_run: bool) -> Result<()> {
         let part = dir.join(name);
         if part.exists() {
             let (parent, name) = Dir::around(&part).with_context(|| undeletable(&part))?;
-            let stat = parent.look(&name).with_context(|| undeletable(&part))?;
-            Dataset::expect(&part, kind).with_context(|| format!("{} is in the way", part.display()))?;
-            ensure!(files::mine(&stat), "{} is not yours alone: remove it yourself", part.display());
+            let mine = parent.look(&name).with_context(|| undeletable(&part)).map(|stat| files::mine(&stat))?;
+            ensure!(mine, "{} is not yours alone: remove it yourself", part.display());
+            let found = parent.dir(&name).with_context(|| format!("{} is in the way", part.display()))?;
+            Dataset::of(&found)
+                .and_then(|dataset| dataset.must_be(kind))
+                .with_context(|| format!("{} is in the way", part.display()))?;
             files::trusted(&parent)?;
-            going.push((part, parent, name, stat));
+            content::pure(&found)?;
+            going.push((part, parent, name, found));
         }
     }
     if dry_run || !taken {
         return Ok(());
     }
     PARTS.iter().try_for_each(|(name, _)| draft::remove_left(&dir.join(name)))?;
-    for (part, parent, name, stat) in going {
-        let _lock = Lock::alone(parent.dir(&name)?).with_context(|| format!("{} is not free", part.display()))?;
-        files::remove_tree(&parent, &name, Id::of(&stat)).with_context(|| undeletable(&part))?;
+    for (part, parent, name, found) in going {
+        let id = found.id()?;
+        let _lock = Lock::alone(found).with_context(|| format!("{} is not free", part.display()))?;
+        files::remove_tree(&parent, &name, id).with_context(|| undeletable(&part))?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 //!
 //! The parser counts what is in parentheses, but makes of `a OR b OR c ...` a tree that is as deep as the chain is long.
 
-use super::dialect::POSTGRES;
+use super::{dialect, refuse};
 use crate::limits;
 use anyhow::{Context, Result, ensure};
 use datafusion::sql::sqlparser::keywords::Keyword;
@@ -22,7 +22,9 @@ struct Chain {
 /// When it is, or a text or comment in it has no end.
 pub fn check(sql: &str) -> Result<()> {
     ensure!(sql.len() <= limits::SQL, "the statement has {} bytes, and {} are the limit", sql.len(), limits::SQL);
-    let depth = depth(&Tokenizer::new(&POSTGRES, sql).tokenize().context("this is no SQL")?);
+    let tokens = Tokenizer::new(&dialect::POSTGRES, sql).tokenize().context("this is no SQL")?;
+    refuse::words(&tokens)?;
+    let depth = depth(&tokens);
     ensure!(
         depth <= limits::TERMS,
         "the statement joins {depth} terms by operators, and {} are the limit: `x IN (1, 2, ...)` may be as long as it likes",
@@ -69,7 +71,7 @@ mod tests {
     use super::*;
 
     fn of(sql: &str) -> usize {
-        depth(&Tokenizer::new(&POSTGRES, sql).tokenize().unwrap())
+        depth(&Tokenizer::new(&dialect::POSTGRES, sql).tokenize().unwrap())
     }
 
     #[test]

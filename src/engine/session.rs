@@ -2,19 +2,21 @@
 
 use super::access::Access;
 use super::depth;
-use super::dialect::POSTGRES;
+use super::dialect::Postgres;
 use super::function::{Function, Planner, spell_out};
 use super::ops::Numbered;
 use super::order::{Pruned, Touched};
 use super::percentile::Percentile;
+use super::refuse;
 use super::spill::Spill;
 use super::virtualize::Virtualize;
 use crate::model::Config;
 use crate::panics;
 use anyhow::{Context, Result, anyhow, ensure};
 use datafusion::catalog::TableProvider;
-use datafusion::common::DFSchema;
-use datafusion::config::Dialect;
+use datafusion::common::tree_node::TreeNode;
+use datafusion::common::{DFSchema, JoinType};
+use datafusion::config::{ConfigOptions, Dialect};
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
@@ -26,6 +28,8 @@ use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::{AggregateUDF, Expr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::joins::HashJoinExec;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::{DFParser, DFParserBuilder};
 use std::num::NonZeroUsize;
@@ -181,12 +185,14 @@ impl Engine {
         depth::check(sql)?;
         self.block_on(async {
             let state = self.ctx.state();
-            let mut statements = self.parser(sql)?.parse_statements().map_err(plain)?;
+            let dialect = Postgres::patient(sql);
+            let mut statements = self.parser(sql, &dialect)?.parse_statements().map_err(plain)?;
             let mut statement = statements.pop_front().context("there is no SQL to run")?;
             ensure!(statements.is_empty(), "one statement at a time is answered, and there are {}", statements.len() + 1);
             spell_out(&mut statement, &self.functions);
             let plan = state.statement_to_plan(statement).await?;
             self.access.check(&plan)?;
+            refuse::check(&plan)?;
             Ok(self.ctx.execute_logical_plan(plan).await?)
         })
     }
@@ -197,13 +203,13 @@ impl Engine {
     /// When it is none, or names what is not there.
     pub fn expression(&self, sql: &str, schema: &DFSchema) -> Result<Expr> {
         depth::check(sql)?;
-        let parsed = self.parser(sql)?.parse_into_expr().map_err(plain)?;
+        let parsed = self.parser(sql, &Postgres::patient(sql))?.parse_into_expr().map_err(plain)?;
         Ok(self.ctx.state().create_logical_expr_from_sql_expr(parsed, schema)?)
     }
 
-    fn parser(&self, sql: &str) -> Result<DFParser<'static>> {
+    fn parser<'a>(&self, sql: &'a str, dialect: &'a Postgres) -> Result<DFParser<'a>> {
         let deepest = self.ctx.state_ref().read().config_options().sql_parser.recursion_limit.get();
-        DFParserBuilder::new(sql).with_dialect(&POSTGRES).with_recursion_limit(deepest).build().map_err(plain)
+        DFParserBuilder::new(sql).with_dialect(dialect).with_recursion_limit(deepest).build().map_err(plain)
     }
 
     /// Registers Parquet files as one table; their stated sort order is kept. They are believed: who has them from elsewhere looks
@@ -261,7 +267,42 @@ fn rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     if let Some(first) = rules.iter().position(|rule| rule.name() == "ProjectionPushdown") {
         rules.remove(first);
     }
+    for rule in &mut rules {
+        if rule.name().starts_with("FilterPushdown") {
+            *rule = Arc::new(Inner(Arc::clone(rule)));
+        }
+    }
     rules
+}
+
+/// A rule that is left out where an outer join is. FilterPushdown takes a filter on columns that a RIGHT JOIN filled up with NULL
+/// for one on the columns of the other side with the same numbers (DataFusion up to 55.2): `a RIGHT JOIN b ... WHERE a.seq IS
+/// NULL` found nothing.
+#[derive(Debug)]
+struct Inner(Arc<dyn PhysicalOptimizerRule + Send + Sync>);
+
+impl PhysicalOptimizerRule for Inner {
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        options: &ConfigOptions,
+    ) -> datafusion::error::Result<Arc<dyn ExecutionPlan>> {
+        let outer = plan.exists(|node| {
+            Ok(match node.downcast_ref::<HashJoinExec>() {
+                Some(join) => *join.join_type() != JoinType::Inner,
+                None => node.name().ends_with("JoinExec"),
+            })
+        })?;
+        if outer { Ok(plan) } else { self.0.optimize(plan, options) }
+    }
+
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn schema_check(&self) -> bool {
+        self.0.schema_check()
+    }
 }
 
 fn file_url(file: &Path) -> Result<ListingTableUrl> {

@@ -69,11 +69,12 @@ impl Dir {
         Ok((Dir::open(parent)?, name.to_owned()))
     }
 
-    /// As [`Dir::around`], and makes the directories above that are not there, for their owner only.
+    /// As [`Dir::around`], for a place to write in: a trusted one. Directories above that are not there are made, for their
+    /// owner only.
     ///
     /// # Errors
-    /// As [`Dir::around`], and when one cannot be made.
-    pub fn prepare(path: &Path) -> Result<(Dir, OsString)> {
+    /// As [`Dir::around`], when what is there is not [`super::trusted`], and when one cannot be made.
+    pub fn prepare(path: &Path) -> anyhow::Result<(Dir, OsString)> {
         let (parent, name) = split(path)?;
         let dir = match Dir::open(parent) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -81,11 +82,12 @@ impl Dir {
                 above.make(&last, 0o700).or_else(|error| match error.kind() {
                     ErrorKind::AlreadyExists => above.dir(&last), // since just now
                     _ => Err(error),
-                })
+                })?
             }
-            opened => opened,
+            opened => opened?,
         };
-        Ok((dir?, name.to_owned()))
+        super::trusted(&dir)?;
+        Ok((dir, name.to_owned()))
     }
 
     /// Its path when it was opened, for people.
@@ -244,6 +246,11 @@ impl Dir {
     pub fn sync(&self) -> Result<()> {
         Ok(fs::fsync(&self.fd)?)
     }
+}
+
+/// Is it a directory?
+pub fn is_dir(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::Directory
 }
 
 /// Opens what lies below a directory: neither a symlink nor `..` leads out (openat2(2)). `walls` are more that it is not to

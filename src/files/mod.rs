@@ -13,7 +13,7 @@ mod lock;
 mod trust;
 mod walk;
 
-pub use dir::{Dir, Id, beneath};
+pub use dir::{Dir, Id, beneath, is_dir};
 pub use lock::{Lock, busy};
 pub use trust::{close, mine, our_group, ours, private, trusted, us};
 pub use walk::{clear, remove_tree, size};
@@ -91,11 +91,22 @@ pub fn text(path: &Path) -> Result<Vec<u8>> {
     whole(open(path)?)
 }
 
-/// All of a file that is small.
-fn whole(file: File) -> Result<Vec<u8>> {
+/// Reads whole what the user names, be it no file: what a shell's `<(...)` stands for, `/dev/stdin`.
+///
+/// # Errors
+/// When it cannot be read, or has more than [`JSON`] bytes.
+pub fn given(path: &Path) -> Result<Vec<u8>> {
+    whole(File::from(rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?))
+}
+
+/// All of a text that is small.
+///
+/// # Errors
+/// When it cannot be read, or has more than [`JSON`] bytes.
+pub fn whole(text: impl Read) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     // Its size may be a lie by the time it is read.
-    file.take(JSON + 1).read_to_end(&mut bytes)?;
+    text.take(JSON + 1).read_to_end(&mut bytes)?;
     let fits = bytes.len() as u64 <= JSON;
     if fits { Ok(bytes) } else { Err(refusal(format!("it has more than {} MiB", JSON >> 20))) }
 }

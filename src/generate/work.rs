@@ -4,6 +4,7 @@ use super::stages::{Make, Role, STAGES, after, now, stage};
 use super::{Options, places};
 use crate::engine::{self, Engine, Settings, Stage, Tee, Written};
 use crate::progress::{Progress, Unit};
+use crate::schema::content::SPILL;
 use crate::schema::{self, Dataset, Draft, Table, check};
 use anyhow::{Context, Result, ensure};
 use arrow::array::RecordBatch;
@@ -71,7 +72,7 @@ pub(super) struct Work<'a> {
 
 impl<'a> Work<'a> {
     pub fn new(options: &'a Options, capture: &Dataset, draft: Option<&'a Draft>) -> Result<Work<'a>> {
-        let spill = draft.map(|draft| draft.path("spill"));
+        let spill = draft.map(|draft| draft.path(SPILL));
         if let Some(spill) = &spill {
             fs::create_dir(spill).with_context(|| format!("cannot make {}", spill.display()))?;
         }
@@ -282,7 +283,7 @@ impl<'a> Work<'a> {
         let mut by = None;
         if let [lane @ "lane", _, ..] = table.sorted_by() {
             let memory = usize::try_from(self.options.memory / LANES_SHARE)?;
-            by = Some(engine::By { column: lane, memory, dir: draft.path("spill") });
+            by = Some(engine::By { column: lane, memory, dir: draft.path(SPILL) });
         }
         let file = draft.file(&table.file())?;
         let written = engine::write(rows, table.schema(), file, properties.build(), by, |_| ()).await;
@@ -305,6 +306,6 @@ pub(super) fn clear(draft: &Draft) -> Result<()> {
             fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
         }
     }
-    let spill = draft.path("spill");
+    let spill = draft.path(SPILL);
     fs::remove_dir_all(&spill).with_context(|| format!("cannot remove {}", spill.display()))
 }

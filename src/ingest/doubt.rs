@@ -19,6 +19,7 @@ words! {
         Zone      "zone"      "times without their zone, read as UTC";
         Mended    "mended"    "calls read from lines that the output of a program stands in";
         Flagless  "flagless"  "new threads or processes, the log does not show which: read as processes with descriptors of their own";
+        Unended   "unended"   "last lines without their end: they may be cut, and say less than they did";
         Requests  "requests"  "calls that hand over requests (io_uring_enter, io_submit), which the log does not have";
     }
 }

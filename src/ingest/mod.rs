@@ -31,6 +31,7 @@ pub use repair::{Kind as Repair, Repairs, told};
 pub use sequence::Clock;
 pub use summary::{Captured, Ledger, Summary};
 
+use crate::files;
 use crate::mounts::{self, Mount};
 use crate::progress::{Progress, Unit};
 use crate::schema::dataset::Kind;
@@ -38,7 +39,6 @@ use crate::schema::{Draft, Manifest, losses};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::json;
 use std::collections::HashSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Format of a text capture.
@@ -165,7 +165,7 @@ pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
 /// Reads the mounts of the captured machine.
 fn mounts_of(file: &Path) -> Result<Vec<Mount>> {
     let name = file.display();
-    let text = fs::read(file).with_context(|| format!("cannot read {name}"))?;
+    let text = files::given(file).with_context(|| format!("cannot read {name}"))?;
     let mounts = mounts::parse(&text).map_err(|line| anyhow!("{name}:{line} is no line of /proc/self/mountinfo"))?;
     ensure!(mounts.iter().any(|mount| mount.path == b"/"), "{name} has no mount of /: it is no copy of /proc/self/mountinfo");
     Ok(mounts)

@@ -160,7 +160,10 @@ fn parse(chunk: &Chunk, parser: &dyn Parser) -> Batch {
     while !rest.is_empty() {
         let (line, tail) = match memchr::memchr(b'\n', rest) {
             Some(end) => (&rest[..end], &rest[end + 1..]),
-            None => (rest, &rest[rest.len()..]),
+            None => {
+                batch.doubts.add(Doubt::Unended, 1);
+                (rest, &rest[rest.len()..])
+            }
         };
         parser.line(number, line, &mut batch);
         batch.lines += 1;

@@ -5,7 +5,7 @@ use super::root::Root;
 use crate::files::{self, Dir, Id, Lock};
 use crate::schema::Dataset;
 use crate::schema::dataset::Kind;
-use crate::schema::draft;
+use crate::schema::{content, draft};
 use anyhow::{Context, Result, bail};
 use rustix::fs::FileType;
 use serde::Serialize;
@@ -103,15 +103,19 @@ fn classify(dir: &Dir) -> Option<(Found, Vec<Root>)> {
         };
         return found(thing, Some(stamp.state.name().to_owned()), root.places(&stamp));
     }
-    Dataset::expect(&path, Kind::Run).ok().and_then(|_| found(Thing::Run, None, Vec::new()))
+    Dataset::of(dir).and_then(|dataset| dataset.must_be(Kind::Run)).ok()?;
+    content::pure(dir).ok()?;
+    found(Thing::Run, None, Vec::new())
 }
 
 /// Deletes what [`find`] found, after a second look that it is still that.
 ///
 /// # Errors
-/// When it is something else by now, somebody works in it ([`crate::files::busy`]), or it cannot be deleted.
+/// When it is something else by now, somebody works in it ([`crate::files::busy`]), others could put something else in its
+/// place, or it cannot be deleted.
 pub fn remove(found: &Found) -> Result<()> {
     let (parent, name) = Dir::around(&found.path)?;
+    files::trusted(&parent)?;
     let again = parent.dir(&name).ok();
     let now = again.as_ref().and_then(classify);
     let now = now.filter(|(now, _)| (now.id, now.thing, &now.places) == (found.id, found.thing, &found.places));
@@ -133,6 +137,7 @@ pub fn remove(found: &Found) -> Result<()> {
 /// Deletes a root, or a place, with all that is in it.
 pub(super) fn discard(root: &Root) -> Result<()> {
     let (parent, name) = Dir::around(root.path())?;
+    files::trusted(&parent)?;
     let removed = root.dir().id().and_then(|id| files::remove_tree(&parent, &name, id));
     removed.with_context(|| format!("cannot delete {}", root.path().display()))
 }

@@ -158,7 +158,7 @@ impl<'a> Making<'a> {
     /// Makes the directories that mapped ones are bound over, outer before inner.
     fn points(&mut self, summary: &mut Summary) {
         for (captured, _) in &self.parts.trees.parts()[1..] {
-            parents(&mut self.maker, captured, summary);
+            parents(&mut self.maker, b"", captured, summary);
             if let Err(error) = self.maker.point(captured) {
                 summary.failed(captured, &error);
             }
@@ -167,8 +167,10 @@ impl<'a> Making<'a> {
 
     /// Makes directories, parents before children.
     fn dirs(&mut self, dirs: &[&Entry], summary: &mut Summary) {
+        let mut last: &[u8] = b"";
         for dir in dirs {
-            parents(&mut self.maker, &dir.path, summary);
+            parents(&mut self.maker, last, &dir.path, summary);
+            last = &dir.path;
             match self.maker.dir(&dir.path) {
                 Ok(_) => summary.made(dir),
                 Err(error) => summary.failed(&dir.path, &error),
@@ -204,9 +206,14 @@ impl<'a> Making<'a> {
     }
 }
 
-/// Makes the directories above an entry that the fileset does not name. Their errors show with the entry itself.
-fn parents(maker: &mut Maker, path: &[u8], summary: &mut Summary) {
+/// Makes the directories above an entry that the fileset does not name. Their errors show with the entry itself. Those that `last`
+/// is below have been made, or is: in a fileset each path is near the one before it, and may be 2,000 directories deep.
+fn parents(maker: &mut Maker, last: &[u8], path: &[u8], summary: &mut Summary) {
+    let known = last.iter().zip(path).take_while(|(a, b)| a == b).count();
     for (at, _) in path.iter().enumerate().filter(|(at, byte)| *at > 0 && **byte == b'/') {
+        if at < known || at == known && (known == last.len() || last[known] == b'/') {
+            continue;
+        }
         if let Ok(true) = maker.dir(&path[..at]) {
             summary.dirs += 1;
             let _ = maker.finish(&Entry::dir(path[..at].to_vec()));
@@ -223,7 +230,7 @@ fn fill_all(makers: Vec<Maker>, entries: &[&Entry], round: &[usize], inodes: &[A
             let entry = entries[at];
             let mut made = maker.entry(entry);
             if made.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
-                parents(&mut maker, &entry.path, &mut part);
+                parents(&mut maker, b"", &entry.path, &mut part);
                 made = maker.entry(entry);
             }
             match made {

@@ -183,7 +183,6 @@ impl Root {
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let (parent, name) = Dir::prepare(&path).with_context(cannot)?;
-                files::trusted(&parent)?;
                 // Owner only: a tree may hold setuid modes and device-like names that are nobody else's business.
                 parent.make(&name, 0o700).with_context(cannot)?
             }

@@ -3,6 +3,7 @@
 mod advice;
 mod format;
 mod order;
+mod out;
 mod prompt;
 pub mod query;
 mod tables;

@@ -2,12 +2,12 @@
 //! view's file says. SQL promises nothing of the kind, and the engine drops the ORDER BY of what is read from; but
 //! `SELECT * FROM file_times LIMIT 5` must be the first five.
 
-use crate::engine::{POSTGRES, Stage};
+use crate::engine::{Postgres, Stage};
 use datafusion::sql::sqlparser::ast::{GroupByExpr, OrderBy, Query, SetExpr, Statement, TableFactor};
 use datafusion::sql::sqlparser::parser::Parser;
 
 fn query(sql: &str) -> Option<Query> {
-    let mut statements = Parser::parse_sql(&POSTGRES, sql).ok()?;
+    let mut statements = Parser::parse_sql(&Postgres::patient(sql), sql).ok()?;
     match (statements.pop()?, statements.as_slice()) {
         (Statement::Query(query), []) => Some(*query),
         _ => None,

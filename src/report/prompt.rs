@@ -5,11 +5,12 @@ use super::query::{answer, end_of_statement, is_blank};
 use super::tables::Desk;
 use super::views::quoted;
 use crate::files::{self, Dir};
+use crate::limits;
 use crate::text::{shown, shown_message};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead, Read, Write};
 use std::path::{Path, PathBuf};
 
 const HELP: &str = "\
@@ -69,10 +70,17 @@ pub fn run(desk: &Desk, format: Format) -> Result<()> {
 ///
 /// # Errors
 /// The first statement that fails, and what cannot be read or written.
-pub fn piped(desk: &Desk, format: Format, input: impl BufRead, out: &mut (dyn Write + Send)) -> Result<()> {
+pub fn piped(desk: &Desk, format: Format, mut input: impl BufRead, out: &mut (dyn Write + Send)) -> Result<()> {
     let mut waiting = Waiting::default();
-    for line in input.lines() {
-        match waiting.take(&line.context("cannot read standard input")?) {
+    loop {
+        let mut line = String::new();
+        let room = (limits::SQL + 1).saturating_sub(waiting.0.len());
+        let read = input.by_ref().take(room as u64).read_line(&mut line).context("cannot read standard input")?;
+        if read == 0 && room > 0 {
+            break;
+        }
+        ensure!(read < room, "a statement on standard input has more than {} bytes", limits::SQL);
+        match waiting.take(line.strip_suffix('\n').map_or(&*line, |line| line.strip_suffix('\r').unwrap_or(line))) {
             Some(Command::Leave) => return Ok(()),
             Some(command) => command.run(desk, format, out)?,
             None => {

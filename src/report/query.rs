@@ -1,17 +1,16 @@
 //! `ioriot query`: SQL over any datasets.
 
 use super::format::{Format, print};
-use super::{advice, order, prompt, tables::Desk};
+use super::{advice, order, out, prompt, tables::Desk};
 use crate::engine::{self, Access, Engine};
 use crate::files;
-use crate::signal::Transient;
 use anyhow::{Context, Result, ensure};
 use datafusion::dataframe::DataFrame;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Where the SQL comes from.
 #[derive(Clone, Debug)]
@@ -50,15 +49,19 @@ pub fn run(options: &Options) -> Result<()> {
     match &options.sql {
         Source::Text(sql) => answer_all(&desk, sql, options),
         Source::File(file) => {
-            let sql = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+            let sql = text(files::given(file)).with_context(|| format!("cannot read {}", file.display()))?;
             answer_all(&desk, &sql, options).with_context(|| format!("in {}", file.display()))
         }
         Source::Prompt if options.out.is_some() => {
-            answer_all(&desk, &io::read_to_string(io::stdin()).context("cannot read standard input")?, options)
+            answer_all(&desk, &text(files::whole(io::stdin())).context("cannot read standard input")?, options)
         }
         Source::Prompt if io::stdin().is_terminal() => prompt::run(&desk, options.format),
         Source::Prompt => prompt::piped(&desk, options.format, io::stdin().lock(), &mut BufWriter::new(io::stdout())),
     }
+}
+
+fn text(bytes: io::Result<Vec<u8>>) -> Result<String> {
+    Ok(String::from_utf8(bytes?)?)
 }
 
 fn answer_all(desk: &Desk, sql: &str, options: &Options) -> Result<()> {
@@ -72,7 +75,7 @@ fn answer_all(desk: &Desk, sql: &str, options: &Options) -> Result<()> {
             }
             Ok(out.flush()?)
         }
-        (Some(file), [statement]) => aside(file, |made| match options.format {
+        (Some(file), [statement]) => out::write(file, |made| match options.format {
             Format::Parquet => parquet(&desk.engine, plan(desk, statement)?, made),
             format => {
                 let mut out = BufWriter::new(made);
@@ -101,25 +104,6 @@ fn plan(desk: &Desk, statement: &str) -> Result<DataFrame> {
     }
     // Also where there is nothing to be put in order: the sum of a column.
     desk.engine.sql(statement).map_err(|error| advice::better(error, desk))
-}
-
-/// Makes a file for its owner only that appears only when it is whole. The name it has until then is new: whatever others
-/// put there is neither written to nor in the way.
-fn aside(file: &Path, make: impl FnOnce(File) -> Result<()>) -> Result<()> {
-    let name = file.file_name().with_context(|| format!("{} is no name for a file", file.display()))?;
-    let unfinished = file.with_file_name(format!(".{}.{}.unfinished", name.to_string_lossy(), std::process::id()));
-    let go = {
-        let unfinished = unfinished.clone();
-        move || fs::remove_file(&unfinished).is_ok() || !unfinished.exists()
-    };
-    let made = Transient::make(go, || files::create(&unfinished));
-    let (transient, out) = made.with_context(|| format!("cannot create {}", unfinished.display()))?;
-    let rename = || fs::rename(&unfinished, file).with_context(|| format!("cannot put {} in its place", file.display()));
-    let made = make(out).and_then(|()| transient.lasts(rename));
-    if made.is_err() {
-        let _ = fs::remove_file(&unfinished);
-    }
-    made
 }
 
 fn parquet(engine: &Engine, frame: DataFrame, file: File) -> Result<()> {

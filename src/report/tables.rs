@@ -10,10 +10,10 @@ use crate::generate::hosts;
 use crate::schema::dataset::Kind;
 use crate::schema::{Dataset, Table, check};
 use crate::syscall::{Moves, Op, TABLE};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, StringArray};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -45,6 +45,11 @@ impl Desk {
             for host in hosts {
                 datasets.push(Dataset::open(&host)?);
             }
+        }
+        let mut known = BTreeSet::new();
+        for dataset in &datasets {
+            let place = dataset.dir.canonicalize().with_context(|| format!("cannot find {}", dataset.dir.display()))?;
+            ensure!(known.insert(place), "{} is there twice, and would count twice", dataset.dir.display());
         }
         let mut shelf = Shelf::new(&datasets);
         for table in Table::ALL {

@@ -4,7 +4,7 @@
 //! asks later. So both are looked at first: lists against their bytes, chunks and pages against the file, rows against each other,
 //! and everything against [`limits`]. What still goes wrong in a decoder is an error like any other ([`panics`]).
 
-use super::thrift;
+use super::{sorted, thrift};
 use crate::{files, limits, panics};
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
@@ -121,11 +121,13 @@ impl Checked {
 /// Looks at all of a file that is to be decoded by others.
 ///
 /// # Errors
-/// When it cannot be opened, is damaged, or goes beyond the limits.
+/// When it cannot be opened, is damaged, goes beyond the limits, or its rows are in another order than it claims.
 pub fn whole(path: &Path) -> Result<()> {
     let file = files::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-    let checked = Checked::open(file, PageIndexPolicy::Optional).and_then(|checked| checked.pages(&ProjectionMask::all()));
-    checked.with_context(|| format!("{} is damaged or no Parquet file", path.display()))
+    let damaged = || format!("{} is damaged or no Parquet file", path.display());
+    let checked = Checked::open(file, PageIndexPolicy::Optional).with_context(damaged)?;
+    checked.pages(&ProjectionMask::all()).with_context(damaged)?;
+    sorted::check(path, &checked.contents)
 }
 
 /// The table of contents, and where in the file it begins.

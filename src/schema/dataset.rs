@@ -75,9 +75,18 @@ impl Dataset {
     /// When there is no manifest (nothing was written, or a writer was killed), it is of another format version, or somebody
     /// is deleting it.
     pub fn open(dir: &Path) -> Result<Dataset> {
+        let opened = Dir::open(dir).with_context(|| format!("{} is not a dataset: there is no such directory", dir.display()))?;
+        Dataset::of(&opened)
+    }
+
+    /// Opens the dataset in a directory that was opened before, wherever its path leads by now.
+    ///
+    /// # Errors
+    /// As [`Dataset::open`].
+    pub fn of(opened: &Dir) -> Result<Dataset> {
+        let dir = opened.path();
         let file = dir.join(MANIFEST);
         let missing = |hint: &str| format!("{} is not a dataset: {hint}", dir.display());
-        let opened = Dir::open(dir).with_context(|| missing("there is no such directory"))?;
         let text = opened.text(MANIFEST);
         let text = text.with_context(|| missing("it has no manifest.json, so it is no dataset or was not finished"))?;
         let manifest: Manifest = serde_json::from_slice(&text).with_context(|| format!("{} is damaged", file.display()))?;
@@ -92,7 +101,7 @@ impl Dataset {
         let Some(kind) = Kind::parse(word) else {
             bail!("{} says it is a {word:?}, which is no kind of dataset", file.display())
         };
-        let lock = Lock::shared(&opened).with_context(|| format!("{} cannot be read now", dir.display()))?;
+        let lock = Lock::shared(opened).with_context(|| format!("{} cannot be read now", dir.display()))?;
         Ok(Dataset { dir: dir.to_owned(), kind, manifest, _lock: Some(Arc::new(lock)) })
     }
 
@@ -101,16 +110,23 @@ impl Dataset {
     /// # Errors
     /// As [`Dataset::open`], or when it is of another kind.
     pub fn expect(dir: &Path, kind: Kind) -> Result<Dataset> {
-        let dataset = Dataset::open(dir)?;
+        Dataset::open(dir)?.must_be(kind)
+    }
+
+    /// The dataset, when it is of this kind.
+    ///
+    /// # Errors
+    /// When it is of another one.
+    pub fn must_be(self, kind: Kind) -> Result<Dataset> {
         ensure!(
-            dataset.kind == kind,
+            self.kind == kind,
             "{} is a {}, and a {} is needed here: `ioriot {}` makes one",
-            dir.display(),
-            dataset.kind.name(),
+            self.dir.display(),
+            self.kind.name(),
             kind.name(),
             kind.verb(),
         );
-        Ok(dataset)
+        Ok(self)
     }
 
     /// The file of a table.

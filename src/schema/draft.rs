@@ -6,6 +6,7 @@
 //! was killed. One without a stamp that holds nothing is taken too: its writer was killed before it wrote one, or nothing is
 //! lost with it.
 
+use super::content;
 use super::dataset::{Dataset, FORMAT, Kind, MANIFEST, Manifest};
 use crate::files::{self, Dir, Id, Lock};
 use crate::signal::Transient;
@@ -17,9 +18,9 @@ use std::io::{Error, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 /// Name of the stamp.
-const STAMP: &str = "begun.json";
+pub(super) const STAMP: &str = "begun.json";
 /// The stamp while it is being written.
-const STAMP_ASIDE: &str = "begun.json.new";
+pub(super) const STAMP_ASIDE: &str = "begun.json.new";
 
 /// A dataset in the making. Dropped without [`Draft::commit`], it leaves nothing.
 #[derive(Debug)]
@@ -55,7 +56,6 @@ impl Draft {
     pub fn create(place: &Path, kind: Kind) -> Result<Draft> {
         let (around, name) = Dir::prepare(place).with_context(|| format!("{} is no place for a dataset", place.display()))?;
         vacant(&around, &name)?;
-        files::trusted(&around)?;
         let aside = unfinished(&name);
         let go = {
             let (around, aside) = (around.again()?, aside.clone());
@@ -186,6 +186,7 @@ fn remove_opened(around: &Dir, aside: &OsStr, dir: Dir) -> Result<()> {
     }
     ensure!(ours(&dir), "{} is not ioriot's", dir.path().display());
     files::private(&dir)?;
+    content::pure(&dir)?;
     empty(&dir)?;
     Ok(around.rmdir(aside)?)
 }
@@ -204,10 +205,10 @@ pub fn remove_left(place: &Path) -> Result<()> {
     remove(&around, &aside).with_context(|| format!("cannot remove {}", around.at(&aside).display()))
 }
 
-/// Is this a draft, by its name and by what is in it?
+/// Is this a draft, by its name and by what is in it, with nothing in it that is somebody else's?
 pub fn is(dir: &Dir) -> bool {
     let name = dir.path().file_name().map(OsStr::as_encoded_bytes).unwrap_or_default();
-    name.starts_with(b".") && name.ends_with(b".unfinished") && ours(dir)
+    name.starts_with(b".") && name.ends_with(b".unfinished") && ours(dir) && content::pure(dir).is_ok()
 }
 
 /// Does it carry our stamp, or nothing but the beginning of one?
@@ -235,6 +236,7 @@ fn begin(around: &Dir, aside: &OsStr, kind: Kind) -> Result<(Dir, Lock)> {
             around.path().display(),
         );
         files::private(&dir)?;
+        content::pure(&dir)?;
         let anew = || -> Result<()> {
             files::clear(&dir, &[MANIFEST, STAMP])?;
             stamp(&dir, kind, Manifest::new())?;

@@ -1,10 +1,12 @@
 //! Tables and datasets: what is in every Parquet file, said once. docs/SCHEMA.md is made from this.
 
 pub mod check;
+pub mod content;
 pub mod dataset;
 pub mod draft;
 pub mod losses;
 pub mod read;
+mod sorted;
 pub mod tables;
 mod thrift;
 

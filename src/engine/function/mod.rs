@@ -5,7 +5,7 @@
 
 mod exec;
 
-use super::dialect::POSTGRES;
+use super::dialect::Postgres;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
@@ -92,9 +92,9 @@ impl VisitorMut for SpellOut<'_> {
             && named(self.0, name).is_some()
             && let [FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))] = args.args.as_mut_slice()
             && let ast::Expr::Identifier(_) | ast::Expr::CompoundIdentifier(_) = argument
-            && let Ok(query) = Parser::new(&POSTGRES)
-                .try_with_sql(&format!("SELECT * FROM {argument}"))
-                .and_then(|mut parser| parser.parse_query())
+            && let text = format!("SELECT * FROM {argument}")
+            && let Ok(query) =
+                Parser::new(&Postgres::patient(&text)).try_with_sql(&text).and_then(|mut parser| parser.parse_query())
         {
             *argument = ast::Expr::Subquery(query);
         }

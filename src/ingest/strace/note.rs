@@ -1,11 +1,11 @@
 //! Lines of strace that tell no call: its own messages, stack frames, tables, dumps of data.
 
-use super::prefix;
+use super::{mend, prefix};
 use memchr::memmem;
 
 /// Is the line, which is no call, one of strace's own? `text` is the line without thread and time.
 pub fn is_note(line: &[u8], text: &[u8]) -> bool {
-    process(text) || message(line) || frame(line) || dump(line) || table(line)
+    dump(line) || (process(text) || message(line) || frame(line) || table(line)) && !mend::is_whole(line)
 }
 
 /// `Process 12 attached - interrupt to quit`, `Process 12 resumed (parent 11 ready)` and the like, of old versions.

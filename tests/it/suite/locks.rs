@@ -178,3 +178,31 @@ fn another_users_dataset_that_may_only_be_read_is_read() {
     };
     assert!(output.status.success(), "{output:?}");
 }
+
+#[test]
+fn what_was_put_into_a_dataset_is_not_deleted_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let arg = |name: &str| at(name).to_str().unwrap().to_owned();
+    expect(0, &["run", &data("matrix.strace"), "-o", &arg("m")]);
+    fs::create_dir(at("m/run/thesis")).unwrap();
+    let kept = ["m/run/thesis/chapter", "m/capture/latency.csv", ".left.unfinished/notes"];
+    fs::create_dir(at(".left.unfinished")).unwrap();
+    fs::set_permissions(at(".left.unfinished"), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    fs::write(at(".left.unfinished/begun.json"), r#"{"ioriot": "0", "kind": "capture", "format": 1}"#).unwrap();
+    kept.iter().for_each(|file| fs::write(at(file), "mine").unwrap());
+
+    let found = expect(0, &["clean", &arg(""), "--runs", "--roots", "--yes"]);
+    assert!(!found.contains("thesis") && !found.contains("left"), "{found}");
+    refused(&["run", &data("matrix.strace"), "-o", &arg("m"), "--force"], &["latency.csv is not ioriot's"]);
+    refused(&["ingest", &data("matrix.strace"), "-o", &arg("left")], &["notes is not ioriot's"]);
+    kept.iter().for_each(|file| assert!(at(file).exists(), "{file}"));
+    assert!(at("m/workload").exists() && !at("m/root").exists());
+
+    // Without them it is all ioriot's.
+    kept.iter().for_each(|file| fs::remove_file(at(file)).unwrap());
+    fs::remove_dir(at("m/run/thesis")).unwrap();
+    expect(0, &["run", &data("matrix.strace"), "-o", &arg("m"), "--force"]);
+    expect(0, &["clean", &arg(""), "--runs", "--roots", "--yes"]);
+    assert!(!at("m/run").exists() && !at(".left.unfinished").exists());
+}

@@ -140,7 +140,10 @@ fn runs_of_one_workload_are_compared_and_others_refused() {
     let said = refused(&[&one, &other]);
     assert!(said.contains("different workloads") && said.contains("fingerprints"), "{said}");
     assert!(refused(&[&one]).contains("two runs"), "{}", refused(&[&one]));
-    assert!(refused(&[&one, &two, &two]).contains("there are 3"), "{}", refused(&[&one, &two, &two]));
+    let three = dir.path().join("three");
+    assert!(Command::new("cp").arg("-a").args([&two, &three]).status().unwrap().success());
+    assert!(refused(&[&one, &two, &three]).contains("there are 3"), "{}", refused(&[&one, &two, &three]));
+    assert!(refused(&[&one, &two, &two]).contains("would count twice"), "{}", refused(&[&one, &two, &two]));
     // Their rows can still be read side by side.
     let csv = text(dir.path(), &[&one, &other], Format::Csv, "SELECT count(DISTINCT dataset) AS n FROM results");
     assert_eq!(csv, "n\n2\n");

@@ -141,3 +141,27 @@ fn an_answer_is_for_its_owner_and_follows_no_planted_link() {
     let metadata = fs::symlink_metadata(&out).unwrap();
     assert!(metadata.is_file() && metadata.mode() & 0o777 == 0o600, "{:o}", metadata.mode());
 }
+
+#[test]
+fn a_device_is_written_to_and_not_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let capture = capture(dir.path(), &story(1, 1));
+    let ask = |out: &str| ioriot(&["query", capture.to_str().unwrap(), "SELECT 1 AS a", "--format", "csv", "-o", out]);
+    // Another name of a device, so that the machine keeps its own whatever happens.
+    let null = dir.path().join("null");
+    symlink("/dev/null", &null).unwrap();
+    assert!(ask(null.to_str().unwrap()).status.success());
+    assert!(fs::symlink_metadata(&null).unwrap().is_symlink());
+    let fifo = dir.path().join("fifo");
+    let made = std::process::Command::new("mkfifo").arg(&fifo).status().unwrap();
+    assert!(made.success());
+    let read = std::thread::spawn({
+        let fifo = fifo.clone();
+        move || fs::read_to_string(fifo).unwrap()
+    });
+    assert!(ask(fifo.to_str().unwrap()).status.success());
+    assert_eq!(read.join().unwrap(), "a\n1\n");
+    assert_eq!(String::from_utf8_lossy(&ask("/dev/stdout").stdout), "a\n1\n");
+    let refused = ask(dir.path().to_str().unwrap());
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("is a directory"), "{refused:?}");
+}

@@ -3,7 +3,7 @@
 use super::{runs, text};
 use crate::skip::{Need, skip};
 use crate::suite::generate::{capture, story};
-use crate::tool::{asked, data, expect};
+use crate::tool::{asked, data, expect, ioriot};
 use ioriot::report::Format;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -229,4 +229,91 @@ fn random_queries_are_answered_as_duckdb_answers_them() {
     let mut args = vec!["fuzz_sql.py", env!("CARGO_BIN_EXE_ioriot"), "--seed", &seed, "--queries", &queries];
     args.extend(parts.iter().map(String::as_str));
     python("IORIOT_PYTHON", &args);
+}
+
+/// Statements that DataFusion answers wrongly, with what is said instead of the answer.
+const REFUSED: &[(&str, &str)] = &[
+    ("SELECT x FROM (VALUES (1),(2)) a(x) FULL JOIN (VALUES (2),(3)) b(x) USING (x)", "coalesce(a.x, b.x)"),
+    ("SELECT x FROM (VALUES (1),(2)) a(x) NATURAL RIGHT JOIN (VALUES (2),(3)) b(x)", "coalesce(a.x, b.x)"),
+    ("SELECT count(*) FROM events WHERE seq = ANY (SELECT seq FROM events WHERE fd = 4)", "use IN"),
+    ("SELECT count(*) FROM events WHERE seq <> ALL (SELECT seq FROM events WHERE fd = 4)", "use IN"),
+    ("SELECT count(*) FROM events WHERE fd NOT IN (SELECT fd2 FROM events) OR fd = 3", "between the ANDs"),
+    ("SELECT count(*) FROM events WHERE (fd IN (SELECT fd2 FROM events)) IS NULL", "between the ANDs"),
+    ("SELECT fd IN (SELECT fd2 FROM events) FROM events", "between the ANDs"),
+    ("SELECT count(*) FROM events e WHERE fd NOT IN (SELECT fd2 FROM events x WHERE x.fd2 = e.fd)", "NOT EXISTS"),
+    ("SELECT count(*) FROM events e WHERE EXISTS (SELECT count(*) FROM events x WHERE x.fd2 = e.fd)", "always true"),
+    ("SELECT count(*) FROM events e WHERE EXISTS (SELECT 1 FROM events x WHERE x.fd = e.fd OFFSET 1)", "OFFSET"),
+    ("SELECT count(*) FROM events TABLESAMPLE BERNOULLI (10)", "TABLESAMPLE"),
+];
+
+#[test]
+fn what_the_engine_answers_wrongly_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let capture = dir.path().join("cap");
+    let capture = capture.to_str().unwrap();
+    expect(0, &["ingest", &data("matrix.strace"), "-o", capture]);
+    for (sql, says) in REFUSED {
+        let output = ioriot(&["query", capture, sql]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && said.contains(says), "{sql}: {said}");
+    }
+    let answers = [
+        ("SELECT count(*) AS n FROM events a RIGHT JOIN events b ON a.seq = b.seq + 3 WHERE a.seq IS NULL", "3"),
+        ("SELECT count(*) AS n FROM events a LEFT JOIN events b ON a.seq = b.seq + 3 WHERE b.seq IS NULL", "3"),
+        ("SELECT count(*) AS n FROM events WHERE seq IN (SELECT seq FROM events WHERE seq < 4) AND seq > 0", "3"),
+        ("SELECT count(*) AS n FROM events e WHERE NOT EXISTS (SELECT 1 FROM events x WHERE x.seq = e.seq + 2)", "2"),
+    ];
+    for (sql, answer) in answers {
+        assert_eq!(expect(0, &["query", capture, sql, "--format", "csv"]), format!("n\n{answer}\n"), "{sql}");
+    }
+    let twice = ioriot(&["query", capture, capture, "SELECT 1"]);
+    assert!(String::from_utf8_lossy(&twice.stderr).contains("twice"), "{twice:?}");
+}
+
+/// The parser tries what begins with such a word in two ways, and so its work doubles with each.
+#[test]
+fn what_is_nested_deeply_is_refused_soon() {
+    let dir = tempfile::tempdir().unwrap();
+    let capture = dir.path().join("cap");
+    expect(0, &["ingest", &data("matrix.strace"), "-o", capture.to_str().unwrap()]);
+    let nested = |open: &str, middle: &str, levels: usize| open.repeat(levels) + middle + &")".repeat(levels);
+    let whole = format!("SELECT count(*) AS n FROM events WHERE {}", nested("NOT (", "seq = 3", 12));
+    assert_eq!(expect(0, &["query", capture.to_str().unwrap(), &whole, "--format", "csv"]), "n\n1\n");
+    for condition in [nested("NOT (", "seq = 3", 40), nested("NOT (", "seq =", 30), nested("CAST(", "1x", 30)] {
+        let sql = format!("SELECT * FROM events WHERE {condition}");
+        let mut query = Command::new("timeout");
+        query.args(["60", env!("CARGO_BIN_EXE_ioriot"), "query", capture.to_str().unwrap(), &sql]);
+        let output = query.output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{sql}: {output:?}");
+    }
+}
+
+/// A footer may say that rows are sorted, and the engine believes it.
+#[test]
+fn an_order_that_a_file_does_not_have_is_not_believed() {
+    use parquet::arrow::ArrowWriter;
+    use parquet::file::metadata::SortingColumn;
+    use parquet::file::properties::WriterProperties;
+    let dir = tempfile::tempdir().unwrap();
+    let capture = dir.path().join("cap");
+    expect(0, &["ingest", &data("matrix.strace"), "-o", capture.to_str().unwrap()]);
+    let table = capture.join("events.parquet");
+    let file = std::fs::File::open(&table).unwrap();
+    let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+    let batch = reader.with_batch_size(1 << 20).build().unwrap().next().unwrap().unwrap();
+    let write = |batch: &arrow::array::RecordBatch| {
+        let seq = batch.schema().index_of("seq").unwrap() as i32;
+        let sorted = Some(vec![SortingColumn { column_idx: seq, descending: false, nulls_first: false }]);
+        let properties = WriterProperties::builder().set_sorting_columns(sorted).build();
+        let mut writer = ArrowWriter::try_new(std::fs::File::create(&table).unwrap(), batch.schema(), Some(properties)).unwrap();
+        writer.write(batch).unwrap();
+        writer.close().unwrap();
+    };
+    write(&batch);
+    let ask = || ioriot(&["query", capture.to_str().unwrap(), "SELECT seq FROM events ORDER BY seq LIMIT 3"]);
+    assert!(ask().status.success());
+    let turned: arrow::array::UInt64Array = (0..batch.num_rows() as u64).rev().collect();
+    write(&arrow::compute::take_record_batch(&batch, &turned).unwrap());
+    let output = ask();
+    assert!(String::from_utf8_lossy(&output.stderr).contains("not in the order that it claims"), "{output:?}");
 }

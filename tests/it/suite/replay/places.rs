@@ -301,7 +301,7 @@ fn what_moved_between_the_looks_is_not_deleted() {
             fs::create_dir_all(dir.join(".thing.unfinished")).unwrap();
             fs::set_permissions(dir.join(".thing.unfinished"), Permissions::from_mode(0o700)).unwrap();
             fs::write(dir.join(".thing.unfinished/begun.json"), r#"{"kind": "run", "ioriot": "0.1.0"}"#).unwrap();
-            fs::write(dir.join(".thing.unfinished/file"), "mine").unwrap();
+            fs::write(dir.join(".thing.unfinished/events.parquet"), "mine").unwrap();
         };
         as_user(victim, || {
             unfinished(&street.at("shared/q"));
@@ -318,7 +318,7 @@ fn what_moved_between_the_looks_is_not_deleted() {
         let error = as_user(victim, || init::remove(found)).unwrap_err().to_string();
         assert!(error.contains("is not what it was"), "{error}");
         same("swapped", &before, &look(&street.at("home"), Look::All, &[]));
-        assert!(street.at("shared/aside/.thing.unfinished/file").exists());
+        assert!(street.at("shared/aside/.thing.unfinished/events.parquet").exists());
     }
 }
 
@@ -427,5 +427,22 @@ fn nothing_waits_for_what_is_no_file() {
         for dir in ["stamped", "."] {
             street.succeeds(&["clean", "--yes", "--roots", "--runs", dir]);
         }
+    });
+}
+
+#[test]
+fn manual_pages_follow_no_link_of_a_neighbour() {
+    attack(|street| {
+        street.neighbour(|dir| {
+            open_dir(&dir.join("theirs"));
+            symlink(dir.join("witness/file"), dir.join("theirs/ioriot.1")).unwrap();
+        });
+        street.refused(&["man", "theirs"], "is another user's");
+        street.safe("manual pages");
+        street.own("pages");
+        as_user(street.victim, || symlink(street.at("witness/file"), street.at("pages/ioriot.1")).unwrap());
+        street.succeeds(&["man", "pages"]);
+        street.safe("manual pages of one's own");
+        assert!(fs::symlink_metadata(street.at("pages/ioriot.1")).unwrap().is_file());
     });
 }

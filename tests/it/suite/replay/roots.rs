@@ -2,6 +2,7 @@
 
 use super::work::{Row, Work, op, run};
 use crate::skip::{Need, skip};
+use crate::tool::expect;
 use ioriot::init::{self, Thing};
 use ioriot::progress::Progress;
 use ioriot::replay::Options;
@@ -152,4 +153,20 @@ fn as_nobody() {
         // A system without user namespaces says so.
         Err(error) => assert!(format!("{error:#}").contains("no sandbox"), "{error:#}"),
     }
+}
+
+/// A name may have 2,000 directories (PATH_MAX): each is made once.
+#[test]
+fn a_deep_path_is_soon_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let deep = "/d".repeat(1000);
+    let log = format!("1 openat(AT_FDCWD, \"{deep}/f\", O_RDONLY) = 3\n1 close(3) = 0\n");
+    fs::write(at("log"), log).unwrap();
+    expect(0, &["ingest", &at("log"), "-o", &at("cap")]);
+    expect(0, &["generate", &at("cap"), "-o", &at("work")]);
+    let mut init = Command::new("timeout");
+    let init = init.args(["60", env!("CARGO_BIN_EXE_ioriot"), "init", &at("work"), "--root", &at("root")]).output().unwrap();
+    assert!(init.status.success(), "{init:?}");
+    assert!(dir.path().join("root/tree").join(&deep[1..]).join("f").is_file());
 }

@@ -1,0 +1,60 @@
+//! Where `query -o` writes: a file that appears when it is whole, or what stands there and is no file.
+
+use crate::files::{self, Dir};
+use crate::signal::Transient;
+use anyhow::{Context, Result, bail};
+use std::ffi::OsStr;
+use std::fs::{self, File, FileType};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
+
+/// Makes what stands at a path. A file of its own appears only when it is whole, and replaces a file or a symlink that stands
+/// there. A terminal, `/dev/null`, another character device and a FIFO are written to, also where a symlink of ours or of root's
+/// leads to one; so is what `/dev/stdout` and its like lead to.
+///
+/// # Errors
+/// When something else stands there, or it cannot be made.
+pub fn write(path: &Path, make: impl FnOnce(File) -> Result<()>) -> Result<()> {
+    let Ok(stands) = fs::symlink_metadata(path) else { return aside(path, make) };
+    let takes = |kind: FileType| kind.is_char_device() || kind.is_fifo();
+    let trusted = [0, files::us()].contains(&stands.uid());
+    let straight = match stands.file_type() {
+        kind if kind.is_symlink() && trusted => match fs::metadata(path) {
+            Ok(leads) if leads.is_file() => path.starts_with("/dev"),
+            leads => leads.is_ok_and(|leads| takes(leads.file_type())),
+        },
+        kind if kind.is_file() || kind.is_symlink() => false,
+        kind if takes(kind) => true,
+        kind if kind.is_dir() => bail!("{} is a directory: name a file", path.display()),
+        _ => bail!("{} is nothing that an answer can be written to", path.display()),
+    };
+    match straight {
+        // A FIFO waits for its reader, as it does for every other program.
+        true => make(File::options().write(true).open(path).with_context(|| format!("cannot write {}", path.display()))?),
+        false => aside(path, make),
+    }
+}
+
+/// Makes a file for its owner only that appears only when it is whole. The name it has until then is new: whatever others
+/// put there is neither written to nor in the way.
+fn aside(path: &Path, make: impl FnOnce(File) -> Result<()>) -> Result<()> {
+    let (dir, name) = Dir::around(path).with_context(|| format!("{} is no name for a file", path.display()))?;
+    let mut unfinished = OsStr::new(".").to_owned();
+    unfinished.push(&name);
+    unfinished.push(format!(".{}.unfinished", std::process::id()));
+    let go = {
+        let (dir, unfinished) = (dir.again()?, unfinished.clone());
+        move || dir.unlink(&unfinished).is_ok() || dir.look(&unfinished).is_err()
+    };
+    let made = Transient::make(go, || dir.create(&unfinished));
+    let (transient, out) = made.with_context(|| format!("cannot create {}", dir.at(&unfinished).display()))?;
+    let rename = || {
+        let renamed = dir.rename(&unfinished, &dir, &name);
+        renamed.with_context(|| format!("cannot put {} in its place", path.display()))
+    };
+    let made = make(out).and_then(|()| transient.lasts(rename));
+    if made.is_err() {
+        let _ = dir.unlink(&unfinished);
+    }
+    made
+}

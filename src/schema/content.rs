@@ -1,0 +1,73 @@
+//! What a dataset holds, finished or not: whoever deletes one looks whether somebody else put anything into it.
+
+use super::dataset::MANIFEST;
+use super::draft::{STAMP, STAMP_ASIDE};
+use super::tables::Table;
+use crate::files::{self, Dir};
+use crate::text;
+use anyhow::{Result, ensure};
+use std::ffi::OsStr;
+
+/// Where a generate puts rows for which it has no memory.
+pub const SPILL: &str = "spill";
+
+/// Does a file, or a directory, of this name belong to a dataset?
+fn made(name: &OsStr, directory: bool) -> bool {
+    let Some(name) = name.to_str() else { return false };
+    if directory {
+        return name == SPILL;
+    }
+    let name = name.strip_suffix(".unfinished").unwrap_or(name);
+    let numbered = |stem: &str, of: &str| {
+        let number = stem.strip_prefix(of).unwrap_or_default();
+        !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    // Beside events that are being written stand their keys and what their footer will say.
+    let table = [".parquet", ".keys", ".contents"].iter().find_map(|kind| name.strip_suffix(kind));
+    match table {
+        None => [MANIFEST, STAMP, STAMP_ASIDE].contains(&name),
+        // The rows of stages, parts of `events` and of `results` that are not joined yet.
+        Some(stem) => {
+            Table::ALL.iter().any(|table| table.name() == stem)
+                || stem.ends_with(".scratch")
+                || numbered(stem, "run-")
+                || numbered(stem, "results-")
+        }
+    }
+}
+
+/// Refuses a dataset, finished or not, in which something stands that ioriot did not make.
+///
+/// # Errors
+/// When there is such a thing, with its name, or the directory cannot be read.
+pub fn pure(dir: &Dir) -> Result<()> {
+    for (name, _) in dir.entries()? {
+        let directory = files::is_dir(&dir.look(&name)?);
+        let shown = dir.at(&name).display().to_string();
+        ensure!(made(&name, directory), "{} is not ioriot's: move it away before its dataset is deleted", text::shown(&shown));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_put_into_a_dataset_is_seen() {
+        let ours = ["manifest.json", "begun.json", "begun.json.new", "events.keys", "ops.scratch.parquet", "run-12.parquet"];
+        for name in ours.iter().chain(&["results.parquet", "results-000003.parquet", "results-000003.parquet.unfinished"]) {
+            assert!(made(OsStr::new(name), false), "{name}");
+            assert!(!made(OsStr::new(name), true), "{name}");
+        }
+        for name in ["notes", "latency.csv", "mine.parquet", "run-.parquet", "results-1a.parquet", "manifest.json.bak", "spill"] {
+            assert!(!made(OsStr::new(name), false), "{name}");
+        }
+        assert!(made(OsStr::new(SPILL), true));
+        let dir = tempfile::tempdir().unwrap();
+        pure(&Dir::open(dir.path()).unwrap()).unwrap();
+        std::fs::create_dir(dir.path().join("thesis\u{7}")).unwrap();
+        let error = pure(&Dir::open(dir.path()).unwrap()).unwrap_err().to_string();
+        assert!(error.contains("thesis") && !error.contains('\u{7}'), "{error}");
+    }
+}

@@ -1,0 +1,53 @@
+//! The order of rows that a file claims (`sorting_columns` of its footer). The SQL engine believes it, and leaves out what would
+//! sort: so it is held against the rows, unless ioriot wrote them.
+
+use super::read;
+use anyhow::{Context, Result, ensure};
+use arrow::compute::SortOptions;
+use arrow::row::{OwnedRow, RowConverter, SortField};
+use parquet::file::metadata::{ParquetMetaData, SortingColumn};
+use std::path::Path;
+
+/// Refuses a file whose rows are in another order than it claims.
+///
+/// # Errors
+/// When they are, or the file cannot be read.
+pub fn check(path: &Path, contents: &ParquetMetaData) -> Result<()> {
+    let ours = contents.file_metadata().created_by().is_some_and(|writer| writer.starts_with("ioriot "));
+    let claims = || contents.row_groups().iter().filter_map(|group| group.sorting_columns());
+    let Some(claim) = claims().find(|claim| !claim.is_empty()).filter(|_| !ours) else { return Ok(()) };
+    ensure!(claims().all(|other| other == claim), "{} claims several orders of its rows", path.display());
+    let schema = contents.file_metadata().schema_descr();
+    let name = |by: &SortingColumn| usize::try_from(by.column_idx).ok().filter(|at| *at < schema.num_columns());
+    let columns: Option<Vec<&str>> = claim.iter().map(|by| name(by).map(|at| schema.columns()[at].name())).collect();
+    let columns = columns.with_context(|| format!("{} claims to be sorted by a column that it lacks", path.display()))?;
+    let mut rows: Option<RowConverter> = None;
+    let mut last: Option<OwnedRow> = None;
+    for batch in read::batches(path, &columns)? {
+        let batch = batch?;
+        let values = columns.iter().map(|name| batch.column_by_name(name).cloned()).collect::<Option<Vec<_>>>();
+        let values = values.with_context(|| format!("{} lacks a column", path.display()))?;
+        let converter = match &mut rows {
+            Some(converter) => converter,
+            none => {
+                let options = |by: &SortingColumn| SortOptions { descending: by.descending, nulls_first: by.nulls_first };
+                let field = |(by, column): (&SortingColumn, &arrow::array::ArrayRef)| {
+                    SortField::new_with_options(column.data_type().clone(), options(by))
+                };
+                none.insert(RowConverter::new(claim.iter().zip(&values).map(field).collect())?)
+            }
+        };
+        let sorted = converter.convert_columns(&values)?;
+        let mut before = last.as_ref().map(OwnedRow::row);
+        for row in &sorted {
+            ensure!(
+                before.is_none_or(|before| before <= row),
+                "the rows of {} are not in the order that it claims: write it without sorting columns",
+                path.display()
+            );
+            before = Some(row);
+        }
+        last = before.map(|row| row.owned());
+    }
+    Ok(())
+}
