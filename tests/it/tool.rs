@@ -55,6 +55,11 @@ pub fn sql_text(path: &Path) -> String {
     format!("'{}'", path.to_str().expect("a UTF-8 path").replace('\'', "''"))
 }
 
+/// A path as one word of a shell script.
+pub fn shell_text(path: &Path) -> String {
+    format!("'{}'", path.to_str().expect("a UTF-8 path").replace('\'', r"'\''"))
+}
+
 /// A scratch directory that every user may enter. That of the build may lie where they may not.
 pub fn open_scratch() -> TempDir {
     let dir = tempfile::tempdir().expect("a scratch directory");

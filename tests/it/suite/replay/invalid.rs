@@ -1,12 +1,14 @@
 //! Workloads that contradict themselves, and such that ask for what nobody has: each is refused, or ends, and says why.
 
 use super::work::{Work, op, run};
+use crate::tool::shell_text;
 use ioriot::replay::{Engine, Options, Order, Pace, run_with};
 use ioriot::schema::Table::{self, Edges, Lanes, Ops};
 use ioriot::syscall::Op;
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 const MIN: i64 = i64::MIN;
@@ -236,7 +238,8 @@ fn workers_that_wait_for_each_other_are_ended() {
     work.init().unwrap();
     let child = work.place("child");
     let edges = other.place("work").join(Edges.file());
-    let script = format!("#!/bin/sh\nexec 5< {}\nexec {} \"$@\"\n", edges.display(), env!("CARGO_BIN_EXE_ioriot"));
+    let [edges, program] = [edges.as_path(), Path::new(env!("CARGO_BIN_EXE_ioriot"))].map(shell_text);
+    let script = format!("#!/bin/sh\nexec 5< {edges}\nexec {program} \"$@\"\n");
     fs::write(&child, script).unwrap();
     fs::set_permissions(&child, fs::Permissions::from_mode(0o755)).unwrap();
     let began = Instant::now();
