@@ -89,13 +89,15 @@ fn a_capture_that_runs_is_not_recovered() {
     assert!(Path::new(&out).join("manifest.json").exists());
 }
 
-/// A replay that takes 20 s.
+/// A replay that has written some pages and waits for the time of the next.
 fn slow() -> (Work, Child) {
     let mut work = Work::new();
     work.need("/f", "file", 0).op(op("open", 3).raw("/f").flags(O_RDWR).ofd(0).set("ts", 0).set("dur", 1000));
-    for at in 0..2000_i64 {
+    for at in 0..8_i64 {
         let write = op("pwrite64", 4096).ofd(0).count(4096).set("offset", at << 12);
-        work.op(write.set("ts", 10_000_000 * at).set("dur", 1000));
+        // The last one an hour later.
+        let ts = if at < 7 { at } else { 360_000 } * 10_000_000;
+        work.op(write.set("ts", ts).set("dur", 1000));
     }
     work.write();
     work.init().unwrap();

@@ -21,9 +21,11 @@ impl Scene {
         let ended = lines.last().is_some_and(|line| line.starts_with("#|capture_end"));
         let last = if ended { lines.pop().unwrap() } else { String::new() };
         fs::write(dir.path().join("session"), lines.join("\n") + "\n").unwrap();
+        // As staprun(8) does, it gives all that it has before it ends, whenever it is asked to.
         let script = format!(
-            "#!/bin/sh\ncd \"${{0%/*}}\"\nprintf '%s\\n' \"$@\" > arguments\ntrap 'echo \"{last}\"; exit 0' TERM\n\
-             head -n 2 session\nsleep 0.1\ntail -n +3 session\n{end}\nwhile :; do sleep 0.02; done\n"
+            "#!/bin/sh\ncd \"${{0%/*}}\"\nprintf '%s\\n' \"$@\" > arguments\nover=\ntrap 'over=1' TERM\n\
+             head -n 2 session\nsleep 0.1\ntail -n +3 session\n{end}\n\
+             while [ -z \"$over\" ]; do sleep 0.02; done\necho \"{last}\"\n"
         );
         let player = dir.path().join("staprun");
         fs::write(&player, script).unwrap();
