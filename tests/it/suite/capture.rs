@@ -193,6 +193,7 @@ fn every_limit_ends_in_a_whole_dataset() {
     let mut capture = command(&["capture", "-o", out.to_str().unwrap(), "--on-drop", "report", "--pid", &pid]);
     let mut capture = capture.stdout(Stdio::null()).spawn().unwrap();
     attached(&out);
+    more_calls(&running);
     interrupt(&capture);
     assert!(capture.wait().unwrap().success() && out.join("manifest.json").exists());
 }
@@ -234,12 +235,25 @@ pub fn interrupt(capture: &Child) {
     unsafe { libc::kill(capture.id() as i32, libc::SIGINT) };
 }
 
-/// Waits until the capture to `out` has begun, and its program has made some calls since.
+/// Waits until the capture to `out` sees what is done from now on.
 pub fn attached(out: &Path) {
     let aside = format!(".{}.unfinished", out.file_name().unwrap().to_str().unwrap());
+    // It is written when the probes are in place.
     let note = out.with_file_name(aside).join("begun.json");
     wait_for(|| note.exists());
-    std::thread::sleep(Duration::from_millis(200));
+}
+
+/// Waits until a process, which does nothing but calls, has made some more.
+pub fn more_calls(process: &Running) {
+    // Its time and that of its children, in ticks (proc_pid_stat(5)).
+    let ticks = || {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.0.id())).unwrap();
+        let fields = stat.rsplit(')').next().unwrap().split_whitespace();
+        fields.skip(11).take(4).map(|field| field.parse::<u64>().unwrap()).sum::<u64>()
+    };
+    let before = ticks();
+    // The first one may have been nearly over.
+    wait_for(|| ticks() > before + 1);
 }
 
 pub fn wait_for(mut done: impl FnMut() -> bool) {

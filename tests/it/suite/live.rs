@@ -1,6 +1,6 @@
 //! Live captures by eBPF: whose calls they take, what ends them, and that an older kernel's programs tell the same.
 
-use super::capture::{Running, allowed, attached, capture, closes, int, interrupt, looping, scratch, wait_for};
+use super::capture::{Running, allowed, attached, capture, closes, int, interrupt, looping, more_calls, scratch, wait_for};
 use crate::skip::{Need, skip};
 #[cfg(feature = "sql")]
 use crate::tool::rows;
@@ -225,6 +225,7 @@ fn signals_end_a_capture_in_a_whole_dataset() {
         };
         let started = started.stdout(Stdio::piped()).spawn().unwrap();
         attached(&out);
+        more_calls(&running);
         // SAFETY: a signal to a child of ours.
         unsafe { libc::kill(started.id() as i32, signal) };
         let said = started.wait_with_output().unwrap();
@@ -249,6 +250,7 @@ fn a_capture_under_nohup_outlives_its_session() {
     let mut nohup = Command::new("nohup");
     let mut started = nohup.arg(ioriot.get_program()).args(ioriot.get_args()).stdout(Stdio::piped()).spawn().unwrap();
     attached(&out);
+    more_calls(&running);
     // SAFETY: a signal to a child of ours.
     unsafe { libc::kill(started.id() as i32, libc::SIGHUP) };
     // A capture that takes it ends within a tenth of this.
