@@ -7,7 +7,7 @@ use ioriot::schema::{Dataset, Table, read};
 use libc::{O_RDWR, SIGKILL, kill};
 use serde_json::{Value, json};
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// A replay of some lanes that runs for some seconds.
 fn long(lanes: i64) -> Work {
@@ -53,17 +53,22 @@ fn filtered(pid: i32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/status")).is_ok_and(|status| status.contains("Seccomp:\t2"))
 }
 
+/// When the file of each lane was last written.
+fn written(work: &Work, lanes: usize) -> Vec<SystemTime> {
+    (0..lanes).map(|lane| fs::metadata(work.tree().join(format!("f{lane}"))).unwrap().modified().unwrap()).collect()
+}
+
 /// Replays, and kills process number `victim` (0 is the leader) in the middle.
-fn replay_and_kill(work: &Work, options: Options, victim: usize) -> Summary {
-    let expected = options.processes + 1;
+fn replay_and_kill(work: &Work, lanes: usize, options: Options, victim: usize) -> Summary {
+    let (expected, before) = (options.processes + 1, written(work, lanes));
     std::thread::scope(|scope| {
         scope.spawn(move || {
             for _ in 0..6000 {
                 std::thread::sleep(Duration::from_millis(10));
                 let found = processes(work);
-                // Each has closed its sandbox: the first ops are on their way.
-                if found.len() == expected && found.iter().all(|pid| filtered(*pid)) {
-                    std::thread::sleep(Duration::from_millis(150));
+                // Each has closed its sandbox, and each lane has done its first ops.
+                let at_work = || written(work, lanes).iter().zip(&before).all(|(now, before)| now != before);
+                if found.len() == expected && found.iter().all(|pid| filtered(*pid)) && at_work() {
                     // SAFETY: a signal to a process of this test.
                     unsafe { kill(found[victim], SIGKILL) };
                     return;
@@ -90,7 +95,7 @@ fn a_process_that_is_killed_does_not_take_the_others_with_it() {
     for order in [Order::Thread, Order::Resource, Order::Strict] {
         let out = work.place(order.name());
         let options = Options { processes: 2, order, out, dirty: true, ..work.options() };
-        let summary = replay_and_kill(&work, options, 2);
+        let summary = replay_and_kill(&work, 4, options, 2);
         assert!(!summary.complete, "{summary}");
         assert_eq!(summary.lost, ["process 1 of the replay was killed by signal 9"]);
         // The other one has done all its ops.
@@ -109,7 +114,7 @@ fn a_process_that_is_killed_does_not_take_the_others_with_it() {
 #[test]
 fn a_killed_leader_ends_the_replay_and_its_results_are_kept() {
     let work = long(1);
-    let summary = replay_and_kill(&work, work.options(), 0);
+    let summary = replay_and_kill(&work, 1, work.options(), 0);
     assert!(!summary.complete && summary.lost[0].contains("killed by signal 9"), "{summary}");
     assert!((1..60_001).contains(&summary.same), "{summary}");
     assert_eq!(results(&work, "run"), summary.same as i64);
