@@ -31,6 +31,9 @@ pub mod replay;
 pub mod report;
 pub mod schema;
 pub mod signal;
+#[cfg(test)]
+#[path = "../tests/it/skip.rs"]
+mod skip;
 pub mod syscall;
 pub mod text;
 mod words;

@@ -187,6 +187,7 @@ const fn extra(kind: u8, count: usize) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::skip::{Need, skip};
 
     /// A BTF with `struct outer { int a; struct { int b; }; const struct inner in; }` and `struct inner { int c, d; }`.
     fn small() -> Vec<u8> {
@@ -236,7 +237,7 @@ mod tests {
     #[test]
     #[cfg(target_arch = "x86_64")]
     fn the_running_kernel_has_its_registers_where_the_abi_says() {
-        let Ok(btf) = Btf::kernel() else { return eprintln!("SKIPPED: this kernel has no {VMLINUX}") };
+        let Ok(btf) = Btf::kernel() else { return skip(Need::Ebpf, format_args!("this kernel has no {VMLINUX}")) };
         for (path, offset) in [("pt_regs.r10", 56), ("pt_regs.r9", 64), ("pt_regs.r8", 72), ("pt_regs.dx", 96)] {
             assert_eq!(btf.offset(path).unwrap(), offset, "{path}");
         }

@@ -147,6 +147,7 @@ impl std::fmt::Display for Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::skip::{Need, skip};
     use std::fs::{self, Permissions};
     use std::os::unix::fs::{PermissionsExt, chown};
 
@@ -190,7 +191,7 @@ mod tests {
     #[test]
     fn another_users_directory_is_no_place() {
         if us() != ROOT {
-            return; // Only root can give one away.
+            return skip(Need::Root, "nobody else can give a directory away");
         }
         let (_temp, dir) = below(Some(65534), 0o755);
         private(&dir).unwrap();

@@ -165,6 +165,7 @@ pub fn size(dir: &Dir) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::skip::{Need, skip};
     use std::fs::{self, Permissions};
     use std::os::unix::fs::{PermissionsExt, symlink};
 
@@ -228,8 +229,7 @@ mod tests {
         let [from, to] = ["witness", "tree/a/b"].map(|name| temp.path().join(name));
         let done = |command: &mut std::process::Command| command.output().is_ok_and(|output| output.status.success());
         if !done(std::process::Command::new("mount").arg("--bind").args([&from, &to])) {
-            eprintln!("SKIPPED: cannot mount here (needs root)");
-            return;
+            return skip(Need::Root, "a directory cannot be mounted");
         }
         let error = remove(&dir, "tree").unwrap_err().to_string();
         assert!(done(std::process::Command::new("umount").arg(&to)));

@@ -1,6 +1,6 @@
 //! Tests that cannot run here: named, counted when all are over, and written down for `.ci/run`, where they are failures.
 
-#![cfg_attr(not(feature = "sql"), allow(dead_code, reason = "most of what needs much of a machine needs the engine"))]
+#![allow(dead_code, reason = "unit tests need other things of a machine than tests/it, and that less without the engine")]
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -28,6 +28,8 @@ pub enum Need {
     IoUring,
     /// Control groups of version 2 that may be made.
     Groups,
+    /// A time stamp counter that the kernel trusts.
+    Counter,
     /// Python with what reads Parquet.
     Readers,
     /// A program that a test runs.
@@ -49,6 +51,7 @@ impl Need {
             Need::Setpriv => "setpriv",
             Need::IoUring => "io_uring",
             Need::Groups => "cgroup2",
+            Need::Counter => "tsc",
             Need::Readers => "python",
             Need::Disk(name) | Need::Program(name) => name,
         }

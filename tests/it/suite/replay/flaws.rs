@@ -40,7 +40,9 @@ fn a_full_disk_is_not_good_enough_at_any_match() {
     let disk = work.place("disk");
     fs::create_dir(&disk).unwrap();
     let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"]).arg(&disk).status();
-    assert!(mounted.unwrap().success());
+    if !mounted.is_ok_and(|status| status.success()) {
+        return skip(Need::Root, "a small file system cannot be mounted");
+    }
     let (root, work_dir) = (disk.join("root"), work.place("work"));
     expect(0, &["init", work_dir.to_str().unwrap(), "--root", root.to_str().unwrap()]);
     let said = replay(1, &work, &root, &[]);
