@@ -55,6 +55,12 @@ pub fn sql_text(path: &Path) -> String {
     format!("'{}'", path.to_str().expect("a UTF-8 path").replace('\'', "''"))
 }
 
+/// A path as a field of CSV (RFC 4180).
+pub fn csv_text(path: &Path) -> String {
+    let text = path.to_str().expect("a UTF-8 path");
+    if text.contains([',', '"', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
+}
+
 /// A path as one word of a shell script.
 pub fn shell_text(path: &Path) -> String {
     format!("'{}'", path.to_str().expect("a UTF-8 path").replace('\'', r"'\''"))

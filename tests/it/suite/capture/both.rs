@@ -5,7 +5,7 @@
 
 use super::{allowed, capture, closes, compile, scratch};
 use crate::skip::{Need, skip};
-use crate::tool::expect;
+use crate::tool::{expect, shell_text};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
@@ -250,8 +250,8 @@ fn strace_and_ebpf_tell_the_same_of_real_programs() {
     }
     let dir = scratch();
     let mut script = format!(
-        "set -e; cd '{}'; exec >out.txt 2>&1; mkdir -p tree/b/c; seq 3000 >tree/a; ln -s ../a tree/b/l; ln tree/a tree/b/c/h\n",
-        dir.path().display()
+        "set -e; cd {}; exec >out.txt 2>&1; mkdir -p tree/b/c; seq 3000 >tree/a; ln -s ../a tree/b/l; ln tree/a tree/b/c/h\n",
+        shell_text(dir.path())
     );
     for (program, line) in PROGRAMS {
         match Command::new("sh").args(["-c", &format!("command -v {program}")]).output().unwrap().status.success() {

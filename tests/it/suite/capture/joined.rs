@@ -3,7 +3,7 @@
 use super::*;
 use crate::suite::live::Group;
 use crate::suite::live::with_root;
-use crate::tool::sql_text;
+use crate::tool::{csv_text, sql_text};
 use replayed::replay;
 use std::os::unix::process::CommandExt;
 
@@ -29,7 +29,7 @@ fn who_comes_into_the_scope_brings_where_it_is_and_what_it_has_open() {
     interrupt(&started.0);
     assert!(started.0.wait().unwrap().success());
     let row = rows(&[&out], "SELECT cwd, root, comm FROM processes");
-    assert_eq!(row, [format!("{}/deep,/,ioriot-late", home.display())]);
+    assert_eq!(row, [format!("{},/,ioriot-late", csv_text(&home.join("deep")))]);
     assert!(number(&[&out], "SELECT count(*) FROM mounts WHERE mount_space = (SELECT mount_space FROM processes)") > 0.0);
     assert_eq!(replay(&home, &out, "1"), (100.0, 100.0));
     let workload = home.join("workload");
@@ -141,7 +141,7 @@ fn joins(dir: &Path, scope: [&str; 2], how: &[&str]) {
         WHERE syscall = 'joined_fd' AND starts_with(fd_path, {}) GROUP BY 1 ORDER BY 1",
         sql_text(&home)
     );
-    let path = |name: &str| format!("{}/{name}", home.display());
+    let path = |name: &str| csv_text(&home.join(name));
     let expected = [("data", 4), ("gone (deleted)", 2), ("log", 2), ("sub", 2)];
     let expected = expected.map(|(name, count)| format!("{},1,{count},2", path(name)));
     assert_eq!(rows(&[&out], &brought), expected, "each is one description, which both processes share");

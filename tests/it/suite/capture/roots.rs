@@ -2,7 +2,7 @@
 
 use super::replayed::replay;
 use super::*;
-use crate::tool::sql_text;
+use crate::tool::{csv_text, sql_text};
 
 /// Makes the directory that is its argument the root of a child, which works in it; goes on there itself when that has
 /// ended. With a second argument it first waits, below that root, for a name to be there.
@@ -50,7 +50,7 @@ fn check(dir: &Path, capture: &Path, jail: &Path) {
         OR starts_with(path, '/sub') AND NOT starts_with({0}, path) AND NOT starts_with(path, {0}))",
         sql_text(jail)
     );
-    let expected = ["named", "sub/hard"].map(|name| jail.join(name).display().to_string());
+    let expected = ["named", "sub/hard"].map(|name| csv_text(&jail.join(name)));
     assert_eq!(rows(&[&workload], &format!("{names} ORDER BY path")), expected);
     std::fs::remove_dir_all(workload).unwrap();
 }
@@ -95,6 +95,6 @@ fn a_process_that_had_a_root_of_its_own_before_the_capture_keeps_it() {
     attached(&out);
     std::fs::write(jail.join("go"), "").unwrap();
     assert!(started.0.wait().unwrap().success());
-    assert_eq!(rows(&[&out], "SELECT root FROM processes"), [jail.display().to_string()]);
+    assert_eq!(rows(&[&out], "SELECT root FROM processes"), [csv_text(&jail)]);
     check(&dir, &out, &jail);
 }

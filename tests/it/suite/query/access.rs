@@ -1,7 +1,7 @@
 //! What SQL may do, and how it is given.
 
 use crate::suite::generate::{capture, options, story};
-use crate::tool::{command, ioriot};
+use crate::tool::{command, ioriot, sql_text};
 use ioriot::engine::Access;
 use ioriot::generate;
 use ioriot::progress::Progress;
@@ -56,38 +56,39 @@ fn sql_reaches_for_other_files_only_when_it_may() {
     let dir = tempfile::tempdir().unwrap();
     let capture = capture(dir.path(), &story(1, 1));
     let name = |path: &Path| path.to_str().unwrap().to_owned();
-    let (place, table, out) = (name(&capture), name(&capture.join("events.parquet")), name(&dir.path().join("out.parquet")));
-    let before = fs::read(&table).unwrap();
+    let (place, file, answer) = (name(&capture), capture.join("events.parquet"), dir.path().join("out.parquet"));
+    let (table, out) = (sql_text(&file), sql_text(&answer));
+    let before = fs::read(&file).unwrap();
     for sql in [
-        format!("COPY (SELECT 1 AS a) TO '{out}'"),
-        format!("COPY events TO '{out}' STORED AS CSV"),
-        format!("EXPLAIN ANALYZE COPY (SELECT 1 AS a) TO '{out}'"),
-        format!("CREATE EXTERNAL TABLE t STORED AS PARQUET LOCATION '{table}'"),
-        format!("SELECT count(*) FROM '{table}'"),
-        format!("WITH t AS (SELECT * FROM '{table}') SELECT count(*) FROM t"),
+        format!("COPY (SELECT 1 AS a) TO {out}"),
+        format!("COPY events TO {out} STORED AS CSV"),
+        format!("EXPLAIN ANALYZE COPY (SELECT 1 AS a) TO {out}"),
+        format!("CREATE EXTERNAL TABLE t STORED AS PARQUET LOCATION {table}"),
+        format!("SELECT count(*) FROM {table}"),
+        format!("WITH t AS (SELECT * FROM {table}) SELECT count(*) FROM t"),
         "INSERT INTO events SELECT * FROM events".to_owned(),
         "DELETE FROM events WHERE seq = 0".to_owned(),
         "CREATE DATABASE other".to_owned(),
-        format!("SET datafusion.runtime.temp_directory = '{out}'"),
+        format!("SET datafusion.runtime.temp_directory = {out}"),
         "PREPARE p AS SELECT 1".to_owned(),
     ] {
         let output = ioriot(&["query", &place, &sql]);
         assert_eq!(output.status.code(), Some(2), "{sql}\n{}", stdout(&output));
         assert!(stderr(&output).contains("--allow-files"), "{sql}\n{}", stderr(&output));
-        let file = dir.path().join("ask.sql");
-        fs::write(&file, format!("SELECT 1;\n{sql};")).unwrap();
-        assert_eq!(ioriot(&["query", &place, "-f", &name(&file)]).status.code(), Some(2), "{sql}");
+        let asks = dir.path().join("ask.sql");
+        fs::write(&asks, format!("SELECT 1;\n{sql};")).unwrap();
+        assert_eq!(ioriot(&["query", &place, "-f", &name(&asks)]).status.code(), Some(2), "{sql}");
     }
-    assert!(fs::read(&table).unwrap() == before && !Path::new(&out).exists());
+    assert!(fs::read(&file).unwrap() == before && !answer.exists());
     // What stays in memory needs no leave.
     let output =
         piped(&["query", &place, "--format", "csv"], "CREATE VIEW v AS SELECT seq FROM events; SELECT count(*) AS n FROM v;");
     assert!(stdout(&output).ends_with("n\n10\n"), "{}{}", stdout(&output), stderr(&output));
-    for sql in [format!("COPY (SELECT 1 AS a) TO '{out}'"), format!("SELECT count(*) FROM '{table}'")] {
+    for sql in [format!("COPY (SELECT 1 AS a) TO {out}"), format!("SELECT count(*) FROM {table}")] {
         let output = ioriot(&["query", "--allow-files", &place, &sql]);
         assert_eq!(output.status.code(), Some(0), "{sql}\n{}", stderr(&output));
     }
-    assert!(Path::new(&out).exists());
+    assert!(answer.exists());
 }
 
 #[test]
@@ -96,7 +97,7 @@ fn edited_stages_and_predicates_reach_for_no_file() {
     let capture = capture(dir.path(), &story(1, 1));
     let (stages, out) = (dir.path().join("stages"), dir.path().join("out.csv"));
     fs::create_dir(&stages).unwrap();
-    fs::write(stages.join("fileset.sql"), format!("COPY (SELECT 1 AS a) TO '{}'", out.display())).unwrap();
+    fs::write(stages.join("fileset.sql"), format!("COPY (SELECT 1 AS a) TO {}", sql_text(&out))).unwrap();
     let edited = generate::Options { sql_dir: Some(stages), ..options(&capture, dir.path().join("w")) };
     let error = generate::run(&edited, &Progress::default()).unwrap_err();
     assert!(format!("{error:#}").contains("--allow-files"), "{error:#}");
@@ -104,7 +105,7 @@ fn edited_stages_and_predicates_reach_for_no_file() {
     assert!(format!("{error:#}").contains("fileset.sql"), "a COPY has no columns: {error:#}");
     let table = capture.join("events.parquet");
     for predicate in
-        [format!("seq IN (SELECT seq FROM '{}')", table.display()), format!("true; COPY events TO '{}'", out.display())]
+        [format!("seq IN (SELECT seq FROM {})", sql_text(&table)), format!("true; COPY events TO {}", sql_text(&out))]
     {
         let picky = generate::Options { where_: Some(predicate.clone()), ..options(&capture, dir.path().join("w")) };
         assert!(generate::run(&picky, &Progress::default()).is_err(), "{predicate}");

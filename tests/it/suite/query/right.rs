@@ -3,7 +3,7 @@
 use super::{runs, text};
 use crate::skip::{Need, skip};
 use crate::suite::generate::{capture, story};
-use crate::tool::{asked, data, expect, ioriot};
+use crate::tool::{asked, csv_text, data, expect, ioriot, sql_text};
 use ioriot::report::Format;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -141,7 +141,7 @@ fn a_view_of_several_datasets_tells_them_apart() {
             if alone.is_empty() {
                 alone = format!("dataset,{header}\n");
             }
-            rows.lines().for_each(|row| alone.push_str(&format!("{},{row}\n", dataset.display())));
+            rows.lines().for_each(|row| alone.push_str(&format!("{},{row}\n", csv_text(dataset))));
         }
         let sorted = |text: &str| text.lines().map(str::to_owned).collect::<BTreeSet<_>>();
         assert_eq!(sorted(&both), sorted(&alone), "{view}");
@@ -153,7 +153,7 @@ fn a_view_of_several_datasets_tells_them_apart() {
     );
     for (run, work) in [(&one, &work), (&other, &strange)] {
         let alone = ask(&[run, work], "SELECT sum(calls) AS n FROM file_times");
-        let line = format!("{},{}", run.display(), alone.lines().nth(1).unwrap());
+        let line = format!("{},{}", csv_text(run), alone.lines().nth(1).unwrap());
         assert!(files.lines().any(|row| row == line), "{line} is not in {files}");
     }
     let refused = super::ask(dir.path(), &[&one, &strange], Format::Csv, "SELECT * FROM file_times").unwrap_err();
@@ -176,7 +176,7 @@ fn calls_of_two_captures_are_counted_apart() {
         let capture = capture(&place(name), &story(2, rounds));
         for (syscall, calls, failed) in round {
             let (calls, failed) = (calls * 2 * rounds, failed * 2 * rounds);
-            expected.insert(format!("{},{syscall},{calls},{failed},{}", capture.display(), calls * 1000));
+            expected.insert(format!("{},{syscall},{calls},{failed},{}", csv_text(&capture), calls * 1000));
         }
         captures.push(capture);
     }
@@ -195,7 +195,7 @@ fn calls_of_two_captures_are_counted_apart() {
     for capture in [one, three] {
         let alone = text(dir.path(), &[capture], Format::Csv, "SELECT * FROM calls ORDER BY syscall");
         let columns = alone.lines().next().unwrap();
-        let sql = format!("SELECT {columns} FROM calls WHERE dataset = '{}' ORDER BY syscall", capture.display());
+        let sql = format!("SELECT {columns} FROM calls WHERE dataset = {} ORDER BY syscall", sql_text(capture));
         assert_eq!(ask(&sql), alone);
     }
 }
