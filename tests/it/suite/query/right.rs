@@ -6,6 +6,7 @@ use crate::suite::generate::{capture, story};
 use crate::tool::{asked, csv_text, data, expect, ioriot, sql_text};
 use ioriot::report::Format;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -206,7 +207,13 @@ pub fn python(variable: &str, args: &[&str]) -> Option<Output> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts").join(args[0]);
     let named = std::env::var_os(variable);
     let mut command = Command::new(named.as_deref().unwrap_or("python3".as_ref()));
-    let output = command.arg(script).args(&args[1..]).output().unwrap();
+    let output = match command.arg(script).args(&args[1..]).output() {
+        Err(error) if error.kind() == ErrorKind::NotFound && named.is_none() => {
+            skip(Need::Readers, "there is no python3");
+            return None;
+        }
+        output => output.unwrap(),
+    };
     let said = String::from_utf8_lossy(&output.stdout);
     if output.status.code() == Some(77) && named.is_none() {
         skip(Need::Readers, format_args!("python3 {said}"));
