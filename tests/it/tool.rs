@@ -73,6 +73,12 @@ pub fn open_scratch() -> TempDir {
     dir
 }
 
+/// Copies a program to where other users may run it, whoever may run the one that was built.
+pub fn copy_program(from: &Path, to: &Path) {
+    std::fs::copy(from, to).expect("there is room");
+    std::fs::set_permissions(to, Permissions::from_mode(0o755)).expect("it is ours");
+}
+
 /// A file of tests/data.
 pub fn data(name: &str) -> String {
     format!("{}/tests/data/{name}", env!("CARGO_MANIFEST_DIR"))

@@ -4,6 +4,7 @@
 use super::witness::{Look, look, same};
 use super::work::{Row, Work, op};
 use crate::skip::{Need, skip};
+use crate::tool::copy_program;
 use ioriot::init::{self, Map};
 use ioriot::progress::Progress;
 use ioriot::replay::{self, Options};
@@ -382,8 +383,8 @@ fn no_attack_of_a_user_leaves_the_root() {
     let dir = tempfile::tempdir().unwrap();
     let place = dir.path();
     let [tests, program] = ["tests", "ioriot"].map(|name| place.join(name));
-    fs::copy(std::env::current_exe().unwrap(), &tests).unwrap();
-    fs::copy(env!("CARGO_BIN_EXE_ioriot"), &program).unwrap();
+    copy_program(&std::env::current_exe().unwrap(), &tests);
+    copy_program(Path::new(env!("CARGO_BIN_EXE_ioriot")), &program);
     chown(place, Some(65534), Some(65534)).unwrap();
     let output = Command::new("setpriv")
         .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])

@@ -4,6 +4,7 @@
 use super::witness::{Look, look, same};
 use super::work::{Work, op};
 use crate::skip::{Need, skip};
+use crate::tool::copy_program;
 use ioriot::init;
 use libc::*;
 use serde_json::json;
@@ -61,7 +62,7 @@ impl Street {
         work.write();
         fs::set_permissions(work.dir.path(), Permissions::from_mode(0o1777)).unwrap();
         let street = Street { work, victim, before: BTreeMap::new() };
-        fs::copy(env!("CARGO_BIN_EXE_ioriot"), street.at("ioriot")).unwrap();
+        copy_program(Path::new(env!("CARGO_BIN_EXE_ioriot")), &street.at("ioriot"));
         fs::create_dir_all(street.at("witness/d")).unwrap();
         for file in ["witness/f", "witness/d/f", "witness/d/g"] {
             fs::write(street.at(file), "mine").unwrap();
@@ -129,6 +130,14 @@ impl Street {
 fn open_dir(dir: &Path) {
     fs::create_dir(dir).unwrap();
     fs::set_permissions(dir, Permissions::from_mode(0o777)).unwrap();
+}
+
+/// Lets all look into a directory and the files in it, whatever the umask of who runs the tests.
+fn readable(dir: &Path) {
+    fs::set_permissions(dir, Permissions::from_mode(0o755)).unwrap();
+    for entry in fs::read_dir(dir).unwrap().flatten().filter(|entry| entry.file_type().unwrap().is_file()) {
+        fs::set_permissions(entry.path(), Permissions::from_mode(0o644)).unwrap();
+    }
 }
 
 /// A root or place that the neighbour made up, whose tree leads to the witness.
@@ -346,6 +355,7 @@ fn only_ones_own_datasets_make_way() {
         let capture = |dir: &Path| {
             fs::create_dir_all(dir).unwrap();
             fs::write(dir.join("manifest.json"), r#"{"format": 1, "kind": "capture"}"#).unwrap();
+            readable(dir);
         };
         let kept = street.at("kept/capture");
         street.own("kept");
@@ -353,6 +363,7 @@ fn only_ones_own_datasets_make_way() {
         street.own("d");
         fs::set_permissions(street.at("d"), Permissions::from_mode(0o777)).unwrap();
         fs::copy(crate::tool::data("matrix.strace"), street.at("log")).unwrap();
+        fs::set_permissions(street.at("log"), Permissions::from_mode(0o644)).unwrap();
         let refused = |dir: &str, why: &str| {
             street.refused(&["run", "log", "-o", dir, "--force"], why);
             assert!(kept.join("manifest.json").exists(), "{why}");
@@ -387,6 +398,8 @@ fn nothing_is_written_in_a_directory_of_a_neighbour() {
             open_dir(&dir.join(".run.unfinished"));
             fs::write(dir.join(".run.unfinished/begun.json"), r#"{"ioriot": "0.1.0", "kind": "run"}"#).unwrap();
             fs::write(dir.join(".run.unfinished/results-000000.parquet"), "").unwrap();
+            readable(&dir.join(".run.unfinished"));
+            fs::set_permissions(dir.join(".run.unfinished"), Permissions::from_mode(0o777)).unwrap();
             symlink("../witness/f", dir.join(".run.unfinished/results.parquet.unfinished")).unwrap();
         });
         street.refused(&["replay", "--recover", "run"], "belongs to user 65533");
@@ -401,6 +414,7 @@ fn nothing_waits_for_what_is_no_file() {
             let path = std::ffi::CString::new(street.at(name).to_str().unwrap()).unwrap();
             // SAFETY: the path ends in NUL.
             assert_eq!(unsafe { mkfifo(path.as_ptr(), 0o666) }, 0);
+            fs::set_permissions(street.at(name), Permissions::from_mode(0o666)).unwrap();
         };
         for (dataset, table) in
             [("w1", "manifest.json"), ("w2", "ops.parquet"), ("w3", "fileset.parquet"), ("w4", "lanes.parquet")]
@@ -410,6 +424,7 @@ fn nothing_waits_for_what_is_no_file() {
                 fs::copy(entry.path(), street.at(dataset).join(entry.file_name())).unwrap();
                 chown(street.at(dataset).join(entry.file_name()), Some(street.victim), None).unwrap();
             }
+            readable(&street.at(dataset));
             fifo(&format!("{dataset}/{table}"));
         }
         let why = "only a regular file";
@@ -422,6 +437,7 @@ fn nothing_waits_for_what_is_no_file() {
         symlink("/dev/zero", street.at("w1/manifest.json")).unwrap();
         street.refused(&["init", "w1", "--root", "other"], why);
         fs::create_dir(street.at("stamped")).unwrap();
+        readable(&street.at("stamped"));
         fifo("stamped/.ioriot-root.json");
         fifo("stamped/manifest.json");
         for dir in ["stamped", "."] {

@@ -2,13 +2,14 @@
 
 use super::work::{Row, Work, op, run};
 use crate::skip::{Need, skip};
-use crate::tool::expect;
+use crate::tool::{copy_program, expect};
 use ioriot::init::{self, Thing};
 use ioriot::progress::Progress;
 use ioriot::replay::Options;
 use libc::*;
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 #[test]
@@ -120,9 +121,9 @@ fn an_unprivileged_user_gets_a_sandbox_too() {
         std::os::unix::fs::chown(entry.unwrap().path(), Some(65534), Some(65534)).unwrap();
     }
     let program = place.join("ioriot-tests");
-    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    copy_program(&std::env::current_exe().unwrap(), &program);
     let child = place.join("ioriot");
-    fs::copy(env!("CARGO_BIN_EXE_ioriot"), &child).unwrap();
+    copy_program(Path::new(env!("CARGO_BIN_EXE_ioriot")), &child);
     let output = Command::new("setpriv")
         .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
         .arg(&program)
