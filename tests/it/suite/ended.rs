@@ -175,18 +175,29 @@ fn an_init_leaves_a_root_that_says_so() {
 #[test]
 fn a_run_that_is_ended_in_its_capture_keeps_that() {
     let dir = tempfile::tempdir().unwrap();
-    let out = dir.path().join("d");
+    let [out, over, begun] = ["d", "over", "begun"].map(|name| dir.path().join(name));
+    let script = "while [ ! -e \"$0\" ]; do cat /etc/hostname; : > \"$1\"; done";
+    // A command that is captured by ptrace needs the capture until it ends.
+    let alone = ioriot(&["capture", "--check"]).status.success();
     for signal in [SIGTERM, SIGHUP] {
-        let args = ["run", "-o", out.to_str().unwrap(), "--force", "--", "sh", "-c", "while :; do cat /etc/hostname; done"];
+        let args = ["run", "-o", out.to_str().unwrap(), "--force", "--", "sh", "-c", script];
         let mut run = with_hang_up(command(&args), libc::SIG_DFL);
-        let mut child = run.process_group(0).stdout(Stdio::null()).spawn().unwrap();
-        wait_for("the capture", || out.join(".capture.unfinished/events.parquet").exists());
-        let code = end(&mut child, signal);
+        let mut child = run.args([&over, &begun]).process_group(0).stdout(Stdio::null()).spawn().unwrap();
+        // What is captured then is kept; without a call there is nothing to keep.
+        wait_for("the command", || begun.exists());
+        // SAFETY: a signal to a child that has not been waited for.
+        unsafe { kill(child.id() as i32, signal) };
+        if !alone {
+            fs::write(&over, "").unwrap();
+        }
+        let code = child.wait().unwrap().code();
         // The command goes on: it is not ioriot's to end.
         // SAFETY: a signal to the process group that this test made.
         unsafe { kill(-(child.id() as i32), SIGKILL) };
         assert_eq!(code, Some(128 + signal));
         assert_eq!(names(&out), ["capture"]);
         assert!(out.join("capture/manifest.json").exists());
+        let _ = fs::remove_file(&over);
+        fs::remove_file(&begun).unwrap();
     }
 }
