@@ -42,10 +42,14 @@ pub fn abandon<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'sta
     told.recv()?
 }
 
+/// Is told of a panic.
+#[cfg(feature = "sql")]
+type Watch = Box<dyn FnOnce(anyhow::Error)>;
+
 #[cfg(feature = "sql")]
 thread_local! {
     /// Who wants to know of a panic of this thread before it unwinds.
-    static WATCH: Cell<Option<Box<dyn FnOnce(anyhow::Error)>>> = const { Cell::new(None) };
+    static WATCH: Cell<Option<Watch>> = const { Cell::new(None) };
 }
 
 /// Has this thread panic without a word from now on: whoever waits for it tells.

@@ -42,8 +42,8 @@ pub struct Args {
     /// Let the SQL read and write any file: COPY, CREATE EXTERNAL TABLE, FROM 'file.parquet', SET
     #[arg(long)]
     allow_files: bool,
-    /// Memory for sorts, joins and aggregations before they spill to files without a name (in TMPDIR, else /tmp), bytes with
-    /// unit K, M or G
+    /// Memory for sorts and aggregations, before they spill to files without a name (in TMPDIR, else /tmp), and for joins, which
+    /// do not spill: bytes with unit K, M or G
     #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = Size::parse)]
     memory: Size,
 }

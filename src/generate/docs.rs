@@ -29,8 +29,12 @@ pub fn sql_markdown() -> Result<String> {
          1/128 too large, and the same whatever the query around it; what is negative counts as 0. It takes as much memory as \
          there are magnitudes, in steps of 1/128. The summary of a replay counts in the same way. An exact one, which holds \
          every value, is `percentile_cont(share) WITHIN GROUP (ORDER BY x)`.\n\n\
-         The dialect is DataFusion's, with the words of PostgreSQL. Other than in DuckDB, `/` of integers is an integer, a sum \
-         that leaves 64 bits wraps, and absent values come first when descending. Statements that read or write files \
+         The dialect is DataFusion's, with the words of PostgreSQL. Other than in DuckDB, `/` of integers is an integer, \
+         what leaves 64 bits wraps (sums, products), `2.5` is a floating-point number (`CAST(2.5 AS BIGINT)` is 2), absent \
+         values come first when descending, and a name in ORDER BY means a column of the answer first, also in `x + 0`. \
+         What the engine would answer wrongly is refused, with what to write instead: `x IN (SELECT ...)` that does not stand \
+         alone between the ANDs of WHERE, ANY and ALL of a subquery, NOT IN and OFFSET of one that names columns from outside, \
+         USING and NATURAL with FULL or RIGHT JOIN, TABLESAMPLE. Joins do not spill: they need `--memory`. Statements that read or write files \
          beside the datasets (COPY, CREATE EXTERNAL TABLE, INSERT, `FROM 'file.parquet'`), or SET options, need \
          `--allow-files`.\n",
     );

@@ -7,6 +7,9 @@ use crate::ingest::parse::Why;
 use crate::syscall::Ret;
 use memchr::{memchr, memmem};
 
+/// What stands behind the path of a file whose name is gone.
+const GONE: &[u8] = b"(deleted)";
+
 /// Parses it.
 pub fn outcome(event: &mut Event, text: &[u8], doubts: &mut Doubts) -> Result<(), Why> {
     let text = text.trim_ascii_start();
@@ -102,12 +105,13 @@ fn returned(event: &mut Event, text: &[u8]) -> Result<(), Why> {
         Some(b' ') | None => 0,
         Some(_) => return Err(Why::Outcome),
     };
+    let gone = if annotation > 0 && behind[annotation..].starts_with(GONE) { GONE.len() } else { 0 };
+    let (named, behind) = text.split_at(digits + annotation + gone);
     if event.syscall.def().ret == Ret::NewFd
-        && let Some((_, Some(on))) = lex::descriptor(&text[..digits + annotation])
+        && let Some((_, Some(on))) = lex::descriptor(named)
     {
         args::note(event, Text::FdPath, on, true);
     }
-    let behind = &behind[annotation..];
     match lex::translated(behind) {
         // The number that lines and other calls have for it.
         Some(id) => ret = id,

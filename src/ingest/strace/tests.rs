@@ -263,3 +263,11 @@ fn what_strace_made_up_is_counted() {
         assert_eq!(doubts.found().get(&Doubt::Injected).copied().unwrap_or(0), count, "{line}");
     }
 }
+
+#[test]
+fn what_is_opened_may_have_no_name_any_more() {
+    let opened = parse(r#"openat(AT_FDCWD, "/tmp", O_RDWR|O_TMPFILE, 0600) = 3</tmp/#12>(deleted) <0.000100>"#);
+    assert_eq!(opened.text(Text::FdPath), Some(&b"/tmp/#12 (deleted)"[..]));
+    let twice = parse("dup(3</tmp/#12>(deleted)) = 4</tmp/#12>(deleted)");
+    assert_eq!((twice.success(), twice.text(Text::FdPath)), (Some(4), Some(&b"/tmp/#12 (deleted)"[..])));
+}
