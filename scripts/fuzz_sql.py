@@ -84,7 +84,8 @@ class Query:
 
     def __init__(self, data, rng):
         self.data, self.rng = data, rng
-        self.sql = rng.choice([self.plain, self.plain, self.plain, self.grouped, self.joined, self.window, self.nested])()
+        self.sql = rng.choice([self.plain, self.plain, self.plain, self.grouped, self.joined, self.outer, self.within,
+                               self.window, self.nested])()
 
     def one(self, items):
         return self.rng.choice(list(items))
@@ -250,6 +251,27 @@ class Query:
         expressions = [self.expression(self_, alias) for self_, alias in [(left, "a."), (right, "b."), self.one([(left, "a."), (right, "b.")])]]
         right_key = "".join(f", {key} NULLS LAST" for key, _ in [(f'b."{name}"', 0) for name in KEYS[right]])
         return f"SELECT {self.list(expressions)} FROM {source}{where}{self.ordered(left, [], 'a.')}{right_key}{self.limit()}"
+
+    def outer(self):
+        """Rows of one side that have none on the other, with conditions on what is absent then."""
+        left, right, on = self.one(self.data.joins())
+        kind = self.one(["LEFT", "RIGHT", "FULL"])
+        shift = f" + {self.rng.randint(1, 3)}" if on in self.data.small[right] else ""
+        tests = [self.predicate(left, "a."), self.predicate(right, "b."), f'a."{on}" IS NULL', f'b."{on}" IS NULL']
+        where = " WHERE " + self.one([" AND ", " OR "]).join(self.rng.sample(tests, self.rng.randint(1, 2))) if self.chance(0.9) else ""
+        if self.chance(0.4):
+            where = f" WHERE {self.one(tests[2:])}"
+        answer = self.list(["count(*)", self.aggregate(left, "a."), self.aggregate(right, "b.")])
+        return f'SELECT {answer} FROM {left} AS a {kind} JOIN {right} AS b ON a."{on}" = b."{on}"{shift}{where}'
+
+    def within(self):
+        """A subquery that stands alone between the ANDs of WHERE."""
+        table, other, on = self.one(self.data.joins())
+        word = self.one(["IN", "NOT IN", "EXISTS", "NOT EXISTS"])
+        inner = f'SELECT b."{on}" FROM {other} AS b WHERE {self.predicate(other, "b.")}'
+        test = f'{word} ({inner} AND b."{on}" = a."{on}")' if "EXISTS" in word else f'a."{on}" {word} ({inner})'
+        where = f"{self.predicate(table, 'a.')} AND {test}" if self.chance(0.6) else test
+        return f"SELECT {self.list(['count(*)', self.aggregate(table, 'a.')])} FROM {table} AS a WHERE {where}"
 
     def window(self):
         table = self.one([table for table in self.data.columns if len(KEYS[table]) == 1])
