@@ -6,7 +6,7 @@ use crate::tool::{command, data, expect, ioriot, number, root, rows};
 use std::fs;
 use std::io::Write;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Ingests these bytes; exit code, what was printed, and whether a dataset is there.
@@ -116,14 +116,14 @@ fn a_full_disk_leaves_no_dataset() {
     let scratch = tempfile::tempdir().unwrap();
     let disk = scratch.path().join("disk");
     fs::create_dir(&disk).unwrap();
-    let mounted = std::process::Command::new("mount").args(["-t", "tmpfs", "-o", "size=256k", "tmpfs"]).arg(&disk).status();
+    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=256k", "tmpfs"]).arg(&disk).status();
     if !mounted.is_ok_and(|status| status.success()) {
         return skip(Need::Root, "a small file system cannot be mounted");
     }
     let out = disk.join("capture");
     let output = ioriot(&["ingest", &data("d-files.strace.gz"), "-o", out.to_str().unwrap()]);
     let left = fs::read_dir(&disk).unwrap().count();
-    assert!(std::process::Command::new("umount").arg(&disk).status().unwrap().success());
+    assert!(Command::new("umount").arg(&disk).status().unwrap().success());
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.to_lowercase().contains("no space"), "{said}");
@@ -227,4 +227,28 @@ fn standard_input_is_an_input() {
     child.stdin.take().unwrap().write_all(&fs::read(data("a-sqlite.capture.gz")).unwrap()).unwrap();
     assert!(child.wait().unwrap().success());
     assert_eq!(number(&[&out], "SELECT count(*) FROM events"), 9597.0);
+}
+
+/// RLIMIT_FSIZE: the write fails, and no signal ends what writes. What ioriot starts has the usual signal (SIGXFSZ, signal(7)).
+#[test]
+fn a_limit_of_the_size_of_files_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let limited = |words: &[&str], more: &[&str]| {
+        let mut shell = Command::new("bash");
+        shell.args(["-c", "ulimit -f 4; exec \"$@\"", "bash", env!("CARGO_BIN_EXE_ioriot")]);
+        shell.args(words).args(more).current_dir(dir.path()).output().unwrap()
+    };
+    for words in [&["ingest", "-o", "cap"][..], &["run", "-o", "run"]] {
+        let output = limited(words, &[&data("matrix.strace")]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && said.contains("File too large"), "{words:?}: {output:?}");
+    }
+    let left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["run"], "a directory that it was told to make");
+    assert_eq!(fs::read_dir(dir.path().join("run")).unwrap().count(), 0);
+
+    expect(0, &["ingest", &data("matrix.strace"), "-o", dir.path().join("whole").to_str().unwrap()]);
+    let output = limited(&["query", "whole", "SELECT * FROM events", "--format", "csv", "-o", "out.csv"], &[]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "a part of an answer");
 }

@@ -27,7 +27,8 @@ pub fn replay(dir: &Path, capture: &Path, threads: &str) -> (f64, f64) {
 }
 
 /// What both must say of each call. Addresses and process ids differ from run to run; strace leaves out fields of
-/// `struct open_how` that are 0, of stat owners and times, and does not know the newest calls.
+/// `struct open_how` that are 0, of stat owners and times, and does not know the newest calls. Threads are in the order in which
+/// they were made: ids begin anew when there are no higher ones.
 pub const CALLS: &str = "SELECT events.syscall, errno, fd, fd2, dirfd, dirfd2, offset, offset2, count, whence, iovcnt, resolve, \
     atime, path, path2, name, \
     CASE WHEN def.syscall LIKE '%stat%' THEN '' ELSE concat(uid, ' ', gid, ' ', mtime) END AS o, \
@@ -37,7 +38,7 @@ pub const CALLS: &str = "SELECT events.syscall, errno, fd, fd2, dirfd, dirfd2, o
     CASE WHEN def.syscall = 'ioctl' THEN 0 ELSE cmd END AS c \
     FROM events JOIN syscall_def AS def ON def.syscall = events.syscall \
     WHERE support <> 'drop' AND def.syscall NOT IN ('execve', 'fchmodat2') AND coalesce(path, '') NOT LIKE '/proc/%' \
-    ORDER BY tid - (SELECT min(tid) FROM events), seq";
+    ORDER BY tid < (SELECT tid FROM events ORDER BY seq LIMIT 1), tid, seq";
 
 #[test]
 fn the_matrix_is_captured_call_by_call_as_strace_shows_it() {
