@@ -15,12 +15,12 @@ pub static POSTGRES: Postgres = Postgres(PostgreSqlDialect {}, AtomicUsize::new(
 
 /// See [`POSTGRES`].
 #[derive(Debug)]
-pub struct Postgres(PostgreSqlDialect, AtomicUsize);
+pub struct Postgres(PostgreSqlDialect, /* expressions left */ AtomicUsize);
 
 impl Postgres {
-    /// One that gives up where the parser tries too much. It takes `NOT (...)` and the like for a call of a function when what is
-    /// in the parentheses is no expression, at each level of them again: so its work doubles with each.
-    pub fn patient(sql: &str) -> Postgres {
+    /// For one statement, with a bound on the expressions that the parser begins to read: where what is in the parentheses of
+    /// `NOT (...)` is no expression, it reads them again as the call of a function, so its work doubles with each level.
+    pub fn bounded(sql: &str) -> Postgres {
         Postgres(PostgreSqlDialect {}, AtomicUsize::new(20_000 + 8 * sql.len()))
     }
 }

@@ -185,7 +185,7 @@ impl Engine {
         depth::check(sql)?;
         self.block_on(async {
             let state = self.ctx.state();
-            let dialect = Postgres::patient(sql);
+            let dialect = Postgres::bounded(sql);
             let mut statements = self.parser(sql, &dialect)?.parse_statements().map_err(plain)?;
             let mut statement = statements.pop_front().context("there is no SQL to run")?;
             ensure!(statements.is_empty(), "one statement at a time is answered, and there are {}", statements.len() + 1);
@@ -203,7 +203,7 @@ impl Engine {
     /// When it is none, or names what is not there.
     pub fn expression(&self, sql: &str, schema: &DFSchema) -> Result<Expr> {
         depth::check(sql)?;
-        let parsed = self.parser(sql, &Postgres::patient(sql))?.parse_into_expr().map_err(plain)?;
+        let parsed = self.parser(sql, &Postgres::bounded(sql))?.parse_into_expr().map_err(plain)?;
         Ok(self.ctx.state().create_logical_expr_from_sql_expr(parsed, schema)?)
     }
 
@@ -269,7 +269,7 @@ fn rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     }
     for rule in &mut rules {
         if rule.name().starts_with("FilterPushdown") {
-            *rule = Arc::new(Inner(Arc::clone(rule)));
+            *rule = Arc::new(InnerOnly(Arc::clone(rule)));
         }
     }
     rules
@@ -279,9 +279,9 @@ fn rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
 /// for one on the columns of the other side with the same numbers (DataFusion up to 55.2): `a RIGHT JOIN b ... WHERE a.seq IS
 /// NULL` found nothing.
 #[derive(Debug)]
-struct Inner(Arc<dyn PhysicalOptimizerRule + Send + Sync>);
+struct InnerOnly(Arc<dyn PhysicalOptimizerRule + Send + Sync>);
 
-impl PhysicalOptimizerRule for Inner {
+impl PhysicalOptimizerRule for InnerOnly {
     fn optimize(
         &self,
         plan: Arc<dyn ExecutionPlan>,

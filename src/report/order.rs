@@ -7,7 +7,7 @@ use datafusion::sql::sqlparser::ast::{GroupByExpr, OrderBy, Query, SetExpr, Stat
 use datafusion::sql::sqlparser::parser::Parser;
 
 fn query(sql: &str) -> Option<Query> {
-    let mut statements = Parser::parse_sql(&Postgres::patient(sql), sql).ok()?;
+    let mut statements = Parser::parse_sql(&Postgres::bounded(sql), sql).ok()?;
     match (statements.pop()?, statements.as_slice()) {
         (Statement::Query(query), []) => Some(*query),
         _ => None,

@@ -94,7 +94,7 @@ impl VisitorMut for SpellOut<'_> {
             && let ast::Expr::Identifier(_) | ast::Expr::CompoundIdentifier(_) = argument
             && let text = format!("SELECT * FROM {argument}")
             && let Ok(query) =
-                Parser::new(&Postgres::patient(&text)).try_with_sql(&text).and_then(|mut parser| parser.parse_query())
+                Parser::new(&Postgres::bounded(&text)).try_with_sql(&text).and_then(|mut parser| parser.parse_query())
         {
             *argument = ast::Expr::Subquery(query);
         }
