@@ -5,8 +5,9 @@
 
 use super::tables::Table;
 use crate::files::{Dir, Lock};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Error, Result, bail, ensure};
 use serde_json::{Map, Value};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -75,7 +76,11 @@ impl Dataset {
     /// When there is no manifest (nothing was written, or a writer was killed), it is of another format version, or somebody
     /// is deleting it.
     pub fn open(dir: &Path) -> Result<Dataset> {
-        let opened = Dir::open(dir).with_context(|| format!("{} is not a dataset: there is no such directory", dir.display()))?;
+        let opened = Dir::open(dir).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => none(dir, "there is no such directory", error),
+            ErrorKind::NotADirectory => none(dir, "it is no directory", error),
+            _ => Error::new(error).context(format!("cannot open {}", dir.display())),
+        })?;
         Dataset::of(&opened)
     }
 
@@ -86,9 +91,10 @@ impl Dataset {
     pub fn of(opened: &Dir) -> Result<Dataset> {
         let dir = opened.path();
         let file = dir.join(MANIFEST);
-        let missing = |hint: &str| format!("{} is not a dataset: {hint}", dir.display());
-        let text = opened.text(MANIFEST);
-        let text = text.with_context(|| missing("it has no manifest.json, so it is no dataset or was not finished"))?;
+        let text = opened.text(MANIFEST).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => none(dir, "it has no manifest.json, so it is no dataset or was not finished", error),
+            _ => Error::new(error).context(format!("cannot read {}", file.display())),
+        })?;
         let manifest: Manifest = serde_json::from_slice(&text).with_context(|| format!("{} is damaged", file.display()))?;
         let format = manifest.get("format").and_then(Value::as_u64);
         ensure!(
@@ -133,6 +139,11 @@ impl Dataset {
     pub fn table(&self, table: Table) -> PathBuf {
         self.dir.join(table.file())
     }
+}
+
+/// Why a place is no dataset.
+fn none(dir: &Path, why: &str, error: std::io::Error) -> Error {
+    Error::new(error).context(format!("{} is not a dataset: {why}", dir.display()))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::{args, errno, lex, prefix};
 use crate::event::{Col, Event, Text};
 use crate::ingest::doubt::{Doubt, Doubts};
 use crate::ingest::parse::Why;
-use crate::syscall::Ret;
+use crate::syscall::{Ret, Syscall};
 use memchr::{memchr, memmem};
 
 /// What stands behind the path of a file whose name is gone.
@@ -116,6 +116,10 @@ fn returned(event: &mut Event, text: &[u8]) -> Result<(), Why> {
         // The number that lines and other calls have for it.
         Some(id) => ret = id,
         None => ends(behind)?,
+    }
+    // A failure has a name or a number.
+    if ret < 0 && event.syscall != Syscall::other {
+        return Err(Why::Outcome);
     }
     event.set(Col::Ret, ret);
     event.set(Col::Errno, 0);

@@ -91,6 +91,10 @@ fn time(text: &[u8]) -> Option<Stamp> {
     let mut parts = text.splitn(3, |c| *c == b':');
     let (hours, minutes) = (id(parts.next()?)?, id(parts.next()?)?);
     let nanos = seconds(parts.next()?)?;
+    // A leap second is the 61st.
+    if hours >= 24 || minutes >= 60 || nanos >= 61_000_000_000 {
+        return None;
+    }
     Some(Stamp::Day((hours * 60 + minutes) * 60_000_000_000 + nanos))
 }
 

@@ -221,7 +221,11 @@ fn nothing_stands_behind_an_outcome_unseen() {
     ] {
         assert_eq!(rejected(line), Some(Why::Glued), "{line}");
     }
-    for line in ["close(9) = 0 <1e5>", "close(9) = 0 (", "close(9) = 0 on", "close(9) = 0x", "close(9) = 3 [a b]"] {
+    assert_eq!(rejected("12 25:61:61.5 close(9) = 0"), Some(Why::Number));
+    assert_eq!(rejected("12 23:59:60.5 close(9) = 0"), None);
+    for line in
+        ["close(9) = 0 <1e5>", "close(9) = 0 (", "close(9) = 0 on", "close(9) = 0x", "close(9) = 3 [a b]", "close(9) = -1"]
+    {
         assert_eq!(rejected(line), Some(Why::Outcome), "{line}");
     }
     for line in [
