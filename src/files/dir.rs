@@ -203,6 +203,25 @@ impl Dir {
         Ok(fs::openat(&self.fd, single(name.as_ref())?, CREATE, Mode::RUSR | Mode::WUSR)?.into())
     }
 
+    /// Makes a file without a name in it, for its owner only, for [`Dir::link`].
+    ///
+    /// # Errors
+    /// Also when the file system knows no such files (O_TMPFILE, open(2)).
+    pub fn nameless(&self) -> Result<File> {
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        Ok(fs::openat(&self.fd, ".", flags, Mode::RUSR | Mode::WUSR)?.into())
+    }
+
+    /// Gives a file without a name this one; nothing may stand there.
+    ///
+    /// # Errors
+    /// As link(2).
+    pub fn link(&self, file: &File, name: impl AsRef<OsStr>) -> Result<()> {
+        // As open(2) has it: AT_EMPTY_PATH would need a capability.
+        let given = format!("/proc/self/fd/{}", file.as_raw_fd());
+        Ok(fs::linkat(fs::CWD, given, &self.fd, single(name.as_ref())?, AtFlags::SYMLINK_FOLLOW)?)
+    }
+
     /// Gives what stands at a name another one, maybe in another directory; a file that stands there is replaced.
     ///
     /// # Errors

@@ -35,24 +35,34 @@ pub fn write(path: &Path, make: impl FnOnce(File) -> Result<()>) -> Result<()> {
     }
 }
 
-/// Makes a file for its owner only that appears only when it is whole. The name it has until then is new: whatever others
-/// put there is neither written to nor in the way.
+/// Makes a file for its owner only that appears only when it is whole. Until then it has no name, or, where the file system
+/// knows no such files, a new one: whatever others put there is neither written to nor in the way.
 fn aside(path: &Path, make: impl FnOnce(File) -> Result<()>) -> Result<()> {
     let (dir, name) = Dir::around(path).with_context(|| format!("{} is no name for a file", path.display()))?;
     let mut unfinished = OsStr::new(".").to_owned();
     unfinished.push(&name);
     unfinished.push(format!(".{}.unfinished", std::process::id()));
+    let cannot = || format!("cannot create {}", dir.at(&unfinished).display());
     let go = {
         let (dir, unfinished) = (dir.again()?, unfinished.clone());
         move || dir.unlink(&unfinished).is_ok() || dir.look(&unfinished).is_err()
     };
-    let made = Transient::make(go, || dir.create(&unfinished));
-    let (transient, out) = made.with_context(|| format!("cannot create {}", dir.at(&unfinished).display()))?;
+    let (transient, made) = match dir.nameless() {
+        Ok(out) => {
+            make(out.try_clone()?)?;
+            let (transient, ()) = Transient::make(go, || dir.link(&out, &unfinished)).with_context(cannot)?;
+            (transient, Ok(()))
+        }
+        Err(_) => {
+            let (transient, out) = Transient::make(go, || dir.create(&unfinished)).with_context(cannot)?;
+            (transient, make(out))
+        }
+    };
     let rename = || {
         let renamed = dir.rename(&unfinished, &dir, &name);
         renamed.with_context(|| format!("cannot put {} in its place", path.display()))
     };
-    let made = make(out).and_then(|()| transient.lasts(rename));
+    let made = made.and_then(|()| transient.lasts(rename));
     if made.is_err() {
         let _ = dir.unlink(&unfinished);
     }

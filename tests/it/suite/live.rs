@@ -13,6 +13,8 @@ use std::time::Duration;
 
 /// A user that nobody is.
 const STRANGER: u32 = 54_321;
+/// Another: of the calls of the first one a test takes a number, and they are to be its own.
+const OTHER: u32 = 54_322;
 
 /// A shell that runs this copy of dd again and again until it is killed: few enough calls for any reader.
 fn busy(program: &Path, user: u32) -> Running {
@@ -133,7 +135,7 @@ fn a_name_is_captured_and_no_other() {
 #[test]
 fn all_is_everybody_but_the_capture() {
     let Some((dir, program)) = with_dd("ioriot-all") else { return };
-    let running = [busy(&program, STRANGER), busy(&program, 0)];
+    let running = [busy(&program, OTHER), busy(&program, 0)];
     let out = dir.path().join("all");
     let args = ["capture", "-o", out.to_str().unwrap(), "--format", "json", "--all", "--max-events", "20000"];
     let started = command(&args).stdout(Stdio::piped()).spawn().unwrap();
