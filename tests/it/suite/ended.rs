@@ -6,7 +6,7 @@ use libc::{SIGHUP, SIGINT, SIGKILL, SIGTERM, kill};
 use std::fs;
 use std::io::Write;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -147,7 +147,7 @@ fn a_generate_and_a_query_leave_nothing() {
     // It has no name yet (O_TMPFILE), or one of its own where the file system knows no such files.
     let named = dir.path().join(format!(".out.csv.{}.unfinished", child.id()));
     let open = format!("/proc/{}/fd", child.id());
-    let ours = |on: PathBuf| on.starts_with(dir.path()) && on.to_string_lossy().ends_with(" (deleted)");
+    let ours = |on: std::path::PathBuf| on.starts_with(dir.path()) && on.to_string_lossy().ends_with(" (deleted)");
     let begun = || fs::read_dir(&open).unwrap().flatten().any(|fd| fs::read_link(fd.path()).is_ok_and(ours));
     wait_for("the answer to begin", || named.exists() || begun());
     assert_eq!(end(&mut child, SIGINT), Some(130));
