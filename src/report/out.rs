@@ -2,37 +2,39 @@
 
 use crate::files::{self, Dir};
 use crate::signal::Transient;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use std::ffi::OsStr;
-use std::fs::{self, File, FileType};
+use std::fs::{self, File, FileType, Metadata};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 /// Makes what stands at a path. A file of its own appears only when it is whole, and replaces a file or a symlink that stands
-/// there. A terminal, `/dev/null`, another character device and a FIFO are written to, also where a symlink of ours or of root's
-/// leads to one; so is what `/dev/stdout` and its like lead to.
+/// there. A character device and a FIFO of ours or of root's are written to, also where a symlink of ours or of root's leads to
+/// one; so is what `/dev/stdout` and its like lead to.
 ///
 /// # Errors
 /// When something else stands there, or it cannot be made.
 pub fn write(path: &Path, make: impl FnOnce(File) -> Result<()>) -> Result<()> {
     let Ok(stands) = fs::symlink_metadata(path) else { return aside(path, make) };
-    let takes = |kind: FileType| kind.is_char_device() || kind.is_fifo();
-    let trusted = [0, files::us()].contains(&stands.uid());
+    let system = path.parent() == Some(Path::new("/dev"));
+    let takes = |kind: FileType| kind.is_char_device() || kind.is_fifo() || system && kind.is_file();
+    let trusted = |of: &Metadata| [0, files::us()].contains(&of.uid());
     let straight = match stands.file_type() {
-        kind if kind.is_symlink() && trusted => match fs::metadata(path) {
-            Ok(leads) if leads.is_file() => path.starts_with("/dev"),
-            leads => leads.is_ok_and(|leads| takes(leads.file_type())),
-        },
+        kind if kind.is_symlink() && trusted(&stands) => fs::metadata(path).is_ok_and(|leads| takes(leads.file_type())),
         kind if kind.is_file() || kind.is_symlink() => false,
         kind if takes(kind) => true,
         kind if kind.is_dir() => bail!("{} is a directory: name a file", path.display()),
         _ => bail!("{} is nothing that an answer can be written to", path.display()),
     };
-    match straight {
-        // A FIFO waits for its reader, as it does for every other program.
-        true => make(File::options().write(true).open(path).with_context(|| format!("cannot write {}", path.display()))?),
-        false => aside(path, make),
+    if !straight {
+        return aside(path, make);
     }
+    // A FIFO waits for its reader, as it does for every other program. Nothing is written before it is known what was opened:
+    // it may have been swapped since it was looked at.
+    let out = File::options().write(true).open(path).with_context(|| format!("cannot write {}", path.display()))?;
+    let is = out.metadata()?;
+    ensure!(takes(is.file_type()) && (system || trusted(&is)), "{} is not yours to write to", path.display());
+    make(out)
 }
 
 /// Makes a file for its owner only that appears only when it is whole. Until then it has no name, or, where the file system

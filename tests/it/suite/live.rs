@@ -306,7 +306,8 @@ fn an_older_kernel_tells_the_same() {
     let (new, _) = captured("999.0");
     #[cfg(feature = "sql")]
     {
-        // What a run does not share with the next: process ids, which begin anew when there are no higher ones, and the sizes and inodes of pipes and of what it made.
+        // What a run does not share with the next: process ids, which begin anew when there are no higher ones, and the sizes
+        // and inodes of pipes and of what it made.
         let sql = "SELECT syscall, path, fd, errno, position, st_mode, dev, \
             CASE WHEN path LIKE '/usr/%' OR path LIKE '/lib/%' OR path = 'link' THEN concat(ino, ' ', st_size, ' ', fd_path) ELSE fd_path END \
             FROM (SELECT *, min(seq) OVER (PARTITION BY tid) AS first FROM events) \

@@ -462,3 +462,23 @@ fn manual_pages_follow_no_link_of_a_neighbour() {
         assert!(fs::symlink_metadata(street.at("pages/ioriot.1")).unwrap().is_file());
     });
 }
+
+#[test]
+fn an_answer_does_not_go_to_a_fifo_of_a_neighbour() {
+    attack(|street| {
+        street.neighbour(|dir| {
+            open_dir(&dir.join("theirs"));
+            assert!(Command::new("mkfifo").arg(dir.join("theirs/out")).status().unwrap().success());
+        });
+        fs::copy(crate::tool::data("matrix.strace"), street.at("log")).unwrap();
+        street.succeeds(&["ingest", "log", "-o", "cap"]);
+        // A reader that waits for nobody.
+        let nonblocking = std::os::unix::fs::OpenOptionsExt::custom_flags(fs::File::options().read(true), O_NONBLOCK)
+            .open(street.at("theirs/out"));
+        let mut reader = nonblocking.unwrap();
+        street.refused(&["query", "cap", "SELECT 'mine' AS a", "-o", "theirs/out"], "");
+        let mut read = String::new();
+        std::io::Read::read_to_string(&mut reader, &mut read).unwrap();
+        assert_eq!(read, "");
+    });
+}
