@@ -3,6 +3,7 @@
 use super::Exit;
 use super::syscalls::COLUMNS;
 use crate::fate::{Fate, Origin, Reason};
+use crate::files;
 #[cfg(feature = "sql")]
 use crate::generate::docs::sql_markdown;
 use crate::ingest::Why;
@@ -12,9 +13,11 @@ use crate::replay::metrics;
 use crate::schema::dataset::{FORMAT, Kind};
 use crate::schema::{ROW_GROUP, Table};
 use crate::syscall::TABLE;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use std::fmt::Write;
-use std::fs;
+use std::fs::Permissions;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 /// Write the pages of docs/ that are made from the code
@@ -31,8 +34,10 @@ pub struct Args {
 impl Args {
     pub(super) fn run(self) -> Result<Exit> {
         for (name, text) in pages()? {
-            let file = self.dir.join(name);
-            fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
+            files::write(&self.dir.join(name), |mut file| {
+                file.set_permissions(Permissions::from_mode(0o644))?;
+                Ok(file.write_all(text.as_bytes())?)
+            })?;
         }
         Ok(Exit::Done)
     }

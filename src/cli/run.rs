@@ -19,7 +19,6 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use std::ffi::OsString;
 use std::fmt::Display;
-use std::fs;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -224,7 +223,7 @@ const PARTS: [(&str, Kind); 3] = [("capture", Kind::Capture), ("workload", Kind:
 /// Checks that `dir` may be used. With `force` deletes its datasets, finished or not, and only these, when all of them may go:
 /// the tree is for init to move aside.
 fn make_way(dir: &Path, force: bool, dry_run: bool) -> Result<()> {
-    let taken = fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some());
+    let taken = Dir::open(dir).and_then(|dir| dir.entries()).is_ok_and(|entries| !entries.is_empty());
     ensure!(force || !taken, "{} is not empty: --force makes it anew, -o DIR chooses another place", dir.display());
     let mut going = Vec::new();
     for (name, kind) in PARTS {
@@ -262,6 +261,7 @@ fn undeletable(part: &Path) -> String {
 mod tests {
     use super::*;
     use crate::schema::{Draft, Manifest};
+    use std::fs;
 
     #[test]
     fn only_force_makes_way_and_only_datasets_go() {

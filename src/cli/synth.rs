@@ -1,10 +1,10 @@
 //! `ioriot synth`: synthetic captures for benchmarks and end-to-end tests.
 
 use super::Exit;
+use crate::files;
 use crate::ingest::{Format, synth};
 use anyhow::{Context, Result};
 use clap::ValueEnum;
-use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
@@ -48,15 +48,19 @@ impl Args {
             Text::Strace => Format::Strace,
         };
         let options = synth::Options { seed: self.seed, ..synth::Options::new(format, self.lines) };
-        let out: Box<dyn Write> = match &self.out {
-            Some(file) => Box::new(File::create(file).with_context(|| format!("cannot create {}", file.display()))?),
-            None => Box::new(io::stdout().lock()),
+        let mut expected = None;
+        let mut make = |out: &mut dyn Write| -> Result<()> {
+            let mut out = BufWriter::with_capacity(1 << 20, out);
+            let made = synth::write(&options, &mut out).and_then(|expected| out.flush().map(|()| expected));
+            expected = Some(made.context("cannot write the capture")?);
+            Ok(())
         };
-        let mut out = BufWriter::with_capacity(1 << 20, out);
-        let expected = synth::write(&options, &mut out).and_then(|expected| out.flush().map(|()| expected));
-        let expected = expected.context("cannot write the capture")?;
+        match &self.out {
+            Some(file) => files::write(file, |mut out| make(&mut out))?,
+            None => make(&mut io::stdout().lock())?,
+        }
         if let Some(file) = &self.expect {
-            fs::write(file, serde_json::to_string(&expected)?).with_context(|| format!("cannot write {}", file.display()))?;
+            files::write(file, |out| Ok(serde_json::to_writer(out, &expected)?))?;
         }
         Ok(Exit::Done)
     }

@@ -2,14 +2,14 @@
 
 use super::Exit;
 use super::ui::TableFormat;
+use crate::files;
 use crate::syscall::{Def, TABLE};
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::csv;
 use arrow::json::ArrayWriter;
 use arrow::util::pretty::pretty_format_batches;
 use parquet::arrow::ArrowWriter;
-use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -59,31 +59,34 @@ fn batch() -> Result<RecordBatch> {
 impl Args {
     pub fn run(self) -> Result<Exit> {
         let batch = batch()?;
-        let mut out: Box<dyn Write + Send> = match &self.out {
-            Some(file) => Box::new(File::create(file).with_context(|| format!("cannot create {}", file.display()))?),
+        match &self.out {
+            Some(file) => files::write(file, |out| print(&batch, self.format, out))?,
             None if matches!(self.format, TableFormat::Parquet) && io::stdout().is_terminal() => {
                 bail!("Parquet is not for terminals: -o FILE writes it to a file")
             }
-            None => Box::new(io::stdout()),
-        };
-        match self.format {
-            TableFormat::Table => writeln!(out, "{}", pretty_format_batches(&[batch])?)?,
-            TableFormat::Csv => csv::Writer::new(&mut out).write(&batch)?,
-            TableFormat::Json => {
-                let mut writer = ArrayWriter::new(&mut out);
-                writer.write(&batch)?;
-                writer.finish()?;
-                writeln!(out)?;
-            }
-            TableFormat::Parquet => {
-                let mut writer = ArrowWriter::try_new(&mut out, batch.schema(), None)?;
-                writer.write(&batch)?;
-                writer.close()?;
-            }
+            None => print(&batch, self.format, io::stdout())?,
         }
-        out.flush()?;
         Ok(Exit::Done)
     }
+}
+
+fn print(batch: &RecordBatch, format: TableFormat, mut out: impl Write + Send) -> Result<()> {
+    match format {
+        TableFormat::Table => writeln!(out, "{}", pretty_format_batches(std::slice::from_ref(batch))?)?,
+        TableFormat::Csv => csv::Writer::new(&mut out).write(batch)?,
+        TableFormat::Json => {
+            let mut writer = ArrayWriter::new(&mut out);
+            writer.write(batch)?;
+            writer.finish()?;
+            writeln!(out)?;
+        }
+        TableFormat::Parquet => {
+            let mut writer = ArrowWriter::try_new(&mut out, batch.schema(), None)?;
+            writer.write(batch)?;
+            writer.close()?;
+        }
+    }
+    Ok(out.flush()?)
 }
 
 #[cfg(test)]

@@ -6,15 +6,16 @@
 //! so on. Columns without a value in a run are not carried at all.
 
 use super::pack::{self, Packed, Place};
+use crate::files;
 use anyhow::{Context, Result, ensure};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringViewArray, new_null_array};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{BufReader, BufWriter};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Seek, Write};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Rows in a batch of a run, and bytes of its texts, about: little, because the merge holds one batch of every run.
@@ -44,7 +45,8 @@ pub struct Cluster {
     /// Which columns have had a value.
     filled: Vec<bool>,
     bytes: usize,
-    runs: Vec<PathBuf>,
+    /// Files without a name: they go with the program.
+    runs: Vec<File>,
 }
 
 impl Cluster {
@@ -105,7 +107,10 @@ impl Cluster {
             return self.sorted(rows, take);
         }
         self.spill()?;
-        let mut cursors = self.runs.iter().map(|run| Cursor::open(run, self.by.column)).collect::<Result<Vec<_>>>()?;
+        let mut cursors = std::mem::take(&mut self.runs)
+            .into_iter()
+            .map(|run| Cursor::open(run, self.by.column))
+            .collect::<Result<Vec<_>>>()?;
         while let Some(lane) = cursors.iter().filter_map(|cursor| cursor.ahead().first().copied()).min() {
             for cursor in &mut cursors {
                 while let Some(part) = cursor.take(lane, &self.schema)? {
@@ -121,11 +126,11 @@ impl Cluster {
         if self.held.is_empty() {
             return Ok(());
         }
-        let path = self.by.dir.join(format!("run-{}.arrow", self.runs.len()));
-        let file = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
+        let cannot = || format!("cannot write in {}", self.by.dir.display());
+        let mut file = files::nameless(&self.by.dir).with_context(cannot)?;
         let width = self.schema.fields().len();
         let carried: Vec<usize> = (0..width).filter(|at| !self.held.iter().all(|batch| batch.empty(*at))).collect();
-        let mut writer = StreamWriter::try_new(BufWriter::new(file), &self.schema.project(&carried)?)?;
+        let mut writer = StreamWriter::try_new(BufWriter::new(&file), &self.schema.project(&carried)?)?;
         self.sorted(RUN, |batch| {
             let batch = batch.project(&carried)?;
             // Views would take all the texts they were picked from along.
@@ -143,11 +148,13 @@ impl Cluster {
             }
             Ok(())
         })?;
-        writer.finish().with_context(|| format!("cannot write {}", path.display()))?;
+        writer.finish().and_then(|()| Ok(writer.get_mut().flush()?)).with_context(cannot)?;
+        drop(writer);
+        file.rewind().with_context(cannot)?;
         self.held.clear();
         self.rows.clear();
         self.bytes = 0;
-        self.runs.push(path);
+        self.runs.push(file);
         Ok(())
     }
 
@@ -163,14 +170,6 @@ impl Cluster {
     }
 }
 
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        for run in &self.runs {
-            let _ = fs::remove_file(run); // the directory they are in goes too
-        }
-    }
-}
-
 /// Where the merge is in a run. It stands on a row, unless the run has ended.
 struct Cursor {
     reader: StreamReader<BufReader<File>>,
@@ -180,9 +179,8 @@ struct Cursor {
 }
 
 impl Cursor {
-    fn open(path: &Path, key: &'static str) -> Result<Cursor> {
-        let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-        let reader = StreamReader::try_new_buffered(file, None)?;
+    fn open(run: File, key: &'static str) -> Result<Cursor> {
+        let reader = StreamReader::try_new_buffered(run, None)?;
         let mut cursor = Cursor { reader, key, batch: None, row: 0 };
         cursor.load()?;
         Ok(cursor)
@@ -253,7 +251,7 @@ mod tests {
             Ok(())
         };
         cluster.finish(1000, take).unwrap();
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "runs are removed");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is left");
         found
     }
 

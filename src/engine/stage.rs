@@ -11,11 +11,11 @@
 //! The list is checked against what the SQL engine plans, so the documentation made from it cannot be wrong.
 
 use super::session::Engine;
+use crate::files;
 use anyhow::{Context, Result, bail, ensure};
 use arrow::datatypes::{DataType, Schema};
 use datafusion::dataframe::DataFrame;
 use std::borrow::Cow;
-use std::fs;
 use std::path::Path;
 
 /// A stage: the relation's name and its text.
@@ -52,8 +52,11 @@ impl Stage {
     /// When the file is there and cannot be read.
     pub fn edited(&self, dir: &Path) -> Result<Stage> {
         let file = dir.join(format!("{}.sql", self.name));
-        match fs::read_to_string(&file) {
-            Ok(sql) => Ok(Stage { name: self.name, sql: Cow::Owned(sql) }),
+        match files::text(&file) {
+            Ok(sql) => {
+                let sql = String::from_utf8(sql).with_context(|| format!("{} is no UTF-8", file.display()))?;
+                Ok(Stage { name: self.name, sql: Cow::Owned(sql) })
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(self.clone()),
             Err(error) => Err(error).with_context(|| format!("cannot read {}", file.display())),
         }

@@ -10,11 +10,13 @@
 
 mod dir;
 mod lock;
+mod out;
 mod trust;
 mod walk;
 
 pub use dir::{Dir, Id, beneath, is_dir};
 pub use lock::{Lock, busy};
+pub use out::write;
 pub use trust::{close, mine, our_group, ours, private, trusted, us};
 pub use walk::{clear, remove_tree, size};
 

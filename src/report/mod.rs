@@ -3,7 +3,6 @@
 mod advice;
 mod format;
 mod order;
-mod out;
 mod prompt;
 pub mod query;
 mod tables;

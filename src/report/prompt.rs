@@ -56,11 +56,8 @@ pub fn run(desk: &Desk, format: Format) -> Result<()> {
         }
     }
     if let Some(file) = &history {
-        if let Some(dir) = file.parent() {
-            let _ = std::fs::create_dir_all(dir);
-        }
-        if let Err(error) = editor.save_history(file) {
-            log::warn!("the history was not saved in {}: {error}", file.display());
+        if let Err(error) = Dir::prepare(file).and_then(|_| Ok(editor.save_history(file)?)) {
+            log::warn!("the history was not saved in {}: {error:#}", file.display());
         }
     }
     Ok(())

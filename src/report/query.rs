@@ -1,7 +1,7 @@
 //! `ioriot query`: SQL over any datasets.
 
 use super::format::{Format, print};
-use super::{advice, order, out, prompt, tables::Desk};
+use super::{advice, order, prompt, tables::Desk};
 use crate::engine::{self, Access, Engine};
 use crate::files;
 use anyhow::{Context, Result, ensure};
@@ -75,7 +75,7 @@ fn answer_all(desk: &Desk, sql: &str, options: &Options) -> Result<()> {
             }
             Ok(out.flush()?)
         }
-        (Some(file), [statement]) => out::write(file, |made| match options.format {
+        (Some(file), [statement]) => files::write(file, |made| match options.format {
             Format::Parquet => parquet(&desk.engine, plan(desk, statement)?, made),
             format => {
                 let mut out = BufWriter::new(made);

@@ -56,6 +56,7 @@ impl Draft {
     pub fn create(place: &Path, kind: Kind) -> Result<Draft> {
         let (around, name) = Dir::prepare(place).with_context(|| format!("{} is no place for a dataset", place.display()))?;
         vacant(&around, &name)?;
+        ensure!(!is_unfinished(&name), "{} is a name for what is unfinished: choose another one", place.display());
         let aside = unfinished(&name);
         let go = {
             let (around, aside) = (around.again()?, aside.clone());
@@ -207,8 +208,7 @@ pub fn remove_left(place: &Path) -> Result<()> {
 
 /// Is this a draft, by its name and by what is in it, with nothing in it that is somebody else's?
 pub fn is(dir: &Dir) -> bool {
-    let name = dir.path().file_name().map(OsStr::as_encoded_bytes).unwrap_or_default();
-    name.starts_with(b".") && name.ends_with(b".unfinished") && ours(dir) && content::pure(dir).is_ok()
+    dir.path().file_name().is_some_and(is_unfinished) && ours(dir) && content::pure(dir).is_ok()
 }
 
 /// Does it carry our stamp, or nothing but the beginning of one?
@@ -329,6 +329,12 @@ fn unfinished(name: &OsStr) -> OsString {
     aside
 }
 
+/// Is it such a name? No dataset gets one: nobody could tell it from a draft whose writer was killed at the last step.
+fn is_unfinished(name: &OsStr) -> bool {
+    let name = name.as_encoded_bytes();
+    name.starts_with(b".") && name.ends_with(b".unfinished")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -342,6 +348,9 @@ mod tests {
         draft.file("events.parquet").unwrap();
         fs::create_dir(draft.path("spill")).unwrap();
         drop(draft);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        let error = Draft::create(&dir.path().join(".cap.unfinished"), Kind::Capture).unwrap_err().to_string();
+        assert!(error.contains("choose another"), "{error}");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 

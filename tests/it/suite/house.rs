@@ -74,7 +74,12 @@ const ONLY: &[(&str, &[&str])] = &[
 
 /// Where files are opened, made and removed by [`ioriot::files`] alone, which follows nothing that somebody else may have put
 /// there.
-const CAREFUL: &[&str] = &["files/", "init/"];
+const CAREFUL: &[&str] = &["files/", "init/", "schema/", "engine/", "report/", "cli/"];
+/// What goes by a path all the same.
+const BY_PATH_STILL: &[&str] = &[
+    // The pages are for everybody, and so is the directory for them: it is made as mkdir -p makes it, then asked whose it is.
+    "src/cli/man.rs calls fs::create_dir_all",
+];
 /// What of `std::fs` goes by a path.
 const BY_PATH: &[&str] = &[
     "fs::read",
@@ -191,11 +196,11 @@ fn what_is_ours_is_opened_by_descriptor() {
         for file in files("src", &[".rs"]).iter().filter(|file| short(file).starts_with(&format!("src/{part}"))) {
             let tokens = tokens(&fs::read_to_string(file).unwrap());
             for call in tokens.windows(3).map(<[String]>::concat).filter(|call| BY_PATH.contains(&call.as_str())) {
-                faults.push(format!("{} calls {call}: crate::files opens what is ours", short(file)));
+                faults.push(format!("{} calls {call}", short(file)));
             }
         }
     }
-    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    assert_eq!(faults, BY_PATH_STILL, "crate::files opens what is ours");
 }
 
 #[test]

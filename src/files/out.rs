@@ -1,11 +1,11 @@
-//! Where `query -o` writes: a file that appears when it is whole, or what stands there and is no file.
+//! What a user names to write to: a file that appears when it is whole, or what stands there and is no file.
 
-use crate::files::{self, Dir};
+use super::{Dir, us};
 use crate::signal::Transient;
 use anyhow::{Context, Result, bail, ensure};
+use rustix::fs::{FileType, Mode, OFlags, Stat};
 use std::ffi::OsStr;
-use std::fs::{self, File, FileType, Metadata};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::fs::File;
 use std::path::Path;
 
 /// Makes what stands at a path. A file of its own appears only when it is whole, and replaces a file or a symlink that stands
@@ -15,25 +15,31 @@ use std::path::Path;
 /// # Errors
 /// When something else stands there, or it cannot be made.
 pub fn write(path: &Path, make: impl FnOnce(File) -> Result<()>) -> Result<()> {
-    let Ok(stands) = fs::symlink_metadata(path) else { return aside(path, make) };
+    let Ok(stands) = rustix::fs::lstat(path) else { return aside(path, make) };
     let system = path.parent() == Some(Path::new("/dev"));
-    let takes = |kind: FileType| kind.is_char_device() || kind.is_fifo() || system && kind.is_file();
-    let trusted = |of: &Metadata| [0, files::us()].contains(&of.uid());
-    let straight = match stands.file_type() {
-        kind if kind.is_symlink() && trusted(&stands) => fs::metadata(path).is_ok_and(|leads| takes(leads.file_type())),
-        kind if kind.is_file() || kind.is_symlink() => false,
-        kind if takes(kind) => true,
-        kind if kind.is_dir() => bail!("{} is a directory: name a file", path.display()),
-        _ => bail!("{} is nothing that an answer can be written to", path.display()),
+    let kind = |of: &Stat| FileType::from_raw_mode(of.st_mode);
+    let takes = |of: &Stat| match kind(of) {
+        FileType::CharacterDevice | FileType::Fifo => true,
+        FileType::RegularFile => system,
+        _ => false,
+    };
+    let trusted = |of: &Stat| [0, us()].contains(&of.st_uid);
+    let straight = match kind(&stands) {
+        FileType::Symlink => trusted(&stands) && rustix::fs::stat(path).is_ok_and(|leads| takes(&leads)),
+        FileType::RegularFile => false,
+        FileType::CharacterDevice | FileType::Fifo => true,
+        FileType::Directory => bail!("{} is a directory: name a file", path.display()),
+        _ => bail!("{} is nothing that can be written to", path.display()),
     };
     if !straight {
         return aside(path, make);
     }
     // A FIFO waits for its reader, as it does for every other program. Nothing is written before it is known what was opened:
     // it may have been swapped since it was looked at.
-    let out = File::options().write(true).open(path).with_context(|| format!("cannot write {}", path.display()))?;
-    let is = out.metadata()?;
-    ensure!(takes(is.file_type()) && (system || trusted(&is)), "{} is not yours to write to", path.display());
+    let out = rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
+    let out = File::from(out.with_context(|| format!("cannot write {}", path.display()))?);
+    let is = rustix::fs::fstat(&out)?;
+    ensure!(takes(&is) && (system || trusted(&is)), "{} is not yours to write to", path.display());
     make(out)
 }
 
