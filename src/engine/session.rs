@@ -4,19 +4,20 @@ use super::access::Access;
 use super::depth;
 use super::dialect::Postgres;
 use super::function::{Function, Planner, spell_out};
+use super::made::Made;
 use super::ops::Numbered;
 use super::order::{Pruned, Touched};
 use super::percentile::Percentile;
 use super::refuse;
+use super::rules::rules;
 use super::spill::Spill;
 use super::virtualize::Virtualize;
 use crate::model::Config;
 use crate::panics;
 use anyhow::{Context, Result, anyhow, ensure};
 use datafusion::catalog::TableProvider;
-use datafusion::common::tree_node::TreeNode;
-use datafusion::common::{DFSchema, JoinType};
-use datafusion::config::{ConfigOptions, Dialect};
+use datafusion::common::DFSchema;
+use datafusion::config::Dialect;
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
@@ -26,10 +27,6 @@ use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::{AggregateUDF, Expr};
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
-use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::joins::HashJoinExec;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::{DFParser, DFParserBuilder};
 use std::num::NonZeroUsize;
@@ -86,6 +83,7 @@ pub struct Engine {
     ctx: SessionContext,
     access: Access,
     functions: Vec<Arc<dyn Function>>,
+    made: Made,
     /// What tables are read from, for messages.
     files: Mutex<Vec<PathBuf>>,
 }
@@ -140,7 +138,7 @@ impl Engine {
             Access::Tables => ctx,
             Access::Files => ctx.enable_url_table(),
         };
-        Ok(Engine { runtime, ctx, access: settings.access, functions, files: Mutex::default() })
+        Ok(Engine { runtime, ctx, access: settings.access, functions, made: Made::default(), files: Mutex::default() })
     }
 
     /// Runs a future to its end on a thread with room to plan on.
@@ -193,6 +191,7 @@ impl Engine {
             let plan = state.statement_to_plan(statement).await?;
             self.access.check(&plan)?;
             refuse::check(&plan)?;
+            let plan = self.made.gather(plan, &self.ctx).await?;
             Ok(self.ctx.execute_logical_plan(plan).await?)
         })
     }
@@ -253,55 +252,6 @@ fn plain(error: DataFusionError) -> anyhow::Error {
     match error.find_root() {
         DataFusionError::SQL(fault, _) => anyhow!("{fault}"),
         _ => error.into(),
-    }
-}
-
-/// The rules of the physical optimizer, with one run of ProjectionPushdown instead of two.
-///
-/// When the rule moves a projection below a filter it compares the filter's predicate, which names columns of the filter's
-/// input, with the projection, which names columns of its output (DataFusion up to 55.2). Those are the same, unless an
-/// earlier run has put a projection into the filter: then a plain `SELECT tid, syscall, path FROM events WHERE syscall =
-/// 'openat' ORDER BY seq` ends in an internal error. The first run is there to clear the way for rules that are no more.
-fn rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-    let mut rules = PhysicalOptimizer::new().rules;
-    if let Some(first) = rules.iter().position(|rule| rule.name() == "ProjectionPushdown") {
-        rules.remove(first);
-    }
-    for rule in &mut rules {
-        if rule.name().starts_with("FilterPushdown") {
-            *rule = Arc::new(InnerOnly(Arc::clone(rule)));
-        }
-    }
-    rules
-}
-
-/// A rule that is left out where an outer join is. FilterPushdown takes a filter on columns that a RIGHT JOIN filled up with NULL
-/// for one on the columns of the other side with the same numbers (DataFusion up to 55.2): `a RIGHT JOIN b ... WHERE a.seq IS
-/// NULL` found nothing.
-#[derive(Debug)]
-struct InnerOnly(Arc<dyn PhysicalOptimizerRule + Send + Sync>);
-
-impl PhysicalOptimizerRule for InnerOnly {
-    fn optimize(
-        &self,
-        plan: Arc<dyn ExecutionPlan>,
-        options: &ConfigOptions,
-    ) -> datafusion::error::Result<Arc<dyn ExecutionPlan>> {
-        let outer = plan.exists(|node| {
-            Ok(match node.downcast_ref::<HashJoinExec>() {
-                Some(join) => *join.join_type() != JoinType::Inner,
-                None => node.name().ends_with("JoinExec"),
-            })
-        })?;
-        if outer { Ok(plan) } else { self.0.optimize(plan, options) }
-    }
-
-    fn name(&self) -> &str {
-        self.0.name()
-    }
-
-    fn schema_check(&self) -> bool {
-        self.0.schema_check()
     }
 }
 

@@ -34,9 +34,9 @@ pub fn sql_markdown() -> Result<String> {
          values come first when descending, and a name in ORDER BY means a column of the answer first, also in `x + 0`. \
          What the engine would answer wrongly is refused, with what to write instead: `x IN (SELECT ...)` that does not stand \
          alone between the ANDs of WHERE, ANY and ALL of a subquery, NOT IN and OFFSET of one that names columns from outside, \
-         USING and NATURAL with FULL or RIGHT JOIN, TABLESAMPLE. Joins do not spill: they need `--memory`. Statements that read or write files \
-         beside the datasets (COPY, CREATE EXTERNAL TABLE, INSERT, `FROM 'file.parquet'`), or SET options, need \
-         `--allow-files`.\n",
+         USING and NATURAL with FULL or RIGHT JOIN, TABLESAMPLE. Neither joins nor the tables that statements make spill: they \
+         need `--memory`. Statements that read or write files beside the datasets (COPY, CREATE EXTERNAL TABLE, INSERT, \
+         `FROM 'file.parquet'`), or SET options, need `--allow-files`.\n",
     );
     for view in report::VIEWS {
         describe(&mut page, "query", view)?;

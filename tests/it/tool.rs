@@ -4,9 +4,10 @@
 
 use proptest::test_runner::{Config, RngSeed};
 use std::fs::Permissions;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use tempfile::TempDir;
 
 /// What in the environment of whoever tests would change what the program does or says.
@@ -25,6 +26,20 @@ pub fn command(args: &[&str]) -> Command {
 /// Runs the program to its end.
 pub fn ioriot(args: &[&str]) -> Output {
     command(args).output().expect("the program starts")
+}
+
+/// Runs the program with this on standard input.
+pub fn piped(args: &[&str], input: &str) -> Output {
+    let child =
+        command(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
+    piped_to(child, input)
+}
+
+/// The same for one that runs.
+pub fn piped_to(mut child: Child, input: &str) -> Output {
+    // It may have ended before it read everything.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
 }
 
 /// Runs the program, which must end with this exit code; what it wrote to standard output.

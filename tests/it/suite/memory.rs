@@ -1,7 +1,7 @@
 //! How much memory a generate takes, as the kernel counts it.
 
 use super::generate::{call, capture};
-use crate::tool::{command, data, expect, ioriot};
+use crate::tool::{command, data, expect, ioriot, piped};
 use ioriot::event::Event;
 use ioriot::syscall::Syscall;
 use std::collections::BTreeSet;
@@ -80,6 +80,32 @@ fn memory_that_is_no_memory_is_refused_and_more_than_there_is_is_not_taken() {
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "only the capture is there");
     expect(0, &["generate", capture, "-o", work, "--memory", "16777215T"]);
     expect(0, &["query", work, "SELECT * FROM ops ORDER BY op_id", "--memory", "16777215T"]);
+}
+
+#[test]
+fn a_table_that_a_statement_makes_is_counted_until_it_is_dropped() {
+    let dir = tempfile::tempdir().unwrap();
+    let capture = capture(dir.path(), &stats((0..1200).map(|at| format!("/data/{at}"))));
+    let ask = |sql: &str| ioriot(&["query", capture.to_str().unwrap(), sql, "--memory", "16M", "--format", "csv"]);
+    let table = |name: &str, rows: u32| {
+        format!("CREATE TABLE {name} AS SELECT a.seq AS x, b.seq AS y FROM events a, events b WHERE a.seq < {rows};")
+    };
+    let piped = |script: String| piped(&["query", capture.to_str().unwrap(), "--memory", "16M", "--format", "csv"], &script);
+    // 16 bytes a row: 23 MB in all, 11.5 in half of it.
+    let output = ask(&table("t", 1200));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && said.contains("--memory"), "{said}");
+    let output = piped([&table("t", 600), "SELECT count(*) AS n FROM t;", &table("u", 600)].concat());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && output.stdout.ends_with(b"n\n720000\n"), "{said}");
+    let replaced = table("t", 600).replace("CREATE", "CREATE OR REPLACE");
+    let nothing = table("t", 1200).replace("TABLE", "TABLE IF NOT EXISTS");
+    let empty = "CREATE TABLE e (x BIGINT, y TEXT); SELECT count(*) AS n FROM e;";
+    let output = piped(
+        [&table("u", 600), "DROP TABLE u;", &table("t", 10), &replaced, &nothing, empty, "SELECT count(*) AS n FROM t"].concat(),
+    );
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && output.stdout.ends_with(b"n\n0\nn\n720000\n"), "{said}");
 }
 
 /// A query that may have this many MiB of address space. Who waits for what never comes is ended.

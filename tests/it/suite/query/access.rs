@@ -1,28 +1,14 @@
 //! What SQL may do, and how it is given.
 
 use crate::suite::generate::{capture, options, story};
-use crate::tool::{command, ioriot, sql_text};
+use crate::tool::{command, ioriot, piped, piped_to, sql_text};
 use ioriot::engine::Access;
 use ioriot::generate;
 use ioriot::progress::Progress;
 use std::fs;
-use std::io::Write;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
-use std::process::{Child, Output, Stdio};
-
-/// Runs the program with this on standard input.
-fn piped(args: &[&str], input: &str) -> Output {
-    let child =
-        command(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
-    piped_to(child, input)
-}
-
-fn piped_to(mut child: Child, input: &str) -> Output {
-    // It may have ended before it read everything.
-    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-    child.wait_with_output().unwrap()
-}
+use std::process::{Output, Stdio};
 
 fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
