@@ -2,6 +2,7 @@
 
 #![allow(clippy::panic, reason = "a fuzzer looks for panics")]
 
+use crate::amount::typed;
 use crate::capture::Glob;
 use crate::cli::values;
 use crate::event::Event;
@@ -101,19 +102,19 @@ fn write<const N: usize>(dir: &Path, table: Table, names: [&str; N], rows: &[[i6
 
 /// Reads a number, a size, a time, a pattern or a place as people type them; what is taken means what it says.
 pub fn typed(text: &str) {
-    if let Ok(percent) = values::percent(text) {
+    if let Ok(percent) = typed::percent(text) {
         assert!((0.0..=100.0).contains(&percent));
     }
-    if let Ok(factor) = values::factor(text) {
+    if let Ok(factor) = typed::factor(text) {
         assert!(factor > 0.0 && factor.is_finite());
     }
-    if let Ok(number) = text.parse::<u64>() {
-        assert_eq!(values::bytes(text), Ok(number));
+    if let Ok(number) = typed::count(text) {
+        assert_eq!((typed::bytes(text), text.parse()), (Ok(number), Ok(number)));
         if let Ok(threads) = values::threads(text) {
             assert!(threads > 0 && threads as u64 == number);
         }
     }
-    let _ = (values::bytes(text), values::duration(text), Limit::parse(text), Map::parse(OsStr::new(text)));
+    let _ = (typed::bytes(text), typed::duration(text), Limit::parse(text), Map::parse(OsStr::new(text)));
     if let Ok(glob) = Glob::parse(text) {
         let _ = glob.matches(text.as_bytes());
     }

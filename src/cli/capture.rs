@@ -3,6 +3,7 @@
 use super::Exit;
 use super::ui::{self, Plan};
 use super::values;
+use crate::amount::typed;
 use crate::capture::{self, Calls, Glob, Limits, Method, OnDrop, Options, Paths, Scope, Session};
 use crate::progress::Progress;
 use anyhow::{Result, bail, ensure};
@@ -117,16 +118,16 @@ struct LimitArgs {
     #[arg(long)]
     no_follow: bool,
     /// End after this long: 90s, 5m, 1h
-    #[arg(long, value_name = "TIME", value_parser = values::duration)]
+    #[arg(long, value_name = "TIME", value_parser = typed::duration)]
     duration: Option<Duration>,
     /// End after so many events
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = typed::count)]
     max_events: Option<u64>,
     /// End when the events take so much room on disk: 500M, 4G
-    #[arg(long, value_name = "SIZE", value_parser = values::bytes)]
+    #[arg(long, value_name = "SIZE", value_parser = typed::bytes)]
     max_bytes: Option<u64>,
     /// Room between the kernel and this program; what does not fit is lost, and counted
-    #[arg(long, value_name = "SIZE", value_parser = values::bytes, default_value = "64M")]
+    #[arg(long, value_name = "SIZE", value_parser = typed::bytes, default_value = "64M")]
     buffer: u64,
     /// When events are lost: count them and exit with 0, end the capture, or end it without a dataset (default: go on,
     /// and exit with 1)

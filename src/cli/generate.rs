@@ -1,9 +1,9 @@
 //! `ioriot generate`: a capture to a workload.
 
 use super::Exit;
-use super::size::Size;
 use super::ui::{self, Output, Plan};
 use super::values;
+use crate::amount::typed;
 use crate::engine::Access;
 use crate::generate;
 use crate::schema::Dataset;
@@ -66,8 +66,8 @@ pub struct Choice {
     #[arg(long)]
     allow_files: bool,
     /// Memory for sorts and aggregations before they spill to disk, bytes with unit K, M or G
-    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = Size::parse)]
-    memory: Size,
+    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = typed::bytes)]
+    memory: u64,
 }
 
 impl Choice {
@@ -75,7 +75,7 @@ impl Choice {
     pub fn options(self, capture: PathBuf, out: PathBuf, threads: Option<usize>) -> generate::Options {
         let Choice { where_, ignore, keep, sql_dir, allow_files, memory } = self;
         let (explain_order, access) = (false, Access::of(allow_files));
-        generate::Options { capture, out, where_, sql_dir, ignore, keep, threads, explain_order, memory: memory.0, access }
+        generate::Options { capture, out, where_, sql_dir, ignore, keep, threads, explain_order, memory, access }
     }
 }
 

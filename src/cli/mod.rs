@@ -18,8 +18,6 @@ mod query;
 mod replay;
 #[cfg(feature = "sql")]
 mod run;
-#[cfg(feature = "sql")]
-mod size;
 mod synth;
 mod syscalls;
 mod ui;

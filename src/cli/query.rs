@@ -1,8 +1,8 @@
 //! `ioriot query`: SQL over datasets.
 
 use super::Exit;
-use super::size::Size;
 use super::ui::TableFormat;
+use crate::amount::typed;
 use crate::engine::Access;
 use crate::report;
 use crate::report::query::{self, Source};
@@ -44,8 +44,8 @@ pub struct Args {
     allow_files: bool,
     /// Memory for sorts and aggregations, before they spill to files without a name (in TMPDIR, else /tmp), and for joins, which
     /// do not spill: bytes with unit K, M or G
-    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = Size::parse)]
-    memory: Size,
+    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = typed::bytes)]
+    memory: u64,
 }
 
 impl Args {
@@ -77,7 +77,7 @@ impl Args {
             },
             out: self.out,
             access: Access::of(self.allow_files),
-            memory: self.memory.0,
+            memory: self.memory,
         })
     }
 }

@@ -3,6 +3,7 @@
 use super::Exit;
 use super::ui::{self, Output, Plan};
 use super::values;
+use crate::amount::typed;
 use crate::init::{Map, Root};
 use crate::replay::{self, Engine, Order, Pace, Seccomp};
 use crate::schema::Dataset;
@@ -76,7 +77,7 @@ pub struct Manner {
     #[arg(long, default_value = "asap", value_name = "PACE", value_parser = values::word(Pace::ALL, Pace::name, Pace::doc))]
     pace: Pace,
     /// How many times faster than captured: 2 is twice as fast, 0.5 half as fast (--pace realtime or think)
-    #[arg(long, value_name = "F", default_value = "1", value_parser = values::factor)]
+    #[arg(long, value_name = "F", default_value = "1", value_parser = typed::factor)]
     speed: f64,
     /// What issues them
     #[arg(long, default_value = "sys", value_name = "ENGINE", value_parser = values::word(Engine::ALL, Engine::name, Engine::doc))]
@@ -84,7 +85,7 @@ pub struct Manner {
     #[command(flatten)]
     conditions: Conditions,
     /// Exit with 1 when fewer outcomes are the same, percent of those compared
-    #[arg(long, value_name = "PCT", default_value = "99", value_parser = values::percent)]
+    #[arg(long, value_name = "PCT", default_value = "99", value_parser = typed::percent)]
     min_match: f64,
     /// Delay some ops, by this seed: what an order does not hold together falls apart
     #[arg(long, value_name = "SEED", hide = true)]

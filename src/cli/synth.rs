@@ -2,6 +2,7 @@
 
 use super::Exit;
 use crate::files;
+use crate::amount::typed;
 use crate::ingest::{Format, synth};
 use anyhow::{Context, Result};
 use clap::ValueEnum;
@@ -16,7 +17,7 @@ Examples:
   ioriot synth --lines 5000 --format strace --expect tree.json -o small.strace")]
 pub struct Args {
     /// About how many lines
-    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = typed::count)]
     lines: u64,
     /// Format of the lines
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]

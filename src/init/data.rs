@@ -69,15 +69,15 @@ impl Fill {
             _ => {}
         }
         for part in text.split(',') {
-            let number = |text: &str| text.parse::<f64>().ok().filter(|number| number.is_finite());
             match part.split_once('=') {
                 Some(("compress", value)) => {
-                    let value = number(value).filter(|value| (1.0..=Fill::MOST).contains(value));
+                    let value = typed::number(value).ok().filter(|value| (1.0..=Fill::MOST).contains(value));
                     ratio = value.ok_or(format!("{part:?}: a ratio is a number from 1 to {}, as in compress=2.5", Fill::MOST))?;
                 }
                 Some(("dedupe", value)) => {
-                    let value = number(value.trim_end_matches('%')).filter(|value| (0.0..=100.0).contains(value));
-                    dedupe = value.ok_or(format!("{part:?}: a share is a percentage, as in dedupe=30%"))? / 100.0;
+                    let value =
+                        typed::percent(value).map_err(|_| format!("{part:?}: a share is a percentage, as in dedupe=30%"))?;
+                    dedupe = value / 100.0;
                 }
                 _ => return Err(format!("{part:?} is no kind of data: use zero, random, compress=RATIO or dedupe=PERCENT")),
             }
@@ -182,25 +182,6 @@ impl Data {
     }
 }
 
-/// Spreads a number over all bits (the finalizer of SplitMix64).
-#[inline]
-pub fn mix(number: u64) -> u64 {
-    let number = number.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let number = (number ^ (number >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let number = (number ^ (number >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    number ^ (number >> 31)
-}
-
-/// xorshift64*: never zero for long.
-fn noise(state: &mut u64, bytes: &mut [u8]) {
-    for chunk in bytes.chunks_mut(8) {
-        *state ^= *state >> 12;
-        *state ^= *state << 25;
-        *state ^= *state >> 27;
-        chunk.copy_from_slice(&state.wrapping_mul(0x2545_F491_4F6C_DD1D).to_ne_bytes()[..chunk.len()]);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -262,7 +243,9 @@ mod tests {
         for text in ["zero", "random", "compress=2.5", "dedupe=30%", "compress=4,dedupe=10%"] {
             assert_eq!(Fill::parse(text).unwrap().to_string(), text);
         }
-        for text in ["", "noise", "compress=0.5", "compress=nan", "dedupe=101", "compress=2;dedupe=1"] {
+        for text in
+            ["", "noise", "compress=0.5", "compress=nan", "compress=1e1", "dedupe=101", "dedupe=5%%", "compress=2;dedupe=1"]
+        {
             assert!(Fill::parse(text).is_err(), "{text}");
         }
     }

@@ -1,6 +1,7 @@
 //! The conditions of a replay: caches, the user who issues the ops, priority and limits. Each is set when asked for; what
 //! cannot be had is reported, and only a user that cannot be had stops the replay.
 
+use crate::amount::typed;
 use crate::init::Parts;
 use crate::words::words;
 use anyhow::{Context, Result, ensure};
@@ -94,7 +95,7 @@ impl User {
 }
 
 impl Limit {
-    /// Parses `NAME=VALUE`; the value is a number or `unlimited`.
+    /// Parses `NAME=VALUE`; the value is a number of files, a size, or `unlimited`.
     ///
     /// # Errors
     /// What is wrong with it, for people.
@@ -104,7 +105,8 @@ impl Limit {
         let of = LimitOf::parse(name).ok_or_else(|| format!("{name:?} is none of {}", names()))?;
         let value = match value {
             "unlimited" => libc::RLIM_INFINITY,
-            value => value.parse().map_err(|_| format!("{value:?} is no number"))?,
+            value if of == LimitOf::Files => typed::count(value)?,
+            value => typed::bytes(value)?,
         };
         Ok(Limit { of, value })
     }
@@ -268,7 +270,8 @@ mod tests {
     #[test]
     fn words_are_checked() {
         assert_eq!(Limit::parse("memlock=unlimited").unwrap().to_string(), "memlock=unlimited");
-        for text in ["nofile", "files=3", "nofile=x", "nofile=-1"] {
+        assert_eq!(Limit::parse("fsize=1.5M").unwrap().value, 3 << 19);
+        for text in ["nofile", "files=3", "nofile=x", "nofile=-1", "nofile=1K", "fsize=0.5", "memlock=99999999999T"] {
             assert!(Limit::parse(text).is_err(), "{text}");
         }
         assert_eq!(User::find("12:34").unwrap(), User { name: "12:34".into(), uid: 12, gid: 34 });

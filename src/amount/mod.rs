@@ -1,4 +1,6 @@
-//! Amounts as people read them: durations, bytes, things.
+//! Amounts as people read them: durations, bytes, things. How they type them is in [`typed`].
+
+pub mod typed;
 
 use std::fmt::{self, Display};
 
