@@ -21,6 +21,7 @@ pub mod ingest;
 pub mod init;
 mod limits;
 pub mod model;
+pub mod loss;
 pub mod mounts;
 pub mod order;
 mod panics;

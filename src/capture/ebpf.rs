@@ -17,11 +17,13 @@ use super::snapshot::{Process, Snapshot};
 use super::table::Calls;
 use super::target::Target;
 use super::uring::Rings;
-use super::write::{Loss, Missed, Recorder, hole};
+use super::write::{Recorder, hole};
 use super::{Ended, Limits, Options, Outcome, Sum};
 use crate::event::{Col, Event};
 use crate::ingest::order::Placed;
+use crate::loss::Loss;
 use crate::progress::Progress;
+use crate::schema::losses::Lost;
 use crate::signal;
 use crate::syscall::Ret;
 use anyhow::{Context, Result, ensure};
@@ -315,7 +317,7 @@ struct Reader<'a> {
     full: u64,
     /// When they were looked for last.
     since: i64,
-    losses: Vec<Loss>,
+    losses: Vec<Lost>,
     /// When the open files had been looked at, and the descriptors made until then: the events tell of those.
     until: i64,
     made_early: HashSet<(i64, i64)>,
@@ -405,10 +407,10 @@ impl Reader<'_> {
         if full == self.full {
             return Ok(false);
         }
-        let calls = Counter::RingFull.of(counters) - self.sum(Missed::RingFull);
-        let untold = Counter::Untold.of(counters) - self.sum(Missed::Untold);
-        for (kind, count) in [(Missed::RingFull, calls), (Missed::Untold, untold)].into_iter().filter(|(_, count)| *count > 0) {
-            self.losses.push(Loss { kind, count, between: Some(between) });
+        let calls = Counter::RingFull.of(counters) - self.sum(Loss::RingFull);
+        let untold = Counter::Untold.of(counters) - self.sum(Loss::Untold);
+        for (kind, count) in [(Loss::RingFull, calls), (Loss::Untold, untold)].into_iter().filter(|(_, count)| *count > 0) {
+            self.losses.push(Lost { kind, count, between: Some(between) });
         }
         let lost = full - std::mem::replace(&mut self.full, full);
         recorder.push(hole(between, lost, self.decoder.seen.records))?;
@@ -423,7 +425,7 @@ impl Reader<'_> {
         snapshot.add_processes(std::mem::take(joined).into_values());
     }
 
-    fn sum(&self, kind: Missed) -> u64 {
+    fn sum(&self, kind: Loss) -> u64 {
         self.losses.iter().filter(|loss| loss.kind == kind).map(|loss| loss.count).sum()
     }
 
@@ -447,18 +449,17 @@ impl Reader<'_> {
         };
         let unfinished = sum.issued.saturating_sub(sum.written + sum.filtered + sum.lost);
         let found = [
-            (Missed::Recursion, misses),
-            (Missed::NoMark, Counter::NoMark.of(counters)),
-            (Missed::Compat, Counter::Compat.of(counters)),
-            (Missed::Garbled, garbled),
-            (Missed::Unreadable, unreadable),
-            (Missed::NoEntry, no_entry),
-            (Missed::CutShort, cut_short),
-            (Missed::Unfinished, unfinished.saturating_sub(cut_short)),
-            (Missed::Requests, requests),
+            (Loss::Recursion, misses),
+            (Loss::NoMark, Counter::NoMark.of(counters)),
+            (Loss::Compat, Counter::Compat.of(counters)),
+            (Loss::Garbled, garbled),
+            (Loss::Unreadable, unreadable),
+            (Loss::NoEntry, no_entry),
+            (Loss::CutShort, cut_short),
+            (Loss::Unfinished, unfinished.saturating_sub(cut_short)),
+            (Loss::Requests, requests),
         ];
-        let more = found.into_iter().filter(|(_, count)| *count > 0);
-        self.losses.extend(more.map(|(kind, count)| Loss { kind, count, between: None }));
+        self.losses.extend(Lost::some(found));
         Outcome { ended, sum: Sum { unfinished, ..sum }, losses: self.losses, took, status }
     }
 }

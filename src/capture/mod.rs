@@ -18,7 +18,7 @@
 //! * `ebpf` the loop; `ptrace`, `tracee` the same by stopping threads; `stap` by the probes of `systemtap/`
 //! * `write`, `recover` the dataset
 //!
-//! What is not captured is counted by kind: see [`Missed`].
+//! What is not captured is counted by kind: see [`crate::loss::Loss`].
 
 mod argument;
 mod arrive;
@@ -67,12 +67,13 @@ pub use scope::Scope;
 pub use sieve::Paths;
 pub use stap::check as check_stap;
 pub use summary::{Sum, Summary};
-pub use write::{HOLE, Loss, Missed};
+pub use write::HOLE;
 
 use crate::ingest::write::Sink;
 use crate::progress::{Progress, Unit};
 use crate::schema::dataset::Kind;
 use crate::schema::{Draft, Manifest, Table};
+use crate::schema::losses::{self, Lost};
 use crate::signal;
 use anyhow::{Result, bail, ensure};
 use ebpf::Ebpf;
@@ -219,7 +220,7 @@ impl Options {
 struct Outcome {
     ended: Ended,
     sum: Sum,
-    losses: Vec<Loss>,
+    losses: Vec<Lost>,
     took: Duration,
     status: Option<ExitStatus>,
 }
@@ -329,13 +330,13 @@ impl Session {
         if there(backend.snapshot()) != before {
             write::snapshot(&draft, backend.snapshot())?;
         }
-        if options.on_drop == OnDrop::Fail && outcome.losses.iter().any(|loss| loss.kind.event()) {
+        if options.on_drop == OnDrop::Fail && outcome.losses.iter().any(|loss| loss.kind.of_events()) {
             bail!("events were lost ({}): nothing was kept", summary::list(&outcome.losses));
         }
         let capabilities = os::capabilities();
         let (rows, stragglers, repairs, facts) = recorder.finish()?;
         ensure!(rows > 0, "no events of {}: it made no call that is captured", options.scope.describe());
-        write::losses(&draft, &outcome.losses)?;
+        losses::write(&draft, &outcome.losses)?;
         let mut summary = Summary {
             dir: options.out.clone(),
             host,

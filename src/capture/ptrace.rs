@@ -13,9 +13,11 @@ use super::snapshot::{self, Snapshot};
 use super::table::{Behind, Calls, NONE, NUMBERS, Row, flag as row_flag};
 use super::target::Target;
 use super::tracee::{self, Abi, Call, Event, Go};
-use super::write::{Loss, Missed, Recorder};
+use super::write::Recorder;
 use super::{Ended, Limits, Options, Outcome, Sum, os};
+use crate::loss::Loss;
 use crate::progress::Progress;
+use crate::schema::losses::Lost;
 use crate::signal;
 use crate::syscall::lock::Lock;
 use anyhow::{Context, Result, ensure};
@@ -408,15 +410,14 @@ impl Books<'_, '_, '_> {
         let unfinished_calls = self.issued.saturating_sub(told);
         let sum = Sum { issued: self.issued, written: told - filtered, filtered, lost: 0, unfinished: unfinished_calls };
         let found = [
-            (Missed::Compat, self.compat),
-            (Missed::Garbled, garbled),
-            (Missed::Unreadable, unreadable),
-            (Missed::CutShort, cut_short),
-            (Missed::Unfinished, unfinished),
-            (Missed::Requests, rings + unknown),
+            (Loss::Compat, self.compat),
+            (Loss::Garbled, garbled),
+            (Loss::Unreadable, unreadable),
+            (Loss::CutShort, cut_short),
+            (Loss::Unfinished, unfinished),
+            (Loss::Requests, rings + unknown),
         ];
-        let losses = found.into_iter().filter(|(_, count)| *count > 0);
-        let losses = losses.map(|(kind, count)| Loss { kind, count, between: None }).collect();
+        let losses = Lost::some(found).collect();
         Outcome { ended, sum, losses, took: began.elapsed(), status }
     }
 }

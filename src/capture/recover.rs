@@ -1,8 +1,9 @@
 //! What a killed capture left: all but its last seconds can be made a dataset.
 
-use super::write::{self, Loss, Missed};
 use crate::ingest::write::Sink;
+use crate::loss::Loss;
 use crate::schema::dataset::Kind;
+use crate::schema::losses::{self, Lost};
 use crate::schema::{Draft, Table};
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
@@ -50,7 +51,7 @@ pub fn recover(place: &Path) -> Result<Recovered> {
         draft.noted().with_context(|| format!("no capture was killed that was to stand at {}", place.display()))?;
     let host = manifest.get("host").and_then(Value::as_str).unwrap_or_default().to_owned();
     let events = Sink::new(draft.path(""), &host).recover().context("the capture was killed too early: nothing was kept yet")?;
-    write::losses(&draft, &[Loss { kind: Missed::Killed, count: 1, between: None }])?;
+    losses::write(&draft, &[Lost { kind: Loss::Killed, count: 1, between: None }])?;
     manifest.insert("events".into(), json!(events));
     manifest.insert("recovered".into(), json!(true));
     let dataset = draft.commit(manifest)?;

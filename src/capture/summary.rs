@@ -1,9 +1,10 @@
 //! What a capture did.
 
-use super::write::Loss;
 use super::{Ended, OnDrop};
 use crate::amount::Things;
 use crate::ingest::{Repairs, told};
+use crate::loss::Loss;
+use crate::schema::losses::Lost;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -53,7 +54,7 @@ pub struct Summary {
     /// What became of the calls.
     pub sum: Sum,
     /// What was missed.
-    pub losses: Vec<Loss>,
+    pub losses: Vec<Lost>,
     /// What was to be done when events are lost.
     pub on_drop: OnDrop,
     /// Processes that were there.
@@ -81,7 +82,7 @@ pub struct Summary {
 impl Summary {
     /// Events that are not in the capture although they should be.
     pub fn lost(&self) -> u64 {
-        self.losses.iter().filter(|loss| loss.kind.event()).map(|loss| loss.count).sum()
+        self.losses.iter().filter(|loss| loss.kind.of_events()).map(|loss| loss.count).sum()
     }
 
     /// Is it as good as was asked for?
@@ -91,9 +92,9 @@ impl Summary {
 }
 
 /// The losses that count, in a row.
-pub fn list(losses: &[Loss]) -> String {
+pub fn list(losses: &[Lost]) -> String {
     let mut sums: BTreeMap<&str, u64> = BTreeMap::new();
-    for loss in losses.iter().filter(|loss| loss.kind.event()) {
+    for loss in losses.iter().filter(|loss| loss.kind.of_events()) {
         *sums.entry(loss.kind.name()).or_default() += loss.count;
     }
     sums.iter().map(|(kind, count)| format!("{count} {kind}")).collect::<Vec<_>>().join(", ")
@@ -132,7 +133,7 @@ impl fmt::Display for Summary {
         let Sum { issued, written, filtered, lost, unfinished } = self.sum;
         writeln!(f, "  {issued} calls issued = {written} written + {filtered} filtered + {lost} lost + {unfinished} unfinished")?;
         writeln!(f, "  {} bytes on disk, {:.1} per event", self.bytes, self.bytes as f64 / self.events.max(1) as f64)?;
-        let mut sums: BTreeMap<super::Missed, u64> = BTreeMap::new();
+        let mut sums: BTreeMap<Loss, u64> = BTreeMap::new();
         for loss in &self.losses {
             *sums.entry(loss.kind).or_default() += loss.count;
         }

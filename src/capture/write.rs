@@ -6,14 +6,12 @@ use crate::event::{Col, Event};
 use crate::ingest::facts::Facts;
 use crate::ingest::order::{Key, Orderer, Placed, WINDOW};
 use crate::ingest::write::Sink;
-use crate::schema::losses::Lost;
-use crate::schema::{self, Draft, Table, writer_properties};
+use crate::schema::{Draft, Table, writer_properties};
 use crate::syscall::Syscall;
 use crate::text;
 use anyhow::{Context, Result};
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray};
 use parquet::arrow::ArrowWriter;
-use serde::Serialize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -94,55 +92,6 @@ impl<'a> Recorder<'a> {
     pub fn finish(self) -> Result<(u64, u64, crate::ingest::Repairs, Facts)> {
         let (rows, stragglers, repairs) = self.orderer.finish()?;
         Ok((rows, stragglers, repairs, self.facts))
-    }
-}
-
-/// Something that a capture missed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Loss {
-    /// What.
-    pub kind: Missed,
-    /// How much of it.
-    pub count: u64,
-    /// When, ns since 1970: not before, and not after. Absent when it may have been at any time.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub between: Option<(i64, i64)>,
-}
-
-crate::words::words! {
-    /// Kinds of losses.
-    Missed {
-        RingFull   "ring_full"   "calls that the ring had no room for: a larger --buffer, or fewer --syscalls";
-        Untold     "untold"      "ends of threads, paths of exec and files of newcomers that the ring had no room for, or newcomers with too many files";
-        Transport  "transport"   "events that SystemTap wrote and that did not arrive whole: a larger --buffer, or SystemTap 5";
-        Skipped    "skipped"     "times that SystemTap skipped a probe: events may be missing";
-        NoEnd      "no_end"      "the end: SystemTap stopped early, and what came later is not here";
-        Recursion  "recursion"   "calls that the kernel did not show, because it was inside another program";
-        NoMark     "no_mark"     "threads that could not be followed, because the kernel had no memory for a mark";
-        Compat     "compat32"    "calls in the form of another architecture, which are not decoded";
-        Garbled    "garbled"     "records that make no sense";
-        Unreadable "unreadable"  "paths and structures that could not be read; their events are there without them";
-        Crowded    "crowded"     "texts that found no room in their line; their events are there without them";
-        NoEntry    "no_entry"    "calls under way when the capture began; their events are there without a start";
-        CutShort   "cut_short"   "calls that the end of their thread cut short";
-        Killed     "killed"      "the rest of a capture that was killed: all that came later";
-        Unfinished "unfinished"  "calls that had not returned when the capture ended";
-        Requests   "requests"    "requests to io_uring or io_submit (or calls that may have made some) that are not captured";
-    }
-}
-
-impl Missed {
-    /// Does each stand for an event (or, where nobody could count them, for events) that is not in the capture although it
-    /// should be?
-    pub const fn event(self) -> bool {
-        use Missed::{Compat, Garbled, Killed, NoEnd, NoMark, Recursion, RingFull, Skipped, Transport, Untold};
-        matches!(self, RingFull | Untold | Transport | Skipped | NoEnd | Recursion | NoMark | Compat | Garbled | Killed)
-    }
-}
-
-impl Serialize for Missed {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.name())
     }
 }
 
@@ -242,14 +191,4 @@ pub fn snapshot(draft: &Draft, snapshot: &Snapshot) -> Result<()> {
             texts(mounts.iter().map(|row| row.options.as_slice())),
         ],
     )
-}
-
-/// Writes what was missed.
-///
-/// # Errors
-/// When it cannot be written.
-pub fn losses(draft: &Draft, losses: &[Loss]) -> Result<()> {
-    let row =
-        |loss: &Loss| Lost { kind: loss.kind.name().into(), count: loss.count, event: loss.kind.event(), between: loss.between };
-    schema::losses::write(draft, &losses.iter().map(row).collect::<Vec<_>>())
 }

@@ -7,6 +7,7 @@ use crate::files;
 #[cfg(feature = "sql")]
 use crate::generate::docs::sql_markdown;
 use crate::ingest::Why;
+use crate::loss::Loss;
 use crate::model::PSEUDO;
 use crate::replay::compare::TOLERANCES;
 use crate::replay::metrics;
@@ -144,3 +145,9 @@ fn schema() -> String {
     text.push_str(&words("reason", Why::ALL.iter().map(|word| (word.name(), word.doc()))));
     text
 }
+    text.push_str("\nKinds of losses (`losses.kind`):\n\n");
+    let row = |loss: &Loss| {
+        let events = if loss.of_events() { "yes" } else { "" };
+        vec![format!("`{}`", loss.name()), events.into(), loss.doc().into()]
+    };
+    text.push_str(&table(&["kind", "event", "meaning"], Loss::ALL.iter().map(row)));

@@ -68,7 +68,7 @@ pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
     let mut summary = Summary::collect(&work.engine, &made)?;
     summary.check(events)?;
     for lost in losses::read(&capture)? {
-        summary.lost_events += if lost.event { lost.count } else { 0 };
+        summary.lost_events += if lost.kind.of_events() { lost.count } else { 0 };
         *summary.losses.entry(lost.kind).or_default() += lost.count;
     }
     let manifest = manifest(&summary, options, &capture);

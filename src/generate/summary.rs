@@ -2,6 +2,7 @@
 
 use super::work::{EXAMPLES, Made};
 use crate::engine::Engine;
+use crate::loss::Loss;
 use crate::schema::Table;
 use crate::text::shown;
 use anyhow::{Result, ensure};
@@ -45,7 +46,7 @@ pub struct Summary {
     /// What the model said of each kind, and how much of that was inferred rather than observed.
     pub inferences: BTreeMap<String, Inferences>,
     /// What the capture missed, by kind: its table losses.
-    pub losses: Count,
+    pub losses: BTreeMap<Loss, u64>,
     /// Those of it that are whole events: nobody knows what they did.
     pub lost_events: u64,
     /// Edges by kind of resource.
@@ -281,7 +282,7 @@ impl fmt::Display for Summary {
         let kinds = kinds.collect::<Vec<_>>().join(", ");
         line(f, "inferred", inferred, &format!("of {answers} answers, not observed in the kernel: {kinds}"))?;
         for (kind, count) in &self.losses {
-            line(f, "lost", *count, &format!("{kind}: missed by the capture"))?;
+            line(f, "lost", *count, &format!("{}: {}", kind.name(), kind.doc()))?;
         }
         for (guess, times) in &self.guesses {
             line(f, "guessed", *times, guess)?;

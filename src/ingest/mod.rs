@@ -24,7 +24,6 @@ pub mod synth;
 pub(crate) mod write;
 
 pub use doubt::Doubt;
-pub use loss::Loss;
 pub use parse::Why;
 pub use read::Input;
 pub use repair::{Kind as Repair, Repairs, told};
@@ -35,7 +34,8 @@ use crate::files;
 use crate::mounts::{self, Mount};
 use crate::progress::{Progress, Unit};
 use crate::schema::dataset::Kind;
-use crate::schema::{Draft, Manifest, losses};
+use crate::schema::losses::{self, Lost};
+use crate::schema::{Draft, Manifest};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::json;
 use std::collections::HashSet;
@@ -150,7 +150,7 @@ pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
     }
     let mut summary = Summary { ledger: Ledger::default(), captures: Vec::new() };
     for (draft, captured) in done {
-        losses::write(&draft, &captured.losses.iter().map(|(loss, count)| loss.row(*count)).collect::<Vec<_>>())?;
+        losses::write(&draft, &Lost::some(captured.losses.clone()).collect::<Vec<_>>())?;
         let mut manifest = manifest(&captured, options)?;
         if let Some(mounts) = &mounts {
             manifest.insert(mounts::KEY.into(), mounts::to_json(mounts));

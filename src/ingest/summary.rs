@@ -2,11 +2,11 @@
 
 use super::Format;
 use super::doubt::Doubt;
-use super::loss::Loss;
 use super::parse::Why;
 use super::repair::told;
 use super::sequence::Clock;
 use crate::amount::Things;
+use crate::loss::Loss;
 use crate::text;
 use serde::Serialize;
 use std::collections::BTreeMap;

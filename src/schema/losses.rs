@@ -1,23 +1,32 @@
 //! Table `losses`: what a capture missed, whoever captured. It is the one place where a dataset says so.
 
-use super::read::{batches, bools, ints, texts};
+use super::read::{batches, ints, texts};
 use super::{Dataset, Draft, Table, writer_properties};
+use crate::loss::Loss;
 use anyhow::{Context, Result};
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray};
 use parquet::arrow::ArrowWriter;
+use serde::Serialize;
 use std::sync::Arc;
 
 /// A row of the table.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Lost {
     /// What was missed.
-    pub kind: String,
+    pub kind: Loss,
     /// How much of it.
     pub count: u64,
-    /// Does each stand for an event (or, where nobody could count them, for events) that is not in the capture?
-    pub event: bool,
     /// When, on the clock of `ts`: not before, and not after. Absent when it may have been at any time.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub between: Option<(i64, i64)>,
+}
+
+impl Lost {
+    /// So much at times that nobody knows, for each kind of which there was any.
+    pub fn some(counts: impl IntoIterator<Item = (Loss, u64)>) -> impl Iterator<Item = Lost> {
+        let counts = counts.into_iter().filter(|(_, count)| *count > 0);
+        counts.map(|(kind, count)| Lost { kind, count, between: None })
+    }
 }
 
 /// Writes the table.
@@ -27,9 +36,9 @@ pub struct Lost {
 pub fn write(draft: &Draft, rows: &[Lost]) -> Result<()> {
     let failed = || "cannot write table losses";
     let columns: Vec<ArrayRef> = vec![
-        Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.kind))),
+        Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.kind.name()))),
         Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| i64::try_from(row.count).unwrap_or(i64::MAX)))),
-        Arc::new(rows.iter().map(|row| Some(row.event)).collect::<BooleanArray>()),
+        Arc::new(rows.iter().map(|row| Some(row.kind.of_events())).collect::<BooleanArray>()),
         Arc::new(rows.iter().map(|row| row.between.map(|(first, _)| first)).collect::<Int64Array>()),
         Arc::new(rows.iter().map(|row| row.between.map(|(_, last)| last)).collect::<Int64Array>()),
     ];
@@ -52,15 +61,15 @@ pub fn read(capture: &Dataset) -> Result<Vec<Lost>> {
     if !file.exists() {
         return Ok(rows);
     }
-    for batch in batches(&file, &["kind", "count", "event", "first", "last"])? {
+    for batch in batches(&file, &["kind", "count", "first", "last"])? {
         let batch = batch?;
-        let (kinds, counts, events) = (texts(&batch, "kind")?, ints(&batch, "count")?, bools(&batch, "event")?);
+        let (kinds, counts) = (texts(&batch, "kind")?, ints(&batch, "count")?);
         let (firsts, lasts) = (ints(&batch, "first")?, ints(&batch, "last")?);
         for row in 0..batch.num_rows() {
+            let word = kinds.value(row);
             rows.push(Lost {
-                kind: kinds.value(row).into(),
+                kind: Loss::parse(word).with_context(|| format!("{}: {word:?} is no kind of loss", file.display()))?,
                 count: u64::try_from(counts.value(row)).unwrap_or(0),
-                event: events.value(row),
                 between: super::read::int(firsts, row).zip(super::read::int(lasts, row)),
             });
         }
@@ -78,9 +87,12 @@ mod tests {
     fn what_is_written_is_read() {
         let dir = tempfile::tempdir().unwrap();
         let draft = Draft::create(&dir.path().join("capture"), Kind::Capture).unwrap();
-        let lost = |kind: &str, between| Lost { kind: kind.into(), count: 3, event: Option::is_some(&between), between };
-        let rows = [lost("ring_full", Some((5, 9))), lost("end", None)];
+        let rows: Vec<Lost> = [None, Some((5, 9))]
+            .iter()
+            .flat_map(|between| Loss::ALL.iter().map(|kind| Lost { kind: *kind, count: 3, between: *between }))
+            .collect();
         write(&draft, &rows).unwrap();
-        assert_eq!(read(&draft.commit(Manifest::new()).unwrap()).unwrap(), rows);
+        let capture = draft.commit(Manifest::new()).unwrap();
+        assert_eq!(read(&capture).unwrap(), rows);
     }
 }

@@ -5,12 +5,14 @@ use crate::capture::ebpf::made_fd;
 use crate::capture::filter::Calls;
 use crate::capture::sieve::Sieve;
 use crate::capture::snapshot::Snapshot;
-use crate::capture::write::{Loss, Missed, Recorder, hole};
+use crate::capture::write::{Recorder, hole};
 use crate::capture::{Options, Sum, os};
 use crate::ingest::capture::Capture;
 use crate::ingest::order::Placed;
 use crate::ingest::parse::{Batch, Ended, Parser, Stamp, What, digits};
 use crate::ingest::sequence::Sequencer;
+use crate::loss::Loss;
+use crate::schema::losses::Lost;
 use anyhow::Result;
 use std::collections::HashSet;
 
@@ -155,29 +157,28 @@ impl Text {
     ///
     /// # Errors
     /// When a mark cannot be written.
-    pub fn settle(&mut self, recorder: &mut Recorder<'_>) -> Result<(Sum, Vec<Loss>)> {
+    pub fn settle(&mut self, recorder: &mut Recorder<'_>) -> Result<(Sum, Vec<Lost>)> {
         let now = os::now();
         let ended = self.marks.ended.unwrap_or_default();
         self.serials.end(ended.events, now);
         let missing = self.serials.missing();
         let mut losses = Vec::new();
         for gap in self.serials.gaps() {
-            losses.push(Loss { kind: Missed::Transport, count: gap.missing, between: Some(gap.between) });
+            losses.push(Lost { kind: Loss::Transport, count: gap.missing, between: Some(gap.between) });
             recorder.push(hole(gap.between, gap.missing, self.lines))?;
         }
         if self.marks.ended.is_none() {
             let between = Some((self.serials.last(), now.max(self.serials.last())));
-            losses.push(Loss { kind: Missed::NoEnd, count: 1, between });
+            losses.push(Lost { kind: Loss::NoEnd, count: 1, between });
         }
         let counts = [
-            (Missed::Skipped, ended.skipped),
-            (Missed::NoEntry, ended.unstarted),
-            (Missed::Unreadable, ended.unreadable),
-            (Missed::Crowded, ended.crowded),
-            (Missed::Unfinished, ended.in_flight),
+            (Loss::Skipped, ended.skipped),
+            (Loss::NoEntry, ended.unstarted),
+            (Loss::Unreadable, ended.unreadable),
+            (Loss::Crowded, ended.crowded),
+            (Loss::Unfinished, ended.in_flight),
         ];
-        let counts = counts.into_iter().filter(|(_, count)| *count > 0);
-        losses.extend(counts.map(|(kind, count)| Loss { kind, count, between: None }));
+        losses.extend(Lost::some(counts));
         if self.garbled > 0 {
             log::warn!("{} lines of SystemTap's text were damaged", self.garbled);
         }

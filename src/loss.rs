@@ -1,0 +1,41 @@
+//! What a capture missed: the words of table `losses`, whoever captured.
+
+use crate::words::words;
+use serde::{Serialize, Serializer};
+
+words! {
+    /// A kind of loss.
+    Loss {
+        RingFull   "ring_full"   "calls that the ring had no room for: a larger --buffer, or fewer --syscalls";
+        Untold     "untold"      "ends of threads, paths of exec and files of newcomers that the ring had no room for, or newcomers with too many files";
+        Transport  "transport"   "events that the tracer wrote and that did not arrive whole: a larger --buffer, or SystemTap 5";
+        Skipped    "skipped"     "times that the tracer skipped a probe: events may be missing";
+        NoEnd      "no_end"      "ends that are missing: the tracer stopped early, and what came later is not here";
+        Recursion  "recursion"   "calls that the kernel did not show, because it was inside another program";
+        NoMark     "no_mark"     "threads that could not be followed, because the kernel had no memory for a mark";
+        Compat     "compat32"    "calls in the form of another architecture, which are not decoded";
+        Garbled    "garbled"     "records that make no sense";
+        Killed     "killed"      "the rest of a capture that was killed: all that came later";
+        Requests   "requests"    "requests to io_uring or io_submit (or calls that may have made some) that are not captured";
+        Unreadable "unreadable"  "paths and structures that could not be read; their events are there without them";
+        Crowded    "crowded"     "texts that found no room in their line; their events are there without them";
+        NoEntry    "no_entry"    "calls whose beginning was not seen; their events are there without a start and a duration";
+        CutShort   "cut_short"   "calls that the end of their thread cut short";
+        Unfinished "unfinished"  "calls that had not returned when the capture ended";
+    }
+}
+
+impl Loss {
+    /// Does each stand for an event (or, where nobody could count them, for events) that is not in the capture although it
+    /// should be? The others are parts of events, or known to be missing anyhow.
+    pub const fn of_events(self) -> bool {
+        use Loss::{Compat, Garbled, Killed, NoEnd, NoMark, Recursion, RingFull, Skipped, Transport, Untold};
+        matches!(self, RingFull | Untold | Transport | Skipped | NoEnd | Recursion | NoMark | Compat | Garbled | Killed)
+    }
+}
+
+impl Serialize for Loss {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
