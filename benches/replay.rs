@@ -10,6 +10,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray};
+use ioriot::dice::Dice;
 use ioriot::init;
 use ioriot::progress::Progress;
 use ioriot::schema::dataset::Kind;
@@ -57,13 +58,8 @@ struct Call {
 
 /// One lane: opens its files, then whatever the kind is made of.
 fn lane(kind: &str, lane: usize, lanes: usize, ops: usize) -> Result<Vec<Call>> {
-    let mut random = lane as u64 + 1;
-    let mut next = |below: u64| {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        random % below
-    };
+    let mut dice = Dice::new(lane as u64 + 1);
+    let mut next = |below: u64| dice.below(below);
     // An ofd for each file, and one for the files that come and go.
     let first = (lane * (FILES + 1)) as u32;
     let mut calls = Vec::with_capacity(ops + 2);

@@ -7,6 +7,7 @@ pub mod amount;
 pub mod capture;
 #[cfg(target_arch = "x86_64")] // it drives the replay
 pub mod cli;
+pub mod dice;
 #[cfg(feature = "sql")]
 pub mod engine;
 pub mod event;
@@ -20,8 +21,8 @@ pub mod histogram;
 pub mod ingest;
 pub mod init;
 mod limits;
-pub mod model;
 pub mod loss;
+pub mod model;
 pub mod mounts;
 pub mod order;
 mod panics;

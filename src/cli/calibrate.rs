@@ -1,6 +1,7 @@
 //! `ioriot calibrate`: a fixed piece of work, so that CPU seconds of two machines can be compared.
 
 use super::{Exit, ui};
+use crate::dice::Dice;
 use anyhow::Result;
 use std::time::Instant;
 
@@ -25,14 +26,12 @@ impl Args {
     }
 }
 
-/// Bytes that compress about as well as a trace does: words out of a small vocabulary, chosen by xorshift.
+/// Bytes that compress about as well as a trace does: words out of a small vocabulary, chosen by dice.
 fn buffer(size: usize) -> Vec<u8> {
-    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut dice = Dice::new(0x9E37_79B9_7F4A_7C15);
     let mut buffer = Vec::with_capacity(size + 16);
     while buffer.len() < size {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
+        let state = dice.roll();
         let word = (state >> 32) % 4096;
         buffer.extend_from_slice(&word.wrapping_mul(word).to_le_bytes()[..(state % 7) as usize + 1]);
     }

@@ -6,6 +6,7 @@
 //! replay and what it must leave are known exactly and returned.
 
 use super::Format;
+use crate::dice::Dice;
 use serde::Serialize;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
@@ -56,22 +57,6 @@ pub struct Expected {
 const POOL: u64 = 2048;
 const KEEP: usize = 32;
 const START: u64 = 1_795_000_000_000_000_000;
-
-/// A small generator of random numbers (xorshift64*): same everywhere, for ever.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, below: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % below.max(1)
-    }
-
-    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        from[self.roll(from.len() as u64) as usize]
-    }
-}
 
 /// A call in the making. Descriptors are those of the thread's one open file.
 #[derive(Clone, Debug)]
@@ -159,7 +144,7 @@ impl<'a> Synth<'a> {
         }
         let mut expected = Expected::default();
         expected.dirs_before.extend((0..options.processes).map(|process| format!("{}/p{process:03}", options.base)));
-        Synth { options, dice: Dice(options.seed.wrapping_mul(2).wrapping_add(0x9E37_79B9)), threads, processes, expected }
+        Synth { options, dice: Dice::new(options.seed.wrapping_mul(2).wrapping_add(0x9E37_79B9)), threads, processes, expected }
     }
 
     fn run(mut self, out: &mut impl Write) -> io::Result<Expected> {
@@ -175,7 +160,7 @@ impl<'a> Synth<'a> {
         while let Some(Reverse((at, returns, i))) = heap.pop() {
             if returns {
                 self.returned(i, false, out)?;
-                heap.push(Reverse((at + 500 + self.dice.roll(200_000), false, i)));
+                heap.push(Reverse((at + 500 + self.dice.below(200_000), false, i)));
                 continue;
             }
             let Some((call, dur)) = self.next_call(i) else { continue };
@@ -184,7 +169,7 @@ impl<'a> Synth<'a> {
             let alone = heap.peek().is_none_or(|Reverse((next, ..))| *next > at + dur);
             if alone {
                 self.returned(i, true, out)?;
-                heap.push(Reverse((at + dur + 500 + self.dice.roll(200_000), false, i)));
+                heap.push(Reverse((at + dur + 500 + self.dice.below(200_000), false, i)));
             } else {
                 if self.options.format == Format::Strace {
                     self.half(i, out)?;
@@ -230,8 +215,8 @@ impl<'a> Synth<'a> {
         }
         let call = self.threads[i].plan.pop_front()?;
         let dur = match call {
-            Call::Sync(_) => 200_000 + self.dice.roll(3_000_000),
-            _ => 800 + self.dice.roll(30_000),
+            Call::Sync(_) => 200_000 + self.dice.below(3_000_000),
+            _ => 800 + self.dice.below(30_000),
         };
         Some((call, dur))
     }
@@ -240,9 +225,9 @@ impl<'a> Synth<'a> {
     fn session(&mut self, i: usize) {
         let dice = &mut self.dice;
         let thread = &mut self.threads[i];
-        let kind = if thread.files.is_empty() { 0 } else { dice.roll(100) };
+        let kind = if thread.files.is_empty() { 0 } else { dice.below(100) };
         let pool = |dice: &mut Dice| {
-            let n = dice.roll(POOL);
+            let n = dice.below(POOL);
             let size = [4096, 8192, 20480, 65536, 131072][n as usize % 5];
             (format!("{}/pool/d{:02}/f{n:05}.dat", self.options.base, n % 64), size)
         };
@@ -253,17 +238,17 @@ impl<'a> Synth<'a> {
                 let path = format!("{}/file{:07}.tmp", thread.home, thread.serial);
                 plan.push_back(Call::Open { path: path.clone(), create: true, dir: false });
                 let mut size = 0;
-                for _ in 0..1 + dice.roll(8) {
+                for _ in 0..1 + dice.below(8) {
                     let n = dice.pick(&[128, 512, 1024, 4096]);
                     size += n;
                     plan.push_back(Call::Write(n));
                 }
-                if dice.roll(10) < 3 {
+                if dice.below(10) < 3 {
                     plan.push_back(Call::Sync(dice.pick(&["fsync", "fdatasync"])));
                 }
                 plan.extend([Call::Fstat(size), Call::Close]);
                 let mut name = path;
-                if dice.roll(2) == 0 {
+                if dice.below(2) == 0 {
                     let new = name.replace(".tmp", ".dat");
                     self.expected.gone.insert(name.clone());
                     plan.push_back(Call::Rename(name, new.clone()));
@@ -281,7 +266,7 @@ impl<'a> Synth<'a> {
                 let need = self.expected.need_before.entry(path.clone()).or_default();
                 plan.extend([Call::Open { path, create: false, dir: false }, Call::Fstat(size)]);
                 let block = dice.pick(&[4096, 8192, 16384]);
-                let end = if dice.roll(2) == 0 { size } else { size.min(block * (1 + dice.roll(3))) };
+                let end = if dice.below(2) == 0 { size } else { size.min(block * (1 + dice.below(3))) };
                 let mut at = 0;
                 while at < end {
                     let n = block.min(size - at);
@@ -298,19 +283,19 @@ impl<'a> Synth<'a> {
                 let (path, size) = pool(dice);
                 let need = self.expected.need_before.entry(path.clone()).or_default();
                 plan.push_back(Call::Open { path, create: false, dir: false });
-                for _ in 0..1 + dice.roll(5) {
-                    let at = dice.roll(size / 4096) * 4096;
+                for _ in 0..1 + dice.below(5) {
+                    let at = dice.below(size / 4096) * 4096;
                     *need = (at + 4096).max(*need);
                     plan.extend([Call::Seek(at), Call::Read(4096)]);
                 }
                 plan.push_back(Call::Close);
             }
             70..78 => {
-                let (path, size) = thread.files[dice.roll(thread.files.len() as u64) as usize].clone();
+                let (path, size) = thread.files[dice.below(thread.files.len() as u64) as usize].clone();
                 plan.extend([Call::Open { path, create: false, dir: false }, Call::Read(size), Call::Read(0), Call::Close]);
             }
             78..88 => {
-                let (path, _) = thread.files[dice.roll(thread.files.len() as u64) as usize].clone();
+                let (path, _) = thread.files[dice.below(thread.files.len() as u64) as usize].clone();
                 plan.push_back(Call::Stat(path));
             }
             88..93 => {
@@ -320,7 +305,7 @@ impl<'a> Synth<'a> {
                 }
             }
             _ => {
-                let path = format!("{}/sub{:03}", thread.home, dice.roll(100));
+                let path = format!("{}/sub{:03}", thread.home, dice.below(100));
                 plan.extend([
                     Call::Mkdir(path.clone()),
                     Call::Open { path: path.clone(), create: false, dir: true },

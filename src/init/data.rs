@@ -4,6 +4,8 @@
 //! 4 KiB blocks were overwritten with a number that was never used before: no two blocks are equal, for the cost of one
 //! store each. The pool repeats after [`POOL`] bytes, which is farther than file systems look back when they compress.
 
+use crate::amount::typed;
+use crate::dice::{Dice, mix};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -127,13 +129,13 @@ impl Pool {
             let noisy = if ratio > 1.0 { (UNIT as f64 / ratio - OVERHEAD).max(1.0) } else { UNIT as f64 };
             for (number, block) in bytes.chunks_exact_mut(BLOCK).enumerate() {
                 let number = if data.repeats(number) { number % COMMON } else { COMMON + number };
-                let mut state = mix(data.seed ^ mix(number as u64)) | 1;
+                let mut dice = Dice::new(mix(data.seed ^ mix(number as u64)) | 1);
                 let mut due = 0.0;
                 for unit in block.chunks_exact_mut(UNIT) {
                     due += noisy;
                     let length = (due as usize).min(UNIT);
                     due -= length as f64;
-                    noise(&mut state, &mut unit[..length]);
+                    dice.fill(&mut unit[..length]);
                 }
             }
         }

@@ -2,8 +2,9 @@
 //! what it found.
 
 use super::memory::{self, Pages};
+use crate::dice::mix;
 use crate::init::Data;
-use crate::init::data::{BLOCK, POOL, Pool, mix};
+use crate::init::data::{BLOCK, POOL, Pool};
 use std::io::Result;
 use std::sync::atomic::{AtomicU64, Ordering};
 

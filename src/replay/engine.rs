@@ -2,6 +2,7 @@
 
 use super::call::Call;
 use super::record::UNKNOWN;
+use crate::dice::mix;
 use std::time::Duration;
 
 /// Issues ops. The worker times [`Issue::issue`] alone.
@@ -60,9 +61,7 @@ impl<E> Delayed<E> {
 
     /// A delay for one op in four, the same for an op in every replay with this seed.
     fn delay(seed: u64, op_id: i64) -> Option<Duration> {
-        let mut hash = (seed ^ (op_id as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        hash = (hash ^ hash >> 31).wrapping_mul(0x94D0_49BB_1331_11EB);
-        hash ^= hash >> 29;
+        let hash = mix(seed ^ mix(op_id as u64));
         (hash & 3 == 0).then(|| Duration::from_micros((hash >> 2) % Self::LONGEST))
     }
 }

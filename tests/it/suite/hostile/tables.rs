@@ -1,6 +1,7 @@
 //! Parquet files that were damaged, by chance and on purpose.
 
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray};
+use ioriot::dice::Dice;
 use ioriot::schema::{Table, Type, read, writer_properties};
 use parquet::arrow::ArrowWriter;
 use parquet::file::metadata::{
@@ -108,11 +109,8 @@ fn damage_all(dir: &Path) {
         assert_eq!(read_all(&path, &file), Ok(ROWS as usize));
         let at = contents_at(&file);
         // Flipped bits: of the table of contents, of the first pages, anywhere.
-        let mut state = 7_u64;
-        let mut next = |from: usize, to: usize| {
-            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            from + (state >> 33) as usize % (to - from)
-        };
+        let mut dice = Dice::new(7);
+        let mut next = |from: usize, to: usize| from + dice.below((to - from) as u64) as usize;
         for case in 0..300 {
             let place = match case % 4 {
                 0 | 1 => next(at, file.len()),

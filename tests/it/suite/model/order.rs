@@ -9,6 +9,7 @@ pub mod story;
 use super::kernel::{self, Made};
 use super::{Plan, plans, populate, run, show};
 use crate::tool::cases;
+use ioriot::dice::Dice;
 use ioriot::event::{Col, Event, Text};
 use ioriot::fate::Fate;
 use ioriot::model::{Config, Model, Resource, Rows, Touch};
@@ -97,17 +98,6 @@ fn schedule(edges: &[Vec<usize>], mut choose: impl FnMut(&[usize]) -> usize) -> 
         order.push(next);
     }
     order
-}
-
-/// A small generator of numbers (xorshift).
-fn random(seed: u64) -> impl FnMut() -> u64 {
-    let mut state = seed | 1;
-    move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state
-    }
 }
 
 /// Executes the ops in an order; gives the outcome of each, as far as outcomes are compared.
@@ -201,13 +191,13 @@ fn any_order(capture: impl Fn(&Path) -> Vec<Event>, seed: u64, without: Option<R
     fresh();
     let strict: Vec<usize> = (0..ops.len()).collect();
     let (outcomes, end) = (execute(&ops, &strict), tree(&world));
-    let mut random = random(seed);
+    let mut dice = Dice::new(seed);
     for attempt in 0..5 {
         let order = match attempt {
             // As late as possible first, then one lane as far as it comes, then at random.
             0 => schedule(&edges, |ready| ready.len() - 1),
             1 => schedule(&edges, |ready| (0..ready.len()).max_by_key(|at| (ops[ready[*at]].lane, ready.len() - at)).unwrap()),
-            _ => schedule(&edges, |_| random() as usize),
+            _ => schedule(&edges, |_| dice.roll() as usize),
         };
         fresh();
         let again = execute(&ops, &order);
