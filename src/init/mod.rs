@@ -36,11 +36,14 @@ use anyhow::{Context, Result};
 use data::Pool;
 use fill::Maker;
 use plan::Entry;
+use rayon::ThreadPoolBuilder;
+use rayon::prelude::*;
 use rustix::fs::Stat;
 use site::Site;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tree::Forest;
 
@@ -188,7 +191,7 @@ impl<'a> Making<'a> {
             let threads = self.threads.clamp(1, round.len().max(1));
             let maker = |_| Ok(Maker::new(Forest::new(self.parts)?, self.pool.clone(), self.progress));
             let makers = (0..threads).map(maker).collect::<Result<Vec<_>>>()?;
-            for part in fill_all(makers, others, &round, &inodes) {
+            for part in fill_all(makers, others, &round, &inodes)? {
                 summary.add(part);
             }
         }
@@ -221,34 +224,39 @@ fn parents(maker: &mut Maker, last: &[u8], path: &[u8], summary: &mut Summary) {
     }
 }
 
-/// Makes entries that are no directories on several threads, each taking the next one of a round that nobody has.
-fn fill_all(makers: Vec<Maker>, entries: &[&Entry], round: &[usize], inodes: &[AtomicU64]) -> Vec<Summary> {
-    let next = AtomicUsize::new(0);
-    let work = |mut maker: Maker| {
-        let mut part = Summary::default();
-        while let Some(at) = round.get(next.fetch_add(1, Ordering::Relaxed)).copied() {
-            let entry = entries[at];
-            let mut made = maker.entry(entry);
-            if made.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
-                parents(&mut maker, b"", &entry.path, &mut part);
-                made = maker.entry(entry);
-            }
-            match made {
-                Ok(()) => {
-                    part.made(entry);
-                    inodes[at].store(maker.inode(entry), Ordering::Relaxed);
-                }
-                Err(error) => part.failed(&entry.path, &error),
-            }
+/// Entries that a thread makes before another may take over the rest: one directory of an ordinary tree, or so.
+const RUN: usize = 64;
+
+/// Makes entries that are no directories, a maker to a thread. Neighbours go to one thread: it finds their directory open, and
+/// waits for no other that makes something in the same one.
+fn fill_all(makers: Vec<Maker>, entries: &[&Entry], round: &[usize], inodes: &[AtomicU64]) -> Result<Vec<Summary>> {
+    let threads = ThreadPoolBuilder::new().num_threads(makers.len()).thread_name(|_| "init".into());
+    let threads = threads.build().context("cannot start the threads that make files")?;
+    let seats: Vec<_> = makers.into_iter().map(|maker| Mutex::new((maker, Summary::default()))).collect();
+    let make = |at: usize| {
+        let seat = &seats[rayon::current_thread_index().unwrap_or(0)];
+        let (maker, part) = &mut *seat.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = entries[at];
+        let mut made = maker.entry(entry);
+        if made.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
+            parents(maker, b"", &entry.path, part);
+            made = maker.entry(entry);
         }
+        match made {
+            Ok(()) => {
+                part.made(entry);
+                inodes[at].store(maker.inode(entry), Ordering::Relaxed);
+            }
+            Err(error) => part.failed(&entry.path, &error),
+        }
+    };
+    threads.install(|| round.par_iter().with_max_len(RUN).for_each(|at| make(*at)));
+    let done = seats.into_iter().map(|seat| {
+        let (maker, mut part) = seat.into_inner().unwrap_or_else(PoisonError::into_inner);
         part.skipped = maker.skipped;
         part
-    };
-    std::thread::scope(|scope| {
-        let work = &work;
-        let threads: Vec<_> = makers.into_iter().map(|maker| scope.spawn(move || work(maker))).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
-    })
+    });
+    Ok(done.collect())
 }
 
 /// Makes everything durable, notes what a reset needs to know, and stamps.
