@@ -25,6 +25,7 @@ pub mod loss;
 pub mod model;
 pub mod mounts;
 pub mod order;
+pub mod os;
 mod panics;
 pub mod progress;
 #[cfg(target_arch = "x86_64")] // it issues the calls of this architecture

@@ -70,19 +70,20 @@ pub use summary::{Sum, Summary};
 pub use write::HOLE;
 
 use crate::ingest::write::Sink;
+use crate::os::rights;
 use crate::progress::{Progress, Unit};
 use crate::schema::dataset::Kind;
-use crate::schema::{Draft, Manifest, Table};
 use crate::schema::losses::{self, Lost};
+use crate::schema::{Draft, Manifest, Table};
 use crate::signal;
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use ebpf::Ebpf;
 use ptrace::Ptrace;
 use serde::Serialize;
 use serde_json::json;
 use snapshot::Snapshot;
 use stap::Stap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 use write::Recorder;
@@ -275,6 +276,11 @@ impl Backend {
     }
 }
 
+/// Gives up every right but these, and becomes who is to own what is written at `place`.
+fn give_up(place: &Path, kept: &[u32]) -> Result<()> {
+    rights::drop(os::owner(place).as_ref(), kept).context("cannot give up the rights that are not needed any more")
+}
+
 /// A capture that is attached, has given away its rights, and has not begun to read.
 pub struct Session {
     options: Options,
@@ -301,10 +307,10 @@ impl Session {
         match backend {
             Backend::Ebpf(_) => {
                 os::go_first();
-                os::drop_rights(os::owner(&options.out).as_ref(), None)?;
+                give_up(&options.out, &[])?;
             }
             // The tracer is root's, and has to be ended.
-            Backend::Stap(_) => os::drop_rights(os::owner(&options.out).as_ref(), Some(os::CAP_KILL))?,
+            Backend::Stap(_) => give_up(&options.out, &[rights::KILL])?,
             Backend::Ptrace(_) => {}
         }
         let draft = Draft::create(&options.out, Kind::Capture)?;
@@ -333,7 +339,7 @@ impl Session {
         if options.on_drop == OnDrop::Fail && outcome.losses.iter().any(|loss| loss.kind.of_events()) {
             bail!("events were lost ({}): nothing was kept", summary::list(&outcome.losses));
         }
-        let capabilities = os::capabilities();
+        let capabilities = rights::effective();
         let (rows, stragglers, repairs, facts) = recorder.finish()?;
         ensure!(rows > 0, "no events of {}: it made no call that is captured", options.scope.describe());
         losses::write(&draft, &outcome.losses)?;

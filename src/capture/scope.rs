@@ -7,6 +7,7 @@ use super::asm::Size::{DW, W};
 use super::asm::{Asm, Helper, Label, Map, Reg};
 use super::layout::Layout;
 use super::parts::{read_kernel, slot};
+use crate::os::user;
 use anyhow::{Context, Result, ensure};
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
@@ -66,7 +67,7 @@ impl Scope {
         let by = match self {
             Scope::Command(_) | Scope::Pids(_) => return Ok(Match::Pids),
             Scope::All => By::All,
-            Scope::User(user) => By::User(uid(user)?),
+            Scope::User(user) => By::User(user::number(user)?),
             Scope::Comm(name) => {
                 ensure!(!name.is_empty() && name.len() < 16, "{name:?} is no process name: those have 1 to 15 bytes");
                 let mut padded = [0; 16];
@@ -178,17 +179,6 @@ fn short(command: &str) -> String {
     let line = command.lines().next().unwrap_or_default();
     let shown: String = line.chars().take(MOST).collect();
     if shown.len() < command.len() { format!("{} ...", shown.trim_end()) } else { shown }
-}
-
-/// Number of a user given by name or number.
-fn uid(user: &str) -> Result<u32> {
-    if let Ok(number) = user.parse() {
-        return Ok(number);
-    }
-    let text = std::fs::read_to_string("/etc/passwd").context("cannot read /etc/passwd: give the user's number")?;
-    let line = text.lines().find(|line| line.split(':').next() == Some(user));
-    let number = line.and_then(|line| line.split(':').nth(2)).and_then(|number| number.parse().ok());
-    number.with_context(|| format!("there is no user {user}"))
 }
 
 /// A word of a command line for the kernel.

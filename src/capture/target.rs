@@ -3,8 +3,9 @@
 //! The child waits between fork and exec, so that its very first call is the exec. Between the two it may only do what is
 //! safe in the child of a process with threads; so everything it needs is made ready before.
 
-use super::os;
 use super::scope::{Scope, c_string};
+use crate::os::rights;
+use crate::os::user::{self, User};
 use anyhow::{Context, Result, anyhow, ensure};
 use std::ffi::{CString, OsStr, OsString};
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
@@ -14,17 +15,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
-
-/// Who a process runs as.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// User.
-    pub uid: u32,
-    /// Group.
-    pub gid: u32,
-    /// Further groups.
-    pub groups: Vec<u32>,
-}
 
 /// A command that waits to be executed, or runs.
 pub struct Target {
@@ -44,7 +34,7 @@ impl Target {
     pub fn of(scope: &Scope, filter: &[libc::sock_filter]) -> Result<(Option<Target>, Vec<u32>)> {
         let (target, pids) = match scope {
             Scope::Command(words) => {
-                let target = Target::start(words, os::invoker().as_ref(), filter)?;
+                let target = Target::start(words, user::invoker().as_ref(), filter)?;
                 let pid = target.pid;
                 (Some(target), vec![pid])
             }
@@ -58,12 +48,12 @@ impl Target {
         Ok((target, pids))
     }
 
-    /// Starts a process that waits to execute `words` as `identity` (or as what this process is), its calls filtered by
+    /// Starts a process that waits to execute `words` as `user` (or as what this process is), its calls filtered by
     /// `filter` (seccomp(2)) unless that is empty.
     ///
     /// # Errors
     /// When there is no such program, or no process can be made.
-    pub fn start(words: &[OsString], identity: Option<&Identity>, filter: &[libc::sock_filter]) -> Result<Target> {
+    pub fn start(words: &[OsString], user: Option<&User>, filter: &[libc::sock_filter]) -> Result<Target> {
         let name = words.first().context("no command: name one behind --")?;
         let program = c_string(find(name)?.as_os_str())?;
         let args = words.iter().map(|word| c_string(word)).collect::<Result<Vec<CString>>>()?;
@@ -81,7 +71,7 @@ impl Target {
         if pid == 0 {
             // SAFETY: close(2) of this process's copy, by which it would keep itself waiting.
             unsafe { libc::close(gate.as_raw_fd()) };
-            let errno = wait_and_execute(gate_read.as_raw_fd(), identity, filter, &program, &argv, &envp);
+            let errno = wait_and_execute(gate_read.as_raw_fd(), user, filter, &program, &argv, &envp);
             // SAFETY: writes four bytes that are there, to a pipe whose reader waits for them; then ends without running
             // any code of the parent.
             unsafe {
@@ -147,10 +137,10 @@ impl Drop for Target {
     }
 }
 
-/// In the child: waits, changes identity, executes. Gives back only an error.
+/// In the child: waits, changes user, executes. Gives back only an error.
 fn wait_and_execute(
     gate: i32,
-    identity: Option<&Identity>,
+    user: Option<&User>,
     filter: &[libc::sock_filter],
     program: &CString,
     argv: &[*const libc::c_char],
@@ -167,7 +157,7 @@ fn wait_and_execute(
         libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
         if !filter.is_empty() {
             // Without rights only who cannot gain any may filter; root keeps its programs as they are.
-            if libc::geteuid() != 0 && libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 {
+            if !user::is_root() && libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 {
                 return *libc::__errno_location();
             }
             let program = libc::sock_fprog { len: filter.len() as libc::c_ushort, filter: filter.as_ptr().cast_mut() };
@@ -175,14 +165,10 @@ fn wait_and_execute(
                 return *libc::__errno_location();
             }
         }
-        if let Some(Identity { uid, gid, groups }) = identity {
-            // Raw calls: libc's would tell threads that are not here.
-            let failed = libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) != 0
-                || libc::syscall(libc::SYS_setresgid, *gid, *gid, *gid) != 0
-                || libc::syscall(libc::SYS_setresuid, *uid, *uid, *uid) != 0;
-            if failed {
-                return *libc::__errno_location();
-            }
+        if let Some(user) = user
+            && let Err(error) = rights::become_in_child(user)
+        {
+            return error;
         }
         // What this program ignores, its own commands need not.
         libc::signal(libc::SIGPIPE, libc::SIG_DFL);

@@ -1,5 +1,6 @@
 //! ptrace(2), as far as a capture needs it: stops, what a call is, the memory of the traced. All that is unsafe in that.
 
+use crate::os::kernel::{ARCH, KCMP_FILE, NARROW, PTRACE_EVENT_STOP};
 use std::io::{Error, Result};
 use std::mem::MaybeUninit;
 
@@ -54,17 +55,6 @@ pub enum Go {
     /// It stays stopped until it is continued.
     Wait,
 }
-
-const SYSCALL_INFO: libc::c_uint = 0x420e;
-const EVENT_STOP: i32 = 128;
-
-#[cfg(target_arch = "x86_64")]
-const ARCH: u32 = 0xc000_003e;
-#[cfg(not(target_arch = "x86_64"))]
-const ARCH: u32 = 0xc000_00b7;
-
-/// i386, on x86_64 only.
-const NARROW: u32 = if cfg!(target_arch = "x86_64") { 0x4000_0003 } else { 0 };
 
 fn check(result: libc::c_long) -> Result<()> {
     if result < 0 { Err(Error::last_os_error()) } else { Ok(()) }
@@ -132,7 +122,9 @@ pub fn wait() -> Result<Option<(u32, Event)>> {
             0 => Event::Signal(signal),
             libc::PTRACE_EVENT_EXEC => Event::Exec(message(tid)),
             libc::PTRACE_EVENT_SECCOMP => Event::Filtered,
-            EVENT_STOP if matches!(signal, libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU) => Event::Stopped,
+            PTRACE_EVENT_STOP if matches!(signal, libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU) => {
+                Event::Stopped
+            }
             _ => Event::Other,
         },
     )))
@@ -150,7 +142,7 @@ pub fn call(tid: u32) -> Call {
     // op, 3 bytes of padding, architecture, two pointers, then number and arguments, or result and a flag.
     let mut info = [0u64; 11];
     // SAFETY: the kernel writes at most as many bytes as it is told the array has.
-    let got = unsafe { libc::ptrace(SYSCALL_INFO, tid as libc::pid_t, size_of_val(&info), info.as_mut_ptr()) };
+    let got = unsafe { libc::ptrace(libc::PTRACE_GET_SYSCALL_INFO, tid as libc::pid_t, size_of_val(&info), info.as_mut_ptr()) };
     let (op, arch) = (info[0] as u8, (info[0] >> 32) as u32);
     match op {
         // An entry, or the same seen by the filter.
@@ -178,7 +170,6 @@ pub fn read(pid: u32, at: u64, bytes: &mut [u8]) -> usize {
 
 /// Do two descriptors of two processes refer to one open file description? (kcmp(2))
 pub fn same_file(a: (u32, i64), b: (u32, i64)) -> bool {
-    const KCMP_FILE: i32 = 0;
     // SAFETY: plain numbers.
     unsafe { libc::syscall(libc::SYS_kcmp, a.0, b.0, KCMP_FILE, a.1, b.1) == 0 }
 }

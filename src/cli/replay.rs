@@ -130,7 +130,7 @@ impl Manner {
             log::warn!("--speed means nothing as soon as possible: add --pace realtime or --pace think");
         }
         let Conditions { drop_caches, sync_before, user, nice, limits } = self.conditions;
-        let user = user.as_deref().map(replay::User::find).transpose()?;
+        let user = user.as_deref().map(replay::Named::find).transpose()?;
         Ok(replay::Options {
             processes: self.processes,
             threads: self.threads,

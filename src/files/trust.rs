@@ -1,6 +1,8 @@
 //! Whose directory it is, and who else could put something else in the place of what we make there.
 
 use super::Dir;
+use crate::os::user::asker;
+pub use crate::os::user::{our_group, us};
 use anyhow::{Context, Result, bail};
 use rustix::fs::{Gid, Mode, OFlags, Stat, Uid};
 use std::path::Path;
@@ -12,23 +14,6 @@ const OTHERS: u32 = 0o077;
 /// Is it us who own something? We are who runs this program; under sudo(8) also the user who asked for it.
 pub fn ours(stat: &Stat) -> bool {
     stat.st_uid == us() || Some(stat.st_uid) == asker()
-}
-
-/// Who runs this program: the effective user.
-pub fn us() -> u32 {
-    // SAFETY: no arguments.
-    unsafe { libc::geteuid() }
-}
-
-/// The effective group.
-pub fn our_group() -> u32 {
-    // SAFETY: no arguments.
-    unsafe { libc::getegid() }
-}
-
-/// The user who called sudo, when we are root by that. Only root and sudo itself can say so to root.
-fn asker() -> Option<u32> {
-    (us() == ROOT).then(|| std::env::var("SUDO_UID").ok()?.parse().ok()).flatten()
 }
 
 /// Does something belong to who runs this program, and can nobody else write it?

@@ -3,10 +3,10 @@
 
 use crate::amount::typed;
 use crate::init::Parts;
+use crate::os::user::{User, is_root};
 use crate::words::words;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use std::ffi::CString;
 use std::fs;
 use std::io::{PipeReader, Read, pipe};
 use std::os::fd::{AsFd, AsRawFd};
@@ -21,22 +21,20 @@ pub struct Conditions {
     /// Write what is dirty back before the first op.
     pub sync_before: bool,
     /// Who issues the ops.
-    pub user: Option<User>,
+    pub user: Option<Named>,
     /// Nice value of the replay process (setpriority(2)).
     pub nice: Option<i32>,
     /// Limits of the replay process; more open files than usual are asked for without being told to.
     pub limits: Vec<Limit>,
 }
 
-/// A user and the one group that goes with it.
+/// A user, by the name that was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct User {
+pub struct Named {
     /// As it was given.
     pub name: String,
-    /// User id.
-    pub uid: u32,
-    /// Group id.
-    pub gid: u32,
+    /// Who that is.
+    pub user: User,
 }
 
 words! {
@@ -60,37 +58,22 @@ pub struct Limit {
 /// Descriptors that the replay process has for itself, more than enough.
 const OWN_FILES: u64 = 64;
 
-impl User {
-    /// Finds a user by name (getpwnam(3)), or takes `UID:GID` as it is.
+impl Named {
+    /// Finds a user by name or number, or takes `UID:GID` as it is.
     ///
     /// # Errors
     /// When there is none of this name.
-    pub fn find(name: &str) -> Result<User> {
-        if let Some((uid, gid)) = name.split_once(':')
-            && let (Ok(uid), Ok(gid)) = (uid.parse(), gid.parse())
-        {
-            return Ok(User { name: name.to_owned(), uid, gid });
-        }
-        let text = CString::new(name).context("a user's name has no NUL")?;
-        let mut buffer = vec![0; 16 << 10];
-        // SAFETY: passwd is pointers and numbers, and zeroes are such.
-        let mut entry: libc::passwd = unsafe { std::mem::zeroed() };
-        let mut found = std::ptr::null_mut();
-        // SAFETY: text ends in NUL, the buffer has the length that is said, the other two are writable.
-        unsafe { libc::getpwnam_r(text.as_ptr(), &mut entry, buffer.as_mut_ptr(), buffer.len(), &mut found) };
-        ensure!(!found.is_null(), "there is no user {name}: give a name of this machine, or UID:GID");
-        Ok(User { name: name.to_owned(), uid: entry.pw_uid, gid: entry.pw_gid })
+    pub fn find(name: &str) -> Result<Named> {
+        Ok(Named { name: name.to_owned(), user: User::find(name)? })
     }
 
-    /// Its ids, once it is sure that the replay may become it.
+    /// User and group, once it is sure that the replay may become it.
     ///
     /// # Errors
     /// When it takes root.
     pub fn ids(&self) -> Result<(u32, u32)> {
-        // SAFETY: no arguments.
-        let root = unsafe { libc::geteuid() } == 0;
-        ensure!(root, "only root can replay as another user: leave --user {} out, or run it as root", self.name);
-        Ok((self.uid, self.gid))
+        ensure!(is_root(), "only root can replay as another user: leave --user {} out, or run it as root", self.name);
+        Ok((self.user.uid, self.user.gid))
     }
 }
 
@@ -274,8 +257,5 @@ mod tests {
         for text in ["nofile", "files=3", "nofile=x", "nofile=-1", "nofile=1K", "fsize=0.5", "memlock=99999999999T"] {
             assert!(Limit::parse(text).is_err(), "{text}");
         }
-        assert_eq!(User::find("12:34").unwrap(), User { name: "12:34".into(), uid: 12, gid: 34 });
-        assert_eq!(User::find("root").unwrap().uid, 0);
-        assert!(User::find("nobody-of-this-name").is_err());
     }
 }

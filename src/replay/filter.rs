@@ -3,11 +3,10 @@
 //! It looks at call numbers only. What is on neither list fails with EPERM: a replay cannot execute, fork, trace, mount,
 //! open sockets or change its credentials, whatever its workload says. A call of another architecture kills the process.
 
+use crate::os::kernel::ARCH;
 use anyhow::{Result, ensure};
 use libc::sock_filter;
 use std::io::Error;
-
-const ARCH: u32 = 0xC000_003E; // AUDIT_ARCH_X86_64, linux/audit.h
 
 /// What the ops need: every call of replay/sys.rs.
 #[rustfmt::skip]

@@ -51,7 +51,7 @@ mod violations;
 mod watchdog;
 mod worker;
 
-pub use conditions::{Conditions, Limit, LimitOf, User};
+pub use conditions::{Conditions, Limit, LimitOf, Named};
 pub use plan::DEFAULT_WORKERS;
 pub use recover::{Recovered, recover};
 pub use summary::Summary;
@@ -235,7 +235,7 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
         }
         Engine::Null => (None, None, None),
     };
-    let user = options.conditions.user.as_ref().map(User::ids).transpose()?;
+    let user = options.conditions.user.as_ref().map(Named::ids).transpose()?;
     let (data, maps) = stamp.map_or((Data::default(), Vec::new()), |stamp| (stamp.data, stamp.maps));
     let captured = mounts::of(&workload.manifest).unwrap_or_default();
     recover::refuse(&options.out)?;

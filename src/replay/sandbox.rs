@@ -6,6 +6,9 @@
 use crate::files::Id;
 use crate::init::{Data, Parts};
 use crate::mounts::Mount;
+use crate::os::kernel::{MOVE_MOUNT_F_EMPTY_PATH, MOVE_MOUNT_T_EMPTY_PATH, OPEN_TREE_CLONE};
+use crate::os::rights;
+use crate::os::user::{self, User};
 use crate::text;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
@@ -16,8 +19,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 
 /// Capabilities that stay (capabilities(7)): what root's programs may do to files, and nothing else.
-const KEPT: [u32; 4] = [0 /* CHOWN */, 1 /* DAC_OVERRIDE */, 3 /* FOWNER */, 4 /* FSETID */];
-const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
+const KEPT: &[u32] = &[rights::CHOWN, rights::DAC_OVERRIDE, rights::FOWNER, rights::FSETID];
 
 /// What a replay lives in, as the supervisor tells the child.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -130,7 +132,6 @@ fn here(dir: &OwnedFd) -> Result<OwnedFd> {
 
 /// A copy of the mount at a directory, mounted nowhere (open_tree(2)).
 fn take(dir: &OwnedFd) -> Result<OwnedFd> {
-    const OPEN_TREE_CLONE: i32 = 1;
     let flags = OPEN_TREE_CLONE | libc::O_CLOEXEC | libc::AT_EMPTY_PATH;
     // SAFETY: dir is open, the text ends in NUL; the new descriptor is owned by the OwnedFd alone.
     unsafe {
@@ -141,9 +142,6 @@ fn take(dir: &OwnedFd) -> Result<OwnedFd> {
         Ok(OwnedFd::from_raw_fd(fd))
     }
 }
-
-const MOVE_MOUNT_F_EMPTY_PATH: i32 = 0x04;
-const MOVE_MOUNT_T_EMPTY_PATH: i32 = 0x40;
 
 /// Mounts it at `place` below `dir` (move_mount(2)).
 fn put(taken: &OwnedFd, dir: RawFd, place: &CStr, flags: i32) -> std::io::Result<()> {
@@ -158,8 +156,7 @@ fn namespace() -> Result<()> {
     if root == 0 {
         return Ok(());
     }
-    // SAFETY: no arguments.
-    let (uid, gid) = unsafe { (libc::geteuid(), libc::getegid()) };
+    let (uid, gid) = (user::us(), user::our_group());
     // SAFETY: flags only.
     if unsafe { libc::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNS) } != 0 {
         let error = Error::last_os_error();
@@ -225,55 +222,12 @@ fn pivot(tree: &OwnedFd) -> std::io::Result<()> {
     }
 }
 
-#[repr(C)]
-struct Header {
-    version: u32,
-    pid: i32,
-}
-
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct Sets {
-    effective: u32,
-    permitted: u32,
-    inheritable: u32,
-}
-
 /// Gives up every right that no op needs; those of root too, to become `user`, when there is one.
 fn drop_rights(user: Option<(u32, u32)>) -> std::io::Result<()> {
-    let keep: &[u32] = if user.is_some() { &[] } else { &KEPT };
-    // SAFETY: plain numbers in every prctl. The bounding set ends where the kernel knows no more capabilities.
-    unsafe {
-        check(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))?;
-        for capability in (0..64).filter(|capability| !keep.contains(capability)) {
-            if libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) != 0 {
-                let error = Error::last_os_error();
-                match error.raw_os_error() {
-                    Some(libc::EINVAL) => break,
-                    _ => return Err(error),
-                }
-            }
-        }
-        check(libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0))?;
+    match user.map(|(uid, gid)| User { uid, gid, groups: Vec::new() }) {
+        Some(user) => rights::drop(Some(&user), &[]),
+        None => rights::drop(None, KEPT),
     }
-    if let Some((uid, gid)) = user {
-        // SAFETY: no groups, so no array; plain numbers. There is one thread, which is all that the raw calls change.
-        unsafe {
-            check(libc::syscall(libc::SYS_setgroups, 0, std::ptr::null::<u32>()) as i32)?;
-            check(libc::syscall(libc::SYS_setresgid, gid, gid, gid) as i32)?;
-            check(libc::syscall(libc::SYS_setresuid, uid, uid, uid) as i32)?;
-        }
-    }
-    let mut header = Header { version: CAPABILITY_VERSION_3, pid: 0 };
-    let mut now = [Sets { effective: 0, permitted: 0, inheritable: 0 }; 2];
-    // SAFETY: both have the layout of capget(2), version 3.
-    check(unsafe { libc::syscall(libc::SYS_capget, &mut header, now.as_mut_ptr()) as i32 })?;
-    // Whoever started us may have had fewer.
-    let kept = keep.iter().fold(0, |set, capability| set | 1_u32 << capability) & now[0].permitted;
-    let none = Sets { effective: 0, permitted: 0, inheritable: 0 };
-    let sets = [Sets { effective: kept, permitted: kept, inheritable: 0 }, none];
-    // SAFETY: as above.
-    check(unsafe { libc::syscall(libc::SYS_capset, &header, sets.as_ptr()) as i32 })
 }
 
 /// Gives the calling thread a table of descriptors of its own, with everything in it that is open now.

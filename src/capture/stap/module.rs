@@ -3,6 +3,7 @@
 use crate::capture::os;
 use crate::capture::scope::Scope;
 use crate::capture::target::find;
+use crate::os::user::{in_group, is_root};
 use anyhow::{Context, Result, bail, ensure};
 use memchr::memmem;
 use std::ffi::OsStr;
@@ -206,23 +207,10 @@ pub fn check(module: Option<&Path>) -> Result<String> {
         None => compiler(&os::kernel())?,
     };
     ensure!(
-        os::is_root() || in_group(&["stapdev", "stapsys", "stapusr"]),
+        is_root() || in_group(&[c"stapdev", c"stapsys", c"stapusr"]),
         "loading probes needs root, or the groups stapusr and stapdev: run it by sudo"
     );
     Ok(found)
-}
-
-/// Is this process in one of these groups?
-fn in_group(names: &[&str]) -> bool {
-    let text = fs::read_to_string("/etc/group").unwrap_or_default();
-    let fields = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
-    let wanted: Vec<String> = fields
-        .filter(|fields| names.contains(&fields[0]))
-        .filter_map(|fields| fields.get(2).map(|gid| (*gid).to_owned()))
-        .collect();
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let ours = status.lines().find_map(|line| line.strip_prefix("Groups:")).unwrap_or_default();
-    ours.split_ascii_whitespace().any(|group| wanted.iter().any(|wanted| wanted == group))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::work::{Work, op, run};
 use crate::skip::{Need, skip};
 use crate::tool;
-use ioriot::replay::{Conditions, Options, User};
+use ioriot::replay::{Conditions, Named, Options};
 use libc::*;
 use std::collections::HashMap;
 use std::fs;
@@ -110,7 +110,7 @@ fn another_user_has_no_right_at_all() {
     for name in ["f", "g"] {
         std::os::unix::fs::chown(work.tree().join(name), Some(65534), Some(65534)).unwrap();
     }
-    let user = Some(User::find("65534:65533").unwrap());
+    let user = Some(Named::find("65534:65533").unwrap());
     let conditions = Conditions { user, ..Conditions::default() };
     let (threads, _) = caught(&Options { conditions, processes: 2, ..work.options() }, &work.tree());
     for status in &threads {

@@ -261,7 +261,7 @@ fn another_user_issues_the_ops() {
         .op(op("chown", -i64::from(EPERM)).raw("/open/f").set("uid", 0).set("gid", 0));
     work.write();
     work.init().unwrap();
-    let user = Some(ioriot::replay::User::find("65534:65533").unwrap());
+    let user = Some(ioriot::replay::Named::find("65534:65533").unwrap());
     let conditions = ioriot::replay::Conditions { user, sync_before: true, nice: Some(3), ..Default::default() };
     let summary = run(&Options { conditions, ..work.options() }).unwrap();
     assert_eq!((summary.different, summary.notes.len()), (0, 0), "{summary}");

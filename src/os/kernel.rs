@@ -1,0 +1,27 @@
+//! Numbers of the kernel that libc does not have, each with where it is from.
+
+/// Version of what capget(2) and capset(2) take: sets of 64 bits (linux/capability.h).
+pub const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
+
+/// What seccomp(2) and ptrace(2) call this architecture: AUDIT_ARCH_X86_64 (linux/audit.h).
+#[cfg(target_arch = "x86_64")]
+pub const ARCH: u32 = 0xc000_003e;
+/// What seccomp(2) and ptrace(2) call this architecture: AUDIT_ARCH_AARCH64 (linux/audit.h).
+#[cfg(not(target_arch = "x86_64"))]
+pub const ARCH: u32 = 0xc000_00b7;
+
+/// The same of its 32-bit programs: AUDIT_ARCH_I386, where there are some.
+pub const NARROW: u32 = if cfg!(target_arch = "x86_64") { 0x4000_0003 } else { 0 };
+
+/// PTRACE_EVENT_STOP of ptrace(2) (linux/ptrace.h).
+pub const PTRACE_EVENT_STOP: i32 = 128;
+
+/// KCMP_FILE of kcmp(2) (linux/kcmp.h).
+pub const KCMP_FILE: i32 = 0;
+
+/// OPEN_TREE_CLONE of open_tree(2) (linux/mount.h).
+pub const OPEN_TREE_CLONE: i32 = 1;
+/// MOVE_MOUNT_F_EMPTY_PATH of move_mount(2) (linux/mount.h).
+pub const MOVE_MOUNT_F_EMPTY_PATH: i32 = 0x04;
+/// MOVE_MOUNT_T_EMPTY_PATH of move_mount(2) (linux/mount.h).
+pub const MOVE_MOUNT_T_EMPTY_PATH: i32 = 0x40;

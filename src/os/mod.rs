@@ -1,0 +1,5 @@
+//! What the system is asked for its users, their rights and its numbers.
+
+pub mod kernel;
+pub mod rights;
+pub mod user;
