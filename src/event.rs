@@ -57,7 +57,7 @@ words! {
 }
 
 /// `dirfd` that stands for the working directory (openat(2)).
-pub const AT_FDCWD: i64 = -100;
+pub const AT_FDCWD: i64 = libc::AT_FDCWD as i64;
 /// Name of the event that stands where a live capture lost some.
 pub const HOLE: &str = "ioriot:hole";
 /// [`Col::Atime`], [`Col::Mtime`]: set to the time of the call (UTIME_NOW of utimensat(2)).

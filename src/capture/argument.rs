@@ -3,8 +3,8 @@
 use super::record::{Record, at};
 use super::snapshot::device_of;
 use crate::event::{self, Col, Event, TIME_NOW, TIME_OMIT, Text};
+use crate::syscall::flag::FICLONE;
 use crate::syscall::lock::Lock;
-use crate::syscall::request::FICLONE;
 use crate::syscall::{Op, Role, Syscall};
 
 /// An argument that is not a string.

@@ -10,12 +10,11 @@ use super::table::{self, Calls};
 use super::uring::Rings;
 use crate::event::{Col, Event, Text};
 use crate::ingest::order::{Key, Placed};
+use crate::syscall::flag::{O_CREAT, O_TMPFILE};
 use crate::syscall::{At, Op, Role, Syscall, lock};
 use hashbrown::{HashMap, HashSet};
 use std::collections::VecDeque;
 
-const O_CREAT: i64 = 0o100;
-const O_TMPFILE: i64 = 0o20_200_000;
 /// Ended processes, and open directories, that are remembered.
 const GONE: usize = 64 * 1024;
 

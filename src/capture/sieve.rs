@@ -10,7 +10,7 @@
 use super::glob::Glob;
 use super::snapshot::Snapshot;
 use crate::event::{AT_FDCWD, Col, Event, Text};
-use crate::syscall::{Op, Ret, Role, Syscall};
+use crate::syscall::{Op, Ret, Role, Syscall, flag};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -180,12 +180,14 @@ impl Sieve {
         let fd = event.int(Col::Fd);
         match op {
             Some(Op::Close) => self.close(pid, fd.unwrap_or(-1)..=fd.unwrap_or(-1)),
-            Some(Op::CloseRange) if event.int(Col::Flags).unwrap_or(0) & CLOEXEC == 0 => {
+            Some(Op::CloseRange) if event.int(Col::Flags).unwrap_or(0) & flag::CLOSE_RANGE_CLOEXEC == 0 => {
                 self.close(pid, fd.unwrap_or(0)..=event.int(Col::Fd2).unwrap_or(-1) & 0xffff_ffff);
             }
             Some(Op::Fork) if ret > 0 && !self.processes.contains_key(&(ret as u32)) => self.forked(pid, ret as u32),
             Some(Op::Dup) => self.copy(pid, fd, ret),
-            Some(Op::Fcntl) if matches!(event.int(Col::Cmd), Some(F_DUPFD | F_DUPFD_CLOEXEC)) => self.copy(pid, fd, ret),
+            Some(Op::Fcntl) if matches!(event.int(Col::Cmd), Some(flag::F_DUPFD | flag::F_DUPFD_CLOEXEC)) => {
+                self.copy(pid, fd, ret)
+            }
             Some(Op::Chroot) => {
                 let root = event.text(Text::Path).map(|path| self.resolve(pid, None, path));
                 self.processes.entry(pid).or_default().root = root;
@@ -264,12 +266,6 @@ impl Sieve {
         whole.into()
     }
 }
-
-/// CLOSE_RANGE_CLOEXEC of close_range(2).
-const CLOEXEC: i64 = 4;
-/// Commands of fcntl(2) that copy a descriptor.
-const F_DUPFD: i64 = 0;
-const F_DUPFD_CLOEXEC: i64 = 1030;
 
 #[cfg(test)]
 mod tests {

@@ -7,7 +7,7 @@ use super::btf::Btf;
 use super::record::{Record, at};
 use super::requests::{request, vectored};
 use crate::event::{Col, Event, Text};
-use crate::syscall::{Role, Syscall};
+use crate::syscall::{Role, Syscall, flag};
 use anyhow::{Result, ensure};
 
 /// Bytes that a request has for what its opcode needs (`struct io_cmd_data`).
@@ -145,7 +145,6 @@ impl Rings {
 
 impl Kind {
     fn asked(&self, record: &Record<'_>, fd: Option<i64>) -> Option<Event> {
-        const MAKES: i64 = (libc::O_CREAT | libc::O_TMPFILE & !libc::O_DIRECTORY) as i64;
         let command = record.behind();
         if let Some(slot) = self.slot
             && number(command, slot, 4)? != 0
@@ -163,7 +162,8 @@ impl Kind {
             event.set_text(*text, record.string(which)?);
         }
         // Without O_CREAT nobody set the mode.
-        if event.int(Col::Flags).is_some_and(|flags| flags & MAKES == 0) && self.syscall.def().has(Role::OpenFlags) {
+        let makes = |flags| flags & (flag::O_CREAT | flag::TMPFILE) != 0;
+        if event.int(Col::Flags).is_some_and(|flags| !makes(flags)) && self.syscall.def().has(Role::OpenFlags) {
             event.put(Col::Mode, None);
         }
         Some(event)

@@ -1,7 +1,7 @@
 //! What an ingest read without being sure of it: each guess is counted, and the summary tells.
 
 use crate::event::{Col, Event, Text};
-use crate::syscall::{Op, Ret, Syscall};
+use crate::syscall::{Op, Ret, Syscall, flag};
 use crate::words::words;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -53,8 +53,6 @@ impl Doubts {
     }
 }
 
-const F_DUPFD: i64 = 0;
-const F_DUPFD_CLOEXEC: i64 = 1030;
 /// Descriptors whose opening is looked for; higher ones count as opened.
 const NUMBERS: usize = 4096;
 
@@ -90,7 +88,8 @@ impl Witness {
             Syscall::io_uring_enter | Syscall::io_submit if result > 0 => self.doubts.add(Doubt::Requests, 1),
             _ => {}
         }
-        let copied = event.syscall.op() == Some(Op::Fcntl) && matches!(event.int(Col::Cmd), Some(F_DUPFD | F_DUPFD_CLOEXEC));
+        let copied =
+            event.syscall.op() == Some(Op::Fcntl) && matches!(event.int(Col::Cmd), Some(flag::F_DUPFD | flag::F_DUPFD_CLOEXEC));
         let pair = event.syscall.op() == Some(Op::Special) && event.syscall.def().ret == Ret::Status;
         if event.syscall.def().ret == Ret::NewFd || copied {
             self.open(Some(result));

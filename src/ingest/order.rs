@@ -19,7 +19,7 @@
 use super::repair::{self, Kind, Repairs, locks};
 use super::write::{Sink, Stream};
 use crate::event::{Col, Event};
-use crate::syscall::{Op, Syscall};
+use crate::syscall::{Op, Syscall, flag};
 use anyhow::Result;
 use std::collections::HashMap;
 
@@ -325,8 +325,6 @@ impl<'a> Orderer<'a> {
     }
 }
 
-const CLONE_THREAD: i64 = 0x10000;
-
 /// Which process each thread belongs to, where the capture does not say (strace).
 #[derive(Debug, Default)]
 struct Groups(HashMap<i64, i64>);
@@ -344,7 +342,7 @@ impl Groups {
         match event.syscall.op() {
             Some(Op::Fork) => {
                 if let Some(child) = event.success().filter(|child| *child > 0) {
-                    if event.int(Col::Flags).is_some_and(|flags| flags & CLONE_THREAD != 0) {
+                    if event.int(Col::Flags).is_some_and(|flags| flags & flag::CLONE_THREAD != 0) {
                         self.0.insert(child, pid);
                     } else {
                         self.0.remove(&child);

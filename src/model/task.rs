@@ -7,6 +7,7 @@
 use super::fds::{Entry, Fds, Ofd, OfdIx, Target};
 use super::step::Name;
 use super::tree::Ino;
+use crate::syscall::flag;
 use hashbrown::HashMap;
 use std::collections::VecDeque;
 
@@ -69,11 +70,6 @@ pub(super) struct Who {
 /// wait for. What is forgotten orders nothing.
 const WAITS: usize = 16;
 const EXITS: usize = 1024;
-
-/// clone(2) flags that matter here.
-const CLONE_FS: i64 = 0x200;
-const CLONE_FILES: i64 = 0x400;
-const CLONE_THREAD: i64 = 0x10000;
 
 /// Everything that runs, and everything it has open.
 #[derive(Default)]
@@ -201,17 +197,17 @@ impl Tasks {
         let Some((fds, cwd)) = self.processes[parent].as_ref().map(|process| (process.fds, process.cwd)) else {
             return ended;
         };
-        if flags & CLONE_THREAD != 0 {
+        if flags & flag::CLONE_THREAD != 0 {
             self.add_thread(child, parent, None, waits);
             return ended;
         }
-        let fds = if flags & CLONE_FILES != 0 {
+        let fds = if flags & flag::CLONE_FILES != 0 {
             self.tables[fds as usize].sharers += 1;
             fds
         } else {
             self.copy_table(fds)
         };
-        let cwd = if flags & CLONE_FS != 0 {
+        let cwd = if flags & flag::CLONE_FS != 0 {
             self.cwds[cwd as usize].sharers += 1;
             cwd
         } else {
@@ -455,7 +451,7 @@ mod tests {
     fn a_thread_belongs_to_its_process_even_when_its_events_show_only_a_tid() {
         let mut tasks = Tasks::default();
         let (leader, _) = tasks.enter(10, 10);
-        tasks.fork(leader.process, 11, CLONE_THREAD | CLONE_FILES | CLONE_FS, Vec::new());
+        tasks.fork(leader.process, 11, flag::CLONE_THREAD | flag::CLONE_FILES | flag::CLONE_FS, Vec::new());
         let (thread, _) = tasks.enter(11, 11);
         assert_eq!((thread.process, thread.vpid), (leader.process, leader.vpid));
         open(&mut tasks, thread, 3, true);

@@ -2,7 +2,8 @@
 
 use super::call::Call;
 use crate::event::{Col, TIME_NOW, TIME_OMIT};
-use crate::syscall::lock::{Lock, What, kind};
+use crate::syscall::flag;
+use crate::syscall::lock::{Lock, What};
 
 /// Bytes of an access control list of three entries.
 pub const ACCESS_LIST: i64 = 28;
@@ -27,9 +28,9 @@ pub fn lock_command(cmd: i64) -> Option<i32> {
 pub fn flock(call: Call<'_>) -> [i64; 4] {
     let kind = match (call.get(Col::Mode), Lock::of(call.arg(Col::Cmd)).map(|lock| lock.what)) {
         // Not captured: shared locks, of the whole file, never stand in each other's way.
-        (None, _) => return [kind::READ, 0, 0, 0],
+        (None, _) => return [flag::F_RDLCK, 0, 0, 0],
         // Captured is the answer, whose kind is not that which was asked for.
-        (Some(_), Some(What::Get)) => kind::WRITE,
+        (Some(_), Some(What::Get)) => flag::F_WRLCK,
         (Some(kind), _) => kind,
     };
     [kind & 0xffff | (call.arg(Col::Whence) & 0xffff) << 16, call.arg(Col::Offset), call.arg(Col::Count), 0]

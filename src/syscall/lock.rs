@@ -1,6 +1,6 @@
 //! Record locks: the commands of fcntl(2) that ask for them, and the `struct flock` that they point to.
 
-use super::{At, Op};
+use super::{At, Op, flag};
 use crate::event::{Col, Event};
 
 /// A command of fcntl(2) about a record lock.
@@ -33,7 +33,8 @@ pub enum Owner {
 impl Lock {
     /// The first of three commands in a row: get, set, set and wait. Those of a process, the same of a 32-bit one with
     /// 64-bit positions, those of an open file description.
-    pub const FIRST: [(i64, Owner); 3] = [(5, Owner::Process), (12, Owner::Process), (36, Owner::Description)];
+    pub const FIRST: [(i64, Owner); 3] =
+        [(flag::F_GETLK, Owner::Process), (flag::F_GETLK64, Owner::Process), (flag::F_OFD_GETLK, Owner::Description)];
 
     /// What a command of fcntl(2) is; `None` for one that is about something else.
     pub fn of(cmd: i64) -> Option<Lock> {
@@ -48,29 +49,14 @@ impl Lock {
     }
 }
 
-/// Kinds of record locks (column mode), as the kernel numbers them.
-pub mod kind {
-    /// Others may have one too.
-    pub const READ: i64 = 0;
-    /// Nobody else may have one.
-    pub const WRITE: i64 = 1;
-    /// None: what was there ends.
-    pub const NONE: i64 = 2;
-}
-
-/// LOCK_SH of flock(2).
-pub const SHARED: i64 = 1;
-/// LOCK_UN of flock(2).
-pub const UNLOCK: i64 = 8;
-
 /// The instant of a call: that of its row; but whoever lets go of a lock does so before it returns, and another may have
 /// it by then.
 pub fn instant(event: &Event) -> At {
     let lets_go = match event.syscall.op() {
         Some(Op::Fcntl) => {
-            Lock::asked(event).is_some_and(|lock| lock.what == What::Set) && event.int(Col::Mode) == Some(kind::NONE)
+            Lock::asked(event).is_some_and(|lock| lock.what == What::Set) && event.int(Col::Mode) == Some(flag::F_UNLCK)
         }
-        Some(Op::Flock) => event.int(Col::Cmd).is_some_and(|cmd| cmd & UNLOCK != 0),
+        Some(Op::Flock) => event.int(Col::Cmd).is_some_and(|cmd| cmd & flag::LOCK_UN != 0),
         _ => false,
     };
     if lets_go { At::Entry } else { event.syscall.def().at }
@@ -93,9 +79,9 @@ mod tests {
     fn a_lock_is_let_go_when_the_call_begins_and_had_when_it_returns() {
         let mut event = Event::new(Syscall::fcntl);
         event.set(Col::Cmd, 6);
-        event.set(Col::Mode, kind::WRITE);
+        event.set(Col::Mode, flag::F_WRLCK);
         assert_eq!(instant(&event), At::Return);
-        event.set(Col::Mode, kind::NONE);
+        event.set(Col::Mode, flag::F_UNLCK);
         assert_eq!(instant(&event), At::Entry);
         let mut event = Event::new(Syscall::flock);
         event.set(Col::Cmd, 2);

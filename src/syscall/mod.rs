@@ -5,6 +5,7 @@
 //! see docs/HOWTO_ADD_SYSCALL.md.
 
 mod elsewhere;
+pub mod flag;
 pub mod lock;
 pub mod number;
 mod op;

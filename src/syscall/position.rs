@@ -2,20 +2,7 @@
 
 use super::Op;
 use crate::event::{Col, Event};
-
-/// Origins of lseek(2).
-pub mod whence {
-    /// From the start.
-    pub const SET: i64 = 0;
-    /// From the position.
-    pub const CUR: i64 = 1;
-    /// From the end.
-    pub const END: i64 = 2;
-    /// The next data.
-    pub const DATA: i64 = 3;
-    /// The next hole.
-    pub const HOLE: i64 = 4;
-}
+use crate::words::words;
 
 /// The position argument of preadv2 and pwritev2 that means the shared position (preadv2(2)).
 pub const SHARED: i64 = -1;

@@ -17,11 +17,10 @@ mod v5;
 use super::doubt::Doubts;
 use super::parse::{Batch, Parsed, Parser, Stamp, What, Why, digits};
 use crate::event::{Col, Event, Text};
-use crate::syscall::{Ret, Syscall};
+use crate::syscall::{Ret, Syscall, flag};
 use memchr::{memchr, memmem};
 
 const SEPARATOR: &[u8] = b";:,";
-const AT_EMPTY_PATH: i64 = 0x1000;
 /// Lines are at most a few paths of 255 bytes, of version 5 at most 8,192 bytes.
 const LONGEST: usize = 16 * 1024;
 /// The probes cut strings at 255 bytes with the terminator (MAXSTRINGLEN).
@@ -346,7 +345,7 @@ fn known(shape: &Shape, rest: &mut Rest, lost: bool) -> Result<Event, Why> {
 fn repair(event: &mut Event) {
     let failed = event.failure().is_some();
     match event.syscall {
-        Syscall::newfstatat if event.int(Col::Flags).is_some_and(|flags| flags & AT_EMPTY_PATH != 0) => {
+        Syscall::newfstatat if event.int(Col::Flags).is_some_and(|flags| flags & flag::AT_EMPTY_PATH != 0) => {
             let Some(path) = event.take_text(Text::Path) else { return };
             match path.split_last() {
                 Some((b'/', on)) => {

@@ -2,16 +2,8 @@
 
 use super::growth::file;
 use crate::event::{Col, Event};
-use crate::syscall::{Op, Ret, Role};
+use crate::syscall::{Op, Ret, Role, flag};
 use std::collections::BTreeMap;
-
-const O_CLOEXEC: i64 = 0o2_000_000;
-/// CLOSE_RANGE_CLOEXEC of close_range(2): nothing is closed yet.
-const RANGE_CLOEXEC: i64 = 4;
-/// Commands of fcntl(2).
-const F_DUPFD: i64 = 0;
-const F_SETFD: i64 = 2;
-const F_DUPFD_CLOEXEC: i64 = 1030;
 
 /// What a descriptor is open on.
 #[derive(Clone, Copy, Debug, Default)]
@@ -38,23 +30,23 @@ impl Descriptors {
         let Some(ret) = event.success() else { return Vec::new() };
         match op {
             Op::Close => fd.and_then(|fd| self.0.remove(&(pid, fd))).and_then(|open| open.file).into_iter().collect(),
-            Op::CloseRange if flags & RANGE_CLOEXEC == 0 => {
+            Op::CloseRange if flags & flag::CLOSE_RANGE_CLOEXEC == 0 => {
                 let (first, last) = (fd.unwrap_or(0), event.int(Col::Fd2).filter(|last| *last >= 0).unwrap_or(i64::MAX));
                 self.end(pid, |number, _| (first..=last).contains(&number))
             }
             Op::Exec => self.end(pid, |_, open| open.cloexec),
-            Op::Dup => self.put(pid, ret, fd, flags & O_CLOEXEC != 0),
+            Op::Dup => self.put(pid, ret, fd, flags & flag::O_CLOEXEC != 0),
             Op::Fcntl => match event.int(Col::Cmd) {
-                Some(cmd @ (F_DUPFD | F_DUPFD_CLOEXEC)) => self.put(pid, ret, fd, cmd == F_DUPFD_CLOEXEC),
-                Some(F_SETFD) => {
-                    let cloexec = event.int(Col::Arg).is_some_and(|flags| flags & 1 != 0);
+                Some(cmd @ (flag::F_DUPFD | flag::F_DUPFD_CLOEXEC)) => self.put(pid, ret, fd, cmd == flag::F_DUPFD_CLOEXEC),
+                Some(flag::F_SETFD) => {
+                    let cloexec = event.int(Col::Arg).is_some_and(|flags| flags & flag::FD_CLOEXEC != 0);
                     fd.into_iter().for_each(|fd| self.0.entry((pid, fd)).or_default().cloexec = cloexec);
                     Vec::new()
                 }
                 _ => Vec::new(),
             },
             _ if event.syscall.def().ret == Ret::NewFd => {
-                self.0.insert((pid, ret), Open { file: file(event), cloexec: flags & O_CLOEXEC != 0 });
+                self.0.insert((pid, ret), Open { file: file(event), cloexec: flags & flag::O_CLOEXEC != 0 });
                 Vec::new()
             }
             _ => Vec::new(),

@@ -9,8 +9,8 @@
 use super::{Kind, Moves, Overlaps, spans};
 use crate::event::{Col, Event, Text};
 use crate::ingest::order::Window;
-use crate::syscall::Op;
-use crate::syscall::position::{self, Start, whence};
+use crate::syscall::position::{self, Start};
+use crate::syscall::{self, Op, flag};
 use hashbrown::HashMap;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -76,9 +76,7 @@ fn proof(event: &Event) -> Option<(u64, Proof)> {
 
 /// Identity of the regular file that a descriptor is open on, as far as the call alone tells.
 pub fn file(event: &Event) -> Option<u64> {
-    const KIND: i64 = 0o170_000;
-    const REGULAR: i64 = 0o100_000;
-    if event.int(Col::StMode).is_some_and(|mode| mode & KIND != REGULAR) {
+    if event.int(Col::StMode).is_some_and(|mode| mode & flag::S_IFMT != flag::S_IFREG) {
         return None;
     }
     match (event.int(Col::Dev), event.int(Col::Ino)) {

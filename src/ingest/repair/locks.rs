@@ -15,8 +15,8 @@ use super::growth::file;
 use super::{Kind, Moves, spans};
 use crate::event::{Col, Event};
 use crate::ingest::order::{Key, Ticket, Window};
-use crate::syscall::Op;
-use crate::syscall::lock::{self, Lock, What, kind};
+use crate::syscall::lock::{Lock, What};
+use crate::syscall::{Op, flag};
 use hashbrown::HashMap;
 use std::collections::VecDeque;
 
@@ -157,12 +157,12 @@ fn claim(event: &Event) -> Option<(u64, Claim)> {
         Op::Fcntl if Lock::asked(event)?.what == What::Set => {
             let kind = event.int(Col::Mode)?;
             let (start, end) = range(event);
-            let claim = Claim { act: act(kind == kind::NONE)?, process, shared: kind == kind::READ, start, end };
+            let claim = Claim { act: act(kind == flag::F_UNLCK)?, process, shared: kind == flag::F_RDLCK, start, end };
             Some((file(event)?, claim))
         }
         Op::Flock => {
             let cmd = event.int(Col::Cmd)?;
-            let (none, shared) = (cmd & lock::UNLOCK != 0, cmd & lock::SHARED != 0);
+            let (none, shared) = (cmd & flag::LOCK_UN != 0, cmd & flag::LOCK_SH != 0);
             let claim = Claim { act: act(none)?, process, shared, start: 0, end: i64::MAX };
             // These and record locks know nothing of each other.
             Some((!file(event)?, claim))

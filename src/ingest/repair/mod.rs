@@ -21,7 +21,7 @@ pub use turns::Turns;
 
 use super::order::{Key, Ticket, Window};
 use crate::event::{AT_FDCWD, Col, Event, Text};
-use crate::syscall::{Op, Ret, Role};
+use crate::syscall::{Op, Ret, Role, flag};
 use crate::words::words;
 use hashbrown::HashMap;
 use std::collections::BTreeMap;
@@ -59,12 +59,6 @@ pub fn told(kind: &str) -> String {
 
 /// Number of moves by kind.
 pub type Repairs = BTreeMap<&'static str, u64>;
-
-const O_CREAT: i64 = 0o100;
-const O_EXCL: i64 = 0o200;
-const ENOENT: i32 = 2;
-const EBADF: i32 = 9;
-const EEXIST: i32 = 17;
 
 /// What a call proves of a thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,8 +199,10 @@ fn acts(event: &Event, scratch: &mut Vec<u8>, found: &mut impl FnMut(Domain, u64
     let row = event.syscall.def();
 
     let name = match (op, failure) {
-        (_, Some(EEXIST)) => Some(Act::Meet),
-        (Op::Open | Op::Openat | Op::Openat2, None) if flags & O_CREAT != 0 => Some(Act::Make { exclusive: flags & O_EXCL != 0 }),
+        (_, Some(libc::EEXIST)) => Some(Act::Meet),
+        (Op::Open | Op::Openat | Op::Openat2, None) if flags & flag::O_CREAT != 0 => {
+            Some(Act::Make { exclusive: flags & flag::O_EXCL != 0 })
+        }
         (Op::Creat, None) => Some(Act::Make { exclusive: false }),
         (Op::Mkdir | Op::Mkdirat | Op::Mknod | Op::Mknodat | Op::Symlink | Op::Symlinkat, None) => {
             Some(Act::Make { exclusive: true })
@@ -216,7 +212,7 @@ fn acts(event: &Event, scratch: &mut Vec<u8>, found: &mut impl FnMut(Domain, u64
         (_, None) => Some(Act::Meet),
         // A create that finds no directory says nothing of the name.
         (Op::Mkdir | Op::Mkdirat | Op::Mknod | Op::Mknodat | Op::Symlink | Op::Symlinkat | Op::Creat, Some(_)) => None,
-        (_, Some(ENOENT)) if flags & O_CREAT == 0 => Some(Act::Miss),
+        (_, Some(libc::ENOENT)) if flags & flag::O_CREAT == 0 => Some(Act::Miss),
         _ => None,
     };
     // EEXIST of a link or rename is about the new name.
@@ -224,13 +220,13 @@ fn acts(event: &Event, scratch: &mut Vec<u8>, found: &mut impl FnMut(Domain, u64
     if success.is_some() || failure.is_some() {
         if row.has(Role::Path)
             && let Some(act) = name
-            && !(two && failure == Some(EEXIST))
+            && !(two && failure == Some(libc::EEXIST))
             && let Some(thing) = name_of(event, Text::Path, Col::DirFd, Text::DirPath, scratch)
         {
             found(Domain::Name, thing, act);
         }
         if two
-            && (success.is_some() || failure == Some(EEXIST))
+            && (success.is_some() || failure == Some(libc::EEXIST))
             && let Some(thing) = name_of(event, Text::Path2, Col::DirFd2, Text::Dir2Path, scratch)
         {
             let made = Act::Make { exclusive: matches!(op, Op::Link | Op::Linkat) };
@@ -256,7 +252,7 @@ fn acts(event: &Event, scratch: &mut Vec<u8>, found: &mut impl FnMut(Domain, u64
             (Ret::NewFd, None) => fd(ret, Act::Make { exclusive: true }),
             _ => {}
         }
-    } else if failure == Some(EBADF)
+    } else if failure == Some(libc::EBADF)
         && row.has(Role::Fd)
         && let Some(number) = event.int(Col::Fd)
     {

@@ -9,8 +9,7 @@ use crate::event::{Col, Event, Text};
 use crate::ingest::doubt::{Doubt, Doubts};
 use crate::ingest::parse::Why;
 use crate::syscall::lock::{Lock, What};
-use crate::syscall::request::FICLONE;
-use crate::syscall::{Def, Op, Role, Syscall};
+use crate::syscall::{Def, Op, Role, Syscall, flag};
 
 /// What the log does not have of the arguments of a call.
 #[derive(Debug, Default)]
@@ -185,11 +184,12 @@ fn fill_one(event: &mut Event, def: &Def, role: Role, arg: &[u8], gaps: &mut Gap
 
 /// Is the argument of fcntl or ioctl a number that the call is issued with?
 fn takes_number(event: &Event) -> bool {
-    const F_GETFD: i64 = 1;
     let cmd = event.int(Col::Cmd);
     match event.syscall.op() {
-        Some(Op::Ioctl) => cmd == Some(FICLONE),
-        _ => matches!(cmd, Some(cmd) if (0..=4).contains(&cmd) && cmd != F_GETFD || cmd == i64::from(libc::F_DUPFD_CLOEXEC)),
+        Some(Op::Ioctl) => cmd == Some(flag::FICLONE),
+        _ => {
+            matches!(cmd, Some(cmd) if (0..=flag::F_SETFL).contains(&cmd) && cmd != flag::F_GETFD || cmd == flag::F_DUPFD_CLOEXEC)
+        }
     }
 }
 

@@ -103,3 +103,18 @@ names! {
     // utimensat(2)
     UTIME_NOW 0x3fffffff UTIME_OMIT 0x3ffffffe
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::syscall::flag;
+
+    /// The list is for logs of any machine; on this architecture libc has the same numbers.
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn names_mean_what_libc_says() {
+        for (name, value) in flag::ALL.iter().filter(|(name, _)| !matches!(*name, "S_IFMT" | "FIONCLEX" | "FIOCLEX")) {
+            assert_eq!(number(name.as_bytes()), Some(*value), "{name}");
+        }
+    }
+}

@@ -7,8 +7,8 @@ use crate::ingest::parse::Why;
 use crate::syscall::Syscall;
 
 /// UTIME_NOW and UTIME_OMIT in place of nanoseconds (utimensat(2)).
-const NOW: i64 = 0x3fff_ffff;
-const OMIT: i64 = 0x3fff_fffe;
+const NOW: i64 = libc::UTIME_NOW;
+const OMIT: i64 = libc::UTIME_OMIT;
 
 /// A time in two fields of a structure.
 pub fn fields(text: &[u8], seconds: &[u8], part: &[u8]) -> Option<i64> {

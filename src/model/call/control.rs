@@ -6,29 +6,26 @@ use crate::event::{Col, Text};
 use crate::fate::{Fate, Origin, Reason};
 use crate::model::fds::OfdIx;
 use crate::model::touch::{Access, Resource};
-use crate::syscall::lock::{Lock, SHARED, What};
-use crate::syscall::request::{FICLONE, FIOCLEX, FIONCLEX, asks};
+use crate::syscall::lock::{Lock, What};
+use crate::syscall::request::asks;
 
 impl Call<'_> {
     pub(super) fn fcntl(&mut self) -> Dropped<()> {
-        const F_DUPFD_CLOEXEC: i64 = 1030;
         let Some(cmd) = self.event.int(Col::Cmd) else { return Err(Reason::LostArgs) };
-        if cmd == 0 || cmd == F_DUPFD_CLOEXEC {
+        if cmd == flag::F_DUPFD || cmd == flag::F_DUPFD_CLOEXEC {
             self.step.fate = Fate::Model;
-            return self.copy_fd(cmd == F_DUPFD_CLOEXEC, Origin::Reuse);
+            return self.copy_fd(cmd == flag::F_DUPFD_CLOEXEC, Origin::Reuse);
         }
         let found = self.on_fd();
         let arg = self.event.int(Col::Arg).unwrap_or(0);
         let done = self.event.success().is_some();
         match cmd {
-            // F_SETFD
-            2 if done => self.set_cloexec(arg & 1 != 0),
-            // F_SETFL
-            4 if done => {
+            flag::F_SETFD if done => self.set_cloexec(arg & flag::FD_CLOEXEC != 0),
+            flag::F_SETFL if done => {
                 if let Ok(Some(ix)) = found
                     && let Some(ofd) = self.model.tasks.ofd_mut(ix)
                 {
-                    ofd.flags = ofd.flags & !flag::APPEND | arg & flag::APPEND;
+                    ofd.flags = ofd.flags & !flag::O_APPEND | arg & flag::O_APPEND;
                     self.model.tree.touches.add(Resource::Ofd, ofd.id, Access::Write);
                 }
             }
@@ -40,8 +37,7 @@ impl Call<'_> {
         }
         found?;
         match cmd {
-            // F_GETFD, F_SETFD, F_GETFL, F_SETFL
-            1..=4 => Ok(()),
+            flag::F_GETFD | flag::F_SETFD | flag::F_GETFL | flag::F_SETFL => Ok(()),
             _ if Lock::of(cmd).is_some() => Ok(()),
             _ => Err(Reason::Unsupported),
         }
@@ -56,7 +52,7 @@ impl Call<'_> {
         };
         // One that was refused depends on who holds it.
         let granted = self.event.success().is_some();
-        let shared = granted && self.event.int(Col::Cmd).unwrap_or(0) & SHARED != 0 && !holds;
+        let shared = granted && self.event.int(Col::Cmd).unwrap_or(0) & flag::LOCK_SH != 0 && !holds;
         self.touch_lock(found, if shared { Access::Read } else { Access::Write });
         found.map(|_| ())
     }
@@ -82,15 +78,15 @@ impl Call<'_> {
     pub(super) fn ioctl(&mut self) -> Dropped<()> {
         let target = self.on_fd();
         let request = self.event.int(Col::Cmd);
-        if let Some(cmd @ (FIOCLEX | FIONCLEX)) = request
+        if let Some(cmd @ (flag::FIOCLEX | flag::FIONCLEX)) = request
             && self.event.success().is_some()
         {
-            self.set_cloexec(cmd == FIOCLEX);
+            self.set_cloexec(cmd == flag::FIOCLEX);
             self.step.fate = Fate::Model;
             return target.map(|_| ());
         }
         let target = target?;
-        if request == Some(FICLONE) {
+        if request == Some(flag::FICLONE) {
             return self.clone_file(target);
         }
         match self.known_outcome()? {
@@ -105,7 +101,7 @@ impl Call<'_> {
         }
     }
 
-    /// FICLONE of ioctl_ficlone(2): the descriptor in the argument lends its file's whole content.
+    /// flag::FICLONE of ioctl_ficlone(2): the descriptor in the argument lends its file's whole content.
     fn clone_file(&mut self, target: Option<OfdIx>) -> Dropped<()> {
         let Fd::File(source) = self.fd(Col::Arg, Text::Fd2Path)? else { return Ok(()) };
         let from = self.model.tasks.ofd(source).map(|ofd| (ofd.id, ofd.ino));
@@ -130,7 +126,7 @@ mod tests {
     use crate::event::{AT_FDCWD, Col, Event, Text};
     use crate::fate::Origin;
     use crate::model::{Config, Model, Rows};
-    use crate::syscall::{Op, Syscall};
+    use crate::syscall::{Op, Syscall, flag};
 
     fn call(syscall: Syscall, ret: i64, ints: &[(Col, i64)]) -> Event {
         let mut event = Event::new(syscall);
@@ -158,7 +154,7 @@ mod tests {
     #[test]
     fn ioctl_sets_and_clears_close_on_exec() {
         assert!(!closed_on_exec(&[]));
-        assert!(closed_on_exec(&[super::FIOCLEX]));
-        assert!(!closed_on_exec(&[super::FIOCLEX, super::FIONCLEX]));
+        assert!(closed_on_exec(&[flag::FIOCLEX]));
+        assert!(!closed_on_exec(&[flag::FIOCLEX, flag::FIONCLEX]));
     }
 }

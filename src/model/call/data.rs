@@ -11,18 +11,6 @@ use crate::model::tree::{Ino, Node};
 use crate::syscall::position::{self, whence};
 use crate::syscall::{Op, Syscall};
 
-/// Modes of fallocate(2).
-mod falloc {
-    pub const KEEP_SIZE: i64 = 1;
-    pub const COLLAPSE_RANGE: i64 = 8;
-    pub const INSERT_RANGE: i64 = 0x20;
-}
-
-/// RWF_APPEND of pwritev2(2).
-const RWF_APPEND: i64 = 0x10;
-/// MAP_ANONYMOUS of mmap(2).
-const MAP_ANONYMOUS: i64 = 0x20;
-
 impl Call<'_> {
     /// Bytes that the call moved; the kernel returns no negative number of them, whatever the capture says.
     pub(super) fn bytes(&self) -> Option<i64> {
@@ -127,9 +115,9 @@ impl Call<'_> {
             self.touch_position(ix);
         }
         let Some(ofd) = self.model.tasks.ofd(ix) else { return Ok(()) };
-        let rwf_append = self.step.op == Some(Op::Pwritev2) && self.event.int(Col::Flags).unwrap_or(0) & RWF_APPEND != 0;
+        let rwf_append = self.step.op == Some(Op::Pwritev2) && self.event.int(Col::Flags).unwrap_or(0) & flag::RWF_APPEND != 0;
         // pwrite appends too on Linux when O_APPEND is set (pwrite(2), BUGS).
-        let append = ofd.flags & flag::APPEND != 0 || rwf_append;
+        let append = ofd.flags & flag::O_APPEND != 0 || rwf_append;
         let ino = ofd.ino;
         let bytes = self.bytes().unwrap_or(0);
         if self.event.success().is_some() {
@@ -213,7 +201,7 @@ impl Call<'_> {
     /// A call that is not replayed, or not captured, moved a position: an inserted seek puts it there.
     pub(super) fn reposition(&mut self, ix: OfdIx) {
         if let Some(pos) = self.model.tasks.ofd(ix).map(|ofd| ofd.pos) {
-            self.seek(ix, pos, whence::SET);
+            self.seek(ix, pos, flag::SEEK_SET);
         }
     }
 
@@ -225,7 +213,7 @@ impl Call<'_> {
         let mut event = Event::new(Syscall::lseek);
         event.set(Col::Offset, offset);
         event.set(Col::Whence, from);
-        let pos = (from == whence::SET).then_some(offset);
+        let pos = (from == flag::SEEK_SET).then_some(offset);
         event.set_outcome(pos.unwrap_or(0));
         let mut step = self.inserted(Origin::External, Op::Lseek);
         (step.ofd, step.offset, step.path) = (Some(id), pos, Some(path));
@@ -233,7 +221,7 @@ impl Call<'_> {
         self.insert(event, step, |tree| {
             tree.touches.add(Resource::Ofd, id, Access::Read);
             tree.touches.add(Resource::Position, id, Access::Write);
-            if from == whence::END {
+            if from == flag::SEEK_END {
                 tree.touch(Resource::Size, ino, Access::Read);
             }
         });
@@ -258,7 +246,7 @@ impl Call<'_> {
             self.step.offset = Some(offset);
             // There is room behind the end of a file, and none behind that of a directory. Of ENXIO of SEEK_DATA only the
             // end would be known.
-            if self.event.failure() == Some(libc::EINVAL) && whence == whence::END && (0..1 << 32).contains(&offset) {
+            if self.event.failure() == Some(libc::EINVAL) && whence == flag::SEEK_END && (0..1 << 32).contains(&offset) {
                 self.model.tree.settle(ino, Kind::Dir);
             }
             return Ok(());
@@ -267,18 +255,18 @@ impl Call<'_> {
         let status = self.event.syscall == Syscall::_llseek && result == 0;
         let result = match (status, whence) {
             (false, _) => result,
-            (true, 0) => result.max(offset),
-            (true, 1) => pos.saturating_add(offset),
+            (true, flag::SEEK_SET) => result.max(offset),
+            (true, flag::SEEK_CUR) => pos.saturating_add(offset),
             (true, _) => self.model.tree.content(ino).map_or(0, |content| content.least()).saturating_add(offset),
         };
         let began = result.saturating_sub(offset);
         match whence {
             _ if status => {}
-            1 if behind.is_some() => {
+            flag::SEEK_CUR if behind.is_some() => {
                 let seen = behind.zip(self.model.tree.content(ino)).map(|(behind, content)| content.reveal(behind, began));
                 self.seen(ino, seen.unwrap_or(Seen::Fits));
             }
-            1 if began != pos => {
+            flag::SEEK_CUR if began != pos => {
                 // The position had been moved by calls the capture does not have.
                 if let Some(ofd) = self.model.tasks.ofd_mut(ix) {
                     ofd.pos = began;
@@ -289,11 +277,11 @@ impl Call<'_> {
                 self.reposition(ix);
             }
             // No file is so long; ext4 gives it for a directory, whatever is in it.
-            whence::END if began == i64::MAX => self.model.tree.settle(ino, Kind::Dir),
-            whence::END if self.model.tree.at(ino).kind() == Kind::File => {
+            flag::SEEK_END if began == i64::MAX => self.model.tree.settle(ino, Kind::Dir),
+            flag::SEEK_END if self.model.tree.at(ino).kind() == Kind::File => {
                 self.observe(ino, began);
             }
-            whence::DATA | whence::HOLE => self.seek_hole(ino, offset, result, whence == whence::HOLE),
+            flag::SEEK_DATA | flag::SEEK_HOLE => self.seek_hole(ino, offset, result, whence == flag::SEEK_HOLE),
             _ => {}
         }
         self.go_to(ix, result);
@@ -343,15 +331,17 @@ impl Call<'_> {
             return Ok(());
         };
         match mode {
-            _ if mode & (falloc::COLLAPSE_RANGE | falloc::INSERT_RANGE) != 0 => self.model.tree.touch_cut(ino),
-            _ if mode & falloc::KEEP_SIZE == 0 => self.touch_write(ino, Some(offset), length),
+            _ if mode & (flag::FALLOC_FL_COLLAPSE_RANGE | flag::FALLOC_FL_INSERT_RANGE) != 0 => self.model.tree.touch_cut(ino),
+            _ if mode & flag::FALLOC_FL_KEEP_SIZE == 0 => self.touch_write(ino, Some(offset), length),
             _ => {}
         }
         if let Some(content) = self.model.tree.content(ino) {
             match mode {
-                _ if mode & falloc::COLLAPSE_RANGE != 0 => content.truncate(content.least().saturating_sub(length).max(0)),
-                _ if mode & falloc::INSERT_RANGE != 0 => content.truncate(content.least().saturating_add(length)),
-                _ if mode & falloc::KEEP_SIZE == 0 => content.extend(offset.saturating_add(length)),
+                _ if mode & flag::FALLOC_FL_COLLAPSE_RANGE != 0 => {
+                    content.truncate(content.least().saturating_sub(length).max(0))
+                }
+                _ if mode & flag::FALLOC_FL_INSERT_RANGE != 0 => content.truncate(content.least().saturating_add(length)),
+                _ if mode & flag::FALLOC_FL_KEEP_SIZE == 0 => content.extend(offset.saturating_add(length)),
                 _ => {}
             }
             content.changed = content.changed.max(over);
@@ -360,7 +350,7 @@ impl Call<'_> {
     }
 
     pub(super) fn mmap(&mut self) -> Dropped<()> {
-        let anonymous = self.event.int(Col::Flags).is_some_and(|flags| flags & MAP_ANONYMOUS != 0);
+        let anonymous = self.event.int(Col::Flags).is_some_and(|flags| flags & flag::MAP_ANONYMOUS != 0);
         if anonymous || self.event.int(Col::Fd).is_none_or(|fd| fd < 0) {
             return Err(Reason::NotFile);
         }

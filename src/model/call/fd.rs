@@ -190,7 +190,7 @@ impl Call<'_> {
             _ => return Err(Reason::UnknownFd),
         };
         self.flush();
-        let flags = if self.model.tree.at(ino).kind() == Kind::Dir { flag::DIRECTORY } else { flag::RDWR };
+        let flags = if self.model.tree.at(ino).kind() == Kind::Dir { flag::O_DIRECTORY } else { flag::O_RDWR };
         let ix = self.new_ofd(fd, ino, flags, false);
         let path = self.model.ofd_path(ix);
         let mut event = Event::new(Syscall::openat);
@@ -300,8 +300,6 @@ impl Call<'_> {
     }
 
     pub(super) fn close_range(&mut self) -> Dropped<()> {
-        const UNSHARE: i64 = 2;
-        const CLOEXEC: i64 = 4;
         let (Some(first), Some(last)) = (self.event.int(Col::Fd), self.event.int(Col::Fd2)) else {
             return Err(Reason::LostArgs);
         };
@@ -312,10 +310,10 @@ impl Call<'_> {
         let last = if last < 0 { i64::MAX } else { last };
         let flags = self.event.int(Col::Flags).unwrap_or(0);
         let process = self.who.process;
-        if flags & UNSHARE != 0 {
+        if flags & flag::CLOSE_RANGE_UNSHARE != 0 {
             self.model.tasks.unshare(process);
         }
-        if flags & CLOEXEC != 0 {
+        if flags & flag::CLOSE_RANGE_CLOEXEC != 0 {
             for (_, entry) in self.model.tasks.fds(process).iter_mut().filter(|(fd, _)| (first..=last).contains(fd)) {
                 entry.cloexec = true;
             }
@@ -327,7 +325,7 @@ impl Call<'_> {
     }
 
     pub(super) fn dup(&mut self) -> Dropped<()> {
-        let cloexec = self.event.int(Col::Flags).unwrap_or(0) & flag::CLOEXEC != 0;
+        let cloexec = self.event.int(Col::Flags).unwrap_or(0) & flag::O_CLOEXEC != 0;
         let origin = if self.event.syscall == Syscall::dup { Origin::Reuse } else { Origin::Dup2 };
         self.copy_fd(cloexec, origin)
     }
@@ -370,7 +368,7 @@ impl Call<'_> {
         };
         let Some(ret) = self.event.success() else { return Ok(()) };
         let flags = self.event.int(Col::Flags).unwrap_or(0);
-        let entry = Entry { target: Target::Special(reason), cloexec: flags & flag::CLOEXEC != 0 };
+        let entry = Entry { target: Target::Special(reason), cloexec: flags & flag::O_CLOEXEC != 0 };
         match self.event.syscall {
             Syscall::pipe | Syscall::pipe2 | Syscall::socketpair => {
                 for col in [Col::Fd, Col::Fd2] {

@@ -11,9 +11,6 @@ use crate::model::walk::{PATH_MAX, possible};
 use crate::syscall::{Op, Role};
 use std::sync::Arc;
 
-/// Mode of access(2) that asks for the right to execute.
-const X_OK: i64 = 1;
-
 /// How a call touches the attributes of the file it is on.
 pub(super) const fn attributes(op: Op) -> Option<Access> {
     match op {
@@ -79,7 +76,7 @@ impl Call<'_> {
     fn access_refused(&mut self, follow: bool) -> Dropped<()> {
         let Named::Path(from) = self.named(Arg::First)? else { return Err(Reason::Credentials) };
         self.locate(from, follow)?;
-        if self.event.int(Col::Mode) != Some(X_OK) {
+        if self.event.int(Col::Mode) != Some(flag::X_OK) {
             return Err(Reason::Credentials);
         }
         let Some(spot) = self.reach(from, follow)? else { return Err(Reason::Credentials) };
@@ -138,7 +135,9 @@ impl Call<'_> {
                 self.xattr(ino, false);
                 self.access_list(ino);
             }
-            Op::Access | Op::Faccessat | Op::Faccessat2 if self.event.int(Col::Mode).is_some_and(|mode| mode & X_OK != 0) => {
+            Op::Access | Op::Faccessat | Op::Faccessat2
+                if self.event.int(Col::Mode).is_some_and(|mode| mode & flag::X_OK != 0) =>
+            {
                 let node = self.model.tree.at_mut(ino);
                 if node.mode.is_none() && !node.mode_set && node.life == Life::Initial {
                     node.mode = Some(0o755);

@@ -28,26 +28,8 @@ use super::tree::{Fix, Ino, Node, Tree};
 use super::{Model, Place};
 use crate::event::{Col, Event, HOLE, Text};
 use crate::fate::{Fate, Origin, Reason};
+pub(super) use crate::syscall::flag;
 use crate::syscall::{Op, Replay, Role, Syscall, concerns_no_file};
-
-/// Flags of open(2) and the AT_ family as the kernel numbers them.
-pub(super) mod flag {
-    pub const ACCMODE: i64 = 3;
-    pub const RDWR: i64 = 2;
-    pub const CREAT: i64 = 0o100;
-    pub const EXCL: i64 = 0o200;
-    pub const TRUNC: i64 = 0o1000;
-    pub const APPEND: i64 = 0o2000;
-    pub const DIRECTORY: i64 = 0o200_000;
-    pub const NOFOLLOW: i64 = 0o400_000;
-    pub const CLOEXEC: i64 = 0o2_000_000;
-    pub const PATH: i64 = 0o10_000_000;
-    pub const TMPFILE: i64 = 0o20_000_000;
-    pub const AT_SYMLINK_NOFOLLOW: i64 = 0x100;
-    pub const AT_REMOVEDIR: i64 = 0x200;
-    pub const AT_SYMLINK_FOLLOW: i64 = 0x400;
-    pub const AT_EMPTY_PATH: i64 = 0x1000;
-}
 
 /// A call in the making.
 pub(super) struct Call<'a> {

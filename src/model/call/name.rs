@@ -14,10 +14,6 @@ use crate::model::walk::{Spot, possible};
 use crate::syscall::Op;
 use std::sync::Arc;
 
-/// Flags of renameat2(2).
-const RENAME_NOREPLACE: i64 = 1;
-const RENAME_EXCHANGE: i64 = 2;
-
 /// A number of digits only.
 fn decimal(text: &[u8]) -> Option<i64> {
     std::str::from_utf8(text).ok().filter(|text| text.bytes().all(|c| c.is_ascii_digit()))?.parse().ok()
@@ -190,13 +186,13 @@ impl Call<'_> {
         let (from, to) = (from.entry(), to.entry());
         let outcome = self.known_outcome();
         if !matches!(outcome, Ok(Ok(_))) {
-            return self.two_failed(Some(from), to, false, outcome, flags & RENAME_NOREPLACE == 0);
+            return self.two_failed(Some(from), to, false, outcome, flags & flag::RENAME_NOREPLACE == 0);
         }
         // Both places first: a rename into a pseudo file system proves nothing about the other side.
         self.locate(from, false)?;
         self.locate(to, false)?;
         let Some(source) = self.reach(from, false)? else { return Ok(()) };
-        let exchange = flags & RENAME_EXCHANGE != 0;
+        let exchange = flags & flag::RENAME_EXCHANGE != 0;
         // Slashes go behind directories, and behind what one is renamed to (do_renameat2, fs/namei.c).
         let directory = |slash: bool| slash.then_some(Kind::Dir);
         let kind = directory(from.slash || to.slash && !exchange);
@@ -224,12 +220,12 @@ impl Call<'_> {
             // Two names of one file: rename does nothing (rename(2)).
             Look::Node(ino) if ino == moved => return Ok(()),
             Look::Node(ino) if self.model.tree.at(ino).life == Life::Ghost => self.model.tree.bury(goal.dir, &goal.name),
-            Look::Node(_) if flags & RENAME_NOREPLACE != 0 => self.model.tree.absent(&goal),
+            Look::Node(_) if flags & flag::RENAME_NOREPLACE != 0 => self.model.tree.absent(&goal),
             Look::Node(ino) => {
                 self.replaced(&goal, moved, ino);
             }
             Look::Absent => {}
-            Look::Unknown if flags & RENAME_NOREPLACE != 0 => was = Was::Absent,
+            Look::Unknown if flags & flag::RENAME_NOREPLACE != 0 => was = Was::Absent,
             Look::Unknown => {}
         }
         self.flush();
@@ -417,7 +413,7 @@ impl Call<'_> {
     }
 
     fn exchanges(&self) -> bool {
-        self.step.op == Some(Op::Renameat2) && self.event.int(Col::Flags).unwrap_or(0) & RENAME_EXCHANGE != 0
+        self.step.op == Some(Op::Renameat2) && self.event.int(Col::Flags).unwrap_or(0) & flag::RENAME_EXCHANGE != 0
     }
 
     /// Is the first path below the second?

@@ -4,14 +4,13 @@
 //! changed it. Of the calls that began before, the model knows; those that begin later, but before this one was over,
 //! show only when they come. So a position is believed when the next call on the description has begun after it was read.
 
-use super::{Call, is_device, kind_of};
+use super::{Call, flag, is_device, kind_of};
 use crate::event::Col;
 use crate::model::facts::{Answer, Identity, Source};
 use crate::model::fds::OfdIx;
 use crate::model::step::Kind;
 use crate::model::tree::Ino;
 use crate::syscall::Role;
-use crate::syscall::position::whence;
 
 /// A position that was seen, and when.
 #[derive(Clone, Copy, Debug)]
@@ -78,7 +77,7 @@ impl Call<'_> {
                 if let Some(ofd) = self.model.tasks.ofd_mut(ix) {
                     (ofd.behind, ofd.pos_sure) = (Some(appended.saturating_sub(bytes)), true);
                 }
-                self.seek(ix, -bytes, whence::END);
+                self.seek(ix, -bytes, flag::SEEK_END);
             }
             _ => {}
         }

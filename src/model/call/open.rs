@@ -15,7 +15,7 @@ use crate::syscall::Op;
 impl Call<'_> {
     fn open_flags(&self) -> i64 {
         match self.step.op {
-            Some(Op::Creat) => flag::CREAT | flag::TRUNC | 1,
+            Some(Op::Creat) => flag::O_CREAT | flag::O_TRUNC | 1,
             _ => self.event.int(Col::Flags).unwrap_or(0),
         }
     }
@@ -33,7 +33,7 @@ impl Call<'_> {
                 let old = self.model.tasks.fds(self.who.process).remove(fd);
                 self.end(old, Origin::Reuse);
             } else {
-                let entry = Entry { target: Target::Special(reason), cloexec: flags & flag::CLOEXEC != 0 };
+                let entry = Entry { target: Target::Special(reason), cloexec: flags & flag::O_CLOEXEC != 0 };
                 self.install(fd, entry, Origin::Reuse);
             }
         }
@@ -41,18 +41,18 @@ impl Call<'_> {
     }
 
     fn open_it(&mut self, flags: i64) -> Dropped<()> {
-        let follow = flags & flag::NOFOLLOW == 0 && flags & (flag::CREAT | flag::EXCL) != flag::CREAT | flag::EXCL;
+        let follow = flags & flag::O_NOFOLLOW == 0 && flags & (flag::O_CREAT | flag::O_EXCL) != flag::O_CREAT | flag::O_EXCL;
         let Named::Path(from) = self.named(Arg::First)? else { return self.known_outcome().map(|_| ()) };
         match self.known_outcome() {
             Ok(Ok(fd)) => self.opened(from, flags, follow, fd),
             Ok(Err(errno)) => {
-                let (creates, exclusive) = (flags & flag::CREAT != 0, flags & flag::EXCL != 0);
+                let (creates, exclusive) = (flags & flag::O_CREAT != 0, flags & flag::O_EXCL != 0);
                 if errno == libc::EEXIST && creates && exclusive {
                     self.locate(from, false)?;
                     self.prove(from, false, None);
                     return Ok(());
                 }
-                let dir = flags & flag::DIRECTORY != 0;
+                let dir = flags & flag::O_DIRECTORY != 0;
                 self.failed(from, errno, Failed { follow, dir, parent: creates })
             }
             Err(reason) => {
@@ -84,10 +84,10 @@ impl Call<'_> {
             return Err(Reason::Pipe);
         }
         // Linux truncates for O_RDONLY too.
-        let truncates = flags & (flag::TRUNC | flag::PATH) == flag::TRUNC;
-        let writes = flags & flag::ACCMODE != 0 || truncates;
+        let truncates = flags & (flag::O_TRUNC | flag::O_PATH) == flag::O_TRUNC;
+        let writes = flags & flag::O_ACCMODE != 0 || truncates;
         let exists = matches!(spot.look, Look::Node(ino) if self.model.tree.at(ino).life != Life::Ghost);
-        let creates = flags & flag::CREAT != 0 && (flags & flag::EXCL != 0 || !exists);
+        let creates = flags & flag::O_CREAT != 0 && (flags & flag::O_EXCL != 0 || !exists);
         if creates {
             self.model.tree.touch_entry(spot.dir, &spot.name);
         }
@@ -96,11 +96,11 @@ impl Call<'_> {
             self.model.tree.touch(Resource::Entries, dir, Access::Add);
             let node = blank(Some(Kind::File), true);
             self.model.tree.anonymous(node, Life::Created, dir)
-        } else if flags & flag::CREAT != 0 {
+        } else if flags & flag::O_CREAT != 0 {
             self.create(&spot, flags)
         } else {
             let kind = match () {
-                _ if flags & flag::DIRECTORY != 0 => Some(Kind::Dir),
+                _ if flags & flag::O_DIRECTORY != 0 => Some(Kind::Dir),
                 _ if writes => Some(Kind::File),
                 // Only a capture that looks at what was opened can tell.
                 _ => st_mode.and_then(kind_of),
@@ -110,7 +110,7 @@ impl Call<'_> {
         if matches!(self.model.tree.at(ino).node, Node::Fifo | Node::Socket) {
             return Err(Reason::Pipe);
         }
-        if matches!(self.model.tree.at(ino).node, Node::Link { .. }) && flags & flag::PATH == 0 {
+        if matches!(self.model.tree.at(ino).node, Node::Link { .. }) && flags & flag::O_PATH == 0 {
             self.model.tree.guess("a symlink opened as what it leads to");
         }
         if truncates {
@@ -130,7 +130,7 @@ impl Call<'_> {
         };
         let ino = self.identified(ino, self.model.tree.at(ino).life == Life::Created);
         self.opened_as(ino, creates && self.model.tree.at(ino).life == Life::Created || truncates);
-        let ix = self.new_ofd(fd, ino, flags, flags & flag::CLOEXEC != 0);
+        let ix = self.new_ofd(fd, ino, flags, flags & flag::O_CLOEXEC != 0);
         if let (Some(note), Some(ofd)) = (note, self.model.tasks.ofd_mut(ix)) {
             ofd.seen = Some(note.into());
         }
@@ -162,7 +162,7 @@ impl Call<'_> {
     /// open(2) with O_CREAT succeeded.
     fn create(&mut self, spot: &Spot, flags: i64) -> Ino {
         let tree = &mut self.model.tree;
-        if flags & flag::EXCL != 0 {
+        if flags & flag::O_EXCL != 0 {
             tree.absent(spot);
             return tree.create(spot.dir, spot.name.clone(), Kind::File, Life::Created, Was::Absent);
         }
@@ -175,7 +175,7 @@ impl Call<'_> {
             Look::Node(_) => tree.exists(spot, Some(Kind::File), false),
             Look::Absent => tree.create(spot.dir, spot.name.clone(), Kind::File, Life::Created, Was::Absent),
             // Truncated at once: whether it was there makes no difference any more.
-            Look::Unknown if flags & flag::TRUNC != 0 => {
+            Look::Unknown if flags & flag::O_TRUNC != 0 => {
                 tree.guess("O_CREAT of a file that may have been there");
                 tree.create(spot.dir, spot.name.clone(), Kind::File, Life::Created, Was::Unclaimed)
             }

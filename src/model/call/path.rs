@@ -182,7 +182,7 @@ impl<'a> Call<'a> {
         if self.model.kept.contains_key(&ino) || self.model.tasks.cwds().all(|cwd| cwd.ino != Some(ino)) {
             return;
         }
-        let flags = flag::PATH | flag::DIRECTORY;
+        let flags = flag::O_PATH | flag::O_DIRECTORY;
         let ix = self.model.tasks.open(self.who, ino, flags);
         self.model.tree.at_mut(ino).refs += 1;
         self.model.kept.insert(ino, ix);

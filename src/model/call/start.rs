@@ -19,9 +19,6 @@ use crate::model::tree::{Fix, Ino, Life, Node, ROOT, blank};
 use crate::model::walk::{Proof, Walk, dirname};
 use crate::syscall::{Op, Syscall};
 
-/// The kernel adds this flag to those of every description of a 64-bit program.
-const O_LARGEFILE: i64 = 0o100_000;
-
 impl Call<'_> {
     /// Makes what was there known.
     pub(super) fn begin_with(&mut self, present: &[Present]) {
@@ -55,8 +52,8 @@ impl Call<'_> {
             fd: number(Col::Fd),
             ofd: number(Col::Arg),
             path: event.text(Text::FdPath).unwrap_or_default().into(),
-            flags: flags & !flag::CLOEXEC,
-            cloexec: flags & flag::CLOEXEC != 0,
+            flags: flags & !flag::O_CLOEXEC,
+            cloexec: flags & flag::O_CLOEXEC != 0,
             pos: number(Col::Pos),
             dev: number(Col::Dev),
             ino: number(Col::Ino),
@@ -104,14 +101,14 @@ impl Call<'_> {
             kind => kind,
         };
         let (path, deleted) = undeleted(&open.path);
-        let mut flags = open.flags & !O_LARGEFILE;
+        let mut flags = open.flags & !flag::O_LARGEFILE;
         let ino = if deleted {
             // It has no name any more. What a replay can have without a name is a temporary file.
             if kind != Some(Kind::File) {
                 return Err(Reason::UnknownFd);
             }
             let dir = self.there(dirname(path), Some(Kind::Dir))?;
-            flags = flags & !flag::ACCMODE | flag::TMPFILE | flag::DIRECTORY | flag::RDWR;
+            flags = flags & !flag::O_ACCMODE | flag::TMPFILE | flag::O_DIRECTORY | flag::O_RDWR;
             let node = blank(kind, true);
             self.model.tree.anonymous(node, Life::Created, dir)
         } else {
@@ -167,7 +164,7 @@ impl Call<'_> {
         if deleted && open.size > 0 {
             call(Syscall::ftruncate, Op::Ftruncate, Col::Count, open.size, 0);
         }
-        if open.pos != 0 && open.flags & flag::PATH == 0 {
+        if open.pos != 0 && open.flags & flag::O_PATH == 0 {
             call(Syscall::lseek, Op::Lseek, Col::Offset, open.pos, open.pos);
         }
         let late = self.model.begun;
@@ -240,7 +237,7 @@ mod tests {
 
     #[test]
     fn shared_descriptions_are_opened_once_and_keep_their_position() {
-        let file = |fd| open(fd, 7, "/data/log", flag::RDWR, 100, 1000);
+        let file = |fd| open(fd, 7, "/data/log", flag::O_RDWR, 100, 1000);
         let present = vec![
             Present { pid: 10, cwd: Some(Arc::from(&b"/data"[..])), root: None, open: vec![file(3)] },
             Present { pid: 11, cwd: None, root: None, open: vec![file(4), open(5, 8, "socket:[1]", 2, 0, 0)] },
@@ -273,7 +270,7 @@ mod tests {
         let mut event = Event::new(Syscall::joined_fd);
         let st_mode = i64::from(libc::S_IFREG) | 0o640;
         for (col, value) in
-            [(Col::Pid, pid), (Col::Tid, pid), (Col::Fd, fd), (Col::Flags, flag::RDWR | flag::CLOEXEC), (Col::Arg, number)]
+            [(Col::Pid, pid), (Col::Tid, pid), (Col::Fd, fd), (Col::Flags, flag::O_RDWR | flag::O_CLOEXEC), (Col::Arg, number)]
         {
             event.set(col, value);
         }
@@ -297,7 +294,7 @@ mod tests {
     /// Also when the first thing that is told is what a newcomer has.
     #[test]
     fn what_was_open_at_the_start_is_known_with_its_size() {
-        let file = open(3, 1, "/data/table", flag::RDWR, 0, 8192);
+        let file = open(3, 1, "/data/table", flag::O_RDWR, 0, 8192);
         let present = vec![Present { pid: 1, cwd: None, root: None, open: vec![file] }];
         let mut model = Model::new(Config { present: present.into(), ..Config::default() });
         let mut rows = Rows::default();

@@ -1,0 +1,48 @@
+//! Numbers of arguments as the kernel takes them, in the width of their columns: libc's where it has them.
+
+macro_rules! flags {
+    ($($name:ident)*) => {
+        $(#[expect(missing_docs, reason = "the names are the kernel's")] pub const $name: i64 = libc::$name as i64;)*
+        /// Those that libc has, by name.
+        #[cfg(test)]
+        pub const ALL: &[(&str, i64)] = &[$((stringify!($name), $name)),*];
+    };
+}
+
+flags! {
+    // open(2)
+    O_ACCMODE O_RDWR O_CREAT O_EXCL O_TRUNC O_APPEND O_DIRECTORY O_NOFOLLOW O_CLOEXEC O_PATH O_TMPFILE
+    // openat(2) and its kin
+    AT_FDCWD AT_SYMLINK_NOFOLLOW AT_REMOVEDIR AT_SYMLINK_FOLLOW AT_EMPTY_PATH
+    // inode(7), access(2)
+    S_IFMT S_IFREG X_OK
+    // lseek(2), pwritev2(2), fallocate(2), mmap(2)
+    SEEK_SET SEEK_CUR SEEK_END SEEK_DATA SEEK_HOLE
+    RWF_APPEND
+    FALLOC_FL_KEEP_SIZE FALLOC_FL_COLLAPSE_RANGE FALLOC_FL_INSERT_RANGE
+    MAP_ANONYMOUS
+    // fcntl(2), flock(2), close_range(2)
+    F_DUPFD F_GETFD F_SETFD F_GETFL F_SETFL F_GETLK F_OFD_GETLK F_RDLCK F_WRLCK F_UNLCK F_DUPFD_CLOEXEC
+    FD_CLOEXEC
+    LOCK_SH LOCK_EX LOCK_UN
+    CLOSE_RANGE_UNSHARE CLOSE_RANGE_CLOEXEC
+    // renameat2(2)
+    RENAME_NOREPLACE RENAME_EXCHANGE
+    // clone(2)
+    CLONE_FS CLONE_FILES CLONE_THREAD
+    // ioctl(2)
+    FICLONE FIONCLEX FIOCLEX FIONREAD FS_IOC_GETFLAGS FS_IOC_GETVERSION
+}
+
+/// The bit of O_TMPFILE that is its own (`__O_TMPFILE` of asm-generic/fcntl.h).
+pub const TMPFILE: i64 = O_TMPFILE & !O_DIRECTORY;
+/// What the kernel adds to the flags of every description of a 64-bit program (asm-generic/fcntl.h; libc's is 0 there).
+pub const O_LARGEFILE: i64 = 0o100_000;
+/// F_GETLK with 64-bit positions, of 32-bit programs (asm-generic/fcntl.h).
+pub const F_GETLK64: i64 = 12;
+/// Size of a block, `_IO(0, 2)` (linux/fs.h).
+pub const FIGETBSZ: i64 = 2;
+/// Attributes of a file, `_IOR('X', 31, struct fsxattr)` (linux/fs.h).
+pub const FS_IOC_FSGETXATTR: i64 = 0x801c_581f;
+/// Where its data is, `_IOWR('f', 11, struct fiemap)` (linux/fs.h).
+pub const FS_IOC_FIEMAP: i64 = 0xc020_660b;
