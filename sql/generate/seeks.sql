@@ -18,20 +18,16 @@
 -- @column at_path VARCHAR absolute path at this moment
 -- @column goal BIGINT the position
 WITH
--- Calls that start from the position of their descriptor and move it: those that take none, that take -1 for one
--- (preadv2(2)), and that are given no pointer to one.
+-- Calls that start from the position of their descriptor and move it. Only seeks have a whence: all but one (1: from where
+-- the position is) start from anywhere.
 moves AS (
-    SELECT pos, 0 AS side, ofd, op = 'lseek' AND whence <> 1 AS anywhere
+    SELECT pos, 0 AS side, ofd, coalesce(whence <> 1, false) AS anywhere
     FROM walk
-    WHERE fate = 'op' AND errno = 0 AND at_offset IS NOT NULL AND (
-        op IN ('read', 'readv', 'write', 'writev', 'lseek')
-        OR op IN ('preadv2', 'pwritev2') AND offset = -1
-        OR op IN ('copy_file_range', 'sendfile') AND offset IS NULL
-    )
+    WHERE shared AND fate = 'op' AND errno = 0 AND at_offset IS NOT NULL
     UNION ALL
     SELECT pos, 1 AS side, ofd2 AS ofd, false AS anywhere
     FROM walk
-    WHERE fate = 'op' AND errno = 0 AND at_offset2 IS NOT NULL AND op IN ('copy_file_range', 'sendfile') AND offset2 IS NULL
+    WHERE shared2 AND fate = 'op' AND errno = 0 AND at_offset2 IS NOT NULL
 ),
 marked AS (
     SELECT moves.*, wanted IS NOT NULL AS stays FROM wanted RIGHT JOIN moves ON moves.pos = wanted.wanted
@@ -49,7 +45,7 @@ FROM (
         CASE side WHEN 0 THEN ofd ELSE ofd2 END AS ofd,
         CASE side WHEN 0 THEN file ELSE file2 END AS file,
         CASE side WHEN 0 THEN at_path ELSE at_path2 END AS at_path,
-        CASE WHEN side = 1 THEN at_offset2 WHEN op = 'lseek' THEN ret - offset ELSE at_offset END AS goal
+        CASE WHEN side = 1 THEN at_offset2 WHEN whence IS NOT NULL THEN at_offset - offset ELSE at_offset END AS goal
     FROM lost
     JOIN walk ON walk.pos = lost.pos
 )

@@ -54,6 +54,8 @@
 -- @column cwd VARCHAR working directory, when a relative path starts at it
 -- @column at_offset BIGINT where in the file the call reads, writes or points; of an extent its first byte; of evidence how many answers were observed
 -- @column at_offset2 BIGINT where in the second file the call writes
+-- @column shared BOOLEAN does the call start from the shared position of its descriptor, and move it?
+-- @column shared2 BOOLEAN the same of its second descriptor
 -- @column on_file BOOLEAN does coverage count it: a call on a regular file, directory or symlink outside pseudo file systems, or one that nobody knows?
 -- @column touches BIGINT[] what the call touches: numbers of resources, times 4, and 0 for read, 1 for add, 2 for write, 3 for the write that ends it; a number is an id, times 16, and a kind
 -- @column kind VARCHAR of a fact: kind of file; of an extent read or hole; of a guess what was guessed, of evidence kind of answer
@@ -68,6 +70,6 @@
 SELECT
     seq, syscall, ts, dur, pid, tid, fd, fd2, dirfd, dirfd2, offset, offset2, count, ret, errno, flags, mode,
     whence, cmd, arg, uid, gid, iovcnt, resolve, atime, mtime, path, path2, name, pos, tag, origin, fate, reason,
-    op, vpid, vtid, ofd, ofd2, dir, dir2, file, file2, at_path, at_path2, cwd, at_offset, at_offset2, on_file, touches,
-    kind, size, exact, perm, owner, grp, modified, target, xattrs
+    op, vpid, vtid, ofd, ofd2, dir, dir2, file, file2, at_path, at_path2, cwd, at_offset, at_offset2, shared, shared2,
+    on_file, touches, kind, size, exact, perm, owner, grp, modified, target, xattrs
 FROM virtualize(events)

@@ -1,15 +1,16 @@
 -- What `--where` leaves to be replayed.
 --
 -- The ops it picks (relation picked), and what they cannot do without: the opens and closes of every descriptor they
--- use, and of the directories those opens start at.
+-- use, and of the directories those opens start at. The first op on a description is its open, and the last its close: what
+-- no call closes is closed by an op that the model inserts.
 --
 -- @needs walk picked
 -- @column wanted BIGINT position of an op that stays
 WITH RECURSIVE
 opens AS (
-    SELECT walk.ofd, walk.pos, walk.dir
-    FROM (SELECT ofd, min(pos) AS pos FROM walk WHERE fate = 'op' GROUP BY ofd) AS first
-    JOIN walk ON walk.pos = first.pos
+    SELECT walk.ofd, walk.pos, walk.dir, ends.last
+    FROM (SELECT ofd, min(pos) AS first, max(pos) AS last FROM walk WHERE fate = 'op' GROUP BY ofd) AS ends
+    JOIN walk ON walk.pos = ends.first
 ),
 picked_ofds AS (
     SELECT ofd FROM picked
@@ -26,4 +27,4 @@ SELECT pos AS wanted FROM picked
 UNION
 SELECT opens.pos AS wanted FROM used JOIN opens ON opens.ofd = used.ofd
 UNION
-SELECT walk.pos AS wanted FROM used JOIN walk ON walk.ofd = used.ofd WHERE walk.op = 'close' AND walk.fate = 'op'
+SELECT opens.last AS wanted FROM used JOIN opens ON opens.ofd = used.ofd

@@ -1,7 +1,7 @@
 //! Pages of docs/ that are made from the code, and the hidden verb that writes them.
 
 use super::Exit;
-use super::syscalls::COLUMNS;
+use super::syscalls::{COLUMNS, MORE};
 use crate::fate::{Fate, Origin, Reason};
 use crate::files;
 #[cfg(feature = "sql")]
@@ -13,7 +13,7 @@ use crate::replay::compare::TOLERANCES;
 use crate::replay::metrics;
 use crate::schema::dataset::{FORMAT, Kind};
 use crate::schema::{ROW_GROUP, Table};
-use crate::syscall::TABLE;
+use crate::syscall::{Given, TABLE};
 use anyhow::Result;
 use std::fmt::Write;
 use std::fs::Permissions;
@@ -81,15 +81,21 @@ fn syscalls() -> String {
          - **at**: the instant inside the call at which its effect is taken to happen, if nothing proves another.\n\
          - **support**: `full` is issued as captured; `partly` is issued, and the note says what is lost; `model` is\n  \
          bookkeeping whose effect other ops carry; `drop` is not replayed, and the note says why.\n\
-         - **op**: the syscall that is issued, or the model's verb.\n\n",
+         - **op**: the syscall that is issued, or the model's verb.\n\
+         - **moves**: which way the bytes go that it returns the number of; `copies` reads the file of `fd` and writes that\n  \
+         of `fd2`.\n\
+         - **given**: how the position is given that it starts from in the file of `fd`; **given2**: in that of `fd2`.\n\n",
     );
     for support in ["full", "partly", "model", "drop"] {
         let count = TABLE.iter().filter(|def| def.support() == support).count();
         let _ = writeln!(text, "- {support}: {count}");
     }
     text.push('\n');
-    let heads: Vec<_> = COLUMNS.iter().map(|(name, _)| *name).collect();
-    text.push_str(&table(&heads, TABLE.iter().map(|def| COLUMNS.iter().map(|(_, cell)| cell(def)).collect())));
+    let columns = || COLUMNS.iter().chain(MORE);
+    let heads: Vec<_> = columns().map(|(name, _)| *name).collect();
+    text.push_str(&table(&heads, TABLE.iter().map(|def| columns().map(|(_, cell)| cell(def)).collect())));
+    text.push_str("\n## Positions\n\n");
+    text.push_str(&words("given", Given::ALL.iter().map(|given| (given.name(), given.doc()))));
     text.push_str("\n## Outcomes that are not compared\n\nThey count as `uncompared`, with this kind in the results.\n\n");
     text.push_str(&words("kind", TOLERANCES.iter().map(|tolerance| (tolerance.kind, tolerance.reason))));
     text.push_str("\n## Places that are not replayed\n\nDropped as `pseudo_fs`, unless `--keep PATH` says otherwise.\n\n");
@@ -141,13 +147,13 @@ fn schema() -> String {
     text.push_str(&words("reason", Reason::ALL.iter().map(|word| (word.name(), word.doc()))));
     text.push_str("\nOrigins of ops (`ops.origin`):\n\n");
     text.push_str(&words("origin", Origin::ALL.iter().map(|word| (word.name(), word.doc()))));
-    text.push_str("\nReasons of rejects (`rejects.reason`):\n\n");
-    text.push_str(&words("reason", Why::ALL.iter().map(|word| (word.name(), word.doc()))));
-    text
-}
     text.push_str("\nKinds of losses (`losses.kind`):\n\n");
     let row = |loss: &Loss| {
         let events = if loss.of_events() { "yes" } else { "" };
         vec![format!("`{}`", loss.name()), events.into(), loss.doc().into()]
     };
     text.push_str(&table(&["kind", "event", "meaning"], Loss::ALL.iter().map(row)));
+    text.push_str("\nReasons of rejects (`rejects.reason`):\n\n");
+    text.push_str(&words("reason", Why::ALL.iter().map(|word| (word.name(), word.doc()))));
+    text
+}

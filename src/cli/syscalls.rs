@@ -37,7 +37,7 @@ pub struct Args {
 /// A column of the listing: its name, and how a row of the table fills it.
 type Column = (&'static str, fn(&Def) -> String);
 
-/// The columns, in their order; docs/SYSCALLS.md has the same.
+/// The columns, in their order.
 pub const COLUMNS: &[Column] = &[
     ("syscall", |def| def.name.into()),
     ("arguments", |def| def.args.iter().map(|role| format!("{role:?}")).collect::<Vec<_>>().join(", ")),
@@ -46,6 +46,13 @@ pub const COLUMNS: &[Column] = &[
     ("support", |def| def.support().into()),
     ("op", |def| def.op().map(|op| op.name().to_owned()).unwrap_or_default()),
     ("note", |def| def.note().into()),
+];
+
+/// Further ones of the page and of `syscall_def`.
+pub const MORE: &[Column] = &[
+    ("moves", |def| def.moves().name().into()),
+    ("given", |def| def.given.name().into()),
+    ("given2", |def| def.given2.name().into()),
 ];
 
 fn batch() -> Result<RecordBatch> {

@@ -49,6 +49,10 @@ pub struct Step {
     pub offset: Option<i64>,
     /// Where in the second file it writes.
     pub offset2: Option<i64>,
+    /// Does it start from the shared position of `ofd`, and move it?
+    pub shared: bool,
+    /// The same of `ofd2`.
+    pub shared2: bool,
     /// Does coverage count it: a call on a regular file, directory or symlink outside pseudo file systems, or one that
     /// nobody knows, which may be one on a file?
     pub on_file: bool,
@@ -75,6 +79,8 @@ impl Step {
             cwd: None,
             offset: None,
             offset2: None,
+            shared: false,
+            shared2: false,
             on_file: false,
         }
     }

@@ -16,6 +16,7 @@ mod table;
 
 pub use elsewhere::concerns_no_file;
 pub use op::{Moves, Op};
+pub use position::Given;
 pub use role::{At, Ret, Role};
 pub use table::{Syscall, TABLE};
 
@@ -45,9 +46,20 @@ pub struct Def {
     pub at: At,
     /// What becomes of it in a replay.
     pub replay: Replay,
+    /// How the position in the file of `fd` is given.
+    pub given: Given,
+    /// The same in the file of `fd2`.
+    pub given2: Given,
 }
 
 impl Def {
+    /// A row; what follows from its other columns is worked out.
+    const fn row(name: &'static str, args: &'static [Role], ret: Ret, at: At, replay: Replay) -> Def {
+        let mut def = Def { name, args, ret, at, replay, given: Given::Nowhere, given2: Given::Nowhere };
+        (def.given, def.given2) = Given::of(&def);
+        def
+    }
+
     /// What the call does, in the words of the model and the replay engine; `None` for a row that is dropped.
     pub const fn op(&self) -> Option<Op> {
         match self.replay {
@@ -57,8 +69,23 @@ impl Def {
     }
 
     /// Does the call have an argument of this role?
-    pub fn has(&self, role: Role) -> bool {
-        self.args.contains(&role)
+    pub const fn has(&self, role: Role) -> bool {
+        let mut at = 0;
+        while at < self.args.len() {
+            if self.args[at] as u8 == role as u8 {
+                return true;
+            }
+            at += 1;
+        }
+        false
+    }
+
+    /// Which way data goes.
+    pub const fn moves(&self) -> Moves {
+        match self.op() {
+            Some(op) => op.moves(),
+            None => Moves::Nothing,
+        }
     }
 
     /// Support level for people: `full`, `partly`, `model` or `drop`.

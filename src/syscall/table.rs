@@ -23,10 +23,10 @@ macro_rules! syscalls {
         }
 
         /// The table.
-        pub static TABLE: &[Def] = &[$(Def {
-            name: stringify!($name), args: &[$(Role::$arg),*], ret: Ret::$ret, at: At::$at,
-            replay: { #[allow(unused_imports)] use Op::*; Replay::$how($($what)*) },
-        }),*];
+        pub static TABLE: &[Def] = &[$(Def::row(
+            stringify!($name), &[$(Role::$arg),*], Ret::$ret, At::$at,
+            { #[allow(unused_imports)] use Op::*; Replay::$how($($what)*) },
+        )),*];
     };
 }
 

@@ -62,6 +62,8 @@ step! {
     "cwd"       "working directory, when a relative path starts at it"  Get::Path(|s| s.cwd.as_ref(), |_| None);
     "at_offset" "where in the file the call reads, writes or points; of an extent its first byte; of evidence how many answers were observed"  Get::Int(|s| s.offset, |f| f.offset);
     "at_offset2" "where in the second file the call writes"  Get::Int(|s| s.offset2, |_| None);
+    "shared"    "does the call start from the shared position of its descriptor, and move it?"  Get::Yes(|s| Some(s.shared), |_| None);
+    "shared2"   "the same of its second descriptor"  Get::Yes(|s| Some(s.shared2), |_| None);
     "on_file"   "does coverage count it: a call on a regular file, directory or symlink outside pseudo file systems, or one that nobody knows?"  Get::Yes(|s| Some(s.on_file), |_| None);
     "touches"   "what the call touches: numbers of resources, times 4, and 0 for read, 1 for add, 2 for write, 3 for the write that ends it; a number is an id, times 16, and a kind"  Get::Touches;
     "kind"      "of a fact: kind of file; of an extent read or hole; of a guess what was guessed, of evidence kind of answer"  Get::Text(|f| Some(f.kind.into()));

@@ -64,11 +64,12 @@ fn proof(event: &Event) -> Option<(u64, Proof)> {
         Start::Shared => int(Col::Pos),
     };
     let ret = event.success()?;
-    let proof = match event.syscall.op()? {
-        Op::Write | Op::Writev | Op::Pwrite | Op::Pwritev | Op::Pwritev2 if ret > 0 => Proof::Wrote(done(ret)?),
-        Op::Lseek if int(Col::Whence) == Some(whence::END) => Proof::Saw(ret.checked_sub(int(Col::Offset)?)?),
+    let op = event.syscall.op()?;
+    let proof = match op {
+        _ if op.moves() == syscall::Moves::Writes && ret > 0 => Proof::Wrote(done(ret)?),
+        _ if op.moves() == syscall::Moves::Reads && ret < int(Col::Count)? => Proof::Saw(done(ret)?),
+        Op::Lseek if int(Col::Whence) == Some(flag::SEEK_END) => Proof::Saw(ret.checked_sub(int(Col::Offset)?)?),
         Op::Fstat => Proof::Saw(int(Col::StSize)?),
-        Op::Read | Op::Readv | Op::Pread | Op::Preadv | Op::Preadv2 if ret < int(Col::Count)? => Proof::Saw(done(ret)?),
         _ => return None,
     };
     Some((file(event)?, proof))

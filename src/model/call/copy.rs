@@ -13,8 +13,7 @@ impl Call<'_> {
     pub(super) fn copy(&mut self) -> Dropped<()> {
         let input = self.fd(Col::Fd, Text::FdPath);
         let output = self.fd(Col::Fd2, Text::Fd2Path);
-        let bytes = self.bytes().unwrap_or(0);
-        let (from, to) = (position::start(self.event).at(), position::start2(self.event).at());
+        let (from, to, bytes) = self.ends(input, output);
         match (input, output) {
             (Ok(Fd::File(input)), Ok(Fd::File(output))) => {
                 self.on(output);
@@ -36,9 +35,21 @@ impl Call<'_> {
     /// splice(2): one side is a pipe.
     pub(super) fn splice(&mut self) {
         let (input, output) = (self.fd(Col::Fd, Text::FdPath), self.fd(Col::Fd2, Text::Fd2Path));
-        let bytes = self.bytes().unwrap_or(0);
-        let (from, to) = (position::start(self.event).at(), position::start2(self.event).at());
+        let (from, to, bytes) = self.ends(input, output);
         self.one_sided(input, output, from, to, bytes);
+    }
+
+    /// Where the call begins to read and to write, unless at the shared position, and how many bytes it moved.
+    fn ends(&mut self, input: Dropped<Fd>, output: Dropped<Fd>) -> (Option<i64>, Option<i64>, i64) {
+        let (from, to) = (position::start(self.event), position::start2(self.event));
+        if self.known_outcome().is_err() {
+            for (fd, start) in [(input, from), (output, to)] {
+                if let Ok(Fd::File(ix)) = fd {
+                    self.lose_position(ix, start);
+                }
+            }
+        }
+        (from.at(), to.at(), self.bytes().unwrap_or(0))
     }
 
     fn one_sided(&mut self, input: Dropped<Fd>, output: Dropped<Fd>, from: Option<i64>, to: Option<i64>, bytes: i64) {
@@ -68,7 +79,7 @@ impl Call<'_> {
 
     fn copied_out(&mut self, ix: OfdIx, at: Option<i64>, bytes: i64) {
         if at.is_none() {
-            self.touch_position(ix);
+            self.moves_position(ix);
         }
         if at.is_none() && self.event.success() == Some(0) {
             self.back_from_the_end(ix);
@@ -97,11 +108,12 @@ impl Call<'_> {
 
     fn copied_in(&mut self, ix: OfdIx, at: Option<i64>, bytes: i64) {
         if at.is_none() {
+            self.step.shared2 = true;
             self.touch_position(ix);
         }
         let offset = at.or_else(|| self.position(ix));
         let Some(ofd) = self.model.tasks.ofd(ix) else { return };
-        let (ino, append) = (ofd.ino, ofd.flags & flag::APPEND != 0);
+        let (ino, append) = (ofd.ino, ofd.flags & flag::O_APPEND != 0);
         self.step.offset2 = offset;
         if bytes <= 0 {
             return;

@@ -8,7 +8,7 @@ use crate::model::fds::OfdIx;
 use crate::model::step::Kind;
 use crate::model::touch::{Access, Resource};
 use crate::model::tree::{Ino, Node};
-use crate::syscall::position::{self, whence};
+use crate::syscall::position::{self, Start};
 use crate::syscall::{Op, Syscall};
 
 impl Call<'_> {
@@ -38,7 +38,7 @@ impl Call<'_> {
         let at = position::start(self.event).at();
         let Some(ix) = self.on_fd()? else { return Ok(()) };
         if at.is_none() {
-            self.touch_position(ix);
+            self.moves_position(ix);
             self.trace_back(ix, self.bytes().unwrap_or(0));
             self.back_from_the_end(ix);
         }
@@ -56,6 +56,21 @@ impl Call<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The call starts from the shared position of its first descriptor, and moves it.
+    pub(super) fn moves_position(&mut self, ix: OfdIx) {
+        self.step.shared = true;
+        self.touch_position(ix);
+    }
+
+    /// What an interrupted call did to the shared position, if it starts from there, nobody knows.
+    pub(super) fn lose_position(&mut self, ix: OfdIx, start: Start) {
+        if start == Start::Shared
+            && let Some(ofd) = self.model.tasks.ofd_mut(ix)
+        {
+            ofd.pos_sure = false;
+        }
     }
 
     /// The call uses the shared position, and moves it.
@@ -112,7 +127,7 @@ impl Call<'_> {
         let at = position::start(self.event).at();
         let Some(ix) = self.on_fd()? else { return Ok(()) };
         if at.is_none() {
-            self.touch_position(ix);
+            self.moves_position(ix);
         }
         let Some(ofd) = self.model.tasks.ofd(ix) else { return Ok(()) };
         let rwf_append = self.step.op == Some(Op::Pwritev2) && self.event.int(Col::Flags).unwrap_or(0) & flag::RWF_APPEND != 0;
@@ -233,8 +248,8 @@ impl Call<'_> {
         let Some(ofd) = self.model.tasks.ofd(ix) else { return Ok(()) };
         let (ino, pos, sure, behind) = (ofd.ino, ofd.pos, ofd.pos_sure, ofd.behind);
         let (offset, whence) = (self.event.int(Col::Offset).unwrap_or(0), self.event.int(Col::Whence).unwrap_or(0));
-        self.touch_position(ix);
-        if whence >= whence::END {
+        self.moves_position(ix);
+        if whence >= flag::SEEK_END {
             match self.model.tree.at(ino).kind() {
                 Kind::File => self.model.tree.touch(Resource::Size, ino, Access::Read),
                 // Where a directory ends is the file system's choice, and another one once it is removed.

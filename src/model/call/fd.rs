@@ -8,7 +8,7 @@ use crate::model::step::{Kind, Name};
 use crate::model::touch::{Access, Resource};
 use crate::model::tree::{Look, Node, ROOT};
 use crate::model::walk::{Proof, Walk};
-use crate::syscall::{Op, Syscall};
+use crate::syscall::{Op, Syscall, position};
 
 /// What a captured descriptor argument is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -239,12 +239,7 @@ impl Call<'_> {
                 match self.known_outcome() {
                     Ok(_) => Ok(Some(ix)),
                     Err(reason) => {
-                        // What an interrupted read or write did to the position, nobody knows.
-                        if let Some(ofd) = self.model.tasks.ofd_mut(ix)
-                            && matches!(self.step.op, Some(Op::Read | Op::Readv | Op::Write | Op::Writev | Op::Lseek))
-                        {
-                            ofd.pos_sure = false;
-                        }
+                        self.lose_position(ix, position::start(self.event));
                         Err(reason)
                     }
                 }

@@ -343,7 +343,7 @@ impl<'a> Call<'a> {
     }
 
     fn inserted(&self, origin: Origin, op: Op) -> Step {
-        Step { origin, ..Step::new(Fate::Op, Some(op), self.who.vpid, self.who.vtid) }
+        Step { origin, shared: matches!(op, Op::Lseek), ..Step::new(Fate::Op, Some(op), self.who.vpid, self.who.vtid) }
     }
 
     /// Descriptors ended: closes those open file descriptions that nobody else refers to.

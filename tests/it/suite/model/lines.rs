@@ -180,6 +180,44 @@ fn preadv2_at_minus_one_moves_the_position_and_sees_no_size() {
     assert_eq!(offsets[1..4].iter().map(|row| row.1).collect::<Vec<_>>(), [Some(0), Some(5000), Some(1000)]);
 }
 
+/// Who starts from the shared position may have moved it when interrupted; who is given one has not. A read that stops short
+/// tells where the end was only to who knows where it began.
+#[test]
+fn an_interrupted_call_leaves_the_shared_position_unknown() {
+    let (fd, other, given) = ((Col::Fd, 3), (Col::Fd, 4), (Col::Offset, 0));
+    let knows = |call: Syscall, ints: &[(Col, i64)]| {
+        let interrupted = event(call, ints, &[], -i64::from(libc::EINTR));
+        let size = event(Syscall::fstat, &[(Col::Fd, 3), (Col::StSize, 1000)], &[], 0);
+        let read = event(Syscall::read, &[(Col::Fd, 3), (Col::Count, 200)], &[], 100);
+        let rdwr = i64::from(libc::O_RDWR);
+        let (said, _) = words(&[open("/a", rdwr, 3, ""), open("/b", rdwr, 4, ""), size, interrupted, read]);
+        said.iter().any(|row| row == "external:truncate")
+    };
+    let count = (Col::Count, 500);
+    for (call, ints) in [
+        (Syscall::read, vec![fd, count]),
+        (Syscall::writev, vec![fd, count]),
+        (Syscall::preadv2, vec![fd, count, (Col::Offset, -1)]),
+        (Syscall::pwritev2, vec![fd, count, (Col::Offset, -1)]),
+        (Syscall::sendfile, vec![fd, (Col::Fd2, 4), count]),
+        (Syscall::sendfile, vec![other, (Col::Fd2, 3), count, given]),
+        (Syscall::copy_file_range, vec![fd, (Col::Fd2, 4), count]),
+        (Syscall::copy_file_range, vec![other, (Col::Fd2, 3), count]),
+        (Syscall::splice, vec![fd, (Col::Fd2, 9), count]),
+    ] {
+        assert!(!knows(call, &ints), "{call:?} {ints:?}");
+    }
+    for (call, ints) in [
+        (Syscall::pread64, vec![fd, count, given]),
+        (Syscall::preadv2, vec![fd, count, given]),
+        (Syscall::sendfile, vec![fd, (Col::Fd2, 4), count, given]),
+        (Syscall::copy_file_range, vec![other, (Col::Fd2, 3), count, (Col::Offset2, 0)]),
+        (Syscall::fsync, vec![fd]),
+    ] {
+        assert!(knows(call, &ints), "{call:?} {ints:?}");
+    }
+}
+
 #[test]
 fn a_working_directory_that_is_removed_stays_for_those_in_it() {
     let path = |syscall, path, outcome| event(syscall, &[], &[(Text::Path, path)], outcome);
