@@ -4,7 +4,7 @@
 -- @column syscall VARCHAR name of the call
 -- @column calls BIGINT how often
 -- @column failed BIGINT of them with an error
--- @column bytes BIGINT bytes that reads and writes moved
+-- @column bytes BIGINT bytes of files that it moved
 -- @column total_ns BIGINT time in the call, all together, ns
 -- @column p50_ns BIGINT half of the calls took at most this, ns
 -- @column p99_ns BIGINT 99 of 100 took at most this, ns
@@ -13,7 +13,7 @@ SELECT
     events.syscall,
     count(*) AS calls,
     count(*) FILTER (WHERE errno <> 0) AS failed,
-    CAST(coalesce(sum(ret) FILTER (WHERE ret > 0 AND def.returns = 'Bytes'), 0) AS BIGINT) AS bytes,
+    CAST(coalesce(sum(ret) FILTER (WHERE ret > 0 AND moves <> 'nothing'), 0) AS BIGINT) AS bytes,
     CAST(coalesce(sum(dur), 0) AS BIGINT) AS total_ns,
     percentile(dur, 0.5) AS p50_ns,
     percentile(dur, 0.99) AS p99_ns,

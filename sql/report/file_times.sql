@@ -1,5 +1,7 @@
 -- Where the time of a run went: one row per path, those that took longest first.
 --
+-- A copy is a call on both of its files: it reads the one and writes the other.
+--
 -- @needs results ops syscall_def
 -- @column path VARCHAR absolute path in the capture
 -- @column calls BIGINT captured calls on it that were replayed
@@ -11,20 +13,30 @@
 -- @column written_bytes BIGINT bytes that they wrote
 -- @column failed BIGINT of them failed
 -- @column different BIGINT of them with an outcome that differs from the captured one
+WITH sides AS (
+    SELECT path, results.*, moves IN ('reads', 'copies') AS reads, moves = 'writes' AS writes
+    FROM results
+    JOIN ops ON ops.op_id = results.op_id
+    JOIN syscall_def AS def ON def.syscall = results.syscall
+    UNION ALL
+    SELECT path2 AS path, results.*, false AS reads, true AS writes
+    FROM results
+    JOIN ops ON ops.op_id = results.op_id
+    JOIN syscall_def AS def ON def.syscall = results.syscall
+    WHERE moves = 'copies'
+)
 SELECT
     path,
     count(*) AS calls,
-    CAST(sum(results.dur) AS BIGINT) AS total_ns,
+    CAST(sum(dur) AS BIGINT) AS total_ns,
     CAST(sum(captured_dur) AS BIGINT) AS captured_total_ns,
-    percentile(results.dur, 0.99) AS p99_ns,
-    max(results.dur) AS max_ns,
-    CAST(coalesce(sum(results.ret) FILTER (WHERE results.ret > 0 AND moves IN ('reads', 'copies')), 0) AS BIGINT) AS read_bytes,
-    CAST(coalesce(sum(results.ret) FILTER (WHERE results.ret > 0 AND moves IN ('writes', 'copies')), 0) AS BIGINT) AS written_bytes,
-    count(*) FILTER (WHERE results.errno <> 0) AS failed,
+    percentile(dur, 0.99) AS p99_ns,
+    max(dur) AS max_ns,
+    CAST(coalesce(sum(ret) FILTER (WHERE ret > 0 AND reads), 0) AS BIGINT) AS read_bytes,
+    CAST(coalesce(sum(ret) FILTER (WHERE ret > 0 AND writes), 0) AS BIGINT) AS written_bytes,
+    count(*) FILTER (WHERE errno <> 0) AS failed,
     count(*) FILTER (WHERE outcome = 'different') AS different
-FROM results
-JOIN ops ON ops.op_id = results.op_id
-JOIN syscall_def AS def ON def.syscall = results.syscall
-WHERE results.origin = 'event' AND path IS NOT NULL
+FROM sides
+WHERE origin = 'event' AND path IS NOT NULL
 GROUP BY path
 ORDER BY total_ns DESC, path

@@ -17,6 +17,7 @@ mod session;
 mod sink;
 mod spill;
 mod stage;
+mod syscalls;
 mod tee;
 mod virtualize;
 

@@ -11,6 +11,7 @@ use super::percentile::Percentile;
 use super::refuse;
 use super::rules::rules;
 use super::spill::Spill;
+use super::syscalls::syscall_def;
 use super::virtualize::Virtualize;
 use crate::model::Config;
 use crate::panics;
@@ -134,6 +135,7 @@ impl Engine {
             .build();
         let ctx = SessionContext::new_with_state(state);
         ctx.register_udaf(AggregateUDF::from(Percentile::default()));
+        ctx.register_batch("syscall_def", syscall_def()?)?;
         let ctx = match settings.access {
             Access::Tables => ctx,
             Access::Files => ctx.enable_url_table(),

@@ -9,9 +9,8 @@ use crate::engine::{Access, Engine, Settings, Stage};
 use crate::generate::hosts;
 use crate::schema::dataset::Kind;
 use crate::schema::{Dataset, Table, check};
-use crate::syscall::{Moves, Op, TABLE};
 use anyhow::{Context, Result, ensure};
-use arrow::array::{ArrayRef, BooleanArray, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -30,7 +29,7 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// Spreads out every table of the datasets, their manifests, the syscall table, and the views whose tables are there.
+    /// Spreads out every table of the datasets, their manifests, and the views whose tables are there.
     ///
     /// # Errors
     /// When a directory is no dataset, or one of its files is not readable.
@@ -68,7 +67,6 @@ impl Desk {
                 union(&engine, *table, &parts)?;
             }
         }
-        engine.ctx().register_batch("syscall_def", syscall_def()?)?;
         engine.ctx().register_batch("manifests", manifests(&datasets)?)?;
         let mut desk = Desk { engine, views: Vec::new(), missing: BTreeMap::new(), _datasets: Vec::new() };
         let runs: Vec<&Dataset> = datasets.iter().filter(|data| data.kind == Kind::Run).collect();
@@ -157,21 +155,4 @@ fn union(engine: &Engine, table: Table, parts: &[String]) -> Result<()> {
         engine.sql(&parts.join(" UNION ALL BY NAME ")).with_context(|| format!("cannot unite the tables {}", table.name()))?;
     engine.ctx().register_table(table.name(), all.into_view())?;
     Ok(())
-}
-
-/// The syscall table as a relation, so that SQL joins it and never lists names.
-fn syscall_def() -> Result<RecordBatch> {
-    let words = |word: fn(usize) -> String| -> ArrayRef { Arc::new(StringArray::from_iter_values((0..TABLE.len()).map(word))) };
-    let ops = TABLE.iter().map(|def| def.op().map(Op::name));
-    Ok(RecordBatch::try_from_iter([
-        ("syscall", words(|at| TABLE[at].name.into())),
-        ("args", words(|at| TABLE[at].args.iter().map(|role| format!("{role:?}")).collect::<Vec<_>>().join(", "))),
-        ("returns", words(|at| format!("{:?}", TABLE[at].ret))),
-        ("instant", words(|at| format!("{:?}", TABLE[at].at).to_lowercase())),
-        ("support", words(|at| TABLE[at].support().into())),
-        ("op", Arc::new(ops.collect::<StringArray>()) as ArrayRef),
-        ("moves", words(|at| TABLE[at].op().map_or(Moves::Nothing, Op::moves).name().into())),
-        ("compared", Arc::new(TABLE.iter().map(|def| Some(def.ret.compared())).collect::<BooleanArray>()) as ArrayRef),
-        ("note", words(|at| TABLE[at].note().into())),
-    ])?)
 }
