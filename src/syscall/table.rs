@@ -238,7 +238,7 @@ syscalls! {
     io_uring_setup   (Skip, Skip)                                    -> NewFd,   Return => Model(Special);
 
     // Known, and not replayed
-    io_uring_enter   (Fd, Skip, Skip, Skip, Skip)                    -> Value,   Entry  => Drop("the requests that went through the ring are events of their own, where they are captured");
+    io_uring_enter   (Fd, Skip, Skip, Skip, Skip, Skip)              -> Value,   Entry  => Drop("the requests that went through the ring are events of their own, where they are captured");
     io_submit        (Skip, Skip, Skip)                              -> Value,   Entry  => Drop("its requests are events of their own, where they are captured");
     io_getevents     (Skip, Skip, Skip, Skip, Skip)                  -> Value,   Entry  => Drop("its requests are events of their own, where they are captured");
     inotify_add_watch (Fd, Path, Skip)                               -> Value,   Entry  => Drop("nobody waits for the notifications");
