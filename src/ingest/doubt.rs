@@ -20,6 +20,8 @@ words! {
         Mended    "mended"    "calls read from lines that the output of a program stands in";
         Flagless  "flagless"  "new threads or processes, the log does not show which: read as processes with descriptors of their own";
         Unended   "unended"   "last lines without their end: they may be cut, and say less than they did";
+        Backwards "backwards" "lines that stand below others with later times: a clock was set, logs were put together, or strace -z wrote calls when they returned; the order is that of the lines of a log, or of a thread where logs are merged";
+        Clocks    "clocks"    "lines with a time of another clock than the first: logs were put together; those of strace have no time";
         Requests  "requests"  "calls that hand over requests (io_uring_enter, io_submit), which the log does not have";
     }
 }

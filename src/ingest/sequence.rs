@@ -6,10 +6,10 @@
 //! which the kernel stopped the threads, which is better than any clock. In `.capture` files, and when several inputs
 //! are merged, they are times. The line number breaks ties.
 
-use super::doubt::Doubts;
+use super::doubt::{Doubt, Doubts};
 use super::order::{Key, Placed};
 use super::parse::{Parsed, Parser, Reject, Stamp, What, Why};
-use super::repair::Turns;
+use super::repair::{Lines, Turns};
 use crate::event::{Col, Event};
 use crate::syscall::{At, Syscall, lock};
 use std::collections::{HashMap, HashSet};
@@ -74,6 +74,8 @@ pub struct Sequencer<'a> {
     turns: Turns,
     clock: Clock,
     last: i64,
+    /// The latest time of any line so far.
+    latest: i64,
     midnight: i64,
     /// First halves joined.
     pub halves: u64,
@@ -102,6 +104,7 @@ impl<'a> Sequencer<'a> {
             turns: Turns::default(),
             clock: Clock::None,
             last: 0,
+            latest: i64::MIN,
             midnight: 0,
             halves: 0,
             events: 0,
@@ -128,7 +131,7 @@ impl<'a> Sequencer<'a> {
         let ts = self.read_clock(stamp);
         if let What::Call(mut event) = what {
             if let Stamp::Span(entry, exit) = stamp {
-                return self.place(event, line, line, entry.unwrap_or(exit), exit, sink);
+                return self.place(event, (line, line), (entry.unwrap_or(exit), exit), Lines::Buffered, sink);
             }
             let tid = self.thread(tid, None);
             return self.finish(&mut event, tid, (line, ts), (line, None), sink);
@@ -257,7 +260,8 @@ impl<'a> Sequencer<'a> {
         if event.int(Col::Dur).is_none()
             && let (Some(begin), Some(end)) = (begin, end)
         {
-            event.set(Col::Dur, (end - begin).max(0));
+            // A clock that was set back meanwhile does not tell.
+            event.put(Col::Dur, end.checked_sub(begin).filter(|dur| *dur >= 0));
         }
         match event.syscall {
             Syscall::exit | Syscall::exit_group => {
@@ -274,15 +278,22 @@ impl<'a> Sequencer<'a> {
         let begin = begin.unwrap_or(self.last);
         let exit = begin.saturating_add(event.int(Col::Dur).unwrap_or(0));
         let event = std::mem::replace(event, Event::new(Syscall::other));
-        self.place(event, first, last, begin, exit, sink);
+        self.place(event, (first, last), (begin, exit), Lines::InTurn, sink);
     }
 
-    fn place(&mut self, event: Event, first: u64, last: u64, begin: i64, end: i64, sink: &mut impl FnMut(Placed)) {
+    fn place(
+        &mut self,
+        event: Event,
+        (first, last): (u64, u64),
+        (begin, end): (i64, i64),
+        lines: Lines,
+        sink: &mut impl FnMut(Placed),
+    ) {
         // A capture without halves has one line per event, so `first` and `last` are that line.
         let (entry, exit) = if self.by_time { (begin, end) } else { (first as i64, last as i64) };
         let mut placed = Placed { entry, exit, event, ..Placed::room() };
         if self.by_time {
-            self.turns.take(&mut placed);
+            self.turns.take(&mut placed, lines);
         }
         let unknown = placed.event.int(Col::Ret).is_none();
         let (at, line) = match lock::instant(&placed.event) {
@@ -297,6 +308,10 @@ impl<'a> Sequencer<'a> {
     /// Time of a line in nanoseconds of the input's clock.
     fn read_clock(&mut self, stamp: Stamp) -> Option<i64> {
         let (clock, ts) = self.convert(stamp)?;
+        if self.clock != Clock::None && self.clock != clock {
+            self.doubts.add(Doubt::Clocks, 1);
+            return None;
+        }
         if let Stamp::Day(since) = stamp {
             self.midnight = ts - since;
         }
@@ -304,6 +319,11 @@ impl<'a> Sequencer<'a> {
             self.clock = clock;
         }
         self.last = ts;
+        // Lines of a capture are written at the return, by way of buffers: the times say where each belongs.
+        if !matches!(stamp, Stamp::Span(..)) && ts < self.latest {
+            self.doubts.add(Doubt::Backwards, 1);
+        }
+        self.latest = self.latest.max(ts);
         Some(ts)
     }
 

@@ -17,7 +17,7 @@ mod growth;
 pub mod locks;
 mod turns;
 
-pub use turns::Turns;
+pub use turns::{Lines, Turns};
 
 use super::order::{Key, Ticket, Window};
 use crate::event::{AT_FDCWD, Col, Event, Text};

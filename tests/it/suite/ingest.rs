@@ -23,6 +23,7 @@ use tempfile::TempDir;
 
 mod flavours;
 mod lines;
+mod stepped;
 
 /// A capture made in a directory of its own.
 struct Made {
