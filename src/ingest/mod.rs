@@ -15,6 +15,7 @@ mod loss;
 pub(crate) mod order;
 pub(crate) mod parse;
 mod pipeline;
+mod possible;
 mod read;
 mod repair;
 pub(crate) mod sequence;

@@ -18,10 +18,11 @@ words! {
         Nul        "nul"          "a NUL byte: binary data or a damaged file";
         Long       "long"         "longer than any line of this format, or than 8 MiB: give strace a smaller -s";
         Resumed    "resumed"      "the second half of a call whose first half is missing";
-        Argument   "argument"     "an argument is malformed, or a symbolic constant is unknown";
+        Argument   "argument"     "an argument is missing, malformed or one too many, or a symbolic constant is unknown";
         Check      "check"        "the check at its end is wrong: the line was damaged";
         Outcome    "outcome"      "the return value is malformed or the error name unknown";
         Address    "address"      "an argument is an address or cut short, and the call cannot be known without it: leave out -e raw, -e verbose, -s 0";
+        Impossible "impossible"  "a call that is said to have succeeded, with arguments that every kernel refuses or a result that none gives";
         Version    "version"      "a header of a version that is not known";
     }
 }

@@ -200,7 +200,7 @@ impl<'a> Synth<'a> {
             if pid == tid {
                 self.line(out, format_args!("1000  {time}.000001 clone(child_stack=NULL, flags=CLONE_CHILD_CLEARTID|SIGCHLD, child_tidptr=0x7f0000000000) = {pid} <0.000100>"))?;
             } else {
-                self.line(out, format_args!("{pid}  {time}.000002 clone3({{flags=CLONE_VM|CLONE_FS|CLONE_FILES|CLONE_SIGHAND|CLONE_THREAD, child_tid=0x7f0000000000, exit_signal=0}} => {{parent_tid=[{tid}]}}, 88) = {tid} <0.000050>"))?;
+                self.line(out, format_args!("{pid}  {time}.000001 clone3({{flags=CLONE_VM|CLONE_FS|CLONE_FILES|CLONE_SIGHAND|CLONE_THREAD, child_tid=0x7f0000000000, exit_signal=0}} => {{parent_tid=[{tid}]}}, 88) = {tid} <0.000050>"))?;
             }
         }
         Ok(())
@@ -407,7 +407,7 @@ fn strace(thread: &Thread, call: &Call, new: usize) -> (String, String) {
             };
             (format!("openat(AT_FDCWD</home>, \"{path}\", {flags})"), format!("{new}<{path}>"))
         }
-        Call::Read(n) => (format!("read({fd}<{on}>, \"\\0\\1\\2\\3\\4\\5\\6\\7\"..., 16384)"), n.to_string()),
+        Call::Read(n) => (format!("read({fd}<{on}>, \"\\0\\1\\2\\3\\4\\5\\6\\7\"..., {})", n.max(&16384)), n.to_string()),
         Call::Write(n) => (format!("write({fd}<{on}>, \"\\0\\1\\2\\3\\4\\5\\6\\7\"..., {n})"), n.to_string()),
         Call::Seek(at) => (format!("lseek({fd}<{on}>, {at}, SEEK_SET)"), at.to_string()),
         Call::Sync(name) => (format!("{name}({fd}<{on}>)"), ok()),

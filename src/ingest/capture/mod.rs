@@ -16,6 +16,7 @@ mod v5;
 
 use super::doubt::Doubts;
 use super::parse::{Batch, Parsed, Parser, Stamp, What, Why, digits};
+use super::possible;
 use crate::event::{Col, Event, Text};
 use crate::syscall::{Ret, Syscall, flag};
 use memchr::{memchr, memmem};
@@ -298,6 +299,7 @@ fn event(line: &[u8]) -> Result<(Event, Stamp), Why> {
     event.set(Col::Tid, tid);
     event.put(Col::Ts, entry);
     event.put(Col::Dur, entry.map(|_| dur));
+    possible::check(&event)?;
     Ok((event, Stamp::Span(entry, exit)))
 }
 
@@ -375,7 +377,7 @@ fn repair(event: &mut Event) {
 
 /// An event of the call of this name, which the table need not have.
 fn named(name: &[u8]) -> Result<Event, Why> {
-    if let Some(syscall) = Syscall::parse(name) {
+    if let Some(syscall) = Syscall::parse(name).filter(|syscall| syscall.is_call()) {
         return Ok(Event::new(syscall));
     }
     let plain = |c: &u8| c.is_ascii_lowercase() || c.is_ascii_digit() || *c == b'_';

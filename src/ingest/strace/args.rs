@@ -3,6 +3,7 @@
 //! An argument is read, or it is none (NULL), or the log does not have it, or it is not understood. The last makes the call
 //! a reject. What the log does not have is a gap: where the call cannot be issued without it, that is a reject too.
 
+use super::arity::{self, Missing};
 use super::lex::{self, Annotation, Printed};
 use super::times;
 use crate::event::{Col, Event, Text};
@@ -55,11 +56,20 @@ impl Gaps {
     }
 }
 
-/// Fills in the arguments of a call; of a `whole` one none may be missing.
+/// How the arguments of a call were printed.
+#[derive(Clone, Copy, Debug)]
+pub struct Form {
+    /// To the end: none may be missing.
+    pub whole: bool,
+    /// For a number without a name: all registers that may be arguments.
+    pub numbered: bool,
+}
+
+/// Fills in the arguments of a call.
 ///
 /// # Errors
-/// When an argument that the replay needs is missing, malformed or has an unknown name.
-pub fn fill(event: &mut Event, args: &[&[u8]], whole: bool, doubts: &mut Doubts) -> Result<Gaps, Why> {
+/// When an argument that the replay needs is missing, malformed or has an unknown name, or there is one too many.
+pub fn fill(event: &mut Event, args: &[&[u8]], form: Form, doubts: &mut Doubts) -> Result<Gaps, Why> {
     let def = event.syscall.def();
     let mut gaps = Gaps::default();
     match event.syscall {
@@ -68,7 +78,9 @@ pub fn fill(event: &mut Event, args: &[&[u8]], whole: bool, doubts: &mut Doubts)
         Syscall::clone => {
             let named = args.iter().find_map(|arg| arg.strip_prefix(b"flags="));
             event.put(Col::Flags, named.or(args.first().copied()).and_then(lex::value));
-            return Ok(gaps);
+            let named = args.iter().any(|arg| arity::named(arg));
+            let fine = args.iter().all(|arg| if named { arity::named(arg) } else { lex::value(arg).is_some() });
+            return if fine && args.len() <= arity::CLONE { Ok(gaps) } else { Err(Why::Argument) };
         }
         _ => {}
     }
@@ -80,17 +92,17 @@ pub fn fill(event: &mut Event, args: &[&[u8]], whole: bool, doubts: &mut Doubts)
     let mut args = args.iter().enumerate().filter(|(at, _)| !(halves && *at == 4)).map(|(_, arg)| *arg);
     for role in roles {
         let Some(arg) = args.next() else {
-            // A mode without O_CREAT, an argument of fcntl that takes none, and the device of mknod may be left out.
-            let needed = !matches!(role, Role::Mode | Role::Arg | Role::Skip | Role::CloneFlags | Role::CloneArgs);
-            let lock = *role == Role::Arg && Lock::asked(event).is_some();
-            if whole && def.op().is_some() && (needed || lock) {
-                return Err(Why::Argument);
+            match arity::missing(event, *role) {
+                Missing::Fine => {}
+                _ if !form.whole => {}
+                Missing::Gap => gaps.absent += 1,
+                Missing::Fault => return Err(Why::Argument),
             }
             continue;
         };
         fill_one(event, def, *role, arg, &mut gaps, doubts)?;
     }
-    Ok(gaps)
+    if arity::may_follow(event, form.numbered, args) { Ok(gaps) } else { Err(Why::Argument) }
 }
 
 fn fill_one(event: &mut Event, def: &Def, role: Role, arg: &[u8], gaps: &mut Gaps, doubts: &mut Doubts) -> Result<(), Why> {
@@ -113,23 +125,22 @@ fn fill_one(event: &mut Event, def: &Def, role: Role, arg: &[u8], gaps: &mut Gap
         // Some kernels store the result of a 32-bit seek here and return 0.
         Role::ResultPtr => event.put(Col::Arg, gaps.unless(bracketed(arg))),
         Role::How => {
-            let named = |name| lex::field(arg, name).map(|text| lex::value(text).ok_or(Why::Argument)).transpose();
             if arg.first() != Some(&b'{') {
                 gaps.vital = Vital::Asked;
             }
-            event.put(Col::Flags, named(b"flags=")?);
-            event.put(Col::Mode, named(b"mode=")?);
-            event.put(Col::Resolve, named(b"resolve=")?.or((arg.first() == Some(&b'{')).then_some(0)));
+            event.put(Col::Flags, named(arg, b"flags=")?);
+            event.put(Col::Mode, named(arg, b"mode=")?);
+            event.put(Col::Resolve, named(arg, b"resolve=")?.or((arg.first() == Some(&b'{')).then_some(0)));
         }
-        Role::CloneArgs => event.put(Col::Flags, lex::field(arg, b"flags=").and_then(lex::value)),
+        Role::CloneArgs => event.put(Col::Flags, named(arg, b"flags=")?),
         Role::Stat => {
             gaps.absent += u64::from(arg.first() != Some(&b'{'));
-            stat(event, arg, [b"st_mode=", b"st_size=", b"st_uid=", b"st_gid="]);
+            stat(event, arg, [b"st_mode=", b"st_size=", b"st_uid=", b"st_gid="])?;
             event.put(Col::Mtime, times::fields(arg, b"st_mtime=", b"st_mtime_nsec="));
         }
         Role::Statx => {
             gaps.absent += u64::from(arg.first() != Some(&b'{'));
-            stat(event, arg, [b"stx_mode=", b"stx_size=", b"stx_uid=", b"stx_gid="]);
+            stat(event, arg, [b"stx_mode=", b"stx_size=", b"stx_uid=", b"stx_gid="])?;
             let mtime = memchr::memmem::find(arg, b"stx_mtime=").map(|at| &arg[at..]);
             event.put(Col::Mtime, mtime.and_then(|mtime| times::fields(mtime, b"tv_sec=", b"tv_nsec=")));
         }
@@ -140,6 +151,10 @@ fn fill_one(event: &mut Event, def: &Def, role: Role, arg: &[u8], gaps: &mut Gap
             }
             None => gaps.vital = Vital::Asked,
         },
+        // A string, a structure, an address, or a comment in place of them.
+        Role::Buf if !matches!(arg.first(), Some(b'"' | b'[' | b'{' | b'/' | b'0')) && arg != b"NULL" => {
+            return Err(Why::Argument);
+        }
         Role::Buf | Role::OffsetHigh | Role::Addr | Role::Skip => {}
         // Only requests that files know are ever issued again, and those have names here.
         Role::Cmd if def.op() == Some(Op::Ioctl) => event.put(Col::Cmd, lex::value(arg)),
@@ -285,10 +300,16 @@ fn total(arg: &[u8]) -> Option<i64> {
 }
 
 /// Kind and mode, size and owner of what a stat call found; the owner, as the modification time, with `-v` only.
-fn stat(event: &mut Event, arg: &[u8], names: [&[u8]; 4]) {
+fn stat(event: &mut Event, arg: &[u8], names: [&[u8]; 4]) -> Result<(), Why> {
     if arg.first() == Some(&b'{') {
         for (col, name) in [Col::StMode, Col::StSize, Col::Uid, Col::Gid].into_iter().zip(names) {
-            event.put(col, lex::field(arg, name).and_then(lex::value));
+            event.put(col, named(arg, name)?);
         }
     }
+    Ok(())
+}
+
+/// The number in a field of a structure, if it has the field.
+fn named(text: &[u8], name: &[u8]) -> Result<Option<i64>, Why> {
+    lex::field(text, name).map(|text| lex::value(text).ok_or(Why::Argument)).transpose()
 }

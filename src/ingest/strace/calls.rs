@@ -56,7 +56,7 @@ pub fn name(text: &[u8]) -> Result<(&[u8], usize), Why> {
 
 /// An event of the call of this name.
 pub fn event(name: &[u8], numbers: Numbers, doubts: &mut Doubts) -> Event {
-    if let Some(syscall) = Syscall::parse(name) {
+    if let Some(syscall) = known(name) {
         return Event::new(syscall);
     }
     let number = by_number(name);
@@ -70,7 +70,7 @@ pub fn event(name: &[u8], numbers: Numbers, doubts: &mut Doubts) -> Event {
         _ => {}
     }
     let name = numbered.map_or(name, str::as_bytes);
-    if let Some(syscall) = Syscall::parse(name).or_else(|| number::alias(name)) {
+    if let Some(syscall) = known(name).or_else(|| number::alias(name)) {
         return Event::new(syscall);
     }
     let mut event = Event::new(Syscall::other);
@@ -78,8 +78,13 @@ pub fn event(name: &[u8], numbers: Numbers, doubts: &mut Doubts) -> Event {
     event
 }
 
+/// The call of this name that programs make; what else the table has no log tells of.
+fn known(name: &[u8]) -> Option<Syscall> {
+    Syscall::parse(name).filter(|syscall| syscall.is_call())
+}
+
 /// The number in `syscall_332`, `syscall_0x14c`, `SYS_332`.
-fn by_number(name: &[u8]) -> Option<usize> {
+pub fn by_number(name: &[u8]) -> Option<usize> {
     let digits = name.strip_prefix(b"syscall_").or_else(|| name.strip_prefix(b"SYS_"))?;
     let digits = std::str::from_utf8(digits).ok()?;
     match digits.strip_prefix("0x") {

@@ -149,9 +149,11 @@ pub fn descriptor(text: &[u8]) -> Option<(i64, Option<Annotation>)> {
             inner = &inner[..device];
         }
     }
-    let mut path = unescape(inner);
-    if text[end..].starts_with(b"(deleted)") {
-        path.extend_from_slice(b" (deleted)");
+    let mut path = unescape(inner)?;
+    match uncontext(&text[end..]) {
+        b"" => {}
+        b"(deleted)" => path.extend_from_slice(b" (deleted)"),
+        _ => return None,
     }
     Some((number, Some(Annotation { path, kind })))
 }
@@ -173,25 +175,26 @@ pub fn string(text: &[u8]) -> Option<Printed> {
         // An address that was not or could not be read, or a comment.
         return match text {
             b"NULL" | b"0" => Some(Printed::Null),
-            [b'0', b'x', ..] | [b'/', b'*', ..] => Some(Printed::Lost),
+            [b'0', b'x', ..] => value(uncontext(text)).map(|_| Printed::Lost),
+            [b'/', b'*', .., b'*', b'/'] => Some(Printed::Lost),
             _ => None,
         };
     }
     let len = string_len(text)?;
     match &text[len..] {
-        rest if uncontext(rest).is_empty() => Some(match unescape(&text[1..len - 1]) {
+        rest if uncontext(rest).is_empty() => Some(match unescape(&text[1..len - 1])? {
             // No name is longer (PATH_MAX): it is data, and events are kept in memory.
             bytes if bytes.len() > 4096 => Printed::Lost,
             bytes => Printed::Whole(bytes),
         }),
-        rest if rest.starts_with(b"...") => Some(Printed::Lost),
+        rest if uncontext(rest) == b"..." => Some(Printed::Lost),
         _ => None,
     }
 }
 
-/// Undoes strace's escapes: `\n` and friends, octal, `\x` (`-x`, `-xx`).
-pub fn unescape(text: &[u8]) -> Vec<u8> {
-    let Some(first) = memchr(b'\\', text) else { return text.to_vec() };
+/// Undoes strace's escapes: `\n` and friends, octal, `\x` (`-x`, `-xx`); `None` when one is none of them.
+pub fn unescape(text: &[u8]) -> Option<Vec<u8>> {
+    let Some(first) = memchr(b'\\', text) else { return Some(text.to_vec()) };
     let mut out = Vec::with_capacity(text.len());
     out.extend_from_slice(&text[..first]);
     let mut rest = &text[first..];
@@ -201,7 +204,7 @@ pub fn unescape(text: &[u8]) -> Vec<u8> {
             out.push(byte);
             continue;
         }
-        let Some((&code, tail)) = rest.split_first() else { break };
+        let (&code, tail) = rest.split_first()?;
         rest = tail;
         match code {
             b'n' => out.push(b'\n'),
@@ -211,19 +214,23 @@ pub fn unescape(text: &[u8]) -> Vec<u8> {
             b'f' => out.push(0x0c),
             b'x' => {
                 let digits = rest.iter().take(2).take_while(|c| c.is_ascii_hexdigit()).count();
+                if digits == 0 {
+                    return None;
+                }
                 out.push(rest[..digits].iter().fold(0, |n, c| n << 4 | hex(*c)));
                 rest = &rest[digits..];
             }
             b'0'..=b'7' => {
                 let digits = rest.iter().take(2).take_while(|c| (b'0'..=b'7').contains(c)).count();
                 let first = u32::from(code - b'0');
-                out.push(rest[..digits].iter().fold(first, |n, c| n << 3 | u32::from(c - b'0')) as u8);
+                out.push(u8::try_from(rest[..digits].iter().fold(first, |n, c| n << 3 | u32::from(c - b'0'))).ok()?);
                 rest = &rest[digits..];
             }
-            other => out.push(other),
+            b'"' | b'\\' => out.push(code),
+            _ => return None,
         }
     }
-    out
+    Some(out)
 }
 
 fn hex(digit: u8) -> u8 {

@@ -9,6 +9,7 @@
 //! a reject; where the log does not have all of it, and the call can be known without, that is counted ([`Doubt`]).
 
 mod args;
+mod arity;
 mod calls;
 mod errno;
 mod lex;
@@ -23,8 +24,10 @@ pub use calls::{Numbers, numbers};
 
 use super::doubt::{Doubt, Doubts};
 use super::parse::{Batch, Parsed, Parser, Stamp, What, Why};
+use super::possible;
 use crate::event::{Col, Event};
 use crate::syscall::Syscall;
+use args::Form;
 use memchr::{memchr, memmem};
 
 /// The parser.
@@ -175,7 +178,12 @@ impl Strace {
         let mut event = calls::event(name, self.numbers, doubts);
         let gaps = match event.syscall {
             Syscall::other => args::Gaps::default(),
-            _ => args::fill(&mut event, list.as_slice(), rest.is_some(), doubts)?,
+            _ => args::fill(
+                &mut event,
+                list.as_slice(),
+                Form { whole: rest.is_some(), numbered: calls::by_number(name).is_some() },
+                doubts,
+            )?,
         };
         if let Some(rest) = rest {
             outcome::outcome(&mut event, rest, doubts)?;
@@ -198,6 +206,7 @@ impl Strace {
             }
             _ => {}
         }
+        possible::check(&event)?;
         Ok(event)
     }
 }

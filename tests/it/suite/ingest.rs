@@ -21,8 +21,10 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
+mod arity;
 mod flavours;
 mod lines;
+mod possible;
 mod stepped;
 
 /// A capture made in a directory of its own.

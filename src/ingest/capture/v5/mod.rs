@@ -8,6 +8,7 @@
 use super::{SEPARATOR, id, named};
 use crate::event::{Col, Event, TIME_NOW, TIME_OMIT, Text};
 use crate::ingest::parse::{Ended, Stamp, Why, digits};
+use crate::ingest::possible;
 use crate::syscall::Ret;
 use memchr::{memchr, memmem};
 
@@ -170,6 +171,7 @@ pub fn event(line: &[u8]) -> Result<(Event, Stamp), Why> {
     event.set(Col::Tid, tid);
     event.put(Col::Ts, entry);
     event.put(Col::Dur, entry.map(|_| dur));
+    possible::check(&event)?;
     Ok((event, Stamp::Span(entry, exit)))
 }
 

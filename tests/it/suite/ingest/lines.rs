@@ -389,7 +389,12 @@ fn every_line_of_the_grammar_is_read() {
         let shapes: Vec<&str> = keys.split('(').next().unwrap().split(';').collect();
         for (at, name) in names.iter().enumerate() {
             let keys = shapes.get(at).unwrap_or(&shapes[0]).split_whitespace().filter(|key| *key != "none");
-            let values = keys.map(|key| format!("{key}={};:,", if "pP".contains(key) { "/h/x" } else { "1" }));
+            let value = |key| match key {
+                "p" | "P" => "/h/x",
+                "s" => "0",
+                _ => "1",
+            };
+            let values = keys.map(|key| format!("{key}={};:,", value(key)));
             text += &format!("t=1760000000001000000;:,D=1000;:,i=100:100;:,o={name};:,{}\n", values.collect::<String>());
             lines += 1;
         }

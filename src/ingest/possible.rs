@@ -1,0 +1,224 @@
+//! What no kernel does: the numbers of a call held against what the kernel takes and gives, for every text format.
+//!
+//! A number that does not fit the type of its argument was never seen by a kernel, whatever the call returned. Nearly any
+//! other may be asked for, and is refused (`lseek(3, 0, 7)` is EINVAL): only a call that succeeded with it did not happen
+//! like that. What newer kernels may take (flags, commands) is not judged.
+
+use super::parse::Why;
+use crate::event::{AT_FDCWD, Col, Event, Text};
+use crate::syscall::lock::Lock;
+use crate::syscall::position::SHARED;
+use crate::syscall::{Op, Ret, Role, Syscall};
+
+const MAP_ANONYMOUS: i64 = 0x20;
+const F_DUPFD: i64 = 0;
+const F_DUPFD_CLOEXEC: i64 = 1030;
+const LOCK_NB: i64 = 4;
+/// Of kernels before 5.16, which took any other bits with it (flock(2)).
+const LOCK_MAND: i64 = 32;
+/// Buffers of a vectored call (readv(2)).
+const IOV_MAX: i64 = 1024;
+
+/// Checks an event that a parser made.
+///
+/// # Errors
+/// [`Why::Number`] when a number is out of its type's range, [`Why::Impossible`] when a call that succeeded cannot have.
+pub fn check(event: &Event) -> Result<(), Why> {
+    if !event.ints().all(|(col, value)| fits(event, col, value)) {
+        return Err(Why::Number);
+    }
+    match event.success() {
+        Some(ret) if !(returns(event, ret) && descriptors(event) && asks(event, ret)) => Err(Why::Impossible),
+        _ => Ok(()),
+    }
+}
+
+/// Is a number in the range of its argument's type?
+fn fits(event: &Event, col: Col, value: i64) -> bool {
+    let word = i64::from(i32::MIN)..=i64::from(u32::MAX);
+    match col {
+        // Ranges go to the largest number there is.
+        Col::Fd2 if event.syscall == Syscall::close_range => word.contains(&value),
+        Col::Fd | Col::Fd2 | Col::DirFd | Col::DirFd2 => i32::try_from(value).is_ok(),
+        Col::Flags => wide(event.syscall) || word.contains(&value),
+        Col::Mode => event.syscall.op() == Some(Op::Mmap) || word.contains(&value),
+        Col::Cmd | Col::Uid | Col::Gid | Col::Whence => word.contains(&value),
+        Col::StMode => (0..=0o177_777).contains(&value),
+        Col::StSize => value >= 0,
+        _ => true,
+    }
+}
+
+/// Calls whose flags have 64 bits.
+fn wide(syscall: Syscall) -> bool {
+    use Syscall::{clone, clone3, mmap, mmap2, mount, mremap, openat2};
+    matches!(syscall, clone | clone3 | mmap | mmap2 | mount | mremap | openat2)
+}
+
+/// Can a call that succeeded return this?
+fn returns(event: &Event, ret: i64) -> bool {
+    let row = event.syscall.def();
+    let asked = event.int(Col::Count).filter(|_| row.has(Role::Count) || row.has(Role::Iov));
+    // Lengths are unsigned: what the program asked for may be -1.
+    let within = || ret >= 0 && asked.is_none_or(|asked| ret as u64 <= asked as u64);
+    match row.ret {
+        // Old kernels returned what they had read ahead.
+        Ret::Status if event.syscall == Syscall::readahead => ret >= 0,
+        // The position that is stored stands in its place.
+        Ret::Status if event.syscall == Syscall::_llseek => ret >= 0,
+        Ret::Status => ret == 0,
+        Ret::NewFd => i32::try_from(ret).is_ok_and(|fd| fd >= 0),
+        Ret::Bytes | Ret::Len | Ret::Dirents => within(),
+        Ret::Pos => ret >= 0,
+        // Attributes: a length of 0 asks how long they are (getxattr(2)).
+        Ret::Value if row.has(Role::Count) => asked == Some(0) && ret >= 0 || within(),
+        Ret::Pid => i32::try_from(ret).is_ok_and(|pid| pid >= 0),
+        // Nobody reads addresses.
+        Ret::Addr | Ret::Value | Ret::Never => true,
+    }
+}
+
+/// Can the descriptors of a call that succeeded be open?
+fn descriptors(event: &Event) -> bool {
+    let open = |col| event.int(col).is_none_or(|fd| fd >= 0);
+    // An absolute path starts nowhere else; one that is not known may be one.
+    let starts = |path, col| {
+        let relative = event.text(path).is_some_and(|path| path.first() != Some(&b'/'));
+        !relative || event.int(col) == Some(AT_FDCWD) || open(col)
+    };
+    let row = event.syscall.def();
+    match row.op() {
+        Some(Op::CloseRange) => true,
+        Some(Op::Mmap) => event.int(Col::Flags).is_none_or(|flags| flags & MAP_ANONYMOUS != 0) || open(Col::Fd),
+        None => !row.has(Role::Fd) || open(Col::Fd),
+        Some(_) => row.args.iter().all(|role| match role {
+            Role::Fd => open(Col::Fd),
+            Role::Fd2 => open(Col::Fd2),
+            Role::DirFd => starts(Text::Path, Col::DirFd),
+            Role::DirFd2 => starts(Text::Path2, Col::DirFd2),
+            _ => true,
+        }),
+    }
+}
+
+/// Can a call that asks for this succeed, and return that?
+fn asks(event: &Event, ret: i64) -> bool {
+    let is = |col, good: &dyn Fn(i64) -> bool| event.int(col).is_none_or(good);
+    let vector = || is(Col::IovCnt, &|count| (0..=IOV_MAX).contains(&count));
+    match event.syscall.op() {
+        Some(Op::Readv | Op::Writev) => vector(),
+        Some(Op::Pread | Op::Pwrite) => is(Col::Offset, &|offset| offset >= 0),
+        Some(Op::Preadv | Op::Pwritev) => vector() && is(Col::Offset, &|offset| offset >= 0),
+        Some(Op::Preadv2 | Op::Pwritev2) => vector() && is(Col::Offset, &|offset| offset >= SHARED),
+        Some(Op::Truncate | Op::Ftruncate) => is(Col::Count, &|length| length >= 0),
+        Some(Op::SyncFileRange) => is(Col::Offset, &|offset| offset >= 0) && is(Col::Count, &|count| count >= 0),
+        Some(Op::Fallocate) => is(Col::Offset, &|offset| offset >= 0) && is(Col::Count, &|count| count > 0),
+        Some(Op::Lseek) => is(Col::Whence, &|whence| (0..=4).contains(&whence)),
+        Some(Op::Mmap) => is(Col::Count, &|count| count != 0),
+        Some(Op::Access | Op::Faccessat | Op::Faccessat2) => is(Col::Mode, &|mode| mode & !7 == 0),
+        Some(Op::Dup) => is(Col::Fd2, &|fd| fd == ret),
+        Some(Op::Flock) => is(Col::Cmd, &|cmd| cmd & LOCK_MAND != 0 || matches!(cmd & !LOCK_NB, 1 | 2 | 8)),
+        Some(Op::Fcntl) if Lock::asked(event).is_some() => {
+            [Col::Mode, Col::Whence].iter().all(|col| is(*col, &|value| (0..=2).contains(&value)))
+        }
+        Some(Op::Fcntl) if matches!(event.int(Col::Cmd), Some(F_DUPFD | F_DUPFD_CLOEXEC)) => is(Col::Arg, &|least| ret >= least),
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is said of a call with these numbers and this outcome (a negated errno).
+    fn said(syscall: Syscall, numbers: &[(Col, i64)], outcome: i64) -> Result<(), Why> {
+        let mut event = Event::new(syscall);
+        numbers.iter().for_each(|(col, value)| event.set(*col, *value));
+        event.set_outcome(outcome);
+        check(&event)
+    }
+
+    /// What a kernel refuses may be asked for; that it was granted is no call.
+    #[test]
+    fn what_is_refused_cannot_have_succeeded() {
+        use Syscall::*;
+        let cases: &[(Syscall, &[(Col, i64)], i64)] = &[
+            (lseek, &[(Col::Fd, 3), (Col::Whence, 7)], 0),
+            (pread64, &[(Col::Fd, 3), (Col::Offset, -1)], 5),
+            (preadv2, &[(Col::Fd, 3), (Col::Offset, -2)], 5),
+            (readv, &[(Col::Fd, 3), (Col::IovCnt, 1025)], 5),
+            (read, &[(Col::Fd, -1)], 5),
+            (read, &[(Col::Fd, 3), (Col::Count, 4)], 5),
+            (getxattr, &[(Col::Count, 4)], 5),
+            (close, &[(Col::Fd, 3)], 5),
+            (mmap, &[(Col::Fd, -1), (Col::Flags, 2), (Col::Count, 9)], 4096),
+            (mmap, &[(Col::Fd, 3), (Col::Flags, 2), (Col::Count, 0)], 4096),
+            (ftruncate, &[(Col::Fd, 3), (Col::Count, -4)], 0),
+            (fallocate, &[(Col::Fd, 3), (Col::Offset, 0), (Col::Count, 0)], 0),
+            (sync_file_range, &[(Col::Fd, 3), (Col::Offset, -1), (Col::Count, 1)], 0),
+            (access, &[(Col::Mode, 8)], 0),
+            (dup2, &[(Col::Fd, 3), (Col::Fd2, 7)], 9),
+            (flock, &[(Col::Fd, 3), (Col::Cmd, 3)], 0),
+            (fcntl, &[(Col::Fd, 3), (Col::Cmd, 0), (Col::Arg, 10)], 5),
+            (fcntl, &[(Col::Fd, 3), (Col::Cmd, 6), (Col::Mode, 7), (Col::Whence, 0)], 0),
+            (openat, &[], 1 << 31),
+            (fork, &[], 1 << 31),
+        ];
+        for (syscall, numbers, ret) in cases {
+            assert_eq!(said(*syscall, numbers, *ret), Err(Why::Impossible), "{} {numbers:?}", syscall.name());
+            assert_eq!(said(*syscall, numbers, -22), Ok(()), "{} {numbers:?}", syscall.name());
+        }
+    }
+
+    #[test]
+    fn what_looks_odd_and_succeeds() {
+        use Syscall::*;
+        let cases: &[(Syscall, &[(Col, i64)], i64)] = &[
+            (preadv2, &[(Col::Fd, 3), (Col::Offset, -1)], 5),
+            (read, &[(Col::Fd, 3), (Col::Count, -1)], 5),
+            (getxattr, &[(Col::Count, 0)], 5),
+            (mmap, &[(Col::Fd, -1), (Col::Flags, 0x22), (Col::Count, 9)], 4096),
+            (mmap, &[(Col::Fd, 3), (Col::Flags, 1 << 40), (Col::Mode, 1 << 40)], 1 << 47),
+            (close_range, &[(Col::Fd, 3), (Col::Fd2, 0xffff_ffff)], 0),
+            (readahead, &[(Col::Fd, 3)], 5),
+            (_llseek, &[(Col::Fd, 3), (Col::Whence, 4)], 5),
+            (flock, &[(Col::Fd, 3), (Col::Cmd, 6)], 0),
+            (flock, &[(Col::Fd, 3), (Col::Cmd, 0xe0)], 0),
+            (fchown, &[(Col::Fd, 3), (Col::Uid, -1), (Col::Gid, 0xffff_ffff)], 0),
+            (fcntl, &[(Col::Fd, 3), (Col::Cmd, 9)], -5000),
+        ];
+        for (syscall, numbers, ret) in cases {
+            assert_eq!(said(*syscall, numbers, *ret), Ok(()), "{} {numbers:?}", syscall.name());
+        }
+    }
+
+    #[test]
+    fn what_no_kernel_has_seen_is_no_number() {
+        for (col, value) in [
+            (Col::Fd, 0xffff_ffff),
+            (Col::DirFd, 1 << 40),
+            (Col::Flags, 1 << 32),
+            (Col::Mode, -1 << 32),
+            (Col::Whence, 1 << 32),
+            (Col::Uid, 1 << 32),
+            (Col::Cmd, 1 << 32),
+            (Col::StSize, -1),
+            (Col::StMode, 1 << 16),
+        ] {
+            assert_eq!(said(Syscall::openat, &[(col, value)], -9), Err(Why::Number), "{}", col.name());
+        }
+    }
+
+    #[test]
+    fn only_an_absolute_path_starts_nowhere() {
+        let open = |path: &str, dirfd| {
+            let mut event = Event::new(Syscall::openat);
+            event.set_text(Text::Path, path);
+            event.set(Col::DirFd, dirfd);
+            event.set_outcome(3);
+            check(&event)
+        };
+        assert_eq!((open("a", -1), open("/a", -1)), (Err(Why::Impossible), Ok(())));
+        assert_eq!((open("a", AT_FDCWD), open("a", 4)), (Ok(()), Ok(())));
+    }
+}
