@@ -130,6 +130,9 @@ fn asks(event: &Event, ret: i64) -> bool {
 mod tests {
     use super::*;
 
+    /// A call, its numbers, and what it returned.
+    type Case = (Syscall, &'static [(Col, i64)], i64);
+
     /// What is said of a call with these numbers and this outcome (a negated errno).
     fn said(syscall: Syscall, numbers: &[(Col, i64)], outcome: i64) -> Result<(), Why> {
         let mut event = Event::new(syscall);
@@ -142,7 +145,7 @@ mod tests {
     #[test]
     fn what_is_refused_cannot_have_succeeded() {
         use Syscall::*;
-        let cases: &[(Syscall, &[(Col, i64)], i64)] = &[
+        let cases: &[Case] = &[
             (lseek, &[(Col::Fd, 3), (Col::Whence, 7)], 0),
             (pread64, &[(Col::Fd, 3), (Col::Offset, -1)], 5),
             (preadv2, &[(Col::Fd, 3), (Col::Offset, -2)], 5),
@@ -173,7 +176,7 @@ mod tests {
     #[test]
     fn what_looks_odd_and_succeeds() {
         use Syscall::*;
-        let cases: &[(Syscall, &[(Col, i64)], i64)] = &[
+        let cases: &[Case] = &[
             (preadv2, &[(Col::Fd, 3), (Col::Offset, -1)], 5),
             (read, &[(Col::Fd, 3), (Col::Count, -1)], 5),
             (getxattr, &[(Col::Count, 0)], 5),
