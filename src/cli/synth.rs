@@ -1,8 +1,8 @@
 //! `ioriot synth`: synthetic captures for benchmarks and end-to-end tests.
 
 use super::Exit;
-use crate::files;
 use crate::amount::typed;
+use crate::files;
 use crate::ingest::{Format, synth};
 use anyhow::{Context, Result};
 use clap::ValueEnum;

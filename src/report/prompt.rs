@@ -55,10 +55,10 @@ pub fn run(desk: &Desk, format: Format) -> Result<()> {
             Err(error) => return Err(error.into()),
         }
     }
-    if let Some(file) = &history {
-        if let Err(error) = Dir::prepare(file).and_then(|_| Ok(editor.save_history(file)?)) {
-            log::warn!("the history was not saved in {}: {error:#}", file.display());
-        }
+    if let Some(file) = &history
+        && let Err(error) = Dir::prepare(file).and_then(|_| Ok(editor.save_history(file)?))
+    {
+        log::warn!("the history was not saved in {}: {error:#}", file.display());
     }
     Ok(())
 }

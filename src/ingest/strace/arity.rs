@@ -2,16 +2,10 @@
 
 use super::lex;
 use crate::event::{Col, Event};
+use crate::syscall::flag::{F_DUPFD, F_DUPFD_CLOEXEC, F_SETFD, F_SETFL, FICLONE, O_CREAT, TMPFILE};
 use crate::syscall::lock::Lock;
-use crate::syscall::request::FICLONE;
 use crate::syscall::{Op, Role, Syscall};
 
-const O_CREAT: i64 = 0o100;
-const O_TMPFILE: i64 = 0o20_000_000;
-const F_DUPFD: i64 = 0;
-const F_SETFD: i64 = 2;
-const F_SETFL: i64 = 4;
-const F_DUPFD_CLOEXEC: i64 = 1030;
 /// The most that are printed of a call without a name: the registers that arguments are in, of any architecture.
 const REGISTERS: usize = 7;
 /// The most that are printed of clone: with the size of the stack, on some architectures.
@@ -33,7 +27,7 @@ pub fn missing(event: &Event, role: Role) -> Missing {
     let cmd = event.int(Col::Cmd);
     let flag = |bit| event.int(Col::Flags).is_some_and(|flags| flags & bit != 0);
     let fine = match (role, event.syscall.op()) {
-        (Role::Mode, Some(Op::Open | Op::Openat)) if flag(O_TMPFILE) && !flag(O_CREAT) => return Missing::Gap,
+        (Role::Mode, Some(Op::Open | Op::Openat)) if flag(TMPFILE) && !flag(O_CREAT) => return Missing::Gap,
         (Role::Mode, Some(Op::Open | Op::Openat)) => !flag(O_CREAT),
         (Role::Arg, Some(Op::Fcntl)) => {
             Lock::asked(event).is_none() && !matches!(cmd, Some(F_DUPFD | F_SETFD | F_SETFL | F_DUPFD_CLOEXEC))
