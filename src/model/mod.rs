@@ -70,6 +70,7 @@ impl Model {
     pub fn step(&mut self, event: &Event, out: &mut Rows) {
         let pid = event.int(Col::Pid).or(event.int(Col::Tid)).unwrap_or(0);
         let tid = event.int(Col::Tid).unwrap_or(pid);
+        self.tree.reuse();
         let (who, ended) = self.tasks.enter(pid, tid);
         if !self.begun {
             Call::new(self, event, who, out).know_the_start();

@@ -19,7 +19,7 @@ use super::facts::{Evidence, Identity};
 pub(super) use super::inode::{Entries, Ino, Inode, Life, Node, ROOT, Slot, UNKNOWN_TARGET, Was, blank};
 use super::step::{Kind, Name};
 use super::touch::Touches;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// A change that somebody outside the capture must have made.
@@ -45,6 +45,7 @@ pub(super) enum Look {
 pub(super) struct Tree {
     pub(super) nodes: Vec<Inode>,
     free: Vec<Ino>,
+    released: Vec<Ino>,
     config: Config,
     epoch: u32,
     files: i64,
@@ -86,6 +87,7 @@ impl Tree {
         Tree {
             nodes: vec![root],
             free: Vec::new(),
+            released: Vec::new(),
             config,
             epoch: 0,
             files: 0,
@@ -327,19 +329,29 @@ impl Tree {
         ino
     }
 
-    /// Is a directory this one, or below it?
+    /// Is a directory this one, or below it? By any of its names: it may have been linked before it turned out to be one.
     fn is_within(&self, dir: Ino, above: Ino) -> bool {
-        let mut at = dir;
-        while at != above && at != ROOT {
-            at = self.parent(at);
+        let (mut at, mut others, mut seen) = (dir, Vec::new(), HashSet::new());
+        loop {
+            while at != above && at != ROOT {
+                others.extend(self.at(at).more.iter().map(|(up, _)| *up));
+                at = self.parent(at);
+            }
+            if at == above {
+                return true;
+            }
+            match others.pop() {
+                Some(other) if seen.insert(other) => at = other,
+                Some(_) => {}
+                None => return false,
+            }
         }
-        at == above
     }
 
     /// Would a directory be within itself if it had a name there? No kernel allows that (rename(2)): one that a capture
-    /// puts there is lost.
+    /// puts there is lost. What is no directory now may have been taken for one, and have names below it.
     pub(super) fn within_itself(&mut self, dir: Ino, ino: Ino) -> bool {
-        let within = matches!(self.at(ino).node, Node::Dir(_) | Node::Unknown) && self.is_within(dir, ino);
+        let within = self.is_within(dir, ino);
         if within {
             self.guess("a directory that was moved into itself");
         }
@@ -407,9 +419,22 @@ impl Tree {
         }
         let up = self.come_from_under(ino);
         *self.at_mut(ino) = Inode::new(Node::Unknown, Life::Created);
-        self.free.push(ino);
+        self.released.push(ino);
         if let Some(up) = up {
             self.release(up);
+        }
+    }
+
+    /// Takes into use again what the last event released. Not before: whoever called still had its number, and may have
+    /// given it a name or put something below it (a file that was linked over itself, which no kernel does).
+    pub(super) fn reuse(&mut self) {
+        self.released.sort_unstable();
+        self.released.dedup();
+        while let Some(ino) = self.released.pop() {
+            let node = self.at(ino);
+            if node.refs == 0 && node.unlinked() && matches!(node.node, Node::Unknown) {
+                self.free.push(ino);
+            }
         }
     }
 

@@ -305,8 +305,8 @@ impl Call<'_> {
             }
             libc::EEXIST | libc::ENOTEMPTY if replaces => {
                 if let Some(from) = from {
-                    // Onto a directory it is in: ENOTEMPTY whatever it is, but a slash behind it was looked at before.
-                    let kind = if self.is_within(from, to) { from.kind(None) } else { Some(Kind::Dir) };
+                    // Onto a directory it is in: ENOTEMPTY whatever it is, but the slashes were looked at before.
+                    let kind = if self.is_within(from, to) && !to.slash { from.kind(None) } else { Some(Kind::Dir) };
                     self.prove(from, follow, kind);
                 }
                 self.failed(to, libc::ENOTEMPTY, Failed::default())

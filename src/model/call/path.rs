@@ -132,12 +132,7 @@ impl<'a> Call<'a> {
                 Fd::File(ix) => {
                     let (id, ino) = self.model.tasks.ofd(ix).map_or((None, ROOT), |ofd| (Some(ofd.id), ofd.ino));
                     if let Some(id) = id {
-                        self.model.tree.touches.add(Resource::Ofd, id, Access::Read);
-                        self.model.tree.touch(Resource::Attrs, ino, Access::Read);
-                    }
-                    match arg {
-                        Arg::First => self.step.dir = id,
-                        Arg::Second => self.step.dir2 = id,
+                        self.stand_on(arg, id, ino);
                     }
                     ino
                 }
@@ -169,8 +164,18 @@ impl<'a> Call<'a> {
             self.step.cwd = Some(self.cwd_path(ino));
             return self.model.tree.touch_cwd(ino);
         };
-        self.model.tree.touches.add(Resource::Ofd, id, Access::Read);
-        self.model.tree.touch(Resource::Attrs, ino, Access::Read);
+        self.stand_on(arg, id, ino);
+    }
+
+    /// A path starts at a description. In a directory that was removed nothing can be made, and it has no path: a call
+    /// there comes after the removal, which writes its entries.
+    fn stand_on(&mut self, arg: Arg, id: i64, ino: Ino) {
+        let tree = &mut self.model.tree;
+        tree.touches.add(Resource::Ofd, id, Access::Read);
+        tree.touch(Resource::Attrs, ino, Access::Read);
+        if tree.at(ino).unlinked() {
+            tree.touch(Resource::Entries, ino, Access::Read);
+        }
         match arg {
             Arg::First => self.step.dir = Some(id),
             Arg::Second => self.step.dir2 = Some(id),

@@ -3,7 +3,7 @@
 
 use super::walk::walk;
 use crate::tool::cases;
-use ioriot::event::{Col, Event, HOLE, Text};
+use ioriot::event::{AT_FDCWD, Col, Event, HOLE, Text};
 use ioriot::fate::Reason;
 use ioriot::model::{Config, Model, Notes, Rows};
 use ioriot::syscall::Syscall;
@@ -84,4 +84,41 @@ fn a_path_longer_than_any_kernel_takes_is_not_walked() {
         assert_eq!(rows.list[0].step.reason, reason, "{depth} {outcome}");
         assert_eq!(model.finish(&mut rows).needs.len(), if outcome == 0 && reason.is_none() { depth } else { 0 });
     }
+}
+
+fn named(syscall: Syscall, paths: &[&str]) -> Event {
+    let mut event = Event::new(syscall);
+    for (col, value) in [(Col::Pid, 1), (Col::Tid, 1), (Col::DirFd, AT_FDCWD), (Col::DirFd2, AT_FDCWD)] {
+        event.set(col, value);
+    }
+    event.set_outcome(0);
+    [Text::Path, Text::Path2].into_iter().zip(paths).for_each(|(text, path)| event.set_text(text, *path));
+    event
+}
+
+/// A file that is linked over itself was removed for it, and its number given to both a directory and the name in it.
+#[test]
+fn a_file_linked_over_itself_is_one_file() {
+    let events = [
+        named(Syscall::mkdir, &["/f"]),
+        named(Syscall::link, &["/f", "/f"]),
+        named(Syscall::unlink, &["/f"]),
+        named(Syscall::unlink, &["/a/b/c"]),
+        named(Syscall::unlink, &["/a/b/c"]),
+    ];
+    walk(Config::default(), &events);
+}
+
+/// What was linked before it turned out to be a directory has two names: neither may come to be below it.
+#[test]
+fn no_directory_is_below_itself_by_another_name() {
+    let events = [
+        named(Syscall::chmod, &["/u"]),
+        named(Syscall::link, &["/u", "/e/v"]),
+        named(Syscall::mkdir, &["/u/d"]),
+        named(Syscall::rename, &["/e", "/u/e"]),
+        named(Syscall::rmdir, &["/u"]),
+        named(Syscall::stat, &["/u/d/e"]),
+    ];
+    walk(Config::default(), &events);
 }

@@ -29,6 +29,7 @@ struct Op {
     ofd: Option<i64>,
     ofd2: Option<i64>,
     dir: Option<i64>,
+    dir2: Option<i64>,
     cwd: Option<Vec<u8>>,
     touches: Vec<Touch>,
 }
@@ -52,7 +53,7 @@ fn ops(made: &[Event]) -> Vec<Op> {
             last.insert(step.vtid, ops.len());
             let event = row.args.as_deref().or(event).unwrap().clone();
             let cwd = step.cwd.as_ref().map(|cwd| cwd.to_vec());
-            ops.push(Op { event, lane: step.vtid, ofd: step.ofd, ofd2: step.ofd2, dir: step.dir, cwd, touches });
+            ops.push(Op { event, lane: step.vtid, ofd: step.ofd, ofd2: step.ofd2, dir: step.dir, dir2: step.dir2, cwd, touches });
         }
         rows.clear();
     };
@@ -133,9 +134,18 @@ fn issue(op: &Op, fds: &mut HashMap<i64, i64>) -> (i64, i64) {
     if op.ofd2.is_some() {
         event.set(Col::Fd2, of(op.ofd2));
     }
-    // One that was not open is not open now.
-    if event.int(Col::DirFd).is_some_and(|fd| fd >= 0) {
-        event.set(Col::DirFd, of(op.dir));
+    for (col, dir) in [(Col::DirFd, op.dir), (Col::DirFd2, op.dir2)] {
+        match (event.int(col), dir) {
+            // One that was not open is not open now.
+            (Some(0..), dir) => event.set(col, of(dir)),
+            // The working directory was removed, and is kept open.
+            (_, Some(dir)) => {
+                let mut fchdir = Event::new(Syscall::fchdir);
+                fchdir.set(Col::Fd, of(Some(dir)));
+                kernel::make(fchdir);
+            }
+            _ => {}
+        }
     }
     let made = kernel::make(event);
     match (made.event.syscall, made.event.success()) {
