@@ -41,7 +41,7 @@ fn fits(event: &Event, col: Col, value: i64) -> bool {
         Col::Fd2 if event.syscall == Syscall::close_range => word.contains(&value),
         Col::Fd | Col::Fd2 | Col::DirFd | Col::DirFd2 => i32::try_from(value).is_ok(),
         Col::Flags => wide(event.syscall) || word.contains(&value),
-        Col::Mode => event.syscall.op() == Some(Op::Mmap) || word.contains(&value),
+        Col::Mode => matches!(event.syscall.op(), Some(Op::Mmap | Op::Openat2)) || word.contains(&value),
         Col::Cmd | Col::Uid | Col::Gid | Col::Whence => word.contains(&value),
         Col::StMode => (0..=0o177_777).contains(&value),
         Col::StSize => value >= 0,

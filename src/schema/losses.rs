@@ -68,13 +68,24 @@ pub fn read(capture: &Dataset) -> Result<Vec<Lost>> {
         for row in 0..batch.num_rows() {
             let word = kinds.value(row);
             rows.push(Lost {
-                kind: Loss::parse(word).with_context(|| format!("{}: {word:?} is no kind of loss", file.display()))?,
+                kind: kind(word).with_context(|| format!("{}: {word:?} is no kind of loss", file.display()))?,
                 count: u64::try_from(counts.value(row)).unwrap_or(0),
                 between: super::read::int(firsts, row).zip(super::read::int(lasts, row)),
             });
         }
     }
     Ok(rows)
+}
+
+/// The kind that a word means. Captures that `ioriot ingest` wrote before it had the words of `ioriot capture` have others.
+fn kind(word: &str) -> Option<Loss> {
+    match word {
+        "end" => Some(Loss::NoEnd),
+        "events" => Some(Loss::Transport),
+        "beginnings" => Some(Loss::NoEntry),
+        "in_flight" => Some(Loss::Unfinished),
+        word => Loss::parse(word),
+    }
 }
 
 #[cfg(test)]
@@ -94,5 +105,13 @@ mod tests {
         write(&draft, &rows).unwrap();
         let capture = draft.commit(Manifest::new()).unwrap();
         assert_eq!(read(&capture).unwrap(), rows);
+    }
+
+    #[test]
+    fn words_of_older_captures_are_known() {
+        assert_eq!(
+            ["end", "events", "beginnings", "in_flight", "lost"].map(kind),
+            [Some(Loss::NoEnd), Some(Loss::Transport), Some(Loss::NoEntry), Some(Loss::Unfinished), None]
+        );
     }
 }
