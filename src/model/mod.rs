@@ -24,6 +24,7 @@ mod facts;
 mod fds;
 mod inode;
 mod links;
+mod naming;
 mod start;
 mod step;
 mod task;
