@@ -14,6 +14,7 @@ for file in Cargo.toml Cargo.lock; do
 done
 cp rust-toolchain.toml "$place"
 cat >"$place/src/main.rs" <<'RUST'
+//! DataFusion alone.
 use datafusion::prelude::*;
 
 #[tokio::main(flavor = "current_thread")]
