@@ -187,6 +187,15 @@ impl Content {
         Seen::Fits
     }
 
+    /// The file had this many bytes before the appends, or more.
+    pub(super) fn began_with(&mut self, base: i64) -> Seen {
+        if base <= self.need.max(self.wrote) {
+            return Seen::Fits;
+        }
+        self.need = base;
+        Seen::Existed
+    }
+
     /// The file was made this long.
     pub(super) fn truncate(&mut self, size: i64) {
         let size = size.max(0);

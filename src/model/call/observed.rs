@@ -57,21 +57,33 @@ impl Call<'_> {
     /// Before a read from a position that nobody knows: one that stops short stops at the end of the file, so where that is
     /// tells where it began. While nobody knows how long the file is, the replay seeks from its end.
     pub(super) fn back_from_the_end(&mut self, ix: OfdIx) {
-        let Some(ofd) = self.model.tasks.ofd(ix).filter(|ofd| !ofd.pos_sure) else { return };
-        let (ino, pos, behind) = (ofd.ino, ofd.pos, ofd.behind);
+        let Some(ofd) = self.model.tasks.ofd(ix) else { return };
+        let (ino, pos, behind, sure) = (ofd.ino, ofd.pos, ofd.behind, ofd.pos_sure);
+        if sure && behind.is_none() {
+            return;
+        }
         let short = self.event.success().zip(self.event.int(Col::Count)).filter(|(bytes, asked)| (0..*asked).contains(bytes));
         let Some((bytes, _)) = short.filter(|_| self.model.tree.at(ino).kind() == Kind::File && !self.racing(ino)) else {
             return;
         };
         let Some(content) = self.model.tree.content(ino) else { return };
         match (content.size(), content.appended()) {
+            // The file was cut off after an append: where that had come to tells how long the file was.
+            (Some(size), _) if sure => {
+                let Some(behind) = behind.filter(|behind| content.resolve(*behind).is_none()) else { return };
+                let seen = match bytes {
+                    0 => content.began_with(size.saturating_sub(behind)),
+                    _ => content.reveal(behind, size.saturating_sub(bytes)),
+                };
+                self.seen(ino, seen);
+            }
             (Some(size), _) if size >= bytes => {
                 if behind.is_some() || pos != size - bytes {
                     self.misplaced(ix, size - bytes);
                 }
                 self.go_to(ix, size - bytes);
             }
-            (None, Some(appended)) => {
+            (None, Some(appended)) if !sure => {
                 let seen = content.read_to(bytes);
                 self.seen(ino, seen);
                 if let Some(ofd) = self.model.tasks.ofd_mut(ix) {
