@@ -386,6 +386,7 @@ impl<'a> Call<'a> {
                 self.event.syscall.op(),
                 Some(Op::Symlink | Op::Symlinkat | Op::Mknod | Op::Mknodat | Op::Link | Op::Linkat)
             );
+        let dot = how.dir && self.removes_dot(path);
         let tree = &mut self.model.tree;
         match errno {
             libc::EACCES | libc::EPERM | libc::EROFS => return Err(Reason::Credentials),
@@ -401,6 +402,8 @@ impl<'a> Call<'a> {
             libc::ENOTDIR if how.parent => tree.not_dir(start, super::name::dirname_of(path), true, true),
             libc::ENOTDIR => tree.not_dir(start, path, how.dir || from.slash, how.follow),
             libc::ELOOP if !how.follow => self.prove(from, false, Some(Kind::Link)),
+            // rmdir("name/.") is refused once the way there is walked (filename_parentat, fs/namei.c).
+            libc::EINVAL if dot => self.prove(from, true, Some(Kind::Dir)),
             libc::ELOOP | libc::EBADF | libc::EINVAL | libc::ENAMETOOLONG | libc::ENOSYS | libc::E2BIG => {}
             // open("name/", O_CREAT) is EISDIR whatever the name is.
             libc::EISDIR if how.parent && from.slash => self.prove_parent(from),
@@ -418,6 +421,18 @@ impl<'a> Call<'a> {
             _ => self.prove(from, how.follow, from.kind(None)),
         }
         Ok(())
+    }
+
+    /// Is it the removal of a directory by the name `.`, with nothing else that EINVAL can be about?
+    fn removes_dot(&self, path: &[u8]) -> bool {
+        let last = path.split(|byte| *byte == b'/').rfind(|name| !name.is_empty());
+        let flags = self.event.int(Col::Flags).unwrap_or(0);
+        let removes = match self.event.syscall.op() {
+            Some(Op::Rmdir) => true,
+            Some(Op::Unlinkat) => flags == flag::AT_REMOVEDIR,
+            _ => false,
+        };
+        removes && last == Some(b".")
     }
 
     /// The last component exists.
