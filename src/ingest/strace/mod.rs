@@ -121,9 +121,11 @@ impl Strace {
     /// What a line says after pid and time; nothing when it is a note.
     fn what(&self, text: &[u8], doubts: &mut Doubts) -> Result<Option<What>, Why> {
         match text {
-            [b'+', b'+', b'+', ..] if text.ends_with(b" +++") => return Ok(end(text)),
-            [b'-', b'-', b'-', b' ', ..] if text.ends_with(b" ---") => return Ok(None),
-            [b'[', b' ', b'P', .., b']'] => return Ok(None),
+            [b'+', b'+', b'+', ..] if text.ends_with(b" +++") => return end(text).map(Some).ok_or(hidden(text)),
+            [b'-', b'-', b'-', b' ', ..] if text.ends_with(b" ---") => {
+                return if note::signal(text) { Ok(None) } else { Err(hidden(text)) };
+            }
+            [b'[', b' ', b'P', .., b']'] => return if note::mode(text) { Ok(None) } else { Err(hidden(text)) },
             [b'<', b'.', b'.', b'.', b' ', rest @ ..] => {
                 let at = memmem::find(rest, b" resumed>").ok_or(Why::Cut)?;
                 return Ok(Some(What::Rest { name: rest[..at].into(), text: rest[at + 9..].into() }));
@@ -236,16 +238,21 @@ fn unfinished(text: &[u8]) -> Option<&[u8]> {
 
 /// `+++ exited with 0 +++`, `+++ killed by SIGKILL (core dumped) +++`, `+++ superseded by execve in pid 12 +++`
 fn end(text: &[u8]) -> Option<What> {
-    let text = text.strip_prefix(b"+++ ").unwrap_or(text);
-    if let Some(rest) = text.strip_prefix(b"superseded by execve in pid ") {
-        let len = rest.iter().take_while(|c| c.is_ascii_digit()).count();
-        return prefix::id(&rest[..len]).map(|by| What::Superseded { by });
+    let text = text.strip_prefix(b"+++ ")?.strip_suffix(b" +++")?;
+    if let Some(by) = text.strip_prefix(b"superseded by execve in pid ") {
+        return prefix::id(by).map(|by| What::Superseded { by });
     }
-    match text {
-        _ if text.starts_with(b"exited ") => Some(What::End { killed: false }),
-        _ if text.starts_with(b"killed ") => Some(What::End { killed: true }),
-        _ => None,
+    if let Some(status) = text.strip_prefix(b"exited with ") {
+        let plain = !status.is_empty() && status.iter().all(u8::is_ascii_digit);
+        return plain.then_some(What::End { killed: false });
     }
+    let signal = text.strip_prefix(b"killed by ")?;
+    note::is_signal(signal.strip_suffix(b" (core dumped)").unwrap_or(signal)).then_some(What::End { killed: true })
+}
+
+/// Why a line is rejected that has the marks of a note but says something else.
+fn hidden(text: &[u8]) -> Why {
+    if memmem::find(text, b") = ").is_some() { Why::Glued } else { Why::NotEvent }
 }
 
 #[cfg(test)]

@@ -61,6 +61,34 @@ fn table(line: &[u8]) -> bool {
     }
 }
 
+/// `--- SIGCHLD {si_signo=SIGCHLD, ...} ---`, `--- stopped by SIGSTOP ---`; of old versions
+/// `--- SIGCHLD (Child exited) @ 0 (0) ---` and `--- {si_signo=SIGCHLD, ...} (Child exited) ---`.
+pub fn signal(text: &[u8]) -> bool {
+    let Some(text) = text.strip_prefix(b"--- ").and_then(|text| text.strip_suffix(b" ---")) else { return false };
+    if let Some(name) = text.strip_prefix(b"stopped by ") {
+        return is_signal(name);
+    }
+    let (name, info) = text.split_at(memchr::memchr(b' ', text).unwrap_or(text.len()));
+    let info = if name.starts_with(b"{") { text } else { info.trim_ascii_start() };
+    let shape = matches!(info, [] | [b'{', .., b'}' | b')'] | [b'(', .., b')']);
+    let hides = memmem::find(text, b") = ").is_some() || memmem::find(text, b" ---").is_some();
+    (name.starts_with(b"{") || is_signal(name)) && shape && !hides
+}
+
+/// `SIGKILL`, `SIGRT_1`, or the number of a signal without a name.
+pub fn is_signal(name: &[u8]) -> bool {
+    let rest = name.strip_prefix(b"SIG").unwrap_or(name);
+    let named = rest.len() < name.len() && rest.iter().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || *c == b'_');
+    !rest.is_empty() && (named || rest.iter().all(u8::is_ascii_digit))
+}
+
+/// `[ Process PID=12 runs in 32 bit mode. ]`
+pub fn mode(text: &[u8]) -> bool {
+    let Some((_, rest)) = text.strip_prefix(b"[ Process PID=").and_then(number) else { return false };
+    let mode = rest.strip_prefix(b" runs in ").and_then(|rest| rest.strip_suffix(b" mode. ]"));
+    mode.is_some_and(|mode| mode.iter().all(|c| c.is_ascii_alphanumeric() || *c == b' '))
+}
+
 /// A number at the start of a text, and what follows.
 fn number(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let len = text.iter().take_while(|c| c.is_ascii_digit()).count();

@@ -199,6 +199,29 @@ fn what_is_damaged_is_rejected() {
     }
 }
 
+#[test]
+fn a_note_hides_no_call() {
+    for line in [
+        "--- close(3) = 0 ---",
+        "12 +++ close(3) = 0 +++",
+        "[ Process close(3) = 0 ]",
+        "--- SIGCHLD {si_signo=SIGCHLD} --- close(3) = 0 ---",
+        "--- SIGCHLD {si_signo=SIGCHLD} close(3) = 0 ---",
+        "+++ exited with 0 +++ close(3) = 0 +++",
+        "+++ killed by SIGKILL +++ close(3) = 0 +++",
+    ] {
+        assert_eq!(rejected(line), Some(Why::Glued), "{line}");
+    }
+    for line in [
+        "--- SIGCHLD (Child exited) @ 0 (0) ---",
+        "--- {si_signo=SIGCHLD, si_code=CLD_EXITED} (Child exited) ---",
+        "--- SIGRT_1 {si_signo=SIGRT_1, si_code=SI_TKILL, si_pid=5 /* 7 in strace's PID NS */} ---",
+    ] {
+        assert_eq!(rejected(line), None, "{line}");
+    }
+    assert!(matches!(one("12 +++ killed by SIGSEGV (core dumped) +++").2, What::End { killed: true }));
+}
+
 fn rejected(line: &str) -> Option<Why> {
     let mut batch = Batch::default();
     STRACE.line(1, line.as_bytes(), &mut batch);
