@@ -33,7 +33,9 @@ pub fn outcome(event: &mut Event, text: &[u8], doubts: &mut Doubts) -> Result<()
         // Never returned, or was interrupted and is restarted: the outcome stays unknown.
         [b'?', rest @ ..] => {
             let rest = rest.trim_ascii_start();
-            ends(&rest[word(rest)..])
+            let len = word(rest);
+            ends(&rest[len..])?;
+            if rest.is_empty() || rest[..len].starts_with(b"ERESTART") { Ok(()) } else { Err(Why::Outcome) }
         }
         [b'-', b'1', b' ', error @ ..] => failed(event, error),
         _ => returned(event, text),

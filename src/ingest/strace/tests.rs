@@ -222,6 +222,12 @@ fn a_note_hides_no_call() {
     assert!(matches!(one("12 +++ killed by SIGSEGV (core dumped) +++").2, What::End { killed: true }));
 }
 
+#[test]
+fn an_unknown_outcome_has_nothing_of_its_own_behind_it() {
+    assert_eq!(rejected("close(9) = ? garbage"), Some(Why::Outcome));
+    assert_eq!(rejected("close(9) = ? ERESTARTNOHAND (To be restarted if no handler)"), None);
+}
+
 fn rejected(line: &str) -> Option<Why> {
     let mut batch = Batch::default();
     STRACE.line(1, line.as_bytes(), &mut batch);
