@@ -6,18 +6,21 @@
 
 use super::parse::Why;
 use crate::event::{AT_FDCWD, Col, Event, Text};
+use crate::syscall::flag::{F_ADD_SEALS, F_DUPFD, F_DUPFD_CLOEXEC, F_NOTIFY, F_SETFD, F_SETFL, F_SETLEASE, MAP_ANONYMOUS};
 use crate::syscall::lock::Lock;
 use crate::syscall::position::SHARED;
 use crate::syscall::{Op, Ret, Role, Syscall};
 
-const MAP_ANONYMOUS: i64 = 0x20;
-const F_DUPFD: i64 = 0;
-const F_DUPFD_CLOEXEC: i64 = 1030;
 const LOCK_NB: i64 = 4;
 /// Of kernels before 5.16, which took any other bits with it (flock(2)).
 const LOCK_MAND: i64 = 32;
 /// Buffers of a vectored call (readv(2)).
 const IOV_MAX: i64 = 1024;
+
+/// Commands of fcntl(2) that return 0, besides those of locks.
+const SETS: [i64; 5] = [F_SETFD, F_SETFL, F_SETLEASE, F_NOTIFY, F_ADD_SEALS];
+/// The most that one call reads or writes (read(2)).
+const MAX_RW_COUNT: i64 = 0x7fff_f000;
 
 /// Checks an event that a parser made.
 ///
@@ -68,13 +71,19 @@ fn returns(event: &Event, ret: i64) -> bool {
         Ret::Status if event.syscall == Syscall::_llseek => ret >= 0,
         Ret::Status => ret == 0,
         Ret::NewFd => i32::try_from(ret).is_ok_and(|fd| fd >= 0),
+        Ret::Bytes if row.op() != Some(Op::CopyFileRange) => within() && ret <= MAX_RW_COUNT,
         Ret::Bytes | Ret::Len | Ret::Dirents => within(),
         Ret::Pos => ret >= 0,
         // Attributes: a length of 0 asks how long they are (getxattr(2)).
         Ret::Value if row.has(Role::Count) => asked == Some(0) && ret >= 0 || within(),
         Ret::Pid => i32::try_from(ret).is_ok_and(|pid| pid >= 0),
+        Ret::Value if row.op() == Some(Op::Fcntl) => {
+            let sets = |cmd| Lock::of(cmd).is_some() || SETS.contains(&cmd);
+            ret == 0 || !event.int(Col::Cmd).is_some_and(sets)
+        }
+        Ret::Never => false,
         // Nobody reads addresses.
-        Ret::Addr | Ret::Value | Ret::Never => true,
+        Ret::Addr | Ret::Value => true,
     }
 }
 

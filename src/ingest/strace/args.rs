@@ -4,7 +4,9 @@
 //! a reject. What the log does not have is a gap: where the call cannot be issued without it, that is a reject too.
 
 use super::arity::{self, Missing};
+use super::kinds;
 use super::lex::{self, Annotation, Printed};
+use super::names::{self, Kind};
 use super::times;
 use crate::event::{Col, Event, Text};
 use crate::ingest::doubt::{Doubt, Doubts};
@@ -77,9 +79,9 @@ pub fn fill(event: &mut Event, args: &[&[u8]], form: Form, doubts: &mut Doubts) 
         // strace names the arguments of clone and leaves out those that do not count; `-e raw` names none.
         Syscall::clone => {
             let named = args.iter().find_map(|arg| arg.strip_prefix(b"flags="));
-            event.put(Col::Flags, named.or(args.first().copied()).and_then(lex::value));
+            event.put(Col::Flags, named.or(args.first().copied()).and_then(|flags| lex::value(flags, kinds::CLONE)));
             let named = args.iter().any(|arg| arity::named(arg));
-            let fine = args.iter().all(|arg| if named { arity::named(arg) } else { lex::value(arg).is_some() });
+            let fine = args.iter().all(|arg| if named { arity::named(arg) } else { lex::value(arg, kinds::CLONE).is_some() });
             return if fine && args.len() <= arity::CLONE { Ok(gaps) } else { Err(Why::Argument) };
         }
         _ => {}
@@ -128,11 +130,11 @@ fn fill_one(event: &mut Event, def: &Def, role: Role, arg: &[u8], gaps: &mut Gap
             if arg.first() != Some(&b'{') {
                 gaps.vital = Vital::Asked;
             }
-            event.put(Col::Flags, named(arg, b"flags=")?);
-            event.put(Col::Mode, named(arg, b"mode=")?);
-            event.put(Col::Resolve, named(arg, b"resolve=")?.or((arg.first() == Some(&b'{')).then_some(0)));
+            event.put(Col::Flags, named(arg, b"flags=", &[Kind::Open])?);
+            event.put(Col::Mode, named(arg, b"mode=", &[Kind::Mode])?);
+            event.put(Col::Resolve, named(arg, b"resolve=", &[Kind::Resolve])?.or((arg.first() == Some(&b'{')).then_some(0)));
         }
-        Role::CloneArgs => event.put(Col::Flags, named(arg, b"flags=")?),
+        Role::CloneArgs => event.put(Col::Flags, named(arg, b"flags=", kinds::CLONE)?),
         Role::Stat => {
             gaps.absent += u64::from(arg.first() != Some(&b'{'));
             stat(event, arg, [b"st_mode=", b"st_size=", b"st_uid=", b"st_gid="])?;
@@ -157,12 +159,19 @@ fn fill_one(event: &mut Event, def: &Def, role: Role, arg: &[u8], gaps: &mut Gap
         }
         Role::Buf | Role::OffsetHigh | Role::Addr | Role::Skip => {}
         // Only requests that files know are ever issued again, and those have names here.
-        Role::Cmd if def.op() == Some(Op::Ioctl) => event.put(Col::Cmd, lex::value(arg)),
+        Role::Cmd if def.op() == Some(Op::Ioctl) => {
+            let request = lex::value(arg, kinds::of(event, role));
+            if request.is_none() && names::known(arg).is_some() {
+                return Err(Why::Argument);
+            }
+            event.put(Col::Cmd, request);
+        }
         Role::Arg => {
             if let Some(asked) = Lock::asked(event) {
                 return lock(event, asked, arg, gaps);
             }
-            let mut value = lex::descriptor(arg).map(|(value, _)| value);
+            let number = || lex::descriptor(arg).map(|(value, _)| value).filter(|_| names::known(arg).is_none());
+            let mut value = lex::value(arg, kinds::of(event, role)).or_else(number);
             if takes_number(event) {
                 value = Some(int(value.ok_or(Why::Argument)?));
             }
@@ -185,7 +194,7 @@ fn fill_one(event: &mut Event, def: &Def, role: Role, arg: &[u8], gaps: &mut Gap
         | Role::Uid
         | Role::Gid
         | Role::CloneFlags => {
-            let value = lex::value(arg);
+            let value = lex::value(arg, kinds::of(event, role));
             if value.is_none() && def.op().is_some() {
                 return Err(Why::Argument);
             }
@@ -230,9 +239,15 @@ fn lock(event: &mut Event, asked: Lock, arg: &[u8], gaps: &mut Gaps) -> Result<(
         gaps.vital = if asked.what == What::Get { Vital::Found } else { Vital::Asked };
         return if arg.starts_with(b"0x") || arg == b"NULL" { Ok(()) } else { Err(Why::Argument) };
     }
-    for (col, name) in [(Col::Mode, "l_type="), (Col::Whence, "l_whence="), (Col::Offset, "l_start="), (Col::Count, "l_len=")] {
+    let fields: [(Col, &str, &[Kind]); 4] = [
+        (Col::Mode, "l_type=", &[Kind::Lock]),
+        (Col::Whence, "l_whence=", &[Kind::Seek]),
+        (Col::Offset, "l_start=", &[]),
+        (Col::Count, "l_len=", &[]),
+    ];
+    for (col, name, kinds) in fields {
         let text = lex::field(arg, name.as_bytes()).or_else(|| lex::field(arg, &name.as_bytes()[2..]));
-        event.set(col, text.and_then(lex::value).ok_or(Why::Argument)?);
+        event.set(col, text.and_then(|text| lex::value(text, kinds)).ok_or(Why::Argument)?);
     }
     Ok(())
 }
@@ -277,7 +292,7 @@ fn bracketed(arg: &[u8]) -> Option<i64> {
     let inner = arg.strip_prefix(b"[")?;
     let inner = &inner[..memchr::memchr(b']', inner)?];
     let end = memchr::memmem::find(inner, b" => ").unwrap_or(inner.len());
-    lex::value(&inner[..end])
+    lex::value(&inner[..end], &[])
 }
 
 /// Total length of the buffers of `[{iov_base=.., iov_len=5}, ..]`; unknown when strace cut the array short.
@@ -293,7 +308,7 @@ fn total(arg: &[u8]) -> Option<i64> {
         }
         let (fields, tail) = lex::split_braces(rest)?;
         let len = fields.as_slice().iter().find_map(|field| field.strip_prefix(b"iov_len="))?;
-        sum = sum.checked_add(lex::value(len)?)?;
+        sum = sum.checked_add(lex::value(len, &[])?)?;
         rest = tail;
     }
     Some(sum)
@@ -303,13 +318,13 @@ fn total(arg: &[u8]) -> Option<i64> {
 fn stat(event: &mut Event, arg: &[u8], names: [&[u8]; 4]) -> Result<(), Why> {
     if arg.first() == Some(&b'{') {
         for (col, name) in [Col::StMode, Col::StSize, Col::Uid, Col::Gid].into_iter().zip(names) {
-            event.put(col, named(arg, name)?);
+            event.put(col, named(arg, name, if col == Col::StMode { &[Kind::Mode] } else { &[] })?);
         }
     }
     Ok(())
 }
 
 /// The number in a field of a structure, if it has the field.
-fn named(text: &[u8], name: &[u8]) -> Result<Option<i64>, Why> {
-    lex::field(text, name).map(|text| lex::value(text).ok_or(Why::Argument)).transpose()
+fn named(text: &[u8], name: &[u8], kinds: &[Kind]) -> Result<Option<i64>, Why> {
+    lex::field(text, name).map(|text| lex::value(text, kinds).ok_or(Why::Argument)).transpose()
 }

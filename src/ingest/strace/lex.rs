@@ -1,6 +1,7 @@
 //! The small pieces of a strace line: strings, annotations, numbers, argument lists.
 
-use super::names;
+use super::kinds::DIR;
+use super::names::{self, Kind};
 use memchr::{memchr, memchr2, memmem, memrchr};
 
 /// The most arguments any printed call has.
@@ -132,8 +133,8 @@ pub struct Annotation {
 /// A descriptor with its annotation, if it has one: `3`, `3</path>`, `3</dev/null<char 1:3>>`, `3</gone>(deleted)`,
 /// `3</path> [user_home_t]` (`--secontext`).
 pub fn descriptor(text: &[u8]) -> Option<(i64, Option<Annotation>)> {
-    let Some(open) = memchr(b'<', text) else { return Some((value(uncontext(text))?, None)) };
-    let number = value(&text[..open])?;
+    let Some(open) = memchr(b'<', text) else { return Some((value(uncontext(text), DIR)?, None)) };
+    let number = value(&text[..open], DIR)?;
     let end = open + annotation_len(&text[open..])?;
     let mut inner = text.get(open + 1..end.checked_sub(1)?)?;
     let mut kind = None;
@@ -175,7 +176,7 @@ pub fn string(text: &[u8]) -> Option<Printed> {
         // An address that was not or could not be read, or a comment.
         return match text {
             b"NULL" | b"0" => Some(Printed::Null),
-            [b'0', b'x', ..] => value(uncontext(text)).map(|_| Printed::Lost),
+            [b'0', b'x', ..] => value(uncontext(text), &[]).map(|_| Printed::Lost),
             [b'/', b'*', .., b'*', b'/'] => Some(Printed::Lost),
             _ => None,
         };
@@ -270,9 +271,9 @@ pub fn number(text: &[u8]) -> Option<i64> {
     Some(if minus { total.wrapping_neg() } else { total })
 }
 
-/// A number, a name, or several of them with `|`. Comments are skipped (`0x1 /* MAP_SHARED */`); of `X or Y` the first known name counts, since
-/// both have one number.
-pub fn value(text: &[u8]) -> Option<i64> {
+/// A number, a name of one of these kinds, or several of them with `|`. Comments are skipped (`0x1 /* MAP_SHARED */`); of
+/// `X or Y` the first known name counts, since both have one number.
+pub fn value(text: &[u8], kinds: &[Kind]) -> Option<i64> {
     // Nothing that is a number is longer, and what is read below may be nested.
     if text.len() > 4096 {
         return None;
@@ -280,31 +281,34 @@ pub fn value(text: &[u8]) -> Option<i64> {
     if let Some(at) = memmem::find(text, b"/*") {
         let end = memmem::find(&text[at..], b"*/").map_or(text.len(), |end| at + end + 2);
         return match (text[..at].trim_ascii(), text[end..].trim_ascii()) {
-            (b"", text) | (text, b"") => value(text),
-            (first, [b'|', rest @ ..]) => Some(value(first)? | value(rest)?),
+            (b"", text) | (text, b"") => value(text, kinds),
+            (first, [b'|', rest @ ..]) if names::join(kinds) => Some(value(first, kinds)? | value(rest, kinds)?),
             _ => None,
         };
     }
     if text.starts_with(b"_IOC(") {
-        return ioc(text);
+        return ioc(text).filter(|_| kinds.contains(&Kind::Ioctl));
     }
     if text.contains(&b' ') {
         let at = memmem::find(text, b" or ")?;
-        return value(&text[..at]).or_else(|| value(&text[at + 4..]));
+        return value(&text[..at], kinds).or_else(|| value(&text[at + 4..], kinds));
+    }
+    if memchr(b'|', text).is_some() && !names::join(kinds) {
+        return None;
     }
     let mut total = 0;
     for part in text.split(|c| *c == b'|') {
         total |= match part.first()? {
-            b'0'..=b'9' | b'-' => number(part).or_else(|| product(part))?,
-            _ => names::number(part).or_else(|| product(part))?,
+            b'0'..=b'9' | b'-' => number(part).or_else(|| product(part, kinds))?,
+            _ => names::number(part, kinds).or_else(|| product(part, kinds))?,
         };
     }
     Some(total)
 }
 
 /// `1<<12`, `21<<MAP_HUGE_SHIFT` and `8192*1024`.
-fn product(text: &[u8]) -> Option<i64> {
-    let factor = |text: &[u8]| number(text).or_else(|| names::number(text));
+fn product(text: &[u8], kinds: &[Kind]) -> Option<i64> {
+    let factor = |text: &[u8]| number(text).or_else(|| names::number(text, kinds));
     if let Some(at) = memmem::find(text, b"<<") {
         return factor(&text[..at])?.checked_shl(u32::try_from(factor(&text[at + 2..])?).ok()?);
     }
@@ -398,19 +402,20 @@ mod tests {
 
     #[test]
     fn values_are_numbers_and_names() {
-        assert_eq!(value(b"O_RDWR|O_CREAT|0x4000000"), Some(0o102 | 0x4000000));
-        assert_eq!(value(b"0644"), Some(0o644));
-        assert_eq!(value(b"S_IFREG|0644"), Some(0o100644));
-        assert_eq!(value(b"BTRFS_IOC_CLONE or FICLONE"), Some(0x40049409));
-        assert_eq!(value(b"0x80000 /* O_CLOEXEC */"), Some(0x80000));
-        assert_eq!(value(b"0x1200000 /* CLONE_A|CLONE_B */|17 /* SIGCHLD */"), Some(0x1200011));
-        assert_eq!(value(b"1 /* a */ 2"), None);
-        assert_eq!(value(b"MAP_HUGETLB|21<<MAP_HUGE_SHIFT"), Some(0x40000 | 21 << 26));
-        assert_eq!(value(b"18446744073709551615"), Some(-1));
-        assert_eq!(value(b"_IOC(_IOC_READ, 0x12, 0x72, 0x8)"), Some(0x80081272));
-        assert_eq!(value(b"1<<12"), Some(4096));
-        assert_eq!(value(b"O_NEVER"), None);
-        assert_eq!(value(b"089"), None);
+        let any = |text: &[u8]| value(text, &[Kind::Open, Kind::Mode, Kind::Map, Kind::Ioctl]);
+        assert_eq!(any(b"O_RDWR|O_CREAT|0x4000000"), Some(0o102 | 0x4000000));
+        assert_eq!(any(b"0644"), Some(0o644));
+        assert_eq!(any(b"S_IFREG|0644"), Some(0o100644));
+        assert_eq!(any(b"BTRFS_IOC_CLONE or FICLONE"), Some(0x40049409));
+        assert_eq!(any(b"0x80000 /* O_CLOEXEC */"), Some(0x80000));
+        assert_eq!(any(b"0x1200000 /* CLONE_A|CLONE_B */|17 /* SIGCHLD */"), Some(0x1200011));
+        assert_eq!(any(b"1 /* a */ 2"), None);
+        assert_eq!(any(b"MAP_HUGETLB|21<<MAP_HUGE_SHIFT"), Some(0x40000 | 21 << 26));
+        assert_eq!(any(b"18446744073709551615"), Some(-1));
+        assert_eq!(any(b"_IOC(_IOC_READ, 0x12, 0x72, 0x8)"), Some(0x80081272));
+        assert_eq!(any(b"1<<12"), Some(4096));
+        assert_eq!(any(b"O_NEVER"), None);
+        assert_eq!(any(b"089"), None);
     }
 
     #[test]

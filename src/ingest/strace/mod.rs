@@ -12,6 +12,7 @@ mod args;
 mod arity;
 mod calls;
 mod errno;
+mod kinds;
 mod lex;
 mod mend;
 mod names;
@@ -139,7 +140,11 @@ impl Strace {
             if half.is_empty() {
                 return Ok(None);
             }
-            calls::name(half)?;
+            let (_, start) = calls::name(half)?;
+            // It has returned, and has not.
+            if matches!(lex::split(&half[start..]), Some((_, Some(_)))) {
+                return Err(Why::Outcome);
+            }
             return Ok(Some(What::Half(half.trim_ascii_end().into())));
         }
         // On a terminal strace's own messages land inside lines.

@@ -304,3 +304,63 @@ fn what_is_opened_may_have_no_name_any_more() {
     let twice = parse("dup(3</tmp/#12>(deleted)) = 4</tmp/#12>(deleted)");
     assert_eq!((twice.success(), twice.text(Text::FdPath)), (Some(4), Some(&b"/tmp/#12 (deleted)"[..])));
 }
+
+#[test]
+fn an_outcome_that_the_call_never_has() {
+    for line in [
+        "exit_group(0) = 5",
+        "exit(0) = 0",
+        "fcntl(3</a>, F_SETLK, {l_type=F_WRLCK, l_whence=SEEK_SET, l_start=0, l_len=1}) = 7",
+        "fcntl(3</a>, F_SETFD, FD_CLOEXEC) = 1",
+        "fcntl(3</a>, F_SETFL, O_RDONLY|O_APPEND) = 1024",
+        "fcntl(3</a>, F_ADD_SEALS, F_SEAL_SEAL) = 1",
+    ] {
+        assert_eq!(rejected(line), Some(Why::Impossible), "{line}");
+    }
+    for line in [
+        "exit_group(0) = ?",
+        "fcntl(3</a>, F_SETPIPE_SZ, 4096) = 65536",
+        "fcntl(3</a>, F_GETFD) = 0x1 (flags FD_CLOEXEC)",
+    ] {
+        assert_eq!(rejected(line), None, "{line}");
+    }
+}
+
+#[test]
+fn a_call_has_returned_or_is_unfinished() {
+    assert_eq!(rejected(r#"read(3,"x",5) = 5 <unfinished ...>"#), Some(Why::Outcome));
+    assert_eq!(rejected(r#"read(3,"x",5) <unfinished ...>"#), Some(Why::Outcome));
+    assert_eq!(rejected("restart_syscall(<... resuming interrupted read ...> <unfinished ...>"), None);
+}
+
+#[test]
+fn a_word_stands_for_an_argument_of_its_kind_only() {
+    for line in [
+        "close(O_RDWR) = 0",
+        "close(3|4) = 0",
+        "close(AT_FDCWD|3) = -1 EBADF (Bad file descriptor)",
+        "lseek(3, O_RDWR, SEEK_SET) = 0",
+        "lseek(3, 0, PROT_READ) = 1",
+        "lseek(3, 0, SEEK_SET|SEEK_CUR) = 1",
+        r#"open("/a", SEEK_END) = 3"#,
+        r#"open("/a", O_RDWR|S_IFREG) = 3"#,
+        r#"open("/a", O_RDWR|O_CREAT, O_RDWR) = 3"#,
+        r#"access("/a", PROT_READ) = 0"#,
+        "fcntl(3, F_RDLCK) = 3",
+        "fcntl(3, F_SETFD, O_RDWR) = 0",
+        "fcntl(3, F_DUPFD, FD_CLOEXEC) = 3",
+        "fcntl(3, F_SETLK, {l_type=F_GETFD, l_whence=SEEK_SET, l_start=0, l_len=1}) = 0",
+        "flock(3, F_SETFD) = 0",
+        "fallocate(3, MAP_SHARED, 0, 5) = 0",
+        "mmap(NULL, 4096, O_RDWR, MAP_PRIVATE, 3, 0) = 0x7f0000000000",
+        "mmap(NULL, 4096, PROT_READ, PROT_WRITE, 3, 0) = 0x7f0000000000",
+        r#"chown("/a", O_RDWR, 0) = 0"#,
+        r#"unlinkat(AT_FDCWD, "/a", O_RDWR) = 0"#,
+        r#"openat2(AT_FDCWD, "/a", {flags=AT_EMPTY_PATH, resolve=0}, 24) = 3"#,
+        r#"openat2(AT_FDCWD, "/a", {flags=O_RDWR, resolve=O_RDWR}, 24) = 3"#,
+        r#"stat("/a", {st_mode=O_RDWR|0644, st_size=5, ...}) = 0"#,
+        "ioctl(3, O_RDWR, 5) = 0",
+    ] {
+        assert_eq!(rejected(line), Some(Why::Argument), "{line}");
+    }
+}

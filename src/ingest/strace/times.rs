@@ -1,6 +1,7 @@
 //! Times that calls set and see.
 
 use super::lex;
+use super::names::Kind;
 use crate::event::{TIME_NOW, TIME_OMIT, nanos};
 use crate::ingest::doubt::{Doubt, Doubts};
 use crate::ingest::parse::Why;
@@ -12,7 +13,7 @@ const OMIT: i64 = libc::UTIME_OMIT;
 
 /// A time in two fields of a structure.
 pub fn fields(text: &[u8], seconds: &[u8], part: &[u8]) -> Option<i64> {
-    let number = |name| lex::field(text, name).and_then(lex::value);
+    let number = |name| lex::field(text, name).and_then(|text| lex::value(text, &[]));
     Some(nanos(number(seconds)?, number(part)?))
 }
 
@@ -57,7 +58,7 @@ fn time(call: Syscall, text: &[u8]) -> Option<i64> {
     let (fields, _) = lex::split(text.get(1..close).filter(|_| text[0] == b'{')?)?;
     let [seconds, part] = fields.as_slice() else { return None };
     let micros = part.starts_with(b"tv_usec=") || call != Syscall::utimensat && !part.starts_with(b"tv_nsec=");
-    let bare = |text: &[u8], name: &[u8]| lex::value(text.strip_prefix(name).unwrap_or(text));
+    let bare = |text: &[u8], name: &[u8]| lex::value(text.strip_prefix(name).unwrap_or(text), &[Kind::Time]);
     let seconds = bare(seconds, b"tv_sec=")?;
     let part = if micros { bare(part, b"tv_usec=")?.saturating_mul(1000) } else { bare(part, b"tv_nsec=")? };
     match part {
@@ -69,7 +70,7 @@ fn time(call: Syscall, text: &[u8]) -> Option<i64> {
 
 /// Seconds since 1970.
 fn whole(text: &[u8]) -> Option<i64> {
-    Some(nanos(lex::value(text)?, 0))
+    Some(nanos(lex::value(text, &[])?, 0))
 }
 
 /// `2011/03/13-07:06:40`, of whatever zone the tracer was in.

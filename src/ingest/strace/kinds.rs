@@ -1,0 +1,56 @@
+//! The kinds of names that an argument may have.
+
+use super::names::Kind::{self, *};
+use crate::event::{Col, Event};
+use crate::syscall::flag::{F_ADD_SEALS, F_DUPFD, F_DUPFD_CLOEXEC, F_NOTIFY, F_SETFD, F_SETFL, F_SETLEASE};
+use crate::syscall::{Op, Role, Syscall};
+
+/// A descriptor, or where relative paths start.
+pub const DIR: &[Kind] = &[Dir];
+/// Flags of clone(2), with the signal that the child ends with.
+pub const CLONE: &[Kind] = &[Clone, Signal];
+
+/// The kinds of names of an argument; those before it have been read. None of a plain number.
+pub fn of(event: &Event, role: Role) -> &'static [Kind] {
+    match role {
+        Role::Fd | Role::Fd2 | Role::DirFd | Role::DirFd2 => DIR,
+        Role::Whence => &[Seek],
+        Role::OpenFlags => &[Open],
+        Role::AtFlags => &[At],
+        Role::Mode => &[Mode],
+        Role::Access => &[Access],
+        Role::Prot => &[Prot],
+        Role::CloneFlags => CLONE,
+        Role::Flags => flags(event.syscall),
+        Role::Cmd => match event.syscall.op() {
+            Some(Op::Fcntl) => &[Fcntl],
+            Some(Op::Flock) => &[Flock],
+            _ => &[Ioctl],
+        },
+        Role::Arg => match event.int(Col::Cmd).filter(|_| event.syscall.op() == Some(Op::Fcntl)) {
+            Some(F_DUPFD | F_DUPFD_CLOEXEC) => &[],
+            Some(F_SETFD) => &[FdFlag],
+            Some(F_SETFL) => &[Open],
+            Some(F_SETLEASE) => &[Lock],
+            Some(F_NOTIFY) => &[Notify],
+            Some(F_ADD_SEALS) => &[Seal],
+            _ => &[Null, Signal, Hint],
+        },
+        _ => &[],
+    }
+}
+
+fn flags(syscall: Syscall) -> &'static [Kind] {
+    match syscall.op() {
+        Some(Op::Preadv2 | Op::Pwritev2) => &[Rw],
+        Some(Op::CopyFileRange) => &[Splice],
+        Some(Op::CloseRange) => &[CloseRange],
+        Some(Op::Fallocate) => &[Fallocate],
+        Some(Op::SyncFileRange) => &[SyncRange],
+        Some(Op::Fadvise) => &[Advice],
+        Some(Op::Mmap) => &[Map],
+        Some(Op::Setxattr | Op::Lsetxattr | Op::Fsetxattr) => &[Xattr],
+        Some(Op::Renameat2) => &[Rename],
+        _ => &[Splice, Mremap, Msync, Mount],
+    }
+}
