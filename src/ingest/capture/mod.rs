@@ -18,7 +18,7 @@ use super::doubt::Doubts;
 use super::parse::{Batch, Parsed, Parser, Stamp, What, Why, digits};
 use super::possible;
 use crate::event::{Col, Event, Text};
-use crate::syscall::{Ret, Syscall, flag};
+use crate::syscall::{Op, Ret, Role, Syscall, flag};
 use memchr::{memchr, memmem};
 
 const SEPARATOR: &[u8] = b";:,";
@@ -166,6 +166,16 @@ fn header(line: &[u8]) -> bool {
     line.starts_with(HEADER)
 }
 
+/// A comment, a header, or the banner of bpftrace.
+fn remark(line: &[u8]) -> bool {
+    [&b"#"[..], b"Attaching ", b"Attached "].iter().any(|start| line.starts_with(start))
+}
+
+/// Does a line that is no event have one inside?
+fn hides(line: &[u8]) -> bool {
+    [&b";:,D="[..], b";:,o="].iter().any(|key| memmem::find(line, key).is_some())
+}
+
 /// How the first line begins.
 const HEADER: &[u8] = b"#|capture_version=";
 
@@ -207,6 +217,7 @@ impl Parser for Capture {
             };
         }
         match line {
+            _ if remark(line) && hides(line) => batch.reject(number, Why::Glued, line),
             _ if other_version(line).is_some() => batch.reject(number, Why::Version, line),
             _ if header(line) => {
                 batch.headers += 1;
@@ -222,7 +233,7 @@ impl Parser for Capture {
             },
             _ if line.trim_ascii().is_empty() => batch.notes += 1,
             // bpftrace's banner
-            _ if line.starts_with(b"Attaching ") || line.starts_with(b"Attached ") => batch.notes += 1,
+            _ if remark(line) => batch.notes += 1,
             _ if line.contains(&0) => batch.reject(number, Why::Nul, line),
             _ => batch.reject(number, Why::NotEvent, line),
         }
@@ -441,7 +452,17 @@ fn unknown(name: &[u8], rest: &mut Rest) -> Result<Event, Why> {
             }
         }
     }
+    let has = |key: u8| seen & 1 << (key - b'A') != 0;
+    let second = row.op().is_some() && row.args.iter().any(|role| matches!(role, Role::Path2 | Role::Target));
+    if second && !has(b'P') || resizes(&event) && event.int(Col::Count).is_none() {
+        return Err(Why::Key);
+    }
     Ok(event)
+}
+
+/// Does the call set the size of a file? Without one it is none.
+fn resizes(event: &Event) -> bool {
+    matches!(event.syscall.op(), Some(Op::Truncate | Op::Ftruncate))
 }
 
 #[cfg(test)]

@@ -96,3 +96,40 @@ fn calls_beyond_the_probes() {
     assert_eq!((event.syscall, event.name(), event.success()), (Syscall::other, "madvise", Some(0)));
     assert_eq!(parse("o=madvise;:,s=0;:,s=1;:,").unwrap_err(), Why::Key);
 }
+
+/// What becomes of a line.
+fn accounted(line: &str) -> Option<Why> {
+    let mut batch = Batch::default();
+    Capture.line(1, line.as_bytes(), &mut batch);
+    batch.rejects.first().map(|reject| reject.why)
+}
+
+#[test]
+fn no_event_hides_behind_something_else() {
+    let close = "t=1760000000000001000;:,D=5021;:,i=2000:2001;:,o=close;:,d=3;:,s=0;:,";
+    let newer = "n=1;:,t=1760000000000001000;:,D=5021;:,i=2000:2001;:,o=close;:,d=3;:,s=0;:,k=00000000;:,";
+    for before in ["#", "# ", "Attached 3 probes", "Attaching 3 probes...", "#|capture_version=4|", "#|capture_version=5|"] {
+        for event in [close, newer] {
+            assert_eq!(accounted(&format!("{before}{event}")), Some(Why::Glued), "{before}{event}");
+        }
+        assert_eq!(accounted(before), None, "{before}");
+    }
+    assert_eq!(accounted(&format!("{close}#|capture_version=5|")), Some(Why::Cut));
+}
+
+#[test]
+fn a_call_has_the_keys_it_cannot_be_without() {
+    for tail in
+        ["o=ftruncate;:,d=3;:,s=0;:,", "o=truncate;:,p=/a;:,s=0;:,", "o=link;:,p=/a;:,s=0;:,", "o=symlink;:,p=/a;:,s=0;:,"]
+    {
+        assert_eq!(parse(tail).unwrap_err(), Why::Key, "{tail}");
+    }
+    assert_eq!(parse("o=link;:,p=/a;:,P=/b;:,s=0;:,").unwrap().text(Text::Path2), Some(&b"/b"[..]));
+}
+
+#[test]
+fn one_call_moves_no_more_than_the_kernel_lets_it() {
+    assert!(parse("o=read;:,d=3;:,b=2147479552;:,").is_ok());
+    assert_eq!(parse("o=read;:,d=3;:,b=2147479553;:,").unwrap_err(), Why::Impossible);
+    assert_eq!(parse("o=pwrite64;:,d=3;:,O=0;:,b=4294967296;:,").unwrap_err(), Why::Impossible);
+}

@@ -5,7 +5,7 @@
 //! Every line has a serial number, and the last line says how many there were. What is optional can be cut off without a
 //! trace, so every line ends with a check.
 
-use super::{SEPARATOR, id, named};
+use super::{SEPARATOR, id, named, resizes};
 use crate::event::{Col, Event, TIME_NOW, TIME_OMIT, Text};
 use crate::ingest::parse::{Ended, Stamp, Why, digits};
 use crate::ingest::possible;
@@ -167,6 +167,9 @@ pub fn event(line: &[u8]) -> Result<(Event, Stamp), Why> {
         }
     }
     let entry = (dur >= 0).then_some(exit - dur);
+    if entry.is_some() && resizes(&event) && event.int(Col::Count).is_none() {
+        return Err(Why::Key);
+    }
     event.set(Col::Pid, pid);
     event.set(Col::Tid, tid);
     event.put(Col::Ts, entry);

@@ -61,6 +61,7 @@ fn damaged_lines_are_rejected() {
     for (tail, why) in cases {
         assert_eq!(parse(tail).unwrap_err(), why, "{tail}");
     }
+    assert_eq!(parse("o=ftruncate;:,s=0;:,d=3;:,").unwrap_err(), Why::Key);
     assert_eq!(line("n=0;:,t=5;:,D=1;:,i=1:1;:,o=sync;:,s=0;:,").unwrap_err(), Why::Number);
     assert_eq!(line("n=1;:,t=5;:,D=9;:,i=1:1;:,o=sync;:,s=0;:,").unwrap_err(), Why::Number);
 }
