@@ -21,6 +21,12 @@ pub struct Gaps {
     absent: u64,
     /// Would an absent one be taken for something else?
     vital: Vital,
+    /// How many buffers were printed, if all.
+    buffers: Option<i64>,
+    /// How long a text or the data is, if it was printed to its end.
+    printed: Option<i64>,
+    /// A time that no kernel sets.
+    wild_time: bool,
 }
 
 /// Whether a call can be known without an argument.
@@ -45,7 +51,13 @@ impl Gaps {
         if self.vital == Vital::Asked && failed != Some(libc::EFAULT) || self.vital == Vital::Found && failed.is_none() {
             return Err(Why::Address);
         }
-        if event.success().is_some() {
+        if let Some(ret) = event.success() {
+            if self.buffers.is_some() && self.buffers != event.int(Col::IovCnt) {
+                return Err(Why::Argument);
+            }
+            if self.wild_time || self.printed.is_some_and(|printed| !moved(event, printed, ret)) {
+                return Err(Why::Impossible);
+            }
             doubts.add(Doubt::Unprinted, self.absent);
         }
         Ok(())
@@ -55,6 +67,17 @@ impl Gaps {
     fn unless<T>(&mut self, value: Option<T>) -> Option<T> {
         self.absent += u64::from(value.is_none());
         value
+    }
+}
+
+/// Can a call that returned this have had so many bytes?
+fn moved(event: &Event, printed: i64, ret: i64) -> bool {
+    match event.syscall.op() {
+        Some(Op::Read | Op::Pread | Op::Readlink | Op::Readlinkat) => printed <= ret,
+        Some(Op::Write | Op::Pwrite) => event.int(Col::Count).is_none_or(|count| count < 0 || printed <= count),
+        // With the byte that ends it.
+        Some(Op::Getcwd) => printed + 1 == ret,
+        _ => true,
     }
 }
 
@@ -75,7 +98,8 @@ pub fn fill(event: &mut Event, args: &[&[u8]], form: Form, doubts: &mut Doubts) 
     let def = event.syscall.def();
     let mut gaps = Gaps::default();
     match event.syscall {
-        Syscall::pipe | Syscall::pipe2 | Syscall::socketpair => pair(event, args, &mut gaps),
+        Syscall::pipe | Syscall::pipe2 => pair(event, args.first(), &mut gaps)?,
+        Syscall::socketpair => pair(event, args.get(3), &mut gaps)?,
         // strace names the arguments of clone and leaves out those that do not count; `-e raw` names none.
         Syscall::clone => {
             let named = args.iter().find_map(|arg| arg.strip_prefix(b"flags="));
@@ -115,20 +139,31 @@ fn fill_one(event: &mut Event, def: &Def, role: Role, arg: &[u8], gaps: &mut Gap
         Role::DirFd2 => set_fd(event, arg, Col::DirFd2, Text::Dir2Path, false)?,
         Role::Path | Role::Path2 | Role::Target | Role::Name | Role::Link => {
             match (lex::string(arg).ok_or(Why::Argument)?, role.text()) {
-                (Printed::Whole(bytes), Some(text)) => event.set_text(text, bytes),
+                (Printed::Whole(bytes), Some(text)) => {
+                    if role == Role::Link || event.syscall.op() == Some(Op::Getcwd) {
+                        gaps.printed = i64::try_from(bytes.len()).ok();
+                    }
+                    event.set_text(text, bytes);
+                }
                 (Printed::Lost, _) => gaps.absent += 1,
                 _ => {}
             }
         }
-        Role::Iov => event.put(Col::Count, gaps.unless(total(arg))),
+        Role::Iov => {
+            let (buffers, count) = gaps.unless(total(arg)?).unzip();
+            gaps.buffers = buffers;
+            event.put(Col::Count, count);
+        }
         // NULL means the file's own position.
         Role::OffsetPtr => pointed(event, Col::Offset, arg, def, gaps)?,
         Role::Offset2Ptr => pointed(event, Col::Offset2, arg, def, gaps)?,
         // Some kernels store the result of a 32-bit seek here and return 0.
         Role::ResultPtr => event.put(Col::Arg, gaps.unless(bracketed(arg))),
         Role::How => {
-            if arg.first() != Some(&b'{') {
-                gaps.vital = Vital::Asked;
+            match arg {
+                [b'{', fields @ ..] if !known_fields(fields) => return Err(Why::Argument),
+                [b'{', ..] => {}
+                _ => gaps.vital = Vital::Asked,
             }
             event.put(Col::Flags, named(arg, b"flags=", &[Kind::Open])?);
             event.put(Col::Mode, named(arg, b"mode=", &[Kind::Mode])?);
@@ -147,15 +182,21 @@ fn fill_one(event: &mut Event, def: &Def, role: Role, arg: &[u8], gaps: &mut Gap
             event.put(Col::Mtime, mtime.and_then(|mtime| times::fields(mtime, b"tv_sec=", b"tv_nsec=")));
         }
         Role::Times => match times::both(event.syscall, arg, doubts)? {
-            Some([atime, mtime]) => {
+            Some(times::Set { times: [atime, mtime], wild }) => {
                 event.set(Col::Atime, atime);
                 event.set(Col::Mtime, mtime);
+                gaps.wild_time = wild;
             }
             None => gaps.vital = Vital::Asked,
         },
         // A string, a structure, an address, or a comment in place of them.
         Role::Buf if !matches!(arg.first(), Some(b'"' | b'[' | b'{' | b'/' | b'0')) && arg != b"NULL" => {
             return Err(Why::Argument);
+        }
+        Role::Buf if arg.first() == Some(&b'"') => {
+            if let Printed::Whole(bytes) = lex::string(arg).ok_or(Why::Argument)? {
+                gaps.printed = i64::try_from(bytes.len()).ok();
+            }
         }
         Role::Buf | Role::OffsetHigh | Role::Addr | Role::Skip => {}
         // Only requests that files know are ever issued again, and those have names here.
@@ -275,16 +316,21 @@ pub fn note(event: &mut Event, text: Text, on: Annotation, first: bool) {
 }
 
 /// The two descriptors that pipe and socketpair made.
-fn pair(event: &mut Event, args: &[&[u8]], gaps: &mut Gaps) {
-    let array = args.iter().find_map(|arg| arg.strip_prefix(b"[")?.strip_suffix(b"]"));
-    let made = array.and_then(lex::split).map(|(made, _)| made).unwrap_or_default();
-    let read = match made.as_slice() {
-        [first, second] => {
-            set_fd(event, first, Col::Fd, Text::FdPath, true).and(set_fd(event, second, Col::Fd2, Text::Fd2Path, false)).ok()
-        }
-        _ => None,
+fn pair(event: &mut Event, arg: Option<&&[u8]>, gaps: &mut Gaps) -> Result<(), Why> {
+    let shown = arg.filter(|arg| !elsewhere(arg));
+    let Some(array) = shown.and_then(|arg| arg.strip_prefix(b"[")?.strip_suffix(b"]")) else {
+        gaps.absent += 1;
+        return if shown.is_none() { Ok(()) } else { Err(Why::Argument) };
     };
-    gaps.unless(read);
+    let (made, _) = lex::split(array).ok_or(Why::Argument)?;
+    let [first, second] = made.as_slice() else { return Err(Why::Argument) };
+    set_fd(event, first, Col::Fd, Text::FdPath, true)?;
+    set_fd(event, second, Col::Fd2, Text::Fd2Path, false)
+}
+
+/// Does it stand in place of what is there: an address, a comment, what `-s 0` leaves?
+fn elsewhere(arg: &[u8]) -> bool {
+    matches!(arg, b"NULL" | b"[...]") || arg.starts_with(b"/*") || lex::number(arg).is_some()
 }
 
 /// The number in `[12]`, `[12] => [34]` or `[12 => 34]`.
@@ -295,23 +341,36 @@ fn bracketed(arg: &[u8]) -> Option<i64> {
     lex::value(&inner[..end], &[])
 }
 
-/// Total length of the buffers of `[{iov_base=.., iov_len=5}, ..]`; unknown when strace cut the array short.
-fn total(arg: &[u8]) -> Option<i64> {
-    let inner = arg.strip_prefix(b"[")?.strip_suffix(b"]")?;
-    let mut rest = inner;
-    let mut sum = 0i64;
+/// Number and total length of the buffers of `[{iov_base=.., iov_len=5}, ..]`, in old versions `[{.., 5}, ..]`; unknown when
+/// strace cut the array short.
+fn total(arg: &[u8]) -> Result<Option<(i64, i64)>, Why> {
+    let Some(mut rest) = arg.strip_prefix(b"[").and_then(|arg| arg.strip_suffix(b"]")) else {
+        return if elsewhere(arg) { Ok(None) } else { Err(Why::Argument) };
+    };
+    let (mut buffers, mut sum) = (0, 0i64);
     while !rest.is_empty() {
-        let at = rest.iter().position(|c| *c == b'{' || *c == b'.')?;
-        rest = rest.get(at + 1..)?;
-        if inner[inner.len() - rest.len() - 1] == b'.' {
-            return None;
+        if rest.starts_with(b"...") {
+            return Ok(None);
         }
-        let (fields, tail) = lex::split_braces(rest)?;
-        let len = fields.as_slice().iter().find_map(|field| field.strip_prefix(b"iov_len="))?;
-        sum = sum.checked_add(lex::value(len, &[])?)?;
-        rest = tail;
+        let (fields, tail) = rest.strip_prefix(b"{").and_then(lex::split_braces).ok_or(Why::Argument)?;
+        let [_, len] = fields.as_slice() else { return Err(Why::Argument) };
+        let len = lex::value(len.strip_prefix(b"iov_len=").unwrap_or(len), &[]).ok_or(Why::Argument)?;
+        sum = sum.wrapping_add(len);
+        buffers += 1;
+        rest = match tail {
+            [] => tail,
+            [b',', tail @ ..] => tail.trim_ascii_start(),
+            _ => return Err(Why::Argument),
+        };
     }
-    Some(sum)
+    Ok(Some((buffers, sum)))
+}
+
+/// Are these the fields of `struct open_how` that have names here, or what strace prints of others that it has none for?
+fn known_fields(text: &[u8]) -> bool {
+    let known: [&[u8]; 5] = [b"flags=", b"mode=", b"resolve=", b"/* bytes ", b"..."];
+    let fine = |field: &&[u8]| known.iter().any(|name| field.starts_with(name));
+    lex::split_braces(text).is_some_and(|(fields, rest)| rest.is_empty() && fields.as_slice().iter().all(fine))
 }
 
 /// Kind and mode, size and owner of what a stat call found; the owner, as the modification time, with `-v` only.

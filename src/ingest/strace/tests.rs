@@ -317,11 +317,9 @@ fn an_outcome_that_the_call_never_has() {
     ] {
         assert_eq!(rejected(line), Some(Why::Impossible), "{line}");
     }
-    for line in [
-        "exit_group(0) = ?",
-        "fcntl(3</a>, F_SETPIPE_SZ, 4096) = 65536",
-        "fcntl(3</a>, F_GETFD) = 0x1 (flags FD_CLOEXEC)",
-    ] {
+    for line in
+        ["exit_group(0) = ?", "fcntl(3</a>, F_SETPIPE_SZ, 4096) = 65536", "fcntl(3</a>, F_GETFD) = 0x1 (flags FD_CLOEXEC)"]
+    {
         assert_eq!(rejected(line), None, "{line}");
     }
 }
@@ -362,5 +360,60 @@ fn a_word_stands_for_an_argument_of_its_kind_only() {
         "ioctl(3, O_RDWR, 5) = 0",
     ] {
         assert_eq!(rejected(line), Some(Why::Argument), "{line}");
+    }
+}
+
+#[test]
+fn a_structure_says_what_the_call_did() {
+    for line in [
+        r#"writev(4, [{iov_base="a", iov_len=1}, {iov_base="b", iov_len=1}], 9) = 2"#,
+        r#"writev(4, [{iov_base="a", iov_len=x}], 1) = 1"#,
+        r#"writev(4, [{iov_base="a", iov_len=1} close(3)], 1) = 1"#,
+        "writev(4, x, 1) = 1",
+        "pipe([3,4,5]) = 0",
+        "pipe(x) = 0",
+        "pipe2([3, x], 0) = 0",
+        "socketpair(AF_UNIX, SOCK_STREAM, 0, [3]) = 0",
+        r#"openat2(AT_FDCWD, "/a", {flags=O_RDWR, resolve=0, later=5}, 32) = 3"#,
+    ] {
+        assert_eq!(rejected(line), Some(Why::Argument), "{line}");
+    }
+    for line in [
+        r#"writev(4, [{iov_base="a", iov_len=1}, ...], 9) = 9"#,
+        r#"writev(4, [{iov_base="a", iov_len=1}, ... /* 0x7ffd */], 9) = -1 EFAULT (Bad address)"#,
+        r#"writev(4, [{"ab", 2}, {"c"..., 99}], 2) = 101"#,
+        "writev(4, 0x7ffd, 1) = 1",
+        "pipe(0x7ffd) = -1 EMFILE (Too many open files)",
+        "pipe(NULL) = -1 EFAULT (Bad address)",
+        "pipe2([...], O_CLOEXEC) = 0",
+        r#"openat2(AT_FDCWD, "/a", {flags=O_RDWR, resolve=0, /* bytes 24..31 */ "\x01"}, 32) = -1 E2BIG (Argument list too long)"#,
+    ] {
+        assert_eq!(rejected(line), None, "{line}");
+    }
+    assert_eq!(parse(r#"writev(4, [{"ab", 2}, {"c"..., 99}], 2) = 101"#).int(Col::Count), Some(101));
+}
+
+#[test]
+fn what_was_printed_fits_what_came_back() {
+    for line in [
+        r#"getcwd("/a", 4096) = 9"#,
+        r#"read(3, "abcdef", 6) = 3"#,
+        r#"write(3, "abcdef", 3) = 3"#,
+        r#"readlink("/a", "bcd", 9) = 2"#,
+        r#"utimensat(AT_FDCWD, "a", [{tv_sec=1, tv_nsec=5000000000}, UTIME_OMIT], 0) = 0"#,
+        r#"utimes("a", [{tv_sec=1, tv_usec=0}, {tv_sec=1, tv_usec=1000000}]) = 0"#,
+    ] {
+        assert_eq!(rejected(line), Some(Why::Impossible), "{line}");
+    }
+    for line in [
+        r#"getcwd("/a", 4096) = 3"#,
+        r#"read(3, "abc"..., 6) = 6"#,
+        r#"read(3, "a\0\nd", 6) = 4"#,
+        r#"write(3, "abcdef", 6) = 3"#,
+        r#"readlink("/a", "b\303"..., 9) = 9"#,
+        r#"utimensat(AT_FDCWD, "a", [{tv_sec=1, tv_nsec=5000000000}, UTIME_OMIT], 0) = -1 EINVAL (Invalid argument)"#,
+        r#"utimensat(AT_FDCWD, "a", [{tv_sec=1, tv_nsec=UTIME_NOW}, {tv_sec=1, tv_nsec=999999999}], 0) = 0"#,
+    ] {
+        assert_eq!(rejected(line), None, "{line}");
     }
 }

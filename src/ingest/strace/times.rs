@@ -17,6 +17,14 @@ pub fn fields(text: &[u8], seconds: &[u8], part: &[u8]) -> Option<i64> {
     Some(nanos(number(seconds)?, number(part)?))
 }
 
+/// Access and modification time that a call sets.
+pub struct Set {
+    /// Both, in nanoseconds.
+    pub times: [i64; 2],
+    /// Is a fraction of a second more than a second? Kernels refuse that.
+    pub wild: bool,
+}
+
 /// Access and modification time that a call sets; nothing when the log does not have them.
 ///
 /// Forms: NULL, `[{tv_sec=.., tv_nsec=..} /* .. */, UTIME_OMIT]`, `{actime=.., modtime=..}`; in older versions
@@ -24,15 +32,16 @@ pub fn fields(text: &[u8], seconds: &[u8], part: &[u8]) -> Option<i64> {
 ///
 /// # Errors
 /// When they are there and not understood.
-pub fn both(call: Syscall, arg: &[u8], doubts: &mut Doubts) -> Result<Option<[i64; 2]>, Why> {
+pub fn both(call: Syscall, arg: &[u8], doubts: &mut Doubts) -> Result<Option<Set>, Why> {
+    let plain = |times| Ok(Some(Set { times, wild: false }));
     if matches!(arg, b"NULL" | b"0") {
-        return Ok(Some([TIME_NOW; 2]));
+        return plain([TIME_NOW; 2]);
     }
     if arg.starts_with(b"0x") || arg == b"[...]" || arg == b"{...}" {
         return Ok(None);
     }
     if let (Some(at), Some(mt)) = (lex::field(arg, b"actime="), lex::field(arg, b"modtime=")) {
-        return Ok(Some([whole(at).ok_or(Why::Argument)?, whole(mt).ok_or(Why::Argument)?]));
+        return plain([whole(at).ok_or(Why::Argument)?, whole(mt).ok_or(Why::Argument)?]);
     }
     let inner = match arg {
         [b'[', inner @ .., b']'] | [b'{', inner @ .., b'}'] => inner,
@@ -42,17 +51,19 @@ pub fn both(call: Syscall, arg: &[u8], doubts: &mut Doubts) -> Result<Option<[i6
     let [at, mt] = two.as_slice() else { return Err(Why::Argument) };
     if let (Some(at), Some(mt)) = (date(at), date(mt)) {
         doubts.add(Doubt::Zone, 1);
-        return Ok(Some([at, mt]));
+        return plain([at, mt]);
     }
-    Ok(Some([time(call, at).ok_or(Why::Argument)?, time(call, mt).ok_or(Why::Argument)?]))
+    let [(atime, wild), (mtime, wild2)] = [time(call, at).ok_or(Why::Argument)?, time(call, mt).ok_or(Why::Argument)?];
+    Ok(Some(Set { times: [atime, mtime], wild: wild || wild2 }))
 }
 
-fn time(call: Syscall, text: &[u8]) -> Option<i64> {
+/// A time, and whether its fraction of a second is more than one.
+fn time(call: Syscall, text: &[u8]) -> Option<(i64, bool)> {
     if text.starts_with(b"UTIME_NOW") {
-        return Some(TIME_NOW);
+        return Some((TIME_NOW, false));
     }
     if text.starts_with(b"UTIME_OMIT") {
-        return Some(TIME_OMIT);
+        return Some((TIME_OMIT, false));
     }
     let close = text.iter().rposition(|c| *c == b'}')?;
     let (fields, _) = lex::split(text.get(1..close).filter(|_| text[0] == b'{')?)?;
@@ -62,9 +73,9 @@ fn time(call: Syscall, text: &[u8]) -> Option<i64> {
     let seconds = bare(seconds, b"tv_sec=")?;
     let part = if micros { bare(part, b"tv_usec=")?.saturating_mul(1000) } else { bare(part, b"tv_nsec=")? };
     match part {
-        NOW if !micros => Some(TIME_NOW),
-        OMIT if !micros => Some(TIME_OMIT),
-        _ => Some(nanos(seconds, part)),
+        NOW if !micros => Some((TIME_NOW, false)),
+        OMIT if !micros => Some((TIME_OMIT, false)),
+        _ => Some((nanos(seconds, part), !(0..1_000_000_000).contains(&part))),
     }
 }
 
