@@ -7,6 +7,7 @@
 mod chroot;
 mod control;
 mod copy;
+mod cwd;
 mod data;
 mod fd;
 mod meta;
