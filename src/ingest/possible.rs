@@ -6,16 +6,16 @@
 
 use super::parse::Why;
 use crate::event::{AT_FDCWD, Col, Event, Text};
-use crate::syscall::flag::{F_ADD_SEALS, F_DUPFD, F_DUPFD_CLOEXEC, F_NOTIFY, F_SETFD, F_SETFL, F_SETLEASE, MAP_ANONYMOUS};
+use crate::syscall::flag::{
+    F_ADD_SEALS, F_DUPFD, F_DUPFD_CLOEXEC, F_NOTIFY, F_SETFD, F_SETFL, F_SETLEASE, IOV_MAX, LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN,
+    MAP_ANONYMOUS,
+};
 use crate::syscall::lock::Lock;
 use crate::syscall::position::SHARED;
 use crate::syscall::{Op, Ret, Role, Syscall};
 
-const LOCK_NB: i64 = 4;
 /// Of kernels before 5.16, which took any other bits with it (flock(2)).
 const LOCK_MAND: i64 = 32;
-/// Buffers of a vectored call (readv(2)).
-const IOV_MAX: i64 = 1024;
 
 /// Commands of fcntl(2) that return 0, besides those of locks.
 const SETS: [i64; 5] = [F_SETFD, F_SETFL, F_SETLEASE, F_NOTIFY, F_ADD_SEALS];
@@ -126,7 +126,7 @@ fn asks(event: &Event, ret: i64) -> bool {
         Some(Op::Mmap) => is(Col::Count, &|count| count != 0),
         Some(Op::Access | Op::Faccessat | Op::Faccessat2) => is(Col::Mode, &|mode| mode & !7 == 0),
         Some(Op::Dup) => is(Col::Fd2, &|fd| fd == ret),
-        Some(Op::Flock) => is(Col::Cmd, &|cmd| cmd & LOCK_MAND != 0 || matches!(cmd & !LOCK_NB, 1 | 2 | 8)),
+        Some(Op::Flock) => is(Col::Cmd, &|cmd| cmd & LOCK_MAND != 0 || matches!(cmd & !LOCK_NB, LOCK_SH | LOCK_EX | LOCK_UN)),
         Some(Op::Fcntl) if Lock::asked(event).is_some() => {
             [Col::Mode, Col::Whence].iter().all(|col| is(*col, &|value| (0..=2).contains(&value)))
         }

@@ -13,8 +13,8 @@ use super::record::{CWD, LOCK, SPARSE, UNPOPULATED, WITHHELD, errno};
 use super::structs::{ACCESS_LIST, access_list, flock, lock_command, timespec};
 use crate::event::{AT_FDCWD, Col};
 use crate::init::Data;
-use crate::syscall::Op;
 use crate::syscall::request::{QUESTION, asks};
+use crate::syscall::{Op, flag};
 use std::arch::asm;
 use std::ffi::CStr;
 use std::io::Result;
@@ -34,8 +34,7 @@ const BUFFER: usize = 1 << 20;
 /// Bytes of a mapping that MAP_POPULATE brings into memory at most. A private one that may be written is copied there, so this
 /// is memory of the replay, for each worker.
 const POPULATE_MAX: i64 = 16 << 20;
-/// Buffers of one vectored call at most (UIO_MAXIOV, readv(2)).
-const IOV_MAX: usize = 1024;
+const IOV_MAX: usize = flag::IOV_MAX as usize;
 
 /// What all workers share.
 #[derive(Debug)]

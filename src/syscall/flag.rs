@@ -24,7 +24,7 @@ flags! {
     // fcntl(2), flock(2), close_range(2)
     F_DUPFD F_GETFD F_SETFD F_GETFL F_SETFL F_GETLK F_OFD_GETLK F_RDLCK F_WRLCK F_UNLCK F_DUPFD_CLOEXEC F_SETLEASE F_NOTIFY F_ADD_SEALS
     FD_CLOEXEC
-    LOCK_SH LOCK_EX LOCK_UN
+    LOCK_SH LOCK_EX LOCK_NB LOCK_UN
     CLOSE_RANGE_UNSHARE CLOSE_RANGE_CLOEXEC
     // renameat2(2)
     RENAME_NOREPLACE RENAME_EXCHANGE
@@ -38,6 +38,8 @@ flags! {
 pub const TMPFILE: i64 = O_TMPFILE & !O_DIRECTORY;
 /// What the kernel adds to the flags of every description of a 64-bit program (asm-generic/fcntl.h; libc's is 0 there).
 pub const O_LARGEFILE: i64 = 0o100_000;
+/// Buffers of one vectored call at most: UIO_MAXIOV (readv(2), linux/uio.h).
+pub const IOV_MAX: i64 = 1024;
 /// F_GETLK with 64-bit positions, of 32-bit programs (asm-generic/fcntl.h).
 pub const F_GETLK64: i64 = 12;
 /// Size of a block, `_IO(0, 2)` (linux/fs.h).
