@@ -6,67 +6,31 @@
 //! iterators: tasks, files; /proc: mounts ──────────┴─> processes, open_files
 //! ```
 //!
-//! * `btf`, `layout` where the running kernel keeps things; `asm`, `program`, `parts`, `memory`, `file`, `walk` the programs; `bpf`
-//!   loads them
-//! * `snapshot` what is there when a capture begins
-//! * `seat` where a program finds what the one before it left; `belt` how records leave the kernel, `ring`, `drain` how they
-//!   are read
-//! * `table` what is read of each call, `record` what comes back, `decode` the event that it tells of
-//! * `arrive`, `extra` programs for processes that come, for requests and page faults; `aside`, `requests`, `uring` what is made of it
-//! * `compat` calls of 32-bit programs
-//! * `scope`, `filter` whose calls and which; `glob`, `sieve` about which paths; `target` the command; `os` rights, clocks
-//! * `ebpf` the loop; `ptrace`, `tracee` the same by stopping threads; `stap` by the probes of `systemtap/`
-//! * `write`, `recover` the dataset
+//! * `target` what is captured; `backend` the three ways to do it
+//! * `kernel`, `probe` the programs that tell of calls, and what comes back
+//! * `decode` the events that it tells of
+//! * `write`, `recover` the dataset; `summary`; `os` rights, clocks
 //!
 //! What is not captured is counted by kind: see [`crate::loss::Loss`].
 
-mod argument;
-mod arrive;
-mod aside;
-mod asm;
-mod belt;
-mod bpf;
-mod btf;
-mod compat;
+mod backend;
 mod decode;
-mod drain;
-mod ebpf;
-mod extra;
-mod file;
-mod filter;
-mod glob;
-mod layout;
-mod memory;
-mod number;
+mod kernel;
 mod os;
-mod parts;
-mod program;
-mod ptrace;
-mod record;
+mod probe;
 mod recover;
-mod requests;
-mod ring;
-mod scope;
-mod seat;
-mod sieve;
-mod snapshot;
-mod stap;
 mod summary;
-mod table;
 mod target;
-mod tracee;
-mod uring;
-mod walk;
 mod write;
 
-pub use ebpf::{check, listing};
-pub use filter::{Calls, GROUPS};
-pub use glob::Glob;
+pub use backend::ebpf::{check, listing};
+pub use backend::stap::check as check_stap;
 pub use recover::{Recovered, recover};
-pub use scope::Scope;
-pub use sieve::Paths;
-pub use stap::check as check_stap;
 pub use summary::{Sum, Summary};
+pub use target::filter::{Calls, GROUPS};
+pub use target::glob::Glob;
+pub use target::scope::Scope;
+pub use target::sieve::Paths;
 pub use write::HOLE;
 
 use crate::ingest::write::Sink;
@@ -77,15 +41,15 @@ use crate::schema::losses::{self, Lost};
 use crate::schema::{Draft, Manifest, Table};
 use crate::signal;
 use anyhow::{Context, Result, bail, ensure};
-use ebpf::Ebpf;
-use ptrace::Ptrace;
+use backend::ebpf::Ebpf;
+use backend::ptrace::Ptrace;
+use backend::stap::Stap;
 use serde::Serialize;
 use serde_json::json;
-use snapshot::Snapshot;
-use stap::Stap;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
+use target::snapshot::Snapshot;
 use write::Recorder;
 
 /// What captures.

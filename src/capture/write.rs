@@ -1,7 +1,7 @@
 //! What a live capture writes: events by way of ingest's orderer, and the small tables beside them.
 
 use super::os;
-use super::snapshot::Snapshot;
+use crate::capture::target::snapshot::Snapshot;
 use crate::event::{Col, Event};
 use crate::ingest::facts::Facts;
 use crate::ingest::order::{Key, Orderer, Placed, WINDOW};

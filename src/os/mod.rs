@@ -1,5 +1,6 @@
 //! What the system is asked for its users, their rights and its numbers.
 
+pub mod description;
 pub mod kernel;
 pub mod rights;
 pub mod user;

@@ -10,51 +10,19 @@
 //! ```
 //! The supervisor never runs a captured call; the child never sees anything but the tree.
 
-mod alone;
-mod board;
-mod call;
-pub(crate) mod check;
 pub mod child;
-pub mod compare;
-mod conditions;
-mod data;
-mod engine;
-mod filter;
-mod flaw;
-mod futex;
-mod links;
-mod load;
+pub(crate) mod feed;
+mod issue;
 pub mod machine;
-mod measure;
-mod memory;
-pub mod metrics;
-mod order;
-mod pace;
-mod pages;
-mod plan;
-mod process;
-mod record;
-mod recover;
-mod results;
-mod samples;
-mod sandbox;
-mod source;
-mod state;
-mod structs;
-mod summary;
+pub mod outcome;
+mod shared;
 mod supervise;
-mod sys;
-mod tally;
-mod ticks;
-mod timeline;
-mod violations;
 mod watchdog;
-mod worker;
 
-pub use conditions::{Conditions, Limit, LimitOf, Named};
-pub use plan::DEFAULT_WORKERS;
-pub use recover::{Recovered, recover};
-pub use summary::Summary;
+pub use child::conditions::{Conditions, Limit, LimitOf, Named};
+pub use feed::plan::DEFAULT_WORKERS;
+pub use outcome::recover::{Recovered, recover};
+pub use outcome::summary::Summary;
 
 use crate::files::Dir;
 use crate::init::{Data, Map, Parts, Root, State, fingerprint};
@@ -65,14 +33,19 @@ use crate::schema::{Dataset, Draft, Manifest};
 use crate::signal;
 use crate::words::words;
 use anyhow::{Context, Result, bail, ensure};
+use child::sandbox;
+use feed::check;
+use feed::timeline::Timeline;
+use issue::pace;
 use machine::Machine;
-use measure::Measures;
-use samples::Sampler;
+use machine::samples::Sampler;
+use outcome::measure::Measures;
+use outcome::{recover as left, state};
 use serde_json::{Value, json};
+use shared::memory;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use supervise::Watch;
-use timeline::Timeline;
 
 words! {
     /// What issues the ops.
@@ -238,7 +211,7 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
     let user = options.conditions.user.as_ref().map(Named::ids).transpose()?;
     let (data, maps) = stamp.map_or((Data::default(), Vec::new()), |stamp| (stamp.data, stamp.maps));
     let captured = mounts::of(&workload.manifest).unwrap_or_default();
-    recover::refuse(&options.out)?;
+    left::refuse(&options.out)?;
     let draft = Draft::create(&options.out, Kind::Run)?;
     let task = child::Task {
         parent: std::process::id(),

@@ -1,21 +1,21 @@
 //! The outside of a replay: starts the child, takes its records, compares and writes them.
 
 use super::Order;
-use super::board::{Board, Shape, Sheet};
-use super::check::Checked;
-use super::child::{self, Task};
-use super::compare::{Outcome, compare};
-use super::measure::Measures;
-use super::pace::{clock, now};
-use super::plan::{self, Plan};
-use super::record::{DONE, ERROR, Frame, LOST};
-use super::results::Results;
-use super::samples::Sampler;
-use super::tally::{Did, Helpers, Replayed};
-use super::timeline::Timeline;
 use super::watchdog::Watchdog;
 use crate::files;
 use crate::progress::Progress;
+use crate::replay::child::{self, Task};
+use crate::replay::feed::check::Checked;
+use crate::replay::feed::plan::{self, Plan};
+use crate::replay::feed::timeline::Timeline;
+use crate::replay::machine::samples::Sampler;
+use crate::replay::outcome::compare::{Outcome, compare};
+use crate::replay::outcome::measure::Measures;
+use crate::replay::outcome::results::Results;
+use crate::replay::outcome::tally::{Did, Helpers, Replayed};
+use crate::replay::shared::board::{Board, Shape, Sheet};
+use crate::replay::shared::clock::{clock, now};
+use crate::replay::shared::record::{DONE, ERROR, Frame, LOST};
 use crate::schema::{Dataset, Draft, Table};
 use crate::signal::{self, Signal};
 use anyhow::{Context, Result, bail, ensure};

@@ -4,9 +4,9 @@
 //! them on: then the replay is over. A call that takes long is none of that: the machine may be slow.
 
 use super::Pace;
-use super::board::Board;
-use super::order::{TURN, Wait};
-use super::record::UNKNOWN;
+use crate::replay::shared::board::Board;
+use crate::replay::shared::order::{TURN, Wait};
+use crate::replay::shared::record::UNKNOWN;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
@@ -120,10 +120,10 @@ fn asleep(board: &Board, worker: usize) -> Option<(i64, Wait)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::board::Shape;
-    use super::super::order::{Counter, Order, Resource, Strict};
-    use super::super::record::Fact;
     use super::*;
+    use crate::replay::shared::board::Shape;
+    use crate::replay::shared::order::{Counter, Order, Resource, Strict};
+    use crate::replay::shared::record::Fact;
     use crate::syscall::Syscall;
 
     /// Workers that wait before their ops; what the watchdog says of that, for which it has so much time.

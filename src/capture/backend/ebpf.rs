@@ -1,0 +1,472 @@
+//! The eBPF backend: programs loaded, attached to a scope, and their ring read until the capture is to end.
+
+use crate::capture::decode::aside::News;
+use crate::capture::decode::table::Calls;
+use crate::capture::decode::uring::Rings;
+use crate::capture::decode::{Decoder, Seen};
+use crate::capture::kernel::asm::Map;
+use crate::capture::kernel::belt::Belts;
+use crate::capture::kernel::bpf::{Attach, Maps, Program};
+use crate::capture::kernel::btf::{Btf, Kind};
+use crate::capture::kernel::counter::{COUNTERS, Counter};
+use crate::capture::kernel::drain::Drain;
+use crate::capture::kernel::layout::{COPIED, Layout};
+use crate::capture::os;
+use crate::capture::probe::extra::{self, Extra};
+use crate::capture::probe::program::{self, Programs};
+use crate::capture::target::command::Target;
+use crate::capture::target::scope::{Match, Scope};
+use crate::capture::target::sieve::{Paths, Sieve};
+use crate::capture::target::snapshot::{Process, Snapshot};
+use crate::capture::write::{Recorder, hole};
+use crate::capture::{Ended, Limits, Options, Outcome, Sum};
+use crate::event::{Col, Event};
+use crate::ingest::order::Placed;
+use crate::loss::Loss;
+use crate::progress::Progress;
+use crate::schema::losses::Lost;
+use crate::signal;
+use crate::syscall::Ret;
+use anyhow::{Context, Result, ensure};
+use std::collections::{BTreeMap, HashSet};
+use std::fmt::Write;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long the reader sleeps when the ring is empty.
+const NAP: Duration = Duration::from_millis(2);
+/// How often counters and limits are looked at.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// The programs with their names and what they are attached to.
+fn hooks(programs: &Programs) -> [(&'static str, &crate::capture::kernel::asm::Code, Attach, Kind, &'static str); 6] {
+    use Attach::{Iterator, Tracepoint};
+    // Exits next to entries: what happens between the two is half seen.
+    [
+        ("ioriot_fork", &programs.fork, Tracepoint, Kind::Typedef, "btf_trace_sched_process_fork"),
+        ("ioriot_end", &programs.end, Tracepoint, Kind::Typedef, "btf_trace_sched_process_exit"),
+        ("ioriot_exit", &programs.exit, Tracepoint, Kind::Typedef, "btf_trace_sys_exit"),
+        ("ioriot_enter", &programs.enter, Tracepoint, Kind::Typedef, "btf_trace_sys_enter"),
+        ("ioriot_mark", &programs.mark, Iterator, Kind::Func, "bpf_iter_task"),
+        ("ioriot_files", &programs.files, Iterator, Kind::Func, "bpf_iter_task_file"),
+    ]
+}
+
+/// The programs as they would be loaded for a scope, and the offsets they were made with.
+///
+/// # Errors
+/// When the kernel does not describe its types, or lacks one that is needed.
+pub fn listing(options: &Options) -> Result<String> {
+    let layout = Layout::find(&Btf::kernel()?)?;
+    let programs = program::make(&layout, Belts::new(options.buffer), &options.scope.matcher()?, options.follow);
+    let mut text = format!("{layout}\n");
+    for (name, code, _, _, hook) in hooks(&programs) {
+        writeln!(text, "{name}, at {hook}: {} instructions\n{code}", code.len())?;
+    }
+    for Extra { name, code, .. } in extras(&Btf::kernel()?, &layout, options.faults).1 {
+        writeln!(text, "{name}: {} instructions\n{code}", code.len())?;
+    }
+    Ok(text)
+}
+
+/// Are all of the needed rights and features there? The reasons why not, if not.
+///
+/// # Errors
+/// The first thing that is missing, with what the kernel says.
+pub fn check() -> Result<String> {
+    let btf = Btf::kernel()?;
+    let layout = Layout::find(&btf)?;
+    let belts = Belts::new(64 * 1024);
+    let programs = program::make(&layout, belts, &Scope::All.matcher()?, true);
+    let calls = Calls::new(|_| true);
+    let maps = Maps::create(64 * 1024, belts, &calls.rows).context(RIGHTS)?;
+    let mut instructions = 0;
+    for (name, code, attach, kind, hook) in hooks(&programs) {
+        Program::load(name, code, &maps, attach, btf.id(kind, hook)?).context(RIGHTS)?;
+        instructions += code.len();
+    }
+    for Extra { name, code, hook } in extras(&btf, &layout, true).1 {
+        match Program::load(name, &code, &maps, Attach::Tracepoint, hook) {
+            Ok(_) => instructions += code.len(),
+            Err(error) => log::warn!("what program {name} would tell is not captured: {error:#}"),
+        }
+    }
+    let cast = if layout.cast.is_some() { "typed reads" } else { COPIED };
+    Ok(format!("{} programs of {instructions} instructions verified, {cast}", hooks(&programs).len()))
+}
+
+/// What this kernel shows beside calls; what it does not show is said.
+fn extras(btf: &Btf, layout: &Layout, faults: bool) -> (Option<Rings>, Vec<Extra>) {
+    let (mut rings, mut extras) = (None, Vec::new());
+    match extra::rings(btf, layout) {
+        Ok((found, programs)) => {
+            rings = Some(found);
+            extras.extend(programs);
+        }
+        Err(error) => log::warn!("requests through io_uring are counted and not captured: {error:#}"),
+    }
+    if faults {
+        match extra::faults(btf, layout) {
+            Ok(programs) => extras.extend(programs),
+            Err(error) => log::warn!("page faults are not captured: {error:#}"),
+        }
+    }
+    (rings, extras)
+}
+
+const RIGHTS: &str = "eBPF needs CAP_BPF and CAP_PERFMON: run it by sudo, or give the program both (setcap)";
+
+/// A capture under way.
+pub struct Ebpf {
+    calls: Calls,
+    maps: Maps,
+    programs: Vec<Program>,
+    drain: Drain,
+    target: Option<Target>,
+    pids: Vec<u32>,
+    rings: Option<Rings>,
+    clock: i64,
+    /// When all that had been looked at.
+    until: i64,
+    /// What was there when it began.
+    pub snapshot: Snapshot,
+}
+
+impl Ebpf {
+    /// Loads and attaches everything, and looks at what is there. A command waits until [`Ebpf::run`].
+    ///
+    /// # Errors
+    /// When rights or features are missing, or the command or processes are not there.
+    pub fn start(options: &Options) -> Result<Ebpf> {
+        let btf = Btf::kernel()?;
+        let layout = Layout::find(&btf)?;
+        if layout.cast.is_none() {
+            log::warn!("{COPIED}");
+        }
+        let matcher = options.scope.matcher()?;
+        if !layout.loops && matcher != Match::Pids {
+            log::warn!("bpf_loop is missing (Linux 5.17 has it): what processes have open that come later is not told");
+        }
+        let belts = Belts::new(options.buffer);
+        let code = program::make(&layout, belts, &matcher, options.follow);
+        let calls = Calls::new(|syscall| options.calls.has(syscall));
+        let ring = u32::try_from(options.buffer.max(64 * 1024)).ok().and_then(u32::checked_next_power_of_two);
+        let ring = ring.context("the buffer is too large: 2 GiB is the most")?;
+        let maps = Maps::create(ring, belts, &calls.rows).context(RIGHTS)?;
+
+        let (target, pids) = Target::of(&options.scope, &[])?;
+        pids.iter().try_for_each(|pid| maps.add_pid(*pid))?;
+
+        let mut programs = Vec::new();
+        let (mut tasks, mut files) = (Vec::new(), Vec::new());
+        for (name, code, attach, kind, hook) in hooks(&code) {
+            let mut program = Program::load(name, code, &maps, attach, btf.id(kind, hook)?).context(RIGHTS)?;
+            match attach {
+                Attach::Tracepoint => program.attach()?,
+                // The walks come last: what they do not see, the programs at the tracepoints see already.
+                Attach::Iterator if name == "ioriot_mark" => {
+                    tasks = program.walk()?;
+                    maps.settle()?;
+                }
+                Attach::Iterator => files = program.walk()?,
+            }
+            programs.push(program);
+        }
+        let (mut rings, extras) = extras(&btf, &layout, options.faults);
+        for Extra { name, code, hook } in extras {
+            let load = || -> Result<Program> {
+                let mut program = Program::load(name, &code, &maps, Attach::Tracepoint, hook)?;
+                program.attach()?;
+                Ok(program)
+            };
+            match load() {
+                Ok(program) => programs.push(program),
+                Err(error) => {
+                    log::warn!("what program {name} would tell is not captured: {error:#}");
+                    rings = rings.filter(|_| name.contains("fault") || name.contains("around"));
+                }
+            }
+        }
+        let until = os::now();
+        let mut snapshot = Snapshot::new(&tasks, &files);
+        if matcher != Match::Pids {
+            snapshot.know_own_mounts();
+        }
+        if target.is_some() {
+            // What exec closes is ours.
+            snapshot.files.retain(|file| !file.cloexec);
+        }
+        ensure!(
+            pids.iter().all(|pid| snapshot.processes.iter().any(|process| process.pid == i64::from(*pid))),
+            "not all of the processes {pids:?} were found: is this another process id namespace?"
+        );
+        let drain = Drain::new((maps.fd(Map::Ring), ring as usize), (maps.fd(Map::Belts), belts))?;
+        Ok(Ebpf { drain, calls, maps, programs, target, pids, rings, clock: os::clock_offset(), until, snapshot })
+    }
+
+    /// Lets the command go and hands out events until the capture is to end; then takes what is still in the ring.
+    ///
+    /// # Errors
+    /// When the command cannot be executed, or `take` fails.
+    pub fn run(&mut self, options: &Options, progress: &Progress, recorder: &mut Recorder<'_>) -> Result<Outcome> {
+        let mut decoder = Decoder::new(&self.calls, self.clock, self.target.as_ref().map(|target| target.pid));
+        decoder.rings = self.rings.take();
+        decoder.ofds = std::mem::take(&mut self.snapshot.ofds);
+        let mut reader = Reader {
+            decoder,
+            sieve: Sieve::new(&options.paths, &self.snapshot),
+            snapshot: &mut self.snapshot,
+            joined: BTreeMap::new(),
+            taken: 0,
+            beyond: 0,
+            failed: None,
+            full: 0,
+            since: os::now(),
+            losses: Vec::new(),
+            until: self.until,
+            made_early: HashSet::new(),
+        };
+        if let (Some(target), Scope::Command(words)) = (&mut self.target, &options.scope) {
+            target.release(words.first().context("no command")?)?;
+        }
+        let began = Instant::now();
+        let mut looked = began;
+        let ended = loop {
+            let room = options.limits.events.map_or(u64::MAX, |most| most.saturating_sub(reader.taken));
+            let before = reader.taken;
+            let bytes = reader.drain(&mut self.drain, os::monotonic(), room, recorder)?;
+            progress.add(reader.taken - before);
+            if options.limits.events.is_some_and(|most| reader.taken >= most) {
+                break Ended::Events;
+            }
+            if looked.elapsed() >= LOOK {
+                looked = Instant::now();
+                let counters = self.maps.counters()?;
+                if reader.look(&counters, recorder)? && options.on_drop.stops() {
+                    break Ended::Drop;
+                }
+                if let Some(ended) =
+                    over(self.target.as_mut(), !self.pids.is_empty(), &options.limits, began, &counters, recorder.size())
+                {
+                    break ended;
+                }
+            }
+            recorder.tick()?;
+            if bytes == 0 {
+                thread::sleep(NAP);
+            }
+        };
+        let misses = self.programs.iter().map(Program::misses).sum::<u64>();
+        self.programs.iter_mut().for_each(Program::detach);
+        // Programs that were still running have handed over their records once nothing comes any more.
+        for _ in 0..2 {
+            if ended == Ended::Events {
+                reader.pass_over(&mut self.drain);
+            } else {
+                while reader.drain(&mut self.drain, u64::MAX, u64::MAX, recorder)? > 0 {}
+            }
+            thread::sleep(NAP);
+        }
+        if ended != Ended::Events {
+            reader.decoder.finish();
+            while reader.decoder.more(recorder.next()) {
+                reader.give(recorder)?;
+            }
+        }
+        let counters = self.maps.totals()?;
+        reader.look(&counters, recorder)?;
+        let status = self.target.as_mut().and_then(Target::ended);
+        reader.complete(&options.paths);
+        Ok(reader.outcome(ended, &counters, misses, began.elapsed(), status))
+    }
+}
+
+/// Is it time to end? `pids`: when the tasks that were there, and their descendants, have ended.
+fn over(
+    target: Option<&mut Target>,
+    pids: bool,
+    limits: &Limits,
+    began: Instant,
+    counters: &[u64; COUNTERS],
+    size: u64,
+) -> Option<Ended> {
+    let gone = Counter::Marked.of(counters) <= Counter::Ended.of(counters);
+    if pids && gone && target.is_none_or(|target| target.ended().is_some()) {
+        return Some(Ended::Target);
+    }
+    if signal::asked().is_some() {
+        return Some(Ended::Signal);
+    }
+    if limits.duration.is_some_and(|most| began.elapsed() >= most) {
+        return Some(Ended::Duration);
+    }
+    limits.bytes.is_some_and(|most| size >= most).then_some(Ended::Bytes)
+}
+
+/// The reading side of a capture.
+struct Reader<'a> {
+    decoder: Decoder<'a>,
+    sieve: Sieve,
+    snapshot: &'a mut Snapshot,
+    /// Processes that came into the scope.
+    joined: BTreeMap<i64, Process>,
+    taken: u64,
+    /// Events beyond the limit.
+    beyond: u64,
+    failed: Option<anyhow::Error>,
+    /// Drops that were noticed.
+    full: u64,
+    /// When they were looked for last.
+    since: i64,
+    losses: Vec<Lost>,
+    /// When the open files had been looked at, and the descriptors made until then: the events tell of those.
+    until: i64,
+    made_early: HashSet<(i64, i64)>,
+}
+
+impl Reader<'_> {
+    /// Takes what was recorded until an instant, up to `room` events; bytes that were taken.
+    fn drain(&mut self, drain: &mut Drain, until: u64, room: u64, recorder: &mut Recorder<'_>) -> Result<u64> {
+        let most = self.taken.saturating_add(room);
+        let bytes = drain.drain(until, |record| {
+            let mut came = self.decoder.take(record, recorder.next());
+            self.hear();
+            while came {
+                self.failed = self.give(recorder).err();
+                came = self.failed.is_none() && self.decoder.more(recorder.next());
+            }
+            self.failed.is_none() && self.taken < most
+        });
+        match self.failed.take() {
+            Some(error) => Err(error),
+            None => Ok(bytes),
+        }
+    }
+
+    /// Takes notice of what is no event.
+    fn hear(&mut self) {
+        for news in std::mem::take(&mut self.decoder.news) {
+            match news {
+                News::Forked { parent, child } => self.sieve.forked(parent, child),
+                News::Joined(process, space) => {
+                    let mounts = self.snapshot.space(process.pid, space);
+                    self.joined.entry(process.pid).or_insert(Process { mounts, ..process });
+                }
+                News::Cwd(pid, path) => {
+                    if let Some(process) = self.newcomer(pid) {
+                        process.cwd.get_or_insert(path);
+                    }
+                }
+                News::Root(pid, path) => {
+                    if let Some(process) = self.newcomer(pid) {
+                        process.root.get_or_insert(path);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A process that came into the scope.
+    fn newcomer(&mut self, pid: u32) -> Option<&mut Process> {
+        self.joined.get_mut(&i64::from(pid))
+    }
+
+    /// Hands on the event that was made in the recorder, unless it is about paths that are not wanted.
+    fn give(&mut self, recorder: &mut Recorder<'_>) -> Result<()> {
+        let placed = recorder.next();
+        if placed.exit <= self.until
+            && let Some(made) = made_fd(&placed.event)
+        {
+            self.made_early.insert(made);
+        }
+        if !self.sieve.lets(&placed.event) {
+            return Ok(());
+        }
+        self.taken += 1;
+        recorder.add()
+    }
+
+    /// Counts what was recorded beyond the limit of events.
+    fn pass_over(&mut self, drain: &mut Drain) {
+        let (decoder, beyond) = (&mut self.decoder, &mut self.beyond);
+        let called = |decoder: &Decoder<'_>| decoder.seen.returned + decoder.seen.exits;
+        let before = called(decoder);
+        let mut nowhere = Placed::room();
+        while drain.drain(u64::MAX, |record| {
+            decoder.take(record, &mut nowhere);
+            true
+        }) > 0
+        {}
+        *beyond += called(decoder) - before;
+    }
+
+    /// Notices drops, and marks them among the events. Were there any?
+    fn look(&mut self, counters: &[u64; COUNTERS], recorder: &mut Recorder<'_>) -> Result<bool> {
+        let (now, full) = (os::now(), Counter::RingFull.of(counters) + Counter::Untold.of(counters));
+        let between = (self.since, now);
+        self.since = now;
+        if full == self.full {
+            return Ok(false);
+        }
+        let calls = Counter::RingFull.of(counters) - self.sum(Loss::RingFull);
+        let untold = Counter::Untold.of(counters) - self.sum(Loss::Untold);
+        for (kind, count) in [(Loss::RingFull, calls), (Loss::Untold, untold)].into_iter().filter(|(_, count)| *count > 0) {
+            self.losses.push(Lost { kind, count, between: Some(between) });
+        }
+        let lost = full - std::mem::replace(&mut self.full, full);
+        recorder.push(hole(between, lost, self.decoder.seen.records))?;
+        Ok(true)
+    }
+
+    /// Adds to the snapshot what is known by now: the events tell of descriptors that they saw being made.
+    fn complete(&mut self, paths: &Paths) {
+        let Reader { snapshot, made_early, joined, .. } = self;
+        snapshot.files.retain(|file| !made_early.contains(&(file.pid, file.fd)));
+        snapshot.keep_files(paths);
+        snapshot.add_processes(std::mem::take(joined).into_values());
+    }
+
+    fn sum(&self, kind: Loss) -> u64 {
+        self.losses.iter().filter(|loss| loss.kind == kind).map(|loss| loss.count).sum()
+    }
+
+    fn outcome(
+        mut self,
+        ended: Ended,
+        counters: &[u64; COUNTERS],
+        misses: u64,
+        took: Duration,
+        status: Option<std::process::ExitStatus>,
+    ) -> Outcome {
+        let Seen { returned, exits, no_entry, cut_short, unreadable, garbled, rings, unknown, .. } = self.decoder.seen;
+        let requests = if self.decoder.rings.is_some() { unknown } else { unknown + rings };
+        let filtered = self.beyond + self.sieve.filtered;
+        let sum = Sum {
+            issued: Counter::Entered.of(counters) + no_entry,
+            written: returned + exits - filtered,
+            filtered,
+            lost: Counter::RingFull.of(counters),
+            unfinished: 0,
+        };
+        let unfinished = sum.issued.saturating_sub(sum.written + sum.filtered + sum.lost);
+        let found = [
+            (Loss::Recursion, misses),
+            (Loss::NoMark, Counter::NoMark.of(counters)),
+            (Loss::Compat, Counter::Compat.of(counters)),
+            (Loss::Garbled, garbled),
+            (Loss::Unreadable, unreadable),
+            (Loss::NoEntry, no_entry),
+            (Loss::CutShort, cut_short),
+            (Loss::Unfinished, unfinished.saturating_sub(cut_short)),
+            (Loss::Requests, requests),
+        ];
+        self.losses.extend(Lost::some(found));
+        Outcome { ended, sum: Sum { unfinished, ..sum }, losses: self.losses, took, status }
+    }
+}
+
+/// The process and the number of the descriptor that a call made.
+pub fn made_fd(event: &Event) -> Option<(i64, i64)> {
+    let fd = event.success().filter(|_| event.syscall.def().ret == Ret::NewFd)?;
+    Some((event.int(Col::Pid)?, fd))
+}

@@ -1,0 +1,446 @@
+//! From records of the ring to events, by the roles of the call's row.
+
+pub mod argument;
+pub mod aside;
+pub mod compat;
+pub mod number;
+pub mod requests;
+pub mod table;
+pub mod uring;
+
+use crate::capture::kernel::record::{Record, at, flag};
+use crate::capture::target::snapshot::{Numbers, device};
+use crate::event::{Col, Event, Text};
+use crate::ingest::order::{Key, Placed};
+use crate::syscall::flag::{O_CREAT, O_TMPFILE};
+use crate::syscall::{At, Op, Role, Syscall, lock};
+use argument::argument;
+use aside::News;
+use hashbrown::{HashMap, HashSet};
+use requests::Requests;
+use std::collections::VecDeque;
+use table::Calls;
+use uring::Rings;
+
+/// Ended processes, and open directories, that are remembered.
+const GONE: usize = 64 * 1024;
+
+/// What a decoder counts beside the events it makes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Records taken.
+    pub records: u64,
+    /// Calls that returned, however they were told.
+    pub returned: u64,
+    /// Calls of exit and exit_group, which do not return.
+    pub exits: u64,
+    /// Calls that were under way when the capture began.
+    pub no_entry: u64,
+    /// Calls that the end of their task cut short.
+    pub cut_short: u64,
+    /// Texts or structures that could not be read although the call could read them.
+    pub unreadable: u64,
+    /// Records that make no sense.
+    pub garbled: u64,
+    /// Calls of `io_uring_enter`.
+    pub rings: u64,
+    /// Requests that were handed over and are of no kind that is known here.
+    pub unknown: u64,
+}
+
+/// Makes events of records.
+pub struct Decoder<'a> {
+    calls: &'a Calls,
+    /// To be added to the kernel's clock to get nanoseconds since 1970.
+    clock: i64,
+    /// Numbers of open file descriptions.
+    pub ofds: Numbers,
+    /// How requests through io_uring are read, where they are seen.
+    pub rings: Option<Rings>,
+    requests: Requests,
+    /// Events that came with a call's own.
+    more: VecDeque<Placed>,
+    /// What is no event, in the order in which it came; the taker empties it.
+    pub news: Vec<News>,
+    /// The process that waits to execute the command: what it does before is ours.
+    gate: Option<u32>,
+    /// exec calls that have not returned, by thread.
+    execs: HashMap<u32, Event>,
+    /// Processes whose exit_group was seen.
+    gone: HashSet<u32>,
+    /// Where directories are open, so that what was opened below them need not be said again.
+    dirs: HashMap<(u32, i64), Vec<u8>>,
+    /// Counts.
+    pub seen: Seen,
+}
+
+impl<'a> Decoder<'a> {
+    /// A decoder of these calls. `clock` is what to add to the kernel's clock, `gate` the process that will execute the
+    /// command.
+    pub fn new(calls: &'a Calls, clock: i64, gate: Option<u32>) -> Decoder<'a> {
+        Decoder {
+            calls,
+            clock,
+            ofds: Numbers::default(),
+            rings: None,
+            requests: Requests::default(),
+            more: VecDeque::new(),
+            news: Vec::new(),
+            gate,
+            execs: HashMap::new(),
+            gone: HashSet::new(),
+            dirs: HashMap::new(),
+            seen: Seen::default(),
+        }
+    }
+
+    /// Is this the process that waits to execute the command?
+    pub fn gated(&self, pid: u32) -> bool {
+        self.gate == Some(pid)
+    }
+
+    /// Makes `placed` the event that a record tells of; false when it tells of none. [`Decoder::more`] has further ones.
+    pub fn take(&mut self, bytes: &[u8], placed: &mut Placed) -> bool {
+        self.seen.records += 1;
+        let Some(record) = Record::parse(bytes) else {
+            self.seen.garbled += 1;
+            return false;
+        };
+        if record.is(flag::END) {
+            return self.ended(&record, placed);
+        }
+        if record.is(flag::ASIDE) {
+            self.aside(&record);
+            return self.more(placed);
+        }
+        let Some((syscall, other)) = self.calls.get(usize::from(record.u16(at::NUMBER))) else {
+            self.seen.garbled += 1;
+            return false;
+        };
+        let op = syscall.op();
+        if self.gate == Some(record.u32(at::PID)) && op != Some(Op::Exec) {
+            return false;
+        }
+        if record.is(flag::ENTRY) {
+            return self.entered(syscall, op, &record, placed);
+        }
+        if record.is(flag::NO_ENTRY) {
+            // A fork returns twice, and in the child it was never entered.
+            if op == Some(Op::Fork) && record.i64(at::RET) == 0 {
+                return false;
+            }
+            self.seen.no_entry += 1;
+        }
+        self.seen.returned += 1;
+        match syscall {
+            Syscall::io_uring_enter => self.seen.rings += 1,
+            Syscall::io_submit | Syscall::io_getevents => self.requested(syscall, &record),
+            _ => {}
+        }
+        let event = &mut placed.event;
+        match op {
+            Some(Op::Exec) => *event = self.execs.remove(&record.u32(at::TID)).unwrap_or_else(|| Event::new(syscall)),
+            _ => {
+                event.renew(syscall);
+                event.other = other.map(Into::into);
+                self.arguments(event, &record);
+            }
+        }
+        event.set_outcome(record.i64(at::RET));
+        if op == Some(Op::Exec) && event.success().is_some() && self.gate == Some(record.u32(at::PID)) {
+            self.gate = None;
+        }
+        if record.is(flag::FILE) {
+            file(event, &record);
+            self.led_to(event, &record);
+        }
+        self.place(placed, &record);
+        true
+    }
+
+    /// A call that is told when it begins.
+    fn entered(&mut self, syscall: Syscall, op: Option<Op>, record: &Record<'_>, placed: &mut Placed) -> bool {
+        placed.event.renew(syscall);
+        self.arguments(&mut placed.event, record);
+        let (pid, tid) = (record.u32(at::PID), record.u32(at::TID));
+        if op == Some(Op::Exec) {
+            self.execs.insert(tid, placed.event.clone());
+            return false;
+        }
+        if op == Some(Op::ExitGroup) {
+            if self.gone.len() >= GONE {
+                self.gone.clear();
+            }
+            self.gone.insert(pid);
+        }
+        // It never returns: its instant is all there is.
+        self.seen.exits += 1;
+        self.place(placed, record);
+        true
+    }
+
+    /// A thread ended. When nobody called exit, it was killed.
+    fn ended(&mut self, record: &Record<'_>, placed: &mut Placed) -> bool {
+        let (pid, tid) = (record.u32(at::PID), record.u32(at::TID));
+        self.execs.remove(&tid);
+        let inside = record.u16(at::NUMBER).checked_sub(1).and_then(|number| self.calls.get(usize::from(number)));
+        let exits = matches!(inside.and_then(|(syscall, _)| syscall.op()), Some(Op::Exit | Op::ExitGroup));
+        self.seen.cut_short += u64::from(inside.is_some() && !exits);
+        let expected = exits || self.gone.contains(&pid);
+        if tid == pid {
+            self.gone.remove(&pid);
+        }
+        if expected || self.gate == Some(pid) {
+            return false;
+        }
+        placed.event.renew(Syscall::exit);
+        self.place(placed, record);
+        true
+    }
+
+    /// Gives an event its times, its thread and its place in the order.
+    fn place(&self, placed: &mut Placed, record: &Record<'_>) {
+        let event = &mut placed.event;
+        let begin = self.clock.wrapping_add(record.i64(at::TS));
+        let end = begin.wrapping_add(record.i64(at::DUR));
+        event.set(Col::Pid, i64::from(record.u32(at::PID)));
+        event.set(Col::Tid, i64::from(record.u32(at::TID)));
+        if !record.is(flag::NO_ENTRY) {
+            event.set(Col::Ts, begin);
+            if event.int(Col::Ret).is_some() {
+                event.set(Col::Dur, record.i64(at::DUR));
+            }
+        }
+        let instant = match lock::instant(event) {
+            At::Return => end,
+            At::Entry => begin,
+        };
+        // The ring is in the order of returns, which breaks ties.
+        placed.key = Key::new(instant, 0, self.seen.records);
+        (placed.entry, placed.exit, placed.killed) = (begin, end, false);
+    }
+
+    /// Notes where an opened file really is, unless that is where its path says.
+    fn led_to(&mut self, event: &mut Event, record: &Record<'_>) {
+        let Some(fd) = event.success().filter(|_| record.is(flag::WHERE)) else { return };
+        if event.int(Col::Flags).unwrap_or(0) & O_TMPFILE == O_TMPFILE {
+            return;
+        }
+        let (pid, found) = (record.u32(at::PID), path(record.names()));
+        let said = event.text(Text::Path).unwrap_or_default();
+        let plain = match event.int(Col::DirFd) {
+            _ if said.first() == Some(&b'/') => *said == *found,
+            Some(dir) => self.dirs.get(&(pid, dir)).is_some_and(|dir| {
+                found.strip_prefix(&dir[..]).and_then(|rest| rest.strip_prefix(b"/")).is_some_and(|rest| rest == said)
+            }),
+            None => false,
+        };
+        if !plain {
+            event.set_text(Text::FdPath, &found);
+        }
+        if record.u16(at::MODE) & 0o170_000 == 0o040_000 {
+            if self.dirs.len() >= GONE {
+                self.dirs.clear();
+            }
+            self.dirs.insert((pid, fd), found);
+        }
+    }
+
+    fn arguments(&mut self, event: &mut Event, record: &Record<'_>) {
+        let syscall = event.syscall;
+        let def = syscall.def();
+        let done = record.is(flag::ENTRY) || record.i64(at::RET) >= 0;
+        let narrow = compat::is(usize::from(record.u16(at::NUMBER)));
+        let mut strings = 0;
+        for (place, role) in def.args.iter().enumerate() {
+            let arg = if narrow { compat::register(syscall, place, record) } else { record.arg(table::register(syscall, place)) };
+            match role {
+                Role::Path | Role::Path2 | Role::Target | Role::Name => {
+                    let which = strings;
+                    strings += 1;
+                    // getcwd fills its buffer only when it succeeds.
+                    if def.op() == Some(Op::Getcwd) && !done {
+                        continue;
+                    }
+                    let lost = record.is(if which == 0 { flag::LOST_FIRST } else { flag::LOST_SECOND });
+                    if lost {
+                        self.unreadable(record);
+                    } else if arg != 0
+                        && let (Some(text), Some(bytes)) = (role.text(), record.string(which))
+                    {
+                        event.set_text(text, bytes);
+                    }
+                }
+                _ if narrow && compat::argument(event, *role, arg, record, done) => {}
+                _ => argument(event, *role, arg, record, done),
+            }
+        }
+        if let Some(place) = table::pair(syscall)
+            && done
+            && record.arg(usize::from(place)) != 0
+            && let [a, b, c, d, e, f, g, h] = *record.behind()
+        {
+            event.set(Col::Fd, i64::from(i32::from_ne_bytes([a, b, c, d])));
+            event.set(Col::Fd2, i64::from(i32::from_ne_bytes([e, f, g, h])));
+        }
+        if record.is(flag::LOST_BEHIND) {
+            self.unreadable(record);
+        }
+        // Without O_CREAT nobody set the mode.
+        if matches!(def.op(), Some(Op::Open | Op::Openat))
+            && event.int(Col::Flags).unwrap_or(0) & O_CREAT == 0
+            && event.int(Col::Flags).unwrap_or(0) & O_TMPFILE != O_TMPFILE
+        {
+            event.put(Col::Mode, None);
+        }
+    }
+
+    /// What a call itself could not read is not lost: it failed with EFAULT.
+    fn unreadable(&mut self, record: &Record<'_>) {
+        self.seen.unreadable += u64::from(record.i64(at::RET) != -i64::from(libc::EFAULT));
+    }
+}
+
+/// What was seen of the file.
+fn file(event: &mut Event, record: &Record<'_>) {
+    let mode = u32::from(record.u16(at::MODE));
+    let kind = mode & libc::S_IFMT;
+    event.set(Col::StMode, i64::from(mode));
+    event.set(Col::Dev, device(record.u32(at::DEV)));
+    event.set(Col::Ino, record.i64(at::INO));
+    // Only files have a size and a position.
+    if kind == libc::S_IFREG || kind == libc::S_IFDIR {
+        event.set(Col::StSize, record.i64(at::SIZE));
+        event.set(Col::Pos, record.i64(at::POS));
+    }
+}
+
+/// The path of names that lead to the root, each with a NUL behind it.
+fn path(names: &[u8]) -> Vec<u8> {
+    let mut path = Vec::with_capacity(names.len() + 1);
+    for name in names.strip_suffix(b"\0").unwrap_or_default().rsplit(|byte| *byte == 0) {
+        path.push(b'/');
+        path.extend_from_slice(name);
+    }
+    if path.is_empty() {
+        path.push(b'/');
+    }
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::number::native;
+    use super::*;
+    use crate::capture::kernel::record::FIXED;
+
+    /// A record of a call by task 7:8 that began at 100 and took 5.
+    fn record(syscall: Syscall, args: &[u64], ret: i64, flags: u16) -> Vec<u8> {
+        let mut bytes = vec![0; FIXED as usize];
+        let mut put = |at: i16, value: &[u8]| bytes[at as usize..at as usize + value.len()].copy_from_slice(value);
+        put(at::TS, &100u64.to_ne_bytes());
+        put(at::DUR, &5u64.to_ne_bytes());
+        put(at::PID, &7u32.to_ne_bytes());
+        put(at::TID, &8u32.to_ne_bytes());
+        put(at::NUMBER, &native(syscall).unwrap().to_ne_bytes());
+        put(at::FLAGS, &flags.to_ne_bytes());
+        put(at::RET, &ret.to_ne_bytes());
+        for (place, arg) in (0..).zip(args) {
+            put(at::ARGS + 8 * place, &arg.to_ne_bytes());
+        }
+        bytes
+    }
+
+    fn append(bytes: &mut Vec<u8>, length_at: i16, part: &[u8]) {
+        bytes[length_at as usize..length_at as usize + 2].copy_from_slice(&(part.len() as u16).to_ne_bytes());
+        bytes.extend_from_slice(part);
+    }
+
+    fn decode(records: &[Vec<u8>]) -> Vec<Event> {
+        let calls = Calls::new(|_| true);
+        let mut decoder = Decoder::new(&calls, 1000, None);
+        let mut placed = Placed::room();
+        let mut events = Vec::new();
+        for record in records {
+            if decoder.take(record, &mut placed) {
+                events.push(placed.event.clone());
+            }
+        }
+        events
+    }
+
+    #[test]
+    fn an_open_has_its_path_and_where_it_led() {
+        let mut bytes = record(Syscall::openat, &[-100i64 as u64, 99, 0o2, 0o777], 3, flag::FILE | flag::WHERE);
+        append(&mut bytes, at::STRINGS, b"lib/x\0");
+        append(&mut bytes, at::WHERE, b"x\0lib\0usr\0");
+        let event = decode(&[bytes]).remove(0);
+        assert_eq!((event.text(Text::Path), event.text(Text::FdPath)), (Some(&b"lib/x"[..]), Some(&b"/usr/lib/x"[..])));
+        assert_eq!((event.int(Col::DirFd), event.int(Col::Mode), event.int(Col::Ts)), (Some(-100), None, Some(1100)));
+        assert_eq!((event.success(), event.int(Col::Dur)), (Some(3), Some(5)));
+    }
+
+    #[test]
+    fn vectors_are_summed_and_offsets_are_those_before_the_call() {
+        let mut bytes = record(Syscall::preadv2, &[3, 99, 2, 4096, 0, 8], 300, 0);
+        let vectors: Vec<u8> = [0u64, 100, 0, 250].iter().flat_map(|word| word.to_ne_bytes()).collect();
+        append(&mut bytes, at::BEHIND, &vectors);
+        let mut copy = record(Syscall::copy_file_range, &[3, 0, 4, 99, 500, 0], 200, 0);
+        append(&mut copy, at::BEHIND, &[0i64, 1200].map(i64::to_ne_bytes).concat());
+        let events = decode(&[bytes, copy]);
+        assert_eq!(
+            (events[0].int(Col::Count), events[0].int(Col::Offset), events[0].int(Col::Flags)),
+            (Some(350), Some(4096), Some(8))
+        );
+        assert_eq!((events[1].int(Col::Offset), events[1].int(Col::Offset2)), (None, Some(1000)));
+    }
+
+    #[test]
+    fn a_record_lock_is_read_from_behind_its_pointer_and_other_arguments_are_not() {
+        let mut lock = record(Syscall::fcntl, &[3, 7, 99], 0, 0);
+        let words = [u64::from(2_u32 << 16 | 1), -10_i64 as u64, 1 << 40];
+        append(&mut lock, at::BEHIND, &words.map(u64::to_ne_bytes).concat());
+        let dup = record(Syscall::fcntl, &[3, 0, 99], 99, 0);
+        let events = decode(&[lock, dup]);
+        let columns = |event: &Event| [Col::Mode, Col::Whence, Col::Offset, Col::Count, Col::Arg].map(|col| event.int(col));
+        assert_eq!(columns(&events[0]), [Some(1), Some(2), Some(-10), Some(1 << 40), None]);
+        assert_eq!(columns(&events[1]), [None, None, None, None, Some(99)]);
+    }
+
+    #[test]
+    fn exec_is_joined_and_a_killed_thread_ends() {
+        let mut entry = record(Syscall::execve, &[99, 0, 0], 0, flag::ENTRY);
+        append(&mut entry, at::STRINGS, b"/bin/true\0");
+        let exit = record(Syscall::execve, &[0, 0, 0], 0, 0);
+        let mut end = record(Syscall::read, &[], 0, flag::END);
+        end[at::NUMBER as usize] += 1;
+        let events = decode(&[entry, exit, end]);
+        assert_eq!((events[0].text(Text::Path), events[0].success()), (Some(&b"/bin/true"[..]), Some(0)));
+        assert_eq!((events[1].syscall, events[1].int(Col::Ret)), (Syscall::exit, None));
+    }
+
+    #[test]
+    fn an_expected_end_is_no_event() {
+        let exit = record(Syscall::exit_group, &[0], 0, flag::ENTRY);
+        let other = record(Syscall::read, &[], 0, flag::END);
+        assert_eq!(decode(&[exit, other]).len(), 1);
+    }
+
+    #[test]
+    fn a_forked_child_does_not_return_from_a_call_it_never_made() {
+        assert!(decode(&[record(Syscall::clone, &[], 0, flag::NO_ENTRY)]).is_empty());
+        assert_eq!(decode(&[record(Syscall::read, &[3], 0, flag::NO_ENTRY)])[0].int(Col::Ts), None);
+    }
+
+    #[test]
+    fn damaged_records_do_not_panic() {
+        let mut whole = record(Syscall::openat2, &[3, 1, 1, 24], 3, flag::FILE | flag::WHERE);
+        append(&mut whole, at::STRINGS, b"a\0");
+        for at in [at::STRINGS, at::BEHIND, at::WHERE] {
+            let mut bytes = whole.clone();
+            bytes[at as usize..at as usize + 2].copy_from_slice(&[0xff; 2]);
+            decode(&[bytes]);
+        }
+        decode(&[whole[..100].to_vec(), Vec::new()]);
+    }
+}

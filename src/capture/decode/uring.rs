@@ -1,0 +1,236 @@
+//! What requests through io_uring(7) ask for, by opcode: where the running kernel keeps it, and the events they become.
+//!
+//! The fields belong to the kernel alone and move with its versions. An opcode whose fields are not all found is counted
+//! rather than told, and so is one that is not here.
+
+use super::requests::{request, vectored};
+use crate::capture::kernel::btf::Btf;
+use crate::capture::kernel::record::{Record, at};
+use crate::event::{Col, Event, Text};
+use crate::syscall::{Role, Syscall, flag};
+use anyhow::{Result, ensure};
+
+/// Bytes that a request has for what its opcode needs (`struct io_cmd_data`).
+pub const COMMAND: i32 = 64;
+
+/// Where the running kernel keeps what every request has, and what each opcode needs.
+#[derive(Clone, Debug, Default)]
+pub struct Rings {
+    /// The file, once it is known.
+    pub file: i16,
+    pub opcode: i16,
+    pub flags: i16,
+    pub fd: i16,
+    pub result: i16,
+    /// Where a `struct filename` has the text.
+    pub text: i16,
+    /// Of a read or write: position, then length.
+    rw: (usize, usize),
+    /// Of fsync: its flags.
+    sync: usize,
+    /// Opcodes beside those.
+    pub kinds: Vec<Kind>,
+}
+
+/// An opcode that is one call with plain arguments.
+#[derive(Clone, Debug)]
+pub struct Kind {
+    pub opcode: u8,
+    syscall: Syscall,
+    /// Columns of the event, where they are, and their bytes (negative: signed).
+    fields: Vec<(Col, usize, i8)>,
+    /// A number that must be 0: else it is about the ring's own table of files.
+    slot: Option<usize>,
+    /// Texts of the event, in their order, and where the pointers to them are.
+    pub names: Vec<(Text, usize)>,
+}
+
+/// An opcode, by the names of its fields (include/uapi/linux/io_uring.h, io_uring/*.c of the kernel).
+struct Row {
+    opcode: u8,
+    syscall: Syscall,
+    fields: &'static [(Col, &'static str, i8)],
+    slot: Option<&'static str>,
+    names: &'static [(Text, &'static str)],
+}
+
+const fn row(opcode: u8, syscall: Syscall, fields: &'static [(Col, &'static str, i8)]) -> Row {
+    Row { opcode, syscall, fields, slot: None, names: &[] }
+}
+
+#[rustfmt::skip]
+const ROWS: &[Row] = &[
+    row(8, Syscall::uring_sync_range, &[(Col::Offset, "io_sync.off", 8), (Col::Count, "io_sync.len", 8), (Col::Flags, "io_sync.flags", 4)]),
+    row(17, Syscall::uring_fallocate, &[(Col::Offset, "io_sync.off", 8), (Col::Count, "io_sync.len", 8), (Col::Flags, "io_sync.mode", 4)]),
+    row(24, Syscall::uring_fadvise, &[(Col::Offset, "io_fadvise.offset", 8), (Col::Count, "io_fadvise.len", 8), (Col::Flags, "io_fadvise.advice", 4)]),
+    row(55, Syscall::uring_ftruncate, &[(Col::Count, "io_ftrunc.len", 8)]),
+    Row { slot: Some("io_close.file_slot"), ..row(19, Syscall::uring_close, &[(Col::Fd, "io_close.fd", -4)]) },
+    Row { slot: Some("io_open.file_slot"), names: &[(Text::Path, "io_open.filename")], ..row(18, Syscall::uring_openat,
+        &[(Col::DirFd, "io_open.dfd", -4), (Col::Flags, "io_open.how.flags", 8), (Col::Mode, "io_open.how.mode", 8)]) },
+    Row { slot: Some("io_open.file_slot"), names: &[(Text::Path, "io_open.filename")], ..row(28, Syscall::uring_openat2,
+        &[(Col::DirFd, "io_open.dfd", -4), (Col::Flags, "io_open.how.flags", 8), (Col::Mode, "io_open.how.mode", 8), (Col::Resolve, "io_open.how.resolve", 8)]) },
+    Row { names: &[(Text::Path, "io_statx.filename")], ..row(21, Syscall::uring_statx,
+        &[(Col::DirFd, "io_statx.dfd", -4), (Col::Flags, "io_statx.flags", 4)]) },
+    Row { names: &[(Text::Path, "io_rename.oldpath"), (Text::Path2, "io_rename.newpath")], ..row(35, Syscall::uring_renameat,
+        &[(Col::DirFd, "io_rename.old_dfd", -4), (Col::DirFd2, "io_rename.new_dfd", -4), (Col::Flags, "io_rename.flags", 4)]) },
+    Row { names: &[(Text::Path, "io_unlink.filename")], ..row(36, Syscall::uring_unlinkat,
+        &[(Col::DirFd, "io_unlink.dfd", -4), (Col::Flags, "io_unlink.flags", 4)]) },
+    Row { names: &[(Text::Path, "io_mkdir.filename")], ..row(37, Syscall::uring_mkdirat,
+        &[(Col::DirFd, "io_mkdir.dfd", -4), (Col::Mode, "io_mkdir.mode", 2)]) },
+    Row { names: &[(Text::Path2, "io_link.oldpath"), (Text::Path, "io_link.newpath")], ..row(38, Syscall::uring_symlinkat,
+        &[(Col::DirFd, "io_link.new_dfd", -4)]) },
+    Row { names: &[(Text::Path, "io_link.oldpath"), (Text::Path2, "io_link.newpath")], ..row(39, Syscall::uring_linkat,
+        &[(Col::DirFd, "io_link.old_dfd", -4), (Col::DirFd2, "io_link.new_dfd", -4), (Col::Flags, "io_link.flags", 4)]) },
+];
+
+impl Rings {
+    /// Finds the fields.
+    ///
+    /// # Errors
+    /// When one is missing that every request has, or lies where it cannot be read.
+    pub fn find(btf: &Btf) -> Result<Rings> {
+        let command = |path: &str, size: usize| -> Result<usize> {
+            let at = btf.offset(path)? as usize;
+            ensure!(at + size <= COMMAND as usize, "{path} lies too far inside");
+            Ok(at)
+        };
+        let kind = |row: &Row| -> Result<Kind> {
+            let field = |(col, path, size): &(Col, &str, i8)| Ok((*col, command(path, size.unsigned_abs().into())?, *size));
+            let name = |(text, path): &(Text, &str)| Ok((*text, command(path, 8)?));
+            Ok(Kind {
+                opcode: row.opcode,
+                syscall: row.syscall,
+                fields: row.fields.iter().map(field).collect::<Result<_>>()?,
+                slot: row.slot.map(|path| command(path, 4)).transpose()?,
+                names: row.names.iter().map(name).collect::<Result<_>>()?,
+            })
+        };
+        Ok(Rings {
+            file: btf.offset("io_kiocb.file")?,
+            opcode: btf.offset("io_kiocb.opcode")?,
+            flags: btf.offset("io_kiocb.flags")?,
+            fd: btf.offset("io_kiocb.cqe.fd")?,
+            result: btf.offset("io_kiocb.cqe.res")?,
+            text: btf.offset("filename.name")?,
+            rw: (command("io_rw.kiocb.ki_pos", 8)?, command("io_rw.len", 4)?),
+            sync: command("io_sync.flags", 4)?,
+            // An older kernel has fewer opcodes.
+            kinds: ROWS.iter().filter_map(|row| kind(row).ok()).collect(),
+        })
+    }
+
+    /// The event that a request becomes, if it is one that is known here.
+    pub fn asked(&self, record: &Record<'_>) -> Option<Event> {
+        /// The descriptor is an index of a table of the ring (REQ_F_FIXED_FILE): which file that is, its end tells.
+        const FIXED_FILE: u64 = 1;
+        const DATASYNC: i64 = 1;
+        let fixed = record.u64(at::ARGS + 24) & FIXED_FILE != 0;
+        let fd = (!fixed).then(|| i64::from(record.arg(2) as u32 as i32));
+        let field = |at, size| number(record.behind(), at, size);
+        let sync = || field(self.sync, 4);
+        // -1 is the position of the descriptor, which the replay of a request has none of.
+        let transfer = || Some((field(self.rw.1, 4)?, field(self.rw.0, 8).filter(|offset| *offset >= 0)?));
+        match record.arg(1) {
+            // READ_FIXED, READ; WRITE_FIXED, WRITE; FSYNC; READV, WRITEV.
+            4 | 22 => Some(request(Syscall::uring_read, fd, Some(transfer()?))),
+            5 | 23 => Some(request(Syscall::uring_write, fd, Some(transfer()?))),
+            3 if sync()? & DATASYNC != 0 => Some(request(Syscall::uring_fdatasync, fd, None)),
+            3 => Some(request(Syscall::uring_fsync, fd, None)),
+            1 => Some(vectored(request(Syscall::uring_read, fd, Some(transfer()?)))),
+            2 => Some(vectored(request(Syscall::uring_write, fd, Some(transfer()?)))),
+            opcode => self.kinds.iter().find(|kind| u64::from(kind.opcode) == opcode)?.asked(record, fd),
+        }
+    }
+}
+
+impl Kind {
+    fn asked(&self, record: &Record<'_>, fd: Option<i64>) -> Option<Event> {
+        let command = record.behind();
+        if let Some(slot) = self.slot
+            && number(command, slot, 4)? != 0
+        {
+            return None;
+        }
+        let mut event = Event::new(self.syscall);
+        if self.syscall.def().has(Role::Fd) {
+            event.put(Col::Fd, fd);
+        }
+        for (col, at, size) in &self.fields {
+            event.set(*col, number(command, *at, *size)?);
+        }
+        for (which, (text, _)) in self.names.iter().enumerate() {
+            event.set_text(*text, record.string(which)?);
+        }
+        // Without O_CREAT nobody set the mode.
+        let makes = |flags| flags & (flag::O_CREAT | flag::TMPFILE) != 0;
+        if event.int(Col::Flags).is_some_and(|flags| !makes(flags)) && self.syscall.def().has(Role::OpenFlags) {
+            event.put(Col::Mode, None);
+        }
+        Some(event)
+    }
+}
+
+/// A number of so many bytes, signed when that is negative.
+fn number(bytes: &[u8], at: usize, size: i8) -> Option<i64> {
+    let bytes = bytes.get(at..)?;
+    Some(match size {
+        2 => i64::from(u16::from_ne_bytes(*bytes.first_chunk()?)),
+        4 => i64::from(u32::from_ne_bytes(*bytes.first_chunk()?)),
+        -4 => i64::from(i32::from_ne_bytes(*bytes.first_chunk()?)),
+        _ => i64::from_ne_bytes(*bytes.first_chunk()?),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::kernel::record::{FIXED, Maker, flag};
+
+    /// A record of a request whose command has these bytes.
+    fn record(opcode: u64, command: &[u8], names: &[&[u8]]) -> Vec<u8> {
+        let mut maker = Maker::default();
+        maker.begin(1, 1, flag::ASKED);
+        maker.put(at::ARGS + 8, &opcode.to_ne_bytes());
+        for (which, name) in (0..).zip(names) {
+            maker.append(at::STRINGS + 2 * which, name);
+        }
+        maker.append(at::BEHIND, command);
+        assert!(maker.bytes().len() >= FIXED as usize);
+        maker.bytes().to_vec()
+    }
+
+    #[test]
+    fn every_opcode_fills_the_arguments_of_its_call() {
+        for row in ROWS {
+            let columns = row.fields.iter().map(|(col, ..)| *col);
+            let known: Vec<_> = row.syscall.def().args.iter().filter_map(|role| role.col()).collect();
+            assert!(columns.clone().all(|col| known.contains(&col) || col == Col::Resolve), "{}", row.syscall.name());
+            let texts: Vec<_> = row.syscall.def().args.iter().filter_map(|role| role.text()).collect();
+            assert!(row.names.len() == texts.len() && row.names.iter().all(|(text, _)| texts.contains(text)));
+        }
+    }
+
+    #[test]
+    fn a_kind_is_read_from_where_the_kernel_has_it() {
+        let fields = vec![(Col::DirFd, 8, -4), (Col::Flags, 16, 8), (Col::Mode, 24, 8)];
+        let names = vec![(Text::Path, 32)];
+        let kind = Kind { opcode: 18, syscall: Syscall::uring_openat, fields, slot: Some(12), names };
+        let rings = Rings { kinds: vec![kind], ..Rings::default() };
+        let mut command = vec![0; COMMAND as usize];
+        command[8..12].copy_from_slice(&(-100i32).to_ne_bytes());
+        command[16..24].copy_from_slice(&0o102u64.to_ne_bytes());
+        command[24..32].copy_from_slice(&0o640u64.to_ne_bytes());
+        let bytes = record(18, &command, &[b"a/b\0"]);
+        let event = rings.asked(&Record::parse(&bytes).unwrap()).unwrap();
+        assert_eq!((event.int(Col::DirFd), event.int(Col::Flags), event.int(Col::Mode)), (Some(-100), Some(0o102), Some(0o640)));
+        assert_eq!((event.text(Text::Path), event.int(Col::Fd)), (Some(&b"a/b"[..]), None));
+        // Into the table of the ring, without a name, of an unknown kind: not told.
+        let bytes = record(18, &command, &[]);
+        assert!(rings.asked(&Record::parse(&bytes).unwrap()).is_none());
+        command[12] = 1;
+        let bytes = record(18, &command, &[b"a/b\0"]);
+        assert!(rings.asked(&Record::parse(&bytes).unwrap()).is_none());
+        let bytes = record(99, &command, &[]);
+        assert!(rings.asked(&Record::parse(&bytes).unwrap()).is_none());
+    }
+}

@@ -1,0 +1,341 @@
+//! bpf(2), by hand: maps, programs, links and iterators. All that is unsafe in talking to the kernel about programs is
+//! here, and in [`super::ring`], which reads the memory that they write.
+
+use super::asm::{Code, Map};
+use super::belt::{Belts, last_processor};
+use super::counter::{COUNTERS, Counter};
+use super::seat::{MARK, SEAT, SEATS, stamp};
+use super::{record, row};
+use anyhow::{Context, Result, anyhow, ensure};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+/// Commands of bpf(2).
+mod cmd {
+    pub const MAP_CREATE: i32 = 0;
+    pub const MAP_LOOKUP: i32 = 1;
+    pub const MAP_UPDATE: i32 = 2;
+    pub const PROG_LOAD: i32 = 5;
+    pub const OBJ_GET_INFO: i32 = 15;
+    pub const RAW_TRACEPOINT_OPEN: i32 = 17;
+    pub const BTF_LOAD: i32 = 18;
+    pub const LINK_CREATE: i32 = 28;
+    pub const ITER_CREATE: i32 = 33;
+}
+
+/// Kinds of maps.
+mod kind {
+    pub const HASH: u32 = 1;
+    pub const ARRAY: u32 = 2;
+    pub const PERCPU_ARRAY: u32 = 6;
+    pub const RINGBUF: u32 = 27;
+    pub const TASK_STORAGE: u32 = 29;
+}
+
+const NO_PREALLOC: u32 = 1;
+/// An array on pages of its own.
+const MMAPABLE: u32 = 1 << 10;
+const TRACING: u32 = 26;
+
+/// Where a program runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attach {
+    /// At a tracepoint, with typed arguments.
+    Tracepoint = 23,
+    /// For each element that a walk of the kernel finds.
+    Iterator = 28,
+}
+
+/// `union bpf_attr`: zeroes, and fields put in at their offsets.
+struct Attr([u64; 18]);
+
+impl Attr {
+    fn new() -> Attr {
+        Attr([0; 18])
+    }
+
+    fn u32(mut self, at: usize, value: u32) -> Attr {
+        let shift = if at.is_multiple_of(8) == cfg!(target_endian = "little") { 0 } else { 32 };
+        self.0[at / 8] |= u64::from(value) << shift;
+        self
+    }
+
+    fn u64(mut self, at: usize, value: u64) -> Attr {
+        self.0[at / 8] = value;
+        self
+    }
+
+    fn slice<T>(self, at: usize, slice: &[T]) -> Attr {
+        self.u64(at, slice.as_ptr() as u64)
+    }
+
+    fn slice_mut<T>(self, at: usize, slice: &mut [T]) -> Attr {
+        self.u64(at, slice.as_mut_ptr() as u64)
+    }
+
+    fn name(mut self, at: usize, name: &str) -> Attr {
+        for (i, byte) in name.bytes().take(15).enumerate() {
+            let at = at + i;
+            let shift = if cfg!(target_endian = "little") { at % 8 } else { 7 - at % 8 } * 8;
+            self.0[at / 8] |= u64::from(byte) << shift;
+        }
+        self
+    }
+
+    /// Issues the command. Every slice that the attributes point to must outlive the call, and be as long as they say.
+    fn issue(mut self, cmd: i32) -> io::Result<i32> {
+        // SAFETY: the kernel reads 144 bytes of attributes, which are there; what they point to is borrowed by the callers
+        // in this file for the length of the call.
+        let done = unsafe { libc::syscall(libc::SYS_bpf, cmd, self.0.as_mut_ptr(), size_of_val(&self.0)) };
+        if done < 0 { Err(io::Error::last_os_error()) } else { Ok(done as i32) }
+    }
+
+    fn issue_fd(self, cmd: i32) -> io::Result<OwnedFd> {
+        let fd = self.issue(cmd)?;
+        // SAFETY: commands that make an object return a descriptor that nobody else owns.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    }
+}
+
+/// The maps of a capture.
+pub struct Maps {
+    fds: Vec<(Map, OwnedFd)>,
+    processors: usize,
+}
+
+impl Maps {
+    /// Makes them; the ring has `ring` bytes, a power of two and a multiple of the page size.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn create(ring: u32, belts: Belts, rows: &[row::Row]) -> Result<Maps> {
+        // The kernel has a counter for each processor that there may be.
+        let mut maps = Maps { fds: Vec::new(), processors: last_processor("possible") as usize + 1 };
+        for map in Map::ALL {
+            let attr = |kind: u32, key: u32, value: u32, most: u32| {
+                Attr::new().u32(0, kind).u32(4, key).u32(8, value).u32(12, most).name(28, map.name())
+            };
+            let whole = |size: usize| size as u32;
+            let attr = match map {
+                Map::Ring => attr(kind::RINGBUF, 0, 0, ring),
+                Map::Belts => attr(kind::ARRAY, 4, whole(belts.size()), 1).u32(16, MMAPABLE),
+                Map::Seats => attr(kind::ARRAY, 4, whole(SEAT * SEATS), 1).u32(16, MMAPABLE),
+                Map::Calls => attr(kind::ARRAY, 4, whole(row::ROW * row::ROWS), 1),
+                Map::Counters => attr(kind::PERCPU_ARRAY, 4, whole(8 * COUNTERS), 1),
+                Map::Scratch => attr(kind::PERCPU_ARRAY, 4, record::LONGEST as u32, 1),
+                Map::Pids => attr(kind::HASH, 4, 1, 64 * 1024),
+                Map::Settled => attr(kind::ARRAY, 4, 8, 1),
+                Map::Tasks | Map::Told => {
+                    let types = mark_types()?;
+                    let fd = attr(kind::TASK_STORAGE, 4, MARK, 0)
+                        .u32(16, NO_PREALLOC)
+                        .u32(48, types.as_raw_fd() as u32)
+                        .u32(52, 1)
+                        .u32(56, 3)
+                        .issue_fd(cmd::MAP_CREATE)
+                        .context("cannot mark tasks (task storage: Linux 5.12)")?;
+                    maps.fds.push((*map, fd));
+                    continue;
+                }
+            };
+            let fd = attr.issue_fd(cmd::MAP_CREATE).with_context(|| format!("cannot make map {}", map.name()))?;
+            maps.fds.push((*map, fd));
+        }
+        let rows: Vec<u8> = rows.iter().flat_map(|row| row.bytes()).collect();
+        ensure!(rows.len() == row::ROW * row::ROWS, "internal error: {} bytes of rows", rows.len());
+        maps.update(Map::Calls, &0u32.to_ne_bytes(), &rows)?;
+        Ok(maps)
+    }
+
+    /// The descriptor of a map; -1 for none.
+    pub fn fd(&self, map: Map) -> RawFd {
+        self.fds.iter().find(|(known, _)| *known == map).map_or(-1, |(_, fd)| fd.as_raw_fd())
+    }
+
+    /// Sets an element; both slices must be as long as the map's keys and values.
+    fn update(&self, map: Map, key: &[u8], value: &[u8]) -> Result<()> {
+        let attr = Attr::new().u32(0, self.fd(map) as u32).slice(8, key).slice(16, value);
+        attr.issue(cmd::MAP_UPDATE).with_context(|| format!("cannot write map {}", map.name()))?;
+        Ok(())
+    }
+
+    /// Puts a process into the scope.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn add_pid(&self, pid: u32) -> Result<()> {
+        self.update(Map::Pids, &pid.to_ne_bytes(), &[1])
+    }
+
+    /// Everybody who was there has got a mark: from now on, whoever has none is a stranger.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn settle(&self) -> Result<()> {
+        self.update(Map::Settled, &0u32.to_ne_bytes(), &1u64.to_ne_bytes())
+    }
+
+    /// The counters, summed over the processors.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn counters(&self) -> Result<[u64; COUNTERS]> {
+        let key = 0u32.to_ne_bytes();
+        let mut values = vec![0u64; COUNTERS * self.processors];
+        let attr = Attr::new().u32(0, self.fd(Map::Counters) as u32).slice(8, &key).slice_mut(16, &mut values);
+        attr.issue(cmd::MAP_LOOKUP).context("cannot read the counters")?;
+        let mut sums = [0; COUNTERS];
+        for of_one in values.chunks_exact(COUNTERS) {
+            sums.iter_mut().zip(of_one).for_each(|(sum, value)| *sum += value);
+        }
+        Ok(sums)
+    }
+
+    /// The same with the calls that were counted on the seats, which are many to read.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn totals(&self) -> Result<[u64; COUNTERS]> {
+        let mut sums = self.counters()?;
+        let key = 0u32.to_ne_bytes();
+        let mut seats = vec![0u64; SEAT * SEATS / 8];
+        let attr = Attr::new().u32(0, self.fd(Map::Seats) as u32).slice(8, &key).slice_mut(16, &mut seats);
+        attr.issue(cmd::MAP_LOOKUP).context("cannot read the seats")?;
+        let entered = seats.chunks_exact(SEAT / 8).map(|seat| seat[stamp::ENTERED as usize / 8]);
+        sums[Counter::Entered as usize] += entered.sum::<u64>();
+        Ok(sums)
+    }
+}
+
+/// Names of the types that the kernel is told of.
+const NAMES: &[u8] = b"\0u32\0u64\0mark\0a\0b\0run\0";
+
+/// Place of a name among them.
+fn place(name: &str) -> u32 {
+    memchr::memmem::find(NAMES, format!("{name}\0").as_bytes()).unwrap_or_default() as u32
+}
+
+/// Types for a task's mark: the kernel wants those of key (1: u32) and value (3: a struct) of task storage described.
+fn mark_types() -> Result<OwnedFd> {
+    describe(&[
+        [place("u32"), 1 << 24, 4, 32].as_slice(),
+        &[place("u64"), 1 << 24, 8, 64],
+        &[place("mark"), 4 << 24 | 2, MARK, place("a"), 2, 0, place("b"), 2, 8 * (MARK - 8)],
+    ])
+}
+
+/// Types for a program with functions that helpers call: each of them (3) is one that takes nothing known (2) and
+/// returns a number (1).
+fn function_types() -> Result<OwnedFd> {
+    describe(&[&[place("u64"), 1 << 24, 8, 64], &[0, 13 << 24, 1], &[place("run"), 12 << 24, 2]])
+}
+
+/// Describes types to the kernel (Documentation/bpf/btf.rst).
+fn describe(types: &[&[u32]]) -> Result<OwnedFd> {
+    let types = types.concat();
+    let length = 4 * types.len() as u32;
+    let mut bytes = 0xeb9f_u16.to_ne_bytes().to_vec();
+    bytes.extend([1, 0]);
+    for word in [24, 0, length, length, NAMES.len() as u32].iter().chain(&types) {
+        bytes.extend(word.to_ne_bytes());
+    }
+    bytes.extend(NAMES);
+    let attr = Attr::new().slice(0, &bytes).u32(16, bytes.len() as u32);
+    attr.issue_fd(cmd::BTF_LOAD).context("cannot describe types to the kernel")
+}
+
+/// A program in the kernel.
+pub struct Program {
+    fd: OwnedFd,
+    /// What keeps it attached.
+    link: Option<OwnedFd>,
+    attach: Attach,
+    name: &'static str,
+}
+
+impl Program {
+    /// Has the kernel verify and take a program; `hook` is the type of what it is attached to.
+    ///
+    /// # Errors
+    /// When the kernel refuses it: with the end of what its verifier says.
+    pub fn load(name: &'static str, code: &Code, maps: &Maps, attach: Attach, hook: u32) -> Result<Program> {
+        let insns = code.link(|map| maps.fd(map));
+        let license = b"Dual MIT/GPL\0";
+        // Where each function begins, and its type.
+        let functions: Vec<[u32; 2]> = code.functions().iter().map(|at| [*at, 3]).collect();
+        let types = if functions.len() > 1 { Some(function_types()?) } else { None };
+        let described = |attr: Attr| match &types {
+            Some(types) => attr
+                .u32(72, types.as_raw_fd() as u32)
+                .u32(76, size_of::<[u32; 2]>() as u32)
+                .slice(80, &functions)
+                .u32(88, functions.len() as u32),
+            None => attr,
+        };
+        let attr = || {
+            described(Attr::new())
+                .u32(0, TRACING)
+                .u32(4, insns.len() as u32)
+                .slice(8, &insns)
+                .slice(16, license)
+                .name(48, name)
+                .u32(68, attach as u32)
+                .u32(108, hook)
+        };
+        let fd = attr().issue_fd(cmd::PROG_LOAD).or_else(|error| {
+            let mut log = vec![0u8; 4 << 20];
+            let again = attr().u32(24, 1).u32(28, log.len() as u32).slice_mut(32, &mut log).issue_fd(cmd::PROG_LOAD);
+            again.map_err(|_| {
+                let end = log.iter().position(|byte| *byte == 0).unwrap_or(log.len());
+                let text = String::from_utf8_lossy(&log[..end]).into_owned();
+                let lines: Vec<&str> = text.lines().collect();
+                let tail = lines[lines.len().saturating_sub(24)..].join("\n");
+                anyhow!(error).context(format!("the kernel refuses program {name}\n{tail}"))
+            })
+        })?;
+        Ok(Program { fd, link: None, attach, name })
+    }
+
+    /// Lets a program at a tracepoint run from now on.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn attach(&mut self) -> Result<()> {
+        let attr = Attr::new().u32(8, self.fd.as_raw_fd() as u32);
+        let link = attr.issue_fd(cmd::RAW_TRACEPOINT_OPEN).with_context(|| format!("cannot attach program {}", self.name))?;
+        self.link = Some(link);
+        Ok(())
+    }
+
+    /// It does not run any more.
+    pub fn detach(&mut self) {
+        self.link = None;
+    }
+
+    /// Runs an iterator's program over everything there is; what it wrote.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn walk(&self) -> Result<Vec<u8>> {
+        ensure!(self.attach == Attach::Iterator, "internal error: program {} is no iterator", self.name);
+        let failed = || format!("cannot run program {}", self.name);
+        let link = Attr::new().u32(0, self.fd.as_raw_fd() as u32).u32(8, Attach::Iterator as u32);
+        let link = link.issue_fd(cmd::LINK_CREATE).with_context(failed)?;
+        let walk = Attr::new().u32(0, link.as_raw_fd() as u32).issue_fd(cmd::ITER_CREATE).with_context(failed)?;
+        let mut told = Vec::new();
+        File::from(walk).read_to_end(&mut told).with_context(failed)?;
+        Ok(told)
+    }
+
+    /// How often the kernel skipped the program because it ran on that processor already (`struct bpf_prog_info`).
+    pub fn misses(&self) -> u64 {
+        const MISSES: usize = 208;
+        let mut info = vec![0u8; 256];
+        let attr = Attr::new().u32(0, self.fd.as_raw_fd() as u32).u32(4, info.len() as u32).slice_mut(8, &mut info);
+        match attr.issue(cmd::OBJ_GET_INFO) {
+            Ok(_) => info[MISSES..].first_chunk().map_or(0, |bytes| u64::from_ne_bytes(*bytes)),
+            Err(_) => 0,
+        }
+    }
+}

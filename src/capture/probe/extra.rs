@@ -1,0 +1,196 @@
+//! What is captured beside calls, where the kernel shows it: requests through io_uring, and page faults of mapped files.
+//!
+//! Both are best effort; where the kernel does not show them, requests are counted rather than told, and the start of the
+//! capture says so.
+
+use super::arrive::ours;
+use super::file::{inode_fields, opened, word};
+use super::parts::{about, blank, read_kernel, reserve, scratch, send, slot, submit};
+use super::program::tail;
+use crate::capture::decode::uring::{COMMAND, Rings};
+use crate::capture::kernel::asm::Helper;
+use crate::capture::kernel::asm::If::{Eq, Gt, SignedLt};
+use crate::capture::kernel::asm::Reg::{R0, R1, R2, R3, R6, R7, R8, R9, R10};
+use crate::capture::kernel::asm::Size::{B, DW, H, W};
+use crate::capture::kernel::asm::{Asm, Code};
+use crate::capture::kernel::btf::{Btf, Kind};
+use crate::capture::kernel::counter::Counter;
+use crate::capture::kernel::layout::Layout;
+use crate::capture::kernel::record::{FIXED, STRING, at, flag};
+use anyhow::Result;
+
+/// A program at a tracepoint that not every kernel has.
+#[derive(Clone, Debug)]
+pub struct Extra {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is.
+    pub code: Code,
+    /// What it is attached to.
+    pub hook: u32,
+}
+
+/// The programs that tell of requests through io_uring.
+///
+/// # Errors
+/// When the kernel does not show them.
+pub fn rings(btf: &Btf, k: &Layout) -> Result<(Rings, [Extra; 2])> {
+    let rings = Rings::find(btf)?;
+    let asked = btf.id(Kind::Typedef, "btf_trace_io_uring_submit_req")?;
+    let done = btf.id(Kind::Typedef, "btf_trace_io_uring_complete")?;
+    let programs = [
+        Extra { name: "ioriot_asked", code: ask(k, &rings), hook: asked },
+        Extra { name: "ioriot_done", code: done_with(k, &rings), hook: done },
+    ];
+    Ok((rings, programs))
+}
+
+/// The programs that tell of page faults.
+///
+/// # Errors
+/// When the kernel does not show them (Linux 6.8 does).
+pub fn faults(btf: &Btf, k: &Layout) -> Result<[Extra; 2]> {
+    let host = btf.offset("address_space.host")?;
+    let one = btf.id(Kind::Typedef, "btf_trace_mm_filemap_fault")?;
+    let around = btf.id(Kind::Typedef, "btf_trace_mm_filemap_map_pages")?;
+    Ok([
+        Extra { name: "ioriot_fault", code: fault(k, host, 8), hook: one },
+        Extra { name: "ioriot_around", code: fault(k, host, 16), hook: around },
+    ])
+}
+
+/// Tells of a request that is handed over: the program's argument. What it needs is copied, and understood later.
+fn ask(k: &Layout, rings: &Rings) -> Code {
+    let mut a = Asm::default();
+    let (out, full) = (a.label(), a.label());
+    a.load(DW, R6, R1, 0);
+    ours(&mut a, k, out);
+    // Most have no names: those are made in the ring.
+    let named: Vec<_> = rings.kinds.iter().filter(|kind| !kind.names.is_empty()).map(|kind| (kind, a.label())).collect();
+    a.load(B, R9, R6, rings.opcode);
+    for (kind, label) in &named {
+        a.jump(Eq, R9, i32::from(kind.opcode), *label);
+    }
+    reserve(&mut a, COMMAND, full);
+    asked(&mut a, k, rings);
+    a.mov(R9, 0);
+    command(&mut a);
+    submit(&mut a);
+    a.goto(out);
+    let text = a.label();
+    for (kind, label) in named {
+        a.here(label);
+        for (slot, name) in [slot::POINTER, slot::PARENT].into_iter().zip([kind.names.first(), kind.names.get(1)]) {
+            a.store(DW, R10, slot, 0);
+            if let Some((_, at)) = name {
+                a.mov(R3, R6);
+                a.add(R3, *at as i32);
+                read_kernel(&mut a, slot, 8);
+            }
+        }
+        a.goto(text);
+    }
+    a.here(text);
+    scratch(&mut a, out);
+    blank(&mut a, 0);
+    asked(&mut a, k, rings);
+    a.mov(R9, 0);
+    for (which, slot) in [slot::POINTER, slot::PARENT].into_iter().enumerate() {
+        let none = a.label();
+        a.load(DW, R3, R10, slot);
+        a.jump(Eq, R3, 0, none);
+        a.add(R3, i32::from(rings.text));
+        read_kernel(&mut a, slot, 8);
+        a.load(DW, R3, R10, slot);
+        a.mov(R1, R8);
+        a.add(R1, FIXED);
+        a.add(R1, R9);
+        a.mov(R2, STRING);
+        a.call(Helper::ReadKernelStr);
+        a.jump(SignedLt, R0, 1, none);
+        a.jump(Gt, R0, STRING, none);
+        a.store(H, R8, at::STRINGS + 2 * which as i16, R0);
+        a.add(R9, R0);
+        a.here(none);
+    }
+    command(&mut a);
+    a.add(R9, COMMAND);
+    send(&mut a, full);
+    tail(&mut a, out, full, Counter::Untold);
+    a.finish()
+}
+
+/// Fills the record at R8 with what every request has; R6 is the request, R7 the task.
+fn asked(a: &mut Asm, k: &Layout, rings: &Rings) {
+    about(a, k, R7, flag::ASKED);
+    a.store(DW, R8, at::ARGS, R6);
+    a.load(B, R1, R6, rings.opcode);
+    a.store(DW, R8, at::ARGS + 8, R1);
+    a.load(W, R1, R6, rings.fd);
+    a.store(DW, R8, at::ARGS + 16, R1);
+    a.load(W, R1, R6, rings.flags);
+    a.store(DW, R8, at::ARGS + 24, R1);
+}
+
+/// Copies what the opcode of the request in R6 needs, behind R9 bytes of the record at R8.
+fn command(a: &mut Asm) {
+    a.store(H, R8, at::BEHIND, COMMAND);
+    a.mov(R1, R8);
+    a.add(R1, FIXED);
+    a.add(R1, R9);
+    a.mov(R2, COMMAND);
+    a.mov(R3, R6);
+    a.call(Helper::ReadKernel);
+}
+
+/// Tells that a request, the second argument, is done, and on which file. Further results of one request come without it.
+fn done_with(k: &Layout, rings: &Rings) -> Code {
+    let mut a = Asm::default();
+    let (out, full, none) = (a.label(), a.label(), a.label());
+    a.load(DW, R6, R1, 8);
+    a.jump(Eq, R6, 0, out);
+    ours(&mut a, k, out);
+    reserve(&mut a, 0, full);
+    about(&mut a, k, R7, flag::DONE);
+    a.store(DW, R8, at::ARGS, R6);
+    a.mov(R3, R6);
+    a.add(R3, i32::from(rings.result));
+    a.store(DW, R10, slot::POINTER, 0);
+    read_kernel(&mut a, slot::POINTER, 4);
+    a.load(DW, R1, R10, slot::POINTER);
+    a.store(DW, R8, at::RET, R1);
+    a.mov(R3, R6);
+    a.add(R3, i32::from(rings.file));
+    word(&mut a, k);
+    a.jump(Eq, R1, 0, none);
+    opened(&mut a, k);
+    a.here(none);
+    submit(&mut a);
+    tail(&mut a, out, full, Counter::Untold);
+    a.finish()
+}
+
+/// Tells of pages of a file (the mapping is the first argument, the first page the second) that a fault maps; the last one
+/// is the argument at `last`.
+fn fault(k: &Layout, host: i16, last: i16) -> Code {
+    let mut a = Asm::default();
+    let (out, full) = (a.label(), a.label());
+    a.load(DW, R6, R1, 0);
+    a.load(DW, R2, R1, 8);
+    a.store(DW, R10, slot::START, R2);
+    a.load(DW, R2, R1, last);
+    a.store(DW, R10, slot::NOW, R2);
+    ours(&mut a, k, out);
+    a.load(DW, R9, R6, host);
+    a.jump(Eq, R9, 0, out);
+    reserve(&mut a, 0, full);
+    about(&mut a, k, R7, flag::FAULT);
+    a.load(DW, R1, R10, slot::START);
+    a.store(DW, R8, at::ARGS, R1);
+    a.load(DW, R1, R10, slot::NOW);
+    a.store(DW, R8, at::ARGS + 8, R1);
+    inode_fields(&mut a, k, R9, R8);
+    submit(&mut a);
+    tail(&mut a, out, full, Counter::Untold);
+    a.finish()
+}

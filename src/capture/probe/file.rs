@@ -1,0 +1,193 @@
+//! Pieces of the programs that follow pointers of the kernel: from a descriptor to its file, and from there to the root.
+
+use super::parts::{read_kernel, say, slot};
+use crate::capture::kernel::asm::Alu::{Lsh, Sub};
+use crate::capture::kernel::asm::Helper;
+use crate::capture::kernel::asm::If::{Eq, Ge, Gt, Ne};
+use crate::capture::kernel::asm::Reg::{R0, R1, R2, R3, R6, R7, R8, R9, R10};
+use crate::capture::kernel::asm::Size::{self, B, DW, H, W};
+use crate::capture::kernel::asm::{Asm, Label, Reg};
+use crate::capture::kernel::layout::{Cast, Layout};
+use crate::capture::kernel::record::{self, at, flag as said};
+
+/// Names that are followed on the way to the root.
+const DEPTH: usize = 40;
+/// Room for a name (NAME_MAX and its end).
+const NAME: i32 = 256;
+
+/// R0 = what R1 points to, as a pointer of this type.
+pub fn typed(a: &mut Asm, cast: Cast, of: u32) {
+    a.mov(R2, of as i32);
+    a.kfunc(cast.function);
+}
+
+/// R1 = the word of kernel memory at R3.
+pub fn word(a: &mut Asm, k: &Layout) {
+    match k.cast {
+        Some(cast) => {
+            a.mov(R1, R3);
+            typed(a, cast, cast.word);
+            a.load(DW, R1, R0, 0);
+        }
+        None => {
+            read_kernel(a, slot::POINTER, 8);
+            a.load(DW, R1, R10, slot::POINTER);
+        }
+    }
+}
+
+/// `to` = the field at this offset of what `from` points to. Destroys R0 to R5.
+pub fn field(a: &mut Asm, k: &Layout, size: Size, to: Reg, from: Reg, offset: i16) {
+    if k.cast.is_some() {
+        return a.load(size, to, from, offset);
+    }
+    a.mov(R3, from);
+    a.add(R3, i32::from(offset));
+    a.store(DW, R10, slot::PARENT, 0);
+    read_kernel(a, slot::PARENT, if size == DW { 8 } else { 4 });
+    a.load(DW, to, R10, slot::PARENT);
+}
+
+/// Fields of the file that the number in R3 is open on, into the record at R8. Slot POINTER is the file afterwards. Jumps
+/// to `none` when nothing is open there.
+pub fn file(a: &mut Asm, k: &Layout, none: Label) {
+    a.load(DW, R1, R7, k.at.files);
+    a.jump(Eq, R1, 0, none);
+    a.load(DW, R1, R1, k.at.table);
+    a.load(W, R2, R1, k.at.most);
+    a.zero_extend(R3);
+    a.jump(Ge, R3, R2, none);
+    a.alu(Lsh, R3, 3);
+    a.load(DW, R1, R1, k.at.file);
+    a.add(R3, R1);
+    word(a, k);
+    a.jump(Eq, R1, 0, none);
+    opened(a, k);
+}
+
+/// Fields of the `struct file` at the address in R1, into the record at R8. Slot POINTER is the file afterwards.
+pub fn opened(a: &mut Asm, k: &Layout) {
+    a.store(DW, R10, slot::POINTER, R1);
+    match k.cast {
+        Some(cast) => {
+            typed(a, cast, cast.file);
+            a.store(DW, R10, slot::POINTER, R0);
+            file_fields(a, k, R0, R8);
+        }
+        None => file_copied(a, k),
+    }
+    say(a, said::FILE);
+}
+
+/// Copies fields of the `struct file` in `file` into the record at `to`. Destroys R1 to R3.
+fn file_fields(a: &mut Asm, k: &Layout, file: Reg, to: Reg) {
+    a.load(DW, R1, file, k.at.pos);
+    a.store(DW, to, at::POS, R1);
+    a.load(W, R1, file, k.at.flags);
+    a.store(W, to, at::FILE_FLAGS, R1);
+    a.load(DW, R2, file, k.at.inode);
+    inode_fields(a, k, R2, to);
+}
+
+/// Copies fields of the `struct inode` in `inode` into the record at `to`. Destroys R1.
+pub fn inode_fields(a: &mut Asm, k: &Layout, inode: Reg, to: Reg) {
+    a.load(DW, R1, inode, k.at.ino);
+    a.store(DW, to, at::INO, R1);
+    a.load(DW, R1, inode, k.at.size);
+    a.store(DW, to, at::SIZE, R1);
+    a.load(H, R1, inode, k.at.mode);
+    a.store(H, to, at::MODE, R1);
+    a.load(DW, R1, inode, k.at.super_block);
+    a.load(W, R1, R1, k.at.dev);
+    a.store(W, to, at::DEV, R1);
+}
+
+/// The same where typed reading is missing (before Linux 6.2): field by field, from the pointer in slot POINTER.
+fn file_copied(a: &mut Asm, k: &Layout) {
+    let field = |a: &mut Asm, base: i16, offset: i16, size: i32, to: i16| {
+        a.store(DW, R10, to, 0);
+        a.load(DW, R3, R10, base);
+        a.add(R3, i32::from(offset));
+        read_kernel(a, to, size);
+        a.load(DW, R1, R10, to);
+    };
+    field(a, slot::POINTER, k.at.pos, 8, slot::PARENT);
+    a.store(DW, R8, at::POS, R1);
+    field(a, slot::POINTER, k.at.flags, 4, slot::PARENT);
+    a.store(W, R8, at::FILE_FLAGS, R1);
+    field(a, slot::POINTER, k.at.inode, 8, slot::MOUNT_ROOT);
+    field(a, slot::MOUNT_ROOT, k.at.ino, 8, slot::PARENT);
+    a.store(DW, R8, at::INO, R1);
+    field(a, slot::MOUNT_ROOT, k.at.size, 8, slot::PARENT);
+    a.store(DW, R8, at::SIZE, R1);
+    field(a, slot::MOUNT_ROOT, k.at.mode, 2, slot::PARENT);
+    a.store(H, R8, at::MODE, R1);
+    field(a, slot::MOUNT_ROOT, k.at.super_block, 8, slot::BEGIN);
+    field(a, slot::BEGIN, k.at.dev, 4, slot::PARENT);
+    a.store(W, R8, at::DEV, R1);
+}
+
+/// Appends the names that lead from the `struct path` at this offset of what slot POINTER points to, to the root, across
+/// mounts. How long they are goes to `length`; they are all there when `reached` is said. R6 and R7 are lost: they are the
+/// entry and the mount on the way.
+pub fn names(a: &mut Asm, k: &Layout, path: i16, length: i16, reached: u16) {
+    let (whole, done) = (a.label(), a.label());
+    a.store(DW, R10, slot::BEGIN, R9);
+    a.load(DW, R7, R10, slot::POINTER);
+    field(a, k, DW, R6, R7, path + k.at.dentry);
+    a.mov(R3, R7);
+    a.add(R3, i32::from(path + k.at.mount));
+    word(a, k);
+    a.add(R1, -i32::from(k.at.mount_inner));
+    match k.cast {
+        Some(cast) => typed(a, cast, cast.mount),
+        None => a.mov(R0, R1),
+    }
+    a.mov(R7, R0);
+    let root = |a: &mut Asm| {
+        field(a, k, DW, R1, R7, k.at.mount_inner + k.at.mount_root);
+        a.store(DW, R10, slot::MOUNT_ROOT, R1);
+    };
+    root(a);
+    for _ in 0..DEPTH {
+        let (name, next) = (a.label(), a.label());
+        a.load(DW, R1, R10, slot::MOUNT_ROOT);
+        a.jump(Ne, R6, R1, name);
+        // At the root of a file system: go on where it is mounted.
+        field(a, k, DW, R6, R7, k.at.mountpoint);
+        field(a, k, DW, R1, R7, k.at.mount_parent);
+        a.jump(Eq, R1, R7, whole);
+        a.mov(R7, R1);
+        root(a);
+        a.goto(next);
+        a.here(name);
+        a.jump(Gt, R9, record::LONGEST - record::FIXED - NAME, done);
+        field(a, k, W, R2, R6, k.at.name_length);
+        a.jump(Gt, R2, NAME - 1, done);
+        a.add(R2, 1);
+        a.store(DW, R10, slot::LENGTH, R2);
+        field(a, k, DW, R3, R6, k.at.name);
+        a.mov(R1, R8);
+        a.add(R1, record::FIXED);
+        a.add(R1, R9);
+        a.load(DW, R2, R10, slot::LENGTH);
+        a.call(Helper::ReadKernel);
+        a.jump(Ne, R0, 0, done);
+        a.load(DW, R1, R10, slot::LENGTH);
+        a.add(R9, R1);
+        // Whatever a rename did meanwhile, a name ends.
+        a.mov(R1, R8);
+        a.add(R1, R9);
+        a.store(B, R1, record::FIXED as i16 - 1, 0);
+        field(a, k, DW, R6, R6, k.at.dentry_parent);
+        a.here(next);
+    }
+    a.goto(done);
+    a.here(whole);
+    say(a, reached);
+    a.here(done);
+    a.load(DW, R2, R10, slot::BEGIN);
+    a.mov(R1, R9);
+    a.alu(Sub, R1, R2);
+    a.store(H, R8, length, R1);
+}

@@ -1,0 +1,444 @@
+//! The programs: what runs in the kernel when a captured task enters or leaves a call, forks or ends.
+//!
+//! All of them are driven by the rows of map `calls`; none knows a single syscall. A task that is captured has a mark in
+//! map `tasks`; fork hands the mark on. When the call began that it is in stands on its [`crate::capture::kernel::seat`], or else in the
+//! mark. Unmarked tasks cost a lookup.
+//!
+//! Paths are read when a call returns, since by then the kernel itself has touched their pages: at the entry a page may
+//! not be there yet, and a program cannot wait for it. Only exec, whose memory is gone afterwards, is read at its entry.
+
+use super::arrive;
+use super::file::{file, names, typed};
+use super::matches::matches;
+use super::memory::{behind, requests, strings};
+use super::parts::{about, argument, column, fill, longest, only, reserve, room, row_has, scratch, send, slot, submit};
+use crate::capture::kernel::asm::Alu::Lsh;
+use crate::capture::kernel::asm::Helper;
+use crate::capture::kernel::asm::If::{Eq, Gt, Ne, Set, SignedLt};
+use crate::capture::kernel::asm::Reg::{R0, R1, R2, R3, R4, R6, R7, R8, R9, R10};
+use crate::capture::kernel::asm::Size::{B, DW, H, W};
+use crate::capture::kernel::asm::{Asm, Code, Label, Map, Reg};
+use crate::capture::kernel::belt::Belts;
+use crate::capture::kernel::counter::Counter;
+use crate::capture::kernel::layout::Layout;
+use crate::capture::kernel::record::{FIXED, at, flag as said};
+use crate::capture::kernel::row::{NUMBERS, flag};
+use crate::capture::kernel::seat::stamp;
+use crate::capture::kernel::{belt, seat};
+use crate::capture::target::scope::Match;
+
+/// The programs that follow calls.
+#[derive(Clone, Debug)]
+pub struct Programs {
+    /// `sys_enter`.
+    pub enter: Code,
+    /// `sys_exit`.
+    pub exit: Code,
+    /// `sched_process_fork`.
+    pub fork: Code,
+    /// `sched_process_exit`.
+    pub end: Code,
+    /// Marks the tasks that are there already (an iterator over tasks).
+    pub mark: Code,
+    /// Tells their open files (an iterator over files).
+    pub files: Code,
+}
+
+/// Makes the programs for a kernel, the belts and a scope.
+pub fn make(layout: &Layout, belts: Belts, scope: &Match, follow: bool) -> Programs {
+    Programs {
+        enter: enter(layout, scope),
+        exit: exit(layout, belts),
+        fork: fork(layout, follow),
+        end: end(layout),
+        mark: super::walk::mark(layout, scope),
+        files: super::walk::files(layout),
+    }
+}
+
+/// Counts. Destroys R0 to R5.
+pub(super) fn count(a: &mut Asm, counter: Counter) {
+    let none = a.label();
+    let offset = 8 * counter as i16;
+    only(a, Map::Counters, none);
+    a.load(DW, R1, R0, offset);
+    a.add(R1, 1);
+    a.store(DW, R0, offset, R1);
+    a.here(none);
+}
+
+/// R0 = the mark of the task in `task`, or null.
+pub(super) fn find_mark(a: &mut Asm, task: Reg, make: bool) {
+    a.map(R1, Map::Tasks);
+    a.mov(R2, task);
+    a.mov(R3, 0);
+    a.mov(R4, i32::from(make));
+    a.call(Helper::TaskStorage);
+}
+
+/// Marks a task that had no mark a moment ago: R0 = R9 = its mark. Goes to `known` if another has made it since, and to `out`
+/// if the kernel has no memory for one.
+pub(super) fn make_mark(a: &mut Asm, task: Reg, known: Label, out: Label) {
+    let there = a.label();
+    // Of two that make one at once the slower gets nothing (bpf_local_storage_update, kernel/bpf/bpf_local_storage.c), and
+    // finds the other's when it asks again.
+    for _ in 0..2 {
+        find_mark(a, task, true);
+        a.jump(Ne, R0, 0, there);
+    }
+    count(a, Counter::NoMark);
+    a.goto(out);
+    a.here(there);
+    a.mov(R9, R0);
+    a.mov(R0, 0);
+    a.mov(R1, 1);
+    a.compare_exchange(R9, stamp::COUNTED, R1);
+    a.mov(R1, R0);
+    a.mov(R0, R9);
+    a.jump(Ne, R1, 0, known);
+    count(a, Counter::Marked);
+    a.mov(R0, R9);
+}
+
+/// The common beginning: R6 = registers, R7 = task, R9 = seat or mark; slots RET, NUMBER and ROW. Leaves by `out` when the
+/// call is not captured, by `compat` when it is in a form that is not decoded.
+fn head(a: &mut Asm, k: &Layout, enter: Option<&Match>, out: Label, compat: Label) {
+    a.load(DW, R6, R1, 0);
+    if enter.is_some() {
+        a.load(DW, R2, R1, 8);
+    } else {
+        a.load(DW, R9, R1, 8);
+        a.store(DW, R10, slot::RET, R9);
+        if cfg!(target_arch = "x86_64") { a.load(DW, R2, R6, k.number) } else { a.load(W, R2, R6, k.number) }
+    }
+    a.jump(Gt, R2, NUMBERS as i32 - 1, out);
+    if let Some(narrow) = k.narrow {
+        // 32-bit programs have numbers, and so rows, of their own.
+        let wide = a.label();
+        a.load(H, R1, R6, narrow.segment.0);
+        a.jump(Ne, R1, narrow.segment.1, wide);
+        a.add(R2, NUMBERS as i32);
+        a.here(wide);
+    }
+    a.store(DW, R10, slot::NUMBER, R2);
+    a.alu(Lsh, R2, crate::capture::kernel::row::ROW.trailing_zeros() as i32);
+    a.map_value(R8, Map::Calls);
+    a.add(R8, R2);
+    a.store(DW, R10, slot::ROW, R8);
+    a.load(B, R1, R8, 0);
+    a.jump(Eq, R1, 0, out);
+    let (seated, found) = (a.label(), a.label());
+    seat::find(a);
+    a.load(DW, R1, R9, stamp::OWNER);
+    a.jump(Eq, R1, R6, seated);
+    a.load(DW, R1, R9, stamp::STRANGER);
+    a.jump(Eq, R1, R6, out);
+    // To be looked at before the mark: one that is not there yet may come until everybody is settled.
+    a.map_value(R1, Map::Settled);
+    a.load(DW, R8, R1, 0);
+    a.call(Helper::CurrentTask);
+    a.mov(R7, R0);
+    find_mark(a, R7, false);
+    match enter {
+        // Tasks may come into these scopes at any time: what they are is looked at until they have a mark.
+        Some(scope) if *scope != Match::Pids => {
+            let marked = a.label();
+            a.jump(Ne, R0, 0, marked);
+            matches(a, k, scope, R7, out);
+            make_mark(a, R7, marked, out);
+            a.store(DW, R10, slot::JOINED, 1);
+            a.here(marked);
+        }
+        Some(_) => {
+            let marked = a.label();
+            a.jump(Ne, R0, 0, marked);
+            a.jump(Eq, R8, 0, out);
+            seat::stranger(a);
+            a.goto(out);
+            a.here(marked);
+        }
+        None => a.jump(Eq, R0, 0, out),
+    }
+    match enter {
+        Some(_) => seat::take(a),
+        None => a.mov(R9, R0),
+    }
+    match k.cast {
+        // Seen by the verifier, both ways lead to a task of the same kind.
+        Some(cast) => {
+            a.mov(R1, R7);
+            a.goto(found);
+            a.here(seated);
+            a.load(DW, R1, R9, stamp::TASK);
+            a.here(found);
+            typed(a, cast, cast.task);
+            a.mov(R7, R0);
+        }
+        None => {
+            a.goto(found);
+            a.here(seated);
+            a.call(Helper::CurrentTask);
+            a.mov(R7, R0);
+            a.here(found);
+        }
+    }
+    let known = a.label();
+    if k.narrow.is_some() {
+        a.load(DW, R1, R10, slot::NUMBER);
+        a.jump(Gt, R1, NUMBERS as i32 - 1, known);
+    }
+    a.load(W, R1, R7, k.compat.0);
+    a.jump(Set, R1, k.compat.1, compat);
+    a.here(known);
+}
+
+/// The common end: `full` when the ring has no room.
+pub fn tail(a: &mut Asm, out: Label, full: Label, lost: Counter) {
+    a.goto(out);
+    a.here(full);
+    count(a, lost);
+    a.here(out);
+    a.exit();
+}
+
+fn enter(k: &Layout, scope: &Match) -> Code {
+    let mut a = Asm::default();
+    let (out, full) = (a.label(), a.label());
+    let comes = *scope != Match::Pids;
+    if comes {
+        a.store(DW, R10, slot::JOINED, 0);
+    }
+    // A call that is not decoded is counted once, when it returns.
+    head(&mut a, k, Some(scope), out, out);
+    a.call(Helper::Now);
+    a.store(DW, R9, stamp::TS, R0);
+    if comes {
+        a.store(DW, R10, slot::NOW, R0);
+    }
+    a.load(DW, R1, R10, slot::NUMBER);
+    a.add(R1, 1);
+    a.store(W, R9, stamp::NUMBER, R1);
+    a.load(W, R1, R7, k.at.pid);
+    a.store(W, R9, stamp::TID, R1);
+    let (seated, counted, told) = (a.label(), a.label(), a.label());
+    a.load(DW, R2, R9, stamp::OWNER);
+    a.jump(Ne, R2, 0, seated);
+    count(&mut a, Counter::Entered);
+    a.goto(counted);
+    a.here(seated);
+    a.load(DW, R2, R9, stamp::ENTERED);
+    a.add(R2, 1);
+    a.store(DW, R9, stamp::ENTERED, R2);
+    a.here(counted);
+    row_has(&mut a, flag::AT_ENTRY, told);
+    a.load(DW, R1, R9, stamp::TS);
+    a.store(DW, R10, slot::START, R1);
+    a.store(DW, R10, slot::NOW, R1);
+    a.load(W, R1, R9, stamp::TID);
+    a.store(DW, R10, slot::TID, R1);
+    a.store(DW, R10, slot::FLAGS, i32::from(said::ENTRY));
+    a.store(DW, R10, slot::RET, 0);
+    scratch(&mut a, out);
+    fill(&mut a, k);
+    a.mov(R9, 0);
+    strings(&mut a);
+    send(&mut a, full);
+    a.here(told);
+    let each = if comes { arrive::joined(&mut a, k, out, full) } else { None };
+    tail(&mut a, out, full, Counter::Untold);
+    if let Some(each) = each {
+        arrive::what_it_has(&mut a, k, each);
+    }
+    a.finish()
+}
+
+fn exit(k: &Layout, belts: Belts) -> Code {
+    let mut a = Asm::default();
+    let (out, full, compat) = (a.label(), a.label(), a.label());
+    let (unseen, begun, plain) = (a.label(), a.label(), a.label());
+    head(&mut a, k, None, out, compat);
+    a.call(Helper::Now);
+    a.store(DW, R10, slot::NOW, R0);
+    a.load(DW, R2, R10, slot::NUMBER);
+    a.add(R2, 1);
+    a.load(W, R1, R9, stamp::NUMBER);
+    a.jump(Ne, R1, R2, unseen);
+    let seen = a.label();
+    a.here(seen);
+    a.load(DW, R1, R9, stamp::TS);
+    a.store(DW, R10, slot::START, R1);
+    a.load(W, R1, R9, stamp::TID);
+    a.store(DW, R10, slot::TID, R1);
+    a.store(DW, R10, slot::FLAGS, 0);
+    a.store(W, R9, stamp::NUMBER, 0);
+    a.goto(begun);
+    a.here(unseen);
+    // Whoever executes a program of the other width returns with the number that exec has there.
+    let late = a.label();
+    a.jump(Eq, R1, 0, late);
+    row_has(&mut a, flag::AT_ENTRY, late);
+    a.goto(seen);
+    a.here(late);
+    a.store(DW, R10, slot::START, R0);
+    a.load(W, R1, R7, k.at.pid);
+    a.store(DW, R10, slot::TID, R1);
+    a.store(DW, R10, slot::FLAGS, i32::from(said::NO_ENTRY));
+    a.here(begun);
+    row_has(&mut a, flag::VARIABLE, plain);
+
+    longest(&mut a, belts, out);
+    fill(&mut a, k);
+    a.mov(R9, 0);
+    // What a call told at its entry is gone by now.
+    let (fresh, after, asked) = (a.label(), a.label(), a.label());
+    row_has(&mut a, flag::AT_ENTRY, fresh);
+    a.goto(after);
+    a.here(fresh);
+    strings(&mut a);
+    behind(&mut a, asked);
+    a.here(after);
+    let (no_fd, made, ring, sent) = (a.label(), a.label(), a.label(), a.label());
+    row_has(&mut a, flag::MAKES_FD, made);
+    a.load(DW, R3, R10, slot::RET);
+    a.jump(SignedLt, R3, 0, no_fd);
+    file(&mut a, k, no_fd);
+    row_has(&mut a, flag::WHERE, no_fd);
+    a.load(DW, R1, R10, slot::BELT);
+    a.jump(Ne, R1, 0, no_fd);
+    names(&mut a, k, k.at.path, at::WHERE, said::WHERE);
+    a.goto(no_fd);
+    a.here(made);
+    argument(&mut a, column::FD, no_fd);
+    file(&mut a, k, no_fd);
+    a.here(no_fd);
+    a.load(DW, R2, R10, slot::BELT);
+    a.jump(Eq, R2, 0, ring);
+    belt::put_long(&mut a, R2);
+    a.goto(sent);
+    a.here(ring);
+    send(&mut a, full);
+    a.goto(sent);
+    a.here(asked);
+    requests(&mut a, no_fd);
+
+    a.here(plain);
+    let (crowded, begun) = (a.label(), a.label());
+    belt::room(&mut a, belts, FIXED, crowded);
+    a.goto(begun);
+    a.here(crowded);
+    room(&mut a, 0, full);
+    a.mov(R9, 0);
+    a.here(begun);
+    fill(&mut a, k);
+    let (ready, made, ring) = (a.label(), a.label(), a.label());
+    row_has(&mut a, flag::MAKES_FD, made);
+    a.load(DW, R3, R10, slot::RET);
+    a.jump(SignedLt, R3, 0, ready);
+    file(&mut a, k, ready);
+    a.goto(ready);
+    a.here(made);
+    argument(&mut a, column::FD, ready);
+    file(&mut a, k, ready);
+    a.here(ready);
+    a.jump(Eq, R9, 0, ring);
+    belt::put(&mut a, R9);
+    a.goto(sent);
+    a.here(ring);
+    submit(&mut a);
+    a.here(sent);
+    a.goto(out);
+    a.here(compat);
+    count(&mut a, Counter::Compat);
+    tail(&mut a, out, full, Counter::RingFull);
+    a.finish()
+}
+
+/// The child of a marked task is marked.
+fn fork(k: &Layout, follow: bool) -> Code {
+    let mut a = Asm::default();
+    let (out, known, full) = (a.label(), a.label(), a.label());
+    a.load(DW, R6, R1, 0);
+    a.load(DW, R7, R1, 8);
+    if !follow {
+        a.load(W, R1, R6, k.at.tgid);
+        a.load(W, R2, R7, k.at.tgid);
+        a.jump(Ne, R1, R2, out);
+    }
+    find_mark(&mut a, R6, false);
+    a.jump(Eq, R0, 0, out);
+    make_mark(&mut a, R7, known, out);
+    a.here(known);
+    seat::born(&mut a, k);
+    arrive::forked(&mut a, k, full);
+    tail(&mut a, out, full, Counter::Untold);
+    a.finish()
+}
+
+/// A marked task ends: nobody may have called exit.
+fn end(k: &Layout) -> Code {
+    let mut a = Asm::default();
+    let (out, full) = (a.label(), a.label());
+    a.load(DW, R7, R1, 0);
+    find_mark(&mut a, R7, false);
+    a.jump(Eq, R0, 0, out);
+    a.mov(R9, R0);
+    seat::leave(&mut a);
+    a.mov(R9, R8);
+    count(&mut a, Counter::Ended);
+    reserve(&mut a, 0, full);
+    about(&mut a, k, R7, said::END);
+    a.store(H, R8, at::NUMBER, R9);
+    submit(&mut a);
+    tail(&mut a, out, full, Counter::Untold);
+    a.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::kernel::layout::{Cast, Fields, Narrow};
+    use crate::capture::target::scope::By;
+
+    /// The golden listings, for a kernel whose fields are all at 0 but the registers. What changes here changes what runs in
+    /// every kernel: read it.
+    #[test]
+    fn programs_are_these() {
+        let layout = Layout {
+            args: [112, 104, 96, 56, 72, 64],
+            number: 120,
+            compat: (16, 2),
+            narrow: Some(Narrow { segment: (136, 0x23), args: [40, 88, 96, 104, 112, 32] }),
+            cast: Some(Cast { function: 1, task: 5, file: 2, mount: 3, word: 4, path: 6 }),
+            loops: true,
+            at: Fields::default(),
+        };
+        let programs = make(&layout, Belts { count: 2, bytes: 1 << 20 }, &Match::Pids, true);
+        insta::assert_snapshot!("enter", programs.enter);
+        insta::assert_snapshot!("fork", programs.fork);
+        insta::assert_snapshot!("end", programs.end);
+        // Its loop along a path is unrolled: the beginning, up to the file that was opened, says enough.
+        let exit = programs.exit.to_string();
+        insta::assert_snapshot!("exit", exit.lines().take(300).collect::<Vec<_>>().join("\n"));
+        assert!(programs.exit.len() < 4000, "{} instructions", programs.exit.len());
+        // What is told of processes that come, up to the same loop.
+        let joined = make(&layout, Belts { count: 2, bytes: 1 << 20 }, &Match::Others { own: 1, by: By::All }, true).enter;
+        insta::assert_snapshot!("joined", joined.to_string().lines().take(330).collect::<Vec<_>>().join("\n"));
+        assert_eq!(joined.functions().len(), 2);
+    }
+
+    #[test]
+    fn every_scope_and_kernel_gives_programs_whose_jumps_lead_somewhere() {
+        let at = Fields::default();
+        let layout = Layout { args: [0; 6], number: 0, compat: (0, 2), narrow: None, cast: None, loops: false, at };
+        let scopes = [By::All, By::User(u32::MAX - 1), By::Comm(*b"a-name\0\0\0\0\0\0\0\0\0\0"), By::Cgroup(1 << 40)];
+        let scopes = scopes.map(|by| Match::Others { own: 1, by });
+        for scope in scopes.into_iter().chain([Match::Pids]) {
+            for follow in [true, false] {
+                let programs = make(&layout, Belts { count: 2, bytes: 1 << 20 }, &scope, follow);
+                for code in [programs.enter, programs.exit, programs.fork, programs.end, programs.mark, programs.files] {
+                    assert!(!code.to_string().contains("goto -1\n"), "a jump to itself\n{code}");
+                }
+            }
+        }
+    }
+}

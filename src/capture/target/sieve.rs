@@ -1,0 +1,389 @@
+//! Which events stay, by the paths they are about: `--path`, `--not-path`.
+//!
+//! An event is about the path of its call, and about the file of its descriptor, which is the path it was opened by for
+//! as long as it is open: so a descriptor's calls, from its open to its close, stay or go together, and none of them is
+//! left an orphan. A call about two files stays when one of them does. What names no file stays, and so does what tells
+//! of processes (fork, exec, exit, working directories), since the meaning of other calls rests on it.
+//!
+//! Descriptors are followed through dup, fork and close as the kernel hands them on.
+
+use super::glob::Glob;
+use super::snapshot::Snapshot;
+use crate::event::{AT_FDCWD, Col, Event, Text};
+use crate::syscall::{Op, Ret, Role, Syscall, flag};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// Patterns of paths.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Paths {
+    /// Only what one of these matches stays; everything, when there is none.
+    pub only: Vec<Glob>,
+    /// What one of these matches goes.
+    pub not: Vec<Glob>,
+}
+
+impl Paths {
+    /// Does nothing go?
+    pub const fn all(&self) -> bool {
+        self.only.is_empty() && self.not.is_empty()
+    }
+
+    /// Does it stay? Also asked of what is no path: `pipe:[7]`.
+    pub fn keep(&self, path: &[u8]) -> bool {
+        let any = |globs: &[Glob]| globs.iter().any(|glob| glob.matches(path));
+        (self.only.is_empty() || any(&self.only)) && !any(&self.not)
+    }
+}
+
+/// What a descriptor is open on, and whether calls on it stay.
+#[derive(Clone, Debug)]
+struct Open {
+    path: Arc<[u8]>,
+    stays: bool,
+}
+
+/// What is known of a process.
+#[derive(Clone, Debug, Default)]
+struct Process {
+    cwd: Option<Arc<[u8]>>,
+    root: Option<Arc<[u8]>>,
+    open: BTreeMap<i64, Open>,
+}
+
+/// Lets events through or not.
+#[derive(Debug, Default)]
+pub struct Sieve {
+    paths: Paths,
+    processes: HashMap<u32, Process>,
+    /// Calls that went.
+    pub filtered: u64,
+}
+
+impl Sieve {
+    /// A sieve for what was there when the capture began.
+    pub fn new(paths: &Paths, snapshot: &Snapshot) -> Sieve {
+        let mut sieve = Sieve { paths: paths.clone(), ..Sieve::default() };
+        for there in &snapshot.processes {
+            let process = sieve.processes.entry(there.pid as u32).or_default();
+            [process.cwd, process.root] = [&there.cwd, &there.root].map(|path| path.as_deref().map(Arc::from));
+        }
+        for file in &snapshot.files {
+            sieve.opened(file.pid as u32, file.fd, file.path.strip_suffix(b" (deleted)").unwrap_or(&file.path));
+        }
+        sieve
+    }
+
+    /// A process was made, and has what its parent has.
+    pub fn forked(&mut self, parent: u32, child: u32) {
+        if !self.paths.all() {
+            let like = self.processes.get(&parent).cloned().unwrap_or_default();
+            self.processes.insert(child, like);
+        }
+    }
+
+    /// Does the event stay? To be asked of each, in the order in which calls returned.
+    pub fn lets(&mut self, event: &Event) -> bool {
+        if self.paths.all() {
+            return true;
+        }
+        let stays = self.judge(event);
+        self.filtered += u64::from(!stays && event.syscall.is_call());
+        stays
+    }
+
+    fn judge(&mut self, event: &Event) -> bool {
+        let (def, op) = (event.syscall.def(), event.syscall.op());
+        let pid = event.int(Col::Pid).unwrap_or(0) as u32;
+        let stays = match op {
+            Some(Op::Joined) => return self.joined(pid, event),
+            Some(
+                Op::Fork
+                | Op::Exec
+                | Op::Exit
+                | Op::ExitGroup
+                | Op::Umask
+                | Op::Chroot
+                | Op::Chdir
+                | Op::Fchdir
+                | Op::Getcwd
+                | Op::CloseRange,
+            ) => true,
+            // Which file it is about is known when it is open.
+            _ if def.ret == Ret::NewFd && op != Some(Op::Dup) && event.success().is_some() => {
+                let path = self.made(pid, event);
+                let stays = self.paths.keep(&path);
+                self.opened(pid, event.success().unwrap_or(-1), &path);
+                return stays;
+            }
+            _ => {
+                let about = [
+                    self.named(pid, event, Role::Path, Text::Path, Col::DirFd),
+                    self.named(pid, event, Role::Path2, Text::Path2, Col::DirFd2),
+                    self.descriptor(pid, event, Role::Fd, Col::Fd),
+                    self.descriptor(pid, event, Role::Fd2, Col::Fd2),
+                ];
+                let mut about = about.iter().flatten().peekable();
+                about.peek().is_none() || about.any(|stays| *stays)
+            }
+        };
+        self.follow(pid, event, op);
+        stays
+    }
+
+    /// What a process had when it came into the scope: all that is about a file it has open stays or goes with it.
+    fn joined(&mut self, pid: u32, event: &Event) -> bool {
+        if event.syscall == Syscall::joined_cwd {
+            self.processes.entry(pid).or_default().cwd = event.text(Text::Path).map(Arc::from);
+            return true;
+        }
+        let path = event.text(Text::FdPath).unwrap_or_default();
+        let path = path.strip_suffix(b" (deleted)").unwrap_or(path);
+        self.opened(pid, event.int(Col::Fd).unwrap_or(-1), path);
+        self.paths.keep(path)
+    }
+
+    /// What an open led to, or what a descriptor that is no file is called.
+    fn made(&self, pid: u32, event: &Event) -> Arc<[u8]> {
+        match (event.text(Text::FdPath), event.text(Text::Path)) {
+            (Some(path), _) => path.into(),
+            (None, Some(path)) => self.resolve(pid, event.int(Col::DirFd), path),
+            (None, None) => event.name().as_bytes().into(),
+        }
+    }
+
+    /// Does the file that a path argument names stay? `None` when there is no such argument.
+    fn named(&self, pid: u32, event: &Event, role: Role, text: Text, dir: Col) -> Option<bool> {
+        let path = event.text(text).filter(|_| event.syscall.def().has(role))?;
+        // An empty one stands for the descriptor itself (AT_EMPTY_PATH).
+        Some(self.paths.keep(&self.resolve(pid, event.int(dir), path)))
+    }
+
+    /// Do calls on this descriptor stay? `None` when there is no such argument.
+    fn descriptor(&self, pid: u32, event: &Event, role: Role, col: Col) -> Option<bool> {
+        let fd = event.int(col).filter(|fd| *fd >= 0 && event.syscall.def().has(role))?;
+        Some(match self.open(pid, fd) {
+            Some(open) => open.stays,
+            // Nothing says what it is.
+            None => self.paths.only.is_empty(),
+        })
+    }
+
+    /// What the call changes.
+    fn follow(&mut self, pid: u32, event: &Event, op: Option<Op>) {
+        let Some(ret) = event.success() else {
+            if op == Some(Op::ExitGroup) || (op == Some(Op::Exit) && event.int(Col::Tid) == Some(i64::from(pid))) {
+                self.processes.remove(&pid);
+            }
+            return;
+        };
+        let fd = event.int(Col::Fd);
+        match op {
+            Some(Op::Close) => self.close(pid, fd.unwrap_or(-1)..=fd.unwrap_or(-1)),
+            Some(Op::CloseRange) if event.int(Col::Flags).unwrap_or(0) & flag::CLOSE_RANGE_CLOEXEC == 0 => {
+                self.close(pid, fd.unwrap_or(0)..=event.int(Col::Fd2).unwrap_or(-1) & 0xffff_ffff);
+            }
+            Some(Op::Fork) if ret > 0 && !self.processes.contains_key(&(ret as u32)) => self.forked(pid, ret as u32),
+            Some(Op::Dup) => self.copy(pid, fd, ret),
+            Some(Op::Fcntl) if matches!(event.int(Col::Cmd), Some(flag::F_DUPFD | flag::F_DUPFD_CLOEXEC)) => {
+                self.copy(pid, fd, ret)
+            }
+            Some(Op::Chroot) => {
+                let root = event.text(Text::Path).map(|path| self.resolve(pid, None, path));
+                self.processes.entry(pid).or_default().root = root;
+            }
+            Some(Op::Chdir) => {
+                let cwd = event.text(Text::Path).map(|path| self.resolve(pid, None, path));
+                self.processes.entry(pid).or_default().cwd = cwd;
+            }
+            Some(Op::Fchdir) => {
+                let cwd = fd.and_then(|fd| self.open(pid, fd)).map(|open| Arc::clone(&open.path));
+                self.processes.entry(pid).or_default().cwd = cwd;
+            }
+            Some(Op::Special) if matches!(event.syscall, Syscall::pipe | Syscall::pipe2 | Syscall::socketpair) => {
+                for end in [fd, event.int(Col::Fd2)].into_iter().flatten() {
+                    self.opened(pid, end, event.name().as_bytes());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn open(&self, pid: u32, fd: i64) -> Option<&Open> {
+        self.processes.get(&pid)?.open.get(&fd)
+    }
+
+    fn opened(&mut self, pid: u32, fd: i64, path: &[u8]) {
+        let open = Open { path: path.into(), stays: self.paths.keep(path) };
+        self.processes.entry(pid).or_default().open.insert(fd, open);
+    }
+
+    fn copy(&mut self, pid: u32, from: Option<i64>, to: i64) {
+        let process = self.processes.entry(pid).or_default();
+        match from.and_then(|from| process.open.get(&from)).cloned() {
+            Some(open) => process.open.insert(to, open),
+            None => process.open.remove(&to),
+        };
+    }
+
+    fn close(&mut self, pid: u32, fds: std::ops::RangeInclusive<i64>) {
+        if fds.start() <= fds.end()
+            && let Some(process) = self.processes.get_mut(&pid)
+        {
+            process.open.retain(|fd, _| !fds.contains(fd));
+        }
+    }
+
+    /// A path from the machine's root, without `.` and `..`; links on the way are not followed. One whose beginning is not known
+    /// stays as it is.
+    fn resolve(&self, pid: u32, dir: Option<i64>, path: &[u8]) -> Arc<[u8]> {
+        let base = match dir {
+            _ if path.first() == Some(&b'/') => self.processes.get(&pid).and_then(|process| process.root.as_deref()),
+            None | Some(AT_FDCWD) => self.processes.get(&pid).and_then(|process| process.cwd.as_deref()),
+            Some(fd) => self.open(pid, fd).map(|open| &*open.path),
+        };
+        if base.is_none() && path.first() != Some(&b'/') {
+            return path.into();
+        }
+        let mut names: Vec<&[u8]> = Vec::new();
+        for name in base.unwrap_or_default().split(|byte| *byte == b'/').chain(path.split(|byte| *byte == b'/')) {
+            match name {
+                b"" | b"." => {}
+                b".." => {
+                    names.pop();
+                }
+                name => names.push(name),
+            }
+        }
+        let mut whole = Vec::with_capacity(base.map_or(0, <[u8]>::len) + path.len() + 2);
+        for name in names {
+            whole.push(b'/');
+            whole.extend_from_slice(name);
+        }
+        if whole.is_empty() {
+            whole.push(b'/');
+        }
+        whole.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::snapshot::{OpenFile, Process as There};
+    use super::*;
+
+    fn paths(only: &[&str], not: &[&str]) -> Paths {
+        let globs = |list: &[&str]| list.iter().map(|one| Glob::parse(one).unwrap()).collect();
+        Paths { only: globs(only), not: globs(not) }
+    }
+
+    fn sieve(only: &[&str], not: &[&str]) -> Sieve {
+        let process = There { pid: 1, cwd: Some(b"/home".to_vec()), ..There::default() };
+        let file = |fd, path: &str| OpenFile {
+            pid: 1,
+            fd,
+            ofd: fd,
+            path: path.into(),
+            flags: 0,
+            cloexec: false,
+            pos: 0,
+            dev: 0,
+            ino: 0,
+            size: 0,
+            mode: 0,
+        };
+        let files = vec![file(0, "pipe:[7]"), file(1, "/data/log (deleted)")];
+        Sieve::new(&paths(only, not), &Snapshot { processes: vec![process], files, ..Snapshot::default() })
+    }
+
+    fn event(pid: i64, syscall: Syscall, numbers: &[(Col, i64)], text: &str, ret: i64) -> Event {
+        let mut event = Event::new(syscall);
+        event.set(Col::Pid, pid);
+        event.set(Col::Tid, pid);
+        numbers.iter().for_each(|(col, value)| event.set(*col, *value));
+        if !text.is_empty() {
+            event.set_text(Text::Path, text);
+        }
+        event.set_outcome(ret);
+        event
+    }
+
+    fn on(pid: i64, syscall: Syscall, fd: i64, ret: i64) -> Event {
+        event(pid, syscall, &[(Col::Fd, fd)], "", ret)
+    }
+
+    #[test]
+    fn a_descriptor_is_judged_by_what_it_was_opened_on_until_it_is_closed() {
+        let mut sieve = sieve(&["/data/*"], &["*.tmp"]);
+        for (name, fd, stays) in [("/data/x", 3, true), ("../data/./y", 4, true), ("z", 5, false), ("/data/z.tmp", 6, false)] {
+            assert_eq!(sieve.lets(&event(1, Syscall::openat, &[(Col::DirFd, -100)], name, fd)), stays, "{name}");
+            assert_eq!(sieve.lets(&on(1, Syscall::read, fd, 10)), stays, "{name}");
+        }
+        assert!(!sieve.lets(&on(1, Syscall::read, 0, 1)) && sieve.lets(&on(1, Syscall::write, 1, 1)));
+        assert!(!sieve.lets(&on(1, Syscall::close, 5, 0)) && sieve.lets(&on(1, Syscall::close, 3, 0)));
+        // The number means something else now.
+        assert!(!sieve.lets(&event(1, Syscall::openat, &[(Col::DirFd, -100)], "a", 3)));
+        assert!(!sieve.lets(&on(1, Syscall::fsync, 3, 0)));
+        assert_eq!(sieve.filtered, 8);
+    }
+
+    #[test]
+    fn a_name_below_a_root_of_its_own_is_judged_by_where_it_is() {
+        let mut sieve = sieve(&["/data/*"], &[]);
+        assert!(sieve.lets(&event(1, Syscall::chroot, &[], "/data", 0)));
+        assert!(sieve.lets(&event(1, Syscall::unlink, &[], "/x", 0)));
+        // Not yet in there.
+        assert!(!sieve.lets(&event(1, Syscall::unlink, &[], "x", 0)));
+        assert!(sieve.lets(&event(1, Syscall::chdir, &[], "/", 0)) && sieve.lets(&event(1, Syscall::unlink, &[], "x", 0)));
+    }
+
+    #[test]
+    fn what_a_newcomer_brings_is_judged_too() {
+        let mut sieve = sieve(&["/data/*"], &[]);
+        let brings = |fd: i64, path: &str| {
+            let mut event = event(7, Syscall::joined_fd, &[(Col::Fd, fd)], "", 0);
+            event.set_text(Text::FdPath, path);
+            event
+        };
+        assert!(sieve.lets(&event(7, Syscall::joined_cwd, &[], "/data", 0)));
+        assert!(sieve.lets(&brings(3, "/data/x (deleted)")) && !sieve.lets(&brings(4, "/home/x")));
+        assert!(sieve.lets(&on(7, Syscall::read, 3, 1)) && !sieve.lets(&on(7, Syscall::read, 4, 1)));
+        assert!(sieve.lets(&event(7, Syscall::openat, &[(Col::DirFd, -100)], "y", 5)));
+        assert_eq!(sieve.filtered, 1, "what is no call is not counted");
+    }
+
+    #[test]
+    fn descriptors_are_handed_on() {
+        let mut sieve = sieve(&["/data"], &[]);
+        assert!(sieve.lets(&on(1, Syscall::dup, 1, 7)) && sieve.lets(&on(1, Syscall::write, 7, 1)));
+        sieve.forked(1, 2);
+        assert!(sieve.lets(&on(2, Syscall::write, 7, 1)));
+        // One of the two is a file that stays, which it closes.
+        assert!(sieve.lets(&event(2, Syscall::dup2, &[(Col::Fd, 0), (Col::Fd2, 7)], "", 7)));
+        assert!(!sieve.lets(&on(2, Syscall::write, 7, 1)) && sieve.lets(&on(1, Syscall::write, 7, 1)));
+        assert!(sieve.lets(&event(1, Syscall::close_range, &[(Col::Fd, 3), (Col::Fd2, -1)], "", 0)));
+        assert!(!sieve.lets(&on(1, Syscall::write, 7, 1)));
+    }
+
+    #[test]
+    fn names_are_resolved_and_one_of_two_is_enough() {
+        let mut sieve = sieve(&[], &["/tmp"]);
+        assert!(sieve.lets(&event(1, Syscall::stat, &[], "x", 0)) && !sieve.lets(&event(1, Syscall::stat, &[], "../tmp/x", -2)));
+        assert!(sieve.lets(&event(1, Syscall::chdir, &[], "/tmp/dir", 0)));
+        assert!(!sieve.lets(&event(1, Syscall::unlink, &[], "x", 0)));
+        let mut rename = event(1, Syscall::rename, &[], "x", 0);
+        rename.set_text(Text::Path2, "y");
+        assert!(!sieve.lets(&rename));
+        rename.set_text(Text::Path2, "/data/y");
+        assert!(sieve.lets(&rename));
+        // What names nothing, and what nothing is known of, stays.
+        assert!(sieve.lets(&event(1, Syscall::sync, &[], "", 0)) && sieve.lets(&on(9, Syscall::read, 3, 1)));
+    }
+
+    #[test]
+    fn without_patterns_everything_stays_and_nothing_is_kept_in_mind() {
+        let mut sieve = Sieve::default();
+        sieve.forked(1, 2);
+        assert!(sieve.lets(&event(1, Syscall::openat, &[], "/x", 3)) && sieve.processes.is_empty());
+    }
+}

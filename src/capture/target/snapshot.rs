@@ -1,0 +1,337 @@
+//! What is there already when a capture begins: tasks in its scope, their open files, working directories and mounts.
+//!
+//! Iterators of the kernel tell the tasks and their descriptors ([`crate::capture::probe::walk`]), /proc the rest. The programs that follow
+//! calls are attached before, so a descriptor is in the one or the other, or in both; then the events say it better.
+
+use super::sieve::Paths;
+use crate::capture::kernel::record::{file_at, task_at};
+use crate::mounts;
+use crate::os::description;
+use crate::schema::{Manifest, Table};
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// A process that was there.
+#[derive(Clone, Debug, Default)]
+pub struct Process {
+    /// Its id.
+    pub pid: i64,
+    /// Its parent's.
+    pub parent: i64,
+    /// Its user and group.
+    pub uid: i64,
+    /// Its group.
+    pub gid: i64,
+    /// Its name.
+    pub comm: Vec<u8>,
+    /// Its working directory; absent when that could not be seen.
+    pub cwd: Option<Vec<u8>>,
+    /// Its root directory.
+    pub root: Option<Vec<u8>>,
+    /// Its mount namespace, as a small number: the first one seen is 0.
+    pub mounts: Option<i64>,
+}
+
+/// A descriptor that was open.
+#[derive(Clone, Debug)]
+pub struct OpenFile {
+    /// Its process.
+    pub pid: i64,
+    /// Its number.
+    pub fd: i64,
+    /// Which open file description: equal numbers are shared ones.
+    pub ofd: i64,
+    /// What it is open on.
+    pub path: Vec<u8>,
+    /// Flags of the description.
+    pub flags: i64,
+    /// Is it closed by exec?
+    pub cloexec: bool,
+    /// Position.
+    pub pos: i64,
+    /// Device number of its file.
+    pub dev: i64,
+    /// Inode number.
+    pub ino: i64,
+    /// Size, bytes.
+    pub size: i64,
+    /// Kind and permission bits.
+    pub mode: i64,
+}
+
+/// A mount of a namespace.
+#[derive(Clone, Debug)]
+pub struct Mount {
+    /// Number of the namespace, as in [`Process::mounts`].
+    pub space: i64,
+    /// Where.
+    pub path: Vec<u8>,
+    /// Device number.
+    pub dev: i64,
+    /// Directory of the file system that is shown there.
+    pub root: Vec<u8>,
+    /// Kind of file system.
+    pub kind: Vec<u8>,
+    /// What is mounted.
+    pub source: Vec<u8>,
+    /// Options.
+    pub options: Vec<u8>,
+}
+
+/// What was there when the capture began.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// Processes in the scope.
+    pub processes: Vec<Process>,
+    /// Their threads.
+    pub threads: u64,
+    /// Their descriptors.
+    pub files: Vec<OpenFile>,
+    /// The mounts they see.
+    pub mounts: Vec<Mount>,
+    /// Their mount namespaces, as the kernel numbers them: at its place in [`Process::mounts`].
+    pub spaces: Vec<u64>,
+    /// Numbers of their open file descriptions.
+    pub ofds: Numbers,
+}
+
+/// Small numbers for the kernel's addresses of open file descriptions. The addresses are no business of a capture: only
+/// which of them are equal.
+#[derive(Clone, Debug, Default)]
+pub struct Numbers {
+    known: HashMap<u64, i64>,
+    next: i64,
+}
+
+impl Numbers {
+    /// Addresses that are kept; beyond, one that is met again gets a new number.
+    const MOST: usize = 1 << 20;
+
+    /// The number of an address.
+    pub fn of(&mut self, address: u64) -> i64 {
+        if self.known.len() >= Numbers::MOST {
+            self.known.clear();
+        }
+        *self.known.entry(address).or_insert_with(|| {
+            self.next += 1;
+            self.next - 1
+        })
+    }
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    bytes.get(at..at + 4).map_or(0, |four| u32::from_ne_bytes([four[0], four[1], four[2], four[3]]))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32
+}
+
+/// A device number of the kernel as stat(2) shows it.
+pub fn device(kernel: u32) -> i64 {
+    device_of(kernel >> 20, kernel & 0xf_ffff)
+}
+
+/// A device number of its two parts, as stat(2) shows it.
+pub fn device_of(major: u32, minor: u32) -> i64 {
+    libc::makedev(major, minor) as i64
+}
+
+impl Snapshot {
+    /// Puts together what the iterators told, and what /proc says of the processes.
+    pub fn new(tasks: &[u8], files: &[u8]) -> Snapshot {
+        let mut snapshot = Snapshot::default();
+        let mut processes: BTreeMap<i64, Process> = BTreeMap::new();
+        for task in tasks.chunks_exact(task_at::SIZE) {
+            snapshot.threads += 1;
+            let pid = i64::from(u32_at(task, task_at::PID));
+            // The leader comes first; what it is called is what the process is called.
+            processes.entry(pid).or_insert_with(|| Process {
+                pid,
+                parent: i64::from(u32_at(task, task_at::PARENT)),
+                uid: i64::from(u32_at(task, task_at::UID)),
+                gid: i64::from(u32_at(task, task_at::GID)),
+                comm: task[task_at::COMM..].split(|byte| *byte == 0).next().unwrap_or_default().to_vec(),
+                ..Process::default()
+            });
+        }
+        snapshot.add_files(files);
+        snapshot.processes = processes.into_values().collect();
+        snapshot.look_around();
+        snapshot
+    }
+
+    /// The same out of /proc alone, where programs cannot be loaded.
+    pub fn of_proc(pids: &[u32]) -> Snapshot {
+        let mut snapshot = Snapshot::default();
+        for pid in pids {
+            let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.split_ascii_whitespace().next());
+            let number = |name: &str| field(name).and_then(|word| word.parse().ok()).unwrap_or(0);
+            snapshot.processes.push(Process {
+                pid: i64::from(*pid),
+                parent: number("PPid:"),
+                uid: number("Uid:"),
+                gid: number("Gid:"),
+                comm: std::fs::read(format!("/proc/{pid}/comm")).unwrap_or_default().trim_ascii_end().to_vec(),
+                ..Process::default()
+            });
+            let fds = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+            let mut fds: Vec<i64> = fds.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+            fds.sort_unstable();
+            for fd in fds {
+                let Some(mut file) = open_file(*pid, fd) else { continue };
+                let like = |other: &&OpenFile| (other.dev, other.ino, other.pos) == (file.dev, file.ino, file.pos);
+                let shared =
+                    snapshot.files.iter().filter(like).find(|other| description::same((other.pid as u32, other.fd), (*pid, fd)));
+                file.ofd = shared.map_or(snapshot.files.len() as i64, |other| other.ofd);
+                snapshot.files.push(file);
+            }
+        }
+        snapshot.look_around();
+        snapshot
+    }
+
+    /// Leaves out files that are not wanted.
+    pub fn keep_files(&mut self, paths: &Paths) {
+        self.files.retain(|file| paths.all() || paths.keep(file.path.strip_suffix(b" (deleted)").unwrap_or(&file.path)));
+    }
+
+    /// Adds processes that came later, and were not there.
+    pub fn add_processes(&mut self, later: impl Iterator<Item = Process>) {
+        let known: BTreeSet<i64> = self.processes.iter().map(|process| process.pid).collect();
+        self.processes.extend(later.filter(|process| !known.contains(&process.pid)));
+    }
+
+    fn add_files(&mut self, mut bytes: &[u8]) {
+        let mut seen = BTreeSet::new();
+        while bytes.len() >= file_at::FIXED {
+            let length = u32_at(bytes, file_at::PATH) as usize;
+            let path = bytes.get(file_at::FIXED..file_at::FIXED + length).unwrap_or_default();
+            let (pid, fd) = (i64::from(u32_at(bytes, file_at::PID)), i64::from(u32_at(bytes, file_at::FD)));
+            let ofd = self.ofds.of(u64_at(bytes, file_at::FILE));
+            if seen.insert((pid, fd)) {
+                self.files.push(OpenFile {
+                    pid,
+                    fd,
+                    ofd,
+                    path: path.strip_suffix(b"\0").unwrap_or(path).to_vec(),
+                    flags: i64::from(u32_at(bytes, file_at::FLAGS)),
+                    cloexec: u32_at(bytes, file_at::CLOEXEC) != 0,
+                    pos: u64_at(bytes, file_at::POS) as i64,
+                    dev: device(u32_at(bytes, file_at::DEV)),
+                    ino: u64_at(bytes, file_at::INO) as i64,
+                    size: u64_at(bytes, file_at::SIZE) as i64,
+                    mode: i64::from(u32_at(bytes, file_at::MODE)),
+                });
+            }
+            bytes = bytes.get(file_at::FIXED + length..).unwrap_or_default();
+        }
+    }
+
+    /// Working directory, root and mounts of each process. One that ends meanwhile, or may not be looked at, keeps none.
+    fn look_around(&mut self) {
+        let mut processes = std::mem::take(&mut self.processes);
+        for process in &mut processes {
+            let proc = PathBuf::from(format!("/proc/{}", process.pid));
+            let link = |name: &str| std::fs::read_link(proc.join(name)).ok();
+            process.cwd = link("cwd").map(|path| path.as_os_str().as_bytes().to_vec());
+            process.root = link("root").map(|path| path.as_os_str().as_bytes().to_vec());
+            process.mounts = link("ns/mnt").and_then(|name| self.space(process.pid, space_number(&name)?));
+        }
+        self.processes = processes;
+    }
+
+    /// This process's own mounts: most that come later see the same, and may be gone before anybody could ask.
+    pub fn know_own_mounts(&mut self) {
+        let own = std::fs::read_link("/proc/self/ns/mnt").ok().and_then(|name| space_number(&name));
+        let _ = own.and_then(|own| self.space(i64::from(std::process::id()), own));
+    }
+
+    /// The number of a mount namespace that a process is in. What is mounted in a new one is read then; unlike where a
+    /// process is, anybody may know that (proc_pid_mountinfo(5)), so that no right is needed for it later.
+    pub fn space(&mut self, pid: i64, space: u64) -> Option<i64> {
+        let known = self.spaces.iter().position(|seen| *seen == space).map(|at| at as i64);
+        known.or_else(|| {
+            let text = std::fs::read(format!("/proc/{pid}/mountinfo")).ok().filter(|text| !text.is_empty())?;
+            let number = self.spaces.len() as i64;
+            self.mounts.extend(text.split(|byte| *byte == b'\n').filter_map(|line| mount(number, line)));
+            self.spaces.push(space);
+            Some(number)
+        })
+    }
+
+    /// For the manifest.
+    pub fn describe(&self, manifest: &mut Manifest) {
+        manifest.insert(Table::Processes.name().into(), json!(self.processes.len()));
+        manifest.insert(Table::OpenFiles.name().into(), json!(self.files.len()));
+        // What generate and replay go by: the mounts of one namespace, that of the first process.
+        let seen = self.mounts.iter().filter(|mount| mount.space == 0).map(|mount| mounts::Mount {
+            path: mount.path.clone(),
+            fs: String::from_utf8_lossy(&mount.kind).into_owned(),
+            writable: true,
+        });
+        manifest.insert(mounts::KEY.into(), mounts::to_json(&seen.collect::<Vec<_>>()));
+    }
+}
+
+/// What a descriptor of a task is open on, out of /proc.
+pub fn open_file(pid: u32, fd: i64) -> Option<OpenFile> {
+    let link = format!("/proc/{pid}/fd/{fd}");
+    let path = std::fs::read_link(&link).ok()?;
+    let meta = std::fs::metadata(&link).ok()?;
+    let info = std::fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}")).ok()?;
+    let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    let flags = field("flags:").and_then(|flags| i64::from_str_radix(flags, 8).ok()).unwrap_or(0);
+    Some(OpenFile {
+        pid: i64::from(pid),
+        fd,
+        ofd: 0,
+        path: path.as_os_str().as_bytes().to_vec(),
+        // It shows close-on-exec among them.
+        flags: flags & !i64::from(libc::O_CLOEXEC),
+        cloexec: flags & i64::from(libc::O_CLOEXEC) != 0,
+        pos: field("pos:").and_then(|pos| pos.parse().ok()).unwrap_or(0),
+        dev: meta.dev() as i64,
+        ino: meta.ino() as i64,
+        size: meta.size() as i64,
+        mode: i64::from(meta.mode()),
+    })
+}
+
+/// The number in `mnt:[4026531841]` (namespaces(7)).
+fn space_number(name: &Path) -> Option<u64> {
+    name.to_str()?.strip_prefix("mnt:[")?.strip_suffix(']')?.parse().ok()
+}
+
+/// What a line of /proc/PID/mountinfo tells.
+fn mount(space: i64, line: &[u8]) -> Option<Mount> {
+    let mounts::Line { device, root, path, options, fs, source, .. } = mounts::Line::parse(line)?;
+    let dev = device_of(device.0, device.1);
+    Some(Mount { space, path, dev, root, kind: fs.to_vec(), source, options: options.to_vec() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_mountinfo_is_read() {
+        let line = b"36 35 98:5 /mnt1 /mnt\\0402 rw,noatime master:1 - ext3 /dev/root rw,errors=continue";
+        let mount = mount(0, line).unwrap();
+        assert_eq!((mount.path.as_slice(), mount.kind.as_slice()), (&b"/mnt 2"[..], &b"ext3"[..]));
+        assert_eq!(mount.dev, device_of(98, 5));
+        assert!(super::mount(0, b"36 35").is_none());
+    }
+
+    #[test]
+    fn files_of_a_damaged_list_do_not_panic() {
+        let mut bytes = vec![0xff; 100];
+        bytes[file_at::PATH..file_at::PATH + 4].copy_from_slice(&8u32.to_ne_bytes());
+        let snapshot = Snapshot::new(&[1; 39], &bytes);
+        assert_eq!((snapshot.processes.len(), snapshot.files.len()), (0, 1));
+    }
+}

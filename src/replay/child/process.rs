@@ -1,0 +1,181 @@
+//! One process of a replay: its workers and its loader, and the seccomp filter over them all.
+
+use super::Task;
+use super::{filter, sandbox};
+use crate::replay::feed::links::Links;
+use crate::replay::feed::load::Loader;
+use crate::replay::feed::pages::Pages;
+use crate::replay::feed::plan::Plan;
+use crate::replay::issue::engine::{Delayed, Issue, Null};
+use crate::replay::issue::pace::{Pacer, Scale, Sleeper};
+use crate::replay::issue::sys::{Shared, Sys};
+use crate::replay::issue::worker::Worker;
+use crate::replay::shared::board::Board;
+use crate::replay::shared::call::Feed;
+use crate::replay::shared::clock::clock;
+use crate::replay::shared::futex;
+use crate::replay::shared::order::{self, Counter, Free, Resource, Strict};
+use crate::replay::shared::record::{self, ERROR, LOST};
+use crate::replay::shared::ticks::Clock;
+use crate::replay::{Order, Pace, Seccomp};
+use crate::text;
+use anyhow::{Context, Result, anyhow};
+use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Barrier;
+use std::sync::atomic::Ordering::*;
+use std::thread::{Builder, Scope};
+
+/// What every process of a replay starts from.
+pub struct Setting<'a> {
+    /// What is to be done.
+    pub task: &'a Task,
+    /// The memory that all share.
+    pub board: &'a Board,
+    /// Who does what.
+    pub plan: &'a Plan,
+    /// Which workers have every description for themselves.
+    pub alone: &'a [bool],
+    /// What calls are timed by.
+    pub clock: Clock,
+    /// Buffers and descriptors; `None` for engine null.
+    pub shared: Option<&'a Shared>,
+    /// To the supervisor.
+    pub pipe: &'a File,
+}
+
+impl Setting<'_> {
+    /// Tells the supervisor that the replay cannot go on, and ends the process with all its threads. The leader ends the
+    /// other processes.
+    pub fn give_up(&self, error: &anyhow::Error) -> ! {
+        let text = format!("{error:#}");
+        if record::send(self.pipe, ERROR, &text).is_err() {
+            eprintln!("error: {}", text::shown(&text));
+        }
+        exit(2)
+    }
+
+    /// Runs the workers of a process until they are done. Never returns: whatever was copied into this process together
+    /// with the leader's memory is not to be cleaned up twice.
+    pub fn run(&self, process: usize, pages: &mut Pages, links: Option<&mut Links>) -> ! {
+        let scale = match self.task.pace {
+            Pace::Asap => None,
+            Pace::Realtime | Pace::Think => {
+                Some(Scale { from: self.task.pace.from(), first: self.task.first, speed: self.task.speed })
+            }
+        };
+        let workers = self.plan.workers(process);
+        self.board.populate(workers.clone());
+        let (loader, feeds) = Loader::new(self.board, pages, links, scale, workers, &self.plan.hands);
+        let seed = self.task.delay;
+        let worked = match self.shared {
+            None => self.stage(feeds, loader, |_| Ok(Delayed { engine: Null, seed })),
+            Some(shared) => self.stage(feeds, loader, |worker| {
+                sandbox::own_directory().context("no sandbox: no working directory of one's own")?;
+                if self.alone[worker] {
+                    sandbox::own_files().context("no table of descriptors of one's own")?;
+                }
+                Ok(Delayed { engine: Sys::new(shared).context("no memory for buffers")?, seed })
+            }),
+        };
+        match worked {
+            Ok(()) => exit(0),
+            Err(error) => self.give_up(&error),
+        }
+    }
+
+    /// Starts every thread, closes the sandbox over them, and waits for them.
+    fn stage<E: Issue>(&self, feeds: Vec<Feed>, mut loader: Loader, make: impl Fn(usize) -> Result<E> + Sync) -> Result<()> {
+        // All workers, the loader and this thread.
+        let ready = Barrier::new(feeds.len() + 2);
+        let counters: Vec<&Counter> = (0..self.board.workers()).map(|worker| &self.board.desk(worker).counter).collect();
+        std::thread::scope(|scope| -> Result<()> {
+            let (make, counters, ready) = (&make, &counters, &ready);
+            for feed in feeds {
+                let name = format!("worker {}", feed.worker);
+                self.thread(scope, name, move || self.work(feed, counters, ready, make));
+            }
+            self.thread(scope, "loader".into(), move || {
+                let told = catch_unwind(AssertUnwindSafe(|| {
+                    loader.prepare()?;
+                    ready.wait();
+                    self.wait_for_start();
+                    let cpu = clock(libc::CLOCK_THREAD_CPUTIME_ID);
+                    let done = loader.run();
+                    let cpu = clock(libc::CLOCK_THREAD_CPUTIME_ID) - cpu;
+                    self.board.head().loaders.fetch_add(cpu, SeqCst);
+                    done
+                }));
+                let told = told.unwrap_or_else(|_| Err(anyhow!("the loader panicked")));
+                if let Err(error) = told {
+                    self.give_up(&error);
+                }
+            });
+            ready.wait();
+            // All threads are there. From here on nothing but the calls of the filter is possible.
+            if self.task.seccomp == Seccomp::On {
+                filter::install(&[])?;
+            }
+            self.board.head().ready.fetch_add(1, SeqCst);
+            futex::wake(&self.board.head().ready);
+            Ok(())
+        })
+    }
+
+    /// Starts a thread. Without it the others would wait for ever, so there is no going on.
+    fn thread<'scope>(&self, scope: &'scope Scope<'scope, '_>, name: String, run: impl FnOnce() + Send + 'scope) {
+        let started = Builder::new().name(name).spawn_scoped(scope, run);
+        if let Err(error) = started.context("cannot start a thread: --threads asks for fewer") {
+            self.give_up(&error);
+        }
+    }
+
+    fn wait_for_start(&self) -> i64 {
+        let head = self.board.head();
+        while head.go.load(SeqCst) == 0 {
+            futex::wait(&head.go, 0, None);
+        }
+        head.start.load(SeqCst)
+    }
+
+    fn work<E: Issue>(&self, feed: Feed, counters: &[&Counter], ready: &Barrier, make: impl Fn(usize) -> Result<E>) {
+        let engine = match make(feed.worker) {
+            Ok(engine) => engine,
+            Err(error) => self.give_up(&error),
+        };
+        let worker = feed.worker;
+        let lanes = self.plan.hands[worker].len();
+        let pacer = match self.task.pace {
+            Pace::Asap => None,
+            Pace::Realtime | Pace::Think => Some(Pacer::new(Sleeper::measure(), self.task.pace.from(), lanes)),
+        };
+        let (turn, spins) = (&self.board.head().turn, order::spins(counters.len()));
+        let order = if counters.len() == 1 { Order::Thread } else { self.task.order };
+        match order {
+            Order::Resource => self.issue(feed, engine, Resource { counters, worker, spins }, pacer, ready),
+            Order::Strict => self.issue(feed, engine, Strict { turn, counters, worker, spins }, pacer, ready),
+            Order::Thread => self.issue(feed, engine, Free, pacer, ready),
+        }
+    }
+
+    /// One worker, which must not leave the others waiting whatever happens to it.
+    fn issue<E: Issue, O: order::Order>(&self, feed: Feed, engine: E, order: O, pacer: Option<Pacer>, ready: &Barrier) {
+        let name = feed.worker;
+        let mut worker = Worker::new(self.board, feed, engine, order, pacer, self.clock);
+        ready.wait();
+        let start = self.wait_for_start();
+        // Times count from there, as soon as possible too: nobody is earlier because he was woken first.
+        Sleeper::ROUGH.until(start);
+        if catch_unwind(AssertUnwindSafe(|| worker.run(start))).is_err() {
+            self.board.head().turn.lose();
+            let _ = record::send(self.pipe, LOST, &format!("worker {name} panicked"));
+        }
+        worker.end();
+    }
+}
+
+/// Ends this process and its threads, and cleans up nothing.
+pub fn exit(code: i32) -> ! {
+    // SAFETY: no arguments that could be wrong.
+    unsafe { libc::_exit(code) }
+}

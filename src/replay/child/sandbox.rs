@@ -1,0 +1,254 @@
+//! The sandbox: after it stands, the replay tree is all there is.
+//!
+//! The order of the steps matters: namespace, tree as root, then rights. Only a process with one thread may do this
+//! (user namespaces insist), which is why the replay runs in a child that has done nothing else yet.
+
+use crate::files::Id;
+use crate::init::{Data, Parts};
+use crate::mounts::Mount;
+use crate::os::kernel::{MOVE_MOUNT_F_EMPTY_PATH, MOVE_MOUNT_T_EMPTY_PATH, OPEN_TREE_CLONE};
+use crate::os::rights;
+use crate::os::user::{self, User};
+use crate::text;
+use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+use std::ffi::{CStr, CString};
+use std::fs::{self, OpenOptions};
+use std::io::{Error, ErrorKind};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::OpenOptionsExt;
+
+/// Capabilities that stay (capabilities(7)): what root's programs may do to files, and nothing else.
+const KEPT: &[u32] = &[rights::CHOWN, rights::DAC_OVERRIDE, rights::FOWNER, rights::FSETID];
+
+/// What a replay lives in, as the supervisor tells the child.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct House {
+    /// How many directories the child is given from [`super::TREES`] on; the first becomes `/`.
+    pub parts: usize,
+    /// Mount points inside, outer before inner. Paths are in the form of [`crate::text`].
+    mounts: Vec<Bind>,
+    /// Who issues the ops, when not whoever started the replay.
+    user: Option<(u32, u32)>,
+    /// What writes send.
+    pub data: Data,
+}
+
+/// A mount point inside.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Bind {
+    place: String,
+    /// Which of the directories is mounted there; without one the place itself, so that renames across it give EXDEV.
+    part: Option<usize>,
+}
+
+impl House {
+    /// The house of these parts, with the mount points of the capture.
+    pub fn new(parts: Option<&Parts>, captured: &[Mount], user: Option<(u32, u32)>, data: Data) -> House {
+        let encode = |path: &[u8]| text::encode(path).into_owned();
+        let trees = parts.map_or(&[][..], |parts| parts.trees.parts());
+        let bound = |path: &[u8]| trees.iter().skip(1).any(|(captured, _)| captured == path);
+        let own = captured.iter().filter(|mount| mount.path != b"/" && !mount.pseudo() && !bound(&mount.path));
+        let mut mounts: Vec<Bind> = own.map(|mount| Bind { place: encode(&mount.path), part: None }).collect();
+        let mapped = trees.iter().enumerate().skip(1);
+        mounts.extend(mapped.map(|(part, (captured, _))| Bind { place: encode(captured), part: Some(part) }));
+        mounts.sort_by_key(|bind| bind.place.len());
+        House { parts: trees.len(), mounts, user, data }
+    }
+}
+
+fn path(text: &str) -> Result<CString> {
+    CString::new(text::decode(text).into_owned()).with_context(|| format!("{text:?} is no path"))
+}
+
+fn check(ret: i32) -> std::io::Result<()> {
+    if ret == 0 { Ok(()) } else { Err(Error::last_os_error()) }
+}
+
+/// Asks the kernel to end this process when its parent ends.
+///
+/// # Errors
+/// When the parent is gone already.
+pub fn die_with(parent: u32) -> Result<()> {
+    // SAFETY: plain numbers.
+    check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0) })?;
+    // SAFETY: no arguments.
+    if unsafe { libc::getppid() } as u32 != parent {
+        bail!("the supervisor is gone");
+    }
+    Ok(())
+}
+
+/// Closes every descriptor from `first` on.
+///
+/// # Errors
+/// When the kernel has no close_range(2) (Linux before 5.9).
+pub fn close_from(first: u32) -> Result<()> {
+    // SAFETY: nothing in this process owns a descriptor from there on.
+    let ret = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
+    check(ret as i32).context("no sandbox: close_range(2) is needed (Linux 5.9 or later)")
+}
+
+/// Makes the first of these directories the root of this process, mounts what is mounted in it, and gives up every other way
+/// out.
+///
+/// # Errors
+/// When the system does not allow a sandbox; the message says what is missing.
+pub fn enter(house: &House, parts: Vec<OwnedFd>) -> Result<()> {
+    namespace()?;
+    let private = libc::MS_REC | libc::MS_PRIVATE;
+    mount(None, c"/", private).context("no sandbox: mounts cannot be made private")?;
+    // Outside is out of reach when the root has changed, so what comes from there is taken along, mounted nowhere yet.
+    let parts = parts.iter().map(|part| {
+        let part = here(part)?;
+        Ok((take(&part)?, part))
+    });
+    let parts = parts.collect::<Result<Vec<_>>>().context("no sandbox: a directory of the tree cannot be bound")?;
+    let (tree, at) = parts.first().context("no sandbox: there is no tree")?;
+    put(tree, at.as_raw_fd(), c"", MOVE_MOUNT_T_EMPTY_PATH)
+        .and_then(|()| pivot(tree))
+        .context("no sandbox: the root cannot be changed")?;
+    for Bind { place: name, part } in &house.mounts {
+        let place = path(name)?;
+        match part.and_then(|part| parts.get(part)) {
+            Some((taken, _)) => put(taken, libc::AT_FDCWD, &place, 0)
+                .and_then(|()| guard(&place))
+                .with_context(|| format!("no sandbox: nothing can be bound to {name}"))?,
+            // One that the fileset does not have is no mount point of this replay.
+            None => drop(mount(Some(&place), &place, libc::MS_BIND)),
+        }
+    }
+    drop_rights(house.user).context("no sandbox: rights cannot be dropped")
+}
+
+/// A directory that was opened outside, opened in this mount namespace: only what is in a namespace can be bound there.
+/// Where its path leads to another one meanwhile, there is no replay.
+fn here(dir: &OwnedFd) -> Result<OwnedFd> {
+    let path = fs::read_link(format!("/proc/self/fd/{}", dir.as_raw_fd())).context("/proc is needed")?;
+    let found = OwnedFd::from(OpenOptions::new().read(true).custom_flags(libc::O_PATH | libc::O_DIRECTORY).open(&path)?);
+    ensure!(Id::of_open(&found)? == Id::of_open(dir)?, "{} is another directory now", path.display());
+    Ok(found)
+}
+
+/// A copy of the mount at a directory, mounted nowhere (open_tree(2)).
+fn take(dir: &OwnedFd) -> Result<OwnedFd> {
+    let flags = OPEN_TREE_CLONE | libc::O_CLOEXEC | libc::AT_EMPTY_PATH;
+    // SAFETY: dir is open, the text ends in NUL; the new descriptor is owned by the OwnedFd alone.
+    unsafe {
+        let fd = libc::syscall(libc::SYS_open_tree, dir.as_raw_fd(), c"".as_ptr(), flags) as i32;
+        if fd < 0 {
+            return Err(Error::last_os_error().into());
+        }
+        Ok(OwnedFd::from_raw_fd(fd))
+    }
+}
+
+/// Mounts it at `place` below `dir` (move_mount(2)).
+fn put(taken: &OwnedFd, dir: RawFd, place: &CStr, flags: i32) -> std::io::Result<()> {
+    let flags = flags | MOVE_MOUNT_F_EMPTY_PATH;
+    // SAFETY: the descriptors are open, texts end in NUL.
+    check(unsafe { libc::syscall(libc::SYS_move_mount, taken.as_raw_fd(), c"".as_ptr(), dir, place.as_ptr(), flags) as i32 })
+}
+
+fn namespace() -> Result<()> {
+    // SAFETY: flags only.
+    let root = unsafe { libc::unshare(libc::CLONE_NEWNS) };
+    if root == 0 {
+        return Ok(());
+    }
+    let (uid, gid) = (user::us(), user::our_group());
+    // SAFETY: flags only.
+    if unsafe { libc::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNS) } != 0 {
+        let error = Error::last_os_error();
+        bail!("no sandbox: the system gives user {uid} no user namespace ({error}). {}", hint(&error));
+    }
+    // Ids stay what they are; those of others do not exist inside (user_namespaces(7)).
+    fs::write("/proc/self/setgroups", "deny").context("no sandbox: cannot write /proc/self/setgroups")?;
+    fs::write("/proc/self/uid_map", format!("{uid} {uid} 1")).context("no sandbox: cannot write /proc/self/uid_map")?;
+    fs::write("/proc/self/gid_map", format!("{gid} {gid} 1")).context("no sandbox: cannot write /proc/self/gid_map")
+}
+
+/// What to do about it.
+fn hint(error: &Error) -> String {
+    let says = |file: &str, value: &str| fs::read_to_string(file).is_ok_and(|text| text.trim() == value);
+    let blocked = [
+        ("/proc/sys/kernel/unprivileged_userns_clone", "0", "set kernel.unprivileged_userns_clone=1"),
+        ("/proc/sys/user/max_user_namespaces", "0", "raise user.max_user_namespaces"),
+        ("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1", "set kernel.apparmor_restrict_unprivileged_userns=0"),
+    ];
+    match blocked.iter().find(|(file, value, _)| says(file, value)) {
+        Some((_, _, action)) => format!("Run it as root, or {action}."),
+        None if error.kind() == ErrorKind::PermissionDenied => {
+            "Run it as root; in a container, allow the unshare and mount calls (for example --privileged).".into()
+        }
+        None => "Run it as root.".into(),
+    }
+}
+
+fn mount(from: Option<&CStr>, to: &CStr, flags: u64) -> std::io::Result<()> {
+    let from = from.map_or(std::ptr::null(), CStr::as_ptr);
+    // SAFETY: texts end in NUL; without a file system type and data the kernel looks at neither.
+    check(unsafe { libc::mount(from, to.as_ptr(), std::ptr::null(), flags, std::ptr::null()) })
+}
+
+/// No setuid program and no device works on this mount.
+fn guard(tree: &CStr) -> std::io::Result<()> {
+    // SAFETY: statvfs is plain numbers.
+    let mut stat: libc::statvfs = unsafe { std::mem::zeroed() };
+    // SAFETY: text ends in NUL, stat is writable.
+    check(unsafe { libc::statvfs(tree.as_ptr(), &mut stat) })?;
+    // In a user namespace flags that are set may not be cleared, so they are said again (mount_namespaces(7)).
+    let kept = [
+        (libc::ST_RDONLY, libc::MS_RDONLY),
+        (libc::ST_NOEXEC, libc::MS_NOEXEC),
+        (libc::ST_NOATIME, libc::MS_NOATIME),
+        (libc::ST_NODIRATIME, libc::MS_NODIRATIME),
+        (libc::ST_RELATIME, libc::MS_RELATIME),
+    ];
+    let kept = kept.iter().filter(|(st, _)| stat.f_flag & st != 0).fold(0, |flags, (_, ms)| flags | ms);
+    mount(None, tree, libc::MS_REMOUNT | libc::MS_BIND | libc::MS_NOSUID | libc::MS_NODEV | kept)
+}
+
+/// pivot_root(2), in the form of its NOTES that needs no directory for the old root.
+fn pivot(tree: &OwnedFd) -> std::io::Result<()> {
+    let here = c".".as_ptr();
+    // SAFETY: the descriptor is open, texts end in NUL.
+    unsafe {
+        check(libc::fchdir(tree.as_raw_fd()))?;
+        guard(c".")?;
+        check(libc::syscall(libc::SYS_pivot_root, here, here) as i32)?;
+        check(libc::umount2(here, libc::MNT_DETACH))?;
+        check(libc::chdir(c"/".as_ptr()))
+    }
+}
+
+/// Gives up every right that no op needs; those of root too, to become `user`, when there is one.
+fn drop_rights(user: Option<(u32, u32)>) -> std::io::Result<()> {
+    match user.map(|(uid, gid)| User { uid, gid, groups: Vec::new() }) {
+        Some(user) => rights::drop(Some(&user), &[]),
+        None => rights::drop(None, KEPT),
+    }
+}
+
+/// Gives the calling thread a table of descriptors of its own, with everything in it that is open now.
+///
+/// # Errors
+/// When memory is short.
+pub fn own_files() -> std::io::Result<()> {
+    // SAFETY: flags only.
+    check(unsafe { libc::unshare(libc::CLONE_FILES) })
+}
+
+/// Gives the calling thread a working directory and a umask of its own. The umask is the usual one: which one the
+/// captured process had is not captured.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn own_directory() -> std::io::Result<()> {
+    // SAFETY: plain numbers.
+    unsafe {
+        check(libc::unshare(libc::CLONE_FS))?;
+        libc::umask(0o022);
+    }
+    Ok(())
+}

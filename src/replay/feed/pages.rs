@@ -1,0 +1,303 @@
+//! Decoded pages of the ops, a bounded number of them: small lanes share pages, and none is decoded again for
+//! each of thousands of lanes.
+
+use super::source::{Cache, Source};
+use crate::event::Col;
+use crate::fate::Origin;
+use crate::replay::Pace;
+use crate::replay::issue::sys;
+use crate::replay::shared::call::{Batch, COUNT, NONE, NUMBERS, Packed, TEXTS};
+use crate::replay::shared::record::{Fact, UNKNOWN};
+use crate::syscall::{Op, Syscall};
+use crate::text;
+use anyhow::{Context, Result, bail, ensure};
+use arrow::array::{Array, AsArray, DictionaryArray, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::{Int32Type, Int64Type};
+use std::fs::File;
+use std::ops::Range;
+
+const IDS: [&str; 3] = ["op_id", "seq", "lane"];
+const OFDS: [&str; 4] = ["ofd", "ofd2", "dir", "dir2"];
+const WORDS: [&str; 3] = ["op", "syscall", "origin"];
+/// What was captured of it, and when.
+const CAPTURED: [Col; 4] = [Col::Ret, Col::Errno, Col::Dur, Col::Ts];
+
+/// The greatest error that a call returns (MAX_ERRNO, include/linux/err.h of the kernel).
+const ERRNO_MAX: i64 = 4095;
+
+/// A text column with each distinct text once.
+type Dictionary = DictionaryArray<Int32Type>;
+
+/// A text column as the kernel takes it: each distinct text decoded once.
+struct Texts {
+    /// Where they go to: the place in [`TEXTS`].
+    slot: usize,
+    column: Dictionary,
+    bytes: Vec<u8>,
+    /// Where each text ends in the bytes.
+    ends: Vec<usize>,
+}
+
+impl Texts {
+    fn new(slot: usize, column: Dictionary) -> Result<Texts> {
+        let (mut bytes, mut ends) = (Vec::new(), Vec::new());
+        for value in values(&column)? {
+            let text = text::decode(value.unwrap_or_default());
+            ensure!(!text.contains(&0), "invalid workload: column {} of ops has {value:?}, and no text has a NUL", TEXTS[slot]);
+            bytes.extend_from_slice(&text);
+            ends.push(bytes.len());
+        }
+        Ok(Texts { slot, column, bytes, ends })
+    }
+
+    fn at(&self, row: usize) -> Option<&[u8]> {
+        let key = self.column.key(row)?;
+        let start = key.checked_sub(1).map_or(0, |before| self.ends[before]);
+        Some(&self.bytes[start..self.ends[key]])
+    }
+}
+
+/// One decoded page. Columns without a value are not kept.
+struct Page {
+    ids: [Int64Array; 3],
+    ofds: [Option<Int64Array>; 4],
+    captured: [Option<Int64Array>; 4],
+    /// The first of the [`NUMBERS`], which an op may have without the capture.
+    counts: Option<Int64Array>,
+    numbers: Vec<(u16, Int64Array)>,
+    texts: Vec<Texts>,
+    words: [Dictionary; 3],
+    ops: Vec<Op>,
+    syscalls: Vec<Syscall>,
+    origins: Vec<Origin>,
+}
+
+/// What the table says of an op beside how it is issued.
+pub struct Row {
+    /// For the supervisor.
+    pub fact: Fact,
+    /// Captured start, ns, when known.
+    pub ts: Option<i64>,
+}
+
+/// The table of ops, page by page.
+pub struct Pages {
+    source: Source,
+    cache: Cache<Page>,
+    ofds: i64,
+}
+
+impl Pages {
+    /// Opens the table, to keep `budget` bytes of it decoded; `ofds` is the number of open file descriptions that the
+    /// workload has. Without a `pace` nobody asks for captured starts.
+    ///
+    /// # Errors
+    /// When it is damaged or lacks a column.
+    pub fn open(file: File, ofds: i64, budget: usize, pace: Pace) -> Result<Pages> {
+        let captured = CAPTURED.iter().filter(|col| !matches!((col, pace), (Col::Ts, Pace::Asap)));
+        let numbers = NUMBERS.iter().chain(captured).map(|col| col.name());
+        let columns: Vec<&str> = IDS.into_iter().chain(OFDS).chain(WORDS).chain(TEXTS).chain(numbers).collect();
+        Ok(Pages { source: Source::open("ops", file, &columns)?, cache: Cache::new(budget), ofds })
+    }
+
+    /// Other columns of the ops.
+    ///
+    /// # Errors
+    /// When there is no such column.
+    pub fn columns(&self, columns: &[&str]) -> Result<Source> {
+        self.source.with(columns)
+    }
+
+    /// Number of ops.
+    pub fn rows(&self) -> i64 {
+        self.source.rows()
+    }
+
+    /// Takes ops from `rows.start` up to `rows.end` to a batch and tells `take` of each: the first always, the others while
+    /// their op_id is below `limit` and the batch has room. Returns the next row, and its op_id when it was looked at.
+    ///
+    /// # Errors
+    /// When a page cannot be decoded, a row makes no sense or `take` fails.
+    pub fn fill(
+        &mut self,
+        rows: Range<i64>,
+        limit: i64,
+        batch: &mut Batch,
+        mut take: impl FnMut(&mut Batch, Row) -> Result<()>,
+    ) -> Result<(i64, Option<i64>)> {
+        let ofds = self.ofds;
+        let (index, start, end) = self.source.locate(rows.start);
+        let page = self.page(index)?;
+        let (mut next, mut seen) = (rows.start, None);
+        while next < end.min(rows.end) {
+            let at = (next - start) as usize;
+            let op_id = page.ids[0].value(at);
+            if next > rows.start && (op_id >= limit || !batch.room()) {
+                seen = Some(op_id);
+                break;
+            }
+            let row = page.row(next, at, ofds, batch).with_context(|| format!("invalid workload: row {next} of ops"))?;
+            take(batch, row)?;
+            next += 1;
+        }
+        self.cache.used(index, next - rows.start, end - start);
+        Ok((next, seen))
+    }
+
+    /// op_id of a row.
+    ///
+    /// # Errors
+    /// When the page cannot be decoded.
+    pub fn op_id(&mut self, row: i64) -> Result<i64> {
+        let (index, start, _) = self.source.locate(row);
+        Ok(self.page(index)?.ids[0].value((row - start) as usize))
+    }
+
+    fn page(&mut self, index: usize) -> Result<&Page> {
+        let source = &self.source;
+        self.cache.get(index, || {
+            let batch = source.decode(index)?;
+            Ok((Page::new(&batch)?, batch.get_array_memory_size()))
+        })
+    }
+}
+
+/// A column of integers, unless no row has a value in it.
+fn ints(batch: &RecordBatch, name: &str) -> Result<Option<Int64Array>> {
+    let Some(column) = batch.column_by_name(name) else { return Ok(None) };
+    let column = column.as_primitive_opt::<Int64Type>().with_context(|| format!("column {name} holds no integers"))?;
+    Ok((column.null_count() < column.len()).then(|| column.clone()))
+}
+
+/// A column of texts, unless no row has a value in it.
+fn texts(batch: &RecordBatch, name: &str) -> Result<Option<Dictionary>> {
+    let Some(column) = batch.column_by_name(name) else { return Ok(None) };
+    let column = column.as_dictionary_opt::<Int32Type>().with_context(|| format!("column {name} holds no text"))?;
+    Ok((column.null_count() < column.len()).then(|| column.clone()))
+}
+
+fn collect<T, U, const N: usize>(from: [T; N], make: impl Fn(T) -> Result<U>) -> Result<[U; N]> {
+    let made = from.into_iter().map(make).collect::<Result<Vec<U>>>()?;
+    made.try_into().ok().context("as many came out as went in")
+}
+
+fn values(words: &Dictionary) -> Result<&StringArray> {
+    words.values().as_string_opt::<i32>().context("a text column of the ops holds no text")
+}
+
+/// The meaning of every distinct word of a column.
+fn parse<T>(words: &Dictionary, meaning: impl Fn(&str) -> Option<T>) -> Result<Vec<T>> {
+    values(words)?
+        .iter()
+        .map(|word| {
+            let word = word.unwrap_or_default();
+            meaning(word).with_context(|| format!("{word:?} is not a word this version replays: make the workload again"))
+        })
+        .collect()
+}
+
+/// The value of a column that may not be there.
+#[inline]
+fn at(column: &Option<Int64Array>, row: usize) -> Option<i64> {
+    column.as_ref().filter(|column| column.is_valid(row)).map(|column| column.value(row))
+}
+
+impl Page {
+    fn new(batch: &RecordBatch) -> Result<Page> {
+        let words = collect(WORDS, |name| texts(batch, name)?.with_context(|| format!("column {name} is empty")))?;
+        let mut numbers = Vec::new();
+        for (slot, col) in NUMBERS.iter().enumerate().skip(1) {
+            numbers.extend(ints(batch, col.name())?.map(|column| (1 << slot, column)));
+        }
+        let mut named = Vec::new();
+        for (slot, name) in TEXTS.into_iter().enumerate() {
+            if let Some(column) = texts(batch, name)? {
+                named.push(Texts::new(slot, column)?);
+            }
+        }
+        Ok(Page {
+            ids: collect(IDS, |name| ints(batch, name)?.with_context(|| format!("column {name} is empty")))?,
+            ofds: collect(OFDS, |name| ints(batch, name))?,
+            captured: collect(CAPTURED, |col| ints(batch, col.name()))?,
+            counts: ints(batch, NUMBERS[0].name())?,
+            numbers,
+            texts: named,
+            ops: parse(&words[0], |word| Op::parse(word).filter(|op| op.issued()))?,
+            syscalls: parse(&words[1], |word| Some(Syscall::parse(word.as_bytes()).unwrap_or(Syscall::other)))?,
+            origins: parse(&words[2], Origin::parse)?,
+            words,
+        })
+    }
+
+    #[inline]
+    fn row(&self, row: i64, index: usize, ofds: i64, batch: &mut Batch) -> Result<Row> {
+        let word = |column: usize| -> Result<usize> {
+            let Some(word) = self.words[column].key(index) else { bail!("has no {}", WORDS[column]) };
+            Ok(word)
+        };
+        let ofd = |column: usize| -> Result<u32> {
+            match at(&self.ofds[column], index) {
+                None => Ok(NONE),
+                Some(ofd) if (0..ofds).contains(&ofd) => Ok(ofd as u32),
+                Some(ofd) => bail!("{} is {ofd}, and the manifest says there are {ofds}", OFDS[column]),
+            }
+        };
+        let [ids @ .., lanes] = &self.ids;
+        let (op_id, seq) = (ids[0].value(index), ids[1].value(index));
+        ensure!(seq >= 0, "seq is {seq}");
+        let Ok(lane) = u32::try_from(lanes.value(index)) else { bail!("has no lane") };
+        let [ret, errno, dur, ts] = &self.captured;
+        let captured = match (at(ret, index), at(errno, index)) {
+            (ret, None | Some(0)) => ret.unwrap_or(UNKNOWN),
+            (_, Some(errno @ 1..=ERRNO_MAX)) => -errno,
+            (_, Some(errno)) => bail!("errno is {errno}, and there are 0 to {ERRNO_MAX}"),
+        };
+        // Filled in where it stands: to be moved, it would have to be whole first.
+        let place = batch.ops.len();
+        batch.ops.push(Packed::NOTHING);
+        let numbers = batch.next_number();
+        let packed = &mut batch.ops[place];
+        packed.op_id = op_id;
+        packed.captured = captured;
+        packed.ofd = ofd(0)?;
+        packed.ofd2 = ofd(1)?;
+        packed.dir = ofd(2)?;
+        packed.dir2 = ofd(3)?;
+        packed.numbers = numbers;
+        let op = self.ops[word(0)?];
+        packed.op = op;
+        let mut has = 0;
+        if let Some(count) = at(&self.counts, index).or_else(|| sys::count(op, captured)) {
+            has |= COUNT;
+            batch.number(count);
+        }
+        for (bit, column) in &self.numbers {
+            if column.is_valid(index) {
+                has |= bit;
+                batch.number(column.value(index));
+            }
+        }
+        batch.ops[place].has = has;
+        for texts in &self.texts {
+            if let Some(text) = texts.at(index) {
+                let text = batch.text(text);
+                batch.ops[place].texts[texts.slot] = text;
+            }
+        }
+        let notes = sys::notes(batch.call(place), captured);
+        batch.ops[place].notes = notes;
+        let fact = Fact {
+            op_id,
+            seq,
+            row,
+            captured,
+            captured_dur: at(dur, index).unwrap_or(UNKNOWN),
+            lane,
+            syscall: self.syscalls[word(1)?] as u8,
+            op: op as u8,
+            origin: self.origins[word(2)?] as u8,
+            notes,
+        };
+        Ok(Row { fact, ts: at(ts, index) })
+    }
+}

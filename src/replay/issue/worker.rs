@@ -1,0 +1,156 @@
+//! A worker: waits for its next op's turn and time, issues it, says what happened. Between two calls nothing is
+//! allocated, hashed, locked or formatted.
+
+use super::engine::{Issue, Refusal};
+use super::pace::Pacer;
+use crate::replay::shared::board::{Board, Sheet};
+use crate::replay::shared::call::{Batch, Feed};
+use crate::replay::shared::clock::{clock, now};
+use crate::replay::shared::order::Order;
+use crate::replay::shared::record::UNKNOWN;
+use crate::replay::shared::ticks::{self, Clock};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::TryRecvError;
+
+/// A worker at work.
+pub struct Worker<'a, E, O> {
+    board: &'a Board,
+    feed: Feed,
+    engine: E,
+    order: O,
+    pacer: Option<Pacer>,
+    clock: Clock,
+    /// Used batches that the loader does not have back yet.
+    #[expect(clippy::vec_box, reason = "the boxes themselves go round between loader and worker")]
+    kept: Vec<Box<Batch>>,
+    start: i64,
+    waited: i64,
+    starved: i64,
+}
+
+impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
+    /// A worker that gets its ops from `feed` and times them by `clock`; without a pacer they are issued as soon as the
+    /// order allows.
+    pub fn new(board: &'a Board, feed: Feed, engine: E, order: O, pacer: Option<Pacer>, clock: Clock) -> Worker<'a, E, O> {
+        let kept = Vec::with_capacity(feed.ring);
+        Worker { board, feed, engine, order, pacer, clock, kept, start: 0, waited: 0, starved: 0 }
+    }
+
+    /// Issues every op; `start` is the moment from which all times count.
+    pub fn run(&mut self, start: i64) {
+        self.start = start;
+        let cpu = clock(libc::CLOCK_THREAD_CPUTIME_ID);
+        let worker = self.feed.worker;
+        while let Some(batch) = self.next() {
+            let sheet = self.board.to_write(worker);
+            match self.pacer.take() {
+                None => self.issue(&batch, sheet),
+                Some(mut pacer) => {
+                    pacer.start(start);
+                    self.paced(&batch, sheet, &mut pacer);
+                    self.pacer = Some(pacer);
+                }
+            }
+            self.board.written(worker);
+            self.spent(clock(libc::CLOCK_THREAD_CPUTIME_ID) - cpu);
+            self.kept.push(batch);
+            if self.kept.len() >= self.feed.ring / 2 {
+                self.give_back();
+            }
+        }
+    }
+
+    /// The loader, which may sleep, gets what it may fill again.
+    fn give_back(&mut self) {
+        for batch in self.kept.drain(..) {
+            // The loader is gone when nobody needs more.
+            let _ = self.feed.used.send((self.feed.worker, batch));
+        }
+    }
+
+    /// The worker is done or broken: nobody is to wait for it.
+    pub fn end(&self) {
+        self.order.end();
+    }
+
+    fn next(&mut self) -> Option<Box<Batch>> {
+        match self.feed.full.try_recv() {
+            Ok(batch) => Some(batch),
+            Err(TryRecvError::Disconnected) => None,
+            Err(TryRecvError::Empty) => {
+                self.give_back();
+                let since = now();
+                let batch = self.feed.full.recv().ok();
+                self.starved += now() - since;
+                batch
+            }
+        }
+    }
+
+    fn spent(&self, cpu: i64) {
+        let spent = &self.board.desk(self.feed.worker).spent;
+        spent.cpu.store(cpu, Relaxed);
+        spent.waited.store(self.waited, Relaxed);
+        spent.starved.store(self.starved, Relaxed);
+    }
+
+    fn issue(&mut self, batch: &Batch, sheet: &Sheet) {
+        let mut waits = 0;
+        for at in 0..batch.ops.len() {
+            batch.prefetch(at);
+            sheet.prefetch(at);
+            self.turn(batch, at, &mut waits);
+            self.call(batch, at, sheet);
+        }
+    }
+
+    /// The same with times: first the moment, then the turn, since waiting for the turn may end at any moment.
+    fn paced(&mut self, batch: &Batch, sheet: &Sheet, pacer: &mut Pacer) {
+        let mut waits = 0;
+        for at in 0..batch.ops.len() {
+            let op = &batch.ops[at];
+            let scheduled = pacer.wait(op.due, op.lane);
+            if scheduled != UNKNOWN {
+                sheet.schedule(at, scheduled);
+            }
+            self.turn(batch, at, &mut waits);
+            let end = self.call(batch, at, sheet);
+            pacer.ended(op.lane, end);
+        }
+    }
+
+    #[inline]
+    fn turn(&mut self, batch: &Batch, at: usize, next: &mut usize) {
+        let op = &batch.ops[at];
+        let first = *next;
+        *next += usize::from(op.waits);
+        let waits = &batch.waits[first..*next];
+        if !self.order.ready(op.op_id, waits) {
+            let since = now();
+            self.order.wait(op.op_id, waits);
+            ticks::fence();
+            self.waited += now() - since;
+        }
+    }
+
+    /// Issues one op; says when it ended.
+    #[inline(always)]
+    fn call(&mut self, batch: &Batch, at: usize, sheet: &Sheet) -> i64 {
+        let call = batch.call(at);
+        let refusal = self.engine.prepare(call);
+        let begin = self.clock.now();
+        let ret = match refusal {
+            None => self.engine.issue(call),
+            Some(Refusal { ret, .. }) => ret,
+        };
+        let end = self.clock.now();
+        match refusal {
+            None => self.engine.settle(call, ret),
+            Some(Refusal { note, .. }) => sheet.note(at, note),
+        }
+        self.order.pass(call.op_id);
+        let (begin, end) = (begin - self.start, end - self.start);
+        sheet.stamp(at, begin, end, ret);
+        end
+    }
+}

@@ -1,0 +1,381 @@
+//! Once a second, what the machine does: a thread of the supervisor reads /proc and /sys and writes the table `samples`.
+//!
+//! Files are opened once and read in place. A round takes a fraction of a millisecond (the run says how much), so it does
+//! not disturb what it measures. Nothing here can fail a replay but a full disk: what a kernel does not have is left out.
+
+use super::Target;
+use super::metrics::{self, Kind};
+use crate::replay::shared::clock::now;
+use crate::schema::{Draft, Table, writer_properties};
+use anyhow::{Context, Result, anyhow};
+use arrow::array::{ArrayRef, Int64Builder, RecordBatch, StringBuilder};
+use parquet::arrow::ArrowWriter;
+use std::collections::{BTreeMap, HashSet};
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// Time between two rounds, ns.
+const PERIOD: i64 = 1_000_000_000;
+/// Rows that are handed to the Parquet writer at once.
+const CHUNK: usize = 16 * 1024;
+/// The name of this process.
+const SUPERVISOR: &str = "supervisor";
+/// The name of all disks together.
+pub const ALL: &str = "all";
+
+/// One thing that is read: a file, or several whose readings are added up.
+struct Source {
+    kind: Kind,
+    name: Option<String>,
+    files: Vec<File>,
+    /// Readings just before the start, for the metrics that count. A process that came later counts from its own start.
+    base: Vec<i64>,
+}
+
+impl Source {
+    /// `None` when the kernel has none of the files.
+    fn open(kind: Kind, name: Option<&str>, paths: &[String]) -> Option<Source> {
+        let files: Vec<File> = paths.iter().filter_map(|path| File::open(path).ok()).collect();
+        let base = vec![0; metrics::of(kind).count()];
+        (!files.is_empty()).then(|| Source { kind, name: name.map(str::to_owned), files, base })
+    }
+
+    /// Counts from now on.
+    fn reset(&mut self, text: &mut Vec<u8>) {
+        self.base = self.read(text).into_iter().map(|value| value.unwrap_or(0)).collect();
+    }
+
+    /// Reads every metric; those that this kernel does not have, and those of a process that is gone, are absent.
+    fn read(&self, text: &mut Vec<u8>) -> Vec<Option<i64>> {
+        let mut sums: Vec<Option<i64>> = vec![None; self.base.len()];
+        for file in &self.files {
+            let Some(text) = slurp(file, text) else { continue };
+            for (sum, metric) in sums.iter_mut().zip(metrics::of(self.kind)) {
+                if let Some(value) = metric.read(text) {
+                    *sum = Some(sum.unwrap_or(0).saturating_add(value));
+                }
+            }
+        }
+        sums
+    }
+}
+
+/// The whole text of a file of /proc or /sys, which is made anew at each read from its beginning.
+fn slurp<'a>(file: &File, text: &'a mut Vec<u8>) -> Option<&'a str> {
+    text.resize(64 << 10, 0);
+    let mut length = 0;
+    loop {
+        match file.read_at(&mut text[length..], length as u64) {
+            Ok(0) => break,
+            Ok(more) => length += more,
+            Err(_) => return None,
+        }
+        if length == text.len() {
+            text.resize(2 * length, 0);
+        }
+    }
+    std::str::from_utf8(&text[..length]).ok()
+}
+
+/// What a device did during the replay.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct DeviceWork {
+    /// Reads that completed.
+    pub reads: i64,
+    /// Writes that completed.
+    pub writes: i64,
+    /// Bytes read.
+    pub read_bytes: i64,
+    /// Bytes written.
+    pub written_bytes: i64,
+    /// Time with a request in the queue, ns.
+    pub busy_ns: i64,
+}
+
+/// What the samples say in short.
+#[derive(Clone, Debug, Default, serde::Serialize)]
+pub struct Summary {
+    /// Rounds of readings.
+    pub rounds: u64,
+    /// CPU time that reading took, ns.
+    pub cost_ns: i64,
+    /// Devices behind the targets, and `all` disks.
+    pub devices: BTreeMap<String, DeviceWork>,
+    /// CPU time of the replay's processes, ns.
+    pub replay_cpu_ns: i64,
+    /// CPU time of the supervisor, ns.
+    pub supervisor_cpu_ns: i64,
+    /// The most page cache that had to be written yet, bytes.
+    pub dirty_bytes_max: i64,
+}
+
+impl Summary {
+    fn note(&mut self, kind: Kind, name: Option<&str>, metric: &str, grown: i64) {
+        match (kind, name, metric) {
+            (Kind::Process, Some(SUPERVISOR), "user_ns" | "system_ns") => self.supervisor_cpu_ns += grown,
+            (Kind::Process, _, "user_ns" | "system_ns") => self.replay_cpu_ns += grown,
+            (Kind::Device, Some(name), _) => {
+                let work = self.devices.entry(name.to_owned()).or_default();
+                match metric {
+                    "reads" => work.reads += grown,
+                    "writes" => work.writes += grown,
+                    "read_bytes" => work.read_bytes += grown,
+                    "written_bytes" => work.written_bytes += grown,
+                    "busy_ns" => work.busy_ns += grown,
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The sampling thread. Dropped, it ends as [`Sampler::end`] does.
+pub struct Sampler {
+    /// Takes the start of the replay, ns of CLOCK_MONOTONIC; its end is the end of sampling.
+    begin: Sender<i64>,
+    began: bool,
+    thread: JoinHandle<Result<Summary>>,
+}
+
+impl Sampler {
+    /// Opens what is to be read and waits for [`Sampler::begin`].
+    ///
+    /// # Errors
+    /// When the table cannot be created or the thread cannot be started.
+    pub fn prepare(draft: &Draft, targets: &[Target]) -> Result<Sampler> {
+        let table = Table::Samples;
+        let writer = ArrowWriter::try_new(draft.file(&table.file())?, table.schema(), Some(writer_properties(&table).build()))?;
+        let rounds = Rounds::new(writer, sources(targets));
+        let (begin, began) = mpsc::channel();
+        let thread = thread::Builder::new().name("sampler".into());
+        let thread = thread.spawn(move || rounds.run(&began)).context("cannot start the sampling thread")?;
+        Ok(Sampler { begin, began: false, thread })
+    }
+
+    /// The replay starts at this instant of CLOCK_MONOTONIC, ns. May be said again.
+    pub fn begin(&mut self, start: i64) {
+        if !std::mem::replace(&mut self.began, true) {
+            // A sampler that is gone has its reason, which `end` tells.
+            let _ = self.begin.send(start);
+        }
+    }
+
+    /// Takes the last readings and ends the table.
+    ///
+    /// # Errors
+    /// When the disk is full.
+    pub fn end(self) -> Result<Summary> {
+        drop(self.begin);
+        self.thread.join().unwrap_or_else(|_| Err(anyhow!("the sampling thread panicked")))
+    }
+}
+
+/// What is there to read all the time; processes come and go.
+fn sources(targets: &[Target]) -> Vec<Source> {
+    let mut sources = Vec::new();
+    let names: HashSet<&str> = targets.iter().flat_map(|target| &target.devices).map(|device| device.name.as_str()).collect();
+    let mut names: Vec<_> = names.into_iter().collect();
+    names.sort_unstable();
+    for name in names {
+        sources.extend(Source::open(Kind::Device, Some(name), &[format!("/sys/class/block/{name}/stat")]));
+    }
+    sources.extend(Source::open(Kind::Device, Some(ALL), &disks()));
+    sources.extend(Source::open(Kind::Memory, None, &["/proc/meminfo".into()]));
+    for name in ["cpu", "io", "memory"] {
+        sources.extend(Source::open(Kind::Pressure, Some(name), &[format!("/proc/pressure/{name}")]));
+    }
+    sources.extend(Source::open(Kind::Cpu, None, &["/proc/stat".into()]));
+    sources.extend(Source::open(Kind::Load, None, &["/proc/loadavg".into()]));
+    sources.extend(Source::open(Kind::Process, Some(SUPERVISOR), &["/proc/self/stat".into()]));
+    sources
+}
+
+/// The disks themselves: what lies on other devices or in memory would be counted twice, or is none.
+fn disks() -> Vec<String> {
+    let names = fs::read_dir("/sys/block").into_iter().flatten().flatten();
+    let dirs = names.map(|entry| entry.path().to_string_lossy().into_owned());
+    let is_disk = |dir: &String| {
+        let stacked = fs::read_dir(format!("{dir}/slaves")).is_ok_and(|mut slaves| slaves.next().is_some());
+        let backed = ["/loop", "/zram", "/ram"].iter().any(|start| dir.starts_with(&format!("/sys/block{start}")));
+        !stacked && !backed
+    };
+    dirs.filter(is_disk).map(|dir| format!("{dir}/stat")).collect()
+}
+
+/// Every process below this one, oldest first.
+fn descendants() -> Vec<u32> {
+    let (mut found, mut next) = (Vec::new(), vec![std::process::id()]);
+    while let Some(pid) = next.pop() {
+        for thread in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
+            let children = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+            let children: Vec<u32> = children.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect();
+            found.extend(&children);
+            next.extend(children);
+        }
+    }
+    found.sort_unstable();
+    found
+}
+
+struct Rounds {
+    writer: ArrowWriter<File>,
+    columns: (Int64Builder, [StringBuilder; 3], Int64Builder),
+    sources: Vec<Source>,
+    processes: HashSet<u32>,
+    text: Vec<u8>,
+    /// The last reading of each source, for the summary: a process may be gone at the end.
+    last: Vec<Vec<Option<i64>>>,
+    summary: Summary,
+}
+
+impl Rounds {
+    fn new(writer: ArrowWriter<File>, sources: Vec<Source>) -> Rounds {
+        let last = vec![Vec::new(); sources.len()];
+        let (columns, summary) = (Default::default(), Summary::default());
+        Rounds { writer, columns, sources, processes: HashSet::new(), text: Vec::new(), last, summary }
+    }
+
+    fn run(mut self, began: &Receiver<i64>) -> Result<Summary> {
+        // Not at the start itself: a short replay could be over before this thread has heard of it.
+        self.sources.iter_mut().for_each(|source| source.reset(&mut self.text));
+        if let Ok(zero) = began.recv() {
+            let mut next = zero;
+            // A replay may start in a moment.
+            thread::sleep(Duration::from_nanos((zero - now()).max(0) as u64));
+            loop {
+                self.round(now() - zero)?;
+                // Late rounds are left out, not made up for.
+                next += PERIOD * ((now() - next) / PERIOD + 1);
+                let wait = Duration::from_nanos((next - now()).max(0) as u64);
+                match began.recv_timeout(wait) {
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Ok(_) | Err(RecvTimeoutError::Disconnected) => break,
+                }
+            }
+            self.round(now() - zero)?;
+        }
+        self.flush()?;
+        self.writer.close().context("cannot write the samples")?;
+        for (source, values) in self.sources.iter().zip(&self.last) {
+            for ((metric, value), base) in metrics::of(source.kind).zip(values).zip(&source.base) {
+                self.summary.note(source.kind, source.name.as_deref(), metric.name, value.unwrap_or(*base) - base);
+            }
+        }
+        self.summary.cost_ns = cpu_time();
+        Ok(self.summary)
+    }
+
+    /// Reads everything once.
+    fn round(&mut self, at: i64) -> Result<()> {
+        for pid in descendants() {
+            if self.processes.insert(pid) {
+                let name = format!("replay {}", self.processes.len());
+                let source = Source::open(Kind::Process, Some(&name), &[format!("/proc/{pid}/stat")]);
+                self.last.extend(source.iter().map(|_| Vec::new()));
+                self.sources.extend(source);
+            }
+        }
+        let (times, [kinds, names, metrics], values) = &mut self.columns;
+        for (source, last) in self.sources.iter().zip(&mut self.last) {
+            let read = source.read(&mut self.text);
+            if read.iter().all(Option::is_none) {
+                continue;
+            }
+            for ((metric, value), base) in metrics::of(source.kind).zip(&read).zip(&source.base) {
+                let Some(value) = value else { continue };
+                times.append_value(at);
+                kinds.append_value(source.kind.name());
+                names.append_option(source.name.as_deref());
+                metrics.append_value(metric.name);
+                values.append_value(if metric.counts { value - base } else { *value });
+                if metric.name == "dirty_bytes" {
+                    self.summary.dirty_bytes_max = self.summary.dirty_bytes_max.max(*value);
+                }
+            }
+            *last = read;
+        }
+        self.summary.rounds += 1;
+        if self.columns.0.values_slice().len() >= CHUNK { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        let (times, [kinds, names, metrics], values) = &mut self.columns;
+        let columns: [ArrayRef; 5] = [
+            Arc::new(times.finish()),
+            Arc::new(kinds.finish()),
+            Arc::new(names.finish()),
+            Arc::new(metrics.finish()),
+            Arc::new(values.finish()),
+        ];
+        let batch = RecordBatch::try_new(Table::Samples.schema(), columns.into())?;
+        self.writer.write(&batch).context("cannot write the samples")
+    }
+}
+
+/// CPU time of this thread, ns.
+fn cpu_time() -> i64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: time is writable; the clock exists on every Linux.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    time.tv_sec * 1_000_000_000 + time.tv_nsec
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::{Manifest, dataset, read};
+    use std::path::Path;
+
+    #[test]
+    fn two_seconds_have_three_rounds_of_plausible_readings() {
+        let dir = tempfile::tempdir().unwrap();
+        let draft = Draft::create(&dir.path().join("run"), dataset::Kind::Run).unwrap();
+        let mut sampler = Sampler::prepare(&draft, &[Target::describe(dir.path())]).unwrap();
+        sampler.begin(now());
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        thread::sleep(Duration::from_millis(2100));
+        let summary = sampler.end().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let run = draft.commit(Manifest::new()).unwrap();
+
+        let mut rows = Vec::new();
+        for batch in read::batches(&run.table(Table::Samples), &["taken", "kind", "name", "metric", "value"]).unwrap() {
+            let batch = batch.unwrap();
+            let (taken, value) = (read::ints(&batch, "taken").unwrap(), read::ints(&batch, "value").unwrap());
+            let [kind, name, metric] = ["kind", "name", "metric"].map(|column| read::texts(&batch, column).unwrap());
+            for row in 0..batch.num_rows() {
+                let name = name.iter().nth(row).flatten().unwrap_or_default();
+                let what = format!("{} {name} {}", kind.value(row), metric.value(row));
+                rows.push((taken.value(row), what, value.value(row)));
+            }
+        }
+        let series = |what: &str| -> Vec<(i64, i64)> {
+            rows.iter().filter(|row| row.1 == what).map(|(taken, _, value)| (taken / 100_000_000, *value)).collect()
+        };
+        let switches = series("cpu  switches");
+        // At 0, 1, 2 s and at the end; a busy machine may be late, but not early.
+        assert_eq!(summary.rounds as usize, switches.len());
+        assert!(switches.len() == 4 && switches[1].0 >= 10 && switches[2].0 >= 20 && switches[3].0 >= 21, "{switches:?}");
+        assert!(switches.is_sorted_by_key(|(_, value)| *value) && switches[3].1 > 0, "{switches:?}");
+        assert!(switches[3].1 < 100_000_000, "what counts does so from the start, not from boot: {switches:?}");
+        assert!(series("memory  free_bytes").iter().all(|(_, value)| *value > 1 << 20));
+        assert_eq!(series("process supervisor threads").len(), 4);
+        assert!(rows.iter().any(|row| row.1.starts_with("process replay")), "a child is found while it runs");
+        assert!(Path::new("/proc/pressure/io").exists() == (series("pressure io some_ns").len() == 4));
+        assert!(summary.cost_ns > 0 && summary.cost_ns < 500_000_000, "{summary:?}");
+    }
+
+    #[test]
+    fn a_replay_that_never_began_has_no_readings() {
+        let dir = tempfile::tempdir().unwrap();
+        let draft = Draft::create(&dir.path().join("run"), dataset::Kind::Run).unwrap();
+        let summary = Sampler::prepare(&draft, &[]).unwrap().end().unwrap();
+        assert_eq!(summary.rounds, 0);
+    }
+}

@@ -1,0 +1,312 @@
+//! Writes the results as they come in.
+//!
+//! A run that is killed must not lose what it knows, and a Parquet file is nothing before its end is written. So results
+//! go to segments, each a file that is whole after a number of rows or seconds. At the end their compressed columns are
+//! put behind one another as they are, and the table is one file as every other.
+
+use super::compare::Outcome;
+use crate::fate::Origin;
+use crate::files;
+use crate::replay::shared::record::{Record, UNKNOWN, errno};
+use crate::schema::check::Checked;
+use crate::schema::{ROW_GROUP, Table, Type, writer_properties};
+use crate::syscall::Syscall;
+use anyhow::{Context, Result};
+use arrow::array::{ArrayRef, DictionaryArray, Int64Array, RecordBatch, StringArray, UInt8Array};
+use arrow::buffer::{BooleanBuffer, NullBuffer};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt8Type};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::column::writer::ColumnCloseResult;
+use parquet::file::metadata::PageIndexPolicy;
+use parquet::file::writer::SerializedFileWriter;
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Rows that are handed to the Parquet writer at once.
+const CHUNK: usize = 16 * 1024;
+/// Columns of numbers, and of words.
+const INTS: usize = 14;
+const WORDS: usize = 4;
+/// No word.
+const NONE: u8 = u8::MAX;
+const _: () = assert!(Syscall::ALL.len() < NONE as usize, "a word has a number of one byte");
+/// The longest that rows wait for their segment to end.
+const SPAN: Duration = Duration::from_secs(5);
+
+/// A column of words, each by its place in a list.
+struct Words {
+    list: Vec<&'static str>,
+    places: Vec<u8>,
+}
+
+impl Words {
+    /// Words that are known by their places.
+    fn of(list: impl Iterator<Item = &'static str>) -> Words {
+        Words { list: list.collect(), places: Vec::with_capacity(CHUNK) }
+    }
+
+    /// Adds a word that may be new, or none; there are few of them.
+    fn push(&mut self, word: Option<&'static str>) {
+        let place = word.map(|word| {
+            let known = self.list.iter().position(|known| *known == word);
+            known.unwrap_or_else(|| {
+                self.list.push(word);
+                self.list.len() - 1
+            })
+        });
+        self.places.push(place.map_or(NONE, |place| place as u8));
+    }
+
+    /// The column, which begins anew.
+    fn finish(&mut self) -> Result<ArrayRef> {
+        let places = std::mem::replace(&mut self.places, Vec::with_capacity(CHUNK));
+        let nulls = there(places.len(), |row| places[row] != NONE);
+        let list = Arc::new(StringArray::from(self.list.clone()));
+        Ok(Arc::new(DictionaryArray::<UInt8Type>::try_new(UInt8Array::new(places.into(), nulls), list)?))
+    }
+}
+
+/// The column of these numbers, which begins anew; [`UNKNOWN`] where there is none.
+fn numbers(column: &mut Vec<i64>) -> ArrayRef {
+    let values = std::mem::replace(column, Vec::with_capacity(CHUNK));
+    let nulls = there(values.len(), |row| values[row] != UNKNOWN);
+    Arc::new(Int64Array::new(values.into(), nulls))
+}
+
+/// The rows that have a value, if some lack one.
+fn there(rows: usize, has: impl FnMut(usize) -> bool) -> Option<NullBuffer> {
+    Some(NullBuffer::new(BooleanBuffer::collect_bool(rows, has))).filter(|nulls| nulls.null_count() > 0)
+}
+
+/// The schema of the table, with words by number: they are plain text to whoever reads it.
+fn schema() -> SchemaRef {
+    let words = DataType::Dictionary(Box::new(DataType::UInt8), Box::new(DataType::Utf8));
+    let fields = Table::Results.columns().into_iter().map(|column| {
+        let ty = if column.ty == Type::Int { DataType::Int64 } else { words.clone() };
+        Field::new(column.name, ty, column.nullable)
+    });
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// The table of results, segment by segment.
+pub struct Results {
+    dir: PathBuf,
+    segments: u64,
+    current: Option<Segment>,
+    /// End of the segment before.
+    since: Instant,
+    schema: SchemaRef,
+    /// Columns in the making, numbers and words each in the order of the table.
+    ints: [Vec<i64>; INTS],
+    words: [Words; WORDS],
+    rows: usize,
+    threads: usize,
+}
+
+struct Segment {
+    writer: ArrowWriter<File>,
+    rows: usize,
+}
+
+impl Results {
+    /// Begins the table in the directory of a run; `threads` workers are in a process.
+    pub fn new(dir: &Path, threads: usize) -> Results {
+        Results {
+            dir: dir.to_owned(),
+            segments: 0,
+            current: None,
+            since: Instant::now(),
+            schema: schema(),
+            ints: std::array::from_fn(|_| Vec::with_capacity(CHUNK)),
+            words: [
+                Words::of(Origin::ALL.iter().map(|origin| origin.name())),
+                Words::of(Syscall::ALL.iter().map(|syscall| syscall.name())),
+                Words::of([Outcome::Same, Outcome::Different, Outcome::Uncompared].into_iter().map(Outcome::name)),
+                Words::of(std::iter::empty()),
+            ],
+            rows: 0,
+            threads,
+        }
+    }
+
+    /// Adds a result.
+    ///
+    /// # Errors
+    /// When the disk is full.
+    pub fn push(&mut self, record: &Record, outcome: Outcome, kind: Option<&'static str>) -> Result<()> {
+        let split = |ret: i64| if errno(ret) == 0 { (ret, 0) } else { (-1, i64::from(errno(ret))) };
+        let (ret, error) = split(record.ret());
+        let (captured_ret, captured_error) = record.captured().map_or((UNKNOWN, UNKNOWN), split);
+        let (fact, stamp) = (&record.fact, &record.stamp);
+        let ints: [i64; INTS] = [
+            fact.op_id,
+            fact.seq,
+            i64::from(fact.lane),
+            (record.worker as usize / self.threads) as i64,
+            i64::from(record.worker),
+            record.scheduled().unwrap_or(UNKNOWN),
+            stamp.begin,
+            record.lag().unwrap_or(UNKNOWN),
+            stamp.end.saturating_sub(stamp.begin),
+            ret,
+            error,
+            captured_ret,
+            captured_error,
+            fact.captured_dur,
+        ];
+        for (column, value) in self.ints.iter_mut().zip(ints) {
+            column.push(value);
+        }
+        let [origin, syscall, said, how] = &mut self.words;
+        origin.places.push(record.origin() as u8);
+        syscall.places.push(record.syscall() as u8);
+        said.places.push(outcome as u8);
+        how.push(kind);
+        self.rows += 1;
+        if self.rows == CHUNK { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        if self.rows == 0 {
+            return Ok(());
+        }
+        self.rows = 0;
+        let table = Table::Results;
+        let (mut ints, mut words) = (self.ints.iter_mut(), self.words.iter_mut());
+        let columns = table.columns().into_iter().filter_map(|column| match column.ty {
+            Type::Int => ints.next().map(|column| Ok(numbers(column))),
+            Type::Text | Type::Bool => words.next().map(Words::finish),
+        });
+        let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns.collect::<Result<_>>()?)?;
+        if self.current.is_none() {
+            let options =
+                ArrowWriterOptions::new().with_properties(writer_properties(&table).build()).with_skip_arrow_metadata(true);
+            let file = create(&self.dir.join(segment_name(self.segments) + UNFINISHED))?;
+            let writer = ArrowWriter::try_new_with_options(file, Arc::clone(&self.schema), options)?;
+            self.current = Some(Segment { writer, rows: 0 });
+        }
+        let Some(segment) = &mut self.current else { return Ok(()) };
+        segment.rows += batch.num_rows();
+        segment.writer.write(&batch).context("cannot write the results")?;
+        if segment.rows >= ROW_GROUP { self.end_segment() } else { Ok(()) }
+    }
+
+    fn end_segment(&mut self) -> Result<()> {
+        self.since = Instant::now();
+        let Some(segment) = self.current.take() else { return Ok(()) };
+        segment.writer.close().context("cannot write the results")?;
+        let place = self.dir.join(segment_name(self.segments));
+        let unfinished = self.dir.join(segment_name(self.segments) + UNFINISHED);
+        self.segments += 1;
+        fs::rename(&unfinished, &place).with_context(|| format!("cannot put {} in its place", place.display()))
+    }
+
+    /// Time has passed: what came since the last segment becomes one if that is long ago.
+    ///
+    /// # Errors
+    /// When the disk is full.
+    pub fn tick(&mut self) -> Result<()> {
+        if self.since.elapsed() < SPAN {
+            return Ok(());
+        }
+        self.flush()?;
+        self.end_segment()
+    }
+
+    /// Ends the table.
+    ///
+    /// # Errors
+    /// When the disk is full.
+    pub fn finish(mut self) -> Result<()> {
+        self.flush()?;
+        self.end_segment()?;
+        join(&self.dir)
+    }
+}
+
+const UNFINISHED: &str = ".unfinished";
+
+fn segment_name(number: u64) -> String {
+    format!("results-{number:06}.parquet")
+}
+
+fn create(path: &Path) -> Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    options.open(path).with_context(|| format!("cannot create {}", path.display()))
+}
+
+/// The finished segments in a directory, in order.
+fn segments(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name.to_str().is_some_and(|name| name.starts_with("results-") && name.ends_with(".parquet")) {
+            found.push(entry.path());
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Has a directory results that can be put together?
+pub fn any(dir: &Path) -> bool {
+    dir.join(Table::Results.file()).exists() || segments(dir).is_ok_and(|segments| !segments.is_empty())
+}
+
+/// Puts the finished segments of a directory together as its table of results, and removes them and the unfinished one.
+/// Where the table is whole already, whoever made it was killed after that.
+///
+/// # Errors
+/// When one cannot be read, or the disk is full.
+pub fn join(dir: &Path) -> Result<()> {
+    let place = dir.join(Table::Results.file());
+    if !place.exists() {
+        let aside = dir.join(Table::Results.file() + UNFINISHED);
+        concatenate(&segments(dir)?, &aside)?;
+        fs::rename(&aside, &place).with_context(|| format!("cannot put {} in its place", place.display()))?;
+    }
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.to_string_lossy().ends_with(UNFINISHED) {
+            fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        }
+    }
+    for path in segments(dir)? {
+        fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn concatenate(segments: &[PathBuf], place: &Path) -> Result<()> {
+    let table = Table::Results;
+    let file = create(place)?;
+    let arrow = ArrowWriter::try_new(file, table.schema(), Some(writer_properties(&table).build()))?;
+    let mut writer: SerializedFileWriter<File> = arrow.into_serialized_writer().context("cannot write the results")?.0;
+    for path in segments {
+        let unreadable = || format!("{} is damaged", path.display());
+        let segment = files::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+        let segment = Checked::open(segment, PageIndexPolicy::Skip).with_context(unreadable)?;
+        for group in segment.contents.row_groups() {
+            let mut out = writer.next_row_group()?;
+            for column in group.columns() {
+                let closed = ColumnCloseResult {
+                    bytes_written: column.compressed_size() as u64,
+                    rows_written: group.num_rows() as u64,
+                    metadata: column.clone(),
+                    bloom_filter: None,
+                    column_index: None,
+                    offset_index: None,
+                };
+                out.append_column(&segment.file, closed).with_context(unreadable)?;
+            }
+            out.close()?;
+        }
+    }
+    writer.close().context("cannot write the results").map(drop)
+}

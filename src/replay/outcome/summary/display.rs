@@ -1,0 +1,175 @@
+//! The summary as text for people.
+
+use super::{Critical, Kind, Summary, percent};
+use crate::amount::{Bytes, Nanos, Things};
+use crate::fate::Reason;
+use crate::replay::machine::samples;
+use crate::replay::outcome::compare::TOLERANCES;
+use crate::replay::outcome::flaw::Flaw;
+use crate::replay::outcome::tally::{Lag, STALL};
+use crate::text;
+use std::fmt;
+
+impl Summary {
+    /// Order, lag, bytes, devices and latencies, for people.
+    fn performance(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let figures = &self.figures;
+        if let Some(order) = &figures.order_violations {
+            writeln!(f, "  order       {:>10}   violated of {}", order.violations, Things(order.edges, "edge"))?;
+        }
+        if let Some(Critical { ops, ns, parallelism }) = self.critical_path {
+            let (time, ops) = (Nanos(ns), Things(ops, "op"));
+            writeln!(
+                f,
+                "  critical    {time:>10}   captured time of calls that wait for each other; {ops}, parallelism {parallelism:.2}"
+            )?;
+        }
+        if let Some(lag) = &self.lag {
+            write!(f, "{lag}")?;
+        }
+        if let Some(span) = self.span {
+            let off = 100.0 * (self.wall as f64 / span as f64 - 1.0);
+            writeln!(f, "  length      {:>10}   {off:+.2} % of the planned {}", Nanos(self.wall), Nanos(span))?;
+        }
+        if self.stalls > 0 {
+            let times = Things(self.stalls as u64, "time");
+            writeln!(f, "  results waited {times} for being written: workers may have been slowed down")?;
+        }
+        let rate = |bytes: u64| Bytes((bytes as f64 / (self.wall.max(1) as f64 / 1e9)) as u64);
+        let moved = |bytes| format!("{:>10}   {}/s", Bytes(bytes).to_string(), rate(bytes));
+        writeln!(f, "  read        {}", moved(figures.read_bytes))?;
+        writeln!(f, "  written     {}", moved(figures.written_bytes))?;
+        for (name, work) in &self.samples.devices {
+            let [read, written] = [work.read_bytes, work.written_bytes].map(|bytes| Bytes(bytes.max(0) as u64));
+            let busy = percent(work.busy_ns.max(0) as u64, self.wall.max(0) as u64).unwrap_or(0.0).min(100.0);
+            // All disks are told apart from those of the replay only where they did more.
+            if name != samples::ALL {
+                writeln!(f, "  on {name:<8} {read:>10}   read, {written} written, {busy:.0} % busy")?;
+            }
+        }
+        if !figures.calls.is_empty() {
+            write!(f, "Calls by the time they took:\n{figures}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let inserted: u64 = self.inserted.values().sum();
+        for lost in &self.lost {
+            writeln!(f, "Not complete: {}.", text::shown(lost))?;
+        }
+        writeln!(
+            f,
+            "Replayed {} and {} in {} ({:.0} ops/s): {}, {}, order {}, pace {}, engine {}.",
+            Things(self.ops, "captured call"),
+            Things(inserted, "inserted op"),
+            Nanos(self.wall),
+            self.ops_per_second,
+            Things(self.processes as u64, "process"),
+            Things(self.workers as u64, "worker"),
+            self.order.name(),
+            self.pace.name(),
+            self.engine.name()
+        )?;
+        let shown = |percent: Option<f64>| percent.map_or("-".into(), |percent| format!("{percent:.3} %"));
+        writeln!(f, "  match       {:>10}   {} same, {} different", shown(self.match_percent), self.same, self.different)?;
+        let events = self.file_events.map_or("an unknown number of calls".into(), |events| Things(events, "call").to_string());
+        let unknown = [Reason::UnknownCall, Reason::Requests].iter().any(|reason| self.drops.contains_key(reason.name()));
+        let unknown = if unknown { ", or that nobody knows" } else { "" };
+        writeln!(f, "  coverage    {:>10}   of {events} on files{unknown}", shown(self.coverage_percent))?;
+        writeln!(f, "  uncompared  {:>10}   {}", shown(Some(self.uncompared_percent)), Things(self.uncompared, "call"))?;
+        self.performance(f)?;
+        if !self.drops.is_empty() {
+            writeln!(f, "Not replayed, by reason:")?;
+            for (reason, count) in &self.drops {
+                let doc = Reason::parse(reason).map_or("", |reason| reason.doc());
+                writeln!(f, "  {count:>10}  {reason:<14} {doc}")?;
+            }
+        }
+        if !self.uncompared_kinds.is_empty() {
+            writeln!(f, "Not compared, by kind:")?;
+            for kind in &self.uncompared_kinds {
+                let reason = TOLERANCES
+                    .iter()
+                    .find(|row| row.kind == kind.kind)
+                    .map_or("the captured outcome is unknown", |row| row.reason);
+                writeln!(f, "  {:>10}  {:<14} {reason}", kind.count, kind.kind)?;
+            }
+        }
+        if !self.differences.is_empty() {
+            writeln!(f, "Different, by kind, with the first examples:")?;
+            for kind in &self.differences {
+                kind.fmt(f)?;
+            }
+        }
+        if self.inserted_failed.count > 0 {
+            writeln!(f, "Inserted ops that failed:")?;
+            self.inserted_failed.fmt(f)?;
+        }
+        if let Some(state) = &self.state {
+            let counts: Vec<String> = state.verdicts.iter().map(|(verdict, count)| format!("{count} {verdict}")).collect();
+            writeln!(
+                f,
+                "The tree after the replay: {}.",
+                if counts.is_empty() { "nothing expected".into() } else { counts.join(", ") }
+            )?;
+            for example in &state.examples {
+                writeln!(f, "  {}", text::shown(example))?;
+            }
+            if state.unreadable > 0 {
+                writeln!(f, "  {} could not be looked into.", Things(state.unreadable, "directory"))?;
+            }
+        }
+        self.notes.iter().try_for_each(|note| writeln!(f, "{}", text::shown(note)))?;
+        self.flaws.iter().try_for_each(|flaw| match flaw {
+            Flaw::Incomplete => Ok(()), // the first lines say it
+            Flaw::Hindered => {
+                writeln!(f, "The machine hindered the replay, which is not good enough at any match:")?;
+                self.hindrances
+                    .iter()
+                    .try_for_each(|(hindrance, count)| writeln!(f, "  {count:>10}  {:<14} {}", hindrance.name(), hindrance.doc()))
+            }
+            Flaw::Losses => {
+                let kinds: Vec<String> = self.losses.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+                writeln!(f, "The capture had lost events, and what they did is missing here: {}.", kinds.join(", "))
+            }
+            Flaw::Match => writeln!(f, "The match is under {} %.", self.min_match),
+            Flaw::Nothing => writeln!(f, "Nothing could be compared."),
+        })
+    }
+}
+
+impl fmt::Display for Lag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [p50, p99, p999, max] = [self.p50, self.p99, self.p999, self.max].map(Nanos);
+        writeln!(
+            f,
+            "  lag         {p50:>10}   p50; p99 {p99}, p99.9 {p999}, at most {max}, of {} with a time",
+            Things(self.ops, "op")
+        )?;
+        match self.bursts {
+            0 => Ok(()),
+            bursts => {
+                let ops = Things(self.burst_ops, "op");
+                writeln!(f, "  bursts      {bursts:>10}   of {ops} in all, more than {} behind their pace", Nanos(STALL))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "  {:>10}  {}", self.count, self.kind)?;
+        for example in &self.examples {
+            let path = text::shown(example.path.as_deref().unwrap_or(""));
+            writeln!(
+                f,
+                "              op {} (event {}) {} {path}: captured {}, replayed {}",
+                example.op_id, example.seq, example.syscall, example.captured, example.replayed
+            )?;
+        }
+        Ok(())
+    }
+}
