@@ -26,7 +26,7 @@ pieces() { # pieces NAME: the first lines of a file of tests/data, some in each 
     name=$(basename "$file")
     zcat -f "$file" | sed '20001q' | {
         IFS= read -r first
-        split -l 40 -a 4 --additional-suffix="-$name" --filter="{ printf '%s\n' \"\$first\"; cat; } >\$FILE" - "$out/seed-"
+        split -l 40 -a 4 --additional-suffix="-$name" --filter="{ printf '%s\n' \"\$first\"; cat; } >\"\$FILE\"" - "$out/seed-"
     } || true
 }
 export first=

@@ -436,6 +436,11 @@ impl Tree {
     /// A lookup gave ENOTDIR. `dir` when the call wants its last component to be a directory: then that is taken to be
     /// to blame, else the one before.
     pub(super) fn not_dir(&mut self, start: Ino, path: &[u8], dir: bool, follow: bool) {
+        // `.` and `..` are there in every directory: what the path starts at is none.
+        let names = || path.split(|byte| *byte == b'/').filter(|name| !name.is_empty());
+        if path.first() != Some(&b'/') && names().all(|name| matches!(name, b"." | b"..")) {
+            self.settle(start, Kind::File);
+        }
         let Walk::At(spot) = self.walk(start, path, follow, Proof::Doubt) else { return };
         if let Look::Node(ino) = spot.look
             && dir
