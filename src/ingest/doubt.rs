@@ -22,6 +22,7 @@ words! {
         Unended   "unended"   "last lines without their end: they may be cut, and say less than they did";
         Backwards "backwards" "lines that stand below others with later times: a clock was set, logs were put together, or strace -z wrote calls when they returned; the order is that of the lines of a log, or of a thread where logs are merged";
         Clocks    "clocks"    "lines with a time of another clock than the first: logs were put together; those of strace have no time";
+        Inside    "inside"    "calls that a thread began while it was in another one: lines of two threads under one number, or in another order";
         Requests  "requests"  "calls that hand over requests (io_uring_enter, io_submit), which the log does not have";
     }
 }

@@ -7,8 +7,8 @@
 use super::parse::Why;
 use crate::event::{AT_FDCWD, Col, Event, Text};
 use crate::syscall::flag::{
-    F_ADD_SEALS, F_DUPFD, F_DUPFD_CLOEXEC, F_NOTIFY, F_SETFD, F_SETFL, F_SETLEASE, IOV_MAX, LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN,
-    MAP_ANONYMOUS,
+    F_ADD_SEALS, F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_NOTIFY, F_SETFD, F_SETFL, F_SETLEASE, FD_CLOEXEC, FICLONE, IOV_MAX,
+    LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, MAP_ANONYMOUS,
 };
 use crate::syscall::lock::Lock;
 use crate::syscall::position::SHARED;
@@ -31,7 +31,7 @@ pub fn check(event: &Event) -> Result<(), Why> {
         return Err(Why::Number);
     }
     match event.success() {
-        Some(ret) if !(returns(event, ret) && descriptors(event) && asks(event, ret)) => Err(Why::Impossible),
+        Some(ret) if !(returns(event, ret) && descriptors(event) && names(event) && asks(event, ret)) => Err(Why::Impossible),
         _ => Ok(()),
     }
 }
@@ -96,8 +96,14 @@ fn descriptors(event: &Event) -> bool {
         !relative || event.int(col) == Some(AT_FDCWD) || open(col)
     };
     let row = event.syscall.def();
+    let is = |col, value| event.int(col) == Some(value);
     match row.op() {
         Some(Op::CloseRange) => true,
+        // Of a file by its descriptor, or, since Linux 6.13, of the working directory.
+        Some(Op::Fsetxattr | Op::Fgetxattr | Op::Flistxattr | Op::Fremovexattr) => open(Col::Fd) || is(Col::Fd, AT_FDCWD),
+        // Nothing to lock, and nothing to move.
+        Some(Op::Flock) if event.int(Col::Cmd).is_some_and(|cmd| cmd & LOCK_MAND != 0) => true,
+        None if matches!(event.syscall, Syscall::splice | Syscall::tee) && is(Col::Count, 0) => true,
         Some(Op::Mmap) => event.int(Col::Flags).is_none_or(|flags| flags & MAP_ANONYMOUS != 0) || open(Col::Fd),
         None => !row.has(Role::Fd) || open(Col::Fd),
         Some(_) => row.args.iter().all(|role| match role {
@@ -110,10 +116,20 @@ fn descriptors(event: &Event) -> bool {
     }
 }
 
+/// Can there be something under the names of a call that succeeded? An empty one is ENOENT but where it may stand for a descriptor
+/// (AT_EMPTY_PATH; readlink(2)).
+fn names(event: &Event) -> bool {
+    let row = event.syscall.def();
+    let stands_for = row.has(Role::AtFlags) || row.op() == Some(Op::Readlinkat);
+    let empty = |text| event.text(text).is_some_and(<[u8]>::is_empty);
+    stands_for || row.op().is_none() || ![Text::Path, Text::Path2].into_iter().any(empty)
+}
+
 /// Can a call that asks for this succeed, and return that?
 fn asks(event: &Event, ret: i64) -> bool {
     let is = |col, good: &dyn Fn(i64) -> bool| event.int(col).is_none_or(good);
-    let vector = || is(Col::IovCnt, &|count| (0..=IOV_MAX).contains(&count));
+    // The kernel looks at the lower half alone (import_iovec, lib/iov_iter.c).
+    let vector = || is(Col::IovCnt, &|count| i64::from(count as u32) <= IOV_MAX);
     match event.syscall.op() {
         Some(Op::Readv | Op::Writev) => vector(),
         Some(Op::Pread | Op::Pwrite) => is(Col::Offset, &|offset| offset >= 0),
@@ -130,6 +146,9 @@ fn asks(event: &Event, ret: i64) -> bool {
         Some(Op::Fcntl) if Lock::asked(event).is_some() => {
             [Col::Mode, Col::Whence].iter().all(|col| is(*col, &|value| (0..=2).contains(&value)))
         }
+        Some(Op::Fcntl) if event.int(Col::Cmd) == Some(F_GETFD) => ret & !FD_CLOEXEC == 0,
+        Some(Op::Ioctl) if event.int(Col::Cmd) == Some(FICLONE) => ret == 0,
+        Some(Op::Umask) => ret & !0o777 == 0,
         Some(Op::Fcntl) if matches!(event.int(Col::Cmd), Some(F_DUPFD | F_DUPFD_CLOEXEC)) => is(Col::Arg, &|least| ret >= least),
         _ => true,
     }

@@ -134,6 +134,7 @@ impl<'a> Sequencer<'a> {
                 return self.place(event, (line, line), (entry.unwrap_or(exit), exit), Lines::Buffered, sink);
             }
             let tid = self.thread(tid, None);
+            self.doubts.add(Doubt::Inside, self.pending.contains_key(&tid).into());
             return self.finish(&mut event, tid, (line, ts), (line, None), sink);
         }
         if let What::Tail { text, why } = what {
@@ -147,6 +148,7 @@ impl<'a> Sequencer<'a> {
         match what {
             What::Call(_) | What::Tail { .. } => {}
             What::Half(text) | What::Split(text) => {
+                self.doubts.add(Doubt::Inside, self.pending.contains_key(&tid).into());
                 self.abandon(tid, sink);
                 self.pending.insert(tid, Pending { line, ts, text });
             }

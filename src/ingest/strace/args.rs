@@ -48,7 +48,9 @@ impl Gaps {
     /// When the call cannot be known without them.
     pub fn settle(&self, event: &Event, doubts: &mut Doubts) -> Result<(), Why> {
         let failed = event.failure();
-        if self.vital == Vital::Asked && failed != Some(libc::EFAULT) || self.vital == Vital::Found && failed.is_none() {
+        // A bad descriptor is refused before anything behind a pointer is read.
+        let unread = matches!(failed, Some(libc::EFAULT | libc::EBADF));
+        if self.vital == Vital::Asked && !unread || self.vital == Vital::Found && failed.is_none() {
             return Err(Why::Address);
         }
         if let Some(ret) = event.success() {
@@ -73,8 +75,10 @@ impl Gaps {
 /// Can a call that returned this have had so many bytes?
 fn moved(event: &Event, printed: i64, ret: i64) -> bool {
     match event.syscall.op() {
-        Some(Op::Read | Op::Pread | Op::Readlink | Op::Readlinkat) => printed <= ret,
+        // Data may have been taken out of a log before it was given away; names not, or others than those are meant.
+        Some(Op::Read | Op::Pread) => printed <= ret,
         Some(Op::Write | Op::Pwrite) => event.int(Col::Count).is_none_or(|count| count < 0 || printed <= count),
+        Some(Op::Readlink | Op::Readlinkat) => printed == ret,
         // With the byte that ends it.
         Some(Op::Getcwd) => printed + 1 == ret,
         _ => true,
@@ -105,8 +109,18 @@ pub fn fill(event: &mut Event, args: &[&[u8]], form: Form, doubts: &mut Doubts) 
             let named = args.iter().find_map(|arg| arg.strip_prefix(b"flags="));
             event.put(Col::Flags, named.or(args.first().copied()).and_then(|flags| lex::value(flags, kinds::CLONE)));
             let named = args.iter().any(|arg| arity::named(arg));
-            let fine = args.iter().all(|arg| if named { arity::named(arg) } else { lex::value(arg, kinds::CLONE).is_some() });
+            // Old versions leave out the names of what is behind a pointer: `{entry_number:6, ..}`, `[730]`.
+            let behind = |arg: &[u8]| matches!(arg, [b'{', .., b'}'] | [b'[', .., b']']);
+            let fine = args.iter().all(|arg| match named {
+                true => arity::named(arg) || behind(arg),
+                false => lex::value(arg, kinds::CLONE).is_some(),
+            });
             return if fine && args.len() <= arity::CLONE { Ok(gaps) } else { Err(Why::Argument) };
+        }
+        // 32-bit programs hand over one structure, at an address (mmap(2)).
+        Syscall::mmap if args.len() == 1 && form.whole && elsewhere(args[0]) => {
+            gaps.vital = Vital::Asked;
+            return Ok(gaps);
         }
         _ => {}
     }
@@ -115,7 +129,7 @@ pub fn fill(event: &mut Event, args: &[&[u8]], form: Form, doubts: &mut Doubts) 
     let joined = def.has(Role::OffsetHigh) && args.len() < def.args.len();
     let halves = matches!(event.syscall, Syscall::preadv2 | Syscall::pwritev2) && args.len() > def.args.len();
     let roles = def.args.iter().filter(|role| !(joined && **role == Role::OffsetHigh));
-    let mut args = args.iter().enumerate().filter(|(at, _)| !(halves && *at == 4)).map(|(_, arg)| *arg);
+    let mut args = args.iter().enumerate().filter(|(at, _)| !(halves && *at == 4)).map(|(_, arg)| null(arg));
     for role in roles {
         let Some(arg) = args.next() else {
             match arity::missing(event, *role) {
@@ -190,7 +204,10 @@ fn fill_one(event: &mut Event, def: &Def, role: Role, arg: &[u8], gaps: &mut Gap
             None => gaps.vital = Vital::Asked,
         },
         // A string, a structure, an address, or a comment in place of them.
-        Role::Buf if !matches!(arg.first(), Some(b'"' | b'[' | b'{' | b'/' | b'0')) && arg != b"NULL" => {
+        Role::Buf
+            if !matches!(arg.first(), Some(b'"' | b'[' | b'{' | b'/' | b'0'))
+                && !matches!(arg, b"NULL" | b"NULL /* 0 entries */") =>
+        {
             return Err(Why::Argument);
         }
         Role::Buf if arg.first() == Some(&b'"') => {
@@ -219,8 +236,11 @@ fn fill_one(event: &mut Event, def: &Def, role: Role, arg: &[u8], gaps: &mut Gap
             // That of F_SETSIG is a signal, which the replay does not read.
             event.put(Col::Arg, value);
         }
-        // With `-X raw` strace prints nothing for no flags of statx.
-        Role::AtFlags if arg.is_empty() => event.set(Col::Flags, 0),
+        // Of the flags of statx strace prints how to synchronize first: with `-X raw` nothing, and the others behind a `|`.
+        Role::AtFlags if event.syscall == Syscall::statx && (arg.is_empty() || arg.starts_with(b"|0x")) => {
+            let others = arg.get(1..).map_or(Some(0), |others| lex::value(others, &[]));
+            event.set(Col::Flags, others.ok_or(Why::Argument)?);
+        }
         Role::IovCnt
         | Role::Count
         | Role::Offset
@@ -276,9 +296,13 @@ fn pointed(event: &mut Event, col: Col, arg: &[u8], def: &Def, gaps: &mut Gaps) 
 
 /// `{l_type=F_WRLCK, l_whence=SEEK_SET, l_start=0, l_len=1}`; old versions leave out `l_`.
 fn lock(event: &mut Event, asked: Lock, arg: &[u8], gaps: &mut Gaps) -> Result<(), Why> {
-    if arg.first() != Some(&b'{') {
+    let Some(inner) = arg.strip_prefix(b"{") else {
         gaps.vital = if asked.what == What::Get { Vital::Found } else { Vital::Asked };
         return if arg.starts_with(b"0x") || arg == b"NULL" { Ok(()) } else { Err(Why::Argument) };
+    };
+    // Kind, whence, start, length, and of some commands a process.
+    if !lex::split_braces(inner).is_some_and(|(fields, behind)| behind.is_empty() && (4..=5).contains(&fields.as_slice().len())) {
+        return Err(Why::Argument);
     }
     let fields: [(Col, &str, &[Kind]); 4] = [
         (Col::Mode, "l_type=", &[Kind::Lock]),
@@ -324,6 +348,11 @@ fn pair(event: &mut Event, arg: Option<&&[u8]>, gaps: &mut Gaps) -> Result<(), W
     };
     let (made, _) = lex::split(array).ok_or(Why::Argument)?;
     let [first, second] = made.as_slice() else { return Err(Why::Argument) };
+    // `-s 1` leaves the second.
+    if *second == b"..." {
+        gaps.absent += 1;
+        return Ok(());
+    }
     set_fd(event, first, Col::Fd, Text::FdPath, true)?;
     set_fd(event, second, Col::Fd2, Text::Fd2Path, false)
 }
@@ -335,10 +364,17 @@ fn elsewhere(arg: &[u8]) -> bool {
 
 /// The number in `[12]`, `[12] => [34]` or `[12 => 34]`.
 fn bracketed(arg: &[u8]) -> Option<i64> {
-    let inner = arg.strip_prefix(b"[")?;
-    let inner = &inner[..memchr::memchr(b']', inner)?];
-    let end = memchr::memmem::find(inner, b" => ").unwrap_or(inner.len());
-    lex::value(&inner[..end], &[])
+    let inner = arg.strip_prefix(b"[")?.strip_suffix(b"]")?;
+    let becomes = |mark: &[u8]| memchr::memmem::find(inner, mark).map(|at| (&inner[..at], &inner[at + mark.len()..]));
+    match becomes(b"] => [").or_else(|| becomes(b" => ")) {
+        Some((before, after)) => lex::number(after).and_then(|_| lex::value(before, &[])),
+        None => lex::value(inner, &[]),
+    }
+}
+
+/// What NULL was printed as before strace 4.9.
+fn null(arg: &[u8]) -> &[u8] {
+    if arg == b"(nil)" { b"NULL" } else { arg }
 }
 
 /// Number and total length of the buffers of `[{iov_base=.., iov_len=5}, ..]`, in old versions `[{.., 5}, ..]`; unknown when
@@ -375,10 +411,16 @@ fn known_fields(text: &[u8]) -> bool {
 
 /// Kind and mode, size and owner of what a stat call found; the owner, as the modification time, with `-v` only.
 fn stat(event: &mut Event, arg: &[u8], names: [&[u8]; 4]) -> Result<(), Why> {
-    if arg.first() == Some(&b'{') {
-        for (col, name) in [Col::StMode, Col::StSize, Col::Uid, Col::Gid].into_iter().zip(names) {
-            event.put(col, named(arg, name, if col == Col::StMode { &[Kind::Mode] } else { &[] })?);
-        }
+    let Some(fields) = arg.strip_prefix(b"{") else { return Ok(()) };
+    // `{...}`, `{st_dev=.., st_ino=.., ...}`; what a newer version names and has no number for stays unread.
+    let (fields, behind) = lex::split_braces(fields).ok_or(Why::Argument)?;
+    let fine = |field: &&[u8]| arity::named(field) || *field == b"..." || field.starts_with(b"/*");
+    let twice = |name: &[u8]| fields.as_slice().iter().filter(|field| field.starts_with(name)).count() > 1;
+    if !behind.is_empty() || !fields.as_slice().iter().all(fine) || names.iter().any(|name| twice(name)) {
+        return Err(Why::Argument);
+    }
+    for (col, name) in [Col::StMode, Col::StSize, Col::Uid, Col::Gid].into_iter().zip(names) {
+        event.put(col, named(arg, name, if col == Col::StMode { &[Kind::Mode] } else { &[] })?);
     }
     Ok(())
 }

@@ -43,7 +43,7 @@ fn scan(text: &[u8], close: u8) -> Option<(Args<'_>, Option<&[u8]>)> {
         match byte {
             b'"' => at += string_len(&text[at..])? - 1,
             b'<' if annotated(&text[start..at]) => at += annotation_len(&text[at..])? - 1,
-            b'/' if text.get(at + 1) == Some(&b'*') => at += memmem::find(&text[at..], b"*/")? + 1,
+            b'/' if text.get(at + 1) == Some(&b'*') => at += comment_len(&text[at..])? - 1,
             b'(' | b'[' | b'{' => depth += 1,
             _ if byte == close && depth == 0 => {
                 if start < at || args.len > 0 {
@@ -91,6 +91,21 @@ pub fn string_len(text: &[u8]) -> Option<usize> {
     }
 }
 
+/// Length of the comment at the start of `text`, with its marks. With `-X verbose` they are nested:
+/// `0x1007 /* 0x7 /* MAP_??? */|MAP_EXECUTABLE */`.
+fn comment_len(text: &[u8]) -> Option<usize> {
+    let (mut at, mut depth) = (2, 1);
+    while depth > 0 {
+        match text.get(at..)? {
+            [b'*', b'/', ..] => (at, depth) = (at + 2, depth - 1),
+            [b'/', b'*', ..] => (at, depth) = (at + 2, depth + 1),
+            [] => return None,
+            _ => at += 1,
+        }
+    }
+    Some(at)
+}
+
 /// Length of the annotation `<...>` at the start of `text`, both signs included. In a path strace escapes both signs, since
 /// version 5 or so; elsewhere (`<TCP:[a->b]>`, `</dev/null<char 1:3>>`) they nest or stand inside brackets. `1<<2` is no
 /// annotation.
@@ -133,8 +148,10 @@ pub struct Annotation {
 /// A descriptor with its annotation, if it has one: `3`, `3</path>`, `3</dev/null<char 1:3>>`, `3</gone>(deleted)`,
 /// `3</path> [user_home_t]` (`--secontext`).
 pub fn descriptor(text: &[u8]) -> Option<(i64, Option<Annotation>)> {
-    let Some(open) = memchr(b'<', text) else { return Some((value(uncontext(text), DIR)?, None)) };
-    let number = value(&text[..open], DIR)?;
+    // Nobody reckons with descriptors.
+    let plain = |text: &[u8]| value(text, DIR).filter(|_| !text.contains(&b'*') || text.ends_with(b"*/"));
+    let Some(open) = memchr(b'<', text) else { return Some((plain(uncontext(text))?, None)) };
+    let number = plain(&text[..open])?;
     let end = open + annotation_len(&text[open..])?;
     let mut inner = text.get(open + 1..end.checked_sub(1)?)?;
     let mut kind = None;
@@ -279,7 +296,7 @@ pub fn value(text: &[u8], kinds: &[Kind]) -> Option<i64> {
         return None;
     }
     if let Some(at) = memmem::find(text, b"/*") {
-        let end = memmem::find(&text[at..], b"*/").map_or(text.len(), |end| at + end + 2);
+        let end = comment_len(&text[at..]).map_or(text.len(), |len| at + len);
         return match (text[..at].trim_ascii(), text[end..].trim_ascii()) {
             (b"", text) | (text, b"") => value(text, kinds),
             (first, [b'|', rest @ ..]) if names::join(kinds) => Some(value(first, kinds)? | value(rest, kinds)?),

@@ -417,3 +417,68 @@ fn what_was_printed_fits_what_came_back() {
         assert_eq!(rejected(line), None, "{line}");
     }
 }
+
+/// Forms of lines that a stricter reading had refused, each from a real log or a real run.
+#[test]
+fn what_versions_and_options_print_in_their_own_way_is_read() {
+    let calls = [
+        "clone(child_stack=0xb7d, flags=CLONE_VM|CLONE_FILES|CLONE_THREAD, parent_tidptr=0xb75d6bd8, {entry_number:6, base_addr:0xb75d6b70, useable:1}, child_tidptr=0xb75d6bd8) = 2209",
+        "clone(child_stack=0x40837a90, flags=CLONE_VM|CLONE_FILES, [730], {entry_number:6, base_addr:0x40837b30}) = 730",
+        r#"statx(-100, "/usr", |0x900, 0x25e, {stx_mask=0x17ff, stx_attributes=0, stx_mode=040755, stx_size=4096, ...}) = 0"#,
+        r#"getxattr("fd", "system.posix_acl_access", (nil), 0) = -1 EOPNOTSUPP (Operation not supported)"#,
+        r#"llistxattr("a", (nil), 0) = 0"#,
+        "sigreturn() = ? (mask now [])",
+        "sigreturn() = ? (mask now [USR1 CHLD])",
+        "fanotify_mark(4, FAN_MARK_FLUSH, 0, FAN_NOFD, NULL) = 0",
+        "pipe2([8, ...], O_NONBLOCK) = 0",
+        "getdents64(3, NULL /* 0 entries */, 4096) = 0",
+        "mmap(NULL, 100, 0x5 /* PROT_READ|PROT_EXEC */, 0x1007 /* 0x7 /* MAP_??? */|MAP_EXECUTABLE */, 8, 0x2) = -1 EINVAL (Invalid argument)",
+        r#"quotactl(0 /* QCMD(0 /* Q_??? */, USRQUOTA) */, "l2", 8, 0xffffffff) = -1 ENOENT (No such file or directory)"#,
+        "mmap(NULL) = -1 EFAULT (Bad address)",
+        "fcntl(-1, F_SETLK, NULL) = -1 EBADF (Bad file descriptor)",
+        "copy_file_range(9999, 0xffffffffffffffff, 5, NULL, 10, 0) = -1 EBADF (Bad file descriptor)",
+        r#"fsetxattr(-100, "user.q", "v", 1, 0) = 0"#,
+        "tee(-1, -1, 0, 0) = 0",
+        "splice(-1, NULL, -1, NULL, 0, 0) = 0",
+        "flock(-1, 32) = 0",
+        r#"preadv2(6, [{iov_base="", iov_len=0}, ...], 4294967297, 65536, RWF_HIPRI) = 0"#,
+    ];
+    for line in calls {
+        assert_eq!(rejected(line), None, "{line}");
+    }
+    let event = parse(calls[2]);
+    assert_eq!((event.int(Col::Flags), event.int(Col::StSize)), (Some(0x900), Some(4096)));
+    assert_eq!(parse(calls[0]).int(Col::Flags), Some(0x10500));
+    for line in ["utimensat(AT_FDCWD, \"a\", [{tv_sec=1, tv_nsec=2}, ...], 0) = 0", "mmap(0xbffff300) = 0x40000000"] {
+        assert_eq!(rejected(line), Some(Why::Address), "{line}");
+    }
+}
+
+#[test]
+fn what_is_in_or_behind_a_structure_is_not_overlooked() {
+    let lines = [
+        r#"stat("a", {garbage}) = 0"#,
+        r#"stat("a", {st_mode=S_IFREG|0644, st_size=1} junk) = 0"#,
+        r#"stat("a", {st_mode=S_IFREG|0644, st_size=1, st_size=2}) = 0"#,
+        "fcntl(3, F_SETLK, {l_type=F_RDLCK, l_type=F_WRLCK, l_whence=SEEK_SET, l_start=0, l_len=1, l_pid=3}) = 0",
+        "fcntl(3, F_SETLK, {l_type=F_RDLCK, l_whence=SEEK_SET, l_start=0, l_len=1}junk) = 0",
+        "copy_file_range(3, [5]junk, 4, NULL, 10, 0) = 10",
+        "utimensat(3, NULL, [UTIME_OMITjunk, UTIME_NOW], 0) = 0",
+        "utimensat(3, NULL, [{tv_sec=1, tv_nsec=2}junk, UTIME_NOW], 0) = 0",
+        "close(2*2) = 0",
+    ];
+    for line in lines {
+        assert_eq!(rejected(line), Some(Why::Argument), "{line}");
+    }
+    let lines = [
+        r#"readlink("a", "bcd", 10) = 5"#,
+        r#"rename("a", "") = 0"#,
+        r#"symlink("", "b") = 0"#,
+        "fcntl(3, F_GETFD) = 7",
+        "ioctl(3, FICLONE, 4) = 7",
+        "umask(022) = 077777",
+    ];
+    for line in lines {
+        assert_eq!(rejected(line), Some(Why::Impossible), "{line}");
+    }
+}

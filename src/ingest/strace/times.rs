@@ -49,6 +49,10 @@ pub fn both(call: Syscall, arg: &[u8], doubts: &mut Doubts) -> Result<Option<Set
     };
     let (two, _) = lex::split(inner).ok_or(Why::Argument)?;
     let [at, mt] = two.as_slice() else { return Err(Why::Argument) };
+    // `-s 1` leaves the second.
+    if *mt == b"..." {
+        return Ok(None);
+    }
     if let (Some(at), Some(mt)) = (date(at), date(mt)) {
         doubts.add(Doubt::Zone, 1);
         return plain([at, mt]);
@@ -59,14 +63,18 @@ pub fn both(call: Syscall, arg: &[u8], doubts: &mut Doubts) -> Result<Option<Set
 
 /// A time, and whether its fraction of a second is more than one.
 fn time(call: Syscall, text: &[u8]) -> Option<(i64, bool)> {
-    if text.starts_with(b"UTIME_NOW") {
+    let is = |name: &[u8]| text.strip_prefix(name).is_some_and(|rest| matches!(rest.trim_ascii(), [] | [b'/', b'*', ..]));
+    if is(b"UTIME_NOW") {
         return Some((TIME_NOW, false));
     }
-    if text.starts_with(b"UTIME_OMIT") {
+    if is(b"UTIME_OMIT") {
         return Some((TIME_OMIT, false));
     }
-    let close = text.iter().rposition(|c| *c == b'}')?;
-    let (fields, _) = lex::split(text.get(1..close).filter(|_| text[0] == b'{')?)?;
+    // A date in a comment may stand behind.
+    let (fields, behind) = lex::split_braces(text.strip_prefix(b"{")?)?;
+    if !matches!(behind.trim_ascii(), [] | [b'/', b'*', .., b'*', b'/']) {
+        return None;
+    }
     let [seconds, part] = fields.as_slice() else { return None };
     let micros = part.starts_with(b"tv_usec=") || call != Syscall::utimensat && !part.starts_with(b"tv_nsec=");
     let bare = |text: &[u8], name: &[u8]| lex::value(text.strip_prefix(name).unwrap_or(text), &[Kind::Time]);

@@ -409,3 +409,11 @@ fn files_of_the_matrix_have_no_doubts() {
     let made = ingest_with(&[data("matrix.strace")], |_| {}).unwrap();
     assert!(made.captured.doubts.is_empty(), "{:?}", made.captured.doubts);
 }
+
+#[test]
+fn a_thread_in_two_calls_at_once_is_told() {
+    let made = clean(
+        "10 openat(AT_FDCWD, \"/a\", O_RDONLY) = 3\n10 read(3,  <unfinished ...>\n10 close(4) = 0\n10 <... read resumed>\"abc\", 10) = 3\n",
+    );
+    assert_eq!(made.captured.doubts.get(&Doubt::Inside), Some(&1));
+}
