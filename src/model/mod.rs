@@ -25,6 +25,7 @@ mod fds;
 mod inode;
 mod links;
 mod naming;
+mod proof;
 mod start;
 mod step;
 mod task;
