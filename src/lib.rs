@@ -3,6 +3,9 @@
 //! `capture -> events -> SQL stages + a model of the kernel's file state -> ops -> syscalls -> results -> SQL`: every
 //! arrow is a Parquet table. docs/ARCHITECTURE.md draws the map.
 
+// Both end the process when nobody reads them: [`stdio`] does not.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod amount;
 pub mod capture;
 #[cfg(target_arch = "x86_64")] // it drives the replay
@@ -37,6 +40,7 @@ pub mod signal;
 #[cfg(test)]
 #[path = "../tests/it/skip.rs"]
 mod skip;
+pub mod stdio;
 pub mod syscall;
 pub mod text;
 mod words;

@@ -3,6 +3,9 @@
 /// Bytes of a JSON text (a manifest, a stamp) at most; what is longer was not written by ioriot.
 pub const JSON: u64 = 64 << 20;
 
+/// Values in a JSON text at most: each takes some hundred bytes once it is read.
+pub const VALUES: usize = 1 << 20;
+
 /// Bytes of a text: the longest there is, a list of the names of extended attributes, has as many (XATTR_LIST_MAX in limits.h).
 pub const TEXT: usize = 64 << 10;
 

@@ -1,9 +1,10 @@
 //! The `ioriot` program: parse, dispatch, print the error chain, exit code.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 use ioriot::text::shown_message;
-use ioriot::{cli, replay, signal};
+use ioriot::{cli, replay, signal, stdio};
 use std::env;
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 #[cfg(not(target_arch = "x86_64"))]
@@ -18,7 +19,7 @@ fn main() -> ExitCode {
     match cli::run() {
         Ok(exit) => exit.into(),
         // Whoever read our output has seen enough.
-        Err(error) if broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(_) if stdio::unread() => ExitCode::SUCCESS,
         Err(error) => {
             complain(&error);
             signal::asked().map_or(cli::Exit::Failed, cli::Exit::Asked).into()
@@ -26,24 +27,15 @@ fn main() -> ExitCode {
     }
 }
 
-/// Writers of other libraries keep only the text of an I/O error.
-fn broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| match cause.downcast_ref::<io::Error>() {
-        Some(error) => error.kind() == io::ErrorKind::BrokenPipe,
-        None => cause.to_string().contains("Broken pipe (os error 32)"),
-    })
-}
-
 /// What went wrong, then why: one cause per line. A cause that the line above already quotes is left out.
 fn complain(error: &anyhow::Error) {
-    let mut stderr = io::stderr().lock();
     let mut last = error.to_string();
     // When nobody can read the complaint, the exit code still says it.
-    let _ = writeln!(stderr, "error: {}", shown_message(&last));
+    stdio::complain(format_args!("error: {}", shown_message(&last)));
     for cause in error.chain().skip(1) {
         let text = cause.to_string();
         if !last.contains(&text) {
-            let _ = writeln!(stderr, "  because: {}", shown_message(&text));
+            stdio::complain(format_args!("  because: {}", shown_message(&text)));
         }
         last = text;
     }

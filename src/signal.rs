@@ -6,8 +6,9 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::mem::MaybeUninit;
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::os::fd::FromRawFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering::SeqCst};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -129,14 +130,14 @@ pub fn catch(waits: Waits, foreground: bool) {
 /// # Errors
 /// When no thread can be started.
 pub fn end_when_asked() -> std::io::Result<()> {
-    // SAFETY: plain numbers; the descriptor is new and owned by the File alone, which lives as long as the process.
+    // SAFETY: plain numbers; the descriptor is new and owned by the File alone. It is never closed: the handler knows it by number.
     let mut event = unsafe {
         let fd = libc::eventfd(0, libc::EFD_CLOEXEC);
         if fd < 0 {
             return Err(std::io::Error::last_os_error());
         }
         WAKE.store(fd, SeqCst);
-        File::from_raw_fd(fd)
+        ManuallyDrop::new(File::from_raw_fd(fd))
     };
     catch(Waits::GoOn, false);
     let wait = move || {
@@ -160,15 +161,27 @@ fn end(signal: Signal) -> ! {
     for (_, go) in transient().iter() {
         // Somebody may be making files there.
         for _ in 0..1000 {
-            if go() {
+            // Whatever becomes of it, this process ends.
+            if catch_unwind(AssertUnwindSafe(go)).unwrap_or(true) {
                 break;
             }
             std::thread::sleep(Duration::from_millis(1));
         }
     }
-    eprintln!("error: ended by {}", signal.name());
+    last_words(&format!("error: ended by {}\n", signal.name()));
     // SAFETY: no other thread can finish anything meanwhile, and nothing that is left to be done must be.
     unsafe { libc::_exit(signal.code().into()) }
+}
+
+/// Says something on standard error, if whoever reads that can take it now: this process is to end even when nobody reads.
+fn last_words(text: &str) {
+    let mut stderr = libc::pollfd { fd: libc::STDERR_FILENO, events: libc::POLLOUT, revents: 0 };
+    // SAFETY: stderr is one pollfd, and text is readable.
+    unsafe {
+        if libc::poll(&mut stderr, 1, 0) == 1 {
+            libc::write(libc::STDERR_FILENO, text.as_ptr().cast(), text.len());
+        }
+    }
 }
 
 /// Takes something away; false when it is not all gone yet.

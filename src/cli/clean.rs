@@ -9,7 +9,7 @@ use crate::text;
 use anyhow::{Context, Result};
 use serde::Serialize;
 use std::fmt;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -91,7 +91,8 @@ fn agreed(doomed: &[Found]) -> Result<bool> {
     }
     let mut text = String::new();
     doomed.iter().for_each(|found| text.push_str(&format!("{}\n", describe(found))));
-    eprint!("{}Delete all of this? [y/N] ", text::shown_lines(&text));
+    let mut asks = io::stderr();
+    write!(asks, "{}Delete all of this? [y/N] ", text::shown_lines(&text)).context("cannot ask")?;
     let mut answer = String::new();
     io::stdin().read_line(&mut answer).context("cannot read the answer")?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))

@@ -1,10 +1,11 @@
 //! `ioriot completions`: for shells.
 
 use super::Exit;
+use crate::stdio;
 use anyhow::Result;
 use clap::Command;
 use clap_complete::{Shell, generate};
-use std::io::{self, Write};
+use std::io::Write;
 
 /// Print completions for a shell
 #[derive(Debug, clap::Args)]
@@ -24,9 +25,8 @@ impl Args {
         // The generator panics when it cannot write, so it writes to memory.
         let mut script = Vec::new();
         generate(self.shell, command, "ioriot", &mut script);
-        let mut out = io::stdout().lock();
-        out.write_all(&script)?;
-        out.flush()?;
+        stdio::Answer.write_all(&script)?;
+        stdio::Answer.flush()?;
         Ok(Exit::Done)
     }
 }

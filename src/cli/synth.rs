@@ -2,11 +2,11 @@
 
 use super::Exit;
 use crate::amount::typed;
-use crate::files;
 use crate::ingest::{Format, synth};
+use crate::{files, stdio};
 use anyhow::{Context, Result};
 use clap::ValueEnum;
-use std::io::{self, BufWriter, Write};
+use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
 /// Write a synthetic capture of any length
@@ -58,7 +58,7 @@ impl Args {
         };
         match &self.out {
             Some(file) => files::write(file, |mut out| make(&mut out))?,
-            None => make(&mut io::stdout().lock())?,
+            None => make(&mut stdio::Answer)?,
         }
         if let Some(file) = &self.expect {
             files::write(file, |out| Ok(serde_json::to_writer(out, &expected)?))?;

@@ -2,8 +2,8 @@
 
 use super::Exit;
 use super::ui::TableFormat;
-use crate::files;
 use crate::syscall::{Def, TABLE};
+use crate::{files, stdio};
 use anyhow::{Result, bail};
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::csv;
@@ -71,7 +71,7 @@ impl Args {
             None if matches!(self.format, TableFormat::Parquet) && io::stdout().is_terminal() => {
                 bail!("Parquet is not for terminals: -o FILE writes it to a file")
             }
-            None => print(&batch, self.format, io::stdout())?,
+            None => print(&batch, self.format, stdio::Answer)?,
         }
         Ok(Exit::Done)
     }

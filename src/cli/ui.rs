@@ -2,7 +2,7 @@
 
 use crate::amount::Nanos;
 use crate::progress::{Now, Progress, Unit};
-use crate::text;
+use crate::{stdio, text};
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
@@ -75,8 +75,7 @@ pub fn say(text: impl Display) -> Result<()> {
 /// # Errors
 /// When standard output cannot be written.
 pub fn data(text: impl Display) -> Result<()> {
-    let mut out = io::stdout().lock();
-    writeln!(out, "{text}").and_then(|()| out.flush()).context("cannot write to standard output")
+    stdio::say(text).context("cannot write to standard output")
 }
 
 /// Writes a line of the log as errors are written: `warning: ...`. Who wrote it is of use in debugging only.

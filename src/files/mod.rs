@@ -20,8 +20,9 @@ pub use out::write;
 pub use trust::{close, mine, our_group, ours, private, trusted, us};
 pub use walk::{clear, remove_tree, size};
 
-use crate::limits::JSON;
+use crate::limits::{JSON, VALUES};
 use rustix::fs::{FileType, Mode, OFlags};
+use serde::de::DeserializeOwned;
 use std::fs::File;
 use std::io::{Error, ErrorKind, Read, Result};
 use std::os::fd::OwnedFd;
@@ -99,6 +100,19 @@ pub fn text(path: &Path) -> Result<Vec<u8>> {
 /// When it cannot be read, or has more than [`JSON`] bytes.
 pub fn given(path: &Path) -> Result<Vec<u8>> {
     whole(File::from(rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?))
+}
+
+/// What a JSON text says.
+///
+/// # Errors
+/// When it is none, says something else, or has more than [`VALUES`] values.
+pub fn json<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
+    // Commas in strings count, too.
+    let values = text.iter().filter(|byte| **byte == b',').count();
+    if values > VALUES {
+        return Err(refusal(format!("it has {values} values, and {VALUES} are the limit")));
+    }
+    Ok(serde_json::from_slice(text)?)
 }
 
 /// All of a text that is small.

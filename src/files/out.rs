@@ -4,8 +4,9 @@ use super::{Dir, us};
 use crate::signal::Transient;
 use anyhow::{Context, Result, bail, ensure};
 use rustix::fs::{FileType, Mode, OFlags, Stat};
-use std::ffi::OsStr;
 use std::fs::File;
+use std::hash::{BuildHasher, RandomState};
+use std::os::fd::AsRawFd;
 use std::path::Path;
 
 /// Makes what stands at a path. A file of its own appears only when it is whole, and replaces a file or a symlink that stands
@@ -34,22 +35,25 @@ pub fn write(path: &Path, make: impl FnOnce(File) -> Result<()>) -> Result<()> {
     if !straight {
         return aside(path, make);
     }
-    // A FIFO waits for its reader, as it does for every other program. Nothing is written before it is known what was opened:
-    // it may have been swapped since it was looked at.
-    let out = rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
-    let out = File::from(out.with_context(|| format!("cannot write {}", path.display()))?);
-    let is = rustix::fs::fstat(&out)?;
+    // First only what it is (O_PATH, open(2)): another's FIFO would keep us waiting for its reader, and what stands there may be
+    // another by now. One of ours waits for its reader as it does for every other program.
+    let cannot = || format!("cannot write {}", path.display());
+    let found = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).with_context(cannot)?;
+    let is = rustix::fs::fstat(&found)?;
     ensure!(takes(&is) && (system || trusted(&is)), "{} is not yours to write to", path.display());
-    make(out)
+    // `/dev/stdout` is opened anew, so that it would begin at the start of a file which the shell appends to.
+    let append = if kind(&is) == FileType::RegularFile { OFlags::APPEND } else { OFlags::empty() };
+    let found = format!("/proc/self/fd/{}", found.as_raw_fd());
+    let out = rustix::fs::open(found, OFlags::WRONLY | OFlags::CLOEXEC | append, Mode::empty()).with_context(cannot)?;
+    make(out.into())
 }
 
 /// Makes a file for its owner only that appears only when it is whole. Until then it has no name, or, where the file system
 /// knows no such files, a new one: whatever others put there is neither written to nor in the way.
 fn aside(path: &Path, make: impl FnOnce(File) -> Result<()>) -> Result<()> {
     let (dir, name) = Dir::around(path).with_context(|| format!("{} is no name for a file", path.display()))?;
-    let mut unfinished = OsStr::new(".").to_owned();
-    unfinished.push(&name);
-    unfinished.push(format!(".{}.unfinished", std::process::id()));
+    // Nobody can know it before, and put something there.
+    let unfinished = format!(".ioriot-{:016x}.unfinished", RandomState::new().hash_one(std::process::id()));
     let cannot = || format!("cannot create {}", dir.at(&unfinished).display());
     let go = {
         let (dir, unfinished) = (dir.again()?, unfinished.clone());

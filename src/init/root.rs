@@ -102,7 +102,7 @@ impl Root {
     pub fn stamp(&self) -> Result<Stamp> {
         let shown = || self.dir.at(STAMP).display().to_string();
         let text = self.dir.text(STAMP).with_context(|| format!("cannot read {}", shown()))?;
-        serde_json::from_slice(&text).with_context(|| format!("{} is damaged", shown()))
+        files::json(&text).with_context(|| format!("{} is damaged", shown()))
     }
 
     /// Sets the state; durable when it returns.

@@ -5,12 +5,12 @@ use super::query::{answer, end_of_statement, is_blank};
 use super::tables::Desk;
 use super::views::quoted;
 use crate::files::{self, Dir};
-use crate::limits;
 use crate::text::{shown, shown_message};
+use crate::{limits, stdio};
 use anyhow::{Context, Result, ensure};
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
-use std::io::{self, BufRead, Read, Write};
+use std::io::{BufRead, Read, Write};
 use std::path::{Path, PathBuf};
 
 const HELP: &str = "\
@@ -30,7 +30,7 @@ pub fn run(desk: &Desk, format: Format) -> Result<()> {
     if let Some(file) = &history {
         let _ = editor.load_history(file); // there is none the first time
     }
-    println!("{HELP}");
+    stdio::say(HELP)?;
     let mut waiting = Waiting::default();
     loop {
         match editor.readline(if waiting.0.is_empty() { "ioriot> " } else { "     -> " }) {
@@ -39,7 +39,7 @@ pub fn run(desk: &Desk, format: Format) -> Result<()> {
                     let _ = editor.add_history_entry(line.trim());
                     match command {
                         Command::Leave => break,
-                        command => told(command.run(desk, format, &mut io::stdout())),
+                        command => told(command.run(desk, format, &mut stdio::Answer)),
                     }
                 }
                 None => {
@@ -175,13 +175,13 @@ fn columns(desk: &Desk, table: &str, format: Format, out: &mut (dyn Write + Send
 fn show(desk: &Desk, statement: &str, format: Format) -> Result<()> {
     let mut out = Vec::new();
     answer(desk, statement, format, &mut out)?;
-    Ok(io::stdout().write_all(&out)?)
+    Ok(stdio::Answer.write_all(&out)?)
 }
 
 /// Says what went wrong, and goes on.
 fn told(done: Result<()>) {
     if let Err(error) = done {
-        eprintln!("{}", shown_message(&error.root_cause().to_string()));
+        stdio::complain(shown_message(&error.root_cause().to_string()));
     }
 }
 

@@ -3,7 +3,7 @@
 use super::format::{Format, print};
 use super::{advice, order, prompt, tables::Desk};
 use crate::engine::{self, Access, Engine};
-use crate::files;
+use crate::{files, stdio};
 use anyhow::{Context, Result, ensure};
 use datafusion::dataframe::DataFrame;
 use parquet::basic::{Compression, ZstdLevel};
@@ -56,7 +56,7 @@ pub fn run(options: &Options) -> Result<()> {
             answer_all(&desk, &text(files::whole(io::stdin())).context("cannot read standard input")?, options)
         }
         Source::Prompt if io::stdin().is_terminal() => prompt::run(&desk, options.format),
-        Source::Prompt => prompt::piped(&desk, options.format, io::stdin().lock(), &mut BufWriter::new(io::stdout())),
+        Source::Prompt => prompt::piped(&desk, options.format, io::stdin().lock(), &mut BufWriter::new(stdio::Answer)),
     }
 }
 
@@ -69,7 +69,7 @@ fn answer_all(desk: &Desk, sql: &str, options: &Options) -> Result<()> {
     ensure!(!statements.is_empty(), "there is no SQL to run");
     match (&options.out, statements.as_slice()) {
         (None, statements) => {
-            let mut out = BufWriter::new(io::stdout());
+            let mut out = BufWriter::new(stdio::Answer);
             for statement in statements {
                 answer(desk, statement, options.format, &mut out)?;
             }

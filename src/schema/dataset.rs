@@ -4,7 +4,7 @@
 //! one is not a dataset. Whoever reads one has a shared lock on its directory, so that nobody deletes it meanwhile.
 
 use super::tables::Table;
-use crate::files::{Dir, Lock};
+use crate::files::{self, Dir, Lock};
 use anyhow::{Context, Error, Result, bail, ensure};
 use serde_json::{Map, Value};
 use std::io::ErrorKind;
@@ -95,7 +95,7 @@ impl Dataset {
             ErrorKind::NotFound => none(dir, "it has no manifest.json, so it is no dataset or was not finished", error),
             _ => Error::new(error).context(format!("cannot read {}", file.display())),
         })?;
-        let manifest: Manifest = serde_json::from_slice(&text).with_context(|| format!("{} is damaged", file.display()))?;
+        let manifest: Manifest = files::json(&text).with_context(|| format!("{} is damaged", file.display()))?;
         let format = manifest.get("format").and_then(Value::as_u64);
         ensure!(
             format == Some(FORMAT),

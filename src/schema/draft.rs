@@ -266,7 +266,7 @@ fn take(dir: &Dir) -> Result<Lock> {
 /// What its stamp, or the manifest in its place, says of a draft; `None` when it has none.
 fn stamped(dir: &Dir) -> Option<(Kind, Manifest)> {
     let text = dir.text(STAMP).or_else(|_| dir.text(MANIFEST)).ok()?;
-    let manifest: Manifest = serde_json::from_slice(&text).ok()?;
+    let manifest: Manifest = files::json(&text).ok()?;
     let word = |key: &str| manifest.get(key).and_then(Value::as_str);
     let kind = word("ioriot").and(word("kind")).and_then(Kind::parse)?;
     Some((kind, manifest))

@@ -31,6 +31,8 @@ mod suite {
     #[cfg(feature = "sql")]
     mod slt;
     mod stap;
+    #[cfg(feature = "sql")]
+    mod streams;
     mod systemtap;
     #[cfg(feature = "sql")]
     mod times;

@@ -24,7 +24,7 @@ use crate::replay::shared::record::{self, DONE, ERROR, LOST};
 use crate::replay::shared::ticks::{Clock, Mark};
 use crate::replay::shared::{futex, memory};
 use crate::replay::{Engine, Order, Pace, Seccomp};
-use crate::text;
+use crate::{stdio, text};
 use anyhow::{Context, Result, bail, ensure};
 use conditions::Conditions;
 use process::{Setting, exit};
@@ -144,7 +144,7 @@ pub fn main() -> ExitCode {
     // SAFETY: nothing else in this process owns it, also when nobody put it there and it is not open.
     let told = ManuallyDrop::new(unsafe { File::from_raw_fd(TASK) });
     let Some(task) = Task::hear(&told) else {
-        eprintln!("error: `{VERB}` is the inside of `ioriot replay` and not for you");
+        stdio::complain(format_args!("error: `{VERB}` is the inside of `ioriot replay` and not for you"));
         return ExitCode::from(2);
     };
     // SAFETY: the supervisor put these descriptors there for us, and nothing else in this process owns them.
@@ -158,7 +158,7 @@ pub fn main() -> ExitCode {
         Err(error) => {
             let text = format!("{error:#}");
             if record::send(&pipe, ERROR, &text).is_err() {
-                eprintln!("error: {}", text::shown(&text));
+                stdio::complain(format_args!("error: {}", text::shown(&text)));
             }
             ExitCode::from(2)
         }

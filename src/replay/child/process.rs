@@ -18,7 +18,7 @@ use crate::replay::shared::order::{self, Counter, Free, Resource, Strict};
 use crate::replay::shared::record::{self, ERROR, LOST};
 use crate::replay::shared::ticks::Clock;
 use crate::replay::{Order, Pace, Seccomp};
-use crate::text;
+use crate::{stdio, text};
 use anyhow::{Context, Result, anyhow};
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -50,7 +50,7 @@ impl Setting<'_> {
     pub fn give_up(&self, error: &anyhow::Error) -> ! {
         let text = format!("{error:#}");
         if record::send(self.pipe, ERROR, &text).is_err() {
-            eprintln!("error: {}", text::shown(&text));
+            stdio::complain(format_args!("error: {}", text::shown(&text)));
         }
         exit(2)
     }
