@@ -1,7 +1,7 @@
 //! Live captures: the calls of running programs, straight to events in Parquet.
 //!
 //! ```text
-//! kernel: programs at tracepoints -> belts, ring ──┐
+//! kernel: programs at tracepoints -> buffers, ring ──┐
 //!                                                  ├─> drain -> decode (by the syscall table) -> ingest's order -> Parquet
 //! iterators: tasks, files; /proc: mounts ──────────┴─> processes, open_files
 //! ```
@@ -29,8 +29,8 @@ pub use recover::{Recovered, recover};
 pub use summary::{Sum, Summary};
 pub use target::filter::{Calls, GROUPS};
 pub use target::glob::Glob;
+pub use target::path_filter::Paths;
 pub use target::scope::Scope;
-pub use target::sieve::Paths;
 pub use write::HOLE;
 
 use crate::ingest::write::Sink;

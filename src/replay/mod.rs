@@ -91,10 +91,10 @@ words! {
 
 impl Pace {
     /// What times count from.
-    const fn from(self) -> pace::From {
+    const fn from(self) -> pace::Since {
         match self {
-            Pace::Think => pace::From::Before,
-            Pace::Asap | Pace::Realtime => pace::From::Start,
+            Pace::Think => pace::Since::Before,
+            Pace::Asap | Pace::Realtime => pace::Since::Start,
         }
     }
 }

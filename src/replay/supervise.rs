@@ -13,7 +13,7 @@ use crate::replay::outcome::compare::{Outcome, compare};
 use crate::replay::outcome::measure::Measures;
 use crate::replay::outcome::results::Results;
 use crate::replay::outcome::tally::{Did, Helpers, Replayed};
-use crate::replay::shared::board::{Board, Shape, Sheet};
+use crate::replay::shared::board::{Block, Board, Shape};
 use crate::replay::shared::clock::{clock, now};
 use crate::replay::shared::record::{DONE, ERROR, Frame, LOST};
 use crate::schema::{Dataset, Draft, Table};
@@ -35,11 +35,11 @@ const FRAME_MAX: u32 = 4096;
 const PER_MS: usize = 128;
 /// The longest nap, ms: so soon a signal is heard.
 const NAP: usize = 100;
-/// Share of the sheets from which there is no time to nap.
+/// Share of the blocks from which there is no time to nap.
 const BUSY: f64 = 0.25;
 
 /// How much nicer the supervisor is than the workers (setpriority(2)): it writes when they leave it the processor, or when
-/// its sheets run out.
+/// its blocks run out.
 const NICE: i32 = 5;
 
 /// Starts the child and takes its records to the results, in a thread of its own: the child dies with the thread that
@@ -188,7 +188,7 @@ impl Supervisor<'_> {
             Taken::UntilStuck(why) => replayed.lost.push(format!("the replay was ended, since nobody in it would go on: {why}")),
         }
         for (did, worker) in replayed.workers.iter_mut().zip(0..) {
-            let spent = &board.desk(worker).spent;
+            let spent = &board.slot(worker).spent;
             (did.waited, did.starved, did.cpu) = (spent.waited.load(SeqCst), spent.starved.load(SeqCst), spent.cpu.load(SeqCst));
             replayed.stalls += spent.stalls.load(SeqCst);
         }
@@ -201,7 +201,7 @@ impl Supervisor<'_> {
 
     /// Takes records until the replay is over, and every process of it gone if it ended early.
     fn take(&mut self, child: &mut Child) -> Result<Taken> {
-        let nap = (self.board.sheets() / PER_MS).clamp(1, NAP) as i32;
+        let nap = (self.board.blocks() / PER_MS).clamp(1, NAP) as i32;
         let mut early = None;
         let ended = loop {
             if early.is_none() {
@@ -227,8 +227,8 @@ impl Supervisor<'_> {
         self.read()?;
         for worker in 0..self.board.workers() {
             // What is left is of workers that are gone.
-            while let Some(sheet) = self.board.unfinished(worker) {
-                self.books.enter(sheet, worker, self.board.head().start.load(SeqCst))?;
+            while let Some(block) = self.board.unfinished(worker) {
+                self.books.enter(block, worker, self.board.head().start.load(SeqCst))?;
                 self.board.read(worker);
             }
         }
@@ -246,8 +246,8 @@ impl Supervisor<'_> {
     /// Takes what is there.
     fn read(&mut self) -> Result<()> {
         for worker in 0..self.board.workers() {
-            while let Some(sheet) = self.board.to_read(worker) {
-                self.books.enter(sheet, worker, self.board.head().start.load(SeqCst))?;
+            while let Some(block) = self.board.to_read(worker) {
+                self.books.enter(block, worker, self.board.head().start.load(SeqCst))?;
                 self.board.read(worker);
             }
         }
@@ -316,10 +316,10 @@ struct Books<'a> {
 }
 
 impl Books<'_> {
-    /// Enters the records of a sheet.
-    fn enter(&mut self, sheet: &Sheet, worker: usize, start: i64) -> Result<()> {
+    /// Enters the records of a block.
+    fn enter(&mut self, block: &Block, worker: usize, start: i64) -> Result<()> {
         let (mut ops, mut different, mut lag, mut last) = (0, 0, None, None);
-        for record in sheet.records(worker as u32) {
+        for record in block.records(worker as u32) {
             let (outcome, kind) = compare(&record);
             self.replayed.add(&record, outcome, kind);
             self.measures.add(&record);
@@ -338,7 +338,7 @@ impl Books<'_> {
         if let Some((op_id, begin)) = last
             && let Some(left) = timeline.left(op_id)
         {
-            // The sheet may have come long after the op.
+            // The block may have come long after the op.
             progress.left(left.saturating_sub(Duration::from_nanos((now() - start - begin).max(0) as u64)));
         }
         Ok(())

@@ -56,7 +56,7 @@ impl Watchdog {
             return None;
         }
         self.looked = Instant::now();
-        let left: Vec<usize> = (0..self.seen.len()).filter(|worker| !board.desk(*worker).counter.over()).collect();
+        let left: Vec<usize> = (0..self.seen.len()).filter(|worker| !board.slot(*worker).counter.over()).collect();
         // One look does not tell: while it goes from worker to worker, somebody may wake, go on and sleep again. But who
         // slept before this look began and is still not free to go has not moved, and who moves first must be free before.
         let mut stuck = !left.is_empty();
@@ -77,7 +77,7 @@ impl Watchdog {
         let seen = &mut self.seen[worker];
         // What has no turn or no time yet has not begun.
         let begun = board.current(worker).filter(|op| self.pace == Pace::Asap || op.stamp.scheduled != UNKNOWN);
-        let Some(op) = begun.filter(|_| board.desk(worker).counter.asleep().is_none()) else {
+        let Some(op) = begun.filter(|_| board.slot(worker).counter.asleep().is_none()) else {
             seen.call = None;
             return None;
         };
@@ -112,9 +112,9 @@ impl Watchdog {
 
 /// The op before which a worker sleeps and what for, if that is still not done.
 fn asleep(board: &Board, worker: usize) -> Option<(i64, Wait)> {
-    board.desk(worker).counter.asleep().filter(|(op_id, wait)| match wait.worker {
+    board.slot(worker).counter.asleep().filter(|(op_id, wait)| match wait.worker {
         TURN => board.head().turn.waits(*op_id),
-        other => (other as usize) < board.workers() && !board.desk(other as usize).counter.passed(wait.after),
+        other => (other as usize) < board.workers() && !board.slot(other as usize).counter.passed(wait.after),
     })
 }
 
@@ -128,9 +128,9 @@ mod tests {
 
     /// Workers that wait before their ops; what the watchdog says of that, for which it has so much time.
     fn watched(strict: bool, time: Duration, waits: [&[(i64, Wait)]; 2]) -> Option<String> {
-        let (board, _) = Board::create(Shape { workers: 2, sheets: 4 }).unwrap();
+        let (board, _) = Board::create(Shape { workers: 2, blocks: 4 }).unwrap();
         board.head().go.store(1, SeqCst);
-        let counters: Vec<&Counter> = (0..2).map(|worker| &board.desk(worker).counter).collect();
+        let counters: Vec<&Counter> = (0..2).map(|worker| &board.slot(worker).counter).collect();
         let mut watchdog = Watchdog::new(2, Pace::Asap);
         std::thread::scope(|scope| {
             for (worker, waits) in waits.into_iter().enumerate() {
@@ -176,10 +176,10 @@ mod tests {
 
     #[test]
     fn a_call_that_takes_long_is_told_of_once() {
-        let (board, _) = Board::create(Shape { workers: 1, sheets: 4 }).unwrap();
-        let sheet = board.to_fill(0).unwrap();
-        sheet.clear();
-        sheet.push(&Fact { op_id: 7, lane: 3, syscall: Syscall::fsync as u8, ..Fact::default() });
+        let (board, _) = Board::create(Shape { workers: 1, blocks: 4 }).unwrap();
+        let block = board.to_fill(0).unwrap();
+        block.clear();
+        block.push(&Fact { op_id: 7, lane: 3, syscall: Syscall::fsync as u8, ..Fact::default() });
         board.filled(0);
         let mut paced = Watchdog::new(1, Pace::Think);
         assert!(paced.long(&board, 0).is_none() && paced.seen[0].call.is_none(), "it is not its time yet");

@@ -1,22 +1,22 @@
 //! The eBPF backend: programs loaded, attached to a scope, and their ring read until the capture is to end.
 
-use crate::capture::decode::aside::News;
+use crate::capture::decode::notices::Notice;
 use crate::capture::decode::table::Calls;
 use crate::capture::decode::uring::Rings;
 use crate::capture::decode::{Decoder, Seen};
 use crate::capture::kernel::asm::Map;
-use crate::capture::kernel::belt::Belts;
 use crate::capture::kernel::bpf::{Attach, Maps, Program};
 use crate::capture::kernel::btf::{Btf, Kind};
 use crate::capture::kernel::counter::{COUNTERS, Counter};
 use crate::capture::kernel::drain::Drain;
 use crate::capture::kernel::layout::{COPIED, Layout};
+use crate::capture::kernel::percpu::Buffers;
 use crate::capture::os;
-use crate::capture::probe::extra::{self, Extra};
+use crate::capture::probe::optional::{self, Optional};
 use crate::capture::probe::program::{self, Programs};
 use crate::capture::target::command::Target;
+use crate::capture::target::path_filter::{PathFilter, Paths};
 use crate::capture::target::scope::{Match, Scope};
-use crate::capture::target::sieve::{Paths, Sieve};
 use crate::capture::target::snapshot::{Process, Snapshot};
 use crate::capture::write::{Recorder, hole};
 use crate::capture::{Ended, Limits, Options, Outcome, Sum};
@@ -58,12 +58,12 @@ fn hooks(programs: &Programs) -> [(&'static str, &crate::capture::kernel::asm::C
 /// When the kernel does not describe its types, or lacks one that is needed.
 pub fn listing(options: &Options) -> Result<String> {
     let layout = Layout::find(&Btf::kernel()?)?;
-    let programs = program::make(&layout, Belts::new(options.buffer), &options.scope.matcher()?, options.follow);
+    let programs = program::make(&layout, Buffers::new(options.buffer), &options.scope.matcher()?, options.follow);
     let mut text = format!("{layout}\n");
     for (name, code, _, _, hook) in hooks(&programs) {
         writeln!(text, "{name}, at {hook}: {} instructions\n{code}", code.len())?;
     }
-    for Extra { name, code, .. } in extras(&Btf::kernel()?, &layout, options.faults).1 {
+    for Optional { name, code, .. } in extras(&Btf::kernel()?, &layout, options.faults).1 {
         writeln!(text, "{name}: {} instructions\n{code}", code.len())?;
     }
     Ok(text)
@@ -76,16 +76,16 @@ pub fn listing(options: &Options) -> Result<String> {
 pub fn check() -> Result<String> {
     let btf = Btf::kernel()?;
     let layout = Layout::find(&btf)?;
-    let belts = Belts::new(64 * 1024);
-    let programs = program::make(&layout, belts, &Scope::All.matcher()?, true);
+    let buffers = Buffers::new(64 * 1024);
+    let programs = program::make(&layout, buffers, &Scope::All.matcher()?, true);
     let calls = Calls::new(|_| true);
-    let maps = Maps::create(64 * 1024, belts, &calls.rows).context(RIGHTS)?;
+    let maps = Maps::create(64 * 1024, buffers, &calls.rows).context(RIGHTS)?;
     let mut instructions = 0;
     for (name, code, attach, kind, hook) in hooks(&programs) {
         Program::load(name, code, &maps, attach, btf.id(kind, hook)?).context(RIGHTS)?;
         instructions += code.len();
     }
-    for Extra { name, code, hook } in extras(&btf, &layout, true).1 {
+    for Optional { name, code, hook } in extras(&btf, &layout, true).1 {
         match Program::load(name, &code, &maps, Attach::Tracepoint, hook) {
             Ok(_) => instructions += code.len(),
             Err(error) => log::warn!("what program {name} would tell is not captured: {error:#}"),
@@ -96,9 +96,9 @@ pub fn check() -> Result<String> {
 }
 
 /// What this kernel shows beside calls; what it does not show is said.
-fn extras(btf: &Btf, layout: &Layout, faults: bool) -> (Option<Rings>, Vec<Extra>) {
+fn extras(btf: &Btf, layout: &Layout, faults: bool) -> (Option<Rings>, Vec<Optional>) {
     let (mut rings, mut extras) = (None, Vec::new());
-    match extra::rings(btf, layout) {
+    match optional::rings(btf, layout) {
         Ok((found, programs)) => {
             rings = Some(found);
             extras.extend(programs);
@@ -106,7 +106,7 @@ fn extras(btf: &Btf, layout: &Layout, faults: bool) -> (Option<Rings>, Vec<Extra
         Err(error) => log::warn!("requests through io_uring are counted and not captured: {error:#}"),
     }
     if faults {
-        match extra::faults(btf, layout) {
+        match optional::faults(btf, layout) {
             Ok(programs) => extras.extend(programs),
             Err(error) => log::warn!("page faults are not captured: {error:#}"),
         }
@@ -147,12 +147,12 @@ impl Ebpf {
         if !layout.loops && matcher != Match::Pids {
             log::warn!("bpf_loop is missing (Linux 5.17 has it): what processes have open that come later is not told");
         }
-        let belts = Belts::new(options.buffer);
-        let code = program::make(&layout, belts, &matcher, options.follow);
+        let buffers = Buffers::new(options.buffer);
+        let code = program::make(&layout, buffers, &matcher, options.follow);
         let calls = Calls::new(|syscall| options.calls.has(syscall));
         let ring = u32::try_from(options.buffer.max(64 * 1024)).ok().and_then(u32::checked_next_power_of_two);
         let ring = ring.context("the buffer is too large: 2 GiB is the most")?;
-        let maps = Maps::create(ring, belts, &calls.rows).context(RIGHTS)?;
+        let maps = Maps::create(ring, buffers, &calls.rows).context(RIGHTS)?;
 
         let (target, pids) = Target::of(&options.scope, &[])?;
         pids.iter().try_for_each(|pid| maps.add_pid(*pid))?;
@@ -173,7 +173,7 @@ impl Ebpf {
             programs.push(program);
         }
         let (mut rings, extras) = extras(&btf, &layout, options.faults);
-        for Extra { name, code, hook } in extras {
+        for Optional { name, code, hook } in extras {
             let load = || -> Result<Program> {
                 let mut program = Program::load(name, &code, &maps, Attach::Tracepoint, hook)?;
                 program.attach()?;
@@ -200,7 +200,7 @@ impl Ebpf {
             pids.iter().all(|pid| snapshot.processes.iter().any(|process| process.pid == i64::from(*pid))),
             "not all of the processes {pids:?} were found: is this another process id namespace?"
         );
-        let drain = Drain::new((maps.fd(Map::Ring), ring as usize), (maps.fd(Map::Belts), belts))?;
+        let drain = Drain::new((maps.fd(Map::Ring), ring as usize), (maps.fd(Map::Buffers), buffers))?;
         Ok(Ebpf { drain, calls, maps, programs, target, pids, rings, clock: os::clock_offset(), until, snapshot })
     }
 
@@ -214,7 +214,7 @@ impl Ebpf {
         decoder.ofds = std::mem::take(&mut self.snapshot.ofds);
         let mut reader = Reader {
             decoder,
-            sieve: Sieve::new(&options.paths, &self.snapshot),
+            path_filter: PathFilter::new(&options.paths, &self.snapshot),
             snapshot: &mut self.snapshot,
             joined: BTreeMap::new(),
             taken: 0,
@@ -306,7 +306,7 @@ fn over(
 /// The reading side of a capture.
 struct Reader<'a> {
     decoder: Decoder<'a>,
-    sieve: Sieve,
+    path_filter: PathFilter,
     snapshot: &'a mut Snapshot,
     /// Processes that came into the scope.
     joined: BTreeMap<i64, Process>,
@@ -345,19 +345,19 @@ impl Reader<'_> {
 
     /// Takes notice of what is no event.
     fn hear(&mut self) {
-        for news in std::mem::take(&mut self.decoder.news) {
-            match news {
-                News::Forked { parent, child } => self.sieve.forked(parent, child),
-                News::Joined(process, space) => {
+        for notices in std::mem::take(&mut self.decoder.notices) {
+            match notices {
+                Notice::Forked { parent, child } => self.path_filter.forked(parent, child),
+                Notice::Joined(process, space) => {
                     let mounts = self.snapshot.space(process.pid, space);
                     self.joined.entry(process.pid).or_insert(Process { mounts, ..process });
                 }
-                News::Cwd(pid, path) => {
+                Notice::Cwd(pid, path) => {
                     if let Some(process) = self.newcomer(pid) {
                         process.cwd.get_or_insert(path);
                     }
                 }
-                News::Root(pid, path) => {
+                Notice::Root(pid, path) => {
                     if let Some(process) = self.newcomer(pid) {
                         process.root.get_or_insert(path);
                     }
@@ -379,7 +379,7 @@ impl Reader<'_> {
         {
             self.made_early.insert(made);
         }
-        if !self.sieve.lets(&placed.event) {
+        if !self.path_filter.lets(&placed.event) {
             return Ok(());
         }
         self.taken += 1;
@@ -440,7 +440,7 @@ impl Reader<'_> {
     ) -> Outcome {
         let Seen { returned, exits, no_entry, cut_short, unreadable, garbled, rings, unknown, .. } = self.decoder.seen;
         let requests = if self.decoder.rings.is_some() { unknown } else { unknown + rings };
-        let filtered = self.beyond + self.sieve.filtered;
+        let filtered = self.beyond + self.path_filter.filtered;
         let sum = Sum {
             issued: Counter::Entered.of(counters) + no_entry,
             written: returned + exits - filtered,

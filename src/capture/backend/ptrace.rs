@@ -11,8 +11,8 @@ use crate::capture::decode::{Decoder, Seen};
 use crate::capture::kernel::record::{self, Maker, at, flag};
 use crate::capture::kernel::row::{Behind, NONE, NUMBERS, Row, flag as row_flag};
 use crate::capture::target::command::Target;
+use crate::capture::target::path_filter::PathFilter;
 use crate::capture::target::scope::Scope;
-use crate::capture::target::sieve::Sieve;
 use crate::capture::target::snapshot::{self, Snapshot};
 use crate::capture::write::Recorder;
 use crate::capture::{Ended, Limits, Options, Outcome, Sum, os};
@@ -102,7 +102,7 @@ impl Ptrace {
         let gate = self.target.as_ref().map(|target| target.pid);
         let mut books = Books {
             decoder: Decoder::new(&self.calls, self.clock, gate),
-            sieve: Sieve::new(&options.paths, &self.snapshot),
+            path_filter: PathFilter::new(&options.paths, &self.snapshot),
             recorder,
             maker: Maker::default(),
             issued: 0,
@@ -220,7 +220,7 @@ fn family(tid: u32) -> (u32, Option<u32>) {
 /// Makes records, and counts.
 struct Books<'a, 'r, 's> {
     decoder: Decoder<'a>,
-    sieve: Sieve,
+    path_filter: PathFilter,
     recorder: &'r mut Recorder<'s>,
     maker: Maker,
     issued: u64,
@@ -233,7 +233,7 @@ impl Books<'_, '_, '_> {
     fn meet(&mut self, tid: u32) -> Thread {
         let (pid, parent) = family(tid);
         if let Some(parent) = parent.filter(|_| pid == tid) {
-            self.sieve.forked(parent, pid);
+            self.path_filter.forked(parent, pid);
         }
         Thread { pid, ..Thread::default() }
     }
@@ -385,7 +385,7 @@ impl Books<'_, '_, '_> {
     fn send(&mut self) -> Result<()> {
         let mut came = self.decoder.take(self.maker.bytes(), self.recorder.next());
         while came {
-            if self.sieve.lets(&self.recorder.next().event) {
+            if self.path_filter.lets(&self.recorder.next().event) {
                 self.taken += 1;
                 self.recorder.add()?;
             }
@@ -398,7 +398,7 @@ impl Books<'_, '_, '_> {
     fn finish(&mut self) -> Result<()> {
         self.decoder.finish();
         while self.decoder.more(self.recorder.next()) {
-            if self.sieve.lets(&self.recorder.next().event) {
+            if self.path_filter.lets(&self.recorder.next().event) {
                 self.recorder.add()?;
             }
         }
@@ -407,7 +407,7 @@ impl Books<'_, '_, '_> {
 
     fn outcome(self, ended: Ended, unfinished: u64, began: Instant, status: Option<ExitStatus>) -> Outcome {
         let Seen { returned, exits, cut_short, unreadable, garbled, rings, unknown, .. } = self.decoder.seen;
-        let (told, filtered) = (returned + exits, self.sieve.filtered);
+        let (told, filtered) = (returned + exits, self.path_filter.filtered);
         let unfinished_calls = self.issued.saturating_sub(told);
         let sum = Sum { issued: self.issued, written: told - filtered, filtered, lost: 0, unfinished: unfinished_calls };
         let found = [

@@ -1,8 +1,8 @@
 //! From records of the ring to events, by the roles of the call's row.
 
 pub mod argument;
-pub mod aside;
 pub mod compat;
+pub mod notices;
 pub mod number;
 pub mod requests;
 pub mod table;
@@ -15,8 +15,8 @@ use crate::ingest::order::{Key, Placed};
 use crate::syscall::flag::{O_CREAT, O_TMPFILE};
 use crate::syscall::{At, Op, Role, Syscall, lock};
 use argument::argument;
-use aside::News;
 use hashbrown::{HashMap, HashSet};
+use notices::Notice;
 use requests::Requests;
 use std::collections::VecDeque;
 use table::Calls;
@@ -61,7 +61,7 @@ pub struct Decoder<'a> {
     /// Events that came with a call's own.
     more: VecDeque<Placed>,
     /// What is no event, in the order in which it came; the taker empties it.
-    pub news: Vec<News>,
+    pub notices: Vec<Notice>,
     /// The process that waits to execute the command: what it does before is ours.
     gate: Option<u32>,
     /// exec calls that have not returned, by thread.
@@ -85,7 +85,7 @@ impl<'a> Decoder<'a> {
             rings: None,
             requests: Requests::default(),
             more: VecDeque::new(),
-            news: Vec::new(),
+            notices: Vec::new(),
             gate,
             execs: HashMap::new(),
             gone: HashSet::new(),
@@ -110,7 +110,7 @@ impl<'a> Decoder<'a> {
             return self.ended(&record, placed);
         }
         if record.is(flag::ASIDE) {
-            self.aside(&record);
+            self.notice(&record);
             return self.more(placed);
         }
         let Some((syscall, other)) = self.calls.get(usize::from(record.u16(at::NUMBER))) else {

@@ -126,8 +126,8 @@ macro_rules! maps {
 maps! {
     /// Records on their way out.
     Ring "ring";
-    /// The same, of calls that have nothing but numbers: see [`super::belt`].
-    Belts "belts";
+    /// The same, of calls that have nothing but numbers: see [`super::percpu`].
+    Buffers "buffers";
     /// What is to be read of each call.
     Calls "calls";
     /// Counters, for each processor.
@@ -138,8 +138,8 @@ maps! {
     Tasks "tasks";
     /// A mark on the leader of every process that has come into the scope and was told of.
     Told "told";
-    /// Where most of them note their calls instead: see [`super::seat`].
-    Seats "seats";
+    /// Where most of them note their calls instead: see [`super::thread_slot`].
+    ThreadSlots "slots";
     /// What scope asks for: process ids.
     Pids "pids";
     /// Has everybody who was there when the capture began got a mark?

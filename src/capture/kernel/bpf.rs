@@ -2,9 +2,9 @@
 //! here, and in [`super::ring`], which reads the memory that they write.
 
 use super::asm::{Code, Map};
-use super::belt::{Belts, last_processor};
 use super::counter::{COUNTERS, Counter};
-use super::seat::{MARK, SEAT, SEATS, stamp};
+use super::percpu::{Buffers, last_processor};
+use super::thread_slot::{MARK, SLOT, SLOTS, stamp};
 use super::{record, row};
 use anyhow::{Context, Result, anyhow, ensure};
 use std::fs::File;
@@ -109,7 +109,7 @@ impl Maps {
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn create(ring: u32, belts: Belts, rows: &[row::Row]) -> Result<Maps> {
+    pub fn create(ring: u32, buffers: Buffers, rows: &[row::Row]) -> Result<Maps> {
         // The kernel has a counter for each processor that there may be.
         let mut maps = Maps { fds: Vec::new(), processors: last_processor("possible") as usize + 1 };
         for map in Map::ALL {
@@ -119,8 +119,8 @@ impl Maps {
             let whole = |size: usize| size as u32;
             let attr = match map {
                 Map::Ring => attr(kind::RINGBUF, 0, 0, ring),
-                Map::Belts => attr(kind::ARRAY, 4, whole(belts.size()), 1).u32(16, MMAPABLE),
-                Map::Seats => attr(kind::ARRAY, 4, whole(SEAT * SEATS), 1).u32(16, MMAPABLE),
+                Map::Buffers => attr(kind::ARRAY, 4, whole(buffers.size()), 1).u32(16, MMAPABLE),
+                Map::ThreadSlots => attr(kind::ARRAY, 4, whole(SLOT * SLOTS), 1).u32(16, MMAPABLE),
                 Map::Calls => attr(kind::ARRAY, 4, whole(row::ROW * row::ROWS), 1),
                 Map::Counters => attr(kind::PERCPU_ARRAY, 4, whole(8 * COUNTERS), 1),
                 Map::Scratch => attr(kind::PERCPU_ARRAY, 4, record::LONGEST as u32, 1),
@@ -192,17 +192,17 @@ impl Maps {
         Ok(sums)
     }
 
-    /// The same with the calls that were counted on the seats, which are many to read.
+    /// The same with the calls that were counted on the slots, which are many to read.
     ///
     /// # Errors
     /// When the kernel refuses.
     pub fn totals(&self) -> Result<[u64; COUNTERS]> {
         let mut sums = self.counters()?;
         let key = 0u32.to_ne_bytes();
-        let mut seats = vec![0u64; SEAT * SEATS / 8];
-        let attr = Attr::new().u32(0, self.fd(Map::Seats) as u32).slice(8, &key).slice_mut(16, &mut seats);
-        attr.issue(cmd::MAP_LOOKUP).context("cannot read the seats")?;
-        let entered = seats.chunks_exact(SEAT / 8).map(|seat| seat[stamp::ENTERED as usize / 8]);
+        let mut slots = vec![0u64; SLOT * SLOTS / 8];
+        let attr = Attr::new().u32(0, self.fd(Map::ThreadSlots) as u32).slice(8, &key).slice_mut(16, &mut slots);
+        attr.issue(cmd::MAP_LOOKUP).context("cannot read the slots")?;
+        let entered = slots.chunks_exact(SLOT / 8).map(|slot| slot[stamp::ENTERED as usize / 8]);
         sums[Counter::Entered as usize] += entered.sum::<u64>();
         Ok(sums)
     }

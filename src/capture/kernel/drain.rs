@@ -1,10 +1,10 @@
-//! Takes records out of the ring and the belts in the order in which they were made.
+//! Takes records out of the ring and the buffers in the order in which they were made.
 //!
 //! The decoder has to hear of an open before it hears of a read by another thread on another processor that followed it.
 //! So the records of all sources are merged by their instants, up to the moment at which the drain began: whatever was
 //! made before that, and led to something else, is there to be seen.
 
-use super::belt::Belts;
+use super::percpu::Buffers;
 use super::ring::{Next, Source};
 use anyhow::Result;
 use std::cmp::Reverse;
@@ -19,12 +19,12 @@ pub struct Drain {
 }
 
 impl Drain {
-    /// Reads this ring of so many bytes, and these belts.
+    /// Reads this ring of so many bytes, and these buffers.
     ///
     /// # Errors
     /// When they cannot be mapped.
-    pub fn new(ring: (RawFd, usize), belts: (RawFd, Belts)) -> Result<Drain> {
-        let mut sources = Source::belts(belts.0, belts.1)?;
+    pub fn new(ring: (RawFd, usize), buffers: (RawFd, Buffers)) -> Result<Drain> {
+        let mut sources = Source::buffers(buffers.0, buffers.1)?;
         sources.push(Source::ring(ring.0, ring.1)?);
         Ok(Drain { sources, next: BinaryHeap::new() })
     }
@@ -77,19 +77,19 @@ impl Drain {
 
 #[cfg(test)]
 mod tests {
-    use super::super::belt::{PUT, RECORDS, TAKEN};
+    use super::super::percpu::{PUT, RECORDS, TAKEN};
     use super::super::record::{FIXED, Maker, Record, at};
     use super::*;
     use std::fs::File;
     use std::os::fd::AsRawFd;
     use std::os::unix::fs::FileExt;
 
-    const BELTS: Belts = Belts { count: 2, bytes: 64 << 10 };
+    const BUFFERS: Buffers = Buffers { count: 2, bytes: 64 << 10 };
     const RING: usize = 64 << 10;
 
     /// What the programs write, in files that are mapped in the kernel's stead.
     struct Kernel {
-        belts: File,
+        buffers: File,
         ring: File,
         put: [u64; 2],
         written: u64,
@@ -102,8 +102,8 @@ mod tests {
                 file.set_len(size as u64).unwrap();
                 file
             };
-            let kernel = Kernel { belts: file(BELTS.size()), ring: file(8192 + 2 * RING), put: [0; 2], written: 0 };
-            let drain = Drain::new((kernel.ring.as_raw_fd(), RING), (kernel.belts.as_raw_fd(), BELTS)).unwrap();
+            let kernel = Kernel { buffers: file(BUFFERS.size()), ring: file(8192 + 2 * RING), put: [0; 2], written: 0 };
+            let drain = Drain::new((kernel.ring.as_raw_fd(), RING), (kernel.buffers.as_raw_fd(), BUFFERS)).unwrap();
             (kernel, drain)
         }
 
@@ -115,18 +115,18 @@ mod tests {
             maker.bytes().to_vec()
         }
 
-        /// A record on a belt.
-        fn put(&mut self, belt: usize, begin: u64, took: u64) {
-            let base = (belt * BELTS.stride() as usize) as u64;
-            let at = base + RECORDS as u64 + self.put[belt] % u64::from(BELTS.bytes);
-            self.belts.write_all_at(&Kernel::record(begin, took), at).unwrap();
-            self.put[belt] += FIXED as u64;
-            self.belts.write_all_at(&self.put[belt].to_ne_bytes(), base + PUT as u64).unwrap();
+        /// A record in a buffer.
+        fn put(&mut self, buffer: usize, begin: u64, took: u64) {
+            let base = (buffer * BUFFERS.stride() as usize) as u64;
+            let at = base + RECORDS as u64 + self.put[buffer] % u64::from(BUFFERS.bytes);
+            self.buffers.write_all_at(&Kernel::record(begin, took), at).unwrap();
+            self.put[buffer] += FIXED as u64;
+            self.buffers.write_all_at(&self.put[buffer].to_ne_bytes(), base + PUT as u64).unwrap();
         }
 
-        fn taken(&self, belt: usize) -> u64 {
+        fn taken(&self, buffer: usize) -> u64 {
             let mut bytes = [0; 8];
-            self.belts.read_exact_at(&mut bytes, (belt * BELTS.stride() as usize) as u64 + TAKEN as u64).unwrap();
+            self.buffers.read_exact_at(&mut bytes, (buffer * BUFFERS.stride() as usize) as u64 + TAKEN as u64).unwrap();
             u64::from_ne_bytes(bytes)
         }
 
@@ -154,8 +154,8 @@ mod tests {
     #[test]
     fn records_come_in_the_order_in_which_they_were_made() {
         let (mut kernel, mut drain) = Kernel::new();
-        for (belt, begin, took) in [(0, 10, 5), (0, 18, 2), (0, 50, 1), (1, 1, 15), (1, 17, 2), (1, 40, 0)] {
-            kernel.put(belt, begin, took);
+        for (buffer, begin, took) in [(0, 10, 5), (0, 18, 2), (0, 50, 1), (1, 1, 15), (1, 17, 2), (1, 40, 0)] {
+            kernel.put(buffer, begin, took);
         }
         for begin in [12, 30, 60] {
             kernel.send(begin, 0);
@@ -176,7 +176,7 @@ mod tests {
         }
         assert_eq!(begins(&mut drain, 2000, 3), [0, 1, 2]);
         assert_eq!(begins(&mut drain, 2000, usize::MAX), (3..1000).collect::<Vec<_>>());
-        // Around the end of the belts.
+        // Around the end of the buffers.
         for begin in 1000..2000 {
             kernel.put(begin as usize % 2, begin, 0);
         }

@@ -2,17 +2,17 @@
 //!
 //! * `btf`, `layout` where the running kernel keeps things; `asm` instructions, `bpf` loads them
 //! * `row` what the programs read of each call, `record` what they write of it, `counter` what they count
-//! * `seat` where a program finds what the one before it left
-//! * `belt` how records leave the kernel; `ring`, `drain` how they are read
+//! * `thread_slot` where a program finds what the one before it left
+//! * `percpu` how records leave the kernel; `ring`, `drain` how they are read
 
 pub mod asm;
-pub mod belt;
 pub mod bpf;
 pub mod btf;
 pub mod counter;
 pub mod drain;
 pub mod layout;
+pub mod percpu;
 pub mod record;
 pub mod ring;
 pub mod row;
-pub mod seat;
+pub mod thread_slot;

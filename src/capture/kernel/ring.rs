@@ -1,6 +1,6 @@
-//! The memory that the programs write and this process reads: the ring, and the belts beside it.
+//! The memory that the programs write and this process reads: the ring, and the buffers beside it.
 
-use super::belt::{Belts, LINE, PUT, RECORDS, TAKEN};
+use super::percpu::{Buffers, LINE, PUT, RECORDS, TAKEN};
 use super::record::{LONGEST, Record, at};
 use anyhow::{Context, Result};
 use std::io;
@@ -115,18 +115,18 @@ impl Source {
         Ok(Source::new(Form::Headed, memory, 0, page, size, told, 0))
     }
 
-    /// The belts.
+    /// The buffers.
     ///
     /// # Errors
     /// When they cannot be mapped.
-    pub fn belts(fd: RawFd, belts: Belts) -> Result<Vec<Source>> {
-        let memory = Arc::new(Mapping::new(fd, belts.size(), libc::PROT_READ | libc::PROT_WRITE, 0)?);
-        let belt = |at: usize| {
+    pub fn buffers(fd: RawFd, buffers: Buffers) -> Result<Vec<Source>> {
+        let memory = Arc::new(Mapping::new(fd, buffers.size(), libc::PROT_READ | libc::PROT_WRITE, 0)?);
+        let buffer = |at: usize| {
             let (put, taken) = (at + PUT as usize, at + TAKEN as usize);
             let told = Arc::clone(&memory);
-            Source::new(Form::Bare, Arc::clone(&memory), put, at + RECORDS, belts.bytes as usize, told, taken)
+            Source::new(Form::Bare, Arc::clone(&memory), put, at + RECORDS, buffers.bytes as usize, told, taken)
         };
-        Ok((0..belts.count as usize).map(|place| belt(place * belts.stride() as usize)).collect())
+        Ok((0..buffers.count as usize).map(|place| buffer(place * buffers.stride() as usize)).collect())
     }
 
     fn new(

@@ -1,6 +1,6 @@
 //! Pieces of the programs that follow pointers of the kernel: from a descriptor to its file, and from there to the root.
 
-use super::parts::{read_kernel, say, slot};
+use super::parts::{frame, read_kernel, say};
 use crate::capture::kernel::asm::Alu::{Lsh, Sub};
 use crate::capture::kernel::asm::Helper;
 use crate::capture::kernel::asm::If::{Eq, Ge, Gt, Ne};
@@ -30,8 +30,8 @@ pub fn word(a: &mut Asm, k: &Layout) {
             a.load(DW, R1, R0, 0);
         }
         None => {
-            read_kernel(a, slot::POINTER, 8);
-            a.load(DW, R1, R10, slot::POINTER);
+            read_kernel(a, frame::POINTER, 8);
+            a.load(DW, R1, R10, frame::POINTER);
         }
     }
 }
@@ -43,9 +43,9 @@ pub fn field(a: &mut Asm, k: &Layout, size: Size, to: Reg, from: Reg, offset: i1
     }
     a.mov(R3, from);
     a.add(R3, i32::from(offset));
-    a.store(DW, R10, slot::PARENT, 0);
-    read_kernel(a, slot::PARENT, if size == DW { 8 } else { 4 });
-    a.load(DW, to, R10, slot::PARENT);
+    a.store(DW, R10, frame::PARENT, 0);
+    read_kernel(a, frame::PARENT, if size == DW { 8 } else { 4 });
+    a.load(DW, to, R10, frame::PARENT);
 }
 
 /// Fields of the file that the number in R3 is open on, into the record at R8. Slot POINTER is the file afterwards. Jumps
@@ -67,11 +67,11 @@ pub fn file(a: &mut Asm, k: &Layout, none: Label) {
 
 /// Fields of the `struct file` at the address in R1, into the record at R8. Slot POINTER is the file afterwards.
 pub fn opened(a: &mut Asm, k: &Layout) {
-    a.store(DW, R10, slot::POINTER, R1);
+    a.store(DW, R10, frame::POINTER, R1);
     match k.cast {
         Some(cast) => {
             typed(a, cast, cast.file);
-            a.store(DW, R10, slot::POINTER, R0);
+            a.store(DW, R10, frame::POINTER, R0);
             file_fields(a, k, R0, R8);
         }
         None => file_copied(a, k),
@@ -102,7 +102,7 @@ pub fn inode_fields(a: &mut Asm, k: &Layout, inode: Reg, to: Reg) {
     a.store(W, to, at::DEV, R1);
 }
 
-/// The same where typed reading is missing (before Linux 6.2): field by field, from the pointer in slot POINTER.
+/// The same where typed reading is missing (before Linux 6.2): field by field, from the pointer in frame field POINTER.
 fn file_copied(a: &mut Asm, k: &Layout) {
     let field = |a: &mut Asm, base: i16, offset: i16, size: i32, to: i16| {
         a.store(DW, R10, to, 0);
@@ -111,29 +111,29 @@ fn file_copied(a: &mut Asm, k: &Layout) {
         read_kernel(a, to, size);
         a.load(DW, R1, R10, to);
     };
-    field(a, slot::POINTER, k.at.pos, 8, slot::PARENT);
+    field(a, frame::POINTER, k.at.pos, 8, frame::PARENT);
     a.store(DW, R8, at::POS, R1);
-    field(a, slot::POINTER, k.at.flags, 4, slot::PARENT);
+    field(a, frame::POINTER, k.at.flags, 4, frame::PARENT);
     a.store(W, R8, at::FILE_FLAGS, R1);
-    field(a, slot::POINTER, k.at.inode, 8, slot::MOUNT_ROOT);
-    field(a, slot::MOUNT_ROOT, k.at.ino, 8, slot::PARENT);
+    field(a, frame::POINTER, k.at.inode, 8, frame::MOUNT_ROOT);
+    field(a, frame::MOUNT_ROOT, k.at.ino, 8, frame::PARENT);
     a.store(DW, R8, at::INO, R1);
-    field(a, slot::MOUNT_ROOT, k.at.size, 8, slot::PARENT);
+    field(a, frame::MOUNT_ROOT, k.at.size, 8, frame::PARENT);
     a.store(DW, R8, at::SIZE, R1);
-    field(a, slot::MOUNT_ROOT, k.at.mode, 2, slot::PARENT);
+    field(a, frame::MOUNT_ROOT, k.at.mode, 2, frame::PARENT);
     a.store(H, R8, at::MODE, R1);
-    field(a, slot::MOUNT_ROOT, k.at.super_block, 8, slot::BEGIN);
-    field(a, slot::BEGIN, k.at.dev, 4, slot::PARENT);
+    field(a, frame::MOUNT_ROOT, k.at.super_block, 8, frame::BEGIN);
+    field(a, frame::BEGIN, k.at.dev, 4, frame::PARENT);
     a.store(W, R8, at::DEV, R1);
 }
 
-/// Appends the names that lead from the `struct path` at this offset of what slot POINTER points to, to the root, across
+/// Appends the names that lead from the `struct path` at this offset of what frame field POINTER points to, to the root, across
 /// mounts. How long they are goes to `length`; they are all there when `reached` is said. R6 and R7 are lost: they are the
 /// entry and the mount on the way.
 pub fn names(a: &mut Asm, k: &Layout, path: i16, length: i16, reached: u16) {
     let (whole, done) = (a.label(), a.label());
-    a.store(DW, R10, slot::BEGIN, R9);
-    a.load(DW, R7, R10, slot::POINTER);
+    a.store(DW, R10, frame::BEGIN, R9);
+    a.load(DW, R7, R10, frame::POINTER);
     field(a, k, DW, R6, R7, path + k.at.dentry);
     a.mov(R3, R7);
     a.add(R3, i32::from(path + k.at.mount));
@@ -146,12 +146,12 @@ pub fn names(a: &mut Asm, k: &Layout, path: i16, length: i16, reached: u16) {
     a.mov(R7, R0);
     let root = |a: &mut Asm| {
         field(a, k, DW, R1, R7, k.at.mount_inner + k.at.mount_root);
-        a.store(DW, R10, slot::MOUNT_ROOT, R1);
+        a.store(DW, R10, frame::MOUNT_ROOT, R1);
     };
     root(a);
     for _ in 0..DEPTH {
         let (name, next) = (a.label(), a.label());
-        a.load(DW, R1, R10, slot::MOUNT_ROOT);
+        a.load(DW, R1, R10, frame::MOUNT_ROOT);
         a.jump(Ne, R6, R1, name);
         // At the root of a file system: go on where it is mounted.
         field(a, k, DW, R6, R7, k.at.mountpoint);
@@ -165,15 +165,15 @@ pub fn names(a: &mut Asm, k: &Layout, path: i16, length: i16, reached: u16) {
         field(a, k, W, R2, R6, k.at.name_length);
         a.jump(Gt, R2, NAME - 1, done);
         a.add(R2, 1);
-        a.store(DW, R10, slot::LENGTH, R2);
+        a.store(DW, R10, frame::LENGTH, R2);
         field(a, k, DW, R3, R6, k.at.name);
         a.mov(R1, R8);
         a.add(R1, record::FIXED);
         a.add(R1, R9);
-        a.load(DW, R2, R10, slot::LENGTH);
+        a.load(DW, R2, R10, frame::LENGTH);
         a.call(Helper::ReadKernel);
         a.jump(Ne, R0, 0, done);
-        a.load(DW, R1, R10, slot::LENGTH);
+        a.load(DW, R1, R10, frame::LENGTH);
         a.add(R9, R1);
         // Whatever a rename did meanwhile, a name ends.
         a.mov(R1, R8);
@@ -186,7 +186,7 @@ pub fn names(a: &mut Asm, k: &Layout, path: i16, length: i16, reached: u16) {
     a.here(whole);
     say(a, reached);
     a.here(done);
-    a.load(DW, R2, R10, slot::BEGIN);
+    a.load(DW, R2, R10, frame::BEGIN);
     a.mov(R1, R9);
     a.alu(Sub, R1, R2);
     a.store(H, R8, length, R1);

@@ -1,6 +1,6 @@
 //! Pieces of the programs: is a task in the scope?
 
-use super::parts::{read_kernel, slot};
+use super::parts::{frame, read_kernel};
 use crate::capture::kernel::asm::Alu::{Lsh, Or};
 use crate::capture::kernel::asm::If::{Eq, Ne};
 use crate::capture::kernel::asm::Reg::{R0, R1, R2, R3, R4, R10};
@@ -14,9 +14,9 @@ pub fn matches(a: &mut Asm, k: &Layout, scope: &Match, task: Reg, no: Label) {
     a.load(W, R1, task, k.at.tgid);
     let by = match scope {
         Match::Pids => {
-            a.store(W, R10, slot::KEY, R1);
+            a.store(W, R10, frame::KEY, R1);
             a.mov(R2, R10);
-            a.add(R2, i32::from(slot::KEY));
+            a.add(R2, i32::from(frame::KEY));
             a.map(R1, Map::Pids);
             a.call(Helper::MapLookup);
             return a.jump(Eq, R0, 0, no);
@@ -38,9 +38,9 @@ pub fn matches(a: &mut Asm, k: &Layout, scope: &Match, task: Reg, no: Label) {
         By::Comm(name) => {
             a.mov(R3, task);
             a.add(R3, i32::from(k.at.comm));
-            read_kernel(a, slot::COMM, 16);
+            read_kernel(a, frame::COMM, 16);
             for (word, bytes) in (0..).zip(name.chunks_exact(4)) {
-                a.load(W, R1, R10, slot::COMM + 4 * word);
+                a.load(W, R1, R10, frame::COMM + 4 * word);
                 a.mov(R2, i32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
                 a.zero_extend(R2);
                 a.jump(Ne, R1, R2, no);

@@ -1,6 +1,6 @@
 //! Pieces of the programs: what is read of the memory of a program that makes a call. See [`super::parts`].
 
-use super::parts::{argument, column, say, slot};
+use super::parts::{argument, column, frame, say};
 use crate::capture::decode::requests::ENTRY;
 use crate::capture::kernel::asm::Alu::{And, Lsh};
 use crate::capture::kernel::asm::If::{Eq, Ge, Gt, Ne, SignedGt, SignedLt};
@@ -36,14 +36,14 @@ pub fn strings(a: &mut Asm) {
 /// Appends what lies behind the pointer that the row names. Goes on at `requests` when that are requests.
 pub fn behind(a: &mut Asm, requests: Label) {
     let [done, fixed, returned, vectors, lock, read, lost] = std::array::from_fn(|_| a.label());
-    a.load(DW, R2, R10, slot::ROW);
+    a.load(DW, R2, R10, frame::ROW);
     a.load(B, R1, R2, column::BEHIND);
     a.jump(Eq, R1, Behind::Nothing as i32, done);
     let wanted = a.label();
     a.load(B, R1, R2, column::FLAGS);
     a.alu(And, R1, i32::from(flag::IF_DONE));
     a.jump(Eq, R1, 0, wanted);
-    a.load(DW, R1, R10, slot::RET);
+    a.load(DW, R1, R10, frame::RET);
     a.jump(SignedLt, R1, 0, done);
     a.here(wanted);
     a.load(B, R1, R2, column::BEHIND);
@@ -86,7 +86,7 @@ pub fn behind(a: &mut Asm, requests: Label) {
     a.load(B, R1, R2, column::SIZE);
     a.goto(read);
     a.here(returned);
-    a.load(DW, R1, R10, slot::RET);
+    a.load(DW, R1, R10, frame::RET);
     a.jump(Gt, R1, record::BEHIND, done);
     a.load(B, R3, R2, column::SIZE);
     a.alu(Lsh, R1, R3);
@@ -104,16 +104,16 @@ pub fn behind(a: &mut Asm, requests: Label) {
 
     a.here(read);
     a.jump(Gt, R1, record::BEHIND, done);
-    a.store(DW, R10, slot::LENGTH, R1);
+    a.store(DW, R10, frame::LENGTH, R1);
     argument(a, column::POINTER, done);
     a.jump(Eq, R3, 0, done);
     a.mov(R1, R8);
     a.add(R1, record::FIXED);
     a.add(R1, R9);
-    a.load(DW, R2, R10, slot::LENGTH);
+    a.load(DW, R2, R10, frame::LENGTH);
     a.call(Helper::ReadUser);
     a.jump(Ne, R0, 0, lost);
-    a.load(DW, R1, R10, slot::LENGTH);
+    a.load(DW, R1, R10, frame::LENGTH);
     a.store(H, R8, at::BEHIND, R1);
     a.add(R9, R1);
     a.goto(done);
@@ -127,23 +127,23 @@ pub fn requests(a: &mut Asm, then: Label) {
     let (next, end, lost) = (a.label(), a.label(), a.label());
     let most = record::BEHIND / ENTRY as i32;
     argument(a, column::POINTER, then);
-    a.store(DW, R10, slot::BEGIN, R3);
+    a.store(DW, R10, frame::BEGIN, R3);
     a.mov(R6, 0);
     // Calls that hand over requests have nothing else behind pointers.
     a.mov(R9, 0);
     a.here(next);
-    a.load(DW, R1, R10, slot::RET);
+    a.load(DW, R1, R10, frame::RET);
     a.jump(Ge, R6, R1, end);
-    a.load(DW, R3, R10, slot::BEGIN);
+    a.load(DW, R3, R10, frame::BEGIN);
     a.mov(R1, R6);
     a.alu(Lsh, R1, 3);
     a.add(R3, R1);
     a.mov(R1, R10);
-    a.add(R1, i32::from(slot::POINTER));
+    a.add(R1, i32::from(frame::POINTER));
     a.mov(R2, 8);
     a.call(Helper::ReadUser);
     a.jump(Ne, R0, 0, lost);
-    a.load(DW, R3, R10, slot::POINTER);
+    a.load(DW, R3, R10, frame::POINTER);
     a.mov(R1, R8);
     a.add(R1, record::FIXED);
     a.add(R1, R9);

@@ -1,7 +1,7 @@
 //! Pieces of the programs: each appends one thing to a record.
 //!
 //! The record in the making is at R8, its variable part has R9 bytes, R6 are the caller's registers and R7 is its task. What
-//! else the pieces hand on stands in [`slot`]s of the stack frame.
+//! else the pieces hand on stands in the [`frame`] of its stack.
 
 use crate::capture::kernel::asm::Alu::{And, Lsh, Or, Sub};
 use crate::capture::kernel::asm::Helper;
@@ -9,13 +9,13 @@ use crate::capture::kernel::asm::If::{Eq, Gt, Ne, SignedLt};
 use crate::capture::kernel::asm::Reg::{R0, R1, R2, R3, R4, R6, R7, R8, R9, R10};
 use crate::capture::kernel::asm::Size::{B, DW, H, W};
 use crate::capture::kernel::asm::{Asm, Label, Map, Reg};
-use crate::capture::kernel::belt::{self, Belts};
 use crate::capture::kernel::layout::Layout;
+use crate::capture::kernel::percpu::{self, Buffers};
 use crate::capture::kernel::record::{self, at};
 use crate::capture::kernel::row::{NUMBERS, flag};
 
 /// Slots of the stack frame.
-pub mod slot {
+pub mod frame {
     pub const KEY: i16 = -8;
     pub const RET: i16 = -16;
     pub const NUMBER: i16 = -24;
@@ -32,35 +32,35 @@ pub mod slot {
     pub const COMM: i16 = -120;
     /// Did the task come into the scope with this call?
     pub const JOINED: i16 = -128;
-    /// The belt that the record is made on; 0 for none.
-    pub const BELT: i16 = -136;
+    /// The buffer that the record is made in; 0 for none.
+    pub const BUFFER: i16 = -136;
 }
 
-/// Copies from kernel memory at R3 to a slot of the frame.
-pub fn read_kernel(a: &mut Asm, slot: i16, size: i32) {
+/// Copies from kernel memory at R3 to a field of the frame.
+pub fn read_kernel(a: &mut Asm, field: i16, size: i32) {
     a.mov(R1, R10);
-    a.add(R1, i32::from(slot));
+    a.add(R1, i32::from(field));
     a.mov(R2, size);
     a.call(Helper::ReadKernel);
 }
 
-/// Fills the fixed part of the record at R8 from the slots, R6 (registers) and R7 (task).
+/// Fills the fixed part of the record at R8 from the frame, R6 (registers) and R7 (task).
 pub fn fill(a: &mut Asm, k: &Layout) {
-    a.load(DW, R1, R10, slot::START);
+    a.load(DW, R1, R10, frame::START);
     a.store(DW, R8, at::TS, R1);
-    a.load(DW, R2, R10, slot::NOW);
+    a.load(DW, R2, R10, frame::NOW);
     a.alu(Sub, R2, R1);
     a.store(DW, R8, at::DUR, R2);
     a.load(W, R1, R7, k.at.tgid);
     a.store(W, R8, at::PID, R1);
-    a.load(DW, R1, R10, slot::TID);
+    a.load(DW, R1, R10, frame::TID);
     a.store(W, R8, at::TID, R1);
-    a.load(DW, R1, R10, slot::NUMBER);
+    a.load(DW, R1, R10, frame::NUMBER);
     a.store(H, R8, at::NUMBER, R1);
-    a.load(DW, R1, R10, slot::FLAGS);
+    a.load(DW, R1, R10, frame::FLAGS);
     a.store(H, R8, at::FLAGS, R1);
     a.store(W, R8, at::STRINGS, 0);
-    a.load(DW, R1, R10, slot::RET);
+    a.load(DW, R1, R10, frame::RET);
     a.store(DW, R8, at::RET, R1);
     for (place, register) in (0..).zip(k.args) {
         a.load(DW, R1, R6, register);
@@ -68,7 +68,7 @@ pub fn fill(a: &mut Asm, k: &Layout) {
     }
     if let Some(narrow) = k.narrow {
         let wide = a.label();
-        a.load(DW, R1, R10, slot::NUMBER);
+        a.load(DW, R1, R10, frame::NUMBER);
         a.jump(SignedLt, R1, NUMBERS as i32, wide);
         for (place, register) in (0..).zip(narrow.args) {
             a.load(W, R1, R6, register);
@@ -91,7 +91,7 @@ pub fn say(a: &mut Asm, bits: u16) {
 /// R3 = the argument whose position is the byte at `column` of the row, out of the record at R8; jumps to `none` when the
 /// row names none.
 pub fn argument(a: &mut Asm, column: i16, none: Label) {
-    a.load(DW, R2, R10, slot::ROW);
+    a.load(DW, R2, R10, frame::ROW);
     a.load(B, R1, R2, column);
     a.jump(Gt, R1, 5, none);
     a.alu(Lsh, R1, 3);
@@ -112,25 +112,25 @@ pub mod column {
 
 /// Jumps to `no` unless the row has this flag.
 pub fn row_has(a: &mut Asm, bit: u8, no: Label) {
-    a.load(DW, R2, R10, slot::ROW);
+    a.load(DW, R2, R10, frame::ROW);
     a.load(B, R1, R2, column::FLAGS);
     a.alu(And, R1, i32::from(bit));
     a.jump(Eq, R1, 0, no);
 }
 
-/// R8 = room for the longest record, on the belt of this processor if that has it (slot BELT). Not for calls whose file is
+/// R8 = room for the longest record, in the buffer of this processor if that has it (frame field BUFFER). Not for calls whose file is
 /// followed up to the root: that walk is so long that a verifier can follow it from one place only.
-pub fn longest(a: &mut Asm, belts: Belts, out: Label) {
+pub fn longest(a: &mut Asm, buffers: Buffers, out: Label) {
     let (short, crowded, made) = (a.label(), a.label(), a.label());
     row_has(a, flag::WHERE, short);
     a.goto(crowded);
     a.here(short);
-    belt::room(a, belts, record::LONGEST, crowded);
-    a.store(DW, R10, slot::BELT, R9);
+    percpu::room(a, buffers, record::LONGEST, crowded);
+    a.store(DW, R10, frame::BUFFER, R9);
     a.goto(made);
     a.here(crowded);
     scratch(a, out);
-    a.store(DW, R10, slot::BELT, 0);
+    a.store(DW, R10, frame::BUFFER, 0);
     a.here(made);
 }
 
@@ -142,9 +142,9 @@ pub fn scratch(a: &mut Asm, out: Label) {
 
 /// R0 = the only element of a map; to `none` when there is none, which never is.
 pub fn only(a: &mut Asm, map: Map, none: Label) {
-    a.store(W, R10, slot::KEY, 0);
+    a.store(W, R10, frame::KEY, 0);
     a.mov(R2, R10);
-    a.add(R2, i32::from(slot::KEY));
+    a.add(R2, i32::from(frame::KEY));
     a.map(R1, map);
     a.call(Helper::MapLookup);
     a.jump(Eq, R0, 0, none);

@@ -1,30 +1,30 @@
 //! The programs: what runs in the kernel when a captured task enters or leaves a call, forks or ends.
 //!
 //! All of them are driven by the rows of map `calls`; none knows a single syscall. A task that is captured has a mark in
-//! map `tasks`; fork hands the mark on. When the call began that it is in stands on its [`crate::capture::kernel::seat`], or else in the
+//! map `tasks`; fork hands the mark on. When the call began that it is in stands on its [`crate::capture::kernel::thread_slot`], or else in the
 //! mark. Unmarked tasks cost a lookup.
 //!
 //! Paths are read when a call returns, since by then the kernel itself has touched their pages: at the entry a page may
 //! not be there yet, and a program cannot wait for it. Only exec, whose memory is gone afterwards, is read at its entry.
 
-use super::arrive;
 use super::file::{file, names, typed};
 use super::matches::matches;
 use super::memory::{behind, requests, strings};
-use super::parts::{about, argument, column, fill, longest, only, reserve, room, row_has, scratch, send, slot, submit};
+use super::newcomers;
+use super::parts::{about, argument, column, fill, frame, longest, only, reserve, room, row_has, scratch, send, submit};
 use crate::capture::kernel::asm::Alu::Lsh;
 use crate::capture::kernel::asm::Helper;
 use crate::capture::kernel::asm::If::{Eq, Gt, Ne, Set, SignedLt};
 use crate::capture::kernel::asm::Reg::{R0, R1, R2, R3, R4, R6, R7, R8, R9, R10};
 use crate::capture::kernel::asm::Size::{B, DW, H, W};
 use crate::capture::kernel::asm::{Asm, Code, Label, Map, Reg};
-use crate::capture::kernel::belt::Belts;
 use crate::capture::kernel::counter::Counter;
 use crate::capture::kernel::layout::Layout;
+use crate::capture::kernel::percpu::Buffers;
 use crate::capture::kernel::record::{FIXED, at, flag as said};
 use crate::capture::kernel::row::{NUMBERS, flag};
-use crate::capture::kernel::seat::stamp;
-use crate::capture::kernel::{belt, seat};
+use crate::capture::kernel::thread_slot::stamp;
+use crate::capture::kernel::{percpu, thread_slot};
 use crate::capture::target::scope::Match;
 
 /// The programs that follow calls.
@@ -44,11 +44,11 @@ pub struct Programs {
     pub files: Code,
 }
 
-/// Makes the programs for a kernel, the belts and a scope.
-pub fn make(layout: &Layout, belts: Belts, scope: &Match, follow: bool) -> Programs {
+/// Makes the programs for a kernel, the buffers and a scope.
+pub fn make(layout: &Layout, buffers: Buffers, scope: &Match, follow: bool) -> Programs {
     Programs {
         enter: enter(layout, scope),
-        exit: exit(layout, belts),
+        exit: exit(layout, buffers),
         fork: fork(layout, follow),
         end: end(layout),
         mark: super::walk::mark(layout, scope),
@@ -100,7 +100,7 @@ pub(super) fn make_mark(a: &mut Asm, task: Reg, known: Label, out: Label) {
     a.mov(R0, R9);
 }
 
-/// The common beginning: R6 = registers, R7 = task, R9 = seat or mark; slots RET, NUMBER and ROW. Leaves by `out` when the
+/// The common beginning: R6 = registers, R7 = task, R9 = slot or mark; fields RET, NUMBER and ROW. Leaves by `out` when the
 /// call is not captured, by `compat` when it is in a form that is not decoded.
 fn head(a: &mut Asm, k: &Layout, enter: Option<&Match>, out: Label, compat: Label) {
     a.load(DW, R6, R1, 0);
@@ -108,7 +108,7 @@ fn head(a: &mut Asm, k: &Layout, enter: Option<&Match>, out: Label, compat: Labe
         a.load(DW, R2, R1, 8);
     } else {
         a.load(DW, R9, R1, 8);
-        a.store(DW, R10, slot::RET, R9);
+        a.store(DW, R10, frame::RET, R9);
         if cfg!(target_arch = "x86_64") { a.load(DW, R2, R6, k.number) } else { a.load(W, R2, R6, k.number) }
     }
     a.jump(Gt, R2, NUMBERS as i32 - 1, out);
@@ -120,15 +120,15 @@ fn head(a: &mut Asm, k: &Layout, enter: Option<&Match>, out: Label, compat: Labe
         a.add(R2, NUMBERS as i32);
         a.here(wide);
     }
-    a.store(DW, R10, slot::NUMBER, R2);
+    a.store(DW, R10, frame::NUMBER, R2);
     a.alu(Lsh, R2, crate::capture::kernel::row::ROW.trailing_zeros() as i32);
     a.map_value(R8, Map::Calls);
     a.add(R8, R2);
-    a.store(DW, R10, slot::ROW, R8);
+    a.store(DW, R10, frame::ROW, R8);
     a.load(B, R1, R8, 0);
     a.jump(Eq, R1, 0, out);
     let (seated, found) = (a.label(), a.label());
-    seat::find(a);
+    thread_slot::find(a);
     a.load(DW, R1, R9, stamp::OWNER);
     a.jump(Eq, R1, R6, seated);
     a.load(DW, R1, R9, stamp::STRANGER);
@@ -146,21 +146,21 @@ fn head(a: &mut Asm, k: &Layout, enter: Option<&Match>, out: Label, compat: Labe
             a.jump(Ne, R0, 0, marked);
             matches(a, k, scope, R7, out);
             make_mark(a, R7, marked, out);
-            a.store(DW, R10, slot::JOINED, 1);
+            a.store(DW, R10, frame::JOINED, 1);
             a.here(marked);
         }
         Some(_) => {
             let marked = a.label();
             a.jump(Ne, R0, 0, marked);
             a.jump(Eq, R8, 0, out);
-            seat::stranger(a);
+            thread_slot::stranger(a);
             a.goto(out);
             a.here(marked);
         }
         None => a.jump(Eq, R0, 0, out),
     }
     match enter {
-        Some(_) => seat::take(a),
+        Some(_) => thread_slot::take(a),
         None => a.mov(R9, R0),
     }
     match k.cast {
@@ -184,7 +184,7 @@ fn head(a: &mut Asm, k: &Layout, enter: Option<&Match>, out: Label, compat: Labe
     }
     let known = a.label();
     if k.narrow.is_some() {
-        a.load(DW, R1, R10, slot::NUMBER);
+        a.load(DW, R1, R10, frame::NUMBER);
         a.jump(Gt, R1, NUMBERS as i32 - 1, known);
     }
     a.load(W, R1, R7, k.compat.0);
@@ -206,16 +206,16 @@ fn enter(k: &Layout, scope: &Match) -> Code {
     let (out, full) = (a.label(), a.label());
     let comes = *scope != Match::Pids;
     if comes {
-        a.store(DW, R10, slot::JOINED, 0);
+        a.store(DW, R10, frame::JOINED, 0);
     }
     // A call that is not decoded is counted once, when it returns.
     head(&mut a, k, Some(scope), out, out);
     a.call(Helper::Now);
     a.store(DW, R9, stamp::TS, R0);
     if comes {
-        a.store(DW, R10, slot::NOW, R0);
+        a.store(DW, R10, frame::NOW, R0);
     }
-    a.load(DW, R1, R10, slot::NUMBER);
+    a.load(DW, R1, R10, frame::NUMBER);
     a.add(R1, 1);
     a.store(W, R9, stamp::NUMBER, R1);
     a.load(W, R1, R7, k.at.pid);
@@ -232,44 +232,44 @@ fn enter(k: &Layout, scope: &Match) -> Code {
     a.here(counted);
     row_has(&mut a, flag::AT_ENTRY, told);
     a.load(DW, R1, R9, stamp::TS);
-    a.store(DW, R10, slot::START, R1);
-    a.store(DW, R10, slot::NOW, R1);
+    a.store(DW, R10, frame::START, R1);
+    a.store(DW, R10, frame::NOW, R1);
     a.load(W, R1, R9, stamp::TID);
-    a.store(DW, R10, slot::TID, R1);
-    a.store(DW, R10, slot::FLAGS, i32::from(said::ENTRY));
-    a.store(DW, R10, slot::RET, 0);
+    a.store(DW, R10, frame::TID, R1);
+    a.store(DW, R10, frame::FLAGS, i32::from(said::ENTRY));
+    a.store(DW, R10, frame::RET, 0);
     scratch(&mut a, out);
     fill(&mut a, k);
     a.mov(R9, 0);
     strings(&mut a);
     send(&mut a, full);
     a.here(told);
-    let each = if comes { arrive::joined(&mut a, k, out, full) } else { None };
+    let each = if comes { newcomers::joined(&mut a, k, out, full) } else { None };
     tail(&mut a, out, full, Counter::Untold);
     if let Some(each) = each {
-        arrive::what_it_has(&mut a, k, each);
+        newcomers::what_it_has(&mut a, k, each);
     }
     a.finish()
 }
 
-fn exit(k: &Layout, belts: Belts) -> Code {
+fn exit(k: &Layout, buffers: Buffers) -> Code {
     let mut a = Asm::default();
     let (out, full, compat) = (a.label(), a.label(), a.label());
     let (unseen, begun, plain) = (a.label(), a.label(), a.label());
     head(&mut a, k, None, out, compat);
     a.call(Helper::Now);
-    a.store(DW, R10, slot::NOW, R0);
-    a.load(DW, R2, R10, slot::NUMBER);
+    a.store(DW, R10, frame::NOW, R0);
+    a.load(DW, R2, R10, frame::NUMBER);
     a.add(R2, 1);
     a.load(W, R1, R9, stamp::NUMBER);
     a.jump(Ne, R1, R2, unseen);
     let seen = a.label();
     a.here(seen);
     a.load(DW, R1, R9, stamp::TS);
-    a.store(DW, R10, slot::START, R1);
+    a.store(DW, R10, frame::START, R1);
     a.load(W, R1, R9, stamp::TID);
-    a.store(DW, R10, slot::TID, R1);
-    a.store(DW, R10, slot::FLAGS, 0);
+    a.store(DW, R10, frame::TID, R1);
+    a.store(DW, R10, frame::FLAGS, 0);
     a.store(W, R9, stamp::NUMBER, 0);
     a.goto(begun);
     a.here(unseen);
@@ -279,14 +279,14 @@ fn exit(k: &Layout, belts: Belts) -> Code {
     row_has(&mut a, flag::AT_ENTRY, late);
     a.goto(seen);
     a.here(late);
-    a.store(DW, R10, slot::START, R0);
+    a.store(DW, R10, frame::START, R0);
     a.load(W, R1, R7, k.at.pid);
-    a.store(DW, R10, slot::TID, R1);
-    a.store(DW, R10, slot::FLAGS, i32::from(said::NO_ENTRY));
+    a.store(DW, R10, frame::TID, R1);
+    a.store(DW, R10, frame::FLAGS, i32::from(said::NO_ENTRY));
     a.here(begun);
     row_has(&mut a, flag::VARIABLE, plain);
 
-    longest(&mut a, belts, out);
+    longest(&mut a, buffers, out);
     fill(&mut a, k);
     a.mov(R9, 0);
     // What a call told at its entry is gone by now.
@@ -299,11 +299,11 @@ fn exit(k: &Layout, belts: Belts) -> Code {
     a.here(after);
     let (no_fd, made, ring, sent) = (a.label(), a.label(), a.label(), a.label());
     row_has(&mut a, flag::MAKES_FD, made);
-    a.load(DW, R3, R10, slot::RET);
+    a.load(DW, R3, R10, frame::RET);
     a.jump(SignedLt, R3, 0, no_fd);
     file(&mut a, k, no_fd);
     row_has(&mut a, flag::WHERE, no_fd);
-    a.load(DW, R1, R10, slot::BELT);
+    a.load(DW, R1, R10, frame::BUFFER);
     a.jump(Ne, R1, 0, no_fd);
     names(&mut a, k, k.at.path, at::WHERE, said::WHERE);
     a.goto(no_fd);
@@ -311,9 +311,9 @@ fn exit(k: &Layout, belts: Belts) -> Code {
     argument(&mut a, column::FD, no_fd);
     file(&mut a, k, no_fd);
     a.here(no_fd);
-    a.load(DW, R2, R10, slot::BELT);
+    a.load(DW, R2, R10, frame::BUFFER);
     a.jump(Eq, R2, 0, ring);
-    belt::put_long(&mut a, R2);
+    percpu::put_long(&mut a, R2);
     a.goto(sent);
     a.here(ring);
     send(&mut a, full);
@@ -323,7 +323,7 @@ fn exit(k: &Layout, belts: Belts) -> Code {
 
     a.here(plain);
     let (crowded, begun) = (a.label(), a.label());
-    belt::room(&mut a, belts, FIXED, crowded);
+    percpu::room(&mut a, buffers, FIXED, crowded);
     a.goto(begun);
     a.here(crowded);
     room(&mut a, 0, full);
@@ -332,7 +332,7 @@ fn exit(k: &Layout, belts: Belts) -> Code {
     fill(&mut a, k);
     let (ready, made, ring) = (a.label(), a.label(), a.label());
     row_has(&mut a, flag::MAKES_FD, made);
-    a.load(DW, R3, R10, slot::RET);
+    a.load(DW, R3, R10, frame::RET);
     a.jump(SignedLt, R3, 0, ready);
     file(&mut a, k, ready);
     a.goto(ready);
@@ -341,7 +341,7 @@ fn exit(k: &Layout, belts: Belts) -> Code {
     file(&mut a, k, ready);
     a.here(ready);
     a.jump(Eq, R9, 0, ring);
-    belt::put(&mut a, R9);
+    percpu::put(&mut a, R9);
     a.goto(sent);
     a.here(ring);
     submit(&mut a);
@@ -368,8 +368,8 @@ fn fork(k: &Layout, follow: bool) -> Code {
     a.jump(Eq, R0, 0, out);
     make_mark(&mut a, R7, known, out);
     a.here(known);
-    seat::born(&mut a, k);
-    arrive::forked(&mut a, k, full);
+    thread_slot::born(&mut a, k);
+    newcomers::forked(&mut a, k, full);
     tail(&mut a, out, full, Counter::Untold);
     a.finish()
 }
@@ -382,7 +382,7 @@ fn end(k: &Layout) -> Code {
     find_mark(&mut a, R7, false);
     a.jump(Eq, R0, 0, out);
     a.mov(R9, R0);
-    seat::leave(&mut a);
+    thread_slot::leave(&mut a);
     a.mov(R9, R8);
     count(&mut a, Counter::Ended);
     reserve(&mut a, 0, full);
@@ -412,7 +412,7 @@ mod tests {
             loops: true,
             at: Fields::default(),
         };
-        let programs = make(&layout, Belts { count: 2, bytes: 1 << 20 }, &Match::Pids, true);
+        let programs = make(&layout, Buffers { count: 2, bytes: 1 << 20 }, &Match::Pids, true);
         insta::assert_snapshot!("enter", programs.enter);
         insta::assert_snapshot!("fork", programs.fork);
         insta::assert_snapshot!("end", programs.end);
@@ -421,7 +421,7 @@ mod tests {
         insta::assert_snapshot!("exit", exit.lines().take(300).collect::<Vec<_>>().join("\n"));
         assert!(programs.exit.len() < 4000, "{} instructions", programs.exit.len());
         // What is told of processes that come, up to the same loop.
-        let joined = make(&layout, Belts { count: 2, bytes: 1 << 20 }, &Match::Others { own: 1, by: By::All }, true).enter;
+        let joined = make(&layout, Buffers { count: 2, bytes: 1 << 20 }, &Match::Others { own: 1, by: By::All }, true).enter;
         insta::assert_snapshot!("joined", joined.to_string().lines().take(330).collect::<Vec<_>>().join("\n"));
         assert_eq!(joined.functions().len(), 2);
     }
@@ -434,7 +434,7 @@ mod tests {
         let scopes = scopes.map(|by| Match::Others { own: 1, by });
         for scope in scopes.into_iter().chain([Match::Pids]) {
             for follow in [true, false] {
-                let programs = make(&layout, Belts { count: 2, bytes: 1 << 20 }, &scope, follow);
+                let programs = make(&layout, Buffers { count: 2, bytes: 1 << 20 }, &scope, follow);
                 for code in [programs.enter, programs.exit, programs.fork, programs.end, programs.mark, programs.files] {
                     assert!(!code.to_string().contains("goto -1\n"), "a jump to itself\n{code}");
                 }

@@ -3,7 +3,7 @@
 //! Iterators of the kernel tell the tasks and their descriptors ([`crate::capture::probe::walk`]), /proc the rest. The programs that follow
 //! calls are attached before, so a descriptor is in the one or the other, or in both; then the events say it better.
 
-use super::sieve::Paths;
+use super::path_filter::Paths;
 use crate::capture::kernel::record::{file_at, task_at};
 use crate::mounts;
 use crate::os::description;

@@ -2,7 +2,7 @@
 
 pub(super) use crate::model::walk::dirname as dirname_of;
 
-use super::path::{Arg, Failed, From, Named};
+use super::path::{Arg, Failed, Named, PathArg};
 use super::{Call, Dropped, flag, is_device, kind_of};
 use crate::event::{Col, Text};
 use crate::fate::Reason;
@@ -260,7 +260,7 @@ impl Call<'_> {
     }
 
     /// The old name was not what made a call fail: link resolves it wholly, rename only its directory.
-    fn prove_old(&mut self, from: Option<From<'_>>, follow: bool, renames: bool) {
+    fn prove_old(&mut self, from: Option<PathArg<'_>>, follow: bool, renames: bool) {
         match from {
             Some(from) if renames => self.prove_parent(from),
             Some(from) => self.prove(from, follow, from.kind(None)),
@@ -271,8 +271,8 @@ impl Call<'_> {
     /// A call with two paths failed, and the error does not say which is to blame.
     fn two_failed(
         &mut self,
-        from: Option<From<'_>>,
-        to: From<'_>,
+        from: Option<PathArg<'_>>,
+        to: PathArg<'_>,
         follow: bool,
         outcome: Dropped<Result<i64, i32>>,
         replaces: bool,
@@ -290,7 +290,7 @@ impl Call<'_> {
             let ends = [from, Some(to)].map(|end| end.and_then(|end| self.dir_of(end)));
             ends.into_iter().flatten().for_each(|dir| self.touch_nesting(&[dir]));
         }
-        let known = |call: &mut Self, from: From<'_>| call.is_there(from, follow);
+        let known = |call: &mut Self, from: PathArg<'_>| call.is_there(from, follow);
         match errno {
             // The old name is missing, unless it is known to be there: then the new one's directory is.
             libc::ENOENT => match from {
@@ -382,7 +382,7 @@ impl Call<'_> {
     }
 
     /// The directory that a path's last component is in.
-    fn dir_of(&mut self, from: From<'_>) -> Option<Ino> {
+    fn dir_of(&mut self, from: PathArg<'_>) -> Option<Ino> {
         use crate::model::walk::{Proof, Walk};
         match self.model.tree.walk(from.start, from.path, false, Proof::None) {
             Walk::At(spot) => Some(spot.dir),
@@ -390,7 +390,7 @@ impl Call<'_> {
         }
     }
 
-    fn may_be_dir(&mut self, from: From<'_>, follow: bool) -> bool {
+    fn may_be_dir(&mut self, from: PathArg<'_>, follow: bool) -> bool {
         use crate::model::walk::{Proof, Walk};
         match self.model.tree.walk(from.start, from.path, follow, Proof::None) {
             Walk::At(Spot { look: Look::Node(ino), .. }) => {
@@ -404,7 +404,7 @@ impl Call<'_> {
 
     /// A rename got as far as to look at what it was to move: the new name's directory exists, and to exchange names
     /// both must.
-    fn prove_goal(&mut self, to: From<'_>) {
+    fn prove_goal(&mut self, to: PathArg<'_>) {
         if self.exchanges() {
             self.prove(to, false, None);
         } else {
@@ -417,7 +417,7 @@ impl Call<'_> {
     }
 
     /// Is the first path below the second?
-    fn is_within(&mut self, from: From<'_>, to: From<'_>) -> bool {
+    fn is_within(&mut self, from: PathArg<'_>, to: PathArg<'_>) -> bool {
         use crate::model::walk::{Proof, Walk};
         let tree = &mut self.model.tree;
         let Walk::At(spot) = tree.walk(from.start, from.path, false, Proof::Through) else { return false };
@@ -433,18 +433,18 @@ impl Call<'_> {
     }
 
     /// Does a component on the way stop this path?
-    fn stuck(&mut self, from: From<'_>) -> bool {
+    fn stuck(&mut self, from: PathArg<'_>) -> bool {
         use crate::model::walk::{Proof, Walk};
         matches!(self.model.tree.walk(from.start, from.path, false, Proof::None), Walk::NotDir | Walk::Missing)
     }
 
-    fn loops(&mut self, from: From<'_>) -> bool {
+    fn loops(&mut self, from: PathArg<'_>) -> bool {
         use crate::model::walk::{Proof, Walk};
         matches!(self.model.tree.walk(from.start, from.path, false, Proof::None), Walk::Loop)
     }
 
     /// Is it known already that this path gives ENOTDIR?
-    fn no_dir(&mut self, from: From<'_>) -> bool {
+    fn no_dir(&mut self, from: PathArg<'_>) -> bool {
         use crate::model::walk::{Proof, Walk};
         match self.model.tree.walk(from.start, from.path, false, Proof::None) {
             Walk::NotDir => true,
@@ -455,7 +455,7 @@ impl Call<'_> {
         }
     }
 
-    fn is_there(&mut self, from: From<'_>, follow: bool) -> bool {
+    fn is_there(&mut self, from: PathArg<'_>, follow: bool) -> bool {
         use crate::model::walk::{Proof, Walk};
         match self.model.tree.walk(from.start, from.path, follow, Proof::None) {
             Walk::At(Spot { look: Look::Node(ino), .. }) => {

@@ -1,7 +1,7 @@
 //! open, openat, openat2, creat.
 
 use super::fd::special;
-use super::path::{Arg, Failed, From, Named};
+use super::path::{Arg, Failed, Named, PathArg};
 use super::{Call, Dropped, flag, is_device, kind_of, outside};
 use crate::event::{Col, Text};
 use crate::fate::{Origin, Reason};
@@ -62,7 +62,7 @@ impl Call<'_> {
         }
     }
 
-    fn opened(&mut self, from: From<'_>, flags: i64, follow: bool, fd: i64) -> Dropped<()> {
+    fn opened(&mut self, from: PathArg<'_>, flags: i64, follow: bool, fd: i64) -> Dropped<()> {
         let event = self.event;
         let note = event.text(Text::FdPath).filter(|note| !note.is_empty());
         let st_mode = event.int(Col::StMode);

@@ -30,7 +30,7 @@ impl Arg {
 
 /// A path argument and where it starts.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct From<'e> {
+pub(super) struct PathArg<'e> {
     pub(super) arg: Arg,
     pub(super) start: Ino,
     pub(super) path: &'e [u8],
@@ -38,7 +38,7 @@ pub(super) struct From<'e> {
     pub(super) slash: bool,
 }
 
-impl From<'_> {
+impl PathArg<'_> {
     /// A path that ends in a slash leads to a directory, if anywhere.
     pub(super) fn kind(&self, kind: Option<Kind>) -> Option<Kind> {
         if self.slash { Some(Kind::Dir) } else { kind }
@@ -48,7 +48,7 @@ impl From<'_> {
     /// follow it, as it does for others.
     pub(super) fn entry(self) -> Self {
         let end = self.path.iter().rposition(|byte| *byte != b'/').map_or(self.path.len().min(1), |last| last + 1);
-        From { path: &self.path[..end], ..self }
+        PathArg { path: &self.path[..end], ..self }
     }
 }
 
@@ -56,7 +56,7 @@ impl From<'_> {
 #[derive(Clone, Debug)]
 pub(super) enum Named<'e> {
     /// A path.
-    Path(From<'e>),
+    Path(PathArg<'e>),
     /// No path: the descriptor in the place of dirfd itself.
     Fd(OfdIx),
     /// A bad dirfd: the call failed with EBADF.
@@ -100,9 +100,9 @@ impl<'a> Call<'a> {
                     Some(fd) if fd >= 0 && (on_itself || (empty.is_some() && self.is_readlink())) => self.itself(arg),
                     Some(AT_FDCWD) if on_itself && !null => {
                         let start = self.start_at_cwd(arg, event.text(note_col))?;
-                        Ok(Named::Path(From { arg, start, path: b".", slash: false }))
+                        Ok(Named::Path(PathArg { arg, start, path: b".", slash: false }))
                     }
-                    _ if empty.is_some() => Ok(Named::Path(From { arg, start: ROOT, path: b"", slash: false })),
+                    _ if empty.is_some() => Ok(Named::Path(PathArg { arg, start: ROOT, path: b"", slash: false })),
                     _ => Err(Reason::LostName),
                 };
             }
@@ -117,7 +117,7 @@ impl<'a> Call<'a> {
             if dirfd == Some(AT_FDCWD) {
                 self.tell_cwd(event.text(note_col));
             }
-            return Ok(Named::Path(From { arg, start: ROOT, path, slash }));
+            return Ok(Named::Path(PathArg { arg, start: ROOT, path, slash }));
         }
         let start = match dirfd {
             Some(fd) if fd != AT_FDCWD => match self.fd(fd_col, note_col)? {
@@ -132,7 +132,7 @@ impl<'a> Call<'a> {
             },
             _ => self.start_at_cwd(arg, event.text(note_col))?,
         };
-        Ok(Named::Path(From { arg, start, path, slash }))
+        Ok(Named::Path(PathArg { arg, start, path, slash }))
     }
 
     fn is_readlink(&self) -> bool {
@@ -158,7 +158,7 @@ impl<'a> Call<'a> {
     // ---- where it leads
 
     /// Resolves the path of a call that got to its last component.
-    pub(super) fn reach(&mut self, from: From<'_>, follow: bool) -> Dropped<Option<Spot>> {
+    pub(super) fn reach(&mut self, from: PathArg<'_>, follow: bool) -> Dropped<Option<Spot>> {
         match self.model.tree.walk(from.start, from.path, follow, Proof::Through) {
             Walk::At(spot) => {
                 self.model.tree.promote(spot.dir);
@@ -191,7 +191,7 @@ impl<'a> Call<'a> {
     }
 
     /// Absolute path of an argument that may lead nowhere; gives up in places that are not replayed.
-    pub(super) fn locate(&mut self, from: From<'_>, follow: bool) -> Dropped<()> {
+    pub(super) fn locate(&mut self, from: PathArg<'_>, follow: bool) -> Dropped<()> {
         let path = match self.model.tree.walk(from.start, from.path, follow, Proof::None) {
             Walk::At(spot) => {
                 if let Look::Node(ino) = spot.look {
@@ -221,7 +221,7 @@ impl<'a> Call<'a> {
 
     /// A call on a path failed: what that proves. `dir` when it wanted a directory, `parent` when its last component
     /// need not exist, so that ENOENT blames the directory.
-    pub(super) fn failed(&mut self, from: From<'_>, errno: i32, how: Failed) -> Dropped<()> {
+    pub(super) fn failed(&mut self, from: PathArg<'_>, errno: i32, how: Failed) -> Dropped<()> {
         self.locate(from, how.follow)?;
         let (start, path) = (from.start, from.path);
         // Only a directory can be made with a slash behind its name (filename_create, fs/namei.c): else ENOENT says that the
@@ -281,7 +281,7 @@ impl<'a> Call<'a> {
     }
 
     /// The last component exists.
-    pub(super) fn prove(&mut self, from: From<'_>, follow: bool, kind: Option<Kind>) {
+    pub(super) fn prove(&mut self, from: PathArg<'_>, follow: bool, kind: Option<Kind>) {
         if let Walk::At(spot) = self.model.tree.walk(from.start, from.path, follow, Proof::Through) {
             let sure = !follow && kind.is_some();
             let ino = self.model.tree.exists(&spot, kind, sure);
@@ -290,8 +290,8 @@ impl<'a> Call<'a> {
     }
 
     /// The directory of the last component exists.
-    pub(super) fn prove_parent(&mut self, from: From<'_>) {
-        let parent = From { path: super::name::dirname_of(from.path), ..from };
+    pub(super) fn prove_parent(&mut self, from: PathArg<'_>) {
+        let parent = PathArg { path: super::name::dirname_of(from.path), ..from };
         if let Walk::At(spot) = self.model.tree.walk(parent.start, parent.path, true, Proof::Through) {
             self.model.tree.exists(&spot, Some(Kind::Dir), false);
         }
@@ -329,7 +329,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    fn settled(&mut self, from: From<'_>, follow: bool, ino: Ino) -> Ino {
+    fn settled(&mut self, from: PathArg<'_>, follow: bool, ino: Ino) -> Ino {
         if follow
             && matches!(self.model.tree.at(ino).node, Node::Link { .. })
             && let Walk::At(spot) = self.model.tree.walk(from.start, from.path, true, Proof::Through)

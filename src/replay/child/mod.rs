@@ -3,7 +3,7 @@
 //! It gets plain descriptors (tables, shared memory, a pipe) and the directories of the tree, which are closed when the
 //! sandbox stands. Everything it needs later is opened and allocated before that. Then it clones the processes of the replay: they share one table of descriptors,
 //! so that a file opened by one is open in all, and have their memory for themselves. Workers whose files nobody else uses
-//! leave that table ([`crate::replay::feed::alone`]). It issues nothing itself: it waits
+//! leave that table ([`crate::replay::feed::private`]). It issues nothing itself: it waits
 //! for them and says what became of them.
 
 pub mod conditions;
@@ -13,10 +13,10 @@ pub mod sandbox;
 
 use crate::files::{Dir, Lock};
 use crate::init::Parts;
-use crate::replay::feed::alone;
-use crate::replay::feed::links::Links;
+use crate::replay::feed::edges::Edges;
 use crate::replay::feed::pages::Pages;
 use crate::replay::feed::plan::{self, Plan};
+use crate::replay::feed::private;
 use crate::replay::issue::sys::Shared;
 use crate::replay::shared::board::{Board, Shape};
 use crate::replay::shared::clock::now;
@@ -185,14 +185,14 @@ fn lead(task: &Task, tables: Tables, trees: Vec<OwnedFd>, board: File, pipe: &Fi
     let lanes = plan::lanes(tables.lanes, pages.rows())?;
     let plan = Plan::new(&lanes, task.processes, task.threads);
     let alone = match task.engine {
-        Engine::Sys => alone::alone(&pages.columns(&alone::COLUMNS)?, task.ofds, &plan)?,
+        Engine::Sys => private::alone(&pages.columns(&private::COLUMNS)?, task.ofds, &plan)?,
         Engine::Null => Vec::new(),
     };
     let mut links = match task.order {
         Order::Resource => {
             let hands = plan.hands.iter().enumerate().flat_map(|(worker, hand)| hand.iter().map(move |lane| (lane, worker)));
             let workers: HashMap<i64, u32> = hands.map(|(lane, worker)| (lane.lane, worker as u32)).collect();
-            let links = Links::open(tables.edges, workers, EDGES_BUDGET / task.processes.max(1))?;
+            let links = Edges::open(tables.edges, workers, EDGES_BUDGET / task.processes.max(1))?;
             plan::check_edges(&lanes, links.rows())?;
             Some(links)
         }
@@ -268,7 +268,7 @@ fn watch(setting: &Setting, processes: &[i32]) -> Result<()> {
         }
         let process = processes.iter().position(|process| *process == pid).unwrap_or_default();
         for worker in setting.plan.workers(process) {
-            setting.board.desk(worker).counter.end();
+            setting.board.slot(worker).counter.end();
         }
         head.turn.lose();
         record::send(setting.pipe, LOST, &format!("process {process} of the replay {}", death(status)))?;

@@ -2,7 +2,7 @@
 
 use super::Task;
 use super::{filter, sandbox};
-use crate::replay::feed::links::Links;
+use crate::replay::feed::edges::Edges;
 use crate::replay::feed::load::Loader;
 use crate::replay::feed::pages::Pages;
 use crate::replay::feed::plan::Plan;
@@ -57,7 +57,7 @@ impl Setting<'_> {
 
     /// Runs the workers of a process until they are done. Never returns: whatever was copied into this process together
     /// with the leader's memory is not to be cleaned up twice.
-    pub fn run(&self, process: usize, pages: &mut Pages, links: Option<&mut Links>) -> ! {
+    pub fn run(&self, process: usize, pages: &mut Pages, links: Option<&mut Edges>) -> ! {
         let scale = match self.task.pace {
             Pace::Asap => None,
             Pace::Realtime | Pace::Think => {
@@ -88,7 +88,7 @@ impl Setting<'_> {
     fn stage<E: Issue>(&self, feeds: Vec<Feed>, mut loader: Loader, make: impl Fn(usize) -> Result<E> + Sync) -> Result<()> {
         // All workers, the loader and this thread.
         let ready = Barrier::new(feeds.len() + 2);
-        let counters: Vec<&Counter> = (0..self.board.workers()).map(|worker| &self.board.desk(worker).counter).collect();
+        let counters: Vec<&Counter> = (0..self.board.workers()).map(|worker| &self.board.slot(worker).counter).collect();
         std::thread::scope(|scope| -> Result<()> {
             let (make, counters, ready) = (&make, &counters, &ready);
             for feed in feeds {

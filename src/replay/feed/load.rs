@@ -2,9 +2,9 @@
 //!
 //! Batches go round: a worker returns used ones, the loader fills them and sends them back. There is a fixed number of them
 //! per worker ([`ring`]) and never more, so memory is bounded, and no worker can keep another from its next batch. What the supervisor must
-//! know of the ops goes to a sheet of the board at the same time.
+//! know of the ops goes to a block of the board at the same time.
 
-use super::links::{Links, Span};
+use super::edges::{Edges, Span};
 use super::pages::{Pages, Row};
 use super::plan::Lane;
 use crate::replay::issue::pace::Scale;
@@ -30,7 +30,7 @@ fn ring(workers: usize) -> usize {
     (BATCHES / workers.max(1)).clamp(4, 32)
 }
 
-/// How long to wait before looking again whether the supervisor has read a sheet: there are many of them, and it takes
+/// How long to wait before looking again whether the supervisor has read a block: there are many of them, and it takes
 /// longer to read one.
 const PATIENCE: Duration = Duration::from_micros(200);
 
@@ -58,7 +58,7 @@ struct Queue {
 pub struct Loader<'a> {
     board: &'a Board,
     pages: &'a mut Pages,
-    links: Option<&'a mut Links>,
+    links: Option<&'a mut Edges>,
     scale: Option<Scale>,
     /// Number of the first worker.
     first: usize,
@@ -68,12 +68,12 @@ pub struct Loader<'a> {
 }
 
 impl<'a> Loader<'a> {
-    /// A loader for these workers and their lanes, and a feed for each. Without `links` nobody waits, without a `scale`
+    /// A loader for these workers and their lanes, and a feed for each. Without `edges` nobody waits, without a `scale`
     /// nothing has its time.
     pub fn new(
         board: &'a Board,
         pages: &'a mut Pages,
-        links: Option<&'a mut Links>,
+        links: Option<&'a mut Edges>,
         scale: Option<Scale>,
         workers: Range<usize>,
         hands: &[Vec<Lane>],
@@ -131,18 +131,18 @@ impl<'a> Loader<'a> {
         let queue = &mut self.queues[worker - self.first];
         let Some(full) = &queue.full else { return Ok(()) };
         batch.clear();
-        let sheet = loop {
+        let block = loop {
             match self.board.to_fill(worker) {
-                Some(sheet) => break sheet,
+                Some(block) => break block,
                 None => {
-                    let (spent, since) = (&self.board.desk(worker).spent, now());
+                    let (spent, since) = (&self.board.slot(worker).spent, now());
                     std::thread::sleep(PATIENCE);
                     spent.stalled.fetch_add(now() - since, Relaxed);
                     spent.stalls.fetch_add(1, Relaxed);
                 }
             }
         };
-        sheet.clear();
+        block.clear();
         while batch.room() {
             let Some(Reverse((op_id, at))) = queue.heads.pop() else { break };
             let limit = queue.heads.peek().map_or(i64::MAX, |Reverse((next, _))| *next);
@@ -154,7 +154,7 @@ impl<'a> Loader<'a> {
                 // An order would wait for ever for an op that comes too late.
                 ensure!(fact.op_id > *last, "invalid workload: op {} comes after op {last}", fact.op_id);
                 *last = fact.op_id;
-                sheet.push(&fact);
+                block.push(&fact);
                 let waits = batch.waits.len();
                 if let Some(links) = links {
                     links.of(fact.op_id, edges, |after, other| {

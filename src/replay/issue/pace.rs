@@ -69,7 +69,7 @@ impl Sleeper {
 
 /// What `due` of an op counts from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum From {
+pub enum Since {
     /// The start of the replay.
     Start,
     /// The end of the op before in its lane; the start of the replay for the first.
@@ -81,7 +81,7 @@ pub enum From {
 pub struct Pacer {
     sleeper: Sleeper,
     start: i64,
-    from: From,
+    from: Since,
     /// When the last op of each lane ended, ns since the start, had its worker been in time: lateness is not thought again.
     ends: Vec<i64>,
     /// How late the worker was at its last op, ns; nothing for one without a time.
@@ -90,7 +90,7 @@ pub struct Pacer {
 
 impl Pacer {
     /// For a worker with so many lanes.
-    pub fn new(sleeper: Sleeper, from: From, lanes: usize) -> Pacer {
+    pub fn new(sleeper: Sleeper, from: Since, lanes: usize) -> Pacer {
         Pacer { sleeper, start: 0, from, ends: vec![0; lanes], late: None }
     }
 
@@ -107,8 +107,8 @@ impl Pacer {
             return UNKNOWN;
         }
         let due = match self.from {
-            From::Start => due,
-            From::Before => due.saturating_add(self.ends[lane as usize]),
+            Since::Start => due,
+            Since::Before => due.saturating_add(self.ends[lane as usize]),
         };
         self.late = Some(self.sleeper.until(self.start.saturating_add(due)));
         due
@@ -128,7 +128,7 @@ impl Pacer {
 #[derive(Clone, Copy, Debug)]
 pub struct Scale {
     /// What they count from.
-    pub from: From,
+    pub from: Since,
     /// Captured start of the replay, ns.
     pub first: i64,
     /// How many times faster than captured.
@@ -140,7 +140,7 @@ impl Scale {
     pub fn due(&self, ts: Option<i64>, before: Option<i64>) -> i64 {
         let Some(ts) = ts else { return UNKNOWN };
         let origin = match (self.from, before) {
-            (From::Before, Some(before)) => before,
+            (Since::Before, Some(before)) => before,
             _ => self.first,
         };
         (ts.saturating_sub(origin).max(0) as f64 / self.speed) as i64
@@ -181,9 +181,9 @@ mod tests {
 
     #[test]
     fn captured_times_are_scaled() {
-        let scale = Scale { from: From::Start, first: 1000, speed: 2.0 };
+        let scale = Scale { from: Since::Start, first: 1000, speed: 2.0 };
         assert_eq!((scale.due(Some(1500), Some(1400)), scale.due(None, None), scale.due(Some(900), None)), (250, UNKNOWN, 0));
-        let think = Scale { from: From::Before, ..scale };
+        let think = Scale { from: Since::Before, ..scale };
         assert_eq!(
             (think.due(Some(1500), Some(1400)), think.due(Some(1500), None), think.due(Some(1300), Some(1400))),
             (50, 250, 0)
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn think_time_counts_from_the_end_of_the_op_before_in_its_lane() {
-        let mut pacer = Pacer::new(Sleeper { spin: 0 }, From::Before, 2);
+        let mut pacer = Pacer::new(Sleeper { spin: 0 }, Since::Before, 2);
         pacer.start(now() - 1_000_000_000);
         assert_eq!(pacer.wait(5, 1), 5);
         pacer.late = Some(0);

@@ -3,7 +3,7 @@
 
 use super::engine::{Issue, Refusal};
 use super::pace::Pacer;
-use crate::replay::shared::board::{Board, Sheet};
+use crate::replay::shared::board::{Block, Board};
 use crate::replay::shared::call::{Batch, Feed};
 use crate::replay::shared::clock::{clock, now};
 use crate::replay::shared::order::Order;
@@ -42,12 +42,12 @@ impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
         let cpu = clock(libc::CLOCK_THREAD_CPUTIME_ID);
         let worker = self.feed.worker;
         while let Some(batch) = self.next() {
-            let sheet = self.board.to_write(worker);
+            let block = self.board.to_write(worker);
             match self.pacer.take() {
-                None => self.issue(&batch, sheet),
+                None => self.issue(&batch, block),
                 Some(mut pacer) => {
                     pacer.start(start);
-                    self.paced(&batch, sheet, &mut pacer);
+                    self.paced(&batch, block, &mut pacer);
                     self.pacer = Some(pacer);
                 }
             }
@@ -88,33 +88,33 @@ impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
     }
 
     fn spent(&self, cpu: i64) {
-        let spent = &self.board.desk(self.feed.worker).spent;
+        let spent = &self.board.slot(self.feed.worker).spent;
         spent.cpu.store(cpu, Relaxed);
         spent.waited.store(self.waited, Relaxed);
         spent.starved.store(self.starved, Relaxed);
     }
 
-    fn issue(&mut self, batch: &Batch, sheet: &Sheet) {
+    fn issue(&mut self, batch: &Batch, block: &Block) {
         let mut waits = 0;
         for at in 0..batch.ops.len() {
             batch.prefetch(at);
-            sheet.prefetch(at);
+            block.prefetch(at);
             self.turn(batch, at, &mut waits);
-            self.call(batch, at, sheet);
+            self.call(batch, at, block);
         }
     }
 
     /// The same with times: first the moment, then the turn, since waiting for the turn may end at any moment.
-    fn paced(&mut self, batch: &Batch, sheet: &Sheet, pacer: &mut Pacer) {
+    fn paced(&mut self, batch: &Batch, block: &Block, pacer: &mut Pacer) {
         let mut waits = 0;
         for at in 0..batch.ops.len() {
             let op = &batch.ops[at];
             let scheduled = pacer.wait(op.due, op.lane);
             if scheduled != UNKNOWN {
-                sheet.schedule(at, scheduled);
+                block.schedule(at, scheduled);
             }
             self.turn(batch, at, &mut waits);
-            let end = self.call(batch, at, sheet);
+            let end = self.call(batch, at, block);
             pacer.ended(op.lane, end);
         }
     }
@@ -135,7 +135,7 @@ impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
 
     /// Issues one op; says when it ended.
     #[inline(always)]
-    fn call(&mut self, batch: &Batch, at: usize, sheet: &Sheet) -> i64 {
+    fn call(&mut self, batch: &Batch, at: usize, block: &Block) -> i64 {
         let call = batch.call(at);
         let refusal = self.engine.prepare(call);
         let begin = self.clock.now();
@@ -146,11 +146,11 @@ impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
         let end = self.clock.now();
         match refusal {
             None => self.engine.settle(call, ret),
-            Some(Refusal { note, .. }) => sheet.note(at, note),
+            Some(Refusal { note, .. }) => block.note(at, note),
         }
         self.order.pass(call.op_id);
         let (begin, end) = (begin - self.start, end - self.start);
-        sheet.stamp(at, begin, end, ret);
+        block.stamp(at, begin, end, ret);
         end
     }
 }

@@ -2,10 +2,10 @@
 //!
 //! ```text
 //! head      go, start; whose turn it is; changes of directories
-//! desks     one per worker: its counter, how far its sheets are filled, written and read, what it did meanwhile
-//! sheets    for each worker a ring of them, 256 ops each: facts (by the loader), stamps (by the worker)
+//! slots     one per worker: its counter, how far its blocks are filled, written and read, what it did meanwhile
+//! blocks    for each worker a ring of them, 256 ops each: facts (by the loader), stamps (by the worker)
 //! ```
-//! A sheet goes from the loader to the worker to the supervisor and back, by the three numbers of its desk. Everything
+//! A block goes from the loader to the worker to the supervisor and back, by the three numbers of its slot. Everything
 //! is an atomic: whoever dies in the middle leaves numbers that the others can read.
 
 use super::call::BATCH;
@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::*};
 
 /// Sheets of all workers together, if they are few: 32 MiB, which carry the results of some 400,000 ops when the
 /// supervisor is late.
-const SHEETS: usize = 1600;
+const BLOCKS: usize = 1600;
 
 /// How large a board is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,21 +27,21 @@ pub struct Shape {
     /// Workers.
     pub workers: usize,
     /// Sheets of each.
-    pub sheets: usize,
+    pub blocks: usize,
 }
 
 impl Shape {
     /// A board for so many workers.
     pub fn new(workers: usize) -> Shape {
-        Shape { workers, sheets: (SHEETS / workers.max(1)).clamp(4, 1024) }
+        Shape { workers, blocks: (BLOCKS / workers.max(1)).clamp(4, 1024) }
     }
 
     fn sheets_at(&self) -> usize {
-        size_of::<Head>() + self.workers * size_of::<Desk>()
+        size_of::<Head>() + self.workers * size_of::<WorkerSlot>()
     }
 
     fn bytes(&self) -> usize {
-        self.sheets_at() + self.workers * self.sheets * size_of::<Sheet>()
+        self.sheets_at() + self.workers * self.blocks * size_of::<Block>()
     }
 }
 
@@ -64,7 +64,7 @@ pub struct Head {
 /// A worker's place.
 #[repr(C, align(64))]
 #[derive(Debug)]
-pub struct Desk {
+pub struct WorkerSlot {
     /// How far its ops are, for those who wait for them.
     pub counter: Counter,
     line: Line,
@@ -72,7 +72,7 @@ pub struct Desk {
     pub spent: Spent,
 }
 
-/// How far the sheets are; each number counts sheets from the start and has one writer.
+/// How far the blocks are; each number counts blocks from the start and has one writer.
 #[repr(C, align(64))]
 #[derive(Debug)]
 struct Line {
@@ -89,7 +89,7 @@ pub struct Spent {
     pub waited: AtomicI64,
     /// Waiting for the loader.
     pub starved: AtomicI64,
-    /// The loader waiting for the supervisor to read sheets.
+    /// The loader waiting for the supervisor to read blocks.
     pub stalled: AtomicI64,
     /// How often it did.
     pub stalls: AtomicI64,
@@ -100,7 +100,7 @@ pub struct Spent {
 /// A number of ops on their way.
 #[repr(C, align(64))]
 #[derive(Debug)]
-pub struct Sheet {
+pub struct Block {
     count: AtomicU64,
     /// Fields of a [`Fact`], the small ones packed into the last.
     facts: [[AtomicI64; 6]; BATCH],
@@ -108,8 +108,8 @@ pub struct Sheet {
     stamps: [[AtomicI64; 4]; BATCH],
 }
 
-impl Sheet {
-    /// Empties the sheet.
+impl Block {
+    /// Empties the block.
     pub fn clear(&self) {
         self.count.store(0, Relaxed);
     }
@@ -118,7 +118,7 @@ impl Sheet {
     #[inline]
     pub fn push(&self, fact: &Fact) {
         let at = self.count.load(Relaxed) as usize;
-        // The sheet went round: its worker or the supervisor had it last.
+        // The block went round: its worker or the supervisor had it last.
         for ahead in [at + 4, at + 5] {
             self.facts.get(ahead).into_iter().for_each(memory::prefetch_to_write);
         }
@@ -202,7 +202,7 @@ impl Board {
         let file = memory_file(shape.bytes())?;
         let board = Board::open(&file, shape)?;
         for worker in 0..shape.workers {
-            board.desk(worker).counter.reset();
+            board.slot(worker).counter.reset();
         }
         Ok((board, file))
     }
@@ -215,9 +215,9 @@ impl Board {
         Ok(Board { pages: Pages::of(file, shape.bytes())?, shape })
     }
 
-    /// Makes the sheets of some workers real memory of this process, so that no worker meets a page fault.
+    /// Makes the blocks of some workers real memory of this process, so that no worker meets a page fault.
     pub fn populate(&self, workers: Range<usize>) {
-        let bytes = |workers: usize| workers * self.shape.sheets * size_of::<Sheet>();
+        let bytes = |workers: usize| workers * self.shape.blocks * size_of::<Block>();
         self.pages.populate(self.shape.sheets_at() + bytes(workers.start), bytes(workers.len()));
     }
 
@@ -226,9 +226,9 @@ impl Board {
         self.shape.workers
     }
 
-    /// Number of sheets of each worker.
-    pub fn sheets(&self) -> usize {
-        self.shape.sheets
+    /// Number of blocks of each worker.
+    pub fn blocks(&self) -> usize {
+        self.shape.blocks
     }
 
     /// What concerns all.
@@ -238,74 +238,74 @@ impl Board {
     }
 
     /// The place of a worker.
-    pub fn desk(&self, worker: usize) -> &Desk {
-        assert!(worker < self.shape.workers, "there is a desk for every worker");
-        // SAFETY: as above; the desks follow the head, whose size is a multiple of their alignment.
-        unsafe { &*self.pages.start().add(size_of::<Head>()).cast::<Desk>().add(worker) }
+    pub fn slot(&self, worker: usize) -> &WorkerSlot {
+        assert!(worker < self.shape.workers, "there is a slot for every worker");
+        // SAFETY: as above; the slots follow the head, whose size is a multiple of their alignment.
+        unsafe { &*self.pages.start().add(size_of::<Head>()).cast::<WorkerSlot>().add(worker) }
     }
 
-    fn sheet(&self, worker: usize, number: u32) -> &Sheet {
-        assert!(worker < self.shape.workers, "there are sheets for every worker");
-        let at = worker * self.shape.sheets + number as usize % self.shape.sheets;
-        // SAFETY: as above; the sheets follow the desks, whose size is a multiple of their alignment.
-        unsafe { &*self.pages.start().add(self.shape.sheets_at()).cast::<Sheet>().add(at) }
+    fn block(&self, worker: usize, number: u32) -> &Block {
+        assert!(worker < self.shape.workers, "there are blocks for every worker");
+        let at = worker * self.shape.blocks + number as usize % self.shape.blocks;
+        // SAFETY: as above; the blocks follow the slots, whose size is a multiple of their alignment.
+        unsafe { &*self.pages.start().add(self.shape.sheets_at()).cast::<Block>().add(at) }
     }
 
-    /// The next sheet for the loader to fill, if the supervisor has read what was on it.
-    pub fn to_fill(&self, worker: usize) -> Option<&Sheet> {
-        let line = &self.desk(worker).line;
+    /// The next block for the loader to fill, if the supervisor has read what was on it.
+    pub fn to_fill(&self, worker: usize) -> Option<&Block> {
+        let line = &self.slot(worker).line;
         let (filled, read) = (line.filled.load(Relaxed), line.read.load(Acquire));
-        (filled.wrapping_sub(read) < self.shape.sheets as u32).then(|| self.sheet(worker, filled))
+        (filled.wrapping_sub(read) < self.shape.blocks as u32).then(|| self.block(worker, filled))
     }
 
     /// The loader has filled it.
     pub fn filled(&self, worker: usize) {
-        self.desk(worker).line.filled.fetch_add(1, Release);
+        self.slot(worker).line.filled.fetch_add(1, Release);
     }
 
-    /// The sheet that the worker is at.
-    pub fn to_write(&self, worker: usize) -> &Sheet {
-        self.sheet(worker, self.desk(worker).line.written.load(Relaxed))
+    /// The block that the worker is at.
+    pub fn to_write(&self, worker: usize) -> &Block {
+        self.block(worker, self.slot(worker).line.written.load(Relaxed))
     }
 
     /// The worker has written it.
     pub fn written(&self, worker: usize) {
-        self.desk(worker).line.written.fetch_add(1, Release);
+        self.slot(worker).line.written.fetch_add(1, Release);
     }
 
     /// The op that a worker is at, if it has one.
     pub fn current(&self, worker: usize) -> Option<Record> {
-        let line = &self.desk(worker).line;
+        let line = &self.slot(worker).line;
         let written = line.written.load(Acquire);
-        (written != line.filled.load(Acquire)).then(|| self.sheet(worker, written).current(worker as u32)).flatten()
+        (written != line.filled.load(Acquire)).then(|| self.block(worker, written).current(worker as u32)).flatten()
     }
 
-    /// The next sheet for the supervisor to read, if there is one.
-    pub fn to_read(&self, worker: usize) -> Option<&Sheet> {
-        let line = &self.desk(worker).line;
+    /// The next block for the supervisor to read, if there is one.
+    pub fn to_read(&self, worker: usize) -> Option<&Block> {
+        let line = &self.slot(worker).line;
         let read = line.read.load(Relaxed);
-        (read != line.written.load(Acquire)).then(|| self.sheet(worker, read))
+        (read != line.written.load(Acquire)).then(|| self.block(worker, read))
     }
 
-    /// The sheet that a worker which is gone was at, if it had begun one.
-    pub fn unfinished(&self, worker: usize) -> Option<&Sheet> {
-        let line = &self.desk(worker).line;
+    /// The block that a worker which is gone was at, if it had begun one.
+    pub fn unfinished(&self, worker: usize) -> Option<&Block> {
+        let line = &self.slot(worker).line;
         let read = line.read.load(Relaxed);
-        (read != line.filled.load(Acquire)).then(|| self.sheet(worker, read))
+        (read != line.filled.load(Acquire)).then(|| self.block(worker, read))
     }
 
     /// The supervisor has read it.
     pub fn read(&self, worker: usize) {
-        self.desk(worker).line.read.fetch_add(1, Release);
+        self.slot(worker).line.read.fetch_add(1, Release);
     }
 
-    /// Share of the sheets of the worker that has most to be read, from 0 to 1.
+    /// Share of the blocks of the worker that has most to be read, from 0 to 1.
     pub fn load(&self) -> f64 {
         let unread = |worker| {
-            let line = &self.desk(worker).line;
+            let line = &self.slot(worker).line;
             line.written.load(Relaxed).wrapping_sub(line.read.load(Relaxed))
         };
-        f64::from((0..self.shape.workers).map(unread).max().unwrap_or(0)) / self.shape.sheets as f64
+        f64::from((0..self.shape.workers).map(unread).max().unwrap_or(0)) / self.shape.blocks as f64
     }
 }
 
@@ -315,21 +315,21 @@ mod tests {
 
     #[test]
     fn sheets_go_round_and_keep_what_is_on_them() {
-        let shape = Shape { workers: 2, sheets: 4 };
+        let shape = Shape { workers: 2, blocks: 4 };
         let (board, file) = Board::create(shape).unwrap();
         let other = Board::open(&file, shape).unwrap();
         let fact = |op_id| Fact { op_id, row: -1, lane: 7, syscall: 250, op: 3, origin: 2, notes: 1, ..Fact::default() };
         for round in 0..10 {
-            let sheet = board.to_fill(1).unwrap();
-            sheet.clear();
-            sheet.push(&fact(2 * round));
-            sheet.push(&fact(2 * round + 1));
+            let block = board.to_fill(1).unwrap();
+            block.clear();
+            block.push(&fact(2 * round));
+            block.push(&fact(2 * round + 1));
             board.filled(1);
             assert!(other.to_read(1).is_none() && other.to_read(0).is_none());
-            let sheet = other.to_write(1);
-            sheet.note(0, 8);
-            sheet.schedule(0, 11);
-            sheet.stamp(0, 12, 13, -2);
+            let block = other.to_write(1);
+            block.note(0, 8);
+            block.schedule(0, 11);
+            block.stamp(0, 12, 13, -2);
             assert_eq!(board.current(1).map(|record| record.fact.op_id), Some(2 * round + 1));
             let unfinished: Vec<Record> = board.unfinished(1).unwrap().records(1).collect();
             other.written(1);

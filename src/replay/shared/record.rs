@@ -1,7 +1,7 @@
 //! What happened to an op, as it travels from a worker to the supervisor; and what else a replay tells its supervisor.
 //!
 //! A [`Fact`] is what is known of an op before it is issued; the loader writes it. A [`Stamp`] is what its worker adds.
-//! Both travel in sheets of shared memory ([`super::board`]). The pipe carries the rare rest: a [`Frame`] header and its
+//! Both travel in blocks of shared memory ([`super::board`]). The pipe carries the rare rest: a [`Frame`] header and its
 //! text. A pipe that closes without [`DONE`] belonged to a replay that died.
 
 use crate::fate::Origin;

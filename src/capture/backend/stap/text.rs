@@ -3,7 +3,7 @@
 use super::serial::Serials;
 use crate::capture::backend::ebpf::made_fd;
 use crate::capture::target::filter::Calls;
-use crate::capture::target::sieve::Sieve;
+use crate::capture::target::path_filter::PathFilter;
 use crate::capture::target::snapshot::Snapshot;
 use crate::capture::write::{Recorder, hole};
 use crate::capture::{Options, Sum, os};
@@ -39,7 +39,7 @@ pub struct Text {
     /// What lines said that are no events.
     pub marks: Marks,
     calls: Calls,
-    sieve: Sieve,
+    path_filter: PathFilter,
     /// Events that are wanted.
     most: u64,
     /// Descriptors that were made before the open ones had been looked at: their events tell of them.
@@ -60,7 +60,7 @@ impl Text {
             serials: Serials::new(now),
             marks: Marks::default(),
             calls: Calls::all(),
-            sieve: Sieve::default(),
+            path_filter: PathFilter::default(),
             most: u64::MAX,
             made_early: HashSet::new(),
             until: now,
@@ -75,7 +75,7 @@ impl Text {
     /// From now on events are taken as `options` say. The open files were looked at until then.
     pub fn watch(&mut self, until: i64, options: &Options, snapshot: &Snapshot) {
         self.until = until;
-        self.sieve = Sieve::new(&options.paths, snapshot);
+        self.path_filter = PathFilter::new(&options.paths, snapshot);
         self.calls = options.calls.clone();
         self.most = options.limits.events.unwrap_or(u64::MAX);
     }
@@ -126,8 +126,8 @@ impl Text {
             }
         }
         self.arrived += 1;
-        let sieve = &mut self.sieve;
-        let wanted = matches!(&parsed.what, What::Call(event) if self.calls.has(event.syscall) && sieve.lets(event));
+        let path_filter = &mut self.path_filter;
+        let wanted = matches!(&parsed.what, What::Call(event) if self.calls.has(event.syscall) && path_filter.lets(event));
         if !wanted || self.full() {
             return Ok(());
         }

@@ -53,25 +53,25 @@ struct Process {
 
 /// Lets events through or not.
 #[derive(Debug, Default)]
-pub struct Sieve {
+pub struct PathFilter {
     paths: Paths,
     processes: HashMap<u32, Process>,
     /// Calls that went.
     pub filtered: u64,
 }
 
-impl Sieve {
-    /// A sieve for what was there when the capture began.
-    pub fn new(paths: &Paths, snapshot: &Snapshot) -> Sieve {
-        let mut sieve = Sieve { paths: paths.clone(), ..Sieve::default() };
+impl PathFilter {
+    /// A path_filter for what was there when the capture began.
+    pub fn new(paths: &Paths, snapshot: &Snapshot) -> PathFilter {
+        let mut path_filter = PathFilter { paths: paths.clone(), ..PathFilter::default() };
         for there in &snapshot.processes {
-            let process = sieve.processes.entry(there.pid as u32).or_default();
+            let process = path_filter.processes.entry(there.pid as u32).or_default();
             [process.cwd, process.root] = [&there.cwd, &there.root].map(|path| path.as_deref().map(Arc::from));
         }
         for file in &snapshot.files {
-            sieve.opened(file.pid as u32, file.fd, file.path.strip_suffix(b" (deleted)").unwrap_or(&file.path));
+            path_filter.opened(file.pid as u32, file.fd, file.path.strip_suffix(b" (deleted)").unwrap_or(&file.path));
         }
-        sieve
+        path_filter
     }
 
     /// A process was made, and has what its parent has.
@@ -277,7 +277,7 @@ mod tests {
         Paths { only: globs(only), not: globs(not) }
     }
 
-    fn sieve(only: &[&str], not: &[&str]) -> Sieve {
+    fn path_filter(only: &[&str], not: &[&str]) -> PathFilter {
         let process = There { pid: 1, cwd: Some(b"/home".to_vec()), ..There::default() };
         let file = |fd, path: &str| OpenFile {
             pid: 1,
@@ -293,7 +293,7 @@ mod tests {
             mode: 0,
         };
         let files = vec![file(0, "pipe:[7]"), file(1, "/data/log (deleted)")];
-        Sieve::new(&paths(only, not), &Snapshot { processes: vec![process], files, ..Snapshot::default() })
+        PathFilter::new(&paths(only, not), &Snapshot { processes: vec![process], files, ..Snapshot::default() })
     }
 
     fn event(pid: i64, syscall: Syscall, numbers: &[(Col, i64)], text: &str, ret: i64) -> Event {
@@ -314,76 +314,81 @@ mod tests {
 
     #[test]
     fn a_descriptor_is_judged_by_what_it_was_opened_on_until_it_is_closed() {
-        let mut sieve = sieve(&["/data/*"], &["*.tmp"]);
+        let mut path_filter = path_filter(&["/data/*"], &["*.tmp"]);
         for (name, fd, stays) in [("/data/x", 3, true), ("../data/./y", 4, true), ("z", 5, false), ("/data/z.tmp", 6, false)] {
-            assert_eq!(sieve.lets(&event(1, Syscall::openat, &[(Col::DirFd, -100)], name, fd)), stays, "{name}");
-            assert_eq!(sieve.lets(&on(1, Syscall::read, fd, 10)), stays, "{name}");
+            assert_eq!(path_filter.lets(&event(1, Syscall::openat, &[(Col::DirFd, -100)], name, fd)), stays, "{name}");
+            assert_eq!(path_filter.lets(&on(1, Syscall::read, fd, 10)), stays, "{name}");
         }
-        assert!(!sieve.lets(&on(1, Syscall::read, 0, 1)) && sieve.lets(&on(1, Syscall::write, 1, 1)));
-        assert!(!sieve.lets(&on(1, Syscall::close, 5, 0)) && sieve.lets(&on(1, Syscall::close, 3, 0)));
+        assert!(!path_filter.lets(&on(1, Syscall::read, 0, 1)) && path_filter.lets(&on(1, Syscall::write, 1, 1)));
+        assert!(!path_filter.lets(&on(1, Syscall::close, 5, 0)) && path_filter.lets(&on(1, Syscall::close, 3, 0)));
         // The number means something else now.
-        assert!(!sieve.lets(&event(1, Syscall::openat, &[(Col::DirFd, -100)], "a", 3)));
-        assert!(!sieve.lets(&on(1, Syscall::fsync, 3, 0)));
-        assert_eq!(sieve.filtered, 8);
+        assert!(!path_filter.lets(&event(1, Syscall::openat, &[(Col::DirFd, -100)], "a", 3)));
+        assert!(!path_filter.lets(&on(1, Syscall::fsync, 3, 0)));
+        assert_eq!(path_filter.filtered, 8);
     }
 
     #[test]
     fn a_name_below_a_root_of_its_own_is_judged_by_where_it_is() {
-        let mut sieve = sieve(&["/data/*"], &[]);
-        assert!(sieve.lets(&event(1, Syscall::chroot, &[], "/data", 0)));
-        assert!(sieve.lets(&event(1, Syscall::unlink, &[], "/x", 0)));
+        let mut path_filter = path_filter(&["/data/*"], &[]);
+        assert!(path_filter.lets(&event(1, Syscall::chroot, &[], "/data", 0)));
+        assert!(path_filter.lets(&event(1, Syscall::unlink, &[], "/x", 0)));
         // Not yet in there.
-        assert!(!sieve.lets(&event(1, Syscall::unlink, &[], "x", 0)));
-        assert!(sieve.lets(&event(1, Syscall::chdir, &[], "/", 0)) && sieve.lets(&event(1, Syscall::unlink, &[], "x", 0)));
+        assert!(!path_filter.lets(&event(1, Syscall::unlink, &[], "x", 0)));
+        assert!(
+            path_filter.lets(&event(1, Syscall::chdir, &[], "/", 0)) && path_filter.lets(&event(1, Syscall::unlink, &[], "x", 0))
+        );
     }
 
     #[test]
     fn what_a_newcomer_brings_is_judged_too() {
-        let mut sieve = sieve(&["/data/*"], &[]);
+        let mut path_filter = path_filter(&["/data/*"], &[]);
         let brings = |fd: i64, path: &str| {
             let mut event = event(7, Syscall::joined_fd, &[(Col::Fd, fd)], "", 0);
             event.set_text(Text::FdPath, path);
             event
         };
-        assert!(sieve.lets(&event(7, Syscall::joined_cwd, &[], "/data", 0)));
-        assert!(sieve.lets(&brings(3, "/data/x (deleted)")) && !sieve.lets(&brings(4, "/home/x")));
-        assert!(sieve.lets(&on(7, Syscall::read, 3, 1)) && !sieve.lets(&on(7, Syscall::read, 4, 1)));
-        assert!(sieve.lets(&event(7, Syscall::openat, &[(Col::DirFd, -100)], "y", 5)));
-        assert_eq!(sieve.filtered, 1, "what is no call is not counted");
+        assert!(path_filter.lets(&event(7, Syscall::joined_cwd, &[], "/data", 0)));
+        assert!(path_filter.lets(&brings(3, "/data/x (deleted)")) && !path_filter.lets(&brings(4, "/home/x")));
+        assert!(path_filter.lets(&on(7, Syscall::read, 3, 1)) && !path_filter.lets(&on(7, Syscall::read, 4, 1)));
+        assert!(path_filter.lets(&event(7, Syscall::openat, &[(Col::DirFd, -100)], "y", 5)));
+        assert_eq!(path_filter.filtered, 1, "what is no call is not counted");
     }
 
     #[test]
     fn descriptors_are_handed_on() {
-        let mut sieve = sieve(&["/data"], &[]);
-        assert!(sieve.lets(&on(1, Syscall::dup, 1, 7)) && sieve.lets(&on(1, Syscall::write, 7, 1)));
-        sieve.forked(1, 2);
-        assert!(sieve.lets(&on(2, Syscall::write, 7, 1)));
+        let mut path_filter = path_filter(&["/data"], &[]);
+        assert!(path_filter.lets(&on(1, Syscall::dup, 1, 7)) && path_filter.lets(&on(1, Syscall::write, 7, 1)));
+        path_filter.forked(1, 2);
+        assert!(path_filter.lets(&on(2, Syscall::write, 7, 1)));
         // One of the two is a file that stays, which it closes.
-        assert!(sieve.lets(&event(2, Syscall::dup2, &[(Col::Fd, 0), (Col::Fd2, 7)], "", 7)));
-        assert!(!sieve.lets(&on(2, Syscall::write, 7, 1)) && sieve.lets(&on(1, Syscall::write, 7, 1)));
-        assert!(sieve.lets(&event(1, Syscall::close_range, &[(Col::Fd, 3), (Col::Fd2, -1)], "", 0)));
-        assert!(!sieve.lets(&on(1, Syscall::write, 7, 1)));
+        assert!(path_filter.lets(&event(2, Syscall::dup2, &[(Col::Fd, 0), (Col::Fd2, 7)], "", 7)));
+        assert!(!path_filter.lets(&on(2, Syscall::write, 7, 1)) && path_filter.lets(&on(1, Syscall::write, 7, 1)));
+        assert!(path_filter.lets(&event(1, Syscall::close_range, &[(Col::Fd, 3), (Col::Fd2, -1)], "", 0)));
+        assert!(!path_filter.lets(&on(1, Syscall::write, 7, 1)));
     }
 
     #[test]
     fn names_are_resolved_and_one_of_two_is_enough() {
-        let mut sieve = sieve(&[], &["/tmp"]);
-        assert!(sieve.lets(&event(1, Syscall::stat, &[], "x", 0)) && !sieve.lets(&event(1, Syscall::stat, &[], "../tmp/x", -2)));
-        assert!(sieve.lets(&event(1, Syscall::chdir, &[], "/tmp/dir", 0)));
-        assert!(!sieve.lets(&event(1, Syscall::unlink, &[], "x", 0)));
+        let mut path_filter = path_filter(&[], &["/tmp"]);
+        assert!(
+            path_filter.lets(&event(1, Syscall::stat, &[], "x", 0))
+                && !path_filter.lets(&event(1, Syscall::stat, &[], "../tmp/x", -2))
+        );
+        assert!(path_filter.lets(&event(1, Syscall::chdir, &[], "/tmp/dir", 0)));
+        assert!(!path_filter.lets(&event(1, Syscall::unlink, &[], "x", 0)));
         let mut rename = event(1, Syscall::rename, &[], "x", 0);
         rename.set_text(Text::Path2, "y");
-        assert!(!sieve.lets(&rename));
+        assert!(!path_filter.lets(&rename));
         rename.set_text(Text::Path2, "/data/y");
-        assert!(sieve.lets(&rename));
+        assert!(path_filter.lets(&rename));
         // What names nothing, and what nothing is known of, stays.
-        assert!(sieve.lets(&event(1, Syscall::sync, &[], "", 0)) && sieve.lets(&on(9, Syscall::read, 3, 1)));
+        assert!(path_filter.lets(&event(1, Syscall::sync, &[], "", 0)) && path_filter.lets(&on(9, Syscall::read, 3, 1)));
     }
 
     #[test]
     fn without_patterns_everything_stays_and_nothing_is_kept_in_mind() {
-        let mut sieve = Sieve::default();
-        sieve.forked(1, 2);
-        assert!(sieve.lets(&event(1, Syscall::openat, &[], "/x", 3)) && sieve.processes.is_empty());
+        let mut path_filter = PathFilter::default();
+        path_filter.forked(1, 2);
+        assert!(path_filter.lets(&event(1, Syscall::openat, &[], "/x", 3)) && path_filter.processes.is_empty());
     }
 }

@@ -13,7 +13,7 @@ const PAGE: i64 = 4096;
 
 /// What is no event, and must be known to understand events.
 #[derive(Clone, Debug)]
-pub enum News {
+pub enum Notice {
     /// A process made another one.
     Forked {
         /// The one.
@@ -31,10 +31,10 @@ pub enum News {
 
 impl Decoder<'_> {
     /// Takes a record that tells of no call.
-    pub(super) fn aside(&mut self, record: &Record<'_>) {
+    pub(super) fn notice(&mut self, record: &Record<'_>) {
         let (pid, tid, begin) = (record.u32(at::PID), record.u32(at::TID), self.clock.wrapping_add(record.i64(at::TS)));
         if record.is(flag::FORKED) {
-            self.news.push(News::Forked { parent: pid, child: tid });
+            self.notices.push(Notice::Forked { parent: pid, child: tid });
         } else if record.is(flag::JOINED) {
             let comm = record.string(0).unwrap_or_default();
             let process = Process {
@@ -45,7 +45,7 @@ impl Decoder<'_> {
                 comm: comm.split(|byte| *byte == 0).next().unwrap_or_default().to_vec(),
                 ..Process::default()
             };
-            self.news.push(News::Joined(process, record.arg(3)));
+            self.notices.push(Notice::Joined(process, record.arg(3)));
         } else if record.is(flag::PLACE) {
             self.brought(record, begin);
         } else if record.is(flag::ASKED) {
@@ -84,11 +84,11 @@ impl Decoder<'_> {
         let gone: &[u8] = if record.arg(3) == 0 { b"" } else { b" (deleted)" };
         let whole = record.is(flag::WHERE).then(|| [&path(names), gone].concat());
         let mut event = match (record.arg(0) as i32, whole) {
-            (place::ROOT, Some(path)) => return self.news.push(News::Root(record.u32(at::PID), path)),
+            (place::ROOT, Some(path)) => return self.notices.push(Notice::Root(record.u32(at::PID), path)),
             (place::CWD, Some(path)) => {
                 let mut event = Event::new(Syscall::joined_cwd);
                 event.set_text(Text::Path, &path);
-                self.news.push(News::Cwd(record.u32(at::PID), path));
+                self.notices.push(Notice::Cwd(record.u32(at::PID), path));
                 event
             }
             (place::CWD | place::ROOT, None) => return,

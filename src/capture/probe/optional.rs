@@ -3,9 +3,9 @@
 //! Both are best effort; where the kernel does not show them, requests are counted rather than told, and the start of the
 //! capture says so.
 
-use super::arrive::ours;
 use super::file::{inode_fields, opened, word};
-use super::parts::{about, blank, read_kernel, reserve, scratch, send, slot, submit};
+use super::newcomers::ours;
+use super::parts::{about, blank, frame, read_kernel, reserve, scratch, send, submit};
 use super::program::tail;
 use crate::capture::decode::uring::{COMMAND, Rings};
 use crate::capture::kernel::asm::Helper;
@@ -21,7 +21,7 @@ use anyhow::Result;
 
 /// A program at a tracepoint that not every kernel has.
 #[derive(Clone, Debug)]
-pub struct Extra {
+pub struct Optional {
     /// Its name.
     pub name: &'static str,
     /// What it is.
@@ -34,13 +34,13 @@ pub struct Extra {
 ///
 /// # Errors
 /// When the kernel does not show them.
-pub fn rings(btf: &Btf, k: &Layout) -> Result<(Rings, [Extra; 2])> {
+pub fn rings(btf: &Btf, k: &Layout) -> Result<(Rings, [Optional; 2])> {
     let rings = Rings::find(btf)?;
     let asked = btf.id(Kind::Typedef, "btf_trace_io_uring_submit_req")?;
     let done = btf.id(Kind::Typedef, "btf_trace_io_uring_complete")?;
     let programs = [
-        Extra { name: "ioriot_asked", code: ask(k, &rings), hook: asked },
-        Extra { name: "ioriot_done", code: done_with(k, &rings), hook: done },
+        Optional { name: "ioriot_asked", code: ask(k, &rings), hook: asked },
+        Optional { name: "ioriot_done", code: done_with(k, &rings), hook: done },
     ];
     Ok((rings, programs))
 }
@@ -49,13 +49,13 @@ pub fn rings(btf: &Btf, k: &Layout) -> Result<(Rings, [Extra; 2])> {
 ///
 /// # Errors
 /// When the kernel does not show them (Linux 6.8 does).
-pub fn faults(btf: &Btf, k: &Layout) -> Result<[Extra; 2]> {
+pub fn faults(btf: &Btf, k: &Layout) -> Result<[Optional; 2]> {
     let host = btf.offset("address_space.host")?;
     let one = btf.id(Kind::Typedef, "btf_trace_mm_filemap_fault")?;
     let around = btf.id(Kind::Typedef, "btf_trace_mm_filemap_map_pages")?;
     Ok([
-        Extra { name: "ioriot_fault", code: fault(k, host, 8), hook: one },
-        Extra { name: "ioriot_around", code: fault(k, host, 16), hook: around },
+        Optional { name: "ioriot_fault", code: fault(k, host, 8), hook: one },
+        Optional { name: "ioriot_around", code: fault(k, host, 16), hook: around },
     ])
 }
 
@@ -80,7 +80,7 @@ fn ask(k: &Layout, rings: &Rings) -> Code {
     let text = a.label();
     for (kind, label) in named {
         a.here(label);
-        for (slot, name) in [slot::POINTER, slot::PARENT].into_iter().zip([kind.names.first(), kind.names.get(1)]) {
+        for (slot, name) in [frame::POINTER, frame::PARENT].into_iter().zip([kind.names.first(), kind.names.get(1)]) {
             a.store(DW, R10, slot, 0);
             if let Some((_, at)) = name {
                 a.mov(R3, R6);
@@ -95,7 +95,7 @@ fn ask(k: &Layout, rings: &Rings) -> Code {
     blank(&mut a, 0);
     asked(&mut a, k, rings);
     a.mov(R9, 0);
-    for (which, slot) in [slot::POINTER, slot::PARENT].into_iter().enumerate() {
+    for (which, slot) in [frame::POINTER, frame::PARENT].into_iter().enumerate() {
         let none = a.label();
         a.load(DW, R3, R10, slot);
         a.jump(Eq, R3, 0, none);
@@ -155,9 +155,9 @@ fn done_with(k: &Layout, rings: &Rings) -> Code {
     a.store(DW, R8, at::ARGS, R6);
     a.mov(R3, R6);
     a.add(R3, i32::from(rings.result));
-    a.store(DW, R10, slot::POINTER, 0);
-    read_kernel(&mut a, slot::POINTER, 4);
-    a.load(DW, R1, R10, slot::POINTER);
+    a.store(DW, R10, frame::POINTER, 0);
+    read_kernel(&mut a, frame::POINTER, 4);
+    a.load(DW, R1, R10, frame::POINTER);
     a.store(DW, R8, at::RET, R1);
     a.mov(R3, R6);
     a.add(R3, i32::from(rings.file));
@@ -177,17 +177,17 @@ fn fault(k: &Layout, host: i16, last: i16) -> Code {
     let (out, full) = (a.label(), a.label());
     a.load(DW, R6, R1, 0);
     a.load(DW, R2, R1, 8);
-    a.store(DW, R10, slot::START, R2);
+    a.store(DW, R10, frame::START, R2);
     a.load(DW, R2, R1, last);
-    a.store(DW, R10, slot::NOW, R2);
+    a.store(DW, R10, frame::NOW, R2);
     ours(&mut a, k, out);
     a.load(DW, R9, R6, host);
     a.jump(Eq, R9, 0, out);
     reserve(&mut a, 0, full);
     about(&mut a, k, R7, flag::FAULT);
-    a.load(DW, R1, R10, slot::START);
+    a.load(DW, R1, R10, frame::START);
     a.store(DW, R8, at::ARGS, R1);
-    a.load(DW, R1, R10, slot::NOW);
+    a.load(DW, R1, R10, frame::NOW);
     a.store(DW, R8, at::ARGS + 8, R1);
     inode_fields(&mut a, k, R9, R8);
     submit(&mut a);

@@ -19,20 +19,20 @@ pub struct Span {
 }
 
 /// The table of edges, page by page.
-pub struct Links {
+pub struct Edges {
     source: Source,
     cache: Cache<[Int64Array; 3]>,
     /// Worker of every lane.
     workers: HashMap<i64, u32>,
 }
 
-impl Links {
+impl Edges {
     /// Opens the table, to keep `budget` bytes of it decoded; `workers` says who runs which lane.
     ///
     /// # Errors
     /// When it is damaged or lacks a column.
-    pub fn open(file: File, workers: HashMap<i64, u32>, budget: usize) -> Result<Links> {
-        Ok(Links { source: Source::open("edges", file, &COLUMNS)?, cache: Cache::new(budget), workers })
+    pub fn open(file: File, workers: HashMap<i64, u32>, budget: usize) -> Result<Edges> {
+        Ok(Edges { source: Source::open("edges", file, &COLUMNS)?, cache: Cache::new(budget), workers })
     }
 
     /// Number of edges.

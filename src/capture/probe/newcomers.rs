@@ -5,7 +5,7 @@
 //! it, it may have moved on, closed everything or ended, and this process has no rights left to look.
 
 use super::file::{field, file, names, typed, word};
-use super::parts::{about, blank, reserve, scratch, send, slot, submit};
+use super::parts::{about, blank, frame, reserve, scratch, send, submit};
 use super::program::{count, find_mark};
 use crate::capture::kernel::asm::Alu::{And, Lsh, Rsh};
 use crate::capture::kernel::asm::If::{Eq, Ge, Ne};
@@ -45,7 +45,7 @@ fn told(a: &mut Asm, make: bool) {
 /// Tells of the process of the current task and of what it has, if the task came into the scope with this call (slot
 /// JOINED) and none of its threads did before. R6 to R9 are lost. Gives the function that [`what_it_has`] is to be put at.
 pub fn joined(a: &mut Asm, k: &Layout, out: Label, full: Label) -> Option<Label> {
-    a.load(DW, R1, R10, slot::JOINED);
+    a.load(DW, R1, R10, frame::JOINED);
     a.jump(Eq, R1, 0, out);
     a.call(Helper::CurrentTask);
     a.mov(R7, R0);
@@ -83,7 +83,7 @@ pub fn joined(a: &mut Asm, k: &Layout, out: Label, full: Label) -> Option<Label>
     send(a, full);
     if !k.loops {
         // One walk is what a verifier can follow here: that from the working directory.
-        a.store(DW, R10, slot::NUMBER, place::CWD);
+        a.store(DW, R10, frame::NUMBER, place::CWD);
         one(a, k, out, out, full);
         return None;
     }
@@ -91,7 +91,7 @@ pub fn joined(a: &mut Asm, k: &Layout, out: Label, full: Label) -> Option<Label>
     a.mov(R1, place::LAST + 1);
     a.function(R2, each);
     a.mov(R3, R10);
-    a.add(R3, i32::from(slot::NOW));
+    a.add(R3, i32::from(frame::NOW));
     a.mov(R4, 0);
     a.call(Helper::Loop);
     Some(each)
@@ -102,9 +102,9 @@ pub fn joined(a: &mut Asm, k: &Layout, out: Label, full: Label) -> Option<Label>
 pub fn what_it_has(a: &mut Asm, k: &Layout, each: Label) {
     let (next, last) = (a.label(), a.label());
     a.here(each);
-    a.store(DW, R10, slot::NUMBER, R1);
+    a.store(DW, R10, frame::NUMBER, R1);
     a.load(DW, R1, R2, 0);
-    a.store(DW, R10, slot::NOW, R1);
+    a.store(DW, R10, frame::NOW, R1);
     a.call(Helper::CurrentTask);
     a.mov(R7, R0);
     let full = a.label();
@@ -118,20 +118,20 @@ pub fn what_it_has(a: &mut Asm, k: &Layout, each: Label) {
     a.give(1);
 }
 
-/// Begins the record at R8 about the task in R7: what it brings was there when its call began (slot NOW).
+/// Begins the record at R8 about the task in R7: what it brings was there when its call began (frame field NOW).
 fn begin(a: &mut Asm, k: &Layout, flag: u16) {
     about(a, k, R7, flag);
-    a.load(DW, R1, R10, slot::NOW);
+    a.load(DW, R1, R10, frame::NOW);
     a.store(DW, R8, at::TS, R1);
 }
 
-/// Tells of one place (its number in slot NUMBER) of the task in R7. Jumps to `none` when there is nothing, and to `last`
+/// Tells of one place (its number in frame field NUMBER) of the task in R7. Jumps to `none` when there is nothing, and to `last`
 /// when nothing follows either. R6 to R9 are lost.
 fn one(a: &mut Asm, k: &Layout, none: Label, last: Label, full: Label) {
     scratch(a, none);
     blank(a, 0);
     begin(a, k, flag::PLACE);
-    a.load(DW, R3, R10, slot::NUMBER);
+    a.load(DW, R3, R10, frame::NUMBER);
     a.store(DW, R8, at::ARGS, R3);
     let (cwd, root, walk) = (a.label(), a.label(), a.label());
     a.jump(Eq, R3, place::CWD, cwd);
@@ -145,13 +145,13 @@ fn one(a: &mut Asm, k: &Layout, none: Label, last: Label, full: Label) {
     a.jump(Ge, R3, R2, last);
     a.jump(Eq, R3, place::LAST - place::FILES, full);
     file(a, k, none);
-    a.load(DW, R1, R10, slot::POINTER);
+    a.load(DW, R1, R10, frame::POINTER);
     a.store(DW, R8, at::ARGS + 8, R1);
     // Close-on-exec is a bit of the table, not of the file.
     a.load(DW, R1, R7, k.at.files);
     a.load(DW, R1, R1, k.at.table);
     a.load(DW, R3, R1, k.at.cloexec);
-    a.load(DW, R2, R10, slot::NUMBER);
+    a.load(DW, R2, R10, frame::NUMBER);
     a.add(R2, -place::FILES);
     a.mov(R9, R2);
     a.alu(And, R9, 63);
@@ -162,7 +162,7 @@ fn one(a: &mut Asm, k: &Layout, none: Label, last: Label, full: Label) {
     a.alu(Rsh, R1, R9);
     a.alu(And, R1, 1);
     a.store(DW, R8, at::ARGS + 16, R1);
-    a.load(DW, R1, R10, slot::POINTER);
+    a.load(DW, R1, R10, frame::POINTER);
     a.add(R1, i32::from(k.at.path));
     a.goto(walk);
 
@@ -179,7 +179,7 @@ fn one(a: &mut Asm, k: &Layout, none: Label, last: Label, full: Label) {
         Some(cast) => typed(a, cast, cast.path),
         None => a.mov(R0, R1),
     }
-    a.store(DW, R10, slot::POINTER, R0);
+    a.store(DW, R10, frame::POINTER, R0);
     // A name that is not among those of its directory is gone; that of a whole file system never is.
     let named = a.label();
     a.mov(R7, R0);

@@ -1,8 +1,8 @@
-//! Belts: the short way out of the kernel, one for each processor.
+//! Per-CPU buffers: the short way out of the kernel.
 //!
 //! The ring serves all processors: each record costs a lock and an exchange, and one whose length is not known before must
-//! be copied into it. A belt is written by the program at `sys_exit` alone, on one processor alone (the kernel does not let
-//! a program begin where it has not ended), so that a record is made in its place and there when it is counted. A belt is
+//! be copied into it. A buffer is written by the program at `sys_exit` alone, on one processor alone (the kernel does not let
+//! a program begin where it has not ended), so that a record is made in its place and there when it is counted. A buffer is
 //! small, and what finds no room on it goes by the ring.
 //!
 //! ```text
@@ -17,7 +17,7 @@ use super::asm::{Asm, Helper, Label, Map, Reg};
 use super::record::{FIXED, LONGEST};
 use std::fs;
 
-/// Where the count of bytes is that were put on a belt.
+/// Where the count of bytes is that were put in a buffer.
 pub const PUT: i16 = 0;
 /// Where the count of bytes is that were taken off: in another line of the caches.
 pub const TAKEN: i16 = 128;
@@ -25,32 +25,32 @@ pub const TAKEN: i16 = 128;
 pub const RECORDS: usize = 4096;
 /// What a record begins at a multiple of: a line of the caches.
 pub const LINE: i32 = 64;
-/// The most that a belt needs: what a processor can tell while the reader sleeps.
+/// The most that a buffer needs: what a processor can tell while the reader sleeps.
 const MOST: u64 = 4 << 20;
 /// The least that is worth it.
 const LEAST: u64 = 64 << 10;
 
 /// How many there are, and of which size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Belts {
+pub struct Buffers {
     /// One for each processor from 0 on; those beyond go by the ring.
     pub count: u32,
     /// Bytes of the records on each: a power of two.
     pub bytes: u32,
 }
 
-impl Belts {
+impl Buffers {
     /// Those for this machine, which together are no larger than a ring of this size.
-    pub fn new(ring: u64) -> Belts {
+    pub fn new(ring: u64) -> Buffers {
         let processors = last_processor("online") + 1;
         // Both bounds are powers of two.
         let bytes = 1 << (ring / processors.next_power_of_two()).clamp(LEAST, MOST).ilog2();
         // The kernel's verifier follows no offset beyond half a gigabyte.
         let count = processors.min((256 << 20) / bytes);
-        Belts { count: count as u32, bytes: bytes as u32 }
+        Buffers { count: count as u32, bytes: bytes as u32 }
     }
 
-    /// From one belt to the next, bytes.
+    /// From one buffer to the next, bytes.
     pub const fn stride(self) -> u32 {
         RECORDS as u32 + self.bytes + (LONGEST as u32).next_multiple_of(RECORDS as u32)
     }
@@ -67,38 +67,38 @@ pub fn last_processor(list: &str) -> u64 {
     text.trim().rsplit([',', '-']).next().and_then(|last| last.parse().ok()).unwrap_or(0)
 }
 
-/// R8 = room for a record of so many bytes on the belt of this processor, R9 = the belt; jumps to `none` when there is none.
-pub fn room(a: &mut Asm, belts: Belts, bytes: i32, none: Label) {
+/// R8 = room for a record of so many bytes in the buffer of this processor, R9 = the buffer; jumps to `none` when there is none.
+pub fn room(a: &mut Asm, buffers: Buffers, bytes: i32, none: Label) {
     a.call(Helper::Processor);
-    a.jump(Gt, R0, belts.count as i32 - 1, none);
-    a.alu(Mul, R0, belts.stride() as i32);
-    a.map_value(R9, Map::Belts);
+    a.jump(Gt, R0, buffers.count as i32 - 1, none);
+    a.alu(Mul, R0, buffers.stride() as i32);
+    a.map_value(R9, Map::Buffers);
     a.add(R9, R0);
     a.load(DW, R1, R9, PUT);
     a.load(DW, R2, R9, TAKEN);
     a.mov(R3, R1);
     a.alu(Sub, R3, R2);
-    a.jump(Gt, R3, belts.bytes as i32 - bytes, none);
-    a.alu(And, R1, belts.bytes as i32 - LINE);
+    a.jump(Gt, R3, buffers.bytes as i32 - bytes, none);
+    a.alu(And, R1, buffers.bytes as i32 - LINE);
     a.mov(R8, R9);
     a.add(R8, R1);
     a.add(R8, RECORDS as i32);
 }
 
-/// The record that has been made in the room on a belt is there for the reader. Destroys R1.
-pub fn put(a: &mut Asm, belt: Reg) {
-    a.load(DW, R1, belt, PUT);
+/// The record that has been made in the room in a buffer is there for the reader. Destroys R1.
+pub fn put(a: &mut Asm, buffer: Reg) {
+    a.load(DW, R1, buffer, PUT);
     a.add(R1, FIXED);
-    a.publish(belt, PUT, R1);
+    a.publish(buffer, PUT, R1);
 }
 
 /// The same for one with a variable part of R9 bytes. R9 is lost.
-pub fn put_long(a: &mut Asm, belt: Reg) {
-    a.load(DW, R1, belt, PUT);
+pub fn put_long(a: &mut Asm, buffer: Reg) {
+    a.load(DW, R1, buffer, PUT);
     a.add(R9, FIXED + LINE - 1);
     a.alu(And, R9, -LINE);
     a.add(R1, R9);
-    a.publish(belt, PUT, R1);
+    a.publish(buffer, PUT, R1);
 }
 
 #[cfg(test)]
@@ -106,12 +106,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn belts_are_powers_of_two_and_no_larger_than_the_ring() {
+    fn buffers_are_powers_of_two_and_no_larger_than_the_ring() {
         for ring in [64 << 10, 1 << 20, 64 << 20, 1 << 30] {
-            let belts = Belts::new(ring);
-            assert!(belts.count > 0 && belts.bytes.is_power_of_two() && belts.size() < 1 << 29, "{belts:?}");
-            assert!(u64::from(belts.bytes) <= ring && u64::from(belts.bytes) <= MOST, "{belts:?}");
+            let buffers = Buffers::new(ring);
+            assert!(buffers.count > 0 && buffers.bytes.is_power_of_two() && buffers.size() < 1 << 29, "{buffers:?}");
+            assert!(u64::from(buffers.bytes) <= ring && u64::from(buffers.bytes) <= MOST, "{buffers:?}");
         }
-        assert_eq!((Belts { count: 2, bytes: 1 << 20 }).size(), 2 * ((1 << 20) + 4096 + 32768));
+        assert_eq!((Buffers { count: 2, bytes: 1 << 20 }).size(), 2 * ((1 << 20) + 4096 + 32768));
     }
 }
