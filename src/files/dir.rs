@@ -1,7 +1,8 @@
 //! A directory by descriptor.
 
 use super::{CREATE, READ, refusal, regular, whole};
-use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
+use anyhow::Context;
+use rustix::fs::{self, Access, AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{ErrorKind, Result};
@@ -88,6 +89,21 @@ impl Dir {
         };
         super::trusted(&dir)?;
         Ok((dir, name.to_owned()))
+    }
+
+    /// Could [`Dir::prepare`] prepare this place?
+    ///
+    /// # Errors
+    /// As [`Dir::prepare`], as far as it can be known before anything is made.
+    pub fn could_prepare(path: &Path) -> anyhow::Result<()> {
+        let (parent, _) = split(path)?;
+        let dir = match Dir::open(parent) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Dir::could_prepare(parent),
+            opened => opened?,
+        };
+        super::trusted(&dir)?;
+        let may = fs::accessat(&dir, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS);
+        may.with_context(|| format!("nothing can be made in {}", dir.path().display()))
     }
 
     /// Its path when it was opened, for people.

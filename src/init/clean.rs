@@ -1,6 +1,7 @@
 //! Finds and deletes what ioriot leaves behind: roots with all their parts, trees moved aside, runs, datasets a killed writer
 //! left. What carries no mark of ioriot's own is never touched, nor what somebody else could have put there.
 
+use super::aside;
 use super::root::Root;
 use crate::files::{self, Dir, Id, Lock};
 use crate::schema::Dataset;
@@ -83,7 +84,6 @@ fn look(dir: &Dir, depth: u32, found: &mut Vec<Found>) -> std::io::Result<()> {
 fn classify(dir: &Dir) -> Option<(Found, Vec<Root>)> {
     let stat = dir.stat().ok().filter(files::mine)?;
     let path = dir.path().to_owned();
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let found = |thing, state: Option<String>, places: Vec<Root>| {
         let bytes = files::size(dir) + places.iter().map(|place| files::size(place.dir())).sum::<u64>();
         let paths = places.iter().map(|place| place.path().to_owned()).collect();
@@ -94,7 +94,7 @@ fn classify(dir: &Dir) -> Option<(Found, Vec<Root>)> {
     }
     if let Ok(Some(root)) = Root::of(dir.again().ok()?) {
         let stamp = root.stamp().ok().filter(|_| root.pure())?;
-        let old = name.rsplit_once(".old-").is_some_and(|(_, number)| number.bytes().all(|byte| byte.is_ascii_digit()));
+        let old = path.file_name().is_some_and(aside::is_old);
         let thing = match &stamp.part_of {
             Some(of) if Root::open(of).is_ok_and(|root| root.is_none()) => Thing::Orphan,
             Some(_) => Thing::Mapped,

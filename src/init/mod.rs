@@ -5,6 +5,7 @@
 //!                                  └─▶ makers (threads) ─▶ tree of the root, trees of mapped directories
 //! ```
 
+mod aside;
 mod clean;
 pub mod data;
 mod fill;
@@ -97,6 +98,8 @@ pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
     let start = Instant::now();
     let site = Site::new(options)?;
     site::room(&site.needs()?)?;
+    // Before an old tree moves aside.
+    drop(site::places(&options.root, &site.maps, options.force)?);
 
     let stamp = Stamp::new(&site.workload, options.data, options.sparse_unread, site.maps.clone());
     let (parts, moved, _locks) = lay_out(options, &site, &stamp)?;
@@ -121,25 +124,27 @@ pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
     Ok(summary)
 }
 
-/// Makes the root and every mapped place, all empty; or none of them. Says where an old root went, too, and keeps all locked.
+/// Makes the root and every mapped place, all empty; or none of them, and old ones are where they were. Says where an old root went, too, and keeps all locked.
 fn lay_out(options: &Options, site: &Site, stamp: &Stamp) -> Result<(Parts, Option<PathBuf>, Vec<Lock>)> {
-    let (root, moved, lock) = Root::make(&options.root, options.force, stamp)?;
-    let of_place = Stamp { part_of: Some(root.path().to_owned()), maps: Vec::new(), ..stamp.clone() };
-    let (mut places, mut locks) = (Vec::new(), vec![lock]);
+    let first = Root::make(&options.root, options.force, stamp)?;
+    let of_place = Stamp { part_of: Some(first.root.path().to_owned()), maps: Vec::new(), ..stamp.clone() };
+    let mut all = vec![first];
     for map in &site.maps {
         match Root::make(&map.place, options.force, &of_place) {
-            Ok((place, _, lock)) => {
-                places.push(place);
-                locks.push(lock);
-            }
+            Ok(made) => all.push(made),
             Err(error) => {
                 // They hold nothing yet but what was made just now.
-                places.iter().chain([&root]).for_each(|made| drop(clean::discard(made)));
+                all.iter().for_each(|made| drop(clean::discard(&made.root)));
+                // The old root first: with it go the places that belong to it.
+                all.iter().filter_map(|made| made.moved.as_deref()).for_each(aside::put_back);
                 return Err(error);
             }
         }
     }
-    Ok((Parts::of(root, places, &site.maps)?, moved, locks))
+    let moved = all[0].moved.take();
+    let (mut roots, locks): (Vec<Root>, Vec<Lock>) = all.into_iter().map(|made| (made.root, made.lock)).unzip();
+    let root = roots.remove(0);
+    Ok((Parts::of(root, roots, &site.maps)?, moved, locks))
 }
 
 /// Makes entries in the parts of a tree.

@@ -13,10 +13,11 @@
 //! and is closed to everybody else. It is opened once, and everything in it is reached by that descriptor.
 
 use super::stamp::{Stamp, State, fingerprint};
+use super::{aside, clean};
 use crate::files::{self, Dir, Lock};
 use crate::schema::Dataset;
 use anyhow::{Context, Result, bail, ensure};
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
@@ -36,6 +37,17 @@ const OURS: [&str; 5] = [STAMP, STAMP_ASIDE, INODES, LOCK, TREE];
 #[derive(Debug)]
 pub struct Root {
     dir: Dir,
+}
+
+/// A root that was made just now.
+#[derive(Debug)]
+pub struct Made {
+    /// It.
+    pub root: Root,
+    /// Where a tree that stood there went.
+    pub moved: Option<PathBuf>,
+    /// Its lock.
+    pub lock: Lock,
 }
 
 impl Root {
@@ -164,25 +176,31 @@ impl Root {
     /// Makes a root and its empty tree. A tree that stands there is moved aside, with all that belongs to it, when `force`
     /// is set; an empty directory of ours becomes the root, closed to all others.
     ///
-    /// Returns where an old tree went, too, and the lock of the new one.
+    /// When it cannot be made, a tree that stood there is put back.
     ///
     /// # Errors
     /// When the place is taken: by something else than a root always, by a root without `force` or one that somebody works in;
     /// or when others could put something else in its place.
-    pub fn make(path: &Path, force: bool, stamp: &Stamp) -> Result<(Root, Option<PathBuf>, Lock)> {
+    pub fn make(path: &Path, force: bool, stamp: &Stamp) -> Result<Made> {
         let path = absolute(path);
-        let moved = match Root::free(&path, force)? {
-            None => None,
-            Some(old) => Some(old.move_aside().with_context(|| format!("cannot move the tree in {} aside", path.display()))?),
-        };
+        let moved = Root::free(&path, force)?.map(|old| old.move_aside()).transpose()?;
+        let made = Root::begin(&path, stamp);
+        if let (Err(_), Some(moved)) = (&made, &moved) {
+            aside::put_back(moved);
+        }
+        let (root, lock) = made?;
+        Ok(Made { root, moved, lock })
+    }
+
+    fn begin(path: &Path, stamp: &Stamp) -> Result<(Root, Lock)> {
         let cannot = || format!("cannot make {}", path.display());
-        let dir = match Dir::open(&path) {
+        let dir = match Dir::open(path) {
             Ok(dir) => {
                 take(&dir)?;
                 dir
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                let (parent, name) = Dir::prepare(&path).with_context(cannot)?;
+                let (parent, name) = Dir::prepare(path).with_context(cannot)?;
                 // Owner only: a tree may hold setuid modes and device-like names that are nobody else's business.
                 parent.make(&name, 0o700).with_context(cannot)?
             }
@@ -192,10 +210,13 @@ impl Root {
         let root = Root { dir };
         let lock = root.hold()?;
         // Another init may have come first.
-        Root::free(&path, false)?;
-        root.write(stamp)?;
-        root.dir.make(TREE, 0o755).with_context(|| format!("cannot make {}", root.dir.at(TREE).display()))?;
-        Ok((root, moved, lock))
+        Root::free(path, false)?;
+        let tree = || root.dir.make(TREE, 0o755).with_context(|| format!("cannot make {}", root.dir.at(TREE).display()));
+        if let Err(error) = root.write(stamp).and_then(|()| tree().map(drop)) {
+            let _ = clean::discard(&root);
+            return Err(error);
+        }
+        Ok((root, lock))
     }
 
     /// Can a root be made here? The one that would have to move aside.
@@ -229,39 +250,6 @@ impl Root {
             if stamp.state == State::Incomplete { "" } else { ", --reset makes a used one as new again" },
         );
         Ok(Some(old))
-    }
-
-    fn move_aside(&self) -> Result<PathBuf> {
-        let _lock = self.hold()?;
-        let mut stamp = self.stamp()?;
-        let (parent, name) = self.seat()?;
-        let aside = vacant(&parent, &name)?;
-        let moved = parent.at(&aside);
-        for place in self.places(&stamp) {
-            let (beside, name) = place.seat()?;
-            let aside = vacant(&beside, &name)?;
-            for map in stamp.maps.iter_mut().filter(|map| map.place == place.path()) {
-                map.place = beside.at(&aside);
-            }
-            place.write(&Stamp { part_of: Some(moved.clone()), ..place.stamp()? })?;
-            beside.rename(&name, &beside, &aside)?;
-        }
-        self.write(&stamp)?;
-        parent.rename(&name, &parent, &aside)?;
-        Ok(moved)
-    }
-
-    /// The directory it is in, and its name there.
-    pub(super) fn seat(&self) -> Result<(Dir, OsString)> {
-        let (parent, name) = Dir::around(self.path())?;
-        files::trusted(&parent)?;
-        let there = parent.look(&name)?;
-        ensure!(
-            files::Id::of(&there) == self.dir.id()?,
-            "{} is another one now, or a symlink: name the directory itself",
-            self.path().display()
-        );
-        Ok((parent, name))
     }
 
     /// Opens the root that is to be used for a workload, and takes it for oneself; its stamp, too.
@@ -326,16 +314,4 @@ fn take(dir: &Dir) -> Result<()> {
     // Only now nobody else can put anything into it.
     ensure!(unused(&names(dir)?), "{} is not empty any more", dir.path().display());
     Ok(())
-}
-
-/// A free name beside one: `NAME.old-1`, `NAME.old-2` ...
-fn vacant(dir: &Dir, name: &OsStr) -> Result<OsString> {
-    for number in 1..=u32::MAX {
-        let mut aside = name.to_owned();
-        aside.push(format!(".old-{number}"));
-        if dir.look(&aside).is_err() {
-            return Ok(aside);
-        }
-    }
-    bail!("no free name beside {}", dir.at(name).display())
 }

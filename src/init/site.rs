@@ -1,11 +1,12 @@
 //! Where a tree is to stand: its parts, what each needs, and whether there is room for it.
 
 use super::Options;
-use super::map::{self, Mapping};
+use super::map::{self, Map, Mapping};
 use super::parts::Trees;
 use super::plan::{self, Entry};
 use super::root::{Root, absolute};
 use crate::amount::{Bytes, Things};
+use crate::files::Lock;
 use crate::model::Kind;
 use crate::mounts::{self, Mount, below};
 use crate::schema::Dataset;
@@ -36,13 +37,10 @@ impl Site {
         let workload = Dataset::expect(&options.workload, Holds::Workload)?;
         let root = absolute(&options.root);
         let entries = plan::entries(&workload, options.sparse_unread)?;
-        let mut maps = options.maps.iter().map(|map| map.resolve(&root)).collect::<Result<Vec<_>>>()?;
+        let mut maps = resolved(&root, &options.maps)?;
         let mut notes = Vec::new();
         if let Some(name) = &options.layout {
-            ensure!(
-                !name.is_empty() && !name.contains('/') && name != "." && name != "..",
-                "{name:?} is no name for a directory of trees: choose one without slashes"
-            );
+            named(name)?;
             let captured = mounts::of(&workload.manifest);
             if captured.is_none() {
                 notes.push("The capture does not know its mount points: those of this machine are used.".into());
@@ -108,6 +106,26 @@ impl Site {
         }
         Ok(needs)
     }
+}
+
+/// Refuses what is no name for trees of `--layout`.
+fn named(layout: &str) -> Result<()> {
+    let single = !layout.is_empty() && !layout.contains('/') && layout != "." && layout != "..";
+    ensure!(single, "{layout:?} is no name for a directory of trees: choose one without slashes");
+    Ok(())
+}
+
+fn resolved(root: &Path, maps: &[Map]) -> Result<Vec<Mapping>> {
+    maps.iter().map(|map| map.resolve(root)).collect()
+}
+
+/// Could a root and its places be made? The locks of those that would move aside.
+///
+/// # Errors
+/// When one could not: what is in the way.
+pub(super) fn places(root: &Path, maps: &[Mapping], force: bool) -> Result<Vec<Lock>> {
+    let places = [root].into_iter().chain(maps.iter().map(|map| &*map.place));
+    places.filter_map(|place| Root::could_make(place, force).transpose()).collect()
 }
 
 /// Refuses to map what is no directory before the replay: nothing could be bound there.
@@ -230,7 +248,7 @@ pub fn outline(options: &Options) -> Result<Outline> {
     }
     let mounts = mounts::of(&site.workload.manifest);
     let mounts = mounts.map(|mounts| mounts.iter().filter_map(|mount| stands_for(mount, &site)).collect());
-    let refused = room(&parts).err().or_else(|| Root::free(&options.root, options.force).err());
+    let refused = room(&parts).err().or_else(|| places(&options.root, &site.maps, options.force).err());
     let refused = refused.map(|error| format!("{error:#}"));
     Ok(Outline { kinds, parts, mounts, data: options.data.fill.to_string(), notes: site.notes, refused })
 }

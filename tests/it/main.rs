@@ -18,6 +18,7 @@ mod suite {
     mod hostile;
     mod house;
     mod ingest;
+    mod leavings;
     mod live;
     mod locks;
     #[cfg(feature = "sql")]

@@ -18,5 +18,5 @@ mod rights;
 mod roots;
 mod speed;
 mod targets;
-mod witness;
+pub mod witness;
 pub mod work;

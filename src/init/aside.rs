@@ -1,0 +1,170 @@
+//! Roots that make room for new ones: where they go, and the way back.
+
+use super::root::{Root, absolute};
+use crate::files::{self, Dir, Lock};
+use anyhow::{Context, Result, bail, ensure};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+/// What stands between the name of a root that was moved aside and its number.
+const OLD: &[u8] = b".old-";
+
+impl Root {
+    /// Could [`Root::make`] make one here? The lock of the one that would have to move aside.
+    ///
+    /// # Errors
+    /// As [`Root::make`], as far as it can be known before anything is made.
+    pub fn could_make(path: &Path, force: bool) -> Result<Option<Lock>> {
+        let path = absolute(path);
+        if let Some(old) = Root::free(&path, force)? {
+            let lock = old.hold()?;
+            let places = old.places(&old.stamp()?);
+            let seats = || places.iter().chain([&old]).try_for_each(|root| root.seat().map(drop));
+            seats().with_context(|| cannot_move(&path))?;
+            return Ok(Some(lock));
+        }
+        let there = || match Dir::open(&path) {
+            // It would be closed to others, so it matters who can replace it.
+            Ok(dir) if files::ours(&dir.stat()?) => files::trusted(&Dir::open(&path.join(".."))?),
+            Ok(dir) => files::private(&dir),
+            Err(_) => Dir::could_prepare(&path),
+        };
+        there().with_context(|| format!("cannot make {}", path.display()))?;
+        Ok(None)
+    }
+
+    /// Gives it and its places other names beside theirs; its new path.
+    ///
+    /// # Errors
+    /// When somebody works in it, or others could put something else in its place.
+    pub(super) fn move_aside(&self) -> Result<PathBuf> {
+        self.rename(vacant).with_context(|| cannot_move(self.path()))
+    }
+
+    /// Gives it and its places the names back that they had before they were moved aside.
+    ///
+    /// # Errors
+    /// As [`Root::move_aside`], or when something stands there.
+    pub(super) fn put_back(&self) -> Result<PathBuf> {
+        self.rename(former)
+    }
+
+    fn rename(&self, new: fn(&Dir, &OsStr) -> Result<OsString>) -> Result<PathBuf> {
+        let _lock = self.hold()?;
+        let mut stamp = self.stamp()?;
+        let (parent, name) = self.seat()?;
+        let renamed = new(&parent, &name)?;
+        let path = parent.at(&renamed);
+        for place in self.places(&stamp) {
+            let (beside, name) = place.seat()?;
+            let renamed = new(&beside, &name)?;
+            for map in stamp.maps.iter_mut().filter(|map| map.place == place.path()) {
+                map.place = beside.at(&renamed);
+            }
+            place.write(&super::Stamp { part_of: Some(path.clone()), ..place.stamp()? })?;
+            beside.rename(&name, &beside, &renamed)?;
+        }
+        self.write(&stamp)?;
+        parent.rename(&name, &parent, &renamed)?;
+        Ok(path)
+    }
+
+    /// The directory it is in, and its name there.
+    pub(super) fn seat(&self) -> Result<(Dir, OsString)> {
+        let (parent, name) = Dir::around(self.path())?;
+        files::trusted(&parent)?;
+        let there = parent.look(&name)?;
+        ensure!(
+            files::Id::of(&there) == self.dir().id()?,
+            "{} is another one now, or a symlink: name the directory itself",
+            self.path().display()
+        );
+        Ok((parent, name))
+    }
+}
+
+fn cannot_move(path: &Path) -> String {
+    format!("cannot move the tree in {} aside", path.display())
+}
+
+/// Puts the tree that was moved to a path back, as well as that can be done.
+pub(super) fn put_back(moved: &Path) {
+    let back = || Root::open(moved)?.context("it is no root any more")?.put_back();
+    if let Err(error) = back() {
+        log::warn!("the old tree is in {} now: {error:#}", moved.display());
+    }
+}
+
+/// Is it the name of a root that was moved aside?
+pub(super) fn is_old(name: &OsStr) -> bool {
+    split(name).is_some()
+}
+
+/// A free name beside one: `NAME.old-1`, `NAME.old-2` ...
+fn vacant(dir: &Dir, name: &OsStr) -> Result<OsString> {
+    for number in 1..=u32::MAX {
+        let mut aside = name.to_owned();
+        aside.push(format!(".old-{number}"));
+        if dir.look(&aside).is_err() {
+            return Ok(aside);
+        }
+    }
+    bail!("no free name beside {}", dir.at(name).display())
+}
+
+/// The name before it was moved aside.
+fn former(dir: &Dir, name: &OsStr) -> Result<OsString> {
+    let former = split(name).with_context(|| format!("{} was not moved aside", dir.at(name).display()))?;
+    Ok(OsString::from_vec(former.to_vec()))
+}
+
+fn split(name: &OsStr) -> Option<&[u8]> {
+    let name = name.as_bytes();
+    let at = memchr::memmem::rfind(name, OLD)?;
+    name[at + OLD.len()..].iter().all(u8::is_ascii_digit).then_some(&name[..at])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::init::{Data, Mapping, Stamp, State};
+
+    fn stamp(maps: Vec<Mapping>, part_of: Option<PathBuf>) -> Stamp {
+        let state = State::Fresh;
+        let (fingerprint, workload, ioriot) = ("1".into(), "w".into(), "0".into());
+        Stamp { state, fingerprint, workload, ioriot, data: Data::default(), sparse_unread: false, maps, part_of, made: vec![] }
+    }
+
+    #[test]
+    fn a_root_and_its_places_come_back_as_they_were() {
+        let dir = tempfile::tempdir().unwrap();
+        let [root, place] = ["w.root", "w.root.home"].map(|name| dir.path().join(name));
+        let maps = vec![Mapping { captured: b"/home".to_vec(), place: place.clone() }];
+        let made = [(&root, stamp(maps, None)), (&place, stamp(vec![], Some(root.clone())))];
+        made.iter().for_each(|(path, stamp)| drop(Root::make(path, false, stamp).unwrap()));
+        let error = Root::could_make(&root, false).unwrap_err().to_string();
+        assert!(error.contains("--force"), "{error}");
+        let held = Root::could_make(&root, true).unwrap();
+        assert!(Root::could_make(&root, true).unwrap_err().to_string().contains("is not free"));
+        drop(held);
+
+        let aside = Root::open(&root).unwrap().unwrap().move_aside().unwrap();
+        assert_eq!(aside, dir.path().join("w.root.old-1"));
+        assert!(!root.exists() && !place.exists() && dir.path().join("w.root.home.old-1").exists());
+        let old = Root::open(&aside).unwrap().unwrap();
+        assert_eq!(old.places(&old.stamp().unwrap()).len(), 1);
+        put_back(&aside);
+        assert!(!aside.exists());
+        for (path, stamp) in &made {
+            assert_eq!(Root::open(path).unwrap().unwrap().stamp().unwrap(), *stamp);
+        }
+    }
+
+    #[test]
+    fn names_of_old_roots() {
+        for (name, old) in [("w.root.old-1", true), ("w.old-2.old-34", true), ("w.old-1x", false), ("w", false)] {
+            assert_eq!(is_old(OsStr::new(name)), old, "{name}");
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! What `init --force` moves aside and `clean` deletes: all of it, or nothing.
+
+use super::replay::witness::{Look, look, same};
+use super::replay::work::{Work, op};
+use crate::skip::{Need, skip};
+use crate::tool::{command, expect, root};
+use libc::O_RDWR;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// A workload with a file below /home.
+fn workload() -> Work {
+    let mut work = Work::new();
+    work.need("/home", "dir", 0).need("/home/f", "file", 1).op(op("open", 3).raw("/home/f").flags(O_RDWR).ofd(0));
+    work.write();
+    work
+}
+
+/// Runs the program in a directory.
+fn within(dir: &Path, args: &[&str]) -> Output {
+    command(args).current_dir(dir).output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+fn done(command: &mut Command) -> bool {
+    command.output().is_ok_and(|output| output.status.success())
+}
+
+#[test]
+fn an_init_that_is_refused_moves_no_tree_aside() {
+    let work = workload();
+    let here = work.dir.path();
+    let init = ["init", "work", "--root", "r", "--force"];
+    assert!(within(here, &init).status.success());
+    for (name, mode) in [("taken/r.home/mine", 0o755), ("open/x", 0o777), ("other/r.home/x", 0o755)] {
+        fs::create_dir_all(work.place(name)).unwrap();
+        let target = work.place(name.split('/').next().unwrap());
+        fs::set_permissions(target, Permissions::from_mode(mode)).unwrap();
+    }
+    let before = look(here, Look::Tree, &[]);
+    for (target, why) in [("taken", "did not make"), ("open", "lets others replace"), ("nowhere", "cannot map to")] {
+        let map = format!("/home={target}");
+        let output = within(here, &[&init[..], &["--map", &map]].concat());
+        assert!(output.status.code() == Some(2) && said(&output).contains(why), "{target}: {}", said(&output));
+        same(target, &before, &look(here, Look::Tree, &[]));
+        let plan = within(here, &[&init[..], &["--map", &map, "--dry-run"]].concat());
+        assert!(plan.status.code() == Some(2) && said(&plan).contains(why), "{target}: {}", said(&plan));
+        same(target, &before, &look(here, Look::Tree, &[]));
+    }
+}
+
+#[test]
+fn an_init_that_fails_half_way_puts_the_old_tree_back() {
+    let work = workload();
+    let here = work.dir.path();
+    fs::create_dir(work.place("disk")).unwrap();
+    fs::create_dir(work.place("small")).unwrap();
+    let init = ["init", "work", "--root", "r", "--force"];
+    let mapped = [&init[..], &["--map", "/home=disk"]].concat();
+    assert!(within(here, &mapped).status.success());
+    // Inodes for what is to lie there, and for the top; not for all of a place: itself, its lock, its stamp, its tree.
+    let options = "nr_inodes=4,mode=755";
+    if !root() || !done(Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(work.place("small"))) {
+        return skip(Need::Root, "a file system cannot be mounted");
+    }
+    let before = look(here, Look::Tree, &["small"]);
+    let output = within(here, &[&init[..], &["--map", "/home=small"]].concat());
+    let left = fs::read_dir(work.place("small")).unwrap().count();
+    assert!(done(Command::new("umount").arg("-l").arg(work.place("small"))));
+    assert!(output.status.code() == Some(2) && said(&output).contains("No space left"), "{}", said(&output));
+    same("put back", &before, &look(here, Look::Tree, &["small"]));
+    assert_eq!(left, 0, "of the new tree");
+    assert!(within(here, &["replay", "work", "--root", "r", "-o", "run"]).status.success());
+}
