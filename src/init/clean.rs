@@ -10,6 +10,7 @@ use crate::schema::{content, draft};
 use anyhow::{Context, Result, bail};
 use rustix::fs::FileType;
 use serde::Serialize;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Something that can be cleaned.
@@ -55,11 +56,12 @@ pub struct Found {
 pub fn find(dir: &Path) -> Result<Vec<Found>> {
     let mut found = Vec::new();
     let failed = || format!("cannot look into {}", dir.display());
-    let dir = Dir::open(dir).with_context(failed)?;
-    if let Some((thing, _)) = classify(&dir) {
+    // What is deleted needs a name, which `.` has not.
+    let named = if dir.file_name().is_some() { dir.to_owned() } else { fs::canonicalize(dir).with_context(failed)? };
+    if let Some((thing, _)) = classify(&Dir::open(&named).with_context(failed)?) {
         found.push(thing);
     } else {
-        look(&dir, 2, &mut found).with_context(failed)?;
+        look(&Dir::open(dir).with_context(failed)?, 2, &mut found).with_context(failed)?;
     }
     found.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(found)

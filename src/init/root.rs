@@ -169,8 +169,14 @@ impl Root {
     /// The places that belong to this root and are there.
     pub fn places(&self, stamp: &Stamp) -> Vec<Root> {
         let open = |path: &Path| Root::open(path).ok().flatten();
-        let mine = |place: &Root| matches!(place.stamp(), Ok(stamp) if stamp.part_of.as_deref() == Some(self.path()));
+        let mine = |place: &Root| place.stamp().is_ok_and(|stamp| stamp.part_of.is_some_and(|of| self.is_at(&of)));
         stamp.maps.iter().filter_map(|map| open(&map.place)).filter(mine).collect()
+    }
+
+    /// Is it this directory that a path leads to? One directory has many paths.
+    fn is_at(&self, path: &Path) -> bool {
+        let found = Dir::open(path).and_then(|dir| dir.id());
+        found.is_ok_and(|found| self.dir.id().is_ok_and(|id| id == found))
     }
 
     /// Makes a root and its empty tree. A tree that stands there is moved aside, with all that belongs to it, when `force`

@@ -77,3 +77,27 @@ fn an_init_that_fails_half_way_puts_the_old_tree_back() {
     assert_eq!(left, 0, "of the new tree");
     assert!(within(here, &["replay", "work", "--root", "r", "-o", "run"]).status.success());
 }
+
+#[test]
+fn a_tree_is_cleaned_with_its_parts_by_whatever_path() {
+    for args in
+        [&["clean"][..], &["clean", "."], &["clean", "r"], &["clean", "../here"], &["clean", "../there"], &["clean", "r/."]]
+    {
+        let work = workload();
+        let [here, disk] = ["here", "disk"].map(|name| work.place(name));
+        [&here, &disk].iter().for_each(|dir| fs::create_dir(dir).unwrap());
+        std::os::unix::fs::symlink("here", work.place("there")).unwrap();
+        let init = ["init", "../work", "--root", "../there/r", "--map", "/home=../disk"];
+        let made = within(&here, &init);
+        assert!(made.status.success() && disk.join("r.home").exists(), "{}", said(&made));
+        let plan = within(&here, &[args, &["--roots", "--dry-run"]].concat());
+        assert!(plan.status.success() && said(&plan).contains("r.home"), "{args:?}: {}", said(&plan));
+        let cleaned = within(&here, &[args, &["--roots", "--yes"]].concat());
+        assert!(cleaned.status.success() && said(&cleaned).contains("r.home"), "{args:?}: {}", said(&cleaned));
+        assert!(!here.join("r").exists() && !disk.join("r.home").exists(), "{args:?}");
+    }
+    let work = workload();
+    assert!(within(work.dir.path(), &["init", "work", "--root", "r"]).status.success());
+    let cleaned = within(&work.place("r"), &["clean", "--roots", "--yes"]);
+    assert!(cleaned.status.success() && !work.place("r").exists(), "{}", said(&cleaned));
+}
