@@ -45,7 +45,7 @@ pub struct Args {
 #[derive(Debug, Serialize)]
 struct Summary {
     deleted: Vec<Found>,
-    /// What was found and left, since nobody asked for it.
+    /// What was found and left, since nobody asked for it or it could not be deleted.
     left: Vec<Found>,
     /// What was asked for and left, since somebody works in it.
     busy: Vec<Busy>,
@@ -100,10 +100,7 @@ fn agreed(doomed: &[Found]) -> Result<bool> {
 
 impl Args {
     pub fn run(self) -> Result<Exit> {
-        let mut found = Vec::new();
-        for dir in &self.dirs {
-            found.extend(init::find(dir)?);
-        }
+        let found = init::find_all(&self.dirs)?;
         let asked = |found: &Found| match found.thing {
             Thing::Old | Thing::Orphan | Thing::Unfinished => true,
             Thing::Mapped => false,
@@ -121,17 +118,24 @@ impl Args {
             self.output.format.print(&Summary { deleted: Vec::new(), left, busy: Vec::new() })?;
             return Ok(Exit::Done);
         }
-        let (mut deleted, mut busy) = (Vec::new(), Vec::new());
+        let (mut deleted, mut busy, mut failed) = (Vec::<Found>::new(), Vec::new(), None);
         for found in doomed {
+            if deleted.iter().any(|gone| gone.holds(&found)) {
+                continue;
+            }
             match init::remove(&found) {
                 Ok(()) => deleted.push(found),
                 Err(error) => match files::busy(&error) {
                     Some(by) => busy.push(Busy { found, by }),
-                    None => return Err(error),
+                    None => {
+                        failed.get_or_insert(error);
+                        left.push(found);
+                    }
                 },
             }
         }
+        // What is gone is said, whatever could not be deleted.
         self.output.format.print(&Summary { deleted, left, busy })?;
-        Ok(Exit::Done)
+        failed.map_or(Ok(Exit::Done), Err)
     }
 }

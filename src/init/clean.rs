@@ -47,6 +47,29 @@ pub struct Found {
     /// Which directory it is, whatever its path leads to later.
     #[serde(skip)]
     id: Id,
+    /// Its path without symlinks.
+    #[serde(skip)]
+    real: PathBuf,
+}
+
+impl Found {
+    /// Is another one somewhere in it, so that it goes with it?
+    pub fn holds(&self, other: &Found) -> bool {
+        other.real.starts_with(&self.real) && other.id != self.id
+    }
+}
+
+/// Looks at several directories; what is found in more than one of them is found once.
+///
+/// # Errors
+/// As [`find`].
+pub fn find_all(dirs: &[PathBuf]) -> Result<Vec<Found>> {
+    let mut all: Vec<Found> = Vec::new();
+    for dir in dirs {
+        let new: Vec<_> = find(dir)?.into_iter().filter(|found| all.iter().all(|known| known.id != found.id)).collect();
+        all.extend(new);
+    }
+    Ok(all)
 }
 
 /// Looks at a directory and everything directly in it, and one level further.
@@ -89,7 +112,8 @@ fn classify(dir: &Dir) -> Option<(Found, Vec<Root>)> {
     let found = |thing, state: Option<String>, places: Vec<Root>| {
         let bytes = files::size(dir) + places.iter().map(|place| files::size(place.dir())).sum::<u64>();
         let paths = places.iter().map(|place| place.path().to_owned()).collect();
-        Some((Found { path: path.clone(), thing, state, places: paths, bytes, id: Id::of(&stat) }, places))
+        let real = fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
+        Some((Found { path: path.clone(), thing, state, places: paths, bytes, id: Id::of(&stat), real }, places))
     };
     if draft::is(dir) {
         return found(Thing::Unfinished, None, Vec::new());

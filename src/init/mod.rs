@@ -19,7 +19,7 @@ mod stamp;
 mod summary;
 mod tree;
 
-pub use clean::{Found, Thing, find, remove};
+pub use clean::{Found, Thing, find, find_all, remove};
 pub use data::{Data, Fill};
 pub use fill::Skipped;
 pub use map::{Map, Mapping};

@@ -101,3 +101,39 @@ fn a_tree_is_cleaned_with_its_parts_by_whatever_path() {
     let cleaned = within(&work.place("r"), &["clean", "--roots", "--yes"]);
     assert!(cleaned.status.success() && !work.place("r").exists(), "{}", said(&cleaned));
 }
+
+#[test]
+fn what_is_found_twice_is_cleaned_once() {
+    let work = workload();
+    assert!(within(work.dir.path(), &["init", "work", "--root", "root"]).status.success());
+    assert!(within(work.dir.path(), &["replay", "work", "--root", "root", "-o", "run"]).status.success());
+    let args = ["clean", ".", "run", "root", "./run", "root/../run", "--roots", "--runs", "--yes"];
+    let cleaned = within(work.dir.path(), &args);
+    assert_eq!(cleaned.status.code(), Some(0), "{}", said(&cleaned));
+    let (text, summary) = (said(&cleaned), String::from_utf8_lossy(&cleaned.stdout).into_owned());
+    assert_eq!(summary.lines().filter(|line| line.starts_with("deleted ")).count(), 2, "{text}");
+    assert!(!work.place("run").exists() && !work.place("root").exists() && work.place("work").exists());
+}
+
+#[test]
+fn what_cannot_be_cleaned_hides_nothing_of_the_rest() {
+    let work = workload();
+    let here = work.dir.path();
+    for name in ["a", "b", "c"] {
+        assert!(within(here, &["init", "work", "--root", name]).status.success());
+    }
+    // A mount point is not crossed.
+    fs::create_dir(work.place("b/tree/mnt")).unwrap();
+    let mount = work.place("b/tree/mnt");
+    if !root() || !done(Command::new("mount").args(["-t", "tmpfs", "tmpfs"]).arg(&mount)) {
+        return skip(Need::Root, "a file system cannot be mounted");
+    }
+    let cleaned = within(here, &["clean", "--roots", "--yes"]);
+    assert!(done(Command::new("umount").arg("-l").arg(&mount)));
+    let text = said(&cleaned);
+    assert!(cleaned.status.code() == Some(2) && text.contains("mnt is a mount point"), "{text}");
+    for word in ["deleted the tree (--roots) ./a,", "left the tree (--roots) ./b,", "deleted the tree (--roots) ./c,"] {
+        assert!(text.contains(word), "{word} is not in {text}");
+    }
+    assert!(!work.place("a").exists() && work.place("b").exists() && !work.place("c").exists());
+}
