@@ -5,8 +5,8 @@ use crate::files::{self, Dir};
 use anyhow::{Context, Result};
 use clap::Command;
 use clap_mangen::Man;
-use std::fs::{self, Permissions};
-use std::io::{ErrorKind, Write};
+use std::fs::{self, File, Permissions};
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
@@ -33,7 +33,7 @@ impl Args {
     }
 }
 
-/// Writes the page of a command and those of its subcommands. One that stands there is replaced, whatever it is.
+/// Writes the page of a command and those of its subcommands. One that stands there stays as it is until the new one is whole.
 fn pages(command: &Command, dir: &Dir) -> Result<()> {
     for below in command.get_subcommands().filter(|below| !below.is_hide_set()) {
         pages(below, dir)?;
@@ -41,14 +41,10 @@ fn pages(command: &Command, dir: &Dir) -> Result<()> {
     let page = Man::new(command.clone());
     let (name, mut text) = (page.get_filename(), Vec::new());
     page.render(&mut text)?;
-    let write = || {
-        match dir.unlink(&name) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = dir.create(&name)?;
-        file.write_all(&text)?;
-        file.set_permissions(Permissions::from_mode(0o644))
+    let path = dir.at(&name);
+    let page = |mut file: File| {
+        file.set_permissions(Permissions::from_mode(0o644))?;
+        Ok(file.write_all(&text)?)
     };
-    write().with_context(|| format!("cannot write {}", dir.at(&name).display()))
+    files::write(&path, page).with_context(|| format!("cannot write {}", path.display()))
 }

@@ -137,3 +137,39 @@ fn what_cannot_be_cleaned_hides_nothing_of_the_rest() {
     }
     assert!(!work.place("a").exists() && work.place("b").exists() && !work.place("c").exists());
 }
+
+#[test]
+fn a_file_for_people_is_whole_or_what_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    fs::create_dir(at("man")).unwrap();
+    fs::create_dir(at("docs")).unwrap();
+    let files = [
+        (vec!["man", "man"], "man/ioriot-capture.1"),
+        (vec!["docs", "docs"], "docs/SYSCALLS.md"),
+        (vec!["syscalls", "-o", "table"], "table"),
+        (vec!["syscalls", "--format", "csv", "-o", "csv"], "csv"),
+        (vec!["syscalls", "--format", "json", "-o", "json"], "json"),
+        (vec!["syscalls", "--format", "parquet", "-o", "parquet"], "parquet"),
+        (vec!["synth", "-o", "capture"], "capture"),
+        (vec!["synth", "-o", "/dev/null", "--lines", "100000", "--expect", "expected"], "expected"),
+    ];
+    for (args, file) in &files {
+        fs::write(at(file), "old").unwrap();
+        let before = look(dir.path(), Look::Tree, &["man"]);
+        let program = env!("CARGO_BIN_EXE_ioriot");
+        let mut limited = Command::new("sh");
+        limited.args(["-c", "ulimit -f 4; exec \"$0\" \"$@\"", program]).args(args).current_dir(dir.path());
+        let output = limited.output().unwrap();
+        assert!(output.status.code() == Some(2) && said(&output).contains("File too large"), "{args:?}: {}", said(&output));
+        assert_eq!(fs::read_to_string(at(file)).unwrap(), "old", "{args:?}");
+        same(file, &before, &look(dir.path(), Look::Tree, &["man"]));
+        let whole = within(dir.path(), args);
+        assert!(whole.status.success() && fs::metadata(at(file)).unwrap().len() > 2000, "{args:?}: {}", said(&whole));
+    }
+    let mode = |file: &str| fs::metadata(at(file)).unwrap().permissions().mode() & 0o7777;
+    assert_eq!(["man/ioriot-capture.1", "man/ioriot.1", "docs/SYSCALLS.md", "csv"].map(mode), [0o644, 0o644, 0o644, 0o600]);
+    expect(0, &["man", at("man").to_str().unwrap()]);
+    let names = fs::read_dir(at("man")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert!(names.into_iter().all(|name| name.ends_with(".1")), "nothing is left beside the pages");
+}
