@@ -158,7 +158,8 @@ pub fn asked() -> Option<Signal> {
 
 /// Takes away what is half-made, and exits. Other threads are still at work, but nothing comes to its place any more.
 fn end(signal: Signal) -> ! {
-    for (_, go) in transient().iter() {
+    // The last first: what makes room for others comes back when they are gone.
+    for (_, go) in transient().iter().rev() {
         // Somebody may be making files there.
         for _ in 0..1000 {
             // Whatever becomes of it, this process ends.

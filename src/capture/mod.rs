@@ -27,6 +27,7 @@ pub use backend::ebpf::{check, listing};
 pub use backend::stap::check as check_stap;
 pub use recover::{Recovered, recover};
 pub use summary::{Sum, Summary};
+pub use target::command::executable;
 pub use target::filter::{Calls, GROUPS};
 pub use target::glob::Glob;
 pub use target::path_filter::Paths;

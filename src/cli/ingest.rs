@@ -4,7 +4,7 @@ use super::Exit;
 use super::ui::{self, Plan};
 use super::values;
 use crate::ingest::{self, Input};
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use clap::ValueEnum;
 use std::path::{Path, PathBuf};
 
@@ -100,12 +100,12 @@ impl Reading {
 /// What reading an input means, for `--dry-run`.
 ///
 /// # Errors
-/// When it is not there.
+/// When it is not there, or cannot be read.
 pub fn plan_input(name: &Path) -> Result<String> {
     if name.as_os_str() == "-" {
         return Ok("read standard input".into());
     }
-    ensure!(name.exists(), "there is no input {}", name.display());
+    Input::parse(name).check()?;
     Ok(format!("read {}", name.display()))
 }
 

@@ -3,6 +3,8 @@
 //! One file per verb: its arguments, its help, and the few lines that turn them into a library's `Options`. What a
 //! verb prints is the `Display` of the library's summary, or with `--format json` the same summary as JSON.
 
+#[cfg(feature = "sql")]
+mod anew;
 mod calibrate;
 mod capture;
 mod clean;

@@ -1,19 +1,19 @@
 //! `ioriot run`: from a trace or a command to a verified replay, in one go.
 
+use super::anew::Old;
 use super::generate::Choice;
-use super::ingest::{self as read, Reading};
+use super::ingest::{Reading, plan_input};
 use super::init::Tree;
 use super::replay::Manner;
 use super::ui::{self, Format, Plan};
 use super::{Exit, values};
 use crate::amount::Things;
-use crate::files::{self, Dir, Lock};
 use crate::generate;
 use crate::ingest::{self, Input};
+use crate::schema::Dataset;
 use crate::schema::dataset::Kind;
-use crate::schema::{Dataset, content, draft};
 use crate::signal;
-use crate::{init, replay};
+use crate::{capture, init, replay};
 use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -45,7 +45,9 @@ pub struct Args {
     /// Directory to make (default: the name of INPUT or COMMAND with .ioriot for its endings)
     #[arg(short, long = "output", value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Make a DIR that is there anew: its datasets are deleted, its tree is moved aside
+    /// Make a DIR that is there anew: its datasets are deleted once there is a new capture, its tree is moved aside
+    ///
+    /// Until then they are beside their places, as capture.old-1 and so on; when there is no new capture they are put back.
     #[arg(long)]
     force: bool,
     #[command(flatten)]
@@ -130,51 +132,59 @@ impl Args {
         let dir = self.out.clone().unwrap_or_else(|| format!("{}.ioriot", Input::parse(name).stem()).into());
         let [capture, workload, root, run] = ["capture", "workload", "root", "run"].map(|name| dir.join(name));
         let format = self.reading.output();
+        // What can be refused is refused before anything is made or moved.
+        let old = Old::look(&dir, self.force)?;
+        let source = match &self.input {
+            Some(input) => plan_input(input)?,
+            None => format!("capture {}", capture::executable(name.as_os_str())?.display()),
+        };
+        let chosen = self.choice.options(capture.clone(), workload.clone(), None);
+        chosen.check()?;
+        let tree = init::Options { force: self.force, ..self.tree.options(workload.clone(), root.clone()) };
+        let held = init::ready(&tree)?;
+        let manner = self.manner.options(workload.clone(), root.clone(), run.clone())?;
+        manner.check()?;
         if self.dry_run {
-            make_way(&dir, self.force, true)?;
-            let source = match &self.input {
-                Some(input) => read::plan_input(input)?,
-                None => format!("capture {}", name.display()),
-            };
             format.print(&Plan::new(vec![source, format!("make {}", dir.display())]))?;
             return Ok(Exit::Done);
         }
-        make_way(&dir, self.force, false)?;
+        let aside = old.move_aside()?;
         let mut story = Story { format, parts: Map::new() };
         let whole = match &self.input {
-            Some(input) => self.ingest(input, &capture, &mut story)?,
-            None => record(&self.command, &capture, &mut story)?,
+            Some(input) => ingest(input, &self.reading, &capture, &mut story),
+            None => record(&self.command, &capture, &mut story),
         };
+        drop(aside);
+        let whole = whole?;
 
-        let options = self.choice.options(capture, workload.clone(), None);
-        let generated = ui::watched(|progress| generate::run(&options, progress))?;
+        let generated = ui::watched(|progress| generate::run(&chosen, progress))?;
         story.tell("generate", &workload, &generated)?;
 
-        let options = init::Options { force: self.force, ..self.tree.options(workload.clone(), root.clone()) };
-        let made = ui::watched(|progress| init::run(&options, progress))?;
+        // It takes the old tree itself, to move it aside.
+        drop(held);
+        let made = ui::watched(|progress| init::run(&tree, progress))?;
         story.tell("init", &root, &made)?;
         made.whole().with_context(|| format!("the tree in {} is not whole, so nothing was replayed", root.display()))?;
 
-        let options = self.manner.options(workload.clone(), root, run.clone())?;
-        let replayed = ui::watched(|progress| replay::run(&options, progress))?;
+        let replayed = ui::watched(|progress| replay::run(&manner, progress))?;
         story.tell("replay", &run, &replayed)?;
         story.end(&workload, &run, &replayed)?;
         Ok(replayed.signal.map_or(Exit::good(whole && replayed.ok()), Exit::Asked))
     }
+}
 
-    /// Reads a trace; says whether it is whole, as far as that matters.
-    fn ingest(&self, input: &Path, capture: &Path, story: &mut Story) -> Result<bool> {
-        let options = ingest::Options {
-            format: self.reading.input(),
-            threads: values::processors(),
-            command: values::command_line(),
-            mounts: self.reading.mounts.clone(),
-            ..ingest::Options::new(vec![Input::parse(input)], capture.to_owned())
-        };
-        let ingested = ui::watched(|progress| ingest::run(&options, progress))?;
-        story.tell("ingest", capture, &ingested)?;
-        Ok(!self.reading.strict || ingested.rejects() == 0)
-    }
+/// Reads a trace; says whether it is whole, as far as that matters.
+fn ingest(input: &Path, reading: &Reading, capture: &Path, story: &mut Story) -> Result<bool> {
+    let options = ingest::Options {
+        format: reading.input(),
+        threads: values::processors(),
+        command: values::command_line(),
+        mounts: reading.mounts.clone(),
+        ..ingest::Options::new(vec![Input::parse(input)], capture.to_owned())
+    };
+    let ingested = ui::watched(|progress| ingest::run(&options, progress))?;
+    story.tell("ingest", capture, &ingested)?;
+    Ok(!reading.strict || ingested.rejects() == 0)
 }
 
 /// How often a capture under way is looked at.
@@ -215,79 +225,4 @@ fn record(command: &[OsString], capture: &Path, story: &mut Story) -> Result<boo
         }
     }
     Ok(status.success())
-}
-
-/// The datasets in DIR.
-const PARTS: [(&str, Kind); 3] = [("capture", Kind::Capture), ("workload", Kind::Workload), ("run", Kind::Run)];
-
-/// Checks that `dir` may be used. With `force` deletes its datasets, finished or not, and only these, when all of them may go:
-/// the tree is for init to move aside.
-fn make_way(dir: &Path, force: bool, dry_run: bool) -> Result<()> {
-    let taken = Dir::open(dir).and_then(|dir| dir.entries()).is_ok_and(|entries| !entries.is_empty());
-    ensure!(force || !taken, "{} is not empty: --force makes it anew, -o DIR chooses another place", dir.display());
-    let mut going = Vec::new();
-    for (name, kind) in PARTS {
-        let part = dir.join(name);
-        if part.exists() {
-            let (parent, name) = Dir::around(&part).with_context(|| undeletable(&part))?;
-            let mine = parent.look(&name).with_context(|| undeletable(&part)).map(|stat| files::mine(&stat))?;
-            ensure!(mine, "{} is not yours alone: remove it yourself", part.display());
-            let found = parent.dir(&name).with_context(|| format!("{} is in the way", part.display()))?;
-            Dataset::of(&found)
-                .and_then(|dataset| dataset.must_be(kind))
-                .with_context(|| format!("{} is in the way", part.display()))?;
-            files::trusted(&parent)?;
-            content::pure(&found)?;
-            going.push((part, parent, name, found));
-        }
-    }
-    if dry_run || !taken {
-        return Ok(());
-    }
-    PARTS.iter().try_for_each(|(name, _)| draft::remove_left(&dir.join(name)))?;
-    for (part, parent, name, found) in going {
-        let id = found.id()?;
-        let _lock = Lock::alone(found).with_context(|| format!("{} is not free", part.display()))?;
-        files::remove_tree(&parent, &name, id).with_context(|| undeletable(&part))?;
-    }
-    Ok(())
-}
-
-fn undeletable(part: &Path) -> String {
-    format!("cannot delete {}", part.display())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::schema::{Draft, Manifest};
-    use std::fs;
-
-    #[test]
-    fn only_force_makes_way_and_only_datasets_go() {
-        let tmp = tempfile::tempdir().unwrap();
-        let dir = tmp.path().join("d");
-        make_way(&dir, false, false).unwrap();
-        fs::create_dir(&dir).unwrap();
-        make_way(&dir, false, false).unwrap();
-
-        let capture = dir.join("capture");
-        Draft::create(&capture, Kind::Capture).unwrap().commit(Manifest::new()).unwrap();
-        fs::write(dir.join("notes"), "mine").unwrap();
-        assert!(make_way(&dir, false, false).is_err());
-        let left = dir.join(".run.unfinished");
-        fs::create_dir(&left).unwrap();
-        fs::set_permissions(&left, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
-        make_way(&dir, true, true).unwrap();
-        assert!(capture.exists() && left.exists());
-        make_way(&dir, true, false).unwrap();
-        assert!(!capture.exists() && !left.exists() && dir.join("notes").exists());
-
-        Draft::create(&capture, Kind::Capture).unwrap().commit(Manifest::new()).unwrap();
-        let foreign = dir.join("run");
-        [&left, &foreign].iter().for_each(|place| fs::create_dir(place).unwrap());
-        let error = make_way(&dir, true, false).unwrap_err().to_string();
-        assert!(error.contains("is in the way"), "{error}");
-        assert!(capture.exists() && left.exists() && foreign.exists(), "all or nothing");
-    }
 }

@@ -51,6 +51,22 @@ pub struct Options {
     pub access: Access,
 }
 
+impl Options {
+    /// Refuses what is wrong whatever the capture holds.
+    ///
+    /// # Errors
+    /// When a path is relative, or the stages' directory is none.
+    pub fn check(&self) -> Result<()> {
+        for path in self.ignore.iter().chain(&self.keep) {
+            ensure!(path.is_absolute(), "{} is relative, and a captured path is not: give the absolute path", path.display());
+        }
+        self.sql_dir.as_ref().map_or(Ok(()), |dir| {
+            ensure!(dir.is_dir(), "{} is no directory", dir.display());
+            Ok(())
+        })
+    }
+}
+
 /// Makes a workload.
 ///
 /// # Errors
@@ -58,6 +74,7 @@ pub struct Options {
 /// written. Then nothing is left behind.
 pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
     let began = Instant::now();
+    options.check()?;
     let capture = open(&options.capture)?;
     let draft = Draft::create(&options.out, Kind::Workload)?;
     let work = Work::new(options, &capture, Some(&draft))?;
@@ -84,6 +101,7 @@ pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
 /// # Errors
 /// When there is no such stage, or it cannot be planned.
 pub fn explain(options: &Options, name: &str) -> Result<String> {
+    options.check()?;
     let names = || STAGES.iter().map(|(stage, _)| stage.name).collect::<Vec<_>>().join(", ");
     ensure!(STAGES.iter().any(|(stage, _)| stage.name == name), "there is no stage {name}: the stages are {}", names());
     let capture = open(&options.capture)?;
@@ -132,7 +150,6 @@ fn places(options: &Options, capture: &Dataset) -> Result<Config> {
     present::tell(&mut config, capture)?;
     for (paths, place) in [(&options.ignore, Place::Ignore), (&options.keep, Place::Keep)] {
         for path in paths {
-            ensure!(path.is_absolute(), "{} is relative, and a captured path is not: give the absolute path", path.display());
             config.rules.push((path.as_os_str().as_bytes().to_vec(), place));
         }
     }

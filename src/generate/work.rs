@@ -98,10 +98,7 @@ impl<'a> Work<'a> {
     pub fn stage(&self, name: &str) -> Result<Stage> {
         let stage = stage(name)?;
         match &self.options.sql_dir {
-            Some(dir) => {
-                ensure!(dir.is_dir(), "{} is no directory", dir.display());
-                stage.edited(dir)
-            }
+            Some(dir) => stage.edited(dir),
             None => Ok(stage.clone()),
         }
     }

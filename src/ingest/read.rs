@@ -1,7 +1,7 @@
 //! Inputs to chunks of whole lines: files and standard input, plain, gzip or zstd, as their first bytes say.
 
 use crate::progress::Progress;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use flate2::bufread::MultiGzDecoder;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -67,6 +67,21 @@ impl Input {
             Input::Path(path) => path.metadata().map_or(0, |meta| meta.len()),
             Input::Stdin => 0,
         }
+    }
+
+    /// Is it there, and may it be read? Only a regular file is opened for that: who writes a FIFO would take this for its reader.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub fn check(&self) -> Result<()> {
+        let Input::Path(path) = self else { return Ok(()) };
+        let cannot = || format!("cannot open {}", path.display());
+        let meta = path.metadata().with_context(cannot)?;
+        ensure!(!meta.is_dir(), "{} is a directory, and an input is a file", path.display());
+        if meta.is_file() {
+            File::open(path).with_context(cannot)?;
+        }
+        Ok(())
     }
 
     /// Opens it. Once `stop` is set nobody waits any longer for standard input to go on.

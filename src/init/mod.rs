@@ -26,7 +26,7 @@ pub use map::{Map, Mapping};
 pub use parts::{Parts, Trees};
 pub use reset::{kind_of, reset};
 pub use root::Root;
-pub use site::{Need, Outline, outline};
+pub use site::{Need, Outline, outline, ready};
 pub use stamp::{Stamp, State, fingerprint};
 pub use summary::{Reset, Summary};
 

@@ -128,6 +128,18 @@ pub(super) fn places(root: &Path, maps: &[Mapping], force: bool) -> Result<Vec<L
     places.filter_map(|place| Root::could_make(place, force).transpose()).collect()
 }
 
+/// Says before there is a workload whether a tree could be made as these options ask for, but for the places of a layout. The
+/// locks of trees that would move aside: as long as they are held, nobody takes them.
+///
+/// # Errors
+/// When an option is wrong or a place is taken.
+pub fn ready(options: &Options) -> Result<Vec<Lock>> {
+    options.layout.as_deref().map_or(Ok(()), named)?;
+    let maps = resolved(&absolute(&options.root), &options.maps)?;
+    map::apart(&options.root, &maps)?;
+    places(&options.root, &maps, options.force)
+}
+
 /// Refuses to map what is no directory before the replay: nothing could be bound there.
 fn fit(workload: &Dataset, maps: &[Mapping]) -> Result<()> {
     if maps.is_empty() {

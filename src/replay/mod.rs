@@ -163,6 +163,14 @@ impl Options {
         }
     }
 
+    /// Refuses what this process may not do, whatever the workload.
+    ///
+    /// # Errors
+    /// When it takes root to become the user.
+    pub fn check(&self) -> Result<()> {
+        self.conditions.user.as_ref().map_or(Ok(()), |user| user.ids().map(drop))
+    }
+
     /// For the manifest.
     fn json(&self) -> Value {
         json!({

@@ -181,29 +181,39 @@ pub fn remove(around: &Dir, aside: &OsStr) -> Result<()> {
 }
 
 fn remove_opened(around: &Dir, aside: &OsStr, dir: Dir) -> Result<()> {
-    let _lock = take(&dir)?;
-    if !stands(around, aside, &dir) {
-        return Err(Error::new(ErrorKind::WouldBlock, "its writer has just finished with it").into());
-    }
-    ensure!(ours(&dir), "{} is not ioriot's", dir.path().display());
-    files::private(&dir)?;
-    content::pure(&dir)?;
+    let _lock = hold(around, aside, &dir)?;
     empty(&dir)?;
     Ok(around.rmdir(aside)?)
 }
 
-/// Removes what a killed writer left of a dataset that would stand at `place`, if it left any.
+/// Takes a draft that nobody works on for oneself alone, and makes sure that all of it is ioriot's.
+fn hold(around: &Dir, aside: &OsStr, dir: &Dir) -> Result<Lock> {
+    let lock = take(dir)?;
+    if !stands(around, aside, dir) {
+        return Err(Error::new(ErrorKind::WouldBlock, "its writer has just finished with it").into());
+    }
+    ensure!(ours(dir), "{} is not ioriot's", dir.path().display());
+    files::private(dir)?;
+    content::pure(dir)?;
+    Ok(lock)
+}
+
+/// What a killed writer left of a dataset of this name, if it left any; for oneself alone.
 ///
 /// # Errors
-/// When somebody is writing it, it is not ioriot's, or it cannot be removed.
-pub fn remove_left(place: &Path) -> Result<()> {
-    let (around, name) = Dir::around(place)?;
-    let aside = unfinished(&name);
+/// When somebody is writing it, or it is not ioriot's.
+pub fn left(around: &Dir, name: &OsStr) -> Result<Option<(Dir, Lock)>> {
+    let aside = unfinished(name);
     if around.look(&aside).is_err() {
-        return Ok(());
+        return Ok(None);
     }
-    files::trusted(&around)?;
-    remove(&around, &aside).with_context(|| format!("cannot remove {}", around.at(&aside).display()))
+    let held = || -> Result<_> {
+        files::trusted(around)?;
+        let dir = around.dir(&aside)?;
+        let lock = hold(around, &aside, &dir)?;
+        Ok(Some((dir, lock)))
+    };
+    held().with_context(|| format!("{} is in the way", around.at(&aside).display()))
 }
 
 /// Is this a draft, by its name and by what is in it, with nothing in it that is somebody else's?
@@ -302,7 +312,10 @@ fn gone(removed: std::io::Result<()>) -> std::io::Result<()> {
 }
 
 /// Removes everything, the stamp last: what is left half-way is still known as ours.
-fn empty(dir: &Dir) -> Result<()> {
+///
+/// # Errors
+/// When something cannot be removed.
+pub fn empty(dir: &Dir) -> Result<()> {
     files::clear(dir, &[MANIFEST, STAMP])?;
     files::clear(dir, &[STAMP])?;
     Ok(files::clear(dir, &[])?)
@@ -322,7 +335,7 @@ fn vacant(around: &Dir, name: &OsStr) -> Result<()> {
 }
 
 /// Name of the directory in which a dataset of this name is written.
-fn unfinished(name: &OsStr) -> OsString {
+pub fn unfinished(name: &OsStr) -> OsString {
     let mut aside = OsString::from(".");
     aside.push(name);
     aside.push(".unfinished");

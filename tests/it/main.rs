@@ -6,6 +6,8 @@ mod skip;
 mod tool;
 
 mod suite {
+    #[cfg(feature = "sql")]
+    mod anew;
     mod capture;
     mod cli;
     #[cfg(feature = "sql")]

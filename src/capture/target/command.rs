@@ -178,6 +178,22 @@ fn wait_and_execute(
     }
 }
 
+/// The program that would be executed for the name of a command.
+///
+/// # Errors
+/// When there is none, or it is no program.
+pub fn executable(name: &OsStr) -> Result<PathBuf> {
+    let (program, cannot) = (find(name)?, || format!("cannot execute {}", name.to_string_lossy()));
+    program.metadata().with_context(cannot)?;
+    ensure!(runs(&program), "{}: it is no program", cannot());
+    Ok(program)
+}
+
+/// Is it a program?
+fn runs(path: &Path) -> bool {
+    path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}
+
 /// The program of a name, looked for as a shell does.
 ///
 /// # Errors
@@ -187,7 +203,6 @@ pub fn find(name: &OsStr) -> Result<PathBuf> {
         return Ok(name.into());
     }
     let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into());
-    let runs = |path: &Path| path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0);
     let found = std::env::split_paths(&path).map(|dir| dir.join(name)).find(|path| runs(path));
     found.with_context(|| format!("there is no program {} in PATH", name.to_string_lossy()))
 }
