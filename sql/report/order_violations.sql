@@ -18,4 +18,4 @@ FROM edges
 JOIN results AS later ON later.op_id = edges.op_id
 JOIN results AS earlier ON earlier.op_id = edges.after
 WHERE later.begin < earlier.begin + earlier.dur
-ORDER BY edges.op_id, edges.after
+ORDER BY op_id, after

@@ -23,7 +23,6 @@ mod virtualize;
 
 pub use access::Access;
 pub use cluster::By;
-pub use depth::check as shallow;
 pub use dialect::Postgres;
 pub use session::{Engine, MEMORY, Settings};
 pub use sink::{Written, write};

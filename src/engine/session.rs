@@ -114,6 +114,8 @@ impl Engine {
         let mut config = SessionConfig::new().with_target_partitions(threads).with_information_schema(true);
         // The default dialect takes `offset` in a list of columns for a clause.
         config.options_mut().sql_parser.dialect = Dialect::PostgreSQL;
+        // A view keeps its order: `SELECT * FROM file_times LIMIT 5` are the first five. Sorts that order nothing still go later on.
+        config.options_mut().sql_parser.enable_subquery_sort_elimination = false;
         // Views of text keep whole pages alive: a sort would count, and hold, many times what it sorts.
         config.options_mut().execution.parquet.schema_force_view_types = false;
         // One sort that spills beats several that share the pool and leave none for the merge above them.

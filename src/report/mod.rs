@@ -2,7 +2,6 @@
 
 mod advice;
 mod format;
-mod order;
 mod prompt;
 pub mod query;
 mod tables;

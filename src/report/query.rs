@@ -1,7 +1,7 @@
 //! `ioriot query`: SQL over any datasets.
 
 use super::format::{Format, print};
-use super::{advice, order, prompt, tables::Desk};
+use super::{advice, prompt, tables::Desk};
 use crate::engine::{self, Access, Engine};
 use crate::{files, stdio};
 use anyhow::{Context, Result, ensure};
@@ -97,12 +97,6 @@ pub fn answer(desk: &Desk, statement: &str, format: Format, out: &mut (dyn Write
 }
 
 fn plan(desk: &Desk, statement: &str) -> Result<DataFrame> {
-    engine::shallow(statement)?;
-    let ordered = order::kept(statement, desk.views.iter());
-    if let Some(frame) = ordered.and_then(|ordered| desk.engine.sql(&ordered).ok()) {
-        return Ok(frame);
-    }
-    // Also where there is nothing to be put in order: the sum of a column.
     desk.engine.sql(statement).map_err(|error| advice::better(error, desk))
 }
 

@@ -5,7 +5,7 @@
 
 use super::views::{Shelf, define, fingerprint, label, quoted};
 use super::{REPORTS, VIEWS};
-use crate::engine::{Access, Engine, Settings, Stage};
+use crate::engine::{Access, Engine, Settings};
 use crate::generate::hosts;
 use crate::schema::dataset::Kind;
 use crate::schema::{Dataset, Table, check};
@@ -20,8 +20,6 @@ use std::sync::Arc;
 pub struct Desk {
     /// Answers statements.
     pub engine: Engine,
-    /// Ready-made views as they are asked of these datasets.
-    pub views: Vec<Stage>,
     /// Ready-made views that cannot be asked of these datasets, and why.
     pub missing: BTreeMap<&'static str, String>,
     /// As long as they can be asked, nobody deletes them.
@@ -68,17 +66,14 @@ impl Desk {
             }
         }
         engine.ctx().register_batch("manifests", manifests(&datasets)?)?;
-        let mut desk = Desk { engine, views: Vec::new(), missing: BTreeMap::new(), _datasets: Vec::new() };
+        let mut desk = Desk { engine, missing: BTreeMap::new(), _datasets: Vec::new() };
         let runs: Vec<&Dataset> = datasets.iter().filter(|data| data.kind == Kind::Run).collect();
         for view in VIEWS.iter().chain(REPORTS) {
             let needs = view.doc()?.needs;
             let lacks = desk.lacks(&needs).or_else(|| needs.iter().any(|need| need == PAIR).then(|| differ(&runs)).flatten());
             match lacks.map_or_else(|| shelf.view(view, &needs), Err) {
                 Err(why) => drop(desk.missing.insert(view.name, why)),
-                Ok(view) => {
-                    define(&view, &desk.engine)?;
-                    desk.views.push(view);
-                }
+                Ok(view) => define(&view, &desk.engine)?,
             }
         }
         Ok(Desk { _datasets: datasets, ..desk })

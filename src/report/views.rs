@@ -4,11 +4,12 @@
 //! them apart: pooled, the percentiles of two runs are those of neither. A run is joined with its own workload only, which
 //! their fingerprints tell.
 
-use super::order;
-use crate::engine::{Engine, Stage};
+use crate::engine::{Engine, Postgres, Stage};
 use crate::schema::dataset::Kind;
 use crate::schema::{Dataset, Table};
 use anyhow::{Context, Result};
+use datafusion::sql::sqlparser::ast::{OrderBy, Statement};
+use datafusion::sql::sqlparser::parser::Parser;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -104,15 +105,22 @@ fn alone(view: &Stage, stands: &[Stand]) -> String {
     match with.as_slice() {
         [] => view.sql.clone().into_owned(),
         with => {
-            let order = order::of(view).map_or(String::new(), |order| format!(" {order}"));
-            format!("WITH {} SELECT * FROM (\n{}\n){order}", with.join(", "), view.sql)
+            format!("WITH {} SELECT * FROM (\n{}\n)", with.join(", "), view.sql)
         }
+    }
+}
+
+/// The order that a view's file gives its rows, by the columns that it has.
+fn order(view: &Stage) -> Option<OrderBy> {
+    match Parser::parse_sql(&Postgres::bounded(&view.sql), &view.sql).ok()?.pop()? {
+        Statement::Query(query) => query.order_by,
+        _ => None,
     }
 }
 
 fn united(view: &Stage, parts: &[(String, String)]) -> String {
     let part = |(label, sql): &(String, String)| format!("SELECT {} AS dataset, * FROM (\n{sql}\n)", quoted(label));
-    let order = order::of(view).map_or(String::new(), |order| format!(" {order}, dataset"));
+    let order = order(view).map_or(String::new(), |order| format!(" {order}, dataset"));
     format!("SELECT * FROM ({}){order}", parts.iter().map(part).collect::<Vec<_>>().join("\nUNION ALL "))
 }
 

@@ -2,6 +2,7 @@
 
 mod access;
 mod right;
+mod views;
 
 use super::generate::{capture, options, story};
 use crate::tool::{csv_text, data, expect};

@@ -1,0 +1,70 @@
+//! The ready-made views: each can be asked, and keeps its order.
+
+use super::{runs, text};
+use crate::tool::{ioriot, rows};
+use ioriot::report::{Format, REPORTS, VIEWS};
+use std::collections::BTreeSet;
+use std::path::Path;
+
+#[test]
+fn every_view_is_answered_of_one_run_and_of_several() {
+    let dir = tempfile::tempdir().unwrap();
+    let [one, again, other] = runs(dir.path());
+    let work = dir.path().join("a/workload");
+    let (capture, other_work) = (dir.path().join("a/capture"), dir.path().join("b/workload"));
+    let names: BTreeSet<&str> = VIEWS.iter().chain(REPORTS).map(|view| view.name).collect();
+    let mut answered = BTreeSet::new();
+    let mut several = BTreeSet::new();
+    for datasets in [vec![&capture, &work, &one], vec![&work, &one, &again], vec![&work, &one, &other_work, &other]] {
+        let datasets: Vec<&Path> = datasets.into_iter().map(|path| path.as_path()).collect();
+        for view in &names {
+            let sql = format!("SELECT * FROM {view}");
+            let mut args = vec!["query", "--format", "csv"];
+            args.extend(datasets.iter().map(|path| path.to_str().unwrap()));
+            args.push(&sql);
+            let output = ioriot(&args);
+            let (said, wrong) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr));
+            if wrong.contains("cannot be asked") {
+                continue;
+            }
+            assert_eq!(output.status.code(), Some(0), "{sql}: {wrong}");
+            let all: Vec<&str> = said.lines().skip(1).collect();
+            assert_eq!(rows(&datasets, &format!("{sql} LIMIT 1")), all[..all.len().min(1)], "{view}");
+            answered.insert(*view);
+            several.extend(said.starts_with("dataset,").then_some(*view));
+        }
+    }
+    assert_eq!(answered, names);
+    for view in ["drops", "latency", "hot_files", "file_times", "order_violations", "devices"] {
+        assert!(several.contains(view), "{view} was asked of one only: {several:?}");
+    }
+}
+
+#[test]
+fn a_view_keeps_its_order_however_it_is_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    let [run, ..] = runs(dir.path());
+    let work = dir.path().join("a/workload");
+    let ask = |sql: &str| text(dir.path(), &[&work, &run], Format::Csv, sql);
+    let most = ask("SELECT path, total_ns FROM file_times ORDER BY total_ns DESC, path LIMIT 3");
+    for name in
+        ["file_times", "FILE_TIMES", "\"file_times\"", "public.file_times", "file_times AS f", "(SELECT * FROM file_times)"]
+    {
+        assert_eq!(ask(&format!("SELECT path, total_ns FROM {name} LIMIT 3")), most, "{name}");
+    }
+    let sql = "WITH f AS (SELECT path, total_ns FROM file_times) SELECT * FROM f WHERE total_ns >= 0 LIMIT 3";
+    assert_eq!(ask(sql), most);
+    // A column of the answer may have the name of one that orders it.
+    let first = ask("SELECT path AS p FROM file_times LIMIT 1");
+    assert_eq!(ask("SELECT p FROM (SELECT path AS p, -total_ns AS total_ns, 'a' AS path FROM file_times LIMIT 1)"), first);
+    assert_eq!(ask("SELECT count(*) AS n FROM file_times"), ask("SELECT count(DISTINCT path) AS n FROM file_times"));
+}
+
+#[test]
+fn a_view_of_the_user_has_its_own_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let [run, ..] = runs(dir.path());
+    let made = "CREATE OR REPLACE VIEW latency AS \
+                SELECT * FROM (VALUES ('a', 1), ('b', 2), ('c', 3)) AS t(syscall, total_ns) ORDER BY total_ns;";
+    assert_eq!(rows(&[&run], &format!("{made} SELECT * FROM latency LIMIT 1")).last().unwrap(), "a,1");
+}
