@@ -1,9 +1,10 @@
 //! The prompt: SQL over several lines until `;`, with a history; and the same piped in, without ado.
 
 use super::format::Format;
-use super::query::{answer, end_of_statement, is_blank};
+use super::query::answer;
 use super::tables::Desk;
 use super::views::quoted;
+use crate::engine::{self, Cut, Rest};
 use crate::files::{self, Dir};
 use crate::text::{shown, shown_message};
 use crate::{limits, stdio};
@@ -35,15 +36,15 @@ pub fn run(desk: &Desk, format: Format) -> Result<()> {
     loop {
         match editor.readline(if waiting.0.is_empty() { "ioriot> " } else { "     -> " }) {
             Ok(line) => match waiting.take(&line) {
-                Some(command) => {
+                Line::Command(command) => {
                     let _ = editor.add_history_entry(line.trim());
                     match command {
                         Command::Leave => break,
                         command => told(command.run(desk, format, &mut stdio::Answer)),
                     }
                 }
-                None => {
-                    while let Some(statement) = waiting.statement() {
+                Line::Sql(statements) => {
+                    for statement in statements {
                         let _ = editor.add_history_entry(format!("{};", statement.trim()));
                         told(show(desk, &statement, format));
                     }
@@ -78,18 +79,18 @@ pub fn piped(desk: &Desk, format: Format, mut input: impl BufRead, out: &mut (dy
         }
         ensure!(read < room, "a statement on standard input has more than {} bytes", limits::SQL);
         match waiting.take(line.strip_suffix('\n').map_or(&*line, |line| line.strip_suffix('\r').unwrap_or(line))) {
-            Some(Command::Leave) => return Ok(()),
-            Some(command) => command.run(desk, format, out)?,
-            None => {
-                while let Some(statement) = waiting.statement() {
+            Line::Command(Command::Leave) => return Ok(()),
+            Line::Command(command) => command.run(desk, format, out)?,
+            Line::Sql(statements) => {
+                for statement in statements {
                     answer(desk, &statement, format, out)?;
                     out.flush()?;
                 }
             }
         }
     }
-    if !is_blank(&waiting.0) {
-        answer(desk, &waiting.0, format, out)?;
+    for statement in engine::statements(&waiting.0) {
+        answer(desk, statement, format, out)?;
     }
     Ok(out.flush()?)
 }
@@ -98,31 +99,39 @@ pub fn piped(desk: &Desk, format: Format, mut input: impl BufRead, out: &mut (dy
 #[derive(Default)]
 struct Waiting(String);
 
+/// What a line was.
+enum Line<'l> {
+    Command(Command<'l>),
+    /// SQL, and the statements that end with it.
+    Sql(Vec<String>),
+}
+
 impl Waiting {
-    /// Takes a line, unless it is a command.
-    fn take<'l>(&mut self, line: &'l str) -> Option<Command<'l>> {
+    /// Takes a line. It is no command inside a text, a name or a comment.
+    fn take<'l>(&mut self, line: &'l str) -> Line<'l> {
         let word = line.trim();
-        if word.starts_with('\\') || self.0.is_empty() && matches!(word, "exit" | "quit") {
-            return Some(Command::parse(word));
+        if word.starts_with('\\') && engine::cut(&self.0).is != Rest::Inside
+            || matches!(word, "exit" | "quit") && engine::cut(&self.0).is == Rest::Blank
+        {
+            return Line::Command(Command::parse(word));
         }
         self.0.push_str(line);
         self.0.push('\n');
-        None
-    }
-
-    /// The first statement that has ended.
-    fn statement(&mut self) -> Option<String> {
-        while let Some(end) = end_of_statement(&self.0) {
-            let statement = self.0[..end].to_owned();
-            self.0.drain(..=end);
-            if !is_blank(&statement) {
-                return Some(statement);
-            }
-        }
         if self.0.trim().is_empty() {
             self.0.clear();
         }
-        None
+        Line::Sql(if line.contains(';') { self.statements() } else { Vec::new() })
+    }
+
+    /// The statements that have ended.
+    fn statements(&mut self) -> Vec<String> {
+        let Cut { ended, rest, is } = engine::cut(&self.0);
+        // Nothing that follows makes SQL of what is none.
+        let wrong = (is == Rest::Wrong).then_some(rest);
+        let statements = ended.into_iter().chain(wrong).map(str::to_owned).collect();
+        let rest = if matches!(is, Rest::Blank | Rest::Wrong) { String::new() } else { rest.to_owned() };
+        self.0 = rest;
+        statements
     }
 }
 

@@ -65,7 +65,7 @@ fn text(bytes: io::Result<Vec<u8>>) -> Result<String> {
 }
 
 fn answer_all(desk: &Desk, sql: &str, options: &Options) -> Result<()> {
-    let statements: Vec<_> = split(sql).filter(|statement| !is_blank(statement)).collect();
+    let statements = engine::statements(sql);
     ensure!(!statements.is_empty(), "there is no SQL to run");
     match (&options.out, statements.as_slice()) {
         (None, statements) => {
@@ -105,61 +105,4 @@ fn parquet(engine: &Engine, frame: DataFrame, file: File) -> Result<()> {
     let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?)).build();
     engine
         .block_on(async { engine::write(frame.execute_stream().await?, schema, file, properties, None, |_| ()).await.map(drop) })
-}
-
-/// Statements, at each `;` that is not in quotes or a comment.
-pub fn split(sql: &str) -> impl Iterator<Item = &str> {
-    let mut rest = sql;
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let end = end_of_statement(rest);
-        let statement = &rest[..end.unwrap_or(rest.len())];
-        rest = end.map_or("", |end| &rest[end + 1..]);
-        Some(statement)
-    })
-}
-
-/// Where the first statement ends with a `;`, if it does.
-pub fn end_of_statement(sql: &str) -> Option<usize> {
-    let mut inside: Option<&str> = None;
-    let mut at = 0;
-    while at < sql.len() {
-        let rest = &sql[at..];
-        match inside {
-            Some(end) if rest.starts_with(end) => {
-                inside = None;
-                at += end.len();
-                continue;
-            }
-            Some(_) => {}
-            None if rest.starts_with(';') => return Some(at),
-            None if rest.starts_with("--") => inside = Some("\n"),
-            None if rest.starts_with("/*") => inside = Some("*/"),
-            None if rest.starts_with('\'') => inside = Some("'"),
-            None if rest.starts_with('"') => inside = Some("\""),
-            None => {}
-        }
-        at += rest.chars().next().map_or(1, char::len_utf8);
-    }
-    None
-}
-
-/// Is there nothing but blanks and comments?
-pub fn is_blank(statement: &str) -> bool {
-    statement.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with("--"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn statements_end_at_semicolons_outside_quotes_and_comments() {
-        let sql = "SELECT ';' AS \"a;b\" -- not ; here\n; SELECT /* ; */ 'ü''s;';\n-- done\n";
-        let statements: Vec<_> = split(sql).filter(|statement| !is_blank(statement)).collect();
-        assert_eq!(statements, ["SELECT ';' AS \"a;b\" -- not ; here\n", " SELECT /* ; */ 'ü''s;'"]);
-        assert_eq!(end_of_statement("SELECT 1"), None);
-    }
 }

@@ -2,6 +2,7 @@
 
 mod access;
 mod right;
+mod split;
 mod views;
 
 use super::generate::{capture, options, story};

@@ -1,0 +1,95 @@
+//! Where SQL statements end: at each `;` that the parser's own tokenizer takes for one.
+
+use super::dialect::POSTGRES;
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
+
+/// A text as statements.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Cut<'a> {
+    /// Those that a `;` ends, without it. Blanks and comments alone are none.
+    pub ended: Vec<&'a str>,
+    /// What follows the last `;`.
+    pub rest: &'a str,
+    /// What that is.
+    pub is: Rest,
+}
+
+/// What follows the last `;`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// Blanks and comments.
+    Blank,
+    /// A statement, or the beginning of one.
+    Begun,
+    /// The same, and its end is inside a text, a name or a comment.
+    Inside,
+    /// No SQL, whatever follows.
+    Wrong,
+}
+
+/// Cuts a text into statements.
+pub fn cut(sql: &str) -> Cut<'_> {
+    let mut tokens = Vec::new();
+    let read = Tokenizer::new(&POSTGRES, sql).tokenize_with_location_into_buf(&mut tokens);
+    // The tokenizer counts lines and letters, we need bytes.
+    let mut places = sql.char_indices().scan((1, 1), |place, (at, letter)| {
+        let here = *place;
+        *place = if letter == '\n' { (here.0 + 1, 1) } else { (here.0, here.1 + 1) };
+        Some((here, at))
+    });
+    let (mut ended, mut start, mut is) = (Vec::new(), 0, Rest::Blank);
+    for token in &tokens {
+        match token.token {
+            Token::Whitespace(_) => {}
+            Token::SemiColon => {
+                let place = (token.span.start.line, token.span.start.column);
+                let Some((_, at)) = places.find(|(here, _)| *here == place) else { break };
+                if is == Rest::Begun {
+                    ended.push(&sql[start..at]);
+                }
+                (start, is) = (at + 1, Rest::Blank);
+            }
+            _ => is = Rest::Begun,
+        }
+    }
+    if let Err(error) = read {
+        let more = ["Unterminated", "EOF"].iter().any(|word| error.message.contains(word));
+        is = if more { Rest::Inside } else { Rest::Wrong };
+    }
+    Cut { ended, rest: &sql[start..], is }
+}
+
+/// The statements of a text; the last one needs no `;`.
+pub fn statements(sql: &str) -> Vec<&str> {
+    let Cut { mut ended, rest, is } = cut(sql);
+    if is != Rest::Blank {
+        ended.push(rest);
+    }
+    ended
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statements_end_at_semicolons_outside_quotes_and_comments() {
+        let sql = "SELECT ';' AS \"a;b\" -- not ; here\n; SELECT /* ; */ 'ü''s;';\n-- done\n";
+        assert_eq!(statements(sql), ["SELECT ';' AS \"a;b\" -- not ; here\n", " SELECT /* ; */ 'ü''s;'"]);
+        assert_eq!(statements("/* ; */ ; -- ;"), [""; 0]);
+        assert_eq!(statements("a;\r\n;b"), ["a", "b"]);
+        assert_eq!(statements("é; ;ü\t;\n\n;$$;$$"), ["é", "ü\t", "$$;$$"]);
+    }
+
+    #[test]
+    fn what_is_not_ended_is_told() {
+        let is = |sql| cut(sql).is;
+        for inside in ["'a;", "E'a\\';", "\"a;", "/* /* */ ;", "$$a;", "$a$;$$;", "U&'a;", "1; 'a\n"] {
+            assert_eq!(is(inside), Rest::Inside, "{inside}");
+        }
+        assert_eq!((is("1"), is("-- 1"), is("1; /**/ "), is("")), (Rest::Begun, Rest::Blank, Rest::Blank, Rest::Blank));
+        assert_eq!(is("SELECT U&'\\zzzz';"), Rest::Wrong);
+        let Cut { ended, rest, is } = cut("1; 2;'3;");
+        assert_eq!((ended.as_slice(), rest, is), (["1", " 2"].as_slice(), "'3;", Rest::Inside));
+    }
+}

@@ -1,0 +1,54 @@
+//! Where statements end, and what in between is none.
+
+use crate::suite::generate::{capture, story};
+use crate::tool::{ioriot, piped};
+use std::fs;
+
+/// SQL and what it is answered, as CSV.
+const ASKED: &[(&str, &str)] = &[
+    ("SELECT 1 AS a; /* done */", "a\n1\n"),
+    ("/* ; /* ; */ ; */ SELECT 1 AS a; -- ;\n;;\n/* ; */", "a\n1\n"),
+    ("SELECT $$a;b$$ AS a; SELECT $x$ $$; $x$ AS b", "a\na;b\nb\n $$; \n"),
+    ("SELECT E'it\\'s; x' AS a; SELECT 'it''s;\n' || ';' AS b;", "a\nit's; x\nb\n\"it's;\n;\"\n"),
+    ("SELECT ';' AS \"a;\"\"b\" -- not ; here\n; SELECT 'ü;' AS ü; SELECT 2 AS b", "\"a;\"\"b\"\n;\nü\nü;\nb\n2\n"),
+    // What looks like a command is none inside a text or a comment.
+    ("SELECT 'a\n\\q\nb' AS x;\nSELECT 2 AS b;\n", "x\n\"a\n\\q\nb\"\nb\n2\n"),
+    ("SELECT 1 AS a /*\n\\d\nexit\n*/;\n", "a\n1\n"),
+    ("SELECT $$\n\\x\n$$ AS a, \"b\n\\q\n\" FROM (SELECT 1 AS \"b\n\\q\n\");", "a,\"b\n\\q\n\"\n\"\n\\x\n\",1\n"),
+];
+
+#[test]
+fn statements_end_where_the_parser_ends_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let capture = capture(dir.path(), &story(1, 1));
+    let (place, file) = (capture.to_str().unwrap(), dir.path().join("ask.sql"));
+    for (sql, answer) in ASKED {
+        fs::write(&file, sql).unwrap();
+        let ways = [
+            piped(&["query", place, "--format", "csv"], sql),
+            ioriot(&["query", place, "--format", "csv", "-f", file.to_str().unwrap()]),
+            ioriot(&["query", place, "--format", "csv", sql]),
+        ];
+        for (way, output) in ["piped", "-f", "argument"].iter().zip(ways) {
+            let (said, wrong) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+            assert_eq!((said.as_ref(), output.status.code()), (*answer, Some(0)), "{way}: {sql}\n{wrong}");
+        }
+    }
+}
+
+#[test]
+fn commands_stand_between_statements_and_within_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let capture = capture(dir.path(), &story(1, 1));
+    let args = ["query", capture.to_str().unwrap(), "--format", "csv"];
+    for sql in ["/* nothing\nyet */\nexit\nSELECT 1;", "-- nothing\n\\q\nSELECT 1;", "SELECT 1\n\\q\n;", "quit"] {
+        let output = piped(&args, sql);
+        let wrong = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((String::from_utf8_lossy(&output.stdout).as_ref(), output.status.code()), ("", Some(0)), "{sql}\n{wrong}");
+    }
+    for sql in ["SELECT 'a;\n", "SELECT 1; SELECT $$;", "SELECT /* ; /* */ ;", "SELECT U&'\\zzzz';\nSELECT 1;"] {
+        let output = piped(&args, sql);
+        assert!(output.status.code() == Some(2), "{sql}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("no SQL"), "{sql}: {output:?}");
+    }
+}
