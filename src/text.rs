@@ -103,6 +103,50 @@ fn replaced(text: &str, stays: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// Paths in JSON: `#[serde(with = "crate::text::path")]`. As they are, they must be UTF-8.
+pub mod path {
+    use super::{decode, encode};
+    use serde::{Deserialize, Deserializer, Serializer};
+    use std::ffi::OsString;
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+    use std::path::{Path, PathBuf};
+
+    /// A path as a text.
+    pub fn serialize<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&encode(path.as_os_str().as_bytes()))
+    }
+
+    /// The path behind a text.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
+        Ok(of(&String::deserialize(from)?))
+    }
+
+    fn of(text: &str) -> PathBuf {
+        OsString::from_vec(decode(text).into_owned()).into()
+    }
+
+    /// A path, or none.
+    pub mod maybe {
+        use super::*;
+        use serde::Serialize;
+
+        /// A text, or null.
+        pub fn serialize<S: Serializer>(path: &Option<PathBuf>, to: S) -> Result<S::Ok, S::Error> {
+            path.as_ref().map(|path| encode(path.as_os_str().as_bytes())).serialize(to)
+        }
+
+        /// The path behind a text, if there is one.
+        pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {
+            Ok(Option::<String>::deserialize(from)?.map(|text| of(&text)))
+        }
+    }
+
+    /// A list of paths as texts.
+    pub fn all<S: Serializer>(paths: &[PathBuf], to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(paths.iter().map(|path| encode(path.as_os_str().as_bytes())))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,6 +160,23 @@ mod tests {
         assert_eq!(shown(&encode(b"\xff\x9b[m")), "\\xff\\x9b[m");
     }
     use proptest::prelude::*;
+
+    #[test]
+    fn a_path_of_any_bytes_is_json() {
+        use std::os::unix::ffi::OsStrExt;
+        #[derive(serde::Serialize, serde::Deserialize, PartialEq, Debug)]
+        struct Place {
+            #[serde(with = "path")]
+            one: std::path::PathBuf,
+            #[serde(default, with = "path::maybe")]
+            perhaps: Option<std::path::PathBuf>,
+        }
+        let odd = std::path::PathBuf::from(std::ffi::OsStr::from_bytes(b"/a\n\xff"));
+        for place in [Place { one: odd.clone(), perhaps: Some(odd.clone()) }, Place { one: odd, perhaps: None }] {
+            assert_eq!(serde_json::from_str::<Place>(&serde_json::to_string(&place).unwrap()).unwrap(), place);
+        }
+        assert_eq!(serde_json::from_str::<Place>(r#"{"one": "/a"}"#).unwrap().perhaps, None);
+    }
 
     #[test]
     fn utf8_is_not_touched() {

@@ -30,6 +30,7 @@ pub(super) fn nothing_left(place: &Path) -> Result<()> {
 #[derive(Clone, Debug, Serialize)]
 pub struct Recovered {
     /// Where the dataset is.
+    #[serde(serialize_with = "crate::text::path::serialize")]
     pub dir: PathBuf,
     /// Its events.
     pub events: u64,

@@ -36,6 +36,7 @@ impl Sum {
 #[derive(Clone, Debug, Serialize)]
 pub struct Summary {
     /// Where the dataset is.
+    #[serde(serialize_with = "crate::text::path::serialize")]
     pub dir: PathBuf,
     /// Name of the host.
     pub host: String,

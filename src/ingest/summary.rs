@@ -54,6 +54,7 @@ impl Ledger {
 #[derive(Clone, Debug, Serialize)]
 pub struct Captured {
     /// Where it is.
+    #[serde(serialize_with = "crate::text::path::serialize")]
     pub dir: PathBuf,
     /// Name of the host.
     pub host: String,

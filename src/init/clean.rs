@@ -35,12 +35,14 @@ pub enum Thing {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Found {
     /// Where.
+    #[serde(serialize_with = "crate::text::path::serialize")]
     pub path: PathBuf,
     /// What it is.
     pub thing: Thing,
     /// State of the tree of a root.
     pub state: Option<String>,
     /// Its parts on other file systems, which go with it.
+    #[serde(serialize_with = "crate::text::path::all")]
     pub places: Vec<PathBuf>,
     /// Space it takes, bytes, with that of its parts.
     pub bytes: u64,

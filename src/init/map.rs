@@ -29,7 +29,7 @@ pub struct Mapping {
     #[serde(with = "bytes")]
     pub captured: Vec<u8>,
     /// Directory here, made and stamped by init, whose tree is bound there.
-    #[serde(with = "path")]
+    #[serde(with = "text::path")]
     pub place: PathBuf,
 }
 
@@ -196,17 +196,6 @@ mod bytes {
     }
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
         Ok(text::decode(&String::deserialize(from)?).into_owned())
-    }
-}
-
-/// The same for paths.
-mod path {
-    use super::*;
-    pub fn serialize<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
-        bytes::serialize(path.as_os_str().as_bytes(), to)
-    }
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
-        Ok(OsString::from_vec(bytes::deserialize(from)?).into())
     }
 }
 

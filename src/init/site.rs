@@ -165,6 +165,7 @@ pub struct Need {
     /// The captured directory.
     pub captured: String,
     /// Where it is to lie.
+    #[serde(serialize_with = "crate::text::path::serialize")]
     pub dir: PathBuf,
     /// Files and directories, each an inode.
     pub entries: u64,

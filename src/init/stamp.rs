@@ -50,7 +50,7 @@ pub struct Stamp {
     #[serde(default)]
     pub maps: Vec<Mapping>,
     /// Of a mapped place: the root it belongs to.
-    #[serde(default)]
+    #[serde(default, with = "crate::text::path::maybe")]
     pub part_of: Option<PathBuf>,
     /// When init was done, by the clock of each part's file system, ns: whatever changed since has a later ctime.
     #[serde(default)]

@@ -17,8 +17,10 @@ const SHOWN: usize = 10;
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Summary {
     /// The root.
+    #[serde(serialize_with = "crate::text::path::serialize")]
     pub root: PathBuf,
     /// Where a tree that stood there went.
+    #[serde(serialize_with = "crate::text::path::maybe::serialize")]
     pub moved: Option<PathBuf>,
     /// Captured directories that lie elsewhere, and where.
     pub mapped: Vec<String>,

@@ -37,6 +37,7 @@ pub struct Machine {
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Target {
     /// The directory.
+    #[serde(serialize_with = "crate::text::path::serialize")]
     pub path: PathBuf,
     /// Type of its file system.
     pub file_system: Option<String>,

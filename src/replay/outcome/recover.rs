@@ -31,6 +31,7 @@ pub fn refuse(place: &Path) -> Result<()> {
 #[derive(Clone, Debug, Serialize)]
 pub struct Recovered {
     /// The run.
+    #[serde(serialize_with = "crate::text::path::serialize")]
     pub run: PathBuf,
     /// Its results.
     pub results: u64,

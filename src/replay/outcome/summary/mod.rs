@@ -65,6 +65,7 @@ pub struct Kind {
 #[derive(Clone, Debug, Serialize)]
 pub struct Summary {
     /// The run.
+    #[serde(serialize_with = "crate::text::path::serialize")]
     pub run: PathBuf,
     /// Is it good enough? What keeps it from that; empty when nothing does.
     pub flaws: Vec<Flaw>,
