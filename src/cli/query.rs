@@ -6,7 +6,8 @@ use crate::amount::typed;
 use crate::engine::Access;
 use crate::report;
 use crate::report::query::{self, Source};
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, anyhow, bail, ensure};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// Ask any datasets questions in SQL
@@ -29,7 +30,7 @@ Examples:
 pub struct Args {
     /// Datasets (directories), and behind them the SQL in one argument
     #[arg(required = true, value_name = "DATASET")]
-    args: Vec<String>,
+    args: Vec<OsString>,
     /// Read the SQL from this file
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
@@ -57,11 +58,11 @@ impl Args {
     fn options(self) -> Result<query::Options> {
         let mut datasets = self.args;
         // A name without blanks that is no directory is a dataset that is not there, and should be called that.
-        let is_sql = |arg: &String| arg.contains(char::is_whitespace) && !Path::new(arg).is_dir();
+        let is_sql = |arg: &OsString| arg.to_string_lossy().contains(char::is_whitespace) && !Path::new(arg).is_dir();
         let sql = match (self.file, datasets.pop_if(|last| is_sql(last))) {
             (Some(_), Some(_)) => bail!("the SQL comes from the command line or from -f FILE, not from both"),
             (Some(file), None) => Source::File(file),
-            (None, Some(text)) => Source::Text(text),
+            (None, Some(text)) => Source::Text(text.into_string().map_err(|_| anyhow!("the SQL is no UTF-8"))?),
             (None, None) => Source::Prompt,
         };
         ensure!(!datasets.is_empty(), "name a dataset before the SQL: ioriot query DATASET 'SQL'");

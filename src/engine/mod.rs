@@ -19,6 +19,7 @@ mod spill;
 mod split;
 mod stage;
 mod syscalls;
+mod table;
 mod tee;
 mod virtualize;
 

@@ -12,16 +12,15 @@ use super::refuse;
 use super::rules::rules;
 use super::spill::Spill;
 use super::syscalls::syscall_def;
+use super::table::{Stored, Texts};
 use super::virtualize::Virtualize;
 use crate::model::Config;
 use crate::panics;
+use crate::schema::check::Checked;
 use anyhow::{Context, Result, anyhow, ensure};
-use datafusion::catalog::TableProvider;
 use datafusion::common::DFSchema;
 use datafusion::config::Dialect;
 use datafusion::dataframe::DataFrame;
-use datafusion::datasource::file_format::parquet::ParquetFormat;
-use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
 use datafusion::error::DataFusionError;
 use datafusion::execution::disk_manager::DiskManagerBuilder;
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
@@ -215,39 +214,31 @@ impl Engine {
         DFParserBuilder::new(sql).with_dialect(dialect).with_recursion_limit(deepest).build().map_err(plain)
     }
 
-    /// Registers Parquet files as one table; their stated sort order is kept. They are believed: who has them from elsewhere looks
-    /// at them first ([`crate::schema::check::whole`]).
+    /// Registers a Parquet file as a table; its stated sort order is kept. `path` is what messages call it. It is believed: who has it
+    /// from elsewhere has all of it looked at first ([`crate::schema::check::whole`]).
     ///
     /// # Errors
-    /// When a file cannot be opened or is not Parquet.
-    pub fn register(&self, name: &str, files: &[PathBuf]) -> Result<()> {
-        self.table(name, files, false)
+    /// When the name is taken, or its columns make no table.
+    pub fn register(&self, name: &str, path: &Path, file: Checked) -> Result<()> {
+        self.table(name, path, file, Texts::Whole)
     }
 
     /// The same for a table whose rows only stream by: its texts are views of the pages they stand in, and not copied.
     ///
     /// # Errors
     /// As [`Engine::register`].
-    pub fn register_views(&self, name: &str, files: &[PathBuf]) -> Result<()> {
-        self.table(name, files, true)
+    pub fn register_views(&self, name: &str, path: &Path, file: Checked) -> Result<()> {
+        self.table(name, path, file, Texts::Views)
     }
 
-    fn table(&self, name: &str, files: &[PathBuf], views: bool) -> Result<()> {
+    fn table(&self, name: &str, path: &Path, file: Checked, texts: Texts) -> Result<()> {
         if let Ok(mut known) = self.files.lock() {
-            known.extend_from_slice(files);
+            known.push(path.to_owned());
         }
-        let table = self.block_on(self.parquet(files, views)).with_context(|| format!("cannot use the table {name}"))?;
-        self.ctx.register_table(name, table)?;
+        let table =
+            Stored::new(path, file, texts).with_context(|| format!("cannot use {} as the table {name}", path.display()))?;
+        self.ctx.register_table(name, Arc::new(table))?;
         Ok(())
-    }
-
-    async fn parquet(&self, files: &[PathBuf], views: bool) -> Result<Arc<dyn TableProvider>> {
-        // A path is not parsed as a URL here: `*`, `?` and `[` may be part of a name.
-        let urls = files.iter().map(|file| file_url(file)).collect::<Result<Vec<_>>>()?;
-        let options = ListingOptions::new(Arc::new(ParquetFormat::default().with_force_view_types(views)));
-        let config = ListingTableConfig::new_with_multi_paths(urls).with_listing_options(options);
-        let config = config.infer_schema(&self.ctx.state()).await?;
-        Ok(Arc::new(ListingTable::try_new(config)?))
     }
 }
 
@@ -257,16 +248,4 @@ fn plain(error: DataFusionError) -> anyhow::Error {
         DataFusionError::SQL(fault, _) => anyhow!("{fault}"),
         _ => error.into(),
     }
-}
-
-fn file_url(file: &Path) -> Result<ListingTableUrl> {
-    let file = file.canonicalize().with_context(|| format!("cannot open {}", file.display()))?;
-    let mut url = String::from("file://");
-    for byte in file.as_os_str().as_encoded_bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' | b'~' => url.push(char::from(*byte)),
-            other => url.push_str(&format!("%{other:02X}")),
-        }
-    }
-    ListingTableUrl::parse(&url).with_context(|| format!("cannot name {} to the SQL engine", file.display()))
 }

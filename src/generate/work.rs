@@ -4,6 +4,7 @@ use super::stages::{Make, Role, STAGES, after, now, stage};
 use super::{Options, places};
 use crate::engine::{self, Engine, Settings, Stage, Tee, Written};
 use crate::progress::{Progress, Unit};
+use crate::schema::check::Checked;
 use crate::schema::content::SPILL;
 use crate::schema::{self, Dataset, Draft, Table, check};
 use anyhow::{Context, Result, ensure};
@@ -85,8 +86,8 @@ impl<'a> Work<'a> {
         engine.set("datafusion.optimizer.repartition_file_scans", "false")?;
         let rows = (options.memory / BATCH_ROW).clamp(BATCH_LEAST, BATCH);
         engine.set("datafusion.execution.batch_size", &rows.to_string())?;
-        check::whole(&capture.table(Table::Events))?;
-        engine.register_views(Table::Events.name(), &[capture.table(Table::Events)])?;
+        let events = capture.table(Table::Events);
+        engine.register_views(Table::Events.name(), &events, check::whole(&events)?)?;
         Ok(Work { engine, options, draft })
     }
 
@@ -173,10 +174,12 @@ impl<'a> Work<'a> {
             Ok(SortingColumn { column_idx, descending: false, nulls_first: false })
         });
         let properties = properties.set_sorting_columns(Some(sorting.collect::<Result<_>>()?)).build();
-        let (draft, file) = (self.draft()?, scratch_name(name));
-        let written = engine::write(rows, columns, draft.file(&file)?, properties, None, tick).await;
+        let (draft, scratch) = (self.draft()?, scratch_name(name));
+        let file = draft.file(&scratch)?;
+        let again = file.try_clone()?;
+        let written = engine::write(rows, columns, file, properties, None, tick).await;
         let written = written.with_context(|| format!("stage {name}"))?;
-        self.engine.register(name, &[draft.path(&file)])?;
+        self.engine.register(name, &draft.path(&scratch), Checked::ours(again)?)?;
         Ok(written)
     }
 
@@ -283,9 +286,10 @@ impl<'a> Work<'a> {
             by = Some(engine::By { column: lane, memory, dir: draft.path(SPILL) });
         }
         let file = draft.file(&table.file())?;
+        let again = file.try_clone()?;
         let written = engine::write(rows, table.schema(), file, properties.build(), by, |_| ()).await;
         let written = written.with_context(|| format!("stage {stage}"))?;
-        self.engine.register(table.name(), &[draft.path(&table.file())])?;
+        self.engine.register(table.name(), &draft.path(&table.file()), Checked::ours(again)?)?;
         Ok(Part::Table(table, written))
     }
 }

@@ -7,6 +7,7 @@ use super::views::{Shelf, define, fingerprint, label, quoted};
 use super::{REPORTS, VIEWS};
 use crate::engine::{Access, Engine, Settings};
 use crate::generate::hosts;
+use crate::limits;
 use crate::schema::dataset::Kind;
 use crate::schema::{Dataset, Table, check};
 use anyhow::{Context, Result, ensure};
@@ -32,6 +33,8 @@ impl Desk {
     /// # Errors
     /// When a directory is no dataset, or one of its files is not readable.
     pub fn open(dirs: &[PathBuf], access: Access, memory: u64) -> Result<Desk> {
+        // Each table keeps its file open.
+        limits::raise_files();
         let engine = Engine::new(&Settings { access, memory, ..Settings::default() })?;
         let mut datasets = Vec::new();
         for dir in dirs {
@@ -56,8 +59,7 @@ impl Desk {
             for (number, (at, file)) in files.iter().enumerate() {
                 let relation =
                     if files.len() == 1 { table.name().to_owned() } else { format!("{}_{}", table.name(), number + 1) };
-                check::whole(file)?;
-                engine.register(&relation, std::slice::from_ref(file))?;
+                engine.register(&relation, file, check::whole(file)?)?;
                 shelf.put(*at, *table, &relation);
                 parts.push(format!("SELECT {} AS dataset, * FROM {relation}", quoted(&label(&datasets[*at].dir))));
             }

@@ -99,6 +99,16 @@ impl Checked {
         Ok(Checked { file, contents: Arc::new(contents) })
     }
 
+    /// A file that this process has written: it is believed, and may be more than a table of a dataset.
+    ///
+    /// # Errors
+    /// When its table of contents cannot be read.
+    pub fn ours(file: File) -> Result<Checked> {
+        let file = Parquet(Arc::new(file));
+        let contents = Arc::new(ParquetMetaDataReader::new().parse_and_finish(&file)?);
+        Ok(Checked { file, contents })
+    }
+
     /// Looks at the head of each page of some columns.
     ///
     /// # Errors
@@ -118,16 +128,17 @@ impl Checked {
     }
 }
 
-/// Looks at all of a file that is to be decoded by others.
+/// Looks at all of a file that is to be decoded by others, who read what was opened here.
 ///
 /// # Errors
 /// When it cannot be opened, is damaged, goes beyond the limits, or its rows are in another order than it claims.
-pub fn whole(path: &Path) -> Result<()> {
+pub fn whole(path: &Path) -> Result<Checked> {
     let file = files::open(path).with_context(|| format!("cannot open {}", path.display()))?;
     let damaged = || format!("{} is damaged or no Parquet file", path.display());
     let checked = Checked::open(file, PageIndexPolicy::Optional).with_context(damaged)?;
     checked.pages(&ProjectionMask::all()).with_context(damaged)?;
-    sorted::check(path, &checked.contents)
+    sorted::check(path, &checked)?;
+    Ok(checked)
 }
 
 /// The table of contents, and where in the file it begins.

@@ -44,8 +44,17 @@ impl Reader {
     /// # Errors
     /// As [`builder`].
     pub fn new(name: String, file: File, columns: Option<&[&str]>) -> Result<Reader> {
+        let checked = Checked::open(file, PageIndexPolicy::Skip);
+        let checked = checked.with_context(|| format!("{name} is damaged or no Parquet file"))?;
+        Reader::of(name, checked, columns)
+    }
+
+    /// The same of a file whose table of contents was read.
+    ///
+    /// # Errors
+    /// As [`builder`].
+    pub fn of(name: String, checked: Checked, columns: Option<&[&str]>) -> Result<Reader> {
         let damaged = || format!("{name} is damaged or no Parquet file");
-        let checked = Checked::open(file, PageIndexPolicy::Skip).with_context(damaged)?;
         // Without the embedded Arrow schema a text is a StringArray, also when the writer had views or dictionaries.
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let contents = panics::contain(|| Ok(ArrowReaderMetadata::try_new(checked.contents.clone(), options)?));

@@ -1,18 +1,20 @@
 //! The order of rows that a file claims (`sorting_columns` of its footer). The SQL engine believes it, and leaves out what would
 //! sort: so it is held against the rows, unless ioriot wrote them.
 
-use super::read;
+use super::check::Checked;
+use super::read::Reader;
 use anyhow::{Context, Result, ensure};
 use arrow::compute::SortOptions;
 use arrow::row::{OwnedRow, RowConverter, SortField};
-use parquet::file::metadata::{ParquetMetaData, SortingColumn};
+use parquet::file::metadata::SortingColumn;
 use std::path::Path;
 
 /// Refuses a file whose rows are in another order than it claims.
 ///
 /// # Errors
 /// When they are, or the file cannot be read.
-pub fn check(path: &Path, contents: &ParquetMetaData) -> Result<()> {
+pub fn check(path: &Path, file: &Checked) -> Result<()> {
+    let contents = &file.contents;
     let ours = contents.file_metadata().created_by().is_some_and(|writer| writer.starts_with("ioriot "));
     let claims = || contents.row_groups().iter().filter_map(|group| group.sorting_columns());
     let Some(claim) = claims().find(|claim| !claim.is_empty()).filter(|_| !ours) else { return Ok(()) };
@@ -23,7 +25,7 @@ pub fn check(path: &Path, contents: &ParquetMetaData) -> Result<()> {
     let columns = columns.with_context(|| format!("{} claims to be sorted by a column that it lacks", path.display()))?;
     let mut rows: Option<RowConverter> = None;
     let mut last: Option<OwnedRow> = None;
-    for batch in read::batches(path, &columns)? {
+    for batch in Reader::of(path.display().to_string(), file.clone(), Some(&columns))?.build()? {
         let batch = batch?;
         let values = columns.iter().map(|name| batch.column_by_name(name).cloned()).collect::<Option<Vec<_>>>();
         let values = values.with_context(|| format!("{} lacks a column", path.display()))?;

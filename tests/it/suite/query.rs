@@ -1,6 +1,7 @@
 //! Tests of query: any datasets, any SQL, four forms; and other readers of our files.
 
 mod access;
+mod opened;
 mod right;
 mod split;
 mod views;

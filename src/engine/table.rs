@@ -1,0 +1,158 @@
+//! A Parquet file as a table: what was opened and looked at is what is read, whatever its name leads to by now.
+
+use crate::panics;
+use crate::schema::check::{Checked, Parquet};
+use anyhow::Context;
+use async_trait::async_trait;
+use bytes::Bytes;
+use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::Result;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::parquet::metadata::{DFParquetMetadata, ordering_from_parquet_metadata};
+use datafusion::datasource::physical_plan::parquet::transform_schema_to_view;
+use datafusion::datasource::physical_plan::{FileScanConfigBuilder, ParquetFileMetrics, ParquetFileReaderFactory, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet};
+use futures::future::BoxFuture;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use parquet::arrow::async_reader::AsyncFileReader;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::ParquetMetaData;
+use parquet::file::reader::{ChunkReader, Length};
+use std::collections::HashMap;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+/// How texts come out of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Texts {
+    /// Copied.
+    Whole,
+    /// As views of the pages they stand in.
+    Views,
+}
+
+/// A table that is one Parquet file.
+#[derive(Debug)]
+pub(super) struct Stored {
+    schema: SchemaRef,
+    /// What the engine knows of it: a name to show, its size, statistics and order.
+    file: PartitionedFile,
+    opened: Arc<Opened>,
+}
+
+impl Stored {
+    /// The table in a file; `path` is what it is called.
+    ///
+    /// # Errors
+    /// When its columns make no table.
+    pub fn new(path: &Path, file: Checked, texts: Texts) -> anyhow::Result<Stored> {
+        let contents = &file.contents;
+        // What is written there may be too much for the library.
+        let (schema, statistics, order) = panics::contain(|| {
+            let arrow = ArrowReaderMetadata::try_new(Arc::clone(contents), ArrowReaderOptions::new())?;
+            let bare = |field: &Arc<Field>| field.as_ref().clone().with_metadata(HashMap::new());
+            let schema = Schema::new(arrow.schema().fields().iter().map(bare).collect::<Vec<_>>());
+            let schema = Arc::new(if texts == Texts::Views { transform_schema_to_view(&schema) } else { schema });
+            let statistics = DFParquetMetadata::statistics_from_parquet_metadata(contents, &schema)?;
+            let order = ordering_from_parquet_metadata(contents, &schema)?;
+            Ok((schema, statistics, order))
+        })
+        .with_context(|| format!("{} is damaged", path.display()))?;
+        let known = PartitionedFile::new(path.to_string_lossy(), file.file.len());
+        let known = known.with_statistics(Arc::new(statistics)).with_ordering(order);
+        Ok(Stored { schema, file: known, opened: Arc::new(Opened(file)) })
+    }
+}
+
+#[async_trait]
+impl TableProvider for Stored {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    /// Filters leave out row groups and pages; which rows they hold for is asked again.
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    async fn scan(
+        &self,
+        _: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let factory = Arc::clone(&self.opened) as Arc<dyn ParquetFileReaderFactory>;
+        let source = ParquetSource::new(Arc::clone(&self.schema)).with_parquet_file_reader_factory(factory);
+        let mut scan = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
+            .with_file(self.file.clone())
+            .with_projection_indices(projection.cloned())?
+            .with_limit(limit)
+            .with_output_ordering(self.file.ordering.iter().cloned().collect());
+        if let Some(statistics) = &self.file.statistics {
+            scan = scan.with_statistics(statistics.as_ref().clone());
+        }
+        Ok(DataSourceExec::from_data_source(scan.build()))
+    }
+}
+
+/// Hands out readers of one open file.
+#[derive(Debug)]
+struct Opened(Checked);
+
+impl ParquetFileReaderFactory for Opened {
+    fn create_reader(
+        &self,
+        partition: usize,
+        file: PartitionedFile,
+        _: Option<usize>,
+        metrics: &ExecutionPlanMetricsSet,
+    ) -> Result<Box<dyn AsyncFileReader + Send>> {
+        let scanned = ParquetFileMetrics::new(partition, file.path().as_ref(), metrics).bytes_scanned;
+        Ok(Box::new(Reading { file: self.0.clone(), scanned }))
+    }
+}
+
+struct Reading {
+    file: Checked,
+    scanned: Count,
+}
+
+type Read<T> = parquet::errors::Result<T>;
+
+impl AsyncFileReader for Reading {
+    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, Read<Bytes>> {
+        self.scanned.add(length(&range));
+        let file = self.file.file.clone();
+        Box::pin(aside(move || file.get_bytes(range.start, length(&range))))
+    }
+
+    fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, Read<Vec<Bytes>>> {
+        self.scanned.add(ranges.iter().map(length).sum());
+        let file: Parquet = self.file.file.clone();
+        Box::pin(aside(move || ranges.into_iter().map(|range| file.get_bytes(range.start, length(&range))).collect()))
+    }
+
+    fn get_metadata<'a>(&'a mut self, _: Option<&'a ArrowReaderOptions>) -> BoxFuture<'a, Read<Arc<ParquetMetaData>>> {
+        Box::pin(async { Ok(Arc::clone(&self.file.contents)) })
+    }
+}
+
+fn length(range: &Range<u64>) -> usize {
+    usize::try_from(range.end - range.start).unwrap_or(usize::MAX)
+}
+
+/// Reads where waiting for a disk keeps no query from working.
+async fn aside<T: Send + 'static>(read: impl FnOnce() -> Read<T> + Send + 'static) -> Read<T> {
+    tokio::task::spawn_blocking(read).await.unwrap_or_else(|error| Err(ParquetError::External(Box::new(error))))
+}
