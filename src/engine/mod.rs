@@ -15,6 +15,7 @@ mod refuse;
 mod rules;
 mod session;
 mod sink;
+mod skip;
 mod spill;
 mod split;
 mod stage;

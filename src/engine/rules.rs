@@ -1,6 +1,8 @@
 //! The rules of the physical optimizer, without those that answer wrongly.
 
+use super::skip::Blind;
 use datafusion::common::JoinType;
+use datafusion::common::Result;
 use datafusion::common::tree_node::TreeNode;
 use datafusion::config::ConfigOptions;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
@@ -21,8 +23,10 @@ pub(super) fn rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
         rules.remove(first);
     }
     for rule in &mut rules {
-        if rule.name().starts_with("FilterPushdown") {
-            *rule = Arc::new(InnerOnly(Arc::clone(rule)));
+        match rule.name() {
+            "EnsureRequirements" => *rule = Arc::new(Blind(Arc::clone(rule))),
+            name if name.starts_with("FilterPushdown") => *rule = Arc::new(InnerOnly(Arc::clone(rule))),
+            _ => {}
         }
     }
     rules
@@ -35,11 +39,7 @@ pub(super) fn rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
 struct InnerOnly(Arc<dyn PhysicalOptimizerRule + Send + Sync>);
 
 impl PhysicalOptimizerRule for InnerOnly {
-    fn optimize(
-        &self,
-        plan: Arc<dyn ExecutionPlan>,
-        options: &ConfigOptions,
-    ) -> datafusion::error::Result<Arc<dyn ExecutionPlan>> {
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, options: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
         let outer = plan.exists(|node| {
             Ok(match node.downcast_ref::<HashJoinExec>() {
                 Some(join) => *join.join_type() != JoinType::Inner,

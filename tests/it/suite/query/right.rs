@@ -3,7 +3,7 @@
 use super::{runs, text};
 use crate::skip::{Need, skip};
 use crate::suite::generate::{capture, story};
-use crate::tool::{asked, csv_text, data, expect, ioriot, sql_text};
+use crate::tool::{asked, csv_text, data, expect, ioriot, rows, sql_text};
 use ioriot::report::Format;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
@@ -236,6 +236,21 @@ fn random_queries_are_answered_as_duckdb_answers_them() {
     let mut args = vec!["fuzz_sql.py", env!("CARGO_BIN_EXE_ioriot"), "--seed", &seed, "--queries", &queries];
     args.extend(parts.iter().map(String::as_str));
     python("IORIOT_PYTHON", &args);
+}
+
+/// Of a table that is in the order of `seq`, which begins with 0, and has more rows than are asked for.
+#[test]
+fn rows_that_are_left_out_below_a_sort_are_no_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().join("made");
+    expect(0, &["run", &data("matrix.strace"), "-o", place.to_str().unwrap(), "--engine", "null"]);
+    let ask = |sql: &str| rows(&[&place.join("workload")], sql).join(" ");
+    let inner = "(SELECT seq, reason FROM fates ORDER BY seq LIMIT 6 OFFSET 5)";
+    assert_eq!(ask(&format!("SELECT seq FROM {inner} ORDER BY seq, reason")), "5 6 7 8 9 10");
+    assert_eq!(ask(&format!("SELECT seq FROM {inner} ORDER BY seq, reason LIMIT 3 OFFSET 1")), "6 7 8");
+    assert_eq!(ask(&format!("SELECT seq FROM {inner} ORDER BY seq DESC, reason LIMIT 2")), "10 9");
+    assert_eq!(ask(&format!("SELECT count(*) OVER (ORDER BY seq, reason) FROM {inner}")), "1 2 3 4 5 6");
+    assert_eq!(ask("SELECT seq FROM (SELECT seq, reason FROM fates ORDER BY seq OFFSET 5) ORDER BY seq, reason LIMIT 2"), "5 6");
 }
 
 /// Statements that DataFusion answers wrongly, with what is said instead of the answer.

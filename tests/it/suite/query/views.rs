@@ -29,7 +29,10 @@ fn every_view_is_answered_of_one_run_and_of_several() {
             }
             assert_eq!(output.status.code(), Some(0), "{sql}: {wrong}");
             let all: Vec<&str> = said.lines().skip(1).collect();
-            assert_eq!(rows(&datasets, &format!("{sql} LIMIT 1")), all[..all.len().min(1)], "{view}");
+            let first = rows(&datasets, &format!("{sql} LIMIT 1"));
+            assert_eq!(first.len(), all.len().min(1), "{view}");
+            // Drops are in no order.
+            assert!(*view == "drops" || first == all[..first.len()], "{view}: {first:?}");
             answered.insert(*view);
             several.extend(said.starts_with("dataset,").then_some(*view));
         }

@@ -1,0 +1,131 @@
+//! Limits that leave out rows, out of the sight of the rule that moves sorts.
+//!
+//! EnsureRequirements moves a sort below a limit and has it give as many rows as the limit gives, also when the limit leaves out
+//! some before (DataFusion up to 55.2): `SELECT * FROM (SELECT seq, reason FROM fates ORDER BY seq LIMIT 6 OFFSET 5) ORDER BY seq,
+//! reason` gave one row. So for that rule such a limit is a node that no sort passes, and whose rows have no order.
+
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Result, internal_err};
+use datafusion::config::ConfigOptions;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::{Distribution, EquivalenceProperties, OrderingRequirements, Partitioning, PhysicalExpr};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::limit::GlobalLimitExec;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, InputDistributionRequirements, PlanProperties};
+use std::fmt;
+use std::sync::Arc;
+
+/// The rule, without sight of limits that leave out rows.
+#[derive(Debug)]
+pub(super) struct Blind(pub Arc<dyn PhysicalOptimizerRule + Send + Sync>);
+
+impl PhysicalOptimizerRule for Blind {
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, options: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        let hidden = plan.transform_up(|node| {
+            Ok(match node.downcast_ref::<GlobalLimitExec>().filter(|limit| limit.skip() > 0) {
+                Some(limit) => Transformed::yes(Arc::new(Hidden::new(limit)) as Arc<dyn ExecutionPlan>),
+                None => Transformed::no(node),
+            })
+        })?;
+        let shown = self.0.optimize(hidden.data, options)?.transform_up(|node| {
+            Ok(match node.downcast_ref::<Hidden>() {
+                Some(hidden) => Transformed::yes(hidden.limit(Arc::clone(&hidden.input))),
+                None => Transformed::no(node),
+            })
+        })?;
+        Ok(shown.data)
+    }
+
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn schema_check(&self) -> bool {
+        self.0.schema_check()
+    }
+}
+
+/// A limit that is out of sight.
+#[derive(Clone, Debug)]
+struct Hidden {
+    input: Arc<dyn ExecutionPlan>,
+    skip: usize,
+    fetch: Option<usize>,
+    /// The order in which rows are left out.
+    order: Option<OrderingRequirements>,
+    properties: Arc<PlanProperties>,
+}
+
+impl Hidden {
+    fn new(limit: &GlobalLimitExec) -> Hidden {
+        let input = Arc::clone(limit.input());
+        let order = input.properties().output_ordering().cloned().map(OrderingRequirements::from);
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(input.schema()),
+            Partitioning::UnknownPartitioning(1),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        );
+        Hidden { input, skip: limit.skip(), fetch: limit.fetch(), order, properties: Arc::new(properties) }
+    }
+
+    fn limit(&self, input: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
+        let order = input.properties().output_ordering().cloned().filter(|_| self.order.is_some());
+        let mut limit = GlobalLimitExec::new(input, self.skip, self.fetch);
+        limit.set_required_ordering(order);
+        Arc::new(limit)
+    }
+}
+
+impl DisplayAs for Hidden {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Hidden: skip={}, fetch={:?}", self.skip, self.fetch)
+    }
+}
+
+impl ExecutionPlan for Hidden {
+    fn name(&self) -> &str {
+        "Hidden"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn input_distribution_requirements(&self) -> InputDistributionRequirements {
+        InputDistributionRequirements::new(vec![Distribution::SinglePartition])
+    }
+
+    fn required_input_ordering(&self) -> Vec<Option<OrderingRequirements>> {
+        vec![self.order.clone()]
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![false]
+    }
+
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        vec![false]
+    }
+
+    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        let Some(input) = children.pop() else { return Ok(self) };
+        Ok(Arc::new(Hidden { input, ..Hidden::clone(&self) }))
+    }
+
+    fn execute(&self, _: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        internal_err!("a limit was left out of sight")
+    }
+}
