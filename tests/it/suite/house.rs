@@ -190,6 +190,32 @@ fn nobody_knows_what_is_not_theirs_to_know() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+/// The folders of a part, each of which may know those before it.
+const FOLDERS: &[(&str, &[&str])] = &[
+    ("capture", &["kernel", "target", "decode", "probe", "backend"]),
+    ("replay", &["shared", "machine", "issue", "feed", "outcome", "child"]),
+];
+
+#[test]
+fn folders_know_only_those_before_them() {
+    let mut faults = Vec::new();
+    for (part, folders) in FOLDERS {
+        for (at, folder) in folders.iter().enumerate() {
+            let sources = files("src", &[".rs"]);
+            let inside: Vec<_> =
+                sources.iter().filter(|file| short(file).starts_with(&format!("src/{part}/{folder}/"))).collect();
+            assert!(inside.len() > 1, "src/{part}/{folder}");
+            for file in inside {
+                let tokens = tokens(&fs::read_to_string(file).unwrap());
+                let paths = tokens.windows(5).filter(|path| path[0] == "crate" && path[2] == *part);
+                let later = paths.map(|path| &path[4]).find(|named| folders[at + 1..].contains(&named.as_str()));
+                faults.extend(later.map(|later| format!("{} must not know {part}/{later}", short(file))));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
 #[test]
 fn what_is_ours_is_opened_by_descriptor() {
     let mut faults = Vec::new();
