@@ -1,8 +1,8 @@
 -- The walk: what each event means, once the model has followed every call before it.
 --
--- The one stage that has state. It runs once and is written to disk; every later stage reads it. Rows are in order of
--- effect: an event, ops the model inserted before or after it (they repeat its seq), and at the end the facts that only
--- the whole capture tells, told apart by `tag`.
+-- The one stage that has state. It runs once, and the tables are made while it streams by; only with `--where` it is written to a
+-- file first, for the stages that choose. Rows are in order of effect: an event, ops the model inserted before or after it (they
+-- repeat its seq), and at the end the facts that only the whole capture tells, told apart by `tag`.
 --
 -- @needs events
 -- @order pos

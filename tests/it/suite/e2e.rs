@@ -7,6 +7,7 @@ mod lines;
 
 use crate::tool::{data, expect, number, root, rows};
 use std::fmt::Write;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A finished `ioriot run`.
@@ -76,7 +77,7 @@ impl Story {
     }
 
     /// What is at a captured path in the replayed tree.
-    fn found(&self, path: &str) -> Option<std::fs::Metadata> {
+    fn found(&self, path: &str) -> Option<fs::Metadata> {
         let tree = self.part("root").join("tree");
         tree.join(path.trim_start_matches('/')).symlink_metadata().ok()
     }
@@ -120,6 +121,22 @@ fn the_story_ends_with_a_verdict() {
     let query = end[0].strip_prefix("Look closer: ioriot query ").unwrap();
     let (datasets, sql) = query.split_once(" '").unwrap();
     assert!(!rows(&[Path::new(datasets)], sql.trim_end_matches('\'')).is_empty());
+}
+
+/// What README shows of `generate` is what it says; times are others each time.
+#[test]
+fn the_session_of_the_readme_is_fresh() {
+    let scratch = tempfile::tempdir().unwrap();
+    let dir = scratch.path().join("story");
+    let said = expect(0, &["run", &data("matrix.strace"), "-o", dir.to_str().unwrap(), "--engine", "null"]);
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let part = |text: &str| {
+        let generate = text.lines().skip_while(|line| !line.starts_with("generate: ")).skip(1);
+        let lines = generate.take_while(|line| !line.is_empty()).map(|line| line.split(", made in").next().unwrap().to_owned());
+        lines.collect::<Vec<_>>()
+    };
+    assert_eq!(part(&readme), part(&said));
+    assert!(part(&said).last().unwrap().contains("fingerprint"));
 }
 
 /// The probes lost the names of three directories; what happened in them proves two of the directories again.
@@ -231,7 +248,7 @@ fn chain(n: usize) -> String {
 fn cross_path_chains_end_right_at_any_number_of_threads() {
     let scratch = tempfile::tempdir().unwrap();
     let (input, workload) = (scratch.path().join("chain.capture"), scratch.path().join("workload"));
-    std::fs::write(&input, chain(500)).unwrap();
+    fs::write(&input, chain(500)).unwrap();
     let capture = scratch.path().join("capture");
     expect(0, &["ingest", input.to_str().unwrap(), "-o", capture.to_str().unwrap()]);
     expect(0, &["generate", capture.to_str().unwrap(), "-o", workload.to_str().unwrap()]);
@@ -244,7 +261,7 @@ fn cross_path_chains_end_right_at_any_number_of_threads() {
         let right = (0..500).flat_map(|i| [(home.join(format!("d{i}.r/g")), 100), (home.join(format!("d{i}.r/h")), 50)]);
         let right = right.filter(|(path, size)| path.metadata().is_ok_and(|meta| meta.len() == *size)).count();
         assert_eq!(right, 1000, "files right at {threads} threads");
-        assert_eq!(std::fs::read_dir(&home).unwrap().count(), 500);
+        assert_eq!(fs::read_dir(&home).unwrap().count(), 500);
     }
 }
 
@@ -254,7 +271,7 @@ fn a_name_that_is_not_utf8_survives_to_the_replay() {
     let scratch = tempfile::tempdir().unwrap();
     let input = scratch.path().join("bytes.capture");
     let text = b"#|capture_version=4|\nt=1760000000000001000;:,D=5;:,i=7:7;:,o=openat;:,d=3;:,p=/home/\xff\xfe\xee\xbe\x80;:,f=577;:,m=420;:,\nt=1760000000000002000;:,D=5;:,i=7:7;:,o=write;:,d=3;:,b=9;:,\n";
-    std::fs::write(&input, text).unwrap();
+    fs::write(&input, text).unwrap();
     let story = Story::of_file(input.to_str().unwrap());
     let name = std::ffi::OsStr::from_bytes(b"home/\xff\xfe\xee\xbe\x80");
     assert_eq!(story.part("root").join("tree").join(name).metadata().unwrap().len(), 9);
