@@ -119,10 +119,11 @@ fn descriptors(event: &Event) -> bool {
 /// Can there be something under the names of a call that succeeded? An empty one is ENOENT but where it may stand for a descriptor
 /// (AT_EMPTY_PATH; readlink(2)).
 fn names(event: &Event) -> bool {
+    if ![Text::Path, Text::Path2].into_iter().any(|text| event.text(text).is_some_and(<[u8]>::is_empty)) {
+        return true;
+    }
     let row = event.syscall.def();
-    let stands_for = row.has(Role::AtFlags) || row.op() == Some(Op::Readlinkat);
-    let empty = |text| event.text(text).is_some_and(<[u8]>::is_empty);
-    stands_for || row.op().is_none() || ![Text::Path, Text::Path2].into_iter().any(empty)
+    row.has(Role::AtFlags) || matches!(row.op(), None | Some(Op::Readlinkat))
 }
 
 /// Can a call that asks for this succeed, and return that?

@@ -134,7 +134,7 @@ impl<'a> Sequencer<'a> {
                 return self.place(event, (line, line), (entry.unwrap_or(exit), exit), Lines::Buffered, sink);
             }
             let tid = self.thread(tid, None);
-            self.doubts.add(Doubt::Inside, self.pending.contains_key(&tid).into());
+            self.doubts.add(Doubt::Inside, self.inside(tid).into());
             return self.finish(&mut event, tid, (line, ts), (line, None), sink);
         }
         if let What::Tail { text, why } = what {
@@ -148,7 +148,7 @@ impl<'a> Sequencer<'a> {
         match what {
             What::Call(_) | What::Tail { .. } => {}
             What::Half(text) | What::Split(text) => {
-                self.doubts.add(Doubt::Inside, self.pending.contains_key(&tid).into());
+                self.doubts.add(Doubt::Inside, self.inside(tid).into());
                 self.abandon(tid, sink);
                 self.pending.insert(tid, Pending { line, ts, text });
             }
@@ -213,6 +213,11 @@ impl<'a> Sequencer<'a> {
         self.halves += 1;
         self.finish(&mut event, tid, (first, begin), (line, None), sink);
         true
+    }
+
+    /// Is a thread in a call?
+    fn inside(&self, tid: i64) -> bool {
+        !self.pending.is_empty() && self.pending.contains_key(&tid)
     }
 
     /// The thread a line belongs to. `resumed` is the name of the call it goes on with.
