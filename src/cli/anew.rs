@@ -101,7 +101,9 @@ impl Old {
     fn settle(&self) -> Result<()> {
         let Some(dir) = &self.dir else { return Ok(()) };
         let is = |name: &OsStr, part: &Part| dir.look(name).is_ok_and(|stat| Id::of(&stat) == part.id);
-        let renewed = dir.look(FIRST).is_ok() && !self.parts.iter().any(|part| is(FIRST.as_ref(), part));
+        let there = dir.dir(FIRST).ok().and_then(|found| Dataset::of(&found).ok());
+        let capture = there.is_some_and(|dataset| dataset.must_be(Kind::Capture).is_ok());
+        let renewed = capture && !self.parts.iter().any(|part| is(FIRST.as_ref(), part));
         let mut done = Ok(());
         for part in self.parts.iter().filter(|part| is(&part.aside, part)) {
             let settled = if renewed { part.remove(dir) } else { part.put_back(dir) };
@@ -114,7 +116,8 @@ impl Old {
 impl Part {
     fn remove(&self, dir: &Dir) -> Result<()> {
         let removed = match self.form {
-            Form::Whole => files::remove_tree(dir, &self.aside, self.id).map_err(Into::into),
+            // Somebody may have put something there meanwhile.
+            Form::Whole => content::pure(&self.found).and_then(|()| Ok(files::remove_tree(dir, &self.aside, self.id)?)),
             Form::Unfinished => draft::empty(&self.found).and_then(|()| Ok(dir.rmdir(&self.aside)?)),
         };
         removed.with_context(|| format!("cannot delete {}", dir.at(&self.aside).display()))
@@ -223,6 +226,22 @@ mod tests {
         made(&dir.join("capture"), Kind::Capture);
         drop(aside);
         assert_eq!(names(), ["capture", "notes", "run.old-1"]);
+        fs::remove_dir(dir.join("run.old-1")).unwrap();
+
+        // What stands at its name is no capture.
+        let aside = Old::look(&dir, true).unwrap().move_aside().unwrap();
+        fs::create_dir(dir.join("capture")).unwrap();
+        drop(aside);
+        assert_eq!(names(), ["capture", "capture.old-1", "notes"]);
+        fs::remove_dir(dir.join("capture")).unwrap();
+        fs::rename(dir.join("capture.old-1"), dir.join("capture")).unwrap();
+
+        // What somebody has put into it stays.
+        let aside = Old::look(&dir, true).unwrap().move_aside().unwrap();
+        fs::write(dir.join("capture.old-1/thesis"), "mine").unwrap();
+        made(&dir.join("capture"), Kind::Capture);
+        drop(aside);
+        assert_eq!(names(), ["capture", "capture.old-1", "notes"]);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use serde_json::{Map, Value};
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
@@ -130,6 +130,11 @@ impl Args {
     pub fn run(self) -> Result<Exit> {
         let name = self.input.as_deref().or(self.command.first().map(Path::new)).context("nothing to replay")?;
         let dir = self.out.clone().unwrap_or_else(|| format!("{}.ioriot", Input::parse(name).stem()).into());
+        // Where it leads from may be about to go.
+        let dir = match dir.components().any(|part| part == Component::ParentDir) {
+            true => dir.canonicalize().with_context(|| format!("cannot open {}", dir.display()))?,
+            false => dir,
+        };
         let [capture, workload, root, run] = ["capture", "workload", "root", "run"].map(|name| dir.join(name));
         let format = self.reading.output();
         // What can be refused is refused before anything is made or moved.

@@ -12,7 +12,10 @@ use datafusion::physical_expr::{Distribution, EquivalenceProperties, OrderingReq
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::limit::GlobalLimitExec;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, InputDistributionRequirements, PlanProperties};
+use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, InputDistributionRequirements, PlanProperties, replace_children_if_necessary,
+};
 use std::fmt;
 use std::sync::Arc;
 
@@ -24,7 +27,7 @@ impl PhysicalOptimizerRule for Blind {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, options: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
         let hidden = plan.transform_up(|node| {
             Ok(match node.downcast_ref::<GlobalLimitExec>().filter(|limit| limit.skip() > 0) {
-                Some(limit) => Transformed::yes(Arc::new(Hidden::new(limit)) as Arc<dyn ExecutionPlan>),
+                Some(limit) => Transformed::yes(Hidden::below_projections(limit, Arc::clone(limit.input()))?),
                 None => Transformed::no(node),
             })
         })?;
@@ -58,8 +61,18 @@ struct Hidden {
 }
 
 impl Hidden {
-    fn new(limit: &GlobalLimitExec) -> Hidden {
-        let input = Arc::clone(limit.input());
+    /// Projections may lack the columns that the rows are in the order of, and do not mind which rows they get.
+    fn below_projections(limit: &GlobalLimitExec, input: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+        match input.downcast_ref::<ProjectionExec>() {
+            Some(projection) => {
+                let below = Hidden::below_projections(limit, Arc::clone(projection.input()))?;
+                replace_children_if_necessary(Arc::clone(&input), vec![below])
+            }
+            None => Ok(Arc::new(Hidden::new(limit, input))),
+        }
+    }
+
+    fn new(limit: &GlobalLimitExec, input: Arc<dyn ExecutionPlan>) -> Hidden {
         let order = input.properties().output_ordering().cloned().map(OrderingRequirements::from);
         let properties = PlanProperties::new(
             EquivalenceProperties::new(input.schema()),

@@ -1,5 +1,6 @@
 //! Roots that make room for new ones: where they go, and the way back.
 
+use super::Stamp;
 use super::root::{Root, absolute};
 use crate::files::{self, Dir, Lock};
 use anyhow::{Context, Result, bail, ensure};
@@ -56,18 +57,33 @@ impl Root {
         let (parent, name) = self.seat()?;
         let renamed = new(&parent, &name)?;
         let path = parent.at(&renamed);
-        for place in self.places(&stamp) {
-            let (beside, name) = place.seat()?;
-            let renamed = new(&beside, &name)?;
-            for map in stamp.maps.iter_mut().filter(|map| map.place == place.path()) {
-                map.place = beside.at(&renamed);
+        let before = stamp.clone();
+        let mut moved = Vec::new();
+        let mut all = || -> Result<()> {
+            for place in self.places(&before) {
+                let (beside, name) = place.seat()?;
+                let (renamed, was) = (new(&beside, &name)?, place.stamp()?);
+                for map in stamp.maps.iter_mut().filter(|map| map.place == place.path()) {
+                    map.place = beside.at(&renamed);
+                }
+                place.write(&Stamp { part_of: Some(path.clone()), ..was.clone() })?;
+                let done = beside.rename(&name, &beside, &renamed);
+                moved.push((place, was, done.is_ok().then_some((beside, name, renamed))));
+                done?;
             }
-            place.write(&super::Stamp { part_of: Some(path.clone()), ..place.stamp()? })?;
-            beside.rename(&name, &beside, &renamed)?;
+            self.write(&stamp)?;
+            Ok(parent.rename(&name, &parent, &renamed)?)
+        };
+        let Err(error) = all() else { return Ok(path) };
+        // All of it or nothing, as far as that can be had.
+        let _ = self.write(&before);
+        for (place, was, seat) in moved.into_iter().rev() {
+            let back = seat.map_or(Ok(()), |(beside, name, renamed)| beside.rename(&renamed, &beside, &name));
+            if let Err(error) = back.map_err(Into::into).and_then(|()| place.write(&was)) {
+                log::warn!("{} is no part of its tree any more: {error:#}", place.path().display());
+            }
         }
-        self.write(&stamp)?;
-        parent.rename(&name, &parent, &renamed)?;
-        Ok(path)
+        Err(error)
     }
 
     /// The directory it is in, and its name there.
@@ -158,6 +174,27 @@ mod tests {
         assert!(!aside.exists());
         for (path, stamp) in &made {
             assert_eq!(Root::open(path).unwrap().unwrap().stamp().unwrap(), *stamp);
+        }
+    }
+
+    #[test]
+    fn a_place_that_cannot_move_keeps_all_where_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let [root, one, two] = ["w.root", "w.root.a", "two/w.root.b"].map(|name| dir.path().join(name));
+        let map = |captured: &[u8], place: &PathBuf| Mapping { captured: captured.to_vec(), place: place.clone() };
+        let maps = vec![map(b"/a", &one), map(b"/b", &two)];
+        let part = || stamp(vec![], Some(root.clone()));
+        let made = [(&root, stamp(maps, None)), (&one, part()), (&two, part())];
+        made.iter().for_each(|(path, stamp)| drop(Root::make(path, false, stamp).unwrap()));
+        let old = Root::open(&root).unwrap().unwrap();
+        // The second place has moved when the third finds no name.
+        fn none_in_two(dir: &Dir, name: &OsStr) -> Result<OsString> {
+            ensure!(!dir.path().ends_with("two"), "no name");
+            vacant(dir, name)
+        }
+        assert!(old.rename(none_in_two).is_err());
+        for (path, stamp) in &made {
+            assert_eq!(Root::open(path).unwrap().unwrap().stamp().unwrap(), *stamp, "{}", path.display());
         }
     }
 

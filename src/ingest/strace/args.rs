@@ -118,7 +118,7 @@ pub fn fill(event: &mut Event, args: &[&[u8]], form: Form, doubts: &mut Doubts) 
             return if fine && args.len() <= arity::CLONE { Ok(gaps) } else { Err(Why::Argument) };
         }
         // 32-bit programs hand over one structure, at an address (mmap(2)).
-        Syscall::mmap if args.len() == 1 && form.whole && elsewhere(args[0]) => {
+        Syscall::mmap if args.len() == 1 && form.whole && elsewhere(null(args[0])) => {
             gaps.vital = Vital::Asked;
             return Ok(gaps);
         }
@@ -341,7 +341,7 @@ pub fn note(event: &mut Event, text: Text, on: Annotation, first: bool) {
 
 /// The two descriptors that pipe and socketpair made.
 fn pair(event: &mut Event, arg: Option<&&[u8]>, gaps: &mut Gaps) -> Result<(), Why> {
-    let shown = arg.filter(|arg| !elsewhere(arg));
+    let shown = arg.filter(|arg| !elsewhere(null(arg)));
     let Some(array) = shown.and_then(|arg| arg.strip_prefix(b"[")?.strip_suffix(b"]")) else {
         gaps.absent += 1;
         return if shown.is_none() { Ok(()) } else { Err(Why::Argument) };

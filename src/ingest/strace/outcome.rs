@@ -36,7 +36,9 @@ pub fn outcome(event: &mut Event, text: &[u8], doubts: &mut Doubts) -> Result<()
             let len = word(rest);
             ends(&rest[len..])?;
             // sigreturn says what the thread goes on with.
-            let fine = rest.is_empty() || rest[..len].starts_with(b"ERESTART") || rest.starts_with(b"(mask now [");
+            let fine = rest.is_empty()
+                || rest[..len].starts_with(b"ERESTART")
+                || event.syscall == Syscall::other && rest.starts_with(b"(mask now [");
             if fine { Ok(()) } else { Err(Why::Outcome) }
         }
         [b'-', b'1', b' ', error @ ..] => failed(event, error),

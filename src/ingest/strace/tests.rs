@@ -435,6 +435,8 @@ fn what_versions_and_options_print_in_their_own_way_is_read() {
         "mmap(NULL, 100, 0x5 /* PROT_READ|PROT_EXEC */, 0x1007 /* 0x7 /* MAP_??? */|MAP_EXECUTABLE */, 8, 0x2) = -1 EINVAL (Invalid argument)",
         r#"quotactl(0 /* QCMD(0 /* Q_??? */, USRQUOTA) */, "l2", 8, 0xffffffff) = -1 ENOENT (No such file or directory)"#,
         "mmap(NULL) = -1 EFAULT (Bad address)",
+        "mmap((nil)) = -1 EFAULT (Bad address)",
+        "pipe((nil)) = -1 EFAULT (Bad address)",
         "fcntl(-1, F_SETLK, NULL) = -1 EBADF (Bad file descriptor)",
         "copy_file_range(9999, 0xffffffffffffffff, 5, NULL, 10, 0) = -1 EBADF (Bad file descriptor)",
         r#"fsetxattr(-100, "user.q", "v", 1, 0) = 0"#,

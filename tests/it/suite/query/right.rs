@@ -250,6 +250,13 @@ fn rows_that_are_left_out_below_a_sort_are_no_others() {
     assert_eq!(ask(&format!("SELECT seq FROM {inner} ORDER BY seq, reason LIMIT 3 OFFSET 1")), "6 7 8");
     assert_eq!(ask(&format!("SELECT seq FROM {inner} ORDER BY seq DESC, reason LIMIT 2")), "10 9");
     assert_eq!(ask(&format!("SELECT count(*) OVER (ORDER BY seq, reason) FROM {inner}")), "1 2 3 4 5 6");
+    let capture = place.join("capture");
+    let of_events = |sql: &str| rows(&[&capture], sql).join(" ");
+    let last = "(SELECT line FROM events ORDER BY seq DESC OFFSET 3)";
+    assert_eq!(of_events(&format!("SELECT max(line) FROM {last}")), "117");
+    assert_eq!(of_events(&format!("SELECT line FROM events WHERE line NOT IN {last} ORDER BY line")), "118 119 120");
+    assert_eq!(of_events(&format!("SELECT max(line + 1) FROM (SELECT line FROM {last} WHERE line < 100)")), "100");
+    assert_eq!(of_events(&format!("WITH few AS {last} SELECT count(*) FROM few JOIN events USING (line)")), "117");
     assert_eq!(ask("SELECT seq FROM (SELECT seq, reason FROM fates ORDER BY seq OFFSET 5) ORDER BY seq, reason LIMIT 2"), "5 6");
 }
 
