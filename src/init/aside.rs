@@ -138,7 +138,8 @@ fn former(dir: &Dir, name: &OsStr) -> Result<OsString> {
 fn split(name: &OsStr) -> Option<&[u8]> {
     let name = name.as_bytes();
     let at = memchr::memmem::rfind(name, OLD)?;
-    name[at + OLD.len()..].iter().all(u8::is_ascii_digit).then_some(&name[..at])
+    let number = &name[at + OLD.len()..];
+    (!number.is_empty() && number.iter().all(u8::is_ascii_digit)).then_some(&name[..at])
 }
 
 #[cfg(test)]
@@ -200,7 +201,9 @@ mod tests {
 
     #[test]
     fn names_of_old_roots() {
-        for (name, old) in [("w.root.old-1", true), ("w.old-2.old-34", true), ("w.old-1x", false), ("w", false)] {
+        for (name, old) in
+            [("w.root.old-1", true), ("w.old-2.old-34", true), ("w.old-1x", false), ("w.old-", false), ("w", false)]
+        {
             assert_eq!(is_old(OsStr::new(name)), old, "{name}");
         }
     }

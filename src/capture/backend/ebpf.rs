@@ -345,8 +345,8 @@ impl Reader<'_> {
 
     /// Takes notice of what is no event.
     fn hear(&mut self) {
-        for notices in std::mem::take(&mut self.decoder.notices) {
-            match notices {
+        for notice in std::mem::take(&mut self.decoder.notices) {
+            match notice {
                 Notice::Forked { parent, child } => self.path_filter.forked(parent, child),
                 Notice::Joined(process, space) => {
                     let mounts = self.snapshot.space(process.pid, space);
