@@ -56,6 +56,11 @@ impl Old {
         ensure!(force || found.is_none(), "{} is not empty: --force makes it anew, -o DIR chooses another place", dir.display());
         let Some(dir) = found else { return Ok(Old { dir: None, parts: Vec::new() }) };
         let (mut parts, number) = (Vec::new(), vacant(&dir)?);
+        if number > 1 {
+            // Somebody may have named it so to keep it: nobody but its owner can know.
+            let last = dir.at(format!("{FIRST}.old-{}", number - 1));
+            log::warn!("{} and its like were left by a run that was killed, or are yours: they stay", last.display());
+        }
         for (name, kind) in PARTS {
             let aside = OsString::from(format!("{name}.old-{number}"));
             if let Some((found, lock)) = draft::left(&dir, name.as_ref())? {

@@ -30,6 +30,7 @@ use crate::panics;
 use crate::signal::{self, Signal};
 use anyhow::{Context, Result};
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 /// How a verb ended, the same for all of them.
@@ -113,12 +114,15 @@ enum Verb {
     Calibrate(calibrate::Args),
 }
 
-/// Parses the command line and runs its verb. Bad usage and `--help` end the process here.
+/// Parses the command line and runs its verb, or says how it is used.
 ///
 /// # Errors
 /// What the verb says: it could not be done.
 pub fn run() -> Result<Exit> {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(said) => return told(&said),
+    };
     let level = ["warn", "info", "debug"][usize::from(cli.verbose.min(2))];
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(level)).format(ui::log).init();
     limits::keep_memory();
@@ -128,6 +132,16 @@ pub fn run() -> Result<Exit> {
     }
     // Where a library gives up, as zstd does without memory, people get an error like any other.
     panics::contain(|| cli.verb.run())
+}
+
+/// Prints what clap says: help, the version, or what is wrong with the command line.
+fn told(said: &clap::Error) -> Result<Exit> {
+    let printed = said.print().and_then(|()| std::io::stdout().flush());
+    match printed {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => return Err(error).context("cannot write to standard output"),
+        _ => {}
+    }
+    Ok(if said.exit_code() == 0 { Exit::Done } else { Exit::Failed })
 }
 
 impl Verb {

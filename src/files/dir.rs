@@ -2,7 +2,7 @@
 
 use super::{CREATE, READ, refusal, regular, whole};
 use anyhow::Context;
-use rustix::fs::{self, Access, AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
+use rustix::fs::{self, Access, AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat, StatxAttributes, StatxFlags};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{ErrorKind, Result};
@@ -146,6 +146,15 @@ impl Dir {
     /// When nothing does.
     pub fn look(&self, name: impl AsRef<OsStr>) -> Result<Stat> {
         Ok(fs::statat(&self.fd, single(name.as_ref())?, AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+
+    /// Is a file system mounted at a name?
+    ///
+    /// # Errors
+    /// When nothing stands there.
+    pub fn mounted(&self, name: impl AsRef<OsStr>) -> Result<bool> {
+        let stat = fs::statx(&self.fd, single(name.as_ref())?, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty())?;
+        Ok(stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
     }
 
     /// Where a symlink leads.

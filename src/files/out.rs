@@ -7,6 +7,7 @@ use rustix::fs::{FileType, Mode, OFlags, Stat};
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// Makes what stands at a path. A file of its own appears only when it is whole, and replaces a file or a symlink that stands
@@ -16,8 +17,9 @@ use std::path::Path;
 /// # Errors
 /// When something else stands there, or it cannot be made.
 pub fn write(path: &Path, make: impl FnOnce(File) -> Result<()>) -> Result<()> {
+    ensure!(!path.as_os_str().as_bytes().ends_with(b"/"), "{} names a directory: name a file", path.display());
     let Ok(stands) = rustix::fs::lstat(path) else { return aside(path, make) };
-    let system = path.parent() == Some(Path::new("/dev"));
+    let system = of_system(path);
     let kind = |of: &Stat| FileType::from_raw_mode(of.st_mode);
     let takes = |of: &Stat| match kind(of) {
         FileType::CharacterDevice | FileType::Fifo => true,
@@ -46,6 +48,13 @@ pub fn write(path: &Path, make: impl FnOnce(File) -> Result<()>) -> Result<()> {
     let found = format!("/proc/self/fd/{}", found.as_raw_fd());
     let out = rustix::fs::open(found, OFlags::WRONLY | OFlags::CLOEXEC | append, Mode::empty()).with_context(cannot)?;
     make(out.into())
+}
+
+/// Is it an entry of `/dev`, or a descriptor of ours (`/dev/fd/3`, `/proc/self/fd/3`)?
+fn of_system(path: &Path) -> bool {
+    let above = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let descriptors = || std::fs::canonicalize("/proc/self/fd").ok();
+    std::fs::canonicalize(above).is_ok_and(|above| above == Path::new("/dev") || Some(above) == descriptors())
 }
 
 /// Makes a file for its owner only that appears only when it is whole. Until then it has no name, or, where the file system

@@ -96,6 +96,8 @@ impl Root {
             "{} is another one now, or a symlink: name the directory itself",
             self.path().display()
         );
+        // Nothing moves a mount point (EBUSY, rename(2)).
+        ensure!(!parent.mounted(&name)?, "{} is a mount point", self.path().display());
         Ok((parent, name))
     }
 }

@@ -81,8 +81,9 @@ pub fn find_all(dirs: &[PathBuf]) -> Result<Vec<Found>> {
 pub fn find(dir: &Path) -> Result<Vec<Found>> {
     let mut found = Vec::new();
     let failed = || format!("cannot look into {}", dir.display());
-    // What is deleted needs a name, which `.` has not.
-    let named = if dir.file_name().is_some() { dir.to_owned() } else { fs::canonicalize(dir).with_context(failed)? };
+    // What is deleted needs a name of its own, which `.` and a symlink have not.
+    let own = dir.file_name().is_some() && !dir.is_symlink();
+    let named = if own { dir.to_owned() } else { fs::canonicalize(dir).with_context(failed)? };
     if let Some((thing, _)) = classify(&Dir::open(&named).with_context(failed)?) {
         found.push(thing);
     } else {

@@ -15,13 +15,13 @@
 use super::stamp::{Stamp, State, fingerprint};
 use super::{aside, clean};
 use crate::files::{self, Dir, Lock};
-use crate::schema::Dataset;
+use crate::schema::{Dataset, place};
 use anyhow::{Context, Result, bail, ensure};
 use std::ffi::OsString;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-pub(super) const STAMP: &str = ".ioriot-root.json";
+pub(super) const STAMP: &str = place::ROOT;
 /// The stamp while it is being written.
 pub(super) const STAMP_ASIDE: &str = ".ioriot-root.new";
 /// The inodes.
@@ -231,6 +231,7 @@ impl Root {
     /// As [`Root::make`].
     pub fn free(path: &Path, force: bool) -> Result<Option<Root>> {
         let shown = path.display();
+        place::outside(path)?;
         let dir = match Dir::open(&absolute(path)) {
             Ok(dir) => dir,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),

@@ -34,7 +34,7 @@ pub fn run(desk: &Desk, format: Format) -> Result<()> {
     stdio::say(HELP)?;
     let mut waiting = Waiting::default();
     loop {
-        match editor.readline(if waiting.0.is_empty() { "ioriot> " } else { "     -> " }) {
+        match editor.readline(if waiting.text.is_empty() { "ioriot> " } else { "     -> " }) {
             Ok(line) => match waiting.take(&line) {
                 Line::Command(command) => {
                     let _ = editor.add_history_entry(line.trim());
@@ -51,7 +51,7 @@ pub fn run(desk: &Desk, format: Format) -> Result<()> {
                 }
             },
             // As in a shell: the statement so far is forgotten.
-            Err(ReadlineError::Interrupted) => waiting.0.clear(),
+            Err(ReadlineError::Interrupted) => waiting = Waiting::default(),
             Err(ReadlineError::Eof) => break,
             Err(error) => return Err(error.into()),
         }
@@ -69,16 +69,18 @@ pub fn run(desk: &Desk, format: Format) -> Result<()> {
 /// # Errors
 /// The first statement that fails, and what cannot be read or written.
 pub fn piped(desk: &Desk, format: Format, mut input: impl BufRead, out: &mut (dyn Write + Send)) -> Result<()> {
-    let mut waiting = Waiting::default();
+    let (mut waiting, mut first) = (Waiting::default(), true);
     loop {
-        let mut line = String::new();
-        let room = (limits::SQL + 1).saturating_sub(waiting.0.len());
-        let read = input.by_ref().take(room as u64).read_line(&mut line).context("cannot read standard input")?;
+        let mut line = Vec::new();
+        let room = (limits::SQL + 1).saturating_sub(waiting.text.len());
+        let read = input.by_ref().take(room as u64).read_until(b'\n', &mut line).context("cannot read standard input")?;
         if read == 0 && room > 0 {
             break;
         }
         ensure!(read < room, "a statement on standard input has more than {} bytes", limits::SQL);
-        match waiting.take(line.strip_suffix('\n').map_or(&*line, |line| line.strip_suffix('\r').unwrap_or(line))) {
+        let line = str::from_utf8(&line).context("standard input is no UTF-8")?;
+        let line = if std::mem::take(&mut first) { unmarked(line) } else { line };
+        match waiting.take(line.strip_suffix('\n').unwrap_or(line)) {
             Line::Command(Command::Leave) => return Ok(()),
             Line::Command(command) => command.run(desk, format, out)?,
             Line::Sql(statements) => {
@@ -89,15 +91,24 @@ pub fn piped(desk: &Desk, format: Format, mut input: impl BufRead, out: &mut (dy
             }
         }
     }
-    for statement in engine::statements(&waiting.0) {
+    for statement in engine::statements(&waiting.text) {
         answer(desk, statement, format, out)?;
     }
     Ok(out.flush()?)
 }
 
+/// A text without the mark of its encoding that some editors begin it with.
+pub(super) fn unmarked(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
 /// Text whose statement has not ended yet.
 #[derive(Default)]
-struct Waiting(String);
+struct Waiting {
+    text: String,
+    /// Its end was inside a text, a name or a comment when last looked at, and what follows ended none of these.
+    inside: bool,
+}
 
 /// What a line was.
 enum Line<'l> {
@@ -109,28 +120,36 @@ enum Line<'l> {
 impl Waiting {
     /// Takes a line. It is no command inside a text, a name or a comment.
     fn take<'l>(&mut self, line: &'l str) -> Line<'l> {
+        // Whatever may be the last byte of what one can be inside of. To look anew at every line of a long text would take hours.
+        self.inside &= !line.contains(['\'', '"', '$', '/']);
         let word = line.trim();
-        if word.starts_with('\\') && engine::cut(&self.0).is != Rest::Inside
-            || matches!(word, "exit" | "quit") && engine::cut(&self.0).is == Rest::Blank
-        {
+        if word.starts_with('\\') && self.is() != Rest::Inside || matches!(word, "exit" | "quit") && self.is() == Rest::Blank {
             return Line::Command(Command::parse(word));
         }
-        self.0.push_str(line);
-        self.0.push('\n');
-        if self.0.trim().is_empty() {
-            self.0.clear();
+        self.text.push_str(line);
+        self.text.push('\n');
+        if self.text.trim().is_empty() {
+            self.text.clear();
         }
         Line::Sql(if line.contains(';') { self.statements() } else { Vec::new() })
     }
 
+    /// What there is so far.
+    fn is(&self) -> Rest {
+        if self.inside { Rest::Inside } else { engine::cut(&self.text).is }
+    }
+
     /// The statements that have ended.
     fn statements(&mut self) -> Vec<String> {
-        let Cut { ended, rest, is } = engine::cut(&self.0);
+        if self.inside {
+            return Vec::new();
+        }
+        let Cut { ended, rest, is } = engine::cut(&self.text);
         // Nothing that follows makes SQL of what is none.
         let wrong = (is == Rest::Wrong).then_some(rest);
         let statements = ended.into_iter().chain(wrong).map(str::to_owned).collect();
-        let rest = if matches!(is, Rest::Blank | Rest::Wrong) { String::new() } else { rest.to_owned() };
-        self.0 = rest;
+        self.inside = is == Rest::Inside;
+        self.text = if matches!(is, Rest::Blank | Rest::Wrong) { String::new() } else { rest.to_owned() };
         statements
     }
 }

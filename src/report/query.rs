@@ -61,7 +61,7 @@ pub fn run(options: &Options) -> Result<()> {
 }
 
 fn text(bytes: io::Result<Vec<u8>>) -> Result<String> {
-    Ok(String::from_utf8(bytes?)?)
+    Ok(prompt::unmarked(&String::from_utf8(bytes?)?).to_owned())
 }
 
 fn answer_all(desk: &Desk, sql: &str, options: &Options) -> Result<()> {

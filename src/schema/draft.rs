@@ -6,8 +6,8 @@
 //! was killed. One without a stamp that holds nothing is taken too: its writer was killed before it wrote one, or nothing is
 //! lost with it.
 
-use super::content;
 use super::dataset::{Dataset, FORMAT, Kind, MANIFEST, Manifest};
+use super::{content, place};
 use crate::files::{self, Dir, Id, Lock};
 use crate::signal::Transient;
 use anyhow::{Context, Result, ensure};
@@ -54,6 +54,7 @@ impl Draft {
     /// # Errors
     /// When something is there already, somebody is writing it, or its parent is no place to write in.
     pub fn create(place: &Path, kind: Kind) -> Result<Draft> {
+        place::outside(place)?;
         let (around, name) = Dir::prepare(place).with_context(|| format!("{} is no place for a dataset", place.display()))?;
         vacant(&around, &name)?;
         ensure!(!is_unfinished(&name), "{} is a name for what is unfinished: choose another one", place.display());
@@ -274,7 +275,7 @@ fn take(dir: &Dir) -> Result<Lock> {
 }
 
 /// What its stamp, or the manifest in its place, says of a draft; `None` when it has none.
-fn stamped(dir: &Dir) -> Option<(Kind, Manifest)> {
+pub(super) fn stamped(dir: &Dir) -> Option<(Kind, Manifest)> {
     let text = dir.text(STAMP).or_else(|_| dir.text(MANIFEST)).ok()?;
     let manifest: Manifest = files::json(&text).ok()?;
     let word = |key: &str| manifest.get(key).and_then(Value::as_str);

@@ -5,6 +5,7 @@ pub mod content;
 pub mod dataset;
 pub mod draft;
 pub mod losses;
+pub mod place;
 pub mod read;
 mod sorted;
 pub mod tables;

@@ -58,6 +58,9 @@ fn a_run_that_is_refused_leaves_all_as_it_was() {
     fs::create_dir(made.at("open")).unwrap();
     fs::set_permissions(made.at("open"), Permissions::from_mode(0o777)).unwrap();
     made.refused(&[&made.arg("typo.strace")], "cannot open");
+    for inside in ["run", "capture", "root/tree"] {
+        made.refused(&[&matrix, "--map", &format!("/x={}", made.arg(&format!("m/{inside}")))], "choose another");
+    }
     made.refused(&[&made.arg("open")], "is a directory");
     made.refused(&[&made.arg("no.strace")], "no.strace");
     made.refused(&[&matrix, "--mounts", "/no/such/file"], "/no/such/file");

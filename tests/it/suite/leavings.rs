@@ -55,6 +55,27 @@ fn an_init_that_is_refused_moves_no_tree_aside() {
 }
 
 #[test]
+fn a_tree_that_nothing_can_move_is_told_before() {
+    let work = workload();
+    let here = work.dir.path();
+    fs::create_dir(work.place("r")).unwrap();
+    let mounted = || done(Command::new("mount").args(["-t", "tmpfs", "-o", "mode=700", "tmpfs"]).arg(work.place("r")));
+    if !root() || !mounted() {
+        return skip(Need::Root, "a file system cannot be mounted");
+    }
+    let made = within(here, &["init", "work", "--root", "r"]);
+    let before = look(here, Look::Tree, &[]);
+    let refused =
+        [&["--dry-run"][..], &[]].map(|args| within(here, &[&["init", "work", "--root", "r", "--force"], args].concat()));
+    same("refused", &before, &look(here, Look::Tree, &[]));
+    assert!(done(Command::new("umount").arg("-l").arg(work.place("r"))));
+    assert!(made.status.success(), "{}", said(&made));
+    for output in refused {
+        assert!(output.status.code() == Some(2) && said(&output).contains("is a mount point"), "{}", said(&output));
+    }
+}
+
+#[test]
 fn an_init_that_fails_half_way_puts_the_old_tree_back() {
     let work = workload();
     let here = work.dir.path();
@@ -96,10 +117,13 @@ fn a_tree_is_cleaned_with_its_parts_by_whatever_path() {
         assert!(cleaned.status.success() && said(&cleaned).contains("r.home"), "{args:?}: {}", said(&cleaned));
         assert!(!here.join("r").exists() && !disk.join("r.home").exists(), "{args:?}");
     }
-    let work = workload();
-    assert!(within(work.dir.path(), &["init", "work", "--root", "r"]).status.success());
-    let cleaned = within(&work.place("r"), &["clean", "--roots", "--yes"]);
-    assert!(cleaned.status.success() && !work.place("r").exists(), "{}", said(&cleaned));
+    for (dir, named) in [("r", "."), (".", "link")] {
+        let work = workload();
+        std::os::unix::fs::symlink("r", work.place("link")).unwrap();
+        assert!(within(work.dir.path(), &["init", "work", "--root", "r"]).status.success());
+        let cleaned = within(&work.place(dir), &["clean", named, "--roots", "--yes"]);
+        assert!(cleaned.status.success() && !work.place("r").exists(), "{named}: {}", said(&cleaned));
+    }
 }
 
 #[test]

@@ -116,6 +116,36 @@ fn what_a_shell_appends_to_is_appended_to() {
 }
 
 #[test]
+fn a_descriptor_of_the_shell_is_written_to_by_each_of_its_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let capture = capture(dir.path());
+    let ask = |script: &str| {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script, env!("CARGO_BIN_EXE_ioriot"), &capture]).current_dir(dir.path());
+        assert!(shell.status().unwrap().success(), "{script}");
+        fs::read_to_string(dir.path().join("out")).unwrap()
+    };
+    let query = "\"$0\" query \"$1\" 'SELECT 42 AS answer' --format csv -o";
+    for name in ["/dev/fd/3", "/proc/self/fd/3", "/dev/fd/../fd/3"] {
+        assert_eq!(ask(&format!("exec 3>out; echo first >&3; {query} {name}")), "first\nanswer\n42\n", "{name}");
+    }
+    assert_eq!(ask(&format!("exec >out; cd /dev; {query} stdout")), "answer\n42\n");
+    assert!(fs::symlink_metadata("/dev/stdout").unwrap().is_symlink());
+}
+
+#[test]
+fn help_that_cannot_be_written_is_an_error() {
+    for word in ["--help", "--version", "help"] {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        assert_eq!(command(&[word]).stdout(full).stderr(Stdio::null()).status().unwrap().code(), Some(2), "{word}");
+        assert_eq!(command(&[word]).stdout(broken()).status().unwrap().code(), Some(0), "{word}");
+    }
+    expect(0, &["query", "--help"]);
+    expect(2, &["query", "--no-such-option"]);
+    expect(2, &[]);
+}
+
+#[test]
 fn nobody_waits_for_the_reader_of_somebody_elses_fifo() {
     // SAFETY: no memory is involved.
     if unsafe { libc::geteuid() } != 0 {

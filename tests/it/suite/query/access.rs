@@ -33,6 +33,21 @@ fn what_is_piped_in_is_answered_without_ado() {
     let said = stdout(&output);
     assert!(said.contains("events,") && said.lines().all(|line| line != "1"), "{said}");
     assert_eq!(stdout(&piped(&["query", capture], "\n-- nothing\n")), "");
+    // As an editor of another system saves it.
+    let output =
+        piped(&["query", capture, "--format", "csv"], "\u{feff}SELECT length('a\r\nb') AS n,\r\n1 AS b;\r\n\\q\r\nSELECT 2");
+    assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(0), "n,b\n4,1\n"), "{}", stderr(&output));
+    let file = dir.path().join("sql");
+    fs::write(&file, "\u{feff}SELECT 5 AS a").unwrap();
+    let output = ioriot(&["query", capture, "--format", "csv", "-f", file.to_str().unwrap()]);
+    assert_eq!(stdout(&output), "a\n5\n", "{}", stderr(&output));
+    // Longer than a statement may be, in letters of two bytes; and one whose every line might be its last.
+    let output = piped(&["query", capture], &format!("SELECT '{}", "ü".repeat(600_000)));
+    assert!(stderr(&output).contains("more than 1048576 bytes"), "{}", stderr(&output));
+    let begun = std::time::Instant::now();
+    let output = piped(&["query", capture, "--format", "csv"], &format!("SELECT length('{}') AS n;", ";\n".repeat(200_000)));
+    assert_eq!(stdout(&output), "n\n400000\n", "{}", stderr(&output));
+    assert!(begun.elapsed().as_secs() < 60);
     let out = dir.path().join("out.csv");
     let output = piped(&["query", capture, "--format", "csv", "-o", out.to_str().unwrap()], "SELECT 3 AS c");
     assert_eq!((output.status.code(), fs::read_to_string(out).unwrap().as_str()), (Some(0), "c\n3\n"), "{}", stderr(&output));
@@ -143,4 +158,8 @@ fn a_device_is_written_to_and_not_replaced() {
     assert_eq!(String::from_utf8_lossy(&ask("/dev/stdout").stdout), "a\n1\n");
     let refused = ask(dir.path().to_str().unwrap());
     assert!(String::from_utf8_lossy(&refused.stderr).contains("is a directory"), "{refused:?}");
+    let new = dir.path().join("new");
+    let refused = ask(&format!("{}/", new.to_str().unwrap()));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("names a directory"), "{refused:?}");
+    assert!(!new.exists());
 }

@@ -1,0 +1,62 @@
+//! Where a dataset or a tree may be made: in none of ioriot's own, which would take it along when it goes.
+
+use super::draft;
+use crate::files::Dir;
+use anyhow::{Result, bail};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Name of the file that makes a directory the root of a tree.
+pub const ROOT: &str = ".ioriot-root.json";
+
+/// Refuses a place inside a dataset, finished or not, or a root.
+///
+/// # Errors
+/// When it is in one; the message names it.
+pub fn outside(place: &Path) -> Result<()> {
+    let place = std::path::absolute(place)?;
+    // What is not there yet lies in none. A symlink above leads where the place will be.
+    let above = place.ancestors().skip(1).find_map(|above| fs::canonicalize(above).ok()).unwrap_or_else(|| PathBuf::from("/"));
+    for dir in above.ancestors() {
+        let Ok(opened) = Dir::open(dir) else { continue };
+        let ours = match draft::stamped(&opened) {
+            Some((kind, _)) => kind.name(),
+            None if opened.look(ROOT).is_ok() => "root",
+            None => continue,
+        };
+        bail!("{} would be in {}, which is a {ours}, and go with it: choose another place", place.display(), dir.display());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::dataset::Kind;
+    use crate::schema::{Draft, Manifest};
+
+    #[test]
+    fn nothing_is_made_in_what_may_go() {
+        let tmp = tempfile::tempdir().unwrap();
+        let dir = tmp.path().canonicalize().unwrap();
+        let refused = |place: &str| outside(&dir.join(place)).unwrap_err().to_string();
+        Draft::create(&dir.join("run"), Kind::Run).unwrap().commit(Manifest::new()).unwrap();
+        outside(&dir.join("run")).unwrap();
+        outside(&dir.join("runs/new/run")).unwrap();
+        assert!(refused("run/x").contains(&format!("in {}/run, which is a run", dir.display())));
+        assert!(refused("run/x/y/z").contains("which is a run"));
+        std::os::unix::fs::symlink("run", dir.join("link")).unwrap();
+        assert!(refused("link/x").contains("which is a run"));
+        let draft = Draft::create(&dir.join("work"), Kind::Workload).unwrap();
+        assert!(refused(".work.unfinished/x").contains("which is a workload"));
+        assert!(Draft::create(&dir.join("run/x"), Kind::Run).is_err());
+        drop(draft);
+        fs::create_dir_all(dir.join("root/tree")).unwrap();
+        fs::write(dir.join("root").join(ROOT), "{}").unwrap();
+        assert!(refused("root/tree/x").contains("which is a root"));
+        // Others have files of this name, too.
+        fs::create_dir(dir.join("web")).unwrap();
+        fs::write(dir.join("web/manifest.json"), "{\"name\": \"app\"}").unwrap();
+        outside(&dir.join("web/x")).unwrap();
+    }
+}
