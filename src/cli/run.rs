@@ -144,7 +144,7 @@ impl Args {
             None => format!("capture {}", capture::executable(name.as_os_str())?.display()),
         };
         let chosen = self.choice.options(capture.clone(), workload.clone(), None);
-        chosen.check()?;
+        chosen.rehearse()?;
         let tree = init::Options { force: self.force, ..self.tree.options(workload.clone(), root.clone()) };
         let held = init::ready(&tree)?;
         let manner = self.manner.options(workload.clone(), root.clone(), run.clone())?;

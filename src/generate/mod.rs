@@ -65,6 +65,19 @@ impl Options {
             Ok(())
         })
     }
+
+    /// Refuses all that can be known before there is a capture: as [`Options::check`], and stages and a predicate of the
+    /// user's own that cannot be planned.
+    ///
+    /// # Errors
+    /// When one cannot.
+    pub fn rehearse(&self) -> Result<()> {
+        self.check()?;
+        if self.where_.is_some() || self.sql_dir.is_some() {
+            Work::on_nothing(self)?.rehearse(work::EXAMPLES)?;
+        }
+        Ok(())
+    }
 }
 
 /// Makes a workload.

@@ -3,6 +3,7 @@
 use super::stages::{Make, Role, STAGES, after, now, stage};
 use super::{Options, places};
 use crate::engine::{self, Engine, Settings, Stage, Tee, Written};
+use crate::model::Config;
 use crate::progress::{Progress, Unit};
 use crate::schema::check::Checked;
 use crate::schema::content::SPILL;
@@ -11,6 +12,7 @@ use anyhow::{Context, Result, ensure};
 use arrow::array::RecordBatch;
 use arrow::datatypes::DataType;
 use datafusion::dataframe::DataFrame;
+use datafusion::datasource::empty::EmptyTable;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::col;
 use datafusion::physical_plan::common::collect;
@@ -20,6 +22,7 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 use std::collections::BTreeMap;
 use std::fs;
+use std::sync::Arc;
 
 /// The rows of a table may hold this part of the memory while they are put together by lane.
 const LANES_SHARE: u64 = 2;
@@ -73,11 +76,24 @@ pub(super) struct Work<'a> {
 
 impl<'a> Work<'a> {
     pub fn new(options: &'a Options, capture: &Dataset, draft: Option<&'a Draft>) -> Result<Work<'a>> {
+        let work = Work::begin(options, places(options, capture)?, draft)?;
+        let events = capture.table(Table::Events);
+        work.engine.register_views(Table::Events.name(), &events, check::whole(&events)?)?;
+        Ok(work)
+    }
+
+    /// On a capture of no events, for plans that hold for every one.
+    pub fn on_nothing(options: &'a Options) -> Result<Work<'a>> {
+        let work = Work::begin(options, Config::default(), None)?;
+        work.engine.ctx().register_table(Table::Events.name(), Arc::new(EmptyTable::new(Table::Events.schema())))?;
+        Ok(work)
+    }
+
+    fn begin(options: &'a Options, places: Config, draft: Option<&'a Draft>) -> Result<Work<'a>> {
         let spill = draft.map(|draft| draft.path(SPILL));
         if let Some(spill) = &spill {
             fs::create_dir(spill).with_context(|| format!("cannot make {}", spill.display()))?;
         }
-        let places = places(options, capture)?;
         let settings = Settings { threads: options.threads, memory: options.memory, spill, places, access: options.access };
         let engine = Engine::new(&settings)?;
         // Everything comes in an order that is kept. Several streams of one file would have to be merged again, which costs
@@ -86,8 +102,6 @@ impl<'a> Work<'a> {
         engine.set("datafusion.optimizer.repartition_file_scans", "false")?;
         let rows = (options.memory / BATCH_ROW).clamp(BATCH_LEAST, BATCH);
         engine.set("datafusion.execution.batch_size", &rows.to_string())?;
-        let events = capture.table(Table::Events);
-        engine.register_views(Table::Events.name(), &events, check::whole(&events)?)?;
         Ok(Work { engine, options, draft })
     }
 

@@ -70,6 +70,11 @@ fn a_run_that_is_refused_leaves_all_as_it_was() {
     made.refused(&[&matrix, "--layout", "mounts", "--name", "a/b"], "is no name");
     made.refused(&[&matrix, "--ignore", "tmp"], "is relative");
     made.refused(&[&matrix, "--sql-dir", "/no/such/place"], "is no directory");
+    made.refused(&[&matrix, "--where", "fd ="], "is no predicate");
+    made.refused(&[&matrix, "--where", "no_such_column = 1"], "is no predicate");
+    fs::create_dir(made.at("stages")).unwrap();
+    fs::write(made.at("stages/edges.sql"), "SELECT wrong FROM touches").unwrap();
+    made.refused(&[&matrix, "--sql-dir", &made.arg("stages")], "wrong");
     made.refused(&["--", "/no/such/command"], "cannot execute /no/such/command");
     made.refused(&["--", "no-such-command-here"], "there is no program");
     made.refused(&["--", &matrix], "is no program");
@@ -115,8 +120,8 @@ fn a_new_capture_takes_the_place_of_the_old_whatever_comes_then() {
     let made = Made::new();
     let input = made.arg("other.strace");
     fs::write(&input, "1 openat(AT_FDCWD, \"/etc/hostname\", O_RDONLY) = 3\n1 close(3) = 0\n").unwrap();
-    // Nothing but the engine knows what is wrong with this.
-    let args = ["run", &input, "-o", &made.arg("m"), "--force", "--where", "no_such_column = 1"];
+    // Only a row shows what is wrong with this.
+    let args = ["run", &input, "-o", &made.arg("m"), "--force", "--where", "1 / (fd - fd) = 1"];
     assert_eq!(ioriot(&args).status.code(), Some(2));
     assert_eq!(made.names(), ["capture", "root"]);
     let said = expect(0, &["query", &made.arg("m/capture"), "SELECT count(*) AS n FROM events", "--format", "csv"]);
