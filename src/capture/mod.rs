@@ -24,7 +24,7 @@ mod target;
 mod write;
 
 pub use backend::ebpf::{check, listing};
-pub use backend::stap::check as check_stap;
+pub use backend::stap::{calls as probed_calls, check as check_stap};
 pub use recover::{Recovered, recover};
 pub use summary::{Sum, Summary};
 pub use target::command::executable;

@@ -1,4 +1,4 @@
-//! Pages of docs/ that are made from the code, and the hidden verb that writes them.
+//! Files of the source that are made from the code, and the hidden verb that writes them.
 
 use super::Exit;
 use super::syscalls::{COLUMNS, MORE};
@@ -21,13 +21,13 @@ use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-/// Write the pages of docs/ that are made from the code
+/// Write the files of the source that are made from the code
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
-  cargo run -- docs docs")]
+  cargo run -- docs .")]
 pub struct Args {
-    /// Directory of the pages
+    /// Top directory of the source
     #[arg(value_name = "DIR")]
     dir: PathBuf,
 }
@@ -44,17 +44,18 @@ impl Args {
     }
 }
 
-/// Every generated page: file name and text. Without the feature `sql`, those that need none.
+/// Every generated file: its name from the top of the source, and its text. Without the feature `sql`, those that need none.
 ///
 /// # Errors
 /// When the head of a SQL file is malformed.
 pub fn pages() -> Result<Vec<(&'static str, String)>> {
-    let mut pages = vec![("SYSCALLS.md", syscalls()), ("SCHEMA.md", schema())];
+    let mut pages = vec![("docs/SYSCALLS.md", syscalls()), ("docs/SCHEMA.md", schema())];
     #[cfg(feature = "sql")]
-    pages.push(("SQL.md", sql_markdown()?));
+    pages.push(("docs/SQL.md", sql_markdown()?));
     for (_, text) in &mut pages {
         text.insert_str(0, "<!-- Made from the code: BLESS=1 cargo test generated_pages writes it anew. -->\n");
     }
+    pages.push(("systemtap/calls.h", crate::capture::probed_calls()));
     Ok(pages)
 }
 

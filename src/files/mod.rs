@@ -186,6 +186,13 @@ mod tests {
     }
 
     #[test]
+    fn a_text_of_too_many_values_is_refused_before_it_is_parsed() {
+        let of = |commas: usize| json::<serde::de::IgnoredAny>(format!("[0{}]", ",0".repeat(commas)).as_bytes());
+        assert!(of(VALUES).is_ok());
+        assert!(of(VALUES + 1).unwrap_err().to_string().contains(&format!("it has {} values", VALUES + 1)));
+    }
+
+    #[test]
     fn a_small_text_is_small() {
         let dir = tempfile::tempdir().unwrap();
         let file = File::create(dir.path().join("huge")).unwrap();

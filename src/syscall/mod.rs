@@ -10,6 +10,7 @@ pub mod lock;
 pub mod number;
 mod op;
 pub mod position;
+mod registers;
 pub mod request;
 mod role;
 mod table;

@@ -3,7 +3,6 @@
 pub mod argument;
 pub mod compat;
 pub mod notices;
-pub mod number;
 pub mod requests;
 pub mod table;
 pub mod uring;
@@ -253,7 +252,7 @@ impl<'a> Decoder<'a> {
         let narrow = compat::is(usize::from(record.u16(at::NUMBER)));
         let mut strings = 0;
         for (place, role) in def.args.iter().enumerate() {
-            let arg = if narrow { compat::register(syscall, place, record) } else { record.arg(table::register(syscall, place)) };
+            let arg = if narrow { compat::register(syscall, place, record) } else { record.arg(syscall.register(place)) };
             match role {
                 Role::Path | Role::Path2 | Role::Target | Role::Name => {
                     let which = strings;
@@ -330,9 +329,9 @@ fn path(names: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::number::native;
     use super::*;
     use crate::capture::kernel::record::FIXED;
+    use crate::syscall::number::Abi;
 
     /// A record of a call by task 7:8 that began at 100 and took 5.
     fn record(syscall: Syscall, args: &[u64], ret: i64, flags: u16) -> Vec<u8> {
@@ -342,7 +341,7 @@ mod tests {
         put(at::DUR, &5u64.to_ne_bytes());
         put(at::PID, &7u32.to_ne_bytes());
         put(at::TID, &8u32.to_ne_bytes());
-        put(at::NUMBER, &native(syscall).unwrap().to_ne_bytes());
+        put(at::NUMBER, &syscall.number(Abi::NATIVE).unwrap().to_ne_bytes());
         put(at::FLAGS, &flags.to_ne_bytes());
         put(at::RET, &ret.to_ne_bytes());
         for (place, arg) in (0..).zip(args) {

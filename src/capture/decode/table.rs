@@ -1,10 +1,11 @@
 //! What the kernel side reads of each call, derived from the roles in the syscall table.
 //!
 //! The programs have no code for single calls: for each number a [`Row`] says which argument is a path, which is a
-//! descriptor, and what lies behind a pointer. A new call is a row of the syscall table and a number.
+//! descriptor, and what lies behind a pointer. A new call is a row of the syscall table.
 
-use super::{compat, number};
+use super::compat;
 use crate::capture::kernel::row::{Behind, NONE, NUMBERS, ROWS, Row, flag};
+use crate::syscall::number::Abi;
 use crate::syscall::{Op, Ret, Role, Syscall};
 
 impl Row {
@@ -100,14 +101,8 @@ pub fn pair(syscall: Syscall) -> Option<u8> {
     }
 }
 
-/// Which register carries the argument at a place of the table's row.
-pub fn register(syscall: Syscall, place: usize) -> usize {
-    match (syscall, place) {
-        // The position takes two, the second of which 64-bit programs leave alone.
-        (Syscall::preadv2 | Syscall::pwritev2, 4) => 5,
-        _ => place,
-    }
-}
+/// Calls that the table does not have, and that tell in which order processes did something: events of name `other`.
+pub const OTHERS: [&str; 1] = ["wait4"];
 
 /// The calls by number, and the rows that the kernel side is given.
 pub struct Calls {
@@ -126,11 +121,12 @@ impl Calls {
             }
         };
         for syscall in Syscall::ALL.iter().copied().filter(|syscall| wanted(*syscall)) {
-            let Some(number) = number::native(syscall).map(usize::from) else { continue };
-            add(number, (syscall, None), Row::of(syscall));
+            let Some(number) = syscall.number(Abi::NATIVE) else { continue };
+            add(usize::from(number), (syscall, None), Row::of(syscall));
         }
-        for (name, number) in number::OTHERS.iter().filter(|_| wanted(Syscall::other)) {
-            add(*number as usize, (Syscall::other, Some(*name)), Row::of(Syscall::other));
+        for name in OTHERS.iter().filter(|_| wanted(Syscall::other)) {
+            let Some(number) = Abi::NATIVE.number(name) else { continue };
+            add(usize::from(number), (Syscall::other, Some(*name)), Row::of(Syscall::other));
         }
         for (number, syscall, other) in compat::calls().filter(|(_, syscall, _)| wanted(*syscall)) {
             add(NUMBERS + usize::from(number), (syscall, other), compat::row(number, syscall));

@@ -4,6 +4,7 @@ use super::prefix;
 use crate::event::Event;
 use crate::ingest::doubt::{Doubt, Doubts};
 use crate::ingest::parse::Why;
+use crate::syscall::number::Abi;
 use crate::syscall::{Syscall, number};
 use memchr::memmem;
 
@@ -30,7 +31,7 @@ pub fn numbers<'a>(starts: impl Iterator<Item = &'a [u8]> + Clone) -> Numbers {
             return Numbers::Unknown;
         }
         let name = name(prefix.rest).ok().and_then(|(name, _)| std::str::from_utf8(name).ok()).unwrap_or_default();
-        let numbered = prefix.number.and_then(|number| number::x86_64(usize::try_from(number).ok()?));
+        let numbered = prefix.number.and_then(|number| Abi::X86_64.name(usize::try_from(number).ok()?));
         match numbered {
             _ if number::foreign(name) => return Numbers::Unknown,
             Some(of_number) if of_number == name => shown = Numbers::X86_64,
@@ -61,7 +62,7 @@ pub fn event(name: &[u8], numbers: Numbers, doubts: &mut Doubts) -> Event {
     }
     let number = by_number(name);
     let numbered = match numbers {
-        Numbers::X86_64 => number.and_then(number::x86_64),
+        Numbers::X86_64 => number.and_then(|number| Abi::X86_64.name(number)),
         Numbers::Unknown => number.and_then(number::common),
     };
     match (number, numbered) {

@@ -4,34 +4,23 @@
 //! open sockets or change its credentials, whatever its workload says. A call of another architecture kills the process.
 
 use crate::os::kernel::ARCH;
+use crate::syscall::number::Abi;
+use crate::syscall::{Op, Syscall};
 use anyhow::{Result, ensure};
 use libc::sock_filter;
 use std::io::Error;
 
-/// What the ops need: every call of replay/sys.rs.
-#[rustfmt::skip]
-const OPS: &[i64] = &[
-    libc::SYS_read, libc::SYS_pread64, libc::SYS_readv, libc::SYS_preadv, libc::SYS_preadv2,
-    libc::SYS_write, libc::SYS_pwrite64, libc::SYS_writev, libc::SYS_pwritev, libc::SYS_pwritev2,
-    libc::SYS_copy_file_range, libc::SYS_sendfile, libc::SYS_open, libc::SYS_openat, libc::SYS_openat2, libc::SYS_close,
-    libc::SYS_lseek, libc::SYS_truncate, libc::SYS_ftruncate, libc::SYS_fallocate, libc::SYS_fsync, libc::SYS_fdatasync,
-    libc::SYS_syncfs, libc::SYS_sync_file_range, libc::SYS_readahead, libc::SYS_fadvise64, libc::SYS_mmap, libc::SYS_munmap,
-    libc::SYS_stat, libc::SYS_lstat, libc::SYS_fstat, libc::SYS_newfstatat, libc::SYS_statx, libc::SYS_statfs, libc::SYS_fstatfs,
-    libc::SYS_access, libc::SYS_faccessat, libc::SYS_faccessat2, libc::SYS_getdents, libc::SYS_getdents64, libc::SYS_getcwd,
-    libc::SYS_readlink, libc::SYS_readlinkat, libc::SYS_mkdir, libc::SYS_mkdirat, libc::SYS_rmdir, libc::SYS_mknod, libc::SYS_mknodat,
-    libc::SYS_unlink, libc::SYS_unlinkat, libc::SYS_rename, libc::SYS_renameat, libc::SYS_renameat2, libc::SYS_link, libc::SYS_linkat,
-    libc::SYS_symlink, libc::SYS_symlinkat, libc::SYS_chmod, libc::SYS_fchmod, libc::SYS_fchmodat, libc::SYS_fchmodat2,
-    libc::SYS_chown, libc::SYS_lchown, libc::SYS_fchown, libc::SYS_fchownat, libc::SYS_utimensat,
-    libc::SYS_getxattr, libc::SYS_lgetxattr, libc::SYS_fgetxattr, libc::SYS_listxattr, libc::SYS_llistxattr, libc::SYS_flistxattr,
-    libc::SYS_setxattr, libc::SYS_lsetxattr, libc::SYS_fsetxattr, libc::SYS_removexattr, libc::SYS_lremovexattr, libc::SYS_fremovexattr,
-    libc::SYS_fcntl, libc::SYS_flock, libc::SYS_ioctl, libc::SYS_chdir, libc::SYS_fchdir,
-];
+/// What the ops need: each is issued by the call of its name, but for sync, which would be of the whole machine.
+fn ops() -> impl Iterator<Item = i64> {
+    let issued = Op::ALL.iter().filter(|op| op.issued() && **op != Op::Sync);
+    issued.filter_map(|op| Syscall::parse(op.name().as_bytes())?.number(Abi::NATIVE)).map(i64::from)
+}
 
 /// What threads, memory and clocks need meanwhile. No thread is started any more when the filter stands.
 #[rustfmt::skip]
 const RUNTIME: &[i64] = &[
     libc::SYS_futex, libc::SYS_clock_gettime, libc::SYS_clock_nanosleep, libc::SYS_nanosleep, libc::SYS_sched_yield, libc::SYS_gettid,
-    libc::SYS_getpid, libc::SYS_brk, libc::SYS_mprotect, libc::SYS_madvise, libc::SYS_mremap, libc::SYS_rt_sigreturn,
+    libc::SYS_getpid, libc::SYS_brk, libc::SYS_munmap, libc::SYS_mprotect, libc::SYS_madvise, libc::SYS_mremap, libc::SYS_rt_sigreturn,
     libc::SYS_rt_sigprocmask, libc::SYS_rt_sigaction, libc::SYS_sigaltstack, libc::SYS_exit, libc::SYS_exit_group,
     libc::SYS_getrandom, libc::SYS_restart_syscall, libc::SYS_rseq, libc::SYS_set_robust_list, libc::SYS_sched_getaffinity, libc::SYS_poll,
 ];
@@ -57,8 +46,8 @@ fn program(more: &[i64]) -> Vec<sock_filter> {
         jump(libc::BPF_JGE, X32, 0, 1),
         answer(libc::SECCOMP_RET_KILL_PROCESS),
     ];
-    for number in OPS.iter().chain(RUNTIME).chain(more) {
-        program.push(jump(libc::BPF_JEQ, *number as u32, 0, 1));
+    for number in ops().chain(RUNTIME.iter().chain(more).copied()) {
+        program.push(jump(libc::BPF_JEQ, number as u32, 0, 1));
         program.push(answer(libc::SECCOMP_RET_ALLOW));
     }
     program.push(answer(libc::SECCOMP_RET_ERRNO | libc::EPERM as u32));
@@ -95,7 +84,7 @@ mod tests {
 
     #[test]
     fn nothing_dangerous_is_allowed() {
-        let allowed: Vec<i64> = OPS.iter().chain(RUNTIME).copied().collect();
+        let allowed: Vec<i64> = ops().chain(RUNTIME.iter().copied()).collect();
         for number in [
             libc::SYS_execve,
             libc::SYS_fork,
@@ -115,10 +104,13 @@ mod tests {
             libc::SYS_setns,
             libc::SYS_pivot_root,
             libc::SYS_prctl,
+            libc::SYS_sync,
         ] {
             assert!(!allowed.contains(&number), "{number}");
         }
         assert!(program(&[libc::SYS_wait4]).len() < 4096);
+        let ops = Op::ALL.iter().filter(|op| op.issued() && **op != Op::Sync);
+        assert_eq!(super::ops().count(), ops.count(), "an op is issued by a call that has no number");
     }
 
     /// How a process ends that makes this call behind the filter: by itself with the errno, or by a signal.

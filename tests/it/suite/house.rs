@@ -353,11 +353,11 @@ fn links_in_the_documentation_lead_somewhere() {
 #[test]
 fn generated_pages_are_fresh() {
     for (name, text) in ioriot::cli::docs::pages().unwrap() {
-        let file = home().join("docs").join(name);
+        let file = home().join(name);
         if std::env::var_os("BLESS").is_some() {
             fs::write(&file, &text).unwrap();
         }
         let found = fs::read_to_string(&file).unwrap_or_default();
-        assert!(found == text, "docs/{name} is stale; run: BLESS=1 cargo test generated_pages");
+        assert!(found == text, "{name} is stale; run: BLESS=1 cargo test generated_pages");
     }
 }

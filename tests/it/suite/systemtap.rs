@@ -4,7 +4,6 @@ use crate::skip::{Need, skip};
 use crate::tool::{data, expect};
 use ioriot::schema::Dataset;
 use ioriot::schema::dataset::Kind;
-use ioriot::syscall::{Def, Ret, Role, Syscall, TABLE};
 use serde_json::json;
 use std::collections::HashMap;
 
@@ -36,105 +35,6 @@ fn probes() -> Vec<Probe> {
         Probe { name: text(name), native: number(native), compat: number(compat), args: text(args), args32 }
     })
     .collect()
-}
-
-/// The letter that stands for an argument in `calls.h`.
-fn letter(role: Role) -> char {
-    match role {
-        Role::Fd => 'd',
-        Role::Fd2 => 'e',
-        Role::DirFd => 'h',
-        Role::DirFd2 => 'H',
-        Role::Path => 'p',
-        Role::Path2 => 'P',
-        Role::Target => 't',
-        Role::Link => 'L',
-        Role::Iov => 'V',
-        Role::IovCnt => 'v',
-        Role::Count => 'c',
-        Role::Offset => 'O',
-        Role::OffsetPtr => 'o',
-        Role::Offset2Ptr => 'q',
-        Role::OffsetHigh => '>',
-        Role::ResultPtr => 'r',
-        Role::Whence => 'W',
-        Role::OpenFlags | Role::AtFlags | Role::Flags | Role::CloneFlags => 'f',
-        Role::Mode | Role::Access | Role::Prot => 'm',
-        Role::Cmd => 'F',
-        Role::Arg => 'G',
-        Role::Uid => 'u',
-        Role::Gid => 'g',
-        Role::How => 'k',
-        Role::Stat => 's',
-        Role::Statx => 'x',
-        Role::Name => 'N',
-        Role::Times => 'T',
-        Role::CloneArgs => 'K',
-        Role::Buf | Role::Addr | Role::Skip => '-',
-    }
-}
-
-/// Letters by which the script refines what the table calls by one name: another layout, another width, when it means
-/// something.
-fn refines(letter: char, of: char) -> bool {
-    let finer = match of {
-        'd' => "Z",
-        'm' => "M",
-        'p' => "Cl",
-        's' => "z",
-        'T' => "UY",
-        'u' => "a",
-        'g' => "b",
-        'o' => "w",
-        'O' => "#",
-        // Two descriptors in an array.
-        '-' => "D",
-        _ => "",
-    };
-    letter == of || finer.contains(letter)
-}
-
-/// Does the script write the arguments of the row? In registers a number may take two, with `<` or `>` for the second,
-/// or leave one empty; what is not written at the end of a row may be left out.
-fn writes(letters: &str, def: &Def) -> bool {
-    let spread = letters.contains('<') || letters.contains('>');
-    let mut found = letters.chars().filter(|letter| !"<=&".contains(*letter));
-    let wanted = def.args.iter().map(|role| letter(*role)).filter(|want| spread || *want != '>');
-    for want in wanted {
-        match found.next() {
-            Some(letter) if refines(letter, want) => {}
-            // The upper half that the native form of preadv2 ignores.
-            Some('-') if found.next() == Some(want) => {}
-            None if want == '-' => {}
-            _ => return false,
-        }
-    }
-    found.all(|letter| letter == '-')
-}
-
-#[test]
-fn every_call_of_the_table_is_probed() {
-    let probes: HashMap<_, _> = probes().into_iter().map(|probe| (probe.name.clone(), probe)).collect();
-    // What x86 has not, no kernel here can be probed for.
-    let probed = |syscall: Syscall| syscall.is_call() && syscall != Syscall::sync_file_range2;
-    for (syscall, def) in Syscall::ALL.iter().zip(TABLE) {
-        if !probed(*syscall) {
-            continue;
-        }
-        let probe = probes.get(def.name).unwrap_or_else(|| panic!("systemtap/calls.h has no row for {}", def.name));
-        for letters in std::iter::once(&probe.args).chain(&probe.args32) {
-            let roles: String = def.args.iter().map(|role| letter(*role)).collect();
-            assert!(writes(letters, def), "{}: the table says {roles}, systemtap/calls.h writes {letters}", def.name);
-            // The ends of threads and processes are probed as such; a descriptor argument tells what dup made.
-            let makes = def.ret == Ret::NewFd && !def.has(Role::Fd);
-            assert_eq!(letters.contains('='), makes, "{}: does it return a descriptor?", def.name);
-            assert_eq!(letters.contains('&'), def.ret == Ret::Pid, "{}: does it return a process?", def.name);
-        }
-        let ends = matches!(*syscall, Syscall::exit | Syscall::exit_group);
-        assert_eq!(probe.native.is_none() && probe.compat.is_none(), ends, "{} has no number", def.name);
-    }
-    let calls = Syscall::ALL.iter().filter(|syscall| probed(**syscall)).count();
-    assert_eq!(probes.len(), calls, "systemtap/calls.h has rows that the table has not");
 }
 
 /// Where Linux says what its calls are called.

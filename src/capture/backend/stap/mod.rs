@@ -4,13 +4,16 @@
 //! Its probes number events and count them at the end, so that what did not arrive is known, and when it would have.
 //!
 //! * `module` the kernel module: given, or compiled from the sources of `systemtap/` in this program
+//! * `calls`  what its sources know of the syscall table
 //! * `tracer` the process of `staprun`; `serial` which events have come; `text` lines to events
 
+mod calls;
 mod module;
 mod serial;
 mod text;
 mod tracer;
 
+pub use calls::file as calls;
 pub use module::check;
 
 use crate::capture::target::command::Target;

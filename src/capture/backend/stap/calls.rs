@@ -1,0 +1,128 @@
+//! The rows of systemtap/calls.h: what the syscall table says, in the letters of the probes.
+
+use crate::capture::decode::table;
+use crate::syscall::number::Abi;
+use crate::syscall::{Def, Ret, Role, Syscall};
+use std::fmt::Write;
+
+const FILE: &str = include_str!("../../../../systemtap/calls.h");
+/// What stands before and behind the rows.
+const AROUND: (&str, &str) = ("} calls[] = {\n", "};\n\n/* Rows by number");
+
+/// The file with its rows made anew.
+pub fn file() -> String {
+    let (head, rest) = FILE.split_once(AROUND.0).unwrap_or((FILE, ""));
+    let tail = rest.split_once(AROUND.1).map_or("", |(_, tail)| tail);
+    format!("{head}{}{}{}{tail}", AROUND.0, rows(), AROUND.1)
+}
+
+fn rows() -> String {
+    let number = |number: Option<u16>| number.map_or("NONE".into(), |number| number.to_string());
+    let mut rows = String::new();
+    for syscall in Syscall::ALL.iter().copied().filter(|syscall| probed(*syscall)) {
+        // Ends of threads and processes are probed as such.
+        let ends = matches!(syscall, Syscall::exit | Syscall::exit_group);
+        let [native, compat] = [Abi::X86_64, Abi::I386].map(|abi| syscall.number(abi).filter(|_| !ends && takes(syscall, abi)));
+        let [args, args32] = [Abi::X86_64, Abi::I386].map(|abi| letters(syscall, abi));
+        // The first ones are those of the only architecture that has the call.
+        let args = if native.is_none() { &args32 } else { &args };
+        let name = format!("\"{}\",", syscall.name());
+        let _ = write!(rows, "\t{{ {name:<26} {:>4}, {:>4}, \"{args}\"", number(native), number(compat));
+        if compat.is_some() && args32 != *args {
+            let _ = write!(rows, ", \"{args32}\"");
+        }
+        rows.push_str(" },\n");
+    }
+    rows
+}
+
+/// Is there a kernel that SystemTap runs on and that has the call?
+fn probed(syscall: Syscall) -> bool {
+    syscall.is_call() && syscall != Syscall::sync_file_range2
+}
+
+/// Can its arguments be told? fanotify_mark has its mask in two halves on i386, in the midst of what is not written.
+fn takes(syscall: Syscall, abi: Abi) -> bool {
+    (syscall, abi) != (Syscall::fanotify_mark, Abi::I386)
+}
+
+/// The letters for the arguments of a call, as the key at the head of the file explains them.
+fn letters(syscall: Syscall, abi: Abi) -> String {
+    let def = syscall.def();
+    let mut letters = String::new();
+    for (place, role) in def.args.iter().enumerate() {
+        if *role == Role::OffsetHigh && def.has(Role::Offset) && abi != Abi::I386 {
+            continue;
+        }
+        while abi == Abi::X86_64 && letters.len() < syscall.register(place) {
+            letters.push('-');
+        }
+        letters.push(letter(syscall, *role, abi));
+        if abi == Abi::I386 && syscall.wide(*role) {
+            letters.push('<');
+        }
+    }
+    if let Some(place) = table::pair(syscall).map(usize::from) {
+        letters.replace_range(place..=place, "D");
+    }
+    letters.truncate(letters.trim_end_matches('-').len());
+    letters.push_str(result(def));
+    letters
+}
+
+fn result(def: &Def) -> &'static str {
+    match def.ret {
+        // What dup makes is told by the descriptor that it is made of.
+        Ret::NewFd if !def.has(Role::Fd) => "=",
+        Ret::Pid => "&",
+        _ => "",
+    }
+}
+
+fn letter(syscall: Syscall, role: Role, abi: Abi) -> char {
+    use Syscall as S;
+    match role {
+        Role::Fd if syscall == S::close => 'Z',
+        Role::Fd => 'd',
+        Role::Fd2 => 'e',
+        Role::DirFd => 'h',
+        Role::DirFd2 => 'H',
+        Role::Path if syscall == S::chdir => 'C',
+        Role::Path if syscall == S::getcwd => 'l',
+        Role::Path => 'p',
+        Role::Path2 => 'P',
+        Role::Target => 't',
+        Role::Link => 'L',
+        Role::Iov => 'V',
+        Role::IovCnt => 'v',
+        Role::Count => 'c',
+        Role::Offset if syscall == S::mmap2 => '#',
+        Role::Offset => 'O',
+        Role::OffsetPtr if syscall == S::sendfile && abi == Abi::I386 => 'w',
+        Role::OffsetPtr => 'o',
+        Role::Offset2Ptr => 'q',
+        Role::OffsetHigh => '>',
+        Role::ResultPtr => 'r',
+        Role::Whence => 'W',
+        Role::OpenFlags | Role::AtFlags | Role::Flags | Role::CloneFlags => 'f',
+        // It means something only when the call may make a file.
+        Role::Mode if matches!(syscall, S::open | S::openat) => 'M',
+        Role::Mode | Role::Access | Role::Prot => 'm',
+        Role::Cmd => 'F',
+        Role::Arg => 'G',
+        Role::Uid if matches!(syscall, S::chown16 | S::lchown16 | S::fchown16) => 'a',
+        Role::Uid => 'u',
+        Role::Gid if matches!(syscall, S::chown16 | S::lchown16 | S::fchown16) => 'b',
+        Role::Gid => 'g',
+        Role::How => 'k',
+        Role::Stat if matches!(syscall, S::stat64 | S::lstat64 | S::fstat64 | S::fstatat64) => 'z',
+        Role::Stat => 's',
+        Role::Statx => 'x',
+        Role::Name => 'N',
+        Role::Times if matches!(syscall, S::utimes | S::futimesat) => 'U',
+        Role::Times if syscall == S::utime => 'Y',
+        Role::Times => 'T',
+        Role::CloneArgs => 'K',
+        Role::Buf | Role::Addr | Role::Skip => '-',
+    }
+}

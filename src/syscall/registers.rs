@@ -1,0 +1,23 @@
+//! Which registers carry the arguments of a call, by the conventions of x86 (syscall(2)).
+
+use super::{Role, Syscall};
+
+impl Syscall {
+    /// The register of a 64-bit program that carries the argument at a place of the row.
+    pub fn register(self, place: usize) -> usize {
+        // The position takes two, the second of which 64-bit programs leave alone.
+        let apart = matches!(self, Syscall::preadv2 | Syscall::pwritev2) && place == 4;
+        if apart { 5 } else { place }
+    }
+
+    /// Does the argument of this role take two registers of a 32-bit program, low half first
+    /// (arch/x86/kernel/sys_ia32.c)?
+    pub fn wide(self, role: Role) -> bool {
+        use Syscall::{_llseek, fadvise64_64, fallocate, ftruncate64, lseek, mmap, mmap2, sync_file_range, truncate64};
+        match role {
+            Role::Offset => !matches!(self, lseek | _llseek | mmap | mmap2),
+            Role::Count => matches!(self, truncate64 | ftruncate64 | fallocate | sync_file_range | fadvise64_64),
+            _ => false,
+        }
+    }
+}
