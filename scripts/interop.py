@@ -4,7 +4,7 @@
     scripts/interop.py DATASET...
 
 Each reader must see the same number of rows, the same columns, plain types and the same values: per column the number
-of values, for numbers their sum, for text the number of characters. One line per file; exit 1 at the first difference.
+of values, for numbers their sum, for text the number of characters. The file must say what each column means. One line per file; exit 1 at the first difference.
 """
 
 import sys
@@ -54,6 +54,13 @@ def by_duckdb(file):
     return rows, facts
 
 
+def meanings(file):
+    """The columns that the file says the meaning of."""
+    name = str(file).replace("'", "''")
+    rows = duckdb.execute(f"SELECT decode(key), decode(value) FROM parquet_kv_metadata('{name}')").fetchall()
+    return {key.removeprefix("column."): value for key, value in rows if key.startswith("column.")}
+
+
 def by_polars(file):
     frame = polars.read_parquet(file)
     facts = {}
@@ -77,6 +84,9 @@ def main(datasets):
     for file in files:
         seen = {"pyarrow": by_pyarrow(file), "DuckDB": by_duckdb(file), "Polars": by_polars(file)}
         (first, (rows, facts)), *others = seen.items()
+        silent = [column for column in facts if not meanings(file).get(column)]
+        if silent:
+            sys.exit(f"{file} does not say what these columns mean: {', '.join(silent)}")
         for kind, *_ in facts.values():
             if kind not in ("int", "text", "bool"):
                 sys.exit(f"{file}: {first} sees a column that is {kind}")

@@ -1,14 +1,12 @@
 -- Two edges of each kind of resource with the calls at their ends, for `--explain-order`; those that are kept first.
 --
 -- @needs pruned ops
--- @column resource VARCHAR kind of the resource that both touch
+-- @from edges resource
 -- @column kept BOOLEAN does the edge say something new?
--- @column op_id BIGINT the op that waits
--- @column lane BIGINT its lane
+-- @from edges op_id lane
 -- @column syscall VARCHAR its call
 -- @column path VARCHAR what it is about
--- @column after BIGINT the op it must follow
--- @column after_lane BIGINT the lane of that op
+-- @from edges after after_lane
 -- @column after_syscall VARCHAR its call
 -- @column after_path VARCHAR what it is about
 WITH

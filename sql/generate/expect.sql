@@ -3,10 +3,7 @@
 -- With `--where` the replay does less than was captured: then nothing is predicted.
 --
 -- @needs chosen
--- @column path VARCHAR absolute path
--- @column kind VARCHAR file, dir, link, fifo, socket or absent
--- @column size BIGINT size of a regular file, when the model knows it, bytes
--- @column target VARCHAR content of a symlink
+-- @from expect
 SELECT at_path AS path, kind, size, target
 FROM chosen
 WHERE tag = 'expect'

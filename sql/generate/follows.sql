@@ -8,15 +8,12 @@
 -- lanes follow it. That asks for a little more than the resource does, and for one edge per lane instead of thousands.
 --
 -- @needs phases
--- @column op_id BIGINT the op that waits
--- @column lane BIGINT its lane
--- @column after BIGINT the op it must follow, always an earlier one
--- @column after_lane BIGINT the lane of that op, always another one
+-- @from edges op_id lane after after_lane
 -- @column kind BIGINT kind of the resource
 -- @column ops_before BIGINT ops of the lane before the op that waits
--- @column ns_before BIGINT their captured time, ns
+-- @from measures ns_before
 -- @column ops_through BIGINT ops of the other lane up to the one that it waits for
--- @column ns_through BIGINT their captured time, ns
+-- @from measures ns_through
 WITH
 crowds AS (
     SELECT resource, phase, count(*) AS lanes, min(first) AS gate

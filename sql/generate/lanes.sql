@@ -4,16 +4,7 @@
 -- it.
 --
 -- @needs ops edges
--- @column lane BIGINT the lane
--- @column vpid BIGINT its process
--- @column first_row BIGINT number of its first row in ops, from 0
--- @column ops BIGINT number of its ops
--- @column first_op BIGINT its first op_id
--- @column last_op BIGINT its last op_id
--- @column first_edge BIGINT number of its first row in edges, from 0
--- @column edges BIGINT number of its edges
--- @column busy BIGINT how long its calls took, ns; absent when the capture has no durations
--- @column bytes BIGINT bytes that they moved
+-- @from lanes
 WITH
 counted AS (
     SELECT

@@ -4,9 +4,9 @@
 --
 -- @needs chosen
 -- @column tag VARCHAR event or insert
--- @column fate VARCHAR op, model or drop
--- @column origin VARCHAR why the op is there
--- @column reason VARCHAR why it is dropped
+-- @from fates fate
+-- @from ops origin
+-- @from fates reason
 -- @column rows BIGINT how many
 -- @column on_file BIGINT of them those that coverage counts: on files, or by calls that nobody knows
 -- @column ofds BIGINT open file descriptions numbered so far: one more than the highest

@@ -3,15 +3,12 @@
 -- A phase ends where the way of touching changes, and after every span of writes. What is sorted is integers.
 --
 -- @needs contended
--- @column resource BIGINT the resource
+-- @from measures resource
 -- @column phase BIGINT number of the phase, ascending in order of effect
 -- @column lane BIGINT a lane that touches the resource in the phase
 -- @column first BIGINT its first op_id that does
 -- @column last BIGINT its last op_id that does
--- @column ops_before BIGINT ops of the lane before the first
--- @column ns_before BIGINT their captured time, ns
--- @column ops_through BIGINT ops of the lane up to the last
--- @column ns_through BIGINT their captured time, ns
+-- @from measures ops_before ns_before ops_through ns_through
 WITH
 turns AS (
     SELECT

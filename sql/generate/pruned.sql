@@ -6,11 +6,7 @@
 --
 -- @needs follows
 -- @order op_id
--- @column op_id BIGINT the op that waits
--- @column lane BIGINT its lane
--- @column after BIGINT the op it must follow
--- @column after_lane BIGINT the lane of that op
--- @column resource VARCHAR kind of the resource that both touch
+-- @from edges op_id lane after after_lane resource
 -- @column kept BOOLEAN does it say something new?
 -- @column ops_held BIGINT longest path before the op, ops, less those of its own lane
 -- @column ns_held BIGINT longest path before the op, ns of captured calls, less those of its own lane

@@ -6,16 +6,12 @@
 --
 -- @needs walk wanted
 -- @order pos
--- @column pos BIGINT order of effect
+-- @from walk pos
 -- @column seq BIGINT the event whose call follows
--- @column pid BIGINT process (thread group) id
--- @column tid BIGINT thread id
+-- @from events pid tid
 -- @column fd BIGINT file descriptor argument
--- @column vpid BIGINT process, dense, never reused
--- @column vtid BIGINT thread, dense, never reused
--- @column ofd BIGINT open file description
--- @column file BIGINT identity of the file
--- @column at_path VARCHAR absolute path at this moment
+-- @from ops vpid vtid ofd file
+-- @from walk at_path
 -- @column goal BIGINT the position
 WITH
 -- Calls that start from the position of their descriptor and move it. Only seeks have a whence: all but one (1: from where

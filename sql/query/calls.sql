@@ -1,14 +1,13 @@
 -- What the captured programs called: one row per syscall, those that took longest first.
 --
 -- @needs events
--- @column syscall VARCHAR name of the call
--- @column calls BIGINT how often
+-- @from events syscall
+-- @from measures calls
 -- @column failed BIGINT of them with an error
 -- @column bytes BIGINT bytes of files that it moved
--- @column total_ns BIGINT time in the call, all together, ns
+-- @from measures total_ns
 -- @column p50_ns BIGINT half of the calls took at most this, ns
--- @column p99_ns BIGINT 99 of 100 took at most this, ns
--- @column max_ns BIGINT the longest, ns
+-- @from measures p99_ns max_ns
 SELECT
     events.syscall,
     count(*) AS calls,

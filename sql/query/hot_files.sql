@@ -3,7 +3,7 @@
 -- A copy is an op on both of its files: it reads the one and writes the other.
 --
 -- @needs ops syscall_def
--- @column path VARCHAR absolute path
+-- @from fileset path
 -- @column ops BIGINT ops on it
 -- @column read_bytes BIGINT bytes read from it
 -- @column written_bytes BIGINT bytes written to it

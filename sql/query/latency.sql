@@ -3,14 +3,11 @@
 -- Inserted ops are left out: nothing was captured to set beside them.
 --
 -- @needs results
--- @column syscall VARCHAR name of the captured call
--- @column calls BIGINT how often
--- @column total_ns BIGINT time in the call, all together, ns
+-- @from results syscall
+-- @from measures calls total_ns
 -- @column p50_ns BIGINT half of the replayed calls took at most this, ns
 -- @column p90_ns BIGINT 90 of 100 took at most this, ns
--- @column p99_ns BIGINT 99 of 100 took at most this, ns
--- @column max_ns BIGINT the longest, ns
--- @column captured_total_ns BIGINT the same in the capture
+-- @from measures p99_ns max_ns captured_total_ns
 -- @column captured_p50_ns BIGINT the same in the capture
 -- @column captured_p90_ns BIGINT the same in the capture
 -- @column captured_p99_ns BIGINT the same in the capture

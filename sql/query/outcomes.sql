@@ -1,8 +1,7 @@
 -- How the replayed calls went: one row per outcome and kind. Inserted ops are left out.
 --
 -- @needs results
--- @column outcome VARCHAR same, different or uncompared
--- @column kind VARCHAR how it differs, or why it is not compared
+-- @from results outcome kind
 -- @column ops BIGINT how many
 -- @column share DOUBLE of all, 0 to 1
 SELECT outcome, kind, ops, ops / CAST(sum(ops) OVER () AS DOUBLE) AS share

@@ -3,9 +3,7 @@
 -- Runs of workloads with other fingerprints cannot be compared, and then this view is not there.
 --
 -- @needs results_1 results_2
--- @column op_id BIGINT the op
--- @column seq BIGINT its event
--- @column syscall VARCHAR name of the captured call
+-- @from results op_id seq syscall
 -- @column outcome VARCHAR its outcome in the first run
 -- @column outcome_2 VARCHAR its outcome in the second
 -- @column errno BIGINT its error in the first run, 0 for success

@@ -3,7 +3,7 @@
 -- Runs of workloads with other fingerprints cannot be compared, and then this view is not there.
 --
 -- @needs results_1 results_2
--- @column syscall VARCHAR name of the captured call
+-- @from results syscall
 -- @column calls BIGINT calls in the first run
 -- @column calls_2 BIGINT calls in the second
 -- @column total_ns BIGINT time in them in the first run, ns

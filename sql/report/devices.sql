@@ -2,7 +2,7 @@
 --
 -- @needs samples
 -- @column name VARCHAR the device, or all
--- @column second BIGINT seconds since the start of the replay
+-- @from measures second
 -- @column reads BIGINT reads that completed
 -- @column read_bytes BIGINT bytes read
 -- @column writes BIGINT writes that completed

@@ -2,9 +2,7 @@
 --
 -- @needs results
 -- @column outcome VARCHAR different or uncompared
--- @column kind VARCHAR how it differs, or why it is not compared
--- @column syscall VARCHAR name of the captured call
--- @column captured_errno BIGINT error in the capture, 0 for success
+-- @from results kind syscall captured_errno
 -- @column errno BIGINT error in the replay
 -- @column calls BIGINT how many
 -- @column first_op BIGINT the first of them

@@ -3,16 +3,12 @@
 -- A copy is a call on both of its files: it reads the one and writes the other.
 --
 -- @needs results ops syscall_def
--- @column path VARCHAR absolute path in the capture
+-- @from fileset path
 -- @column calls BIGINT captured calls on it that were replayed
 -- @column total_ns BIGINT time in them, all together, ns
--- @column captured_total_ns BIGINT the same in the capture
--- @column p99_ns BIGINT 99 of 100 took at most this, ns
--- @column max_ns BIGINT the longest, ns
--- @column read_bytes BIGINT bytes that they read
--- @column written_bytes BIGINT bytes that they wrote
+-- @from measures captured_total_ns p99_ns max_ns read_bytes written_bytes
 -- @column failed BIGINT of them failed
--- @column different BIGINT of them with an outcome that differs from the captured one
+-- @from measures different
 WITH sides AS (
     SELECT path, results.*, moves IN ('reads', 'copies') AS reads, moves = 'writes' AS writes
     FROM results

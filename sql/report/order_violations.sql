@@ -5,10 +5,7 @@
 --
 -- @needs edges results
 -- @column op_id BIGINT the op that should have waited
--- @column lane BIGINT its lane
--- @column after BIGINT the op it must follow
--- @column after_lane BIGINT the lane of that op
--- @column resource VARCHAR kind of the resource that both touch
+-- @from edges lane after after_lane resource
 -- @column begin BIGINT when the op began, ns since the start of the replay
 -- @column done BIGINT when the op it must follow was done, ns since the start of the replay
 SELECT

@@ -4,14 +4,11 @@
 -- (the view `devices` tells them apart); a share is of the time, 0 to 1.
 --
 -- @needs results samples syscall_def
--- @column second BIGINT seconds since the start of the replay
+-- @from measures second
 -- @column ops BIGINT ops that began in it
--- @column read_bytes BIGINT bytes that they read
--- @column written_bytes BIGINT bytes that they wrote
--- @column different BIGINT of them with an outcome that differs from the captured one
+-- @from measures read_bytes written_bytes different
 -- @column p50_ns BIGINT half of them took at most this, ns
--- @column p99_ns BIGINT 99 of 100 took at most this, ns
--- @column max_ns BIGINT the longest, ns
+-- @from measures p99_ns max_ns
 -- @column lag_p99_ns BIGINT 99 of 100 were issued at most this behind the pace, ns; absent without a pace
 -- @column disk_read_bytes BIGINT bytes that the disks read
 -- @column disk_written_bytes BIGINT bytes that they wrote

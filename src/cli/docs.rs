@@ -113,7 +113,8 @@ fn schema() -> String {
         "# Tables\n\n\
          A dataset is a directory: `manifest.json` (format version {FORMAT}) and one Parquet file per table. Integers are\n\
          64-bit, times and durations are nanoseconds, paths are text in the form that docs/FORMAT.md describes. Files are\n\
-         compressed with zstd and say how they are sorted; row groups have at most {ROW_GROUP} rows.\n\n\
+         compressed with zstd and say how they are sorted; row groups have at most {ROW_GROUP} rows. What the columns mean is in the\n\
+         key-value metadata of each file, too, as `column.NAME` (in DuckDB: `parquet_kv_metadata('events.parquet')`).\n\n\
          A **capture** (made by `ioriot ingest`) has {}; a **workload** (`ioriot generate`) has {};\n\
          a **run** (`ioriot replay`) has {}.\n",
         tables(Kind::Capture),

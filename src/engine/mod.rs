@@ -7,6 +7,7 @@ mod depth;
 mod dialect;
 mod function;
 mod made;
+mod measures;
 mod ops;
 mod order;
 mod pack;

@@ -5,18 +5,30 @@
 //! -- What became of each event.
 //! -- @needs walk
 //! -- @order seq
-//! -- @column seq BIGINT the event
-//! SELECT seq FROM walk
+//! -- @from fates seq fate
+//! -- @column calls BIGINT how often
+//! SELECT ...
 //! ```
-//! The list is checked against what the SQL engine plans, so the documentation made from it cannot be wrong.
+//! `@column` lines have name, SQL type and meaning. `@from` names columns that are those of a table of a dataset, of `walk` or
+//! of `measures` (all of the table when it names none): type and meaning are said there. The list is checked against what the SQL engine
+//! plans, so the documentation made from it cannot be wrong. The word `{arguments}` stands, in the head and in the SQL, for the
+//! event columns that an op carries, with commas between them ([`ARGUMENTS`]).
 
+use super::measures::MEASURES;
 use super::session::Engine;
+use super::virtualize::STEP;
+use crate::event::Col;
 use crate::files;
+use crate::schema::Table;
+use crate::schema::tables::ARGUMENTS;
 use anyhow::{Context, Result, bail, ensure};
 use arrow::datatypes::{DataType, Schema};
 use datafusion::dataframe::DataFrame;
 use std::borrow::Cow;
 use std::path::Path;
+
+/// What stands for [`ARGUMENTS`].
+const WORD: &str = "{arguments}";
 
 /// A stage: the relation's name and its text.
 #[derive(Clone, Debug)]
@@ -62,13 +74,22 @@ impl Stage {
         }
     }
 
+    /// The text with every word filled in.
+    pub fn text(&self) -> Cow<'_, str> {
+        if !self.sql.contains(WORD) {
+            return Cow::Borrowed(&self.sql);
+        }
+        Cow::Owned(self.sql.replace(WORD, &ARGUMENTS.map(Col::name).join(", ")))
+    }
+
     /// The head of the file.
     ///
     /// # Errors
-    /// When a `@column` line lacks its type.
+    /// When a `@column` line lacks its type, or a `@from` line names what is not there.
     pub fn doc(&self) -> Result<Doc> {
         let mut doc = Doc::default();
-        let head = self.sql.lines().map_while(|line| line.strip_prefix("--")).map(str::trim);
+        let sql = self.text();
+        let head = sql.lines().map_while(|line| line.strip_prefix("--")).map(str::trim);
         for (number, line) in head.enumerate() {
             if let Some(column) = line.strip_prefix("@column ") {
                 let mut words = column.splitn(3, ' ');
@@ -76,6 +97,9 @@ impl Stage {
                     bail!("{}.sql, line {}: `-- @column NAME TYPE MEANING` is expected", self.name, number + 1)
                 };
                 doc.columns.push((name.into(), ty.into(), words.next().unwrap_or_default().trim().into()));
+            } else if let Some(from) = line.strip_prefix("@from ") {
+                let columns = shared(from).with_context(|| format!("{}.sql, line {}", self.name, number + 1))?;
+                doc.columns.extend(columns);
             } else if let Some(needs) = line.strip_prefix("@needs ") {
                 doc.needs.extend(needs.split_whitespace().map(String::from));
             } else if let Some(order) = line.strip_prefix("@order ") {
@@ -93,7 +117,7 @@ impl Stage {
     /// # Errors
     /// When the SQL cannot be planned or makes other columns than the head lists.
     pub fn plan(&self, engine: &Engine) -> Result<DataFrame> {
-        let frame = engine.sql(&self.sql).with_context(|| format!("stage {}.sql", self.name))?;
+        let frame = engine.sql(&self.text()).with_context(|| format!("stage {}.sql", self.name))?;
         self.check(frame.schema().as_arrow())?;
         Ok(frame)
     }
@@ -123,6 +147,31 @@ impl Stage {
         ensure!(said.len() == made.len(), "stage {}.sql makes {} columns, its head lists {}", self.name, made.len(), said.len(),);
         Ok(())
     }
+}
+
+/// The columns that a `@from` line names: `RELATION COLUMN ...`.
+fn shared(line: &str) -> Result<Vec<(String, String, String)>> {
+    let mut words = line.split([' ', ',']).filter(|word| !word.is_empty());
+    let relation = words.next().unwrap_or_default();
+    let names: Vec<_> = words.collect();
+    let all: Vec<(String, String, String)> = match Table::parse(relation) {
+        Some(table) => {
+            let columns = table.columns().into_iter();
+            columns.map(|column| (column.name.into(), column.ty.name().into(), column.doc.into())).collect()
+        }
+        None if relation == "walk" => {
+            STEP.iter().map(|step| (step.name.into(), type_name(step.field().data_type()), step.doc().into())).collect()
+        }
+        None if relation == "measures" => {
+            MEASURES.iter().map(|(name, ty, doc)| ((*name).into(), (*ty).into(), (*doc).into())).collect()
+        }
+        None => bail!("{relation:?} is no table of a dataset"),
+    };
+    if names.is_empty() {
+        return Ok(all);
+    }
+    let one = |name: &str| all.iter().find(|(known, ..)| known == name).cloned();
+    names.iter().map(|name| one(name).with_context(|| format!("{relation} has no column {name}"))).collect()
 }
 
 /// The SQL name of an Arrow type: the ways to store text are one type here.
@@ -155,6 +204,9 @@ mod tests {
             ("SELECT 1 AS a", "makes 1 columns, its head lists 0"),
             ("SELECT nothing", "stage s.sql"),
             ("-- @column a\nSELECT 1 AS a", "line 1"),
+            ("-- @from nowhere a\nSELECT 1 AS a", "\"nowhere\" is no table"),
+            ("-- @from results a\nSELECT 1 AS a", "results has no column a"),
+            ("-- @from fates\nSELECT 1 AS seq", "makes 1 columns, its head lists 5"),
         ] {
             let error = format!("{:#}", Stage { name: "s", sql: sql.into() }.define(&engine).unwrap_err());
             assert!(error.contains(says), "{error}");

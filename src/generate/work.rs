@@ -290,7 +290,7 @@ impl<'a> Work<'a> {
 
     /// Writes the rows of a stage to a table of the workload.
     async fn table(&self, stage: &str, rows: SendableRecordBatchStream) -> Result<Part> {
-        let table = Table::ALL.iter().copied().find(|table| table.name() == stage);
+        let table = Table::parse(stage);
         let table = table.with_context(|| format!("there is no table {stage}"))?;
         let draft = self.draft()?;
         let properties = schema::writer_properties(&table);

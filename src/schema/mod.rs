@@ -16,7 +16,7 @@ pub use draft::Draft;
 pub use tables::{Column, Packing, Table, Type};
 
 use parquet::basic::{Compression, Encoding, ZstdLevel};
-use parquet::file::metadata::SortingColumn;
+use parquet::file::metadata::{KeyValue, SortingColumn};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
 
@@ -34,6 +34,12 @@ const OPS_PAGE: usize = 16 * 1024;
 /// Values that a writer of tables takes at a time; the default of 1024 is what short batches ask for.
 const WRITE_BATCH: usize = 8 * 1024;
 
+/// What each column means, for whoever finds the file alone: `column.NAME` in its key-value metadata.
+fn meanings(table: &Table) -> Vec<KeyValue> {
+    let columns = table.columns().into_iter();
+    columns.map(|column| KeyValue::new(format!("column.{}", column.name), column.doc.to_owned())).collect()
+}
+
 /// How every table is written: zstd level 1 (higher levels were no smaller), every column packed as its values ask for
 /// ([`Packing`]), and the sort order stated so that readers need not sort again. Only columns that grow have a least and
 /// a greatest value per row group, by which readers skip, and those of ops that most rows lack: of the others it would
@@ -48,7 +54,8 @@ pub fn writer_properties(table: &Table) -> WriterPropertiesBuilder {
         // Nothing reads less than a row group of the others, and each page costs a compressor of its own to make and to read.
         .set_data_page_row_count_limit(if *table == Table::Ops { OPS_PAGE } else { ROW_GROUP })
         .set_write_batch_size(WRITE_BATCH)
-        .set_created_by(format!("ioriot {}", env!("CARGO_PKG_VERSION")));
+        .set_created_by(format!("ioriot {}", env!("CARGO_PKG_VERSION")))
+        .set_key_value_metadata(Some(meanings(table)));
     for column in table.columns() {
         let path = ColumnPath::from(column.name);
         // The replay skips the columns of ops in which a row group has no value: most calls have few arguments.

@@ -193,6 +193,11 @@ impl Table {
         }
     }
 
+    /// The table of this name.
+    pub fn parse(name: &str) -> Option<Table> {
+        Table::ALL.iter().copied().find(|table| table.name() == name)
+    }
+
     /// File name.
     pub fn file(self) -> String {
         format!("{}.parquet", self.name())
@@ -338,6 +343,11 @@ impl Table {
                     text_("raw", "path argument as issued"),
                     text_("raw2", "second path argument as issued"),
                     text_("name", "name of an extended attribute"),
+                    int_(
+                        "offset",
+                        "position in the file, bytes: the argument of the call where it has one, else where the shared position was; of a \
+                         record lock its start",
+                    ),
                 ];
                 columns.extend(ARGUMENTS.iter().map(|col| int_(col.name(), col.doc())));
                 columns
@@ -421,6 +431,11 @@ impl Table {
         }
     }
 
+    /// The column of this name.
+    pub fn column(self, name: &str) -> Option<Column> {
+        self.columns().into_iter().find(|column| column.name == name)
+    }
+
     /// The Arrow schema.
     pub fn schema(self) -> SchemaRef {
         let fields = self.columns().into_iter().map(|c| Field::new(c.name, c.ty.arrow(), c.nullable));
@@ -434,15 +449,14 @@ fn arguments() -> impl Iterator<Item = Column> {
     ints.chain(Text::ALL.iter().map(|text| text_(text.name(), text.doc())))
 }
 
-/// The event columns that an op carries too.
-pub const ARGUMENTS: &[Col] = &[
+/// The event columns that an op carries too, as they are. (Its position may be another than the argument.)
+pub const ARGUMENTS: [Col; 21] = [
     Col::Ts,
     Col::Dur,
     Col::Fd,
     Col::Fd2,
     Col::DirFd,
     Col::DirFd2,
-    Col::Offset,
     Col::Offset2,
     Col::Count,
     Col::Ret,

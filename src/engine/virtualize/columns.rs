@@ -2,6 +2,7 @@
 
 use crate::fate::{Fate, Origin, Reason};
 use crate::model::{Kind, Name, Step};
+use crate::schema::Table;
 use crate::syscall::Op;
 use crate::text;
 use arrow::datatypes::{DataType, Field, FieldRef};
@@ -12,8 +13,8 @@ use std::sync::Arc;
 pub struct StepColumn {
     /// Name in SQL.
     pub name: &'static str,
-    /// What it means.
-    pub doc: &'static str,
+    /// What it means; nothing when it is the column of table ops or fates.
+    doc: &'static str,
     pub(super) get: Get,
 }
 
@@ -45,26 +46,26 @@ macro_rules! step {
 step! {
     "pos"       "order of effect, a multiple of 4; the others are left free for what a stage inserts before a row"  Get::Pos;
     "tag"       "event; insert: an op the model inserted; fileset, extent, expect, guess, evidence: known when all events have been seen"  Get::Tag;
-    "origin"    "why the op is there"  Get::Word(|| Origin::ALL.iter().map(|w| w.name()).collect(), |s| Some(s.origin as u8));
-    "fate"      "op, model or drop"  Get::Word(|| Fate::ALL.iter().map(|w| w.name()).collect(), |s| Some(s.fate as u8));
-    "reason"    "why it is dropped"  Get::Word(|| Reason::ALL.iter().map(|w| w.name()).collect(), |s| s.reason.map(|r| r as u8));
-    "op"        "syscall that is issued"  Get::Word(|| Op::ALL.iter().map(|w| w.name()).collect(), |s| s.op.map(|o| o as u8));
-    "vpid"      "process, dense, never reused"  Get::Int(|s| Some(s.vpid), |_| None);
-    "vtid"      "thread, dense, never reused"  Get::Int(|s| Some(s.vtid), |_| None);
-    "ofd"       "open file description the call uses or makes"  Get::Int(|s| s.ofd, |_| None);
-    "ofd2"      "second open file description"  Get::Int(|s| s.ofd2, |_| None);
-    "dir"       "open file description of dirfd, or of a removed working directory, when a relative path starts at it"  Get::Int(|s| s.dir, |_| None);
-    "dir2"      "the same for the second path"  Get::Int(|s| s.dir2, |_| None);
-    "file"      "identity of the file"  Get::Int(|s| s.file, |_| None);
-    "file2"     "identity of the second file"  Get::Int(|s| s.file2, |_| None);
+    "origin"    ""  Get::Word(|| Origin::ALL.iter().map(|w| w.name()).collect(), |s| Some(s.origin as u8));
+    "fate"      ""  Get::Word(|| Fate::ALL.iter().map(|w| w.name()).collect(), |s| Some(s.fate as u8));
+    "reason"    ""  Get::Word(|| Reason::ALL.iter().map(|w| w.name()).collect(), |s| s.reason.map(|r| r as u8));
+    "op"        ""  Get::Word(|| Op::ALL.iter().map(|w| w.name()).collect(), |s| s.op.map(|o| o as u8));
+    "vpid"      ""  Get::Int(|s| Some(s.vpid), |_| None);
+    "vtid"      ""  Get::Int(|s| Some(s.vtid), |_| None);
+    "ofd"       ""  Get::Int(|s| s.ofd, |_| None);
+    "ofd2"      ""  Get::Int(|s| s.ofd2, |_| None);
+    "dir"       ""  Get::Int(|s| s.dir, |_| None);
+    "dir2"      ""  Get::Int(|s| s.dir2, |_| None);
+    "file"      ""  Get::Int(|s| s.file, |_| None);
+    "file2"     ""  Get::Int(|s| s.file2, |_| None);
     "at_path"   "absolute path at this moment; of a fact the path it is about"  Get::Path(|s| s.path.as_ref(), |f| f.path);
     "at_path2"  "the same for the second path; content of a symlink"  Get::Path(|s| s.path2.as_ref(), |_| None);
-    "cwd"       "working directory, when a relative path starts at it"  Get::Path(|s| s.cwd.as_ref(), |_| None);
+    "cwd"       ""  Get::Path(|s| s.cwd.as_ref(), |_| None);
     "at_offset" "where in the file the call reads, writes or points; of an extent its first byte; of evidence how many answers were observed"  Get::Int(|s| s.offset, |f| f.offset);
     "at_offset2" "where in the second file the call writes"  Get::Int(|s| s.offset2, |_| None);
     "shared"    "does the call start from the shared position of its descriptor, and move it?"  Get::Yes(|s| Some(s.shared), |_| None);
     "shared2"   "the same of its second descriptor"  Get::Yes(|s| Some(s.shared2), |_| None);
-    "on_file"   "does coverage count it: a call on a regular file, directory or symlink outside pseudo file systems, or one that nobody knows?"  Get::Yes(|s| Some(s.on_file), |_| None);
+    "on_file"   ""  Get::Yes(|s| Some(s.on_file), |_| None);
     "touches"   "what the call touches: numbers of resources, times 4, and 0 for read, 1 for add, 2 for write, 3 for the write that ends it; a number is an id, times 16, and a kind"  Get::Touches;
     "kind"      "of a fact: kind of file; of an extent read or hole; of a guess what was guessed, of evidence kind of answer"  Get::Text(|f| Some(f.kind.into()));
     "size"      "of a fact: bytes; of a guess how often, of evidence how many answers"  Get::Int(|_| None, |f| f.size);
@@ -147,6 +148,12 @@ impl StepColumn {
             Get::Tag | Get::Word(..) => DataType::Dictionary(Box::new(DataType::UInt8), Box::new(DataType::Utf8)),
         };
         Field::new(self.name, ty, !matches!(self.get, Get::Tag | Get::Pos))
+    }
+
+    /// What it means.
+    pub fn doc(&self) -> &'static str {
+        let of_table = || Table::Ops.column(self.name).or_else(|| Table::Fates.column(self.name));
+        if self.doc.is_empty() { of_table().map_or("", |column| column.doc) } else { self.doc }
     }
 
     /// The column of this name.

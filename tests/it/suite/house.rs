@@ -1,6 +1,7 @@
 //! Tests of the house: who may know what, sizes of files, leftovers, links, generated pages.
 
-use std::collections::BTreeSet;
+use ioriot::schema::Table;
+use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -344,6 +345,24 @@ fn links_in_the_documentation_lead_somewhere() {
             if !target.is_empty() && !target.contains("://") {
                 assert!(page.parent().unwrap().join(target).exists(), "{} links to {target}", short(&page));
             }
+        }
+    }
+}
+
+/// What a column means stands once: in a table of a dataset, in the walk, in the measures, or in one head.
+#[test]
+fn each_meaning_of_a_column_stands_once() {
+    let tables =
+        Table::ALL.iter().flat_map(|table| table.columns()).map(|column| (column.name.to_owned(), column.doc.to_owned()));
+    let known: HashSet<_> = tables.collect();
+    let mut seen = HashSet::new();
+    for file in files("sql", &[".sql"]) {
+        let text = fs::read_to_string(&file).unwrap();
+        for column in text.lines().filter_map(|line| line.strip_prefix("-- @column ")) {
+            let mut words = column.splitn(3, ' ').map(str::to_owned);
+            let (name, meaning) = (words.next().unwrap(), words.nth(1).unwrap_or_default());
+            let twice = known.contains(&(name.clone(), meaning.clone())) || !seen.insert((name.clone(), meaning));
+            assert!(!twice, "{}: {name} is said elsewhere: use @from", short(&file));
         }
     }
 }
