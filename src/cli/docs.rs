@@ -1,7 +1,6 @@
 //! Files of the source that are made from the code, and the hidden verb that writes them.
 
 use super::Exit;
-use super::syscalls::{COLUMNS, MORE};
 use crate::fate::{Fate, Origin, Reason};
 use crate::files;
 #[cfg(feature = "sql")]
@@ -13,7 +12,8 @@ use crate::replay::machine::metrics;
 use crate::replay::outcome::compare::TOLERANCES;
 use crate::schema::dataset::{FORMAT, Kind};
 use crate::schema::{ROW_GROUP, Table};
-use crate::syscall::{Given, TABLE};
+use crate::syscall::columns::{COLUMNS, Cell, Column};
+use crate::syscall::{Def, Given, TABLE};
 use anyhow::Result;
 use std::fmt::Write;
 use std::fs::Permissions;
@@ -76,25 +76,24 @@ fn words(head: &str, words: impl Iterator<Item = (&'static str, &'static str)>) 
 fn syscalls() -> String {
     let mut text = String::from(
         "# Syscalls\n\n\
-         What ioriot knows of each syscall, and what becomes of it in a replay (`ioriot syscalls` prints the same).\n\n\
-         - **arguments** by position, as roles (`src/syscall/role.rs`); **returns** decides what is compared besides\n  \
-         success and errno: bytes, positions and lengths are, descriptor numbers and addresses are not.\n\
-         - **at**: the instant inside the call at which its effect is taken to happen, if nothing proves another.\n\
-         - **support**: `full` is issued as captured; `partly` is issued, and the note says what is lost; `model` is\n  \
-         bookkeeping whose effect other ops carry; `drop` is not replayed, and the note says why.\n\
-         - **op**: the syscall that is issued, or the model's verb.\n\
-         - **moves**: which way the bytes go that it returns the number of; `copies` reads the file of `fd` and writes that\n  \
-         of `fd2`.\n\
-         - **given**: how the position is given that it starts from in the file of `fd`; **given2**: in that of `fd2`.\n\n",
+         What ioriot knows of each syscall, and what becomes of it in a replay (`ioriot syscalls` prints most of it).\n\
+         In SQL it is the relation `syscall_def`, with the same columns.\n\n",
     );
+    for column in COLUMNS {
+        let _ = writeln!(text, "- **{}**: {}.", column.name, column.doc);
+    }
+    text.push('\n');
     for support in ["full", "partly", "model", "drop"] {
         let count = TABLE.iter().filter(|def| def.support() == support).count();
         let _ = writeln!(text, "- {support}: {count}");
     }
     text.push('\n');
-    let columns = || COLUMNS.iter().chain(MORE);
-    let heads: Vec<_> = columns().map(|(name, _)| *name).collect();
-    text.push_str(&table(&heads, TABLE.iter().map(|def| columns().map(|(_, cell)| cell(def)).collect())));
+    let heads: Vec<_> = COLUMNS.iter().map(|column| column.name).collect();
+    let cell = |def: &Def, column: &Column| match column.cell {
+        Cell::Text(cell) => cell(def).unwrap_or_default(),
+        Cell::Yes(cell) => if cell(def) { "yes" } else { "" }.into(),
+    };
+    text.push_str(&table(&heads, TABLE.iter().map(|def| COLUMNS.iter().map(|column| cell(def, column)).collect())));
     text.push_str("\n## Positions\n\n");
     text.push_str(&words("given", Given::ALL.iter().map(|given| (given.name(), given.doc()))));
     text.push_str("\n## Outcomes that are not compared\n\nThey count as `uncompared`, with this kind in the results.\n\n");

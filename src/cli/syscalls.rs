@@ -2,22 +2,23 @@
 
 use super::Exit;
 use super::ui::TableFormat;
-use crate::syscall::{Def, TABLE};
+use crate::schema::calls::calls;
+use crate::syscall::columns::COLUMNS;
 use crate::{files, stdio};
 use anyhow::{Result, bail};
-use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::array::RecordBatch;
 use arrow::csv;
 use arrow::json::ArrayWriter;
 use arrow::util::pretty::pretty_format_batches;
 use parquet::arrow::ArrowWriter;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 /// List every syscall ioriot knows, and what becomes of it in a replay
 ///
 /// support is full (issued as captured), partly (issued, the note says what is lost), model (bookkeeping, other ops
-/// carry its effect) or drop (the note says why). at is the instant inside the call when its effect is taken to happen.
+/// carry its effect) or drop (the note says why). instant is when inside the call its effect is taken to happen. SQL has
+/// more columns of it: the relation `syscall_def`.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -34,38 +35,13 @@ pub struct Args {
     out: Option<PathBuf>,
 }
 
-/// A column of the listing: its name, and how a row of the table fills it.
-type Column = (&'static str, fn(&Def) -> String);
-
-/// The columns, in their order.
-pub const COLUMNS: &[Column] = &[
-    ("syscall", |def| def.name.into()),
-    ("arguments", |def| def.args.iter().map(|role| format!("{role:?}")).collect::<Vec<_>>().join(", ")),
-    ("returns", |def| format!("{:?}", def.ret)),
-    ("at", |def| format!("{:?}", def.at).to_lowercase()),
-    ("support", |def| def.support().into()),
-    ("op", |def| def.op().map(|op| op.name().to_owned()).unwrap_or_default()),
-    ("note", |def| def.note().into()),
-];
-
-/// Further ones of the page and of `syscall_def`.
-pub const MORE: &[Column] = &[
-    ("moves", |def| def.moves().name().into()),
-    ("given", |def| def.given.name().into()),
-    ("given2", |def| def.given2.name().into()),
-];
-
-fn batch() -> Result<RecordBatch> {
-    let column = |(name, cell): &Column| {
-        let cells: ArrayRef = Arc::new(TABLE.iter().map(|def| Some(cell(def))).collect::<StringArray>());
-        (*name, cells)
-    };
-    Ok(RecordBatch::try_from_iter(COLUMNS.iter().map(column))?)
+fn listing() -> Result<RecordBatch> {
+    Ok(calls(COLUMNS.iter().filter(|column| column.brief))?)
 }
 
 impl Args {
     pub fn run(self) -> Result<Exit> {
-        let batch = batch()?;
+        let batch = listing()?;
         match &self.out {
             Some(file) => files::write(file, |out| print(&batch, self.format, out))?,
             None if matches!(self.format, TableFormat::Parquet) && io::stdout().is_terminal() => {
@@ -99,10 +75,10 @@ fn print(batch: &RecordBatch, format: TableFormat, mut out: impl Write + Send) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::syscall::TABLE;
 
     #[test]
     fn the_listing_has_a_row_for_every_syscall() {
-        let batch = batch().unwrap();
-        assert_eq!((batch.num_rows(), batch.num_columns()), (TABLE.len(), COLUMNS.len()));
+        assert_eq!(listing().unwrap().num_rows(), TABLE.len());
     }
 }

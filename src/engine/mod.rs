@@ -20,7 +20,6 @@ mod skip;
 mod spill;
 mod split;
 mod stage;
-mod syscalls;
 mod table;
 mod tee;
 mod virtualize;

@@ -11,12 +11,13 @@ use super::percentile::Percentile;
 use super::refuse;
 use super::rules::rules;
 use super::spill::Spill;
-use super::syscalls::syscall_def;
 use super::table::{Stored, Texts};
 use super::virtualize::Virtualize;
 use crate::model::Config;
 use crate::panics;
+use crate::schema::calls::calls;
 use crate::schema::check::Checked;
+use crate::syscall::columns::COLUMNS;
 use anyhow::{Context, Result, anyhow, ensure};
 use datafusion::common::DFSchema;
 use datafusion::config::Dialect;
@@ -136,7 +137,7 @@ impl Engine {
             .build();
         let ctx = SessionContext::new_with_state(state);
         ctx.register_udaf(AggregateUDF::from(Percentile::default()));
-        ctx.register_batch("syscall_def", syscall_def()?)?;
+        ctx.register_batch("syscall_def", calls(COLUMNS.iter())?)?;
         let ctx = match settings.access {
             Access::Tables => ctx,
             Access::Files => ctx.enable_url_table(),

@@ -1,5 +1,6 @@
 //! Tables and datasets: what is in every Parquet file, said once. docs/SCHEMA.md is made from this.
 
+pub mod calls;
 pub mod check;
 pub mod content;
 pub mod dataset;

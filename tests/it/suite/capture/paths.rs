@@ -24,7 +24,7 @@ fn only_what_is_about_the_paths_stays() {
         assert!(int(&summary, "/sum/filtered") > 50, "{summary}");
         #[cfg(feature = "sql")]
         {
-            let about = "SELECT path, path2 FROM events WHERE syscall IN (SELECT syscall FROM syscall_def WHERE args LIKE '%Path%') \
+            let about = "SELECT path, path2 FROM events WHERE syscall IN (SELECT syscall FROM syscall_def WHERE arguments LIKE '%Path%') \
                 AND syscall NOT IN ('execve', 'chdir', 'getcwd') ORDER BY seq";
             let found = rows(&[&out], about);
             let outside = |row: &&String| {
