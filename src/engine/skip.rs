@@ -8,11 +8,15 @@ use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, internal_err};
 use datafusion::config::ConfigOptions;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::{Distribution, EquivalenceProperties, OrderingRequirements, Partitioning, PhysicalExpr};
+use datafusion::physical_expr::{
+    Distribution, EquivalenceProperties, LexOrdering, OrderingRequirements, Partitioning, PhysicalExpr,
+};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::limit::GlobalLimitExec;
 use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, InputDistributionRequirements, PlanProperties, replace_children_if_necessary,
 };
@@ -56,7 +60,7 @@ struct Hidden {
     skip: usize,
     fetch: Option<usize>,
     /// The order in which rows are left out.
-    order: Option<OrderingRequirements>,
+    order: Option<LexOrdering>,
     properties: Arc<PlanProperties>,
 }
 
@@ -73,7 +77,7 @@ impl Hidden {
     }
 
     fn new(limit: &GlobalLimitExec, input: Arc<dyn ExecutionPlan>) -> Hidden {
-        let order = input.properties().output_ordering().cloned().map(OrderingRequirements::from);
+        let order = order(&input);
         let properties = PlanProperties::new(
             EquivalenceProperties::new(input.schema()),
             Partitioning::UnknownPartitioning(1),
@@ -84,11 +88,26 @@ impl Hidden {
     }
 
     fn limit(&self, input: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
-        let order = input.properties().output_ordering().cloned().filter(|_| self.order.is_some());
         let mut limit = GlobalLimitExec::new(input, self.skip, self.fetch);
-        limit.set_required_ordering(order);
+        limit.set_required_ordering(self.order.clone());
         Arc::new(limit)
     }
+}
+
+/// The order that rows come in, as far as it is asked for.
+fn order(plan: &Arc<dyn ExecutionPlan>) -> Option<LexOrdering> {
+    if let Some(sort) = plan.downcast_ref::<SortExec>() {
+        return Some(sort.expr().clone());
+    }
+    match plan.children().as_slice() {
+        [input] if plan.maintains_input_order() == [true] && plan.schema() == input.schema() => order(input),
+        // A window says of its rows what will be so when they come sorted, which they do not yet.
+        _ => plan.properties().output_ordering().filter(|_| !windowed(plan)).cloned(),
+    }
+}
+
+fn windowed(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    plan.is::<WindowAggExec>() || plan.is::<BoundedWindowAggExec>() || plan.children().iter().any(|input| windowed(input))
 }
 
 impl DisplayAs for Hidden {
@@ -122,7 +141,7 @@ impl ExecutionPlan for Hidden {
     }
 
     fn required_input_ordering(&self) -> Vec<Option<OrderingRequirements>> {
-        vec![self.order.clone()]
+        vec![self.order.clone().map(OrderingRequirements::from)]
     }
 
     fn maintains_input_order(&self) -> Vec<bool> {

@@ -258,6 +258,15 @@ fn rows_that_are_left_out_below_a_sort_are_no_others() {
     assert_eq!(of_events(&format!("SELECT max(line + 1) FROM (SELECT line FROM {last} WHERE line < 100)")), "100");
     assert_eq!(of_events(&format!("WITH few AS {last} SELECT count(*) FROM few JOIN events USING (line)")), "117");
     assert_eq!(ask("SELECT seq FROM (SELECT seq, reason FROM fates ORDER BY seq OFFSET 5) ORDER BY seq, reason LIMIT 2"), "5 6");
+    // A window in the other order.
+    for limit in ["LIMIT 2", ""] {
+        let sql =
+            format!("SELECT count(*) OVER (ORDER BY seq DESC) FROM fates WHERE reason IS NULL ORDER BY seq {limit} OFFSET 4");
+        assert!(ask(&sql).starts_with("95 94"), "{sql}: {}", ask(&sql));
+        let sql =
+            format!("SELECT r FROM (SELECT rank() OVER (ORDER BY seq DESC) AS r, seq FROM fates ORDER BY seq) {limit} OFFSET 4");
+        assert!(ask(&sql).starts_with("116 115"), "{sql}: {}", ask(&sql));
+    }
 }
 
 /// Statements that DataFusion answers wrongly, with what is said instead of the answer.
