@@ -21,7 +21,7 @@ pub enum Role {
     Target,
     /// Buffer readlink fills with the content of a symlink (in column path2).
     Link,
-    /// Data buffer: never looked at.
+    /// Memory, by its address: data, a structure, a list that the project has no use for.
     Buf,
     /// Array of buffers: their total length is the count, their number iovcnt.
     Iov,
@@ -77,7 +77,7 @@ pub enum Role {
     CloneFlags,
     /// Memory address.
     Addr,
-    /// Anything the project has no use for.
+    /// A number that the project has no use for.
     Skip,
 }
 

@@ -34,7 +34,7 @@ pub fn missing(event: &Event, role: Role) -> Missing {
         }
         (Role::Arg, Some(Op::Ioctl)) => cmd != Some(FICLONE),
         // A device, a new address, mode and attributes of a new queue, what a command of quotactl takes, the one entry asked for.
-        (Role::Skip, _) => matches!(
+        (Role::Skip | Role::Buf, _) => matches!(
             event.syscall,
             Syscall::mknod
                 | Syscall::mknodat
