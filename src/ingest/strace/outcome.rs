@@ -35,6 +35,9 @@ pub fn outcome(event: &mut Event, text: &[u8], doubts: &mut Doubts) -> Result<()
             let rest = rest.trim_ascii_start();
             let len = word(rest);
             ends(&rest[len..])?;
+            if told(&rest[len..]).is_some() {
+                return Err(Why::Outcome);
+            }
             // sigreturn says what the thread goes on with.
             let fine = rest.is_empty()
                 || rest[..len].starts_with(b"ERESTART")
@@ -78,6 +81,11 @@ fn ends(text: &[u8]) -> Result<(), Why> {
     if fine { Ok(()) } else { Err(second()) }
 }
 
+/// The error that words in parentheses tell of, if they are those of one.
+fn told(text: &[u8]) -> Option<i64> {
+    errno::told(text.trim_ascii().strip_prefix(b"(")?.strip_suffix(b")")?)
+}
+
 /// `ENOENT (No such file or directory)`, `(errno 38)`, `E??? (errno 530)`, `EFOO (Unknown error 700)`
 fn failed(event: &mut Event, error: &[u8]) -> Result<(), Why> {
     let len = word(error);
@@ -93,6 +101,10 @@ fn failed(event: &mut Event, error: &[u8]) -> Result<(), Why> {
             lex::number(&digits[..len]).ok_or(Why::Outcome)?
         }
     };
+    // Other libraries and locales have other words, but none of them those of another error.
+    if told(&error[len..]).is_some_and(|told| told != number) {
+        return Err(Why::Outcome);
+    }
     if !errno::RESTARTS.contains(&number) {
         event.set(Col::Ret, -1);
         event.set(Col::Errno, number);

@@ -1,3 +1,5 @@
+mod damage;
+
 use super::*;
 use crate::event::{AT_FDCWD, TIME_NOW, TIME_OMIT, Text};
 
