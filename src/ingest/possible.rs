@@ -7,8 +7,8 @@
 use super::parse::Why;
 use crate::event::{AT_FDCWD, Col, Event, Text};
 use crate::syscall::flag::{
-    F_ADD_SEALS, F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_NOTIFY, F_SETFD, F_SETFL, F_SETLEASE, FD_CLOEXEC, FICLONE, IOV_MAX,
-    LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, MAP_ANONYMOUS,
+    AT_EMPTY_PATH, F_ADD_SEALS, F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_NOTIFY, F_SETFD, F_SETFL, F_SETLEASE, FD_CLOEXEC, FICLONE,
+    IOV_MAX, LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, MAP_ANONYMOUS,
 };
 use crate::syscall::lock::Lock;
 use crate::syscall::position::SHARED;
@@ -117,13 +117,19 @@ fn descriptors(event: &Event) -> bool {
 }
 
 /// Can there be something under the names of a call that succeeded? An empty one is ENOENT but where it may stand for a descriptor
-/// (AT_EMPTY_PATH; readlink(2)).
+/// (AT_EMPTY_PATH; readlink(2)) or is none (the source of a mount); the name of an attribute is ERANGE (setxattr(2)).
 fn names(event: &Event) -> bool {
-    if ![Text::Path, Text::Path2].into_iter().any(|text| event.text(text).is_some_and(<[u8]>::is_empty)) {
-        return true;
-    }
+    let empty = |text| event.text(text).is_some_and(<[u8]>::is_empty);
     let row = event.syscall.def();
-    row.has(Role::AtFlags) || matches!(row.op(), None | Some(Op::Readlinkat))
+    let path = match row.op() {
+        Some(Op::Readlinkat) => true,
+        Some(Op::Unlinkat) => false,
+        _ if row.has(Role::AtFlags) => event.int(Col::Flags).is_none_or(|flags| flags & AT_EMPTY_PATH != 0),
+        // They have flags of their own that say so.
+        _ => matches!(event.syscall, Syscall::open_tree | Syscall::open_tree_attr | Syscall::move_mount | Syscall::fspick),
+    };
+    let second = matches!(event.syscall, Syscall::mount | Syscall::move_mount);
+    (path || !empty(Text::Path)) && (second || !empty(Text::Path2) || row.has(Role::Link)) && !empty(Text::Name)
 }
 
 /// Can a call that asks for this succeed, and return that?
