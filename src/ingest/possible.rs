@@ -38,17 +38,23 @@ pub fn check(event: &Event) -> Result<(), Why> {
 
 /// Is a number in the range of its argument's type?
 fn fits(event: &Event, col: Col, value: i64) -> bool {
-    let word = i64::from(i32::MIN)..=i64::from(u32::MAX);
     match col {
         // Ranges go to the largest number there is.
-        Col::Fd2 if event.syscall == Syscall::close_range => word.contains(&value),
+        Col::Fd2 if event.syscall == Syscall::close_range => i32::try_from(value).is_ok() || u32::try_from(value).is_ok(),
         Col::Fd | Col::Fd2 | Col::DirFd | Col::DirFd2 => i32::try_from(value).is_ok(),
-        Col::Flags => wide(event.syscall) || word.contains(&value),
-        Col::Mode => matches!(event.syscall.op(), Some(Op::Mmap | Op::Openat2)) || word.contains(&value),
-        Col::Cmd | Col::Uid | Col::Gid | Col::Whence => word.contains(&value),
         Col::StMode => (0..=0o177_777).contains(&value),
         Col::StSize => value >= 0,
-        _ => true,
+        _ => !narrow(event, col) || i32::try_from(value).is_ok() || u32::try_from(value).is_ok(),
+    }
+}
+
+/// Does a call take an argument of 32 bits in this column?
+pub fn narrow(event: &Event, col: Col) -> bool {
+    match col {
+        Col::Flags => !wide(event.syscall),
+        Col::Mode => !matches!(event.syscall.op(), Some(Op::Mmap | Op::Openat2)),
+        Col::Fd | Col::Fd2 | Col::DirFd | Col::DirFd2 | Col::Cmd | Col::Uid | Col::Gid | Col::Whence => true,
+        _ => false,
     }
 }
 

@@ -4,13 +4,16 @@
 //! a reject. What the log does not have is a gap: where the call cannot be issued without it, that is a reject too.
 
 use super::arity::{self, Missing};
+use super::forms::{self, elsewhere};
 use super::kinds;
 use super::lex::{self, Annotation, Printed};
-use super::names::{self, Kind};
+use super::names;
+use super::structs;
 use super::times;
 use crate::event::{Col, Event, Text};
 use crate::ingest::doubt::{Doubt, Doubts};
 use crate::ingest::parse::Why;
+use crate::ingest::possible;
 use crate::syscall::lock::{Lock, What};
 use crate::syscall::{Def, Op, Role, Syscall, flag};
 
@@ -104,25 +107,18 @@ pub fn fill(event: &mut Event, args: &[&[u8]], form: Form, doubts: &mut Doubts) 
     match event.syscall {
         Syscall::pipe | Syscall::pipe2 => pair(event, args.first(), &mut gaps)?,
         Syscall::socketpair => pair(event, args.get(3), &mut gaps)?,
-        // strace names the arguments of clone and leaves out those that do not count; `-e raw` names none.
-        Syscall::clone => {
-            let named = args.iter().find_map(|arg| arg.strip_prefix(b"flags="));
-            event.put(Col::Flags, named.or(args.first().copied()).and_then(|flags| lex::value(flags, kinds::CLONE)));
-            let named = args.iter().any(|arg| arity::named(arg));
-            // Old versions leave out the names of what is behind a pointer: `{entry_number:6, ..}`, `[730]`.
-            let behind = |arg: &[u8]| matches!(arg, [b'{', .., b'}'] | [b'[', .., b']']);
-            let fine = args.iter().all(|arg| match named {
-                true => arity::named(arg) || behind(arg),
-                false => lex::value(arg, kinds::CLONE).is_some(),
-            });
-            return if fine && args.len() <= arity::CLONE { Ok(gaps) } else { Err(Why::Argument) };
-        }
+        Syscall::clone if args.len() > arity::CLONE => return Err(Why::Argument),
+        Syscall::clone => return structs::clone(event, args, form.whole).map(|()| gaps),
         // 32-bit programs hand over one structure, at an address (mmap(2)).
         Syscall::mmap if args.len() == 1 && form.whole && elsewhere(null(args[0])) => {
             gaps.vital = Vital::Asked;
             return Ok(gaps);
         }
         _ => {}
+    }
+    let registers = form.numbered || raw(args);
+    if form.numbered && !args.iter().all(|arg| lex::number(arg).is_some()) {
+        return Err(Why::Argument);
     }
     // strace prints the two halves of a position as one number. `-e raw` shows both, but those of the 64-bit calls that
     // have two only in name (preadv2(2)).
@@ -141,8 +137,25 @@ pub fn fill(event: &mut Event, args: &[&[u8]], form: Form, doubts: &mut Doubts) 
             continue;
         };
         fill_one(event, def, *role, arg, &mut gaps, doubts)?;
+        if let Some(col) = role.col().filter(|col| registers && possible::narrow(event, *col)) {
+            lower_half(event, col);
+        }
     }
     if arity::may_follow(event, form.numbered, args) { Ok(gaps) } else { Err(Why::Argument) }
+}
+
+/// Are these registers, as `-e raw` prints them?
+fn raw(args: &[&[u8]]) -> bool {
+    let register = |arg: &&[u8]| *arg == b"0" || arg.starts_with(b"0x") && lex::number(arg).is_some();
+    args.iter().all(register) && args.iter().any(|arg| arg.len() > 1)
+}
+
+/// Of a register that holds an int the kernel looks at the lower half: the other one may be left from before.
+fn lower_half(event: &mut Event, col: Col) {
+    let Some(value) = event.int(col) else { return };
+    if i32::try_from(value).is_err() && u32::try_from(value).is_err() {
+        event.set(col, i64::from(value as i32));
+    }
 }
 
 fn fill_one(event: &mut Event, def: &Def, role: Role, arg: &[u8], gaps: &mut Gaps, doubts: &mut Doubts) -> Result<(), Why> {
@@ -164,7 +177,7 @@ fn fill_one(event: &mut Event, def: &Def, role: Role, arg: &[u8], gaps: &mut Gap
             }
         }
         Role::Iov => {
-            let (buffers, count) = gaps.unless(total(arg)?).unzip();
+            let (buffers, count) = gaps.unless(structs::buffers(arg)?).unzip();
             gaps.buffers = buffers;
             event.put(Col::Count, count);
         }
@@ -172,29 +185,21 @@ fn fill_one(event: &mut Event, def: &Def, role: Role, arg: &[u8], gaps: &mut Gap
         Role::OffsetPtr => pointed(event, Col::Offset, arg, def, gaps)?,
         Role::Offset2Ptr => pointed(event, Col::Offset2, arg, def, gaps)?,
         // Some kernels store the result of a 32-bit seek here and return 0.
-        Role::ResultPtr => event.put(Col::Arg, gaps.unless(bracketed(arg))),
-        Role::How => {
-            match arg {
-                [b'{', fields @ ..] if !known_fields(fields) => return Err(Why::Argument),
-                [b'{', ..] => {}
-                _ => gaps.vital = Vital::Asked,
+        Role::ResultPtr => {
+            let value = bracketed(arg);
+            if value.is_none() && !elsewhere(arg) {
+                return Err(Why::Argument);
             }
-            event.put(Col::Flags, named(arg, b"flags=", &[Kind::Open])?);
-            event.put(Col::Mode, named(arg, b"mode=", &[Kind::Mode])?);
-            event.put(Col::Resolve, named(arg, b"resolve=", &[Kind::Resolve])?.or((arg.first() == Some(&b'{')).then_some(0)));
+            event.put(Col::Arg, gaps.unless(value));
         }
-        Role::CloneArgs => event.put(Col::Flags, named(arg, b"flags=", kinds::CLONE)?),
-        Role::Stat => {
-            gaps.absent += u64::from(arg.first() != Some(&b'{'));
-            stat(event, arg, [b"st_mode=", b"st_size=", b"st_uid=", b"st_gid="])?;
-            event.put(Col::Mtime, times::fields(arg, b"st_mtime=", b"st_mtime_nsec="));
+        Role::How => {
+            if !structs::how(event, arg)? {
+                gaps.vital = Vital::Asked;
+            }
         }
-        Role::Statx => {
-            gaps.absent += u64::from(arg.first() != Some(&b'{'));
-            stat(event, arg, [b"stx_mode=", b"stx_size=", b"stx_uid=", b"stx_gid="])?;
-            let mtime = memchr::memmem::find(arg, b"stx_mtime=").map(|at| &arg[at..]);
-            event.put(Col::Mtime, mtime.and_then(|mtime| times::fields(mtime, b"tv_sec=", b"tv_nsec=")));
-        }
+        Role::CloneArgs => structs::clone_args(event, arg)?,
+        Role::Stat => gaps.absent += u64::from(!structs::stat(event, arg)?),
+        Role::Statx => gaps.absent += u64::from(!structs::statx(event, arg)?),
         Role::Times => match times::both(event.syscall, arg, doubts)? {
             Some(times::Set { times: [atime, mtime], wild }) => {
                 event.set(Col::Atime, atime);
@@ -203,35 +208,37 @@ fn fill_one(event: &mut Event, def: &Def, role: Role, arg: &[u8], gaps: &mut Gap
             }
             None => gaps.vital = Vital::Asked,
         },
-        // A string, a structure, an address, or a comment in place of them.
-        Role::Buf
-            if !matches!(arg.first(), Some(b'"' | b'[' | b'{' | b'/' | b'0'))
-                && !matches!(arg, b"NULL" | b"NULL /* 0 entries */") =>
-        {
-            return Err(Why::Argument);
-        }
         Role::Buf if arg.first() == Some(&b'"') => {
             if let Printed::Whole(bytes) = lex::string(arg).ok_or(Why::Argument)? {
                 gaps.printed = i64::try_from(bytes.len()).ok();
             }
         }
+        Role::Buf if !forms::memory(arg) => return Err(Why::Argument),
+        Role::Addr if !elsewhere(arg) => return Err(Why::Argument),
+        Role::OffsetHigh if lex::number(arg).is_none() => return Err(Why::Argument),
+        Role::Skip if !forms::number(arg) => return Err(Why::Argument),
         Role::Buf | Role::OffsetHigh | Role::Addr | Role::Skip => {}
         // Only requests that files know are ever issued again, and those have names here.
         Role::Cmd if def.op() == Some(Op::Ioctl) => {
             let request = lex::value(arg, kinds::of(event, role));
-            if request.is_none() && names::known(arg).is_some() {
+            if request.is_none() && (names::known(arg).is_some() || !forms::number(arg)) {
                 return Err(Why::Argument);
             }
             event.put(Col::Cmd, request);
         }
         Role::Arg => {
             if let Some(asked) = Lock::asked(event) {
-                return lock(event, asked, arg, gaps);
+                if !structs::lock(event, arg)? {
+                    gaps.vital = if asked.what == What::Get { Vital::Found } else { Vital::Asked };
+                }
+                return Ok(());
             }
             let number = || lex::descriptor(arg).map(|(value, _)| value).filter(|_| names::known(arg).is_none());
             let mut value = lex::value(arg, kinds::of(event, role)).or_else(number);
             if takes_number(event) {
                 value = Some(int(value.ok_or(Why::Argument)?));
+            } else if value.is_none() && !forms::memory(arg) && !forms::number(arg) {
+                return Err(Why::Argument);
             }
             // That of F_SETSIG is a signal, which the replay does not read.
             event.put(Col::Arg, value);
@@ -256,7 +263,7 @@ fn fill_one(event: &mut Event, def: &Def, role: Role, arg: &[u8], gaps: &mut Gap
         | Role::Gid
         | Role::CloneFlags => {
             let value = lex::value(arg, kinds::of(event, role));
-            if value.is_none() && def.op().is_some() {
+            if value.is_none() && (def.op().is_some() || !forms::number(arg)) {
                 return Err(Why::Argument);
             }
             if let Some(col) = role.col() {
@@ -272,9 +279,10 @@ fn takes_number(event: &Event) -> bool {
     let cmd = event.int(Col::Cmd);
     match event.syscall.op() {
         Some(Op::Ioctl) => cmd == Some(flag::FICLONE),
-        _ => {
-            matches!(cmd, Some(cmd) if (0..=flag::F_SETFL).contains(&cmd) && cmd != flag::F_GETFD || cmd == flag::F_DUPFD_CLOEXEC)
-        }
+        _ => cmd.is_some_and(|cmd| {
+            matches!(cmd, flag::F_DUPFD_CLOEXEC | flag::F_SETLEASE | flag::F_NOTIFY | flag::F_ADD_SEALS)
+                || (0..=flag::F_SETFL).contains(&cmd) && cmd != flag::F_GETFD
+        }),
     }
 }
 
@@ -284,36 +292,13 @@ fn pointed(event: &mut Event, col: Col, arg: &[u8], def: &Def, gaps: &mut Gaps) 
         return Ok(());
     }
     let value = bracketed(arg);
+    if value.is_none() && !elsewhere(arg) {
+        return Err(Why::Argument);
+    }
     if value.is_none() && def.op().is_some() {
-        if !arg.starts_with(b"0x") && arg != b"[...]" {
-            return Err(Why::Argument);
-        }
         gaps.vital = Vital::Asked;
     }
     event.put(col, value);
-    Ok(())
-}
-
-/// `{l_type=F_WRLCK, l_whence=SEEK_SET, l_start=0, l_len=1}`; old versions leave out `l_`.
-fn lock(event: &mut Event, asked: Lock, arg: &[u8], gaps: &mut Gaps) -> Result<(), Why> {
-    let Some(inner) = arg.strip_prefix(b"{") else {
-        gaps.vital = if asked.what == What::Get { Vital::Found } else { Vital::Asked };
-        return if arg.starts_with(b"0x") || arg == b"NULL" { Ok(()) } else { Err(Why::Argument) };
-    };
-    // Kind, whence, start, length, and of some commands a process.
-    if !lex::split_braces(inner).is_some_and(|(fields, behind)| behind.is_empty() && (4..=5).contains(&fields.as_slice().len())) {
-        return Err(Why::Argument);
-    }
-    let fields: [(Col, &str, &[Kind]); 4] = [
-        (Col::Mode, "l_type=", &[Kind::Lock]),
-        (Col::Whence, "l_whence=", &[Kind::Seek]),
-        (Col::Offset, "l_start=", &[]),
-        (Col::Count, "l_len=", &[]),
-    ];
-    for (col, name, kinds) in fields {
-        let text = lex::field(arg, name.as_bytes()).or_else(|| lex::field(arg, &name.as_bytes()[2..]));
-        event.set(col, text.and_then(|text| lex::value(text, kinds)).ok_or(Why::Argument)?);
-    }
     Ok(())
 }
 
@@ -357,11 +342,6 @@ fn pair(event: &mut Event, arg: Option<&&[u8]>, gaps: &mut Gaps) -> Result<(), W
     set_fd(event, second, Col::Fd2, Text::Fd2Path, false)
 }
 
-/// Does it stand in place of what is there: an address, a comment, what `-s 0` leaves?
-fn elsewhere(arg: &[u8]) -> bool {
-    matches!(arg, b"NULL" | b"[...]") || arg.starts_with(b"/*") || lex::number(arg).is_some()
-}
-
 /// The number in `[12]`, `[12] => [34]` or `[12 => 34]`.
 fn bracketed(arg: &[u8]) -> Option<i64> {
     let inner = arg.strip_prefix(b"[")?.strip_suffix(b"]")?;
@@ -375,57 +355,4 @@ fn bracketed(arg: &[u8]) -> Option<i64> {
 /// What NULL was printed as before strace 4.9.
 fn null(arg: &[u8]) -> &[u8] {
     if arg == b"(nil)" { b"NULL" } else { arg }
-}
-
-/// Number and total length of the buffers of `[{iov_base=.., iov_len=5}, ..]`, in old versions `[{.., 5}, ..]`; unknown when
-/// strace cut the array short.
-fn total(arg: &[u8]) -> Result<Option<(i64, i64)>, Why> {
-    let Some(mut rest) = arg.strip_prefix(b"[").and_then(|arg| arg.strip_suffix(b"]")) else {
-        return if elsewhere(arg) { Ok(None) } else { Err(Why::Argument) };
-    };
-    let (mut buffers, mut sum) = (0, 0i64);
-    while !rest.is_empty() {
-        if rest.starts_with(b"...") {
-            return Ok(None);
-        }
-        let (fields, tail) = rest.strip_prefix(b"{").and_then(lex::split_braces).ok_or(Why::Argument)?;
-        let [_, len] = fields.as_slice() else { return Err(Why::Argument) };
-        let len = lex::value(len.strip_prefix(b"iov_len=").unwrap_or(len), &[]).ok_or(Why::Argument)?;
-        sum = sum.wrapping_add(len);
-        buffers += 1;
-        rest = match tail {
-            [] => tail,
-            [b',', tail @ ..] => tail.trim_ascii_start(),
-            _ => return Err(Why::Argument),
-        };
-    }
-    Ok(Some((buffers, sum)))
-}
-
-/// Are these the fields of `struct open_how` that have names here, or what strace prints of others that it has none for?
-fn known_fields(text: &[u8]) -> bool {
-    let known: [&[u8]; 5] = [b"flags=", b"mode=", b"resolve=", b"/* bytes ", b"..."];
-    let fine = |field: &&[u8]| known.iter().any(|name| field.starts_with(name));
-    lex::split_braces(text).is_some_and(|(fields, rest)| rest.is_empty() && fields.as_slice().iter().all(fine))
-}
-
-/// Kind and mode, size and owner of what a stat call found; the owner, as the modification time, with `-v` only.
-fn stat(event: &mut Event, arg: &[u8], names: [&[u8]; 4]) -> Result<(), Why> {
-    let Some(fields) = arg.strip_prefix(b"{") else { return Ok(()) };
-    // `{...}`, `{st_dev=.., st_ino=.., ...}`; what a newer version names and has no number for stays unread.
-    let (fields, behind) = lex::split_braces(fields).ok_or(Why::Argument)?;
-    let fine = |field: &&[u8]| arity::named(field) || *field == b"..." || field.starts_with(b"/*");
-    let twice = |name: &[u8]| fields.as_slice().iter().filter(|field| field.starts_with(name)).count() > 1;
-    if !behind.is_empty() || !fields.as_slice().iter().all(fine) || names.iter().any(|name| twice(name)) {
-        return Err(Why::Argument);
-    }
-    for (col, name) in [Col::StMode, Col::StSize, Col::Uid, Col::Gid].into_iter().zip(names) {
-        event.put(col, named(arg, name, if col == Col::StMode { &[Kind::Mode] } else { &[] })?);
-    }
-    Ok(())
-}
-
-/// The number in a field of a structure, if it has the field.
-fn named(text: &[u8], name: &[u8], kinds: &[Kind]) -> Result<Option<i64>, Why> {
-    lex::field(text, name).map(|text| lex::value(text, kinds).ok_or(Why::Argument)).transpose()
 }

@@ -66,9 +66,3 @@ pub fn may_follow<'a>(event: &Event, numbered: bool, mut more: impl Iterator<Ite
         _ => false,
     }
 }
-
-/// Does an argument have its name before it: `flags=SIGCHLD`?
-pub fn named(arg: &[u8]) -> bool {
-    let name = arg.iter().take_while(|c| c.is_ascii_lowercase() || **c == b'_').count();
-    name > 0 && arg.get(name) == Some(&b'=')
-}

@@ -33,12 +33,13 @@ impl<'a> Args<'a> {
 /// and what follows the closing parenthesis; `None` there when the text ends before it (a call that never returned).
 /// Returns nothing when a string or annotation does not end.
 pub fn split(text: &[u8]) -> Option<(Args<'_>, Option<&[u8]>)> {
-    scan(text, b')')
+    let mut args = Args::default();
+    let rest = scan(text, b')', |arg| args.push(arg))?;
+    Some((args, rest))
 }
 
-fn scan(text: &[u8], close: u8) -> Option<(Args<'_>, Option<&[u8]>)> {
-    let mut args = Args::default();
-    let (mut start, mut at, mut depth) = (0, 0, 0usize);
+fn scan<'a>(text: &'a [u8], close: u8, mut each: impl FnMut(&'a [u8])) -> Option<Option<&'a [u8]>> {
+    let (mut start, mut at, mut depth, mut first) = (0, 0, 0usize, true);
     while let Some(&byte) = text.get(at) {
         match byte {
             b'"' => at += string_len(&text[at..])? - 1,
@@ -46,32 +47,47 @@ fn scan(text: &[u8], close: u8) -> Option<(Args<'_>, Option<&[u8]>)> {
             b'/' if text.get(at + 1) == Some(&b'*') => at += comment_len(&text[at..])? - 1,
             b'(' | b'[' | b'{' => depth += 1,
             _ if byte == close && depth == 0 => {
-                if start < at || args.len > 0 {
-                    args.push(&text[start..at]);
+                if start < at || !first {
+                    each(&text[start..at]);
                 }
-                return Some((args, Some(&text[at + 1..])));
+                return Some(Some(&text[at + 1..]));
             }
             b')' | b']' | b'}' => depth = depth.checked_sub(1)?,
             b',' if depth == 0 => {
-                args.push(&text[start..at]);
-                start = at + 1;
+                each(&text[start..at]);
+                (start, first) = (at + 1, false);
             }
             _ => {}
         }
         at += 1;
     }
     if !text[start..].trim_ascii().is_empty() {
-        args.push(&text[start..]);
+        each(&text[start..]);
     }
-    Some((args, None))
+    Some(None)
 }
 
 /// The fields of a struct whose opening brace has been passed, and what follows its closing brace.
 pub fn split_braces(text: &[u8]) -> Option<(Args<'_>, &[u8])> {
-    match scan(text, b'}')? {
-        (args, Some(rest)) => Some((args, rest)),
-        (_, None) => None,
-    }
+    let mut args = Args::default();
+    let rest = scan(text, b'}', |field| args.push(field))??;
+    Some((args, rest))
+}
+
+/// Goes through what stands in the bracket at the start of a text, and returns what follows it.
+pub fn members<'a>(text: &'a [u8], mut each: impl FnMut(&'a [u8])) -> Option<&'a [u8]> {
+    let close = match text.first()? {
+        b'(' => b')',
+        b'[' => b']',
+        b'{' => b'}',
+        _ => return None,
+    };
+    scan(&text[1..], close, |member| each(member.trim_ascii()))?
+}
+
+/// What follows the bracket at the start of a text and all that is in it.
+pub fn group(text: &[u8]) -> Option<&[u8]> {
+    members(text, |_| {})
 }
 
 /// Does a `<` after this text begin an annotation of a descriptor? So it does after a number and after AT_FDCWD.
@@ -93,7 +109,7 @@ pub fn string_len(text: &[u8]) -> Option<usize> {
 
 /// Length of the comment at the start of `text`, with its marks. With `-X verbose` they are nested:
 /// `0x1007 /* 0x7 /* MAP_??? */|MAP_EXECUTABLE */`.
-fn comment_len(text: &[u8]) -> Option<usize> {
+pub fn comment_len(text: &[u8]) -> Option<usize> {
     let (mut at, mut depth) = (2, 1);
     while depth > 0 {
         match text.get(at..)? {
@@ -104,6 +120,11 @@ fn comment_len(text: &[u8]) -> Option<usize> {
         }
     }
     Some(at)
+}
+
+/// Is it a comment, and nothing else?
+pub fn is_comment(text: &[u8]) -> bool {
+    text.starts_with(b"/*") && comment_len(text) == Some(text.len())
 }
 
 /// Length of the annotation `<...>` at the start of `text`, both signs included. In a path strace escapes both signs, since
@@ -194,7 +215,7 @@ pub fn string(text: &[u8]) -> Option<Printed> {
         return match text {
             b"NULL" | b"0" => Some(Printed::Null),
             [b'0', b'x', ..] => value(uncontext(text), &[]).map(|_| Printed::Lost),
-            [b'/', b'*', .., b'*', b'/'] => Some(Printed::Lost),
+            _ if is_comment(text) => Some(Printed::Lost),
             _ => None,
         };
     }
@@ -334,7 +355,7 @@ fn product(text: &[u8], kinds: &[Kind]) -> Option<i64> {
 }
 
 /// Takes the context of `--secontext` off the end: `3 [user_home_t]`.
-fn uncontext(text: &[u8]) -> &[u8] {
+pub fn uncontext(text: &[u8]) -> &[u8] {
     match text.strip_suffix(b"]").and_then(|inner| memmem::rfind(inner, b" [")) {
         Some(at) => &text[..at],
         None => text,
@@ -354,29 +375,6 @@ fn ioc(text: &[u8]) -> Option<i64> {
     };
     let (kind, nr, size) = (number(parts.next()?)?, number(parts.next()?)?, number(parts.next()?)?);
     Some(direction << 30 | size << 16 | kind << 8 | nr)
-}
-
-/// The text of field `name=` of a printed struct, up to its comma or closing brace; strings are stepped over.
-pub fn field<'a>(text: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    let mut at = 0;
-    let mut fresh = true;
-    loop {
-        match text.get(at)? {
-            b'"' => {
-                at += string_len(&text[at..])?;
-                fresh = false;
-                continue;
-            }
-            b'{' | b'[' | b' ' => fresh = true,
-            _ if fresh && text[at..].starts_with(name) => {
-                let value = &text[at + name.len()..];
-                let end = value.iter().position(|c| matches!(c, b',' | b'}' | b']')).unwrap_or(value.len());
-                return Some(value[..end].trim_ascii());
-            }
-            _ => fresh = false,
-        }
-        at += 1;
-    }
 }
 
 #[cfg(test)]
@@ -433,12 +431,5 @@ mod tests {
         assert_eq!(any(b"1<<12"), Some(4096));
         assert_eq!(any(b"O_NEVER"), None);
         assert_eq!(any(b"089"), None);
-    }
-
-    #[test]
-    fn fields_of_structs() {
-        let text = br#"[{iov_base="iov_len=9", iov_len=5}]"#;
-        assert_eq!(field(text, b"iov_len="), Some(&b"5"[..]));
-        assert_eq!(field(b"{st_mode=S_IFREG|0644, st_size=12, ...}", b"st_size="), Some(&b"12"[..]));
     }
 }

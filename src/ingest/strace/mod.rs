@@ -12,6 +12,7 @@ mod args;
 mod arity;
 mod calls;
 mod errno;
+mod forms;
 mod kinds;
 mod lex;
 mod mend;
@@ -19,6 +20,7 @@ mod names;
 mod note;
 mod outcome;
 mod prefix;
+mod structs;
 mod times;
 
 pub use calls::{Numbers, numbers};

@@ -1,5 +1,6 @@
 //! Times that calls set and see.
 
+use super::forms;
 use super::lex;
 use super::names::Kind;
 use crate::event::{TIME_NOW, TIME_OMIT, nanos};
@@ -11,10 +12,9 @@ use crate::syscall::Syscall;
 const NOW: i64 = libc::UTIME_NOW;
 const OMIT: i64 = libc::UTIME_OMIT;
 
-/// A time in two fields of a structure.
-pub fn fields(text: &[u8], seconds: &[u8], part: &[u8]) -> Option<i64> {
-    let number = |name| lex::field(text, name).and_then(|text| lex::value(text, &[]));
-    Some(nanos(number(seconds)?, number(part)?))
+/// A time of which seconds and nanoseconds were printed.
+pub fn pair(seconds: Option<&[u8]>, part: Option<&[u8]>) -> Option<i64> {
+    Some(nanos(lex::value(seconds?, &[])?, lex::value(part?, &[])?))
 }
 
 /// Access and modification time that a call sets.
@@ -37,17 +37,17 @@ pub fn both(call: Syscall, arg: &[u8], doubts: &mut Doubts) -> Result<Option<Set
     if matches!(arg, b"NULL" | b"0") {
         return plain([TIME_NOW; 2]);
     }
-    if arg.starts_with(b"0x") || arg == b"[...]" || arg == b"{...}" {
+    if forms::elsewhere(arg) {
         return Ok(None);
     }
-    if let (Some(at), Some(mt)) = (lex::field(arg, b"actime="), lex::field(arg, b"modtime=")) {
+    if let Some([Some(at), Some(mt)]) = forms::structure(arg, ["actime=", "modtime="], |_| false) {
         return plain([whole(at).ok_or(Why::Argument)?, whole(mt).ok_or(Why::Argument)?]);
     }
     let inner = match arg {
         [b'[', inner @ .., b']'] | [b'{', inner @ .., b'}'] => inner,
         _ => return Err(Why::Argument),
     };
-    let (two, _) = lex::split(inner).ok_or(Why::Argument)?;
+    let Some((two, None)) = lex::split(inner) else { return Err(Why::Argument) };
     let [at, mt] = two.as_slice() else { return Err(Why::Argument) };
     // `-s 1` leaves the second.
     if *mt == b"..." {

@@ -1,7 +1,136 @@
 //! What stands in a line beside what a call has is not overlooked, and what a kernel refuses was not done.
 
-use super::rejected;
+use super::{parse, rejected};
+use crate::event::{AT_FDCWD, Col};
 use crate::ingest::parse::Why;
+
+#[test]
+fn an_argument_without_a_column_has_one_of_the_forms_of_strace() {
+    for line in [
+        r#"utime("a", {actime=1, modtime=2}junk) = 0"#,
+        r#"utime("a", {actime=1, modtime=2, modtime=3}) = 0"#,
+        r#"utime("a", garbage) = 0"#,
+        "clone3({flags=SIGCHLD}junk, 88) = 12",
+        "clone3({flags=SIGCHLD, flags=CLONE_VM}, 88) = 12",
+        "clone3({flags=SIGCHLD} => {parent_tid=[12]}junk, 88) = 12",
+        "clone3(garbage, 88) = 12",
+        "clone3({flags=SIGCHLD}, size) = 12",
+        "clone(child_stack=NULL, flags=SIGCHLD, {a:1}, {b:2}) = 12",
+        "clone(child_stack=NULL, flags=SIGCHLD, [12], [13]) = 12",
+        "clone(child_stack=NULL, flags=SIGCHLD, flags=CLONE_VM) = 12",
+        "clone(child_stack=NULL, flags=CLONE_NEVER) = 12",
+        "clone(child_stack=junk, flags=SIGCHLD) = 12",
+        "clone(child_stack=NULL) = 12",
+        r#"openat2(3, "a", {flags=O_RDWR, flags=O_RDONLY, resolve=0}, 24) = 4"#,
+        r#"openat2(3, "a", {flags=O_RDWR, resolve=0}junk, 24) = 4"#,
+        r#"openat2(3, "a", {flags=O_RDWR, resolve=0}, junk) = 4"#,
+        r#"openat2(3, "a", junk, 24) = -1 EFAULT (Bad address)"#,
+        r#"stat("a", garbage) = 0"#,
+        r#"stat("a", garbage) = -1 ENOENT (No such file or directory)"#,
+        r#"fstat(3, "a") = 0"#,
+        r#"statx(3, "a", 0, STATX_ALL, garbage) = 0"#,
+        r#"statx(3, "a", 0, garbage, {stx_mask=0, ...}) = 0"#,
+        r#"statfs("a", garbage) = 0"#,
+        r#"statfs("a", {f_type=EXT2_SUPER_MAGIC, ...}junk) = 0"#,
+        "fstatfs(3, garbage) = 0",
+        "fstatfs(3, {garbage}) = 0",
+        r#"execve("/bin/a", [garbage], NULL) = 0"#,
+        r#"stat("a", {a=1, b=2, c=3, d=4, e=5, f=6, g=7, h=8, i=9, j=10, k=11, l=12, garbage}) = 0"#,
+        r#"stat("a", {a=1, b=2, c=3, d=4, e=5, f=6, g=7, h=8, i=9, j=10, k=11, st_size=1, st_size=2}) = 0"#,
+        "write(1, 0junk, 5) = 5",
+        r#"write(1, [1]"a", 5) = 5"#,
+        "read(3, 0x7ffd junk, 5) = 5",
+        "writev(1, [{junk, iov_len=5}], 1) = 5",
+        r#"writev(1, [{iov_base="a", iov_len=1}, ...junk], 2) = 5"#,
+        "getdents64(3, {junk} junk, 100) = 24",
+        "munmap(junk, 4096) = 0",
+        "mmap(junk, 4096, PROT_READ, MAP_PRIVATE, 3, 0) = 0x7f000000",
+        "mremap(0x7f00, junk, 8192, MREMAP_MAYMOVE) = 0x7f8000",
+        "_llseek(3, junk, 5, [5], SEEK_SET) = 0",
+        "_llseek(3, 5, junk, SEEK_SET) = 0",
+        "splice(3, junk, 4, NULL, 5, 0) = 5",
+        "splice(3, NULL, 4, NULL, 5, junk) = 5",
+        r#"mount("a", "/b", junk, MS_BIND, NULL) = 0"#,
+        r#"mount("a", "/b", NULL, MS_BIND junk, NULL) = 0"#,
+        r#"execve("/bin/a", junk, 0x7ffd /* 3 vars */) = 0"#,
+        r#"execve("/bin/a", ["a"], 0x7ffd /* 3 vars */ junk) = 0"#,
+        r#"mknod("/d", S_IFCHR|0600, junk) = 0"#,
+        "exit_group(junk) = ?",
+        "socket(junk, SOCK_STREAM, 0) = 3",
+        "accept(3, junk, [16]) = 4",
+        "eventfd2(0, EFD_CLOEXEC junk) = 3",
+        "ioctl(3, junk, 5) = 0",
+        "ioctl(3, TCGETS, junk) = 0",
+        "ioctl(3, TCGETS, {c_iflag=0}junk) = 0",
+        "fcntl(3, F_SETOWN, junk) = 0",
+        "fcntl(3, F_SETLEASE, O_RDWR) = 0",
+        "fcntl(3, F_ADD_SEALS, F_SEAL_SEAL|FD_CLOEXEC) = 0",
+        "socket(AF_UNIXjunk, SOCK_STREAM, 0) = 3",
+        "read(3, 4, 10) = 4",
+        "fcntl(3, F_SETLK, {l_type=F_RDLCK, l_type=F_WRLCK, l_whence=SEEK_SET, l_start=0, l_len=1}) = 0",
+        "fcntl(3, F_SETLK, {l_type=F_RDLCK, l_whence=SEEK_SET, l_start=0, l_len=1, junk}) = 0",
+        "fcntl(3, F_GETLK, {l_type=F_RDLCK, l_whence=SEEK_SET, l_start=0, l_len=1, l_pid=5 junk}) = 0",
+        "syscall_439(0xffffff9c, junk, 0, 0, 0, 0) = 0",
+    ] {
+        assert_eq!(rejected(line), Some(Why::Argument), "{line}");
+    }
+}
+
+#[test]
+fn forms_of_arguments_that_versions_and_options_print() {
+    for line in [
+        r#"utime("a", {actime=1 /* 1970-01-01T00:00:01 */, modtime=2 /* 1970-01-01T00:00:02 */}) = 0"#,
+        "clone3({flags=CLONE_VM|CLONE_PIDFD, pidfd=0x7f, exit_signal=SIGCHLD, stack=NULL, stack_size=0} => {pidfd=[3], parent_tid=[12]}, 88) = 12",
+        r#"clone3({flags=CLONE_VM, set_tid=[5], set_tid_size=1, /* bytes 88..95 */ "\x01"}, 96) = -1 E2BIG (Argument list too long)"#,
+        "clone(child_stack=0x7f, flags=CLONE_VM|SIGCHLD, parent_tid=[12], tls={entry_number=6, base_addr=0xb7}, child_tidptr=0x7f) = 12",
+        r#"stat("a", {...}) = 0"#,
+        r#"stat("a", 0x7ffd) = -1 ENOENT (No such file or directory)"#,
+        "fstat(3, NULL) = -1 EFAULT (Bad address)",
+        r#"statfs("a", {f_type=EXT2_SUPER_MAGIC, f_bsize=4096, f_fsid={val=[1, 2]}, f_flags=ST_VALID|ST_RELATIME}) = 0"#,
+        "fstatfs64(3, 88, {f_type=0x1021994, ...}) = 0",
+        r#"statx(3, "a", 0, STATX_BASIC_STATS|0x1000 /* STATX_??? */, {stx_mask=0, stx_mtime={tv_sec=1, tv_nsec=2} /* 1970 */, ...}) = 0"#,
+        r#"execve("/bin/a", ["a", "-c"..., ...], [/* 20 vars */]) = 0"#,
+        r#"execve("/bin/a", ["a"], NULL) = 0"#,
+        "accept(3, {sa_family=AF_UNIX, sun_path=@\"a)\"}, [110 => 5]) = 4",
+        "accept4(3</a>, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr(\"1.2.3.4\")}, [16->8], SOCK_CLOEXEC) = 4",
+        "signalfd4(-1, ~[INT RTMIN], 8, SFD_CLOEXEC) = 3",
+        "socket(AF_NETLINK, SOCK_RAW|SOCK_CLOEXEC, 0x1f /* NETLINK_??? */) = 3",
+        "timerfd_create(MAKE_PROCESS_CPUCLOCK(12, CPUCLOCK_PROF), 0) = -1 EINVAL (Invalid argument)",
+        "pidfd_open(12<sh>, 0) = 3",
+        r#"memfd_create("a"..., MFD_CLOEXEC|21<<MFD_HUGE_SHIFT) = 3"#,
+        "ioctl(3, SNDCTL_TMR_TIMEBASE or TCGETS, {B38400 opost isig icanon echo ...}) = 0",
+        "ioctl(3, _IOC(_IOC_READ, 0x45, 0x20, 0x8), 0x7ffd) = 0",
+        "ioctl(3, DM_VERSION, {version=4.1.1, flags=DM_EXISTS_FLAG} => {version=4.2.0, ...}) = 0",
+        "ioctl(3, LOOP_SET_FD, 4</img>(deleted)) = 0",
+        "ioctl(3, EVIOCGNAME(256), \"a\"...) = 2",
+        "fcntl(3, F_GETLK, {l_type=F_WRLCK, l_whence=SEEK_SET, l_start=0, l_len=1, l_pid=12<sh>}) = 0",
+        "fcntl(3, F_SETLEASE, F_RDLCK) = 0",
+        "fcntl(3, F_NOTIFY, DN_MODIFY|DN_MULTISHOT) = 0",
+        "fcntl(3, F_SETOWN_EX, {type=F_OWNER_PID, pid=5}) = 0",
+        r#"getdents64(3, [{d_ino=1, d_name="a}"}, {d_ino=2, d_name="b"}], 100) = 48"#,
+        "writev(3, [{iov_base=[{nlmsg_len=20, nlmsg_type=0x10 /* NLMSG_??? */}, \"\\x00\"], iov_len=20}], 1) = 20",
+        r#"fsetxattr(3, "user.a", "v"..., 40, 0) = 0"#,
+        "perf_event_open({type=PERF_TYPE_HARDWARE, size=0x88 /* PERF_ATTR_SIZE_??? */, ...}, 0, -1, -1, PERF_FLAG_FD_CLOEXEC) = 3",
+        "io_getevents(0x7f00, 1, 4, [{data=0, obj=0x7f, res=5, res2=0}], {tv_sec=1, tv_nsec=0}) = 1",
+    ] {
+        assert_eq!(rejected(line), None, "{line}");
+    }
+}
+
+/// The kernel looks at 32 bits of an int, and at the lower half of the number of buffers (import_iovec).
+#[test]
+fn of_a_register_its_lower_half_counts() {
+    for dirfd in ["0xffffffffffffff9c", "0xffffff9c", "0x7f0dffffff9c"] {
+        let event = parse(&format!("syscall_0x101({dirfd}, 0x7ffd0000, 0x7f0100080000, 0x7ffd000001a4, 0, 0) = 0x3"));
+        assert_eq!((event.name(), event.int(Col::DirFd), event.int(Col::Flags)), ("openat", Some(AT_FDCWD), Some(0x80000)));
+        assert_eq!(event.int(Col::Mode), Some(0o644), "{dirfd}");
+    }
+    let event = parse("openat(0xffffff9c, 0x7ffd, 0, 0x7ffd00000003) = 0x3");
+    assert_eq!((event.int(Col::DirFd), event.int(Col::Mode)), (Some(AT_FDCWD), Some(3)));
+    assert_eq!(rejected(r#"readv(3, [{iov_base="abc", iov_len=3}, ...], 4294967297) = 3"#), None);
+    assert_eq!(rejected(r#"readv(3, [{iov_base="abc", iov_len=3}, ...], 4294968321) = 3"#), Some(Why::Impossible));
+    assert_eq!(rejected(r#"open("a", 0x100000000) = 3"#), Some(Why::Number));
+}
 
 #[test]
 fn an_empty_name_stands_for_a_descriptor_only_where_a_flag_says_so() {
