@@ -61,7 +61,7 @@ pub struct Parsed {
 pub enum What {
     /// A whole call.
     Call(Event),
-    /// The first half of a call, to be joined.
+    /// The first half of a call, to be joined; the rest may be the next line, without thread and time.
     Half(Box<[u8]>),
     /// A first half that something else than a mark ends: what follows may stand on a line without a name.
     Split(Box<[u8]>),

@@ -65,8 +65,8 @@ pub struct Sequencer<'a> {
     /// The thread of lines that name none, where the file tells.
     own: Option<i64>,
     pending: HashMap<i64, Pending>,
-    /// The thread whose first half the line before was, when what follows may stand on a line without a name.
-    split: Option<i64>,
+    /// The thread whose first half came last, and the line that the rest must stand on if that may be but one.
+    split: Option<(i64, Option<u64>)>,
     /// Threads that lines without a pid may belong to, and the one such lines belong to.
     threads: Threads,
     /// Threads whose exit call was seen.
@@ -138,13 +138,18 @@ impl<'a> Sequencer<'a> {
             return self.finish(&mut event, tid, (line, ts), (line, None), sink);
         }
         if let What::Tail { text, why } = what {
-            if !split.is_some_and(|tid| self.goes_on(tid, &text, line, sink)) {
+            let split = split.filter(|(_, only)| only.is_none_or(|only| only == line));
+            if !split.is_some_and(|(tid, _)| self.goes_on(tid, &text, line, sink)) {
                 self.rejects.push(Reject::new(line, why, &text));
             }
             return;
         }
         let tid = self.thread(tid, if let What::Rest { name, .. } = &what { Some(name) } else { None });
-        self.split = matches!(what, What::Split(_)).then_some(tid);
+        self.split = match what {
+            What::Split(_) => Some((tid, None)),
+            What::Half(_) => Some((tid, Some(line + 1))),
+            _ => None,
+        };
         match what {
             What::Call(_) | What::Tail { .. } => {}
             What::Half(text) | What::Split(text) => {

@@ -1,16 +1,22 @@
 //! Lines on a terminal that strace shares with the programs it traces.
 //!
 //! strace prints the arguments of a call before it runs and the outcome afterwards, so what a program writes stands between
-//! them: `write(1, "hello\n", 6hello` and, on a later line, `) = 6`.
+//! them: `write(1, "hello\n", 6hello` and, on a later line, `) = 6`. With `-z` and its like strace itself breaks the line of a
+//! call: `12 read(3,  <unfinished ...>`, and below it, without thread and time, `"a", 1) = 1`.
 
 use super::lex::{self, Printed};
 use memchr::{memchr, memmem};
 
 /// Can the line be the end of a call that began on an earlier one: `)  = 6`, `, child_tidptr=0x7f12) = 101`,
-/// `child_stack=0, flags=SIGCHLD) = 101`?
+/// `child_stack=0, flags=SIGCHLD) = 101`, `NULL, 8) = 0`?
 pub fn is_tail(line: &[u8]) -> bool {
-    let name = line.iter().take_while(|c| c.is_ascii_alphanumeric() || **c == b'_').count();
-    let goes_on = if name == 0 { matches!(line.first(), Some(b',' | b' ' | b')')) } else { line.get(name) == Some(&b'=') };
+    let text = line.strip_prefix(b"-").unwrap_or(line);
+    let name = text.iter().take_while(|c| c.is_ascii_alphanumeric() || **c == b'_').count();
+    let goes_on = match &text[name..] {
+        [b',' | b' ' | b')' | b'"' | b'{' | b'[' | b'~', ..] if name == 0 => text.len() == line.len(),
+        [b'=' | b',' | b')' | b'|', ..] | [b' ', b'/', b'*', ..] | [b' ', b'=', b'>', ..] => name > 0,
+        _ => false,
+    };
     goes_on && is_whole(line)
 }
 

@@ -85,11 +85,11 @@ impl Parser for Strace {
             batch.comments += 1;
         } else if note::is_note(line, prefix::prefix(line).map_or(line, |prefix| prefix.rest)) {
             batch.notes += 1;
-        } else if why == Why::NotEvent && mend::is_tail(line) {
-            let what = What::Tail { text: line.into(), why };
-            batch.parsed.push(Parsed { line: number, stamp: Stamp::None, tid: None, what });
         } else if why == Why::NotEvent && memchr(0, line).is_some() {
             batch.reject(number, Why::Nul, line);
+        } else if matches!(why, Why::NotEvent | Why::Number) && mend::is_tail(line) {
+            let what = What::Tail { text: line.into(), why };
+            batch.parsed.push(Parsed { line: number, stamp: Stamp::None, tid: None, what });
         } else {
             batch.reject(number, why, line);
         }

@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 mod arity;
+mod ends;
 mod flavours;
 mod lines;
 mod possible;

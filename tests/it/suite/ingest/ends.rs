@@ -1,0 +1,56 @@
+//! Calls whose end stands on a line of its own.
+
+use super::{ingest_text, ints, story, table};
+
+/// `strace -f -z` of version 6.1: a signal to one thread breaks the line of another, which is written when its call returns.
+#[test]
+fn the_rest_of_a_call_may_be_the_next_line() {
+    let made = ingest_text(
+        "53 openat(AT_FDCWD, \"/d/a\", O_RDONLY) = 3\n\
+         54 --- SIGUSR1 {si_signo=SIGUSR1, si_code=SI_TKILL, si_pid=53, si_uid=0} ---\n\
+         53 rt_sigprocmask(SIG_SETMASK, [],  <unfinished ...>\n\
+         NULL, 8)                                = 0\n\
+         53 pread64(3,  <unfinished ...>\n\
+         \"a\", 1, 5)                        = 1 <0.000003>\n\
+         54 fstat(3,  <unfinished ...>\n\
+         {st_mode=S_IFREG|0644, st_size=6, ...}) = 0\n\
+         53 getdents64(4,  <unfinished ...>\n\
+         0x55d5 /* 3 entries */, 32768)       = 80\n\
+         54 _llseek(3, 0,  <unfinished ...>\n\
+         [0], SEEK_SET) = 0\n\
+         53 close(3 <unfinished ...>\n\
+         )                                = 0\n\
+         54 clone(child_stack=NULL,  <unfinished ...>\n\
+         flags=SIGCHLD)                                = 55\n",
+    )
+    .unwrap();
+    let expected = [
+        "openat /d/a 3",
+        "rt_sigprocmask - 0",
+        "pread64 - 1",
+        "fstat - 0",
+        "getdents64 - 80",
+        "_llseek - 0",
+        "close - 0",
+        "clone - 55",
+    ];
+    assert_eq!((story(&made), made.captured.ledger.rejects), (expected.map(str::to_owned).to_vec(), 0));
+    let events = table(&made.out, "events");
+    assert_eq!(ints(&events, "tid"), [53, 53, 53, 54, 53, 54, 53, 54].map(Some));
+    assert_eq!((ints(&events, "offset")[2], ints(&events, "st_size")[3]), (Some(5), Some(6)));
+    assert_eq!((made.captured.ledger.halves, made.captured.ledger.events), (7, 8));
+}
+
+#[test]
+fn what_is_not_the_rest_of_the_line_above_is_a_reject() {
+    for (text, rejects) in [
+        ("53 read(3,  <unfinished ...>\n54 close(4) = 0\n\"a\", 1) = 1\n", 1),
+        ("53 read(3,  <unfinished ...>\n\n\"a\", 1) = 1\n", 1),
+        ("53 read(3,  <unfinished ...>\n\"a\", 1, 7) = 1\n", 1),
+        ("53 read(3,  <unfinished ...>\nnoise) = 1\n", 1),
+        ("53 close(3) = 0\nNULL, 8) = 0\n", 1),
+    ] {
+        let made = ingest_text(text).unwrap();
+        assert_eq!(made.captured.ledger.rejects, rejects, "{text}");
+    }
+}
