@@ -23,6 +23,7 @@ words! {
         Backwards "backwards" "lines that stand below others with later times: a clock was set, logs were put together, or strace -z wrote calls when they returned; the order is that of the lines of a log, or of a thread where logs are merged";
         Clocks    "clocks"    "lines with a time of another clock than the first: logs were put together; those of strace have no time";
         Inside    "inside"    "calls that a thread began while it was in another one: lines of two threads under one number, or in another order";
+        After     "after"     "calls of a thread whose end stands above them: its number came again and the log does not have the call that made the new thread, logs were put together, or lines are in another order";
         Requests  "requests"  "calls that hand over requests (io_uring_enter, io_submit), which the log does not have";
     }
 }

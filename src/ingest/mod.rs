@@ -9,6 +9,7 @@
 
 pub(crate) mod capture;
 mod doubt;
+mod exits;
 pub(crate) mod facts;
 pub(crate) mod guard;
 mod loss;

@@ -7,11 +7,12 @@
 //! are merged, they are times. The line number breaks ties.
 
 use super::doubt::{Doubt, Doubts};
+use super::exits::Exits;
 use super::order::{Key, Placed};
 use super::parse::{Parsed, Parser, Reject, Stamp, What, Why};
 use super::repair::{Lines, Turns};
 use crate::event::{Col, Event};
-use crate::syscall::{At, Syscall, lock};
+use crate::syscall::{At, Op, Syscall, lock};
 use std::collections::{HashMap, HashSet};
 
 /// Which clock the times of an input come from.
@@ -53,6 +54,8 @@ struct Pending {
     line: u64,
     ts: Option<i64>,
     text: Box<[u8]>,
+    /// Does it make a thread?
+    makes: bool,
 }
 
 /// Places the events of one input.
@@ -65,12 +68,15 @@ pub struct Sequencer<'a> {
     /// The thread of lines that name none, where the file tells.
     own: Option<i64>,
     pending: HashMap<i64, Pending>,
+    /// How many of them make a thread.
+    making: usize,
     /// The thread whose first half came last, and the line that the rest must stand on if that may be but one.
     split: Option<(i64, Option<u64>)>,
     /// Threads that lines without a pid may belong to, and the one such lines belong to.
     threads: Threads,
     /// Threads whose exit call was seen.
     exited: HashSet<i64>,
+    ended: Exits,
     turns: Turns,
     clock: Clock,
     last: i64,
@@ -98,9 +104,11 @@ impl<'a> Sequencer<'a> {
             by_time,
             own,
             pending: HashMap::new(),
+            making: 0,
             split: None,
             threads: Threads::default(),
             exited: HashSet::new(),
+            ended: Exits::default(),
             turns: Turns::default(),
             clock: Clock::None,
             last: 0,
@@ -135,6 +143,7 @@ impl<'a> Sequencer<'a> {
             }
             let tid = self.thread(tid, None);
             self.doubts.add(Doubt::Inside, self.inside(tid).into());
+            self.after(tid);
             return self.finish(&mut event, tid, (line, ts), (line, None), sink);
         }
         if let What::Tail { text, why } = what {
@@ -155,14 +164,16 @@ impl<'a> Sequencer<'a> {
             What::Half(text) | What::Split(text) => {
                 self.doubts.add(Doubt::Inside, self.inside(tid).into());
                 self.abandon(tid, sink);
-                self.pending.insert(tid, Pending { line, ts, text });
+                self.after(tid);
+                let makes = self.makes(&text);
+                self.hold(tid, Pending { line, ts, text, makes });
             }
             What::Rest { name, text } => {
-                let whole = match self.pending.remove(&tid) {
+                let whole = match self.release(tid) {
                     Some(half) if starts_with_call(&half.text, &name) => half,
                     other => {
                         if let Some(half) = other {
-                            self.pending.insert(tid, half);
+                            self.hold(tid, half);
                         }
                         let mut shown = b"<... ".to_vec();
                         shown.extend_from_slice(&name);
@@ -171,7 +182,7 @@ impl<'a> Sequencer<'a> {
                         return self.rejects.push(Reject::new(line, Why::Resumed, &shown));
                     }
                 };
-                let Pending { line: first, ts: begin, text: half } = whole;
+                let Pending { line: first, ts: begin, text: half, .. } = whole;
                 self.halves += 1;
                 let joined = [half, text].concat();
                 match self.parser.call(&joined, &mut self.doubts) {
@@ -182,6 +193,7 @@ impl<'a> Sequencer<'a> {
             What::End { killed } => {
                 self.abandon(tid, sink);
                 let seen = self.exited.remove(&tid);
+                self.ended.add(tid);
                 self.threads.end(tid);
                 self.turns.end(tid);
                 if killed && !seen {
@@ -200,8 +212,9 @@ impl<'a> Sequencer<'a> {
             What::Superseded { by } => {
                 // execve in a thread: the thread takes the id of its leader, whose own call, if any, is over.
                 self.abandon(tid, sink);
-                if let Some(half) = self.pending.remove(&by) {
-                    self.pending.insert(tid, half);
+                self.ended.remove(tid);
+                if let Some(half) = self.release(by) {
+                    self.hold(tid, half);
                 }
                 self.threads.end(by);
             }
@@ -214,10 +227,49 @@ impl<'a> Sequencer<'a> {
         let joined = [&half.text[..], text].concat();
         let (first, begin) = (half.line, half.ts);
         let Ok(mut event) = self.parser.call(&joined, &mut self.doubts) else { return false };
-        self.pending.remove(&tid);
+        self.release(tid);
         self.halves += 1;
         self.finish(&mut event, tid, (first, begin), (line, None), sink);
         true
+    }
+
+    /// Counts a call of a thread whose end stands above. Its number may be that of a new one, whose lines may come before the
+    /// call that makes it has returned.
+    fn after(&mut self, tid: i64) {
+        if !self.ended.has(tid) {
+            return;
+        }
+        if self.making > 0 {
+            self.ended.remove(tid);
+            self.exited.remove(&tid);
+        } else {
+            self.doubts.add(Doubt::After, 1);
+        }
+    }
+
+    fn hold(&mut self, tid: i64, half: Pending) {
+        self.making += usize::from(half.makes);
+        if let Some(before) = self.pending.insert(tid, half) {
+            self.making -= usize::from(before.makes);
+        }
+    }
+
+    fn release(&mut self, tid: i64) -> Option<Pending> {
+        let half = self.pending.remove(&tid)?;
+        self.making -= usize::from(half.makes);
+        Some(half)
+    }
+
+    /// Does a call make a thread?
+    fn makes(&self, half: &[u8]) -> bool {
+        let name = half.split(|c| *c == b'(').next().unwrap_or_default();
+        let syscall = match Syscall::parse(name) {
+            None if name.starts_with(b"syscall_") || name.starts_with(b"SYS_") => {
+                self.parser.call(half, &mut Doubts::default()).ok().map(|event| event.syscall)
+            }
+            known => known,
+        };
+        syscall.is_some_and(|syscall| syscall.op() == Some(Op::Fork))
     }
 
     /// Is a thread in a call?
@@ -250,7 +302,7 @@ impl<'a> Sequencer<'a> {
 
     /// The pending call of a thread never returns.
     fn abandon(&mut self, tid: i64, sink: &mut impl FnMut(Placed)) {
-        let Some(half) = self.pending.remove(&tid) else { return };
+        let Some(half) = self.release(tid) else { return };
         match self.parser.call(&half.text, &mut self.doubts) {
             Ok(mut event) => self.finish(&mut event, tid, (half.line, half.ts), (half.line, None), sink),
             Err(why) => self.rejects.push(Reject::new(half.line, why, &half.text)),
@@ -278,10 +330,14 @@ impl<'a> Sequencer<'a> {
         match event.syscall {
             Syscall::exit | Syscall::exit_group => {
                 self.exited.insert(tid);
+                self.ended.add(tid);
             }
+            // The number is that of a leader that may have ended before.
+            Syscall::execve | Syscall::execveat if event.success().is_some() => self.ended.remove(tid),
             Syscall::fork | Syscall::vfork | Syscall::clone | Syscall::clone3 => {
                 if let Some(child) = event.success().filter(|child| *child > 0) {
                     self.exited.remove(&child);
+                    self.ended.remove(child);
                     self.threads.begin(child);
                 }
             }

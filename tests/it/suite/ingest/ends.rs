@@ -1,6 +1,7 @@
-//! Calls whose end stands on a line of its own.
+//! Calls whose end stands on a line of its own, and threads that have ended.
 
 use super::{ingest_text, ints, story, table};
+use ioriot::ingest::Doubt;
 
 /// `strace -f -z` of version 6.1: a signal to one thread breaks the line of another, which is written when its call returns.
 #[test]
@@ -53,4 +54,38 @@ fn what_is_not_the_rest_of_the_line_above_is_a_reject() {
         let made = ingest_text(text).unwrap();
         assert_eq!(made.captured.ledger.rejects, rejects, "{text}");
     }
+}
+
+fn after(text: &str) -> Option<u64> {
+    let made = ingest_text(text).unwrap();
+    assert_eq!(made.captured.ledger.rejects, 0, "{text}");
+    made.captured.doubts.get(&Doubt::After).copied()
+}
+
+#[test]
+fn calls_of_a_thread_that_has_ended_are_counted() {
+    let end = "11 exit_group(0) = ?\n11 +++ exited with 0 +++\n";
+    assert_eq!(after(&format!("11 close(3) = 0\n{end}11 close(4) = 0\n11 fsync(5 <unfinished ...>\n")), Some(2));
+    assert_eq!(after("11 close(3) = 0\n11 +++ killed by SIGKILL +++\n11 close(4) = 0\n"), Some(1));
+    assert_eq!(after("11 exit(0) = ?\n11 close(4) = 0\n"), Some(1));
+    assert_eq!(after("exit_group(0) = ?\n+++ exited with 0 +++\nclose(4) = 0\n"), Some(1));
+    assert_eq!(after(&format!("10 fork() = 12\n{end}11 close(4) = 0\n")), Some(1));
+}
+
+#[test]
+fn a_number_may_come_again() {
+    let end = "11 exit_group(0) = ?\n11 +++ exited with 0 +++\n";
+    assert_eq!(after(&format!("{end}10 clone(child_stack=NULL, flags=SIGCHLD) = 11\n11 close(4) = 0\n")), None);
+    // The child is faster than the return of the call that made it.
+    for makes in [
+        "vfork( <unfinished ...>",
+        "clone3({flags=SIGCHLD}, 88 <unfinished ...>",
+        "syscall_435(0x7f, 88, 0, 0, 0, 0 <unfinished ...>",
+    ] {
+        assert_eq!(after(&format!("{end}10 {makes}\n11 close(4) = 0\n11 close(5) = 0\n")), None, "{makes}");
+    }
+    assert_eq!(after(&format!("{end}10 read(0,  <unfinished ...>\n11 close(4) = 0\n")), Some(1));
+    // An exec in a thread takes over the number of a leader that has ended.
+    let exec = "12 execve(\"/bin/a\", [\"a\"], NULL <unfinished ...>\n11 +++ superseded by execve in pid 12 +++\n11 <... execve resumed>) = 0\n";
+    assert_eq!(after(&format!("11 exit(0) = ?\n{exec}11 close(4) = 0\n")), None);
 }
