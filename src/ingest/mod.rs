@@ -12,6 +12,7 @@ mod doubt;
 mod exits;
 pub(crate) mod facts;
 pub(crate) mod guard;
+pub mod look;
 mod loss;
 pub(crate) mod order;
 pub(crate) mod parse;
@@ -47,7 +48,7 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
-    /// I/O Riot `.capture`, versions 3 to 5.
+    /// I/O Riot `.capture`, versions 1 to 5.
     Capture,
     /// The output of strace.
     Strace,

@@ -7,6 +7,7 @@
 
 use super::doubt::{Doubt, Doubts, Witness};
 use super::facts::Facts;
+use super::look::{instead, is_replay};
 use super::loss::Tally;
 use super::order::{Orderer, Placed, WINDOW};
 use super::parse::{Batch, Parsed, Parser, Reject, Stamp, Why};
@@ -94,6 +95,7 @@ fn open<'p>(
     let mut lines = input.open(progress, stop)?;
     let Some(first) = lines.chunk()? else { bail!("{} is empty: there is nothing to ingest", input.name()) };
     let start = &first.bytes[..];
+    ensure!(!is_replay(start), "{}", instead(&input.name()));
     let format = match format.or_else(|| Format::detect(start)) {
         Some(format) => format,
         None => {
@@ -108,7 +110,7 @@ fn open<'p>(
         }
     };
     if let (Format::Capture, Some(version)) = (format, capture::unknown_version(start)) {
-        bail!("{} is a .capture of version {version}: this program reads versions 3, 4 and 5", input.name());
+        bail!("{} is a .capture of version {version}: this program reads versions 1 to 5", input.name());
     }
     Ok((format, first, lines))
 }

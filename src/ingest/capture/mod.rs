@@ -1,4 +1,4 @@
-//! I/O Riot `.capture` files: versions 3 and 4, what bpftrace scripts print in the same grammar, and version 5 ([`v5`]).
+//! I/O Riot `.capture` files: versions 1 to 4, what bpftrace scripts print in the same grammar, and version 5 ([`v5`]).
 //!
 //! A line of versions 3 and 4 is `t=..;:,D=..;:,i=PID:TID;:,o=NAME;:,` and then the keys of that call, always all of them, in one order, each
 //! followed by the separator. Nothing is escaped, and lossy tracers cut and glue lines, so a line is an event only when
@@ -10,6 +10,8 @@
 //! - Paths were made absolute in the kernel by gluing. An empty path with AT_EMPTY_PATH (fstat of newer C libraries)
 //!   therefore is the descriptor's path with a trailing slash. mkdirat under some kernels lost its name and ends in a
 //!   slash as well.
+//! - Versions 1 and 2 have no `D`, and `t` is the return in milliseconds. Their readlink, and that of version 3, does not say what
+//!   it read.
 //! - `d` is the returned descriptor of an open, the dirfd of a few calls, else the descriptor.
 
 mod v5;
@@ -20,12 +22,18 @@ use super::possible;
 use crate::event::{Col, Event, Text};
 use crate::syscall::{Op, Ret, Role, Syscall, flag};
 use memchr::{memchr, memmem};
+use std::ops::RangeInclusive;
 
 const SEPARATOR: &[u8] = b";:,";
 /// Lines are at most a few paths of 255 bytes, of version 5 at most 8,192 bytes.
 const LONGEST: usize = 16 * 1024;
 /// The probes cut strings at 255 bytes with the terminator (MAXSTRINGLEN).
 const CUT: usize = 254;
+
+/// Times in milliseconds since 1970 that somebody may have captured at, 2001 to 2286: no time in nanoseconds of a capture.
+const MILLIS: RangeInclusive<i64> = 1_000_000_000_000..=9_999_999_999_999;
+/// Nanoseconds of one.
+const MILLI: i64 = 1_000_000;
 
 /// What the value of a key is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,8 +166,16 @@ pub struct Capture;
 /// Is this the start of a `.capture` file? Blank lines and banners may stand before the first event.
 pub fn detect(start: &[u8]) -> bool {
     let mut lines = start.split(|c| *c == b'\n');
-    let event = |line: &[u8]| v5::is_event(line) || (line.starts_with(b"t=") && memmem::find(line, b";:,D=").is_some());
+    let event = |line: &[u8]| {
+        v5::is_event(line) || (line.starts_with(b"t=") && (memmem::find(line, b";:,D=").is_some() || in_millis(line)))
+    };
     lines.any(|line| header(line) || event(line))
+}
+
+/// Is this a line of version 1 or 2: a return in milliseconds, and no duration?
+fn in_millis(line: &[u8]) -> bool {
+    let mut rest = Rest(line);
+    rest.key(b't').and_then(digits).is_ok_and(|time| MILLIS.contains(&time)) && rest.0.starts_with(b"i=")
 }
 
 fn header(line: &[u8]) -> bool {
@@ -183,7 +199,7 @@ const HEADER: &[u8] = b"#|capture_version=";
 fn other_version(line: &[u8]) -> Option<&[u8]> {
     let rest = line.strip_prefix(HEADER)?;
     let version = &rest[..memchr(b'|', rest).unwrap_or(rest.len())];
-    (!matches!(version, b"3" | b"4" | b"5")).then_some(version)
+    (!matches!(version, b"1" | b"2" | b"3" | b"4" | b"5")).then_some(version)
 }
 
 /// The version that the start of a file names, if it is none that is read here.
@@ -285,7 +301,9 @@ fn event(line: &[u8]) -> Result<(Event, Stamp), Why> {
     }
     let mut rest = Rest(line);
     let exit = digits(rest.key(b't')?)?;
-    let dur = digits(rest.key(b'D')?)?;
+    let millis = MILLIS.contains(&exit) && rest.0.starts_with(b"i=");
+    // The return is the only time there is, and stands for the start.
+    let (exit, dur) = if millis { (exit * MILLI, 0) } else { (exit, digits(rest.key(b'D')?)?) };
     if exit <= 0 || dur < 0 || dur > exit {
         return Err(Why::Number);
     }
@@ -309,7 +327,7 @@ fn event(line: &[u8]) -> Result<(Event, Stamp), Why> {
     event.set(Col::Pid, pid);
     event.set(Col::Tid, tid);
     event.put(Col::Ts, entry);
-    event.put(Col::Dur, entry.map(|_| dur));
+    event.put(Col::Dur, entry.filter(|_| !millis).map(|_| dur));
     possible::check(&event)?;
     Ok((event, Stamp::Span(entry, exit)))
 }
@@ -322,6 +340,9 @@ fn id(text: &[u8]) -> Result<i64, Why> {
 fn known(shape: &Shape, rest: &mut Rest, lost: bool) -> Result<Event, Why> {
     let mut event = Event::new(shape.syscall);
     for (key, to) in shape.keys {
+        if *key == b'P' && rest.0.starts_with(b"s=") && matches!(shape.syscall, Syscall::readlink | Syscall::readlinkat) {
+            continue;
+        }
         let value = rest.key(*key)?;
         match to {
             To::Outcome => {

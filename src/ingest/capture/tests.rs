@@ -133,3 +133,20 @@ fn one_call_moves_no_more_than_the_kernel_lets_it() {
     assert_eq!(parse("o=read;:,d=3;:,b=2147479553;:,").unwrap_err(), Why::Impossible);
     assert_eq!(parse("o=pwrite64;:,d=3;:,O=0;:,b=4294967296;:,").unwrap_err(), Why::Impossible);
 }
+
+#[test]
+fn versions_1_and_2_have_milliseconds_and_no_duration() {
+    let (read, stamp) = event(b"t=1511381122062;:,i=7764:8093;:,o=read;:,d=162;:,b=12;:,").unwrap();
+    let at = 1_511_381_122_062_000_000;
+    assert_eq!((read.int(Col::Ts), read.int(Col::Dur), read.int(Col::Fd)), (Some(at), None, Some(162)));
+    assert_eq!((read.success(), stamp), (Some(12), Stamp::Span(Some(at), at)));
+    let (exit, _) = event(b"t=1511381122062;:,i=7764:8093;:,o=exit_group;:,").unwrap();
+    assert_eq!((exit.syscall, exit.int(Col::Ts)), (Syscall::exit_group, Some(at)));
+    let (link, _) = event(b"t=1511381122062;:,i=7764:8093;:,o=readlink;:,p=/l;:,s=5;:,").unwrap();
+    assert_eq!((link.text(Text::Path2), link.success()), (None, Some(5)));
+    // Of a newer version it is a line that has lost its duration.
+    assert_eq!(event(b"t=1760000000000001000;:,i=1:1;:,o=sync;:,s=0;:,").unwrap_err(), Why::Key);
+    assert!(detect(b"t=1511381122062;:,i=7764:8093;:,o=sync;:,s=0;:,\n"));
+    assert!(!detect(b"t=1760000000000001000;:,i=1:1;:,o=sync;:,s=0;:,\n"));
+    assert_eq!(unknown_version(b"#|capture_version=1|\n"), None);
+}

@@ -591,7 +591,8 @@ fn a_full_disk_is_said_and_nothing_stays() {
 }
 
 /// The formats, and a real file of each.
-const FORMATS: [(&str, &str); 6] = [
+const FORMATS: [(&str, &str); 7] = [
+    ("version 2", "matrix.capture"),
     ("version 3", "matrix.capture"),
     ("version 4", "compat32.capture"),
     ("version 5", "v5-matrix.capture"),
@@ -610,10 +611,22 @@ fn seeds((format, name): (&str, &str)) -> Vec<Vec<u8>> {
         bytes = text;
     }
     let mut lines: Vec<Vec<u8>> = bytes.split(|c| *c == b'\n').take(SOME).map(<[u8]>::to_vec).collect();
+    if format == "version 2" {
+        lines.iter_mut().for_each(|line| *line = in_millis(line));
+        lines[0] = b"#|capture_version=2|".to_vec();
+    }
     if format == "version 3" {
         lines[0] = b"#|capture_version=3|".to_vec();
     }
     lines
+}
+
+/// A line of version 4 as one of version 2.
+fn in_millis(line: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8_lossy(line);
+    let Some((time, rest)) = text.strip_prefix("t=").and_then(|text| text.split_once(";:,D=")) else { return line.to_vec() };
+    let rest = rest.split_once(";:,").map_or("", |(_, rest)| rest);
+    format!("t={};:,{rest}", &time[..time.len() - 6]).into_bytes()
 }
 
 const WHOLE: usize = 12;
