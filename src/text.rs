@@ -5,6 +5,7 @@
 //! bijection, the bytes of a real U+EF80..U+EFFF are written the same way.
 
 use std::borrow::Cow;
+use std::path::Path;
 
 const BASE: u32 = 0xEF00;
 const FIRST: u32 = BASE + 0x80;
@@ -78,6 +79,20 @@ pub fn shown_message(text: &str) -> String {
 /// The same for a text of several lines, which stay.
 pub fn shown_lines(text: &str) -> Cow<'_, str> {
     replaced(text, |c| c == '\n')
+}
+
+/// A path as one word of a shell, for commands in messages.
+pub fn word(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let plain = |c: char| c.is_alphanumeric() || "-_./=:@%+,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) { text.into_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+/// The same for a path with something behind its last name.
+pub fn word_and(path: &Path, more: &str) -> String {
+    let mut path = path.components().as_path().as_os_str().to_owned();
+    path.push(more);
+    word(Path::new(&path))
 }
 
 /// Control characters (C0, DEL, C1) and marks that turn the direction of writing (Unicode Standard Annex 9).

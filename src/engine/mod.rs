@@ -2,6 +2,7 @@
 //! of ops into SQL.
 
 mod access;
+mod advice;
 mod cluster;
 mod depth;
 mod dialect;
@@ -25,6 +26,7 @@ mod tee;
 mod virtualize;
 
 pub use access::Access;
+pub use advice::{no_column, no_table};
 pub use cluster::By;
 pub use dialect::Postgres;
 pub use session::{Engine, MEMORY, Settings};

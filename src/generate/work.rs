@@ -8,7 +8,7 @@ use crate::progress::{Progress, Unit};
 use crate::schema::check::Checked;
 use crate::schema::content::SPILL;
 use crate::schema::{self, Dataset, Draft, Table, check};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use arrow::array::RecordBatch;
 use arrow::datatypes::DataType;
 use datafusion::dataframe::DataFrame;
@@ -146,6 +146,10 @@ impl<'a> Work<'a> {
         let text = self.options.where_.as_deref().unwrap_or("true");
         let picked = self
             .pick(self.plan("candidates")?, text)
+            .map_err(|error| match engine::no_column(&error, text) {
+                Some((name, _)) => anyhow!("there is no column {name}"),
+                None => error,
+            })
             .with_context(|| format!("--where {text:?} is no predicate over the columns of ops"))?;
         self.engine.ctx().register_table("picked", picked.into_view())?;
         Ok(())

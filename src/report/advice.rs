@@ -1,44 +1,64 @@
 //! What to do about a statement that cannot be planned: the names that were probably meant, instead of all there are.
 
 use super::tables::Desk;
+use crate::engine::{no_column, no_table};
+use crate::schema::dataset::Kind;
+use crate::schema::{Dataset, Table};
+use crate::text::{word, word_and};
 use anyhow::{Error, anyhow};
-use datafusion::common::SchemaError;
-use datafusion::error::DataFusionError;
 use std::path::Path;
 
 /// Names shown at most.
 const SHOWN: usize = 3;
 
 /// The error in words of ours, when we know better.
-pub fn better(error: Error, desk: &Desk) -> Error {
-    let said = error.chain().find_map(|cause| match cause.downcast_ref::<DataFusionError>()?.find_root() {
-        DataFusionError::SchemaError(fault, _) => match fault.as_ref() {
-            SchemaError::FieldNotFound { field, valid_fields } => {
-                let names: Vec<&str> = valid_fields.iter().map(|column| column.name.as_str()).collect();
-                let lists = "`ioriot query DATASET` and \\d TABLE there list all";
-                Some(format!("there is no column {}{}: {lists}", field.name, meant(&field.name, &names)))
-            }
-            _ => None,
-        },
-        DataFusionError::Plan(text) => {
-            let name = text.strip_prefix("table '")?.strip_suffix("' not found")?;
-            let name = name.strip_prefix("datafusion.public.").unwrap_or(name);
-            let table = name.rsplit('.').next()?;
-            Some(match desk.missing.get(table) {
-                None if name.contains('/') || Path::new(name).is_file() => {
-                    format!("there is no table {name}; a query reads files by their names with --allow-files")
-                }
-                Some(why) => format!("{table} cannot be asked: {why}"),
-                None => {
-                    let names = desk.names();
-                    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-                    format!("there is no table {table}{}; there are {}", meant(table, &names), names.join(", "))
-                }
-            })
+pub fn better(error: Error, statement: &str, desk: &Desk) -> Error {
+    if let Some((name, columns)) = no_column(&error, statement) {
+        let names: Vec<&str> = columns.iter().map(String::as_str).collect();
+        let list = if name.contains(": ") { String::new() } else { format!("{}: {LISTS}", meant(&name, &names)) };
+        return anyhow!("there is no column {name}{list}");
+    }
+    let Some(name) = no_table(&error) else { return error };
+    let table = name.rsplit('.').next().unwrap_or_default();
+    if let Some(why) = desk.missing.get(table) {
+        return anyhow!("{table} cannot be asked: {why}");
+    }
+    if name.contains('/') || Path::new(&name).is_file() {
+        return anyhow!("there is no table {name}; a query reads files by their names with --allow-files");
+    }
+    match Table::ALL.iter().find(|known| known.name() == table) {
+        Some(known) => anyhow!("{}", elsewhere(*known, desk.datasets())),
+        None => {
+            let names = desk.names();
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            anyhow!("there is no table {table}{}; there are {}", meant(table, &names), names.join(", "))
         }
-        _ => None,
-    });
-    said.map_or(error, |said| anyhow!(said))
+    }
+}
+
+/// Where all columns are listed.
+const LISTS: &str = "`ioriot query DATASET` and \\d TABLE there list all";
+
+/// Which kind of dataset has a table, and how to come by one from those that are here.
+pub fn elsewhere(table: Table, here: &[Dataset]) -> String {
+    let (name, kind) = (table.name(), table.kind());
+    let place = |kind: Kind| here.iter().find(|data| data.kind == kind).map(|data| data.dir.as_path());
+    if let Some(dir) = place(kind) {
+        return format!("{} has no table {name}: not every {} has one", dir.display(), kind.name());
+    }
+    let how = match (kind, place(Kind::Capture), place(Kind::Workload)) {
+        (Kind::Workload, Some(cap), _) => format!("`ioriot generate {} -o {}` makes one", word(cap), word_and(cap, ".work")),
+        (Kind::Run, _, Some(work)) => {
+            let (work, run) = (word(work), word_and(work, ".run"));
+            format!("`ioriot init {work}` and `ioriot replay {work} -o {run}` make one")
+        }
+        (Kind::Run, Some(cap), None) => {
+            let (cap, work, run) = (word(cap), word_and(cap, ".work"), word_and(cap, ".run"));
+            format!("`ioriot generate {cap} -o {work}`, `ioriot init {work}` and `ioriot replay {work} -o {run}` make one")
+        }
+        _ => format!("name it beside the others: `ioriot query {} ... 'SQL'`", kind.name().to_uppercase()),
+    };
+    format!("{name} is a table of a {}, and none is given: {how}", kind.name())
 }
 
 /// `, perhaps a, b or c`: the names that are nearest to a wrong one.

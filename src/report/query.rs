@@ -97,7 +97,7 @@ pub fn answer(desk: &Desk, statement: &str, format: Format, out: &mut (dyn Write
 }
 
 fn plan(desk: &Desk, statement: &str) -> Result<DataFrame> {
-    desk.engine.sql(statement).map_err(|error| advice::better(error, desk))
+    desk.engine.sql(statement).map_err(|error| advice::better(error, statement, desk))
 }
 
 fn parquet(engine: &Engine, frame: DataFrame, file: File) -> Result<()> {

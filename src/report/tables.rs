@@ -24,7 +24,7 @@ pub struct Desk {
     /// Ready-made views that cannot be asked of these datasets, and why.
     pub missing: BTreeMap<&'static str, String>,
     /// As long as they can be asked, nobody deletes them.
-    _datasets: Vec<Dataset>,
+    datasets: Vec<Dataset>,
 }
 
 impl Desk {
@@ -68,7 +68,7 @@ impl Desk {
             }
         }
         engine.ctx().register_batch("manifests", manifests(&datasets)?)?;
-        let mut desk = Desk { engine, missing: BTreeMap::new(), _datasets: Vec::new() };
+        let mut desk = Desk { engine, missing: BTreeMap::new(), datasets: Vec::new() };
         let runs: Vec<&Dataset> = datasets.iter().filter(|data| data.kind == Kind::Run).collect();
         for view in VIEWS.iter().chain(REPORTS) {
             let needs = view.doc()?.needs;
@@ -78,7 +78,7 @@ impl Desk {
                 Ok(view) => define(&view, &desk.engine)?,
             }
         }
-        Ok(Desk { _datasets: datasets, ..desk })
+        Ok(Desk { datasets, ..desk })
     }
 
     /// Why relations cannot be joined into a view: one is not there.
@@ -91,6 +91,11 @@ impl Desk {
                 None => format!("it needs {table}"),
             },
         })
+    }
+
+    /// What was given.
+    pub fn datasets(&self) -> &[Dataset] {
+        &self.datasets
     }
 
     /// Every table and view.

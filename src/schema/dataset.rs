@@ -90,6 +90,19 @@ impl Dataset {
     /// As [`Dataset::open`].
     pub fn of(opened: &Dir) -> Result<Dataset> {
         let dir = opened.path();
+        let (kind, manifest) = Dataset::said(opened)?;
+        let lock = Lock::shared(opened).with_context(|| format!("{} cannot be read now", dir.display()))?;
+        Ok(Dataset { dir: dir.to_owned(), kind, manifest, _lock: Some(Arc::new(lock)) })
+    }
+
+    /// What the dataset in a directory holds, whoever works with it now; none when it is no dataset.
+    pub fn kind_at(dir: &Path) -> Option<Kind> {
+        Dataset::said(&Dir::open(dir).ok()?).ok().map(|(kind, _)| kind)
+    }
+
+    /// What a directory says of itself.
+    fn said(opened: &Dir) -> Result<(Kind, Manifest)> {
+        let dir = opened.path();
         let file = dir.join(MANIFEST);
         let text = opened.text(MANIFEST).map_err(|error| match error.kind() {
             ErrorKind::NotFound => none(dir, "it has no manifest.json, so it is no dataset or was not finished", error),
@@ -107,8 +120,7 @@ impl Dataset {
         let Some(kind) = Kind::parse(word) else {
             bail!("{} says it is a {word:?}, which is no kind of dataset", file.display())
         };
-        let lock = Lock::shared(opened).with_context(|| format!("{} cannot be read now", dir.display()))?;
-        Ok(Dataset { dir: dir.to_owned(), kind, manifest, _lock: Some(Arc::new(lock)) })
+        Ok((kind, manifest))
     }
 
     /// Opens the dataset in `dir`, which must be of this kind.

@@ -1,0 +1,27 @@
+//! What a statement that cannot be planned names and is not there.
+
+use anyhow::Error;
+use datafusion::common::SchemaError;
+use datafusion::error::DataFusionError;
+
+fn root(error: &Error) -> Option<&DataFusionError> {
+    error.chain().find_map(|cause| Some(cause.downcast_ref::<DataFusionError>()?.find_root()))
+}
+
+/// The column that is not there, and those that are. A text in double quotes is the name of a column; where the statement has
+/// one, the name says what to write instead.
+pub fn no_column(error: &Error, statement: &str) -> Option<(String, Vec<String>)> {
+    let DataFusionError::SchemaError(fault, _) = root(error)? else { return None };
+    let SchemaError::FieldNotFound { field, valid_fields } = fault.as_ref() else { return None };
+    let name = &field.name;
+    let quoted = statement.contains(&format!("\"{}\"", name.replace('"', "\"\"")));
+    let text = if quoted { format!(": a text stands in single quotes, '{}'", name.replace('\'', "''")) } else { String::new() };
+    Some((format!("{name}{text}"), valid_fields.iter().map(|column| column.name.clone()).collect()))
+}
+
+/// The table that is not there, as the statement has it.
+pub fn no_table(error: &Error) -> Option<String> {
+    let DataFusionError::Plan(text) = root(error)? else { return None };
+    let name = text.strip_prefix("table '")?.strip_suffix("' not found")?;
+    Some(name.strip_prefix("datafusion.public.").unwrap_or(name).to_owned())
+}
