@@ -152,7 +152,18 @@ mod tests {
     fn stamp(maps: Vec<Mapping>, part_of: Option<PathBuf>) -> Stamp {
         let state = State::Fresh;
         let (fingerprint, workload, ioriot) = ("1".into(), "w".into(), "0".into());
-        Stamp { state, fingerprint, workload, ioriot, data: Data::default(), sparse_unread: false, maps, part_of, made: vec![] }
+        Stamp {
+            state,
+            fingerprint,
+            workload,
+            ioriot,
+            data: Data::default(),
+            sparse_unread: false,
+            owner: None,
+            maps,
+            part_of,
+            made: vec![],
+        }
     }
 
     #[test]

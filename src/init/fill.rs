@@ -2,6 +2,7 @@
 
 use super::data::Pool;
 use super::plan::Entry;
+use super::stamp::Owner;
 use super::tree::Forest;
 use crate::model::Kind;
 use crate::progress::Progress;
@@ -44,15 +45,16 @@ impl Skipped {
 pub struct Maker<'a> {
     forest: Forest,
     pool: Pool,
+    owner: Option<Owner>,
     progress: &'a Progress,
     /// What could not be had so far.
     pub skipped: Skipped,
 }
 
 impl<'a> Maker<'a> {
-    /// A maker of entries in these trees, with data of this pool.
-    pub fn new(forest: Forest, pool: Pool, progress: &'a Progress) -> Maker<'a> {
-        Maker { forest, pool, progress, skipped: Skipped::default() }
+    /// A maker of entries in these trees, with data of this pool, for this owner if they know none.
+    pub fn new(forest: Forest, pool: Pool, owner: Option<Owner>, progress: &'a Progress) -> Maker<'a> {
+        Maker { forest, pool, owner, progress, skipped: Skipped::default() }
     }
 
     /// Makes a directory, writable by us until [`Maker::finish`] gives it its own mode.
@@ -108,8 +110,10 @@ impl<'a> Maker<'a> {
             self.attributes(&dir, entry);
         }
         let (tree, path) = self.forest.at(&entry.path);
-        if entry.uid.is_some() || entry.gid.is_some() {
-            self.skipped.owners += u64::from(tree.owner(path, entry.uid, entry.gid).is_err());
+        let uid = entry.uid.or(self.owner.map(|owner| owner.uid));
+        let gid = entry.gid.or(self.owner.map(|owner| owner.gid));
+        if uid.is_some() || gid.is_some() {
+            self.skipped.owners += u64::from(tree.owner(path, uid, gid).is_err());
         }
         if let Some(time) = entry.mtime {
             self.skipped.times += u64::from(tree.modified(path, time).is_err());

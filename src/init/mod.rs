@@ -27,7 +27,7 @@ pub use parts::{Parts, Trees};
 pub use reset::{kind_of, reset};
 pub use root::Root;
 pub use site::{Need, Outline, outline, ready};
-pub use stamp::{Stamp, State, fingerprint};
+pub use stamp::{Owner, Stamp, State, fingerprint};
 pub use summary::{Reset, Summary};
 
 use crate::files::{Dir, Lock};
@@ -68,6 +68,8 @@ pub struct Options {
     pub force: bool,
     /// Leave ranges that no op reads as holes.
     pub sparse_unread: bool,
+    /// Who gets what the capture knows no owner of; who runs this program when absent.
+    pub owner: Option<Owner>,
     /// Threads that write files.
     pub threads: usize,
 }
@@ -83,6 +85,7 @@ impl Options {
             data: Data::default(),
             force: false,
             sparse_unread: false,
+            owner: None,
             threads: std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
         }
     }
@@ -101,7 +104,7 @@ pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
     // Before an old tree moves aside.
     drop(site::places(&options.root, &site.maps, options.force)?);
 
-    let stamp = Stamp::new(&site.workload, options.data, options.sparse_unread, site.maps.clone());
+    let stamp = Stamp::new(&site.workload, options.data, options.sparse_unread, options.owner, site.maps.clone());
     let (parts, moved, _locks) = lay_out(options, &site, &stamp)?;
     let mut summary = Summary {
         moved,
@@ -112,13 +115,14 @@ pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
         ..Summary::default()
     };
 
-    let mut making = Making::new(&parts, options.data, options.threads, progress)?;
+    let mut making = Making::new(&parts, &stamp, options.threads, progress)?;
     let (dirs, others): (Vec<_>, Vec<_>) = site.entries.iter().partition(|entry| entry.kind == Kind::Dir);
     progress.begin("init", Unit::Bytes, plan::total(others.iter().map(|entry| entry.bytes())));
     making.points(&mut summary);
     making.dirs(&dirs, &mut summary);
     let inodes = making.others(&others, &mut summary)?;
     making.finish(&dirs, &mut summary);
+    making.tops(&site, &mut summary);
     done(&parts, stamp, &inodes, &summary)?;
     summary.wall = start.elapsed().as_nanos() as u64;
     Ok(summary)
@@ -152,15 +156,28 @@ struct Making<'a> {
     parts: &'a Parts,
     pool: Pool,
     threads: usize,
+    owner: Option<Owner>,
     progress: &'a Progress,
     maker: Maker<'a>,
 }
 
 impl<'a> Making<'a> {
-    fn new(parts: &'a Parts, data: Data, threads: usize, progress: &'a Progress) -> Result<Making<'a>> {
-        let pool = Pool::new(data);
-        let maker = Maker::new(Forest::new(parts)?, pool.clone(), progress);
-        Ok(Making { parts, pool, threads, progress, maker })
+    fn new(parts: &'a Parts, stamp: &Stamp, threads: usize, progress: &'a Progress) -> Result<Making<'a>> {
+        let pool = Pool::new(stamp.data);
+        let maker = Maker::new(Forest::new(parts)?, pool.clone(), stamp.owner, progress);
+        Ok(Making { parts, pool, threads, owner: stamp.owner, progress, maker })
+    }
+
+    /// Gives the tops of the parts their owner, where the fileset does not name them.
+    fn tops(&mut self, site: &Site, summary: &mut Summary) {
+        for (top, _) in site.trees.parts() {
+            if self.owner.is_some()
+                && !site.entries.iter().any(|entry| entry.path == *top)
+                && let Err(error) = self.maker.finish(&Entry::dir(top.clone()))
+            {
+                summary.failed(top, &error);
+            }
+        }
     }
 
     /// Makes the directories that mapped ones are bound over, outer before inner.
@@ -194,7 +211,7 @@ impl<'a> Making<'a> {
         for round in [files, names] {
             let round: Vec<usize> = round;
             let threads = self.threads.clamp(1, round.len().max(1));
-            let maker = |_| Ok(Maker::new(Forest::new(self.parts)?, self.pool.clone(), self.progress));
+            let maker = |_| Ok(Maker::new(Forest::new(self.parts)?, self.pool.clone(), self.owner, self.progress));
             let makers = (0..threads).map(maker).collect::<Result<Vec<_>>>()?;
             for part in fill_all(makers, others, &round, &inodes)? {
                 summary.add(part);

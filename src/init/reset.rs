@@ -8,7 +8,7 @@ use super::parts::Parts;
 use super::plan::Entry;
 use super::root::{INODES, Root, STAMP};
 use super::site::Site;
-use super::stamp::State;
+use super::stamp::{Owner, Stamp, State};
 use super::summary::{Reset, Summary};
 use super::{Making, Options, ctime, done};
 use crate::files::{self, Dir, Id};
@@ -41,7 +41,7 @@ pub fn reset(options: &Options, progress: &Progress) -> Result<Summary> {
     );
     let parts = Parts::open(root, &stamp)?;
     let site = Site::of(workload, parts.trees.clone(), stamp.maps.clone(), stamp.sparse_unread)?;
-    let mut survey = Survey::new(&site, &parts, &stamp.made)?;
+    let mut survey = Survey::new(&site, &parts, &stamp)?;
     // Files from before the clock was set back cannot be told from later ones.
     let used = parts.root.dir().look(STAMP).map(|stat| ctime(&stat))?;
     if stamp.state == State::Used && stamp.made.first().is_none_or(|made| used < *made) {
@@ -66,9 +66,9 @@ pub fn reset(options: &Options, progress: &Progress) -> Result<Summary> {
     let entries = |list: &[usize]| list.iter().map(|at| &site.entries[*at]).collect::<Vec<_>>();
     let (new_dirs, new_others) = (entries(&dirs), entries(&others));
     progress.begin("reset", Unit::Bytes, new_others.iter().map(|entry| entry.bytes()).sum());
-    unlock(&site, &parts, new_dirs.iter().chain(&new_others), &mut again);
+    unlock(&site, &parts, stamp.owner, new_dirs.iter().chain(&new_others), &mut again);
 
-    let mut making = Making::new(&parts, stamp.data, options.threads, progress)?;
+    let mut making = Making::new(&parts, &stamp, options.threads, progress)?;
     making.points(&mut summary);
     making.dirs(&new_dirs, &mut summary);
     for (at, inode) in others.iter().zip(making.others(&new_others, &mut summary)?) {
@@ -101,6 +101,8 @@ struct Survey<'a> {
     above: HashSet<&'a [u8]>,
     /// When each part was made.
     made: Vec<i64>,
+    /// Who has what no owner is known of.
+    owner: Option<Owner>,
     /// The inode that init made for each entry.
     inodes: Vec<u64>,
     /// Was the entry found as it should be, but for a directory's attributes?
@@ -111,7 +113,8 @@ struct Survey<'a> {
 }
 
 impl<'a> Survey<'a> {
-    fn new(site: &'a Site, parts: &Parts, made: &[i64]) -> Result<Survey<'a>> {
+    fn new(site: &'a Site, parts: &Parts, stamp: &Stamp) -> Result<Survey<'a>> {
+        let made = &stamp.made;
         let (dir, mut bytes) = (parts.root.dir(), Vec::new());
         let file = dir.at(INODES);
         dir.file(INODES)
@@ -139,7 +142,8 @@ impl<'a> Survey<'a> {
             site,
             index: site.entries.iter().enumerate().map(|(at, entry)| (&*entry.path, at)).collect(),
             above,
-            made: made.to_vec(),
+            made: made.clone(),
+            owner: stamp.owner,
             inodes,
             known: vec![false; site.entries.len()],
             again: HashMap::new(),
@@ -181,7 +185,7 @@ impl<'a> Survey<'a> {
             &self.site.entries[*at]
         });
         if ctime(stat) >= self.made[part] {
-            self.again.insert(path.to_vec(), owned(entry.cloned().unwrap_or_else(|| Entry::dir(path.to_vec()))));
+            self.again.insert(path.to_vec(), owned(entry.cloned().unwrap_or_else(|| Entry::dir(path.to_vec())), self.owner));
         }
     }
 
@@ -230,12 +234,18 @@ impl<'a> Survey<'a> {
     fn unlock(&mut self, path: &[u8]) {
         let path = if path.is_empty() { b"/" } else { path };
         let entry = self.index.get(path).map(|at| self.site.entries[*at].clone());
-        self.again.insert(path.to_vec(), owned(entry.unwrap_or_else(|| Entry::dir(path.to_vec()))));
+        self.again.insert(path.to_vec(), owned(entry.unwrap_or_else(|| Entry::dir(path.to_vec())), self.owner));
     }
 }
 
 /// Makes directories writable in which something is to be made; they get their own rights back later.
-fn unlock<'a>(site: &Site, parts: &Parts, wanted: impl Iterator<Item = &'a &'a Entry>, again: &mut HashMap<Vec<u8>, Entry>) {
+fn unlock<'a>(
+    site: &Site,
+    parts: &Parts,
+    owner: Option<Owner>,
+    wanted: impl Iterator<Item = &'a &'a Entry>,
+    again: &mut HashMap<Vec<u8>, Entry>,
+) {
     if files::us() == 0 {
         return;
     }
@@ -243,7 +253,7 @@ fn unlock<'a>(site: &Site, parts: &Parts, wanted: impl Iterator<Item = &'a &'a E
     for entry in site.entries.iter().filter(|entry| parents.contains(&*entry.path) && entry.mode() & 0o300 != 0o300) {
         let (part, inside) = site.trees.part(&entry.path);
         if parts.tops().nth(part).is_some_and(|top| top.unlock(inside).is_ok()) {
-            again.insert(entry.path.clone(), owned(entry.clone()));
+            again.insert(entry.path.clone(), owned(entry.clone(), owner));
         }
     }
 }
@@ -255,9 +265,10 @@ fn parent(path: &[u8]) -> &[u8] {
     }
 }
 
-/// The entry with the owner that init gives what has none of its own: us.
-fn owned(entry: Entry) -> Entry {
-    Entry { uid: entry.uid.or(Some(files::us())), gid: entry.gid.or(Some(files::our_group())), ..entry }
+/// The entry with the owner that init gave what has none of its own: us, unless it was told.
+fn owned(entry: Entry, owner: Option<Owner>) -> Entry {
+    let Owner { uid, gid } = owner.unwrap_or(Owner { uid: files::us(), gid: files::our_group() });
+    Entry { uid: entry.uid.or(Some(uid)), gid: entry.gid.or(Some(gid)), ..entry }
 }
 
 /// What stands somewhere, by its attributes; absent for what no tree holds.

@@ -29,6 +29,15 @@ impl State {
     }
 }
 
+/// Who gets what the capture knows no owner of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    /// The user.
+    pub uid: u32,
+    /// The group.
+    pub gid: u32,
+}
+
 /// What a root says of itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stamp {
@@ -46,6 +55,9 @@ pub struct Stamp {
     /// Are ranges that no op reads holes?
     #[serde(default)]
     pub sparse_unread: bool,
+    /// Who has what no owner is known of; absent for who made it.
+    #[serde(default)]
+    pub owner: Option<Owner>,
     /// Captured directories that lie elsewhere.
     #[serde(default)]
     pub maps: Vec<Mapping>,
@@ -59,7 +71,7 @@ pub struct Stamp {
 
 impl Stamp {
     /// The stamp of a tree that is about to be made for a workload.
-    pub fn new(workload: &Dataset, data: Data, sparse_unread: bool, maps: Vec<Mapping>) -> Stamp {
+    pub fn new(workload: &Dataset, data: Data, sparse_unread: bool, owner: Option<Owner>, maps: Vec<Mapping>) -> Stamp {
         Stamp {
             state: State::Incomplete,
             fingerprint: fingerprint(workload),
@@ -67,6 +79,7 @@ impl Stamp {
             ioriot: env!("CARGO_PKG_VERSION").into(),
             data,
             sparse_unread,
+            owner,
             maps,
             part_of: None,
             made: Vec::new(),
