@@ -4,6 +4,7 @@
 //! once its ops are under way ([`hold`]): both have something to show. Everything else ends at once: a thread wakes up,
 //! takes away what would be half-made ([`Transient`]), and exits with 128 and the number of the signal, as shells count.
 
+use crate::stdio;
 use std::fs::File;
 use std::io::Read;
 use std::mem::{ManuallyDrop, MaybeUninit};
@@ -169,20 +170,9 @@ fn end(signal: Signal) -> ! {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
-    last_words(&format!("error: ended by {}\n", signal.name()));
+    stdio::mention(format_args!("error: ended by {}", signal.name()));
     // SAFETY: no other thread can finish anything meanwhile, and nothing that is left to be done must be.
     unsafe { libc::_exit(signal.code().into()) }
-}
-
-/// Says something on standard error, if whoever reads that can take it now: this process is to end even when nobody reads.
-fn last_words(text: &str) {
-    let mut stderr = libc::pollfd { fd: libc::STDERR_FILENO, events: libc::POLLOUT, revents: 0 };
-    // SAFETY: stderr is one pollfd, and text is readable.
-    unsafe {
-        if libc::poll(&mut stderr, 1, 0) == 1 {
-            libc::write(libc::STDERR_FILENO, text.as_ptr().cast(), text.len());
-        }
-    }
 }
 
 /// Takes something away; false when it is not all gone yet.

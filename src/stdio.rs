@@ -42,6 +42,18 @@ pub fn say(text: impl Display) -> io::Result<()> {
     }
 }
 
+/// Says a line on standard error, if whoever reads that can take it now: nobody waits for a reader that sleeps.
+pub fn mention(text: impl Display) {
+    let text = format!("{text}\n");
+    let mut stderr = libc::pollfd { fd: libc::STDERR_FILENO, events: libc::POLLOUT, revents: 0 };
+    // SAFETY: stderr is one pollfd, and text is readable.
+    unsafe {
+        if libc::poll(&raw mut stderr, 1, 0) == 1 {
+            libc::write(libc::STDERR_FILENO, text.as_ptr().cast(), text.len());
+        }
+    }
+}
+
 /// Prints a line, or several, on standard error, if it can be written.
 pub fn complain(text: impl Display) {
     let _ = writeln!(io::stderr(), "{text}");

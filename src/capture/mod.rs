@@ -282,6 +282,11 @@ impl Session {
         Ok(Session { options, backend, draft })
     }
 
+    /// Whose calls are captured from now on, and by what.
+    pub fn attached(&self) -> String {
+        format!("attached to {} by {}", self.options.scope.describe(), self.backend.name())
+    }
+
     /// Captures until it is to end, and writes the dataset.
     ///
     /// # Errors

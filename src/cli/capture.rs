@@ -1,14 +1,16 @@
 //! `ioriot capture`: the calls of running programs.
 
 use super::Exit;
-use super::ui::{self, Plan};
+use super::ui::{self, Format, Plan};
 use super::values;
-use crate::amount::typed;
+use crate::amount::{Things, typed};
 use crate::capture::{self, Calls, Glob, Limits, Method, OnDrop, Options, Paths, Scope, Session};
 use crate::progress::Progress;
+use crate::{stdio, text};
 use anyhow::{Result, bail, ensure};
 use clap::ValueEnum;
 use std::ffi::OsString;
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -178,9 +180,17 @@ impl Args {
         }
         // Rights belong to threads: they are given up before there is a second one.
         let foreground = matches!(options.scope, Scope::Command(_));
+        let limited = options.limits.duration.is_some();
         let session = Session::start(options)?;
+        // Scripts wait for this line, so it is there whatever standard error is.
+        let end = if foreground || limited { "" } else { "; Ctrl-C ends it" };
+        stdio::mention(text::shown(&format!("{}{end}", session.attached())));
         // The terminal belongs to the command.
         let summary = if foreground { session.run(&Progress::default()) } else { ui::watched(|progress| session.run(progress)) }?;
+        if format == Format::Json || !io::stdout().is_terminal() {
+            let (events, lost) = (Things(summary.events, "event"), Things(summary.lost(), "event"));
+            stdio::mention(format_args!("captured {events} in {:.2} s, {lost} lost: {}", summary.seconds, summary.dir.display()));
+        }
         format.print(&summary)?;
         Ok(Exit::good(summary.ok()))
     }

@@ -1,6 +1,7 @@
 //! `ioriot generate`: a capture to a workload.
 
 use super::Exit;
+use super::given;
 use super::ui::{self, Output, Plan};
 use super::values;
 use crate::amount::typed;
@@ -80,7 +81,8 @@ impl Choice {
 }
 
 impl Args {
-    pub fn run(self) -> Result<Exit> {
+    pub fn run(mut self) -> Result<Exit> {
+        self.capture = given::dataset(self.capture, Kind::Capture)?;
         if let Some(stage) = &self.explain {
             let options = self.choice.options(self.capture, self.out.unwrap_or_default(), None);
             ui::say(generate::explain(&options, stage)?.trim_end())?;

@@ -1,6 +1,7 @@
 //! `ioriot ingest`: text captures to a capture dataset.
 
 use super::Exit;
+use super::given;
 use super::ui::{self, Plan};
 use super::values;
 use crate::ingest::{self, Input};
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 /// Turn text captures into a capture: events in Parquet
 ///
-/// Reads I/O Riot `.capture` files (versions 3 to 5) and the output of `strace -f`, plain or compressed with gzip or
+/// Reads I/O Riot `.capture` files (versions 1 to 5) and the output of `strace -f`, plain or compressed with gzip or
 /// zstd, and writes a capture dataset. Lines that cannot be parsed are counted and kept in the table `rejects`. The exit
 /// code is 1 when a capture says, or shows by having no end, that the tracer lost events.
 #[derive(Debug, clap::Args)]
@@ -111,6 +112,7 @@ pub fn plan_input(name: &Path) -> Result<String> {
 
 impl Args {
     pub fn run(self) -> Result<Exit> {
+        self.inputs.iter().try_for_each(|name| given::trace(name))?;
         if self.dry_run {
             return self.plan();
         }

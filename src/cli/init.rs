@@ -1,10 +1,12 @@
 //! `ioriot init`: the tree that a workload needs.
 
 use super::Exit;
+use super::given;
 use super::ui::{self, Output};
 use super::values;
-use crate::init::{self, Data, Fill, Map, Root};
-use anyhow::Result;
+use crate::init::{self, Data, Fill, Map, Owner};
+use crate::os::user::{User, is_root, us};
+use anyhow::{Result, ensure};
 use clap::ValueEnum;
 use std::path::PathBuf;
 
@@ -21,6 +23,7 @@ Examples:
   ioriot init work --data compress=2.5 --seed 7           the replay writes such data, too
   ioriot init work --reset                                after a replay: restore what it changed
   ioriot init work --force                                anew; an old tree is moved aside
+  sudo ioriot init work --user postgres                   for `replay --user postgres`
   ioriot init work --layout mounts --name test1           /.ioriot/test1, /home/.ioriot/test1 ...")]
 pub struct Args {
     /// The workload: a directory made by `ioriot generate`
@@ -33,10 +36,13 @@ pub struct Args {
     #[arg(long)]
     force: bool,
     /// Restore a tree that a replay has used: only what it changed is made again, as it was first made
-    #[arg(long, conflicts_with_all = ["force", "maps", "layout", "fill", "seed", "sparse_unread", "dry_run"])]
+    #[arg(long, conflicts_with_all = ["force", "maps", "layout", "fill", "seed", "sparse_unread", "user", "dry_run"])]
     reset: bool,
     #[command(flatten)]
     tree: Tree,
+    /// Give this user what the capture knows no owner of (takes root): name, number or UID:GID
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
     /// Threads that write files (default: one per processor)
     #[arg(long, value_name = "N", value_parser = values::threads)]
     threads: Option<usize>,
@@ -88,13 +94,24 @@ impl Tree {
     }
 }
 
+/// The owner that a user becomes of what nobody is known to own.
+///
+/// # Errors
+/// When there is no such user, or what belongs to us cannot be given to him.
+pub fn owner(name: &str) -> Result<Owner> {
+    let User { uid, gid, .. } = User::find(name)?;
+    ensure!(is_root() || uid == us(), "only root can give a tree to user {name}: run it as root, or leave --user out");
+    Ok(Owner { uid, gid })
+}
+
 impl Args {
     pub fn run(self) -> Result<Exit> {
-        let root = self.root.unwrap_or_else(|| Root::beside(&self.workload));
+        let (workload, root) = given::workload(self.workload, self.root)?;
         let options = init::Options {
             force: self.force,
+            owner: self.user.as_deref().map(owner).transpose()?,
             threads: self.threads.unwrap_or_else(values::processors),
-            ..self.tree.options(self.workload, root)
+            ..self.tree.options(workload, root)
         };
         if self.output.dry_run {
             let outline = init::outline(&options)?;

@@ -12,8 +12,11 @@ mod completions;
 pub mod docs;
 #[cfg(feature = "sql")]
 mod generate;
+mod given;
 mod ingest;
 mod init;
+#[cfg(feature = "sql")]
+mod left;
 mod man;
 #[cfg(feature = "sql")]
 mod query;

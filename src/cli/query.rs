@@ -1,6 +1,7 @@
 //! `ioriot query`: SQL over datasets.
 
 use super::Exit;
+use super::given;
 use super::ui::TableFormat;
 use crate::amount::typed;
 use crate::engine::Access;
@@ -68,7 +69,7 @@ impl Args {
         ensure!(!datasets.is_empty(), "name a dataset before the SQL: ioriot query DATASET 'SQL'");
         ensure!(self.format != TableFormat::Parquet || self.out.is_some(), "--format parquet needs a file: -o FILE");
         Ok(query::Options {
-            datasets: datasets.into_iter().map(PathBuf::from).collect(),
+            datasets: given::datasets(datasets.into_iter().map(PathBuf::from).collect())?,
             sql,
             format: match self.format {
                 TableFormat::Table => report::Format::Table,

@@ -1,10 +1,11 @@
 //! `ioriot replay`: a workload and its tree to a run.
 
 use super::Exit;
+use super::given;
 use super::ui::{self, Output, Plan};
 use super::values;
 use crate::amount::typed;
-use crate::init::{Map, Root};
+use crate::init::Map;
 use crate::replay::{self, Engine, Order, Pace, Seccomp};
 use crate::schema::Dataset;
 use crate::schema::dataset::Kind;
@@ -118,6 +119,11 @@ struct Conditions {
 }
 
 impl Manner {
+    /// The user who issues the ops, if he was named.
+    pub fn user(&self) -> Option<&str> {
+        self.conditions.user.as_deref()
+    }
+
     /// The options of `replay` in this manner.
     ///
     /// # Errors
@@ -154,7 +160,7 @@ impl Args {
             return Ok(Exit::Done);
         }
         let (workload, out) = self.workload.zip(self.out).context("a workload and a place for the run are needed")?;
-        let root = self.root.unwrap_or_else(|| Root::beside(&workload));
+        let (workload, root) = given::workload(workload, self.root)?;
         if self.output.dry_run {
             let workload = Dataset::expect(&workload, Kind::Workload)?;
             values::vacant(&out)?;

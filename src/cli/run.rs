@@ -3,16 +3,18 @@
 use super::anew::Old;
 use super::generate::Choice;
 use super::ingest::{Reading, plan_input};
-use super::init::Tree;
+use super::init::{Tree, owner as init_owner};
+use super::left::Left;
 use super::replay::Manner;
 use super::ui::{self, Format, Plan};
-use super::{Exit, values};
+use super::{Exit, given, values};
 use crate::amount::Things;
 use crate::generate;
 use crate::ingest::{self, Input};
 use crate::schema::Dataset;
 use crate::schema::dataset::Kind;
 use crate::signal;
+use crate::text::word;
 use crate::{capture, init, replay};
 use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
@@ -40,7 +42,7 @@ Examples:
   ioriot query matrix.ioriot/run 'SELECT * FROM results'  look closer afterwards")]
 pub struct Args {
     /// File to read, also .gz and .zst; - is standard input
-    #[arg(value_name = "INPUT", required_unless_present = "command")]
+    #[arg(value_name = "INPUT")]
     input: Option<PathBuf>,
     /// Directory to make (default: the name of INPUT or COMMAND with .ioriot for its endings)
     #[arg(short, long = "output", value_name = "DIR")]
@@ -128,7 +130,7 @@ fn indent(text: &str) -> String {
 
 impl Args {
     pub fn run(self) -> Result<Exit> {
-        let name = self.input.as_deref().or(self.command.first().map(Path::new)).context("nothing to replay")?;
+        let name = self.input.as_deref().or(self.command.first().map(Path::new)).context(NOTHING)?;
         let dir = self.out.clone().unwrap_or_else(|| format!("{}.ioriot", Input::parse(name).stem()).into());
         // Where it leads from may be about to go.
         let dir = match dir.components().any(|part| part == Component::ParentDir) {
@@ -140,12 +142,13 @@ impl Args {
         // What can be refused is refused before anything is made or moved.
         let old = Old::look(&dir, self.force)?;
         let source = match &self.input {
-            Some(input) => plan_input(input)?,
+            Some(input) => source(input)?,
             None => format!("capture {}", capture::executable(name.as_os_str())?.display()),
         };
         let chosen = self.choice.options(capture.clone(), workload.clone(), None);
         chosen.rehearse()?;
-        let tree = init::Options { force: self.force, ..self.tree.options(workload.clone(), root.clone()) };
+        let owner = self.manner.user().map(init_owner).transpose()?;
+        let tree = init::Options { force: self.force, owner, ..self.tree.options(workload.clone(), root.clone()) };
         let held = init::ready(&tree)?;
         let manner = self.manner.options(workload.clone(), root.clone(), run.clone())?;
         manner.check()?;
@@ -153,6 +156,7 @@ impl Args {
             format.print(&Plan::new(vec![source, format!("make {}", dir.display())]))?;
             return Ok(Exit::Done);
         }
+        let left = Left::watch(&dir)?;
         let aside = old.move_aside()?;
         let mut story = Story { format, parts: Map::new() };
         let whole = match &self.input {
@@ -172,10 +176,28 @@ impl Args {
         made.whole().with_context(|| format!("the tree in {} is not whole, so nothing was replayed", root.display()))?;
 
         let replayed = ui::watched(|progress| replay::run(&manner, progress))?;
+        left.done();
         story.tell("replay", &run, &replayed)?;
         story.end(&workload, &run, &replayed)?;
         Ok(replayed.signal.map_or(Exit::good(whole && replayed.ok()), Exit::Asked))
     }
+}
+
+/// What to run, for those who name nothing.
+const NOTHING: &str = "nothing to run: `ioriot run FILE` replays a trace (a .capture, or what `strace -f -ttt -T -y -yy -o FILE COMMAND` \
+                       wrote), `sudo ioriot run -- COMMAND` captures a program and replays that";
+
+/// What reading an input means, for `--dry-run`.
+fn source(input: &Path) -> Result<String> {
+    given::trace(input)?;
+    plan_input(input).map_err(|error| match capture::executable(input.as_os_str()) {
+        Ok(_) if !input.exists() => error.context(format!(
+            "there is no file {}; a program is captured and replayed by `sudo ioriot run -- {} ...`",
+            input.display(),
+            word(input)
+        )),
+        _ => error,
+    })
 }
 
 /// Reads a trace; says whether it is whole, as far as that matters.

@@ -16,6 +16,8 @@ mod suite {
     #[cfg(feature = "sql")]
     mod faults;
     #[cfg(feature = "sql")]
+    mod first;
+    #[cfg(feature = "sql")]
     mod generate;
     mod hostile;
     mod house;

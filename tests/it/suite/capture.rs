@@ -283,5 +283,5 @@ fn a_command_is_captured_and_replayed_in_one_go() {
     let link = dir.path().join("story/root/tree").join(dir.path().strip_prefix("/").unwrap()).join("c");
     assert_eq!(std::fs::read_link(&link).unwrap(), Path::new("b"), "{}", link.display());
     let usage = String::from_utf8_lossy(&ioriot(&["run"]).stderr).into_owned();
-    assert!(usage.contains("INPUT"), "{usage}");
+    assert!(usage.contains("ioriot run FILE"), "{usage}");
 }
