@@ -18,6 +18,7 @@ mod init;
 #[cfg(feature = "sql")]
 mod left;
 mod man;
+mod old;
 #[cfg(feature = "sql")]
 mod query;
 mod replay;
@@ -31,6 +32,8 @@ pub(crate) mod values;
 use crate::limits;
 use crate::panics;
 use crate::signal::{self, Signal};
+use crate::stdio;
+use crate::text::shown_lines;
 use anyhow::{Context, Result};
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 use std::io::{ErrorKind, Write};
@@ -122,6 +125,10 @@ enum Verb {
 /// # Errors
 /// What the verb says: it could not be done.
 pub fn run() -> Result<Exit> {
+    if let Some(text) = old::instead(&std::env::args_os().skip(1).collect::<Vec<_>>()) {
+        stdio::complain(shown_lines(&text));
+        return Ok(Exit::Failed);
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(said) => return told(&said),

@@ -2,7 +2,7 @@
 
 use super::ended::wait_for;
 use crate::skip::{Need, skip};
-use crate::tool::{self, command, data};
+use crate::tool::{self, command, data, ioriot};
 use libc::{SIGINT, SIGTERM, kill};
 use std::fs;
 use std::io::Write;
@@ -218,6 +218,28 @@ fn a_capture_says_when_it_is_attached_and_what_it_got() {
 }
 
 // ---- from the C tool ----
+
+#[test]
+fn old_options_say_the_new_commands() {
+    let scratch = scratch();
+    for (args, says) in [
+        (&["-c", "io.capture"][..], "  sudo ioriot capture -o io.capture --all\n"),
+        (&["-c", "io.capture", "-x", "4711"], "  sudo ioriot capture -o io.capture --pid 4711\n"),
+        (
+            &["-c", "io.capture", "-r", "io.replay"],
+            "  ioriot ingest io.capture -o io.cap\n  ioriot generate io.cap -o io.replay\n",
+        ),
+        (&["-DR", "my io.replay"], "  ioriot init 'my io.replay' --force\n  ioriot replay 'my io.replay' -o 'my io.run'\n"),
+        (&["-d"], "drop_caches"),
+        (&["-P"], "  ioriot clean --roots --runs\n"),
+        (&["-T"], "  ioriot init WORKLOAD --force\n"),
+    ] {
+        let said = refused(scratch.path(), args);
+        assert!(said.starts_with("error: ") && said.contains(says) && said.contains("docs/MIGRATE.md"), "{args:?}: {said}");
+    }
+    assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 1);
+    assert_eq!(ioriot(&["-V"]).status.code(), Some(0));
+}
 
 #[test]
 fn a_replay_file_is_called_what_it_is() {
