@@ -241,6 +241,44 @@ fn old_options_say_the_new_commands() {
     assert_eq!(ioriot(&["-V"]).status.code(), Some(0));
 }
 
+/// Commands in a page: in code, or in lines of code.
+fn commands(page: &str) -> Vec<Vec<String>> {
+    let fenced = page.split("```").skip(1).step_by(2).flat_map(str::lines).map(str::trim);
+    let inline = page.split('`').skip(1).step_by(2);
+    let called = fenced.chain(inline).map(|text| text.trim_start_matches("$ ").trim_start_matches("sudo "));
+    called.filter_map(|text| Some(text.strip_prefix("ioriot ")?.split_whitespace().map(str::to_owned).collect())).collect()
+}
+
+#[test]
+fn the_page_of_those_who_come_from_c_names_what_there_is() {
+    let read = |name: &str| fs::read_to_string(data(&format!("../../{name}"))).unwrap();
+    assert!(read("README.md").contains("](docs/MIGRATE.md)"));
+    let page = read("docs/MIGRATE.md");
+    let commands = commands(&page);
+    let mut tried = 0;
+    for words in commands.iter().filter(|words| !words[0].starts_with('-') && words[0] != "VERB") {
+        let help = ioriot(&[&words[0], "--help"]);
+        assert_eq!(help.status.code(), Some(0), "ioriot {}", words.join(" "));
+        let help = String::from_utf8_lossy(&help.stdout).into_owned();
+        let options = words.iter().filter(|word| word.starts_with("--"));
+        let missing: Vec<_> =
+            options.filter(|option| !help.split_whitespace().any(|word| word.trim_end_matches(',') == *option)).collect();
+        assert!(missing.is_empty(), "ioriot {} has no {missing:?}", words.join(" "));
+        tried += 1;
+    }
+    assert!(tried > 20, "{tried}");
+    // All options of the old program have a row.
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| `-")).collect();
+    for option in "VrRScuihwndDsptUPTxm".chars() {
+        assert!(
+            rows.iter()
+                .any(|row| row.split(" | ").next().unwrap().contains(&format!("`-{option}"))
+                    || row.contains(&format!(" -{option} "))),
+            "-{option}"
+        );
+    }
+}
+
 #[test]
 fn a_replay_file_is_called_what_it_is() {
     let scratch = scratch();
