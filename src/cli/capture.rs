@@ -22,11 +22,11 @@ use std::time::Duration;
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
-  sudo ioriot capture -o cap -- tar cf /dev/null /usr/share   a command and all it starts
-  sudo ioriot capture -o cap --pid 4711,4712 --duration 60s   running processes and what they start
-  sudo ioriot capture -o cap --cgroup system.slice/pg.service a control group
+  sudo ioriot capture -o cap -- tar cf /dev/null /usr/share  # a command and all it starts
+  sudo ioriot capture -o cap --pid 4711,4712 --duration 60s  # running processes and what they start
+  sudo ioriot capture -o cap --cgroup system.slice/pg.service  # a control group
   sudo ioriot capture -o cap --all --syscalls @io,@fd --max-bytes 4G
-  ioriot capture --check                                      what kernel and rights allow")]
+  ioriot capture --check                                      # what kernel and rights allow")]
 pub struct Args {
     /// Directory to make for the capture
     #[arg(short, long = "output", value_name = "CAPTURE", required_unless_present_any = ["check", "dump_bpf"])]
@@ -39,12 +39,12 @@ pub struct Args {
     module: Option<PathBuf>,
     #[command(flatten)]
     scope: ScopeArgs,
-    /// Capture these calls only: names and @io, @fd, @meta, @proc, @all, with ! in front to leave out
+    /// Capture these calls only: names and @io, @fd, @meta, @proc, @all, with ! in front to leave out (strace: -e trace=)
     #[arg(long, value_name = "LIST", value_parser = calls)]
     syscalls: Option<Calls>,
     #[command(flatten)]
     paths: PathArgs,
-    /// Capture page faults of mapped files too: which pages were touched first, and when
+    /// Capture page faults of mapped files too: which pages were touched first, and when (perf trace: -F)
     #[arg(long)]
     mmap_faults: bool,
     #[command(flatten)]
@@ -85,19 +85,19 @@ enum Backend {
 #[derive(Debug, clap::Args)]
 #[group(multiple = false)]
 struct ScopeArgs {
-    /// Capture these processes, all their threads and what they start
+    /// Capture these processes, all their threads and what they start (strace -f, perf: -p)
     #[arg(long, value_name = "PID,..", value_delimiter = ',')]
     pid: Vec<u32>,
-    /// Capture every process in a control group (version 2) and those below it
+    /// Capture every process in a control group (version 2) and those below it (perf: -G)
     #[arg(long, value_name = "PATH")]
     cgroup: Option<PathBuf>,
-    /// Capture every process of a user
+    /// Capture every process of a user (perf: -u)
     #[arg(long, value_name = "USER")]
     user: Option<String>,
     /// Capture every process of this name, and what it starts
     #[arg(long, value_name = "NAME")]
     comm: Option<String>,
-    /// Capture every process but this one
+    /// Capture every process but this one (perf: -a)
     #[arg(long)]
     all: bool,
 }
@@ -105,7 +105,7 @@ struct ScopeArgs {
 /// About which paths.
 #[derive(Debug, clap::Args)]
 struct PathArgs {
-    /// Capture only calls about paths that match: '/data', '/var/lib/*.db' (repeatable)
+    /// Capture only calls about paths that match: '/data', '/var/lib/*.db' (repeatable; strace: -P)
     #[arg(long, value_name = "GLOB", value_parser = glob)]
     path: Vec<Glob>,
     /// Leave out calls about paths that match (repeatable; goes before --path)
@@ -116,19 +116,19 @@ struct PathArgs {
 /// When it ends, and what happens when events are lost.
 #[derive(Debug, clap::Args)]
 struct LimitArgs {
-    /// Leave out what the processes start
+    /// Leave out what the processes start (strace without -f; perf: -i)
     #[arg(long)]
     no_follow: bool,
-    /// End after this long: 90s, 5m, 1h
+    /// End after this long: 90s, 5m, 1h (timeout, fio: runtime)
     #[arg(long, value_name = "TIME", value_parser = typed::duration)]
     duration: Option<Duration>,
     /// End after so many events
     #[arg(long, value_name = "N", value_parser = typed::count)]
     max_events: Option<u64>,
-    /// End when the events take so much room on disk: 500M, 4G
+    /// End when the events take so much room on disk: 500M, 4G (perf: --max-size)
     #[arg(long, value_name = "SIZE", value_parser = typed::bytes)]
     max_bytes: Option<u64>,
-    /// Room between the kernel and this program; what does not fit is lost, and counted
+    /// Room between the kernel and this program; what does not fit is lost, and counted (perf: -m)
     #[arg(long, value_name = "SIZE", value_parser = typed::bytes, default_value = "64M")]
     buffer: u64,
     /// When events are lost: count them and exit with 0, end the capture, or end it without a dataset (default: go on,

@@ -22,9 +22,9 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
-  ioriot clean --dry-run                                  what would be deleted here, and its size
-  ioriot clean /mnt/nvme1 --yes                           without asking
-  ioriot clean matrix.ioriot --roots --runs               all but the capture and the workload")]
+  ioriot clean --dry-run                                  # what would be deleted here, and its size
+  ioriot clean /mnt/nvme1 --yes                           # without asking
+  ioriot clean matrix.ioriot --roots --runs               # all but the capture and the workload")]
 pub struct Args {
     /// Directories to look in
     #[arg(value_name = "DIR", default_value = ".")]

@@ -20,11 +20,18 @@ pub struct Args {
     shell: Shell,
 }
 
+/// The command without the verbs that its help does not show: generators know nothing of hidden ones.
+fn shown(command: &Command) -> Command {
+    let verbs = command.get_subcommands().filter(|verb| !verb.is_hide_set());
+    Command::new("ioriot").version(env!("CARGO_PKG_VERSION")).args(command.get_arguments()).subcommands(verbs)
+}
+
 impl Args {
-    pub fn run(self, command: &mut Command) -> Result<Exit> {
+    pub fn run(self, command: &Command) -> Result<Exit> {
+        let mut command = shown(command);
         // The generator panics when it cannot write, so it writes to memory.
         let mut script = Vec::new();
-        generate(self.shell, command, "ioriot", &mut script);
+        generate(self.shell, &mut command, "ioriot", &mut script);
         stdio::Answer.write_all(&script)?;
         stdio::Answer.flush()?;
         Ok(Exit::Done)

@@ -23,8 +23,8 @@ Examples:
   ioriot generate cap -o work --where \"path LIKE '/var/lib/%'\"
   ioriot generate cap -o work --ignore /home/user/.cache --keep /dev/shm/db
   ioriot generate cap -o work --sql-dir my-stages --memory 512M
-  ioriot generate cap -o work --explain-order             which ops wait for which, and why
-  ioriot generate cap --explain ops                       the plan of one stage")]
+  ioriot generate cap -o work --explain-order             # which ops wait for which, and why
+  ioriot generate cap --explain ops                       # the plan of one stage")]
 pub struct Args {
     /// The capture: a directory made by `ioriot ingest`
     #[arg(value_name = "CAPTURE")]

@@ -19,9 +19,9 @@ use std::path::{Path, PathBuf};
 Examples:
   ioriot ingest trace.strace.gz -o cap
   strace -f -ttt -T -y -yy -o /dev/stdout make | ioriot ingest - -o cap
-  ioriot ingest web1.capture web2.capture -o cap          two hosts: cap/host=web1, cap/host=web2
-  ioriot ingest part1.strace part2.strace --merge -o cap  two parts of one capture
-  ioriot ingest trace.strace --mounts mountinfo -o cap    a copy of its /proc/self/mountinfo
+  ioriot ingest web1.capture web2.capture -o cap          # two hosts: cap/host=web1, cap/host=web2
+  ioriot ingest part1.strace part2.strace --merge -o cap  # two parts of one capture
+  ioriot ingest trace.strace --mounts mountinfo -o cap    # a copy of its /proc/self/mountinfo
   ioriot ingest trace.txt --format strace --format json -o cap")]
 pub struct Args {
     /// Files to read, also .gz and .zst; - is standard input

@@ -10,21 +10,21 @@ use anyhow::{Result, ensure};
 use clap::ValueEnum;
 use std::path::PathBuf;
 
-/// Make the tree of files that a workload needs
+/// Make the tree of files that a workload needs (fio: lay out files)
 ///
 /// Files are filled with data, not with holes, except where the captured file had holes. Refuses when there is not
 /// enough space, and refuses a directory that holds anything it did not make.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
-  ioriot init work                                        the tree goes to work.root
-  ioriot init work --dry-run                              what would be made, and is there room
+  ioriot init work                                        # the tree goes to work.root
+  ioriot init work --dry-run                              # what would be made, and is there room
   ioriot init work --root /mnt/nvme1/work.root --map /var/log=/mnt/hdd1
-  ioriot init work --data compress=2.5 --seed 7           the replay writes such data, too
-  ioriot init work --reset                                after a replay: restore what it changed
-  ioriot init work --force                                anew; an old tree is moved aside
-  sudo ioriot init work --user postgres                   for `replay --user postgres`
-  ioriot init work --layout mounts --name test1           /.ioriot/test1, /home/.ioriot/test1 ...")]
+  ioriot init work --data compress=2.5 --seed 7           # the replay writes such data, too
+  ioriot init work --reset                                # after a replay: restore what it changed
+  ioriot init work --force                                # anew; an old tree is moved aside
+  sudo ioriot init work --user postgres                   # for `replay --user postgres`
+  ioriot init work --layout mounts --name test1           # /.ioriot/test1, /home/.ioriot/test1 ...")]
 pub struct Args {
     /// The workload: a directory made by `ioriot generate`
     #[arg(value_name = "WORKLOAD")]
@@ -64,10 +64,11 @@ pub struct Tree {
     /// Name of the trees of --layout mounts
     #[arg(long, value_name = "NAME", requires = "layout")]
     name: Option<String>,
-    /// What files hold and writes send: zero, random, compress=RATIO, dedupe=PERCENT or compress=RATIO,dedupe=PERCENT
+    /// What files hold and writes send: zero, random, compress=RATIO, dedupe=PERCENT or compress=RATIO,dedupe=PERCENT (fio:
+    /// zero_buffers, buffer_compress_percentage, dedupe_percentage)
     #[arg(long = "data", value_name = "DATA", default_value = "random", value_parser = Fill::parse)]
     fill: Fill,
-    /// Another seed gives other data of the same kind
+    /// Another seed gives other data of the same kind (fio: randseed)
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
     /// Leave ranges of files that no op reads or writes as holes

@@ -39,12 +39,64 @@ fn pages(command: &Command, dir: &Dir) -> Result<()> {
         pages(below, dir)?;
     }
     let page = Man::new(command.clone());
-    let (name, mut text) = (page.get_filename(), Vec::new());
-    page.render(&mut text)?;
+    let name = page.get_filename();
+    let text = rendered(&page, command)?;
     let path = dir.at(&name);
     let page = |mut file: File| {
         file.set_permissions(Permissions::from_mode(0o644))?;
         Ok(file.write_all(&text)?)
     };
     files::write(&path, page).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// A page, with its examples as they are: lines that are filled cannot be pasted.
+fn rendered(page: &Man, command: &Command) -> Result<Vec<u8>> {
+    let mut text = Vec::new();
+    page.render_title(&mut text)?;
+    page.render_name_section(&mut text)?;
+    page.render_synopsis_section(&mut text)?;
+    page.render_description_section(&mut text)?;
+    page.render_options_section(&mut text)?;
+    if command.has_subcommands() {
+        page.render_subcommands_section(&mut text)?;
+    }
+    let after = command.get_after_long_help().or_else(|| command.get_after_help()).map(ToString::to_string).unwrap_or_default();
+    let (before, examples) = after.split_once("Examples:\n").unwrap_or((&after, ""));
+    if let Some(codes) = before.trim().strip_prefix("Exit codes: ") {
+        writeln!(text, ".SH \"EXIT STATUS\"\n{}", codes.split("; ").map(line).collect::<Vec<_>>().join("\n.br\n"))?;
+    }
+    let examples: Vec<_> = examples.lines().map(|example| line(example.strip_prefix("  ").unwrap_or(example))).collect();
+    if !examples.is_empty() {
+        writeln!(text, ".SH EXAMPLES\n.nf\n{}\n.fi", examples.join("\n"))?;
+    }
+    Ok(text)
+}
+
+/// A line of text for roff(7), in which a copy of what is shown is what was meant: no typographic dashes and quotes.
+fn line(text: &str) -> String {
+    let mut line = String::from("\\&");
+    for c in text.chars() {
+        match c {
+            '\\' => line.push_str("\\e"),
+            '-' => line.push_str("\\-"),
+            '\'' => line.push_str("\\(aq"),
+            '`' => line.push_str("\\(ga"),
+            '^' => line.push_str("\\(ha"),
+            '~' => line.push_str("\\(ti"),
+            c => line.push(c),
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn examples_are_lines_of_their_own() {
+        let command = Command::new("x").after_long_help("Examples:\n  ioriot a --b 'c'  # d\n  .e \\d");
+        let text = String::from_utf8(rendered(&Man::new(command.clone()), &command).unwrap()).unwrap();
+        assert!(text.ends_with(".SH EXAMPLES\n.nf\n\\&ioriot a \\-\\-b \\(aqc\\(aq  # d\n\\&.e \\ed\n.fi\n"), "{text}");
+    }
 }

@@ -83,8 +83,8 @@ impl From<Exit> for ExitCode {
                   lost events, a full disk in the replay, nothing to compare); 2 could not be done; 130, \
                   143, 129 ended by SIGINT, SIGTERM, SIGHUP.\n\n\
                   Examples:\n  \
-                  ioriot run tests/data/matrix.strace           the whole way, in one go\n  \
-                  ioriot syscalls                               what is replayed, and what is lost\n  \
+                  ioriot run tests/data/matrix.strace           # the whole way, in one go\n  \
+                  ioriot syscalls                               # what is replayed, and what is lost\n  \
                   ioriot query matrix.ioriot/run 'SELECT outcome, count(*) FROM results GROUP BY 1'"
 )]
 struct Cli {
@@ -169,7 +169,7 @@ impl Verb {
             Verb::Query(args) => args.run(),
             Verb::Syscalls(args) => args.run(),
             Verb::Clean(args) => args.run(),
-            Verb::Completions(args) => args.run(&mut Cli::command()),
+            Verb::Completions(args) => args.run(&Cli::command()),
             Verb::Man(args) => args.run(Cli::command()),
             Verb::Docs(args) => args.run(),
             Verb::Synth(args) => args.run(),
@@ -196,6 +196,40 @@ mod tests {
             let help = verb.render_long_help().to_string();
             assert!(help.contains("\nExamples:\n"), "{name} has no examples");
         }
+    }
+
+    /// What a shell makes of a line, as far as examples go: words, quotes, and the end at a pipe, a redirection or a remark.
+    fn words(line: &str) -> Vec<String> {
+        let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+        for c in line.chars() {
+            match (c, quote) {
+                (c, Some(open)) if c == open => quote = None,
+                ('\'' | '"', None) => (quote, word) = (Some(c), Some(word.unwrap_or_default())),
+                (' ', None) => words.extend(word.take()),
+                ('|' | '>' | '#', None) if word.is_none() => return words,
+                _ => word.get_or_insert_default().push(c),
+            }
+        }
+        words.extend(word);
+        words
+    }
+
+    #[test]
+    fn every_example_can_be_pasted() {
+        let mut command = Cli::command();
+        let pages = command.get_subcommands_mut().map(|verb| verb.render_long_help().to_string()).collect::<Vec<_>>();
+        let help = Cli::command().render_long_help().to_string();
+        let examples = pages.iter().chain([&help]).filter_map(|page| page.split("Examples:\n").nth(1));
+        let mut tried = 0;
+        for line in examples.flat_map(str::lines).filter(|line| !line.contains("cargo run")) {
+            let Some(at) = line.find("ioriot ") else { panic!("{line} is no example") };
+            let args = words(&line[at..]);
+            // A remark is one for the shell, too, and not more arguments.
+            assert!(Cli::try_parse_from(&args).is_ok(), "{line}: {args:?}");
+            tried += 1;
+        }
+        assert!(tried > 40, "{tried}");
+        assert_eq!(words("a 'b c'd --e=\"f g\"   # h | i"), ["a", "b cd", "--e=f g"]);
     }
 
     #[test]

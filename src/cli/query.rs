@@ -22,30 +22,30 @@ use std::path::{Path, PathBuf};
 Examples:
   ioriot query cap 'SELECT syscall, count(*) FROM events GROUP BY 1 ORDER BY 2 DESC'
   ioriot query work 'SELECT reason, count(*) FROM drops GROUP BY 1'
-  ioriot query work run 'SELECT * FROM divergences'       what came out differently, and where
+  ioriot query work run 'SELECT * FROM divergences'       # what came out differently, and where
   ioriot query run -f slow.sql --format csv
   ioriot query run 'SELECT * FROM results' --format parquet -o results.parquet
   echo 'SELECT * FROM calls' | ioriot query cap --format csv
-  ioriot query cap                                        a prompt; \\d lists tables, \\q ends"
+  ioriot query cap                                        # a prompt; \\d lists tables, \\q ends"
 )]
 pub struct Args {
     /// Datasets (directories), and behind them the SQL in one argument
     #[arg(required = true, value_name = "DATASET")]
     args: Vec<OsString>,
-    /// Read the SQL from this file
+    /// Read the SQL from this file (DuckDB: .read)
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// How to print the rows
+    /// How to print the rows (DuckDB: .mode)
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     format: TableFormat,
-    /// Write the rows to this file
+    /// Write the rows to this file (DuckDB: .output)
     #[arg(short, long = "output", value_name = "FILE")]
     out: Option<PathBuf>,
     /// Let the SQL read and write any file: COPY, CREATE EXTERNAL TABLE, FROM 'file.parquet', SET
     #[arg(long)]
     allow_files: bool,
     /// Memory for sorts and aggregations, before they spill to files without a name (in TMPDIR, else /tmp), and for joins, which
-    /// do not spill: bytes with unit K, M or G
+    /// do not spill: bytes with unit K, M or G (DuckDB: memory_limit)
     #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = typed::bytes)]
     memory: u64,
 }

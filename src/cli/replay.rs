@@ -23,15 +23,15 @@ use std::path::PathBuf;
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
-  ioriot replay work -o run                               in the tree work.root
+  ioriot replay work -o run                               # in the tree work.root
   ioriot replay work --root /mnt/nvme1/work.root -o run --threads 16
   ioriot replay work -o run --min-match 99.9 --format json
-  ioriot replay work -o run --processes 2 --threads 4     eight workers, four in each process
-  ioriot replay work -o run --pace realtime --speed 2     at the captured times, twice as fast
+  ioriot replay work -o run --processes 2 --threads 4     # eight workers, four in each process
+  ioriot replay work -o run --pace realtime --speed 2     # at the captured times, twice as fast
   ioriot replay work -o cold --drop-caches --nice -5
   ioriot replay work -o run --user nobody --rlimit nofile=4096
-  ioriot replay work -o cost --engine null                no syscalls: what ioriot itself costs
-  ioriot replay --recover run                             after a kill: keep what was written")]
+  ioriot replay work -o cost --engine null                # no syscalls: what ioriot itself costs
+  ioriot replay --recover run                             # after a kill: keep what was written")]
 pub struct Args {
     /// The workload: a directory made by `ioriot generate`
     #[arg(value_name = "WORKLOAD", required_unless_present = "recover")]
@@ -60,10 +60,11 @@ pub struct Args {
 /// How ops are issued and when that is good enough: shared by `replay` and `run`.
 #[derive(Debug, clap::Args)]
 pub struct Manner {
-    /// Processes of the replay, which share their open files
+    /// Processes of the replay, which share their open files (fio: numjobs)
     #[arg(long, value_name = "P", default_value = "1", value_parser = values::threads)]
     processes: usize,
-    /// Worker threads in each process, at most 1024 in all (default: one per captured thread, up to 64 in all)
+    /// Worker threads in each process, at most 1024 in all (default: one per captured thread, up to 64 in all; fio: numjobs with
+    /// thread)
     #[arg(long, value_name = "T", value_parser = values::threads)]
     threads: Option<usize>,
     /// Which ops an op waits for; only resource and strict promise the captured outcomes
@@ -74,13 +75,13 @@ pub struct Manner {
         value_parser = values::word_or(Order::ALL, Order::name, Order::doc, &[("none", Order::Thread)])
     )]
     order: Order,
-    /// When ops are issued
+    /// When ops are issued (fio: replay_no_stall, thinktime)
     #[arg(long, default_value = "asap", value_name = "PACE", value_parser = values::word(Pace::ALL, Pace::name, Pace::doc))]
     pace: Pace,
-    /// How many times faster than captured: 2 is twice as fast, 0.5 half as fast (--pace realtime or think)
+    /// How many times faster than captured: 2 is twice as fast, 0.5 half as fast (--pace realtime or think; fio: replay_time_scale)
     #[arg(long, value_name = "F", default_value = "1", value_parser = typed::factor)]
     speed: f64,
-    /// What issues them
+    /// What issues them (fio: ioengine)
     #[arg(long, default_value = "sys", value_name = "ENGINE", value_parser = values::word(Engine::ALL, Engine::name, Engine::doc))]
     engine: Engine,
     #[command(flatten)]
@@ -99,7 +100,7 @@ pub struct Manner {
 /// What the replay finds: what cannot be had is said at its end.
 #[derive(Debug, clap::Args)]
 struct Conditions {
-    /// Empty the caches of the system before the first op (takes root)
+    /// Empty the caches of the system before the first op (takes root; echo 3 > /proc/sys/vm/drop_caches)
     #[arg(long)]
     drop_caches: bool,
     /// Write what is dirty back before the first op
@@ -108,10 +109,10 @@ struct Conditions {
     /// Issue the ops as this user, without supplementary groups (takes root)
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
-    /// Nice value of the replay process, -20 to 19
+    /// Nice value of the replay process, -20 to 19 (nice, fio: nice)
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(-20..=19))]
     nice: Option<i32>,
-    /// Limit of the replay process: nofile, fsize or memlock (may be given several times)
+    /// Limit of the replay process: nofile, fsize or memlock (may be given several times; ulimit, prlimit)
     ///
     /// As many open files as the workload needs are asked for in any case.
     #[arg(long = "rlimit", value_name = "NAME=VALUE", value_parser = replay::Limit::parse)]

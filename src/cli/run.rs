@@ -35,11 +35,11 @@ use std::time::Duration;
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
-  ioriot run tests/data/matrix.strace                     makes matrix.ioriot
+  ioriot run tests/data/matrix.strace                     # makes matrix.ioriot
   ioriot run trace.strace.gz -o /mnt/nvme1/trace --threads 16
-  ioriot run trace.strace.gz --force --format json        anew
-  sudo ioriot run -- make -j8                             captures it live; makes make.ioriot
-  ioriot query matrix.ioriot/run 'SELECT * FROM results'  look closer afterwards")]
+  ioriot run trace.strace.gz --force --format json        # anew
+  sudo ioriot run -- make -j8                             # captures it live; makes make.ioriot
+  ioriot query matrix.ioriot/run 'SELECT * FROM results'  # look closer afterwards")]
 pub struct Args {
     /// File to read, also .gz and .zst; - is standard input
     #[arg(value_name = "INPUT")]

@@ -123,7 +123,9 @@ impl Waiting {
         // Whatever may be the last byte of what one can be inside of. To look anew at every line of a long text would take hours.
         self.inside &= !line.contains(['\'', '"', '$', '/']);
         let word = line.trim();
-        if word.starts_with('\\') && self.is() != Rest::Inside || matches!(word, "exit" | "quit") && self.is() == Rest::Blank {
+        if word.starts_with('\\') && self.is() != Rest::Inside
+            || (matches!(word, "exit" | "quit") || word.starts_with('.')) && self.is() == Rest::Blank
+        {
             return Line::Command(Command::parse(word));
         }
         self.text.push_str(line);
@@ -167,9 +169,9 @@ impl Command<'_> {
     fn parse(line: &str) -> Command<'_> {
         let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
         match (word.trim_end_matches(';'), rest.trim_end_matches(';').trim()) {
-            ("\\q" | "exit" | "quit", "") => Command::Leave,
-            ("\\d", "") => Command::Tables,
-            ("\\d", table) => Command::Columns(table),
+            ("\\q" | "exit" | "quit" | ".exit" | ".quit", "") => Command::Leave,
+            ("\\d" | ".tables", "") => Command::Tables,
+            ("\\d" | ".schema", table) => Command::Columns(table),
             _ => Command::Unknown,
         }
     }
@@ -261,6 +263,10 @@ mod tests {
             ("\\d;", Command::Tables),
             ("\\d  ops ;", Command::Columns("ops")),
             ("\\d ops;", Command::Columns("ops")),
+            (".tables", Command::Tables),
+            (".schema ops", Command::Columns("ops")),
+            (".quit", Command::Leave),
+            (".x", Command::Unknown),
             ("\\x", Command::Unknown),
         ] {
             assert_eq!(Command::parse(line), command, "{line}");

@@ -147,7 +147,10 @@ fn a_full_disk_is_exit_code_2() {
 fn completions_and_manual_pages_are_made() {
     for shell in ["bash", "zsh", "fish"] {
         let script = text(&ioriot(&["completions", shell]).stdout);
-        assert!(script.contains("ioriot") && script.contains("syscalls"), "{shell}");
+        assert!(script.contains("ioriot") && script.contains("syscalls") && script.contains("verbose"), "{shell}");
+        for hidden in ["synth", "calibrate"] {
+            assert!(!script.contains(hidden), "{shell} completes {hidden}");
+        }
     }
     let dir = tempfile::tempdir().unwrap();
     assert_eq!(code(&["man", &dir.path().to_string_lossy()]), Some(0));
