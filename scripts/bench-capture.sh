@@ -145,7 +145,7 @@ tar_to() { # tar_to ARCHIVE HOW
 	local archive=$1
 	shift
 	"$@" bash -c 'TIMEFORMAT="%U %S"; time for i in {1..10}; do tar cf '"$archive $tree"' 2> /dev/null; done' 2>&1 > "$work/said" |
-		tail -1 | awk '{ print int(($1 + $2) * 1000) }'
+		grep -E '^[0-9.]+ [0-9.]+$' | tail -1 | awk '{ print int(($1 + $2) * 1000) }'
 }
 tar_files() { tar_to "$work/archive" "$@"; }
 # GNU tar opens no file when its archive is /dev/null: what is left are the dearest calls to capture, a stat by name each.

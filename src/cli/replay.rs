@@ -121,6 +121,7 @@ struct Conditions {
 
 impl Manner {
     /// The user who issues the ops, if he was named.
+    #[cfg(feature = "sql")]
     pub fn user(&self) -> Option<&str> {
         self.conditions.user.as_deref()
     }

@@ -14,7 +14,8 @@ pub fn no_column(error: &Error, statement: &str) -> Option<(String, Vec<String>)
     let DataFusionError::SchemaError(fault, _) = root(error)? else { return None };
     let SchemaError::FieldNotFound { field, valid_fields } = fault.as_ref() else { return None };
     let name = &field.name;
-    let quoted = statement.contains(&format!("\"{}\"", name.replace('"', "\"\"")));
+    let otherwise = valid_fields.iter().any(|column| column.name.eq_ignore_ascii_case(name));
+    let quoted = !otherwise && statement.contains(&format!("\"{}\"", name.replace('"', "\"\"")));
     let text = if quoted { format!(": a text stands in single quotes, '{}'", name.replace('\'', "''")) } else { String::new() };
     Some((format!("{name}{text}"), valid_fields.iter().map(|column| column.name.clone()).collect()))
 }

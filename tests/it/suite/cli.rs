@@ -65,6 +65,10 @@ fn help_and_version_are_exit_code_0() {
     for args in [["--help"], ["--version"], ["help"]] {
         assert_eq!(code(&args), Some(0), "{args:?}");
     }
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(text(&ioriot(&["--version"]).stdout), format!("ioriot {version}\n"));
+    let changes = fs::read_to_string(home().join("CHANGELOG.md")).unwrap();
+    assert!(changes.lines().any(|line| line.starts_with(&format!("## {version}"))), "CHANGELOG.md does not know {version}");
 }
 
 #[test]

@@ -124,6 +124,7 @@ fn sql_that_is_nearly_right_is_put_right() {
         dir,
         &[
             (&["query", "cap", "SELECT * FROM events WHERE syscall = \"openat\""], text),
+            (&["query", "cap", "SELECT \"Path\" FROM events"], "there is no column Path, perhaps path"),
             (&["query", "cap", "SELECT openat FROM events"], "there is no column openat: `ioriot query"),
             (&["generate", "cap", "-o", "w", "--where", "syscall = \"openat\""], text),
             (
