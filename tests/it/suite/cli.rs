@@ -123,7 +123,7 @@ fn the_syscall_table_prints_in_every_format() {
 
     let csv = text(&ioriot(&["syscalls", "--format", "csv"]).stdout);
     assert_eq!(csv.lines().count(), rows.len() + 1);
-    assert!(csv.starts_with("syscall,arguments,returns,at,support,op,note\n"));
+    assert!(csv.starts_with("syscall,arguments,returns,instant,support,op,note\n"));
     assert!(text(&ioriot(&["syscalls"]).stdout).contains("| pread64 "));
 
     let dir = tempfile::tempdir().unwrap();
