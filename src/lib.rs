@@ -14,6 +14,7 @@ pub mod dice;
 #[cfg(feature = "sql")]
 pub mod engine;
 pub mod event;
+pub mod events;
 pub mod fate;
 pub mod files;
 #[cfg(fuzzing)]

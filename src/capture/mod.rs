@@ -34,7 +34,7 @@ pub use target::path_filter::Paths;
 pub use target::scope::Scope;
 pub use write::HOLE;
 
-use crate::ingest::write::Sink;
+use crate::events::write::Sink;
 use crate::os::rights;
 use crate::progress::{Progress, Unit};
 use crate::schema::dataset::Kind;

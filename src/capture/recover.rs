@@ -1,6 +1,6 @@
 //! What a killed capture left: all but its last seconds can be made a dataset.
 
-use crate::ingest::write::Sink;
+use crate::events::write::Sink;
 use crate::loss::Loss;
 use crate::schema::dataset::Kind;
 use crate::schema::losses::{self, Lost};

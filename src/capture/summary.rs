@@ -2,7 +2,7 @@
 
 use super::{Ended, OnDrop};
 use crate::amount::Things;
-use crate::ingest::{Repairs, told};
+use crate::events::{Repairs, told};
 use crate::loss::Loss;
 use crate::schema::losses::Lost;
 use serde::Serialize;

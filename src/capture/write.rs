@@ -3,9 +3,9 @@
 use super::os;
 use crate::capture::target::snapshot::Snapshot;
 use crate::event::{Col, Event};
-use crate::ingest::facts::Facts;
-use crate::ingest::order::{Key, Orderer, Placed, WINDOW};
-use crate::ingest::write::Sink;
+use crate::events::facts::Facts;
+use crate::events::order::{Key, Orderer, Placed, WINDOW};
+use crate::events::write::Sink;
 use crate::schema::{Draft, Table, writer_properties};
 use crate::syscall::Syscall;
 use crate::text;
@@ -89,7 +89,7 @@ impl<'a> Recorder<'a> {
     ///
     /// # Errors
     /// When something cannot be written.
-    pub fn finish(self) -> Result<(u64, u64, crate::ingest::Repairs, Facts)> {
+    pub fn finish(self) -> Result<(u64, u64, crate::events::Repairs, Facts)> {
         let (rows, stragglers, repairs) = self.orderer.finish()?;
         Ok((rows, stragglers, repairs, self.facts))
     }

@@ -1,7 +1,7 @@
 //! Text captures to Parquet events.
 //!
 //! ```text
-//! input -> chunks of lines -> parse (all cores) -> sequence (join halves, place) -> order (repair, spill) -> Parquet
+//! input -> chunks of lines -> parse (all cores) -> sequence (join halves, place) -> events: order, repair, write
 //! ```
 //!
 //! Every arrow is a bounded queue, so memory does not grow with the input. Nothing is lost silently: each line is a
@@ -10,26 +10,20 @@
 pub(crate) mod capture;
 mod doubt;
 mod exits;
-pub(crate) mod facts;
-pub(crate) mod guard;
 pub mod look;
 mod loss;
-pub(crate) mod order;
 pub(crate) mod parse;
 mod pipeline;
 mod possible;
 mod read;
-mod repair;
 pub(crate) mod sequence;
 pub(crate) mod strace;
 mod summary;
 pub mod synth;
-pub(crate) mod write;
 
 pub use doubt::Doubt;
 pub use parse::Why;
 pub use read::Input;
-pub use repair::{Kind as Repair, Repairs, told};
 pub use sequence::Clock;
 pub use summary::{Captured, Ledger, Summary};
 

@@ -6,16 +6,16 @@
 //! events; one more thread encodes Parquet. Queues are short: the slowest stage sets the pace, and memory is theirs times a chunk.
 
 use super::doubt::{Doubt, Doubts, Witness};
-use super::facts::Facts;
 use super::look::{instead, is_replay};
 use super::loss::Tally;
-use super::order::{Orderer, Placed, WINDOW};
 use super::parse::{Batch, Parsed, Parser, Reject, Stamp, Why};
 use super::read::{Chunk, Input, Lines};
 use super::sequence::{Clock, Sequencer};
 use super::summary::{Captured, Ledger};
-use super::write::Sink;
 use super::{Format, Options, Part, capture, strace};
+use crate::events::facts::Facts;
+use crate::events::order::{Orderer, Placed, WINDOW};
+use crate::events::write::Sink;
 use crate::progress::Progress;
 use crate::schema::{Draft, Table, writer_properties};
 use crate::syscall::number;

@@ -8,10 +8,10 @@
 
 use super::doubt::{Doubt, Doubts};
 use super::exits::Exits;
-use super::order::{Key, Placed};
 use super::parse::{Parsed, Parser, Reject, Stamp, What, Why};
-use super::repair::{Lines, Turns};
 use crate::event::{Col, Event};
+use crate::events::order::{Key, Placed};
+use crate::events::{Lines, Turns};
 use crate::syscall::{At, Op, Syscall, lock};
 use std::collections::{HashMap, HashSet};
 

@@ -3,9 +3,9 @@
 use super::Format;
 use super::doubt::Doubt;
 use super::parse::Why;
-use super::repair::told;
 use super::sequence::Clock;
 use crate::amount::Things;
+use crate::events::told;
 use crate::loss::Loss;
 use crate::text;
 use serde::Serialize;

@@ -21,7 +21,7 @@ use crate::capture::target::snapshot::{Process, Snapshot};
 use crate::capture::write::{Recorder, hole};
 use crate::capture::{Ended, Limits, Options, Outcome, Sum};
 use crate::event::{Col, Event};
-use crate::ingest::order::Placed;
+use crate::events::order::Placed;
 use crate::loss::Loss;
 use crate::progress::Progress;
 use crate::schema::losses::Lost;

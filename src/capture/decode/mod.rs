@@ -10,7 +10,7 @@ pub mod uring;
 use crate::capture::kernel::record::{Record, at, flag};
 use crate::capture::target::snapshot::{Numbers, device};
 use crate::event::{Col, Event, Text};
-use crate::ingest::order::{Key, Placed};
+use crate::events::order::{Key, Placed};
 use crate::syscall::flag::{O_CREAT, O_TMPFILE};
 use crate::syscall::{At, Op, Role, Syscall, lock};
 use argument::argument;

@@ -5,7 +5,7 @@ use super::{Decoder, file, path};
 use crate::capture::kernel::record::{Record, at, flag, place};
 use crate::capture::target::snapshot::Process;
 use crate::event::{Col, Event, Text};
-use crate::ingest::order::{Key, Placed};
+use crate::events::order::{Key, Placed};
 use crate::syscall::{Role, Syscall};
 
 /// Bytes of a page as faults count them (of x86_64; of others, the smallest).

@@ -4,7 +4,7 @@
 //! end is never seen becomes an event without a result when its place is taken, or at the end of the capture.
 
 use crate::event::{Col, Event};
-use crate::ingest::order::{Key, Placed};
+use crate::events::order::{Key, Placed};
 use crate::syscall::{At, Syscall, lock};
 use hashbrown::HashMap;
 

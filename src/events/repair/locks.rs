@@ -14,7 +14,7 @@ use super::descriptors::Descriptors;
 use super::growth::file;
 use super::{Kind, Moves, spans};
 use crate::event::{Col, Event};
-use crate::ingest::order::{Key, Ticket, Window};
+use crate::events::order::{Key, Ticket, Window};
 use crate::syscall::lock::{Lock, What};
 use crate::syscall::{Op, flag};
 use hashbrown::HashMap;

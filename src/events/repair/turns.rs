@@ -8,7 +8,7 @@
 
 use super::Kind;
 use crate::event::Col;
-use crate::ingest::order::Placed;
+use crate::events::order::Placed;
 use crate::syscall::Op;
 use std::collections::HashMap;
 

@@ -8,7 +8,7 @@
 
 use super::{Kind, Moves, Overlaps, spans};
 use crate::event::{Col, Event, Text};
-use crate::ingest::order::Window;
+use crate::events::order::Window;
 use crate::syscall::position::{self, Start};
 use crate::syscall::{self, Op, flag};
 use hashbrown::HashMap;
