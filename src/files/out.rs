@@ -6,29 +6,32 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::fs::{FileType, Mode, OFlags, Stat};
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Makes what stands at a path. A file of its own appears only when it is whole, and replaces a file or a symlink that stands
 /// there. A character device and a FIFO of ours or of root's are written to, also where a symlink of ours or of root's leads to
-/// one; so is what `/dev/stdout` and its like lead to.
+/// one. `/dev/stdout`, `/dev/fd/3` and their like are the descriptors of whoever started this process.
 ///
 /// # Errors
 /// When something else stands there, or it cannot be made.
 pub fn write(path: &Path, make: impl FnOnce(File) -> Result<()>) -> Result<()> {
-    ensure!(!path.as_os_str().as_bytes().ends_with(b"/"), "{} names a directory: name a file", path.display());
+    let last = path.as_os_str().as_bytes().rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    ensure!(!matches!(last, b"" | b"." | b".."), "{} names a directory: name a file", path.display());
+    let cannot = || format!("cannot write {}", path.display());
+    if let Some(number) = descriptor(path) {
+        return make(inherited(number).with_context(cannot)?);
+    }
     let Ok(stands) = rustix::fs::lstat(path) else { return aside(path, make) };
-    let system = of_system(path);
-    let kind = |of: &Stat| FileType::from_raw_mode(of.st_mode);
-    let takes = |of: &Stat| match kind(of) {
-        FileType::CharacterDevice | FileType::Fifo => true,
-        FileType::RegularFile => system,
-        _ => false,
-    };
+    let takes = |of: &Stat| matches!(kind(of), FileType::CharacterDevice | FileType::Fifo);
     let trusted = |of: &Stat| [0, us()].contains(&of.st_uid);
+    let leads = rustix::fs::stat(path).ok();
     let straight = match kind(&stands) {
-        FileType::Symlink => trusted(&stands) && rustix::fs::stat(path).is_ok_and(|leads| takes(&leads)),
+        FileType::Symlink if leads.as_ref().is_some_and(|leads| kind(leads) == FileType::Directory) => {
+            bail!("{} leads to a directory: name a file", path.display())
+        }
+        FileType::Symlink => trusted(&stands) && leads.as_ref().is_some_and(takes),
         FileType::RegularFile => false,
         FileType::CharacterDevice | FileType::Fifo => true,
         FileType::Directory => bail!("{} is a directory: name a file", path.display()),
@@ -39,27 +42,47 @@ pub fn write(path: &Path, make: impl FnOnce(File) -> Result<()>) -> Result<()> {
     }
     // First only what it is (O_PATH, open(2)): another's FIFO would keep us waiting for its reader, and what stands there may be
     // another by now. One of ours waits for its reader as it does for every other program.
-    let cannot = || format!("cannot write {}", path.display());
     let found = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).with_context(cannot)?;
     let is = rustix::fs::fstat(&found)?;
-    ensure!(takes(&is) && (system || trusted(&is)), "{} is not yours to write to", path.display());
-    // `/dev/stdout` is opened anew, so that it would begin at the start of a file which the shell appends to.
-    let append = if kind(&is) == FileType::RegularFile { OFlags::APPEND } else { OFlags::empty() };
+    ensure!(takes(&is) && (trusted(&is) || in_dev(path)), "{} is not yours to write to", path.display());
     let found = format!("/proc/self/fd/{}", found.as_raw_fd());
-    let out = rustix::fs::open(found, OFlags::WRONLY | OFlags::CLOEXEC | append, Mode::empty()).with_context(cannot)?;
+    let out = rustix::fs::open(found, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()).with_context(cannot)?;
     make(out.into())
 }
 
-/// Is it an entry of `/dev`, or a descriptor of ours (`/dev/fd/3`, `/proc/self/fd/3`)?
-fn of_system(path: &Path) -> bool {
+fn kind(of: &Stat) -> FileType {
+    FileType::from_raw_mode(of.st_mode)
+}
+
+/// The directory that a name is in, without symlinks.
+fn above(path: &Path) -> Option<PathBuf> {
     let above = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let descriptors = || std::fs::canonicalize("/proc/self/fd").ok();
-    std::fs::canonicalize(above).is_ok_and(|above| above == Path::new("/dev") || Some(above) == descriptors())
+    std::fs::canonicalize(above).ok()
+}
+
+fn in_dev(path: &Path) -> bool {
+    above(path).is_some_and(|above| above == Path::new("/dev"))
+}
+
+/// The number of the descriptor of this process that a path stands for: `/dev/fd/3`, `/proc/self/fd/3`, and what leads to one in
+/// `/dev` (`/dev/stdout`).
+fn descriptor(path: &Path) -> Option<RawFd> {
+    let path = if in_dev(path) { path.with_file_name(std::fs::read_link(path).ok()?) } else { path.to_owned() };
+    let descriptors = std::fs::canonicalize("/proc/self/fd").ok()?;
+    let number = above(&path).filter(|above| *above == descriptors).and(path.file_name())?;
+    number.to_str()?.parse().ok()
+}
+
+/// A descriptor that whoever started this process left open for it. Ours are closed at an exec, and none of anybody's business.
+fn inherited(number: RawFd) -> Result<File> {
+    let fd = crate::os::descriptor::inherited(number).context("no such descriptor was handed over")?;
+    Ok(File::from(fd))
 }
 
 /// Makes a file for its owner only that appears only when it is whole. Until then it has no name, or, where the file system
 /// knows no such files, a new one: whatever others put there is neither written to nor in the way.
 fn aside(path: &Path, make: impl FnOnce(File) -> Result<()>) -> Result<()> {
+    ensure!(!in_dev(path), "{} is in /dev, where no files are made", path.display());
     let (dir, name) = Dir::around(path).with_context(|| format!("{} is no name for a file", path.display()))?;
     // Nobody can know it before, and put something there.
     let unfinished = format!(".ioriot-{:016x}.unfinished", RandomState::new().hash_one(std::process::id()));

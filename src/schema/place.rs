@@ -1,7 +1,7 @@
 //! Where a dataset or a tree may be made: in none of ioriot's own, which would take it along when it goes.
 
 use super::draft;
-use crate::files::Dir;
+use crate::files::{self, Dir};
 use anyhow::{Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,10 @@ pub fn outside(place: &Path) -> Result<()> {
     // What is not there yet lies in none. A symlink above leads where the place will be.
     let above = place.ancestors().skip(1).find_map(|above| fs::canonicalize(above).ok()).unwrap_or_else(|| PathBuf::from("/"));
     for dir in above.ancestors() {
-        let Ok(opened) = Dir::open(dir) else { continue };
+        // What a directory of somebody else says of itself is not believed, nor what others can have put there.
+        let Some(opened) = Dir::open(dir).ok().filter(|opened| opened.stat().is_ok_and(|stat| files::mine(&stat))) else {
+            continue;
+        };
         let ours = match draft::stamped(&opened) {
             Some((kind, _)) => kind.name(),
             None if opened.look(ROOT).is_ok() => "root",
@@ -34,6 +37,7 @@ mod tests {
     use super::*;
     use crate::schema::dataset::Kind;
     use crate::schema::{Draft, Manifest};
+    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn nothing_is_made_in_what_may_go() {
@@ -58,5 +62,8 @@ mod tests {
         fs::create_dir(dir.join("web")).unwrap();
         fs::write(dir.join("web/manifest.json"), "{\"name\": \"app\"}").unwrap();
         outside(&dir.join("web/x")).unwrap();
+        // Anybody may have put it there.
+        fs::set_permissions(dir.join("root"), fs::Permissions::from_mode(0o1777)).unwrap();
+        outside(&dir.join("root/x")).unwrap();
     }
 }

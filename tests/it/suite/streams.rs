@@ -130,6 +130,20 @@ fn a_descriptor_of_the_shell_is_written_to_by_each_of_its_names() {
         assert_eq!(ask(&format!("exec 3>out; echo first >&3; {query} {name}")), "first\nanswer\n42\n", "{name}");
     }
     assert_eq!(ask(&format!("exec >out; cd /dev; {query} stdout")), "answer\n42\n");
+    assert_eq!(ask(&format!("(echo first; {query} /dev/stdout; echo last) >out")), "first\nanswer\n42\nlast\n");
+    // One that is not there, or is the program's own, or cannot be written; a directory; and what would be made in /dev.
+    for (before, name) in [("", "/dev/fd/3"), ("", "/dev/fd/4"), ("", "/dev/fd/9"), ("exec 3<out;", "/dev/fd/3"), ("", "/dev/fd")]
+    {
+        let refused = format!("echo kept >out; {before} ! {query} {name} 2>/dev/null");
+        assert_eq!(ask(&refused), "kept\n", "{name}");
+    }
+    assert_eq!(ask(&format!("echo kept >out; ! {query} /dev/no-such-device 2>/dev/null")), "kept\n");
+    assert!(!Path::new("/dev/no-such-device").exists());
+    let events = fs::read(Path::new(&capture).join("events.parquet")).unwrap();
+    for number in 3..12 {
+        ask(&format!("touch out; {query} /dev/fd/{number} 2>/dev/null || true"));
+    }
+    assert_eq!(fs::read(Path::new(&capture).join("events.parquet")).unwrap(), events);
     assert!(fs::symlink_metadata("/dev/stdout").unwrap().is_symlink());
 }
 

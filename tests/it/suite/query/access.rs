@@ -159,7 +159,12 @@ fn a_device_is_written_to_and_not_replaced() {
     let refused = ask(dir.path().to_str().unwrap());
     assert!(String::from_utf8_lossy(&refused.stderr).contains("is a directory"), "{refused:?}");
     let new = dir.path().join("new");
-    let refused = ask(&format!("{}/", new.to_str().unwrap()));
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("names a directory"), "{refused:?}");
+    for ending in ["/", "/.", "/.."] {
+        let refused = ask(&format!("{}{ending}", new.to_str().unwrap()));
+        assert!(String::from_utf8_lossy(&refused.stderr).contains("names a directory"), "{refused:?}");
+    }
+    let link = dir.path().join("link");
+    symlink(dir.path(), &link).unwrap();
+    assert!(String::from_utf8_lossy(&ask(link.to_str().unwrap()).stderr).contains("leads to a directory"));
     assert!(!new.exists());
 }
