@@ -98,21 +98,26 @@ pub fn trace(name: &Path) -> Result<()> {
     bail!("{shown} is a directory, and an input is a file");
 }
 
+/// How this program is called to look at what it makes: what a user made by sudo is for root's eyes.
+pub fn program() -> &'static str {
+    if std::env::var_os("SUDO_UID").is_some() { "sudo ioriot" } else { "ioriot" }
+}
+
 /// What comes next after the datasets in the DIR of `ioriot run`.
 pub fn next(name: &Path, parts: &[Part]) -> String {
-    let (dir, is) = (word(name), |kind: Kind| parts.iter().any(|part| part.kind == kind));
+    let (dir, ioriot, is) = (word(name), program(), |kind: Kind| parts.iter().any(|part| part.kind == kind));
     let tree = Root::open(&name.join("root")).ok().flatten().and_then(|root| root.stamp().ok());
-    let replay = |to: &str| format!("`ioriot replay {dir} -o {to}`");
+    let replay = |to: &str| format!("`{ioriot} replay {dir} -o {to}`");
     match tree.map(|stamp| stamp.state) {
         _ if is(Kind::Run) => format!(
-            ": `ioriot query {dir} 'SELECT * FROM latency'` looks at it, `ioriot init {dir} --reset` and {} replay again",
+            ": `{ioriot} query {dir} 'SELECT * FROM latency'` looks at it, `{ioriot} init {dir} --reset` and {} replay again",
             replay("run2")
         ),
-        _ if !is(Kind::Workload) => format!(": `ioriot generate {dir} -o {}` goes on from there", word(&name.join("workload"))),
-        None => format!(": `ioriot init {dir}` and {} go on from there", replay(&word(&name.join("run")))),
+        _ if !is(Kind::Workload) => format!(": `{ioriot} generate {dir} -o {}` goes on from there", word(&name.join("workload"))),
+        None => format!(": `{ioriot} init {dir}` and {} go on from there", replay(&word(&name.join("run")))),
         Some(State::Fresh) => format!(": {} goes on from there", replay(&word(&name.join("run")))),
         Some(State::Used | State::Incomplete) => {
-            format!(": `ioriot init {dir} --force` and {} go on from there", replay(&word(&name.join("run"))))
+            format!(": `{ioriot} init {dir} --force` and {} go on from there", replay(&word(&name.join("run"))))
         }
     }
 }

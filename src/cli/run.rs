@@ -115,11 +115,10 @@ fn verdict(replayed: &replay::Summary) -> String {
 
 /// The query that a reader of the verdict would want next.
 fn closer(workload: &Path, run: &Path, replayed: &replay::Summary) -> String {
-    // What a user made by sudo is for root's eyes.
-    let sudo = if std::env::var_os("SUDO_UID").is_some() { "sudo " } else { "" };
+    let ioriot = given::program();
     match replayed.different {
-        0 => format!("Look closer: {sudo}ioriot query {} 'SELECT * FROM latency'", run.display()),
-        _ => format!("Look closer: {sudo}ioriot query {} {} 'SELECT * FROM differences'", workload.display(), run.display()),
+        0 => format!("Look closer: {ioriot} query {} 'SELECT * FROM latency'", run.display()),
+        _ => format!("Look closer: {ioriot} query {} {} 'SELECT * FROM differences'", workload.display(), run.display()),
     }
 }
 

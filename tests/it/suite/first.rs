@@ -176,6 +176,10 @@ fn run_leaves_nothing_of_what_it_could_not_do_and_says_what_is_left() {
     let next =
         "trace.ioriot has capture, workload: `ioriot init trace.ioriot` and `ioriot replay trace.ioriot -o trace.ioriot/run`";
     assert!(said.contains(next), "{said}");
+    let under_sudo =
+        command(&["run", "notes.txt", "--force", "-o", "trace.ioriot"]).env("SUDO_UID", "0").current_dir(dir).output();
+    let said = stderr(&under_sudo.unwrap());
+    assert!(said.contains("`sudo ioriot init trace.ioriot` and `sudo ioriot replay"), "{said}");
     fine(dir, &["init", "trace.ioriot"]);
     fine(dir, &["replay", "trace.ioriot", "-o", "trace.ioriot/run"]);
     for (signal, at) in [(SIGINT, "d"), (SIGTERM, "trace.ioriot")] {
