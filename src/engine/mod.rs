@@ -13,6 +13,7 @@ mod ops;
 mod order;
 mod pack;
 mod percentile;
+mod plain;
 mod refuse;
 mod rules;
 mod session;

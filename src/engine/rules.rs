@@ -1,5 +1,6 @@
 //! The rules of the physical optimizer, without those that answer wrongly.
 
+use super::plain::Forget;
 use super::skip::Blind;
 use datafusion::common::JoinType;
 use datafusion::common::Result;
@@ -29,6 +30,7 @@ pub(super) fn rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
             _ => {}
         }
     }
+    rules.insert(0, Arc::new(Forget));
     rules
 }
 

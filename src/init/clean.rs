@@ -1,8 +1,9 @@
 //! Finds and deletes what ioriot leaves behind: roots with all their parts, trees moved aside, runs, datasets a killed writer
 //! left. What carries no mark of ioriot's own is never touched, nor what somebody else could have put there.
 
+use super::State;
 use super::aside;
-use super::root::Root;
+use super::root::{Root, TREE};
 use crate::files::{self, Dir, Id, Lock};
 use crate::schema::Dataset;
 use crate::schema::dataset::Kind;
@@ -11,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use rustix::fs::FileType;
 use serde::Serialize;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// Something that can be cleaned.
@@ -151,22 +153,37 @@ pub fn remove(found: &Found) -> Result<()> {
     let (Some(dir), Some((_, places))) = (again, now) else {
         bail!("{} is not what it was any more: it is left alone", found.path.display())
     };
+    let cannot = || format!("cannot delete {}", found.path.display());
     let _lock = match found.thing {
-        Thing::Root | Thing::Old | Thing::Mapped | Thing::Orphan => Root::of(dir)?.map(|root| root.hold()).transpose()?,
-        Thing::Run => Some(Lock::alone(dir)?),
         Thing::Unfinished => return draft::remove(&parent, &name),
+        Thing::Run => Lock::alone(dir)?,
+        Thing::Root | Thing::Old | Thing::Mapped | Thing::Orphan => {
+            let root = Root::of(dir)?.with_context(cannot)?;
+            let lock = root.hold()?;
+            // The root last: as long as it is there, it tells what belongs to it.
+            places.iter().try_for_each(discard)?;
+            fell(&root).with_context(cannot)?;
+            lock
+        }
     };
-    // The root last: as long as it is there, it tells what belongs to it.
-    for place in &places {
-        discard(place)?;
+    files::remove_tree(&parent, &name, found.id).with_context(cannot)
+}
+
+/// Deletes the tree of a root and leaves its stamp: when something in the tree cannot be deleted, what is left is still known.
+fn fell(root: &Root) -> Result<()> {
+    // On a full disk there is no room to say so, and the more reason to delete.
+    let _ = root.mark(State::Incomplete);
+    match root.dir().look(TREE) {
+        Ok(stat) => Ok(files::remove_tree(root.dir(), TREE, Id::of(&stat))?),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error.into()),
     }
-    files::remove_tree(&parent, &name, found.id).with_context(|| format!("cannot delete {}", found.path.display()))
 }
 
 /// Deletes a root, or a place, with all that is in it.
 pub(super) fn discard(root: &Root) -> Result<()> {
     let (parent, name) = Dir::around(root.path())?;
     files::trusted(&parent)?;
-    let removed = root.dir().id().and_then(|id| files::remove_tree(&parent, &name, id));
+    let removed = fell(root).and_then(|()| Ok(files::remove_tree(&parent, &name, root.dir().id()?)?));
     removed.with_context(|| format!("cannot delete {}", root.path().display()))
 }

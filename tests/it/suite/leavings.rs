@@ -153,6 +153,7 @@ fn what_cannot_be_cleaned_hides_nothing_of_the_rest() {
         return skip(Need::Root, "a file system cannot be mounted");
     }
     let cleaned = within(here, &["clean", "--roots", "--yes"]);
+    let again = within(here, &["clean", "--roots", "--dry-run"]);
     assert!(done(Command::new("umount").arg("-l").arg(&mount)));
     let text = said(&cleaned);
     assert!(cleaned.status.code() == Some(2) && text.contains("mnt is a mount point"), "{text}");
@@ -160,6 +161,11 @@ fn what_cannot_be_cleaned_hides_nothing_of_the_rest() {
         assert!(text.contains(word), "{word} is not in {text}");
     }
     assert!(!work.place("a").exists() && work.place("b").exists() && !work.place("c").exists());
+    // What is left is still known for what it is, and not for a whole tree.
+    assert!(said(&again).contains("delete the tree (--roots) ./b,"), "{}", said(&again));
+    let replayed = within(here, &["replay", "work", "--root", "b", "-o", "run"]);
+    assert!(replayed.status.code() == Some(2) && said(&replayed).contains("incomplete"), "{}", said(&replayed));
+    assert!(within(here, &["clean", "--roots", "--yes"]).status.success() && !work.place("b").exists());
 }
 
 #[test]
@@ -168,9 +174,10 @@ fn a_file_for_people_is_whole_or_what_it_was() {
     let at = |name: &str| dir.path().join(name);
     fs::create_dir(at("man")).unwrap();
     fs::create_dir(at("docs")).unwrap();
+    fs::create_dir(at("systemtap")).unwrap();
     let files = [
         (vec!["man", "man"], "man/ioriot-capture.1"),
-        (vec!["docs", "docs"], "docs/SYSCALLS.md"),
+        (vec!["docs", "."], "docs/SYSCALLS.md"),
         (vec!["syscalls", "-o", "table"], "table"),
         (vec!["syscalls", "--format", "csv", "-o", "csv"], "csv"),
         (vec!["syscalls", "--format", "json", "-o", "json"], "json"),

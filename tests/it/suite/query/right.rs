@@ -269,6 +269,21 @@ fn rows_that_are_left_out_below_a_sort_are_no_others() {
     }
 }
 
+#[test]
+fn what_grouping_sets_leave_out_is_no_constant() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().join("made");
+    expect(0, &["run", &data("matrix.strace"), "-o", place.to_str().unwrap(), "--engine", "null"]);
+    let ask = |part: &str, sql: &str| rows(&[&place.join(part)], sql).join(" ");
+    let sets = "FROM results WHERE lane = 0 GROUP BY CUBE (outcome, lane)";
+    let sql = format!("SELECT coalesce(lane, -1) FROM (SELECT lane, count(*) AS n {sets} ORDER BY lane NULLS FIRST LIMIT 3)");
+    assert!(ask("run", &sql).starts_with("-1 -1 0"), "{}", ask("run", &sql));
+    let sets = "SELECT errno, syscall, count(*) AS n FROM events WHERE errno = 2 GROUP BY CUBE (errno, syscall)";
+    let sql = format!("SELECT max(r) FROM (SELECT rank() OVER (PARTITION BY errno ORDER BY n, syscall) AS r FROM ({sets}))");
+    let half = format!("SELECT count(*) / 2 FROM ({sets})");
+    assert_eq!(ask("capture", &sql), ask("capture", &half));
+}
+
 /// Statements that DataFusion answers wrongly, with what is said instead of the answer.
 const REFUSED: &[(&str, &str)] = &[
     ("SELECT x FROM (VALUES (1),(2)) a(x) FULL JOIN (VALUES (2),(3)) b(x) USING (x)", "coalesce(a.x, b.x)"),
