@@ -122,7 +122,7 @@ impl Part {
     fn remove(&self, dir: &Dir) -> Result<()> {
         let removed = match self.form {
             // Somebody may have put something there meanwhile.
-            Form::Whole => content::pure(&self.found).and_then(|()| Ok(files::remove_tree(dir, &self.aside, self.id)?)),
+            Form::Whole => content::remove(&self.found).and_then(|()| Ok(files::remove_tree(dir, &self.aside, self.id)?)),
             Form::Unfinished => draft::empty(&self.found).and_then(|()| Ok(dir.rmdir(&self.aside)?)),
         };
         removed.with_context(|| format!("cannot delete {}", dir.at(&self.aside).display()))

@@ -156,7 +156,11 @@ pub fn remove(found: &Found) -> Result<()> {
     let cannot = || format!("cannot delete {}", found.path.display());
     let _lock = match found.thing {
         Thing::Unfinished => return draft::remove(&parent, &name),
-        Thing::Run => Lock::alone(dir)?,
+        Thing::Run => {
+            let lock = Lock::alone(dir.again()?)?;
+            content::remove(&dir).with_context(cannot)?;
+            lock
+        }
         Thing::Root | Thing::Old | Thing::Mapped | Thing::Orphan => {
             let root = Root::of(dir)?.with_context(cannot)?;
             let lock = root.hold()?;
@@ -174,7 +178,9 @@ fn fell(root: &Root) -> Result<()> {
     // On a full disk there is no room to say so, and the more reason to delete.
     let _ = root.mark(State::Incomplete);
     match root.dir().look(TREE) {
-        Ok(stat) => Ok(files::remove_tree(root.dir(), TREE, Id::of(&stat))?),
+        Ok(stat) if files::is_dir(&stat) => Ok(files::remove_tree(root.dir(), TREE, Id::of(&stat))?),
+        // A symlink that somebody has put there leads nowhere for us.
+        Ok(_) => Ok(root.dir().unlink(TREE)?),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error.into()),
     }

@@ -3,6 +3,7 @@
 use super::format::{Format, print};
 use super::{advice, prompt, tables::Desk};
 use crate::engine::{self, Access, Engine};
+use crate::schema::place;
 use crate::{files, stdio};
 use anyhow::{Context, Result, ensure};
 use datafusion::dataframe::DataFrame;
@@ -65,6 +66,7 @@ fn text(bytes: io::Result<Vec<u8>>) -> Result<String> {
 }
 
 fn answer_all(desk: &Desk, sql: &str, options: &Options) -> Result<()> {
+    options.out.as_deref().map_or(Ok(()), place::foreign)?;
     let statements = engine::statements(sql);
     ensure!(!statements.is_empty(), "there is no SQL to run");
     match (&options.out, statements.as_slice()) {

@@ -12,7 +12,7 @@ use std::ffi::OsStr;
 pub const SPILL: &str = "spill";
 
 /// Does a file, or a directory, of this name belong to a dataset?
-fn made(name: &OsStr, directory: bool) -> bool {
+pub(super) fn made(name: &OsStr, directory: bool) -> bool {
     let Some(name) = name.to_str() else { return false };
     if directory {
         return name == SPILL;
@@ -34,6 +34,16 @@ fn made(name: &OsStr, directory: bool) -> bool {
                 || numbered(stem, "results-")
         }
     }
+}
+
+/// Deletes the files of a dataset, its manifest last: what is left when that is cut short is still known as one. The directory
+/// stays, with the manifest.
+///
+/// # Errors
+/// When something in it is not ioriot's, or cannot be deleted.
+pub fn remove(dir: &Dir) -> Result<()> {
+    pure(dir)?;
+    Ok(files::clear(dir, &[MANIFEST])?)
 }
 
 /// Refuses a dataset, finished or not, in which something stands that ioriot did not make.

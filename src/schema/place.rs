@@ -1,8 +1,8 @@
 //! Where a dataset or a tree may be made: in none of ioriot's own, which would take it along when it goes.
 
-use super::draft;
+use super::{content, draft};
 use crate::files::{self, Dir};
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -29,6 +29,18 @@ pub fn outside(place: &Path) -> Result<()> {
         };
         bail!("{} would be in {}, which is a {ours}, and go with it: choose another place", place.display(), dir.display());
     }
+    Ok(())
+}
+
+/// Refuses to put a file of the user's in the place of one that belongs to a dataset or a root.
+///
+/// # Errors
+/// When it would be; the message names the file.
+pub fn foreign(file: &Path) -> Result<()> {
+    let (Ok((dir, name)), Some(above)) = (Dir::around(file), file.parent()) else { return Ok(()) };
+    let dataset = draft::stamped(&dir).is_some() && content::made(&name, false);
+    let root = dir.look(ROOT).is_ok() && name.to_string_lossy().starts_with(".ioriot-");
+    ensure!(!dataset && !root, "{} belongs to {}: name another file", file.display(), above.display());
     Ok(())
 }
 

@@ -163,6 +163,14 @@ fn a_device_is_written_to_and_not_replaced() {
         let refused = ask(&format!("{}{ending}", new.to_str().unwrap()));
         assert!(String::from_utf8_lossy(&refused.stderr).contains("names a directory"), "{refused:?}");
     }
+    // What the dataset is made of is no place for an answer; beside it there is one.
+    for own in ["events.parquet", "manifest.json"] {
+        let before = fs::read(capture.join(own)).unwrap();
+        let refused = ask(capture.join(own).to_str().unwrap());
+        assert!(String::from_utf8_lossy(&refused.stderr).contains("name another file"), "{refused:?}");
+        assert_eq!(fs::read(capture.join(own)).unwrap(), before);
+    }
+    assert!(ask(capture.join("calls.csv").to_str().unwrap()).status.success());
     let link = dir.path().join("link");
     symlink(dir.path(), &link).unwrap();
     assert!(String::from_utf8_lossy(&ask(link.to_str().unwrap()).stderr).contains("leads to a directory"));

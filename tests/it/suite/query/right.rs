@@ -270,7 +270,7 @@ fn rows_that_are_left_out_below_a_sort_are_no_others() {
 }
 
 #[test]
-fn what_grouping_sets_leave_out_is_no_constant() {
+fn what_grouping_sets_and_outer_joins_leave_out_is_no_constant() {
     let dir = tempfile::tempdir().unwrap();
     let place = dir.path().join("made");
     expect(0, &["run", &data("matrix.strace"), "-o", place.to_str().unwrap(), "--engine", "null"]);
@@ -282,6 +282,20 @@ fn what_grouping_sets_leave_out_is_no_constant() {
     let sql = format!("SELECT max(r) FROM (SELECT rank() OVER (PARTITION BY errno ORDER BY n, syscall) AS r FROM ({sets}))");
     let half = format!("SELECT count(*) / 2 FROM ({sets})");
     assert_eq!(ask("capture", &sql), ask("capture", &half));
+    let few = "(SELECT op_id, lane FROM results WHERE lane = 0 AND op_id < 50)";
+    for join in [
+        format!("results a LEFT JOIN {few} b ON a.op_id = b.op_id"),
+        format!("{few} b RIGHT JOIN results a ON a.op_id = b.op_id"),
+        format!("results a FULL JOIN {few} b ON a.op_id = b.op_id"),
+        format!("results a LEFT JOIN {few} b ON a.op_id < b.op_id - 48"),
+    ] {
+        let sql = format!("SELECT coalesce(lane, -1) FROM (SELECT b.lane FROM {join} ORDER BY b.lane NULLS FIRST LIMIT 3)");
+        assert_eq!(ask("run", &sql), "-1 -1 -1", "{join}");
+        let sql = format!(
+            "SELECT count(*) FROM (SELECT rank() OVER (PARTITION BY b.lane ORDER BY a.op_id) AS r FROM {join}) WHERE r = 1"
+        );
+        assert_eq!(ask("run", &sql), "2", "{join}");
+    }
 }
 
 /// Statements that DataFusion answers wrongly, with what is said instead of the answer.
