@@ -1,44 +1,45 @@
-//! What the model is told before the first event: which places of the captured machine are replayed, and what was there.
+//! What the model is told before the first event: which paths of the captured machine are replayed, and what was there.
 
 use super::start::Present;
 use crate::syscall::Syscall;
 use std::sync::Arc;
 
-/// What happens to calls on the files of a place.
+/// What happens to calls on the files below a path of the captured machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Place {
-    /// Replayed.
+    /// They are replayed.
     Keep,
     /// A pseudo or memory file system: its files are made by the kernel or gone at the next boot, not stored.
     Pseudo,
-    /// Left out because the user said so.
+    /// They are left out because the user said so.
     Ignore,
 }
 
-/// Where the paths begin that a capture adds to the calls of a process with a root directory of its own (chroot(2)).
+/// Where paths begin that the capture itself adds to the calls of a process with a root directory of its own (chroot(2)), such
+/// as the path of a descriptor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Notes {
     /// At the machine's root: who captured looked from outside.
     #[default]
     Machine,
-    /// At the process's root.
+    /// At the process's own root.
     Process,
 }
 
-/// Which requests that calls hand over to the kernel (io_submit(2), io_uring(7)) the capture has as events of their own.
+/// Which requests that io_submit(2) and io_uring_enter(2) hand to the kernel the capture has as events of their own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Requests {
-    /// All.
+    /// Those of both.
     #[default]
     All,
-    /// Those of io_submit.
+    /// Those of io_submit(2) only.
     Submitted,
-    /// None: the capture is of calls.
+    /// Of neither: the capture has only the calls.
     None,
 }
 
 impl Requests {
-    /// Does this call hide what it asks for?
+    /// Does this call hide what it asks for, because its requests are not events of their own?
     pub(super) fn hidden_in(self, call: Syscall) -> bool {
         match call {
             Syscall::io_uring_enter => self != Requests::All,
@@ -48,21 +49,21 @@ impl Requests {
     }
 }
 
-/// What the model is told before the first event.
+/// What the model is told of the captured machine before the first event.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Absolute paths and what happens at and below them. The longest that matches at path boundaries wins; a path
     /// that none matches is kept.
     pub rules: Vec<(Vec<u8>, Place)>,
-    /// What was there when the capture began, as far as the capture knows.
+    /// Processes that were running when the capture began, with their open files, as far as the capture knows.
     pub present: Arc<[Present]>,
-    /// Where the paths begin that the capture added.
+    /// Where the paths begin that the capture added to the calls of processes with a root of their own.
     pub notes: Notes,
-    /// Which requests are events of their own.
+    /// Which requests to io_submit and io_uring are events of their own.
     pub requests: Requests,
 }
 
-/// Places that are no stored files on a usual Linux machine, with the reason; used when the capture does not know its
+/// Paths that hold no stored files on a usual Linux machine, each with the reason; used when the capture does not know its
 /// mounts.
 pub const PSEUDO: &[(&str, &str)] = &[
     ("/proc", "proc(5): processes and kernel settings"),
@@ -74,7 +75,7 @@ pub const PSEUDO: &[(&str, &str)] = &[
 ];
 
 impl Default for Config {
-    /// The usual pseudo and memory file systems: [`PSEUDO`].
+    /// Rules for the usual pseudo and memory file systems ([`PSEUDO`]), and nothing known of the start.
     fn default() -> Config {
         let rules = PSEUDO.iter().map(|(path, _)| (path.as_bytes().to_vec(), Place::Pseudo)).collect();
         Config { rules, present: Arc::default(), notes: Notes::default(), requests: Requests::default() }
@@ -98,7 +99,7 @@ impl Config {
         config
     }
 
-    /// What happens to a path.
+    /// What happens to calls on the files at an absolute path.
     pub fn place(&self, path: &[u8]) -> Place {
         let covers = |rule: &[u8]| {
             let rule = rule.strip_suffix(b"/").unwrap_or(rule);
@@ -109,7 +110,7 @@ impl Config {
         rules.max_by_key(|(rule, _)| rule.len()).map_or(Place::Keep, |(_, place)| *place)
     }
 
-    /// Is there a rule for a path below this one?
+    /// Is there a rule for a path strictly below this one?
     pub(super) fn ruled_below(&self, path: &[u8]) -> bool {
         let path = path.strip_suffix(b"/").unwrap_or(path);
         self.rules.iter().any(|(rule, _)| rule.strip_prefix(path).is_some_and(|rest| rest.len() > 1 && rest[0] == b'/'))

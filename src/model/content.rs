@@ -9,70 +9,71 @@
 
 use super::extents::Extents;
 
-/// Size and content of one regular file.
+/// What is known of the size and content of one regular file. All positions and sizes in bytes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Content {
-    /// Is the size now known exactly?
+    /// Is the current size known exactly? If not, the size is *open* (see the module).
     known: bool,
-    /// Size now when known.
+    /// Current size, bytes; meaningless unless `known`.
     size: i64,
     /// Bytes appended while the size was open.
     appended: i64,
-    /// Size before the appends, once it is known.
+    /// Size that the file had before the appends made while its size was open; `None` until an observation tells.
     base: Option<i64>,
     /// End of the furthest write at a position while the size was open.
     wrote: i64,
-    /// Least initial size that explains every call.
+    /// Least initial size (when the capture began) that explains every call, bytes.
     pub(super) need: i64,
-    /// Is `need` the observed initial size?
+    /// Is `need` the observed initial size, rather than a lower bound?
     pub(super) exact: bool,
-    /// End of the initial content that is still there: the smallest truncation.
+    /// End of the initial content that is still there: the smallest size the file was truncated to. `None` if it never was.
     floor: Option<i64>,
-    /// Size after the last truncation.
+    /// Size after the last truncation; `None` before the first one.
     cut: Option<i64>,
-    /// Ranges of initial content that calls read.
+    /// Ranges of the initial content that calls read: they need data in the file that init makes.
     pub(super) read: Extents,
-    /// Ranges overwritten since.
+    /// Ranges below `floor` that the workload has overwritten: reading them says nothing of the initial content.
     written: Extents,
-    /// Known holes of the initial content.
+    /// Ranges of the initial content that calls found to be holes.
     pub(super) holes: Extents,
     /// End of the last call that changed the size, ns: an observation that began earlier overlapped it.
     pub(super) changed: Option<i64>,
 }
 
-/// What an observation says of what the model believed.
+/// How an observation of a file's size or content compares with what the model believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Seen {
-    /// It fits.
+    /// The observation fits.
     Fits,
     /// It fits, and proves that the file was there, with content, before the capture's first call on it.
     Existed,
-    /// It does not fit: somebody else made the file this long.
+    /// It does not fit: somebody outside the capture made the file this long, bytes.
     Resized(i64),
 }
 
 impl Content {
-    /// Content of a file that was just created.
+    /// Content of a file that was just created: its size is known to be 0.
     pub(super) fn empty() -> Content {
         Content { known: true, floor: Some(0), ..Content::default() }
     }
 
-    /// The size, if it is known exactly.
+    /// The current size in bytes, if it is known exactly.
     pub(super) fn size(&self) -> Option<i64> {
         self.known.then_some(self.size)
     }
 
-    /// The least the size can be.
+    /// The least the current size can be, bytes.
     pub(super) fn least(&self) -> i64 {
         if self.known { self.size } else { self.need.saturating_add(self.appended).max(self.wrote) }
     }
 
-    /// Bytes that are there in any order of the writes since the last truncation, or since the start.
+    /// End of the bytes that are there in any order of the writes since the last truncation, or since the start (resource
+    /// `data`).
     pub(super) fn base(&self) -> i64 {
         self.cut.unwrap_or(self.need)
     }
 
-    /// The size was observed. No file has less than nothing: such a number was damaged.
+    /// A call showed the current size. A negative number is damage in the capture and taken as 0.
     pub(super) fn observe(&mut self, size: i64) -> Seen {
         let size = size.max(0);
         if self.known {
@@ -100,7 +101,7 @@ impl Content {
         Seen::Resized(size)
     }
 
-    /// Bytes `offset..offset + bytes` were read.
+    /// A call read the bytes `offset..offset + bytes`, so the file reaches at least to their end.
     pub(super) fn read(&mut self, offset: i64, bytes: i64) -> Seen {
         let (offset, end) = (offset.max(0), offset.saturating_add(bytes));
         let seen = self.read_to(end);
@@ -110,7 +111,7 @@ impl Content {
         seen
     }
 
-    /// The file reaches at least to `end`.
+    /// A call proved that the file reaches at least to `end`, bytes.
     pub(super) fn read_to(&mut self, end: i64) -> Seen {
         if self.known {
             return if end > self.size { self.resize(end) } else { Seen::Fits };
@@ -122,7 +123,7 @@ impl Content {
         Seen::Fits
     }
 
-    /// The file was made at least this long, without data.
+    /// The workload made the file at least `end` bytes long, without data (fallocate).
     pub(super) fn extend(&mut self, end: i64) {
         if self.known {
             self.size = self.size.max(end);
@@ -137,7 +138,7 @@ impl Content {
         if offset > self.least() { Seen::Fits } else { self.observe(offset) }
     }
 
-    /// Bytes were written at a position.
+    /// The workload wrote bytes at a position.
     pub(super) fn write(&mut self, offset: i64, bytes: i64) {
         let end = offset.saturating_add(bytes);
         if self.known {
@@ -150,7 +151,8 @@ impl Content {
         }
     }
 
-    /// Bytes were appended; gives their position, or how far it is behind the size that nobody told yet.
+    /// The workload appended bytes. `Ok` is the position at which they begin; `Err`, while the size is open, how far that
+    /// position is behind the size before the appends, which nobody knows yet.
     pub(super) fn append(&mut self, bytes: i64) -> Result<i64, i64> {
         if self.known {
             let at = self.size;
@@ -163,17 +165,18 @@ impl Content {
         }
     }
 
-    /// A position that [`Content::append`] could not tell, if it can be told now.
+    /// The position that an `Err` of [`Content::append`] stands for, if the size before the appends is known by now.
     pub(super) fn resolve(&self, behind: i64) -> Option<i64> {
         self.base.map(|base| base.saturating_add(behind))
     }
 
-    /// Bytes appended while the size is open; `None` when it is known, or when a write at a position may be its end.
+    /// Bytes appended while the size is open; `None` when it is known, or when a write at a position may be the end of the
+    /// file.
     pub(super) fn appended(&self) -> Option<i64> {
         (!self.known && self.wrote == 0).then_some(self.appended)
     }
 
-    /// Such a position was seen.
+    /// A call showed the `position` that [`Content::append`] could give only as `behind`: tells the size before the appends.
     pub(super) fn reveal(&mut self, behind: i64, position: i64) -> Seen {
         let base = position.saturating_sub(behind);
         if !self.known {
@@ -187,7 +190,7 @@ impl Content {
         Seen::Fits
     }
 
-    /// The file had this many bytes before the appends, or more.
+    /// A call proved that the file had this many bytes before the appends, or more.
     pub(super) fn began_with(&mut self, base: i64) -> Seen {
         if base <= self.need.max(self.wrote) {
             return Seen::Fits;
@@ -196,14 +199,14 @@ impl Content {
         Seen::Existed
     }
 
-    /// The file was made this long.
+    /// The file was truncated to this many bytes, by the workload or by somebody outside the capture.
     pub(super) fn truncate(&mut self, size: i64) {
         let size = size.max(0);
         self.floor = Some(self.floor.map_or(size, |floor| floor.min(size)));
         (self.known, self.size, self.cut) = (true, size, Some(size));
     }
 
-    /// A hole was seen.
+    /// A call (SEEK_HOLE) found a hole at `start..end`: what of it the workload did not write was a hole at the start.
     pub(super) fn hole(&mut self, start: i64, end: i64) {
         let start = start.max(0);
         let end = end.min(self.floor.unwrap_or(i64::MAX));
@@ -211,12 +214,12 @@ impl Content {
         written.gaps(start, end, |start, end| holes.add(start, end));
     }
 
-    /// Data was seen where a hole had been.
+    /// A call found data at `start..end`: what was noted as a hole there is not one.
     pub(super) fn data(&mut self, start: i64, end: i64) {
         self.holes.remove(start, end);
     }
 
-    /// The same file, known by two names until now: takes over what the other one knew of the beginning.
+    /// Two inodes turn out to be one file: takes over what the other one knew of the initial content.
     pub(super) fn merge(&mut self, other: &Content) {
         if other.exact || (!self.exact && other.need > self.need) {
             (self.need, self.exact) = (other.need, other.exact);

@@ -1,4 +1,4 @@
-//! When the events have ended: what had to be there, and what must be there now.
+//! What the model says after the last event: what had to exist before the replay, and what must exist after it.
 
 use super::facts::{Answer, Evidence, Twins};
 use super::step::{End, Expect, Kind, Name, Need};
@@ -6,18 +6,18 @@ use super::tree::{Ino, Life, Node, ROOT, Slot, Tree, Was};
 use super::walk::PATH_MAX;
 use hashbrown::HashSet;
 
-/// One thing of those that the model knows at the end.
+/// One item of what the model says after the last event.
 #[derive(Clone, Debug)]
 pub enum Said {
-    /// What must exist before.
+    /// A path that must exist, or must not, before the replay.
     Need(Need),
-    /// The same once more, for the ranges of a file.
+    /// A need of a regular file once more, in a second pass, for its ranges `read` and `holes`: at least one is not empty.
     Ranges(Need),
-    /// What must be there after.
+    /// What must be at a path after the replay.
     Expect(Expect),
-    /// What the model had to infer, and how often.
+    /// A kind of guess that the model made, and how often.
     Guess(&'static str, u64),
-    /// Answers of a kind.
+    /// A kind of answer that the model gave, how often, and how often that was observed rather than inferred.
     Evidence(&'static str, Evidence),
 }
 
@@ -33,7 +33,7 @@ pub struct Ending {
     visit: Visit,
     twins: Twins,
     too_long: u64,
-    /// What is left of the counters.
+    /// Guesses and evidence that are still to be given, in the last pass.
     counts: std::vec::IntoIter<Said>,
 }
 
@@ -51,7 +51,7 @@ impl Ending {
         Ending { tree, pass: Pass::Needs, visit, twins: Twins::default(), too_long: 0, counts: Vec::new().into_iter() }
     }
 
-    /// Begins the next pass.
+    /// Begins a pass over the tree: from the root again.
     fn turn(&mut self, pass: Pass) {
         (self.pass, self.visit, self.twins) = (pass, Visit::new(&self.tree), Twins::default());
     }
@@ -130,7 +130,7 @@ impl Iterator for Ending {
 }
 
 impl End {
-    /// All of it at once.
+    /// Collects everything into one [`End`], without the ranges pass.
     pub(super) fn collect(ending: Ending) -> End {
         let mut end = End::default();
         for said in ending {
@@ -146,19 +146,19 @@ impl End {
     }
 }
 
-/// Goes through every slot that can be reached.
+/// Depth-first traversal of all slots (names of directories) that can be reached from the root.
 #[derive(Debug)]
 struct Visit {
-    /// Path of the slot that came last.
+    /// Path of the slot that was given last.
     path: Vec<u8>,
     levels: Vec<Level>,
     entered: HashSet<Ino>,
 }
 
-/// The rest of a directory.
+/// A directory of the traversal that is not finished.
 #[derive(Debug)]
 struct Level {
-    /// Bytes of its path.
+    /// Length of the directory's path, bytes.
     above: usize,
     left: std::vec::IntoIter<(Name, Slot)>,
 }
@@ -170,7 +170,7 @@ impl Visit {
         visit
     }
 
-    /// The next slot; `child` chooses the directories that are gone through.
+    /// The next slot, names in byte order; `child` gives the directory to descend into, if any.
     fn next(&mut self, tree: &Tree, child: impl Fn(&Slot) -> Option<Ino>) -> Option<Slot> {
         loop {
             let level = self.levels.last_mut()?;
@@ -188,7 +188,7 @@ impl Visit {
         }
     }
 
-    /// A directory has one name, and is not below itself, whatever a damaged capture says of it.
+    /// Descends into a directory, once: it has one name, and is not below itself, whatever a damaged capture says of it.
     fn enter(&mut self, tree: &Tree, dir: Ino) {
         let Node::Dir(entries) = &tree.at(dir).node else { return };
         if self.entered.insert(dir) {
@@ -240,7 +240,7 @@ impl Tree {
     }
 }
 
-/// A name that must not exist.
+/// A need for a name that must not exist, with all else unset.
 fn blank(path: Name) -> Need {
     Need {
         path,

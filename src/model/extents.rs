@@ -1,9 +1,9 @@
 //! Sets of byte ranges of a file, bounded in number.
 
-/// Ranges kept per file; beyond that the nearest two are joined.
+/// Most ranges kept per set; beyond that the nearest two are joined.
 const LIMIT: usize = 4096;
 
-/// Sorted, disjoint, half-open ranges `start..end`.
+/// Set of bytes as sorted, disjoint, half-open ranges `start..end`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Extents {
     ranges: Vec<(i64, i64)>,
@@ -37,7 +37,7 @@ impl Extents {
         }
     }
 
-    /// Removes `start..end`. A range that cannot be split for want of room stays whole.
+    /// Removes `start..end`. Where that splits a range and there are too many, the nearest two ranges are joined again.
     pub(super) fn remove(&mut self, start: i64, end: i64) {
         let from = self.ranges.partition_point(|range| range.1 <= start);
         let to = self.ranges.partition_point(|range| range.0 < end);
@@ -80,7 +80,7 @@ impl Extents {
         clipped.filter(|(_, length)| *length > 0).collect()
     }
 
-    /// Everything in the set.
+    /// All ranges of the set as `(start, end)`, ascending.
     pub(super) fn iter(&self) -> impl Iterator<Item = (i64, i64)> + '_ {
         self.ranges.iter().copied()
     }

@@ -10,16 +10,17 @@
 use super::step::{Kind, Name};
 use super::tree::{Ino, Life, Node, Slot, Tree, Was};
 
-/// Who told an identity.
+/// Which kind of observation told a file's device and inode number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Source {
-    /// The inode behind a descriptor.
+    /// The kernel's own inode behind a descriptor.
     Fd,
-    /// stat(2) of a path.
+    /// stat(2): st_dev and st_ino.
     Stat,
 }
 
-/// Identity of a file.
+/// Identity of a file on the captured machine: device and inode number, valid from its first name to its last name and last
+/// close.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Identity {
     pub(super) source: Source,
@@ -27,42 +28,42 @@ pub(super) struct Identity {
     pub(super) ino: i64,
 }
 
-/// What the model says, observed or inferred.
+/// Kinds of answers of the model for which it is counted whether they were observed in the kernel or inferred.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// Where a call on a shared position began.
+    /// At which position a call on a shared position (read, write ...) began.
     Position,
-    /// Which file a path led to.
+    /// Which file (inode) a path led to.
     Identity,
-    /// How long a file was at the start.
+    /// Size of a file when the capture began.
     Size,
 }
 
 impl Answer {
-    /// Every kind, and its plural for people.
+    /// Every kind, with its plural as the summary of generate prints it.
     pub(super) const ALL: [(Answer, &'static str); 3] =
         [(Answer::Position, "positions"), (Answer::Identity, "identities"), (Answer::Size, "sizes")];
 }
 
-/// How often the model gave an answer.
+/// How often the model gave one kind of answer, and how often on the strength of an observation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Evidence {
-    /// Answers in all.
+    /// Number of answers in all.
     pub answers: u64,
-    /// Those that an observation in the kernel showed. The others follow from what was seen before.
+    /// Number of answers that an observation in the kernel showed. The others are inferred from earlier events.
     pub observed: u64,
 }
 
 impl Tree {
-    /// Counts an answer.
+    /// Counts one answer of the model, and whether it was observed in the kernel.
     pub(super) fn answer(&mut self, what: Answer, observed: bool) {
         let evidence = &mut self.evidence[what as usize];
         evidence.answers += 1;
         evidence.observed += u64::from(observed);
     }
 
-    /// A path led to this file, and the capture shows its identity. `new` when the call has just made it, `quiet` when
-    /// no other call was at names meanwhile. Gives the file that it is.
+    /// A path led to `ino`, and the capture shows the file's identity. `new` when the call has just made the file, `quiet` when
+    /// no other call changed names meanwhile. Gives the inode that the file really is.
     pub(super) fn identify(&mut self, ino: Ino, identity: Identity, new: bool, quiet: bool) -> Ino {
         let which = identity.source as usize;
         let known = self.identities.get(&identity).copied().filter(|other| *other != ino);
@@ -107,7 +108,7 @@ impl Tree {
         }
     }
 
-    /// The file of an identity.
+    /// The inode that has this identity, if one is known.
     pub(super) fn called(&self, identity: Identity) -> Option<Ino> {
         self.identities.get(&identity).copied()
     }
@@ -117,7 +118,7 @@ impl Tree {
         self.identities.insert(identity, ino);
     }
 
-    /// The identities of a file end.
+    /// Ends the identities of an inode: its device and inode numbers may be reused by another file.
     pub(super) fn forget(&mut self, ino: Ino) {
         for identity in std::mem::take(&mut self.at_mut(ino).identity).into_iter().flatten() {
             if self.identities.get(&identity) == Some(&ino) {
@@ -126,7 +127,8 @@ impl Tree {
         }
     }
 
-    /// A file's number is in use again: somebody outside has removed it, and nobody has it open.
+    /// A file's inode number is in use again for another file: somebody outside the capture has removed it. Its names go unless
+    /// it is still open.
     fn gone(&mut self, ino: Ino) {
         self.forget(ino);
         if self.at(ino).refs == 0 {
@@ -136,8 +138,8 @@ impl Tree {
         }
     }
 
-    /// A name that was there at the start turns out to be another name of a file (link(2)). Not when the two differ in what
-    /// is known of them: then a number was used again.
+    /// A name `ino` that was there at the start turns out to be another hard link of the file `same` (link(2)). Refused
+    /// (`false`) when the two differ in what is known of them: then an inode number was used again.
     fn twin(&mut self, ino: Ino, same: Ino) -> bool {
         let (a, b) = (self.at(ino), self.at(same));
         let Some((dir, name)) = a.home.clone() else { return false };
@@ -165,7 +167,8 @@ impl Tree {
         true
     }
 
-    /// What was taken for one more name of a file is a symlink to it, which calls had followed. Gives the symlink.
+    /// What was taken for a further hard link of a file turns out to be a symlink to it, which earlier calls had followed.
+    /// Gives the inode made for the symlink; `None` where this does not apply.
     pub(super) fn part(&mut self, dir: Ino, name: &[u8], ino: Ino) -> Option<Ino> {
         let Node::Dir(entries) = &self.at(dir).node else { return None };
         let slot = Slot { was: Was::Held(ino), now: Some(ino) };
@@ -181,12 +184,13 @@ impl Tree {
     }
 }
 
-/// Paths of files that have several names from the start: the first one is made, the others are links to it.
+/// Paths of files that had several names at the start: init makes the first one, the others as hard links to it.
 #[derive(Debug, Default)]
 pub(super) struct Twins(hashbrown::HashMap<Ino, Name>);
 
 impl Twins {
-    /// The name of a file that came first, if this is not it.
+    /// The path of the file that was met first, if this is another one; `None` when this path is the first, or the file has one
+    /// name.
     pub(super) fn first(&mut self, tree: &Tree, ino: Ino, path: &Name) -> Option<Name> {
         if !tree.at(ino).twins {
             return None;

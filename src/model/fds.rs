@@ -1,73 +1,75 @@
-//! Descriptors, and the open file descriptions they refer to.
+//! Descriptor tables, and the open file descriptions that descriptors refer to.
 
 use super::call::Sighting;
 use super::step::Name;
 use super::tree::Ino;
 use crate::fate::Reason;
 
-/// Index of an open file description in its slab (not its identity, which is never reused).
+/// Index of an open file description in `Tasks::ofds`, reused after its last close (`Ofd::id` is its identity, never reused).
 pub(super) type OfdIx = u32;
 
-/// An open file description (open(2)).
+/// An open file description (open(2)): what open makes and dup and fork share.
 #[derive(Debug)]
 pub(super) struct Ofd {
-    /// Its identity.
+    /// Its identity as in `Step::ofd`: dense from 0, never reused.
     pub(super) id: i64,
-    /// The file.
+    /// Inode of the file that it is open on.
     pub(super) ino: Ino,
-    /// Status flags.
+    /// Status flags (O_*, fcntl(2)).
     pub(super) flags: i64,
-    /// Position.
+    /// Shared position in the file, bytes.
     pub(super) pos: i64,
     /// Is the position known, rather than assumed (a descriptor open before the capture)?
     pub(super) pos_sure: bool,
-    /// When an append to a file of unknown size moved it: how far it is behind that size. Then `pos` means nothing.
+    /// When an append to a file of unknown size moved the position: how far it is behind the size before the appends. Then
+    /// `pos` means nothing.
     pub(super) behind: Option<i64>,
-    /// The position that the last call was seen to leave, unless another one was under way.
+    /// The position that the last call was seen to leave behind, not yet taken into account; `None` if another call overlapped.
     pub(super) sighting: Option<Sighting>,
-    /// When the last of its calls was over, ns.
+    /// End of the last of its calls, ns; `i64::MIN` before the first one.
     pub(super) busy: i64,
-    /// Did a lock call use it? Then its last close may let go of locks.
+    /// Has a lock call used it? Then its last close may release locks.
     pub(super) locks: bool,
-    /// Descriptors that refer to it.
+    /// Number of descriptors that refer to it.
     pub(super) refs: u32,
     /// Process and thread that opened it.
     pub(super) vpid: i64,
     pub(super) vtid: i64,
-    /// Path in an epoch of the tree.
+    /// Path of its file, with the epoch of the tree in which it is valid; `None` if not computed yet.
     pub(super) path: Option<(u32, Name)>,
-    /// The number by which the capture told that it was open already; see [`Open::ofd`](super::start::Open::ofd).
+    /// The number by which the capture named it among what was open at the start; see [`Open::ofd`](super::start::Open::ofd).
+    /// `None` if it was opened later.
     pub(super) told: Option<i64>,
-    /// What the capture last said it is open on, and that was found to fit.
+    /// The path that the capture last showed for it and that was found to agree with the tree.
     pub(super) seen: Option<Box<[u8]>>,
 }
 
 /// What a descriptor refers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Target {
-    /// An open file.
+    /// An open file description that is replayed.
     Ofd(OfdIx),
-    /// Something that is not replayed, and why.
+    /// Something that is not replayed (a socket, a pipe ...), and the reason for dropping calls on it.
     Special(Reason),
 }
 
-/// A descriptor.
+/// What one descriptor number stands for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
     pub(super) target: Target,
     pub(super) cloexec: bool,
 }
 
-/// A descriptor table: small, so a sorted vector.
+/// A descriptor table of one or more processes: small, so a vector sorted by number.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Fds {
     entries: Vec<(i64, Entry)>,
-    /// Processes that share the table (CLONE_FILES).
+    /// Number of processes that share the table (CLONE_FILES).
     pub(super) sharers: u32,
 }
 
 impl Fds {
-    /// As the table of one process alone.
+    /// This table as that of one process alone (`sharers` 1).
     pub(super) fn owned(self) -> Fds {
         Fds { sharers: 1, ..self }
     }
@@ -90,7 +92,7 @@ impl Fds {
         self.find(fd).ok().map(|i| self.entries.remove(i).1)
     }
 
-    /// Removes the descriptors of a range that `which` chooses, lowest first.
+    /// Removes the descriptors that `which` chooses and gives them, lowest number first.
     pub(super) fn extract(&mut self, which: impl Fn(i64, &Entry) -> bool) -> Vec<(i64, Entry)> {
         let (gone, kept) = self.entries.drain(..).partition(|(fd, entry)| which(*fd, entry));
         self.entries = kept;

@@ -1,4 +1,4 @@
-//! Inodes: kind, content, life, and the slots of a directory.
+//! Inodes of the model: what they are, since when they exist, and the names (slots) that directories hold.
 
 use super::config::Place;
 use super::content::Content;
@@ -7,9 +7,9 @@ use super::step::{Kind, Name};
 use hashbrown::HashMap;
 use std::sync::Arc;
 
-/// Index of an inode.
+/// Index of an inode in `Tree::nodes`; not the inode number of the captured machine, and reused once released.
 pub(super) type Ino = u32;
-/// The root directory.
+/// Index of the root directory.
 pub(super) const ROOT: Ino = 0;
 
 /// What a name was when the capture began.
@@ -19,21 +19,21 @@ pub(super) enum Was {
     Unclaimed,
     /// A call proved that there was nothing.
     Absent,
-    /// This inode (a ghost: perhaps).
+    /// It was the name of this inode (if that is a ghost: perhaps).
     Held(Ino),
 }
 
-/// A name in a directory.
+/// A name in a directory: what it was when the capture began, and what it is now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Slot {
-    /// When the capture began.
+    /// What the name was when the capture began.
     pub(super) was: Was,
-    /// Now.
+    /// The inode that has the name now; `None` if it is free.
     pub(super) now: Option<Ino>,
 }
 
 impl Slot {
-    /// Is it another than when the capture began?
+    /// Does the name differ from when the capture began?
     pub(super) fn changed(self) -> bool {
         match self.was {
             Was::Held(ino) => self.now != Some(ino),
@@ -42,13 +42,13 @@ impl Slot {
     }
 }
 
-/// The names of a directory.
+/// The names of one directory that are known, with their slots.
 pub(super) type Entries = HashMap<Name, Slot>;
 
-/// What an inode is.
+/// Kind of an inode, with its content as far as known.
 #[derive(Debug)]
 pub(super) enum Node {
-    /// It exists; no call told what it is.
+    /// It exists, but no call told its kind.
     Unknown,
     File(Box<Content>),
     Dir(Entries),
@@ -61,7 +61,7 @@ pub(super) enum Node {
     Socket,
 }
 
-/// Since when an inode is there: see the module.
+/// Since when an inode exists: the module `tree` explains the four lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Life {
     Ghost,
@@ -70,49 +70,49 @@ pub(super) enum Life {
     Created,
 }
 
-/// An inode.
+/// An inode of the model: a file, directory, symlink ... with what is known of it now and at the start.
 #[derive(Debug)]
 pub(super) struct Inode {
     pub(super) node: Node,
     pub(super) life: Life,
     /// Is the kind that of the name itself, rather than of what a symlink of that name may lead to?
     pub(super) sure: bool,
-    /// Did a call that follows symlinks get here? Then, if the name turns out to be one, what it leads to exists.
+    /// Did a call that follows symlinks get here? Then, if the name turns out to be a symlink, its target exists.
     pub(super) led: bool,
-    /// Its name, or one of them.
+    /// Its name, or one of its names: directory and name in it. `None` when it has none (any more).
     pub(super) home: Option<(Ino, Name)>,
     /// Further names (hard links).
     pub(super) more: Vec<(Ino, Name)>,
-    /// Path of the last name it had.
+    /// Absolute path of the last name that was taken away from it.
     pub(super) last: Option<Name>,
-    /// Of a directory that was removed and is still in use: where `..` leads from it.
+    /// Of a directory that was removed and is still in use: the directory that `..` leads to.
     pub(super) under: Option<Ino>,
-    /// Open file descriptions and working directories, and removed directories that were in it.
+    /// What keeps it alive besides names: open file descriptions, working directories, and removed directories that were in it.
     pub(super) refs: u32,
     pub(super) place: Place,
     pub(super) ruled: bool,
-    /// Which inode of the captured machine it is, by who told it.
+    /// Its identities on the captured machine, indexed by `Source`; `None` while not observed.
     pub(super) identity: [Option<Identity>; 2],
-    /// Had it several names at the start?
+    /// Had it several names (hard links) when the capture began?
     pub(super) twins: bool,
     pub(super) file: i64,
-    /// Number of its resources, never reused.
+    /// Number of the inode in the ids of its resources (`Touch::id`), never reused.
     pub(super) serial: i64,
-    /// Has an op changed it?
+    /// Has an op touched it other than by reading?
     pub(super) dirty: bool,
-    /// Permission bits at the start, when seen before anybody changed them.
+    /// Permission bits at the start, when seen before the workload changed them.
     pub(super) mode: Option<i64>,
     pub(super) mode_set: bool,
-    /// Owner and group at the start, when seen before anybody changed them.
+    /// Owner and group ids at the start, when seen before the workload changed them.
     pub(super) owner: Option<(i64, i64)>,
     pub(super) owner_set: bool,
-    /// Modification time at the start, ns since 1970, when seen before anybody changed it.
+    /// Modification time at the start, ns since 1970, when seen before the workload changed it.
     pub(super) mtime: Option<i64>,
     pub(super) mtime_set: bool,
-    /// Extended attributes that were there, and those the workload set or removed.
+    /// Names of extended attributes that were there at the start, and of those that the workload set or removed.
     pub(super) xattrs: Vec<Name>,
     pub(super) xattrs_set: Vec<Name>,
-    /// Path of a directory, valid in one epoch.
+    /// Absolute path of a directory, with the epoch of the tree in which it is valid; `None` if not remembered.
     pub(super) path: Option<(u32, Name)>,
 }
 
@@ -147,7 +147,7 @@ impl Inode {
         }
     }
 
-    /// Has it no name any more?
+    /// Has it no name (any more)?
     pub(super) fn unlinked(&self) -> bool {
         self.home.is_none()
     }
@@ -157,7 +157,7 @@ impl Inode {
         self.home.is_some() && self.more.is_empty()
     }
 
-    /// The kind for the fileset; what nobody asked about is a regular file.
+    /// Its kind for the fileset; an inode of unknown kind counts as a regular file.
     pub(super) fn kind(&self) -> Kind {
         match self.node {
             Node::Unknown | Node::File(_) => Kind::File,
@@ -169,10 +169,10 @@ impl Inode {
     }
 }
 
-/// How the content of a symlink begins that the capture never showed.
+/// Content of a symlink that the capture never showed and nobody has followed yet: a placeholder.
 pub(super) const UNKNOWN_TARGET: &[u8] = b"unknown-target";
 
-/// A node of this kind with nothing in it.
+/// A node of this kind with no content known; a regular file is empty if `created`, else of unknown size.
 pub(super) fn blank(kind: Option<Kind>, created: bool) -> Node {
     match kind {
         None | Some(Kind::Absent) => Node::Unknown,

@@ -12,20 +12,20 @@ use super::tree::{Ino, Life, Look, Node, Slot, Tree, UNKNOWN_TARGET, Was};
 use super::walk::{Proof, Walk};
 use std::sync::Arc;
 
-/// How the names end of what made-up symlinks lead to.
+/// Ending of the file name that a made-up symlink content leads to.
 const MADE_UP: &[u8] = b".target";
 
-/// Is this the content of a symlink that nobody has followed, so that only its length may be known?
+/// Is this a placeholder for the content of a symlink that nobody has followed, so that only its length may be known?
 pub(super) fn is_unknown(target: &[u8]) -> bool {
     target == UNKNOWN_TARGET || target.iter().all(|byte| *byte == b'-')
 }
 
-/// Bytes of a symlink's content at most (PATH_MAX without its zero; symlink(7)): what a call says of a longer one is not true.
+/// Longest content of a symlink, bytes (PATH_MAX without its NUL; symlink(7)): what a call says of a longer one is not true.
 const LONGEST_LINK: usize = 4095;
 
 impl Tree {
-    /// A name that was taken for what it leads to is a symlink. The inode stays that of the name; what it was taken for
-    /// moves to the target.
+    /// A name that was taken for the file it leads to turns out to be a symlink. The inode stays that of the name; the file
+    /// that it was taken for moves to the symlink's target. `target` is its content, `None` if the capture does not show it.
     pub(super) fn become_link(&mut self, dir: Ino, _name: &[u8], ino: Ino, target: Option<&[u8]>) {
         let guessed = target.is_none();
         let content: Name = Arc::from(target.unwrap_or(UNKNOWN_TARGET));
@@ -41,8 +41,7 @@ impl Tree {
         (node.mode, node.xattrs) = (None, Vec::new());
     }
 
-    /// readlink showed the content of a symlink.
-    /// Gives the inode of the symlink.
+    /// readlink showed the content of a symlink. Gives the inode of the symlink.
     pub(super) fn link_content(&mut self, dir: Ino, name: &[u8], ino: Ino, target: &[u8]) -> Ino {
         let ino = self.part(dir, name, ino).unwrap_or(ino);
         let node = self.at(ino);
@@ -82,8 +81,8 @@ impl Tree {
         ino
     }
 
-    /// readlink showed how long the content of a symlink is, but not what it is: it is made up at that length. Where
-    /// somebody has followed it, what it leads to takes the new name.
+    /// readlink showed how long the content of a symlink is, in bytes, but not the content: one of that length is made up. If
+    /// calls have followed the symlink, the file it leads to is renamed accordingly.
     pub(super) fn link_length(&mut self, ino: Ino, length: usize) {
         let Node::Link { target, guessed: true } = &self.at(ino).node else { return };
         if length > LONGEST_LINK {
@@ -102,8 +101,9 @@ impl Tree {
         }
     }
 
-    /// A made-up target beside the symlink, as long as asked: `name.target` with dashes before it, or only the end of
-    /// that; slashes, which mean nothing, where a name cannot be so long. `None` when the name is taken.
+    /// A made-up symlink content of exactly `length` bytes that names a file beside the symlink: `name.target` with dashes
+    /// before it, or only the end of that; beyond 200 bytes padded with `./` and slashes, which resolve to nothing. `None` when
+    /// the name is taken.
     pub(super) fn target_of_length(&mut self, dir: Ino, name: &[u8], length: usize) -> Option<Vec<u8>> {
         const LONGEST: usize = 200;
         if length > LONGEST_LINK {
@@ -137,7 +137,7 @@ impl Tree {
         }
     }
 
-    /// Puts an object that a symlink leads to where the symlink points. `from` is the inode it was known as, which may be
+    /// Moves an object that a symlink leads to to where the symlink points. `from` is the inode it was known as, which may be
     /// the one that is the symlink now.
     fn lead(&mut self, dir: Ino, link: Ino, from: Ino, object: Node) {
         let target = match &self.at(link).node {
@@ -175,7 +175,7 @@ impl Tree {
         }
     }
 
-    /// What calls told of the attributes of one inode is true of another.
+    /// Moves what calls told of mode and extended attributes of one inode to another: both turn out to be the same file.
     fn carry(&mut self, from: Ino, to: Ino) {
         let node = self.at_mut(from);
         let (mode, mode_set) = (node.mode.take(), node.mode_set);
@@ -202,8 +202,8 @@ impl Tree {
         }
     }
 
-    /// Moves the slots of one directory into another; where both know a name, the other's answer stands and what is
-    /// below is merged.
+    /// Moves the slots of one directory into another that turns out to be the same. Where both know a name, the slot of the
+    /// target stands and what is below is merged.
     fn merge_dirs(&mut self, entries: super::tree::Entries, from: Ino, to: Ino) {
         let mut todo = vec![(entries, from, to)];
         while let Some((entries, dir, to)) = todo.pop() {
@@ -264,7 +264,7 @@ impl Tree {
         self.touch_paths();
     }
 
-    /// Two names turn out to be of one file.
+    /// Two inodes turn out to be one file: everything known of `from` goes to `to`.
     pub(super) fn unite(&mut self, from: Ino, to: Ino) {
         self.become_one(from, to);
         self.carry(from, to);
@@ -288,7 +288,7 @@ impl Tree {
         }
     }
 
-    /// A capture shows at which path an opened file really is: no component of that path is a symlink.
+    /// The capture shows the real path of an opened file (as /proc/PID/fd does): no component of that path is a symlink.
     pub(super) fn really(&mut self, ino: Ino, real: &[u8]) {
         let believed = self.path(ino);
         if *believed == *real {
@@ -300,7 +300,7 @@ impl Tree {
         }
     }
 
-    /// The path of an inode holds no symlink.
+    /// Marks every directory on the path of an inode as no symlink.
     fn is_real(&mut self, ino: Ino) {
         let mut at = ino;
         while !self.at(at).sure && at != super::tree::ROOT {
@@ -309,9 +309,9 @@ impl Tree {
         }
     }
 
-    /// One path led to where another one shows: some component of the first is a symlink. The common tail is stripped
-    /// as far as it goes; but a directory that is linked usually keeps its name (`/lib` and `/usr/lib`), and one that
-    /// would have to change it (`/usr/lib` and `/etc`, for `ssl/openssl.cnf`) is tried only after the file itself.
+    /// A file was opened as `believed`, but the capture shows it at `real`: some component of the former is a symlink. The
+    /// common tail of both is stripped as far as it goes; a linked directory usually keeps its name (`/lib` and `/usr/lib`), so
+    /// one that would have to change it (`/usr/lib` and `/etc`, for `ssl/openssl.cnf`) is tried only after the file itself.
     fn find_link(&mut self, believed: &[u8], real: &[u8]) {
         let cuts = believed.iter().enumerate().skip(1).filter(|(_, byte)| **byte == b'/').map(|(i, _)| i);
         let mut candidates: Vec<(u8, &[u8], &[u8])> = Vec::new();

@@ -1,9 +1,9 @@
-//! The kernel's bookkeeping, replayed: events in, meaning out. Pure Rust, no Arrow, no I/O.
+//! Model of the kernel's file state: takes events, says what each one means. Pure Rust, no Arrow, no I/O.
 //!
 //! * `task` processes and threads; `fds` descriptor tables, open file descriptions
 //! * `tree` the namespace of `inode`s: what every name is now and was at the start; `walk` resolves paths in it and notes what calls
-//!   prove; `links` finds symlinks out
-//! * `content` sizes and ranges of a file; `extents` sets of ranges
+//! * `tree` the namespace of `inode`s: what every name is now and was at the start; `naming` gives and takes names; `walk`
+//! resolves paths and notes what calls prove; `proof` applies these proofs; `links` finds symlinks out
 //! * `facts` what the capture observed in the kernel: identities of files, and how much of the answers was observed
 //! * `touch` what ops of different lanes must be ordered by
 //! * `call` one event: what it is on, what it proves, what it changes
@@ -11,7 +11,7 @@
 //! * `end` what had to exist before and what must exist after
 //!
 //! Memory is bounded by what is open and by the distinct names the calls use, never by the number of events. A name that was
-//! removed is one of them: that it must be absent is an answer too, before (O_EXCL succeeded) or after.
+//! removed still counts: that it must be absent is an answer too, before (O_EXCL succeeded) or after.
 
 #![allow(clippy::clone_on_ref_ptr, reason = "paths are shared bytes: the type is called Name, and cloning one is cheap")]
 
@@ -49,20 +49,21 @@ use hashbrown::HashMap;
 use task::Tasks;
 use tree::{Ino, Tree};
 
-/// The model of the kernel's file state.
+/// The model of the kernel's file state: processes and descriptors, the namespace, and what both were when the capture began.
 pub struct Model {
     tasks: Tasks,
     tree: Tree,
-    /// Was what was there at the start made known?
+    /// Has what the capture knows of the start ([`Config::present`]) been taken in? Done at the first event.
     begun: bool,
-    /// Open file descriptions by the numbers that the capture has for them. One that has ended meanwhile is another now.
+    /// Open file descriptions of the start, by the numbers that the capture gave them ([`Open::ofd`]). An index here may stand
+    /// for another description by now: its `Ofd::told` says whether it is still the one.
     told: HashMap<i64, OfdIx>,
-    /// Working directories that were removed, and the descriptions that keep them.
+    /// Working directories that were removed while processes were in them, and the inserted descriptions that keep them open.
     kept: HashMap<Ino, OfdIx>,
 }
 
 impl Model {
-    /// A model that knows nothing of the machine yet.
+    /// A model for one capture that has seen no event yet.
     pub fn new(config: Config) -> Model {
         Model { tasks: Tasks::default(), tree: Tree::new(config), begun: false, told: HashMap::new(), kept: HashMap::new() }
     }
@@ -94,7 +95,7 @@ impl Model {
         End::collect(self.end(out))
     }
 
-    /// The same, a thing at a time.
+    /// The same as [`Model::finish`], as an iterator: needs, ranges, expectations and counters one by one, to bound memory.
     pub fn end(mut self, out: &mut Rows) -> Ending {
         let mut open: Vec<(i64, u32)> =
             self.tasks.ofds.iter().enumerate().filter_map(|(ix, ofd)| ofd.as_ref().map(|ofd| (ofd.id, ix as u32))).collect();
@@ -113,7 +114,7 @@ impl Model {
         Ending::new(self.tree)
     }
 
-    /// Path of what an open file description is on, kept until names change.
+    /// Path of the file that an open file description is on, cached until the epoch of the tree changes.
     fn ofd_path(&mut self, ix: OfdIx) -> Name {
         let epoch = self.tree.epoch();
         let Some(ofd) = self.tasks.ofd_mut(ix) else { return Name::default() };
@@ -127,7 +128,7 @@ impl Model {
         }
     }
 
-    /// One open file description fewer on an inode.
+    /// Drops one open file description's reference to an inode, and releases the inode when nothing else holds it.
     fn let_go(&mut self, ino: Ino) {
         let node = self.tree.at_mut(ino);
         node.refs = node.refs.saturating_sub(1);

@@ -1,4 +1,4 @@
-//! How inodes get names and lose them, and which of them are given away when nobody can reach them any more.
+//! How inodes get names and lose them, and how those that nobody can reach any more are freed for reuse.
 
 use super::inode::{Ino, Inode, Life, Node, ROOT, Slot, Was};
 use super::step::Name;
@@ -6,7 +6,8 @@ use super::tree::Tree;
 use hashbrown::HashSet;
 
 impl Tree {
-    /// Is a directory this one, or below it? By any of its names: it may have been linked before it turned out to be one.
+    /// Is `dir` the directory `above`, or below it? By any of its names: it may have been hard-linked before it turned out to
+    /// be one.
     fn is_within(&self, dir: Ino, above: Ino) -> bool {
         let (mut at, mut others, mut seen) = (dir, Vec::new(), HashSet::new());
         loop {
@@ -25,8 +26,9 @@ impl Tree {
         }
     }
 
-    /// Would a directory be within itself if it had a name there? No kernel allows that (rename(2)): one that a capture
-    /// puts there is lost. What is no directory now may have been taken for one, and have names below it.
+    /// Would `ino` be within itself if it had a name in `dir`? No kernel allows that (rename(2)): such a name in a capture is
+    /// not taken over, but counted as a guess. `ino` need not be a directory now: it may have been taken for one, and have
+    /// names below it.
     pub(super) fn within_itself(&mut self, dir: Ino, ino: Ino) -> bool {
         let within = self.is_within(dir, ino);
         if within {
@@ -35,7 +37,7 @@ impl Tree {
         within
     }
 
-    /// Gives an inode a name.
+    /// Gives an inode the name `name` in `dir`. `was` is what the name was at the start, if nothing is noted of it yet.
     pub(super) fn bind(&mut self, dir: Ino, name: Name, ino: Ino, was: Was) {
         if self.within_itself(dir, ino) {
             return;
@@ -54,7 +56,7 @@ impl Tree {
         }
     }
 
-    /// Takes a name away; gives the inode that had it.
+    /// Takes a name away from its inode; gives that inode, or `None` if nothing had the name.
     pub(super) fn unbind(&mut self, dir: Ino, name: &[u8]) -> Option<Ino> {
         let ino = match self.entries(dir).get(name) {
             Some(Slot { now: Some(ino), .. }) => *ino,
@@ -84,7 +86,7 @@ impl Tree {
         Some(ino)
     }
 
-    /// Forgets an inode that nobody can reach any more.
+    /// Frees an inode that nobody can reach any more: no name, no open file description, no process in it.
     pub(super) fn release(&mut self, ino: Ino) {
         let node = self.at(ino);
         if node.refs > 0 || !node.unlinked() || ino == ROOT {
@@ -102,8 +104,9 @@ impl Tree {
         }
     }
 
-    /// Takes into use again what the last event released. Not before: whoever called still had its number, and may have
-    /// given it a name or put something below it (a file that was linked over itself, which no kernel does).
+    /// Makes the inode numbers that the last event released available again. Not earlier: the handler of that event still had
+    /// the number, and may have given it a name or put something below it (a file that was linked over itself, which no kernel
+    /// does).
     pub(super) fn reuse(&mut self) {
         self.released.sort_unstable();
         self.released.dedup();
@@ -115,14 +118,14 @@ impl Tree {
         }
     }
 
-    /// A directory is no longer kept in use by a removed one.
+    /// The removed directory `ino` no longer keeps the directory above it in use; gives the latter.
     fn come_from_under(&mut self, ino: Ino) -> Option<Ino> {
         let up = self.at_mut(ino).under.take()?;
         self.at_mut(up).refs -= 1;
         Some(up)
     }
 
-    /// A ghost turns out not to exist: forgets what was thought to be below it.
+    /// A ghost (a directory that a failed lookup went through) turns out not to exist: forgets what was thought to be below it.
     pub(super) fn bury(&mut self, dir: Ino, name: &[u8]) {
         if let Some(slot) = self.entries(dir).get_mut(name) {
             let ghost = slot.now.take();

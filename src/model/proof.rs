@@ -6,8 +6,9 @@ use super::walk::{Proof, Spot, Walk};
 use std::sync::Arc;
 
 impl Tree {
-    /// The last component exists. `kind` is what the call said of it, `sure` whether that is the name itself (the call
-    /// does not follow symlinks).
+    /// A call proved that the last component exists. `kind` is what the call said of it, `sure` whether that is the kind of the
+    /// name itself (the call does not follow symlinks). Gives its inode, made by somebody outside the capture where the name
+    /// was known to be free.
     pub(super) fn exists(&mut self, spot: &Spot, kind: Option<Kind>, sure: bool) -> Ino {
         match spot.look {
             Look::Node(ino) if spot.name.is_empty() => {
@@ -36,7 +37,7 @@ impl Tree {
         }
     }
 
-    /// The last component does not exist (any more).
+    /// A call proved that the last component does not exist (any more).
     pub(super) fn absent(&mut self, spot: &Spot) {
         match spot.look {
             Look::Unknown => self.vacant(spot.dir, spot.name.clone()),
@@ -46,8 +47,8 @@ impl Tree {
         }
     }
 
-    /// What has this name is of this kind. What was only assumed is corrected; what was known was replaced by somebody.
-    /// Gives the inode that has the name then.
+    /// A call proved that a name is of this kind. A kind that was only assumed is corrected; where another kind was known,
+    /// somebody outside the capture replaced the file. Gives the inode that has the name then.
     pub(super) fn become_kind(&mut self, dir: Ino, name: &[u8], ino: Ino, kind: Kind, sure: bool) -> Ino {
         let node = self.at_mut(ino);
         let fits = match &node.node {
@@ -87,13 +88,13 @@ impl Tree {
         self.make(dir, Arc::from(name), kind, None)
     }
 
-    /// A descriptor that a path starts at is of a directory, also when its open did not ask for one: of anything else every
-    /// lookup gives ENOTDIR (path_init, fs/namei.c).
+    /// A descriptor that a relative path starts at is of a directory, also when its open did not ask for one (O_DIRECTORY):
+    /// from anything else every lookup gives ENOTDIR (path_init, fs/namei.c).
     pub(super) fn starts(&mut self, dir: Ino) {
         self.settle(dir, Kind::Dir);
     }
 
-    /// A lookup gave ENOENT.
+    /// A lookup of a path failed with ENOENT: some component is missing.
     pub(super) fn deny(&mut self, start: Ino, path: &[u8], follow: bool) {
         if path.first().is_some_and(|byte| *byte != b'/') {
             self.starts(start);
@@ -128,8 +129,8 @@ impl Tree {
         }
     }
 
-    /// A lookup gave ENOTDIR. `dir` when the call wants its last component to be a directory: then that is taken to be
-    /// to blame, else the one before.
+    /// A lookup failed with ENOTDIR. `dir` when the call wants its last component to be a directory: then that one is taken to
+    /// be no directory, else the one before it.
     pub(super) fn not_dir(&mut self, start: Ino, path: &[u8], dir: bool, follow: bool) {
         // `.` and `..` are there in every directory: what the path starts at is none.
         let names = || path.split(|byte| *byte == b'/').filter(|name| !name.is_empty());
@@ -180,7 +181,7 @@ impl Tree {
         }
     }
 
-    /// A directory is not empty.
+    /// A call failed with ENOTEMPTY: where no entry of the directory is known, a made-up file is put into it.
     pub(super) fn not_empty(&mut self, dir: Ino) {
         if !matches!(self.at(dir).node, Node::Dir(_)) || self.in_use(dir) {
             return;

@@ -2,40 +2,41 @@
 
 use super::step::Name;
 
-/// A process that was there when the capture began.
+/// A process that was running when the capture began.
 #[derive(Clone, Debug, Default)]
 pub struct Present {
-    /// Its process id.
+    /// Its process id on the captured machine.
     pub pid: i64,
     /// Its working directory, when known.
     pub cwd: Option<Name>,
     /// Its root directory, when known.
     pub root: Option<Name>,
-    /// Its descriptors.
+    /// The descriptors that it had open.
     pub open: Vec<Open>,
 }
 
-/// A descriptor that was open.
+/// A descriptor that was open when the capture began.
 #[derive(Clone, Debug)]
 pub struct Open {
-    /// Its number.
+    /// The descriptor's number.
     pub fd: i64,
-    /// Which open file description: equal ones are shared, also between processes.
+    /// Number of its open file description, as the capture gave it: descriptors with equal ones share it, also between
+    /// processes.
     pub ofd: i64,
     /// What it is open on: a path (` (deleted)` behind it when it had none any more), or pipe:[N] and the like.
     pub path: Name,
-    /// Status flags.
+    /// Status flags of the open file description (O_*, fcntl(2)).
     pub flags: i64,
-    /// Is it closed by exec?
+    /// Has it the close-on-exec flag?
     pub cloexec: bool,
-    /// Position.
+    /// Position in the file, bytes.
     pub pos: i64,
     /// Device of the file, as st_dev of stat(2).
     pub dev: i64,
-    /// Its inode number; 0 when the capture does not know it.
+    /// Inode number of the file; 0 when the capture does not know it.
     pub ino: i64,
-    /// Kind and permission bits of the file.
+    /// Kind and permission bits of the file, as st_mode of stat(2).
     pub st_mode: i64,
-    /// Size of the file.
+    /// Size of the file, bytes.
     pub size: i64,
 }

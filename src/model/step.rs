@@ -1,4 +1,4 @@
-//! What the model says of an event.
+//! What the model says of an event: the step, with the op, its files and positions, and why it is replayed or not.
 
 use super::facts::Evidence;
 use super::touch::{Touch, Touches};
@@ -9,19 +9,20 @@ use crate::words::words;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Bytes of a path, shared: an open file description lends its path to every call on it.
+/// Bytes of a path or file name, reference-counted: an open file description lends its path to every call on it.
 pub type Name = Arc<[u8]>;
 
-/// What one event means, or one op that the model inserted.
+/// What one event means, or one op that the model inserted: its fate and everything that the replay needs besides the
+/// arguments.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
-    /// Why the op is there.
+    /// Why the op is there: a captured event, or the cause for which it was inserted.
     pub origin: Origin,
-    /// Replayed, bookkeeping or dropped.
+    /// Whether the event is replayed, bookkeeping (`model`) or dropped.
     pub fate: Fate,
-    /// Why it is dropped.
+    /// Why the event is dropped; `None` unless its fate is drop.
     pub reason: Option<Reason>,
-    /// What the call does.
+    /// Operation that the call performs; `None` where none is known.
     pub op: Option<Op>,
     /// Process, dense from 0 in order of appearance, never reused.
     pub vpid: i64,
@@ -29,29 +30,30 @@ pub struct Step {
     pub vtid: i64,
     /// Open file description that the call uses, or makes. Dense from 0, never reused.
     pub ofd: Option<i64>,
-    /// The second one: where copy_file_range and sendfile write.
+    /// Open file description that copy_file_range, sendfile and FICLONE use as the second one.
     pub ofd2: Option<i64>,
-    /// Open file description of dirfd, or of a working directory that was removed, when a relative path starts at it.
+    /// Open file description that the first path, if relative, starts at: that of dirfd, or of a working directory that was
+    /// removed.
     pub dir: Option<i64>,
-    /// The same for the second path.
+    /// Open file description that the second path, if relative, starts at.
     pub dir2: Option<i64>,
-    /// Identity of the file behind path or ofd, dense from 0.
+    /// Identity of the file behind `path` or `ofd`, dense from 0, never reused.
     pub file: Option<i64>,
-    /// Identity of the file behind path2 or ofd2.
+    /// Identity of the file behind `path2` or `ofd2`, numbered as `file`.
     pub file2: Option<i64>,
     /// Absolute path of the file at this moment, symlinks on the way resolved.
     pub path: Option<Name>,
-    /// The same for the second path; content of a symlink.
+    /// Absolute path of the second file at this moment; for symlink(2) the content of the link.
     pub path2: Option<Name>,
-    /// Working directory, when a relative path starts at it.
+    /// Absolute path of the working directory, when a relative path starts there.
     pub cwd: Option<Name>,
-    /// Where in the file the call reads, writes or points: the tracked position, or the argument.
+    /// Position in the file, bytes, at which the call reads, writes or points: the tracked shared position, or the argument.
     pub offset: Option<i64>,
-    /// Where in the second file it writes.
+    /// Position in the second file, bytes, at which the call writes.
     pub offset2: Option<i64>,
-    /// Does it start from the shared position of `ofd`, and move it?
+    /// Does the call start from the shared position of `ofd`, and move it?
     pub shared: bool,
-    /// The same of `ofd2`.
+    /// Does the call start from the shared position of `ofd2`, and move it?
     pub shared2: bool,
     /// Does coverage count it: a call on a regular file, directory or symlink outside pseudo file systems, or one that
     /// nobody knows, which may be one on a file?
@@ -59,7 +61,7 @@ pub struct Step {
 }
 
 impl Step {
-    /// A step of this fate that knows nothing else yet.
+    /// A step with this fate and operation of this process and thread, all else unset.
     pub fn new(fate: Fate, op: Option<Op>, vpid: i64, vtid: i64) -> Step {
         Step {
             origin: Origin::Event,
@@ -86,30 +88,30 @@ impl Step {
     }
 }
 
-/// A row of the walk: an event's meaning, or an inserted op.
+/// A row of the walk over the events: the meaning of one event, or one inserted op.
 #[derive(Clone, Debug)]
 pub struct Row {
     /// The arguments that the op is issued with, where they are not the event's: of an inserted op, and of a call below a
     /// root of its own (chroot(2)).
     pub args: Option<Box<Event>>,
-    /// Its meaning.
+    /// What the event or the inserted op means.
     pub step: Step,
-    /// What it touches: a range of [`Rows::touches`].
+    /// Resources that it touches: a range of indexes into [`Rows::touches`].
     pub touches: Range<u32>,
 }
 
-/// Rows of the walk, and what they touch. The caller clears them when it has taken them.
+/// Rows that the model has given and what they touch. The caller clears them after it has taken them.
 #[derive(Clone, Debug, Default)]
 pub struct Rows {
-    /// The rows.
+    /// The rows, in the order of ops.
     pub list: Vec<Row>,
-    /// Their touches, one row's behind another's.
+    /// Touches of all rows, one row after the other; `Row::touches` are ranges of it.
     pub touches: Vec<Touch>,
 }
 
 impl Rows {
-    /// What a row touches. The row of an event that is no op only writes tasks: that counts for the op of its lane before
-    /// it.
+    /// Resources that a row touches. The row of an event that is no op can only write tasks: that counts for the op before it
+    /// in its lane.
     pub fn touched(&self, row: &Row) -> &[Touch] {
         self.touches.get(row.touches.start as usize..row.touches.end as usize).unwrap_or_default()
     }
@@ -138,57 +140,57 @@ words! {
     }
 }
 
-/// What must exist (or must not) before the replay.
+/// What must exist, or must not, at one path before the replay: an entry of the fileset.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Need {
-    /// Absolute path.
+    /// Absolute path on the captured machine.
     pub path: Name,
-    /// Kind of file.
+    /// Kind of file to make; absent when the name must not exist.
     pub kind: Kind,
     /// Size in bytes of a regular file: observed, or the least that explains every call.
     pub size: i64,
     /// Was the size observed (stat, end of file, SEEK_END) rather than inferred as a lower bound?
     pub size_exact: bool,
-    /// Permission bits, when known.
+    /// Permission bits at the start; `None` when the capture does not show them.
     pub mode: Option<i64>,
-    /// Owner, when known.
+    /// Id of the owner at the start; `None` when unknown.
     pub uid: Option<i64>,
-    /// Group, when known.
+    /// Id of the group at the start; `None` when unknown.
     pub gid: Option<i64>,
-    /// Modification time, ns since 1970, when known.
+    /// Modification time at the start, ns since 1970; `None` when unknown.
     pub mtime: Option<i64>,
-    /// Content of a symlink; of a file with several names, the one that is made: this one is a link to it.
+    /// Of a symlink its content; of a further name (hard link) of a file the path of the first one, which this is linked to.
     pub target: Option<Name>,
-    /// Ranges `(offset, length)` that calls read, sorted and disjoint; the rest may be a hole with --sparse-unread.
+    /// Ranges `(offset, length)` in bytes that calls read, sorted and disjoint; the rest may be a hole with --sparse-unread.
     pub read: Vec<(i64, i64)>,
-    /// Ranges known to be holes in the captured file (SEEK_HOLE), sorted and disjoint.
+    /// Ranges `(offset, length)` in bytes known to be holes in the captured file (SEEK_HOLE), sorted and disjoint.
     pub holes: Vec<(i64, i64)>,
-    /// Names of extended attributes a call found.
+    /// Names of extended attributes that calls found to be there at the start.
     pub xattrs: Vec<Name>,
 }
 
-/// What must be there after the replay.
+/// What must be at one path after the replay.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Expect {
-    /// Absolute path.
+    /// Absolute path on the captured machine.
     pub path: Name,
-    /// Kind of file.
+    /// Kind of file expected; absent when the name must be free.
     pub kind: Kind,
-    /// Size in bytes of a regular file, when the model knows it.
+    /// Size in bytes of a regular file; `None` when the model does not know it.
     pub size: Option<i64>,
-    /// Content of a symlink.
+    /// Content of a symlink; `None` for other kinds.
     pub target: Option<Name>,
 }
 
-/// Everything the model knows when the events have ended.
+/// Everything the model says after the last event, in memory at once.
 #[derive(Clone, Debug, Default)]
 pub struct End {
-    /// What must exist before, parents before children.
+    /// What must exist, or must not, before the replay; parents before children.
     pub needs: Vec<Need>,
-    /// What must be there after, parents before children.
+    /// What must be there, or must not, after the replay; parents before children.
     pub expects: Vec<Expect>,
-    /// What the model had to infer, by kind of inference, for the manifest.
+    /// Guesses of the model that no observation confirms, by kind, with their number; for the manifest.
     pub guesses: Vec<(&'static str, u64)>,
-    /// What it said, by kind of answer: how often, and how often that was observed rather than inferred.
+    /// Answers of the model by kind: how many, and how many of them were observed rather than inferred.
     pub evidence: Vec<(&'static str, Evidence)>,
 }

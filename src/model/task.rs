@@ -1,4 +1,4 @@
-//! Processes and threads, and what they share.
+//! Processes and threads, and the descriptor tables, working directories and open file descriptions that they share.
 //!
 //! A process owns a descriptor table and a working directory, or shares them (CLONE_FILES, CLONE_FS). A thread is found
 //! by its tid; some captures show nothing else, so a clone event tells whose thread or child a new tid is. An open file
@@ -11,10 +11,10 @@ use crate::syscall::flag;
 use hashbrown::HashMap;
 use std::collections::VecDeque;
 
-/// Index of a shared descriptor table or working directory.
+/// Index of a descriptor table or a working directory in its slab; several processes may have the same one.
 type Shared = u32;
 
-/// A process.
+/// A process (thread group) that is running.
 #[derive(Debug)]
 pub(super) struct Process {
     pub(super) vpid: i64,
@@ -24,16 +24,17 @@ pub(super) struct Process {
     threads: Vec<i64>,
 }
 
-/// A working directory, and the root directory that is shared with it.
+/// A working directory, and the root directory that is shared with it (`struct fs_struct` of the kernel), of one or more
+/// processes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Cwd {
-    /// `None` until a call tells.
+    /// Inode of the working directory; `None` until a call tells it.
     pub(super) ino: Option<Ino>,
-    /// What the capture last said it is.
+    /// Path that the capture last showed for it; `None` if a call (chdir) set it or it is unknown.
     pub(super) seen: Option<Box<[u8]>>,
-    /// What a call that did not start there said it is, while no other has told.
+    /// Path that a call which did not start there showed for it; kept while `ino` is unknown.
     pub(super) told: Option<Box<[u8]>>,
-    /// The root directory, where that is not the machine's (chroot(2)).
+    /// Path of the root directory; `None` where that is the machine's (no chroot(2)).
     pub(super) root: Option<Name>,
     sharers: u32,
 }
@@ -42,36 +43,36 @@ pub(super) struct Cwd {
 struct Thread {
     vtid: i64,
     process: usize,
-    /// The pid that its events show, known from its first one.
+    /// The pid that its events show; `None` before its first event.
     pid: Option<i64>,
-    /// Tasks that its next op waits for: to have started it, or to have ended.
+    /// Starts and ends of tasks that its next op waits for: its own start, or the ends of others that it has waited for.
     waits: Vec<i64>,
 }
 
-/// A fork whose child's id was not captured.
+/// A fork whose child's id the capture does not show.
 struct Pending {
     process: usize,
     flags: i64,
     waits: Vec<i64>,
 }
 
-/// Who makes a call.
+/// The thread that makes a call, with its process.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Who {
     pub(super) process: usize,
     pub(super) tid: i64,
     pub(super) vpid: i64,
     pub(super) vtid: i64,
-    /// Does its next op wait for tasks?
+    /// Must its next op wait for starts or ends of tasks?
     pub(super) waits: bool,
 }
 
-/// Starts and ends that are remembered: of a thread that makes no call on a file, and of processes that nobody was seen to
-/// wait for. What is forgotten orders nothing.
+/// Most starts and ends of tasks that are remembered, of a thread that makes no call on a file (WAITS), and of processes whose
+/// end nobody was seen to wait for (EXITS). What is forgotten orders nothing.
 const WAITS: usize = 16;
 const EXITS: usize = 1024;
 
-/// Everything that runs, and everything it has open.
+/// All processes and threads that are running, and everything they have open.
 #[derive(Default)]
 pub(super) struct Tasks {
     threads: HashMap<i64, Thread>,
@@ -84,7 +85,7 @@ pub(super) struct Tasks {
     pub(super) ofds: Vec<Option<Ofd>>,
     free_ofds: Vec<OfdIx>,
     pending: VecDeque<Pending>,
-    /// Processes that have ended: pid, and the task that their end is.
+    /// Processes that have ended: pid, and the number of the task that stands for the end. Oldest first.
     exits: VecDeque<(i64, i64)>,
     next_task: i64,
     next_vpid: i64,
@@ -108,7 +109,7 @@ fn take<T: Default>(slab: &mut Vec<T>, free: &mut Vec<Shared>, value: T) -> Shar
 impl Tasks {
     // ---- who
 
-    /// The thread that makes a call, made known if it is new. Also the descriptors that end because a stale thread of
+    /// The thread that makes a call, made known if it is new. Also gives the descriptors that end because an older thread of
     /// the same id must have ended unseen.
     pub(super) fn enter(&mut self, pid: i64, tid: i64) -> (Who, Vec<Entry>) {
         if let Some(thread) = self.threads.get_mut(&tid) {
@@ -131,7 +132,8 @@ impl Tasks {
         Some(Who { process: thread.process, tid, vpid: process.vpid, vtid: thread.vtid, waits })
     }
 
-    /// A thread shows up that no fork announced.
+    /// Adds a thread that no fork announced: to the process of its pid, as the child of a fork of unknown child, or as a new
+    /// process.
     fn appear(&mut self, pid: i64, tid: i64) {
         let leader = self.threads.get(&pid).map(|leader| leader.process);
         // The leader itself may be the last to show up: a pid is not handed out again while a thread of it lives.
@@ -155,7 +157,7 @@ impl Tasks {
         self.add_thread(tid, process, Some(pid), Vec::new());
     }
 
-    /// The process of a pid, whose leader has made no call yet or has ended.
+    /// The running process with this pid, whose leader has made no call yet or has ended.
     fn of_pid(&self, pid: i64) -> Option<usize> {
         self.processes.iter().position(|process| process.as_ref().is_some_and(|process| process.pid == pid))
     }
@@ -185,13 +187,13 @@ impl Tasks {
 
     // ---- fork, exec, exit
 
-    /// A fork whose child's id is not known: the next thread that nobody announced is its child.
+    /// Notes a fork whose child's id is not known: the next thread that nobody announced is taken for its child.
     pub(super) fn fork_pending(&mut self, process: usize, flags: i64, waits: Vec<i64>) {
         self.pending.push_back(Pending { process, flags, waits });
     }
 
-    /// fork, vfork, clone: `child` is the new thread. Gives the descriptors of an older thread of that id, which must
-    /// have ended unseen.
+    /// fork, vfork, clone: `child` is the tid of the new thread. Gives the descriptors of an older thread of that id, which
+    /// must have ended unseen.
     pub(super) fn fork(&mut self, parent: usize, child: i64, flags: i64, waits: Vec<i64>) -> Vec<Entry> {
         let ended = if self.threads.contains_key(&child) { self.end_thread(child) } else { Vec::new() };
         let Some((fds, cwd)) = self.processes[parent].as_ref().map(|process| (process.fds, process.cwd)) else {
@@ -221,13 +223,13 @@ impl Tasks {
 
     // ---- starts and ends that order lanes
 
-    /// A start or an end of a task that something may wait for.
+    /// Numbers a start or an end of a task that an op may have to wait for; the resource `task` of that id.
     pub(super) fn new_task(&mut self) -> i64 {
         self.next_task += 1;
         self.next_task - 1
     }
 
-    /// A process ends.
+    /// A process ends: gives the number of that end as a task.
     pub(super) fn exits(&mut self, who: Who) -> i64 {
         let task = self.new_task();
         if let Some(process) = &self.processes[who.process] {
@@ -239,18 +241,18 @@ impl Tasks {
         task
     }
 
-    /// Somebody saw the end of the process of this pid.
+    /// Somebody waited for the process of this pid (wait4, waitid): gives the task of its end, if it is remembered.
     pub(super) fn reaped(&mut self, pid: i64) -> Option<i64> {
         let at = self.exits.iter().rposition(|(other, _)| *other == pid)?;
         self.exits.remove(at).map(|(_, task)| task)
     }
 
-    /// What the next op of a thread waits for.
+    /// Takes the tasks that the next op of a thread waits for.
     pub(super) fn take_waits(&mut self, tid: i64) -> Vec<i64> {
         self.threads.get_mut(&tid).map(|thread| std::mem::take(&mut thread.waits)).unwrap_or_default()
     }
 
-    /// The next op of a thread waits for these.
+    /// Sets the tasks that the next op of a thread waits for; only the last WAITS of them are kept.
     pub(super) fn wait_for(&mut self, tid: i64, mut waits: Vec<i64>) {
         if let Some(thread) = self.threads.get_mut(&tid) {
             waits.drain(..waits.len().saturating_sub(WAITS));
@@ -258,12 +260,12 @@ impl Tasks {
         }
     }
 
-    /// Is it the last thread of its process?
+    /// Is this the last thread of its process?
     pub(super) fn alone(&self, who: Who) -> bool {
         self.processes[who.process].as_ref().is_some_and(|process| *process.threads == [who.tid])
     }
 
-    /// The id of the only thread after exec.
+    /// Tid of the first thread of the process, which after exec is the only one.
     pub(super) fn leader(&self, who: Who) -> i64 {
         self.processes[who.process].as_ref().and_then(|process| process.threads.first()).copied().unwrap_or(who.tid)
     }
@@ -280,7 +282,7 @@ impl Tasks {
         take(&mut self.tables, &mut self.free_tables, copy)
     }
 
-    /// exec: the other threads end, the table is no longer shared. Gives the descriptors that close on exec.
+    /// exec: the other threads end, the table is no longer shared. Gives the descriptors that had the close-on-exec flag.
     pub(super) fn exec(&mut self, who: Who) -> Vec<Entry> {
         let Some(process) = &mut self.processes[who.process] else { return Vec::new() };
         let pid = process.pid;
@@ -335,13 +337,13 @@ impl Tasks {
 
     // ---- what a process has
 
-    /// The descriptor table of a process.
+    /// The descriptor table of a process, by its index.
     pub(super) fn fds(&mut self, process: usize) -> &mut Fds {
         let table = self.processes[process].as_ref().map_or(0, |process| process.fds);
         &mut self.tables[table as usize]
     }
 
-    /// exec, and close_range(2) with CLOSE_RANGE_UNSHARE: the table is no longer shared.
+    /// Gives a process a descriptor table of its own: exec, and close_range(2) with CLOSE_RANGE_UNSHARE.
     pub(super) fn unshare(&mut self, process: usize) {
         let Some(fds) = self.processes[process].as_ref().map(|process| process.fds) else { return };
         if self.tables[fds as usize].sharers > 1 {
@@ -353,20 +355,20 @@ impl Tasks {
         }
     }
 
-    /// The working directory of a process.
+    /// The working and root directory of a process, by its index.
     pub(super) fn cwd(&mut self, process: usize) -> &mut Cwd {
         let cwd = self.processes[process].as_ref().map_or(0, |process| process.cwd);
         &mut self.cwds[cwd as usize]
     }
 
-    /// Every working directory, for a change of inodes.
+    /// All working directories, to correct them when inodes turn out to be one.
     pub(super) fn cwds(&mut self) -> impl Iterator<Item = &mut Cwd> {
         self.cwds.iter_mut()
     }
 
     // ---- open file descriptions
 
-    /// A new open file description with one descriptor.
+    /// Adds an open file description to which one descriptor refers; gives its index.
     pub(super) fn open(&mut self, who: Who, ino: Ino, flags: i64) -> OfdIx {
         let ofd = Ofd {
             id: self.next_ofd,
@@ -397,7 +399,7 @@ impl Tasks {
         self.ofds[ix as usize].as_mut()
     }
 
-    /// Calls are missing from the capture: whatever they were on, it may be elsewhere now.
+    /// Calls are missing from the capture: the positions of all open file descriptions are no longer certain.
     pub(super) fn doubt_positions(&mut self) {
         for ofd in self.ofds.iter_mut().flatten() {
             (ofd.pos_sure, ofd.sighting) = (false, None);
@@ -418,7 +420,7 @@ impl Tasks {
     }
 }
 
-/// `enter` has just made the thread known; a thread always has a process.
+/// Stand-in for a thread without a process, which cannot be: `enter` has just made it known.
 fn unreachable_who(tid: i64) -> Who {
     debug_assert!(false, "thread {tid} has no process");
     Who { process: 0, tid, vpid: 0, vtid: 0, waits: false }

@@ -56,12 +56,12 @@ words! {
 }
 
 impl Access {
-    /// May two ops that touch a resource so come in any order?
+    /// May two ops that touch the same resource in these ways be issued in either order?
     pub const fn commutes(self, other: Access) -> bool {
         matches!((self, other), (Access::Read, Access::Read) | (Access::Add, Access::Add))
     }
 
-    /// Both.
+    /// The access of one op that touches a resource in both ways: the stronger one, and write for a read with an add.
     const fn and(self, other: Access) -> Access {
         match (self, other) {
             (Access::End, _) | (_, Access::End) => Access::End,
@@ -71,21 +71,22 @@ impl Access {
     }
 }
 
-/// One op touches one resource. A row has each resource once.
+/// That one op touches one resource. A row of the walk has each resource at most once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Touch {
     /// Kind of the resource.
     pub kind: Resource,
-    /// Which one, less than 2^56: a hash for a name, else dense from 0 within its kind. Never reused.
+    /// Which resource of that kind, less than 2^56, never reused: a hash for a name, else a number counted up from 0 (of an
+    /// open file description, an inode, a start or end of a task).
     pub id: i64,
-    /// How.
+    /// In which way the op touches it.
     pub access: Access,
 }
 
-/// Up to here looking through the list for an equal resource costs less than sorting it.
+/// Number of touches up to which a linear search for an equal resource costs less than sorting them.
 const FEW: usize = 24;
 
-/// The touches of one op in the making.
+/// The touches of the op that the model is working on.
 #[derive(Debug, Default)]
 pub(super) struct Touches {
     list: Vec<Touch>,
@@ -106,7 +107,7 @@ impl Touches {
         self.list.clear();
     }
 
-    /// Moves them behind others; gives where they are.
+    /// Moves the touches to the end of `all`, each resource once, and leaves none; gives their range in it.
     pub(super) fn move_to(&mut self, all: &mut Vec<Touch>) -> std::ops::Range<u32> {
         if self.list.len() > FEW {
             self.list.sort_unstable_by_key(|touch| (touch.kind, touch.id));
@@ -123,7 +124,7 @@ impl Touches {
         start..all.len() as u32
     }
 
-    /// How many there are: what a lookup of our own adds behind them is taken back with [`Touches::back_to`].
+    /// Number of touches so far: those that a lookup of the model's own adds after it are taken back with [`Touches::back_to`].
     pub(super) fn mark(&self) -> usize {
         self.list.len()
     }
@@ -134,7 +135,7 @@ impl Touches {
 }
 
 impl Tree {
-    /// The op in the making touches a file.
+    /// The current op touches a resource of this kind that belongs to an inode.
     pub(super) fn touch(&mut self, kind: Resource, ino: Ino, access: Access) {
         let node = self.at_mut(ino);
         node.dirty |= access != Access::Read;
@@ -142,13 +143,13 @@ impl Tree {
         self.touches.add(kind, id, access);
     }
 
-    /// It touches a name.
+    /// The current op touches a name in a directory.
     pub(super) fn touch_name(&mut self, dir: Ino, name: &[u8], access: Access) {
         let id = name_id(self.at(dir).serial, name);
         self.touches.add(Resource::Name, id, access);
     }
 
-    /// It reads how a directory, or one name of a file, is linked, all the way up.
+    /// The current op reads the names by which an inode is reached, from its own up to the root (one name of a file).
     pub(super) fn touch_way(&mut self, ino: Ino) {
         let mut at = ino;
         while let Some(up) = self.touch_home(at) {
@@ -156,7 +157,7 @@ impl Tree {
         }
     }
 
-    /// It starts at a working directory, which a replay enters by its path.
+    /// The current op starts at a working directory, which a replay enters by its path.
     pub(super) fn touch_cwd(&mut self, ino: Ino) {
         self.touch_way(ino);
         if self.at(ino).unlinked() {
@@ -165,7 +166,7 @@ impl Tree {
         }
     }
 
-    /// It reads how a directory, or one name of a file, is linked; gives the directory above.
+    /// The current op reads the name of an inode in its directory (one name of a file); gives that directory.
     pub(super) fn touch_home(&mut self, ino: Ino) -> Option<Ino> {
         let (up, name) = self.nodes[ino as usize].home.as_ref()?;
         let id = name_id(self.nodes[*up as usize].serial, name);
@@ -173,7 +174,7 @@ impl Tree {
         Some(*up)
     }
 
-    /// Looks something up that no op looks up.
+    /// Runs a lookup of the model's own: what it touches does not count for the current op.
     pub(super) fn quietly<T>(&mut self, look: impl FnOnce(&mut Tree) -> T) -> T {
         let mark = self.touches.mark();
         let found = look(self);
@@ -181,7 +182,7 @@ impl Tree {
         found
     }
 
-    /// Somebody outside the capture made a change: an op of its own, with its own touches.
+    /// Queues a change by somebody outside the capture: it becomes an op of its own, with the touches that `touch` adds.
     pub(super) fn fixed(&mut self, fix: Fix, touch: impl FnOnce(&mut Tree)) {
         let others = std::mem::take(&mut self.touches);
         touch(self);
@@ -189,7 +190,7 @@ impl Tree {
         self.fixes.push((fix, touches));
     }
 
-    /// It is the last close.
+    /// The current op is the last close of an open file description.
     pub(super) fn touch_close(&mut self, ofd: &Ofd) {
         self.touches.add(Resource::Ofd, ofd.id, Access::End);
         if ofd.locks {
@@ -197,19 +198,19 @@ impl Tree {
         }
     }
 
-    /// It cuts a file off, or makes it as long as it says.
+    /// The current op truncates a file, or sets its size.
     pub(super) fn touch_cut(&mut self, ino: Ino) {
         self.touch(Resource::Data, ino, Access::Write);
         self.touch(Resource::Size, ino, Access::Write);
     }
 
-    /// It makes, removes or replaces a name.
+    /// The current op makes, removes or replaces a name in a directory.
     pub(super) fn touch_entry(&mut self, dir: Ino, name: &[u8]) {
         self.touch_name(dir, name, Access::Write);
         self.touch(Resource::Entries, dir, Access::Add);
     }
 
-    /// Two inodes turn out to be one: what changed the one comes before what comes to the other from now on.
+    /// Two inodes turn out to be one: an op that changed the one comes before ops that touch the other from now on.
     pub(super) fn touch_both(&mut self, from: Ino, to: Ino) {
         if !self.at(from).dirty && !self.at(to).dirty {
             return;
@@ -221,7 +222,7 @@ impl Tree {
     }
 }
 
-/// Number of a name in the directory of this serial number.
+/// Resource id of a name in the directory with this serial number: 56 bits of a hash.
 fn name_id(dir: i64, name: &[u8]) -> i64 {
     (xxhash_rust::xxh3::xxh3_64_with_seed(name, dir as u64) >> 8) as i64
 }

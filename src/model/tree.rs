@@ -22,18 +22,18 @@ use super::touch::Touches;
 use hashbrown::HashMap;
 use std::sync::Arc;
 
-/// A change that somebody outside the capture must have made.
+/// A change to the tree that somebody outside the capture must have made; it becomes an inserted op.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Fix {
-    /// Made a file of this kind; a symlink with this content.
+    /// Made this inode, a file of this kind, at this path; of a symlink with this content.
     Make(Ino, Kind, Name, Option<Name>),
-    /// Removed it.
+    /// Removed the file of this kind at this path.
     Remove(Kind, Name),
-    /// Made it this long.
+    /// Made the regular file this long, bytes.
     Resize(Ino, i64),
 }
 
-/// What a directory says of a name.
+/// What a directory is known to have under a name: an inode, nothing, or nobody knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Look {
     Node(Ino),
@@ -41,40 +41,40 @@ pub(super) enum Look {
     Unknown,
 }
 
-/// The namespace.
+/// The namespace of the captured machine: all inodes, their names now and at the start, and what calls prove of them.
 pub(super) struct Tree {
     pub(super) nodes: Vec<Inode>,
-    /// Numbers that are not in use, and those that the last event released.
+    /// Inode numbers that are not in use, and those that the last event released (not reused before the next one).
     pub(super) free: Vec<Ino>,
     pub(super) released: Vec<Ino>,
     config: Config,
-    /// Counts the changes of paths.
+    /// Increased at each change that may alter the path of a file: paths remembered in an earlier epoch are stale.
     pub(super) epoch: u32,
     files: i64,
     serials: i64,
-    /// Changes from outside that the last call proved; the model turns them into ops.
+    /// Changes by somebody outside the capture that the last call proved, with their touches; the model turns them into ops.
     pub(super) fixes: Vec<(Fix, Touches)>,
-    /// What the op in the making touches.
+    /// Resources that the current op touches.
     pub(super) touches: Touches,
-    /// Inodes whose identity moved to another: open file descriptions must follow.
+    /// Pairs (from, to) of inodes that turned out to be one file: open file descriptions and working directories must follow.
     pub(super) moved: Vec<(Ino, Ino)>,
-    /// A ghost that the last resolution left through `..`: if nothing else is missing, it is.
+    /// A ghost that the last resolution left through `..`: if every other component exists, the missing one is this.
     pub(super) left: Option<Ino>,
-    /// Things guessed, by kind.
+    /// Number of guesses, by kind.
     pub(super) guesses: std::collections::BTreeMap<&'static str, u64>,
-    /// Answers given, by kind.
+    /// Answers given and observed, indexed by `Answer`.
     pub(super) evidence: [Evidence; 3],
-    /// Files by what the capture showed of their identity: those that have a name or are open.
+    /// Inodes by their observed identity on the captured machine: those that have a name or are open.
     pub(super) identities: HashMap<Identity, Ino>,
-    /// When the last call was over that took a name from a file or gave it one, ns.
+    /// End of the last call that took a name from a file or gave it one, ns.
     pub(super) renamed: i64,
-    /// Directories whose path is remembered, and about how many bytes that takes.
+    /// Directories whose path is remembered, and about how many bytes these paths take.
     kept: Vec<Ino>,
     kept_bytes: usize,
     scratch: Vec<u8>,
 }
 
-/// Bytes of remembered paths at most, and of one beside its letters.
+/// Most bytes that remembered paths take, and what one is reckoned to take besides its text.
 const KEPT: usize = 16 << 20;
 const KEPT_EACH: usize = 64;
 
@@ -116,27 +116,27 @@ impl Tree {
         &mut self.nodes[ino as usize]
     }
 
-    /// Counts a guess.
+    /// Counts one guess of this kind.
     pub(super) fn guess(&mut self, what: &'static str) {
         *self.guesses.entry(what).or_default() += 1;
     }
 
-    /// The rules for places.
+    /// The configuration: rules for places, and what was there at the start.
     pub(super) fn config(&self) -> &Config {
         &self.config
     }
 
-    /// Changes whenever the path of a file may have changed.
+    /// Number of the current epoch; changes whenever the path of a file may have changed.
     pub(super) fn epoch(&self) -> u32 {
         self.epoch
     }
 
-    /// The paths of files may have changed.
+    /// Begins a new epoch, since the paths of files may have changed.
     pub(super) fn touch_paths(&mut self) {
         self.epoch = self.epoch.wrapping_add(1);
     }
 
-    /// Identity of a file for the outside, dense.
+    /// Identity of the file in datasets (`Step::file`): dense from 0, given at the first request, never reused.
     pub(super) fn file(&mut self, ino: Ino) -> i64 {
         let next = self.files;
         let node = self.at_mut(ino);
@@ -149,7 +149,7 @@ impl Tree {
 
     // ---- paths
 
-    /// Absolute path of an inode: its name now, or its last one.
+    /// Absolute path of an inode: by its name now, or the last one it had.
     pub(super) fn path(&mut self, ino: Ino) -> Name {
         let node = self.at(ino);
         match &node.home {
@@ -170,7 +170,7 @@ impl Tree {
         }
     }
 
-    /// Path of a name in a directory.
+    /// Absolute path of a name in a directory.
     pub(super) fn join(&mut self, dir: Ino, name: &[u8]) -> Name {
         let base = self.dir_path(dir);
         self.scratch.clear();
@@ -196,8 +196,8 @@ impl Tree {
         self.nodes[dir as usize].path = Some((self.epoch, path.clone()));
     }
 
-    /// Climbs to the nearest directory whose path is known, then fills in the paths on the way down: no recursion, as a
-    /// tree may be deeper than the stack.
+    /// Path of a directory: climbs to the nearest directory whose path is known, then fills in the paths on the way down. No
+    /// recursion, as a tree may be deeper than the stack.
     fn dir_path(&mut self, dir: Ino) -> Name {
         let mut chain = Vec::new();
         let mut at = dir;
@@ -231,14 +231,14 @@ impl Tree {
         base
     }
 
-    /// The directory above; the root is above itself. A removed one stays where it was (the kernel keeps the parent of a
-    /// dentry in use), wherever that moves.
+    /// The directory that `..` leads to; the root is its own. A removed one stays below its last parent (the kernel keeps the
+    /// parent of a dentry in use), wherever that moves.
     pub(super) fn parent(&self, dir: Ino) -> Ino {
         let node = self.at(dir);
         node.home.as_ref().map(|(up, _)| *up).or(node.under).unwrap_or(ROOT)
     }
 
-    /// What happens to calls on a name.
+    /// Whether calls on a name in a directory are replayed, by the rules for places.
     pub(super) fn place(&mut self, dir: Ino, name: &[u8]) -> Place {
         if !self.at(dir).ruled {
             return self.at(dir).place;
@@ -249,7 +249,7 @@ impl Tree {
 
     // ---- names
 
-    /// What a directory says of a name.
+    /// What a directory is known to have under a name.
     pub(super) fn look(&self, dir: Ino, name: &[u8]) -> Look {
         let node = self.at(dir);
         let Node::Dir(entries) = &node.node else { return Look::Absent };
@@ -261,7 +261,7 @@ impl Tree {
         }
     }
 
-    /// The names of a directory; whatever was assumed of its kind, it is one now.
+    /// The known names of a directory; an inode of another or unknown kind becomes an empty directory first.
     pub(super) fn entries(&mut self, dir: Ino) -> &mut Entries {
         let node = &mut self.nodes[dir as usize].node;
         if !matches!(node, Node::Dir(_)) {
@@ -288,7 +288,7 @@ impl Tree {
         }
     }
 
-    /// An inode that has no name yet.
+    /// Makes an inode without a name (O_TMPFILE, or a file known only by its descriptor), in the same place as `near`.
     pub(super) fn anonymous(&mut self, node: Node, life: Life, near: Ino) -> Ino {
         let mut inode = Inode::new(node, life);
         inode.sure = true;
@@ -297,7 +297,7 @@ impl Tree {
         self.add(inode)
     }
 
-    /// A name turns out to have been there (or perhaps, for a ghost) since the start.
+    /// A name turns out to have existed (or perhaps, for a ghost) since the start: gives the inode made for it.
     pub(super) fn discover(&mut self, dir: Ino, name: Name, kind: Option<Kind>, life: Life) -> Ino {
         let mut inode = Inode::new(blank(kind, false), life);
         self.settle_place(&mut inode, dir, &name);
@@ -315,12 +315,13 @@ impl Tree {
         }
     }
 
-    /// A name turns out to have been free.
+    /// A name turns out to have been free at the start.
     pub(super) fn vacant(&mut self, dir: Ino, name: Name) {
         self.entries(dir).entry(name).or_insert(Slot { was: Was::Absent, now: None });
     }
 
-    /// The workload makes a file. `was` says what is known of the name before, if this is the first call on it.
+    /// The workload makes a file, of which the inode is given. `was` says what the name was at the start, if this is the first
+    /// call on it.
     pub(super) fn create(&mut self, dir: Ino, name: Name, kind: Kind, life: Life, was: Was) -> Ino {
         let mut inode = Inode::new(blank(Some(kind), life == Life::Created), life);
         inode.sure = true;
@@ -340,7 +341,7 @@ impl Tree {
         }
     }
 
-    /// The content of what must be a regular file.
+    /// Content of an inode that must be a regular file; one of unknown kind becomes a file. `None` if it is of another kind.
     pub(super) fn content(&mut self, ino: Ino) -> Option<&mut Content> {
         self.settle(ino, Kind::File);
         match &mut self.at_mut(ino).node {

@@ -7,30 +7,30 @@ use super::touch::{Access, Resource};
 use super::tree::{Fix, Ino, Life, Look, Node, ROOT, Tree, UNKNOWN_TARGET, Was, blank};
 use std::sync::Arc;
 
-/// Symlinks followed before the kernel gives up with ELOOP.
+/// Number of symlinks that one resolution follows before it gives up with ELOOP, as the kernel does.
 const HOPS: u32 = 40;
-/// The longest name, bytes (NAME_MAX, limits.h(0p)).
+/// Longest name of a path component, bytes (NAME_MAX, limits.h(0p)).
 const NAME_MAX: usize = 255;
-/// Bytes from which on a path is too long: its NUL counts (PATH_MAX).
+/// Length in bytes from which on a path is too long: its NUL counts (PATH_MAX).
 pub(super) const PATH_MAX: usize = 4096;
 
-/// Where the last component of a path is.
+/// Where the resolution of a path ended: the last component, and the directory it is in.
 #[derive(Clone, Debug)]
 pub(super) struct Spot {
-    /// The directory it is in.
+    /// The directory that the last component is in.
     pub(super) dir: Ino,
-    /// Its name; empty when the path ended at the directory itself (`/`, `a/..`).
+    /// Name of the last component; empty when the path ended at the directory itself (`/`, `a/..`).
     pub(super) name: Name,
-    /// What is known of it.
+    /// What that directory is known to have under the name.
     pub(super) look: Look,
 }
 
-/// How far a resolution came.
+/// How far the resolution of a path came.
 #[derive(Clone, Debug)]
 pub(super) enum Walk {
-    /// To the last component.
+    /// To the last component, which may exist or not.
     At(Spot),
-    /// Into a place that is not replayed.
+    /// Into a place whose calls are not replayed.
     Outside(Place),
     /// A component on the way is missing: ENOENT.
     Missing,
@@ -38,29 +38,29 @@ pub(super) enum Walk {
     NotDir,
     /// Too many symlinks: ELOOP.
     Loop,
-    /// To a name that is too long, ENAMETOOLONG, or that nothing can have.
+    /// To a component that is too long (ENAMETOOLONG), or a path that no kernel takes (too long, or with a NUL in it).
     BadName,
-    /// To a directory nobody knows, with [`Proof::None`].
+    /// To a directory nobody knows, with [`Proof::None`] only.
     Unknown,
 }
 
-/// What a resolution may assume.
+/// What a resolution may conclude of the directories on the way, from the call's outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Proof {
     /// The call got to the last component: all directories on the way exist.
     Through,
     /// The call failed somewhere: unknown directories on the way become ghosts.
     Doubt,
-    /// Nothing: the tree is only asked.
+    /// Nothing: the tree is only asked, and not changed.
     None,
 }
 
-/// Can it be a path, or what a symlink holds?
+/// Can these bytes be a path, or the content of a symlink: shorter than PATH_MAX and without a NUL?
 pub(super) fn possible(path: &[u8]) -> bool {
     path.len() < PATH_MAX && memchr::memchr(0, path).is_none()
 }
 
-/// The path without its last component, and whether it ended in a slash.
+/// The path without its last component and trailing slashes: `.` for a bare name, `/` for one in the root.
 pub(super) fn dirname(path: &[u8]) -> &[u8] {
     let end = path.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last + 1);
     match path[..end].iter().rposition(|byte| *byte == b'/') {
@@ -71,7 +71,8 @@ pub(super) fn dirname(path: &[u8]) -> &[u8] {
 }
 
 impl Tree {
-    /// Resolves a path from a directory.
+    /// Resolves a path from the directory `start`; `follow` when a symlink as last component is followed (a trailing slash
+    /// does, too).
     pub(super) fn walk(&mut self, start: Ino, path: &[u8], follow: bool, proof: Proof) -> Walk {
         self.left = None;
         if !possible(path) {
@@ -153,7 +154,7 @@ impl Tree {
         Walk::At(Spot { dir, name: Arc::default(), look: Look::Node(dir) })
     }
 
-    /// Content of a symlink. One that the capture never showed is made up once somebody follows it.
+    /// Content of a symlink. Where the capture never showed it, it is made up at the first resolution that follows the link.
     fn link_target(&mut self, ino: Ino, dir: Ino, name: &[u8]) -> Name {
         if let Node::Link { target, guessed } = &self.at(ino).node
             && (!guessed || !is_unknown(target))
@@ -183,7 +184,7 @@ impl Tree {
         path
     }
 
-    /// Goes into a directory on the way.
+    /// Goes into a directory on the way to the last component, and notes what `proof` allows; `Err` ends the resolution.
     fn enter(&mut self, dir: Ino, name: &[u8], look: Look, proof: Proof) -> Result<Ino, Walk> {
         match look {
             Look::Unknown if proof == Proof::None => Err(Walk::Unknown),
@@ -224,7 +225,7 @@ impl Tree {
         }
     }
 
-    /// Somebody outside made a file.
+    /// Somebody outside the capture made a file: gives its inode, and queues the fix that makes it in the replay.
     pub(super) fn make(&mut self, dir: Ino, name: Name, kind: Kind, target: Option<Name>) -> Ino {
         let path = self.join(dir, &name);
         let ino = self.create(dir, name.clone(), kind, Life::Created, Was::Unclaimed);
@@ -245,7 +246,7 @@ impl Tree {
         ino
     }
 
-    /// Somebody outside removed a name, and all that was below it.
+    /// Somebody outside the capture removed a name, and all that was below it: queues the fixes.
     pub(super) fn remove(&mut self, dir: Ino, name: &[u8]) {
         let Look::Node(ino) = self.look(dir, name) else { return };
         if self.at(ino).life == Life::Ghost {
@@ -270,7 +271,7 @@ impl Tree {
         self.release(ino);
     }
 
-    /// Somebody outside made a file this long.
+    /// Somebody outside the capture made a file this long, bytes: queues the fix.
     pub(super) fn resize(&mut self, ino: Ino, size: i64) {
         self.fixed(Fix::Resize(ino, size), |tree| {
             tree.touch_way(ino);
@@ -279,7 +280,7 @@ impl Tree {
         });
     }
 
-    /// Somebody outside removed everything in a directory.
+    /// Somebody outside the capture removed everything in a directory: queues the fixes, contents before directories.
     pub(super) fn empty(&mut self, top: Ino) {
         let mut todo = vec![top];
         while let Some(dir) = todo.last().copied() {
