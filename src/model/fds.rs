@@ -37,7 +37,7 @@ pub(super) struct Ofd {
     pub(super) vtid: i64,
     /// Path of its file, with the epoch of the tree in which it is valid; `None` if not computed yet.
     pub(super) path: Option<(u32, Name)>,
-    /// The number by which the capture named it among what was open at the start; see [`Open::ofd`](super::start::Open::ofd).
+    /// The number by which the capture named it among what was open already; see [`Open::ofd`](super::start::Open::ofd).
     /// `None` if it was opened later.
     pub(super) told: Option<i64>,
     /// The path that the capture last showed for it and that was found to agree with the tree.

@@ -55,8 +55,8 @@ pub struct Model {
     tree: Tree,
     /// Has what the capture knows of the start ([`Config::present`]) been taken in? Done at the first event.
     begun: bool,
-    /// Open file descriptions of the start, by the numbers that the capture gave them ([`Open::ofd`]). An index here may stand
-    /// for another description by now: its `Ofd::told` says whether it is still the one.
+    /// Open file descriptions that were open already, by the numbers that the capture gave them ([`Open::ofd`]). An index
+    /// may stand for another description by now: `Ofd::told` says whether it is still the one.
     told: HashMap<i64, OfdIx>,
     /// Working directories that were removed while processes were in them, and the inserted descriptions that keep them open.
     kept: HashMap<Ino, OfdIx>,

@@ -241,7 +241,7 @@ impl Tasks {
         task
     }
 
-    /// Somebody waited for the process of this pid (wait4, waitid): gives the task of its end, if it is remembered.
+    /// Somebody waited for the process of this pid (wait4, waitpid): gives the task of its end, if it is remembered.
     pub(super) fn reaped(&mut self, pid: i64) -> Option<i64> {
         let at = self.exits.iter().rposition(|(other, _)| *other == pid)?;
         self.exits.remove(at).map(|(_, task)| task)

@@ -1,5 +1,5 @@
-//! Processes with a root directory of their own (chroot(2)). The replay has one root for all: their absolute paths are
-//! written out.
+//! Calls of processes with a root directory of their own (chroot(2)). The replay has one root for all processes, so their
+//! absolute paths are rewritten to start at the machine's root.
 
 use super::fd::special;
 use super::path::{in_root, inside};
@@ -9,10 +9,11 @@ use crate::model::config::Notes;
 use crate::model::step::{Kind, Name};
 use crate::syscall::{Op, Role};
 
-/// The call as a process with the machine's root would make it.
+/// The event with its absolute paths rewritten as a process with the machine's root would give them: `root` is put before them.
+/// With [`Notes::Process`] also before the paths that the capture added.
 ///
-/// What is not seen: a symlink below that root whose content is absolute leads to the machine's root here, and so does a
-/// `..` too many behind a name.
+/// Limits: a symlink below that root whose content is absolute is followed from the machine's root here, and a `..` behind a
+/// name may leave the root.
 pub(in crate::model) fn written_out(event: &Event, root: &[u8], notes: Notes) -> Event {
     let (mut event, def) = (event.clone(), event.syscall.def());
     if event.syscall.op() == Some(Op::Joined) {
@@ -35,7 +36,8 @@ pub(in crate::model) fn written_out(event: &Event, root: &[u8], notes: Notes) ->
     event
 }
 
-/// The replay is told the way from the machine's root: it needs more room, and what is returned is more.
+/// getcwd in the replay returns the path from the machine's root: makes the buffer size, the result and the path longer by
+/// `root`.
 fn longer(event: &mut Event, root: &[u8]) {
     let whole = event.take_text(Text::Path).map(|path| path.strip_suffix(b"/").map(Box::from).unwrap_or(path));
     let more = root.len() as i64;
@@ -57,7 +59,7 @@ fn write_out(event: &mut Event, text: Text, root: &[u8]) {
 }
 
 impl Call<'_> {
-    /// chroot(2). The working directory stays.
+    /// chroot(2): notes the new root directory. The working directory stays.
     pub(super) fn chroot(&mut self) -> Dropped<()> {
         let found = self.on_path(true, Some(Kind::Dir));
         if self.event.success().is_some() {

@@ -43,7 +43,7 @@ impl Call<'_> {
         }
     }
 
-    /// flock(2). One shared lock more does not concern the other holders.
+    /// flock(2). To take a shared lock with a description that has none does not concern the other holders: the op only reads.
     pub(super) fn flock(&mut self) -> Dropped<()> {
         let found = self.on_fd();
         let holds = match found {
@@ -66,7 +66,7 @@ impl Call<'_> {
         self.model.tree.touch(Resource::Lock, ino, access);
     }
 
-    /// Sets the close-on-exec flag of the call's descriptor. What is no file has it too.
+    /// Sets the close-on-exec flag of the call's descriptor, also of one that is not replayed (a pipe, a socket).
     fn set_cloexec(&mut self, cloexec: bool) {
         let Some(fd) = self.event.int(Col::Fd) else { return };
         let mut table = self.model.tasks.fds(self.who.process).iter_mut();
@@ -101,7 +101,7 @@ impl Call<'_> {
         }
     }
 
-    /// flag::FICLONE of ioctl_ficlone(2): the descriptor in the argument lends its file's whole content.
+    /// FICLONE (ioctl_ficlone(2)): the file of the descriptor in the argument is cloned as a whole into the file of `target`.
     fn clone_file(&mut self, target: Option<OfdIx>) -> Dropped<()> {
         let Fd::File(source) = self.fd(Col::Arg, Text::Fd2Path)? else { return Ok(()) };
         let from = self.model.tasks.ofd(source).map(|ofd| (ofd.id, ofd.ino));

@@ -8,8 +8,8 @@ use crate::model::fds::OfdIx;
 use crate::syscall::position;
 
 impl Call<'_> {
-    /// copy_file_range and sendfile: from `fd` to `fd2`. When one side is no file, the other side's file is left as the
-    /// call would have left it.
+    /// copy_file_range and sendfile: from `fd` to `fd2`. When one of them is no file that is replayed, the event is dropped,
+    /// and inserted ops leave the other file as the call did.
     pub(super) fn copy(&mut self) -> Dropped<()> {
         let input = self.fd(Col::Fd, Text::FdPath);
         let output = self.fd(Col::Fd2, Text::Fd2Path);
@@ -32,14 +32,14 @@ impl Call<'_> {
         }
     }
 
-    /// splice(2): one side is a pipe.
+    /// splice(2), which is not replayed: one side is a pipe; inserted ops leave the file of the other side as the call did.
     pub(super) fn splice(&mut self) {
         let (input, output) = (self.fd(Col::Fd, Text::FdPath), self.fd(Col::Fd2, Text::Fd2Path));
         let (from, to, bytes) = self.ends(input, output);
         self.one_sided(input, output, from, to, bytes);
     }
 
-    /// Where the call begins to read and to write, unless at the shared position, and how many bytes it moved.
+    /// Positions at which the call begins to read and to write (`None`: the shared position), and how many bytes it moved.
     fn ends(&mut self, input: Dropped<Fd>, output: Dropped<Fd>) -> (Option<i64>, Option<i64>, i64) {
         let (from, to) = (position::start(self.event), position::start2(self.event));
         if self.known_outcome().is_err() {

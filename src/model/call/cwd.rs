@@ -12,16 +12,16 @@ use crate::model::walk::{Proof, Walk};
 use crate::syscall::{Op, Syscall};
 use std::sync::Arc;
 
-/// The working directory of a process that never told it.
+/// Path taken as the working directory of a process whose real one the capture never shows.
 pub(super) const UNKNOWN_CWD: &[u8] = b"/cwd";
 
-/// Is this the path of a directory that is there?
+/// Is this annotation the path of an existing directory, rather than a removed one or no path?
 fn is_place(note: &[u8]) -> bool {
     note.first() == Some(&b'/') && !note.ends_with(b"(deleted)")
 }
 
 impl Call<'_> {
-    /// A call with an absolute path names the working directory too (`AT_FDCWD</a>`): that may be all that tells of it.
+    /// A call with an absolute path may show the working directory too (`AT_FDCWD</a>`): kept as long as nothing else tells it.
     pub(super) fn tell_cwd(&mut self, note: Option<&[u8]>) {
         let cwd = self.model.tasks.cwd(self.who.process);
         if cwd.ino.is_none() && cwd.told.as_deref() != note {
@@ -35,7 +35,8 @@ impl Call<'_> {
         Ok(ino)
     }
 
-    /// The call is made in a working directory: by its path, or by the description that keeps one that was removed.
+    /// A relative path starts at the working directory `ino`: fills in the step's `cwd`, or `dir` with the description that
+    /// keeps one that was removed.
     pub(super) fn stand_in(&mut self, arg: Arg, ino: Ino) {
         let kept = self.model.kept.get(&ino).and_then(|ix| self.model.tasks.ofd(*ix)).map(|ofd| ofd.id);
         let Some(id) = kept else {
@@ -45,8 +46,8 @@ impl Call<'_> {
         self.stand_on(arg, id, ino);
     }
 
-    /// A path starts at a description. In a directory that was removed nothing can be made, and it has no path: a call
-    /// there comes after the removal, which writes its entries.
+    /// A relative path starts at the open file description `id`: fills in `dir` or `dir2` of the step. In a directory that was
+    /// removed nothing can be made, and it has no path: such a call comes after the removal, which writes its entries.
     pub(super) fn stand_on(&mut self, arg: Arg, id: i64, ino: Ino) {
         let tree = &mut self.model.tree;
         tree.touches.add(Resource::Ofd, id, Access::Read);
@@ -60,7 +61,8 @@ impl Call<'_> {
         }
     }
 
-    /// A directory is about to be removed. Processes that are in it stay there: an inserted op keeps it open for them.
+    /// Before a directory is removed: if processes have it as working directory, an inserted op opens it, so that it stays
+    /// usable.
     pub(super) fn keep(&mut self, ino: Ino) {
         if self.model.kept.contains_key(&ino) || self.model.tasks.cwds().all(|cwd| cwd.ino != Some(ino)) {
             return;
@@ -83,7 +85,7 @@ impl Call<'_> {
         });
     }
 
-    /// Closes the removed directories that nobody is in any more.
+    /// Closes the descriptions of removed directories that are no process's working directory any more.
     pub(in crate::model) fn leave(&mut self) {
         if self.model.kept.is_empty() {
             return;
@@ -94,14 +96,14 @@ impl Call<'_> {
         self.end(gone.into_iter().map(|ix| Entry { target: Target::Ofd(ix), cloexec: false }), Origin::Cwd);
     }
 
-    /// The path by which a replay enters a working directory. One that was removed cannot be entered, also when another
-    /// directory has its name by then: it is called as the kernel calls it, which is no name of anything.
+    /// The path by which a replay enters a working directory. A removed one cannot be entered, also when another directory has
+    /// its name by then: its path gets ` (deleted)` behind it as in /proc, which names nothing.
     fn cwd_path(&mut self, ino: Ino) -> Name {
         let path = self.model.tree.path(ino);
         if self.model.tree.at(ino).unlinked() && ino != ROOT { Arc::from([&path, &b" (deleted)"[..]].concat()) } else { path }
     }
 
-    /// The working directory. A capture that shows it is believed.
+    /// The working directory of the calling process. `note` is what the capture shows of it, and is believed.
     pub(super) fn cwd(&mut self, note: Option<&[u8]>) -> Dropped<Ino> {
         let note = note.filter(|note| is_place(note));
         let cwd = self.model.tasks.cwd(self.who.process);
@@ -150,7 +152,7 @@ impl Call<'_> {
         }
     }
 
-    /// Stands for a directory in a place that is not replayed.
+    /// Makes an inode that stands for a directory in a place that is not replayed.
     pub(super) fn outside_dir(&mut self, path: &[u8]) -> Ino {
         let place = self.model.tree.config().place(path);
         let node = crate::model::tree::blank(Some(Kind::Dir), true);

@@ -1,4 +1,4 @@
-//! Calls that move data or positions, and what they tell of sizes.
+//! Calls that move data or positions (read, write, lseek, truncate, fallocate ...), and what they tell of file sizes.
 
 use super::{Call, Dropped, flag};
 use crate::event::{Col, Event};
@@ -12,12 +12,12 @@ use crate::syscall::position::{self, Start};
 use crate::syscall::{Op, Syscall};
 
 impl Call<'_> {
-    /// Bytes that the call moved; the kernel returns no negative number of them, whatever the capture says.
+    /// Bytes that the call moved, `None` if it failed or its result is unknown; a negative number in the capture counts as 0.
     pub(super) fn bytes(&self) -> Option<i64> {
         self.event.success().map(|bytes| bytes.max(0))
     }
 
-    /// The shared position, if it is known.
+    /// The shared position of an open file description in bytes; `None` if it follows an append to a file of unknown size.
     pub(super) fn position(&mut self, ix: OfdIx) -> Option<i64> {
         let ofd = self.model.tasks.ofd(ix)?;
         let Some(behind) = ofd.behind else { return Some(ofd.pos) };
@@ -27,7 +27,7 @@ impl Call<'_> {
         Some(pos)
     }
 
-    /// The shared position is now known.
+    /// Sets the shared position of an open file description, bytes: it is known now.
     pub(super) fn go_to(&mut self, ix: OfdIx, pos: i64) {
         if let Some(ofd) = self.model.tasks.ofd_mut(ix) {
             (ofd.pos, ofd.pos_sure, ofd.behind) = (pos, true, None);
@@ -64,7 +64,7 @@ impl Call<'_> {
         self.touch_position(ix);
     }
 
-    /// What an interrupted call did to the shared position, if it starts from there, nobody knows.
+    /// An interrupted call that starts from the shared position may have moved it: the position is no longer certain.
     pub(super) fn lose_position(&mut self, ix: OfdIx, start: Start) {
         if start == Start::Shared
             && let Some(ofd) = self.model.tasks.ofd_mut(ix)
@@ -73,14 +73,14 @@ impl Call<'_> {
         }
     }
 
-    /// The call uses the shared position, and moves it.
+    /// The call uses the shared position of an open file description, and moves it.
     pub(super) fn touch_position(&mut self, ix: OfdIx) {
         if let Some(ofd) = self.model.tasks.ofd(ix) {
             self.model.tree.touches.add(Resource::Position, ofd.id, Access::Write);
         }
     }
 
-    /// What a read depends on: that the bytes are there, or where the end is.
+    /// Resource that a read depends on: the data, if all of it is certainly there, else the end of the file.
     pub(super) fn touch_read(&mut self, ino: Ino, offset: Option<i64>, bytes: i64, asked: Option<i64>) {
         let Some(content) = self.model.tree.content(ino) else { return };
         let whole = bytes > 0 && asked.is_none_or(|asked| bytes >= asked);
@@ -88,7 +88,8 @@ impl Call<'_> {
         self.model.tree.touch(if inside { Resource::Data } else { Resource::Size }, ino, Access::Read);
     }
 
-    /// What a write to a position changes: bytes that are there, or perhaps the end.
+    /// Resource that a write to a position touches: reads the data if all of it is certainly inside the file, else adds to the
+    /// size.
     pub(super) fn touch_write(&mut self, ino: Ino, offset: Option<i64>, bytes: i64) {
         if bytes <= 0 {
             return;
@@ -101,7 +102,8 @@ impl Call<'_> {
         }
     }
 
-    /// Bytes came out of a file.
+    /// A call read `bytes` of the `asked` bytes at `offset`: tells that they exist, and where the file ends if there were
+    /// fewer. `sure` when the offset is certain.
     pub(super) fn was_read(&mut self, ino: Ino, offset: i64, bytes: i64, asked: Option<i64>, sure: bool) {
         let racing = self.racing(ino);
         let Some(content) = self.model.tree.content(ino) else { return };
@@ -157,7 +159,8 @@ impl Call<'_> {
         Ok(())
     }
 
-    /// Bytes were appended, and the shared position moved behind them. Gives where, if it is known.
+    /// A call appended bytes to a file and, if `moves`, left the shared position behind them. Gives the position at which they
+    /// begin, if it is known.
     pub(super) fn appended(&mut self, ix: OfdIx, ino: Ino, bytes: i64, moves: bool) -> Option<i64> {
         let over = self.over();
         self.model.tree.touch(Resource::Size, ino, Access::Write);
@@ -184,7 +187,7 @@ impl Call<'_> {
         at.ok()
     }
 
-    /// Bytes went into a file at a position.
+    /// A call wrote bytes into a file at a position.
     pub(super) fn was_written(&mut self, ino: Ino, at: i64, bytes: i64) {
         let over = self.over();
         self.touch_write(ino, Some(at), bytes);
@@ -194,8 +197,8 @@ impl Call<'_> {
         }
     }
 
-    /// The call did less than it was asked for, and nothing of that is due to a file: the disk was full, or a limit met
-    /// (RLIMIT_FSIZE). A replay asks for what was done, or it would do more.
+    /// The call did less than it was asked for, and not because of the file's end: the disk was full, or a limit reached
+    /// (RLIMIT_FSIZE). A replay asks for the bytes that were done, or it would do more.
     pub(super) fn ask_for(&mut self, bytes: i64) {
         if self.event.int(Col::Count).is_some_and(|count| bytes < count) {
             let mut event = self.event.clone();
@@ -213,14 +216,14 @@ impl Call<'_> {
         }
     }
 
-    /// A call that is not replayed, or not captured, moved a position: an inserted seek puts it there.
+    /// A call that is not replayed, or not captured, moved the shared position: an inserted lseek sets it in the replay.
     pub(super) fn reposition(&mut self, ix: OfdIx) {
         if let Some(pos) = self.model.tasks.ofd(ix).map(|ofd| ofd.pos) {
             self.seek(ix, pos, flag::SEEK_SET);
         }
     }
 
-    /// Inserts a seek.
+    /// Inserts an lseek to `offset` with the whence `from` (SEEK_SET, SEEK_END) before the event.
     pub(super) fn seek(&mut self, ix: OfdIx, offset: i64, from: i64) {
         let path = self.model.ofd_path(ix);
         let Some(ofd) = self.model.tasks.ofd(ix) else { return };
@@ -304,7 +307,8 @@ impl Call<'_> {
         Ok(())
     }
 
-    /// SEEK_DATA skipped a hole; SEEK_HOLE passed data. A hole's end is known once data is found behind it.
+    /// SEEK_DATA from `from` to `to` skipped a hole, SEEK_HOLE (`hole`) data. Data found at the end of a hole proves that the
+    /// file reaches beyond it.
     fn seek_hole(&mut self, ino: Ino, from: i64, to: i64, hole: bool) {
         let Some(content) = self.model.tree.content(ino) else { return };
         if hole {
@@ -376,7 +380,7 @@ impl Call<'_> {
 
     // ---- sizes
 
-    /// Did the call begin before the last change of the size was over? Then it may have seen the file before it.
+    /// Did the call begin before the last change of the file's size was over? Then it may have seen the size before it.
     pub(super) fn racing(&mut self, ino: Ino) -> bool {
         let begin = self.begin();
         let Some(content) = self.model.tree.content(ino) else { return false };
@@ -386,7 +390,7 @@ impl Call<'_> {
         }
     }
 
-    /// A call showed the size of a file.
+    /// A call showed the size of a file, bytes.
     pub(super) fn observe(&mut self, ino: Ino, size: i64) {
         if self.racing(ino) {
             return;

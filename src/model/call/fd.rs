@@ -1,4 +1,4 @@
-//! What a descriptor means.
+//! Descriptor arguments: what they refer to, by the history of calls and by what the capture shows; close, dup and their kin.
 
 use super::{Call, Dropped, flag, is_device, kind_of, outside};
 use crate::event::{Col, Event, Text};
@@ -10,16 +10,16 @@ use crate::model::tree::{Look, Node, ROOT};
 use crate::model::walk::{Proof, Walk};
 use crate::syscall::{Op, Syscall, position};
 
-/// What a captured descriptor argument is.
+/// What a captured descriptor argument refers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fd {
-    /// An open file.
+    /// An open file description that is replayed.
     File(OfdIx),
-    /// Not open, and the call failed with EBADF for it.
+    /// Nothing: it is not open, and the call failed with EBADF for it.
     Bad,
 }
 
-/// What a capture's annotation of a descriptor says it is: `None` for a path.
+/// Why a descriptor is not replayed, by the capture's annotation of it (`pipe:[1]`, `socket:[2]` ...); `None` for a path.
 pub(super) fn special(note: &[u8]) -> Option<Reason> {
     let starts = |prefixes: &[&[u8]]| prefixes.iter().any(|prefix| note.starts_with(prefix));
     if note.first() == Some(&b'/') {
@@ -34,7 +34,7 @@ pub(super) fn special(note: &[u8]) -> Option<Reason> {
     })
 }
 
-/// Path of an annotation, without the mark of a removed file.
+/// Path of an annotation, without the ` (deleted)` mark of a removed file, and whether the mark was there.
 pub(super) fn undeleted(note: &[u8]) -> (&[u8], bool) {
     match note.strip_suffix(b" (deleted)").or_else(|| note.strip_suffix(b"(deleted)")) {
         Some(path) => (path, true),
@@ -43,7 +43,8 @@ pub(super) fn undeleted(note: &[u8]) -> (&[u8], bool) {
 }
 
 impl Call<'_> {
-    /// The open file a descriptor argument refers to.
+    /// What the descriptor argument in column `col` refers to; `text` has the capture's annotation of it. `Err` when it is not
+    /// replayed.
     pub(super) fn fd(&mut self, col: Col, text: Text) -> Dropped<Fd> {
         let event = self.event;
         let Some(fd) = event.int(col) else { return self.by_identity(col) };
@@ -77,8 +78,8 @@ impl Call<'_> {
         }
     }
 
-    /// A descriptor that no call of the process made: it came in a message (SCM_RIGHTS, unix(7)), or its opening was lost.
-    /// Whether it is a file, and which, is what the capture saw of it in the kernel.
+    /// A descriptor that no captured call of the process made: it came in a message (SCM_RIGHTS, unix(7)), or its opening was
+    /// lost. Whether it is a file, and which, is taken from st_mode and identity that the capture observed in the kernel.
     fn received(&mut self, fd: i64, col: Col) -> Dropped<Fd> {
         let itself = col == Col::Fd || (col == Col::DirFd && self.event.text(Text::Path).is_some_and(<[u8]>::is_empty));
         let st_mode = self.event.int(Col::StMode).filter(|_| itself).ok_or(Reason::UnknownFd)?;
@@ -99,8 +100,8 @@ impl Call<'_> {
         Err(reason)
     }
 
-    /// A request on a file that io_uring holds has no descriptor, only the file itself: any description that the process
-    /// has of it will do, for a request does not move a position.
+    /// A request on a registered file of io_uring has no descriptor, only the file's identity: any description that the process
+    /// has of the file will do, for a request does not move a position.
     fn by_identity(&mut self, col: Col) -> Dropped<Fd> {
         let st_mode = self.event.int(Col::StMode).filter(|_| col == Col::Fd).ok_or(Reason::LostArgs)?;
         if is_device(st_mode) {
@@ -116,8 +117,8 @@ impl Call<'_> {
         entries.iter().find_map(on_it).map(Fd::File).ok_or(Reason::UnknownFd)
     }
 
-    /// Does the annotation fit what the history says? The two may differ for a moment while a rename is under way, so
-    /// only what differs in name and in directory is taken for another file.
+    /// Does the annotation agree with the path by history? The two may differ for a moment while a rename is under way, so only
+    /// what differs in both name and directory is taken for another file.
     fn fits(&mut self, ix: OfdIx, note: &[u8]) -> bool {
         if special(note).is_some() {
             return false;
@@ -139,7 +140,8 @@ impl Call<'_> {
         same
     }
 
-    /// A capture that did not show at open(2) where the file really is may show it at a later call on the descriptor.
+    /// A capture that did not show the real path of a file at open(2) may show it at a later call on the descriptor: takes it
+    /// over.
     fn shown_late(&mut self, ix: OfdIx, note: &[u8]) -> bool {
         let stored = special(note).is_none() && !undeleted(note).1 && outside(self.model.tree.config().place(note)).is_none();
         let Some(ofd) = self.model.tasks.ofd(ix).filter(|ofd| stored && ofd.seen.is_none()) else { return false };
@@ -160,8 +162,8 @@ impl Call<'_> {
         self.model.tree.find(note).is_some_and(|ino| matches!(self.model.tree.at(ino).node, Node::Fifo | Node::Socket))
     }
 
-    /// A descriptor that the history does not know, and the capture says what it is: it was open when the capture began
-    /// (or its opening was lost). A file is opened by an inserted op.
+    /// A descriptor that the history does not know, while the capture shows its path: it was open when the capture began, or
+    /// its opening was lost. A file is opened by an inserted op.
     fn inherit(&mut self, fd: i64, col: Col, note: &[u8]) -> Dropped<Fd> {
         let st_mode = self.event.int(Col::StMode).filter(|_| col == Col::Fd);
         let reason = special(note)
@@ -215,7 +217,7 @@ impl Call<'_> {
         Ok(Fd::File(ix))
     }
 
-    /// A descriptor for a new open file description.
+    /// Makes an open file description and installs a descriptor for it.
     pub(super) fn new_ofd(&mut self, fd: i64, ino: u32, flags: i64, cloexec: bool) -> OfdIx {
         let ix = self.model.tasks.open(self.who, ino, flags);
         self.model.tree.at_mut(ino).refs += 1;
@@ -223,14 +225,15 @@ impl Call<'_> {
         ix
     }
 
-    /// Puts something into the descriptor table. What was there must have been closed unseen, or dup2 replaces it.
+    /// Puts an entry into the descriptor table. What had the number was closed unseen, or is replaced by dup2: `origin` of the
+    /// close that is inserted if that was the last reference.
     pub(super) fn install(&mut self, fd: i64, entry: Entry, origin: Origin) {
         let old = self.model.tasks.fds(self.who.process).set(fd, entry);
         self.end(old, origin);
     }
 
-    /// A call on column `fd`: its open file description, with the step filled in. `None` when it is not open and the
-    /// call failed for that.
+    /// For calls on the descriptor in column `fd`: gives its open file description, with the step filled in. `None` when it is
+    /// not open and the call failed with EBADF.
     pub(super) fn on_fd(&mut self) -> Dropped<Option<OfdIx>> {
         match self.fd(Col::Fd, Text::FdPath)? {
             Fd::File(ix) => {
@@ -248,7 +251,7 @@ impl Call<'_> {
         }
     }
 
-    /// Some errors tell what a descriptor is open on.
+    /// EISDIR and ENOTDIR tell whether a descriptor is open on a directory.
     fn kind_told(&mut self, ix: OfdIx) {
         let kind = match self.event.failure() {
             Some(libc::EISDIR) => Kind::Dir,
@@ -325,7 +328,7 @@ impl Call<'_> {
         self.copy_fd(cloexec, origin)
     }
 
-    /// dup and its kin: the number in `ret` now means what `fd` means.
+    /// dup and its kin: the descriptor in `ret` refers to what `fd` refers to.
     pub(super) fn copy_fd(&mut self, cloexec: bool, origin: Origin) -> Dropped<()> {
         let found = self.fd(Col::Fd, Text::FdPath);
         let target = match found {
@@ -354,7 +357,7 @@ impl Call<'_> {
         found.map(|_| ())
     }
 
-    /// Calls that make a descriptor that is no file.
+    /// Calls that make a descriptor that is no file: pipe, socket, epoll_create and the like.
     pub(super) fn special(&mut self) -> Dropped<()> {
         let reason = match self.event.syscall {
             Syscall::pipe | Syscall::pipe2 => Reason::Pipe,
@@ -379,7 +382,7 @@ impl Call<'_> {
 }
 
 impl crate::model::tree::Tree {
-    /// The inode at a resolved absolute path, if it is known. Changes nothing.
+    /// The inode at an absolute path without symlinks, if it is known. Changes nothing.
     pub(in crate::model) fn find(&self, path: &[u8]) -> Option<u32> {
         let mut at = ROOT;
         for name in path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
@@ -391,7 +394,7 @@ impl crate::model::tree::Tree {
         Some(at)
     }
 
-    /// Path of a resolved name, or the directory itself.
+    /// Absolute path of where a resolution ended.
     pub(in crate::model) fn spot_path(&mut self, spot: &crate::model::walk::Spot) -> Name {
         if spot.name.is_empty() { self.path(spot.dir) } else { self.join(spot.dir, &spot.name) }
     }

@@ -1,4 +1,4 @@
-//! Calls that look at or change attributes.
+//! Calls that read or change attributes: stat, chmod, chown, utimensat, access, xattrs; readlink and getdents.
 
 use super::path::{Arg, Named};
 use super::{Call, Dropped, flag, is_device, kind_of};
@@ -11,7 +11,7 @@ use crate::model::walk::{PATH_MAX, possible};
 use crate::syscall::{Op, Role};
 use std::sync::Arc;
 
-/// How a call touches the attributes of the file it is on.
+/// How a call touches the attributes (mode, owner, extended attributes) of its file; `None` if it does not depend on them.
 pub(super) const fn attributes(op: Op) -> Option<Access> {
     match op {
         Op::Open | Op::Openat | Op::Openat2 | Op::Creat | Op::Truncate | Op::Utimensat => Some(Access::Read),
@@ -26,7 +26,7 @@ pub(super) const fn attributes(op: Op) -> Option<Access> {
 }
 
 impl Call<'_> {
-    /// Calls on a path that change no name.
+    /// Calls on a path that read or change attributes of the file and change no name.
     pub(super) fn path_attributes(&mut self, op: Op) -> Dropped<()> {
         let flags = self.event.int(Col::Flags).unwrap_or(0);
         let follow = match op {
@@ -56,13 +56,13 @@ impl Call<'_> {
         self.attribute_named()
     }
 
-    /// An attribute whose name the capture cut cannot be asked for again.
+    /// A call on an extended attribute whose name the capture cut off cannot be issued: a drop.
     fn attribute_named(&self) -> Dropped<()> {
         let lost = self.event.syscall.def().has(Role::Name) && self.event.text(Text::Name).is_none();
         if lost { Err(Reason::LostName) } else { Ok(()) }
     }
 
-    /// A device on a stored file system: its calls are not replayed.
+    /// Reason for dropping a call on a device node on a stored file system, or on a path that is not replayed.
     fn device(&mut self, follow: bool) -> Reason {
         match self.named(Arg::First) {
             Err(reason) => reason,
@@ -71,8 +71,8 @@ impl Call<'_> {
         }
     }
 
-    /// access(2) may be refused although rights do not matter: nobody, not even root, may execute a file without any
-    /// execute bit.
+    /// access(2) that gave EACCES: replayed only where it asked for X_OK, since nobody, not even root, may execute a file
+    /// without any execute bit. Other refusals depend on the credentials of the captured process.
     fn access_refused(&mut self, follow: bool) -> Dropped<()> {
         let Named::Path(from) = self.named(Arg::First)? else { return Err(Reason::Credentials) };
         self.locate(from, follow)?;
@@ -89,7 +89,7 @@ impl Call<'_> {
         Ok(())
     }
 
-    /// Calls on a descriptor that look at or change attributes.
+    /// Calls on a descriptor that read or change attributes.
     pub(super) fn fd_attributes(&mut self) -> Dropped<()> {
         let Some(ix) = self.on_fd()? else { return Ok(()) };
         if self.event.success().is_some()
@@ -101,7 +101,7 @@ impl Call<'_> {
         self.attribute_named()
     }
 
-    /// What a call that succeeded tells of a file, or changed about it.
+    /// Takes over what a successful call tells of a file's kind, size and attributes, or changed about them.
     fn learn(&mut self, op: Op, ino: Ino) {
         if let Some(st_mode) = self.event.int(Col::StMode) {
             self.mode_seen(ino, st_mode);
@@ -147,7 +147,7 @@ impl Call<'_> {
         }
     }
 
-    /// What a file's mode was when it was first seen is what it was at the start, unless somebody had set it.
+    /// The mode of a file when first seen is what it was at the start, unless the workload had set it.
     pub(super) fn mode_seen(&mut self, ino: Ino, st_mode: i64) {
         let node = self.model.tree.at_mut(ino);
         if node.mode.is_none() && !node.mode_set && node.life == Life::Initial {
@@ -155,7 +155,7 @@ impl Call<'_> {
         }
     }
 
-    /// The same of its owner and group.
+    /// Owner and group when first seen are what they were at the start, unless the workload had set them.
     fn owner_seen(&mut self, ino: Ino) {
         let node = self.model.tree.at_mut(ino);
         if node.owner.is_none() && !node.owner_set && node.life == Life::Initial {
@@ -163,7 +163,8 @@ impl Call<'_> {
         }
     }
 
-    /// The same of its modification time, unless a call has changed what is in it.
+    /// The modification time when first seen is what it was at the start, unless the workload had set it or changed the
+    /// content.
     fn mtime_seen(&mut self, ino: Ino) {
         let node = self.model.tree.at_mut(ino);
         let changed = match &node.node {
@@ -175,8 +176,8 @@ impl Call<'_> {
         }
     }
 
-    /// Values of attributes are in no capture, but an access control list of three entries says what the mode says (acl(5)),
-    /// and that shows after the call.
+    /// setxattr of an access control list: no capture has the value, but a list of three entries is equivalent to the mode
+    /// (acl(5)), which shows after the call.
     fn access_list(&mut self, ino: Ino) {
         const THREE_ENTRIES: i64 = 28;
         let list = matches!(self.event.text(Text::Name), Some(b"system.posix_acl_access" | b"system.posix_acl_default"));
@@ -191,7 +192,8 @@ impl Call<'_> {
         }
     }
 
-    /// An attribute was found (and so had been there, unless the workload set it), or is now the workload's.
+    /// An extended attribute was found (`found`: it existed at the start, unless the workload set it), or was set or removed by
+    /// the workload.
     fn xattr(&mut self, ino: Ino, found: bool) {
         let Some(name) = self.event.text(Text::Name) else { return };
         let node = self.model.tree.at_mut(ino);

@@ -1,7 +1,7 @@
 //! One call: from the event to its row, and to the ops that must precede it.
 //!
-//! Every call first finds out what it is on (`fd`, `place`), because a call on a pipe is a drop for that reason whatever
-//! became of it. Then its outcome decides what is proved and what changes. A function that gives a [`Reason`] gives up
+//! Every call first finds out what it is on (`fd`, `path`), because a call on a pipe is a drop for that reason whatever its
+//! outcome was. Then its outcome decides what is proved and what changes. A function that gives a [`Reason`] as error gives up
 //! the event: it becomes a drop.
 
 mod chroot;
@@ -32,26 +32,26 @@ use crate::fate::{Fate, Origin, Reason};
 pub(super) use crate::syscall::flag;
 use crate::syscall::{Op, Replay, Role, Syscall, concerns_no_file};
 
-/// A call in the making.
+/// One event being turned into its row: the step so far, and what its row will touch and wait for.
 pub(super) struct Call<'a> {
     pub(super) model: &'a mut Model,
     pub(super) event: &'a Event,
     pub(super) who: Who,
     pub(super) step: Step,
-    /// The file behind the first path or descriptor, as far as its attributes matter.
+    /// The file behind the first path or descriptor, if the call depends on its attributes.
     pub(super) file: Option<Ino>,
-    /// The open file description behind the first descriptor, or the returned one.
+    /// The open file description behind the first descriptor, or behind the returned one.
     pub(super) ofd: Option<OfdIx>,
-    /// The start or the end of a task that others wait for.
+    /// The start or end of a task that this event is, for which ops of other lanes wait.
     pub(super) task: Option<i64>,
-    /// Those that the lane's next op waits for.
+    /// Starts and ends of tasks for which the lane's next op waits.
     pub(super) waits: Vec<i64>,
-    /// The arguments that it is issued with, where they are not the event's.
+    /// The arguments that the op is issued with, where they are not the event's.
     pub(super) args: Option<Box<Event>>,
     pub(super) out: &'a mut Rows,
 }
 
-/// Gives up the event, for a reason.
+/// Result of a function that may give up the event: the error is the reason for the drop.
 type Dropped<T> = Result<T, Reason>;
 
 impl<'a> Call<'a> {
@@ -62,7 +62,7 @@ impl<'a> Call<'a> {
         Call { model, event, who, step, file: None, ofd: None, task: None, waits, args: None, out }
     }
 
-    /// Before the first call of all: what was there when the capture began.
+    /// Before the first event: takes in what was there when the capture began ([`super::Config::present`]).
     pub(super) fn know_the_start(&mut self) {
         if !self.model.begun {
             let present = self.model.tree.config().present.clone();
@@ -71,7 +71,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Works the call out and pushes its row.
+    /// Handles the event and pushes its row, and the inserted ops before it.
     pub(super) fn run(mut self) {
         let def = self.event.syscall.def();
         if let Err(reason) = self.call(def.replay) {
@@ -109,7 +109,8 @@ impl<'a> Call<'a> {
         self.out.push(self.args, self.step, &mut self.model.tree.touches);
     }
 
-    /// What the capture shows of the file and the descriptor when the call is over.
+    /// Takes over what the capture shows of the file and the descriptor after the call: size, position, time of a change of
+    /// names.
     fn look(&mut self) {
         if let Some(ix) = self.ofd.filter(|_| self.step.op != Some(Op::Close)) {
             if let Some(ino) = self.model.tasks.ofd(ix).map(|ofd| ofd.ino) {
@@ -126,7 +127,8 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// The first op after the lane began, or saw another one end, follows what that one did.
+    /// The lane's first op after its start, or after it waited for another task, touches these tasks so that it follows their
+    /// ops.
     fn after_tasks(&mut self) {
         for task in self.waits.drain(..) {
             self.model.tree.touches.add(Resource::Task, task, Access::Read);
@@ -247,7 +249,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Why a call is dropped that the table does not replay: what it is on tells more than the table.
+    /// The reason for dropping a call that the syscall table does not replay: what it is on tells more than the table.
     fn refuse(&mut self) -> Reason {
         if self.event.syscall == Syscall::other {
             if self.event.name() == HOLE {
@@ -287,7 +289,8 @@ impl<'a> Call<'a> {
 
     // ---- outcomes
 
-    /// The outcome, if it can be compared: a return value or an error.
+    /// The outcome to compare with: a return value (`Ok`) or an errno (`Err`). A drop if it is unknown or depends on more than
+    /// files.
     fn known_outcome(&self) -> Dropped<Result<i64, i32>> {
         match (self.event.success(), self.event.failure()) {
             (Some(value), _) => Ok(Ok(value)),
@@ -299,19 +302,19 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// When the call began, ns.
+    /// Start of the call, ns.
     fn begin(&self) -> Option<i64> {
         self.event.int(Col::Ts)
     }
 
-    /// When it was over, ns.
+    /// End of the call, ns.
     fn over(&self) -> Option<i64> {
         Some(self.event.int(Col::Ts)?.saturating_add(self.event.int(Col::Dur).unwrap_or(0).max(0)))
     }
 
     // ---- rows
 
-    /// Says which open file description the call is on.
+    /// Fills in which open file description the call is on, with its file and path, and touches it.
     fn on(&mut self, ix: OfdIx) {
         if self.step.op != Some(Op::Close) {
             self.recall(ix);
@@ -328,7 +331,7 @@ impl<'a> Call<'a> {
         self.step.path = Some(self.model.ofd_path(ix));
     }
 
-    /// Inserts an op before the event, that touches what `touch` says.
+    /// Inserts an op before the event, with the touches that `touch` adds.
     fn insert(&mut self, mut event: Event, step: Step, touch: impl FnOnce(&mut Tree)) {
         self.flush();
         event.set(Col::Pid, self.event.int(Col::Pid).unwrap_or(0));
@@ -347,7 +350,7 @@ impl<'a> Call<'a> {
         Step { origin, shared: matches!(op, Op::Lseek), ..Step::new(Fate::Op, Some(op), self.who.vpid, self.who.vtid) }
     }
 
-    /// Descriptors ended: closes those open file descriptions that nobody else refers to.
+    /// Descriptors ended: inserts a close for every open file description to which none refers any more.
     pub(super) fn end(&mut self, entries: impl IntoIterator<Item = Entry>, origin: Origin) {
         for entry in entries {
             let Target::Ofd(ix) = entry.target else { continue };
@@ -363,7 +366,8 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Turns what the tree found to have been changed from outside into ops, and follows inodes whose identity moved.
+    /// Turns changes by somebody outside the capture that the tree found out into ops, and follows inodes that turned out to be
+    /// one.
     fn flush(&mut self) {
         if !self.model.tree.moved.is_empty() {
             self.model.follow_moved();
@@ -431,7 +435,7 @@ impl<'a> Call<'a> {
     }
 }
 
-/// The reason for a drop in a place that is not replayed.
+/// The reason for dropping calls in this place; `None` if it is replayed.
 fn outside(place: Place) -> Option<Reason> {
     match place {
         Place::Keep => None,
@@ -440,7 +444,7 @@ fn outside(place: Place) -> Option<Reason> {
     }
 }
 
-/// Kind of a file from the st_mode a call showed.
+/// Kind of a file from the st_mode that a call showed; `None` for a device.
 fn kind_of(st_mode: i64) -> Option<Kind> {
     match st_mode as u32 & libc::S_IFMT {
         libc::S_IFREG => Some(Kind::File),
@@ -452,7 +456,7 @@ fn kind_of(st_mode: i64) -> Option<Kind> {
     }
 }
 
-/// Is it the st_mode of a device?
+/// Is this the st_mode of a character or block device?
 fn is_device(st_mode: i64) -> bool {
     matches!(st_mode as u32 & libc::S_IFMT, libc::S_IFCHR | libc::S_IFBLK)
 }

@@ -1,4 +1,4 @@
-//! Calls that change names.
+//! Calls that change names: mkdir, mknod, symlink, unlink, rmdir, link, rename.
 
 pub(super) use crate::model::walk::dirname as dirname_of;
 
@@ -14,7 +14,7 @@ use crate::model::walk::{Spot, possible};
 use crate::syscall::Op;
 use std::sync::Arc;
 
-/// A number of digits only.
+/// The value of a text that has only digits.
 fn decimal(text: &[u8]) -> Option<i64> {
     std::str::from_utf8(text).ok().filter(|text| text.bytes().all(|c| c.is_ascii_digit()))?.parse().ok()
 }
@@ -42,7 +42,7 @@ impl Call<'_> {
         self.make(Kind::Link, Some(target))
     }
 
-    /// Makes a name that must not exist yet.
+    /// mkdir, mknod, symlink: makes a name that must not exist yet.
     fn make(&mut self, kind: Kind, target: Option<Name>) -> Dropped<()> {
         let Named::Path(from) = self.named(Arg::First)? else { return self.known_outcome().map(|_| ()) };
         let from = from.entry();
@@ -89,7 +89,8 @@ impl Call<'_> {
         }
     }
 
-    /// unlink and rename over succeed on anything but a directory: corrects what was taken for one.
+    /// Kind of what unlink removed or link linked: no directory can be. Corrects what was taken for one; `None` if nothing is
+    /// to correct.
     fn not_a_dir(&self, spot: &Spot) -> Option<Kind> {
         match spot.look {
             Look::Node(ino) => match self.model.tree.at(ino).node {
@@ -102,7 +103,7 @@ impl Call<'_> {
         }
     }
 
-    /// Takes a name away; a directory was empty then.
+    /// Takes a name away from its file. A directory was empty then, so whatever was believed to be in it is removed first.
     fn take_away(&mut self, spot: &Spot, ino: Ino) {
         if spot.name.is_empty() {
             return;
@@ -119,8 +120,8 @@ impl Call<'_> {
         }
     }
 
-    /// The descriptor that `/proc/self/fd/7` is a name of: how a file without a name is given one (open(2), O_TMPFILE).
-    /// The replay has no /proc and means the descriptor itself.
+    /// The descriptor that `/proc/self/fd/7` names: how a file without a name gets one (open(2), O_TMPFILE). The replay has no
+    /// /proc and means the descriptor itself.
     fn descriptor_named(&mut self, follow: bool) -> Option<OfdIx> {
         let path = self.event.text(Text::Path).filter(|_| follow)?;
         let rest = path.strip_prefix(b"/proc/self/fd/").or_else(|| path.strip_prefix(b"/dev/fd/")).or_else(|| {
@@ -236,14 +237,14 @@ impl Call<'_> {
         Ok(())
     }
 
-    /// A directory cannot be moved into itself: how those above are linked decides.
+    /// Whether a directory would be moved into itself depends on the names of all directories above: touches them.
     fn touch_nesting(&mut self, dirs: &[Ino]) {
         for dir in dirs {
             self.model.tree.touch_way(*dir);
         }
     }
 
-    /// A rename replaces what has the new name: an empty directory by a directory, anything else by anything else.
+    /// A rename replaces the file that has the new name: an empty directory by a directory, any other by any other.
     fn replaced(&mut self, goal: &Spot, moved: Ino, old: Ino) {
         let dir = |ino: Ino| matches!(self.model.tree.at(ino).node, Node::Dir(_));
         let old = match (dir(moved), dir(old)) {
@@ -259,7 +260,7 @@ impl Call<'_> {
         self.take_away(goal, old);
     }
 
-    /// The old name was not what made a call fail: link resolves it wholly, rename only its directory.
+    /// The old name was not what made a call fail: link had resolved it wholly, rename only its directory.
     fn prove_old(&mut self, from: Option<PathArg<'_>>, follow: bool, renames: bool) {
         match from {
             Some(from) if renames => self.prove_parent(from),
@@ -268,7 +269,7 @@ impl Call<'_> {
         }
     }
 
-    /// A call with two paths failed, and the error does not say which is to blame.
+    /// link or rename failed, and the errno does not say which path it is about: finds out what it proves of both.
     fn two_failed(
         &mut self,
         from: Option<PathArg<'_>>,
@@ -381,7 +382,7 @@ impl Call<'_> {
         }
     }
 
-    /// The directory that a path's last component is in.
+    /// The directory that a path's last component is in, if the path resolves.
     fn dir_of(&mut self, from: PathArg<'_>) -> Option<Ino> {
         use crate::model::walk::{Proof, Walk};
         match self.model.tree.walk(from.start, from.path, false, Proof::None) {
@@ -402,8 +403,8 @@ impl Call<'_> {
         }
     }
 
-    /// A rename got as far as to look at what it was to move: the new name's directory exists, and to exchange names
-    /// both must.
+    /// A rename got as far as looking at the file it was to move, so the directory of the new name exists; for RENAME_EXCHANGE
+    /// the new name itself.
     fn prove_goal(&mut self, to: PathArg<'_>) {
         if self.exchanges() {
             self.prove(to, false, None);
@@ -416,7 +417,7 @@ impl Call<'_> {
         self.step.op == Some(Op::Renameat2) && self.event.int(Col::Flags).unwrap_or(0) & flag::RENAME_EXCHANGE != 0
     }
 
-    /// Is the first path below the second?
+    /// Does the first path lie below the second?
     fn is_within(&mut self, from: PathArg<'_>, to: PathArg<'_>) -> bool {
         use crate::model::walk::{Proof, Walk};
         let tree = &mut self.model.tree;
@@ -432,7 +433,7 @@ impl Call<'_> {
         true
     }
 
-    /// Does a component on the way stop this path?
+    /// Is a component on the way to the last one known to be missing or no directory?
     fn stuck(&mut self, from: PathArg<'_>) -> bool {
         use crate::model::walk::{Proof, Walk};
         matches!(self.model.tree.walk(from.start, from.path, false, Proof::None), Walk::NotDir | Walk::Missing)

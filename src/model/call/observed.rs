@@ -1,8 +1,8 @@
-//! What a live capture observed of the file and the descriptor of a call.
+//! What a live capture observed in the kernel of the file and the descriptor of a call.
 //!
-//! It is read when the call returns, so another call on the same open file description that was under way then may have
-//! changed it. Of the calls that began before, the model knows; those that begin later, but before this one was over,
-//! show only when they come. So a position is believed when the next call on the description has begun after it was read.
+//! It is read when the call returns, so another call on the same open file description that was under way may have changed it.
+//! The model knows the calls that began before; those that begin later, but before this one was over, show only when they come.
+//! So a position is believed when the next call on the description has begun after it was read.
 
 use super::{Call, flag, is_device, kind_of};
 use crate::event::Col;
@@ -12,7 +12,7 @@ use crate::model::step::Kind;
 use crate::model::tree::Ino;
 use crate::syscall::Role;
 
-/// A position that was seen, and when.
+/// A shared position that was observed after a call, bytes, and the end of that call, ns.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::model) struct Sighting {
     pub(in crate::model) pos: i64,
@@ -20,8 +20,8 @@ pub(in crate::model) struct Sighting {
 }
 
 impl Call<'_> {
-    /// A call comes to a description: was the last position that somebody saw there seen in quiet? Then it is right,
-    /// whatever the calls before it came to.
+    /// At the begin of a call on a description: takes the last observed position as right, whatever the calls before would
+    /// give, if no other call overlapped its observation.
     pub(super) fn recall(&mut self, ix: OfdIx) {
         let (Some(begin), Some(ofd)) = (self.begin(), self.model.tasks.ofd_mut(ix)) else { return };
         let Some(sighting) = ofd.sighting.take().filter(|sighting| sighting.over <= begin) else { return };
@@ -38,7 +38,8 @@ impl Call<'_> {
         self.go_to(ix, sighting.pos);
     }
 
-    /// Before a call that moves a position from where nobody knows: where it came to tells where it began.
+    /// Before a call that moves a position which is not certain: the position observed after the call, less the bytes it
+    /// `moved`, is where it began.
     pub(super) fn trace_back(&mut self, ix: OfdIx, moved: i64) {
         let Some(ofd) = self.model.tasks.ofd(ix) else { return };
         let quiet = self.begin().is_some_and(|begin| ofd.busy <= begin);
@@ -54,8 +55,8 @@ impl Call<'_> {
         }
     }
 
-    /// Before a read from a position that nobody knows: one that stops short stops at the end of the file, so where that is
-    /// tells where it began. While nobody knows how long the file is, the replay seeks from its end.
+    /// Before a read from a position that is not certain: a read that stops short stops at the end of the file, so file size
+    /// less bytes read is where it began. While the file's size is unknown, the replay seeks from the end.
     pub(super) fn back_from_the_end(&mut self, ix: OfdIx) {
         let Some(ofd) = self.model.tasks.ofd(ix) else { return };
         let (ino, pos, behind, sure) = (ofd.ino, ofd.pos, ofd.behind, ofd.pos_sure);
@@ -95,7 +96,7 @@ impl Call<'_> {
         }
     }
 
-    /// The position was another one than the calls before came to: others moved it.
+    /// The position was another than the captured calls give: calls outside the capture moved it. An inserted seek sets it.
     fn misplaced(&mut self, ix: OfdIx, pos: i64) {
         if let Some(ofd) = self.model.tasks.ofd_mut(ix) {
             let sure = std::mem::replace(&mut ofd.pos_sure, true);
@@ -107,7 +108,7 @@ impl Call<'_> {
         self.reposition(ix);
     }
 
-    /// After a call on a description: notes what was seen of it.
+    /// After a call on a description: notes the observed position for the next call, and the time at which this one ended.
     pub(super) fn sight(&mut self, ix: OfdIx) {
         let (Some(begin), Some(over)) = (self.begin(), self.over()) else { return };
         let file = self.event.success().is_some() && self.event.int(Col::StMode).and_then(kind_of) == Some(Kind::File);
@@ -117,7 +118,8 @@ impl Call<'_> {
         ofd.busy = ofd.busy.max(over);
     }
 
-    /// A path led to a file: which one, by what was observed. `new` when the call made it.
+    /// A path led to the file `ino`: gives the inode that it really is by its observed identity. `new` when the call made the
+    /// file.
     pub(super) fn identified(&mut self, ino: Ino, new: bool) -> Ino {
         let event = self.event;
         let kind = event.int(Col::StMode).and_then(kind_of);
@@ -133,7 +135,7 @@ impl Call<'_> {
         is
     }
 
-    /// The identity of the file that the call was on, where the capture shows it.
+    /// Identity (device and inode) of the file that the call was on, where the capture shows it.
     pub(super) fn identity(&self) -> Option<Identity> {
         let (dev, ino) = self.event.int(Col::Dev).zip(self.event.int(Col::Ino)).filter(|(_, ino)| *ino != 0)?;
         let def = self.event.syscall.def();
@@ -141,8 +143,8 @@ impl Call<'_> {
         Some(Identity { source, dev, ino })
     }
 
-    /// What was seen of an opened file: its kind, its mode, and how long it was. `changed` when the call itself made or cut
-    /// it.
+    /// Takes over what was observed of an opened file: its mode, and its size unless the call itself made or truncated it
+    /// (`changed`).
     pub(super) fn opened_as(&mut self, ino: Ino, changed: bool) {
         let Some(mode) = self.event.int(Col::StMode).filter(|mode| !is_device(*mode)) else { return };
         if kind_of(mode) == Some(Kind::File)
@@ -154,7 +156,7 @@ impl Call<'_> {
         self.mode_seen(ino, mode);
     }
 
-    /// What was seen of the file when a call on a descriptor had returned: how long it is, if nobody knew.
+    /// Takes over the size observed when a call on a descriptor had returned, if the model does not know the size.
     pub(super) fn size_seen(&mut self, ino: Ino) {
         let file = self.event.success().is_some() && self.event.int(Col::StMode).and_then(kind_of) == Some(Kind::File);
         if let Some(size) = self.event.int(Col::StSize).filter(|_| file)

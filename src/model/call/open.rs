@@ -1,4 +1,4 @@
-//! open, openat, openat2, creat.
+//! open, openat, openat2, creat; truncate, chdir, fchdir, getcwd.
 
 use super::fd::special;
 use super::path::{Arg, Failed, Named, PathArg};
@@ -144,14 +144,14 @@ impl Call<'_> {
         Ok(())
     }
 
-    /// What is there as far as the model knows.
+    /// `Fifo` if a FIFO is known to be at this place; `None` for anything else.
     fn kind_at(&self, spot: &Spot) -> Option<Kind> {
         let Look::Node(ino) = spot.look else { return None };
         let inode = self.model.tree.at(ino);
         (inode.life != Life::Ghost && matches!(inode.node, Node::Fifo)).then_some(Kind::Fifo)
     }
 
-    /// The capture shows where the opened file really is.
+    /// The capture shows the real path of the opened file. Gives its inode, which is another one if a symlink was found out.
     pub(super) fn at_note(&mut self, ino: Ino, note: &[u8]) -> Ino {
         self.model.tree.really(ino, note);
         let to = self.model.tree.moved.iter().fold(ino, |at, (from, to)| if at == *from { *to } else { at });
@@ -159,7 +159,7 @@ impl Call<'_> {
         to
     }
 
-    /// open(2) with O_CREAT succeeded.
+    /// open(2) with O_CREAT succeeded: gives the inode, made now unless the file existed.
     fn create(&mut self, spot: &Spot, flags: i64) -> Ino {
         let tree = &mut self.model.tree;
         if flags & flag::O_EXCL != 0 {
@@ -187,7 +187,7 @@ impl Call<'_> {
         }
     }
 
-    /// truncate(2).
+    /// truncate(2): cuts or extends a file by path.
     pub(super) fn truncate(&mut self) -> Dropped<()> {
         let Some(size) = self.event.int(Col::Count) else { return Err(Reason::LostArgs) };
         let over = self.over();
@@ -201,7 +201,7 @@ impl Call<'_> {
         Ok(())
     }
 
-    /// chdir(2).
+    /// chdir(2): the process's working directory is the path's.
     pub(super) fn chdir(&mut self) -> Dropped<()> {
         let result = self.on_path(true, Some(Kind::Dir));
         if self.event.success().is_none() {
@@ -221,7 +221,7 @@ impl Call<'_> {
         Ok(())
     }
 
-    /// fchdir(2).
+    /// fchdir(2): the process's working directory is the descriptor's.
     pub(super) fn fchdir(&mut self) -> Dropped<()> {
         match self.on_fd() {
             Ok(Some(ix)) if self.event.success().is_some() => {

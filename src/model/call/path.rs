@@ -1,4 +1,4 @@
-//! Path arguments: where they start, what they lead to, and what a failed lookup proves.
+//! Path arguments: where they start, what they lead to, and what a failed lookup proves of the tree.
 
 use super::fd::Fd;
 use super::{Call, Dropped, flag, outside};
@@ -12,7 +12,7 @@ use crate::model::walk::{Proof, Spot, Walk};
 use crate::syscall::{Op, Role, Syscall};
 use std::sync::Arc;
 
-/// Which of the two path arguments.
+/// Which of a call's two path arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Arg {
     First,
@@ -28,48 +28,47 @@ impl Arg {
     }
 }
 
-/// A path argument and where it starts.
+/// A path argument, and the directory that it starts at.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PathArg<'e> {
     pub(super) arg: Arg,
     pub(super) start: Ino,
     pub(super) path: &'e [u8],
-    /// Did it end in a slash?
+    /// Did the path as captured end in a slash?
     pub(super) slash: bool,
 }
 
 impl PathArg<'_> {
-    /// A path that ends in a slash leads to a directory, if anywhere.
+    /// Kind that the path proves: a directory if it ends in a slash, else the given one.
     pub(super) fn kind(&self, kind: Option<Kind>) -> Option<Kind> {
         if self.slash { Some(Kind::Dir) } else { kind }
     }
 
-    /// For calls on the name itself (rename, mkdir, rmdir ...): a slash behind the name of a symlink does not make them
-    /// follow it, as it does for others.
+    /// The path without its last slashes, for calls on the name itself (rename, mkdir, rmdir ...): there, unlike for others, a
+    /// slash behind the name of a symlink does not make the kernel follow it.
     pub(super) fn entry(self) -> Self {
         let end = self.path.iter().rposition(|byte| *byte != b'/').map_or(self.path.len().min(1), |last| last + 1);
         PathArg { path: &self.path[..end], ..self }
     }
 }
 
-/// What a path argument is on.
+/// What a path argument refers to.
 #[derive(Clone, Debug)]
 pub(super) enum Named<'e> {
-    /// A path.
+    /// A path to be resolved.
     Path(PathArg<'e>),
-    /// No path: the descriptor in the place of dirfd itself.
+    /// No path (AT_EMPTY_PATH, or none given): the open file description of dirfd itself.
     Fd(OfdIx),
-    /// A bad dirfd: the call failed with EBADF.
+    /// Nothing: dirfd is not open, and the call failed with EBADF.
     Bad,
 }
 
-/// Is the directory that a path starts at the root of its lookup, also of an absolute one (RESOLVE_IN_ROOT, openat2(2))?
+/// Is the directory that a path starts at also the root for absolute paths and `..` (RESOLVE_IN_ROOT, openat2(2))?
 pub(super) fn in_root(event: &Event) -> bool {
     event.int(Col::Resolve).is_some_and(|resolve| resolve & 0x10 != 0)
 }
 
-/// A path in a directory that is the root of its lookup, without the `..` that it begins with: the parent of a root is the
-/// root itself.
+/// A path whose lookup has its start as root, without the `..` at its beginning: the parent of a root is the root itself.
 pub(super) fn inside(mut path: &[u8]) -> &[u8] {
     while let Some(rest) = slashless(path).strip_prefix(b"..")
         && rest.first().is_none_or(|byte| *byte == b'/')
@@ -84,7 +83,7 @@ fn slashless(path: &[u8]) -> &[u8] {
 }
 
 impl<'a> Call<'a> {
-    /// Where a path argument starts. Fills in `dir` and `cwd` of the step.
+    /// Finds out where a path argument starts, and fills in `dir` and `cwd` of the step.
     pub(super) fn named(&mut self, arg: Arg) -> Dropped<Named<'a>> {
         let event = self.event;
         let (path_col, fd_col, note_col, role) = arg.columns();
@@ -157,7 +156,8 @@ impl<'a> Call<'a> {
 
     // ---- where it leads
 
-    /// Resolves the path of a call that got to its last component.
+    /// Resolves the path of a call that got to its last component: all directories on the way exist. `None` if it cannot
+    /// resolve by what the model knows.
     pub(super) fn reach(&mut self, from: PathArg<'_>, follow: bool) -> Dropped<Option<Spot>> {
         match self.model.tree.walk(from.start, from.path, follow, Proof::Through) {
             Walk::At(spot) => {
@@ -190,7 +190,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Absolute path of an argument that may lead nowhere; gives up in places that are not replayed.
+    /// Notes the absolute path of an argument that may lead nowhere; the error is for places that are not replayed.
     pub(super) fn locate(&mut self, from: PathArg<'_>, follow: bool) -> Dropped<()> {
         let path = match self.model.tree.walk(from.start, from.path, follow, Proof::None) {
             Walk::At(spot) => {
@@ -214,13 +214,13 @@ impl<'a> Call<'a> {
         Ok(())
     }
 
-    /// Is it a name that the kernel called too long? The replay's does so, too.
+    /// Did the call fail with ENAMETOOLONG for this path? The same path gives the same error in the replay.
     pub(super) fn too_long(&self, path: &[u8]) -> bool {
         self.event.failure() == Some(libc::ENAMETOOLONG) && !path.contains(&0)
     }
 
-    /// A call on a path failed: what that proves. `dir` when it wanted a directory, `parent` when its last component
-    /// need not exist, so that ENOENT blames the directory.
+    /// A call on a path failed with `errno`: applies to the tree what that proves. `how` says how the call would have used the
+    /// path.
     pub(super) fn failed(&mut self, from: PathArg<'_>, errno: i32, how: Failed) -> Dropped<()> {
         self.locate(from, how.follow)?;
         let (start, path) = (from.start, from.path);
@@ -268,7 +268,7 @@ impl<'a> Call<'a> {
         Ok(())
     }
 
-    /// Is it the removal of a directory by the name `.`, with nothing else that EINVAL can be about?
+    /// Does rmdir or unlinkat remove a path that ends in `.`, so that EINVAL can be about nothing else?
     fn removes_dot(&self, path: &[u8]) -> bool {
         let last = path.split(|byte| *byte == b'/').rfind(|name| !name.is_empty());
         let flags = self.event.int(Col::Flags).unwrap_or(0);
@@ -280,7 +280,7 @@ impl<'a> Call<'a> {
         removes && last == Some(b".")
     }
 
-    /// The last component exists.
+    /// The call's outcome proves that the last component exists, of this kind.
     pub(super) fn prove(&mut self, from: PathArg<'_>, follow: bool, kind: Option<Kind>) {
         if let Walk::At(spot) = self.model.tree.walk(from.start, from.path, follow, Proof::Through) {
             let sure = !follow && kind.is_some();
@@ -289,7 +289,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// The directory of the last component exists.
+    /// The call's outcome proves that the directory of the last component exists.
     pub(super) fn prove_parent(&mut self, from: PathArg<'_>) {
         let parent = PathArg { path: super::name::dirname_of(from.path), ..from };
         if let Walk::At(spot) = self.model.tree.walk(parent.start, parent.path, true, Proof::Through) {
@@ -297,7 +297,8 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// A call on a path whose last component must exist, and which changes no name: what it is on.
+    /// For calls on a path whose last component must exist, and which change no name: gives the inode, or `None` if the call
+    /// failed.
     pub(super) fn on_path(&mut self, follow: bool, kind: Option<Kind>) -> Dropped<Option<Ino>> {
         match self.named(Arg::First)? {
             Named::Fd(ix) => {
@@ -340,10 +341,13 @@ impl<'a> Call<'a> {
     }
 }
 
-/// How a failed call would have used its path.
+/// How a call that failed would have used its path.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Failed {
+    /// Would it have followed a symlink as last component?
     pub(super) follow: bool,
+    /// Did it want the last component to be a directory?
     pub(super) dir: bool,
+    /// Need the last component not exist, so that ENOENT is about the directory it is in?
     pub(super) parent: bool,
 }

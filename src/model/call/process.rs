@@ -1,4 +1,4 @@
-//! fork, exec, exit.
+//! fork, clone, exec, exit and wait: the life of processes and threads, and the order that these impose on lanes.
 
 use super::{Call, Dropped};
 use crate::event::Col;
@@ -32,8 +32,8 @@ impl Call<'_> {
         Ok(())
     }
 
-    /// A task starts: gives what its first op waits for. That is the last op of this lane, and what this lane's own next
-    /// op would wait for.
+    /// A task starts: gives the tasks for which its first op waits. These are its own start, so that it follows the last op of
+    /// this lane, and those for which this lane's next op waits.
     fn start(&mut self) -> Vec<i64> {
         let task = self.model.tasks.new_task();
         self.task = Some(task);
@@ -42,7 +42,7 @@ impl Call<'_> {
         waits
     }
 
-    /// wait4(2) showed the end of a child: what follows here comes after all that it did.
+    /// wait4(2) showed the end of a child: the next op of this lane follows all ops of the child.
     pub(super) fn wait(&mut self) {
         let waits = matches!(self.event.name(), "wait4" | "waitpid");
         if let Some(task) = self.event.success().filter(|_| waits).and_then(|pid| self.model.tasks.reaped(pid)) {

@@ -1,8 +1,8 @@
-//! What was open already is opened again: before the first call what was open when the capture began, and before the first
-//! call of a process that came into its scope what that had open.
+//! What was open already is opened again by inserted ops: before the first event what was open when the capture began, and
+//! before the first call of a process that came into the capture's scope later what that process had open.
 //!
-//! All of it, by the lane of the event: a description that two processes share must be one, and a file that nobody touches
-//! stays open until its process ends.
+//! All of it is opened in the lane of the current event: a description that two processes share must be one, and a file that
+//! nobody uses stays open until its process ends.
 
 use super::fd::{special, undeleted};
 use super::{Call, Dropped, flag, is_device, kind_of, outside};
@@ -20,7 +20,7 @@ use crate::model::walk::{Proof, Walk, dirname};
 use crate::syscall::{Op, Syscall};
 
 impl Call<'_> {
-    /// Makes what was there known.
+    /// Takes in the processes, working directories and open files that were there when the capture began.
     pub(super) fn begin_with(&mut self, present: &[Present]) {
         for process in present {
             let (who, _) = self.model.tasks.enter(process.pid, process.pid);
@@ -37,7 +37,7 @@ impl Call<'_> {
         }
     }
 
-    /// What a process had when it came into the scope.
+    /// Takes in one item (working directory or descriptor) that a process had when it came into the capture's scope.
     pub(super) fn joined(&mut self) -> Dropped<()> {
         let (event, process) = (self.event, self.who.process);
         if event.syscall == Syscall::joined_cwd {
@@ -66,7 +66,8 @@ impl Call<'_> {
         Ok(())
     }
 
-    /// A process had this open.
+    /// A process had this descriptor open: enters it into its table, and opens the description unless that was done for another
+    /// descriptor.
     fn had_open(&mut self, process: usize, open: &Open) -> Target {
         let known = self.model.told.get(&open.ofd).copied();
         let known = known.filter(|ix| self.model.tasks.ofd(*ix).is_some_and(|ofd| ofd.told == Some(open.ofd)));
@@ -84,7 +85,7 @@ impl Call<'_> {
         target
     }
 
-    /// Opens what was open. Gives up what is no stored file.
+    /// Inserts the op that opens a description again. The error is the reason for which it is not replayed (no stored file).
     fn open_again(&mut self, open: &Open) -> Result<OfdIx, Reason> {
         if open.path.is_empty() {
             return Err(Reason::UnknownFd);
@@ -143,7 +144,7 @@ impl Call<'_> {
         Ok(ix)
     }
 
-    /// The inode of a path that was there.
+    /// The inode of a path that existed.
     fn there(&mut self, path: &[u8], kind: Option<Kind>) -> Result<Ino, Reason> {
         match self.model.tree.quietly(|tree| tree.walk(ROOT, path, true, Proof::Through)) {
             Walk::At(spot) => Ok(self.model.tree.exists(&spot, kind, true)),
@@ -152,7 +153,7 @@ impl Call<'_> {
         }
     }
 
-    /// Size and position of an opened file.
+    /// Inserts the ops that set size (of a removed file) and position of a file opened again, and takes over its mode and size.
     fn sized(&mut self, ix: OfdIx, ino: Ino, open: &Open, deleted: bool) {
         let mut call = |syscall, op, col, value: i64, ret: i64| {
             let mut event = Event::new(syscall);
@@ -202,10 +203,10 @@ impl Call<'_> {
 }
 
 impl Model {
-    /// Numbers beyond twice as many as are open are of descriptions that have ended.
+    /// `told` is cleaned up when it has this many more entries than twice the open descriptions: the others have ended.
     const SPARE: usize = 1024;
 
-    /// A description has this number.
+    /// Notes the number that the capture gave to an open file description.
     fn tell(&mut self, number: i64, ix: OfdIx) {
         if self.told.len() > Model::SPARE + 2 * self.tasks.ofds.len() {
             let tasks = &self.tasks;
