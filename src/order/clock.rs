@@ -1,10 +1,10 @@
-//! What is known to be done: for some lanes, up to which op.
+//! Vector clock of a lane: for some other lanes, up to which op they are known to be done.
 
-/// Up to which op each lane is done, as far as it is known. To know less is never wrong: it only keeps edges that say
-/// nothing new.
+/// Vector clock: the op up to which each lane is done, as far as it is known. To know less is never wrong: it only keeps edges
+/// that could be dropped.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Clock {
-    /// Lane and op, by lane.
+    /// Pairs of lane and op id, sorted by lane.
     known: Vec<(i64, i64)>,
 }
 
@@ -15,7 +15,7 @@ impl Clock {
         found.is_ok_and(|at| self.known[at].1 >= op)
     }
 
-    /// The op of that lane is done.
+    /// Notes that the op of that lane, and so all before it in the lane, are done.
     pub fn learn(&mut self, lane: i64, op: i64) {
         match self.known.binary_search_by_key(&lane, |(lane, _)| *lane) {
             Ok(at) => self.known[at].1 = self.known[at].1.max(op),
@@ -23,7 +23,7 @@ impl Clock {
         }
     }
 
-    /// All that the other knows is done, too; what it knows of lane `own` is no news to that lane.
+    /// Notes all that the other clock knows; entries for lane `own`, to which this clock belongs, are left out.
     pub fn learn_all(&mut self, other: &Clock, own: i64) {
         let mine = std::mem::take(&mut self.known);
         self.known.reserve(mine.len() + other.known.len());
@@ -38,7 +38,7 @@ impl Clock {
         self.known.extend(mine);
     }
 
-    /// Forgets all but so many lanes: those whose ops are the latest stay.
+    /// Forgets all lanes but `keep`: those whose ops have the highest ids stay.
     pub fn forget(&mut self, keep: usize) {
         if self.known.len() <= keep {
             return;

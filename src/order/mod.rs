@@ -1,8 +1,8 @@
-//! Which ops must wait for which: the parts that need a memory. Pure Rust, no Arrow.
+//! Which ops must wait for which: the parts of it that need state and so are no SQL. Pure Rust, no Arrow.
 //!
-//! * `spans` puts touches together that need not be told apart
-//! * `prune` drops edges that say nothing new, and follows the longest path through those that stay
-//! * `clock` what is known to be done when an op begins
+//! * `spans` merges touches that need not be told apart
+//! * `prune` drops edges that follow from others, and follows the longest path through those that stay
+//! * `clock` a vector clock: which ops of other lanes are known to be done when an op begins
 //!
 //! What lies between them, from spans to edges, are stages of generate (contended.sql, phases.sql and follows.sql in sql/generate).
 
@@ -13,27 +13,27 @@ mod spans;
 pub use prune::{Edge, Limits, Prune, Verdict};
 pub use spans::{Mark, Span, Spans, number};
 
-/// An amount of work: calls of one lane, one after the other.
+/// An amount of work: number and captured time of calls of lanes, one after the other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Work {
-    /// Ops.
+    /// Number of ops.
     pub ops: i64,
-    /// Their captured time, ns.
+    /// Captured time of these ops, ns.
     pub ns: i64,
 }
 
 impl Work {
-    /// The sum.
+    /// The sum of both, number and time each.
     pub fn and(self, other: Work) -> Work {
         Work { ops: self.ops + other.ops, ns: self.ns + other.ns }
     }
 
-    /// The difference.
+    /// This less the other, number and time each.
     pub fn less(self, other: Work) -> Work {
         Work { ops: self.ops - other.ops, ns: self.ns - other.ns }
     }
 
-    /// The greater of each.
+    /// The greater of both, number and time each.
     pub fn most(self, other: Work) -> Work {
         Work { ops: self.ops.max(other.ops), ns: self.ns.max(other.ns) }
     }

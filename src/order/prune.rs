@@ -1,4 +1,4 @@
-//! Drops the edges that follow from others, with a vector clock for each lane.
+//! Drops the edges that follow from other edges and the order inside lanes, with a vector clock for each lane.
 //!
 //! An op knows what its lane knew before, and what the ops it waits for knew when they began. An edge to something that
 //! is known already says nothing new. What is dropped follows from program order inside lanes and from edges that are
@@ -7,20 +7,20 @@
 //! Memory: of each lane that waits or is waited for, a few clocks of a bounded number of lanes. What is forgotten keeps
 //! an edge that could be dropped, never the other way round.
 //!
-//! On the way the longest path is followed: how much more work than its own a lane has before it. `held` only grows at
-//! edges, so it is a number for each lane and not for each op.
+//! On the way the longest path is followed: `held` is how much more work than its own a lane has before it. It only grows at
+//! edges, so it is one number for each lane and not for each op.
 
 use super::Work;
 use super::clock::Clock;
 use hashbrown::HashMap;
 use std::sync::Arc;
 
-/// How much is remembered.
+/// Bounds of what is remembered for each lane. Lower ones keep more edges that could be dropped.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Lanes in a clock.
+    /// Most lanes in a vector clock.
     pub lanes: usize,
-    /// Earlier clocks of a lane.
+    /// Most earlier clocks remembered of a lane.
     pub clocks: usize,
 }
 
@@ -30,48 +30,48 @@ impl Default for Limits {
     }
 }
 
-/// An op must follow an op of another lane.
+/// An op must wait for an op of another lane.
 #[derive(Clone, Copy, Debug)]
 pub struct Edge {
-    /// The op that waits.
+    /// Id of the op that waits.
     pub op: i64,
-    /// Its lane.
+    /// Lane of the op that waits.
     pub lane: i64,
-    /// Work of that lane before it.
+    /// Work of the waiting op's lane before it.
     pub before: Work,
-    /// The op it waits for, which has a lower id.
+    /// Id of the op that it waits for, lower than `op`.
     pub after: i64,
-    /// The lane of that.
+    /// Lane of the op that is waited for.
     pub after_lane: i64,
-    /// Work of that lane up to its end.
+    /// Work of that op's lane up to its end.
     pub through: Work,
 }
 
-/// What becomes of an edge.
+/// What becomes of an edge, and the longest path so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// Does it say something new?
+    /// Is the edge kept, because it does not follow from others?
     pub kept: bool,
-    /// The longest path to the op, less the work of its lane before it.
+    /// Work on the longest path to the waiting op, less the work of its lane before it.
     pub held: Work,
 }
 
-/// Judges edges.
+/// Decides which edges are kept.
 #[derive(Debug, Default)]
 pub struct Prune {
     limits: Limits,
     lanes: HashMap<i64, Lane>,
 }
 
-/// What is known in a lane.
+/// What is known in one lane: the current clock, and earlier ones.
 #[derive(Debug, Default)]
 struct Lane {
     now: Known,
-    /// What was known before, oldest first.
+    /// Earlier states, oldest first.
     past: Vec<Known>,
 }
 
-/// What is known from an op on.
+/// What a lane knows from the op `since` on: ops of others that are done, and the work on the longest path beyond its own.
 #[derive(Clone, Debug, Default)]
 struct Known {
     since: i64,
@@ -80,13 +80,13 @@ struct Known {
 }
 
 impl Prune {
-    /// Remembers so much.
+    /// Starts with nothing known, and remembers within these limits.
     pub fn new(limits: Limits) -> Prune {
         Prune { limits, lanes: HashMap::new() }
     }
 
-    /// Judges the next edge. Edges come in the order of `op`, and those of an op with the latest `after` first: what it
-    /// implies can then be seen.
+    /// Decides on the next edge. Edges must come in the order of `op`, and those of one op with the highest `after` first: then
+    /// the others that follow from it are recognised.
     pub fn judge(&mut self, edge: &Edge) -> Verdict {
         let lane = self.lanes.entry(edge.lane).or_default();
         if lane.now.done.knows(edge.after_lane, edge.after) {
@@ -107,7 +107,7 @@ impl Prune {
 }
 
 impl Lane {
-    /// Another op begins to learn.
+    /// Begins a new state at this op; keeps at most `keep` earlier ones.
     fn turn(&mut self, op: i64, keep: usize) {
         self.past.push(self.now.clone());
         self.now.since = op;
@@ -121,7 +121,7 @@ impl Lane {
         }
     }
 
-    /// What was known at an op.
+    /// What was known when this op began, if that is remembered.
     fn at(&self, op: i64) -> Option<&Known> {
         let all = self.past.iter().chain([&self.now]);
         all.rev().find(|known| known.since <= op)

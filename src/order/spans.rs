@@ -5,95 +5,97 @@
 //! comes that does not commute with them. What a lane does with a resource from one write to another is one write, when
 //! nobody else comes in between: an open file description is opened, used and closed, and is one span.
 //!
-//! What a lane had to itself until it ended makes no span at all, since nobody can wait for it: most open file
+//! A resource that one lane alone touched until it ended makes no span at all, since nobody can wait for it: most open file
 //! descriptions are used by one thread.
 //!
-//! Memory: lanes, and a bounded number of resources; beyond it spans are handed out early, which says the same in more
-//! spans.
+//! Memory: all lanes, and a bounded number of resources. Beyond it all open spans are given out early, which leads to the same
+//! edges with more spans.
 
 use super::Work;
 use crate::model::{Access, Resource, Touch};
 use hashbrown::HashMap;
 
-/// Resources that are remembered: about as many as the processor's caches hold.
+/// Most resources whose open spans are remembered: about as many as the processor's caches hold.
 const RESOURCES: usize = 1 << 14;
-/// Lanes that are remembered of a resource.
+/// Most other lanes whose spans are remembered of one resource.
 const LANES: usize = 64;
 
-/// What ends, by one touch for both of the same id.
+/// Kinds of resources that end with the last close of an open file description; both have its number as id.
 const ENDING: [Resource; 2] = [Resource::Ofd, Resource::Position];
 
 const WRITE: i64 = Access::Write as i64;
 
-/// A touch as one number: the resource times 4 and how it is touched, where a resource is its id times 16 and its kind.
+/// A touch packed into one number: id << 6, kind of resource << 2, access in the low two bits. Without these two it numbers the
+/// resource.
 pub const fn number(touch: Touch) -> i64 {
     (touch.id << 4 | touch.kind as i64) << 2 | touch.access as i64
 }
 
-/// An op, and how much its lane does without it.
+/// An op at one end of a span, and how much work its lane has done there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
-    /// The op_id.
+    /// The op's id.
     pub op: i64,
-    /// Work of its lane: up to the op where the op waits for others, with the op where others wait for it.
+    /// Work of the op's lane, counted to before the op at the first end of a span (which waits for others), to after it at the
+    /// last end (for which others wait).
     pub work: Work,
 }
 
-/// A lane touches a resource in one way, and in between no lane touches it in another.
+/// From which op to which a lane touches a resource in one way, while no lane touches it in another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
-    /// The resource.
+    /// Number of the resource: its id times 16 and its kind.
     pub resource: i64,
-    /// How it is touched: 0 read, 1 added to, 2 written.
+    /// How the lane touches the resource: 0 read, 1 add, 2 write.
     pub access: i64,
-    /// The lane.
+    /// The lane (vtid).
     pub lane: i64,
-    /// Its first op that does, and the work before it.
+    /// First op of the lane that touches the resource so, and the lane's work before it.
     pub first: Mark,
-    /// Its last op that does, and the work up to its end.
+    /// Last op of the lane that touches the resource so, and the lane's work up to its end.
     pub last: Mark,
 }
 
-/// Gathers touches.
+/// Merges touches into spans, one op after the other.
 #[derive(Debug, Default)]
 pub struct Spans {
     lanes: HashMap<i64, Lane>,
     open: HashMap<i64, Open>,
     next: i64,
-    /// Of open file descriptions before this one spans may have been handed out early.
+    /// Descriptions with a lower id may have had spans given out early, so what their end finds may not be all.
     whole_from: i64,
 }
 
-/// What is remembered of a resource: spans that are still growing. There are many, and most are one span: the rest is
-/// elsewhere, so that more of them are in the processor's cache.
+/// Open (still growing) spans of one resource. There are many, and most have one span: the rest is boxed, so that more of them
+/// fit in the processor's cache.
 #[derive(Debug)]
 struct Open {
     one: Span,
-    /// What a lane wrote before `one`, when `one` is its alone so far and does not write.
+    /// The write of the same lane before `one`, while only that lane has touched the resource and `one` is no write.
     wrote: Option<Box<Span>>,
-    /// Other lanes, in the same way.
+    /// Spans of other lanes that touch the resource in the same way as `one`.
     others: Option<Box<Others>>,
-    /// Has another lane touched it before?
+    /// Did another lane touch it before, so that spans were given out already?
     shared: bool,
 }
 
-/// Spans by lane. The lanes stand by themselves: looking for one is what happens most.
+/// Open spans of several lanes. The lane numbers have a vector of their own: to search them is the most frequent operation.
 #[derive(Debug, Default)]
 struct Others {
     lanes: Vec<i64>,
     spans: Vec<Span>,
 }
 
-/// What is remembered of a lane.
+/// State of one lane.
 #[derive(Debug, Default)]
 struct Lane {
     done: Work,
     last: Option<Op>,
-    /// Touches that count for its next op.
+    /// Touches of events that are no ops, which count for the lane's next op.
     ahead: Vec<i64>,
 }
 
-/// An op in the two forms that a span needs.
+/// An op as the first and as the last one of a span.
 #[derive(Clone, Copy, Debug)]
 struct Op {
     begin: Mark,
@@ -101,7 +103,8 @@ struct Op {
 }
 
 impl Spans {
-    /// Takes the next op; op ids are dense in the order of the calls.
+    /// Takes the next op with its captured duration `ns` and its touches ([`number`]); op ids count up from 0 here. Finished
+    /// spans go to `out`.
     pub fn op(&mut self, lane: i64, ns: i64, touches: impl Iterator<Item = i64>, out: &mut Vec<Span>) {
         let own = self.lanes.entry(lane).or_default();
         let begin = Mark { op: self.next, work: own.done };
@@ -117,8 +120,8 @@ impl Spans {
         }
     }
 
-    /// Takes the row of an event that is not replayed. What it says of the start and the end of tasks holds all the same:
-    /// what it writes counts for the op of its lane before it, what it reads for the one after.
+    /// Takes the touches of an event that is no op. Only those of tasks (starts and ends) count: a write for the op of its lane
+    /// before it, a read for the one after.
     pub fn other(&mut self, lane: i64, touches: impl Iterator<Item = i64>, out: &mut Vec<Span>) {
         for touch in touches.filter(|touch| touch >> 2 & 0xF == Resource::Task as i64) {
             let own = self.lanes.entry(lane).or_default();
@@ -130,7 +133,7 @@ impl Spans {
         }
     }
 
-    /// Hands out the spans that are still open.
+    /// Gives out all spans that are still open.
     pub fn finish(&mut self, out: &mut Vec<Span>) {
         for (resource, mut open) in self.open.drain() {
             open.close(out);
@@ -140,7 +143,8 @@ impl Spans {
         }
     }
 
-    /// An open file description, and with it its position, has ended.
+    /// The open file description `id`, and with it its position, has ended: gives out their spans if another lane touched them
+    /// too.
     fn end(&mut self, id: i64, out: &mut Vec<Span>) {
         for kind in ENDING {
             if let Some(mut open) = self.open.remove(&(id << 4 | kind as i64))
@@ -174,7 +178,7 @@ impl Open {
         Open { one, wrote: None, others: None, shared: false }
     }
 
-    /// Has only this lane touched it since it was last told apart?
+    /// Has only this lane touched the resource since spans of it were last given out?
     fn alone(&self, lane: i64) -> bool {
         self.others.is_none() && self.one.lane == lane
     }
@@ -184,7 +188,7 @@ impl Open {
         match (self.one.access == new.access, alone) {
             (true, true) => self.one.last = new.last,
             (true, false) if new.access != WRITE && self.room() => self.join(new, out),
-            // From a write to a write of the same lane is all one write.
+            // From one write to the next of the same lane, with only reads or adds of it between, is all one write.
             (false, true) if new.access == WRITE && self.wrote.is_some() => {
                 self.one = self.wrote.take().map_or(new, |wrote| *wrote);
                 self.one.last = new.last;
@@ -204,7 +208,7 @@ impl Open {
         self.others.as_ref().is_none_or(|others| others.lanes.len() < LANES)
     }
 
-    /// Another lane touches it in the same way, or has before.
+    /// Another lane touches the resource in the same way, or this one does after another has.
     fn join(&mut self, new: Span, out: &mut Vec<Span>) {
         out.extend(self.wrote.take().map(|wrote| *wrote));
         if self.one.lane == new.lane {

@@ -1,32 +1,32 @@
-//! The columns of the table for people and for SQL: `ioriot syscalls`, docs/SYSCALLS.md, `syscall_def`.
+//! The columns of the syscall table as people and SQL see it: `ioriot syscalls`, docs/SYSCALLS.md, table `syscall_def`.
 
 use super::{Def, Op};
 
-/// A column.
+/// A column of that listing.
 #[derive(Clone, Copy, Debug)]
 pub struct Column {
-    /// Name.
+    /// Name of the column.
     pub name: &'static str,
-    /// What it means, as Markdown.
+    /// What the column means, as Markdown.
     pub doc: &'static str,
-    /// How a row fills it.
+    /// Function that makes its value from a row.
     pub cell: Cell,
-    /// Is it in the listing for terminals, too?
+    /// Is the column shown in the listing for terminals, too?
     pub brief: bool,
 }
 
-/// What fills a column.
+/// Function that makes a column's value from a row of the syscall table.
 #[derive(Clone, Copy, Debug)]
 pub enum Cell {
-    /// Text; `None` where a row has none.
+    /// A text; `None` where a row has none.
     Text(fn(&Def) -> Option<String>),
-    /// True or false.
+    /// A boolean.
     Yes(fn(&Def) -> bool),
 }
 
 macro_rules! columns {
     ($($name:literal $brief:literal $doc:literal $kind:ident $cell:expr;)*) => {
-        /// The columns, in their order.
+        /// All columns, in the order of the listing.
         pub static COLUMNS: &[Column] =
             &[$(Column { name: $name, doc: $doc, cell: Cell::$kind($cell), brief: $brief }),*];
     };

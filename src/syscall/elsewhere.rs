@@ -1,15 +1,15 @@
-//! Calls that concern no file: that they are no part of a replay is known, not assumed.
+//! Calls that are known to concern no file, by name: they are no part of a replay.
 //!
-//! All that x86_64 and i386 have and the table has no row for (arch/x86/entry/syscalls/*.tbl of Linux 6.18), under the
-//! names that strace prints. What moves data through sockets, queues and memory is here, too: its descriptors are no files.
+//! All calls of x86_64 and i386 that have no row in the syscall table (arch/x86/entry/syscalls/*.tbl of Linux 6.18), under the
+//! names that strace prints. Those that move data through sockets, queues and memory are here, too: no files are involved.
 
 macro_rules! names {
     ($($name:literal)*) => {
-        /// The names.
+        /// All names of the list.
         #[cfg(test)]
         const NAMES: &[&str] = &[$($name),*];
 
-        /// Is it a call that is known to concern no file?
+        /// Is this the name of a call that is known to concern no file?
         pub fn concerns_no_file(name: &str) -> bool {
             matches!(name, $($name)|*)
         }
@@ -50,7 +50,7 @@ names! {
     // Waiting for descriptors
     "_newselect" "epoll_ctl" "epoll_ctl_old" "epoll_pwait" "epoll_pwait2" "epoll_wait" "epoll_wait_old"
     "inotify_rm_watch" "poll" "ppoll" "ppoll_time64" "pselect6" "pselect6_time64" "select"
-    // Asynchronous I/O: rings are made, looked at and ended; what is asked for through them are calls of their own
+    // Asynchronous I/O: rings are made, looked at and ended; the requests made through them are events of their own
     "io_cancel" "io_destroy" "io_pgetevents" "io_pgetevents_time64" "io_setup" "io_uring_register"
     // Sockets
     "bind" "connect" "getpeername" "getpmsg" "getsockname" "getsockopt" "listen" "putpmsg" "recv" "recvfrom" "recvmmsg"

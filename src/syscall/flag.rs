@@ -1,9 +1,9 @@
-//! Numbers of arguments as the kernel takes them, in the width of their columns: libc's where it has them.
+//! Numeric values of flags and commands as the kernel takes them, as 64-bit numbers like the columns: libc's where it has them.
 
 macro_rules! flags {
     ($($name:ident)*) => {
         $(#[expect(missing_docs, reason = "the names are the kernel's")] pub const $name: i64 = libc::$name as i64;)*
-        /// Those that libc has, by name.
+        /// All constants that come from libc, with their names.
         #[cfg(test)]
         pub const ALL: &[(&str, i64)] = &[$((stringify!($name), $name)),*];
     };
@@ -34,17 +34,18 @@ flags! {
     FICLONE FIONCLEX FIOCLEX FIONREAD FS_IOC_GETFLAGS FS_IOC_GETVERSION
 }
 
-/// The bit of O_TMPFILE that is its own (`__O_TMPFILE` of asm-generic/fcntl.h).
+/// The bit that O_TMPFILE has beside O_DIRECTORY (`__O_TMPFILE` of asm-generic/fcntl.h).
 pub const TMPFILE: i64 = O_TMPFILE & !O_DIRECTORY;
-/// What the kernel adds to the flags of every description of a 64-bit program (asm-generic/fcntl.h; libc's is 0 there).
+/// O_LARGEFILE: the kernel adds it to the flags of every description of a 64-bit program (asm-generic/fcntl.h; libc's is 0
+/// there).
 pub const O_LARGEFILE: i64 = 0o100_000;
-/// Buffers of one vectored call at most: UIO_MAXIOV (readv(2), linux/uio.h).
+/// Most buffers of one vectored call: UIO_MAXIOV (readv(2), linux/uio.h).
 pub const IOV_MAX: i64 = 1024;
 /// F_GETLK with 64-bit positions, of 32-bit programs (asm-generic/fcntl.h).
 pub const F_GETLK64: i64 = 12;
-/// Size of a block, `_IO(0, 2)` (linux/fs.h).
+/// ioctl request for the block size of a file system, `_IO(0, 2)` (linux/fs.h).
 pub const FIGETBSZ: i64 = 2;
-/// Attributes of a file, `_IOR('X', 31, struct fsxattr)` (linux/fs.h).
+/// ioctl request for the attributes of a file, `_IOR('X', 31, struct fsxattr)` (linux/fs.h).
 pub const FS_IOC_FSGETXATTR: i64 = 0x801c_581f;
-/// Where its data is, `_IOWR('f', 11, struct fiemap)` (linux/fs.h).
+/// ioctl request for the extents of a file, `_IOWR('f', 11, struct fiemap)` (linux/fs.h).
 pub const FS_IOC_FIEMAP: i64 = 0xc020_660b;

@@ -1,56 +1,56 @@
-//! Record locks: the commands of fcntl(2) that ask for them, and the `struct flock` that they point to.
+//! Record locks and flock: the commands of fcntl(2) for record locks, and when a call on a lock takes effect.
 
 use super::{At, Op, flag};
 use crate::event::{Col, Event};
 
-/// A command of fcntl(2) about a record lock.
+/// A command of fcntl(2) about a record lock: F_GETLK, F_SETLK, F_SETLKW and their F_OFD_ and 64-bit forms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lock {
-    /// What it does.
+    /// What the command does.
     pub what: What,
-    /// Who has the lock then.
+    /// To whom the lock belongs.
     pub owner: Owner,
 }
 
 /// What a command does with a record lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
-    /// Asks who stands in its way.
+    /// Asks which lock stands in the way (F_GETLK).
     Get,
-    /// Takes it or lets go of it.
+    /// Takes or releases a lock (F_SETLK, F_SETLKW).
     Set,
 }
 
-/// Whose a record lock is.
+/// To what a record lock belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
-    /// The process': it ends when that closes any descriptor of the file.
+    /// To the process: it ends when that closes any descriptor of the file.
     Process,
-    /// The open file description's.
+    /// To the open file description (F_OFD_SETLK).
     Description,
 }
 
 impl Lock {
-    /// The first of three commands in a row: get, set, set and wait. Those of a process, the same of a 32-bit one with
-    /// 64-bit positions, those of an open file description.
+    /// First command (get) of each group of three with consecutive numbers: get, set, set and wait. Locks of a process, the
+    /// same with 64-bit positions in 32-bit programs, locks of an open file description.
     pub const FIRST: [(i64, Owner); 3] =
         [(flag::F_GETLK, Owner::Process), (flag::F_GETLK64, Owner::Process), (flag::F_OFD_GETLK, Owner::Description)];
 
-    /// What a command of fcntl(2) is; `None` for one that is about something else.
+    /// The lock command that an fcntl(2) command is; `None` for one that is about something else.
     pub fn of(cmd: i64) -> Option<Lock> {
         let (first, owner) = Lock::FIRST.into_iter().find(|(first, _)| (*first..*first + 3).contains(&cmd))?;
         Some(Lock { what: if cmd == first { What::Get } else { What::Set }, owner })
     }
 
-    /// What a call asks of record locks.
+    /// The lock command of an event; `None` if it is no fcntl on a record lock.
     pub fn asked(event: &Event) -> Option<Lock> {
         let cmd = event.int(Col::Cmd).filter(|_| event.syscall.op() == Some(Op::Fcntl))?;
         Lock::of(cmd)
     }
 }
 
-/// The instant of a call: that of its row; but whoever lets go of a lock does so before it returns, and another may have
-/// it by then.
+/// The instant inside the call at which its effect is taken to happen: that of its row in the table, but for a release of a
+/// lock the entry, since another may have the lock before the call returns.
 pub fn instant(event: &Event) -> At {
     let lets_go = match event.syscall.op() {
         Some(Op::Fcntl) => {

@@ -1,7 +1,7 @@
-//! The one table: everything the project knows about a syscall is in its row.
+//! The syscall table: everything the project knows about a syscall is in its row.
 //!
-//! Parsers take the arguments from it, the event schema its columns, the model its meaning, the replay engine what to
-//! issue, the documentation what is supported. Adding a syscall is a row (and an arm where the compiler asks for one);
+//! From it parsers take the arguments, the event schema its columns, the model what a call means, the replay engine what to
+//! issue, the documentation what is supported. To add a syscall is to add a row (and an arm where the compiler asks for one);
 //! see docs/HOWTO_ADD_SYSCALL.md.
 
 pub mod columns;
@@ -22,27 +22,27 @@ pub use position::Given;
 pub use role::{At, Ret, Role};
 pub use table::{Syscall, TABLE};
 
-/// What becomes of a call in a replay: honesty is a column.
+/// What becomes of a call in a replay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Replay {
     /// Issued as captured.
     As(Op),
-    /// Issued, but not wholly as captured: what is lost.
+    /// Issued, but not wholly as captured; the text says what is lost.
     Partly(Op, &'static str),
-    /// Not issued: the model keeps the books (fork, exec, dup ...), and other ops carry its effect.
+    /// Not issued, but tracked by the model (fork, exec, dup ...); other ops carry its effect.
     Model(Op),
-    /// Not replayed: why.
+    /// Not replayed; the text says why.
     Drop(&'static str),
 }
 
-/// A row of the table.
+/// A row of the syscall table.
 #[derive(Clone, Copy, Debug)]
 pub struct Def {
     /// Name as strace and the kernel's tables have it.
     pub name: &'static str,
     /// The arguments by position (Linux ABI order of x86_64, or of i386 for calls only that has).
     pub args: &'static [Role],
-    /// What it returns.
+    /// What the return value means.
     pub ret: Ret,
     /// The instant inside the call at which its effect is taken to happen.
     pub at: At,
@@ -50,19 +50,19 @@ pub struct Def {
     pub replay: Replay,
     /// How the position in the file of `fd` is given.
     pub given: Given,
-    /// The same in the file of `fd2`.
+    /// How the position in the file of `fd2` is given.
     pub given2: Given,
 }
 
 impl Def {
-    /// A row; what follows from its other columns is worked out.
+    /// Makes a row; `given` and `given2` follow from its other columns.
     const fn row(name: &'static str, args: &'static [Role], ret: Ret, at: At, replay: Replay) -> Def {
         let mut def = Def { name, args, ret, at, replay, given: Given::Nowhere, given2: Given::Nowhere };
         (def.given, def.given2) = Given::of(&def);
         def
     }
 
-    /// What the call does, in the words of the model and the replay engine; `None` for a row that is dropped.
+    /// Operation that the call performs, for the model and the replay engine; `None` for a row that is dropped.
     pub const fn op(&self) -> Option<Op> {
         match self.replay {
             Replay::As(op) | Replay::Partly(op, _) | Replay::Model(op) => Some(op),
@@ -82,7 +82,7 @@ impl Def {
         false
     }
 
-    /// Which way data goes.
+    /// Whether the bytes that the call returns the number of are read from a file, written to one, or both.
     pub const fn moves(&self) -> Moves {
         match self.op() {
             Some(op) => op.moves(),
@@ -90,7 +90,7 @@ impl Def {
         }
     }
 
-    /// Support level for people: `full`, `partly`, `model` or `drop`.
+    /// Support level of the call in words: `full`, `partly`, `model` or `drop`.
     pub const fn support(&self) -> &'static str {
         match self.replay {
             Replay::As(_) => "full",
@@ -100,7 +100,7 @@ impl Def {
         }
     }
 
-    /// What is lost, or why the call is not replayed.
+    /// What is lost in a replay, or why the call is not replayed; empty where it is issued as captured.
     pub const fn note(&self) -> &'static str {
         match self.replay {
             Replay::As(_) => "",

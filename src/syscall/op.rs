@@ -1,19 +1,19 @@
-//! The verbs of the model and of the replay engine.
+//! Operations: what calls do, as the model and the replay engine know it.
 
 macro_rules! ops {
     ($($(#[$doc:meta])* $variant:ident $name:literal;)*) => {
-        /// What a call does. For a call that is issued this is the native syscall the replay engine issues; several
-        /// captured names (`stat64`, `chown16`) may share one.
+        /// Operation that a call performs. For a call that is issued it is the native syscall that the replay engine issues;
+        /// several captured names (`stat64`, `chown16`) may share one.
         #[expect(missing_docs, reason = "most variants are the kernel's names")]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(u8)]
         pub enum Op { $($(#[$doc])* $variant),* }
         impl Op {
-            /// Every verb.
+            /// Every operation.
             pub const ALL: &'static [Op] = &[$(Op::$variant),*];
-            /// Its name in column `op`.
+            /// The operation's name, as in column `op`.
             pub const fn name(self) -> &'static str { match self { $(Op::$variant => $name),* } }
-            /// The verb of a name.
+            /// The operation of this name.
             pub fn parse(name: &str) -> Option<Op> { match name { $($name => Some(Op::$variant),)* _ => None } }
         }
     };
@@ -41,43 +41,43 @@ ops! {
     Setxattr "setxattr"; Lsetxattr "lsetxattr"; Fsetxattr "fsetxattr";
     Removexattr "removexattr"; Lremovexattr "lremovexattr"; Fremovexattr "fremovexattr";
     Fcntl "fcntl"; Flock "flock"; Ioctl "ioctl"; Chdir "chdir"; Fchdir "fchdir";
-    /// dup, dup2, dup3: two numbers for one open file description.
+    /// dup, dup2, dup3: a second descriptor for one open file description.
     Dup "dup";
     /// close_range(2): the model turns it into closes.
     CloseRange "close_range";
     /// umask(2).
     Umask "umask";
-    /// chroot(2): absolute paths start elsewhere from now on.
+    /// chroot(2): absolute paths of the process start at another root from now on.
     Chroot "chroot";
     /// fork, vfork, clone, clone3.
     Fork "fork";
-    /// execve, execveat: descriptors with close-on-exec end.
+    /// execve, execveat: descriptors with the close-on-exec flag end.
     Exec "exec";
-    /// End of one thread.
+    /// exit: one thread ends.
     Exit "exit";
-    /// End of the process.
+    /// exit_group: the process ends.
     ExitGroup "exit_group";
-    /// What a process had already when it came into the scope of a capture.
+    /// A working directory or descriptor that a process already had when it came into the scope of a capture.
     Joined "joined";
     /// Makes a descriptor that is no file: pipe, socket, eventfd ... Its later calls are drops.
     Special "special";
 }
 
-/// What the bytes are that a call returns the number of.
+/// Whether the bytes that a call returns the number of come from a file, go to one, or both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moves {
-    /// No bytes of files.
+    /// The call moves no bytes of files.
     Nothing,
-    /// Read from a file.
+    /// Bytes are read from a file.
     Reads,
-    /// Written to a file.
+    /// Bytes are written to a file.
     Writes,
-    /// Read from one file and written to another.
+    /// Bytes are read from one file and written to another.
     Copies,
 }
 
 impl Moves {
-    /// The word in SQL.
+    /// The word for it in SQL (column `moves`).
     pub const fn name(self) -> &'static str {
         match self {
             Moves::Nothing => "nothing",
@@ -89,7 +89,7 @@ impl Moves {
 }
 
 impl Op {
-    /// Does a replay issue it? The others only the model knows.
+    /// Does a replay issue this operation? The others are only tracked by the model.
     pub const fn issued(self) -> bool {
         !matches!(
             self,
@@ -106,7 +106,7 @@ impl Op {
         )
     }
 
-    /// Which way data goes.
+    /// Whether the operation reads from a file, writes to one, copies between two, or neither.
     pub const fn moves(self) -> Moves {
         match self {
             Op::Read | Op::Readv | Op::Pread | Op::Preadv | Op::Preadv2 => Moves::Reads,

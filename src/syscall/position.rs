@@ -1,4 +1,4 @@
-//! Where calls begin in a file: at an argument, or at the position that all who share the description move.
+//! Where calls begin in a file: at an argument, or at the shared position of the open file description.
 
 use super::{Def, Moves, Op, Role};
 use crate::event::{Col, Event};
@@ -8,7 +8,7 @@ use crate::words::words;
 pub const SHARED: i64 = -1;
 
 words! {
-    /// How the position is given that a call starts from.
+    /// How the position from which a call starts is given.
     Given {
         Nowhere  "none"               "it starts from no position";
         Shared   "shared"             "it is the shared one, which the call moves";
@@ -19,7 +19,7 @@ words! {
 }
 
 impl Given {
-    /// That of a row, in the file of `fd` and in that of `fd2`.
+    /// How a row of the table gives the position in the file of `fd`, and in the file of `fd2`.
     pub(super) const fn of(def: &Def) -> (Given, Given) {
         let first = match def.op() {
             _ if def.has(Role::OffsetPtr) => Given::Pointer,
@@ -36,7 +36,7 @@ impl Given {
         (first, second)
     }
 
-    /// Where a call begins that has this argument.
+    /// Where a call begins whose position argument has this value, if any.
     fn start(self, argument: Option<i64>) -> Start {
         match (self, argument) {
             (Given::Shared, _) | (Given::Either, Some(SHARED)) | (Given::Pointer, None) => Start::Shared,
@@ -45,17 +45,17 @@ impl Given {
     }
 }
 
-/// Where a call begins.
+/// Position at which a call begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// At the shared position, which it moves.
+    /// At the shared position of the open file description, which the call moves.
     Shared,
-    /// At an argument. Nothing moves.
+    /// At this position in bytes, given as an argument; the shared position stays.
     At(i64),
 }
 
 impl Start {
-    /// The argument.
+    /// The position given as an argument; `None` for the shared one.
     pub fn at(self) -> Option<i64> {
         match self {
             Start::Shared => None,
@@ -69,7 +69,7 @@ pub fn start(event: &Event) -> Start {
     event.syscall.def().given.start(event.int(Col::Offset))
 }
 
-/// The same in the file of `fd2`.
+/// Where a call begins in the file of `fd2`.
 pub fn start2(event: &Event) -> Start {
     event.syscall.def().given2.start(event.int(Col::Offset2))
 }

@@ -3,15 +3,14 @@
 use super::{Role, Syscall};
 
 impl Syscall {
-    /// The register of a 64-bit program that carries the argument at a place of the row.
+    /// Number of the argument register (0 to 5) in which a 64-bit program passes the argument at this place of the row.
     pub fn register(self, place: usize) -> usize {
-        // The position takes two, the second of which 64-bit programs leave alone.
+        // The position takes two registers, the second of which 64-bit programs do not use.
         let apart = matches!(self, Syscall::preadv2 | Syscall::pwritev2) && place == 4;
         if apart { 5 } else { place }
     }
 
-    /// Does the argument of this role take two registers of a 32-bit program, low half first
-    /// (arch/x86/kernel/sys_ia32.c)?
+    /// Does a 32-bit program pass the argument of this role in two registers, low half first (arch/x86/kernel/sys_ia32.c)?
     pub fn wide(self, role: Role) -> bool {
         use Syscall::{_llseek, fadvise64_64, fallocate, ftruncate64, lseek, mmap, mmap2, sync_file_range, truncate64};
         match role {

@@ -1,19 +1,19 @@
-//! Roles: what an argument or a return value is, said once for every call that has it.
+//! Roles: what an argument or a return value means, defined once for all calls that have it.
 
 use crate::event::{Col, Text};
 
-/// What an argument is. The role fixes its column in the event.
+/// What an argument of a call means. The role fixes its column in the event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
     /// File descriptor.
     Fd,
     /// Second descriptor: new number of dup2, write side of copy_file_range and sendfile.
     Fd2,
-    /// Directory a relative path starts at.
+    /// Descriptor of the directory that a relative path starts at (dirfd of openat(2) and its kin).
     DirFd,
-    /// The same for the second path.
+    /// Descriptor of the directory that a relative second path starts at.
     DirFd2,
-    /// Path.
+    /// First path.
     Path,
     /// Second path: new name of a rename, link, symlink.
     Path2,
@@ -21,29 +21,29 @@ pub enum Role {
     Target,
     /// Buffer readlink fills with the content of a symlink (in column path2).
     Link,
-    /// Memory, by its address: data, a structure, a list that the project has no use for.
+    /// Memory address of data, a structure or a list that the project has no use for.
     Buf,
-    /// Array of buffers: their total length is the count, their number iovcnt.
+    /// Array of buffers (`struct iovec`): its total length goes to column count, its number of buffers to iovcnt.
     Iov,
-    /// Number of buffers.
+    /// Number of buffers of a vectored call.
     IovCnt,
-    /// Bytes asked for, or a length.
+    /// Bytes asked for, or a length, bytes.
     Count,
-    /// File position.
+    /// File position, bytes.
     Offset,
-    /// Pointer to a file position.
+    /// Pointer to the file position of `fd`.
     OffsetPtr,
-    /// Pointer to a second file position.
+    /// Pointer to the file position of `fd2`.
     Offset2Ptr,
     /// High half of a file position (the low half is Offset).
     OffsetHigh,
     /// Pointer to where a resulting position is stored.
     ResultPtr,
-    /// Origin of a seek.
+    /// Origin of a seek (SEEK_SET, SEEK_CUR ...).
     Whence,
     /// O_ flags of open(2).
     OpenFlags,
-    /// AT_ flags.
+    /// AT_ flags of the *at calls.
     AtFlags,
     /// Any other flags.
     Flags,
@@ -53,19 +53,19 @@ pub enum Role {
     Access,
     /// Memory protection of mmap(2) (column mode).
     Prot,
-    /// Command of fcntl, flock, request of ioctl.
+    /// Command of fcntl(2) or flock(2), request of ioctl(2).
     Cmd,
-    /// Argument of fcntl.
+    /// Argument of fcntl(2), as a number.
     Arg,
-    /// Owner.
+    /// Owner (user id).
     Uid,
-    /// Group.
+    /// Group (group id).
     Gid,
     /// `struct open_how` of openat2(2): flags, mode, resolve.
     How,
-    /// What a stat call filled in: st_mode, st_size.
+    /// Buffer that a stat call fills in: st_mode, st_size and other columns of the observed file.
     Stat,
-    /// The same of statx(2).
+    /// Buffer that statx(2) fills in: the same columns.
     Statx,
     /// Name of an extended attribute.
     Name,
@@ -73,7 +73,7 @@ pub enum Role {
     Times,
     /// `struct clone_args` of clone3(2): flags.
     CloneArgs,
-    /// CLONE_ flags.
+    /// CLONE_ flags of clone(2).
     CloneFlags,
     /// Memory address.
     Addr,
@@ -130,7 +130,7 @@ impl Role {
     }
 }
 
-/// What a call returns; decides what a replay compares besides success and errno.
+/// What a call's return value means; decides what a replay compares besides success and errno.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ret {
     /// 0: nothing more to compare.
@@ -147,16 +147,16 @@ pub enum Ret {
     Dirents,
     /// A number the target may choose (fcntl, getxattr): not compared.
     Value,
-    /// A child's id.
+    /// Id of a process or thread: not compared.
     Pid,
-    /// An address.
+    /// A memory address: not compared.
     Addr,
-    /// Does not return.
+    /// The call does not return.
     Never,
 }
 
 impl Ret {
-    /// Is the returned value itself part of the outcome?
+    /// Is the returned value itself compared with the captured one?
     pub const fn compared(self) -> bool {
         matches!(self, Ret::Bytes | Ret::Pos | Ret::Len)
     }
@@ -166,8 +166,8 @@ impl Ret {
 /// "Order of events".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum At {
-    /// Calls that use or end something: read, close, unlink, fork.
+    /// At its entry. Calls that use or end something: read, close, unlink, fork.
     Entry,
-    /// Calls that create a descriptor or a name, exec, and locks, which take effect when granted.
+    /// At its return. Calls that create a descriptor or a name, exec, and locks, which take effect when granted.
     Return,
 }

@@ -1,17 +1,17 @@
-//! One row per syscall: `name (arguments) -> return, instant of the effect => replay`.
+//! The syscall table: one row per syscall, `name (arguments) -> return, instant of the effect => replay`.
 
 use super::{At, Def, Op, Replay, Ret, Role};
 
 macro_rules! syscalls {
     ($($name:ident ($($arg:ident),*) -> $ret:ident, $at:ident => $how:ident ($($what:tt)*);)*) => {
-        /// A syscall of the table.
+        /// A syscall that has a row in the table, or something only a live capture shows (`joined_fd`, `uring_read` ...).
         #[expect(non_camel_case_types, missing_docs, reason = "the variants are the kernel's names")]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(u8)]
         pub enum Syscall { $($name),* }
 
         impl Syscall {
-            /// Every syscall of the table, in its order.
+            /// Every syscall of the table, in the order of the rows.
             pub const ALL: &'static [Syscall] = &[$(Syscall::$name),*];
 
             /// The syscall of this name, as strace spells it.
@@ -22,7 +22,7 @@ macro_rules! syscalls {
             }
         }
 
-        /// The table.
+        /// The rows, indexed by [`Syscall`].
         pub static TABLE: &[Def] = &[$(Def::row(
             stringify!($name), &[$(Role::$arg),*], Ret::$ret, At::$at,
             { #[allow(unused_imports)] use Op::*; Replay::$how($($what)*) },
@@ -31,7 +31,7 @@ macro_rules! syscalls {
 }
 
 impl Syscall {
-    /// The row.
+    /// The syscall's row of the table.
     pub fn def(self) -> &'static Def {
         &TABLE[self as usize]
     }
@@ -41,13 +41,13 @@ impl Syscall {
         self.def().name
     }
 
-    /// Is it a call that programs make, rather than something that calls set off?
+    /// Is it a call that programs make, rather than something a live capture adds (a snapshot, a request, a page fault)?
     pub const fn is_call(self) -> bool {
         // The others stand at the end.
         (self as u8) < Syscall::joined_cwd as u8
     }
 
-    /// What the call does; `None` when it is dropped.
+    /// Operation that the call performs; `None` when it is dropped.
     pub fn op(self) -> Option<Op> {
         self.def().op()
     }

@@ -1,6 +1,7 @@
-//! The calls of architectures that came after x86: aarch64, riscv64 and others.
+//! Syscall numbers of the architectures that came after x86: aarch64, riscv64 and others.
 
-/// From number 0 on; an empty name is a number that no call has (include/uapi/asm-generic/unistd.h of Linux 6.1).
+/// Names of calls by number, from 0; an empty name is a number that no call has (include/uapi/asm-generic/unistd.h of Linux
+/// 6.1).
 #[rustfmt::skip]
 pub const FIRST: &[&str] = &[
     "io_setup", "io_destroy", "io_submit", "io_cancel", "io_getevents", "setxattr", "lsetxattr", "fsetxattr",

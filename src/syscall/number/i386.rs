@@ -1,6 +1,7 @@
-//! The calls of i386.
+//! Syscall numbers of i386.
 
-/// From number 0 on; an empty name is a number that no call has (arch/x86/entry/syscalls/syscall_32.tbl of Linux 6.1).
+/// Names of calls by number, from 0; an empty name is a number that no call has (arch/x86/entry/syscalls/syscall_32.tbl of
+/// Linux 6.1).
 #[rustfmt::skip]
 pub const FIRST: &[&str] = &[
     "restart_syscall", "exit", "fork", "read", "write", "open", "close", "waitpid", "creat", "link", "unlink",

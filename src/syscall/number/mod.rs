@@ -1,4 +1,5 @@
-//! Calls by number, and the names of other architectures: how logs call what their tracer did not know, or knew otherwise.
+//! Syscall numbers of each architecture, and names that logs use: for calls whose name the tracer did not know, or knew
+//! otherwise.
 
 mod generic;
 mod i386;
@@ -6,10 +7,10 @@ mod x86_64;
 
 use super::Syscall;
 
-/// From this number on a call has one number on (nearly) every architecture: since Linux 5.1.
+/// From this number on a call has the same number on (nearly) every architecture: those added since Linux 5.1.
 const COMMON: usize = 424;
 
-/// The calls from number [`COMMON`] on.
+/// Names of the calls from number [`COMMON`] on, by number.
 #[rustfmt::skip]
 const LATER: &[&str] = &[
     "pidfd_send_signal", "io_uring_setup", "io_uring_enter", "io_uring_register", "open_tree", "move_mount",
@@ -22,19 +23,19 @@ const LATER: &[&str] = &[
     "file_setattr", "listns",
 ];
 
-/// How an architecture numbers its calls.
+/// Which table numbers the calls of a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Abi {
-    /// 64-bit programs on x86.
+    /// That of 64-bit programs on x86.
     X86_64,
-    /// 32-bit programs on x86.
+    /// That of 32-bit programs on x86.
     I386,
-    /// Architectures that came later: aarch64, riscv64 and others.
+    /// That of newer architectures: aarch64, riscv64 and others (asm-generic/unistd.h).
     Generic,
 }
 
 impl Abi {
-    /// That of the programs that this one was built for.
+    /// The table for the architecture that this program was built for.
     pub const NATIVE: Abi = if cfg!(target_arch = "x86_64") { Abi::X86_64 } else { Abi::Generic };
 
     const fn first(self) -> &'static [&'static str] {
@@ -45,12 +46,12 @@ impl Abi {
         }
     }
 
-    /// The name of a call, as the kernel's table of this architecture has it.
+    /// The name of the call with this number, as the kernel's table has it; `None` if there is none.
     pub fn name(self, number: usize) -> Option<&'static str> {
         self.first().get(number).copied().filter(|name| !name.is_empty()).or_else(|| common(number))
     }
 
-    /// The number of the call of this name.
+    /// The number of the call with this name; `None` if the table has none.
     pub fn number(self, name: &str) -> Option<u16> {
         let at = |names: &[&str]| names.iter().position(|known| *known == name && !name.is_empty());
         let number = at(self.first()).or_else(|| Some(at(LATER)? + COMMON))?;
@@ -58,8 +59,8 @@ impl Abi {
     }
 }
 
-/// Calls that the kernel's table of i386 has under the names of others in ours: those of 16-bit owners, and one whose
-/// arguments lie in a structure.
+/// Calls of ours whose name in the kernel's table of i386 is another (`Some`), or that have none there (`None`): there the
+/// plain name is the call with 16-bit owners, or (mmap) takes its arguments in a structure.
 const RENAMED: &[(Syscall, Option<&str>)] = &[
     (Syscall::chown16, Some("chown")),
     (Syscall::chown, None),
@@ -71,35 +72,35 @@ const RENAMED: &[(Syscall, Option<&str>)] = &[
 ];
 
 impl Syscall {
-    /// Its number; `None` when the architecture has no such call.
+    /// The call's number; `None` when the table has no such call.
     pub fn number(self, abi: Abi) -> Option<u16> {
         let renamed = RENAMED.iter().find(|(syscall, _)| abi == Abi::I386 && *syscall == self);
         abi.number(renamed.map_or(Some(self.name()), |(_, name)| *name)?)
     }
 }
 
-/// The name of a call that has this number everywhere.
+/// The name of a call that has this number on every architecture; `None` for a number below 424 or one not known.
 pub fn common(number: usize) -> Option<&'static str> {
     LATER.get(number.checked_sub(COMMON)?).copied()
 }
 
-/// Names that logs have and no table of numbers here, all of other architectures than x86_64.
+/// Names of calls that appear in logs and in no table of numbers here; all of other architectures than x86_64.
 #[rustfmt::skip]
 const FOREIGN: &[&str] = &[
     "arm_fadvise64_64", "chown16", "fchown16", "lchown16", "old_mmap", "recv", "send", "set_tls", "sync_file_range2",
 ];
 
-/// Is it a call that only other architectures have?
+/// Is this the name of a call that x86_64 does not have, but i386 or another architecture?
 pub fn foreign(name: &str) -> bool {
     FOREIGN.contains(&name) || Abi::I386.number(name).is_some() && Abi::X86_64.number(name).is_none()
 }
 
-/// Is it a call that x86_64 has, and newer architectures left out?
+/// Is this the name of a call that x86_64 has, and newer architectures left out?
 pub fn only_x86(name: &str) -> bool {
     Abi::X86_64.number(name).is_some() && Abi::Generic.number(name).is_none()
 }
 
-/// The call that other tracers, or other architectures, call by another name and give the same arguments.
+/// The call that other tracers or other architectures give another name, with the same arguments.
 pub fn alias(name: &[u8]) -> Option<Syscall> {
     Some(match name {
         b"pread" => Syscall::pread64,

@@ -1,6 +1,6 @@
-//! The calls of x86_64.
+//! Syscall numbers of x86_64.
 
-/// From number 0 on (arch/x86/entry/syscalls/syscall_64.tbl of Linux 6.18).
+/// Names of calls by number, from 0 (arch/x86/entry/syscalls/syscall_64.tbl of Linux 6.18).
 #[rustfmt::skip]
 pub const FIRST: &[&str] = &[
     "read", "write", "open", "close", "stat", "fstat", "lstat", "poll", "lseek", "mmap", "mprotect", "munmap",
