@@ -1,11 +1,11 @@
-//! Numbers that look random and are the same for the same seed, everywhere and for ever.
+//! Pseudo-random numbers that are the same for the same seed, on every machine and in every version.
 
-/// A generator of them (xorshift64*).
+/// A pseudo-random number generator (xorshift64*).
 #[derive(Clone, Debug)]
 pub struct Dice(u64);
 
 impl Dice {
-    /// A generator; no seed is as good as any.
+    /// A generator with this seed; every seed is equally good, 0 included.
     pub const fn new(seed: u64) -> Dice {
         // Zero would stay zero.
         Dice(if seed == 0 { 0x9E37_79B9_7F4A_7C15 } else { seed })
@@ -20,17 +20,17 @@ impl Dice {
         self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
     }
 
-    /// One below this, of 31 bits; 0 where there is none.
+    /// The next number in 0..`end`, from 31 random bits; 0 when `end` is 0.
     pub fn below(&mut self, end: u64) -> u64 {
         (self.roll() >> 33) % end.max(1)
     }
 
-    /// One of these, of which there is one at least.
+    /// A random element of a slice, which must not be empty.
     pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.below(from.len() as u64) as usize]
     }
 
-    /// Fills bytes.
+    /// Fills the slice with random bytes.
     pub fn fill(&mut self, bytes: &mut [u8]) {
         for chunk in bytes.chunks_mut(8) {
             chunk.copy_from_slice(&self.roll().to_ne_bytes()[..chunk.len()]);

@@ -58,35 +58,36 @@ words! {
 
 /// `dirfd` that stands for the working directory (openat(2)).
 pub const AT_FDCWD: i64 = libc::AT_FDCWD as i64;
-/// Name of the event that stands where a live capture lost some.
+/// Name of the event that a live capture puts where it lost events; its count says how many.
 pub const HOLE: &str = "ioriot:hole";
 /// [`Col::Atime`], [`Col::Mtime`]: set to the time of the call (UTIME_NOW of utimensat(2)).
 pub const TIME_NOW: i64 = i64::MIN;
 /// [`Col::Atime`], [`Col::Mtime`]: leave as it is (UTIME_OMIT of utimensat(2)).
 pub const TIME_OMIT: i64 = i64::MIN + 1;
 
-/// A time, ns. One that no such number can tell is the nearest that can, and never taken for [`TIME_NOW`] or [`TIME_OMIT`].
+/// Seconds and nanoseconds as ns. What no 64-bit number can hold becomes the nearest that can, and never [`TIME_NOW`] or
+/// [`TIME_OMIT`].
 pub fn nanos(seconds: i64, part: i64) -> i64 {
     seconds.saturating_mul(1_000_000_000).saturating_add(part).max(TIME_OMIT + 1)
 }
 
-/// One captured syscall.
+/// One captured syscall: which call it is, and the numbers and texts that the capture has of it, by column.
 ///
-/// Events are made and read by the million: so each number has its place, where it is stored without a look at the
-/// others, and the texts stand in one piece of memory.
+/// Events are made and read by the million: so each number has a fixed place where it is stored without a look at the others,
+/// and the texts share one allocation.
 #[derive(Clone)]
 pub struct Event {
-    /// Which call; [`Syscall::other`] for one the table does not have.
+    /// The call; [`Syscall::other`] for one that has no row in the syscall table.
     pub syscall: Syscall,
-    /// The name of a call the table does not have.
+    /// Name of a call that has no row in the syscall table; `None` for the others.
     pub other: Option<Box<str>>,
-    /// A bit for every number that is there.
+    /// Bit mask of the number columns that are present, by `Col as u32`.
     has: u32,
-    /// A bit for every text that is there.
+    /// Bit mask of the text columns that are present, by `Text as u8`.
     has_text: u8,
-    /// The numbers; what is not there means nothing.
+    /// Values of the number columns; meaningless where `has` has no bit.
     numbers: [i64; Col::ALL.len()],
-    /// The texts, in the order of the columns, and where each ends.
+    /// The texts one after the other in the order of the columns, and the end of each in `bytes`.
     bytes: Vec<u8>,
     ends: [u32; Text::ALL.len()],
 }
@@ -105,7 +106,7 @@ impl Event {
         }
     }
 
-    /// Makes it an event of this call with every column absent; its memory stays for the next texts.
+    /// Resets it to an event of this call with every column absent; its memory is kept for the next texts.
     pub fn renew(&mut self, syscall: Syscall) {
         (self.syscall, self.other) = (syscall, None);
         (self.has, self.has_text) = (0, 0);
@@ -119,14 +120,14 @@ impl Event {
         if self.has & (1 << col as u32) != 0 { Some(self.numbers[col as usize]) } else { None }
     }
 
-    /// Sets a number.
+    /// Sets the number in a column.
     #[inline]
     pub fn set(&mut self, col: Col, value: i64) {
         self.has |= 1 << col as u32;
         self.numbers[col as usize] = value;
     }
 
-    /// Sets a number, or makes it absent.
+    /// Sets the number in a column, or makes it absent.
     #[inline]
     pub fn put(&mut self, col: Col, value: Option<i64>) {
         match value {
@@ -169,7 +170,7 @@ impl Event {
         begin as usize..self.ends[text] as usize
     }
 
-    /// Sets a text (of less than 4 GiB).
+    /// Sets the bytes in a text column (less than 4 GiB).
     pub fn set_text(&mut self, text: Text, value: impl AsRef<[u8]>) {
         let (value, old) = (value.as_ref(), self.span(text));
         self.has_text |= 1 << text as u8;
@@ -185,7 +186,7 @@ impl Event {
         }
     }
 
-    /// Makes a text absent and hands it out.
+    /// Makes a text column absent; gives the bytes it had, if any.
     pub fn take_text(&mut self, text: Text) -> Option<Box<[u8]>> {
         let taken: Box<[u8]> = self.text(text)?.into();
         self.set_text(text, b"");
@@ -193,12 +194,12 @@ impl Event {
         Some(taken)
     }
 
-    /// The call's name as captured.
+    /// Name of the call as captured.
     pub fn name(&self) -> &str {
         self.other.as_deref().unwrap_or(self.syscall.name())
     }
 
-    /// The return value of a call that succeeded.
+    /// Return value of a call that succeeded; `None` when it failed or its outcome was not captured.
     pub fn success(&self) -> Option<i64> {
         match (self.int(Col::Ret), self.int(Col::Errno)) {
             (Some(ret), Some(0)) => Some(ret),
@@ -206,7 +207,7 @@ impl Event {
         }
     }
 
-    /// The error of a call that failed; `None` when it succeeded or its outcome was not captured.
+    /// errno of a call that failed; `None` when it succeeded or its outcome was not captured.
     pub fn failure(&self) -> Option<i32> {
         self.int(Col::Errno).filter(|errno| *errno != 0).map(|errno| errno as i32)
     }

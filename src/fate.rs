@@ -3,7 +3,7 @@
 use crate::words::words;
 
 words! {
-    /// Each event has exactly one fate.
+    /// What becomes of an event; each event has exactly one fate.
     Fate {
         Op    "op"    "replayed";
         Model "model" "bookkeeping only: other ops carry its effect";
@@ -36,7 +36,7 @@ words! {
 }
 
 words! {
-    /// Why an op is there.
+    /// Why an op is in the workload: it is a captured call, or the cause for which it was inserted.
     Origin {
         Event    "event"    "a captured call";
         Initial  "initial"  "opens a descriptor that was open when the capture began, or when its process came into the scope";

@@ -1,4 +1,5 @@
-//! What the fuzzers of `fuzz/` call: input from elsewhere, in memory, and what must hold whatever it is. Only they see it.
+//! Entry points for the fuzzers of `fuzz/`: each takes input from elsewhere in memory and asserts what must hold for any input.
+//! Built only for them (`cfg(fuzzing)`).
 
 #![allow(clippy::panic, reason = "a fuzzer looks for panics")]
 
@@ -20,7 +21,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Ingests a text: each of its lines is accounted for. Gives its events in the order of their effects.
+/// Ingests a text capture and asserts that each of its lines is accounted for. Gives its events in the order of their effects.
 pub fn events(format: Format, text: &[u8]) -> Vec<Event> {
     let parser = format.parser(strace::numbers([text].into_iter()));
     let mut batch = Batch::default();
@@ -49,19 +50,20 @@ pub fn events(format: Format, text: &[u8]) -> Vec<Event> {
     placed.into_iter().map(|placed| placed.event).collect()
 }
 
-/// A workload as far as order hangs on it: the rows of its tables, by column.
+/// The rows of a workload's tables that order depends on, by column.
 #[derive(Debug, Default)]
 pub struct Order {
-    /// `op_id`, `lane`.
+    /// Rows of table ops: `op_id`, `lane`.
     pub ops: Vec<[i64; 2]>,
-    /// `lane`, `vpid`, `first_row`, `ops`, `first_op`, `last_op`, `first_edge`, `edges`.
+    /// Rows of table lanes: `lane`, `vpid`, `first_row`, `ops`, `first_op`, `last_op`, `first_edge`, `edges`.
     pub lanes: Vec<[i64; 8]>,
-    /// `op_id`, `lane`, `after`, `after_lane`.
+    /// Rows of table edges: `op_id`, `lane`, `after`, `after_lane`.
     pub edges: Vec<[i64; 4]>,
 }
 
-/// Checks a workload in Parquet below `place`, an empty directory in memory that is empty again. What is let through issues
-/// each op once, and no op waits for itself or for one that is never issued.
+/// Writes a workload below `place` and has the replay's check look at it: a workload that passes must issue each op once, and
+/// no op may wait for itself or for one that is never issued. `place` is an empty directory in memory, and empty again
+/// afterwards.
 pub fn workload(place: &Path, order: &Order) -> anyhow::Result<()> {
     let dir = place.join("workload");
     std::fs::create_dir(&dir)?;
@@ -86,7 +88,7 @@ pub fn workload(place: &Path, order: &Order) -> anyhow::Result<()> {
     Ok(std::fs::remove_dir_all(dir)?)
 }
 
-/// Writes a table of which these columns are known.
+/// Writes a table with values in these columns and NULL in all others.
 fn write<const N: usize>(dir: &Path, table: Table, names: [&str; N], rows: &[[i64; N]]) -> anyhow::Result<()> {
     let columns = table.columns().into_iter().map(|column| match names.iter().position(|name| *name == column.name) {
         Some(at) => Arc::new(rows.iter().map(|row| row[at]).collect::<Int64Array>()) as ArrayRef,
@@ -101,7 +103,8 @@ fn write<const N: usize>(dir: &Path, table: Table, names: [&str; N], rows: &[[i6
     Ok(())
 }
 
-/// Reads a number, a size, a time, a pattern or a place as people type them; what is taken means what it says.
+/// Parses a text as every kind of value that users type (percentage, factor, size, time, limit, mapping, pattern), and asserts
+/// that what is accepted means what it says.
 pub fn typed(text: &str) {
     if let Ok(percent) = typed::percent(text) {
         assert!((0.0..=100.0).contains(&percent));
@@ -121,8 +124,8 @@ pub fn typed(text: &str) {
     }
 }
 
-/// Reads what says what a directory of ours is: the manifest of a dataset, the stamp of a root, a list of mounts. `place`
-/// is an empty directory, and is empty again.
+/// Reads a text as manifest of a dataset, stamp of a root, and list of mounts. `place` is an empty directory, and empty again
+/// afterwards.
 pub fn manifest(place: &Path, text: &[u8]) -> std::io::Result<()> {
     let dir = place.join("dataset");
     std::fs::create_dir(&dir)?;

@@ -1,13 +1,14 @@
-//! A histogram of durations whose bars widen with the duration, so that every percentile is right to within 1 %: never too
-//! small, and at most 1/128 too large. The replay's summary and SQL (`percentile`) count alike, so they say the same.
+//! A histogram of durations whose buckets (bars) widen with the duration, so that every percentile is right to within 1 %:
+//! never too small, and at most 1/128 too large. The replay's summary and SQL (`percentile`) count alike, so they agree.
 //!
-//! A value is put into the bar of its highest eight bits. That takes a few instructions and no more memory than the bars
-//! that are in use reach: a few KiB for a call that takes microseconds.
+//! A value belongs to the bar of its highest eight bits. Finding it takes a few instructions, and memory only for bars up to
+//! the largest value: a few KiB for a call that takes microseconds.
 
-/// Bits that tell values of one magnitude apart: a bar is at most 1/128 as wide as its values are large.
+/// Bits below the highest one that distinguish the bars of one power of two: a bar is at most 1/128 as wide as its values are
+/// large.
 const BITS: u32 = 7;
 
-/// A histogram.
+/// Counts of values by bar, with their number, sum and maximum; values are durations or other sizes.
 #[derive(Clone, Debug, Default)]
 pub struct Histogram {
     bars: Vec<u64>,
@@ -16,13 +17,13 @@ pub struct Histogram {
     max: u64,
 }
 
-/// The bar of a value.
+/// Index of the bar that a value belongs to.
 pub const fn bar(value: u64) -> usize {
     let shift = (u64::BITS - value.leading_zeros()).saturating_sub(BITS + 1);
     ((shift as usize) << BITS) + (value >> shift) as usize
 }
 
-/// The largest value of a bar.
+/// The largest value that belongs to a bar.
 const fn last(bar: usize) -> u64 {
     // The first two magnitudes share their bars, since each value has one of its own.
     let shift = (bar >> BITS).saturating_sub(1);
@@ -31,7 +32,7 @@ const fn last(bar: usize) -> u64 {
 }
 
 impl Histogram {
-    /// Adds a value; what is negative counts as 0.
+    /// Adds a value; a negative one counts as 0.
     #[inline]
     pub fn add(&mut self, value: i64) {
         let value = value.max(0) as u64;
@@ -45,28 +46,29 @@ impl Histogram {
         self.max = self.max.max(value);
     }
 
-    /// Number of values.
+    /// Number of values added.
     pub const fn count(&self) -> u64 {
         self.count
     }
 
-    /// Sum of all values.
+    /// Sum of all values, at most `i64::MAX`.
     pub const fn sum(&self) -> i64 {
         if self.sum > i64::MAX as u64 { i64::MAX } else { self.sum as i64 }
     }
 
-    /// The largest value.
+    /// The largest value added; 0 when there is none.
     pub const fn max(&self) -> i64 {
         self.max as i64
     }
 
-    /// The value that this share (0 to 1) of all values does not exceed, at most 1 % too large; 0 when there is none.
+    /// The value that this share (0 to 1) of all values does not exceed, at most 1/128 too large; 0 when there are no values.
     pub fn percentile(&self, share: f64) -> i64 {
         percentile(self.bars.iter().copied().enumerate(), self.count, self.max, share) as i64
     }
 }
 
-/// The value that this share of `count` values does not exceed, of bars in order and the largest value.
+/// The value that this share (0 to 1) of `count` values does not exceed. `bars` are (bar, number of values) in ascending order,
+/// `max` is the largest value.
 pub fn percentile(bars: impl IntoIterator<Item = (usize, u64)>, count: u64, max: u64, share: f64) -> u64 {
     let wanted = ((count as f64 * share).ceil() as u64).max(1);
     let mut seen = 0;

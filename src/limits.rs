@@ -1,46 +1,47 @@
-//! Limits: of what is believed of data from elsewhere, of this process, and how it keeps its memory.
+//! Limits: what is believed at most of data from elsewhere, threads of this process, open files, and how memory is kept.
 
-/// Bytes of a JSON text (a manifest, a stamp) at most; what is longer was not written by ioriot.
+/// Most bytes of a JSON text (a manifest, a stamp); what is longer was not written by ioriot.
 pub const JSON: u64 = 64 << 20;
 
-/// Values in a JSON text at most: each takes some hundred bytes once it is read.
+/// Most values in a JSON text: each takes some hundred bytes once it is read.
 pub const VALUES: usize = 1 << 20;
 
-/// Bytes of a text: the longest there is, a list of the names of extended attributes, has as many (XATTR_LIST_MAX in limits.h).
+/// Most bytes of a text: the longest there is, a list of the names of extended attributes, has as many (XATTR_LIST_MAX,
+/// limits.h).
 pub const TEXT: usize = 64 << 10;
 
-/// Bytes of a text in a table: each byte that is no UTF-8 takes three ([`crate::text`]).
+/// Most bytes of a text in a table: each byte that is no UTF-8 is stored as three ([`crate::text`]).
 pub const ENCODED: usize = 3 * TEXT;
 
-/// Bytes of a Parquet file's table of contents: that of 900 million ops.
+/// Most bytes of a Parquet footer: enough for 900 million ops.
 pub const FOOTER: u64 = 64 << 20;
 
-/// Things in a list of a table of contents. Of row groups Parquet allows 32,767.
+/// Most elements of a list in a Parquet footer. Of row groups Parquet allows 32,767.
 pub const LIST: u64 = 1 << 20;
 
-/// Rows of a row group: eight times as many as ioriot writes.
+/// Most rows of a Parquet row group: eight times as many as ioriot writes.
 pub const GROUP_ROWS: i64 = 1 << 20;
 
-/// Bytes of a row group, not compressed.
+/// Most bytes of a Parquet row group, uncompressed.
 pub const GROUP: u64 = 2 << 30;
 
-/// Bytes of a page, not compressed: 64 times as many as writers cut them at.
+/// Most bytes of a Parquet page, uncompressed: 64 times the size at which writers cut pages.
 pub const PAGE: u64 = 64 << 20;
 
-/// Bytes of an SQL statement.
+/// Most bytes of an SQL statement.
 #[cfg(feature = "sql")]
 pub const SQL: usize = 1 << 20;
 
-/// Terms of an SQL statement that operators join: each is a level that planning goes down.
+/// Most terms of an SQL statement that operators join: each is a level of recursion for the planner.
 #[cfg(feature = "sql")]
 pub const TERMS: usize = 1000;
 
-/// Threads of one kind, or processes of a replay, that may be asked for: more only wait for each other, and a system that
-/// cannot make them kills.
+/// Most threads of one kind, or processes of a replay, that a user may ask for: more would only wait for each other, and a
+/// system that cannot make them may kill programs.
 #[cfg(target_arch = "x86_64")] // as those who ask for it
 pub const THREADS: usize = 1024;
 
-/// Raises the number of files that may be open as far as it goes. Where it cannot be raised, opens fail and say so.
+/// Raises the soft limit of open files (RLIMIT_NOFILE) to the hard one. Where that fails, later opens fail and say so.
 pub fn raise_files() {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: limit is readable and writable.
@@ -52,7 +53,7 @@ pub fn raise_files() {
     }
 }
 
-/// Keeps memory that was freed for the next one who asks (mallopt(3)): tables are read and written in large pieces of the
+/// Makes the allocator keep freed memory for later requests (mallopt(3)): tables are read and written in large pieces of the
 /// same size, again and again, and page faults would cost as much as the decoding.
 #[cfg(target_arch = "x86_64")] // as the two who ask for it
 pub fn keep_memory() {

@@ -1,10 +1,10 @@
-//! What a capture missed: the words of table `losses`, whoever captured.
+//! What a capture missed: the kinds of loss in table `losses`, the same for all tools that capture.
 
 use crate::words::words;
 use serde::{Serialize, Serializer};
 
 words! {
-    /// A kind of loss.
+    /// A kind of loss: something that a capture missed, counted by kind.
     Loss {
         RingFull   "ring_full"   "calls that the ring had no room for: a larger --buffer, or fewer --syscalls";
         Untold     "untold"      "ends of threads, paths of exec and files of newcomers that the ring had no room for, or newcomers with too many files";
@@ -26,8 +26,8 @@ words! {
 }
 
 impl Loss {
-    /// Does each stand for an event (or, where nobody could count them, for events) that is not in the capture although it
-    /// should be? The others are parts of events, or known to be missing anyhow.
+    /// Does each loss of this kind stand for an event (or for an unknown number of them) that should be in the capture and is
+    /// not? The other kinds are parts of events, or events known to be missing anyhow.
     pub const fn of_events(self) -> bool {
         use Loss::{Compat, Garbled, Killed, NoEnd, NoMark, Recursion, RingFull, Skipped, Transport, Untold};
         matches!(self, RingFull | Untold | Transport | Skipped | NoEnd | Recursion | NoMark | Compat | Garbled | Killed)

@@ -1,4 +1,4 @@
-//! The `ioriot` program: parse, dispatch, print the error chain, exit code.
+//! The `ioriot` program: runs the command line, prints the chain of errors, gives the exit code.
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
@@ -27,7 +27,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// What went wrong, then why: one cause per line. A cause that the line above already quotes is left out.
+/// Prints an error and its causes, one per line. A cause whose text the line above already contains is left out.
 fn complain(error: &anyhow::Error) {
     let mut last = error.to_string();
     // When nobody can read the complaint, the exit code still says it.

@@ -9,18 +9,18 @@ use serde_json::{Value, json};
 /// A mount point.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
-    /// Where it is.
+    /// Absolute path of the mount point.
     pub path: Vec<u8>,
-    /// Type of its file system, empty when unknown.
+    /// Type of the mounted file system, empty when unknown.
     pub fs: String,
-    /// Can it be written?
+    /// Is it mounted writable? True for all mounts that come from a manifest.
     pub writable: bool,
 }
 
-/// Key in manifests.
+/// Key of the list of mounts in manifests.
 pub const KEY: &str = "mounts";
 
-/// File systems whose files the kernel makes, or which are gone at the next boot (filesystems(5)).
+/// Types of file systems whose files the kernel makes, or which are gone at the next boot (filesystems(5)).
 const PSEUDO: &[&str] = &[
     "autofs",
     "binfmt_misc",
@@ -50,7 +50,7 @@ const PSEUDO: &[&str] = &[
 ];
 
 impl Mount {
-    /// Is it a pseudo or memory file system? Never of `/`: whatever a machine runs from is its disk.
+    /// Is a pseudo or memory file system mounted there? Never at `/`: whatever a machine runs from counts as its disk.
     pub fn pseudo(&self) -> bool {
         self.path != b"/" && PSEUDO.contains(&self.fs.as_str())
     }
@@ -61,8 +61,8 @@ impl Mount {
     }
 }
 
-/// What is left of a path below a directory, beginning with `/` (`/` for the directory itself); `None` when it is
-/// elsewhere. Looks at whole names: `/data2` is not below `/data`.
+/// The rest of a path below a directory, beginning with `/` (`/` for the directory itself); `None` when the path is not below
+/// it. Whole names are compared: `/data2` is not below `/data`.
 pub fn below<'a>(path: &'a [u8], dir: &[u8]) -> Option<&'a [u8]> {
     let dir = dir.strip_suffix(b"/").unwrap_or(dir);
     match path.strip_prefix(dir)? {
@@ -100,24 +100,24 @@ fn mount(line: &[u8]) -> Option<Mount> {
 /// `36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line<'a> {
-    /// Major and minor number of its device.
+    /// Major and minor number of the device.
     pub device: (u32, u32),
-    /// Directory of the file system that is shown there.
+    /// Directory of the file system that is shown at the mount point.
     pub root: Vec<u8>,
-    /// Where it is.
+    /// Absolute path of the mount point.
     pub path: Vec<u8>,
-    /// Options of the mount.
+    /// Options of this mount, separated by commas.
     pub options: &'a [u8],
     /// Type of the file system.
     pub fs: &'a [u8],
-    /// What is mounted.
+    /// What is mounted: a device, or a name that the file system chose.
     pub source: Vec<u8>,
-    /// Options of the file system; empty where none are shown.
+    /// Options of the file system, separated by commas; empty where none are shown.
     pub more: &'a [u8],
 }
 
 impl Line<'_> {
-    /// What a line says; `None` when it is not of that form.
+    /// Parses a line; `None` when it is not of that form.
     pub fn parse(line: &[u8]) -> Option<Line<'_>> {
         let mut words = line.split(|byte| *byte == b' ');
         let device = std::str::from_utf8(words.nth(2)?).ok()?;
@@ -131,7 +131,7 @@ impl Line<'_> {
     }
 }
 
-/// Undoes the `\040` of space, tab, newline and backslash.
+/// Decodes the octal escapes (`\040`) of space, tab, newline and backslash.
 fn unescape(field: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field;
@@ -151,13 +151,13 @@ fn unescape(field: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The list for a manifest.
+/// The list of mounts as it stands in a manifest: path and file system type.
 pub fn to_json(mounts: &[Mount]) -> Value {
     let one = |mount: &Mount| json!({ "path": crate::text::encode(&mount.path), "fs": mount.fs });
     mounts.iter().map(one).collect()
 }
 
-/// The mounts that a manifest tells; `None` when the capture did not know them.
+/// The mounts in a manifest; `None` when the capture did not know them.
 pub fn of(manifest: &Manifest) -> Option<Vec<Mount>> {
     let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
     let one = |value: &Value| {

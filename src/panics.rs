@@ -1,4 +1,4 @@
-//! Panics are errors: those of libraries without another word, those of our own code with a backtrace, as ever.
+//! Turns panics into errors: those of libraries silently, those of our own code also with the usual message and backtrace.
 
 use anyhow::{Result, anyhow};
 use std::any::Any;
@@ -7,13 +7,14 @@ use std::panic::{self, AssertUnwindSafe, Location};
 use std::sync::Once;
 
 thread_local! {
-    /// Is this thread at work that may panic?
+    /// Are panics of this thread caught and reported as errors, so that those of libraries print nothing?
     static CONTAINED: Cell<bool> = const { Cell::new(false) };
-    /// Was the last panic of this thread one of our own code?
+    /// Did the last panic of this thread come from our own code?
     static OURS: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Has a library work on data from elsewhere. What it works with must not be used again when it panics.
+/// Runs work in which a library handles data from elsewhere, and turns a panic into an error. What the work used must not be
+/// used again after a panic.
 ///
 /// # Errors
 /// Those of the work, and its panics.
@@ -25,7 +26,8 @@ pub fn contain<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     done.unwrap_or_else(|panic| Err(error(&*panic)))
 }
 
-/// Has a thread of its own do what may hang while it unwinds: whoever calls is told of a panic before that.
+/// Runs work that may hang while it unwinds after a panic, in a thread of its own: the caller gets the error of the panic
+/// before that.
 ///
 /// # Errors
 /// Those of the work, its panics, and that the thread could not be started.
@@ -42,24 +44,24 @@ pub fn abandon<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'sta
     told.recv()?
 }
 
-/// Is told of a panic.
+/// Callback that gets the error of a panic.
 #[cfg(feature = "sql")]
 type Watch = Box<dyn FnOnce(anyhow::Error)>;
 
 #[cfg(feature = "sql")]
 thread_local! {
-    /// Who wants to know of a panic of this thread before it unwinds.
+    /// Callback for the next panic of this thread, called before it unwinds.
     static WATCH: Cell<Option<Watch>> = const { Cell::new(None) };
 }
 
-/// Has this thread panic without a word from now on: whoever waits for it tells.
+/// From now on panics of libraries in this thread print nothing: the thread that joins it reports them.
 #[cfg(feature = "sql")]
 pub fn contain_thread() {
     install();
     CONTAINED.set(true);
 }
 
-/// The error that tells of a panic.
+/// The error that reports a panic, from its payload; says whether our code or a library is at fault.
 pub fn error(panic: &(dyn Any + Send)) -> anyhow::Error {
     told(panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref().copied()))
 }
@@ -69,7 +71,7 @@ fn told(text: Option<&str>) -> anyhow::Error {
     anyhow!("{who}: {}", text.unwrap_or("it does not say why"))
 }
 
-/// Does a panic come from our own code? What libraries are built from has a path of its own.
+/// Does a panic come from our own code, by its source path? Libraries are built from other paths.
 fn ours(place: Option<&Location>) -> bool {
     let here = file!().trim_end_matches("panics.rs");
     place.is_some_and(|place| place.file().starts_with(here))

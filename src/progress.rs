@@ -1,4 +1,4 @@
-//! How far a long step is. Library code counts; the command line draws.
+//! Progress of long steps. Library code counts, the command line shows it.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 /// Unit of a step's work.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Unit {
-    /// Things: lines, events, ops, files.
+    /// Things counted: lines, events, ops, files.
     #[default]
     Count,
     /// Bytes.
     Bytes,
 }
 
-/// A counter that many threads may move, cheap enough to be moved once per batch.
+/// Progress of the current step; many threads may update it, cheaply enough for once per batch.
 #[derive(Debug, Default)]
 pub struct Progress {
     step: Mutex<(&'static str, Unit)>,
@@ -22,38 +22,38 @@ pub struct Progress {
     total: AtomicU64,
     done: AtomicU64,
     different: AtomicU64,
-    /// ns behind the pace, or [`NO_PACE`].
+    /// How far the step is behind its pace, ns, or [`NO_PACE`].
     behind: AtomicI64,
-    /// When a step that keeps a pace will be over.
+    /// When a step that keeps a pace will be over; `None` without a pace.
     ends: Mutex<Option<Instant>>,
 }
 
-/// There is no pace to be behind of.
+/// Value of `behind` for a step without a pace.
 const NO_PACE: i64 = i64::MIN;
 
-/// How far a step is.
+/// Progress of the current step at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Now {
     /// Number of the step, from 1; 0 before the first.
     pub step: u64,
-    /// Its name.
+    /// Name of the step.
     pub name: &'static str,
-    /// Unit of its work.
+    /// Unit of `done` and `total`.
     pub unit: Unit,
-    /// Work done.
+    /// Work done so far.
     pub done: u64,
-    /// All work, 0 when unknown.
+    /// All work of the step, 0 when unknown.
     pub total: u64,
-    /// Outcomes that differ from the captured ones.
+    /// Number of outcomes so far that differ from the captured ones.
     pub different: u64,
-    /// Behind the pace, ns; ahead of it when negative; `None` without a pace.
+    /// How far the replay is behind its pace, ns; negative when it is ahead; `None` without a pace.
     pub behind: Option<i64>,
-    /// Time left by the pace; `None` without one.
+    /// Time until the end of the step by its pace; `None` without one.
     pub left: Option<Duration>,
 }
 
 impl Progress {
-    /// Begins a step: its name, unit and total (0 when unknown).
+    /// Begins a step with this name, unit and total (0 when unknown), and resets all counters.
     pub fn begin(&self, name: &'static str, unit: Unit, total: u64) {
         if let Ok(mut step) = self.step.lock() {
             *step = (name, unit);
@@ -68,29 +68,29 @@ impl Progress {
         self.steps.fetch_add(1, Ordering::Release);
     }
 
-    /// Work was done.
+    /// Adds to the work done, in the step's unit.
     pub fn add(&self, amount: u64) {
         self.done.fetch_add(amount, Ordering::Relaxed);
     }
 
-    /// Outcomes differ from the captured ones.
+    /// Adds to the number of outcomes that differ from the captured ones.
     pub fn differ(&self, count: u64) {
         self.different.fetch_add(count, Ordering::Relaxed);
     }
 
-    /// The work is so many ns behind its pace.
+    /// Says that the step is this many ns behind its pace.
     pub fn behind(&self, ns: i64) {
         self.behind.store(ns, Ordering::Relaxed);
     }
 
-    /// By its pace the step will be over after this time.
+    /// Says that the step will be over after this time, by its pace.
     pub fn left(&self, left: Duration) {
         if let (Ok(mut ends), Some(end)) = (self.ends.lock(), Instant::now().checked_add(left)) {
             *ends = Some(end);
         }
     }
 
-    /// How far the work is.
+    /// The progress at this moment.
     pub fn now(&self) -> Now {
         let step = self.steps.load(Ordering::Acquire);
         let (name, unit) = self.step.lock().map(|step| *step).unwrap_or_default();

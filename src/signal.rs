@@ -1,8 +1,8 @@
 //! SIGINT, SIGTERM and SIGHUP: how this process ends when it is asked to.
 //!
-//! The handler only notes which signal came. A capture looks at [`asked`] and ends as it would anyhow, and so does a replay
-//! once its ops are under way ([`hold`]): both have something to show. Everything else ends at once: a thread wakes up,
-//! takes away what would be half-made ([`Transient`]), and exits with 128 and the number of the signal, as shells count.
+//! The handler only notes which signal came. A capture looks at [`asked`] and ends in its usual way, and so does a replay once
+//! its ops are under way ([`hold`]): both have results to save. Everything else ends at once: a thread wakes up, removes what
+//! is half-made ([`Transient`]), and exits with 128 and the number of the signal, as shells count.
 
 use crate::stdio;
 use std::fs::File;
@@ -25,21 +25,21 @@ impl serde::Serialize for Signal {
 }
 
 impl Signal {
-    /// Those that are caught.
+    /// The signals that are caught, with their names.
     const ALL: [(i32, &'static str); 3] = [(libc::SIGINT, "SIGINT"), (libc::SIGTERM, "SIGTERM"), (libc::SIGHUP, "SIGHUP")];
 
-    /// Its name.
+    /// Name of the signal, as `SIGINT`.
     pub fn name(self) -> &'static str {
         Signal::ALL.iter().find(|(number, _)| *number == self.0).map_or("a signal", |(_, name)| name)
     }
 
-    /// Sends it to a child of this process.
+    /// Sends the signal to a child of this process.
     pub fn pass_on(self, child: u32) {
         // SAFETY: plain numbers; a child that has not been waited for keeps its id.
         unsafe { libc::kill(child as libc::pid_t, self.0) };
     }
 
-    /// For a process between fork and exec: from now on none of the signals has an effect on it.
+    /// For a process between fork and exec: makes it ignore all of these signals from now on.
     pub fn ignore_all() {
         for (signal, _) in Signal::ALL {
             // SAFETY: signal(2) is async-signal-safe.
@@ -47,30 +47,30 @@ impl Signal {
         }
     }
 
-    /// From now on a file that would grow beyond its limit is an error of the write and not the end of this process and those
-    /// it starts (RLIMIT_FSIZE, setrlimit(2)).
+    /// From now on a write that would exceed RLIMIT_FSIZE (setrlimit(2)) fails with EFBIG instead of ending this process, or
+    /// programs it starts, by SIGXFSZ.
     pub fn ignore_file_limits() {
         // SAFETY: no handler is involved.
         unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
     }
 
-    /// The exit code of a process that ends because of it.
+    /// Exit code of a process that ends because of the signal: 128 and its number.
     pub fn code(self) -> u8 {
         128 + self.0 as u8
     }
 }
 
-/// The first signal that came, 0 for none.
+/// Number of the first signal that came, 0 for none.
 static ASKED: AtomicI32 = AtomicI32::new(0);
-/// Does the terminal's interrupt (Ctrl-C) belong to somebody else?
+/// Is the terminal's interrupt (Ctrl-C) for a child in the foreground, or ignored, so that this process does not react?
 static LENT: AtomicBool = AtomicBool::new(false);
-/// Where the handler writes to wake the thread that ends the process (eventfd(2)); -1 where there is none.
+/// Eventfd that the handler writes to, to wake the thread that ends the process (eventfd(2)); -1 where there is none.
 static WAKE: AtomicI32 = AtomicI32::new(-1);
-/// What goes with this process. Whoever holds it is not interrupted.
+/// What must be removed when a signal ends this process, by number. While it is locked the process is not ended.
 static TRANSIENT: Mutex<Vec<(u64, Go)>> = Mutex::new(Vec::new());
-/// Number of the next of them.
+/// Number of the next entry of `TRANSIENT`.
 static NEXT: AtomicU64 = AtomicU64::new(0);
-/// How many end by themselves.
+/// Number of living [`Hold`]s: while there is one, a signal does not end the process.
 static HELD: AtomicU32 = AtomicU32::new(0);
 
 extern "C" fn note(signal: libc::c_int, info: *const libc::siginfo_t, _: *const libc::c_void) {
@@ -93,18 +93,17 @@ extern "C" fn note(signal: libc::c_int, info: *const libc::siginfo_t, _: *const 
 
 static ONE: u64 = 1;
 
-/// What becomes of a wait in the kernel when a signal comes (signal(7)).
+/// What happens to a blocking system call when a signal comes (signal(7)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waits {
-    /// It ends with EINTR, so that whoever waits looks at [`asked`].
+    /// It fails with EINTR, so that the caller looks at [`asked`].
     End,
-    /// It goes on.
+    /// It is restarted (SA_RESTART).
     GoOn,
 }
 
-/// From now on the signals are noted. With a command in the foreground an interrupt from the terminal is for the command;
-/// for a process in the background of a script, which was told to ignore it, it stays without effect. Where nohup(1) made
-/// the end of the session nothing to end for, it stays so.
+/// From now on the signals are noted. With a command in the foreground, Ctrl-C is for the command; a process in the background
+/// of a script, which was started with SIGINT ignored, goes on ignoring it. SIGHUP stays ignored where it was (nohup(1)).
 pub fn catch(waits: Waits, foreground: bool) {
     ASKED.store(0, SeqCst);
     for (signal, _) in Signal::ALL {
@@ -126,7 +125,7 @@ pub fn catch(waits: Waits, foreground: bool) {
     }
 }
 
-/// From now on a signal ends this process, at once or when a [`Hold`] says so.
+/// From now on a signal ends this process at once; while a [`Hold`] lives it only shows in [`asked`].
 ///
 /// # Errors
 /// When no thread can be started.
@@ -157,13 +156,13 @@ pub fn asked() -> Option<Signal> {
     Some(Signal(ASKED.load(SeqCst))).filter(|signal| signal.0 != 0)
 }
 
-/// Takes away what is half-made, and exits. Other threads are still at work, but nothing comes to its place any more.
+/// Removes what is half-made, and exits. Other threads are still running, but none can make a new [`Transient`] or keep one.
 fn end(signal: Signal) -> ! {
-    // The last first: what makes room for others comes back when they are gone.
+    // In reverse order: an earlier entry may move back what was moved aside for a later one.
     for (_, go) in transient().iter().rev() {
-        // Somebody may be making files there.
+        // Another thread may be making files there: so try again.
         for _ in 0..1000 {
-            // Whatever becomes of it, this process ends.
+            // Whatever becomes of the removal, this process ends.
             if catch_unwind(AssertUnwindSafe(go)).unwrap_or(true) {
                 break;
             }
@@ -175,20 +174,20 @@ fn end(signal: Signal) -> ! {
     unsafe { libc::_exit(signal.code().into()) }
 }
 
-/// Takes something away; false when it is not all gone yet.
+/// Removes something half-made; false when it is not all gone yet and must be tried again.
 type Go = Box<dyn Fn() -> bool + Send>;
 
 fn transient() -> MutexGuard<'static, Vec<(u64, Go)>> {
     TRANSIENT.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Something that is to go when a signal ends this process.
+/// Something half-made that is removed when a signal ends this process; dropping this only forgets it.
 #[derive(Debug)]
 pub struct Transient(u64);
 
 impl Transient {
-    /// Makes it, and says how it goes: `go` is called until it says that nothing is left. A signal comes before or after, and
-    /// never in between.
+    /// Makes something by `make`, and registers `go`, which is called until it says that nothing is left. A signal takes effect
+    /// before both or after both, never in between.
     ///
     /// # Errors
     /// Those of `make`.
@@ -200,7 +199,7 @@ impl Transient {
         Ok((Transient(number), made))
     }
 
-    /// Does what makes it last, in the same way.
+    /// Runs `last`, which makes the thing permanent, and unregisters its removal; no signal takes effect in between.
     ///
     /// # Errors
     /// Those of `last`.
@@ -219,11 +218,11 @@ impl Drop for Transient {
     }
 }
 
-/// While this lives, a signal only shows in [`asked`].
+/// While this lives, a signal does not end the process but only shows in [`asked`].
 #[derive(Debug)]
 pub struct Hold(());
 
-/// Whoever holds ends by himself.
+/// From now on the caller looks at [`asked`] and ends by itself, until the [`Hold`] is dropped.
 pub fn hold() -> Hold {
     HELD.fetch_add(1, SeqCst);
     Hold(())
@@ -235,12 +234,12 @@ impl Drop for Hold {
     }
 }
 
-/// While this lives, an interrupt from the terminal (Ctrl-C) is for a child in the foreground. Programs that are executed
-/// meanwhile get the signal as ever.
+/// While this lives, an interrupt from the terminal (Ctrl-C) is left to a child in the foreground. Programs executed meanwhile
+/// get the signal as usual.
 #[derive(Debug)]
 pub struct Lent(bool);
 
-/// Lends the terminal's interrupt to a child.
+/// Leaves the terminal's interrupt (Ctrl-C) to a child, until the [`Lent`] is dropped.
 pub fn lend() -> Lent {
     Lent(LENT.swap(true, SeqCst))
 }

@@ -1,13 +1,13 @@
-//! Standard output and standard error. Whoever reads them may have left, and that ends neither this process nor its work.
+//! Standard output and standard error. That their reader has gone away ends neither this process nor its work.
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-/// Did a write of an answer find that nobody reads standard output any more?
+/// Has a write of an answer failed because nobody reads standard output any more (EPIPE)?
 static UNREAD: AtomicBool = AtomicBool::new(false);
 
-/// Standard output, for answers: there is no use in going on with one that nobody reads ([`unread`]).
+/// Standard output, for the answer of a command: when nobody reads it the command can stop ([`unread`]).
 #[derive(Clone, Copy, Debug)]
 pub struct Answer;
 
@@ -25,12 +25,12 @@ fn look(error: &io::Error) {
     UNREAD.fetch_or(error.kind() == ErrorKind::BrokenPipe, SeqCst);
 }
 
-/// Has whoever read the [`Answer`] seen enough (EPIPE, write(2))? Then the error of the write is none of the command's.
+/// Has the reader of the [`Answer`] closed it (EPIPE, write(2))? Then the error of the write is no failure of the command.
 pub fn unread() -> bool {
     UNREAD.load(SeqCst)
 }
 
-/// Prints what is said of work that goes on, or is done, whoever reads it.
+/// Prints a line about work in progress or done to standard output; that nobody reads it is no error.
 ///
 /// # Errors
 /// When standard output cannot be written for another reason than that nobody reads it.
@@ -42,7 +42,7 @@ pub fn say(text: impl Display) -> io::Result<()> {
     }
 }
 
-/// Says a line on standard error, if whoever reads that can take it now: nobody waits for a reader that sleeps.
+/// Prints a line on standard error if that can be written without blocking; never waits for a reader.
 pub fn mention(text: impl Display) {
     let text = format!("{text}\n");
     let mut stderr = libc::pollfd { fd: libc::STDERR_FILENO, events: libc::POLLOUT, revents: 0 };
@@ -54,7 +54,7 @@ pub fn mention(text: impl Display) {
     }
 }
 
-/// Prints a line, or several, on standard error, if it can be written.
+/// Prints a line, or several, on standard error; errors are ignored.
 pub fn complain(text: impl Display) {
     let _ = writeln!(io::stderr(), "{text}");
 }

@@ -1,4 +1,4 @@
-//! Bytes as text and back, without loss.
+//! Encodes any bytes as UTF-8 text and back, without loss; shows texts and paths to people safely.
 //!
 //! A Linux path is any bytes but NUL; SQL, JSON and every Parquet reader want UTF-8. Text that is UTF-8 stays as it
 //! is. A byte that is not part of valid UTF-8 becomes the private character U+EF00 + byte; so that this stays a
@@ -11,7 +11,7 @@ const BASE: u32 = 0xEF00;
 const FIRST: u32 = BASE + 0x80;
 const LAST: u32 = BASE + 0xFF;
 
-/// The text form of any bytes.
+/// Any bytes as UTF-8 text, see the module; [`decode`] is the inverse.
 pub fn encode(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
         Ok(text) if !may_escape(text) => Cow::Borrowed(text),
@@ -19,7 +19,7 @@ pub fn encode(bytes: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// Can the text have an escape? All of them begin with one byte, which is rare and quickly looked for.
+/// May the text contain an escape? All of them begin with the byte 0xEE, which is rare and fast to search for.
 fn may_escape(text: &str) -> bool {
     const LEAD: u8 = 0xEE;
     memchr::memchr(LEAD, text.as_bytes()).is_some() && text.contains(escape_like)
@@ -48,7 +48,7 @@ fn encode_slow(bytes: &[u8]) -> String {
     out
 }
 
-/// The bytes behind a text made by [`encode`].
+/// The bytes of a text made by [`encode`].
 pub fn decode(text: &str) -> Cow<'_, [u8]> {
     if !may_escape(text) {
         return Cow::Borrowed(text.as_bytes());
@@ -64,38 +64,39 @@ pub fn decode(text: &str) -> Cow<'_, [u8]> {
     Cow::Owned(out)
 }
 
-/// A text on one line, for people: what a terminal would obey and not show is written as in C, `\\x1b` or `\\n`, and so is
-/// each byte that was no UTF-8. Not for data: it does not lead back.
+/// A text on one line, for people: characters that control a terminal are escaped as in C (`\\x1b`, `\\n`), and so is each byte
+/// that was no UTF-8. Not for data: it cannot be decoded.
 pub fn shown(text: &str) -> Cow<'_, str> {
     replaced(text, |_| false)
 }
 
-/// The same for a message: what libraries say in several lines is said in one.
+/// A message on one line, for people: like [`shown`], with the lines of a text of several joined by spaces.
 pub fn shown_message(text: &str) -> String {
     let lines: Vec<_> = text.lines().map(|line| shown(line.trim())).filter(|line| !line.is_empty()).collect();
     lines.join(" ")
 }
 
-/// The same for a text of several lines, which stay.
+/// A text of several lines, for people: like [`shown`], but line breaks are kept.
 pub fn shown_lines(text: &str) -> Cow<'_, str> {
     replaced(text, |c| c == '\n')
 }
 
-/// A path as one word of a shell, for commands in messages.
+/// A path quoted as one word of a shell, for commands in messages.
 pub fn word(path: &Path) -> String {
     let text = path.to_string_lossy();
     let plain = |c: char| c.is_alphanumeric() || "-_./=:@%+,".contains(c);
     if !text.is_empty() && text.chars().all(plain) { text.into_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
-/// The same for a path with something behind its last name.
+/// A path with `more` appended to its last name, quoted as one word of a shell.
 pub fn word_and(path: &Path, more: &str) -> String {
     let mut path = path.components().as_path().as_os_str().to_owned();
     path.push(more);
     word(Path::new(&path))
 }
 
-/// Control characters (C0, DEL, C1) and marks that turn the direction of writing (Unicode Standard Annex 9).
+/// Is this a character that a terminal would act on: a control character (C0, DEL, C1) or a mark of writing direction (Unicode
+/// Standard Annex 9)?
 fn obeyed(c: char) -> bool {
     c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
@@ -118,7 +119,7 @@ fn replaced(text: &str, stays: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Paths in JSON: `#[serde(with = "crate::text::path")]`. As they are, they must be UTF-8.
+/// Paths in JSON, encoded as texts: `#[serde(with = "crate::text::path")]`. Serde's own form would require UTF-8.
 pub mod path {
     use super::{decode, encode};
     use serde::{Deserialize, Deserializer, Serializer};
@@ -126,12 +127,12 @@ pub mod path {
     use std::os::unix::ffi::{OsStrExt, OsStringExt};
     use std::path::{Path, PathBuf};
 
-    /// A path as a text.
+    /// Writes a path as an encoded text.
     pub fn serialize<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_str(&encode(path.as_os_str().as_bytes()))
     }
 
-    /// The path behind a text.
+    /// Reads a path from an encoded text.
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
         Ok(of(&String::deserialize(from)?))
     }
@@ -140,23 +141,23 @@ pub mod path {
         OsString::from_vec(decode(text).into_owned()).into()
     }
 
-    /// A path, or none.
+    /// Optional paths in JSON: `#[serde(with = "crate::text::path::maybe")]`.
     pub mod maybe {
         use super::*;
         use serde::Serialize;
 
-        /// A text, or null.
+        /// Writes a path as an encoded text, or null.
         pub fn serialize<S: Serializer>(path: &Option<PathBuf>, to: S) -> Result<S::Ok, S::Error> {
             path.as_ref().map(|path| encode(path.as_os_str().as_bytes())).serialize(to)
         }
 
-        /// The path behind a text, if there is one.
+        /// Reads a path from an encoded text; `None` for null.
         pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {
             Ok(Option::<String>::deserialize(from)?.map(|text| of(&text)))
         }
     }
 
-    /// A list of paths as texts.
+    /// Writes a list of paths as encoded texts.
     pub fn all<S: Serializer>(paths: &[PathBuf], to: S) -> Result<S::Ok, S::Error> {
         to.collect_seq(paths.iter().map(|path| encode(path.as_os_str().as_bytes())))
     }

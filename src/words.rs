@@ -1,6 +1,6 @@
-//! Lists of words: an enum, the words' names and what they mean, said once.
+//! Enums of words: the names of the words and what they mean, defined in one place for code, tables and documentation.
 
-/// Makes an enum of words with their names and docs in one list.
+/// Makes an enum from a list of words, each with its variant, its name and its meaning.
 macro_rules! words {
     ($(#[$meta:meta])* $enum:ident { $($variant:ident $name:literal $doc:literal;)* }) => {
         $(#[$meta])*
@@ -12,9 +12,9 @@ macro_rules! words {
             pub const ALL: &'static [$enum] = &[$($enum::$variant),*];
             /// The word in SQL and Parquet.
             pub const fn name(self) -> &'static str { match self { $($enum::$variant => $name),* } }
-            /// What it means, for the documentation.
+            /// What the word means, for the documentation.
             pub const fn doc(self) -> &'static str { match self { $($enum::$variant => $doc),* } }
-            /// The value of a word.
+            /// The word of this name; `None` if there is none.
             pub fn parse(word: &str) -> Option<$enum> { match word { $($name => Some($enum::$variant),)* _ => None } }
         }
     };
