@@ -8,7 +8,7 @@
 /// large.
 const BITS: u32 = 7;
 
-/// Counts of values by bar, with their number, sum and maximum; values are durations or other sizes.
+/// Counts of values by bar, with their number, sum and maximum; values are durations in ns.
 #[derive(Clone, Debug, Default)]
 pub struct Histogram {
     bars: Vec<u64>,

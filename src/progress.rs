@@ -10,7 +10,7 @@ pub enum Unit {
     /// Things counted: lines, events, ops, files.
     #[default]
     Count,
-    /// Bytes.
+    /// Bytes of data.
     Bytes,
 }
 
@@ -40,7 +40,7 @@ pub struct Now {
     pub name: &'static str,
     /// Unit of `done` and `total`.
     pub unit: Unit,
-    /// Work done so far.
+    /// Work of the current step done so far, in its unit.
     pub done: u64,
     /// All work of the step, 0 when unknown.
     pub total: u64,

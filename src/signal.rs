@@ -98,7 +98,7 @@ static ONE: u64 = 1;
 pub enum Waits {
     /// It fails with EINTR, so that the caller looks at [`asked`].
     End,
-    /// It is restarted (SA_RESTART).
+    /// The blocked call is restarted (SA_RESTART).
     GoOn,
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 /// What happens to calls on the files below a path of the captured machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Place {
-    /// They are replayed.
+    /// Calls on these files are replayed.
     Keep,
     /// A pseudo or memory file system: its files are made by the kernel or gone at the next boot, not stored.
     Pseudo,
@@ -22,19 +22,19 @@ pub enum Notes {
     /// At the machine's root: who captured looked from outside.
     #[default]
     Machine,
-    /// At the process's own root.
+    /// Paths added by the capture begin at the process's own root.
     Process,
 }
 
 /// Which requests that io_submit(2) and io_uring_enter(2) hand to the kernel the capture has as events of their own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Requests {
-    /// Those of both.
+    /// The requests of both io_submit(2) and io_uring are events of their own.
     #[default]
     All,
-    /// Those of io_submit(2) only.
+    /// Only the requests of io_submit(2) are events of their own.
     Submitted,
-    /// Of neither: the capture has only the calls.
+    /// The requests of neither are events: the capture has only the calls.
     None,
 }
 

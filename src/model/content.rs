@@ -43,7 +43,7 @@ pub(super) struct Content {
 /// How an observation of a file's size or content compares with what the model believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Seen {
-    /// The observation fits.
+    /// The observation agrees with what the model believed.
     Fits,
     /// It fits, and proves that the file was there, with content, before the capture's first call on it.
     Existed,

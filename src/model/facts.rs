@@ -15,7 +15,7 @@ use super::tree::{Ino, Life, Node, Slot, Tree, Was};
 pub(super) enum Source {
     /// The kernel's own inode behind a descriptor.
     Fd,
-    /// stat(2): st_dev and st_ino.
+    /// A path, by stat(2): st_dev and st_ino.
     Stat,
 }
 
@@ -48,7 +48,7 @@ impl Answer {
 /// How often the model gave one kind of answer, and how often on the strength of an observation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Evidence {
-    /// Number of answers in all.
+    /// Number of answers of this kind in all.
     pub answers: u64,
     /// Number of answers that an observation in the kernel showed. The others are inferred from earlier events.
     pub observed: u64,

@@ -32,7 +32,7 @@ pub(super) struct Ofd {
     pub(super) locks: bool,
     /// Number of descriptors that refer to it.
     pub(super) refs: u32,
-    /// Process and thread that opened it.
+    /// Process (vpid) and thread (vtid) that opened it: the close inserted at the end of the capture is in its lane.
     pub(super) vpid: i64,
     pub(super) vtid: i64,
     /// Path of its file, with the epoch of the tree in which it is valid; `None` if not computed yet.
@@ -53,7 +53,7 @@ pub(super) enum Target {
     Special(Reason),
 }
 
-/// What one descriptor number stands for.
+/// A descriptor: what the number refers to, and whether exec closes it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
     pub(super) target: Target,

@@ -48,7 +48,7 @@ pub(super) type Entries = HashMap<Name, Slot>;
 /// Kind of an inode, with its content as far as known.
 #[derive(Debug)]
 pub(super) enum Node {
-    /// It exists, but no call told its kind.
+    /// An inode that exists, but of which no call told the kind.
     Unknown,
     File(Box<Content>),
     Dir(Entries),
@@ -81,7 +81,7 @@ pub(super) struct Inode {
     pub(super) led: bool,
     /// Its name, or one of its names: directory and name in it. `None` when it has none (any more).
     pub(super) home: Option<(Ino, Name)>,
-    /// Further names (hard links).
+    /// Its further names (hard links): directory and name in it.
     pub(super) more: Vec<(Ino, Name)>,
     /// Absolute path of the last name that was taken away from it.
     pub(super) last: Option<Name>,
@@ -147,12 +147,12 @@ impl Inode {
         }
     }
 
-    /// Has it no name (any more)?
+    /// Has the inode no name (any more)?
     pub(super) fn unlinked(&self) -> bool {
         self.home.is_none()
     }
 
-    /// Has it exactly one name?
+    /// Has the inode exactly one name?
     pub(super) fn single(&self) -> bool {
         self.home.is_some() && self.more.is_empty()
     }

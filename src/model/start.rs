@@ -7,15 +7,15 @@ use super::step::Name;
 pub struct Present {
     /// Its process id on the captured machine.
     pub pid: i64,
-    /// Its working directory, when known.
+    /// Absolute path of the process's working directory, when known.
     pub cwd: Option<Name>,
-    /// Its root directory, when known.
+    /// Absolute path of the process's root directory, when known.
     pub root: Option<Name>,
-    /// The descriptors that it had open.
+    /// The descriptors that the process had open.
     pub open: Vec<Open>,
 }
 
-/// A descriptor that was open when the capture began.
+/// A descriptor that was open when the capture began, or when its process came into the capture's scope.
 #[derive(Clone, Debug)]
 pub struct Open {
     /// The descriptor's number.
@@ -29,7 +29,7 @@ pub struct Open {
     pub flags: i64,
     /// Has it the close-on-exec flag?
     pub cloexec: bool,
-    /// Position in the file, bytes.
+    /// Position in the file at that moment, bytes.
     pub pos: i64,
     /// Device of the file, as st_dev of stat(2).
     pub dev: i64,
@@ -37,6 +37,6 @@ pub struct Open {
     pub ino: i64,
     /// Kind and permission bits of the file, as st_mode of stat(2).
     pub st_mode: i64,
-    /// Size of the file, bytes.
+    /// Size of the file at that moment, bytes.
     pub size: i64,
 }

@@ -116,7 +116,7 @@ impl Rows {
         self.touches.get(row.touches.start as usize..row.touches.end as usize).unwrap_or_default()
     }
 
-    /// Forgets all rows.
+    /// Forgets all rows and their touches.
     pub fn clear(&mut self) {
         self.list.clear();
         self.touches.clear();

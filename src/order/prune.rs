@@ -56,7 +56,7 @@ pub struct Verdict {
     pub held: Work,
 }
 
-/// Decides which edges are kept.
+/// Decides which edges are kept, and follows the longest path.
 #[derive(Debug, Default)]
 pub struct Prune {
     limits: Limits,

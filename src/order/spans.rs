@@ -86,7 +86,7 @@ struct Others {
     spans: Vec<Span>,
 }
 
-/// State of one lane.
+/// What is remembered of one lane: its work so far, its last op, and touches for its next op.
 #[derive(Debug, Default)]
 struct Lane {
     done: Work,

@@ -2,14 +2,14 @@
 
 use super::{Def, Op};
 
-/// A column of that listing.
+/// A column of the listing of syscalls.
 #[derive(Clone, Copy, Debug)]
 pub struct Column {
     /// Name of the column.
     pub name: &'static str,
     /// What the column means, as Markdown.
     pub doc: &'static str,
-    /// Function that makes its value from a row.
+    /// Function that makes the column's value from a row.
     pub cell: Cell,
     /// Is the column shown in the listing for terminals, too?
     pub brief: bool,
@@ -18,9 +18,9 @@ pub struct Column {
 /// Function that makes a column's value from a row of the syscall table.
 #[derive(Clone, Copy, Debug)]
 pub enum Cell {
-    /// A text; `None` where a row has none.
+    /// Gives a text; `None` where a row has none.
     Text(fn(&Def) -> Option<String>),
-    /// A boolean.
+    /// Gives true or false.
     Yes(fn(&Def) -> bool),
 }
 

@@ -5,7 +5,7 @@
 
 macro_rules! names {
     ($($name:literal)*) => {
-        /// All names of the list.
+        /// All names in the list of calls that concern no file.
         #[cfg(test)]
         const NAMES: &[&str] = &[$($name),*];
 

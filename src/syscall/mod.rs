@@ -25,7 +25,7 @@ pub use table::{Syscall, TABLE};
 /// What becomes of a call in a replay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Replay {
-    /// Issued as captured.
+    /// Issued in the replay as captured.
     As(Op),
     /// Issued, but not wholly as captured; the text says what is lost.
     Partly(Op, &'static str),
@@ -46,7 +46,7 @@ pub struct Def {
     pub ret: Ret,
     /// The instant inside the call at which its effect is taken to happen.
     pub at: At,
-    /// What becomes of it in a replay.
+    /// What becomes of the call in a replay.
     pub replay: Replay,
     /// How the position in the file of `fd` is given.
     pub given: Given,

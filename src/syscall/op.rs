@@ -45,11 +45,11 @@ ops! {
     Dup "dup";
     /// close_range(2): the model turns it into closes.
     CloseRange "close_range";
-    /// umask(2).
+    /// umask(2): sets which permission bits new files do not get.
     Umask "umask";
     /// chroot(2): absolute paths of the process start at another root from now on.
     Chroot "chroot";
-    /// fork, vfork, clone, clone3.
+    /// fork, vfork, clone, clone3: a new process or thread.
     Fork "fork";
     /// execve, execveat: descriptors with the close-on-exec flag end.
     Exec "exec";

@@ -47,7 +47,7 @@ pub enum Role {
     AtFlags,
     /// Any other flags.
     Flags,
-    /// Permission bits.
+    /// Mode bits: permissions, and in mknod(2) the kind of file.
     Mode,
     /// R_OK, W_OK, X_OK of access(2) (column mode).
     Access,
@@ -65,17 +65,17 @@ pub enum Role {
     How,
     /// Buffer that a stat call fills in: st_mode, st_size and other columns of the observed file.
     Stat,
-    /// Buffer that statx(2) fills in: the same columns.
+    /// Buffer that statx(2) fills in: st_mode, st_size and other columns of the observed file.
     Statx,
     /// Name of an extended attribute.
     Name,
-    /// Two `struct timespec` (or `timeval`): atime, mtime.
+    /// Two `struct timespec` (or `timeval`): access and modification time to be set.
     Times,
     /// `struct clone_args` of clone3(2): flags.
     CloneArgs,
     /// CLONE_ flags of clone(2).
     CloneFlags,
-    /// Memory address.
+    /// Memory address argument, of which nothing is kept.
     Addr,
     /// A number that the project has no use for.
     Skip,
@@ -133,11 +133,11 @@ impl Role {
 /// What a call's return value means; decides what a replay compares besides success and errno.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ret {
-    /// 0: nothing more to compare.
+    /// 0 for success: nothing more to compare.
     Status,
     /// A new descriptor: its number is virtual, not compared.
     NewFd,
-    /// Bytes transferred: compared.
+    /// Number of bytes transferred: compared.
     Bytes,
     /// Resulting file position: compared.
     Pos,

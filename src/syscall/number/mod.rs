@@ -23,14 +23,14 @@ const LATER: &[&str] = &[
     "file_setattr", "listns",
 ];
 
-/// Which table numbers the calls of a program.
+/// Which numbering of syscalls a program uses: the kernel has a table for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Abi {
-    /// That of 64-bit programs on x86.
+    /// Syscall numbers of 64-bit programs on x86.
     X86_64,
-    /// That of 32-bit programs on x86.
+    /// Syscall numbers of 32-bit programs on x86.
     I386,
-    /// That of newer architectures: aarch64, riscv64 and others (asm-generic/unistd.h).
+    /// Syscall numbers of newer architectures: aarch64, riscv64 and others (asm-generic/unistd.h).
     Generic,
 }
 
