@@ -7,11 +7,11 @@ pub struct Dice(u64);
 impl Dice {
     /// A generator with this seed; every seed is equally good, 0 included.
     pub const fn new(seed: u64) -> Dice {
-        // Zero would stay zero.
+        // A state of zero would stay zero for ever.
         Dice(if seed == 0 { 0x9E37_79B9_7F4A_7C15 } else { seed })
     }
 
-    /// The next number, of 64 bits.
+    /// The next pseudo-random number, all 64 bits.
     #[inline]
     pub const fn roll(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
@@ -38,7 +38,7 @@ impl Dice {
     }
 }
 
-/// Spreads a number over all bits (the finalizer of SplitMix64).
+/// Hashes a number so that every bit of the result depends on all of its bits (the finalizer of SplitMix64).
 #[inline]
 pub const fn mix(number: u64) -> u64 {
     let number = number.wrapping_add(0x9E37_79B9_7F4A_7C15);

@@ -12,7 +12,7 @@ words! {
 }
 
 words! {
-    /// Why a good event is not replayed.
+    /// Why a captured event that was understood is not replayed; each dropped event has exactly one reason.
     Reason {
         NotFile       "not_file"       "a call that is known to concern no file (memory, signals, time, scheduling ...)";
         UnknownCall   "unknown_call"   "a call that nobody knows: its name is in no table, or the capture lost it; it may be one on a file";

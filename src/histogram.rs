@@ -25,7 +25,7 @@ pub const fn bar(value: u64) -> usize {
 
 /// The largest value that belongs to a bar.
 const fn last(bar: usize) -> u64 {
-    // The first two magnitudes share their bars, since each value has one of its own.
+    // Values below 2^(BITS+1) have a bar each, so the first two groups of bars both have shift 0.
     let shift = (bar >> BITS).saturating_sub(1);
     let first = (bar - (shift << BITS)) as u64;
     (first << shift) + ((1 << shift) - 1)

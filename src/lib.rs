@@ -3,7 +3,7 @@
 //! `capture -> events -> SQL stages + a model of the kernel's file state -> ops -> syscalls -> results -> SQL`: every
 //! arrow is a Parquet table. docs/ARCHITECTURE.md draws the map.
 
-// Both end the process when nobody reads them: [`stdio`] does not.
+// println! and eprintln! panic when their reader is gone: [`stdio`] does not.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod amount;

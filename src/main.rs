@@ -18,7 +18,7 @@ fn main() -> ExitCode {
     }
     match cli::run() {
         Ok(exit) => exit.into(),
-        // Whoever read our output has seen enough.
+        // Whoever read our output has closed it, having seen enough.
         Err(_) if stdio::unread() => ExitCode::SUCCESS,
         Err(error) => {
             complain(&error);
@@ -30,7 +30,7 @@ fn main() -> ExitCode {
 /// Prints an error and its causes, one per line. A cause whose text the line above already contains is left out.
 fn complain(error: &anyhow::Error) {
     let mut last = error.to_string();
-    // When nobody can read the complaint, the exit code still says it.
+    // Where standard error cannot be written, the exit code still tells.
     stdio::complain(format_args!("error: {}", shown_message(&last)));
     for cause in error.chain().skip(1) {
         let text = cause.to_string();

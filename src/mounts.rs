@@ -6,7 +6,7 @@
 use crate::schema::Manifest;
 use serde_json::{Value, json};
 
-/// A mount point.
+/// A mount point of the captured machine, or of this one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
     /// Absolute path of the mount point.
@@ -123,7 +123,7 @@ impl Line<'_> {
         let device = std::str::from_utf8(words.nth(2)?).ok()?;
         let (major, minor) = device.split_once(':')?;
         let (root, path, options) = (unescape(words.next()?), unescape(words.next()?), words.next()?);
-        // Any number of optional fields, and a dash behind them.
+        // The optional fields (`master:1`), of any number, end with a dash.
         words.find(|word| *word == b"-")?;
         let (fs, source, more) = (words.next()?, words.next().unwrap_or_default(), words.next().unwrap_or_default());
         let device = (major.parse().ok()?, minor.parse().ok()?);

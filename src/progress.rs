@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Unit of a step's work.
+/// Unit in which the work of a step is counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Unit {
     /// Things counted: lines, events, ops, files.
@@ -34,7 +34,7 @@ const NO_PACE: i64 = i64::MIN;
 /// Progress of the current step at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Now {
-    /// Number of the step, from 1; 0 before the first.
+    /// Number of the current step, from 1; 0 before the first one begins.
     pub step: u64,
     /// Name of the step.
     pub name: &'static str,

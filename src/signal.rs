@@ -151,7 +151,7 @@ pub fn end_when_asked() -> std::io::Result<()> {
     std::thread::Builder::new().name("signals".into()).spawn(wait).map(drop)
 }
 
-/// The signal that asked this process to end, if one did.
+/// The first signal that asked this process to end since [`catch`], if one did.
 pub fn asked() -> Option<Signal> {
     Some(Signal(ASKED.load(SeqCst))).filter(|signal| signal.0 != 0)
 }

@@ -8,9 +8,9 @@ macro_rules! words {
         #[repr(u8)]
         pub enum $enum { $(#[doc = $doc] $variant),* }
         impl $enum {
-            /// Every word, in the order of the list.
+            /// Every word of the enum, in the order of the list.
             pub const ALL: &'static [$enum] = &[$($enum::$variant),*];
-            /// The word in SQL and Parquet.
+            /// The word's name, as in SQL and Parquet.
             pub const fn name(self) -> &'static str { match self { $($enum::$variant => $name),* } }
             /// What the word means, for the documentation.
             pub const fn doc(self) -> &'static str { match self { $($enum::$variant => $doc),* } }

@@ -19,7 +19,7 @@ pub enum Place {
 /// as the path of a descriptor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Notes {
-    /// At the machine's root: who captured looked from outside.
+    /// Paths added by the capture begin at the machine's root: the tool that captured looks from outside.
     #[default]
     Machine,
     /// Paths added by the capture begin at the process's own root.

@@ -45,7 +45,7 @@ pub(super) struct Content {
 pub(super) enum Seen {
     /// The observation agrees with what the model believed.
     Fits,
-    /// It fits, and proves that the file was there, with content, before the capture's first call on it.
+    /// It fits, and proves that the file existed, with content, before the capture's first call on it.
     Existed,
     /// It does not fit: somebody outside the capture made the file this long, bytes.
     Resized(i64),
@@ -132,7 +132,7 @@ impl Content {
         }
     }
 
-    /// A read at `offset` found the end of the file there.
+    /// A read at `offset` got no bytes, or stopped there: the file ends at `offset`, or before it.
     pub(super) fn end_at(&mut self, offset: i64) -> Seen {
         // A read beyond the end does not say where the end is.
         if offset > self.least() { Seen::Fits } else { self.observe(offset) }

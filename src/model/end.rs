@@ -60,7 +60,7 @@ impl Ending {
         let was = |slot: &Slot| if let Was::Held(ino) = slot.was { Some(ino) } else { None };
         while let Some(slot) = self.visit.next(&self.tree, was) {
             match slot.was {
-                // Reached step by step. No call takes it whole, and init makes it by one.
+                // Names reached step by step (openat): no call can take the whole path, and init makes files by whole paths.
                 Was::Held(_) if self.visit.path.len() >= PATH_MAX => self.too_long += 1,
                 Was::Held(ino) if self.tree.at(ino).life == Life::Initial => {
                     let path = self.visit.name();

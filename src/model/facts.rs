@@ -73,7 +73,7 @@ impl Tree {
                 self.is_called(ino, identity);
                 ino
             }
-            // What had that number is gone, or the number would not be in use again.
+            // The earlier file with these numbers is gone, else they would not be in use again.
             (None, Some(old)) if new => {
                 self.gone(old);
                 self.is_called(ino, identity);
@@ -86,7 +86,7 @@ impl Tree {
                 self.guess("a file seen under a name that it was not given");
                 ino
             }
-            // A rename on its way may already have happened: where it led is certain, the names are not.
+            // A rename that is under way may already have happened: the file is certain, the names are not.
             (Some(_), Some(other)) if !self.at(other).unlinked() => {
                 self.guess("a name that led to a file of another name");
                 other

@@ -19,7 +19,7 @@ pub(super) struct Ofd {
     pub(super) flags: i64,
     /// Shared position in the file, bytes.
     pub(super) pos: i64,
-    /// Is the position known, rather than assumed (a descriptor open before the capture)?
+    /// Is the position known, rather than assumed (as for a descriptor open before the capture)?
     pub(super) pos_sure: bool,
     /// When an append to a file of unknown size moved the position: how far it is behind the size before the appends. Then
     /// `pos` means nothing.

@@ -15,9 +15,9 @@ pub(super) const ROOT: Ino = 0;
 /// What a name was when the capture began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Was {
-    /// Nobody proved anything: the name is taken to have been free.
+    /// No call proved anything of the name: it is taken to have been free.
     Unclaimed,
-    /// A call proved that there was nothing.
+    /// A call proved that the name was free.
     Absent,
     /// It was the name of this inode (if that is a ghost: perhaps).
     Held(Ino),

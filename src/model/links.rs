@@ -36,7 +36,7 @@ impl Tree {
         if led {
             self.lead(dir, ino, ino, object);
         }
-        // What was seen of the file is not the link's.
+        // Mode and attributes that were seen are the file's, not the symlink's.
         let node = self.at_mut(ino);
         (node.mode, node.xattrs) = (None, Vec::new());
     }
@@ -46,7 +46,7 @@ impl Tree {
         let ino = self.part(dir, name, ino).unwrap_or(ino);
         let node = self.at(ino);
         if !matches!(node.node, Node::Link { .. }) && (node.life != Life::Initial || node.sure) {
-            // Something else was here: somebody replaced it.
+            // Something else had this name: somebody outside the capture replaced it.
             self.remove(dir, name);
             return self.make(dir, Arc::from(name), super::Kind::Link, Some(Arc::from(target)));
         }
@@ -55,7 +55,7 @@ impl Tree {
                 if &**content == target {
                     *guessed = false;
                 } else if *guessed {
-                    // What was found behind a made-up name moves to the right one.
+                    // What was known below the made-up target moves to the right one.
                     let old = content.clone();
                     (*content, *guessed) = (Arc::from(target), false);
                     if let Walk::At(spot) = self.quietly(|tree| tree.walk(dir, &old, true, Proof::None))
@@ -121,7 +121,7 @@ impl Tree {
             content.push(b'.');
             content.resize(length - kept, b'/');
         }
-        // One byte more than a name may have: `.` alone would change it.
+        // One byte more than a name may have: a lone `.` in front would become part of the name.
         if content == b"." {
             base.insert(0, b'-');
             content.clear();

@@ -50,7 +50,7 @@ impl Tree {
             None => node.home = Some((dir, name)),
             Some(_) => node.more.push((dir, name)),
         }
-        // What had a path before has another one now.
+        // An inode that had a path before may have another one now.
         if node.last.is_some() || !node.more.is_empty() {
             self.epoch = self.epoch.wrapping_add(1);
         }
@@ -79,7 +79,7 @@ impl Tree {
             self.at_mut(dir).refs += 1;
         }
         let node = self.at(ino);
-        // Only what somebody holds can be asked for its path again.
+        // Nobody asks for the path of an inode again that has no name, no reference and is no directory.
         if node.refs > 0 || node.home.is_some() || matches!(node.node, Node::Dir(_)) {
             self.epoch = self.epoch.wrapping_add(1);
         }

@@ -120,7 +120,7 @@ impl Tree {
         }
     }
 
-    /// Is it a directory in which something is known to be?
+    /// Is it a directory in which some entry is known to exist?
     fn in_use(&self, ino: Ino) -> bool {
         let live = |ino: Ino| self.at(ino).life != Life::Ghost;
         match &self.at(ino).node {
@@ -167,7 +167,7 @@ impl Tree {
         self.guess("ENOTDIR without a file on the way");
     }
 
-    /// Can it be a file? Not a directory that a call proved to be one, by success or by ENOENT below it.
+    /// Can it be a regular file? Not if a call proved it to be a directory, by success or by ENOENT below it.
     fn may_be_file(&self, ino: Ino) -> bool {
         match &self.at(ino).node {
             Node::Dir(entries) => self.at(ino).life == Life::Ghost && entries.is_empty(),

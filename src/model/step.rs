@@ -24,9 +24,9 @@ pub struct Step {
     pub reason: Option<Reason>,
     /// Operation that the call performs; `None` where none is known.
     pub op: Option<Op>,
-    /// Process, dense from 0 in order of appearance, never reused.
+    /// The calling process: dense from 0 in order of appearance, never reused.
     pub vpid: i64,
-    /// Thread, dense from 0 in order of appearance, never reused. A lane is the ops of one vtid.
+    /// The calling thread: dense from 0 in order of appearance, never reused. A lane is the ops of one vtid.
     pub vtid: i64,
     /// Open file description that the call uses, or makes. Dense from 0, never reused.
     pub ofd: Option<i64>,

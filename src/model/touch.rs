@@ -31,7 +31,7 @@ use super::walk::Proof;
 use crate::words::words;
 
 words! {
-    /// Kinds of things that ops touch.
+    /// Kinds of resources that ops touch, and by which ops of different lanes are ordered.
     Resource {
         Ofd      "ofd"      "an open file description: its open, its last close and F_SETFL write it, every use reads it";
         Position "position" "the shared position of an open file description: calls that start from it or move it write it";
@@ -74,7 +74,7 @@ impl Access {
 /// That one op touches one resource. A row of the walk has each resource at most once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Touch {
-    /// Kind of the resource.
+    /// Kind of the resource that the op touches.
     pub kind: Resource,
     /// Which resource of that kind, less than 2^56, never reused: a hash for a name, else a number counted up from 0 (of an
     /// open file description, an inode, a start or end of a task).

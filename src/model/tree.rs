@@ -332,7 +332,7 @@ impl Tree {
         ino
     }
 
-    /// A ghost turns out to exist, and so do all directories above it.
+    /// A ghost turns out to exist, and so do all ghosts above it: they were there at the start.
     pub(super) fn promote(&mut self, ino: Ino) {
         let mut at = ino;
         while self.at(at).life == Life::Ghost {
@@ -350,14 +350,14 @@ impl Tree {
         }
     }
 
-    /// What an object is, if no call has told that before.
+    /// Sets the kind of an inode, if no call has told it before.
     pub(super) fn settle(&mut self, ino: Ino, kind: Kind) {
         if let node @ Node::Unknown = &mut self.at_mut(ino).node {
             *node = blank(Some(kind), false);
         }
     }
 
-    /// A file made by O_CREAT alone turns out to have been there.
+    /// A file that open(2) with O_CREAT seemed to make turns out to have existed at the start.
     pub(super) fn existed(&mut self, ino: Ino) {
         if let Life::Maybe(dir, name) = self.at(ino).life.clone() {
             let slot = self.entries(dir).get_mut(&name);

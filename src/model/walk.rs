@@ -86,7 +86,7 @@ impl Tree {
         if self.at(dir).place != Place::Keep && dir != ROOT {
             return Walk::Outside(self.at(dir).place);
         }
-        // openat(2) may be given a descriptor of a file.
+        // The descriptor given to openat(2) may be of a file.
         if proof != Proof::Through && !matches!(self.at(dir).node, Node::Dir(_) | Node::Unknown) {
             return Walk::NotDir;
         }
@@ -232,7 +232,7 @@ impl Tree {
         if let (Node::Link { target: content, guessed }, Some(target)) = (&mut self.at_mut(ino).node, &target) {
             (*content, *guessed) = (target.clone(), false);
         } else if kind == Kind::Link {
-            // It is made up now, for the op that makes the link says it.
+            // The content is made up now, since the op that makes the symlink contains it.
             self.link_target(ino, dir, &name);
         }
         let target = match &self.at(ino).node {

@@ -38,9 +38,9 @@ pub enum Replay {
 /// A row of the syscall table.
 #[derive(Clone, Copy, Debug)]
 pub struct Def {
-    /// Name as strace and the kernel's tables have it.
+    /// Name of the call as strace and the kernel's tables have it.
     pub name: &'static str,
-    /// The arguments by position (Linux ABI order of x86_64, or of i386 for calls only that has).
+    /// Its arguments by position (Linux ABI order of x86_64, or of i386 for calls that only i386 has).
     pub args: &'static [Role],
     /// What the return value means.
     pub ret: Ret,

@@ -43,7 +43,7 @@ ops! {
     Fcntl "fcntl"; Flock "flock"; Ioctl "ioctl"; Chdir "chdir"; Fchdir "fchdir";
     /// dup, dup2, dup3: a second descriptor for one open file description.
     Dup "dup";
-    /// close_range(2): the model turns it into closes.
+    /// close_range(2): the model turns it into a close for each open file description that it ends.
     CloseRange "close_range";
     /// umask(2): sets which permission bits new files do not get.
     Umask "umask";
@@ -59,7 +59,7 @@ ops! {
     ExitGroup "exit_group";
     /// A working directory or descriptor that a process already had when it came into the scope of a capture.
     Joined "joined";
-    /// Makes a descriptor that is no file: pipe, socket, eventfd ... Its later calls are drops.
+    /// Makes a descriptor that is no file (pipe, socket, eventfd ...). Later calls on it are drops.
     Special "special";
 }
 

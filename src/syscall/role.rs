@@ -5,7 +5,7 @@ use crate::event::{Col, Text};
 /// What an argument of a call means. The role fixes its column in the event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// File descriptor.
+    /// File descriptor on which the call works.
     Fd,
     /// Second descriptor: new number of dup2, write side of copy_file_range and sendfile.
     Fd2,
@@ -37,7 +37,7 @@ pub enum Role {
     Offset2Ptr,
     /// High half of a file position (the low half is Offset).
     OffsetHigh,
-    /// Pointer to where a resulting position is stored.
+    /// Pointer to where the kernel stores the resulting position (_llseek).
     ResultPtr,
     /// Origin of a seek (SEEK_SET, SEEK_CUR ...).
     Whence,
@@ -45,7 +45,7 @@ pub enum Role {
     OpenFlags,
     /// AT_ flags of the *at calls.
     AtFlags,
-    /// Any other flags.
+    /// Flags of any other kind.
     Flags,
     /// Mode bits: permissions, and in mknod(2) the kind of file.
     Mode,
@@ -61,7 +61,7 @@ pub enum Role {
     Uid,
     /// Group (group id).
     Gid,
-    /// `struct open_how` of openat2(2): flags, mode, resolve.
+    /// `struct open_how` of openat2(2): gives flags, mode and resolve.
     How,
     /// Buffer that a stat call fills in: st_mode, st_size and other columns of the observed file.
     Stat,
@@ -71,7 +71,7 @@ pub enum Role {
     Name,
     /// Two `struct timespec` (or `timeval`): access and modification time to be set.
     Times,
-    /// `struct clone_args` of clone3(2): flags.
+    /// `struct clone_args` of clone3(2): gives the CLONE_ flags.
     CloneArgs,
     /// CLONE_ flags of clone(2).
     CloneFlags,
@@ -135,7 +135,7 @@ impl Role {
 pub enum Ret {
     /// 0 for success: nothing more to compare.
     Status,
-    /// A new descriptor: its number is virtual, not compared.
+    /// A new descriptor: its number may be another in the replay, so it is not compared.
     NewFd,
     /// Number of bytes transferred: compared.
     Bytes,
@@ -145,7 +145,7 @@ pub enum Ret {
     Len,
     /// Bytes of directory entries: their layout belongs to the file system, not compared.
     Dirents,
-    /// A number the target may choose (fcntl, getxattr): not compared.
+    /// A number that the replaying machine may choose (fcntl, getxattr): not compared.
     Value,
     /// Id of a process or thread: not compared.
     Pid,

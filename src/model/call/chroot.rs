@@ -42,7 +42,7 @@ fn longer(event: &mut Event, root: &[u8]) {
     let whole = event.take_text(Text::Path).map(|path| path.strip_suffix(b"/").map(Box::from).unwrap_or(path));
     let more = root.len() as i64;
     event.put(Col::Count, event.int(Col::Count).map(|count| count.saturating_add(more)));
-    // With the NUL; of the root itself the kernel returned `/` and that.
+    // getcwd returns the length with the NUL. In the root itself that was 2, for `/`, of which nothing is kept.
     event.put(
         Col::Ret,
         event.success().map_or(event.int(Col::Ret), |ret| Some(if ret == 2 { more + 1 } else { ret.saturating_add(more) })),
@@ -65,7 +65,7 @@ impl Call<'_> {
         if self.event.success().is_some() {
             let root = match found {
                 Ok(Some(ino)) => Some(self.model.tree.path(ino)),
-                // Where nothing is replayed.
+                // The new root is in a place that is not replayed.
                 _ => self.event.text(Text::Path).filter(|path| path.first() == Some(&b'/')).map(Name::from),
             };
             if let Some(root) = root {

@@ -50,7 +50,7 @@ impl Call<'_> {
             Ok(Some(ix)) => self.model.tasks.ofd(ix).is_some_and(|ofd| ofd.locks),
             _ => false,
         };
-        // One that was refused depends on who holds it.
+        // A call that was refused depends on who holds the lock.
         let granted = self.event.success().is_some();
         let shared = granted && self.event.int(Col::Cmd).unwrap_or(0) & flag::LOCK_SH != 0 && !holds;
         self.touch_lock(found, if shared { Access::Read } else { Access::Write });
@@ -91,7 +91,8 @@ impl Call<'_> {
         }
         match self.known_outcome()? {
             _ if request.is_some_and(asks) => Ok(()),
-            // A request that the file refused is refused again; what it did when granted, the capture does not show.
+            // A request that the file refused is refused again in the replay; what a granted one did, the capture does not
+            // show.
             Err(libc::ENOTTY | libc::EINVAL | libc::EOPNOTSUPP | libc::EXDEV | libc::EBADF | libc::EISDIR)
                 if request.is_some() =>
             {

@@ -66,7 +66,7 @@ impl Call<'_> {
             self.copied_in(ix, to, bytes);
             if let Some(ofd) = self.model.tasks.ofd(ix) {
                 let ino = ofd.ino;
-                // The bytes do not come; the file still gets its length.
+                // The data is not written in the replay; the file still gets its length.
                 if let Some(size) = self.model.tree.content(ino).and_then(|content| content.size()) {
                     self.model.tree.resize(ino, size);
                 }
@@ -88,7 +88,7 @@ impl Call<'_> {
         let Some(ofd) = self.model.tasks.ofd(ix) else { return };
         let (ino, sure) = (ofd.ino, ofd.pos_sure || at.is_some());
         self.step.offset = offset;
-        // Also when it failed: whether two ranges of one file overlap depends on where the file ends.
+        // Also when the call failed: whether two ranges of one file overlap depends on where the file ends.
         self.touch_read(ino, offset, bytes, self.event.int(Col::Count));
         if self.event.success().is_some() {
             // Short counts are usual here; only nothing at all means the end.

@@ -108,7 +108,8 @@ impl Call<'_> {
         let racing = self.racing(ino);
         let Some(content) = self.model.tree.content(ino) else { return };
         if racing {
-            // Where the end was then is not told. But what was read was there, and nobody has cut off a file of open size.
+            // Where the file ended at that moment is not known. But what was read existed, and a file of open size was never
+            // truncated.
             if bytes > 0 && content.size().is_none() {
                 let seen = content.read(offset, bytes);
                 self.seen(ino, seen);
@@ -165,7 +166,7 @@ impl Call<'_> {
         let over = self.over();
         self.model.tree.touch(Resource::Size, ino, Access::Write);
         if bytes <= 0 {
-            // What gave nothing tells nothing: it may be a directory that was opened for reading.
+            // A call that wrote nothing proves nothing: the descriptor may be of a directory, opened for reading.
             return match &self.model.tree.at(ino).node {
                 Node::File(content) => content.size(),
                 _ => None,
@@ -255,14 +256,14 @@ impl Call<'_> {
         if whence >= flag::SEEK_END {
             match self.model.tree.at(ino).kind() {
                 Kind::File => self.model.tree.touch(Resource::Size, ino, Access::Read),
-                // Where a directory ends is the file system's choice, and another one once it is removed.
+                // The end position of a directory is the file system's choice, and another one once the directory is removed.
                 Kind::Dir => self.model.tree.touch(Resource::Entries, ino, Access::Read),
                 _ => {}
             }
         }
         let Some(result) = self.event.success() else {
             self.step.offset = Some(offset);
-            // There is room behind the end of a file, and none behind that of a directory. Of ENXIO of SEEK_DATA only the
+            // A seek beyond the end succeeds on a file and fails with EINVAL on a directory. From ENXIO of SEEK_DATA only the
             // end would be known.
             if self.event.failure() == Some(libc::EINVAL) && whence == flag::SEEK_END && (0..1 << 32).contains(&offset) {
                 self.model.tree.settle(ino, Kind::Dir);
@@ -294,7 +295,7 @@ impl Call<'_> {
                 }
                 self.reposition(ix);
             }
-            // No file is so long; ext4 gives it for a directory, whatever is in it.
+            // No file is so long; ext4 returns this end for a directory, whatever its entries.
             flag::SEEK_END if began == i64::MAX => self.model.tree.settle(ino, Kind::Dir),
             flag::SEEK_END if self.model.tree.at(ino).kind() == Kind::File => {
                 self.observe(ino, began);

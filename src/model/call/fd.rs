@@ -134,7 +134,7 @@ impl Call<'_> {
             path[a..] == note[b..] || path[..a] == note[..b]
         };
         if same && let Some(ofd) = self.model.tasks.ofd_mut(ix) {
-            // What is settled only is remembered, so that a later change is looked at again.
+            // Only a path that agrees for good is remembered, so that a later change is looked at again.
             ofd.seen = (!deleted).then(|| note.into());
         }
         same

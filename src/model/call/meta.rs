@@ -51,7 +51,7 @@ impl Call<'_> {
             }
             self.learn(op, is);
         } else if self.event.failure() == Some(libc::ENODATA) {
-            // The file is there and has no such attribute: `failed` has proved it.
+            // ENODATA: the file is there and has no such attribute; `failed` has proved it.
         }
         self.attribute_named()
     }
@@ -209,7 +209,7 @@ impl Call<'_> {
 
     pub(super) fn readlink(&mut self) -> Dropped<()> {
         if self.event.failure() == Some(libc::EINVAL) {
-            // It is there, and it is no symlink.
+            // EINVAL: the name is there, and it is no symlink.
             if let Named::Path(from) = self.named(Arg::First)? {
                 self.locate(from, false)?;
                 if let Some(spot) = self.reach(from, false)? {

@@ -76,7 +76,7 @@ impl<'a> Call<'a> {
         let def = self.event.syscall.def();
         if let Err(reason) = self.call(def.replay) {
             let reason = match self.event.failure() {
-                // There was none: statx(0, NULL ...) asks whether the kernel knows the call.
+                // The call had no path: statx(0, NULL ...) asks whether the kernel knows the call.
                 Some(libc::EFAULT) if reason == Reason::LostName => Reason::OutsideMemory,
                 _ => reason,
             };
@@ -95,7 +95,7 @@ impl<'a> Call<'a> {
         self.look();
         match self.step.fate {
             Fate::Op => self.touch_attributes(),
-            // Nothing is issued: what it would have touched is nobody's business.
+            // Nothing is issued, so it touches nothing.
             Fate::Model | Fate::Drop => self.model.tree.touches.clear(),
         }
         if let Some(task) = self.task {
@@ -140,7 +140,7 @@ impl<'a> Call<'a> {
         match meta::attributes(op) {
             Some(Access::Write) if self.event.success().is_some() => {
                 self.model.tree.touch(Resource::Attrs, ino, Access::Write);
-                // What walks through a directory needs the right to.
+                // Whatever walks through a directory needs the right to: its name stands for that.
                 if let Some((dir, name)) = self.model.tree.at(ino).home.clone()
                     && matches!(self.model.tree.at(ino).node, Node::Dir(_))
                 {
@@ -295,7 +295,7 @@ impl<'a> Call<'a> {
         match (self.event.success(), self.event.failure()) {
             (Some(value), _) => Ok(Ok(value)),
             (None, Some(libc::EFAULT)) => Err(Reason::OutsideMemory),
-            // ERESTARTSYS and its kin (512 to 516): the call was begun again, and that is another event.
+            // ERESTARTSYS and its kin (512 to 516): the call was restarted, and that is another event.
             (None, Some(libc::EINTR | 512..=516)) => Err(Reason::UnknownResult),
             (None, Some(errno)) => Ok(Err(errno)),
             (None, None) => Err(Reason::UnknownResult),

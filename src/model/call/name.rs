@@ -189,12 +189,12 @@ impl Call<'_> {
         if !matches!(outcome, Ok(Ok(_))) {
             return self.two_failed(Some(from), to, false, outcome, flags & flag::RENAME_NOREPLACE == 0);
         }
-        // Both places first: a rename into a pseudo file system proves nothing about the other side.
+        // Both paths first: a rename into a pseudo file system proves nothing about the other side.
         self.locate(from, false)?;
         self.locate(to, false)?;
         let Some(source) = self.reach(from, false)? else { return Ok(()) };
         let exchange = flags & flag::RENAME_EXCHANGE != 0;
-        // Slashes go behind directories, and behind what one is renamed to (do_renameat2, fs/namei.c).
+        // A slash may follow only the name of a directory, or the name that one is renamed to (do_renameat2, fs/namei.c).
         let directory = |slash: bool| slash.then_some(Kind::Dir);
         let kind = directory(from.slash || to.slash && !exchange);
         let moved = self.model.tree.exists(&source, kind, kind.is_some());
@@ -306,7 +306,7 @@ impl Call<'_> {
             }
             libc::EEXIST | libc::ENOTEMPTY if replaces => {
                 if let Some(from) = from {
-                    // Onto a directory it is in: ENOTEMPTY whatever it is, but the slashes were looked at before.
+                    // Onto a directory that contains it: ENOTEMPTY whatever it is, but the slashes were checked before.
                     let kind = if self.is_within(from, to) && !to.slash { from.kind(None) } else { Some(Kind::Dir) };
                     self.prove(from, follow, kind);
                 }
@@ -314,19 +314,19 @@ impl Call<'_> {
             }
             libc::EEXIST | libc::EISDIR => {
                 if let Some(from) = from {
-                    // link resolves the old name wholly, rename looks at its slash last.
+                    // link resolves the old name fully; rename checks the slash behind it last.
                     self.prove(from, follow, if renames { None } else { from.kind(None) });
                 }
                 self.failed(to, errno, Failed::default())
             }
             libc::ENOTDIR if from.is_some_and(|from| self.no_dir(from)) => {
-                // rename looks at the slash behind the old name last.
+                // rename checks the slash behind the old name last.
                 if renames && from.is_some_and(|from| !self.stuck(from)) && !self.stuck(to) {
                     self.prove_goal(to);
                 }
                 Ok(())
             }
-            // A directory onto something that is none.
+            // A directory renamed onto something that is none.
             libc::ENOTDIR if renames && !to.slash && from.is_some_and(|from| !self.stuck(from)) && !self.stuck(to) => {
                 if let Some(from) = from {
                     self.prove(from, follow, Some(Kind::Dir));
@@ -354,7 +354,7 @@ impl Call<'_> {
                 Some(from) if !known(self, from) => self.failed(from, errno, Failed::default()),
                 _ => self.failed(to, errno, Failed::default()),
             },
-            // Into itself, or exchanged with a directory it is in.
+            // A directory moved into itself, or exchanged with a directory that contains it.
             libc::EINVAL if renames && from.is_some_and(|from| self.is_within(from, to) || self.is_within(to, from)) => {
                 if let Some(from) = from {
                     self.prove(from, follow, from.kind(None));
@@ -362,7 +362,7 @@ impl Call<'_> {
                 self.prove_goal(to);
                 Ok(())
             }
-            // The old name came first: nothing is known of the new one.
+            // The error is about the old name, which is resolved first: nothing is known of the new one.
             libc::ELOOP if from.is_some_and(|from| self.loops(from)) => Ok(()),
             libc::ENAMETOOLONG => Ok(()),
             // A directory has one name only (link(2)).

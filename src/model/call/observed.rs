@@ -27,7 +27,7 @@ impl Call<'_> {
         let Some(sighting) = ofd.sighting.take().filter(|sighting| sighting.over <= begin) else { return };
         let (ino, pos, behind) = (ofd.ino, ofd.pos, ofd.behind);
         if let Some(behind) = behind {
-            // Where an append came to tells how long the file was.
+            // The position after an append tells how long the file was.
             let seen = self.model.tree.content(ino).map(|content| content.reveal(behind, sighting.pos));
             if let Some(seen) = seen {
                 self.seen(ino, seen);
@@ -69,7 +69,7 @@ impl Call<'_> {
         };
         let Some(content) = self.model.tree.content(ino) else { return };
         match (content.size(), content.appended()) {
-            // The file was cut off after an append: where that had come to tells how long the file was.
+            // The file was truncated after an append: the position after the append tells how long the file was.
             (Some(size), _) if sure => {
                 let Some(behind) = behind.filter(|behind| content.resolve(*behind).is_none()) else { return };
                 let seen = match bytes {

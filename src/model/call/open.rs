@@ -23,7 +23,7 @@ impl Call<'_> {
     pub(super) fn open(&mut self) -> Dropped<()> {
         let flags = self.open_flags();
         let result = self.open_it(flags);
-        // Whatever the number was open on before, it is not now.
+        // Whatever the returned descriptor referred to before, it does not now.
         if let (Err(reason), Some(fd)) = (result, self.event.success()) {
             let reason = match reason {
                 Reason::LostName | Reason::UnknownFd | Reason::LostArgs => Reason::UnknownFd,
@@ -66,7 +66,7 @@ impl Call<'_> {
         let event = self.event;
         let note = event.text(Text::FdPath).filter(|note| !note.is_empty());
         let st_mode = event.int(Col::StMode);
-        // What was opened is no stored file: nothing is learnt of the names.
+        // What was opened is no stored file: nothing is learnt of the names on the path.
         let elsewhere = note.and_then(special).or_else(|| st_mode.filter(|mode| is_device(*mode)).map(|_| Reason::Device));
         if let Some(reason) = elsewhere {
             self.locate(from, follow)?;
@@ -77,7 +77,7 @@ impl Call<'_> {
             return Err(reason);
         }
         let Some(spot) = self.reach(from, follow)? else { return Err(Reason::LostName) };
-        // What a shell writes to with `>` is opened as a file that may have to be made.
+        // With O_CREAT (`>` of a shell) the path may be a FIFO that is known to be there.
         let kind = st_mode.and_then(kind_of).or_else(|| self.kind_at(&spot));
         if kind == Some(Kind::Fifo) {
             self.model.tree.exists(&spot, kind, false);
@@ -102,7 +102,7 @@ impl Call<'_> {
             let kind = match () {
                 _ if flags & flag::O_DIRECTORY != 0 => Some(Kind::Dir),
                 _ if writes => Some(Kind::File),
-                // Only a capture that looks at what was opened can tell.
+                // Only a capture that shows the opened file's mode can tell its kind.
                 _ => st_mode.and_then(kind_of),
             };
             self.model.tree.exists(&spot, from.kind(kind), !follow && kind.is_some())

@@ -27,7 +27,7 @@ impl Call<'_> {
             self.model.tasks.cwd(who.process).root = process.root.clone().filter(|root| **root != *b"/" && !undeleted(root).1);
             if let Some(cwd) = process.cwd.as_deref().filter(|cwd| !undeleted(cwd).1) {
                 let caller = std::mem::replace(&mut self.who, who);
-                // One in a place that is not replayed is known too.
+                // A failure is ignored: also a directory in a place that is not replayed is noted as working directory.
                 let _ = self.adopt_cwd(cwd, None);
                 self.who = caller;
             }
@@ -104,7 +104,7 @@ impl Call<'_> {
         let (path, deleted) = undeleted(&open.path);
         let mut flags = open.flags & !flag::O_LARGEFILE;
         let ino = if deleted {
-            // It has no name any more. What a replay can have without a name is a temporary file.
+            // The file has no name any more. A replay can have such a file only as a temporary one (O_TMPFILE).
             if kind != Some(Kind::File) {
                 return Err(Reason::UnknownFd);
             }
@@ -179,12 +179,13 @@ impl Call<'_> {
             if deleted {
                 content.truncate(open.size);
             } else if late {
-                // Others may be at it; what is seen when nobody knows is taken as that of any call.
+                // Other processes may be changing the file: the size shown is treated like that of any call, only if none is
+                // known.
             } else if let Seen::Existed = content.observe(open.size) {
                 self.model.tree.existed(ino);
             }
         }
-        // What is known first is no change.
+        // What is learnt at the start is no change by somebody outside the capture.
         self.model.tree.fixes.retain(|(fix, _)| late || !matches!(fix, Fix::Resize(resized, _) if *resized == ino));
     }
 
