@@ -56,13 +56,13 @@ words! {
     }
 }
 
-/// `dirfd` that stands for the working directory (openat(2)).
+/// Value of `dirfd` that stands for the working directory (openat(2)).
 pub const AT_FDCWD: i64 = libc::AT_FDCWD as i64;
 /// Name of the event that a live capture puts where it lost events; its count says how many.
 pub const HOLE: &str = "ioriot:hole";
-/// [`Col::Atime`], [`Col::Mtime`]: set to the time of the call (UTIME_NOW of utimensat(2)).
+/// Value of [`Col::Atime`] and [`Col::Mtime`]: set it to the time of the call (UTIME_NOW of utimensat(2)).
 pub const TIME_NOW: i64 = i64::MIN;
-/// [`Col::Atime`], [`Col::Mtime`]: leave as it is (UTIME_OMIT of utimensat(2)).
+/// Value of [`Col::Atime`] and [`Col::Mtime`]: leave it as it is (UTIME_OMIT of utimensat(2)).
 pub const TIME_OMIT: i64 = i64::MIN + 1;
 
 /// Seconds and nanoseconds as ns. What no 64-bit number can hold becomes the nearest that can, and never [`TIME_NOW`] or

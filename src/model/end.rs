@@ -21,8 +21,8 @@ pub enum Said {
     Evidence(&'static str, Evidence),
 }
 
-/// Says everything that the model knows at the end, a thing at a time: as many paths, each as long as it may be, would take
-/// many times the memory of the names they are made of.
+/// Iterator over everything that the model says after the last event. One item at a time, since all paths together would take
+/// many times the memory of the names that they consist of.
 ///
 /// Parents come before children, names in byte order. A need of kind absent is a name that a call proved free. Its directory
 /// is a need too, or does not exist either as far as anybody knows (a lookup through it failed); it is never a directory that

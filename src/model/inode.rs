@@ -75,7 +75,7 @@ pub(super) enum Life {
 pub(super) struct Inode {
     pub(super) node: Node,
     pub(super) life: Life,
-    /// Is the kind that of the name itself, rather than of what a symlink of that name may lead to?
+    /// Is `node`'s kind that of the name itself, rather than of what a symlink of that name may lead to?
     pub(super) sure: bool,
     /// Did a call that follows symlinks get here? Then, if the name turns out to be a symlink, its target exists.
     pub(super) led: bool,

@@ -32,8 +32,8 @@ pub struct Step {
     pub ofd: Option<i64>,
     /// Open file description that copy_file_range, sendfile and FICLONE use as the second one.
     pub ofd2: Option<i64>,
-    /// Open file description that the first path, if relative, starts at: that of dirfd, or of a working directory that was
-    /// removed.
+    /// Open file description of the first path's dirfd, or of a removed working directory, where a relative path starts; with
+    /// AT_EMPTY_PATH and the like the one that the call itself is on.
     pub dir: Option<i64>,
     /// Open file description that the second path, if relative, starts at.
     pub dir2: Option<i64>,

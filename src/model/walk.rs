@@ -51,7 +51,7 @@ pub(super) enum Proof {
     Through,
     /// The call failed somewhere: unknown directories on the way become ghosts.
     Doubt,
-    /// Nothing: the tree is only asked, and not changed.
+    /// Nothing: the tree is only asked, and an unknown directory on the way ends the resolution.
     None,
 }
 

@@ -95,7 +95,7 @@ struct Lane {
     ahead: Vec<i64>,
 }
 
-/// An op as the first and as the last one of a span.
+/// The two marks of an op: as the first of a span (work before it), and as the last (work with it).
 #[derive(Clone, Copy, Debug)]
 struct Op {
     begin: Mark,
