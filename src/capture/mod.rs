@@ -6,12 +6,12 @@
 //! iterators: tasks, files; /proc: mounts ──────────┴─> processes, open_files
 //! ```
 //!
-//! * `target` what is captured; `backend` the three ways to do it
-//! * `kernel`, `probe` the programs that tell of calls, and what comes back
-//! * `decode` the events that it tells of
-//! * `write`, `recover` the dataset; `summary`; `os` rights, clocks
+//! * `target`: which tasks, calls and paths are captured; `backend`: the three tracers (eBPF, ptrace, SystemTap)
+//! * `kernel`, `probe`: the eBPF programs that record calls, and the format of their records
+//! * `decode`: records to events
+//! * `write`, `recover`: the dataset of a capture; `summary`: its counts; `os`: clocks, priority, host name
 //!
-//! What is not captured is counted by kind: see [`crate::loss::Loss`].
+//! What a capture misses is counted by kind of loss: see [`crate::loss::Loss`].
 
 mod backend;
 mod decode;
@@ -53,33 +53,33 @@ use std::time::Duration;
 use target::snapshot::Snapshot;
 use write::Recorder;
 
-/// What captures.
+/// Which tracer captures the calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Method {
-    /// eBPF; where that is not possible and the scope allows it, ptrace, and a warning.
+    /// eBPF; if that cannot start and the scope is a command or processes, ptrace with a warning.
     #[default]
     Auto,
-    /// Programs in the kernel.
+    /// eBPF programs at tracepoints of the kernel.
     Ebpf,
-    /// Stopping each thread at each call: works without rights, and distorts the times.
+    /// ptrace(2), which stops each thread at each call: needs no privileges for one's own processes, but distorts the times.
     Ptrace,
-    /// A kernel module of SystemTap's. Only when it is asked for.
+    /// A kernel module made by SystemTap. Used only on request, never chosen by [`Method::Auto`].
     Stap,
 }
 
-/// What to do when events are lost.
+/// What a capture does when events are lost (a full ring, a transport that drops lines ...).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnDrop {
-    /// Go on; the summary does not call it a success.
+    /// Goes on; the summary then says that the capture is not good enough ([`Summary::ok`] is false).
     #[default]
     Mind,
-    /// Go on, and be content with counting them.
+    /// Goes on and counts them; the capture still passes as good ([`Summary::ok`]).
     Report,
-    /// End the capture.
+    /// Ends the capture early and keeps what was captured until then.
     Stop,
-    /// End with an error, and without a dataset.
+    /// Ends the capture with an error and writes no dataset.
     Fail,
 }
 
@@ -89,80 +89,80 @@ impl OnDrop {
     }
 }
 
-/// When a capture ends at the latest.
+/// Limits at which a capture ends by itself; without any it ends with its target or by a signal.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Limits {
-    /// After this long.
+    /// Time after which the capture ends; `None`: no limit.
     pub duration: Option<Duration>,
-    /// After so many events.
+    /// Number of written events at which the capture ends; `None`: no limit.
     pub events: Option<u64>,
-    /// When the events take so many bytes on disk.
+    /// Size of the events table on disk, bytes, at which the capture ends; `None`: no limit.
     pub bytes: Option<u64>,
 }
 
 impl Limits {
-    /// Is there none?
+    /// Is no limit set?
     const fn none(&self) -> bool {
         self.duration.is_none() && self.events.is_none() && self.bytes.is_none()
     }
 }
 
-/// Why it ended.
+/// Why a capture ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Ended {
-    /// The command, or all of the processes, and what descended from them.
+    /// The command or all captured processes, and all captured descendants, have ended.
     Target,
-    /// A signal.
+    /// The user or system asked this program to end by a signal (SIGINT, SIGTERM, SIGHUP).
     Signal,
-    /// A limit of time.
+    /// The limit of time ([`Limits::duration`]) was reached.
     Duration,
-    /// A limit of events.
+    /// The limit of events ([`Limits::events`]) was reached.
     Events,
-    /// A limit of bytes.
+    /// The limit of bytes on disk ([`Limits::bytes`]) was reached.
     Bytes,
-    /// Events were lost, and that was to end it.
+    /// Events were lost, and [`OnDrop::Stop`] or [`OnDrop::Fail`] was asked for.
     Drop,
-    /// What captures ended by itself, early.
+    /// The tracer process of SystemTap (`staprun`) ended by itself, before it was asked to.
     Tracer,
 }
 
-/// What to capture, and how.
+/// Options of one live capture: what to capture, how, and where to write it.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where the capture is to be.
+    /// Directory of the dataset to write; it must not exist yet.
     pub out: PathBuf,
-    /// Whose calls.
+    /// Scope: whose calls are captured.
     pub scope: Scope,
-    /// What captures.
+    /// Which tracer captures.
     pub method: Method,
-    /// The kernel module of [`Method::Stap`]; compiled when absent.
+    /// File of the kernel module for [`Method::Stap`]; `None`: it is compiled for the running kernel.
     pub module: Option<PathBuf>,
-    /// Are children captured too?
+    /// Are processes that captured processes start captured too?
     pub follow: bool,
-    /// Which calls.
+    /// Which system calls are captured.
     pub calls: Calls,
-    /// About which paths.
+    /// Path patterns: only calls about matching files are kept.
     pub paths: Paths,
     /// Are page faults of mapped files captured?
     pub faults: bool,
-    /// When it ends at the latest.
+    /// Limits of time, events and bytes at which the capture ends.
     pub limits: Limits,
-    /// Bytes of the ring between the kernel and this process.
+    /// Size of the ring between the kernel and this process, bytes.
     pub buffer: u64,
     /// What to do when events are lost.
     pub on_drop: OnDrop,
-    /// Name of the host; that of this machine when absent.
+    /// Host name to store with the events; `None`: that of this machine.
     pub host: Option<String>,
-    /// The command line, for the manifest.
+    /// Command line to store in the manifest; empty: none is stored.
     pub command: Vec<String>,
 }
 
-/// Bytes of the ring unless told otherwise: some half million calls.
+/// Default size of the ring, bytes: room for some half million calls.
 pub const BUFFER: u64 = 64 << 20;
 
 impl Options {
-    /// Captures a scope with every default.
+    /// Options that capture `scope` into the directory `out`, with defaults for all else.
     pub fn new(scope: Scope, out: impl Into<PathBuf>) -> Options {
         Options {
             out: out.into(),
@@ -182,7 +182,7 @@ impl Options {
     }
 }
 
-/// What a backend tells at its end.
+/// What a backend (tracer) reports when its capture has ended.
 struct Outcome {
     ended: Ended,
     sum: Sum,
@@ -241,12 +241,12 @@ impl Backend {
     }
 }
 
-/// Gives up every right but these, and becomes who is to own what is written at `place`.
+/// Drops all capabilities but those of `kept`, and switches to the user who is to own the dataset at `place`.
 fn give_up(place: &Path, kept: &[u32]) -> Result<()> {
     rights::drop(os::owner(place).as_ref(), kept).context("cannot give up the rights that are not needed any more")
 }
 
-/// A capture that is attached, has given away its rights, and has not begun to read.
+/// A capture whose tracer is attached and that has dropped its capabilities, but has read no events yet.
 pub struct Session {
     options: Options,
     backend: Backend,
@@ -254,8 +254,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// Attaches, looks at what is there, and gives up every right: to be called while this process has no other threads
-    /// that work.
+    /// Attaches the tracer, takes the snapshot of processes and open files, and drops the capabilities that are not needed any
+    /// more. To be called while this process has no other working threads, since capabilities belong to a thread.
     ///
     /// # Errors
     /// When rights or features are missing, what is to be captured is not there, or the dataset cannot be made.
@@ -282,12 +282,12 @@ impl Session {
         Ok(Session { options, backend, draft })
     }
 
-    /// Whose calls are captured from now on, and by what.
+    /// A message for the user: "attached to SCOPE by BACKEND".
     pub fn attached(&self) -> String {
         format!("attached to {} by {}", self.options.scope.describe(), self.backend.name())
     }
 
-    /// Captures until it is to end, and writes the dataset.
+    /// Captures until the target ends, a limit is reached or a signal comes, and writes the dataset.
     ///
     /// # Errors
     /// When the command cannot be executed, nothing was captured, or the dataset cannot be written. Then nothing is left
@@ -343,7 +343,7 @@ impl Session {
     }
 }
 
-/// Captures.
+/// Runs a whole live capture: [`Session::start`], then [`Session::run`].
 ///
 /// # Errors
 /// As [`Session::start`] and [`Session::run`].
@@ -351,7 +351,7 @@ pub fn run(options: Options, progress: &Progress) -> Result<Summary> {
     Session::start(options)?.run(progress)
 }
 
-/// What is known of a capture when it begins.
+/// Manifest entries that are known when a capture begins (host, scope, kernel, snapshot ...); kept in case it is killed.
 fn note(options: &Options, backend: &Backend, host: &str) -> Manifest {
     let mut manifest = Manifest::new();
     backend.snapshot().describe(&mut manifest);
@@ -373,7 +373,7 @@ fn note(options: &Options, backend: &Backend, host: &str) -> Manifest {
 
 fn manifest(summary: &Summary, note: Manifest) -> Result<Manifest> {
     let serde_json::Value::Object(mut manifest) = serde_json::to_value(summary)? else { bail!("the summary is no JSON object") };
-    // Where the dataset is changes when it is moved.
+    // The path of the dataset changes when somebody moves it.
     manifest.remove("dir");
     manifest.remove("bytes");
     manifest.remove("losses"); // they are a table

@@ -1,11 +1,11 @@
-//! This process and the machine it runs on: clocks, who is to own what it writes, names.
+//! What a live capture asks of the machine it runs on: clocks, priority, the owner of its dataset, host name, kernel version.
 
 use crate::os::user::{User, invoker, is_root};
 use std::io::Error;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// A time of a clock, ns.
+/// The time of a clock of clock_gettime(2), ns.
 fn clock(which: libc::clockid_t) -> i64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the kernel writes a time into a struct of ours; both clocks exist everywhere.
@@ -13,17 +13,18 @@ fn clock(which: libc::clockid_t) -> i64 {
     time.tv_sec * 1_000_000_000 + time.tv_nsec
 }
 
-/// Nanoseconds since 1970.
+/// Current wall-clock time (CLOCK_REALTIME), ns since 1970.
 pub fn now() -> i64 {
     clock(libc::CLOCK_REALTIME)
 }
 
-/// Nanoseconds on the clock that programs in the kernel read.
+/// Current time of CLOCK_MONOTONIC, ns: the clock that eBPF programs read (`bpf_ktime_get_ns`).
 pub fn monotonic() -> u64 {
     clock(libc::CLOCK_MONOTONIC) as u64
 }
 
-/// What to add to the clock that programs in the kernel read to get nanoseconds since 1970: the nearest of a few tries.
+/// Offset from CLOCK_MONOTONIC, which eBPF programs read, to ns since 1970: the one of 16 measurements whose two clock
+/// readings were closest together.
 pub fn clock_offset() -> i64 {
     let tries = (0..16).map(|_| {
         let (before, real, after) = (clock(libc::CLOCK_MONOTONIC), now(), clock(libc::CLOCK_MONOTONIC));
@@ -32,8 +33,8 @@ pub fn clock_offset() -> i64 {
     tries.min().map_or(0, |(_, offset)| offset)
 }
 
-/// This thread, and those that it will start, come before others (nice(2)) where they may: what a reader does not take
-/// in time is lost, while all that it takes has to be worked off anyhow.
+/// Raises the priority of this thread and of those that it will start to nice -10, where it is allowed to: records that the
+/// reader does not take in time are lost, and the work to take them is the same anyhow.
 pub fn go_first() {
     const NICE: libc::c_int = -10;
     // SAFETY: plain numbers.
@@ -42,7 +43,8 @@ pub fn go_first() {
     }
 }
 
-/// Who is to own a dataset at `place`: who called sudo, else the owner of the directory it goes into.
+/// The user who is to own a dataset at `place`: who called sudo; else, for root, the owner of the nearest existing directory
+/// above it unless that is root. `None`: the user stays as it is.
 pub fn owner(place: &Path) -> Option<User> {
     let above = place.ancestors().skip(1).map(|dir| if dir.as_os_str().is_empty() { Path::new(".") } else { dir });
     let directory = || above.filter_map(|dir| dir.metadata().ok()).next();
@@ -52,13 +54,13 @@ pub fn owner(place: &Path) -> Option<User> {
     })
 }
 
-/// Name of this machine.
+/// Host name of this machine (/proc/sys/kernel/hostname); `localhost` if that cannot be read.
 pub fn host() -> String {
     let read = |path: &str| std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
     read("/proc/sys/kernel/hostname").unwrap_or_else(|| "localhost".into())
 }
 
-/// Version of the kernel.
+/// Release of the running kernel, as `uname -r` shows it; empty if it cannot be read.
 pub fn kernel() -> String {
     std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned()
 }

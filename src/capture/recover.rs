@@ -1,4 +1,4 @@
-//! What a killed capture left: all but its last seconds can be made a dataset.
+//! Recovers the draft of a capture that was killed: all events but those of its last seconds become a dataset.
 
 use crate::events::write::Sink;
 use crate::loss::Loss;
@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// Nothing worth keeping is left where a capture is to be written.
+/// Checks that no draft of a killed capture with recoverable events lies where a new capture is to be written.
 ///
 /// # Errors
-/// When there is.
+/// When there is one; the message says how to recover it.
 pub(super) fn nothing_left(place: &Path) -> Result<()> {
     let Some(draft) = Draft::left(place, Kind::Capture)? else { return Ok(()) };
     ensure!(
@@ -26,13 +26,13 @@ pub(super) fn nothing_left(place: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What was recovered.
+/// Result of a recovery.
 #[derive(Clone, Debug, Serialize)]
 pub struct Recovered {
-    /// Where the dataset is.
+    /// Directory of the dataset that was made.
     #[serde(serialize_with = "crate::text::path::serialize")]
     pub dir: PathBuf,
-    /// Its events.
+    /// Number of events in that dataset.
     pub events: u64,
 }
 
@@ -42,7 +42,7 @@ impl fmt::Display for Recovered {
     }
 }
 
-/// Makes a dataset of what a killed capture left at `place`.
+/// Makes a dataset at `place` out of the draft that a killed capture left there.
 ///
 /// # Errors
 /// When it left nothing, or nothing that can be read.

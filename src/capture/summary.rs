@@ -1,4 +1,4 @@
-//! What a capture did.
+//! The summary of a live capture, for people and as JSON.
 
 use super::{Ended, OnDrop};
 use crate::amount::Things;
@@ -10,89 +10,90 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-/// Every call that was issued in the scope is one of these: `issued = written + filtered + lost + unfinished`.
+/// The ledger of captured calls: every call that was issued in the scope is in one of the other counts, so that
+/// `issued = written + filtered + lost + unfinished`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Sum {
-    /// Calls that began, and calls under way when the capture began that returned.
+    /// Calls that began during the capture, and calls that were under way at its start and returned.
     pub issued: u64,
-    /// Calls that became events.
+    /// Calls that became events in the dataset.
     pub written: u64,
-    /// Calls that a filter or a limit left out.
+    /// Calls that the path filter or the limit of events left out.
     pub filtered: u64,
-    /// Calls that were lost.
+    /// Calls whose records were lost on the way from the kernel.
     pub lost: u64,
     /// Calls that had not returned when the capture or their thread ended.
     pub unfinished: u64,
 }
 
 impl Sum {
-    /// Does it come out?
+    /// Does the ledger close: is `issued` the sum of the other four?
     pub fn closes(&self) -> bool {
         self.issued == self.written + self.filtered + self.lost + self.unfinished
     }
 }
 
-/// What a capture did.
+/// The summary of a live capture; most of it goes into the manifest.
 #[derive(Clone, Debug, Serialize)]
 pub struct Summary {
-    /// Where the dataset is.
+    /// Directory of the dataset.
     #[serde(serialize_with = "crate::text::path::serialize")]
     pub dir: PathBuf,
-    /// Name of the host.
+    /// Host name that is stored with the events.
     pub host: String,
-    /// What captured.
+    /// Tracer that captured: `ebpf`, `ptrace` or `stap`.
     pub backend: &'static str,
-    /// Whose calls.
+    /// The scope (whose calls were captured), in words.
     pub scope: String,
-    /// Why it ended.
+    /// Why the capture ended.
     pub ended: Ended,
-    /// How the command ended, if it did.
+    /// Exit status of the captured command, in words; `None` when the scope was no command or it still runs.
     pub status: Option<String>,
-    /// How long it took, s.
+    /// How long the capture took, s.
     pub seconds: f64,
-    /// Events that were written.
+    /// Number of events that were written (rows of table `events`).
     pub events: u64,
-    /// What became of the calls.
+    /// The ledger of the calls: issued, written, filtered, lost, unfinished.
     pub sum: Sum,
-    /// What was missed.
+    /// What the capture missed, by kind of loss.
     pub losses: Vec<Lost>,
-    /// What was to be done when events are lost.
+    /// The option that said what to do when events are lost.
     pub on_drop: OnDrop,
-    /// Processes that were there.
+    /// Number of processes in the snapshot: those in the scope at the start, and newcomers.
     pub processes: usize,
-    /// Their threads.
+    /// Number of threads in the scope when the capture began.
     pub threads: u64,
-    /// Their descriptors.
+    /// Number of descriptors that were open in the scope when the capture began.
     pub open_files: usize,
-    /// First time in column ts, ns.
+    /// Smallest time in column `ts`, ns since 1970; `None` when no event has one.
     pub first_ts: Option<i64>,
-    /// Last one.
+    /// Largest time in column `ts`, ns since 1970; `None` when no event has one.
     pub last_ts: Option<i64>,
-    /// Events that were sorted in by way of the disk.
+    /// Events that came so late that they were sorted in by way of the disk.
     pub stragglers: u64,
-    /// Instants that were moved because results proved another order, by kind.
+    /// Repairs by kind: instants that were moved because outcomes proved another order, and the like.
     pub repairs: Repairs,
-    /// Events by call.
+    /// Number of events by name of the call.
     pub syscalls: BTreeMap<String, u64>,
-    /// Capabilities that were left while events were read and written.
+    /// Effective capabilities of this process while events were read and written, one bit each (capabilities(7)).
     pub capabilities: u64,
-    /// Bytes of the events on disk.
+    /// Size of table `events` on disk, bytes.
     pub bytes: u64,
 }
 
 impl Summary {
-    /// Events that are not in the capture although they should be.
+    /// Number of events that are not in the capture although they should be ([`Loss::of_events`]).
     pub fn lost(&self) -> u64 {
         self.losses.iter().filter(|loss| loss.kind.of_events()).map(|loss| loss.count).sum()
     }
 
-    /// Is it as good as was asked for?
+    /// Is the capture good enough: its ledger closes, and no events were lost or [`OnDrop::Report`] accepts that?
     pub fn ok(&self) -> bool {
         self.sum.closes() && (self.lost() == 0 || self.on_drop == OnDrop::Report)
     }
 }
 
-/// The losses that count, in a row.
+/// The losses that stand for missing events, as text: `3 ring_full, 1 no_mark`.
 pub fn list(losses: &[Lost]) -> String {
     let mut sums: BTreeMap<&str, u64> = BTreeMap::new();
     for loss in losses.iter().filter(|loss| loss.kind.of_events()) {

@@ -1,4 +1,5 @@
-//! What a live capture writes: events by way of ingest's orderer, and the small tables beside them.
+//! Writes the dataset of a live capture: events, put in order by [`crate::events::order`], and the tables of the snapshot
+//! (processes, open files, mounts).
 
 use super::os;
 use crate::capture::target::snapshot::Snapshot;
@@ -16,25 +17,28 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long after the start events are seen to survive a kill for the first time, and how often at the least.
+/// Time from the start until events are first saved so that they survive a kill; each later interval is twice as long.
 const FIRST: Duration = Duration::from_secs(2);
+/// The longest interval between two such saves.
 const KEEP: Duration = Duration::from_secs(10);
-/// Calls that began so long ago, ns, have mostly returned: later ones are sorted in by way of the disk.
+/// When events are saved, those older than this, ns, are taken as complete: calls that began so long ago have mostly returned.
+/// Events that still come before that time are sorted in by way of the disk.
 const SETTLED: i64 = 1_000_000_000;
 
-/// Puts events in order and writes them.
+/// Takes the events of a live capture, puts them in order and writes them to table `events`.
 pub struct Recorder<'a> {
     orderer: Orderer<'a>,
-    /// What the summary says of them.
+    /// Statistics of the events for the summary (first and last time, counts by call).
     pub facts: Facts,
     table: PathBuf,
-    /// When events were seen to last, and how long after that they are again.
+    /// When events were last saved so that they survive a kill.
     kept: Instant,
+    /// Time from then to the next such save.
     wait: Duration,
 }
 
 impl<'a> Recorder<'a> {
-    /// A recorder into a sink.
+    /// A recorder that writes to `sink`, whose file belongs to `draft`.
     ///
     /// # Errors
     /// When the file cannot be made.
@@ -44,7 +48,7 @@ impl<'a> Recorder<'a> {
         Ok(Recorder { orderer, facts, table, kept: Instant::now(), wait: FIRST })
     }
 
-    /// Takes an event.
+    /// Adds an event with its place in the order.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -53,12 +57,12 @@ impl<'a> Recorder<'a> {
         self.add()
     }
 
-    /// Room for the next event, which [`Recorder::add`] takes.
+    /// Memory for the next event: the caller fills it, then calls [`Recorder::add`]. It is reused, so nothing is allocated.
     pub fn next(&mut self) -> &mut Placed {
         self.orderer.next()
     }
 
-    /// Takes the event that was made in [`Recorder::next`].
+    /// Adds the event that the caller made in the memory of [`Recorder::next`].
     ///
     /// # Errors
     /// When it cannot be written.
@@ -67,13 +71,13 @@ impl<'a> Recorder<'a> {
         self.orderer.add()
     }
 
-    /// Bytes on disk.
+    /// Size of the events table on disk so far, bytes; 0 when it cannot be read.
     pub fn size(&self) -> u64 {
         self.table.metadata().map_or(0, |meta| meta.len())
     }
 
-    /// Time passes: sees to it now and then that all but the last events survive a kill, after ever longer times, so that a
-    /// short capture survives one too.
+    /// To be called often. Once the interval has passed (2 s, 4 s, 8 s, then every 10 s) it saves all but the last events so
+    /// that they survive a kill; the first intervals are short so that a short capture survives one too.
     ///
     /// # Errors
     /// When they cannot be written.
@@ -85,7 +89,8 @@ impl<'a> Recorder<'a> {
         self.orderer.keep(os::now() - SETTLED)
     }
 
-    /// All events came. Returns rows, stragglers and repairs, and what else is known of the events.
+    /// Ends the recording and writes the rest. Returns the number of rows, the number of stragglers (events sorted in by way of
+    /// the disk), the repairs by kind, and the statistics of the events.
     ///
     /// # Errors
     /// When something cannot be written.
@@ -95,11 +100,11 @@ impl<'a> Recorder<'a> {
     }
 }
 
-/// What an event is called that stands where events were lost; its count says how many.
+/// Name of the event that marks a hole, a place where events were lost; its column `count` says how many.
 pub use crate::event::HOLE;
 
-/// Such an event: so many were lost between two times. It stands where the hole ends, since what came before may have
-/// gone out already; `tie` is the number of the record before it.
+/// Makes the event of a hole: `count` events were lost between two times (ns since 1970). It is ordered at the end of the
+/// hole, since earlier events may have been written already; `tie` is the number of the record before it and breaks ties.
 pub fn hole(between: (i64, i64), count: u64, tie: u64) -> Placed {
     let mut event = Event::new(Syscall::other);
     event.other = Some(HOLE.into());
@@ -141,7 +146,7 @@ fn write(draft: &Draft, table: Table, columns: Vec<ArrayRef>) -> Result<()> {
     Ok(())
 }
 
-/// Writes what was there when the capture began.
+/// Writes the snapshot to the tables `processes`, `open_files` and `mounts`.
 ///
 /// # Errors
 /// When it cannot be written.

@@ -1,4 +1,5 @@
-//! Pieces of the programs that follow pointers of the kernel: from a descriptor to its file, and from there to the root.
+//! Pieces of the eBPF programs that follow kernel pointers: from a descriptor to its `struct file`, and along its path up to
+//! the root directory. Each function here emits code; comments name the registers that the code reads and destroys.
 
 use super::parts::{frame, read_kernel, say};
 use crate::capture::kernel::asm::Alu::{Lsh, Sub};
@@ -10,18 +11,18 @@ use crate::capture::kernel::asm::{Asm, Label, Reg};
 use crate::capture::kernel::layout::{Cast, Layout};
 use crate::capture::kernel::record::{self, at, flag as said};
 
-/// Names that are followed on the way to the root.
+/// Steps (names and mount points) that are followed at most on the way up to the root.
 const DEPTH: usize = 40;
-/// Room for a name (NAME_MAX and its end).
+/// Bytes for one name of a path: NAME_MAX and a NUL.
 const NAME: i32 = 256;
 
-/// R0 = what R1 points to, as a pointer of this type.
+/// R0 = the address in R1 as a pointer to the type with BTF id `of` that the verifier lets a program read (bpf_rdonly_cast).
 pub fn typed(a: &mut Asm, cast: Cast, of: u32) {
     a.mov(R2, of as i32);
     a.kfunc(cast.function);
 }
 
-/// R1 = the word of kernel memory at R3.
+/// R1 = the 8 bytes of kernel memory at the address in R3.
 pub fn word(a: &mut Asm, k: &Layout) {
     match k.cast {
         Some(cast) => {
@@ -36,7 +37,7 @@ pub fn word(a: &mut Asm, k: &Layout) {
     }
 }
 
-/// `to` = the field at this offset of what `from` points to. Destroys R0 to R5.
+/// Register `to` = the field of this size at `offset` in the structure that register `from` points to. Destroys R0 to R5.
 pub fn field(a: &mut Asm, k: &Layout, size: Size, to: Reg, from: Reg, offset: i16) {
     if k.cast.is_some() {
         return a.load(size, to, from, offset);
@@ -48,8 +49,8 @@ pub fn field(a: &mut Asm, k: &Layout, size: Size, to: Reg, from: Reg, offset: i1
     a.load(DW, to, R10, frame::PARENT);
 }
 
-/// Fields of the file that the number in R3 is open on, into the record at R8. Slot POINTER is the file afterwards. Jumps
-/// to `none` when nothing is open there.
+/// Copies fields of the file that descriptor number R3 of task R7 is open on into the record at R8. Frame field POINTER is the
+/// address of its `struct file` afterwards. Jumps to `none` when the descriptor is not open.
 pub fn file(a: &mut Asm, k: &Layout, none: Label) {
     a.load(DW, R1, R7, k.at.files);
     a.jump(Eq, R1, 0, none);
@@ -65,7 +66,8 @@ pub fn file(a: &mut Asm, k: &Layout, none: Label) {
     opened(a, k);
 }
 
-/// Fields of the `struct file` at the address in R1, into the record at R8. Slot POINTER is the file afterwards.
+/// Copies fields of the `struct file` at the address in R1 into the record at R8, and sets its flag FILE. Frame field POINTER
+/// is that address afterwards.
 pub fn opened(a: &mut Asm, k: &Layout) {
     a.store(DW, R10, frame::POINTER, R1);
     match k.cast {
@@ -102,7 +104,8 @@ pub fn inode_fields(a: &mut Asm, k: &Layout, inode: Reg, to: Reg) {
     a.store(W, to, at::DEV, R1);
 }
 
-/// The same where typed reading is missing (before Linux 6.2): field by field, from the pointer in frame field POINTER.
+/// As `file_fields` for kernels without typed reads (before Linux 6.2): copies field by field, from the `struct file` whose
+/// address is in frame field POINTER into the record at R8.
 fn file_copied(a: &mut Asm, k: &Layout) {
     let field = |a: &mut Asm, base: i16, offset: i16, size: i32, to: i16| {
         a.store(DW, R10, to, 0);
@@ -127,9 +130,10 @@ fn file_copied(a: &mut Asm, k: &Layout) {
     a.store(W, R8, at::DEV, R1);
 }
 
-/// Appends the names that lead from the `struct path` at this offset of what frame field POINTER points to, to the root, across
-/// mounts. How long they are goes to `length`; they are all there when `reached` is said. R6 and R7 are lost: they are the
-/// entry and the mount on the way.
+/// Appends the names on the way from a `struct path` up to the root directory, across mounts, to the record at R8, last name
+/// of the path first. The `struct path` is at offset `path` of what frame field POINTER points to. The length of the names goes
+/// to the field `length` of the record; its flag `reached` is set if they lead all the way to the root. R6 and R7 are lost:
+/// they hold the directory entry (dentry) and the mount on the way.
 pub fn names(a: &mut Asm, k: &Layout, path: i16, length: i16, reached: u16) {
     let (whole, done) = (a.label(), a.label());
     a.store(DW, R10, frame::BEGIN, R9);
@@ -153,7 +157,7 @@ pub fn names(a: &mut Asm, k: &Layout, path: i16, length: i16, reached: u16) {
         let (name, next) = (a.label(), a.label());
         a.load(DW, R1, R10, frame::MOUNT_ROOT);
         a.jump(Ne, R6, R1, name);
-        // At the root of a file system: go on where it is mounted.
+        // At the root of a file system: continue at its mount point.
         field(a, k, DW, R6, R7, k.at.mountpoint);
         field(a, k, DW, R1, R7, k.at.mount_parent);
         a.jump(Eq, R1, R7, whole);
@@ -175,7 +179,7 @@ pub fn names(a: &mut Asm, k: &Layout, path: i16, length: i16, reached: u16) {
         a.jump(Ne, R0, 0, done);
         a.load(DW, R1, R10, frame::LENGTH);
         a.add(R9, R1);
-        // Whatever a rename did meanwhile, a name ends.
+        // A rename may change the name while it is copied: it always gets a NUL at its end.
         a.mov(R1, R8);
         a.add(R1, R9);
         a.store(B, R1, record::FIXED as i16 - 1, 0);

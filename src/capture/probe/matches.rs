@@ -1,4 +1,4 @@
-//! Pieces of the programs: is a task in the scope?
+//! Piece of the eBPF programs that tests whether a task is in the scope.
 
 use super::parts::{frame, read_kernel};
 use crate::capture::kernel::asm::Alu::{Lsh, Or};
@@ -9,7 +9,8 @@ use crate::capture::kernel::asm::{Asm, Helper, Label, Map, Reg};
 use crate::capture::kernel::layout::Layout;
 use crate::capture::target::scope::{By, Match};
 
-/// Jumps to `no` unless the task in `task` is in a scope that tasks enter by what they are.
+/// Emits code that jumps to `no` unless the task in register `task` is in the scope: its process is in map `pids`, or its
+/// user, name or control group (up to 16 levels up) is the wanted one. May destroy R0 to R5.
 pub fn matches(a: &mut Asm, k: &Layout, scope: &Match, task: Reg, no: Label) {
     a.load(W, R1, task, k.at.tgid);
     let by = match scope {

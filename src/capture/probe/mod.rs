@@ -1,8 +1,8 @@
-//! The programs that run in the kernel, and their pieces.
+//! The eBPF programs that run in the kernel, assembled here from pieces.
 //!
-//! * `program` at calls, forks and ends of tasks; `walk` over all tasks and descriptors
-//! * `newcomers`, `optional` for processes that come, for requests and page faults
-//! * `parts`, `memory`, `file`, `matches` the pieces
+//! * `program`: programs at entries and returns of calls, forks and ends of tasks; `walk`: iterators over tasks and descriptors
+//! * `newcomers`: reports processes that come into the scope; `optional`: io_uring requests and page faults
+//! * `parts`, `memory`, `file`, `matches`: pieces of code that the programs share
 
 pub mod file;
 pub mod matches;

@@ -1,7 +1,7 @@
-//! The command that is captured: started, held back until everything is attached, then let go.
+//! The command that is captured: its process is forked, held at a gate (a pipe) until the tracer is attached, then executed.
 //!
 //! The child waits between fork and exec, so that its very first call is the exec. Between the two it may only do what is
-//! safe in the child of a process with threads; so everything it needs is made ready before.
+//! safe in the child of a process with threads (async-signal-safe calls), so everything it needs is prepared before the fork.
 
 use super::scope::{Scope, c_string};
 use crate::os::rights;
@@ -16,9 +16,9 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
-/// A command that waits to be executed, or runs.
+/// The process of the captured command: waiting at the gate to be executed, running or ended.
 pub struct Target {
-    /// Its process.
+    /// Process id of the command.
     pub pid: u32,
     gate: Option<PipeWriter>,
     failed: PipeReader,
@@ -26,11 +26,11 @@ pub struct Target {
 }
 
 impl Target {
-    /// Starts the command of a scope, its calls filtered by `filter` as [`Target::start`] says, if it has one, and gives the
-    /// processes that are captured from the beginning.
+    /// Starts the command of a scope, if it has one, with the seccomp filter `filter` as in [`Target::start`]. Returns it and the
+    /// ids of the processes that are captured from the beginning (none for scopes that are no command or list of processes).
     ///
     /// # Errors
-    /// When the command cannot be started, or there is no such process.
+    /// When the command cannot be started, or a process of the scope does not exist or is this one.
     pub fn of(scope: &Scope, filter: &[libc::sock_filter]) -> Result<(Option<Target>, Vec<u32>)> {
         let (target, pids) = match scope {
             Scope::Command(words) => {
@@ -48,8 +48,8 @@ impl Target {
         Ok((target, pids))
     }
 
-    /// Starts a process that waits to execute `words` as `user` (or as what this process is), its calls filtered by
-    /// `filter` (seccomp(2)) unless that is empty.
+    /// Forks a process that waits at the gate until it may execute `words`, as `user` (`None`: as the user of this process) and
+    /// under the seccomp(2) filter `filter` (empty: none).
     ///
     /// # Errors
     /// When there is no such program, or no process can be made.
@@ -82,20 +82,20 @@ impl Target {
         Ok(Target { pid: pid as u32, gate: Some(gate), failed, status: None })
     }
 
-    /// Lets it execute the command, and does not wait for that; [`Target::release`] says how it went.
+    /// Opens the gate: lets the process execute the command, without waiting; [`Target::release`] tells whether that worked.
     pub fn open_gate(&mut self) {
         if let Some(gate) = &mut self.gate {
-            // Who is gone needs no gate.
+            // A write fails when the process has ended already.
             let _ = gate.write_all(&[1]);
         }
     }
 
-    /// Somebody else waited for it, and this was its end.
+    /// Notes the exit status of the command when the caller has waited for the process itself (as the ptrace backend does).
     pub fn note(&mut self, status: ExitStatus) {
         self.status = Some(status);
     }
 
-    /// Lets it execute the command.
+    /// Opens the gate and waits until the command `name` is executed. Does nothing more when that was done before.
     ///
     /// # Errors
     /// When the program cannot be executed.
@@ -113,7 +113,7 @@ impl Target {
         Ok(())
     }
 
-    /// Has it ended? Does not wait.
+    /// Exit status of the command if it has ended, else `None`; does not wait.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         if self.status.is_none() {
             let mut status = 0;
@@ -129,7 +129,7 @@ impl Target {
 
 impl Drop for Target {
     fn drop(&mut self) {
-        // One that was never released reads the end of the pipe and ends.
+        // A process that was never released reads end of file from the gate and exits.
         if self.gate.take().is_some() {
             // SAFETY: no status is wanted.
             unsafe { libc::waitpid(self.pid as i32, std::ptr::null_mut(), 0) };
@@ -137,7 +137,8 @@ impl Drop for Target {
     }
 }
 
-/// In the child: waits, changes user, executes. Gives back only an error.
+/// In the child after fork: waits for the gate, installs the filter, changes user, executes. Returns only on failure, with
+/// the errno.
 fn wait_and_execute(
     gate: i32,
     user: Option<&User>,
@@ -153,10 +154,10 @@ fn wait_and_execute(
         if libc::read(gate, (&raw mut go).cast(), 1) != 1 {
             libc::_exit(0);
         }
-        // Rights that this program was given are not for the command.
+        // Ambient capabilities that this program was given are not for the command.
         libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
         if !filter.is_empty() {
-            // Without rights only who cannot gain any may filter; root keeps its programs as they are.
+            // Without privileges seccomp(2) asks for no_new_privs; as root, set-uid programs keep working.
             if !user::is_root() && libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 {
                 return *libc::__errno_location();
             }
@@ -170,7 +171,7 @@ fn wait_and_execute(
         {
             return error;
         }
-        // What this program ignores, its own commands need not.
+        // This program ignores these signals; the command gets the default.
         libc::signal(libc::SIGPIPE, libc::SIG_DFL);
         libc::signal(libc::SIGXFSZ, libc::SIG_DFL);
         libc::execve(program.as_ptr(), argv.as_ptr(), envp.as_ptr());
@@ -178,10 +179,10 @@ fn wait_and_execute(
     }
 }
 
-/// The program that would be executed for the name of a command.
+/// The file that would be executed for the name of a command.
 ///
 /// # Errors
-/// When there is none, or it is no program.
+/// When there is none, or it is not an executable file.
 pub fn executable(name: &OsStr) -> Result<PathBuf> {
     let (program, cannot) = (find(name)?, || format!("cannot execute {}", name.to_string_lossy()));
     program.metadata().with_context(cannot)?;
@@ -189,12 +190,12 @@ pub fn executable(name: &OsStr) -> Result<PathBuf> {
     Ok(program)
 }
 
-/// Is it a program?
+/// Is it a regular file with an execute bit?
 fn runs(path: &Path) -> bool {
     path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
 
-/// The program of a name, looked for as a shell does.
+/// Finds the program of a name as a shell does: a name with a slash is a path, any other is searched for in PATH.
 ///
 /// # Errors
 /// When there is none.

@@ -1,13 +1,13 @@
-//! Which calls are captured: `@io,@meta,!fsync`.
+//! Option `--syscalls`: a list of calls to capture, such as `@io,@meta,!fsync`.
 
 use crate::syscall::{Op, Replay, Ret, Role, Syscall};
 use anyhow::{Context, Result};
 
-/// A set of calls.
+/// A set of system calls: one flag for each row of the syscall table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Calls(Vec<bool>);
 
-/// Groups of calls that have a name.
+/// Named groups of calls that a list may use, each with a description.
 pub const GROUPS: &[(&str, &str)] = &[
     ("@all", "every call of the table"),
     ("@io", "calls that move data, positions or sizes, and that make them durable"),
@@ -16,7 +16,7 @@ pub const GROUPS: &[(&str, &str)] = &[
     ("@proc", "fork, exec, exit, and what else a replay needs to know of processes"),
 ];
 
-/// Is a call in a group?
+/// Is a call in a group? `None` when there is no such group. Every call is in exactly one group beside `@all`.
 fn in_group(group: &str, syscall: Syscall) -> Option<bool> {
     let def = syscall.def();
     let moves = matches!(def.ret, Ret::Bytes | Ret::Pos) || def.has(Role::Iov);
@@ -42,13 +42,13 @@ fn in_group(group: &str, syscall: Syscall) -> Option<bool> {
 }
 
 impl Calls {
-    /// Every call of the table.
+    /// The set of all calls of the syscall table.
     pub fn all() -> Calls {
         Calls(vec![true; Syscall::ALL.len()])
     }
 
-    /// The calls that a list names: groups and names, `!` in front takes out again, from left to right. A list that
-    /// begins with `!` takes out of all.
+    /// Parses a list of groups and names, from left to right; `!` in front removes a call or group from the set. A list that
+    /// begins with `!` starts with all calls.
     ///
     /// # Errors
     /// When a word names no call and no group.
@@ -73,13 +73,13 @@ impl Calls {
         Ok(Calls(set))
     }
 
-    /// Does it have all that says which file a descriptor is?
+    /// Does the set have all of groups `@fd` and `@proc`, which are needed to know which file a descriptor refers to?
     pub fn follows(&self) -> bool {
         let matters = |syscall: &Syscall| in_group("@fd", *syscall) == Some(true) || in_group("@proc", *syscall) == Some(true);
         Syscall::ALL.iter().filter(|syscall| matters(syscall)).all(|syscall| self.has(*syscall))
     }
 
-    /// Is it in the set?
+    /// Is this call in the set?
     pub fn has(&self, syscall: Syscall) -> bool {
         self.0[syscall as usize]
     }

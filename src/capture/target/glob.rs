@@ -1,22 +1,22 @@
-//! Patterns of paths: `/var/lib/*.db`, `/data/[a-m]?`.
+//! Patterns of paths (globs): `/var/lib/*.db`, `/data/[a-m]?`.
 //!
-//! They are those of find(1), which are those of fnmatch(3): `*` stands for any bytes, also across `/`, `?` for one byte,
-//! `[abc]`, `[a-z]` and `[!a]` for one of these, or none of these; a backslash takes the next byte as it is. A pattern
-//! that matches a directory matches what is below it.
+//! They are those of `find -path`, which are those of fnmatch(3): `*` stands for any bytes, also across `/`, `?` for one byte,
+//! `[abc]` and `[a-z]` for one of these bytes, `[!a]` for one that is not; a backslash takes the next byte literally. A
+//! pattern that matches a directory matches all paths below it.
 
 use anyhow::{Context, Result, ensure};
 use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 
-/// A pattern.
+/// One pattern of absolute paths, ready for fnmatch(3).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Glob(CString);
 
 impl Glob {
-    /// Reads a pattern. Only absolute paths are matched, so it must begin with `/` or with `*`.
+    /// Parses a pattern. Only absolute paths are matched, so it must begin with `/` or with `*`.
     ///
     /// # Errors
-    /// When it begins otherwise.
+    /// When it begins otherwise, or has a NUL byte inside.
     pub fn parse(pattern: impl AsRef<OsStr>) -> Result<Glob> {
         let bytes = pattern.as_ref().as_bytes();
         ensure!(
@@ -24,12 +24,12 @@ impl Glob {
             "pattern {:?} must begin with / or *: paths are matched as a whole, from the root",
             pattern.as_ref()
         );
-        // A slash at the end says that it is a directory, which everything below is in.
+        // A slash at the end names a directory, which matches all below it even without the slash.
         let path = bytes.strip_suffix(b"/").unwrap_or(bytes);
         Ok(Glob(CString::new(path).context("a pattern has a zero byte")?))
     }
 
-    /// Does it match this path, or a directory above it?
+    /// Does the pattern match this path, or a directory above it?
     pub fn matches(&self, path: &[u8]) -> bool {
         // SAFETY: both end in a zero byte; fnmatch(3) reads no further.
         let matches = |path: CString| unsafe { libc::fnmatch(self.0.as_ptr(), path.as_ptr(), FNM_LEADING_DIR) == 0 };
@@ -37,7 +37,7 @@ impl Glob {
     }
 }
 
-/// Of fnmatch(3): what follows the match may begin with a slash. The libc crate lacks it.
+/// FNM_LEADING_DIR of fnmatch(3): a match of a leading directory of the path is enough. The libc crate lacks it.
 const FNM_LEADING_DIR: libc::c_int = 1 << 3;
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! What is captured: whose calls, which of them, about which paths; and what is there when that begins.
+//! The target of a capture: whose calls, which calls, about which paths, and what exists when the capture begins.
 //!
-//! * `scope` whose; `filter` which; `glob`, `path_filter` about which paths
-//! * `command` the one that is started; `snapshot` what is there already
+//! * `scope`: whose calls; `filter`: which calls; `glob`, `path_filter`: about which paths
+//! * `command`: starts the captured command; `snapshot`: processes, open files and mounts at the start
 
 pub mod command;
 pub mod filter;

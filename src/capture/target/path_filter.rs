@@ -1,11 +1,11 @@
-//! Which events stay, by the paths they are about: `--path`, `--not-path`.
+//! The path filter: which events are kept, by the paths they are about (`--path`, `--not-path`).
 //!
-//! An event is about the path of its call, and about the file of its descriptor, which is the path it was opened by for
-//! as long as it is open: so a descriptor's calls, from its open to its close, stay or go together, and none of them is
-//! left an orphan. A call about two files stays when one of them does. What names no file stays, and so does what tells
-//! of processes (fork, exec, exit, working directories), since the meaning of other calls rests on it.
+//! An event is about the path arguments of its call, and about the file of its descriptor. That file is judged once, by the
+//! path it was opened on: so all calls on a descriptor, from its open to its close, are kept or dropped together, and none
+//! refers to an open that is missing. A call about two files is kept when one of them is. Calls that name no file are kept,
+//! and so are those about processes (fork, exec, exit, working directories), since the meaning of other calls depends on them.
 //!
-//! Descriptors are followed through dup, fork and close as the kernel hands them on.
+//! Descriptors are followed through dup, fork and close as the kernel inherits and copies them.
 
 use super::glob::Glob;
 use super::snapshot::Snapshot;
@@ -14,36 +14,36 @@ use crate::syscall::{Op, Ret, Role, Syscall, flag};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// Patterns of paths.
+/// The path patterns of options `--path` and `--not-path`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Paths {
-    /// Only what one of these matches stays; everything, when there is none.
+    /// Patterns to keep: only paths that one of these matches are kept; every path if there is none.
     pub only: Vec<Glob>,
-    /// What one of these matches goes.
+    /// Patterns to drop: paths that one of these matches are dropped, even if `only` matches them.
     pub not: Vec<Glob>,
 }
 
 impl Paths {
-    /// Does nothing go?
+    /// Are there no patterns, so that every event is kept?
     pub const fn all(&self) -> bool {
         self.only.is_empty() && self.not.is_empty()
     }
 
-    /// Does it stay? Also asked of what is no path: `pipe:[7]`.
+    /// Is a path kept? Also used for names that are no paths, such as `pipe:[7]`.
     pub fn keep(&self, path: &[u8]) -> bool {
         let any = |globs: &[Glob]| globs.iter().any(|glob| glob.matches(path));
         (self.only.is_empty() || any(&self.only)) && !any(&self.not)
     }
 }
 
-/// What a descriptor is open on, and whether calls on it stay.
+/// What a descriptor is open on, and whether calls on it are kept.
 #[derive(Clone, Debug)]
 struct Open {
     path: Arc<[u8]>,
     stays: bool,
 }
 
-/// What is known of a process.
+/// What is known of a process: working directory, root directory (`None`: unknown, or `/`) and open descriptors.
 #[derive(Clone, Debug, Default)]
 struct Process {
     cwd: Option<Arc<[u8]>>,
@@ -51,17 +51,17 @@ struct Process {
     open: BTreeMap<i64, Open>,
 }
 
-/// Lets events through or not.
+/// Decides for each event of a capture whether it is kept, and follows descriptors and working directories to do so.
 #[derive(Debug, Default)]
 pub struct PathFilter {
     paths: Paths,
     processes: HashMap<u32, Process>,
-    /// Calls that went.
+    /// Number of calls that were dropped so far.
     pub filtered: u64,
 }
 
 impl PathFilter {
-    /// A path_filter for what was there when the capture began.
+    /// A filter with these patterns that starts with the processes and open files of the snapshot.
     pub fn new(paths: &Paths, snapshot: &Snapshot) -> PathFilter {
         let mut path_filter = PathFilter { paths: paths.clone(), ..PathFilter::default() };
         for there in &snapshot.processes {
@@ -74,7 +74,7 @@ impl PathFilter {
         path_filter
     }
 
-    /// A process was made, and has what its parent has.
+    /// Notes that a process was forked: it starts with the descriptors and directories of its parent.
     pub fn forked(&mut self, parent: u32, child: u32) {
         if !self.paths.all() {
             let like = self.processes.get(&parent).cloned().unwrap_or_default();
@@ -82,7 +82,8 @@ impl PathFilter {
         }
     }
 
-    /// Does the event stay? To be asked of each, in the order in which calls returned.
+    /// Is the event kept? To be called once for each event, in the order in which calls returned, since it also updates what is
+    /// known of descriptors.
     pub fn lets(&mut self, event: &Event) -> bool {
         if self.paths.all() {
             return true;
@@ -109,7 +110,7 @@ impl PathFilter {
                 | Op::Getcwd
                 | Op::CloseRange,
             ) => true,
-            // Which file it is about is known when it is open.
+            // An open that succeeded is judged by the file it led to.
             _ if def.ret == Ret::NewFd && op != Some(Op::Dup) && event.success().is_some() => {
                 let path = self.made(pid, event);
                 let stays = self.paths.keep(&path);
@@ -131,7 +132,8 @@ impl PathFilter {
         stays
     }
 
-    /// What a process had when it came into the scope: all that is about a file it has open stays or goes with it.
+    /// Takes an event about what a newcomer has (`joined_cwd`, `joined_fd`). Its working directory is kept; an open file is
+    /// judged by its path, as are all later calls on it.
     fn joined(&mut self, pid: u32, event: &Event) -> bool {
         if event.syscall == Syscall::joined_cwd {
             self.processes.entry(pid).or_default().cwd = event.text(Text::Path).map(Arc::from);
@@ -143,7 +145,7 @@ impl PathFilter {
         self.paths.keep(path)
     }
 
-    /// What an open led to, or what a descriptor that is no file is called.
+    /// The path that an open led to, or, for a descriptor that is no file, the name of the call that made it.
     fn made(&self, pid: u32, event: &Event) -> Arc<[u8]> {
         match (event.text(Text::FdPath), event.text(Text::Path)) {
             (Some(path), _) => path.into(),
@@ -152,24 +154,24 @@ impl PathFilter {
         }
     }
 
-    /// Does the file that a path argument names stay? `None` when there is no such argument.
+    /// Is the file that a path argument names kept? `None` when the call has no such argument.
     fn named(&self, pid: u32, event: &Event, role: Role, text: Text, dir: Col) -> Option<bool> {
         let path = event.text(text).filter(|_| event.syscall.def().has(role))?;
-        // An empty one stands for the descriptor itself (AT_EMPTY_PATH).
+        // An empty path resolves to the path of the directory descriptor (AT_EMPTY_PATH).
         Some(self.paths.keep(&self.resolve(pid, event.int(dir), path)))
     }
 
-    /// Do calls on this descriptor stay? `None` when there is no such argument.
+    /// Is the file of a descriptor argument kept? `None` when the call has no such argument.
     fn descriptor(&self, pid: u32, event: &Event, role: Role, col: Col) -> Option<bool> {
         let fd = event.int(col).filter(|fd| *fd >= 0 && event.syscall.def().has(role))?;
         Some(match self.open(pid, fd) {
             Some(open) => open.stays,
-            // Nothing says what it is.
+            // Its file is unknown: kept unless only certain paths are wanted.
             None => self.paths.only.is_empty(),
         })
     }
 
-    /// What the call changes.
+    /// Applies what the call changes: descriptors that it makes, copies or closes, processes, working and root directories.
     fn follow(&mut self, pid: u32, event: &Event, op: Option<Op>) {
         let Some(ret) = event.success() else {
             if op == Some(Op::ExitGroup) || (op == Some(Op::Exit) && event.int(Col::Tid) == Some(i64::from(pid))) {
@@ -234,8 +236,8 @@ impl PathFilter {
         }
     }
 
-    /// A path from the machine's root, without `.` and `..`; links on the way are not followed. One whose beginning is not known
-    /// stays as it is.
+    /// Makes a path absolute, from the machine's root, without `.` and `..`; symlinks are not followed. A relative path whose
+    /// directory is not known stays as it is.
     fn resolve(&self, pid: u32, dir: Option<i64>, path: &[u8]) -> Arc<[u8]> {
         let base = match dir {
             _ if path.first() == Some(&b'/') => self.processes.get(&pid).and_then(|process| process.root.as_deref()),

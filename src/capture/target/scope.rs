@@ -1,4 +1,4 @@
-//! What is captured: whose calls.
+//! The scope of a capture: whose calls are captured, and how eBPF programs recognise those tasks.
 
 use crate::os::user;
 use anyhow::{Context, Result, ensure};
@@ -7,52 +7,52 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-/// Whose calls are captured.
+/// The scope of a capture: whose calls are captured, as the user names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// A command that is started, and all that descends from it.
+    /// A command (program and arguments) that is started for the capture, and its descendants.
     Command(Vec<std::ffi::OsString>),
-    /// These processes, all their threads and, if followed, what they start.
+    /// Processes of these ids, all their threads and, if [`crate::capture::Options::follow`] is set, what they start.
     Pids(Vec<u32>),
-    /// Every process in a control group and those below it.
+    /// Every process in this control group (version 2) or one below it; a path relative to /sys/fs/cgroup will do.
     Cgroup(PathBuf),
-    /// Every process of a user, by name or number.
+    /// Every process of a user, given by name or number.
     User(String),
-    /// Every process of this name (as `ps -o comm` shows it, 15 bytes at most).
+    /// Every process with this name (as `ps -o comm` shows it, 1 to 15 bytes).
     Comm(String),
-    /// Every process but this one.
+    /// Every process of the machine but this one.
     All,
 }
 
-/// The same for the programs: how a task is known to be in the scope.
+/// A scope as the eBPF programs see it: how they decide whether a task is in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Match {
-    /// Its process is in map `pids` when the capture begins, or its parent is in the scope.
+    /// A task is in the scope if its process is in map `pids` when the capture begins, or if its parent is in the scope.
     Pids,
-    /// It is what is asked for, at any time, and not of this process.
+    /// A task is in the scope from the moment at which it matches `by`, unless it belongs to this process.
     Others {
-        /// This process.
+        /// Process id of this process, which is left out.
         own: u32,
-        /// What is asked for.
+        /// The property that tasks are matched by.
         by: By,
     },
 }
 
-/// What tasks are captured by.
+/// The property by which tasks come into a scope that is neither a command nor a list of processes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum By {
-    /// Nothing: all of them.
+    /// None: every task is in the scope.
     All,
-    /// They run as this user.
+    /// Tasks whose real user id is this.
     User(u32),
-    /// They have this name, zeroes behind it.
+    /// Tasks with this name (`comm`), padded with zero bytes.
     Comm([u8; 16]),
-    /// They are in the control group of this id.
+    /// Tasks in the control group of this id (the inode number of its directory), or in one below it.
     Cgroup(u64),
 }
 
 impl Scope {
-    /// How the programs know the tasks.
+    /// The scope in the form that the eBPF programs are made for.
     ///
     /// # Errors
     /// When there is no such user or control group, or a name is too long.
@@ -82,7 +82,7 @@ impl Scope {
         Ok(Match::Others { own: std::process::id(), by })
     }
 
-    /// In the words of a message.
+    /// The scope in words, for messages: `command tar cf x`, `user postgres`.
     pub fn describe(&self) -> String {
         match self {
             Scope::Command(words) => {
@@ -101,7 +101,7 @@ impl Scope {
     }
 }
 
-/// A command in a message: one line of it, and not a long one. The whole is in the manifest.
+/// Shortens a command for a message: its first line, at most 60 characters of it. The whole command is in the manifest.
 fn short(command: &str) -> String {
     const MOST: usize = 60;
     let line = command.lines().next().unwrap_or_default();
@@ -109,7 +109,7 @@ fn short(command: &str) -> String {
     if shown.len() < command.len() { format!("{} ...", shown.trim_end()) } else { shown }
 }
 
-/// A word of a command line for the kernel.
+/// A word of a command line as a NUL-terminated string for execve(2).
 ///
 /// # Errors
 /// When it has a NUL inside.

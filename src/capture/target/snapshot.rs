@@ -1,7 +1,8 @@
-//! What is there already when a capture begins: tasks in its scope, their open files, working directories and mounts.
+//! The snapshot: what exists when a capture begins: tasks in its scope, their open files, working directories and mounts.
 //!
-//! Iterators of the kernel tell the tasks and their descriptors ([`crate::capture::probe::walk`]), /proc the rest. The programs that follow
-//! calls are attached before, so a descriptor is in the one or the other, or in both; then the events say it better.
+//! eBPF iterators list the tasks and their descriptors ([`crate::capture::probe::walk`]), /proc tells the rest. The programs
+//! that follow calls are attached before the walk, so a descriptor is in the events, in the snapshot, or in both; if in both,
+//! the events are believed and the row of the snapshot is removed.
 
 use super::path_filter::Paths;
 use crate::capture::kernel::record::{file_at, task_at};
@@ -14,92 +15,92 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// A process that was there.
+/// A process of the snapshot: one row of table `processes`. Processes that come into the scope later (newcomers) are added.
 #[derive(Clone, Debug, Default)]
 pub struct Process {
-    /// Its id.
+    /// Process id, as captured.
     pub pid: i64,
-    /// Its parent's.
+    /// Process id of its parent.
     pub parent: i64,
-    /// Its user and group.
+    /// Its real user id.
     pub uid: i64,
-    /// Its group.
+    /// Its real group id.
     pub gid: i64,
-    /// Its name.
+    /// Its name (`comm` of its leading thread, at most 15 bytes).
     pub comm: Vec<u8>,
-    /// Its working directory; absent when that could not be seen.
+    /// Path of its working directory; `None` when that could not be read.
     pub cwd: Option<Vec<u8>>,
-    /// Its root directory.
+    /// Path of its root directory; `None` when that could not be read.
     pub root: Option<Vec<u8>>,
-    /// Its mount namespace, as a small number: the first one seen is 0.
+    /// Its mount namespace as a small number (the first one seen is 0): [`Mount::space`] of its mounts. `None` when unknown.
     pub mounts: Option<i64>,
 }
 
-/// A descriptor that was open.
+/// A descriptor that was open when the capture began: one row of table `open_files`.
 #[derive(Clone, Debug)]
 pub struct OpenFile {
-    /// Its process.
+    /// Process id of the process that has the descriptor.
     pub pid: i64,
-    /// Its number.
+    /// Number of the descriptor.
     pub fd: i64,
-    /// Which open file description: equal numbers are shared ones.
+    /// Small number of its open file description: descriptors with equal numbers share one.
     pub ofd: i64,
-    /// What it is open on.
+    /// Path of the file as the kernel shows it, with ` (deleted)` behind it if unlinked; `pipe:[7]` and the like for no files.
     pub path: Vec<u8>,
-    /// Flags of the description.
+    /// Flags of the open file description (O_RDWR, O_APPEND ...); whether exec closes the descriptor is in `cloexec`.
     pub flags: i64,
-    /// Is it closed by exec?
+    /// Is the descriptor closed by exec (FD_CLOEXEC)?
     pub cloexec: bool,
-    /// Position.
+    /// Position of the open file description, bytes.
     pub pos: i64,
-    /// Device number of its file.
+    /// Device number of its file, as stat(2) shows it.
     pub dev: i64,
-    /// Inode number.
+    /// Inode number of its file.
     pub ino: i64,
-    /// Size, bytes.
+    /// Size of its file, bytes.
     pub size: i64,
-    /// Kind and permission bits.
+    /// Kind and permission bits of its file (`st_mode`).
     pub mode: i64,
 }
 
-/// A mount of a namespace.
+/// A mount point of a mount namespace: one row of table `mounts`, from /proc/PID/mountinfo.
 #[derive(Clone, Debug)]
 pub struct Mount {
-    /// Number of the namespace, as in [`Process::mounts`].
+    /// Small number of the mount namespace, as in [`Process::mounts`].
     pub space: i64,
-    /// Where.
+    /// Path of the mount point.
     pub path: Vec<u8>,
-    /// Device number.
+    /// Device number of the file system, as stat(2) shows it.
     pub dev: i64,
-    /// Directory of the file system that is shown there.
+    /// Directory of the file system that is mounted there (`/` unless it is a bind mount or subvolume).
     pub root: Vec<u8>,
-    /// Kind of file system.
+    /// Type of the file system: `ext4`, `tmpfs` ...
     pub kind: Vec<u8>,
-    /// What is mounted.
+    /// Source of the mount: a device or a name.
     pub source: Vec<u8>,
-    /// Options.
+    /// Mount options of this mount point.
     pub options: Vec<u8>,
 }
 
-/// What was there when the capture began.
+/// The snapshot of what existed when the capture began.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
-    /// Processes in the scope.
+    /// Processes in the scope at the start; newcomers are added at the end of the capture.
     pub processes: Vec<Process>,
-    /// Their threads.
+    /// Number of threads of the processes that were in the scope at the start.
     pub threads: u64,
-    /// Their descriptors.
+    /// Descriptors that these processes had open.
     pub files: Vec<OpenFile>,
-    /// The mounts they see.
+    /// Mount points of the mount namespaces that these processes are in.
     pub mounts: Vec<Mount>,
-    /// Their mount namespaces, as the kernel numbers them: at its place in [`Process::mounts`].
+    /// The kernel's numbers of the mount namespaces; the index in this vector is the small number in [`Process::mounts`].
     pub spaces: Vec<u64>,
-    /// Numbers of their open file descriptions.
+    /// Small numbers given to their open file descriptions so far.
     pub ofds: Numbers,
 }
 
-/// Small numbers for the kernel's addresses of open file descriptions. The addresses are no business of a capture: only
-/// which of them are equal.
+/// Gives small numbers to the kernel addresses of open file descriptions (`struct file`). A capture must not show kernel
+/// addresses; it only needs to know which of them are equal.
 #[derive(Clone, Debug, Default)]
 pub struct Numbers {
     known: HashMap<u64, i64>,
@@ -107,10 +108,10 @@ pub struct Numbers {
 }
 
 impl Numbers {
-    /// Addresses that are kept; beyond, one that is met again gets a new number.
+    /// How many addresses are remembered. When there are more all are forgotten, so that an old address gets a new number.
     const MOST: usize = 1 << 20;
 
-    /// The number of an address.
+    /// The small number of an address; a new address gets the next number, from 0 on.
     pub fn of(&mut self, address: u64) -> i64 {
         if self.known.len() >= Numbers::MOST {
             self.known.clear();
@@ -130,25 +131,25 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32
 }
 
-/// A device number of the kernel as stat(2) shows it.
+/// Converts a device number from the kernel's own encoding (20 bits of minor) to that of stat(2).
 pub fn device(kernel: u32) -> i64 {
     device_of(kernel >> 20, kernel & 0xf_ffff)
 }
 
-/// A device number of its two parts, as stat(2) shows it.
+/// The device number of a major and a minor number, as stat(2) shows it.
 pub fn device_of(major: u32, minor: u32) -> i64 {
     libc::makedev(major, minor) as i64
 }
 
 impl Snapshot {
-    /// Puts together what the iterators told, and what /proc says of the processes.
+    /// Makes a snapshot from the output of the two eBPF iterators (layouts [`task_at`] and [`file_at`]) and from /proc.
     pub fn new(tasks: &[u8], files: &[u8]) -> Snapshot {
         let mut snapshot = Snapshot::default();
         let mut processes: BTreeMap<i64, Process> = BTreeMap::new();
         for task in tasks.chunks_exact(task_at::SIZE) {
             snapshot.threads += 1;
             let pid = i64::from(u32_at(task, task_at::PID));
-            // The leader comes first; what it is called is what the process is called.
+            // The leading thread comes first; its name is that of the process.
             processes.entry(pid).or_insert_with(|| Process {
                 pid,
                 parent: i64::from(u32_at(task, task_at::PARENT)),
@@ -164,7 +165,7 @@ impl Snapshot {
         snapshot
     }
 
-    /// The same out of /proc alone, where programs cannot be loaded.
+    /// Makes a snapshot of these processes from /proc and kcmp(2) alone, where no eBPF programs can be loaded.
     pub fn of_proc(pids: &[u32]) -> Snapshot {
         let mut snapshot = Snapshot::default();
         for pid in pids {
@@ -195,12 +196,12 @@ impl Snapshot {
         snapshot
     }
 
-    /// Leaves out files that are not wanted.
+    /// Removes the open files that the path patterns leave out.
     pub fn keep_files(&mut self, paths: &Paths) {
         self.files.retain(|file| paths.all() || paths.keep(file.path.strip_suffix(b" (deleted)").unwrap_or(&file.path)));
     }
 
-    /// Adds processes that came later, and were not there.
+    /// Adds newcomers: processes that came into the scope later; those already in the snapshot are left as they are.
     pub fn add_processes(&mut self, later: impl Iterator<Item = Process>) {
         let known: BTreeSet<i64> = self.processes.iter().map(|process| process.pid).collect();
         self.processes.extend(later.filter(|process| !known.contains(&process.pid)));
@@ -232,7 +233,8 @@ impl Snapshot {
         }
     }
 
-    /// Working directory, root and mounts of each process. One that ends meanwhile, or may not be looked at, keeps none.
+    /// Reads working directory, root and mounts of each process from /proc. A process that has ended, or that this process may
+    /// not inspect, gets none.
     fn look_around(&mut self) {
         let mut processes = std::mem::take(&mut self.processes);
         for process in &mut processes {
@@ -245,14 +247,16 @@ impl Snapshot {
         self.processes = processes;
     }
 
-    /// This process's own mounts: most that come later see the same, and may be gone before anybody could ask.
+    /// Reads the mounts of this process's own mount namespace: most newcomers are in the same one, and may have ended before
+    /// anybody could read theirs.
     pub fn know_own_mounts(&mut self) {
         let own = std::fs::read_link("/proc/self/ns/mnt").ok().and_then(|name| space_number(&name));
         let _ = own.and_then(|own| self.space(i64::from(std::process::id()), own));
     }
 
-    /// The number of a mount namespace that a process is in. What is mounted in a new one is read then; unlike where a
-    /// process is, anybody may know that (proc_pid_mountinfo(5)), so that no right is needed for it later.
+    /// The small number of a mount namespace that process `pid` is in; `None` when it is new and its mounts cannot be read. The
+    /// mounts of a new namespace are read now; unlike a working directory anybody may read them (proc_pid_mountinfo(5)), so that
+    /// this works after capabilities are dropped.
     pub fn space(&mut self, pid: i64, space: u64) -> Option<i64> {
         let known = self.spaces.iter().position(|seen| *seen == space).map(|at| at as i64);
         known.or_else(|| {
@@ -264,11 +268,11 @@ impl Snapshot {
         })
     }
 
-    /// For the manifest.
+    /// Adds the counts of processes and open files and the mounts of namespace 0 to a manifest.
     pub fn describe(&self, manifest: &mut Manifest) {
         manifest.insert(Table::Processes.name().into(), json!(self.processes.len()));
         manifest.insert(Table::OpenFiles.name().into(), json!(self.files.len()));
-        // What generate and replay go by: the mounts of one namespace, that of the first process.
+        // Generate and replay use the mounts of one namespace only, the first one seen.
         let seen = self.mounts.iter().filter(|mount| mount.space == 0).map(|mount| mounts::Mount {
             path: mount.path.clone(),
             fs: String::from_utf8_lossy(&mount.kind).into_owned(),
@@ -278,7 +282,8 @@ impl Snapshot {
     }
 }
 
-/// What a descriptor of a task is open on, out of /proc.
+/// Reads from /proc what a descriptor of a process or thread is open on; `None` when it is closed or may not be read. The
+/// number of the open file description is left at 0.
 pub fn open_file(pid: u32, fd: i64) -> Option<OpenFile> {
     let link = format!("/proc/{pid}/fd/{fd}");
     let path = std::fs::read_link(&link).ok()?;
@@ -291,7 +296,7 @@ pub fn open_file(pid: u32, fd: i64) -> Option<OpenFile> {
         fd,
         ofd: 0,
         path: path.as_os_str().as_bytes().to_vec(),
-        // It shows close-on-exec among them.
+        // fdinfo shows close-on-exec among the flags.
         flags: flags & !i64::from(libc::O_CLOEXEC),
         cloexec: flags & i64::from(libc::O_CLOEXEC) != 0,
         pos: field("pos:").and_then(|pos| pos.parse().ok()).unwrap_or(0),
@@ -302,12 +307,12 @@ pub fn open_file(pid: u32, fd: i64) -> Option<OpenFile> {
     })
 }
 
-/// The number in `mnt:[4026531841]` (namespaces(7)).
+/// The number of a mount namespace from the link /proc/PID/ns/mnt, `mnt:[4026531841]` (namespaces(7)).
 fn space_number(name: &Path) -> Option<u64> {
     name.to_str()?.strip_prefix("mnt:[")?.strip_suffix(']')?.parse().ok()
 }
 
-/// What a line of /proc/PID/mountinfo tells.
+/// Parses a line of /proc/PID/mountinfo; `None` when it is malformed.
 fn mount(space: i64, line: &[u8]) -> Option<Mount> {
     let mounts::Line { device, root, path, options, fs, source, .. } = mounts::Line::parse(line)?;
     let dev = device_of(device.0, device.1);
