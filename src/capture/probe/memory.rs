@@ -1,4 +1,5 @@
-//! Pieces of the programs: what is read of the memory of a program that makes a call. See [`super::parts`].
+//! Pieces of the eBPF programs that read the memory of the captured process: strings and structures that arguments of its call
+//! point to. Registers are used as [`super::parts`] says.
 
 use super::parts::{argument, column, frame, say};
 use crate::capture::decode::requests::ENTRY;
@@ -11,7 +12,8 @@ use crate::capture::kernel::record::{self, at, flag as said};
 use crate::capture::kernel::row::{Behind, flag};
 use crate::syscall::lock::Lock;
 
-/// Appends the strings that the row names.
+/// Appends the string arguments (paths) that the row names, at most two, to the record at R8. One that cannot be read sets
+/// flag LOST_FIRST or LOST_SECOND.
 pub fn strings(a: &mut Asm) {
     for (which, lost) in [(0, said::LOST_FIRST), (1, said::LOST_SECOND)] {
         let (next, read) = (a.label(), a.label());
@@ -33,7 +35,8 @@ pub fn strings(a: &mut Asm) {
     }
 }
 
-/// Appends what lies behind the pointer that the row names. Goes on at `requests` when that are requests.
+/// Appends the structure that the pointer argument named by the row points to ([`Behind`] says what it is) to the record at R8.
+/// Jumps to `requests` when it is an array of asynchronous requests (io_submit(2)). Sets flag LOST_BEHIND when unreadable.
 pub fn behind(a: &mut Asm, requests: Label) {
     let [done, fixed, returned, vectors, lock, read, lost] = std::array::from_fn(|_| a.label());
     a.load(DW, R2, R10, frame::ROW);
@@ -70,7 +73,7 @@ pub fn behind(a: &mut Asm, requests: Label) {
     a.add(R9, 16);
     a.goto(done);
 
-    // The command stands before the pointer.
+    // The fcntl command is the argument before the pointer.
     a.here(lock);
     for (first, _) in Lock::FIRST {
         let other = a.label();
@@ -98,7 +101,7 @@ pub fn behind(a: &mut Asm, requests: Label) {
     a.alu(Lsh, R1, 3);
     a.add(R1, R8);
     a.load(DW, R1, R1, at::ARGS + 8);
-    // More vectors than there may be: the call failed for it.
+    // More vectors than IOV_MAX: the call has failed for that reason.
     a.jump(Gt, R1, record::BEHIND / 16, done);
     a.alu(Lsh, R1, R3);
 
@@ -122,14 +125,15 @@ pub fn behind(a: &mut Asm, requests: Label) {
     a.here(done);
 }
 
-/// Appends requests: the pointer to each, and what is there. Goes on at `then`. R6 is lost.
+/// Appends the requests that io_submit(2) accepted to the record at R8: of each its address and the `struct iocb` there. Jumps
+/// to `then` at the end. R6 is lost.
 pub fn requests(a: &mut Asm, then: Label) {
     let (next, end, lost) = (a.label(), a.label(), a.label());
     let most = record::BEHIND / ENTRY as i32;
     argument(a, column::POINTER, then);
     a.store(DW, R10, frame::BEGIN, R3);
     a.mov(R6, 0);
-    // Calls that hand over requests have nothing else behind pointers.
+    // io_submit has no other variable parts.
     a.mov(R9, 0);
     a.here(next);
     a.load(DW, R1, R10, frame::RET);

@@ -1,8 +1,9 @@
-//! Processes that come while a capture runs: made by one that is captured, or found in the scope. The kernel's side of it.
+//! Pieces of the eBPF programs that report processes which come while a capture runs: forked by a captured one, or newcomers
+//! (processes that come into the scope).
 //!
-//! A process that comes into a scope (a user's, a control group's, that of a name) was elsewhere before. What it brings,
-//! its directories and all that it has open, is read at its first call, in the kernel: by the time this process hears of
-//! it, it may have moved on, closed everything or ended, and this process has no rights left to look.
+//! A newcomer (to the scope of a user, a control group or a name) opened files before anybody captured it. Its working and root
+//! directory and its open descriptors are read in the kernel at its first call: by the time the reader hears of it, it may have
+//! closed everything or ended, and the reader has no privileges left to look.
 
 use super::file::{field, file, names, typed, word};
 use super::parts::{about, blank, frame, reserve, scratch, send, submit};
@@ -16,10 +17,11 @@ use crate::capture::kernel::counter::Counter;
 use crate::capture::kernel::layout::Layout;
 use crate::capture::kernel::record::{self, at, flag, place};
 
-/// Length of a task's name (TASK_COMM_LEN).
+/// Bytes of a task's name with its NUL (TASK_COMM_LEN).
 const COMM: i32 = 16;
 
-/// Tells that the process of the task in R6 made that of the task in R7. R8 is lost.
+/// Sends a FORKED record: the process of task R6 made the process of task R7. Sends nothing when both are one process (a new
+/// thread). R8 is lost; jumps to `full` when the ring has no room.
 pub fn forked(a: &mut Asm, k: &Layout, full: Label) {
     let thread = a.label();
     a.load(W, R1, R6, k.at.tgid);
@@ -33,7 +35,7 @@ pub fn forked(a: &mut Asm, k: &Layout, full: Label) {
     a.here(thread);
 }
 
-/// R0 = the mark of the process whose leader is in R8, or null.
+/// R0 = the element of map `told` for the process whose leading task is in R8, or null; `make` creates it if it is missing.
 fn told(a: &mut Asm, make: bool) {
     a.map(R1, Map::Told);
     a.mov(R2, R8);
@@ -42,8 +44,9 @@ fn told(a: &mut Asm, make: bool) {
     a.call(Helper::TaskStorage);
 }
 
-/// Tells of the process of the current task and of what it has, if the task came into the scope with this call (slot
-/// JOINED) and none of its threads did before. R6 to R9 are lost. Gives the function that [`what_it_has`] is to be put at.
+/// Reports the process of the current task and what it has, if the task came into the scope with this call (frame field
+/// JOINED) and none of its threads was reported before. R6 to R9 are lost. Returns the label at which [`what_it_has`] must be
+/// emitted; `None` where the kernel has no `bpf_loop`: then only the working directory is reported.
 pub fn joined(a: &mut Asm, k: &Layout, out: Label, full: Label) -> Option<Label> {
     a.load(DW, R1, R10, frame::JOINED);
     a.jump(Eq, R1, 0, out);
@@ -82,7 +85,7 @@ pub fn joined(a: &mut Asm, k: &Layout, out: Label, full: Label) -> Option<Label>
     a.mov(R9, COMM);
     send(a, full);
     if !k.loops {
-        // One walk is what a verifier can follow here: that from the working directory.
+        // Without loops the verifier can follow only one walk up a path here: that from the working directory.
         a.store(DW, R10, frame::NUMBER, place::CWD);
         one(a, k, out, out, full);
         return None;
@@ -97,8 +100,8 @@ pub fn joined(a: &mut Asm, k: &Layout, out: Label, full: Label) -> Option<Label>
     Some(each)
 }
 
-/// A function that the kernel calls for each place of the current process: R1 is its number, R2 points to when that is.
-/// It returns 1 when there are no more.
+/// Emits the function that `bpf_loop` calls for each place of the current process (working directory, root, descriptors): R1
+/// is the number of the place, R2 points to the time of the call (frame field NOW). It returns 1 when there are no more places.
 pub fn what_it_has(a: &mut Asm, k: &Layout, each: Label) {
     let (next, last) = (a.label(), a.label());
     a.here(each);
@@ -118,15 +121,17 @@ pub fn what_it_has(a: &mut Asm, k: &Layout, each: Label) {
     a.give(1);
 }
 
-/// Begins the record at R8 about the task in R7: what it brings was there when its call began (frame field NOW).
+/// Begins the record at R8 about task R7 with this flag; its time is the start of the task's call (frame field NOW), since what
+/// the process has was open by then.
 fn begin(a: &mut Asm, k: &Layout, flag: u16) {
     about(a, k, R7, flag);
     a.load(DW, R1, R10, frame::NOW);
     a.store(DW, R8, at::TS, R1);
 }
 
-/// Tells of one place (its number in frame field NUMBER) of the task in R7. Jumps to `none` when there is nothing, and to `last`
-/// when nothing follows either. R6 to R9 are lost.
+/// Sends a PLACE record of one place (its number is in frame field NUMBER) of task R7. Jumps to `none` when the place is empty,
+/// to `last` when it is beyond the descriptor table, and to `full` when the ring has no room or there are too many descriptors.
+/// R6 to R9 are lost.
 fn one(a: &mut Asm, k: &Layout, none: Label, last: Label, full: Label) {
     scratch(a, none);
     blank(a, 0);
@@ -180,7 +185,7 @@ fn one(a: &mut Asm, k: &Layout, none: Label, last: Label, full: Label) {
         None => a.mov(R0, R1),
     }
     a.store(DW, R10, frame::POINTER, R0);
-    // A name that is not among those of its directory is gone; that of a whole file system never is.
+    // A name (dentry) that is not hashed was deleted; the root of a file system is not hashed but never deleted.
     let named = a.label();
     a.mov(R7, R0);
     field(a, k, DW, R6, R7, k.at.dentry);
@@ -195,8 +200,8 @@ fn one(a: &mut Asm, k: &Layout, none: Label, last: Label, full: Label) {
     send(a, full);
 }
 
-/// Jumps to `out` unless the current task is captured, or is a helper of one that is (the threads of io_uring have no
-/// mark of their own). R7 = the current task.
+/// R7 = the current task; jumps to `out` unless it or its leading thread has a mark (worker threads of io_uring have no mark
+/// of their own).
 pub fn ours(a: &mut Asm, k: &Layout, out: Label) {
     let yes = a.label();
     a.call(Helper::CurrentTask);

@@ -1,7 +1,7 @@
-//! What is captured beside calls, where the kernel shows it: requests through io_uring, and page faults of mapped files.
+//! Optional eBPF programs for what is captured beside calls: requests through io_uring, and page faults of mapped files.
 //!
-//! Both are best effort; where the kernel does not show them, requests are counted rather than told, and the start of the
-//! capture says so.
+//! Not every kernel has the tracepoints. Without those of io_uring, calls of `io_uring_enter` are counted as losses instead of
+//! captured requests; without those of page faults none are captured. A warning at the start of the capture says so.
 
 use super::file::{inode_fields, opened, word};
 use super::newcomers::ours;
@@ -19,18 +19,19 @@ use crate::capture::kernel::layout::Layout;
 use crate::capture::kernel::record::{FIXED, STRING, at, flag};
 use anyhow::Result;
 
-/// A program at a tracepoint that not every kernel has.
+/// An eBPF program at a tracepoint that not every kernel has.
 #[derive(Clone, Debug)]
 pub struct Optional {
-    /// Its name.
+    /// Name of the program, as the kernel lists it.
     pub name: &'static str,
-    /// What it is.
+    /// Its instructions.
     pub code: Code,
-    /// What it is attached to.
+    /// BTF type id of the tracepoint that it is attached to.
     pub hook: u32,
 }
 
-/// The programs that tell of requests through io_uring.
+/// Makes the programs that report io_uring requests when they are submitted and when they complete, and finds the kernel's
+/// layout of requests that the decoder needs.
 ///
 /// # Errors
 /// When the kernel does not show them.
@@ -45,7 +46,7 @@ pub fn rings(btf: &Btf, k: &Layout) -> Result<(Rings, [Optional; 2])> {
     Ok((rings, programs))
 }
 
-/// The programs that tell of page faults.
+/// Makes the programs that report page faults of mapped files: one for single pages, one for the pages mapped around them.
 ///
 /// # Errors
 /// When the kernel does not show them (Linux 6.8 does).
@@ -59,13 +60,14 @@ pub fn faults(btf: &Btf, k: &Layout) -> Result<[Optional; 2]> {
     ])
 }
 
-/// Tells of a request that is handed over: the program's argument. What it needs is copied, and understood later.
+/// The program at the submission of a request (its first argument is the `struct io_kiocb`). The data of its opcode are copied
+/// to an ASKED record as they are and decoded by the reader.
 fn ask(k: &Layout, rings: &Rings) -> Code {
     let mut a = Asm::default();
     let (out, full) = (a.label(), a.label());
     a.load(DW, R6, R1, 0);
     ours(&mut a, k, out);
-    // Most have no names: those are made in the ring.
+    // Most opcodes have no paths: their records have a fixed length and are made in the ring.
     let named: Vec<_> = rings.kinds.iter().filter(|kind| !kind.names.is_empty()).map(|kind| (kind, a.label())).collect();
     a.load(B, R9, R6, rings.opcode);
     for (kind, label) in &named {
@@ -120,7 +122,7 @@ fn ask(k: &Layout, rings: &Rings) -> Code {
     a.finish()
 }
 
-/// Fills the record at R8 with what every request has; R6 is the request, R7 the task.
+/// Fills the record at R8 with address, opcode, descriptor and flags of the request at R6; R7 is the task.
 fn asked(a: &mut Asm, k: &Layout, rings: &Rings) {
     about(a, k, R7, flag::ASKED);
     a.store(DW, R8, at::ARGS, R6);
@@ -132,7 +134,7 @@ fn asked(a: &mut Asm, k: &Layout, rings: &Rings) {
     a.store(DW, R8, at::ARGS + 24, R1);
 }
 
-/// Copies what the opcode of the request in R6 needs, behind R9 bytes of the record at R8.
+/// Copies the opcode's own data of the request at R6 (64 bytes) behind R9 bytes of the variable part of the record at R8.
 fn command(a: &mut Asm) {
     a.store(H, R8, at::BEHIND, COMMAND);
     a.mov(R1, R8);
@@ -143,7 +145,8 @@ fn command(a: &mut Asm) {
     a.call(Helper::ReadKernel);
 }
 
-/// Tells that a request, the second argument, is done, and on which file. Further results of one request come without it.
+/// The program at the completion of a request (its second argument): reports its result and file. Further results of one
+/// request (multishot) come with a null request and are ignored.
 fn done_with(k: &Layout, rings: &Rings) -> Code {
     let mut a = Asm::default();
     let (out, full, none) = (a.label(), a.label(), a.label());
@@ -170,8 +173,8 @@ fn done_with(k: &Layout, rings: &Rings) -> Code {
     a.finish()
 }
 
-/// Tells of pages of a file (the mapping is the first argument, the first page the second) that a fault maps; the last one
-/// is the argument at `last`.
+/// The program at a page fault: reports the pages of a file that the fault maps. First argument: the `struct address_space`;
+/// second: number of the first page; the one at offset `last`, bytes: number of the last page. `host` is the offset of the inode.
 fn fault(k: &Layout, host: i16, last: i16) -> Code {
     let mut a = Asm::default();
     let (out, full) = (a.label(), a.label());

@@ -1,7 +1,8 @@
-//! Pieces of the programs: each appends one thing to a record.
+//! Pieces that the eBPF programs are put together from: room for a record, its fields, sending it.
 //!
-//! The record in the making is at R8, its variable part has R9 bytes, R6 are the caller's registers and R7 is its task. What
-//! else the pieces hand on stands in the [`frame`] of its stack.
+//! Each function emits code. Unless it says otherwise, R8 points to the record in the making, R9 is the length of its variable
+//! part in bytes, R6 points to the saved registers of the captured thread (`struct pt_regs`) and R7 to its task. Other values
+//! are passed in fields of the stack frame, see [`frame`].
 
 use crate::capture::kernel::asm::Alu::{And, Lsh, Or, Sub};
 use crate::capture::kernel::asm::Helper;
@@ -14,29 +15,43 @@ use crate::capture::kernel::percpu::{self, Buffers};
 use crate::capture::kernel::record::{self, at};
 use crate::capture::kernel::row::{NUMBERS, flag};
 
-/// Slots of the stack frame.
+/// Fields of the stack frame of a program: offsets from R10 (the frame pointer), bytes.
 pub mod frame {
+    /// Key of a map look-up (u32).
     pub const KEY: i16 = -8;
+    /// What the call returned (i64).
     pub const RET: i16 = -16;
+    /// Number of the call, or of a place of a newcomer.
     pub const NUMBER: i16 = -24;
+    /// Address of the row of the call in map `calls`.
     pub const ROW: i16 = -32;
+    /// Address of the structure that is followed: mostly a `struct file` or `struct path`.
     pub const POINTER: i16 = -40;
+    /// Length of what is read next, bytes.
     pub const LENGTH: i16 = -48;
+    /// Start of the call, ns of the monotonic clock.
     pub const START: i16 = -56;
+    /// Time at which the program runs, ns of the monotonic clock.
     pub const NOW: i16 = -64;
+    /// Flags that the record is to begin with.
     pub const FLAGS: i16 = -72;
+    /// Thread id of the captured thread.
     pub const TID: i16 = -80;
+    /// Root directory entry (dentry) of the mount that a walk up a path is in.
     pub const MOUNT_ROOT: i16 = -88;
+    /// Scratch word for fields that are copied from kernel memory.
     pub const PARENT: i16 = -96;
+    /// Where a part of the record began: R9 before it was appended; also a scratch word.
     pub const BEGIN: i16 = -104;
+    /// Copy of a task's name (16 bytes).
     pub const COMM: i16 = -120;
-    /// Did the task come into the scope with this call?
+    /// 1 if the task came into the scope with this call, else 0.
     pub const JOINED: i16 = -128;
-    /// The buffer that the record is made in; 0 for none.
+    /// Address of the per-CPU buffer that the record is made in; 0 if it is made in scratch memory.
     pub const BUFFER: i16 = -136;
 }
 
-/// Copies from kernel memory at R3 to a field of the frame.
+/// Copies `size` bytes of kernel memory at the address in R3 to a field of the frame.
 pub fn read_kernel(a: &mut Asm, field: i16, size: i32) {
     a.mov(R1, R10);
     a.add(R1, i32::from(field));
@@ -44,7 +59,7 @@ pub fn read_kernel(a: &mut Asm, field: i16, size: i32) {
     a.call(Helper::ReadKernel);
 }
 
-/// Fills the fixed part of the record at R8 from the frame, R6 (registers) and R7 (task).
+/// Fills the fixed part of the record at R8 from the frame, R6 (saved registers) and R7 (task); fields of a file are zeroed.
 pub fn fill(a: &mut Asm, k: &Layout) {
     a.load(DW, R1, R10, frame::START);
     a.store(DW, R8, at::TS, R1);
@@ -81,15 +96,15 @@ pub fn fill(a: &mut Asm, k: &Layout) {
     }
 }
 
-/// Sets bits of the record's flags.
+/// Sets these bits in the flags of the record at R8.
 pub fn say(a: &mut Asm, bits: u16) {
     a.load(H, R1, R8, at::FLAGS);
     a.alu(Or, R1, i32::from(bits));
     a.store(H, R8, at::FLAGS, R1);
 }
 
-/// R3 = the argument whose position is the byte at `column` of the row, out of the record at R8; jumps to `none` when the
-/// row names none.
+/// R3 = the argument of the call whose position the row has in the byte at `column`, read from the record at R8; jumps to
+/// `none` when the row names no argument there.
 pub fn argument(a: &mut Asm, column: i16, none: Label) {
     a.load(DW, R2, R10, frame::ROW);
     a.load(B, R1, R2, column);
@@ -99,7 +114,7 @@ pub fn argument(a: &mut Asm, column: i16, none: Label) {
     a.load(DW, R3, R1, at::ARGS);
 }
 
-/// Columns of a row; see [`crate::capture::kernel::row::Row`].
+/// Offsets of the fields of a row in map `calls`, bytes; see [`crate::capture::kernel::row::Row`].
 pub mod column {
     pub const FLAGS: i16 = 0;
     pub const STRINGS: [i16; 2] = [1, 2];
@@ -110,7 +125,7 @@ pub mod column {
     pub const SIZE: i16 = 7;
 }
 
-/// Jumps to `no` unless the row has this flag.
+/// Jumps to `no` unless the row of the call has this flag ([`flag`]).
 pub fn row_has(a: &mut Asm, bit: u8, no: Label) {
     a.load(DW, R2, R10, frame::ROW);
     a.load(B, R1, R2, column::FLAGS);
@@ -118,8 +133,9 @@ pub fn row_has(a: &mut Asm, bit: u8, no: Label) {
     a.jump(Eq, R1, 0, no);
 }
 
-/// R8 = room for the longest record, in the buffer of this processor if that has it (frame field BUFFER). Not for calls whose file is
-/// followed up to the root: that walk is so long that a verifier can follow it from one place only.
+/// R8 = room for the longest record: in the buffer of this processor if there is room (frame field BUFFER is then its address),
+/// else in scratch memory (BUFFER is 0). Calls whose file is followed up to the root always use scratch memory: that walk is so
+/// long that the verifier can follow it from one place only.
 pub fn longest(a: &mut Asm, buffers: Buffers, out: Label) {
     let (short, crowded, made) = (a.label(), a.label(), a.label());
     row_has(a, flag::WHERE, short);
@@ -134,13 +150,13 @@ pub fn longest(a: &mut Asm, buffers: Buffers, out: Label) {
     a.here(made);
 }
 
-/// R8 = the scratch record.
+/// R8 = the scratch memory of this processor (map `scratch`), in which a record is made before it is copied to the ring.
 pub fn scratch(a: &mut Asm, out: Label) {
     only(a, Map::Scratch, out);
     a.mov(R8, R0);
 }
 
-/// R0 = the only element of a map; to `none` when there is none, which never is.
+/// R0 = address of the only element of a map. The verifier wants the case that there is none: it jumps to `none`.
 pub fn only(a: &mut Asm, map: Map, none: Label) {
     a.store(W, R10, frame::KEY, 0);
     a.mov(R2, R10);
@@ -150,7 +166,7 @@ pub fn only(a: &mut Asm, map: Map, none: Label) {
     a.jump(Eq, R0, 0, none);
 }
 
-/// R8 = room in the ring for a record, of `more` bytes beyond the fixed part.
+/// R8 = reserved room in the ring for a record with `more` bytes beyond the fixed part; jumps to `full` when there is none.
 pub fn room(a: &mut Asm, more: i32, full: Label) {
     a.map(R1, Map::Ring);
     a.mov(R2, record::FIXED + more);
@@ -160,27 +176,27 @@ pub fn room(a: &mut Asm, more: i32, full: Label) {
     a.mov(R8, R0);
 }
 
-/// The same, with zeroes in it.
+/// As [`room`], and zeroes the record.
 pub fn reserve(a: &mut Asm, more: i32, full: Label) {
     room(a, more, full);
     blank(a, more);
 }
 
-/// Sends the record that was made in the room in the ring.
+/// Submits the record at R8, which was made in room reserved in the ring ([`room`]).
 pub fn submit(a: &mut Asm) {
     a.mov(R1, R8);
     a.mov(R2, 1);
     a.call(Helper::RingSubmit);
 }
 
-/// Zeroes the record at R8.
+/// Zeroes the fixed part of the record at R8 and `more` bytes behind it.
 pub fn blank(a: &mut Asm, more: i32) {
     for field in (0..(record::FIXED + more) as i16).step_by(8) {
         a.store(DW, R8, field, 0);
     }
 }
 
-/// Sets when it was, who it was (the task in `task`), and what the record at R8 tells.
+/// Sets time (now), process and thread (those of the task in register `task`) and flags of the record at R8.
 pub fn about(a: &mut Asm, k: &Layout, task: Reg, flag: u16) {
     a.call(Helper::Now);
     a.store(DW, R8, at::TS, R0);
@@ -191,14 +207,14 @@ pub fn about(a: &mut Asm, k: &Layout, task: Reg, flag: u16) {
     a.store(H, R8, at::FLAGS, i32::from(flag));
 }
 
-/// Sends the record at R8 whose variable part has R9 bytes.
+/// Copies the record at R8, whose variable part has R9 bytes, to the ring; jumps to `full` when there is no room.
 pub fn send(a: &mut Asm, full: Label) {
     a.jump(Gt, R9, record::LONGEST - record::FIXED, full);
     a.map(R1, Map::Ring);
     a.mov(R2, R8);
     a.mov(R3, R9);
     a.add(R3, record::FIXED);
-    // The reader polls: waking it for each record would cost more than the record.
+    // No wake-up (BPF_RB_NO_WAKEUP): the reader polls, and waking it would cost more than the record.
     a.mov(R4, 1);
     a.call(Helper::RingOutput);
     a.jump(Ne, R0, 0, full);

@@ -1,11 +1,11 @@
-//! The programs: what runs in the kernel when a captured task enters or leaves a call, forks or ends.
+//! The eBPF programs that run when a task enters or leaves a call, forks or ends.
 //!
-//! All of them are driven by the rows of map `calls`; none knows a single syscall. A task that is captured has a mark in
-//! map `tasks`; fork hands the mark on. When the call began that it is in stands on its [`crate::capture::kernel::thread_slot`], or else in the
-//! mark. Unmarked tasks cost a lookup.
+//! They have no code for single calls: a row of map `calls` tells what to read of each. A captured task has a mark in map
+//! `tasks`, which its children inherit at fork. When its current call began is kept in its thread slot
+//! ([`crate::capture::kernel::thread_slot`]) or, if it has none, in the mark. For other tasks a call costs one look-up.
 //!
-//! Paths are read when a call returns, since by then the kernel itself has touched their pages: at the entry a page may
-//! not be there yet, and a program cannot wait for it. Only exec, whose memory is gone afterwards, is read at its entry.
+//! Paths are read when a call returns: by then the kernel has accessed their pages, so they are in memory; at the entry a page
+//! may be missing, and a program cannot wait for it. Only exec, which replaces the memory, is read at its entry.
 
 use super::file::{file, names, typed};
 use super::matches::matches;
@@ -27,24 +27,24 @@ use crate::capture::kernel::thread_slot::stamp;
 use crate::capture::kernel::{percpu, thread_slot};
 use crate::capture::target::scope::Match;
 
-/// The programs that follow calls.
+/// The eBPF programs that every capture loads.
 #[derive(Clone, Debug)]
 pub struct Programs {
-    /// `sys_enter`.
+    /// At tracepoint `sys_enter`, the entry of every call.
     pub enter: Code,
-    /// `sys_exit`.
+    /// At tracepoint `sys_exit`, the return of every call: makes the record of the call.
     pub exit: Code,
-    /// `sched_process_fork`.
+    /// At tracepoint `sched_process_fork`: marks the children of marked tasks.
     pub fork: Code,
-    /// `sched_process_exit`.
+    /// At tracepoint `sched_process_exit`: reports the end of marked tasks.
     pub end: Code,
-    /// Marks the tasks that are there already (an iterator over tasks).
+    /// For an iterator over tasks: marks and lists those that are in the scope when the capture begins.
     pub mark: Code,
-    /// Tells their open files (an iterator over files).
+    /// For an iterator over descriptors: lists the open files of marked tasks.
     pub files: Code,
 }
 
-/// Makes the programs for a kernel, the buffers and a scope.
+/// Assembles the programs for the layout of a kernel, the per-CPU buffers and a scope; `follow`: children are captured too.
 pub fn make(layout: &Layout, buffers: Buffers, scope: &Match, follow: bool) -> Programs {
     Programs {
         enter: enter(layout, scope),
@@ -56,7 +56,7 @@ pub fn make(layout: &Layout, buffers: Buffers, scope: &Match, follow: bool) -> P
     }
 }
 
-/// Counts. Destroys R0 to R5.
+/// Emits code that adds 1 to a counter in map `counters`. Destroys R0 to R5.
 pub(super) fn count(a: &mut Asm, counter: Counter) {
     let none = a.label();
     let offset = 8 * counter as i16;
@@ -67,7 +67,7 @@ pub(super) fn count(a: &mut Asm, counter: Counter) {
     a.here(none);
 }
 
-/// R0 = the mark of the task in `task`, or null.
+/// R0 = address of the mark of the task in register `task`, or null; `make` creates it if it is missing. Destroys R1 to R5.
 pub(super) fn find_mark(a: &mut Asm, task: Reg, make: bool) {
     a.map(R1, Map::Tasks);
     a.mov(R2, task);
@@ -76,12 +76,12 @@ pub(super) fn find_mark(a: &mut Asm, task: Reg, make: bool) {
     a.call(Helper::TaskStorage);
 }
 
-/// Marks a task that had no mark a moment ago: R0 = R9 = its mark. Goes to `known` if another has made it since, and to `out`
-/// if the kernel has no memory for one.
+/// Marks a task that had no mark a moment ago: R0 = R9 = its mark. Jumps to `known` if another processor has marked it since,
+/// and to `out` if the kernel has no memory for a mark.
 pub(super) fn make_mark(a: &mut Asm, task: Reg, known: Label, out: Label) {
     let there = a.label();
-    // Of two that make one at once the slower gets nothing (bpf_local_storage_update, kernel/bpf/bpf_local_storage.c), and
-    // finds the other's when it asks again.
+    // Of two processors that make one at once the slower gets null (bpf_local_storage_update,
+    // kernel/bpf/bpf_local_storage.c), and finds the other's mark when it asks again.
     for _ in 0..2 {
         find_mark(a, task, true);
         a.jump(Ne, R0, 0, there);
@@ -100,8 +100,9 @@ pub(super) fn make_mark(a: &mut Asm, task: Reg, known: Label, out: Label) {
     a.mov(R0, R9);
 }
 
-/// The common beginning: R6 = registers, R7 = task, R9 = slot or mark; fields RET, NUMBER and ROW. Leaves by `out` when the
-/// call is not captured, by `compat` when it is in a form that is not decoded.
+/// Common beginning of the programs at entry (`enter` is the scope) and return (`None`): R6 = saved registers, R7 = task, R9 =
+/// thread slot or mark; frame fields RET (at the return only), NUMBER and ROW are set. Jumps to `out` when the call is not
+/// captured, to `compat` when its form (32-bit call of a 64-bit program) is not decoded.
 fn head(a: &mut Asm, k: &Layout, enter: Option<&Match>, out: Label, compat: Label) {
     a.load(DW, R6, R1, 0);
     if enter.is_some() {
@@ -133,14 +134,14 @@ fn head(a: &mut Asm, k: &Layout, enter: Option<&Match>, out: Label, compat: Labe
     a.jump(Eq, R1, R6, seated);
     a.load(DW, R1, R9, stamp::STRANGER);
     a.jump(Eq, R1, R6, out);
-    // To be looked at before the mark: one that is not there yet may come until everybody is settled.
+    // To be read before the mark: a missing mark may still appear until the walk over all tasks is done (`settled`).
     a.map_value(R1, Map::Settled);
     a.load(DW, R8, R1, 0);
     a.call(Helper::CurrentTask);
     a.mov(R7, R0);
     find_mark(a, R7, false);
     match enter {
-        // Tasks may come into these scopes at any time: what they are is looked at until they have a mark.
+        // Tasks may come into these scopes at any time: they are matched at each call until they have a mark.
         Some(scope) if *scope != Match::Pids => {
             let marked = a.label();
             a.jump(Ne, R0, 0, marked);
@@ -164,7 +165,7 @@ fn head(a: &mut Asm, k: &Layout, enter: Option<&Match>, out: Label, compat: Labe
         None => a.mov(R9, R0),
     }
     match k.cast {
-        // Seen by the verifier, both ways lead to a task of the same kind.
+        // The verifier must see the same type of task pointer on both ways.
         Some(cast) => {
             a.mov(R1, R7);
             a.goto(found);
@@ -192,7 +193,7 @@ fn head(a: &mut Asm, k: &Layout, enter: Option<&Match>, out: Label, compat: Labe
     a.here(known);
 }
 
-/// The common end: `full` when the ring has no room.
+/// Common end of a program: at label `full` (the ring has no room) it adds 1 to counter `lost`; then it returns.
 pub fn tail(a: &mut Asm, out: Label, full: Label, lost: Counter) {
     a.goto(out);
     a.here(full);
@@ -208,7 +209,7 @@ fn enter(k: &Layout, scope: &Match) -> Code {
     if comes {
         a.store(DW, R10, frame::JOINED, 0);
     }
-    // A call that is not decoded is counted once, when it returns.
+    // A call in a form that is not decoded is counted once, when it returns.
     head(&mut a, k, Some(scope), out, out);
     a.call(Helper::Now);
     a.store(DW, R9, stamp::TS, R0);
@@ -273,7 +274,7 @@ fn exit(k: &Layout, buffers: Buffers) -> Code {
     a.store(W, R9, stamp::NUMBER, 0);
     a.goto(begun);
     a.here(unseen);
-    // Whoever executes a program of the other width returns with the number that exec has there.
+    // A thread that executes a program of the other width (32 or 64 bits) returns with the number that exec has there.
     let late = a.label();
     a.jump(Eq, R1, 0, late);
     row_has(&mut a, flag::AT_ENTRY, late);
@@ -289,7 +290,7 @@ fn exit(k: &Layout, buffers: Buffers) -> Code {
     longest(&mut a, buffers, out);
     fill(&mut a, k);
     a.mov(R9, 0);
-    // What a call told at its entry is gone by now.
+    // Strings of calls that are reported at their entry cannot be read any more.
     let (fresh, after, asked) = (a.label(), a.label(), a.label());
     row_has(&mut a, flag::AT_ENTRY, fresh);
     a.goto(after);
@@ -353,7 +354,8 @@ fn exit(k: &Layout, buffers: Buffers) -> Code {
     a.finish()
 }
 
-/// The child of a marked task is marked.
+/// The program at a fork: marks the child of a marked task, and reports a new process. Without `follow` only new threads of a
+/// marked process are marked.
 fn fork(k: &Layout, follow: bool) -> Code {
     let mut a = Asm::default();
     let (out, known, full) = (a.label(), a.label(), a.label());
@@ -374,7 +376,8 @@ fn fork(k: &Layout, follow: bool) -> Code {
     a.finish()
 }
 
-/// A marked task ends: nobody may have called exit.
+/// The program at the end of a task: if it has a mark, sends an END record with the number of the call it was in, since it may
+/// have been killed without calling exit.
 fn end(k: &Layout) -> Code {
     let mut a = Asm::default();
     let (out, full) = (a.label(), a.label());

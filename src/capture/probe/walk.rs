@@ -1,5 +1,5 @@
-//! The programs of two iterators of the kernel, which walk over all tasks and all their descriptors: that is some twenty
-//! times faster than /proc and shows what /proc does not: which descriptors share one open file description.
+//! The programs of two eBPF iterators, which walk over all tasks and all their open descriptors to make the snapshot. That is
+//! some twenty times faster than /proc, and shows which descriptors share one open file description, which /proc does not.
 
 use super::matches::matches;
 use super::parts::{only, read_kernel};
@@ -14,7 +14,7 @@ use crate::capture::kernel::layout::Layout;
 use crate::capture::kernel::record::{file_at, task_at};
 use crate::capture::target::scope::Match;
 
-/// What the iterators' programs are given (include/linux/bpf.h, `struct bpf_iter__task` and `bpf_iter__task_file`).
+/// Offsets in the context of the iterators' programs, bytes (`struct bpf_iter__task` and `bpf_iter__task_file` of the kernel).
 mod given {
     pub const META: i16 = 0;
     pub const TASK: i16 = 8;
@@ -24,7 +24,7 @@ mod given {
 
 const PATH_MAX: i32 = 4096;
 
-/// Marks the tasks of the scope, and tells them.
+/// The program for each task: if the task is in the scope, marks it and writes its ids and name (layout [`task_at`]).
 pub(super) fn mark(k: &Layout, scope: &Match) -> Code {
     const FRAME: i16 = -192;
     let mut a = Asm::default();
@@ -66,7 +66,7 @@ pub(super) fn mark(k: &Layout, scope: &Match) -> Code {
     a.finish()
 }
 
-/// Tells the open files of marked tasks.
+/// The program for each open descriptor: if its task has a mark, writes the descriptor, its file and path (layout [`file_at`]).
 pub(super) fn files(k: &Layout) -> Code {
     const WORD: i16 = -16;
     let mut a = Asm::default();
@@ -100,7 +100,7 @@ pub(super) fn files(k: &Layout) -> Code {
     a.load(W, R1, R1, k.at.dev);
     a.store(W, R9, to(file_at::DEV), R1);
     a.store(DW, R9, to(file_at::FILE), R7);
-    // Close-on-exec is a bit of the table, not of the file.
+    // Close-on-exec is a bit of the descriptor table, not of the file.
     a.store(W, R9, to(file_at::CLOEXEC), 0);
     a.load(DW, R1, R8, k.at.files);
     a.jump(Eq, R1, 0, no_table);
