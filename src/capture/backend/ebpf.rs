@@ -1,4 +1,4 @@
-//! The eBPF backend: programs loaded, attached to a scope, and their ring read until the capture is to end.
+//! The eBPF backend: loads the programs, attaches them, and reads their ring and buffers until the capture ends.
 
 use crate::capture::decode::notices::Notice;
 use crate::capture::decode::table::Calls;
@@ -33,15 +33,15 @@ use std::fmt::Write;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long the reader sleeps when the ring is empty.
+/// How long the reader sleeps when it finds no records.
 const NAP: Duration = Duration::from_millis(2);
-/// How often counters and limits are looked at.
+/// How often the reader checks the kernel's counters and the limits of the capture.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// The programs with their names and what they are attached to.
+/// For each program: its name, its code, and kind and name of the BTF type of the tracepoint or iterator it is attached to.
 fn hooks(programs: &Programs) -> [(&'static str, &crate::capture::kernel::asm::Code, Attach, Kind, &'static str); 6] {
     use Attach::{Iterator, Tracepoint};
-    // Exits next to entries: what happens between the two is half seen.
+    // Exits right before entries: of a call that happens while these two are attached only the return is seen.
     [
         ("ioriot_fork", &programs.fork, Tracepoint, Kind::Typedef, "btf_trace_sched_process_fork"),
         ("ioriot_end", &programs.end, Tracepoint, Kind::Typedef, "btf_trace_sched_process_exit"),
@@ -52,7 +52,7 @@ fn hooks(programs: &Programs) -> [(&'static str, &crate::capture::kernel::asm::C
     ]
 }
 
-/// The programs as they would be loaded for a scope, and the offsets they were made with.
+/// A listing of the programs as they would be loaded for these options, after the kernel offsets they were made with.
 ///
 /// # Errors
 /// When the kernel does not describe its types, or lacks one that is needed.
@@ -69,10 +69,11 @@ pub fn listing(options: &Options) -> Result<String> {
     Ok(text)
 }
 
-/// Are all of the needed rights and features there? The reasons why not, if not.
+/// Checks that this process may capture by eBPF and that the kernel has what it takes: loads all programs without attaching
+/// them. Returns a line for the user about what was verified.
 ///
 /// # Errors
-/// The first thing that is missing, with what the kernel says.
+/// The first privilege or feature that is missing, with the kernel's message.
 pub fn check() -> Result<String> {
     let btf = Btf::kernel()?;
     let layout = Layout::find(&btf)?;
@@ -95,7 +96,8 @@ pub fn check() -> Result<String> {
     Ok(format!("{} programs of {instructions} instructions verified, {cast}", hooks(&programs).len()))
 }
 
-/// What this kernel shows beside calls; what it does not show is said.
+/// The optional programs (io_uring requests, and page faults if `faults`) that this kernel has tracepoints for; warns about
+/// what it has not. The first part is the layout of io_uring requests, `None` when they are not captured.
 fn extras(btf: &Btf, layout: &Layout, faults: bool) -> (Option<Rings>, Vec<Optional>) {
     let (mut rings, mut extras) = (None, Vec::new());
     match optional::rings(btf, layout) {
@@ -116,7 +118,7 @@ fn extras(btf: &Btf, layout: &Layout, faults: bool) -> (Option<Rings>, Vec<Optio
 
 const RIGHTS: &str = "eBPF needs CAP_BPF and CAP_PERFMON: run it by sudo, or give the program both (setcap)";
 
-/// A capture under way.
+/// An eBPF capture under way: loaded programs, maps and the reading end.
 pub struct Ebpf {
     calls: Calls,
     maps: Maps,
@@ -126,17 +128,17 @@ pub struct Ebpf {
     pids: Vec<u32>,
     rings: Option<Rings>,
     clock: i64,
-    /// When all that had been looked at.
+    /// When the walk over open files had ended, ns since 1970.
     until: i64,
-    /// What was there when it began.
+    /// The snapshot: processes, open files and mounts at the start of the capture.
     pub snapshot: Snapshot,
 }
 
 impl Ebpf {
-    /// Loads and attaches everything, and looks at what is there. A command waits until [`Ebpf::run`].
+    /// Loads and attaches the programs and takes the snapshot. A command waits at its gate until [`Ebpf::run`].
     ///
     /// # Errors
-    /// When rights or features are missing, or the command or processes are not there.
+    /// When privileges or kernel features are missing, or the command or processes do not exist.
     pub fn start(options: &Options) -> Result<Ebpf> {
         let btf = Btf::kernel()?;
         let layout = Layout::find(&btf)?;
@@ -163,7 +165,7 @@ impl Ebpf {
             let mut program = Program::load(name, code, &maps, attach, btf.id(kind, hook)?).context(RIGHTS)?;
             match attach {
                 Attach::Tracepoint => program.attach()?,
-                // The walks come last: what they do not see, the programs at the tracepoints see already.
+                // The walks come last: what is opened behind their back, the programs at the tracepoints see already.
                 Attach::Iterator if name == "ioriot_mark" => {
                     tasks = program.walk()?;
                     maps.settle()?;
@@ -193,7 +195,7 @@ impl Ebpf {
             snapshot.know_own_mounts();
         }
         if target.is_some() {
-            // What exec closes is ours.
+            // Descriptors of the waiting child that exec will close are this program's, not the command's.
             snapshot.files.retain(|file| !file.cloexec);
         }
         ensure!(
@@ -204,10 +206,11 @@ impl Ebpf {
         Ok(Ebpf { drain, calls, maps, programs, target, pids, rings, clock: os::clock_offset(), until, snapshot })
     }
 
-    /// Lets the command go and hands out events until the capture is to end; then takes what is still in the ring.
+    /// Lets the command execute and passes events to the recorder until the capture ends; then takes what is left in the ring and
+    /// buffers.
     ///
     /// # Errors
-    /// When the command cannot be executed, or `take` fails.
+    /// When the command cannot be executed, counters cannot be read, or the recorder fails.
     pub fn run(&mut self, options: &Options, progress: &Progress, recorder: &mut Recorder<'_>) -> Result<Outcome> {
         let mut decoder = Decoder::new(&self.calls, self.clock, self.target.as_ref().map(|target| target.pid));
         decoder.rings = self.rings.take();
@@ -258,7 +261,7 @@ impl Ebpf {
         };
         let misses = self.programs.iter().map(Program::misses).sum::<u64>();
         self.programs.iter_mut().for_each(Program::detach);
-        // Programs that were still running have handed over their records once nothing comes any more.
+        // Twice with a pause: programs that were still running when they were detached may add records.
         for _ in 0..2 {
             if ended == Ended::Events {
                 reader.pass_over(&mut self.drain);
@@ -281,7 +284,8 @@ impl Ebpf {
     }
 }
 
-/// Is it time to end? `pids`: when the tasks that were there, and their descendants, have ended.
+/// Why the capture is to end now; `None`: it goes on. With `pids` (the scope is a command or processes) it also ends when as
+/// many marked tasks have ended as were marked. `size`: bytes of the events on disk.
 fn over(
     target: Option<&mut Target>,
     pids: bool,
@@ -303,29 +307,32 @@ fn over(
     limits.bytes.is_some_and(|most| size >= most).then_some(Ended::Bytes)
 }
 
-/// The reading side of a capture.
+/// The reading side of an eBPF capture: records to events, filters, and the counts of what was taken and lost.
 struct Reader<'a> {
     decoder: Decoder<'a>,
     path_filter: PathFilter,
     snapshot: &'a mut Snapshot,
-    /// Processes that came into the scope.
+    /// Newcomers by process id: processes that came into the scope while it was captured.
     joined: BTreeMap<i64, Process>,
+    /// Number of events that were passed to the recorder.
     taken: u64,
-    /// Events beyond the limit.
+    /// Number of calls that were recorded beyond the limit of events and not taken.
     beyond: u64,
+    /// Error of the recorder inside [`Drain::drain`], to be returned after it.
     failed: Option<anyhow::Error>,
-    /// Drops that were noticed.
+    /// Number of dropped records that were noticed so far.
     full: u64,
-    /// When they were looked for last.
+    /// When drops were looked for last, ns since 1970.
     since: i64,
     losses: Vec<Lost>,
-    /// When the open files had been looked at, and the descriptors made until then: the events tell of those.
+    /// When the walk over open files had ended, ns since 1970.
     until: i64,
+    /// Descriptors (process, number) that calls made before that: the events tell of them, so the snapshot need not.
     made_early: HashSet<(i64, i64)>,
 }
 
 impl Reader<'_> {
-    /// Takes what was recorded until an instant, up to `room` events; bytes that were taken.
+    /// Takes the records made until an instant (`until`, ns of the monotonic clock), at most `room` events. Returns bytes taken.
     fn drain(&mut self, drain: &mut Drain, until: u64, room: u64, recorder: &mut Recorder<'_>) -> Result<u64> {
         let most = self.taken.saturating_add(room);
         let bytes = drain.drain(until, |record| {
@@ -343,7 +350,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Takes notice of what is no event.
+    /// Handles the decoder's notices: forks, newcomers, and their working and root directories.
     fn hear(&mut self) {
         for notice in std::mem::take(&mut self.decoder.notices) {
             match notice {
@@ -366,12 +373,12 @@ impl Reader<'_> {
         }
     }
 
-    /// A process that came into the scope.
+    /// The entry of a newcomer; `None` when this process id is none.
     fn newcomer(&mut self, pid: u32) -> Option<&mut Process> {
         self.joined.get_mut(&i64::from(pid))
     }
 
-    /// Hands on the event that was made in the recorder, unless it is about paths that are not wanted.
+    /// Adds the event that was made in the recorder's memory, unless the path filter drops it.
     fn give(&mut self, recorder: &mut Recorder<'_>) -> Result<()> {
         let placed = recorder.next();
         if placed.exit <= self.until
@@ -386,7 +393,7 @@ impl Reader<'_> {
         recorder.add()
     }
 
-    /// Counts what was recorded beyond the limit of events.
+    /// Takes the remaining records and only counts their calls: they are beyond the limit of events.
     fn pass_over(&mut self, drain: &mut Drain) {
         let (decoder, beyond) = (&mut self.decoder, &mut self.beyond);
         let called = |decoder: &Decoder<'_>| decoder.seen.returned + decoder.seen.exits;
@@ -400,7 +407,8 @@ impl Reader<'_> {
         *beyond += called(decoder) - before;
     }
 
-    /// Notices drops, and marks them among the events. Were there any?
+    /// Compares the kernel's counters of dropped records with those known. New drops become losses and a hole event. Returns
+    /// whether there were any.
     fn look(&mut self, counters: &[u64; COUNTERS], recorder: &mut Recorder<'_>) -> Result<bool> {
         let (now, full) = (os::now(), Counter::RingFull.of(counters) + Counter::Untold.of(counters));
         let between = (self.since, now);
@@ -418,7 +426,8 @@ impl Reader<'_> {
         Ok(true)
     }
 
-    /// Adds to the snapshot what is known by now: the events tell of descriptors that they saw being made.
+    /// Completes the snapshot at the end: removes descriptors whose making is among the events, and files that the path patterns
+    /// drop; adds newcomers.
     fn complete(&mut self, paths: &Paths) {
         let Reader { snapshot, made_early, joined, .. } = self;
         snapshot.files.retain(|file| !made_early.contains(&(file.pid, file.fd)));
@@ -465,7 +474,7 @@ impl Reader<'_> {
     }
 }
 
-/// The process and the number of the descriptor that a call made.
+/// Process id and number of the descriptor that a successful call made; `None` for calls that make none.
 pub fn made_fd(event: &Event) -> Option<(i64, i64)> {
     let fd = event.success().filter(|_| event.syscall.def().ret == Ret::NewFd)?;
     Some((event.int(Col::Pid)?, fd))

@@ -1,8 +1,8 @@
-//! The three ways to capture.
+//! The backends: three tracers that a live capture can use.
 //!
-//! * `ebpf` programs in the kernel
-//! * `ptrace`, `tracee` the same by stopping threads
-//! * `stap` by the probes of `systemtap/`
+//! * `ebpf`: eBPF programs in the kernel
+//! * `ptrace`, `tracee`: ptrace(2), which stops threads at each call
+//! * `stap`: a SystemTap module with the probes of `systemtap/`
 
 pub mod ebpf;
 pub mod ptrace;

@@ -1,8 +1,8 @@
-//! The ptrace backend: for those who may not load programs into the kernel, and in containers.
+//! The ptrace backend: for users who may not load eBPF programs, and for containers.
 //!
-//! Each traced thread stops when it enters and when it leaves a call, and what the eBPF programs would have read is read
-//! then, into the same records; so the decoder makes the same events of them. It costs the traced program a multiple of
-//! its time, which distorts what it does: the command line says so.
+//! Each traced thread stops when it enters and when it leaves a call. What the eBPF programs would have read is read then into
+//! records of the same format, so both backends share the decoder. Traced programs take a multiple of their time, so captured
+//! times are distorted: the command line says so.
 
 use super::tracee::{self, Abi, Call, Event, Go};
 use crate::capture::decode::requests::ENTRY;
@@ -30,35 +30,36 @@ use std::time::Instant;
 /// A traced thread.
 #[derive(Clone, Copy, Debug, Default)]
 struct Thread {
+    /// Its process id.
     pid: u32,
-    /// The call it is in: number, arguments, start.
+    /// The captured call it is in: number (of its row), arguments, start (monotonic ns). `None` when it is in none.
     inside: Option<(u64, [u64; 6], u64)>,
     /// Is it in a call that is not captured?
     elsewhere: bool,
-    /// The thread it was before it executed another program.
+    /// Its thread id before it executed another program; `None` if it has not since its last record.
     was: Option<u32>,
 }
 
-/// A capture under way.
+/// A ptrace capture under way.
 pub struct Ptrace {
     calls: Calls,
-    /// Do the threads stop for captured calls only?
+    /// Do the threads run under the seccomp filter, so that they stop at captured calls only?
     filtered: bool,
     threads: HashMap<u32, Thread>,
     target: Option<Target>,
     clock: i64,
-    /// What was there when it began.
+    /// The snapshot: processes, open files and mounts at the start of the capture.
     pub snapshot: Snapshot,
 }
 
 impl Ptrace {
-    /// Begins to trace, and looks at what is there. A command waits until [`Ptrace::run`].
+    /// Begins to trace and takes the snapshot. A command waits at its gate until [`Ptrace::run`].
     ///
     /// # Errors
-    /// When the scope is not one of processes, or the kernel refuses.
+    /// When the scope is neither a command nor processes, or the kernel refuses to trace.
     pub fn start(options: &Options) -> Result<Ptrace> {
         let calls = Calls::new(|syscall| options.calls.has(syscall));
-        // A filtered process cannot be let go before it ends, nor one that it starts and that is not followed.
+        // A process under the filter needs a tracer until it ends, as its children do: so no limits, and they are followed.
         let filtered = matches!(options.scope, Scope::Command(_)) && options.follow && options.limits.none();
         let scope = &options.scope;
         let by_pid = matches!(scope, Scope::Command(_) | Scope::Pids(_));
@@ -94,7 +95,7 @@ impl Ptrace {
         Ok(Ptrace { calls, filtered, threads, target, clock: os::clock_offset(), snapshot })
     }
 
-    /// Lets the command go and hands events to the recorder until the capture is to end.
+    /// Lets the command execute and passes events to the recorder until all traced threads have ended or a limit is reached.
     ///
     /// # Errors
     /// When the command cannot be executed, or the recorder fails.
@@ -115,7 +116,7 @@ impl Ptrace {
         tracee::tick();
         let (began, mut told) = (Instant::now(), 0);
         let mut ending = None;
-        // Until nobody is left.
+        // An error means that no traced thread is left.
         while let Ok(stop) = tracee::wait() {
             if ending.is_none() {
                 ending = over(&options.limits, began, books.taken, books.recorder.size());
@@ -144,7 +145,7 @@ impl Ptrace {
                 continue;
             }
             if ending.is_some() && self.filtered {
-                // Its calls need somebody who answers, until it ends.
+                // Under the filter its calls fail without a tracer: it is continued until it ends.
                 tracee::go(tid, Go::Past(if let Event::Signal(signal) = event { signal } else { 0 }));
                 continue;
             }
@@ -190,7 +191,7 @@ impl Ptrace {
     }
 }
 
-/// The end of a thread that was traced until then.
+/// Records the end of a traced thread.
 fn gone(tid: u32, thread: &Thread, books: &mut Books<'_, '_, '_>) -> Result<()> {
     books.maker.begin(thread.pid, tid, flag::END);
     books.maker.put(at::TS, &os::monotonic().to_ne_bytes());
@@ -199,7 +200,7 @@ fn gone(tid: u32, thread: &Thread, books: &mut Books<'_, '_, '_>) -> Result<()> 
     books.send()
 }
 
-/// Is it time to end?
+/// Why the capture is to end now; `None`: it goes on. `taken`: events written; `size`: their bytes on disk.
 fn over(limits: &Limits, began: Instant, taken: u64, size: u64) -> Option<Ended> {
     match () {
         () if signal::asked().is_some() => Some(Ended::Signal),
@@ -210,14 +211,14 @@ fn over(limits: &Limits, began: Instant, taken: u64, size: u64) -> Option<Ended>
     }
 }
 
-/// The process of a thread, and that one's parent.
+/// Process id of a thread, and that of its parent process, from /proc; the thread's own id if that cannot be read.
 fn family(tid: u32) -> (u32, Option<u32>) {
     let status = std::fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();
     let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
     (field("Tgid:").unwrap_or(tid), field("PPid:"))
 }
 
-/// Makes records, and counts.
+/// Makes records of the stops of traced threads, has them decoded, and counts.
 struct Books<'a, 'r, 's> {
     decoder: Decoder<'a>,
     path_filter: PathFilter,
@@ -229,7 +230,7 @@ struct Books<'a, 'r, 's> {
 }
 
 impl Books<'_, '_, '_> {
-    /// A thread that was not known.
+    /// The entry for a thread that is seen for the first time; a new process inherits its parent's files in the path filter.
     fn meet(&mut self, tid: u32) -> Thread {
         let (pid, parent) = family(tid);
         if let Some(parent) = parent.filter(|_| pid == tid) {
@@ -238,7 +239,7 @@ impl Books<'_, '_, '_> {
         Thread { pid, ..Thread::default() }
     }
 
-    /// A thread stopped at the entry or the return of a call.
+    /// Handles a thread that stopped at the entry or the return of a call.
     fn call(&mut self, tid: u32, thread: &mut Thread, calls: &Calls) -> Result<()> {
         let now = os::monotonic();
         match tracee::call(tid) {
@@ -268,7 +269,7 @@ impl Books<'_, '_, '_> {
                 if std::mem::take(&mut thread.elsewhere) {
                     return Ok(());
                 }
-                // One that was under way when the capture began does not say what it was.
+                // At its return ptrace does not tell which call it was: one that was under way when the capture began is unknown.
                 let Some((number, args, begun)) = thread.inside.take() else { return Ok(()) };
                 let Some(row) = watched(calls, number) else { return Ok(()) };
                 let was = thread.was.take().unwrap_or(tid);
@@ -346,7 +347,7 @@ impl Books<'_, '_, '_> {
         }
     }
 
-    /// Requests: the pointer to each, and what is there.
+    /// Appends the requests of io_submit(2) to the record: of each its address and the `struct iocb` there.
     fn requests(&mut self, pid: u32, at: u64, count: i64) {
         let mut bytes = Vec::new();
         for place in 0..(count.max(0) as usize).min(record::BEHIND as usize / ENTRY) {
@@ -363,7 +364,7 @@ impl Books<'_, '_, '_> {
         self.maker.append(at::BEHIND, &bytes);
     }
 
-    /// What a descriptor is open on.
+    /// Puts what a descriptor is open on into the record, from /proc; with `whole` also its path.
     fn file(&mut self, tid: u32, fd: i64, whole: bool) {
         let Some(file) = snapshot::open_file(tid, fd) else { return };
         let device = libc::major(file.dev as u64) << 20 | libc::minor(file.dev as u64);
@@ -394,7 +395,7 @@ impl Books<'_, '_, '_> {
         Ok(())
     }
 
-    /// Nothing comes any more.
+    /// The capture ends: passes on the requests that are still pending.
     fn finish(&mut self) -> Result<()> {
         self.decoder.finish();
         while self.decoder.more(self.recorder.next()) {
@@ -423,18 +424,18 @@ impl Books<'_, '_, '_> {
     }
 }
 
-/// The row of a call, if it is captured.
+/// The row of the call with this number; `None` when it is not captured.
 fn watched(calls: &Calls, number: u64) -> Option<Row> {
     calls.rows.get(usize::try_from(number).ok()?).copied().filter(|row| row.flags & row_flag::WATCHED != 0)
 }
 
-/// A string of a process, with its end.
+/// Reads a string of a process at an address, with its NUL; `None` when unreadable or longer than PATH_MAX.
 fn string(pid: u32, at: u64) -> Option<Vec<u8>> {
     const PAGE: u64 = 4096;
     let mut text = Vec::new();
     while text.len() < record::STRING as usize {
         let from = at + text.len() as u64;
-        // Not beyond the page, which may be the last one.
+        // Not beyond the page: the next one may not be mapped.
         let mut bytes = [0; PAGE as usize];
         let got = tracee::read(pid, from, &mut bytes[..(PAGE - from % PAGE) as usize]);
         if got == 0 {

@@ -1,58 +1,58 @@
-//! ptrace(2), as far as a capture needs it: stops, what a call is, the memory of the traced. All that is unsafe in that.
+//! Safe functions around ptrace(2) and process_vm_readv(2): stopping threads, reading their calls and their memory.
 
 use crate::os::kernel::{ARCH, NARROW, PTRACE_EVENT_STOP};
 use std::io::{Error, Result};
 use std::mem::MaybeUninit;
 
-/// What a stopped thread is about (`struct ptrace_syscall_info`).
+/// What a thread that stopped for a call is doing (`struct ptrace_syscall_info`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
-    /// Enters a call: its number, its arguments, and in which form.
+    /// It enters a call: number, the six argument registers, and the calling convention.
     Entry(u64, [u64; 6], Abi),
-    /// Leaves one, with this result (-errno when it failed).
+    /// It leaves a call with this result (-errno when it failed).
     Exit(i64),
-    /// Neither.
+    /// It is neither entering nor leaving a call, or is gone.
     None,
 }
 
-/// In which form a call is made.
+/// The calling convention (ABI) of a call, which decides what its number means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Abi {
-    /// That of this machine's own architecture.
+    /// That of this machine's 64-bit programs.
     Native,
-    /// That of its 32-bit programs.
+    /// That of this machine's 32-bit programs (i386).
     Narrow,
-    /// Another one.
+    /// Any other; such calls are not decoded.
     Other,
 }
 
-/// What happened to a thread.
+/// Why wait(2) reported a traced thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// It stopped at the entry or the return of a call.
     Call,
-    /// It stopped for a signal that it is to get.
+    /// It stopped because this signal is to be delivered to it.
     Signal(i32),
-    /// It enters a call that the filter lets through to us.
+    /// It enters a call for which the seccomp filter stops it (PTRACE_EVENT_SECCOMP).
     Filtered,
-    /// It executed another program; it was this thread before.
+    /// It executed another program; before, its thread id was this one (exec gives the thread the id of its process).
     Exec(u32),
-    /// It was stopped by a signal, with all its process.
+    /// Its whole process was stopped by a signal such as SIGSTOP (group-stop).
     Stopped,
-    /// It stopped for something that does not matter here.
+    /// It stopped for something else, which a capture ignores.
     Other,
-    /// It is gone, with this status of wait(2).
+    /// It has ended, with this status of wait(2).
     Gone(i32),
 }
 
-/// How a stopped thread goes on.
+/// How a stopped thread is to continue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Go {
-    /// To the next entry or return of a call, and gets this signal (0 for none).
+    /// It runs to the next entry or return of a call, and gets this signal (0: none).
     On(i32),
-    /// To the next call that the filter lets through, and gets this signal.
+    /// It runs to the next call for which the seccomp filter stops it, and gets this signal (0: none).
     Past(i32),
-    /// It stays stopped until it is continued.
+    /// It stays in its group-stop until somebody sends SIGCONT (PTRACE_LISTEN).
     Wait,
 }
 
@@ -65,8 +65,8 @@ fn plain(request: libc::c_uint, tid: u32, data: usize) -> Result<()> {
     check(unsafe { libc::ptrace(request, tid as libc::pid_t, 0usize, data) })
 }
 
-/// Begins to trace a thread, and with it what it starts if `follow`. Whoever is `filtered` could make no call without us:
-/// it ends when this process does.
+/// Begins to trace a thread, its later threads and, if `follow`, the processes it starts. A `filtered` thread (one under the
+/// seccomp filter) could make no captured call without a tracer, so it is killed when this process ends.
 ///
 /// # Errors
 /// When the kernel refuses.
@@ -79,7 +79,7 @@ pub fn seize(tid: u32, follow: bool, filtered: bool) -> Result<()> {
     plain(libc::PTRACE_INTERRUPT, tid, 0)
 }
 
-/// Lets a stopped thread go on. One that was killed meanwhile is left alone.
+/// Continues a stopped thread. Errors are ignored: the thread may have been killed meanwhile.
 pub fn go(tid: u32, how: Go) {
     let _ = match how {
         Go::On(signal) => plain(libc::PTRACE_SYSCALL, tid, signal as usize),
@@ -88,20 +88,20 @@ pub fn go(tid: u32, how: Go) {
     };
 }
 
-/// Does not trace a stopped thread any more.
+/// Stops tracing a thread, which must be stopped, and lets it run.
 pub fn detach(tid: u32) {
     let _ = plain(libc::PTRACE_DETACH, tid, 0);
 }
 
-/// Stops a thread.
+/// Stops a traced thread, so that it can be detached.
 pub fn interrupt(tid: u32) {
     let _ = plain(libc::PTRACE_INTERRUPT, tid, 0);
 }
 
-/// Waits for any traced thread; `None` when a signal came meanwhile, an error when there is none left.
+/// Waits until something happens to any traced thread or child; `None` when a signal interrupted the wait.
 ///
 /// # Errors
-/// ECHILD when nothing is traced.
+/// ECHILD when no traced thread or child is left.
 pub fn wait() -> Result<Option<(u32, Event)>> {
     let mut status = 0;
     // SAFETY: the kernel writes the status into an int of ours.
@@ -137,7 +137,7 @@ fn message(tid: u32) -> u32 {
     value as u32
 }
 
-/// What the call of a thread that stopped for one is.
+/// Reads the call that a stopped thread is entering or leaving.
 pub fn call(tid: u32) -> Call {
     // op, 3 bytes of padding, architecture, two pointers, then number and arguments, or result and a flag.
     let mut info = [0u64; 11];
@@ -145,7 +145,7 @@ pub fn call(tid: u32) -> Call {
     let got = unsafe { libc::ptrace(libc::PTRACE_GET_SYSCALL_INFO, tid as libc::pid_t, size_of_val(&info), info.as_mut_ptr()) };
     let (op, arch) = (info[0] as u8, (info[0] >> 32) as u32);
     match op {
-        // An entry, or the same seen by the filter.
+        // PTRACE_SYSCALL_INFO_ENTRY or _SECCOMP.
         1 | 3 if got > 0 => {
             let abi = match arch {
                 ARCH => Abi::Native,
@@ -159,7 +159,7 @@ pub fn call(tid: u32) -> Call {
     }
 }
 
-/// Reads memory of a process; how many bytes there were.
+/// Reads memory of a process from address `at` into `bytes`; returns how many bytes could be read, 0 on failure.
 pub fn read(pid: u32, at: u64, bytes: &mut [u8]) -> usize {
     let local = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
     let remote = libc::iovec { iov_base: at as *mut libc::c_void, iov_len: bytes.len() };
@@ -168,7 +168,7 @@ pub fn read(pid: u32, at: u64, bytes: &mut [u8]) -> usize {
     usize::try_from(got).unwrap_or(0)
 }
 
-/// Has [`wait`] return ten times a second, so that limits are looked at while nothing happens.
+/// Starts a timer whose SIGALRM interrupts [`wait`] ten times a second, so that limits are checked while nothing happens.
 pub fn tick() {
     extern "C" fn nothing(_: libc::c_int) {}
     let mut action = MaybeUninit::<libc::sigaction>::zeroed();
@@ -182,13 +182,13 @@ pub fn tick() {
     }
 }
 
-/// No more of that.
+/// Switches the timer of [`tick`] off.
 pub fn untick() {
     // SAFETY: a zeroed timer is one that is switched off.
     unsafe { libc::setitimer(libc::ITIMER_REAL, &std::mem::zeroed(), std::ptr::null_mut()) };
 }
 
-/// A filter (seccomp(2)) that lets a thread stop for the calls of these numbers only.
+/// A seccomp(2) filter that stops a thread for its tracer only at calls of these 64-bit numbers, and at all 32-bit calls.
 pub fn filter(numbers: impl Iterator<Item = u32>) -> Vec<libc::sock_filter> {
     const LOAD: u16 = 0x20;
     const EQUAL: u16 = 0x15;
@@ -198,7 +198,7 @@ pub fn filter(numbers: impl Iterator<Item = u32>) -> Vec<libc::sock_filter> {
     const ARCHITECTURE: u32 = 4;
     let insn = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
     let trace = insn(RETURN, 0, 0, libc::SECCOMP_RET_TRACE);
-    // Calls in another form have other numbers: all of them stop.
+    // Calls of another ABI have other numbers: the thread stops at all of them.
     let mut insns = vec![insn(LOAD, 0, 0, ARCHITECTURE), insn(EQUAL, 1, 0, ARCH), trace, insn(LOAD, 0, 0, NUMBER)];
     for number in numbers {
         insns.extend([insn(EQUAL, 0, 1, number), trace]);
