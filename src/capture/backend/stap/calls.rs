@@ -1,4 +1,4 @@
-//! The rows of systemtap/calls.h: what the syscall table says, in the letters of the probes.
+//! Generates the rows of systemtap/calls.h: the syscall table in the form that the probes read, one letter for each argument.
 
 use crate::capture::decode::table;
 use crate::syscall::number::Abi;
@@ -6,10 +6,10 @@ use crate::syscall::{Def, Ret, Role, Syscall};
 use std::fmt::Write;
 
 const FILE: &str = include_str!("../../../../systemtap/calls.h");
-/// What stands before and behind the rows.
+/// The text of the file right before and right behind the rows.
 const AROUND: (&str, &str) = ("} calls[] = {\n", "};\n\n/* Rows by number");
 
-/// The file with its rows made anew.
+/// Text of systemtap/calls.h with its rows generated from the syscall table.
 pub fn file() -> String {
     let (head, rest) = FILE.split_once(AROUND.0).unwrap_or((FILE, ""));
     let tail = rest.split_once(AROUND.1).map_or("", |(_, tail)| tail);
@@ -20,11 +20,11 @@ fn rows() -> String {
     let number = |number: Option<u16>| number.map_or("NONE".into(), |number| number.to_string());
     let mut rows = String::new();
     for syscall in Syscall::ALL.iter().copied().filter(|syscall| probed(*syscall)) {
-        // Ends of threads and processes are probed as such.
+        // Ends of threads and processes have a probe of their own.
         let ends = matches!(syscall, Syscall::exit | Syscall::exit_group);
         let [native, compat] = [Abi::X86_64, Abi::I386].map(|abi| syscall.number(abi).filter(|_| !ends && takes(syscall, abi)));
         let [args, args32] = [Abi::X86_64, Abi::I386].map(|abi| letters(syscall, abi));
-        // The first ones are those of the only architecture that has the call.
+        // The first letters are those of 64-bit calls, or of 32-bit ones if only those exist.
         let args = if native.is_none() { &args32 } else { &args };
         let name = format!("\"{}\",", syscall.name());
         let _ = write!(rows, "\t{{ {name:<26} {:>4}, {:>4}, \"{args}\"", number(native), number(compat));
@@ -36,17 +36,17 @@ fn rows() -> String {
     rows
 }
 
-/// Is there a kernel that SystemTap runs on and that has the call?
+/// Does the call exist on x86_64 or i386, where the probes run?
 fn probed(syscall: Syscall) -> bool {
     syscall.is_call() && syscall != Syscall::sync_file_range2
 }
 
-/// Can its arguments be told? fanotify_mark has its mask in two halves on i386, in the midst of what is not written.
+/// Can the probes describe its arguments? Not those of fanotify_mark on i386: its 64-bit mask takes two registers.
 fn takes(syscall: Syscall, abi: Abi) -> bool {
     (syscall, abi) != (Syscall::fanotify_mark, Abi::I386)
 }
 
-/// The letters for the arguments of a call, as the key at the head of the file explains them.
+/// The letters for the arguments of a call, one for each register; the head of systemtap/calls.h explains them.
 fn letters(syscall: Syscall, abi: Abi) -> String {
     let def = syscall.def();
     let mut letters = String::new();
@@ -72,7 +72,7 @@ fn letters(syscall: Syscall, abi: Abi) -> String {
 
 fn result(def: &Def) -> &'static str {
     match def.ret {
-        // What dup makes is told by the descriptor that it is made of.
+        // For dup the source descriptor is described instead of the new one.
         Ret::NewFd if !def.has(Role::Fd) => "=",
         Ret::Pid => "&",
         _ => "",
@@ -105,7 +105,7 @@ fn letter(syscall: Syscall, role: Role, abi: Abi) -> char {
         Role::ResultPtr => 'r',
         Role::Whence => 'W',
         Role::OpenFlags | Role::AtFlags | Role::Flags | Role::CloneFlags => 'f',
-        // It means something only when the call may make a file.
+        // The mode means something only when the call may create a file.
         Role::Mode if matches!(syscall, S::open | S::openat) => 'M',
         Role::Mode | Role::Access | Role::Prot => 'm',
         Role::Cmd => 'F',

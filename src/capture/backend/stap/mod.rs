@@ -1,11 +1,11 @@
-//! The SystemTap backend: for kernels where eBPF is not to be had. Only on request, since it loads a module.
+//! The SystemTap backend, for kernels without eBPF. Used only on request, since it loads a kernel module.
 //!
-//! `staprun` prints the capture as text of version 5 (docs/FORMAT.md), whose lines become events by the parser of ingest.
-//! Its probes number events and count them at the end, so that what did not arrive is known, and when it would have.
+//! `staprun` prints the capture as text of version 5 (docs/FORMAT.md), which the parser of ingest turns into events. The probes
+//! number the events and count them in the last line, so that it is known how many did not arrive, and between which times.
 //!
-//! * `module` the kernel module: given, or compiled from the sources of `systemtap/` in this program
-//! * `calls`  what its sources know of the syscall table
-//! * `tracer` the process of `staprun`; `serial` which events have come; `text` lines to events
+//! * `module`: the kernel module, given or compiled from the sources of `systemtap/` that this program contains
+//! * `calls`: the rows of the syscall table in the form of these sources
+//! * `tracer`: the process of `staprun`; `serial`: which event numbers have arrived; `text`: lines to events
 
 mod calls;
 mod module;
@@ -29,27 +29,27 @@ use std::time::{Duration, Instant};
 use text::Text;
 use tracer::{Tracer, Wanted};
 
-/// How long output is waited for before limits are looked at.
+/// How long to wait for output of the tracer before limits are checked.
 const LOOK: Duration = Duration::from_millis(20);
-/// How long the probes may take to be at work: SystemTap attaches them one by one.
+/// How long the probes may take until they are attached: SystemTap attaches them one by one.
 const READY: Duration = Duration::from_secs(120);
 
-/// A capture under way.
+/// A SystemTap capture under way.
 pub struct Stap {
     tracer: Tracer,
     text: Text,
     target: Option<Target>,
-    /// When the files that were open had been looked at.
+    /// When the snapshot of open files was complete, ns since 1970.
     until: i64,
-    /// What was there when it began.
+    /// The snapshot: processes, open files and mounts at the start of the capture.
     pub snapshot: Snapshot,
 }
 
 impl Stap {
-    /// Loads the probes, waits until they are at work, and looks at what is there. A command waits until [`Stap::run`].
+    /// Loads the probes, waits until they are attached, and takes the snapshot. A command waits at its gate until [`Stap::run`].
     ///
     /// # Errors
-    /// When SystemTap or rights are missing, the probes cannot be compiled or loaded, or the processes are not there.
+    /// When SystemTap or privileges are missing, the probes cannot be compiled or loaded, or a process does not exist.
     pub fn start(options: &Options) -> Result<Stap> {
         let variant = Variant::of(&options.scope)?;
         let loader = module::loader()?;
@@ -82,19 +82,19 @@ impl Stap {
         stap.snapshot = Snapshot::of_proc(&processes(&options.scope, &pids));
         stap.snapshot.threads = stap.snapshot.processes.iter().map(|process| threads(process.pid)).sum();
         if stap.target.is_some() {
-            // What exec closes is ours.
+            // Descriptors of the waiting child that exec will close are this program's, not the command's.
             stap.snapshot.files.retain(|file| !file.cloexec);
         }
         stap.until = os::now();
         Ok(stap)
     }
 
-    /// Reads until the probes say that they are at work.
+    /// Reads the tracer's output up to the mark by which the probes say that they are attached.
     fn get_ready(&mut self, variant: Variant) -> Result<()> {
         let (began, mut said) = (Instant::now(), Vec::new());
         while !self.text.marks.ready {
             while let Some(line) = self.tracer.text().next() {
-                // What comes behind the mark stays until there is where to put it.
+                // Lines behind the mark stay in the buffer until there is a recorder for them.
                 if self.text.mark(line) && self.text.marks.ready {
                     break;
                 }
@@ -127,7 +127,8 @@ impl Stap {
         Ok(())
     }
 
-    /// Lets the command go and hands events to the recorder until the capture is to end; then takes what still comes.
+    /// Lets the command execute and passes events to the recorder until the capture ends; then stops the tracer and takes the
+    /// rest of its output.
     ///
     /// # Errors
     /// When the command cannot be executed, or the recorder fails.
@@ -176,7 +177,7 @@ impl Stap {
         Ok(Outcome { ended, sum, losses, took, status })
     }
 
-    /// Takes the lines that were read.
+    /// Takes the lines that were read: events go to the recorder, messages of `staprun` to the log.
     fn take(&mut self, progress: &Progress, recorder: &mut Recorder<'_>) -> Result<()> {
         let before = self.text.written();
         while let Some(line) = self.tracer.text().next() {
@@ -190,7 +191,7 @@ impl Stap {
     }
 }
 
-/// Is it time to end?
+/// Why the capture is to end now; `None`: it goes on. `size`: bytes of the events on disk.
 fn over(limits: &Limits, began: Instant, size: u64) -> Option<Ended> {
     match () {
         () if signal::asked().is_some() => Some(Ended::Signal),
@@ -200,7 +201,7 @@ fn over(limits: &Limits, began: Instant, size: u64) -> Option<Ended> {
     }
 }
 
-/// The processes that are in a scope now.
+/// Ids of the processes that are in a scope now, from /proc: `pids` for a command or processes, else all or those of the name.
 fn processes(scope: &Scope, pids: &[u32]) -> Vec<u32> {
     let name = match scope {
         Scope::Comm(name) => Some(name),
@@ -220,7 +221,7 @@ fn processes(scope: &Scope, pids: &[u32]) -> Vec<u32> {
     .collect()
 }
 
-/// Threads of a process.
+/// Number of threads of a process, from /proc; 0 when it has ended.
 fn threads(pid: i64) -> u64 {
     std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, |tasks| tasks.count() as u64)
 }

@@ -1,4 +1,4 @@
-//! The kernel module with our probes: made before, or compiled now from the sources in this program.
+//! The kernel module with the SystemTap probes: given as a file, or compiled from the sources that this program contains.
 
 use crate::capture::os;
 use crate::capture::target::command::find;
@@ -12,7 +12,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// What `make` in `systemtap/` needs.
+/// Names and contents of the files of `systemtap/` that `make` needs to compile a module.
 const SOURCES: &[(&str, &str)] = &[
     ("Makefile", include_str!("../../../../systemtap/Makefile")),
     ("ioriot.stp", include_str!("../../../../systemtap/ioriot.stp")),
@@ -24,22 +24,22 @@ const SOURCES: &[(&str, &str)] = &[
     ("events.h", include_str!("../../../../systemtap/events.h")),
 ];
 
-/// The probes come in variants, by whose calls they see.
+/// The module is compiled in variants that differ in whose calls they capture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Variant {
-    /// Of every process.
+    /// Captures every process.
     All,
-    /// Of some processes and what they start.
+    /// Captures the processes of given ids and, if asked for, what they start.
     Target,
-    /// Of processes that execute a program of a name.
+    /// Captures processes with a given name.
     Name,
 }
 
 impl Variant {
-    /// The variant for a scope.
+    /// The variant that captures a scope.
     ///
     /// # Errors
-    /// When there is none.
+    /// When there is none: for control groups and users.
     pub fn of(scope: &Scope) -> Result<Variant> {
         Ok(match scope {
             Scope::Command(_) | Scope::Pids(_) => Variant::Target,
@@ -51,7 +51,7 @@ impl Variant {
         })
     }
 
-    /// How the header of a capture calls it.
+    /// Name of the variant in the header of the text that it prints: `all`, `target` or `name`.
     pub const fn scope(self) -> &'static str {
         match self {
             Variant::All => "all",
@@ -60,7 +60,7 @@ impl Variant {
         }
     }
 
-    /// The file of its module.
+    /// File name of the compiled module.
     pub const fn file(self) -> &'static str {
         match self {
             Variant::All => "ioriot.ko",
@@ -69,22 +69,22 @@ impl Variant {
         }
     }
 
-    /// The variant of a header.
+    /// The variant with this name in the header; `None` when there is none.
     pub fn named(scope: &str) -> Option<Variant> {
         [Variant::All, Variant::Target, Variant::Name].into_iter().find(|variant| variant.scope() == scope)
     }
 }
 
-/// A module that can be loaded.
+/// A compiled kernel module that can be loaded.
 pub struct Module {
-    /// Its file.
+    /// Path of the module's file.
     pub file: PathBuf,
-    /// Where it was compiled.
+    /// Temporary directory it was compiled in, deleted on drop; `None` for a given file.
     made_in: Option<PathBuf>,
 }
 
 impl Module {
-    /// A module that was compiled before, for this kernel.
+    /// Takes a module that was compiled before for the running kernel.
     ///
     /// # Errors
     /// When there is no such file, or it is for another kernel.
@@ -100,7 +100,7 @@ impl Module {
         Ok(Module { file: file.to_owned(), made_in: None })
     }
 
-    /// Compiles a variant for the running kernel.
+    /// Compiles a variant for the running kernel, in a new temporary directory.
     ///
     /// # Errors
     /// When SystemTap, a compiler or the kernel's headers are missing, or it does not compile.
@@ -109,7 +109,7 @@ impl Module {
         kernel_loads()?;
         compiler(&kernel)?;
         let dir = std::env::temp_dir().join(format!("ioriot-probes-{}", std::process::id()));
-        // Nobody else may put a file there that root loads into the kernel: a directory that is there already is refused.
+        // Root will load what is in it: a directory that exists already may be somebody else's and is refused.
         let made = DirBuilder::new().mode(0o700).create(&dir);
         made.with_context(|| format!("cannot make {} to compile the probes in", dir.display()))?;
         let module = Module { file: dir.join(variant.file()), made_in: Some(dir.clone()) };
@@ -139,7 +139,7 @@ impl Drop for Module {
     }
 }
 
-/// The kernel a module says it is for.
+/// The kernel release a module was compiled for, from its `vermagic`; `None` when it has none.
 fn kernel_of(module: &[u8]) -> Option<String> {
     const KEY: &[u8] = b"vermagic=";
     let text = &module[memmem::find(module, KEY)? + KEY.len()..];
@@ -147,14 +147,15 @@ fn kernel_of(module: &[u8]) -> Option<String> {
     String::from_utf8(text[..end].to_vec()).ok()
 }
 
-/// The last lines of what a program said.
+/// The last `lines` lines of a program's output, indented, for messages.
 pub fn tail(said: &[u8], lines: usize) -> String {
     let text = String::from_utf8_lossy(said);
     let all: Vec<&str> = text.trim_end().lines().collect();
     all[all.len().saturating_sub(lines)..].iter().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
 }
 
-/// Is there what it takes to compile?
+/// Checks that SystemTap, make, gcc and the headers of this kernel are there to compile a module; returns the version line of
+/// SystemTap.
 fn compiler(kernel: &str) -> Result<String> {
     for program in ["stap", "make", "gcc"] {
         find(OsStr::new(program)).with_context(|| {
@@ -175,16 +176,16 @@ fn compiler(kernel: &str) -> Result<String> {
     Ok(version + hint)
 }
 
-/// The program that loads modules.
+/// Path of `staprun`, the program that loads modules and prints what they record.
 ///
 /// # Errors
-/// When it is not there.
+/// When it is not installed.
 pub fn loader() -> Result<PathBuf> {
     find(OsStr::new("staprun"))
         .context("staprun is missing, which loads the probes: apt install systemtap-runtime (dnf install systemtap-runtime)")
 }
 
-/// Does the kernel load a module that nobody signed?
+/// Checks that the kernel loads modules, also unsigned ones (no lockdown).
 fn kernel_loads() -> Result<()> {
     ensure!(Path::new("/proc/modules").exists(), "this kernel loads no modules (CONFIG_MODULES): use --backend ebpf or ptrace");
     let lockdown = fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default();
@@ -195,10 +196,11 @@ fn kernel_loads() -> Result<()> {
     Ok(())
 }
 
-/// Would a capture work? What is missing, and what to do about it, if not.
+/// Checks that a SystemTap capture would work with this module (`None`: with one to be compiled). Returns a line for the user
+/// about the module or SystemTap's version.
 ///
 /// # Errors
-/// The first thing that is missing.
+/// The first thing that is missing, with what to do about it.
 pub fn check(module: Option<&Path>) -> Result<String> {
     kernel_loads()?;
     loader()?;

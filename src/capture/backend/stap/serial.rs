@@ -1,37 +1,38 @@
-//! The serial numbers of events: which have not come, and when that was.
+//! Serial numbers of the events of a SystemTap capture: which ones have not arrived, and between which times.
 
-/// Gaps that are kept apart. Beyond that the two oldest become one.
+/// Number of gaps that are kept apart; beyond that the two oldest are merged.
 const MOST: usize = 1024;
 
-/// Events that have not come.
+/// A range of serial numbers with events that have not arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gap {
-    /// First serial number, and the one behind the last.
+    /// First serial number of the range, and the one behind its last.
     range: (u64, u64),
-    /// How many of the range are missing.
+    /// Number of events of the range that have not arrived.
     pub missing: u64,
     /// Times of the events on either side, ns since 1970.
     pub between: (i64, i64),
 }
 
-/// Which events have come.
+/// Keeps track of which serial numbers have arrived.
 #[derive(Debug)]
 pub struct Serials {
-    /// The number behind the highest one that came.
+    /// The serial number behind the highest one that arrived; the first is 1.
     next: u64,
-    /// When that was.
+    /// Latest time of an event that arrived in order, ns since 1970; at first the start of the capture.
     last: i64,
+    /// Gaps before `next`, in order of their numbers.
     gaps: Vec<Gap>,
 }
 
 impl Serials {
-    /// None has come; the capture begins at this time.
+    /// No event has arrived yet; the capture begins at `now`, ns since 1970.
     pub const fn new(now: i64) -> Serials {
         Serials { next: 1, last: now, gaps: Vec::new() }
     }
 
-    /// An event came. Numbers are given on one processor and lines are put together from all, so some come a little
-    /// early; what they overtook is missing until it comes.
+    /// Notes that an event arrived. Lines of all processors are merged, so some events overtake others; an overtaken event
+    /// counts as missing until it arrives.
     pub fn arrive(&mut self, serial: u64, time: i64) {
         if serial >= self.next {
             self.skip_to(serial, time);
@@ -48,7 +49,7 @@ impl Serials {
         }
     }
 
-    /// The tracer says at this time that there were so many events.
+    /// Notes the tracer's last line: it had `events` events in all; those with higher numbers than arrived are missing.
     pub fn end(&mut self, events: u64, time: i64) {
         if events >= self.next {
             self.skip_to(events + 1, time);
@@ -71,22 +72,22 @@ impl Serials {
         }
     }
 
-    /// What has not come.
+    /// The gaps: ranges with events that have not arrived.
     pub fn gaps(&self) -> &[Gap] {
         &self.gaps
     }
 
-    /// Is something missing that so many later events have overtaken?
+    /// Is an event still missing after at least `by` later numbers have arrived?
     pub fn overtaken(&self, by: u64) -> bool {
         self.gaps.first().is_some_and(|gap| self.next - gap.range.1 >= by)
     }
 
-    /// Events that have not come.
+    /// Number of events that have not arrived.
     pub fn missing(&self) -> u64 {
         self.gaps.iter().map(|gap| gap.missing).sum()
     }
 
-    /// Time of the last event that came.
+    /// Latest time of an event that arrived, ns since 1970.
     pub const fn last(&self) -> i64 {
         self.last
     }

@@ -1,4 +1,4 @@
-//! Lines of the capture to events, and what they tell of themselves.
+//! Turns the lines that the SystemTap probes print into events, and reads their header, marks and last line.
 
 use super::serial::Serials;
 use crate::capture::backend::ebpf::made_fd;
@@ -16,44 +16,49 @@ use crate::schema::losses::Lost;
 use anyhow::Result;
 use std::collections::HashSet;
 
-/// So many later events, and one that has not come does not come any more.
+/// An event that has not arrived when so many later ones have is taken as lost.
 const OVERTAKEN: u64 = 4096;
 
-/// What lines say that are no events.
+/// What the lines told that are no events: header, marks, last line.
 #[derive(Debug, Default)]
 pub struct Marks {
-    /// Whose calls the probes see, in the words of the header.
+    /// The scope the module was compiled for, from the header: `all`, `target` or `name`. `None` before the header was read.
     pub scope: Option<String>,
-    /// The probes are at work.
+    /// The probes have said that they are attached.
     pub ready: bool,
-    /// There is nobody left to follow.
+    /// The probes have said that no captured process is left.
     pub idle: bool,
-    /// The last line.
+    /// The counts of the last line; `None` as long as it has not arrived.
     ended: Option<Ended>,
 }
 
-/// The text of a capture, line by line.
+/// Takes the text of a SystemTap capture line by line: parser, serial numbers, filters and counts.
 pub struct Text {
     sequencer: Sequencer<'static>,
     serials: Serials,
-    /// What lines said that are no events.
+    /// What the lines told so far that are no events.
     pub marks: Marks,
     calls: Calls,
     path_filter: PathFilter,
-    /// Events that are wanted.
+    /// Limit of events: later ones are counted but not written.
     most: u64,
-    /// Descriptors that were made before the open ones had been looked at: their events tell of them.
+    /// Descriptors (process, number) that calls made before the snapshot was complete: the events tell of them, so they are
+    /// removed from the snapshot.
     pub made_early: HashSet<(i64, i64)>,
+    /// When the snapshot of open files was complete, ns since 1970.
     until: i64,
     batch: Batch,
     lines: u64,
+    /// Number of events that arrived.
     arrived: u64,
+    /// Number of events that were written.
     written: u64,
+    /// Number of lines that could not be parsed.
     garbled: u64,
 }
 
 impl Text {
-    /// A text that begins at this time.
+    /// A text of a capture that begins at `now`, ns since 1970, with no filters and no limit.
     pub fn new(now: i64) -> Text {
         Text {
             sequencer: Sequencer::new(&Capture, 0, true, None),
@@ -72,7 +77,7 @@ impl Text {
         }
     }
 
-    /// From now on events are taken as `options` say. The open files were looked at until then.
+    /// Sets filters and limits to those of `options`. `until`: when the snapshot was complete, ns since 1970.
     pub fn watch(&mut self, until: i64, options: &Options, snapshot: &Snapshot) {
         self.until = until;
         self.path_filter = PathFilter::new(&options.paths, snapshot);
@@ -80,7 +85,7 @@ impl Text {
         self.most = options.limits.events.unwrap_or(u64::MAX);
     }
 
-    /// Reads a line that is no event: header, mark, end. False when it is none of these.
+    /// Reads a header or mark (`ready`, `idle`); false when the line is neither.
     pub fn mark(&mut self, line: &[u8]) -> bool {
         let Some(fields) = line.strip_prefix(b"#|capture_") else { return false };
         match fields {
@@ -95,7 +100,7 @@ impl Text {
         true
     }
 
-    /// Takes a line.
+    /// Takes a line; an event that passes the filters goes to the recorder, a damaged line is counted.
     ///
     /// # Errors
     /// When the event cannot be written.
@@ -137,26 +142,26 @@ impl Text {
         done
     }
 
-    /// Events that were written.
+    /// Number of events that were written so far.
     pub const fn written(&self) -> u64 {
         self.written
     }
 
-    /// Are there as many events as were wanted?
+    /// Is the limit of events reached?
     pub const fn full(&self) -> bool {
         self.written >= self.most
     }
 
-    /// Is an event lost for certain?
+    /// Is an event certainly lost (4096 later ones have arrived)?
     pub fn dropped(&self) -> bool {
         self.serials.overtaken(OVERTAKEN)
     }
 
-    /// The text has ended: what became of the calls, and what was missed. Where events are missing a mark is put among
-    /// them.
+    /// To be called when the text has ended. Returns the ledger of the calls and the losses, and adds a hole event wherever
+    /// events are missing.
     ///
     /// # Errors
-    /// When a mark cannot be written.
+    /// When a hole event cannot be written.
     pub fn settle(&mut self, recorder: &mut Recorder<'_>) -> Result<(Sum, Vec<Lost>)> {
         let now = os::now();
         let ended = self.marks.ended.unwrap_or_default();
@@ -182,7 +187,7 @@ impl Text {
         if self.garbled > 0 {
             log::warn!("{} lines of SystemTap's text were damaged", self.garbled);
         }
-        // An end mark counts by itself; without one only what came is known.
+        // The last line has the number of events; without it only those that arrived or left a gap are known.
         let issued = if self.marks.ended.is_some() { ended.events } else { self.arrived + missing } + ended.in_flight;
         let sum = Sum {
             issued,
@@ -195,7 +200,7 @@ impl Text {
     }
 }
 
-/// The serial number that a line of an event begins with.
+/// The serial number at the beginning of the line of an event (`n=17;`); 0 when there is none.
 fn serial(line: &[u8]) -> u64 {
     let number = line.strip_prefix(b"n=").unwrap_or_default();
     let end = memchr::memchr(b';', number).unwrap_or(number.len());

@@ -1,6 +1,6 @@
-//! The process of `staprun`, and the lines that it prints.
+//! The tracer process `staprun`, and the lines that it prints.
 //!
-//! It is read from one thread, since this process gives up its rights later and threads have theirs of their own.
+//! Both of its outputs are read by one thread: this process drops capabilities later, which belong to single threads.
 
 use anyhow::{Context, Result};
 use std::ffi::{OsStr, OsString};
@@ -13,35 +13,35 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Bytes that are read at once, and that the pipe is to hold.
+/// Bytes that are read at once, and the size that is asked for the pipe.
 const CHUNK: usize = 1 << 20;
-/// A line has at most 8,192 bytes: what is longer is none.
+/// Bytes without a newline after which they are handed out as a line, to be rejected; real lines have at most 8,192 bytes.
 const LONGEST: usize = 64 << 10;
-/// How long the tracer has for its end.
+/// How long the tracer may be silent after it was asked to end, and may take to exit, before it is given up or killed.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What `staprun` is told.
+/// Parameters of a capture that are passed to `staprun`.
 #[derive(Clone, Debug)]
 pub struct Wanted<'a> {
-    /// The kernel module.
+    /// File of the kernel module to load.
     pub module: &'a Path,
-    /// Room between the kernel and this program, bytes.
+    /// Size of the buffer between the kernel and this process, bytes.
     pub buffer: u64,
-    /// The process that reads.
+    /// Id of this process, which reads the capture and is left out of it.
     pub reader: u32,
-    /// Are children followed?
+    /// Are processes that captured processes start captured too?
     pub children: bool,
-    /// Processes that are captured.
+    /// Ids of the processes to capture; empty: not chosen by id.
     pub pids: &'a [u32],
-    /// Name of the processes that are captured.
+    /// Name of the processes to capture; `None`: not chosen by name.
     pub name: Option<&'a str>,
 }
 
 impl Wanted<'_> {
-    /// Arguments of staprun(8). No shell sees them.
+    /// The command-line arguments for staprun(8); they are passed without a shell.
     pub fn arguments(&self) -> Vec<OsString> {
         let megabytes = self.buffer.div_ceil(1 << 20).clamp(1, 4095);
-        // Under a name of its own (-R), so that captures do not stand in each other's way.
+        // -R loads the module under a name of its own, so that several captures can run at once.
         let mut arguments: Vec<OsString> = vec!["-R".into(), "-b".into(), megabytes.to_string().into(), self.module.into()];
         arguments.push(format!("reader={}", self.reader).into());
         if !self.children {
@@ -58,7 +58,7 @@ impl Wanted<'_> {
     }
 }
 
-/// Lines out of chunks of bytes.
+/// Splits chunks of bytes into lines.
 #[derive(Debug, Default)]
 pub struct Lines {
     bytes: Vec<u8>,
@@ -71,7 +71,8 @@ impl Lines {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// The next whole line, without its end; or so much of one that it can be none.
+    /// The next whole line without its newline; `None` when there is none yet. More than 64 KiB without a newline are returned as
+    /// one line, which the parser will reject.
     pub fn next(&mut self) -> Option<&[u8]> {
         let rest = &self.bytes[self.at..];
         let (line, taken) = match memchr::memchr(b'\n', rest) {
@@ -83,7 +84,7 @@ impl Lines {
         Some(line)
     }
 
-    /// What is left behind the last whole line.
+    /// The bytes behind the last whole line, taken out of the buffer; `None` when there are none.
     pub fn rest(&mut self) -> Option<&[u8]> {
         let rest = &self.bytes[self.at..];
         self.at = self.bytes.len();
@@ -91,7 +92,7 @@ impl Lines {
     }
 }
 
-/// One of its outputs.
+/// An output pipe of the tracer (standard output or standard error) and the lines read from it.
 struct Pipe {
     source: Option<File>,
     lines: Lines,
@@ -107,7 +108,7 @@ impl Pipe {
         libc::pollfd { fd: self.source.as_ref().map_or(-1, File::as_raw_fd), events: libc::POLLIN, revents: 0 }
     }
 
-    /// Reads what is there.
+    /// Reads once from the pipe; at its end the source is dropped.
     fn read(&mut self, buffer: &mut [u8]) -> Result<()> {
         let Some(source) = &mut self.source else { return Ok(()) };
         match source.read(buffer) {
@@ -120,19 +121,19 @@ impl Pipe {
     }
 }
 
-/// A tracer that runs.
+/// The process of `staprun`, with its output.
 pub struct Tracer {
     child: Child,
     status: Option<ExitStatus>,
     text: Pipe,
     said: Pipe,
     buffer: Vec<u8>,
-    /// When it was asked to end, or was heard after that.
+    /// When it was asked to end, or last printed something after that; `None` before.
     heard: Option<Instant>,
 }
 
 impl Tracer {
-    /// Starts `program` with these arguments.
+    /// Starts `program` (`staprun`) with these arguments and pipes for its outputs.
     ///
     /// # Errors
     /// When it cannot be executed.
@@ -148,8 +149,8 @@ impl Tracer {
         Ok(Tracer { child, status: None, text: Pipe::new(text), said: Pipe::new(said), buffer: vec![0; CHUNK], heard: None })
     }
 
-    /// Waits for output, not longer than this, and reads it. False when there will be no more, or when it was asked to end
-    /// and has been silent for long.
+    /// Waits for output, at most `patience`, and reads it. False when both outputs are closed, or when the tracer was asked to
+    /// end and has printed nothing for 30 s.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -172,18 +173,19 @@ impl Tracer {
         Ok(true)
     }
 
-    /// The lines of the capture that were read.
+    /// Lines read from standard output: the capture.
     pub const fn text(&mut self) -> &mut Lines {
         &mut self.text.lines
     }
 
-    /// The lines of warnings and errors that were read.
+    /// Lines read from standard error: warnings and errors.
     pub const fn said(&mut self) -> &mut Lines {
         &mut self.said.lines
     }
 
-    /// Asks it to end: it then writes what it still has, and the end mark. Not by SIGINT, which whatever a script starts in
-    /// the background ignores (sh(1), of `&`); to stapio both are the same (staprun/mainloop.c).
+    /// Asks the tracer to end by SIGTERM: it then writes what it still has, and the last line. SIGINT would not do, since
+    /// commands that a script starts in the background ignore it (sh(1), of `&`); stapio treats both alike
+    /// (staprun/mainloop.c).
     pub fn stop(&mut self) {
         if self.ended().is_none() {
             // SAFETY: a child that was not waited for, so the number is still its own.
@@ -199,7 +201,7 @@ impl Tracer {
         self.status
     }
 
-    /// Waits for its end, and ends it by force when that does not come.
+    /// Waits for the tracer to exit and returns its status; kills it after 30 s.
     pub fn wait(&mut self) -> Option<ExitStatus> {
         let began = Instant::now();
         while self.ended().is_none() {
@@ -216,7 +218,7 @@ impl Tracer {
 }
 
 impl Drop for Tracer {
-    /// One that is still there when a capture failed takes its module with it.
+    /// Stops a tracer that still runs when a capture fails, so that it unloads its module.
     fn drop(&mut self) {
         if self.ended().is_none() {
             self.stop();
