@@ -6,7 +6,8 @@
 
 use std::fmt;
 
-/// A register. A call gives its result in R0, takes arguments in R1 to R5 and destroys those; R10 is the frame.
+/// A register of eBPF. A call returns its result in R0, takes arguments in R1 to R5 and destroys them; R6 to R9 survive calls;
+/// R10 is the read-only frame pointer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Reg {
@@ -24,7 +25,7 @@ pub enum Reg {
     R10,
 }
 
-/// Width of a load or store: 1, 2, 4, 8 bytes.
+/// Width of a load or store: B, H, W, DW are 1, 2, 4, 8 bytes. The values are the size bits of the instruction code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Size {
@@ -34,7 +35,7 @@ pub enum Size {
     DW = 0x18,
 }
 
-/// Arithmetic, on all 64 bits.
+/// Arithmetic operations on all 64 bits of a register. The values are the operation bits of the instruction code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Alu {
@@ -48,7 +49,7 @@ pub enum Alu {
     Mov = 0xb0,
 }
 
-/// Conditions; the first five and [`If::Set`] (any of these bits) take values as unsigned.
+/// Conditions of jumps. All but the `Signed` ones compare as unsigned; [`If::Set`] is true if the operands share any bit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum If {
@@ -61,12 +62,12 @@ pub enum If {
     SignedLt = 0xc0,
 }
 
-/// What an instruction takes: a register or a number.
+/// Source operand of an instruction: a register or a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Src {
-    /// A register.
+    /// The value of a register.
     Reg(Reg),
-    /// A number, sign extended.
+    /// An immediate number, sign extended to 64 bits.
     Imm(i32),
 }
 
@@ -84,7 +85,7 @@ impl From<i32> for Src {
 
 macro_rules! helpers {
     ($($variant:ident $name:literal $number:literal;)*) => {
-        /// Functions of the kernel that programs may call (bpf-helpers(7)).
+        /// Helper functions of the kernel that programs may call, by their numbers (bpf-helpers(7)).
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Helper { $($variant = $number),* }
         fn helper_name(number: i32) -> Option<&'static str> { match number { $($number => Some($name),)* _ => None } }
@@ -111,70 +112,70 @@ helpers! {
 
 macro_rules! maps {
     ($($(#[$doc:meta])* $variant:ident $name:literal;)*) => {
-        /// The maps that programs and this process share.
+        /// The BPF maps that the programs and this process share.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Map { $($(#[$doc])* $variant),* }
         impl Map {
-            /// Every map.
+            /// All maps.
             pub const ALL: &'static [Map] = &[$(Map::$variant),*];
-            /// Its name, for listings and for the kernel's own lists.
+            /// Name of the map, for listings and for the kernel.
             pub const fn name(self) -> &'static str { match self { $(Map::$variant => $name),* } }
         }
     };
 }
 
 maps! {
-    /// Records on their way out.
+    /// The kernel's ring buffer: records on their way to this process.
     Ring "ring";
-    /// The same, of calls that have nothing but numbers: see [`super::percpu`].
+    /// The per-CPU buffers: records of returned calls that find room there, without a lock; see [`super::percpu`].
     Buffers "buffers";
-    /// What is to be read of each call.
+    /// For each call number a row that says what to read of the call ([`super::row::Row`]).
     Calls "calls";
-    /// Counters, for each processor.
+    /// Counters of what happened and was lost, for each processor ([`super::counter::Counter`]).
     Counters "counters";
-    /// Room for a record that is being made, for each processor.
+    /// Scratch memory for one record in the making, for each processor.
     Scratch "scratch";
-    /// A mark on every task that is captured, and the call it is in.
+    /// Task storage: the mark on every captured task, with the call it is in if it has no thread slot.
     Tasks "tasks";
-    /// A mark on the leader of every process that has come into the scope and was told of.
+    /// Task storage: a mark on the leading task of every newcomer process that was reported.
     Told "told";
-    /// Where most of them note their calls instead: see [`super::thread_slot`].
+    /// The thread slots, in which most captured threads keep the call they are in: see [`super::thread_slot`].
     ThreadSlots "slots";
-    /// What scope asks for: process ids.
+    /// Process ids of the scope, for a command or a list of processes.
     Pids "pids";
-    /// Has everybody who was there when the capture began got a mark?
+    /// One number: 1 once every task that was in the scope at the start of the capture has a mark.
     Settled "settled";
 }
 
-/// One instruction, as the kernel takes it.
+/// One instruction in the layout of the kernel (`struct bpf_insn`).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Insn {
     code: u8,
-    /// Destination in the low half, source in the high half.
+    /// Destination register in the low 4 bits, source register in the high 4 bits.
     regs: u8,
     off: i16,
     imm: i32,
 }
 
-/// A place to jump to.
+/// A jump target in a program in the making.
 #[derive(Clone, Copy, Debug)]
 pub struct Label(usize);
 
-/// A program in the making.
+/// The assembler: an eBPF program in the making, with labels and maps not resolved yet.
 #[derive(Default)]
 pub struct Asm {
     insns: Vec<Insn>,
     labels: Vec<Option<usize>>,
     jumps: Vec<(usize, Label)>,
     maps: Vec<(usize, Map)>,
-    /// Instructions that take the address of a function, and where that begins.
+    /// Indices of instructions that load the address of a function, and the label where the function begins.
     functions: Vec<(usize, Label)>,
 }
 
 const KFUNC: u8 = 2;
 const FUNCTION: u8 = 4;
-/// Class and mode of an instruction that works on memory at once (5.12); what it does is its number.
+/// Instruction code of atomic operations on 64 bits of memory (Linux 5.12); the immediate number selects the operation.
 const ATOMIC: u8 = 0xdb;
 const EXCHANGE: i32 = 0xe1;
 const COMPARE_EXCHANGE: i32 = 0xf1;
@@ -204,22 +205,23 @@ impl Asm {
         self.alu(Alu::Add, dst, src);
     }
 
-    /// `dst =` the low half of `dst`.
+    /// `dst =` the low 32 bits of `dst`, zero extended.
     pub fn zero_extend(&mut self, dst: Reg) {
         self.low_half(dst, dst);
     }
 
-    /// `dst =` the low half of `src`, a number even if that is an address.
+    /// `dst =` the low 32 bits of `src`, zero extended; the verifier takes the result as a number even if `src` is an address.
     pub fn low_half(&mut self, dst: Reg, src: Reg) {
         self.push(0x0c | Alu::Mov as u8, dst, src as u8, 0, 0);
     }
 
-    /// `*(base + off) = src` if it was R0; R0 = what it was.
+    /// Atomic compare-and-exchange: `*(base + off) = src` if its value was R0; R0 = the value that it had.
     pub fn compare_exchange(&mut self, base: Reg, off: i16, src: Reg) {
         self.push(ATOMIC, base, src as u8, off, COMPARE_EXCHANGE);
     }
 
-    /// `*(base + off) = src`, not before all that was stored until here. Destroys `src` where that needs an exchange.
+    /// `*(base + off) = src` (8 bytes), visible to others only after all earlier stores (release). Destroys `src` except on
+    /// x86_64: elsewhere it takes an exchange.
     pub fn publish(&mut self, base: Reg, off: i16, src: Reg) {
         if cfg!(target_arch = "x86_64") {
             self.store(Size::DW, base, off, src);
@@ -228,12 +230,12 @@ impl Asm {
         }
     }
 
-    /// `dst = *(base + off)`.
+    /// Load: `dst = *(base + off)`, zero extended.
     pub fn load(&mut self, size: Size, dst: Reg, base: Reg, off: i16) {
         self.push(0x61 | size as u8, dst, base as u8, off, 0);
     }
 
-    /// `*(base + off) = src`.
+    /// Store: `*(base + off) = src`.
     pub fn store(&mut self, size: Size, base: Reg, off: i16, src: impl Into<Src>) {
         match src.into() {
             Src::Imm(imm) => self.push(0x62 | size as u8, base, 0, off, imm),
@@ -241,19 +243,19 @@ impl Asm {
         }
     }
 
-    /// A label that is not placed yet.
+    /// A new label, to be placed by [`Asm::here`].
     pub fn label(&mut self) -> Label {
         self.labels.push(None);
         Label(self.labels.len() - 1)
     }
 
-    /// Places a label here.
+    /// Places a label at the next instruction.
     pub fn here(&mut self, label: Label) {
         debug_assert!(self.labels[label.0].is_none(), "a label is placed once");
         self.labels[label.0] = Some(self.insns.len());
     }
 
-    /// Jumps if `dst cond src`.
+    /// Jumps to a label if `dst cond src` is true.
     pub fn jump(&mut self, cond: If, dst: Reg, src: impl Into<Src>, to: Label) {
         self.jumps.push((self.insns.len(), to));
         match src.into() {
@@ -262,55 +264,56 @@ impl Asm {
         }
     }
 
-    /// Jumps.
+    /// Jumps to a label.
     pub fn goto(&mut self, to: Label) {
         self.jumps.push((self.insns.len(), to));
         self.push(0x05, Reg::R0, 0, 0, 0);
     }
 
-    /// Calls a helper.
+    /// Calls a helper function of the kernel.
     pub fn call(&mut self, helper: Helper) {
         self.push(0x85, Reg::R0, 0, 0, helper as i32);
     }
 
-    /// Calls a function of the kernel by the id of its type.
+    /// Calls a kernel function (kfunc) by its BTF id.
     pub fn kfunc(&mut self, id: u32) {
         self.push(0x85, Reg::R0, KFUNC, 0, id as i32);
     }
 
-    /// `dst =` the map.
+    /// `dst =` the map, as an argument for a helper.
     pub fn map(&mut self, dst: Reg, map: Map) {
         self.maps.push((self.insns.len(), map));
         self.push(0x18, dst, MAP_FD, 0, 0);
         self.push(0, Reg::R0, 0, 0, 0);
     }
 
-    /// `dst =` the address of the (only) value of an array map.
+    /// `dst =` the address of the only value of an array map.
     pub fn map_value(&mut self, dst: Reg, map: Map) {
         self.maps.push((self.insns.len(), map));
         self.push(0x18, dst, MAP_VALUE, 0, 0);
         self.push(0, Reg::R0, 0, 0, 0);
     }
 
-    /// `dst =` the function of this program that begins at a label, for a helper that calls it.
+    /// `dst =` the address of the function of this program that begins at a label, for a helper that calls it (`bpf_loop`).
     pub fn function(&mut self, dst: Reg, label: Label) {
         self.functions.push((self.insns.len(), label));
         self.push(0x18, dst, FUNCTION, 0, 0);
         self.push(0, Reg::R0, 0, 0, 0);
     }
 
-    /// Returns 0.
+    /// Ends the program or function: returns 0.
     pub fn exit(&mut self) {
         self.give(0);
     }
 
-    /// Returns a number.
+    /// Ends the program or function: returns a number.
     pub fn give(&mut self, number: i32) {
         self.mov(Reg::R0, number);
         self.push(0x95, Reg::R0, 0, 0, 0);
     }
 
-    /// The program, its jumps resolved. A jump to a label that was never placed goes to itself, which no verifier takes.
+    /// Resolves the jumps and returns the program. A jump to a label that was never placed leads to itself, which the verifier
+    /// rejects.
     pub fn finish(mut self) -> Code {
         for (at, label) in &self.jumps {
             let to = self.labels[label.0].unwrap_or(*at);
@@ -328,7 +331,7 @@ impl Asm {
     }
 }
 
-/// A program that lacks nothing but its maps.
+/// An assembled eBPF program; only the descriptors of its maps are still to be put in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Code {
     insns: Vec<Insn>,
@@ -337,7 +340,7 @@ pub struct Code {
 }
 
 impl Code {
-    /// The instructions, with maps by their descriptors.
+    /// The instructions with the descriptors of the maps, which `fd` gives, put in.
     pub fn link(&self, fd: impl Fn(Map) -> i32) -> Vec<Insn> {
         let mut insns = self.insns.clone();
         for (at, map) in &self.maps {
@@ -346,7 +349,7 @@ impl Code {
         insns
     }
 
-    /// Where its functions begin: itself, and those that helpers call.
+    /// Indices of the instructions where functions begin: 0 for the program itself, then those that helpers call.
     pub fn functions(&self) -> &[u32] {
         &self.functions
     }
@@ -369,7 +372,7 @@ impl fmt::Display for Code {
     }
 }
 
-/// An instruction as text.
+/// An instruction, and the map it refers to, to be printed as text.
 struct Listed<'a>(&'a Insn, Option<&'static str>);
 
 impl fmt::Display for Listed<'_> {

@@ -1,25 +1,25 @@
-//! The kernel's own description of its types (BTF): where fields are, and what functions are called.
+//! Reads the kernel's own description of its types (BTF): offsets of fields, ids of types and functions.
 //!
-//! Layouts differ from kernel to kernel. Every kernel built with CONFIG_DEBUG_INFO_BTF describes its own in
-//! `/sys/kernel/btf/vmlinux` (the format: Documentation/bpf/btf.rst), so nothing here is compiled against one. Strings
-//! stand there once each; so a name is looked up once, and types are then compared by its place.
+//! Structure layouts differ from kernel to kernel. Every kernel built with CONFIG_DEBUG_INFO_BTF describes its own in
+//! `/sys/kernel/btf/vmlinux` (the format: Documentation/bpf/btf.rst), so nothing here is compiled against a certain kernel.
+//! BTF has each string once, so a name is looked up once, and types are then compared by the offset of their name.
 
 use anyhow::{Context, Result, bail, ensure};
 use memchr::memmem;
 use std::ops::Range;
 
-/// Where the running kernel shows its types.
+/// File in which the running kernel shows the BTF of its types.
 pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
-/// Kinds of types that are looked up by name.
+/// Kinds of BTF types that are looked up by name; the values are those of `BTF_KIND_*`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {
-    /// A structure.
+    /// A structure (BTF_KIND_STRUCT).
     Struct = 4,
-    /// Another name of a type; the kernel names its tracepoints so.
+    /// Another name of a type (BTF_KIND_TYPEDEF); tracepoints are typedefs named `btf_trace_*`.
     Typedef = 8,
-    /// A function.
+    /// A function (BTF_KIND_FUNC).
     Func = 12,
 }
 
@@ -36,29 +36,29 @@ impl Kind {
 const MAGIC: u16 = 0xeb9f;
 const UNION: u8 = 5;
 
-/// The types of a kernel.
+/// The BTF of a kernel: all of its types.
 pub struct Btf {
     bytes: Vec<u8>,
     strings: Range<usize>,
-    /// Where the description of each type begins; type 0 is void.
+    /// Offset in `bytes` of the description of each type, by type id; type 0 is void.
     types: Vec<u32>,
 }
 
 impl Btf {
-    /// The types of the running kernel.
+    /// Reads the BTF of the running kernel.
     ///
     /// # Errors
-    /// When it does not show them.
+    /// When the kernel was built without BTF, or it is damaged.
     pub fn kernel() -> Result<Btf> {
         let bytes = std::fs::read(VMLINUX)
             .with_context(|| format!("this kernel does not describe its types in {VMLINUX} (CONFIG_DEBUG_INFO_BTF)"))?;
         Btf::parse(bytes).with_context(|| format!("{VMLINUX} is damaged"))
     }
 
-    /// The types in these bytes.
+    /// Parses BTF data.
     ///
     /// # Errors
-    /// When they are no BTF of this machine's byte order.
+    /// When the bytes are no valid BTF of this machine's byte order.
     pub fn parse(bytes: Vec<u8>) -> Result<Btf> {
         let magic = bytes.get(..2).map(|two| u16::from_ne_bytes([two[0], two[1]]));
         ensure!(magic == Some(MAGIC), "it does not begin with BTF's magic number");
@@ -86,22 +86,22 @@ impl Btf {
         Ok(u32::from_ne_bytes([four[0], four[1], four[2], four[3]]))
     }
 
-    /// Kind of the type described at `at`, and the number of its members.
+    /// Kind (BTF_KIND_*) and number of members of the type whose description is at offset `at`.
     fn kind(&self, at: usize) -> Result<(u8, usize)> {
         let info = self.word(at + 4)?;
         Ok(((info >> 24 & 0x1f) as u8, (info & 0xffff) as usize))
     }
 
-    /// Place of a name among the strings.
+    /// Offset of a name in the string section; `None` when no type or field has that name.
     fn name(&self, name: &str) -> Option<u32> {
         let quoted = [b"\0", name.as_bytes(), b"\0"].concat();
         memmem::find(&self.bytes[self.strings.clone()], &quoted).map(|at| at as u32 + 1)
     }
 
-    /// Id of a type.
+    /// BTF id of the type of this kind and name.
     ///
     /// # Errors
-    /// When there is none of this kind and name.
+    /// When the kernel has no such type.
     pub fn id(&self, kind: Kind, name: &str) -> Result<u32> {
         if let Some(wanted) = self.name(name) {
             for (id, at) in self.types.iter().enumerate().skip(1) {
@@ -130,7 +130,7 @@ impl Btf {
         i16::try_from(offset).with_context(|| format!("field {path} is too far inside"))
     }
 
-    /// Offset and type of a member, also one of an anonymous member.
+    /// Offset (bytes) and type id of a member of structure `id`, by the offset of its name; anonymous members are searched, too.
     fn member(&self, id: u32, wanted: u32, depth: u32) -> Result<Option<(u32, u32)>> {
         let Some(at) = self.types.get(self.plain(id)? as usize).map(|at| *at as usize) else { return Ok(None) };
         let (kind, count) = self.kind(at)?;
@@ -153,7 +153,7 @@ impl Btf {
         Ok(None)
     }
 
-    /// The type behind typedefs and qualifiers.
+    /// Id of the type behind typedefs and qualifiers (const, volatile ...).
     fn plain(&self, mut id: u32) -> Result<u32> {
         for _ in 0..32 {
             let at = *self.types.get(id as usize).context("a type refers to one that is not there")? as usize;
@@ -167,7 +167,7 @@ impl Btf {
     }
 }
 
-/// Bytes that follow the common part of a type's description.
+/// Bytes that follow the common 12 bytes of a type's description; `None` for an unknown kind.
 const fn extra(kind: u8, count: usize) -> Option<usize> {
     Some(match kind {
         // int, variable, tag

@@ -1,31 +1,32 @@
-//! What the programs count, on each processor for itself.
+//! Counters of the eBPF programs, in a per-CPU map.
 
-/// Counters, in the order in which they stand in map `counters`.
+/// A counter of the eBPF programs; the values are the places in map `counters`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Counter {
-    /// Calls that began in captured tasks.
+    /// Calls that began in captured tasks without a thread slot; [`super::bpf::Maps::totals`] adds those counted in the slots.
     Entered,
-    /// Records of calls that the ring had no room for.
+    /// Records of calls that were lost because the ring had no room.
     RingFull,
-    /// Calls in another form than that of their program's code, which are not decoded.
+    /// Calls of 64-bit programs in 32-bit form (`int 0x80`) and the like, which are not decoded.
     Compat,
-    /// Tasks that could not be marked for want of memory.
+    /// Tasks that could not be marked because the kernel had no memory.
     NoMark,
-    /// Tasks that were marked.
+    /// Tasks that were marked as captured.
     Marked,
-    /// Marked tasks that ended.
+    /// Marked tasks that have ended.
     Ended,
-    /// Ends of tasks, beginnings of exec and places of newcomers that the ring had no room for.
+    /// Records other than returns of calls (forks, ends of tasks, entries of exec, newcomers, requests, faults) that were lost
+    /// because the ring had no room.
     Untold,
 }
 
 impl Counter {
-    /// The sum of this counter.
+    /// The value of this counter in an array of sums over all processors.
     pub fn of(self, sums: &[u64; COUNTERS]) -> u64 {
         sums[self as usize]
     }
 }
 
-/// Number of counters.
+/// Number of counters in [`Counter`].
 pub const COUNTERS: usize = 7;

@@ -1,8 +1,8 @@
-//! Takes records out of the ring and the buffers in the order in which they were made.
+//! Takes records out of the ring and the per-CPU buffers in the order in which they were made.
 //!
-//! The decoder has to hear of an open before it hears of a read by another thread on another processor that followed it.
-//! So the records of all sources are merged by their instants, up to the moment at which the drain began: whatever was
-//! made before that, and led to something else, is there to be seen.
+//! The decoder must see an open before a read that followed it in another thread on another processor. So the records of all
+//! sources are merged by the times at which they were made, up to the moment at which the drain began: all that was made before
+//! that moment is visible by then.
 
 use super::percpu::Buffers;
 use super::ring::{Next, Source};
@@ -11,15 +11,15 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::os::fd::RawFd;
 
-/// The reading end.
+/// The reading end of the ring and all per-CPU buffers.
 pub struct Drain {
     sources: Vec<Source>,
-    /// The sources that have something, by the instant of their next record.
+    /// Sources that have a record, by the time of their next one (monotonic ns) and their index in `sources`; earliest first.
     next: BinaryHeap<Reverse<(u64, usize)>>,
 }
 
 impl Drain {
-    /// Reads this ring of so many bytes, and these buffers.
+    /// Maps the ring (map descriptor, size in bytes) and the per-CPU buffers (map descriptor, number and size).
     ///
     /// # Errors
     /// When they cannot be mapped.
@@ -29,7 +29,8 @@ impl Drain {
         Ok(Drain { sources, next: BinaryHeap::new() })
     }
 
-    /// Hands each record that was made until an instant to `take`, in order, until it returns false; bytes that were taken.
+    /// Passes each record made up to time `until` (monotonic ns) to `take`, in order, until `take` returns false. Returns the
+    /// number of bytes consumed.
     pub fn drain(&mut self, until: u64, mut take: impl FnMut(&[u8]) -> bool) -> u64 {
         let passed = |sources: &[Source]| sources.iter().map(Source::passed).sum::<u64>();
         let before = passed(&self.sources);
@@ -44,7 +45,7 @@ impl Drain {
         for (place, source) in self.sources.iter_mut().enumerate() {
             match source.next() {
                 Next::Record(made, _) => self.next.push(Reverse((made, place))),
-                // What it tells of may have led to what the others have.
+                // A record that is still being written may be the cause of records in other sources: wait for it.
                 Next::Busy => return,
                 Next::Nothing => {}
             }

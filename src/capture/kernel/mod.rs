@@ -1,9 +1,9 @@
-//! What the running kernel is told and tells: its types, programs for it, the memory that they write.
+//! The interface to the running kernel: its types (BTF), eBPF programs and maps, and the memory that the programs write.
 //!
-//! * `btf`, `layout` where the running kernel keeps things; `asm` instructions, `bpf` loads them
-//! * `row` what the programs read of each call, `record` what they write of it, `counter` what they count
-//! * `thread_slot` where a program finds what the one before it left
-//! * `percpu` how records leave the kernel; `ring`, `drain` how they are read
+//! * `btf`, `layout`: offsets of kernel structures; `asm`: assembler for eBPF; `bpf`: the bpf(2) system call
+//! * `row`: what the programs read of each call; `record`: the format in which they report it; `counter`: what they count
+//! * `thread_slot`: per-thread memory in which the program at a call's entry leaves data for the one at its return
+//! * `percpu`: buffers of each processor for records; `ring`, `drain`: how this process reads buffers and ring
 
 pub mod asm;
 pub mod bpf;

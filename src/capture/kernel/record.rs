@@ -1,59 +1,59 @@
-//! What the kernel side says of a call: one record of the ring.
+//! Layout of a record: what an eBPF program (or the ptrace backend) reports of one call or other happening.
 //!
-//! A fixed part, then, for calls that have them: up to two strings, what lay behind a pointer, and the names that lead
-//! from an opened file to the root. Both the programs and the decoder take the layout from here.
+//! A record has a fixed part of 128 bytes, then, if the call has them: up to two strings, the data behind a pointer argument,
+//! and the names on the way from an opened file up to the root directory. Programs and decoder share this layout.
 
-/// Where the fields of the fixed part are.
+/// Offsets of the fields of the fixed part, bytes. Fields of a file are those of the descriptor that the call uses or makes.
 pub mod at {
-    /// Start, ns since boot (u64); 0 when the entry was not seen.
+    /// Start of the call, ns of CLOCK_MONOTONIC (u64); with [`super::flag::NO_ENTRY`] the time of its return.
     pub const TS: i16 = 0;
-    /// Duration, ns (u64).
+    /// Duration of the call, ns (u64).
     pub const DUR: i16 = 8;
-    /// Process (u32).
+    /// Process id (u32).
     pub const PID: i16 = 16;
-    /// Thread (u32).
+    /// Thread id (u32); in a FORKED record the id of the new process.
     pub const TID: i16 = 20;
-    /// Number of the call (u16).
+    /// Number of the call, 512 more for a 32-bit call (u16).
     pub const NUMBER: i16 = 24;
-    /// Bits of [`super::flag`] (u16).
+    /// Flags of the record: bits of [`super::flag`] (u16).
     pub const FLAGS: i16 = 26;
-    /// Lengths of the strings with the NUL at their ends (2 x u16).
+    /// Lengths of the two strings, each with its NUL; 0 for none (2 x u16).
     pub const STRINGS: i16 = 28;
-    /// What the call returned (i64).
+    /// Return value of the call; -errno when it failed (i64).
     pub const RET: i16 = 32;
-    /// The registers of its arguments (6 x u64).
+    /// The six argument registers of the call (6 x u64).
     pub const ARGS: i16 = 40;
     /// Inode number of the file (u64).
     pub const INO: i16 = 88;
-    /// Its size, bytes (i64).
+    /// Size of the file, bytes (i64).
     pub const SIZE: i16 = 96;
-    /// Position in it after the call (i64).
+    /// Position of the open file description after the call, bytes (i64).
     pub const POS: i16 = 104;
-    /// Device of its file system, as the kernel numbers it (u32).
+    /// Device number of the file, in the kernel's own encoding (u32).
     pub const DEV: i16 = 112;
-    /// Kind and permission bits of it (u16).
+    /// Kind and permission bits of the file (`st_mode`, u16).
     pub const MODE: i16 = 116;
-    /// Length of what lay behind the pointer (u16).
+    /// Length of the data read behind a pointer argument, bytes (u16).
     pub const BEHIND: i16 = 118;
     /// Flags of the open file description (u32).
     pub const FILE_FLAGS: i16 = 120;
-    /// Length of the names that lead to the root (u16).
+    /// Length of the names on the way to the root directory, bytes (u16).
     pub const WHERE: i16 = 124;
 }
 
-/// The places of a process, as its records number them.
+/// Numbers of the places of a newcomer process in PLACE records: working directory, root directory, descriptors.
 pub mod place {
-    /// Its working directory.
+    /// Place number of the working directory.
     pub const CWD: i32 = 0;
-    /// Its root directory.
+    /// Place number of the root directory.
     pub const ROOT: i32 = 1;
-    /// Its descriptor 0; the others follow.
+    /// Place number of descriptor 0; descriptor N has FILES + N.
     pub const FILES: i32 = 2;
-    /// The last that is looked at: a program may not keep a processor for long. Who has more, of that one is counted.
+    /// Last place number, which limits how long a program keeps a processor. More descriptors than that count as a loss.
     pub const LAST: i32 = FILES + 16 * 1024;
 }
 
-/// A task, as the iterator tells it.
+/// Offsets in an element that the task iterator writes, bytes: all fields are u32, the name has 16 bytes.
 pub mod task_at {
     pub const PID: usize = 0;
     pub const TID: usize = 4;
@@ -64,7 +64,7 @@ pub mod task_at {
     pub const SIZE: usize = 40;
 }
 
-/// An open file, as the iterator tells it; its path follows.
+/// Offsets in an element that the file iterator writes, bytes; the path of the file follows behind FIXED bytes.
 pub mod file_at {
     pub const PID: usize = 0;
     pub const FD: usize = 8;
@@ -80,61 +80,61 @@ pub mod file_at {
     pub const FIXED: usize = 64;
 }
 
-/// Bytes of the fixed part.
+/// Bytes of the fixed part of a record.
 pub const FIXED: i32 = 128;
-/// The longest string, with its end (PATH_MAX).
+/// Most bytes of a string in a record, with its NUL (PATH_MAX).
 pub const STRING: i32 = 4096;
-/// The most that is read behind a pointer: IOV_MAX vectors.
+/// Most bytes that are read behind a pointer argument: IOV_MAX (1024) elements of `struct iovec`.
 pub const BEHIND: i32 = 16384;
-/// The most that the names to the root take.
+/// Most bytes of the names on the way to the root directory.
 pub const WHERE: i32 = 4096;
-/// The most that a record takes.
+/// Most bytes of a record.
 pub const LONGEST: i32 = FIXED + 2 * STRING + BEHIND + WHERE;
 
-/// Bits of the flags of a record.
+/// Bits of the flags field of a record.
 pub mod flag {
-    /// Fields of the file are set.
+    /// The fields of the file (inode, size, position, device, mode, flags) are set.
     pub const FILE: u16 = 1;
-    /// The call began, and what its arguments point to is here; its return follows, or never comes.
+    /// The record was made at the entry of the call, with what its arguments point to; a record of its return follows, if it
+    /// returns.
     pub const ENTRY: u16 = 2;
-    /// The entry was not seen: the call was under way when the capture began.
+    /// The entry of the call was not seen: it was under way when the capture began.
     pub const NO_ENTRY: u16 = 4;
     /// The first string could not be read.
     pub const LOST_FIRST: u16 = 8;
     /// The second string could not be read.
     pub const LOST_SECOND: u16 = 16;
-    /// What lies behind the pointer could not be read.
+    /// The data behind the pointer argument could not be read.
     pub const LOST_BEHIND: u16 = 32;
-    /// A thread ended; the number is that of the call it was in, plus one.
+    /// A thread ended; field NUMBER is that of the call it was in, plus one, or 0.
     pub const END: u16 = 64;
-    /// The names lead all the way to the root.
+    /// The names are complete: they lead all the way to the root directory.
     pub const WHERE: u16 = 128;
-    /// No call: a process was made; the thread is its id.
+    /// Not a call: process PID forked a process; field TID is the id of the new one.
     pub const FORKED: u16 = 256;
-    /// No call: a process came into the scope. Arguments: parent, user, group, number of its mount namespace; the first
-    /// string is its name.
+    /// Not a call: a process came into the scope (a newcomer). Arguments: ids of its parent, user and group, number of its mount
+    /// namespace; the first string is its name.
     pub const JOINED: u16 = 512;
-    /// No call: a request was put into io_uring. Arguments: its address, its opcode, its descriptor, its flags; behind the
-    /// pointer is what the opcode needs.
+    /// Not a call: a request was submitted to io_uring. Arguments: its address, opcode, descriptor and flags; the data behind the
+    /// pointer are those of its opcode.
     pub const ASKED: u16 = 1024;
-    /// No call: a request through io_uring is done; the argument is its address.
+    /// Not a call: a request of io_uring has completed; the argument is its address, RET its result.
     pub const DONE: u16 = 2048;
-    /// No call: pages of a file were mapped because they were touched. Arguments: the first and the last of them.
+    /// Not a call: a page fault mapped pages of a file. Arguments: numbers of the first and the last page.
     pub const FAULT: u16 = 4096;
-    /// No call: what a process had when it came into the scope. Arguments: which place it is (0 the working directory, 1
-    /// the root directory, 2 and on the descriptors from 0), the address of the open file description, whether exec closes
-    /// it, whether it has lost its name; the names are those that lead to the root.
+    /// Not a call: a directory or descriptor that a newcomer had. Arguments: number of the place ([`super::place`]), address of
+    /// the open file description, 1 if exec closes it, 1 if the file is deleted; the names lead to the root directory.
     pub const PLACE: u16 = 8192;
-    /// Records that tell of no call.
+    /// All flags of records that are not about a call.
     pub const ASIDE: u16 = FORKED | JOINED | ASKED | DONE | FAULT | PLACE;
 }
 
-/// A record in the making, outside the kernel.
+/// A record in the making outside the kernel (ptrace backend, tests).
 #[derive(Debug, Default)]
 pub struct Maker(Vec<u8>);
 
 impl Maker {
-    /// Begins a record of a thread.
+    /// Begins a new record with these ids and flags; all other fields are zero.
     pub fn begin(&mut self, pid: u32, tid: u32, flags: u16) {
         self.0.clear();
         self.0.resize(FIXED as usize, 0);
@@ -143,32 +143,33 @@ impl Maker {
         self.put(at::FLAGS, &flags.to_ne_bytes());
     }
 
-    /// Sets a field of the fixed part.
+    /// Sets the field at offset `at` of the fixed part.
     pub fn put(&mut self, at: i16, bytes: &[u8]) {
         if let Some(field) = self.0.get_mut(at as usize..at as usize + bytes.len()) {
             field.copy_from_slice(bytes);
         }
     }
 
-    /// Sets bits of the flags.
+    /// Sets bits in the flags of the record.
     pub fn say(&mut self, flag: u16) {
         let flags = Record::parse(&self.0).map_or(0, |record| record.u16(at::FLAGS));
         self.put(at::FLAGS, &(flags | flag).to_ne_bytes());
     }
 
-    /// Appends a part whose length stands at `length`; parts come in the order in which the record has them.
+    /// Appends a variable part and stores its length in the field at `length`. Parts must come in the order of the layout:
+    /// strings, data behind the pointer, names.
     pub fn append(&mut self, length: i16, part: &[u8]) {
         self.put(length, &(part.len() as u16).to_ne_bytes());
         self.0.extend_from_slice(part);
     }
 
-    /// The record.
+    /// The bytes of the record made so far.
     pub fn bytes(&self) -> &[u8] {
         &self.0
     }
 }
 
-/// A record.
+/// A view of the bytes of a record.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
     fixed: &'a [u8; FIXED as usize],
@@ -176,7 +177,7 @@ pub struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// The record in these bytes; `None` when they are too few.
+    /// The record at the beginning of these bytes; `None` when they are fewer than the fixed part.
     pub fn parse(bytes: &'a [u8]) -> Option<Record<'a>> {
         let (fixed, rest) = bytes.split_first_chunk()?;
         Some(Record { fixed, rest })
@@ -189,56 +190,56 @@ impl<'a> Record<'a> {
         out
     }
 
-    /// A field of 8 bytes.
+    /// The unsigned 8-byte field at offset `at`.
     pub fn u64(&self, at: i16) -> u64 {
         u64::from_ne_bytes(self.bytes(at))
     }
 
-    /// A signed field of 8 bytes.
+    /// The signed 8-byte field at offset `at`.
     pub fn i64(&self, at: i16) -> i64 {
         i64::from_ne_bytes(self.bytes(at))
     }
 
-    /// A field of 4 bytes.
+    /// The unsigned 4-byte field at offset `at`.
     pub fn u32(&self, at: i16) -> u32 {
         u32::from_ne_bytes(self.bytes(at))
     }
 
-    /// A field of 2 bytes.
+    /// The unsigned 2-byte field at offset `at`.
     pub fn u16(&self, at: i16) -> u16 {
         u16::from_ne_bytes(self.bytes(at))
     }
 
-    /// Bytes of it, by what it says of its parts: they have no other end where records stand behind one another.
+    /// Length of the record, bytes, from the lengths of its parts; in a per-CPU buffer nothing else tells where it ends.
     pub fn length(&self) -> usize {
         let parts = [at::STRINGS, at::STRINGS + 2, at::BEHIND, at::WHERE].map(|length| usize::from(self.u16(length)));
         FIXED as usize + parts.iter().sum::<usize>()
     }
 
-    /// Has it this bit?
+    /// Has the record any of these flags?
     pub fn is(&self, flag: u16) -> bool {
         self.u16(at::FLAGS) & flag != 0
     }
 
-    /// The register of an argument.
+    /// The argument register at `place`, 0 to 5 (greater ones count as 5).
     pub fn arg(&self, place: usize) -> u64 {
         self.u64(at::ARGS + 8 * place.min(5) as i16)
     }
 
-    /// A string (0 or 1) without its end; `None` when there is none.
+    /// String 0 or 1 without its NUL; `None` when there is none.
     pub fn string(&self, which: usize) -> Option<&'a [u8]> {
         let first = self.u16(at::STRINGS) as usize;
         let (from, len) = if which == 0 { (0, first) } else { (first, self.u16(at::STRINGS + 2) as usize) };
         self.rest.get(from..from + len)?.strip_suffix(b"\0")
     }
 
-    /// What lay behind the pointer; empty when nothing was read.
+    /// The data read behind a pointer argument; empty when there are none.
     pub fn behind(&self) -> &'a [u8] {
         let from = self.u16(at::STRINGS) as usize + self.u16(at::STRINGS + 2) as usize;
         self.rest.get(from..from + self.u16(at::BEHIND) as usize).unwrap_or_default()
     }
 
-    /// The names that lead from the file to the root, each with a NUL behind it.
+    /// The names on the way from the file up to the root directory, last name of the path first, each with a NUL behind it.
     pub fn names(&self) -> &'a [u8] {
         let from = self.u16(at::STRINGS) as usize + self.u16(at::STRINGS + 2) as usize + self.u16(at::BEHIND) as usize;
         self.rest.get(from..from + self.u16(at::WHERE) as usize).unwrap_or_default()

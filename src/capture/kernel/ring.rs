@@ -1,4 +1,4 @@
-//! The memory that the programs write and this process reads: the ring, and the buffers beside it.
+//! Maps the memory that the eBPF programs write records to, the ring and the per-CPU buffers, and reads records from it.
 
 use super::percpu::{Buffers, LINE, PUT, RECORDS, TAKEN};
 use super::record::{LONGEST, Record, at};
@@ -9,12 +9,12 @@ use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-/// Records that are taken before their room is given back: a long drain must not starve the writers.
+/// Number of records after which their room is given back to the writers, so that a long drain does not starve them.
 const LEASE: u32 = 128;
-/// Bytes before a record of the ring, and what its length is rounded up to.
+/// Bytes of the header of a record in the ring; record lengths are rounded up to a multiple of it.
 const HEADER: u64 = 8;
 
-/// Memory shared with the kernel.
+/// A shared memory mapping of a BPF map.
 struct Mapping {
     at: *mut libc::c_void,
     length: usize,
@@ -35,21 +35,21 @@ impl Mapping {
         Ok(Mapping { at, length })
     }
 
-    /// A counter that is shared with the kernel; `at` is a multiple of 8 inside.
+    /// The shared 64-bit counter at offset `at`, a multiple of 8 inside the mapping.
     fn counter(&self, at: usize) -> &AtomicU64 {
         debug_assert!(at.is_multiple_of(8) && at + 8 <= self.length);
         // SAFETY: it is inside, aligned, and lives as long as the mapping.
         unsafe { AtomicU64::from_ptr(self.at.byte_add(at).cast()) }
     }
 
-    /// What stands before a record of the ring; `at` is a multiple of 8 inside.
+    /// The header word of a record of the ring (length and state bits) at offset `at`, a multiple of 8 inside the mapping.
     fn length(&self, at: usize) -> &AtomicU32 {
         debug_assert!(at.is_multiple_of(8) && at + 8 <= self.length);
         // SAFETY: as above.
         unsafe { AtomicU32::from_ptr(self.at.byte_add(at).cast()) }
     }
 
-    /// Bytes that the kernel does not touch until it is told that they were read.
+    /// Bytes at offset `at`. The kernel does not change them until the counter of taken bytes is moved beyond them.
     fn bytes(&self, at: usize, length: usize) -> &[u8] {
         debug_assert!(at + length <= self.length);
         // SAFETY: they are inside, and stay as they are while the value that counts what was read is borrowed.
@@ -64,58 +64,62 @@ impl Drop for Mapping {
     }
 }
 
-/// What comes next.
+/// What is next in a source of records.
 pub enum Next<'a> {
-    /// A record, and the instant when it was made.
+    /// A record: the time when it was made (the return of its call, monotonic ns) and its bytes.
     Record(u64, &'a [u8]),
-    /// One that is being written.
+    /// A record that the kernel is still writing.
     Busy,
-    /// Nothing, as far as was looked.
+    /// No record before the end that [`Source::look`] last read.
     Nothing,
 }
 
-/// How records stand behind one another.
+/// How the records of a source are laid out one behind the other.
 enum Form {
-    /// Each behind 8 bytes that say how long it is (Documentation/bpf/ringbuf.rst).
+    /// The kernel's ring: each record has a header of 8 bytes with its length (Documentation/bpf/ringbuf.rst).
     Headed,
-    /// Each at a line of its own, as long as it says itself.
+    /// A per-CPU buffer: each record begins at a cache line (64 bytes) and its fields tell its length.
     Bare,
 }
 
-/// Something that records come out of, in the order in which they were put there.
+/// A source of records: the ring or one per-CPU buffer, read in the order in which records were put into it.
 pub struct Source {
     form: Form,
     memory: Arc<Mapping>,
-    /// Where the bytes are counted that the kernel has put there.
+    /// Offset in `memory` of the counter of bytes that the kernel has put there.
     put: usize,
-    /// Where the records begin, and how many bytes they have before they begin again, less one.
+    /// Offset in `memory` of the records.
     records: usize,
+    /// Size of the area of records, bytes (a power of two), less one.
     mask: u64,
-    /// Where the bytes are counted that were taken: what is before may be written anew.
+    /// Mapping with the counter of bytes that this process has taken: what is before may be written again.
     told: Arc<Mapping>,
+    /// Offset of that counter in `told`.
     taken: usize,
-    /// How far it was written when it was looked at, and how far we are.
+    /// Bytes that the kernel had written when [`Source::look`] was last called.
     end: u64,
+    /// Bytes that were consumed here.
     at: u64,
+    /// Records that were consumed since their room was last given back.
     since: u32,
 }
 
 impl Source {
-    /// The ring of this size.
+    /// Maps the ring of `size` bytes that the descriptor of map `ring` refers to.
     ///
     /// # Errors
     /// When it cannot be mapped.
     pub fn ring(fd: RawFd, size: usize) -> Result<Source> {
         // SAFETY: sysconf(3) has no preconditions.
         let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
-        // A page with how far we have read, one with how far the kernel has written, and the records twice in a row, so that
-        // one that wraps around is in one piece.
+        // A page with how far we have read, one with how far the kernel has written, and the records mapped twice in a row, so
+        // that a record that wraps around is contiguous.
         let told = Arc::new(Mapping::new(fd, page, libc::PROT_READ | libc::PROT_WRITE, 0)?);
         let memory = Arc::new(Mapping::new(fd, page + 2 * size, libc::PROT_READ, page)?);
         Ok(Source::new(Form::Headed, memory, 0, page, size, told, 0))
     }
 
-    /// The buffers.
+    /// Maps the per-CPU buffers; returns one source for each.
     ///
     /// # Errors
     /// When they cannot be mapped.
@@ -142,12 +146,12 @@ impl Source {
         Source { form, memory, put, records, mask: size as u64 - 1, told, taken, end: at, at, since: 0 }
     }
 
-    /// Looks how far it was written.
+    /// Reads how far the kernel has written; [`Source::next`] returns records up to there.
     pub fn look(&mut self) {
         self.end = self.memory.counter(self.put).load(Ordering::Acquire);
     }
 
-    /// The next record.
+    /// The next record, which is not consumed before [`Source::pass`]. Records that the kernel has discarded are skipped.
     #[inline]
     pub fn next(&mut self) -> Next<'_> {
         const BUSY: u32 = 1 << 31;
@@ -178,7 +182,7 @@ impl Source {
         Next::Nothing
     }
 
-    /// Goes on behind a record of this length, the next.
+    /// Consumes the next record, which has this length in bytes.
     #[inline]
     pub fn pass(&mut self, length: usize) {
         self.at += match self.form {
@@ -191,13 +195,13 @@ impl Source {
         }
     }
 
-    /// Gives back the room of all that was passed.
+    /// Tells the kernel that the room of all consumed records may be written again.
     pub fn give_back(&mut self) {
         self.since = 0;
         self.told.counter(self.taken).store(self.at, Ordering::Release);
     }
 
-    /// Bytes that were ever passed.
+    /// Position in the source: number of bytes consumed so far, with headers and padding.
     pub fn passed(&self) -> u64 {
         self.at
     }
