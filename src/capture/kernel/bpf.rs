@@ -1,5 +1,5 @@
-//! bpf(2), by hand: maps, programs, links and iterators. All that is unsafe in talking to the kernel about programs is
-//! here, and in [`super::ring`], which reads the memory that they write.
+//! The bpf(2) system call without a library: maps, programs, links and iterators. The unsafe code for that is here, and in
+//! [`super::ring`], which reads the memory that programs write.
 
 use super::asm::{Code, Map};
 use super::counter::{COUNTERS, Counter};
@@ -11,7 +11,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
-/// Commands of bpf(2).
+/// Commands of bpf(2): `enum bpf_cmd` of linux/bpf.h.
 mod cmd {
     pub const MAP_CREATE: i32 = 0;
     pub const MAP_LOOKUP: i32 = 1;
@@ -24,7 +24,7 @@ mod cmd {
     pub const ITER_CREATE: i32 = 33;
 }
 
-/// Kinds of maps.
+/// Types of maps: `enum bpf_map_type` of linux/bpf.h.
 mod kind {
     pub const HASH: u32 = 1;
     pub const ARRAY: u32 = 2;
@@ -33,21 +33,23 @@ mod kind {
     pub const TASK_STORAGE: u32 = 29;
 }
 
+/// BPF_F_NO_PREALLOC, which task storage asks for.
 const NO_PREALLOC: u32 = 1;
-/// An array on pages of its own.
+/// BPF_F_MMAPABLE: an array whose memory can be mapped into this process.
 const MMAPABLE: u32 = 1 << 10;
+/// BPF_PROG_TYPE_TRACING.
 const TRACING: u32 = 26;
 
-/// Where a program runs.
+/// What a program is attached to; the values are those of `enum bpf_attach_type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attach {
-    /// At a tracepoint, with typed arguments.
+    /// A tracepoint with BTF-typed arguments (BPF_TRACE_RAW_TP).
     Tracepoint = 23,
-    /// For each element that a walk of the kernel finds.
+    /// An iterator, which runs the program for each task or descriptor (BPF_TRACE_ITER).
     Iterator = 28,
 }
 
-/// `union bpf_attr`: zeroes, and fields put in at their offsets.
+/// `union bpf_attr`, the argument of bpf(2): zeroes, and fields put in at their byte offsets.
 struct Attr([u64; 18]);
 
 impl Attr {
@@ -83,7 +85,7 @@ impl Attr {
         self
     }
 
-    /// Issues the command. Every slice that the attributes point to must outlive the call, and be as long as they say.
+    /// Calls bpf(2) with this command. Every slice that the attributes point to must outlive the call and be as long as they say.
     fn issue(mut self, cmd: i32) -> io::Result<i32> {
         // SAFETY: the kernel reads 144 bytes of attributes, which are there; what they point to is borrowed by the callers
         // in this file for the length of the call.
@@ -98,19 +100,20 @@ impl Attr {
     }
 }
 
-/// The maps of a capture.
+/// The BPF maps of a capture, created and owned by this process.
 pub struct Maps {
     fds: Vec<(Map, OwnedFd)>,
     processors: usize,
 }
 
 impl Maps {
-    /// Makes them; the ring has `ring` bytes, a power of two and a multiple of the page size.
+    /// Creates all maps and fills map `calls` with `rows`; `ring`: size of the ring in bytes, a power of two and a multiple of
+    /// the page size.
     ///
     /// # Errors
     /// When the kernel refuses.
     pub fn create(ring: u32, buffers: Buffers, rows: &[row::Row]) -> Result<Maps> {
-        // The kernel has a counter for each processor that there may be.
+        // A per-CPU map has an element for each possible processor, not only for those online.
         let mut maps = Maps { fds: Vec::new(), processors: last_processor("possible") as usize + 1 };
         for map in Map::ALL {
             let attr = |kind: u32, key: u32, value: u32, most: u32| {
@@ -148,19 +151,19 @@ impl Maps {
         Ok(maps)
     }
 
-    /// The descriptor of a map; -1 for none.
+    /// The descriptor of a map; -1 when it was not created.
     pub fn fd(&self, map: Map) -> RawFd {
         self.fds.iter().find(|(known, _)| *known == map).map_or(-1, |(_, fd)| fd.as_raw_fd())
     }
 
-    /// Sets an element; both slices must be as long as the map's keys and values.
+    /// Sets an element of a map; both slices must be as long as the map's keys and values.
     fn update(&self, map: Map, key: &[u8], value: &[u8]) -> Result<()> {
         let attr = Attr::new().u32(0, self.fd(map) as u32).slice(8, key).slice(16, value);
         attr.issue(cmd::MAP_UPDATE).with_context(|| format!("cannot write map {}", map.name()))?;
         Ok(())
     }
 
-    /// Puts a process into the scope.
+    /// Adds a process id to map `pids`, which puts the process into the scope.
     ///
     /// # Errors
     /// When the kernel refuses.
@@ -168,7 +171,7 @@ impl Maps {
         self.update(Map::Pids, &pid.to_ne_bytes(), &[1])
     }
 
-    /// Everybody who was there has got a mark: from now on, whoever has none is a stranger.
+    /// Sets map `settled`: every task that was in the scope at the start has a mark now, so a task without one is not captured.
     ///
     /// # Errors
     /// When the kernel refuses.
@@ -176,7 +179,7 @@ impl Maps {
         self.update(Map::Settled, &0u32.to_ne_bytes(), &1u64.to_ne_bytes())
     }
 
-    /// The counters, summed over the processors.
+    /// The values of map `counters`, summed over the processors.
     ///
     /// # Errors
     /// When the kernel refuses.
@@ -192,7 +195,7 @@ impl Maps {
         Ok(sums)
     }
 
-    /// The same with the calls that were counted on the slots, which are many to read.
+    /// As [`Maps::counters`], with the calls that were counted in the thread slots; slower, since all 16,384 slots are read.
     ///
     /// # Errors
     /// When the kernel refuses.
@@ -208,15 +211,16 @@ impl Maps {
     }
 }
 
-/// Names of the types that the kernel is told of.
+/// String section of the BTF that is loaded: names of its types.
 const NAMES: &[u8] = b"\0u32\0u64\0mark\0a\0b\0run\0";
 
-/// Place of a name among them.
+/// Offset of a name in [`NAMES`].
 fn place(name: &str) -> u32 {
     memchr::memmem::find(NAMES, format!("{name}\0").as_bytes()).unwrap_or_default() as u32
 }
 
-/// Types for a task's mark: the kernel wants those of key (1: u32) and value (3: a struct) of task storage described.
+/// Loads BTF for the maps of marks: the kernel wants to know the types of key (id 1: u32) and value (id 3: a struct) of task
+/// storage.
 fn mark_types() -> Result<OwnedFd> {
     describe(&[
         [place("u32"), 1 << 24, 4, 32].as_slice(),
@@ -225,13 +229,13 @@ fn mark_types() -> Result<OwnedFd> {
     ])
 }
 
-/// Types for a program with functions that helpers call: each of them (3) is one that takes nothing known (2) and
-/// returns a number (1).
+/// Loads BTF for programs with functions that helpers call: every function (id 3) has a prototype (id 2) without parameters
+/// that returns a number (id 1).
 fn function_types() -> Result<OwnedFd> {
     describe(&[&[place("u64"), 1 << 24, 8, 64], &[0, 13 << 24, 1], &[place("run"), 12 << 24, 2]])
 }
 
-/// Describes types to the kernel (Documentation/bpf/btf.rst).
+/// Loads types as BTF into the kernel (Documentation/bpf/btf.rst) and returns the descriptor.
 fn describe(types: &[&[u32]]) -> Result<OwnedFd> {
     let types = types.concat();
     let length = 4 * types.len() as u32;
@@ -245,24 +249,24 @@ fn describe(types: &[&[u32]]) -> Result<OwnedFd> {
     attr.issue_fd(cmd::BTF_LOAD).context("cannot describe types to the kernel")
 }
 
-/// A program in the kernel.
+/// An eBPF program that is loaded into the kernel.
 pub struct Program {
     fd: OwnedFd,
-    /// What keeps it attached.
+    /// The link by which it is attached; `None` while it is not.
     link: Option<OwnedFd>,
     attach: Attach,
     name: &'static str,
 }
 
 impl Program {
-    /// Has the kernel verify and take a program; `hook` is the type of what it is attached to.
+    /// Loads a program, which the kernel verifies; `hook` is the BTF id of the tracepoint or iterator it will be attached to.
     ///
     /// # Errors
-    /// When the kernel refuses it: with the end of what its verifier says.
+    /// When the kernel refuses it; the message has the last lines of the verifier's log.
     pub fn load(name: &'static str, code: &Code, maps: &Maps, attach: Attach, hook: u32) -> Result<Program> {
         let insns = code.link(|map| maps.fd(map));
         let license = b"Dual MIT/GPL\0";
-        // Where each function begins, and its type.
+        // Index of the first instruction of each function, and the id of its type.
         let functions: Vec<[u32; 2]> = code.functions().iter().map(|at| [*at, 3]).collect();
         let types = if functions.len() > 1 { Some(function_types()?) } else { None };
         let described = |attr: Attr| match &types {
@@ -297,7 +301,7 @@ impl Program {
         Ok(Program { fd, link: None, attach, name })
     }
 
-    /// Lets a program at a tracepoint run from now on.
+    /// Attaches the program to its tracepoint, so that it runs from now on.
     ///
     /// # Errors
     /// When the kernel refuses.
@@ -308,12 +312,12 @@ impl Program {
         Ok(())
     }
 
-    /// It does not run any more.
+    /// Detaches the program from its tracepoint; it does not begin to run any more.
     pub fn detach(&mut self) {
         self.link = None;
     }
 
-    /// Runs an iterator's program over everything there is; what it wrote.
+    /// Runs the program of an iterator over all elements; returns the bytes that it wrote.
     ///
     /// # Errors
     /// When the kernel refuses.
@@ -328,7 +332,8 @@ impl Program {
         Ok(told)
     }
 
-    /// How often the kernel skipped the program because it ran on that processor already (`struct bpf_prog_info`).
+    /// How often the kernel skipped the program because it was running on that processor already (`recursion_misses` of
+    /// `struct bpf_prog_info`); 0 when the kernel does not tell.
     pub fn misses(&self) -> u64 {
         const MISSES: usize = 208;
         let mut info = vec![0u8; 256];

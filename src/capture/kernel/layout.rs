@@ -1,65 +1,65 @@
-//! Where the running kernel keeps what the programs read.
+//! Offsets and type ids in the running kernel that the eBPF programs are made with.
 
 use super::btf::{Btf, Kind};
 use anyhow::Result;
 use std::fmt;
 
-/// Offsets of fields and ids of types, resolved by [`Btf`].
+/// Offsets of structure fields (bytes) and BTF ids of a kernel, resolved by [`Btf`].
 #[derive(Clone, Debug)]
 pub struct Layout {
-    /// Registers that carry the arguments.
+    /// Offsets in `struct pt_regs` of the registers that hold the six arguments of a call.
     pub args: [i16; 6],
-    /// Register that carries the number of the call.
+    /// Offset in `struct pt_regs` of the register that holds the number of the call.
     pub number: i16,
-    /// Where a task says that it is in a 32-bit call, and the bits that say it.
+    /// Offset in `struct task_struct` of the flags that tell whether a task is in a 32-bit call, and the bits that say so.
     pub compat: (i16, i32),
-    /// How 32-bit calls are known and read; absent where they are not.
+    /// How calls of 32-bit programs are recognised and read; `None` where they are not captured.
     pub narrow: Option<Narrow>,
-    /// A way to read through any pointer as if it were typed (`bpf_rdonly_cast`, Linux 6.2), which is several times faster
-    /// than copying field by field.
+    /// BTF ids for typed reads through any kernel pointer (`bpf_rdonly_cast`, Linux 6.2), which are several times faster than
+    /// copying field by field; `None` where the kernel has no such function.
     pub cast: Option<Cast>,
-    /// May a program have the kernel call a function of it again and again (`bpf_loop`, Linux 5.17)?
+    /// Has the kernel `bpf_loop` (Linux 5.17), which calls a function of a program repeatedly?
     pub loops: bool,
-    /// Fields by name.
+    /// Offsets of kernel structure fields by name, bytes.
     pub at: Fields,
 }
 
-/// Registers of 32-bit programs.
+/// How calls of 32-bit (i386) programs are recognised and where their arguments are.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Narrow {
-    /// Which code segment it runs in, and its value for 32-bit code.
+    /// Offset in `struct pt_regs` of the code segment register, and its value for 32-bit code.
     pub segment: (i16, i32),
-    /// Registers that carry the arguments.
+    /// Offsets in `struct pt_regs` of the registers that hold the six arguments of a 32-bit call.
     pub args: [i16; 6],
 }
 
-/// Ids for `bpf_rdonly_cast`.
+/// BTF ids for `bpf_rdonly_cast`, which makes a typed pointer of any address.
 #[derive(Clone, Copy, Debug)]
 pub struct Cast {
-    /// The function.
+    /// BTF id of the function `bpf_rdonly_cast` itself.
     pub function: u32,
-    /// `struct task_struct`.
+    /// BTF id of `struct task_struct`.
     pub task: u32,
-    /// `struct file`.
+    /// BTF id of `struct file`.
     pub file: u32,
-    /// `struct mount`.
+    /// BTF id of `struct mount`.
     pub mount: u32,
-    /// `struct path`.
+    /// BTF id of `struct path`.
     pub path: u32,
-    /// A structure that begins with a number of 8 bytes, to read any such number by (`struct timespec64`).
+    /// BTF id of a structure that begins with an 8-byte number (`struct timespec64`), used to read any such number.
     pub word: u32,
 }
 
 macro_rules! fields {
     ($($field:ident $path:literal;)*) => {
-        /// Offsets of fields.
+        /// Offsets of fields of kernel structures, bytes; the paths below say which structure and field each is.
         #[derive(Clone, Debug, Default)]
         pub struct Fields { $(pub $field: i16),* }
         impl Fields {
             fn find(btf: &Btf) -> Result<Fields> {
                 Ok(Fields { $($field: btf.offset($path)?),* })
             }
-            /// Every field and its offset.
+            /// Each field as `structure.field`, with its offset.
             fn list(&self) -> Vec<(&'static str, i16)> {
                 vec![$(($path, self.$field)),*]
             }
@@ -115,10 +115,11 @@ fields! {
     mountpoint "mount.mnt_mountpoint";
 }
 
-/// Makes a kernel pass for an older one, so that a test can load and run what is loaded there: `IORIOT_AS_KERNEL=6.1`.
+/// Environment variable that makes this kernel pass for an older one, so that a test can load the programs made for that:
+/// `IORIOT_AS_KERNEL=6.1`.
 const AS_KERNEL: &str = "IORIOT_AS_KERNEL";
 
-/// Is the kernel to pass for one older than this version?
+/// Is this kernel to pass (by [`AS_KERNEL`]) for one older than this version?
 fn older_than(version: (u32, u32)) -> bool {
     let Ok(said) = std::env::var(AS_KERNEL) else { return false };
     let mut numbers = said.split('.').map(|number| number.parse().unwrap_or(0));
@@ -126,10 +127,10 @@ fn older_than(version: (u32, u32)) -> bool {
 }
 
 impl Layout {
-    /// The layout of the kernel that these types describe.
+    /// Resolves the layout from the BTF of a kernel.
     ///
     /// # Errors
-    /// When a field is missing.
+    /// When the kernel lacks a structure or field that is needed.
     pub fn find(btf: &Btf) -> Result<Layout> {
         let cast = || -> Result<Cast> {
             Ok(Cast {
@@ -147,7 +148,7 @@ impl Layout {
         }
         #[cfg(not(target_arch = "x86_64"))]
         for (place, slot) in args.iter_mut().enumerate().skip(1) {
-            // `regs` is an array; the first argument is kept apart, since the result overwrites it.
+            // `regs` is an array; the first argument is kept apart in `orig_x0`, since the result overwrites it.
             *slot += 8 * place as i16;
         }
         Ok(Layout {
@@ -162,15 +163,15 @@ impl Layout {
     }
 }
 
-/// Registers as the kernel saves them (ptrace(2)).
+/// Names of the register fields of x86_64 (`struct pt_regs`).
 #[cfg(target_arch = "x86_64")]
 mod arch {
     use super::{Btf, Narrow, Result};
     pub const ARGS: [&str; 6] = ["pt_regs.di", "pt_regs.si", "pt_regs.dx", "pt_regs.r10", "pt_regs.r8", "pt_regs.r9"];
     pub const NUMBER: &str = "pt_regs.orig_ax";
-    /// TS_COMPAT
+    /// Field and bit that mark a task in a 32-bit call (TS_COMPAT).
     pub const COMPAT: (&str, i32) = ("task_struct.thread_info.status", 2);
-    /// __USER32_CS
+    /// Code segment of 32-bit code (__USER32_CS).
     const SEGMENT: i32 = 0x23;
 
     pub fn narrow(btf: &Btf) -> Result<Option<Narrow>> {
@@ -189,7 +190,7 @@ mod arch {
     pub const ARGS: [&str; 6] =
         ["pt_regs.orig_x0", "pt_regs.regs", "pt_regs.regs", "pt_regs.regs", "pt_regs.regs", "pt_regs.regs"];
     pub const NUMBER: &str = "pt_regs.syscallno";
-    /// TIF_32BIT
+    /// Field and bit that mark a 32-bit task (TIF_32BIT).
     pub const COMPAT: (&str, i32) = ("task_struct.thread_info.flags", 1 << 22);
 
     /// 32-bit calls are not decoded here.
@@ -198,7 +199,7 @@ mod arch {
     }
 }
 
-/// What it means that [`Layout::cast`] is missing.
+/// Message for kernels without [`Layout::cast`].
 pub const COPIED: &str = "bpf_rdonly_cast is missing (Linux 6.2 has it): fields are copied one by one, so a call costs more";
 
 impl fmt::Display for Layout {

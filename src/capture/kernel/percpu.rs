@@ -1,12 +1,12 @@
-//! Per-CPU buffers: the short way out of the kernel.
+//! Per-CPU buffers: a lock-free way for records from the kernel to the reader.
 //!
-//! The ring serves all processors: each record costs a lock and an exchange, and one whose length is not known before must
-//! be copied into it. A buffer is written by the program at `sys_exit` alone, on one processor alone (the kernel does not let
-//! a program begin where it has not ended), so that a record is made in its place and there when it is counted. A buffer is
-//! small, and what finds no room on it goes by the ring.
+//! The kernel's ring serves all processors: each record costs a lock and an atomic exchange, and one whose length is not known
+//! in advance must be copied into it. A per-CPU buffer is written by the program at `sys_exit` alone, on one processor alone (the
+//! kernel does not start a program on a processor where it still runs), so that a record is made in place and published by
+//! adding its length to a counter. A buffer is small; a record that finds no room in it goes through the ring.
 //!
 //! ```text
-//! how many bytes were put on it, and how many taken off | records, over and over | room for what begins before the end
+//! counters: bytes put, bytes taken | records, a circular area | room for a record that begins before the end of the area
 //! ```
 
 use super::asm::Alu::{And, Mul, Sub};
@@ -17,30 +17,31 @@ use super::asm::{Asm, Helper, Label, Map, Reg};
 use super::record::{FIXED, LONGEST};
 use std::fs;
 
-/// Where the count of bytes is that were put in a buffer.
+/// Offset in a buffer of the counter of bytes put there by the program (u64).
 pub const PUT: i16 = 0;
-/// Where the count of bytes is that were taken off: in another line of the caches.
+/// Offset in a buffer of the counter of bytes taken by the reader (u64), in another cache line.
 pub const TAKEN: i16 = 128;
-/// Where the records begin: on a page of their own.
+/// Offset in a buffer of its records, bytes: the second page.
 pub const RECORDS: usize = 4096;
-/// What a record begins at a multiple of: a line of the caches.
+/// Alignment of records in a buffer, bytes: a cache line.
 pub const LINE: i32 = 64;
-/// The most that a buffer needs: what a processor can tell while the reader sleeps.
+/// Largest size of a buffer's records, bytes: more than a processor can record while the reader sleeps is of no use.
 const MOST: u64 = 4 << 20;
-/// The least that is worth it.
+/// Smallest size of a buffer's records, bytes.
 const LEAST: u64 = 64 << 10;
 
-/// How many there are, and of which size.
+/// Number and size of the per-CPU buffers of a capture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Buffers {
-    /// One for each processor from 0 on; those beyond go by the ring.
+    /// Number of buffers: one for each processor from 0 on. Processors with higher numbers use the ring.
     pub count: u32,
-    /// Bytes of the records on each: a power of two.
+    /// Size of the record area of each buffer, bytes: a power of two.
     pub bytes: u32,
 }
 
 impl Buffers {
-    /// Those for this machine, which together are no larger than a ring of this size.
+    /// Buffers for the processors of this machine, of 64 KiB to 4 MiB each; within these bounds all of them together are no
+    /// larger than a ring of `ring` bytes.
     pub fn new(ring: u64) -> Buffers {
         let processors = last_processor("online") + 1;
         // Both bounds are powers of two.
@@ -50,24 +51,25 @@ impl Buffers {
         Buffers { count: count as u32, bytes: bytes as u32 }
     }
 
-    /// From one buffer to the next, bytes.
+    /// Distance from one buffer to the next, bytes.
     pub const fn stride(self) -> u32 {
         RECORDS as u32 + self.bytes + (LONGEST as u32).next_multiple_of(RECORDS as u32)
     }
 
-    /// Bytes of all.
+    /// Size of all buffers together, bytes.
     pub const fn size(self) -> usize {
         self.count as usize * self.stride() as usize
     }
 }
 
-/// The last processor of a list of the kernel's: `0-3,7`.
+/// Highest processor number in a list of /sys/devices/system/cpu (`online`, `possible`), such as `0-3,7`; 0 if unreadable.
 pub fn last_processor(list: &str) -> u64 {
     let text = fs::read_to_string(format!("/sys/devices/system/cpu/{list}")).unwrap_or_default();
     text.trim().rsplit([',', '-']).next().and_then(|last| last.parse().ok()).unwrap_or(0)
 }
 
-/// R8 = room for a record of so many bytes in the buffer of this processor, R9 = the buffer; jumps to `none` when there is none.
+/// Emits: R8 = room for a record of `bytes` bytes in the buffer of this processor, R9 = that buffer; jumps to `none` when the
+/// buffer is full or the processor has none.
 pub fn room(a: &mut Asm, buffers: Buffers, bytes: i32, none: Label) {
     a.call(Helper::Processor);
     a.jump(Gt, R0, buffers.count as i32 - 1, none);
@@ -85,14 +87,14 @@ pub fn room(a: &mut Asm, buffers: Buffers, bytes: i32, none: Label) {
     a.add(R8, RECORDS as i32);
 }
 
-/// The record that has been made in the room in a buffer is there for the reader. Destroys R1.
+/// Emits: publishes to the reader the record of fixed length made in the buffer. Destroys R1.
 pub fn put(a: &mut Asm, buffer: Reg) {
     a.load(DW, R1, buffer, PUT);
     a.add(R1, FIXED);
     a.publish(buffer, PUT, R1);
 }
 
-/// The same for one with a variable part of R9 bytes. R9 is lost.
+/// Emits: publishes to the reader the record made in the buffer, which has a variable part of R9 bytes. Destroys R1 and R9.
 pub fn put_long(a: &mut Asm, buffer: Reg) {
     a.load(DW, R1, buffer, PUT);
     a.add(R9, FIXED + LINE - 1);

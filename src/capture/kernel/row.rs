@@ -1,31 +1,31 @@
-//! What the programs read of each call: the rows of map `calls`.
+//! Layout of map `calls`: for each call number a row that tells the eBPF programs what to read of the call.
 
-/// Numbers a row is kept for, of calls of 64-bit programs; those of 32-bit programs have as many behind these.
+/// Number of rows for calls of 64-bit programs, by call number; as many rows for those of 32-bit programs follow.
 pub const NUMBERS: usize = 512;
-/// Rows.
+/// Number of rows in all.
 pub const ROWS: usize = 2 * NUMBERS;
 /// Bytes of a row.
 pub const ROW: usize = 8;
-/// In place of an argument's position: there is none.
+/// Value in place of an argument's position: the call has no such argument.
 pub const NONE: u8 = 0xff;
 
 /// Bits of [`Row::flags`].
 pub mod flag {
     /// The call is captured.
     pub const WATCHED: u8 = 1;
-    /// It is told when it begins: its arguments are gone when it returns, or it never returns.
+    /// A record is made at the entry of the call, since its arguments are gone when it returns (exec) or it never returns (exit).
     pub const AT_ENTRY: u8 = 2;
-    /// It returns a descriptor, whose file is looked at.
+    /// The call returns a descriptor, whose file is recorded.
     pub const MAKES_FD: u8 = 4;
     /// The record has a part of variable length.
     pub const VARIABLE: u8 = 8;
-    /// What lies behind the pointer is there only when the call succeeded.
+    /// The data behind the pointer argument are valid, and read, only if the call succeeded.
     pub const IF_DONE: u8 = 16;
-    /// The path of the file it opened is followed up to the root.
+    /// The path of the file that the call opened is recorded, by following it up to the root directory.
     pub const WHERE: u8 = 32;
 }
 
-/// What is read behind a pointer.
+/// What is read behind the pointer argument of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Behind {
@@ -33,9 +33,9 @@ pub enum Behind {
     Nothing = 0,
     /// [`Row::size`] bytes.
     Fixed = 1,
-    /// As many elements as the call returned; [`Row::size`] is the binary logarithm of their size.
+    /// An array with as many elements as the call returned; [`Row::size`] is the binary logarithm of an element's size.
     Returned = 2,
-    /// As many `struct iovec` as the next argument says; the same of their size.
+    /// An array of `struct iovec`, whose length is the next argument; [`Row::size`] is the binary logarithm of an element's size.
     Vectors = 3,
     /// The 8 bytes behind each of two pointers, either of which may be null.
     Two = 4,
@@ -45,32 +45,32 @@ pub enum Behind {
     Requests = 5,
 }
 
-/// What the kernel side must know of a call: an element of map `calls`.
+/// What the eBPF programs must know of a call: one element of map `calls`, 8 bytes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row {
     /// Bits of [`flag`]; 0 for a call that is not captured.
     pub flags: u8,
-    /// Positions of arguments that are strings.
+    /// Positions (0 to 5) of the arguments that are strings, or [`NONE`].
     pub strings: [u8; 2],
-    /// Position of the descriptor whose file is looked at.
+    /// Position of the descriptor argument whose file is recorded, or [`NONE`].
     pub fd: u8,
-    /// Position of the pointer behind which is read.
+    /// Position of the pointer argument behind which data are read, or [`NONE`].
     pub pointer: u8,
-    /// What is read there.
+    /// What is read behind that pointer.
     pub behind: Behind,
-    /// The second pointer of [`Behind::Two`].
+    /// Position of the second pointer argument of [`Behind::Two`], or [`NONE`].
     pub second: u8,
-    /// Bytes of [`Behind::Fixed`]; see there for the others.
+    /// Bytes to read for [`Behind::Fixed`] and [`Behind::Lock`]; binary logarithm of an element's size for arrays.
     pub size: u8,
 }
 
 impl Row {
-    /// Of a call that is not captured.
+    /// The row of a call that is not captured.
     pub const UNWATCHED: Row =
         Row { flags: 0, strings: [NONE; 2], fd: NONE, pointer: NONE, behind: Behind::Nothing, second: NONE, size: 0 };
 
-    /// As it stands in the map.
+    /// The row as the bytes of the map's element.
     pub fn bytes(self) -> [u8; ROW] {
         let Row { flags, strings, fd, pointer, behind, second, size } = self;
         [flags, strings[0], strings[1], fd, pointer, behind as u8, second, size]

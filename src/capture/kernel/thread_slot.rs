@@ -1,13 +1,15 @@
-//! ThreadSlots: where the entry of a call leaves its stamp for the return, without asking the kernel for it.
+//! Thread slots: per-thread memory in which the program at a call's entry leaves data for the one at its return, found without
+//! a look-up by the kernel.
 //!
-//! A mark in task storage is found by functions of the kernel, which cost more than all else that happens at an entry. So
-//! a marked thread takes a thread slot, an element of an array whose place follows from where the thread's registers are saved.
-//! That is on its kernel stack, which no other live thread has: whoever finds its own address on a thread slot is captured, and
-//! needs to know no more. When two threads' places are the same, the second goes on with its mark. A slot is left when
-//! its thread ends, before the stack can become another's.
+//! Finding a mark in task storage takes kernel functions that cost more than all else that happens at an entry. So a marked
+//! thread takes a thread slot, an element of an array at a place computed from the address of the thread's saved registers.
+//! That address is on its kernel stack, which no other live thread has: a thread that finds its own address in the slot is
+//! captured, without any look-up. When two threads have the same place, the second uses its mark instead. A slot is freed when
+//! its thread ends, before the stack can be reused.
 //!
-//! A slot also names the stranger who was found without a mark there last, who need not be looked up again. That is for
-//! scopes which nobody enters but by birth; a thread that is born into one is no stranger, whoever had its stack before.
+//! A slot also holds the last stranger seen at its place: the address of a thread without a mark, which need not be looked up
+//! again. That is done only for scopes that threads enter by fork alone; a new thread is never taken for
+//! a stranger, since fork clears the strangers on its stack.
 
 use super::asm::Alu::{And, Rsh, Sub};
 use super::asm::If::{Eq, Gt, Ne};
@@ -16,45 +18,45 @@ use super::asm::Size::{DW, W};
 use super::asm::{Asm, Map, Reg};
 use super::layout::Layout;
 
-/// What a mark and a thread slot hold of the call that their thread is in.
+/// Offsets of fields of a mark and of a thread slot, bytes: the call that their thread is in, and who owns them.
 pub mod stamp {
-    /// When it began (u64).
+    /// Start of the current call, ns of the monotonic clock (u64).
     pub const TS: i16 = 0;
-    /// Its number plus one (u32); 0 between calls.
+    /// Number of the current call plus one (u32); 0 between calls.
     pub const NUMBER: i16 = 8;
-    /// The thread (u32): its number may change while it executes a program.
+    /// Thread id at the entry of the call (u32); exec may change it before the return.
     pub const TID: i16 = 12;
-    /// Of a thread slot: the address of the registers of the thread that has it (u64). 0 when nobody has, and in marks.
+    /// Of a thread slot: address of the saved registers of the thread that has it (u64); 0 when it is free, and in marks.
     pub const OWNER: i16 = 16;
-    /// Of a thread slot: the address of its task (u64).
+    /// Of a thread slot: address of the task of the thread that has it (u64).
     pub const TASK: i16 = 24;
-    /// Of a mark: where among the slots its thread's is, bytes, plus one (u32); 0 when it has none.
+    /// Of a mark: offset of its thread's slot in the array, bytes, plus one (u32); 0 when it has none.
     pub const SLOT: i16 = 24;
-    /// Of a mark: 1 once whoever made it has counted it (u64).
+    /// Of a mark: 1 once it was counted in [`super::super::counter::Counter::Marked`], so that it is counted once (u64).
     pub const COUNTED: i16 = 32;
-    /// Of a thread slot: the calls that began on it (u64).
+    /// Of a thread slot: number of calls that began while some thread had it (u64).
     pub const ENTERED: i16 = 32;
-    /// Of a thread slot: the address of the registers of a thread without a mark (u64).
+    /// Of a thread slot: address of the saved registers of the last stranger, a thread without a mark (u64).
     pub const STRANGER: i16 = 40;
 }
 
-/// Bytes of a mark: the programs know one by OWNER, but the verifier does not.
+/// Bytes of a mark. Fields beyond are only accessed in slots, which the programs tell from marks by OWNER.
 pub const MARK: u32 = 40;
-/// Bytes of a thread slot: a line of the caches, so that threads do not disturb one another.
+/// Bytes of a thread slot: a cache line, so that threads do not slow each other down.
 pub const SLOT: usize = 64;
-/// Number of slots.
+/// Number of thread slots.
 pub const SLOTS: usize = 16 * 1024;
-/// Binary logarithm of the bytes of a kernel stack, at least.
+/// Binary logarithm of the smallest size of a kernel stack, bytes.
 const STACK: i32 = 14;
-/// The place of the last slot.
+/// Offset of the last slot in the array, bytes.
 const LAST: i32 = ((SLOTS - 1) * SLOT) as i32;
 
-/// R9 = the thread slot of the thread whose registers are at R6; R2 = its place, bytes.
+/// Emits: R9 = the thread slot at the place of the thread whose saved registers are at R6; R2 = its offset in the array, bytes.
 pub fn find(a: &mut Asm) {
     place(a, R6);
 }
 
-/// The same for an address on its stack.
+/// As [`find`], for any address on the kernel stack of the thread.
 fn place(a: &mut Asm, address: Reg) {
     a.low_half(R2, address);
     a.alu(Rsh, R2, STACK - SLOT.trailing_zeros() as i32);
@@ -63,16 +65,17 @@ fn place(a: &mut Asm, address: Reg) {
     a.add(R9, R2);
 }
 
-/// The thread whose registers are at R6 has no mark, and will never have one. R9 is lost.
+/// Emits: notes in its slot that the thread whose saved registers are at R6 is a stranger (it has no mark and will never get
+/// one). R9 is lost.
 pub fn stranger(a: &mut Asm) {
     find(a);
     a.store(DW, R9, stamp::STRANGER, R6);
 }
 
-/// The thread of the task R7 begins. R8 and R9 are lost.
+/// Emits: forgets any stranger on the kernel stack of the new task R7. R8 and R9 are lost.
 pub fn born(a: &mut Asm, k: &Layout) {
     a.load(DW, R8, R7, k.at.stack);
-    // Its registers are at the end of its stack, which may be larger than the least.
+    // Its registers will be at the end of its stack, which may have up to four times the smallest size.
     for _ in 0..4 {
         place(a, R8);
         a.store(DW, R9, stamp::STRANGER, 0);
@@ -80,8 +83,8 @@ pub fn born(a: &mut Asm, k: &Layout) {
     }
 }
 
-/// The thread with the mark R0, task R7 and registers at R6 takes its slot if that is free: R9 = the thread slot, else the mark.
-/// R8 is lost.
+/// Emits: the thread with the mark R0, task R7 and saved registers R6 takes its slot if that is free and the mark has none:
+/// R9 = the thread slot, else the mark. R8 is lost.
 pub fn take(a: &mut Asm) {
     let (taken, done) = (a.label(), a.label());
     a.mov(R8, R0);
@@ -101,7 +104,7 @@ pub fn take(a: &mut Asm) {
     a.here(done);
 }
 
-/// The thread with the mark R9 leaves its slot. R8 = the number plus one of the call that it was in.
+/// Emits: the thread with the mark R9 frees its slot. R8 = the number plus one of the call that it was in, or 0.
 pub fn leave(a: &mut Asm) {
     let none = a.label();
     a.load(W, R8, R9, stamp::NUMBER);
@@ -111,7 +114,7 @@ pub fn leave(a: &mut Asm) {
     a.jump(Gt, R1, LAST, none);
     a.map_value(R9, Map::ThreadSlots);
     a.add(R9, R1);
-    // Once nobody has it, another may take it at any moment.
+    // Read before the slot is freed: then another thread may take it at any moment.
     a.load(W, R8, R9, stamp::NUMBER);
     a.store(DW, R9, stamp::OWNER, 0);
     a.here(none);
