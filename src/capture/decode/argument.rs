@@ -1,4 +1,4 @@
-//! What an argument says that is not a string: of its register, and of what lay behind it.
+//! Decodes arguments that are no strings: numbers in registers, and structures that pointers lead to.
 
 use crate::capture::kernel::record::{Record, at};
 use crate::capture::target::snapshot::device_of;
@@ -7,7 +7,7 @@ use crate::syscall::flag::FICLONE;
 use crate::syscall::lock::Lock;
 use crate::syscall::{Op, Role, Syscall};
 
-/// An argument that is not a string.
+/// Sets the columns of an event for an argument of this role; `done`: the call succeeded, so that its results are valid.
 pub(super) fn argument(event: &mut Event, role: Role, arg: u64, record: &Record<'_>, done: bool) {
     let int = i64::from(arg as u32 as i32);
     let unsigned = i64::from(arg as u32);
@@ -19,7 +19,7 @@ pub(super) fn argument(event: &mut Event, role: Role, arg: u64, record: &Record<
             set(event, role, unsigned);
         }
         Role::Mode | Role::Access | Role::Prot => set(event, role, unsigned),
-        // -1 leaves an owner as it is.
+        // (u32)-1 leaves an owner as it is (chown(2)): column value -1.
         Role::Uid | Role::Gid => set(event, role, if unsigned == i64::from(u32::MAX) { -1 } else { unsigned }),
         Role::Arg if Lock::asked(event).is_some() => {
             lock(event, short(behind, 0), short(behind, 2), word(behind, 8).zip(word(behind, 16)));
@@ -37,7 +37,7 @@ pub(super) fn argument(event: &mut Event, role: Role, arg: u64, record: &Record<
         }
         Role::Link if done && !behind.is_empty() => event.set_text(Text::Path2, behind),
         Role::OffsetPtr | Role::Offset2Ptr => {
-            // The kernel has moved it on by what it did.
+            // Read after the call: the kernel has advanced it by the bytes that it transferred.
             let at = if role == Role::OffsetPtr { 0 } else { 8 };
             if arg != 0
                 && let (Some(value), Some(col)) = (word(behind, at), role.col())
@@ -53,7 +53,7 @@ pub(super) fn argument(event: &mut Event, role: Role, arg: u64, record: &Record<
         Role::CloneArgs => event.put(Col::Flags, word(behind, 0)),
         Role::Times => times(event, arg, behind),
         Role::Stat if done => {
-            // The number of links stands before or behind the mode.
+            // x86_64 has the number of links before the mode, other architectures behind it.
             let mode = if cfg!(target_arch = "x86_64") { 24 } else { 16 };
             let owner = if cfg!(target_arch = "x86_64") { 28 } else { 24 };
             event.put(Col::Dev, word(behind, 0));
@@ -93,7 +93,7 @@ fn word(bytes: &[u8], at: usize) -> Option<i64> {
     bytes.get(at..at + 8)?.first_chunk().map(|bytes| i64::from_ne_bytes(*bytes))
 }
 
-/// A number of two bytes.
+/// A signed 2-byte number at an offset; `None` when the bytes end before it.
 pub(super) fn short(bytes: &[u8], at: usize) -> Option<i64> {
     bytes.get(at..at + 2)?.first_chunk().map(|bytes| i64::from(i16::from_ne_bytes(*bytes)))
 }
@@ -102,7 +102,7 @@ fn half(bytes: &[u8], at: usize) -> Option<i64> {
     bytes.get(at..at + 4)?.first_chunk().map(|bytes| i64::from(u32::from_ne_bytes(*bytes)))
 }
 
-/// A record lock: its kind, what its start counts from, start and length. Of a question it is the answer.
+/// Sets the columns of a record lock (fcntl(2)): kind, whence, and range (start, length). For F_GETLK these are the answer.
 pub(super) fn lock(event: &mut Event, kind: Option<i64>, whence: Option<i64>, range: Option<(i64, i64)>) {
     for (col, value) in [
         (Col::Mode, kind),
@@ -114,12 +114,12 @@ pub(super) fn lock(event: &mut Event, kind: Option<i64>, whence: Option<i64>, ra
     }
 }
 
-/// A time of two numbers, ns.
+/// A time of seconds and nanoseconds, in ns.
 pub(super) fn nanos((seconds, part): (i64, i64)) -> i64 {
     event::nanos(seconds, part)
 }
 
-/// Access and modification time of utimensat, utimes, futimesat and utime.
+/// Sets access and modification time of utimensat, utimes, futimesat and utime, ns since 1970; a null pointer means now.
 fn times(event: &mut Event, arg: u64, behind: &[u8]) {
     if arg == 0 {
         event.set(Col::Atime, TIME_NOW);

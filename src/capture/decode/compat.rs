@@ -1,8 +1,7 @@
-//! Calls of 32-bit programs (i386) on a 64-bit kernel: other numbers, and arguments that lie otherwise.
+//! Decodes calls of 32-bit programs (i386) on a 64-bit kernel, which differ in numbers, registers and structures.
 //!
-//! Registers have 32 bits there, so that a 64-bit position takes two of them, low half first; pointers, lengths and the
-//! older structures are smaller. Which calls and which positions: arch/x86/entry/syscalls/syscall_32.tbl and
-//! arch/x86/kernel/sys_ia32.c of the kernel.
+//! Registers have 32 bits, so that a 64-bit file offset takes two of them, low half first; pointers, lengths and the older
+//! structures are smaller. Sources: arch/x86/entry/syscalls/syscall_32.tbl and arch/x86/kernel/sys_ia32.c of the kernel.
 
 use super::argument::{lock, nanos, short};
 use super::table::size;
@@ -13,16 +12,16 @@ use crate::syscall::lock::Lock;
 use crate::syscall::number::Abi;
 use crate::syscall::{Role, Syscall};
 
-/// `utimensat_time64`, whose times are as wide as those of a 64-bit program.
+/// Number of `utimensat_time64` on i386, whose times have 64 bits as in a 64-bit program.
 const WIDE_TIMES: u16 = 412;
 
-/// Calls that are not captured of 32-bit programs: asynchronous I/O, and one that has an argument in two parts.
+/// Calls that are not captured in 32-bit programs: asynchronous I/O, and fanotify_mark, whose mask takes two registers.
 const LEFT_OUT: [Syscall; 3] = [Syscall::io_submit, Syscall::io_getevents, Syscall::fanotify_mark];
 
-/// Calls that the table does not have; see [`super::table::OTHERS`].
+/// Calls captured by name though the syscall table has no row for them; see [`super::table::OTHERS`].
 const OTHERS: [&str; 2] = ["waitpid", "wait4"];
 
-/// The calls by number, and the names of those that the table does not have. None but on x86_64.
+/// The i386 calls that are captured: number, call, and the name if the syscall table has no row. None except on x86_64.
 pub fn calls() -> impl Iterator<Item = (u16, Syscall, Option<&'static str>)> {
     let known = Syscall::ALL.iter().copied().filter(|syscall| !LEFT_OUT.contains(syscall));
     let known = known.filter_map(|syscall| Some((syscall.number(Abi::I386)?, syscall, None)));
@@ -31,12 +30,12 @@ pub fn calls() -> impl Iterator<Item = (u16, Syscall, Option<&'static str>)> {
     all.filter(|_| cfg!(target_arch = "x86_64"))
 }
 
-/// Is a number of the rows, and of records, that of a 32-bit call?
+/// Is a row number (as records have it) that of a 32-bit call?
 pub const fn is(number: usize) -> bool {
     number >= NUMBERS
 }
 
-/// What the kernel side reads of a 32-bit call.
+/// The row for a 32-bit call: that of the 64-bit one with the sizes of 32-bit structures.
 pub fn row(number: u16, syscall: Syscall) -> Row {
     let mut row = Row::of(syscall);
     match (row.behind, syscall) {
@@ -55,7 +54,7 @@ pub fn row(number: u16, syscall: Syscall) -> Row {
     row
 }
 
-/// `struct stat` of the oldest calls (arch/x86/include/asm/compat.h).
+/// Offsets of fields in the `struct stat` of the oldest stat calls of i386, bytes (arch/x86/include/asm/compat.h).
 mod old_stat {
     pub const DEV: usize = 0;
     pub const INO: usize = 4;
@@ -66,7 +65,7 @@ mod old_stat {
     pub const SIZE: u8 = 48;
 }
 
-/// `struct stat64` of i386 (arch/x86/include/uapi/asm/stat.h).
+/// Offsets of fields in `struct stat64` of i386, bytes (arch/x86/include/uapi/asm/stat.h).
 mod stat64 {
     pub const DEV: usize = 0;
     pub const MODE: usize = 16;
@@ -77,21 +76,22 @@ mod stat64 {
     pub const SIZE: u8 = 96;
 }
 
-/// `struct flock` of i386: positions of 32 bits (arch/x86/include/asm/compat.h).
+/// Offsets of fields in `struct flock` of i386, which has 32-bit positions, bytes (arch/x86/include/asm/compat.h).
 mod flock {
     pub const START: usize = 4;
     pub const LENGTH: usize = 8;
     pub const SIZE: u8 = 12;
 }
 
-/// `struct flock64` of i386, which is packed.
+/// Offsets of fields in `struct flock64` of i386, which is packed, bytes.
 mod flock64 {
     pub const START: usize = 4;
     pub const LENGTH: usize = 12;
     pub const SIZE: u8 = 20;
 }
 
-/// The argument at a place of the table's row, as a 64-bit program would have passed it.
+/// The argument at index `place` of the syscall table's row, widened as a 64-bit program would have passed it (64-bit
+/// arguments are put together from two registers).
 pub fn register(syscall: Syscall, place: usize, record: &Record<'_>) -> u64 {
     let args = syscall.def().args;
     let at = place + args[..place].iter().filter(|role| syscall.wide(**role)).count();
@@ -99,7 +99,8 @@ pub fn register(syscall: Syscall, place: usize, record: &Record<'_>) -> u64 {
     if syscall.wide(args[place]) { low | record.arg(at + 1) << 32 } else { low }
 }
 
-/// Takes an argument whose meaning differs from that of a 64-bit program. False: it does not differ.
+/// Decodes an argument whose meaning or structure differs from that of a 64-bit program; false when it does not differ and is
+/// left to [`super::argument::argument`].
 pub fn argument(event: &mut Event, role: Role, arg: u64, record: &Record<'_>, done: bool) -> bool {
     let (syscall, behind) = (event.syscall, record.behind());
     let signed = i64::from(arg as u32 as i32);
@@ -107,7 +108,7 @@ pub fn argument(event: &mut Event, role: Role, arg: u64, record: &Record<'_>, do
         Role::OffsetHigh => {}
         Role::Offset => match syscall {
             Syscall::_llseek => event.set(Col::Offset, (record.arg(1) << 32 | arg & 0xffff_ffff) as i64),
-            // It counts pages.
+            // mmap2 takes its offset in pages.
             Syscall::mmap2 => event.set(Col::Offset, (arg << 12) as i64),
             _ if !syscall.wide(role) => event.set(Col::Offset, signed),
             _ => return false,
@@ -136,7 +137,7 @@ pub fn argument(event: &mut Event, role: Role, arg: u64, record: &Record<'_>, do
             times(event, behind);
         }
         Role::Arg if Lock::asked(event).is_some() => {
-            // Old commands point to the small one.
+            // Commands below 12 (F_GETLK64) point to `struct flock`, others to `struct flock64`.
             let range = match event.int(Col::Cmd) {
                 Some(..12) => signed_word(behind, flock::START).zip(signed_word(behind, flock::LENGTH)),
                 _ => long(behind, flock64::START).zip(long(behind, flock64::LENGTH)),
@@ -173,7 +174,7 @@ pub fn argument(event: &mut Event, role: Role, arg: u64, record: &Record<'_>, do
     true
 }
 
-/// How many vectors there are.
+/// Number of vectors of a vectored call: its third argument.
 fn arg_count(record: &Record<'_>) -> u64 {
     record.arg(2) & 0xffff_ffff
 }
@@ -194,12 +195,12 @@ fn long(bytes: &[u8], at: usize) -> Option<i64> {
     Some(unsigned(bytes, at)? | unsigned(bytes, at + 4)? << 32)
 }
 
-/// A time of 32-bit seconds and nanoseconds, ns.
+/// A time of 32-bit seconds and nanoseconds at offset `at`, in ns.
 fn pair(behind: &[u8], at: usize) -> Option<i64> {
     signed_word(behind, at).zip(unsigned(behind, at + 4)).map(nanos)
 }
 
-/// Two times of 32-bit seconds, and nanoseconds, microseconds or nothing.
+/// Sets access and modification time from two times of 32-bit seconds with nanoseconds, microseconds or (utime) neither.
 fn times(event: &mut Event, behind: &[u8]) {
     const NANOS: i64 = 1_000_000_000;
     for (which, col) in [Col::Atime, Col::Mtime].into_iter().enumerate() {

@@ -1,4 +1,4 @@
-//! From records of the ring to events, by the roles of the call's row.
+//! The decoder: turns records of the kernel side (or the ptrace backend) into events, by the roles of the syscall table.
 
 pub mod argument;
 pub mod compat;
@@ -21,61 +21,61 @@ use std::collections::VecDeque;
 use table::Calls;
 use uring::Rings;
 
-/// Ended processes, and open directories, that are remembered.
+/// Limit of the ended processes, and of the open directories, that are remembered; when it is reached all are forgotten.
 const GONE: usize = 64 * 1024;
 
-/// What a decoder counts beside the events it makes.
+/// Counters of a decoder: what it took and what it could not decode.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// Records taken.
+    /// Number of records taken; also breaks ties in the order of events.
     pub records: u64,
-    /// Calls that returned, however they were told.
+    /// Calls whose return was recorded, also those whose entry was not seen.
     pub returned: u64,
-    /// Calls of exit and exit_group, which do not return.
+    /// Calls that do not return: exit and exit_group.
     pub exits: u64,
-    /// Calls that were under way when the capture began.
+    /// Calls whose entry was not seen, since they were under way when the capture began.
     pub no_entry: u64,
-    /// Calls that the end of their task cut short.
+    /// Calls that never returned because their thread ended in them.
     pub cut_short: u64,
-    /// Texts or structures that could not be read although the call could read them.
+    /// Strings or structures that could not be read from memory although the call did not fail with EFAULT.
     pub unreadable: u64,
-    /// Records that make no sense.
+    /// Records that are too short or have an unknown call number.
     pub garbled: u64,
-    /// Calls of `io_uring_enter`.
+    /// Calls of `io_uring_enter`, which count as missed requests where io_uring cannot be captured.
     pub rings: u64,
-    /// Requests that were handed over and are of no kind that is known here.
+    /// Asynchronous requests (io_submit, io_uring) that are not decoded: unknown opcode or unreadable.
     pub unknown: u64,
 }
 
-/// Makes events of records.
+/// Turns records into events and keeps what it must remember between records.
 pub struct Decoder<'a> {
     calls: &'a Calls,
-    /// To be added to the kernel's clock to get nanoseconds since 1970.
+    /// Offset from CLOCK_MONOTONIC, in which records have their times, to ns since 1970.
     clock: i64,
-    /// Numbers of open file descriptions.
+    /// Small numbers given to open file descriptions.
     pub ofds: Numbers,
-    /// How requests through io_uring are read, where they are seen.
+    /// Layout of io_uring requests in this kernel; `None` where they are not captured.
     pub rings: Option<Rings>,
     requests: Requests,
-    /// Events that came with a call's own.
+    /// Further events from records taken so far; [`Decoder::more`] hands them out.
     more: VecDeque<Placed>,
-    /// What is no event, in the order in which it came; the taker empties it.
+    /// Notices (forks, newcomers) from the records taken so far, in their order; the caller removes them.
     pub notices: Vec<Notice>,
-    /// The process that waits to execute the command: what it does before is ours.
+    /// The process that waits at the gate to execute the command, until its exec succeeds: calls before that are not captured.
     gate: Option<u32>,
-    /// exec calls that have not returned, by thread.
+    /// Events of exec calls that have not returned, by thread id.
     execs: HashMap<u32, Event>,
-    /// Processes whose exit_group was seen.
+    /// Processes whose exit_group was seen, so that the end of their threads needs no event of its own.
     gone: HashSet<u32>,
-    /// Where directories are open, so that what was opened below them need not be said again.
+    /// Paths of open directories by process and descriptor: an open below one needs no path of its own if it led where it says.
     dirs: HashMap<(u32, i64), Vec<u8>>,
-    /// Counts.
+    /// Counters of what was taken so far.
     pub seen: Seen,
 }
 
 impl<'a> Decoder<'a> {
-    /// A decoder of these calls. `clock` is what to add to the kernel's clock, `gate` the process that will execute the
-    /// command.
+    /// A decoder for these calls. `clock`: offset from CLOCK_MONOTONIC to ns since 1970; `gate`: the process that will execute
+    /// the command, `None` for other scopes.
     pub fn new(calls: &'a Calls, clock: i64, gate: Option<u32>) -> Decoder<'a> {
         Decoder {
             calls,
@@ -93,12 +93,13 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    /// Is this the process that waits to execute the command?
+    /// Is this the process that still waits at the gate to execute the command?
     pub fn gated(&self, pid: u32) -> bool {
         self.gate == Some(pid)
     }
 
-    /// Makes `placed` the event that a record tells of; false when it tells of none. [`Decoder::more`] has further ones.
+    /// Decodes a record into `placed`; false when it yields no event. The record may yield further events, which
+    /// [`Decoder::more`] returns.
     pub fn take(&mut self, bytes: &[u8], placed: &mut Placed) -> bool {
         self.seen.records += 1;
         let Some(record) = Record::parse(bytes) else {
@@ -157,7 +158,7 @@ impl<'a> Decoder<'a> {
         true
     }
 
-    /// A call that is told when it begins.
+    /// Decodes a record made at the entry of a call: an exec is kept until it returns, an exit becomes an event.
     fn entered(&mut self, syscall: Syscall, op: Option<Op>, record: &Record<'_>, placed: &mut Placed) -> bool {
         placed.event.renew(syscall);
         self.arguments(&mut placed.event, record);
@@ -172,13 +173,13 @@ impl<'a> Decoder<'a> {
             }
             self.gone.insert(pid);
         }
-        // It never returns: its instant is all there is.
+        // It never returns, so the entry is the event.
         self.seen.exits += 1;
         self.place(placed, record);
         true
     }
 
-    /// A thread ended. When nobody called exit, it was killed.
+    /// Decodes the end of a thread; if nobody called exit or exit_group it was killed, and becomes an event `exit`.
     fn ended(&mut self, record: &Record<'_>, placed: &mut Placed) -> bool {
         let (pid, tid) = (record.u32(at::PID), record.u32(at::TID));
         self.execs.remove(&tid);
@@ -197,7 +198,7 @@ impl<'a> Decoder<'a> {
         true
     }
 
-    /// Gives an event its times, its thread and its place in the order.
+    /// Sets times, process, thread and order key of an event from its record.
     fn place(&self, placed: &mut Placed, record: &Record<'_>) {
         let event = &mut placed.event;
         let begin = self.clock.wrapping_add(record.i64(at::TS));
@@ -214,12 +215,12 @@ impl<'a> Decoder<'a> {
             At::Return => end,
             At::Entry => begin,
         };
-        // The ring is in the order of returns, which breaks ties.
+        // Records come in the order of returns, which breaks ties.
         placed.key = Key::new(instant, 0, self.seen.records);
         (placed.entry, placed.exit, placed.killed) = (begin, end, false);
     }
 
-    /// Notes where an opened file really is, unless that is where its path says.
+    /// Sets the text `fd_path` to where an open led, unless that follows from its path argument; remembers open directories.
     fn led_to(&mut self, event: &mut Event, record: &Record<'_>) {
         let Some(fd) = event.success().filter(|_| record.is(flag::WHERE)) else { return };
         if event.int(Col::Flags).unwrap_or(0) & O_TMPFILE == O_TMPFILE {
@@ -285,7 +286,7 @@ impl<'a> Decoder<'a> {
         if record.is(flag::LOST_BEHIND) {
             self.unreadable(record);
         }
-        // Without O_CREAT nobody set the mode.
+        // Without O_CREAT the mode argument is not used and may be garbage.
         if matches!(def.op(), Some(Op::Open | Op::Openat))
             && event.int(Col::Flags).unwrap_or(0) & O_CREAT == 0
             && event.int(Col::Flags).unwrap_or(0) & O_TMPFILE != O_TMPFILE
@@ -294,27 +295,27 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    /// What a call itself could not read is not lost: it failed with EFAULT.
+    /// Counts an unreadable string or structure, unless the call itself could not read it (EFAULT).
     fn unreadable(&mut self, record: &Record<'_>) {
         self.seen.unreadable += u64::from(record.i64(at::RET) != -i64::from(libc::EFAULT));
     }
 }
 
-/// What was seen of the file.
+/// Sets the columns of the file (mode, device, inode; size and position of files and directories) from a record.
 fn file(event: &mut Event, record: &Record<'_>) {
     let mode = u32::from(record.u16(at::MODE));
     let kind = mode & libc::S_IFMT;
     event.set(Col::StMode, i64::from(mode));
     event.set(Col::Dev, device(record.u32(at::DEV)));
     event.set(Col::Ino, record.i64(at::INO));
-    // Only files have a size and a position.
+    // Only regular files and directories have a size and a position.
     if kind == libc::S_IFREG || kind == libc::S_IFDIR {
         event.set(Col::StSize, record.i64(at::SIZE));
         event.set(Col::Pos, record.i64(at::POS));
     }
 }
 
-/// The path of names that lead to the root, each with a NUL behind it.
+/// Puts an absolute path together from names in order from the file up to the root, each with a NUL behind it.
 fn path(names: &[u8]) -> Vec<u8> {
     let mut path = Vec::with_capacity(names.len() + 1);
     for name in names.strip_suffix(b"\0").unwrap_or_default().rsplit(|byte| *byte == 0) {

@@ -1,4 +1,4 @@
-//! Records that tell of no call: processes that come, requests, page faults. What the decoder makes of them.
+//! The part of the decoder for records that are not about a call: forks, newcomers, asynchronous requests, page faults.
 
 use super::requests::{self, ENTRY};
 use super::{Decoder, file, path};
@@ -8,29 +8,29 @@ use crate::event::{Col, Event, Text};
 use crate::events::order::{Key, Placed};
 use crate::syscall::{Role, Syscall};
 
-/// Bytes of a page as faults count them (of x86_64; of others, the smallest).
+/// Bytes of a page in page faults: that of x86_64, and the smallest of other architectures.
 const PAGE: i64 = 4096;
 
-/// What is no event, and must be known to understand events.
+/// What a record tells the capture that is no event: new processes and what they have.
 #[derive(Clone, Debug)]
 pub enum Notice {
-    /// A process made another one.
+    /// A captured process forked another one.
     Forked {
-        /// The one.
+        /// Process id of the process that forked.
         parent: u32,
-        /// The other.
+        /// Process id of the new process.
         child: u32,
     },
-    /// A process came into the scope, with a mount namespace as the kernel numbers it.
+    /// A newcomer: a process came into the scope. The number is that of its mount namespace in the kernel.
     Joined(Process, u64),
-    /// It is in this working directory.
+    /// Process id and working directory of a newcomer.
     Cwd(u32, Vec<u8>),
-    /// Its root directory is this.
+    /// Process id and root directory of a newcomer.
     Root(u32, Vec<u8>),
 }
 
 impl Decoder<'_> {
-    /// Takes a record that tells of no call.
+    /// Decodes a record that is not about a call: adds notices, or events for [`Decoder::more`].
     pub(super) fn notice(&mut self, record: &Record<'_>) {
         let (pid, tid, begin) = (record.u32(at::PID), record.u32(at::TID), self.clock.wrapping_add(record.i64(at::TS)));
         if record.is(flag::FORKED) {
@@ -78,7 +78,7 @@ impl Decoder<'_> {
         }
     }
 
-    /// What a process had when it came into the scope.
+    /// Decodes a directory or descriptor that a newcomer had: an event `joined_cwd` or `joined_fd`, or a notice.
     fn brought(&mut self, record: &Record<'_>, begin: i64) {
         let names = record.names();
         let gone: &[u8] = if record.arg(3) == 0 { b"" } else { b" (deleted)" };
@@ -115,7 +115,7 @@ impl Decoder<'_> {
         self.more.push_back(Placed { key, entry: begin, exit: begin, killed: false, moved: None, event });
     }
 
-    /// The requests that a call handed over, or that it tells to be done.
+    /// Takes the requests that io_submit submitted, or the completions that io_getevents returned.
     pub(super) fn requested(&mut self, syscall: Syscall, record: &Record<'_>) {
         let (pid, tid, ret) = (record.u32(at::PID), record.u32(at::TID), record.i64(at::RET));
         let begin = self.clock.wrapping_add(record.i64(at::TS));
@@ -144,7 +144,7 @@ impl Decoder<'_> {
         }
     }
 
-    /// Makes `placed` the next event that came with what was taken last; false when there is none.
+    /// Moves the next further event into `placed`; false when there is none.
     pub fn more(&mut self, placed: &mut Placed) -> bool {
         let next = self.more.pop_front();
         let came = next.is_some();
@@ -154,14 +154,14 @@ impl Decoder<'_> {
         came
     }
 
-    /// The capture ends: requests that are still under way are events without a result.
+    /// To be called at the end of the capture: requests still under way become events without a result, for [`Decoder::more`].
     pub fn finish(&mut self) {
         let rest = self.requests.rest();
         self.more.extend(rest);
     }
 }
 
-/// What was seen of the file of a request when it was done. Its position has nothing to do with it.
+/// Adds to the event of a request what was recorded of its file at completion, without the position, which requests do not use.
 fn on_file(mut placed: Placed, record: &Record<'_>) -> Placed {
     if record.is(flag::FILE) && placed.event.syscall.def().has(Role::Fd) {
         file(&mut placed.event, record);
@@ -170,7 +170,8 @@ fn on_file(mut placed: Placed, record: &Record<'_>) -> Placed {
     placed
 }
 
-/// What a descriptor is called that is open on nothing in any directory, as /proc shows it (proc_pid_fd(5)).
+/// Name of a file that is in no directory (pipe, socket, anonymous inode, memfd), as /proc shows it (proc_pid_fd(5)); `None`
+/// for other files.
 fn nowhere(record: &Record<'_>) -> Option<Vec<u8>> {
     let name = record.names().split(|byte| *byte == 0).next().unwrap_or_default();
     let inode = |kind: &str| Some(format!("{kind}:[{}]", record.i64(at::INO)).into_bytes());
@@ -183,7 +184,7 @@ fn nowhere(record: &Record<'_>) -> Option<Vec<u8>> {
     }
 }
 
-/// A vectored request asks for what it got, since nothing else is known of it.
+/// Sets the `count` of a vectored request to the bytes it transferred, since the lengths of its vectors are not captured.
 fn counted(mut placed: Placed) -> Placed {
     let event = &mut placed.event;
     if event.int(Col::IovCnt).is_some() && event.int(Col::Count).is_none() {

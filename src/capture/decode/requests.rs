@@ -1,17 +1,17 @@
-//! Requests that were handed to the kernel and done later: of io_submit(2), and of io_uring(7).
+//! Asynchronous requests, which are submitted to the kernel and completed later: those of io_submit(2) and io_uring(7).
 //!
-//! A request becomes an event when it is done: it begins when it was handed over, by the thread that did that. One whose
-//! end is never seen becomes an event without a result when its place is taken, or at the end of the capture.
+//! A request becomes an event when it completes; the event begins at the submission, in the thread that submitted it. A request
+//! whose completion is never seen becomes an event without a result when its address is reused, or at the end of the capture.
 
 use crate::event::{Col, Event};
 use crate::events::order::{Key, Placed};
 use crate::syscall::{At, Syscall, lock};
 use hashbrown::HashMap;
 
-/// Requests that are under way.
+/// The requests that are under way.
 #[derive(Debug, Default)]
 pub struct Requests {
-    /// By the address of what asked (of a process, or 0 when it is the kernel's).
+    /// Requests by process id (0 when the address is one of the kernel) and address of the request.
     pending: HashMap<(u32, u64), Pending>,
     asked: u64,
 }
@@ -20,7 +20,7 @@ pub struct Requests {
 struct Pending {
     event: Event,
     begin: i64,
-    /// In which order they were handed over.
+    /// Number of the request in the order of submission.
     number: u64,
 }
 
@@ -36,7 +36,8 @@ impl Pending {
 }
 
 impl Requests {
-    /// A request was handed over; gives back the one whose place it takes.
+    /// Notes a submitted request. `key`: process (0 for kernel addresses) and address; `thread`: process and thread id; `begin`:
+    /// ns since 1970. Returns the event of an older request with the same key, whose completion was missed.
     pub fn asked(&mut self, key: (u32, u64), mut event: Event, thread: (u32, u32), begin: i64) -> Option<Placed> {
         event.set(Col::Pid, i64::from(thread.0));
         event.set(Col::Tid, i64::from(thread.1));
@@ -45,7 +46,8 @@ impl Requests {
         self.pending.insert(key, Pending { event, begin, number: self.asked }).map(|old| old.placed(begin))
     }
 
-    /// A request is done. `None` when it was not seen, as those that were under way when the capture began.
+    /// Notes that a request completed at time `end` (ns since 1970) with this result, and returns its event; `None` when its
+    /// submission was not seen.
     pub fn done(&mut self, key: (u32, u64), end: i64, result: i64) -> Option<Placed> {
         let mut pending = self.pending.remove(&key)?;
         pending.event.set_outcome(result);
@@ -53,7 +55,7 @@ impl Requests {
         Some(pending.placed(end))
     }
 
-    /// Those whose end was never seen.
+    /// Removes and returns the requests whose completion was never seen, as events without a result, in order of submission.
     pub fn rest(&mut self) -> Vec<Placed> {
         let mut rest: Vec<Pending> = self.pending.drain().map(|(_, pending)| pending).collect();
         rest.sort_by_key(|pending| pending.number);
@@ -61,7 +63,8 @@ impl Requests {
     }
 }
 
-/// A request on a descriptor, if it is known on which.
+/// The event of a request, still without times: call, descriptor (`None` if unknown), count and offset in bytes (`None` if the
+/// call transfers no data).
 pub fn request(syscall: Syscall, fd: Option<i64>, transfer: Option<(i64, i64)>) -> Event {
     let mut event = Event::new(syscall);
     event.put(Col::Fd, fd);
@@ -72,10 +75,11 @@ pub fn request(syscall: Syscall, fd: Option<i64>, transfer: Option<(i64, i64)>) 
     event
 }
 
-/// Bytes of a request in a record of io_submit: its address, and the first of what is there.
+/// Bytes of a request in the record of an io_submit call: 8 of its address, then the first 56 of its `struct iocb`.
 pub const ENTRY: usize = 64;
 
-/// A request of io_submit: its address, and what it asks for if that is known here (`struct iocb`, linux/aio_abi.h).
+/// Decodes a request of io_submit (`struct iocb`, linux/aio_abi.h): its address, and its event, `None` for an opcode that is
+/// not decoded. `None` for both when the bytes are too few.
 pub fn submitted(entry: &[u8]) -> Option<(u64, Option<Event>)> {
     let word = |at: usize| entry.get(at..at + 8)?.first_chunk().map(|bytes| i64::from_ne_bytes(*bytes));
     let half = |at: usize| entry.get(at..at + 4)?.first_chunk().map(|bytes| i64::from(i32::from_ne_bytes(*bytes)));
@@ -87,7 +91,7 @@ pub fn submitted(entry: &[u8]) -> Option<(u64, Option<Event>)> {
         1 => request(Syscall::aio_pwrite, fd, transfer),
         2 => request(Syscall::aio_fsync, fd, None),
         3 => request(Syscall::aio_fdsync, fd, None),
-        // Vectors: how long they are is known when it is done.
+        // Vectored: the bytes are known only at completion.
         7 => vectored(request(Syscall::aio_pread, fd, transfer)),
         8 => vectored(request(Syscall::aio_pwrite, fd, transfer)),
         _ => return Some((address, None)),
@@ -95,7 +99,7 @@ pub fn submitted(entry: &[u8]) -> Option<(u64, Option<Event>)> {
     Some((address, Some(event)))
 }
 
-/// A request that names vectors instead of bytes.
+/// Changes the event of a request from a count of bytes to a count of vectors.
 pub fn vectored(mut event: Event) -> Event {
     let vectors = event.int(Col::Count);
     event.put(Col::Count, None);

@@ -1,7 +1,7 @@
-//! What the kernel side reads of each call, derived from the roles in the syscall table.
+//! Derives from the roles in the syscall table what the kernel side reads of each call.
 //!
-//! The programs have no code for single calls: for each number a [`Row`] says which argument is a path, which is a
-//! descriptor, and what lies behind a pointer. A new call is a row of the syscall table.
+//! The eBPF programs have no code for single calls: for each call number a [`Row`] says which argument is a path, which is a
+//! descriptor, and what lies behind a pointer. To capture a new call, add a row to the syscall table.
 
 use super::compat;
 use crate::capture::kernel::row::{Behind, NONE, NUMBERS, ROWS, Row, flag};
@@ -9,7 +9,7 @@ use crate::syscall::number::Abi;
 use crate::syscall::{Op, Ret, Role, Syscall};
 
 impl Row {
-    /// The row of a call.
+    /// The row of a captured call for 64-bit programs, from the roles of its arguments.
     pub fn of(syscall: Syscall) -> Row {
         let def = syscall.def();
         let mut row = Row { flags: flag::WATCHED, ..Row::UNWATCHED };
@@ -39,7 +39,7 @@ impl Row {
                 _ => {}
             }
         }
-        // Two descriptors come back through memory.
+        // The call writes two new descriptors to memory.
         if let Some(place) = pair(syscall) {
             (row.pointer, row.behind, row.size) = (place, Behind::Fixed, size::PAIR);
             row.flags |= flag::IF_DONE;
@@ -68,7 +68,7 @@ impl Row {
     }
 }
 
-/// Sizes of what lies behind pointers.
+/// Sizes of the structures that are read behind pointers: bytes, or binary logarithms where said.
 pub mod size {
     /// `struct open_how` (openat2(2)): flags, mode, resolve.
     pub const HOW: u8 = 24;
@@ -76,7 +76,7 @@ pub mod size {
     pub const LOCK: u8 = 24;
     /// The flags of `struct clone_args` (clone3(2)).
     pub const CLONE_ARGS: u8 = 8;
-    /// Two `struct timespec` or `struct timeval`.
+    /// Bytes of two `struct timespec` or `struct timeval`.
     pub const TIMES: u8 = 32;
     /// `struct utimbuf` (utime(2)).
     pub const UTIMBUF: u8 = 16;
@@ -84,15 +84,15 @@ pub mod size {
     pub const STAT: u8 = 104;
     /// `struct statx` up to and with the device numbers (statx(2)).
     pub const STATX: u8 = 144;
-    /// Two descriptors.
+    /// Bytes of two descriptors (pipe(2), socketpair(2)).
     pub const PAIR: u8 = 8;
-    /// `struct iovec`, binary logarithm.
+    /// Binary logarithm of the bytes of `struct iovec`.
     pub const VECTOR: u8 = 4;
-    /// `struct io_event` of io_getevents(2), binary logarithm.
+    /// Binary logarithm of the bytes of `struct io_event` (io_getevents(2)).
     pub const COMPLETION: u8 = 5;
 }
 
-/// Which argument of a call points to the two descriptors that it made.
+/// Position of the argument that points to the two descriptors that the call made; `None` for calls that do not make two.
 pub fn pair(syscall: Syscall) -> Option<u8> {
     match syscall {
         Syscall::pipe | Syscall::pipe2 => Some(0),
@@ -101,18 +101,19 @@ pub fn pair(syscall: Syscall) -> Option<u8> {
     }
 }
 
-/// Calls that the table does not have, and that tell in which order processes did something: events of name `other`.
+/// Calls that are captured although the syscall table has no row for them, since they show in which order processes acted:
+/// their events are `other` with this name.
 pub const OTHERS: [&str; 1] = ["wait4"];
 
-/// The calls by number, and the rows that the kernel side is given.
+/// The captured calls by number: what the decoder takes them for, and their rows for the kernel side.
 pub struct Calls {
     by_number: [Option<(Syscall, Option<&'static str>)>; ROWS],
-    /// The rows, in order of the numbers.
+    /// One row for each call number (64-bit calls, then 32-bit calls), for map `calls`.
     pub rows: Vec<Row>,
 }
 
 impl Calls {
-    /// Those calls of this architecture that are wanted.
+    /// The calls of this architecture, and of its 32-bit programs, for which `wanted` is true.
     pub fn new(wanted: impl Fn(Syscall) -> bool) -> Calls {
         let mut calls = Calls { by_number: [None; ROWS], rows: vec![Row::UNWATCHED; ROWS] };
         let mut add = |number: usize, call: (Syscall, Option<&'static str>), row: Row| {
@@ -139,7 +140,7 @@ impl Calls {
         (0..).zip(&self.by_number[..NUMBERS]).filter(|(_, call)| call.is_some()).map(|(number, _)| number)
     }
 
-    /// The call of a number, which is that of a row; its name when the table does not have it.
+    /// The call with this row number, and its name if the syscall table has no row for it; `None` when it is not captured.
     pub fn get(&self, number: usize) -> Option<(Syscall, Option<&'static str>)> {
         self.by_number.get(number).copied().flatten()
     }

@@ -1,7 +1,7 @@
-//! What requests through io_uring(7) ask for, by opcode: where the running kernel keeps it, and the events they become.
+//! Decodes requests of io_uring(7): where the running kernel has the arguments of each opcode, and which event it becomes.
 //!
-//! The fields belong to the kernel alone and move with its versions. An opcode whose fields are not all found is counted
-//! rather than told, and so is one that is not here.
+//! The fields are kernel-internal and their offsets change between versions. Requests of an opcode whose fields are not all
+//! found in BTF, or that is not listed here, are only counted (as losses).
 
 use super::requests::{request, vectored};
 use crate::capture::kernel::btf::Btf;
@@ -10,42 +10,47 @@ use crate::event::{Col, Event, Text};
 use crate::syscall::{Role, Syscall, flag};
 use anyhow::{Result, ensure};
 
-/// Bytes that a request has for what its opcode needs (`struct io_cmd_data`).
+/// Bytes of a request for the data of its opcode (`struct io_cmd_data`).
 pub const COMMAND: i32 = 64;
 
-/// Where the running kernel keeps what every request has, and what each opcode needs.
+/// Layout of io_uring requests in the running kernel: offsets in `struct io_kiocb`, bytes, and those of each opcode's data.
 #[derive(Clone, Debug, Default)]
 pub struct Rings {
-    /// The file, once it is known.
+    /// Offset of the pointer to the `struct file` of the request; null until the kernel has looked it up.
     pub file: i16,
+    /// Offset of the opcode (u8).
     pub opcode: i16,
+    /// Offset of the flags of the request, of which the low 32 bits are read.
     pub flags: i16,
+    /// Offset of the descriptor (i32).
     pub fd: i16,
+    /// Offset of the result (i32).
     pub result: i16,
-    /// Where a `struct filename` has the text.
+    /// Offset in `struct filename` of the pointer to the text of a path.
     pub text: i16,
-    /// Of a read or write: position, then length.
+    /// Offsets in the data of a read or write: file offset (i64), length (u32).
     rw: (usize, usize),
-    /// Of fsync: its flags.
+    /// Offset in the data of an fsync of its flags (u32).
     sync: usize,
-    /// Opcodes beside those.
+    /// Layouts of the other opcodes that this kernel has.
     pub kinds: Vec<Kind>,
 }
 
-/// An opcode that is one call with plain arguments.
+/// Layout of the data of one opcode that stands for one call, resolved for the running kernel.
 #[derive(Clone, Debug)]
 pub struct Kind {
+    /// Number of the opcode (IORING_OP_*).
     pub opcode: u8,
     syscall: Syscall,
-    /// Columns of the event, where they are, and their bytes (negative: signed).
+    /// Columns of the event, each with the offset and size in bytes (negative: signed) of its field.
     fields: Vec<(Col, usize, i8)>,
-    /// A number that must be 0: else it is about the ring's own table of files.
+    /// Offset of a number (u32) that must be 0; otherwise the request is about the ring's own table of files, and not decoded.
     slot: Option<usize>,
-    /// Texts of the event, in their order, and where the pointers to them are.
+    /// Texts of the event, in the order of the record's strings, each with the offset of the pointer to its `struct filename`.
     pub names: Vec<(Text, usize)>,
 }
 
-/// An opcode, by the names of its fields (include/uapi/linux/io_uring.h, io_uring/*.c of the kernel).
+/// As [`Kind`], with the names of the fields instead of offsets (include/uapi/linux/io_uring.h, io_uring/*.c of the kernel).
 struct Row {
     opcode: u8,
     syscall: Syscall,
@@ -84,10 +89,10 @@ const ROWS: &[Row] = &[
 ];
 
 impl Rings {
-    /// Finds the fields.
+    /// Resolves the layout from the BTF of the running kernel.
     ///
     /// # Errors
-    /// When one is missing that every request has, or lies where it cannot be read.
+    /// When a field that every request has is missing, or lies outside of the copied data.
     pub fn find(btf: &Btf) -> Result<Rings> {
         let command = |path: &str, size: usize| -> Result<usize> {
             let at = btf.offset(path)? as usize;
@@ -119,16 +124,17 @@ impl Rings {
         })
     }
 
-    /// The event that a request becomes, if it is one that is known here.
+    /// Decodes a submitted request into its event, still without times; `None` when it is not decoded: unknown opcode, use of the
+    /// ring's own file table, or I/O at the position of the descriptor (offset -1).
     pub fn asked(&self, record: &Record<'_>) -> Option<Event> {
-        /// The descriptor is an index of a table of the ring (REQ_F_FIXED_FILE): which file that is, its end tells.
+        /// The descriptor is an index in the ring's own file table (REQ_F_FIXED_FILE); the record of the completion has the file.
         const FIXED_FILE: u64 = 1;
         const DATASYNC: i64 = 1;
         let fixed = record.u64(at::ARGS + 24) & FIXED_FILE != 0;
         let fd = (!fixed).then(|| i64::from(record.arg(2) as u32 as i32));
         let field = |at, size| number(record.behind(), at, size);
         let sync = || field(self.sync, 4);
-        // -1 is the position of the descriptor, which the replay of a request has none of.
+        // Offset -1 means the position of the descriptor, which the replay of a request cannot use.
         let transfer = || Some((field(self.rw.1, 4)?, field(self.rw.0, 8).filter(|offset| *offset >= 0)?));
         match record.arg(1) {
             // READ_FIXED, READ; WRITE_FIXED, WRITE; FSYNC; READV, WRITEV.
@@ -161,7 +167,7 @@ impl Kind {
         for (which, (text, _)) in self.names.iter().enumerate() {
             event.set_text(*text, record.string(which)?);
         }
-        // Without O_CREAT nobody set the mode.
+        // Without O_CREAT the mode is not used.
         let makes = |flags| flags & (flag::O_CREAT | flag::TMPFILE) != 0;
         if event.int(Col::Flags).is_some_and(|flags| !makes(flags)) && self.syscall.def().has(Role::OpenFlags) {
             event.put(Col::Mode, None);
@@ -170,7 +176,7 @@ impl Kind {
     }
 }
 
-/// A number of so many bytes, signed when that is negative.
+/// A number of `|size|` bytes at offset `at`, signed when `size` is negative; `None` when the bytes end before it.
 fn number(bytes: &[u8], at: usize, size: i8) -> Option<i64> {
     let bytes = bytes.get(at..)?;
     Some(match size {
