@@ -1,25 +1,26 @@
-//! Amounts as people read them: durations, bytes, things. How they type them is in [`typed`].
+//! Formats amounts for people: durations, bytes, counts of things. Parsing of amounts that people type is in [`typed`].
 
 pub mod typed;
 
 use std::fmt::{self, Display};
 
-/// A duration in nanoseconds, with three digits: `27 ns`, `1.25 µs`, `312 ms`, `42.0 s`.
+/// A duration in nanoseconds, shown with three significant digits: `27 ns`, `1.25 µs`, `312 ms`, `42.0 s`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Nanos(pub i64);
 
-/// A number of bytes, with three digits: `512 B`, `1.91 MiB`.
+/// A number of bytes, shown with three significant digits and binary units: `512 B`, `1.91 MiB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bytes(pub u64);
 
-/// A number of things: `1 worker`, `2 workers`.
+/// A count and the singular of an English noun, shown with the right plural: `1 worker`, `2 workers`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Things<'a>(pub u64, pub &'a str);
 
-/// Three digits and the first unit that needs no more than three before the point.
+/// Formats a value with three significant digits and the smallest of `units` in which it is below `step` (the last one for
+/// larger values); each unit is `step` times the one before.
 fn scaled(value: f64, step: f64, units: &[&str]) -> String {
     let (mut value, mut unit) = (value, 0);
-    // What would be rounded up to the next unit belongs there.
+    // A value that would be rounded up to `step` is shown in the next unit.
     while value.abs() >= step - 0.5 && unit + 1 < units.len() {
         value /= step;
         unit += 1;

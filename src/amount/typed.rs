@@ -1,11 +1,12 @@
-//! Amounts as people type them. What cannot be held, or would be nothing although it says something, is refused.
+//! Parses amounts that people type as options: bytes, durations, counts, percentages. Values that overflow, and fractions that
+//! would be rounded down to 0, are refused.
 
 use std::time::Duration;
 
-/// Units of bytes, in small letters; `B` and `iB` may follow.
+/// Units of bytes in lower case, with their factors; `b` or `ib` may follow (in any case).
 const BYTES: [(&str, u128); 6] = [("", 1), ("k", 1 << 10), ("m", 1 << 20), ("g", 1 << 30), ("t", 1 << 40), ("p", 1 << 50)];
 
-/// Units of time, ns.
+/// Units of time with their length in ns; no unit means seconds.
 const TIMES: [(&str, u128); 9] = [
     ("ns", 1),
     ("us", 1_000),
@@ -18,10 +19,10 @@ const TIMES: [(&str, u128); 9] = [
     ("d", 86_400_000_000_000),
 ];
 
-/// A number of bytes: `4096`, `64K`, `512m`, `1.5GiB`; K is 1024. What is left of a byte is cut off.
+/// Parses a number of bytes: `4096`, `64K`, `512m`, `1.5GiB`; K is 1024. Fractions of a byte are cut off.
 ///
 /// # Errors
-/// What is wrong with it, for people.
+/// A message for the user about what is wrong with the text.
 pub fn bytes(text: &str) -> Result<u64, String> {
     let (number, unit) = split(text);
     let unit = unit.to_ascii_lowercase();
@@ -33,24 +34,24 @@ pub fn bytes(text: &str) -> Result<u64, String> {
     u64::try_from(bytes).map_err(|_| format!("{text} is more bytes than there are numbers for"))
 }
 
-/// A length of time: `250us`, `500ms`, `90s`, `5m`, `1h`, `2d`; seconds when there is no unit.
+/// Parses a length of time of at most 292 years: `250us`, `500ms`, `90s`, `5m`, `1h`, `2d`; seconds when there is no unit.
 ///
 /// # Errors
-/// What is wrong with it, for people.
+/// A message for the user about what is wrong with the text.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let (number, name) = split(text);
     let unit = TIMES.iter().find(|(unit, _)| *unit == name).map(|(_, unit)| *unit);
     let wrong = || format!("{text:?} is no time: a time is a number with a unit, as in 500ms, 90s, 5m or 1h");
     let nanos = times(number, unit.ok_or_else(wrong)?).ok_or_else(wrong)?;
-    // As many as a column of times can hold.
+    // As many ns as a column of times (i64) can hold.
     let nanos = i64::try_from(nanos).map_err(|_| format!("{text} is too long: a time is 292 years at most"))?;
     Ok(Duration::from_nanos(nanos.unsigned_abs()))
 }
 
-/// A number of things: a whole one.
+/// Parses a count: a whole number from 0 to 2^64 - 1, without unit or sign.
 ///
 /// # Errors
-/// What is wrong with it, for people.
+/// A message for the user about what is wrong with the text.
 pub fn count(text: &str) -> Result<u64, String> {
     match text.parse() {
         Ok(count) if digits(text) => Ok(count),
@@ -59,30 +60,30 @@ pub fn count(text: &str) -> Result<u64, String> {
     }
 }
 
-/// A decimal number that is not negative: `2`, `99.5`.
+/// Parses a decimal number that is not negative: `2`, `99.5`; no exponent.
 ///
 /// # Errors
-/// What is wrong with it, for people.
+/// A message for the user about what is wrong with the text.
 pub fn number(text: &str) -> Result<f64, String> {
     let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
     let value = text.parse().ok().filter(|value: &f64| digits(whole) && digits(part) && value.is_finite());
     value.ok_or_else(|| format!("{text:?} is no number as in 2 or 99.5"))
 }
 
-/// A percentage from 0 to 100: `99`, `99.5`, `99.5%`.
+/// Parses a percentage from 0 to 100: `99`, `99.5`, `99.5%`.
 ///
 /// # Errors
-/// What is wrong with it, for people.
+/// A message for the user about what is wrong with the text.
 pub fn percent(text: &str) -> Result<f64, String> {
     let plain = text.strip_suffix('%').unwrap_or(text).trim_end();
     let percent = number(plain).ok().filter(|value| *value <= 100.0);
     percent.ok_or_else(|| format!("{text:?} is no percentage: that is a number from 0 to 100, as in 99.5"))
 }
 
-/// A factor, any positive number: `0.5`, `2`, `2x`.
+/// Parses a factor, a positive number: `0.5`, `2`, `2x`.
 ///
 /// # Errors
-/// What is wrong with it, for people.
+/// A message for the user about what is wrong with the text.
 pub fn factor(text: &str) -> Result<f64, String> {
     let factor = number(text.strip_suffix('x').unwrap_or(text)).ok().filter(|value| *value > 0.0);
     factor.ok_or_else(|| format!("{text:?} is no factor: that is a positive number, as in 0.5 or 2"))
@@ -92,22 +93,23 @@ fn digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// A number and its unit.
+/// Splits an amount into its number and its unit, both trimmed.
 fn split(text: &str) -> (&str, &str) {
     let text = text.trim();
     let at = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     (&text[..at], text[at..].trim_start())
 }
 
-/// So many of a unit, rounded down; `None` when that is no number, or one that all digits of are lost.
+/// The decimal `number` times `unit`, rounded down and saturating; `None` when it is no number, or has a fraction that `unit`
+/// cannot hold (a fraction of 1, or one that rounds the product down to 0).
 fn times(number: &str, unit: u128) -> Option<u128> {
     let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
-    // With more digits the product below would not fit.
+    // With more than 18 digits behind the point the product below would overflow.
     if !digits(whole) || !digits(part) || part.len() > 18 {
         return None;
     }
     let scale = 10_u128.pow(part.len() as u32);
-    // What does not fit here fits nowhere.
+    // Saturates: the callers refuse such values as too large.
     let whole = whole.parse::<u128>().unwrap_or(u128::MAX).saturating_mul(unit);
     let part = part.parse::<u128>().ok()?;
     let total = whole.saturating_add(part * unit / scale);

@@ -1,6 +1,6 @@
-//! Numbers of the kernel that libc does not have, each with where it is from.
+//! Constants of the kernel that the libc crate lacks, each with the header it is from.
 
-/// Version of what capget(2) and capset(2) take: sets of 64 bits (linux/capability.h).
+/// _LINUX_CAPABILITY_VERSION_3: the version of capget(2) and capset(2) with sets of 64 bits (linux/capability.h).
 pub const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
 
 /// What seccomp(2) and ptrace(2) call this architecture: AUDIT_ARCH_X86_64 (linux/audit.h).
@@ -10,7 +10,7 @@ pub const ARCH: u32 = 0xc000_003e;
 #[cfg(not(target_arch = "x86_64"))]
 pub const ARCH: u32 = 0xc000_00b7;
 
-/// The same of its 32-bit programs: AUDIT_ARCH_I386, where there are some.
+/// What seccomp(2) and ptrace(2) call the architecture of 32-bit programs: AUDIT_ARCH_I386 on x86_64, 0 (none) elsewhere.
 pub const NARROW: u32 = if cfg!(target_arch = "x86_64") { 0x4000_0003 } else { 0 };
 
 /// PTRACE_EVENT_STOP of ptrace(2) (linux/ptrace.h).

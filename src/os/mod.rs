@@ -1,4 +1,4 @@
-//! What the system is asked for its users, their rights and its numbers.
+//! Operating system services beside files: users, capabilities, kcmp(2), and kernel constants that libc lacks.
 
 pub mod description;
 pub mod descriptor;

@@ -1,20 +1,20 @@
-//! Giving rights away, for good (capabilities(7)).
+//! Drops capabilities (capabilities(7)) permanently and switches users.
 
 use super::kernel::CAPABILITY_VERSION_3;
 use super::user::User;
 use std::io::{Error, Result};
 
-/// Change owners of files.
+/// CAP_CHOWN: change owners of files.
 pub const CHOWN: u32 = 0;
-/// Pass by the permissions of files.
+/// CAP_DAC_OVERRIDE: bypass permission checks of files.
 pub const DAC_OVERRIDE: u32 = 1;
-/// Do what takes the owner of a file.
+/// CAP_FOWNER: do what only the owner of a file may do, such as chmod.
 pub const FOWNER: u32 = 3;
-/// Keep the set-id bits of files that are written.
+/// CAP_FSETID: keep the set-user-id and set-group-id bits of files that are modified.
 pub const FSETID: u32 = 4;
-/// Signal processes of others.
+/// CAP_KILL: send signals to processes of other users.
 pub const KILL: u32 = 5;
-/// Drop capabilities from the bounding set.
+/// CAP_SETPCAP: drop capabilities from the bounding set.
 const SETPCAP: u32 = 8;
 
 #[repr(C)]
@@ -23,7 +23,7 @@ struct Header {
     pid: i32,
 }
 
-/// The lower half of each set; the upper one has capabilities from 32 on.
+/// One half (32 capabilities) of the three sets that capget(2) and capset(2) transfer; the first half has capabilities 0 to 31.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
 struct Sets {
@@ -36,7 +36,7 @@ fn check(result: impl Into<libc::c_long>) -> Result<()> {
     if result.into() < 0 { Err(Error::last_os_error()) } else { Ok(()) }
 }
 
-/// What this thread has.
+/// The capability sets of this thread: lower and upper half.
 fn sets() -> Result<[Sets; 2]> {
     let mut header = Header { version: CAPABILITY_VERSION_3, pid: 0 };
     let mut sets = [Sets::default(); 2];
@@ -45,15 +45,15 @@ fn sets() -> Result<[Sets; 2]> {
     Ok(sets)
 }
 
-/// The capabilities that are in effect, as bits.
+/// The effective capabilities of this thread, one bit each; 0 when they cannot be read.
 pub fn effective() -> u64 {
     sets().map_or(0, |[low, high]| u64::from(high.effective) << 32 | u64::from(low.effective))
 }
 
-/// Becomes `user` (or stays who it is) and gives up every capability but those of `kept` that it has. Nothing that is executed
-/// from then on gets any back.
+/// Switches to `user` (`None`: stays the same) and drops every capability but those of `kept` that this thread has. Programs
+/// executed later cannot regain any (no_new_privs, bounding set).
 ///
-/// To be called while there is no other thread that works: capabilities belong to a thread.
+/// To be called while there is no other working thread, since capabilities belong to a thread.
 ///
 /// # Errors
 /// When the kernel refuses.
@@ -63,11 +63,11 @@ pub fn drop(user: Option<&User>, kept: &[u32]) -> Result<()> {
     // SAFETY: plain numbers in every prctl.
     unsafe {
         check(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))?;
-        // Who may not change the bounding set has nothing to gain by it either.
+        // Without CAP_SETPCAP the bounding set cannot be changed; such a process has nothing to drop from it.
         if had.effective & 1 << SETPCAP != 0 {
             unbind(kept)?;
         }
-        // Else another user would have none.
+        // Without this the change of user would clear the permitted capabilities.
         check(libc::prctl(libc::PR_SET_KEEPCAPS, libc::c_ulong::from(left != 0), 0, 0, 0))?;
     }
     if let Some(User { uid, gid, groups }) = user {
@@ -86,7 +86,7 @@ pub fn drop(user: Option<&User>, kept: &[u32]) -> Result<()> {
     check(unsafe { libc::syscall(libc::SYS_capset, &raw const header, sets.as_ptr()) })
 }
 
-/// Takes all but these from the bounding set, which ends where the kernel knows no more.
+/// Drops all capabilities but `kept` from the bounding set, up to the last one that the kernel knows (EINVAL).
 fn unbind(kept: &[u32]) -> Result<()> {
     for capability in (0..64).filter(|capability| !kept.contains(capability)) {
         // SAFETY: plain numbers.
@@ -98,11 +98,11 @@ fn unbind(kept: &[u32]) -> Result<()> {
     Ok(())
 }
 
-/// Becomes `user` between fork and exec, where only async-signal-safe calls are allowed: raw ones, since those of libc would tell
-/// threads that are not here.
+/// Switches to `user` between fork and exec, where only async-signal-safe calls are allowed: by raw system calls, since the
+/// wrappers of libc would signal threads that do not exist in the child.
 ///
 /// # Errors
-/// The number of the error.
+/// The errno of the call that failed.
 pub fn become_in_child(user: &User) -> std::result::Result<(), i32> {
     let User { uid, gid, groups } = user;
     // SAFETY: plain numbers, and an array that is as long as it says.

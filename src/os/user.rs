@@ -1,51 +1,52 @@
-//! Users: who runs this program, who asked for it, and who is named. Names are those of the machine, wherever it has them from
-//! (nsswitch.conf(5)).
+//! Users and groups: who runs this program, who called sudo, and users given by name or number. Names are looked up in all
+//! databases of the machine (nsswitch.conf(5)).
 
 use anyhow::{Context, Result, bail};
 use std::ffi::{CStr, CString};
 use std::io::Error;
 
-/// A user.
+/// A user with the groups that a process of that user runs with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
     /// User id.
     pub uid: u32,
-    /// The one group that always goes with it.
+    /// Primary group id.
     pub gid: u32,
-    /// All groups, that one first.
+    /// Ids of all groups, the primary group first.
     pub groups: Vec<u32>,
 }
 
-/// A line of passwd(5).
+/// An entry of the user database (passwd(5)).
 struct Entry {
     name: CString,
     uid: u32,
     gid: u32,
 }
 
-/// Who runs this program: the effective user.
+/// Effective user id of this process.
 pub fn us() -> u32 {
     // SAFETY: no arguments.
     unsafe { libc::geteuid() }
 }
 
-/// The effective group.
+/// Effective group id of this process.
 pub fn our_group() -> u32 {
     // SAFETY: no arguments.
     unsafe { libc::getegid() }
 }
 
-/// Is this process root?
+/// Is root (0) the effective user of this process?
 pub fn is_root() -> bool {
     us() == 0
 }
 
-/// The user who called sudo, when we are root by that. Only root and sudo itself can say so to root.
+/// User id of whoever called sudo(8), from SUDO_UID; `None` when this process is not root or that is root. Only root and sudo
+/// itself can set that variable for a process of root.
 pub fn asker() -> Option<u32> {
     if is_root() { variable("SUDO_UID").filter(|uid| *uid != 0) } else { None }
 }
 
-/// The same with the groups of that user.
+/// The user who called sudo(8) ([`asker`]) with group and further groups; `None` when there is none.
 pub fn invoker() -> Option<User> {
     Some(User::of(asker()?, variable("SUDO_GID")?))
 }
@@ -55,21 +56,21 @@ fn variable(name: &str) -> Option<u32> {
 }
 
 impl User {
-    /// A user of these ids, with the groups that the machine gives him.
+    /// The user of these ids, with all groups of the user database; with `gid` alone when the user has no entry.
     pub fn of(uid: u32, gid: u32) -> User {
         let known = by_id(uid).ok().flatten();
         User { uid, gid, groups: known.map_or_else(|| vec![gid], |entry| groups(&entry.name, gid)) }
     }
 
-    /// A user of these ids, and in no other group.
+    /// The user of these ids who is in group `gid` and no other.
     pub fn alone(uid: u32, gid: u32) -> User {
         User { uid, gid, groups: vec![gid] }
     }
 
-    /// Finds a user by name or number, or takes `UID:GID` as it is.
+    /// Finds a user by name or number in the user database; text `UID:GID` needs no entry and means no other group.
     ///
     /// # Errors
-    /// When there is none of this name or number.
+    /// When there is no user of this name or number.
     pub fn find(text: &str) -> Result<User> {
         if let Some((uid, gid)) = text.split_once(':')
             && let (Some(uid), Some(gid)) = (id(uid), id(gid))
@@ -87,15 +88,15 @@ impl User {
     }
 }
 
-/// The number of a user given by name or number; a number needs no entry.
+/// The user id of a user given by name or number; a number needs no entry in the user database.
 ///
 /// # Errors
-/// When there is none of this name.
+/// When there is no user of this name.
 pub fn number(text: &str) -> Result<u32> {
     id(text).map_or_else(|| Ok(User::find(text)?.uid), Ok)
 }
 
-/// A number of a user or group. The largest means none (chown(2)).
+/// Parses a user or group id; `None` when it is no number, or the largest one, which means "no change" to chown(2).
 fn id(text: &str) -> Option<u32> {
     text.parse().ok().filter(|id| *id != u32::MAX && text.bytes().all(|byte| byte.is_ascii_digit()))
 }
@@ -115,7 +116,7 @@ fn by_id(uid: u32) -> Result<Option<Entry>> {
 
 type Look<'a> = dyn Fn(&mut libc::passwd, &mut [libc::c_char], &mut *mut libc::passwd) -> libc::c_int + 'a;
 
-/// What a function of getpwnam(3) finds, in as much room as it needs.
+/// Calls a function such as getpwnam_r(3) with a growing buffer; `None` when there is no such entry.
 fn entry(look: impl Fn(&mut libc::passwd, &mut [libc::c_char], &mut *mut libc::passwd) -> libc::c_int) -> Result<Option<Entry>> {
     let look: &Look<'_> = &look;
     let mut buffer = vec![0; 4 << 10];
@@ -133,14 +134,14 @@ fn entry(look: impl Fn(&mut libc::passwd, &mut [libc::c_char], &mut *mut libc::p
                 let name = unsafe { CStr::from_ptr(entry.pw_name) };
                 Ok(Some(Entry { name: name.into(), uid: entry.pw_uid, gid: entry.pw_gid }))
             }
-            // What says that nobody was found (getpwnam(3), ERRORS).
+            // Errors that mean that there is no such user (getpwnam(3), ERRORS).
             0 | libc::ENOENT | libc::ESRCH | libc::EBADF | libc::EPERM => Ok(None),
             error => Err(Error::from_raw_os_error(error).into()),
         };
     }
 }
 
-/// All groups of a user (getgrouplist(3)).
+/// Ids of all groups of a user, `gid` included (getgrouplist(3)).
 fn groups(name: &CStr, gid: u32) -> Vec<u32> {
     let mut groups = vec![gid; 64];
     loop {
@@ -155,7 +156,7 @@ fn groups(name: &CStr, gid: u32) -> Vec<u32> {
     }
 }
 
-/// Is this process in one of these groups, as far as the machine knows them?
+/// Is this process in one of the groups of these names? Unknown names do not count.
 pub fn in_group(names: &[&CStr]) -> bool {
     let mut ours = vec![0; 1 << 16]; // NGROUPS_MAX of linux/limits.h
     // SAFETY: the array has as many elements as is said.
