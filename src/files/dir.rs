@@ -1,4 +1,4 @@
-//! A directory by descriptor.
+//! Directories by descriptor: everything in them is opened, created and removed relative to it.
 
 use super::{CREATE, READ, refusal, regular, whole};
 use anyhow::Context;
@@ -10,20 +10,20 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
-/// How directories are opened.
+/// Flags of open(2) for directories.
 const DIR: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-/// A directory that is open. Everything below it is reached by its descriptor: whatever happens to the path by which it was
-/// found, it stays this directory.
+/// An open directory. Everything below it is reached by its descriptor, so it stays the same directory even if its path is
+/// renamed or replaced.
 ///
-/// A name is a single component of a path; a symlink that stands there is never followed.
+/// A `name` of its methods is a single component of a path; a symlink of that name is never followed.
 #[derive(Debug)]
 pub struct Dir {
     fd: OwnedFd,
     path: PathBuf,
 }
 
-/// What tells a file from all others that are there: file system and inode.
+/// Identity of a file: device number and inode number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Id {
     device: u64,
@@ -31,15 +31,15 @@ pub struct Id {
 }
 
 impl Id {
-    /// Of a file with these attributes.
+    /// The identity of the file with these attributes (stat(2)).
     pub fn of(stat: &Stat) -> Id {
         Id { device: stat.st_dev, inode: stat.st_ino }
     }
 
-    /// Of an open file.
+    /// The identity of an open file.
     ///
     /// # Errors
-    /// When its file system is gone.
+    /// As fstat(2).
     pub fn of_open(file: impl AsFd) -> Result<Id> {
         Ok(Id::of(&fs::fstat(file)?))
     }
@@ -52,16 +52,16 @@ impl AsFd for Dir {
 }
 
 impl Dir {
-    /// Opens a directory that the user named; the path is resolved as always, this once.
+    /// Opens a directory that the user named; symlinks in its path are followed, this once.
     ///
     /// # Errors
-    /// When there is none, or it cannot be read.
+    /// When there is no directory, or it cannot be read.
     pub fn open(path: &Path) -> Result<Dir> {
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         Ok(Dir { fd: fs::open(path, DIR, Mode::empty())?, path: path.to_owned() })
     }
 
-    /// Opens the directory that a path's last name is in, and says that name.
+    /// Opens the parent directory of a path; returns it and the last name of the path.
     ///
     /// # Errors
     /// When there is no such directory, or the path ends in no name (`/`, `..`).
@@ -70,11 +70,11 @@ impl Dir {
         Ok((Dir::open(parent)?, name.to_owned()))
     }
 
-    /// As [`Dir::around`], for a place to write in: a trusted one. Directories above that are not there are made, for their
-    /// owner only.
+    /// As [`Dir::around`], for a path to be created: missing directories above it are created with mode 0700, and the parent must
+    /// be trusted ([`super::trusted`]).
     ///
     /// # Errors
-    /// As [`Dir::around`], when what is there is not [`super::trusted`], and when one cannot be made.
+    /// As [`Dir::around`], when the parent is not trusted, and when a directory cannot be created.
     pub fn prepare(path: &Path) -> anyhow::Result<(Dir, OsString)> {
         let (parent, name) = split(path)?;
         let dir = match Dir::open(parent) {
@@ -91,10 +91,10 @@ impl Dir {
         Ok((dir, name.to_owned()))
     }
 
-    /// Could [`Dir::prepare`] prepare this place?
+    /// Checks whether [`Dir::prepare`] would succeed for this path, without creating anything.
     ///
     /// # Errors
-    /// As [`Dir::prepare`], as far as it can be known before anything is made.
+    /// As [`Dir::prepare`], as far as they can be known in advance.
     pub fn could_prepare(path: &Path) -> anyhow::Result<()> {
         let (parent, _) = split(path)?;
         let dir = match Dir::open(parent) {
@@ -106,33 +106,33 @@ impl Dir {
         may.with_context(|| format!("nothing can be made in {}", dir.path().display()))
     }
 
-    /// Its path when it was opened, for people.
+    /// The path by which the directory was opened, for messages.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The path of a name in it, for people.
+    /// The path of a name in the directory, for messages.
     pub fn at(&self, name: impl AsRef<OsStr>) -> PathBuf {
         self.path.join(name.as_ref())
     }
 
-    /// Another descriptor of the same directory.
+    /// Duplicates the descriptor: another value for the same directory.
     ///
     /// # Errors
-    /// When there are too many.
+    /// When the process has too many descriptors.
     pub fn again(&self) -> Result<Dir> {
         Ok(Dir { fd: self.fd.try_clone()?, path: self.path.clone() })
     }
 
-    /// Its attributes.
+    /// Attributes of the directory itself (fstat(2)).
     ///
     /// # Errors
-    /// When its file system is gone.
+    /// As fstat(2).
     pub fn stat(&self) -> Result<Stat> {
         Ok(fs::fstat(&self.fd)?)
     }
 
-    /// Which directory it is.
+    /// Identity of the directory: device and inode.
     ///
     /// # Errors
     /// As [`Dir::stat`].
@@ -140,41 +140,41 @@ impl Dir {
         Id::of_open(self)
     }
 
-    /// Attributes of what stands at a name.
+    /// Attributes of the entry of a name, of a symlink itself (fstatat(2)).
     ///
     /// # Errors
-    /// When nothing does.
+    /// When there is no such entry.
     pub fn look(&self, name: impl AsRef<OsStr>) -> Result<Stat> {
         Ok(fs::statat(&self.fd, single(name.as_ref())?, AtFlags::SYMLINK_NOFOLLOW)?)
     }
 
-    /// Is a file system mounted at a name?
+    /// Is the entry of a name the root of a mount?
     ///
     /// # Errors
-    /// When nothing stands there.
+    /// When there is no such entry.
     pub fn mounted(&self, name: impl AsRef<OsStr>) -> Result<bool> {
         let stat = fs::statx(&self.fd, single(name.as_ref())?, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty())?;
         Ok(stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
     }
 
-    /// Where a symlink leads.
+    /// Target of the symlink of a name, as bytes (readlinkat(2)).
     ///
     /// # Errors
-    /// When none stands there.
+    /// When there is no symlink of that name.
     pub fn target(&self, name: impl AsRef<OsStr>) -> Result<Vec<u8>> {
         Ok(fs::readlinkat(&self.fd, single(name.as_ref())?, Vec::new())?.into_bytes())
     }
 
-    /// Opens a directory in it.
+    /// Opens the subdirectory of a name.
     ///
     /// # Errors
-    /// When there is none, or a symlink stands there.
+    /// When there is none, or the entry is a symlink.
     pub fn dir(&self, name: impl AsRef<OsStr>) -> Result<Dir> {
         let name = single(name.as_ref())?;
         Ok(Dir { fd: beneath(&self.fd, name.as_bytes(), DIR, ResolveFlags::empty())?, path: self.at(name) })
     }
 
-    /// Opens a directory below it, by a path without symlinks; that of no name is the directory itself.
+    /// Opens a directory below this one, by a path without symlinks; an empty path or `/` is the directory itself.
     ///
     /// # Errors
     /// As [`beneath`].
@@ -183,19 +183,19 @@ impl Dir {
         Ok(Dir { fd: beneath(&self.fd, path, DIR, ResolveFlags::empty())?, path: self.at(OsStr::from_bytes(path)) })
     }
 
-    /// Gives a directory below it, when it is ours, all rights for its owner.
+    /// Sets the mode of a directory below this one to 0700, so that its owner can enter and change it.
     ///
     /// # Errors
-    /// As [`beneath`], or when it is not ours.
+    /// As [`beneath`], or as chmod(2) when it belongs to another user.
     pub fn unlock(&self, path: &[u8]) -> Result<()> {
         let found = beneath(&self.fd, under(path), OFlags::PATH | OFlags::DIRECTORY, ResolveFlags::empty())?;
         unlock(found.as_fd())
     }
 
-    /// Makes a directory in it, with this mode whatever the umask.
+    /// Creates a subdirectory with exactly this mode (the umask does not matter) and opens it.
     ///
     /// # Errors
-    /// When something stands there, or the system refuses.
+    /// When something exists there, or the system refuses.
     pub fn make(&self, name: impl AsRef<OsStr>, mode: u32) -> Result<Dir> {
         let name = single(name.as_ref())?;
         fs::mkdirat(&self.fd, name, Mode::RWXU)?;
@@ -204,7 +204,7 @@ impl Dir {
         Ok(dir)
     }
 
-    /// Opens a regular file to read it.
+    /// Opens the regular file of a name for reading.
     ///
     /// # Errors
     /// As [`super::open`].
@@ -212,7 +212,7 @@ impl Dir {
         regular(fs::openat(&self.fd, single(name.as_ref())?, READ, Mode::empty()))
     }
 
-    /// Reads a small file whole.
+    /// Reads the whole small file of a name.
     ///
     /// # Errors
     /// As [`super::text`].
@@ -220,34 +220,34 @@ impl Dir {
         whole(self.file(name)?)
     }
 
-    /// Makes a file that only its owner can read, for reading and writing.
+    /// Creates a file with mode 0600 and opens it for reading and writing.
     ///
     /// # Errors
-    /// When something stands there, or the system refuses.
+    /// When something exists there, or the system refuses.
     pub fn create(&self, name: impl AsRef<OsStr>) -> Result<File> {
         Ok(fs::openat(&self.fd, single(name.as_ref())?, CREATE, Mode::RUSR | Mode::WUSR)?.into())
     }
 
-    /// Makes a file without a name in it, for its owner only, for [`Dir::link`].
+    /// Creates a file without a name (O_TMPFILE, open(2)) in the directory, mode 0600, to be named by [`Dir::link`].
     ///
     /// # Errors
-    /// Also when the file system knows no such files (O_TMPFILE, open(2)).
+    /// As open(2); also when the file system does not support such files.
     pub fn nameless(&self) -> Result<File> {
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
         Ok(fs::openat(&self.fd, ".", flags, Mode::RUSR | Mode::WUSR)?.into())
     }
 
-    /// Gives a file without a name this one; nothing may stand there.
+    /// Links an open file that has no name into the directory under this name; nothing may exist there.
     ///
     /// # Errors
     /// As link(2).
     pub fn link(&self, file: &File, name: impl AsRef<OsStr>) -> Result<()> {
-        // As open(2) has it: AT_EMPTY_PATH would need a capability.
+        // As open(2) shows for O_TMPFILE: AT_EMPTY_PATH would need a capability.
         let given = format!("/proc/self/fd/{}", file.as_raw_fd());
         Ok(fs::linkat(fs::CWD, given, &self.fd, single(name.as_ref())?, AtFlags::SYMLINK_FOLLOW)?)
     }
 
-    /// Gives what stands at a name another one, maybe in another directory; a file that stands there is replaced.
+    /// Renames the entry `from` to `name` in directory `to`; a file that exists there is replaced.
     ///
     /// # Errors
     /// As rename(2).
@@ -255,7 +255,7 @@ impl Dir {
         Ok(fs::renameat(&self.fd, single(from.as_ref())?, &to.fd, single(name.as_ref())?)?)
     }
 
-    /// Removes a name of anything but a directory.
+    /// Removes the entry of a name that is not a directory.
     ///
     /// # Errors
     /// As unlink(2).
@@ -263,7 +263,7 @@ impl Dir {
         Ok(fs::unlinkat(&self.fd, single(name.as_ref())?, AtFlags::empty())?)
     }
 
-    /// Removes an empty directory.
+    /// Removes the empty subdirectory of a name.
     ///
     /// # Errors
     /// As rmdir(2).
@@ -271,7 +271,7 @@ impl Dir {
         Ok(fs::unlinkat(&self.fd, single(name.as_ref())?, AtFlags::REMOVEDIR)?)
     }
 
-    /// Names and kinds of what is in it; a kind is unknown where the file system does not say it here.
+    /// Names and kinds of all entries except `.` and `..`; the kind is `Unknown` where the file system does not report it.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -283,7 +283,7 @@ impl Dir {
         entries.filter(|entry| !matches!(entry, Ok((name, _)) if name == "." || name == "..")).collect()
     }
 
-    /// Makes it, and the names in it, durable.
+    /// Makes the directory and the names in it durable (fsync(2)).
     ///
     /// # Errors
     /// As fsync(2).
@@ -292,13 +292,13 @@ impl Dir {
     }
 }
 
-/// Is it a directory?
+/// Are these the attributes of a directory?
 pub fn is_dir(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::Directory
 }
 
-/// Opens what lies below a directory: neither a symlink nor `..` leads out (openat2(2)). `walls` are more that it is not to
-/// cross.
+/// Opens a path below a directory: symlinks are refused and `..` does not lead out (openat2(2)). `walls`: further restrictions
+/// on the resolution, such as not to cross mount points.
 ///
 /// # Errors
 /// As openat2(2): ELOOP when a symlink is met, EXDEV when the path leads out.
@@ -307,13 +307,13 @@ pub fn beneath(dir: impl AsFd, path: &[u8], flags: OFlags, walls: ResolveFlags) 
     Ok(fs::openat2(dir, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)?)
 }
 
-/// Gives a directory all rights for its owner; its descriptor may be one of O_PATH.
+/// Sets the mode of an open directory to 0700; its descriptor may be one of O_PATH.
 pub(super) fn unlock(dir: BorrowedFd) -> Result<()> {
-    // fchmod(2) takes no such descriptor; the magic link leads to this very directory (proc_pid_fd(5)).
+    // fchmod(2) refuses O_PATH descriptors; this magic link leads to the same directory (proc_pid_fd(5)).
     Ok(fs::chmod(format!("/proc/self/fd/{}", dir.as_raw_fd()), Mode::RWXU)?)
 }
 
-/// A path below a directory, relative to it.
+/// A path as a relative one for openat2(2): without the first `/`, and `.` when nothing is left.
 fn under(path: &[u8]) -> &[u8] {
     match path.strip_prefix(b"/").unwrap_or(path) {
         b"" => b".",
@@ -321,14 +321,14 @@ fn under(path: &[u8]) -> &[u8] {
     }
 }
 
-/// A name of one component: what stands there is in this directory and nowhere else.
+/// Checks that a name is a single path component (no `/`, not `.`, `..` or empty), so that it stays in its directory.
 pub(super) fn single(name: &OsStr) -> Result<&OsStr> {
     let bytes = name.as_bytes();
     let single = !matches!(bytes, b"" | b"." | b"..") && memchr::memchr2(b'/', 0, bytes).is_none();
     if single { Ok(name) } else { Err(refusal(format!("{name:?} is no name of a file"))) }
 }
 
-/// The directory of a path and its last name.
+/// Splits a path into its parent directory and its last name; an error when it ends in no name (`/`, `..`).
 fn split(path: &Path) -> Result<(&Path, &OsStr)> {
     match path.components().next_back() {
         Some(Component::Normal(name)) => Ok((path.parent().unwrap_or(Path::new("")), name)),

@@ -1,7 +1,8 @@
-//! Who works where: locks on directories and files of ours (flock(2)).
+//! Locks on ioriot's directories and files (flock(2)), which keep two commands from working in one place.
 //!
-//! A lock belongs to the descriptor that it was taken by, and so to the work: it goes with the last process that has that
-//! descriptor, however it ends, and nothing of it stays behind. It is close-on-exec, but for processes it is handed to.
+//! A lock belongs to the open file description that it was taken on: it is released when the last process that has a descriptor
+//! of it closes it or ends, in whatever way, and leaves nothing behind. Its descriptor is close-on-exec, except in processes
+//! that it is passed to on purpose.
 
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
@@ -11,29 +12,29 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How long one waits for somebody who is about to be done: a writer that puts a dataset in its place, processes of a replay
-/// that was killed just now.
+/// How long to wait for a lock that is about to be released: by a writer that moves a dataset into place, or by processes of a
+/// replay that was killed just now.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How often one looks.
+/// Interval between two attempts to take a lock.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// A lock that is held, until it is dropped.
+/// A lock that is held until the value is dropped.
 #[derive(Debug)]
 pub struct Lock(OwnedFd);
 
 impl Lock {
-    /// Takes a file or directory for oneself alone.
+    /// Takes an exclusive lock on an open file or directory. On a file system without locks it warns and succeeds without one.
     ///
     /// # Errors
-    /// When others have it and do not let go within a second; the message says who. Where the file system knows no locks, that is said and nobody is kept out.
+    /// `ErrorKind::WouldBlock` when others hold a lock and do not release it within a second; the message names them.
     pub fn alone(what: impl AsFd) -> Result<Lock> {
         Lock::take(what, FlockOperation::NonBlockingLockExclusive)
     }
 
-    /// Takes it together with others who do the same, to read.
+    /// Takes a shared lock on an open file or directory, for reading: others may hold shared locks on it at the same time.
     ///
     /// # Errors
-    /// As [`Lock::alone`], when somebody has it alone.
+    /// As [`Lock::alone`], when somebody holds an exclusive lock.
     pub fn shared(what: impl AsFd) -> Result<Lock> {
         Lock::take(what, FlockOperation::NonBlockingLockShared)
     }
@@ -64,26 +65,26 @@ impl AsFd for Lock {
     }
 }
 
-/// Who works there, when that is why something could not be done.
+/// If a lock held by others is the cause of an error, the message that names them; else `None`.
 pub fn busy(error: &anyhow::Error) -> Option<String> {
     let causes = error.chain().filter_map(|cause| cause.downcast_ref::<Error>());
     causes.filter(|cause| cause.kind() == ErrorKind::WouldBlock).map(ToString::to_string).next()
 }
 
-/// Processes that have a lock.
+/// The processes that hold a lock.
 struct Holders(Vec<Holder>);
 
-/// One of them.
+/// A process that holds a lock.
 struct Holder {
     pid: u32,
-    /// What it does, when it is one of ours and may be looked at.
+    /// The ioriot verb that it runs; `None` when it is another program or its command line cannot be read.
     verb: Option<String>,
-    /// How long it has been there.
+    /// Time since the process was started; `None` when it cannot be read.
     age: Option<Duration>,
 }
 
 impl Holders {
-    /// Those that the kernel names (proc_locks(5)); it names none in another pid namespace.
+    /// The holders that the kernel lists in /proc/locks (proc_locks(5)); it lists none of other pid namespaces.
     fn of(fd: &OwnedFd) -> Holders {
         let Ok(stat) = rustix::fs::fstat(fd) else { return Holders(Vec::new()) };
         let inode = format!(":{}", stat.st_ino);
@@ -96,7 +97,7 @@ impl Holders {
             Some((pid.parse().ok()?, place.strip_suffix(&inode)? == device))
         });
         let found: Vec<(u32, bool)> = found.collect();
-        // Some file systems (btrfs) tell files another device than locks.
+        // On some file systems (btrfs) fstat shows another device number than /proc/locks.
         let sure = found.iter().any(|(_, same)| *same);
         Holders(found.into_iter().filter(|(_, same)| *same || !sure).map(|(pid, _)| Holder::look(pid)).collect())
     }
@@ -112,7 +113,7 @@ impl Holder {
     }
 }
 
-/// How long a process has been there.
+/// Time since a process was started; `None` when it cannot be read.
 fn age(pid: u32) -> Option<Duration> {
     /// Field `starttime`, counted from behind the name, which may hold anything but a last `)`; its unit is what Linux tells
     /// every program a tick is (proc_pid_stat(5)).
@@ -124,7 +125,7 @@ fn age(pid: u32) -> Option<Duration> {
     Duration::try_from_secs_f64(uptime - start / TICKS).ok()
 }
 
-/// A file of /proc, empty when it cannot be read.
+/// Text of a file below /proc; empty when it cannot be read.
 fn proc(name: &str) -> String {
     let text = super::text(&Path::new("/proc").join(name)).unwrap_or_default();
     String::from_utf8_lossy(&text).into_owned()

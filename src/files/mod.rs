@@ -1,12 +1,12 @@
-//! Opens and makes what is ours: directories by descriptor, regular files only, nothing followed.
+//! Opens and creates the files of ioriot: directories by descriptor, regular files only, no symlinks followed.
 //!
 //! ```text
 //! path of the user ──resolved once, as always──▶ Dir ──openat2: beneath, no symlinks──▶ Dir, File
 //!                                                 └─ trusted: may we write, delete, mount here?
 //! ```
-//! What lies in a dataset, a root or a shared directory may have been put there by anybody: a FIFO that never answers, a
-//! symlink to somewhere else, a directory that is another one a moment later. So the path that the user typed is resolved
-//! once, to a descriptor, and everything below goes by that descriptor (path_resolution(7), openat2(2)).
+//! Anybody may have put entries into a dataset, a root or a shared directory: a FIFO whose open blocks forever, a symlink to
+//! somewhere else, a directory that is replaced a moment later. So the path that the user typed is resolved once, to a
+//! descriptor, and everything below is opened relative to that descriptor (path_resolution(7), openat2(2)).
 
 mod dir;
 mod lock;
@@ -28,20 +28,21 @@ use std::io::{Error, ErrorKind, Read, Result};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-/// How files are opened to be read: no waiting for whoever writes a FIFO, no terminal of ours, no symlink.
+/// Flags of open(2) to read a file: does not wait for the writer of a FIFO, does not make a terminal the controlling one, does
+/// not follow a symlink.
 const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOFOLLOW).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
-/// How files are made: they must be new.
+/// Flags of open(2) to create a file for reading and writing; it must not exist yet.
 const CREATE: OFlags = OFlags::RDWR.union(OFlags::CREATE).union(OFlags::EXCL).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-/// Opens a regular file to read it. The directories of the path are resolved as always, its last name is not followed.
+/// Opens a regular file for reading. Symlinks among the directories of the path are followed, one at its last name is not.
 ///
 /// # Errors
-/// When it cannot be opened, or is no regular file; the message says what it is.
+/// When it cannot be opened, or is not a regular file; the message says what it is.
 pub fn open(path: &Path) -> Result<File> {
     regular(rustix::fs::open(path, READ, Mode::empty()))
 }
 
-/// Opens a regular file that is there, to write it; as [`open`].
+/// Opens an existing regular file for reading and writing; otherwise as [`open`].
 ///
 /// # Errors
 /// As [`open`].
@@ -49,16 +50,16 @@ pub fn change(path: &Path) -> Result<File> {
     regular(rustix::fs::open(path, READ | OFlags::RDWR, Mode::empty()))
 }
 
-/// Makes a file that only its owner can read, for reading and writing; nothing may stand there, not even a symlink.
+/// Creates a file with mode 0600 and opens it for reading and writing; nothing may exist at the path, not even a symlink.
 ///
 /// # Errors
-/// When something stands there, or the system refuses.
+/// When something exists there, or the system refuses.
 pub fn create(path: &Path) -> Result<File> {
     Ok(rustix::fs::open(path, CREATE, Mode::RUSR | Mode::WUSR)?.into())
 }
 
-/// Makes a file without a name, for its owner only, on the file system of a directory. Where that knows no such files
-/// (O_TMPFILE, open(2)) it has a name for a moment.
+/// Creates a temporary file without a name (O_TMPFILE, open(2)), mode 0600, on the file system of directory `dir`. On file
+/// systems without such files it is created with a name that is removed at once.
 ///
 /// # Errors
 /// When the system refuses.
@@ -86,7 +87,7 @@ fn named_for_a_moment(dir: &Dir) -> Result<File> {
     Err(ErrorKind::AlreadyExists.into())
 }
 
-/// Reads a small file whole, as [`open`] opens it.
+/// Reads a whole small file, opened as by [`open`].
 ///
 /// # Errors
 /// As [`open`], and when it has more than [`JSON`] bytes.
@@ -94,7 +95,7 @@ pub fn text(path: &Path) -> Result<Vec<u8>> {
     whole(open(path)?)
 }
 
-/// Reads whole what the user names, be it no file: what a shell's `<(...)` stands for, `/dev/stdin`.
+/// Reads the whole of what the user names, which may be no regular file: a pipe of a shell's `<(...)`, `/dev/stdin`.
 ///
 /// # Errors
 /// When it cannot be read, or has more than [`JSON`] bytes.
@@ -102,12 +103,12 @@ pub fn given(path: &Path) -> Result<Vec<u8>> {
     whole(File::from(rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?))
 }
 
-/// What a JSON text says.
+/// Parses a JSON text into a value of type `T`.
 ///
 /// # Errors
-/// When it is none, says something else, or has more than [`VALUES`] values.
+/// When it is not valid JSON, does not fit `T`, or has more than [`VALUES`] values.
 pub fn json<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
-    // Commas in strings count, too.
+    // An upper bound: commas in strings are counted, too.
     let values = text.iter().filter(|byte| **byte == b',').count();
     if values > VALUES {
         return Err(refusal(format!("it has {values} values, and {VALUES} are the limit")));
@@ -115,19 +116,19 @@ pub fn json<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
     Ok(serde_json::from_slice(text)?)
 }
 
-/// All of a text that is small.
+/// Reads a small text to its end.
 ///
 /// # Errors
 /// When it cannot be read, or has more than [`JSON`] bytes.
 pub fn whole(text: impl Read) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    // Its size may be a lie by the time it is read.
+    // The size in its attributes may have changed by the time it is read.
     text.take(JSON + 1).read_to_end(&mut bytes)?;
     let fits = bytes.len() as u64 <= JSON;
     if fits { Ok(bytes) } else { Err(refusal(format!("it has more than {} MiB", JSON >> 20))) }
 }
 
-/// What was opened, if it is a regular file.
+/// The opened file if it is a regular one; else an error that says what it is.
 fn regular(opened: rustix::io::Result<OwnedFd>) -> Result<File> {
     let what = match opened {
         Ok(fd) => match FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode) {
@@ -142,7 +143,7 @@ fn regular(opened: rustix::io::Result<OwnedFd>) -> Result<File> {
     Err(refusal(format!("it is {what}, and only a regular file is opened here")))
 }
 
-/// A kind of file, for people.
+/// A kind of file in words, with its article.
 fn name(kind: FileType) -> &'static str {
     match kind {
         FileType::RegularFile => "a file",

@@ -1,4 +1,4 @@
-//! Whose directory it is, and who else could put something else in the place of what we make there.
+//! Checks of owners and modes: whether other users could replace or change what ioriot makes in a directory.
 
 use super::Dir;
 use crate::os::user::asker;
@@ -8,23 +8,23 @@ use rustix::fs::{Gid, Mode, OFlags, Stat, Uid};
 use std::path::Path;
 
 const ROOT: u32 = 0;
-/// Permission bits of everybody but the owner.
+/// Permission bits of group and others.
 const OTHERS: u32 = 0o077;
 
-/// Is it us who own something? We are who runs this program; under sudo(8) also the user who asked for it.
+/// Does a file belong to the effective user of this process or, under sudo(8), to the user who called it?
 pub fn ours(stat: &Stat) -> bool {
     stat.st_uid == us() || Some(stat.st_uid) == asker()
 }
 
-/// Does something belong to who runs this program, and can nobody else write it?
+/// Does a file belong to the effective user of this process, and is it not writable by group or others?
 pub fn mine(stat: &Stat) -> bool {
     stat.st_uid == us() && stat.st_mode & 0o022 == 0
 }
 
-/// Makes a directory of ours one for us alone.
+/// Makes a directory that is [`ours`] private: owner and group of this process, mode 0700.
 ///
 /// # Errors
-/// When it belongs to somebody else, or its file system knows no owners and modes.
+/// When it belongs to another user, or its file system has no owners and modes.
 pub fn close(dir: &Dir) -> Result<()> {
     let stat = dir.stat()?;
     if ours(&stat) {
@@ -37,11 +37,11 @@ pub fn close(dir: &Dir) -> Result<()> {
     private(dir)
 }
 
-/// Refuses a directory that is not for us alone: owned by who runs this program, mode 0700. What such a directory holds is
-/// what we put there.
+/// Checks that a directory is private: owned by the effective user of this process, without permissions for group and others,
+/// so that nobody else can have put anything there.
 ///
 /// # Errors
-/// When it is not; the message names its owner and mode.
+/// When it is not private; the message names its owner and mode.
 pub fn private(dir: &Dir) -> Result<()> {
     let stat = dir.stat()?;
     if stat.st_uid == us() && stat.st_mode & OTHERS == 0 {
@@ -57,11 +57,11 @@ pub fn private(dir: &Dir) -> Result<()> {
     )
 }
 
-/// Refuses a directory in which somebody else could put something else in the place of what we write, delete or mount: it
-/// and all directories above must belong to us or root, and be writable for nobody else, unless they are sticky like /tmp.
+/// Checks that no other user can replace what this process writes, deletes or mounts in a directory: it and all directories
+/// above must belong to root or be [`ours`], and be writable for nobody else, unless they are sticky like /tmp.
 ///
 /// # Errors
-/// When one is not so; the message names it and says what to do.
+/// When one of them is not so; the message names it and says what to do.
 pub fn trusted(dir: &Dir) -> Result<()> {
     let shown = || std::fs::canonicalize(dir.path()).unwrap_or_else(|_| dir.path().to_owned());
     let mut stat = dir.stat()?;
@@ -94,7 +94,7 @@ pub fn trusted(dir: &Dir) -> Result<()> {
     Ok(())
 }
 
-/// Why a directory is not to be trusted.
+/// Why a directory is not trusted: its owner is another user, or others may write to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
     Owner,
@@ -105,7 +105,8 @@ fn fault(stat: &Stat) -> Option<Fault> {
     if stat.st_uid != ROOT && !ours(stat) {
         return Some(Fault::Owner);
     }
-    // A group of the same number as its owner is the owner's alone, as distributions make them (useradd(8), USERGROUPS_ENAB).
+    // A group with the number of its owner is that user's private group, as distributions make them (useradd(8),
+    // USERGROUPS_ENAB): group write permission is then no fault.
     let shared = if stat.st_gid == stat.st_uid { 0o002 } else { 0o022 };
     // In a sticky directory only the owner of an entry, or of the directory, can move it (inode(7)).
     (stat.st_mode & shared != 0 && stat.st_mode & 0o1000 == 0).then_some(Fault::Writers)

@@ -1,7 +1,7 @@
-//! Goes through everything below a directory, however deep, with a few descriptors.
+//! Walks through everything below a directory, however deep, with a few descriptors.
 //!
-//! Only the directory that is looked into is open. The way back is `..`, which must be the directory that we came from: who
-//! moves one away meanwhile ends the walk, and leads it nowhere.
+//! Only the directory being read is open. The way back up is `..`, which must be the directory that the walk came from: if
+//! somebody moves a directory meanwhile the walk ends with an error instead of leaving the tree.
 
 use super::dir::beneath;
 use super::{Dir, Id, refusal};
@@ -11,36 +11,36 @@ use std::io::{Error, ErrorKind, Result};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
-/// What a walk comes by.
+/// What the walk has met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Seen {
-    /// Something that is no directory.
+    /// An entry that is not a directory.
     Other,
-    /// A directory, all below which has been seen.
+    /// A directory that the walk leaves: everything below it has been visited.
     Left,
 }
 
-/// What happens to directories that may not be looked into.
+/// What the walk does with directories that it may not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Closed {
-    /// They are passed by.
+    /// Skips them.
     Stay,
-    /// They are given all rights for their owner, when that is us.
+    /// Sets their mode to 0700 if they are ours (see [`super::ours`]), and enters them.
     Open,
 }
 
-/// A directory on the way down.
+/// A directory on the path from the top to where the walk is.
 struct Level {
     id: Id,
-    /// Directories in it that are still to be seen; the last is next, or is being seen.
+    /// Names of its subdirectories still to be visited; the last one is next, or is being visited.
     dirs: Vec<OsString>,
 }
 
-/// Is called with the directory that something is in, its name there, and what it is.
+/// Callback of a walk: gets the open directory of an entry, the entry's name in it, and what it is.
 type See<'a> = &'a mut dyn FnMut(BorrowedFd, &OsStr, Seen) -> Result<()>;
 
-/// Calls `see` for everything below an open directory: what is in a directory first, then the directory. No symlink is
-/// followed, no mount point crossed.
+/// Calls `see` for everything below an open directory, the contents of a directory before the directory itself. Symlinks are
+/// not followed; at a mount point the walk ends with an error.
 fn walk(top: OwnedFd, closed: Closed, see: See) -> Result<()> {
     let mut here = top;
     let mut way = vec![enter(here.as_fd(), see)?];
@@ -75,7 +75,7 @@ fn walk(top: OwnedFd, closed: Closed, see: See) -> Result<()> {
 
 const READ: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-/// Looks into a directory: what is none is seen, what is one is noted.
+/// Reads a directory: calls `see` for entries that are not directories, and returns the names of those that are.
 fn enter(dir: BorrowedFd, see: See) -> Result<Level> {
     let mut level = Level { id: Id::of_open(dir)?, dirs: Vec::new() };
     for entry in rustix::fs::Dir::read_from(dir)? {
@@ -94,10 +94,10 @@ fn enter(dir: BorrowedFd, see: See) -> Result<Level> {
     Ok(level)
 }
 
-/// Opens a directory to look into it.
+/// Opens a subdirectory for reading; with [`Closed::Open`] after setting its mode to 0700 if that is needed.
 fn open(dir: BorrowedFd, name: &OsStr, closed: Closed) -> Result<OwnedFd> {
     let shown = name.display();
-    // A descriptor that needs no right on the directory itself.
+    // O_PATH needs no permission on the directory itself.
     let found = beneath(dir, name.as_bytes(), OFlags::PATH | OFlags::DIRECTORY, ResolveFlags::NO_XDEV).map_err(|error| {
         match error.kind() {
             ErrorKind::CrossesDevices => refusal(format!("{shown} is a mount point: unmount it first")),
@@ -112,10 +112,10 @@ fn open(dir: BorrowedFd, name: &OsStr, closed: Closed) -> Result<OwnedFd> {
     opened.map_err(|error| Error::new(error.kind(), format!("cannot look into {shown}: {error}")))
 }
 
-/// Deletes a directory with all below it, when it is the one that is meant.
+/// Deletes the subdirectory `name` of `dir` with everything below it, if it still is the directory with identity `id`.
 ///
 /// # Errors
-/// When another one stands there, or something cannot be deleted.
+/// When another directory has this name now, or something cannot be deleted.
 pub fn remove_tree(dir: &Dir, name: impl AsRef<OsStr>, id: Id) -> Result<()> {
     let name = super::dir::single(name.as_ref())?;
     let same = |found: Id| {
@@ -133,7 +133,7 @@ pub fn remove_tree(dir: &Dir, name: impl AsRef<OsStr>, id: Id) -> Result<()> {
     dir.rmdir(name)
 }
 
-/// Empties a directory, but for some names.
+/// Deletes everything in a directory except entries with the names in `but`.
 ///
 /// # Errors
 /// When something cannot be deleted.
@@ -148,7 +148,7 @@ pub fn clear(dir: &Dir, but: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Bytes allocated below a directory, as far as it can be looked into.
+/// Bytes allocated on disk for everything below a directory, as far as it can be read.
 pub fn size(dir: &Dir) -> u64 {
     let mut bytes = 0;
     let mut add = |dir: BorrowedFd, name: &OsStr, _: Seen| {
@@ -156,7 +156,7 @@ pub fn size(dir: &Dir) -> u64 {
         bytes += stat.map_or(0, |stat| stat.st_blocks.unsigned_abs() * 512);
         Ok(())
     };
-    // What is in the way of it takes no space that we could name.
+    // Errors end the walk; what was counted until then is returned.
     let _ =
         rustix::fs::openat(dir, ".", READ, Mode::empty()).map_err(Error::from).and_then(|top| walk(top, Closed::Stay, &mut add));
     bytes
