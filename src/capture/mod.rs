@@ -132,9 +132,9 @@ pub enum Ended {
 pub struct Options {
     /// Directory of the dataset to write; it must not exist yet.
     pub out: PathBuf,
-    /// Scope: whose calls are captured.
+    /// Scope of the capture: the command, processes, control group, user or name whose calls are captured.
     pub scope: Scope,
-    /// Which tracer captures.
+    /// Which tracer (eBPF, ptrace, SystemTap) captures the calls.
     pub method: Method,
     /// File of the kernel module for [`Method::Stap`]; `None`: it is compiled for the running kernel.
     pub module: Option<PathBuf>,
@@ -268,13 +268,14 @@ impl Session {
         );
         signal::catch(signal::Waits::End, matches!(options.scope, Scope::Command(_)));
         let backend = Backend::start(&options)?;
-        // Reading the memory of the traced is a right; whoever traces has no other that the traced has not.
+        // The ptrace backend drops nothing: to read the memory of traced processes is a privilege, and it has no other that
+        // they lack.
         match backend {
             Backend::Ebpf(_) => {
                 os::go_first();
                 give_up(&options.out, &[])?;
             }
-            // The tracer is root's, and has to be ended.
+            // staprun runs as root: to end it takes CAP_KILL.
             Backend::Stap(_) => give_up(&options.out, &[rights::KILL])?,
             Backend::Ptrace(_) => {}
         }

@@ -140,7 +140,7 @@ impl Dir {
         Id::of_open(self)
     }
 
-    /// Attributes of the entry of a name, of a symlink itself (fstatat(2)).
+    /// Attributes of the entry with this name; a symlink is not followed (fstatat(2)).
     ///
     /// # Errors
     /// When there is no such entry.
@@ -148,7 +148,7 @@ impl Dir {
         Ok(fs::statat(&self.fd, single(name.as_ref())?, AtFlags::SYMLINK_NOFOLLOW)?)
     }
 
-    /// Is the entry of a name the root of a mount?
+    /// Is the entry with this name a mount point?
     ///
     /// # Errors
     /// When there is no such entry.
@@ -157,7 +157,7 @@ impl Dir {
         Ok(stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
     }
 
-    /// Target of the symlink of a name, as bytes (readlinkat(2)).
+    /// Target of the symlink with this name, as bytes (readlinkat(2)).
     ///
     /// # Errors
     /// When there is no symlink of that name.
@@ -165,7 +165,7 @@ impl Dir {
         Ok(fs::readlinkat(&self.fd, single(name.as_ref())?, Vec::new())?.into_bytes())
     }
 
-    /// Opens the subdirectory of a name.
+    /// Opens the subdirectory with this name.
     ///
     /// # Errors
     /// When there is none, or the entry is a symlink.
@@ -204,7 +204,7 @@ impl Dir {
         Ok(dir)
     }
 
-    /// Opens the regular file of a name for reading.
+    /// Opens the regular file with this name for reading.
     ///
     /// # Errors
     /// As [`super::open`].
@@ -212,7 +212,7 @@ impl Dir {
         regular(fs::openat(&self.fd, single(name.as_ref())?, READ, Mode::empty()))
     }
 
-    /// Reads the whole small file of a name.
+    /// Reads the whole of a small regular file with this name.
     ///
     /// # Errors
     /// As [`super::text`].
@@ -255,7 +255,7 @@ impl Dir {
         Ok(fs::renameat(&self.fd, single(from.as_ref())?, &to.fd, single(name.as_ref())?)?)
     }
 
-    /// Removes the entry of a name that is not a directory.
+    /// Removes the entry with this name, which must not be a directory.
     ///
     /// # Errors
     /// As unlink(2).
@@ -263,7 +263,7 @@ impl Dir {
         Ok(fs::unlinkat(&self.fd, single(name.as_ref())?, AtFlags::empty())?)
     }
 
-    /// Removes the empty subdirectory of a name.
+    /// Removes the empty subdirectory with this name.
     ///
     /// # Errors
     /// As rmdir(2).

@@ -11,7 +11,7 @@ use std::io::{Error, ErrorKind, Result};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
-/// What the walk has met.
+/// What kind of entry a walk reports to its callback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Seen {
     /// An entry that is not a directory.
@@ -23,9 +23,9 @@ enum Seen {
 /// What the walk does with directories that it may not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Closed {
-    /// Skips them.
+    /// Skips directories that may not be read.
     Stay,
-    /// Sets their mode to 0700 if they are ours (see [`super::ours`]), and enters them.
+    /// Sets the mode of such directories to 0700 if they are ours (see [`super::ours`]), and enters them.
     Open,
 }
 

@@ -63,7 +63,7 @@ pub fn drop(user: Option<&User>, kept: &[u32]) -> Result<()> {
     // SAFETY: plain numbers in every prctl.
     unsafe {
         check(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))?;
-        // Without CAP_SETPCAP the bounding set cannot be changed; such a process has nothing to drop from it.
+        // Without CAP_SETPCAP the bounding set cannot be changed, but such a process gains nothing by it either.
         if had.effective & 1 << SETPCAP != 0 {
             unbind(kept)?;
         }

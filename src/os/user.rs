@@ -8,11 +8,11 @@ use std::io::Error;
 /// A user with the groups that a process of that user runs with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
-    /// User id.
+    /// User id of the user.
     pub uid: u32,
-    /// Primary group id.
+    /// Id of the user's primary group.
     pub gid: u32,
-    /// Ids of all groups, the primary group first.
+    /// Ids of all groups that the user is in, the primary group first.
     pub groups: Vec<u32>,
 }
 

@@ -165,7 +165,7 @@ impl Ebpf {
             let mut program = Program::load(name, code, &maps, attach, btf.id(kind, hook)?).context(RIGHTS)?;
             match attach {
                 Attach::Tracepoint => program.attach()?,
-                // The walks come last: what is opened behind their back, the programs at the tracepoints see already.
+                // The walks come last: what is opened after a walk has passed is recorded by the programs at the tracepoints.
                 Attach::Iterator if name == "ioriot_mark" => {
                     tasks = program.walk()?;
                     maps.settle()?;

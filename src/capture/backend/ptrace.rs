@@ -27,14 +27,14 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::Instant;
 
-/// A traced thread.
+/// What is known of a traced thread between two of its stops.
 #[derive(Clone, Copy, Debug, Default)]
 struct Thread {
-    /// Its process id.
+    /// Process id (thread group) of the thread.
     pid: u32,
     /// The captured call it is in: number (of its row), arguments, start (monotonic ns). `None` when it is in none.
     inside: Option<(u64, [u64; 6], u64)>,
-    /// Is it in a call that is not captured?
+    /// Is the thread in a call that is not captured, so that its return is ignored?
     elsewhere: bool,
     /// Its thread id before it executed another program; `None` if it has not since its last record.
     was: Option<u32>,
@@ -68,7 +68,7 @@ impl Ptrace {
         let (target, pids) = Target::of(scope, &filter)?;
         let mut threads = HashMap::new();
         for pid in &pids {
-            // Threads may start meanwhile: until a look at them shows no new one.
+            // Threads may start meanwhile: repeated until there are no new ones.
             loop {
                 let found =
                     std::fs::read_dir(format!("/proc/{pid}/task")).with_context(|| format!("there is no process {pid}"))?;

@@ -11,27 +11,27 @@ pub enum Call {
     Entry(u64, [u64; 6], Abi),
     /// It leaves a call with this result (-errno when it failed).
     Exit(i64),
-    /// It is neither entering nor leaving a call, or is gone.
+    /// The thread is neither entering nor leaving a call, or has ended.
     None,
 }
 
 /// The calling convention (ABI) of a call, which decides what its number means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Abi {
-    /// That of this machine's 64-bit programs.
+    /// The ABI of this machine's 64-bit programs.
     Native,
-    /// That of this machine's 32-bit programs (i386).
+    /// The ABI of this machine's 32-bit programs (i386).
     Narrow,
-    /// Any other; such calls are not decoded.
+    /// Any other ABI; such calls are counted and not decoded.
     Other,
 }
 
 /// Why wait(2) reported a traced thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// It stopped at the entry or the return of a call.
+    /// The thread stopped at the entry or the return of a call.
     Call,
-    /// It stopped because this signal is to be delivered to it.
+    /// The thread stopped because this signal is to be delivered to it.
     Signal(i32),
     /// It enters a call for which the seccomp filter stops it (PTRACE_EVENT_SECCOMP).
     Filtered,
@@ -39,9 +39,9 @@ pub enum Event {
     Exec(u32),
     /// Its whole process was stopped by a signal such as SIGSTOP (group-stop).
     Stopped,
-    /// It stopped for something else, which a capture ignores.
+    /// The thread stopped for something else, which a capture ignores.
     Other,
-    /// It has ended, with this status of wait(2).
+    /// The thread has ended, with this status of wait(2).
     Gone(i32),
 }
 

@@ -70,19 +70,19 @@ impl Row {
 
 /// Sizes of the structures that are read behind pointers: bytes, or binary logarithms where said.
 pub mod size {
-    /// `struct open_how` (openat2(2)): flags, mode, resolve.
+    /// Bytes of `struct open_how` (openat2(2)): flags, mode, resolve.
     pub const HOW: u8 = 24;
-    /// `struct flock` up to and with the length (fcntl(2)).
+    /// Bytes of `struct flock` up to and with the length (fcntl(2)).
     pub const LOCK: u8 = 24;
-    /// The flags of `struct clone_args` (clone3(2)).
+    /// Bytes of the flags, the first field of `struct clone_args` (clone3(2)).
     pub const CLONE_ARGS: u8 = 8;
     /// Bytes of two `struct timespec` or `struct timeval`.
     pub const TIMES: u8 = 32;
-    /// `struct utimbuf` (utime(2)).
+    /// Bytes of `struct utimbuf` (utime(2)).
     pub const UTIMBUF: u8 = 16;
-    /// `struct stat` up to and with the modification time (stat(2)).
+    /// Bytes of `struct stat` up to and with the modification time (stat(2)).
     pub const STAT: u8 = 104;
-    /// `struct statx` up to and with the device numbers (statx(2)).
+    /// Bytes of `struct statx` up to and with the device numbers (statx(2)).
     pub const STATX: u8 = 144;
     /// Bytes of two descriptors (pipe(2), socketpair(2)).
     pub const PAIR: u8 = 8;

@@ -187,7 +187,7 @@ impl Asm {
         self.insns.push(Insn { code, regs: dst as u8 | src << 4, off, imm });
     }
 
-    /// `dst op= src`.
+    /// Appends an arithmetic instruction: `dst op= src`.
     pub fn alu(&mut self, op: Alu, dst: Reg, src: impl Into<Src>) {
         match src.into() {
             Src::Imm(imm) => self.push(0x07 | op as u8, dst, 0, 0, imm),
@@ -195,17 +195,17 @@ impl Asm {
         }
     }
 
-    /// `dst = src`.
+    /// Appends a move: `dst = src`.
     pub fn mov(&mut self, dst: Reg, src: impl Into<Src>) {
         self.alu(Alu::Mov, dst, src);
     }
 
-    /// `dst += src`.
+    /// Appends an addition: `dst += src`.
     pub fn add(&mut self, dst: Reg, src: impl Into<Src>) {
         self.alu(Alu::Add, dst, src);
     }
 
-    /// `dst =` the low 32 bits of `dst`, zero extended.
+    /// Appends an instruction that keeps the low 32 bits of `dst` and zeroes the rest.
     pub fn zero_extend(&mut self, dst: Reg) {
         self.low_half(dst, dst);
     }
@@ -230,12 +230,12 @@ impl Asm {
         }
     }
 
-    /// Load: `dst = *(base + off)`, zero extended.
+    /// Appends a load of this width: `dst = *(base + off)`, zero extended.
     pub fn load(&mut self, size: Size, dst: Reg, base: Reg, off: i16) {
         self.push(0x61 | size as u8, dst, base as u8, off, 0);
     }
 
-    /// Store: `*(base + off) = src`.
+    /// Appends a store of this width: `*(base + off) = src`.
     pub fn store(&mut self, size: Size, base: Reg, off: i16, src: impl Into<Src>) {
         match src.into() {
             Src::Imm(imm) => self.push(0x62 | size as u8, base, 0, off, imm),
@@ -255,7 +255,7 @@ impl Asm {
         self.labels[label.0] = Some(self.insns.len());
     }
 
-    /// Jumps to a label if `dst cond src` is true.
+    /// Appends a conditional jump to a label, taken if `dst cond src` is true.
     pub fn jump(&mut self, cond: If, dst: Reg, src: impl Into<Src>, to: Label) {
         self.jumps.push((self.insns.len(), to));
         match src.into() {
@@ -264,18 +264,18 @@ impl Asm {
         }
     }
 
-    /// Jumps to a label.
+    /// Appends an unconditional jump to a label.
     pub fn goto(&mut self, to: Label) {
         self.jumps.push((self.insns.len(), to));
         self.push(0x05, Reg::R0, 0, 0, 0);
     }
 
-    /// Calls a helper function of the kernel.
+    /// Appends a call of a helper function of the kernel.
     pub fn call(&mut self, helper: Helper) {
         self.push(0x85, Reg::R0, 0, 0, helper as i32);
     }
 
-    /// Calls a kernel function (kfunc) by its BTF id.
+    /// Appends a call of a kernel function (kfunc) by its BTF id.
     pub fn kfunc(&mut self, id: u32) {
         self.push(0x85, Reg::R0, KFUNC, 0, id as i32);
     }
@@ -301,12 +301,12 @@ impl Asm {
         self.push(0, Reg::R0, 0, 0, 0);
     }
 
-    /// Ends the program or function: returns 0.
+    /// Appends the end of the program or function: returns 0.
     pub fn exit(&mut self) {
         self.give(0);
     }
 
-    /// Ends the program or function: returns a number.
+    /// Appends the end of the program or function: returns a number.
     pub fn give(&mut self, number: i32) {
         self.mov(Reg::R0, number);
         self.push(0x95, Reg::R0, 0, 0, 0);
@@ -354,7 +354,7 @@ impl Code {
         &self.functions
     }
 
-    /// Number of instructions.
+    /// Number of instructions of the program; one that loads an address counts as two.
     pub fn len(&self) -> usize {
         self.insns.len()
     }

@@ -2,14 +2,14 @@
 
 /// Number of rows for calls of 64-bit programs, by call number; as many rows for those of 32-bit programs follow.
 pub const NUMBERS: usize = 512;
-/// Number of rows in all.
+/// Number of rows in map `calls`: those of 64-bit and of 32-bit calls.
 pub const ROWS: usize = 2 * NUMBERS;
-/// Bytes of a row.
+/// Size of a row of map `calls`, bytes.
 pub const ROW: usize = 8;
 /// Value in place of an argument's position: the call has no such argument.
 pub const NONE: u8 = 0xff;
 
-/// Bits of [`Row::flags`].
+/// Bits of [`Row::flags`]: what the eBPF programs do at a call.
 pub mod flag {
     /// The call is captured.
     pub const WATCHED: u8 = 1;
@@ -17,7 +17,7 @@ pub mod flag {
     pub const AT_ENTRY: u8 = 2;
     /// The call returns a descriptor, whose file is recorded.
     pub const MAKES_FD: u8 = 4;
-    /// The record has a part of variable length.
+    /// The record of the call may have parts of variable length (strings, data behind a pointer).
     pub const VARIABLE: u8 = 8;
     /// The data behind the pointer argument are valid, and read, only if the call succeeded.
     pub const IF_DONE: u8 = 16;
@@ -29,9 +29,9 @@ pub mod flag {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Behind {
-    /// Nothing.
+    /// Nothing is read behind a pointer.
     Nothing = 0,
-    /// [`Row::size`] bytes.
+    /// A structure of [`Row::size`] bytes.
     Fixed = 1,
     /// An array with as many elements as the call returned; [`Row::size`] is the binary logarithm of an element's size.
     Returned = 2,

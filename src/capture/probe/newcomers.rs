@@ -152,7 +152,7 @@ fn one(a: &mut Asm, k: &Layout, none: Label, last: Label, full: Label) {
     file(a, k, none);
     a.load(DW, R1, R10, frame::POINTER);
     a.store(DW, R8, at::ARGS + 8, R1);
-    // Close-on-exec is a bit of the table, not of the file.
+    // Close-on-exec is a bit of the descriptor table, not of the file.
     a.load(DW, R1, R7, k.at.files);
     a.load(DW, R1, R1, k.at.table);
     a.load(DW, R3, R1, k.at.cloexec);

@@ -24,9 +24,9 @@ use anyhow::Result;
 pub struct Optional {
     /// Name of the program, as the kernel lists it.
     pub name: &'static str,
-    /// Its instructions.
+    /// Instructions of the program.
     pub code: Code,
-    /// BTF type id of the tracepoint that it is attached to.
+    /// BTF type id of the tracepoint that the program is attached to.
     pub hook: u32,
 }
 

@@ -190,7 +190,7 @@ pub fn executable(name: &OsStr) -> Result<PathBuf> {
     Ok(program)
 }
 
-/// Is it a regular file with an execute bit?
+/// Is the path a regular file with an execute bit?
 fn runs(path: &Path) -> bool {
     path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }

@@ -33,7 +33,7 @@ pub enum Match {
     Others {
         /// Process id of this process, which is left out.
         own: u32,
-        /// The property that tasks are matched by.
+        /// The property (none, user, name or control group) that a task must have.
         by: By,
     },
 }

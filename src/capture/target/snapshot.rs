@@ -20,11 +20,11 @@ use std::path::{Path, PathBuf};
 pub struct Process {
     /// Process id, as captured.
     pub pid: i64,
-    /// Process id of its parent.
+    /// Process id of the parent process.
     pub parent: i64,
-    /// Its real user id.
+    /// Real user id of the process.
     pub uid: i64,
-    /// Its real group id.
+    /// Real group id of the process.
     pub gid: i64,
     /// Its name (`comm` of its leading thread, at most 15 bytes).
     pub comm: Vec<u8>,

@@ -171,7 +171,7 @@ fn compiler(kernel: &str) -> Result<String> {
     let version = Command::new("stap").arg("-V").stdin(Stdio::null()).output().context("cannot execute stap")?;
     let said = [version.stdout, version.stderr].concat();
     let version = String::from_utf8_lossy(&said).lines().next().unwrap_or_default().trim().to_owned();
-    // systemtap/README.md says how.
+    // How lines get lost is in systemtap/README.md.
     let hint = if version.contains("version 4.") { ": loses lines of large captures, which 5.1 does not" } else { "" };
     Ok(version + hint)
 }

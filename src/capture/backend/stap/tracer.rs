@@ -139,7 +139,7 @@ impl Tracer {
     /// When it cannot be executed.
     pub fn start(program: &OsStr, arguments: &[OsString]) -> Result<Tracer> {
         let mut command = Command::new(program);
-        // In a group of its own: an interrupt from the keyboard is for this program, which then ends the tracer.
+        // In a process group of its own: an interrupt from the keyboard reaches only this program, which then ends the tracer.
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         let mut child = command.spawn().with_context(|| format!("cannot execute {}", program.display()))?;
         let text: OwnedFd = child.stdout.take().context("no pipe")?.into();
@@ -222,7 +222,7 @@ impl Drop for Tracer {
     fn drop(&mut self) {
         if self.ended().is_none() {
             self.stop();
-            // It may have more to write than the pipe holds.
+            // Its output is read meanwhile, since it may have more to write than the pipe holds.
             while self.read(Duration::from_millis(20)).unwrap_or(false) {
                 while self.text.lines.next().is_some() {}
                 while self.said.lines.next().is_some() {}
