@@ -49,7 +49,7 @@ pub struct Summary {
     pub ended: Ended,
     /// Exit status of the captured command, in words; `None` when the scope was no command or it still runs.
     pub status: Option<String>,
-    /// How long the capture took, s.
+    /// How long the capture took from its start to its end, s.
     pub seconds: f64,
     /// Number of events that were written (rows of table `events`).
     pub events: u64,

@@ -21,7 +21,7 @@ pub fn mine(stat: &Stat) -> bool {
     stat.st_uid == us() && stat.st_mode & 0o022 == 0
 }
 
-/// Makes a directory that is [`ours`] private: owner and group of this process, mode 0700.
+/// Makes a directory that is [`ours`] private: owned by the effective user of this process, mode 0700.
 ///
 /// # Errors
 /// When it belongs to another user, or its file system has no owners and modes.

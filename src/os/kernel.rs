@@ -13,15 +13,15 @@ pub const ARCH: u32 = 0xc000_00b7;
 /// What seccomp(2) and ptrace(2) call the architecture of 32-bit programs: AUDIT_ARCH_I386 on x86_64, 0 (none) elsewhere.
 pub const NARROW: u32 = if cfg!(target_arch = "x86_64") { 0x4000_0003 } else { 0 };
 
-/// PTRACE_EVENT_STOP of ptrace(2) (linux/ptrace.h).
+/// PTRACE_EVENT_STOP of ptrace(2): the event of group-stops and PTRACE_INTERRUPT (linux/ptrace.h).
 pub const PTRACE_EVENT_STOP: i32 = 128;
 
-/// KCMP_FILE of kcmp(2) (linux/kcmp.h).
+/// KCMP_FILE of kcmp(2): compare open file descriptions (linux/kcmp.h).
 pub const KCMP_FILE: i32 = 0;
 
-/// OPEN_TREE_CLONE of open_tree(2) (linux/mount.h).
+/// OPEN_TREE_CLONE of open_tree(2): make a detached copy of a mount (linux/mount.h).
 pub const OPEN_TREE_CLONE: i32 = 1;
-/// MOVE_MOUNT_F_EMPTY_PATH of move_mount(2) (linux/mount.h).
+/// MOVE_MOUNT_F_EMPTY_PATH of move_mount(2): the source is its descriptor, without a path (linux/mount.h).
 pub const MOVE_MOUNT_F_EMPTY_PATH: i32 = 0x04;
-/// MOVE_MOUNT_T_EMPTY_PATH of move_mount(2) (linux/mount.h).
+/// MOVE_MOUNT_T_EMPTY_PATH of move_mount(2): the target is its descriptor, without a path (linux/mount.h).
 pub const MOVE_MOUNT_T_EMPTY_PATH: i32 = 0x40;

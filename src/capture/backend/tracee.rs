@@ -7,9 +7,9 @@ use std::mem::MaybeUninit;
 /// What a thread that stopped for a call is doing (`struct ptrace_syscall_info`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
-    /// It enters a call: number, the six argument registers, and the calling convention.
+    /// The thread enters a call: number, the six argument registers, and the calling convention.
     Entry(u64, [u64; 6], Abi),
-    /// It leaves a call with this result (-errno when it failed).
+    /// The thread leaves a call with this result (-errno when it failed).
     Exit(i64),
     /// The thread is neither entering nor leaving a call, or has ended.
     None,
@@ -33,11 +33,11 @@ pub enum Event {
     Call,
     /// The thread stopped because this signal is to be delivered to it.
     Signal(i32),
-    /// It enters a call for which the seccomp filter stops it (PTRACE_EVENT_SECCOMP).
+    /// The thread enters a call for which the seccomp filter stops it (PTRACE_EVENT_SECCOMP).
     Filtered,
-    /// It executed another program; before, its thread id was this one (exec gives the thread the id of its process).
+    /// The thread executed another program; before, its thread id was this one (exec gives the thread the id of its process).
     Exec(u32),
-    /// Its whole process was stopped by a signal such as SIGSTOP (group-stop).
+    /// The thread's whole process was stopped by a signal such as SIGSTOP (group-stop).
     Stopped,
     /// The thread stopped for something else, which a capture ignores.
     Other,

@@ -69,7 +69,7 @@ pub struct Decoder<'a> {
     gone: HashSet<u32>,
     /// Paths of open directories by process and descriptor: an open below one needs no path of its own if it led where it says.
     dirs: HashMap<(u32, i64), Vec<u8>>,
-    /// Counters of what was taken so far.
+    /// Counters of the records, calls and requests taken so far.
     pub seen: Seen,
 }
 

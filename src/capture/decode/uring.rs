@@ -16,15 +16,15 @@ pub const COMMAND: i32 = 64;
 /// Layout of io_uring requests in the running kernel: offsets in `struct io_kiocb`, bytes, and those of each opcode's data.
 #[derive(Clone, Debug, Default)]
 pub struct Rings {
-    /// Offset of the pointer to the `struct file` of the request; null until the kernel has looked it up.
+    /// Offset in `struct io_kiocb` of the pointer to the `struct file` of the request; null until the kernel has looked it up.
     pub file: i16,
-    /// Offset of the opcode (u8).
+    /// Offset in `struct io_kiocb` of the opcode (u8).
     pub opcode: i16,
-    /// Offset of the flags of the request, of which the low 32 bits are read.
+    /// Offset in `struct io_kiocb` of the flags of the request, of which the low 32 bits are read.
     pub flags: i16,
-    /// Offset of the descriptor (i32).
+    /// Offset in `struct io_kiocb` of the descriptor that the request is about (i32).
     pub fd: i16,
-    /// Offset of the result (i32).
+    /// Offset in `struct io_kiocb` of the result of the request (i32), set at its completion.
     pub result: i16,
     /// Offset in `struct filename` of the pointer to the text of a path.
     pub text: i16,

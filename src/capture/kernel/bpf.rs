@@ -33,11 +33,11 @@ mod kind {
     pub const TASK_STORAGE: u32 = 29;
 }
 
-/// BPF_F_NO_PREALLOC, which task storage asks for.
+/// Flag BPF_F_NO_PREALLOC of a map, without which the kernel refuses task storage.
 const NO_PREALLOC: u32 = 1;
 /// BPF_F_MMAPABLE: an array whose memory can be mapped into this process.
 const MMAPABLE: u32 = 1 << 10;
-/// BPF_PROG_TYPE_TRACING.
+/// BPF_PROG_TYPE_TRACING: the type of all programs here.
 const TRACING: u32 = 26;
 
 /// What a program is attached to; the values are those of `enum bpf_attach_type`.

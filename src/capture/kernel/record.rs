@@ -216,7 +216,7 @@ impl<'a> Record<'a> {
         FIXED as usize + parts.iter().sum::<usize>()
     }
 
-    /// Has the record any of these flags?
+    /// Has the record any of the flags ([`flag`]) in this mask?
     pub fn is(&self, flag: u16) -> bool {
         self.u16(at::FLAGS) & flag != 0
     }
