@@ -48,7 +48,7 @@ use std::sync::Arc;
 use supervise::Watch;
 
 words! {
-    /// What issues the ops.
+    /// What issues the ops of a replay: real syscalls, or nothing at all to measure our own cost.
     #[derive(serde::Serialize, serde::Deserialize)]
     #[serde(rename_all = "lowercase")]
     Engine {
@@ -58,7 +58,7 @@ words! {
 }
 
 words! {
-    /// When ops are issued.
+    /// How the issue times of ops are chosen.
     #[derive(serde::Serialize, serde::Deserialize)]
     #[serde(rename_all = "lowercase")]
     Pace {
@@ -69,7 +69,7 @@ words! {
 }
 
 words! {
-    /// Which ops an op waits for.
+    /// Which earlier ops an op waits for before it is issued.
     #[derive(serde::Serialize, serde::Deserialize)]
     #[serde(rename_all = "lowercase")]
     Order {
@@ -80,7 +80,7 @@ words! {
 }
 
 words! {
-    /// Is the filter of system calls installed? Only a measurement of what it costs goes without.
+    /// Whether the seccomp filter is installed in the sandbox. Only a measurement of its cost runs without it.
     #[derive(serde::Serialize, serde::Deserialize)]
     #[serde(rename_all = "lowercase")]
     Seccomp {
@@ -90,7 +90,7 @@ words! {
 }
 
 impl Pace {
-    /// What times count from.
+    /// What an op's due time counts from under this pace: the start of the replay, or the end of the op before in its lane.
     const fn from(self) -> pace::Since {
         match self {
             Pace::Think => pace::Since::Before,
@@ -100,49 +100,51 @@ impl Pace {
 }
 
 impl Order {
-    /// Does a replay in this order end in the same tree with the same outcomes at any number of workers?
+    /// Whether this order promises the same tree and the same outcomes at any number of workers; order `thread` does not.
     pub const fn promises(self) -> bool {
         matches!(self, Order::Resource | Order::Strict)
     }
 }
 
-/// What replay is to do.
+/// Arguments of a replay: what is replayed, where, and how.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The workload.
+    /// Directory of the workload (a dataset) whose ops are replayed.
     pub workload: PathBuf,
-    /// The root that init made.
+    /// The root that `init` made for the workload; not looked at with [`Engine::Null`].
     pub root: PathBuf,
-    /// Where the run goes.
+    /// Where the run (the dataset of results) is written.
     pub out: PathBuf,
-    /// Processes.
+    /// Processes among which the lanes are divided, at most one per lane.
     pub processes: usize,
-    /// Workers in each; `None` for one per lane up to [`DEFAULT_WORKERS`] in all.
+    /// Workers (replay threads) of each process; `None` for one per lane up to [`DEFAULT_WORKERS`] in all.
     pub threads: Option<usize>,
-    /// What issues the ops.
+    /// What issues the ops: real syscalls or nothing.
     pub engine: Engine,
-    /// When they are issued.
+    /// How the issue times of ops are chosen.
     pub pace: Pace,
-    /// How many times faster than captured, unless the pace is [`Pace::Asap`].
+    /// Factor by which captured times are divided, e.g. 2 for twice as fast; without effect under [`Pace::Asap`].
     pub speed: f64,
-    /// Which wait for which.
+    /// Which earlier ops an op waits for.
     pub order: Order,
-    /// Percent of outcomes that must be the same for [`Summary::ok`].
+    /// Least match (same / (same + different), percent) with which [`Summary::ok`] is true.
     pub min_match: f64,
-    /// Replay in a root that is not fresh.
+    /// Allow a root that a replay has used already; otherwise it is refused.
     pub dirty: bool,
-    /// Seed of artificial delays before ops, to test an order.
+    /// Seed of artificial delays before ops, to test that an order holds; `None` for no delays.
     pub delay: Option<u64>,
-    /// Is the filter of system calls installed?
+    /// Whether the seccomp filter is installed in the sandbox.
     pub seccomp: Seccomp,
-    /// Mappings that the root must have been made with; it knows them itself, so none need be named.
+    /// Mappings (captured directories on other file systems, `--map`) that the root must have been made with. The root's
+    /// stamp records them, so none need be named.
     pub maps: Vec<Map>,
-    /// Caches, user, priority and limits.
+    /// Conditions of the replay beside its sandbox: caches, user, priority and limits.
     pub conditions: Conditions,
 }
 
 impl Options {
-    /// A replay of `workload` in `root`, the results to `out`.
+    /// Default options for a replay of `workload` in `root`, with the results in `out`: one process, pace asap, order
+    /// resource.
     pub fn new(workload: PathBuf, root: PathBuf, out: PathBuf) -> Options {
         Options {
             workload,
@@ -163,15 +165,15 @@ impl Options {
         }
     }
 
-    /// Refuses what this process may not do, whatever the workload.
+    /// Refuses options for which this process lacks the rights, whatever the workload.
     ///
     /// # Errors
-    /// When it takes root to become the user.
+    /// When the conditions name another user and this process is not root.
     pub fn check(&self) -> Result<()> {
         self.conditions.user.as_ref().map_or(Ok(()), |user| user.ids().map(drop))
     }
 
-    /// For the manifest.
+    /// The options as they are written to the manifest of the run.
     fn json(&self) -> Value {
         json!({
             "root": self.root.display().to_string(), "processes": self.processes, "threads": self.threads,
@@ -182,20 +184,21 @@ impl Options {
     }
 }
 
-/// Replays a workload, with this very program as the child: its `main` must hand [`child::VERB`] to [`child::main`].
+/// Replays a workload, with this program's own executable as the child: its `main` must pass [`child::VERB`] to
+/// [`child::main`].
 ///
 /// # Errors
-/// When the workload or root is not fit, no sandbox is possible, or the child gives up. Then there is no run. A process
-/// that is killed is no error here, nor is a signal that asks this one to end: [`Summary::complete`] says that the run is not
-/// whole.
+/// When the workload is invalid, the root does not fit it, no sandbox is possible, or the child gives up; no run is written
+/// then. A killed process of the replay is no error, nor is a signal that asks this one to end: then [`Summary::complete`] is
+/// false.
 pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
     run_with(options, Path::new("/proc/self/exe"), progress)
 }
 
-/// As [`run`], with another program as the child.
+/// Like [`run`], with another executable as the child.
 ///
 /// # Errors
-/// As [`run`].
+/// Like [`run`].
 pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Result<Summary> {
     let workload = Dataset::expect(&options.workload, Kind::Workload)?;
     let checked = check::check(&workload)?;
@@ -239,7 +242,7 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
         parts: parts.clone(),
     };
     if let Some(parts) = &parts {
-        // Before anything is issued: a replay that is killed has used its tree too.
+        // Marked before anything is issued, since a replay that is killed has used its tree too.
         parts.root.mark(State::Used)?;
     }
     let here = [Path::new(".")];
@@ -259,14 +262,15 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
     let mut notes = options.conditions.before(parts.as_deref());
     progress.begin("replay", Unit::Count, ops);
     let watch = Watch { progress, timeline: &timeline };
-    // From here on there is something to show when a signal comes.
+    // From here on results may exist, so a signal no longer ends the process at once: the replay ends early and writes its
+    // run.
     let _held = signal::hold();
     let mut replayed = supervise::replay(&checked, &task, program, &draft, measures, sampler, watch)?;
     notes.append(&mut replayed.notes);
     if replayed.unpopulated > 0 {
         notes.push(format!("{} mappings were too large to be brought into memory at once (MAP_POPULATE).", replayed.unpopulated));
     }
-    // What a replay that was ended would have left at its end is no question.
+    // A replay that was ended early is not compared with the predicted end state.
     let ended = parts.filter(|_| replayed.signal.is_none());
     let state = ended.map(|parts| state::check(&workload, &parts, &draft)).transpose()?;
     manifest.insert("complete".into(), json!(replayed.lost.is_empty()));
@@ -279,7 +283,7 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
     summary.notes = notes;
     let mut said = serde_json::to_value(&summary)?;
     for key in ["fingerprint", "machine"] {
-        // What tells runs apart stands at the top already.
+        // Both are written at the top level of the manifest already.
         let _ = said.as_object_mut().and_then(|said| said.remove(key));
     }
     manifest.insert("summary".into(), said);
@@ -287,14 +291,15 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
     Ok(summary)
 }
 
-/// Number of open file descriptions. There is a place for each in memory that is touched as they are used.
+/// Number of open file descriptions that the workload uses, from its manifest (0 if absent). Each has a slot in the table of
+/// descriptors ([`memory::Fds`]), whose pages become real memory only when used.
 fn ofds(workload: &Dataset) -> Result<usize> {
     let said = number(workload, "ofds")?.unwrap_or(0);
     let ofds = usize::try_from(said).ok().filter(|ofds| *ofds <= memory::MOST_FDS);
     ofds.with_context(|| format!("invalid workload: the manifest says {said} ofds, and there are {} at most", memory::MOST_FDS))
 }
 
-/// A number of the manifest.
+/// A number in the manifest of a workload, or the length of a list there; `None` when the key is absent.
 fn number(workload: &Dataset, key: &str) -> Result<Option<u64>> {
     match workload.manifest.get(key) {
         None => Ok(None),

@@ -1,4 +1,4 @@
-//! The outside of a replay: starts the child, takes its records, compares and writes them.
+//! The supervisor, the side of a replay outside the sandbox: starts the child, takes its records, compares and writes them.
 
 use super::Order;
 use super::watchdog::Watchdog;
@@ -28,25 +28,26 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
-/// Bytes of text in a frame at most; more is nonsense.
+/// Most bytes of text read of one frame (a message of the child through the pipe); more is an error of the sender.
 const FRAME_MAX: u32 = 4096;
-/// Sheets that a worker fills in a millisecond at the very most: so long the supervisor may nap that the worker does not
-/// come to the end of them. To look more often would only take a processor from somebody.
+/// Upper bound of result blocks that a worker fills per millisecond. The supervisor's nap is computed from it, so that a
+/// worker does not run out of blocks meanwhile; looking more often would only take processor time from others.
 const PER_MS: usize = 128;
-/// The longest nap, ms: so soon a signal is heard.
+/// Longest time the supervisor sleeps between two looks at the board, ms; a signal is noticed within it.
 const NAP: usize = 100;
-/// Share of the blocks from which there is no time to nap.
+/// Share of unread result blocks (0 to 1, of the worker with most) above which the supervisor does not sleep between two
+/// looks.
 const BUSY: f64 = 0.25;
 
-/// How much nicer the supervisor is than the workers (setpriority(2)): it writes when they leave it the processor, or when
-/// its blocks run out.
+/// Nice value of the supervisor's thread (setpriority(2)); the workers keep 0. It runs when they leave it a processor, and
+/// they wait for it when the result blocks run out.
 const NICE: i32 = 5;
 
-/// Starts the child and takes its records to the results, in a thread of its own: the child dies with the thread that
-/// started it, and being nice is for ever.
+/// Starts the child and writes its records to the results, in a thread of its own: the child dies with the thread that
+/// started it (PR_SET_PDEATHSIG), and a raised nice value cannot be lowered again.
 ///
 /// # Errors
-/// When the child cannot be started, gives up, or dies before the start.
+/// When the child cannot be started, reports an error, or dies before the start.
 pub fn replay(
     checked: &Checked,
     task: &Task,
@@ -94,16 +95,17 @@ fn open(workload: &Dataset, table: Table) -> Result<File> {
     files::open(&path).with_context(|| format!("cannot open {}: make the workload again", path.display()))
 }
 
-/// Starts the child with the descriptors it gets and nothing else; says which conditions it could not get.
+/// Starts the child with exactly the descriptors it needs; returns the read end of its pipe, the child, and notes on the
+/// conditions that could not be met.
 fn start(workload: &Dataset, task: &Task, program: &Path, board: File) -> Result<(PipeReader, Child, Vec<String>)> {
     let (ops, lanes) = (open(workload, Table::Ops)?, open(workload, Table::Lanes)?);
     let edges = match task.order {
         Order::Resource => open(workload, Table::Edges)?,
-        // Nobody reads it.
+        // The child does not read edges in these orders; any descriptor fills the place.
         Order::Strict | Order::Thread => lanes.try_clone()?,
     };
     let (reader, writer) = pipe().context("cannot make a pipe")?;
-    // Above the places they go to, so that none is overwritten before it is moved.
+    // Duplicated above the numbers they are moved to, so that none is overwritten before it is moved.
     let high = |fd: RawFd| -> Result<OwnedFd> {
         // SAFETY: fd is open; the copy is owned by the OwnedFd alone.
         unsafe {
@@ -118,7 +120,7 @@ fn start(workload: &Dataset, task: &Task, program: &Path, board: File) -> Result
         (high(edges.as_raw_fd())?, child::EDGES),
         (high(board.as_raw_fd())?, child::BOARD),
         (high(writer.as_raw_fd())?, child::PIPE),
-        // Without a root there is none, and nobody looks at it.
+        // Without a root there is no lock; the child does not look at this descriptor then.
         (high(task.lock.as_ref().map_or(lanes.as_raw_fd(), |lock| lock.as_fd().as_raw_fd()))?, child::LOCK),
         (high(task.tell().context("no memory for the task")?.as_raw_fd())?, child::TASK),
     ];
@@ -127,14 +129,14 @@ fn start(workload: &Dataset, task: &Task, program: &Path, board: File) -> Result
     let moves: Vec<(RawFd, RawFd)> = given.iter().chain(&trees).map(|(from, to)| (from.as_raw_fd(), *to)).collect();
 
     let mut command = Command::new(program);
-    // The tree is for whoever looks at the list of processes.
+    // The path of the tree is an argument only so that it shows in lists of processes.
     command.arg(child::VERB).args(task.tree()).env_clear().stdin(Stdio::null()).stdout(Stdio::null());
-    // First, so that the descriptor it tells by is not yet replaced.
+    // Registered before the hook below, so that the descriptor it reports through is not yet replaced.
     let armed = task.conditions.arm(&mut command, task.ofds)?;
     // SAFETY: between fork and exec only signal and dup2 are called, which are async-signal-safe.
     unsafe {
         command.pre_exec(move || {
-            // The terminal sends them to all of a job, and it is this process that ends the replay.
+            // The terminal signals the whole process group; only the supervisor reacts, and ends the replay.
             Signal::ignore_all();
             for (from, to) in &moves {
                 if libc::dup2(*from, *to) < 0 {
@@ -149,7 +151,7 @@ fn start(workload: &Dataset, task: &Task, program: &Path, board: File) -> Result
     Ok((reader, child, armed.notes()?))
 }
 
-/// Reads what the processes of the replay write.
+/// The supervisor at work: the board and the pipe it reads, and what it keeps beside them.
 struct Supervisor<'a> {
     board: Board,
     pipe: PipeReader,
@@ -159,7 +161,7 @@ struct Supervisor<'a> {
 }
 
 impl Supervisor<'_> {
-    /// Takes everything that the child does.
+    /// Takes records until the child ends, waits for it, and returns all that was counted and measured.
     fn run(mut self, mut child: Child, workload: &Dataset) -> Result<Replayed> {
         let cpu = clock(libc::CLOCK_THREAD_CPUTIME_ID);
         let taken = self.take(&mut child);
@@ -199,7 +201,8 @@ impl Supervisor<'_> {
         Ok(replayed)
     }
 
-    /// Takes records until the replay is over, and every process of it gone if it ended early.
+    /// Takes records until the replay is over; if it ends early (signal, deadlock), kills the child and takes what its
+    /// processes had written.
     fn take(&mut self, child: &mut Child) -> Result<Taken> {
         let nap = (self.board.blocks() / PER_MS).clamp(1, NAP) as i32;
         let mut early = None;
@@ -226,7 +229,7 @@ impl Supervisor<'_> {
         self.sample();
         self.read()?;
         for worker in 0..self.board.workers() {
-            // What is left is of workers that are gone.
+            // Unfinished blocks left now belong to workers that have died.
             while let Some(block) = self.board.unfinished(worker) {
                 self.books.enter(block, worker, self.board.head().start.load(SeqCst))?;
                 self.board.read(worker);
@@ -235,7 +238,7 @@ impl Supervisor<'_> {
         Ok(ended)
     }
 
-    /// Begins to sample with the first op.
+    /// Starts the sampling of the machine once the first op may be issued.
     fn sample(&mut self) {
         let head = self.board.head();
         if head.go.load(SeqCst) != 0 {
@@ -243,7 +246,7 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Takes what is there.
+    /// Enters every result block that workers have filled so far, and frees it.
     fn read(&mut self) -> Result<()> {
         for worker in 0..self.board.workers() {
             while let Some(block) = self.board.to_read(worker) {
@@ -254,7 +257,7 @@ impl Supervisor<'_> {
         Ok(())
     }
 
-    /// Waits so many milliseconds for a frame to come.
+    /// Waits up to `timeout` ms for a frame in the pipe, or its end; true when there is something to read.
     fn hears(&self, timeout: i32) -> Result<bool> {
         let mut poll = libc::pollfd { fd: self.pipe.as_raw_fd(), events: libc::POLLIN, revents: 0 };
         // SAFETY: poll is one pollfd, writable.
@@ -264,6 +267,7 @@ impl Supervisor<'_> {
         Ok(ret > 0)
     }
 
+    /// Reads one frame of the pipe. An error frame of the child becomes an error here.
     fn listen(&mut self) -> Result<Heard> {
         // A pipe cut in the middle of a frame is a child that died, not an error of ours.
         let Ok(Some(frame)) = Frame::read(&mut self.pipe) else { return Ok(Heard::Nothing) };
@@ -280,34 +284,35 @@ impl Supervisor<'_> {
     }
 }
 
-/// How far records were taken.
+/// Why the supervisor stopped taking records.
 enum Taken {
-    /// To the last one.
+    /// The replay finished: every record was taken.
     All,
-    /// Until the process that leads the replay was killed.
+    /// The leader (the process that clones the others) died before it said that all is done.
     UntilKilled,
-    /// Until a signal asked to end.
+    /// This signal asked the supervisor to end the replay.
     UntilAsked(Signal),
-    /// Until nobody would go on: who waits for what.
+    /// The watchdog found that all remaining workers sleep for ops of each other; the text says who waits for what.
     UntilStuck(String),
 }
 
+/// What a read of the pipe gave: a frame after which the replay goes on, the frame that says it is done, or the pipe's end.
 enum Heard {
     More,
     Done,
     Nothing,
 }
 
-/// Who is told how far the replay is, and by what.
+/// Progress reports of a replay, with the captured time line from which the remaining time is estimated.
 #[derive(Clone, Copy)]
 pub struct Watch<'a> {
-    /// Who is told.
+    /// Counter of ops, differences, lag and remaining time, which the command line draws.
     pub progress: &'a Progress,
-    /// What a pace goes by.
+    /// Captured times of the ops, from which the time left is told; empty without a pace.
     pub timeline: &'a Timeline,
 }
 
-/// Where records are entered.
+/// Everything that takes in records: the table of results, counts, latencies and the progress.
 struct Books<'a> {
     results: Results,
     replayed: Replayed,
@@ -316,7 +321,8 @@ struct Books<'a> {
 }
 
 impl Books<'_> {
-    /// Enters the records of a block.
+    /// Compares, counts and writes the records of one result block; `start` is the start of the replay on CLOCK_MONOTONIC,
+    /// ns.
     fn enter(&mut self, block: &Block, worker: usize, start: i64) -> Result<()> {
         let (mut ops, mut different, mut lag, mut last) = (0, 0, None, None);
         for record in block.records(worker as u32) {
@@ -338,7 +344,7 @@ impl Books<'_> {
         if let Some((op_id, begin)) = last
             && let Some(left) = timeline.left(op_id)
         {
-            // The block may have come long after the op.
+            // Less the time since the op began: its block may be read long after it.
             progress.left(left.saturating_sub(Duration::from_nanos((now() - start - begin).max(0) as u64)));
         }
         Ok(())

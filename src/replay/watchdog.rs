@@ -1,7 +1,8 @@
-//! Watches a replay from outside, by what its workers write to the board anyhow.
+//! Detects deadlocks of a replay and calls that take long, from the supervisor, by what workers write to the board anyhow.
 //!
-//! A worker says before what it falls asleep. When all that are not done sleep for ops of each other, no time will bring any of
-//! them on: then the replay is over. A call that takes long is none of that: the machine may be slow.
+//! Before it sleeps, a worker notes the op it wants to issue and the op it waits for. When all workers that are not done
+//! sleep for ops of each other, none of them can ever go on, and the replay is ended. A call that takes long is not that
+//! case: the machine may be slow.
 
 use super::Pace;
 use crate::replay::shared::board::Board;
@@ -10,33 +11,33 @@ use crate::replay::shared::record::UNKNOWN;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
-/// Time from one look to the next.
+/// Shortest time between two looks at the workers.
 const EVERY: Duration = Duration::from_millis(250);
-/// A call that takes longer is told of.
+/// A call that takes longer than this is reported in a warning, once.
 const LONG: Duration = Duration::from_secs(10);
-/// Sleepers that a message names.
+/// Most sleeping workers that the message about a deadlock names.
 const NAMED: usize = 4;
 
-/// What is known of a worker from the look before.
+/// What the previous look saw of one worker.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
-    /// The op before which it slept, and what for.
+    /// The op it slept before and the op it waited for; `None` if it was awake.
     asleep: Option<(i64, Wait)>,
-    /// The call it had begun.
+    /// The call it was in; `None` if it was in none.
     call: Option<Call>,
 }
 
-/// A call that was under way at a look.
+/// A call of a worker that had begun and not ended at a look.
 #[derive(Clone, Copy, Debug)]
 struct Call {
     op_id: i64,
-    /// The first look that saw it.
+    /// Time of the first look that saw it.
     since: Instant,
-    /// Was it told of?
+    /// Whether the warning about it was given.
     told: bool,
 }
 
-/// Who watches.
+/// The watchdog: looks at all workers from time to time, and finds those that will never go on.
 #[derive(Debug)]
 pub struct Watchdog {
     looked: Instant,
@@ -45,20 +46,22 @@ pub struct Watchdog {
 }
 
 impl Watchdog {
-    /// Of so many workers that keep a pace.
+    /// A watchdog for this many workers of a replay with this pace, at the moment of its start.
     pub fn new(workers: usize, pace: Pace) -> Watchdog {
         Watchdog { looked: Instant::now(), pace, seen: vec![Seen { asleep: None, call: None }; workers] }
     }
 
-    /// Looks, if the last look was long enough ago. Says who waits for what when nobody will ever go on.
+    /// Looks at all workers if the last look was at least 250 ms ago. Returns who waits for what when no worker can ever go
+    /// on, else `None`.
     pub fn look(&mut self, board: &Board) -> Option<String> {
         if self.looked.elapsed() < EVERY || board.head().go.load(SeqCst) == 0 {
             return None;
         }
         self.looked = Instant::now();
         let left: Vec<usize> = (0..self.seen.len()).filter(|worker| !board.slot(*worker).counter.over()).collect();
-        // One look does not tell: while it goes from worker to worker, somebody may wake, go on and sleep again. But who
-        // slept before this look began and is still not free to go has not moved, and who moves first must be free before.
+        // One look does not prove it: while it goes from worker to worker, one may wake, issue ops and sleep again. But a
+        // worker that slept before this look began and still waits for an unfinished op has not moved, and the first to move
+        // must have been free before.
         let mut stuck = !left.is_empty();
         for worker in &left {
             let asleep = asleep(board, *worker);
@@ -72,10 +75,10 @@ impl Watchdog {
         stuck.then(|| self.describe(board, &left))
     }
 
-    /// Tells, once, of a call that takes long.
+    /// The warning about the worker's current call when it has taken longer than [`LONG`] and was not reported yet.
     fn long(&mut self, board: &Board, worker: usize) -> Option<String> {
         let seen = &mut self.seen[worker];
-        // What has no turn or no time yet has not begun.
+        // An op that waits for its turn or for its time has not begun.
         let begun = board.current(worker).filter(|op| self.pace == Pace::Asap || op.stamp.scheduled != UNKNOWN);
         let Some(op) = begun.filter(|_| board.slot(worker).counter.asleep().is_none()) else {
             seen.call = None;
@@ -110,7 +113,7 @@ impl Watchdog {
     }
 }
 
-/// The op before which a worker sleeps and what for, if that is still not done.
+/// The op a worker sleeps before and the op it waits for; `None` if it is awake, or if what it waits for is finished.
 fn asleep(board: &Board, worker: usize) -> Option<(i64, Wait)> {
     board.slot(worker).counter.asleep().filter(|(op_id, wait)| match wait.worker {
         TURN => board.head().turn.waits(*op_id),

@@ -1,12 +1,12 @@
-//! The memory that the supervisor and every process of a replay share.
+//! The board: the memory that the supervisor and every process of a replay share.
 //!
 //! ```text
 //! head      go, start; whose turn it is; changes of directories
 //! slots     one per worker: its counter, how far its blocks are filled, written and read, what it did meanwhile
 //! blocks    for each worker a ring of them, 256 ops each: facts (by the loader), stamps (by the worker)
 //! ```
-//! A block goes from the loader to the worker to the supervisor and back, by the three numbers of its slot. Everything
-//! is an atomic: whoever dies in the middle leaves numbers that the others can read.
+//! A result block goes from the loader to the worker to the supervisor and back, by the three numbers of its worker slot.
+//! Every field is an atomic: whoever dies in the middle leaves values that the others can read.
 
 use super::call::BATCH;
 use super::memory::{self, Pages, memory_file};
@@ -17,62 +17,65 @@ use std::io::Result;
 use std::ops::Range;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::*};
 
-/// Sheets of all workers together, if they are few: 32 MiB, which carry the results of some 400,000 ops when the
-/// supervisor is late.
+/// Result blocks of all workers together, if there are few workers: 32 MiB, which hold the results of some 400,000 ops while
+/// the supervisor is late.
 const BLOCKS: usize = 1600;
 
-/// How large a board is.
+/// The size of a board, in workers and result blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// Workers.
+    /// Number of workers, of all processes.
     pub workers: usize,
-    /// Sheets of each.
+    /// Result blocks of each worker, 4 to 1024.
     pub blocks: usize,
 }
 
 impl Shape {
-    /// A board for so many workers.
+    /// The shape of a board for this many workers: they share [`BLOCKS`] result blocks evenly.
     pub fn new(workers: usize) -> Shape {
         Shape { workers, blocks: (BLOCKS / workers.max(1)).clamp(4, 1024) }
     }
 
+    /// Offset of the first result block in the board, bytes.
     fn sheets_at(&self) -> usize {
         size_of::<Head>() + self.workers * size_of::<WorkerSlot>()
     }
 
+    /// Size of the whole board, bytes.
     fn bytes(&self) -> usize {
         self.sheets_at() + self.workers * self.blocks * size_of::<Block>()
     }
 }
 
-/// What concerns all.
+/// The head of the board: what concerns all processes and workers.
 #[repr(C, align(64))]
 #[derive(Debug)]
 pub struct Head {
-    /// Processes that are ready to begin.
+    /// Number of replay processes that are ready to begin.
     pub ready: AtomicU32,
     /// 1 when the first op may be issued.
     pub go: AtomicU32,
     /// Start of the replay on CLOCK_MONOTONIC, ns.
     pub start: AtomicI64,
-    /// Processor time of the loaders since then, ns.
+    /// Processor time of the loaders (threads that decode ops) of all processes since the start, ns.
     pub loaders: AtomicI64,
-    /// Whose turn it is, in strict order.
+    /// Which op's turn it is in strict order; unused in the others.
     pub turn: Turn,
 }
 
-/// A worker's place.
+/// A worker slot: the counter, the block numbers and the times of one worker.
 #[repr(C, align(64))]
 #[derive(Debug)]
 pub struct WorkerSlot {
-    /// How far its ops are, for those who wait for them.
+    /// How far the worker's ops are, read by workers whose ops wait for them.
     pub counter: Counter,
     line: Line,
-    /// What it did meanwhile.
+    /// Where the worker's time went.
     pub spent: Spent,
 }
 
-/// How far the blocks are; each number counts blocks from the start and has one writer.
+/// How far the result blocks of a worker are filled (by the loader), written (by the worker) and read (by the supervisor).
+/// Each number counts blocks from the start of the replay, wraps, and has this one writer.
 #[repr(C, align(64))]
 #[derive(Debug)]
 struct Line {
@@ -81,30 +84,31 @@ struct Line {
     read: AtomicU32,
 }
 
-/// Where the time of a worker went, ns.
+/// Where the time of one worker went, ns since the start of the replay unless said otherwise.
 #[repr(C, align(64))]
 #[derive(Debug)]
 pub struct Spent {
-    /// Waiting for ops of other workers.
+    /// Time the worker waited for ops of other workers, ns.
     pub waited: AtomicI64,
-    /// Waiting for the loader.
+    /// Time the worker waited for the loader to decode ops, ns.
     pub starved: AtomicI64,
-    /// The loader waiting for the supervisor to read blocks.
+    /// Time the loader waited for the supervisor to read result blocks of this worker, ns.
     pub stalled: AtomicI64,
-    /// How often it did.
+    /// Number of times the loader waited for a result block to become free.
     pub stalls: AtomicI64,
-    /// Processor time of the worker.
+    /// Processor time of the worker's thread, its calls included, ns.
     pub cpu: AtomicI64,
 }
 
-/// A number of ops on their way.
+/// A result block: up to [`BATCH`] ops of one worker, what is known of each and what came of it.
 #[repr(C, align(64))]
 #[derive(Debug)]
 pub struct Block {
+    /// Number of ops in the block.
     count: AtomicU64,
-    /// Fields of a [`Fact`], the small ones packed into the last.
+    /// The [`Fact`] of each op; the small fields are packed into the last number.
     facts: [[AtomicI64; 6]; BATCH],
-    /// Fields of a [`Stamp`].
+    /// The [`Stamp`] of each op: begin, end, ret, scheduled.
     stamps: [[AtomicI64; 4]; BATCH],
 }
 
@@ -114,11 +118,11 @@ impl Block {
         self.count.store(0, Relaxed);
     }
 
-    /// Adds an op that is to be issued.
+    /// Adds an op that is to be issued, with an empty stamp; called by the loader.
     #[inline]
     pub fn push(&self, fact: &Fact) {
         let at = self.count.load(Relaxed) as usize;
-        // The block went round: its worker or the supervisor had it last.
+        // The cache lines were last written on another processor, by the worker or read by the supervisor.
         for ahead in [at + 4, at + 5] {
             self.facts.get(ahead).into_iter().for_each(memory::prefetch_to_write);
         }
@@ -140,7 +144,8 @@ impl Block {
         }
     }
 
-    /// Says what came of an op. The start comes last: where it stands, all stands.
+    /// Records the outcome of the op at position `at`; times are ns since the start of the replay. `begin` is stored last:
+    /// where it is set, the rest is too.
     #[inline]
     pub fn stamp(&self, at: usize, begin: i64, end: i64, ret: i64) {
         let [first, second, third, _] = &self.stamps[at];
@@ -149,24 +154,24 @@ impl Block {
         first.store(begin, Release);
     }
 
-    /// Says when the pace wants it issued.
+    /// Records when the pace wants the op at position `at` issued, ns since the start of the replay.
     #[inline]
     pub fn schedule(&self, at: usize, time: i64) {
         self.stamps[at][3].store(time, Relaxed);
     }
 
-    /// Adds to the notes of an op.
+    /// Adds a note bit ([`super::record`]) to the op at position `at`.
     #[cold]
     pub fn note(&self, at: usize, note: u8) {
         self.facts[at][5].fetch_or(i64::from(note), Relaxed);
     }
 
-    /// The ops that were issued.
+    /// Records of the ops in this block that have been issued; `worker` is the one that owns the block.
     pub fn records(&self, worker: u32) -> impl Iterator<Item = Record> + '_ {
         self.all(worker).filter(|record| record.stamp.begin != UNKNOWN)
     }
 
-    /// The op that the worker is at: the first that it has not stamped.
+    /// The op that the worker is at: the first of the block that it has not stamped. `None` when all are stamped.
     pub fn current(&self, worker: u32) -> Option<Record> {
         self.all(worker).find(|record| record.stamp.begin == UNKNOWN)
     }
@@ -186,7 +191,7 @@ impl Block {
     }
 }
 
-/// The shared memory.
+/// The board, mapped into this process: a head, a slot for each worker, and the result blocks.
 #[derive(Debug)]
 pub struct Board {
     pages: Pages,
@@ -194,7 +199,7 @@ pub struct Board {
 }
 
 impl Board {
-    /// A fresh board, and the file that others open it by.
+    /// Creates a board, and returns it with the memfd by which other processes open it.
     ///
     /// # Errors
     /// When memory is short.
@@ -207,7 +212,7 @@ impl Board {
         Ok((board, file))
     }
 
-    /// The board of a file made by [`Board::create`].
+    /// Maps a board that [`Board::create`] made; `shape` must be the one it was made with.
     ///
     /// # Errors
     /// When memory is short.
@@ -215,7 +220,7 @@ impl Board {
         Ok(Board { pages: Pages::of(file, shape.bytes())?, shape })
     }
 
-    /// Makes the blocks of some workers real memory of this process, so that no worker meets a page fault.
+    /// Faults in the result blocks of these workers for this process, so that no worker meets a page fault.
     pub fn populate(&self, workers: Range<usize>) {
         let bytes = |workers: usize| workers * self.shape.blocks * size_of::<Block>();
         self.pages.populate(self.shape.sheets_at() + bytes(workers.start), bytes(workers.len()));
@@ -226,24 +231,25 @@ impl Board {
         self.shape.workers
     }
 
-    /// Number of blocks of each worker.
+    /// Number of result blocks of each worker.
     pub fn blocks(&self) -> usize {
         self.shape.blocks
     }
 
-    /// What concerns all.
+    /// The head: what concerns all workers.
     pub fn head(&self) -> &Head {
         // SAFETY: the mapping begins with a head, is page aligned and lives as long as self; atomics may be anything.
         unsafe { &*self.pages.start().cast::<Head>() }
     }
 
-    /// The place of a worker.
+    /// The slot of a worker.
     pub fn slot(&self, worker: usize) -> &WorkerSlot {
         assert!(worker < self.shape.workers, "there is a slot for every worker");
         // SAFETY: as above; the slots follow the head, whose size is a multiple of their alignment.
         unsafe { &*self.pages.start().add(size_of::<Head>()).cast::<WorkerSlot>().add(worker) }
     }
 
+    /// The result block with this running number, modulo the blocks that a worker has.
     fn block(&self, worker: usize, number: u32) -> &Block {
         assert!(worker < self.shape.workers, "there are blocks for every worker");
         let at = worker * self.shape.blocks + number as usize % self.shape.blocks;
@@ -251,55 +257,55 @@ impl Board {
         unsafe { &*self.pages.start().add(self.shape.sheets_at()).cast::<Block>().add(at) }
     }
 
-    /// The next block for the loader to fill, if the supervisor has read what was on it.
+    /// The next block of a worker for the loader to fill; `None` while the supervisor has not read its former content.
     pub fn to_fill(&self, worker: usize) -> Option<&Block> {
         let line = &self.slot(worker).line;
         let (filled, read) = (line.filled.load(Relaxed), line.read.load(Acquire));
         (filled.wrapping_sub(read) < self.shape.blocks as u32).then(|| self.block(worker, filled))
     }
 
-    /// The loader has filled it.
+    /// Hands the block of [`Board::to_fill`] from the loader to the worker.
     pub fn filled(&self, worker: usize) {
         self.slot(worker).line.filled.fetch_add(1, Release);
     }
 
-    /// The block that the worker is at.
+    /// The block whose ops the worker issues now.
     pub fn to_write(&self, worker: usize) -> &Block {
         self.block(worker, self.slot(worker).line.written.load(Relaxed))
     }
 
-    /// The worker has written it.
+    /// Hands the block of [`Board::to_write`] from the worker to the supervisor.
     pub fn written(&self, worker: usize) {
         self.slot(worker).line.written.fetch_add(1, Release);
     }
 
-    /// The op that a worker is at, if it has one.
+    /// The op that a worker is at; `None` when it has issued all that the loader gave it.
     pub fn current(&self, worker: usize) -> Option<Record> {
         let line = &self.slot(worker).line;
         let written = line.written.load(Acquire);
         (written != line.filled.load(Acquire)).then(|| self.block(worker, written).current(worker as u32)).flatten()
     }
 
-    /// The next block for the supervisor to read, if there is one.
+    /// The next block of a worker for the supervisor to read; `None` when the worker has finished no other.
     pub fn to_read(&self, worker: usize) -> Option<&Block> {
         let line = &self.slot(worker).line;
         let read = line.read.load(Relaxed);
         (read != line.written.load(Acquire)).then(|| self.block(worker, read))
     }
 
-    /// The block that a worker which is gone was at, if it had begun one.
+    /// The next block of a worker that has died, which it did not finish; `None` when there is none.
     pub fn unfinished(&self, worker: usize) -> Option<&Block> {
         let line = &self.slot(worker).line;
         let read = line.read.load(Relaxed);
         (read != line.filled.load(Acquire)).then(|| self.block(worker, read))
     }
 
-    /// The supervisor has read it.
+    /// Gives the block that the supervisor has read back to the loader.
     pub fn read(&self, worker: usize) {
         self.slot(worker).line.read.fetch_add(1, Release);
     }
 
-    /// Share of the blocks of the worker that has most to be read, from 0 to 1.
+    /// Share of unread result blocks, 0 to 1, of the worker that has most of them.
     pub fn load(&self) -> f64 {
         let unread = |worker| {
             let line = &self.slot(worker).line;

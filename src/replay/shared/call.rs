@@ -1,7 +1,7 @@
 //! A decoded op and the batches that carry them from the loader to a worker.
 //!
-//! Ops are packed: one cache line each, their numbers and texts behind one another in memory of the batch, so that a
-//! worker that goes through them touches little and in order.
+//! Ops are packed: one cache line each, with their numbers and texts stored one after another in memory of the batch, so that
+//! a worker goes through little memory and in order.
 
 use super::memory;
 use super::order::Wait;
@@ -12,27 +12,28 @@ use std::ffi::{CStr, c_char};
 use std::ops::Deref;
 use std::sync::mpsc::{Receiver, SyncSender};
 
-/// Ops in a batch: enough to forget the cost of handing it over, few enough for 64 workers to have several.
+/// Ops in a batch at most: enough to make the cost of handing it over negligible, few enough for 64 workers to have several
+/// batches.
 pub const BATCH: usize = 256;
 
-/// No descriptor.
+/// In place of an open file description: the op has none.
 pub const NONE: u32 = u32::MAX;
-/// No text.
+/// In place of a text's offset: the op has no such text.
 pub const NO_TEXT: u16 = u16::MAX;
-/// Bytes of a text at most: more than any path that the kernel takes (PATH_MAX, 4096), so that one that is too long
-/// stays so.
+/// Most bytes of a text that are kept: more than any path the kernel accepts (PATH_MAX, 4096), so that a path that was too
+/// long still is.
 const TEXT_MAX: usize = 8190;
-/// Bytes of all texts of a batch at most: offsets are 16 bits wide.
+/// Size of a batch's memory for texts, bytes: offsets into it are 16 bits wide.
 const ARENA: usize = 1 << 16;
 
-/// The texts a call needs to be issued, in the order of [`Packed::texts`].
+/// Columns of the texts that a call may need to be issued, in the order of [`Packed::texts`].
 pub const TEXTS: [&str; 4] = ["raw", "raw2", "name", "cwd"];
 const RAW: usize = 0;
 const RAW2: usize = 1;
 const NAME: usize = 2;
 const CWD: usize = 3;
 
-/// The numbers a call needs to be issued, those that are most often there first.
+/// Columns of the numbers that a call may need to be issued, the most frequent first.
 pub const NUMBERS: &[Col] = &[
     Col::Count,
     Col::Offset,
@@ -53,11 +54,11 @@ pub const NUMBERS: &[Col] = &[
 ];
 const _: () = assert!(NUMBERS.len() <= 16, "Packed::has has a bit for every number");
 
-/// The bit of the first number in [`Packed::has`].
+/// The bit of [`Col::Count`], the first of [`NUMBERS`], in [`Packed::has`].
 pub const COUNT: u16 = 1;
 const _: () = assert!(matches!(NUMBERS[0], Col::Count));
 
-/// Bit of each event column in [`Packed::has`].
+/// For each event column, the position of its bit in [`Packed::has`]; `u8::MAX` for columns that are not among [`NUMBERS`].
 const SLOTS: [u8; Col::ALL.len()] = {
     let mut slots = [u8::MAX; Col::ALL.len()];
     let mut slot = 0;
@@ -68,47 +69,48 @@ const SLOTS: [u8; Col::ALL.len()] = {
     slots
 };
 
-/// One op, ready to be issued.
+/// One op, decoded and ready to be issued, in one cache line.
 #[repr(C, align(64))]
 #[derive(Clone, Copy, Debug)]
 pub struct Packed {
-    /// The op.
+    /// Number of the op (op_id).
     pub op_id: i64,
-    /// Captured outcome as the kernel gives it, or [`UNKNOWN`].
+    /// Captured return value as the kernel gives it (`-errno` for a failure), or [`UNKNOWN`].
     pub captured: i64,
-    /// When its pace wants it, ns: since the start, or since the end of the op before in its lane. Or [`UNKNOWN`].
+    /// When the pace wants it issued, ns since the start of the replay or since the end of the op before in its lane;
+    /// [`UNKNOWN`] for at once.
     pub due: i64,
-    /// Open file description it uses or makes, or [`NONE`].
+    /// Number of the open file description that the call uses or opens, or [`NONE`].
     pub ofd: u32,
-    /// The second one.
+    /// Number of the second open file description, of calls with two (copy_file_range, sendfile), or [`NONE`].
     pub ofd2: u32,
-    /// That of its dirfd.
+    /// Number of the open file description of its dirfd argument, or [`NONE`].
     pub dir: u32,
-    /// That of its second dirfd.
+    /// Number of the open file description of its second dirfd argument (renameat, linkat), or [`NONE`].
     pub dir2: u32,
-    /// Where its numbers begin in the batch.
+    /// Index of its first number in the batch's list of numbers.
     pub numbers: u32,
-    /// Which of its worker's lanes it is in.
+    /// Index of its lane among the lanes of its worker.
     pub lane: u32,
-    /// Where its texts begin in the batch, or [`NO_TEXT`].
+    /// Byte offset of each of its [`TEXTS`] in the batch's memory, or [`NO_TEXT`].
     pub texts: [u16; TEXTS.len()],
-    /// Which numbers are there.
+    /// Which of the [`NUMBERS`] the op has: a bit each.
     pub has: u16,
-    /// How many waits it has; they follow those of the op before.
+    /// How many of the batch's [`Wait`]s are its own; they follow those of the op before.
     pub waits: u16,
-    /// What is issued.
+    /// Which call is issued.
     pub op: Op,
-    /// What the comparison must know (see [`super::record`]).
+    /// Note bits for the comparison (see [`super::record`]).
     pub notes: u8,
 }
 const _: () = assert!(size_of::<Packed>() == 64, "an op is one cache line");
 
-/// Calls of one worker, in order, and what belongs to them.
+/// Up to [`BATCH`] ops of one worker, in the order of issue, with the numbers and texts they need.
 #[derive(Debug)]
 pub struct Batch {
-    /// The ops.
+    /// The ops, in the order of issue.
     pub ops: Vec<Packed>,
-    /// What they wait for.
+    /// Ops of other workers that the ops wait for, in the order of the ops; [`Packed::waits`] says how many each has.
     pub waits: Vec<Wait>,
     numbers: Vec<i64>,
     /// Texts, each ended by NUL.
@@ -116,7 +118,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// An empty batch that holds its ops without growing.
+    /// An empty batch, with room for its ops without growing.
     pub fn new() -> Batch {
         Batch {
             ops: Vec::with_capacity(BATCH),
@@ -134,12 +136,12 @@ impl Batch {
         self.arena.clear();
     }
 
-    /// Has it room for another op, whatever its texts?
+    /// Whether another op fits, whatever the length of its texts.
     pub fn room(&self) -> bool {
         self.ops.len() < BATCH && self.arena.len() + TEXTS.len() * (TEXT_MAX + 1) < ARENA
     }
 
-    /// Stores a text, which has no NUL inside.
+    /// Stores a text, which must contain no NUL, and returns its offset; it is cut to [`TEXT_MAX`] bytes.
     pub fn text(&mut self, bytes: &[u8]) -> u16 {
         let start = self.arena.len() as u16;
         self.arena.extend_from_slice(&bytes[..bytes.len().min(TEXT_MAX)]);
@@ -147,17 +149,18 @@ impl Batch {
         start
     }
 
-    /// Where the next number will stand.
+    /// Index that the next number stored gets.
     pub fn next_number(&self) -> u32 {
         self.numbers.len() as u32
     }
 
-    /// Stores a number of the op to come; they come in the order of [`NUMBERS`].
+    /// Stores a number of the op being added; they must come in the order of [`NUMBERS`].
     pub fn number(&mut self, value: i64) {
         self.numbers.push(value);
     }
 
-    /// Fetches the ops that will soon be issued into the cache: the loader wrote them on another processor.
+    /// Prefetches the ops after position `at`, with their numbers and first paths: the loader wrote them on another
+    /// processor.
     #[inline]
     pub fn prefetch(&self, at: usize) {
         if let Some(op) = self.ops.get(at + 4) {
@@ -172,14 +175,14 @@ impl Batch {
         }
     }
 
-    /// An op with its numbers and texts.
+    /// The op at position `at`, with access to its numbers and texts.
     #[inline]
     pub fn call(&self, at: usize) -> Call<'_> {
         Call { packed: &self.ops[at], batch: self }
     }
 }
 
-/// An op as its engine sees it.
+/// An op as its engine sees it: its packed fields, and its arguments by column.
 #[derive(Clone, Copy, Debug)]
 pub struct Call<'a> {
     packed: &'a Packed,
@@ -196,7 +199,7 @@ impl Deref for Call<'_> {
 }
 
 impl<'a> Call<'a> {
-    /// A number, if the capture has it.
+    /// A numeric argument by event column; `None` when the capture does not have it.
     #[inline]
     pub fn get(&self, col: Col) -> Option<i64> {
         let bit = 1 << SLOTS[col as usize];
@@ -207,7 +210,7 @@ impl<'a> Call<'a> {
         self.batch.numbers.get((self.numbers + before) as usize).copied()
     }
 
-    /// A number, or 0.
+    /// A numeric argument by event column, 0 when the capture does not have it.
     #[inline]
     pub fn arg(&self, col: Col) -> i64 {
         self.get(col).unwrap_or(0)
@@ -231,19 +234,20 @@ impl<'a> Call<'a> {
         self.pointer(RAW2)
     }
 
-    /// Name of an extended attribute.
+    /// Name of an extended attribute; NULL when there is none.
     #[inline]
     pub fn name(&self) -> *const c_char {
         self.pointer(NAME)
     }
 
-    /// Working directory that a relative path starts at.
+    /// Working directory from which the call's relative path starts; `None` when the call needs none.
     #[inline]
     pub fn cwd(&self) -> Option<&'a CStr> {
         CStr::from_bytes_until_nul(self.text(CWD)?).ok()
     }
 
-    /// The description of its working directory, where that was removed: it starts there without saying so.
+    /// The open file description of the call's working directory when that directory was removed: the call starts there by
+    /// AT_FDCWD or without a dirfd. `None` for all other calls.
     #[inline]
     pub fn removed_cwd(&self) -> Option<u32> {
         if self.dir & self.dir2 == NONE {
@@ -254,7 +258,7 @@ impl<'a> Call<'a> {
         starts.into_iter().find(|(dir, col)| *dir != NONE && unsaid(*col)).map(|(dir, _)| dir)
     }
 
-    /// A text that ends in NUL, and whatever comes after it.
+    /// Bytes of the arena from a text's start on: the text, its NUL, and whatever follows.
     #[inline]
     fn text(&self, slot: usize) -> Option<&'a [u8]> {
         match self.texts[slot] {
@@ -270,7 +274,7 @@ impl<'a> Call<'a> {
 }
 
 impl Packed {
-    /// An op that issues nothing anybody would notice.
+    /// A placeholder with no arguments, filled in field by field.
     pub const NOTHING: Packed = Packed {
         op_id: 0,
         captured: UNKNOWN,
@@ -289,15 +293,15 @@ impl Packed {
     };
 }
 
-/// A worker's end of the ring.
+/// A worker's end of the two channels by which batches go round between it and the loader.
 pub struct Feed {
-    /// Number of the worker.
+    /// Number of the worker, over all processes.
     pub worker: usize,
     /// Full batches come here; it closes after the last.
     pub full: Receiver<Box<Batch>>,
     /// Used batches go back here.
     pub used: SyncSender<(usize, Box<Batch>)>,
-    /// How many batches there are.
+    /// How many batches go round between the loader and this worker.
     pub ring: usize,
 }
 

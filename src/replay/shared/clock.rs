@@ -1,12 +1,12 @@
 //! The clocks of the kernel (clock_gettime(2)).
 
-/// Nanoseconds of CLOCK_MONOTONIC.
+/// Current time of CLOCK_MONOTONIC, ns.
 #[inline]
 pub fn now() -> i64 {
     clock(libc::CLOCK_MONOTONIC)
 }
 
-/// Nanoseconds of any clock.
+/// Current time of any clock of clock_gettime(2), ns.
 #[inline]
 pub fn clock(clock: libc::clockid_t) -> i64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };

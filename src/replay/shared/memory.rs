@@ -6,12 +6,12 @@ use std::os::fd::{AsRawFd, FromRawFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
-/// The most bytes one call moves: 2 GiB, a page more than the kernel's own limit (MAX_RW_COUNT, read(2)).
+/// Most bytes that one call moves: 2 GiB, a page more than the kernel's own limit (MAX_RW_COUNT, read(2)).
 const HUGE: usize = 1 << 31;
-/// The memory behind [`HUGE`] bytes of addresses.
+/// Bytes of real memory behind [`HUGE`] bytes of addresses: mapped again and again.
 const TILE: usize = 4 << 20;
 
-/// An anonymous, page-aligned mapping.
+/// A page-aligned, readable and writable mapping: private, shared with cloned processes, or of a memfd.
 #[derive(Debug)]
 pub struct Pages {
     start: NonNull<u8>,
@@ -24,7 +24,7 @@ unsafe impl Send for Pages {}
 unsafe impl Sync for Pages {}
 
 impl Pages {
-    /// So many zero bytes.
+    /// Maps `length` zero bytes, private to this process.
     ///
     /// # Errors
     /// When memory is short.
@@ -33,7 +33,7 @@ impl Pages {
             .map(|start| Pages { start, length })
     }
 
-    /// So many zero bytes that processes cloned later share.
+    /// Maps `length` zero bytes that processes cloned later share.
     ///
     /// # Errors
     /// When memory is short.
@@ -42,7 +42,7 @@ impl Pages {
         map(std::ptr::null_mut(), length, flags, -1).map(|start| Pages { start, length })
     }
 
-    /// The first bytes of a file in memory, shared with whoever else maps it.
+    /// Maps the first `length` bytes of a memfd, shared with whoever else maps it.
     ///
     /// # Errors
     /// When memory is short.
@@ -50,8 +50,8 @@ impl Pages {
         map(std::ptr::null_mut(), length, libc::MAP_SHARED, file.as_raw_fd()).map(|start| Pages { start, length })
     }
 
-    /// [`HUGE`] addresses that repeat the same few mebibytes, so that a call of any count has a buffer. `seed` fills the
-    /// start of each repetition.
+    /// [`HUGE`] bytes of addresses that repeat the same [`TILE`] bytes of memory, so that a call of any count has a buffer.
+    /// The memory is filled with `seed` again and again; zeroes when that is empty.
     ///
     /// # Errors
     /// When memory is short.
@@ -69,13 +69,14 @@ impl Pages {
         Ok(pages)
     }
 
-    /// First byte.
+    /// Address of the first byte.
     #[inline]
     pub fn start(&self) -> *mut u8 {
         self.start.as_ptr()
     }
 
-    /// Asks the kernel for a range now (madvise(2), Linux 5.14); without that it comes as it is touched.
+    /// Faults in a range of bytes now (MADV_POPULATE_WRITE of madvise(2), Linux 5.14); before 5.14 pages come as they are
+    /// touched.
     pub fn populate(&self, from: usize, length: usize) {
         let page = 4096;
         let (from, end) = (from / page * page, (from + length).min(self.length));
@@ -83,7 +84,7 @@ impl Pages {
         unsafe { libc::madvise(self.start.as_ptr().add(from).cast(), end.saturating_sub(from), libc::MADV_POPULATE_WRITE) };
     }
 
-    /// Bytes.
+    /// Length of the mapping, bytes.
     #[inline]
     pub fn len(&self) -> usize {
         self.length
@@ -97,7 +98,7 @@ impl Drop for Pages {
     }
 }
 
-/// Asks the processor for a piece of memory that is read soon.
+/// Prefetches the cache line of a value that is read soon.
 #[inline]
 pub fn prefetch<T>(what: &T) {
     use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
@@ -105,7 +106,7 @@ pub fn prefetch<T>(what: &T) {
     unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(what).cast()) };
 }
 
-/// Asks the processor for so many bytes that are read later, into a cache that other things do not push them out of at once.
+/// Prefetches `bytes` bytes that are read later, into the second-level cache, from which they are not evicted at once.
 #[inline]
 pub fn prefetch_far(start: *const u8, bytes: usize) {
     use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
@@ -115,7 +116,7 @@ pub fn prefetch_far(start: *const u8, bytes: usize) {
     }
 }
 
-/// Asks the processor for a piece of memory that is written soon, so that no other processor has it then.
+/// Prefetches the cache line of a value for writing, so that no other processor holds it then.
 #[inline]
 pub fn prefetch_to_write<T>(what: &T) {
     use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
@@ -123,13 +124,14 @@ pub fn prefetch_to_write<T>(what: &T) {
     unsafe { _mm_prefetch::<_MM_HINT_ET0>(std::ptr::from_ref(what).cast()) };
 }
 
-/// One heap for all threads: those of the replay allocate nothing while they work, and only one decodes.
+/// Limits malloc to one heap for all threads (M_ARENA_MAX): replay threads allocate nothing while they work, and only the
+/// loader decodes.
 pub fn one_heap() {
     // SAFETY: a plain number, before other threads are there.
     unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
 }
 
-/// A file in memory of so many zero bytes.
+/// Creates a memfd of `length` zero bytes.
 ///
 /// # Errors
 /// When memory is short.
@@ -155,8 +157,8 @@ fn map(place: *mut libc::c_void, length: usize, flags: i32, fd: i32) -> Result<N
     NonNull::new(start.cast()).ok_or_else(Error::last_os_error)
 }
 
-/// Which descriptor stands for which open file description, for every process of the replay: 4 bytes for each that the
-/// workload ever opens, touched only as they are used.
+/// The table from open file descriptions to descriptors, shared by all processes of a replay: 4 bytes for each description
+/// that the workload ever opens, of which pages become real memory only as they are used.
 #[derive(Debug)]
 pub struct Fds {
     /// Descriptor + 1, so that fresh zero pages mean "not open".
@@ -182,14 +184,15 @@ impl Fds {
         Some(unsafe { &*self.slots.start().cast::<AtomicI32>().add(scattered(ofd as usize)) })
     }
 
-    /// The descriptor, or -1 when it is not open, as a call on a closed descriptor would pass.
+    /// The descriptor that stands for a description, or -1 when it is not open: a call with -1 fails like one on a closed
+    /// descriptor.
     #[inline]
     pub fn get(&self, ofd: u32) -> i32 {
         self.slot(ofd).map_or(-1, |slot| slot.load(Ordering::Acquire) - 1)
     }
 
-    /// Sets the descriptor; returns the one that was there, or -1. Whatever opens and closes a description comes one after
-    /// the other in every order that promises anything, so nobody sets it in between.
+    /// Sets the descriptor of a description (-1 for closed); returns the one before, or -1. Not one atomic exchange: whatever
+    /// opens and closes a description is ordered one after the other in every order that promises anything.
     #[inline]
     pub fn set(&self, ofd: u32, fd: i32) -> i32 {
         self.slot(ofd).map_or(-1, |slot| {
@@ -200,26 +203,26 @@ impl Fds {
     }
 }
 
-/// Open file descriptions of a workload at most: their table takes a gibibyte, if all are used.
+/// Most open file descriptions that a workload may have: their table takes a gibibyte, if all are used.
 pub const MOST_FDS: usize = 1 << 28;
 
-/// Descriptions to a page of the table.
+/// Descriptions per 4 KiB page of the table.
 const FDS: usize = 4096 / size_of::<AtomicI32>();
 
-/// Where in the table a description has its place: neighbours in one page, but not in one cache line. Descriptions that
-/// were opened at the same time belong to different workers as often as not.
+/// Index of a description in the table: neighbours share a page, but not a cache line, since descriptions opened at the same
+/// time often belong to different workers.
 const fn scattered(ofd: usize) -> usize {
     const LINE: u32 = (64 / size_of::<AtomicI32>()).ilog2();
     let place = ofd % FDS;
     ofd / FDS * FDS + (place << LINE | place >> (FDS.ilog2() - LINE)) % FDS
 }
 
-/// A number that processes cloned later share.
+/// A 64-bit counter in memory that processes cloned later share.
 #[derive(Debug)]
 pub struct SharedCount(Pages);
 
 impl SharedCount {
-    /// Zero.
+    /// A counter that begins at 0.
     ///
     /// # Errors
     /// When memory is short.
@@ -227,7 +230,7 @@ impl SharedCount {
         Pages::shared(size_of::<AtomicU64>()).map(SharedCount)
     }
 
-    /// The number.
+    /// The counter itself.
     #[inline]
     pub fn get(&self) -> &AtomicU64 {
         // SAFETY: the mapping is page aligned, zeroed, large enough and lives as long as self.

@@ -1,4 +1,5 @@
-//! What the processes of a replay share: the board and what lies on it, clocks, the order.
+//! What the processes of a replay and its supervisor share: the board and its records, decoded ops, memory, clocks, and the
+//! order.
 
 pub mod board;
 pub mod call;

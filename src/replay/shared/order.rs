@@ -1,48 +1,48 @@
-//! Which ops wait for which.
+//! How workers wait for ops of other workers.
 //!
-//! Every worker has a [`Counter`] in memory that all processes share. In resource order an op waits until the counters
-//! of some other workers are past some ops; in strict order a [`Turn`] goes from each op to the next. Whoever finds
-//! that it may go on has made no system call and written nothing; whoever moves a counter that nobody sleeps on makes
-//! none either.
+//! Every worker has a [`Counter`] in memory that all processes share. In resource order an op waits until the counters of
+//! some other workers are past some ops; in strict order a [`Turn`] goes from each op to the next. A worker that need not
+//! wait makes no system call and writes nothing; one that moves a counter on which nobody sleeps makes none either.
 
 use super::{futex, ticks};
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering::*};
 
-/// A counter past every op: its worker is done, or gone.
+/// Value of a counter that is past every op: its worker is done or has died.
 const OVER: i64 = i64::MAX;
 
-/// How far a worker is. On a cache line of its own, where only its worker writes while nobody sleeps.
+/// How far a worker is in its ops, and what it sleeps for. On a cache line of its own, which only its worker writes while
+/// nobody sleeps.
 #[repr(C, align(64))]
 #[derive(Debug, Default)]
 pub struct Counter {
-    /// Every op of the worker below this one is finished.
+    /// Every op of the worker with an op_id below this one is finished.
     next: AtomicI64,
-    /// The least op that a sleeper waits for.
+    /// The lowest op_id of this worker that a sleeping worker waits for; [`OVER`] when nobody sleeps.
     wanted: AtomicI64,
-    /// What sleepers sleep on: changes whenever they are to look again.
+    /// The futex on which others sleep that wait for this worker: incremented whenever they are to look again.
     bell: AtomicU32,
-    /// Of what its worker sleeps for: the worker.
+    /// While this worker sleeps: number of the worker it waits for, or [`TURN`].
     of: AtomicU32,
-    /// The op that must be finished.
+    /// While this worker sleeps: the op that it waits for.
     after: AtomicI64,
-    /// The op before which its worker sleeps, plus 1; 0 while it is awake.
+    /// While this worker sleeps: the op that it wants to issue, plus 1; 0 while it is awake.
     asleep: AtomicI64,
 }
 
 impl Counter {
-    /// Makes fresh memory a counter at the very start.
+    /// Initialises zeroed memory as a counter, before any worker starts.
     pub fn reset(&self) {
         self.next.store(0, SeqCst);
         self.wanted.store(OVER, SeqCst);
     }
 
-    /// Is this op of the worker finished?
+    /// Whether this op of the worker is finished.
     #[inline]
     pub fn passed(&self, op_id: i64) -> bool {
         self.next.load(Acquire) > op_id
     }
 
-    /// Says that every op of the worker below `next` is finished.
+    /// Publishes that every op of the worker below `next` is finished, and wakes those who wait for one of them.
     #[inline]
     pub fn advance(&self, next: i64) {
         // Store first, look for sleepers then; they announce themselves first and look at `next` then.
@@ -52,7 +52,7 @@ impl Counter {
         }
     }
 
-    /// The worker is done or gone: nobody is to wait for it any more.
+    /// Marks the worker as done or dead, so that nobody waits for it any more.
     pub fn end(&self) {
         self.advance(OVER);
         self.wake();
@@ -66,7 +66,7 @@ impl Counter {
         futex::wake(&self.bell);
     }
 
-    /// Is the op finished within so many looks?
+    /// Spins up to `spins` times until the op is finished; false if it is not by then.
     fn soon(&self, op_id: i64, spins: u32) -> bool {
         (0..spins).any(|_| {
             std::hint::spin_loop();
@@ -74,6 +74,7 @@ impl Counter {
         })
     }
 
+    /// Sleeps until this op of the worker is finished.
     #[cold]
     fn wait(&self, op_id: i64) {
         loop {
@@ -86,18 +87,19 @@ impl Counter {
         }
     }
 
-    /// Its worker sleeps before an op: for whoever watches from outside.
+    /// Notes, for the watchdog, that this counter's own worker sleeps before `op_id` because of `wait`.
     fn sleeps(&self, op_id: i64, wait: Wait) {
         self.after.store(wait.after, Relaxed);
         self.of.store(wait.worker, Relaxed);
         self.asleep.store(op_id.wrapping_add(1), Release);
     }
 
+    /// Notes that this counter's own worker is awake.
     fn wakes(&self) {
         self.asleep.store(0, Release);
     }
 
-    /// The op before which its worker sleeps, and what for.
+    /// The op before which this counter's worker sleeps, and the op it waits for; `None` while it is awake.
     pub fn asleep(&self) -> Option<(i64, Wait)> {
         let asleep = self.asleep.load(Acquire);
         let wait = Wait { after: self.after.load(Acquire), worker: self.of.load(Acquire) };
@@ -105,34 +107,34 @@ impl Counter {
         (asleep != 0 && self.asleep.load(Acquire) == asleep).then(|| (asleep.wrapping_sub(1), wait))
     }
 
-    /// Does its worker issue no more ops?
+    /// Whether its worker issues no more ops: it is done or has died.
     pub fn over(&self) -> bool {
         self.next.load(SeqCst) == OVER
     }
 }
 
-/// One reason to wait: an op of another worker.
+/// One reason for an op to wait: an op of another worker that must be finished first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wait {
-    /// The op that must be finished.
+    /// The op that must be finished first.
     pub after: i64,
-    /// Its worker.
+    /// Number of the worker that issues that op, or [`TURN`] in strict order.
     pub worker: u32,
 }
 
-/// What a worker asks before an op and says after it.
+/// How a worker waits before an op and tells others after it; one implementation for each [`crate::replay::Order`].
 pub trait Order {
-    /// May the op be issued now? Then the clock is read after what says so.
+    /// Whether the op may be issued now. If so, later readings of the clock are ordered after what proved it.
     fn ready(&self, op_id: i64, waits: &[Wait]) -> bool;
-    /// Waits until it may.
+    /// Waits until the op may be issued.
     fn wait(&self, op_id: i64, waits: &[Wait]);
-    /// It is finished, whatever came of it.
+    /// Publishes that the op is finished, whatever its outcome.
     fn pass(&self, op_id: i64);
-    /// The worker issues no more ops.
+    /// Publishes that the worker issues no more ops.
     fn end(&self);
 }
 
-/// Nobody waits: order thread, and a single worker.
+/// No op waits: for order `thread`, and for a single worker.
 #[derive(Debug)]
 pub struct Free;
 
@@ -150,14 +152,14 @@ impl Order for Free {
     fn end(&self) {}
 }
 
-/// Resource order: each op after those that its edges name.
+/// Resource order for one worker: each op waits for the ops that its edges name.
 #[derive(Debug)]
 pub struct Resource<'a> {
-    /// Those of all workers.
+    /// Counters of all workers, by number.
     pub counters: &'a [&'a Counter],
-    /// This worker.
+    /// Number of this worker.
     pub worker: usize,
-    /// How often to look before sleeping.
+    /// How often to look again before sleeping.
     pub spins: u32,
 }
 
@@ -192,17 +194,19 @@ impl Order for Resource<'_> {
     }
 }
 
-/// Instead of a worker: the op waits for its turn, whoever has the one before.
+/// In place of a worker's number in a [`Wait`]: the op waits for its turn in strict order, whichever worker has the op
+/// before.
 pub const TURN: u32 = u32::MAX;
 
+/// Number of waiting places (futexes) of a [`Turn`].
 const PLACES: usize = 256;
 
-/// A waiting place on its own cache line: 1 while somebody may sleep there.
+/// A waiting place (futex) on its own cache line: 1 while a worker may sleep there.
 #[repr(C, align(64))]
 #[derive(Debug)]
 struct Place(AtomicU32);
 
-/// Whose turn it is in strict order. Zeroed memory is a turn that begins with op 0.
+/// The op whose turn it is in strict order. Zeroed memory is a turn that begins with op 0.
 ///
 /// Waiting places are chosen by op_id, so that the worker that finishes an op wakes the one that has the next, and not
 /// everybody.
@@ -210,7 +214,7 @@ struct Place(AtomicU32);
 #[derive(Debug)]
 pub struct Turn {
     op_id: AtomicI64,
-    /// Workers that are gone before they were done: their turns never pass.
+    /// Number of workers that died before they were done: the turns of their ops never pass.
     lost: AtomicU32,
     places: [Place; PLACES],
 }
@@ -220,12 +224,12 @@ impl Turn {
         &self.places[op_id as usize % PLACES].0
     }
 
-    /// Is it not the turn of this op, while it can still come?
+    /// Whether it is not this op's turn, and no worker has died: then its turn can still come.
     pub fn waits(&self, op_id: i64) -> bool {
         self.op_id.load(SeqCst) != op_id && self.lost.load(SeqCst) == 0
     }
 
-    /// A worker is gone: everybody looks at the counters from now on.
+    /// Notes that a worker has died, and wakes all: from now on workers go by the counters.
     pub fn lose(&self) {
         self.lost.fetch_add(1, SeqCst);
         for place in &self.places {
@@ -235,27 +239,27 @@ impl Turn {
     }
 }
 
-/// Strict order: each op after the one with the number before.
+/// Strict order for one worker: each op waits for the op with the op_id before.
 #[derive(Debug)]
 pub struct Strict<'a> {
-    /// Whose turn it is.
+    /// The op whose turn it is, shared by all workers.
     pub turn: &'a Turn,
-    /// Those of all workers.
+    /// Counters of all workers, by number.
     pub counters: &'a [&'a Counter],
-    /// This worker.
+    /// Number of this worker.
     pub worker: usize,
-    /// How often to look before sleeping.
+    /// How often to look again before sleeping.
     pub spins: u32,
 }
 
 impl Strict<'_> {
-    /// Has every other worker that is still there finished its ops below this one?
+    /// Whether every other worker has finished its ops below this one; a dead worker's counter is past all.
     fn first(&self, op_id: i64) -> bool {
         let others = self.counters.iter().enumerate().filter(|(worker, _)| *worker != self.worker);
         others.into_iter().all(|(_, counter)| counter.next.load(SeqCst) >= op_id)
     }
 
-    /// Sleeps until it may.
+    /// Sleeps until the op may be issued; after the loss of a worker looks at the counters every 1 ms.
     #[cold]
     fn sleep(&self, op_id: i64) {
         let place = self.turn.place(op_id);
@@ -315,8 +319,8 @@ impl Order for Strict<'_> {
     }
 }
 
-/// How often to look before sleeping. Spinning helps only while every worker has a processor of its own; otherwise it
-/// takes the processor from the op it waits for.
+/// How often a waiting worker looks again before it sleeps, for this many workers. Spinning helps only while every worker has
+/// a processor of its own; otherwise it takes the processor from the op it waits for.
 pub fn spins(workers: usize) -> u32 {
     let processors = std::thread::available_parallelism().map_or(1, |n| n.get());
     if workers <= processors { 500 } else { 10 }

@@ -1,4 +1,4 @@
-//! What happened to an op, as it travels from a worker to the supervisor; and what else a replay tells its supervisor.
+//! Records: what happened to an op, as it travels from a worker to the supervisor; and the other messages of a replay.
 //!
 //! A [`Fact`] is what is known of an op before it is issued; the loader writes it. A [`Stamp`] is what its worker adds.
 //! Both travel in blocks of shared memory ([`super::board`]). The pipe carries the rare rest: a [`Frame`] header and its
@@ -8,132 +8,134 @@ use crate::fate::Origin;
 use crate::syscall::{Op, Syscall};
 use std::io::{Read, Result, Write};
 
-/// All ops were issued, or cannot be any more.
+/// Kind of a frame: the replay is over, all ops were issued or cannot be any more.
 pub const DONE: u32 = 1;
-/// A part of the replay is lost, the rest goes on; the text says what.
+/// Kind of a frame: a part of the replay is lost (a process was killed) and the rest goes on; the text says what.
 pub const LOST: u32 = 2;
-/// The replay gave up; the text says why.
+/// Kind of a frame: the replay gave up; the text says why.
 pub const ERROR: u32 = 3;
 
-/// Value of a number that is not there.
+/// In place of a number: it is absent (not captured, or not measured).
 pub const UNKNOWN: i64 = i64::MIN;
 
-/// The lock commands of fcntl(2), and flock(2).
+/// Note bit of an op: it is a lock command of fcntl(2), or flock(2).
 pub const LOCK: u8 = 1;
-/// SEEK_DATA or SEEK_HOLE.
+/// Note bit of an op: an lseek(2) with SEEK_DATA or SEEK_HOLE.
 pub const SPARSE: u8 = 2;
-/// Not issued: the working directory could not be entered.
+/// Note bit of an op: not issued, since its working directory could not be entered.
 pub const CWD: u8 = 4;
-/// Not issued: the engine does not do this on purpose (devices, leases, calls that were unknown to the captured kernel).
+/// Note bit of an op: not issued on purpose (devices, leases, calls that the captured kernel did not know or that failed
+/// there for want of space, memory and the like).
 pub const WITHHELD: u8 = 8;
-/// Issued without MAP_POPULATE.
+/// Note bit of an op: an mmap(2) issued without its MAP_POPULATE, since the mapping is too large to be brought into memory at
+/// once.
 pub const UNPOPULATED: u8 = 16;
 
-/// What is known of an op before it is issued.
+/// What is known of an op before it is issued; the loader writes it to the board.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fact {
-    /// The op.
+    /// Number of the op (op_id).
     pub op_id: i64,
-    /// Its event.
+    /// Number of its event (seq).
     pub seq: i64,
-    /// Its row in the table of ops.
+    /// Its row in the workload's table of ops, from 0.
     pub row: i64,
-    /// Captured outcome as the kernel gives it, or [`UNKNOWN`].
+    /// Captured return value as the kernel gives it (`-errno` for a failure), or [`UNKNOWN`].
     pub captured: i64,
     /// Captured duration, ns, or [`UNKNOWN`].
     pub captured_dur: i64,
-    /// Its lane.
+    /// Number of its lane.
     pub lane: u32,
-    /// [`Syscall`] by number.
+    /// The captured call: its index in [`Syscall::ALL`].
     pub syscall: u8,
-    /// [`Op`] by number.
+    /// The call that is issued: its index in [`Op::ALL`].
     pub op: u8,
-    /// [`Origin`] by number.
+    /// Why the op exists: its index in [`Origin::ALL`].
     pub origin: u8,
-    /// What the comparison must know: [`LOCK`], [`SPARSE`], [`CWD`], [`WITHHELD`], [`UNPOPULATED`].
+    /// Note bits for the comparison: [`LOCK`], [`SPARSE`], [`CWD`], [`WITHHELD`], [`UNPOPULATED`].
     pub notes: u8,
 }
 
-/// What a worker says of an op; times are ns since the start of the replay.
+/// What a worker records of an op it issued; times are ns since the start of the replay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stamp {
-    /// Start of the call, or [`UNKNOWN`] as long as it was not issued.
+    /// Start of the call, or [`UNKNOWN`] while it is not finished.
     pub begin: i64,
     /// End of the call.
     pub end: i64,
-    /// Outcome as the kernel gave it: `-errno` for a failure.
+    /// Return value as the kernel gave it: `-errno` for a failure.
     pub ret: i64,
-    /// When the pace wanted it, or [`UNKNOWN`].
+    /// When the pace wanted it issued, or [`UNKNOWN`] when it had no time.
     pub scheduled: i64,
 }
 
-/// What happened to one op.
+/// What is known of one op and what happened to it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Record {
-    /// What was known of it.
+    /// What was known of the op before it was issued.
     pub fact: Fact,
-    /// What came of it.
+    /// Times and outcome of the op.
     pub stamp: Stamp,
-    /// The worker that issued it.
+    /// Number of the worker that issued it.
     pub worker: u32,
 }
 
 impl Record {
-    /// The captured call.
+    /// The captured call; `other` for a number that is in no table.
     pub fn syscall(&self) -> Syscall {
         Syscall::ALL.get(usize::from(self.fact.syscall)).copied().unwrap_or(Syscall::other)
     }
 
-    /// What was issued.
+    /// The call that was issued; `None` for a number that is no op.
     pub fn op(&self) -> Option<Op> {
         Op::ALL.get(usize::from(self.fact.op)).copied()
     }
 
-    /// Why the op is there.
+    /// Why the op exists: captured, or the cause for which it was inserted.
     pub fn origin(&self) -> Origin {
         Origin::ALL.get(usize::from(self.fact.origin)).copied().unwrap_or(Origin::Event)
     }
 
-    /// The captured outcome, if there is one.
+    /// Captured return value, `-errno` for a failure; `None` when it is unknown.
     pub fn captured(&self) -> Option<i64> {
         Some(self.fact.captured).filter(|ret| *ret != UNKNOWN)
     }
 
-    /// The outcome of the replay.
+    /// Return value in the replay, `-errno` for a failure.
     pub fn ret(&self) -> i64 {
         self.stamp.ret
     }
 
-    /// When the pace wanted it issued, ns since the start of the replay.
+    /// When the pace wanted the op issued, ns since the start of the replay; `None` when it had no time.
     pub fn scheduled(&self) -> Option<i64> {
         Some(self.stamp.scheduled).filter(|time| *time != UNKNOWN)
     }
 
-    /// How much later than the pace wanted it was issued, ns.
+    /// How much later than the pace wanted the op was issued, ns; `None` when it had no time.
     pub fn lag(&self) -> Option<i64> {
         self.scheduled().map(|time| self.stamp.begin.saturating_sub(time))
     }
 }
 
-/// The error in an outcome, 0 for a success.
+/// The errno in a return value of the kernel (-4095 to -1), or 0 for a success.
 pub fn errno(ret: i64) -> i32 {
     if (-4095..0).contains(&ret) { -ret as i32 } else { 0 }
 }
 
-/// Header of a frame.
+/// Header of a frame, a message through the pipe to the supervisor: two native-endian 32-bit numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// What follows.
+    /// Kind of the message: [`DONE`], [`LOST`] or [`ERROR`].
     pub kind: u32,
     /// Bytes of text that follow.
     pub count: u32,
 }
 
 impl Frame {
-    /// Reads a header; `None` when the other side is gone.
+    /// Reads a header; `None` when the other side has closed the pipe.
     ///
     /// # Errors
-    /// When it is gone in the middle of a header.
+    /// When the pipe ends in the middle of a header.
     pub fn read(input: &mut impl Read) -> Result<Option<Frame>> {
         let (mut kind, mut count) = ([0; 4], [0; 4]);
         if input.read(&mut kind[..1])? == 0 {
@@ -145,10 +147,11 @@ impl Frame {
     }
 }
 
-/// Sends a frame in one write, so that those of several processes do not mix (pipe(7): up to 4096 bytes).
+/// Sends a frame in one write, so that frames of several processes do not mix (pipe(7): up to 4096 bytes); a longer text is
+/// cut.
 ///
 /// # Errors
-/// When the other side is gone.
+/// When the other side has closed the pipe.
 pub fn send(mut out: impl Write, kind: u32, text: &str) -> Result<()> {
     let mut text = text.as_bytes();
     text = &text[..text.len().min(4096 - 8)];

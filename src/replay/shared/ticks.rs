@@ -1,4 +1,5 @@
-//! The time of a call by the processor's own counter: half the price of asking the kernel, which reads the same counter.
+//! Times of calls by the processor's time stamp counter (TSC): half the price of asking the kernel, which reads the same
+//! counter.
 //!
 //! Two marks some milliseconds apart say how many ticks a nanosecond has. They are taken once, before the processes of a
 //! replay part, and every worker reckons with the same two: what one does before another is before it by the clock too.
@@ -10,16 +11,16 @@ use crate::replay::Pace;
 use std::arch::x86_64::{_mm_lfence, _rdtsc};
 use std::time::Duration;
 
-/// What the kernel tells the time by, if it found the counter to be steady and the same on every processor.
+/// File that names the kernel's clock source; it is `tsc` if the kernel found the counter steady and equal on all processors.
 const SOURCE: &str = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
-/// Time between two marks at least: each is right to some 10 ns.
+/// Least time between the two marks, ns: each mark is right to some 10 ns.
 const APART: i64 = 10_000_000;
-/// Readings of which the best makes a mark.
+/// Number of readings of which the closest pair of counter and clock makes a mark.
 const TRIALS: usize = 16;
-/// Bits behind the point of a rate.
+/// Fractional bits of a rate (ns per tick, fixed point).
 const POINT: u32 = 32;
 
-/// The counter at a moment.
+/// A reading of the counter together with the time of CLOCK_MONOTONIC.
 #[derive(Clone, Copy, Debug)]
 pub struct Mark {
     ticks: u64,
@@ -27,22 +28,23 @@ pub struct Mark {
     time: i64,
 }
 
-/// What a worker reads the time from.
+/// The clock by which a worker times its calls.
 #[derive(Clone, Copy, Debug)]
 pub enum Clock {
-    /// The kernel.
+    /// Asks the kernel (CLOCK_MONOTONIC).
     Kernel,
-    /// The counter: so many ns, in units of 2^-[`POINT`], for each tick since the mark.
+    /// Reads the processor's counter: the first mark, and how many ns, in units of 2^-[`POINT`], each tick since then is.
     Counter(Mark, u64),
 }
 
+/// The processor's time stamp counter.
 fn ticks() -> u64 {
     // SAFETY: every x86_64 processor can. Where the kernel forbids it, it does not tell the time by it either.
     unsafe { _rdtsc() }
 }
 
-/// What is read from here on, the counter too, is read after everything before: a processor reads ahead where it may, and
-/// a call would seem to begin before the one that it waited for had ended.
+/// Orders later reads, the counter's too, after all earlier ones (lfence): processors read ahead, and a call would seem to
+/// begin before the one that it waited for had ended.
 #[inline]
 pub fn fence() {
     // SAFETY: every x86_64 processor can.
@@ -50,7 +52,7 @@ pub fn fence() {
 }
 
 impl Mark {
-    /// Now, if the counter can be trusted.
+    /// A mark of this moment; `None` when the kernel does not use the counter as its clock source.
     pub fn now() -> Option<Mark> {
         let source = std::fs::read_to_string(SOURCE).ok()?;
         (source.trim() == "tsc").then(Mark::take)
@@ -61,14 +63,15 @@ impl Mark {
             let (before, time, after) = (ticks(), clock::now(), ticks());
             (after.saturating_sub(before), Mark { ticks: before + after.saturating_sub(before) / 2, time })
         };
-        // Nobody came between the closest two.
+        // The closest pair was not interrupted.
         let best = (0..TRIALS).map(reading).min_by_key(|(width, _)| *width);
         best.map_or(Mark { ticks: ticks(), time: clock::now() }, |(_, mark)| mark)
     }
 }
 
 impl Clock {
-    /// The clock for a pace, of a mark that was taken before; waits when that is not long ago.
+    /// The clock for a pace, given a mark taken earlier; the kernel for any pace but asap or without a mark. Waits until the
+    /// mark is [`APART`] old.
     pub fn new(pace: Pace, first: Option<Mark>) -> Clock {
         let (Some(first), Pace::Asap) = (first, pace) else { return Clock::Kernel };
         let left = first.time + APART - clock::now();
@@ -86,7 +89,7 @@ impl Clock {
         }
     }
 
-    /// Nanoseconds of CLOCK_MONOTONIC.
+    /// Current time of CLOCK_MONOTONIC, ns.
     #[inline]
     pub fn now(&self) -> i64 {
         match self {
