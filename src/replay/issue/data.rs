@@ -1,5 +1,5 @@
-//! What writes send: the pool of noise that init fills files from, so that what a replay writes compresses and repeats as
-//! what it found.
+//! The data that replayed writes send. It comes from the same pool of noise that init fills files from, so that it compresses
+//! and repeats in the same way.
 
 use crate::dice::mix;
 use crate::init::Data;
@@ -8,19 +8,19 @@ use crate::replay::shared::memory::{self, Pages};
 use std::io::Result;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The source of every write, shared by all workers.
+/// The buffer that every write sends from, shared by all workers.
 #[derive(Debug)]
 pub struct Source {
-    /// The pool, again and again, so that a write of any length finds its bytes.
+    /// The pool, mapped repeatedly one behind the other, so that a write of any length finds its bytes.
     pages: Pages,
     data: Data,
-    /// The blocks of the pool that copy others.
+    /// For each block of the pool, whether it is a copy of another (deduplicable).
     repeats: Vec<bool>,
-    /// Is every write the same?
+    /// Whether all data is zeroes, so that every write may send the same bytes.
     constant: bool,
 }
 
-/// Where a worker's next write begins in the pool.
+/// Where a worker's next write begins in the pool, bytes; a multiple of [`BLOCK`].
 #[derive(Debug)]
 pub struct Cursor(usize);
 
@@ -34,7 +34,7 @@ impl Cursor {
 }
 
 impl Source {
-    /// Makes the pool.
+    /// Makes the pool of this kind of data.
     ///
     /// # Errors
     /// When memory is short.
@@ -45,12 +45,13 @@ impl Source {
         Ok(Source { pages, data, repeats, constant })
     }
 
-    /// Some bytes, always the same.
+    /// Address of the start of the pool, for calls that need data of no particular content.
     pub fn start(&self) -> *mut u8 {
         self.pages.start()
     }
 
-    /// The bytes of a write: whole blocks that no other write has sent, as far as the pool reaches.
+    /// The data of a write of `count` bytes: blocks that no other write has sent, as far as the pool reaches. Each block that
+    /// is no copy is stamped with a number from `op_id`; a count beyond the pages, or negative, gets the start.
     #[inline]
     pub fn next(&self, cursor: &mut Cursor, op_id: i64, count: i64) -> *mut u8 {
         let Some(count) = usize::try_from(count).ok().filter(|count| !self.constant && *count <= self.pages.len() - POOL) else {
@@ -71,7 +72,7 @@ impl Source {
         self.pages.start().wrapping_add(first * BLOCK)
     }
 
-    /// The first word of a block of the pool.
+    /// The first 8 bytes of a block of the pool, where its distinguishing number is stored.
     #[inline]
     fn word(&self, block: usize) -> &AtomicU64 {
         // SAFETY: the pages are page aligned, larger than the pool, and live as long as self; all that our code ever does to

@@ -1,33 +1,32 @@
-//! What issues an op: the kernel, or nothing at all.
+//! Engines, which issue ops: by real syscalls ([`super::sys`]) or not at all ([`Null`]).
 
 use crate::dice::mix;
 use crate::replay::shared::call::Call;
 use crate::replay::shared::record::UNKNOWN;
 use std::time::Duration;
 
-/// Issues ops. The worker times [`Issue::issue`] alone.
+/// An engine: issues ops for one worker, which times [`Issue::issue`] alone.
 pub trait Issue {
-    /// Everything the call needs that is not the call: buffers, the working directory. Says why the call is not to be
-    /// issued, if it is not.
+    /// Sets up what the call needs: buffers, the working directory. Returns why the call must not be issued, or `None`.
     fn prepare(&mut self, call: Call<'_>) -> Option<Refusal>;
 
-    /// Issues the call. Returns its outcome, `-errno` for a failure.
+    /// Issues the call and returns its outcome: the kernel's return value, `-errno` for a failure.
     fn issue(&mut self, call: Call<'_>) -> i64;
 
-    /// Books the effect: a new descriptor, a closed one, another working directory.
+    /// Records the effect of the call in the engine's state: a new descriptor, a closed one, another working directory.
     fn settle(&mut self, call: Call<'_>, ret: i64);
 }
 
-/// A call that is not issued.
+/// Why a call is not issued, and the outcome it gets instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// What it counts as: `-errno`.
+    /// The outcome recorded for it: `-errno`.
     pub ret: i64,
-    /// For the comparison, see [`crate::replay::shared::record`].
+    /// Note bit for the comparison, see [`crate::replay::shared::record`]; 0 when it is set already.
     pub note: u8,
 }
 
-/// Does nothing and says what was captured: measures our own cost.
+/// Engine `null`: issues nothing and returns the captured outcome (0 if unknown), to measure our own cost.
 #[derive(Debug)]
 pub struct Null;
 
@@ -46,20 +45,21 @@ impl Issue for Null {
     fn settle(&mut self, _call: Call<'_>, _ret: i64) {}
 }
 
-/// An engine that dawdles before some ops, by a seed: what an order does not hold together falls apart.
+/// An engine that sleeps before some ops, chosen by a seed: ops that the order does not hold back get out of order, which
+/// tests use.
 #[derive(Debug)]
 pub struct Delayed<E> {
-    /// The engine.
+    /// The engine that issues the ops.
     pub engine: E,
-    /// Seed; `None` for no delays.
+    /// Seed that chooses the delayed ops; `None` for no delays.
     pub seed: Option<u64>,
 }
 
 impl<E> Delayed<E> {
-    /// Longest delay, us.
+    /// Upper bound of a delay, us.
     const LONGEST: u64 = 500;
 
-    /// A delay for one op in four, the same for an op in every replay with this seed.
+    /// The delay before an op, for one op in four; with the same seed an op is delayed alike in every replay.
     fn delay(seed: u64, op_id: i64) -> Option<Duration> {
         let hash = mix(seed ^ mix(op_id as u64));
         (hash & 3 == 0).then(|| Duration::from_micros((hash >> 2) % Self::LONGEST))

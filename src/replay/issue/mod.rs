@@ -1,4 +1,4 @@
-//! Workers: each waits for an op's turn and time, and issues it.
+//! Workers (replay threads) and engines: each worker waits for an op's time and turn, and its engine issues it.
 
 pub mod data;
 pub mod engine;

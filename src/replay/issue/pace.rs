@@ -1,4 +1,4 @@
-//! When ops are issued: sleeping until a moment, exactly.
+//! Pacing: waits until the moment an op is due, exactly.
 //!
 //! Times are absolute, so that lateness is carried and never slept twice: an op that is late is issued at once, and the
 //! one after it is due when it always was. The kernel wakes a sleeper some microseconds late; how many is measured at
@@ -7,32 +7,35 @@
 use crate::replay::shared::clock::now;
 use crate::replay::shared::record::UNKNOWN;
 
-/// The longest a worker spins before an op is due, ns: on a busy machine sleepers wake so late that waiting for them
-/// awake would make it busier.
+/// Longest time a worker spins before an op is due, ns: on a busy machine sleepers wake so late that spinning for longer
+/// would only make it busier.
 const SPIN_MAX: i64 = 50_000;
+/// Shortest time a worker spins before an op is due, ns.
 const SPIN_MIN: i64 = 5_000;
-/// Trial sleeps, and how long each takes, ns.
+/// Number of trial sleeps that measure how late the thread wakes.
 const TRIALS: usize = 24;
+/// Length of a trial sleep, ns.
 const TRIAL: i64 = 100_000;
 
-/// Sleeps until a moment of CLOCK_MONOTONIC.
+/// Sleeps until a moment of CLOCK_MONOTONIC, ns; may wake late, or early after a signal.
 fn sleep(until: i64) {
     let time = libc::timespec { tv_sec: until / 1_000_000_000, tv_nsec: until % 1_000_000_000 };
     // SAFETY: time is readable. A signal that ends the sleep early makes the caller spin, not fail.
     unsafe { libc::clock_nanosleep(libc::CLOCK_MONOTONIC, libc::TIMER_ABSTIME, &time, std::ptr::null_mut()) };
 }
 
-/// A way to wait until a moment.
+/// Waits until a moment: sleeps, and spins the last few microseconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Sleeper {
     spin: i64,
 }
 
 impl Sleeper {
-    /// Unmeasured, for a single moment.
+    /// A sleeper without a measurement, which spins for [`SPIN_MAX`] ns; for waiting once.
     pub const ROUGH: Sleeper = Sleeper { spin: SPIN_MAX };
 
-    /// Measures how late this thread wakes, after asking the kernel not to bundle its timers with others.
+    /// Measures how late this thread wakes, after setting its timer slack to 1 ns (PR_SET_TIMERSLACK), and spins for that
+    /// long.
     pub fn measure() -> Sleeper {
         // SAFETY: plain numbers.
         unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1, 0, 0, 0) };
@@ -47,7 +50,7 @@ impl Sleeper {
         Sleeper { spin: (late[TRIALS * 3 / 4] * 3 / 2).clamp(SPIN_MIN, SPIN_MAX) }
     }
 
-    /// Waits until a moment of CLOCK_MONOTONIC; not at all when it has passed. Says how late it is then, ns.
+    /// Waits until a moment of CLOCK_MONOTONIC, ns; not at all when it has passed. Returns how late it is by then, ns.
     #[inline]
     pub fn until(&self, moment: i64) -> i64 {
         let left = moment.saturating_sub(now());
@@ -67,7 +70,7 @@ impl Sleeper {
     }
 }
 
-/// What `due` of an op counts from.
+/// What the due time of an op counts from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Since {
     /// The start of the replay.
@@ -76,30 +79,32 @@ pub enum Since {
     Before,
 }
 
-/// Keeps the times of a worker's ops.
+/// Makes one worker keep the pace: waits until each of its ops is due.
 #[derive(Debug)]
 pub struct Pacer {
     sleeper: Sleeper,
     start: i64,
     from: Since,
-    /// When the last op of each lane ended, ns since the start, had its worker been in time: lateness is not thought again.
+    /// When the last op of each lane would have ended, ns since the start, had its worker been in time: so think time does
+    /// not include lateness.
     ends: Vec<i64>,
-    /// How late the worker was at its last op, ns; nothing for one without a time.
+    /// How late the worker was when its last op became due, ns; `None` for an op without a time.
     late: Option<i64>,
 }
 
 impl Pacer {
-    /// For a worker with so many lanes.
+    /// A pacer for a worker with this many lanes.
     pub fn new(sleeper: Sleeper, from: Since, lanes: usize) -> Pacer {
         Pacer { sleeper, start: 0, from, ends: vec![0; lanes], late: None }
     }
 
-    /// The moment from which all times count.
+    /// Sets the start of the replay on CLOCK_MONOTONIC, ns, from which all times count.
     pub fn start(&mut self, start: i64) {
         self.start = start;
     }
 
-    /// Waits until an op is due. Says when that was, ns since the start, or [`UNKNOWN`] for one that follows at once.
+    /// Waits until an op of this lane is due. Returns that time, ns since the start, or [`UNKNOWN`] for an op without a time,
+    /// which follows at once.
     #[inline]
     pub fn wait(&mut self, due: i64, lane: u32) -> i64 {
         if due == UNKNOWN {
@@ -114,8 +119,8 @@ impl Pacer {
         due
     }
 
-    /// An op of a lane has ended, ns since the start. One without a time moves nothing: the captured gap of the op after
-    /// it counts from the last op that had one.
+    /// Notes that an op of a lane ended at `end`, ns since the start. An op without a time changes nothing: the captured gap
+    /// before the next op counts from the last op that had one.
     #[inline]
     pub fn ended(&mut self, lane: u32, end: i64) {
         if let Some(late) = self.late {
@@ -124,19 +129,20 @@ impl Pacer {
     }
 }
 
-/// Turns captured times into those of the replay.
+/// Turns captured times into due times of the replay.
 #[derive(Clone, Copy, Debug)]
 pub struct Scale {
-    /// What they count from.
+    /// What due times count from.
     pub from: Since,
-    /// Captured start of the replay, ns.
+    /// Captured start of the first op, ns.
     pub first: i64,
-    /// How many times faster than captured.
+    /// Factor by which captured times are divided.
     pub speed: f64,
 }
 
 impl Scale {
-    /// When an op is due that started at `ts`; `before` is when the op before it in its lane ended in the capture.
+    /// Due time, ns, of an op that started at captured time `ts`, [`UNKNOWN`] without one; `before` is the captured end of
+    /// the op before it in its lane.
     pub fn due(&self, ts: Option<i64>, before: Option<i64>) -> i64 {
         let Some(ts) = ts else { return UNKNOWN };
         let origin = match (self.from, before) {

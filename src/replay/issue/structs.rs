@@ -1,14 +1,14 @@
-//! Structures that calls point to, as the kernel lays them out.
+//! Structures that syscall arguments point to, as the kernel lays them out.
 
 use crate::event::{Col, TIME_NOW, TIME_OMIT};
 use crate::replay::shared::call::Call;
 use crate::syscall::flag;
 use crate::syscall::lock::{Lock, What};
 
-/// Bytes of an access control list of three entries.
+/// Size of the value of a POSIX access control list of three entries, bytes.
 pub const ACCESS_LIST: i64 = 28;
 
-/// The value of an access control list that says what a mode says: `struct posix_acl_xattr_header` and an entry each for
+/// The value of a POSIX access control list equivalent to a mode: `struct posix_acl_xattr_header` and an entry each for
 /// owner, group and others (`include/uapi/linux/posix_acl_xattr.h`), [`ACCESS_LIST`] bytes.
 pub fn access_list(mode: i64) -> [i64; 4] {
     const NOBODY: i64 = 0xffff_ffff;
@@ -16,7 +16,8 @@ pub fn access_list(mode: i64) -> [i64; 4] {
     [2 | entry(1, 6), NOBODY | entry(4, 3), NOBODY | entry(0x20, 0), NOBODY]
 }
 
-/// A lock command in its non-blocking form and owned by the open file description, as fcntl(2) numbers them.
+/// The non-blocking command, owned by the open file description, for a captured lock command of fcntl(2); `None` for other
+/// commands.
 pub fn lock_command(cmd: i64) -> Option<i32> {
     Some(match Lock::of(cmd)?.what {
         What::Get => libc::F_OFD_GETLK,
@@ -24,19 +25,19 @@ pub fn lock_command(cmd: i64) -> Option<i32> {
     })
 }
 
-/// `struct flock` of a call: type and whence, start, length, and nobody's id.
+/// `struct flock` for a lock call: type and whence, start, length, pid 0.
 pub fn flock(call: Call<'_>) -> [i64; 4] {
     let kind = match (call.get(Col::Mode), Lock::of(call.arg(Col::Cmd)).map(|lock| lock.what)) {
-        // Not captured: shared locks, of the whole file, never stand in each other's way.
+        // The kind was not captured: shared locks of the whole file never conflict with each other.
         (None, _) => return [flag::F_RDLCK, 0, 0, 0],
-        // Captured is the answer, whose kind is not that which was asked for.
+        // What is captured is the answer of F_GETLK, whose type is not the one that was asked for.
         (Some(_), Some(What::Get)) => flag::F_WRLCK,
         (Some(kind), _) => kind,
     };
     [kind & 0xffff | (call.arg(Col::Whence) & 0xffff) << 16, call.arg(Col::Offset), call.arg(Col::Count), 0]
 }
 
-/// `struct timespec` of a captured time.
+/// `struct timespec` of a captured time, ns since 1970; UTIME_NOW when it is unknown.
 pub fn timespec(time: Option<i64>) -> [i64; 2] {
     match time {
         Some(TIME_NOW) | None => [0, libc::UTIME_NOW],

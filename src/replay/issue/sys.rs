@@ -1,8 +1,8 @@
-//! The engine that issues real syscalls: one line per call.
+//! The engine `sys`, which issues real syscalls: one line per call.
 //!
-//! What is issued is the captured call with its captured arguments. Descriptors are looked up, data goes to and comes
-//! from buffers of our own, and what could block on another op is made not to: opens get O_NONBLOCK (which means
-//! nothing for files and directories, open(2)), locks are asked for without waiting.
+//! What is issued is the captured call with its captured arguments. Descriptors are looked up, data goes to and comes from
+//! buffers of our own, and what could block on another op is made non-blocking: opens get O_NONBLOCK (which means nothing for
+//! files and directories, open(2)), locks are requested without waiting.
 
 use super::data::{Cursor, Source};
 use super::engine::{Issue, Refusal};
@@ -20,37 +20,37 @@ use std::io::Result;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::Ordering;
 
-/// Asked for by a read whose count the capture does not have and that met the end or failed.
+/// Bytes asked for by a read whose count was not captured and that returned 0 or failed.
 const READ_DEFAULT: i64 = 64 << 10;
-/// Asked for by a write whose count the capture does not have and that failed.
+/// Bytes asked for by a write whose count was not captured and that failed.
 const WRITE_DEFAULT: i64 = 4 << 10;
-/// Buffer of a getdents whose size the capture does not have: what the C library uses.
+/// Buffer size, bytes, of a getdents whose size was not captured: what the C library uses.
 const DENTS_DEFAULT: i64 = 32 << 10;
-/// Buffer for names.
+/// Buffer size, bytes, of readlink and getcwd when it was not captured.
 const NAME_DEFAULT: i64 = 4096;
-/// A worker's own buffer; larger counts use the shared one.
+/// Size of a worker's own buffer, bytes; calls with larger counts use the one that all workers share.
 const BUFFER: usize = 1 << 20;
-/// Bytes of a mapping that MAP_POPULATE brings into memory at most. A private one that may be written is copied there, so this
-/// is memory of the replay, for each worker.
+/// Largest mapping, bytes, that is issued with MAP_POPULATE. A private writable one is copied into memory of the replay, for
+/// each worker.
 const POPULATE_MAX: i64 = 16 << 20;
 const IOV_MAX: usize = flag::IOV_MAX as usize;
 
-/// What all workers share.
+/// What the workers of all processes share: descriptors, buffers, the tree.
 #[derive(Debug)]
 pub struct Shared {
     fds: Fds,
-    /// Source of every write: bytes that no file system can compress or leave out.
+    /// Data that every write sends: see [`super::data`].
     source: Source,
-    /// Target of reads that are larger than a worker's own buffer.
+    /// Buffer of reads that are larger than a worker's own.
     sink: Pages,
-    /// The replay tree, for sync; `None` in a test without a sandbox.
+    /// The root of the replay tree, whose file system `sync` writes back; `None` in a test without a sandbox.
     root: Option<OwnedFd>,
-    /// Counts changes that can give a path another directory.
+    /// Counts calls after which a path may name another directory (rename, rmdir, unlink, symlink).
     moves: SharedCount,
 }
 
 impl Shared {
-    /// Buffers and a table for this many open file descriptions.
+    /// Allocates the buffers, and a table for this many open file descriptions.
     ///
     /// # Errors
     /// When memory is short.
@@ -64,32 +64,32 @@ impl Shared {
         })
     }
 
-    /// Says where `sync` goes.
+    /// Sets the directory whose file system an op `sync` writes back.
     pub fn set_root(&mut self, root: OwnedFd) {
         self.root = Some(root);
     }
 }
 
-/// Issues syscalls for one worker.
+/// The engine of one worker, which issues real syscalls.
 #[derive(Debug)]
 pub struct Sys<'a> {
     shared: &'a Shared,
     buffer: Pages,
-    /// Two `struct timespec`, a `struct open_how`, a `struct flock`, two offsets, an access control list: whatever a call
-    /// needs in memory.
+    /// Memory for the structure that a call's argument points to: two `struct timespec`, a `struct open_how`, a `struct
+    /// flock`, two offsets, or an access control list.
     words: [i64; 4],
     iov: Vec<libc::iovec>,
-    /// Bytes the prepared call asks for.
+    /// Byte count of the prepared call.
     count: i64,
-    /// Where in the source the next write begins, and where the prepared one does.
+    /// Where in the source the next write begins, and (`from`) the data of the prepared one.
     cursor: Cursor,
     from: *mut u8,
-    /// The worker's working directory, as long as `moves` is the shared count.
+    /// Path of the worker's working directory; valid while `moves` equals the shared count.
     cwd: Vec<u8>,
     moves: u64,
 }
 
-/// Issues a syscall with raw arguments. Its outcome is `-errno` for a failure.
+/// Issues a syscall with raw arguments; returns `-errno` for a failure.
 macro_rules! sys {
     ($number:ident $(, $arg:expr)*) => {
         // SAFETY: every pointer among the arguments is NULL, a text of the batch that ends in NUL, or one of the engine's
@@ -98,10 +98,11 @@ macro_rules! sys {
     };
 }
 
-/// The instruction itself (syscall(2)): the C library's function would only move its arguments and the error about.
+/// The syscall instruction itself (syscall(2)), without the C library's function, which would only move its arguments and
+/// store errno.
 ///
 /// # Safety
-/// That of the call.
+/// As for the syscall: pointers among the arguments must be valid for it.
 #[inline(always)]
 unsafe fn syscall(number: i64, args: &[i64]) -> i64 {
     let arg = |at| args.get(at).copied().unwrap_or(0);
@@ -139,8 +140,8 @@ impl<'a> Sys<'a> {
         self.shared.fds.get(call.ofd2)
     }
 
-    /// Argument of an ioctl: the descriptor that FICLONE copies from, or where the answer goes of a request that asks. Of
-    /// the others only those that a file refuses are ops, so for them it is a bad address.
+    /// Third argument of an ioctl: the descriptor that FICLONE copies from, or memory for the answer of a request that asks
+    /// for something. Of all others only requests that a file refuses are ops, so they get a bad address.
     fn argument(&mut self, call: Call<'_>) -> i64 {
         match call.ofd2 {
             NONE if asks(call.arg(Col::Cmd)) => self.words.as_mut_ptr() as i64,
@@ -149,7 +150,7 @@ impl<'a> Sys<'a> {
         }
     }
 
-    /// The directory that a path starts at: the descriptor it was given, also when that was a bad one.
+    /// The dirfd argument: AT_FDCWD, or the descriptor of the description `dir`, -1 where the captured one was bad.
     fn at(&self, dir: u32, captured: Option<i64>) -> i64 {
         match (dir, captured) {
             (NONE, None | Some(AT_FDCWD)) => AT_FDCWD,
@@ -157,7 +158,8 @@ impl<'a> Sys<'a> {
         }
     }
 
-    /// The first directory. An empty path with AT_EMPTY_PATH means the descriptor itself, wherever the capture put it.
+    /// The first dirfd argument. An empty path with AT_EMPTY_PATH means the descriptor itself, in whichever column the
+    /// capture has it.
     fn dir(&self, call: Call<'_>) -> i64 {
         if call.dir == NONE && call.ofd != NONE && matches!(call.first(), None | Some(0)) {
             return self.fd(call).into();
@@ -169,7 +171,7 @@ impl<'a> Sys<'a> {
         self.at(call.dir2, call.get(Col::DirFd2))
     }
 
-    /// Enters the working directory of the call, if it needs another than the one we are in.
+    /// Changes to the working directory of the call unless the worker is in it already; returns 0 or `-errno`.
     fn enter(&mut self, cwd: &CStr) -> i64 {
         let moves = self.shared.moves.get().load(Ordering::Acquire);
         if self.moves == moves && self.cwd == cwd.to_bytes() {
@@ -184,17 +186,17 @@ impl<'a> Sys<'a> {
         ret
     }
 
-    /// A buffer for so many bytes to come in.
+    /// The buffer for a call that reads `count` bytes.
     fn sink(&self, count: i64) -> *mut u8 {
         if count as u64 <= BUFFER as u64 { self.buffer.start() } else { self.shared.sink.start() }
     }
 
-    /// A count for calls that fill a buffer without the kernel's limit of 2 GiB.
+    /// The count, limited to the size of the buffer, for calls that the kernel does not limit to 2 GiB.
     fn bounded(&self, count: i64) -> i64 {
         if count as u64 > self.shared.sink.len() as u64 { self.shared.sink.len() as i64 } else { count }
     }
 
-    /// Cuts the buffer into as many pieces as the captured call had.
+    /// Fills the iovec: cuts the buffer at `start` into as many pieces as the captured call had.
     fn pieces(&mut self, call: Call<'_>, start: *mut u8) {
         let pieces = call.get(Col::IovCnt).unwrap_or(1).clamp(0, IOV_MAX as i64);
         // More than the kernel moves in one call need not be asked for.
@@ -210,7 +212,8 @@ impl<'a> Sys<'a> {
     }
 }
 
-/// Bytes to ask for when the capture does not say, by what the call returned; `None` for calls that ask for none.
+/// Byte count of a call that was captured without one, derived from its captured return value; `None` for calls that take no
+/// count.
 pub fn count(op: Op, captured: i64) -> Option<i64> {
     let default = match op {
         Op::Read | Op::Readv | Op::Pread | Op::Preadv | Op::Preadv2 | Op::CopyFileRange | Op::Sendfile | Op::Readahead => {
@@ -225,16 +228,16 @@ pub fn count(op: Op, captured: i64) -> Option<i64> {
     };
     let bytes = Some(captured).filter(|ret| *ret >= 0);
     let done = match op {
-        // What they return is a length of something else.
+        // Their return value is not the size of the buffer that they were given.
         Op::Getdents | Op::Getdents64 | Op::Readlink | Op::Readlinkat | Op::Getcwd | Op::Mmap => None,
-        // A write of nothing returned nothing; a read that returned nothing had asked for more.
+        // A write that returned 0 had asked for 0 bytes; a read that returned 0 had asked for more.
         Op::Write | Op::Writev | Op::Pwrite | Op::Pwritev | Op::Pwritev2 => bytes,
         _ => bytes.filter(|bytes| *bytes > 0),
     };
     Some(done.unwrap_or(default))
 }
 
-/// Mode or protection; what a capture without it most likely had.
+/// Mode (or protection of mmap) as captured, or the most likely one when it was not.
 fn mode(call: Call<'_>) -> i64 {
     call.get(Col::Mode).unwrap_or(match call.op {
         Op::Open | Op::Openat | Op::Creat | Op::Mknod | Op::Mknodat => 0o666,
@@ -245,7 +248,7 @@ fn mode(call: Call<'_>) -> i64 {
     })
 }
 
-/// O_ flags as captured, but never blocking and never asking for signals. O_PATH takes no others (openat2(2)).
+/// O_ flags as captured, with O_NONBLOCK and without O_ASYNC. O_PATH takes no others (openat2(2)).
 fn open_flags(flags: i64) -> i64 {
     let flags = flags & !i64::from(libc::O_ASYNC);
     if flags & i64::from(libc::O_PATH) != 0 { flags } else { flags | i64::from(libc::O_NONBLOCK) }
@@ -255,18 +258,19 @@ fn open_flags(flags: i64) -> i64 {
 const FCNTL: &[i32] =
     &[libc::F_GETFD, libc::F_SETFD, libc::F_GETFL, libc::F_SETFL, libc::F_GETLEASE, libc::F_GET_SEALS, libc::F_GETPIPE_SZ];
 
-/// What a captured call failed for that the machine of the replay has: room, memory, a free descriptor, a disk that works.
+/// Errors of captured calls that failed for want of something the replaying machine has: room, memory, a free descriptor, a
+/// working disk. Such calls are not issued.
 const WANTS: &[i32] = &[libc::ENOSPC, libc::EDQUOT, libc::EFBIG, libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::EIO];
 
-/// What the comparison must know of a call before it is issued, whose captured outcome is `captured`.
+/// Note bits of a call ([`crate::replay::shared::record`]), known before it is issued; `captured` is its captured outcome.
 #[inline]
 pub fn notes(call: Call<'_>, captured: i64) -> u8 {
     let kind = || call.arg(Col::Mode) as u32 & libc::S_IFMT;
     match call.op {
-        // The captured kernel, or the filter of a container, did not know the call. What the program did instead follows:
-        // both would be done where it is known.
+        // The captured kernel, or the filter of a container, did not know the call. What the program did instead follows in
+        // the capture; where the call is known, both would be done.
         _ if captured == -i64::from(libc::ENOSYS) => WITHHELD,
-        // It did nothing for want of something that this machine has: here it would, and what follows would find that.
+        // It had no effect for want of something that this machine has: here it would have one, and later ops would see it.
         _ if WANTS.contains(&errno(captured)) => WITHHELD,
         Op::Fcntl if lock_command(call.arg(Col::Cmd)).is_some() => LOCK,
         Op::Fcntl if !FCNTL.contains(&(call.arg(Col::Cmd) as i32)) => WITHHELD,
@@ -280,8 +284,8 @@ pub fn notes(call: Call<'_>, captured: i64) -> u8 {
     }
 }
 
-/// All three go into the worker's loop whole. After a system call the processor has forgotten where functions return to, and
-/// each return that was entered before the call costs as much as reading the time.
+/// All three methods are inlined into the worker's loop. After a system call the processor mispredicts returns of functions
+/// entered before it, and each costs as much as reading the time.
 impl Issue for Sys<'_> {
     #[inline(always)]
     fn prepare(&mut self, call: Call<'_>) -> Option<Refusal> {
@@ -291,7 +295,7 @@ impl Issue for Sys<'_> {
         if let Some(cwd) = call.cwd() {
             let entered = self.enter(cwd);
             if entered != 0 {
-                // Anywhere else the call would do something else: it fails as entering the directory does.
+                // In another directory the call would do something else: it fails as entering the directory did.
                 return Some(Refusal { ret: entered, note: CWD });
             }
         } else if let Some(dir) = call.removed_cwd() {
@@ -334,7 +338,7 @@ impl Issue for Sys<'_> {
     #[rustfmt::skip]
     #[inline(always)]
     fn issue(&mut self, call: Call<'_>) -> i64 {
-        // Arguments by the names of the table's columns; what the capture does not have is 0.
+        // Arguments by column of the syscall table; what was not captured is 0.
         let c = |col| call.arg(col);
         let has = |col, pointer: *const i64| if call.get(col).is_some() { pointer } else { std::ptr::null() };
         let [p, q, n] = [call.path(), call.path2(), call.name()];
@@ -442,7 +446,7 @@ impl Issue for Sys<'_> {
             Op::Chdir            => sys!(SYS_chdir, p),
             Op::Fchdir           => sys!(SYS_fchdir, self.fd(call)),
 
-            // The loader refuses them: only the model knows these.
+            // Calls that only the model knows; the loader refuses them.
             Op::Dup | Op::CloseRange | Op::Umask | Op::Chroot | Op::Fork | Op::Exec | Op::Exit | Op::ExitGroup | Op::Joined | Op::Special => -i64::from(libc::ENOSYS),
         }
     }
@@ -453,7 +457,7 @@ impl Issue for Sys<'_> {
         match call.op {
             Op::Open | Op::Openat | Op::Openat2 | Op::Creat if !failed => {
                 let fd = ret as i32;
-                // An open that had failed when it was captured has no description, and its descriptor no use.
+                // An open that failed in the capture has no description, and nobody uses its descriptor.
                 let stale = if call.ofd == NONE { fd } else { self.shared.fds.set(call.ofd, fd) };
                 if stale >= 0 {
                     sys!(SYS_close, stale);
@@ -463,7 +467,7 @@ impl Issue for Sys<'_> {
             Op::Close if call.ofd != NONE => drop(self.shared.fds.set(call.ofd, -1)),
             Op::Mmap if !failed => drop(sys!(SYS_munmap, ret, self.count)),
             Op::Chdir | Op::Fchdir if !failed => self.cwd.clear(),
-            // A path may now name another directory than the one a worker is in.
+            // A path may now name another directory than the one a worker is in: makes all workers change directory again.
             Op::Rename | Op::Renameat | Op::Renameat2 | Op::Rmdir | Op::Unlink | Op::Unlinkat | Op::Symlink | Op::Symlinkat
                 if !failed =>
             {
@@ -474,15 +478,15 @@ impl Issue for Sys<'_> {
     }
 }
 
-/// Where the kernel likes, and of a file; nothing fixed or locked, and nothing large brought into memory at once. No memory is
-/// reserved for copies of what nobody writes to.
+/// Flags of an mmap: a file mapping at any address, nothing fixed or locked, and nothing large brought into memory at once.
+/// MAP_NORESERVE, so that no memory is reserved for copies that nobody writes.
 fn map_flags(call: Call<'_>) -> i64 {
     const NEVER: i32 = libc::MAP_FIXED | libc::MAP_FIXED_NOREPLACE | libc::MAP_GROWSDOWN | libc::MAP_LOCKED | libc::MAP_ANONYMOUS;
     let never = if call.notes & UNPOPULATED != 0 { NEVER | libc::MAP_POPULATE } else { NEVER };
     call.get(Col::Flags).unwrap_or(i64::from(libc::MAP_PRIVATE)) & !i64::from(never) | i64::from(libc::MAP_NORESERVE)
 }
 
-/// Without captured times the pointer is NULL, which means now (utimensat(2)).
+/// The times argument of utimensat(2): NULL, which means now, when no times were captured.
 fn times(call: Call<'_>, words: *const i64) -> *const i64 {
     if call.get(Col::Atime).is_none() && call.get(Col::Mtime).is_none() { std::ptr::null() } else { words }
 }

@@ -1,5 +1,5 @@
-//! A worker: waits for its next op's turn and time, issues it, says what happened. Between two calls nothing is
-//! allocated, hashed, locked or formatted.
+//! A worker: waits until its next op is due and may be issued, issues it, and records what happened. Between two calls
+//! nothing is allocated, hashed, locked or formatted.
 
 use super::engine::{Issue, Refusal};
 use super::pace::Pacer;
@@ -12,7 +12,7 @@ use crate::replay::shared::ticks::{self, Clock};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::TryRecvError;
 
-/// A worker at work.
+/// A replay thread, which issues the ops of one or more lanes with an engine `E` in an order `O`.
 pub struct Worker<'a, E, O> {
     board: &'a Board,
     feed: Feed,
@@ -20,7 +20,7 @@ pub struct Worker<'a, E, O> {
     order: O,
     pacer: Option<Pacer>,
     clock: Clock,
-    /// Used batches that the loader does not have back yet.
+    /// Used batches that were not returned to the loader yet.
     #[expect(clippy::vec_box, reason = "the boxes themselves go round between loader and worker")]
     kept: Vec<Box<Batch>>,
     start: i64,
@@ -36,7 +36,7 @@ impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
         Worker { board, feed, engine, order, pacer, clock, kept, start: 0, waited: 0, starved: 0 }
     }
 
-    /// Issues every op; `start` is the moment from which all times count.
+    /// Issues every op of the worker; `start` is the start of the replay on CLOCK_MONOTONIC, ns.
     pub fn run(&mut self, start: i64) {
         self.start = start;
         let cpu = clock(libc::CLOCK_THREAD_CPUTIME_ID);
@@ -60,7 +60,7 @@ impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
         }
     }
 
-    /// The loader, which may sleep, gets what it may fill again.
+    /// Returns the used batches to the loader, which may sleep for them.
     fn give_back(&mut self) {
         for batch in self.kept.drain(..) {
             // The loader is gone when nobody needs more.
@@ -68,11 +68,12 @@ impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
         }
     }
 
-    /// The worker is done or broken: nobody is to wait for it.
+    /// Publishes that the worker issues no more ops, done or failed, so that nobody waits for it.
     pub fn end(&self) {
         self.order.end();
     }
 
+    /// The next batch; waits for the loader when none is ready. `None` after the last.
     fn next(&mut self) -> Option<Box<Batch>> {
         match self.feed.full.try_recv() {
             Ok(batch) => Some(batch),
@@ -87,6 +88,7 @@ impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
         }
     }
 
+    /// Publishes on the board where the worker's time went so far, ns.
     fn spent(&self, cpu: i64) {
         let spent = &self.board.slot(self.feed.worker).spent;
         spent.cpu.store(cpu, Relaxed);
@@ -94,6 +96,7 @@ impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
         spent.starved.store(self.starved, Relaxed);
     }
 
+    /// Issues the ops of a batch as soon as the order allows.
     fn issue(&mut self, batch: &Batch, block: &Block) {
         let mut waits = 0;
         for at in 0..batch.ops.len() {
@@ -104,7 +107,8 @@ impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
         }
     }
 
-    /// The same with times: first the moment, then the turn, since waiting for the turn may end at any moment.
+    /// Issues the ops of a batch at their due times: waits for the time first and for the turn second, since waiting for the
+    /// turn may end at any moment.
     fn paced(&mut self, batch: &Batch, block: &Block, pacer: &mut Pacer) {
         let mut waits = 0;
         for at in 0..batch.ops.len() {
@@ -119,6 +123,8 @@ impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
         }
     }
 
+    /// Waits until the order allows the op at position `at`; `next` is the index of its first wait in the batch, and is moved
+    /// past them.
     #[inline]
     fn turn(&mut self, batch: &Batch, at: usize, next: &mut usize) {
         let op = &batch.ops[at];
@@ -133,7 +139,7 @@ impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
         }
     }
 
-    /// Issues one op; says when it ended.
+    /// Issues one op and writes its times and outcome to the block; returns when it ended, ns since the start.
     #[inline(always)]
     fn call(&mut self, batch: &Batch, at: usize, block: &Block) -> i64 {
         let call = batch.call(at);

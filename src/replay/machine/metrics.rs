@@ -1,11 +1,11 @@
-//! What is sampled during a replay: one row per metric says where in which file of /proc or /sys it stands.
+//! The metrics that are sampled during a replay, one row each: which field of which file of /proc or /sys it is.
 //!
 //! Sources: proc(5), Documentation/block/stat.rst and Documentation/accounting/psi.rst of the kernel.
 
 use crate::words::words;
 
 words! {
-    /// What a reading is about.
+    /// What a sample is about, and so which file it is read from.
     Kind {
         Device   "device"   "a block device behind a target, or all disks: /sys/block/*/stat";
         Memory   "memory"   "the machine's memory: /proc/meminfo";
@@ -16,28 +16,31 @@ words! {
     }
 }
 
-/// One metric.
+/// One metric: a number in a file of /proc or /sys, and how it is read.
 #[derive(Clone, Copy, Debug)]
 pub struct Metric {
-    /// What it is about, and so the file.
+    /// What it is about, and so which file it is read from.
     pub kind: Kind,
-    /// Its word, which ends with the unit when it is no number of things.
+    /// Its name in the table `samples`; ends with the unit (`_bytes`, `_ns`, `_milli`) unless it is a plain count.
     pub name: &'static str,
-    /// Does it count from the start of the replay? Else it is the value of the moment.
+    /// Whether it is a counter, reported as its growth since the start of the replay; otherwise the current value is
+    /// reported.
     pub counts: bool,
-    /// What it says.
+    /// Its description in the documentation.
     pub doc: &'static str,
-    /// First word of its line; empty for the only line.
+    /// First word of the line in the file; empty for a file of one line.
     line: &'static str,
-    /// Number of its field in the line, from 0.
+    /// Index of the field in the line, from 0, split at white space.
     field: usize,
-    /// What one unit in the file is worth here.
+    /// Factor from the unit of the file to that of the metric.
     scale: i64,
 }
 
+/// A metric that is a counter: reported as growth since the start of the replay.
 const fn count(kind: Kind, name: &'static str, line: &'static str, field: usize, scale: i64, doc: &'static str) -> Metric {
     Metric { kind, name, counts: true, doc, line, field, scale }
 }
+/// A metric that is a current value.
 const fn level(kind: Kind, name: &'static str, line: &'static str, field: usize, scale: i64, doc: &'static str) -> Metric {
     Metric { kind, name, counts: false, doc, line, field, scale }
 }
@@ -47,7 +50,7 @@ const KIB: i64 = 1024;
 const PAGE: i64 = 4096;
 const US: i64 = 1_000;
 const MS: i64 = 1_000_000;
-/// A tick of USER_HZ, which is 100 on x86_64.
+/// A tick of USER_HZ, ns: USER_HZ is 100 on x86_64.
 const TICK: i64 = 10 * MS;
 
 use Kind::*;
@@ -92,13 +95,13 @@ pub const METRICS: &[Metric] = &[
     level(Process,  "rss_bytes",       "",             21,  PAGE,   "its memory"),
 ];
 
-/// The metrics of a kind.
+/// The metrics of a kind, in the order of [`METRICS`].
 pub fn of(kind: Kind) -> impl Iterator<Item = &'static Metric> {
     METRICS.iter().filter(move |metric| metric.kind == kind)
 }
 
 impl Metric {
-    /// The reading in the text of the file; `None` when this kernel does not have it.
+    /// The metric's value in the text of its file; `None` when this kernel does not report it.
     pub fn read(&self, text: &str) -> Option<i64> {
         let mut lines = text.lines();
         let line = lines.find(|line| self.line.is_empty() || line.split(' ').next() == Some(self.line))?;

@@ -1,4 +1,5 @@
-//! What a run says of the machine it ran on, and of the file systems and devices behind its targets.
+//! The description of the machine in a run's manifest: host, kernel, processor, and the file systems and devices that the
+//! replay works on.
 
 pub mod metrics;
 pub mod samples;
@@ -10,72 +11,72 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// The machine.
+/// The machine a replay ran on; `None` for what the kernel does not tell.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Machine {
-    /// Its name.
+    /// Host name (uname(2)).
     pub host: Option<String>,
-    /// Release of the kernel.
+    /// Release of the kernel (uname(2)).
     pub kernel: Option<String>,
-    /// Kind of processor.
+    /// Hardware name (uname(2)), e.g. `x86_64`.
     pub machine: Option<String>,
-    /// Model of the processor.
+    /// Model name of the processor, from /proc/cpuinfo.
     pub cpu: Option<String>,
-    /// Processors that this process may use.
+    /// Number of processors that this process may use.
     pub cpus: usize,
-    /// Who chooses the clock rate of the first processor.
+    /// Frequency governor of processor 0 (cpufreq), e.g. `performance`.
     pub governor: Option<String>,
-    /// What the kernel tells the time by.
+    /// Clock source of the kernel, e.g. `tsc`.
     pub clock: Option<String>,
-    /// Memory, bytes.
+    /// Total memory (MemTotal of /proc/meminfo), bytes.
     pub memory: Option<u64>,
-    /// Where the replay's files are.
+    /// The directories that the replay works in: one per part of the tree.
     pub targets: Vec<Target>,
 }
 
-/// A directory that the replay works in.
+/// A directory that the replay works in, with its file system and devices.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Target {
-    /// The directory.
+    /// Path of the directory.
     #[serde(serialize_with = "crate::text::path::serialize")]
     pub path: PathBuf,
-    /// Type of its file system.
+    /// Type of its file system, e.g. `ext4`.
     pub file_system: Option<String>,
-    /// Options of the mount and of the file system.
+    /// Options of its mount and of its file system, as in mountinfo, joined by a comma.
     pub mount_options: Option<String>,
-    /// What is mounted there.
+    /// Source of the mount: usually the device.
     pub source: Option<String>,
     /// The block devices below: that of the file system first, then what it lies on.
     pub devices: Vec<Device>,
 }
 
-/// A block device.
+/// A block device, as /sys describes it; `None` for what the kernel does not tell.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Device {
     /// Its name in /sys/class/block.
     pub name: String,
-    /// What its maker calls it; for a loop device, its file.
+    /// Model of the device; for a loop device the path of its file, for a device-mapper device its name.
     pub model: Option<String>,
     /// Its size, bytes.
     pub size: Option<u64>,
-    /// Does it turn?
+    /// Whether it is a rotating disk (queue/rotational).
     pub rotational: Option<bool>,
-    /// Who orders its requests.
+    /// I/O scheduler in use, e.g. `mq-deadline`; that of the disk for a partition.
     pub scheduler: Option<String>,
-    /// Requests that may wait for it.
+    /// Length of its request queue (queue/nr_requests).
     pub requests: Option<u64>,
-    /// Does it cache writes (`write back`)?
+    /// State of its write cache (queue/write_cache): `write back` or `write through`.
     pub write_cache: Option<String>,
 }
 
-/// The first line of a file of /proc or /sys.
+/// The first line of a file of /proc or /sys; `None` when it cannot be read or is empty.
 fn line(path: impl AsRef<Path>) -> Option<String> {
     let text = fs::read_to_string(path).ok()?;
     Some(text.lines().next()?.trim().to_owned()).filter(|line| !line.is_empty())
 }
 
 impl Machine {
-    /// This machine, with these targets.
+    /// Describes this machine, with these directories as targets.
     pub fn describe(targets: &[&Path]) -> Machine {
         let [host, kernel, machine] = names().map_or([None, None, None], |names| names.map(Some));
         let info = |file: &str, key: &str| {
@@ -114,7 +115,7 @@ fn names() -> Option<[String; 3]> {
 }
 
 impl Target {
-    /// What is behind a directory, as far as the kernel tells.
+    /// Describes the file system and devices behind a directory, as far as the kernel tells.
     pub fn describe(path: &Path) -> Target {
         let target = Target { path: path.to_owned(), ..Target::default() };
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
@@ -133,7 +134,7 @@ impl Target {
     }
 }
 
-/// The mount that a path is on (statx(2), since Linux 5.8).
+/// Id of the mount that a path is on (statx(2), since Linux 5.8).
 fn mount_id(path: &Path) -> Option<u64> {
     let path = CString::new(path.as_os_str().as_bytes()).ok()?;
     // SAFETY: statx is plain numbers, and zeroes are such.
@@ -143,7 +144,7 @@ fn mount_id(path: &Path) -> Option<u64> {
     (done == 0 && stat.stx_mask & libc::STATX_MNT_ID != 0).then_some(stat.stx_mnt_id)
 }
 
-/// A line of proc_pid_mountinfo(5).
+/// The fields used here of a line of proc_pid_mountinfo(5).
 struct Mount<'a> {
     number: &'a str,
     options: &'a str,
@@ -193,7 +194,7 @@ fn devices_of(dir: &Path, devices: &mut Vec<Device>) {
             .or_else(|| line(dir.join("dm/name"))),
         size: line(dir.join("size")).and_then(|sectors| Some(sectors.parse::<u64>().ok()? * 512)),
         rotational: line(queue.join("rotational")).map(|word| word == "1"),
-        // All that there are stand there, the chosen one in brackets.
+        // The file lists all available schedulers, the active one in brackets.
         scheduler: scheduler.map(|all| all.split(['[', ']']).nth(1).unwrap_or(&all).to_owned()),
         requests: line(queue.join("nr_requests")).and_then(|number| number.parse().ok()),
         write_cache: line(queue.join("write_cache")),

@@ -1,7 +1,7 @@
-//! Once a second, what the machine does: a thread of the supervisor reads /proc and /sys and writes the table `samples`.
+//! Samples of the machine, once a second: a thread of the supervisor reads /proc and /sys and writes the table `samples`.
 //!
-//! Files are opened once and read in place. A round takes a fraction of a millisecond (the run says how much), so it does
-//! not disturb what it measures. Nothing here can fail a replay but a full disk: what a kernel does not have is left out.
+//! Files are opened once and read in place. A round takes a fraction of a millisecond (the run says how much), so it does not
+//! disturb what it measures. Only a failed write of the table can fail a replay: what a kernel does not have is left out.
 
 use super::Target;
 use super::metrics::{self, Kind};
@@ -18,38 +18,39 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// Time between two rounds, ns.
+/// Time between two rounds of readings, ns.
 const PERIOD: i64 = 1_000_000_000;
 /// Rows that are handed to the Parquet writer at once.
 const CHUNK: usize = 16 * 1024;
-/// The name of this process.
+/// Name of this process, the supervisor, in the samples.
 const SUPERVISOR: &str = "supervisor";
-/// The name of all disks together.
+/// Name under which all disks of the machine are summed up in the samples.
 pub const ALL: &str = "all";
 
-/// One thing that is read: a file, or several whose readings are added up.
+/// One thing that is sampled: a file, or several whose values are added up.
 struct Source {
     kind: Kind,
     name: Option<String>,
     files: Vec<File>,
-    /// Readings just before the start, for the metrics that count. A process that came later counts from its own start.
+    /// Readings just before the start of the replay, subtracted from the metrics that are counters; 0 for a process that came
+    /// later.
     base: Vec<i64>,
 }
 
 impl Source {
-    /// `None` when the kernel has none of the files.
+    /// Opens the files of a source; `None` when the kernel has none of them.
     fn open(kind: Kind, name: Option<&str>, paths: &[String]) -> Option<Source> {
         let files: Vec<File> = paths.iter().filter_map(|path| File::open(path).ok()).collect();
         let base = vec![0; metrics::of(kind).count()];
         (!files.is_empty()).then(|| Source { kind, name: name.map(str::to_owned), files, base })
     }
 
-    /// Counts from now on.
+    /// Makes the counters start at 0 now.
     fn reset(&mut self, text: &mut Vec<u8>) {
         self.base = self.read(text).into_iter().map(|value| value.unwrap_or(0)).collect();
     }
 
-    /// Reads every metric; those that this kernel does not have, and those of a process that is gone, are absent.
+    /// Reads every metric of the source; `None` for those this kernel lacks, and for those of a process that has ended.
     fn read(&self, text: &mut Vec<u8>) -> Vec<Option<i64>> {
         let mut sums: Vec<Option<i64>> = vec![None; self.base.len()];
         for file in &self.files {
@@ -64,7 +65,7 @@ impl Source {
     }
 }
 
-/// The whole text of a file of /proc or /sys, which is made anew at each read from its beginning.
+/// Reads the whole text of a file of /proc or /sys, which the kernel makes anew at each read from offset 0.
 fn slurp<'a>(file: &File, text: &'a mut Vec<u8>) -> Option<&'a str> {
     text.resize(64 << 10, 0);
     let mut length = 0;
@@ -81,35 +82,35 @@ fn slurp<'a>(file: &File, text: &'a mut Vec<u8>) -> Option<&'a str> {
     std::str::from_utf8(&text[..length]).ok()
 }
 
-/// What a device did during the replay.
+/// What a block device did during the replay.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct DeviceWork {
-    /// Reads that completed.
+    /// Read requests that completed.
     pub reads: i64,
-    /// Writes that completed.
+    /// Write requests that completed.
     pub writes: i64,
-    /// Bytes read.
+    /// Bytes read from the device.
     pub read_bytes: i64,
-    /// Bytes written.
+    /// Bytes written to the device.
     pub written_bytes: i64,
-    /// Time with a request in the queue, ns.
+    /// Time in which at least one request was in the device's queue, ns.
     pub busy_ns: i64,
 }
 
-/// What the samples say in short.
+/// The samples of a replay, summed up.
 #[derive(Clone, Debug, Default, serde::Serialize)]
 pub struct Summary {
-    /// Rounds of readings.
+    /// Number of rounds of readings.
     pub rounds: u64,
-    /// CPU time that reading took, ns.
+    /// CPU time that the sampling thread took, ns.
     pub cost_ns: i64,
-    /// Devices behind the targets, and `all` disks.
+    /// By name: the devices behind the directories of the replay, and [`ALL`] for all disks of the machine.
     pub devices: BTreeMap<String, DeviceWork>,
-    /// CPU time of the replay's processes, ns.
+    /// CPU time of the leader and the processes of the replay, ns.
     pub replay_cpu_ns: i64,
-    /// CPU time of the supervisor, ns.
+    /// CPU time of the supervisor's process during the replay, ns.
     pub supervisor_cpu_ns: i64,
-    /// The most page cache that had to be written yet, bytes.
+    /// Largest amount of dirty page cache of the machine seen in a sample, bytes.
     pub dirty_bytes_max: i64,
 }
 
@@ -136,14 +137,14 @@ impl Summary {
 
 /// The sampling thread. Dropped, it ends as [`Sampler::end`] does.
 pub struct Sampler {
-    /// Takes the start of the replay, ns of CLOCK_MONOTONIC; its end is the end of sampling.
+    /// Sends the start of the replay (CLOCK_MONOTONIC, ns) to the thread; closing it ends the sampling.
     begin: Sender<i64>,
     began: bool,
     thread: JoinHandle<Result<Summary>>,
 }
 
 impl Sampler {
-    /// Opens what is to be read and waits for [`Sampler::begin`].
+    /// Starts the sampling thread, which opens its files and waits for [`Sampler::begin`].
     ///
     /// # Errors
     /// When the table cannot be created or the thread cannot be started.
@@ -157,7 +158,7 @@ impl Sampler {
         Ok(Sampler { begin, began: false, thread })
     }
 
-    /// The replay starts at this instant of CLOCK_MONOTONIC, ns. May be said again.
+    /// Starts the sampling; `start` is the start of the replay on CLOCK_MONOTONIC, ns. Further calls do nothing.
     pub fn begin(&mut self, start: i64) {
         if !std::mem::replace(&mut self.began, true) {
             // A sampler that is gone has its reason, which `end` tells.
@@ -165,7 +166,7 @@ impl Sampler {
         }
     }
 
-    /// Takes the last readings and ends the table.
+    /// Takes the last readings, finishes the table and returns its summary.
     ///
     /// # Errors
     /// When the disk is full.
@@ -175,7 +176,7 @@ impl Sampler {
     }
 }
 
-/// What is there to read all the time; processes come and go.
+/// The sources that exist during the whole replay; those of its processes are added as they appear.
 fn sources(targets: &[Target]) -> Vec<Source> {
     let mut sources = Vec::new();
     let names: HashSet<&str> = targets.iter().flat_map(|target| &target.devices).map(|device| device.name.as_str()).collect();
@@ -195,7 +196,7 @@ fn sources(targets: &[Target]) -> Vec<Source> {
     sources
 }
 
-/// The disks themselves: what lies on other devices or in memory would be counted twice, or is none.
+/// Files of the physical disks; stacked devices would be counted twice, and loop, zram and RAM devices are no disks.
 fn disks() -> Vec<String> {
     let names = fs::read_dir("/sys/block").into_iter().flatten().flatten();
     let dirs = names.map(|entry| entry.path().to_string_lossy().into_owned());
@@ -207,7 +208,7 @@ fn disks() -> Vec<String> {
     dirs.filter(is_disk).map(|dir| format!("{dir}/stat")).collect()
 }
 
-/// Every process below this one, oldest first.
+/// All descendants of this process, by rising process id.
 fn descendants() -> Vec<u32> {
     let (mut found, mut next) = (Vec::new(), vec![std::process::id()]);
     while let Some(pid) = next.pop() {
@@ -222,13 +223,14 @@ fn descendants() -> Vec<u32> {
     found
 }
 
+/// State of the sampling thread: what it reads, and the rows it has not written yet.
 struct Rounds {
     writer: ArrowWriter<File>,
     columns: (Int64Builder, [StringBuilder; 3], Int64Builder),
     sources: Vec<Source>,
     processes: HashSet<u32>,
     text: Vec<u8>,
-    /// The last reading of each source, for the summary: a process may be gone at the end.
+    /// The last reading of each source, for the summary: a process may have ended by then.
     last: Vec<Vec<Option<i64>>>,
     summary: Summary,
 }
@@ -241,15 +243,15 @@ impl Rounds {
     }
 
     fn run(mut self, began: &Receiver<i64>) -> Result<Summary> {
-        // Not at the start itself: a short replay could be over before this thread has heard of it.
+        // Base values are read before the start: a short replay could be over before this thread has heard of it.
         self.sources.iter_mut().for_each(|source| source.reset(&mut self.text));
         if let Ok(zero) = began.recv() {
             let mut next = zero;
-            // A replay may start in a moment.
+            // The announced start may lie in the future.
             thread::sleep(Duration::from_nanos((zero - now()).max(0) as u64));
             loop {
                 self.round(now() - zero)?;
-                // Late rounds are left out, not made up for.
+                // Rounds that were missed are skipped, not made up for.
                 next += PERIOD * ((now() - next) / PERIOD + 1);
                 let wait = Duration::from_nanos((next - now()).max(0) as u64);
                 match began.recv_timeout(wait) {
@@ -270,7 +272,7 @@ impl Rounds {
         Ok(self.summary)
     }
 
-    /// Reads everything once.
+    /// One round: looks for new processes and reads every source once, `at` ns after the start.
     fn round(&mut self, at: i64) -> Result<()> {
         for pid in descendants() {
             if self.processes.insert(pid) {
