@@ -1,5 +1,5 @@
-//! The conditions of a replay: caches, the user who issues the ops, priority and limits. Each is set when asked for; what
-//! cannot be had is reported, and only a user that cannot be had stops the replay.
+//! The conditions of a replay: caches, the user who issues the ops, priority and limits. Each is set when asked for; one that
+//! cannot be met is reported, and only a user that cannot be had stops the replay.
 
 use crate::amount::typed;
 use crate::init::Parts;
@@ -13,32 +13,33 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-/// What the user asks for.
+/// The conditions that were asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Conditions {
-    /// Empty the caches of the system before the first op.
+    /// Drop the page cache, dentries and inodes of the system before the first op (/proc/sys/vm/drop_caches).
     pub drop_caches: bool,
-    /// Write what is dirty back before the first op.
+    /// Write dirty data of the tree's file systems back before the first op (syncfs(2)).
     pub sync_before: bool,
-    /// Who issues the ops.
+    /// The user who issues the ops; `None` for the one who started the replay.
     pub user: Option<Named>,
-    /// Nice value of the replay process (setpriority(2)).
+    /// Nice value of the replay's processes (setpriority(2)); `None` to leave it.
     pub nice: Option<i32>,
-    /// Limits of the replay process; more open files than usual are asked for without being told to.
+    /// Resource limits of the replay's processes (setrlimit(2)); a larger number of open files is requested without being
+    /// asked for.
     pub limits: Vec<Limit>,
 }
 
-/// A user, by the name that was given.
+/// A user to replay as, with the text by which it was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {
-    /// As it was given.
+    /// The user as given on the command line: a name, a number, or `UID:GID`.
     pub name: String,
-    /// Who that is.
+    /// User and group ids that the text means.
     pub user: User,
 }
 
 words! {
-    /// What can be limited.
+    /// A resource limit that can be set (setrlimit(2)).
     LimitOf {
         Files  "nofile"  "open files (RLIMIT_NOFILE)";
         Size   "fsize"   "size of a file that is written, bytes (RLIMIT_FSIZE)";
@@ -46,16 +47,16 @@ words! {
     }
 }
 
-/// A limit, soft and hard.
+/// A resource limit, set as both the soft and the hard one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
-    /// What is limited.
+    /// The limited resource.
     pub of: LimitOf,
-    /// To how much; [`libc::RLIM_INFINITY`] for no limit.
+    /// The limit, a number of files or bytes; [`libc::RLIM_INFINITY`] for no limit.
     pub value: u64,
 }
 
-/// Descriptors that the replay process has for itself, more than enough.
+/// Descriptors allowed for the replay process itself, beside those of the workload; more than enough.
 const OWN_FILES: u64 = 64;
 
 impl Named {
@@ -67,10 +68,10 @@ impl Named {
         Ok(Named { name: name.to_owned(), user: User::find(name)? })
     }
 
-    /// User and group, once it is sure that the replay may become it.
+    /// User and group id, if this process has the right to become that user.
     ///
     /// # Errors
-    /// When it takes root.
+    /// When this process is not root.
     pub fn ids(&self) -> Result<(u32, u32)> {
         ensure!(is_root(), "only root can replay as another user: leave --user {} out, or run it as root", self.name);
         Ok((self.user.uid, self.user.gid))
@@ -81,7 +82,7 @@ impl Limit {
     /// Parses `NAME=VALUE`; the value is a number of files, a size, or `unlimited`.
     ///
     /// # Errors
-    /// What is wrong with it, for people.
+    /// A message for the user that says what is wrong with the text.
     pub fn parse(text: &str) -> Result<Limit, String> {
         let names = || LimitOf::ALL.iter().map(|of| of.name()).collect::<Vec<_>>().join(", ");
         let (name, value) = text.split_once('=').ok_or("write NAME=VALUE, as in nofile=65536")?;
@@ -104,7 +105,7 @@ impl Limit {
 }
 
 impl Conditions {
-    /// Does what comes before the replay; returns what could not be done.
+    /// Writes dirty data back and drops caches, as asked for; returns a message for each that failed.
     pub fn before(&self, parts: Option<&Parts>) -> Vec<String> {
         let mut notes = Vec::new();
         if self.sync_before || self.drop_caches {
@@ -126,7 +127,8 @@ impl Conditions {
         notes
     }
 
-    /// Makes the command set priority and limits on itself. `ofds` is how many files may have to be open at once.
+    /// Makes the command set priority and limits on itself between fork and exec. `ofds` is how many files may have to be
+    /// open at once.
     ///
     /// # Errors
     /// When no pipe can be made.
@@ -163,7 +165,7 @@ impl Conditions {
         Ok(Armed { reader, asked, nice })
     }
 
-    /// The limit of open files to ask for, when that in force is too small and the user has no wish of their own.
+    /// The limit of open files to request; `None` when the present one suffices or the user asked for one.
     fn files(&self, ofds: usize) -> Option<u64> {
         let most = fs::read_to_string("/proc/sys/fs/nr_open").ok().and_then(|text| text.trim().parse().ok()).unwrap_or(u64::MAX);
         let needed = (ofds as u64 + OWN_FILES).min(most);
@@ -174,7 +176,7 @@ impl Conditions {
         (known && !told && limit.rlim_max < needed).then_some(needed)
     }
 
-    /// For the manifest of the run.
+    /// The conditions as they are written to the manifest of the run.
     pub fn to_json(&self) -> Value {
         json!({
             "drop_caches": self.drop_caches,
@@ -195,7 +197,7 @@ impl std::fmt::Display for Limit {
     }
 }
 
-/// What a command was armed with, and where it says what it could not get.
+/// The limits and nice value that a command was told to set on itself, and the pipe through which it reports failures.
 #[derive(Debug)]
 pub struct Armed {
     reader: PipeReader,
@@ -204,7 +206,8 @@ pub struct Armed {
 }
 
 impl Armed {
-    /// What could not be had. To be called when the command has started and is dropped, which closes the other end.
+    /// A message for each limit or nice value that could not be set. To be called when the command has started and is
+    /// dropped, which closes the other end of the pipe.
     ///
     /// # Errors
     /// When the pipe cannot be read.

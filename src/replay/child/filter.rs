@@ -1,7 +1,7 @@
-//! The seccomp filter: which system calls the replay may make at all.
+//! The seccomp filter: which system calls the processes of a replay may make.
 //!
-//! It looks at call numbers only. What is on neither list fails with EPERM: a replay cannot execute, fork, trace, mount,
-//! open sockets or change its credentials, whatever its workload says. A call of another architecture kills the process.
+//! It looks at call numbers only. A call on neither list fails with EPERM: a replay cannot execute, fork, trace, mount, open
+//! sockets or change its credentials, whatever its workload says. A call of another architecture kills the process.
 
 use crate::os::kernel::ARCH;
 use crate::syscall::number::Abi;
@@ -10,13 +10,15 @@ use anyhow::{Result, ensure};
 use libc::sock_filter;
 use std::io::Error;
 
-/// What the ops need: each is issued by the call of its name, but for sync, which would be of the whole machine.
+/// Numbers of the calls that ops are issued by: each by the call of its name, except sync, which would be of the whole
+/// machine.
 fn ops() -> impl Iterator<Item = i64> {
     let issued = Op::ALL.iter().filter(|op| op.issued() && **op != Op::Sync);
     issued.filter_map(|op| Syscall::parse(op.name().as_bytes())?.number(Abi::NATIVE)).map(i64::from)
 }
 
-/// What threads, memory and clocks need meanwhile. No thread is started any more when the filter stands.
+/// Numbers of the calls that threads, memory and clocks need while ops are issued. No thread is started once the filter is
+/// installed.
 #[rustfmt::skip]
 const RUNTIME: &[i64] = &[
     libc::SYS_futex, libc::SYS_clock_gettime, libc::SYS_clock_nanosleep, libc::SYS_nanosleep, libc::SYS_sched_yield, libc::SYS_gettid,
@@ -25,17 +27,21 @@ const RUNTIME: &[i64] = &[
     libc::SYS_getrandom, libc::SYS_restart_syscall, libc::SYS_rseq, libc::SYS_set_robust_list, libc::SYS_sched_getaffinity, libc::SYS_poll,
 ];
 
+/// BPF instruction: loads the 32-bit word at an offset of `struct seccomp_data`.
 const fn load(offset: u32) -> sock_filter {
     sock_filter { code: (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16, jt: 0, jf: 0, k: offset }
 }
+/// BPF instruction: compares the loaded word with `value` and skips `yes` or `no` instructions.
 const fn jump(test: u32, value: u32, yes: u8, no: u8) -> sock_filter {
     sock_filter { code: (libc::BPF_JMP | test | libc::BPF_K) as u16, jt: yes, jf: no, k: value }
 }
+/// BPF instruction: ends the filter with this action (seccomp(2)).
 const fn answer(action: u32) -> sock_filter {
     sock_filter { code: (libc::BPF_RET | libc::BPF_K) as u16, jt: 0, jf: 0, k: action }
 }
 
-/// The program, over `struct seccomp_data` (number at 0, architecture at 4).
+/// The BPF program of the filter, over `struct seccomp_data` (number at 0, architecture at 4); `more` are further calls to
+/// allow.
 fn program(more: &[i64]) -> Vec<sock_filter> {
     const X32: u32 = 0x4000_0000;
     let mut program = vec![
@@ -54,7 +60,8 @@ fn program(more: &[i64]) -> Vec<sock_filter> {
     program
 }
 
-/// Puts the filter on every thread of the process; `more` calls are allowed beside the listed ones. There is no way back.
+/// Installs the filter on every thread of the process; `more` calls are allowed beside the listed ones. It cannot be removed
+/// again.
 ///
 /// # Errors
 /// When the kernel has no seccomp filters, or a thread cannot be reached.

@@ -1,10 +1,11 @@
-//! The inside of a replay: a process of its own that enters the sandbox and leads the processes that issue the ops.
+//! The child of a replay: a process of its own that enters the sandbox and then, as the leader, clones the processes that
+//! issue the ops.
 //!
-//! It gets plain descriptors (tables, shared memory, a pipe) and the directories of the tree, which are closed when the
-//! sandbox stands. Everything it needs later is opened and allocated before that. Then it clones the processes of the replay: they share one table of descriptors,
-//! so that a file opened by one is open in all, and have their memory for themselves. Workers whose files nobody else uses
-//! leave that table ([`crate::replay::feed::private`]). It issues nothing itself: it waits
-//! for them and says what became of them.
+//! It gets plain descriptors (tables, shared memory, a pipe) and the directories of the tree, which are closed once it is in
+//! the sandbox. Everything it needs later is opened and allocated before that. Then it clones the processes of the replay:
+//! they share one table of descriptors, so that a file opened by one is open in all, and have separate memory. Workers whose
+//! files nobody else uses leave that table ([`crate::replay::feed::private`]). The leader issues nothing itself: it waits for
+//! the others and reports how they ended.
 
 pub mod conditions;
 pub mod filter;
@@ -41,74 +42,77 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 
-/// First argument of a process that is to be the child.
+/// First argument by which this program is started as the child of a replay.
 pub const VERB: &str = "replay-child";
 
-/// Where the supervisor puts the descriptors: the ops.
+/// Descriptor number at which the child gets the workload's table of ops.
 pub const OPS: i32 = 3;
-/// The lanes.
+/// Descriptor number at which the child gets the table of lanes.
 pub const LANES: i32 = 4;
-/// The edges, in resource order.
+/// Descriptor number at which the child gets the table of edges; it is read in resource order only.
 pub const EDGES: i32 = 5;
-/// The shared memory.
+/// Descriptor number at which the child gets the board, the memory shared with the supervisor.
 pub const BOARD: i32 = 6;
-/// The pipe.
+/// Descriptor number at which the child gets the pipe to the supervisor.
 pub const PIPE: i32 = 7;
-/// What is to be done: a [`Task`].
+/// Descriptor number at which the child gets its [`Task`], in a memfd.
 pub const TASK: i32 = 8;
-/// The lock of the root: it is free when the last process of the replay is gone.
+/// Descriptor number at which the child gets the lock of the root: it is released when the last process of the replay has
+/// ended.
 pub const LOCK: i32 = 9;
-/// The directories of the tree, as many as [`House::parts`] says.
+/// First of the descriptor numbers at which the child gets the directories of the tree, as many as [`House::parts`] says.
 pub const TREES: i32 = 10;
 
-/// Decoded bytes of ops, and of edges, that all processes together keep.
+/// Most decoded bytes of the table of ops that all processes together keep.
 const OPS_BUDGET: usize = 192 << 20;
+/// Most decoded bytes of the table of edges that all processes together keep.
 const EDGES_BUDGET: usize = 64 << 20;
 
-/// From all processes ready to the first op, ns: time to wake everybody.
+/// Time from the moment all processes are ready to the start of the replay, ns: enough to wake everybody.
 const LEAD: i64 = 1_000_000;
 
-/// What the supervisor tells the child, in a file of memory: arguments have an end (E2BIG, execve(2)), and a captured machine
-/// may have had more mounts than fit.
+/// What the supervisor tells the child to do, as JSON in a memfd: arguments are limited (E2BIG, execve(2)), and a captured
+/// machine may have had more mounts than fit.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Task {
     /// Process id of the supervisor.
     pub parent: u32,
-    /// What issues the ops.
+    /// What issues the ops: real syscalls or nothing.
     pub engine: Engine,
-    /// Which wait for which.
+    /// Which earlier ops an op waits for.
     pub order: Order,
-    /// When they are issued.
+    /// How the issue times of ops are chosen.
     pub pace: Pace,
-    /// How many times faster than captured.
+    /// Factor by which captured times are divided.
     pub speed: f64,
-    /// Captured time of the first op, ns.
+    /// Captured start of the first op, ns.
     pub first: i64,
-    /// Processes asked for.
+    /// Number of processes asked for; the plan may use fewer.
     pub processes: usize,
-    /// Workers asked for in each.
+    /// Number of workers asked for in each process; `None` for the default.
     pub threads: Option<usize>,
-    /// Number of open file descriptions.
+    /// Number of open file descriptions of the workload.
     pub ofds: usize,
-    /// Seed of artificial delays.
+    /// Seed of artificial delays before ops; `None` for no delays.
     pub delay: Option<u64>,
-    /// Is the filter of system calls installed?
+    /// Whether the seccomp filter is installed.
     pub seccomp: Seccomp,
-    /// What it lives in.
+    /// The sandbox to be entered: directories, mount points, user, data.
     pub house: House,
-    /// What it is started under.
+    /// Conditions under which the child is started; not sent to it.
     #[serde(skip)]
     pub conditions: Conditions,
-    /// The lock of the root, which its processes hold too.
+    /// The lock of the root, handed over as a descriptor so that all processes of the replay hold it; `None` with engine
+    /// `null`.
     #[serde(skip)]
     pub lock: Option<Lock>,
-    /// What is handed over from [`TREES`] on.
+    /// The parts of the tree, whose directories are handed over as descriptors from [`TREES`] on; `None` with engine `null`.
     #[serde(skip)]
     pub parts: Option<Arc<Parts>>,
 }
 
 impl Task {
-    /// The file that tells it.
+    /// Writes the task to a memfd for the child.
     ///
     /// # Errors
     /// When memory is short.
@@ -119,19 +123,19 @@ impl Task {
         Ok(file)
     }
 
-    /// The first descriptor that is not given.
+    /// The descriptor number after the last one that the child is given.
     pub fn end(&self) -> i32 {
         TREES + self.house.parts as i32
     }
 
-    /// Where the tree is, for people.
+    /// Directory of the tree, shown in the child's arguments for people; `None` with engine `null`.
     pub fn tree(&self) -> Option<&Path> {
         self.parts.as_ref()?.tops().next().map(Dir::path)
     }
 
-    /// What a file tells.
+    /// Reads the task from a file; `None` when it holds none.
     fn hear(file: &File) -> Option<Task> {
-        // Whoever starts us by hand may have anything there, a terminal too.
+        // When a user starts the child by hand, anything may be open there, even a terminal.
         let told = file.metadata().ok().filter(Metadata::is_file)?;
         let mut text = vec![0; usize::try_from(told.len()).ok()?];
         file.read_exact_at(&mut text, 0).ok()?;
@@ -139,7 +143,7 @@ impl Task {
     }
 }
 
-/// Runs the child.
+/// Entry point of the child: reads the task, runs the replay, and reports an error through the pipe.
 pub fn main() -> ExitCode {
     // SAFETY: nothing else in this process owns it, also when nobody put it there and it is not open.
     let told = ManuallyDrop::new(unsafe { File::from_raw_fd(TASK) });
@@ -165,17 +169,18 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// The tables of the workload, and in orders without edges whatever stands in for them.
+/// The tables of the workload that the child reads; in orders without edges, `edges` is a placeholder.
 struct Tables {
     ops: File,
     lanes: File,
     edges: File,
 }
 
+/// The leader: prepares everything, enters the sandbox, clones the processes and waits for them.
 fn lead(task: &Task, tables: Tables, trees: Vec<OwnedFd>, board: File, pipe: &File) -> Result<()> {
     sandbox::die_with(task.parent)?;
     sandbox::close_from(task.end() as u32)?;
-    // The workload's processes had a limit each.
+    // One replay process opens the files of many captured ones, each of which had a limit of its own.
     crate::limits::raise_files();
     crate::limits::keep_memory();
     memory::one_heap();
@@ -205,7 +210,7 @@ fn lead(task: &Task, tables: Tables, trees: Vec<OwnedFd>, board: File, pipe: &Fi
     };
     if let Some(shared) = &mut shared {
         sandbox::enter(&task.house, trees)?;
-        // To become another user ends the wish to die with the supervisor (prctl(2)).
+        // A change of user clears PR_SET_PDEATHSIG (prctl(2)), so it is set again.
         sandbox::die_with(task.parent)?;
         shared.set_root(OwnedFd::from(File::open("/").context("cannot open the tree")?));
     }
@@ -232,15 +237,15 @@ fn lead(task: &Task, tables: Tables, trees: Vec<OwnedFd>, board: File, pipe: &Fi
     record::send(pipe, DONE, "").context("the supervisor is gone")
 }
 
-/// A copy of this process with memory of its own and the same table of descriptors (clone(2)). This thread must be the
-/// only one. Returns 0 in the copy.
+/// Clones this process, with separate memory and the same table of descriptors (clone(2)). This thread must be the only one.
+/// Returns the process id, 0 in the clone.
 fn clone_process() -> std::io::Result<i32> {
     // SAFETY: without CLONE_VM this is a fork, and nobody else's locks can be held: there is one thread.
     let pid = unsafe { libc::syscall(libc::SYS_clone, libc::CLONE_FILES | libc::SIGCHLD, 0, 0, 0, 0) };
     if pid < 0 { Err(Error::last_os_error()) } else { Ok(pid as i32) }
 }
 
-/// Gives the start when all processes are ready, and waits until they have ended.
+/// Starts the replay when all processes are ready, and waits until they have ended; reports those that were killed.
 fn watch(setting: &Setting, processes: &[i32]) -> Result<()> {
     let head = setting.board.head();
     loop {
@@ -263,7 +268,7 @@ fn watch(setting: &Setting, processes: &[i32]) -> Result<()> {
             continue;
         }
         if libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 2 {
-            // It has said why, and took the replay with it.
+            // It has reported its error, which ends the whole replay.
             exit(2);
         }
         let process = processes.iter().position(|process| *process == pid).unwrap_or_default();
@@ -276,7 +281,7 @@ fn watch(setting: &Setting, processes: &[i32]) -> Result<()> {
     Ok(())
 }
 
-/// A process that has ended, and its status (wait(2)).
+/// Waits for a process to end: its id and status (wait(2)); `None` with WNOHANG when none has.
 fn ended(flags: i32) -> Result<Option<(i32, i32)>> {
     let mut status = 0;
     // SAFETY: status is writable.
@@ -285,7 +290,7 @@ fn ended(flags: i32) -> Result<Option<(i32, i32)>> {
     Ok((pid > 0).then_some((pid, status)))
 }
 
-/// How a process ended.
+/// How a process ended, by its wait status, for people.
 pub fn death(status: i32) -> String {
     match (libc::WIFSIGNALED(status), libc::WEXITSTATUS(status)) {
         (true, _) => format!("was killed by signal {}", libc::WTERMSIG(status)),

@@ -1,4 +1,4 @@
-//! One process of a replay: its workers and its loader, and the seccomp filter over them all.
+//! One process of a replay: starts its workers and its loader, and installs the seccomp filter over all of them.
 
 use super::Task;
 use super::{filter, sandbox};
@@ -26,21 +26,21 @@ use std::sync::Barrier;
 use std::sync::atomic::Ordering::*;
 use std::thread::{Builder, Scope};
 
-/// What every process of a replay starts from.
+/// What the leader has prepared for every process of the replay.
 pub struct Setting<'a> {
-    /// What is to be done.
+    /// What the supervisor told the child to do.
     pub task: &'a Task,
-    /// The memory that all share.
+    /// The board: memory shared by all processes and the supervisor.
     pub board: &'a Board,
-    /// Who does what.
+    /// Which worker runs which lanes, and in which process.
     pub plan: &'a Plan,
-    /// Which workers have every description for themselves.
+    /// For each worker, whether no other worker uses its open file descriptions; empty with engine `null`.
     pub alone: &'a [bool],
-    /// What calls are timed by.
+    /// The clock by which calls are timed.
     pub clock: Clock,
-    /// Buffers and descriptors; `None` for engine null.
+    /// Buffers and the table of descriptors; `None` with engine `null`.
     pub shared: Option<&'a Shared>,
-    /// To the supervisor.
+    /// Write end of the pipe to the supervisor.
     pub pipe: &'a File,
 }
 
@@ -55,8 +55,8 @@ impl Setting<'_> {
         exit(2)
     }
 
-    /// Runs the workers of a process until they are done. Never returns: whatever was copied into this process together
-    /// with the leader's memory is not to be cleaned up twice.
+    /// Runs the workers of a process until they are done. Never returns: what was copied into this process with the leader's
+    /// memory must not be cleaned up twice.
     pub fn run(&self, process: usize, pages: &mut Pages, links: Option<&mut Edges>) -> ! {
         let scale = match self.task.pace {
             Pace::Asap => None,
@@ -84,7 +84,8 @@ impl Setting<'_> {
         }
     }
 
-    /// Starts every thread, closes the sandbox over them, and waits for them.
+    /// Starts every thread, installs the seccomp filter on all of them, and waits until they end; `make` makes the engine of
+    /// a worker.
     fn stage<E: Issue>(&self, feeds: Vec<Feed>, mut loader: Loader, make: impl Fn(usize) -> Result<E> + Sync) -> Result<()> {
         // All workers, the loader and this thread.
         let ready = Barrier::new(feeds.len() + 2);
@@ -112,7 +113,7 @@ impl Setting<'_> {
                 }
             });
             ready.wait();
-            // All threads are there. From here on nothing but the calls of the filter is possible.
+            // All threads have started. From here on only the calls that the filter allows are possible.
             if self.task.seccomp == Seccomp::On {
                 filter::install(&[])?;
             }
@@ -122,7 +123,7 @@ impl Setting<'_> {
         })
     }
 
-    /// Starts a thread. Without it the others would wait for ever, so there is no going on.
+    /// Starts a thread, or ends the replay: without it the others would wait for ever.
     fn thread<'scope>(&self, scope: &'scope Scope<'scope, '_>, name: String, run: impl FnOnce() + Send + 'scope) {
         let started = Builder::new().name(name).spawn_scoped(scope, run);
         if let Err(error) = started.context("cannot start a thread: --threads asks for fewer") {
@@ -130,6 +131,7 @@ impl Setting<'_> {
         }
     }
 
+    /// Sleeps until the leader gives the start; returns its time on CLOCK_MONOTONIC, ns.
     fn wait_for_start(&self) -> i64 {
         let head = self.board.head();
         while head.go.load(SeqCst) == 0 {
@@ -138,6 +140,7 @@ impl Setting<'_> {
         head.start.load(SeqCst)
     }
 
+    /// A worker's thread: makes its engine, pacer and order, and issues its ops.
     fn work<E: Issue>(&self, feed: Feed, counters: &[&Counter], ready: &Barrier, make: impl Fn(usize) -> Result<E>) {
         let engine = match make(feed.worker) {
             Ok(engine) => engine,
@@ -158,13 +161,13 @@ impl Setting<'_> {
         }
     }
 
-    /// One worker, which must not leave the others waiting whatever happens to it.
+    /// Issues the ops of one worker; if it panics, others are told not to wait for it.
     fn issue<E: Issue, O: order::Order>(&self, feed: Feed, engine: E, order: O, pacer: Option<Pacer>, ready: &Barrier) {
         let name = feed.worker;
         let mut worker = Worker::new(self.board, feed, engine, order, pacer, self.clock);
         ready.wait();
         let start = self.wait_for_start();
-        // Times count from there, as soon as possible too: nobody is earlier because he was woken first.
+        // Waits for the exact start, also with pace asap: no worker begins earlier because it was woken first.
         Sleeper::ROUGH.until(start);
         if catch_unwind(AssertUnwindSafe(|| worker.run(start))).is_err() {
             self.board.head().turn.lose();
@@ -174,7 +177,7 @@ impl Setting<'_> {
     }
 }
 
-/// Ends this process and its threads, and cleans up nothing.
+/// Ends this process and its threads at once (_exit(2)), without any cleanup.
 pub fn exit(code: i32) -> ! {
     // SAFETY: no arguments that could be wrong.
     unsafe { libc::_exit(code) }

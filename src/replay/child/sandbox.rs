@@ -1,4 +1,4 @@
-//! The sandbox: after it stands, the replay tree is all there is.
+//! The sandbox: once it is entered, the process can reach nothing but the replay tree.
 //!
 //! The order of the steps matters: namespace, tree as root, then rights. Only a process with one thread may do this
 //! (user namespaces insist), which is why the replay runs in a child that has done nothing else yet.
@@ -18,32 +18,34 @@ use std::io::{Error, ErrorKind};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 
-/// Capabilities that stay (capabilities(7)): what root's programs may do to files, and nothing else.
+/// Capabilities that are kept (capabilities(7)): what root's programs may do to files, and nothing else.
 const KEPT: &[u32] = &[rights::CHOWN, rights::DAC_OVERRIDE, rights::FOWNER, rights::FSETID];
 
-/// What a replay lives in, as the supervisor tells the child.
+/// Description of the sandbox of a replay, which the supervisor sends to the child.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct House {
-    /// How many directories the child is given from [`super::TREES`] on; the first becomes `/`.
+    /// Number of directories that the child is given from descriptor [`super::TREES`] on; the first becomes `/`.
     pub parts: usize,
-    /// Mount points inside, outer before inner. Paths are in the form of [`crate::text`].
+    /// Mount points inside the sandbox, outer before inner. Paths are in the form of [`crate::text`].
     mounts: Vec<Bind>,
-    /// Who issues the ops, when not whoever started the replay.
+    /// User and group id under which ops are issued; `None` for those of whoever started the replay.
     user: Option<(u32, u32)>,
-    /// What writes send.
+    /// The kind of data that writes send.
     pub data: Data,
 }
 
-/// A mount point inside.
+/// A mount point inside the sandbox.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Bind {
+    /// Captured path of the mount point.
     place: String,
-    /// Which of the directories is mounted there; without one the place itself, so that renames across it give EXDEV.
+    /// Index of the directory that is mounted there; `None` to bind the place over itself, so that renames across it give
+    /// EXDEV.
     part: Option<usize>,
 }
 
 impl House {
-    /// The house of these parts, with the mount points of the capture.
+    /// Describes the sandbox for these parts of a tree (none with engine `null`), with the mount points of the capture.
     pub fn new(parts: Option<&Parts>, captured: &[Mount], user: Option<(u32, u32)>, data: Data) -> House {
         let encode = |path: &[u8]| text::encode(path).into_owned();
         let trees = parts.map_or(&[][..], |parts| parts.trees.parts());
@@ -65,10 +67,10 @@ fn check(ret: i32) -> std::io::Result<()> {
     if ret == 0 { Ok(()) } else { Err(Error::last_os_error()) }
 }
 
-/// Asks the kernel to end this process when its parent ends.
+/// Makes the kernel kill this process when its parent ends (PR_SET_PDEATHSIG, prctl(2)).
 ///
 /// # Errors
-/// When the parent is gone already.
+/// When the parent has ended already.
 pub fn die_with(parent: u32) -> Result<()> {
     // SAFETY: plain numbers.
     check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0) })?;
@@ -89,8 +91,8 @@ pub fn close_from(first: u32) -> Result<()> {
     check(ret as i32).context("no sandbox: close_range(2) is needed (Linux 5.9 or later)")
 }
 
-/// Makes the first of these directories the root of this process, mounts what is mounted in it, and gives up every other way
-/// out.
+/// Enters the sandbox: makes the first of these directories the root, mounts the others and the captured mount points in it,
+/// and gives up all rights that no op needs.
 ///
 /// # Errors
 /// When the system does not allow a sandbox; the message says what is missing.
@@ -98,7 +100,7 @@ pub fn enter(house: &House, parts: Vec<OwnedFd>) -> Result<()> {
     namespace()?;
     let private = libc::MS_REC | libc::MS_PRIVATE;
     mount(None, c"/", private).context("no sandbox: mounts cannot be made private")?;
-    // Outside is out of reach when the root has changed, so what comes from there is taken along, mounted nowhere yet.
+    // Nothing outside can be reached once the root has changed, so the mounts are cloned before, attached nowhere yet.
     let parts = parts.iter().map(|part| {
         let part = here(part)?;
         Ok((take(&part)?, part))
@@ -114,15 +116,15 @@ pub fn enter(house: &House, parts: Vec<OwnedFd>) -> Result<()> {
             Some((taken, _)) => put(taken, libc::AT_FDCWD, &place, 0)
                 .and_then(|()| guard(&place))
                 .with_context(|| format!("no sandbox: nothing can be bound to {name}"))?,
-            // One that the fileset does not have is no mount point of this replay.
+            // May fail: a captured mount point whose path is not in the fileset is no mount point of this replay.
             None => drop(mount(Some(&place), &place, libc::MS_BIND)),
         }
     }
     drop_rights(house.user).context("no sandbox: rights cannot be dropped")
 }
 
-/// A directory that was opened outside, opened in this mount namespace: only what is in a namespace can be bound there.
-/// Where its path leads to another one meanwhile, there is no replay.
+/// Opens a directory from outside again in this mount namespace: only what is in a namespace can be bound there. Fails when
+/// its path leads to another directory by now.
 fn here(dir: &OwnedFd) -> Result<OwnedFd> {
     let path = fs::read_link(format!("/proc/self/fd/{}", dir.as_raw_fd())).context("/proc is needed")?;
     let found = OwnedFd::from(OpenOptions::new().read(true).custom_flags(libc::O_PATH | libc::O_DIRECTORY).open(&path)?);
@@ -130,7 +132,7 @@ fn here(dir: &OwnedFd) -> Result<OwnedFd> {
     Ok(found)
 }
 
-/// A copy of the mount at a directory, mounted nowhere (open_tree(2)).
+/// Clones the mount at a directory, attached nowhere yet (open_tree(2)).
 fn take(dir: &OwnedFd) -> Result<OwnedFd> {
     let flags = OPEN_TREE_CLONE | libc::O_CLOEXEC | libc::AT_EMPTY_PATH;
     // SAFETY: dir is open, the text ends in NUL; the new descriptor is owned by the OwnedFd alone.
@@ -143,13 +145,14 @@ fn take(dir: &OwnedFd) -> Result<OwnedFd> {
     }
 }
 
-/// Mounts it at `place` below `dir` (move_mount(2)).
+/// Attaches a cloned mount at `place` below `dir` (move_mount(2)).
 fn put(taken: &OwnedFd, dir: RawFd, place: &CStr, flags: i32) -> std::io::Result<()> {
     let flags = flags | MOVE_MOUNT_F_EMPTY_PATH;
     // SAFETY: the descriptors are open, texts end in NUL.
     check(unsafe { libc::syscall(libc::SYS_move_mount, taken.as_raw_fd(), c"".as_ptr(), dir, place.as_ptr(), flags) as i32 })
 }
 
+/// Enters a new mount namespace; without the right to that, in a new user namespace too.
 fn namespace() -> Result<()> {
     // SAFETY: flags only.
     let root = unsafe { libc::unshare(libc::CLONE_NEWNS) };
@@ -168,7 +171,7 @@ fn namespace() -> Result<()> {
     fs::write("/proc/self/gid_map", format!("{gid} {gid} 1")).context("no sandbox: cannot write /proc/self/gid_map")
 }
 
-/// What to do about it.
+/// Advice for the user on why user namespaces are refused.
 fn hint(error: &Error) -> String {
     let says = |file: &str, value: &str| fs::read_to_string(file).is_ok_and(|text| text.trim() == value);
     let blocked = [
@@ -191,7 +194,7 @@ fn mount(from: Option<&CStr>, to: &CStr, flags: u64) -> std::io::Result<()> {
     check(unsafe { libc::mount(from, to.as_ptr(), std::ptr::null(), flags, std::ptr::null()) })
 }
 
-/// No setuid program and no device works on this mount.
+/// Remounts the mount with nosuid and nodev: no setuid program and no device works on it.
 fn guard(tree: &CStr) -> std::io::Result<()> {
     // SAFETY: statvfs is plain numbers.
     let mut stat: libc::statvfs = unsafe { std::mem::zeroed() };
@@ -222,7 +225,7 @@ fn pivot(tree: &OwnedFd) -> std::io::Result<()> {
     }
 }
 
-/// Gives up every right that no op needs; those of root too, to become `user`, when there is one.
+/// Gives up every right that no op needs: all of them when the replay becomes another `user`, else all but [`KEPT`].
 fn drop_rights(user: Option<(u32, u32)>) -> std::io::Result<()> {
     match user.map(|(uid, gid)| User { uid, gid, groups: Vec::new() }) {
         Some(user) => rights::drop(Some(&user), &[]),
@@ -230,7 +233,7 @@ fn drop_rights(user: Option<(u32, u32)>) -> std::io::Result<()> {
     }
 }
 
-/// Gives the calling thread a table of descriptors of its own, with everything in it that is open now.
+/// Gives the calling thread a table of descriptors of its own, a copy of the shared one (unshare(2)).
 ///
 /// # Errors
 /// When memory is short.
@@ -239,8 +242,8 @@ pub fn own_files() -> std::io::Result<()> {
     check(unsafe { libc::unshare(libc::CLONE_FILES) })
 }
 
-/// Gives the calling thread a working directory and a umask of its own. The umask is the usual one: which one the
-/// captured process had is not captured.
+/// Gives the calling thread a working directory and a umask of its own (unshare(2)). The umask is 022: that of the captured
+/// process was not captured.
 ///
 /// # Errors
 /// When the kernel refuses.

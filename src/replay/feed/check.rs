@@ -1,10 +1,10 @@
-//! Is a workload one that can be replayed? It comes from somebody else, and a replay of one that contradicts itself would issue
+//! Checks a workload before its replay: it comes from somebody else, and a replay of one that contradicts itself would issue
 //! ops twice, or never, or wait for ever.
 //!
-//! Before anything starts, the numbers that order hangs on are looked at, all of them: lanes share the rows of ops out
-//! ([`plan::lanes`]), every row is in the lane that has it, op ids are 0, 1, 2 ... each once and grow inside a lane, and an
-//! edge goes from an op of its lane to an earlier op of the other lane that it names. Statistics of a file are not believed.
-//! What concerns single calls the loader looks at, before the call is issued ([`super::pages`]).
+//! Before anything starts, all numbers that order depends on are checked: lanes divide the rows of ops among them
+//! ([`plan::lanes`]), every row is in the lane that claims it, op ids are 0, 1, 2 ... each once and grow inside a lane, and
+//! an edge goes from an op of its lane to an earlier op of the other lane that it names. Statistics of a file are not
+//! trusted. What concerns single calls the loader checks, before the call is issued ([`super::pages`]).
 
 use super::plan::{self, Lane};
 use crate::files;
@@ -14,22 +14,22 @@ use anyhow::{Context, Result, ensure};
 use arrow::array::{Array, Int64Array, RecordBatch};
 use std::ops::Range;
 
-/// Bits of memory for the lanes of ops: 64 MiB. That is the lanes of 67 million ops of 255 lanes; of more ops there is
-/// another look at the tables for each such number.
+/// Bits of memory in which the lanes of ops are kept: 64 MiB. That is the lanes of 67 million ops of 255 lanes; a workload
+/// with more ops is read again for each such window of ops.
 const BITS: u64 = 64 << 23;
 
-/// A workload that does not contradict itself.
+/// A workload that was checked and does not contradict itself.
 #[derive(Debug)]
 pub struct Checked<'a> {
-    /// The dataset.
+    /// The workload's dataset.
     pub workload: &'a Dataset,
-    /// Number of its ops.
+    /// Number of its ops, inserted ones included.
     pub ops: u64,
-    /// Its lanes, which share the ops out.
+    /// Its lanes, which together have every op once.
     pub lanes: Vec<Lane>,
 }
 
-/// Checks a workload.
+/// Checks a workload's lanes, ops and edges for contradictions.
 ///
 /// # Errors
 /// When it contradicts itself: the message names the table, the row and why.
@@ -50,12 +50,12 @@ pub fn check(workload: &Dataset) -> Result<Checked<'_>> {
     Ok(Checked { workload, ops: rows as u64, lanes })
 }
 
-/// Number of rows of a table, as its file says.
+/// Number of rows of a table, as its Parquet footer says.
 fn rows(workload: &Dataset, table: Table) -> Result<i64> {
     Ok(i64::try_from(read::builder(&workload.table(table), &[])?.rows())?)
 }
 
-/// Reads some columns of a table, and tells `see` of each batch and the number of its first row.
+/// Reads some columns of a table and calls `see` with each batch and the number of its first row.
 fn each(workload: &Dataset, table: Table, columns: &[&str], mut see: impl FnMut(&RecordBatch, i64) -> Result<()>) -> Result<()> {
     let file = workload.table(table);
     let mut row = 0;
@@ -69,25 +69,26 @@ fn each(workload: &Dataset, table: Table, columns: &[&str], mut see: impl FnMut(
     Ok(())
 }
 
-/// A column without gaps.
+/// An integer column, which must have no NULL.
 fn whole<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a Int64Array> {
     let column = read::ints(batch, name)?;
     ensure!(column.null_count() == 0, "invalid workload: column {name} lacks a value");
     Ok(column)
 }
 
-/// A part of rows that follow one another and are in one lane.
+/// Consecutive rows of a batch that belong to one lane.
 struct Run {
+    /// Index of the lane in the list of lanes.
     lane: usize,
     rows: Range<i64>,
 }
 
-/// The parts of some rows; `ends` says where the rows of a lane end.
+/// Splits a range of rows by lane; `ends` gives the row after a lane's last.
 fn runs(lanes: &[Lane], rows: Range<i64>, ends: impl Fn(&Lane) -> i64) -> impl Iterator<Item = Run> {
     let mut lane = lanes.partition_point(|lane| ends(lane) <= rows.start);
     let mut next = rows.start;
     std::iter::from_fn(move || {
-        // Lanes may have no rows here.
+        // A lane may have no rows in this table.
         while next < rows.end && ends(lanes.get(lane)?) <= next {
             lane += 1;
         }
@@ -98,7 +99,7 @@ fn runs(lanes: &[Lane], rows: Range<i64>, ends: impl Fn(&Lane) -> i64) -> impl I
     })
 }
 
-/// Checks the ids and lanes of the ops, and enters who owns those of the window.
+/// Checks ids and lanes of all ops, and notes the lanes of those in the window.
 fn ops(workload: &Dataset, lanes: &[Lane], owners: &mut Owners) -> Result<()> {
     let mut before = -1;
     each(workload, Table::Ops, &["op_id", "lane"], |batch, start| {
@@ -127,7 +128,7 @@ fn ops(workload: &Dataset, lanes: &[Lane], owners: &mut Owners) -> Result<()> {
     })
 }
 
-/// Checks the edges that lead to an op of the window.
+/// Checks all edges; whether an op is in the lane that an edge names is checked for ops in the window.
 fn edges(workload: &Dataset, lanes: &[Lane], owners: &Owners) -> Result<()> {
     let mut before = 0;
     each(workload, Table::Edges, &["op_id", "lane", "after", "after_lane"], |batch, start| {
@@ -165,30 +166,30 @@ fn edges(workload: &Dataset, lanes: &[Lane], owners: &Owners) -> Result<()> {
     })
 }
 
-/// Which lane each op of a window is in.
+/// Which lane each op of a window (a range of op ids) is in.
 struct Owners {
-    /// Number of the lane plus 1, so that 0 is nobody: so many bits each.
+    /// Index of the lane plus 1 for each op, `width` bits each; 0 for none.
     words: Vec<u64>,
     width: u32,
     window: Range<i64>,
 }
 
 impl Owners {
-    /// For so many ops and lanes.
+    /// For this many ops and lanes; the window is as large as [`BITS`] allows.
     fn new(ops: i64, lanes: usize) -> Owners {
-        // A power of two, so that none lies in two words.
+        // A power of two, so that no number is split between two words.
         let width = (usize::BITS - lanes.leading_zeros()).max(1).next_power_of_two();
         let most = (BITS / u64::from(width)) as i64;
         Owners { words: Vec::new(), width, window: 0..most.min(ops) }
     }
 
-    /// The windows in which all of so many ops are.
+    /// Consecutive windows that together cover this many ops.
     fn windows(&self, ops: i64) -> impl Iterator<Item = Range<i64>> + use<> {
         let length = self.window.end.max(1);
         (0..ops).step_by(length as usize).map(move |first| first..(first + length).min(ops))
     }
 
-    /// Forgets everything, and takes in the ops of another window.
+    /// Forgets all lanes and begins with another window.
     fn begin(&mut self, window: Range<i64>) {
         let ops = (window.end - window.start) as u64;
         self.words.clear();
@@ -196,13 +197,13 @@ impl Owners {
         self.window = window;
     }
 
-    /// Where the number of an op is: word and bit. `None` outside the window.
+    /// Position of an op's number: word and bit; `None` outside the window.
     fn place(&self, op_id: i64) -> Option<(usize, u32)> {
         let at = self.window.contains(&op_id).then(|| (op_id - self.window.start) as u64 * u64::from(self.width))?;
         Some(((at / 64) as usize, (at % 64) as u32))
     }
 
-    /// Enters the lane of an op; false when it has one already. Outside the window all is well.
+    /// Notes the lane of an op; false when it has one already. Always true outside the window.
     fn enter(&mut self, op_id: i64, lane: usize) -> bool {
         let Some((word, bit)) = self.place(op_id) else { return true };
         let fresh = self.words[word] >> bit & self.mask() == 0;
@@ -210,7 +211,7 @@ impl Owners {
         fresh
     }
 
-    /// Is an op in this lane? Outside the window all is well.
+    /// Whether an op is in this lane. Always true outside the window.
     fn has(&self, op_id: i64, lane: usize) -> bool {
         self.place(op_id).is_none_or(|(word, bit)| self.words[word] >> bit & self.mask() == lane as u64 + 1)
     }

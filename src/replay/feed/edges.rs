@@ -1,4 +1,4 @@
-//! The edges of the workload, in the order of the ops that wait.
+//! Reads the workload's table of edges, in the order of the ops that wait.
 
 use super::source::{Cache, Source};
 use anyhow::{Context, Result, ensure};
@@ -9,7 +9,7 @@ use std::fs::File;
 
 const COLUMNS: [&str; 3] = ["op_id", "after", "after_lane"];
 
-/// Edges of one lane still to be read: rows of the table.
+/// The edges of one lane that are still to be read: a range of rows of the table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span {
     /// The next row.
@@ -18,16 +18,16 @@ pub struct Span {
     pub end: i64,
 }
 
-/// The table of edges, page by page.
+/// Reader of the table of edges, page by page.
 pub struct Edges {
     source: Source,
     cache: Cache<[Int64Array; 3]>,
-    /// Worker of every lane.
+    /// Number of the worker that runs each lane.
     workers: HashMap<i64, u32>,
 }
 
 impl Edges {
-    /// Opens the table, to keep `budget` bytes of it decoded; `workers` says who runs which lane.
+    /// Opens the table, of which up to `budget` bytes are kept decoded; `workers` gives the worker of every lane.
     ///
     /// # Errors
     /// When it is damaged or lacks a column.
@@ -35,15 +35,15 @@ impl Edges {
         Ok(Edges { source: Source::open("edges", file, &COLUMNS)?, cache: Cache::new(budget), workers })
     }
 
-    /// Number of edges.
+    /// Number of edges in the table.
     pub fn rows(&self) -> i64 {
         self.source.rows()
     }
 
-    /// Tells `found` the op and the worker of every edge of `op_id`, and moves the span past them.
+    /// Calls `found` with the earlier op and its worker for every edge of `op_id`, and moves the span past them.
     ///
     /// # Errors
-    /// When a page cannot be decoded or an edge makes no sense: what points forward would be waited for for ever.
+    /// When a page cannot be decoded or an edge is invalid: one that points forward would be waited for for ever.
     pub fn of(&mut self, op_id: i64, span: &mut Span, mut found: impl FnMut(i64, u32)) -> Result<()> {
         while span.row < span.end {
             let (index, start, end) = self.source.locate(span.row);

@@ -1,8 +1,8 @@
 //! The loader: one thread in each process that decodes ops and hands every worker its own, in order, a batch at a time.
 //!
-//! Batches go round: a worker returns used ones, the loader fills them and sends them back. There is a fixed number of them
-//! per worker ([`ring`]) and never more, so memory is bounded, and no worker can keep another from its next batch. What the supervisor must
-//! know of the ops goes to a block of the board at the same time.
+//! Batches go round: a worker returns used ones, the loader fills them and sends them back. Their number per worker is fixed
+//! ([`ring`]), so memory is bounded, and no worker can keep another from its next batch. What the supervisor must know of the
+//! ops is written to a result block of the board at the same time.
 
 use super::edges::{Edges, Span};
 use super::pages::{Pages, Row};
@@ -21,46 +21,47 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
-/// Batches of all workers together, if those are few: some 12 MiB.
+/// Batches of all workers together, if there are few workers: some 12 MiB.
 const BATCHES: usize = 256;
 
-/// Batches of each of so many workers. Half of them go back to the loader at a time: to wake it costs a worker as much as
-/// several calls, and so does each time that it is put aside for it.
+/// Number of batches of each worker, 4 to 32, for this many workers. Half of them are returned to the loader at a time:
+/// waking it costs a worker as much as several calls, and so does each time that it is preempted for it.
 fn ring(workers: usize) -> usize {
     (BATCHES / workers.max(1)).clamp(4, 32)
 }
 
-/// How long to wait before looking again whether the supervisor has read a block: there are many of them, and it takes
-/// longer to read one.
+/// Time between two looks whether the supervisor has read a result block: there are many blocks, and reading one takes
+/// longer.
 const PATIENCE: Duration = Duration::from_micros(200);
 
-/// A lane being read.
+/// Position in a lane that is being read.
 struct Cursor {
+    /// Next row of the table of ops; `end` is the one after the lane's last.
     row: i64,
     end: i64,
     edges: Span,
-    /// When its last op ended in the capture, if that is known.
+    /// Captured end of its last op that had a time, ns; `None` before the first.
     before: Option<i64>,
 }
 
-/// What a worker still has to get.
+/// What the loader still has to hand to one worker.
 struct Queue {
     cursors: Vec<Cursor>,
-    /// (next op_id, cursor), smallest first.
+    /// For each unfinished lane its next op_id and its index in `cursors`; the smallest op_id first.
     heads: BinaryHeap<Reverse<(i64, usize)>>,
     full: Option<SyncSender<Box<Batch>>>,
     last: i64,
-    /// The last op of each other worker that an op of this one waits for: earlier ones need not be waited for any more.
+    /// For each other worker, the last of its ops that an op of this worker waits for: earlier ones need no wait any more.
     awaited: HashMap<u32, i64>,
 }
 
-/// The loader's end of all rings of a process.
+/// The loader of a process: decodes ops and fills the batches of all its workers.
 pub struct Loader<'a> {
     board: &'a Board,
     pages: &'a mut Pages,
     links: Option<&'a mut Edges>,
     scale: Option<Scale>,
-    /// Number of the first worker.
+    /// Number of the process's first worker.
     first: usize,
     queues: Vec<Queue>,
     used: Receiver<(usize, Box<Batch>)>,
@@ -68,8 +69,8 @@ pub struct Loader<'a> {
 }
 
 impl<'a> Loader<'a> {
-    /// A loader for these workers and their lanes, and a feed for each. Without `edges` nobody waits, without a `scale`
-    /// nothing has its time.
+    /// Makes a loader for these workers of the plan's `hands`, and a feed for each. Without `edges` no op waits; without a
+    /// `scale` no op has a due time.
     pub fn new(
         board: &'a Board,
         pages: &'a mut Pages,
@@ -78,7 +79,7 @@ impl<'a> Loader<'a> {
         workers: Range<usize>,
         hands: &[Vec<Lane>],
     ) -> (Loader<'a>, Vec<Feed>) {
-        // Those of other processes have their share of the memory.
+        // Sized by the workers of all processes, which share the memory.
         let ring = ring(board.workers());
         let (give_back, used) = sync_channel(ring * workers.len());
         let mut feeds = Vec::new();
@@ -104,7 +105,7 @@ impl<'a> Loader<'a> {
         (Loader { board, pages, links, scale, first: workers.start, queues, used, open }, feeds)
     }
 
-    /// Fills the batches that are there, before the start.
+    /// Fills all batches once, before the start of the replay.
     ///
     /// # Errors
     /// When the ops are damaged.
@@ -115,7 +116,7 @@ impl<'a> Loader<'a> {
         Ok(())
     }
 
-    /// Fills batches until every worker has had all its ops.
+    /// Refills returned batches until every worker has been given all its ops.
     ///
     /// # Errors
     /// When the ops are damaged.
@@ -127,6 +128,7 @@ impl<'a> Loader<'a> {
         Ok(())
     }
 
+    /// Fills a batch with the next ops of a worker, by op_id over its lanes, and sends it.
     fn fill(&mut self, worker: usize, mut batch: Box<Batch>) -> Result<()> {
         let queue = &mut self.queues[worker - self.first];
         let Some(full) = &queue.full else { return Ok(()) };
@@ -151,7 +153,7 @@ impl<'a> Loader<'a> {
             let (links, scale) = (&mut self.links, &self.scale);
             let first = batch.ops.len();
             let (next, seen) = self.pages.fill(*row..*end, limit, &mut batch, |batch, Row { fact, ts }| {
-                // An order would wait for ever for an op that comes too late.
+                // In resource and strict order others would wait for ever for an op that comes out of order.
                 ensure!(fact.op_id > *last, "invalid workload: op {} comes after op {last}", fact.op_id);
                 *last = fact.op_id;
                 block.push(&fact);
@@ -193,7 +195,7 @@ impl<'a> Loader<'a> {
         }
         self.board.filled(worker);
         let last = queue.heads.is_empty();
-        // A worker that is gone has its reason, and its thread tells it.
+        // A worker whose channel is closed has failed, and its thread reports why.
         let gone = full.send(batch).is_err();
         if last || gone {
             queue.full = None;

@@ -1,9 +1,9 @@
-//! From the tables of a workload to batches of ops for each worker.
+//! The feed: from the tables of a workload to batches of decoded ops for each worker.
 //!
-//! * `check` is it one that can be replayed?
-//! * `plan`, `private` which worker runs which lanes, and which has its descriptions for itself
-//! * `source`, `pages`, `edges` tables read a page at a time; `timeline` when the ops were captured
-//! * `load` the loader
+//! * `check`: is the workload one that can be replayed?
+//! * `plan`, `private`: which worker runs which lanes, and which worker shares its open file descriptions with no other
+//! * `source`, `pages`, `edges`: tables read a page at a time; `timeline`: when the ops were captured
+//! * `load`: the loader, which fills batches
 
 pub mod check;
 pub mod edges;

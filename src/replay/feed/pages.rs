@@ -1,5 +1,5 @@
-//! Decoded pages of the ops, a bounded number of them: small lanes share pages, and none is decoded again for
-//! each of thousands of lanes.
+//! Reads the table of ops page by page and decodes rows into batches. A bounded number of decoded pages is kept: small lanes
+//! share pages, and none is decoded again for each of thousands of lanes.
 
 use super::source::{Cache, Source};
 use crate::event::Col;
@@ -19,22 +19,22 @@ use std::ops::Range;
 const IDS: [&str; 3] = ["op_id", "seq", "lane"];
 const OFDS: [&str; 4] = ["ofd", "ofd2", "dir", "dir2"];
 const WORDS: [&str; 3] = ["op", "syscall", "origin"];
-/// What was captured of it, and when.
+/// Columns of the captured outcome, duration and start.
 const CAPTURED: [Col; 4] = [Col::Ret, Col::Errno, Col::Dur, Col::Ts];
 
-/// The greatest error that a call returns (MAX_ERRNO, include/linux/err.h of the kernel).
+/// The largest errno that a call returns (MAX_ERRNO, include/linux/err.h of the kernel).
 const ERRNO_MAX: i64 = 4095;
 
-/// A text column with each distinct text once.
+/// A text column that stores each distinct text once.
 type Dictionary = DictionaryArray<Int32Type>;
 
-/// A text column as the kernel takes it: each distinct text decoded once.
+/// A text column with its texts decoded to the bytes that the kernel takes, each distinct text once.
 struct Texts {
-    /// Where they go to: the place in [`TEXTS`].
+    /// Index of the column in [`TEXTS`].
     slot: usize,
     column: Dictionary,
     bytes: Vec<u8>,
-    /// Where each text ends in the bytes.
+    /// End of each distinct text in `bytes`.
     ends: Vec<usize>,
 }
 
@@ -50,6 +50,7 @@ impl Texts {
         Ok(Texts { slot, column, bytes, ends })
     }
 
+    /// The text of a row; `None` for NULL.
     fn at(&self, row: usize) -> Option<&[u8]> {
         let key = self.column.key(row)?;
         let start = key.checked_sub(1).map_or(0, |before| self.ends[before]);
@@ -57,13 +58,14 @@ impl Texts {
     }
 }
 
-/// One decoded page. Columns without a value are not kept.
+/// One decoded page of the table of ops. Columns in which no row has a value are not kept.
 struct Page {
     ids: [Int64Array; 3],
     ofds: [Option<Int64Array>; 4],
     captured: [Option<Int64Array>; 4],
-    /// The first of the [`NUMBERS`], which an op may have without the capture.
+    /// Column of [`Col::Count`]: an op may get a count also when none was captured ([`sys::count`]).
     counts: Option<Int64Array>,
+    /// The columns of the other [`NUMBERS`], each with its bit in [`Packed::has`].
     numbers: Vec<(u16, Int64Array)>,
     texts: Vec<Texts>,
     words: [Dictionary; 3],
@@ -72,15 +74,15 @@ struct Page {
     origins: Vec<Origin>,
 }
 
-/// What the table says of an op beside how it is issued.
+/// What the table of ops says of an op beyond what is needed to issue it.
 pub struct Row {
-    /// For the supervisor.
+    /// What the supervisor must know of the op.
     pub fact: Fact,
-    /// Captured start, ns, when known.
+    /// Captured start, ns; `None` when unknown, or in a replay without a pace.
     pub ts: Option<i64>,
 }
 
-/// The table of ops, page by page.
+/// Reader of the table of ops, page by page.
 pub struct Pages {
     source: Source,
     cache: Cache<Page>,
@@ -88,8 +90,8 @@ pub struct Pages {
 }
 
 impl Pages {
-    /// Opens the table, to keep `budget` bytes of it decoded; `ofds` is the number of open file descriptions that the
-    /// workload has. Without a `pace` nobody asks for captured starts.
+    /// Opens the table, of which up to `budget` bytes are kept decoded; `ofds` is the number of open file descriptions of the
+    /// workload. With pace asap the captured starts are not read.
     ///
     /// # Errors
     /// When it is damaged or lacks a column.
@@ -100,7 +102,7 @@ impl Pages {
         Ok(Pages { source: Source::open("ops", file, &columns)?, cache: Cache::new(budget), ofds })
     }
 
-    /// Other columns of the ops.
+    /// A reader of other columns of the same table.
     ///
     /// # Errors
     /// When there is no such column.
@@ -108,16 +110,17 @@ impl Pages {
         self.source.with(columns)
     }
 
-    /// Number of ops.
+    /// Number of ops in the table.
     pub fn rows(&self) -> i64 {
         self.source.rows()
     }
 
-    /// Takes ops from `rows.start` up to `rows.end` to a batch and tells `take` of each: the first always, the others while
-    /// their op_id is below `limit` and the batch has room. Returns the next row, and its op_id when it was looked at.
+    /// Decodes ops from row `rows.start` up to `rows.end` into a batch and calls `take` for each: the first always, the
+    /// others of the same page while their op_id is below `limit` and the batch has room. Returns the next row, and its op_id
+    /// if that was read.
     ///
     /// # Errors
-    /// When a page cannot be decoded, a row makes no sense or `take` fails.
+    /// When a page cannot be decoded, a row is invalid or `take` fails.
     pub fn fill(
         &mut self,
         rows: Range<i64>,
@@ -144,7 +147,7 @@ impl Pages {
         Ok((next, seen))
     }
 
-    /// op_id of a row.
+    /// The op_id of a row.
     ///
     /// # Errors
     /// When the page cannot be decoded.
@@ -162,14 +165,14 @@ impl Pages {
     }
 }
 
-/// A column of integers, unless no row has a value in it.
+/// An integer column of a batch; `None` when no row has a value in it.
 fn ints(batch: &RecordBatch, name: &str) -> Result<Option<Int64Array>> {
     let Some(column) = batch.column_by_name(name) else { return Ok(None) };
     let column = column.as_primitive_opt::<Int64Type>().with_context(|| format!("column {name} holds no integers"))?;
     Ok((column.null_count() < column.len()).then(|| column.clone()))
 }
 
-/// A column of texts, unless no row has a value in it.
+/// A text column of a batch; `None` when no row has a value in it.
 fn texts(batch: &RecordBatch, name: &str) -> Result<Option<Dictionary>> {
     let Some(column) = batch.column_by_name(name) else { return Ok(None) };
     let column = column.as_dictionary_opt::<Int32Type>().with_context(|| format!("column {name} holds no text"))?;
@@ -185,7 +188,7 @@ fn values(words: &Dictionary) -> Result<&StringArray> {
     words.values().as_string_opt::<i32>().context("a text column of the ops holds no text")
 }
 
-/// The meaning of every distinct word of a column.
+/// Parses every distinct word of a column by `meaning`.
 fn parse<T>(words: &Dictionary, meaning: impl Fn(&str) -> Option<T>) -> Result<Vec<T>> {
     values(words)?
         .iter()
@@ -196,7 +199,7 @@ fn parse<T>(words: &Dictionary, meaning: impl Fn(&str) -> Option<T>) -> Result<V
         .collect()
 }
 
-/// The value of a column that may not be there.
+/// The value of a row, in a column that may be absent.
 #[inline]
 fn at(column: &Option<Int64Array>, row: usize) -> Option<i64> {
     column.as_ref().filter(|column| column.is_valid(row)).map(|column| column.value(row))
@@ -229,6 +232,7 @@ impl Page {
         })
     }
 
+    /// Decodes the row at `index` of the page, number `row` of the table, to the end of the batch.
     #[inline]
     fn row(&self, row: i64, index: usize, ofds: i64, batch: &mut Batch) -> Result<Row> {
         let word = |column: usize| -> Result<usize> {
@@ -252,7 +256,7 @@ impl Page {
             (_, Some(errno @ 1..=ERRNO_MAX)) => -errno,
             (_, Some(errno)) => bail!("errno is {errno}, and there are 0 to {ERRNO_MAX}"),
         };
-        // Filled in where it stands: to be moved, it would have to be whole first.
+        // Filled in place in the batch, which spares a copy of the whole struct.
         let place = batch.ops.len();
         batch.ops.push(Packed::NOTHING);
         let numbers = batch.next_number();

@@ -1,4 +1,4 @@
-//! Which worker runs which lanes, and in which process.
+//! Plans which worker runs which lanes, and in which process.
 
 use crate::limits::THREADS;
 use crate::schema::read::{self, Reader};
@@ -8,63 +8,63 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::fs::File;
 
-/// Workers when nobody says how many: one per lane up to this. More threads than this cost more in waking than the
-/// devices of today gain by them; `--threads` may ask for more.
+/// Default number of workers: one per lane up to this. More threads cost more in waking than the devices of today gain by
+/// them; `--threads` may ask for more.
 pub const DEFAULT_WORKERS: usize = 64;
 
-/// Workers at most, whatever was asked for.
+/// Most workers of a replay, whatever was asked for.
 pub const MAX_WORKERS: usize = THREADS;
 
-/// Lanes at most: as many threads as Linux has at a time (PID_MAX_LIMIT, proc_sys_kernel(5)).
+/// Most lanes of a workload: as many threads as Linux has at a time (PID_MAX_LIMIT, proc_sys_kernel(5)).
 const MAX_LANES: usize = 1 << 22;
 
-/// Where the ops of a lane are.
+/// A row of the table of lanes: where the ops and edges of a lane (captured thread) are, and how much work it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lane {
-    /// Its number.
+    /// Number of the lane.
     pub lane: i64,
-    /// Its process.
+    /// Captured process of the thread (vpid).
     pub vpid: i64,
-    /// Its first row.
+    /// Its first row in the table of ops.
     pub first_row: i64,
-    /// Its number of ops.
+    /// Number of its ops, which are consecutive rows.
     pub ops: i64,
-    /// Its first op.
+    /// op_id of its first op.
     pub first_op: i64,
-    /// Its last op.
+    /// op_id of its last op.
     pub last_op: i64,
     /// Its first row in the table of edges.
     pub first_edge: i64,
-    /// Its number of edges.
+    /// Number of its edges, which are consecutive rows.
     pub edges: i64,
-    /// How long its calls took in the capture, ns; 0 when that is not known.
+    /// Captured duration of its calls in all, ns; 0 when unknown.
     pub busy: i64,
-    /// Bytes they moved.
+    /// Bytes that its calls moved in the capture; 0 when unknown.
     pub bytes: i64,
 }
 
-/// What an op costs at least, ns: a system call that finds everything in memory.
+/// Least cost of an op, ns: a system call that finds everything in memory.
 const OP: i64 = 1000;
-/// Bytes that are copied in a nanosecond.
+/// Assumed speed of copying data, bytes per ns.
 const COPIED: i64 = 4;
 
 impl Lane {
-    /// How long it will keep a worker busy, roughly, ns: as long as its calls took, if that was captured, but no less than
-    /// issuing them and moving their bytes costs anywhere.
+    /// Estimate of how long it keeps a worker busy, ns: as long as its calls took, if that was captured, but no less than
+    /// issuing them and copying their bytes costs on any machine.
     fn work(&self) -> i64 {
         self.busy.max(self.ops.saturating_mul(OP).saturating_add(self.bytes.max(0) / COPIED))
     }
 }
 
-/// The work of some lanes.
+/// Estimate of how long these lanes keep a worker busy, ns.
 pub fn work(lanes: &[Lane]) -> i64 {
     lanes.iter().fold(0, |work, lane| work.saturating_add(lane.work()))
 }
 
-/// Reads the lanes.
+/// Reads the table of lanes.
 ///
 /// # Errors
-/// When the table is damaged, or the lanes do not share the `rows` of ops out, one lane behind the other.
+/// When the table is damaged, or the lanes do not cover the `rows` of ops, each once and in order.
 pub fn lanes(file: File, rows: i64) -> Result<Vec<Lane>> {
     let reader = Reader::new("the table of lanes".into(), file, None)?;
     let mut lanes: Vec<Lane> = Vec::new();
@@ -84,12 +84,12 @@ pub fn lanes(file: File, rows: i64) -> Result<Vec<Lane>> {
 }
 
 impl Lane {
-    /// The rows behind its last, of ops and of edges.
+    /// The rows after its last one, in the tables of ops and of edges.
     pub fn ends(&self) -> (i64, i64) {
         (self.first_row.saturating_add(self.ops), self.first_edge.saturating_add(self.edges))
     }
 
-    /// Does it begin where the lane `before` ends, and does it fit into so many `rows` of ops?
+    /// Checks that the lane begins where the lane `before` ends, and fits into `rows` rows of ops.
     fn check(&self, before: Option<&Lane>, rows: i64) -> Result<()> {
         let (row, edge) = before.map_or((0, 0), Lane::ends);
         let least = before.map_or(0, |before| before.lane.saturating_add(1));
@@ -111,7 +111,7 @@ fn read_lanes(batch: &RecordBatch, lanes: &mut Vec<Lane>) -> Result<()> {
     let ints = |name| read::ints(batch, name);
     let (lane, vpid, first_row, ops) = (ints("lane")?, ints("vpid")?, ints("first_row")?, ints("ops")?);
     let (first_op, last_op, first_edge, edges) = (ints("first_op")?, ints("last_op")?, ints("first_edge")?, ints("edges")?);
-    // Workloads of before did not have them.
+    // Workloads of earlier versions lack these columns.
     let (busy, bytes) = (ints("busy").ok(), ints("bytes").ok());
     let known = |column: Option<&Int64Array>, row| column.and_then(|column| read::int(column, row)).unwrap_or(0);
     lanes.extend((0..batch.num_rows()).map(|row| Lane {
@@ -129,30 +129,30 @@ fn read_lanes(batch: &RecordBatch, lanes: &mut Vec<Lane>) -> Result<()> {
     Ok(())
 }
 
-/// Checks that the `lanes` have all of so many `rows` of edges among them.
+/// Checks that the lanes cover all `rows` rows of the table of edges.
 ///
 /// # Errors
-/// When they have not.
+/// When they do not.
 pub fn check_edges(lanes: &[Lane], rows: i64) -> Result<()> {
     let (_, edges) = lanes.last().map_or((0, 0), Lane::ends);
     ensure!(edges == rows, "invalid workload: the lanes end at row {edges} of edges, which has {rows}");
     Ok(())
 }
 
-/// Who does what.
+/// The plan of a replay: which lanes each worker runs, and in which process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// Processes.
+    /// Number of processes, at most one per lane.
     pub processes: usize,
     /// The lanes of each worker. Worker `w` runs in process `w / threads`.
     pub hands: Vec<Vec<Lane>>,
-    /// Workers of each process.
+    /// Number of workers of each process.
     pub threads: usize,
 }
 
 impl Plan {
-    /// Deals the lanes out, those with most work first, each to whoever has least to do: to processes, then to their workers. The
-    /// lanes of a captured process stay together unless that leaves a process with more than its share.
+    /// Divides the lanes, those with most work first, each to whoever has least work: among processes, then among their
+    /// workers. The lanes of a captured process stay together unless that leaves a process with more than its share.
     pub fn new(lanes: &[Lane], processes: usize, threads: Option<usize>) -> Plan {
         let processes = processes.clamp(1, MAX_WORKERS).min(lanes.len().max(1));
         let per_process = lanes.len().div_ceil(processes).max(1);
@@ -172,13 +172,13 @@ impl Plan {
         Plan { processes, hands: hands.collect(), threads }
     }
 
-    /// Workers of a process.
+    /// Numbers of the workers of a process.
     pub fn workers(&self, process: usize) -> std::ops::Range<usize> {
         process * self.threads..(process + 1) * self.threads
     }
 }
 
-/// Deals groups of lanes out: those with most work first, each to the hand that has least to do.
+/// Divides groups of lanes among `hands` workers or processes: groups with most work first, each to the one with least work.
 fn deal(mut groups: Vec<Vec<Lane>>, hands: usize) -> Vec<Vec<Lane>> {
     groups.sort_by_key(|group| (Reverse(work(group)), group.first().map(|lane| lane.first_op)));
     let mut dealt = vec![Vec::new(); hands];

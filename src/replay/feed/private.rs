@@ -1,4 +1,4 @@
-//! Which workers have all their descriptions for themselves.
+//! Finds the workers whose open file descriptions no other worker uses.
 //!
 //! A descriptor table that several threads share costs each call on it two atomic operations, and opens and closes a lock
 //! that all workers meet at (`fdget` and `alloc_fd`, fs/file.c of the kernel). So a worker gets a table of its own, unless
@@ -13,13 +13,14 @@ use std::collections::HashMap;
 
 const LANE: &str = "lane";
 const OFDS: [&str; 4] = ["ofd", "ofd2", "dir", "dir2"];
-/// The columns of the ops that this reads.
+/// The columns of the table of ops that are read for this.
 pub const COLUMNS: [&str; 5] = [LANE, OFDS[0], OFDS[1], OFDS[2], OFDS[3]];
 
-/// Nobody yet; others are entered as their number plus 1. Of memory that is zero at first, only what is used is there.
+/// In place of an owner: no worker has used the description yet. Workers are stored as their number plus 1, so that unused
+/// parts of the zeroed array take no memory.
 const NOBODY: u32 = 0;
 
-/// For each worker of a plan, whether it has its `ofds` for itself.
+/// For each worker of a plan, whether no other worker uses any open file description that it uses; `ofds` is their number.
 ///
 /// # Errors
 /// When the ops are damaged.
@@ -33,7 +34,7 @@ pub fn alone(ops: &Source, ofds: usize, plan: &Plan) -> Result<Vec<bool>> {
     let mut owners = vec![NOBODY; ofds];
     for page in 0..ops.pages() {
         let batch = ops.decode(page)?;
-        // One in which no row has a value is not there.
+        // A column in which no row has a value is absent from the batch.
         let column = |name: &str| batch.column_by_name(name).and_then(|column| column.as_primitive_opt::<Int64Type>());
         let Some(lanes) = column(LANE) else { continue };
         for used in OFDS.into_iter().filter_map(column) {
@@ -46,7 +47,7 @@ pub fn alone(ops: &Source, ofds: usize, plan: &Plan) -> Result<Vec<bool>> {
     Ok(alone)
 }
 
-/// Enters who uses which description; where two meet, neither is alone.
+/// Notes which worker uses which description; where two workers use the same, neither is alone.
 fn meet(lanes: &Int64Array, used: &Int64Array, workers: &HashMap<i64, u32>, owners: &mut [u32], alone: &mut [bool]) {
     let mut last = None;
     for row in 0..lanes.len() {
@@ -60,7 +61,7 @@ fn meet(lanes: &Int64Array, used: &Int64Array, workers: &HashMap<i64, u32>, owne
             _ => workers.get(&lane).map_or(NOBODY, |worker| worker + 1),
         };
         last = Some((lane, worker));
-        // What makes no sense the loader refuses.
+        // Descriptions out of range are skipped here; the loader refuses them.
         let Some(owner) = usize::try_from(used.value(row)).ok().and_then(|ofd| owners.get_mut(ofd)) else { continue };
         if *owner == NOBODY {
             *owner = worker;

@@ -1,7 +1,7 @@
-//! A table of the workload, a page at a time.
+//! Reads a table of the workload a page at a time, and caches decoded pages.
 //!
-//! Row groups are what readers of whole tables like, and far more rows than many lanes may hold decoded at once. So the
-//! pages of the first column say which rows are decoded together: the offset index tells the reader where they are.
+//! Row groups suit readers of whole tables, and have far more rows than many lanes may hold decoded at once. So the pages of
+//! the first column decide which rows are decoded together: the offset index says where they are.
 
 use crate::panics;
 use crate::schema::check::Checked;
@@ -17,27 +17,28 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 use std::fs::File;
 use std::sync::Arc;
 
-/// Some columns of a table.
+/// Reader of some columns of a table, page by page.
 pub struct Source {
     table: &'static str,
     checked: Checked,
     metadata: ArrowReaderMetadata,
     mask: ProjectionMask,
-    /// Where the pages begin, and where the table ends.
+    /// Where each page begins; the last entry is the end of the table.
     starts: Vec<Start>,
 }
 
-/// Where a page begins.
+/// Where a page (rows that are decoded together) begins.
 #[derive(Clone, Copy)]
 struct Start {
-    /// Its first row.
+    /// Its first row in the table.
     row: i64,
+    /// The row group that it is in.
     group: u32,
-    /// How many rows of the row group are before it.
+    /// Number of rows of that row group before it.
     before: u32,
 }
 
-/// The pages of the first column; where a file does not say where they are, its row groups.
+/// Where the pages of the first column begin; the row groups, where a file has no offset index.
 fn starts(metadata: &ParquetMetaData) -> Result<Vec<Start>> {
     let (mut all, mut row) = (Vec::new(), 0);
     for (index, group) in metadata.row_groups().iter().enumerate() {
@@ -57,7 +58,8 @@ fn starts(metadata: &ParquetMetaData) -> Result<Vec<Start>> {
     Ok(all)
 }
 
-/// How a table is read: texts as dictionaries, so that a path that a thousand ops name is decoded once.
+/// Metadata that make the reader decode text columns to dictionaries, so that a path that a thousand ops name is decoded
+/// once.
 fn dictionaries(checked: &Checked) -> Result<ArrowReaderMetadata> {
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     let metadata = ArrowReaderMetadata::try_new(Arc::clone(&checked.contents), options)?;
@@ -71,7 +73,7 @@ fn dictionaries(checked: &Checked) -> Result<ArrowReaderMetadata> {
 }
 
 impl Source {
-    /// Opens a table.
+    /// Opens a table to read these columns; `table` is its name in messages.
     ///
     /// # Errors
     /// When it is damaged or lacks a column.
@@ -86,10 +88,10 @@ impl Source {
         Ok(Source { table, checked, metadata, mask, starts })
     }
 
-    /// Other columns of the same table.
+    /// A reader of other columns of the same table.
     ///
     /// # Errors
-    /// When it lacks one.
+    /// When the table lacks such a column.
     pub fn with(&self, columns: &[&str]) -> Result<Source> {
         let mask = mask(&self.metadata, columns).with_context(|| format!("the table of {} is damaged", self.table))?;
         self.checked.pages(&mask).with_context(|| format!("the table of {} is damaged", self.table))?;
@@ -107,13 +109,13 @@ impl Source {
         self.starts.len() - 1
     }
 
-    /// The page of a row, its first row and the one after its last.
+    /// The index of the page that a row is in, the page's first row, and the row after its last.
     pub fn locate(&self, row: i64) -> (usize, i64, i64) {
         let page = self.starts.partition_point(|start| start.row <= row).saturating_sub(1);
         (page, self.starts[page].row, self.starts.get(page + 1).map_or(row, |next| next.row))
     }
 
-    /// The columns of a row group, without those that say in their statistics that no row has a value.
+    /// The columns to decode of a row group: without those whose statistics say that no row has a value.
     fn mask(&self, group: usize) -> ProjectionMask {
         let parquet = self.metadata.metadata();
         let absent = |leaf: usize| {
@@ -125,7 +127,7 @@ impl Source {
         ProjectionMask::leaves(self.metadata.parquet_schema(), kept)
     }
 
-    /// Decodes a page. Columns in which no row has a value may be left out.
+    /// Decodes a page by its index. Columns in which no row has a value may be left out.
     ///
     /// # Errors
     /// When it is damaged.
@@ -152,15 +154,16 @@ impl Source {
     }
 }
 
-/// Decoded pages, those that were used last.
+/// A cache of decoded pages: the least recently used go first.
 pub struct Cache<T> {
-    /// By number of the page; `None` for those that are not kept.
+    /// The pages by index; `None` for those that are not kept.
     kept: Vec<Option<Kept<T>>>,
     bytes: usize,
     budget: usize,
     clock: u64,
 }
 
+/// A decoded page with its size in bytes, the tick of its last use, and how many of its rows were used.
 struct Kept<T> {
     page: T,
     bytes: usize,
@@ -169,12 +172,12 @@ struct Kept<T> {
 }
 
 impl<T> Cache<T> {
-    /// Keeps so many decoded bytes, and one page whatever its size.
+    /// An empty cache that keeps up to `budget` decoded bytes, and one page whatever its size.
     pub fn new(budget: usize) -> Cache<T> {
         Cache { kept: Vec::new(), bytes: 0, budget, clock: 0 }
     }
 
-    /// A page; `decode` makes it, with its size in bytes, when it is not kept.
+    /// The page at `index`; when it is not kept, `decode` makes it and says its size in bytes.
     ///
     /// # Errors
     /// When `decode` fails.
@@ -198,7 +201,8 @@ impl<T> Cache<T> {
         Ok(&kept.page)
     }
 
-    /// So many rows of a page were used, of so many that it has and that nobody uses twice: one that is used up goes.
+    /// Notes that `rows` more rows of a page were used, of `of` that it has; no row is used twice, so a page whose rows are
+    /// all used is dropped.
     pub fn used(&mut self, index: usize, rows: i64, of: i64) {
         let Some(Some(kept)) = self.kept.get_mut(index) else { return };
         kept.rows += rows;

@@ -1,38 +1,37 @@
-//! When the ops were captured: what a replay that keeps a pace goes by.
+//! The captured time line: when the ops were captured, for a replay that keeps a pace.
 
 use crate::schema::{Dataset, Manifest, Table, read};
 use anyhow::{Context, Result, ensure};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// Pieces that the time line is known in.
+/// Number of pieces of ops for which the captured start is kept.
 const PIECES: u64 = 4096;
 
-/// The longest that a replay may take by its captured times. In those of one that takes longer the clock was set, and nobody
-/// wants to wait for that.
+/// Longest that a replay may take by its captured times. Longer ones mean that the clock was set during the capture.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 
-/// The captured time line; nothing for a replay without a pace.
+/// The captured time line of a workload; empty for a replay without a pace.
 #[derive(Clone, Debug, Default)]
 pub struct Timeline {
-    /// Start of the first op, ns.
+    /// Captured start of the first op, ns.
     pub first: i64,
-    /// End of the last one.
+    /// Captured end of the last op, ns.
     end: i64,
-    /// How many times faster than captured.
+    /// Factor by which captured times are divided.
     speed: f64,
-    /// Ops to a piece.
+    /// Number of ops in a piece.
     piece: u64,
-    /// The last start in each piece, or in one before.
+    /// Latest captured start, ns, in each piece and all before it.
     starts: Vec<i64>,
 }
 
 impl Timeline {
-    /// That of a workload with so many ops, to be replayed so many times faster.
+    /// Reads the time line of a workload with `ops` ops, to be replayed `speed` times faster.
     ///
     /// # Errors
-    /// When the workload is damaged, has no times, some that are outside of its capture's, or such that a replay would take
-    /// more than a year.
+    /// When the workload is damaged, has no times or times outside those of its capture, or when the replay would take more
+    /// than a year.
     pub fn read(workload: &Dataset, ops: u64, speed: f64) -> Result<Timeline> {
         let file = workload.table(Table::Ops);
         let (captured, mut next) = (captured(&workload.manifest), 0);
@@ -88,19 +87,19 @@ impl Timeline {
         }
     }
 
-    /// How long the replay takes when it keeps its pace, ns; `None` when it has none.
+    /// How long the replay takes if it keeps its pace, ns; `None` without a pace.
     pub fn span(&self) -> Option<i64> {
         (self.end > self.first).then(|| (self.end.saturating_sub(self.first) as f64 / self.speed) as i64)
     }
 
-    /// How long it takes from the start of an op on; `None` when it has no pace.
+    /// How long the replay takes from the start of an op to its end, if it keeps its pace; `None` without a pace.
     pub fn left(&self, op_id: i64) -> Option<Duration> {
         let start = self.starts.get((op_id as u64).checked_div(self.piece)? as usize)?;
         Some(Duration::from_nanos((self.end.saturating_sub(*start).max(0) as f64 / self.speed) as u64))
     }
 }
 
-/// The times that were captured, as far as the manifest knows.
+/// First and last time of the capture, ns, as the manifest has them; without limits where it does not.
 fn captured(manifest: &Manifest) -> RangeInclusive<i64> {
     let time = |key| manifest.get("capture")?.get(key)?.as_i64();
     time("first_ts").unwrap_or(i64::MIN)..=time("last_ts").unwrap_or(i64::MAX)

@@ -30,7 +30,7 @@ pub struct Machine {
     pub clock: Option<String>,
     /// Total memory (MemTotal of /proc/meminfo), bytes.
     pub memory: Option<u64>,
-    /// The directories that the replay works in: one per part of the tree.
+    /// The directories that the replay works in: one per part of the tree, or the current directory with engine `null`.
     pub targets: Vec<Target>,
 }
 

@@ -1,27 +1,27 @@
 //! The comparison: is an outcome the same as the captured one, different, or not comparable for a stated reason?
 //!
-//! Same means: success or failure equal, the error equal, and the returned value equal for the calls whose return role
-//! says so ([`crate::syscall::Ret::compared`]). An outcome that is not the same is different, unless a row of
-//! [`TOLERANCES`] gives an honest reason why a faithful replay may differ there.
+//! Same means: both succeeded or both failed, with the same errno, and the same return value for the calls whose return role
+//! says so ([`crate::syscall::Ret::compared`]). An outcome that is not the same is different, unless a row of [`TOLERANCES`]
+//! gives a reason why a faithful replay may differ there.
 
 use crate::fate::Origin;
 use crate::replay::shared::record::{CWD, LOCK, Record, SPARSE, WITHHELD, errno};
 use crate::syscall::{Op, Ret};
 
-/// What the comparison says.
+/// The verdict of comparing an op's outcome with the captured one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
-    /// As captured.
+    /// Same success or failure, errno and (where it is compared) return value as captured.
     Same,
-    /// Not as captured.
+    /// Another outcome than the captured one, and no tolerance applies; or an inserted op that failed.
     Different,
-    /// Nothing to compare with, or a difference with a stated reason.
+    /// There is no captured outcome to compare with, or a tolerance gives a reason for the difference.
     Uncompared,
 }
 
 impl Outcome {
-    /// The word in the results.
+    /// Its word in column `outcome` of the results.
     pub const fn name(self) -> &'static str {
         match self {
             Outcome::Same => "same",
@@ -31,7 +31,7 @@ impl Outcome {
     }
 }
 
-/// Where an error must be seen for a tolerance to hold.
+/// In which of the two outcomes an errno must occur for a tolerance to apply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Side {
     Captured,
@@ -39,25 +39,28 @@ enum Side {
     Either,
 }
 
-/// A difference that says nothing about the replay.
+/// A tolerated difference: under these conditions a different outcome counts as uncompared, since a faithful replay may
+/// differ.
 #[derive(Clone, Copy, Debug)]
 pub struct Tolerance {
-    /// Its name in column `kind`.
+    /// Its word in column `kind` of the results.
     pub kind: &'static str,
-    /// Why a faithful replay may differ.
+    /// Why a faithful replay may differ, for people.
     pub reason: &'static str,
     side: Side,
-    /// Any of these errors; empty for any outcome.
+    /// Applies to any of these errnos; empty for any outcome.
     errnos: &'static [i32],
-    /// Of these calls; empty for any.
+    /// Applies to these calls; empty for all.
     ops: &'static [Op],
-    /// With any of these notes; 0 for any.
+    /// Applies to ops with any of these note bits; 0 for all.
     notes: u8,
 }
 
+/// A tolerance of errnos on one side, for some calls (all, if empty).
 const fn when(kind: &'static str, side: Side, errnos: &'static [i32], ops: &'static [Op], reason: &'static str) -> Tolerance {
     Tolerance { kind, reason, side, errnos, ops, notes: 0 }
 }
+/// A tolerance of any difference of ops with a note bit.
 const fn noted(kind: &'static str, notes: u8, reason: &'static str) -> Tolerance {
     Tolerance { kind, reason, side: Side::Either, errnos: &[], ops: &[], notes }
 }
@@ -130,10 +133,11 @@ impl Tolerance {
     }
 }
 
-/// Compares an outcome with the captured one. The word says how they differ, or why they are not compared.
+/// Compares the outcome of an op with the captured one. The word is the `kind` of the results: how they differ, or why they
+/// are not compared; `None` when they are the same.
 pub fn compare(record: &Record) -> (Outcome, Option<&'static str>) {
     let (Some(captured), Some(op)) = (record.captured(), record.op()) else {
-        // An op that we inserted has no captured outcome, and is there to succeed.
+        // An inserted op has no captured outcome, and is expected to succeed.
         return match (record.origin(), errno(record.ret())) {
             (Origin::Event, _) => (Outcome::Uncompared, Some("unknown")),
             (_, 0) => (Outcome::Uncompared, Some("inserted")),

@@ -1,11 +1,11 @@
-//! Why a replay is not good enough, whatever else came out of it.
+//! Flaws and hindrances: why a replay is not good enough, whatever else its results say.
 
 use crate::replay::shared::record::{Record, errno};
 use crate::syscall::Moves;
 use crate::words::words;
 
 words! {
-    /// What keeps a replay from being good enough.
+    /// A reason why a replay is not good enough; one is enough for exit code 1.
     Flaw {
         Incomplete "incomplete"  "a process of the replay was killed, a signal ended it, or it could not go on";
         Hindered   "hindered"    "the machine kept calls from doing what they did in the capture";
@@ -16,8 +16,8 @@ words! {
 }
 
 words! {
-    /// An outcome that tells of the machine and not of what was asked: it says nothing about the workload, and what comes
-    /// after it says little. Errors by their names in errno(3).
+    /// A hindrance: an outcome caused by the machine and not by what was asked. It says nothing about the workload, and
+    /// outcomes after it say little. Named after errno(3).
     Hindrance {
         Space    "ENOSPC"  "the file system was full";
         Quota    "EDQUOT"  "a quota was used up";
@@ -30,7 +30,7 @@ words! {
     }
 }
 
-/// Both are known by their names in manifests.
+/// Serialises these enums as their words, as manifests have them.
 macro_rules! by_name {
     ($($enum:ident),*) => {
         $(impl serde::Serialize for $enum {
@@ -43,6 +43,7 @@ macro_rules! by_name {
 by_name!(Flaw, Hindrance);
 
 impl Hindrance {
+    /// The hindrance that an errno stands for; `None` for all other errnos.
     fn find(errno: i32) -> Option<Hindrance> {
         match errno {
             libc::ENOSPC => Some(Hindrance::Space),
@@ -56,7 +57,8 @@ impl Hindrance {
         }
     }
 
-    /// What the machine did to an op, unless the captured machine had troubles of the kind at the same op.
+    /// The hindrance that an op met; `None` if there was none, or if the captured machine had trouble of this kind at the
+    /// same op.
     pub fn of(record: &Record) -> Option<Hindrance> {
         let captured = record.captured();
         match errno(record.ret()) {

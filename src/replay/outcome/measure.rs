@@ -1,4 +1,4 @@
-//! What is measured while records come in: latencies and bytes by call, and the proof of the order.
+//! Measurements made while records come in: latencies and bytes by call, and the check of the order.
 
 use super::violations::{Check, Violations};
 use crate::amount::Nanos;
@@ -11,26 +11,26 @@ use anyhow::Result;
 use serde::Serialize;
 use std::fmt;
 
-/// Rows that the table of latencies shows to people.
+/// Most calls that the table of latencies prints; the manifest has all.
 const SHOWN: usize = 10;
 
-/// One percentile of durations after the other, ns.
+/// Percentiles of durations, ns.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Spread {
-    /// Half took at most this.
+    /// Median: half took at most this, ns.
     pub p50: i64,
-    /// 90 of 100 took at most this.
+    /// 90th percentile, ns.
     pub p90: i64,
-    /// 99 of 100 took at most this.
+    /// 99th percentile, ns.
     pub p99: i64,
-    /// The longest.
+    /// The longest duration, ns.
     pub max: i64,
-    /// All together.
+    /// Sum of all durations, ns.
     pub total: i64,
 }
 
 impl Spread {
-    /// Of these values; `None` when there are none. The percentiles are at most 1 % too large.
+    /// The spread of these durations; `None` when there are none. Percentiles are never too small and at most 1 % too large.
     pub fn of(values: &Histogram) -> Option<Spread> {
         let p = |share| values.percentile(share);
         let spread = || Spread { p50: p(0.5), p90: p(0.9), p99: p(0.99), max: values.max(), total: values.sum() };
@@ -38,36 +38,37 @@ impl Spread {
     }
 }
 
-/// One call in a replay.
+/// What one captured syscall, by name, did and took in a replay.
 #[derive(Clone, Debug, Serialize)]
 pub struct Call {
-    /// Its captured name.
+    /// Name of the captured syscall.
     pub syscall: &'static str,
-    /// How often it was issued.
+    /// Number of captured calls of it that were issued.
     pub calls: u64,
-    /// Of these failed.
+    /// Number of these that failed in the replay.
     pub failed: u64,
-    /// Bytes it moved.
+    /// Bytes that these calls read or wrote in the replay.
     pub bytes: u64,
-    /// How long it took.
+    /// Durations of these calls in the replay.
     pub latency: Spread,
-    /// How long it took in the capture, when that is known.
+    /// Captured durations of these calls; `None` when none is known.
     pub captured: Option<Spread>,
 }
 
-/// What was measured, in short.
+/// Measurements of a whole replay: bytes, latencies by call, violations of the order.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Figures {
-    /// Bytes that captured calls read.
+    /// Bytes that ops of captured calls read in the replay.
     pub read_bytes: u64,
-    /// Bytes that captured calls wrote.
+    /// Bytes that ops of captured calls wrote in the replay.
     pub written_bytes: u64,
-    /// Captured calls that were issued, the one that took longest in total first.
+    /// One entry for each syscall that was issued, by falling total time.
     pub calls: Vec<Call>,
-    /// Whether edges were kept; absent when the workload has none or too many to remember.
+    /// How many edges were violated; `None` when the workload has no table of edges or too many to check.
     pub order_violations: Option<Violations>,
 }
 
+/// What was counted of one syscall so far.
 #[derive(Clone, Debug, Default)]
 struct Tally {
     failed: u64,
@@ -76,10 +77,10 @@ struct Tally {
     captured: Histogram,
 }
 
-/// Everything that is measured.
+/// The measurements while they are made, record by record.
 #[derive(Clone, Debug)]
 pub struct Measures {
-    /// By [`Syscall`].
+    /// Counts of each syscall, by its index in [`Syscall::ALL`].
     calls: Vec<Tally>,
     read_bytes: u64,
     written_bytes: u64,
@@ -87,7 +88,7 @@ pub struct Measures {
 }
 
 impl Measures {
-    /// Of a replay of this workload with so many ops.
+    /// Empty measurements for a replay of this workload, which has `ops` ops.
     ///
     /// # Errors
     /// When the workload is damaged.
@@ -97,12 +98,12 @@ impl Measures {
         Ok(Measures { calls, read_bytes: 0, written_bytes: 0, check })
     }
 
-    /// Takes a record in.
+    /// Adds the record of one op.
     pub fn add(&mut self, record: &Record) {
         if let Some(check) = &mut self.check {
             check.add(record);
         }
-        // What was inserted has nothing to be set beside; what was not issued took no time.
+        // An inserted op has no captured call to compare with; one that was not issued took no time.
         if record.origin() != Origin::Event || record.fact.notes & (WITHHELD | CWD) != 0 {
             return;
         }
@@ -122,13 +123,13 @@ impl Measures {
             Moves::Writes => (0, bytes),
             Moves::Copies => (bytes, bytes),
         };
-        // Engine null returns what was captured, which may be anything.
+        // Engine `null` returns the captured value, which may be anything, so sums saturate.
         tally.bytes = tally.bytes.saturating_add(bytes);
         self.read_bytes = self.read_bytes.saturating_add(read);
         self.written_bytes = self.written_bytes.saturating_add(written);
     }
 
-    /// Ends the measuring.
+    /// Sums up, and checks the order by the edges of the workload.
     ///
     /// # Errors
     /// When the workload is damaged.
@@ -152,7 +153,7 @@ impl Measures {
 }
 
 impl fmt::Display for Figures {
-    /// The table of latencies.
+    /// Prints the table of latencies: the syscalls that took most time.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let heads = ["calls", "failed", "total", "p50", "p90", "p99", "max", "captured p50", "p99"];
         write!(f, "  {:<16}", "call")?;

@@ -1,4 +1,4 @@
-//! What came out: outcomes compared, the order proved, counts, results and the summary.
+//! The outcome of a replay: results compared and written, the order checked, the tree compared, counts and the summary.
 
 pub mod compare;
 pub mod flaw;

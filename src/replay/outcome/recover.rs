@@ -1,4 +1,5 @@
-//! Runs whose supervisor was killed: their finished segments of results are still there.
+//! Recovery of runs whose supervisor was killed: their finished segments of results are still on disk (`ioriot replay
+//! --recover`).
 
 use super::results;
 use crate::schema::dataset::Kind;
@@ -10,10 +11,10 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Refuses to write a run where an unfinished one has results.
+/// Refuses to write a run where a killed replay has left results in an unfinished one.
 ///
 /// # Errors
-/// When it has.
+/// When such results exist; the message says how to keep them.
 pub fn refuse(place: &Path) -> Result<()> {
     let Some(draft) = Draft::left(place, Kind::Run)? else { return Ok(()) };
     ensure!(
@@ -27,20 +28,20 @@ pub fn refuse(place: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What was left of a run.
+/// The run that was made of a killed replay's results.
 #[derive(Clone, Debug, Serialize)]
 pub struct Recovered {
-    /// The run.
+    /// Directory of the run.
     #[serde(serialize_with = "crate::text::path::serialize")]
     pub run: PathBuf,
-    /// Its results.
+    /// Number of results (rows) in it.
     pub results: u64,
 }
 
-/// Makes a run of what a killed replay has left. Its manifest says that it is not complete.
+/// Makes a run of the finished segments that a killed replay has left. Its manifest says that it is not complete.
 ///
 /// # Errors
-/// When nothing is left, or it cannot be read.
+/// When no results are left, or they cannot be read.
 pub fn recover(place: &Path) -> Result<Recovered> {
     let missing = || format!("no results of a killed replay are left for {}", place.display());
     let draft = Draft::resume(place, Kind::Run).with_context(missing)?;
@@ -49,9 +50,9 @@ pub fn recover(place: &Path) -> Result<Recovered> {
     results::join(draft.dir())?;
     let table = draft.path(&Table::Results.file());
     let results = read::builder(&table, &[])?.rows();
-    // The comparison of the tree may have been cut off.
+    // The table of the end state may be cut off.
     let _ = fs::remove_file(draft.path(&Table::State.file()));
-    // And the samples lack their end, without which nothing reads them.
+    // The table of samples lacks its footer, without which nothing reads it.
     let _ = fs::remove_file(draft.path(&Table::Samples.file()));
     manifest.insert("complete".into(), Value::Bool(false));
     manifest.insert("recovered".into(), Value::Bool(true));

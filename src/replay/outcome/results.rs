@@ -1,8 +1,8 @@
-//! Writes the results as they come in.
+//! Writes the table `results` as records come in.
 //!
-//! A run that is killed must not lose what it knows, and a Parquet file is nothing before its end is written. So results
-//! go to segments, each a file that is whole after a number of rows or seconds. At the end their compressed columns are
-//! put behind one another as they are, and the table is one file as every other.
+//! A killed run must not lose its results, and a Parquet file without its footer is unreadable. So results go to segments,
+//! each a complete file of a number of rows or seconds. At the end their compressed columns are concatenated as they are, and
+//! the table is one file like every other.
 
 use super::compare::Outcome;
 use crate::fate::Origin;
@@ -28,28 +28,29 @@ use std::time::{Duration, Instant};
 
 /// Rows that are handed to the Parquet writer at once.
 const CHUNK: usize = 16 * 1024;
-/// Columns of numbers, and of words.
+/// Number of integer columns of the table.
 const INTS: usize = 14;
+/// Number of text columns of the table.
 const WORDS: usize = 4;
-/// No word.
+/// In place of a word's index: the row has no word (NULL).
 const NONE: u8 = u8::MAX;
 const _: () = assert!(Syscall::ALL.len() < NONE as usize, "a word has a number of one byte");
-/// The longest that rows wait for their segment to end.
+/// Longest time that rows wait for their segment to be finished.
 const SPAN: Duration = Duration::from_secs(5);
 
-/// A column of words, each by its place in a list.
+/// A text column being filled: each row is an index into a short list of words.
 struct Words {
     list: Vec<&'static str>,
     places: Vec<u8>,
 }
 
 impl Words {
-    /// Words that are known by their places.
+    /// A column whose words are known beforehand, so that rows can be given as indexes.
     fn of(list: impl Iterator<Item = &'static str>) -> Words {
         Words { list: list.collect(), places: Vec::with_capacity(CHUNK) }
     }
 
-    /// Adds a word that may be new, or none; there are few of them.
+    /// Adds a row with a word, which joins the list if it is new, or with NULL. Searched linearly: there are few words.
     fn push(&mut self, word: Option<&'static str>) {
         let place = word.map(|word| {
             let known = self.list.iter().position(|known| *known == word);
@@ -61,7 +62,7 @@ impl Words {
         self.places.push(place.map_or(NONE, |place| place as u8));
     }
 
-    /// The column, which begins anew.
+    /// The rows so far as an Arrow dictionary column; the next rows begin a new one.
     fn finish(&mut self) -> Result<ArrayRef> {
         let places = std::mem::replace(&mut self.places, Vec::with_capacity(CHUNK));
         let nulls = there(places.len(), |row| places[row] != NONE);
@@ -70,19 +71,19 @@ impl Words {
     }
 }
 
-/// The column of these numbers, which begins anew; [`UNKNOWN`] where there is none.
+/// The rows so far as an Arrow column, NULL for [`UNKNOWN`]; the next rows begin a new one.
 fn numbers(column: &mut Vec<i64>) -> ArrayRef {
     let values = std::mem::replace(column, Vec::with_capacity(CHUNK));
     let nulls = there(values.len(), |row| values[row] != UNKNOWN);
     Arc::new(Int64Array::new(values.into(), nulls))
 }
 
-/// The rows that have a value, if some lack one.
+/// The validity bitmap of a column; `None` when every row has a value.
 fn there(rows: usize, has: impl FnMut(usize) -> bool) -> Option<NullBuffer> {
     Some(NullBuffer::new(BooleanBuffer::collect_bool(rows, has))).filter(|nulls| nulls.null_count() > 0)
 }
 
-/// The schema of the table, with words by number: they are plain text to whoever reads it.
+/// Arrow schema of the table with text columns as dictionaries, which Parquet stores as plain text columns.
 fn schema() -> SchemaRef {
     let words = DataType::Dictionary(Box::new(DataType::UInt8), Box::new(DataType::Utf8));
     let fields = Table::Results.columns().into_iter().map(|column| {
@@ -92,28 +93,31 @@ fn schema() -> SchemaRef {
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
-/// The table of results, segment by segment.
+/// Writer of the table of results, segment by segment.
 pub struct Results {
     dir: PathBuf,
     segments: u64,
     current: Option<Segment>,
-    /// End of the segment before.
+    /// When the last segment was finished.
     since: Instant,
     schema: SchemaRef,
-    /// Columns in the making, numbers and words each in the order of the table.
+    /// Rows not yet handed to the Parquet writer: integer columns, in the order of the table.
     ints: [Vec<i64>; INTS],
+    /// The same rows: text columns, in the order of the table.
     words: [Words; WORDS],
     rows: usize,
     threads: usize,
 }
 
+/// The segment that is being written.
 struct Segment {
     writer: ArrowWriter<File>,
     rows: usize,
 }
 
 impl Results {
-    /// Begins the table in the directory of a run; `threads` workers are in a process.
+    /// Begins the table in the directory of a run; `threads` is the number of workers per process, which tells a worker's
+    /// process.
     pub fn new(dir: &Path, threads: usize) -> Results {
         Results {
             dir: dir.to_owned(),
@@ -133,7 +137,7 @@ impl Results {
         }
     }
 
-    /// Adds a result.
+    /// Adds the result of one op, with its verdict and the kind of difference.
     ///
     /// # Errors
     /// When the disk is full.
@@ -195,6 +199,7 @@ impl Results {
         if segment.rows >= ROW_GROUP { self.end_segment() } else { Ok(()) }
     }
 
+    /// Finishes the current segment: closes its file and gives it its final name.
     fn end_segment(&mut self) -> Result<()> {
         self.since = Instant::now();
         let Some(segment) = self.current.take() else { return Ok(()) };
@@ -205,7 +210,7 @@ impl Results {
         fs::rename(&unfinished, &place).with_context(|| format!("cannot put {} in its place", place.display()))
     }
 
-    /// Time has passed: what came since the last segment becomes one if that is long ago.
+    /// Called now and then: finishes the current segment if the last one is more than [`SPAN`] old.
     ///
     /// # Errors
     /// When the disk is full.
@@ -217,7 +222,7 @@ impl Results {
         self.end_segment()
     }
 
-    /// Ends the table.
+    /// Finishes the last segment and joins all to the one table.
     ///
     /// # Errors
     /// When the disk is full.
@@ -228,6 +233,7 @@ impl Results {
     }
 }
 
+/// Suffix of a file that is still being written.
 const UNFINISHED: &str = ".unfinished";
 
 fn segment_name(number: u64) -> String {
@@ -254,13 +260,13 @@ fn segments(dir: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Has a directory results that can be put together?
+/// Whether a directory has results to recover: finished segments or the joined table.
 pub fn any(dir: &Path) -> bool {
     dir.join(Table::Results.file()).exists() || segments(dir).is_ok_and(|segments| !segments.is_empty())
 }
 
-/// Puts the finished segments of a directory together as its table of results, and removes them and the unfinished one.
-/// Where the table is whole already, whoever made it was killed after that.
+/// Joins the finished segments in a directory to its table of results, and removes them and an unfinished one. If the table
+/// is there already, an earlier join was interrupted after it, and only the removal is left.
 ///
 /// # Errors
 /// When one cannot be read, or the disk is full.
@@ -283,6 +289,7 @@ pub fn join(dir: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Writes the table by copying the compressed column chunks of the segments, in order.
 fn concatenate(segments: &[PathBuf], place: &Path) -> Result<()> {
     let table = Table::Results;
     let file = create(place)?;

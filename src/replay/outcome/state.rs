@@ -1,4 +1,4 @@
-//! After the replay: the real tree against the end state that the model predicted.
+//! Compares the tree after the replay with the end state that the model predicted, and writes the table `state`.
 
 use crate::init::{Parts, kind_of};
 use crate::model::Kind;
@@ -11,23 +11,23 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
-/// How many verdicts that are not `same` are shown.
+/// Most paths with a verdict other than `same` that the summary shows.
 const SHOWN: usize = 5;
 
-/// What stands, or should stand, at a path.
+/// What exists, or should exist, at a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Thing {
     kind: Kind,
-    /// Size of a regular file, when known.
+    /// Size of a regular file, bytes; `None` when unknown or no file.
     size: Option<u64>,
-    /// Content of a symlink, when known.
+    /// Content of a symlink; `None` when unknown or no symlink.
     target: Option<Vec<u8>>,
 }
 
 impl Thing {
     const ABSENT: Thing = Thing { kind: Kind::Absent, size: None, target: None };
 
-    /// For the table.
+    /// Its description in the table `state`.
     fn describe(&self) -> String {
         match (self.size, &self.target) {
             (Some(size), _) => format!("{} of {size} bytes", self.kind.name()),
@@ -37,7 +37,7 @@ impl Thing {
     }
 }
 
-/// What the comparison of one path says.
+/// The verdict on one path: `same`, or how what was found differs from what was expected.
 fn verdict(expected: &Thing, found: &Thing) -> &'static str {
     match (expected.kind, found.kind) {
         (Kind::Absent, Kind::Absent) => "same",
@@ -50,17 +50,18 @@ fn verdict(expected: &Thing, found: &Thing) -> &'static str {
     }
 }
 
-/// Counts of the verdicts.
+/// The comparison of the tree, summed up.
 #[derive(Clone, Debug, Default, serde::Serialize)]
 pub struct Summary {
-    /// Paths by verdict.
+    /// Number of paths by verdict.
     pub verdicts: BTreeMap<&'static str, u64>,
-    /// Directories that could not be looked into.
+    /// Number of directories or entries that could not be read.
     pub unreadable: u64,
-    /// The first paths that are not as predicted.
+    /// The first paths, in order, that are not as predicted, with what was expected and found; 5 at most.
     pub examples: Vec<String>,
 }
 
+/// A row of the table `state`.
 struct Row {
     path: Vec<u8>,
     expected: String,
@@ -68,9 +69,9 @@ struct Row {
     verdict: &'static str,
 }
 
-/// Compares the tree with the prediction, writes the table and counts.
+/// Compares the tree with the prediction, writes the table `state` and returns the counts.
 ///
-/// `extra` is a path that was neither there before nor predicted, or one that should be gone.
+/// Verdict `extra` is a path that was neither there before nor predicted, or one that should be gone.
 ///
 /// # Errors
 /// When the prediction cannot be read or the table cannot be written.
@@ -82,7 +83,8 @@ pub fn check(workload: &Dataset, parts: &Parts, draft: &Draft) -> Result<Summary
     walk(parts, 0, b"", &mut Vec::new(), &mut summary.unreadable, &mut |path, found| {
         let expects = match expected.remove(path) {
             Some(thing) => thing,
-            // The model says nothing of it: fine if init made it, or it is a directory on the way to something.
+            // The model predicts nothing for it: fine if init made it, or if it is a directory above something that init
+            // made.
             None if before.contains(path) => return,
             None => Thing::ABSENT,
         };
@@ -109,6 +111,7 @@ pub fn check(workload: &Dataset, parts: &Parts, draft: &Draft) -> Result<Summary
     Ok(summary)
 }
 
+/// Reads the predicted end state: what should exist, by captured path.
 fn expected(workload: &Dataset) -> Result<HashMap<Vec<u8>, Thing>> {
     let file = workload.table(Table::Expect);
     let mut things = HashMap::new();
@@ -127,7 +130,7 @@ fn expected(workload: &Dataset) -> Result<HashMap<Vec<u8>, Thing>> {
     Ok(things)
 }
 
-/// Everything that init made, and the directories above it.
+/// Paths of everything that init made, and of the directories above it.
 fn names(workload: &Dataset) -> Result<HashSet<Vec<u8>>> {
     let file = workload.table(Table::Fileset);
     let mut names = HashSet::new();
@@ -144,11 +147,11 @@ fn names(workload: &Dataset) -> Result<HashSet<Vec<u8>>> {
     Ok(names)
 }
 
-/// Longest path of a tree, bytes: what lies deeper has no path that a program could name (PATH_MAX).
+/// Longest path that is looked at, bytes: a program could not name anything deeper (PATH_MAX).
 const LONGEST: usize = 4096;
 
-/// Calls `see` for everything below `inside`, a directory of a part, in the trees of mapped directories too; never follows a
-/// symlink. `path` is its captured path.
+/// Calls `see` for everything below `inside`, a directory of part number `part`, also in mapped directories below it; never
+/// follows a symlink. `path` is the captured path of the directory; `unreadable` counts what could not be read.
 fn walk(parts: &Parts, part: usize, inside: &[u8], path: &mut Vec<u8>, unreadable: &mut u64, see: &mut impl FnMut(&[u8], Thing)) {
     let opened = parts.tops().nth(part).filter(|_| path.len() < LONGEST).and_then(|top| top.below(inside).ok());
     let Some((dir, entries)) = opened.and_then(|dir| dir.entries().ok().map(|entries| (dir, entries))) else {

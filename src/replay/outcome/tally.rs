@@ -1,4 +1,4 @@
-//! Counts what a replay did, record by record.
+//! Counters of a replay, filled record by record.
 
 use super::compare::Outcome;
 use super::flaw::Hindrance;
@@ -11,17 +11,17 @@ use crate::signal::Signal;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// Examples that are kept of each kind of difference.
+/// Most examples kept of each kind of difference.
 const EXAMPLES: usize = 3;
-/// An op that is later than this was stalled, ns; the machine's own noise is far below.
+/// Lag above which an op counts as part of a burst, ns; the machine's own noise is far below.
 pub const STALL: i64 = 1_000_000;
 
-/// What one kind of outcome is made of.
+/// Number of ops with one kind of outcome, and examples.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
-    /// How many.
+    /// Number of ops.
     pub count: u64,
-    /// The first of them, by op_id.
+    /// The first of them by op_id, 3 at most.
     pub examples: Vec<Record>,
 }
 
@@ -36,88 +36,88 @@ impl Tally {
     }
 }
 
-/// What one worker did; times in ns.
+/// What one worker did in a replay, as in the run's manifest; times in ns.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Did {
-    /// Its process.
+    /// Number of its process in the replay.
     pub process: usize,
-    /// The worker.
+    /// Number of the worker, over all processes.
     pub worker: usize,
-    /// Its lanes.
+    /// Number of lanes (captured threads) that it runs.
     pub lanes: usize,
-    /// What its lanes will keep it busy for, as the plan reckoned.
+    /// How long its lanes were estimated to keep it busy, ns; the plan divided lanes by this.
     pub planned: i64,
-    /// Ops that it issued.
+    /// Number of ops that it issued.
     pub ops: u64,
-    /// In calls.
+    /// Time spent in calls, ns.
     pub busy: i64,
-    /// Waiting for ops of other workers.
+    /// Time spent waiting for ops of other workers, ns.
     pub waited: i64,
-    /// Waiting for ops to be decoded.
+    /// Time spent waiting for the loader to decode ops, ns.
     pub starved: i64,
-    /// Processor time, calls and all.
+    /// Processor time of its thread, calls included, ns.
     pub cpu: i64,
     #[serde(skip)]
     stalled: bool,
 }
 
 impl Did {
-    /// Nothing so far.
+    /// A worker that has done nothing so far; `lanes` and `planned` come from the plan.
     pub fn new(process: usize, worker: usize, lanes: usize, planned: i64) -> Did {
         Did { process, worker, lanes, planned, ..Did::default() }
     }
 }
 
-/// What the threads beside the workers took of the processors during a replay, ns.
+/// Processor time of the threads beside the workers during a replay, ns.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Helpers {
-    /// Those that decode ops.
+    /// Processor time of the loaders, which decode ops, of all processes, ns.
     pub loaders: i64,
-    /// The one that compares and writes results.
+    /// Processor time of the supervisor's thread that compares and writes results, ns.
     pub supervisor: i64,
 }
 
-/// What came out of a replay.
+/// Everything that was counted and measured of a replay.
 #[derive(Clone, Debug, Default)]
 pub struct Replayed {
-    /// Captured calls that were issued with the same outcome.
+    /// Number of captured calls that were issued and had the same outcome.
     pub same: u64,
-    /// Captured calls with another outcome or none to compare, by outcome and kind.
+    /// Captured calls whose outcome is different or uncompared, by outcome and kind.
     pub kinds: BTreeMap<(Outcome, &'static str), Tally>,
-    /// Inserted ops by origin.
+    /// Number of inserted ops by origin.
     pub inserted: BTreeMap<&'static str, u64>,
-    /// Inserted ops that failed.
+    /// The inserted ops that failed.
     pub inserted_failed: Tally,
-    /// Ops of every origin that the machine kept from what they did in the capture.
+    /// Number of ops, of every origin, by the hindrance they met (ENOSPC, EIO ...).
     pub hindered: BTreeMap<Hindrance, u64>,
-    /// From the start to the end of the last op, ns.
+    /// Time from the start of the replay to the end of the last op, ns.
     pub wall: i64,
-    /// Processes.
+    /// Number of processes of the replay.
     pub processes: usize,
     /// What each worker did.
     pub workers: Vec<Did>,
-    /// What the others needed meanwhile.
+    /// Processor time of loaders and supervisor.
     pub helpers: Helpers,
-    /// How late ops were, when they had their time.
+    /// How late ops were against their pace; empty without one.
     pub lags: Lags,
-    /// How often results waited for the supervisor to take them.
+    /// How often a loader waited for the supervisor to free a result block.
     pub stalls: i64,
-    /// Mappings that were made without MAP_POPULATE.
+    /// Number of mappings issued without their captured MAP_POPULATE, since they were too large.
     pub unpopulated: u64,
-    /// What was lost on the way: processes that were killed.
+    /// What was lost: processes that were killed, workers that panicked, an early end; a message for each.
     pub lost: Vec<String>,
-    /// The signal that ended it early.
+    /// The signal to the supervisor that ended the replay early; `None` if none did.
     pub signal: Option<Signal>,
-    /// Latencies, bytes, order.
+    /// Latencies and bytes by call, and violations of the order.
     pub figures: Figures,
-    /// What the machine did meanwhile.
+    /// The samples of the machine during the replay, summed up.
     pub samples: samples::Summary,
-    /// Conditions that could not be had.
+    /// Conditions (limits, nice value) that could not be met; a message for each.
     pub notes: Vec<String>,
 }
 
 impl Replayed {
-    /// Counts a record.
+    /// Counts the record of one op with its verdict and kind of difference.
     pub fn add(&mut self, record: &Record, outcome: Outcome, kind: Option<&'static str>) {
         match (record.origin(), outcome, kind) {
             (Origin::Event, Outcome::Same, _) => self.same += 1,
@@ -143,7 +143,7 @@ impl Replayed {
     }
 }
 
-/// How late ops were.
+/// Histogram of lags, and counts of bursts, while the replay runs.
 #[derive(Clone, Debug, Default)]
 pub struct Lags {
     lags: Histogram,
@@ -160,7 +160,7 @@ impl Lags {
         *stalled = late;
     }
 
-    /// For the summary; `None` when no op had its time.
+    /// The lags summed up; `None` when no op had a time to be issued at.
     pub fn summary(&self) -> Option<Lag> {
         let p = |share| self.lags.percentile(share);
         (self.lags.count() > 0).then(|| Lag {
@@ -175,22 +175,22 @@ impl Lags {
     }
 }
 
-/// How much later than planned ops were issued, ns.
+/// How much later than planned by the pace ops were issued, ns.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Lag {
-    /// Ops that had a time.
+    /// Number of ops that had a time to be issued at.
     pub ops: u64,
-    /// Half of them were no later than this.
+    /// Median lag: half of these ops were no later than this, ns.
     pub p50: i64,
-    /// 99 %.
+    /// 99th percentile of the lag, ns.
     pub p99: i64,
-    /// 99.9 %.
+    /// 99.9th percentile of the lag, ns.
     pub p999: i64,
-    /// The worst.
+    /// The largest lag, ns.
     pub max: i64,
-    /// How often a worker fell more than 1 ms behind.
+    /// Number of times that a worker fell more than 1 ms behind its pace.
     pub bursts: u64,
-    /// Ops that were issued while it was.
+    /// Number of ops that were issued more than 1 ms late.
     pub burst_ops: u64,
 }
 

@@ -1,40 +1,41 @@
-//! The proof of the order: were the two ops of every edge issued one after the other?
+//! Checks the order of a replay: were the two ops of every edge issued one after the other?
 //!
-//! An edge is kept when the op that waits began after the one it waits for had ended. Only ops at the end of an edge are
-//! remembered, by rank: 16 bytes for each. There may be [`ENDS_MAX`]; a workload with more is left to the SQL view
+//! An edge is kept when the op that waits began after the one it waits for had ended. Only times of ops at an end of an edge
+//! are kept, in an array by rank: 16 bytes for each. There may be [`ENDS_MAX`]; a workload with more is left to the SQL view
 //! `order_violations`, which spills.
 
 use crate::replay::shared::record::Record;
 use crate::schema::{Dataset, Table, read};
 use anyhow::{Context, Result};
 
-/// Ends of edges whose times are kept: 64 MiB.
+/// Most ops at ends of edges whose times are kept: 64 MiB.
 const ENDS_MAX: u64 = 4 << 20;
-/// Time of an op that was not issued.
+/// In place of a time: the op was not issued.
 const NEVER: i64 = i64::MIN;
 
-/// What came out.
+/// Result of the check: edges looked at, and edges violated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Violations {
-    /// Edges of the workload whose two ops were both issued.
+    /// Number of edges of the workload whose two ops were both issued.
     pub edges: u64,
-    /// Those whose ops were issued in the wrong order.
+    /// Number of those edges whose waiting op began before the other had ended.
     pub violations: u64,
 }
 
-/// Times of the ops at the ends of edges.
+/// The check while the replay runs: times of the ops that are at an end of an edge.
 #[derive(Clone, Debug, Default)]
 pub struct Check {
-    /// A bit for each op that is at an end of an edge.
+    /// A bit for each op of the workload: is it at an end of an edge?
     ends: Vec<u64>,
-    /// Number of bits before each word.
+    /// Number of bits set before each word of `ends`.
     ranks: Vec<u32>,
-    /// Begin and end of these ops.
+    /// Begin and end of these ops, ns since the start, by rank.
     times: Vec<(i64, i64)>,
 }
 
 impl Check {
-    /// Finds the ends of edges among `ops` ops. `None` when the workload has no table of edges or they are too many.
+    /// Reads the edges of the workload, which has `ops` ops. `None` when it has no table of edges or more than [`ENDS_MAX`]
+    /// ends.
     ///
     /// # Errors
     /// When the table is damaged.
@@ -59,7 +60,7 @@ impl Check {
         Ok(Some(Check { ends, ranks, times: vec![(NEVER, NEVER); total as usize] }))
     }
 
-    /// Where the times of an op are, if it is at an end.
+    /// Index of an op's times; `None` when it is at no end of an edge.
     #[inline]
     fn rank(&self, op_id: i64) -> Option<usize> {
         let (at, bit) = ((op_id as u64 / 64) as usize, 1_u64 << (op_id as u64 % 64));
@@ -67,7 +68,7 @@ impl Check {
         (word & bit != 0).then(|| self.ranks[at] as usize + (word & (bit - 1)).count_ones() as usize)
     }
 
-    /// Remembers when an op was issued.
+    /// Notes when an op was issued, if it is at an end of an edge.
     #[inline]
     pub fn add(&mut self, record: &Record) {
         if let Some(rank) = self.rank(record.fact.op_id) {
@@ -75,7 +76,7 @@ impl Check {
         }
     }
 
-    /// Looks at every edge.
+    /// Checks every edge by the times that were noted.
     ///
     /// # Errors
     /// When the table is damaged.
@@ -93,6 +94,7 @@ impl Check {
     }
 }
 
+/// Calls `see` with the waiting op and the op it waits for, of every edge.
 fn each_edge(workload: &Dataset, mut see: impl FnMut(i64, i64)) -> Result<()> {
     let file = workload.table(Table::Edges);
     for batch in read::batches(&file, &["op_id", "after"])? {

@@ -1,4 +1,4 @@
-//! The summary as text for people.
+//! The summary of a replay as text for people.
 
 use super::{Critical, Kind, Summary, percent};
 use crate::amount::{Bytes, Nanos, Things};
@@ -11,7 +11,7 @@ use crate::text;
 use std::fmt;
 
 impl Summary {
-    /// Order, lag, bytes, devices and latencies, for people.
+    /// Prints order, critical path, lag, bytes, devices and latencies.
     fn performance(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let figures = &self.figures;
         if let Some(order) = &figures.order_violations {
@@ -42,7 +42,7 @@ impl Summary {
         for (name, work) in &self.samples.devices {
             let [read, written] = [work.read_bytes, work.written_bytes].map(|bytes| Bytes(bytes.max(0) as u64));
             let busy = percent(work.busy_ns.max(0) as u64, self.wall.max(0) as u64).unwrap_or(0.0).min(100.0);
-            // All disks are told apart from those of the replay only where they did more.
+            // The sum of all disks is left out: it matters only where other disks did more.
             if name != samples::ALL {
                 writeln!(f, "  on {name:<8} {read:>10}   read, {written} written, {busy:.0} % busy")?;
             }

@@ -1,4 +1,4 @@
-//! What a replay says when it is over.
+//! The summary of a replay, for the manifest of the run and for people.
 
 mod display;
 
@@ -20,133 +20,134 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// One op whose outcome is not the captured one.
+/// An example of an op whose outcome is not the captured one.
 #[derive(Clone, Debug, Serialize)]
 pub struct Example {
-    /// The op.
+    /// Number of the op (op_id).
     pub op_id: i64,
-    /// Its event.
+    /// Number of its event (seq).
     pub seq: i64,
-    /// The captured call.
+    /// Name of the captured call.
     pub syscall: &'static str,
-    /// Its path, in the form of [`crate::text`].
+    /// Its path, in the form of [`crate::text`]; `None` for calls without one.
     pub path: Option<String>,
-    /// The captured outcome.
+    /// The captured outcome, for people: a return value or the text of an errno.
     pub captured: String,
-    /// That of the replay.
+    /// The outcome in the replay, in the same form.
     pub replayed: String,
     #[serde(skip)]
     row: i64,
 }
 
-/// The longest paths over lanes and edges, as the workload's manifest has them.
+/// The longest paths over lanes and edges: how long a replay must take at least. From the workload's manifest.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Critical {
-    /// Ops on the path with the most ops.
+    /// Number of ops on the path with the most ops.
     pub ops: u64,
     /// Captured time of the calls on the path that took longest, ns.
     pub ns: i64,
-    /// Ops of the workload for each op on the path.
+    /// Number of ops of the workload divided by the ops on the longest path.
     pub parallelism: f64,
 }
 
-/// One kind of outcome.
+/// Ops whose outcome differs, or was not compared, in one way.
 #[derive(Clone, Debug, Serialize)]
 pub struct Kind {
-    /// Its word.
+    /// Word of the difference or tolerance, as in column `kind` of the results.
     pub kind: &'static str,
-    /// How many.
+    /// Number of such ops.
     pub count: u64,
-    /// The first ones.
+    /// The first of them by op_id.
     pub examples: Vec<Example>,
 }
 
-/// What a replay did.
+/// The summary of a replay.
 #[derive(Clone, Debug, Serialize)]
 pub struct Summary {
-    /// The run.
+    /// Directory of the run.
     #[serde(serialize_with = "crate::text::path::serialize")]
     pub run: PathBuf,
-    /// Is it good enough? What keeps it from that; empty when nothing does.
+    /// What keeps the replay from being good enough; empty when nothing does.
     pub flaws: Vec<Flaw>,
-    /// Were all ops issued? False when a process was killed or a signal ended the replay.
+    /// Whether all ops were issued: false when a process was killed or a signal ended the replay.
     pub complete: bool,
-    /// What was lost on the way.
+    /// What was lost: processes that were killed, workers that panicked, an early end; a message for each.
     pub lost: Vec<String>,
-    /// The signal that ended it early.
+    /// The signal that ended the replay early; `None` if none did.
     pub signal: Option<Signal>,
-    /// What issued the ops.
+    /// What issued the ops: real syscalls or nothing.
     pub engine: Engine,
-    /// Which of them waited for which.
+    /// Which earlier ops an op waited for.
     pub order: Order,
-    /// When they were issued.
+    /// How the issue times of ops were chosen.
     pub pace: Pace,
-    /// Processes.
+    /// Number of processes of the replay.
     pub processes: usize,
-    /// Threads of all processes that issued ops.
+    /// Number of workers (replay threads) in all processes.
     pub workers: usize,
-    /// From the start to the end of the last op, ns.
+    /// Time from the start of the replay to the end of the last op, ns.
     pub wall: i64,
-    /// How long it was to take by its pace, ns.
+    /// How long the replay should take by its pace, ns; `None` without a pace.
     pub span: Option<i64>,
-    /// How late ops were.
+    /// How late ops were issued against their pace; `None` without one.
     pub lag: Option<Lag>,
-    /// How often results waited for the supervisor.
+    /// How often a loader waited for the supervisor to free a result block.
     pub stalls: i64,
-    /// Ops of every origin per second.
+    /// Ops, captured and inserted, issued per second.
     pub ops_per_second: f64,
-    /// Captured calls that were issued.
+    /// Number of captured calls that were issued: same + different + uncompared.
     pub ops: u64,
-    /// Ops that no event asked for, by origin.
+    /// Number of inserted ops, by origin.
     pub inserted: BTreeMap<&'static str, u64>,
-    /// Those of them that failed.
+    /// The inserted ops that failed.
     pub inserted_failed: Kind,
-    /// Captured calls that coverage is a share of, when the workload knows: on files, or that nobody knows.
+    /// Number of captured calls of which coverage is a share: on files, by unknown calls, or hiding requests; `None` when the
+    /// workload's manifest does not say.
     pub file_events: Option<u64>,
-    /// Captured calls that were not replayed, by reason.
+    /// Number of captured calls that were not replayed, by drop reason.
     pub drops: BTreeMap<String, u64>,
-    /// Outcomes as captured.
+    /// Number of captured calls with the same outcome.
     pub same: u64,
-    /// Outcomes not as captured.
+    /// Number of captured calls with a different outcome.
     pub different: u64,
-    /// Outcomes that are not compared.
+    /// Number of captured calls whose outcome is not compared.
     pub uncompared: u64,
-    /// `same / (same + different)`, percent; absent when nothing was comparable.
+    /// The match: `same / (same + different)`, percent; `None` when nothing was comparable.
     pub match_percent: Option<f64>,
-    /// Captured calls issued of those on files, percent.
+    /// The coverage: captured calls issued / `file_events`, percent.
     pub coverage_percent: Option<f64>,
     /// Outcomes that are not compared, percent of captured calls issued.
     pub uncompared_percent: f64,
-    /// The least match that is good enough, percent.
+    /// The least match, percent, that was asked for (`--min-match`).
     pub min_match: f64,
-    /// Ops that the machine kept from what they did in the capture, by error.
+    /// Number of ops that the machine hindered (ENOSPC, EIO ...), by hindrance.
     pub hindrances: BTreeMap<Hindrance, u64>,
-    /// What the capture had missed, by kind.
+    /// What the capture lost, by kind of loss.
     pub losses: BTreeMap<String, u64>,
-    /// Those of it that are whole events.
+    /// Number of events that the capture lost.
     pub lost_events: u64,
-    /// Differences by kind.
+    /// Different outcomes by kind, the most frequent first.
     pub differences: Vec<Kind>,
-    /// What is not compared, by kind.
+    /// Uncompared outcomes by kind, the most frequent first.
     pub uncompared_kinds: Vec<Kind>,
-    /// Tree against prediction; absent with engine null.
+    /// The tree after the replay compared with the prediction; `None` with engine `null` and after a signal.
     pub state: Option<state::Summary>,
-    /// Conditions that could not be had.
+    /// Conditions that could not be met and other notes; a message for each.
     pub notes: Vec<String>,
-    /// The shortest that a replay in resource order can be, when the workload knows.
+    /// The shortest that a replay in resource order can be; `None` when the workload's manifest does not say.
     pub critical_path: Option<Critical>,
-    /// Latencies, bytes, order.
+    /// Latencies and bytes by call, and violations of the order.
     #[serde(flatten)]
     pub figures: Figures,
-    /// What the machine did meanwhile.
+    /// The samples of the machine during the replay, summed up.
     pub samples: samples::Summary,
-    /// What was replayed: runs of one fingerprint can be compared.
+    /// Fingerprint of the workload: runs with the same one can be compared.
     pub fingerprint: String,
-    /// Where it was replayed.
+    /// The machine, file systems and devices of the replay.
     pub machine: Machine,
 }
 
-/// Numbers by name that the manifest of a workload has under a key.
+/// An object of counts by name in the manifest of a workload; empty when it is absent.
 fn counts(workload: &Dataset, key: &str) -> BTreeMap<String, u64> {
     let found = workload.manifest.get(key).and_then(serde_json::Value::as_object);
     found.into_iter().flatten().filter_map(|(name, count)| Some((name.clone(), count.as_u64()?))).collect()
@@ -171,7 +172,7 @@ impl Kind {
     }
 }
 
-/// An outcome for people.
+/// An outcome for people: the return value, or the text of its errno.
 fn outcome(ret: i64) -> String {
     match errno(ret) {
         0 => ret.to_string(),
@@ -180,7 +181,8 @@ fn outcome(ret: i64) -> String {
 }
 
 impl Summary {
-    /// Puts together what came out.
+    /// Makes the summary from the options, the workload's manifest and everything counted; `span` is how long the pace wanted
+    /// it to take, ns.
     pub fn new(
         options: &Options,
         workload: &Dataset,
@@ -250,6 +252,7 @@ impl Summary {
         summary
     }
 
+    /// Whether the replay has this flaw.
     fn has(&self, flaw: Flaw) -> bool {
         match flaw {
             Flaw::Incomplete => !self.lost.is_empty(),
@@ -260,12 +263,12 @@ impl Summary {
         }
     }
 
-    /// Is it good enough?
+    /// Whether the replay is good enough: it has no flaw.
     pub fn ok(&self) -> bool {
         self.flaws.is_empty()
     }
 
-    /// Looks up the paths of the examples.
+    /// Fills in the paths of the examples of differences and of failed inserted ops, from the workload's table of ops.
     pub fn find_paths(&mut self, workload: &Dataset) -> Result<()> {
         let kinds = self.differences.iter_mut().chain([&mut self.inserted_failed]);
         let mut examples: Vec<&mut Example> = kinds.flat_map(|kind| &mut kind.examples).collect();
