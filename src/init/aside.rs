@@ -1,4 +1,4 @@
-//! Roots that make room for new ones: where they go, and the way back.
+//! Moves roots aside to make room for new ones, and back.
 
 use super::Stamp;
 use super::root::{Root, absolute};
@@ -8,14 +8,15 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-/// What stands between the name of a root that was moved aside and its number.
+/// Separator between the name of a root that was moved aside and its number.
 const OLD: &[u8] = b".old-";
 
 impl Root {
-    /// Could [`Root::make`] make one here? The lock of the one that would have to move aside.
+    /// Checks whether [`Root::make`] could make a root here. Returns the lock of the old root that would be moved aside, if
+    /// there is one.
     ///
     /// # Errors
-    /// As [`Root::make`], as far as it can be known before anything is made.
+    /// As for [`Root::make`], as far as it can be known before anything is made.
     pub fn could_make(path: &Path, force: bool) -> Result<Option<Lock>> {
         let path = absolute(path);
         if let Some(old) = Root::free(&path, force)? {
@@ -26,7 +27,7 @@ impl Root {
             return Ok(Some(lock));
         }
         let there = || match Dir::open(&path) {
-            // It would be closed to others, so it matters who can replace it.
+            // The directory would be closed to others, so it matters who can replace it.
             Ok(dir) if files::ours(&dir.stat()?) => files::trusted(&Dir::open(&path.join(".."))?),
             Ok(dir) => files::private(&dir),
             Err(_) => Dir::could_prepare(&path),
@@ -35,22 +36,23 @@ impl Root {
         Ok(None)
     }
 
-    /// Gives it and its places other names beside theirs; its new path.
+    /// Renames the root and its places to free names beside their own (`NAME.old-1` ...); returns the root's new path.
     ///
     /// # Errors
-    /// When somebody works in it, or others could put something else in its place.
+    /// When another command works in it, or other users could put something else in its place.
     pub(super) fn move_aside(&self) -> Result<PathBuf> {
         self.rename(vacant).with_context(|| cannot_move(self.path()))
     }
 
-    /// Gives it and its places the names back that they had before they were moved aside.
+    /// Renames the root and its places back to the names they had before they were moved aside.
     ///
     /// # Errors
-    /// As [`Root::move_aside`], or when something stands there.
+    /// As for [`Root::move_aside`], or when something exists under the old name.
     pub(super) fn put_back(&self) -> Result<PathBuf> {
         self.rename(former)
     }
 
+    /// Renames the root and its places, each to the name that `new` gives, all of them or none; returns the root's new path.
     fn rename(&self, new: fn(&Dir, &OsStr) -> Result<OsString>) -> Result<PathBuf> {
         let _lock = self.hold()?;
         let mut stamp = self.stamp()?;
@@ -75,7 +77,7 @@ impl Root {
             Ok(parent.rename(&name, &parent, &renamed)?)
         };
         let Err(error) = all() else { return Ok(path) };
-        // All of it or nothing, as far as that can be had.
+        // Undo what was done, as far as that is possible.
         let _ = self.write(&before);
         for (place, was, seat) in moved.into_iter().rev() {
             let back = seat.map_or(Ok(()), |(beside, name, renamed)| beside.rename(&renamed, &beside, &name));
@@ -86,7 +88,7 @@ impl Root {
         Err(error)
     }
 
-    /// The directory it is in, and its name there.
+    /// The directory that the root is in, and its name there.
     pub(super) fn seat(&self) -> Result<(Dir, OsString)> {
         let (parent, name) = Dir::around(self.path())?;
         files::trusted(&parent)?;
@@ -96,7 +98,7 @@ impl Root {
             "{} is another one now, or a symlink: name the directory itself",
             self.path().display()
         );
-        // Nothing moves a mount point (EBUSY, rename(2)).
+        // A mount point cannot be renamed (EBUSY, rename(2)).
         ensure!(!parent.mounted(&name)?, "{} is a mount point", self.path().display());
         Ok((parent, name))
     }
@@ -106,7 +108,7 @@ fn cannot_move(path: &Path) -> String {
     format!("cannot move the tree in {} aside", path.display())
 }
 
-/// Puts the tree that was moved to a path back, as well as that can be done.
+/// Renames a root that was moved aside back; when that fails, warns where it is now.
 pub(super) fn put_back(moved: &Path) {
     let back = || Root::open(moved)?.context("it is no root any more")?.put_back();
     if let Err(error) = back() {
@@ -114,7 +116,7 @@ pub(super) fn put_back(moved: &Path) {
     }
 }
 
-/// Is it the name of a root that was moved aside?
+/// Whether this is the name of a root that was moved aside.
 pub(super) fn is_old(name: &OsStr) -> bool {
     split(name).is_some()
 }
@@ -131,12 +133,13 @@ fn vacant(dir: &Dir, name: &OsStr) -> Result<OsString> {
     bail!("no free name beside {}", dir.at(name).display())
 }
 
-/// The name before it was moved aside.
+/// The name that a root had before it was moved aside.
 fn former(dir: &Dir, name: &OsStr) -> Result<OsString> {
     let former = split(name).with_context(|| format!("{} was not moved aside", dir.at(name).display()))?;
     Ok(OsString::from_vec(former.to_vec()))
 }
 
+/// The part of a name before `.old-NUMBER`; `None` for other names.
 fn split(name: &OsStr) -> Option<&[u8]> {
     let name = name.as_bytes();
     let at = memchr::memmem::rfind(name, OLD)?;

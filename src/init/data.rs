@@ -1,4 +1,5 @@
-//! What files hold and writes send: bytes of a chosen compressibility and share of repetitions, at the speed of memory.
+//! The made-up data that files hold and writes send: bytes of a chosen compressibility and share of repetitions, at the speed
+//! of memory.
 //!
 //! A pool of noise is made once. What is handed out is a piece of the pool, in place, after the first bytes of each of its
 //! 4 KiB blocks were overwritten with a number that was never used before: no two blocks are equal, for the cost of one
@@ -9,41 +10,41 @@ use crate::dice::{Dice, mix};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// What deduplication looks at.
+/// Size of a block, bytes: the unit of deduplication.
 pub const BLOCK: usize = 4 << 10;
-/// Bytes of noise.
+/// Size of the pool of noise, bytes.
 pub const POOL: usize = 4 << 20;
 
-/// Noise and what compresses alternate in units of this, so that short files compress as well as long ones.
+/// Noise and compressible zeroes alternate in units of this many bytes, so that short files compress as well as long ones.
 const UNIT: usize = 512;
-/// Bytes of the number that makes a block different from all others.
+/// Size of the number at the start of a block that makes it different from all others, bytes.
 const STAMP: usize = 8;
-/// What a compressor needs to say "and so many zeroes", bytes per unit (measured with zstd).
+/// What a compressor needs to encode a run of zeroes, bytes per unit (measured with zstd).
 const OVERHEAD: f64 = 2.0;
-/// Different blocks that the repeated ones are copies of.
+/// Number of different blocks of which the repeated blocks are copies.
 const COMMON: usize = 8;
 
-/// The kind of bytes.
+/// The kind of data: zeroes, or noise that compresses and deduplicates to a given degree.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum Fill {
-    /// Zeroes. File systems that look may store nothing at all.
+    /// Zeroes, for which a file system that detects them may store nothing.
     Zero,
     /// Noise of this ratio of compression (1 for none), of which this share of blocks (0 to 1) repeats others.
     Noise {
-        /// Size / compressed size.
+        /// Compression ratio, size / compressed size: 1 (incompressible) to [`Fill::MOST`].
         ratio: f64,
-        /// Blocks that deduplication saves / blocks.
+        /// Share of blocks, 0 to 1, that repeat others.
         dedupe: f64,
     },
 }
 
-/// The kind of bytes, and which ones.
+/// The data of a tree and its replay: its kind, and a seed that selects the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Data {
-    /// The kind.
+    /// The kind of data.
     pub fill: Fill,
-    /// Other seeds give other bytes.
+    /// Seed of the noise: other seeds give other bytes, the same seed the same.
     pub seed: u64,
 }
 
@@ -54,15 +55,16 @@ impl Default for Data {
 }
 
 impl Fill {
-    /// Bytes that nobody can compress or leave out.
+    /// Noise that can be neither compressed nor deduplicated.
     pub const RANDOM: Fill = Fill::Noise { ratio: 1.0, dedupe: 0.0 };
-    /// The largest ratio: beyond it the stamps weigh more than the noise.
+    /// Largest compression ratio: beyond it the numbers that distinguish blocks outweigh the noise.
     pub const MOST: f64 = 50.0;
 
-    /// The kind of a text: `zero`, `random`, or `compress=R`, `dedupe=D` or both with a comma between; D is a percentage.
+    /// Parses the kind of data: `zero`, `random`, or `compress=R`, `dedupe=D` or both with a comma between; D is a
+    /// percentage.
     ///
     /// # Errors
-    /// What is wrong with it, for people.
+    /// A message for the user that says what is wrong with the text.
     pub fn parse(text: &str) -> Result<Fill, String> {
         let (mut ratio, mut dedupe) = (1.0, 0.0);
         match text {
@@ -113,7 +115,7 @@ impl TryFrom<String> for Fill {
     }
 }
 
-/// The noise, and which of its blocks get a number.
+/// The pool: [`POOL`] bytes of noise, from which the data of files is taken.
 #[derive(Clone, Debug)]
 pub struct Pool {
     bytes: Vec<u8>,
@@ -121,11 +123,11 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Makes the noise.
+    /// Makes the pool for this kind of data.
     pub fn new(data: Data) -> Pool {
         let mut bytes = vec![0; POOL];
         if let Fill::Noise { ratio, .. } = data.fill {
-            // Of each unit so much is noise that the compressed unit has the wanted size.
+            // The length of noise in each unit that gives the compressed unit the wanted size.
             let noisy = if ratio > 1.0 { (UNIT as f64 / ratio - OVERHEAD).max(1.0) } else { UNIT as f64 };
             for (number, block) in bytes.chunks_exact_mut(BLOCK).enumerate() {
                 let number = if data.repeats(number) { number % COMMON } else { COMMON + number };
@@ -142,13 +144,13 @@ impl Pool {
         Pool { bytes, data }
     }
 
-    /// The noise as it is.
+    /// The bytes of the pool, as they were made or last stamped.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// What a file (any number that stands for it) holds from `offset` on: at least one byte, at most `most`. The same
-    /// file always holds the same.
+    /// The data of a file from `offset` on: at least one byte, at most `most`; `file` is any number that identifies the file.
+    /// The same file always gets the same data.
     pub fn of_file(&mut self, file: u64, offset: u64, most: usize) -> &[u8] {
         if self.data.fill == Fill::Zero {
             return &self.bytes[..most.min(POOL)];
@@ -167,7 +169,7 @@ impl Pool {
 }
 
 impl Data {
-    /// Is this block of the pool a copy of another? They are spread evenly.
+    /// Whether this block of the pool is a copy of another; copies are spread evenly.
     #[inline]
     pub fn repeats(self, block: usize) -> bool {
         match self.fill {
@@ -177,7 +179,8 @@ impl Data {
         }
     }
 
-    /// The number of a block of a file: never the same twice, as far as 64 bits go.
+    /// The number that is stored at the start of a block of a file: different for each block, up to collisions of a 64-bit
+    /// hash.
     #[inline]
     pub fn stamp(self, file: u64, block: u64) -> u64 {
         mix(self.seed ^ mix(file ^ mix(block)))

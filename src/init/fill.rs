@@ -1,4 +1,4 @@
-//! Makes one entry: the file, its data, its owner, mode and attributes.
+//! Makes single entries of a tree: the file, its data, owner, mode and attributes.
 
 use super::data::Pool;
 use super::plan::Entry;
@@ -12,26 +12,26 @@ use std::io::Result;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 
-/// Bytes of one write: large enough that the call costs nothing beside the copying.
+/// Size of a write, bytes: large enough that the call costs little beside the copying.
 const BLOCK: usize = 1 << 20;
 /// The set-group-id bit (inode(7)).
 const SETGID: u32 = 0o2000;
 
-/// What could not be had, though the entry itself was made.
+/// Counts of properties that could not be set, though the entry itself was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Skipped {
-    /// Owners that only root may give away.
+    /// Number of entries whose owner could not be set: only root may give files away.
     pub owners: u64,
-    /// Set-group-id bits that the system clears for groups we are not in.
+    /// Number of set-group-id bits that the system cleared, since we are not in the group.
     pub modes: u64,
-    /// Modification times that the file system cannot hold.
+    /// Number of modification times that could not be set, e.g. out of the file system's range.
     pub times: u64,
-    /// Extended attributes that the file system or our rights do not allow.
+    /// Number of extended attributes that the file system or our rights do not allow.
     pub xattrs: u64,
 }
 
 impl Skipped {
-    /// Adds what another thread skipped.
+    /// Adds the counts of another thread.
     pub fn add(&mut self, other: Skipped) {
         self.owners += other.owners;
         self.modes += other.modes;
@@ -40,46 +40,46 @@ impl Skipped {
     }
 }
 
-/// Makes entries; one per thread.
+/// Makes entries of a tree; each thread has its own.
 #[derive(Debug)]
 pub struct Maker<'a> {
     forest: Forest,
     pool: Pool,
     owner: Option<Owner>,
     progress: &'a Progress,
-    /// What could not be had so far.
+    /// What could not be set so far.
     pub skipped: Skipped,
 }
 
 impl<'a> Maker<'a> {
-    /// A maker of entries in these trees, with data of this pool, for this owner if they know none.
+    /// A maker of entries in these trees, with data from this pool; `owner` is for entries whose captured owner is unknown.
     pub fn new(forest: Forest, pool: Pool, owner: Option<Owner>, progress: &'a Progress) -> Maker<'a> {
         Maker { forest, pool, owner, progress, skipped: Skipped::default() }
     }
 
-    /// Makes a directory, writable by us until [`Maker::finish`] gives it its own mode.
+    /// Makes a directory with mode 0700 until [`Maker::finish`] sets its own; false when it exists already.
     ///
     /// # Errors
-    /// When the path leaves the tree or the system refuses.
+    /// When the path leads out of the tree, or the system refuses.
     pub fn dir(&mut self, path: &[u8]) -> Result<bool> {
         let (tree, path) = self.forest.at(path);
         tree.dir(path)
     }
 
-    /// Makes the directory that a mapped one is bound over; what is above it must be there.
+    /// Makes the directory over which the tree of a mapping is mounted; its parent must exist.
     ///
     /// # Errors
-    /// As [`Maker::dir`].
+    /// As for [`Maker::dir`].
     pub fn point(&mut self, path: &[u8]) -> Result<()> {
         let (tree, path) = self.forest.around(path);
         tree.dir(&path)?;
         tree.mode(&path, 0o755)
     }
 
-    /// Makes anything but a directory.
+    /// Makes an entry that is no directory: a file with its data, symlink, FIFO, socket, or another name of a file.
     ///
     /// # Errors
-    /// When the path leaves the tree or the system refuses.
+    /// When the path leads out of the tree, or the system refuses.
     pub fn entry(&mut self, entry: &Entry) -> Result<()> {
         if let Some(first) = entry.same() {
             return self.forest.name(&entry.path, first); // with all that it is
@@ -99,7 +99,8 @@ impl<'a> Maker<'a> {
         self.finish(entry)
     }
 
-    /// Gives an entry its owner and mode; of directories last of all, since a mode may forbid to make things inside.
+    /// Sets owner, modification time and mode of an entry; for directories last of all, since a mode may forbid to make
+    /// things inside.
     ///
     /// # Errors
     /// When the mode cannot be set.
@@ -122,13 +123,13 @@ impl<'a> Maker<'a> {
             return Ok(());
         }
         tree.mode(path, entry.mode())?;
-        // The one bit that is cleared without an error (chmod(2)).
+        // The only mode bit that the kernel may clear without an error (chmod(2)).
         let lost = entry.mode() & SETGID != 0 && tree.look(path)?.st_mode & SETGID == 0;
         self.skipped.modes += u64::from(lost);
         Ok(())
     }
 
-    /// Removes the extended attributes of a directory that the fileset does not have.
+    /// Removes extended attributes of a directory that are not in the fileset.
     pub fn strip(&mut self, entry: &Entry) {
         let (tree, path) = self.forest.at(&entry.path);
         let Ok(dir) = tree.reopen(path) else { return };
@@ -136,18 +137,19 @@ impl<'a> Maker<'a> {
         let _ = fs::flistxattr(&dir, rustix::buffer::spare_capacity(&mut names));
         for name in names.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
             if !entry.xattrs.iter().any(|known| known == name) {
-                // What the system insists on stays.
+                // Attributes that the system does not let us remove stay.
                 let _ = fs::fremovexattr(&dir, name);
             }
         }
     }
 
-    /// The inode of an entry, 0 when there is none.
+    /// Inode number of an entry, 0 when it does not exist.
     pub fn inode(&mut self, entry: &Entry) -> u64 {
         let (tree, path) = self.forest.at(&entry.path);
         tree.look(path).map_or(0, |stat| stat.st_ino)
     }
 
+    /// Writes the data of a file and sets its size.
     fn fill(&mut self, file: &File, entry: &Entry) -> Result<()> {
         let whole = [(0, entry.size)];
         let id = xxhash_rust::xxh3::xxh3_64(&entry.path);
@@ -167,7 +169,8 @@ impl<'a> Maker<'a> {
         Ok(())
     }
 
-    /// Sets the attributes by name; their values were never captured. Only the `user.` ones can be set freely.
+    /// Sets the extended attributes with empty values, since values were never captured. Only `user.` ones can be set freely;
+    /// others count as skipped.
     fn attributes(&mut self, file: impl AsFd, entry: &Entry) {
         for name in &entry.xattrs {
             let set = name.starts_with(b"user.") && fs::fsetxattr(&file, name.as_slice(), &[], XattrFlags::empty()).is_ok();

@@ -1,11 +1,11 @@
-//! Which captured directories lie on other file systems than the root, and where.
+//! Mappings: which captured directories lie on other file systems than the root, and where (`--map`).
 //!
 //! ```text
 //! --map /var/lib/pg=/mnt/nvme1      init fills /mnt/nvme1/work.root.var-lib-pg/tree
 //!                                   replay binds that tree over /var/lib/pg of the root's
 //! ```
 //! A mapped place is a directory of ioriot's own, with a stamp: the user's files beside it are never touched. The root's
-//! stamp lists the mappings, so a replay needs to be told nothing.
+//! stamp lists the mappings, so a replay needs no options for them.
 
 use super::parts::Trees;
 use crate::files;
@@ -19,34 +19,35 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::{fmt, fs};
 
-/// Longest name of a place that is made of a captured path.
+/// Longest name, bytes, of a place that is derived from a captured path; longer ones become a hash.
 const LONGEST: usize = 100;
 
-/// A captured directory and what stands for it.
+/// A mapping: a captured directory, and the directory here whose tree takes its place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mapping {
     /// Absolute path on the captured machine.
     #[serde(with = "bytes")]
     pub captured: Vec<u8>,
-    /// Directory here, made and stamped by init, whose tree is bound there.
+    /// Directory of this machine, made and stamped by init, whose tree is mounted there.
     #[serde(with = "text::path")]
     pub place: PathBuf,
 }
 
-/// What the user asks for: a captured directory and a directory here, in which init makes a place of its own.
+/// A mapping as the user asks for it (`--map`): a captured directory and a directory here, in which init makes a place of its
+/// own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Map {
     /// Absolute path on the captured machine.
     pub captured: Vec<u8>,
-    /// Any directory on the file system it is to lie on.
+    /// Existing directory on the file system that it is to lie on.
     pub target: PathBuf,
 }
 
 impl Map {
-    /// Parses `CAPTURED=TARGET`. The captured path ends at the first `=`.
+    /// Parses `CAPTURED=TARGET`; the captured path ends at the first `=`.
     ///
     /// # Errors
-    /// What is wrong with it, for people.
+    /// A message for the user that says what is wrong with the text.
     pub fn parse(word: &std::ffi::OsStr) -> Result<Map, String> {
         let word = word.as_bytes();
         let split = word.iter().position(|byte| *byte == b'=');
@@ -63,10 +64,10 @@ impl Map {
         Ok(Map { captured: [b"/", below].concat(), target: OsString::from_vec(target.to_vec()).into() })
     }
 
-    /// Where its tree goes for this root: in the target, under a name that tells both.
+    /// The mapping for this root: its place is in the target, under a name made of those of root and captured directory.
     ///
     /// # Errors
-    /// When the target is no directory.
+    /// When the target does not exist or is no directory.
     pub fn resolve(&self, root: &Path) -> Result<Mapping> {
         let target = fs::canonicalize(&self.target).with_context(|| format!("cannot map to {}", self.target.display()))?;
         ensure!(target.is_dir(), "{} is no directory: name one on the file system that is to be used", target.display());
@@ -77,7 +78,7 @@ impl Map {
     }
 }
 
-/// A path as one name: different for different paths.
+/// A path as a single file name, different for different paths.
 fn slug(path: &[u8]) -> Vec<u8> {
     let mut name = Vec::new();
     for byte in &path[1..] {
@@ -102,7 +103,8 @@ impl fmt::Display for Mapping {
     }
 }
 
-/// Where the tools of old had their trees: `MOUNT/.ioriot/NAME` for every mount point that has files in the tree.
+/// The mappings of `--layout`, the directory layout of the I/O Riot in C: `MOUNT/.ioriot/NAME` for every mount point that has
+/// files in the tree.
 ///
 /// The mount points are the captured ones that are mount points here too; when the capture does not know its mounts, all
 /// of this machine. `holds` says whether the tree has something at or below a path.
@@ -122,7 +124,7 @@ pub fn layout(name: &str, captured: Option<&[Mount]>, holds: impl Fn(&[u8]) -> b
     Ok(here.iter().filter(fit).map(|mount| Mapping { captured: mount.path.clone(), place: place(mount) }).collect())
 }
 
-/// The mounts of this machine.
+/// The mounts of this machine, from /proc/self/mountinfo.
 ///
 /// # Errors
 /// When they cannot be read.
@@ -132,8 +134,8 @@ pub fn here() -> Result<Vec<Mount>> {
     mounts::parse(&text).map_err(|line| anyhow::anyhow!("{file}:{line} is no mount"))
 }
 
-/// Refuses places that lie in one another, or in the root: what is made in one would show in the other, and a directory
-/// renamed out of one is a way around its borders.
+/// Refuses places that lie inside each other or the root: what is made in one would show in the other, and a directory
+/// renamed out of one could leave its borders.
 ///
 /// # Errors
 /// When two overlap, or one captured path is mapped twice.
@@ -156,7 +158,7 @@ pub fn apart(root: &Path, maps: &[Mapping]) -> Result<()> {
     Ok(())
 }
 
-/// The real path of a directory that need not be there yet.
+/// The canonical path of a directory that need not exist yet.
 fn settled(dir: &Path) -> Result<PathBuf> {
     let dir = std::path::absolute(dir)?;
     let there = dir.ancestors().find(|dir| dir.exists()).unwrap_or(Path::new("/"));
@@ -164,7 +166,7 @@ fn settled(dir: &Path) -> Result<PathBuf> {
     Ok(fs::canonicalize(there)?.join(rest))
 }
 
-/// Captured renames and links between two parts, which fail with EXDEV when the parts are file systems of their own.
+/// Counts captured renames and links between two parts, which fail with EXDEV when the parts are separate file systems.
 ///
 /// # Errors
 /// When the ops cannot be read.
@@ -188,7 +190,7 @@ pub fn cut(workload: &Dataset, trees: &Trees) -> Result<u64> {
     Ok(cut)
 }
 
-/// Bytes in JSON, in the form of [`crate::text`].
+/// Serde functions for bytes as JSON strings, in the form of [`crate::text`].
 mod bytes {
     use super::*;
     pub fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {

@@ -1,4 +1,4 @@
-//! Makes the tree that a workload needs.
+//! Init: makes the tree of files that a workload needs.
 //!
 //! ```text
 //! fileset, extents ─▶ entries ─▶ site: which directory lies where, is there room
@@ -48,34 +48,35 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tree::Forest;
 
-/// Longer than the clock that file systems stamp their inodes by stands still.
+/// A time longer than the granularity of the clock for inode timestamps.
 const TICK: Duration = Duration::from_millis(20);
 
-/// What init is to do.
+/// Arguments of init: which tree is made, where and how.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The workload.
+    /// Directory of the workload whose fileset is made.
     pub workload: PathBuf,
-    /// Where the tree goes; [`Root::beside`] is the usual place.
+    /// Directory that becomes the root; [`Root::beside`] is the usual one.
     pub root: PathBuf,
-    /// Captured directories that go elsewhere.
+    /// Captured directories that lie outside the root, usually on other file systems.
     pub maps: Vec<Map>,
-    /// Put what lies on each mount point here into `MOUNT/.ioriot/NAME`, with this name.
+    /// With a name: put the captured files of each mount point into `MOUNT/.ioriot/NAME` on this machine's mount point of the
+    /// same path.
     pub layout: Option<String>,
-    /// What files hold, and what the replay will write.
+    /// The kind of data that files hold and that the replay will write.
     pub data: Data,
-    /// Move a tree that stands there aside.
+    /// Move an existing root aside; otherwise it is an error.
     pub force: bool,
-    /// Leave ranges that no op reads as holes.
+    /// Leave ranges of files that no op reads as holes.
     pub sparse_unread: bool,
-    /// Who gets what the capture knows no owner of; who runs this program when absent.
+    /// Owner of entries whose owner was not captured; `None` for whoever runs this program.
     pub owner: Option<Owner>,
-    /// Threads that write files.
+    /// Number of threads that make files.
     pub threads: usize,
 }
 
 impl Options {
-    /// A tree for this workload in this place, with every default.
+    /// Default options for a tree of this workload under this root.
     pub fn new(workload: impl Into<PathBuf>, root: impl Into<PathBuf>) -> Options {
         Options {
             workload: workload.into(),
@@ -91,17 +92,17 @@ impl Options {
     }
 }
 
-/// Makes the fileset of a workload under a root and stamps the root fresh.
+/// Makes the fileset of a workload under a root, and stamps the root as fresh.
 ///
-/// Entries that cannot be made are counted in [`Summary::errors`] and leave the root stamped incomplete.
+/// Entries that cannot be made are counted in [`Summary::errors`] and leave the root stamped as incomplete.
 ///
 /// # Errors
-/// When the workload cannot be read, a place is taken, or the space does not suffice.
+/// When the workload cannot be read, a place is taken, or there is not enough space.
 pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
     let start = Instant::now();
     let site = Site::new(options)?;
     site::room(&site.needs()?)?;
-    // Before an old tree moves aside.
+    // Checked before an old tree is moved aside.
     drop(site::places(&options.root, &site.maps, options.force)?);
 
     let stamp = Stamp::new(&site.workload, options.data, options.sparse_unread, options.owner, site.maps.clone());
@@ -128,7 +129,8 @@ pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
     Ok(summary)
 }
 
-/// Makes the root and every mapped place, all empty; or none of them, and old ones are where they were. Says where an old root went, too, and keeps all locked.
+/// Makes the root and every mapped place, all empty and locked; on an error none of them, with old ones moved back. Returns
+/// them, the new path of an old root that was moved aside, and the locks.
 fn lay_out(options: &Options, site: &Site, stamp: &Stamp) -> Result<(Parts, Option<PathBuf>, Vec<Lock>)> {
     let first = Root::make(&options.root, options.force, stamp)?;
     let of_place = Stamp { part_of: Some(first.root.path().to_owned()), maps: Vec::new(), ..stamp.clone() };
@@ -137,9 +139,9 @@ fn lay_out(options: &Options, site: &Site, stamp: &Stamp) -> Result<(Parts, Opti
         match Root::make(&map.place, options.force, &of_place) {
             Ok(made) => all.push(made),
             Err(error) => {
-                // They hold nothing yet but what was made just now.
+                // They hold nothing yet but their stamp and an empty tree.
                 all.iter().for_each(|made| drop(clean::discard(&made.root)));
-                // The old root first: with it go the places that belong to it.
+                // The old root first: its places are moved back with it.
                 all.iter().filter_map(|made| made.moved.as_deref()).for_each(aside::put_back);
                 return Err(error);
             }
@@ -151,7 +153,7 @@ fn lay_out(options: &Options, site: &Site, stamp: &Stamp) -> Result<(Parts, Opti
     Ok((Parts::of(root, roots, &site.maps)?, moved, locks))
 }
 
-/// Makes entries in the parts of a tree.
+/// State of making entries in the parts of a tree, for init and reset.
 struct Making<'a> {
     parts: &'a Parts,
     pool: Pool,
@@ -168,7 +170,7 @@ impl<'a> Making<'a> {
         Ok(Making { parts, pool, threads, owner: stamp.owner, progress, maker })
     }
 
-    /// Gives the tops of the parts their owner, where the fileset does not name them.
+    /// Sets the owner of each part's top directory, where the fileset has no entry for it.
     fn tops(&mut self, site: &Site, summary: &mut Summary) {
         for (top, _) in site.trees.parts() {
             if self.owner.is_some()
@@ -180,7 +182,7 @@ impl<'a> Making<'a> {
         }
     }
 
-    /// Makes the directories that mapped ones are bound over, outer before inner.
+    /// Makes the directories over which mapped trees are mounted, outer before inner.
     fn points(&mut self, summary: &mut Summary) {
         for (captured, _) in &self.parts.trees.parts()[1..] {
             parents(&mut self.maker, b"", captured, summary);
@@ -190,7 +192,7 @@ impl<'a> Making<'a> {
         }
     }
 
-    /// Makes directories, parents before children.
+    /// Makes directories, given by path so that parents come before children.
     fn dirs(&mut self, dirs: &[&Entry], summary: &mut Summary) {
         let mut last: &[u8] = b"";
         for dir in dirs {
@@ -203,10 +205,10 @@ impl<'a> Making<'a> {
         }
     }
 
-    /// Makes everything else, on several threads. Returns the inode of each, 0 for what could not be made.
+    /// Makes everything but directories, on several threads. Returns the inode of each, 0 for those that could not be made.
     fn others(&mut self, others: &[&Entry], summary: &mut Summary) -> Result<Vec<u64>> {
         let inodes: Vec<AtomicU64> = others.iter().map(|_| AtomicU64::new(0)).collect();
-        // A second name can be given to what is there.
+        // Second names (hard links) come last, when the files exist.
         let (files, names) = (0..others.len()).partition(|at| others[*at].same().is_none());
         for round in [files, names] {
             let round: Vec<usize> = round;
@@ -220,7 +222,7 @@ impl<'a> Making<'a> {
         Ok(inodes.into_iter().map(AtomicU64::into_inner).collect())
     }
 
-    /// Gives directories what might have stood in the way until now, children before parents.
+    /// Sets owner, times and mode of directories, children before parents: a mode may have forbidden to make things inside.
     fn finish(&mut self, dirs: &[&Entry], summary: &mut Summary) {
         for dir in dirs.iter().rev() {
             if let Err(error) = self.maker.finish(dir) {
@@ -231,8 +233,9 @@ impl<'a> Making<'a> {
     }
 }
 
-/// Makes the directories above an entry that the fileset does not name. Their errors show with the entry itself. Those that `last`
-/// is below have been made, or is: in a fileset each path is near the one before it, and may be 2,000 directories deep.
+/// Makes the directories above an entry that are not in the fileset. Their errors show with the entry itself. Those above
+/// `last`, the path made before, are skipped, as they exist: in a fileset each path is near the one before it, and may be
+/// 2,000 directories deep.
 fn parents(maker: &mut Maker, last: &[u8], path: &[u8], summary: &mut Summary) {
     let known = last.iter().zip(path).take_while(|(a, b)| a == b).count();
     for (at, _) in path.iter().enumerate().filter(|(at, byte)| *at > 0 && **byte == b'/') {
@@ -246,11 +249,12 @@ fn parents(maker: &mut Maker, last: &[u8], path: &[u8], summary: &mut Summary) {
     }
 }
 
-/// Entries that a thread makes before another may take over the rest: one directory of an ordinary tree, or so.
+/// Number of neighbouring entries that one thread makes before another may take over the rest: about a directory of an
+/// ordinary tree.
 const RUN: usize = 64;
 
-/// Makes entries that are no directories, a maker to a thread. Neighbours go to one thread: it finds their directory open, and
-/// waits for no other that makes something in the same one.
+/// Makes entries that are no directories, one maker per thread. Neighbours go to one thread: it has their directory open, and
+/// does not wait for others that make something in the same one.
 fn fill_all(makers: Vec<Maker>, entries: &[&Entry], round: &[usize], inodes: &[AtomicU64]) -> Result<Vec<Summary>> {
     let threads = ThreadPoolBuilder::new().num_threads(makers.len()).thread_name(|_| "init".into());
     let threads = threads.build().context("cannot start the threads that make files")?;
@@ -281,15 +285,15 @@ fn fill_all(makers: Vec<Maker>, entries: &[&Entry], round: &[usize], inodes: &[A
     Ok(done.collect())
 }
 
-/// Makes everything durable, notes what a reset needs to know, and stamps.
+/// Ends an init or reset: writes everything back, records the inodes that a reset needs, and stamps the root with its state.
 fn done(parts: &Parts, mut stamp: Stamp, inodes: &[u64], summary: &Summary) -> Result<()> {
     for tree in parts.tops() {
-        // So that the replay does not pay for writing init's data back.
+        // Otherwise the replay would pay for writing init's data back.
         rustix::fs::syncfs(tree).with_context(|| format!("cannot write {} back", tree.path().display()))?;
     }
     let (root, bytes) = (&parts.root, inodes.iter().flat_map(|inode| inode.to_le_bytes()).collect::<Vec<_>>());
     root.replace(root::INODES, &bytes).with_context(|| format!("cannot write {}", root.dir().at(root::INODES).display()))?;
-    // What changes from here on has a later ctime than everything that was made.
+    // Changes after this have a later ctime than everything that was made.
     std::thread::sleep(TICK);
     stamp.made = parts.beside().map(clock).collect::<Result<_>>()?;
     stamp.state = if summary.errors == 0 { State::Fresh } else { State::Incomplete };
@@ -297,7 +301,7 @@ fn done(parts: &Parts, mut stamp: Stamp, inodes: &[u64], summary: &Summary) -> R
     root.write(&stamp)
 }
 
-/// The time by the clock of the file system that a place is on, ns.
+/// Current time by the clock of the file system that a place is on, ns: the ctime of a file made there.
 fn clock(place: &Dir) -> Result<i64> {
     let time = || -> std::io::Result<i64> {
         let file = place.create(root::STAMP_ASIDE)?;
@@ -307,7 +311,7 @@ fn clock(place: &Dir) -> Result<i64> {
     time().with_context(|| format!("cannot write {}", place.at(root::STAMP_ASIDE).display()))
 }
 
-/// When an inode was changed in any way, ns.
+/// The ctime of an inode (any change of it), ns since 1970.
 fn ctime(stat: &Stat) -> i64 {
     stat.st_ctime * 1_000_000_000 + stat.st_ctime_nsec as i64
 }

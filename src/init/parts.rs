@@ -1,4 +1,4 @@
-//! The parts of a tree: which captured directory lies in which place.
+//! The parts of a tree: which captured directory lies in which place (the root, or a mapped directory).
 
 use super::map::Mapping;
 use super::root::{Root, TREE};
@@ -9,14 +9,14 @@ use crate::text;
 use anyhow::{Result, ensure};
 use std::path::{Path, PathBuf};
 
-/// The directories that hold the parts of a tree: that of the root first, then the mapped ones, outer before inner.
+/// Paths of the directories that hold the parts of a tree: that of the root first, then the mapped ones, outer before inner.
 #[derive(Clone, Debug)]
 pub struct Trees {
     parts: Vec<(Vec<u8>, PathBuf)>,
 }
 
 impl Trees {
-    /// The parts of a root with these mappings. One of `/` takes the place of the root's own tree.
+    /// The parts of a root with these mappings. A mapping of `/` replaces the root's own tree.
     pub fn new(root: &Path, maps: &[Mapping]) -> Trees {
         let mut parts = vec![(b"/".to_vec(), root.join(TREE))];
         for map in maps {
@@ -32,28 +32,28 @@ impl Trees {
         &self.parts
     }
 
-    /// The part that a path lies in, and the path inside it; the longest captured path wins.
+    /// The number of the part that a captured path lies in, and the path inside it; the longest captured directory wins.
     pub fn part<'a>(&self, path: &'a [u8]) -> (usize, &'a [u8]) {
         let parts = self.parts.iter().enumerate().rev();
         parts.filter_map(|(at, (captured, _))| Some((at, below(path, captured)?))).next().unwrap_or((0, path))
     }
 
-    /// The part that is bound over a captured path, unless it is `/`.
+    /// The number of the part mounted at exactly this captured path; `None` when there is none, and for `/`.
     pub fn bound(&self, path: &[u8]) -> Option<usize> {
         let bound = self.parts.iter().skip(1).position(|(captured, _)| captured == path);
         bound.map(|at| at + 1)
     }
 }
 
-/// A root with all its parts, open.
+/// A root with all its parts, opened.
 #[derive(Debug)]
 pub struct Parts {
-    /// The root.
+    /// The root to which the parts belong.
     pub root: Root,
-    /// Where they lie, for people.
+    /// Captured paths and directories of the parts.
     pub trees: Trees,
     places: Vec<Root>,
-    /// Of each part: the directory of its place, and of its tree.
+    /// For each part: the directory of its place, and its tree in it.
     dirs: Vec<(Dir, Dir)>,
 }
 
@@ -61,7 +61,7 @@ impl Parts {
     /// Opens the parts of a root.
     ///
     /// # Errors
-    /// When a place is not there, or is not the root's.
+    /// When the place of a mapping does not exist, or belongs to another root.
     pub fn open(root: Root, stamp: &Stamp) -> Result<Parts> {
         let places = root.places(stamp);
         for map in &stamp.maps {
@@ -76,7 +76,7 @@ impl Parts {
         Parts::of(root, places, &stamp.maps)
     }
 
-    /// The parts of a root in these places, one for each mapping.
+    /// Opens the parts of a root in these places, one for each mapping.
     ///
     /// # Errors
     /// When a tree is missing.
@@ -88,17 +88,17 @@ impl Parts {
         Ok(Parts { root, trees, places, dirs })
     }
 
-    /// The tree of every part.
+    /// The top directory of every part's tree, by part number.
     pub fn tops(&self) -> impl ExactSizeIterator<Item = &Dir> {
         self.dirs.iter().map(|(_, tree)| tree)
     }
 
-    /// The directory of every part's place: beside its tree, on the same file system.
+    /// The directory of every part's place, by part number: the parent of its tree, on the same file system.
     pub fn beside(&self) -> impl Iterator<Item = &Dir> {
         self.dirs.iter().map(|(place, _)| place)
     }
 
-    /// Sets the state of every place but the root.
+    /// Sets the state in the stamp of every place but the root.
     ///
     /// # Errors
     /// When a stamp cannot be read or written.

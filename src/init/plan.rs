@@ -1,53 +1,54 @@
-//! What is to be made: the fileset and its extents, read into memory (bounded by the number of distinct names).
+//! What init makes: the fileset and its extents, read into memory (bounded by the number of distinct names).
 
 use crate::model::Kind;
 use crate::schema::{Dataset, Table, read};
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::HashMap;
 
-/// One entry of the fileset.
+/// One entry of the fileset that is to be made: a file, directory, symlink, FIFO or socket.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
-    /// Absolute path.
+    /// Absolute captured path.
     pub path: Vec<u8>,
-    /// Kind of file; never absent.
+    /// Kind of file; never `absent`.
     pub kind: Kind,
     /// Size of a regular file, bytes.
     pub size: u64,
-    /// Permission bits, when known.
+    /// Permission bits (07777); `None` when not captured.
     pub mode: Option<u32>,
-    /// Owner, when known.
+    /// User id of the owner; `None` when not captured.
     pub uid: Option<u32>,
-    /// Group, when known.
+    /// Group id; `None` when not captured.
     pub gid: Option<u32>,
-    /// Modification time, ns since 1970, when known.
+    /// Modification time, ns since 1970; `None` when not captured.
     pub mtime: Option<i64>,
-    /// Content of a symlink; of a file with several names, the one that is made: this is a link to it.
+    /// Content of a symlink. For a second name of a file: the path of the name that is made first, of which this becomes a
+    /// hard link. Otherwise empty.
     pub target: Vec<u8>,
-    /// Names of extended attributes.
+    /// Names of its extended attributes.
     pub xattrs: Vec<Vec<u8>>,
-    /// Ranges that get data, sorted and disjoint; `None` for all of it.
+    /// Ranges (offset, length) that get data, sorted and disjoint; `None` for the whole file.
     pub data: Option<Vec<(u64, u64)>>,
 }
 
 impl Entry {
-    /// A directory of which nothing else is known.
+    /// An entry for a directory of which nothing but the path is known.
     pub fn dir(path: Vec<u8>) -> Entry {
         let (target, xattrs) = (Vec::new(), Vec::new());
         Entry { path, kind: Kind::Dir, size: 0, mode: None, uid: None, gid: None, mtime: None, target, xattrs, data: None }
     }
 
-    /// Its permission bits: the captured ones, or the usual.
+    /// Permission bits to set: the captured ones, or 0755 for directories and 0644 for others.
     pub fn mode(&self) -> u32 {
         self.mode.unwrap_or(if self.kind == Kind::Dir { 0o755 } else { 0o644 })
     }
 
-    /// Of a file that is made under another name: that name.
+    /// For a second name of a file: the path of the first one; `None` otherwise.
     pub fn same(&self) -> Option<&[u8]> {
         Some(&*self.target).filter(|first| self.kind == Kind::File && !first.is_empty())
     }
 
-    /// Bytes of data that are written.
+    /// Number of bytes of data that are written for it.
     pub fn bytes(&self) -> u64 {
         match (&self.data, self.kind) {
             _ if self.same().is_some() => 0,
@@ -58,15 +59,16 @@ impl Entry {
     }
 }
 
-/// A sum of captured numbers, which may be any.
+/// A saturating sum: captured numbers may be arbitrarily large.
 pub fn total(numbers: impl Iterator<Item = u64>) -> u64 {
     numbers.fold(0, u64::saturating_add)
 }
 
-/// Reads the fileset, sorted by path, so that parents come before children.
+/// Reads the fileset, without absent paths, sorted by path so that parents come before children. With `sparse_unread` only
+/// ranges that some op reads get data.
 ///
 /// # Errors
-/// When a table cannot be read, or holds what no file system has.
+/// When a table cannot be read, or holds values that no file system has.
 pub fn entries(workload: &Dataset, sparse_unread: bool) -> Result<Vec<Entry>> {
     let file = workload.table(Table::Fileset);
     let names = ["path", "kind", "size", "mode", "uid", "gid", "mtime", "target", "xattrs"];
@@ -109,7 +111,7 @@ pub fn entries(workload: &Dataset, sparse_unread: bool) -> Result<Vec<Entry>> {
     Ok(entries)
 }
 
-/// What the fileset says of some paths.
+/// Kinds of the paths of the fileset for which `wanted` is true, absent ones included.
 ///
 /// # Errors
 /// When the table cannot be read.
@@ -133,14 +135,14 @@ fn list(names: &[u8]) -> Vec<Vec<u8>> {
     names.split(|byte| *byte == b',').filter(|name| !name.is_empty()).map(<[u8]>::to_vec).collect()
 }
 
-/// What the extents say of one file.
+/// The extents of one file: ranges (offset, length) that are read, and holes.
 #[derive(Default)]
 struct Ranges {
     read: Vec<(u64, u64)>,
     holes: Vec<(u64, u64)>,
 }
 
-/// Says which ranges of each file get data.
+/// Reads the table of extents and sets which ranges of each file get data.
 fn extents(workload: &Dataset, sparse_unread: bool, entries: &mut [Entry]) -> Result<()> {
     let file = workload.table(Table::Extents);
     let mut known: HashMap<Vec<u8>, Ranges> = HashMap::new();
@@ -177,7 +179,7 @@ fn extents(workload: &Dataset, sparse_unread: bool, entries: &mut [Entry]) -> Re
     Ok(())
 }
 
-/// Sorts ranges and joins those that touch.
+/// Sorts ranges (offset, length) and joins those that touch or overlap.
 fn merge(mut ranges: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
     ranges.sort_unstable();
     let mut merged: Vec<(u64, u64)> = Vec::with_capacity(ranges.len());

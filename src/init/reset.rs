@@ -1,8 +1,8 @@
-//! Makes a used tree as new again, touching only what a replay has touched.
+//! Reset: restores a used tree, touching only what a replay has changed.
 //!
-//! A file is as init made it when it has the inode that init made there and a ctime from before init was done: the kernel
-//! moves the ctime with every write, rename, link and change of attributes, and no call sets it. Everything else that is
-//! not a directory is removed and made again; directories are given their own rights back.
+//! A file is unchanged when it has the inode that init made there and a ctime from before init was done: the kernel updates
+//! the ctime with every write, rename, link and change of attributes, and no call sets it. Everything else that is not a
+//! directory is removed and made again; directories get their own attributes back.
 
 use super::parts::Parts;
 use super::plan::Entry;
@@ -25,10 +25,10 @@ use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::time::Instant;
 
-/// Resets the root of [`Options::root`]; mappings and data are those it was made with.
+/// Resets the root [`Options::root`]; mappings and data are those it was made with.
 ///
 /// # Errors
-/// When the root is none, was made for another workload or is incomplete, or a place cannot be looked into.
+/// When it is no root, was made for another workload or is incomplete, or a directory of it cannot be read.
 pub fn reset(options: &Options, progress: &Progress) -> Result<Summary> {
     let start = Instant::now();
     let workload = Dataset::expect(&options.workload, Holds::Workload)?;
@@ -42,7 +42,7 @@ pub fn reset(options: &Options, progress: &Progress) -> Result<Summary> {
     let parts = Parts::open(root, &stamp)?;
     let site = Site::of(workload, parts.trees.clone(), stamp.maps.clone(), stamp.sparse_unread)?;
     let mut survey = Survey::new(&site, &parts, &stamp)?;
-    // Files from before the clock was set back cannot be told from later ones.
+    // If the clock was set back since, changed files cannot be told by their ctime, so all are made again.
     let used = parts.root.dir().look(STAMP).map(|stat| ctime(&stat))?;
     if stamp.state == State::Used && stamp.made.first().is_none_or(|made| used < *made) {
         survey.made.fill(i64::MIN);
@@ -92,23 +92,24 @@ pub fn reset(options: &Options, progress: &Progress) -> Result<Summary> {
     Ok(summary)
 }
 
-/// What stands in the trees, compared with what should.
+/// Comparison of what exists in the trees with what should.
 struct Survey<'a> {
     site: &'a Site,
-    /// Number of an entry by its path.
+    /// Index of an entry by its captured path.
     index: HashMap<&'a [u8], usize>,
-    /// Directories that are there because something is below them.
+    /// Paths of directories that exist only because something is below them.
     above: HashSet<&'a [u8]>,
-    /// When each part was made.
+    /// When each part was made, by its file system's clock, ns.
     made: Vec<i64>,
-    /// Who has what no owner is known of.
+    /// Owner of entries whose owner was not captured.
     owner: Option<Owner>,
-    /// The inode that init made for each entry.
+    /// Inode that init made for each entry, 0 for directories.
     inodes: Vec<u64>,
-    /// Was the entry found as it should be, but for a directory's attributes?
+    /// For each entry, whether it was found as it should be, attributes of directories aside.
     known: Vec<bool>,
-    /// Directories that get their attributes again.
+    /// Directories whose attributes must be set again, by captured path.
     again: HashMap<Vec<u8>, Entry>,
+    /// Number of files and directories that were removed.
     removed: u64,
 }
 
@@ -151,7 +152,7 @@ impl<'a> Survey<'a> {
         })
     }
 
-    /// Compares a part: its directories one after the other, each opened anew beneath its top.
+    /// Compares one part: its directories one after the other, each opened anew beneath its top.
     fn part(&mut self, part: usize, top: &Dir) -> Result<()> {
         let (captured, _) = &self.site.trees.parts()[part];
         let captured = captured.strip_suffix(b"/").unwrap_or(captured);
@@ -162,7 +163,7 @@ impl<'a> Survey<'a> {
             let failed = || format!("cannot look into {}", text::encode(&path));
             let list = || top.below(below).and_then(|dir| Ok((dir.entries()?, dir)));
             let listed = list().or_else(|_| {
-                // A replay may have left a directory that its owner must not read.
+                // A replay may have left a directory without permissions for its owner.
                 self.unlock(&path);
                 top.unlock(below)?;
                 list()
@@ -178,7 +179,7 @@ impl<'a> Survey<'a> {
         Ok(())
     }
 
-    /// A directory stands where one should.
+    /// Notes a directory that exists where one should; its attributes are set again if it was changed.
     fn dir(&mut self, part: usize, path: &[u8], stat: &Stat) {
         let entry = self.index.get(path).map(|at| {
             self.known[*at] = true;
@@ -189,7 +190,8 @@ impl<'a> Survey<'a> {
         }
     }
 
-    /// Compares an entry; what should not be there, or not like that, is removed. Is it a directory to look into?
+    /// Compares one name in a directory; what should not exist, or not like that, is removed. Returns whether it is a
+    /// directory to descend into.
     fn entry(&mut self, part: usize, dir: &Dir, name: &OsStr, path: &[u8]) -> Result<bool> {
         let stat = dir.look(name).with_context(|| format!("cannot look at {}", text::encode(path)))?;
         let point = self.site.trees.bound(path).is_some();
@@ -214,6 +216,7 @@ impl<'a> Survey<'a> {
         }
     }
 
+    /// Removes a file or a whole directory, if need be after making its parent writable.
     fn remove(&mut self, dir: &Dir, name: &OsStr, path: &[u8], stat: &Stat) -> Result<()> {
         let remove = || match kind_of(stat) {
             Kind::Dir => files::remove_tree(dir, name, Id::of(stat)),
@@ -230,7 +233,7 @@ impl<'a> Survey<'a> {
         Ok(())
     }
 
-    /// A directory was given all rights for its owner; it gets its own back later.
+    /// Notes a directory that was made accessible for its owner, so that its own attributes are set again later.
     fn unlock(&mut self, path: &[u8]) {
         let path = if path.is_empty() { b"/" } else { path };
         let entry = self.index.get(path).map(|at| self.site.entries[*at].clone());
@@ -238,7 +241,7 @@ impl<'a> Survey<'a> {
     }
 }
 
-/// Makes directories writable in which something is to be made; they get their own rights back later.
+/// Makes directories writable in which something is to be made (unless we are root); their own modes are set again later.
 fn unlock<'a>(
     site: &Site,
     parts: &Parts,
@@ -265,13 +268,13 @@ fn parent(path: &[u8]) -> &[u8] {
     }
 }
 
-/// The entry with the owner that init gave what has none of its own: us, unless it was told.
+/// The entry with an owner and group filled in where none was captured: `owner`, or whoever runs this program.
 fn owned(entry: Entry, owner: Option<Owner>) -> Entry {
     let Owner { uid, gid } = owner.unwrap_or(Owner { uid: files::us(), gid: files::our_group() });
     Entry { uid: entry.uid.or(Some(uid)), gid: entry.gid.or(Some(gid)), ..entry }
 }
 
-/// What stands somewhere, by its attributes; absent for what no tree holds.
+/// The kind of a file by its stat(2) attributes; `Absent` for kinds that no tree holds (devices).
 pub fn kind_of(stat: &Stat) -> Kind {
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => Kind::File,

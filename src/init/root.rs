@@ -6,10 +6,10 @@
 //! ROOT/.ioriot-lock        locked by who works in the root
 //! ROOT/tree/               what the replay sees as /
 //! ```
-//! The stamp stands beside the tree and not in it, so that a replayed program finds nothing that was not captured. A place
-//! that a captured directory is mapped to is built the same way; its stamp names the root it belongs to.
+//! The stamp lies beside the tree and not in it, so that a replayed program finds nothing that was not captured. A place that
+//! a captured directory is mapped to is built the same way; its stamp names the root it belongs to.
 //!
-//! Stamp and tree are believed because nobody else can have put them there: the directory belongs to who runs this program
+//! Stamp and tree are trusted because nobody else can have put them there: the directory belongs to whoever runs this program
 //! and is closed to everybody else. It is opened once, and everything in it is reached by that descriptor.
 
 use super::stamp::{Stamp, State, fingerprint};
@@ -21,32 +21,33 @@ use std::ffi::OsString;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
+/// Name of the stamp in a root.
 pub(super) const STAMP: &str = place::ROOT;
-/// The stamp while it is being written.
+/// Name of the stamp while it is being written.
 pub(super) const STAMP_ASIDE: &str = ".ioriot-root.new";
-/// The inodes.
+/// Name of the file with the inode of each entry that is no directory, 8 bytes each, little-endian.
 pub(super) const INODES: &str = ".ioriot-inodes";
-/// The file whose lock says that somebody works in the root (flock(2)).
+/// Name of the file whose lock (flock(2)) says that a command works in the root.
 const LOCK: &str = ".ioriot-lock";
-/// What becomes `/`.
+/// Name of the directory in a root that becomes `/` of the replay.
 pub(super) const TREE: &str = "tree";
-/// All that a root holds.
+/// Names of everything that ioriot makes in a root.
 const OURS: [&str; 5] = [STAMP, STAMP_ASIDE, INODES, LOCK, TREE];
 
-/// A root directory or a mapped place that is there: open, and for nobody but us.
+/// A root or a mapped place that exists: its open directory, accessible to nobody but us.
 #[derive(Debug)]
 pub struct Root {
     dir: Dir,
 }
 
-/// A root that was made just now.
+/// A root or place that was just made.
 #[derive(Debug)]
 pub struct Made {
-    /// It.
+    /// The new root.
     pub root: Root,
-    /// Where a tree that stood there went.
+    /// New path of an old root that was moved aside for it.
     pub moved: Option<PathBuf>,
-    /// Its lock.
+    /// The lock of the new root.
     pub lock: Lock,
 }
 
@@ -58,10 +59,10 @@ impl Root {
         name.into()
     }
 
-    /// Opens the root at a path; `None` when nothing there says that it is one.
+    /// Opens the root at a path; `None` when nothing exists there or it has no stamp.
     ///
     /// # Errors
-    /// When it cannot be opened, or others could have made it what it is.
+    /// When it cannot be opened, or other users could have made or changed it.
     pub fn open(path: &Path) -> Result<Option<Root>> {
         match Dir::open(&absolute(path)) {
             Ok(dir) => Root::of(dir),
@@ -70,10 +71,10 @@ impl Root {
         }
     }
 
-    /// The root that a directory is.
+    /// The root in this directory; `None` when it has no stamp.
     ///
     /// # Errors
-    /// As [`Root::open`].
+    /// As for [`Root::open`].
     pub fn of(dir: Dir) -> Result<Option<Root>> {
         match dir.look(STAMP) {
             Ok(_) => {}
@@ -84,30 +85,30 @@ impl Root {
         Ok(Some(Root { dir }))
     }
 
-    /// Its directory.
+    /// The directory of the root, open.
     pub fn dir(&self) -> &Dir {
         &self.dir
     }
 
-    /// Its absolute path.
+    /// Absolute path of the root.
     pub fn path(&self) -> &Path {
         self.dir.path()
     }
 
-    /// The directory that becomes `/`.
+    /// Opens the tree: the directory that becomes `/` of the replay.
     ///
     /// # Errors
-    /// When there is none.
+    /// When it does not exist or cannot be opened.
     pub fn tree(&self) -> Result<Dir> {
         let opened = self.dir.dir(TREE).or_else(|error| match error.kind() {
-            // A replay may have taken its owner's rights; a reset sees that it was changed and gives it its own again.
+            // A replay may have removed the permissions of its owner; a reset sees that it was changed and restores them.
             ErrorKind::PermissionDenied => self.dir.unlock(TREE.as_bytes()).and_then(|()| self.dir.dir(TREE)),
             _ => Err(error),
         });
         opened.with_context(|| format!("cannot open {}", self.dir.at(TREE).display()))
     }
 
-    /// The stamp.
+    /// Reads the stamp.
     ///
     /// # Errors
     /// When it cannot be read or is damaged.
@@ -117,7 +118,7 @@ impl Root {
         files::json(&text).with_context(|| format!("{} is damaged", shown()))
     }
 
-    /// Sets the state; durable when it returns.
+    /// Sets the state in the stamp; durable when it returns.
     ///
     /// # Errors
     /// When the stamp cannot be read or written.
@@ -125,7 +126,7 @@ impl Root {
         self.write(&Stamp { state, ..self.stamp()? })
     }
 
-    /// Writes the stamp; durable when it returns.
+    /// Replaces the stamp atomically; durable when it returns.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -138,7 +139,7 @@ impl Root {
         write().with_context(|| format!("cannot stamp {}", self.path().display()))
     }
 
-    /// Writes a file of the root anew.
+    /// Removes a file of the root, if it exists, and writes it anew; durable when it returns.
     pub(super) fn replace(&self, name: &str, bytes: &[u8]) -> std::io::Result<()> {
         match self.dir.unlink(name) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
@@ -149,15 +150,15 @@ impl Root {
         file.sync_all()
     }
 
-    /// Does it hold nothing but what ioriot makes?
+    /// Whether the root contains nothing but what ioriot makes.
     pub fn pure(&self) -> bool {
         names(&self.dir).is_ok_and(|names| foreign(&names).is_none())
     }
 
-    /// Takes the root for oneself: nobody else makes, resets, replays in or deletes it meanwhile.
+    /// Locks the root, so that no other command makes, resets, replays in or deletes it meanwhile.
     ///
     /// # Errors
-    /// When somebody else has it, or the lock cannot be made.
+    /// When another command holds the lock, or it cannot be made.
     pub fn hold(&self) -> Result<Lock> {
         let file = match self.dir.create(LOCK) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => self.dir.file(LOCK),
@@ -166,27 +167,27 @@ impl Root {
         file.and_then(Lock::alone).with_context(|| format!("{} is not free", self.path().display()))
     }
 
-    /// The places that belong to this root and are there.
+    /// The places of the stamp's mappings that exist and belong to this root.
     pub fn places(&self, stamp: &Stamp) -> Vec<Root> {
         let open = |path: &Path| Root::open(path).ok().flatten();
         let mine = |place: &Root| place.stamp().is_ok_and(|stamp| stamp.part_of.is_some_and(|of| self.is_at(&of)));
         stamp.maps.iter().filter_map(|map| open(&map.place)).filter(mine).collect()
     }
 
-    /// Is it this directory that a path leads to? One directory has many paths.
+    /// Whether a path leads to this root's directory; one directory can have many paths.
     fn is_at(&self, path: &Path) -> bool {
         let found = Dir::open(path).and_then(|dir| dir.id());
         found.is_ok_and(|found| self.dir.id().is_ok_and(|id| id == found))
     }
 
-    /// Makes a root and its empty tree. A tree that stands there is moved aside, with all that belongs to it, when `force`
-    /// is set; an empty directory of ours becomes the root, closed to all others.
+    /// Makes a root with an empty tree. An existing root is moved aside, with its places, when `force` is set; an empty
+    /// directory of ours becomes the root, closed to all others.
     ///
-    /// When it cannot be made, a tree that stood there is put back.
+    /// When it cannot be made, an old root that was moved aside is moved back.
     ///
     /// # Errors
-    /// When the place is taken: by something else than a root always, by a root without `force` or one that somebody works in;
-    /// or when others could put something else in its place.
+    /// When the path is taken: by something other than a root, by a root without `force`, or by a root that another command
+    /// works in; or when other users could put something else in its place.
     pub fn make(path: &Path, force: bool, stamp: &Stamp) -> Result<Made> {
         let path = absolute(path);
         let moved = Root::free(&path, force)?.map(|old| old.move_aside()).transpose()?;
@@ -198,6 +199,7 @@ impl Root {
         Ok(Made { root, moved, lock })
     }
 
+    /// Makes a root where none is: its directory, lock, stamp and empty tree.
     fn begin(path: &Path, stamp: &Stamp) -> Result<(Root, Lock)> {
         let cannot = || format!("cannot make {}", path.display());
         let dir = match Dir::open(path) {
@@ -207,7 +209,7 @@ impl Root {
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let (parent, name) = Dir::prepare(path).with_context(cannot)?;
-                // Owner only: a tree may hold setuid modes and device-like names that are nobody else's business.
+                // Accessible to the owner only: a tree may hold setuid modes and names that are nobody else's business.
                 parent.make(&name, 0o700).with_context(cannot)?
             }
             Err(error) => return Err(error).with_context(cannot),
@@ -215,7 +217,7 @@ impl Root {
         files::private(&dir)?;
         let root = Root { dir };
         let lock = root.hold()?;
-        // Another init may have come first.
+        // Checked again under the lock: another init may have come first.
         Root::free(path, false)?;
         let tree = || root.dir.make(TREE, 0o755).with_context(|| format!("cannot make {}", root.dir.at(TREE).display()));
         if let Err(error) = root.write(stamp).and_then(|()| tree().map(drop)) {
@@ -225,10 +227,10 @@ impl Root {
         Ok((root, lock))
     }
 
-    /// Can a root be made here? The one that would have to move aside.
+    /// Checks whether a root can be made here. Returns the old root that would have to be moved aside, if there is one.
     ///
     /// # Errors
-    /// As [`Root::make`].
+    /// As for [`Root::make`].
     pub fn free(path: &Path, force: bool) -> Result<Option<Root>> {
         let shown = path.display();
         place::outside(path)?;
@@ -259,10 +261,10 @@ impl Root {
         Ok(Some(old))
     }
 
-    /// Opens the root that is to be used for a workload, and takes it for oneself; its stamp, too.
+    /// Opens and locks the root that is to be used for a workload, and reads its stamp.
     ///
     /// # Errors
-    /// When it is no root, not ours alone, in use, was made for another workload, or (unless `dirty`) is not fresh.
+    /// When it is no root, accessible to others, in use, made for another workload, or (unless `dirty`) not fresh.
     pub fn check(path: &Path, workload: &Dataset, dirty: bool) -> Result<(Root, Stamp, Lock)> {
         let (dir, made_for) = (path.display(), workload.dir.display());
         let Some(root) = Root::open(path)? else {
@@ -283,7 +285,7 @@ impl Root {
                 "{dir} is used: `ioriot init {made_for} --root {dir} --reset` makes it as new (--force moves it aside), --dirty \
                  replays in it as it is",
             ),
-            // Nobody knows what is right in it, so there is nothing to reset it to.
+            // It is unknown what is right in it, so it cannot be reset.
             State::Incomplete => {
                 bail!(
                     "{dir} is incomplete: `ioriot init {made_for} --root {dir} --force` makes it anew, --dirty replays in it as it is"
@@ -294,31 +296,33 @@ impl Root {
     }
 }
 
-/// A path that means the same in every working directory.
+/// The absolute form of a path, or the path itself when the working directory is unknown.
 pub(super) fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
+/// Names of everything in a directory.
 fn names(dir: &Dir) -> Result<Vec<OsString>> {
     let entries = dir.entries().with_context(|| format!("cannot look into {}", dir.path().display()))?;
     Ok(entries.into_iter().map(|(name, _)| name).collect())
 }
 
-/// Is nothing there? An init that was killed before its first stamp was in place has made nothing yet.
+/// Whether a directory with these names counts as empty. An init that was killed before its first stamp was in place has made
+/// nothing else yet.
 fn unused(names: &[OsString]) -> bool {
     names.iter().all(|name| name == STAMP_ASIDE || name == LOCK)
 }
 
-/// Something that no root holds.
+/// The first name that ioriot does not make in a root; `None` if there is none.
 fn foreign(names: &[OsString]) -> Option<&OsString> {
     names.iter().find(|name| OURS.iter().all(|ours| *name != ours))
 }
 
-/// Takes an empty directory of ours, so that nobody else can enter it.
+/// Takes an empty directory of ours as a root: closes it to everybody else.
 fn take(dir: &Dir) -> Result<()> {
     files::close(dir)?;
     files::trusted(dir)?;
-    // Only now nobody else can put anything into it.
+    // Checked now that nobody else can put anything into it any more.
     ensure!(unused(&names(dir)?), "{} is not empty any more", dir.path().display());
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Where a tree is to stand: its parts, what each needs, and whether there is room for it.
+//! The site of a tree: its parts, what each needs, and whether there is room for it.
 
 use super::Options;
 use super::map::{self, Map, Mapping};
@@ -19,7 +19,7 @@ use std::fmt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Everything that is decided before the first file is made.
+/// Everything that is decided before the first file is made: what is made and where.
 pub(super) struct Site {
     pub workload: Dataset,
     pub entries: Vec<Entry>,
@@ -29,7 +29,7 @@ pub(super) struct Site {
 }
 
 impl Site {
-    /// Decides by what the user asks for.
+    /// Decides, by the options, what is made and where.
     ///
     /// # Errors
     /// When the workload cannot be read or a mapping cannot work.
@@ -61,7 +61,7 @@ impl Site {
         Ok(site)
     }
 
-    /// The site of a root that is there.
+    /// The site of a root that exists already, with its trees and mappings.
     ///
     /// # Errors
     /// When the workload cannot be read.
@@ -70,7 +70,7 @@ impl Site {
         Ok(Site { workload, entries, trees, maps, notes: Vec::new() })
     }
 
-    /// Says what a mapping changes.
+    /// Adds notes on what the mappings change: unused ones, and captured renames that will fail.
     fn look_at_maps(&mut self) -> Result<()> {
         if self.maps.is_empty() {
             return Ok(());
@@ -89,10 +89,10 @@ impl Site {
         Ok(())
     }
 
-    /// What each part needs and has.
+    /// For each part, the space it needs and what its file system has.
     ///
     /// # Errors
-    /// When a file system cannot be looked at.
+    /// When the space of a file system cannot be read.
     pub fn needs(&self) -> Result<Vec<Need>> {
         let mut needs = Vec::new();
         for (captured, dir) in self.trees.parts() {
@@ -100,7 +100,7 @@ impl Site {
         }
         for entry in &self.entries {
             let need = &mut needs[self.trees.part(&entry.path).0];
-            // Captured sizes: two files may have more bytes than there are numbers for.
+            // Captured sizes may be arbitrarily large, so the sum saturates.
             need.bytes = need.bytes.saturating_add(entry.bytes());
             need.entries += 1;
         }
@@ -108,28 +108,29 @@ impl Site {
     }
 }
 
-/// Refuses what is no name for trees of `--layout`.
+/// Refuses a text that is no single file name for `--layout`.
 fn named(layout: &str) -> Result<()> {
     let single = !layout.is_empty() && !layout.contains('/') && layout != "." && layout != "..";
     ensure!(single, "{layout:?} is no name for a directory of trees: choose one without slashes");
     Ok(())
 }
 
+/// The mappings that the user asked for, with their places for this root.
 fn resolved(root: &Path, maps: &[Map]) -> Result<Vec<Mapping>> {
     maps.iter().map(|map| map.resolve(root)).collect()
 }
 
-/// Could a root and its places be made? The locks of those that would move aside.
+/// Checks whether a root and its places could be made. Returns the locks of the old ones that would be moved aside.
 ///
 /// # Errors
-/// When one could not: what is in the way.
+/// When one could not be made; the message says what is in the way.
 pub(super) fn places(root: &Path, maps: &[Mapping], force: bool) -> Result<Vec<Lock>> {
     let places = [root].into_iter().chain(maps.iter().map(|map| &*map.place));
     places.filter_map(|place| Root::could_make(place, force).transpose()).collect()
 }
 
-/// Says before there is a workload whether a tree could be made as these options ask for, but for the places of a layout. The
-/// locks of trees that would move aside: as long as they are held, nobody takes them.
+/// Checks, before there is a workload, whether a tree could be made with these options, except for the places of a layout.
+/// Returns the locks of old trees that would be moved aside: while they are held, no other command takes them.
 ///
 /// # Errors
 /// When an option is wrong or a place is taken.
@@ -140,7 +141,7 @@ pub fn ready(options: &Options) -> Result<Vec<Lock>> {
     places(&options.root, &maps, options.force)
 }
 
-/// Refuses to map what is no directory before the replay: nothing could be bound there.
+/// Refuses to map what is no directory before the replay: nothing could be mounted there.
 fn fit(workload: &Dataset, maps: &[Mapping]) -> Result<()> {
     if maps.is_empty() {
         return Ok(());
@@ -159,32 +160,33 @@ fn fit(workload: &Dataset, maps: &[Mapping]) -> Result<()> {
     Ok(())
 }
 
-/// What a part of the tree needs, and what its file system has.
+/// Space that a part of the tree needs, and what its file system has free.
 #[derive(Clone, Debug, Serialize)]
 pub struct Need {
-    /// The captured directory.
+    /// Captured directory that the part stands for, in the form of [`crate::text`].
     pub captured: String,
-    /// Where it is to lie.
+    /// Directory of the place that the part is to lie in.
     #[serde(serialize_with = "crate::text::path::serialize")]
     pub dir: PathBuf,
-    /// Files and directories, each an inode.
+    /// Number of entries to make, each an inode.
     pub entries: u64,
-    /// Bytes of data.
+    /// Bytes of data to write.
     pub bytes: u64,
-    /// Bytes that are free there.
+    /// Bytes that are free in its file system for us (f_bavail of statvfs(3)).
     pub free: u64,
-    /// Inodes that are free there; `None` where they are not counted (btrfs).
+    /// Inodes that are free in its file system; `None` where they are not counted (btrfs).
     pub free_entries: Option<u64>,
-    /// Size of a block, bytes: what the smallest file takes.
+    /// Block size of the file system, bytes: what the smallest file takes.
     #[serde(skip)]
     block: u64,
+    /// Device number of the file system, by which parts on the same one are added up.
     #[serde(skip)]
     device: u64,
 }
 
 impl Need {
     fn new(captured: &[u8], dir: &Path) -> Result<Need> {
-        // The nearest directory that is there already tells which file system it will be.
+        // The nearest existing parent tells which file system it will be.
         let there = dir.ancestors().find(|dir| dir.is_dir()).unwrap_or(Path::new("."));
         let stat =
             rustix::fs::statvfs(there).with_context(|| format!("cannot see how much space is left in {}", there.display()))?;
@@ -202,10 +204,10 @@ impl Need {
     }
 }
 
-/// Refuses when a file system lacks the bytes or the inodes for all that is to lie there.
+/// Checks that every file system has the bytes and inodes for all parts that are to lie there.
 ///
 /// # Errors
-/// When one does; the message names it.
+/// When one lacks room; the message names it.
 pub fn room(needs: &[Need]) -> Result<()> {
     let mut devices: BTreeMap<u64, (u64, u64, &Need)> = BTreeMap::new();
     for need in needs {
@@ -231,24 +233,24 @@ pub fn room(needs: &[Need]) -> Result<()> {
     Ok(())
 }
 
-/// What init would make: the answer to a dry run.
+/// What init would make: the result of a dry run.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Outline {
-    /// Entries by kind.
+    /// Number of entries by kind of file.
     pub kinds: BTreeMap<&'static str, u64>,
-    /// The parts of the tree.
+    /// The parts of the tree, with the space they need and have.
     pub parts: Vec<Need>,
-    /// Captured mount points, and what stands for each; absent when the capture does not know them.
+    /// Captured mount points, and what becomes of each; `None` when the capture does not record them.
     pub mounts: Option<Vec<String>>,
-    /// What its files would hold.
+    /// Kind of data that its files would hold.
     pub data: String,
-    /// What to know before the replay.
+    /// Notes for the user, e.g. on what a mapping changes.
     pub notes: Vec<String>,
-    /// Why it cannot be made, if so.
+    /// Why the tree cannot be made; `None` when it can.
     pub refused: Option<String>,
 }
 
-/// Says what [`super::run`] would do, and whether it could.
+/// Determines what [`super::run`] would make, and whether it could.
 ///
 /// # Errors
 /// When the workload cannot be read or a mapping cannot work.
@@ -266,7 +268,7 @@ pub fn outline(options: &Options) -> Result<Outline> {
     Ok(Outline { kinds, parts, mounts, data: options.data.fill.to_string(), notes: site.notes, refused })
 }
 
-/// What a captured mount point becomes, if it is one of the replay.
+/// What becomes of a captured mount point, for people; `None` when the tree has nothing on it.
 fn stands_for(mount: &Mount, site: &Site) -> Option<String> {
     let fs = if mount.fs.is_empty() { "unknown" } else { &mount.fs };
     let path = text::encode(&mount.path);

@@ -1,4 +1,4 @@
-//! What a root says of itself.
+//! The stamp: what a root says of itself.
 
 use super::data::Data;
 use super::map::Mapping;
@@ -6,7 +6,7 @@ use crate::schema::Dataset;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// State of a tree.
+/// State of the tree in a root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
@@ -19,7 +19,7 @@ pub enum State {
 }
 
 impl State {
-    /// The word in the stamp.
+    /// Its word in the stamp.
     pub const fn name(self) -> &'static str {
         match self {
             State::Incomplete => "incomplete",
@@ -29,12 +29,12 @@ impl State {
     }
 }
 
-/// Who gets what the capture knows no owner of.
+/// Owner of entries whose owner was not captured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
-    /// The user.
+    /// User id.
     pub uid: u32,
-    /// The group.
+    /// Group id.
     pub gid: u32,
 }
 
@@ -45,23 +45,23 @@ pub struct Stamp {
     pub state: State,
     /// Fingerprint of the workload it was made for.
     pub fingerprint: String,
-    /// Where that workload was, for people.
+    /// Path of that workload, for people.
     pub workload: String,
     /// Version of the ioriot that made it.
     pub ioriot: String,
-    /// What its files hold, and what a replay in it writes.
+    /// Kind of data that its files hold and that a replay in it writes.
     #[serde(default)]
     pub data: Data,
-    /// Are ranges that no op reads holes?
+    /// Whether ranges of files that no op reads were left as holes.
     #[serde(default)]
     pub sparse_unread: bool,
-    /// Who has what no owner is known of; absent for who made it.
+    /// Owner of entries whose owner was not captured; `None` for whoever made the root.
     #[serde(default)]
     pub owner: Option<Owner>,
-    /// Captured directories that lie elsewhere.
+    /// Captured directories that lie outside the root, and their places.
     #[serde(default)]
     pub maps: Vec<Mapping>,
-    /// Of a mapped place: the root it belongs to.
+    /// For a mapped place: path of the root it belongs to; `None` for a root.
     #[serde(default, with = "crate::text::path::maybe")]
     pub part_of: Option<PathBuf>,
     /// When init was done, by the clock of each part's file system, ns: whatever changed since has a later ctime.
@@ -70,7 +70,7 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// The stamp of a tree that is about to be made for a workload.
+    /// The stamp of a tree that is about to be made for a workload: state incomplete.
     pub fn new(workload: &Dataset, data: Data, sparse_unread: bool, owner: Option<Owner>, maps: Vec<Mapping>) -> Stamp {
         Stamp {
             state: State::Incomplete,

@@ -1,4 +1,4 @@
-//! What init says when it is done.
+//! The summary of an init or a reset.
 
 use super::fill::Skipped;
 use super::plan::Entry;
@@ -10,52 +10,52 @@ use serde::Serialize;
 use std::fmt;
 use std::path::PathBuf;
 
-/// How many failed entries are shown; all are counted.
+/// Most failed entries that are listed; all are counted.
 const SHOWN: usize = 10;
 
-/// What init did.
+/// What init or a reset did.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Summary {
-    /// The root.
+    /// Path of the root.
     #[serde(serialize_with = "crate::text::path::serialize")]
     pub root: PathBuf,
-    /// Where a tree that stood there went.
+    /// New path of an old root that was moved aside; `None` if there was none.
     #[serde(serialize_with = "crate::text::path::maybe::serialize")]
     pub moved: Option<PathBuf>,
-    /// Captured directories that lie elsewhere, and where.
+    /// The mappings, for people: captured directories that lie outside the root, and where.
     pub mapped: Vec<String>,
-    /// What its files hold.
+    /// Kind of data that its files hold.
     pub data: String,
-    /// Directories made.
+    /// Number of directories made.
     pub dirs: u64,
-    /// Regular files made.
+    /// Number of regular files made.
     pub files: u64,
-    /// Symlinks made.
+    /// Number of symlinks made.
     pub links: u64,
-    /// FIFOs and sockets made.
+    /// Number of FIFOs and sockets made.
     pub nodes: u64,
-    /// Bytes written.
+    /// Bytes of data written to files.
     pub bytes: u64,
-    /// Of a reset: what was removed, and what was as it should be.
+    /// For a reset: how much was kept and removed; `None` for an init.
     pub reset: Option<Reset>,
-    /// What was made without its owner, mode or attributes.
+    /// Counts of owners, modes, times and attributes that could not be set.
     pub skipped: Skipped,
-    /// What to know before the replay.
+    /// Notes for the user, e.g. on what a mapping changes.
     pub notes: Vec<String>,
-    /// Entries that could not be made.
+    /// Number of entries that could not be made.
     pub errors: u64,
-    /// The first of them.
+    /// Path and error of the first of them, 10 at most.
     pub first_errors: Vec<String>,
-    /// Wall time, ns.
+    /// Wall time that it took, ns.
     pub wall: u64,
 }
 
-/// What a reset found.
+/// What a reset kept and removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Reset {
-    /// Entries that no replay had touched.
+    /// Number of entries that were unchanged.
     pub kept: u64,
-    /// What was there and should not be, or not like that.
+    /// Number of files and directories that were removed, since they should not exist, or not like that.
     pub removed: u64,
 }
 
@@ -97,12 +97,12 @@ impl fmt::Display for Summary {
 }
 
 impl Summary {
-    /// Was every entry made?
+    /// Whether every entry was made.
     pub fn ok(&self) -> bool {
         self.errors == 0
     }
 
-    /// Refuses a tree that is not the one the workload needs.
+    /// An error if the tree is not complete, that names what is missing.
     ///
     /// # Errors
     /// When an entry could not be made.
@@ -113,7 +113,7 @@ impl Summary {
         Ok(())
     }
 
-    /// An entry was made.
+    /// Counts an entry that was made.
     pub(super) fn made(&mut self, entry: &Entry) {
         match entry.kind {
             Kind::Dir => self.dirs += 1,
@@ -127,7 +127,7 @@ impl Summary {
         }
     }
 
-    /// Something could not be done to a path.
+    /// Counts an entry that could not be made, with its error.
     pub(super) fn failed(&mut self, path: &[u8], error: &std::io::Error) {
         self.errors += 1;
         if self.first_errors.len() < SHOWN {
@@ -135,7 +135,7 @@ impl Summary {
         }
     }
 
-    /// Adds what another thread did.
+    /// Adds the counts of another thread.
     pub(super) fn add(&mut self, other: Summary) {
         self.dirs += other.dirs;
         self.files += other.files;

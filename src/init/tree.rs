@@ -1,4 +1,4 @@
-//! Makes entries below one directory and nowhere else.
+//! Makes entries below one directory and nowhere else, whatever their paths say.
 //!
 //! A fileset is input: it may say `/../../etc/passwd`, or put a symlink in the middle of a later path. Every parent is
 //! therefore opened beneath the directory of the tree ([`files::beneath`]), and the entry is made in that parent by its last
@@ -11,7 +11,7 @@ use std::fs::File;
 use std::io::{Error, ErrorKind, Result};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// The trees that a fileset is spread over.
+/// The trees of all parts that a fileset is divided among.
 #[derive(Debug)]
 pub struct Forest {
     parts: Trees,
@@ -19,7 +19,7 @@ pub struct Forest {
 }
 
 impl Forest {
-    /// The trees of these parts.
+    /// Opens the trees of these parts anew, for one thread.
     ///
     /// # Errors
     /// When too many descriptors are open.
@@ -28,16 +28,16 @@ impl Forest {
         Ok(Forest { parts: parts.trees.clone(), trees })
     }
 
-    /// The tree that a path lies in, and the path there.
+    /// The tree that a captured path lies in, and the path inside it.
     pub fn at<'a>(&mut self, path: &'a [u8]) -> (&mut Tree, &'a [u8]) {
         let (part, path) = self.parts.part(path);
         (&mut self.trees[part], path)
     }
 
-    /// Gives a file another name.
+    /// Makes a hard link `path` to the file `first`.
     ///
     /// # Errors
-    /// As [`Tree::name`], and when the two lie in different trees.
+    /// As for [`Tree::name`], and when the two lie in different trees.
     pub fn name(&mut self, path: &[u8], first: &[u8]) -> Result<()> {
         let ((part, path), (other, first)) = (self.parts.part(path), self.parts.part(first));
         if part != other {
@@ -46,7 +46,8 @@ impl Forest {
         self.trees[part].name(path, first)
     }
 
-    /// The tree that a path's name lies in, which for a mapped directory is that of its parent: where the mount point is.
+    /// The tree in which a path's last name lies, and the path inside it. For the directory of a mapping that is the tree of
+    /// its parent, which has the mount point.
     pub fn around(&mut self, path: &[u8]) -> (&mut Tree, Vec<u8>) {
         let slash = memchr::memrchr(b'/', path).unwrap_or(0);
         let (part, parent) = self.parts.part(if slash == 0 { b"/" } else { &path[..slash] });
@@ -55,7 +56,7 @@ impl Forest {
     }
 }
 
-/// A tree being made; each thread has its own, which remembers the parent it opened last.
+/// A tree being made; each thread has its own, which caches the parent directory it opened last.
 #[derive(Debug)]
 pub struct Tree {
     top: Dir,
@@ -63,15 +64,15 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// The tree in this directory.
+    /// The tree whose top is this directory.
     pub fn new(top: Dir) -> Tree {
         Tree { top, parent: None }
     }
 
-    /// Makes a directory with mode 0700; `Ok(false)` when it is there already.
+    /// Makes a directory with mode 0700; `Ok(false)` when it exists already.
     ///
     /// # Errors
-    /// When the path leaves the tree, or the system refuses.
+    /// When the path leads out of the tree, or the system refuses.
     pub fn dir(&mut self, path: &[u8]) -> Result<bool> {
         let (parent, name) = self.split(path)?;
         match fs::mkdirat(parent, name, Mode::RWXU) {
@@ -81,7 +82,7 @@ impl Tree {
         }
     }
 
-    /// Makes a regular file; it must not exist.
+    /// Creates a regular file, which must not exist, with mode 0600.
     ///
     /// # Errors
     /// As [`Tree::dir`].
@@ -91,7 +92,7 @@ impl Tree {
         Ok(fs::openat(parent, name, flags, Mode::RUSR | Mode::WUSR)?.into())
     }
 
-    /// Makes a symlink.
+    /// Makes a symlink whose content is `target`.
     ///
     /// # Errors
     /// As [`Tree::dir`].
@@ -100,7 +101,7 @@ impl Tree {
         Ok(fs::symlinkat(target, parent, name)?)
     }
 
-    /// Gives a file another name (link(2)).
+    /// Makes a hard link `path` to the file `first` (link(2)).
     ///
     /// # Errors
     /// As [`Tree::dir`].
@@ -111,7 +112,7 @@ impl Tree {
         Ok(fs::linkat(from, old, to, new, AtFlags::empty())?)
     }
 
-    /// Makes a FIFO or socket.
+    /// Makes a FIFO or a socket, with mode 0600.
     ///
     /// # Errors
     /// As [`Tree::dir`].
@@ -152,7 +153,7 @@ impl Tree {
         Ok(fs::utimensat(parent, name, &times, AtFlags::SYMLINK_NOFOLLOW)?)
     }
 
-    /// What stands at a path, not following a symlink.
+    /// Attributes of what exists at a path (stat(2)), not following a symlink.
     ///
     /// # Errors
     /// As [`Tree::dir`].
@@ -161,7 +162,7 @@ impl Tree {
         Ok(fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?)
     }
 
-    /// Opens a directory of the tree for fsetxattr and the like.
+    /// Opens a directory of the tree, for fsetxattr and the like.
     ///
     /// # Errors
     /// As [`Tree::dir`].
@@ -173,14 +174,14 @@ impl Tree {
         files::beneath(&self.top, below, OFlags::RDONLY | OFlags::DIRECTORY, ResolveFlags::empty())
     }
 
-    /// The directory an entry is in, and its name there.
+    /// Splits a path into its parent directory, opened beneath the top, and its last name.
     fn split<'a>(&mut self, path: &'a [u8]) -> Result<(BorrowedFd<'_>, &'a [u8])> {
         let below = relative(path)?;
         let (parent, name) = match memchr::memrchr(b'/', below) {
             Some(slash) => (&below[..slash], &below[slash + 1..]),
             None => (&below[..0], below),
         };
-        // The top itself: `.` names it for owner and mode, and nothing can be made there.
+        // The path of the top itself has no name: `.` stands for it to set owner and mode, and nothing can be made there.
         let name = if name.is_empty() { b"." } else { name };
         if parent.is_empty() {
             return Ok((self.top.as_fd(), name));
@@ -194,7 +195,7 @@ impl Tree {
     }
 }
 
-/// An absolute path without its leading slash.
+/// An absolute path without its leading slash; an error if it contains `.`, `..` or doubled slashes.
 fn relative(path: &[u8]) -> Result<&[u8]> {
     let Some(below) = path.strip_prefix(b"/") else { return Err(unclean()) };
     let clean = below.is_empty() || below.split(|byte| *byte == b'/').all(|name| !matches!(name, b"" | b"." | b".."));
