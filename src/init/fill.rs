@@ -14,7 +14,7 @@ use std::os::unix::fs::FileExt;
 
 /// Size of a write, bytes: large enough that the call costs little beside the copying.
 const BLOCK: usize = 1 << 20;
-/// The set-group-id bit (inode(7)).
+/// The set-group-id bit of a mode (inode(7)).
 const SETGID: u32 = 0o2000;
 
 /// Counts of properties that could not be set, though the entry itself was made.
@@ -31,7 +31,7 @@ pub struct Skipped {
 }
 
 impl Skipped {
-    /// Adds the counts of another thread.
+    /// Adds what another thread could not set.
     pub fn add(&mut self, other: Skipped) {
         self.owners += other.owners;
         self.modes += other.modes;
@@ -47,7 +47,7 @@ pub struct Maker<'a> {
     pool: Pool,
     owner: Option<Owner>,
     progress: &'a Progress,
-    /// What could not be set so far.
+    /// Counts of properties that could not be set so far.
     pub skipped: Skipped,
 }
 

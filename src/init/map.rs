@@ -127,7 +127,7 @@ pub fn layout(name: &str, captured: Option<&[Mount]>, holds: impl Fn(&[u8]) -> b
 /// The mounts of this machine, from /proc/self/mountinfo.
 ///
 /// # Errors
-/// When they cannot be read.
+/// When /proc/self/mountinfo cannot be read or parsed.
 pub fn here() -> Result<Vec<Mount>> {
     let file = "/proc/self/mountinfo";
     let text = files::text(Path::new(file)).with_context(|| format!("cannot read {file}"))?;

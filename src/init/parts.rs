@@ -27,7 +27,7 @@ impl Trees {
         Trees { parts }
     }
 
-    /// Captured path and directory of every part.
+    /// Captured path and directory of every part, by part number.
     pub fn parts(&self) -> &[(Vec<u8>, PathBuf)] {
         &self.parts
     }
@@ -48,7 +48,7 @@ impl Trees {
 /// A root with all its parts, opened.
 #[derive(Debug)]
 pub struct Parts {
-    /// The root to which the parts belong.
+    /// The root to which the parts belong; its tree is the first part unless `/` is mapped.
     pub root: Root,
     /// Captured paths and directories of the parts.
     pub trees: Trees,
@@ -58,7 +58,7 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// Opens the parts of a root.
+    /// Opens the places and trees of a root's parts, as its stamp lists them.
     ///
     /// # Errors
     /// When the place of a mapping does not exist, or belongs to another root.

@@ -114,7 +114,7 @@ pub fn entries(workload: &Dataset, sparse_unread: bool) -> Result<Vec<Entry>> {
 /// Kinds of the paths of the fileset for which `wanted` is true, absent ones included.
 ///
 /// # Errors
-/// When the table cannot be read.
+/// When the table of the fileset cannot be read.
 pub fn kinds(workload: &Dataset, wanted: impl Fn(&[u8]) -> bool) -> Result<HashMap<Vec<u8>, Kind>> {
     let file = workload.table(Table::Fileset);
     let mut kinds = HashMap::new();

@@ -301,7 +301,7 @@ pub(super) fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// Names of everything in a directory.
+/// The names of all entries of a directory.
 fn names(dir: &Dir) -> Result<Vec<OsString>> {
     let entries = dir.entries().with_context(|| format!("cannot look into {}", dir.path().display()))?;
     Ok(entries.into_iter().map(|(name, _)| name).collect())

@@ -168,9 +168,9 @@ pub struct Need {
     /// Directory of the place that the part is to lie in.
     #[serde(serialize_with = "crate::text::path::serialize")]
     pub dir: PathBuf,
-    /// Number of entries to make, each an inode.
+    /// Number of entries to make in this part, each an inode.
     pub entries: u64,
-    /// Bytes of data to write.
+    /// Bytes of data to write to files of this part.
     pub bytes: u64,
     /// Bytes that are free in its file system for us (f_bavail of statvfs(3)).
     pub free: u64,

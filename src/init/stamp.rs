@@ -12,9 +12,9 @@ use std::path::PathBuf;
 pub enum State {
     /// Init has begun and not finished, or could not make every entry.
     Incomplete,
-    /// Made, and no replay has run in it.
+    /// Every entry was made, and no replay has changed it since.
     Fresh,
-    /// A replay has run in it.
+    /// A replay has begun in it, so it may differ from what init made.
     Used,
 }
 
@@ -32,22 +32,22 @@ impl State {
 /// Owner of entries whose owner was not captured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
-    /// User id.
+    /// User id that such entries get.
     pub uid: u32,
-    /// Group id.
+    /// Group id that such entries get.
     pub gid: u32,
 }
 
-/// What a root says of itself.
+/// The stamp in a root: the state of its tree, the workload it was made for, and how it was made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stamp {
     /// State of the tree.
     pub state: State,
-    /// Fingerprint of the workload it was made for.
+    /// Fingerprint of the workload that the tree was made for.
     pub fingerprint: String,
     /// Path of that workload, for people.
     pub workload: String,
-    /// Version of the ioriot that made it.
+    /// Version of the ioriot that made the tree.
     pub ioriot: String,
     /// Kind of data that its files hold and that a replay in it writes.
     #[serde(default)]

@@ -22,7 +22,7 @@ impl Forest {
     /// Opens the trees of these parts anew, for one thread.
     ///
     /// # Errors
-    /// When too many descriptors are open.
+    /// When no more descriptors can be opened.
     pub fn new(parts: &Parts) -> Result<Forest> {
         let trees = parts.tops().map(|top| Ok(Tree::new(top.again()?))).collect::<Result<_>>()?;
         Ok(Forest { parts: parts.trees.clone(), trees })

@@ -90,7 +90,8 @@ words! {
 }
 
 impl Pace {
-    /// What an op's due time counts from under this pace: the start of the replay, or the end of the op before in its lane.
+    /// What an op's due time counts from under this pace: the start of the replay, or the end of the op before in its lane
+    /// (captured thread).
     const fn from(self) -> pace::Since {
         match self {
             Pace::Think => pace::Since::Before,
@@ -173,7 +174,7 @@ impl Options {
         self.conditions.user.as_ref().map_or(Ok(()), |user| user.ids().map(drop))
     }
 
-    /// The options as they are written to the manifest of the run.
+    /// The options as JSON, for the manifest of the run.
     fn json(&self) -> Value {
         json!({
             "root": self.root.display().to_string(), "processes": self.processes, "threads": self.threads,

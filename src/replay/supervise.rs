@@ -35,8 +35,8 @@ const FRAME_MAX: u32 = 4096;
 const PER_MS: usize = 128;
 /// Longest time the supervisor sleeps between two looks at the board, ms; a signal is noticed within it.
 const NAP: usize = 100;
-/// Share of unread result blocks (0 to 1, of the worker with most) above which the supervisor does not sleep between two
-/// looks.
+/// Share of unread result blocks of the board (shared memory), 0 to 1, of the worker with most, above which the supervisor
+/// does not sleep between two looks.
 const BUSY: f64 = 0.25;
 
 /// Nice value of the supervisor's thread (setpriority(2)); the workers keep 0. It runs when they leave it a processor, and
@@ -167,7 +167,7 @@ impl Supervisor<'_> {
         let taken = self.take(&mut child);
         let cpu = clock(libc::CLOCK_THREAD_CPUTIME_ID) - cpu;
         if taken.is_err() {
-            // Nobody reads its records any more.
+            // Its records are not read any more.
             let _ = child.kill();
         }
         let Supervisor { board, books, sampler, .. } = self;

@@ -1,4 +1,5 @@
-//! Detects deadlocks of a replay and calls that take long, from the supervisor, by what workers write to the board anyhow.
+//! Detects deadlocks of a replay and calls that take long, from the supervisor, by what workers write to the board (shared
+//! memory) anyhow.
 //!
 //! Before it sleeps, a worker notes the op it wants to issue and the op it waits for. When all workers that are not done
 //! sleep for ops of each other, none of them can ever go on, and the replay is ended. A call that takes long is not that
@@ -129,7 +130,7 @@ mod tests {
     use crate::replay::shared::record::Fact;
     use crate::syscall::Syscall;
 
-    /// Workers that wait before their ops; what the watchdog says of that, for which it has so much time.
+    /// Runs a worker for each of these waits and lets the watchdog look for some time; returns what it says.
     fn watched(strict: bool, time: Duration, waits: [&[(i64, Wait)]; 2]) -> Option<String> {
         let (board, _) = Board::create(Shape { workers: 2, blocks: 4 }).unwrap();
         board.head().go.store(1, SeqCst);
@@ -159,7 +160,7 @@ mod tests {
                 std::thread::sleep(Duration::from_millis(5));
                 said = watchdog.look(&board);
             }
-            // Whoever still waits is let go.
+            // Workers that still wait are released.
             counters.iter().for_each(|counter| counter.end());
             board.head().turn.lose();
             said

@@ -13,7 +13,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-/// The conditions that were asked for.
+/// The conditions that a user asked for: what a replay is given besides its sandbox.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Conditions {
     /// Drop the page cache, dentries and inodes of the system before the first op (/proc/sys/vm/drop_caches).
@@ -34,7 +34,7 @@ pub struct Conditions {
 pub struct Named {
     /// The user as given on the command line: a name, a number, or `UID:GID`.
     pub name: String,
-    /// User and group ids that the text means.
+    /// The user and group ids of that user.
     pub user: User,
 }
 
@@ -50,7 +50,7 @@ words! {
 /// A resource limit, set as both the soft and the hard one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
-    /// The limited resource.
+    /// The resource that is limited.
     pub of: LimitOf,
     /// The limit, a number of files or bytes; [`libc::RLIM_INFINITY`] for no limit.
     pub value: u64,
@@ -63,7 +63,7 @@ impl Named {
     /// Finds a user by name or number, or takes `UID:GID` as it is.
     ///
     /// # Errors
-    /// When there is none of this name.
+    /// When there is no user of this name.
     pub fn find(name: &str) -> Result<Named> {
         Ok(Named { name: name.to_owned(), user: User::find(name)? })
     }
@@ -226,7 +226,7 @@ impl Armed {
 mod tests {
     use super::*;
 
-    /// The output of a shell under these conditions, and what could not be had.
+    /// The output of a shell under these conditions, and the notes on those that could not be met.
     fn shell(conditions: &Conditions, ofds: usize, script: &str) -> (String, Vec<String>) {
         let mut command = Command::new("sh");
         command.args(["-c", script]).stdout(std::process::Stdio::piped());

@@ -83,7 +83,7 @@ pub struct Task {
     pub order: Order,
     /// How the issue times of ops are chosen.
     pub pace: Pace,
-    /// Factor by which captured times are divided.
+    /// Factor by which captured times are divided, e.g. 2 for twice as fast.
     pub speed: f64,
     /// Captured start of the first op, ns.
     pub first: i64,

@@ -32,7 +32,7 @@ pub struct Setting<'a> {
     pub task: &'a Task,
     /// The board: memory shared by all processes and the supervisor.
     pub board: &'a Board,
-    /// Which worker runs which lanes, and in which process.
+    /// Which worker runs which lanes (captured threads), and in which process.
     pub plan: &'a Plan,
     /// For each worker, whether no other worker uses its open file descriptions; empty with engine `null`.
     pub alone: &'a [bool],

@@ -246,7 +246,7 @@ pub fn own_files() -> std::io::Result<()> {
 /// process was not captured.
 ///
 /// # Errors
-/// When the kernel refuses.
+/// When the kernel refuses unshare(2).
 pub fn own_directory() -> std::io::Result<()> {
     // SAFETY: plain numbers.
     unsafe {

@@ -25,7 +25,7 @@ pub struct Checked<'a> {
     pub workload: &'a Dataset,
     /// Number of its ops, inserted ones included.
     pub ops: u64,
-    /// Its lanes, which together have every op once.
+    /// Its lanes (captured threads), which together have every op once.
     pub lanes: Vec<Lane>,
 }
 

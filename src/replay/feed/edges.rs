@@ -12,7 +12,7 @@ const COLUMNS: [&str; 3] = ["op_id", "after", "after_lane"];
 /// The edges of one lane that are still to be read: a range of rows of the table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span {
-    /// The next row.
+    /// The next row to be read.
     pub row: i64,
     /// The row after the last.
     pub end: i64,
@@ -22,7 +22,7 @@ pub struct Span {
 pub struct Edges {
     source: Source,
     cache: Cache<[Int64Array; 3]>,
-    /// Number of the worker that runs each lane.
+    /// For each lane (captured thread), the number of the worker that runs it.
     workers: HashMap<i64, u32>,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Batches go round: a worker returns used ones, the loader fills them and sends them back. Their number per worker is fixed
 //! ([`ring`]), so memory is bounded, and no worker can keep another from its next batch. What the supervisor must know of the
-//! ops is written to a result block of the board at the same time.
+//! ops is written to a result block of the board (shared memory) at the same time.
 
 use super::edges::{Edges, Span};
 use super::pages::{Pages, Row};
@@ -34,7 +34,7 @@ fn ring(workers: usize) -> usize {
 /// longer.
 const PATIENCE: Duration = Duration::from_micros(200);
 
-/// Position in a lane that is being read.
+/// Position in a lane (captured thread) that is being read.
 struct Cursor {
     /// Next row of the table of ops; `end` is the one after the lane's last.
     row: i64,

@@ -76,9 +76,9 @@ struct Page {
 
 /// What the table of ops says of an op beyond what is needed to issue it.
 pub struct Row {
-    /// What the supervisor must know of the op.
+    /// What the supervisor must know of the op, written to the board.
     pub fact: Fact,
-    /// Captured start, ns; `None` when unknown, or in a replay without a pace.
+    /// Captured start of the call, ns; `None` when unknown, or in a replay without a pace.
     pub ts: Option<i64>,
 }
 

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 
 const LANE: &str = "lane";
 const OFDS: [&str; 4] = ["ofd", "ofd2", "dir", "dir2"];
-/// The columns of the table of ops that are read for this.
+/// The columns of the table of ops that [`alone`] reads: lane and open file descriptions.
 pub const COLUMNS: [&str; 5] = [LANE, OFDS[0], OFDS[1], OFDS[2], OFDS[3]];
 
 /// In place of an owner: no worker has used the description yet. Workers are stored as their number plus 1, so that unused
@@ -54,7 +54,7 @@ fn meet(lanes: &Int64Array, used: &Int64Array, workers: &HashMap<i64, u32>, owne
         if used.is_null(row) {
             continue;
         }
-        // The rows of a lane are behind one another.
+        // The rows of a lane (captured thread) are consecutive.
         let lane = lanes.value(row);
         let worker = match last {
             Some((known, worker)) if known == lane => worker,

@@ -17,7 +17,7 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 use std::fs::File;
 use std::sync::Arc;
 
-/// Reader of some columns of a table, page by page.
+/// Reader of some columns of a workload's table, page by page.
 pub struct Source {
     table: &'static str,
     checked: Checked,
@@ -32,7 +32,7 @@ pub struct Source {
 struct Start {
     /// Its first row in the table.
     row: i64,
-    /// The row group that it is in.
+    /// Number of the row group that the page is in.
     group: u32,
     /// Number of rows of that row group before it.
     before: u32,
@@ -99,12 +99,12 @@ impl Source {
         Ok(Source { table, checked, metadata: self.metadata.clone(), mask, starts })
     }
 
-    /// Number of rows.
+    /// Number of rows of the table.
     pub fn rows(&self) -> i64 {
         self.starts[self.pages()].row
     }
 
-    /// Number of pages.
+    /// Number of pages of the table.
     pub fn pages(&self) -> usize {
         self.starts.len() - 1
     }

@@ -18,7 +18,7 @@ pub struct Timeline {
     pub first: i64,
     /// Captured end of the last op, ns.
     end: i64,
-    /// Factor by which captured times are divided.
+    /// Factor by which captured times are divided, e.g. 2 for twice as fast.
     speed: f64,
     /// Number of ops in a piece.
     piece: u64,

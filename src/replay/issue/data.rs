@@ -87,7 +87,7 @@ mod tests {
     use crate::init::Fill;
     use std::collections::HashSet;
 
-    /// What so many writes send.
+    /// The data that this many writes send.
     fn sent(fill: Fill, writes: usize, count: usize) -> Vec<u8> {
         let source = Source::new(Data { fill, seed: 1 }).unwrap();
         let mut cursor = Cursor::new();

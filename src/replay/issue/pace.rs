@@ -73,9 +73,9 @@ impl Sleeper {
 /// What the due time of an op counts from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Since {
-    /// The start of the replay.
+    /// From the start of the replay.
     Start,
-    /// The end of the op before in its lane; the start of the replay for the first.
+    /// From the end of the op before in its lane (captured thread); for the first op of a lane, from the start of the replay.
     Before,
 }
 
@@ -136,7 +136,7 @@ pub struct Scale {
     pub from: Since,
     /// Captured start of the first op, ns.
     pub first: i64,
-    /// Factor by which captured times are divided.
+    /// Factor by which captured times are divided, e.g. 2 for twice as fast.
     pub speed: f64,
 }
 
@@ -208,7 +208,7 @@ mod tests {
         pacer.late = Some(300);
         pacer.ended(0, 1000);
         assert_eq!(pacer.wait(50, 0), 750);
-        // However long one without a time had to wait for its turn, the gap after it is not thought twice.
+        // However long an op without a time waited for its turn, the gap after it is not added twice.
         assert_eq!(pacer.wait(UNKNOWN, 0), UNKNOWN);
         pacer.ended(0, 500_000);
         assert_eq!(pacer.wait(50, 0), 750);

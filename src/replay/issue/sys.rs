@@ -70,7 +70,7 @@ impl Shared {
     }
 }
 
-/// The engine of one worker, which issues real syscalls.
+/// The engine `sys` of one worker: issues real syscalls, with buffers of its own.
 #[derive(Debug)]
 pub struct Sys<'a> {
     shared: &'a Shared,

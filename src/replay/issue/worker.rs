@@ -1,5 +1,5 @@
-//! A worker: waits until its next op is due and may be issued, issues it, and records what happened. Between two calls
-//! nothing is allocated, hashed, locked or formatted.
+//! A worker: waits until its next op is due and may be issued, issues it, and writes what happened to the board (shared
+//! memory). Between two calls nothing is allocated, hashed, locked or formatted.
 
 use super::engine::{Issue, Refusal};
 use super::pace::Pacer;
@@ -12,7 +12,7 @@ use crate::replay::shared::ticks::{self, Clock};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::TryRecvError;
 
-/// A replay thread, which issues the ops of one or more lanes with an engine `E` in an order `O`.
+/// A replay thread, which issues the ops of one or more lanes (captured threads) with an engine `E` in an order `O`.
 pub struct Worker<'a, E, O> {
     board: &'a Board,
     feed: Feed,
@@ -63,7 +63,7 @@ impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
     /// Returns the used batches to the loader, which may sleep for them.
     fn give_back(&mut self) {
         for batch in self.kept.drain(..) {
-            // The loader is gone when nobody needs more.
+            // The loader ends when no worker needs more batches.
             let _ = self.feed.used.send((self.feed.worker, batch));
         }
     }

@@ -19,14 +19,14 @@ words! {
 /// One metric: a number in a file of /proc or /sys, and how it is read.
 #[derive(Clone, Copy, Debug)]
 pub struct Metric {
-    /// What it is about, and so which file it is read from.
+    /// What the metric is about, and so which file it is read from.
     pub kind: Kind,
     /// Its name in the table `samples`; ends with the unit (`_bytes`, `_ns`, `_milli`) unless it is a plain count.
     pub name: &'static str,
     /// Whether it is a counter, reported as its growth since the start of the replay; otherwise the current value is
     /// reported.
     pub counts: bool,
-    /// Its description in the documentation.
+    /// What the metric means, for the documentation.
     pub doc: &'static str,
     /// First word of the line in the file; empty for a file of one line.
     line: &'static str,

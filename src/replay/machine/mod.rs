@@ -37,7 +37,7 @@ pub struct Machine {
 /// A directory that the replay works in, with its file system and devices.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Target {
-    /// Path of the directory.
+    /// Path of the directory that the replay works in.
     #[serde(serialize_with = "crate::text::path::serialize")]
     pub path: PathBuf,
     /// Type of its file system, e.g. `ext4`.
@@ -53,11 +53,11 @@ pub struct Target {
 /// A block device, as /sys describes it; `None` for what the kernel does not tell.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Device {
-    /// Its name in /sys/class/block.
+    /// Name of the device in /sys/class/block, e.g. `vda1`.
     pub name: String,
     /// Model of the device; for a loop device the path of its file, for a device-mapper device its name.
     pub model: Option<String>,
-    /// Its size, bytes.
+    /// Size of the device, bytes.
     pub size: Option<u64>,
     /// Whether it is a rotating disk (queue/rotational).
     pub rotational: Option<bool>,
@@ -99,7 +99,7 @@ impl Machine {
     }
 }
 
-/// Host, release and machine of uname(2).
+/// Host name, kernel release and hardware name of uname(2).
 fn names() -> Option<[String; 3]> {
     // SAFETY: utsname is plain bytes, and zeroes are such.
     let mut name: libc::utsname = unsafe { std::mem::zeroed() };
@@ -184,7 +184,7 @@ fn devices_of(dir: &Path, devices: &mut Vec<Device>) {
         return;
     }
     let disk = if dir.join("partition").exists() { dir.parent() } else { None };
-    // A partition has no queue of its own.
+    // A partition has no queue directory in /sys; its disk has.
     let queue = disk.unwrap_or(&dir).join("queue");
     let scheduler = line(queue.join("scheduler"));
     devices.push(Device {

@@ -14,7 +14,7 @@ use std::fmt;
 /// Most calls that the table of latencies prints; the manifest has all.
 const SHOWN: usize = 10;
 
-/// Percentiles of durations, ns.
+/// Percentiles, maximum and sum of some durations, ns.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Spread {
     /// Median: half took at most this, ns.
@@ -45,7 +45,7 @@ pub struct Call {
     pub syscall: &'static str,
     /// Number of captured calls of it that were issued.
     pub calls: u64,
-    /// Number of these that failed in the replay.
+    /// Number of these calls that failed in the replay.
     pub failed: u64,
     /// Bytes that these calls read or wrote in the replay.
     pub bytes: u64,
@@ -91,7 +91,7 @@ impl Measures {
     /// Empty measurements for a replay of this workload, which has `ops` ops.
     ///
     /// # Errors
-    /// When the workload is damaged.
+    /// When the workload's table of edges is damaged.
     pub fn new(workload: &Dataset, ops: u64) -> Result<Measures> {
         let calls = vec![Tally::default(); Syscall::ALL.len()];
         let check = Check::open(workload, ops)?;
@@ -132,7 +132,7 @@ impl Measures {
     /// Sums up, and checks the order by the edges of the workload.
     ///
     /// # Errors
-    /// When the workload is damaged.
+    /// When the workload's table of edges is damaged.
     pub fn finish(self, workload: &Dataset) -> Result<Figures> {
         let calls = self.calls.iter().zip(Syscall::ALL).filter_map(|(tally, syscall)| {
             Some(Call {

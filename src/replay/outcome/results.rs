@@ -210,7 +210,7 @@ impl Results {
         fs::rename(&unfinished, &place).with_context(|| format!("cannot put {} in its place", place.display()))
     }
 
-    /// Called now and then: finishes the current segment if the last one is more than [`SPAN`] old.
+    /// Called now and then: finishes the current segment if the last one was finished more than 5 s ago.
     ///
     /// # Errors
     /// When the disk is full.

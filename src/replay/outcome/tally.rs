@@ -19,9 +19,9 @@ pub const STALL: i64 = 1_000_000;
 /// Number of ops with one kind of outcome, and examples.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
-    /// Number of ops.
+    /// Number of ops with this kind of outcome.
     pub count: u64,
-    /// The first of them by op_id, 3 at most.
+    /// Records of the first of these ops by op_id, 3 at most.
     pub examples: Vec<Record>,
 }
 
@@ -86,7 +86,7 @@ pub struct Replayed {
     pub kinds: BTreeMap<(Outcome, &'static str), Tally>,
     /// Number of inserted ops by origin.
     pub inserted: BTreeMap<&'static str, u64>,
-    /// The inserted ops that failed.
+    /// Inserted ops that failed in the replay: their number, and examples.
     pub inserted_failed: Tally,
     /// Number of ops, of every origin, by the hindrance they met (ENOSPC, EIO ...).
     pub hindered: BTreeMap<Hindrance, u64>,
@@ -94,7 +94,7 @@ pub struct Replayed {
     pub wall: i64,
     /// Number of processes of the replay.
     pub processes: usize,
-    /// What each worker did.
+    /// What each worker did, by number of the worker.
     pub workers: Vec<Did>,
     /// Processor time of loaders and supervisor.
     pub helpers: Helpers,

@@ -51,9 +51,9 @@ impl Shape {
 #[repr(C, align(64))]
 #[derive(Debug)]
 pub struct Head {
-    /// Number of replay processes that are ready to begin.
+    /// Number of replay processes that are ready to begin; the leader sleeps on it (futex).
     pub ready: AtomicU32,
-    /// 1 when the first op may be issued.
+    /// 1 once the first op may be issued, 0 before; workers sleep on it (futex).
     pub go: AtomicU32,
     /// Start of the replay on CLOCK_MONOTONIC, ns.
     pub start: AtomicI64,
@@ -70,7 +70,7 @@ pub struct WorkerSlot {
     /// How far the worker's ops are, read by workers whose ops wait for them.
     pub counter: Counter,
     line: Line,
-    /// Where the worker's time went.
+    /// How long the worker waited, and its processor time.
     pub spent: Spent,
 }
 
@@ -113,7 +113,7 @@ pub struct Block {
 }
 
 impl Block {
-    /// Empties the block.
+    /// Removes all ops from the block, before the loader fills it again.
     pub fn clear(&self) {
         self.count.store(0, Relaxed);
     }
@@ -242,7 +242,7 @@ impl Board {
         unsafe { &*self.pages.start().cast::<Head>() }
     }
 
-    /// The slot of a worker.
+    /// The slot of a worker; panics for a number that is no worker's.
     pub fn slot(&self, worker: usize) -> &WorkerSlot {
         assert!(worker < self.shape.workers, "there is a slot for every worker");
         // SAFETY: as above; the slots follow the head, whose size is a multiple of their alignment.

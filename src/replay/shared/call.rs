@@ -90,7 +90,7 @@ pub struct Packed {
     pub dir2: u32,
     /// Index of its first number in the batch's list of numbers.
     pub numbers: u32,
-    /// Index of its lane among the lanes of its worker.
+    /// Index of its lane (captured thread) among the lanes of its worker.
     pub lane: u32,
     /// Byte offset of each of its [`TEXTS`] in the batch's memory, or [`NO_TEXT`].
     pub texts: [u16; TEXTS.len()],
@@ -98,7 +98,7 @@ pub struct Packed {
     pub has: u16,
     /// How many of the batch's [`Wait`]s are its own; they follow those of the op before.
     pub waits: u16,
-    /// Which call is issued.
+    /// Which system call is issued.
     pub op: Op,
     /// Note bits for the comparison (see [`super::record`]).
     pub notes: u8,
@@ -128,7 +128,7 @@ impl Batch {
         }
     }
 
-    /// Empties the batch, keeping its memory.
+    /// Removes all ops from the batch, keeping its memory.
     pub fn clear(&mut self) {
         self.ops.clear();
         self.waits.clear();
@@ -297,9 +297,9 @@ impl Packed {
 pub struct Feed {
     /// Number of the worker, over all processes.
     pub worker: usize,
-    /// Full batches come here; it closes after the last.
+    /// Full batches come from the loader here; the channel closes after the last.
     pub full: Receiver<Box<Batch>>,
-    /// Used batches go back here.
+    /// Used batches go back to the loader here, with the number of their worker.
     pub used: SyncSender<(usize, Box<Batch>)>,
     /// How many batches go round between the loader and this worker.
     pub ring: usize,

@@ -230,7 +230,7 @@ impl SharedCount {
         Pages::shared(size_of::<AtomicU64>()).map(SharedCount)
     }
 
-    /// The counter itself.
+    /// The counter, an atomic that all processes see.
     #[inline]
     pub fn get(&self) -> &AtomicU64 {
         // SAFETY: the mapping is page aligned, zeroed, large enough and lives as long as self.

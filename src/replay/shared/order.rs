@@ -340,7 +340,7 @@ mod tests {
         Turn { op_id: AtomicI64::new(0), lost: AtomicU32::new(0), places: std::array::from_fn(|_| Place(AtomicU32::new(0))) }
     }
 
-    /// Runs 4000 ops, each waiting for the one before; a worker for which `gone` says so leaves at op 1000.
+    /// Runs 4000 ops, each waiting for the one before; a worker for which `gone` is true ends at op 1000.
     fn chain(workers: usize, gone: Option<usize>, strict: bool) -> Vec<i64> {
         let (counters, turn, seen) = (counters(workers), turn(), Mutex::new(Vec::new()));
         let owner = |op: i64| (op as usize * 7919 / 3) % workers;
@@ -384,7 +384,7 @@ mod tests {
         for strict in [true, false] {
             let seen = chain(5, Some(2), strict);
             assert!((3000..4000).contains(&seen.len()), "{}", seen.len());
-            // In strict order those that are left still go one after the other.
+            // In strict order the remaining ops are still issued one after the other.
             assert!(!strict || seen.is_sorted());
         }
     }

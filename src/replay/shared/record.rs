@@ -42,9 +42,9 @@ pub struct Fact {
     pub row: i64,
     /// Captured return value as the kernel gives it (`-errno` for a failure), or [`UNKNOWN`].
     pub captured: i64,
-    /// Captured duration, ns, or [`UNKNOWN`].
+    /// Captured duration of the call, ns, or [`UNKNOWN`].
     pub captured_dur: i64,
-    /// Number of its lane.
+    /// Number of its lane (captured thread).
     pub lane: u32,
     /// The captured call: its index in [`Syscall::ALL`].
     pub syscall: u8,
@@ -61,7 +61,7 @@ pub struct Fact {
 pub struct Stamp {
     /// Start of the call, or [`UNKNOWN`] while it is not finished.
     pub begin: i64,
-    /// End of the call.
+    /// End of the call; valid once `begin` is set.
     pub end: i64,
     /// Return value as the kernel gave it: `-errno` for a failure.
     pub ret: i64,
@@ -127,7 +127,7 @@ pub fn errno(ret: i64) -> i32 {
 pub struct Frame {
     /// Kind of the message: [`DONE`], [`LOST`] or [`ERROR`].
     pub kind: u32,
-    /// Bytes of text that follow.
+    /// Number of bytes of text that follow the header.
     pub count: u32,
 }
 

@@ -39,7 +39,8 @@ pub struct Example {
     row: i64,
 }
 
-/// The longest paths over lanes and edges: how long a replay must take at least. From the workload's manifest.
+/// The longest paths over lanes (captured threads) and edges: the least that a replay must do one after the other. From the
+/// workload's manifest.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Critical {
     /// Number of ops on the path with the most ops.
@@ -55,13 +56,13 @@ pub struct Critical {
 pub struct Kind {
     /// Word of the difference or tolerance, as in column `kind` of the results.
     pub kind: &'static str,
-    /// Number of such ops.
+    /// Number of ops of this kind.
     pub count: u64,
-    /// The first of them by op_id.
+    /// The first of these ops by op_id, 3 at most.
     pub examples: Vec<Example>,
 }
 
-/// The summary of a replay.
+/// The summary of a replay: how it was run, what came out of it, and on what machine.
 #[derive(Clone, Debug, Serialize)]
 pub struct Summary {
     /// Directory of the run.
@@ -77,7 +78,7 @@ pub struct Summary {
     pub signal: Option<Signal>,
     /// What issued the ops: real syscalls or nothing.
     pub engine: Engine,
-    /// Which earlier ops an op waited for.
+    /// Which earlier ops an op waited for before it was issued.
     pub order: Order,
     /// How the issue times of ops were chosen.
     pub pace: Pace,
@@ -99,7 +100,7 @@ pub struct Summary {
     pub ops: u64,
     /// Number of inserted ops, by origin.
     pub inserted: BTreeMap<&'static str, u64>,
-    /// The inserted ops that failed.
+    /// Inserted ops that failed in the replay: their number, and examples.
     pub inserted_failed: Kind,
     /// Number of captured calls of which coverage is a share: on files, by unknown calls, or hiding requests; `None` when the
     /// workload's manifest does not say.
