@@ -25,7 +25,7 @@ const LONGEST: usize = 100;
 /// A mapping: a captured directory, and the directory here whose tree takes its place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mapping {
-    /// Absolute path on the captured machine.
+    /// Absolute path of the mapped directory on the captured machine.
     #[serde(with = "bytes")]
     pub captured: Vec<u8>,
     /// Directory of this machine, made and stamped by init, whose tree is mounted there.
@@ -37,9 +37,9 @@ pub struct Mapping {
 /// own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Map {
-    /// Absolute path on the captured machine.
+    /// Absolute path of the mapped directory on the captured machine.
     pub captured: Vec<u8>,
-    /// Existing directory on the file system that it is to lie on.
+    /// Existing directory of this machine, on the file system that the captured one is to lie on.
     pub target: PathBuf,
 }
 

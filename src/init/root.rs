@@ -43,7 +43,7 @@ pub struct Root {
 /// A root or place that was just made.
 #[derive(Debug)]
 pub struct Made {
-    /// The new root.
+    /// The root or place that was made, open.
     pub root: Root,
     /// New path of an old root that was moved aside for it.
     pub moved: Option<PathBuf>,

@@ -44,7 +44,7 @@ pub struct Summary {
     pub notes: Vec<String>,
     /// Number of entries that could not be made.
     pub errors: u64,
-    /// Path and error of the first of them, 10 at most.
+    /// Path and error of the first entries that could not be made, 10 at most.
     pub first_errors: Vec<String>,
     /// Wall time that it took, ns.
     pub wall: u64,

@@ -50,8 +50,9 @@ impl Source {
         self.pages.start()
     }
 
-    /// The data of a write of `count` bytes: blocks that no other write has sent, as far as the pool reaches. Each block that
-    /// is no copy is stamped with a number from `op_id`; a count beyond the pages, or negative, gets the start.
+    /// Address of the data of a write of `count` bytes: blocks that no other write has sent, as far as the pool reaches; each
+    /// block that is no copy is stamped with a number made from `op_id`. The start of the pool when the data is zeroes, or
+    /// `count` is negative or too large.
     #[inline]
     pub fn next(&self, cursor: &mut Cursor, op_id: i64, count: i64) -> *mut u8 {
         let Some(count) = usize::try_from(count).ok().filter(|count| !self.constant && *count <= self.pages.len() - POOL) else {

@@ -212,8 +212,8 @@ impl<'a> Sys<'a> {
     }
 }
 
-/// Byte count of a call that was captured without one, derived from its captured return value; `None` for calls that take no
-/// count.
+/// Byte count to issue a call with that was captured without one, derived from its captured return value; `None` for calls
+/// that neither move bytes nor fill a buffer.
 pub fn count(op: Op, captured: i64) -> Option<i64> {
     let default = match op {
         Op::Read | Op::Readv | Op::Pread | Op::Preadv | Op::Preadv2 | Op::CopyFileRange | Op::Sendfile | Op::Readahead => {
@@ -248,7 +248,8 @@ fn mode(call: Call<'_>) -> i64 {
     })
 }
 
-/// O_ flags as captured, with O_NONBLOCK and without O_ASYNC. O_PATH takes no others (openat2(2)).
+/// O_ flags as captured, without O_ASYNC and with O_NONBLOCK; the latter not beside O_PATH, which takes no such flags
+/// (openat2(2)).
 fn open_flags(flags: i64) -> i64 {
     let flags = flags & !i64::from(libc::O_ASYNC);
     if flags & i64::from(libc::O_PATH) != 0 { flags } else { flags | i64::from(libc::O_NONBLOCK) }

@@ -59,7 +59,7 @@ pub struct Fact {
 /// What a worker records of an op it issued; times are ns since the start of the replay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stamp {
-    /// Start of the call, or [`UNKNOWN`] while it is not finished.
+    /// Start of the call, or [`UNKNOWN`] while its outcome is not recorded.
     pub begin: i64,
     /// End of the call; valid once `begin` is set.
     pub end: i64,
