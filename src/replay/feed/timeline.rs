@@ -92,7 +92,7 @@ impl Timeline {
         (self.end > self.first).then(|| (self.end.saturating_sub(self.first) as f64 / self.speed) as i64)
     }
 
-    /// How long the replay takes from the start of an op to its end, if it keeps its pace; `None` without a pace.
+    /// Time from the start of this op to the end of the replay, if it keeps its pace; `None` without a pace.
     pub fn left(&self, op_id: i64) -> Option<Duration> {
         let start = self.starts.get((op_id as u64).checked_div(self.piece)? as usize)?;
         Some(Duration::from_nanos((self.end.saturating_sub(*start).max(0) as f64 / self.speed) as u64))

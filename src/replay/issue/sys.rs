@@ -98,8 +98,7 @@ macro_rules! sys {
     };
 }
 
-/// The syscall instruction itself (syscall(2)), without the C library's function, which would only move its arguments and
-/// store errno.
+/// The syscall instruction itself: the C library's syscall(2) would only move the arguments and store errno.
 ///
 /// # Safety
 /// As for the syscall: pointers among the arguments must be valid for it.
@@ -158,8 +157,8 @@ impl<'a> Sys<'a> {
         }
     }
 
-    /// The first dirfd argument. An empty path with AT_EMPTY_PATH means the descriptor itself, in whichever column the
-    /// capture has it.
+    /// The first dirfd argument; for an empty path (AT_EMPTY_PATH) the descriptor itself, in whichever column the capture has
+    /// it.
     fn dir(&self, call: Call<'_>) -> i64 {
         if call.dir == NONE && call.ofd != NONE && matches!(call.first(), None | Some(0)) {
             return self.fd(call).into();
@@ -212,8 +211,7 @@ impl<'a> Sys<'a> {
     }
 }
 
-/// Byte count to issue a call with that was captured without one, derived from its captured return value; `None` for calls
-/// that neither move bytes nor fill a buffer.
+/// Byte count of a call captured without one, derived from its return value; `None` for calls that have no buffer or data.
 pub fn count(op: Op, captured: i64) -> Option<i64> {
     let default = match op {
         Op::Read | Op::Readv | Op::Pread | Op::Preadv | Op::Preadv2 | Op::CopyFileRange | Op::Sendfile | Op::Readahead => {
@@ -248,8 +246,7 @@ fn mode(call: Call<'_>) -> i64 {
     })
 }
 
-/// O_ flags as captured, without O_ASYNC and with O_NONBLOCK; the latter not beside O_PATH, which takes no such flags
-/// (openat2(2)).
+/// O_ flags as captured, without O_ASYNC and with O_NONBLOCK (not beside O_PATH, which takes no such flags, openat2(2)).
 fn open_flags(flags: i64) -> i64 {
     let flags = flags & !i64::from(libc::O_ASYNC);
     if flags & i64::from(libc::O_PATH) != 0 { flags } else { flags | i64::from(libc::O_NONBLOCK) }
