@@ -78,7 +78,8 @@ impl Map {
     }
 }
 
-/// A path as a single file name, different for different paths.
+/// A path as a single file name: `/` becomes `-` and `-` becomes `--`; a hash where that is longer than [`LONGEST`]. Names
+/// can collide (`/a-/b` and `/a/-b`); [`apart`] refuses two mappings to one place.
 fn slug(path: &[u8]) -> Vec<u8> {
     let mut name = Vec::new();
     for byte in &path[1..] {
