@@ -1,4 +1,4 @@
-//! What a statement may do: ask the tables that it is given, or reach for files of its own.
+//! What a SQL statement may touch: only the registered tables, or any file that the user can read or write.
 
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, plan_err};
@@ -7,7 +7,8 @@ use datafusion::logical_expr::{DdlStatement, LogicalPlan};
 /// What SQL may do to files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Access {
-    /// Ask the tables it is given, and name what it asks.
+    /// Read the registered tables, and create or drop views and in-memory tables. Statements that write, copy or set
+    /// options are refused.
     #[default]
     Tables,
     /// Read and write any file, with the rights of the user.
@@ -15,12 +16,13 @@ pub enum Access {
 }
 
 impl Access {
-    /// What the option says.
+    /// The access that the command line option `--allow-files` asks for.
     pub const fn of(allow_files: bool) -> Access {
         if allow_files { Access::Files } else { Access::Tables }
     }
 
-    /// Refuses a statement that does more: what is allowed is listed, so that what DataFusion learns is not.
+    /// Refuses a plan with a node that this access does not permit. Of DDL the permitted statements are listed, so that
+    /// one that a later DataFusion adds is refused.
     pub(super) fn check(self, plan: &LogicalPlan) -> Result<()> {
         if self == Access::Files {
             return Ok(());

@@ -1,4 +1,4 @@
-//! What a statement that cannot be planned names and is not there.
+//! Finds out which column or table a statement names that does not exist, for a hint beside the error.
 
 use anyhow::Error;
 use datafusion::common::SchemaError;
@@ -8,8 +8,9 @@ fn root(error: &Error) -> Option<&DataFusionError> {
     error.chain().find_map(|cause| Some(cause.downcast_ref::<DataFusionError>()?.find_root()))
 }
 
-/// The column that is not there, and those that are. A text in double quotes is the name of a column; where the statement has
-/// one, the name says what to write instead.
+/// The column that the error says does not exist, and the columns that do; `None` for any other error. SQL takes text
+/// in double quotes for a column name: where the statement quotes this name so, the name is followed by advice to use
+/// single quotes.
 pub fn no_column(error: &Error, statement: &str) -> Option<(String, Vec<String>)> {
     let DataFusionError::SchemaError(fault, _) = root(error)? else { return None };
     let SchemaError::FieldNotFound { field, valid_fields } = fault.as_ref() else { return None };
@@ -20,7 +21,7 @@ pub fn no_column(error: &Error, statement: &str) -> Option<(String, Vec<String>)
     Some((format!("{name}{text}"), valid_fields.iter().map(|column| column.name.clone()).collect()))
 }
 
-/// The table that is not there, as the statement has it.
+/// The name of the table that the error says does not exist, as the statement spells it; `None` for any other error.
 pub fn no_table(error: &Error) -> Option<String> {
     let DataFusionError::Plan(text) = root(error)? else { return None };
     let name = text.strip_prefix("table '")?.strip_suffix("' not found")?;

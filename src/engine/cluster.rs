@@ -1,4 +1,4 @@
-//! Puts the rows of each lane together and keeps their order otherwise.
+//! Groups rows by lane (captured thread) and keeps their order otherwise.
 //!
 //! Ops come in order of effect and are stored by lane. A general sort compares whole keys and moves every column
 //! several times; here one integer decides and equal ones keep their order, so each value is packed, and moved once. When
@@ -22,35 +22,36 @@ use std::sync::Arc;
 const RUN: usize = 2048;
 const RUN_BYTES: usize = 1 << 20;
 
-/// How rows are put together.
+/// How `Cluster` groups rows: by which column, and with how much memory.
 #[derive(Clone, Debug)]
 pub struct By {
-    /// The column that says where a row belongs: a BIGINT that is never absent.
+    /// The column that rows are grouped by (the lane): a BIGINT without NULL.
     pub column: &'static str,
-    /// Bytes of rows to hold before they go to disk.
+    /// Bytes of packed rows to hold in memory before they are written to disk as a run.
     pub memory: usize,
-    /// Directory for the runs.
+    /// Directory on whose file system the runs are made.
     pub dir: PathBuf,
 }
 
-/// Rows on their way to their lanes.
+/// Groups rows by lane: takes batches in any order of lanes, hands out the rows of one lane after those of another,
+/// with their order kept within a lane.
 #[derive(Debug)]
 pub struct Cluster {
     by: By,
     key: usize,
     schema: SchemaRef,
     held: Vec<Packed>,
-    /// Where the rows of each lane are.
+    /// For each lane the places of its rows in `held`, in order of arrival.
     rows: BTreeMap<i64, Vec<Place>>,
-    /// Which columns have had a value.
+    /// For each column: has any row so far had a value in it?
     filled: Vec<bool>,
     bytes: usize,
-    /// Files without a name: they go with the program.
+    /// Runs that were written to disk, each grouped by lane. The files have no name, so they vanish with the process.
     runs: Vec<File>,
 }
 
 impl Cluster {
-    /// Takes batches of this schema.
+    /// A cluster that takes batches of this schema.
     ///
     /// # Errors
     /// When the schema has no such column of integers.
@@ -66,18 +67,18 @@ impl Cluster {
         Ok(Cluster { by, key, schema, held: Vec::new(), rows: BTreeMap::new(), filled, bytes: 0, runs: Vec::new() })
     }
 
-    /// The schema in which it hands rows out.
+    /// The schema of the batches that it hands out: that of the input with text as string views.
     pub fn schema(&self) -> &SchemaRef {
         &self.schema
     }
 
-    /// The columns without a value in any row.
+    /// The columns in which no row so far has a value.
     pub fn empty(&self) -> impl Iterator<Item = &Field> {
         let fields = self.schema.fields().iter().zip(&self.filled);
         fields.filter(|(_, filled)| !**filled).map(|(field, _)| field.as_ref())
     }
 
-    /// Takes rows, which follow all those before.
+    /// Takes a batch of rows, which follow all rows taken before; writes a run when [`By::memory`] is reached.
     ///
     /// # Errors
     /// When a run cannot be written.
@@ -98,7 +99,8 @@ impl Cluster {
         if self.bytes >= self.by.memory { self.spill() } else { Ok(()) }
     }
 
-    /// Hands out every row, lane by lane, in batches of about this many rows.
+    /// Hands every row to `take`, lane by lane in ascending order, in batches of at most this many rows (at most
+    /// `RUN` where they come from disk).
     ///
     /// # Errors
     /// What `take` returns, or when a run cannot be read.
@@ -121,7 +123,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Writes the rows held as a run.
+    /// Writes the rows held in memory to disk as a run, and forgets them.
     fn spill(&mut self) -> Result<()> {
         if self.held.is_empty() {
             return Ok(());
@@ -158,7 +160,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// The rows held, lane by lane, in batches of this many.
+    /// Hands the rows held in memory to `take`, lane by lane, in batches of this many rows.
     fn sorted(&self, rows: usize, mut take: impl FnMut(RecordBatch) -> Result<()>) -> Result<()> {
         let places: Vec<Place> = self.rows.values().flatten().copied().collect();
         for part in places.chunks(rows) {
@@ -170,7 +172,7 @@ impl Cluster {
     }
 }
 
-/// Where the merge is in a run. It stands on a row, unless the run has ended.
+/// Read position of the merge in one run. It stands on a row, unless the run has ended.
 struct Cursor {
     reader: StreamReader<BufReader<File>>,
     key: &'static str,
@@ -192,13 +194,14 @@ impl Cursor {
         Ok(())
     }
 
-    /// The lanes from here to the end of the batch.
+    /// The lanes of the rows from the cursor's row to the end of its batch; empty at the end of the run.
     fn ahead(&self) -> &[i64] {
         let lanes = self.batch.as_ref().and_then(|batch| batch.column_by_name(self.key));
         lanes.map_or(&[], |lanes| &lanes.as_primitive::<Int64Type>().values()[self.row..])
     }
 
-    /// Takes the rows of this lane that the batch has, in the columns of `schema`.
+    /// Takes the rows of this lane at the front of the cursor's batch, with the columns of `schema`; `None` when the
+    /// next row is of another lane.
     fn take(&mut self, lane: i64, schema: &SchemaRef) -> Result<Option<RecordBatch>> {
         let count = self.ahead().partition_point(|other| *other == lane);
         let Some(batch) = self.batch.as_ref().filter(|_| count > 0) else { return Ok(None) };

@@ -1,4 +1,4 @@
-//! How deep a statement is: planning and running it recurse, and stacks end.
+//! Bounds how deeply a statement nests: planning and running it recurse, and a thread's stack is finite.
 //!
 //! The parser counts what is in parentheses, but makes of `a OR b OR c ...` a tree that is as deep as the chain is long.
 
@@ -12,14 +12,15 @@ use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 #[derive(Clone, Copy, Default)]
 struct Chain {
     length: usize,
-    /// In a list of tables a comma is a join.
+    /// Is it in a FROM clause? There a comma is a join and adds depth; elsewhere it begins a new chain.
     tables: bool,
 }
 
-/// Refuses a statement that is too long, or of which a chain is.
+/// Refuses a statement with more than [`limits::SQL`] bytes or with chains of more than [`limits::TERMS`] operators,
+/// and words that `refuse::words` refuses.
 ///
 /// # Errors
-/// When it is, or a text or comment in it has no end.
+/// When a limit is exceeded, or the text cannot be tokenized (a text or comment without an end).
 pub fn check(sql: &str) -> Result<()> {
     ensure!(sql.len() <= limits::SQL, "the statement has {} bytes, and {} are the limit", sql.len(), limits::SQL);
     let tokens = Tokenizer::new(&dialect::POSTGRES, sql).tokenize().context("this is no SQL")?;
@@ -33,7 +34,7 @@ pub fn check(sql: &str) -> Result<()> {
     Ok(())
 }
 
-/// The most operators above any one term.
+/// The largest number of operators that nest around any one term.
 fn depth(tokens: &[Token]) -> usize {
     let (mut outer, mut chain) = (Vec::new(), Chain::default());
     let (mut above, mut deepest) = (0, 0);

@@ -1,4 +1,4 @@
-//! The dialect: PostgreSQL's, in which `IS DISTINCT FROM` binds as strongly as PostgreSQL has it.
+//! The SQL dialect: PostgreSQL's, with `IS DISTINCT FROM` at the precedence that PostgreSQL gives it.
 //!
 //! The parser (sqlparser up to 0.62) takes whatever follows for the right side: of `a IS DISTINCT FROM b OR c` it makes
 //! `a IS DISTINCT FROM (b OR c)`, and the answer is wrong without a word. All else is the parser's own PostgreSQL.
@@ -10,22 +10,24 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use std::any::TypeId;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// How every statement and predicate is read.
+/// The dialect in which statements and predicates are read, without a bound on their expressions.
 pub static POSTGRES: Postgres = Postgres(PostgreSqlDialect {}, AtomicUsize::new(usize::MAX));
 
-/// See [`POSTGRES`].
+/// PostgreSQL's dialect of sqlparser with a correct `IS DISTINCT FROM`, and how many more expressions may be parsed
+/// with it.
 #[derive(Debug)]
 pub struct Postgres(PostgreSqlDialect, /* expressions left */ AtomicUsize);
 
 impl Postgres {
-    /// For one statement, with a bound on the expressions that the parser begins to read: where what is in the parentheses of
-    /// `NOT (...)` is no expression, it reads them again as the call of a function, so its work doubles with each level.
+    /// A dialect for one statement, with a bound on how many expressions the parser may begin to read. The bound is
+    /// needed because of `NOT (...)`: where its parentheses hold no expression, the parser reads them again as the call
+    /// of a function, so its work doubles with each level.
     pub fn bounded(sql: &str) -> Postgres {
         Postgres(PostgreSqlDialect {}, AtomicUsize::new(20_000 + 8 * sql.len()))
     }
 }
 
-/// Hands methods on to the parser's dialect.
+/// Implements methods of `Dialect` by calling the same method of sqlparser's PostgreSQL dialect.
 macro_rules! hand_on {
     ($($name:ident($($arg:ident: $ty:ty),*) -> $out:ty;)*) => {
         $(fn $name(&self $(, $arg: $ty)*) -> $out {
@@ -58,7 +60,7 @@ impl Dialect for Postgres {
         Some(parser.parse_subexpr(precedence).map(|right| make(Box::new(left.clone()), Box::new(right))))
     }
 
-    // Everything that PostgreSqlDialect says itself.
+    // Every method that PostgreSqlDialect overrides.
     hand_on! {
         identifier_quote_style(name: &str) -> Option<char>;
         is_delimited_identifier_start(letter: char) -> bool;

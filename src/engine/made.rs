@@ -1,4 +1,4 @@
-//! Tables that statements make: they are held in memory, and counted in it.
+//! Tables that SQL statements create: they are held in memory, and counted against the engine's memory limit.
 
 use anyhow::{Context, Result, ensure};
 use datafusion::catalog::MemTable;
@@ -12,16 +12,16 @@ use futures::StreamExt;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-/// What each table that a statement made takes of the engine's memory.
+/// The memory reservation of each table that a statement created.
 #[derive(Default)]
 pub(super) struct Made(Mutex<HashMap<TableReference, MemoryReservation>>);
 
 impl Made {
-    /// Has the rows of a CREATE TABLE ... AS at hand, counted row by row as they come: the engine itself would gather them all
-    /// before it looks at a limit. Any other plan stays as it is.
+    /// Runs the query of a CREATE TABLE ... AS and puts its rows in place of the query, reserving memory batch by
+    /// batch: DataFusion itself would gather all rows before it looks at a limit. Any other plan is returned as it is.
     ///
     /// # Errors
-    /// When the rows cannot be had, or take more memory than is left.
+    /// When the table exists already, the query fails, or its rows take more memory than is left.
     pub async fn gather(&self, plan: LogicalPlan, ctx: &SessionContext) -> Result<LogicalPlan> {
         self.forget(|table| ctx.table_exist(table.clone()).unwrap_or(true));
         let LogicalPlan::Ddl(DdlStatement::CreateMemoryTable(mut made)) = plan else { return Ok(plan) };
@@ -51,7 +51,7 @@ impl Made {
         }
     }
 
-    /// Gives back the memory of tables that are no more.
+    /// Releases the reservations of tables that no longer exist.
     fn forget(&self, stands: impl Fn(&TableReference) -> bool) {
         if let Ok(mut made) = self.0.lock() {
             made.retain(|table, _| stands(table));

@@ -1,6 +1,6 @@
-//! Columns that several stages and views make, and no table of a dataset has: name, type, meaning.
+//! Columns that several stages and views compute and that no dataset table has: name, SQL type, meaning.
 
-/// They are `@from measures` in the head of a stage ([`super::Stage`]).
+/// Definitions that a stage's head takes over with `@from measures` ([`super::Stage`]).
 #[rustfmt::skip]
 pub const MEASURES: &[(&str, &str, &str)] = &[
     ("access", "BIGINT", "0 reads it, 1 adds to it, 2 writes it"),

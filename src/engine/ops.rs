@@ -1,7 +1,7 @@
-//! `FROM numbered(chosen)`: rows of the walk that are ops, with their numbers.
+//! `FROM numbered(chosen)`: the rows of the walk (output of `virtualize`) that are ops, numbered from 0.
 //!
-//! It takes rows in the order of `pos` and gives those of fate op, and in `op_id` how many came before. A filter and a
-//! window say the same, and copy every column twice on the way.
+//! It reads rows in the order of `pos`, keeps those with fate `op` and adds `op_id`, the number of ops before. A filter
+//! and a window function would give the same, but copy every column twice.
 
 use super::function::{Function, Key, Running};
 use crate::fate::Fate;
@@ -12,7 +12,7 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, UInt8Type}
 use datafusion::common::{DFSchema, Result, plan_err};
 use std::sync::Arc;
 
-/// Checks that a relation has these columns.
+/// Checks that the input of table function `name` has these columns.
 pub fn has(name: &str, input: &DFSchema, columns: &[&str]) -> Result<()> {
     match columns.iter().find(|column| !input.fields().iter().any(|field| field.name() == *column)) {
         Some(column) => plan_err!("the input of {name} has no column {column}"),
@@ -20,29 +20,29 @@ pub fn has(name: &str, input: &DFSchema, columns: &[&str]) -> Result<()> {
     }
 }
 
-/// The integers of a column.
+/// Column number `at` of a batch, which must be of 64-bit integers.
 pub fn ints(batch: &RecordBatch, at: usize) -> &Int64Array {
     batch.column(at).as_primitive::<Int64Type>()
 }
 
-/// A column of integers that are always there.
+/// A BIGINT column without NULL.
 pub fn int(name: &str) -> Field {
     Field::new(name, DataType::Int64, false)
 }
 
-/// Words as the walk has them: a byte each, with one list.
+/// Type of columns whose values are words of a short list: a dictionary with one-byte keys.
 pub fn words() -> DataType {
     DataType::Dictionary(Box::new(DataType::UInt8), Box::new(DataType::Utf8))
 }
 
-/// Which rows are ops, by column `fate`.
+/// Tells which rows of a batch are ops, by its column `fate`.
 pub struct Ops<'a> {
     keys: &'a UInt8Array,
     op: Option<u8>,
 }
 
 impl<'a> Ops<'a> {
-    /// Those of a batch; `fate` is the number of the column, which is of type [`words`].
+    /// For this batch; `fate` is the number of the column, which is of type [`words`].
     pub fn of(batch: &'a RecordBatch, fate: usize) -> Ops<'a> {
         let fates = batch.column(fate).as_dictionary::<UInt8Type>();
         let words = fates.values().as_string::<i32>();
@@ -50,17 +50,17 @@ impl<'a> Ops<'a> {
         Ops { keys: fates.keys(), op: op.and_then(|at| u8::try_from(at).ok()) }
     }
 
-    /// Is this row one?
+    /// Has this row the fate `op`?
     pub fn has(&self, row: usize) -> bool {
         self.keys.is_valid(row) && Some(self.keys.value(row)) == self.op
     }
 }
 
-/// The ops, and their numbers.
+/// Table function `numbered`: keeps the rows that are ops and adds their `op_id`.
 #[derive(Debug)]
 pub struct Numbered;
 
-/// What `numbered` adds.
+/// Name of the column that `numbered` adds.
 const OP_ID: &str = "op_id";
 
 impl Function for Numbered {
@@ -109,7 +109,7 @@ impl Function for Numbered {
 
 struct Numbering {
     fate: usize,
-    /// Where each column comes from; `None` for the number.
+    /// For each output column the number of the input column it is taken from; `None` for `op_id`.
     columns: Vec<Option<usize>>,
     output: SchemaRef,
     next: i64,

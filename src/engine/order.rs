@@ -1,8 +1,9 @@
-//! `FROM touched(chosen)` and `FROM pruned(follows)`: the parts of the order that need a memory, as table functions.
+//! `FROM touched(chosen)` and `FROM pruned(follows)`: the parts of the computation of op order that need state, as
+//! table functions.
 //!
-//! `touched` takes rows of the walk in their order and gives spans of touches (see [`crate::order::Spans`]), in no order.
-//! `pruned` takes edges, those of an op with the latest op to wait for first, and says which of them to keep (see
-//! [`crate::order::Prune`]).
+//! `touched` reads rows of the walk in order of `pos` and gives spans (see [`crate::order::Spans`]), in no particular
+//! order. `pruned` reads edges, sorted by op and for each op with the latest op to wait for first, and says which edges
+//! to keep (see [`crate::order::Prune`]).
 
 use super::function::{Function, Key, Running};
 use super::ops::{Ops, has, int, ints, words};
@@ -13,13 +14,13 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, UInt8Type}
 use datafusion::common::{DFSchema, Result};
 use std::sync::Arc;
 
-/// The columns that a query wants out of all that were made.
+/// A batch of those columns of schema `all` that are in `output`.
 fn wanted(all: &SchemaRef, columns: Vec<ArrayRef>, output: &Schema) -> Result<RecordBatch> {
     let at = output.fields().iter().map(|field| all.index_of(field.name())).collect::<Result<Vec<_>, _>>()?;
     Ok(RecordBatch::try_new(Arc::clone(all), columns)?.project(&at)?)
 }
 
-/// Which lane touches what, from which op to which.
+/// Table function `touched`: the spans in which each lane touches each resource, from which op to which.
 #[derive(Debug)]
 pub struct Touched;
 
@@ -120,13 +121,14 @@ impl Running for Touching {
     }
 }
 
-/// Which edges say something new.
+/// Table function `pruned`: which edges are not implied by the order inside lanes and other edges.
 #[derive(Debug)]
 pub struct Pruned;
 
 const EDGE: [&str; 9] = ["op_id", "lane", "after", "after_lane", "kind", "ops_before", "ns_before", "ops_through", "ns_through"];
 
-/// What is made of edges.
+/// The output columns of `pruned`: an edge, its kind of resource, whether it is kept, and by how much (ops and ns) the
+/// longest path to it exceeds the work of its own lane.
 fn judged() -> Schema {
     let mut fields = EDGE[..4].iter().map(|name| int(name)).collect::<Vec<_>>();
     fields.push(Field::new("resource", words(), false));

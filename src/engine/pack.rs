@@ -1,8 +1,8 @@
-//! Batches in little room, until their rows are picked in another order.
+//! Record batches in a compact form, held until their rows are picked in another order.
 //!
-//! A row of ops has some forty columns of eight bytes and more. Most are absent, or differ little from their neighbours
-//! in order of effect, or repeat a text: held as differences from the least of a batch, and each text once, a row takes
-//! a fifth of that, so five times as many are put in order without a detour over the disk.
+//! A row of ops has some forty columns of eight bytes and more. Most values are absent, differ little from their
+//! neighbours in order of effect, or repeat a text. Stored as differences from the least value of a batch, and each
+//! text once, a row takes a fifth of that, so five times as many rows are grouped without being written to disk.
 
 use anyhow::Result;
 use arrow::array::{
@@ -15,13 +15,13 @@ use arrow::datatypes::{DataType, UInt8Type};
 use hashbrown::HashMap;
 use std::sync::Arc;
 
-/// A row: number of its batch, and number in it.
+/// Place of a row: the number of its batch, and its number within that batch.
 pub type Place = (u32, u16);
 
 /// Rows in a packed batch, at most.
 pub const ROWS: usize = u16::MAX as usize;
 
-/// A batch in little room.
+/// A record batch in compact form.
 #[derive(Debug)]
 pub struct Packed {
     columns: Vec<Column>,
@@ -29,24 +29,24 @@ pub struct Packed {
 
 #[derive(Debug)]
 enum Column {
-    /// Without a value.
+    /// No row has a value.
     Empty,
     Ints(Ints),
-    /// Each text once, and at the end none, if some rows have none.
+    /// Each distinct text once, and for each row the number of its text; NULL is the last text, if some rows have none.
     Texts {
         numbers: Vec<u16>,
         texts: StringViewArray,
     },
-    /// Words of a list.
+    /// Words of a short list (a dictionary array): a one-byte key per row, and the list.
     Words {
         keys: UInt8Array,
         list: ArrayRef,
     },
-    /// As it came.
+    /// Any other column, not packed.
     Plain(ArrayRef),
 }
 
-/// Integers as differences from the least.
+/// Integers as differences from the least value of the batch.
 #[derive(Debug)]
 struct Ints {
     least: i64,
@@ -56,7 +56,7 @@ struct Ints {
 
 #[derive(Debug)]
 enum Above {
-    /// All are the same.
+    /// All values are the same.
     Zero,
     One(Vec<u8>),
     Two(Vec<u16>),
@@ -71,12 +71,12 @@ impl Packed {
         Packed { columns: batch.columns().iter().map(Column::new).collect() }
     }
 
-    /// Bytes it holds.
+    /// Bytes of memory that the packed columns take.
     pub fn bytes(&self) -> usize {
         self.columns.iter().map(Column::bytes).sum()
     }
 
-    /// Has the column no value?
+    /// Is the column, given by its number, without a value in every row?
     pub fn empty(&self, column: usize) -> bool {
         matches!(self.columns[column], Column::Empty)
     }
@@ -99,7 +99,8 @@ impl Column {
         }
     }
 
-    /// Equal views are equal texts, and most texts that repeat do so as equal views: then they need not be read again.
+    /// Packs a column of texts. Equal views are equal texts, and most texts that repeat do so as equal views, so their
+    /// bytes need not be compared.
     fn views(array: &StringViewArray) -> Column {
         let mut views: HashMap<u128, u16> = HashMap::new();
         let mut known: HashMap<&str, u16> = HashMap::new();
@@ -140,7 +141,7 @@ impl Ints {
         let values = array.values().iter().map(|value| value.wrapping_sub(least) as u64);
         let above = match most.wrapping_sub(least) as u64 {
             0 => Above::Zero,
-            // What stands in an absent place does not matter: it is cut like the rest.
+            // A NULL has an arbitrary value, which may be truncated here: it is never read.
             1..=0xFF => Above::One(values.map(|value| value as u8).collect()),
             0x100..=0xFFFF => Above::Two(values.map(|value| value as u16).collect()),
             0x1_0000..=0xFFFF_FFFF => Above::Four(values.map(|value| value as u32).collect()),
@@ -149,7 +150,7 @@ impl Ints {
         Ints { least, above, nulls: array.nulls().filter(|nulls| nulls.null_count() > 0).cloned() }
     }
 
-    /// Adds the values of rows of this batch.
+    /// Appends to `values` the values at these places, all of which are in this batch.
     fn pick(&self, places: &[Place], values: &mut Vec<i64>) {
         let least = self.least;
         let rows = places.iter().map(|(_, row)| usize::from(*row));
@@ -176,7 +177,7 @@ impl Above {
     }
 }
 
-/// The type in which a column of this type is unpacked.
+/// The type that a column of this type has after unpacking: text comes out as string views.
 pub fn unpacked(ty: &DataType) -> DataType {
     match ty {
         DataType::Utf8 => DataType::Utf8View,
@@ -184,10 +185,10 @@ pub fn unpacked(ty: &DataType) -> DataType {
     }
 }
 
-/// Picks rows of several batches: a column of type `ty`.
+/// The values of a column, of type `ty`, at these places, which may lie in several batches.
 ///
 /// # Errors
-/// When the engine cannot pick values of this type.
+/// When Arrow cannot pick values of this type.
 pub fn pick(batches: &[Packed], column: usize, ty: &DataType, places: &[Place]) -> Result<ArrayRef> {
     let columns: Vec<_> = batches.iter().map(|batch| &batch.columns[column]).collect();
     if columns.iter().all(|column| matches!(column, Column::Empty)) {
@@ -203,7 +204,7 @@ pub fn pick(batches: &[Packed], column: usize, ty: &DataType, places: &[Place]) 
     }
 }
 
-/// Parts of the places that are in one batch, with that batch's column.
+/// Cuts the places into runs that lie in one batch, each with that batch's column.
 fn runs<'a>(columns: &'a [&Column], places: &'a [Place]) -> impl Iterator<Item = (&'a Column, &'a [Place])> {
     places.chunk_by(|a, b| a.0 == b.0).map(|run| (columns[run[0].0 as usize], run))
 }
@@ -237,14 +238,14 @@ fn ints(columns: &[&Column], places: &[Place]) -> Int64Array {
     Int64Array::new(values.into(), present(&there))
 }
 
-/// Which values are there, when some are not: gathered as bytes and made bits by the word, which takes a fraction of the
-/// time that adding a bit at a time does.
+/// The validity bitmap of values, or `None` when all are present. It is made of one byte per value and packed by the
+/// word, which takes a fraction of the time of adding a bit at a time.
 fn present(there: &[bool]) -> Option<NullBuffer> {
     let nulls = NullBuffer::new(BooleanBuffer::collect_bool(there.len(), |at| there[at]));
     Some(nulls).filter(|nulls| nulls.null_count() > 0)
 }
 
-/// The texts are not copied: what is picked are views of them.
+/// Picks texts. They are not copied: the result has views of them.
 fn texts(columns: &[&Column], places: &[Place]) -> Result<ArrayRef> {
     let none = StringViewArray::new_null(1);
     let (mut lists, mut rows): (Vec<&dyn Array>, Vec<_>) = (Vec::new(), Vec::with_capacity(places.len()));
@@ -264,7 +265,7 @@ fn texts(columns: &[&Column], places: &[Place]) -> Result<ArrayRef> {
     Ok(interleave(&lists, &rows)?)
 }
 
-/// Words, when all are of one list.
+/// Picks words, when all batches share one list of words; else `None`.
 fn words(columns: &[&Column], places: &[Place]) -> Result<Option<ArrayRef>> {
     let mut lists = columns.iter().filter_map(|column| if let Column::Words { list, .. } = column { Some(list) } else { None });
     let Some(list) = lists.next() else { return Ok(None) };

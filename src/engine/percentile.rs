@@ -1,5 +1,5 @@
-//! `percentile(x, share)`: the value that this share of the values does not exceed, at most 1/128 too large, and the same
-//! whatever the plan.
+//! `percentile(x, share)`: a SQL aggregate that gives the value which this share of the values does not exceed. The
+//! answer is at most 1/128 too large, and does not depend on the query plan.
 //!
 //! DataFusion's approx_percentile_cont joins digests in the order in which parts of the input happen to come: it was wrong
 //! by up to 14 %, and a LIMIT around it changed its answer. Its percentile_cont is exact and holds every value, once for
@@ -17,7 +17,7 @@ use hashbrown::HashMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-/// The function. Integers from 0 are meant, as durations are: what is negative counts as 0.
+/// The aggregate function `percentile(BIGINT, DOUBLE)`. It is meant for durations: negative values count as 0.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub struct Percentile(Signature);
 
@@ -59,7 +59,7 @@ impl AggregateUDFImpl for Percentile {
     }
 }
 
-/// The share that is asked for.
+/// The share that a call asks for: a literal from 0 to 1.
 fn share(args: &AccumulatorArgs) -> Result<f64> {
     if args.is_distinct {
         return plan_err!("percentile counts every value: leave out DISTINCT");
@@ -71,15 +71,15 @@ fn share(args: &AccumulatorArgs) -> Result<f64> {
     }
 }
 
-/// Bits of a key that say which bar: there are fewer than 2^13.
+/// Low bits of a key of [`Bars::counts`] that hold the bar's number, which is below 2^13.
 const BAR: u32 = 16;
 
-/// The bars of groups.
+/// A histogram for each group of a GROUP BY, and the share that is asked for.
 struct Bars {
     share: f64,
-    /// How many values are in a bar of a group: key is the group, times 2^[`BAR`], and the bar.
+    /// Number of values in each bar of each group; the key is the group's number times 2^[`BAR`] plus the bar's.
     counts: HashMap<u64, u64>,
-    /// The largest value of each group; -1 where there is none.
+    /// The largest value of each group; -1 where a group has none.
     largest: Vec<i64>,
 }
 
@@ -104,7 +104,7 @@ impl Bars {
         self.add(group, histogram::bar(value as u64), value, 1);
     }
 
-    /// Adds what [`Bars::states`] wrote.
+    /// Adds partial histograms that [`Bars::states`] wrote; `group` gives the group of each row.
     fn merge(&mut self, states: &ListArray, group: impl Fn(usize) -> usize) -> Result<()> {
         for row in (0..states.len()).filter(|row| states.is_valid(*row)) {
             let state = states.value(row);
@@ -116,7 +116,7 @@ impl Bars {
         Ok(())
     }
 
-    /// The largest value of each of the first groups, and their bars in order.
+    /// For each of the first `groups` groups its largest value, and its bars (number, count) in ascending order.
     fn groups(&self, groups: usize) -> Vec<(i64, Vec<(usize, u64)>)> {
         let mut found: Vec<_> = self.largest[..groups].iter().map(|largest| (*largest, Vec::new())).collect();
         for (key, count) in &self.counts {
@@ -136,7 +136,7 @@ impl Bars {
         self.groups(groups).into_iter().map(answer).collect()
     }
 
-    /// For each group the largest value, then each bar and how many values it has.
+    /// The partial histograms of the first groups: per group the largest value, then pairs of bar and count.
     fn states(&self, groups: usize) -> ListArray {
         let mut states = ListBuilder::new(Int64Builder::new());
         for (largest, bars) in self.groups(groups) {
@@ -149,7 +149,7 @@ impl Bars {
         states.finish()
     }
 
-    /// Forgets the first groups; those behind them move up.
+    /// Drops the first groups; the numbers of the others decrease by as many.
     fn forget(&mut self, groups: usize) {
         self.largest.drain(..groups);
         let gone = (groups as u64) << BAR;
@@ -203,7 +203,7 @@ impl GroupsAccumulator for Bars {
     }
 }
 
-/// The values that are there and pass the filter.
+/// Calls `take` with row and value for each value that is not NULL and passes the filter.
 fn each(values: &ArrayRef, filter: Option<&BooleanArray>, mut take: impl FnMut(usize, i64)) {
     let values = values.as_primitive::<Int64Type>();
     for (row, value) in values.iter().enumerate() {
@@ -215,7 +215,7 @@ fn each(values: &ArrayRef, filter: Option<&BooleanArray>, mut take: impl FnMut(u
     }
 }
 
-/// The bars of the one group of a query without GROUP BY.
+/// The histogram of a query without GROUP BY: one group.
 struct One(Bars);
 
 impl Debug for One {

@@ -1,5 +1,5 @@
-//! What the engine answers wrongly without a word, found beside DuckDB and PostgreSQL (DataFusion up to 55.2): it is refused,
-//! with what to write instead. A wrong answer is worse than none.
+//! Refuses statements that DataFusion (up to 55.2) answers wrongly without an error, found by comparison with DuckDB
+//! and PostgreSQL. The error says what to write instead. A wrong answer is worse than none.
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{JoinConstraint, JoinType, Result, plan_err};
@@ -8,7 +8,7 @@ use datafusion::logical_expr::{Expr, Limit, LogicalPlan, Subquery};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-/// Refuses a plan that would be answered wrongly.
+/// Refuses a logical plan with an operation that is known to be answered wrongly.
 pub(super) fn check(plan: &LogicalPlan) -> Result<()> {
     plan.apply_with_subqueries(|node| {
         match node {
@@ -31,7 +31,8 @@ pub(super) fn check(plan: &LogicalPlan) -> Result<()> {
     Ok(())
 }
 
-/// What must hold of a row by itself: `x IN (SELECT ...)` is answered rightly here.
+/// Checks a term between the ANDs of a WHERE clause: `x IN (SELECT ...)` is answered rightly here, unlike inside other
+/// expressions.
 fn conjunct(predicate: &Expr) -> Result<()> {
     match predicate {
         Expr::InSubquery(of) if of.negated && !of.subquery.outer_ref_columns.is_empty() => {
@@ -45,7 +46,7 @@ fn conjunct(predicate: &Expr) -> Result<()> {
     }
 }
 
-/// An expression inside another one, or of a column.
+/// Checks an expression that is not a term of WHERE by itself: a part of a term, or the value of a column.
 fn nested(expr: &Expr) -> Result<()> {
     expr.apply(|part| {
         match part {
@@ -74,7 +75,7 @@ fn nested(expr: &Expr) -> Result<()> {
     Ok(())
 }
 
-/// A subquery that is answered anew for each row outside.
+/// Checks a subquery; a correlated one, which is answered anew for each outer row, must have no OFFSET.
 fn inside(subquery: &Subquery) -> Result<()> {
     let skips = |node: &LogicalPlan| Ok(matches!(node, LogicalPlan::Limit(Limit { skip: Some(_), .. })));
     if !subquery.outer_ref_columns.is_empty() && subquery.subquery.exists(skips)? {
@@ -85,7 +86,7 @@ fn inside(subquery: &Subquery) -> Result<()> {
     Ok(())
 }
 
-/// Does it give one row, whatever there is?
+/// Does the plan give exactly one row whatever its input is, as an aggregate without GROUP BY does?
 fn is_one_row(plan: &LogicalPlan) -> bool {
     match plan {
         LogicalPlan::Aggregate(aggregate) => aggregate.group_expr.is_empty(),
@@ -95,7 +96,7 @@ fn is_one_row(plan: &LogicalPlan) -> bool {
     }
 }
 
-/// Refuses what the engine reads and then forgets.
+/// Refuses words that the engine parses and then ignores: TABLESAMPLE.
 pub(super) fn words(tokens: &[Token]) -> anyhow::Result<()> {
     let samples = |token: &Token| matches!(token, Token::Word(word) if word.keyword == Keyword::TABLESAMPLE);
     anyhow::ensure!(!tokens.iter().any(samples), "TABLESAMPLE takes no sample here: use WHERE seq % 10 = 0");

@@ -1,4 +1,4 @@
-//! The rules of the physical optimizer, without those that answer wrongly.
+//! The rules of DataFusion's physical optimizer, without those or with a cover around those that make answers wrong.
 
 use super::plain::Forget;
 use super::skip::Blind;

@@ -1,4 +1,4 @@
-//! The session: threads, a bounded pool of memory that spills to disk, and the tables that SQL can name.
+//! The SQL session: its threads, its bounded memory that spills to disk, and the tables that SQL can name.
 
 use super::access::Access;
 use super::depth;
@@ -35,30 +35,31 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use tokio::runtime::Runtime;
 
-/// Memory that sorts, joins and aggregations may hold before they spill, unless told otherwise: 256 MiB.
+/// Default of [`Settings::memory`]: bytes that sorts, joins and aggregations may hold before they spill, 256 MiB.
 pub const MEMORY: u64 = 256 << 20;
 
-/// With less not even an aggregation of a few rows can begin: 16 MiB.
+/// Least [`Settings::memory`], bytes (16 MiB): with less not even an aggregation of a few rows can begin.
 const LEAST: u64 = 16 << 20;
 
-/// Runs that are merged at once: a merge takes memory for as many as it may, and would leave none for the operators beside it.
+/// Spilled runs that are merged at once, at most. A merge takes memory for as many as it may, and would leave none for
+/// the operators beside it.
 const MERGED: usize = 8;
 
-/// Planning recurses, and deeply in a debug build.
+/// Stack of the threads that plan and run queries, bytes: planning recurses, and deeply in a debug build.
 const STACK: usize = 16 << 20;
 
 /// How an engine is set up.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Threads and partitions; one per processor when absent.
+    /// Number of threads, and of partitions of a plan; `None`: one per processor.
     pub threads: Option<usize>,
     /// Bytes that sorts, joins and aggregations may hold together before they spill.
     pub memory: u64,
-    /// Where they spill to; the system's directory for temporary files when absent.
+    /// Directory in which they spill; `None`: the system's directory for temporary files.
     pub spill: Option<PathBuf>,
-    /// What the model leaves out.
+    /// Configuration of the model that `virtualize` runs: the places whose files it leaves out.
     pub places: Config,
-    /// What SQL may do to files.
+    /// Whether SQL may read and write files beside the registered tables.
     pub access: Access,
 }
 
@@ -68,7 +69,7 @@ impl Default for Settings {
     }
 }
 
-/// Starts the threads that queries run on.
+/// Starts the tokio threads that queries run on.
 fn start(threads: usize) -> Result<Runtime> {
     // When tokio cannot start one of them it panics, and then waits for ever for those that it has started.
     panics::abandon(move || {
@@ -78,14 +79,14 @@ fn start(threads: usize) -> Result<Runtime> {
     })
 }
 
-/// A SQL engine.
+/// A SQL engine: a DataFusion session with ioriot's tables, functions and limits.
 pub struct Engine {
     runtime: Runtime,
     ctx: SessionContext,
     access: Access,
     functions: Vec<Arc<dyn Function>>,
     made: Made,
-    /// What tables are read from, for messages.
+    /// The files that tables are read from, for the message when the engine panics on one of them.
     files: Mutex<Vec<PathBuf>>,
 }
 
@@ -145,7 +146,8 @@ impl Engine {
         Ok(Engine { runtime, ctx, access: settings.access, functions, made: Made::default(), files: Mutex::default() })
     }
 
-    /// Runs a future to its end on a thread with room to plan on.
+    /// Runs a future to its end on a new thread whose stack is large enough for planning (`STACK`); a panic becomes an
+    /// error.
     ///
     /// # Errors
     /// What the future returns, or that the thread could not be started.
@@ -159,14 +161,14 @@ impl Engine {
         })
     }
 
-    /// What to say when a decoder or the engine itself panicked.
+    /// The message when a decoder or the engine itself panicked: it names the files that were read.
     fn given_up(&self) -> String {
         let files = self.files.lock().map_or(Vec::new(), |files| files.clone());
         let names: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
         format!("one of these files is damaged, or the SQL engine is at fault: {}", names.join(", "))
     }
 
-    /// The DataFusion session, for those inside the engine's borders.
+    /// The DataFusion session, for the modules of `engine`.
     pub fn ctx(&self) -> &SessionContext {
         &self.ctx
     }
@@ -179,10 +181,12 @@ impl Engine {
         Ok(self.ctx.state_ref().write().config_mut().options_mut().set(option, value)?)
     }
 
-    /// Plans a statement.
+    /// Plans one statement. A CREATE or DROP takes effect at once; the rows of a query are computed when the result is
+    /// executed.
     ///
     /// # Errors
-    /// When it is not SQL, names what is not there, or does what the settings do not allow.
+    /// When it is not exactly one SQL statement, names what does not exist, is answered wrongly by the engine
+    /// (`refuse.rs`), or does what the settings do not allow.
     pub fn sql(&self, sql: &str) -> Result<DataFrame> {
         depth::check(sql)?;
         self.block_on(async {
@@ -200,10 +204,10 @@ impl Engine {
         })
     }
 
-    /// Plans a predicate, or any other expression, over rows of this schema.
+    /// Plans a predicate or another SQL expression over rows of this schema.
     ///
     /// # Errors
-    /// When it is none, or names what is not there.
+    /// When the text is no expression, or names a column that does not exist.
     pub fn expression(&self, sql: &str, schema: &DFSchema) -> Result<Expr> {
         depth::check(sql)?;
         let parsed = self.parser(sql, &Postgres::bounded(sql))?.parse_into_expr().map_err(plain)?;
@@ -215,16 +219,18 @@ impl Engine {
         DFParserBuilder::new(sql).with_dialect(dialect).with_recursion_limit(deepest).build().map_err(plain)
     }
 
-    /// Registers a Parquet file as a table; its stated sort order is kept. `path` is what messages call it. It is believed: who has it
-    /// from elsewhere has all of it looked at first ([`crate::schema::check::whole`]).
+    /// Registers a Parquet file as table `name`; its stated sort order is kept. `path` is used in messages only. The
+    /// file's contents are trusted: for a file from elsewhere the caller checks all of it first
+    /// ([`crate::schema::check::whole`]).
     ///
     /// # Errors
-    /// When the name is taken, or its columns make no table.
+    /// When the name is taken, or the file's columns cannot be read as a table.
     pub fn register(&self, name: &str, path: &Path, file: Checked) -> Result<()> {
         self.table(name, path, file, Texts::Whole)
     }
 
-    /// The same for a table whose rows only stream by: its texts are views of the pages they stand in, and not copied.
+    /// As [`Engine::register`], for a table whose rows only stream by: its texts are views into the decoded Parquet
+    /// pages instead of copies.
     ///
     /// # Errors
     /// As [`Engine::register`].
@@ -243,7 +249,7 @@ impl Engine {
     }
 }
 
-/// A fault of the SQL; the engine would show it as programmers see it.
+/// An error without DataFusion's wrapping when the SQL text itself is at fault.
 fn plain(error: DataFusionError) -> anyhow::Error {
     match error.find_root() {
         DataFusionError::SQL(fault, _) => anyhow!("{fault}"),

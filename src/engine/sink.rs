@@ -1,7 +1,7 @@
-//! From a query to a Parquet file whose bytes depend on the rows alone.
+//! Writes the rows of a query to a Parquet file whose bytes depend on the rows alone.
 //!
-//! The rows are cut anew into chunks of one size, so neither the number of partitions nor the batches of the engine
-//! show in the file, and its hash is a fingerprint of its rows.
+//! The rows are cut anew into chunks of one size, so neither the number of partitions nor the engine's batch size
+//! changes the file, and its hash is a fingerprint of its rows.
 
 use super::cluster::{By, Cluster};
 use crate::panics;
@@ -23,25 +23,25 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use xxhash_rust::xxh3::Xxh3Default;
 
-/// Rows in a chunk. Row groups are multiples of it.
+/// Rows that are handed to the Parquet writer at once.
 const CHUNK: usize = 8192;
-/// Batches between the query and the writer: both work at once, and little waits.
+/// Batches that may wait between the query and the writer's thread: both work at once, and little memory is held.
 const AHEAD: usize = 2;
 
-/// What was written.
+/// What [`write`] has written.
 #[derive(Clone, Copy, Debug)]
 pub struct Written {
-    /// Rows.
+    /// Number of rows.
     pub rows: u64,
     /// xxh3 of the file's bytes.
     pub hash: u64,
 }
 
-/// Writes the rows of a query to a Parquet file, in their order or, with `by`, with those of a lane together. `schema`
-/// fixes names and what may be absent; `tick` is told of rows as they are done.
+/// Writes the rows of a query to a Parquet file: in their order or, with `by`, grouped by lane (`cluster.rs`). `schema`
+/// gives the names of columns and which may be NULL; `tick` is called with the number of rows of each batch.
 ///
 /// # Errors
-/// When the query fails, a value is absent that may not be, or the file cannot be written.
+/// When the query fails, a value is NULL in a column that may not be, or the file cannot be written.
 pub async fn write(
     mut rows: SendableRecordBatchStream,
     schema: SchemaRef,
@@ -65,7 +65,7 @@ pub async fn write(
     writer.finish()
 }
 
-/// A thread that writes batches.
+/// A thread that writes batches to a Parquet file, and the queue to it.
 struct Writer {
     queue: Option<SyncSender<Option<RecordBatch>>>,
     thread: Option<JoinHandle<Result<Written>>>,
@@ -79,12 +79,12 @@ impl Writer {
         Ok(Writer { queue: Some(send), thread: Some(thread) })
     }
 
-    /// Hands it a batch; says whether it still takes any.
+    /// Queues a batch for the thread; false when the thread has failed and takes no more.
     fn take(&mut self, batch: RecordBatch) -> bool {
         self.queue.as_ref().is_some_and(|queue| queue.send(Some(batch)).is_ok())
     }
 
-    /// Waits until everything is written.
+    /// Tells the thread that all batches have come, and waits until they are written.
     fn finish(mut self) -> Result<Written> {
         if let Some(queue) = self.queue.take() {
             let _ = queue.send(None); // it has failed and says why below
@@ -95,7 +95,8 @@ impl Writer {
 }
 
 impl Drop for Writer {
-    /// When the query has failed nothing may be writing any more: the caller removes the files.
+    /// Waits for the thread: when the query has failed nothing may be writing any more, since the caller removes the
+    /// files.
     fn drop(&mut self) {
         drop(self.queue.take());
         if let Some(thread) = self.thread.take() {
@@ -104,7 +105,7 @@ impl Drop for Writer {
     }
 }
 
-/// The batches that a writer is handed.
+/// The receiving end of a writer's queue; `None` in it marks the end of the rows.
 struct Batches(Receiver<Option<RecordBatch>>);
 
 impl Batches {
@@ -141,7 +142,7 @@ fn write_all(batches: Batches, schema: &SchemaRef, file: File, properties: Write
     }
 }
 
-/// A table that is written chunk by chunk, however its rows arrive.
+/// A Parquet file that is written in chunks of [`CHUNK`] rows, whatever the size of the batches that come.
 struct Chunks {
     writer: ArrowWriter<Hashing>,
     schema: SchemaRef,
@@ -189,7 +190,7 @@ impl Chunks {
     }
 }
 
-/// Makes one batch of several.
+/// Joins batches into one, and empties the list.
 fn join(schema: &SchemaRef, parts: &mut Vec<RecordBatch>) -> Result<RecordBatch> {
     let batch = match parts.as_slice() {
         [one] => one.clone(),
@@ -199,7 +200,7 @@ fn join(schema: &SchemaRef, parts: &mut Vec<RecordBatch>) -> Result<RecordBatch>
     Ok(batch)
 }
 
-/// A file that hashes what it is given.
+/// A buffered file that hashes (xxh3) what is written to it.
 struct Hashing {
     file: BufWriter<File>,
     hash: Xxh3Default,

@@ -1,8 +1,9 @@
-//! Limits that leave out rows, out of the sight of the rule that moves sorts.
+//! Hides limits with an OFFSET from the optimizer rule that moves sorts.
 //!
-//! EnsureRequirements moves a sort below a limit and has it give as many rows as the limit gives, also when the limit leaves out
-//! some before (DataFusion up to 55.2): `SELECT * FROM (SELECT seq, reason FROM fates ORDER BY seq LIMIT 6 OFFSET 5) ORDER BY seq,
-//! reason` gave one row. So for that rule such a limit is a node that no sort passes, and whose rows have no order.
+//! EnsureRequirements moves a sort below a limit and has the sort give as many rows as the limit, even where the limit
+//! skips some rows first (DataFusion up to 55.2): `SELECT * FROM (SELECT seq, reason FROM fates ORDER BY seq LIMIT 6
+//! OFFSET 5) ORDER BY seq, reason` gave one row. So while that rule runs, such a limit is a node that no sort is moved
+//! past, and whose output has no order.
 
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, internal_err};
@@ -23,7 +24,7 @@ use datafusion::physical_plan::{
 use std::fmt;
 use std::sync::Arc;
 
-/// The rule, without sight of limits that leave out rows.
+/// An optimizer rule that is run while limits with an OFFSET are hidden from it.
 #[derive(Debug)]
 pub(super) struct Blind(pub Arc<dyn PhysicalOptimizerRule + Send + Sync>);
 
@@ -53,19 +54,20 @@ impl PhysicalOptimizerRule for Blind {
     }
 }
 
-/// A limit that is out of sight.
+/// Stand-in for a limit with an OFFSET while the rule runs; it is never executed.
 #[derive(Clone, Debug)]
 struct Hidden {
     input: Arc<dyn ExecutionPlan>,
     skip: usize,
     fetch: Option<usize>,
-    /// The order in which rows are left out.
+    /// The order that the limit's input must have, so that the same rows are skipped.
     order: Option<LexOrdering>,
     properties: Arc<PlanProperties>,
 }
 
 impl Hidden {
-    /// Projections may lack the columns that the rows are in the order of, and do not mind which rows they get.
+    /// Replaces the limit by a hidden one, below the projections in its input: a projection may drop the columns that
+    /// rows are sorted by, and works on any rows.
     fn below_projections(limit: &GlobalLimitExec, input: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
         match input.downcast_ref::<ProjectionExec>() {
             Some(projection) => {
@@ -94,14 +96,15 @@ impl Hidden {
     }
 }
 
-/// The order that rows come in, as far as it is asked for.
+/// The order of a plan's output where a sort makes it; `None` where there is none or a window function only promises
+/// it.
 fn order(plan: &Arc<dyn ExecutionPlan>) -> Option<LexOrdering> {
     if let Some(sort) = plan.downcast_ref::<SortExec>() {
         return Some(sort.expr().clone());
     }
     match plan.children().as_slice() {
         [input] if plan.maintains_input_order() == [true] && plan.schema() == input.schema() => order(input),
-        // A window says of its rows what will be so when they come sorted, which they do not yet.
+        // A window function states the order that its rows will have once its input is sorted, which it is not yet.
         _ => plan.properties().output_ordering().filter(|_| !windowed(plan)).cloned(),
     }
 }

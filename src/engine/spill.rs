@@ -1,6 +1,6 @@
-//! Where sorts, joins and aggregations spill to: files without a name.
+//! Temporary files, without a name, to which sorts, joins and aggregations spill.
 //!
-//! What has no name is gone with the process that has it open, however that ends, and nobody else can open it.
+//! A nameless file is gone when the process that has it open ends, however it ends, and nobody else can open it.
 
 use crate::files;
 use crate::signal::Transient;
@@ -15,16 +15,16 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
-/// Bytes that are read at once.
+/// Bytes of a spill file that are read at once.
 const PIECE: usize = 128 << 10;
 
-/// Makes files on the file system of this directory.
+/// Makes nameless files on the file system of this directory.
 #[derive(Debug)]
 pub struct Spill(pub PathBuf);
 
 impl TempFileFactory for Spill {
     fn create_temp_file(&self, _: &str) -> Result<Arc<dyn SpillFile>> {
-        // Where a file must have a name for a moment, no signal comes in between.
+        // Where O_TMPFILE is not supported the file has a name for a moment: signals are held off until it is removed.
         let made = Transient::make(|| true, || files::nameless(&self.0));
         let (_, file) = made.map_err(|error| {
             let text = format!("cannot spill to {}: {error}", self.0.display());
@@ -56,7 +56,7 @@ impl SpillFile for Spilled {
     }
 }
 
-/// Appends: the position of the descriptor is the writer's, reads say their own.
+/// Appends to a spill file with write(2), which moves the descriptor's position; readers use pread(2).
 struct Writer(Arc<File>);
 
 impl Write for Writer {

@@ -1,29 +1,29 @@
-//! Where SQL statements end: at each `;` that the parser's own tokenizer takes for one.
+//! Splits SQL text into statements: at each `;` that the parser's own tokenizer sees as one.
 
 use super::dialect::POSTGRES;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
-/// A text as statements.
+/// SQL text cut into statements.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Cut<'a> {
-    /// Those that a `;` ends, without it. Blanks and comments alone are none.
+    /// The statements that a `;` ends, without the `;`. Blanks and comments alone are no statement.
     pub ended: Vec<&'a str>,
-    /// What follows the last `;`.
+    /// The text after the last `;`.
     pub rest: &'a str,
-    /// What that is.
+    /// What [`Cut::rest`] is.
     pub is: Rest,
 }
 
-/// What follows the last `;`.
+/// What the text after the last `;` is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rest {
-    /// Blanks and comments.
+    /// Only blanks and comments.
     Blank,
-    /// A statement, or the beginning of one.
+    /// A statement that no `;` ends, or the beginning of one.
     Begun,
-    /// The same, and its end is inside a text, a name or a comment.
+    /// A beginning of a statement that ends inside a quoted text, a quoted name or a comment.
     Inside,
-    /// No SQL, whatever follows.
+    /// Not SQL, whatever may follow.
     Wrong,
 }
 
@@ -31,7 +31,7 @@ pub enum Rest {
 pub fn cut(sql: &str) -> Cut<'_> {
     let mut tokens = Vec::new();
     let read = Tokenizer::new(&POSTGRES, sql).tokenize_with_location_into_buf(&mut tokens);
-    // The tokenizer counts lines and letters, we need bytes.
+    // The tokenizer gives line and column in characters; slices need bytes.
     let mut places = sql.char_indices().scan((1, 1), |place, (at, letter)| {
         let here = *place;
         *place = if letter == '\n' { (here.0 + 1, 1) } else { (here.0, here.1 + 1) };

@@ -1,4 +1,4 @@
-//! A stage is a file with one SELECT; its stem is the name of the relation it defines.
+//! Stages: a stage is a file with one SELECT, and its stem is the name of the relation it defines.
 //!
 //! The comments at its head say what the relation means and holds, and list its columns:
 //! ```sql
@@ -9,10 +9,10 @@
 //! -- @column calls BIGINT how often
 //! SELECT ...
 //! ```
-//! `@column` lines have name, SQL type and meaning. `@from` names columns that are those of a table of a dataset, of `walk` or
-//! of `measures` (all of the table when it names none): type and meaning are said there. The list is checked against what the SQL engine
-//! plans, so the documentation made from it cannot be wrong. The word `{arguments}` stands, in the head and in the SQL, for the
-//! event columns that an op carries, with commas between them ([`ARGUMENTS`]).
+//! `@column` lines have name, SQL type and meaning. `@from` names columns of a dataset table, of `walk` or of
+//! `measures` (all columns when it names none), whose type and meaning are defined there. The list is checked against
+//! what the SQL engine plans, so the documentation made from it cannot be wrong. The word `{arguments}` stands, in the
+//! head and in the SQL, for the event columns that an op carries, with commas between them ([`ARGUMENTS`]).
 
 use super::measures::MEASURES;
 use super::session::Engine;
@@ -27,41 +27,41 @@ use datafusion::dataframe::DataFrame;
 use std::borrow::Cow;
 use std::path::Path;
 
-/// What stands for [`ARGUMENTS`].
+/// The placeholder that is replaced by the names of [`ARGUMENTS`].
 const WORD: &str = "{arguments}";
 
-/// A stage: the relation's name and its text.
+/// A stage: a named relation and the SQL file that defines it.
 #[derive(Clone, Debug)]
 pub struct Stage {
-    /// The relation.
+    /// Name of the relation, and stem of the file.
     pub name: &'static str,
-    /// The file's text.
+    /// Contents of the SQL file, head comments included.
     pub sql: Cow<'static, str>,
 }
 
-/// What the head of a stage says.
+/// The head comments of a stage, parsed.
 #[derive(Clone, Debug, Default)]
 pub struct Doc {
-    /// Meaning and invariant, as Markdown.
+    /// Meaning and invariants of the relation, as Markdown: the comment lines without `@`.
     pub text: String,
-    /// Relations that must be there for this one to be defined.
+    /// Relations that must exist before this one is defined (`@needs`).
     pub needs: Vec<String>,
-    /// Columns by which its rows ascend.
+    /// Columns by which the rows are sorted in ascending order (`@order`).
     pub order: Vec<String>,
-    /// Name, SQL type and meaning of each column.
+    /// Name, SQL type and meaning of each column, in order (`@column` and `@from`).
     pub columns: Vec<(String, String, String)>,
 }
 
 impl Stage {
-    /// A stage that is built in.
+    /// A stage whose SQL is compiled into the program.
     pub const fn new(name: &'static str, sql: &'static str) -> Stage {
         Stage { name, sql: Cow::Borrowed(sql) }
     }
 
-    /// The stage as a directory of edited stages has it; a stage that is not there stays as built in.
+    /// The stage with its SQL read from `dir/NAME.sql`; the built-in SQL when there is no such file.
     ///
     /// # Errors
-    /// When the file is there and cannot be read.
+    /// When the file exists and cannot be read, or is not UTF-8.
     pub fn edited(&self, dir: &Path) -> Result<Stage> {
         let file = dir.join(format!("{}.sql", self.name));
         match files::text(&file) {
@@ -74,7 +74,7 @@ impl Stage {
         }
     }
 
-    /// The text with every word filled in.
+    /// The SQL text with the placeholder `{arguments}` replaced.
     pub fn text(&self) -> Cow<'_, str> {
         if !self.sql.contains(WORD) {
             return Cow::Borrowed(&self.sql);
@@ -82,10 +82,10 @@ impl Stage {
         Cow::Owned(self.sql.replace(WORD, &ARGUMENTS.map(Col::name).join(", ")))
     }
 
-    /// The head of the file.
+    /// Parses the head comments of the file.
     ///
     /// # Errors
-    /// When a `@column` line lacks its type, or a `@from` line names what is not there.
+    /// When a `@column` line lacks its type, or a `@from` line names a table or column that does not exist.
     pub fn doc(&self) -> Result<Doc> {
         let mut doc = Doc::default();
         let sql = self.text();
@@ -112,7 +112,7 @@ impl Stage {
         Ok(doc)
     }
 
-    /// Plans the stage and checks its columns against its head.
+    /// Plans the stage's query and checks that its columns are those that its head lists.
     ///
     /// # Errors
     /// When the SQL cannot be planned or makes other columns than the head lists.
@@ -122,7 +122,8 @@ impl Stage {
         Ok(frame)
     }
 
-    /// Plans the stage and makes it a relation that later stages can name.
+    /// Plans the stage and registers it as a view under its name, for later stages; a relation of that name is
+    /// replaced.
     ///
     /// # Errors
     /// As [`Stage::plan`].
@@ -149,7 +150,7 @@ impl Stage {
     }
 }
 
-/// The columns that a `@from` line names: `RELATION COLUMN ...`.
+/// Columns (name, SQL type, meaning) that a `@from` line takes over: `RELATION COLUMN ...`.
 fn shared(line: &str) -> Result<Vec<(String, String, String)>> {
     let mut words = line.split([' ', ',']).filter(|word| !word.is_empty());
     let relation = words.next().unwrap_or_default();
@@ -174,7 +175,7 @@ fn shared(line: &str) -> Result<Vec<(String, String, String)>> {
     names.iter().map(|name| one(name).with_context(|| format!("{relation} has no column {name}"))).collect()
 }
 
-/// The SQL name of an Arrow type: the ways to store text are one type here.
+/// The SQL name of an Arrow type; all Arrow types for text are VARCHAR.
 pub fn type_name(ty: &DataType) -> String {
     match ty {
         DataType::Int64 => "BIGINT".into(),

@@ -1,4 +1,4 @@
-//! A Parquet file as a table: what was opened and looked at is what is read, whatever its name leads to by now.
+//! A Parquet file as a table. It is read through the descriptor that was checked, whatever its path leads to by now.
 
 use crate::panics;
 use crate::schema::check::{Checked, Parquet};
@@ -28,32 +28,32 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-/// How texts come out of a table.
+/// How text columns of a table are decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Texts {
-    /// Copied.
+    /// As strings of their own, copied out of the Parquet pages.
     Whole,
-    /// As views of the pages they stand in.
+    /// As views into the decoded Parquet pages, which they keep in memory.
     Views,
 }
 
-/// A table that is one Parquet file.
+/// A table that is one Parquet file, opened and checked.
 #[derive(Debug)]
 pub(super) struct Stored {
     schema: SchemaRef,
-    /// What the engine knows of it: a name to show, its size, statistics and order.
+    /// What DataFusion is told of the file: its path for display, its size, statistics and sort order.
     file: PartitionedFile,
     opened: Arc<Opened>,
 }
 
 impl Stored {
-    /// The table in a file; `path` is what it is called.
+    /// The table in a checked file; `path` is used for display and messages only.
     ///
     /// # Errors
-    /// When its columns make no table.
+    /// When its schema or statistics cannot be decoded.
     pub fn new(path: &Path, file: Checked, texts: Texts) -> anyhow::Result<Stored> {
         let contents = &file.contents;
-        // What is written there may be too much for the library.
+        // Decoding of hostile metadata may panic inside the library.
         let (schema, statistics, order) = panics::contain(|| {
             let arrow = ArrowReaderMetadata::try_new(Arc::clone(contents), ArrowReaderOptions::new())?;
             let bare = |field: &Arc<Field>| field.as_ref().clone().with_metadata(HashMap::new());
@@ -80,7 +80,7 @@ impl TableProvider for Stored {
         TableType::Base
     }
 
-    /// Filters leave out row groups and pages; which rows they hold for is asked again.
+    /// Filters are used to skip row groups and pages only (`Inexact`): DataFusion applies them again to the rows.
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
         Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
     }
@@ -106,7 +106,7 @@ impl TableProvider for Stored {
     }
 }
 
-/// Hands out readers of one open file.
+/// Makes readers of one open Parquet file, for DataFusion.
 #[derive(Debug)]
 struct Opened(Checked);
 
@@ -152,7 +152,7 @@ fn length(range: &Range<u64>) -> usize {
     usize::try_from(range.end - range.start).unwrap_or(usize::MAX)
 }
 
-/// Reads where waiting for a disk keeps no query from working.
+/// Runs a read on tokio's threads for blocking work, so that waiting for a disk does not hold up queries.
 async fn aside<T: Send + 'static>(read: impl FnOnce() -> Read<T> + Send + 'static) -> Read<T> {
     tokio::task::spawn_blocking(read).await.unwrap_or_else(|error| Err(ParquetError::External(Box::new(error))))
 }

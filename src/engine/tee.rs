@@ -1,9 +1,9 @@
-//! A relation that is worked out once while several queries read it.
+//! A relation that is computed once while several queries read it.
 //!
-//! Writing it to a file and reading that file for each query would cost more than working it out. Each place where a
-//! planned query reads the relation has a queue of its own, and gets every batch as it is made; batches are shared, not
-//! copied. The slowest reader holds up the others, so a query must not wait for the end of one of its places before it
-//! reads the next: [`Tee::scans`] tells how many a query has.
+//! Writing it to a file and reading that file for each query would cost more than computing it. Each place (table scan)
+//! where a planned query reads the relation has a queue of its own and gets every batch as it is made; batches are
+//! shared, not copied. The slowest reader holds up the others, so a query must not wait for the end of one of its
+//! places before it reads the next: [`Tee::scans`] tells how many a query has.
 
 use super::Engine;
 use anyhow::Result;
@@ -25,10 +25,10 @@ use futures::future::{try_join, try_join_all};
 use futures::{SinkExt, StreamExt, stream};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Batches that wait for a reader.
+/// Batches that may wait in the queue of a reader.
 const AHEAD: usize = 2;
 
-/// A relation that is worked out once while several queries read it.
+/// A relation that is computed once and streamed to all queries that read it.
 pub struct Tee {
     name: &'static str,
     rows: DataFrame,
@@ -36,10 +36,10 @@ pub struct Tee {
 }
 
 impl Tee {
-    /// Defines relation `name`, whose rows come in the order of columns `by`.
+    /// Registers relation `name` with these rows, which come sorted by columns `by`, ascending.
     ///
     /// # Errors
-    /// When the engine does not take it.
+    /// When DataFusion does not accept the table.
     pub fn new(engine: &Engine, name: &'static str, rows: DataFrame, by: Vec<String>) -> Result<Tee> {
         let schema = Arc::clone(rows.schema().inner());
         let source = Arc::new(Source { schema, by, readers: Mutex::default() });
@@ -48,7 +48,7 @@ impl Tee {
         Ok(Tee { name, rows, source })
     }
 
-    /// In how many places a query reads it.
+    /// Number of places (table scans) in which a query reads the relation, subqueries included.
     ///
     /// # Errors
     /// When the plan cannot be read.
@@ -61,13 +61,13 @@ impl Tee {
         Ok(scans)
     }
 
-    /// The query behind it, for who would rather write it to a file.
+    /// The query that computes the relation, for a caller that writes it to a file instead.
     pub fn into_rows(self) -> DataFrame {
         self.rows
     }
 
-    /// Works the relation out, for every reader planned so far; `tick` is told of rows as they are done. When that fails
-    /// the readers see an early end.
+    /// Computes the relation and sends each batch to every reader planned so far; `tick` is called with the number of
+    /// rows of each batch. When it fails the readers see an early end.
     async fn pour(self, tick: impl Fn(u64) + Send) -> Result<()> {
         let mut readers = std::mem::take(&mut *self.source.readers());
         let mut rows = self.rows.execute_stream().await?;
@@ -75,7 +75,7 @@ impl Tee {
             tick(batch.num_rows() as u64);
             let mut left = Vec::with_capacity(readers.len());
             for mut reader in readers {
-                // One that is gone had enough.
+                // A reader that has dropped its queue wants no more rows.
                 if reader.send(batch.clone()).await.is_ok() {
                     left.push(reader);
                 }
@@ -86,10 +86,11 @@ impl Tee {
     }
 }
 
-/// Runs what reads a relation while it is worked out, if it streams by; `tick` is told of its rows as they are done.
+/// Runs these readers while the relation is computed, if there is a `tee`; `tick` is called with the number of its rows
+/// as they are made.
 ///
 /// # Errors
-/// What fails first. Then everything is stopped.
+/// The first failure of any of them; the others are stopped.
 pub async fn together<T>(
     readers: Vec<impl Future<Output = Result<T>>>,
     tee: Option<Tee>,
@@ -105,7 +106,7 @@ pub async fn together<T>(
     Ok(made)
 }
 
-/// The table that queries are planned on.
+/// The table that stands for the relation in queries: each scan of it adds a reader.
 #[derive(Debug)]
 struct Source {
     schema: SchemaRef,
@@ -145,7 +146,7 @@ impl TableProvider for Source {
     }
 }
 
-/// One place where a query reads the relation.
+/// The receiving end of one place where a query reads the relation; it can be executed once.
 #[derive(Debug)]
 struct Reader {
     schema: SchemaRef,

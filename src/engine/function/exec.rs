@@ -1,4 +1,4 @@
-//! The plan node: one stream, in the order that a function asks for, through its state.
+//! Physical plan node of a table function: feeds one input stream, sorted as the function asks, through its state.
 
 use super::{Function, Key, Running};
 use arrow::array::{AsArray, RecordBatch};
@@ -21,7 +21,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use std::fmt;
 use std::sync::Arc;
 
-/// Runs a function over its input.
+/// Physical plan node that runs a table function over its one input, in a single partition.
 #[derive(Debug)]
 pub struct FunctionExec {
     input: Arc<dyn ExecutionPlan>,
@@ -32,10 +32,10 @@ pub struct FunctionExec {
 }
 
 impl FunctionExec {
-    /// A node that makes batches of `schema`.
+    /// A node over `input` that makes batches of `schema`.
     ///
     /// # Errors
-    /// When the input lacks a column of its order.
+    /// When the input lacks a column that the function wants it sorted by, or the function asks for no order.
     pub fn new(input: Arc<dyn ExecutionPlan>, schema: SchemaRef, function: Arc<dyn Function>) -> Result<FunctionExec> {
         let order = function.order().iter().map(|key| sort(*key, &input.schema())).collect::<Result<Vec<_>>>()?;
         let order = LexOrdering::new(order).ok_or_else(|| plan_datafusion_err!("its input has no order"))?;
@@ -117,20 +117,20 @@ impl ExecutionPlan for FunctionExec {
     }
 }
 
-/// How far it is.
+/// State of the stream that a table function makes: the function's own state and the input that is left.
 struct State {
     running: Box<dyn Running>,
-    /// What is still to come.
+    /// The input stream; `None` once it has ended.
     input: Option<SendableRecordBatchStream>,
-    /// Rows of the last batch that are still to be taken.
+    /// Rows of the last input batch that were cut off and come next.
     rest: Option<RecordBatch>,
 }
 
-/// Bytes of texts that a function is given at a time: what it makes of them is as long again, several times, and waits in
-/// queues. Batches are cut by rows, and paths may be as long as a page.
+/// Bytes of text in one piece of input that a function is given. Its output repeats these texts several times and waits
+/// in queues, and batches are cut by number of rows while a path may be 4 KiB long.
 const PIECE: usize = 4 << 20;
 
-/// The first rows of a batch, and the others if there are too many bytes in it.
+/// Splits a batch with more than [`PIECE`] bytes of text: its first rows, and the rest (`None` if all fit).
 fn cut(batch: RecordBatch) -> (RecordBatch, Option<RecordBatch>) {
     let texts = batch.columns().iter().map(|column| match (column.as_string_view_opt(), column.as_string_opt::<i32>()) {
         (Some(views), _) => views.total_buffer_bytes_used(),

@@ -1,4 +1,4 @@
-//! Table functions that take one relation, in order, and remember: `FROM virtualize(events)`.
+//! Table functions with state that read one relation in a given order: `FROM virtualize(events)`.
 //!
 //! The argument is a relation: a table, a common table expression, or `(SELECT ...)` in its own parentheses. A function
 //! is one stream through one state, which neither the number of partitions below nor above it changes.
@@ -22,49 +22,49 @@ use std::fmt::Debug;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-/// A table function.
+/// A table function that streams over one relation: what it takes, in which order, and what it makes of it.
 pub trait Function: Debug + Send + Sync {
-    /// Its name in SQL.
+    /// The function's name in SQL.
     fn name(&self) -> &'static str;
 
-    /// All columns it can make of a relation.
+    /// The schema of all columns that the function can make of this relation.
     ///
     /// # Errors
-    /// When the relation is not what it takes.
+    /// When the relation lacks a column that the function needs, or has one that it makes itself.
     fn output(&self, input: &DFSchema) -> Result<Schema>;
 
-    /// The type in which it takes a column of its input; `None` when it has no use for it. `wanted` says that the query
-    /// above wants to see a column of this name.
+    /// The type to which a column of the input is cast for the function; `None` when the function does not read it.
+    /// `wanted` says that the query reads an output column of this name.
     fn takes(&self, field: &Field, wanted: bool) -> Option<DataType>;
 
-    /// The order in which it takes its input.
+    /// The columns by which the function needs its input sorted.
     fn order(&self) -> &'static [Key];
 
-    /// Columns by each of which its output ascends.
+    /// Columns by each of which the function's output is sorted in ascending order.
     fn ascends(&self) -> &'static [&'static str];
 
-    /// Begins to run on columns it takes, for columns that are wanted.
+    /// Starts a run: `input` is the schema of the columns it takes, `output` the columns that the query wants.
     ///
     /// # Errors
     /// When a column is missing.
     fn start(&self, input: &Schema, output: SchemaRef) -> Result<Box<dyn Running>>;
 }
 
-/// A part of an order.
+/// A sort key: a column and its direction.
 #[derive(Clone, Copy, Debug)]
 pub enum Key {
-    /// From the least value to the greatest.
+    /// Ascending.
     Up(&'static str),
-    /// From the greatest to the least.
+    /// Descending.
     Down(&'static str),
 }
 
-/// A table function at work.
+/// State of a table function during one run of a query.
 pub trait Running: Send {
-    /// The rows that follow from a batch.
+    /// The output rows that follow from the next batch of input.
     ///
     /// # Errors
-    /// When the batch makes no sense.
+    /// When the batch has values that the function cannot take.
     fn step(&mut self, batch: &RecordBatch) -> Result<RecordBatch>;
 
     /// The next batch after the end of the input, or `None` when there is no more.
@@ -74,8 +74,8 @@ pub trait Running: Send {
     fn end(&mut self) -> Result<Option<RecordBatch>>;
 }
 
-/// Writes `virtualize(events)` as `virtualize((SELECT * FROM events))`: the engine looks up the tables of a statement
-/// before it plans it, and takes an argument that is a mere name for a column.
+/// Rewrites `virtualize(events)` to `virtualize((SELECT * FROM events))`. DataFusion looks up the tables of a statement
+/// before it plans it, and would take a bare name as an argument for a column.
 pub fn spell_out(statement: &mut Statement, functions: &[Arc<dyn Function>]) {
     if let Statement::Statement(statement) = statement {
         let _ = statement.as_mut().visit(&mut SpellOut(functions));
@@ -107,7 +107,7 @@ fn named<'a>(functions: &'a [Arc<dyn Function>], name: &ast::ObjectName) -> Opti
     functions.iter().find(|function| name.eq_ignore_ascii_case(function.name()))
 }
 
-/// Plans the functions in a FROM clause. What the engine calls a table function could not be one: it is given
+/// Plans calls of the [`Function`]s in a FROM clause. DataFusion's own table functions do not do: they are given
 /// expressions, not relations.
 #[derive(Debug)]
 pub struct Planner(pub Vec<Arc<dyn Function>>);
@@ -136,7 +136,7 @@ impl RelationPlanner for Planner {
     }
 }
 
-/// The relation that a function makes of another.
+/// A table function applied to a relation, as a table that DataFusion can scan.
 #[derive(Debug)]
 struct Call {
     function: Arc<dyn Function>,

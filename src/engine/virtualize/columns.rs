@@ -1,4 +1,5 @@
-//! What the walk adds to a row: the columns of a step, and of the facts known at the end.
+//! The columns that the walk (`virtualize`) adds to the rows of its input: what the model says of a call (a step), and
+//! the facts that it knows at the end.
 
 use crate::fate::{Fate, Origin, Reason};
 use crate::model::{Kind, Name, Step};
@@ -8,37 +9,37 @@ use crate::text;
 use arrow::datatypes::{DataType, Field, FieldRef};
 use std::sync::Arc;
 
-/// A column of the walk.
+/// A column that the walk adds.
 #[derive(Debug)]
 pub struct StepColumn {
     /// Name in SQL.
     pub name: &'static str,
-    /// What it means; nothing when it is the column of table ops or fates.
+    /// Its meaning, as Markdown; empty when it is that of the column of the same name in table ops or fates.
     doc: &'static str,
     pub(super) get: Get,
 }
 
-/// Where a column's value comes from: in the row of a step, and in the row of a fact.
+/// How a column's value is read, from a step and from a fact. Rows without a value have NULL.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Get {
-    /// What kind of row it is.
+    /// The kind of the row ([`Tag`]).
     Tag,
-    /// Position in the order of effects.
+    /// Position of the row in the order of effects.
     Pos,
     Int(fn(&Step) -> Option<i64>, fn(&Fact<'_>) -> Option<i64>),
     Path(fn(&Step) -> Option<&Name>, for<'a> fn(&Fact<'a>) -> Option<&'a Name>),
-    /// A word of a short list, by its number.
+    /// A word of a short list: the list, and how the word's index in it is read from a step.
     Word(fn() -> Vec<&'static str>, fn(&Step) -> Option<u8>),
     Yes(fn(&Step) -> Option<bool>, fn(&Fact<'_>) -> Option<bool>),
-    /// What the row touches.
+    /// The list of resources that the row touches, and how.
     Touches,
-    /// Text that only facts have.
+    /// Text that only rows of facts have.
     Text(fn(&Fact<'_>) -> Option<String>),
 }
 
 macro_rules! step {
     ($($name:literal $doc:literal $get:expr;)*) => {
-        /// The columns of the walk, in their order.
+        /// The columns that the walk adds, in their order in the output.
         pub static STEP: &[StepColumn] = &[$(StepColumn { name: $name, doc: $doc, get: $get }),*];
     };
 }
@@ -78,29 +79,30 @@ step! {
     "xattrs"    "of a fileset row: names of extended attributes, separated by commas"  Get::Text(|f| f.xattr_names());
 }
 
-/// What a row is, in column `tag`.
+/// Kind of a row of the walk, as in column `tag`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tag {
     /// A captured event.
     Event,
-    /// An op that the model inserted.
+    /// A file, directory or other path that must exist, or must not, before the replay.
     Insert,
     /// What must exist before.
     Fileset,
-    /// A range of such a file.
+    /// A range of bytes of a file of the fileset: one that is read, or a hole.
     Extent,
-    /// What must be there after.
+    /// A path that must be there after the replay.
     Expect,
-    /// How often the model had to infer something.
+    /// How often the model had to guess something of one kind.
     Guess,
-    /// How often it gave an answer of a kind.
+    /// How many answers of one kind the model gave, and how many of them were observed.
     Evidence,
 }
 
 /// The words of [`Tag`], in its order.
 pub(super) const TAGS: [&str; 7] = ["event", "insert", "fileset", "extent", "expect", "guess", "evidence"];
 
-/// Something the model knows when all events have been seen.
+/// A fact that the model knows once all events have been seen: an entry of the fileset, an extent, an expectation, or a
+/// count.
 #[derive(Clone, Copy, Debug)]
 pub struct Fact<'a> {
     pub tag: Tag,
@@ -118,13 +120,13 @@ pub struct Fact<'a> {
 }
 
 impl<'a> Fact<'a> {
-    /// A fact that says only this much.
+    /// A fact with these three values and no others.
     pub fn new(tag: Tag, path: Option<&'a Name>, kind: &'static str) -> Fact<'a> {
         let (offset, size, exact, perm, owner, group, mtime, target) = (None, None, None, None, None, None, None, None);
         Fact { tag, path, kind, offset, size, exact, perm, owner, group, mtime, target, xattrs: &[] }
     }
 
-    /// A fact about a file.
+    /// A fact about a file of this kind at this path.
     pub fn file(tag: Tag, path: &'a Name, kind: Kind) -> Fact<'a> {
         Fact::new(tag, Some(path), kind.name())
     }
@@ -138,7 +140,7 @@ impl<'a> Fact<'a> {
 }
 
 impl StepColumn {
-    /// Its Arrow field. Words are dictionaries: a byte each, with one shared list.
+    /// The column's Arrow field. Columns of words are dictionaries with one-byte keys.
     pub fn field(&self) -> Field {
         let ty = match self.get {
             Get::Pos | Get::Int(..) => DataType::Int64,
@@ -150,19 +152,19 @@ impl StepColumn {
         Field::new(self.name, ty, !matches!(self.get, Get::Tag | Get::Pos))
     }
 
-    /// What it means.
+    /// The column's meaning, for the documentation.
     pub fn doc(&self) -> &'static str {
         let of_table = || Table::Ops.column(self.name).or_else(|| Table::Fates.column(self.name));
         if self.doc.is_empty() { of_table().map_or("", |column| column.doc) } else { self.doc }
     }
 
-    /// The column of this name.
+    /// The column of the walk that has this name; `None` when the walk adds none.
     pub fn named(name: &str) -> Option<&'static StepColumn> {
         STEP.iter().find(|column| column.name == name)
     }
 }
 
-/// What a list of touches holds.
+/// Item type of the list in column `touches`: 64-bit integers.
 pub(super) fn item() -> FieldRef {
     Arc::new(Field::new_list_field(DataType::Int64, true))
 }

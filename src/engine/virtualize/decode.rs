@@ -1,4 +1,4 @@
-//! Rows of a batch as events for the model.
+//! Decodes rows of a batch into events for the model.
 
 use crate::event::{Col, Event, Text};
 use crate::syscall::Syscall;
@@ -8,21 +8,21 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use datafusion::common::{Result, exec_datafusion_err};
 use hashbrown::HashMap;
 
-/// Columns without which there is no walk.
+/// Columns that the input of `virtualize` must have.
 pub const REQUIRED: [&str; 4] = ["seq", "syscall", "pid", "tid"];
 
-/// What a column of the input is to the model.
+/// What a column of the input means to the model, told by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     Seq,
     Syscall,
     Int(Col),
     Text(Text),
-    /// The model has no use for it.
+    /// A column that the model does not know.
     Other,
 }
 
-/// What the column of this name is to the model.
+/// What the input column of this name means to the model.
 pub fn part(name: &str) -> Part {
     match name {
         "seq" => Part::Seq,
@@ -35,12 +35,12 @@ pub fn part(name: &str) -> Part {
     }
 }
 
-/// Does the model read the column of this name? The line number it only hands on.
+/// Does the model read the input column of this name? (The line number is only passed through.)
 pub fn reads(name: &str) -> bool {
     !matches!(part(name), Part::Other | Part::Int(Col::Line))
 }
 
-/// The type in which the walk takes a column, and hands it on.
+/// The type to which an input column is cast for the walk, and in which it is passed through.
 pub fn arrow_type(field: &Field) -> DataType {
     match part(field.name()) {
         Part::Seq | Part::Int(_) => DataType::Int64,
@@ -49,13 +49,14 @@ pub fn arrow_type(field: &Field) -> DataType {
     }
 }
 
-/// Makes events of rows.
+/// Decodes the rows of batches into events.
 #[derive(Debug)]
 pub struct Decoder {
     syscall: usize,
     ints: Vec<(Col, usize)>,
     texts: Vec<(Text, usize)>,
-    /// Calls by the inlined form of their names: a batch repeats a few of them thousands of times.
+    /// Cache of parsed syscall names of at most 12 bytes, keyed by their string view: a batch repeats a few names
+    /// thousands of times.
     calls: HashMap<u128, Syscall>,
 }
 
@@ -76,10 +77,10 @@ impl Decoder {
         Ok(decoder)
     }
 
-    /// The events of a batch, one after the other.
+    /// Calls `take` with the number and the event of each row of a batch, in order.
     ///
     /// # Errors
-    /// When a row has no syscall.
+    /// When a row has NULL in column `syscall`.
     pub fn each(&mut self, batch: &RecordBatch, mut take: impl FnMut(usize, &Event)) -> Result<()> {
         let names = batch.column(self.syscall).as_string_view();
         if names.null_count() > 0 {

@@ -1,7 +1,8 @@
-//! Puts the values of steps and facts together, column by column.
+//! Builds the Arrow columns of the walk from the values of steps and facts.
 //!
-//! Most columns lack a value in most rows, and what has one repeats it: calls on a descriptor carry its path, the very
-//! same piece of memory. So what is absent costs a bit, and a text that came a moment ago is not copied again.
+//! Most columns lack a value in most rows, and a value often repeats: calls on one descriptor carry its path, in the
+//! very same piece of memory. So an absent value costs a bit, and a text that was seen a moment ago is not copied
+//! again.
 
 use super::columns::{Fact, Get, StepColumn, TAGS, Tag, item};
 use crate::fate::Origin;
@@ -18,10 +19,10 @@ use arrow::datatypes::{DataType, UInt8Type};
 use datafusion::common::Result;
 use std::sync::Arc;
 
-/// Between the positions of two rows: stages put what they insert there.
+/// Distance between the positions (`pos`) of two rows: stages insert rows at the numbers between.
 pub const STRIDE: i64 = 4;
 
-/// Gathers the values of one column.
+/// Builder of one column of the walk.
 #[derive(Debug)]
 pub struct Gather {
     get: Get,
@@ -38,7 +39,7 @@ enum Values {
 }
 
 impl StepColumn {
-    /// Something that gathers the column's values.
+    /// A builder for the values of this column.
     pub fn gather(&self) -> Gather {
         let words = |words: Vec<&'static str>| Values::Word(Slots::default(), Arc::new(StringArray::from(words)));
         let values = match self.get {
@@ -54,7 +55,7 @@ impl StepColumn {
 }
 
 impl Gather {
-    /// Adds the rows of steps; `first` is the position of the first one.
+    /// Appends the values of the rows of steps; `first` is the position (`pos`) of the first one.
     pub fn steps(&mut self, all: &Rows, first: i64) {
         let rows = &all.list;
         match (&mut self.values, self.get) {
@@ -79,7 +80,7 @@ impl Gather {
         }
     }
 
-    /// Adds facts; `first` is the position of the first one.
+    /// Appends the values of facts; `first` is the position (`pos`) of the first one.
     pub fn facts(&mut self, facts: &[Fact<'_>], first: i64) {
         for (fact, at) in facts.iter().zip(0..) {
             match (&mut self.values, self.get) {
@@ -97,10 +98,10 @@ impl Gather {
         }
     }
 
-    /// The column; the next values begin another.
+    /// The column as an Arrow array; values that follow begin another.
     ///
     /// # Errors
-    /// Never, as long as the numbers of texts are right.
+    /// When indices of texts or words are out of range, which does not happen.
     pub fn finish(&mut self) -> Result<ArrayRef> {
         Ok(match &mut self.values {
             Values::Int(values) => {
@@ -119,11 +120,11 @@ impl Gather {
     }
 }
 
-/// Values that may be absent.
+/// Builder of a column of numbers that may be NULL.
 #[derive(Debug, Default)]
 struct Slots<T> {
     values: Vec<T>,
-    /// A bit for each value: is it there? The last ones are in `bits`.
+    /// Validity bitmap, a bit for each value, in full words of 64; the bits of the last values are in `bits`.
     there: Vec<u64>,
     bits: u64,
     count: usize,
@@ -145,7 +146,7 @@ impl<T: Copy + Default> Slots<T> {
         values.for_each(|value| self.push(value));
     }
 
-    /// The values, and which are there when some are not.
+    /// The values, and their validity bitmap (`None` when none is NULL); the builder is empty afterwards.
     fn take(&mut self) -> (Vec<T>, Option<NullBuffer>) {
         let len = self.values.len();
         let mut there = std::mem::take(&mut self.there);
@@ -159,18 +160,19 @@ impl<T: Copy + Default> Slots<T> {
     }
 }
 
-/// Names that are remembered, by where they lie in memory.
+/// Number of names that [`Texts`] remembers, by their address in memory.
 const NAMES: usize = 64;
 
-/// Texts: each is copied once, and its number for every row that has it.
+/// Builder of a column of texts: a text that repeats is copied once, and rows have its number.
 #[derive(Debug)]
 struct Texts {
     distinct: StringViewBuilder,
     count: u32,
     numbers: Slots<u32>,
-    /// Rows without a text that are not among the numbers yet: a column of nothing else is done when it is begun.
+    /// Rows without a text at the end that are not in `numbers` yet: so a column without any text costs nothing.
     absent: usize,
-    /// Names and their numbers. A name is held so that its place in memory goes on to mean it.
+    /// Names copied lately with their numbers, by a hash of their address. A name is kept alive so that its address
+    /// keeps meaning it.
     names: Vec<Option<(Name, u32)>>,
 }
 

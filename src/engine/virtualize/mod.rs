@@ -1,9 +1,9 @@
-//! `FROM virtualize(events)`: the model as a table function.
+//! `FROM virtualize(events)`: the model of the kernel's file state as a table function.
 //!
-//! Its argument is a relation with the columns of events; `seq`, `syscall`, `pid` and `tid` must be there, others that
-//! are not count as absent. It gives the rows back in the order of `seq` with the columns of [`STEP`] beside them, and
-//! between them rows for the ops that the model inserted; after the last event come the facts the model knows only at the
-//! end. Column `tag` tells them apart. It holds the model and one batch.
+//! Its argument is a relation with the columns of events; `seq`, `syscall`, `pid` and `tid` must be there, other
+//! columns that are missing count as NULL. Its output is the input's rows in the order of `seq` with the columns of
+//! [`STEP`] added, and between them rows for the ops that the model inserted; after the last event come the facts that
+//! the model knows only at the end. Column `tag` tells these rows apart. It holds the model and one batch in memory.
 
 mod columns;
 mod decode;
@@ -17,7 +17,7 @@ use crate::model::Config;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::{DFSchema, Result, plan_err};
 
-/// The function. It leaves out these places.
+/// Table function `virtualize`, with the configuration of the model: the places whose files it leaves out.
 #[derive(Debug)]
 pub struct Virtualize(pub Config);
 

@@ -1,4 +1,4 @@
-//! The walk: batches of events in, batches of meaning out.
+//! The walk: runs the model over batches of events and makes output batches of what it says.
 
 use super::columns::{Fact, StepColumn, Tag};
 use super::decode::{Decoder, Part, part};
@@ -13,27 +13,28 @@ use arrow::datatypes::{DataType, Int64Type, Schema, SchemaRef};
 use datafusion::common::Result;
 use std::sync::Arc;
 
-/// Rows of steps that are gathered at once: they stay in the processor's cache.
+/// Rows of steps that are gathered at once: few enough to stay in the processor's cache.
 const CHUNK: usize = 256;
-/// Facts in a batch, and bytes of their paths, about: both at most.
+/// Facts in a batch, at most.
 const FACTS: usize = 8192;
+// Bytes of paths and ranges of facts in a batch, about.
 const FACT_BYTES: usize = 4 << 20;
 
-/// The state of a walk.
+/// State of one run of `virtualize`.
 pub struct Walk {
-    /// Until the last event has come.
+    /// The model; `None` once the last event has come.
     model: Option<Model>,
-    /// What it knew then and is still to be said.
+    /// The model's facts that are still to be output, after the last event.
     ending: Option<Ending>,
     decoder: Decoder,
     seq: usize,
-    /// A batch of the input without rows.
+    /// A batch of the input's schema without rows.
     like: RecordBatch,
     output: SchemaRef,
     columns: Vec<Output>,
-    /// Position of the next row.
+    /// Position (`pos`) of the next output row.
     pos: i64,
-    /// The last event's seq, which ops inserted after it carry.
+    /// `seq` of the last event, which ops inserted after it carry.
     last: i64,
     rows: Rows,
 }
@@ -41,13 +42,13 @@ pub struct Walk {
 /// An output column.
 #[derive(Debug)]
 enum Output {
-    /// Handed on from this column of the input.
+    /// A column of the input, by its number, passed through.
     Passed(usize),
-    /// Made by the walk.
+    /// A column that the walk adds.
     Made(Box<Gather>),
 }
 
-/// Where an output row's passed columns come from.
+/// Where the passed-through columns of an output row come from: 0 (the input batch) or 1 ([`Args`]), and the row in it.
 type Source = (usize, usize);
 
 impl Walk {
@@ -67,7 +68,7 @@ impl Walk {
         Ok(Walk { model, ending: None, decoder, seq, like, output, columns, pos: STRIDE, last: 0, rows: Rows::default() })
     }
 
-    /// The rows that follow the last event: ops the model inserts at the end.
+    /// Ends the model: the rows of the ops that it inserts after the last event.
     fn finish(&mut self, model: Model) -> Result<RecordBatch> {
         self.ending = Some(model.end(&mut self.rows));
         let mut args = Args::default();
@@ -142,7 +143,7 @@ impl Running for Walk {
     }
 }
 
-/// Gathers the rows of steps into the columns and clears them.
+/// Appends the rows of steps to the columns that the walk adds, advances `pos`, and clears the rows.
 fn gather(columns: &mut [Output], rows: &mut Rows, pos: &mut i64) {
     for column in columns {
         if let Output::Made(gather) = column {
@@ -153,17 +154,17 @@ fn gather(columns: &mut [Output], rows: &mut Rows, pos: &mut i64) {
     rows.clear();
 }
 
-/// The arguments of ops in a batch that are not an event's: of those that the model inserted, and of calls below a root of
-/// their own.
+/// Arguments of ops in a batch that differ from those of the input row: of ops that the model inserted, and of calls
+/// below a root directory of their own (chroot).
 #[derive(Debug, Default)]
 struct Args {
     events: Vec<Event>,
-    /// The event of each, or the one that caused it.
+    /// For each of `events` the `seq` of the captured event that it is, or that caused it.
     seqs: Vec<i64>,
 }
 
 impl Args {
-    /// Where the passed columns of a row come from; arguments that are not the event's are kept here.
+    /// Where the passed-through columns of a row come from; arguments that are not the input row's are stored here.
     fn source(&mut self, made: &mut Row, seq: i64, row: usize) -> Source {
         match made.args.take() {
             None => (0, row),
@@ -187,7 +188,7 @@ impl Args {
     }
 }
 
-/// What is said next, as much as a batch holds.
+/// The next facts of the ending, as many as fit into a batch.
 fn some(ending: &mut Ending) -> Vec<Said> {
     let (mut said, mut bytes) = (Vec::new(), 0);
     while said.len() < FACTS && bytes < FACT_BYTES {
@@ -203,7 +204,7 @@ fn some(ending: &mut Ending) -> Vec<Said> {
     said
 }
 
-/// The facts in it.
+/// The rows of one fact that the model states at its end: one, or one per range of a file.
 fn facts(said: &Said) -> Vec<Fact<'_>> {
     match said {
         Said::Need(need) => vec![Fact {
