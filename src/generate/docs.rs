@@ -1,11 +1,11 @@
-//! docs/SQL.md, made from the heads of the stages and views.
+//! Generates docs/SQL.md from the head comments of the stages and views.
 
 use super::STAGES;
 use crate::engine::Stage;
 use crate::report;
 use anyhow::Result;
 
-/// The page, as Markdown.
+/// The text of docs/SQL.md.
 ///
 /// # Errors
 /// When the head of a stage is malformed; a test of the stages would have found it.

@@ -1,7 +1,7 @@
-//! A capture to a workload: opens the capture, runs the SQL stages, checks the ledger, writes the dataset.
+//! Makes a workload from a capture: opens the capture, runs the SQL stages, checks the ledger, writes the dataset.
 //!
-//! The walk (sql/generate/walk.sql) runs once, and all tables are made while it streams by. With `--where`, which needs to
-//! know the end before it can say what stays, it goes into a file beside the tables first.
+//! The walk (sql/generate/walk.sql) runs once, and all tables are made while its rows stream by. With `--where`, which
+//! must see the last row before it can say which rows to keep, the walk is written to a file in the draft first.
 
 pub mod docs;
 mod present;
@@ -26,36 +26,37 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 use work::Work;
 
-/// What to make out of what.
+/// What `ioriot generate` is asked to do.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The capture: one host's.
+    /// Directory of the capture, which must be that of one host.
     pub capture: PathBuf,
-    /// The workload to make.
+    /// Directory of the workload to make.
     pub out: PathBuf,
-    /// A SQL predicate over the columns of ops: only what it picks is replayed, and what that cannot do without.
+    /// A SQL predicate over the columns of ops (`--where`): only ops that it holds for are replayed, and those that
+    /// these depend on. `None`: all ops.
     pub where_: Option<String>,
-    /// Where edited stages are; the built-in ones stand in for those that are not there.
+    /// Directory with edited stages (`NAME.sql`); stages without a file there are the built-in ones.
     pub sql_dir: Option<PathBuf>,
-    /// Paths below which nothing is replayed.
+    /// Absolute paths at and below which nothing is replayed.
     pub ignore: Vec<PathBuf>,
-    /// Paths below which everything is replayed, though a rule says otherwise.
+    /// Absolute paths at and below which everything is replayed, even where a rule would leave it out.
     pub keep: Vec<PathBuf>,
-    /// Threads; one per processor when absent.
+    /// Number of threads of the SQL engine; `None`: one per processor.
     pub threads: Option<usize>,
-    /// Show edges of each kind of resource in the summary.
+    /// Put examples of edges of each kind of resource into the summary.
     pub explain_order: bool,
-    /// Bytes that sorts and aggregations may hold before they spill to disk.
+    /// Bytes of memory that sorts, joins and aggregations may hold together before they spill to disk.
     pub memory: u64,
-    /// What the SQL of edited stages may do to files.
+    /// Whether the SQL of edited stages may read and write files beside the capture's tables.
     pub access: Access,
 }
 
 impl Options {
-    /// Refuses what is wrong whatever the capture holds.
+    /// Refuses options that are wrong whatever the capture holds.
     ///
     /// # Errors
-    /// When a path is relative, or the stages' directory is none.
+    /// When a path is relative, or `sql_dir` is no directory.
     pub fn check(&self) -> Result<()> {
         for path in self.ignore.iter().chain(&self.keep) {
             ensure!(path.is_absolute(), "{} is relative, and a captured path is not: give the absolute path", path.display());
@@ -66,11 +67,11 @@ impl Options {
         })
     }
 
-    /// Refuses all that can be known before there is a capture: as [`Options::check`], and stages and a predicate of the
-    /// user's own that cannot be planned.
+    /// Refuses all options that can be found wrong before there is a capture: as [`Options::check`], and a predicate or
+    /// edited stages that cannot be planned on a capture without events.
     ///
     /// # Errors
-    /// When one cannot.
+    /// When one of them is wrong.
     pub fn rehearse(&self) -> Result<()> {
         self.check()?;
         if self.where_.is_some() || self.sql_dir.is_some() {
@@ -80,11 +81,11 @@ impl Options {
     }
 }
 
-/// Makes a workload.
+/// Makes a workload from a capture, as `ioriot generate` does.
 ///
 /// # Errors
-/// When the capture is none, a stage or the predicate is wrong, the ledger does not close, or something cannot be
-/// written. Then nothing is left behind.
+/// When the directory is no capture, a stage or the predicate is wrong, the ledger does not close, or something cannot
+/// be written. Then nothing is left behind.
 pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
     let began = Instant::now();
     options.check()?;
@@ -109,7 +110,7 @@ pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
     Ok(summary)
 }
 
-/// The plan of a stage, as the engine would run it.
+/// The query plan of a stage as text, as the engine would run it (`--explain`).
 ///
 /// # Errors
 /// When there is no such stage, or it cannot be planned.
@@ -130,7 +131,7 @@ pub fn explain(options: &Options, name: &str) -> Result<String> {
     Ok(text)
 }
 
-/// Opens the capture, or says which of its hosts to name.
+/// Opens the capture of one host; where `dir` has captures of several hosts, the error lists them.
 fn open(dir: &Path) -> Result<Dataset> {
     let hosts = hosts(dir);
     if !dir.join("manifest.json").exists() && !hosts.is_empty() {
@@ -144,7 +145,7 @@ fn open(dir: &Path) -> Result<Dataset> {
     Dataset::expect(dir, Kind::Capture)
 }
 
-/// The captures of single hosts in a directory, by name.
+/// The captures of single hosts in a directory: its entries `host=...`, sorted by name.
 pub(crate) fn hosts(dir: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
     let mut hosts: Vec<_> =
@@ -153,8 +154,8 @@ pub(crate) fn hosts(dir: &Path) -> Vec<PathBuf> {
     hosts
 }
 
-/// What the model is told: the mounts that the capture knows, or the usual ones, then what was there when it began, then
-/// what the user says.
+/// The configuration of the model: which paths are left out by the capture's mounts (the usual mounts if it knows
+/// none), what was open when the capture began, and the paths that the user ignores or keeps.
 fn places(options: &Options, capture: &Dataset) -> Result<Config> {
     let mut config = match mounts::of(&capture.manifest) {
         Some(mounts) => Config::of_mounts(mounts.iter().map(|mount| (mount.path.as_slice(), mount.pseudo()))),

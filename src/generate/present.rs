@@ -1,4 +1,4 @@
-//! What a live capture knows of its start, for the model: tables `processes` and `open_files`.
+//! Tells the model what a live capture noted of its start: tables `processes` and `open_files`.
 
 use crate::model::{Config, Name, Notes, Open, Present, Requests};
 use crate::schema::read::{batches, bools, bytes, int, ints, texts};
@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Adds what the capture knows to the model's start.
+/// Adds to the model's configuration the processes and descriptors that were there when the capture began, and how its
+/// source writes paths and tells of asynchronous requests.
 ///
 /// # Errors
-/// When a table is damaged.
+/// When one of the tables is damaged.
 pub fn tell(config: &mut Config, capture: &Dataset) -> Result<()> {
     let there = |table: Table| Some(capture.table(table)).filter(|file| file.exists());
     let mut present: BTreeMap<i64, Present> = BTreeMap::new();

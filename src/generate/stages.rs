@@ -3,37 +3,37 @@
 use crate::engine::Stage;
 use anyhow::{Context, Result};
 
-/// When a stage runs.
+/// In which phase of generate a stage runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// First, for all that follow.
+    /// First: it makes the walk, which all others read.
     Walk,
-    /// Only with `--where`.
+    /// Next, only with `--where`: chooses which rows of the walk to replay.
     Where,
-    /// While what is chosen of the walk streams by.
+    /// While the chosen rows of the walk stream by, together with the other stages of this role.
     Now(Make),
-    /// When that is done, one after the other.
+    /// After those of role `Now`, one after the other.
     After(Make),
-    /// Only with `--explain-order`, at the end.
+    /// At the end, only with `--explain-order`.
     Explain,
 }
 
-/// What becomes of a stage's rows.
+/// Where the rows of a stage go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Make {
-    /// A table of the workload.
+    /// Into a table of the workload.
     Table,
-    /// A file for later stages, which is removed at the end.
+    /// Into a scratch file that later stages read, which is removed at the end.
     Scratch,
-    /// Nothing by itself: later stages name it.
+    /// Nowhere: the stage is a view that later stages name.
     View,
-    /// Sums for the manifest.
+    /// Into the summary and the manifest: counts.
     Sums,
 }
 
 macro_rules! stages {
     ($($name:literal $role:expr;)*) => {
-        /// The stages and what they are for.
+        /// The stages of generate in the order in which they run, each with its role.
         pub static STAGES: &[(Stage, Role)] =
             &[$((Stage::new($name, include_str!(concat!("../../sql/generate/", $name, ".sql"))), $role)),*];
     };
@@ -68,12 +68,12 @@ stages! {
     "edge_examples" Explain;
 }
 
-/// The stages that run while what is chosen streams by, and what becomes of them.
+/// Names of the stages of role [`Role::Now`], and where their rows go.
 pub fn now() -> impl Iterator<Item = (&'static str, Make)> {
     STAGES.iter().filter_map(|(stage, role)| if let Now(make) = role { Some((stage.name, *make)) } else { None })
 }
 
-/// The stages that run after them.
+/// Names of the stages of role [`Role::After`], in order, and where their rows go.
 pub fn after() -> impl Iterator<Item = (&'static str, Make)> {
     STAGES.iter().filter_map(|(stage, role)| if let After(make) = role { Some((stage.name, *make)) } else { None })
 }
@@ -81,7 +81,7 @@ pub fn after() -> impl Iterator<Item = (&'static str, Make)> {
 /// The built-in stage of this name.
 ///
 /// # Errors
-/// When there is none.
+/// When there is no stage of this name.
 pub fn stage(name: &str) -> Result<&'static Stage> {
     let found = STAGES.iter().find(|(stage, _)| stage.name == name);
     found.map(|(stage, _)| stage).with_context(|| format!("there is no stage {name}"))

@@ -1,4 +1,4 @@
-//! What generate did, in numbers: the ledger, checked.
+//! The counts that generate reports, and the check that the ledger closes.
 
 use super::work::{EXAMPLES, Made};
 use crate::engine::Engine;
@@ -13,101 +13,103 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Numbers by name.
+/// Counts by name.
 pub type Count = BTreeMap<String, u64>;
 
-/// What generate did. The manifest of the workload has the same keys.
+/// Counts of what generate did, as printed. The manifest of the workload has the same keys.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Summary {
-    /// Events of the capture.
+    /// Number of events of the capture.
     pub events: u64,
-    /// Ops of the workload, inserted ones too.
+    /// Number of ops of the workload, inserted ones included.
     pub ops: u64,
-    /// Ops by why they are there; `event` for those that are captured calls.
+    /// Number of ops by origin: `event` for captured calls, else the cause for which an op was inserted.
     pub ops_by_origin: Count,
-    /// Events that are bookkeeping only.
+    /// Number of events of fate `model`: bookkeeping that other ops carry, such as fork, exec and dup.
     pub model: u64,
-    /// Events that are not replayed, by reason.
+    /// Number of events that are not replayed (fate `drop`), by reason.
     pub drops: Count,
-    /// Events that coverage is a share of ([`crate::model::Step::on_file`]): on files, or by calls that nobody knows.
+    /// Events that coverage is a share of ([`crate::model::Step::on_file`]): calls on files, and calls that are
+    /// unknown.
     pub file_events: u64,
-    /// Those of them that are ops.
+    /// Those of [`Summary::file_events`] that are ops.
     pub file_ops: u64,
-    /// Open file descriptions: their ids are 0 to this, less one.
+    /// Number of open file descriptions; their ids are 0 to this number less one.
     pub ofds: u64,
-    /// Lanes: captured threads with an op.
+    /// Number of lanes: captured threads with an op.
     pub lanes: u64,
-    /// Entries of the fileset, by kind.
+    /// Number of entries of the fileset, by kind (file, dir, link, absent ...).
     pub fileset: Count,
-    /// Bytes of the regular files of the fileset.
+    /// Bytes of all regular files of the fileset together.
     pub fileset_bytes: u64,
-    /// What the model had to guess, because the capture contradicts itself or leaves it open.
+    /// How often the model guessed, because the capture contradicts itself or leaves something open, by what was
+    /// guessed.
     pub guesses: Count,
-    /// What the model said of each kind, and how much of that was inferred rather than observed.
+    /// How many answers the model gave, and how many of them were inferred rather than observed, by kind of answer.
     pub inferences: BTreeMap<String, Inferences>,
-    /// What the capture missed, by kind: its table losses.
+    /// What the capture missed: counts of its table `losses`, by kind.
     pub losses: BTreeMap<Loss, u64>,
-    /// Those of it that are whole events: nobody knows what they did.
+    /// Of these losses those that are whole events, whose effects are unknown.
     pub lost_events: u64,
-    /// Edges by kind of resource.
+    /// Number of edges (an op must follow an op of another lane), by kind of resource.
     pub edges: BTreeMap<String, Edges>,
-    /// Some of them, when asked for; not in the manifest.
+    /// Some edges with their calls, with `--explain-order`; not in the manifest.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub edge_examples: Vec<Example>,
-    /// The longest paths over lanes and edges.
+    /// The longest paths over lanes and edges: the shortest that a replay in resource order can be.
     pub critical_path: Critical,
-    /// Hash of the op stream.
+    /// Hash (xxh3, 16 hex digits) of the file of table `ops`: tells workloads apart.
     pub fingerprint: String,
-    /// How long it took, s.
+    /// Time that generate took, seconds.
     pub seconds: f64,
 }
 
-/// Answers of one kind.
+/// Answers of the model of one kind.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Inferences {
-    /// How many.
+    /// Number of answers.
     pub answers: u64,
-    /// Those that follow from calls seen before, and that no observation in the kernel showed.
+    /// Those that follow from earlier calls, and that no observation in the kernel showed.
     pub inferred: u64,
 }
 
-/// Edges of one kind of resource.
+/// Edges between ops of different lanes, over one kind of resource.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Edges {
-    /// As many as resources ask for.
+    /// Number of edges that the order of touches of resources asks for.
     pub asked: u64,
-    /// Those that do not follow from the order inside lanes and from others.
+    /// Those that are stored: they do not follow from the order inside lanes and from other edges.
     pub kept: u64,
 }
 
-/// An edge, with the calls at its ends.
+/// An edge with the calls at its two ends, for `--explain-order`.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Example {
-    /// Kind of the resource.
+    /// Kind of the resource that both ops touch.
     pub resource: String,
-    /// Does it say something new?
+    /// Is the edge stored? Otherwise it follows from other edges and the order inside lanes.
     pub kept: bool,
     /// The op that waits.
     pub op: Call,
-    /// The op it must follow.
+    /// The op that it waits for.
     pub after: Call,
 }
 
-/// An op of an example.
+/// An op at one end of an [`Example`].
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Call {
-    /// The op.
+    /// Id of the op.
     pub op_id: u64,
-    /// Its lane.
+    /// Lane of the op: the vtid of its captured thread.
     pub lane: u64,
-    /// Name of the call.
+    /// Name of the captured call.
     pub syscall: String,
-    /// What it is about.
+    /// Path that the call is about.
     pub path: String,
 }
 
 impl Call {
-    /// Reads its columns of a row.
+    /// Reads these four columns (op_id, lane, syscall, path) of a row.
     fn read(batch: &RecordBatch, at: [usize; 4], row: usize) -> Call {
         let [op_id, lane] = [at[0], at[1]].map(|column| int(batch, column, row));
         let [syscall, path] = [at[2], at[3]].map(|column| text(batch, column, row));
@@ -121,19 +123,19 @@ impl fmt::Display for Call {
     }
 }
 
-/// The longest paths: no replay in resource order is shorter, however many workers it has.
+/// The longest paths over lanes and edges: no replay in resource order is shorter, however many workers it has.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Critical {
-    /// Ops on the path with the most ops.
+    /// Number of ops on the path with the most ops.
     pub ops: u64,
-    /// Captured time of the calls on the path that took longest, ns.
+    /// Captured time of the calls on the path with the most of it, ns.
     pub ns: u64,
-    /// Ops of the workload for each op on the path: how many workers can be busy at most, on average.
+    /// Ops of the workload divided by [`Critical::ops`]: the most workers that can be busy on average.
     pub parallelism: f64,
 }
 
 impl Summary {
-    /// Reads what the stages made.
+    /// Adds up what the stages of role `Make::Sums` and the written tables say.
     pub(super) fn collect(engine: &Engine, made: &Made) -> Result<Summary> {
         let mut summary = Summary::default();
         let sums = |stage| made.sums.get(stage).into_iter().flatten();
@@ -210,7 +212,8 @@ impl Summary {
         Ok(())
     }
 
-    /// The ledger closes, or the workload is not made.
+    /// Refuses to go on unless the ledger closes: events = ops of origin event + model + drops. `captured` is the
+    /// number of events in the capture's manifest.
     pub(super) fn check(&self, captured: Option<u64>) -> Result<()> {
         let ops = self.ops_by_origin.get("event").copied().unwrap_or(0);
         let dropped: u64 = self.drops.values().sum();

@@ -1,4 +1,4 @@
-//! The stages at work on one capture.
+//! Runs the stages of generate on one capture.
 
 use super::stages::{Make, Role, STAGES, after, now, stage};
 use super::{Options, places};
@@ -24,35 +24,37 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Arc;
 
-/// The rows of a table may hold this part of the memory while they are put together by lane.
+/// While rows are grouped by lane they may take the engine's memory divided by this.
 const LANES_SHARE: u64 = 2;
 
-/// Bytes of memory for a row that a join holds.
+/// Bytes of memory that a row takes in a hash join, estimated.
 const JOIN_ROW: u64 = 128;
 
-/// Rows of a batch: one for so many bytes of memory, at least and at most so many. A sort needs room for a batch or two, and
-/// every one of them has a part of the memory only.
+/// Bytes of the engine's memory for each row of a batch. A sort needs room for a batch or two, and every sort has a
+/// part of the memory only, so little memory means short batches.
 const BATCH_ROW: u64 = 32 << 10;
+/// Rows of a batch, at least, however little memory there is.
 const BATCH_LEAST: u64 = 512;
+/// Rows of a batch, at most.
 const BATCH: u64 = 8192;
 
-/// The stage that `--explain-order` runs.
+/// Name of the stage that `--explain-order` runs.
 pub(super) const EXAMPLES: &str = "edge_examples";
 
-/// What the stages made.
+/// What the stages have made.
 #[derive(Default)]
 pub(super) struct Made {
-    /// The tables.
+    /// The tables written to the workload, each with its number of rows and hash.
     pub tables: Vec<(Table, Written)>,
-    /// Rows of the stages that add up.
+    /// Rows of the stages of role `Make::Sums` and of `edge_examples`, by stage.
     pub sums: BTreeMap<&'static str, Vec<RecordBatch>>,
 }
 
-/// What a stage made.
+/// What one stage has made.
 enum Part {
     Table(Table, Written),
     Sums(&'static str, Vec<RecordBatch>),
-    /// A file of so many rows.
+    /// A scratch file with this number of rows.
     Scratch(u64),
 }
 
@@ -66,11 +68,11 @@ impl Made {
     }
 }
 
-/// The stages at work on one capture.
+/// The stages of generate on one capture: the SQL engine with the capture's table `events`, the options, and the draft.
 pub(super) struct Work<'a> {
     pub engine: Engine,
     options: &'a Options,
-    /// Where files go; nothing is run while a plan is explained.
+    /// The workload that is being written; `None` when stages are only planned.
     draft: Option<&'a Draft>,
 }
 
@@ -82,7 +84,7 @@ impl<'a> Work<'a> {
         Ok(work)
     }
 
-    /// On a capture of no events, for plans that hold for every one.
+    /// The stages on a capture without events, to check plans before there is a capture.
     pub fn on_nothing(options: &'a Options) -> Result<Work<'a>> {
         let work = Work::begin(options, Config::default(), None)?;
         work.engine.ctx().register_table(Table::Events.name(), Arc::new(EmptyTable::new(Table::Events.schema())))?;
@@ -109,7 +111,7 @@ impl<'a> Work<'a> {
         self.draft.context("nothing is written while a plan is explained")
     }
 
-    /// A stage, edited if the user has edited it.
+    /// The stage of this name, from the user's directory of edited stages if it is there.
     pub fn stage(&self, name: &str) -> Result<Stage> {
         let stage = stage(name)?;
         match &self.options.sql_dir {
@@ -122,8 +124,8 @@ impl<'a> Work<'a> {
         self.stage(name)?.plan(&self.engine)
     }
 
-    /// Defines the relations that the other stages read: the walk, and what is chosen of it. The one that streams by is
-    /// returned, to be poured.
+    /// Defines the relations that the other stages read: the walk, and `chosen`, the rows of it to replay. Returns the
+    /// relation that streams by, to be computed while others read it; `None` if it was written to a file.
     pub fn choose(&self, progress: &Progress) -> Result<Option<Tee>> {
         let walk = self.plan("walk")?;
         if self.options.where_.is_none() {
@@ -141,7 +143,7 @@ impl<'a> Work<'a> {
         self.stream("chosen", self.plan("chosen")?, progress)
     }
 
-    /// Defines relation `picked`: the descriptors of the ops that the predicate holds for.
+    /// Defines relation `picked`: the descriptors used by the ops for which the `--where` predicate holds.
     fn picked(&self) -> Result<()> {
         let text = self.options.where_.as_deref().unwrap_or("true");
         let picked = self
@@ -161,7 +163,8 @@ impl<'a> Work<'a> {
         Ok(picked.select(["pos", "ofd", "ofd2", "dir", "dir2"].map(col))?)
     }
 
-    /// Runs a stage into a file that later stages read under its name.
+    /// Runs a stage into a scratch file that later stages read under its name; without a draft the relation is only
+    /// defined.
     fn scratch(&self, name: &'static str, rows: DataFrame, progress: &Progress) -> Result<()> {
         if self.draft.is_none() {
             return Tee::new(&self.engine, name, rows, self.stage(name)?.doc()?.order).map(drop);
@@ -172,7 +175,8 @@ impl<'a> Work<'a> {
         })
     }
 
-    /// Writes the rows of a stage to a file that later stages read under its name.
+    /// Writes the rows of a stage to a scratch file and registers it under the stage's name; `tick` is called with
+    /// numbers of rows.
     async fn file(&self, name: &'static str, rows: SendableRecordBatchStream, tick: impl Fn(u64) + Send) -> Result<Written> {
         let columns = rows.schema();
         let mut properties = WriterProperties::builder()
@@ -201,8 +205,8 @@ impl<'a> Work<'a> {
         Ok(written)
     }
 
-    /// Makes relation `name` ready for the stages that read it: it streams by them, or, when one of them reads it in
-    /// several places and so might wait for its end, it goes to a file first.
+    /// Makes relation `name` ready for the stages that read it: it streams to them or, when one of them reads it in
+    /// several places and so might wait for its end, it is written to a file first (then `None`).
     fn stream(&self, name: &'static str, rows: DataFrame, progress: &Progress) -> Result<Option<Tee>> {
         let tee = Tee::new(&self.engine, name, rows, self.stage(name)?.doc()?.order)?;
         if name == "walk" {
@@ -222,7 +226,7 @@ impl<'a> Work<'a> {
         Ok(None)
     }
 
-    /// Defines relation `chosen` as the whole walk.
+    /// Defines relation `chosen` as the whole walk: without `--where` everything is replayed.
     fn all_chosen(&self) -> Result<()> {
         let all = self.engine.sql("SELECT * FROM walk")?;
         self.engine.ctx().deregister_table("chosen")?;
@@ -230,7 +234,7 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// Makes the tables, and the sums for the manifest.
+    /// Runs all stages but those of [`Work::choose`]: makes the tables of the workload and the counts for the manifest.
     pub fn make(&self, tee: Option<Tee>, progress: &Progress) -> Result<Made> {
         let mut made = Made::default();
         let parts = self.engine.block_on(async {
@@ -264,7 +268,7 @@ impl<'a> Work<'a> {
         Ok(made)
     }
 
-    /// Takes the rows of a stage where they belong.
+    /// Puts the rows of a stage where they belong: into a table, a scratch file or memory.
     async fn part(&self, stage: &'static str, make: Make, rows: SendableRecordBatchStream) -> Result<Part> {
         Ok(match make {
             Make::Table => self.table(stage, rows).await?,
@@ -273,7 +277,7 @@ impl<'a> Work<'a> {
         })
     }
 
-    /// Plans a stage as a run would, without running any.
+    /// Plans a stage as a run would, without running any stage.
     pub fn rehearse(&self, name: &str) -> Result<DataFrame> {
         let role = STAGES.iter().find(|(stage, _)| stage.name == name).map(|(_, role)| *role);
         let filtered = self.options.where_.is_some();
@@ -317,7 +321,7 @@ fn scratch_name(relation: &str) -> String {
     format!("{relation}.scratch.parquet")
 }
 
-/// Removes what only the stages needed.
+/// Removes the scratch files and the directory for spilling from the draft.
 pub(super) fn clear(draft: &Draft) -> Result<()> {
     for (stage, _) in STAGES {
         let file = draft.path(&scratch_name(stage.name));

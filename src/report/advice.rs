@@ -1,4 +1,5 @@
-//! What to do about a statement that cannot be planned: the names that were probably meant, instead of all there are.
+//! Better messages for statements that name an unknown table or column: the names that were probably meant, instead of
+//! all there are.
 
 use super::tables::Desk;
 use crate::engine::{no_column, no_table};
@@ -8,10 +9,11 @@ use crate::text::{word, word_and};
 use anyhow::{Error, anyhow};
 use std::path::Path;
 
-/// Names shown at most.
+/// Number of similar names that a message suggests, at most.
 const SHOWN: usize = 3;
 
-/// The error in words of ours, when we know better.
+/// Replaces the engine's error by a message of our own where the statement names a column or table that does not exist;
+/// any other error is returned as it is. `desk` is the session with the opened datasets.
 pub fn better(error: Error, statement: &str, desk: &Desk) -> Error {
     if let Some((name, columns)) = no_column(&error, statement) {
         let names: Vec<&str> = columns.iter().map(String::as_str).collect();
@@ -36,10 +38,10 @@ pub fn better(error: Error, statement: &str, desk: &Desk) -> Error {
     }
 }
 
-/// Where all columns are listed.
+/// Advice for messages: how to list all columns.
 const LISTS: &str = "`ioriot query DATASET` and \\d TABLE there list all";
 
-/// Which kind of dataset has a table, and how to come by one from those that are here.
+/// Says which kind of dataset has this table, and which commands make one from the datasets that are open.
 pub fn elsewhere(table: Table, here: &[Dataset]) -> String {
     let (name, kind) = (table.name(), table.kind());
     let place = |kind: Kind| here.iter().find(|data| data.kind == kind).map(|data| data.dir.as_path());
@@ -61,7 +63,7 @@ pub fn elsewhere(table: Table, here: &[Dataset]) -> String {
     format!("{name} is a table of a {}, and none is given: {how}", kind.name())
 }
 
-/// `, perhaps a, b or c`: the names that are nearest to a wrong one.
+/// Text `, perhaps a, b or c` with the names that are most similar to a wrong one; empty when none is.
 fn meant(wrong: &str, names: &[&str]) -> String {
     let mut near: Vec<(usize, &str)> = names.iter().map(|name| (distance(wrong, name), *name)).collect();
     near.retain(|(distance, name)| *distance <= 1 + wrong.len() / 3 || name.contains(wrong) && wrong.len() > 2);
@@ -75,7 +77,7 @@ fn meant(wrong: &str, names: &[&str]) -> String {
     }
 }
 
-/// Letters to insert, leave out or change to make one word of the other, in any case.
+/// Levenshtein distance of two words, upper and lower case taken as equal.
 fn distance(a: &str, b: &str) -> usize {
     let (a, b) = (a.to_lowercase(), b.to_lowercase());
     let mut row: Vec<usize> = (0..=b.chars().count()).collect();

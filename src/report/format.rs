@@ -1,4 +1,4 @@
-//! The forms an answer is given in. All but the table for people stream: their memory does not grow with the answer.
+//! Output formats of query results. All but the table for people stream: their memory does not grow with the result.
 
 use crate::text::{shown, shown_lines};
 use anyhow::{Result, bail};
@@ -13,27 +13,27 @@ use std::borrow::Cow;
 use std::io::Write;
 use std::sync::Arc;
 
-/// Rows a table for people shows.
+/// Rows that the table for people shows, at most.
 pub const ROWS: usize = 1000;
 
-/// The form of an answer.
+/// Output format of a query result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
-    /// Aligned columns; at most [`ROWS`] rows.
+    /// Aligned columns for people; at most [`ROWS`] rows.
     #[default]
     Table,
-    /// Comma-separated values with a header line; what is absent is empty.
+    /// Comma-separated values with a header line; NULL is an empty field.
     Csv,
-    /// An array of objects; what is absent is left out.
+    /// A JSON array of objects, one per line; a NULL is left out of its object.
     Json,
-    /// A Parquet file.
+    /// A Parquet file; only into a file, not to standard output.
     Parquet,
 }
 
-/// Writes an answer as text.
+/// Runs a query and writes its rows as text in this format.
 ///
 /// # Errors
-/// When the query fails or the text cannot be written; Parquet is no text.
+/// When the query fails, the text cannot be written, or the format is Parquet.
 pub async fn print(frame: DataFrame, format: Format, out: &mut (dyn Write + Send)) -> Result<()> {
     match format {
         Format::Table => table(frame, out).await,
@@ -82,7 +82,7 @@ async fn each(frame: DataFrame, mut take: impl FnMut(&RecordBatch) -> Result<()>
     Ok(())
 }
 
-/// The cells of a table as people see them, all in one batch.
+/// All cells of these batches as text in one batch, made safe to print by `shown` (control characters escaped).
 fn cells(schema: &SchemaRef, batches: &[RecordBatch], shown: fn(&str) -> Cow<'_, str>) -> Result<RecordBatch> {
     let options = FormatOptions::default();
     let mut columns = Vec::new();
@@ -104,7 +104,7 @@ fn cells(schema: &SchemaRef, batches: &[RecordBatch], shown: fn(&str) -> Cow<'_,
 
 async fn table(frame: DataFrame, out: &mut (dyn Write + Send)) -> Result<()> {
     let schema: SchemaRef = frame.schema().as_arrow().clone().into();
-    // The lines of a plan are ours; those of a name are its.
+    // Line breaks in a query plan are ours and are kept; those in a name or value are escaped.
     let shown =
         if matches!(frame.logical_plan(), LogicalPlan::Explain(_) | LogicalPlan::Analyze(_)) { shown_lines } else { shown };
     let (mut stream, mut batches, mut rows) = (frame.execute_stream().await?, Vec::new(), 0);

@@ -1,4 +1,4 @@
-//! Answers for people and programs: any datasets, any SQL, four forms.
+//! Queries over datasets: SQL views, reports on runs, the interactive prompt, and output in four formats.
 
 mod advice;
 mod format;
@@ -19,11 +19,11 @@ macro_rules! views {
 }
 
 views! {
-    /// Views of any dataset, ready for queries when the tables they need are there.
+    /// Views over any dataset: each is defined for queries when the tables it needs are there.
     VIEWS "query": "drops" "calls" "latency" "hot_files" "outcomes" "differences"
 }
 
 views! {
-    /// Reports on runs, ready for queries when the tables they need are there.
+    /// Views that report on runs: each is defined for queries when the tables it needs are there.
     REPORTS "report": "timeline" "devices" "workers" "file_times" "divergences" "order_violations" "compare_runs" "compare_outcomes"
 }

@@ -1,4 +1,5 @@
-//! The prompt: SQL over several lines until `;`, with a history; and the same piped in, without ado.
+//! The interactive SQL prompt, with statements over several lines until `;` and a history; and SQL piped to standard
+//! input.
 
 use super::format::Format;
 use super::query::answer;
@@ -17,14 +18,14 @@ use std::path::{Path, PathBuf};
 const HELP: &str = "\
 SQL ends with ;  Tables: \\d   Columns: \\d TABLE   Leave: \\q";
 
-/// Tables and views by name.
+/// Query behind `\d`: names of tables and views, with their number of columns.
 const TABLES: &str = "SELECT table_name AS \"table\", count(*) AS columns FROM information_schema.columns \
                       WHERE table_schema = 'public' GROUP BY table_name ORDER BY table_name";
 
-/// Asks until the user leaves.
+/// Reads statements from the terminal and answers them, until the user leaves.
 ///
 /// # Errors
-/// When the terminal cannot be used; a wrong statement is shown and asked anew.
+/// When the terminal cannot be used; a statement that fails is reported and the prompt goes on.
 pub fn run(desk: &Desk, format: Format) -> Result<()> {
     let mut editor = DefaultEditor::new()?;
     let history = history();
@@ -64,10 +65,10 @@ pub fn run(desk: &Desk, format: Format) -> Result<()> {
     Ok(())
 }
 
-/// Answers what is piped in, each statement as it ends; the last one needs no `;`.
+/// Answers statements from standard input, each as soon as its `;` is read; the last one needs no `;`.
 ///
 /// # Errors
-/// The first statement that fails, and what cannot be read or written.
+/// When a statement fails (those after it are not answered), or input or output fails.
 pub fn piped(desk: &Desk, format: Format, mut input: impl BufRead, out: &mut (dyn Write + Send)) -> Result<()> {
     let (mut waiting, mut first) = (Waiting::default(), true);
     loop {
@@ -97,30 +98,32 @@ pub fn piped(desk: &Desk, format: Format, mut input: impl BufRead, out: &mut (dy
     Ok(out.flush()?)
 }
 
-/// A text without the mark of its encoding that some editors begin it with.
+/// The text without a leading byte order mark (U+FEFF), which some editors write.
 pub(super) fn unmarked(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
-/// Text whose statement has not ended yet.
+/// Lines read so far whose statement has not ended yet.
 #[derive(Default)]
 struct Waiting {
     text: String,
-    /// Its end was inside a text, a name or a comment when last looked at, and what follows ended none of these.
+    /// The text ended inside a quoted text, a quoted name or a comment when it was last tokenized, and no later line
+    /// has a character that could end one.
     inside: bool,
 }
 
-/// What a line was.
+/// What a line of input turned out to be.
 enum Line<'l> {
     Command(Command<'l>),
-    /// SQL, and the statements that end with it.
+    /// A line of SQL: the statements that end with it, if any.
     Sql(Vec<String>),
 }
 
 impl Waiting {
-    /// Takes a line. It is no command inside a text, a name or a comment.
+    /// Takes the next line. Inside a quoted text, a quoted name or a comment a line is never a command.
     fn take<'l>(&mut self, line: &'l str) -> Line<'l> {
-        // Whatever may be the last byte of what one can be inside of. To look anew at every line of a long text would take hours.
+        // These are the last bytes of whatever can be open. Tokenizing the whole text again at every line of a long
+        // text would take hours.
         self.inside &= !line.contains(['\'', '"', '$', '/']);
         let word = line.trim();
         if word.starts_with('\\') && self.is() != Rest::Inside
@@ -136,18 +139,18 @@ impl Waiting {
         Line::Sql(if line.contains(';') { self.statements() } else { Vec::new() })
     }
 
-    /// What there is so far.
+    /// What the text so far ends in.
     fn is(&self) -> Rest {
         if self.inside { Rest::Inside } else { engine::cut(&self.text).is }
     }
 
-    /// The statements that have ended.
+    /// Takes the statements that have ended out of the text.
     fn statements(&mut self) -> Vec<String> {
         if self.inside {
             return Vec::new();
         }
         let Cut { ended, rest, is } = engine::cut(&self.text);
-        // Nothing that follows makes SQL of what is none.
+        // A text that is no SQL stays so whatever follows: it is given as a statement, which fails with a message.
         let wrong = (is == Rest::Wrong).then_some(rest);
         let statements = ended.into_iter().chain(wrong).map(str::to_owned).collect();
         self.inside = is == Rest::Inside;
@@ -156,7 +159,7 @@ impl Waiting {
     }
 }
 
-/// A line that is no SQL.
+/// A line that is a command of the prompt and not SQL.
 #[derive(Debug, PartialEq, Eq)]
 enum Command<'a> {
     Tables,
@@ -186,7 +189,7 @@ impl Command<'_> {
     }
 }
 
-/// Shows the columns of a table, or says that there is none.
+/// Shows names and SQL types of a table's columns, or a message that there is no such table.
 fn columns(desk: &Desk, table: &str, format: Format, out: &mut (dyn Write + Send)) -> Result<()> {
     if !desk.engine.ctx().table_exist(table)? {
         return Ok(writeln!(out, "There is no table {}: \\d lists those there are.", shown(table))?);
@@ -201,22 +204,22 @@ fn columns(desk: &Desk, table: &str, format: Format, out: &mut (dyn Write + Send
     answer(desk, &statement, format, out)
 }
 
-/// Answers a statement whole or not at all.
+/// Answers a statement: its output is shown when all of it is there, and not at all when it fails.
 fn show(desk: &Desk, statement: &str, format: Format) -> Result<()> {
     let mut out = Vec::new();
     answer(desk, statement, format, &mut out)?;
     Ok(stdio::Answer.write_all(&out)?)
 }
 
-/// Says what went wrong, and goes on.
+/// Reports an error of a statement or command on standard error; the prompt goes on.
 fn told(done: Result<()>) {
     if let Err(error) = done {
         stdio::complain(shown_message(&error.root_cause().to_string()));
     }
 }
 
-/// `$XDG_STATE_HOME/ioriot/history`, or the same below `~/.local/state`; none when that is not ours: under sudo the
-/// environment may still name somebody else's home.
+/// File of the prompt's history: `$XDG_STATE_HOME/ioriot/history`, or the same below `~/.local/state`. `None` when it
+/// or its directory is not owned by us: under sudo the environment may still name another user's home.
 fn history() -> Option<PathBuf> {
     let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|dir| dir.is_absolute());
     let state = state.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/state")))?;
@@ -226,7 +229,8 @@ fn history() -> Option<PathBuf> {
     all.then_some(file)
 }
 
-/// Is there nothing, or what we made and nobody else can change? A symlink, which everybody may write by its mode, is neither.
+/// Is there nothing at this path, or something that we own and nobody else can write? False for a symlink, whose mode
+/// lets everybody write.
 fn ours(path: &Path) -> bool {
     Dir::around(path).and_then(|(dir, name)| dir.look(name)).map_or(true, |stat| files::mine(&stat))
 }

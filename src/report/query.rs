@@ -13,35 +13,35 @@ use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::PathBuf;
 
-/// Where the SQL comes from.
+/// Where the SQL of a query comes from.
 #[derive(Clone, Debug)]
 pub enum Source {
-    /// The argument.
+    /// SQL given as an argument.
     Text(String),
-    /// A file.
+    /// A file with SQL.
     File(PathBuf),
-    /// Standard input: somebody at the keyboard, or what is piped in.
+    /// Standard input: the interactive prompt on a terminal, else SQL that is piped in.
     Prompt,
 }
 
-/// What to ask of what.
+/// What `ioriot query` is asked to do.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Directories of datasets.
+    /// Directories of the datasets to query.
     pub datasets: Vec<PathBuf>,
     /// The SQL: one statement, or several with `;` between them.
     pub sql: Source,
-    /// The form of the answer.
+    /// Output format of the rows.
     pub format: Format,
-    /// File to write the answer to, instead of standard output.
+    /// File to write the rows to; `None`: standard output.
     pub out: Option<PathBuf>,
-    /// What the SQL may do to files.
+    /// Whether the SQL may read and write files beside the datasets.
     pub access: Access,
-    /// Bytes that sorts and aggregations may hold before they spill to disk.
+    /// Bytes of memory that sorts, joins and aggregations may hold together before they spill to disk.
     pub memory: u64,
 }
 
-/// Answers a query.
+/// Answers a query, as `ioriot query` does.
 ///
 /// # Errors
 /// When a dataset cannot be opened, the SQL is wrong, or the answer cannot be written.
@@ -89,10 +89,10 @@ fn answer_all(desk: &Desk, sql: &str, options: &Options) -> Result<()> {
     }
 }
 
-/// Answers one statement as text.
+/// Runs one statement and writes its rows as text in this format.
 ///
 /// # Errors
-/// When the SQL is wrong or the answer cannot be written.
+/// When the SQL is wrong or the output cannot be written.
 pub fn answer(desk: &Desk, statement: &str, format: Format, out: &mut (dyn Write + Send)) -> Result<()> {
     let frame = plan(desk, statement)?;
     desk.engine.block_on(print(frame, format, out))

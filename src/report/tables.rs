@@ -1,7 +1,7 @@
-//! The tables of any datasets, under their names, beside the ready-made views.
+//! Registers the tables of datasets in an engine, under their names, beside the ready-made views.
 //!
-//! A table that is in one dataset stands under its name. One that is in several (two runs, the hosts of a capture) is
-//! their union, with a column `dataset` that tells them apart.
+//! A table that one dataset has is registered under its name. One that several have (two runs, the hosts of a capture)
+//! is the union of theirs, with a column `dataset` that tells them apart.
 
 use super::views::{Shelf, define, fingerprint, label, quoted};
 use super::{REPORTS, VIEWS};
@@ -17,21 +17,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// An engine with datasets spread out before it.
+/// A query session: a SQL engine with all tables of some datasets registered.
 pub struct Desk {
-    /// Answers statements.
+    /// The SQL engine.
     pub engine: Engine,
-    /// Ready-made views that cannot be asked of these datasets, and why.
+    /// Ready-made views that cannot be asked of these datasets, by name, with the reason.
     pub missing: BTreeMap<&'static str, String>,
-    /// As long as they can be asked, nobody deletes them.
+    /// The open datasets; their locks keep others from deleting them.
     datasets: Vec<Dataset>,
 }
 
 impl Desk {
-    /// Spreads out every table of the datasets, their manifests, and the views whose tables are there.
+    /// Opens the datasets and registers their tables, their manifests, and the views whose tables are there. `memory`
+    /// is in bytes.
     ///
     /// # Errors
-    /// When a directory is no dataset, or one of its files is not readable.
+    /// When a directory is no dataset, one is given twice, or one of its files is damaged or cannot be read.
     pub fn open(dirs: &[PathBuf], access: Access, memory: u64) -> Result<Desk> {
         // Each table keeps its file open.
         limits::raise_files();
@@ -81,7 +82,8 @@ impl Desk {
         Ok(Desk { datasets, ..desk })
     }
 
-    /// Why relations cannot be joined into a view: one is not there.
+    /// Why a view that needs these relations cannot be defined: it names the first that is missing. `None` when all are
+    /// there.
     fn lacks(&self, needs: &[String]) -> Option<String> {
         let lacking = needs.iter().find(|need| !self.engine.ctx().table_exist(need.as_str()).unwrap_or(false))?;
         Some(match lacking.as_str() {
@@ -93,12 +95,12 @@ impl Desk {
         })
     }
 
-    /// What was given.
+    /// The datasets of the session, in the order in which they were given.
     pub fn datasets(&self) -> &[Dataset] {
         &self.datasets
     }
 
-    /// Every table and view.
+    /// Names of all tables and views, sorted.
     pub fn names(&self) -> Vec<String> {
         let ctx = self.engine.ctx();
         let schemas = ctx.catalog_names().into_iter().filter_map(|name| ctx.catalog(&name)?.schema("public"));
@@ -108,10 +110,11 @@ impl Desk {
     }
 }
 
-/// The table that is there when there are two runs, and tells that a view sets them side by side.
+/// Results of the second run: a view that needs this relation compares two runs.
 const PAIR: &str = "results_2";
 
-/// Why runs must not be set side by side: they replayed different workloads.
+/// Why two runs cannot be compared: they replayed different workloads, or there are not exactly two. `None` when they
+/// can.
 fn differ(runs: &[&Dataset]) -> Option<String> {
     let [one, two, rest @ ..] = runs else { return Some("it needs two runs".into()) };
     if !rest.is_empty() {
@@ -125,7 +128,7 @@ fn differ(runs: &[&Dataset]) -> Option<String> {
     })
 }
 
-/// What the datasets say of themselves: one row per value, its key with dots.
+/// The manifests as a table: one row per value, with its key in dotted form (`a.b.0`).
 fn manifests(datasets: &[Dataset]) -> Result<RecordBatch> {
     fn flatten(key: &str, value: &Value, rows: &mut Vec<(String, String)>) {
         let under = |name: &str| if key.is_empty() { name.to_owned() } else { format!("{key}.{name}") };

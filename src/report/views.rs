@@ -1,8 +1,8 @@
-//! The ready-made views, one dataset at a time.
+//! Defines the ready-made views for several datasets, one dataset at a time.
 //!
-//! A view asks about one capture, workload or run. Of several it is worked out for each, with a column `dataset` that tells
-//! them apart: pooled, the percentiles of two runs are those of neither. A run is joined with its own workload only, which
-//! their fingerprints tell.
+//! A view is about one capture, workload or run. Over several it is computed for each and the rows are put together,
+//! with a column `dataset` that tells them apart: percentiles over two runs pooled would be those of neither. A run is
+//! joined with its own workload only, found by its fingerprint.
 
 use crate::engine::{Engine, Postgres, Stage};
 use crate::schema::dataset::Kind;
@@ -14,28 +14,28 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// The tables of datasets, each under its name in SQL.
+/// Which SQL relation holds which table of which dataset.
 pub struct Shelf<'a> {
     datasets: &'a [Dataset],
-    /// Number of the dataset, name of the table: name of the relation.
+    /// Name of the relation, by number of the dataset and name of the table.
     relations: BTreeMap<(usize, &'static str), String>,
 }
 
-/// A relation that stands for a table.
+/// Name of a table, and of the relation that stands for it in a view.
 type Stand<'a> = (&'static str, &'a str);
 
 impl<'a> Shelf<'a> {
-    /// An empty one.
+    /// A shelf (map of tables to relations) of these datasets without any relation yet.
     pub fn new(datasets: &'a [Dataset]) -> Shelf<'a> {
         Shelf { datasets, relations: BTreeMap::new() }
     }
 
-    /// Notes the relation that has a dataset's table alone.
+    /// Notes that `relation` holds this table of this dataset (by number), and no other rows.
     pub fn put(&mut self, dataset: usize, table: Table, relation: &str) {
         self.relations.insert((dataset, table.name()), relation.to_owned());
     }
 
-    /// The view as it is asked of these datasets; `Err` says why it cannot be.
+    /// The view's SQL as it must be for these datasets; `Err` says why the view cannot be defined.
     pub fn view(&self, view: &Stage, needs: &[String]) -> Result<Stage, String> {
         let tables: Vec<Table> =
             Table::ALL.iter().copied().filter(|table| needs.iter().any(|need| need == table.name())).collect();
@@ -83,22 +83,22 @@ impl<'a> Shelf<'a> {
     }
 }
 
-/// Which workload a dataset is, or is a run of.
+/// Hash that identifies the workload that a dataset is, or that it is a run of; `None` when unknown.
 pub fn fingerprint(data: &Dataset) -> Option<&str> {
     data.manifest.get("fingerprint").and_then(Value::as_str).filter(|print| !print.is_empty() && *print != "unknown")
 }
 
-/// What a dataset is called in column `dataset`: its path as given.
+/// Name of a dataset in column `dataset`: its path as given, without slashes at its end.
 pub fn label(dir: &Path) -> String {
     dir.to_string_lossy().trim_end_matches('/').to_owned()
 }
 
-/// A text as SQL writes it.
+/// The text as a SQL string literal.
 pub fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// The view of one dataset's tables.
+/// SQL of the view over one dataset's tables, each of them replaced by the relation that stands for it.
 fn alone(view: &Stage, stands: &[Stand]) -> String {
     let other = stands.iter().filter(|(table, relation)| table != relation);
     let with: Vec<String> = other.map(|(table, relation)| format!("{table} AS (SELECT * FROM {relation})")).collect();
@@ -110,7 +110,7 @@ fn alone(view: &Stage, stands: &[Stand]) -> String {
     }
 }
 
-/// The order that a view's file gives its rows, by the columns that it has.
+/// The ORDER BY of the view's query; `None` when it has none.
 fn order(view: &Stage) -> Option<OrderBy> {
     match Parser::parse_sql(&Postgres::bounded(&view.sql), &view.sql).ok()?.pop()? {
         Statement::Query(query) => query.order_by,
@@ -124,10 +124,10 @@ fn united(view: &Stage, parts: &[(String, String)]) -> String {
     format!("SELECT * FROM ({}){order}", parts.iter().map(part).collect::<Vec<_>>().join("\nUNION ALL "))
 }
 
-/// Makes a view a relation. Its columns are checked where it is as its file says.
+/// Registers a view under its name.
 ///
 /// # Errors
-/// When it cannot be planned.
+/// When its SQL cannot be planned.
 pub fn define(view: &Stage, engine: &Engine) -> Result<()> {
     let rows = engine.sql(&view.sql).with_context(|| format!("view {}", view.name))?;
     engine.ctx().register_table(view.name, rows.into_view())?;
