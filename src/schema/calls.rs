@@ -1,4 +1,4 @@
-//! The syscall table as a table of Arrow.
+//! The syscall table (`crate::syscall`) as Arrow columns, for SQL.
 
 use crate::syscall::TABLE;
 use crate::syscall::columns::{Cell, Column};
@@ -6,10 +6,10 @@ use arrow::array::{ArrayRef, BooleanArray, RecordBatch, StringArray};
 use arrow::error::Result;
 use std::sync::Arc;
 
-/// One row per call, with these columns.
+/// The syscall table with these columns: one row per syscall that it knows.
 ///
 /// # Errors
-/// When there is no column.
+/// When there is no column at all.
 pub fn calls<'a>(columns: impl Iterator<Item = &'a Column>) -> Result<RecordBatch> {
     RecordBatch::try_from_iter(columns.map(|column| {
         let cells: ArrayRef = match column.cell {

@@ -1,8 +1,10 @@
-//! Parquet files from elsewhere: what one claims is held against its bytes and the limits before it is believed.
+//! Checks of Parquet files from elsewhere: what a file claims is compared with its bytes and the limits before it is
+//! believed.
 //!
-//! The table of contents of a file, and the head of each page, say how much there is; a decoder makes room for that and
-//! asks later. So both are looked at first: lists against their bytes, chunks and pages against the file, rows against each other,
-//! and everything against [`limits`]. What still goes wrong in a decoder is an error like any other ([`panics`]).
+//! The footer of a file and the header of each page say how much data there is; a decoder allocates that much before it
+//! reads. So both are checked first: lists against their bytes, column chunks and pages against the file, numbers of
+//! rows against each other, and everything against [`limits`]. A panic of a decoder on what is still wrong becomes an
+//! error ([`panics`]).
 
 use super::{sorted, thrift};
 use crate::{files, limits, panics};
@@ -19,17 +21,17 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
-/// What a Parquet file begins and ends with.
+/// Magic number at the beginning and the end of a Parquet file.
 const MAGIC: &[u8; 4] = b"PAR1";
-/// Bytes behind the table of contents: its length, and that.
+/// Bytes behind the footer: its length (4 bytes) and the magic number.
 const TAIL: u64 = 8;
-/// Bytes in which most heads of pages are.
+/// Bytes that are read for a page header at first: most fit.
 const HEAD: usize = 128;
-/// Bytes of a head at most: it may hold a least and a greatest value.
+/// Longest page header that is accepted, bytes: it may hold a least and a greatest value.
 const LONG_HEAD: usize = 256 << 10;
 
-/// A Parquet file that is read by position. Reading a `File` would duplicate its descriptor for every column, and a workload may
-/// have used up every descriptor there is.
+/// An open Parquet file that is read with pread(2). The parquet crate would duplicate the descriptor of a `File` for
+/// every column, and a replayed workload may have used up all descriptors.
 #[derive(Clone, Debug)]
 pub struct Parquet(Arc<File>);
 
@@ -53,7 +55,7 @@ impl ChunkReader for Parquet {
     }
 }
 
-/// A place in a [`Parquet`] file.
+/// Sequential reader of a [`Parquet`] file from some offset on, with a position of its own.
 #[derive(Debug)]
 pub struct Cursor {
     file: Arc<File>,
@@ -68,20 +70,20 @@ impl Read for Cursor {
     }
 }
 
-/// A file of which the table of contents was read and held against it.
+/// A Parquet file whose footer was read and checked against the file and the limits.
 #[derive(Clone, Debug)]
 pub struct Checked {
-    /// The file.
+    /// The open file.
     pub file: Parquet,
-    /// Its table of contents.
+    /// The decoded footer: schema, row groups, column chunks, and the page index if it was read.
     pub contents: Arc<ParquetMetaData>,
 }
 
 impl Checked {
-    /// Reads the table of contents, and the index of its pages when that is asked for and there is one.
+    /// Reads and checks the footer, and the page index when `index` asks for it and the file has one.
     ///
     /// # Errors
-    /// When it is none, or cannot be true.
+    /// When there is no footer, it contradicts the file or itself, or a limit is exceeded.
     pub fn open(file: File, index: PageIndexPolicy) -> Result<Checked> {
         let file = Parquet(Arc::new(file));
         let (contents, end) = contents(&file)?;
@@ -99,20 +101,21 @@ impl Checked {
         Ok(Checked { file, contents: Arc::new(contents) })
     }
 
-    /// A file that this process has written: it is believed, and may be more than a table of a dataset.
+    /// Opens a file that this process has written: its footer is read and not checked, and it need not be a table of a
+    /// dataset.
     ///
     /// # Errors
-    /// When its table of contents cannot be read.
+    /// When its footer cannot be decoded.
     pub fn ours(file: File) -> Result<Checked> {
         let file = Parquet(Arc::new(file));
         let contents = Arc::new(ParquetMetaDataReader::new().parse_and_finish(&file)?);
         Ok(Checked { file, contents })
     }
 
-    /// Looks at the head of each page of some columns.
+    /// Checks the header of each page of these columns, in all row groups.
     ///
     /// # Errors
-    /// When one cannot be true, or the index leads elsewhere.
+    /// When a header contradicts the file or the footer, or the page index does not match the pages.
     pub fn pages(&self, columns: &ProjectionMask) -> Result<()> {
         for (at, group) in self.contents.row_groups().iter().enumerate() {
             let mut bytes = 0;
@@ -128,10 +131,11 @@ impl Checked {
     }
 }
 
-/// Looks at all of a file that is to be decoded by others, who read what was opened here.
+/// Opens a file and checks all of it: footer, page index, all page headers and the sort order. Others then decode it
+/// through the same descriptor.
 ///
 /// # Errors
-/// When it cannot be opened, is damaged, goes beyond the limits, or its rows are in another order than it claims.
+/// When it cannot be opened, is damaged, goes beyond the limits, or its rows are not in the order that it claims.
 pub fn whole(path: &Path) -> Result<Checked> {
     let file = files::open(path).with_context(|| format!("cannot open {}", path.display()))?;
     let damaged = || format!("{} is damaged or no Parquet file", path.display());
@@ -141,7 +145,7 @@ pub fn whole(path: &Path) -> Result<Checked> {
     Ok(checked)
 }
 
-/// The table of contents, and where in the file it begins.
+/// Decodes the footer of a file, and says at which offset it begins.
 fn contents(file: &Parquet) -> Result<(ParquetMetaData, u64)> {
     let length = file.len();
     ensure!(length >= TAIL + 4, "it is too short to be a Parquet file");
@@ -153,7 +157,7 @@ fn contents(file: &Parquet) -> Result<(ParquetMetaData, u64)> {
     let end = end.with_context(|| format!("its table of contents would have {size} bytes, and it has {length}"))?;
     ensure!(size <= limits::FOOTER, "its table of contents has {size} bytes, and {} are the limit", limits::FOOTER);
     let bytes = file.get_bytes(end, size as usize)?;
-    // A table is flat: one element is the table, and all others are its columns.
+    // The schema of a table is flat: one element is the table, and all others are its columns.
     let (mut elements, mut nodes, mut children) = (0, 0, 0);
     let damaged = || "its table of contents is damaged";
     thrift::walk(&bytes, |place, number| match place {
@@ -179,16 +183,16 @@ fn check_group(group: &RowGroupMetaData, end: u64) -> Result<()> {
     Ok(())
 }
 
-/// Where a chunk is.
+/// Range of bytes of a column chunk in the file; `None` when its offsets contradict each other.
 fn chunk_range(chunk: &ColumnChunkMetaData) -> Option<Range<u64>> {
-    // A page of data behind its dictionary, if it has one.
+    // A dictionary page, if there is one, comes before the data pages.
     let (first, data) = (chunk.dictionary_page_offset().unwrap_or(chunk.data_page_offset()), chunk.data_page_offset());
     let (start, length) = (u64::try_from(first).ok()?, u64::try_from(chunk.compressed_size()).ok()?);
     let end = start.checked_add(length)?;
     (first <= data && data as u64 <= end).then_some(start..end)
 }
 
-/// Reads the index of the pages.
+/// Reads and checks the page index of the file, which lies before the footer at `end`.
 fn with_index(file: &Parquet, contents: ParquetMetaData, policy: PageIndexPolicy, end: u64) -> Result<ParquetMetaData> {
     let mut whole: Option<Range<u64>> = None;
     for chunk in contents.row_groups().iter().flat_map(RowGroupMetaData::columns) {
@@ -211,7 +215,7 @@ fn with_index(file: &Parquet, contents: ParquetMetaData, policy: PageIndexPolicy
             whole = Some(whole.map_or(range.clone(), |whole| whole.start.min(range.start)..whole.end.max(range.end)));
         }
     }
-    // A reader takes them in one piece.
+    // The parquet crate reads them as one range of bytes.
     let size = whole.map_or(0, |whole| whole.end - whole.start);
     ensure!(size <= limits::FOOTER, "the indexes of its pages lie {size} bytes apart, and {} are the limit", limits::FOOTER);
     panics::contain(|| {
@@ -222,21 +226,24 @@ fn with_index(file: &Parquet, contents: ParquetMetaData, policy: PageIndexPolicy
     .context("the index of its pages is damaged")
 }
 
-/// What the head of a page says.
+/// The fields of a page header (`PageHeader` of parquet.thrift) that are checked; -1 where one is missing.
 #[derive(Clone, Copy, Debug, Default)]
 struct Head {
-    /// Its own length, bytes.
+    /// Length of the header itself, bytes.
     length: u64,
+    /// Type of the page: [`DATA`], [`DICTIONARY`] or [`DATA_V2`].
     kind: i64,
-    /// Bytes behind it, and what they become.
+    /// Bytes of the page behind the header, as stored.
     compressed: i64,
+    /// Bytes of the page once decompressed.
     bytes: i64,
+    /// Number of values in the page, NULLs included.
     values: i64,
-    /// Of the second form of pages only.
+    /// Number of rows; only in headers of data pages V2.
     rows: Option<i64>,
 }
 
-/// Kinds of pages (parquet.thrift).
+/// Types of pages (`PageType` of parquet.thrift).
 const DATA: i64 = 0;
 const DICTIONARY: i64 = 2;
 const DATA_V2: i64 = 3;
@@ -246,7 +253,7 @@ impl Head {
         for size in [HEAD, LONG_HEAD] {
             let size = size.min((end - at) as usize);
             let read = Head::parse(&file.get_bytes(at, size)?);
-            // What does not end there may be longer.
+            // A header that does not parse may be longer than what was read.
             if read.is_ok() || size < HEAD {
                 return read;
             }
@@ -268,7 +275,8 @@ impl Head {
     }
 }
 
-/// Looks at the pages of a chunk; their bytes, not compressed.
+/// Checks the pages of a column chunk against the footer and, if given, the page index. Returns their bytes: headers,
+/// and contents as stored or decompressed, whichever is more.
 fn check_pages(file: &Parquet, chunk: &ColumnChunkMetaData, index: Option<&[PageLocation]>) -> Result<u64> {
     let Range { start, end } = chunk_range(chunk).context("it is not in the file")?;
     let (mut at, mut values, mut total, mut data) = (start, 0_i64, 0, 0);
@@ -298,7 +306,7 @@ fn check_pages(file: &Parquet, chunk: &ColumnChunkMetaData, index: Option<&[Page
                 values += head.values;
                 data += 1;
             }
-            // Its values have four bytes each at least.
+            // Each value of a dictionary takes at least four bytes.
             DICTIONARY => ensure!(
                 page.start == start && head.values as u64 <= bytes / 4,
                 "the page at {} is no dictionary of {} values",

@@ -1,7 +1,8 @@
-//! Datasets: directories of Parquet files with a manifest, which appear whole or not at all.
+//! Datasets: directories of Parquet files with a manifest. A dataset appears whole or not at all.
 //!
-//! A dataset is written aside ([`super::Draft`]), fsynced, and renamed. The manifest is written last: a directory without
-//! one is not a dataset. Whoever reads one has a shared lock on its directory, so that nobody deletes it meanwhile.
+//! A dataset is written in a draft ([`super::Draft`]), fsynced, and renamed. The manifest is written last: a directory
+//! without one is not a dataset. A reader holds a shared lock (flock(2)) on the directory, so that nobody deletes it
+//! meanwhile.
 
 use super::tables::Table;
 use crate::files::{self, Dir, Lock};
@@ -11,22 +12,22 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Version of the dataset format. A reader refuses another one.
+/// Version of the dataset format, in the manifest. A reader refuses any other version.
 pub const FORMAT: u64 = 1;
 
-/// What a dataset holds.
+/// Kind of a dataset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Events, made by ingest or capture.
+    /// A capture: events, made by `ingest` or `capture`.
     Capture,
-    /// Ops, made by generate.
+    /// A workload: ops and what they need, made by `generate`.
     Workload,
-    /// Results, made by replay.
+    /// A run: results, made by `replay`.
     Run,
 }
 
 impl Kind {
-    /// The word in the manifest.
+    /// The word for this kind in the manifest.
     pub const fn name(self) -> &'static str {
         match self {
             Kind::Capture => "capture",
@@ -35,12 +36,12 @@ impl Kind {
         }
     }
 
-    /// The kind of a word.
+    /// The kind that a word in a manifest means; `None` for other words.
     pub(super) fn parse(word: &str) -> Option<Kind> {
         [Kind::Capture, Kind::Workload, Kind::Run].into_iter().find(|kind| kind.name() == word)
     }
 
-    /// The verb that makes such a dataset, for messages.
+    /// The command that makes such a dataset, for messages.
     const fn verb(self) -> &'static str {
         match self {
             Kind::Capture => "ingest",
@@ -50,27 +51,28 @@ impl Kind {
     }
 }
 
-/// Name of the file in which a dataset says what it is; without it, it is none.
+/// Name of the manifest's file; a directory without it is no dataset.
 pub(super) const MANIFEST: &str = "manifest.json";
 
-/// What a dataset says of itself: `manifest.json`.
+/// Contents of `manifest.json`: format version, kind, counts and options of a dataset.
 pub type Manifest = Map<String, Value>;
 
-/// A dataset that is there, whole.
+/// A finished dataset, opened for reading.
 #[derive(Clone, Debug)]
 pub struct Dataset {
-    /// Its directory.
+    /// Directory of the dataset, as it was given.
     pub dir: PathBuf,
-    /// What it holds.
+    /// Kind of the dataset, from its manifest.
     pub kind: Kind,
-    /// Its manifest.
+    /// The contents of its `manifest.json`.
     pub manifest: Manifest,
-    /// Keeps it from being deleted, as long as any copy of this lives.
+    /// Shared lock that keeps the dataset from being deleted as long as any clone of this lives; `None` for one just
+    /// written.
     pub(super) _lock: Option<Arc<Lock>>,
 }
 
 impl Dataset {
-    /// Opens the dataset in `dir`, whatever it holds.
+    /// Opens the dataset in `dir`, of whatever kind, and locks it for reading.
     ///
     /// # Errors
     /// When there is no manifest (nothing was written, or a writer was killed), it is of another format version, or somebody
@@ -84,7 +86,7 @@ impl Dataset {
         Dataset::of(&opened)
     }
 
-    /// Opens the dataset in a directory that was opened before, wherever its path leads by now.
+    /// As [`Dataset::open`], in a directory that is already open, wherever its path leads by now.
     ///
     /// # Errors
     /// As [`Dataset::open`].
@@ -95,12 +97,12 @@ impl Dataset {
         Ok(Dataset { dir: dir.to_owned(), kind, manifest, _lock: Some(Arc::new(lock)) })
     }
 
-    /// What the dataset in a directory holds, whoever works with it now; none when it is no dataset.
+    /// Kind of the dataset in a directory, without locking it; `None` when there is no dataset.
     pub fn kind_at(dir: &Path) -> Option<Kind> {
         Dataset::said(&Dir::open(dir).ok()?).ok().map(|(kind, _)| kind)
     }
 
-    /// What a directory says of itself.
+    /// Reads the manifest in a directory and checks its format version and kind.
     fn said(opened: &Dir) -> Result<(Kind, Manifest)> {
         let dir = opened.path();
         let file = dir.join(MANIFEST);
@@ -131,10 +133,10 @@ impl Dataset {
         Dataset::open(dir)?.must_be(kind)
     }
 
-    /// The dataset, when it is of this kind.
+    /// Returns the dataset if it is of this kind.
     ///
     /// # Errors
-    /// When it is of another one.
+    /// When it is of another kind; the message says which command makes the right one.
     pub fn must_be(self, kind: Kind) -> Result<Dataset> {
         ensure!(
             self.kind == kind,
@@ -147,13 +149,13 @@ impl Dataset {
         Ok(self)
     }
 
-    /// The file of a table.
+    /// Path of the Parquet file of a table; the file need not exist.
     pub fn table(&self, table: Table) -> PathBuf {
         self.dir.join(table.file())
     }
 }
 
-/// Why a place is no dataset.
+/// The error that a path is not a dataset, with the reason.
 fn none(dir: &Path, why: &str, error: std::io::Error) -> Error {
     Error::new(error).context(format!("{} is not a dataset: {why}", dir.display()))
 }

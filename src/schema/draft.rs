@@ -1,10 +1,11 @@
-//! Datasets in the making.
+//! Drafts: datasets that are being written.
 //!
-//! A draft is a directory `.NAME.unfinished` beside the place of its dataset. It carries a stamp: a file, written first, that
-//! says of which kind it is and, later, what its manifest would say. It is locked as long as somebody works on it. What has
-//! no stamp is somebody else's, whatever its name; what is locked is not to be touched; the rest was left by a writer that
-//! was killed. One without a stamp that holds nothing is taken too: its writer was killed before it wrote one, or nothing is
-//! lost with it.
+//! A draft is a directory `.NAME.unfinished` beside the place of its dataset. It holds a stamp: a file, written first,
+//! with the kind of the dataset and, later, what its manifest would say. It is locked (flock(2)) as long as somebody
+//! works on it. A directory without a stamp belongs to somebody else, whatever its name; a locked one is not to be
+//! touched; any other was left by a writer that was killed. A directory without a stamp that is empty, or holds the
+//! beginning of a stamp only, counts as a draft too: its writer was killed before it wrote one, or nothing is lost with
+//! it.
 
 use super::dataset::{Dataset, FORMAT, Kind, MANIFEST, Manifest};
 use super::{content, place};
@@ -17,42 +18,45 @@ use std::fs::File;
 use std::io::{Error, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-/// Name of the stamp.
+/// Name of the stamp, the file by which a draft says that it is ioriot's and of which kind.
 pub(super) const STAMP: &str = "begun.json";
-/// The stamp while it is being written.
+/// Name of the stamp while it is being written; it is then renamed to [`STAMP`].
 pub(super) const STAMP_ASIDE: &str = "begun.json.new";
 
-/// A dataset in the making. Dropped without [`Draft::commit`], it leaves nothing.
+/// A dataset that is being written in a directory of its own. Dropped without [`Draft::commit`] it is removed, unless
+/// it was resumed.
 #[derive(Debug)]
 pub struct Draft {
     place: PathBuf,
-    /// The directory that it stands in, and will.
+    /// The parent directory, in which the draft stands and the dataset will.
     around: Dir,
-    /// Its name there for now, and later.
+    /// Name of the draft in it: `.NAME.unfinished`.
     aside: OsString,
+    /// Name of the finished dataset in it.
     name: OsString,
     dir: Dir,
     kind: Kind,
     fate: Fate,
-    /// What a signal takes away; nothing when it stays.
+    /// Has a signal that ends the process remove the draft; `None` when the draft stays.
     transient: Option<Transient>,
     _lock: Lock,
 }
 
-/// What becomes of a draft that is dropped.
+/// What becomes of a draft that is dropped without being committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     /// It is removed.
     Goes,
-    /// It stays as it is.
+    /// It stays on disk as it is.
     Stays,
 }
 
 impl Draft {
-    /// Begins a dataset that is to stand at `place`. What a killed writer left there goes.
+    /// Begins a dataset that will stand at `place`. A draft of it that a killed writer left is emptied and used.
     ///
     /// # Errors
-    /// When something is there already, somebody is writing it, or its parent is no place to write in.
+    /// When something exists at `place`, somebody is writing the dataset, or its parent cannot be written to or lies in
+    /// a dataset or root.
     pub fn create(place: &Path, kind: Kind) -> Result<Draft> {
         place::outside(place)?;
         let (around, name) = Dir::prepare(place).with_context(|| format!("{} is no place for a dataset", place.display()))?;
@@ -68,10 +72,10 @@ impl Draft {
         Ok(Draft { place, around, aside, name, dir, kind, fate: Fate::Goes, transient, _lock: lock })
     }
 
-    /// Goes on with a dataset whose writer was killed. Dropped without [`Draft::commit`], it stays.
+    /// Reopens the draft of a dataset whose writer was killed. Dropped without [`Draft::commit`], it stays on disk.
     ///
     /// # Errors
-    /// When there is none, it is of another kind, somebody is writing it, or something is at `place` already.
+    /// When there is no draft, it is of another kind, somebody is writing it, or something exists at `place` already.
     pub fn resume(place: &Path, kind: Kind) -> Result<Draft> {
         let (around, name) = Dir::around(place).with_context(|| format!("{} is no place for a dataset", place.display()))?;
         vacant(&around, &name)?;
@@ -88,7 +92,7 @@ impl Draft {
         Ok(Draft { place: place.to_owned(), around, aside, name, dir, kind, fate: Fate::Stays, transient: None, _lock: lock })
     }
 
-    /// What a killed writer left of a dataset, if it left any.
+    /// As [`Draft::resume`], but `None` when there is no draft that can be resumed.
     ///
     /// # Errors
     /// When somebody is writing it now.
@@ -99,17 +103,17 @@ impl Draft {
         }
     }
 
-    /// The directory it is written in for now.
+    /// Directory of the draft, in which the dataset is written.
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
 
-    /// Where a file of the dataset is written for now.
+    /// Path in the draft of a file of the dataset.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.at(name)
     }
 
-    /// Creates a file of the dataset, readable by its owner only; one of this name is replaced.
+    /// Creates a file of the dataset in the draft, readable by its owner only; one of this name is replaced.
     ///
     /// # Errors
     /// When it cannot be created.
@@ -117,7 +121,7 @@ impl Draft {
         replace(&self.dir, name).with_context(|| format!("cannot create {}", self.path(name).display()))
     }
 
-    /// Notes what the manifest would say now, for whoever finds the files of a killed writer.
+    /// Writes what the manifest would say by now into the stamp, for whoever resumes the draft of a killed writer.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -125,19 +129,19 @@ impl Draft {
         stamp(&self.dir, self.kind, manifest.clone())
     }
 
-    /// What was noted, or the manifest when the writer had come that far.
+    /// What [`Draft::note`] wrote last, or the manifest if the writer had come to write it.
     ///
     /// # Errors
-    /// When there is neither.
+    /// When there is neither a stamp nor a manifest that can be read.
     pub fn noted(&self) -> Result<Manifest> {
         let noted = stamped(&self.dir).map(|(_, manifest)| manifest);
         noted.with_context(|| format!("{} says nothing of itself", self.dir().display()))
     }
 
-    /// Writes the manifest, makes everything durable and puts the dataset in its place.
+    /// Writes the manifest, fsyncs everything and renames the draft to the place of the dataset.
     ///
     /// # Errors
-    /// When anything cannot be written; then nothing is left behind.
+    /// When anything cannot be written, or something stands at the place by now; then the draft is dropped.
     pub fn commit(mut self, manifest: Manifest) -> Result<Dataset> {
         let manifest = headed(self.kind, manifest);
         let mut file = self.file(MANIFEST)?;
@@ -146,7 +150,8 @@ impl Draft {
         for (name, _) in self.dir.entries()? {
             self.dir.file(&name)?.sync_all()?;
         }
-        // Not before: whoever finds a killed writer's files finds the stamp or the manifest beside them.
+        // Not earlier: until the manifest is durable, the stamp tells whoever finds a killed writer's files what they
+        // are.
         gone(self.dir.unlink(STAMP))?;
         self.dir.sync()?;
         let transient = self.transient.take();
@@ -173,10 +178,10 @@ impl Drop for Draft {
     }
 }
 
-/// Removes a draft that nobody works on.
+/// Deletes the draft `aside` in directory `around`, if nobody works on it.
 ///
 /// # Errors
-/// When somebody does, it is none, or it cannot be removed.
+/// When somebody works on it, it is not a draft of ioriot's, holds foreign files, or cannot be deleted.
 pub fn remove(around: &Dir, aside: &OsStr) -> Result<()> {
     remove_opened(around, aside, around.dir(aside)?)
 }
@@ -187,7 +192,7 @@ fn remove_opened(around: &Dir, aside: &OsStr, dir: Dir) -> Result<()> {
     Ok(around.rmdir(aside)?)
 }
 
-/// Takes a draft that nobody works on for oneself alone, and makes sure that all of it is ioriot's.
+/// Takes the exclusive lock of a draft that nobody works on, and checks that all of it is ioriot's.
 fn hold(around: &Dir, aside: &OsStr, dir: &Dir) -> Result<Lock> {
     let lock = take(dir)?;
     if !stands(around, aside, dir) {
@@ -199,10 +204,11 @@ fn hold(around: &Dir, aside: &OsStr, dir: &Dir) -> Result<Lock> {
     Ok(lock)
 }
 
-/// What a killed writer left of a dataset of this name, if it left any; for oneself alone.
+/// The draft of the dataset `name` in directory `around` that a killed writer left, with its exclusive lock; `None`
+/// when there is none.
 ///
 /// # Errors
-/// When somebody is writing it, or it is not ioriot's.
+/// When somebody is writing it, or it holds anything that is not ioriot's.
 pub fn left(around: &Dir, name: &OsStr) -> Result<Option<(Dir, Lock)>> {
     let aside = unfinished(name);
     if around.look(&aside).is_err() {
@@ -217,17 +223,17 @@ pub fn left(around: &Dir, name: &OsStr) -> Result<Option<(Dir, Lock)>> {
     held().with_context(|| format!("{} is in the way", around.at(&aside).display()))
 }
 
-/// Is this a draft, by its name and by what is in it, with nothing in it that is somebody else's?
+/// Is this a draft, by its name and its stamp, that holds nothing but files that ioriot makes?
 pub fn is(dir: &Dir) -> bool {
     dir.path().file_name().is_some_and(is_unfinished) && ours(dir) && content::pure(dir).is_ok()
 }
 
-/// Does it carry our stamp, or nothing but the beginning of one?
+/// Does the directory hold a stamp of ioriot's, or nothing but the beginning of one?
 fn ours(dir: &Dir) -> bool {
     stamped(dir).is_some() || dir.entries().is_ok_and(|names| names.iter().all(|(name, _)| name == STAMP_ASIDE))
 }
 
-/// Makes the directory of a draft and stamps it, or takes that of a killed writer.
+/// Makes the directory of a draft, or takes and empties the one of a killed writer; locks and stamps it.
 fn begin(around: &Dir, aside: &OsStr, kind: Kind) -> Result<(Dir, Lock)> {
     let shown = around.at(aside);
     loop {
@@ -263,18 +269,19 @@ fn begin(around: &Dir, aside: &OsStr, kind: Kind) -> Result<(Dir, Lock)> {
     }
 }
 
-/// Has a draft that was opened, and then locked, its name still? Who had the lock before may have put it in its place, or
-/// removed it.
+/// Does this draft, which was opened and then locked, still have its name? Whoever had the lock before may have renamed
+/// it to its final place, or deleted it.
 fn stands(around: &Dir, aside: &OsStr, dir: &Dir) -> bool {
     around.look(aside).is_ok_and(|stat| dir.id().is_ok_and(|id| id == Id::of(&stat)))
 }
 
-/// Takes the lock of a draft.
+/// Takes the exclusive lock of a draft; an error when somebody is writing it.
 fn take(dir: &Dir) -> Result<Lock> {
     Lock::alone(dir).with_context(|| format!("{} is being written", dir.path().display()))
 }
 
-/// What its stamp, or the manifest in its place, says of a draft; `None` when it has none.
+/// Kind and contents of a directory's stamp or, without a stamp, of its manifest; `None` when it has neither of
+/// ioriot's.
 pub(super) fn stamped(dir: &Dir) -> Option<(Kind, Manifest)> {
     let text = dir.text(STAMP).or_else(|_| dir.text(MANIFEST)).ok()?;
     let manifest: Manifest = files::json(&text).ok()?;
@@ -283,7 +290,8 @@ pub(super) fn stamped(dir: &Dir) -> Option<(Kind, Manifest)> {
     Some((kind, manifest))
 }
 
-/// Stamps a draft with what its manifest would say: it has the old stamp or the new one, whatever happens.
+/// Replaces the stamp of a draft by one with this kind and manifest, atomically: after a crash the draft has the old
+/// stamp or the new one.
 fn stamp(dir: &Dir, kind: Kind, manifest: Manifest) -> Result<()> {
     let text = serde_json::to_string_pretty(&headed(kind, manifest))?;
     let write = || -> std::io::Result<()> {
@@ -293,7 +301,7 @@ fn stamp(dir: &Dir, kind: Kind, manifest: Manifest) -> Result<()> {
     write().with_context(|| format!("cannot stamp {}", dir.path().display()))
 }
 
-/// A manifest with what every one has.
+/// The manifest with the keys that every manifest has: format version, kind, and version of ioriot.
 fn headed(kind: Kind, mut manifest: Manifest) -> Manifest {
     manifest.insert("format".into(), json!(FORMAT));
     manifest.insert("kind".into(), json!(kind.name()));
@@ -301,28 +309,29 @@ fn headed(kind: Kind, mut manifest: Manifest) -> Manifest {
     manifest
 }
 
-/// A new file in the place of one that may be there.
+/// Creates a file, after removing the one of this name if there is one.
 fn replace(dir: &Dir, name: &str) -> std::io::Result<File> {
     gone(dir.unlink(name))?;
     dir.create(name)
 }
 
-/// What was to be removed may not have been there.
+/// The result of a removal, with "not found" taken as success.
 fn gone(removed: std::io::Result<()>) -> std::io::Result<()> {
     removed.or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
-/// Removes everything, the stamp last: what is left half-way is still known as ours.
+/// Deletes all files in a draft, the manifest and the stamp last: a draft that is deleted half-way is still known as
+/// ours.
 ///
 /// # Errors
-/// When something cannot be removed.
+/// When something cannot be deleted.
 pub fn empty(dir: &Dir) -> Result<()> {
     files::clear(dir, &[MANIFEST, STAMP])?;
     files::clear(dir, &[STAMP])?;
     Ok(files::clear(dir, &[])?)
 }
 
-/// Takes a draft away; false when something is left, since others are still writing in it.
+/// Deletes a draft; false when something of it is left, because others are still writing in it.
 fn discard(around: &Dir, aside: &OsStr) -> bool {
     match around.dir(aside) {
         Ok(dir) => empty(&dir).is_ok() && around.rmdir(aside).is_ok(),
@@ -335,7 +344,7 @@ fn vacant(around: &Dir, name: &OsStr) -> Result<()> {
     Ok(())
 }
 
-/// Name of the directory in which a dataset of this name is written.
+/// Name of the draft of a dataset of this name: `.NAME.unfinished`.
 pub fn unfinished(name: &OsStr) -> OsString {
     let mut aside = OsString::from(".");
     aside.push(name);
@@ -343,7 +352,8 @@ pub fn unfinished(name: &OsStr) -> OsString {
     aside
 }
 
-/// Is it such a name? No dataset gets one: nobody could tell it from a draft whose writer was killed at the last step.
+/// Is it the name of a draft? No dataset may have one: nobody could tell it from a draft whose writer was killed just
+/// before the rename.
 fn is_unfinished(name: &OsStr) -> bool {
     let name = name.as_encoded_bytes();
     name.starts_with(b".") && name.ends_with(b".unfinished")

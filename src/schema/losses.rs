@@ -1,4 +1,4 @@
-//! Table `losses`: what a capture missed, whoever captured. It is the one place where a dataset says so.
+//! Table `losses`: what a capture missed, from whichever source. It is the only place where a dataset says so.
 
 use super::read::{batches, ints, texts};
 use super::{Dataset, Draft, Table, writer_properties};
@@ -9,27 +9,28 @@ use parquet::arrow::ArrowWriter;
 use serde::Serialize;
 use std::sync::Arc;
 
-/// A row of the table.
+/// A row of table `losses`: how much of one kind was missed, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Lost {
-    /// What was missed.
+    /// Kind of the loss: what was missed.
     pub kind: Loss,
-    /// How much of it.
+    /// How many of them were missed.
     pub count: u64,
-    /// When, on the clock of `ts`: not before, and not after. Absent when it may have been at any time.
+    /// Earliest and latest time at which it may have happened, ns on the clock of column `ts`. `None` when it may have
+    /// been at any time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub between: Option<(i64, i64)>,
 }
 
 impl Lost {
-    /// So much at times that nobody knows, for each kind of which there was any.
+    /// Rows for counts by kind at unknown times; kinds with a count of 0 are left out.
     pub fn some(counts: impl IntoIterator<Item = (Loss, u64)>) -> impl Iterator<Item = Lost> {
         let counts = counts.into_iter().filter(|(_, count)| *count > 0);
         counts.map(|(kind, count)| Lost { kind, count, between: None })
     }
 }
 
-/// Writes the table.
+/// Writes table `losses` into a draft.
 ///
 /// # Errors
 /// When it cannot be written.
@@ -51,10 +52,10 @@ pub fn write(draft: &Draft, rows: &[Lost]) -> Result<()> {
     Ok(())
 }
 
-/// Reads the table of a capture; one without it says nothing.
+/// Reads table `losses` of a capture; a capture without the table gives no rows.
 ///
 /// # Errors
-/// When it is damaged.
+/// When the table is damaged or has an unknown kind of loss.
 pub fn read(capture: &Dataset) -> Result<Vec<Lost>> {
     let file = capture.table(Table::Losses);
     let mut rows = Vec::new();
@@ -77,7 +78,8 @@ pub fn read(capture: &Dataset) -> Result<Vec<Lost>> {
     Ok(rows)
 }
 
-/// The kind that a word means. Captures that `ioriot ingest` wrote before it had the words of `ioriot capture` have others.
+/// The kind of loss that a word in the table means. Captures by older versions of `ioriot ingest` have other words for
+/// four kinds.
 fn kind(word: &str) -> Option<Loss> {
     match word {
         "end" => Some(Loss::NoEnd),

@@ -1,4 +1,4 @@
-//! Tables and datasets: what is in every Parquet file, said once. docs/SCHEMA.md is made from this.
+//! Tables and datasets: the definition of what is in every Parquet file, from which docs/SCHEMA.md is generated.
 
 pub mod calls;
 pub mod check;
@@ -21,30 +21,30 @@ use parquet::file::metadata::{KeyValue, SortingColumn};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
 
-/// Rows in a row group of most tables: measured best in size and in speed of reading.
+/// Rows in a row group of most tables, at most: measured best in size and in speed of reading.
 pub const ROW_GROUP: usize = 128 * 1024;
 
-/// Bytes in a row group, as they are on disk: writers hold them until it is done. Only long texts that do not compress come
-/// so far.
+/// Bytes on disk in a row group, at most: a writer holds a row group in memory until it is complete. Only long texts
+/// that do not compress reach it.
 pub const GROUP_BYTES: usize = 64 << 20;
 
-/// Rows in a page of ops: what a replay holds decoded for each lane that runs. Larger ones would be too large for the lanes
-/// of a busy server together.
+/// Rows in a page of table `ops`, at most. A replay holds one decoded page for each lane that runs; with larger ones
+/// the lanes of a busy server would take too much memory together.
 const OPS_PAGE: usize = 16 * 1024;
 
-/// Values that a writer of tables takes at a time; the default of 1024 is what short batches ask for.
+/// Values that a writer of tables encodes at a time; the default of 1024 suits short batches.
 const WRITE_BATCH: usize = 8 * 1024;
 
-/// What each column means, for whoever finds the file alone: `column.NAME` in its key-value metadata.
+/// The meaning of each column as Parquet key-value metadata `column.NAME`, for whoever finds the file alone.
 fn meanings(table: &Table) -> Vec<KeyValue> {
     let columns = table.columns().into_iter();
     columns.map(|column| KeyValue::new(format!("column.{}", column.name), column.doc.to_owned())).collect()
 }
 
-/// How every table is written: zstd level 1 (higher levels were no smaller), every column packed as its values ask for
-/// ([`Packing`]), and the sort order stated so that readers need not sort again. Only columns that grow have a least and
-/// a greatest value per row group, by which readers skip, and those of ops that most rows lack: of the others it would
-/// tell nothing, and to compare every path with the least one costs a twelfth of ingest.
+/// Parquet settings of a table: zstd level 1 (higher levels were no smaller), every column encoded as suits its values
+/// ([`Packing`]), and the sort order stated so that readers need not sort again. Only columns that grow, and those of
+/// ops that most rows lack, have statistics (a least and a greatest value per row group), by which readers skip. For
+/// the others they would tell nothing, and to compare every path with the least one costs a twelfth of ingest.
 pub fn writer_properties(table: &Table) -> WriterPropertiesBuilder {
     let level = ZstdLevel::try_new(1).unwrap_or_default();
     let mut props = WriterProperties::builder()
@@ -52,7 +52,8 @@ pub fn writer_properties(table: &Table) -> WriterPropertiesBuilder {
         .set_statistics_enabled(EnabledStatistics::None)
         .set_max_row_group_row_count(Some(ROW_GROUP))
         .set_max_row_group_bytes(Some(GROUP_BYTES))
-        // Nothing reads less than a row group of the others, and each page costs a compressor of its own to make and to read.
+        // Of other tables nothing reads less than a row group, and each page costs a compressor of its own to write and
+        // to read.
         .set_data_page_row_count_limit(if *table == Table::Ops { OPS_PAGE } else { ROW_GROUP })
         .set_write_batch_size(WRITE_BATCH)
         .set_created_by(format!("ioriot {}", env!("CARGO_PKG_VERSION")))

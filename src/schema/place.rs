@@ -1,4 +1,4 @@
-//! Where a dataset or a tree may be made: in none of ioriot's own, which would take it along when it goes.
+//! Where a dataset or a tree may be made: not inside a dataset, a draft or a root, whose deletion would delete it too.
 
 use super::{content, draft};
 use crate::files::{self, Dir};
@@ -6,16 +6,16 @@ use anyhow::{Result, bail, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Name of the file that makes a directory the root of a tree.
+/// Name of the stamp that marks a directory as a root (made by `ioriot init`).
 pub const ROOT: &str = ".ioriot-root.json";
 
-/// Refuses a place inside a dataset, finished or not, or a root.
+/// Refuses a path that lies inside a dataset, a draft or a root.
 ///
 /// # Errors
-/// When it is in one; the message names it.
+/// When it does; the message names the directory around it.
 pub fn outside(place: &Path) -> Result<()> {
     let place = std::path::absolute(place)?;
-    // What is not there yet lies in none. A symlink above leads where the place will be.
+    // Parents that do not exist yet are skipped; symlinks above are resolved, since the path will lie where they lead.
     let above = place.ancestors().skip(1).find_map(|above| fs::canonicalize(above).ok()).unwrap_or_else(|| PathBuf::from("/"));
     for dir in above.ancestors() {
         // What a directory of somebody else says of itself is not believed, nor what others can have put there.

@@ -1,4 +1,4 @@
-//! Reads tables of a dataset column by column, as plain integers and text whatever wrote them.
+//! Reads tables of a dataset column by column, as plain integers, texts and truth values whatever wrote them.
 
 use super::check::{Checked, Parquet};
 use crate::{files, limits, panics};
@@ -14,23 +14,23 @@ use std::borrow::Cow;
 use std::fs::File;
 use std::path::Path;
 
-/// Some columns of a Parquet file that is still to be read.
+/// A checked Parquet file, and which of its columns and rows are to be read.
 pub struct Reader {
     name: String,
     builder: ParquetRecordBatchReaderBuilder<Parquet>,
 }
 
-/// Opens a Parquet file to read some of its columns.
+/// Opens and checks a Parquet file, to read these columns of it.
 ///
 /// # Errors
-/// When it cannot be opened, is not Parquet, or lacks a column.
+/// When it cannot be opened, is damaged or not Parquet, or lacks a column.
 pub fn builder(path: &Path, columns: &[&str]) -> Result<Reader> {
     let name = path.display().to_string();
     let file = files::open(path).with_context(|| format!("cannot open {name}"))?;
     Reader::new(name, file, Some(columns))
 }
 
-/// Reads some columns of a Parquet file.
+/// Opens a Parquet file and reads these columns of all its rows, in batches.
 ///
 /// # Errors
 /// As [`builder`].
@@ -39,7 +39,7 @@ pub fn batches(path: &Path, columns: &[&str]) -> Result<Batches> {
 }
 
 impl Reader {
-    /// The same of an open file, by the name that errors give it; all columns of it when none are named.
+    /// As [`builder`] for an open file; `name` is its name in errors. `None` means all columns.
     ///
     /// # Errors
     /// As [`builder`].
@@ -49,7 +49,7 @@ impl Reader {
         Reader::of(name, checked, columns)
     }
 
-    /// The same of a file whose table of contents was read.
+    /// As [`Reader::new`] for a file whose footer was read and checked.
     ///
     /// # Errors
     /// As [`builder`].
@@ -66,20 +66,20 @@ impl Reader {
         Ok(Reader { name, builder })
     }
 
-    /// Number of rows of the file.
+    /// Number of rows of the whole file, as its footer says.
     pub fn rows(&self) -> u64 {
         self.builder.metadata().file_metadata().num_rows().max(0) as u64
     }
 
-    /// Reads these rows only.
+    /// Restricts reading to these rows.
     pub fn with_row_selection(self, rows: RowSelection) -> Reader {
         Reader { builder: self.builder.with_row_selection(rows), ..self }
     }
 
-    /// Begins to read.
+    /// The batches of rows, read as the iterator is advanced.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// When the reader cannot be set up.
     pub fn build(self) -> Result<Batches> {
         let Reader { name, builder } = self;
         let reader = panics::contain(|| Ok(builder.build()?)).with_context(|| format!("cannot read {name}"))?;
@@ -87,10 +87,10 @@ impl Reader {
     }
 }
 
-/// The rows of a Parquet file, some at a time.
+/// Iterator over the rows of a Parquet file, in batches. It ends after the first error.
 pub struct Batches {
     name: String,
-    /// `None` after an error: what has failed is not asked again.
+    /// `None` after an error or the end: a decoder that has failed is not called again.
     reader: Option<ParquetRecordBatchReader>,
 }
 
@@ -110,10 +110,10 @@ impl Iterator for Batches {
     }
 }
 
-/// Refuses texts that are longer than any.
+/// Refuses a column of texts with one that is longer than any text in a dataset (`limits::ENCODED` bytes).
 ///
 /// # Errors
-/// When there is one.
+/// When there is such a text.
 pub fn short(column: &dyn Array) -> Result<()> {
     let Some(texts) = column.as_string_opt::<i32>() else { return Ok(()) };
     let longest = texts.value_offsets().windows(2).map(|ends| ends[1] - ends[0]).max().unwrap_or(0);
@@ -121,10 +121,10 @@ pub fn short(column: &dyn Array) -> Result<()> {
     Ok(())
 }
 
-/// Chooses columns, all of which must be there.
+/// The projection on these columns, all of which must exist.
 ///
 /// # Errors
-/// When one is missing.
+/// When a column is missing.
 pub fn mask(contents: &ArrowReaderMetadata, columns: &[&str]) -> Result<ProjectionMask> {
     for column in columns {
         ensure!(contents.schema().column_with_name(column).is_some(), "it has no column {column}: make the dataset again");
@@ -138,7 +138,7 @@ fn column<'a>(batch: &'a RecordBatch, name: &str, ty: &DataType) -> Result<&'a d
     Ok(column.as_ref())
 }
 
-/// The integers of a column.
+/// Column `name` of a batch, which must be of 64-bit integers.
 ///
 /// # Errors
 /// When the column is missing or of another type.
@@ -146,7 +146,7 @@ pub fn ints<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a Int64Array> {
     Ok(column(batch, name, &DataType::Int64)?.as_primitive::<Int64Type>())
 }
 
-/// The texts of a column.
+/// Column `name` of a batch, which must be of UTF-8 texts.
 ///
 /// # Errors
 /// When the column is missing or of another type.
@@ -154,7 +154,7 @@ pub fn texts<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a StringArray> 
     Ok(column(batch, name, &DataType::Utf8)?.as_string::<i32>())
 }
 
-/// The truth values of a column.
+/// Column `name` of a batch, which must be of truth values.
 ///
 /// # Errors
 /// When the column is missing or of another type.
@@ -162,12 +162,12 @@ pub fn bools<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a BooleanArray>
     Ok(column(batch, name, &DataType::Boolean)?.as_boolean())
 }
 
-/// A number, or none.
+/// The integer in this row; `None` for NULL.
 pub fn int(array: &Int64Array, row: usize) -> Option<i64> {
     array.is_valid(row).then(|| array.value(row))
 }
 
-/// The bytes behind a text, or none.
+/// The text in this row, decoded to the bytes that it stands for ([`crate::text`]); `None` for NULL.
 pub fn bytes(array: &StringArray, row: usize) -> Option<Cow<'_, [u8]>> {
     array.is_valid(row).then(|| crate::text::decode(array.value(row)))
 }

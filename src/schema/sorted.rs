@@ -1,5 +1,5 @@
-//! The order of rows that a file claims (`sorting_columns` of its footer). The SQL engine believes it, and leaves out what would
-//! sort: so it is held against the rows, unless ioriot wrote them.
+//! Checks the sort order that a Parquet file claims (`sorting_columns` of its row groups). The SQL engine believes it
+//! and leaves out sorts, so it is compared with the rows, unless ioriot wrote the file.
 
 use super::check::Checked;
 use super::read::Reader;
@@ -9,10 +9,10 @@ use arrow::row::{OwnedRow, RowConverter, SortField};
 use parquet::file::metadata::SortingColumn;
 use std::path::Path;
 
-/// Refuses a file whose rows are in another order than it claims.
+/// Refuses a file whose rows are not in the order that it claims. A file that names ioriot as its writer is not read.
 ///
 /// # Errors
-/// When they are, or the file cannot be read.
+/// When the order is wrong, row groups claim different orders, or the file cannot be read.
 pub fn check(path: &Path, file: &Checked) -> Result<()> {
     let contents = &file.contents;
     let ours = contents.file_metadata().created_by().is_some_and(|writer| writer.starts_with("ioriot "));

@@ -1,11 +1,11 @@
-//! Every table of every dataset: columns, types, meaning.
+//! Every table of every dataset: name, columns, types, meaning, sort order and encoding.
 
 use super::dataset::Kind;
 use crate::event::{Col, Text};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use std::sync::Arc;
 
-/// Type of a column: plain ones that every Parquet reader understands.
+/// Type of a column of a table: plain types that every Parquet reader understands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Type {
     /// 64-bit integer.
@@ -17,7 +17,7 @@ pub enum Type {
 }
 
 impl Type {
-    /// The Arrow type.
+    /// The Arrow type of such a column.
     pub fn arrow(self) -> DataType {
         match self {
             Type::Int => DataType::Int64,
@@ -26,7 +26,7 @@ impl Type {
         }
     }
 
-    /// The SQL name.
+    /// The SQL name of the type.
     pub const fn name(self) -> &'static str {
         match self {
             Type::Int => "BIGINT",
@@ -36,21 +36,22 @@ impl Type {
     }
 }
 
-/// A column.
+/// A column of a table.
 #[derive(Clone, Copy, Debug)]
 pub struct Column {
     /// Name in SQL and Parquet.
     pub name: &'static str,
-    /// Type.
+    /// Type of its values.
     pub ty: Type,
-    /// May it be absent?
+    /// May a value be absent (NULL)?
     pub nullable: bool,
-    /// What it means, with units.
+    /// Meaning of its values, with unit, for docs/SCHEMA.md and the metadata of files.
     pub doc: &'static str,
 }
 
 impl Column {
-    /// Do values seldom repeat but differ little, so that packed differences are smaller than a dictionary, and cheaper?
+    /// Do the values seldom repeat but differ little from one row to the next? Then packed differences are smaller than
+    /// a dictionary, and cheaper.
     fn differs(&self) -> bool {
         const DIFFER: &[&str] = &[
             "seq",
@@ -87,64 +88,65 @@ const fn yes(name: &'static str, doc: &'static str) -> Column {
     Column { name, ty: Type::Bool, nullable: false, doc }
 }
 
-/// How the values of a column are laid out before they are compressed.
+/// Parquet encoding of a column, before compression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Packing {
-    /// Each value once: they repeat.
+    /// Dictionary encoding: each distinct value once. For values that repeat.
     Dictionary,
-    /// What each adds to the one before it: they grow.
+    /// DELTA_BINARY_PACKED: the difference of each value from the one before. For values that grow or change little.
     Differences,
-    /// As they are: they neither repeat nor grow, and the compressor sees that their high bytes are alike.
+    /// PLAIN: for values that neither repeat nor grow; the compressor finds that their high bytes are alike.
     Plain,
 }
 
 /// A table of a dataset; each is one Parquet file `NAME.parquet`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Table {
-    /// Captured syscalls.
+    /// Capture: the captured syscalls (events).
     Events,
-    /// Input lines that could not be parsed.
+    /// Capture: input lines that could not be parsed.
     Rejects,
-    /// Processes that were there when a live capture began, or came into its scope later.
+    /// Capture: processes that were there when a live capture began, or came into its scope later.
     Processes,
-    /// Descriptors that were open when it began; what came later brought, events `joined_fd` tell.
+    /// Capture: descriptors that were open when a live capture began. Those of processes that came later are events
+    /// `joined_fd`.
     OpenFiles,
-    /// Mounts that they saw.
+    /// Capture: mounts that the processes of a live capture saw.
     Mounts,
-    /// What a live capture missed.
+    /// Capture: what was missed, by kind.
     Losses,
-    /// What became of each event.
+    /// Workload: what became of each event.
     Fates,
-    /// What is replayed.
+    /// Workload: the ops, which are replayed.
     Ops,
-    /// Lanes of the ops.
+    /// Workload: for each lane (captured thread with ops) where its ops and edges are.
     Lanes,
-    /// Which ops wait for which.
+    /// Workload: which ops wait for which ops of other lanes.
     Edges,
-    /// What must exist before the replay.
+    /// Workload: what must exist, and what must not, before the replay.
     Fileset,
-    /// Ranges of files in the fileset.
+    /// Workload: ranges of files of the fileset that are read, and known holes.
     Extents,
-    /// What must be there after the replay.
+    /// Workload: the tree that the model predicts after the replay.
     Expect,
-    /// What happened.
+    /// Run: what each op returned, when and how long it took, beside the captured outcome.
     Results,
-    /// Tree after the replay, predicted and found.
+    /// Run: the tree after the replay, predicted and found.
     State,
-    /// What the machine did meanwhile.
+    /// Run: readings of /proc and /sys during the replay.
     Samples,
 }
 
 impl Table {
-    /// How a column is packed.
+    /// The encoding of a column of this table.
     pub fn packing(&self, column: &Column) -> Packing {
         match (self, column.name) {
             // Measured on tar and sqlite: durations take three quarters of what their differences take. BYTE_STREAM_SPLIT
             // would take 6 % less than this, but DuckDB before 2.0 reads it of floating point numbers only.
             (Table::Events, "dur" | "ino" | "st_size") => Packing::Plain,
-            // By lane: the same for long, or a few at a time and ever new ones.
+            // Within a lane these stay the same for long, or change among a few recent values.
             (Table::Ops, "lane" | "vpid" | "vtid" | "ofd" | "file") => Packing::Differences,
-            // Mostly the same as before.
+            // Mostly the same as in the row before.
             (Table::Results, "lane" | "process" | "worker" | "errno" | "captured_errno") => Packing::Differences,
             _ if column.differs() => Packing::Differences,
             _ => Packing::Dictionary,
@@ -171,7 +173,7 @@ impl Table {
         Table::Samples,
     ];
 
-    /// Name in SQL; the file is `NAME.parquet`.
+    /// Name of the table in SQL; its file is `NAME.parquet`.
     pub const fn name(self) -> &'static str {
         match self {
             Table::Events => "events",
@@ -193,17 +195,17 @@ impl Table {
         }
     }
 
-    /// The table of this name.
+    /// The table of this name; `None` when there is none.
     pub fn parse(name: &str) -> Option<Table> {
         Table::ALL.iter().copied().find(|table| table.name() == name)
     }
 
-    /// File name.
+    /// Name of the table's file in a dataset.
     pub fn file(self) -> String {
         format!("{}.parquet", self.name())
     }
 
-    /// The kind of dataset that has it.
+    /// The kind of dataset that has this table.
     pub const fn kind(self) -> Kind {
         match self {
             Table::Events | Table::Rejects | Table::Processes | Table::OpenFiles | Table::Mounts | Table::Losses => Kind::Capture,
@@ -214,7 +216,7 @@ impl Table {
         }
     }
 
-    /// What a row is.
+    /// What a row of the table is, for docs/SCHEMA.md.
     pub const fn doc(self) -> &'static str {
         match self {
             Table::Events => "One captured syscall per row, in the order of their effects.",
@@ -240,7 +242,7 @@ impl Table {
         }
     }
 
-    /// Columns by which the rows are sorted.
+    /// Columns by which the rows are sorted, ascending; empty when the order says nothing.
     pub const fn sorted_by(self) -> &'static [&'static str] {
         match self {
             Table::Events | Table::Fates => &["seq"],
@@ -253,7 +255,7 @@ impl Table {
         }
     }
 
-    /// The columns.
+    /// The columns of the table, in order.
     pub fn columns(self) -> Vec<Column> {
         match self {
             Table::Events => {
@@ -431,25 +433,26 @@ impl Table {
         }
     }
 
-    /// The column of this name.
+    /// The table's column of this name; `None` when it has none.
     pub fn column(self, name: &str) -> Option<Column> {
         self.columns().into_iter().find(|column| column.name == name)
     }
 
-    /// The Arrow schema.
+    /// The Arrow schema of the table.
     pub fn schema(self) -> SchemaRef {
         let fields = self.columns().into_iter().map(|c| Field::new(c.name, c.ty.arrow(), c.nullable));
         Arc::new(Schema::new(fields.collect::<Vec<_>>()))
     }
 }
 
-/// The columns of an event's arguments and outcome, numbers first.
+/// The columns of table `events` for arguments and outcome of a call, numbers first, then texts.
 fn arguments() -> impl Iterator<Item = Column> {
     let ints = Col::ALL.iter().map(|col| Column { nullable: !matches!(col, Col::Pid | Col::Tid), ..int_(col.name(), col.doc()) });
     ints.chain(Text::ALL.iter().map(|text| text_(text.name(), text.doc())))
 }
 
-/// The event columns that an op carries too, as they are. (Its position may be another than the argument.)
+/// The event columns that table `ops` has too, with the event's values. (`offset` is not among them: that of an op may
+/// be a position instead of the argument.)
 pub const ARGUMENTS: [Col; 21] = [
     Col::Ts,
     Col::Dur,

@@ -1,20 +1,21 @@
-//! Thrift's compact protocol, as far as Parquet uses it: what is claimed can be seen before a library believes it.
+//! Checks data in Thrift's compact protocol, which Parquet uses for footers, page headers and indexes, before a library
+//! decodes it.
 //!
-//! A decoder makes room for what a list says it holds, and enters a struct as deep as it goes. Walked over first, a list is
-//! no longer than its bytes and a struct no deeper than a table needs. The specification is thrift-compact-protocol.md of Apache
-//! Thrift.
+//! A decoder allocates as much as a list claims to hold, and recurses as deep as structs nest. After this check a list
+//! is no longer than its bytes allow, and a struct no deeper than that of a table. The specification is
+//! thrift-compact-protocol.md of Apache Thrift.
 
 use crate::limits;
 use anyhow::{Context, Result, bail, ensure};
 
-/// Structs and lists inside one another: a table of contents has seven.
+/// Deepest nesting of structs and lists that is accepted; the footer of a table has seven levels.
 const DEPTH: u8 = 12;
 
-/// The fields that lead to a number: `(0, 3)` is field 3 of the struct, `(5, 1)` field 1 of the struct in its field 5, or
-/// of each in the list there. Deeper ones are not told.
+/// Where in the outermost struct a number stands: `(0, 3)` is its field 3, `(5, 1)` is field 1 of the struct in its
+/// field 5, or of each struct in the list there. Numbers deeper inside are not reported.
 pub type Place = (i16, i16);
 
-/// The kinds of values; a field has one in its head.
+/// Type codes of values in Thrift's compact protocol; the header of a field holds one.
 const TRUE: u8 = 1;
 const FALSE: u8 = 2;
 const BYTE: u8 = 3;
@@ -26,11 +27,11 @@ const LIST: u8 = 9;
 const SET: u8 = 10;
 const STRUCT: u8 = 12;
 
-/// Walks over the struct that `bytes` begin with, and tells `found` its numbers and, as numbers, how long its lists are.
-/// Returns the length of the struct.
+/// Walks over the struct at the beginning of `bytes`, and calls `found` with each number at its place and with the
+/// length of each list. Returns the length of the struct, bytes.
 ///
 /// # Errors
-/// When it is none, goes on behind the bytes, has a field twice, or claims what no table has.
+/// When it is no struct, is longer than `bytes`, has its fields out of order or twice, or claims what no table has.
 pub fn walk(bytes: &[u8], mut found: impl FnMut(Place, i64)) -> Result<usize> {
     let mut walk = Walk { rest: bytes, found: &mut found };
     walk.structure(Some(0), 0)?;
@@ -55,7 +56,7 @@ impl Walk<'_, '_> {
         Ok(())
     }
 
-    /// An unsigned number, seven bits a byte.
+    /// Reads an unsigned number (varint, seven bits a byte, least significant first).
     fn varint(&mut self) -> Result<u64> {
         let mut number = 0;
         for shift in (0..64).step_by(7) {
@@ -73,7 +74,8 @@ impl Walk<'_, '_> {
         Ok((number >> 1) as i64 ^ -((number & 1) as i64))
     }
 
-    /// A struct in field `inside` of the outermost one, which is itself in field 0; `None` further in.
+    /// Walks over a struct: `inside` is 0 for the outermost one, the field's number for one in a field of that, `None`
+    /// for deeper ones.
     fn structure(&mut self, inside: Option<i16>, depth: u8) -> Result<()> {
         ensure!(depth < DEPTH, "structs lie in one another too deeply");
         let mut last = 0_i16;
@@ -86,7 +88,7 @@ impl Walk<'_, '_> {
                 0 => i16::try_from(self.number()?).context("a field has no such number")?,
                 delta => last.checked_add(i16::from(delta)).context("a field has no such number")?,
             };
-            // Of a field that is there twice, who knows which one another reader believes.
+            // Order makes a repeated field an error: readers differ in which of two they believe.
             ensure!(field > last, "fields are out of order");
             last = field;
             self.value(head & 0x0f, inside.map(|inside| (inside, field)), depth)?;
@@ -128,7 +130,7 @@ impl Walk<'_, '_> {
         }
         for _ in 0..length {
             match head & 0x0f {
-                // In a list, a truth takes a byte.
+                // In a list a truth value takes a byte; in a struct it is in the field's header.
                 TRUE | FALSE => self.skip(1)?,
                 STRUCT => self.structure(within(place), depth + 1)?,
                 kind => self.value(kind, None, depth + 1)?,
@@ -138,7 +140,8 @@ impl Walk<'_, '_> {
     }
 }
 
-/// What the fields of a struct at this place are inside of.
+/// The `inside` of a struct at this place: its field number, or `None` when it is deeper than in a field of the
+/// outermost struct.
 fn within(place: Option<Place>) -> Option<i16> {
     place.filter(|(inside, _)| *inside == 0).map(|(_, field)| field)
 }
