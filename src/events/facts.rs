@@ -1,22 +1,22 @@
-//! What is counted of the events of a capture, for its summary and manifest.
+//! Counts over the events of a capture, for its summary and manifest.
 
 use crate::event::{Col, Event};
 use crate::syscall::{Syscall, TABLE};
 use std::collections::BTreeMap;
 
-/// What is counted beside the ledger.
+/// Counts over events beside the ledger: the range of times, and events per syscall.
 #[derive(Debug, Default)]
 pub struct Facts {
-    /// First time in column ts, ns.
+    /// Earliest value of column `ts` (start of a call), ns; `None` when no event has a time.
     pub first: Option<i64>,
-    /// Last one.
+    /// Latest value of column `ts`, ns; `None` when no event has a time.
     pub last: Option<i64>,
     calls: Vec<u64>,
     others: BTreeMap<Box<str>, u64>,
 }
 
 impl Facts {
-    /// Counts an event.
+    /// Counts one event.
     pub fn note(&mut self, event: &Event) {
         if let Some(ts) = event.int(Col::Ts) {
             self.first = Some(self.first.map_or(ts, |first| first.min(ts)));
@@ -27,7 +27,7 @@ impl Facts {
                 if let Some(count) = self.others.get_mut(name) {
                     *count += 1;
                 } else if self.others.len() < 1000 {
-                    // Names come from the input: a hostile one must not grow this without bound.
+                    // Names come from the input: a hostile one must not make this grow without bound.
                     self.others.insert(name.clone(), 1);
                 }
             }
@@ -38,7 +38,7 @@ impl Facts {
         }
     }
 
-    /// Events by call.
+    /// Number of events by name of the syscall. Of names that the syscall table lacks only the first 1000 are counted.
     pub fn syscalls(self) -> BTreeMap<String, u64> {
         let known = Syscall::ALL.iter().zip(&self.calls).filter(|(_, count)| **count > 0);
         let known = known.map(|(syscall, count)| (syscall.name().to_owned(), *count));

@@ -1,6 +1,6 @@
-//! What survives a kill: a Parquet file has its table of contents at its end, so one whose writer was killed is
-//! worthless. Beside a file that is written for long, the contents so far are kept from time to time; to restore it,
-//! what was written since is cut off and the contents are put behind the rest.
+//! Makes a Parquet file that is written for long survive a kill of its writer. A Parquet file has its footer (table of
+//! contents) at its end, so one without it is worthless. So the footer for what has been written so far is kept in a
+//! file beside it from time to time; to restore the file, what was written since is cut off and the footer is appended.
 
 use crate::files;
 use anyhow::{Context, Result, ensure};
@@ -10,15 +10,15 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// Where the contents of a table are kept meanwhile.
+/// Path of the file that holds the footer of a table which is being written: `NAME.contents`.
 pub fn beside(table: &Path) -> PathBuf {
     table.with_extension("contents")
 }
 
-/// Keeps the contents of a table whose first `length` bytes, all of these row groups, have been written.
+/// Keeps a footer for the first `length` bytes of a table, in which all of these row groups have been written.
 ///
 /// # Errors
-/// When it cannot be written.
+/// When the footer's file cannot be written.
 pub fn keep(table: &Path, groups: &[RowGroupMetaData], length: u64) -> Result<()> {
     let Some(first) = groups.first() else { return Ok(()) };
     let rows = groups.iter().map(RowGroupMetaData::num_rows).sum();
@@ -36,10 +36,10 @@ pub fn keep(table: &Path, groups: &[RowGroupMetaData], length: u64) -> Result<()
     write().with_context(|| format!("cannot write {}", place.display()))
 }
 
-/// Makes a table whole up to where its contents were kept last.
+/// Makes a table whole whose writer was killed: it ends where its footer was kept last.
 ///
 /// # Errors
-/// When nothing was kept, or the table is damaged.
+/// When no footer was kept, the table is shorter than it was then, or files cannot be changed.
 pub fn restore(table: &Path) -> Result<()> {
     let place = beside(table);
     let mut kept = Vec::new();

@@ -1,4 +1,5 @@
-//! Events on their way into a dataset, whatever captured them: what a text capture and a live one share.
+//! Events on their way into a dataset, from texts and from live captures: put in the order of their effects, repaired,
+//! written.
 //!
 //! ```text
 //! event, placed (Key) ──▶ order: by the instants of their effects ──▶ repair: what cannot have been so ──▶ write: events.parquet

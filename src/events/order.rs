@@ -1,20 +1,21 @@
-//! Puts events in the order of their effects, in bounded memory.
+//! Sorts the events of a capture into the order of their effects, in bounded memory.
 //!
-//! Lines stand in the order in which calls *returned*; events are wanted in the order in which they took *effect*. Most
+//! Lines stand in the order in which calls *returned*; events are stored in the order in which they took *effect*. Most
 //! are late by a few lines, but a read that blocked for an hour is written an hour late, so no fixed window suffices.
 //!
-//! Events are gathered in a window. When it is full it is sorted, repaired (see [`super::repair`]) and all of it but the
-//! last eighth goes out. What goes out is in order, except for an event whose place had gone out before it came. Such stragglers go
-//! to a second window, which is written as sorted *runs*. At the end:
+//! Events are gathered in a window. When it is full it is sorted and repaired (see [`super::repair`]), and all of it
+//! but the last eighth is written out. What is written is in order, except for an event that came after later ones had
+//! been written. Such stragglers go to a second window, which is written as sorted *runs*. At the end:
 //!
-//! - no straggler: what went out is the final file, written once;
-//! - else the first stream and the runs are merged into the final file.
+//! - no straggler: the main stream is the final file, written once;
+//! - else the main stream and the runs are merged into the final file.
 //!
-//! Every stream that may have to be merged is a Parquet file and beside it a file of its keys, 16 bytes each. When there
-//! are many runs they are merged among themselves first, so a merge never has more than [`FAN_IN`] streams open.
+//! Every stream that may have to be merged is a Parquet file with a file of its sort keys beside it, 16 bytes each.
+//! When there are many runs they are merged among themselves first, so a merge never has more than [`FAN_IN`] streams
+//! open.
 //!
-//! Sorting a window also is the moment to learn which thread belongs to which process: the fork stands before the
-//! child's first event then, whatever the order of their lines was.
+//! Sorting a window is also when it is learned which thread belongs to which process: now the fork stands before the
+//! child's first event, whatever the order of their lines was.
 
 use super::repair::{self, Kind, Repairs, locks};
 use super::write::{Sink, Stream};
@@ -23,43 +24,44 @@ use crate::syscall::{Op, Syscall, flag};
 use anyhow::Result;
 use std::collections::HashMap;
 
-/// Streams that are merged at once.
+/// Number of runs of stragglers that are merged into one as soon as there are so many.
 pub const FAN_IN: usize = 8;
 
-/// Events in the window. Of synthetic captures (`benches/ingest.rs`), twice as many cost a tenth more CPU time and eight
-/// times as many a sixth more, since events leave the caches; half as many save a twentieth, a quarter makes stragglers
-/// and costs half as much again.
+/// Events that the ordering window holds by default. For synthetic captures (`benches/ingest.rs`), twice as many cost a
+/// tenth more CPU time and eight times as many a sixth more, since events leave the caches; half as many save a
+/// twentieth, a quarter makes stragglers and costs half as much again.
 pub const WINDOW: usize = 8 * 1024;
 
-/// Place of an event in the order.
+/// Sort key of an event: its place in the order of effects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
-    /// Instant: a line number, or nanoseconds.
+    /// Instant at which the event takes effect: a line number (one strace log), or a time in ns.
     pub at: i64,
-    /// Input, line and room for repairs between two lines.
+    /// Tie breaker at equal instants: number of the input and line in it, with room for repairs between two lines.
     pub tie: u64,
 }
 
-/// Room between the ties of two lines, half of it on either side.
+/// Distance between the ties of two consecutive lines: half of it is room for events that repairs move before or after
+/// a line.
 const ROOM: u64 = 256;
 
 impl Key {
-    /// The key of a line of an input at an instant.
+    /// The key of a line (by number) of an input (by number) at an instant.
     pub fn new(at: i64, input: u64, line: u64) -> Key {
         Key { at, tie: (input << 52) | ((line.wrapping_mul(ROOM) & ((1 << 52) - 1)) + ROOM / 2) }
     }
 
-    /// Just before this one.
+    /// The key just before this one.
     pub fn before(self) -> Key {
         Key { tie: self.tie - 1, ..self }
     }
 
-    /// Just after this one.
+    /// The key just after this one.
     pub fn after(self) -> Key {
         Key { tie: self.tie + 1, ..self }
     }
 
-    /// As it is stored beside a run.
+    /// The key as 16 bytes, as in the file of keys beside a stream.
     pub fn bytes(self) -> [u8; 16] {
         let mut bytes = [0; 16];
         bytes[..8].copy_from_slice(&self.at.to_le_bytes());
@@ -67,7 +69,7 @@ impl Key {
         bytes
     }
 
-    /// The key behind [`Key::bytes`].
+    /// The key that [`Key::bytes`] encoded.
     pub fn from_bytes(bytes: [u8; 16]) -> Key {
         let [mut at, mut tie] = [[0; 8]; 2];
         at.copy_from_slice(&bytes[..8]);
@@ -76,50 +78,50 @@ impl Key {
     }
 }
 
-/// An event and its place.
+/// An event with its place in the order, and the interval in which it may have taken effect.
 #[derive(Debug)]
 pub struct Placed {
-    /// Its place, by default one end of its interval.
+    /// Its place in the order: the entry or the return of the call, as the syscall table says, unless it was repaired.
     pub key: Key,
-    /// Instant of its entry, in the unit of the key.
+    /// Instant at which the call was entered, in the unit of [`Key::at`].
     pub entry: i64,
-    /// Instant of its return.
+    /// Instant at which the call returned, in the unit of [`Key::at`].
     pub exit: i64,
-    /// Is it the end of a thread that a signal killed?
+    /// Is it the end of a thread that a signal killed, so that no exit call was seen?
     pub killed: bool,
-    /// Were its instants moved before it came here?
+    /// The repair by which its instants were moved before it was ordered, if any.
     pub moved: Option<Kind>,
-    /// The event.
+    /// The captured event.
     pub event: Event,
 }
 
 impl Placed {
-    /// Room for an event: what it holds means nothing yet.
+    /// An empty slot for an event, to be filled: its values mean nothing.
     pub fn room() -> Placed {
         Placed { key: Key { at: 0, tie: 0 }, entry: 0, exit: 0, killed: false, moved: None, event: Event::new(Syscall::other) }
     }
 }
 
-/// What sorting and looking for overlaps need of an event; the event itself is too big to be moved about, or even to be
-/// read, by them.
+/// The few values of an event that sorting and looking for overlaps need. The event itself is too large to be moved
+/// about, or even read, by them.
 #[derive(Clone, Copy, Debug)]
 pub struct Ticket {
-    /// Its place.
+    /// The event's place in the order.
     pub key: Key,
-    /// Instant of its entry.
+    /// Instant at which the call was entered.
     pub entry: i64,
-    /// Instant of its return.
+    /// Instant at which the call returned.
     pub exit: i64,
-    /// Its thread.
+    /// Captured thread id.
     pub tid: i64,
-    /// Was it refused a lock?
+    /// Is it a call that was refused a lock (EAGAIN or EACCES)?
     pub refused: bool,
     slot: u32,
-    /// Is its process known?
+    /// Has the event got its process already?
     settled: bool,
 }
 
-/// Events in memory.
+/// Events held in memory to be sorted: slots that stay where they are, and a list of [`Ticket`]s that is sorted.
 #[derive(Debug, Default)]
 pub struct Window {
     slots: Vec<Placed>,
@@ -128,7 +130,7 @@ pub struct Window {
 }
 
 impl Window {
-    /// Room for the next event: what is made here need not be moved here.
+    /// The slot for the next event, which is filled in place so that it need not be moved.
     fn room(&mut self) -> &mut Placed {
         if self.free.is_empty() {
             self.free.push(self.slots.len() as u32);
@@ -137,7 +139,7 @@ impl Window {
         &mut self.slots[self.free[self.free.len() - 1] as usize]
     }
 
-    /// What is in the room is an event from now on.
+    /// Makes an event of what is in the slot that [`Window::room`] gave.
     fn add(&mut self) {
         let Some(slot) = self.free.pop() else { return };
         let Placed { key, entry, exit, event, .. } = &self.slots[slot as usize];
@@ -151,32 +153,32 @@ impl Window {
         self.add();
     }
 
-    /// Number of events.
+    /// Number of events in the window.
     pub fn len(&self) -> usize {
         self.order.len()
     }
 
     fn sort(&mut self) {
-        // Stable, and fast on what is nearly sorted.
+        // Stable, and fast on nearly sorted input.
         self.order.sort_by_key(|ticket| ticket.key);
     }
 
-    /// The tickets, sorted.
+    /// The tickets of the events; in order after a sort.
     pub fn tickets(&self) -> &[Ticket] {
         &self.order
     }
 
-    /// The event at a place of the sorted window.
+    /// The event at this place (index) of the sorted window.
     pub fn event(&self, place: usize) -> &Event {
         &self.slots[self.order[place].slot as usize].event
     }
 
-    /// Moves the event at a place of the sorted window; it has to be sorted again.
+    /// Gives the event at this place a new key; the window must be sorted again.
     pub fn shift(&mut self, place: usize, key: Key) {
         self.order[place].key = key;
     }
 
-    /// Gives events their process, in order.
+    /// Sets the process (`pid`) of events that lack it, in order.
     fn settle(&mut self, groups: &mut Groups) {
         for ticket in self.order.iter_mut().filter(|ticket| !ticket.settled) {
             groups.settle(&mut self.slots[ticket.slot as usize]);
@@ -184,8 +186,8 @@ impl Window {
         }
     }
 
-    /// Drops the first events. Their slots are used again, from the first to the last: then a walk along the sorted
-    /// window is nearly one along the memory, however often the order was shuffled a little.
+    /// Drops the first events. Their slots are used again from the lowest on: then a walk along the sorted window is
+    /// nearly a walk along the memory, however often the order was shuffled a little.
     fn discard(&mut self, count: usize) {
         self.order.drain(..count);
         let mut used = vec![false; self.slots.len()];
@@ -195,7 +197,7 @@ impl Window {
     }
 }
 
-/// Orders the events of one capture.
+/// Sorts the events of one capture into the order of their effects and writes them.
 pub struct Orderer<'a> {
     sink: &'a Sink,
     room: usize,
@@ -205,17 +207,17 @@ pub struct Orderer<'a> {
     runs: Vec<Stream>,
     gone: Option<Key>,
     groups: Groups,
-    /// Events that came after their place had gone out.
+    /// Number of events that came after later events had been written; they are merged in at the end.
     pub stragglers: u64,
-    /// Instants that were moved.
+    /// Number of events whose instants were moved, by kind of repair.
     pub repairs: Repairs,
 }
 
 impl<'a> Orderer<'a> {
-    /// An orderer that holds `room` events, and as many stragglers.
+    /// An orderer with a window for `room` events (at least 8), and one for as many stragglers.
     ///
     /// # Errors
-    /// When the stream cannot be created.
+    /// When the main stream cannot be created.
     pub fn new(sink: &'a Sink, room: usize) -> Result<Orderer<'a>> {
         Ok(Orderer {
             sink,
@@ -234,18 +236,18 @@ impl<'a> Orderer<'a> {
     /// Takes the next event.
     ///
     /// # Errors
-    /// When something cannot be written.
+    /// When events cannot be written.
     pub fn push(&mut self, placed: Placed) -> Result<()> {
         *self.window.room() = placed;
         self.add()
     }
 
-    /// Room for the next event, which [`Orderer::add`] takes.
+    /// The slot for the next event, to be filled before [`Orderer::add`].
     pub fn next(&mut self) -> &mut Placed {
         self.window.room()
     }
 
-    /// Takes the event that was made in [`Orderer::next`].
+    /// Takes the event that was filled in by way of [`Orderer::next`].
     ///
     /// # Errors
     /// When something cannot be written.
@@ -265,7 +267,7 @@ impl<'a> Orderer<'a> {
         if self.window.len() >= self.room { self.emit(self.room - self.room / 8) } else { Ok(()) }
     }
 
-    /// Sorts the window and lets its first events go out.
+    /// Sorts and repairs the window, and writes its first `count` events to the main stream.
     fn emit(&mut self, count: usize) -> Result<()> {
         self.window.sort();
         self.window.settle(&mut self.groups);
@@ -280,7 +282,7 @@ impl<'a> Orderer<'a> {
         Ok(())
     }
 
-    /// Writes the stragglers as a run.
+    /// Sorts the stragglers and writes them as a run.
     fn spill(&mut self) -> Result<()> {
         self.late.sort();
         let mut run = self.sink.run()?;
@@ -296,10 +298,10 @@ impl<'a> Orderer<'a> {
         Ok(())
     }
 
-    /// Lets everything before an instant go out, and sees to it that it survives a kill.
+    /// Writes all events before an instant, and makes what has been written survive a kill of this process.
     ///
     /// # Errors
-    /// When something cannot be written.
+    /// When events cannot be written.
     pub fn keep(&mut self, before: i64) -> Result<()> {
         self.window.sort();
         let old = self.window.tickets().partition_point(|ticket| ticket.key.at < before);
@@ -310,10 +312,11 @@ impl<'a> Orderer<'a> {
         self.main.keep()
     }
 
-    /// All events came: what remains goes out, and the streams become the final table. Returns its rows.
+    /// Writes the remaining events and makes the final table of the streams. Returns its number of rows, the number of
+    /// stragglers, and the repairs.
     ///
     /// # Errors
-    /// When something cannot be written.
+    /// When events cannot be written.
     pub fn finish(mut self) -> Result<(u64, u64, Repairs)> {
         self.emit(self.window.len())?;
         if self.late.len() > 0 {
@@ -325,12 +328,12 @@ impl<'a> Orderer<'a> {
     }
 }
 
-/// Which process each thread belongs to, where the capture does not say (strace).
+/// Which process each thread belongs to (thread id to process id), where the capture does not say it (strace).
 #[derive(Debug, Default)]
 struct Groups(HashMap<i64, i64>);
 
 impl Groups {
-    /// Gives the event its process, and learns from it.
+    /// Sets the event's process, and learns from forks and exits.
     fn settle(&mut self, placed: &mut Placed) {
         let event = &mut placed.event;
         let Some(tid) = event.int(Col::Tid) else { return };
@@ -352,7 +355,8 @@ impl Groups {
             Some(Op::Exit) => {
                 self.0.remove(&tid);
             }
-            // A signal kills all threads of a process, and each tells of it: the leader's end is the end of the process.
+            // A signal kills all threads of a process, and each is logged as killed: only the leader's end is the end
+            // of the process.
             Some(Op::ExitGroup) if placed.killed && tid != pid => {
                 event.syscall = Syscall::exit;
                 self.0.remove(&tid);

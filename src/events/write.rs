@@ -1,4 +1,4 @@
-//! Events to Parquet: columns are filled here, encoded and written by a thread of their own.
+//! Writes events to Parquet: columns are filled here, and encoded and written by a thread of their own.
 
 use super::guard;
 use super::order::{Key, Window};
@@ -28,7 +28,7 @@ use std::thread::JoinHandle;
 /// Rows that are encoded or merged at once.
 const BATCH: usize = 8 * 1024;
 
-/// Where the streams of a capture are written.
+/// Makes, merges and finishes the sorted streams of events of a capture, in the directory of its draft.
 pub struct Sink {
     dir: PathBuf,
     host: String,
@@ -37,17 +37,17 @@ pub struct Sink {
 }
 
 impl Sink {
-    /// A sink into the directory of a draft.
+    /// A sink that writes to this directory; `host` is the value of column `host`.
     pub fn new(dir: PathBuf, host: &str) -> Sink {
         Sink { dir, host: host.to_owned(), schema: Table::Events.schema(), runs: Cell::new(0) }
     }
 
-    /// The stream that becomes the table when nothing comes late.
+    /// Creates the main stream, which becomes table `events`.
     pub fn main(&self) -> Result<Stream> {
         self.stream(self.dir.join(Table::Events.file()))
     }
 
-    /// A stream of stragglers.
+    /// Creates the stream of a run of stragglers, `run-N.parquet`.
     pub fn run(&self) -> Result<Stream> {
         self.runs.set(self.runs.get() + 1);
         self.stream(self.dir.join(format!("run-{}.parquet", self.runs.get())))
@@ -60,12 +60,12 @@ impl Sink {
         Ok(Stream { columns: Columns::new(&self.host, &self.schema), path, keys, open: Some((writer, keys_file)), rows: 0 })
     }
 
-    /// Merges streams into one.
+    /// Merges sorted streams into one new run, and deletes them.
     pub fn merge(&self, streams: Vec<Stream>) -> Result<Stream> {
         let mut out = self.run()?;
         merge(&streams, &mut out)?;
         out.close()?;
-        // Only now, so that a kill finds them in the one or in the other.
+        // Not earlier, so that after a kill the rows are in the one or in the others.
         for stream in streams {
             fs::remove_file(&stream.path)?;
             fs::remove_file(&stream.keys)?;
@@ -73,13 +73,13 @@ impl Sink {
         Ok(out)
     }
 
-    /// Has a killed writer left something that [`Sink::recover`] makes a table of?
+    /// Has a killed writer left something that [`Sink::recover`] can make a table of?
     pub fn kept(&self) -> bool {
         let table = self.dir.join(Table::Events.file());
         guard::beside(&table).exists() || !table.with_extension("keys").exists() && rows(&table).is_ok()
     }
 
-    /// Makes the final table of what a killed writer left. Returns its rows.
+    /// Makes the final table `events` of what a killed writer left. Returns its number of rows.
     ///
     /// # Errors
     /// When it left nothing that can be restored.
@@ -88,7 +88,7 @@ impl Sink {
         if guard::beside(&table).exists() {
             guard::restore(&table)?;
         } else if table.exists() && !table.with_extension("keys").exists() {
-            // Its writer had finished it, and was killed after that.
+            // Its writer was killed after it had finished the table.
             return rows(&table);
         }
         let main = self.found(table)?;
@@ -101,7 +101,7 @@ impl Sink {
             self.runs.set(self.runs.get().max(number));
             match self.found(path.clone()) {
                 Ok(run) => runs.push(run),
-                // It was being written: what it holds had come last.
+                // It was still being written when its writer was killed; its rows, the last stragglers, are lost.
                 Err(_) => {
                     fs::remove_file(&path)?;
                     let _ = fs::remove_file(path.with_extension("keys"));
@@ -112,7 +112,7 @@ impl Sink {
         self.finish(main, runs)
     }
 
-    /// A stream that is on disk.
+    /// A closed stream that is on disk, its keys cut to its number of rows.
     fn found(&self, path: PathBuf) -> Result<Stream> {
         let rows = rows(&path)?;
         let keys = path.with_extension("keys");
@@ -123,7 +123,7 @@ impl Sink {
         Ok(Stream { columns, path, keys, open: None, rows })
     }
 
-    /// Makes the final table of the first stream and the runs. Returns its rows.
+    /// Makes the final table of the main stream and the runs. Returns its number of rows.
     pub fn finish(&self, main: Stream, runs: Vec<Stream>) -> Result<u64> {
         let contents = guard::beside(&main.path);
         if contents.exists() {
@@ -141,21 +141,21 @@ impl Sink {
     }
 }
 
-/// Rows of a table that is whole.
+/// Number of rows of a Parquet file that is whole; an error when it is not.
 fn rows(path: &Path) -> Result<u64> {
     let file = files::open(path).with_context(|| format!("cannot open {}", path.display()))?;
     let table = Checked::open(file, PageIndexPolicy::Skip).with_context(|| format!("{} is not whole", path.display()))?;
     Ok(table.contents.file_metadata().num_rows() as u64)
 }
 
-/// Creates a file readable by its owner only.
+/// Creates a file that only its owner can read, or empties the one that is there.
 fn create(path: &Path) -> Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(0o600);
     options.open(path).with_context(|| format!("cannot create {}", path.display()))
 }
 
-/// A sorted stream of events on disk, and its keys.
+/// A sorted stream of events on disk: a Parquet file and a file of its sort keys.
 pub struct Stream {
     columns: Columns,
     path: PathBuf,
@@ -165,7 +165,7 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// Appends the first events of a sorted window.
+    /// Appends the first `count` events of a sorted window.
     ///
     /// # Errors
     /// When they cannot be written.
@@ -187,7 +187,7 @@ impl Stream {
         writer.send(Work::Write(batch))
     }
 
-    /// What was appended so far is to survive a kill.
+    /// Makes what was appended so far survive a kill of this process (see [`guard`]).
     ///
     /// # Errors
     /// When it cannot be written.
@@ -197,10 +197,10 @@ impl Stream {
         writer.send(Work::Keep)
     }
 
-    /// No more rows come.
+    /// Ends the stream and waits until it is written.
     ///
     /// # Errors
-    /// When they could not be written.
+    /// When its rows could not be written.
     pub fn close(&mut self) -> Result<()> {
         let Some((writer, mut keys)) = self.open.take() else { return Ok(()) };
         keys.flush().with_context(|| format!("cannot write {}", self.keys.display()))?;
@@ -208,15 +208,15 @@ impl Stream {
     }
 }
 
-/// What a writer is to do.
+/// A task for the thread that writes a stream.
 enum Work {
-    /// Encode and write a batch.
+    /// Encode and write this batch.
     Write(RecordBatch),
-    /// See to it that what was written survives a kill.
+    /// Make what was written survive a kill: keep its footer beside it.
     Keep,
 }
 
-/// Encodes and writes batches in a thread of its own.
+/// A thread that encodes and writes batches to a Parquet file, and the queue of its tasks.
 struct Writer {
     batches: Option<SyncSender<Work>>,
     thread: Option<JoinHandle<Result<()>>>,
@@ -251,7 +251,7 @@ impl Writer {
     fn send(&mut self, work: Work) -> Result<()> {
         match self.batches.as_ref().map(|batches| batches.send(work)) {
             Some(Ok(())) => Ok(()),
-            // The thread gave up: its error says why.
+            // The thread has failed: its error says why.
             _ => self.join().and_then(|()| Err(anyhow!("the Parquet writer ended early"))),
         }
     }
@@ -270,14 +270,14 @@ impl Writer {
     }
 }
 
-/// Fills Arrow columns from events.
+/// Makes Arrow batches of events, in the schema of table `events`.
 struct Columns {
-    /// The host, as often as a batch may need it.
+    /// The name of the host, as many times as a batch has rows.
     host: StringArray,
     schema: SchemaRef,
 }
 
-/// A column of numbers in the making: zeroes, and no bit set for what is absent.
+/// A column of integers that is being filled: 0 and a cleared validity bit where a row has no value.
 struct Ints {
     values: Vec<i64>,
     valid: Vec<u8>,
@@ -290,7 +290,7 @@ impl Columns {
         Columns { host, schema: Arc::clone(schema) }
     }
 
-    /// Rows `from..to` of a sorted window; their seq begins at `seq`.
+    /// Rows `from..to` of a sorted window as a batch; their `seq` begins at `seq`.
     fn batch(&self, window: &Window, from: usize, to: usize, seq: u64) -> Result<RecordBatch> {
         let rows = to - from;
         let mut ints: Vec<Option<Ints>> = Col::ALL.iter().map(|_| None).collect();
@@ -351,14 +351,14 @@ fn seqs(from: u64, rows: usize) -> ArrayRef {
     Arc::new(Int64Array::from_iter_values((from as i64..).take(rows)))
 }
 
-/// A stream that is read back.
+/// A sorted stream that is read back with its keys, to be merged.
 struct Source {
     batches: ParquetRecordBatchReader,
     keys: BufReader<File>,
     batch: RecordBatch,
     ahead: Vec<Key>,
     at: usize,
-    /// Place of the batch among those whose rows wait in the merge.
+    /// Index of the current batch in [`Waiting::parts`], once rows of it wait to be written.
     part: Option<usize>,
 }
 
@@ -374,7 +374,7 @@ impl Source {
         Ok(source)
     }
 
-    /// Reads the next batch when this one is used up.
+    /// Reads the next batch and its keys when this one is used up.
     fn refill(&mut self) -> Result<()> {
         while self.at == self.ahead.len() {
             let Some(batch) = self.batches.next().transpose()? else { break };
@@ -396,7 +396,7 @@ impl Source {
     }
 }
 
-/// Rows that wait to be written together: which batch, which row.
+/// Merged rows that wait to be written together: for each row its batch and its row number in that, and its key.
 #[derive(Default)]
 struct Waiting {
     parts: Vec<RecordBatch>,
@@ -404,8 +404,8 @@ struct Waiting {
     keys: Vec<Key>,
 }
 
-/// Merges sorted streams. Of the stream that leads, all rows that go before every other stream are taken at once; equal
-/// keys go in the order of the streams.
+/// Merges sorted streams into `out`. All rows of the leading stream that come before the next row of every other stream
+/// are taken at once; of equal keys the one of the earlier stream comes first.
 fn merge(streams: &[Stream], out: &mut Stream) -> Result<()> {
     let mut sources = streams.iter().map(Source::open).collect::<Result<Vec<_>>>()?;
     let mut waiting = Waiting::default();

@@ -1,28 +1,30 @@
-//! Which files the descriptors of processes are open on, as far as the calls of a window tell, and which calls end them.
+//! Tracks, over the calls of a window, which file each descriptor of a process is open on, and which calls close
+//! descriptors.
 
 use super::growth::file;
 use crate::event::{Col, Event};
 use crate::syscall::{Op, Ret, Role, flag};
 use std::collections::BTreeMap;
 
-/// What a descriptor is open on.
+/// A descriptor: the identity of its file (`None` when unknown), and its close-on-exec flag.
 #[derive(Clone, Copy, Debug, Default)]
 struct Open {
     file: Option<u64>,
     cloexec: bool,
 }
 
-/// Descriptors by process and number.
+/// Open descriptors, by process id and number, as far as the window's calls show them.
 #[derive(Debug, Default)]
 pub struct Descriptors(BTreeMap<(i64, i64), Open>);
 
 impl Descriptors {
-    /// Takes the next call; gives the files of which it closed a descriptor: by close, by dup2 over it, in a range, at exec.
+    /// Takes the next call. Returns the files of which it closed a descriptor: by close, by dup2 onto it, by
+    /// close_range, or at exec.
     pub fn take(&mut self, event: &Event) -> Vec<u64> {
         let (Some(pid), Some(op)) = (event.int(Col::Pid), event.syscall.op()) else { return Vec::new() };
         let (fd, flags) = (event.int(Col::Fd), event.int(Col::Flags).unwrap_or(0));
         if let Some(fd) = fd.filter(|_| event.syscall.def().has(Role::Fd)) {
-            // What the call shows of it.
+            // What the call itself shows of the file (device and inode, or path).
             if let Some(file) = file(event).filter(|_| op != Op::CloseRange) {
                 self.0.entry((pid, fd)).or_default().file = Some(file);
             }
@@ -53,7 +55,7 @@ impl Descriptors {
         }
     }
 
-    /// A number means what another one means; gives what it was open on before.
+    /// Makes descriptor `number` a copy of `from` (dup). Returns the file that it was open on before, if any.
     fn put(&mut self, pid: i64, number: i64, from: Option<i64>, cloexec: bool) -> Vec<u64> {
         if from == Some(number) {
             return Vec::new();

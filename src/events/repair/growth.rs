@@ -1,10 +1,11 @@
-//! Moves instants where sizes prove another order.
+//! Repairs the order of calls where observed file sizes prove another one.
 //!
-//! A write takes effect at its entry, says the table; a file grows near its return. Who looks in between sees the old
-//! size: the end it seeks to, or where its read stops short. Databases do this all day, when one process adds a page and
-//! another asks how many there are. Whether such a call came before or after the write its result tells.
+//! By the syscall table a write takes effect at its entry; yet the file grows near its return. A call in between sees
+//! the old size: as the end that lseek(SEEK_END) or fstat gives, or where a read stops short. Databases do this all
+//! day, when one process adds a page and another asks how many there are. The result of such a call tells whether it
+//! came before or after the write.
 //!
-//! Files are known by device and inode where the capture has them, else by the path of the descriptor.
+//! Files are told apart by device and inode where the capture has them, else by the path of the descriptor.
 
 use super::{Kind, Moves, Overlaps, spans};
 use crate::event::{Col, Event, Text};
@@ -14,23 +15,25 @@ use crate::syscall::{self, Op, flag};
 use hashbrown::HashMap;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// What a call proves of the size of its file.
+/// What a call proves of the size of its file, bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Proof {
-    /// It was at least this large afterwards.
+    /// A write: afterwards the file had at least this size.
     Wrote(i64),
-    /// It was this large.
+    /// A read to the end, seek or stat: the file had exactly this size.
     Saw(i64),
 }
 
-/// Proofs by calls that later ones may overlap, by file. At most one by each thread is of use.
+/// For each file (by identity) the proofs by earlier calls that later ones may overlap, with their places in the
+/// window.
 type Open = HashMap<u64, Vec<(usize, Proof)>>;
 
-/// Looks at the overlapping calls of the sorted window.
+/// Looks for contradicting sizes among the overlapping calls of the sorted window, and adds the moves that resolve
+/// them.
 pub fn run(window: &Window, overlaps: &Overlaps, moves: &mut Moves) {
     let tickets = window.tickets();
     let mut open = Open::new();
-    // Who saw the size that an overlapping write made, and that write.
+    // Pairs of a call that saw a size and the overlapping write that made it.
     let mut seen = Vec::new();
     for place in (0..window.len()).filter(|place| overlaps.any[*place]) {
         let Some((file, proof)) = proof(window.event(place)) else { continue };
@@ -38,7 +41,7 @@ pub fn run(window: &Window, overlaps: &Overlaps, moves: &mut Moves) {
         earlier.retain(|(other, _)| tickets[*other].exit >= overlaps.least[place]);
         for (other, before) in earlier.iter().filter(|(other, _)| spans(tickets, *other, place)) {
             match (*before, proof) {
-                // Not yet so large: the write took effect later.
+                // The file was not so large yet: the write took effect later.
                 (Proof::Wrote(end), Proof::Saw(size)) if size < end => moves.later(*other, tickets[place].key, Kind::SizeOld),
                 (Proof::Wrote(end), Proof::Saw(size)) if size == end => seen.push((place, *other)),
                 (Proof::Saw(size), Proof::Wrote(end)) if size == end => seen.push((*other, place)),
@@ -47,7 +50,7 @@ pub fn run(window: &Window, overlaps: &Overlaps, moves: &mut Moves) {
         }
         earlier.push((place, proof));
     }
-    // Now it is known when the writes took effect: who saw what they made did so later.
+    // Now the instants of the writes are known: whoever saw a size took effect after the write that made it.
     for (reader, writer) in seen {
         let (ticket, made) = (tickets[reader], moves.place(writer).unwrap_or(tickets[writer].key));
         if ticket.key < made && made.at <= ticket.exit {
@@ -58,7 +61,7 @@ pub fn run(window: &Window, overlaps: &Overlaps, moves: &mut Moves) {
 
 fn proof(event: &Event) -> Option<(u64, Proof)> {
     let int = |col| event.int(col);
-    // Where it was after the call, of one that moves the position: text captures do not tell.
+    // Position after a call that moves it; text captures do not tell it (`None`).
     let done = |ret: i64| match position::start(event) {
         Start::At(at) => at.checked_add(ret),
         Start::Shared => int(Col::Pos),
@@ -75,7 +78,8 @@ fn proof(event: &Event) -> Option<(u64, Proof)> {
     Some((file(event)?, proof))
 }
 
-/// Identity of the regular file that a descriptor is open on, as far as the call alone tells.
+/// Identity (hash) of the regular file that the call's descriptor is open on; `None` when it is another kind of file,
+/// or unknown.
 pub fn file(event: &Event) -> Option<u64> {
     if event.int(Col::StMode).is_some_and(|mode| mode & flag::S_IFMT != flag::S_IFREG) {
         return None;

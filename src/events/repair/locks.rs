@@ -1,14 +1,15 @@
-//! Moves instants where refused locks prove another order.
+//! Repairs the order of calls where refused locks prove another one.
 //!
-//! A lock is had when its call returns and let go when the next one begins, says the table: the kernel gives it earlier
-//! and takes it later. Who asks in between, and is refused, seems to have asked for what was free. Such a call comes
-//! before the one that let go, if both were under way at once; else the one that took the lock had it before.
+//! By the syscall table a lock is taken when the call returns and released when the unlocking call begins; in the
+//! kernel it is taken earlier and released later. A call in between that is refused seems to have been refused a free
+//! lock. Such a call is moved before the unlocking call if the two overlap; else the call that took the lock is moved
+//! before it.
 //!
-//! A close lets go, too, whatever call it is that closes ([`super::descriptors`]), and so does the end of a process. That
-//! has no return: who is refused soon afterwards proves that it lasted so long.
+//! A close releases locks, too, whichever call closes ([`super::descriptors`]), and so does the end of a process. That
+//! has no return: a refusal soon afterwards proves that it lasted so long.
 //!
-//! Only calls of other processes count, on ranges that overlap. Files are known as in [`super::growth`]. Where nobody was
-//! refused this costs nothing.
+//! Only locks of other processes on overlapping ranges count. Files are told apart as in [`super::growth`]. Where no
+//! lock was refused this costs nothing.
 
 use super::descriptors::Descriptors;
 use super::growth::file;
@@ -20,7 +21,7 @@ use crate::syscall::{Op, flag};
 use hashbrown::HashMap;
 use std::collections::VecDeque;
 
-/// What a call did about a lock.
+/// What a call did with a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Act {
     Took,
@@ -28,19 +29,19 @@ enum Act {
     Refused,
 }
 
-/// A call about a lock.
+/// A call on a lock of a file: what it did, for which process, on which range of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Claim {
     act: Act,
     process: i64,
-    /// May others have one too?
+    /// Is it a shared (read) lock, which several may hold at once?
     shared: bool,
     start: i64,
     end: i64,
 }
 
 impl Claim {
-    /// Can they not both be had?
+    /// Do the two claims exclude each other: different processes, overlapping ranges, and not both shared?
     fn against(&self, other: &Claim) -> bool {
         let both = self.shared && other.shared && self.act != Act::LetGo && other.act != Act::LetGo;
         self.process != other.process && self.meets(other) && !both
@@ -50,23 +51,24 @@ impl Claim {
         self.start < other.end && other.start < self.end
     }
 
-    /// Was what this call was refused free when the other, by the same process, took it?
+    /// Did this claim's own process take an exclusive lock on an overlapping range with `other`? Then no other process
+    /// held the lock at that time, and claims before it explain no refusal.
     fn had(&self, other: &Claim) -> bool {
         self.process == other.process && self.meets(other) && other.act == Act::Took && !other.shared
     }
 }
 
-/// How long a process may take to end, ns: one that is traced stops on the way, and waits for its tracer.
+/// Longest time that a process is taken to need to end, ns: a traced one stops on the way and waits for its tracer.
 const DYING: i64 = 1_000_000_000;
-/// Number of earlier claims on a file that are looked at.
+/// Number of the latest earlier claims on a file that are looked at.
 const LOOK: usize = 1024;
 
-/// Was a lock refused?
+/// Was the call refused a lock (fcntl(2) or flock(2) with EAGAIN or EACCES)?
 pub fn refused(event: &Event) -> bool {
     matches!(event.failure(), Some(libc::EAGAIN | libc::EACCES)) && matches!(event.syscall.op(), Some(Op::Fcntl | Op::Flock))
 }
 
-/// Looks at the sorted window.
+/// Looks for refused locks in the sorted window, and adds the moves that explain them.
 pub fn run(window: &Window, moves: &mut Moves) {
     let tickets = window.tickets();
     if !tickets.iter().any(|ticket| ticket.refused) {
@@ -88,8 +90,8 @@ pub fn run(window: &Window, moves: &mut Moves) {
         let earlier = claims.entry(file).or_default();
         let mut last = earlier.iter().rev();
         match claim.act {
-            // The last to do anything about it let go, and this was refused before: at the latest when it began, since others
-            // may have taken the lock until it returned.
+            // The latest claim against it is a release, and this call was refused before that: at the latest when it
+            // was entered, since others may have taken the lock before it returned.
             Act::Refused => match last.find(|(_, other)| other.act != Act::Refused && claim.against(other) || claim.had(other)) {
                 Some((other, Claim { act: Act::LetGo, .. })) => put_before(place, *other, tickets, moves),
                 Some((other, Claim { process, .. })) => {
@@ -100,7 +102,8 @@ pub fn run(window: &Window, moves: &mut Moves) {
                 }
                 None => {}
             },
-            // Others were refused since it was let go: they were because this had it already.
+            // Calls that were refused since the lock was last released were so because this call had taken it already:
+            // it is moved before the first of them.
             Act::Took => {
                 let against = last.filter(|(_, other)| claim.against(other));
                 let refused = against.take_while(|(_, other)| other.act == Act::Refused);
@@ -122,7 +125,8 @@ fn remember(earlier: &mut VecDeque<(usize, Claim)>, place: usize, claim: Claim) 
     earlier.push_back((place, claim));
 }
 
-/// A process that closes a file lets go of what it last took of it (fcntl(2)), or may do so (flock(2)).
+/// Notes a close of a file by a process as a release of what it last locked of it: certain for record locks (fcntl(2)),
+/// possible for flock(2).
 fn closed(place: usize, process: i64, file: u64, claims: &mut HashMap<u64, VecDeque<(usize, Claim)>>) {
     for family in [file, !file] {
         let Some(earlier) = claims.get_mut(&family) else { continue };
@@ -134,7 +138,8 @@ fn closed(place: usize, process: i64, file: u64, claims: &mut HashMap<u64, VecDe
     }
 }
 
-/// A call was refused what another, before it in the order, let go of.
+/// A refused call stands behind the unlocking call in the order: moves it before that, if the two overlap. Where it was
+/// entered after the release took effect, the release is moved behind that entry.
 fn put_before(place: usize, other: usize, tickets: &[Ticket], moves: &mut Moves) {
     let (ticket, gone) = (&tickets[place], &tickets[other]);
     if ticket.entry <= gone.key.at {
@@ -164,14 +169,14 @@ fn claim(event: &Event) -> Option<(u64, Claim)> {
             let cmd = event.int(Col::Cmd)?;
             let (none, shared) = (cmd & flag::LOCK_UN != 0, cmd & flag::LOCK_SH != 0);
             let claim = Claim { act: act(none)?, process, shared, start: 0, end: i64::MAX };
-            // These and record locks know nothing of each other.
+            // flock locks and record locks do not exclude each other: the inverted identity keeps them apart.
             Some((!file(event)?, claim))
         }
         _ => None,
     }
 }
 
-/// The bytes of a record lock; all of them when that depends on the position or the size.
+/// Bytes of a record lock, first and end; the whole file when they depend on the position or the size.
 fn range(event: &Event) -> (i64, i64) {
     match (event.int(Col::Whence), event.int(Col::Offset), event.int(Col::Count)) {
         (Some(0), Some(start), Some(0)) => (start, i64::MAX),

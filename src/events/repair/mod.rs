@@ -1,16 +1,16 @@
-//! Moves instants where results prove another order.
+//! Repairs: moves the instants of calls within their intervals where results prove another order.
 //!
-//! Calls of different threads overlap, and the default instant of one may contradict the result of another: an open
-//! succeeded before the create of that file returned, a read succeeded after a close of its descriptor had begun. The
-//! instant of the wrong one lies elsewhere in its interval, and moves there.
+//! Calls of different threads overlap, and the default instant of one (its entry or its return) may contradict the
+//! result of another: an open succeeded before the create of that file returned, a read succeeded after a close of its
+//! descriptor had begun. Then the instant of one of them lies elsewhere in its interval, and is moved there.
 //!
-//! What sizes prove is in [`growth`], what refused locks prove in [`locks`]; that the calls of one thread do not overlap is seen to
-//! before ([`turns`]). Each name, and each descriptor of a process, is
-//! a thing that is there or is not. Its calls are walked in order. What a call proves is an [`Act`]: it made the thing,
-//! removed it, met it, or missed it. A contradiction is resolved by the call that overlaps, if there is one; else it is left
-//! alone, since somebody outside the capture may have acted.
+//! What sizes prove is in [`growth`], what refused locks prove in [`locks`]; that the calls of one thread do not
+//! overlap is made sure before ([`turns`]). Here each name, and each descriptor of a process, is a thing that exists or
+//! does not. Its calls are walked in order. What a call proves is an [`Act`]: it made the thing, removed it, met it, or
+//! missed it. A contradiction is resolved by moving an overlapping call, if there is one; else it is left alone, since
+//! somebody outside the capture may have acted.
 //!
-//! Only calls that overlap one of another thread are looked at; where nothing overlaps this costs a few comparisons.
+//! Only calls that overlap one of another thread are looked at; where nothing overlaps, the cost is a few comparisons.
 
 mod descriptors;
 mod growth;
@@ -28,7 +28,7 @@ use std::collections::BTreeMap;
 use xxhash_rust::xxh3::xxh3_64;
 
 words! {
-    /// How an instant was moved.
+    /// Kind of repair: how the instant of a call was moved, and what proved it.
     Kind {
         NameMade   "name_made"   "a name was made before an overlapping call met it";
         NameGone   "name_gone"   "a name was removed after an overlapping call met it";
@@ -47,7 +47,7 @@ words! {
     }
 }
 
-/// What a number of these says to people.
+/// Text for people beside the count of this kind of repair.
 pub fn told(kind: &str) -> String {
     match Kind::parse(kind) {
         Some(Kind::Late) => {
@@ -57,30 +57,31 @@ pub fn told(kind: &str) -> String {
     }
 }
 
-/// Number of moves by kind.
+/// Number of moved events by kind of repair ([`Kind`]).
 pub type Repairs = BTreeMap<&'static str, u64>;
 
-/// What a call proves of a thing.
+/// What a call proves of a thing (a name or a descriptor).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Act {
-    /// Made it; it was not there before when `exclusive`.
+    /// The call made the thing; with `exclusive` the thing did not exist before.
     Make { exclusive: bool },
-    /// Removed it: it was there.
+    /// The call removed the thing, so it existed.
     Remove,
-    /// It was there.
+    /// The call found the thing, so it existed.
     Meet,
-    /// It was not.
+    /// The call did not find the thing (ENOENT, EBADF).
     Miss,
 }
 
-/// A thing.
+/// Kind of a thing: a name in the file system, or a descriptor of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Domain {
     Name,
     Fd,
 }
 
-/// Moves instants in the sorted window, none to before `gone`. Was any moved?
+/// Finds contradictions in the sorted window and moves events, none to before `gone`, up to which events have been
+/// written. True when any was moved: then the window must be sorted again.
 pub fn run(window: &mut Window, gone: Option<Key>, repairs: &mut Repairs) -> bool {
     let overlaps = Overlaps::of(window.tickets());
     let count = overlaps.any.iter().filter(|any| **any).count();
@@ -101,36 +102,36 @@ pub fn run(window: &mut Window, gone: Option<Key>, repairs: &mut Repairs) -> boo
     !moves.0.is_empty()
 }
 
-/// Where calls move to, and why; at most one move for each.
+/// New places for calls, by their index in the window, and why; at most one move for each call.
 #[derive(Default)]
 pub struct Moves(BTreeMap<usize, (Key, Kind)>);
 
 impl Moves {
-    /// Where a call moves to, if it does.
+    /// The new place of the call at this index, if it moves.
     pub fn place(&self, place: usize) -> Option<Key> {
         self.0.get(&place).map(|(key, _)| *key)
     }
 
-    /// A call moves to just before a key: the earliest counts.
+    /// Moves a call to just before a key; of several such moves the earliest counts.
     pub fn earlier(&mut self, place: usize, than: Key, kind: Kind) {
         let to = (than.before(), kind);
         self.0.entry(place).and_modify(|at| *at = if to.0 < at.0 { to } else { *at }).or_insert(to);
     }
 
-    /// A call moves to just after a key: the latest counts.
+    /// Moves a call to just after a key; of several such moves the latest counts.
     pub fn later(&mut self, place: usize, than: Key, kind: Kind) {
         let to = (than.after(), kind);
         self.0.entry(place).and_modify(|at| *at = if to.0 > at.0 { to } else { *at }).or_insert(to);
     }
 }
 
-/// May call `i` have taken effect at the instant of call `j` of another thread?
+/// Are calls `i` and `j` of different threads, and may `i` have taken effect at the instant of `j`?
 pub fn spans(tickets: &[Ticket], i: usize, j: usize) -> bool {
     let (a, b) = (&tickets[i], &tickets[j]);
     a.tid != b.tid && a.entry <= b.key.at && b.key.at <= a.exit
 }
 
-/// Latest exits (or earliest entries, negated) of two different threads.
+/// The latest exits (or earliest entries, negated) of two different threads, each with its thread id.
 #[derive(Default)]
 struct Two([Option<(i64, i64)>; 2]);
 
@@ -154,13 +155,14 @@ impl Two {
     }
 }
 
-/// Which calls overlap one of another thread.
+/// Which calls of a window overlap one of another thread; all lists have an element for each place in the window.
 pub struct Overlaps {
-    /// Does it?
+    /// Does the call at this place overlap one of another thread?
     pub any: Vec<bool>,
-    /// Number of the group of calls that overlap without a gap. What is known of a thing ends with its group.
+    /// Number of the group of calls that overlap without a gap. What is known of a thing is forgotten at the end of a
+    /// group.
     group: Vec<u32>,
-    /// Earliest entry of this call and all later ones.
+    /// Earliest entry of this call and all calls behind it.
     pub least: Vec<i64>,
 }
 
@@ -182,7 +184,8 @@ impl Overlaps {
         }
         let (mut group, mut latest) = (0, i64::MIN);
         for (place, ticket) in tickets.iter().enumerate() {
-            // Not the entry of this call alone: one that returns later, and so stands behind it, may have begun before it.
+            // The entry of this call alone is not enough: one that returns later, and so stands behind it, may have
+            // begun before it.
             group += u32::from(all.least[place] > latest);
             latest = latest.max(ticket.exit);
             all.group[place] = group;
@@ -191,7 +194,7 @@ impl Overlaps {
     }
 }
 
-/// What a call proves, and of which things.
+/// Calls `found` with every thing that a call proves something of, and what it proves.
 fn acts(event: &Event, scratch: &mut Vec<u8>, found: &mut impl FnMut(Domain, u64, Act)) {
     let Some(op) = event.syscall.op() else { return };
     let (success, failure) = (event.success(), event.failure());
@@ -210,7 +213,7 @@ fn acts(event: &Event, scratch: &mut Vec<u8>, found: &mut impl FnMut(Domain, u64
         (Op::Unlink | Op::Unlinkat | Op::Rmdir | Op::Rename | Op::Renameat | Op::Renameat2, None) => Some(Act::Remove),
         (Op::Getcwd, _) => None,
         (_, None) => Some(Act::Meet),
-        // A create that finds no directory says nothing of the name.
+        // A create that fails with ENOENT misses a directory on the way, and says nothing of the name.
         (Op::Mkdir | Op::Mkdirat | Op::Mknod | Op::Mknodat | Op::Symlink | Op::Symlinkat | Op::Creat, Some(_)) => None,
         (_, Some(libc::ENOENT)) if flags & flag::O_CREAT == 0 => Some(Act::Miss),
         _ => None,
@@ -260,7 +263,7 @@ fn acts(event: &Event, scratch: &mut Vec<u8>, found: &mut impl FnMut(Domain, u64
     }
 }
 
-/// Identity of a name, as far as the line alone tells.
+/// Identity (hash) of a name as far as the event alone tells: its path, below its directory if it is relative.
 fn name_of(event: &Event, path: Text, dirfd: Col, dir: Text, scratch: &mut Vec<u8>) -> Option<u64> {
     let path = event.text(path).filter(|path| !path.is_empty())?;
     if path[0] == b'/' {
@@ -279,7 +282,7 @@ fn name_of(event: &Event, path: Text, dirfd: Col, dir: Text, scratch: &mut Vec<u
     Some(xxh3_64(scratch))
 }
 
-/// Is the thing there, and by which call do we know?
+/// What is known of a thing while walking, with the place in the window of the call that shows it.
 #[derive(Clone, Copy, Debug)]
 enum State {
     Unknown,
@@ -289,12 +292,12 @@ enum State {
     Missed,
 }
 
-/// A walk along the calls of all things at once.
+/// A walk along the calls of the window that tracks all things at once.
 struct Walk<'a> {
     window: &'a Window,
     overlaps: &'a Overlaps,
     states: HashMap<u64, State>,
-    /// Calls that missed a thing that nobody has made since.
+    /// For each thing the calls that missed it since it was last made or removed.
     missed: HashMap<u64, Vec<u32>>,
     moves: Moves,
 }
@@ -312,7 +315,7 @@ impl Walk<'_> {
         let before = *state;
         let tickets = self.window.tickets();
         *state = match (act, before) {
-            // It will have been removed after this: others may meet it, too.
+            // The removal will be moved behind this call: other calls may find the thing, too.
             (Act::Meet, State::Removed(j)) if spans(tickets, j as usize, place) => before,
             (Act::Make { .. }, _) => State::Made(place as u32),
             (Act::Remove, _) => State::Removed(place as u32),
@@ -344,7 +347,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Of those who would remove a thing at once one does, and the others miss it: after that.
+    /// Of overlapping calls that remove a thing one succeeds, and the others miss it: these are moved behind it.
     fn lost(&mut self, place: usize, thing: u64, here: u64, act: Act, kind: Kind) {
         match act {
             Act::Meet => {}
@@ -360,7 +363,8 @@ impl Walk<'_> {
         }
     }
 
-    /// The first later call that made a thing and may have done so before this one, if none removed it in between.
+    /// Place of the first later call that made the thing and may have done so before this one; `None` when there is
+    /// none or another call removed the thing in between.
     fn maker(&self, place: usize, thing: u64) -> Option<usize> {
         let tickets = self.window.tickets();
         let at = tickets[place].key.at;
@@ -371,7 +375,7 @@ impl Walk<'_> {
         (!removed).then_some(found)
     }
 
-    /// Does a call do such a thing to this thing?
+    /// Does the call at this place prove something of this thing that `what` accepts?
     fn does(&self, place: usize, thing: u64, what: impl Fn(Act) -> bool) -> bool {
         let mut does = false;
         acts(self.window.event(place), &mut Vec::new(), &mut |_, other, act| does |= other == thing && what(act));

@@ -1,10 +1,10 @@
-//! Calls of one thread come one after the other. Text that says otherwise was written by a clock that was set, or by one for
-//! each processor: then a write may seem to come before its open.
+//! Sees to it that the calls of one thread follow each other. A text in which they overlap was written with a clock
+//! that was set, or with one clock per processor: a write may then seem to come before its open.
 //!
-//! A call that begins before its thread's call on an earlier line had returned is begun later: the order of lines is right
-//! there, and a time is wrong. A call that was over before that one began may be one whose line was written late (tracers keep
-//! a buffer for each processor, and empty one after the other): its time is believed, but of strace, which writes the lines of
-//! a thread in turn. Both are counted.
+//! Where a call begins before the call on an earlier line of its thread returned, its start is moved to that return:
+//! the order of lines is right, and a time is wrong. Where it even ended before that one began, its line may have been
+//! written late (tracers keep a buffer per processor, and empty one after the other): its time is believed, except for
+//! strace, which writes the lines of a thread in order. Both cases are counted.
 
 use super::Kind;
 use crate::event::Col;
@@ -12,24 +12,24 @@ use crate::events::order::Placed;
 use crate::syscall::Op;
 use std::collections::HashMap;
 
-/// How a tracer writes its lines.
+/// In which order a tracer writes the lines of a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lines {
-    /// Those of a thread in the order of its calls.
+    /// In the order of the thread's calls (strace).
     InTurn,
-    /// By way of a buffer for each processor.
+    /// By way of a buffer per processor, so that lines of a thread may come out of order.
     Buffered,
 }
 
-/// When the last call of each thread began and returned, in the order of lines.
+/// For each thread (by id) when its last call began and returned, in the order of lines.
 #[derive(Debug, Default)]
 pub struct Turns(HashMap<i64, (i64, i64)>);
 
 impl Turns {
-    /// The next line's call of its thread: moves its instants, if they overlap.
+    /// Takes the call on the next line: moves its instants if it overlaps the last call of its thread.
     pub fn take(&mut self, placed: &mut Placed, lines: Lines) {
         let event = &mut placed.event;
-        // Requests and page faults are no calls: they go on while their thread does something else.
+        // Requests (libaio, io_uring) and page faults are no calls: they go on while their thread does something else.
         let Some(tid) = event.int(Col::Tid).filter(|_| event.syscall.is_call()) else { return };
         if let Some((began, returned)) = self.0.get(&tid).copied().filter(|(_, returned)| placed.entry < *returned) {
             let late = lines == Lines::Buffered && placed.exit <= began;
@@ -49,7 +49,7 @@ impl Turns {
         }
     }
 
-    /// A thread has ended: its number may come again.
+    /// Forgets a thread that has ended: its id may be used again.
     pub fn end(&mut self, tid: i64) {
         self.0.remove(&tid);
     }
@@ -61,7 +61,8 @@ mod tests {
     use crate::event::Event;
     use crate::syscall::Syscall;
 
-    /// How the last of these calls of one thread, each with its begin and end, was moved.
+    /// How the last of these calls of one thread, each with its entry and return, was moved, and its entry and return
+    /// afterwards.
     fn last(calls: &[(Syscall, i64, i64)], lines: Lines) -> (Option<Kind>, i64, i64) {
         let mut turns = Turns::default();
         let mut moved = (None, 0, 0);
@@ -89,7 +90,7 @@ mod tests {
         );
     }
 
-    /// A number may come again, and requests go on while their thread does something else.
+    /// A thread id may be used again, and requests go on while their thread does something else.
     #[test]
     fn what_is_no_call_of_this_thread_may_overlap() {
         let read = (Syscall::read, 5, 20);
