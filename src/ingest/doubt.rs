@@ -1,4 +1,4 @@
-//! What an ingest read without being sure of it: each guess is counted, and the summary tells.
+//! Counts what an ingest read without being sure of it, for the summary.
 
 use crate::event::{Col, Event, Text};
 use crate::syscall::{Op, Ret, Syscall, flag};
@@ -7,7 +7,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 words! {
-    /// A guess, or something that the log does not have.
+    /// Kind of doubt: a guess that was made, or something that the log does not have.
     Doubt {
         Foreign   "foreign"   "calls that x86_64 does not have: made by 32-bit programs or on another architecture, and issued as their like";
         Numbered  "numbered"  "calls that the log has by number only, read as those of x86_64";
@@ -34,36 +34,36 @@ impl Serialize for Doubt {
     }
 }
 
-/// How often there was doubt, by kind.
+/// Number of doubts by kind.
 #[derive(Clone, Debug, Default)]
 pub struct Doubts([u64; Doubt::ALL.len()]);
 
 impl Doubts {
-    /// Counts some.
+    /// Adds to the count of one kind.
     pub fn add(&mut self, doubt: Doubt, count: u64) {
         self.0[doubt as usize] += count;
     }
 
-    /// Adds those of another.
+    /// Adds the counts of another.
     pub fn merge(&mut self, other: &Doubts) {
         for (sum, count) in self.0.iter_mut().zip(other.0) {
             *sum += count;
         }
     }
 
-    /// Those that there were.
+    /// The kinds of doubt that occurred, with their counts.
     pub fn found(&self) -> BTreeMap<Doubt, u64> {
         Doubt::ALL.iter().map(|doubt| (*doubt, self.0[*doubt as usize])).filter(|(_, count)| *count > 0).collect()
     }
 }
 
-/// Descriptors whose opening is looked for; higher ones count as opened.
+/// Descriptor numbers below this are watched for an open; higher ones count as opened.
 const NUMBERS: usize = 4096;
 
-/// Watches the events of a log for what it does not tell.
+/// Watches the events of a strace log, in order, for doubts that only earlier events can settle.
 #[derive(Debug)]
 pub struct Witness {
-    /// Which numbers were given to a descriptor by any process so far.
+    /// For each descriptor number: was it returned to any process so far?
     opened: [bool; NUMBERS],
     doubts: Doubts,
 }
@@ -75,7 +75,7 @@ impl Default for Witness {
 }
 
 impl Witness {
-    /// Takes the next event.
+    /// Looks at the next event and counts its doubts.
     pub fn note(&mut self, event: &Event) {
         let Some(result) = event.success() else { return };
         if let Some(fd) = event.int(Col::Fd)
@@ -113,7 +113,7 @@ impl Witness {
         self.opened.get_mut(usize::try_from(fd).ok()?)
     }
 
-    /// What was seen.
+    /// The doubts counted so far.
     pub fn doubts(&self) -> &Doubts {
         &self.doubts
     }

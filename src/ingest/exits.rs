@@ -1,17 +1,17 @@
-//! Which threads have ended.
+//! Remembers which threads have ended.
 
-/// Threads that have ended, a bit for each number (proc(5), pid_max: 4194304 at most).
+/// The set of threads that have ended: a bit for each thread id (proc(5), pid_max: 4194304 at most).
 #[derive(Debug, Default)]
 pub struct Exits(Vec<u64>);
 
 impl Exits {
-    /// Word and bit.
+    /// Index of the word, and mask of the bit, of a thread id; `None` when it is out of range.
     fn place(tid: i64) -> Option<(usize, u64)> {
         let tid = usize::try_from(tid).ok().filter(|tid| *tid <= 1 << 22)?;
         Some((tid / 64, 1 << (tid % 64)))
     }
 
-    /// A thread has ended.
+    /// Notes that a thread has ended.
     pub fn add(&mut self, tid: i64) {
         if let Some((word, bit)) = Exits::place(tid) {
             self.0.resize(self.0.len().max(word + 1), 0);
@@ -19,7 +19,7 @@ impl Exits {
         }
     }
 
-    /// Its number is that of a thread again.
+    /// Notes that the id belongs to a thread again.
     pub fn remove(&mut self, tid: i64) {
         if let Some((word, bit)) = Exits::place(tid)
             && let Some(word) = self.0.get_mut(word)
@@ -28,7 +28,7 @@ impl Exits {
         }
     }
 
-    /// Has it ended?
+    /// Has the thread ended (and no new one got its id)?
     pub fn has(&self, tid: i64) -> bool {
         Exits::place(tid).is_some_and(|(word, bit)| self.0.get(word).is_some_and(|word| word & bit != 0))
     }

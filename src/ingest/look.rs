@@ -1,4 +1,4 @@
-//! What a file is, by its start.
+//! Tells by its first bytes what kind of file a user has named.
 
 use super::{Format, Input};
 use crate::progress::Progress;
@@ -6,20 +6,20 @@ use memchr::memmem;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-/// What a file is that somebody names.
+/// Kind of file that a user has named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Look {
-    /// A text that ingest reads.
+    /// A text capture that `ioriot ingest` reads.
     Trace(Format),
-    /// A `.replay` file of I/O Riot in C.
+    /// A `.replay` file of I/O Riot in C, which cannot be read any more.
     Replay,
-    /// Something else.
+    /// Any other file.
     Other,
 }
 
-/// Looks at a regular file; none when there is none, or it cannot be read.
+/// Looks at the start of a regular file; `None` when there is none, or it cannot be read.
 pub fn look(path: &Path) -> Option<Look> {
-    // Who writes a FIFO would take this for its reader.
+    // Opening a FIFO would make its writer believe that its reader has come.
     if !path.metadata().is_ok_and(|meta| meta.is_file()) {
         return None;
     }
@@ -33,14 +33,14 @@ pub fn look(path: &Path) -> Option<Look> {
     })
 }
 
-/// Is this the start of a `.replay` file? Its first line is a comment of pairs `key=value`, in any order, one of which is its
-/// version.
+/// Is this the start of a `.replay` file? Its first line is a comment with pairs `key=value`, in any order, one of
+/// which is `replay_version`.
 pub fn is_replay(start: &[u8]) -> bool {
     let first = start.split(|c| *c == b'\n').next().unwrap_or_default();
     first.starts_with(b"#|") && memmem::find(first, b"|replay_version=").is_some()
 }
 
-/// What to do with a `.replay` file instead.
+/// Message that says what to do instead of reading a `.replay` file.
 pub fn instead(name: &str) -> String {
     let stem = name.trim_end_matches(".gz").trim_end_matches(".zst").trim_end_matches(".replay");
     format!(

@@ -1,6 +1,6 @@
-//! What a capture says it lost, and what it does not say but shows.
+//! Works out what a capture lost: what its tracer says it lost, and what is missing.
 //!
-//! A tracer that numbers its events and says at the end how many there were can be held to it: what did not arrive was
+//! A tracer that numbers its events and says at the end how many there were can be checked: what did not arrive was
 //! lost on the way, and a capture without an end was cut off. Formats without such an end promise nothing, so nothing
 //! can be said of them.
 
@@ -8,28 +8,28 @@ use super::parse::{Batch, Ended};
 use crate::loss::Loss;
 use std::collections::BTreeMap;
 
-/// Counts what one input shows.
+/// Counts, over one input, of what tells of losses.
 #[derive(Debug, Default)]
 pub struct Tally {
-    /// Captures begun that promise an end.
+    /// Number of headers of captures that promise a last line.
     begun: u64,
-    /// Their ends.
+    /// Contents of the last lines of such captures.
     ended: Vec<Ended>,
-    /// Their events.
+    /// Number of events of such captures.
     events: u64,
 }
 
 impl Tally {
-    /// Adds a chunk of the input.
+    /// Adds the counts of a parsed chunk of the input; takes its `ended` lines.
     pub fn add(&mut self, batch: &mut Batch) {
         self.begun += batch.begun;
         self.events += batch.marked;
         self.ended.append(&mut batch.ended);
     }
 
-    /// What was lost, added to `losses`; zeroes are left out.
+    /// Adds the losses of the input to `losses`, by kind; kinds with a count of 0 are left out.
     pub fn settle(&self, losses: &mut BTreeMap<Loss, u64>) {
-        // A header may be lost too, so events alone promise an end.
+        // A header may be lost too, so events alone promise an end as well.
         let begun = self.begun.max(u64::from(self.events > 0));
         let sum = |number: fn(&Ended) -> u64| self.ended.iter().map(number).fold(0, u64::saturating_add);
         let counts = [

@@ -1,4 +1,4 @@
-//! Text captures to Parquet events.
+//! Ingest: text captures (`.capture`, strace) to datasets of events.
 //!
 //! ```text
 //! input -> chunks of lines -> parse (all cores) -> sequence (join halves, place) -> events: order, repair, write
@@ -52,7 +52,7 @@ impl Format {
     /// Every format.
     pub const ALL: &'static [Format] = &[Format::Capture, Format::Strace];
 
-    /// Its name on the command line and in manifests.
+    /// Name of the format on the command line and in manifests.
     pub const fn name(self) -> &'static str {
         match self {
             Format::Capture => "capture",
@@ -60,12 +60,12 @@ impl Format {
         }
     }
 
-    /// The format of this name.
+    /// The format of this name; `None` for other names.
     pub fn parse(name: &str) -> Option<Format> {
         Format::ALL.iter().copied().find(|format| format.name() == name)
     }
 
-    /// The format that a text starting like this is in.
+    /// The format of a text that begins like this; `None` when it is in no known format.
     pub fn detect(start: &[u8]) -> Option<Format> {
         match start {
             _ if capture::detect(start) => Some(Format::Capture),
@@ -82,31 +82,33 @@ impl Format {
     }
 }
 
-/// What to ingest, and how.
+/// What `ioriot ingest` is asked to do.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The text captures.
+    /// The text captures to read.
     pub inputs: Vec<Input>,
-    /// Where the capture dataset is to be; with several hosts, the directory of their datasets `host=NAME`.
+    /// Directory of the capture dataset to make; with several hosts, the directory that gets one dataset `host=NAME`
+    /// for each.
     pub out: PathBuf,
-    /// Their format; recognised by content when absent.
+    /// Format of all inputs; `None`: recognised by content.
     pub format: Option<Format>,
-    /// Are several inputs parts of one capture, with one clock? Otherwise each is of a host of its own.
+    /// Are several inputs parts of one capture, with one clock? Otherwise each input is of a host of its own.
     pub merge: bool,
-    /// Name of the host; by default the name of the (first) file.
+    /// Name of the host; `None`: made of the name of the (first) file.
     pub host: Option<String>,
-    /// Threads that parse; 0 for one per core.
+    /// Number of threads that parse; 0 for one per core.
     pub threads: usize,
-    /// Events in the ordering window; what comes later than most of it goes by way of the disk. 0 for the default.
+    /// Number of events in the ordering window; events that come too late for it are merged in through files. 0 for the
+    /// default.
     pub window: usize,
-    /// The command line, for the manifest.
+    /// The command line, for the manifest; empty when unknown.
     pub command: Vec<String>,
-    /// The mounts of the captured machine: a copy of its /proc/self/mountinfo.
+    /// File with the mounts of the captured machine: a copy of its /proc/self/mountinfo.
     pub mounts: Option<PathBuf>,
 }
 
 impl Options {
-    /// Ingests these inputs with every default.
+    /// Options with every default, for these inputs and this directory.
     pub fn new(inputs: Vec<Input>, out: impl Into<PathBuf>) -> Options {
         Options {
             inputs,
@@ -122,11 +124,11 @@ impl Options {
     }
 }
 
-/// Ingests text captures.
+/// Ingests text captures into one capture dataset per host.
 ///
 /// # Errors
-/// When an input cannot be read, is in no known format or has no event, or the dataset cannot be written. Then nothing
-/// is left behind.
+/// When an input cannot be read, is in no known format or has no event, or a dataset cannot be written. Then nothing is
+/// left behind.
 pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
     ensure!(!options.inputs.is_empty(), "no input: name a capture file, or - for standard input");
     let stdins = options.inputs.iter().filter(|input| **input == Input::Stdin).count();
@@ -159,7 +161,7 @@ pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
     Ok(summary)
 }
 
-/// Reads the mounts of the captured machine.
+/// Reads the mounts of the captured machine from a copy of its /proc/self/mountinfo.
 fn mounts_of(file: &Path) -> Result<Vec<Mount>> {
     let name = file.display();
     let text = files::given(file).with_context(|| format!("cannot read {name}"))?;
@@ -168,7 +170,7 @@ fn mounts_of(file: &Path) -> Result<Vec<Mount>> {
     Ok(mounts)
 }
 
-/// What becomes one dataset.
+/// The inputs of one capture dataset, its directory, and the name of its host.
 struct Part<'a> {
     host: String,
     dir: PathBuf,
@@ -208,10 +210,11 @@ fn manifest(captured: &Captured, options: &Options) -> Result<Manifest> {
     let serde_json::Value::Object(mut manifest) = serde_json::to_value(captured).context("the summary is no JSON object")? else {
         bail!("the summary is no JSON object")
     };
-    // Where the dataset is changes when it is moved.
+    // The directory changes when the dataset is moved.
     manifest.remove("dir");
     manifest.remove("losses"); // they are a table
-    // Every capture says here how many events it has, whatever it was made from: generate holds its ledger against it.
+    // Every capture says here how many events it has, whatever it was made from: generate checks its ledger against
+    // this.
     manifest.insert("events".into(), json!(captured.ledger.events));
     manifest.insert("source".into(), json!(captured.formats.first().map(|format| format.name())));
     manifest.insert("merged".into(), json!(options.merge));

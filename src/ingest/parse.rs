@@ -1,7 +1,7 @@
-//! What every format's parser gives: the lines of a chunk, each accounted for.
+//! What the parsers of all formats share: the result of parsing a chunk, in which each line is accounted for.
 //!
-//! Parsing a line needs nothing but the line, so chunks are parsed on all cores; what needs to know other lines (joining
-//! the two halves of a call, clocks that count from the line before) is left to [`super::sequence`].
+//! Parsing a line needs nothing but the line, so chunks are parsed on all cores; what needs to know other lines
+//! (joining the two halves of a call, clocks that count from the line before) is left to [`super::sequence`].
 
 use super::doubt::Doubts;
 use crate::event::Event;
@@ -27,155 +27,159 @@ words! {
     }
 }
 
-/// When a line says the call began.
+/// When a line says that its call began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stamp {
-    /// It does not.
+    /// The line has no time.
     None,
     /// Nanoseconds since 1970.
     Unix(i64),
-    /// Nanoseconds since midnight.
+    /// Time of day: nanoseconds since midnight.
     Day(i64),
-    /// Nanoseconds since the line before.
+    /// Nanoseconds since the line before (`strace -r`).
     Step(i64),
-    /// Entry (absent when the capture lost it) and return, nanoseconds since 1970 or since boot.
+    /// Entry (`None` when the capture lost it) and return of the call, nanoseconds since 1970 or since boot.
     Span(Option<i64>, i64),
 }
 
-/// A line that means something.
+/// A parsed line that tells of a call, a part of one, or the end of a thread.
 #[derive(Debug)]
 pub struct Parsed {
-    /// Its number, from 1.
+    /// Line number, from 1.
     pub line: u64,
-    /// Its time.
+    /// The time on the line.
     pub stamp: Stamp,
-    /// The thread; absent when the format leaves it out because there is but one.
+    /// The thread id on the line; `None` when the format leaves it out because there is only one thread.
     pub tid: Option<i64>,
-    /// What it means.
+    /// What the line tells.
     pub what: What,
 }
 
-/// What a line means.
+/// What a parsed line tells.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "nearly every line is a call, and a box for each would cost more")]
 pub enum What {
-    /// A whole call.
+    /// A whole call with its outcome.
     Call(Event),
-    /// The first half of a call, to be joined; the rest may be the next line, without thread and time.
+    /// The first half of a call, to be joined with a later line; its rest may be on the very next line, without thread
+    /// and time.
     Half(Box<[u8]>),
-    /// A first half that something else than a mark ends: what follows may stand on a line without a name.
+    /// A first half that no `<unfinished ...>` ends, because other output broke the line: its rest may be on a line
+    /// without a name.
     Split(Box<[u8]>),
-    /// What may follow such a half; without one it is a reject.
+    /// A line that may be the rest of such a half; if there is none it is a reject.
     Tail {
-        /// The line.
+        /// The text of the line.
         text: Box<[u8]>,
-        /// Why it is nothing else.
+        /// The reason to reject it for.
         why: Why,
     },
-    /// The second half of a call of this name.
+    /// The second half of a call (`<... NAME resumed>`).
     Rest {
-        /// Name of the call, as a check.
+        /// Name of the call, to check that it is that of the first half.
         name: Box<[u8]>,
-        /// What follows.
+        /// The text that follows: the rest of the arguments, and the outcome.
         text: Box<[u8]>,
     },
-    /// A thread ended. Counted as a note, unless it was killed and its end is no event yet.
+    /// A thread ended. Counted as a note, except for a killed one, whose end becomes an event if no exit call was seen.
     End {
-        /// By a signal, so that no exit call was seen.
+        /// Was it ended by a signal, so that no exit call was seen?
         killed: bool,
     },
-    /// An execve of thread `by` took over this thread id. Counted as a note.
+    /// An execve of thread `by` took over the thread id on the line (that of its leader). Counted as a note.
     Superseded {
         /// The thread that called execve.
         by: i64,
     },
 }
 
-/// A rejected line.
+/// A rejected line, for table `rejects`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reject {
-    /// Its number, from 1.
+    /// Line number, from 1.
     pub line: u64,
-    /// Why.
+    /// Why the line was rejected.
     pub why: Why,
-    /// Its start.
+    /// Start of the line, at most 240 bytes.
     pub text: Box<[u8]>,
 }
 
-/// How much of a rejected line is kept.
+/// Bytes of a rejected line that are kept.
 const REJECT_TEXT: usize = 240;
 
 impl Reject {
-    /// Rejects a line.
+    /// A reject of this line; only the start of `text` is kept.
     pub fn new(line: u64, why: Why, text: &[u8]) -> Reject {
         Reject { line, why, text: text[..text.len().min(REJECT_TEXT)].into() }
     }
 }
 
-/// The lines of a chunk.
+/// Result of parsing the lines of a chunk.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// Lines that mean something, in order.
+    /// Lines that tell of calls or of ends of threads, in order.
     pub parsed: Vec<Parsed>,
     /// Lines that could not be parsed.
     pub rejects: Vec<Reject>,
-    /// Number of lines.
+    /// Number of lines in the chunk.
     pub lines: u64,
-    /// Lines that name the format.
+    /// Number of lines that name the format, or end a capture.
     pub headers: u64,
-    /// Comment lines.
+    /// Number of comment lines.
     pub comments: u64,
-    /// Lines about something else: signals, exits, banners, blanks.
+    /// Number of lines about something else: signals, exits, banners, blank lines.
     pub notes: u64,
-    /// Paths of the length at which the probes of the C tool cut: they may be incomplete.
+    /// Number of paths so long that the probes of I/O Riot in C may have cut them.
     pub cut_paths: u64,
-    /// Headers of captures that promise a last line.
+    /// Number of headers of captures that promise a last line (`.capture` version 5).
     pub begun: u64,
-    /// The last lines of such captures.
+    /// Contents of the last lines of such captures.
     pub ended: Vec<Ended>,
-    /// Events of such captures.
+    /// Number of events of such captures.
     pub marked: u64,
-    /// What was read without being sure of it.
+    /// Counts of what was read without being sure of it.
     pub doubts: Doubts,
 }
 
-/// What a tracer says at the end of its capture.
+/// Counts in the last line of a `.capture` of version 5, by the tracer itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ended {
-    /// Events it wrote.
+    /// Number of events that the tracer wrote.
     pub events: u64,
-    /// Probes that were skipped: events it may have missed.
+    /// Number of probes that were skipped: events that it may have missed.
     pub skipped: u64,
-    /// Calls whose beginning it did not see.
+    /// Number of calls whose entry it did not see.
     pub unstarted: u64,
-    /// Arguments it could not read.
+    /// Number of arguments that it could not read from memory.
     pub unreadable: u64,
-    /// Texts that found no room in their line.
+    /// Number of texts for which there was no room in their line.
     pub crowded: u64,
-    /// Calls that had not returned.
+    /// Number of calls that had not returned at the end.
     pub in_flight: u64,
 }
 
 impl Batch {
-    /// A line was rejected.
+    /// Adds a rejected line.
     pub fn reject(&mut self, line: u64, why: Why, text: &[u8]) {
         self.rejects.push(Reject::new(line, why, text));
     }
 }
 
-/// A format.
+/// Parser of one text format.
 pub trait Parser: Sync {
-    /// Parses one line (without its end) and accounts for it in `batch` once, except for [`Batch::lines`].
+    /// Parses one line (without its newline) and accounts for it in `batch` exactly once; [`Batch::lines`] is counted
+    /// by the caller.
     fn line(&self, number: u64, line: &[u8], batch: &mut Batch);
 
-    /// Parses a call whose two halves were put together, or, when it never returned, its first half alone.
+    /// Parses a call whose two halves were joined or, when it never returned, its first half alone.
     ///
     /// # Errors
     /// Why the text is no call.
     fn call(&self, text: &[u8], doubts: &mut Doubts) -> Result<Event, Why>;
 }
 
-/// Why a string of digits is no number.
+/// Parses a decimal number with an optional minus sign; values up to 2^64-1 keep their bits. [`Why::Number`] when the
+/// text is none.
 pub fn digits(text: &[u8]) -> Result<i64, Why> {
     let (minus, digits) = match text.split_first() {
         Some((b'-', digits)) => (true, digits),

@@ -1,9 +1,10 @@
-//! The threads of an ingest, and the queues between them.
+//! Runs the threads of an ingest, with bounded queues between them.
 //!
-//! Each input has a thread that reads and decompresses. Its chunks go to the parsing threads, each with a slip to send
-//! the result to; the slips queue up in the order of the input, so results are taken in that order whoever finishes
-//! first. The calling thread takes them, always the line of the input whose clock is behind, and sequences and orders
-//! events; one more thread encodes Parquet. Queues are short: the slowest stage sets the pace, and memory is theirs times a chunk.
+//! Each input has a thread that reads and decompresses. Its chunks go to the parsing threads, each with the sender of a
+//! channel for the result; the receivers (slips) queue up in the order of the input, so results are taken in that order
+//! whichever parser finishes first. The calling thread takes them, always from the input whose next line is the
+//! earliest, and sequences and orders events; one more thread encodes Parquet. Queues are short: the slowest stage sets
+//! the pace, and memory is that of the queued chunks.
 
 use super::doubt::{Doubt, Doubts, Witness};
 use super::look::{instead, is_replay};
@@ -33,27 +34,27 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::vec::IntoIter;
 
-/// Chunks of an input that are read, parsed or waiting.
+/// Chunks of an input that may be read, parsed or waiting at a time.
 const AHEAD: usize = 4;
 
 type Slip = Receiver<Result<Batch>>;
 type Task = (Chunk, &'static dyn Parser, Sender<Result<Batch>>);
 
-/// Ingests the inputs of one dataset into its draft.
+/// Ingests the inputs of one dataset into its draft; returns what was counted.
 pub fn run(part: &Part<'_>, options: &Options, draft: &Draft, progress: &Progress) -> Result<Captured> {
     let threads = match options.threads {
         0 => thread::available_parallelism().map_or(1, |n| n.get()),
         threads => threads,
     };
     let stop = AtomicBool::new(false);
-    // `strace -ff` writes a file for each thread, and all are read side by side.
+    // `strace -ff` writes a file for each thread, and all of them are read side by side.
     crate::limits::raise_files();
     let mut openings = Vec::new();
     for input in &part.inputs {
         openings.push(open(input, options.format, progress, &stop)?);
     }
     let formats: Vec<Format> = openings.iter().map(|(format, ..)| *format).collect();
-    // What numbers of calls mean, the parts of a log show together.
+    // The parts of a log together show what syscall numbers without a name mean.
     let starts = openings.iter().filter(|(format, ..)| *format == Format::Strace);
     let numbers = strace::numbers(starts.map(|(_, first, _)| &first.bytes[..]));
     let parsers: Vec<&'static dyn Parser> = formats.iter().map(|format| format.parser(numbers)).collect();
@@ -72,20 +73,20 @@ pub fn run(part: &Part<'_>, options: &Options, draft: &Draft, progress: &Progres
             sources.push(ready);
         }
         drop(tasks);
-        // Dropping the sources, here or on an error, ends the reading threads, and that ends the parsing ones. One that
-        // waits for standard input has to be told.
+        // Dropping the sources, here or on an error, ends the reading threads, and that ends the parsing ones. A thread
+        // that waits for standard input has to be told.
         let taken = take(part, options, draft, &formats, &parsers, sources);
         stop.store(true, Ordering::Relaxed);
         taken
     })
 }
 
-/// A thread that profilers show by its task.
+/// Builder of a thread with this name, as profilers show it.
 fn named(task: &str) -> thread::Builder {
     thread::Builder::new().name(task.into())
 }
 
-/// Opens an input, reads its first chunk and recognises its format.
+/// Opens an input, reads its first chunk and recognises its format (unless `format` says it).
 fn open<'p>(
     input: &Input,
     format: Option<Format>,
@@ -115,7 +116,7 @@ fn open<'p>(
     Ok((format, first, lines))
 }
 
-/// Hands out the chunks of an input.
+/// Reads the chunks of an input and queues each for parsing, and the receiver of its result in order.
 fn read(first: Chunk, mut lines: Lines<'_>, parser: &'static dyn Parser, tasks: &SyncSender<Task>, slips: &SyncSender<Slip>) {
     let mut next = Ok(Some(first));
     loop {
@@ -137,7 +138,7 @@ fn read(first: Chunk, mut lines: Lines<'_>, parser: &'static dyn Parser, tasks: 
     }
 }
 
-/// Parses chunks until there are no more.
+/// Parses queued chunks until there are no more.
 fn work(queue: &Mutex<Receiver<Task>>) {
     loop {
         let task = match queue.lock() {
@@ -175,7 +176,7 @@ fn parse(chunk: &Chunk, parser: &dyn Parser) -> Batch {
     batch
 }
 
-/// An input on the taking side.
+/// An input as the sequencing thread sees it: its parsed batches, its sequencer, and its counts.
 struct Source<'a> {
     name: String,
     ready: Receiver<Slip>,
@@ -184,13 +185,14 @@ struct Source<'a> {
     doubts: Doubts,
     tally: Tally,
     cut_paths: u64,
-    /// The lines of a batch that are still to be fed, and its rejects.
+    /// Lines of the current batch that are still to be sequenced.
     lines: Peekable<IntoIter<Parsed>>,
+    /// Rejects of the current batch, handed on when its lines are done.
     waiting: Vec<Reject>,
 }
 
 impl Source<'_> {
-    /// Takes batches until there is a line to feed. False at the end of the input.
+    /// Takes parsed batches until there is a line to sequence. False at the end of the input.
     fn refill(&mut self) -> Result<bool> {
         while self.lines.peek().is_none() {
             self.sequencer.rejects.append(&mut self.waiting);
@@ -209,14 +211,14 @@ impl Source<'_> {
         Ok(true)
     }
 
-    /// Time of the next line; that of the last when there is none.
+    /// Time of the next line, ns; that of the last one when it has none.
     fn time(&mut self) -> i64 {
         let stamp = self.lines.peek().map_or(Stamp::None, |parsed| parsed.stamp);
         self.sequencer.time(stamp)
     }
 }
 
-/// Sequences, orders and writes what was parsed.
+/// Sequences, orders and writes the parsed lines of all inputs of a dataset.
 fn take(
     part: &Part<'_>,
     options: &Options,
@@ -254,7 +256,7 @@ fn take(
     let mut witness = formats.contains(&Format::Strace).then(Witness::default);
     let mut failed = None;
 
-    // The input whose next line is earliest goes on: then a thread has been made before its first call comes, however
+    // The input whose next line is the earliest goes on: so a thread has been made before its first call comes, however
     // the lines are spread over inputs, and stragglers are rare.
     let mut heads = BinaryHeap::new();
     for (at, source) in sources.iter_mut().enumerate() {
@@ -338,7 +340,7 @@ fn take(
     })
 }
 
-/// The clock of all inputs, which must be one to merge them.
+/// The clock of all inputs; an error when they are to be merged and their clocks differ or tell no time of day.
 fn one_clock(sources: &[Source<'_>]) -> Result<Clock> {
     let clock = sources.first().map_or(Clock::None, |source| source.sequencer.clock());
     if sources.len() > 1 {
@@ -363,7 +365,7 @@ fn one_clock(sources: &[Source<'_>]) -> Result<Clock> {
     Ok(clock)
 }
 
-/// Writes table `rejects`.
+/// Writer of table `rejects`, with counts by reason.
 struct Rejects {
     writer: ArrowWriter<File>,
     waiting: Vec<(String, Reject)>,

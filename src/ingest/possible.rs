@@ -1,8 +1,9 @@
-//! What no kernel does: the numbers of a call held against what the kernel takes and gives, for every text format.
+//! Rejects calls that no kernel executes: their numbers are compared with what the kernel takes and returns, for every
+//! text format.
 //!
-//! A number that does not fit the type of its argument was never seen by a kernel, whatever the call returned. Nearly any
-//! other may be asked for, and is refused (`lseek(3, 0, 7)` is EINVAL): only a call that succeeded with it did not happen
-//! like that. What newer kernels may take (flags, commands) is not judged.
+//! A number that does not fit the type of its argument was never seen by a kernel, whatever the call returned. Nearly
+//! any other may be passed, and is refused (`lseek(3, 0, 7)` is EINVAL): so only a call that is said to have succeeded
+//! with it is impossible. What newer kernels may accept (flags, commands) is not judged.
 
 use super::parse::Why;
 use crate::event::{AT_FDCWD, Col, Event, Text};
@@ -14,18 +15,19 @@ use crate::syscall::lock::Lock;
 use crate::syscall::position::SHARED;
 use crate::syscall::{Op, Ret, Role, Syscall};
 
-/// Of kernels before 5.16, which took any other bits with it (flock(2)).
+/// LOCK_MAND of flock(2), in kernels before 5.16: any other bits were accepted with it.
 const LOCK_MAND: i64 = 32;
 
 /// Commands of fcntl(2) that return 0, besides those of locks.
 const SETS: [i64; 5] = [F_SETFD, F_SETFL, F_SETLEASE, F_NOTIFY, F_ADD_SEALS];
-/// The most that one call reads or writes (read(2)).
+/// The most bytes that one call reads or writes (read(2)).
 const MAX_RW_COUNT: i64 = 0x7fff_f000;
 
-/// Checks an event that a parser made.
+/// Checks an event that a text parser made.
 ///
 /// # Errors
-/// [`Why::Number`] when a number is out of its type's range, [`Why::Impossible`] when a call that succeeded cannot have.
+/// [`Why::Number`] when a number is out of its type's range, [`Why::Impossible`] when a call that is said to have
+/// succeeded cannot have.
 pub fn check(event: &Event) -> Result<(), Why> {
     if !event.ints().all(|(col, value)| fits(event, col, value)) {
         return Err(Why::Number);
@@ -36,10 +38,10 @@ pub fn check(event: &Event) -> Result<(), Why> {
     }
 }
 
-/// Is a number in the range of its argument's type?
+/// Is the value of this column in the range of its argument's C type?
 fn fits(event: &Event, col: Col, value: i64) -> bool {
     match col {
-        // Ranges go to the largest number there is.
+        // close_range(2) goes up to the largest unsigned number.
         Col::Fd2 if event.syscall == Syscall::close_range => i32::try_from(value).is_ok() || u32::try_from(value).is_ok(),
         Col::Fd | Col::Fd2 | Col::DirFd | Col::DirFd2 => i32::try_from(value).is_ok(),
         Col::StMode => (0..=0o177_777).contains(&value),
@@ -48,7 +50,7 @@ fn fits(event: &Event, col: Col, value: i64) -> bool {
     }
 }
 
-/// Does a call take an argument of 32 bits in this column?
+/// Is the argument in this column a 32-bit one for this call?
 pub fn narrow(event: &Event, col: Col) -> bool {
     match col {
         Col::Flags => !wide(event.syscall),
@@ -58,29 +60,29 @@ pub fn narrow(event: &Event, col: Col) -> bool {
     }
 }
 
-/// Calls whose flags have 64 bits.
+/// Syscalls whose flags have 64 bits.
 fn wide(syscall: Syscall) -> bool {
     use Syscall::{clone, clone3, mmap, mmap2, mount, mremap, openat2};
     matches!(syscall, clone | clone3 | mmap | mmap2 | mount | mremap | openat2)
 }
 
-/// Can a call that succeeded return this?
+/// Can this call, having succeeded, return this value?
 fn returns(event: &Event, ret: i64) -> bool {
     let row = event.syscall.def();
     let asked = event.int(Col::Count).filter(|_| row.has(Role::Count) || row.has(Role::Iov));
-    // Lengths are unsigned: what the program asked for may be -1.
+    // Lengths are unsigned in the kernel: one that the program passed as -1 is the largest.
     let within = || ret >= 0 && asked.is_none_or(|asked| ret as u64 <= asked as u64);
     match row.ret {
         // Old kernels returned what they had read ahead.
         Ret::Status if event.syscall == Syscall::readahead => ret >= 0,
-        // The position that is stored stands in its place.
+        // The stored position stands in place of the return value.
         Ret::Status if event.syscall == Syscall::_llseek => ret >= 0,
         Ret::Status => ret == 0,
         Ret::NewFd => i32::try_from(ret).is_ok_and(|fd| fd >= 0),
         Ret::Bytes if row.op() != Some(Op::CopyFileRange) => within() && ret <= MAX_RW_COUNT,
         Ret::Bytes | Ret::Len | Ret::Dirents => within(),
         Ret::Pos => ret >= 0,
-        // Attributes: a length of 0 asks how long they are (getxattr(2)).
+        // Extended attributes: a length of 0 asks how long they are (getxattr(2)).
         Ret::Value if row.has(Role::Count) => asked == Some(0) && ret >= 0 || within(),
         Ret::Pid => i32::try_from(ret).is_ok_and(|pid| pid >= 0),
         Ret::Value if row.op() == Some(Op::Fcntl) => {
@@ -88,15 +90,15 @@ fn returns(event: &Event, ret: i64) -> bool {
             ret == 0 || !event.int(Col::Cmd).is_some_and(sets)
         }
         Ret::Never => false,
-        // Nobody reads addresses.
+        // Addresses are not compared.
         Ret::Addr | Ret::Value => true,
     }
 }
 
-/// Can the descriptors of a call that succeeded be open?
+/// Can the descriptors of this call, which succeeded, be open: are they not negative where one is used?
 fn descriptors(event: &Event) -> bool {
     let open = |col| event.int(col).is_none_or(|fd| fd >= 0);
-    // An absolute path starts nowhere else; one that is not known may be one.
+    // An absolute path does not use its dirfd; an unknown path may be absolute.
     let starts = |path, col| {
         let relative = event.text(path).is_some_and(|path| path.first() != Some(&b'/'));
         !relative || event.int(col) == Some(AT_FDCWD) || open(col)
@@ -105,9 +107,9 @@ fn descriptors(event: &Event) -> bool {
     let is = |col, value| event.int(col) == Some(value);
     match row.op() {
         Some(Op::CloseRange) => true,
-        // Of a file by its descriptor, or, since Linux 6.13, of the working directory.
+        // By descriptor or, since Linux 6.13, AT_FDCWD for the working directory.
         Some(Op::Fsetxattr | Op::Fgetxattr | Op::Flistxattr | Op::Fremovexattr) => open(Col::Fd) || is(Col::Fd, AT_FDCWD),
-        // Nothing to lock, and nothing to move.
+        // With LOCK_MAND nothing is locked, and with a count of 0 nothing is moved.
         Some(Op::Flock) if event.int(Col::Cmd).is_some_and(|cmd| cmd & LOCK_MAND != 0) => true,
         None if matches!(event.syscall, Syscall::splice | Syscall::tee) && is(Col::Count, 0) => true,
         Some(Op::Mmap) => event.int(Col::Flags).is_none_or(|flags| flags & MAP_ANONYMOUS != 0) || open(Col::Fd),
@@ -122,8 +124,9 @@ fn descriptors(event: &Event) -> bool {
     }
 }
 
-/// Can there be something under the names of a call that succeeded? An empty one is ENOENT but where it may stand for a descriptor
-/// (AT_EMPTY_PATH; readlink(2)) or is none (the source of a mount); the name of an attribute is ERANGE (setxattr(2)).
+/// Can the names of this call, which succeeded, exist? An empty path is ENOENT except where it may stand for a
+/// descriptor (AT_EMPTY_PATH; readlink(2)) or is no path (the source of a mount); an empty name of an attribute is
+/// ERANGE (setxattr(2)).
 fn names(event: &Event) -> bool {
     let empty = |text| event.text(text).is_some_and(<[u8]>::is_empty);
     let row = event.syscall.def();
@@ -131,17 +134,17 @@ fn names(event: &Event) -> bool {
         Some(Op::Readlinkat) => true,
         Some(Op::Unlinkat) => false,
         _ if row.has(Role::AtFlags) => event.int(Col::Flags).is_none_or(|flags| flags & AT_EMPTY_PATH != 0),
-        // They have flags of their own that say so.
+        // These calls have flags of their own for an empty path.
         _ => matches!(event.syscall, Syscall::open_tree | Syscall::open_tree_attr | Syscall::move_mount | Syscall::fspick),
     };
     let second = matches!(event.syscall, Syscall::mount | Syscall::move_mount);
     (path || !empty(Text::Path)) && (second || !empty(Text::Path2) || row.has(Role::Link)) && !empty(Text::Name)
 }
 
-/// Can a call that asks for this succeed, and return that?
+/// Can a call with these arguments succeed and return this value?
 fn asks(event: &Event, ret: i64) -> bool {
     let is = |col, good: &dyn Fn(i64) -> bool| event.int(col).is_none_or(good);
-    // The kernel looks at the lower half alone (import_iovec, lib/iov_iter.c).
+    // The kernel uses the lower 32 bits only (import_iovec, lib/iov_iter.c).
     let vector = || is(Col::IovCnt, &|count| i64::from(count as u32) <= IOV_MAX);
     match event.syscall.op() {
         Some(Op::Readv | Op::Writev) => vector(),
@@ -171,10 +174,10 @@ fn asks(event: &Event, ret: i64) -> bool {
 mod tests {
     use super::*;
 
-    /// A call, its numbers, and what it returned.
+    /// A syscall, values of its columns, and what it returned.
     type Case = (Syscall, &'static [(Col, i64)], i64);
 
-    /// What is said of a call with these numbers and this outcome (a negated errno).
+    /// Result of the check for a call with these numbers and this outcome (a return value or a negated errno).
     fn said(syscall: Syscall, numbers: &[(Col, i64)], outcome: i64) -> Result<(), Why> {
         let mut event = Event::new(syscall);
         numbers.iter().for_each(|(col, value)| event.set(*col, *value));
@@ -182,7 +185,7 @@ mod tests {
         check(&event)
     }
 
-    /// What a kernel refuses may be asked for; that it was granted is no call.
+    /// What a kernel refuses may still be asked for; only that it succeeded is impossible.
     #[test]
     fn what_is_refused_cannot_have_succeeded() {
         use Syscall::*;

@@ -1,4 +1,5 @@
-//! Inputs to chunks of whole lines: files and standard input, plain, gzip or zstd, as their first bytes say.
+//! Reads inputs as chunks of whole lines: files and standard input, plain, gzip or zstd, recognised by their first
+//! bytes.
 
 use crate::progress::Progress;
 use anyhow::{Context, Result, ensure};
@@ -9,19 +10,21 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Bytes of a chunk, about: the unit of parallel work. Its events should still be in the caches when they are taken.
+/// Bytes of a chunk, about: the unit of parallel work. Its events should still be in the caches when they are
+/// sequenced.
 const CHUNK: usize = 256 * 1024;
-/// No line longer than this is kept. strace prints up to four bytes for each of the data that it was told to show (`-s`).
+/// Longest line that is kept, bytes. strace prints up to four bytes for each byte of data that it was told to show
+/// (`-s`).
 const LONGEST: usize = 8 << 20;
-/// What is kept of a longer line.
+/// Bytes that are kept of a longer line.
 const START: usize = 256;
-/// How often a reader that waits for more input looks whether anybody still wants it, in milliseconds.
+/// How often a reader that waits for standard input checks whether its input is still wanted, milliseconds.
 const PATIENCE: libc::c_int = 200;
 
-/// Where a capture comes from.
+/// Where a text capture is read from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
-    /// A file.
+    /// A file, maybe compressed.
     Path(PathBuf),
     /// Standard input.
     Stdin,
@@ -33,7 +36,7 @@ impl Input {
         if word.as_os_str() == "-" { Input::Stdin } else { Input::Path(word.to_owned()) }
     }
 
-    /// Its name in messages and in table `rejects`.
+    /// Name of the input in messages and in table `rejects`.
     pub fn name(&self) -> String {
         match self {
             Input::Path(path) => path.display().to_string(),
@@ -41,7 +44,7 @@ impl Input {
         }
     }
 
-    /// The file's name without endings that tell format and compression: what a host is called by default.
+    /// The file's name without endings that tell format and compression: the default name of the host.
     pub fn stem(&self) -> String {
         let Input::Path(path) = self else { return "stdin".into() };
         let mut name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
@@ -61,7 +64,7 @@ impl Input {
         digits.parse().ok().filter(|pid| all && (1..=1 << 22).contains(pid))
     }
 
-    /// Its size in bytes as stored; 0 when unknown.
+    /// Size of the input in bytes as stored (compressed); 0 when unknown.
     pub fn size(&self) -> u64 {
         match self {
             Input::Path(path) => path.metadata().map_or(0, |meta| meta.len()),
@@ -69,10 +72,11 @@ impl Input {
         }
     }
 
-    /// Is it there, and may it be read? Only a regular file is opened for that: who writes a FIFO would take this for its reader.
+    /// Checks that the input exists and can be read. Only a regular file is opened for that: opening a FIFO would make
+    /// its writer believe that its reader has come.
     ///
     /// # Errors
-    /// When it is not.
+    /// When it does not exist, is a directory, or cannot be opened.
     pub fn check(&self) -> Result<()> {
         let Input::Path(path) = self else { return Ok(()) };
         let cannot = || format!("cannot open {}", path.display());
@@ -84,10 +88,10 @@ impl Input {
         Ok(())
     }
 
-    /// Opens it. Once `stop` is set nobody waits any longer for standard input to go on.
+    /// Opens the input for reading. Once `stop` is set, reads of standard input no longer wait for data, and fail.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// When it cannot be opened or read.
     pub fn open<'p>(&self, progress: &'p Progress, stop: &'p AtomicBool) -> Result<Lines<'p>> {
         let source: Box<dyn Read + Send + 'p> = match self {
             Input::Path(path) => Box::new(File::open(path).with_context(|| format!("cannot open {}", path.display()))?),
@@ -104,7 +108,8 @@ impl Input {
     }
 }
 
-/// Standard input, which may stay silent for ever: a pipe whose writer waits for something else.
+/// Standard input, which may stay silent for ever (a pipe whose writer waits for something else): reads end when `stop`
+/// is set.
 struct Patient<'p> {
     stdin: File,
     stop: &'p AtomicBool,
@@ -123,7 +128,7 @@ impl Read for Patient<'_> {
     }
 }
 
-/// Tells the progress what was read.
+/// A reader that adds the bytes read to the progress.
 struct Counted<'p> {
     source: Box<dyn Read + Send + 'p>,
     progress: &'p Progress,
@@ -137,18 +142,18 @@ impl Read for Counted<'_> {
     }
 }
 
-/// Consecutive lines of an input.
+/// A piece of an input: consecutive whole lines.
 #[derive(Debug)]
 pub struct Chunk {
-    /// Number of the first line, from 1.
+    /// Line number of the first line, from 1.
     pub first: u64,
-    /// The lines; every one but the last of the input ends with a newline.
+    /// The lines, decompressed; every one but the last of the input ends with a newline.
     pub bytes: Vec<u8>,
-    /// Is it the start of one line that was too long to keep?
+    /// Are the bytes the start of one line that was too long to keep?
     pub cut: bool,
 }
 
-/// An input, chunk by chunk.
+/// An open input that is read chunk by chunk.
 pub struct Lines<'p> {
     name: String,
     reader: Box<dyn Read + Send + 'p>,
@@ -159,7 +164,7 @@ pub struct Lines<'p> {
 }
 
 impl Lines<'_> {
-    /// The next chunk; none at the end.
+    /// The next chunk; `None` at the end of the input.
     ///
     /// # Errors
     /// When the input cannot be read, or its compressed data is damaged or cut.
@@ -204,7 +209,7 @@ impl Lines<'_> {
         Ok(None)
     }
 
-    /// Reads as much as a chunk, or the rest of the input.
+    /// Reads about as much as a chunk, or the rest of the input.
     fn fill(&mut self) -> Result<()> {
         if self.done {
             return Ok(());
@@ -228,7 +233,7 @@ impl Lines<'_> {
         }
         self.carry.truncate(len);
         if self.done {
-            // There may be thousands of small inputs side by side: none keeps its file, or more memory than it needs.
+            // Thousands of small inputs may be open side by side: none keeps its file, or more memory than it needs.
             self.reader = Box::new(io::empty());
             self.carry.shrink_to_fit();
         }

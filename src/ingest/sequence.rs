@@ -1,4 +1,4 @@
-//! From parsed lines to placed events: joins the halves of calls, reads the clock, and says where in the order each
+//! Turns parsed lines into placed events: joins the halves of calls, reads the clock, and says where in the order each
 //! event belongs.
 //!
 //! An event takes effect at one instant between its entry and its return; the syscall table says which end is the
@@ -15,7 +15,7 @@ use crate::events::{Lines, Turns};
 use crate::syscall::{At, Op, Syscall, lock};
 use std::collections::{HashMap, HashSet};
 
-/// Which clock the times of an input come from.
+/// Clock of the times in an input, and so of column `ts`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Clock {
@@ -23,11 +23,11 @@ pub enum Clock {
     Unix,
     /// Nanoseconds since boot.
     Boot,
-    /// Nanoseconds since the midnight before the capture (`strace -t`, `-tt`).
+    /// Nanoseconds since the midnight before the first line (`strace -t`, `-tt`).
     Day,
     /// Nanoseconds since the first line (`strace -r`).
     Relative,
-    /// There are no times.
+    /// The input has no times.
     None,
 }
 
@@ -45,7 +45,7 @@ impl Clock {
 }
 
 const DAY: i64 = 24 * 3600 * 1_000_000_000;
-/// 2001: earlier times in nanoseconds are times since boot, or nobody had SSDs to measure.
+/// Times in ns from here on (September 2001) are times since 1970; lower ones are times since boot.
 const UNIX_FROM: i64 = 1_000_000_000_000_000_000;
 
 /// The first half of a call that has not returned yet.
@@ -54,25 +54,26 @@ struct Pending {
     line: u64,
     ts: Option<i64>,
     text: Box<[u8]>,
-    /// Does it make a thread?
+    /// Does the call make a process or thread?
     makes: bool,
 }
 
-/// Places the events of one input.
+/// Turns the parsed lines of one input into placed events.
 pub struct Sequencer<'a> {
     parser: &'a dyn Parser,
-    /// Number of the input, for ties.
+    /// Number of the input, to break ties.
     input: u64,
-    /// Are instants times (rather than lines)?
+    /// Are instants times? Otherwise they are line numbers.
     by_time: bool,
-    /// The thread of lines that name none, where the file tells.
+    /// The thread of lines without a thread id, where the file's name tells it (`strace -ff`).
     own: Option<i64>,
     pending: HashMap<i64, Pending>,
-    /// How many of them make a thread.
+    /// Number of pending calls that make a process or thread.
     making: usize,
-    /// The thread whose first half came last, and the line that the rest must stand on if that may be but one.
+    /// The thread whose first half was on the last parsed line, and the number of the line that its rest must be on
+    /// (`None`: notes may lie between).
     split: Option<(i64, Option<u64>)>,
-    /// Threads that lines without a pid may belong to, and the one such lines belong to.
+    /// Threads that lines without a pid may belong to.
     threads: Threads,
     /// Threads whose exit call was seen.
     exited: HashSet<i64>,
@@ -80,23 +81,24 @@ pub struct Sequencer<'a> {
     turns: Turns,
     clock: Clock,
     last: i64,
-    /// The latest time of any line so far.
+    /// The latest time of any line so far, ns.
     latest: i64,
     midnight: i64,
-    /// First halves joined.
+    /// Number of first halves that were joined with a second.
     pub halves: u64,
-    /// Events placed.
+    /// Number of events placed.
     pub events: u64,
-    /// Lines about the end of a killed thread that are notes after all: its exit had been seen.
+    /// Number of lines about the end of a killed thread that are notes after all, since its exit call had been seen.
     pub notes: u64,
-    /// Lines rejected here.
+    /// Lines rejected while sequencing: halves that do not fit.
     pub rejects: Vec<Reject>,
-    /// What was read here without being sure of it.
+    /// Counts of what was read here without being sure of it.
     pub doubts: Doubts,
 }
 
 impl<'a> Sequencer<'a> {
-    /// A sequencer of input number `input`; `own` is the thread of lines that name none.
+    /// A sequencer of input number `input`; `by_time` places events by time instead of line number, `own` is the thread
+    /// of lines without a thread id.
     pub fn new(parser: &'a dyn Parser, input: usize, by_time: bool, own: Option<i64>) -> Sequencer<'a> {
         Sequencer {
             parser,
@@ -122,17 +124,17 @@ impl<'a> Sequencer<'a> {
         }
     }
 
-    /// The clock of the input, once lines were seen.
+    /// The clock of the input, as the lines so far show it.
     pub fn clock(&self) -> Clock {
         self.clock
     }
 
-    /// Time of a line that is still to be fed, for choosing which input goes on.
+    /// Time in ns of a line that is still to be fed, to choose which input goes on.
     pub fn time(&self, stamp: Stamp) -> i64 {
         self.convert(stamp).map_or(self.last, |(_, ts)| ts)
     }
 
-    /// Takes the next line and hands on the events that are whole now.
+    /// Takes the next line and passes the events that are complete now to `sink`.
     pub fn feed(&mut self, parsed: Parsed, sink: &mut impl FnMut(Placed)) {
         let Parsed { line, stamp, tid, what } = parsed;
         let split = self.split.take();
@@ -197,7 +199,7 @@ impl<'a> Sequencer<'a> {
                 self.threads.end(tid);
                 self.turns.end(tid);
                 if killed && !seen {
-                    // Nobody called exit, yet the process ends here and its descriptors with it.
+                    // No exit was called, yet the process ends here and its descriptors with it.
                     let mut event = Event::new(Syscall::exit_group);
                     event.set(Col::Tid, tid);
                     event.put(Col::Ts, ts);
@@ -221,7 +223,7 @@ impl<'a> Sequencer<'a> {
         }
     }
 
-    /// Does a line without a name go on with the pending call of a thread?
+    /// Completes the pending call of a thread with a line without a name; false when the two make no call.
     fn goes_on(&mut self, tid: i64, text: &[u8], line: u64, sink: &mut impl FnMut(Placed)) -> bool {
         let Some(half) = self.pending.get(&tid) else { return false };
         let joined = [&half.text[..], text].concat();
@@ -233,8 +235,8 @@ impl<'a> Sequencer<'a> {
         true
     }
 
-    /// Counts a call of a thread whose end stands above. Its number may be that of a new one, whose lines may come before the
-    /// call that makes it has returned.
+    /// Looks at a call of a thread whose end was seen before: a doubt, unless its id may be that of a new thread, whose
+    /// lines may come before the call that makes it has returned.
     fn after(&mut self, tid: i64) {
         if !self.ended.has(tid) {
             return;
@@ -260,7 +262,7 @@ impl<'a> Sequencer<'a> {
         Some(half)
     }
 
-    /// Does a call make a thread?
+    /// Is this first half that of a call that makes a process or thread (fork, clone)?
     fn makes(&self, half: &[u8]) -> bool {
         let name = half.split(|c| *c == b'(').next().unwrap_or_default();
         let syscall = match Syscall::parse(name) {
@@ -272,16 +274,16 @@ impl<'a> Sequencer<'a> {
         syscall.is_some_and(|syscall| syscall.op() == Some(Op::Fork))
     }
 
-    /// Is a thread in a call?
+    /// Has the thread a call that has not returned?
     fn inside(&self, tid: i64) -> bool {
         !self.pending.is_empty() && self.pending.contains_key(&tid)
     }
 
-    /// The thread a line belongs to. `resumed` is the name of the call it goes on with.
+    /// The thread that a line belongs to. `resumed` is the name of the call that the line continues, if it does.
     fn thread(&mut self, tid: Option<i64>, resumed: Option<&[u8]>) -> i64 {
         let Some(tid) = tid.or(self.own) else { return self.threads.unnamed() };
         if self.threads.is_new(tid) {
-            // Before its parent's fork returns a child has shown itself; nobody else can come while that is pending.
+            // A child may have lines before its parent's fork returns; nobody else can appear while that is pending.
             let first = match self.pending.get(&FIRST) {
                 Some(half) => resumed.is_some_and(|name| starts_with_call(&half.text, name)),
                 None => true,
@@ -291,7 +293,7 @@ impl<'a> Sequencer<'a> {
         if self.threads.first == Some(tid) { FIRST } else { tid }
     }
 
-    /// The input has ended: calls that never returned are events of unknown outcome.
+    /// Ends the input: calls that never returned become events without an outcome.
     pub fn finish_input(&mut self, sink: &mut impl FnMut(Placed)) {
         let mut tids: Vec<(u64, i64)> = self.pending.iter().map(|(tid, half)| (half.line, *tid)).collect();
         tids.sort_unstable();
@@ -300,7 +302,7 @@ impl<'a> Sequencer<'a> {
         }
     }
 
-    /// The pending call of a thread never returns.
+    /// Makes an event without an outcome of the pending call of a thread, which never returns.
     fn abandon(&mut self, tid: i64, sink: &mut impl FnMut(Placed)) {
         let Some(half) = self.release(tid) else { return };
         match self.parser.call(&half.text, &mut self.doubts) {
@@ -309,7 +311,7 @@ impl<'a> Sequencer<'a> {
         }
     }
 
-    /// Completes a strace event and places it.
+    /// Completes the event of a strace call (thread, line, times) and places it.
     fn finish(
         &mut self,
         event: &mut Event,
@@ -324,7 +326,7 @@ impl<'a> Sequencer<'a> {
         if event.int(Col::Dur).is_none()
             && let (Some(begin), Some(end)) = (begin, end)
         {
-            // A clock that was set back meanwhile does not tell.
+            // A clock that was set back meanwhile tells no duration.
             event.put(Col::Dur, end.checked_sub(begin).filter(|dur| *dur >= 0));
         }
         match event.syscall {
@@ -332,7 +334,7 @@ impl<'a> Sequencer<'a> {
                 self.exited.insert(tid);
                 self.ended.add(tid);
             }
-            // The number is that of a leader that may have ended before.
+            // The id is that of the thread group leader, which may have ended before.
             Syscall::execve | Syscall::execveat if event.success().is_some() => self.ended.remove(tid),
             Syscall::fork | Syscall::vfork | Syscall::clone | Syscall::clone3 => {
                 if let Some(child) = event.success().filter(|child| *child > 0) {
@@ -373,7 +375,7 @@ impl<'a> Sequencer<'a> {
         sink(placed);
     }
 
-    /// Time of a line in nanoseconds of the input's clock.
+    /// Time of a line, ns on the input's clock; `None` when the line has none or one of another clock.
     fn read_clock(&mut self, stamp: Stamp) -> Option<i64> {
         let (clock, ts) = self.convert(stamp)?;
         if self.clock != Clock::None && self.clock != clock {
@@ -395,7 +397,7 @@ impl<'a> Sequencer<'a> {
         Some(ts)
     }
 
-    /// A stamp as a time, given the lines so far.
+    /// Converts a stamp to clock and time (ns), given the lines so far; changes nothing.
     fn convert(&self, stamp: Stamp) -> Option<(Clock, i64)> {
         Some(match stamp {
             Stamp::None => return None,
@@ -416,26 +418,26 @@ fn starts_with_call(half: &[u8], name: &[u8]) -> bool {
     half.strip_prefix(name).is_some_and(|rest| rest.first() == Some(&b'('))
 }
 
-/// The threads of an input that leaves the pid out while there is but one.
+/// Tracks the threads of an input that leaves the pid out while there is only one.
 ///
 /// Until the first fork strace on a terminal prints no pid, and nowhere says it: the first process is thread 0 here.
 /// When a `[pid N]` turns up that no call created, it is that first process.
 #[derive(Debug, Default)]
 struct Threads {
-    /// Did lines without pid occur?
+    /// Have lines without a pid occurred?
     nameless: bool,
-    /// Threads made by calls and still alive.
+    /// Threads that calls made and that have not ended.
     made: HashSet<i64>,
-    /// The pid of the first process, once it was learned.
+    /// The pid of the first process, once a line has shown it.
     first: Option<i64>,
     first_ended: bool,
 }
 
-/// Stands for the first process of an input that does not tell its pid.
+/// Thread id that stands for the first process of an input that does not tell its pid.
 const FIRST: i64 = 0;
 
 impl Threads {
-    /// The thread of a line without pid: the first process, or the only survivor.
+    /// The thread of a line without a pid: the first process, or the only one that is left.
     fn unnamed(&mut self) -> i64 {
         self.nameless = true;
         match self.made.iter().next() {

@@ -1,4 +1,4 @@
-//! What an ingest did: the ledger of lines and what else people want to know.
+//! The result of an ingest in numbers: the ledger of lines, and counts for the summary and the manifest.
 
 use super::Format;
 use super::doubt::Doubt;
@@ -13,32 +13,32 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-/// Every line of the input is one of these.
+/// Ledger of the lines of an input: every line is counted as exactly one of these kinds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Ledger {
-    /// Lines read.
+    /// Number of lines read.
     pub lines: u64,
-    /// Lines that name the format, or say that the capture is at its end.
+    /// Lines that name the format, or mark the end of a capture.
     pub headers: u64,
-    /// Comments.
+    /// Comment lines.
     pub comments: u64,
-    /// Signals, exits, banners, blank lines.
+    /// Lines about something else: signals, exits, banners, blank lines.
     pub notes: u64,
-    /// First lines of calls that two lines describe.
+    /// First lines of calls that strace printed in two halves.
     pub halves: u64,
-    /// Events.
+    /// Events: lines with a call (or with its second half), and ends of killed threads.
     pub events: u64,
     /// Lines that could not be parsed.
     pub rejects: u64,
 }
 
 impl Ledger {
-    /// Does it close?
+    /// Does the ledger close: are the kinds of lines together all lines?
     pub fn closes(&self) -> bool {
         self.lines == self.headers + self.comments + self.notes + self.halves + self.events + self.rejects
     }
 
-    /// Adds another one.
+    /// Adds the counts of another ledger.
     pub fn add(&mut self, other: &Ledger) {
         self.lines += other.lines;
         self.headers += other.headers;
@@ -50,58 +50,58 @@ impl Ledger {
     }
 }
 
-/// One capture dataset that was written.
+/// Summary of one capture dataset that was written.
 #[derive(Clone, Debug, Serialize)]
 pub struct Captured {
-    /// Where it is.
+    /// Directory of the dataset.
     #[serde(serialize_with = "crate::text::path::serialize")]
     pub dir: PathBuf,
-    /// Name of the host.
+    /// Name of the captured host.
     pub host: String,
-    /// The inputs, in the order given.
+    /// Names of the inputs, in the order given.
     pub inputs: Vec<String>,
-    /// Their formats.
+    /// Format of each input.
     pub formats: Vec<Format>,
-    /// The clock of column ts.
+    /// The clock of column `ts`.
     pub clock: Clock,
-    /// The ledger of lines.
+    /// The ledger of lines of all inputs together.
     pub ledger: Ledger,
-    /// Rejected lines by reason.
+    /// Number of rejected lines by reason.
     pub rejects: BTreeMap<&'static str, u64>,
-    /// What the tracer lost, by kind. Only captures that end with a mark can tell.
+    /// What the tracer lost, by kind. Only captures that end with a mark (version 5) can tell.
     pub losses: BTreeMap<Loss, u64>,
-    /// Instants that were moved because results proved another order, by kind.
+    /// Number of events whose instants were moved because results proved another order, by kind.
     pub repairs: BTreeMap<&'static str, u64>,
-    /// Events that were sorted in by way of the disk.
+    /// Number of events that came too late for the ordering window and were merged in through files.
     pub stragglers: u64,
-    /// Paths of the length at which the probes cut paths: they may be incomplete.
+    /// Number of paths so long that the probes may have cut them.
     pub cut_paths: u64,
-    /// What was read without being sure of it, by kind.
+    /// Number of things that were read without being sure of them, by kind.
     pub doubts: BTreeMap<Doubt, u64>,
-    /// First time in column ts, ns.
+    /// Earliest value of column `ts`, ns; `None` without times.
     pub first_ts: Option<i64>,
-    /// Last one.
+    /// Latest value of column `ts`, ns; `None` without times.
     pub last_ts: Option<i64>,
-    /// Events by call.
+    /// Number of events by name of the syscall.
     pub syscalls: BTreeMap<String, u64>,
 }
 
-/// What an ingest did.
+/// Summary of an ingest: what was read and written.
 #[derive(Clone, Debug, Serialize)]
 pub struct Summary {
-    /// The ledger of all lines.
+    /// The ledger of the lines of all inputs.
     pub ledger: Ledger,
-    /// What was written, one per host.
+    /// The capture datasets that were written, one per host.
     pub captures: Vec<Captured>,
 }
 
 impl Summary {
-    /// Lines that could not be parsed, in all inputs.
+    /// Number of lines that could not be parsed, in all inputs.
     pub fn rejects(&self) -> u64 {
         self.ledger.rejects
     }
 
-    /// Did a tracer lose events (and not only parts of them)?
+    /// Did a tracer lose whole events, and not only parts of them?
     pub fn lost_events(&self) -> bool {
         self.captures.iter().flat_map(|captured| captured.losses.keys()).any(|loss| loss.of_events())
     }
@@ -125,7 +125,7 @@ impl fmt::Display for Summary {
     }
 }
 
-/// Inputs that are named to people.
+/// Number of inputs whose names are shown; the others are counted.
 const NAMED: usize = 4;
 
 impl fmt::Display for Captured {

@@ -1,9 +1,9 @@
-//! Synthetic captures of any length, for benchmarks and end-to-end tests.
+//! Makes synthetic captures of any length, for benchmarks and end-to-end tests.
 //!
 //! Threads of several processes work in sessions: create, write and rename a file; read a shared file in order or at
 //! random; read back, stat or unlink one of their own; make, list and remove a directory. Their calls overlap in time
-//! as real ones do. A thread changes only its own files and the shared ones are only read, so what must exist before a
-//! replay and what it must leave are known exactly and returned.
+//! as real ones do. A thread changes only its own files, and shared files are only read, so what must exist before a
+//! replay and what it must leave behind are known exactly and returned.
 
 use super::Format;
 use crate::dice::Dice;
@@ -12,53 +12,55 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::io::{self, Write};
 
-/// What to make.
+/// What synthetic capture to make.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// About how many lines.
+    /// Number of lines to write, about.
     pub lines: u64,
-    /// Processes.
+    /// Number of processes.
     pub processes: usize,
-    /// Threads of each.
+    /// Number of threads of each process.
     pub threads: usize,
-    /// Directory of all files.
+    /// Directory in which all files of the capture lie.
     pub base: String,
-    /// Seed of the random choices: same seed, same capture.
+    /// Seed of the random choices: the same seed gives the same capture.
     pub seed: u64,
     /// Format of the lines.
     pub format: Format,
 }
 
 impl Options {
-    /// About `lines` lines of this format.
+    /// Options for about `lines` lines of this format, by four processes of four threads.
     pub fn new(format: Format, lines: u64) -> Options {
         Options { lines, processes: 4, threads: 4, base: "/home/synth".into(), seed: 1, format }
     }
 }
 
-/// What the tree must look like.
+/// What must exist before a replay of the synthetic capture, and what it must leave behind.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Expected {
-    /// Files that are read and that no call made, with the least size that explains every read.
+    /// Files that are read and that no call makes, with the least size (bytes) that explains every read.
     pub need_before: BTreeMap<String, u64>,
     /// Directories that must exist before.
     pub dirs_before: BTreeSet<String>,
-    /// Files under the threads' directories at the end, with their sizes.
+    /// Files below the threads' directories at the end, with their sizes in bytes.
     pub final_files: BTreeMap<String, u64>,
-    /// Some paths that were there in between and are gone at the end.
+    /// Some paths that existed in between and are gone at the end (at most about 10,000).
     pub gone: BTreeSet<String>,
-    /// Lines written.
+    /// Number of lines written.
     pub lines: u64,
-    /// Calls written.
+    /// Number of calls written.
     pub calls: u64,
 }
 
-/// Shared files, and the most files a thread keeps.
+/// Number of shared files.
 const POOL: u64 = 2048;
+/// Most files that a thread keeps.
 const KEEP: usize = 32;
+/// Time of the start of the capture, ns since 1970.
 const START: u64 = 1_795_000_000_000_000_000;
 
-/// A call in the making. Descriptors are those of the thread's one open file.
+/// A call of a thread that is planned or under way. Those on a descriptor are on the thread's one open file.
 #[derive(Clone, Debug)]
 enum Call {
     Open { path: String, create: bool, dir: bool },
@@ -94,7 +96,7 @@ struct Process {
 }
 
 impl Process {
-    /// The lowest free number, as the kernel gives it.
+    /// Takes the lowest free descriptor number, as the kernel does.
     fn open(&mut self) -> usize {
         let fd = (3..self.used.len()).find(|fd| !self.used[*fd]).unwrap_or(self.used.len());
         self.used.resize(self.used.len().max(fd + 1), false);
@@ -103,7 +105,7 @@ impl Process {
     }
 }
 
-/// Writes a synthetic capture.
+/// Writes a synthetic capture to `out`, and returns what it must need and leave.
 ///
 /// # Errors
 /// When `out` cannot be written.
@@ -191,7 +193,7 @@ impl<'a> Synth<'a> {
         out.write_all(b"\n")
     }
 
-    /// strace shows how the threads came to be.
+    /// Writes the clone calls that made the processes and threads, as strace shows them.
     fn births(&mut self, out: &mut impl Write) -> io::Result<()> {
         let tids: Vec<(u64, u64)> = self.threads.iter().map(|t| (self.processes[t.process].pid, t.tid)).collect();
         let time = START / 1_000_000_000;
@@ -322,7 +324,7 @@ impl<'a> Synth<'a> {
         }
     }
 
-    /// What a call does at its entry: a close frees its number.
+    /// What a call does at its entry: a close frees its descriptor number.
     fn entered(&mut self, i: usize, call: &Call) {
         if let Call::Close = call {
             let thread = &self.threads[i];
@@ -340,7 +342,7 @@ impl<'a> Synth<'a> {
         self.line(out, format_args!("{line}"))
     }
 
-    /// A call returns: its line, or the second half of it.
+    /// Writes the line of a call that returns, or the second half of it.
     fn returned(&mut self, i: usize, whole: bool, out: &mut impl Write) -> io::Result<()> {
         let Some((call, at, dur)) = self.threads[i].now.take() else { return Ok(()) };
         self.expected.calls += 1;
@@ -373,7 +375,7 @@ impl<'a> Synth<'a> {
     }
 }
 
-/// A call in the grammar of `.capture` files.
+/// The call in the grammar of `.capture` files, from its name on.
 fn captured(call: &Call, fd: usize) -> String {
     match call {
         Call::Open { path, create: true, .. } => format!("openat;:,d={fd};:,p={path};:,f=577;:,m=420;:,"),
@@ -394,7 +396,7 @@ fn captured(call: &Call, fd: usize) -> String {
     }
 }
 
-/// A call as strace prints it, up to the closing parenthesis, and what it returns.
+/// The call as strace prints it, up to the closing parenthesis, and what it returns.
 fn strace(thread: &Thread, call: &Call, new: usize) -> (String, String) {
     let Thread { fd, path: on, .. } = thread;
     let ok = || "0".to_owned();

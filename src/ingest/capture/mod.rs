@@ -1,15 +1,16 @@
 //! I/O Riot `.capture` files: versions 1 to 4, what bpftrace scripts print in the same grammar, and version 5 ([`v5`]).
 //!
-//! A line of versions 3 and 4 is `t=..;:,D=..;:,i=PID:TID;:,o=NAME;:,` and then the keys of that call, always all of them, in one order, each
-//! followed by the separator. Nothing is escaped, and lossy tracers cut and glue lines, so a line is an event only when
-//! it has exactly the keys its call has; everything else is rejected. What is peculiar:
+//! A line of versions 3 and 4 is `t=..;:,D=..;:,i=PID:TID;:,o=NAME;:,` and then the keys of that call, always all of
+//! them, in one order, each followed by the separator. Nothing is escaped, and lossy tracers cut lines off and join
+//! them, so a line is an event only when it has exactly the keys that its call has; everything else is rejected.
+//! Peculiarities:
 //!
-//! - `t` is the time of the *return*, `D` the duration. `D == t` means that the entry was lost: then every argument that
-//!   was noted at the entry is lost too and reads as zero or empty, so the event keeps its outcome and nothing else.
-//!   exit_group always looks like that, since only its entry is probed.
-//! - Paths were made absolute in the kernel by gluing. An empty path with AT_EMPTY_PATH (fstat of newer C libraries)
-//!   therefore is the descriptor's path with a trailing slash. mkdirat under some kernels lost its name and ends in a
-//!   slash as well.
+//! - `t` is the time of the *return*, `D` the duration. `D == t` means that the entry was lost: then every argument
+//!   that is noted at the entry is lost too and reads as zero or empty, so the event keeps its outcome and nothing
+//!   else. exit_group always looks like that, since only its entry is probed.
+//! - Paths were made absolute in the kernel by joining strings. An empty path with AT_EMPTY_PATH (fstat of newer C
+//!   libraries) therefore is the descriptor's path with a trailing slash. mkdirat on some kernels lost its name and
+//!   ends in a slash as well.
 //! - Versions 1 and 2 have no `D`, and `t` is the return in milliseconds. Their readlink, and that of version 3, does not say what
 //!   it read.
 //! - `d` is the returned descriptor of an open, the dirfd of a few calls, else the descriptor.
@@ -25,30 +26,32 @@ use memchr::{memchr, memmem};
 use std::ops::RangeInclusive;
 
 const SEPARATOR: &[u8] = b";:,";
-/// Lines are at most a few paths of 255 bytes, of version 5 at most 8,192 bytes.
+/// Longest line that is accepted, bytes: a few paths of 255 bytes; in version 5 a line has at most 8,192 bytes.
 const LONGEST: usize = 16 * 1024;
-/// The probes cut strings at 255 bytes with the terminator (MAXSTRINGLEN).
+/// Length from which a path may have been cut: the probes cut strings at 255 bytes, the terminator included
+/// (MAXSTRINGLEN).
 const CUT: usize = 254;
 
-/// Times in milliseconds since 1970 that somebody may have captured at, 2001 to 2286: no time in nanoseconds of a capture.
+/// Values of `t` that are milliseconds since 1970 (years 2001 to 2286), as in versions 1 and 2: no time in nanoseconds
+/// of a capture lies in this range.
 const MILLIS: RangeInclusive<i64> = 1_000_000_000_000..=9_999_999_999_999;
-/// Nanoseconds of one.
+/// Nanoseconds in a millisecond.
 const MILLI: i64 = 1_000_000;
 
-/// What the value of a key is.
+/// What the value of a key means, and where it goes in the event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum To {
-    /// The outcome: a result, or a negated errno.
+    /// The outcome of the call: its return value, or a negated errno.
     Outcome,
-    /// A number argument.
+    /// An argument that is a number, for this column.
     Int(Col),
-    /// A text argument.
+    /// An argument that is a text, for this column.
     Text(Text),
-    /// A number nobody needs.
+    /// A number without a column: it is checked and dropped.
     Skip,
 }
 
-/// The keys of a call.
+/// The keys of a call's line, in order, and what their values mean.
 pub(super) struct Shape {
     syscall: Syscall,
     keys: &'static [(u8, To)],
@@ -74,7 +77,7 @@ macro_rules! key {
 
 macro_rules! shapes {
     ($($probe:ident => $syscall:ident [$($key:ident $to:ident),*];)*) => {
-        /// The shape of a call by the name its probe has.
+        /// The shape (keys) of the call that a probe of this name logs; `None` when no probe has the name.
         pub fn shape(probe: &[u8]) -> Option<&'static Shape> {
             $(const $probe: &[u8] = stringify!($probe).as_bytes();)*
             match probe {
@@ -160,10 +163,11 @@ shapes! {
 use table::PROBES;
 use table::shape;
 
-/// The parser.
+/// Parser of `.capture` files of all versions.
 pub struct Capture;
 
-/// Is this the start of a `.capture` file? Blank lines and banners may stand before the first event.
+/// Is this the start of a `.capture` file: does any line in it look like a header or an event? Blank lines and banners
+/// may stand before the first.
 pub fn detect(start: &[u8]) -> bool {
     let mut lines = start.split(|c| *c == b'\n');
     let event = |line: &[u8]| {
@@ -172,7 +176,7 @@ pub fn detect(start: &[u8]) -> bool {
     lines.any(|line| header(line) || event(line))
 }
 
-/// Is this a line of version 1 or 2: a return in milliseconds, and no duration?
+/// Is this an event line of version 1 or 2, which have the return in milliseconds and no duration?
 fn in_millis(line: &[u8]) -> bool {
     let mut rest = Rest(line);
     rest.key(b't').and_then(digits).is_ok_and(|time| MILLIS.contains(&time)) && rest.0.starts_with(b"i=")
@@ -182,27 +186,27 @@ fn header(line: &[u8]) -> bool {
     line.starts_with(HEADER)
 }
 
-/// A comment, a header, or the banner of bpftrace.
+/// Is the line a comment, a header, or the banner of bpftrace?
 fn remark(line: &[u8]) -> bool {
     [&b"#"[..], b"Attaching ", b"Attached "].iter().any(|start| line.starts_with(start))
 }
 
-/// Does a line that is no event have one inside?
+/// Does a line that is no event contain keys of one, so that an event was joined onto it?
 fn hides(line: &[u8]) -> bool {
     [&b";:,D="[..], b";:,o="].iter().any(|key| memmem::find(line, key).is_some())
 }
 
-/// How the first line begins.
+/// Start of the header line.
 const HEADER: &[u8] = b"#|capture_version=";
 
-/// The version that a header names, if it is none that is read here.
+/// The version in a header line, if it is none of those that are read here (1 to 5).
 fn other_version(line: &[u8]) -> Option<&[u8]> {
     let rest = line.strip_prefix(HEADER)?;
     let version = &rest[..memchr(b'|', rest).unwrap_or(rest.len())];
     (!matches!(version, b"1" | b"2" | b"3" | b"4" | b"5")).then_some(version)
 }
 
-/// The version that the start of a file names, if it is none that is read here.
+/// The version in the header at the start of a file, if it is none of those that are read here; made safe to print.
 pub fn unknown_version(start: &[u8]) -> Option<String> {
     let version = start.split(|c| *c == b'\n').find_map(|line| other_version(line.trim_ascii_end()))?;
     Some(String::from_utf8_lossy(version).chars().filter(char::is_ascii_alphanumeric).take(20).collect())
@@ -260,11 +264,11 @@ impl Parser for Capture {
     }
 }
 
-/// What is left of a line.
+/// The part of a line that is still to be parsed.
 struct Rest<'a>(&'a [u8]);
 
 impl<'a> Rest<'a> {
-    /// The value of the next key, which must be this one.
+    /// Takes the value of the next key, which must be this one.
     fn key(&mut self, key: u8) -> Result<&'a [u8], Why> {
         match self.0 {
             [found, b'=', rest @ ..] if *found == key => {
@@ -280,7 +284,7 @@ impl<'a> Rest<'a> {
     }
 }
 
-/// Where the next separator is. Values are short, and a `;` in one is rare.
+/// Offset of the next separator. Values are short, and a `;` in one is rare.
 fn separator(text: &[u8]) -> Option<usize> {
     let mut at = 0;
     loop {
@@ -302,7 +306,7 @@ fn event(line: &[u8]) -> Result<(Event, Stamp), Why> {
     let mut rest = Rest(line);
     let exit = digits(rest.key(b't')?)?;
     let millis = MILLIS.contains(&exit) && rest.0.starts_with(b"i=");
-    // The return is the only time there is, and stands for the start.
+    // The return is the only time in such a line, and stands for the start.
     let (exit, dur) = if millis { (exit * MILLI, 0) } else { (exit, digits(rest.key(b'D')?)?) };
     if exit <= 0 || dur < 0 || dur > exit {
         return Err(Why::Number);
@@ -375,7 +379,7 @@ fn known(shape: &Shape, rest: &mut Rest, lost: bool) -> Result<Event, Why> {
     Ok(event)
 }
 
-/// Puts right what gluing paths in the kernel made of them.
+/// Corrects what the joining of paths in the kernel made of empty and lost ones.
 fn repair(event: &mut Event) {
     let failed = event.failure().is_some();
     match event.syscall {
@@ -407,7 +411,7 @@ fn repair(event: &mut Event) {
     }
 }
 
-/// An event of the call of this name, which the table need not have.
+/// An event of the syscall of this name; a plausible name that the table lacks gives `Syscall::other`.
 fn named(name: &[u8]) -> Result<Event, Why> {
     if let Some(syscall) = Syscall::parse(name).filter(|syscall| syscall.is_call()) {
         return Ok(Event::new(syscall));
@@ -422,8 +426,9 @@ fn named(name: &[u8]) -> Result<Event, Why> {
     Ok(event)
 }
 
-/// A well-formed line of a call that no probe of versions 3 and 4 has: scripts may print more. Its keys have their usual meaning as
-/// far as the syscall table's row has room for it; a call the table lacks keeps its name and outcome.
+/// Parses the keys of a call that no probe of versions 3 and 4 has: scripts may print more. Its keys have their usual
+/// meaning as far as the syscall table's row has a column for them; a call that the table lacks keeps its name and
+/// outcome.
 fn unknown(name: &[u8], rest: &mut Rest) -> Result<Event, Why> {
     let mut event = named(name)?;
     let row = event.syscall.def();
@@ -481,7 +486,7 @@ fn unknown(name: &[u8], rest: &mut Rest) -> Result<Event, Why> {
     Ok(event)
 }
 
-/// Does the call set the size of a file? Without one it is none.
+/// Does the call set the size of a file? A line of one without a length is rejected.
 fn resizes(event: &Event) -> bool {
     matches!(event.syscall.op(), Some(Op::Truncate | Op::Ftruncate))
 }

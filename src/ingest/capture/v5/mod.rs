@@ -1,9 +1,9 @@
-//! `.capture` version 5: what the probes in `systemtap/` write.
+//! `.capture` version 5: the lines that the SystemTap probes in `systemtap/` write.
 //!
-//! Unlike in versions 3 and 4 a key means the same in every call, so a line is read by one table; text is escaped, so a
-//! line has no separators but its own; and nothing was made up in the kernel: a key that is not there was not known.
-//! Every line has a serial number, and the last line says how many there were. What is optional can be cut off without a
-//! trace, so every line ends with a check.
+//! Unlike in versions 3 and 4 a key means the same in every call, so one table reads all lines; text is escaped, so a
+//! line has no separators but its own; and nothing is made up in the kernel: a key is missing when its value was not
+//! known. Every line has a serial number, and the last line says how many there were. An optional key could be cut off
+//! unnoticed, so every line ends with a checksum.
 
 use super::{SEPARATOR, id, named, resizes};
 use crate::event::{Col, Event, TIME_NOW, TIME_OMIT, Text};
@@ -12,7 +12,7 @@ use crate::ingest::possible;
 use crate::syscall::Ret;
 use memchr::{memchr, memmem};
 
-/// What the value of a key is.
+/// What the value of a key means, and in which column of the event it goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum To {
     Int(Col),
@@ -21,7 +21,7 @@ enum To {
     Outcome,
 }
 
-/// What stands under a key, after the five that every line begins with.
+/// Meaning of a key that follows the five with which every line begins; `None` for an unknown key.
 fn key(key: u8) -> Option<To> {
     Some(match key {
         b's' => To::Outcome,
@@ -56,17 +56,17 @@ fn key(key: u8) -> Option<To> {
     })
 }
 
-/// Is it the first line of a capture, which promises a last one?
+/// Is it the header of a capture of version 5, which promises a last line?
 pub fn is_header(line: &[u8]) -> bool {
     line.starts_with(b"#|capture_version=5|")
 }
 
-/// Is it a line of an event?
+/// Is it an event line of version 5?
 pub fn is_event(line: &[u8]) -> bool {
     line.starts_with(b"n=") && memmem::find(&line[..line.len().min(64)], b";:,t=").is_some()
 }
 
-/// The tokens of a line: key and value.
+/// The rest of a line as tokens, each a key and its value.
 struct Tokens<'a>(&'a [u8]);
 
 impl<'a> Tokens<'a> {
@@ -94,10 +94,10 @@ impl<'a> Tokens<'a> {
     }
 }
 
-/// The check of a line: `k=` and eight hexadecimal digits, of all bytes before it.
+/// Length of the checksum at the end of a line: `k=` and eight hexadecimal digits, over all bytes before it.
 const CHECK: usize = 10;
 
-/// What is before the check of a line that ends so.
+/// The part of a line before its checksum, if the line ends with a right one and with `end`.
 fn checked<'a>(line: &'a [u8], end: &[u8]) -> Result<&'a [u8], Why> {
     let line = line.strip_suffix(end).ok_or(Why::Cut)?;
     let (body, check) = line.split_at_checked(line.len().saturating_sub(CHECK)).ok_or(Why::Cut)?;
@@ -107,7 +107,7 @@ fn checked<'a>(line: &'a [u8], end: &[u8]) -> Result<&'a [u8], Why> {
     if found == check_of(body) { Ok(body) } else { Err(Why::Check) }
 }
 
-/// The check of these bytes; `systemtap/line.h` has it too.
+/// The 32-bit checksum of these bytes; `systemtap/line.h` has the same function.
 fn check_of(bytes: &[u8]) -> u32 {
     let mix = |hash: u64, word: u64| (hash ^ word).rotate_left(29).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let (words, rest) = bytes.as_chunks::<8>();
@@ -117,7 +117,7 @@ fn check_of(bytes: &[u8]) -> u32 {
     (if rest.is_empty() { hash } else { mix(hash, u64::from_le_bytes(last)) } >> 32) as u32
 }
 
-/// Parses the line of an event.
+/// Parses an event line: the event, and when it began and returned.
 pub fn event(line: &[u8]) -> Result<(Event, Stamp), Why> {
     if memchr(0, line).is_some() {
         return Err(Why::Nul);
@@ -155,7 +155,7 @@ pub fn event(line: &[u8]) -> Result<(Event, Stamp), Why> {
             To::Int(col) => event.set(col, digits(value)?),
             To::Time(col) => event.set(col, time(value)?),
             To::Text(text) => event.set_text(text, unescape(value)?),
-            // It never returned to the program, or was begun again.
+            // The call never returned to the program, or is restarted.
             To::Outcome if value == b"?" => {}
             To::Outcome => {
                 let value = digits(value)?;
@@ -186,7 +186,7 @@ fn time(value: &[u8]) -> Result<i64, Why> {
     }
 }
 
-/// The bytes of a value in which some stand as `\ooo`.
+/// Decodes the escapes of a value: `\ooo` (octal) stands for one byte.
 fn unescape(value: &[u8]) -> Result<std::borrow::Cow<'_, [u8]>, Why> {
     if memchr(b'\\', value).is_none() {
         return Ok(value.into());
@@ -206,7 +206,7 @@ fn unescape(value: &[u8]) -> Result<std::borrow::Cow<'_, [u8]>, Why> {
     Ok(bytes.into())
 }
 
-/// The last line, if it is that: what the probes say of the whole.
+/// Parses the last line of a capture, with the counts of the probes; `None` for any other line.
 pub fn end(line: &[u8]) -> Option<Result<Ended, Why>> {
     line.strip_prefix(b"#|capture_end=5|")?;
     let field = |fields: &[u8], name: &[u8]| {
@@ -227,7 +227,7 @@ pub fn end(line: &[u8]) -> Option<Result<Ended, Why>> {
     Some(ended())
 }
 
-/// A line with its check, as the probes end it.
+/// A line as the probes end it, with its checksum.
 #[cfg(test)]
 fn sealed(body: &str, end: &str) -> String {
     format!("{body}k={:08x}{end}", check_of(body.as_bytes()))
