@@ -1,7 +1,7 @@
-//! From printed arguments to the columns of an event, by the roles of the call's row.
+//! Reads printed arguments into the columns of an event, by the roles that the syscall's row gives them.
 //!
-//! An argument is read, or it is none (NULL), or the log does not have it, or it is not understood. The last makes the call
-//! a reject. What the log does not have is a gap: where the call cannot be issued without it, that is a reject too.
+//! An argument is read, or it is NULL, or the log does not have it, or it is not understood. The last makes the line a reject.
+//! What the log does not have is a gap: where the call cannot be issued without it, that is a reject too.
 
 use super::arity::{self, Missing};
 use super::forms::{self, elsewhere};
@@ -17,38 +17,39 @@ use crate::ingest::possible;
 use crate::syscall::lock::{Lock, What};
 use crate::syscall::{Def, Op, Role, Syscall, flag};
 
-/// What the log does not have of the arguments of a call.
+/// Gaps: what the log does not have of the arguments of a call, and what it shows that the outcome must fit.
 #[derive(Debug, Default)]
 pub struct Gaps {
-    /// How many are absent.
+    /// Number of arguments that are absent.
     absent: u64,
-    /// Would an absent one be taken for something else?
+    /// Whether the call can be known without the absent ones.
     vital: Vital,
-    /// How many buffers were printed, if all.
+    /// Number of buffers of the vector that were printed, if all were.
     buffers: Option<i64>,
-    /// How long a text or the data is, if it was printed to its end.
+    /// Length in bytes of a text or of the data, if it was printed to its end.
     printed: Option<i64>,
-    /// A time that no kernel sets.
+    /// Was a time printed that no kernel sets (a fraction of more than a second)?
     wild_time: bool,
 }
 
-/// Whether a call can be known without an argument.
+/// Whether a call can be known without an absent argument.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 enum Vital {
     #[default]
     Not,
-    /// It tells what the call found: of one that failed, nothing.
+    /// The argument is needed only for what the call found: of a failed call it tells nothing.
     Found,
-    /// It tells what was asked.
+    /// The argument tells what was asked for: without it the call cannot be issued.
     Asked,
 }
 
 impl Gaps {
-    /// Says what becomes of them, once the outcome is known: of a call that failed nothing is missed, but where the
-    /// argument had a part in it.
+    /// Decides, once the outcome is known, whether the gaps make the line a reject; else counts them as doubts. Of a call that
+    /// failed nothing is missed, unless the argument had a part in the failure.
     ///
     /// # Errors
-    /// When the call cannot be known without them.
+    /// [`Why::Address`] when the call cannot be known without the absent arguments; others when what was printed contradicts
+    /// the outcome.
     pub fn settle(&self, event: &Event, doubts: &mut Doubts) -> Result<(), Why> {
         let failed = event.failure();
         // A bad descriptor is refused before anything behind a pointer is read.
@@ -68,21 +69,21 @@ impl Gaps {
         Ok(())
     }
 
-    /// The value of an argument that may be absent.
+    /// Passes an argument's value on, and counts it as absent when it is `None`.
     fn unless<T>(&mut self, value: Option<T>) -> Option<T> {
         self.absent += u64::from(value.is_none());
         value
     }
 }
 
-/// Can a call that returned this have had so many bytes?
+/// Can a call whose text or data was printed with this length have returned this?
 fn moved(event: &Event, printed: i64, ret: i64) -> bool {
     match event.syscall.op() {
-        // Data may have been taken out of a log before it was given away; names not, or others than those are meant.
+        // Printed data may have been removed from a log before it was published, so it may be shorter; names are not shortened.
         Some(Op::Read | Op::Pread) => printed <= ret,
         Some(Op::Write | Op::Pwrite) => event.int(Col::Count).is_none_or(|count| count < 0 || printed <= count),
         Some(Op::Readlink | Op::Readlinkat) => printed == ret,
-        // With the byte that ends it.
+        // getcwd(2) counts the terminating NUL.
         Some(Op::Getcwd) => printed + 1 == ret,
         _ => true,
     }
@@ -91,13 +92,13 @@ fn moved(event: &Event, printed: i64, ret: i64) -> bool {
 /// How the arguments of a call were printed.
 #[derive(Clone, Copy, Debug)]
 pub struct Form {
-    /// To the end: none may be missing.
+    /// Were they printed to the end? Then none may be missing.
     pub whole: bool,
-    /// For a number without a name: all registers that may be arguments.
+    /// Is it a call by number, without a name? Then all argument registers are printed as numbers.
     pub numbered: bool,
 }
 
-/// Fills in the arguments of a call.
+/// Fills the columns of an event from the printed arguments of its call; returns the gaps.
 ///
 /// # Errors
 /// When an argument that the replay needs is missing, malformed or has an unknown name, or there is one too many.
@@ -120,8 +121,8 @@ pub fn fill(event: &mut Event, args: &[&[u8]], form: Form, doubts: &mut Doubts) 
     if form.numbered && !args.iter().all(|arg| lex::number(arg).is_some()) {
         return Err(Why::Argument);
     }
-    // strace prints the two halves of a position as one number. `-e raw` shows both, but those of the 64-bit calls that
-    // have two only in name (preadv2(2)).
+    // strace prints the two halves of a 64-bit position as one number. `-e raw` shows both, except for those of 64-bit calls
+    // that have a second one in name only (preadv2(2)).
     let joined = def.has(Role::OffsetHigh) && args.len() < def.args.len();
     let halves = matches!(event.syscall, Syscall::preadv2 | Syscall::pwritev2) && args.len() > def.args.len();
     let roles = def.args.iter().filter(|role| !(joined && **role == Role::OffsetHigh));
@@ -144,13 +145,14 @@ pub fn fill(event: &mut Event, args: &[&[u8]], form: Form, doubts: &mut Doubts) 
     if arity::may_follow(event, form.numbered, args) { Ok(gaps) } else { Err(Why::Argument) }
 }
 
-/// Are these registers, as `-e raw` prints them?
+/// Are the arguments raw registers, as `-e raw` prints them (0 or hexadecimal)?
 fn raw(args: &[&[u8]]) -> bool {
     let register = |arg: &&[u8]| *arg == b"0" || arg.starts_with(b"0x") && lex::number(arg).is_some();
     args.iter().all(register) && args.iter().any(|arg| arg.len() > 1)
 }
 
-/// Of a register that holds an int the kernel looks at the lower half: the other one may be left from before.
+/// Reduces a register that holds a C int to its lower 32 bits, which are all that the kernel reads: the others may be left
+/// over.
 fn lower_half(event: &mut Event, col: Col) {
     let Some(value) = event.int(col) else { return };
     if i32::try_from(value).is_err() && u32::try_from(value).is_err() {
@@ -181,7 +183,7 @@ fn fill_one(event: &mut Event, def: &Def, role: Role, arg: &[u8], gaps: &mut Gap
             gaps.buffers = buffers;
             event.put(Col::Count, count);
         }
-        // NULL means the file's own position.
+        // NULL means the shared position of the descriptor.
         Role::OffsetPtr => pointed(event, Col::Offset, arg, def, gaps)?,
         Role::Offset2Ptr => pointed(event, Col::Offset2, arg, def, gaps)?,
         // Some kernels store the result of a 32-bit seek here and return 0.
@@ -218,7 +220,7 @@ fn fill_one(event: &mut Event, def: &Def, role: Role, arg: &[u8], gaps: &mut Gap
         Role::OffsetHigh if lex::number(arg).is_none() => return Err(Why::Argument),
         Role::Skip if !forms::number(arg) => return Err(Why::Argument),
         Role::Buf | Role::OffsetHigh | Role::Addr | Role::Skip => {}
-        // Only requests that files know are ever issued again, and those have names here.
+        // Only ioctl requests for regular files are ever replayed, and those have names here.
         Role::Cmd if def.op() == Some(Op::Ioctl) => {
             let request = lex::value(arg, kinds::of(event, role));
             if request.is_none() && (names::known(arg).is_some() || !forms::number(arg)) {
@@ -274,7 +276,7 @@ fn fill_one(event: &mut Event, def: &Def, role: Role, arg: &[u8], gaps: &mut Gap
     Ok(())
 }
 
-/// Is the argument of fcntl or ioctl a number that the call is issued with?
+/// Is the argument of this fcntl or ioctl command a number that the call is issued with?
 fn takes_number(event: &Event) -> bool {
     let cmd = event.int(Col::Cmd);
     match event.syscall.op() {
@@ -286,7 +288,7 @@ fn takes_number(event: &Event) -> bool {
     }
 }
 
-/// A position behind a pointer: `[3]`, `[3] => [103]`, `[3 => 103]`; NULL is none.
+/// Reads a position behind a pointer: `[3]`, `[3] => [103]`, `[3 => 103]`; nothing for NULL.
 fn pointed(event: &mut Event, col: Col, arg: &[u8], def: &Def, gaps: &mut Gaps) -> Result<(), Why> {
     if matches!(arg, b"NULL" | b"0") {
         return Ok(());
@@ -302,7 +304,7 @@ fn pointed(event: &mut Event, col: Col, arg: &[u8], def: &Def, gaps: &mut Gaps) 
     Ok(())
 }
 
-/// A descriptor, or another C int: strace prints some of them without a sign, `-e raw` all (AT_FDCWD, -1).
+/// A number as a C int: strace prints some descriptors (AT_FDCWD, -1) without a sign, `-e raw` all.
 fn int(number: i64) -> i64 {
     u32::try_from(number).map_or(number, |number| i64::from(number as i32))
 }
@@ -316,7 +318,7 @@ fn set_fd(event: &mut Event, arg: &[u8], col: Col, text: Text, first: bool) -> R
     Ok(())
 }
 
-/// Notes what a descriptor is open on.
+/// Notes in column `text` what a descriptor is open on and, for the call's first descriptor, the kind of a device.
 pub fn note(event: &mut Event, text: Text, on: Annotation, first: bool) {
     event.set_text(text, on.path);
     if first && on.kind.is_some() {
@@ -324,7 +326,7 @@ pub fn note(event: &mut Event, text: Text, on: Annotation, first: bool) {
     }
 }
 
-/// The two descriptors that pipe and socketpair made.
+/// Reads the two descriptors that pipe(2) and socketpair(2) made.
 fn pair(event: &mut Event, arg: Option<&&[u8]>, gaps: &mut Gaps) -> Result<(), Why> {
     let shown = arg.filter(|arg| !elsewhere(null(arg)));
     let Some(array) = shown.and_then(|arg| arg.strip_prefix(b"[")?.strip_suffix(b"]")) else {
@@ -333,7 +335,7 @@ fn pair(event: &mut Event, arg: Option<&&[u8]>, gaps: &mut Gaps) -> Result<(), W
     };
     let (made, _) = lex::split(array).ok_or(Why::Argument)?;
     let [first, second] = made.as_slice() else { return Err(Why::Argument) };
-    // `-s 1` leaves the second.
+    // `-s 1` leaves out the second.
     if *second == b"..." {
         gaps.absent += 1;
         return Ok(());
@@ -342,7 +344,7 @@ fn pair(event: &mut Event, arg: Option<&&[u8]>, gaps: &mut Gaps) -> Result<(), W
     set_fd(event, second, Col::Fd2, Text::Fd2Path, false)
 }
 
-/// The number in `[12]`, `[12] => [34]` or `[12 => 34]`.
+/// The number in `[12]`, or the first one in `[12] => [34]` and `[12 => 34]`.
 fn bracketed(arg: &[u8]) -> Option<i64> {
     let inner = arg.strip_prefix(b"[")?.strip_suffix(b"]")?;
     let becomes = |mark: &[u8]| memchr::memmem::find(inner, mark).map(|at| (&inner[..at], &inner[at + mark.len()..]));
@@ -352,7 +354,7 @@ fn bracketed(arg: &[u8]) -> Option<i64> {
     }
 }
 
-/// What NULL was printed as before strace 4.9.
+/// The argument with `(nil)`, which strace before 4.9 prints for NULL, replaced by `NULL`.
 fn null(arg: &[u8]) -> &[u8] {
     if arg == b"(nil)" { b"NULL" } else { arg }
 }

@@ -1,4 +1,5 @@
-//! How many arguments of a call are printed: those of its row, but for what some versions leave out or add.
+//! Checks how many arguments of a call are printed: as many as its row has, except for those that some versions of strace leave
+//! out or add.
 
 use super::lex;
 use crate::event::{Col, Event};
@@ -6,23 +7,23 @@ use crate::syscall::flag::{F_DUPFD, F_DUPFD_CLOEXEC, F_SETFD, F_SETFL, FICLONE, 
 use crate::syscall::lock::Lock;
 use crate::syscall::{Op, Role, Syscall};
 
-/// The most that are printed of a call without a name: the registers that arguments are in, of any architecture.
+/// The most arguments that are printed of a call without a name: as many as any architecture passes in registers.
 const REGISTERS: usize = 7;
-/// The most that are printed of clone: with the size of the stack, on some architectures.
+/// The most arguments that are printed of clone(2): on some architectures with the size of the stack.
 pub const CLONE: usize = 6;
 
-/// What it means that an argument is not there.
+/// What it means that an argument of a call was not printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Missing {
-    /// Nothing: the call does not look at it.
+    /// Nothing: the call does not use it.
     Fine,
-    /// The tracer did not know that there is one.
+    /// The tracer did not know that the call has it: it is a gap.
     Gap,
     /// The line is damaged.
     Fault,
 }
 
-/// What it means that this argument of a call is not there; those before it have been read.
+/// What it means that the argument of this role was not printed; the arguments before it have been read into `event`.
 pub fn missing(event: &Event, role: Role) -> Missing {
     let cmd = event.int(Col::Cmd);
     let flag = |bit| event.int(Col::Flags).is_some_and(|flags| flags & bit != 0);
@@ -33,7 +34,8 @@ pub fn missing(event: &Event, role: Role) -> Missing {
             Lock::asked(event).is_none() && !matches!(cmd, Some(F_DUPFD | F_SETFD | F_SETFL | F_DUPFD_CLOEXEC))
         }
         (Role::Arg, Some(Op::Ioctl)) => cmd != Some(FICLONE),
-        // A device, a new address, mode and attributes of a new queue, what a command of quotactl takes, the one entry asked for.
+        // A device, a new address, mode and attributes of a new queue, the argument of a quotactl command, the entry that
+        // readdir fills.
         (Role::Skip | Role::Buf, _) => matches!(
             event.syscall,
             Syscall::mknod
@@ -49,7 +51,8 @@ pub fn missing(event: &Event, role: Role) -> Missing {
     if fine { Missing::Fine } else { Missing::Fault }
 }
 
-/// May these stand behind the arguments of a call? Of one that is `numbered` registers are printed, used or not.
+/// May `more` arguments follow those of the call's row? Of a call by number (`numbered`) all registers are printed, used or
+/// not.
 pub fn may_follow<'a>(event: &Event, numbered: bool, mut more: impl Iterator<Item = &'a [u8]>) -> bool {
     if numbered {
         let room = REGISTERS.saturating_sub(event.syscall.def().args.len());
@@ -61,7 +64,7 @@ pub fn may_follow<'a>(event: &Event, numbered: bool, mut more: impl Iterator<Ite
     }
     match (more.next(), more.next()) {
         (None, _) => true,
-        // strace 4.5 prints a record lock, and behind it the address that it was at.
+        // strace 4.5 prints a record lock and then the address at which it was.
         (Some(arg), None) => Lock::asked(event).is_some() && arg.starts_with(b"0x"),
         _ => false,
     }

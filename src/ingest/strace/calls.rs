@@ -1,4 +1,4 @@
-//! Names of calls: those of the table, other spellings of them, and numbers.
+//! Names of syscalls in strace output: those of the table, other spellings of them, and numbers.
 
 use super::prefix;
 use crate::event::Event;
@@ -8,16 +8,16 @@ use crate::syscall::number::Abi;
 use crate::syscall::{Syscall, number};
 use memchr::memmem;
 
-/// What numbers of calls mean that strace had no name for.
+/// How to read numbers of syscalls that strace printed without a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Numbers {
-    /// Those of x86_64.
+    /// As numbers of x86_64.
     X86_64,
-    /// Unknown, but for those that are the same everywhere.
+    /// As unknown calls, except for numbers that mean the same on every architecture.
     Unknown,
 }
 
-/// What the starts of the parts of a log show.
+/// How to read syscall numbers in a log, by the beginnings of its parts: x86_64 if a name or numbered call there shows it.
 pub fn numbers<'a>(starts: impl Iterator<Item = &'a [u8]> + Clone) -> Numbers {
     let by_number = |start: &[u8]| memmem::find(start, b"syscall_").is_some() || memmem::find(start, b"SYS_").is_some();
     if !starts.clone().any(by_number) {
@@ -42,7 +42,7 @@ pub fn numbers<'a>(starts: impl Iterator<Item = &'a [u8]> + Clone) -> Numbers {
     shown
 }
 
-/// The name of the call at the start of `text`, and where its arguments begin.
+/// The name of the call at the start of `text`, and the offset at which its arguments begin.
 pub fn name(text: &[u8]) -> Result<(&[u8], usize), Why> {
     let len = text.iter().take_while(|c| c.is_ascii_alphanumeric() || **c == b'_').count();
     if len == 0 || text[0].is_ascii_digit() {
@@ -55,7 +55,7 @@ pub fn name(text: &[u8]) -> Result<(&[u8], usize), Why> {
     }
 }
 
-/// An event of the call of this name.
+/// An empty event of the call of this name (which may be a number); `Syscall::other` for one that the table lacks.
 pub fn event(name: &[u8], numbers: Numbers, doubts: &mut Doubts) -> Event {
     if let Some(syscall) = known(name) {
         return Event::new(syscall);
@@ -79,12 +79,13 @@ pub fn event(name: &[u8], numbers: Numbers, doubts: &mut Doubts) -> Event {
     event
 }
 
-/// The call of this name that programs make; what else the table has no log tells of.
+/// The row of the table with this name, if it is a syscall; rows for other events (requests, page faults) do not occur in
+/// strace logs.
 fn known(name: &[u8]) -> Option<Syscall> {
     Syscall::parse(name).filter(|syscall| syscall.is_call())
 }
 
-/// The number in `syscall_332`, `syscall_0x14c`, `SYS_332`.
+/// The number in `syscall_332`, `syscall_0x14c`, `SYS_332`; `None` for a real name.
 pub fn by_number(name: &[u8]) -> Option<usize> {
     let digits = name.strip_prefix(b"syscall_").or_else(|| name.strip_prefix(b"SYS_"))?;
     let digits = std::str::from_utf8(digits).ok()?;

@@ -1,20 +1,20 @@
-//! Error names, their numbers (errno(3), asm-generic) and what glibc says of them.
+//! Names of errors, their numbers (errno(3), asm-generic) and their texts in glibc.
 
 macro_rules! errnos {
     ($($name:ident $number:literal $($text:literal)?;)*) => {
-        /// The number of an error name.
+        /// The number (errno) of the error of this name; `None` for unknown names.
         pub fn number(name: &[u8]) -> Option<i64> {
             $(const $name: &[u8] = stringify!($name).as_bytes();)*
             match name { $($name => Some($number),)* _ => None }
         }
 
-        /// The number of the error that a text tells of, in the words of glibc without a locale.
+        /// The errno that a text describes in the words of glibc without a locale (0 for "Success"); `None` for other texts.
         pub fn told(text: &[u8]) -> Option<i64> {
             let text = std::str::from_utf8(text).ok()?;
             match text { "Success" => Some(0), $($($text => Some($number),)?)* _ => None }
         }
 
-        /// Each number with its text.
+        /// Each errno with its text.
         #[cfg(test)]
         const TEXTS: &[(i32, &str)] = &[$($(($number, $text),)?)*];
     };
@@ -156,13 +156,13 @@ errnos! {
     ENOTRECOVERABLE 131 "State not recoverable";
     ERFKILL 132 "Operation not possible due to RF-kill";
     EHWPOISON 133 "Memory page has hardware error";
-    // Of the kernel's own (include/linux/errno.h); programs do not see them.
+    // Internal errors of the kernel (include/linux/errno.h); programs do not see them.
     ERESTARTSYS 512; ERESTARTNOINTR 513; ERESTARTNOHAND 514; ENOIOCTLCMD 515; ERESTART_RESTARTBLOCK 516; EPROBE_DEFER
     517; EOPENSTALE 518; ENOPARAM 519; EBADHANDLE 521; ENOTSYNC 522; EBADCOOKIE 523; ENOTSUPP 524; ETOOSMALL 525;
     ESERVERFAULT 526; EBADTYPE 527; EJUKEBOX 528; EIOCBQUEUED 529; ERECALLCONFLICT 530; ENOGRACE 531;
 }
 
-/// Those that say that a call is begun again: it has not returned.
+/// Internal error numbers (ERESTART...) by which the kernel restarts a call: the call has not returned.
 pub const RESTARTS: [i64; 4] = [512, 513, 514, 516];
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
-//! The forms in which strace prints an argument. One whose value has no column is held against them: anything else was never
-//! printed there, and the line is damaged.
+//! Checks the form in which strace prints an argument whose value has no column: a text of any other form was never printed
+//! there, and the line is damaged.
 
 use super::lex;
 
-/// Is it what strace prints for memory: a string, a list, a structure, an address, a comment in place of them? Behind it
-/// may stand what the call made of it (`{...} => {...}`), and a comment.
+/// Is it what strace prints for memory: a string, a list, a structure, an address, or a comment in place of them? Behind it may
+/// follow what the call changed it to (`{...} => {...}`), and a comment.
 pub fn memory(arg: &[u8]) -> bool {
     let Some(mut rest) = block(arg) else { return false };
     if let Some(after) = rest.strip_prefix(b" => ") {
@@ -14,12 +14,13 @@ pub fn memory(arg: &[u8]) -> bool {
     rest.is_empty() || lex::is_comment(rest.trim_ascii_start())
 }
 
-/// Is it what strace prints for memory that it did not look into: an address, a comment, what `-s 0` leaves?
+/// Is it what strace prints for memory that it did not read: an address, a comment, or what `-s 0` leaves of a list or
+/// structure?
 pub fn elsewhere(arg: &[u8]) -> bool {
     matches!(arg, b"[...]" | b"{...}") || lex::is_comment(arg) || address(arg)
 }
 
-/// What follows the string, list, structure, address or comment at the start of a text.
+/// The rest of a text behind the string, list, structure, address or comment at its start; `None` when none is there.
 fn block(text: &[u8]) -> Option<&[u8]> {
     match text {
         [b'"', ..] => {
@@ -27,7 +28,7 @@ fn block(text: &[u8]) -> Option<&[u8]> {
             Some(rest.strip_prefix(b"...").unwrap_or(rest))
         }
         [b'[' | b'{', ..] => list(text),
-        // Signals but for some: `~[INT]`
+        // A set of signals except for some: `~[INT]`
         [b'~', set @ ..] if set.starts_with(b"[") => list(set),
         [b'/', b'*', ..] => Some(&text[lex::comment_len(text)?..]),
         _ => {
@@ -37,7 +38,8 @@ fn block(text: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// What follows the list or structure at the start of a text, if none of its members is a word that means nothing.
+/// The rest of a text behind the list or structure at its start; `None` when a member is a word that is neither constant nor
+/// number.
 fn list(text: &[u8]) -> Option<&[u8]> {
     let mut good = true;
     let rest =
@@ -49,8 +51,8 @@ fn address(word: &[u8]) -> bool {
     matches!(word, b"NULL" | b"0") || word.starts_with(b"0x") && lex::number(word).is_some()
 }
 
-/// Is it what strace prints for a number: digits, names and what looks like a call of a macro, joined by signs, with comments
-/// and what a descriptor is open on?
+/// Is it what strace prints for a number: digits, constants and what looks like a call of a macro, joined by operators, with
+/// comments and annotations of descriptors?
 pub fn number(arg: &[u8]) -> bool {
     let mut rest = lex::uncontext(arg);
     let mut complete = false;
@@ -78,7 +80,7 @@ pub fn number(arg: &[u8]) -> bool {
     complete
 }
 
-/// What follows the number, name or macro at the start of a text.
+/// The rest of a text behind the number, constant or macro at its start (and its annotation); `None` when none is there.
 fn term(text: &[u8]) -> Option<&[u8]> {
     let (word, rest) = text.split_at(word(text));
     let numeric = matches!(word.first()?, b'0'..=b'9' | b'-');
@@ -97,7 +99,7 @@ fn term(text: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// Names of constants are capitals, all but one.
+/// Is the word the name of a constant? Those are in capitals, all but AF_DECnet and PF_DECnet.
 fn constant(word: &[u8]) -> bool {
     let capital = |c: &u8| c.is_ascii_uppercase() || c.is_ascii_digit() || matches!(c, b'_' | b'?');
     word.strip_suffix(b"net").filter(|word| word.ends_with(b"F_DEC")).unwrap_or(word).iter().all(capital)
@@ -107,19 +109,19 @@ fn word(text: &[u8]) -> usize {
     text.iter().take_while(|c| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'-' | b'?')).count()
 }
 
-/// Does an argument have its name before it: `flags=SIGCHLD`?
+/// Does an argument begin with its name, as in `flags=SIGCHLD`?
 pub fn named(arg: &[u8]) -> bool {
     let name = arg.iter().take_while(|c| c.is_ascii_lowercase() || **c == b'_').count();
     name > 0 && arg.get(name) == Some(&b'=')
 }
 
-/// What stands in a structure beside fields with names: what was left out, and what a newer one has that strace has no names for.
+/// Is it a part of a structure that has no name: `...` for fields left out, or a comment on bytes that strace has no names for?
 pub fn unnamed(field: &[u8]) -> bool {
     field == b"..." || field.starts_with(b"/*")
 }
 
-/// What stands behind these names in a structure that has nothing behind it, and no other field than `fine` ones; nothing
-/// when it is no such structure, or has one of them twice.
+/// The values behind these names in a structure (`None` where a field is missing). `None` in all when the text is no whole
+/// structure, has a field twice, or has another field for which `fine` is false.
 pub fn structure<'a, const N: usize>(
     arg: &'a [u8],
     names: [&str; N],

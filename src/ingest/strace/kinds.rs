@@ -1,16 +1,17 @@
-//! The kinds of names that an argument may have.
+//! Which kinds of symbolic constants an argument may consist of.
 
 use super::names::Kind::{self, *};
 use crate::event::{Col, Event};
 use crate::syscall::flag::{F_ADD_SEALS, F_DUPFD, F_DUPFD_CLOEXEC, F_NOTIFY, F_SETFD, F_SETFL, F_SETLEASE};
 use crate::syscall::{Op, Role, Syscall};
 
-/// A descriptor, or where relative paths start.
+/// Kinds of names in an argument for a descriptor or a starting directory (AT_FDCWD).
 pub const DIR: &[Kind] = &[Dir];
-/// Flags of clone(2), with the signal that the child ends with.
+/// Kinds of names in the flags of clone(2), which include the signal that the child ends with.
 pub const CLONE: &[Kind] = &[Clone, Signal];
 
-/// The kinds of names of an argument; those before it have been read. None of a plain number.
+/// The kinds of names that the argument of this role may have, once the arguments before it have been read; none for a plain
+/// number.
 pub fn of(event: &Event, role: Role) -> &'static [Kind] {
     match role {
         Role::Fd | Role::Fd2 | Role::DirFd | Role::DirFd2 => DIR,

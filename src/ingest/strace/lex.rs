@@ -1,13 +1,13 @@
-//! The small pieces of a strace line: strings, annotations, numbers, argument lists.
+//! Lexer for strace lines: strings, comments, annotations, numbers, argument lists.
 
 use super::kinds::DIR;
 use super::names::{self, Kind};
 use memchr::{memchr, memchr2, memmem, memrchr};
 
-/// The most arguments any printed call has.
+/// The most arguments that any printed call has.
 const MAX_ARGS: usize = 12;
 
-/// Arguments of a call, as printed.
+/// The arguments of a call as printed, without the blanks around them.
 #[derive(Debug, Default)]
 pub struct Args<'a> {
     list: [&'a [u8]; MAX_ARGS],
@@ -16,7 +16,7 @@ pub struct Args<'a> {
 
 impl<'a> Args<'a> {
     fn push(&mut self, arg: &'a [u8]) {
-        // A call prints one trailing space or newline at most; more than MAX_ARGS arguments has none we know.
+        // Arguments beyond MAX_ARGS are dropped; no known call has so many.
         if let Some(slot) = self.list.get_mut(self.len) {
             *slot = arg.trim_ascii();
             self.len += 1;
@@ -29,9 +29,9 @@ impl<'a> Args<'a> {
     }
 }
 
-/// Splits `text`, which starts after the opening parenthesis, at the commas of its top level. Returns the arguments
-/// and what follows the closing parenthesis; `None` there when the text ends before it (a call that never returned).
-/// Returns nothing when a string or annotation does not end.
+/// Splits `text`, which starts after the opening parenthesis, at the commas of its top level. Returns the arguments and what
+/// follows the closing parenthesis; `None` for the latter when the text ends before it (a call that never returned). `None` in
+/// all when a string, comment or annotation does not end.
 pub fn split(text: &[u8]) -> Option<(Args<'_>, Option<&[u8]>)> {
     let mut args = Args::default();
     let rest = scan(text, b')', |arg| args.push(arg))?;
@@ -67,14 +67,14 @@ fn scan<'a>(text: &'a [u8], close: u8, mut each: impl FnMut(&'a [u8])) -> Option
     Some(None)
 }
 
-/// The fields of a struct whose opening brace has been passed, and what follows its closing brace.
+/// Splits the fields of a struct, whose opening brace has been passed; also returns what follows its closing brace.
 pub fn split_braces(text: &[u8]) -> Option<(Args<'_>, &[u8])> {
     let mut args = Args::default();
     let rest = scan(text, b'}', |field| args.push(field))??;
     Some((args, rest))
 }
 
-/// Goes through what stands in the bracket at the start of a text, and returns what follows it.
+/// Calls `each` with every member inside the bracket at the start of a text, and returns what follows the bracket.
 pub fn members<'a>(text: &'a [u8], mut each: impl FnMut(&'a [u8])) -> Option<&'a [u8]> {
     let close = match text.first()? {
         b'(' => b')',
@@ -85,12 +85,12 @@ pub fn members<'a>(text: &'a [u8], mut each: impl FnMut(&'a [u8])) -> Option<&'a
     scan(&text[1..], close, |member| each(member.trim_ascii()))?
 }
 
-/// What follows the bracket at the start of a text and all that is in it.
+/// The rest of a text behind the bracketed group at its start.
 pub fn group(text: &[u8]) -> Option<&[u8]> {
     members(text, |_| {})
 }
 
-/// Does a `<` after this text begin an annotation of a descriptor? So it does after a number and after AT_FDCWD.
+/// Does a `<` after this text begin the annotation of a descriptor, as it does after a number or AT_FDCWD?
 fn annotated(before: &[u8]) -> bool {
     before.last().is_some_and(u8::is_ascii_digit) || before.ends_with(b"AT_FDCWD") || before.ends_with(b"AT_FDCWD */")
 }
@@ -107,8 +107,8 @@ pub fn string_len(text: &[u8]) -> Option<usize> {
     }
 }
 
-/// Length of the comment at the start of `text`, with its marks. With `-X verbose` they are nested:
-/// `0x1007 /* 0x7 /* MAP_??? */|MAP_EXECUTABLE */`.
+/// Length of the comment at the start of `text`, with its marks. With `-X verbose` comments nest: `0x1007 /* 0x7 /* MAP_??? */
+/// MAP_EXECUTABLE */`.
 pub fn comment_len(text: &[u8]) -> Option<usize> {
     let (mut at, mut depth) = (2, 1);
     while depth > 0 {
@@ -122,14 +122,14 @@ pub fn comment_len(text: &[u8]) -> Option<usize> {
     Some(at)
 }
 
-/// Is it a comment, and nothing else?
+/// Is the text one comment and nothing else?
 pub fn is_comment(text: &[u8]) -> bool {
     text.starts_with(b"/*") && comment_len(text) == Some(text.len())
 }
 
-/// Length of the annotation `<...>` at the start of `text`, both signs included. In a path strace escapes both signs, since
-/// version 5 or so; elsewhere (`<TCP:[a->b]>`, `</dev/null<char 1:3>>`) they nest or stand inside brackets. `1<<2` is no
-/// annotation.
+/// Length of the annotation `<...>` at the start of `text`, both signs included; 1 for the first sign of `1<<2`, which is none.
+/// In a path strace escapes both signs, since version 5 or so; elsewhere (`<TCP:[a->b]>`, `</dev/null<char 1:3>>`) they nest or
+/// stand inside brackets.
 pub fn annotation_len(text: &[u8]) -> Option<usize> {
     if text.get(1) == Some(&b'<') {
         return Some(1);
@@ -138,7 +138,7 @@ pub fn annotation_len(text: &[u8]) -> Option<usize> {
         let mut at = 1;
         loop {
             at += memchr(b'>', text.get(at..)?)? + 1;
-            // One in the path itself is followed by more of the path.
+            // A `>` inside the path is followed by more of the path.
             if matches!(text.get(at), None | Some(b',' | b')' | b' ' | b']' | b'}' | b'(' | b'=')) {
                 return Some(at);
             }
@@ -157,19 +157,19 @@ pub fn annotation_len(text: &[u8]) -> Option<usize> {
     }
 }
 
-/// What an annotation says a descriptor is open on.
+/// What a descriptor is open on, as its annotation says (`-y`).
 #[derive(Debug, PartialEq, Eq)]
 pub struct Annotation {
     /// Path, or `pipe:[N]`, `socket:[N]` and the like.
     pub path: Vec<u8>,
-    /// S_IFCHR or S_IFBLK for a device (inode(7)).
+    /// S_IFCHR or S_IFBLK for a device (inode(7)); `None` for anything else.
     pub kind: Option<i64>,
 }
 
 /// A descriptor with its annotation, if it has one: `3`, `3</path>`, `3</dev/null<char 1:3>>`, `3</gone>(deleted)`,
 /// `3</path> [user_home_t]` (`--secontext`).
 pub fn descriptor(text: &[u8]) -> Option<(i64, Option<Annotation>)> {
-    // Nobody reckons with descriptors.
+    // No products are printed for descriptors.
     let plain = |text: &[u8]| value(text, DIR).filter(|_| !text.contains(&b'*') || text.ends_with(b"*/"));
     let Some(open) = memchr(b'<', text) else { return Some((plain(uncontext(text))?, None)) };
     let number = plain(&text[..open])?;
@@ -197,14 +197,14 @@ pub fn descriptor(text: &[u8]) -> Option<(i64, Option<Annotation>)> {
     Some((number, Some(Annotation { path, kind })))
 }
 
-/// A printed string.
+/// A string argument as printed.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Printed {
-    /// All of it.
+    /// The whole string, unescaped.
     Whole(Vec<u8>),
-    /// Cut by strace (`"..."...`), or only its address was printed.
+    /// Cut by strace (`"..."...`), longer than a path can be, or printed as an address.
     Lost,
-    /// There is none.
+    /// A NULL pointer.
     Null,
 }
 
@@ -222,7 +222,7 @@ pub fn string(text: &[u8]) -> Option<Printed> {
     let len = string_len(text)?;
     match &text[len..] {
         rest if uncontext(rest).is_empty() => Some(match unescape(&text[1..len - 1])? {
-            // No name is longer (PATH_MAX): it is data, and events are kept in memory.
+            // No name is longer (PATH_MAX): such a text is data, and events are kept in memory.
             bytes if bytes.len() > 4096 => Printed::Lost,
             bytes => Printed::Whole(bytes),
         }),
@@ -231,7 +231,7 @@ pub fn string(text: &[u8]) -> Option<Printed> {
     }
 }
 
-/// Undoes strace's escapes: `\n` and friends, octal, `\x` (`-x`, `-xx`); `None` when one is none of them.
+/// Decodes strace's escapes: `\n` and the like, octal, `\x` (`-x`, `-xx`); `None` when one is none of these.
 pub fn unescape(text: &[u8]) -> Option<Vec<u8>> {
     let Some(first) = memchr(b'\\', text) else { return Some(text.to_vec()) };
     let mut out = Vec::with_capacity(text.len());
@@ -279,12 +279,12 @@ fn hex(digit: u8) -> u8 {
     }
 }
 
-/// The process id that strace itself sees, behind one that a process of another namespace got: `/* 12 in strace's PID NS */`
+/// The process id in strace's own namespace, in a comment behind the id that the program got: `/* 12 in strace's PID NS */`
 pub fn translated(text: &[u8]) -> Option<i64> {
     number(text.trim_ascii().strip_prefix(b"/* ")?.strip_suffix(b" in strace's PID NS */")?)
 }
 
-/// A number: decimal, hexadecimal (0x), octal (leading 0), negative; 64-bit unsigned ones wrap.
+/// Parses a number: decimal, hexadecimal (0x), octal (leading 0), negative; values up to 2^64-1 keep their bits.
 pub fn number(text: &[u8]) -> Option<i64> {
     let (minus, digits) = match text.split_first() {
         Some((b'-', digits)) => (true, digits),
@@ -309,10 +309,11 @@ pub fn number(text: &[u8]) -> Option<i64> {
     Some(if minus { total.wrapping_neg() } else { total })
 }
 
-/// A number, a name of one of these kinds, or several of them with `|`. Comments are skipped (`0x1 /* MAP_SHARED */`); of
-/// `X or Y` the first known name counts, since both have one number.
+/// Evaluates a number, a name of one of these kinds, or several of them joined with `
+/// `. Comments are skipped (`0x1 /* MAP_SHARED */`); of `X or Y` the first known name counts, since both have the same number.
+/// `None` when it is none of these.
 pub fn value(text: &[u8], kinds: &[Kind]) -> Option<i64> {
-    // Nothing that is a number is longer, and what is read below may be nested.
+    // No number is printed longer than this, and the evaluation below recurses.
     if text.len() > 4096 {
         return None;
     }
@@ -344,7 +345,7 @@ pub fn value(text: &[u8], kinds: &[Kind]) -> Option<i64> {
     Some(total)
 }
 
-/// `1<<12`, `21<<MAP_HUGE_SHIFT` and `8192*1024`.
+/// Evaluates `1<<12`, `21<<MAP_HUGE_SHIFT` and `8192*1024`.
 fn product(text: &[u8], kinds: &[Kind]) -> Option<i64> {
     let factor = |text: &[u8]| number(text).or_else(|| names::number(text, kinds));
     if let Some(at) = memmem::find(text, b"<<") {
@@ -354,7 +355,7 @@ fn product(text: &[u8], kinds: &[Kind]) -> Option<i64> {
     factor(&text[..at])?.checked_mul(factor(&text[at + 1..])?)
 }
 
-/// Takes the context of `--secontext` off the end: `3 [user_home_t]`.
+/// The text without the security context that `--secontext` adds at the end: `3 [user_home_t]`.
 pub fn uncontext(text: &[u8]) -> &[u8] {
     match text.strip_suffix(b"]").and_then(|inner| memmem::rfind(inner, b" [")) {
         Some(at) => &text[..at],
@@ -362,7 +363,8 @@ pub fn uncontext(text: &[u8]) -> &[u8] {
     }
 }
 
-/// `_IOC(_IOC_READ|_IOC_WRITE, 0x12, 0x72, 0x8)`, a request strace has no name for (ioctl(2)).
+/// Evaluates `_IOC(_IOC_READ
+/// _IOC_WRITE, 0x12, 0x72, 0x8)`: an ioctl(2) request that strace has no name for.
 fn ioc(text: &[u8]) -> Option<i64> {
     let inner = text.strip_prefix(b"_IOC(")?.strip_suffix(b")")?;
     let mut parts = inner.split(|c| *c == b',').map(|part| part.trim_ascii());

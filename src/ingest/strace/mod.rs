@@ -1,12 +1,12 @@
-//! The output of `strace -f`, in its usual flavours.
+//! Parser of the output of `strace -f`, in its usual variants.
 //!
-//! A line is `[pid] [time] what`. `what` is a whole call `name(args) = ret <duration>`, the first half of one
-//! (`name(args <unfinished ...>`), a second half (`<... name resumed>args) = ret`), or a note: a signal (`--- ... ---`),
-//! an exit (`+++ ... +++`), a word of strace itself. The arguments stand in the order of the kernel's interface, so the
-//! roles of the syscall table say what each of them is.
+//! A line is `[pid] [time] what`. `what` is a whole call `name(args) = ret <duration>`, the first half of one (`name(args
+//! <unfinished ...>`), a second half (`<... name resumed>args) = ret`), or a note: a signal (`--- ... ---`), an exit (`+++ ...
+//! +++`), a message of strace itself. The arguments are in the order of the kernel's interface, so the roles of the syscall
+//! table say what each of them is.
 //!
-//! What is not understood is never read as harmless or absent: an argument that is there and cannot be read makes the line
-//! a reject; where the log does not have all of it, and the call can be known without, that is counted ([`Doubt`]).
+//! What is not understood is never taken as harmless or absent: an argument that is printed and cannot be read makes the line a
+//! reject; where the log does not have all of it, and the call can be known without, that is counted ([`Doubt`]).
 
 mod args;
 mod arity;
@@ -33,13 +33,13 @@ use crate::syscall::Syscall;
 use args::Form;
 use memchr::{memchr, memmem};
 
-/// The parser.
+/// Parser of strace output.
 pub struct Strace {
-    /// What numbers of calls mean.
+    /// How to read numbers of syscalls that strace printed without a name.
     numbers: Numbers,
 }
 
-/// The parser for a log in which numbers of calls mean this.
+/// The parser for a log whose syscall numbers are to be read like this.
 pub fn parser(numbers: Numbers) -> &'static Strace {
     match numbers {
         Numbers::X86_64 => &Strace { numbers: Numbers::X86_64 },
@@ -47,13 +47,13 @@ pub fn parser(numbers: Numbers) -> &'static Strace {
     }
 }
 
-/// Is this the start of strace output?
+/// Is this the start of strace output: does any of its lines parse as a call, or as a half of one?
 pub fn detect(start: &[u8]) -> bool {
     let parser = parser(Numbers::Unknown);
     start.split(|c| *c == b'\n').any(|line| {
         let mut batch = Batch::default();
         parser.line(1, line, &mut batch);
-        // A message about a process that was there before may stand a thousand times before the first call.
+        // The message about an attached process may stand a thousand times before the first call.
         let attached = line.starts_with(b"strace: Process ") && line.ends_with(b" attached");
         attached || batch.parsed.iter().any(|parsed| matches!(parsed.what, What::Call(_) | What::Half(_) | What::Split(_)))
     })
@@ -69,10 +69,10 @@ impl Parser for Strace {
         let comment = line[0] == b'#';
         let parsed = if comment { Err(Why::NotEvent) } else { self.parse(number, line, batch) };
         let Err(why) = parsed else { return };
-        // A call behind what a program wrote: output, the prompt of a shell.
+        // A call behind output of a program, such as a shell's prompt.
         let inside = memmem::rfind(line, b"[pid ").filter(|at| *at > 0 && self.means(&line[*at..]));
         if let Some(at) = inside {
-            // Which of two calls is whole, and whether a call was made a comment of, nobody knows.
+            // It cannot be told which of two calls is whole, or whether a call was commented out.
             let glued = if comment { &line[..at] != b"# " } else { self.means(&line[..at]) };
             if glued || self.parse(number, &line[at..], batch).is_err() {
                 batch.reject(number, Why::Glued, line);
@@ -101,13 +101,13 @@ impl Parser for Strace {
 }
 
 impl Strace {
-    /// Does a text mean something, taken as a line of its own?
+    /// Does the text, taken as a line of its own, parse as a call, a half or the end of a thread?
     fn means(&self, text: &[u8]) -> bool {
         let mut batch = Batch::default();
         self.parse(0, text, &mut batch).is_ok() && !batch.parsed.is_empty()
     }
 
-    /// Parses a line that means something.
+    /// Parses a line with a call, a half, or the end of a thread, and adds it to `batch`; an error when it is none.
     fn parse(&self, number: u64, line: &[u8], batch: &mut Batch) -> Result<(), Why> {
         let prefix = prefix::prefix(line).ok_or(Why::Number)?;
         let Some(what) = self.what(prefix.rest, &mut batch.doubts)? else {
@@ -121,7 +121,7 @@ impl Strace {
         Ok(())
     }
 
-    /// What a line says after pid and time; nothing when it is a note.
+    /// What a line tells after pid and time; `None` when it is a note.
     fn what(&self, text: &[u8], doubts: &mut Doubts) -> Result<Option<What>, Why> {
         match text {
             [b'+', b'+', b'+', ..] if text.ends_with(b" +++") => return end(text).map(Some).ok_or(hidden(text)),
@@ -138,12 +138,12 @@ impl Strace {
         if text.ends_with(b"...>")
             && let Some(half) = unfinished(text)
         {
-            // What is left of a first half into which strace put a message of its own.
+            // The rest of a first half into which strace put a message of its own.
             if half.is_empty() {
                 return Ok(None);
             }
             let (_, start) = calls::name(half)?;
-            // It has returned, and has not.
+            // A half with a closing parenthesis: returned and unfinished at once.
             if matches!(lex::split(&half[start..]), Some((_, Some(_)))) {
                 return Err(Why::Outcome);
             }
@@ -171,7 +171,7 @@ impl Strace {
         }
     }
 
-    /// Parses a call. A `half` is a call that may never have returned: arguments and outcome may be missing.
+    /// Parses a call with its outcome. With `half` the call may never have returned: arguments and outcome may be missing.
     fn read(&self, text: &[u8], half: bool, doubts: &mut Doubts) -> Result<Event, Why> {
         let begun = begun(text);
         let (text, half) = (begun.unwrap_or(text), half || begun.is_some());
@@ -199,14 +199,14 @@ impl Strace {
         }
         gaps.settle(&event, doubts)?;
         match event.syscall {
-            // The position is stored, and 0 returned.
+            // The position is stored by way of a pointer, and 0 is returned.
             Syscall::_llseek => {
                 if event.success().is_some() {
                     event.put(Col::Ret, event.int(Col::Arg));
                 }
                 event.put(Col::Arg, None);
             }
-            // Old versions print the position as the kernel gets it, in pages (mmap2(2)).
+            // Old versions of strace print the offset as the kernel gets it, in pages (mmap2(2)).
             Syscall::mmap2 => {
                 if let Some(pages) = event.int(Col::Offset).filter(|offset| offset % PAGE != 0) {
                     event.put(Col::Offset, pages.checked_mul(PAGE));
@@ -220,7 +220,7 @@ impl Strace {
     }
 }
 
-/// What strace knows of a call whose thread was killed in it: the arguments that go in.
+/// The printed part of a call whose thread was killed in it: the arguments that go in. `None` for other texts.
 ///
 /// Forms: `read(3,  <unfinished ...>) = ?`, `read(3, ) = ? <unavailable>`.
 fn begun(text: &[u8]) -> Option<&[u8]> {
@@ -232,7 +232,7 @@ fn begun(text: &[u8]) -> Option<&[u8]> {
     Some(args.trim_ascii_end())
 }
 
-/// The unit of the position of mmap2(2).
+/// Unit of the offset of mmap2(2), bytes.
 const PAGE: i64 = 4096;
 
 /// The first half of a call on a line that ends with a mark: `<unfinished ...>`, `<detached ...>`, `<pid changed to 12 ...>`.
@@ -243,7 +243,8 @@ fn unfinished(text: &[u8]) -> Option<&[u8]> {
     known.then(|| &text[..at])
 }
 
-/// `+++ exited with 0 +++`, `+++ killed by SIGKILL (core dumped) +++`, `+++ superseded by execve in pid 12 +++`
+/// Parses the end of a thread: `+++ exited with 0 +++`, `+++ killed by SIGKILL (core dumped) +++`, `+++ superseded by execve in
+/// pid 12 +++`
 fn end(text: &[u8]) -> Option<What> {
     let text = text.strip_prefix(b"+++ ")?.strip_suffix(b" +++")?;
     if let Some(by) = text.strip_prefix(b"superseded by execve in pid ") {
@@ -257,7 +258,7 @@ fn end(text: &[u8]) -> Option<What> {
     note::is_signal(signal.strip_suffix(b" (core dumped)").unwrap_or(signal)).then_some(What::End { killed: true })
 }
 
-/// Why a line is rejected that has the marks of a note but says something else.
+/// Why a line is rejected that looks like a note and is none: a call may be joined onto it.
 fn hidden(text: &[u8]) -> Why {
     if memmem::find(text, b") = ").is_some() { Why::Glued } else { Why::NotEvent }
 }

@@ -1,15 +1,15 @@
-//! Symbolic constants as strace prints them, with the kernel's numbers (x86_64; 32-bit x86 has the same ones).
+//! Symbolic constants as strace prints them, with the kernel's numbers (x86_64; those of 32-bit x86 are the same).
 //!
-//! A name stands in an argument of its kind only; names are unique across the kinds. ioctl requests that strace knows and
-//! this list does not are left unknown: only a file's own requests and FICLONE are ever issued again.
+//! A name is accepted only in an argument of its kind; no name is in two kinds. ioctl requests that strace knows and this list
+//! does not stay unknown: only requests for regular files and FICLONE are ever replayed.
 
 macro_rules! names {
     ($($kind:ident $doc:literal: $($name:ident $number:literal)*;)*) => {
-        /// What names are about.
+        /// Kind of a symbolic constant: which arguments of which calls it may stand in.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Kind { $(#[doc = $doc] $kind),* }
 
-        /// Kind and number of a symbolic constant.
+        /// Kind and number of the symbolic constant of this name; `None` when it is unknown.
         pub fn known(name: &[u8]) -> Option<(Kind, i64)> {
             $($(const $name: &[u8] = stringify!($name).as_bytes();)*)*
             match name { $($($name => Some((Kind::$kind, $number)),)*)* _ => None }
@@ -17,12 +17,13 @@ macro_rules! names {
     };
 }
 
-/// The number of a symbolic constant of one of these kinds.
+/// The number of a symbolic constant, if it is of one of these kinds.
 pub fn number(name: &[u8], kinds: &[Kind]) -> Option<i64> {
     known(name).filter(|(kind, _)| kinds.contains(kind)).map(|(_, number)| number)
 }
 
-/// May several of these stand in one argument, with `|`?
+/// May several constants of these kinds stand in one argument, joined with `
+/// `?
 pub fn join(kinds: &[Kind]) -> bool {
     use Kind::{Advice, Dir, Fcntl, Lock, Null, Seek};
     !kinds.iter().all(|kind| matches!(kind, Advice | Dir | Fcntl | Lock | Null | Seek))

@@ -1,14 +1,15 @@
-//! Lines of strace that tell no call: its own messages, stack frames, tables, dumps of data.
+//! Recognises lines of strace that tell of no call: its own messages, stack frames, tables, dumps of data.
 
 use super::{mend, prefix};
 use memchr::memmem;
 
-/// Is the line, which is no call, one of strace's own? `text` is the line without thread and time.
+/// Is this line, which is no call, a note of strace? `text` is the line without thread and time.
 pub fn is_note(line: &[u8], text: &[u8]) -> bool {
     dump(line) || (process(text) || message(line) || frame(line) || table(line)) && !mend::is_whole(line)
 }
 
-/// `Process 12 attached - interrupt to quit`, `Process 12 resumed (parent 11 ready)` and the like, of old versions.
+/// Is it a message of old versions: `Process 12 attached - interrupt to quit`, `Process 12 resumed (parent 11 ready)` and the
+/// like?
 fn process(text: &[u8]) -> bool {
     let Some((id, rest)) = text.strip_prefix(b"Process ").and_then(number) else { return false };
     let word = rest.strip_prefix(b" ").unwrap_or_default();
@@ -16,7 +17,8 @@ fn process(text: &[u8]) -> bool {
     prefix::id(id).is_some() && known.iter().any(|known| word.starts_with(known))
 }
 
-/// `strace: ...`, also when it was called by a path or under another name; at an interrupt the terminal shows `^C` first.
+/// Is it a message `strace: ...`, also when strace was called by a path or under another name? At an interrupt the terminal
+/// shows `^C` first.
 fn message(line: &[u8]) -> bool {
     let line = line.strip_prefix(b"^C").unwrap_or(line);
     let Some(at) = memmem::find(line, b": ") else { return false };
@@ -26,12 +28,14 @@ fn message(line: &[u8]) -> bool {
         || line.starts_with(b"System call usage summary for ")
 }
 
-/// A frame of `-k`: ` > /lib/libc.so.6(read+0x10) [0x1234]`.
+/// Is it a stack frame of `-k`: ` > /lib/libc.so.6(read+0x10) [0x1234]`?
 fn frame(line: &[u8]) -> bool {
     line.starts_with(b" > ") && line.ends_with(b"]") && memmem::rfind(line, b" [0x").is_some()
 }
 
-/// A line of `-e write=` or `-e read=`: ` | 00000  68 69  hi |`, ` * 10 bytes in buffer 0`.
+/// Is it a line of a data dump (`-e write=`, `-e read=`): `
+/// 00000  68 69  hi
+/// `, ` * 10 bytes in buffer 0`?
 fn dump(line: &[u8]) -> bool {
     match line {
         [b' ', b'|', b' ', rest @ ..] => rest.ends_with(b"|") && rest.iter().take(5).all(u8::is_ascii_hexdigit),
@@ -40,7 +44,7 @@ fn dump(line: &[u8]) -> bool {
     }
 }
 
-/// A line of the table of `-c` and `-C`: its head, its rulers, and rows of numbers that end with a name.
+/// Is it a line of the table of `-c` or `-C`: its head, its rulers, or a row of numbers that ends with a name?
 fn table(line: &[u8]) -> bool {
     let mut words = line.split(|c| *c == b' ').filter(|word| !word.is_empty());
     match words.next() {
@@ -61,8 +65,8 @@ fn table(line: &[u8]) -> bool {
     }
 }
 
-/// `--- SIGCHLD {si_signo=SIGCHLD, ...} ---`, `--- stopped by SIGSTOP ---`; of old versions
-/// `--- SIGCHLD (Child exited) @ 0 (0) ---` and `--- {si_signo=SIGCHLD, ...} (Child exited) ---`.
+/// Is it a signal: `--- SIGCHLD {si_signo=SIGCHLD, ...} ---`, `--- stopped by SIGSTOP ---`; in old versions `--- SIGCHLD (Child
+/// exited) @ 0 (0) ---` and `--- {si_signo=SIGCHLD, ...} (Child exited) ---`?
 pub fn signal(text: &[u8]) -> bool {
     let Some(text) = text.strip_prefix(b"--- ").and_then(|text| text.strip_suffix(b" ---")) else { return false };
     if let Some(name) = text.strip_prefix(b"stopped by ") {
@@ -75,38 +79,38 @@ pub fn signal(text: &[u8]) -> bool {
     (name.starts_with(b"{") || is_signal(name)) && shape && !hides
 }
 
-/// `SIGKILL`, `SIGRT_1`, or the number of a signal without a name.
+/// Is it the name of a signal (`SIGKILL`, `SIGRT_1`), or the number of one without a name?
 pub fn is_signal(name: &[u8]) -> bool {
     let rest = name.strip_prefix(b"SIG").unwrap_or(name);
     let named = rest.len() < name.len() && rest.iter().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || *c == b'_');
     !rest.is_empty() && (named || rest.iter().all(u8::is_ascii_digit))
 }
 
-/// `[ Process PID=12 runs in 32 bit mode. ]`
+/// Is it the message on a process's word size: `[ Process PID=12 runs in 32 bit mode. ]`?
 pub fn mode(text: &[u8]) -> bool {
     let Some((_, rest)) = text.strip_prefix(b"[ Process PID=").and_then(number) else { return false };
     let mode = rest.strip_prefix(b" runs in ").and_then(|rest| rest.strip_suffix(b" mode. ]"));
     mode.is_some_and(|mode| mode.iter().all(|c| c.is_ascii_alphanumeric() || *c == b' '))
 }
 
-/// A number at the start of a text, and what follows.
+/// Splits a text into the digits at its start and the rest; `None` when it begins with none.
 fn number(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let len = text.iter().take_while(|c| c.is_ascii_digit()).count();
     if len == 0 { None } else { Some(text.split_at(len)) }
 }
 
-/// Where strace's message about a new process begins that landed inside a line, which it ends: `read(3strace: Process 12
-/// attached`, `clone(Process 12 attached`.
+/// Offset at which strace's message about a new process begins that was printed inside a line and ends it: `read(3strace:
+/// Process 12 attached`, `clone(Process 12 attached`. `None` when there is none.
 pub fn within(text: &[u8]) -> Option<usize> {
     if !text.ends_with(b"attached") && !text.ends_with(b"(waiting for parent)") {
         return None;
     }
     let at = memmem::rfind(text, b"Process ").filter(|at| process(&text[*at..]))?;
     let Some(before) = text[..at].strip_suffix(b": ") else { return Some(at) };
-    // The name that strace was called by, with its directories. What stands before it ends with anything but a blank.
+    // The name by which strace was called, with its directories. The text before it ends with one of these characters.
     let stops = |c: &u8| matches!(c, b' ' | b'"' | b'(' | b')' | b'[' | b']' | b'{' | b'}' | b',' | b'<' | b'>' | b'*');
     let run = before.iter().rposition(stops).map_or(0, |at| at + 1);
-    // The end of a comment: `*/`
+    // Not the slash that ends a comment: `*/`
     let run = run + usize::from(run > 0 && before[run - 1] == b'*' && before.get(run) == Some(&b'/'));
     let word = &before[run..];
     let name = memmem::rfind(word, b"/strace").or_else(|| memmem::rfind(word, b"strace")).unwrap_or(0);

@@ -1,4 +1,4 @@
-//! What stands behind the arguments of a call: ` = 3</path> <0.000123>`.
+//! Parses the outcome of a call, behind its arguments: ` = 3</path> <0.000123>`.
 
 use super::{args, errno, lex, prefix};
 use crate::event::{Col, Event, Text};
@@ -7,16 +7,16 @@ use crate::ingest::parse::Why;
 use crate::syscall::{Ret, Syscall};
 use memchr::{memchr, memmem};
 
-/// What stands behind the path of a file whose name is gone.
+/// Mark behind the path of a file whose name was deleted.
 const GONE: &[u8] = b"(deleted)";
 
-/// Parses it.
+/// Parses the outcome (return value, error, duration) into the columns of an event.
 pub fn outcome(event: &mut Event, text: &[u8], doubts: &mut Doubts) -> Result<(), Why> {
     let text = text.trim_ascii_start();
     let Some(mut text) = text.strip_prefix(b"=").map(<[u8]>::trim_ascii) else {
         return Err(if text.is_empty() { Why::Cut } else { Why::Outcome });
     };
-    // The duration of -T.
+    // The duration (`-T`).
     if text.last() == Some(&b'>')
         && let Some(at) = memmem::rfind(text, b" <")
         && let Some(nanos) = text.get(at + 2..text.len() - 1).and_then(prefix::seconds)
@@ -30,7 +30,7 @@ pub fn outcome(event: &mut Event, text: &[u8], doubts: &mut Doubts) -> Result<()
     }
     match text {
         [] => Err(Why::Cut),
-        // Never returned, or was interrupted and is restarted: the outcome stays unknown.
+        // Never returned, or interrupted and restarted: the outcome is unknown.
         [b'?', rest @ ..] => {
             let rest = rest.trim_ascii_start();
             let len = word(rest);
@@ -38,7 +38,7 @@ pub fn outcome(event: &mut Event, text: &[u8], doubts: &mut Doubts) -> Result<()
             if told(&rest[len..]).is_some() {
                 return Err(Why::Outcome);
             }
-            // sigreturn says what the thread goes on with.
+            // sigreturn(2) shows the signal mask that the thread continues with.
             let fine = rest.is_empty()
                 || rest[..len].starts_with(b"ERESTART")
                 || event.syscall == Syscall::other && rest.starts_with(b"(mask now [");
@@ -49,8 +49,8 @@ pub fn outcome(event: &mut Event, text: &[u8], doubts: &mut Doubts) -> Result<()
     }
 }
 
-/// Takes from the end what strace says of its own doing: ` (INJECTED)`, ` (INJECTED: args, retval)`, ` (DELAYED)`. Did it
-/// make up the outcome, or other arguments than it printed?
+/// Strips from the end the marks of strace's tampering: ` (INJECTED)`, ` (INJECTED: args, retval)`, ` (DELAYED)`. True when the
+/// outcome, or other arguments than those printed, were injected.
 fn marks(mut text: &[u8]) -> (&[u8], bool) {
     let mut injected = false;
     while let Some(at) = memmem::rfind(text, b" (").filter(|at| memchr(b')', &text[*at..]) == Some(text.len() - 1 - at)) {
@@ -64,12 +64,12 @@ fn marks(mut text: &[u8]) -> (&[u8], bool) {
     (text, injected)
 }
 
-/// How long the word at the start is.
+/// Length of the word (letters, digits, underscores) at the start of a text.
 fn word(text: &[u8]) -> usize {
     text.iter().take_while(|c| c.is_ascii_alphanumeric() || **c == b'_').count()
 }
 
-/// Checks that nothing stands behind an outcome but what strace adds to it: ` (flags O_RDWR)`, ` [user_home_t]`.
+/// Checks that nothing follows an outcome except what strace adds to it: ` (flags O_RDWR)`, ` [user_home_t]`.
 fn ends(text: &[u8]) -> Result<(), Why> {
     let fine = match text.trim_ascii() {
         [] => true,
@@ -81,12 +81,13 @@ fn ends(text: &[u8]) -> Result<(), Why> {
     if fine { Ok(()) } else { Err(second()) }
 }
 
-/// The error that words in parentheses tell of, if they are those of one.
+/// The errno that the words in parentheses describe, if they are glibc's for an error.
 fn told(text: &[u8]) -> Option<i64> {
     errno::told(text.trim_ascii().strip_prefix(b"(")?.strip_suffix(b")")?)
 }
 
-/// `ENOENT (No such file or directory)`, `(errno 38)`, `E??? (errno 530)`, `EFOO (Unknown error 700)`
+/// Parses the error of a failed call: `ENOENT (No such file or directory)`, `(errno 38)`, `E??? (errno 530)`, `EFOO (Unknown
+/// error 700)`
 fn failed(event: &mut Event, error: &[u8]) -> Result<(), Why> {
     let len = word(error);
     let unknown = error[len..].iter().take_while(|c| **c == b'?').count();
@@ -101,7 +102,7 @@ fn failed(event: &mut Event, error: &[u8]) -> Result<(), Why> {
             lex::number(&digits[..len]).ok_or(Why::Outcome)?
         }
     };
-    // Other libraries and locales have other words, but none of them those of another error.
+    // Other libraries and locales have other words, but never glibc's words for another error.
     if told(&error[len..]).is_some_and(|told| told != number) {
         return Err(Why::Outcome);
     }
@@ -112,8 +113,8 @@ fn failed(event: &mut Event, error: &[u8]) -> Result<(), Why> {
     Ok(())
 }
 
-/// `3</path with blanks>`, `0x802 (flags O_RDWR|O_NONBLOCK)`, `0 (Timeout)`, `12<comm>`, `3 [user_home_t]`,
-/// `3 /* 12 in strace's PID NS */`
+/// Parses a return value: `3</path with blanks>`, `0x802 (flags O_RDWR
+/// O_NONBLOCK)`, `0 (Timeout)`, `12<comm>`, `3 [user_home_t]`, `3 /* 12 in strace's PID NS */`
 fn returned(event: &mut Event, text: &[u8]) -> Result<(), Why> {
     let digits = text.iter().take_while(|c| c.is_ascii_alphanumeric() || **c == b'-').count();
     let mut ret = lex::number(&text[..digits]).ok_or(Why::Outcome)?;
@@ -131,11 +132,11 @@ fn returned(event: &mut Event, text: &[u8]) -> Result<(), Why> {
         args::note(event, Text::FdPath, on, true);
     }
     match lex::translated(behind) {
-        // The number that lines and other calls have for it.
+        // The id by which lines and other calls know the process.
         Some(id) => ret = id,
         None => ends(behind)?,
     }
-    // A failure has a name or a number.
+    // A failure is printed with a name or number of its error, so a negative value is damage.
     if ret < 0 && event.syscall != Syscall::other {
         return Err(Why::Outcome);
     }

@@ -1,22 +1,22 @@
-//! What stands before the call on a line: thread, time, and the columns of `-r`, `-n`, `-i` and `--secontext`.
+//! Parses what precedes the call on a line: thread, time, and the columns of `-r`, `-n`, `-i` and `--secontext`.
 
 use crate::ingest::parse::{Stamp, digits};
 use memchr::{memchr, memmem};
 
-/// What stands before the call.
+/// The columns before the call on a line, and the rest of the line.
 #[derive(Debug)]
 pub struct Prefix<'a> {
-    /// The thread (`-f`).
+    /// The thread id (`-f`); `None` when the line has none.
     pub tid: Option<i64>,
-    /// The time (`-t` and its like, `-r`).
+    /// The time (`-t`, `-tt`, `-ttt`, `-r`).
     pub stamp: Stamp,
-    /// The number of the call (`-n`).
+    /// The number of the syscall (`-n`); `None` when the line has none.
     pub number: Option<i64>,
-    /// The rest of the line.
+    /// The rest of the line, from the call on.
     pub rest: &'a [u8],
 }
 
-/// Takes it off a line; `None` when it is malformed.
+/// Splits the columns before the call off a line; `None` when they are malformed.
 pub fn prefix(line: &[u8]) -> Option<Prefix<'_>> {
     let (tid, rest) = thread(line)?;
     let mut prefix = Prefix { tid, stamp: Stamp::None, number: None, rest };
@@ -25,7 +25,7 @@ pub fn prefix(line: &[u8]) -> Option<Prefix<'_>> {
     if len > 0 {
         prefix.stamp = time(&prefix.rest[..len])?;
         prefix.rest = prefix.rest[len..].trim_ascii_start();
-        // -r beside another time: `(+     0.000123)`
+        // `-r` beside another time: `(+     0.000123)`
         if prefix.rest.starts_with(b"(+") {
             prefix.rest = prefix.rest[memchr(b')', prefix.rest)? + 1..].trim_ascii_start();
         }
@@ -35,7 +35,7 @@ pub fn prefix(line: &[u8]) -> Option<Prefix<'_>> {
 }
 
 impl Prefix<'_> {
-    /// Takes off `[ 257]` (`-n`), `[00007f4a0b1c2d3e]` (`-i`) and `[user_t]` (`--secontext`).
+    /// Strips the columns `[ 257]` (`-n`), `[00007f4a0b1c2d3e]` (`-i`) and `[user_t]` (`--secontext`).
     fn columns(&mut self) {
         self.rest = self.rest.trim_ascii_start();
         while self.rest.first() == Some(&b'[')
@@ -55,18 +55,19 @@ impl Prefix<'_> {
     }
 }
 
-/// The thread that a line begins with, if it does: `12 `, `12<sh> `, `[pid 12] `, `[pid 12<sh>] `.
+/// The thread id at the start of a line, if there is one (`12 `, `12<sh> `, `[pid 12] `, `[pid 12<sh>] `), and the rest. `None`
+/// when it is malformed.
 fn thread(line: &[u8]) -> Option<(Option<i64>, &[u8])> {
     let bracket = line.strip_prefix(b"[pid ");
     let text = bracket.unwrap_or(line).trim_ascii_start();
     let len = text.iter().take_while(|c| c.is_ascii_digit()).count();
     let (number, rest) = text.split_at(len);
-    // A program may call itself anything but `>`, which is escaped.
+    // A program's name may contain anything but `>`, which strace escapes.
     let end: &[u8] = match (bracket.is_some(), rest.first()) {
         (true, Some(b'<')) => b">]",
         (true, _) => b"]",
         (false, Some(b'<')) if len > 0 => b"> ",
-        // What is longer than a process id is a time, in seconds.
+        // Digits that are too many for a process id are a time in seconds.
         (false, Some(b' ')) if (1..=8).contains(&len) => b" ",
         (false, Some(b' ')) if len > 10 => return None,
         (false, _) => return Some((None, line)),
@@ -75,12 +76,12 @@ fn thread(line: &[u8]) -> Option<(Option<i64>, &[u8])> {
     Some((Some(id(number)?), &rest[at + end.len()..]))
 }
 
-/// A process id: below the kernel's limit (proc(5), pid_max).
+/// Parses a process or thread id: from 0 to the kernel's limit (proc(5), pid_max: 4194304).
 pub fn id(text: &[u8]) -> Option<i64> {
     digits(text).ok().filter(|id| (0..=1 << 22).contains(id))
 }
 
-/// A time: `1795370969.863547` (-ttt), `12:34:56` (-t), `12:34:56.123456` (-tt), `0.000123` (-r).
+/// Parses a time: `1795370969.863547` (-ttt), `12:34:56` (-t), `12:34:56.123456` (-tt), `0.000123` (-r).
 fn time(text: &[u8]) -> Option<Stamp> {
     if memchr(b':', text).is_none() {
         let dot = memchr(b'.', text).unwrap_or(text.len());
@@ -91,14 +92,14 @@ fn time(text: &[u8]) -> Option<Stamp> {
     let mut parts = text.splitn(3, |c| *c == b':');
     let (hours, minutes) = (id(parts.next()?)?, id(parts.next()?)?);
     let nanos = seconds(parts.next()?)?;
-    // A leap second is the 61st.
+    // A leap second is number 60 of its minute.
     if hours >= 24 || minutes >= 60 || nanos >= 61_000_000_000 {
         return None;
     }
     Some(Stamp::Day((hours * 60 + minutes) * 60_000_000_000 + nanos))
 }
 
-/// Seconds with up to nine decimals, as nanoseconds.
+/// Parses seconds with up to nine decimals, as nanoseconds.
 pub fn seconds(text: &[u8]) -> Option<i64> {
     let dot = memchr(b'.', text).unwrap_or(text.len());
     let whole = decimal(&text[..dot])?;

@@ -1,4 +1,4 @@
-//! Structures behind arguments: the columns that their fields fill.
+//! Reads structures behind arguments into the columns for their fields.
 
 use super::forms::{self, elsewhere};
 use super::kinds;
@@ -8,10 +8,10 @@ use super::times;
 use crate::event::{Col, Event};
 use crate::ingest::parse::Why;
 
-/// Whether a structure was printed, or stands elsewhere (its address).
+/// Was the structure printed (true), or only its address?
 type Printed = Result<bool, Why>;
 
-/// A number in a field, if the structure has the field.
+/// The number in a field of a structure; `None` when the structure lacks the field.
 fn number(field: Option<&[u8]>, kinds: &[Kind]) -> Result<Option<i64>, Why> {
     field.map(|text| lex::value(text, kinds).ok_or(Why::Argument)).transpose()
 }
@@ -20,7 +20,8 @@ fn absent(arg: &[u8]) -> Printed {
     if elsewhere(arg) { Ok(false) } else { Err(Why::Argument) }
 }
 
-/// `struct open_how`: `{flags=O_RDONLY, mode=0644, resolve=RESOLVE_BENEATH}`, and bytes that strace has no names for.
+/// Reads `struct open_how` of openat2(2): `{flags=O_RDONLY, mode=0644, resolve=RESOLVE_BENEATH}`, and bytes that strace has no
+/// names for.
 pub fn how(event: &mut Event, arg: &[u8]) -> Printed {
     if arg.first() != Some(&b'{') || elsewhere(arg) {
         return absent(arg);
@@ -32,7 +33,7 @@ pub fn how(event: &mut Event, arg: &[u8]) -> Printed {
     Ok(true)
 }
 
-/// `struct clone_args`: `{flags=CLONE_VM, ...}`, `{flags=CLONE_VM, ...} => {parent_tid=[12]}`
+/// Reads the flags in `struct clone_args` of clone3(2): `{flags=CLONE_VM, ...}`, `{flags=CLONE_VM, ...} => {parent_tid=[12]}`
 pub fn clone_args(event: &mut Event, arg: &[u8]) -> Result<(), Why> {
     if arg.first() != Some(&b'{') || elsewhere(arg) {
         return absent(arg).map(drop);
@@ -45,14 +46,14 @@ pub fn clone_args(event: &mut Event, arg: &[u8]) -> Result<(), Why> {
     Ok(())
 }
 
-/// The arguments of clone(2): strace names them and leaves out those that do not count; `-e raw` names none.
+/// Reads the flags of clone(2): strace prints its arguments with names and leaves out unused ones; `-e raw` prints no names.
 pub fn clone(event: &mut Event, args: &[&[u8]], whole: bool) -> Result<(), Why> {
     if !args.iter().any(|arg| forms::named(arg)) {
         let fine = args.iter().all(|arg| lex::value(arg, kinds::CLONE).is_some());
         event.put(Col::Flags, number(args.first().copied().filter(|_| fine), kinds::CLONE)?);
         return if fine { Ok(()) } else { Err(Why::Argument) };
     }
-    // Old versions leave out the names of what is behind a pointer: `{entry_number:6, ..}`, `[730]`.
+    // Old versions leave out the names of arguments behind a pointer: `{entry_number:6, ..}`, `[730]`.
     for (at, arg) in args.iter().enumerate() {
         let (name, value) = match arg {
             [b'{' | b'[', ..] => (&arg[..1], *arg),
@@ -74,13 +75,13 @@ pub fn clone(event: &mut Event, args: &[&[u8]], whole: bool) -> Result<(), Why> 
     Ok(())
 }
 
-/// What a stat call found: kind and mode, size; owner and modification time with `-v` only.
+/// Reads what stat(2) and its like found: kind and mode, size; owner and modification time with `-v` only.
 pub fn stat(event: &mut Event, arg: &[u8]) -> Printed {
     let names = ["st_mode=", "st_size=", "st_uid=", "st_gid=", "st_mtime=", "st_mtime_nsec="];
     found(event, arg, names, times::pair)
 }
 
-/// The same of statx(2), which has the time in a structure: `stx_mtime={tv_sec=1, tv_nsec=2} /* 1970-01-01 */`
+/// Reads what statx(2) found, which has the time in a structure: `stx_mtime={tv_sec=1, tv_nsec=2} /* 1970-01-01 */`
 pub fn statx(event: &mut Event, arg: &[u8]) -> Printed {
     let names = ["stx_mode=", "stx_size=", "stx_uid=", "stx_gid=", "stx_mtime=", "stx_mtime_nsec="];
     found(event, arg, names, |time, _| {
@@ -95,7 +96,7 @@ fn found(event: &mut Event, arg: &[u8], names: [&str; 6], time: impl Fn(Option<&
     if arg.first() != Some(&b'{') {
         return absent(arg);
     }
-    // `{...}`, `{st_dev=.., st_ino=.., ...}`; what a newer version names and has no number for stays unread.
+    // `{...}`, `{st_dev=.., st_ino=.., ...}`; other fields that a newer version names stay unread.
     let fine = |field: &[u8]| forms::named(field) || forms::unnamed(field);
     let [mode, size, uid, gid, seconds, part] = forms::structure(arg, names, fine).ok_or(Why::Argument)?;
     event.put(Col::StMode, number(mode, &[Kind::Mode])?);
@@ -106,7 +107,8 @@ fn found(event: &mut Event, arg: &[u8], names: [&str; 6], time: impl Fn(Option<&
     Ok(true)
 }
 
-/// `{l_type=F_WRLCK, l_whence=SEEK_SET, l_start=0, l_len=1}`; old versions leave out `l_`. Of some commands a process, too.
+/// Reads `struct flock` of fcntl(2): `{l_type=F_WRLCK, l_whence=SEEK_SET, l_start=0, l_len=1}`, with `l_pid` for some commands;
+/// old versions leave out `l_`.
 pub fn lock(event: &mut Event, arg: &[u8]) -> Printed {
     if arg.first() != Some(&b'{') || elsewhere(arg) {
         return absent(arg);
@@ -119,12 +121,12 @@ pub fn lock(event: &mut Event, arg: &[u8]) -> Printed {
     for ((col, kinds), value) in fields.into_iter().zip(values) {
         event.set(col, number(value, kinds)?.ok_or(Why::Argument)?);
     }
-    // With `-Y` the process has its name behind it.
+    // With `-Y` the process id has the process's name behind it.
     if values[4].is_none_or(forms::number) { Ok(true) } else { Err(Why::Argument) }
 }
 
-/// Number and total length of the buffers of `[{iov_base=.., iov_len=5}, ..]`, in old versions `[{.., 5}, ..]`; unknown when
-/// strace cut the array short.
+/// Number and total length (bytes) of the buffers of `[{iov_base=.., iov_len=5}, ..]`, in old versions `[{.., 5}, ..]`; `None`
+/// when strace cut the array short or printed its address.
 pub fn buffers(arg: &[u8]) -> Result<Option<(i64, i64)>, Why> {
     let Some(mut rest) = arg.strip_prefix(b"[").and_then(|arg| arg.strip_suffix(b"]")) else {
         return absent(arg).map(|_| None);

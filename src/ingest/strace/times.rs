@@ -1,4 +1,4 @@
-//! Times that calls set and see.
+//! Reads the times that calls set and see.
 
 use super::forms;
 use super::lex;
@@ -8,30 +8,31 @@ use crate::ingest::doubt::{Doubt, Doubts};
 use crate::ingest::parse::Why;
 use crate::syscall::Syscall;
 
-/// UTIME_NOW and UTIME_OMIT in place of nanoseconds (utimensat(2)).
+/// UTIME_NOW in place of nanoseconds: the current time (utimensat(2)).
 const NOW: i64 = libc::UTIME_NOW;
+/// UTIME_OMIT in place of nanoseconds: the time is left unchanged (utimensat(2)).
 const OMIT: i64 = libc::UTIME_OMIT;
 
-/// A time of which seconds and nanoseconds were printed.
+/// A time in ns since 1970, of which seconds and nanoseconds were printed; `None` when one is missing or malformed.
 pub fn pair(seconds: Option<&[u8]>, part: Option<&[u8]>) -> Option<i64> {
     Some(nanos(lex::value(seconds?, &[])?, lex::value(part?, &[])?))
 }
 
 /// Access and modification time that a call sets.
 pub struct Set {
-    /// Both, in nanoseconds.
+    /// Access and modification time, ns since 1970 ([`TIME_NOW`] and [`TIME_OMIT`] have values of their own).
     pub times: [i64; 2],
-    /// Is a fraction of a second more than a second? Kernels refuse that.
+    /// Is a fraction of a second negative, or a second or more? Kernels refuse that.
     pub wild: bool,
 }
 
-/// Access and modification time that a call sets; nothing when the log does not have them.
+/// The access and modification time that a call sets; `None` when the log does not have them.
 ///
 /// Forms: NULL, `[{tv_sec=.., tv_nsec=..} /* .. */, UTIME_OMIT]`, `{actime=.., modtime=..}`; in older versions
 /// `[{1300000000, 7}, UTIME_OMIT]`, `{{1300000000, 7}, {1300000002, 9}}`, and of utime `[2011/03/13-07:06:40, ..]`.
 ///
 /// # Errors
-/// When they are there and not understood.
+/// When they are printed and not understood.
 pub fn both(call: Syscall, arg: &[u8], doubts: &mut Doubts) -> Result<Option<Set>, Why> {
     let plain = |times| Ok(Some(Set { times, wild: false }));
     if matches!(arg, b"NULL" | b"0") {
@@ -49,7 +50,7 @@ pub fn both(call: Syscall, arg: &[u8], doubts: &mut Doubts) -> Result<Option<Set
     };
     let Some((two, None)) = lex::split(inner) else { return Err(Why::Argument) };
     let [at, mt] = two.as_slice() else { return Err(Why::Argument) };
-    // `-s 1` leaves the second.
+    // `-s 1` leaves out the second.
     if *mt == b"..." {
         return Ok(None);
     }
@@ -61,7 +62,7 @@ pub fn both(call: Syscall, arg: &[u8], doubts: &mut Doubts) -> Result<Option<Set
     Ok(Some(Set { times: [atime, mtime], wild: wild || wild2 }))
 }
 
-/// A time, and whether its fraction of a second is more than one.
+/// A time in ns since 1970, and whether its fraction of a second is out of range.
 fn time(call: Syscall, text: &[u8]) -> Option<(i64, bool)> {
     let is = |name: &[u8]| text.strip_prefix(name).is_some_and(|rest| matches!(rest.trim_ascii(), [] | [b'/', b'*', ..]));
     if is(b"UTIME_NOW") {
@@ -70,7 +71,7 @@ fn time(call: Syscall, text: &[u8]) -> Option<(i64, bool)> {
     if is(b"UTIME_OMIT") {
         return Some((TIME_OMIT, false));
     }
-    // A date in a comment may stand behind.
+    // A comment with the date may follow.
     let (fields, behind) = lex::split_braces(text.strip_prefix(b"{")?)?;
     if !matches!(behind.trim_ascii(), [] | [b'/', b'*', .., b'*', b'/']) {
         return None;
@@ -87,12 +88,12 @@ fn time(call: Syscall, text: &[u8]) -> Option<(i64, bool)> {
     }
 }
 
-/// Seconds since 1970.
+/// Whole seconds since 1970, as ns.
 fn whole(text: &[u8]) -> Option<i64> {
     Some(nanos(lex::value(text, &[])?, 0))
 }
 
-/// `2011/03/13-07:06:40`, of whatever zone the tracer was in.
+/// `2011/03/13-07:06:40` as ns since 1970; the zone is unknown and taken as UTC.
 fn date(text: &[u8]) -> Option<i64> {
     let text = std::str::from_utf8(text).ok()?;
     let mut parts = text.split(['/', '-', ':']).map(|part| part.parse::<i64>().ok().filter(|part| (0..10_000).contains(part)));
@@ -102,7 +103,7 @@ fn date(text: &[u8]) -> Option<i64> {
     if !(1..=12).contains(&month) || parts.next().is_some() {
         return None;
     }
-    // Days since 1970-01-01 of a year that begins in March.
+    // Days since 1970-01-01, in years that begin in March.
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 719_469;
     (days * 86_400 + hour * 3_600 + minute * 60 + second).checked_mul(1_000_000_000)
