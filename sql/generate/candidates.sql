@@ -1,7 +1,7 @@
 -- The ops that could be replayed, under the names that `--where` knows: those of table ops.
 --
--- One row per event or inserted op of fate op. A position is the argument where the call has one, else where the shared
--- position of its descriptor was. Calls with two descriptors take positions by pointer, and having none means something.
+-- One row per event or inserted op of fate op. `offset` is the argument where the call has one, else the shared position of its
+-- descriptor at that moment. Calls with two descriptors pass positions by pointer, and NULL there has a meaning of its own.
 --
 -- @needs walk
 -- @from walk pos

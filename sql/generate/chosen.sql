@@ -1,8 +1,9 @@
--- The walk after `--where`: what was not chosen is dropped as filtered, and no later stage can tell the difference.
+-- The walk after `--where`: an op that was not chosen has fate drop with reason filtered, and no later stage can tell the
+-- difference.
 --
--- Without `--where` this stage is not run and the walk is taken as it is. Seeks come in between, as ops of origin seek.
--- Both inputs are in order, and are merged: nothing is sorted. A seek reads its descriptor (kind 0) and writes its shared
--- position (kind 1).
+-- Without `--where` this stage is not run and the walk is taken as it is. The seeks of stage `seeks` come in between, as ops of
+-- origin seek. Both inputs are in order, and are merged: nothing is sorted. A seek reads its open file description (resource of
+-- kind 0) and writes its shared position (kind 1).
 --
 -- @needs walk wanted seeks
 -- @order pos

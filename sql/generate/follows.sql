@@ -1,11 +1,11 @@
 -- Which ops must follow which: every edge that a resource asks for.
 --
--- All of a phase comes after all of the one before it. Inside a lane that is so anyway, so it is enough that the first op
+-- All ops of a phase come after all of the phase before it. Inside a lane that is so anyway, so it is enough that the first op
 -- of each lane in a phase follows the last op of every other lane in the phase before; earlier phases follow from that.
 --
--- Where a crowd of lanes meets a crowd (a thousand ranks wrote a file, and now each reads it) this would be an edge for
--- every pair. Then the first op of the later phase is a gate: it alone follows all of the phase before, and the other
--- lanes follow it. That asks for a little more than the resource does, and for one edge per lane instead of thousands.
+-- Where many lanes follow many (a thousand ranks wrote a file, and now each reads it) this would be an edge for every pair.
+-- Then the first op of the later phase is a gate: it alone follows all of the phase before, and the other lanes follow it. That
+-- asks for a little more than the resource does, and needs one edge per lane instead of thousands.
 --
 -- @needs phases
 -- @from edges op_id lane after after_lane

@@ -1,4 +1,4 @@
--- Where the ops of each lane are, and its edges.
+-- For each lane which rows of tables ops and edges are its own, and sums over its ops.
 --
 -- Ops and edges are sorted by lane, so a lane is a run of rows: its first row is the number of rows of the lanes before
 -- it.

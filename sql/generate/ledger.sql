@@ -1,4 +1,4 @@
--- Sums for the manifest, by what became of the rows.
+-- Counts of events and inserted ops for the manifest, by tag, fate, origin and reason.
 --
 -- The rows of tag event add up to the number of events.
 --

@@ -1,8 +1,8 @@
 -- What is replayed: one row per op, by lane, inside a lane in order.
 --
--- Op ids are dense in order of effect over all lanes. The stage gives the ops in this order, and the writer puts those
--- of a lane together as they come. A position is the argument where the call has one, else where the shared position
--- of its descriptor was. Calls with two descriptors take positions by pointer, and having none means something.
+-- Op ids are dense in order of effect over all lanes. The stage gives the ops in this order, and the writer puts those of a
+-- lane together as they come. `offset` is the argument where the call has one, else the shared position of its descriptor at
+-- that moment. Calls with two descriptors pass positions by pointer, and NULL there has a meaning of its own.
 --
 -- @needs chosen
 -- @from ops

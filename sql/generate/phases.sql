@@ -1,6 +1,6 @@
--- The phases of contended resources: touches of one phase commute, those of one and the next do not.
+-- The phases of contended resources: touches within a phase commute, those of one phase and the next do not.
 --
--- A phase ends where the way of touching changes, and after every span of writes. What is sorted is integers.
+-- A phase ends where the access (read, add or write) changes, and after every span of writes. Only integers are sorted.
 --
 -- @needs contended
 -- @from measures resource

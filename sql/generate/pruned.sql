@@ -1,8 +1,8 @@
--- Which edges say something new.
+-- Which edges are needed: those that do not follow from others.
 --
--- An edge that follows from the order inside lanes and from other edges that are kept is not kept itself, so however
--- lanes are folded onto workers, the edges that are kept are enough. `held` is the longest path to the op, over lanes and
--- edges, less what its own lane has done before it.
+-- An edge that follows from the order inside lanes and from other edges that are kept is not kept itself, so however lanes are
+-- folded onto workers, the edges that are kept are enough. `ops_held` and `ns_held` are the longest path to the op, over lanes
+-- and edges, less what its own lane has done before it.
 --
 -- @needs follows
 -- @order op_id

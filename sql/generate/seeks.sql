@@ -1,8 +1,8 @@
--- Where `--where` puts a descriptor back in its place: an lseek before the next call that starts from a position which a
--- call that was left out had moved.
+-- The seeks that `--where` needs: an lseek before each call that starts from the shared position of its descriptor, when the
+-- call that moved this position last was left out.
 --
--- The lseek takes the number before that call's position, or the one before that for its second descriptor.
--- Only the positions of the calls are sorted by descriptor; the rest is looked up in the walk, which keeps its order.
+-- The `pos` of the lseek is that of the call less 1, or less 2 for the call's second descriptor. Only the positions of the
+-- calls are sorted by descriptor; the rest is looked up in the walk, which keeps its order.
 --
 -- @needs walk wanted
 -- @order pos
@@ -14,8 +14,8 @@
 -- @from walk at_path
 -- @column goal BIGINT the position
 WITH
--- Calls that start from the position of their descriptor and move it. Only seeks have a whence: all but one (1: from where
--- the position is) start from anywhere.
+-- Calls that start from the shared position of their descriptor and move it. Only seeks have a whence: with any but SEEK_CUR
+-- (1) they do not depend on where the position was.
 moves AS (
     SELECT pos, 0 AS side, ofd, coalesce(whence <> 1, false) AS anywhere
     FROM walk

@@ -1,8 +1,8 @@
--- Who touches what: the spans of ops in which a lane touches a resource in one way, and nobody in another.
+-- Who touches what: from which op to which a lane touches a resource in one way, while no other lane touches it in another.
 --
--- A resource is a number: its id, times 16, and its kind. Touches of ops that are not replayed do not count, but what
--- such rows say of the start and the end of processes and threads does, for the op of that lane before or after. Open
--- file descriptions that one lane had to itself are left out: nobody waits for it.
+-- A resource is a number: its id, times 16, and its kind. Touches of ops that are not replayed do not count, but what such rows
+-- say of the start and the end of processes and threads does, for the op of that lane before or after. Open file descriptions
+-- that only one lane used are left out: no other lane waits for them.
 --
 -- @needs chosen
 -- @from measures resource access

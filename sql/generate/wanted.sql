@@ -1,4 +1,4 @@
--- What `--where` leaves to be replayed.
+-- The ops that are replayed with `--where`.
 --
 -- The ops it picks (relation picked), and what they cannot do without: the opens and closes of every descriptor they
 -- use, and of the directories those opens start at. The first op on a description is its open, and the last its close: what

@@ -1,4 +1,4 @@
--- Each second of each block device behind the targets of a run, and of `all` disks of the machine.
+-- Activity per second of each block device behind the targets of a run, and of `all` disks of the machine together.
 --
 -- @needs samples
 -- @column name VARCHAR the device, or all
@@ -29,7 +29,7 @@ SELECT
     sum(grown) FILTER (WHERE metric = 'written_bytes') AS written_bytes,
     sum(grown) FILTER (WHERE metric = 'flushes') AS flushes,
     CAST(sum(grown) FILTER (WHERE metric = 'queue_ns') AS DOUBLE) / nullif(max(length), 0) AS queue,
-    -- The kernel counts whole milliseconds, which may end just behind the sample.
+    -- The kernel counts busy time in whole milliseconds, which may end just after the sample: the share would be above 1.
     least(CAST(sum(grown) FILTER (WHERE metric = 'busy_ns') AS DOUBLE) / nullif(max(length), 0), 1.0) AS busy
 FROM steps
 WHERE since IS NOT NULL

@@ -1,7 +1,7 @@
 -- Edges whose ends were issued in the wrong order: none, when a replay keeps the resource order.
 --
--- An op has begun before an op that it must follow was done. Needs the workload and a run of it. Runs with
--- `--order thread` promises nothing and may have some.
+-- Each row is an op that began before an op that it must follow was done. Needs the workload and a run of it. Runs with
+-- `--order thread` promise nothing and may have some.
 --
 -- @needs edges results
 -- @column op_id BIGINT the op that should have waited

@@ -40,7 +40,7 @@ steps AS (
     FROM samples
     WINDOW before AS (PARTITION BY kind, name, metric ORDER BY taken)
 ),
--- A sample is late rather than early; half a second more gives the second that it begins.
+-- A sample is taken late rather than early: its time and half a second, cut to seconds, is the second that it begins.
 machine AS (
     SELECT
         (since + 500000000) / 1000000000 AS second,

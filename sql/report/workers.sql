@@ -1,4 +1,5 @@
--- What each worker did, and what it cost to wait: for its order, for its pace, or for its next ops to be read.
+-- What each worker (replay thread) did, and how long it waited between calls: for its order, for its pace, or for its next ops
+-- to be read.
 --
 -- @needs results
 -- @column worker BIGINT the worker
