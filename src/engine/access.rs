@@ -4,14 +4,14 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, plan_err};
 use datafusion::logical_expr::{DdlStatement, LogicalPlan};
 
-/// What SQL may do to files.
+/// What a SQL statement may do to files: nothing beside the registered tables, or anything.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Access {
     /// Read the registered tables, and create or drop views and in-memory tables. Statements that write, copy or set
     /// options are refused.
     #[default]
     Tables,
-    /// Read and write any file, with the rights of the user.
+    /// Also read and write any file, with the rights of the user (`--allow-files`).
     Files,
 }
 

@@ -111,7 +111,7 @@ mod tests {
         Parser::new(dialect).try_with_sql(text)?.parse_expr()
     }
 
-    /// An expression in all its parentheses.
+    /// An expression as text with all its parentheses, which show how operators bind.
     fn full(expr: Expr) -> String {
         match expr {
             Expr::Nested(inner) => full(*inner),

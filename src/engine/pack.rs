@@ -21,7 +21,7 @@ pub type Place = (u32, u16);
 /// Rows in a packed batch, at most.
 pub const ROWS: usize = u16::MAX as usize;
 
-/// A record batch in compact form.
+/// A record batch whose columns are stored in compact form.
 #[derive(Debug)]
 pub struct Packed {
     columns: Vec<Column>,
@@ -29,7 +29,7 @@ pub struct Packed {
 
 #[derive(Debug)]
 enum Column {
-    /// No row has a value.
+    /// A column in which no row of the batch has a value.
     Empty,
     Ints(Ints),
     /// Each distinct text once, and for each row the number of its text; NULL is the last text, if some rows have none.
@@ -42,7 +42,7 @@ enum Column {
         keys: UInt8Array,
         list: ArrayRef,
     },
-    /// Any other column, not packed.
+    /// A column of any other type, kept as it is.
     Plain(ArrayRef),
 }
 
@@ -56,7 +56,7 @@ struct Ints {
 
 #[derive(Debug)]
 enum Above {
-    /// All values are the same.
+    /// All values are the least value, so nothing is stored per row.
     Zero,
     One(Vec<u8>),
     Two(Vec<u16>),

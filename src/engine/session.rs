@@ -48,7 +48,7 @@ const MERGED: usize = 8;
 /// Stack of the threads that plan and run queries, bytes: planning recurses, and deeply in a debug build.
 const STACK: usize = 16 << 20;
 
-/// How an engine is set up.
+/// Settings of an [`Engine`]: threads, memory, spilling, and what SQL may do.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Number of threads, and of partitions of a plan; `None`: one per processor.
@@ -57,7 +57,7 @@ pub struct Settings {
     pub memory: u64,
     /// Directory in which they spill; `None`: the system's directory for temporary files.
     pub spill: Option<PathBuf>,
-    /// Configuration of the model that `virtualize` runs: the places whose files it leaves out.
+    /// Configuration of the model that `virtualize` runs: which paths it leaves out, and what is known of the capture's start.
     pub places: Config,
     /// Whether SQL may read and write files beside the registered tables.
     pub access: Access,

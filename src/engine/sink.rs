@@ -23,17 +23,17 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use xxhash_rust::xxh3::Xxh3Default;
 
-/// Rows that are handed to the Parquet writer at once.
+/// Rows that are handed to the Parquet writer at once. Row groups are multiples of it.
 const CHUNK: usize = 8192;
 /// Batches that may wait between the query and the writer's thread: both work at once, and little memory is held.
 const AHEAD: usize = 2;
 
-/// What [`write`] has written.
+/// What [`write()`] has written.
 #[derive(Clone, Copy, Debug)]
 pub struct Written {
-    /// Number of rows.
+    /// Number of rows in the file.
     pub rows: u64,
-    /// xxh3 of the file's bytes.
+    /// 64-bit hash (xxh3) of the file's bytes.
     pub hash: u64,
 }
 

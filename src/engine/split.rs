@@ -10,24 +10,24 @@ pub struct Cut<'a> {
     pub ended: Vec<&'a str>,
     /// The text after the last `;`.
     pub rest: &'a str,
-    /// What [`Cut::rest`] is.
+    /// Kind of the text after the last `;`: blank, a statement begun, one that ends inside a quote, or no SQL.
     pub is: Rest,
 }
 
 /// What the text after the last `;` is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rest {
-    /// Only blanks and comments.
+    /// Only blanks and comments follow the last `;`.
     Blank,
     /// A statement that no `;` ends, or the beginning of one.
     Begun,
     /// A beginning of a statement that ends inside a quoted text, a quoted name or a comment.
     Inside,
-    /// Not SQL, whatever may follow.
+    /// Text that no SQL begins with, whatever may follow.
     Wrong,
 }
 
-/// Cuts a text into statements.
+/// Cuts SQL text into statements at each `;` outside quotes and comments.
 pub fn cut(sql: &str) -> Cut<'_> {
     let mut tokens = Vec::new();
     let read = Tokenizer::new(&POSTGRES, sql).tokenize_with_location_into_buf(&mut tokens);

@@ -33,7 +33,7 @@ const WORD: &str = "{arguments}";
 /// A stage: a named relation and the SQL file that defines it.
 #[derive(Clone, Debug)]
 pub struct Stage {
-    /// Name of the relation, and stem of the file.
+    /// Name of the relation that the stage defines, and stem of its file.
     pub name: &'static str,
     /// Contents of the SQL file, head comments included.
     pub sql: Cow<'static, str>,

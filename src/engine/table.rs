@@ -28,7 +28,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-/// How text columns of a table are decoded.
+/// How text columns of a Parquet table are decoded: copied, or as views.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Texts {
     /// As strings of their own, copied out of the Parquet pages.

@@ -25,7 +25,7 @@ use futures::future::{try_join, try_join_all};
 use futures::{SinkExt, StreamExt, stream};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Batches that may wait in the queue of a reader.
+/// Batches of a relation that may wait in the queue of one reader.
 const AHEAD: usize = 2;
 
 /// A relation that is computed once and streamed to all queries that read it.

@@ -16,7 +16,7 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Counts one event.
+    /// Counts one event: its time, and its syscall.
     pub fn note(&mut self, event: &Event) {
         if let Some(ts) = event.int(Col::Ts) {
             self.first = Some(self.first.map_or(ts, |first| first.min(ts)));

@@ -51,12 +51,12 @@ impl Key {
         Key { at, tie: (input << 52) | ((line.wrapping_mul(ROOM) & ((1 << 52) - 1)) + ROOM / 2) }
     }
 
-    /// The key just before this one.
+    /// The key just before this one, for an event that a repair puts there.
     pub fn before(self) -> Key {
         Key { tie: self.tie - 1, ..self }
     }
 
-    /// The key just after this one.
+    /// The key just after this one, for an event that a repair puts there.
     pub fn after(self) -> Key {
         Key { tie: self.tie + 1, ..self }
     }
@@ -108,11 +108,11 @@ impl Placed {
 pub struct Ticket {
     /// The event's place in the order.
     pub key: Key,
-    /// Instant at which the call was entered.
+    /// Instant at which the call was entered, in the unit of [`Key::at`].
     pub entry: i64,
-    /// Instant at which the call returned.
+    /// Instant at which the call returned, in the unit of [`Key::at`].
     pub exit: i64,
-    /// Captured thread id.
+    /// Captured id of the thread that made the call.
     pub tid: i64,
     /// Is it a call that was refused a lock (EAGAIN or EACCES)?
     pub refused: bool,

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-/// Rows that are encoded or merged at once.
+/// Rows of events that are encoded or merged at once.
 const BATCH: usize = 8 * 1024;
 
 /// Makes, merges and finishes the sorted streams of events of a capture, in the directory of its draft.

@@ -13,7 +13,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Counts by name.
+/// Counts by name, such as events by reason or entries by kind.
 pub type Count = BTreeMap<String, u64>;
 
 /// Counts of what generate did, as printed. The manifest of the workload has the same keys.
@@ -64,12 +64,12 @@ pub struct Summary {
     pub seconds: f64,
 }
 
-/// Answers of the model of one kind.
+/// How many answers of one kind the model gave, and how many of them it inferred.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Inferences {
-    /// Number of answers.
+    /// Number of answers of this kind that the model gave.
     pub answers: u64,
-    /// Those that follow from earlier calls, and that no observation in the kernel showed.
+    /// Answers that follow from earlier calls, and that no observation in the kernel showed.
     pub inferred: u64,
 }
 

@@ -44,7 +44,7 @@ impl Doubts {
         self.0[doubt as usize] += count;
     }
 
-    /// Adds the counts of another.
+    /// Adds the doubts that were counted elsewhere, kind by kind.
     pub fn merge(&mut self, other: &Doubts) {
         for (sum, count) in self.0.iter_mut().zip(other.0) {
             *sum += count;

@@ -11,7 +11,7 @@ impl Exits {
         Some((tid / 64, 1 << (tid % 64)))
     }
 
-    /// Notes that a thread has ended.
+    /// Notes that the thread with this id has ended.
     pub fn add(&mut self, tid: i64) {
         if let Some((word, bit)) = Exits::place(tid) {
             self.0.resize(self.0.len().max(word + 1), 0);

@@ -44,12 +44,12 @@ use std::path::{Path, PathBuf};
 pub enum Format {
     /// I/O Riot `.capture`, versions 1 to 5.
     Capture,
-    /// The output of strace.
+    /// The output of strace, in its usual variants.
     Strace,
 }
 
 impl Format {
-    /// Every format.
+    /// Every format of text captures.
     pub const ALL: &'static [Format] = &[Format::Capture, Format::Strace];
 
     /// Name of the format on the command line and in manifests.
@@ -85,7 +85,7 @@ impl Format {
 /// What `ioriot ingest` is asked to do.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The text captures to read.
+    /// The text captures to read: files, or standard input.
     pub inputs: Vec<Input>,
     /// Directory of the capture dataset to make; with several hosts, the directory that gets one dataset `host=NAME`
     /// for each.

@@ -30,9 +30,9 @@ words! {
 /// When a line says that its call began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stamp {
-    /// The line has no time.
+    /// The line tells no time.
     None,
-    /// Nanoseconds since 1970.
+    /// A time in nanoseconds since 1970 (`strace -ttt`).
     Unix(i64),
     /// Time of day: nanoseconds since midnight.
     Day(i64),
@@ -47,11 +47,11 @@ pub enum Stamp {
 pub struct Parsed {
     /// Line number, from 1.
     pub line: u64,
-    /// The time on the line.
+    /// The time on the line, as its format tells it.
     pub stamp: Stamp,
     /// The thread id on the line; `None` when the format leaves it out because there is only one thread.
     pub tid: Option<i64>,
-    /// What the line tells.
+    /// What the line tells of: a call, a half of one, or the end of a thread.
     pub what: What,
 }
 

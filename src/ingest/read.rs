@@ -26,7 +26,7 @@ const PATIENCE: libc::c_int = 200;
 pub enum Input {
     /// A file, maybe compressed.
     Path(PathBuf),
-    /// Standard input.
+    /// Standard input, maybe compressed.
     Stdin,
 }
 

@@ -19,20 +19,20 @@ use std::collections::{HashMap, HashSet};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Clock {
-    /// Nanoseconds since 1970.
+    /// Times are nanoseconds since 1970 (CLOCK_REALTIME).
     Unix,
-    /// Nanoseconds since boot.
+    /// Times are nanoseconds since boot.
     Boot,
-    /// Nanoseconds since the midnight before the first line (`strace -t`, `-tt`).
+    /// Times are nanoseconds since the midnight before the first line (`strace -t`, `-tt`).
     Day,
-    /// Nanoseconds since the first line (`strace -r`).
+    /// Times are nanoseconds since the first line (`strace -r`).
     Relative,
     /// The input has no times.
     None,
 }
 
 impl Clock {
-    /// The word in the manifest.
+    /// Name of the clock in the manifest.
     pub const fn name(self) -> &'static str {
         match self {
             Clock::Unix => "unix",
@@ -86,11 +86,11 @@ pub struct Sequencer<'a> {
     midnight: i64,
     /// Number of first halves that were joined with a second.
     pub halves: u64,
-    /// Number of events placed.
+    /// Number of events that were placed in the order and handed on.
     pub events: u64,
     /// Number of lines about the end of a killed thread that are notes after all, since its exit call had been seen.
     pub notes: u64,
-    /// Lines rejected while sequencing: halves that do not fit.
+    /// Lines rejected while sequencing, such as halves that do not fit.
     pub rejects: Vec<Reject>,
     /// Counts of what was read here without being sure of it.
     pub doubts: Doubts,

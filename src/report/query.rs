@@ -18,7 +18,7 @@ use std::path::PathBuf;
 pub enum Source {
     /// SQL given as an argument.
     Text(String),
-    /// A file with SQL.
+    /// Path of a file with SQL.
     File(PathBuf),
     /// Standard input: the interactive prompt on a terminal, else SQL that is piped in.
     Prompt,

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 /// A query session: a SQL engine with all tables of some datasets registered.
 pub struct Desk {
-    /// The SQL engine.
+    /// The SQL engine in which the datasets' tables and views are registered.
     pub engine: Engine,
     /// Ready-made views that cannot be asked of these datasets, by name, with the reason.
     pub missing: BTreeMap<&'static str, String>,

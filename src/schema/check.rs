@@ -73,7 +73,7 @@ impl Read for Cursor {
 /// A Parquet file whose footer was read and checked against the file and the limits.
 #[derive(Clone, Debug)]
 pub struct Checked {
-    /// The open file.
+    /// The open file, to be read by position.
     pub file: Parquet,
     /// The decoded footer: schema, row groups, column chunks, and the page index if it was read.
     pub contents: Arc<ParquetMetaData>,

@@ -45,9 +45,9 @@ pub struct Draft {
 /// What becomes of a draft that is dropped without being committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
-    /// It is removed.
+    /// The draft is removed.
     Goes,
-    /// It stays on disk as it is.
+    /// The draft stays on disk as it is.
     Stays,
 }
 

@@ -8,11 +8,11 @@ use std::sync::Arc;
 /// Type of a column of a table: plain types that every Parquet reader understands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Type {
-    /// 64-bit integer.
+    /// Signed 64-bit integer.
     Int,
     /// UTF-8 text; paths in the form of [`crate::text`].
     Text,
-    /// True or false.
+    /// Truth value.
     Bool,
 }
 
@@ -36,14 +36,14 @@ impl Type {
     }
 }
 
-/// A column of a table.
+/// Definition of a column of a dataset's table.
 #[derive(Clone, Copy, Debug)]
 pub struct Column {
-    /// Name in SQL and Parquet.
+    /// Name of the column in SQL and Parquet.
     pub name: &'static str,
-    /// Type of its values.
+    /// Type of the column's values.
     pub ty: Type,
-    /// May a value be absent (NULL)?
+    /// May a value of the column be absent (NULL)?
     pub nullable: bool,
     /// Meaning of its values, with unit, for docs/SCHEMA.md and the metadata of files.
     pub doc: &'static str,
@@ -153,7 +153,7 @@ impl Table {
         }
     }
 
-    /// Every table.
+    /// Every table of every kind of dataset.
     pub const ALL: &'static [Table] = &[
         Table::Events,
         Table::Rejects,

@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 /// A table function that streams over one relation: what it takes, in which order, and what it makes of it.
 pub trait Function: Debug + Send + Sync {
-    /// The function's name in SQL.
+    /// Name of the table function in SQL.
     fn name(&self) -> &'static str;
 
     /// The schema of all columns that the function can make of this relation.
@@ -53,9 +53,9 @@ pub trait Function: Debug + Send + Sync {
 /// A sort key: a column and its direction.
 #[derive(Clone, Copy, Debug)]
 pub enum Key {
-    /// Ascending.
+    /// By this column, ascending.
     Up(&'static str),
-    /// Descending.
+    /// By this column, descending.
     Down(&'static str),
 }
 

@@ -9,10 +9,10 @@ use crate::text;
 use arrow::datatypes::{DataType, Field, FieldRef};
 use std::sync::Arc;
 
-/// A column that the walk adds.
+/// A column that the walk (`virtualize`) adds to its input: name, meaning, and how its value is read.
 #[derive(Debug)]
 pub struct StepColumn {
-    /// Name in SQL.
+    /// Name of the column in SQL.
     pub name: &'static str,
     /// Its meaning, as Markdown; empty when it is that of the column of the same name in table ops or fates.
     doc: &'static str,
@@ -22,7 +22,7 @@ pub struct StepColumn {
 /// How a column's value is read, from a step and from a fact. Rows without a value have NULL.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Get {
-    /// The kind of the row ([`Tag`]).
+    /// The kind of the row ([`Tag`]): of a step by its origin, of a fact its own.
     Tag,
     /// Position of the row in the order of effects.
     Pos,
@@ -84,38 +84,50 @@ step! {
 pub enum Tag {
     /// A captured event.
     Event,
-    /// A file, directory or other path that must exist, or must not, before the replay.
+    /// An op that the model inserted: no captured event is this op.
     Insert,
-    /// What must exist before.
+    /// A path that must exist, or must not, before the replay (an entry of the fileset).
     Fileset,
     /// A range of bytes of a file of the fileset: one that is read, or a hole.
     Extent,
-    /// A path that must be there after the replay.
+    /// The state of a path that the model predicts for the end of the replay.
     Expect,
-    /// How often the model had to guess something of one kind.
+    /// A count: how often the model had to guess something of one kind.
     Guess,
-    /// How many answers of one kind the model gave, and how many of them were observed.
+    /// A count: how many answers of one kind the model gave, and how many of them were observed.
     Evidence,
 }
 
-/// The words of [`Tag`], in its order.
+/// The words of [`Tag`] in column `tag`, in the order of its variants.
 pub(super) const TAGS: [&str; 7] = ["event", "insert", "fileset", "extent", "expect", "guess", "evidence"];
 
 /// A fact that the model knows once all events have been seen: an entry of the fileset, an extent, an expectation, or a
 /// count.
 #[derive(Clone, Copy, Debug)]
 pub struct Fact<'a> {
+    /// Kind of the fact; never [`Tag::Event`] or [`Tag::Insert`].
     pub tag: Tag,
+    /// Absolute path that the fact is about; `None` for counts.
     pub path: Option<&'a Name>,
+    /// Kind of file; for an extent `read` or `hole`; for a count what is counted.
     pub kind: &'static str,
+    /// Of an extent its first byte; of [`Tag::Evidence`] how many answers were observed.
     pub offset: Option<i64>,
+    /// Size of the file or length of the extent, bytes; of a count the count.
     pub size: Option<i64>,
+    /// Of a fileset entry: was its size observed, rather than inferred?
     pub exact: Option<bool>,
+    /// Of a fileset entry: permission bits, when known.
     pub perm: Option<i64>,
+    /// Of a fileset entry: user id of its owner, when known.
     pub owner: Option<i64>,
+    /// Of a fileset entry: group id, when known.
     pub group: Option<i64>,
+    /// Of a fileset entry: modification time, ns since 1970, when known.
     pub mtime: Option<i64>,
+    /// Content of a symlink, or the file that a hard link is made to.
     pub target: Option<&'a Name>,
+    /// Of a fileset entry: names of its extended attributes.
     pub xattrs: &'a [Name],
 }
 

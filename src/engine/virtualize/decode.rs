@@ -49,7 +49,7 @@ pub fn arrow_type(field: &Field) -> DataType {
     }
 }
 
-/// Decodes the rows of batches into events.
+/// Decodes the rows of Arrow batches into events for the model.
 #[derive(Debug)]
 pub struct Decoder {
     syscall: usize,

@@ -22,7 +22,7 @@ use std::sync::Arc;
 /// Distance between the positions (`pos`) of two rows: stages insert rows at the numbers between.
 pub const STRIDE: i64 = 4;
 
-/// Builder of one column of the walk.
+/// Builder of one Arrow column of the walk, filled from steps and facts.
 #[derive(Debug)]
 pub struct Gather {
     get: Get,

@@ -17,7 +17,8 @@ use crate::model::Config;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::{DFSchema, Result, plan_err};
 
-/// Table function `virtualize`, with the configuration of the model: the places whose files it leaves out.
+/// Table function `virtualize`, with the configuration of the model: which paths it leaves out, and what is known of the
+/// capture's start.
 #[derive(Debug)]
 pub struct Virtualize(pub Config);
 

@@ -20,7 +20,7 @@ const FACTS: usize = 8192;
 // Bytes of paths and ranges of facts in a batch, about.
 const FACT_BYTES: usize = 4 << 20;
 
-/// State of one run of `virtualize`.
+/// State of one run of table function `virtualize`: the model, and where the walk is.
 pub struct Walk {
     /// The model; `None` once the last event has come.
     model: Option<Model>,
@@ -39,12 +39,12 @@ pub struct Walk {
     rows: Rows,
 }
 
-/// An output column.
+/// Where an output column of the walk comes from.
 #[derive(Debug)]
 enum Output {
     /// A column of the input, by its number, passed through.
     Passed(usize),
-    /// A column that the walk adds.
+    /// A column that the walk adds, with its builder.
     Made(Box<Gather>),
 }
 

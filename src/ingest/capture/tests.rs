@@ -1,4 +1,4 @@
-//! Lines of versions 3 and 4.
+//! Tests of parsing lines of `.capture` versions 1 to 4.
 
 use super::*;
 
@@ -97,7 +97,7 @@ fn calls_beyond_the_probes() {
     assert_eq!(parse("o=madvise;:,s=0;:,s=1;:,").unwrap_err(), Why::Key);
 }
 
-/// What becomes of a line.
+/// The reason for which a line is rejected, if it is.
 fn accounted(line: &str) -> Option<Why> {
     let mut batch = Batch::default();
     Capture.line(1, line.as_bytes(), &mut batch);
@@ -144,7 +144,7 @@ fn versions_1_and_2_have_milliseconds_and_no_duration() {
     assert_eq!((exit.syscall, exit.int(Col::Ts)), (Syscall::exit_group, Some(at)));
     let (link, _) = event(b"t=1511381122062;:,i=7764:8093;:,o=readlink;:,p=/l;:,s=5;:,").unwrap();
     assert_eq!((link.text(Text::Path2), link.success()), (None, Some(5)));
-    // Of a newer version it is a line that has lost its duration.
+    // With a time in ns it is a line of a newer version that has lost its duration.
     assert_eq!(event(b"t=1760000000000001000;:,i=1:1;:,o=sync;:,s=0;:,").unwrap_err(), Why::Key);
     assert!(detect(b"t=1511381122062;:,i=7764:8093;:,o=sync;:,s=0;:,\n"));
     assert!(!detect(b"t=1760000000000001000;:,i=1:1;:,o=sync;:,s=0;:,\n"));

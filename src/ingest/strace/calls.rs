@@ -11,7 +11,7 @@ use memchr::memmem;
 /// How to read numbers of syscalls that strace printed without a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Numbers {
-    /// As numbers of x86_64.
+    /// As syscall numbers of x86_64.
     X86_64,
     /// As unknown calls, except for numbers that mean the same on every architecture.
     Unknown,

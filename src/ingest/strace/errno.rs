@@ -14,7 +14,7 @@ macro_rules! errnos {
             match text { "Success" => Some(0), $($($text => Some($number),)?)* _ => None }
         }
 
-        /// Each errno with its text.
+        /// Each errno that has a text in glibc, with that text.
         #[cfg(test)]
         const TEXTS: &[(i32, &str)] = &[$($(($number, $text),)?)*];
     };

@@ -23,7 +23,7 @@ impl<'a> Args<'a> {
         }
     }
 
-    /// The arguments in order.
+    /// The printed arguments in order.
     pub fn as_slice(&self) -> &[&'a [u8]] {
         &self.list[..self.len]
     }
@@ -200,11 +200,11 @@ pub fn descriptor(text: &[u8]) -> Option<(i64, Option<Annotation>)> {
 /// A string argument as printed.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Printed {
-    /// The whole string, unescaped.
+    /// The whole string, with strace's escapes decoded.
     Whole(Vec<u8>),
     /// Cut by strace (`"..."...`), longer than a path can be, or printed as an address.
     Lost,
-    /// A NULL pointer.
+    /// A NULL pointer was printed: the call was given no string.
     Null,
 }
 

@@ -8,7 +8,7 @@ use memchr::{memchr, memmem};
 pub struct Prefix<'a> {
     /// The thread id (`-f`); `None` when the line has none.
     pub tid: Option<i64>,
-    /// The time (`-t`, `-tt`, `-ttt`, `-r`).
+    /// The time on the line (`-t`, `-tt`, `-ttt`, `-r`), if any.
     pub stamp: Stamp,
     /// The number of the syscall (`-n`); `None` when the line has none.
     pub number: Option<i64>,

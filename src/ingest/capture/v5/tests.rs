@@ -1,4 +1,4 @@
-//! Lines of version 5.
+//! Tests of parsing lines of `.capture` version 5.
 
 use super::*;
 use crate::syscall::Syscall;
@@ -77,7 +77,7 @@ fn the_end_is_read() {
     assert_eq!(end(b"# a comment"), None);
 }
 
-/// docs/FORMAT.md has a row for each key, and its example is one.
+/// docs/FORMAT.md has a row for each key of the format, and its example line parses.
 #[test]
 fn every_key_is_documented() {
     let page = include_str!("../../../../docs/FORMAT.md");
@@ -98,7 +98,7 @@ fn every_key_is_documented() {
     assert_eq!(end(last.as_bytes()).unwrap().unwrap().events, 14);
 }
 
-/// Lines that the probes wrote.
+/// Event lines that the SystemTap probes wrote (tests/data/v5-matrix.capture).
 fn real() -> Vec<Vec<u8>> {
     let text = include_bytes!("../../../../tests/data/v5-matrix.capture");
     text.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"n=")).map(<[u8]>::to_vec).collect()
@@ -137,7 +137,7 @@ fn a_line_in_another_is_glued() {
 }
 
 proptest! {
-    /// Whatever is done to a line: it is the same event, or none.
+    /// A line that was changed in any way gives the same event, or none.
     #[test]
     fn a_garbled_line_is_no_event(
         of in any::<prop::sample::Index>(),
@@ -154,7 +154,7 @@ proptest! {
                 1 => wrong.insert(at, byte),
                 2 if wrong.len() > 1 => drop(wrong.remove(at)),
                 _ => {
-                    // Where two processors wrote into one buffer.
+                    // As when two processors wrote into one buffer.
                     let other = other.get(&lines);
                     let from = at.min(other.len());
                     wrong.splice(at.., other[from..].iter().copied());

@@ -1,4 +1,4 @@
-//! What stands in a line beside what a call has is not overlooked, and what a kernel refuses was not done.
+//! Tests that damaged lines are rejected: text that no call has, and calls that no kernel lets succeed.
 
 use super::{parse, rejected};
 use crate::event::{AT_FDCWD, Col};
@@ -117,7 +117,7 @@ fn forms_of_arguments_that_versions_and_options_print() {
     }
 }
 
-/// The kernel looks at 32 bits of an int, and at the lower half of the number of buffers (import_iovec).
+/// The kernel reads only the lower 32 bits of a register that holds an int, and of the number of buffers (import_iovec).
 #[test]
 fn of_a_register_its_lower_half_counts() {
     for dirfd in ["0xffffffffffffff9c", "0xffffff9c", "0x7f0dffffff9c"] {

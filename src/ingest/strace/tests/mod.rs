@@ -420,7 +420,7 @@ fn what_was_printed_fits_what_came_back() {
     }
 }
 
-/// Forms of lines that a stricter reading had refused, each from a real log or a real run.
+/// Forms of lines that an earlier, stricter parser rejected, each from a real log or a real run.
 #[test]
 fn what_versions_and_options_print_in_their_own_way_is_read() {
     let calls = [
