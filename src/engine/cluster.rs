@@ -27,7 +27,7 @@ const RUN_BYTES: usize = 1 << 20;
 pub struct By {
     /// The column that rows are grouped by (the lane): a BIGINT without NULL.
     pub column: &'static str,
-    /// Bytes of packed rows to hold in memory before they are written to disk as a run.
+    /// Bytes of rows, packed, to hold in memory before they are written to disk as a run.
     pub memory: usize,
     /// Directory on whose file system the runs are made.
     pub dir: PathBuf,

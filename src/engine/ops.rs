@@ -42,7 +42,7 @@ pub struct Ops<'a> {
 }
 
 impl<'a> Ops<'a> {
-    /// For this batch; `fate` is the number of the column, which is of type [`words`].
+    /// Finds out which rows of this batch are ops; `fate` is the number of the column, which is of type [`words`].
     pub fn of(batch: &'a RecordBatch, fate: usize) -> Ops<'a> {
         let fates = batch.column(fate).as_dictionary::<UInt8Type>();
         let words = fates.values().as_string::<i32>();

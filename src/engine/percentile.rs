@@ -74,10 +74,11 @@ fn share(args: &AccumulatorArgs) -> Result<f64> {
 /// Low bits of a key of [`Bars::counts`] that hold the bar's number, which is below 2^13.
 const BAR: u32 = 16;
 
-/// A histogram for each group of a GROUP BY, and the share that is asked for.
+/// A histogram for each group of a GROUP BY, and the share that is asked for. A bar is a bucket of the histogram.
 struct Bars {
     share: f64,
-    /// Number of values in each bar of each group; the key is the group's number times 2^[`BAR`] plus the bar's.
+    /// Number of values in each bar (histogram bucket) of each group; the key is the group's number times 2^[`BAR`] plus the
+    /// bar's number.
     counts: HashMap<u64, u64>,
     /// The largest value of each group; -1 where a group has none.
     largest: Vec<i64>,

@@ -1,4 +1,4 @@
-//! The rules of DataFusion's physical optimizer, without those or with a cover around those that make answers wrong.
+//! The rules of DataFusion's physical optimizer; those that make answers wrong are left out or wrapped.
 
 use super::plain::Forget;
 use super::skip::Blind;

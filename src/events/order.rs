@@ -117,7 +117,7 @@ pub struct Ticket {
     /// Is it a call that was refused a lock (EAGAIN or EACCES)?
     pub refused: bool,
     slot: u32,
-    /// Has the event got its process already?
+    /// Is the process (`pid`) of the event known?
     settled: bool,
 }
 

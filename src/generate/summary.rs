@@ -49,7 +49,7 @@ pub struct Summary {
     pub inferences: BTreeMap<String, Inferences>,
     /// What the capture missed: counts of its table `losses`, by kind.
     pub losses: BTreeMap<Loss, u64>,
-    /// Of these losses those that are whole events, whose effects are unknown.
+    /// Number of [`Summary::losses`] that are whole events, whose effects are unknown.
     pub lost_events: u64,
     /// Number of edges (an op must follow an op of another lane), by kind of resource.
     pub edges: BTreeMap<String, Edges>,
@@ -89,9 +89,9 @@ pub struct Example {
     pub resource: String,
     /// Is the edge stored? Otherwise it follows from other edges and the order inside lanes.
     pub kept: bool,
-    /// The op that waits.
+    /// The op that waits, at the later end of the edge.
     pub op: Call,
-    /// The op that it waits for.
+    /// The op that it waits for, at the earlier end of the edge.
     pub after: Call,
 }
 

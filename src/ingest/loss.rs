@@ -13,9 +13,9 @@ use std::collections::BTreeMap;
 pub struct Tally {
     /// Number of headers of captures that promise a last line.
     begun: u64,
-    /// Contents of the last lines of such captures.
+    /// Contents of the last lines of such captures: the tracer's counts.
     ended: Vec<Ended>,
-    /// Number of events of such captures.
+    /// Number of events of captures that promise a last line.
     events: u64,
 }
 

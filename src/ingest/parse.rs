@@ -133,9 +133,9 @@ pub struct Batch {
     pub cut_paths: u64,
     /// Number of headers of captures that promise a last line (`.capture` version 5).
     pub begun: u64,
-    /// Contents of the last lines of such captures.
+    /// Contents of the last lines of captures: the tracer's counts.
     pub ended: Vec<Ended>,
-    /// Number of events of such captures.
+    /// Number of events of captures that promise a last line.
     pub marked: u64,
     /// Counts of what was read without being sure of it.
     pub doubts: Doubts,

@@ -16,7 +16,7 @@ const CHUNK: usize = 256 * 1024;
 /// Longest line that is kept, bytes. strace prints up to four bytes for each byte of data that it was told to show
 /// (`-s`).
 const LONGEST: usize = 8 << 20;
-/// Bytes that are kept of a longer line.
+/// Bytes that are kept of a line longer than [`LONGEST`].
 const START: usize = 256;
 /// How often a reader that waits for standard input checks whether its input is still wanted, milliseconds.
 const PATIENCE: libc::c_int = 200;

@@ -22,7 +22,7 @@ pub struct Ledger {
     pub headers: u64,
     /// Comment lines.
     pub comments: u64,
-    /// Lines about something else: signals, exits, banners, blank lines.
+    /// Lines that tell of no call: signals, exits, banners, blank lines.
     pub notes: u64,
     /// First lines of calls that strace printed in two halves.
     pub halves: u64,

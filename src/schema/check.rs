@@ -229,7 +229,7 @@ fn with_index(file: &Parquet, contents: ParquetMetaData, policy: PageIndexPolicy
 /// The fields of a page header (`PageHeader` of parquet.thrift) that are checked; -1 where one is missing.
 #[derive(Clone, Copy, Debug, Default)]
 struct Head {
-    /// Length of the header itself, bytes.
+    /// Length of the page header itself, bytes.
     length: u64,
     /// Type of the page: [`DATA`], [`DICTIONARY`] or [`DATA_V2`].
     kind: i64,
@@ -243,9 +243,11 @@ struct Head {
     rows: Option<i64>,
 }
 
-/// Types of pages (`PageType` of parquet.thrift).
+/// Type of a data page in its first form, V1 (`PageType` of parquet.thrift).
 const DATA: i64 = 0;
+/// Type of a dictionary page (`PageType` of parquet.thrift).
 const DICTIONARY: i64 = 2;
+/// Type of a data page V2 (`PageType` of parquet.thrift).
 const DATA_V2: i64 = 3;
 
 impl Head {

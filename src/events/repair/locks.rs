@@ -60,7 +60,7 @@ impl Claim {
 
 /// Longest time that a process is taken to need to end, ns: a traced one stops on the way and waits for its tracer.
 const DYING: i64 = 1_000_000_000;
-/// Number of the latest earlier claims on a file that are looked at.
+/// Number of earlier calls on locks of a file, the latest ones, that are looked at for each call.
 const LOOK: usize = 1024;
 
 /// Was the call refused a lock (fcntl(2) or flock(2) with EAGAIN or EACCES)?

@@ -22,7 +22,7 @@ use crate::syscall::{Def, Op, Role, Syscall, flag};
 pub struct Gaps {
     /// Number of arguments that are absent.
     absent: u64,
-    /// Whether the call can be known without the absent ones.
+    /// Whether the call can be known without its absent arguments.
     vital: Vital,
     /// Number of buffers of the vector that were printed, if all were.
     buffers: Option<i64>,
@@ -92,7 +92,7 @@ fn moved(event: &Event, printed: i64, ret: i64) -> bool {
 /// How the arguments of a call were printed.
 #[derive(Clone, Copy, Debug)]
 pub struct Form {
-    /// Were they printed to the end? Then none may be missing.
+    /// Were the arguments printed to the end? Then none may be missing.
     pub whole: bool,
     /// Is it a call by number, without a name? Then all argument registers are printed as numbers.
     pub numbered: bool,

@@ -107,8 +107,8 @@ pub fn string_len(text: &[u8]) -> Option<usize> {
     }
 }
 
-/// Length of the comment at the start of `text`, with its marks. With `-X verbose` comments nest: `0x1007 /* 0x7 /* MAP_??? */
-/// MAP_EXECUTABLE */`.
+/// Length of the comment at the start of `text`, with its marks. With `-X verbose` comments nest:
+/// `0x1007 /* 0x7 /* MAP_??? */|MAP_EXECUTABLE */`.
 pub fn comment_len(text: &[u8]) -> Option<usize> {
     let (mut at, mut depth) = (2, 1);
     while depth > 0 {
@@ -309,9 +309,9 @@ pub fn number(text: &[u8]) -> Option<i64> {
     Some(if minus { total.wrapping_neg() } else { total })
 }
 
-/// Evaluates a number, a name of one of these kinds, or several of them joined with `
-/// `. Comments are skipped (`0x1 /* MAP_SHARED */`); of `X or Y` the first known name counts, since both have the same number.
-/// `None` when it is none of these.
+/// Evaluates a number, a name of one of these kinds, or several of them joined with `|`. Comments are skipped
+/// (`0x1 /* MAP_SHARED */`); of `X or Y` the first known name counts, since both have the same number. `None` when it is none of
+/// these.
 pub fn value(text: &[u8], kinds: &[Kind]) -> Option<i64> {
     // No number is printed longer than this, and the evaluation below recurses.
     if text.len() > 4096 {
@@ -363,8 +363,7 @@ pub fn uncontext(text: &[u8]) -> &[u8] {
     }
 }
 
-/// Evaluates `_IOC(_IOC_READ
-/// _IOC_WRITE, 0x12, 0x72, 0x8)`: an ioctl(2) request that strace has no name for.
+/// Evaluates `_IOC(_IOC_READ|_IOC_WRITE, 0x12, 0x72, 0x8)`: an ioctl(2) request that strace has no name for.
 fn ioc(text: &[u8]) -> Option<i64> {
     let inner = text.strip_prefix(b"_IOC(")?.strip_suffix(b")")?;
     let mut parts = inner.split(|c| *c == b',').map(|part| part.trim_ascii());

@@ -22,8 +22,7 @@ pub fn number(name: &[u8], kinds: &[Kind]) -> Option<i64> {
     known(name).filter(|(kind, _)| kinds.contains(kind)).map(|(_, number)| number)
 }
 
-/// May several constants of these kinds stand in one argument, joined with `
-/// `?
+/// May several constants of these kinds stand in one argument, joined with `|`?
 pub fn join(kinds: &[Kind]) -> bool {
     use Kind::{Advice, Dir, Fcntl, Lock, Null, Seek};
     !kinds.iter().all(|kind| matches!(kind, Advice | Dir | Fcntl | Lock | Null | Seek))

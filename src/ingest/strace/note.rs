@@ -33,9 +33,7 @@ fn frame(line: &[u8]) -> bool {
     line.starts_with(b" > ") && line.ends_with(b"]") && memmem::rfind(line, b" [0x").is_some()
 }
 
-/// Is it a line of a data dump (`-e write=`, `-e read=`): `
-/// 00000  68 69  hi
-/// `, ` * 10 bytes in buffer 0`?
+/// Is it a line of a data dump (`-e write=`, `-e read=`): ` | 00000  68 69  hi |`, ` * 10 bytes in buffer 0`?
 fn dump(line: &[u8]) -> bool {
     match line {
         [b' ', b'|', b' ', rest @ ..] => rest.ends_with(b"|") && rest.iter().take(5).all(u8::is_ascii_hexdigit),
@@ -65,8 +63,8 @@ fn table(line: &[u8]) -> bool {
     }
 }
 
-/// Is it a signal: `--- SIGCHLD {si_signo=SIGCHLD, ...} ---`, `--- stopped by SIGSTOP ---`; in old versions `--- SIGCHLD (Child
-/// exited) @ 0 (0) ---` and `--- {si_signo=SIGCHLD, ...} (Child exited) ---`?
+/// Is it the note on a delivered signal: `--- SIGCHLD {si_signo=SIGCHLD, ...} ---`, `--- stopped by SIGSTOP ---`; in old
+/// versions `--- SIGCHLD (Child exited) @ 0 (0) ---` and `--- {si_signo=SIGCHLD, ...} (Child exited) ---`?
 pub fn signal(text: &[u8]) -> bool {
     let Some(text) = text.strip_prefix(b"--- ").and_then(|text| text.strip_suffix(b" ---")) else { return false };
     if let Some(name) = text.strip_prefix(b"stopped by ") {

@@ -113,8 +113,8 @@ fn failed(event: &mut Event, error: &[u8]) -> Result<(), Why> {
     Ok(())
 }
 
-/// Parses a return value: `3</path with blanks>`, `0x802 (flags O_RDWR
-/// O_NONBLOCK)`, `0 (Timeout)`, `12<comm>`, `3 [user_home_t]`, `3 /* 12 in strace's PID NS */`
+/// Parses a return value: `3</path with blanks>`, `0x802 (flags O_RDWR|O_NONBLOCK)`, `0 (Timeout)`, `12<comm>`,
+/// `3 [user_home_t]`, `3 /* 12 in strace's PID NS */`
 fn returned(event: &mut Event, text: &[u8]) -> Result<(), Why> {
     let digits = text.iter().take_while(|c| c.is_ascii_alphanumeric() || **c == b'-').count();
     let mut ret = lex::number(&text[..digits]).ok_or(Why::Outcome)?;
