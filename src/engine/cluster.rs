@@ -18,8 +18,9 @@ use std::io::{BufReader, BufWriter, Seek, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Rows in a batch of a run, and bytes of its texts, about: little, because the merge holds one batch of every run.
+/// Rows in a batch of a run on disk, at most: few, because the merge holds one batch of every run.
 const RUN: usize = 2048;
+/// Bytes of texts in a batch of a run on disk, about.
 const RUN_BYTES: usize = 1 << 20;
 
 /// How `Cluster` groups rows: by which column, and with how much memory.
@@ -135,7 +136,7 @@ impl Cluster {
         let mut writer = StreamWriter::try_new(BufWriter::new(&file), &self.schema.project(&carried)?)?;
         self.sorted(RUN, |batch| {
             let batch = batch.project(&carried)?;
-            // Views would take all the texts they were picked from along.
+            // String views would be written with the whole buffers that they point into: gc() copies the texts in use.
             let own = |column: &ArrayRef| match column.as_string_view_opt() {
                 Some(views) => Arc::new(views.gc()),
                 None => Arc::clone(column),

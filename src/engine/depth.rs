@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
-/// A chain: what is joined by operators, between one comma or parenthesis and the next.
+/// A chain of terms that operators join, between one comma or parenthesis and the next: its length so far.
 #[derive(Clone, Copy, Default)]
 struct Chain {
     length: usize,

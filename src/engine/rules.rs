@@ -34,9 +34,9 @@ pub(super) fn rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     rules
 }
 
-/// A rule that is left out where an outer join is. FilterPushdown takes a filter on columns that a RIGHT JOIN filled up with NULL
-/// for one on the columns of the other side with the same numbers (DataFusion up to 55.2): `a RIGHT JOIN b ... WHERE a.seq IS
-/// NULL` found nothing.
+/// An optimizer rule that is not applied to plans with an outer join. FilterPushdown takes a filter on columns that a RIGHT JOIN
+/// filled up with NULL for one on the columns of the other side with the same numbers (DataFusion up to 55.2): `a RIGHT JOIN b
+/// ... WHERE a.seq IS NULL` found nothing.
 #[derive(Debug)]
 struct InnerOnly(Arc<dyn PhysicalOptimizerRule + Send + Sync>);
 

@@ -53,7 +53,7 @@ const STACK: usize = 16 << 20;
 pub struct Settings {
     /// Number of threads, and of partitions of a plan; `None`: one per processor.
     pub threads: Option<usize>,
-    /// Bytes that sorts, joins and aggregations may hold together before they spill.
+    /// Bytes of memory that sorts, joins and aggregations may hold together before they spill to disk.
     pub memory: u64,
     /// Directory in which they spill; `None`: the system's directory for temporary files.
     pub spill: Option<PathBuf>,
@@ -115,15 +115,16 @@ impl Engine {
         let mut config = SessionConfig::new().with_target_partitions(threads).with_information_schema(true);
         // The default dialect takes `offset` in a list of columns for a clause.
         config.options_mut().sql_parser.dialect = Dialect::PostgreSQL;
-        // A view keeps its order: `SELECT * FROM file_times LIMIT 5` are the first five. Sorts that order nothing still go later on.
+        // A view keeps its order: `SELECT * FROM file_times LIMIT 5` gives its first five rows. Useless sorts are removed later
+        // all the same.
         config.options_mut().sql_parser.enable_subquery_sort_elimination = false;
         // Views of text keep whole pages alive: a sort would count, and hold, many times what it sorts.
         config.options_mut().execution.parquet.schema_force_view_types = false;
         // One sort that spills beats several that share the pool and leave none for the merge above them.
         config.options_mut().optimizer.repartition_sorts = false;
         config.options_mut().optimizer.enable_round_robin_repartition = false;
-        // A filter that a join or a sort learns as it runs is put to columns by their names, and where two have the same name
-        // rows are lost without a word (DataFusion up to 55.2). All it saves is the reading of some row groups.
+        // A filter that a join or a sort learns as it runs is applied to columns by name, and where two have the same name
+        // rows are lost silently (DataFusion up to 55.2). All it saves is the reading of some row groups.
         config.options_mut().set("datafusion.optimizer.enable_dynamic_filter_pushdown", "false")?;
         // A merge of spilled runs reserves this much up front, in every partition: keep it a part of a small pool.
         config.options_mut().execution.sort_spill_reservation_bytes = usize::try_from(settings.memory / 32)?.min(10 << 20);

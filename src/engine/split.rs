@@ -59,7 +59,7 @@ pub fn cut(sql: &str) -> Cut<'_> {
     Cut { ended, rest: &sql[start..], is }
 }
 
-/// The statements of a text; the last one needs no `;`.
+/// The statements of a SQL text, without their `;`; the last one needs none.
 pub fn statements(sql: &str) -> Vec<&str> {
     let Cut { mut ended, rest, is } = cut(sql);
     if is != Rest::Blank {

@@ -233,7 +233,7 @@ impl<'a> Orderer<'a> {
         })
     }
 
-    /// Takes the next event.
+    /// Takes the next event; when the window is full its first events are written.
     ///
     /// # Errors
     /// When events cannot be written.

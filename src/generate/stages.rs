@@ -78,7 +78,7 @@ pub fn after() -> impl Iterator<Item = (&'static str, Make)> {
     STAGES.iter().filter_map(|(stage, role)| if let After(make) = role { Some((stage.name, *make)) } else { None })
 }
 
-/// The built-in stage of this name.
+/// The stage of this name as it is compiled in.
 ///
 /// # Errors
 /// When there is no stage of this name.

@@ -238,7 +238,7 @@ impl<'a> Work<'a> {
     pub fn make(&self, tee: Option<Tee>, progress: &Progress) -> Result<Made> {
         let mut made = Made::default();
         let parts = self.engine.block_on(async {
-            // Everything that reads the tee must be there before it is poured.
+            // Every reader of the tee must be planned before the tee is computed.
             let mut parts = Vec::new();
             for (stage, make) in now() {
                 let rows = self.plan(stage)?.execute_stream().await.with_context(|| format!("stage {stage}"))?;
@@ -296,7 +296,7 @@ impl<'a> Work<'a> {
         self.plan(name)
     }
 
-    /// Writes the rows of a stage to a table of the workload.
+    /// Writes the rows of a stage to the table of the workload that has its name, grouped by lane where that is its order.
     async fn table(&self, stage: &str, rows: SendableRecordBatchStream) -> Result<Part> {
         let table = Table::parse(stage);
         let table = table.with_context(|| format!("there is no table {stage}"))?;
@@ -316,7 +316,7 @@ impl<'a> Work<'a> {
     }
 }
 
-/// Name of a scratch file in the draft.
+/// File name, in the draft, of the scratch file of a relation.
 fn scratch_name(relation: &str) -> String {
     format!("{relation}.scratch.parquet")
 }

@@ -42,7 +42,7 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
-    /// I/O Riot `.capture`, versions 1 to 5.
+    /// `.capture` files of I/O Riot, versions 1 to 5.
     Capture,
     /// The output of strace, in its usual variants.
     Strace,

@@ -31,7 +31,7 @@ pub enum Input {
 }
 
 impl Input {
-    /// The input that a command line word means: `-` is standard input.
+    /// The input that a word on the command line means: a file, or standard input for `-`.
     pub fn parse(word: &Path) -> Input {
         if word.as_os_str() == "-" { Input::Stdin } else { Input::Path(word.to_owned()) }
     }
@@ -56,7 +56,7 @@ impl Input {
         name
     }
 
-    /// The process that `strace -ff -o NAME` wrote this file for: it calls the file `NAME.PID`.
+    /// The process that `strace -ff -o NAME` wrote this file for, from its name `NAME.PID`; `None` for other names.
     pub fn pid(&self) -> Option<i64> {
         let name = self.stem();
         let digits = name.rsplit_once('.').map(|(_, digits)| digits)?;

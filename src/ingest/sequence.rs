@@ -406,7 +406,7 @@ impl<'a> Sequencer<'a> {
             Stamp::Span(_, exit) => (Clock::Boot, exit),
             Stamp::Step(gap) => (Clock::Relative, self.last.saturating_add(gap)),
             Stamp::Day(since) => {
-                // Half a day back can only be the next day.
+                // A time of day more than half a day earlier than the last is one of the next day.
                 let next = since + self.midnight + DAY / 2 < self.last;
                 (Clock::Day, since + self.midnight + if next { DAY } else { 0 })
             }

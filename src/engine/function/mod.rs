@@ -67,7 +67,7 @@ pub trait Running: Send {
     /// When the batch has values that the function cannot take.
     fn step(&mut self, batch: &RecordBatch) -> Result<RecordBatch>;
 
-    /// The next batch after the end of the input, or `None` when there is no more.
+    /// The next batch of output after the end of the input; called until it returns `None`.
     ///
     /// # Errors
     /// When a batch cannot be made.

@@ -336,7 +336,7 @@ fn event(line: &[u8]) -> Result<(Event, Stamp), Why> {
     Ok((event, Stamp::Span(entry, exit)))
 }
 
-/// A process or thread id: positive, and below the kernel's limit (proc(5), pid_max).
+/// Parses a process or thread id: from 0 to the kernel's limit (proc(5), pid_max: 4194304).
 fn id(text: &[u8]) -> Result<i64, Why> {
     digits(text).ok().filter(|id| (0..=1 << 22).contains(id)).ok_or(Why::Number)
 }

@@ -208,7 +208,7 @@ pub enum Printed {
     Null,
 }
 
-/// The bytes of a string argument; `None` when it is malformed.
+/// Parses a string argument: a quoted string, NULL, an address or a comment; `None` when it is malformed.
 pub fn string(text: &[u8]) -> Option<Printed> {
     if text.first() != Some(&b'"') {
         // An address that was not or could not be read, or a comment.

@@ -235,7 +235,8 @@ fn begun(text: &[u8]) -> Option<&[u8]> {
 /// Unit of the offset of mmap2(2), bytes.
 const PAGE: i64 = 4096;
 
-/// The first half of a call on a line that ends with a mark: `<unfinished ...>`, `<detached ...>`, `<pid changed to 12 ...>`.
+/// The first half of a call on a line that ends with a mark: `<unfinished ...>`, `<detached ...>`, `<pid changed to 12 ...>`;
+/// `None` for other lines.
 fn unfinished(text: &[u8]) -> Option<&[u8]> {
     let at = memmem::rfind(text, b"<")?;
     let mark = &text[at..];
