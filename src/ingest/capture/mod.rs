@@ -11,8 +11,8 @@
 //! - Paths were made absolute in the kernel by joining strings. An empty path with AT_EMPTY_PATH (fstat of newer C
 //!   libraries) therefore is the descriptor's path with a trailing slash. mkdirat on some kernels lost its name and
 //!   ends in a slash as well.
-//! - Versions 1 and 2 have no `D`, and `t` is the return in milliseconds. Their readlink, and that of version 3, does not say what
-//!   it read.
+//! - Versions 1 and 2 have no `D`, and `t` is the return in milliseconds. Their readlink, and that of version 3, does not
+//!   say what it read.
 //! - `d` is the returned descriptor of an open, the dirfd of a few calls, else the descriptor.
 
 mod v5;
