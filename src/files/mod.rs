@@ -17,7 +17,7 @@ mod walk;
 pub use dir::{Dir, Id, beneath, is_dir};
 pub use lock::{Lock, busy};
 pub use out::write;
-pub use trust::{close, mine, our_group, ours, private, trusted, us};
+pub use trust::{close, mine, mine_open, our_group, ours, private, trusted, us};
 pub use walk::{clear, remove_tree, size};
 
 use crate::limits::{JSON, VALUES};

@@ -4,6 +4,7 @@ use super::{Dir, us};
 use crate::signal::Transient;
 use anyhow::{Context, Result, bail, ensure};
 use rustix::fs::{FileType, Mode, OFlags, Stat};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::os::fd::{AsRawFd, RawFd};
@@ -67,7 +68,11 @@ fn in_dev(path: &Path) -> bool {
 /// The number of the descriptor of this process that a path stands for: `/dev/fd/3`, `/proc/self/fd/3`, and what leads to one in
 /// `/dev` (`/dev/stdout`).
 fn descriptor(path: &Path) -> Option<RawFd> {
-    let path = if in_dev(path) { path.with_file_name(std::fs::read_link(path).ok()?) } else { path.to_owned() };
+    let path = if in_dev(path) {
+        path.with_file_name(OsStr::from_bytes(rustix::fs::readlink(path, Vec::new()).ok()?.to_bytes()))
+    } else {
+        path.to_owned()
+    };
     let descriptors = std::fs::canonicalize("/proc/self/fd").ok()?;
     let number = above(&path).filter(|above| *above == descriptors).and(path.file_name())?;
     number.to_str()?.parse().ok()

@@ -5,6 +5,7 @@ use crate::os::user::asker;
 pub use crate::os::user::{our_group, us};
 use anyhow::{Context, Result, bail};
 use rustix::fs::{Gid, Mode, OFlags, Stat, Uid};
+use std::os::fd::AsFd;
 use std::path::Path;
 
 const ROOT: u32 = 0;
@@ -19,6 +20,11 @@ pub fn ours(stat: &Stat) -> bool {
 /// Does a file belong to the effective user of this process, and is it not writable by group or others?
 pub fn mine(stat: &Stat) -> bool {
     stat.st_uid == us() && stat.st_mode & 0o022 == 0
+}
+
+/// As [`mine`], of an open file; false when its attributes cannot be read.
+pub fn mine_open(file: impl AsFd) -> bool {
+    rustix::fs::fstat(file).is_ok_and(|stat| mine(&stat))
 }
 
 /// Makes a directory that is [`ours`] private: owned by the effective user of this process, mode 0700.

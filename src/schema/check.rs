@@ -17,6 +17,7 @@ use parquet::file::reader::{ChunkReader, Length};
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::ops::Range;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -34,6 +35,12 @@ const LONG_HEAD: usize = 256 << 10;
 /// every column, and a replayed workload may have used up all descriptors.
 #[derive(Clone, Debug)]
 pub struct Parquet(Arc<File>);
+
+impl AsFd for Parquet {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
 
 impl Length for Parquet {
     fn len(&self) -> u64 {

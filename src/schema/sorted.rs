@@ -3,19 +3,22 @@
 
 use super::check::Checked;
 use super::read::Reader;
+use crate::files;
 use anyhow::{Context, Result, ensure};
 use arrow::compute::SortOptions;
 use arrow::row::{OwnedRow, RowConverter, SortField};
 use parquet::file::metadata::SortingColumn;
 use std::path::Path;
 
-/// Refuses a file whose rows are not in the order that it claims. A file that names ioriot as its writer is not read.
+/// Refuses a file whose rows are not in the order that it claims. A file of this user that names ioriot as its writer is not read.
 ///
 /// # Errors
 /// When the order is wrong, row groups claim different orders, or the file cannot be read.
 pub fn check(path: &Path, file: &Checked) -> Result<()> {
     let contents = &file.contents;
-    let ours = contents.file_metadata().created_by().is_some_and(|writer| writer.starts_with("ioriot "));
+    // Anybody can write that name into a file: it is believed of files that nobody else can have written.
+    let named = contents.file_metadata().created_by().is_some_and(|writer| writer.starts_with("ioriot "));
+    let ours = named && files::mine_open(&file.file);
     let claims = || contents.row_groups().iter().filter_map(|group| group.sorting_columns());
     let Some(claim) = claims().find(|claim| !claim.is_empty()).filter(|_| !ours) else { return Ok(()) };
     ensure!(claims().all(|other| other == claim), "{} claims several orders of its rows", path.display());

@@ -220,7 +220,8 @@ impl Snapshot {
                     fd,
                     ofd,
                     path: path.strip_suffix(b"\0").unwrap_or(path).to_vec(),
-                    flags: i64::from(u32_at(bytes, file_at::FLAGS)),
+                    // It stays in f_flags of the kernel, whatever becomes of the descriptor.
+                    flags: i64::from(u32_at(bytes, file_at::FLAGS)) & !i64::from(libc::O_CLOEXEC),
                     cloexec: u32_at(bytes, file_at::CLOEXEC) != 0,
                     pos: u64_at(bytes, file_at::POS) as i64,
                     dev: device(u32_at(bytes, file_at::DEV)),
