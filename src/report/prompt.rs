@@ -9,7 +9,7 @@ use crate::engine::{self, Cut, Rest};
 use crate::files::{self, Dir};
 use crate::text::{shown, shown_message};
 use crate::{limits, stdio};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
 use std::io::{BufRead, Read, Write};
@@ -65,10 +65,10 @@ pub fn run(desk: &Desk, format: Format) -> Result<()> {
     Ok(())
 }
 
-/// Answers statements from standard input, each as soon as its `;` is read; the last one needs no `;`.
+/// Answers what is piped in, each statement as it ends; the last one, before the end or `\q`, needs no `;`.
 ///
 /// # Errors
-/// When a statement fails (those after it are not answered), or input or output fails.
+/// The first statement or command that fails, and what cannot be read or written.
 pub fn piped(desk: &Desk, format: Format, mut input: impl BufRead, out: &mut (dyn Write + Send)) -> Result<()> {
     let (mut waiting, mut first) = (Waiting::default(), true);
     loop {
@@ -82,7 +82,7 @@ pub fn piped(desk: &Desk, format: Format, mut input: impl BufRead, out: &mut (dy
         let line = str::from_utf8(&line).context("standard input is no UTF-8")?;
         let line = if std::mem::take(&mut first) { unmarked(line) } else { line };
         match waiting.take(line.strip_suffix('\n').unwrap_or(line)) {
-            Line::Command(Command::Leave) => return Ok(()),
+            Line::Command(Command::Leave) => break,
             Line::Command(command) => command.run(desk, format, out)?,
             Line::Sql(statements) => {
                 for statement in statements {
@@ -165,7 +165,7 @@ enum Command<'a> {
     Tables,
     Columns(&'a str),
     Leave,
-    Unknown,
+    Unknown(&'a str),
 }
 
 impl Command<'_> {
@@ -175,7 +175,7 @@ impl Command<'_> {
             ("\\q" | "exit" | "quit" | ".exit" | ".quit", "") => Command::Leave,
             ("\\d" | ".tables", "") => Command::Tables,
             ("\\d" | ".schema", table) => Command::Columns(table),
-            _ => Command::Unknown,
+            _ => Command::Unknown(line),
         }
     }
 
@@ -183,16 +183,16 @@ impl Command<'_> {
         match self {
             Command::Tables => answer(desk, TABLES, format, out),
             Command::Columns(table) => columns(desk, table, format, out),
-            Command::Unknown => Ok(writeln!(out, "{HELP}")?),
+            Command::Unknown(line) => bail!("{} is no command. {HELP}", shown(line)),
             Command::Leave => Ok(()),
         }
     }
 }
 
-/// Shows names and SQL types of a table's columns, or a message that there is no such table.
+/// Shows the columns of a table.
 fn columns(desk: &Desk, table: &str, format: Format, out: &mut (dyn Write + Send)) -> Result<()> {
     if !desk.engine.ctx().table_exist(table)? {
-        return Ok(writeln!(out, "There is no table {}: \\d lists those there are.", shown(table))?);
+        bail!("there is no table {}: \\d lists those there are", shown(table));
     }
     let statement = format!(
         "SELECT column_name AS \"column\", CASE \
@@ -270,8 +270,8 @@ mod tests {
             (".tables", Command::Tables),
             (".schema ops", Command::Columns("ops")),
             (".quit", Command::Leave),
-            (".x", Command::Unknown),
-            ("\\x", Command::Unknown),
+            (".x", Command::Unknown(".x")),
+            ("\\x 1", Command::Unknown("\\x 1")),
         ] {
             assert_eq!(Command::parse(line), command, "{line}");
         }

@@ -41,7 +41,7 @@ fn commands_stand_between_statements_and_within_them() {
     let dir = tempfile::tempdir().unwrap();
     let capture = capture(dir.path(), &story(1, 1));
     let args = ["query", capture.to_str().unwrap(), "--format", "csv"];
-    for sql in ["/* nothing\nyet */\nexit\nSELECT 1;", "-- nothing\n\\q\nSELECT 1;", "SELECT 1\n\\q\n;", "quit"] {
+    for sql in ["/* nothing\nyet */\nexit\nSELECT 1;", "-- nothing\n\\q\nSELECT 1;", "quit"] {
         let output = piped(&args, sql);
         let wrong = String::from_utf8_lossy(&output.stderr);
         assert_eq!((String::from_utf8_lossy(&output.stdout).as_ref(), output.status.code()), ("", Some(0)), "{sql}\n{wrong}");
@@ -51,4 +51,39 @@ fn commands_stand_between_statements_and_within_them() {
         assert!(output.status.code() == Some(2), "{sql}");
         assert!(String::from_utf8_lossy(&output.stderr).contains("no SQL"), "{sql}: {output:?}");
     }
+}
+
+/// What is piped in has nobody who would see a hint and go on.
+#[test]
+fn a_command_that_says_nothing_ends_what_is_piped_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let capture = capture(dir.path(), &story(1, 1));
+    let args = ["query", capture.to_str().unwrap(), "--format", "csv"];
+    for (sql, why) in [
+        ("\\foo", "\\foo is no command"),
+        ("\\q now", "\\q now is no command"),
+        (".mode csv", ".mode csv is no command"),
+        ("\\d nosuch", "no table nosuch"),
+        (".schema nosuch", "no table nosuch"),
+    ] {
+        let output = piped(&args, &format!("SELECT 1 AS a;\n{sql}\nSELECT 2 AS b;\n"));
+        let wrong = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(
+            (String::from_utf8_lossy(&output.stdout).as_ref(), output.status.code()),
+            ("a\n1\n", Some(2)),
+            "{sql}\n{wrong}"
+        );
+        assert!(wrong.contains(why), "{sql}\n{wrong}");
+    }
+    for (sql, answer) in [
+        ("SELECT 1 AS a\n\\q\nSELECT 2;", "a\n1\n"),
+        ("SELECT 1 AS a\n-- done\n\\q\n;", "a\n1\n"),
+        ("SELECT 1 AS a; SELECT 2\nAS b\n\\q\n", "a\n1\nb\n2\n"),
+    ] {
+        let output = piped(&args, sql);
+        let wrong = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((String::from_utf8_lossy(&output.stdout).as_ref(), output.status.code()), (answer, Some(0)), "{sql}\n{wrong}");
+    }
+    let output = piped(&args, "SELECT nothing\n\\q\n");
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
 }
