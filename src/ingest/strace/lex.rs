@@ -127,9 +127,9 @@ pub fn is_comment(text: &[u8]) -> bool {
     text.starts_with(b"/*") && comment_len(text) == Some(text.len())
 }
 
-/// Length of the annotation `<...>` at the start of `text`, both signs included; 1 for the first sign of `1<<2`, which is none.
-/// In a path strace escapes both signs, since version 5 or so; elsewhere (`<TCP:[a->b]>`, `</dev/null<char 1:3>>`) they nest or
-/// stand inside brackets.
+/// Length of the annotation `<...>` at the start of `text`, both signs included. In a path strace escapes both signs, since
+/// version 5 or so; elsewhere (`<TCP:[a->b]>`, `<\x2f\x64<char 1:3>>`, `<pid:12<sh>>`) they nest or stand inside brackets.
+/// `1<<2` is no annotation.
 pub fn annotation_len(text: &[u8]) -> Option<usize> {
     if text.get(1) == Some(&b'<') {
         return Some(1);
@@ -148,6 +148,10 @@ pub fn annotation_len(text: &[u8]) -> Option<usize> {
     loop {
         match text.get(at)? {
             b'"' => at += string_len(&text[at..])? - 1,
+            b'<' if device(&text[at..]).is_some() || process(&text[1..at]).is_some() => {
+                at += memchr(b'>', &text[at..])?;
+                return (text.get(at + 1) == Some(&b'>')).then_some(at + 2);
+            }
             b'[' => depth += 1,
             b']' => depth = depth.saturating_sub(1),
             b'>' if depth == 0 => return Some(at + 1),
@@ -166,6 +170,21 @@ pub struct Annotation {
     pub kind: Option<i64>,
 }
 
+/// The kind of the device whose numbers a mark at the start of a text tells: `<char 1:3>`, `<block 8:0>`.
+fn device(mark: &[u8]) -> Option<i64> {
+    match mark {
+        _ if mark.starts_with(b"<char ") => Some(0o020000),
+        _ if mark.starts_with(b"<block ") => Some(0o060000),
+        _ => None,
+    }
+}
+
+/// Is it the process that a descriptor is open on, `pid:12`? With `--decode-pids=comm` its name follows: `pid:12<sh>`.
+fn process(text: &[u8]) -> Option<&[u8]> {
+    let number = text.strip_prefix(b"pid:")?;
+    (!number.is_empty() && number.iter().all(u8::is_ascii_digit)).then_some(text)
+}
+
 /// A descriptor with its annotation, if it has one: `3`, `3</path>`, `3</dev/null<char 1:3>>`, `3</gone>(deleted)`,
 /// `3</path> [user_home_t]` (`--secontext`).
 pub fn descriptor(text: &[u8]) -> Option<(i64, Option<Annotation>)> {
@@ -177,16 +196,18 @@ pub fn descriptor(text: &[u8]) -> Option<(i64, Option<Annotation>)> {
     let mut inner = text.get(open + 1..end.checked_sub(1)?)?;
     let mut kind = None;
     if inner.last() == Some(&b'>')
-        && let Some(device) = memrchr(b'<', inner)
+        && let Some(mark) = memrchr(b'<', inner)
     {
-        kind = match &inner[device..] {
-            device if device.starts_with(b"<char ") => Some(0o020000),
-            device if device.starts_with(b"<block ") => Some(0o060000),
-            _ => None,
-        };
+        kind = device(&inner[mark..]);
         if kind.is_some() {
-            inner = &inner[..device];
+            inner = &inner[..mark];
         }
+    }
+    // A process may change its name, and is the same.
+    if let Some(mark) = memchr(b'<', inner)
+        && let Some(process) = process(&inner[..mark])
+    {
+        inner = process;
     }
     let mut path = unescape(inner)?;
     match uncontext(&text[end..]) {
@@ -403,6 +424,9 @@ mod tests {
         assert_eq!(on("3"), (3, None));
         assert_eq!(on("AT_FDCWD</x y>").1.unwrap().path, b"/x y");
         assert_eq!(on("0</dev/null<char 1:3>>"), (0, Some(Annotation { path: b"/dev/null".into(), kind: Some(0o20000) })));
+        assert_eq!(on("0<\\x2f\\x64\\x3e<block 8:0>>"), (0, Some(Annotation { path: b"/d>".into(), kind: Some(0o60000) })));
+        assert_eq!((on("3<pid:12<a (b>>"), on("3<pid:12>").1.unwrap().path), (on("3<pid:12>"), b"pid:12".to_vec()));
+        assert_eq!(on("5<\\x2f\\xc3<char 5:0>>(deleted)").1.unwrap().path, b"/\xc3 (deleted)");
         assert_eq!(on("5</tmp/\\74a\\76\\n>(deleted)").1.unwrap().path, b"/tmp/<a>\n (deleted)");
         assert_eq!(on("5<UNIX-STREAM:[1->2,\"/a>b\"]>").1.unwrap().path, b"UNIX-STREAM:[1->2,\"/a>b\"]");
         assert_eq!(on("5<TCPv6:[[::1]:80->[::1]:81]>").1.unwrap().path, b"TCPv6:[[::1]:80->[::1]:81]");

@@ -1,7 +1,7 @@
 //! Tests that damaged lines are rejected: text that no call has, and calls that no kernel lets succeed.
 
 use super::{parse, rejected};
-use crate::event::{AT_FDCWD, Col};
+use crate::event::{AT_FDCWD, Col, Text};
 use crate::ingest::parse::Why;
 
 #[test]
@@ -71,6 +71,10 @@ fn an_argument_without_a_column_has_one_of_the_forms_of_strace() {
         "fcntl(3, F_SETLK, {l_type=F_RDLCK, l_whence=SEEK_SET, l_start=0, l_len=1, junk}) = 0",
         "fcntl(3, F_GETLK, {l_type=F_RDLCK, l_whence=SEEK_SET, l_start=0, l_len=1, l_pid=5 junk}) = 0",
         "syscall_439(0xffffff9c, junk, 0, 0, 0, 0) = 0",
+        "close(1<\\x2f\\x64<char 1:3>) = 0",
+        "close(1<\\x2f\\x64<char 1:3>a>) = 0",
+        "close(3<pid:12<sh>) = 0",
+        "close(3<pid:<sh>>) = 0",
     ] {
         assert_eq!(rejected(line), Some(Why::Argument), "{line}");
     }
@@ -112,12 +116,27 @@ fn forms_of_arguments_that_versions_and_options_print() {
         r#"fsetxattr(3, "user.a", "v"..., 40, 0) = 0"#,
         "perf_event_open({type=PERF_TYPE_HARDWARE, size=0x88 /* PERF_ATTR_SIZE_??? */, ...}, 0, -1, -1, PERF_FLAG_FD_CLOEXEC) = 3",
         "io_getevents(0x7f00, 1, 4, [{data=0, obj=0x7f, res=5, res2=0}], {tv_sec=1, tv_nsec=0}) = 1",
+        "close(1<\\x2f\\x64<char 1:3>>) = 0",
+        "pidfd_open(12<sh>, 0) = 3<pid:12<sh>>",
+        "fcntl(3<pid:12<sh -c>>, F_DUPFD, 0) = 4<pid:12<sh -c>>",
+        "dup2(3<\\x2f\\x64<char 136:0>>(deleted), 4<\\x2f\\x65<block 8:0>>) = 4<\\x2f\\x64<char 136:0>>(deleted)",
     ] {
         assert_eq!(rejected(line), None, "{line}");
     }
 }
 
-/// The kernel reads only the lower 32 bits of a register that holds an int, and of the number of buffers (import_iovec).
+#[test]
+fn a_device_has_its_kind_however_its_name_is_printed() {
+    for name in [r"/dev/null", r"\x2f\x64\x65\x76\x2f\x6e\x75\x6c\x6c"] {
+        let event = parse(&format!("openat(AT_FDCWD<{name}>, \"a\", O_RDWR) = 3<{name}<char 1:3>>"));
+        assert_eq!((event.text(Text::FdPath), event.int(Col::StMode)), (Some(&b"/dev/null"[..]), Some(0o20000)), "{name}");
+        let event = parse(&format!("dup2(3<{name}<block 8:0>>, 4<{name}<char 1:3>>) = 4<{name}<block 8:0>>"));
+        assert_eq!((event.text(Text::FdPath), event.int(Col::StMode)), (Some(&b"/dev/null"[..]), Some(0o60000)), "{name}");
+        assert_eq!((event.text(Text::Fd2Path), event.int(Col::Fd2)), (Some(&b"/dev/null"[..]), Some(4)), "{name}");
+    }
+}
+
+/// The kernel looks at 32 bits of an int, and at the lower half of the number of buffers (import_iovec).
 #[test]
 fn of_a_register_its_lower_half_counts() {
     for dirfd in ["0xffffffffffffff9c", "0xffffff9c", "0x7f0dffffff9c"] {
