@@ -51,7 +51,7 @@ pub fn run(part: &Part<'_>, options: &Options, draft: &Draft, progress: &Progres
     crate::limits::raise_files();
     let mut openings = Vec::new();
     for input in &part.inputs {
-        openings.push(open(input, options.format, progress, &stop)?);
+        openings.push(open(input, part.inputs.len() > 1, options.format, progress, &stop)?);
     }
     let formats: Vec<Format> = openings.iter().map(|(format, ..)| *format).collect();
     // The parts of a log together show what syscall numbers without a name mean.
@@ -89,12 +89,17 @@ fn named(task: &str) -> thread::Builder {
 /// Opens an input, reads its first chunk and recognises its format (unless `format` says it).
 fn open<'p>(
     input: &Input,
+    merged: bool,
     format: Option<Format>,
     progress: &'p Progress,
     stop: &'p AtomicBool,
 ) -> Result<(Format, Chunk, Lines<'p>)> {
     let mut lines = input.open(progress, stop)?;
-    let Some(first) = lines.chunk()? else { bail!("{} is empty: there is nothing to ingest", input.name()) };
+    let Some(first) = lines.chunk()? else {
+        // `strace -ff -qq` writes an empty file for a thread that made no traced call.
+        ensure!(merged && input.pid().is_some(), "{} is empty: there is nothing to ingest", input.name());
+        return Ok((format.unwrap_or(Format::Strace), Chunk { first: 1, bytes: Vec::new(), cut: false }, lines));
+    };
     let start = &first.bytes[..];
     ensure!(!is_replay(start), "{}", instead(&input.name()));
     let format = match format.or_else(|| Format::detect(start)) {
@@ -342,14 +347,15 @@ fn take(
 
 /// The clock of all inputs; an error when they are to be merged and their clocks differ or tell no time of day.
 fn one_clock(sources: &[Source<'_>]) -> Result<Clock> {
-    let clock = sources.first().map_or(Clock::None, |source| source.sequencer.clock());
+    let told: Vec<&Source<'_>> = sources.iter().filter(|source| source.sequencer.events > 0).collect();
+    let clock = told.first().map_or(Clock::None, |source| source.sequencer.clock());
     if sources.len() > 1 {
-        for source in sources {
+        for source in &told {
             let own = source.sequencer.clock();
             ensure!(
                 own == clock,
                 "{} has clock {}, {} has {}: they cannot be merged",
-                sources[0].name,
+                told[0].name,
                 clock.name(),
                 source.name,
                 own.name()

@@ -55,7 +55,11 @@ pub fn detect(start: &[u8]) -> bool {
         parser.line(1, line, &mut batch);
         // The message about an attached process may stand a thousand times before the first call.
         let attached = line.starts_with(b"strace: Process ") && line.ends_with(b" attached");
-        attached || batch.parsed.iter().any(|parsed| matches!(parsed.what, What::Call(_) | What::Half(_) | What::Split(_)))
+        // `strace -ff` writes a file of nothing but notes for a thread that made no traced call.
+        let means = |line: &[u8]| parser.parse(1, line, &mut Batch::default()).is_ok();
+        attached
+            || means(line.strip_suffix(b"\r").unwrap_or(line))
+            || batch.parsed.iter().any(|parsed| matches!(parsed.what, What::Call(_) | What::Half(_) | What::Split(_)))
     })
 }
 

@@ -1,6 +1,6 @@
 //! Calls whose end stands on a line of its own, and threads that have ended.
 
-use super::{ingest_text, ints, story, table};
+use super::{ingest_text, ingest_with, ints, story, table};
 use ioriot::ingest::Doubt;
 
 /// `strace -f -z` of version 6.1: a signal to one thread breaks the line of another, which is written when its call returns.
@@ -88,4 +88,47 @@ fn a_number_may_come_again() {
     // An exec in a thread takes over the number of a leader that has ended.
     let exec = "12 execve(\"/bin/a\", [\"a\"], NULL <unfinished ...>\n11 +++ superseded by execve in pid 12 +++\n11 <... execve resumed>) = 0\n";
     assert_eq!(after(&format!("11 exit(0) = ?\n{exec}11 close(4) = 0\n")), None);
+}
+
+/// `strace -ff` writes a file for each thread, also for one that was killed before its first call, that made none of the calls
+/// that were asked for, or that was detached; with `-qq` an empty one.
+#[test]
+fn a_thread_without_calls_is_a_part_of_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |(name, text): &(&str, &str)| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let calls = [("o.7", "1700000000.1 close(3) = 0\n"), ("o.9", "1700000000.2 close(4) = 0\n")];
+    let notes = [
+        ("o.1", "1700000000.3 --- SIGTERM {si_signo=SIGTERM, si_code=SI_USER, si_pid=7, si_uid=0} ---\n"),
+        ("o.2", "--- SIGTERM {si_signo=SIGTERM, si_code=SI_USER, si_pid=7, si_uid=0} ---\n--- stopped by SIGSTOP ---\n"),
+        ("o.3", "1700000000.3 +++ exited with 0 +++\n"),
+        ("o.4", "1700000000.3 +++ superseded by execve in pid 7 +++\r\n"),
+        ("o.5", " <detached ...>\n"),
+        ("o.6", ""),
+    ];
+    let all: Vec<_> = notes.iter().chain(&calls).map(file).collect();
+    let made = ingest_with(&all, |options| options.merge = true).unwrap();
+    assert_eq!(story(&made), ["close - 0", "close - 0"]);
+    let ledger = &made.captured.ledger;
+    assert_eq!((ledger.lines, ledger.notes, ledger.rejects), (8, 6, 0));
+    assert_eq!(made.captured.clock.name(), "unix");
+
+    // One that was killed ends there, wherever it was.
+    let killed = file(&("o.8", "1700000000.3 +++ killed by SIGTERM +++\n"));
+    let made = ingest_with(&[&all[..], &[killed]].concat(), |options| options.merge = true).unwrap();
+    assert_eq!(story(&made), ["close - 0", "close - 0", "exit_group - ?"]);
+    assert_eq!(ints(&table(&made.out, "events"), "tid"), [7, 9, 8].map(Some));
+
+    let refused =
+        |paths: &[std::path::PathBuf]| format!("{:#}", ingest_with(paths, |options| options.merge = true).err().unwrap());
+    assert!(refused(&all[..6]).contains("no events in"), "notes alone");
+    let empty = file(&("o.strace", ""));
+    assert!(refused(&[all[6].clone(), empty]).contains("o.strace is empty"), "no file of strace -ff");
+    let other = file(&("o.10", "hello\n---\n"));
+    assert!(refused(&[all[6].clone(), other]).contains("known format"));
+    let timeless = file(&("o.11", "close(3) = 0\n"));
+    assert!(refused(&[all[6].clone(), timeless]).contains("cannot be merged"));
 }
