@@ -3,8 +3,17 @@
 
 use super::lex;
 
-/// Is it what strace prints for memory: a string, a list, a structure, an address, or a comment in place of them? Behind it may
-/// follow what the call changed it to (`{...} => {...}`), and a comment.
+/// Is it what strace prints for an argument of any kind?
+///
+/// Forms of calls that the table does not have: `ffffffff` (a number of futex in old versions), `(nil)`, and in place of what
+/// restart_syscall(2) goes on with `<... resuming interrupted nanosleep ...>`.
+pub fn any(arg: &[u8]) -> bool {
+    let resuming = arg.starts_with(b"<... resuming interrupted ") && arg.ends_with(b" ...>");
+    memory(lex::uncontext(arg)) || memory(arg) || number(arg) || hex(arg) || arg == b"(nil)" || resuming
+}
+
+/// Is it what strace prints for memory: a string, a list, a structure, an address, a comment in place of them? Behind it
+/// may stand what the call made of it (`{...} => {...}`), and a comment.
 pub fn memory(arg: &[u8]) -> bool {
     let Some(mut rest) = block(arg) else { return false };
     if let Some(after) = rest.strip_prefix(b" => ") {
@@ -42,8 +51,9 @@ fn block(text: &[u8]) -> Option<&[u8]> {
 /// number.
 fn list(text: &[u8]) -> Option<&[u8]> {
     let mut good = true;
-    let rest =
-        lex::members(text, |member| good &= word(member) < member.len() || constant(member) || lex::number(member).is_some())?;
+    let rest = lex::members(text, |member| {
+        good &= word(member) < member.len() || constant(member) || hex(member) || lex::number(member).is_some()
+    })?;
     good.then_some(rest)
 }
 
@@ -103,6 +113,11 @@ fn term(text: &[u8]) -> Option<&[u8]> {
 fn constant(word: &[u8]) -> bool {
     let capital = |c: &u8| c.is_ascii_uppercase() || c.is_ascii_digit() || matches!(c, b'_' | b'?');
     word.strip_suffix(b"net").filter(|word| word.ends_with(b"F_DEC")).unwrap_or(word).iter().all(capital)
+}
+
+/// Hexadecimal without a sign of it, as old versions print a set of processors: `{f}`.
+fn hex(word: &[u8]) -> bool {
+    !word.is_empty() && word.iter().all(|c| c.is_ascii_digit() || matches!(c, b'a'..=b'f'))
 }
 
 fn word(text: &[u8]) -> usize {

@@ -190,7 +190,8 @@ impl Strace {
         }
         let mut event = calls::event(name, self.numbers, doubts);
         let gaps = match event.syscall {
-            Syscall::other => args::Gaps::default(),
+            Syscall::other if list.as_slice().iter().all(|arg| forms::any(arg)) => args::Gaps::default(),
+            Syscall::other => return Err(Why::Argument),
             _ => args::fill(
                 &mut event,
                 list.as_slice(),

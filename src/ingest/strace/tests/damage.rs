@@ -71,6 +71,20 @@ fn an_argument_without_a_column_has_one_of_the_forms_of_strace() {
         "fcntl(3, F_SETLK, {l_type=F_RDLCK, l_whence=SEEK_SET, l_start=0, l_len=1, junk}) = 0",
         "fcntl(3, F_GETLK, {l_type=F_RDLCK, l_whence=SEEK_SET, l_start=0, l_len=1, l_pid=5 junk}) = 0",
         "syscall_439(0xffffff9c, junk, 0, 0, 0, 0) = 0",
+        // Of calls that the table does not have, too.
+        "uname(@#) = 0",
+        "futex(0x7f, \"a\".., 1) = 0",
+        "connect(5-, {sa_family=AF_UNIX, sun_path=\"/a\"}, 110) = 0",
+        "wait4(1_000, NULL, 0, NULL) = 1000",
+        "prlimit64(0, 'x', NULL, NULL) = 0",
+        "poll(..) = 0",
+        "poll([{fd=3, events=POLLIN}]junk, 1, 0) = 0",
+        "brk(foo) = 0x7f00",
+        "getrandom(\"a\", 8, GRND_NONBLOCKjunk) = 8",
+        "kill(12, ) = 0",
+        "alarm(5, , 3) = 0",
+        "rt_sigaction(SIGINT, {sa_handler=SIG_DFL} {sa_handler=SIG_DFL}, NULL, 8) = 0",
+        "restart_syscall(<... resuming something ...>) = 0",
         "close(1<\\x2f\\x64<char 1:3>) = 0",
         "close(1<\\x2f\\x64<char 1:3>a>) = 0",
         "close(3<pid:12<sh>) = 0",
@@ -120,6 +134,44 @@ fn forms_of_arguments_that_versions_and_options_print() {
         "pidfd_open(12<sh>, 0) = 3<pid:12<sh>>",
         "fcntl(3<pid:12<sh -c>>, F_DUPFD, 0) = 4<pid:12<sh -c>>",
         "dup2(3<\\x2f\\x64<char 136:0>>(deleted), 4<\\x2f\\x65<block 8:0>>) = 4<\\x2f\\x64<char 136:0>>(deleted)",
+    ] {
+        assert_eq!(rejected(line), None, "{line}");
+    }
+}
+
+#[test]
+fn forms_of_calls_that_concern_no_file() {
+    for line in [
+        "getpid() = 12",
+        "futex(0xb7, FUTEX_WAIT_BITSET_PRIVATE|FUTEX_CLOCK_REALTIME, 1, (nil), ffffffff) = 0",
+        "futex(0x7f, FUTEX_WAKE_OP_PRIVATE, 1, 1, 0x7e, {FUTEX_OP_SET, 0, 0, FUTEX_OP_CMP_GT, 1}) = 1",
+        "futex(0x7f, FUTEX_CMP_REQUEUE_PRIVATE, 1, 2147483647, 0x7e, 2) = 1",
+        "restart_syscall(<... resuming interrupted nanosleep ...>) = 0",
+        "sched_setaffinity(0, 8, {f, 0}) = 0",
+        "sched_getaffinity(0, 128, [0 1]) = 8",
+        "sched_setscheduler(0, SCHED_OTHER, { 0 }) = 0",
+        "wait4(-1, [{WIFEXITED(s) && WEXITSTATUS(s) == 0}], WNOHANG|WSTOPPED, NULL) = 12",
+        "wait4(-1, [WIFSIGNALED(s) && WTERMSIG(s) == SIGKILL], 0, NULL) = 12",
+        "rt_sigaction(SIGRT_1, {0x804, [HUP INT], SA_RESTART}, {SIG_DFL}, 8) = 0",
+        "rt_sigprocmask(SIG_BLOCK, ~[KILL STOP RTMIN RT_1], [], 8) = 0",
+        "rt_sigreturn({mask=[]}) = 0",
+        "kill(12<sh>, SIGTERM) = 0",
+        "select(5, [3 4], NULL, NULL, {tv_sec=1, tv_usec=0}) = 1 (in [3], left {tv_sec=0, tv_usec=9})",
+        "pselect6(5, [3], [], NULL, NULL, {NULL, 8}) = 1 (in [3])",
+        "connect(3<UNIX-STREAM:[1]>, {sa_family=AF_UNIX, sun_path=@\"a\\0\"}, 110) = 0",
+        "getsockopt(3<socket:[5]>, SOL_SOCKET, SO_ERROR, [0], [4]) = 0",
+        "recvmsg(3, {msg_name(0)=NULL, msg_iov(1)=[{\"a\"..., 1}], msg_controllen=0, msg_flags=0}, 0) = 1",
+        "sendto(3, {{len=20, type=0x16 /* NLMSG_??? */, flags=NLM_F_REQUEST|0x300}, \"\\0\"}, 20, 0, NULL, 0) = 20",
+        "ptrace(PTRACE_PEEKUSER, 12, 8*ORIG_RAX, [0x3b]) = 0",
+        "ptrace(PTRACE_POKEUSER, 12, offsetof(struct user, u_debugreg) + 56, 0) = 0",
+        "prlimit64(0, RLIMIT_STACK, NULL, {rlim_cur=8192*1024, rlim_max=RLIM64_INFINITY}) = 0",
+        "capset({_LINUX_CAPABILITY_VERSION_3, 0}, {1<<CAP_CHOWN, 0, 0}) = 0",
+        "getsockname(3, {sa_family=AF_INET, sin_port=htons(0), sin_addr=inet_addr(\"0.0.0.0\")}, [128->16]) = 0",
+        "_sysctl({{CTL_KERN, KERN_VERSION}, 2, 0x7f, 17, (nil), 0}) = 0",
+        "set_thread_area({entry_number:-1 -> 6, base_addr:0xb7}) = 0",
+        "arch_prctl(0x3001 /* ARCH_??? */, 0x7ffd) = -1 EINVAL (Invalid argument)",
+        "time([1300000000 /* 2011-03-13T07:06:40+0000 */]) = 1300000000",
+        "syscall_999(0x1, 0, 0xffffffffffffffff) = -1 (errno 38)",
     ] {
         assert_eq!(rejected(line), None, "{line}");
     }
