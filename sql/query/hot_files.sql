@@ -1,6 +1,7 @@
 -- The files that the workload uses: one row per path, those that move most bytes first.
 --
--- A copy is an op on both of its files: it reads the one and writes the other.
+-- A copy is an op on both of its files: it reads the one and writes the other. What is issued says which: sendfile to a
+-- socket is a read.
 --
 -- @needs ops syscall_def
 -- @from fileset path
@@ -11,11 +12,11 @@
 WITH sides AS (
     SELECT path, ret, errno, moves IN ('reads', 'copies') AS reads, moves = 'writes' AS writes
     FROM ops
-    JOIN syscall_def AS def ON def.syscall = ops.syscall
+    JOIN syscall_def AS def ON def.syscall = ops.op
     UNION ALL
     SELECT path2 AS path, ret, errno, false AS reads, true AS writes
     FROM ops
-    JOIN syscall_def AS def ON def.syscall = ops.syscall
+    JOIN syscall_def AS def ON def.syscall = ops.op
     WHERE moves = 'copies'
 )
 SELECT

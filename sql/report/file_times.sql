@@ -1,6 +1,7 @@
 -- Where the time of a run went: one row per path, those that took longest first.
 --
--- A copy is a call on both of its files: it reads the one and writes the other.
+-- A copy is a call on both of its files: it reads the one and writes the other. What was issued says which: sendfile to a
+-- socket is a read.
 --
 -- @needs results ops syscall_def
 -- @from fileset path
@@ -13,12 +14,12 @@ WITH sides AS (
     SELECT path, results.*, moves IN ('reads', 'copies') AS reads, moves = 'writes' AS writes
     FROM results
     JOIN ops ON ops.op_id = results.op_id
-    JOIN syscall_def AS def ON def.syscall = results.syscall
+    JOIN syscall_def AS def ON def.syscall = ops.op
     UNION ALL
     SELECT path2 AS path, results.*, false AS reads, true AS writes
     FROM results
     JOIN ops ON ops.op_id = results.op_id
-    JOIN syscall_def AS def ON def.syscall = results.syscall
+    JOIN syscall_def AS def ON def.syscall = ops.op
     WHERE moves = 'copies'
 )
 SELECT

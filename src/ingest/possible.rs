@@ -111,7 +111,8 @@ fn descriptors(event: &Event) -> bool {
         Some(Op::Fsetxattr | Op::Fgetxattr | Op::Flistxattr | Op::Fremovexattr) => open(Col::Fd) || is(Col::Fd, AT_FDCWD),
         // With LOCK_MAND nothing is locked, and with a count of 0 nothing is moved.
         Some(Op::Flock) if event.int(Col::Cmd).is_some_and(|cmd| cmd & LOCK_MAND != 0) => true,
-        None if matches!(event.syscall, Syscall::splice | Syscall::tee) && is(Col::Count, 0) => true,
+        Some(Op::Splice) if is(Col::Count, 0) => true,
+        None if event.syscall == Syscall::tee && is(Col::Count, 0) => true,
         Some(Op::Mmap) => event.int(Col::Flags).is_none_or(|flags| flags & MAP_ANONYMOUS != 0) || open(Col::Fd),
         None => !row.has(Role::Fd) || open(Col::Fd),
         Some(_) => row.args.iter().all(|role| match role {

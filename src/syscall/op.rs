@@ -43,7 +43,9 @@ ops! {
     Fcntl "fcntl"; Flock "flock"; Ioctl "ioctl"; Chdir "chdir"; Fchdir "fchdir";
     /// dup, dup2, dup3: a second descriptor for one open file description.
     Dup "dup";
-    /// close_range(2): the model turns it into a close for each open file description that it ends.
+    /// splice(2), one side of which is a pipe: the model turns it into a read or a write of the file.
+    Splice "splice";
+    /// close_range(2): the model turns it into closes.
     CloseRange "close_range";
     /// umask(2): sets which permission bits new files do not get.
     Umask "umask";
@@ -93,7 +95,8 @@ impl Op {
     pub const fn issued(self) -> bool {
         !matches!(
             self,
-            Op::Dup
+            Op::Splice
+                | Op::Dup
                 | Op::CloseRange
                 | Op::Umask
                 | Op::Chroot
@@ -111,7 +114,7 @@ impl Op {
         match self {
             Op::Read | Op::Readv | Op::Pread | Op::Preadv | Op::Preadv2 => Moves::Reads,
             Op::Write | Op::Writev | Op::Pwrite | Op::Pwritev | Op::Pwritev2 => Moves::Writes,
-            Op::CopyFileRange | Op::Sendfile => Moves::Copies,
+            Op::CopyFileRange | Op::Sendfile | Op::Splice => Moves::Copies,
             _ => Moves::Nothing,
         }
     }

@@ -70,11 +70,11 @@ syscalls! {
     pwritev          (Fd, Iov, IovCnt, Offset)                       -> Bytes,   Entry  => As(Pwritev);
     pwritev2         (Fd, Iov, IovCnt, Offset, Flags)                -> Bytes,   Entry  => As(Pwritev2);
     copy_file_range  (Fd, OffsetPtr, Fd2, Offset2Ptr, Count, Flags)  -> Bytes,   Entry  => As(CopyFileRange);
-    sendfile         (Fd2, Fd, OffsetPtr, Count)                     -> Bytes,   Entry  => As(Sendfile);
-    sendfile64       (Fd2, Fd, OffsetPtr, Count)                     -> Bytes,   Entry  => As(Sendfile);
-    splice           (Fd, OffsetPtr, Fd2, Offset2Ptr, Count, Flags)  -> Bytes,   Entry  => Drop("one side is always a pipe, and pipes are not replayed");
-    tee              (Fd, Fd2, Count, Flags)                         -> Bytes,   Entry  => Drop("pipes are not replayed");
-    vmsplice         (Fd, Iov, IovCnt, Flags)                        -> Bytes,   Entry  => Drop("pipes are not replayed");
+    sendfile         (Fd2, Fd, OffsetPtr, Count)                     -> Bytes,   Entry  => Partly(Sendfile, "where one side is no file, issued as a read or a write of the other, of the bytes that were moved");
+    sendfile64       (Fd2, Fd, OffsetPtr, Count)                     -> Bytes,   Entry  => Partly(Sendfile, "where one side is no file, issued as a read or a write of the other, of the bytes that were moved");
+    splice           (Fd, OffsetPtr, Fd2, Offset2Ptr, Count, Flags)  -> Bytes,   Entry  => Partly(Splice, "issued as a read or a write of the file, of the bytes that were moved: the other side is a pipe");
+    tee              (Fd, Fd2, Count, Flags)                         -> Bytes,   Entry  => Drop("both sides are pipes, and pipes are not replayed");
+    vmsplice         (Fd, Iov, IovCnt, Flags)                        -> Bytes,   Entry  => Drop("between memory and a pipe, and pipes are not replayed");
 
     // Descriptors
     open             (Path, OpenFlags, Mode)                         -> NewFd,   Return => As(Open);

@@ -44,7 +44,7 @@ pub fn of(event: &Event, role: Role) -> &'static [Kind] {
 fn flags(syscall: Syscall) -> &'static [Kind] {
     match syscall.op() {
         Some(Op::Preadv2 | Op::Pwritev2) => &[Rw],
-        Some(Op::CopyFileRange) => &[Splice],
+        Some(Op::CopyFileRange | Op::Splice) => &[Splice],
         Some(Op::CloseRange) => &[CloseRange],
         Some(Op::Fallocate) => &[Fallocate],
         Some(Op::SyncFileRange) => &[SyncRange],

@@ -5,7 +5,7 @@ use super::{Call, Dropped, flag};
 use crate::event::{Col, Text};
 use crate::fate::Reason;
 use crate::model::fds::OfdIx;
-use crate::syscall::position;
+use crate::syscall::{Op, position};
 
 impl Call<'_> {
     /// copy_file_range and sendfile: from `fd` to `fd2`. When one of them is no file that is replayed, the event is dropped,
@@ -25,18 +25,20 @@ impl Call<'_> {
                 Ok(())
             }
             (Ok(Fd::Bad), Ok(_)) | (Ok(_), Ok(Fd::Bad)) => Ok(()),
-            (input, output) => {
-                self.one_sided(input, output, from, to, bytes);
-                Err(input.err().or(output.err()).unwrap_or(Reason::Unsupported))
-            }
+            (input, output) => self.one_sided(input, output, from, to, bytes),
         }
     }
 
-    /// splice(2), which is not replayed: one side is a pipe; inserted ops leave the file of the other side as the call did.
-    pub(super) fn splice(&mut self) {
+    /// splice(2): one side is a pipe.
+    pub(super) fn splice(&mut self) -> Dropped<()> {
         let (input, output) = (self.fd(Col::Fd, Text::FdPath), self.fd(Col::Fd2, Text::Fd2Path));
         let (from, to, bytes) = self.ends(input, output);
-        self.one_sided(input, output, from, to, bytes);
+        self.step.op = Some(Op::Read);
+        match (input, output) {
+            // A read of no descriptor gives the same EBADF.
+            (Ok(Fd::Bad), Ok(_)) | (Ok(_), Ok(Fd::Bad)) => Ok(()),
+            (input, output) => self.one_sided(input, output, from, to, bytes),
+        }
     }
 
     /// Positions at which the call begins to read and to write (`None`: the shared position), and how many bytes it moved.
@@ -52,29 +54,60 @@ impl Call<'_> {
         (from.at(), to.at(), self.bytes().unwrap_or(0))
     }
 
-    fn one_sided(&mut self, input: Dropped<Fd>, output: Dropped<Fd>, from: Option<i64>, to: Option<i64>, bytes: i64) {
-        if bytes <= 0 {
-            return;
-        }
-        if let (Ok(Fd::File(ix)), Err(_)) = (input, output) {
-            self.copied_out(ix, from, bytes);
-            if from.is_none() {
-                self.reposition(ix);
+    /// One side is no file: of the other was read, or to it was written, what was moved. Why nothing could be moved (a
+    /// socket whose buffer was full, a reader that was gone) has to do with the side that is not replayed.
+    fn one_sided(
+        &mut self,
+        input: Dropped<Fd>,
+        output: Dropped<Fd>,
+        from: Option<i64>,
+        to: Option<i64>,
+        bytes: i64,
+    ) -> Dropped<()> {
+        let reason = input.err().or(output.err()).unwrap_or(Reason::Unsupported);
+        match (input, output) {
+            _ if self.event.success().is_none() => Err(reason),
+            (Ok(Fd::File(ix)), Err(_)) => {
+                self.only_read(ix, from, bytes);
+                Ok(())
             }
-        }
-        if let (Err(_), Ok(Fd::File(ix))) = (input, output) {
-            self.copied_in(ix, to, bytes);
-            if let Some(ofd) = self.model.tasks.ofd(ix) {
-                let ino = ofd.ino;
-                // The data is not written in the replay; the file still gets its length.
-                if let Some(size) = self.model.tree.content(ino).and_then(|content| content.size()) {
-                    self.model.tree.resize(ino, size);
-                }
+            (Err(_), Ok(Fd::File(ix))) => {
+                self.only_written(ix, to, bytes);
+                Ok(())
             }
-            if to.is_none() {
-                self.reposition(ix);
-            }
+            _ => Err(reason),
         }
+    }
+
+    fn only_read(&mut self, ix: OfdIx, from: Option<i64>, bytes: i64) {
+        self.on(ix);
+        self.step.op = Some(if from.is_some() { Op::Pread } else { Op::Read });
+        if from.is_none() {
+            self.trace_back(ix, bytes);
+        }
+        self.copied_out(ix, from, bytes);
+        let asked = self.event.int(Col::Count).filter(|_| bytes == 0);
+        self.issue_with(self.event.int(Col::Fd), from, asked.unwrap_or(bytes));
+    }
+
+    fn only_written(&mut self, ix: OfdIx, to: Option<i64>, bytes: i64) {
+        self.on(ix);
+        // What the capture saw of a file is of the other side.
+        (self.ofd, self.file) = (None, None);
+        self.step.op = Some(if to.is_some() { Op::Pwrite } else { Op::Write });
+        self.copied_in(ix, to, bytes);
+        (self.step.offset, self.step.shared) = (self.step.offset2.take(), std::mem::take(&mut self.step.shared2));
+        self.issue_with(self.event.int(Col::Fd2), to, bytes);
+    }
+
+    /// The arguments of a call on one descriptor.
+    fn issue_with(&mut self, fd: Option<i64>, offset: Option<i64>, count: i64) {
+        let mut event = self.event.clone();
+        for (col, value) in [(Col::Fd, fd), (Col::Fd2, None), (Col::Offset, offset), (Col::Offset2, None), (Col::Flags, None)] {
+            event.put(col, value);
+        }
+        event.set(Col::Count, count);
+        self.args = Some(Box::new(event));
     }
 
     fn copied_out(&mut self, ix: OfdIx, at: Option<i64>, bytes: i64) {

@@ -172,6 +172,7 @@ impl<'a> Call<'a> {
             Op::Close => self.close(),
             Op::Lseek => self.lseek(),
             Op::Truncate => self.truncate(),
+            Op::Splice => self.splice(),
             Op::Ftruncate => self.ftruncate(),
             Op::Fallocate => self.fallocate(),
             Op::Mmap => self.mmap(),
@@ -257,9 +258,6 @@ impl<'a> Call<'a> {
             }
             self.wait();
             return if concerns_no_file(self.event.name()) { Reason::NotFile } else { Reason::UnknownCall };
-        }
-        if self.event.syscall == Syscall::splice {
-            self.splice();
         }
         let requests = self.model.tree.config().requests;
         if requests.hidden_in(self.event.syscall) && self.event.failure().is_none() && self.event.int(Col::Ret) != Some(0) {

@@ -444,8 +444,8 @@ impl Issue for Sys<'_> {
             Op::Chdir            => sys!(SYS_chdir, p),
             Op::Fchdir           => sys!(SYS_fchdir, self.fd(call)),
 
-            // Calls that only the model knows; the loader refuses them.
-            Op::Dup | Op::CloseRange | Op::Umask | Op::Chroot | Op::Fork | Op::Exec | Op::Exit | Op::ExitGroup | Op::Joined | Op::Special => -i64::from(libc::ENOSYS),
+            // The loader refuses them: only the model knows these.
+            Op::Splice | Op::Dup | Op::CloseRange | Op::Umask | Op::Chroot | Op::Fork | Op::Exec | Op::Exit | Op::ExitGroup | Op::Joined | Op::Special => -i64::from(libc::ENOSYS),
         }
     }
 

@@ -25,6 +25,8 @@ mod paths;
 #[cfg(feature = "sql")]
 mod replayed;
 #[cfg(feature = "sql")]
+mod moved;
+#[cfg(feature = "sql")]
 mod requests;
 #[cfg(feature = "sql")]
 mod roots;

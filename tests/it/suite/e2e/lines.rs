@@ -27,6 +27,7 @@ fn small_inputs_come_out_as_captured() {
         ("removed-cwd.strace", [7, 7, 0]),
         ("short-write.strace", [7, 7, 1]),
         ("sendfile-seek.strace", [7, 7, 0]),
+        ("splice.strace", [16, 13, 0]),
         ("preadv2-seek.strace", [7, 7, 0]),
         ("preadv2-size.strace", [5, 5, 0]),
         ("preadv2-size-control.strace", [5, 5, 0]),
@@ -56,6 +57,23 @@ fn what_small_inputs_leave_behind_is_there() {
     assert_eq!(size("tail.strace", "/log/a"), Some(100_650));
     assert_eq!(size("overlap.capture", "/data/a"), Some(4096));
     assert_eq!(size("preadv2-size.strace", "/data/f"), Some(3000));
+    assert_eq!(size("splice.strace", "/data/out"), Some(4096));
+}
+
+/// What goes from a file to a pipe or a socket is read from the file, and what comes from there is written to it: as many
+/// bytes as were moved, from where they were.
+#[test]
+fn what_one_side_of_is_a_file_is_a_read_or_a_write() {
+    let story = story("splice.strace");
+    let moved = "SELECT op, \"offset\", count FROM ops WHERE syscall IN ('splice', 'sendfile') ORDER BY op_id";
+    let moved = rows(&[&story.part("workload")], moved);
+    let expected = ["read,0,1000", "pread64,5000,700", "read,1100,2000", "pread64,200,100", "write,0,1700", "pwrite64,4000,96"];
+    assert_eq!(moved, expected);
+    // The socket was full: that has nothing to do with the file.
+    let dropped = rows(&[&story.part("workload")], "SELECT syscall, reason, on_file FROM fates WHERE fate = 'drop'");
+    assert_eq!((dropped, story.coverage()), (vec!["sendfile,socket,false".to_owned()], 1.0));
+    let sql = "SELECT path, read_bytes, written_bytes FROM hot_files WHERE path LIKE '/data/%' ORDER BY path";
+    assert_eq!(rows(&[&story.part("workload")], sql), ["/data/in,4000,0", "/data/out,0,1806"]);
 }
 
 #[test]
