@@ -31,6 +31,7 @@ words! {
         UnknownResult "unknown_result" "the call never returned in the capture, or was interrupted and restarted";
         Credentials   "credentials"    "the call was refused for rights that the replay does not imitate";
         OutsideMemory "bad_address"    "the call was given a bad address (EFAULT)";
+        Withheld      "withheld"       "failed because of where it ran (another file system, an older kernel) and would do something here, or sets what a replay may not (trusted.*, security.*)";
         Filtered      "filtered"       "not chosen by --where";
     }
 }

@@ -55,7 +55,9 @@ pub struct Config {
     /// Absolute paths and what happens at and below them. The longest that matches at path boundaries wins; a path
     /// that none matches is kept.
     pub rules: Vec<(Vec<u8>, Place)>,
-    /// Processes that were running when the capture began, with their open files, as far as the capture knows.
+    /// Where the file systems that are replayed were mounted, if the capture knows: the replay has mount points there.
+    pub mounts: Vec<Vec<u8>>,
+    /// What was there when the capture began, as far as the capture knows.
     pub present: Arc<[Present]>,
     /// Where the paths begin that the capture added to the calls of processes with a root of their own.
     pub notes: Notes,
@@ -78,18 +80,23 @@ impl Default for Config {
     /// Rules for the usual pseudo and memory file systems ([`PSEUDO`]), and nothing known of the start.
     fn default() -> Config {
         let rules = PSEUDO.iter().map(|(path, _)| (path.as_bytes().to_vec(), Place::Pseudo)).collect();
-        Config { rules, present: Arc::default(), notes: Notes::default(), requests: Requests::default() }
+        Config::of(rules, Vec::new())
     }
 }
 
 impl Config {
+    fn of(rules: Vec<(Vec<u8>, Place)>, mounts: Vec<Vec<u8>>) -> Config {
+        Config { rules, mounts, present: Arc::default(), notes: Notes::default(), requests: Requests::default() }
+    }
+
     /// The rules of a machine whose mounts are known: each path, and whether a pseudo or memory file system is mounted
     /// there. What is no mount point is stored by the file system above it, whatever it is called; only the older names of
     /// [`PSEUDO`] go with the directory that they lead to.
     pub fn of_mounts<'a>(mounts: impl IntoIterator<Item = (&'a [u8], bool)>) -> Config {
         let place = |pseudo| if pseudo { Place::Pseudo } else { Place::Keep };
-        let rules = mounts.into_iter().map(|(path, pseudo)| (path.to_vec(), place(pseudo))).collect();
-        let mut config = Config { rules, present: Arc::default(), notes: Notes::default(), requests: Requests::default() };
+        let rules: Vec<_> = mounts.into_iter().map(|(path, pseudo)| (path.to_vec(), place(pseudo))).collect();
+        let stored = rules.iter().filter(|(_, place)| *place == Place::Keep).map(|(path, _)| path.clone()).collect();
+        let mut config = Config::of(rules, stored);
         for (alias, real) in [("/var/run", "/run"), ("/var/lock", "/run/lock")] {
             let known = config.rules.iter().any(|(path, _)| path == alias.as_bytes());
             if !known && config.place(real.as_bytes()) == Place::Pseudo {
@@ -101,20 +108,28 @@ impl Config {
 
     /// What happens to calls on the files at an absolute path.
     pub fn place(&self, path: &[u8]) -> Place {
-        let covers = |rule: &[u8]| {
-            let rule = rule.strip_suffix(b"/").unwrap_or(rule);
-            path.strip_prefix(rule).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
-        };
-        let rules = self.rules.iter().filter(|(rule, _)| covers(rule));
+        let rules = self.rules.iter().filter(|(rule, _)| covers(rule, path));
         // Of equally long ones the last wins, so that what the user adds overrides the default.
         rules.max_by_key(|(rule, _)| rule.len()).map_or(Place::Keep, |(_, place)| *place)
     }
 
-    /// Is there a rule for a path strictly below this one?
+    /// Is there a mount point between two paths, in the replay too? Then nothing is renamed or linked from one to the other.
+    pub(super) fn apart(&self, one: &[u8], other: &[u8]) -> bool {
+        let [one, other] = [one, other].map(|path| self.mounts.iter().filter(|mount| covers(mount, path)).map(Vec::len).max());
+        one != other
+    }
+
+    /// Is there a rule for a path below this one?
     pub(super) fn ruled_below(&self, path: &[u8]) -> bool {
         let path = path.strip_suffix(b"/").unwrap_or(path);
         self.rules.iter().any(|(rule, _)| rule.strip_prefix(path).is_some_and(|rest| rest.len() > 1 && rest[0] == b'/'))
     }
+}
+
+/// Is a path the one of a rule, or below it?
+fn covers(rule: &[u8], path: &[u8]) -> bool {
+    let rule = rule.strip_suffix(b"/").unwrap_or(rule);
+    path.strip_prefix(rule).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Calls that read or change attributes: stat, chmod, chown, utimensat, access, xattrs; readlink and getdents.
 
 use super::path::{Arg, Named};
+use super::withheld::of_the_machine;
 use super::{Call, Dropped, flag, is_device, kind_of};
 use crate::event::{Col, Text};
 use crate::fate::Reason;
@@ -195,7 +196,7 @@ impl Call<'_> {
     /// An extended attribute was found (`found`: it existed at the start, unless the workload set it), or was set or removed by
     /// the workload.
     fn xattr(&mut self, ino: Ino, found: bool) {
-        let Some(name) = self.event.text(Text::Name) else { return };
+        let Some(name) = self.event.text(Text::Name).filter(|name| !of_the_machine(name)) else { return };
         let node = self.model.tree.at_mut(ino);
         let known = |list: &[Name]| list.iter().any(|other| **other == *name);
         if found {

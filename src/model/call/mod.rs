@@ -17,6 +17,7 @@ mod open;
 mod path;
 mod process;
 mod start;
+mod withheld;
 
 pub(super) use chroot::written_out;
 pub(super) use observed::Sighting;
@@ -74,19 +75,22 @@ impl<'a> Call<'a> {
     /// Handles the event and pushes its row, and the inserted ops before it.
     pub(super) fn run(mut self) {
         let def = self.event.syscall.def();
-        if let Err(reason) = self.call(def.replay) {
-            let reason = match self.event.failure() {
-                // The call had no path: statx(0, NULL ...) asks whether the kernel knows the call.
-                Some(libc::EFAULT) if reason == Reason::LostName => Reason::OutsideMemory,
-                _ => reason,
-            };
-            (self.step.fate, self.step.reason) = (Fate::Drop, Some(reason));
+        let reason = match (self.call(def.replay), self.event.failure()) {
+            // There was none: statx(0, NULL ...) asks whether the kernel knows the call.
+            (Err(Reason::LostName), Some(libc::EFAULT)) => Some(Reason::OutsideMemory),
+            (Err(Reason::Credentials), _) if self.withheld() => Some(Reason::Withheld),
+            (Err(reason), _) => Some(reason),
+            (Ok(()), _) => (self.step.fate == Fate::Op && self.withheld()).then_some(Reason::Withheld),
+        };
+        if reason.is_some() {
+            (self.step.fate, self.step.reason) = (Fate::Drop, reason);
         }
         self.step.on_file = match (self.step.fate, self.step.reason) {
             (Fate::Model, _) => false,
             (_, Some(Reason::NotFile | Reason::Pipe | Reason::Socket | Reason::Device | Reason::Anon | Reason::PseudoFs)) => {
                 false
             }
+            (_, Some(Reason::Withheld)) => false,
             (_, Some(Reason::UnknownCall | Reason::Requests)) => true,
             (Fate::Drop, _) => def.args.iter().any(|role| matches!(role, Role::Fd | Role::DirFd | Role::Path)),
             _ => true,
@@ -168,11 +172,11 @@ impl<'a> Call<'a> {
             Op::Read | Op::Readv | Op::Pread | Op::Preadv | Op::Preadv2 => self.read(),
             Op::Write | Op::Writev | Op::Pwrite | Op::Pwritev | Op::Pwritev2 => self.write(),
             Op::CopyFileRange | Op::Sendfile => self.copy(),
+            Op::Splice => self.splice(),
             Op::Open | Op::Openat | Op::Openat2 | Op::Creat => self.open(),
             Op::Close => self.close(),
             Op::Lseek => self.lseek(),
             Op::Truncate => self.truncate(),
-            Op::Splice => self.splice(),
             Op::Ftruncate => self.ftruncate(),
             Op::Fallocate => self.fallocate(),
             Op::Mmap => self.mmap(),

@@ -16,6 +16,8 @@ mod both;
 #[cfg(feature = "sql")]
 mod compat;
 #[cfg(feature = "sql")]
+mod elsewhere;
+#[cfg(feature = "sql")]
 mod facts;
 #[cfg(feature = "sql")]
 mod joined;

@@ -15,6 +15,7 @@ pub mod order;
 mod program;
 mod threads;
 mod walk;
+mod withheld;
 
 use crate::tool::cases;
 use ioriot::event::{AT_FDCWD, Col, Event, Text};
