@@ -98,12 +98,14 @@ pub struct Limits {
     pub events: Option<u64>,
     /// Size of the events table on disk, bytes, at which the capture ends; `None`: no limit.
     pub bytes: Option<u64>,
+    /// When the command itself ends, whatever it leaves behind.
+    pub exit: bool,
 }
 
 impl Limits {
     /// Is no limit set?
     const fn none(&self) -> bool {
-        self.duration.is_none() && self.events.is_none() && self.bytes.is_none()
+        self.duration.is_none() && self.events.is_none() && self.bytes.is_none() && !self.exit
     }
 }
 

@@ -119,7 +119,10 @@ struct LimitArgs {
     /// Leave out what the processes start (strace without -f; perf: -i)
     #[arg(long)]
     no_follow: bool,
-    /// End after this long: 90s, 5m, 1h (timeout, fio: runtime)
+    /// End when the command itself ends, whatever it leaves behind
+    #[arg(long)]
+    until_exit: bool,
+    /// End after this long: 90s, 5m, 1h
     #[arg(long, value_name = "TIME", value_parser = typed::duration)]
     duration: Option<Duration>,
     /// End after so many events
@@ -223,7 +226,8 @@ impl Args {
             "--module is for --backend stap, and nothing else loads one"
         );
         let scope = self.scope.choose(self.command, any_scope)?;
-        let LimitArgs { no_follow, duration, max_events, max_bytes, buffer, on_drop } = self.limits;
+        let LimitArgs { no_follow, until_exit, duration, max_events, max_bytes, buffer, on_drop } = self.limits;
+        ensure!(!until_exit || matches!(scope, Scope::Command(_)), "--until-exit is for a command: name one behind --");
         Ok(Options {
             method: match self.backend {
                 Backend::Auto => Method::Auto,
@@ -236,7 +240,7 @@ impl Args {
             calls: self.syscalls.unwrap_or_else(Calls::all),
             paths: Paths { only: self.paths.path, not: self.paths.not_path },
             faults: self.mmap_faults,
-            limits: Limits { duration, events: max_events, bytes: max_bytes },
+            limits: Limits { duration, events: max_events, bytes: max_bytes, exit: until_exit },
             buffer,
             on_drop: match on_drop {
                 None => OnDrop::Mind,

@@ -15,6 +15,7 @@ use crate::capture::os;
 use crate::capture::probe::optional::{self, Optional};
 use crate::capture::probe::program::{self, Programs};
 use crate::capture::target::command::Target;
+use crate::capture::target::left::{Born, Left};
 use crate::capture::target::path_filter::{PathFilter, Paths};
 use crate::capture::target::scope::{Match, Scope};
 use crate::capture::target::snapshot::{Process, Snapshot};
@@ -228,7 +229,9 @@ impl Ebpf {
             losses: Vec::new(),
             until: self.until,
             made_early: HashSet::new(),
+            born: Born::default(),
         };
+        let mut left = Left::default();
         if let (Some(target), Scope::Command(words)) = (&mut self.target, &options.scope) {
             target.release(words.first().context("no command")?)?;
         }
@@ -248,10 +251,12 @@ impl Ebpf {
                 if reader.look(&counters, recorder)? && options.on_drop.stops() {
                     break Ended::Drop;
                 }
-                if let Some(ended) =
-                    over(self.target.as_mut(), !self.pids.is_empty(), &options.limits, began, &counters, recorder.size())
-                {
+                let command = self.target.as_mut().map(|target| target.ended().is_some());
+                if let Some(ended) = over(command, !self.pids.is_empty(), &options.limits, began, &counters, recorder.size()) {
                     break ended;
+                }
+                if left.due(command == Some(true)) {
+                    left.tell(reader.born.pids());
                 }
             }
             recorder.tick()?;
@@ -287,7 +292,7 @@ impl Ebpf {
 /// Why the capture is to end now; `None`: it goes on. With `pids` (the scope is a command or processes) it also ends when as
 /// many marked tasks have ended as were marked. `size`: bytes of the events on disk.
 fn over(
-    target: Option<&mut Target>,
+    command: Option<bool>,
     pids: bool,
     limits: &Limits,
     began: Instant,
@@ -295,7 +300,7 @@ fn over(
     size: u64,
 ) -> Option<Ended> {
     let gone = Counter::Marked.of(counters) <= Counter::Ended.of(counters);
-    if pids && gone && target.is_none_or(|target| target.ended().is_some()) {
+    if pids && gone && command != Some(false) || limits.exit && command == Some(true) {
         return Some(Ended::Target);
     }
     if signal::asked().is_some() {
@@ -329,6 +334,8 @@ struct Reader<'a> {
     until: i64,
     /// Descriptors (process, number) that calls made before that: the events tell of them, so the snapshot need not.
     made_early: HashSet<(i64, i64)>,
+    /// Processes that were made.
+    born: Born,
 }
 
 impl Reader<'_> {
@@ -354,7 +361,10 @@ impl Reader<'_> {
     fn hear(&mut self) {
         for notice in std::mem::take(&mut self.decoder.notices) {
             match notice {
-                Notice::Forked { parent, child } => self.path_filter.forked(parent, child),
+                Notice::Forked { parent, child } => {
+                    self.born.add(child);
+                    self.path_filter.forked(parent, child);
+                }
                 Notice::Joined(process, space) => {
                     let mounts = self.snapshot.space(process.pid, space);
                     self.joined.entry(process.pid).or_insert(Process { mounts, ..process });

@@ -11,6 +11,7 @@ use crate::capture::decode::{Decoder, Seen};
 use crate::capture::kernel::record::{self, Maker, at, flag};
 use crate::capture::kernel::row::{Behind, NONE, NUMBERS, Row, flag as row_flag};
 use crate::capture::target::command::Target;
+use crate::capture::target::left::Left;
 use crate::capture::target::path_filter::PathFilter;
 use crate::capture::target::scope::Scope;
 use crate::capture::target::snapshot::{self, Snapshot};
@@ -115,8 +116,8 @@ impl Ptrace {
         }
         tracee::tick();
         let (began, mut told) = (Instant::now(), 0);
-        let mut ending = None;
-        // An error means that no traced thread is left.
+        let (mut ending, mut left) = (None, Left::default());
+        // Until nobody is left.
         while let Ok(stop) = tracee::wait() {
             if ending.is_none() {
                 ending = over(&options.limits, began, books.taken, books.recorder.size());
@@ -126,6 +127,9 @@ impl Ptrace {
             }
             progress.add(books.taken - std::mem::replace(&mut told, books.taken));
             books.recorder.tick()?;
+            if ending.is_none() && left.due(self.target.as_ref().is_some_and(Target::noted)) {
+                left.tell(self.threads.values().map(|thread| thread.pid));
+            }
             let Some((tid, event)) = stop else {
                 if ending.is_some() && self.threads.is_empty() {
                     break;
@@ -138,6 +142,10 @@ impl Ptrace {
                 }
                 if let Some(thread) = self.threads.remove(&tid).filter(|_| ending.is_none()) {
                     gone(tid, &thread, &mut books)?;
+                }
+                if options.limits.exit && ending.is_none() && self.target.as_ref().is_some_and(Target::noted) {
+                    ending = Some(Ended::Target);
+                    self.threads.keys().for_each(|tid| tracee::interrupt(*tid));
                 }
                 if self.threads.is_empty() {
                     break;

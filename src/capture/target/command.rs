@@ -113,7 +113,12 @@ impl Target {
         Ok(())
     }
 
-    /// Exit status of the command if it has ended, else `None`; does not wait.
+    /// Is it known to have ended?
+    pub const fn noted(&self) -> bool {
+        self.status.is_some()
+    }
+
+    /// Has it ended? Does not wait.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         if self.status.is_none() {
             let mut status = 0;

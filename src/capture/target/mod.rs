@@ -6,6 +6,7 @@
 pub mod command;
 pub mod filter;
 pub mod glob;
+pub mod left;
 pub mod path_filter;
 pub mod scope;
 pub mod snapshot;

@@ -21,13 +21,14 @@ mod elsewhere;
 mod facts;
 #[cfg(feature = "sql")]
 mod joined;
+mod left;
 #[cfg(feature = "sql")]
 mod locks;
+#[cfg(feature = "sql")]
+mod moved;
 mod paths;
 #[cfg(feature = "sql")]
 mod replayed;
-#[cfg(feature = "sql")]
-mod moved;
 #[cfg(feature = "sql")]
 mod requests;
 #[cfg(feature = "sql")]

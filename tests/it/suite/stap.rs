@@ -188,3 +188,11 @@ fn without_systemtap_it_says_what_to_install() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("--backend stap"));
     assert!(!Path::new(&out).exists());
 }
+
+#[test]
+fn until_exit_ends_a_session_with_its_command() {
+    let scene = Scene::new(|_| (), ":");
+    let (code, summary, said) = scene.capture(&["--until-exit"]);
+    assert_eq!((code, &summary["ended"]), (Some(0), &json!("target")), "{said}");
+    assert_eq!(summary["sum"]["written"], 168, "{summary}");
+}

@@ -17,6 +17,7 @@ pub use calls::file as calls;
 pub use module::check;
 
 use crate::capture::target::command::Target;
+use crate::capture::target::left::Left;
 use crate::capture::target::scope::Scope;
 use crate::capture::target::snapshot::Snapshot;
 use crate::capture::write::Recorder;
@@ -137,7 +138,7 @@ impl Stap {
             target.release(words.first().context("no command")?)?;
         }
         self.text.watch(self.until, options, &self.snapshot);
-        let began = Instant::now();
+        let (began, mut left) = (Instant::now(), Left::default());
         let ended = loop {
             let goes_on = self.tracer.read(LOOK)?;
             self.take(progress, recorder)?;
@@ -147,8 +148,12 @@ impl Stap {
             if self.text.full() {
                 break Ended::Events;
             }
-            if self.text.marks.idle {
+            let command = self.target.as_mut().is_some_and(|target| target.ended().is_some());
+            if self.text.marks.idle || options.limits.exit && command {
                 break Ended::Target;
+            }
+            if left.due(command) {
+                left.tell(self.text.born.pids());
             }
             if options.on_drop.stops() && self.text.dropped() {
                 break Ended::Drop;

@@ -3,16 +3,18 @@
 use super::serial::Serials;
 use crate::capture::backend::ebpf::made_fd;
 use crate::capture::target::filter::Calls;
+use crate::capture::target::left::Born;
 use crate::capture::target::path_filter::PathFilter;
 use crate::capture::target::snapshot::Snapshot;
 use crate::capture::write::{Recorder, hole};
 use crate::capture::{Options, Sum, os};
-use crate::events::order::Placed;
+use crate::event::Col;
 use crate::ingest::capture::Capture;
 use crate::ingest::parse::{Batch, Ended, Parser, Stamp, What, digits};
 use crate::ingest::sequence::Sequencer;
 use crate::loss::Loss;
 use crate::schema::losses::Lost;
+use crate::syscall::{Op, flag};
 use anyhow::Result;
 use std::collections::HashSet;
 
@@ -45,7 +47,8 @@ pub struct Text {
     /// Descriptors (process, number) that calls made before the snapshot was complete: the events tell of them, so they are
     /// removed from the snapshot.
     pub made_early: HashSet<(i64, i64)>,
-    /// When the snapshot of open files was complete, ns since 1970.
+    /// Processes that were made.
+    pub born: Born,
     until: i64,
     batch: Batch,
     lines: u64,
@@ -68,6 +71,7 @@ impl Text {
             path_filter: PathFilter::default(),
             most: u64::MAX,
             made_early: HashSet::new(),
+            born: Born::default(),
             until: now,
             batch: Batch::default(),
             lines: 0,
@@ -121,6 +125,13 @@ impl Text {
             self.garbled += 1;
         }
         let Some(parsed) = self.batch.parsed.pop() else { return Ok(()) };
+        if let What::Call(event) = &parsed.what
+            && event.syscall.op() == Some(Op::Fork)
+            && event.int(Col::Flags).unwrap_or(0) & flag::CLONE_THREAD == 0
+            && let Some(child) = event.success().and_then(|child| u32::try_from(child).ok())
+        {
+            self.born.add(child);
+        }
         let serial = serial(line);
         if let Stamp::Span(_, exit) = parsed.stamp {
             self.serials.arrive(serial, exit);
