@@ -63,6 +63,9 @@ pub struct Args {
     /// Only check the arguments and say what would be done
     #[arg(short = 'n', long)]
     dry_run: bool,
+    /// End the capture when the command itself ends, whatever it leaves behind
+    #[arg(long, requires = "command")]
+    until_exit: bool,
     /// Command to capture instead, with its arguments, behind --
     #[arg(last = true, value_name = "COMMAND", conflicts_with = "input")]
     command: Vec<OsString>,
@@ -160,7 +163,7 @@ impl Args {
         let mut story = Story { format, parts: Map::new() };
         let whole = match &self.input {
             Some(input) => ingest(input, &self.reading, &capture, &mut story),
-            None => record(&self.command, &capture, &mut story),
+            None => record(&self.command, self.until_exit, &capture, &mut story),
         };
         drop(aside);
         let whole = whole?;
@@ -217,14 +220,14 @@ fn ingest(input: &Path, reading: &Reading, capture: &Path, story: &mut Story) ->
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Captures a command; says whether nothing was lost. By a process of its own, since a capture gives up its rights.
-fn record(command: &[OsString], capture: &Path, story: &mut Story) -> Result<bool> {
+fn record(command: &[OsString], until_exit: bool, capture: &Path, story: &mut Story) -> Result<bool> {
     if story.format == Format::Text {
         ui::say(format_args!("capture: {}", capture.display()))?;
     }
     // What is for the command does not end this process, and what is for this process ends the capture first.
     let (_lent, _held) = (signal::lend(), signal::hold());
     let mut child = Command::new(std::env::current_exe().context("cannot find this program")?);
-    child.arg("capture").arg("-o").arg(capture).arg("--").args(command);
+    child.arg("capture").arg("-o").arg(capture).args(until_exit.then_some("--until-exit")).arg("--").args(command);
     if story.format == Format::Json {
         // Standard output is for the story, whatever the command says.
         child.stdout(std::io::stderr().as_fd().try_clone_to_owned()?);

@@ -76,6 +76,13 @@ fn until_exit_ends_a_capture_with_its_command() {
         assert!(int(&summary, "/syscalls/exit_group") > 0, "{backend}: the end of the command is part of it: {summary}");
     }
     let dir = scratch();
+    #[cfg(feature = "sql")]
+    {
+        let (story, note) = (dir.path().join("story"), dir.path().join("pid"));
+        let [o, p] = [&story, &note].map(|path| path.to_str().unwrap());
+        expect(0, &["run", "-o", o, "--until-exit", "--", "sh", "-c", LEAVES, p]);
+        assert!(Daemon::noted(&note).runs() && story.join("run").exists());
+    }
     let refused = ioriot(&["capture", "-o", dir.path().join("no").to_str().unwrap(), "--until-exit", "--pid", "1"]);
     assert_eq!(refused.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("--until-exit is for a command"), "{refused:?}");
