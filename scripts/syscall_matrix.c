@@ -36,6 +36,7 @@ static void data(void)
 	struct iovec iov[2] = { { buf, 100 }, { buf + 100, 200 } };
 	loff_t from = 0, to = 0;
 	off_t start = 0;
+	int ends[2];
 	int fd = CALL(open, "data", O_CREAT | O_RDWR | O_TRUNC, 0644);
 	int copy = CALL(openat, AT_FDCWD, "copy", O_CREAT | O_EXCL | O_RDWR, 0640);
 	int log = CALL(open, "log", O_CREAT | O_WRONLY | O_APPEND, 0600);
@@ -58,6 +59,11 @@ static void data(void)
 	IS(-EINVAL, lseek, fd, -1L, SEEK_SET);
 	IS(5000, copy_file_range, fd, &from, copy, &to, 5000, 0);
 	IS(5000, sendfile, copy, fd, &start, 5000);
+	OK(pipe2, ends, 0);
+	IS(500, splice, fd, &start, ends[1], NULL, 500, 0);
+	IS(500, splice, ends[0], NULL, copy, NULL, 5000, SPLICE_F_MOVE);
+	IS(50, sendfile, ends[1], fd, &start, 50);
+	IS(50, splice, ends[0], NULL, copy, &to, 50, 0);
 	IS(100, write, log, buf, 100);
 	IS(100, write, log, buf, 100);
 	IS(-EBADF, read, log, buf, 1);
