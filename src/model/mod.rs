@@ -1,9 +1,8 @@
 //! Model of the kernel's file state: takes events, says what each one means. Pure Rust, no Arrow, no I/O.
 //!
 //! * `task` processes and threads; `fds` descriptor tables, open file descriptions
-//! * `tree` the namespace of `inode`s: what every name is now and was at the start; `walk` resolves paths in it and notes what calls
 //! * `tree` the namespace of `inode`s: what every name is now and was at the start; `naming` gives and takes names; `walk`
-//! resolves paths and notes what calls prove; `proof` applies these proofs; `links` finds symlinks out
+//!   resolves paths in it and notes what calls prove; `proof` applies these proofs; `links` finds symlinks out
 //! * `facts` what the capture observed in the kernel: identities of files, and how much of the answers was observed
 //! * `touch` what ops of different lanes must be ordered by
 //! * `call` one event: what it is on, what it proves, what it changes

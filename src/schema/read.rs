@@ -13,6 +13,7 @@ use parquet::file::metadata::PageIndexPolicy;
 use std::borrow::Cow;
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 
 /// A checked Parquet file, and which of its columns and rows are to be read.
 pub struct Reader {
@@ -57,7 +58,7 @@ impl Reader {
         let damaged = || format!("{name} is damaged or no Parquet file");
         // Without the embedded Arrow schema a text is a StringArray, also when the writer had views or dictionaries.
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        let contents = panics::contain(|| Ok(ArrowReaderMetadata::try_new(checked.contents.clone(), options)?));
+        let contents = panics::contain(|| Ok(ArrowReaderMetadata::try_new(Arc::clone(&checked.contents), options)?));
         let contents = contents.with_context(damaged)?;
         let mask = columns.map_or(Ok(ProjectionMask::all()), |columns| mask(&contents, columns));
         let mask = mask.with_context(|| format!("{name} is of another version"))?;

@@ -124,11 +124,23 @@ impl Call<'_> {
 
 /// Does a call make, move or remove names?
 const fn names(op: Op) -> bool {
-    match op {
-        Op::Mkdir | Op::Mkdirat | Op::Rmdir | Op::Mknod | Op::Mknodat | Op::Unlink | Op::Unlinkat => true,
-        Op::Rename | Op::Renameat | Op::Renameat2 | Op::Link | Op::Linkat | Op::Symlink | Op::Symlinkat => true,
-        _ => false,
-    }
+    matches!(
+        op,
+        Op::Mkdir
+            | Op::Mkdirat
+            | Op::Rmdir
+            | Op::Mknod
+            | Op::Mknodat
+            | Op::Unlink
+            | Op::Unlinkat
+            | Op::Rename
+            | Op::Renameat
+            | Op::Renameat2
+            | Op::Link
+            | Op::Linkat
+            | Op::Symlink
+            | Op::Symlinkat
+    )
 }
 
 fn ends_in_dots(path: &[u8]) -> bool {

@@ -9,6 +9,7 @@ use crate::capture::target::snapshot::Snapshot;
 use crate::capture::write::{Recorder, hole};
 use crate::capture::{Options, Sum, os};
 use crate::event::Col;
+use crate::events::order::Placed;
 use crate::ingest::capture::Capture;
 use crate::ingest::parse::{Batch, Ended, Parser, Stamp, What, digits};
 use crate::ingest::sequence::Sequencer;
