@@ -124,22 +124,23 @@ impl Call<'_> {
 
 /// Does a call make, move or remove names?
 const fn names(op: Op) -> bool {
+    use Op::*;
     matches!(
         op,
-        Op::Mkdir
-            | Op::Mkdirat
-            | Op::Rmdir
-            | Op::Mknod
-            | Op::Mknodat
-            | Op::Unlink
-            | Op::Unlinkat
-            | Op::Rename
-            | Op::Renameat
-            | Op::Renameat2
-            | Op::Link
-            | Op::Linkat
-            | Op::Symlink
-            | Op::Symlinkat
+        Mkdir
+            | Mkdirat
+            | Rmdir
+            | Mknod
+            | Mknodat
+            | Unlink
+            | Unlinkat
+            | Rename
+            | Renameat
+            | Renameat2
+            | Link
+            | Linkat
+            | Symlink
+            | Symlinkat
     )
 }
 
