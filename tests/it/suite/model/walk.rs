@@ -36,11 +36,11 @@ pub fn walk(config: Config, events: &[Event]) {
             assert!(ranges.iter().all(|(from, length)| *from >= 0 && *length > 0), "{need:?}");
             assert!(ranges.windows(2).all(|pair| pair[0].0.saturating_add(pair[0].1) <= pair[1].0), "{need:?}");
         }
-        assert!(known.insert(need.path.clone()), "{need:?} is needed twice");
+        assert!(known.insert(Name::clone(&need.path)), "{need:?} is needed twice");
     }
     let mut left: HashSet<Name> = HashSet::new();
     for expect in &end.expects {
         assert!(expect.path.starts_with(b"/") && expect.size.is_none_or(|size| size >= 0), "{expect:?}");
-        assert!(left.insert(expect.path.clone()), "{expect:?} is expected twice");
+        assert!(left.insert(Name::clone(&expect.path)), "{expect:?} is expected twice");
     }
 }
