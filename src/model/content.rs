@@ -229,7 +229,10 @@ impl Content {
         }
         self.wrote = self.wrote.max(other.wrote);
         self.cut = self.cut.into_iter().chain(other.cut).min();
+        self.changed = self.changed.max(other.changed);
         other.read.iter().for_each(|(start, end)| self.read.add(start, end));
+        other.written.iter().for_each(|(start, end)| self.written.add(start, end));
+        other.holes.iter().for_each(|(start, end)| self.holes.add(start, end));
     }
 }
 

@@ -26,7 +26,7 @@ const LONGEST_LINK: usize = 4095;
 impl Tree {
     /// A name that was taken for the file it leads to turns out to be a symlink. The inode stays that of the name; the file
     /// that it was taken for moves to the symlink's target. `target` is its content, `None` if the capture does not show it.
-    pub(super) fn become_link(&mut self, dir: Ino, _name: &[u8], ino: Ino, target: Option<&[u8]>) {
+    pub(super) fn become_link(&mut self, dir: Ino, ino: Ino, target: Option<&[u8]>) {
         let guessed = target.is_none();
         let content: Name = Arc::from(target.unwrap_or(UNKNOWN_TARGET));
         let node = self.at_mut(ino);
@@ -36,9 +36,9 @@ impl Tree {
         if led {
             self.lead(dir, ino, ino, object);
         }
-        // Mode and attributes that were seen are the file's, not the symlink's.
+        // What was seen of it is the file's, not the symlink's.
         let node = self.at_mut(ino);
-        (node.mode, node.xattrs) = (None, Vec::new());
+        (node.mode, node.owner, node.mtime, node.xattrs) = (None, None, None, Vec::new());
     }
 
     /// readlink showed the content of a symlink. Gives the inode of the symlink.
@@ -76,7 +76,7 @@ impl Tree {
                     *self.content_of_link(ino) = Arc::from(target);
                 }
             }
-            _ => self.become_link(dir, name, ino, Some(target)),
+            _ => self.become_link(dir, ino, Some(target)),
         }
         ino
     }
@@ -175,12 +175,21 @@ impl Tree {
         }
     }
 
-    /// Moves what calls told of mode and extended attributes of one inode to another: both turn out to be the same file.
+    /// Moves what calls told of mode, owner, modification time and extended attributes of one inode to another: both turn out to
+    /// be the same file.
     fn carry(&mut self, from: Ino, to: Ino) {
         let node = self.at_mut(from);
         let (mode, mode_set) = (node.mode.take(), node.mode_set);
+        let (owner, owner_set) = (node.owner.take(), node.owner_set);
+        let (mtime, mtime_set) = (node.mtime.take(), node.mtime_set);
         let (xattrs, set) = (std::mem::take(&mut node.xattrs), std::mem::take(&mut node.xattrs_set));
         let node = self.at_mut(to);
+        if node.owner.is_none() && !node.owner_set {
+            (node.owner, node.owner_set) = (owner, owner_set);
+        }
+        if node.mtime.is_none() && !node.mtime_set {
+            (node.mtime, node.mtime_set) = (mtime, mtime_set);
+        }
         if node.mode.is_none() && !node.mode_set {
             (node.mode, node.mode_set) = (mode, mode_set);
         }
@@ -336,7 +345,7 @@ impl Tree {
             let node = self.at(link);
             if node.life == Life::Initial && !node.sure && node.single() && !matches!(node.node, Node::Link { .. }) {
                 self.at_mut(link).led = true;
-                self.become_link(spot.dir, &spot.name, link, Some(target));
+                self.become_link(spot.dir, link, Some(target));
                 self.guess("a symlink seen through an opened file");
                 return;
             }

@@ -71,7 +71,7 @@ impl Tree {
             return ino;
         }
         if kind == Kind::Link && !node.sure && node.life == Life::Initial {
-            self.become_link(dir, name, ino, None);
+            self.become_link(dir, ino, None);
             return ino;
         }
         let untouched = match &node.node {

@@ -45,7 +45,7 @@ ops! {
     Dup "dup";
     /// splice(2), one side of which is a pipe: the model turns it into a read or a write of the file.
     Splice "splice";
-    /// close_range(2): the model turns it into closes.
+    /// close_range(2): the model turns it into a close for each open file description that it ends.
     CloseRange "close_range";
     /// umask(2): sets which permission bits new files do not get.
     Umask "umask";

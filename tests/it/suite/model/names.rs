@@ -38,6 +38,18 @@ fn a_name_that_no_file_can_have_costs_its_own_calls_and_no_other() {
 }
 
 #[test]
+fn what_was_seen_of_a_name_belongs_to_the_file_when_the_name_is_a_symlink() {
+    let seen = [(Col::StMode, 0o100640), (Col::StSize, 7), (Col::Uid, 1000), (Col::Gid, 100), (Col::Mtime, 5)];
+    let through = event(Syscall::stat, &seen, &[(Text::Path, "/a")], 0);
+    let readlink = event(Syscall::readlink, &[(Col::Count, 100)], &[(Text::Path, "/a"), (Text::Path2, "b")], 1);
+    let (_, end) = words(&[through, readlink]);
+    let need = |path: &str| end.needs.iter().find(|need| *need.path == *path.as_bytes()).unwrap();
+    let (link, file) = (need("/a"), need("/b"));
+    assert_eq!((link.target.as_deref(), link.uid, link.mtime), (Some(&b"b"[..]), None, None));
+    assert_eq!((file.mode, file.uid, file.gid, file.mtime), (Some(0o640), Some(1000), Some(100), Some(5)));
+}
+
+#[test]
 fn what_the_kernel_called_too_long_is_issued_again() {
     let too_long = -i64::from(libc::ENAMETOOLONG);
     let (name, path) = (format!("/a/{}", "n".repeat(256)), "/d".repeat(2048));
