@@ -237,8 +237,9 @@ impl Call<'_> {
             }
             _ => {
                 if let (Some(ino), Some(length)) = (self.on_path(false, Some(Kind::Link))?, event.success()) {
-                    let length = usize::try_from(length).ok().filter(|length| *length < PATH_MAX);
-                    self.model.tree.link_length(ino, length.unwrap_or(0));
+                    // No symlink is empty, or longer than a path.
+                    let length = usize::try_from(length).ok().filter(|length| (1..PATH_MAX).contains(length));
+                    length.into_iter().for_each(|length| self.model.tree.link_length(ino, length));
                 }
                 Ok(())
             }
