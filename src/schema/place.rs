@@ -2,8 +2,11 @@
 
 use super::{content, draft};
 use crate::files::{self, Dir};
+use crate::mounts::{Line, below};
 use anyhow::{Result, bail, ensure};
+use std::ffi::OsString;
 use std::fs;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 /// Name of the stamp that marks a directory as a root (made by `ioriot init`).
@@ -17,7 +20,8 @@ pub fn outside(place: &Path) -> Result<()> {
     let place = std::path::absolute(place)?;
     // Parents that do not exist yet are skipped; symlinks above are resolved, since the path will lie where they lead.
     let above = place.ancestors().skip(1).find_map(|above| fs::canonicalize(above).ok()).unwrap_or_else(|| PathBuf::from("/"));
-    for dir in above.ancestors() {
+    let bound = bound(&above);
+    for dir in above.ancestors().chain(bound.iter().flat_map(|bound| bound.ancestors())) {
         // What a directory of somebody else says of itself is not believed, nor what others can have put there.
         let Some(opened) = Dir::open(dir).ok().filter(|opened| opened.stat().is_ok_and(|stat| files::mine(&stat))) else {
             continue;
@@ -30,6 +34,25 @@ pub fn outside(place: &Path) -> Result<()> {
         bail!("{} would be in {}, which is a {ours}, and go with it: choose another place", place.display(), dir.display());
     }
     Ok(())
+}
+
+/// Another path of a directory that is reached by a bind mount: the one by which its file system is mounted as a whole, or more of
+/// it. `None` when there is none, or the mounts cannot be read.
+fn bound(dir: &Path) -> Option<PathBuf> {
+    let text = files::text(Path::new("/proc/self/mountinfo")).ok()?;
+    let mounts: Vec<Line> = text.split(|byte| *byte == b'\n').filter_map(Line::parse).collect();
+    let dir = dir.as_os_str().as_bytes();
+    // Of several mounts at one path the last one is seen.
+    let holds = mounts.iter().filter(|mount| below(dir, &mount.path).is_some()).max_by_key(|mount| mount.path.len())?;
+    let inside = join(&holds.root, below(dir, &holds.path)?);
+    let wider = |mount: &&Line| mount.device == holds.device && mount.root.len() < holds.root.len();
+    let whole = mounts.iter().filter(wider).find_map(|mount| Some(join(&mount.path, below(&inside, &mount.root)?)))?;
+    Some(PathBuf::from(OsString::from_vec(whole)))
+}
+
+/// `dir` and a rest as [`below`] gives it.
+fn join(dir: &[u8], rest: &[u8]) -> Vec<u8> {
+    [dir.strip_suffix(b"/").unwrap_or(dir), rest].concat()
 }
 
 /// Refuses to put a file of the user's in the place of one that belongs to a dataset or a root.

@@ -76,6 +76,24 @@ fn a_tree_that_nothing_can_move_is_told_before() {
 }
 
 #[test]
+fn nothing_is_made_in_a_tree_by_way_of_a_bind_mount() {
+    let work = workload();
+    let here = work.dir.path();
+    assert!(within(here, &["init", "work", "--root", "r"]).status.success());
+    fs::create_dir(work.place("bound")).unwrap();
+    if !root() || !done(Command::new("mount").arg("--bind").arg(work.place("r/tree")).arg(work.place("bound"))) {
+        return skip(Need::Root, "a directory cannot be mounted");
+    }
+    fs::create_dir(work.place("bound/sub")).unwrap();
+    let trace = crate::tool::data("matrix.strace");
+    let refused = ["bound/cap", "bound/sub/cap"].map(|place| within(here, &["ingest", &trace, "-o", place]));
+    assert!(done(Command::new("umount").arg("-l").arg(work.place("bound"))));
+    for output in refused {
+        assert!(output.status.code() == Some(2) && said(&output).contains("which is a root"), "{}", said(&output));
+    }
+}
+
+#[test]
 fn an_init_that_fails_half_way_puts_the_old_tree_back() {
     let work = workload();
     let here = work.dir.path();
