@@ -66,7 +66,7 @@ fn text(bytes: io::Result<Vec<u8>>) -> Result<String> {
 }
 
 fn answer_all(desk: &Desk, sql: &str, options: &Options) -> Result<()> {
-    options.out.as_deref().map_or(Ok(()), place::foreign)?;
+    options.out.as_deref().map_or(Ok(()), |out| place::foreign(out, &options.datasets))?;
     let statements = engine::statements(sql);
     ensure!(!statements.is_empty(), "there is no SQL to run");
     match (&options.out, statements.as_slice()) {

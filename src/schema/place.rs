@@ -3,7 +3,7 @@
 use super::{content, draft};
 use crate::files::{self, Dir};
 use crate::mounts::{Line, below};
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, bail};
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -55,16 +55,16 @@ fn join(dir: &[u8], rest: &[u8]) -> Vec<u8> {
     [dir.strip_suffix(b"/").unwrap_or(dir), rest].concat()
 }
 
-/// Refuses to put a file of the user's in the place of one that belongs to a dataset or a root.
+/// Refuses to put an answer in the place of a file of a dataset that is being asked. (Of another one that is an edit.)
 ///
 /// # Errors
 /// When it would be; the message names the file.
-pub fn foreign(file: &Path) -> Result<()> {
-    let (Ok((dir, name)), Some(above)) = (Dir::around(file), file.parent()) else { return Ok(()) };
-    let dataset = draft::stamped(&dir).is_some() && content::made(&name, false);
-    let root = dir.look(ROOT).is_ok() && name.to_string_lossy().starts_with(".ioriot-");
-    ensure!(!dataset && !root, "{} belongs to {}: name another file", file.display(), above.display());
-    Ok(())
+pub fn foreign(file: &Path, asked: &[PathBuf]) -> Result<()> {
+    let Ok((dir, name)) = Dir::around(file) else { return Ok(()) };
+    let id = dir.id()?;
+    let of = asked.iter().find(|dataset| Dir::open(dataset).and_then(|dataset| dataset.id()).is_ok_and(|asked| asked == id));
+    let Some(dataset) = of.filter(|_| content::made(&name, false)) else { return Ok(()) };
+    bail!("{} belongs to {}, which is being asked: name another file", file.display(), dataset.display())
 }
 
 #[cfg(test)]
