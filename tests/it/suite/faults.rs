@@ -243,12 +243,10 @@ fn a_limit_of_the_size_of_files_is_an_error() {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.code() == Some(2) && said.contains("File too large"), "{words:?}: {output:?}");
     }
-    let left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(left, ["run"], "a directory that it was told to make");
-    assert_eq!(fs::read_dir(dir.path().join("run")).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "a part of a dataset");
 
     expect(0, &["ingest", &data("matrix.strace"), "-o", dir.path().join("whole").to_str().unwrap()]);
     let output = limited(&["query", "whole", "SELECT * FROM events", "--format", "csv", "-o", "out.csv"], &[]);
     assert_eq!(output.status.code(), Some(2), "{output:?}");
-    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "a part of an answer");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "a part of an answer");
 }
