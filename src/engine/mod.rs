@@ -7,6 +7,7 @@ mod cluster;
 mod depth;
 mod dialect;
 mod function;
+mod lists;
 mod made;
 mod measures;
 mod ops;

@@ -4,6 +4,7 @@ use super::access::Access;
 use super::depth;
 use super::dialect::Postgres;
 use super::function::{Function, Planner, spell_out};
+use super::lists;
 use super::made::Made;
 use super::ops::Numbered;
 use super::order::{Pruned, Touched};
@@ -200,7 +201,7 @@ impl Engine {
             let plan = state.statement_to_plan(statement).await?;
             self.access.check(&plan)?;
             refuse::check(&plan)?;
-            let plan = self.made.gather(plan, &self.ctx).await?;
+            let plan = lists::apart(self.made.gather(plan, &self.ctx).await?)?;
             Ok(self.ctx.execute_logical_plan(plan).await?)
         })
     }
@@ -212,7 +213,7 @@ impl Engine {
     pub fn expression(&self, sql: &str, schema: &DFSchema) -> Result<Expr> {
         depth::check(sql)?;
         let parsed = self.parser(sql, &Postgres::bounded(sql))?.parse_into_expr().map_err(plain)?;
-        Ok(self.ctx.state().create_logical_expr_from_sql_expr(parsed, schema)?)
+        Ok(lists::replaced(self.ctx.state().create_logical_expr_from_sql_expr(parsed, schema)?)?.data)
     }
 
     fn parser<'a>(&self, sql: &'a str, dialect: &'a Postgres) -> Result<DFParser<'a>> {

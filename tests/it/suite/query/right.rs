@@ -298,6 +298,23 @@ fn what_grouping_sets_and_outer_joins_leave_out_is_no_constant() {
     }
 }
 
+#[test]
+fn of_null_lists_that_share_nothing_say_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let capture = dir.path().join("cap");
+    expect(0, &["ingest", &data("matrix.strace"), "-o", capture.to_str().unwrap()]);
+    let count = |test: &str| rows(&[&capture], &format!("SELECT count(*) FROM events WHERE {test}")).join(" ");
+    let (all, known) = (count("true"), count("fd2 IS NOT NULL"));
+    assert_ne!(all, known);
+    assert_eq!(count("fd2 NOT IN (1, 2, 3, 4) OR fd2 NOT IN (5, 6, 7, 8)"), known);
+    assert_eq!(count("NOT (fd2 IN (1, 2, 3, 4) AND fd2 IN (5, 6, 7, 8))"), known);
+    assert_eq!(count("NOT (fd2 IN (1, 2, 3, 4) AND fd2 NOT IN (1, 2, 3, 4, 5))"), known);
+    assert_eq!(count("(fd2 IN (1, 2, 3, 4) AND fd2 IN (5, 6, 7, 8)) IS NULL OR fd2 IS NOT NULL"), all);
+    let named =
+        rows(&[&capture], "SELECT count(x) FROM (SELECT fd2 NOT IN (1, 2, 3, 4) OR fd2 NOT IN (5, 6, 7, 8) AS x FROM events)");
+    assert_eq!(named.join(" "), known);
+}
+
 /// Statements that DataFusion answers wrongly, with what is said instead of the answer.
 const REFUSED: &[(&str, &str)] = &[
     ("SELECT x FROM (VALUES (1),(2)) a(x) FULL JOIN (VALUES (2),(3)) b(x) USING (x)", "coalesce(a.x, b.x)"),
