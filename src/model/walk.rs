@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// Number of symlinks that one resolution follows before it gives up with ELOOP, as the kernel does.
 const HOPS: u32 = 40;
 /// Longest name of a path component, bytes (NAME_MAX, limits.h(0p)).
-const NAME_MAX: usize = 255;
+pub(super) const NAME_MAX: usize = 255;
 /// Length in bytes from which on a path is too long: its NUL counts (PATH_MAX).
 pub(super) const PATH_MAX: usize = 4096;
 

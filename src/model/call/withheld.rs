@@ -5,11 +5,9 @@
 
 use super::{Call, flag};
 use crate::event::{Col, Text};
-use crate::model::walk::PATH_MAX;
+use crate::model::walk::{NAME_MAX, PATH_MAX};
 use crate::syscall::Op;
 
-/// A name is no longer than this (limits.h).
-const NAME_MAX: usize = 255;
 /// Mount points may not be crossed (RESOLVE_NO_XDEV), or nothing above the start reached (RESOLVE_BENEATH, openat2(2)).
 const NO_XDEV: i64 = 1;
 const BENEATH: i64 = 8;
