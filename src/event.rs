@@ -21,13 +21,13 @@ words! {
         Offset  "offset"  "file position argument, bytes; of a record lock its start";
         Offset2 "offset2" "second position argument: of copy_file_range where it writes";
         Count   "count"   "bytes asked for; of truncate, ftruncate and fallocate the length, of mmap the size; of a record lock its length, 0 to the end of the file";
-        Ret     "ret"     "return value; -1 when the call failed";
+        Ret     "ret"     "return value; -1 when the call failed; of waited the time from its end until the thread ran, ns";
         Errno   "errno"   "0, or the error of a failed call (errno(3))";
         Flags   "flags"   "flags argument as the kernel numbers it: O_, AT_, RENAME_, CLONE_, MAP_, POSIX_FADV_ ...";
         Mode    "mode"    "mode argument: permission bits; of mmap the protection, of access the mode asked; of a record lock its kind, 0 read, 1 write, 2 none";
         Whence  "whence"  "origin of a seek (lseek(2)) or of the start of a record lock: 0 SET, 1 CUR, 2 END, 3 DATA, 4 HOLE";
-        Cmd     "cmd"     "command of fcntl(2) and flock(2), request of ioctl(2)";
-        Arg     "arg"     "argument of fcntl(2); of joined_fd which open file description it is: equal numbers are shared ones, also with ofd of table open_files";
+        Cmd     "cmd"     "command of fcntl(2) and flock(2), request of ioctl(2); of waited the number of what woke the thread";
+        Arg     "arg"     "argument of fcntl(2); of waited the id of the thread that woke this one, if it was a captured one; of joined_fd which open file description it is: equal numbers are shared ones, also with ofd of table open_files";
         Uid     "uid"     "owner argument; of the stat family the owner that was found";
         Gid     "gid"     "group argument; of the stat family the group that was found";
         IovCnt  "iovcnt"  "number of buffers of a vectored call";
@@ -40,6 +40,7 @@ words! {
         Ino     "ino"     "observed inode number of that file";
         Pos     "position" "observed position of the descriptor after the call, bytes";
         Line    "line"    "line of the input that the call began on, from 1";
+        Cpu     "cpu"     "processor time of the thread from the return of its event before, or from when its capture began, to the start of the call, ns; absent where waits were not captured";
     }
 }
 

@@ -4,7 +4,7 @@
 --
 -- @needs pruned
 -- @from edges
-SELECT op_id, lane, after, after_lane, resource
+SELECT op_id, lane, after, after_lane, resource, delay
 FROM pruned
 WHERE kept
 ORDER BY op_id

@@ -7,13 +7,13 @@
 -- Then the first op of the later phase is a gate: it alone follows all of the phase before, and the other lanes follow it. That
 -- asks for a little more than the resource does, and needs one edge per lane instead of thousands.
 --
--- @needs phases
+-- What ops waited for beside resources (stage causes) are edges, too.
+--
+-- @needs phases causes
 -- @from edges op_id lane after after_lane
--- @column kind BIGINT kind of the resource
--- @column ops_before BIGINT ops of the lane before the op that waits
--- @from measures ns_before
--- @column ops_through BIGINT ops of the other lane up to the one that it waits for
--- @from measures ns_through
+-- @from measures kind
+-- @from measures ops_before ns_before ops_through ns_through
+-- @from edges delay
 WITH
 crowds AS (
     SELECT resource, phase, count(*) AS lanes, min(first) AS gate
@@ -34,7 +34,7 @@ gated AS (
 )
 SELECT
     later.first AS op_id, later.lane, earlier.last AS after, earlier.lane AS after_lane, later.resource % 16 AS kind,
-    later.ops_before, later.ns_before, earlier.ops_through, earlier.ns_through
+    later.ops_before, later.ns_before, earlier.ops_through, earlier.ns_through, CAST(NULL AS BIGINT) AS delay
 FROM phases AS earlier
 JOIN gated AS later
     ON later.resource = earlier.resource AND later.phase = earlier.phase + 1 AND later.lane <> earlier.lane
@@ -42,7 +42,11 @@ WHERE later.gate IS NULL OR later.first = later.gate
 UNION ALL
 SELECT
     later.first AS op_id, later.lane, first_in.first AS after, first_in.lane AS after_lane, later.resource % 16 AS kind,
-    later.ops_before, later.ns_before, first_in.ops_before + 1 AS ops_through, first_in.ns_before AS ns_through
+    later.ops_before, later.ns_before, first_in.ops_before + 1 AS ops_through, first_in.ns_before AS ns_through,
+    CAST(NULL AS BIGINT) AS delay
 FROM gated AS first_in
 JOIN gated AS later ON later.resource = first_in.resource AND later.phase = first_in.phase
 WHERE first_in.first = first_in.gate AND later.first > later.gate
+UNION ALL
+SELECT op_id, lane, after, after_lane, kind, ops_before, ns_before, ops_through, ns_through, delay
+FROM causes

@@ -9,6 +9,7 @@
 SELECT
     op_id, seq, origin, vtid AS lane, vpid, vtid, syscall, op, ofd, ofd2, dir, dir2, file, file2, at_path AS path,
     at_path2 AS path2, cwd, path AS raw, path2 AS raw2, name,
-    coalesce(offset, CASE WHEN ofd2 IS NULL THEN at_offset END) AS offset, {arguments}
+    coalesce(offset, CASE WHEN ofd2 IS NULL THEN at_offset END) AS offset, think, timer,
+    {arguments}
 FROM numbered(chosen)
 ORDER BY pos

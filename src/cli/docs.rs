@@ -13,7 +13,7 @@ use crate::replay::outcome::compare::TOLERANCES;
 use crate::schema::dataset::{FORMAT, Kind};
 use crate::schema::{ROW_GROUP, Table};
 use crate::syscall::columns::{COLUMNS, Cell, Column};
-use crate::syscall::{Def, Given, TABLE};
+use crate::syscall::{Def, Given, TABLE, Wake};
 use anyhow::Result;
 use std::fmt::Write;
 use std::fs::Permissions;
@@ -146,6 +146,9 @@ fn schema() -> String {
     text.push_str(&words("fate", Fate::ALL.iter().map(|word| (word.name(), word.doc()))));
     text.push_str("\nReasons of drops (`fates.reason`):\n\n");
     text.push_str(&words("reason", Reason::ALL.iter().map(|word| (word.name(), word.doc()))));
+    text.push_str("\nWhat woke a thread (`events.cmd` of `waited`, as a number; `waits.cause` in queries):\n\n");
+    let row = |wake: &Wake| vec![wake.number().to_string(), format!("`{}`", wake.name()), wake.doc().into()];
+    text.push_str(&table(&["cmd", "cause", "meaning"], Wake::ALL.iter().map(row)));
     text.push_str("\nOrigins of ops (`ops.origin`):\n\n");
     text.push_str(&words("origin", Origin::ALL.iter().map(|word| (word.name(), word.doc()))));
     text.push_str("\nKinds of losses (`losses.kind`):\n\n");

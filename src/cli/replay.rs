@@ -9,7 +9,7 @@ use crate::init::Map;
 use crate::replay::{self, Engine, Order, Pace, Seccomp};
 use crate::schema::Dataset;
 use crate::schema::dataset::Kind;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use std::path::PathBuf;
 
 /// Issue the syscalls of a workload in a sandbox and compare every outcome
@@ -137,6 +137,11 @@ impl Manner {
         if self.speed != 1.0 && self.pace == Pace::Asap {
             log::warn!("--speed means nothing as soon as possible: add --pace realtime or --pace think");
         }
+        ensure!(
+            self.pace != Pace::App || self.order == Order::Resource,
+            "--pace app waits for what each op waited for, which is part of --order resource: leave out --order {}",
+            self.order.name()
+        );
         let Conditions { drop_caches, sync_before, user, nice, limits } = self.conditions;
         let user = user.as_deref().map(replay::Named::find).transpose()?;
         Ok(replay::Options {

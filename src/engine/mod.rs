@@ -3,6 +3,7 @@
 
 mod access;
 mod advice;
+mod causes;
 mod cluster;
 mod depth;
 mod dialect;

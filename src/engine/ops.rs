@@ -1,10 +1,13 @@
 //! `FROM numbered(chosen)`: the rows of the walk (output of `virtualize`) that are ops, numbered from 0.
 //!
 //! It reads rows in the order of `pos`, keeps those with fate `op` and adds `op_id`, the number of ops before. A filter
-//! and a window function would give the same, but copy every column twice.
+//! and a window function would give the same, but copy every column twice. Where the rows have all from which causes follow, it
+//! also adds `think` and `timer`: what the op's lane did before it.
 
+use super::causes::{self, Follow};
 use super::function::{Function, Key, Running};
 use crate::fate::Fate;
+use crate::order::Timing;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt8Array};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::filter;
@@ -56,12 +59,12 @@ impl<'a> Ops<'a> {
     }
 }
 
-/// Table function `numbered`: keeps the rows that are ops and adds their `op_id`.
+/// Table function `numbered`: keeps the rows that are ops and adds their `op_id`, `think` and `timer`.
 #[derive(Debug)]
 pub struct Numbered;
 
-/// Name of the column that `numbered` adds.
-const OP_ID: &str = "op_id";
+/// Names of the columns that `numbered` adds.
+const ADDED: [&str; 3] = ["op_id", "think", "timer"];
 
 impl Function for Numbered {
     fn name(&self) -> &'static str {
@@ -70,22 +73,30 @@ impl Function for Numbered {
 
     fn output(&self, input: &DFSchema) -> Result<Schema> {
         has(self.name(), input, &["pos", "fate"])?;
-        if input.fields().iter().any(|field| field.name() == OP_ID) {
-            return plan_err!("numbered makes a column {OP_ID} of its own: rename the one in its input");
+        let there = |name: &str| input.fields().iter().any(|field| field.name() == name);
+        if let Some(name) = ADDED.iter().find(|name| there(name)) {
+            return plan_err!("numbered makes a column {name} of its own: rename the one in its input");
         }
+        let times = causes::ROW.iter().all(|name| there(name));
         let fields = input.fields().iter().map(|field| match field.name().as_str() {
             "pos" => Arc::new(int("pos")),
             "fate" => Arc::new(Field::new("fate", words(), true)),
-            _ => Arc::clone(field),
+            name => match causes::takes(name).filter(|_| times) {
+                Some(ty) => Arc::new(Field::new(name, ty, field.is_nullable())),
+                None => Arc::clone(field),
+            },
         });
-        Ok(Schema::new(fields.chain([Arc::new(int(OP_ID))]).collect::<Vec<_>>()))
+        let times = ADDED[1..].iter().filter(|_| times).map(|name| Arc::new(Field::new(*name, DataType::Int64, true)));
+        Ok(Schema::new(fields.chain([Arc::new(int(ADDED[0]))]).chain(times).collect::<Vec<_>>()))
     }
 
-    fn takes(&self, field: &Field, wanted: bool) -> Option<DataType> {
+    fn takes(&self, field: &Field, output: &Schema) -> Option<DataType> {
         match field.name().as_str() {
             "pos" => Some(DataType::Int64),
             "fate" => Some(words()),
-            _ => wanted.then(|| field.data_type().clone()),
+            name => causes::takes(name)
+                .filter(|_| timed(output))
+                .or_else(|| output.index_of(name).is_ok().then(|| field.data_type().clone())),
         }
     }
 
@@ -94,24 +105,38 @@ impl Function for Numbered {
     }
 
     fn ascends(&self) -> &'static [&'static str] {
-        &["pos", OP_ID]
+        &["pos", ADDED[0]]
     }
 
     fn start(&self, input: &Schema, output: SchemaRef) -> Result<Box<dyn Running>> {
-        let column = |field: &Arc<Field>| match field.name().as_str() {
-            OP_ID => Ok(None),
-            name => input.index_of(name).map(Some),
+        let column = |field: &Arc<Field>| match ADDED.iter().position(|name| field.name() == name) {
+            Some(added) => Ok(From::Made(added)),
+            None => input.index_of(field.name()).map(From::Input),
         };
         let columns = output.fields().iter().map(column).collect::<Result<_, _>>()?;
-        Ok(Box::new(Numbering { fate: input.index_of("fate")?, columns, output, next: 0 }))
+        let follow = timed(&output).then(|| Follow::new(input)).transpose()?;
+        Ok(Box::new(Numbering { fate: input.index_of("fate")?, columns, output, follow, next: 0 }))
     }
+}
+
+/// Are columns wanted that follow from the state of causes?
+fn timed(output: &Schema) -> bool {
+    ADDED[1..].iter().any(|name| output.index_of(name).is_ok())
+}
+
+/// Where an output column comes from.
+enum From {
+    /// The input column of this number.
+    Input(usize),
+    /// Made here: the index in [`ADDED`].
+    Made(usize),
 }
 
 struct Numbering {
     fate: usize,
-    /// For each output column the number of the input column it is taken from; `None` for `op_id`.
-    columns: Vec<Option<usize>>,
+    columns: Vec<From>,
     output: SchemaRef,
+    follow: Option<Follow>,
     next: i64,
 }
 
@@ -122,11 +147,17 @@ impl Running for Numbering {
         let count = chosen.true_count();
         let first = self.next;
         self.next += count as i64;
-        let column = |from: &Option<usize>| -> Result<ArrayRef> {
+        let mut times: Vec<Timing> = Vec::new();
+        if let Some(follow) = &mut self.follow {
+            follow.batch(batch, &mut Vec::new(), &mut times);
+        }
+        let column = |from: &From| -> Result<ArrayRef> {
             Ok(match from {
-                None => Arc::new(Int64Array::from_iter_values(first..self.next)),
-                Some(at) if count == batch.num_rows() => Arc::clone(batch.column(*at)),
-                Some(at) => filter(batch.column(*at), &chosen)?,
+                From::Made(0) => Arc::new(Int64Array::from_iter_values(first..self.next)),
+                From::Made(1) => Arc::new(times.iter().map(|timing| timing.think).collect::<Int64Array>()),
+                From::Made(_) => Arc::new(times.iter().map(|timing| timing.timer).collect::<Int64Array>()),
+                From::Input(at) if count == batch.num_rows() => Arc::clone(batch.column(*at)),
+                From::Input(at) => filter(batch.column(*at), &chosen)?,
             })
         };
         let columns = self.columns.iter().map(column).collect::<Result<_>>()?;

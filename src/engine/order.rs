@@ -15,7 +15,7 @@ use datafusion::common::{DFSchema, Result};
 use std::sync::Arc;
 
 /// A batch of those columns of schema `all` that are in `output`.
-fn wanted(all: &SchemaRef, columns: Vec<ArrayRef>, output: &Schema) -> Result<RecordBatch> {
+pub fn wanted(all: &SchemaRef, columns: Vec<ArrayRef>, output: &Schema) -> Result<RecordBatch> {
     let at = output.fields().iter().map(|field| all.index_of(field.name())).collect::<Result<Vec<_>, _>>()?;
     Ok(RecordBatch::try_new(Arc::clone(all), columns)?.project(&at)?)
 }
@@ -38,7 +38,7 @@ impl Function for Touched {
         Ok(Schema::new(SPAN.map(int).to_vec()))
     }
 
-    fn takes(&self, field: &Field, _wanted: bool) -> Option<DataType> {
+    fn takes(&self, field: &Field, _output: &Schema) -> Option<DataType> {
         match field.name().as_str() {
             "pos" | "vtid" | "dur" => Some(DataType::Int64),
             "fate" => Some(words()),
@@ -125,13 +125,15 @@ impl Running for Touching {
 #[derive(Debug)]
 pub struct Pruned;
 
-const EDGE: [&str; 9] = ["op_id", "lane", "after", "after_lane", "kind", "ops_before", "ns_before", "ops_through", "ns_through"];
+const EDGE: [&str; 10] =
+    ["op_id", "lane", "after", "after_lane", "kind", "ops_before", "ns_before", "ops_through", "ns_through", "delay"];
 
-/// The output columns of `pruned`: an edge, its kind of resource, whether it is kept, and by how much (ops and ns) the
+/// The output columns of `pruned`: an edge, its kind of resource, its delay, whether it is kept, and by how much (ops and ns) the
 /// longest path to it exceeds the work of its own lane.
 fn judged() -> Schema {
     let mut fields = EDGE[..4].iter().map(|name| int(name)).collect::<Vec<_>>();
     fields.push(Field::new("resource", words(), false));
+    fields.push(Field::new("delay", DataType::Int64, true));
     fields.push(Field::new("kept", DataType::Boolean, false));
     fields.extend(["ops_held", "ns_held"].map(int));
     Schema::new(fields)
@@ -147,7 +149,7 @@ impl Function for Pruned {
         Ok(judged())
     }
 
-    fn takes(&self, field: &Field, _wanted: bool) -> Option<DataType> {
+    fn takes(&self, field: &Field, _output: &Schema) -> Option<DataType> {
         EDGE.contains(&field.name().as_str()).then_some(DataType::Int64)
     }
 
@@ -189,7 +191,11 @@ impl Running for Pruning {
         let kinds = UInt8Array::from_iter_values(column(4).values().iter().map(|kind| *kind as u8));
         let mut columns: Vec<ArrayRef> = (0..4).map(|at| Arc::clone(batch.column(self.columns[at]))).collect();
         columns.push(Arc::new(DictionaryArray::<UInt8Type>::try_new(kinds, Arc::clone(&self.words))?));
-        columns.push(Arc::new(verdicts.iter().map(|verdict| Some(verdict.kept)).collect::<BooleanArray>()));
+        columns.push(Arc::clone(batch.column(self.columns[9])));
+        // That one op follows another may be no news, but by how long is.
+        let delays = column(9);
+        let kept = verdicts.iter().enumerate().map(|(row, verdict)| Some(verdict.kept || delays.is_valid(row)));
+        columns.push(Arc::new(kept.collect::<BooleanArray>()));
         columns.push(Arc::new(verdicts.iter().map(|verdict| verdict.held.ops).collect::<Int64Array>()));
         columns.push(Arc::new(verdicts.iter().map(|verdict| verdict.held.ns).collect::<Int64Array>()));
         wanted(&Arc::new(judged()), columns, &self.output)

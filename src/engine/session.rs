@@ -1,6 +1,7 @@
 //! The SQL session: its threads, its bounded memory that spills to disk, and the tables that SQL can name.
 
 use super::access::Access;
+use super::causes::Caused;
 use super::depth;
 use super::dialect::Postgres;
 use super::function::{Function, Planner, spell_out};
@@ -129,8 +130,13 @@ impl Engine {
         config.options_mut().set("datafusion.optimizer.enable_dynamic_filter_pushdown", "false")?;
         // A merge of spilled runs reserves this much up front, in every partition: keep it a part of a small pool.
         config.options_mut().execution.sort_spill_reservation_bytes = usize::try_from(settings.memory / 32)?.min(10 << 20);
-        let functions: Vec<Arc<dyn Function>> =
-            vec![Arc::new(Virtualize(settings.places.clone())), Arc::new(Numbered), Arc::new(Touched), Arc::new(Pruned)];
+        let functions: Vec<Arc<dyn Function>> = vec![
+            Arc::new(Virtualize(settings.places.clone())),
+            Arc::new(Numbered),
+            Arc::new(Touched),
+            Arc::new(Caused),
+            Arc::new(Pruned),
+        ];
         let state = SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(env.build_arc()?)

@@ -54,6 +54,7 @@ stages! {
     "extents"    Now(Table);
     "expect"     Now(Table);
     "touches"    Now(Scratch);
+    "causes"     Now(Scratch);
     "ledger"     Now(Sums);
     "guesses"    Now(Sums);
     "evidence"   Now(Sums);

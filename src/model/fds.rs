@@ -2,6 +2,7 @@
 
 use super::call::Sighting;
 use super::step::Name;
+use super::stream::End;
 use super::tree::Ino;
 use crate::fate::Reason;
 
@@ -49,8 +50,9 @@ pub(super) struct Ofd {
 pub(super) enum Target {
     /// An open file description that is replayed.
     Ofd(OfdIx),
-    /// Something that is not replayed (a socket, a pipe ...), and the reason for dropping calls on it.
-    Special(Reason),
+    /// Something that is not replayed (a socket, a pipe ...), the reason for dropping calls on it, and of a stream whose bytes
+    /// are followed which end.
+    Special(Reason, Option<End>),
 }
 
 /// A descriptor: what the number refers to, and whether exec closes it.

@@ -4,7 +4,7 @@
 //! * `tree` the namespace of `inode`s: what every name is now and was at the start; `naming` gives and takes names; `walk`
 //!   resolves paths in it and notes what calls prove; `proof` applies these proofs; `links` finds symlinks out
 //! * `facts` what the capture observed in the kernel: identities of files, and how much of the answers was observed
-//! * `touch` what ops of different lanes must be ordered by
+//! * `touch` what ops of different lanes must be ordered by; `stream` who read what who had written to a pipe
 //! * `call` one event: what it is on, what it proves, what it changes
 //! * `start` what was open when the capture began
 //! * `end` what had to exist before and what must exist after
@@ -27,6 +27,7 @@ mod naming;
 mod proof;
 mod start;
 mod step;
+mod stream;
 mod task;
 mod touch;
 mod tree;
@@ -45,6 +46,7 @@ use crate::syscall::{Op, Syscall};
 use call::{Call, written_out};
 use fds::OfdIx;
 use hashbrown::HashMap;
+use stream::Streams;
 use task::Tasks;
 use tree::{Ino, Tree};
 
@@ -57,6 +59,8 @@ pub struct Model {
     /// Open file descriptions that were open already, by the numbers that the capture gave them ([`Open::ofd`]). An index
     /// may stand for another description by now: `Ofd::told` says whether it is still the one.
     told: HashMap<i64, OfdIx>,
+    /// Pipes and pairs of sockets: who read what who had written.
+    streams: Streams,
     /// Working directories that were removed while processes were in them, and the inserted descriptions that keep them open.
     kept: HashMap<Ino, OfdIx>,
 }
@@ -64,7 +68,14 @@ pub struct Model {
 impl Model {
     /// A model for one capture that has seen no event yet.
     pub fn new(config: Config) -> Model {
-        Model { tasks: Tasks::default(), tree: Tree::new(config), begun: false, told: HashMap::new(), kept: HashMap::new() }
+        Model {
+            tasks: Tasks::default(),
+            tree: Tree::new(config),
+            begun: false,
+            told: HashMap::new(),
+            streams: Streams::default(),
+            kept: HashMap::new(),
+        }
     }
 
     /// Takes the next event, in seq order. Pushes the ops that must precede it, each with its origin, then exactly one

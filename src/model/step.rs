@@ -110,8 +110,8 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// Resources that a row touches. The row of an event that is no op can only write tasks: that counts for the op before it
-    /// in its lane.
+    /// Resources that a row touches. The row of an event that is no op can only write tasks, which counts for the op before it
+    /// in its lane, and write and read messages.
     pub fn touched(&self, row: &Row) -> &[Touch] {
         self.touches.get(row.touches.start as usize..row.touches.end as usize).unwrap_or_default()
     }

@@ -4,6 +4,8 @@
 //! by its tid; some captures show nothing else, so a clone event tells whose thread or child a new tid is. An open file
 //! description lives as long as a table refers to it.
 
+mod waits;
+
 use super::fds::{Entry, Fds, Ofd, OfdIx, Target};
 use super::step::Name;
 use super::tree::Ino;
@@ -47,6 +49,10 @@ struct Thread {
     pid: Option<i64>,
     /// Starts and ends of tasks that its next op waits for: its own start, or the ends of others that it has waited for.
     waits: Vec<i64>,
+    /// Messages that its last call waited for ([`super::stream`]).
+    messages: Vec<i64>,
+    /// How many calls it has made.
+    calls: u64,
 }
 
 /// A fork whose child's id the capture does not show.
@@ -63,14 +69,11 @@ pub(super) struct Who {
     pub(super) tid: i64,
     pub(super) vpid: i64,
     pub(super) vtid: i64,
-    /// Must its next op wait for starts or ends of tasks?
+    /// Must its next op wait for starts or ends of tasks, or has it got messages?
     pub(super) waits: bool,
+    /// Which of its calls it is, from 1.
+    pub(super) call: u64,
 }
-
-/// Most starts and ends of tasks that are remembered, of a thread that makes no call on a file (WAITS), and of processes whose
-/// end nobody was seen to wait for (EXITS). What is forgotten orders nothing.
-const WAITS: usize = 16;
-const EXITS: usize = 1024;
 
 /// All processes and threads that are running, and everything they have open.
 #[derive(Default)]
@@ -115,6 +118,7 @@ impl Tasks {
         if let Some(thread) = self.threads.get_mut(&tid) {
             if thread.pid.is_none_or(|seen| seen == pid) {
                 thread.pid = Some(pid);
+                thread.calls += 1;
                 return (self.who(tid).unwrap_or_else(|| unreachable_who(tid)), Vec::new());
             }
             let ended = self.end_thread(tid);
@@ -128,8 +132,8 @@ impl Tasks {
     fn who(&self, tid: i64) -> Option<Who> {
         let thread = self.threads.get(&tid)?;
         let process = self.processes[thread.process].as_ref()?;
-        let waits = !thread.waits.is_empty();
-        Some(Who { process: thread.process, tid, vpid: process.vpid, vtid: thread.vtid, waits })
+        let waits = !thread.waits.is_empty() || !thread.messages.is_empty();
+        Some(Who { process: thread.process, tid, vpid: process.vpid, vtid: thread.vtid, waits, call: thread.calls })
     }
 
     /// Adds a thread that no fork announced: to the process of its pid, as the child of a fork of unknown child, or as a new
@@ -178,7 +182,7 @@ impl Tasks {
     }
 
     fn add_thread(&mut self, tid: i64, process: usize, pid: Option<i64>, waits: Vec<i64>) {
-        self.threads.insert(tid, Thread { vtid: self.next_vtid, process, pid, waits });
+        self.threads.insert(tid, Thread { vtid: self.next_vtid, process, pid, waits, messages: Vec::new(), calls: 1 });
         self.next_vtid += 1;
         if let Some(process) = &mut self.processes[process] {
             process.threads.push(tid);
@@ -221,44 +225,7 @@ impl Tasks {
         ended
     }
 
-    // ---- starts and ends that order lanes
-
-    /// Numbers a start or an end of a task that an op may have to wait for; the resource `task` of that id.
-    pub(super) fn new_task(&mut self) -> i64 {
-        self.next_task += 1;
-        self.next_task - 1
-    }
-
-    /// A process ends: gives the number of that end as a task.
-    pub(super) fn exits(&mut self, who: Who) -> i64 {
-        let task = self.new_task();
-        if let Some(process) = &self.processes[who.process] {
-            if self.exits.len() == EXITS {
-                self.exits.pop_front();
-            }
-            self.exits.push_back((process.pid, task));
-        }
-        task
-    }
-
-    /// Somebody waited for the process of this pid (wait4, waitpid): gives the task of its end, if it is remembered.
-    pub(super) fn reaped(&mut self, pid: i64) -> Option<i64> {
-        let at = self.exits.iter().rposition(|(other, _)| *other == pid)?;
-        self.exits.remove(at).map(|(_, task)| task)
-    }
-
-    /// Takes the tasks that the next op of a thread waits for.
-    pub(super) fn take_waits(&mut self, tid: i64) -> Vec<i64> {
-        self.threads.get_mut(&tid).map(|thread| std::mem::take(&mut thread.waits)).unwrap_or_default()
-    }
-
-    /// Sets the tasks that the next op of a thread waits for; only the last WAITS of them are kept.
-    pub(super) fn wait_for(&mut self, tid: i64, mut waits: Vec<i64>) {
-        if let Some(thread) = self.threads.get_mut(&tid) {
-            waits.drain(..waits.len().saturating_sub(WAITS));
-            thread.waits = waits;
-        }
-    }
+    // ---- threads
 
     /// Is this the last thread of its process?
     pub(super) fn alone(&self, who: Who) -> bool {
@@ -423,7 +390,7 @@ impl Tasks {
 /// Stand-in for a thread without a process, which cannot be: `enter` has just made it known.
 fn unreachable_who(tid: i64) -> Who {
     debug_assert!(false, "thread {tid} has no process");
-    Who { process: 0, tid, vpid: 0, vtid: 0, waits: false }
+    Who { process: 0, tid, vpid: 0, vtid: 0, waits: false, call: 0 }
 }
 
 #[cfg(test)]

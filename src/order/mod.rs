@@ -2,14 +2,18 @@
 //!
 //! * `spans` merges touches that need not be told apart
 //! * `prune` drops edges that follow from others, and follows the longest path through those that stay
+//! * `causes` says what an op waited for: messages, wakes and timers (`timers`), and how long its own lane took
 //! * `clock` a vector clock: which ops of other lanes are known to be done when an op begins
 //!
 //! What lies between them, from spans to edges, are stages of generate (contended.sql, phases.sql and follows.sql in sql/generate).
 
+mod causes;
 mod clock;
 mod prune;
 mod spans;
+mod timers;
 
+pub use causes::{Cause, Causes, Moment, Timing, What};
 pub use prune::{Edge, Limits, Prune, Verdict};
 pub use spans::{Mark, Span, Spans, number};
 

@@ -36,7 +36,6 @@ use anyhow::{Context, Result, bail, ensure};
 use child::sandbox;
 use feed::check;
 use feed::timeline::Timeline;
-use issue::pace;
 use machine::Machine;
 use machine::samples::Sampler;
 use outcome::measure::Measures;
@@ -65,6 +64,7 @@ words! {
         Asap     "asap"     "as soon as the order allows";
         Realtime "realtime" "at their captured times";
         Think    "think"    "the captured time after the call before in their lane";
+        App      "app"      "as the program would: after what each op waited for, and for as long as its own thread computed";
     }
 }
 
@@ -86,17 +86,6 @@ words! {
     Seccomp {
         On  "on"  "as always";
         Off "off" "not: all other walls of the sandbox stand";
-    }
-}
-
-impl Pace {
-    /// What an op's due time counts from under this pace: the start of the replay, or the end of the op before in its lane
-    /// (captured thread).
-    const fn from(self) -> pace::Since {
-        match self {
-            Pace::Think => pace::Since::Before,
-            Pace::Asap | Pace::Realtime => pace::Since::Start,
-        }
     }
 }
 
@@ -206,7 +195,7 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
     let ops = checked.ops;
     let timeline = match options.pace {
         Pace::Asap => Timeline::default(),
-        Pace::Realtime | Pace::Think => Timeline::read(&workload, ops, options.speed)?,
+        Pace::Realtime | Pace::Think | Pace::App => Timeline::read(&workload, ops, options.speed)?,
     };
     let (parts, stamp, lock) = match options.engine {
         Engine::Sys => {

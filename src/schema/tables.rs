@@ -350,6 +350,17 @@ impl Table {
                         "position in the file, bytes: the argument of the call where it has one, else where the shared position was; of a \
                          record lock its start",
                     ),
+                    int_(
+                        "think",
+                        "time between the end of the lane's op before (for its first op, from the start of the first op of all) and the \
+                         start of this call in which the lane did not wait for another one, ns; absent for an inserted op, and for a \
+                         first op that another lane's op caused",
+                    ),
+                    int_(
+                        "timer",
+                        "when a timer let the lane go: how long after the op before which one did so last, ns, if the timer is periodic; 0 \
+                         if it is not, or was the lane's first",
+                    ),
                 ];
                 columns.extend(ARGUMENTS.iter().map(|col| int_(col.name(), col.doc())));
                 columns
@@ -372,6 +383,11 @@ impl Table {
                 int("after", "the op it must follow, always an earlier one"),
                 int("after_lane", "the lane of that op, always another one"),
                 text("resource", "kind of the resource that both touch"),
+                int_(
+                    "delay",
+                    "of what the op waited for (message, wake, task): how long after the end of the other op it began, without \
+                     waits for others, ns",
+                ),
             ],
             Table::Fileset => vec![
                 text("path", "absolute path"),

@@ -15,12 +15,14 @@ mod registers;
 pub mod request;
 mod role;
 mod table;
+mod wake;
 
 pub use elsewhere::concerns_no_file;
 pub use op::{Moves, Op};
 pub use position::Given;
 pub use role::{At, Ret, Role};
 pub use table::{Syscall, TABLE};
+pub use wake::Wake;
 
 /// What becomes of a call in a replay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -258,8 +258,8 @@ syscalls! {
     swapoff          (Path)                                          -> Status,  Entry  => Drop("it is about the whole machine");
     uselib           (Path)                                          -> Status,  Entry  => Drop("the replay runs no programs");
 
-    // No calls: what processes had when they came into the scope, requests that calls handed over, page faults. Only live
-    // captures have them.
+    // No calls: what processes had when they came into the scope, requests that calls handed over, page faults, waits. Only
+    // live captures have them.
     joined_cwd       (Path)                                          -> Status,  Entry  => Model(Joined);
     joined_fd        (Fd, OpenFlags, Arg)                            -> Status,  Entry  => Model(Joined);
     aio_pread        (Fd, Buf, Count, Offset)                        -> Bytes,   Entry  => Partly(Pread, "a request of io_submit, issued as a call that is waited for: asynchrony and queue depth are lost");
@@ -284,6 +284,7 @@ syscalls! {
     uring_symlinkat  (Target, DirFd, Path)                           -> Status,  Return => Partly(Symlinkat, "a request of io_uring, issued as a call that is waited for");
     uring_linkat     (DirFd, Path, DirFd2, Path2, AtFlags)           -> Status,  Return => Partly(Linkat, "a request of io_uring, issued as a call that is waited for");
     mmap_fault       (Offset, Count)                                 -> Status,  Entry  => Drop("the replay keeps no mappings: which pages were touched is told, and not done again");
+    waited           (Cmd, Arg)                                      -> Value,   Return => Drop("a thread slept until it was woken: nothing is done");
 
     // Its instant is the return: waits are most of what blocks for long, and nothing is ordered by them.
     other            ()                                              -> Value,   Return => Drop("a call without a row: one that concerns no file, by its name, or one that nobody knows");

@@ -34,8 +34,8 @@ pub trait Function: Debug + Send + Sync {
     fn output(&self, input: &DFSchema) -> Result<Schema>;
 
     /// The type to which a column of the input is cast for the function; `None` when the function does not read it.
-    /// `wanted` says that the query reads an output column of this name.
-    fn takes(&self, field: &Field, wanted: bool) -> Option<DataType>;
+    /// `output` has the columns that the query reads.
+    fn takes(&self, field: &Field, output: &Schema) -> Option<DataType>;
 
     /// The columns by which the function needs its input sorted.
     fn order(&self) -> &'static [Key];
@@ -171,7 +171,7 @@ impl TableProvider for Call {
         }
         let mut below = Vec::new();
         for (column, field) in self.input.schema().columns().into_iter().zip(self.input.schema().fields()) {
-            if let Some(ty) = self.function.takes(field, schema.index_of(field.name()).is_ok()) {
+            if let Some(ty) = self.function.takes(field, &schema) {
                 let name = column.name.clone();
                 below.push(cast(col(column), ty).alias(name));
             }

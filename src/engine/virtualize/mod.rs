@@ -45,8 +45,8 @@ impl Function for Virtualize {
         Ok(Schema::new(fields))
     }
 
-    fn takes(&self, field: &Field, wanted: bool) -> Option<DataType> {
-        (wanted || decode::reads(field.name())).then(|| decode::arrow_type(field))
+    fn takes(&self, field: &Field, output: &Schema) -> Option<DataType> {
+        (output.index_of(field.name()).is_ok() || decode::reads(field.name())).then(|| decode::arrow_type(field))
     }
 
     fn order(&self) -> &'static [Key] {

@@ -64,8 +64,8 @@ impl Call<'_> {
                 self.end(old, Origin::Reuse);
                 self.inherit(fd, col, note)
             }
-            (Some(Target::Special(reason)), None) => Err(reason),
-            (Some(Target::Special(reason)), Some(note)) => {
+            (Some(Target::Special(reason, _)), None) => Err(reason),
+            (Some(Target::Special(reason, _)), Some(note)) => {
                 let file = special(note).is_none()
                     && reason != Reason::Device
                     && outside(self.model.tree.config().place(note)).is_none()
@@ -95,7 +95,7 @@ impl Call<'_> {
             libc::S_IFCHR | libc::S_IFBLK => Reason::Device,
             _ => Reason::Anon,
         };
-        let entry = Entry { target: Target::Special(reason), cloexec: false };
+        let entry = Entry { target: Target::Special(reason, None), cloexec: false };
         self.model.tasks.fds(self.who.process).set(fd, entry);
         Err(reason)
     }
@@ -112,7 +112,7 @@ impl Call<'_> {
         let entries: Vec<_> = self.model.tasks.fds(self.who.process).iter().map(|entry| entry.target).collect();
         let on_it = |target: &Target| match target {
             Target::Ofd(ix) => self.model.tasks.ofd(*ix).filter(|ofd| ofd.ino == file).map(|_| *ix),
-            Target::Special(_) => None,
+            Target::Special(..) => None,
         };
         entries.iter().find_map(on_it).map(Fd::File).ok_or(Reason::UnknownFd)
     }
@@ -174,7 +174,7 @@ impl Call<'_> {
             // The name is known to be free: what is open has none that a replay could use.
             .or_else(|| self.is_missing(note).then_some(Reason::UnknownFd));
         if let Some(reason) = reason {
-            let entry = Entry { target: Target::Special(reason), cloexec: false };
+            let entry = Entry { target: Target::Special(reason, self.model.streams.named(note)), cloexec: false };
             self.model.tasks.fds(self.who.process).set(fd, entry);
             return Err(reason);
         }
@@ -337,7 +337,7 @@ impl Call<'_> {
                 Target::Ofd(ix)
             }
             Ok(Fd::Bad) => return Ok(()),
-            Err(reason) => Target::Special(reason),
+            Err(reason) => Target::Special(reason, self.stream_end(Col::Fd, Text::FdPath)),
         };
         if let Some(fd) = self.event.success()
             && Some(fd) != self.event.int(Col::Fd)
@@ -347,7 +347,7 @@ impl Call<'_> {
             {
                 ofd.refs += 1;
             }
-            if target == Target::Special(Reason::UnknownFd) {
+            if matches!(target, Target::Special(Reason::UnknownFd, _)) {
                 let old = self.model.tasks.fds(self.who.process).remove(fd);
                 self.end(old, origin);
             } else {
@@ -366,16 +366,19 @@ impl Call<'_> {
         };
         let Some(ret) = self.event.success() else { return Ok(()) };
         let flags = self.event.int(Col::Flags).unwrap_or(0);
-        let entry = Entry { target: Target::Special(reason), cloexec: flags & flag::O_CLOEXEC != 0 };
-        match self.event.syscall {
-            Syscall::pipe | Syscall::pipe2 | Syscall::socketpair => {
-                for col in [Col::Fd, Col::Fd2] {
-                    if let Some(fd) = self.event.int(col) {
-                        self.install(fd, entry, Origin::Reuse);
-                    }
-                }
+        let entry = |end| Entry { target: Target::Special(reason, end), cloexec: flags & flag::O_CLOEXEC != 0 };
+        let ends = match self.event.syscall {
+            Syscall::pipe | Syscall::pipe2 => [self.model.streams.pipe(); 2],
+            Syscall::socketpair => self.model.streams.pair(),
+            _ => {
+                self.install(ret, entry(None), Origin::Reuse);
+                return Ok(());
             }
-            _ => self.install(ret, entry, Origin::Reuse),
+        };
+        for (col, end) in [Col::Fd, Col::Fd2].into_iter().zip(ends) {
+            if let Some(fd) = self.event.int(col) {
+                self.install(fd, entry(Some(end)), Origin::Reuse);
+            }
         }
         Ok(())
     }

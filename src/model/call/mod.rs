@@ -17,6 +17,7 @@ mod open;
 mod path;
 mod process;
 mod start;
+mod stream;
 mod withheld;
 
 pub(super) use chroot::written_out;
@@ -47,6 +48,8 @@ pub(super) struct Call<'a> {
     pub(super) task: Option<i64>,
     /// Starts and ends of tasks for which the lane's next op waits.
     pub(super) waits: Vec<i64>,
+    /// Messages that the thread's call before this one waited for.
+    pub(super) messages: Vec<i64>,
     /// The arguments that the op is issued with, where they are not the event's.
     pub(super) args: Option<Box<Event>>,
     pub(super) out: &'a mut Rows,
@@ -59,8 +62,8 @@ impl<'a> Call<'a> {
     pub(super) fn new(model: &'a mut Model, event: &'a Event, who: Who, out: &'a mut Rows) -> Call<'a> {
         model.tree.touches.clear();
         let step = Step::new(Fate::Op, event.syscall.op(), who.vpid, who.vtid);
-        let waits = if who.waits { model.tasks.take_waits(who.tid) } else { Vec::new() };
-        Call { model, event, who, step, file: None, ofd: None, task: None, waits, args: None, out }
+        let (waits, messages) = if who.waits { model.tasks.take_waits(who.tid) } else { Default::default() };
+        Call { model, event, who, step, file: None, ofd: None, task: None, waits, messages, args: None, out }
     }
 
     /// Before the first event: takes in what was there when the capture began ([`super::Config::present`]).
@@ -105,6 +108,7 @@ impl<'a> Call<'a> {
         if let Some(task) = self.task {
             self.model.tree.touches.add(Resource::Task, task, Access::Write);
         }
+        self.messages();
         if self.step.fate == Fate::Op {
             self.after_tasks();
         } else if !self.waits.is_empty() {
@@ -262,6 +266,9 @@ impl<'a> Call<'a> {
             }
             self.wait();
             return if concerns_no_file(self.event.name()) { Reason::NotFile } else { Reason::UnknownCall };
+        }
+        if self.event.syscall == Syscall::waited {
+            return Reason::NotFile;
         }
         let requests = self.model.tree.config().requests;
         if requests.hidden_in(self.event.syscall) && self.event.failure().is_none() && self.event.int(Col::Ret) != Some(0) {

@@ -131,7 +131,7 @@ impl Call<'_> {
         })?;
         match self.model.tasks.fds(self.who.process).get(decimal(rest)?)?.target {
             Target::Ofd(ix) => Some(ix),
-            Target::Special(_) => None,
+            Target::Special(..) => None,
         }
     }
 

@@ -33,7 +33,7 @@ impl Call<'_> {
                 let old = self.model.tasks.fds(self.who.process).remove(fd);
                 self.end(old, Origin::Reuse);
             } else {
-                let entry = Entry { target: Target::Special(reason), cloexec: flags & flag::O_CLOEXEC != 0 };
+                let entry = Entry { target: Target::Special(reason, None), cloexec: flags & flag::O_CLOEXEC != 0 };
                 self.install(fd, entry, Origin::Reuse);
             }
         }

@@ -79,7 +79,7 @@ impl Call<'_> {
             ofd.told = Some(open.ofd);
             self.model.tell(open.ofd, ix);
         }
-        let target = again.map_or_else(Target::Special, Target::Ofd);
+        let target = again.map_or_else(|reason| Target::Special(reason, self.model.streams.named(&open.path)), Target::Ofd);
         let old = self.model.tasks.fds(process).set(open.fd, Entry { target, cloexec: open.cloexec });
         self.end(old, Origin::Reuse);
         target

@@ -197,7 +197,7 @@ fn lead(task: &Task, tables: Tables, trees: Vec<OwnedFd>, board: File, pipe: &Fi
         Order::Resource => {
             let hands = plan.hands.iter().enumerate().flat_map(|(worker, hand)| hand.iter().map(move |lane| (lane, worker)));
             let workers: HashMap<i64, u32> = hands.map(|(lane, worker)| (lane.lane, worker as u32)).collect();
-            let links = Edges::open(tables.edges, workers, EDGES_BUDGET / task.processes.max(1))?;
+            let links = Edges::open(tables.edges, workers, EDGES_BUDGET / task.processes.max(1), task.pace)?;
             plan::check_edges(&lanes, links.rows())?;
             Some(links)
         }

@@ -60,8 +60,8 @@ impl Setting<'_> {
     pub fn run(&self, process: usize, pages: &mut Pages, links: Option<&mut Edges>) -> ! {
         let scale = match self.task.pace {
             Pace::Asap => None,
-            Pace::Realtime | Pace::Think => {
-                Some(Scale { from: self.task.pace.from(), first: self.task.first, speed: self.task.speed })
+            pace @ (Pace::Realtime | Pace::Think | Pace::App) => {
+                Some(Scale { pace, first: self.task.first, speed: self.task.speed })
             }
         };
         let workers = self.plan.workers(process);
@@ -150,7 +150,7 @@ impl Setting<'_> {
         let lanes = self.plan.hands[worker].len();
         let pacer = match self.task.pace {
             Pace::Asap => None,
-            Pace::Realtime | Pace::Think => Some(Pacer::new(Sleeper::measure(), self.task.pace.from(), lanes)),
+            pace @ (Pace::Realtime | Pace::Think | Pace::App) => Some(Pacer::new(Sleeper::measure(), pace, lanes)),
         };
         let (turn, spins) = (&self.board.head().turn, order::spins(counters.len()));
         let order = if counters.len() == 1 { Order::Thread } else { self.task.order };

@@ -7,6 +7,7 @@
 use super::edges::{Edges, Span};
 use super::pages::{Pages, Row};
 use super::plan::Lane;
+use crate::replay::Pace;
 use crate::replay::issue::pace::Scale;
 use crate::replay::shared::board::Board;
 use crate::replay::shared::call::{Batch, Feed};
@@ -152,25 +153,30 @@ impl<'a> Loader<'a> {
             let (last, awaited) = (&mut queue.last, &mut queue.awaited);
             let (links, scale) = (&mut self.links, &self.scale);
             let first = batch.ops.len();
-            let (next, seen) = self.pages.fill(*row..*end, limit, &mut batch, |batch, Row { fact, ts }| {
+            let (next, seen) = self.pages.fill(*row..*end, limit, &mut batch, |batch, Row { fact, ts, think, timer }| {
                 // In resource and strict order others would wait for ever for an op that comes out of order.
                 ensure!(fact.op_id > *last, "invalid workload: op {} comes after op {last}", fact.op_id);
                 *last = fact.op_id;
                 block.push(&fact);
                 let waits = batch.waits.len();
                 if let Some(links) = links {
-                    links.of(fact.op_id, edges, |after, other| {
+                    links.of(fact.op_id, edges, |after, other, delay| {
                         let known = awaited.entry(other).or_insert(-1);
-                        if other as usize != worker && after > *known {
-                            *known = after;
-                            batch.waits.push(Wait { after, worker: other });
+                        let delay = scale.as_ref().map_or(0, |scale| scale.scaled(delay));
+                        let news = other as usize != worker && after > *known;
+                        if news || delay > 0 {
+                            *known = after.max(*known);
+                            batch.waits.push(Wait { after, worker: other, delay });
                         }
                     })?;
                 }
                 let (waits, op) = (batch.waits.len() - waits, batch.ops.last_mut().context("the op is there")?);
                 op.waits = u16::try_from(waits).context("an op waits for more workers than there are")?;
                 op.lane = at as u32;
-                if let Some(scale) = scale {
+                if let Some(scale) = scale.as_ref().filter(|scale| scale.pace == Pace::App) {
+                    op.due = think.map_or(UNKNOWN, |think| scale.scaled(think));
+                    batch.timers.push(timer.map_or(UNKNOWN, |timer| scale.scaled(timer)));
+                } else if let Some(scale) = scale {
                     op.due = scale.due(ts, *before);
                     if let Some(ts) = ts {
                         let dur = if fact.captured_dur == UNKNOWN { 0 } else { fact.captured_dur };

@@ -21,6 +21,8 @@ const OFDS: [&str; 4] = ["ofd", "ofd2", "dir", "dir2"];
 const WORDS: [&str; 3] = ["op", "syscall", "origin"];
 /// Columns of the captured outcome, duration and start.
 const CAPTURED: [Col; 4] = [Col::Ret, Col::Errno, Col::Dur, Col::Ts];
+/// Columns of what its lane did before an op, for pace app.
+const BEFORE: [&str; 2] = ["think", "timer"];
 
 /// The largest errno that a call returns (MAX_ERRNO, include/linux/err.h of the kernel).
 const ERRNO_MAX: i64 = 4095;
@@ -63,6 +65,7 @@ struct Page {
     ids: [Int64Array; 3],
     ofds: [Option<Int64Array>; 4],
     captured: [Option<Int64Array>; 4],
+    before: [Option<Int64Array>; 2],
     /// Column of [`Col::Count`]: an op may get a count also when none was captured ([`sys::count`]).
     counts: Option<Int64Array>,
     /// The columns of the other [`NUMBERS`], each with its bit in [`Packed::has`].
@@ -80,6 +83,9 @@ pub struct Row {
     pub fact: Fact,
     /// Captured start of the call, ns; `None` when unknown, or in a replay without a pace.
     pub ts: Option<i64>,
+    /// With pace app: how long the lane took before the op, and how long after its last timer it was let go, ns.
+    pub think: Option<i64>,
+    pub timer: Option<i64>,
 }
 
 /// Reader of the table of ops, page by page.
@@ -98,7 +104,8 @@ impl Pages {
     pub fn open(file: File, ofds: i64, budget: usize, pace: Pace) -> Result<Pages> {
         let captured = CAPTURED.iter().filter(|col| !matches!((col, pace), (Col::Ts, Pace::Asap)));
         let numbers = NUMBERS.iter().chain(captured).map(|col| col.name());
-        let columns: Vec<&str> = IDS.into_iter().chain(OFDS).chain(WORDS).chain(TEXTS).chain(numbers).collect();
+        let before = BEFORE.into_iter().filter(|_| pace == Pace::App);
+        let columns: Vec<&str> = IDS.into_iter().chain(OFDS).chain(WORDS).chain(TEXTS).chain(numbers).chain(before).collect();
         Ok(Pages { source: Source::open("ops", file, &columns)?, cache: Cache::new(budget), ofds })
     }
 
@@ -222,6 +229,7 @@ impl Page {
             ids: collect(IDS, |name| ints(batch, name)?.with_context(|| format!("column {name} is empty")))?,
             ofds: collect(OFDS, |name| ints(batch, name))?,
             captured: collect(CAPTURED, |col| ints(batch, col.name()))?,
+            before: collect(BEFORE, |name| ints(batch, name))?,
             counts: ints(batch, NUMBERS[0].name())?,
             numbers,
             texts: named,
@@ -302,6 +310,7 @@ impl Page {
             origin: self.origins[word(2)?] as u8,
             notes,
         };
-        Ok(Row { fact, ts: at(ts, index) })
+        let [think, timer] = self.before.each_ref().map(|column| at(column, index));
+        Ok(Row { fact, ts: at(ts, index), think, timer })
     }
 }

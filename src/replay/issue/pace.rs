@@ -4,6 +4,7 @@
 //! one after it is due when it always was. The kernel wakes a sleeper some microseconds late; how many is measured at
 //! the start, and so much before the moment the worker stops sleeping and looks at the clock instead.
 
+use crate::replay::Pace;
 use crate::replay::shared::clock::now;
 use crate::replay::shared::record::UNKNOWN;
 
@@ -70,32 +71,26 @@ impl Sleeper {
     }
 }
 
-/// What the due time of an op counts from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Since {
-    /// From the start of the replay.
-    Start,
-    /// From the end of the op before in its lane (captured thread); for the first op of a lane, from the start of the replay.
-    Before,
-}
-
 /// Makes one worker keep the pace: waits until each of its ops is due.
 #[derive(Debug)]
 pub struct Pacer {
     sleeper: Sleeper,
     start: i64,
-    from: Since,
+    /// The pace that it keeps.
+    pub pace: Pace,
     /// When the last op of each lane would have ended, ns since the start, had its worker been in time: so think time does
     /// not include lateness.
     ends: Vec<i64>,
+    /// When the op of each lane was due that a timer let go last, ns since the start; [`UNKNOWN`] before the first.
+    timers: Vec<i64>,
     /// How late the worker was when its last op became due, ns; `None` for an op without a time.
     late: Option<i64>,
 }
 
 impl Pacer {
     /// A pacer for a worker with this many lanes.
-    pub fn new(sleeper: Sleeper, from: Since, lanes: usize) -> Pacer {
-        Pacer { sleeper, start: 0, from, ends: vec![0; lanes], late: None }
+    pub fn new(sleeper: Sleeper, pace: Pace, lanes: usize) -> Pacer {
+        Pacer { sleeper, start: 0, pace, ends: vec![0; lanes], timers: vec![UNKNOWN; lanes], late: None }
     }
 
     /// Sets the start of the replay on CLOCK_MONOTONIC, ns, from which all times count.
@@ -111,20 +106,55 @@ impl Pacer {
             self.late = None;
             return UNKNOWN;
         }
-        let due = match self.from {
-            Since::Start => due,
-            Since::Before => due.saturating_add(self.ends[lane as usize]),
+        let due = match self.pace {
+            Pace::Asap | Pace::Realtime => due,
+            Pace::Think | Pace::App => due.saturating_add(self.ends[lane as usize]),
         };
-        self.late = Some(self.sleeper.until(self.start.saturating_add(due)));
+        self.sleep(due);
         due
+    }
+
+    fn sleep(&mut self, due: i64) {
+        self.late = Some(self.sleeper.until(self.start.saturating_add(due)));
+    }
+
+    /// With pace app: waits until an op of this lane is due by the time that the lane took before it (`due`) and, if a timer let
+    /// it go, by how long after the lane's last timer that is (`timer`). Each may be [`UNKNOWN`]; so is the answer when both are.
+    pub fn wait_or_timer(&mut self, due: i64, timer: i64, lane: u32) -> i64 {
+        let last = self.timers[lane as usize];
+        let mut at = if due == UNKNOWN { UNKNOWN } else { due.saturating_add(self.ends[lane as usize]) };
+        if timer != UNKNOWN {
+            // A periodic timer keeps its own time, also when the lane comes too late for it.
+            let periodic = timer > 0 && last != UNKNOWN;
+            let fires = if periodic { last.saturating_add(timer) } else { at };
+            at = at.max(fires);
+            self.timers[lane as usize] = if periodic { fires } else { at };
+        }
+        match at {
+            UNKNOWN => self.late = None,
+            at => self.sleep(at),
+        }
+        at
+    }
+
+    /// With pace app: the op is due at this time too, by what caused it; `due` is when its own lane wanted it. Waits until then,
+    /// and returns the later one.
+    pub fn wait_for_cause(&mut self, caused: i64, due: i64) -> i64 {
+        if due != UNKNOWN && caused <= due {
+            return due;
+        }
+        self.sleep(caused);
+        caused
     }
 
     /// Notes that an op of a lane ended at `end`, ns since the start. An op without a time changes nothing: the captured gap
     /// before the next op counts from the last op that had one.
     #[inline]
     pub fn ended(&mut self, lane: u32, end: i64) {
-        if let Some(late) = self.late {
-            self.ends[lane as usize] = end - late;
+        match self.late {
+            Some(late) => self.ends[lane as usize] = end - late,
+            None if self.pace == Pace::App => self.ends[lane as usize] = end,
+            None => {}
         }
     }
 }
@@ -132,8 +162,8 @@ impl Pacer {
 /// Turns captured times into due times of the replay.
 #[derive(Clone, Copy, Debug)]
 pub struct Scale {
-    /// What due times count from.
-    pub from: Since,
+    /// What due times count from: the start of the replay, or with pace think and app the end of the op before in its lane.
+    pub pace: Pace,
     /// Captured start of the first op, ns.
     pub first: i64,
     /// Factor by which captured times are divided, e.g. 2 for twice as fast.
@@ -145,11 +175,16 @@ impl Scale {
     /// the op before it in its lane.
     pub fn due(&self, ts: Option<i64>, before: Option<i64>) -> i64 {
         let Some(ts) = ts else { return UNKNOWN };
-        let origin = match (self.from, before) {
-            (Since::Before, Some(before)) => before,
+        let origin = match (self.pace, before) {
+            (Pace::Think, Some(before)) => before,
             _ => self.first,
         };
-        (ts.saturating_sub(origin).max(0) as f64 / self.speed) as i64
+        self.scaled(ts.saturating_sub(origin))
+    }
+
+    /// A captured time span in the replay, ns; no less than 0.
+    pub fn scaled(&self, ns: i64) -> i64 {
+        (ns.max(0) as f64 / self.speed) as i64
     }
 }
 
@@ -187,9 +222,9 @@ mod tests {
 
     #[test]
     fn captured_times_are_scaled() {
-        let scale = Scale { from: Since::Start, first: 1000, speed: 2.0 };
+        let scale = Scale { pace: Pace::Realtime, first: 1000, speed: 2.0 };
         assert_eq!((scale.due(Some(1500), Some(1400)), scale.due(None, None), scale.due(Some(900), None)), (250, UNKNOWN, 0));
-        let think = Scale { from: Since::Before, ..scale };
+        let think = Scale { pace: Pace::Think, ..scale };
         assert_eq!(
             (think.due(Some(1500), Some(1400)), think.due(Some(1500), None), think.due(Some(1300), Some(1400))),
             (50, 250, 0)
@@ -198,7 +233,7 @@ mod tests {
 
     #[test]
     fn think_time_counts_from_the_end_of_the_op_before_in_its_lane() {
-        let mut pacer = Pacer::new(Sleeper { spin: 0 }, Since::Before, 2);
+        let mut pacer = Pacer::new(Sleeper { spin: 0 }, Pace::Think, 2);
         pacer.start(now() - 1_000_000_000);
         assert_eq!(pacer.wait(5, 1), 5);
         pacer.late = Some(0);
@@ -212,5 +247,33 @@ mod tests {
         assert_eq!(pacer.wait(UNKNOWN, 0), UNKNOWN);
         pacer.ended(0, 500_000);
         assert_eq!(pacer.wait(50, 0), 750);
+    }
+
+    #[test]
+    fn an_op_is_due_by_its_lane_its_timer_and_its_cause() {
+        let mut pacer = Pacer::new(Sleeper { spin: 0 }, Pace::App, 1);
+        pacer.start(now() - 1_000_000_000);
+        // The first op of a lane is due by its cause alone.
+        assert_eq!((pacer.wait_or_timer(UNKNOWN, UNKNOWN, 0), pacer.wait_for_cause(70, UNKNOWN)), (UNKNOWN, 70));
+        pacer.late = Some(0);
+        pacer.ended(0, 100);
+        assert_eq!(
+            (pacer.wait_or_timer(5, UNKNOWN, 0), pacer.wait_for_cause(90, 105), pacer.wait_for_cause(130, 105)),
+            (105, 105, 130)
+        );
+        pacer.late = Some(0);
+        pacer.ended(0, 200);
+        // A timer that begins, one that fires later than the lane is there, and one for which the lane is too late.
+        assert_eq!(pacer.wait_or_timer(10, 0, 0), 210);
+        pacer.late = Some(0);
+        pacer.ended(0, 215);
+        assert_eq!(pacer.wait_or_timer(10, 40, 0), 250);
+        pacer.late = Some(0);
+        pacer.ended(0, 320);
+        assert_eq!((pacer.wait_or_timer(10, 40, 0), pacer.timers[0]), (330, 290));
+        // Without a time it follows at once, and what comes next counts from its end.
+        assert_eq!(pacer.wait_or_timer(UNKNOWN, UNKNOWN, 0), UNKNOWN);
+        pacer.ended(0, 400);
+        assert_eq!(pacer.wait_or_timer(7, UNKNOWN, 0), 407);
     }
 }

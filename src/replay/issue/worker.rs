@@ -3,6 +3,7 @@
 
 use super::engine::{Issue, Refusal};
 use super::pace::Pacer;
+use crate::replay::Pace;
 use crate::replay::shared::board::{Block, Board};
 use crate::replay::shared::call::{Batch, Feed};
 use crate::replay::shared::clock::{clock, now};
@@ -47,7 +48,10 @@ impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
                 None => self.issue(&batch, block),
                 Some(mut pacer) => {
                     pacer.start(start);
-                    self.paced(&batch, block, &mut pacer);
+                    match pacer.pace {
+                        Pace::App => self.caused(&batch, block, &mut pacer),
+                        _ => self.paced(&batch, block, &mut pacer),
+                    }
                     self.pacer = Some(pacer);
                 }
             }
@@ -103,7 +107,7 @@ impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
             batch.prefetch(at);
             block.prefetch(at);
             self.turn(batch, at, &mut waits);
-            self.call(batch, at, block);
+            self.call::<false>(batch, at, block);
         }
     }
 
@@ -118,7 +122,30 @@ impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
                 block.schedule(at, scheduled);
             }
             self.turn(batch, at, &mut waits);
-            let end = self.call(batch, at, block);
+            let end = self.call::<false>(batch, at, block);
+            pacer.ended(op.lane, end);
+        }
+    }
+
+    /// Issues the ops of a batch as their program would: each after what it waited for, and for as long after that, and after the
+    /// op before in its lane, as its thread computed.
+    fn caused(&mut self, batch: &Batch, block: &Block, pacer: &mut Pacer) {
+        let mut next = 0;
+        for at in 0..batch.ops.len() {
+            let op = &batch.ops[at];
+            let mut scheduled = pacer.wait_or_timer(op.due, batch.timers[at], op.lane);
+            let first = next;
+            self.turn(batch, at, &mut next);
+            for wait in batch.waits[first..next].iter().filter(|wait| wait.delay > 0) {
+                let end = self.board.slot(wait.worker as usize).ends.of(wait.after);
+                if let Some(end) = end {
+                    scheduled = pacer.wait_for_cause(end.saturating_add(wait.delay), scheduled);
+                }
+            }
+            if scheduled != UNKNOWN {
+                block.schedule(at, scheduled);
+            }
+            let end = self.call::<true>(batch, at, block);
             pacer.ended(op.lane, end);
         }
     }
@@ -139,9 +166,10 @@ impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
         }
     }
 
-    /// Issues one op and writes its times and outcome to the block; returns when it ended, ns since the start.
+    /// Issues one op and writes its times and outcome to the block; returns when it ended, ns since the start. With `NOTE` others
+    /// can find out when that was.
     #[inline(always)]
-    fn call(&mut self, batch: &Batch, at: usize, block: &Block) -> i64 {
+    fn call<const NOTE: bool>(&mut self, batch: &Batch, at: usize, block: &Block) -> i64 {
         let call = batch.call(at);
         let refusal = self.engine.prepare(call);
         let begin = self.clock.now();
@@ -154,8 +182,11 @@ impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
             None => self.engine.settle(call, ret),
             Some(Refusal { note, .. }) => block.note(at, note),
         }
-        self.order.pass(call.op_id);
         let (begin, end) = (begin - self.start, end - self.start);
+        if NOTE {
+            self.board.slot(self.feed.worker).ends.note(call.op_id, end);
+        }
+        self.order.pass(call.op_id);
         block.stamp(at, begin, end, ret);
         end
     }

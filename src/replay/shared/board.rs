@@ -9,6 +9,7 @@
 //! Every field is an atomic: whoever dies in the middle leaves values that the others can read.
 
 use super::call::BATCH;
+use super::ends::Ends;
 use super::memory::{self, Pages, memory_file};
 use super::order::{Counter, Turn};
 use super::record::{Fact, Record, Stamp, UNKNOWN};
@@ -72,6 +73,8 @@ pub struct WorkerSlot {
     line: Line,
     /// How long the worker waited, and its processor time.
     pub spent: Spent,
+    /// When its last ops ended, with pace app.
+    pub ends: Ends,
 }
 
 /// How far the result blocks of a worker are filled (by the loader), written (by the worker) and read (by the supervisor).

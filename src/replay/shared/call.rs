@@ -112,6 +112,8 @@ pub struct Batch {
     pub ops: Vec<Packed>,
     /// Ops of other workers that the ops wait for, in the order of the ops; [`Packed::waits`] says how many each has.
     pub waits: Vec<Wait>,
+    /// With pace app, for each op how long after the lane's last timer its own one is due, ns; [`UNKNOWN`] without a timer.
+    pub timers: Vec<i64>,
     numbers: Vec<i64>,
     /// Texts, each ended by NUL.
     arena: Vec<u8>,
@@ -123,6 +125,7 @@ impl Batch {
         Batch {
             ops: Vec::with_capacity(BATCH),
             waits: Vec::new(),
+            timers: Vec::new(),
             numbers: Vec::with_capacity(BATCH * 4),
             arena: Vec::with_capacity(BATCH * 64),
         }
@@ -132,6 +135,7 @@ impl Batch {
     pub fn clear(&mut self) {
         self.ops.clear();
         self.waits.clear();
+        self.timers.clear();
         self.numbers.clear();
         self.arena.clear();
     }

@@ -4,6 +4,7 @@
 pub mod board;
 pub mod call;
 pub mod clock;
+pub mod ends;
 pub mod futex;
 pub mod memory;
 pub mod order;

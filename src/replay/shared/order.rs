@@ -102,7 +102,7 @@ impl Counter {
     /// The op before which this counter's worker sleeps, and the op it waits for; `None` while it is awake.
     pub fn asleep(&self) -> Option<(i64, Wait)> {
         let asleep = self.asleep.load(Acquire);
-        let wait = Wait { after: self.after.load(Acquire), worker: self.of.load(Acquire) };
+        let wait = Wait { after: self.after.load(Acquire), worker: self.of.load(Acquire), delay: 0 };
         // It may have turned over in the meantime.
         (asleep != 0 && self.asleep.load(Acquire) == asleep).then(|| (asleep.wrapping_sub(1), wait))
     }
@@ -120,6 +120,8 @@ pub struct Wait {
     pub after: i64,
     /// Number of the worker that issues that op, or [`TURN`] in strict order.
     pub worker: u32,
+    /// How long after the end of that op this one is to begin, ns; 0 where only the order counts.
+    pub delay: i64,
 }
 
 /// How a worker waits before an op and tells others after it; one implementation for each [`crate::replay::Order`].
@@ -296,7 +298,7 @@ impl Order for Strict<'_> {
             }
             std::hint::spin_loop();
         }
-        self.counters[self.worker].sleeps(op_id, Wait { after: op_id - 1, worker: TURN });
+        self.counters[self.worker].sleeps(op_id, Wait { after: op_id - 1, worker: TURN, delay: 0 });
         self.sleep(op_id);
         self.counters[self.worker].wakes();
     }
@@ -357,7 +359,7 @@ mod tests {
                             turn.lose();
                             break;
                         }
-                        let before = Wait { after: op - 1, worker: owner((op - 1).max(0)) as u32 };
+                        let before = Wait { after: op - 1, worker: owner((op - 1).max(0)) as u32, delay: 0 };
                         let waits = if op > 0 && owner(op - 1) != worker { vec![before] } else { vec![] };
                         if !order.ready(op, &waits) {
                             order.wait(op, &waits);

@@ -45,6 +45,11 @@ fn staged(ops: &[Op], hash: bool) -> Engine {
     let engine = Engine::new(&settings).unwrap();
     engine.sql(&format!("SET datafusion.optimizer.prefer_hash_join = {hash}")).unwrap();
     engine.ctx().register_batch("chosen", chosen(ops)).unwrap();
+    let causes =
+        ["op_id", "lane", "after", "after_lane", "kind", "delay", "ops_before", "ns_before", "ops_through", "ns_through"];
+    let none: ArrayRef = Arc::new(Int64Array::from(Vec::<i64>::new()));
+    let none = RecordBatch::try_from_iter(causes.map(|name| (name, Arc::clone(&none)))).unwrap();
+    engine.ctx().register_batch("causes", none).unwrap();
     for name in ["touches", "contended", "phases", "follows", "pruned", "edges"] {
         STAGES.iter().find(|(stage, _)| stage.name == name).unwrap().0.define(&engine).unwrap();
     }

@@ -1,0 +1,74 @@
+//! Is a timer periodic? What a program does every 40 ms it does at moments that are its own, however long the work in between
+//! takes; what it does 40 ms after the last time comes later when the work takes longer.
+
+/// The timers of one lane: how long it slept, and how far apart the ops are that follow.
+#[derive(Debug, Default)]
+pub(super) struct Timers {
+    /// Time asleep since the last op, ns.
+    asleep: i64,
+    /// Begin of the last op before which it slept, ns.
+    base: Option<i64>,
+    /// The last interval between two such ops, and the sleep before the second, ns.
+    before: Option<(i64, i64)>,
+    /// By how much intervals and sleeps differed from one to the next, ns: means in which the last one counts a quarter.
+    intervals: f64,
+    sleeps: f64,
+    seen: u32,
+}
+
+/// Differences that are seen before a timer is called periodic.
+const ENOUGH: u32 = 2;
+
+impl Timers {
+    /// A timer let the lane go after this time, ns.
+    pub(super) fn slept(&mut self, ns: i64) {
+        self.asleep += ns.max(0);
+    }
+
+    /// An op begins. If a timer let the lane go before it: the time since the op before which one did so last if the timer is
+    /// periodic, else 0; and how long the lane slept.
+    pub(super) fn op(&mut self, begin: i64) -> Option<(i64, i64)> {
+        let asleep = std::mem::take(&mut self.asleep);
+        if asleep == 0 {
+            return None;
+        }
+        let interval = self.base.replace(begin).map(|base| begin - base);
+        let Some(interval) = interval else { return Some((0, asleep)) };
+        if let Some((last, slept)) = self.before.replace((interval, asleep)) {
+            let blend = |mean: &mut f64, new: i64| *mean = (*mean * 3.0 + new.unsigned_abs() as f64) / 4.0;
+            blend(&mut self.intervals, interval - last);
+            blend(&mut self.sleeps, asleep - slept);
+            self.seen = self.seen.saturating_add(1);
+        }
+        let periodic = self.seen >= ENOUGH && self.intervals < self.sleeps;
+        Some((if periodic { interval.max(1) } else { 0 }, asleep))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the timer says before ops that work for these times, when it sleeps to the next multiple of `period`, or for
+    /// `period` each time.
+    fn run(work: &[i64], period: i64, absolute: bool) -> Vec<Option<i64>> {
+        let (mut timers, mut now, mut due) = (Timers::default(), 1000, 1000);
+        let mut said = Vec::new();
+        for work in work {
+            due += period;
+            let until = if absolute { due } else { now + period };
+            timers.slept(until - now);
+            said.push(timers.op(until).map(|(timer, _)| timer));
+            now = until + work;
+        }
+        said
+    }
+
+    #[test]
+    fn moments_that_do_not_move_with_the_work_are_periodic() {
+        let work = [5, 9, 4, 12, 7, 6, 11];
+        assert_eq!(run(&work, 40, true), [0, 0, 0, 40, 40, 40, 40].map(Some));
+        assert_eq!(run(&work, 40, false), [Some(0); 7]);
+        assert_eq!(Timers::default().op(5), None);
+    }
+}
