@@ -21,6 +21,7 @@ words! {
         Crowded    "crowded"     "texts that found no room in their line; their events are there without them";
         NoEntry    "no_entry"    "calls whose beginning was not seen; their events are there without a start and a duration";
         CutShort   "cut_short"   "calls that the end of their thread cut short";
+        Waits      "waits"       "waits of threads that the ring had no room for, or that the kernel did not show";
         Unfinished "unfinished"  "calls that had not returned when the capture ended";
     }
 }

@@ -23,8 +23,8 @@ mod summary;
 mod target;
 mod write;
 
-pub use backend::ebpf::{check, listing};
 pub use backend::stap::{calls as probed_calls, check as check_stap};
+pub use backend::verify::{check, listing};
 pub use recover::{Recovered, recover};
 pub use summary::{Sum, Summary};
 pub use target::command::executable;
@@ -148,6 +148,8 @@ pub struct Options {
     pub paths: Paths,
     /// Are page faults of mapped files captured?
     pub faults: bool,
+    /// Are the waits of threads captured, and how long they compute between their calls? By eBPF only.
+    pub waits: bool,
     /// Limits of time, events and bytes at which the capture ends.
     pub limits: Limits,
     /// Size of the ring between the kernel and this process, bytes.
@@ -175,6 +177,7 @@ impl Options {
             calls: Calls::all(),
             paths: Paths::default(),
             faults: false,
+            waits: true,
             limits: Limits::default(),
             buffer: BUFFER,
             on_drop: OnDrop::default(),
@@ -215,6 +218,14 @@ impl Backend {
                 }
                 Scope::Cgroup(_) | Scope::User(_) | Scope::Comm(_) | Scope::All => Err(error),
             }),
+        }
+    }
+
+    /// Are the waits of threads captured?
+    const fn tells_waits(&self) -> bool {
+        match self {
+            Backend::Ebpf(ebpf) => !ebpf.waits.is_empty(),
+            Backend::Ptrace(_) | Backend::Stap(_) => false,
         }
     }
 
@@ -335,6 +346,7 @@ impl Session {
             last_ts: facts.last,
             stragglers,
             repairs,
+            waits: backend.tells_waits(),
             syscalls: facts.syscalls(),
             capabilities,
             bytes: 0,
@@ -364,6 +376,7 @@ fn note(options: &Options, backend: &Backend, host: &str) -> Manifest {
         ("scope", json!(options.scope.describe())),
         ("clock", json!("unix")),
         ("kernel", json!(os::kernel())),
+        ("waits", json!(backend.tells_waits())),
         ("buffer", json!(options.buffer)),
     ] {
         manifest.insert(key.into(), value);

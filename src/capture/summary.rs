@@ -5,6 +5,7 @@ use crate::amount::Things;
 use crate::events::{Repairs, told};
 use crate::loss::Loss;
 use crate::schema::losses::Lost;
+use crate::syscall::Syscall;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -73,6 +74,8 @@ pub struct Summary {
     pub stragglers: u64,
     /// Repairs by kind: instants that were moved because outcomes proved another order, and the like.
     pub repairs: Repairs,
+    /// Are the waits of threads among the events, and processor times?
+    pub waits: bool,
     /// Number of events by name of the call.
     pub syscalls: BTreeMap<String, u64>,
     /// Effective capabilities of this process while events were read and written, one bit each (capabilities(7)).
@@ -134,6 +137,9 @@ impl fmt::Display for Summary {
         )?;
         let Sum { issued, written, filtered, lost, unfinished } = self.sum;
         writeln!(f, "  {issued} calls issued = {written} written + {filtered} filtered + {lost} lost + {unfinished} unfinished")?;
+        if let Some(waits) = self.syscalls.get(Syscall::waited.name()) {
+            writeln!(f, "  {waits:>9} events tell of waits of threads")?;
+        }
         writeln!(f, "  {} bytes on disk, {:.1} per event", self.bytes, self.bytes as f64 / self.events.max(1) as f64)?;
         let mut sums: BTreeMap<Loss, u64> = BTreeMap::new();
         for loss in &self.losses {

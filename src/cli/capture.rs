@@ -47,6 +47,9 @@ pub struct Args {
     /// Capture page faults of mapped files too: which pages were touched first, and when (perf trace: -F)
     #[arg(long)]
     mmap_faults: bool,
+    /// Leave out why threads wait, and how long they compute between their calls (both by eBPF only)
+    #[arg(long)]
+    no_waits: bool,
     #[command(flatten)]
     limits: LimitArgs,
     /// Name of the captured host (default: this machine's)
@@ -240,6 +243,7 @@ impl Args {
             calls: self.syscalls.unwrap_or_else(Calls::all),
             paths: Paths { only: self.paths.path, not: self.paths.not_path },
             faults: self.mmap_faults,
+            waits: !self.no_waits,
             limits: Limits { duration, events: max_events, bytes: max_bytes, exit: until_exit },
             buffer,
             on_drop: match on_drop {

@@ -20,7 +20,7 @@ macro_rules! views {
 
 views! {
     /// Views over any dataset: each is defined for queries when the tables it needs are there.
-    VIEWS "query": "drops" "calls" "latency" "hot_files" "outcomes" "differences"
+    VIEWS "query": "drops" "calls" "latency" "hot_files" "outcomes" "differences" "waits"
 }
 
 views! {

@@ -30,7 +30,6 @@ use crate::signal;
 use crate::syscall::Ret;
 use anyhow::{Context, Result, ensure};
 use std::collections::{BTreeMap, HashSet};
-use std::fmt::Write;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -40,7 +39,7 @@ const NAP: Duration = Duration::from_millis(2);
 const LOOK: Duration = Duration::from_millis(20);
 
 /// For each program: its name, its code, and kind and name of the BTF type of the tracepoint or iterator it is attached to.
-fn hooks(programs: &Programs) -> [(&'static str, &crate::capture::kernel::asm::Code, Attach, Kind, &'static str); 6] {
+pub(super) fn hooks(programs: &Programs) -> [(&'static str, &crate::capture::kernel::asm::Code, Attach, Kind, &'static str); 6] {
     use Attach::{Iterator, Tracepoint};
     // Exits right before entries: of a call that happens while these two are attached only the return is seen.
     [
@@ -53,53 +52,9 @@ fn hooks(programs: &Programs) -> [(&'static str, &crate::capture::kernel::asm::C
     ]
 }
 
-/// A listing of the programs as they would be loaded for these options, after the kernel offsets they were made with.
-///
-/// # Errors
-/// When the kernel does not describe its types, or lacks one that is needed.
-pub fn listing(options: &Options) -> Result<String> {
-    let layout = Layout::find(&Btf::kernel()?)?;
-    let programs = program::make(&layout, Buffers::new(options.buffer), &options.scope.matcher()?, options.follow);
-    let mut text = format!("{layout}\n");
-    for (name, code, _, _, hook) in hooks(&programs) {
-        writeln!(text, "{name}, at {hook}: {} instructions\n{code}", code.len())?;
-    }
-    for Optional { name, code, .. } in extras(&Btf::kernel()?, &layout, options.faults).1 {
-        writeln!(text, "{name}: {} instructions\n{code}", code.len())?;
-    }
-    Ok(text)
-}
-
-/// Checks that this process may capture by eBPF and that the kernel has what it takes: loads all programs without attaching
-/// them. Returns a line for the user about what was verified.
-///
-/// # Errors
-/// The first privilege or feature that is missing, with the kernel's message.
-pub fn check() -> Result<String> {
-    let btf = Btf::kernel()?;
-    let layout = Layout::find(&btf)?;
-    let buffers = Buffers::new(64 * 1024);
-    let programs = program::make(&layout, buffers, &Scope::All.matcher()?, true);
-    let calls = Calls::new(|_| true);
-    let maps = Maps::create(64 * 1024, buffers, &calls.rows).context(RIGHTS)?;
-    let mut instructions = 0;
-    for (name, code, attach, kind, hook) in hooks(&programs) {
-        Program::load(name, code, &maps, attach, btf.id(kind, hook)?).context(RIGHTS)?;
-        instructions += code.len();
-    }
-    for Optional { name, code, hook } in extras(&btf, &layout, true).1 {
-        match Program::load(name, &code, &maps, Attach::Tracepoint, hook) {
-            Ok(_) => instructions += code.len(),
-            Err(error) => log::warn!("what program {name} would tell is not captured: {error:#}"),
-        }
-    }
-    let cast = if layout.cast.is_some() { "typed reads" } else { COPIED };
-    Ok(format!("{} programs of {instructions} instructions verified, {cast}", hooks(&programs).len()))
-}
-
 /// The optional programs (io_uring requests, and page faults if `faults`) that this kernel has tracepoints for; warns about
 /// what it has not. The first part is the layout of io_uring requests, `None` when they are not captured.
-fn extras(btf: &Btf, layout: &Layout, faults: bool) -> (Option<Rings>, Vec<Optional>) {
+pub(super) fn extras(btf: &Btf, layout: &Layout, faults: bool) -> (Option<Rings>, Vec<Optional>) {
     let (mut rings, mut extras) = (None, Vec::new());
     match optional::rings(btf, layout) {
         Ok((found, programs)) => {
@@ -117,13 +72,15 @@ fn extras(btf: &Btf, layout: &Layout, faults: bool) -> (Option<Rings>, Vec<Optio
     (rings, extras)
 }
 
-const RIGHTS: &str = "eBPF needs CAP_BPF and CAP_PERFMON: run it by sudo, or give the program both (setcap)";
+pub(super) const RIGHTS: &str = "eBPF needs CAP_BPF and CAP_PERFMON: run it by sudo, or give the program both (setcap)";
 
 /// An eBPF capture under way: loaded programs, maps and the reading end.
 pub struct Ebpf {
     calls: Calls,
     maps: Maps,
     programs: Vec<Program>,
+    /// The programs that tell waits; none when waits are not captured.
+    pub waits: Vec<Program>,
     drain: Drain,
     target: Option<Target>,
     pids: Vec<u32>,
@@ -151,7 +108,6 @@ impl Ebpf {
             log::warn!("bpf_loop is missing (Linux 5.17 has it): what processes have open that come later is not told");
         }
         let buffers = Buffers::new(options.buffer);
-        let code = program::make(&layout, buffers, &matcher, options.follow);
         let calls = Calls::new(|syscall| options.calls.has(syscall));
         let ring = u32::try_from(options.buffer.max(64 * 1024)).ok().and_then(u32::checked_next_power_of_two);
         let ring = ring.context("the buffer is too large: 2 GiB is the most")?;
@@ -160,6 +116,8 @@ impl Ebpf {
         let (target, pids) = Target::of(&options.scope, &[])?;
         pids.iter().try_for_each(|pid| maps.add_pid(*pid))?;
 
+        let waits = if options.waits { super::verify::waits(&btf, &layout, &maps) } else { Vec::new() };
+        let code = program::make(&layout, buffers, &matcher, options.follow, !waits.is_empty());
         let mut programs = Vec::new();
         let (mut tasks, mut files) = (Vec::new(), Vec::new());
         for (name, code, attach, kind, hook) in hooks(&code) {
@@ -204,7 +162,7 @@ impl Ebpf {
             "not all of the processes {pids:?} were found: is this another process id namespace?"
         );
         let drain = Drain::new((maps.fd(Map::Ring), ring as usize), (maps.fd(Map::Buffers), buffers))?;
-        Ok(Ebpf { drain, calls, maps, programs, target, pids, rings, clock: os::clock_offset(), until, snapshot })
+        Ok(Ebpf { drain, calls, maps, programs, waits, target, pids, rings, clock: os::clock_offset(), until, snapshot })
     }
 
     /// Lets the command execute and passes events to the recorder until the capture ends; then takes what is left in the ring and
@@ -264,8 +222,8 @@ impl Ebpf {
                 thread::sleep(NAP);
             }
         };
-        let misses = self.programs.iter().map(Program::misses).sum::<u64>();
-        self.programs.iter_mut().for_each(Program::detach);
+        let misses = [&self.programs, &self.waits].map(|programs| programs.iter().map(Program::misses).sum::<u64>());
+        self.programs.iter_mut().chain(&mut self.waits).for_each(Program::detach);
         // Twice with a pause: programs that were still running when they were detached may add records.
         for _ in 0..2 {
             if ended == Ended::Events {
@@ -453,7 +411,7 @@ impl Reader<'_> {
         mut self,
         ended: Ended,
         counters: &[u64; COUNTERS],
-        misses: u64,
+        misses: [u64; 2],
         took: Duration,
         status: Option<std::process::ExitStatus>,
     ) -> Outcome {
@@ -469,7 +427,8 @@ impl Reader<'_> {
         };
         let unfinished = sum.issued.saturating_sub(sum.written + sum.filtered + sum.lost);
         let found = [
-            (Loss::Recursion, misses),
+            (Loss::Recursion, misses[0]),
+            (Loss::Waits, misses[1] + Counter::Waits.of(counters)),
             (Loss::NoMark, Counter::NoMark.of(counters)),
             (Loss::Compat, Counter::Compat.of(counters)),
             (Loss::Garbled, garbled),

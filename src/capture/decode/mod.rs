@@ -7,6 +7,7 @@ pub mod requests;
 pub mod table;
 pub mod uring;
 
+use crate::capture::kernel::compute;
 use crate::capture::kernel::record::{Record, at, flag};
 use crate::capture::target::snapshot::{Numbers, device};
 use crate::event::{Col, Event, Text};
@@ -205,6 +206,7 @@ impl<'a> Decoder<'a> {
         let end = begin.wrapping_add(record.i64(at::DUR));
         event.set(Col::Pid, i64::from(record.u32(at::PID)));
         event.set(Col::Tid, i64::from(record.u32(at::TID)));
+        event.put(Col::Cpu, compute::unpack(record.u16(at::CPU)));
         if !record.is(flag::NO_ENTRY) {
             event.set(Col::Ts, begin);
             if event.int(Col::Ret).is_some() {

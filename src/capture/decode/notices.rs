@@ -6,7 +6,7 @@ use crate::capture::kernel::record::{Record, at, flag, place};
 use crate::capture::target::snapshot::Process;
 use crate::event::{Col, Event, Text};
 use crate::events::order::{Key, Placed};
-use crate::syscall::{Role, Syscall};
+use crate::syscall::{Op, Role, Syscall, Wake};
 
 /// Bytes of a page in page faults: that of x86_64, and the smallest of other architectures.
 const PAGE: i64 = 4096;
@@ -57,6 +57,8 @@ impl Decoder<'_> {
             let result = i64::from(record.i64(at::RET) as i32);
             let done = self.requests.done((0, record.arg(0)), begin, result).map(counted);
             self.more.extend(done.map(|placed| on_file(placed, record)));
+        } else if record.is(flag::WAITED) {
+            self.waited(record);
         } else {
             let mut event = Event::new(Syscall::mmap_fault);
             let (first, last) = (record.arg(0) as i64, record.arg(1) as i64);
@@ -76,6 +78,34 @@ impl Decoder<'_> {
             let key = Key::new(begin, 0, self.seen.records);
             self.more.push_back(Placed { key, entry: begin, exit: begin, killed: false, moved: None, event });
         }
+    }
+
+    /// Decodes a wait of a thread. It is ordered at its end, so behind what the thread did that woke it.
+    fn waited(&mut self, record: &Record<'_>) {
+        let (pid, tid) = (record.u32(at::PID), record.u32(at::TID));
+        let inside = record.u16(at::NUMBER).checked_sub(1).and_then(|number| self.calls.get(usize::from(number)));
+        // Whoever calls exit is gone for all who read the events.
+        let gone = matches!(inside.and_then(|(syscall, _)| syscall.op()), Some(Op::Exit | Op::ExitGroup));
+        if gone || self.gated(pid) {
+            return;
+        }
+        let begin = self.clock.wrapping_add(record.i64(at::TS));
+        let end = begin.wrapping_add(record.i64(at::DUR));
+        let wake = Wake::of(record.arg(1) as i64);
+        let mut event = Event::new(Syscall::waited);
+        for (col, value) in [
+            (Col::Ts, begin),
+            (Col::Dur, record.i64(at::DUR)),
+            (Col::Pid, i64::from(pid)),
+            (Col::Tid, i64::from(tid)),
+            (Col::Cmd, wake.number()),
+        ] {
+            event.set(col, value);
+        }
+        event.put(Col::Arg, (wake == Wake::Thread).then_some(record.arg(0) as i64));
+        event.set_outcome(record.i64(at::RET).max(0));
+        let key = Key::new(end, 0, self.seen.records);
+        self.more.push_back(Placed { key, entry: end, exit: end, killed: false, moved: None, event });
     }
 
     /// Decodes a directory or descriptor that a newcomer had: an event `joined_cwd` or `joined_fd`, or a notice.

@@ -6,7 +6,7 @@
 use super::compat;
 use crate::capture::kernel::row::{Behind, NONE, NUMBERS, ROWS, Row, flag};
 use crate::syscall::number::Abi;
-use crate::syscall::{Op, Ret, Role, Syscall};
+use crate::syscall::{Moves, Op, Ret, Role, Syscall};
 
 impl Row {
     /// The row of a captured call for 64-bit programs, from the roles of its arguments.
@@ -61,6 +61,17 @@ impl Row {
         if matches!(def.op(), Some(Op::Exec | Op::Exit | Op::ExitGroup)) {
             row.flags |= flag::AT_ENTRY;
         }
+        row.flags |= match (syscall, def.moves()) {
+            (Syscall::splice | Syscall::tee | Syscall::vmsplice | Syscall::sendfile | Syscall::sendfile64, _) => {
+                flag::ALWAYS_WAITS
+            }
+            (Syscall::accept | Syscall::accept4 | Syscall::other, _) => flag::ALWAYS_WAITS,
+            // For whoever has the lock.
+            (Syscall::flock | Syscall::fcntl | Syscall::fcntl64, _) => flag::ALWAYS_WAITS,
+            (Syscall::io_uring_enter, _) => flag::WAITS,
+            (_, Moves::Nothing) => 0,
+            _ => flag::WAITS,
+        };
         if row.strings[0] != NONE || row.behind != Behind::Nothing {
             row.flags |= flag::VARIABLE;
         }
@@ -153,7 +164,7 @@ mod tests {
     #[test]
     fn rows_follow_from_the_roles() {
         let read = Row::of(Syscall::read);
-        assert_eq!((read.flags, read.fd), (flag::WATCHED, 0));
+        assert_eq!((read.flags, read.fd), (flag::WATCHED | flag::WAITS, 0));
         let rename = Row::of(Syscall::renameat2);
         assert_eq!(rename.strings, [1, 3]);
         let copy = Row::of(Syscall::copy_file_range);

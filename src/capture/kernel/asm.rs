@@ -145,6 +145,8 @@ maps! {
     Pids "pids";
     /// One number: 1 once every task that was in the scope at the start of the capture has a mark.
     Settled "settled";
+    /// For each processor whether it runs a timer, in its hard and in its soft interrupts.
+    Timing "timing";
 }
 
 /// One instruction in the layout of the kernel (`struct bpf_insn`).

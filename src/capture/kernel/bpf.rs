@@ -129,6 +129,7 @@ impl Maps {
                 Map::Scratch => attr(kind::PERCPU_ARRAY, 4, record::LONGEST as u32, 1),
                 Map::Pids => attr(kind::HASH, 4, 1, 64 * 1024),
                 Map::Settled => attr(kind::ARRAY, 4, 8, 1),
+                Map::Timing => attr(kind::PERCPU_ARRAY, 4, 16, 1),
                 Map::Tasks | Map::Told => {
                     let types = mark_types()?;
                     let fd = attr(kind::TASK_STORAGE, 4, MARK, 0)

@@ -21,6 +21,8 @@ pub enum Kind {
     Typedef = 8,
     /// A function (BTF_KIND_FUNC).
     Func = 12,
+    /// A variable (BTF_KIND_VAR): one that each processor has.
+    Variable = 14,
 }
 
 impl Kind {
@@ -29,12 +31,14 @@ impl Kind {
             Kind::Struct => "struct",
             Kind::Typedef => "type",
             Kind::Func => "function",
+            Kind::Variable => "variable",
         }
     }
 }
 
 const MAGIC: u16 = 0xeb9f;
 const UNION: u8 = 5;
+const SECTION: u8 = 15;
 
 /// The BTF of a kernel: all of its types.
 pub struct Btf {
@@ -130,6 +134,26 @@ impl Btf {
         i16::try_from(offset).with_context(|| format!("field {path} is too far inside"))
     }
 
+    /// Place of a variable that each processor has, in the memory that a processor has for all of them, bytes.
+    ///
+    /// # Errors
+    /// When there is no such variable.
+    pub fn of_processors(&self, name: &str) -> Result<i32> {
+        let wanted = self.id(Kind::Variable, name)?;
+        for at in self.types.iter().skip(1).map(|at| *at as usize) {
+            let (kind, count) = self.kind(at)?;
+            if kind != SECTION {
+                continue;
+            }
+            for entry in (0..count).map(|i| at + 12 + 12 * i) {
+                if self.word(entry)? == wanted {
+                    return i32::try_from(self.word(entry + 4)?).with_context(|| format!("variable {name} is too far inside"));
+                }
+            }
+        }
+        bail!("this kernel does not say where variable {name} is")
+    }
+
     /// Offset (bytes) and type id of a member of structure `id`, by the offset of its name; anonymous members are searched, too.
     fn member(&self, id: u32, wanted: u32, depth: u32) -> Result<Option<(u32, u32)>> {
         let Some(at) = self.types.get(self.plain(id)? as usize).map(|at| *at as usize) else { return Ok(None) };
@@ -191,7 +215,7 @@ mod tests {
 
     /// A BTF with `struct outer { int a; struct { int b; }; const struct inner in; }` and `struct inner { int c, d; }`.
     fn small() -> Vec<u8> {
-        let strings = b"\0outer\0a\0b\0in\0inner\0c\0d\0int\0";
+        let strings = b"\0outer\0a\0b\0in\0inner\0c\0d\0int\0mine\0";
         let place = |name: &str| memmem::find(strings, format!("\0{name}\0").as_bytes()).unwrap() as u32 + 1;
         let mut types: Vec<u32> = Vec::new();
         types.extend([place("int"), 1 << 24, 4, 32]); // 1
@@ -199,6 +223,8 @@ mod tests {
         types.extend([0, 4 << 24 | 1, 4, place("b"), 1, 0]); // 3
         types.extend([0, 10 << 24, 2]); // 4: const struct inner
         types.extend([place("outer"), 4 << 24 | 3, 16, place("a"), 1, 0, 0, 3, 32, place("in"), 4, 64]); // 5
+        types.extend([place("mine"), 14 << 24, 1, 1]); // 6: int mine, in section 7
+        types.extend([place("int"), 15 << 24 | 1, 100, 6, 48, 4]); // 7
         let types: Vec<u8> = types.iter().flat_map(|word| word.to_ne_bytes()).collect();
         let mut bytes = MAGIC.to_ne_bytes().to_vec();
         bytes.extend([1, 0]);
@@ -219,6 +245,8 @@ mod tests {
         }
         assert_eq!(btf.offset("outer.x").unwrap_err().to_string(), "this kernel has no field outer.x");
         assert!(btf.id(Kind::Func, "outer").is_err());
+        assert_eq!(btf.of_processors("mine").unwrap(), 48);
+        assert!(btf.of_processors("outer").is_err());
     }
 
     #[test]
@@ -227,7 +255,7 @@ mod tests {
         for cut in 0..whole.len() {
             // A cut among the strings may leave the types readable, but never panics.
             if let Ok(btf) = Btf::parse(whole[..cut].to_vec()) {
-                let _ = btf.offset("outer.in.d");
+                let _ = (btf.offset("outer.in.d"), btf.of_processors("mine"));
             }
         }
         assert!(Btf::parse(vec![0; 64]).is_err());

@@ -19,6 +19,8 @@ pub enum Counter {
     /// Records other than returns of calls (forks, ends of tasks, entries of exec, newcomers, requests, faults) that were lost
     /// because the ring had no room.
     Untold,
+    /// Waits that were lost because the ring had no room.
+    Waits,
 }
 
 impl Counter {
@@ -29,4 +31,4 @@ impl Counter {
 }
 
 /// Number of counters in [`Counter`].
-pub const COUNTERS: usize = 7;
+pub const COUNTERS: usize = 8;

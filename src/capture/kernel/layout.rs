@@ -216,3 +216,19 @@ impl fmt::Display for Layout {
         }
     }
 }
+
+#[cfg(test)]
+impl Layout {
+    /// A kernel whose fields are all at 0 but the registers, for tests of what the programs are.
+    pub fn example() -> Layout {
+        Layout {
+            args: [112, 104, 96, 56, 72, 64],
+            number: 120,
+            compat: (16, 2),
+            narrow: Some(Narrow { segment: (136, 0x23), args: [40, 88, 96, 104, 112, 32] }),
+            cast: Some(Cast { function: 1, task: 5, file: 2, mount: 3, word: 4, path: 6 }),
+            loops: true,
+            at: Fields::default(),
+        }
+    }
+}

@@ -39,6 +39,8 @@ pub mod at {
     pub const FILE_FLAGS: i16 = 120;
     /// Length of the names on the way to the root directory, bytes (u16).
     pub const WHERE: i16 = 124;
+    /// Processor time of the thread since its call before, in the form of [`super::super::compute`] (u16).
+    pub const CPU: i16 = 126;
 }
 
 /// Numbers of the places of a newcomer process in PLACE records: working directory, root directory, descriptors.
@@ -125,8 +127,12 @@ pub mod flag {
     /// Not a call: a directory or descriptor that a newcomer had. Arguments: number of the place ([`super::place`]), address of
     /// the open file description, 1 if exec closes it, 1 if the file is deleted; the names lead to the root directory.
     pub const PLACE: u16 = 8192;
+    /// Not a call: a thread slept, from TS on, and was woken DUR later. Arguments: id of the thread that woke it, number of what
+    /// woke it ([`crate::syscall::Wake`]); RET is the time from then until it ran, ns; NUMBER is that of the call it was in, plus
+    /// one, or 0.
+    pub const WAITED: u16 = 16384;
     /// All flags of records that are not about a call.
-    pub const ASIDE: u16 = FORKED | JOINED | ASKED | DONE | FAULT | PLACE;
+    pub const ASIDE: u16 = FORKED | JOINED | ASKED | DONE | FAULT | PLACE | WAITED;
 }
 
 /// A record in the making outside the kernel (ptrace backend, tests).

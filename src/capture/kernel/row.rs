@@ -23,6 +23,10 @@ pub mod flag {
     pub const IF_DONE: u8 = 16;
     /// The path of the file that the call opened is recorded, by following it up to the root directory.
     pub const WHERE: u8 = 32;
+    /// Whoever sleeps in the call may wait for somebody, unless its first argument is a descriptor of a file: its waits are told.
+    pub const WAITS: u8 = 64;
+    /// As [`WAITS`], whatever its arguments are.
+    pub const ALWAYS_WAITS: u8 = 128;
 }
 
 /// What is read behind the pointer argument of a call.

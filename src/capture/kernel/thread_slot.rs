@@ -38,10 +38,27 @@ pub mod stamp {
     pub const ENTERED: i16 = 32;
     /// Of a thread slot: address of the saved registers of the last stranger, a thread without a mark (u64).
     pub const STRANGER: i16 = 40;
+    /// Of a mark: 1 once its thread has ended (u64).
+    pub const OVER: i16 = 40;
+    /// When the call before returned, plus the time since then during which the thread had no processor, ns of the monotonic
+    /// clock (u64): so it has computed for as long as this is ago. 0 when nobody knows.
+    pub const BASE: i16 = 48;
+    /// Processor time before the current call, ns, plus one (u64); 0 when nobody knows.
+    pub const CPU: i16 = 56;
+    /// Of a mark: when the thread last left its processor, ns of the monotonic clock (u64); 0 before the first time.
+    pub const OFF: i16 = 64;
+    /// Of a mark: when the thread was last woken, ns of the monotonic clock (u64); 0 when nobody saw it since it last ran.
+    pub const WOKEN: i16 = 72;
+    /// Of a mark: id of the thread that woke it, if that was a captured one (u32).
+    pub const WAKER: i16 = 80;
+    /// Of a mark: number of what woke it ([`crate::syscall::Wake`], u32).
+    pub const WAKE: i16 = 84;
+    /// Of a mark: 1 if the thread left its processor to sleep, 0 if the processor was taken from it (u64).
+    pub const SLEPT: i16 = 88;
 }
 
-/// Bytes of a mark. Fields beyond are only accessed in slots, which the programs tell from marks by OWNER.
-pub const MARK: u32 = 40;
+/// Bytes of a mark.
+pub const MARK: u32 = 96;
 /// Bytes of a thread slot: a cache line, so that threads do not slow each other down.
 pub const SLOT: usize = 64;
 /// Number of thread slots.
@@ -96,6 +113,8 @@ pub fn take(a: &mut Asm) {
     a.jump(Ne, R0, 0, taken);
     a.store(DW, R9, stamp::TASK, R7);
     a.store(W, R9, stamp::NUMBER, 0);
+    a.load(DW, R1, R8, stamp::BASE);
+    a.store(DW, R9, stamp::BASE, R1);
     a.add(R2, 1);
     a.store(W, R8, stamp::SLOT, R2);
     a.goto(done);
@@ -104,12 +123,28 @@ pub fn take(a: &mut Asm) {
     a.here(done);
 }
 
-/// Emits: the thread with the mark R9 frees its slot. R8 = the number plus one of the call that it was in, or 0.
+/// Emits: R8 = the thread slot of the thread with the mark R9 or, if it has none, the mark. Destroys R1.
+pub fn of_mark(a: &mut Asm) {
+    let none = a.label();
+    a.mov(R8, R9);
+    a.load(W, R1, R9, stamp::SLOT);
+    a.jump(Eq, R1, 0, none);
+    a.alu(Sub, R1, 1);
+    a.jump(Gt, R1, LAST, none);
+    a.map_value(R8, Map::ThreadSlots);
+    a.add(R8, R1);
+    a.here(none);
+}
+
+/// Emits: the thread with the mark R9, which ends, frees its slot. R8 = the number plus one of the call that it was in, or 0.
 pub fn leave(a: &mut Asm) {
     let none = a.label();
+    a.store(DW, R9, stamp::OVER, 1);
     a.load(W, R8, R9, stamp::NUMBER);
     a.load(W, R1, R9, stamp::SLOT);
     a.jump(Eq, R1, 0, none);
+    // It has still to be scheduled, and the slot may be another thread's by then.
+    a.store(W, R9, stamp::SLOT, 0);
     a.alu(Sub, R1, 1);
     a.jump(Gt, R1, LAST, none);
     a.map_value(R9, Map::ThreadSlots);

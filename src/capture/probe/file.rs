@@ -52,6 +52,12 @@ pub fn field(a: &mut Asm, k: &Layout, size: Size, to: Reg, from: Reg, offset: i1
 /// Copies fields of the file that descriptor number R3 of task R7 is open on into the record at R8. Frame field POINTER is the
 /// address of its `struct file` afterwards. Jumps to `none` when the descriptor is not open.
 pub fn file(a: &mut Asm, k: &Layout, none: Label) {
+    open_file(a, k, none);
+    opened(a, k);
+}
+
+/// R1 = the address of the `struct file` that descriptor number R3 of task R7 is open on; jumps to `none` when there is none.
+pub fn open_file(a: &mut Asm, k: &Layout, none: Label) {
     a.load(DW, R1, R7, k.at.files);
     a.jump(Eq, R1, 0, none);
     a.load(DW, R1, R1, k.at.table);
@@ -63,7 +69,6 @@ pub fn file(a: &mut Asm, k: &Layout, none: Label) {
     a.add(R3, R1);
     word(a, k);
     a.jump(Eq, R1, 0, none);
-    opened(a, k);
 }
 
 /// Copies fields of the `struct file` at the address in R1 into the record at R8, and sets its flag FILE. Frame field POINTER

@@ -2,6 +2,7 @@
 //!
 //! * `program`: programs at entries and returns of calls, forks and ends of tasks; `walk`: iterators over tasks and descriptors
 //! * `newcomers`: reports processes that come into the scope; `optional`: io_uring requests and page faults
+//! * `waits`: when threads sleep, what wakes them, and when they have a processor
 //! * `parts`, `memory`, `file`, `matches`: pieces of code that the programs share
 
 pub mod file;
@@ -11,4 +12,5 @@ pub mod newcomers;
 pub mod optional;
 pub mod parts;
 pub mod program;
+pub mod waits;
 pub mod walk;

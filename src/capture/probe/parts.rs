@@ -10,6 +10,7 @@ use crate::capture::kernel::asm::If::{Eq, Gt, Ne, SignedLt};
 use crate::capture::kernel::asm::Reg::{R0, R1, R2, R3, R4, R6, R7, R8, R9, R10};
 use crate::capture::kernel::asm::Size::{B, DW, H, W};
 use crate::capture::kernel::asm::{Asm, Label, Map, Reg};
+use crate::capture::kernel::compute;
 use crate::capture::kernel::layout::Layout;
 use crate::capture::kernel::percpu::{self, Buffers};
 use crate::capture::kernel::record::{self, at};
@@ -49,6 +50,8 @@ pub mod frame {
     pub const JOINED: i16 = -128;
     /// Address of the per-CPU buffer that the record is made in; 0 if it is made in scratch memory.
     pub const BUFFER: i16 = -136;
+    /// Processor time of the thread before the call, as in its slot ([`crate::capture::kernel::thread_slot::stamp::CPU`]).
+    pub const CPU: i16 = -144;
 }
 
 /// Copies `size` bytes of kernel memory at the address in R3 to a field of the frame.
@@ -59,8 +62,9 @@ pub fn read_kernel(a: &mut Asm, field: i16, size: i32) {
     a.call(Helper::ReadKernel);
 }
 
-/// Fills the fixed part of the record at R8 from the frame, R6 (saved registers) and R7 (task); fields of a file are zeroed.
-pub fn fill(a: &mut Asm, k: &Layout) {
+/// Fills the fixed part of the record at R8 from the frame, R6 (saved registers) and R7 (task); fields of a file are zeroed. With
+/// `waits` the processor time before the call is told.
+pub fn fill(a: &mut Asm, k: &Layout, waits: bool) {
     a.load(DW, R1, R10, frame::START);
     a.store(DW, R8, at::TS, R1);
     a.load(DW, R2, R10, frame::NOW);
@@ -93,6 +97,11 @@ pub fn fill(a: &mut Asm, k: &Layout) {
     }
     for field in [at::INO, at::SIZE, at::POS, at::DEV, at::FILE_FLAGS] {
         a.store(DW, R8, field, 0);
+    }
+    if waits {
+        a.load(DW, R1, R10, frame::CPU);
+        compute::pack(a);
+        a.store(H, R8, at::CPU, R1);
     }
 }
 

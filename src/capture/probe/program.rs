@@ -24,7 +24,7 @@ use crate::capture::kernel::percpu::Buffers;
 use crate::capture::kernel::record::{FIXED, at, flag as said};
 use crate::capture::kernel::row::{NUMBERS, flag};
 use crate::capture::kernel::thread_slot::stamp;
-use crate::capture::kernel::{percpu, thread_slot};
+use crate::capture::kernel::{compute, percpu, thread_slot};
 use crate::capture::target::scope::Match;
 
 /// The eBPF programs that every capture loads.
@@ -44,11 +44,12 @@ pub struct Programs {
     pub files: Code,
 }
 
-/// Assembles the programs for the layout of a kernel, the per-CPU buffers and a scope; `follow`: children are captured too.
-pub fn make(layout: &Layout, buffers: Buffers, scope: &Match, follow: bool) -> Programs {
+/// Assembles the programs for the layout of a kernel, the per-CPU buffers and a scope; `follow`: children are captured too;
+/// `waits`: the programs of [`super::waits`] run, so that processor time is known.
+pub fn make(layout: &Layout, buffers: Buffers, scope: &Match, follow: bool, waits: bool) -> Programs {
     Programs {
-        enter: enter(layout, scope),
-        exit: exit(layout, buffers),
+        enter: enter(layout, scope, waits),
+        exit: exit(layout, buffers, waits),
         fork: fork(layout, follow),
         end: end(layout),
         mark: super::walk::mark(layout, scope),
@@ -202,7 +203,15 @@ pub fn tail(a: &mut Asm, out: Label, full: Label, lost: Counter) {
     a.exit();
 }
 
-fn enter(k: &Layout, scope: &Match) -> Code {
+/// Copies the processor time before the call of the thread with the slot or mark R9 to the frame. Destroys R1.
+fn computed(a: &mut Asm, waits: bool) {
+    if waits {
+        a.load(DW, R1, R9, stamp::CPU);
+        a.store(DW, R10, frame::CPU, R1);
+    }
+}
+
+fn enter(k: &Layout, scope: &Match, waits: bool) -> Code {
     let mut a = Asm::default();
     let (out, full) = (a.label(), a.label());
     let comes = *scope != Match::Pids;
@@ -215,6 +224,9 @@ fn enter(k: &Layout, scope: &Match) -> Code {
     a.store(DW, R9, stamp::TS, R0);
     if comes {
         a.store(DW, R10, frame::NOW, R0);
+    }
+    if waits {
+        compute::begins(&mut a);
     }
     a.load(DW, R1, R10, frame::NUMBER);
     a.add(R1, 1);
@@ -239,8 +251,9 @@ fn enter(k: &Layout, scope: &Match) -> Code {
     a.store(DW, R10, frame::TID, R1);
     a.store(DW, R10, frame::FLAGS, i32::from(said::ENTRY));
     a.store(DW, R10, frame::RET, 0);
+    computed(&mut a, waits);
     scratch(&mut a, out);
-    fill(&mut a, k);
+    fill(&mut a, k, waits);
     a.mov(R9, 0);
     strings(&mut a);
     send(&mut a, full);
@@ -253,13 +266,16 @@ fn enter(k: &Layout, scope: &Match) -> Code {
     a.finish()
 }
 
-fn exit(k: &Layout, buffers: Buffers) -> Code {
+fn exit(k: &Layout, buffers: Buffers, waits: bool) -> Code {
     let mut a = Asm::default();
     let (out, full, compat) = (a.label(), a.label(), a.label());
     let (unseen, begun, plain) = (a.label(), a.label(), a.label());
     head(&mut a, k, None, out, compat);
     a.call(Helper::Now);
     a.store(DW, R10, frame::NOW, R0);
+    if waits {
+        compute::returns(&mut a);
+    }
     a.load(DW, R2, R10, frame::NUMBER);
     a.add(R2, 1);
     a.load(W, R1, R9, stamp::NUMBER);
@@ -272,6 +288,7 @@ fn exit(k: &Layout, buffers: Buffers) -> Code {
     a.store(DW, R10, frame::TID, R1);
     a.store(DW, R10, frame::FLAGS, 0);
     a.store(W, R9, stamp::NUMBER, 0);
+    computed(&mut a, waits);
     a.goto(begun);
     a.here(unseen);
     // A thread that executes a program of the other width (32 or 64 bits) returns with the number that exec has there.
@@ -284,11 +301,14 @@ fn exit(k: &Layout, buffers: Buffers) -> Code {
     a.load(W, R1, R7, k.at.pid);
     a.store(DW, R10, frame::TID, R1);
     a.store(DW, R10, frame::FLAGS, i32::from(said::NO_ENTRY));
+    if waits {
+        a.store(DW, R10, frame::CPU, 0);
+    }
     a.here(begun);
     row_has(&mut a, flag::VARIABLE, plain);
 
     longest(&mut a, buffers, out);
-    fill(&mut a, k);
+    fill(&mut a, k, waits);
     a.mov(R9, 0);
     // Strings of calls that are reported at their entry cannot be read any more.
     let (fresh, after, asked) = (a.label(), a.label(), a.label());
@@ -330,7 +350,7 @@ fn exit(k: &Layout, buffers: Buffers) -> Code {
     room(&mut a, 0, full);
     a.mov(R9, 0);
     a.here(begun);
-    fill(&mut a, k);
+    fill(&mut a, k, waits);
     let (ready, made, ring) = (a.label(), a.label(), a.label());
     row_has(&mut a, flag::MAKES_FD, made);
     a.load(DW, R3, R10, frame::RET);
@@ -399,23 +419,14 @@ fn end(k: &Layout) -> Code {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capture::kernel::layout::{Cast, Fields, Narrow};
     use crate::capture::target::scope::By;
 
     /// The golden listings, for a kernel whose fields are all at 0 but the registers. What changes here changes what runs in
     /// every kernel: read it.
     #[test]
     fn programs_are_these() {
-        let layout = Layout {
-            args: [112, 104, 96, 56, 72, 64],
-            number: 120,
-            compat: (16, 2),
-            narrow: Some(Narrow { segment: (136, 0x23), args: [40, 88, 96, 104, 112, 32] }),
-            cast: Some(Cast { function: 1, task: 5, file: 2, mount: 3, word: 4, path: 6 }),
-            loops: true,
-            at: Fields::default(),
-        };
-        let programs = make(&layout, Buffers { count: 2, bytes: 1 << 20 }, &Match::Pids, true);
+        let layout = Layout::example();
+        let programs = make(&layout, Buffers { count: 2, bytes: 1 << 20 }, &Match::Pids, true, true);
         insta::assert_snapshot!("enter", programs.enter);
         insta::assert_snapshot!("fork", programs.fork);
         insta::assert_snapshot!("end", programs.end);
@@ -424,20 +435,20 @@ mod tests {
         insta::assert_snapshot!("exit", exit.lines().take(300).collect::<Vec<_>>().join("\n"));
         assert!(programs.exit.len() < 4000, "{} instructions", programs.exit.len());
         // What is told of processes that come, up to the same loop.
-        let joined = make(&layout, Buffers { count: 2, bytes: 1 << 20 }, &Match::Others { own: 1, by: By::All }, true).enter;
+        let joined =
+            make(&layout, Buffers { count: 2, bytes: 1 << 20 }, &Match::Others { own: 1, by: By::All }, true, true).enter;
         insta::assert_snapshot!("joined", joined.to_string().lines().take(330).collect::<Vec<_>>().join("\n"));
         assert_eq!(joined.functions().len(), 2);
     }
 
     #[test]
     fn every_scope_and_kernel_gives_programs_whose_jumps_lead_somewhere() {
-        let at = Fields::default();
-        let layout = Layout { args: [0; 6], number: 0, compat: (0, 2), narrow: None, cast: None, loops: false, at };
+        let layout = Layout { narrow: None, cast: None, loops: false, ..Layout::example() };
         let scopes = [By::All, By::User(u32::MAX - 1), By::Comm(*b"a-name\0\0\0\0\0\0\0\0\0\0"), By::Cgroup(1 << 40)];
         let scopes = scopes.map(|by| Match::Others { own: 1, by });
         for scope in scopes.into_iter().chain([Match::Pids]) {
-            for follow in [true, false] {
-                let programs = make(&layout, Buffers { count: 2, bytes: 1 << 20 }, &scope, follow);
+            for (follow, waits) in [(true, false), (false, true)] {
+                let programs = make(&layout, Buffers { count: 2, bytes: 1 << 20 }, &scope, follow, waits);
                 for code in [programs.enter, programs.exit, programs.fork, programs.end, programs.mark, programs.files] {
                     assert!(!code.to_string().contains("goto -1\n"), "a jump to itself\n{code}");
                 }

@@ -33,6 +33,8 @@ mod replayed;
 mod requests;
 #[cfg(feature = "sql")]
 mod roots;
+#[cfg(feature = "sql")]
+mod waits;
 
 /// May this process capture?
 pub fn allowed() -> bool {

@@ -330,7 +330,10 @@ fn the_matrix_makes_every_call_that_is_replayed() {
 }
 
 /// SQL that names calls all the same, and why.
-const NAMES_CALLS: &[(&str, &str, &str)] = &[("sql/generate/chosen.sql", "lseek", "it makes ops of that call")];
+const NAMES_CALLS: &[(&str, &str, &str)] = &[
+    ("sql/generate/chosen.sql", "lseek", "it makes ops of that call"),
+    ("sql/query/waits.sql", "waited", "it is about these, which are no calls"),
+];
 
 /// What a call is says its row in the syscall table: SQL joins `syscall_def`, or reads what the model said of the call.
 #[test]

@@ -62,8 +62,8 @@ fn scopes_find_what_they_name() {
     for [flag, value] in scopes.into_iter().take(if root() { 2 } else { 1 }) {
         let out = dir.path().join(&flag[2..]);
         let summary = capture(0, &out, &[flag, value, "--max-events", "2000", "--syscalls", "pread64", "--on-drop", "report"]);
-        // That a thread was killed, and what a process had when it came, is told whatever calls are asked for.
-        let told = ["exit", "joined_cwd", "joined_fd"].iter();
+        // That a thread was killed or waited, and what a process had when it came, is told whatever calls are asked for.
+        let told = ["exit", "joined_cwd", "joined_fd", "waited"].iter();
         let told = told.filter_map(|name| summary.pointer(&format!("/syscalls/{name}")).and_then(Value::as_u64));
         assert_eq!(int(&summary, "/syscalls/pread64") + told.sum::<u64>(), 2000, "{flag}");
     }

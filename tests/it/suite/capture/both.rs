@@ -109,7 +109,7 @@ fn watch(dir: &Path, program: &[&str]) {
     let log = dir.join("run.strace");
     let strace = ["--", "strace", "-q", "-f", "-ttt", "-T", "-y", "-yy", "-s", "4096", "-o", log.to_str().unwrap()];
     // What strace itself does most, wait4 and process_vm_readv, is in neither of these.
-    let options = ["--backend", "ebpf", "--syscalls", "@io,@fd,@meta,@proc"];
+    let options = ["--backend", "ebpf", "--syscalls", "@io,@fd,@meta,@proc", "--no-waits"];
     let live = capture(0, &dir.join("live"), &[&options[..], &strace, program].concat());
     closes(&live);
     assert_eq!((&live["status"], &live["losses"]), (&"exit status: 0".into(), &Value::Array(Vec::new())));

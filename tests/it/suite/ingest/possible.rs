@@ -64,6 +64,7 @@ fn a_number_out_of_its_range_is_a_reject() {
 fn what_is_no_call_of_programs_is_not_read_as_one() {
     for (strace, capture) in [
         ("joined_fd(3, O_RDWR, 1) = 0", "joined_fd;:,d=3;:,f=2;:,G=1;:,s=0;:,"),
+        ("waited(1, 9) = 0", "waited;:,F=1;:,G=9;:,s=0;:,"),
         ("aio_pread(3, \"x\", 1, 0) = 1", "aio_pread;:,d=3;:,c=1;:,O=0;:,s=1;:,"),
     ] {
         for (line, text) in lines(strace, capture) {

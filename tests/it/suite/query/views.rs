@@ -3,6 +3,7 @@
 use super::{runs, text};
 use crate::tool::{ioriot, rows};
 use ioriot::report::{Format, REPORTS, VIEWS};
+use ioriot::syscall::Wake;
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -40,6 +41,18 @@ fn every_view_is_answered_of_one_run_and_of_several() {
     assert_eq!(answered, names);
     for view in ["drops", "latency", "hot_files", "file_times", "order_violations", "devices"] {
         assert!(several.contains(view), "{view} was asked of one only: {several:?}");
+    }
+}
+
+#[test]
+fn the_causes_of_waits_have_their_words() {
+    let waits = VIEWS.iter().find(|view| view.name == "waits").unwrap();
+    for wake in Wake::ALL {
+        let word = match wake {
+            Wake::Unknown => format!("ELSE '{}'", wake.name()),
+            _ => format!("WHEN {} THEN '{}'", wake.number(), wake.name()),
+        };
+        assert!(waits.sql.contains(&word), "{word}");
     }
 }
 
