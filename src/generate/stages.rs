@@ -66,6 +66,8 @@ stages! {
     "lanes"      After(Table);
     "edge_kinds" After(Sums);
     "critical"   After(Sums);
+    "times"      After(Sums);
+    "committers" After(Sums);
     "edge_examples" Explain;
 }
 

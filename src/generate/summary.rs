@@ -58,6 +58,10 @@ pub struct Summary {
     pub edge_examples: Vec<Example>,
     /// The longest paths over lanes and edges: the shortest that a replay in resource order can be.
     pub critical_path: Critical,
+    /// How long the captured calls took; `None` when the capture has no times.
+    pub times: Option<Times>,
+    /// Number of files that several lanes write back to the device: they may commit for each other.
+    pub shared_syncs: u64,
     /// Hash (xxh3, 16 hex digits) of the file of table `ops`: tells workloads apart.
     pub fingerprint: String,
     /// Time that generate took, seconds.
@@ -134,6 +138,17 @@ pub struct Critical {
     pub parallelism: f64,
 }
 
+/// How long the captured calls took (stage times.sql), ns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Times {
+    /// From the start of the first call to the end of the last, ns.
+    pub span: u64,
+    /// Sum of the durations of all calls, ns; `None` when the capture has none.
+    pub in_calls: Option<u64>,
+    /// From the first to the last call of each lane, summed over the lanes, ns.
+    pub in_lanes: u64,
+}
+
 impl Summary {
     /// Adds up what the stages of role `Make::Sums` and the written tables say.
     pub(super) fn collect(engine: &Engine, made: &Made) -> Result<Summary> {
@@ -189,6 +204,13 @@ impl Summary {
             let [ops, ns] = [0, 1].map(|column| int(batch, column, 0));
             summary.critical_path = Critical { ops, ns, parallelism: summary.ops as f64 / ops.max(1) as f64 };
         }
+        for batch in sums("times").filter(|batch| batch.num_rows() > 0) {
+            let [span, in_calls, in_lanes] = [0, 1, 2].map(|column| known(batch, column, 0));
+            summary.times = span.zip(in_lanes).map(|(span, in_lanes)| Times { span, in_calls, in_lanes });
+        }
+        for batch in sums("committers").filter(|batch| batch.num_rows() > 0) {
+            summary.shared_syncs = int(batch, 0, 0);
+        }
         for (table, written) in &made.tables {
             match table {
                 Table::Ops => summary.fingerprint = format!("{:016x}", written.hash),
@@ -236,8 +258,13 @@ fn text(batch: &RecordBatch, column: usize, row: usize) -> String {
 }
 
 fn int(batch: &RecordBatch, column: usize, row: usize) -> u64 {
+    known(batch, column, row).unwrap_or(0)
+}
+
+/// A number; `None` when it is absent or negative.
+fn known(batch: &RecordBatch, column: usize, row: usize) -> Option<u64> {
     let values = batch.column(column).as_primitive_opt::<Int64Type>();
-    values.filter(|values| values.is_valid(row)).and_then(|values| u64::try_from(values.value(row)).ok()).unwrap_or(0)
+    values.filter(|values| values.is_valid(row)).and_then(|values| u64::try_from(values.value(row)).ok())
 }
 
 impl fmt::Display for Summary {
@@ -276,6 +303,16 @@ impl fmt::Display for Summary {
         let Critical { ops, ns, parallelism } = self.critical_path;
         let note = format!("ops, or {:.3} s of calls; {parallelism:.1} workers at most are busy on average", ns as f64 / 1e9);
         line(f, "longest path", ops, &note)?;
+        if let Some(Times { span, in_calls, .. }) = self.times {
+            let flight =
+                in_calls.map_or(String::new(), |busy| format!("; {:.2} in flight on average", busy as f64 / span.max(1) as f64));
+            writeln!(
+                f,
+                "{:<13}{:>11.3}  s from the first of these calls to the end of the last{flight}",
+                "captured",
+                span as f64 / 1e9
+            )?;
+        }
         let entries: u64 = self.fileset.values().sum();
         let kinds = self.fileset.iter().map(|(kind, count)| format!("{count} {kind}")).collect::<Vec<_>>().join(", ");
         line(f, "fileset", entries, &format!("entries ({kinds}), {:.1} MiB in files", self.fileset_bytes as f64 / 1_048_576.0))?;

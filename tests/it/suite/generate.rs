@@ -164,6 +164,8 @@ fn the_tables_are_as_the_schema_says_and_nothing_else_is_left() {
         "inferences",
         "edges",
         "critical_path",
+        "times",
+        "shared_syncs",
         "fingerprint",
         "capture",
         "options",

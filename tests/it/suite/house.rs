@@ -70,6 +70,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("replay/", &["crate::engine", "crate::generate", "crate::ingest", "crate::report"]),
     ("engine/", &["crate::ingest", "crate::init", "crate::replay"]),
     ("generate/", &["crate::ingest", "crate::init", "crate::replay"]),
+    ("predict/", &["arrow", "parquet", "std::fs", "crate::engine", "crate::generate", "crate::ingest", "crate::report"]),
     ("report/", &["crate::ingest", "crate::init", "crate::replay", "crate::model"]),
 ];
 
@@ -92,7 +93,7 @@ const ONLY: &[(&str, &[&str])] = &[
 
 /// Where files are opened, made and removed by [`ioriot::files`] alone, which follows nothing that somebody else may have put
 /// there.
-const CAREFUL: &[&str] = &["files/", "init/", "schema/", "engine/", "report/", "cli/"];
+const CAREFUL: &[&str] = &["files/", "init/", "schema/", "engine/", "predict/", "report/", "cli/"];
 /// What goes by a path all the same.
 const BY_PATH_STILL: &[&str] = &[
     // The pages are for everybody, and so is the directory for them: it is made as mkdir -p makes it, then asked whose it is.
@@ -332,6 +333,8 @@ fn the_matrix_makes_every_call_that_is_replayed() {
 /// SQL that names calls all the same, and why.
 const NAMES_CALLS: &[(&str, &str, &str)] = &[
     ("sql/generate/chosen.sql", "lseek", "it makes ops of that call"),
+    ("sql/generate/committers.sql", "fdatasync", "it is about those who commit"),
+    ("sql/generate/committers.sql", "fsync", "it is about those who commit"),
     ("sql/query/waits.sql", "waited", "it is about these, which are no calls"),
 ];
 

@@ -1,0 +1,19 @@
+-- How long the captured calls took, over the whole capture and in their lanes: what the time of a replay is held against.
+--
+-- Calls without a time count for nothing; a capture without times has one row of NULLs.
+--
+-- @needs ops
+-- @column span BIGINT from the start of the first call to the end of the last, ns
+-- @column in_calls BIGINT sum of the durations of all calls, ns: divided by the span the calls in flight on average
+-- @column in_lanes BIGINT the same from the first to the last call of each lane, summed over the lanes, ns
+WITH
+lanes AS (
+    SELECT lane, min(ts) AS began, max(ts + coalesce(dur, 0)) AS ended, sum(dur) AS in_calls
+    FROM ops
+    WHERE origin = 'event' AND ts IS NOT NULL
+    GROUP BY lane
+)
+SELECT
+    max(ended) - min(began) AS span, CAST(sum(in_calls) AS BIGINT) AS in_calls,
+    CAST(sum(ended - began) AS BIGINT) AS in_lanes
+FROM lanes
