@@ -9,6 +9,7 @@ use crate::ingest::Why;
 use crate::loss::Loss;
 use crate::model::PSEUDO;
 use crate::replay::machine::metrics;
+use crate::replay::outcome::caveat::Caveat;
 use crate::replay::outcome::compare::TOLERANCES;
 use crate::schema::dataset::{FORMAT, Kind};
 use crate::schema::{ROW_GROUP, Table};
@@ -157,6 +158,11 @@ fn schema() -> String {
         vec![format!("`{}`", loss.name()), events.into(), loss.doc().into()]
     };
     text.push_str(&table(&["kind", "event", "meaning"], Loss::ALL.iter().map(row)));
+    text.push_str(
+        "\nCaveats of a run (`summary.time.caveats` of its manifest): why its time cannot be believed to be that of the captured\n\
+         program on this device. Without any it is believable.\n\n",
+    );
+    text.push_str(&words("caveat", Caveat::ALL.iter().map(|word| (word.name(), word.doc()))));
     text.push_str("\nReasons of rejects (`rejects.reason`):\n\n");
     text.push_str(&words("reason", Why::ALL.iter().map(|word| (word.name(), word.doc()))));
     text

@@ -1,5 +1,6 @@
 //! The outcome of a replay: results compared and written, the order checked, the tree compared, counts and the summary.
 
+pub mod caveat;
 pub mod compare;
 pub mod flaw;
 pub mod measure;

@@ -1,6 +1,6 @@
 //! The summary of a replay as text for people.
 
-use super::{Critical, Kind, Summary, percent};
+use super::{Critical, Kind, Summary, Time, percent};
 use crate::amount::{Bytes, Nanos, Things};
 use crate::fate::Reason;
 use crate::replay::machine::samples;
@@ -81,6 +81,7 @@ impl fmt::Display for Summary {
         writeln!(f, "  coverage    {:>10}   of {events} on files{unknown}", shown(self.coverage_percent))?;
         writeln!(f, "  uncompared  {:>10}   {}", shown(Some(self.uncompared_percent)), Things(self.uncompared, "call"))?;
         self.performance(f)?;
+        write!(f, "{}", self.time)?;
         if !self.drops.is_empty() {
             writeln!(f, "Not replayed, by reason:")?;
             for (reason, count) in &self.drops {
@@ -137,6 +138,20 @@ impl fmt::Display for Summary {
             }
             Flaw::Match => writeln!(f, "The match is under {} %.", self.min_match),
             Flaw::Nothing => writeln!(f, "Nothing could be compared."),
+        })
+    }
+}
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.caveats.is_empty() {
+            return writeln!(f, "Time: believable.");
+        }
+        writeln!(f, "Time: not to be believed as the program's on this device:")?;
+        self.caveats.iter().try_for_each(|caveat| {
+            let numbers = Some(self.evidence.numbers(*caveat)).filter(|numbers| !numbers.is_empty());
+            let numbers = numbers.map_or(String::new(), |numbers| format!(" ({numbers})"));
+            writeln!(f, "  {:<14} {}{numbers}", caveat.name(), caveat.doc())
         })
     }
 }

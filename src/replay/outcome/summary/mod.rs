@@ -2,12 +2,15 @@
 
 mod display;
 
+use super::caveat::{Captured, Caveat, Evidence};
 use super::compare::Outcome;
 use super::flaw::{Flaw, Hindrance};
 use super::measure::Figures;
 use super::state;
 use super::tally::{Lag, Replayed, Tally};
+use crate::fate::Reason;
 use crate::init::fingerprint;
+use crate::loss::Loss;
 use crate::replay::machine::Machine;
 use crate::replay::machine::samples;
 use crate::replay::shared::record::errno;
@@ -49,6 +52,16 @@ pub struct Critical {
     pub ns: i64,
     /// Number of ops of the workload divided by the ops on the longest path.
     pub parallelism: f64,
+}
+
+/// Whether the time of the run can be believed, and by what that is judged.
+#[derive(Clone, Debug, Serialize)]
+pub struct Time {
+    /// What keeps it from being believed; empty when nothing does.
+    pub caveats: Vec<Caveat>,
+    /// What the caveats follow from.
+    #[serde(flatten)]
+    pub evidence: Evidence,
 }
 
 /// Ops whose outcome differs, or was not compared, in one way.
@@ -137,6 +150,8 @@ pub struct Summary {
     pub notes: Vec<String>,
     /// The shortest that a replay in resource order can be; `None` when the workload's manifest does not say.
     pub critical_path: Option<Critical>,
+    /// Whether the time can be believed.
+    pub time: Time,
     /// Latencies and bytes by call, and violations of the order.
     #[serde(flatten)]
     pub figures: Figures,
@@ -152,6 +167,36 @@ pub struct Summary {
 fn counts(workload: &Dataset, key: &str) -> BTreeMap<String, u64> {
     let found = workload.manifest.get(key).and_then(serde_json::Value::as_object);
     found.into_iter().flatten().filter_map(|(name, count)| Some((name.clone(), count.as_u64()?))).collect()
+}
+
+/// Shortest run whose use of the processors says something, ns.
+const MOMENT: i64 = 100_000_000;
+
+/// What the time of a run is judged by, as far as it does not follow from the counts of outcomes.
+fn evidence(options: &Options, workload: &Dataset, machine: &Machine, replayed: &Replayed) -> Evidence {
+    let count = |key| number(workload, key).ok().flatten().unwrap_or(0);
+    let of = |key, word: &str| counts(workload, key).get(word).copied().unwrap_or(0);
+    let in_calls: i64 = replayed.figures.calls.iter().fold(0, |sum, call| sum.saturating_add(call.latency.total));
+    let wall = replayed.wall.max(1) as f64;
+    let helpers = replayed.helpers.loaders.saturating_add(replayed.helpers.supervisor);
+    let cpu = replayed.workers.iter().fold(helpers, |sum, did| sum.saturating_add(did.cpu));
+    Evidence {
+        flaws: 0,
+        engine: options.engine,
+        order: options.order,
+        pace: options.pace,
+        speed: options.speed,
+        coverage: None,
+        requests: of("losses", Loss::Requests.name()).saturating_add(of("drops", Reason::Requests.name())),
+        lanes: count("lanes"),
+        captured: workload.manifest.get("times").and_then(|times| Captured::deserialize(times).ok()),
+        critical: workload.manifest.get("critical_path").and_then(|path| path.get("ns")?.as_i64()).unwrap_or(0),
+        in_flight: in_calls as f64 / wall,
+        // In a moment the loaders' work before the first op is most of it.
+        processors: if replayed.wall < MOMENT { 0.0 } else { cpu as f64 / (wall * machine.cpus.max(1) as f64) },
+        stalls: replayed.stalls,
+        shared_syncs: count("shared_syncs"),
+    }
 }
 
 fn percent(part: u64, whole: u64) -> Option<f64> {
@@ -208,6 +253,7 @@ impl Summary {
         let ops = same + different + uncompared;
         let all = ops + replayed.inserted.values().sum::<u64>();
         let file_events = number(workload, "file_events").ok().flatten();
+        let evidence = evidence(options, workload, &machine, &replayed);
         let mut summary = Summary {
             run: options.out.clone(),
             flaws: Vec::new(),
@@ -244,12 +290,15 @@ impl Summary {
             state,
             notes: Vec::new(),
             critical_path: workload.manifest.get("critical_path").and_then(|path| Critical::deserialize(path).ok()),
+            time: Time { caveats: Vec::new(), evidence },
             figures: replayed.figures,
             samples: replayed.samples,
             fingerprint: fingerprint(workload),
             machine,
         };
         summary.flaws = Flaw::ALL.iter().copied().filter(|flaw| summary.has(*flaw)).collect();
+        let evidence = Evidence { flaws: summary.flaws.len(), coverage: summary.coverage_percent, ..evidence };
+        summary.time = Time { caveats: evidence.caveats(), evidence };
         summary
     }
 

@@ -1,0 +1,228 @@
+//! Caveats: why the time of a run cannot be believed to be that of the captured program on this device.
+//!
+//! Match says whether the calls did what they did in the capture; it says nothing of when. A caveat leaves match and exit code as
+//! they are. What is judged is what a capture and a run know of themselves ([`Evidence`]).
+
+use crate::replay::{Engine, Order, Pace};
+use crate::words::words;
+use serde::{Deserialize, Serialize, Serializer};
+
+words! {
+    /// A reason why the time of a run cannot be believed; without any it is `believable`.
+    Caveat {
+        Flawed       "flawed"        "the run has a flaw, so it did not do what was captured";
+        NullEngine   "null_engine"   "engine null issues no calls";
+        Untimed      "untimed"       "the capture has no times, or no durations: there is nothing to hold the run against";
+        Coverage     "coverage"      "more than 1 % of the calls on files were not replayed";
+        Requests     "requests"      "requests to io_uring or libaio are missing in the capture";
+        Idle         "idle"          "threads spent more than 10 % of their time between calls, and pace asap leaves that out";
+        Speed        "speed"         "--speed changed the captured times";
+        OpenLoop     "open_loop"     "at pace realtime calls come at their captured times: a program that waits for its calls would not";
+        Order        "order"         "only order resource lets calls of several lanes overlap as they may, and no more";
+        Concurrency  "concurrency"   "calls in flight on average are 1.5 times as many as captured, or 1.5 times as few (below 1 counts as 1)";
+        CriticalPath "critical_path" "calls that wait for each other in the replay took longer than the whole capture: the program did not wait so";
+        Processors   "processors"    "the replay kept the processors busy for more than 90 % of the time: it waited for them, too";
+        Stalled      "stalled"       "workers waited for results being written";
+        Adapts       "adapts"        "several threads write the same file back: if they commit for each other, they would make other calls on another device";
+    }
+}
+
+impl Serialize for Caveat {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+/// Least share of the calls on files that must be replayed, percent.
+const COVERED: f64 = 99.0;
+/// Largest share of their time that threads may spend between calls where that is not replayed.
+const IDLE: f64 = 0.1;
+/// Largest factor between calls in flight, captured and replayed.
+const APART: f64 = 1.5;
+/// Largest share of the time of all processors that a replay may use.
+const BUSY: f64 = 0.9;
+
+/// How long the captured calls took, from the manifest of the workload (stage times.sql), ns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Captured {
+    /// From the start of the first call to the end of the last, ns.
+    pub span: u64,
+    /// Sum of the durations of all calls, ns; `None` when the capture has none.
+    pub in_calls: Option<u64>,
+    /// From the first to the last call of each lane, summed over the lanes, ns.
+    pub in_lanes: u64,
+}
+
+impl Captured {
+    /// Calls in flight on average: the sum of their durations divided by the span; `None` without durations.
+    pub fn in_flight(&self) -> Option<f64> {
+        self.in_calls.filter(|_| self.span > 0).map(|busy| busy as f64 / self.span as f64)
+    }
+
+    /// Share of the time of the lanes that lies between their calls, 0 to 1; `None` without durations.
+    pub fn idle(&self) -> Option<f64> {
+        self.in_calls.filter(|_| self.in_lanes > 0).map(|busy| (1.0 - busy as f64 / self.in_lanes as f64).max(0.0))
+    }
+}
+
+/// What the time of a run is judged by.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Evidence {
+    /// Number of flaws of the run.
+    #[serde(skip)]
+    pub flaws: usize,
+    /// What issued the ops.
+    #[serde(skip)]
+    pub engine: Engine,
+    /// Which earlier ops an op waited for.
+    #[serde(skip)]
+    pub order: Order,
+    /// How the issue times of ops were chosen.
+    #[serde(skip)]
+    pub pace: Pace,
+    /// Factor by which captured times were divided.
+    pub speed: f64,
+    /// Calls on files that were replayed, percent; `None` when unknown.
+    #[serde(skip)]
+    pub coverage: Option<f64>,
+    /// Number of requests, or of calls that may hide some, that are missing in the capture.
+    #[serde(skip)]
+    pub requests: u64,
+    /// Number of lanes (captured threads).
+    pub lanes: u64,
+    /// Times of the captured calls; `None` when the capture has none.
+    pub captured: Option<Captured>,
+    /// Captured time of the calls on the longest path, ns.
+    #[serde(skip)]
+    pub critical: i64,
+    /// Calls in flight on average in the run: the sum of their durations divided by its time.
+    pub in_flight: f64,
+    /// Processor time of the replay's threads divided by the time that the processors had, 0 to 1; 0 for a run of a moment.
+    pub processors: f64,
+    /// How often a loader waited for the supervisor to free a result block.
+    #[serde(skip)]
+    pub stalls: i64,
+    /// Number of files that several lanes write back.
+    pub shared_syncs: u64,
+}
+
+impl Evidence {
+    /// Every caveat that applies; none when the time is believable.
+    pub fn caveats(&self) -> Vec<Caveat> {
+        Caveat::ALL.iter().copied().filter(|caveat| self.shows(*caveat)).collect()
+    }
+
+    fn shows(&self, caveat: Caveat) -> bool {
+        let paced = self.pace != Pace::Asap;
+        match caveat {
+            Caveat::Flawed => self.flaws > 0,
+            Caveat::NullEngine => self.engine == Engine::Null,
+            Caveat::Untimed => self.captured.is_none_or(|captured| captured.in_flight().is_none()),
+            Caveat::Coverage => self.coverage.is_some_and(|percent| percent < COVERED),
+            Caveat::Requests => self.requests > 0,
+            Caveat::Idle => !paced && self.captured.and_then(|captured| captured.idle()).is_some_and(|idle| idle > IDLE),
+            Caveat::Speed => paced && self.speed != 1.0,
+            Caveat::OpenLoop => self.pace == Pace::Realtime,
+            Caveat::Order => self.order != Order::Resource && self.lanes > 1,
+            Caveat::Concurrency => self.captured.and_then(|captured| captured.in_flight()).is_some_and(|captured| {
+                // Below one call at a time there is nothing to overlap: how much of the time that is, is up to the pace.
+                let (captured, replayed) = (captured.max(1.0), self.in_flight.max(1.0));
+                captured.max(replayed) > APART * captured.min(replayed)
+            }),
+            Caveat::CriticalPath => self.captured.is_some_and(|captured| self.critical as f64 > 1.01 * captured.span as f64),
+            Caveat::Processors => self.processors > BUSY,
+            Caveat::Stalled => self.stalls > 0,
+            Caveat::Adapts => self.shared_syncs > 0,
+        }
+    }
+
+    /// The numbers behind a caveat, for people; empty where its sentence says all.
+    pub fn numbers(&self, caveat: Caveat) -> String {
+        let captured = self.captured.unwrap_or_default();
+        match caveat {
+            Caveat::Coverage => self.coverage.map_or(String::new(), |percent| format!("{percent:.3} % were")),
+            Caveat::Requests => format!("{} of them", self.requests),
+            Caveat::Idle => captured.idle().map_or(String::new(), |idle| format!("{:.0} % of their time", 100.0 * idle)),
+            Caveat::Speed => format!("divided by {}", self.speed),
+            Caveat::Concurrency => format!("{:.2}, captured {:.2}", self.in_flight, captured.in_flight().unwrap_or_default()),
+            Caveat::Processors => format!("{:.0} %", 100.0 * self.processors),
+            Caveat::Adapts => format!("{} such files", self.shared_syncs),
+            _ => String::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two threads that are in calls for 95 % of their time, and a run that is as busy.
+    const GOOD: Evidence = Evidence {
+        flaws: 0,
+        engine: Engine::Sys,
+        order: Order::Resource,
+        pace: Pace::Asap,
+        speed: 1.0,
+        coverage: Some(99.9),
+        requests: 0,
+        lanes: 2,
+        captured: Some(Captured { span: 1000, in_calls: Some(1900), in_lanes: 2000 }),
+        critical: 1000,
+        in_flight: 1.9,
+        processors: 0.5,
+        stalls: 0,
+        shared_syncs: 0,
+    };
+
+    #[test]
+    fn each_caveat_stands_alone() {
+        let captured = |in_calls, in_lanes| Some(Captured { span: 1000, in_calls, in_lanes });
+        assert_eq!(GOOD.caveats(), []);
+        for (evidence, caveat) in [
+            (Evidence { flaws: 1, ..GOOD }, Caveat::Flawed),
+            (Evidence { engine: Engine::Null, ..GOOD }, Caveat::NullEngine),
+            (Evidence { captured: None, ..GOOD }, Caveat::Untimed),
+            (Evidence { captured: captured(None, 2000), ..GOOD }, Caveat::Untimed),
+            (Evidence { coverage: Some(98.9), ..GOOD }, Caveat::Coverage),
+            (Evidence { requests: 1, ..GOOD }, Caveat::Requests),
+            (Evidence { captured: captured(Some(1700), 2000), ..GOOD }, Caveat::Idle),
+            (Evidence { pace: Pace::Think, speed: 2.0, ..GOOD }, Caveat::Speed),
+            (Evidence { pace: Pace::Realtime, ..GOOD }, Caveat::OpenLoop),
+            (Evidence { order: Order::Strict, ..GOOD }, Caveat::Order),
+            (Evidence { order: Order::Thread, ..GOOD }, Caveat::Order),
+            (Evidence { in_flight: 2.9, ..GOOD }, Caveat::Concurrency),
+            (Evidence { in_flight: 0.9, ..GOOD }, Caveat::Concurrency),
+            (Evidence { critical: 1011, ..GOOD }, Caveat::CriticalPath),
+            (Evidence { processors: 0.91, ..GOOD }, Caveat::Processors),
+            (Evidence { stalls: 1, ..GOOD }, Caveat::Stalled),
+            (Evidence { shared_syncs: 1, ..GOOD }, Caveat::Adapts),
+        ] {
+            assert_eq!(evidence.caveats(), [caveat], "{evidence:?}");
+            assert!(!evidence.numbers(caveat).contains("NaN"));
+        }
+    }
+
+    #[test]
+    fn what_is_right_is_no_caveat() {
+        for evidence in [
+            // One thread that thinks half its time, at the pace that lets it think; and on a device where it waits more.
+            Evidence {
+                pace: Pace::Think,
+                captured: Some(Captured { span: 1000, in_calls: Some(500), in_lanes: 1000 }),
+                in_flight: 0.5,
+                ..GOOD
+            },
+            Evidence {
+                pace: Pace::Think,
+                captured: Some(Captured { span: 1000, in_calls: Some(500), in_lanes: 1000 }),
+                in_flight: 0.9,
+                ..GOOD
+            },
+            Evidence { order: Order::Strict, lanes: 1, ..GOOD },
+            Evidence { speed: 2.0, ..GOOD },
+            Evidence { coverage: None, ..GOOD },
+        ] {
+            assert_eq!(evidence.caveats(), [], "{evidence:?}");
+        }
+    }
+}
