@@ -31,6 +31,8 @@ pub mod mounts;
 pub mod order;
 pub mod os;
 mod panics;
+#[cfg(target_arch = "x86_64")]
+pub mod predict;
 pub mod progress;
 #[cfg(target_arch = "x86_64")] // it issues the calls of this architecture
 pub mod replay;

@@ -72,6 +72,11 @@ pub struct Choice {
 }
 
 impl Choice {
+    /// Is nothing chosen?
+    pub fn is_usual(&self) -> bool {
+        self.where_.is_none() && self.ignore.is_empty() && self.keep.is_empty() && self.sql_dir.is_none()
+    }
+
     /// The options of `generate` for this choice.
     pub fn options(self, capture: PathBuf, out: PathBuf, threads: Option<usize>) -> generate::Options {
         let Choice { where_, ignore, keep, sql_dir, allow_files, memory } = self;

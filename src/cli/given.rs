@@ -49,6 +49,29 @@ pub fn workload(name: PathBuf, root: Option<PathBuf>) -> Result<(PathBuf, PathBu
     Ok((workload, root))
 }
 
+/// The workload that is meant by a name or, where it leads to none, the capture that one can be made of.
+///
+/// # Errors
+/// As [`dataset`].
+#[cfg(feature = "sql")]
+pub fn source(name: PathBuf) -> Result<(Kind, PathBuf)> {
+    let Some(parts) = parts(&name) else {
+        no_trace(&name)?;
+        return Ok((Dataset::kind_at(&name).filter(|kind| *kind == Kind::Capture).unwrap_or(Kind::Workload), name));
+    };
+    for kind in [Kind::Workload, Kind::Capture] {
+        if let Some(part) = one(&name, &parts, kind)? {
+            return Ok((kind, part.dir.clone()));
+        }
+    }
+    bail!("{} holds neither a workload nor a capture{}", name.display(), next(&name, &parts))
+}
+
+/// What a path is called in a table: its last part.
+pub fn label(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
 /// The datasets that are meant by names, whatever they hold.
 ///
 /// # Errors

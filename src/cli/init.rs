@@ -64,6 +64,13 @@ pub struct Tree {
     /// Name of the trees of --layout mounts
     #[arg(long, value_name = "NAME", requires = "layout")]
     name: Option<String>,
+    #[command(flatten)]
+    data: FileData,
+}
+
+/// What files hold: shared by `init`, `run` and `predict`.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct FileData {
     /// What files hold and writes send: zero, random, compress=RATIO, dedupe=PERCENT or compress=RATIO,dedupe=PERCENT (fio:
     /// zero_buffers, buffer_compress_percentage, dedupe_percentage)
     #[arg(long = "data", value_name = "DATA", default_value = "random", value_parser = Fill::parse)]
@@ -85,13 +92,15 @@ enum Layout {
 impl Tree {
     /// The options of `init` for such a tree.
     pub fn options(self, workload: PathBuf, root: PathBuf) -> init::Options {
-        init::Options {
-            maps: self.maps,
-            layout: self.layout.and(self.name),
-            data: Data { fill: self.fill, seed: self.seed },
-            sparse_unread: self.sparse_unread,
-            ..init::Options::new(workload, root)
-        }
+        init::Options { maps: self.maps, layout: self.layout.and(self.name), ..self.data.options(workload, root) }
+    }
+}
+
+impl FileData {
+    /// The options of `init` for files that hold this.
+    pub fn options(self, workload: PathBuf, root: PathBuf) -> init::Options {
+        let data = Data { fill: self.fill, seed: self.seed };
+        init::Options { data, sparse_unread: self.sparse_unread, ..init::Options::new(workload, root) }
     }
 }
 

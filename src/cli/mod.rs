@@ -20,6 +20,8 @@ mod left;
 mod man;
 mod old;
 #[cfg(feature = "sql")]
+mod predict;
+#[cfg(feature = "sql")]
 mod query;
 mod replay;
 #[cfg(feature = "sql")]
@@ -106,6 +108,8 @@ enum Verb {
     #[cfg(feature = "sql")]
     Run(run::Args),
     #[cfg(feature = "sql")]
+    Predict(predict::Args),
+    #[cfg(feature = "sql")]
     Query(query::Args),
     Syscalls(syscalls::Args),
     Clean(clean::Args),
@@ -165,6 +169,8 @@ impl Verb {
             Verb::Replay(args) => args.run(),
             #[cfg(feature = "sql")]
             Verb::Run(args) => args.run(),
+            #[cfg(feature = "sql")]
+            Verb::Predict(args) => args.run(),
             #[cfg(feature = "sql")]
             Verb::Query(args) => args.run(),
             Verb::Syscalls(args) => args.run(),

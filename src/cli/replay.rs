@@ -6,6 +6,7 @@ use super::ui::{self, Output, Plan};
 use super::values;
 use crate::amount::typed;
 use crate::init::Map;
+use crate::predict::{self, Cell, Prediction, Rounds, Source};
 use crate::replay::{self, Engine, Order, Pace, Seccomp};
 use crate::schema::Dataset;
 use crate::schema::dataset::Kind;
@@ -29,6 +30,7 @@ Examples:
   ioriot replay work -o run --processes 2 --threads 4     # eight workers, four in each process
   ioriot replay work -o run --pace realtime --speed 2     # at the captured times, twice as fast
   ioriot replay work -o cold --drop-caches --nice -5
+  ioriot replay work -o run --repeat 5                    # run-1 to run-5 and their median
   ioriot replay work -o run --user nobody --rlimit nofile=4096
   ioriot replay work -o cost --engine null                # no syscalls: what ioriot itself costs
   ioriot replay --recover run                             # after a kill: keep what was written")]
@@ -47,9 +49,14 @@ pub struct Args {
     maps: Vec<Map>,
     #[command(flatten)]
     manner: Manner,
+    #[command(flatten)]
+    speed: Speed,
     /// Replay in a tree that a replay has already used
     #[arg(long)]
     dirty: bool,
+    /// Replay so often, each time in a tree that was reset, into RUN-1, RUN-2 and so on; print what the runs say together
+    #[arg(long, value_name = "N", default_value = "1", conflicts_with = "dirty", value_parser = values::repeat)]
+    repeat: usize,
     /// Replay nothing, but make the run RUN of the results that a killed replay has left
     #[arg(long, value_name = "RUN", conflicts_with_all = ["workload", "out"])]
     recover: Option<PathBuf>,
@@ -78,9 +85,6 @@ pub struct Manner {
     /// When ops are issued (fio: replay_no_stall, thinktime)
     #[arg(long, default_value = "asap", value_name = "PACE", value_parser = values::word(Pace::ALL, Pace::name, Pace::doc))]
     pace: Pace,
-    /// How many times faster than captured: 2 is twice as fast, 0.5 half as fast (--pace realtime or think; fio: replay_time_scale)
-    #[arg(long, value_name = "F", default_value = "1", value_parser = typed::factor)]
-    speed: f64,
     /// What issues them (fio: ioengine)
     #[arg(long, default_value = "sys", value_name = "ENGINE", value_parser = values::word(Engine::ALL, Engine::name, Engine::doc))]
     engine: Engine,
@@ -95,6 +99,14 @@ pub struct Manner {
     /// Filter system calls: off only to measure what the filter costs
     #[arg(long, default_value = "on", value_name = "ON", hide = true, value_parser = values::word(Seccomp::ALL, Seccomp::name, Seccomp::doc))]
     seccomp: Seccomp,
+}
+
+/// How fast captured times go by: shared by `replay` and `run`.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Speed {
+    /// How many times faster than captured: 2 is twice as fast, 0.5 half as fast (--pace realtime or think; fio: replay_time_scale)
+    #[arg(long, value_name = "F", default_value = "1", value_parser = typed::factor)]
+    pub speed: f64,
 }
 
 /// What the replay finds: what cannot be had is said at its end.
@@ -126,15 +138,15 @@ impl Manner {
         self.conditions.user.as_deref()
     }
 
-    /// The options of `replay` in this manner.
+    /// The options of `replay` in this manner, for the first of these speeds.
     ///
     /// # Errors
     /// When there is no such user.
-    pub fn options(self, workload: PathBuf, root: PathBuf, out: PathBuf) -> Result<replay::Options> {
+    pub fn options(self, speeds: &[f64], workload: PathBuf, root: PathBuf, out: PathBuf) -> Result<replay::Options> {
         if !self.order.promises() {
             log::warn!("order {} promises neither the captured outcomes nor the same tree", self.order.name());
         }
-        if self.speed != 1.0 && self.pace == Pace::Asap {
+        if speeds.iter().any(|speed| *speed != 1.0) && self.pace == Pace::Asap {
             log::warn!("--speed means nothing as soon as possible: add --pace realtime or --pace think");
         }
         ensure!(
@@ -149,7 +161,7 @@ impl Manner {
             threads: self.threads,
             engine: self.engine,
             pace: self.pace,
-            speed: self.speed,
+            speed: speeds.first().copied().unwrap_or(1.0),
             order: self.order,
             min_match: self.min_match,
             delay: self.delay,
@@ -168,21 +180,33 @@ impl Args {
         }
         let (workload, out) = self.workload.zip(self.out).context("a workload and a place for the run are needed")?;
         let (workload, root) = given::workload(workload, self.root)?;
+        let options = self.manner.options(&[self.speed.speed], workload, root, out.clone())?;
+        let options = replay::Options { dirty: self.dirty, maps: self.maps, ..options };
+        let cell = Cell { label: given::label(&out), options, part: 0 };
+        let runs = match self.repeat {
+            1 => vec![out],
+            many => (1..=many).map(|number| cell.place(number)).collect(),
+        };
         if self.output.dry_run {
-            let workload = Dataset::expect(&workload, Kind::Workload)?;
-            values::vacant(&out)?;
+            let workload = Dataset::expect(&cell.options.workload, Kind::Workload)?;
+            runs.iter().try_for_each(|run| values::vacant(run))?;
+            let root = &cell.options.root;
             let ops = workload.manifest.get("ops").map_or("the".into(), ToString::to_string);
-            let would = vec![
-                format!("issue {ops} ops of {} in {}", workload.dir.display(), root.display()),
-                format!("write a run to {}", out.display()),
-            ];
+            let mut would = vec![format!("issue {ops} ops of {} in {}", workload.dir.display(), root.display())];
+            would.extend(runs.iter().map(|run| format!("write a run to {}", run.display())));
             self.output.format.print(&Plan::new(would))?;
             return Ok(Exit::Done);
         }
-        let options = self.manner.options(workload, root, out)?;
-        let options = replay::Options { dirty: self.dirty, maps: self.maps, ..options };
-        let summary = ui::watched(|progress| replay::run(&options, progress))?;
-        self.output.format.print(&summary)?;
-        Ok(summary.signal.map_or(Exit::good(summary.ok()), Exit::Asked))
+        if self.repeat == 1 {
+            let summary = ui::watched(|progress| replay::run(&cell.options, progress))?;
+            self.output.format.print(&summary)?;
+            return Ok(summary.signal.map_or(Exit::good(summary.ok()), Exit::Asked));
+        }
+        runs.iter().try_for_each(|run| values::vacant(run))?;
+        let (cells, rounds) = ([cell], Rounds { warm_up: 0, count: self.repeat });
+        let played = ui::watched(|progress| predict::play(&cells, rounds, progress))?;
+        let prediction = Prediction::new(&cells, rounds, played, Source::Unasked);
+        self.output.format.print(&prediction)?;
+        Ok(prediction.signal.map_or(Exit::good(prediction.ok()), Exit::Asked))
     }
 }

@@ -5,7 +5,7 @@ use super::generate::Choice;
 use super::ingest::{Reading, plan_input};
 use super::init::{Tree, owner as init_owner};
 use super::left::Left;
-use super::replay::Manner;
+use super::replay::{Manner, Speed};
 use super::ui::{self, Format, Plan};
 use super::{Exit, given, values};
 use crate::amount::Things;
@@ -58,6 +58,8 @@ pub struct Args {
     choice: Choice,
     #[command(flatten)]
     manner: Manner,
+    #[command(flatten)]
+    speed: Speed,
     #[command(flatten)]
     tree: Tree,
     /// Only check the arguments and say what would be done
@@ -152,7 +154,7 @@ impl Args {
         let owner = self.manner.user().map(init_owner).transpose()?;
         let tree = init::Options { force: self.force, owner, ..self.tree.options(workload.clone(), root.clone()) };
         let held = init::ready(&tree)?;
-        let manner = self.manner.options(workload.clone(), root.clone(), run.clone())?;
+        let manner = self.manner.options(&[self.speed.speed], workload.clone(), root.clone(), run.clone())?;
         manner.check()?;
         if self.dry_run {
             format.print(&Plan::new(vec![source, format!("make {}", dir.display())]))?;

@@ -18,6 +18,12 @@ pub fn threads(text: &str) -> std::result::Result<usize, String> {
         .ok_or_else(|| format!("a number of threads is one from 1 to {THREADS}"))
 }
 
+/// A number of runs: from 1 to 1000.
+pub fn repeat(text: &str) -> std::result::Result<usize, String> {
+    let number = typed::count(text).ok().and_then(|number| usize::try_from(number).ok());
+    number.filter(|number| (1..=1000).contains(number)).ok_or_else(|| "a number of runs is one from 1 to 1000".into())
+}
+
 /// One of a list of words that say themselves what they mean.
 pub fn word<T: Copy + Send + Sync + 'static>(
     all: &'static [T],
@@ -48,6 +54,16 @@ pub fn map() -> impl TypedValueParser<Value = Map> {
     OsStringValueParser::new().try_map(|word| Map::parse(&word))
 }
 
+/// A parser of a captured directory, as `--map` has it before its `=`.
+#[cfg(feature = "sql")]
+pub fn captured() -> impl TypedValueParser<Value = Vec<u8>> {
+    OsStringValueParser::new().try_map(|mut word| {
+        word.push("=.");
+        let map = Map::parse(&word)?;
+        if map.target.as_os_str() == "." { Ok(map.captured) } else { Err("a captured directory has no = in its name".to_owned()) }
+    })
+}
+
 /// Nothing is at `place` yet, so that it can be written.
 ///
 /// # Errors
@@ -70,6 +86,14 @@ pub fn processors() -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn runs_are_some_and_not_too_many() {
+        assert_eq!((repeat("1"), repeat("1000")), (Ok(1), Ok(1000)));
+        for text in ["0", "-1", "1001", "1.5", "all"] {
+            assert!(repeat(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn threads_are_some_and_not_too_many() {

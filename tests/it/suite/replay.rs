@@ -14,6 +14,7 @@ mod order;
 #[cfg(feature = "sql")]
 mod order_programs;
 mod places;
+mod predict;
 mod rights;
 mod roots;
 mod speed;
