@@ -28,7 +28,7 @@ Examples:
   ioriot predict cap --target /mnt/nvme1 --target /mnt/hdd1
   ioriot predict cap --target /mnt/nvme1 --map /var/lib   # the rest of the tree stays here
   ioriot predict cap --target /mnt/nvme1 --drop-caches --repeat 9 --format json
-  ioriot predict matrix.ioriot --target .                 # what `ioriot run` made: takes its workload
+  ioriot predict matrix.ioriot --target .                 # what `ioriot run` made
   ioriot predict work --target /mnt/nvme1 --pace realtime --speed 1,2,4
   ioriot predict cap --target /var/lib/db --self          # where it was captured")]
 pub struct Args {

@@ -3,6 +3,7 @@
 //! Match says whether the calls did what they did in the capture; it says nothing of when. A caveat leaves match and exit code as
 //! they are. What is judged is what a capture and a run know of themselves ([`Evidence`]).
 
+use crate::amount::Bytes;
 use crate::replay::{Engine, Order, Pace};
 use crate::words::words;
 use serde::{Deserialize, Serialize, Serializer};
@@ -16,6 +17,8 @@ words! {
         Coverage     "coverage"      "more than 1 % of the calls on files were not replayed";
         Requests     "requests"      "requests to io_uring or libaio are missing in the capture";
         Idle         "idle"          "threads spent more than 10 % of their time between calls, and pace asap leaves that out";
+        Waits        "waits"         "several threads spent more than 10 % of their time between calls: pace think does not wait where they waited for each other";
+        Mapped       "mapped"        "files were mapped for writing, or more than 64 MiB for reading: what goes through mappings is not replayed";
         Speed        "speed"         "--speed changed the captured times";
         OpenLoop     "open_loop"     "at pace realtime calls come at their captured times: a program that waits for its calls would not";
         Order        "order"         "only order resource lets calls of several lanes overlap as they may, and no more";
@@ -37,6 +40,8 @@ impl Serialize for Caveat {
 const COVERED: f64 = 99.0;
 /// Largest share of their time that threads may spend between calls where that is not replayed.
 const IDLE: f64 = 0.1;
+/// Bytes mapped for reading that programs and their libraries may have; what is read of these is cached mostly.
+const LIBRARIES: u64 = 64 << 20;
 /// Largest factor between calls in flight, captured and replayed.
 const APART: f64 = 1.5;
 /// Largest share of the time of all processors that a replay may use.
@@ -88,6 +93,10 @@ pub struct Evidence {
     /// Number of requests, or of calls that may hide some, that are missing in the capture.
     #[serde(skip)]
     pub requests: u64,
+    /// Bytes of files that were mapped for writing.
+    pub mapped_write: u64,
+    /// Bytes of files that were mapped otherwise.
+    pub mapped: u64,
     /// Number of lanes (captured threads).
     pub lanes: u64,
     /// Times of the captured calls; `None` when the capture has none.
@@ -114,13 +123,16 @@ impl Evidence {
 
     fn shows(&self, caveat: Caveat) -> bool {
         let paced = self.pace != Pace::Asap;
+        let idle = self.captured.and_then(|captured| captured.idle()).is_some_and(|idle| idle > IDLE);
         match caveat {
             Caveat::Flawed => self.flaws > 0,
             Caveat::NullEngine => self.engine == Engine::Null,
             Caveat::Untimed => self.captured.is_none_or(|captured| captured.in_flight().is_none()),
             Caveat::Coverage => self.coverage.is_some_and(|percent| percent < COVERED),
             Caveat::Requests => self.requests > 0,
-            Caveat::Idle => !paced && self.captured.and_then(|captured| captured.idle()).is_some_and(|idle| idle > IDLE),
+            Caveat::Idle => !paced && idle,
+            Caveat::Waits => self.pace == Pace::Think && self.lanes > 1 && idle,
+            Caveat::Mapped => self.mapped_write > 0 || self.mapped > LIBRARIES,
             Caveat::Speed => paced && self.speed != 1.0,
             Caveat::OpenLoop => self.pace == Pace::Realtime,
             Caveat::Order => self.order != Order::Resource && self.lanes > 1,
@@ -142,7 +154,10 @@ impl Evidence {
         match caveat {
             Caveat::Coverage => self.coverage.map_or(String::new(), |percent| format!("{percent:.3} % were")),
             Caveat::Requests => format!("{} of them", self.requests),
-            Caveat::Idle => captured.idle().map_or(String::new(), |idle| format!("{:.0} % of their time", 100.0 * idle)),
+            Caveat::Mapped => format!("{} for writing, {} for reading", Bytes(self.mapped_write), Bytes(self.mapped)),
+            Caveat::Idle | Caveat::Waits => {
+                captured.idle().map_or(String::new(), |idle| format!("{:.0} % of their time", 100.0 * idle))
+            }
             Caveat::Speed => format!("divided by {}", self.speed),
             Caveat::Concurrency => format!("{:.2}, captured {:.2}", self.in_flight, captured.in_flight().unwrap_or_default()),
             Caveat::Processors => format!("{:.0} %", 100.0 * self.processors),
@@ -165,6 +180,8 @@ mod tests {
         speed: 1.0,
         coverage: Some(99.9),
         requests: 0,
+        mapped_write: 0,
+        mapped: 10 << 20,
         lanes: 2,
         captured: Some(Captured { span: 1000, in_calls: Some(1900), in_lanes: 2000 }),
         critical: 1000,
@@ -186,6 +203,9 @@ mod tests {
             (Evidence { coverage: Some(98.9), ..GOOD }, Caveat::Coverage),
             (Evidence { requests: 1, ..GOOD }, Caveat::Requests),
             (Evidence { captured: captured(Some(1700), 2000), ..GOOD }, Caveat::Idle),
+            (Evidence { pace: Pace::Think, captured: captured(Some(1700), 2000), ..GOOD }, Caveat::Waits),
+            (Evidence { mapped_write: 1, ..GOOD }, Caveat::Mapped),
+            (Evidence { mapped: 65 << 20, ..GOOD }, Caveat::Mapped),
             (Evidence { pace: Pace::Think, speed: 2.0, ..GOOD }, Caveat::Speed),
             (Evidence { pace: Pace::Realtime, ..GOOD }, Caveat::OpenLoop),
             (Evidence { order: Order::Strict, ..GOOD }, Caveat::Order),
@@ -204,20 +224,11 @@ mod tests {
 
     #[test]
     fn what_is_right_is_no_caveat() {
+        let thinks = Some(Captured { span: 1000, in_calls: Some(500), in_lanes: 1000 });
         for evidence in [
             // One thread that thinks half its time, at the pace that lets it think; and on a device where it waits more.
-            Evidence {
-                pace: Pace::Think,
-                captured: Some(Captured { span: 1000, in_calls: Some(500), in_lanes: 1000 }),
-                in_flight: 0.5,
-                ..GOOD
-            },
-            Evidence {
-                pace: Pace::Think,
-                captured: Some(Captured { span: 1000, in_calls: Some(500), in_lanes: 1000 }),
-                in_flight: 0.9,
-                ..GOOD
-            },
+            Evidence { pace: Pace::Think, lanes: 1, captured: thinks, in_flight: 0.5, ..GOOD },
+            Evidence { pace: Pace::Think, lanes: 1, captured: thinks, in_flight: 0.9, ..GOOD },
             Evidence { order: Order::Strict, lanes: 1, ..GOOD },
             Evidence { speed: 2.0, ..GOOD },
             Evidence { coverage: None, ..GOOD },

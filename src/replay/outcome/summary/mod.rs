@@ -169,6 +169,13 @@ fn counts(workload: &Dataset, key: &str) -> BTreeMap<String, u64> {
     found.into_iter().flatten().filter_map(|(name, count)| Some((name.clone(), count.as_u64()?))).collect()
 }
 
+/// Bytes that went one way, by the byte ledger of the workload; 0 when it has none.
+fn mapped(workload: &Dataset, route: &str) -> u64 {
+    let rows = workload.manifest.get("bytes").and_then(serde_json::Value::as_array);
+    let of_route = rows.into_iter().flatten().filter(|row| row.get("route").is_some_and(|word| word == route));
+    of_route.filter_map(|row| row.get("bytes")?.as_u64()).fold(0, u64::saturating_add)
+}
+
 /// Shortest run whose use of the processors says something, ns.
 const MOMENT: i64 = 100_000_000;
 
@@ -188,6 +195,8 @@ fn evidence(options: &Options, workload: &Dataset, machine: &Machine, replayed: 
         speed: options.speed,
         coverage: None,
         requests: of("losses", Loss::Requests.name()).saturating_add(of("drops", Reason::Requests.name())),
+        mapped_write: mapped(workload, "mapped_write"),
+        mapped: mapped(workload, "mapped"),
         lanes: count("lanes"),
         captured: workload.manifest.get("times").and_then(|times| Captured::deserialize(times).ok()),
         critical: workload.manifest.get("critical_path").and_then(|path| path.get("ns")?.as_i64()).unwrap_or(0),

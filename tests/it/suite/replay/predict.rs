@@ -233,6 +233,8 @@ fn a_run_says_whether_its_time_can_be_believed() {
     work.manifest.insert("drops".into(), json!({ "requests": 3 }));
     work.manifest.insert("file_events".into(), json!(100));
     work.manifest.insert("shared_syncs".into(), json!(2));
+    work.manifest
+        .insert("bytes".into(), json!([{ "route": "mapped_write", "bytes": 4096 }, { "route": "mapped", "bytes": 1 << 20 }]));
     work.write();
     let text = expect(0, &["replay", &workload, "--root", &root, "-o", &run, "--dirty", "--min-match", "0"]);
     for line in [
@@ -240,6 +242,7 @@ fn a_run_says_whether_its_time_can_be_believed() {
         "  coverage       more than 1 % of the calls on files were not replayed (6.000 % were)",
         "  requests       requests to io_uring or libaio are missing in the capture (3 of them)",
         "  idle           threads spent more than 10 % of their time between calls, and pace asap leaves that out (50 % of their time)",
+        "  mapped         files were mapped for writing, or more than 64 MiB for reading: what goes through mappings is not replayed (4.00 KiB for writing, 1.00 MiB for reading)",
         "  critical_path  calls that wait for each other in the replay took longer than the whole capture: the program did not wait so",
         "  adapts         several threads write the same file back: if they commit for each other, they would make other calls on another device (2 such files)",
     ] {
@@ -263,6 +266,9 @@ fn hostile_times_of_a_workload_are_no_more_than_wrong() {
         work.manifest.insert("times".into(), times.clone());
         work.manifest.insert("drops".into(), json!({ "requests": u64::MAX }));
         work.manifest.insert("losses".into(), json!({ "requests": u64::MAX }));
+        let rows =
+            json!([{ "route": "mapped", "bytes": u64::MAX }, { "route": "mapped", "bytes": u64::MAX }, 7, { "route": [] }]);
+        work.manifest.insert("bytes".into(), rows);
         work.write();
         let text = expect(0, &["replay", &workload, "--root", &root, "-o", &run, "--repeat", "2"]);
         assert!(!text.contains("NaN") && text.contains("requests"), "{times}: {text}");
