@@ -1,4 +1,4 @@
-//! What becomes of an event, and why: the words of the ledger.
+//! What becomes of an event, and why, and which way its bytes go: the words of the ledgers.
 
 use crate::words::words;
 
@@ -50,5 +50,24 @@ words! {
         External "external" "a change that somebody outside the capture made, proved by the event that follows";
         Cwd      "cwd"      "opens a working directory that is about to be removed, or closes it when nobody is in it any more";
         Seek     "seek"     "puts a file position where calls that --where left out had moved it";
+    }
+}
+
+words! {
+    /// The way that bytes take into a file or out of one, or past all files: the rows of the byte ledger ([`crate::ledger`]).
+    Route {
+        Call          "call"            "read and write calls, through the page cache";
+        Direct        "direct"          "read and write calls past the page cache (O_DIRECT)";
+        Request       "request"         "requests of io_submit and io_uring";
+        CopyFileRange "copy_file_range" "copy_file_range, inside the kernel";
+        Sendfile      "sendfile"        "sendfile, inside the kernel";
+        Splice        "splice"          "splice, between a pipe and something else";
+        Vmsplice      "vmsplice"        "vmsplice, between memory and a pipe";
+        Tee           "tee"             "tee, from a pipe to a pipe";
+        Mapped        "mapped"          "mappings that nothing is written through (private, or without PROT_WRITE): each file from the first to the last mapped byte, once";
+        MappedWrite   "mapped_write"    "mappings that files are written through (MAP_SHARED, PROT_WRITE): each file from the first to the last mapped byte, once";
+        Fault         "fault"           "pages of mapped files that page faults brought into a process, from the disk or the page cache";
+        Msync         "msync"           "ranges of memory that msync wrote back to their files";
+        Unknown       "unknown"         "calls that nobody knows, and calls that hand over requests which are not in the capture";
     }
 }

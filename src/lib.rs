@@ -24,6 +24,7 @@ pub mod generate;
 pub mod histogram;
 pub mod ingest;
 pub mod init;
+pub mod ledger;
 mod limits;
 pub mod loss;
 pub mod model;

@@ -36,6 +36,7 @@ pub use write::HOLE;
 
 use crate::events::write::Sink;
 use crate::os::rights;
+use crate::os::task_io::TaskIo;
 use crate::progress::{Progress, Unit};
 use crate::schema::dataset::Kind;
 use crate::schema::losses::{self, Lost};
@@ -316,7 +317,9 @@ impl Session {
         let mut recorder = Recorder::new(&sink, &draft)?;
         let there = |snapshot: &Snapshot| (snapshot.files.len(), snapshot.processes.len());
         let before = there(backend.snapshot());
+        let io = TaskIo::of_children();
         let outcome = backend.run(&options, progress, &mut recorder)?;
+        let io = TaskIo::of_children().since(io);
         if there(backend.snapshot()) != before {
             write::snapshot(&draft, backend.snapshot())?;
         }
@@ -333,6 +336,7 @@ impl Session {
             backend: backend.name(),
             scope: options.scope.describe(),
             ended: outcome.ended,
+            task_io: outcome.status.filter(|_| !matches!(backend, Backend::Stap(_))).map(|_| io),
             status: outcome.status.map(|status| status.to_string()),
             seconds: outcome.took.as_secs_f64(),
             events: rows,

@@ -4,6 +4,7 @@ use super::{Ended, OnDrop};
 use crate::amount::Things;
 use crate::events::{Repairs, told};
 use crate::loss::Loss;
+use crate::os::task_io::TaskIo;
 use crate::schema::losses::Lost;
 use crate::syscall::Syscall;
 use serde::Serialize;
@@ -48,6 +49,9 @@ pub struct Summary {
     pub scope: String,
     /// Why the capture ended.
     pub ended: Ended,
+    /// What the captured command, and processes that it has waited for, caused devices to read and write; `None` when the scope
+    /// was no command, it still runs, or the tracer is a child of ours, too.
+    pub task_io: Option<TaskIo>,
     /// Exit status of the captured command, in words; `None` when the scope was no command or it still runs.
     pub status: Option<String>,
     /// How long the capture took from its start to its end, s.
@@ -127,6 +131,9 @@ impl fmt::Display for Summary {
         )?;
         if let Some(status) = &self.status {
             writeln!(f, "  The command ended with {status}.")?;
+        }
+        if let Some(io) = &self.task_io {
+            writeln!(f, "  Devices, for it and those that it waited for: {io}.")?;
         }
         writeln!(
             f,

@@ -56,6 +56,7 @@ stages! {
     "touches"    Now(Scratch);
     "causes"     Now(Scratch);
     "ledger"     Now(Sums);
+    "bytes"      Now(Sums);
     "guesses"    Now(Sums);
     "evidence"   Now(Sums);
     "contended"  After(Scratch);

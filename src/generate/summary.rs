@@ -2,6 +2,7 @@
 
 use super::work::{EXAMPLES, Made};
 use crate::engine::Engine;
+use crate::ledger::{Ledger, Moved};
 use crate::loss::Loss;
 use crate::schema::Table;
 use crate::text::shown;
@@ -34,6 +35,8 @@ pub struct Summary {
     pub file_events: u64,
     /// Those of [`Summary::file_events`] that are ops.
     pub file_ops: u64,
+    /// The byte ledger: which way bytes went in the capture, and which of them are replayed.
+    pub bytes: Ledger,
     /// Number of open file descriptions; their ids are 0 to this number less one.
     pub ofds: u64,
     /// Number of lanes: captured threads with an op.
@@ -175,6 +178,15 @@ impl Summary {
                 }
             }
         }
+        for batch in sums("bytes") {
+            for row in 0..batch.num_rows() {
+                let [calls, unknown, files, bytes, read, written] = [3, 4, 5, 6, 7, 8].map(|column| int(batch, column, row));
+                let replayed = batch.column(1).as_boolean().value(row);
+                let reason = Some(text(batch, 2, row)).filter(|reason| !reason.is_empty());
+                let route = text(batch, 0, row);
+                summary.bytes.rows.push(Moved { route, replayed, reason, calls, unknown, files, bytes, read, written });
+            }
+        }
         for batch in sums("guesses") {
             for row in 0..batch.num_rows() {
                 *summary.guesses.entry(text(batch, 0, row)).or_default() += int(batch, 1, row);
@@ -288,7 +300,8 @@ impl fmt::Display for Summary {
             line(f, "", *count, &format!("{origin}: {}", crate::fate::Origin::parse(origin).map_or("", |origin| origin.doc())))?;
         }
         let share = if self.file_events == 0 { 0.0 } else { self.file_ops as f64 * 100.0 / self.file_events as f64 };
-        line(f, "file events", self.file_events, &format!("of them {share:.2} % are replayed (coverage)"))?;
+        line(f, "file events", self.file_events, &format!("of them {share:.2} % are replayed (coverage of calls)"))?;
+        write!(f, "{}", self.bytes)?;
         line(f, "lanes", self.lanes, "captured threads with ops")?;
         let asked: u64 = self.edges.values().map(|edges| edges.asked).sum();
         let kept: u64 = self.edges.values().map(|edges| edges.kept).sum();

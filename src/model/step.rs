@@ -3,8 +3,8 @@
 use super::facts::Evidence;
 use super::touch::{Touch, Touches};
 use crate::event::Event;
-use crate::fate::{Fate, Origin, Reason};
-use crate::syscall::Op;
+use crate::fate::{Fate, Origin, Reason, Route};
+use crate::syscall::{Moves, Op};
 use crate::words::words;
 use std::ops::Range;
 use std::sync::Arc;
@@ -58,6 +58,12 @@ pub struct Step {
     /// Does coverage count it: a call on a regular file, directory or symlink outside pseudo file systems, or one that
     /// nobody knows, which may be one on a file?
     pub on_file: bool,
+    /// The way that the call's bytes take; `None` for a call that moves none.
+    pub route: Option<Route>,
+    /// Number of bytes that take it; `None` when the capture does not show it. Of a mapping those inside the file.
+    pub bytes: Option<i64>,
+    /// Whether these bytes come out of a file of the replay or one that may be, or go into one.
+    pub moves: Moves,
 }
 
 impl Step {
@@ -84,6 +90,9 @@ impl Step {
             shared: false,
             shared2: false,
             on_file: false,
+            route: None,
+            bytes: None,
+            moves: Moves::Nothing,
         }
     }
 }

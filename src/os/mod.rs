@@ -1,7 +1,8 @@
-//! Operating system services beside files: users, capabilities, kcmp(2), and kernel constants that libc lacks.
+//! Operating system services beside files: users, capabilities, kcmp(2), accounting, and kernel constants that libc lacks.
 
 pub mod description;
 pub mod descriptor;
 pub mod kernel;
 pub mod rights;
+pub mod task_io;
 pub mod user;

@@ -3,6 +3,7 @@
 use super::Order;
 use super::watchdog::Watchdog;
 use crate::files;
+use crate::os::task_io::TaskIo;
 use crate::progress::Progress;
 use crate::replay::child::{self, Task};
 use crate::replay::feed::check::Checked;
@@ -163,7 +164,7 @@ struct Supervisor<'a> {
 impl Supervisor<'_> {
     /// Takes records until the child ends, waits for it, and returns all that was counted and measured.
     fn run(mut self, mut child: Child, workload: &Dataset) -> Result<Replayed> {
-        let cpu = clock(libc::CLOCK_THREAD_CPUTIME_ID);
+        let (io, cpu) = (TaskIo::of_children(), clock(libc::CLOCK_THREAD_CPUTIME_ID));
         let taken = self.take(&mut child);
         let cpu = clock(libc::CLOCK_THREAD_CPUTIME_ID) - cpu;
         if taken.is_err() {
@@ -175,6 +176,7 @@ impl Supervisor<'_> {
         // Before the child is waited for: then nothing is left to be read of it.
         let samples = sampler.end();
         let status = child.wait().context("cannot wait for the replay process")?;
+        replayed.task_io = TaskIo::of_children().since(io);
         match taken? {
             Taken::All => {}
             Taken::UntilAsked(signal) => {

@@ -1,5 +1,7 @@
 //! Operations: what calls do, as the model and the replay engine know it.
 
+use crate::words::words;
+
 macro_rules! ops {
     ($($(#[$doc:meta])* $variant:ident $name:literal;)*) => {
         /// Operation that a call performs. For a call that is issued it is the native syscall that the replay engine issues;
@@ -65,28 +67,13 @@ ops! {
     Special "special";
 }
 
-/// Whether the bytes that a call returns the number of come from a file, go to one, or both.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Moves {
-    /// The call moves no bytes of files.
-    Nothing,
-    /// Bytes are read from a file.
-    Reads,
-    /// Bytes are written to a file.
-    Writes,
-    /// Bytes are read from one file and written to another.
-    Copies,
-}
-
-impl Moves {
-    /// The word for it in SQL (column `moves`).
-    pub const fn name(self) -> &'static str {
-        match self {
-            Moves::Nothing => "nothing",
-            Moves::Reads => "reads",
-            Moves::Writes => "writes",
-            Moves::Copies => "copies",
-        }
+words! {
+    /// Whether the bytes that a call returns the number of come from a file, go to one, or both.
+    Moves {
+        Nothing "nothing" "no bytes of files";
+        Reads   "reads"   "bytes are read from a file";
+        Writes  "writes"  "bytes are written to a file";
+        Copies  "copies"  "bytes are read from one file and written to another";
     }
 }
 

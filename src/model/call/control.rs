@@ -25,7 +25,8 @@ impl Call<'_> {
                 if let Ok(Some(ix)) = found
                     && let Some(ofd) = self.model.tasks.ofd_mut(ix)
                 {
-                    ofd.flags = ofd.flags & !flag::O_APPEND | arg & flag::O_APPEND;
+                    const SET: i64 = flag::O_APPEND | flag::O_DIRECT;
+                    ofd.flags = ofd.flags & !SET | arg & SET;
                     self.model.tree.touches.add(Resource::Ofd, ofd.id, Access::Write);
                 }
             }

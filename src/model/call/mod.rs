@@ -16,6 +16,7 @@ mod observed;
 mod open;
 mod path;
 mod process;
+mod route;
 mod start;
 mod stream;
 mod withheld;
@@ -100,6 +101,7 @@ impl<'a> Call<'a> {
         };
         self.flush();
         self.look();
+        self.take_route();
         match self.step.fate {
             Fate::Op => self.touch_attributes(),
             // Nothing is issued, so it touches nothing.

@@ -114,9 +114,10 @@ impl Call<'_> {
         same && near
     }
 
-    fn direct(&self) -> bool {
+    /// Does the call go past the page cache?
+    pub(super) fn direct(&self) -> bool {
         let ofd = self.ofd.and_then(|ix| self.model.tasks.ofd(ix));
-        ofd.is_some_and(|ofd| ofd.flags & i64::from(libc::O_DIRECT) != 0)
+        ofd.is_some_and(|ofd| ofd.flags & flag::O_DIRECT != 0)
     }
 }
 

@@ -5,6 +5,7 @@ use super::flaw::Hindrance;
 use super::measure::Figures;
 use crate::fate::Origin;
 use crate::histogram::Histogram;
+use crate::os::task_io::TaskIo;
 use crate::replay::machine::samples;
 use crate::replay::shared::record::{Record, UNPOPULATED};
 use crate::signal::Signal;
@@ -112,6 +113,8 @@ pub struct Replayed {
     pub figures: Figures,
     /// The samples of the machine during the replay, summed up.
     pub samples: samples::Summary,
+    /// What the processes of the replay caused devices to read and write.
+    pub task_io: TaskIo,
     /// Conditions (limits, nice value) that could not be met; a message for each.
     pub notes: Vec<String>,
 }

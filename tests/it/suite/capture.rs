@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 #[cfg(feature = "sql")]
 mod both;
 #[cfg(feature = "sql")]
+mod bytes;
+#[cfg(feature = "sql")]
 mod compat;
 #[cfg(feature = "sql")]
 mod elsewhere;

@@ -39,6 +39,9 @@ impl Summary {
         let moved = |bytes| format!("{:>10}   {}/s", Bytes(bytes).to_string(), rate(bytes));
         writeln!(f, "  read        {}", moved(figures.read_bytes))?;
         writeln!(f, "  written     {}", moved(figures.written_bytes))?;
+        if let Some(captured) = self.captured_task_io {
+            writeln!(f, "  devices     {:>10}   {}; for the captured command {captured}", "", self.task_io)?;
+        }
         for (name, work) in &self.samples.devices {
             let [read, written] = [work.read_bytes, work.written_bytes].map(|bytes| Bytes(bytes.max(0) as u64));
             let busy = percent(work.busy_ns.max(0) as u64, self.wall.max(0) as u64).unwrap_or(0.0).min(100.0);
@@ -79,6 +82,10 @@ impl fmt::Display for Summary {
         let unknown = [Reason::UnknownCall, Reason::Requests].iter().any(|reason| self.drops.contains_key(reason.name()));
         let unknown = if unknown { ", or that nobody knows" } else { "" };
         writeln!(f, "  coverage    {:>10}   of {events} on files{unknown}", shown(self.coverage_percent))?;
+        let (all, replayed) = self.bytes.moved();
+        let (share, parts) = (shown(self.byte_coverage_percent), format!("{} of {}", Bytes(replayed), Bytes(all)));
+        writeln!(f, "  of bytes    {share:>10}   {parts} that calls moved from and to files")?;
+        self.bytes.doubts().try_for_each(|doubt| writeln!(f, "{:27}{doubt}", ""))?;
         writeln!(f, "  uncompared  {:>10}   {}", shown(Some(self.uncompared_percent)), Things(self.uncompared, "call"))?;
         self.performance(f)?;
         write!(f, "{}", self.time)?;

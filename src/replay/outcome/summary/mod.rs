@@ -11,6 +11,8 @@ use super::tally::{Lag, Replayed, Tally};
 use crate::fate::Reason;
 use crate::init::fingerprint;
 use crate::loss::Loss;
+use crate::ledger::{self, Ledger};
+use crate::os::task_io::TaskIo;
 use crate::replay::machine::Machine;
 use crate::replay::machine::samples;
 use crate::replay::shared::record::errno;
@@ -130,6 +132,10 @@ pub struct Summary {
     pub match_percent: Option<f64>,
     /// The coverage: captured calls issued / `file_events`, percent.
     pub coverage_percent: Option<f64>,
+    /// Which way bytes went in the capture, and which of them are replayed: from the workload's manifest.
+    pub bytes: Ledger,
+    /// The coverage of bytes ([`Ledger::percent`]): `None` when it is not known.
+    pub byte_coverage_percent: Option<f64>,
     /// Outcomes that are not compared, percent of captured calls issued.
     pub uncompared_percent: f64,
     /// The least match, percent, that was asked for (`--min-match`).
@@ -157,6 +163,10 @@ pub struct Summary {
     pub figures: Figures,
     /// The samples of the machine during the replay, summed up.
     pub samples: samples::Summary,
+    /// What the processes of the replay caused devices to read and write, the reading of the workload included.
+    pub task_io: TaskIo,
+    /// The same of the captured command, where the capture has it.
+    pub captured_task_io: Option<TaskIo>,
     /// Fingerprint of the workload: runs with the same one can be compared.
     pub fingerprint: String,
     /// The machine, file systems and devices of the replay.
@@ -263,6 +273,8 @@ impl Summary {
         let all = ops + replayed.inserted.values().sum::<u64>();
         let file_events = number(workload, "file_events").ok().flatten();
         let evidence = evidence(options, workload, &machine, &replayed);
+        let bytes = workload.manifest.get(ledger::KEY).and_then(|rows| Ledger::deserialize(rows).ok()).unwrap_or_default();
+        let captured = workload.manifest.get("capture").and_then(|capture| capture.get("task_io"));
         let mut summary = Summary {
             run: options.out.clone(),
             flaws: Vec::new(),
@@ -292,6 +304,8 @@ impl Summary {
             uncompared,
             match_percent: percent(same, same + different),
             coverage_percent: file_events.and_then(|events| percent(ops, events)),
+            byte_coverage_percent: bytes.percent(),
+            bytes,
             uncompared_percent: percent(uncompared, ops).unwrap_or(0.0),
             min_match: options.min_match,
             differences,
@@ -302,6 +316,8 @@ impl Summary {
             time: Time { caveats: Vec::new(), evidence },
             figures: replayed.figures,
             samples: replayed.samples,
+            task_io: replayed.task_io,
+            captured_task_io: captured.and_then(|io| TaskIo::deserialize(io).ok()),
             fingerprint: fingerprint(workload),
             machine,
         };

@@ -1,0 +1,109 @@
+//! The byte ledger of a program whose bytes are known, by every route.
+
+use super::*;
+use ioriot::ledger::Ledger;
+
+/// Moves known numbers of bytes by each route, then maps one file to read it and, if told so, another to write it.
+const ROUTES: &str = r#"
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+int main(int count, char **args) {
+	int pair[2], ends[2], more[2];
+	char *buffer = aligned_alloc(4096, 1 << 20);
+	if (count != 2 || chdir(args[1]) || pipe(ends) || pipe(more) || socketpair(AF_UNIX, SOCK_STREAM, 0, pair))
+		return 1;
+	int a = open("a", O_RDWR | O_CREAT | O_TRUNC, 0644), b = open("b", O_RDWR | O_CREAT | O_TRUNC, 0644);
+	write(a, buffer, 1 << 20);
+	fsync(a);
+	pread(a, buffer, 3000, 0);
+	off_t at = 0;
+	sendfile(pair[0], a, &at, 2000);
+	at = 0;
+	loff_t from = 0;
+	copy_file_range(a, &from, b, 0, 5000, 0);
+	from = 0;
+	splice(a, &from, ends[1], 0, 1000, 0);
+	struct iovec some = { buffer, 500 };
+	vmsplice(ends[1], &some, 1, 0);
+	tee(ends[0], more[1], 700, 0);
+	read(ends[0], buffer, 100);
+	int direct = open("a", O_RDONLY | O_DIRECT);
+	posix_fadvise(direct, 0, 0, POSIX_FADV_DONTNEED);
+	for (int i = 0; i < 4; i++)
+		pread(direct, buffer, 262144, i * 262144);
+	fcntl(direct, F_SETFL, 0);
+	pread(direct, buffer, 4096, 0);
+	close(direct);
+	int c = open("c", O_RDWR | O_CREAT | O_TRUNC, 0644);
+	ftruncate(c, 20000);
+	char *map = mmap(0, 16384, PROT_READ | PROT_WRITE, MAP_SHARED, c, 0);
+	mmap(0, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, c, 16384);
+	map[5000] = 1;
+	msync(map, 8192, MS_SYNC);
+	return 0;
+}
+"#;
+
+/// Columns of the ledger by route: calls and bytes, read and written.
+fn row(ledger: &Ledger, route: &str, replayed: bool, reason: Option<&str>) -> [u64; 4] {
+    let rows = ledger.rows.iter().filter(|row| row.route == route && row.replayed == replayed && row.reason.as_deref() == reason);
+    rows.fold([0; 4], |sum, row| [sum[0] + row.calls, sum[1] + row.bytes, sum[2] + row.read, sum[3] + row.written])
+}
+
+fn manifest(dataset: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(dataset.join("manifest.json")).unwrap()).unwrap()
+}
+
+#[test]
+fn bytes_are_counted_by_the_way_that_they_take() {
+    let dir = scratch();
+    let Some(program) = compile_text(dir.path(), "routes", ROUTES) else { return };
+    for backend in if allowed() { &["ebpf", "ptrace"][..] } else { &["ptrace"] } {
+        let place = |name: &str| dir.path().join(format!("{backend}-{name}"));
+        let [home, out, work, root, run] = ["home", "capture", "work", "root", "run"].map(place);
+        std::fs::create_dir(&home).unwrap();
+        let [h, c, w, r, o] = [&home, &out, &work, &root, &run].map(|path| path.to_str().unwrap());
+        let summary = capture(0, &out, &["--backend", backend, "--", program.to_str().unwrap(), h]);
+        let said = expect(0, &["generate", c, "-o", w]);
+        let ledger: Ledger = serde_json::from_value(manifest(&work)["bytes"].clone()).unwrap();
+        // The loader reads its libraries by calls, too.
+        let [_, _, read, written] = row(&ledger, "call", true, None);
+        assert_eq!(written, 1 << 20, "{said}");
+        assert!((3000 + 4096..20_000).contains(&read), "{said}");
+        for (route, replayed, reason, expected) in [
+            ("direct", true, None, [4, 1 << 20, 1 << 20, 0]),
+            ("sendfile", true, None, [1, 2000, 2000, 0]),
+            ("copy_file_range", true, None, [1, 5000, 5000, 5000]),
+            ("splice", true, None, [1, 1000, 1000, 0]),
+            ("vmsplice", false, Some("pipe"), [1, 500, 0, 0]),
+            ("tee", false, Some("pipe"), [1, 700, 0, 0]),
+            ("call", false, Some("pipe"), [1, 100, 0, 0]),
+            ("mapped_write", false, None, [2, 20_000, 0, 0]),
+            ("msync", false, Some("unsupported"), [1, 8192, 0, 0]),
+        ] {
+            assert_eq!(row(&ledger, route, replayed, reason), expected, "{route} by {backend}: {said}\n{ledger:#?}");
+        }
+        assert!(said.contains("mapped for writing: 1 file, 19.5 KiB, not replayed"), "{said}");
+        let bytes = said.lines().find(|line| line.starts_with("bytes")).unwrap();
+        assert!(!bytes.contains('%') && bytes.contains("is not known"), "{bytes}");
+
+        expect(0, &["init", w, "--root", r]);
+        let said = expect(0, &["replay", w, "--root", r, "-o", o]);
+        let bytes = said.lines().find(|line| line.contains("of bytes")).unwrap();
+        assert!(!bytes.contains('%') && said.contains("mapped for writing: 1 file, 19.5 KiB, not replayed"), "{said}");
+        let replayed = &manifest(&run)["summary"];
+        assert_eq!((&replayed["bytes"], replayed["byte_coverage_percent"].is_null()), (&manifest(&work)["bytes"], true));
+        // What a device read and wrote for the program, and for its replay: no less than what went past the cache.
+        for io in [&summary["task_io"], &replayed["captured_task_io"], &replayed["task_io"]] {
+            for way in ["read_bytes", "written_bytes"] {
+                assert!(io[way].as_u64().is_some_and(|bytes| (1 << 20..1 << 26).contains(&bytes)), "{way} by {backend}: {io}");
+            }
+        }
+    }
+}
