@@ -161,6 +161,8 @@ static const struct call {
 	{ "execveat",                 322,  358, "hp--f" },
 	{ "exit",                    NONE, NONE, "" },
 	{ "exit_group",              NONE, NONE, "" },
+	{ "unshare",                  272,  310, "f" },
+	{ "setns",                    308,  346, "df" },
 	{ "chroot",                   161,   61, "p" },
 	{ "pivot_root",               155,  217, "pP" },
 	{ "mount",                    165,   21, "Pp-f" },

@@ -4,6 +4,7 @@
 //! by its tid; some captures show nothing else, so a clone event tells whose thread or child a new tid is. An open file
 //! description lives as long as a table refers to it.
 
+mod share;
 mod waits;
 
 use super::fds::{Entry, Fds, Ofd, OfdIx, Target};
@@ -90,6 +91,8 @@ pub(super) struct Tasks {
     pending: VecDeque<Pending>,
     /// Processes that have ended: pid, and the number of the task that stands for the end. Oldest first.
     exits: VecDeque<(i64, i64)>,
+    /// Is there, or was there, a process of which some threads share less than all?
+    parts: bool,
     next_task: i64,
     next_vpid: i64,
     next_vtid: i64,
@@ -203,7 +206,8 @@ impl Tasks {
         let Some((fds, cwd)) = self.processes[parent].as_ref().map(|process| (process.fds, process.cwd)) else {
             return ended;
         };
-        if flags & flag::CLONE_THREAD != 0 {
+        const ALL: i64 = flag::CLONE_FILES | flag::CLONE_FS;
+        if flags & flag::CLONE_THREAD != 0 && flags & ALL == ALL {
             self.add_thread(child, parent, None, waits);
             return ended;
         }
@@ -220,7 +224,8 @@ impl Tasks {
             let copy = Cwd { sharers: 1, ..self.cwds[cwd as usize].clone() };
             take(&mut self.cwds, &mut self.free_cwds, copy)
         };
-        let process = self.add_process(child, fds, cwd);
+        let process =
+            if flags & flag::CLONE_THREAD != 0 { self.add_part(parent, fds, cwd) } else { self.add_process(child, fds, cwd) };
         self.add_thread(child, process, None, waits);
         ended
     }
@@ -229,7 +234,8 @@ impl Tasks {
 
     /// Is this the last thread of its process?
     pub(super) fn alone(&self, who: Who) -> bool {
-        self.processes[who.process].as_ref().is_some_and(|process| *process.threads == [who.tid])
+        let last = self.processes[who.process].as_ref().is_some_and(|process| *process.threads == [who.tid]);
+        last && self.other_parts(who).is_empty()
     }
 
     /// Tid of the first thread of the process, which after exec is the only one.
@@ -237,21 +243,10 @@ impl Tasks {
         self.processes[who.process].as_ref().and_then(|process| process.threads.first()).copied().unwrap_or(who.tid)
     }
 
-    fn copy_table(&mut self, table: Shared) -> Shared {
-        let copy = self.tables[table as usize].clone().owned();
-        for entry in copy.iter() {
-            if let Target::Ofd(ofd) = entry.target
-                && let Some(ofd) = &mut self.ofds[ofd as usize]
-            {
-                ofd.refs += 1;
-            }
-        }
-        take(&mut self.tables, &mut self.free_tables, copy)
-    }
-
     /// exec: the other threads end, the table is no longer shared. Gives the descriptors that had the close-on-exec flag.
     pub(super) fn exec(&mut self, who: Who) -> Vec<Entry> {
-        let Some(process) = &mut self.processes[who.process] else { return Vec::new() };
+        let mut gone: Vec<Entry> = self.other_parts(who).into_iter().flat_map(|part| self.end_part(part)).collect();
+        let Some(process) = &mut self.processes[who.process] else { return gone };
         let pid = process.pid;
         let others = std::mem::replace(&mut process.threads, vec![who.tid]);
         for tid in others.into_iter().filter(|tid| *tid != who.tid) {
@@ -267,8 +262,9 @@ impl Tasks {
             }
         }
         self.unshare(who.process);
-        let gone = self.fds(who.process).extract(|_, entry| entry.cloexec);
-        gone.into_iter().map(|(_, entry)| entry).collect()
+        let closed = self.fds(who.process).extract(|_, entry| entry.cloexec);
+        gone.extend(closed.into_iter().map(|(_, entry)| entry));
+        gone
     }
 
     /// A thread ends; gives the descriptors that end with its process, if it was the last one.
@@ -276,11 +272,16 @@ impl Tasks {
         let Some(thread) = self.threads.remove(&tid) else { return Vec::new() };
         let Some(process) = &mut self.processes[thread.process] else { return Vec::new() };
         process.threads.retain(|other| *other != tid);
-        if process.threads.is_empty() { self.end_process(thread.process) } else { Vec::new() }
+        if process.threads.is_empty() { self.end_part(thread.process) } else { Vec::new() }
     }
 
     /// A process ends; gives the descriptors that end with it.
-    pub(super) fn end_process(&mut self, process: usize) -> Vec<Entry> {
+    pub(super) fn end_process(&mut self, who: Who) -> Vec<Entry> {
+        let parts = self.other_parts(who).into_iter().chain([who.process]);
+        parts.flat_map(|part| self.end_part(part)).collect()
+    }
+
+    fn end_part(&mut self, process: usize) -> Vec<Entry> {
         let Some(gone) = self.processes[process].take() else { return Vec::new() };
         self.free.push(process);
         self.pending.retain(|fork| fork.process != process);
@@ -310,16 +311,9 @@ impl Tasks {
         &mut self.tables[table as usize]
     }
 
-    /// Gives a process a descriptor table of its own: exec, and close_range(2) with CLOSE_RANGE_UNSHARE.
-    pub(super) fn unshare(&mut self, process: usize) {
-        let Some(fds) = self.processes[process].as_ref().map(|process| process.fds) else { return };
-        if self.tables[fds as usize].sharers > 1 {
-            self.tables[fds as usize].sharers -= 1;
-            let copy = self.copy_table(fds);
-            if let Some(process) = &mut self.processes[process] {
-                process.fds = copy;
-            }
-        }
+    /// The process that a process or thread id belongs to; `None` when no such one runs.
+    pub(super) fn process_of(&self, id: i64) -> Option<usize> {
+        self.threads.get(&id).map(|thread| thread.process).or_else(|| self.of_pid(id))
     }
 
     /// The working and root directory of a process, by its index.
@@ -394,69 +388,4 @@ fn unreachable_who(tid: i64) -> Who {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn open(tasks: &mut Tasks, who: Who, fd: i64, cloexec: bool) -> OfdIx {
-        let ofd = tasks.open(who, 1, 0);
-        tasks.fds(who.process).set(fd, Entry { target: Target::Ofd(ofd), cloexec });
-        ofd
-    }
-
-    #[test]
-    fn a_fork_shares_descriptions_and_the_last_exit_ends_them() {
-        let mut tasks = Tasks::default();
-        let (parent, _) = tasks.enter(10, 10);
-        open(&mut tasks, parent, 3, false);
-        tasks.fork(parent.process, 11, 0, Vec::new());
-        let (child, _) = tasks.enter(11, 11);
-        assert_ne!(child.vpid, parent.vpid);
-        let entry = tasks.fds(child.process).get(3).unwrap();
-        assert!(tasks.end_thread(10).into_iter().all(|entry| tasks.unref(entry).is_none()));
-        assert!(tasks.unref(entry).is_some());
-    }
-
-    #[test]
-    fn a_thread_belongs_to_its_process_even_when_its_events_show_only_a_tid() {
-        let mut tasks = Tasks::default();
-        let (leader, _) = tasks.enter(10, 10);
-        tasks.fork(leader.process, 11, flag::CLONE_THREAD | flag::CLONE_FILES | flag::CLONE_FS, Vec::new());
-        let (thread, _) = tasks.enter(11, 11);
-        assert_eq!((thread.process, thread.vpid), (leader.process, leader.vpid));
-        open(&mut tasks, thread, 3, true);
-        assert!(tasks.end_thread(11).is_empty());
-        assert_eq!(tasks.exec(leader).len(), 1);
-    }
-
-    #[test]
-    fn a_leader_that_shows_up_after_its_threads_joins_them() {
-        let mut tasks = Tasks::default();
-        let thread = tasks.enter(700, 701).0;
-        let leader = tasks.enter(700, 700).0;
-        assert_eq!(leader.vpid, thread.vpid);
-        assert_ne!(leader.vtid, thread.vtid);
-    }
-
-    #[test]
-    fn an_unannounced_thread_is_the_child_of_an_open_fork() {
-        let mut tasks = Tasks::default();
-        let (parent, _) = tasks.enter(10, 10);
-        open(&mut tasks, parent, 3, false);
-        tasks.fork_pending(parent.process, 0, Vec::new());
-        let (child, _) = tasks.enter(12, 12);
-        assert!(tasks.fds(child.process).get(3).is_some());
-        let (stranger, _) = tasks.enter(13, 13);
-        assert!(tasks.fds(stranger.process).get(3).is_none());
-    }
-
-    #[test]
-    fn a_pid_that_comes_back_is_another_process() {
-        let mut tasks = Tasks::default();
-        let (first, _) = tasks.enter(10, 10);
-        open(&mut tasks, first, 3, false);
-        tasks.end_process(first.process);
-        let (second, _) = tasks.enter(10, 10);
-        assert_ne!(first.vpid, second.vpid);
-        assert!(tasks.fds(second.process).get(3).is_none());
-    }
-}
+mod tests;

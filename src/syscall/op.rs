@@ -55,6 +55,10 @@ ops! {
     Chroot "chroot";
     /// fork, vfork, clone, clone3: a new process or thread.
     Fork "fork";
+    /// unshare(2): what a thread shared with others (descriptors, working directory) becomes its own.
+    Unshare "unshare";
+    /// setns(2): a thread goes to another namespace; in one of mounts it starts at that root.
+    Setns "setns";
     /// execve, execveat: descriptors with the close-on-exec flag end.
     Exec "exec";
     /// exit: one thread ends.
@@ -92,6 +96,8 @@ impl Op {
                 | Op::Exit
                 | Op::ExitGroup
                 | Op::Joined
+                | Op::Unshare
+                | Op::Setns
                 | Op::Special
         )
     }

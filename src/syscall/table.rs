@@ -198,6 +198,8 @@ syscalls! {
     execveat         (DirFd, Path, Buf, Buf, AtFlags)                -> Status,  Return => Model(Exec);
     exit             (Skip)                                          -> Never,   Entry  => Model(Exit);
     exit_group       (Skip)                                          -> Never,   Entry  => Model(ExitGroup);
+    unshare          (CloneFlags)                                    -> Status,  Return => Model(Unshare);
+    setns            (Fd, CloneFlags)                                -> Status,  Return => Model(Setns);
     chroot           (Path)                                          -> Status,  Return => Model(Chroot);
     pivot_root       (Path, Path2)                                   -> Status,  Return => Drop("the replay has one root");
     mount            (Path2, Path, Buf, Flags, Buf)                  -> Status,  Return => Drop("the replay has its own mounts");

@@ -108,7 +108,9 @@ impl PathFilter {
                 | Op::Chdir
                 | Op::Fchdir
                 | Op::Getcwd
-                | Op::CloseRange,
+                | Op::CloseRange
+                | Op::Unshare
+                | Op::Setns,
             ) => true,
             // An open that succeeded is judged by the file it led to.
             _ if def.ret == Ret::NewFd && op != Some(Op::Dup) && event.success().is_some() => {

@@ -242,6 +242,8 @@ impl<'a> Call<'a> {
             | Op::Exit
             | Op::ExitGroup
             | Op::Joined
+            | Op::Unshare
+            | Op::Setns
             | Op::Special => self.keep_books(op),
         }
     }
@@ -255,6 +257,8 @@ impl<'a> Call<'a> {
             Op::Exec => self.exec(),
             Op::Exit | Op::ExitGroup => self.exit(op),
             Op::Joined => self.joined(),
+            Op::Unshare => self.unshare(),
+            Op::Setns => self.setns(),
             Op::Special => self.special(),
             _ => Ok(()),
         }

@@ -1,8 +1,10 @@
 //! fork, clone, exec, exit and wait: the life of processes and threads, and the order that these impose on lanes.
 
-use super::{Call, Dropped};
-use crate::event::Col;
-use crate::fate::Origin;
+use super::fd::special;
+use super::{Call, Dropped, flag};
+use crate::event::{Col, Text};
+use crate::fate::{Origin, Reason};
+use crate::model::tree::ROOT;
 use crate::syscall::{Op, Syscall};
 
 impl Call<'_> {
@@ -59,12 +61,41 @@ impl Call<'_> {
         Ok(())
     }
 
+    /// unshare(2): the calling thread gets a descriptor table or a working and a root directory of its own.
+    pub(super) fn unshare(&mut self) -> Dropped<()> {
+        let flags = self.event.int(Col::Flags).ok_or(Reason::LostArgs)?;
+        if self.event.success().is_some() {
+            // Namespaces of mounts and users come with directories of one's own (ksys_unshare, kernel/fork.c).
+            let fs = flags & (flag::CLONE_FS | flag::CLONE_NEWNS | flag::CLONE_NEWUSER) != 0;
+            self.who.process = self.model.tasks.part(self.who, flags & flag::CLONE_FILES != 0, fs);
+        }
+        Ok(())
+    }
+
+    /// setns(2): in another namespace of mounts the thread is at its root. Which kind of namespace it is, is told by the flags,
+    /// or by what the descriptor is open on.
+    pub(super) fn setns(&mut self) -> Dropped<()> {
+        let flags = self.event.int(Col::Flags).unwrap_or(0);
+        let note = self.event.text(Text::FdPath).unwrap_or_default();
+        let mounts = flags & flag::CLONE_NEWNS != 0 || flags == 0 && (note.starts_with(b"mnt:") || note.ends_with(b"/ns/mnt"));
+        if self.event.success().is_none() {
+            return Ok(());
+        }
+        if mounts {
+            self.model.tasks.cwd(self.who.process).root = None;
+            self.set_cwd(ROOT, None);
+        } else if flags == 0 && special(note).is_none() {
+            self.model.tree.guess("a namespace that was entered, not known which kind: not one of mounts");
+        }
+        Ok(())
+    }
+
     pub(super) fn exit(&mut self, op: Op) -> Dropped<()> {
         if op == Op::ExitGroup || self.model.tasks.alone(self.who) {
             self.task = Some(self.model.tasks.exits(self.who));
         }
         let ended = match op {
-            Op::ExitGroup => self.model.tasks.end_process(self.who.process),
+            Op::ExitGroup => self.model.tasks.end_process(self.who),
             _ => self.model.tasks.end_thread(self.who.tid),
         };
         self.end(ended, Origin::Exit);
