@@ -113,6 +113,21 @@ impl Tree {
         self.identities.get(&identity).copied()
     }
 
+    /// The identity of a directory, which has no further names: it tells what a descriptor of unknown origin is open on.
+    pub(super) fn is_now_called(&mut self, ino: Ino, identity: Identity) {
+        let which = identity.source as usize;
+        if self.at(ino).identity[which] == Some(identity) {
+            return;
+        }
+        if let Some(other) = self.called(identity) {
+            self.forget(other);
+        }
+        if let Some(old) = self.at_mut(ino).identity[which].take() {
+            self.identities.remove(&old);
+        }
+        self.is_called(ino, identity);
+    }
+
     fn is_called(&mut self, ino: Ino, identity: Identity) {
         self.at_mut(ino).identity[identity.source as usize] = Some(identity);
         self.identities.insert(identity, ino);

@@ -90,6 +90,7 @@ impl Model {
         }
         let root = self.tasks.cwd(who.process).root.as_deref();
         let below = root.map(|root| Box::new(written_out(event, root, self.tree.config().notes)));
+        let below = self.unmagic(below.as_deref().unwrap_or(event), who).or(below);
         let mut call = Call::new(self, below.as_deref().unwrap_or(event), who, out);
         call.end(ended, Origin::Exit);
         call.leave();

@@ -81,6 +81,9 @@ impl Call<'_> {
     /// A descriptor that no captured call of the process made: it came in a message (SCM_RIGHTS, unix(7)), or its opening was
     /// lost. Whether it is a file, and which, is taken from st_mode and identity that the capture observed in the kernel.
     fn received(&mut self, fd: i64, col: Col) -> Dropped<Fd> {
+        if let Some(dir) = self.started_in(col) {
+            return self.inherit(fd, col, &dir);
+        }
         let itself = col == Col::Fd || (col == Col::DirFd && self.event.text(Text::Path).is_some_and(<[u8]>::is_empty));
         let st_mode = self.event.int(Col::StMode).filter(|_| itself).ok_or(Reason::UnknownFd)?;
         let reason = match st_mode as u32 & libc::S_IFMT {
@@ -98,6 +101,17 @@ impl Call<'_> {
         let entry = Entry { target: Target::Special(reason, None), cloexec: false };
         self.model.tasks.fds(self.who.process).set(fd, entry);
         Err(reason)
+    }
+
+    /// The directory that the relative path of an open started in, from what the opened file is called: its path less that of the
+    /// argument.
+    fn started_in(&self, col: Col) -> Option<Name> {
+        let event = self.event;
+        let path = event.text(Text::Path).filter(|path| col == Col::DirFd && !path.is_empty())?;
+        let made = event.text(Text::FdPath).filter(|made| event.success().is_some() && special(made).is_none())?;
+        let plain = path.split(|byte| *byte == b'/').all(|name| !matches!(name, b"" | b"." | b".."));
+        let dir = made.strip_suffix(path).filter(|_| plain)?.strip_suffix(b"/")?;
+        Some(if dir.is_empty() { b"/"[..].into() } else { dir.into() })
     }
 
     /// A request on a registered file of io_uring has no descriptor, only the file's identity: any description that the process

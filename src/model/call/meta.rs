@@ -1,6 +1,6 @@
 //! Calls that read or change attributes: stat, chmod, chown, utimensat, access, xattrs; readlink and getdents.
 
-use super::path::{Arg, Named};
+use super::path::{Arg, Named, follows};
 use super::withheld::of_the_machine;
 use super::{Call, Dropped, flag, is_device, kind_of};
 use crate::event::{Col, Text};
@@ -29,14 +29,7 @@ pub(super) const fn attributes(op: Op) -> Option<Access> {
 impl Call<'_> {
     /// Calls on a path that read or change attributes of the file and change no name.
     pub(super) fn path_attributes(&mut self, op: Op) -> Dropped<()> {
-        let flags = self.event.int(Col::Flags).unwrap_or(0);
-        let follow = match op {
-            Op::Lstat | Op::Lchown | Op::Lgetxattr | Op::Llistxattr | Op::Lsetxattr | Op::Lremovexattr => false,
-            Op::Fstatat | Op::Statx | Op::Faccessat2 | Op::Fchmodat2 | Op::Fchownat | Op::Utimensat => {
-                flags & flag::AT_SYMLINK_NOFOLLOW == 0
-            }
-            _ => true,
-        };
+        let follow = follows(self.event);
         let st_mode = self.event.int(Col::StMode);
         if self.event.success().is_some() && st_mode.is_some_and(is_device) {
             return Err(self.device(follow));

@@ -10,6 +10,7 @@ mod copy;
 mod cwd;
 mod data;
 mod fd;
+mod magic;
 mod meta;
 mod name;
 mod observed;

@@ -2,6 +2,7 @@
 
 pub(super) use crate::model::walk::dirname as dirname_of;
 
+use super::magic::decimal;
 use super::path::{Arg, Failed, Named, PathArg};
 use super::{Call, Dropped, flag, is_device, kind_of};
 use crate::event::{Col, Text};
@@ -13,11 +14,6 @@ use crate::model::tree::{Ino, Life, Look, Node, Was};
 use crate::model::walk::{Spot, possible};
 use crate::syscall::Op;
 use std::sync::Arc;
-
-/// The value of a text that has only digits.
-fn decimal(text: &[u8]) -> Option<i64> {
-    std::str::from_utf8(text).ok().filter(|text| text.bytes().all(|c| c.is_ascii_digit()))?.parse().ok()
-}
 
 impl Call<'_> {
     pub(super) fn mkdir(&mut self) -> Dropped<()> {

@@ -124,6 +124,9 @@ impl Call<'_> {
         let event = self.event;
         let kind = event.int(Col::StMode).and_then(kind_of);
         if kind.unwrap_or(self.model.tree.at(ino).kind()) != Kind::File {
+            if let Some(identity) = self.identity().filter(|_| kind == Some(Kind::Dir)) {
+                self.model.tree.is_now_called(ino, identity);
+            }
             return ino;
         }
         let identity = self.identity().filter(|_| kind.is_some());

@@ -1,7 +1,7 @@
 //! open, openat, openat2, creat; truncate, chdir, fchdir, getcwd.
 
 use super::fd::special;
-use super::path::{Arg, Failed, Named, PathArg};
+use super::path::{Arg, Failed, Named, PathArg, follows};
 use super::{Call, Dropped, flag, is_device, kind_of, outside};
 use crate::event::{Col, Text};
 use crate::fate::{Origin, Reason};
@@ -41,7 +41,7 @@ impl Call<'_> {
     }
 
     fn open_it(&mut self, flags: i64) -> Dropped<()> {
-        let follow = flags & flag::O_NOFOLLOW == 0 && flags & (flag::O_CREAT | flag::O_EXCL) != flag::O_CREAT | flag::O_EXCL;
+        let follow = follows(self.event);
         let Named::Path(from) = self.named(Arg::First)? else { return self.known_outcome().map(|_| ()) };
         match self.known_outcome() {
             Ok(Ok(fd)) => self.opened(from, flags, follow, fd),

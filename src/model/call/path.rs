@@ -68,6 +68,25 @@ pub(super) fn in_root(event: &Event) -> bool {
     event.int(Col::Resolve).is_some_and(|resolve| resolve & 0x10 != 0)
 }
 
+/// Does the call follow a symlink as last component of its first path?
+pub(super) fn follows(event: &Event) -> bool {
+    let flags = event.int(Col::Flags).unwrap_or(0);
+    let Some(op) = event.syscall.op() else { return false };
+    match op {
+        Op::Lstat | Op::Lchown | Op::Lgetxattr | Op::Llistxattr | Op::Lsetxattr | Op::Lremovexattr => false,
+        Op::Readlink | Op::Readlinkat | Op::Link | Op::Linkat | Op::Rename | Op::Renameat | Op::Renameat2 => false,
+        Op::Mkdir | Op::Mkdirat | Op::Mknod | Op::Mknodat | Op::Symlink | Op::Symlinkat => false,
+        Op::Unlink | Op::Unlinkat | Op::Rmdir => false,
+        Op::Open | Op::Openat | Op::Openat2 => {
+            flags & flag::O_NOFOLLOW == 0 && flags & (flag::O_CREAT | flag::O_EXCL) != flag::O_CREAT | flag::O_EXCL
+        }
+        Op::Fstatat | Op::Statx | Op::Faccessat2 | Op::Fchmodat2 | Op::Fchownat | Op::Utimensat => {
+            flags & flag::AT_SYMLINK_NOFOLLOW == 0
+        }
+        _ => true,
+    }
+}
+
 /// A path whose lookup has its start as root, without the `..` at its beginning: the parent of a root is the root itself.
 pub(super) fn inside(mut path: &[u8]) -> &[u8] {
     while let Some(rest) = slashless(path).strip_prefix(b"..")

@@ -30,6 +30,8 @@ mod locks;
 mod moved;
 mod paths;
 #[cfg(feature = "sql")]
+mod reached;
+#[cfg(feature = "sql")]
 mod replayed;
 #[cfg(feature = "sql")]
 mod requests;
