@@ -41,6 +41,9 @@ words! {
         Pos     "position" "observed position of the descriptor after the call, bytes";
         Line    "line"    "line of the input that the call began on, from 1";
         Cpu     "cpu"     "processor time of the thread from the return of its event before, or from when its capture began, to the start of the call, ns; absent where waits were not captured";
+        Ring    "ring"    "of a request (aio_, uring_) the ring or the context of io_setup(2) that it went through, dense from 0";
+        Flight  "inflight" "of a request how many earlier ones of its thread and ring the program had not taken the result of when it handed this one over";
+        Behind  "behind"  "of a request how many more the program handed over behind it in the same call";
     }
 }
 
@@ -82,8 +85,8 @@ pub struct Event {
     pub syscall: Syscall,
     /// Name of a call that has no row in the syscall table; `None` for the others.
     pub other: Option<Box<str>>,
-    /// Bit mask of the number columns that are present, by `Col as u32`.
-    has: u32,
+    /// Bit mask of the number columns that are present, by `Col as u64`.
+    has: u64,
     /// Bit mask of the text columns that are present, by `Text as u8`.
     has_text: u8,
     /// Values of the number columns; meaningless where `has` has no bit.
@@ -118,13 +121,13 @@ impl Event {
     /// The number in a column, if the capture has it.
     #[inline]
     pub fn int(&self, col: Col) -> Option<i64> {
-        if self.has & (1 << col as u32) != 0 { Some(self.numbers[col as usize]) } else { None }
+        if self.has & (1 << col as u64) != 0 { Some(self.numbers[col as usize]) } else { None }
     }
 
     /// Sets the number in a column.
     #[inline]
     pub fn set(&mut self, col: Col, value: i64) {
-        self.has |= 1 << col as u32;
+        self.has |= 1 << col as u64;
         self.numbers[col as usize] = value;
     }
 
@@ -133,7 +136,7 @@ impl Event {
     pub fn put(&mut self, col: Col, value: Option<i64>) {
         match value {
             Some(value) => self.set(col, value),
-            None => self.has &= !(1 << col as u32),
+            None => self.has &= !(1 << col as u64),
         }
     }
 
@@ -157,7 +160,7 @@ impl Event {
     /// Every text the capture has, by column.
     #[inline]
     pub fn texts(&self) -> impl Iterator<Item = (Text, &[u8])> {
-        let mut left = u32::from(self.has_text);
+        let mut left = u64::from(self.has_text);
         std::iter::from_fn(move || {
             let text = *Text::ALL.get(left.trailing_zeros() as usize)?;
             left &= left - 1;
@@ -243,7 +246,7 @@ mod tests {
 
     #[test]
     fn the_presence_masks_have_a_bit_for_every_column() {
-        assert!(Col::ALL.len() <= 32 && Text::ALL.len() <= 8);
+        assert!(Col::ALL.len() <= 64 && Text::ALL.len() <= 8);
     }
 
     #[test]

@@ -2,7 +2,8 @@
 --
 -- Op ids are dense in order of effect over all lanes. The stage gives the ops in this order, and the writer puts those of a
 -- lane together as they come. `offset` is the argument where the call has one, else the shared position of its descriptor at
--- that moment. Calls with two descriptors pass positions by pointer, and NULL there has a meaning of its own.
+-- that moment. Calls with two descriptors pass positions by pointer, and NULL there has a meaning of its own. What an op waits
+-- for in a lane with requests (reaped, settled) `numbered` works out.
 --
 -- @needs chosen
 -- @from ops
@@ -10,6 +11,6 @@ SELECT
     op_id, seq, origin, vtid AS lane, vpid, vtid, syscall, op, ofd, ofd2, dir, dir2, file, file2, at_path AS path,
     at_path2 AS path2, cwd, path AS raw, path2 AS raw2, name,
     coalesce(offset, CASE WHEN ofd2 IS NULL THEN at_offset END) AS offset, think, timer,
-    {arguments}
+    {arguments}, reaped, settled
 FROM numbered(chosen)
 ORDER BY pos

@@ -7,10 +7,10 @@
 -- @needs events
 -- @order pos
 -- @from ops seq syscall
--- @from events pid tid cpu offset {arguments} path path2 name
+-- @from events pid tid cpu offset {arguments} inflight path path2 name
 -- @from walk
 SELECT
-    seq, syscall, pid, tid, cpu, offset, {arguments}, path, path2, name, pos, tag, origin, fate, reason,
+    seq, syscall, pid, tid, cpu, offset, {arguments}, inflight, path, path2, name, pos, tag, origin, fate, reason,
     op, vpid, vtid, ofd, ofd2, dir, dir2, file, file2, at_path, at_path2, cwd, at_offset, at_offset2, shared, shared2,
     on_file, route, bytes, moves, touches, kind, size, exact, perm, owner, grp, modified, target, xattrs
 FROM virtualize(events)

@@ -12,6 +12,7 @@ use crate::order::{Edge, Limits, Prune, Span, Spans, Verdict, Work};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, DictionaryArray, Int64Array, RecordBatch, StringArray, UInt8Array};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, UInt8Type};
 use datafusion::common::{DFSchema, Result};
+use hashbrown::HashMap;
 use std::sync::Arc;
 
 /// A batch of those columns of schema `all` that are in `output`.
@@ -40,7 +41,7 @@ impl Function for Touched {
 
     fn takes(&self, field: &Field, _output: &Schema) -> Option<DataType> {
         match field.name().as_str() {
-            "pos" | "vtid" | "dur" => Some(DataType::Int64),
+            "pos" | "vtid" | "dur" | "ts" | "ring" => Some(DataType::Int64),
             "fate" => Some(words()),
             "touches" => Some(DataType::List(Arc::new(Field::new_list_field(DataType::Int64, true)))),
             _ => None,
@@ -58,12 +59,18 @@ impl Function for Touched {
     fn start(&self, input: &Schema, output: SchemaRef) -> Result<Box<dyn Running>> {
         let at = |name: &str| input.index_of(name);
         let columns = [at("fate")?, at("vtid")?, at("dur")?, at("touches")?];
-        Ok(Box::new(Touching { columns, output, spans: Spans::default(), out: Vec::new(), ended: false }))
+        let request = ["ring", "ts"].map(|name| at(name).ok());
+        let ends = HashMap::new();
+        Ok(Box::new(Touching { columns, request, ends, output, spans: Spans::default(), out: Vec::new(), ended: false }))
     }
 }
 
 struct Touching {
     columns: [usize; 4],
+    /// Numbers of the columns `ring` and `ts`, if they are there.
+    request: [Option<usize>; 2],
+    /// When the last of the requests of each lane was done, captured ns.
+    ends: HashMap<i64, i64>,
     output: SchemaRef,
     spans: Spans,
     out: Vec<Span>,
@@ -71,6 +78,17 @@ struct Touching {
 }
 
 impl Touching {
+    /// Captured time of a call, ns; of a request only what it took beyond those before it, since they were under way together.
+    fn took(&mut self, batch: &RecordBatch, row: usize, lane: i64, dur: i64) -> i64 {
+        let [ring, ts] = self.request.map(|at| at.map(|at| ints(batch, at)).filter(|column| column.is_valid(row)));
+        let (Some(_), Some(ts)) = (ring, ts) else { return dur };
+        let (begin, end) = (ts.value(row), ts.value(row).saturating_add(dur));
+        let before = self.ends.entry(lane).or_insert(i64::MIN);
+        let took = end.saturating_sub(begin.max(*before)).max(0);
+        *before = end.max(*before);
+        took
+    }
+
     fn batch(&mut self) -> Result<RecordBatch> {
         let out = std::mem::take(&mut self.out);
         let column = |get: fn(&Span) -> i64| Arc::new(Int64Array::from_iter_values(out.iter().map(get))) as ArrayRef;
@@ -105,7 +123,10 @@ impl Running for Touching {
             };
             let (lane, list) = (lanes.value(row), list.iter().copied());
             match ops.has(row) {
-                true => self.spans.op(lane, if durs.is_valid(row) { durs.value(row) } else { 0 }, list, &mut self.out),
+                true => {
+                    let took = self.took(batch, row, lane, if durs.is_valid(row) { durs.value(row) } else { 0 });
+                    self.spans.op(lane, took, list, &mut self.out);
+                }
                 false => self.spans.other(lane, list, &mut self.out),
             }
         }

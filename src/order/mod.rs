@@ -3,6 +3,7 @@
 //! * `spans` merges touches that need not be told apart
 //! * `prune` drops edges that follow from others, and follows the longest path through those that stay
 //! * `causes` says what an op waited for: messages, wakes and timers (`timers`), and how long its own lane took
+//! * `requests` what an op waits for in its own lane, where that hands requests over and goes on
 //! * `clock` a vector clock: which ops of other lanes are known to be done when an op begins
 //!
 //! What lies between them, from spans to edges, are stages of generate (contended.sql, phases.sql and follows.sql in sql/generate).
@@ -10,11 +11,13 @@
 mod causes;
 mod clock;
 mod prune;
+mod requests;
 mod spans;
 mod timers;
 
 pub use causes::{Cause, Causes, Moment, Timing, What};
 pub use prune::{Edge, Limits, Prune, Verdict};
+pub use requests::{Asked, Held, Requests};
 pub use spans::{Mark, Span, Spans, number};
 
 /// An amount of work: number and captured time of calls of lanes, one after the other.

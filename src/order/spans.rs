@@ -31,6 +31,11 @@ pub const fn number(touch: Touch) -> i64 {
     (touch.id << 4 | touch.kind as i64) << 2 | touch.access as i64
 }
 
+/// Do two touches of one resource commute?
+pub fn commute(one: i64, other: i64) -> bool {
+    one & 3 == other & 3 && one & 3 < WRITE
+}
+
 /// An op at one end of a span, and how much work its lane has done there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {

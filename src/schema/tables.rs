@@ -363,6 +363,15 @@ impl Table {
                     ),
                 ];
                 columns.extend(ARGUMENTS.iter().map(|col| int_(col.name(), col.doc())));
+                columns.push(int_(
+                    "reaped",
+                    "in a lane with requests: how many of those before it must be done before the op is issued, as many as the program \
+                     had taken the result of then; of a request those of its ring, of any other op all",
+                ));
+                columns.push(int_(
+                    "settled",
+                    "in a lane with requests: all of its requests up to this op must be done, since one of them touches what the op does",
+                ));
                 columns
             }
             Table::Lanes => vec![
@@ -469,7 +478,7 @@ fn arguments() -> impl Iterator<Item = Column> {
 
 /// The event columns that table `ops` has too, with the event's values. (`offset` is not among them: that of an op may
 /// be a position instead of the argument.)
-pub const ARGUMENTS: [Col; 21] = [
+pub const ARGUMENTS: [Col; 23] = [
     Col::Ts,
     Col::Dur,
     Col::Fd,
@@ -491,4 +500,6 @@ pub const ARGUMENTS: [Col; 21] = [
     Col::Resolve,
     Col::Atime,
     Col::Mtime,
+    Col::Ring,
+    Col::Behind,
 ];

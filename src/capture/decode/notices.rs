@@ -1,6 +1,6 @@
 //! The part of the decoder for records that are not about a call: forks, newcomers, asynchronous requests, page faults.
 
-use super::requests::{self, ENTRY};
+use super::requests::{self, ENTRY, Route};
 use super::{Decoder, file, path};
 use crate::capture::kernel::record::{Record, at, flag, place};
 use crate::capture::target::snapshot::Process;
@@ -50,12 +50,20 @@ impl Decoder<'_> {
             self.brought(record, begin);
         } else if record.is(flag::ASKED) {
             match self.rings.as_ref().and_then(|rings| rings.asked(record)) {
-                Some(event) => self.more.extend(self.requests.asked((0, record.arg(0)), event, (pid, tid), begin)),
+                Some(event) => {
+                    let route = Route {
+                        ring: (0, record.arg(4)),
+                        head: Some(record.arg(5) as u32),
+                        behind: (record.arg(3) >> 32) as u32,
+                    };
+                    self.more.extend(self.requests.asked((0, record.arg(0)), route, event, (pid, tid), begin));
+                }
                 None => self.seen.unknown += 1,
             }
         } else if record.is(flag::DONE) {
             let result = i64::from(record.i64(at::RET) as i32);
-            let done = self.requests.done((0, record.arg(0)), begin, result).map(counted);
+            let place = Some(record.arg(1) as u32);
+            let done = self.requests.done((0, record.arg(0)), begin, result, place).map(counted);
             self.more.extend(done.map(|placed| on_file(placed, record)));
         } else if record.is(flag::WAITED) {
             self.waited(record);
@@ -154,11 +162,14 @@ impl Decoder<'_> {
         }
         match syscall {
             Syscall::io_submit => {
+                let mut route = Route { ring: (pid, record.arg(0)), head: None, behind: 0 };
                 let entries = record.behind().chunks_exact(ENTRY);
+                let taken = entries.len().min(ret as usize) as u32;
                 self.seen.unknown += (ret as u64).saturating_sub(entries.len() as u64);
-                for (address, event) in entries.filter_map(requests::submitted) {
+                for ((address, event), number) in entries.filter_map(requests::submitted).zip(1..) {
+                    route.behind = taken.saturating_sub(number);
                     match event {
-                        Some(event) => self.more.extend(self.requests.asked((pid, address), event, (pid, tid), begin)),
+                        Some(event) => self.more.extend(self.requests.asked((pid, address), route, event, (pid, tid), begin)),
                         None => self.seen.unknown += 1,
                     }
                 }
@@ -167,7 +178,7 @@ impl Decoder<'_> {
                 let end = begin.wrapping_add(record.i64(at::DUR));
                 for done in record.behind().chunks_exact(32) {
                     let word = |at: usize| done[at..].first_chunk().map_or(0, |bytes| i64::from_ne_bytes(*bytes));
-                    self.more.extend(self.requests.done((pid, word(8) as u64), end, word(16)).map(counted));
+                    self.more.extend(self.requests.done((pid, word(8) as u64), end, word(16), None).map(counted));
                 }
             }
             _ => {}

@@ -7,13 +7,22 @@ use crate::event::{Col, Event};
 use crate::events::order::{Key, Placed};
 use crate::syscall::{At, Syscall, lock};
 use hashbrown::HashMap;
+use std::collections::VecDeque;
 
-/// The requests that are under way.
+/// Results of one ring, at most, that the program has not taken: more than the longest completion queue has room for
+/// (IORING_MAX_CQ_ENTRIES, io_uring/io_uring.h of the kernel).
+const UNTAKEN: usize = 1 << 16;
+
+/// The requests that are under way, and the rings that they go through.
 #[derive(Debug, Default)]
 pub struct Requests {
     /// Requests by process id (0 when the address is one of the kernel) and address of the request.
     pending: HashMap<(u32, u64), Pending>,
     asked: u64,
+    /// Rings by process id (0 when the address is one of the kernel) and address of the ring.
+    rings: HashMap<(u32, u64), Ring>,
+    /// Number that the next ring gets.
+    next: i64,
 }
 
 #[derive(Debug)]
@@ -22,11 +31,57 @@ struct Pending {
     begin: i64,
     /// Number of the request in the order of submission.
     number: u64,
+    /// Key of its ring, and the thread that handed it over.
+    ring: (u32, u64),
+    thread: u32,
+}
+
+/// A ring of io_uring(7), or a context of io_setup(2).
+#[derive(Debug, Default)]
+struct Ring {
+    number: i64,
+    /// For each thread how many of its requests were handed over and their results not taken yet.
+    untaken: HashMap<u32, i64>,
+    /// Requests that are done and whose results nobody has taken, in the order of the completion queue: the place behind each
+    /// in the queue, and its thread.
+    done: VecDeque<(u32, u32)>,
+    /// How many results the program had taken from the queue, modulo 2^32, when it was last looked at.
+    head: u32,
+}
+
+impl Ring {
+    fn taken(&mut self, thread: u32) {
+        if let Some(untaken) = self.untaken.get_mut(&thread) {
+            *untaken = (*untaken - 1).max(0);
+        }
+    }
+
+    /// The program has taken the results before this place in the completion queue.
+    fn take(&mut self, head: u32) {
+        while let Some((place, thread)) = self.done.front().copied()
+            && head.wrapping_sub(place) as i32 >= 0
+        {
+            self.done.pop_front();
+            self.taken(thread);
+        }
+        self.head = head;
+    }
+}
+
+/// Where a request goes: its ring, and what is known of the results that the program took from that.
+#[derive(Clone, Copy, Debug)]
+pub struct Route {
+    /// Process id (0 when the address is one of the kernel) and address of the ring.
+    pub ring: (u32, u64),
+    /// How many results the program had taken from the completion queue, modulo 2^32; `None` where that cannot be seen.
+    pub head: Option<u32>,
+    /// How many requests the program hands over behind this one in the same call.
+    pub behind: u32,
 }
 
 impl Pending {
     fn placed(self, end: i64) -> Placed {
-        let Pending { event, begin, number } = self;
+        let Pending { event, begin, number, .. } = self;
         let instant = match lock::instant(&event) {
             At::Entry => begin,
             At::Return => end,
@@ -38,18 +93,49 @@ impl Pending {
 impl Requests {
     /// Notes a submitted request. `key`: process (0 for kernel addresses) and address; `thread`: process and thread id; `begin`:
     /// ns since 1970. Returns the event of an older request with the same key, whose completion was missed.
-    pub fn asked(&mut self, key: (u32, u64), mut event: Event, thread: (u32, u32), begin: i64) -> Option<Placed> {
+    pub fn asked(&mut self, key: (u32, u64), route: Route, mut event: Event, thread: (u32, u32), begin: i64) -> Option<Placed> {
+        let old = self.pending.remove(&key);
+        if let Some(ring) = old.as_ref().and_then(|old| self.rings.get_mut(&old.ring)) {
+            ring.taken(old.as_ref().map_or(0, |old| old.thread));
+        }
+        let next = &mut self.next;
+        let mut fresh = || {
+            *next += 1;
+            Ring { number: *next - 1, head: route.head.unwrap_or(0), ..Ring::default() }
+        };
+        let ring = self.rings.entry(route.ring).or_insert_with(&mut fresh);
+        // The head of a queue never goes back: where it does, another ring has got the address.
+        if route.head.is_some_and(|head| (head.wrapping_sub(ring.head) as i32) < 0) {
+            *ring = fresh();
+        }
+        if let Some(head) = route.head {
+            ring.take(head);
+        }
+        let untaken = ring.untaken.entry(thread.1).or_default();
         event.set(Col::Pid, i64::from(thread.0));
         event.set(Col::Tid, i64::from(thread.1));
         event.set(Col::Ts, begin);
+        event.set(Col::Ring, ring.number);
+        event.set(Col::Flight, *untaken);
+        event.set(Col::Behind, i64::from(route.behind));
+        *untaken += 1;
         self.asked += 1;
-        self.pending.insert(key, Pending { event, begin, number: self.asked }).map(|old| old.placed(begin))
+        let pending = Pending { event, begin, number: self.asked, ring: route.ring, thread: thread.1 };
+        self.pending.insert(key, pending);
+        old.map(|old| old.placed(begin))
     }
 
     /// Notes that a request completed at time `end` (ns since 1970) with this result, and returns its event; `None` when its
-    /// submission was not seen.
-    pub fn done(&mut self, key: (u32, u64), end: i64, result: i64) -> Option<Placed> {
+    /// submission was not seen. `place`: the place behind its result in the completion queue of its ring, from where the program
+    /// takes it later; `None` when it has it by then.
+    pub fn done(&mut self, key: (u32, u64), end: i64, result: i64, place: Option<u32>) -> Option<Placed> {
         let mut pending = self.pending.remove(&key)?;
+        if let Some(ring) = self.rings.get_mut(&pending.ring) {
+            match place {
+                Some(place) if ring.done.len() < UNTAKEN => ring.done.push_back((place, pending.thread)),
+                _ => ring.taken(pending.thread),
+            }
+        }
         pending.event.set_outcome(result);
         pending.event.set(Col::Dur, (end - pending.begin).max(0));
         Some(pending.placed(end))
@@ -121,13 +207,44 @@ mod tests {
         bytes
     }
 
+    const CONTEXT: Route = Route { ring: (7, 0x7000), head: None, behind: 0 };
+
+    #[test]
+    fn what_the_program_has_not_taken_is_in_flight() {
+        let mut requests = Requests::default();
+        let ask = |requests: &mut Requests, key: u64, ring: u64, head: Option<u32>, thread: u32| {
+            let event = request(Syscall::uring_read, Some(3), Some((10, 0)));
+            requests.asked((0, key), Route { ring: (0, ring), head, behind: 0 }, event, (7, thread), 100);
+            let event = &requests.pending[&(0, key)].event;
+            (event.int(Col::Ring).unwrap(), event.int(Col::Flight).unwrap())
+        };
+        // The queue had 2^32 - 2 results before: places wrap.
+        let head = u32::MAX - 1;
+        assert_eq!(ask(&mut requests, 1, 70, Some(head), 8), (0, 0));
+        assert_eq!(ask(&mut requests, 2, 70, Some(head), 8), (0, 1));
+        assert_eq!(ask(&mut requests, 3, 70, Some(head), 9), (0, 0), "another thread");
+        assert_eq!(ask(&mut requests, 4, 71, Some(0), 8), (1, 0), "another ring");
+        requests.done((0, 2), 150, 10, Some(u32::MAX)).unwrap();
+        requests.done((0, 3), 150, 10, Some(0)).unwrap();
+        // Done, and not taken; then the first of the two is.
+        assert_eq!(ask(&mut requests, 5, 70, Some(head), 8), (0, 2));
+        assert_eq!(ask(&mut requests, 6, 70, Some(u32::MAX), 8), (0, 2));
+        assert_eq!(ask(&mut requests, 7, 70, Some(0), 9), (0, 0));
+        // A ring that was made anew at the same address.
+        assert_eq!(ask(&mut requests, 8, 70, Some(u32::MAX - 9), 8), (2, 0));
+        // Where the queue cannot be seen, what is done is taken.
+        assert_eq!(ask(&mut requests, 9, 72, None, 8), (3, 0));
+        requests.done((0, 9), 150, 10, None).unwrap();
+        assert_eq!(ask(&mut requests, 10, 72, None, 8), (3, 0));
+    }
+
     #[test]
     fn a_request_is_an_event_from_its_submission_to_its_end() {
         let (address, event) = submitted(&iocb(1, 5, 4096, 8192)).unwrap();
         let mut requests = Requests::default();
-        assert!(requests.asked((7, address), event.unwrap(), (7, 8), 100).is_none());
-        assert!(requests.done((7, 1), 150, 0).is_none() && requests.done((9, address), 150, 0).is_none());
-        let done = requests.done((7, address), 150, 4096).unwrap();
+        assert!(requests.asked((7, address), CONTEXT, event.unwrap(), (7, 8), 100).is_none());
+        assert!(requests.done((7, 1), 150, 0, None).is_none() && requests.done((9, address), 150, 0, None).is_none());
+        let done = requests.done((7, address), 150, 4096, None).unwrap();
         let event = &done.event;
         assert_eq!((event.syscall, event.success(), event.int(Col::Dur)), (Syscall::aio_pwrite, Some(4096), Some(50)));
         assert_eq!((event.int(Col::Fd), event.int(Col::Offset), event.int(Col::Tid)), (Some(5), Some(8192), Some(8)));
@@ -139,7 +256,7 @@ mod tests {
         let mut requests = Requests::default();
         for (opcode, begin) in [(0, 100), (2, 200)] {
             let (address, event) = submitted(&iocb(opcode, 5, 10, 0)).unwrap();
-            let old = requests.asked((7, address), event.unwrap(), (7, 7), begin);
+            let old = requests.asked((7, address), CONTEXT, event.unwrap(), (7, 7), begin);
             assert_eq!(old.map(|old| (old.entry, old.event.int(Col::Ret))), (begin == 200).then_some((100, None)));
         }
         assert_eq!(requests.rest()[0].event.syscall, Syscall::aio_fsync);

@@ -26,6 +26,18 @@ pub struct Rings {
     pub fd: i16,
     /// Offset in `struct io_kiocb` of the result of the request (i32), set at its completion.
     pub result: i16,
+    /// Offset in `struct io_kiocb` of the pointer to its ring (`struct io_ring_ctx`).
+    pub ring: i16,
+    /// Offset in `struct io_ring_ctx` of the pointer to the memory that it shares with the program (`struct io_rings`).
+    pub shared: i16,
+    /// Offset in `struct io_rings` of how many requests the program has put into the submission queue (u32).
+    pub queued: i16,
+    /// Offset in `struct io_ring_ctx` of how many of them the kernel has taken from it (u32).
+    pub begun: i16,
+    /// Offset in `struct io_rings` of how many results the program has taken from the completion queue (u32).
+    pub head: i16,
+    /// Offset in `struct io_ring_ctx` of how many results were put into the completion queue (u32).
+    pub tail: i16,
     /// Offset in `struct filename` of the pointer to the text of a path.
     pub text: i16,
     /// Offsets in the data of a read or write: file offset (i64), length (u32).
@@ -116,6 +128,12 @@ impl Rings {
             flags: btf.offset("io_kiocb.flags")?,
             fd: btf.offset("io_kiocb.cqe.fd")?,
             result: btf.offset("io_kiocb.cqe.res")?,
+            ring: btf.offset("io_kiocb.ctx")?,
+            shared: btf.offset("io_ring_ctx.rings")?,
+            queued: btf.offset("io_rings.sq.tail")?,
+            begun: btf.offset("io_ring_ctx.cached_sq_head")?,
+            head: btf.offset("io_rings.cq.head")?,
+            tail: btf.offset("io_ring_ctx.cached_cq_tail")?,
             text: btf.offset("filename.name")?,
             rw: (command("io_rw.kiocb.ki_pos", 8)?, command("io_rw.len", 4)?),
             sync: command("io_sync.flags", 4)?,

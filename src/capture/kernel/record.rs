@@ -117,10 +117,12 @@ pub mod flag {
     /// Not a call: a process came into the scope (a newcomer). Arguments: ids of its parent, user and group, number of its mount
     /// namespace; the first string is its name.
     pub const JOINED: u16 = 512;
-    /// Not a call: a request was submitted to io_uring. Arguments: its address, opcode, descriptor and flags; the data behind the
-    /// pointer are those of its opcode.
+    /// Not a call: a request was submitted to io_uring. Arguments: its address, opcode, descriptor, flags (and in the upper
+    /// half the number of requests queued behind it), address of its ring, number of results that the program has taken from that;
+    /// the data behind the pointer are those of its opcode.
     pub const ASKED: u16 = 1024;
-    /// Not a call: a request of io_uring has completed; the argument is its address, RET its result.
+    /// Not a call: a request of io_uring has completed; the arguments are its address and the number of results that its ring has
+    /// had, RET its result.
     pub const DONE: u16 = 2048;
     /// Not a call: a page fault mapped pages of a file. Arguments: numbers of the first and the last page.
     pub const FAULT: u16 = 4096;

@@ -8,6 +8,7 @@ use super::newcomers::ours;
 use super::parts::{about, blank, frame, read_kernel, reserve, scratch, send, submit};
 use super::program::tail;
 use crate::capture::decode::uring::{COMMAND, Rings};
+use crate::capture::kernel::asm::Alu::Sub;
 use crate::capture::kernel::asm::Helper;
 use crate::capture::kernel::asm::If::{Eq, Gt, SignedLt};
 use crate::capture::kernel::asm::Reg::{R0, R1, R2, R3, R6, R7, R8, R9, R10};
@@ -122,7 +123,8 @@ fn ask(k: &Layout, rings: &Rings) -> Code {
     a.finish()
 }
 
-/// Fills the record at R8 with address, opcode, descriptor and flags of the request at R6; R7 is the task.
+/// Fills the record at R8 with address, opcode, descriptor and flags of the request at R6, and with the address of its ring, how
+/// many requests are queued behind it there and how many results the program has taken from it; R7 is the task.
 fn asked(a: &mut Asm, k: &Layout, rings: &Rings) {
     about(a, k, R7, flag::ASKED);
     a.store(DW, R8, at::ARGS, R6);
@@ -132,6 +134,15 @@ fn asked(a: &mut Asm, k: &Layout, rings: &Rings) {
     a.store(DW, R8, at::ARGS + 16, R1);
     a.load(W, R1, R6, rings.flags);
     a.store(DW, R8, at::ARGS + 24, R1);
+    a.load(DW, R1, R6, rings.ring);
+    a.store(DW, R8, at::ARGS + 32, R1);
+    a.load(DW, R2, R1, rings.shared);
+    a.load(W, R3, R2, rings.queued);
+    a.load(W, R1, R1, rings.begun);
+    a.alu(Sub, R3, R1);
+    a.store(W, R8, at::ARGS + 28, R3);
+    a.load(W, R2, R2, rings.head);
+    a.store(DW, R8, at::ARGS + 40, R2);
 }
 
 /// Copies the opcode's own data of the request at R6 (64 bytes) behind R9 bytes of the variable part of the record at R8.
@@ -145,7 +156,8 @@ fn command(a: &mut Asm) {
     a.call(Helper::ReadKernel);
 }
 
-/// The program at the completion of a request (its second argument): reports its result and file. Further results of one
+/// The program at the completion of a request (its second argument): reports its result, its file, and how many results its ring
+/// has by then. Further results of one
 /// request (multishot) come with a null request and are ignored.
 fn done_with(k: &Layout, rings: &Rings) -> Code {
     let mut a = Asm::default();
@@ -162,6 +174,17 @@ fn done_with(k: &Layout, rings: &Rings) -> Code {
     read_kernel(&mut a, frame::POINTER, 4);
     a.load(DW, R1, R10, frame::POINTER);
     a.store(DW, R8, at::RET, R1);
+    for (at, size) in [(rings.ring, 8), (rings.tail, 4)] {
+        match size {
+            8 => a.mov(R3, R6),
+            _ => a.load(DW, R3, R10, frame::POINTER),
+        }
+        a.add(R3, i32::from(at));
+        a.store(DW, R10, frame::POINTER, 0);
+        read_kernel(&mut a, frame::POINTER, size);
+    }
+    a.load(DW, R1, R10, frame::POINTER);
+    a.store(DW, R8, at::ARGS + 8, R1);
     a.mov(R3, R6);
     a.add(R3, i32::from(rings.file));
     word(&mut a, k);
