@@ -7,7 +7,7 @@ use super::values;
 use crate::amount::typed;
 use crate::init::Map;
 use crate::predict::{self, Cell, Prediction, Rounds, Source};
-use crate::replay::{self, Engine, Order, Pace, Seccomp};
+use crate::replay::{self, Async, Engine, Order, Pace, Seccomp};
 use crate::schema::Dataset;
 use crate::schema::dataset::Kind;
 use anyhow::{Context, Result, ensure};
@@ -85,6 +85,9 @@ pub struct Manner {
     /// When ops are issued (fio: replay_no_stall, thinktime)
     #[arg(long, default_value = "asap", value_name = "PACE", value_parser = values::word(Pace::ALL, Pace::name, Pace::doc))]
     pace: Pace,
+    /// How requests of io_submit and io_uring are issued (fio: ioengine, iodepth); with --order strict or thread always as calls
+    #[arg(long = "async", default_value = "native", value_name = "WAY", value_parser = values::word(Async::ALL, Async::name, Async::doc))]
+    asynchrony: Async,
     /// What issues them (fio: ioengine)
     #[arg(long, default_value = "sys", value_name = "ENGINE", value_parser = values::word(Engine::ALL, Engine::name, Engine::doc))]
     engine: Engine,
@@ -165,6 +168,7 @@ impl Manner {
             order: self.order,
             min_match: self.min_match,
             delay: self.delay,
+            asynchrony: self.asynchrony,
             seccomp: self.seccomp,
             conditions: replay::Conditions { drop_caches, sync_before, user, nice, limits },
             ..replay::Options::new(workload, root, out)

@@ -127,7 +127,7 @@ impl Function for Numbered {
     }
 
     fn ascends(&self) -> &'static [&'static str] {
-        &["pos", ADDED[0]]
+        &["pos", OP_ID]
     }
 
     fn start(&self, input: &Schema, output: SchemaRef) -> Result<Box<dyn Running>> {

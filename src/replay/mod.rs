@@ -80,6 +80,16 @@ words! {
 }
 
 words! {
+    /// How the requests that a program handed over by io_submit(2) or io_uring(7) are issued.
+    #[derive(serde::Serialize, serde::Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    Async {
+        Native "native" "handed over in the same way, with the captured depth: as requests of io_submit and of a restricted ring";
+        Serial "serial" "as calls, each of which is waited for";
+    }
+}
+
+words! {
     /// Whether the seccomp filter is installed in the sandbox. Only a measurement of its cost runs without it.
     #[derive(serde::Serialize, serde::Deserialize)]
     #[serde(rename_all = "lowercase")]
@@ -123,6 +133,8 @@ pub struct Options {
     pub dirty: bool,
     /// Seed of artificial delays before ops, to test that an order holds; `None` for no delays.
     pub delay: Option<u64>,
+    /// How requests are issued.
+    pub asynchrony: Async,
     /// Whether the seccomp filter is installed in the sandbox.
     pub seccomp: Seccomp,
     /// Mappings (captured directories on other file systems, `--map`) that the root must have been made with. The root's
@@ -149,6 +161,7 @@ impl Options {
             min_match: 99.0,
             dirty: false,
             delay: None,
+            asynchrony: Async::Native,
             seccomp: Seccomp::On,
             maps: Vec::new(),
             conditions: Conditions::default(),
@@ -168,7 +181,7 @@ impl Options {
         json!({
             "root": self.root.display().to_string(), "processes": self.processes, "threads": self.threads,
             "engine": self.engine, "pace": self.pace, "speed": self.speed, "order": self.order,
-            "min_match": self.min_match, "dirty": self.dirty, "delay": self.delay, "seccomp": self.seccomp,
+            "min_match": self.min_match, "dirty": self.dirty, "delay": self.delay, "async": self.asynchrony, "seccomp": self.seccomp,
             "conditions": self.conditions.to_json(),
         })
     }
@@ -225,6 +238,7 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
         threads: options.threads,
         ofds: ofds(&workload)?,
         delay: options.delay,
+        asynchrony: options.asynchrony,
         seccomp: options.seccomp,
         house: sandbox::House::new(parts.as_deref(), &captured, user, data),
         conditions: options.conditions.clone(),

@@ -195,7 +195,11 @@ impl Supervisor<'_> {
             let spent = &board.slot(worker).spent;
             (did.waited, did.starved, did.cpu) = (spent.waited.load(SeqCst), spent.starved.load(SeqCst), spent.cpu.load(SeqCst));
             replayed.stalls += spent.stalls.load(SeqCst);
+            let depths = [&spent.depth_captured, &spent.depth_replayed].map(|sum| sum.load(SeqCst));
+            replayed.requests.add(spent.requests.load(SeqCst), depths);
         }
+        let refused = board.head().refused.load(SeqCst);
+        replayed.requests.refused = (refused != 0).then(|| Error::from_raw_os_error(refused).to_string());
         replayed.helpers = Helpers { loaders: board.head().loaders.load(SeqCst), supervisor: cpu };
         results.finish()?;
         replayed.samples = samples?;

@@ -37,6 +37,15 @@ pub enum Replay {
     Drop(&'static str),
 }
 
+/// How a program hands requests over to the kernel, which does them while the program goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interface {
+    /// io_submit(2) and io_getevents(2).
+    Aio,
+    /// A ring of io_uring(7).
+    Uring,
+}
+
 /// A row of the syscall table.
 #[derive(Clone, Copy, Debug)]
 pub struct Def {

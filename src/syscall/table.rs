@@ -1,6 +1,6 @@
 //! The syscall table: one row per syscall, `name (arguments) -> return, instant of the effect => replay`.
 
-use super::{At, Def, Op, Replay, Ret, Role};
+use super::{At, Def, Interface, Op, Replay, Ret, Role};
 
 macro_rules! syscalls {
     ($($name:ident ($($arg:ident),*) -> $ret:ident, $at:ident => $how:ident ($($what:tt)*);)*) => {
@@ -45,6 +45,15 @@ impl Syscall {
     pub const fn is_call(self) -> bool {
         // The others stand at the end.
         (self as u8) < Syscall::joined_cwd as u8
+    }
+
+    /// By which interface a request was handed over; `None` for what is no request.
+    pub const fn interface(self) -> Option<Interface> {
+        match self as u8 {
+            number if number >= Syscall::aio_pread as u8 && number <= Syscall::aio_fdsync as u8 => Some(Interface::Aio),
+            number if number >= Syscall::uring_read as u8 && number <= Syscall::uring_linkat as u8 => Some(Interface::Uring),
+            _ => None,
+        }
     }
 
     /// Operation that the call performs; `None` when it is dropped.
@@ -264,14 +273,14 @@ syscalls! {
     // live captures have them.
     joined_cwd       (Path)                                          -> Status,  Entry  => Model(Joined);
     joined_fd        (Fd, OpenFlags, Arg)                            -> Status,  Entry  => Model(Joined);
-    aio_pread        (Fd, Buf, Count, Offset)                        -> Bytes,   Entry  => Partly(Pread, "a request of io_submit, issued as a call that is waited for: asynchrony and queue depth are lost");
-    aio_pwrite       (Fd, Buf, Count, Offset)                        -> Bytes,   Entry  => Partly(Pwrite, "a request of io_submit, issued as a call that is waited for: asynchrony and queue depth are lost");
-    aio_fsync        (Fd)                                            -> Status,  Entry  => Partly(Fsync, "a request of io_submit, issued as a call that is waited for");
-    aio_fdsync       (Fd)                                            -> Status,  Entry  => Partly(Fdatasync, "a request of io_submit, issued as a call that is waited for");
-    uring_read       (Fd, Buf, Count, Offset)                        -> Bytes,   Entry  => Partly(Pread, "a request of io_uring, issued as a call that is waited for: asynchrony and queue depth are lost");
-    uring_write      (Fd, Buf, Count, Offset)                        -> Bytes,   Entry  => Partly(Pwrite, "a request of io_uring, issued as a call that is waited for: asynchrony and queue depth are lost");
-    uring_fsync      (Fd)                                            -> Status,  Entry  => Partly(Fsync, "a request of io_uring, issued as a call that is waited for");
-    uring_fdatasync  (Fd)                                            -> Status,  Entry  => Partly(Fdatasync, "a request of io_uring, issued as a call that is waited for");
+    aio_pread        (Fd, Buf, Count, Offset)                        -> Bytes,   Entry  => Partly(Pread, "a request of io_submit, handed over in the same way with the captured depth, its vectors as one; a call that is waited for with `--async serial`");
+    aio_pwrite       (Fd, Buf, Count, Offset)                        -> Bytes,   Entry  => Partly(Pwrite, "a request of io_submit, handed over in the same way with the captured depth, its vectors as one; a call that is waited for with `--async serial`");
+    aio_fsync        (Fd)                                            -> Status,  Entry  => Partly(Fsync, "a request of io_submit, handed over in the same way; a call that is waited for with `--async serial`");
+    aio_fdsync       (Fd)                                            -> Status,  Entry  => Partly(Fdatasync, "a request of io_submit, handed over in the same way; a call that is waited for with `--async serial`");
+    uring_read       (Fd, Buf, Count, Offset)                        -> Bytes,   Entry  => Partly(Pread, "a request of io_uring, handed over in the same way with the captured depth, its vectors as one; a call that is waited for with `--async serial`");
+    uring_write      (Fd, Buf, Count, Offset)                        -> Bytes,   Entry  => Partly(Pwrite, "a request of io_uring, handed over in the same way with the captured depth, its vectors as one; a call that is waited for with `--async serial`");
+    uring_fsync      (Fd)                                            -> Status,  Entry  => Partly(Fsync, "a request of io_uring, handed over in the same way; a call that is waited for with `--async serial`");
+    uring_fdatasync  (Fd)                                            -> Status,  Entry  => Partly(Fdatasync, "a request of io_uring, handed over in the same way; a call that is waited for with `--async serial`");
     uring_sync_range (Fd, Offset, Count, Flags)                      -> Status,  Entry  => Partly(SyncFileRange, "a request of io_uring, issued as a call that is waited for");
     uring_fadvise    (Fd, Offset, Count, Flags)                      -> Status,  Entry  => Partly(Fadvise, "a request of io_uring, issued as a call that is waited for");
     uring_fallocate  (Fd, Flags, Offset, Count)                      -> Status,  Entry  => Partly(Fallocate, "a request of io_uring, issued as a call that is waited for");

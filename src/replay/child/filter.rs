@@ -27,6 +27,10 @@ const RUNTIME: &[i64] = &[
     libc::SYS_getrandom, libc::SYS_restart_syscall, libc::SYS_rseq, libc::SYS_set_robust_list, libc::SYS_sched_getaffinity, libc::SYS_poll,
 ];
 
+/// Numbers of the calls by which requests are handed over and their results taken. What they can do is bound where the rings and
+/// contexts are made, before the filter ([`crate::replay::issue::uring`], [`crate::replay::issue::aio`]); no other can be made.
+pub const REQUESTS: &[i64] = &[libc::SYS_io_uring_enter, libc::SYS_io_submit, libc::SYS_io_getevents];
+
 /// BPF instruction: loads the 32-bit word at an offset of `struct seccomp_data`.
 const fn load(offset: u32) -> sock_filter {
     sock_filter { code: (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16, jt: 0, jf: 0, k: offset }
@@ -91,7 +95,7 @@ mod tests {
 
     #[test]
     fn nothing_dangerous_is_allowed() {
-        let allowed: Vec<i64> = ops().chain(RUNTIME.iter().copied()).collect();
+        let allowed: Vec<i64> = ops().chain(RUNTIME.iter().chain(REQUESTS).copied()).collect();
         for number in [
             libc::SYS_execve,
             libc::SYS_fork,
@@ -104,6 +108,8 @@ mod tests {
             libc::SYS_setuid,
             libc::SYS_chroot,
             libc::SYS_io_uring_setup,
+            libc::SYS_io_uring_register,
+            libc::SYS_io_setup,
             libc::SYS_bpf,
             libc::SYS_open_by_handle_at,
             libc::SYS_kill,
@@ -161,6 +167,10 @@ mod tests {
             libc::SYS_chroot,
             libc::SYS_bpf,
             libc::SYS_io_uring_setup,
+            libc::SYS_io_uring_register,
+            libc::SYS_io_uring_enter,
+            libc::SYS_io_setup,
+            libc::SYS_io_submit,
             libc::SYS_open_by_handle_at,
             libc::SYS_memfd_create,
             libc::SYS_userfaultfd,

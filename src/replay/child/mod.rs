@@ -17,14 +17,14 @@ use crate::init::Parts;
 use crate::replay::feed::edges::Edges;
 use crate::replay::feed::pages::Pages;
 use crate::replay::feed::plan::{self, Plan};
-use crate::replay::feed::private;
+use crate::replay::feed::{private, rings};
 use crate::replay::issue::sys::Shared;
 use crate::replay::shared::board::{Board, Shape};
 use crate::replay::shared::clock::now;
 use crate::replay::shared::record::{self, DONE, ERROR, LOST};
 use crate::replay::shared::ticks::{Clock, Mark};
 use crate::replay::shared::{futex, memory};
-use crate::replay::{Engine, Order, Pace, Seccomp};
+use crate::replay::{Async, Engine, Order, Pace, Seccomp};
 use crate::{stdio, text};
 use anyhow::{Context, Result, bail, ensure};
 use conditions::Conditions;
@@ -95,6 +95,8 @@ pub struct Task {
     pub ofds: usize,
     /// Seed of artificial delays before ops; `None` for no delays.
     pub delay: Option<u64>,
+    /// How requests are issued.
+    pub asynchrony: Async,
     /// Whether the seccomp filter is installed.
     pub seccomp: Seccomp,
     /// The sandbox to be entered: directories, mount points, user, data.
@@ -193,6 +195,10 @@ fn lead(task: &Task, tables: Tables, trees: Vec<OwnedFd>, board: File, pipe: &Fi
         Engine::Sys => private::alone(&pages.columns(&private::COLUMNS)?, task.ofds, &plan)?,
         Engine::Null => Vec::new(),
     };
+    let wants = match (task.asynchrony, task.engine, task.order) {
+        (Async::Native, Engine::Sys, Order::Resource) => rings::wants(&pages.columns(&rings::COLUMNS)?, &plan)?,
+        _ => Vec::new(),
+    };
     let mut links = match task.order {
         Order::Resource => {
             let hands = plan.hands.iter().enumerate().flat_map(|(worker, hand)| hand.iter().map(move |lane| (lane, worker)));
@@ -216,7 +222,8 @@ fn lead(task: &Task, tables: Tables, trees: Vec<OwnedFd>, board: File, pipe: &Fi
     }
 
     let clock = Clock::new(task.pace, mark);
-    let setting = Setting { task, board: &board, plan: &plan, alone: &alone, clock, shared: shared.as_ref(), pipe };
+    let (plan, alone, wants) = (&plan, &alone, &wants);
+    let setting = Setting { task, board: &board, plan, alone, wants, clock, shared: shared.as_ref(), pipe };
     let mut processes = Vec::new();
     for process in 0..plan.processes {
         let leader = std::process::id();

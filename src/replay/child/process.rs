@@ -6,8 +6,11 @@ use crate::replay::feed::edges::Edges;
 use crate::replay::feed::load::Loader;
 use crate::replay::feed::pages::Pages;
 use crate::replay::feed::plan::Plan;
+use crate::replay::feed::rings::Wants;
 use crate::replay::issue::engine::{Delayed, Issue, Null};
+use crate::replay::issue::flight::{Flight, PLACES, Ports};
 use crate::replay::issue::pace::{Pacer, Scale, Sleeper};
+use crate::replay::issue::port::Port;
 use crate::replay::issue::sys::{Shared, Sys};
 use crate::replay::issue::worker::Worker;
 use crate::replay::shared::board::Board;
@@ -18,6 +21,7 @@ use crate::replay::shared::order::{self, Counter, Free, Resource, Strict};
 use crate::replay::shared::record::{self, ERROR, LOST};
 use crate::replay::shared::ticks::Clock;
 use crate::replay::{Order, Pace, Seccomp};
+use crate::syscall::Interface;
 use crate::{stdio, text};
 use anyhow::{Context, Result, anyhow};
 use std::fs::File;
@@ -36,6 +40,8 @@ pub struct Setting<'a> {
     pub plan: &'a Plan,
     /// For each worker, whether no other worker uses its open file descriptions; empty with engine `null`.
     pub alone: &'a [bool],
+    /// For each worker, what it needs to hand requests over; `None` for one that makes calls only.
+    pub wants: &'a [Option<Wants>],
     /// The clock by which calls are timed.
     pub clock: Clock,
     /// Buffers and the table of descriptors; `None` with engine `null`.
@@ -66,7 +72,7 @@ impl Setting<'_> {
         };
         let workers = self.plan.workers(process);
         self.board.populate(workers.clone());
-        let (loader, feeds) = Loader::new(self.board, pages, links, scale, workers, &self.plan.hands);
+        let (loader, feeds) = Loader::new(self.board, pages, links, scale, workers, &self.plan.hands, self.wants);
         let seed = self.task.delay;
         let worked = match self.shared {
             None => self.stage(feeds, loader, |_| Ok(Delayed { engine: Null, seed })),
@@ -115,7 +121,7 @@ impl Setting<'_> {
             ready.wait();
             // All threads have started. From here on only the calls that the filter allows are possible.
             if self.task.seccomp == Seccomp::On {
-                filter::install(&[])?;
+                filter::install(if self.wants.iter().any(Option::is_some) { filter::REQUESTS } else { &[] })?;
             }
             self.board.head().ready.fetch_add(1, SeqCst);
             futex::wake(&self.board.head().ready);
@@ -153,18 +159,48 @@ impl Setting<'_> {
             pace @ (Pace::Realtime | Pace::Think | Pace::App) => Some(Pacer::new(Sleeper::measure(), pace, lanes)),
         };
         let (turn, spins) = (&self.board.head().turn, order::spins(counters.len()));
-        let order = if counters.len() == 1 { Order::Thread } else { self.task.order };
+        let wants = self.wants.get(worker).and_then(Option::as_ref);
+        let flight = match wants.map(|wants| self.flight(wants, lanes)).transpose() {
+            Ok(flight) => flight,
+            Err(error) => self.give_up(&error),
+        };
+        // Without requests nothing holds back the ops of a single worker.
+        let order = if counters.len() == 1 && flight.is_none() { Order::Thread } else { self.task.order };
         match order {
-            Order::Resource => self.issue(feed, engine, Resource { counters, worker, spins }, pacer, ready),
-            Order::Strict => self.issue(feed, engine, Strict { turn, counters, worker, spins }, pacer, ready),
-            Order::Thread => self.issue(feed, engine, Free, pacer, ready),
+            Order::Resource => self.issue(feed, engine, Resource { counters, worker, spins }, pacer, flight, ready),
+            Order::Strict => self.issue(feed, engine, Strict { turn, counters, worker, spins }, pacer, None, ready),
+            Order::Thread => self.issue(feed, engine, Free, pacer, None, ready),
         }
     }
 
+    /// Makes rings and contexts for the requests of a worker with this many lanes, in its thread and before the filter. What the
+    /// kernel refuses is noted on the board: such requests are made as calls.
+    fn flight(&self, wants: &Wants, lanes: usize) -> Result<Flight<'_>> {
+        let made = [Interface::Aio, Interface::Uring].map(|interface| {
+            let want = &wants.ports[interface as usize];
+            if want.codes.is_empty() {
+                return None;
+            }
+            let made = Port::new(interface, want.depth.clamp(1, PLACES), &want.codes);
+            let refused = |error: &std::io::Error| error.raw_os_error().unwrap_or(libc::EOPNOTSUPP);
+            made.inspect_err(|error| self.board.head().refused.store(refused(error), SeqCst)).ok()
+        });
+        let ports = Ports { ports: made, rings: wants.rings.len(), lanes, largest: wants.largest };
+        Flight::new(ports, self.board.blocks()).context("no memory for requests")
+    }
+
     /// Issues the ops of one worker; if it panics, others are told not to wait for it.
-    fn issue<E: Issue, O: order::Order>(&self, feed: Feed, engine: E, order: O, pacer: Option<Pacer>, ready: &Barrier) {
+    fn issue<'s, E: Issue, O: order::Order>(
+        &'s self,
+        feed: Feed,
+        engine: E,
+        order: O,
+        pacer: Option<Pacer>,
+        flight: Option<Flight<'s>>,
+        ready: &Barrier,
+    ) {
         let name = feed.worker;
-        let mut worker = Worker::new(self.board, feed, engine, order, pacer, self.clock);
+        let mut worker = Worker::new(self.board, feed, engine, order, pacer, self.clock).with(flight);
         ready.wait();
         let start = self.wait_for_start();
         // Waits for the exact start, also with pace asap: no worker begins earlier because it was woken first.

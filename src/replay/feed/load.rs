@@ -5,12 +5,13 @@
 //! ops is written to a result block of the board (shared memory) at the same time.
 
 use super::edges::{Edges, Span};
-use super::pages::{Pages, Row};
+use super::pages::{Asks, Pages, Row};
 use super::plan::Lane;
+use super::rings::Wants;
 use crate::replay::Pace;
 use crate::replay::issue::pace::Scale;
 use crate::replay::shared::board::Board;
-use crate::replay::shared::call::{Batch, Feed};
+use crate::replay::shared::call::{Ask, Batch, Feed};
 use crate::replay::shared::clock::now;
 use crate::replay::shared::order::Wait;
 use crate::replay::shared::record::UNKNOWN;
@@ -54,6 +55,28 @@ struct Queue {
     last: i64,
     /// For each other worker, the last of its ops that an op of this worker waits for: earlier ones need no wait any more.
     awaited: HashMap<u32, i64>,
+    /// What its requests need, if it hands any over: then an op may also have to wait for ops of this worker itself.
+    wants: Option<Wants>,
+    /// How many requests of each (lane, ring) pair it was given.
+    handed: Handed,
+    /// Numbers of its lanes.
+    lanes: Vec<i64>,
+}
+
+/// Counts requests by (lane, ring) pair.
+#[derive(Default)]
+struct Handed(Vec<i64>);
+
+impl Handed {
+    /// How many requests of this pair came before this one.
+    fn next(&mut self, ring: u16) -> i64 {
+        let at = usize::from(ring);
+        if self.0.len() <= at {
+            self.0.resize(at + 1, 0);
+        }
+        self.0[at] += 1;
+        self.0[at] - 1
+    }
 }
 
 /// The loader of a process: decodes ops and fills the batches of all its workers.
@@ -71,7 +94,7 @@ pub struct Loader<'a> {
 
 impl<'a> Loader<'a> {
     /// Makes a loader for these workers of the plan's `hands`, and a feed for each. Without `edges` no op waits; without a
-    /// `scale` no op has a due time.
+    /// `scale` no op has a due time; `wants` has what workers need that hand requests over.
     pub fn new(
         board: &'a Board,
         pages: &'a mut Pages,
@@ -79,6 +102,7 @@ impl<'a> Loader<'a> {
         scale: Option<Scale>,
         workers: Range<usize>,
         hands: &[Vec<Lane>],
+        wants: &[Option<Wants>],
     ) -> (Loader<'a>, Vec<Feed>) {
         // Sized by the workers of all processes, which share the memory.
         let ring = ring(board.workers());
@@ -95,7 +119,16 @@ impl<'a> Loader<'a> {
                 edges: Span { row: lane.first_edge, end: lane.first_edge + lane.edges },
                 before: None,
             });
-            queues.push(Queue { cursors: cursors.collect(), heads, full: Some(sender), last: -1, awaited: HashMap::new() });
+            queues.push(Queue {
+                cursors: cursors.collect(),
+                heads,
+                full: Some(sender),
+                last: -1,
+                awaited: HashMap::new(),
+                handed: Handed::default(),
+                wants: wants.get(worker).cloned().flatten(),
+                lanes: hand.iter().map(|lane| lane.lane).collect(),
+            });
             feeds.push(Feed { worker, full, used: give_back.clone(), ring });
             for _ in 0..ring {
                 // The channel has room for all batches there are.
@@ -151,40 +184,60 @@ impl<'a> Loader<'a> {
             let limit = queue.heads.peek().map_or(i64::MAX, |Reverse((next, _))| *next);
             let Cursor { row, end, edges, before } = &mut queue.cursors[at];
             let (last, awaited) = (&mut queue.last, &mut queue.awaited);
+            let handed = &mut queue.handed;
+            let (wants, lane) = (queue.wants.as_ref(), queue.lanes[at]);
             let (links, scale) = (&mut self.links, &self.scale);
             let first = batch.ops.len();
-            let (next, seen) = self.pages.fill(*row..*end, limit, &mut batch, |batch, Row { fact, ts, think, timer }| {
-                // In resource and strict order others would wait for ever for an op that comes out of order.
-                ensure!(fact.op_id > *last, "invalid workload: op {} comes after op {last}", fact.op_id);
-                *last = fact.op_id;
-                block.push(&fact);
-                let waits = batch.waits.len();
-                if let Some(links) = links {
-                    links.of(fact.op_id, edges, |after, other, delay| {
-                        let known = awaited.entry(other).or_insert(-1);
-                        let delay = scale.as_ref().map_or(0, |scale| scale.scaled(delay));
-                        let news = other as usize != worker && after > *known;
-                        if news || delay > 0 {
-                            *known = after.max(*known);
-                            batch.waits.push(Wait { after, worker: other, delay });
-                        }
-                    })?;
-                }
-                let (waits, op) = (batch.waits.len() - waits, batch.ops.last_mut().context("the op is there")?);
-                op.waits = u16::try_from(waits).context("an op waits for more workers than there are")?;
-                op.lane = at as u32;
-                if let Some(scale) = scale.as_ref().filter(|scale| scale.pace == Pace::App) {
-                    op.due = think.map_or(UNKNOWN, |think| scale.scaled(think));
-                    batch.timers.push(timer.map_or(UNKNOWN, |timer| scale.scaled(timer)));
-                } else if let Some(scale) = scale {
-                    op.due = scale.due(ts, *before);
-                    if let Some(ts) = ts {
-                        let dur = if fact.captured_dur == UNKNOWN { 0 } else { fact.captured_dur };
-                        *before = Some(ts.saturating_add(dur));
+            let (next, seen) =
+                self.pages.fill(*row..*end, limit, &mut batch, |batch, Row { fact, ts, think, timer, asks }| {
+                    // In resource and strict order others would wait for ever for an op that comes out of order.
+                    ensure!(fact.op_id > *last, "invalid workload: op {} comes after op {last}", fact.op_id);
+                    *last = fact.op_id;
+                    block.push(&fact);
+                    let waits = batch.waits.len();
+                    if let Some(links) = links {
+                        links.of(fact.op_id, edges, |after, other, delay| {
+                            let known = awaited.entry(other).or_insert(-1);
+                            let delay = scale.as_ref().map_or(0, |scale| scale.scaled(delay));
+                            let news = (other as usize != worker || wants.is_some()) && after > *known;
+                            if news || delay > 0 {
+                                *known = after.max(*known);
+                                batch.waits.push(Wait { after, worker: other, delay });
+                            }
+                        })?;
                     }
-                }
-                Ok(())
-            })?;
+                    let waits = batch.waits.len() - waits;
+                    let op = batch.ops.last_mut().context("the op is there")?;
+                    op.waits = u16::try_from(waits).context("an op waits for more workers than there are")?;
+                    op.lane = at as u32;
+                    let position = (batch.ops.len() - 1) as u16;
+                    let mut under_way = false;
+                    if let (Some(asks), Some(wants)) = (asks, wants) {
+                        let ring =
+                            asks.ring.map(|(interface, ring)| (interface, wants.rings.get(&(lane, ring)).copied().unwrap_or(0)));
+                        under_way = ring.is_some_and(|(_, ring)| handed.next(ring) > asks.reaped);
+                        let Asks { reaped, settled, more, .. } = asks;
+                        batch.asks.push(Ask { at: position, ring, reaped, settled, more });
+                    }
+                    let op = batch.ops.last_mut().context("the op is there")?;
+                    if let Some(scale) = scale {
+                        // What is handed over while others are under way follows when the program had taken their results: how long
+                        // that took is the device's.
+                        op.due = match scale.pace {
+                            Pace::Think | Pace::App if under_way => UNKNOWN,
+                            Pace::App => think.map_or(UNKNOWN, |think| scale.scaled(think)),
+                            _ => scale.due(ts, *before),
+                        };
+                        if scale.pace == Pace::App {
+                            batch.timers.push(timer.map_or(UNKNOWN, |timer| scale.scaled(timer)));
+                        }
+                        if let Some(ts) = ts {
+                            let dur = if fact.captured_dur == UNKNOWN { 0 } else { fact.captured_dur };
+                            *before = Some(ts.saturating_add(dur));
+                        }
+                    }
+                    Ok(())
+                })?;
             *row = next;
             ensure!(
                 batch.ops[first].op_id == op_id,

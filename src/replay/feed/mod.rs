@@ -2,6 +2,7 @@
 //!
 //! * `check`: is the workload one that can be replayed?
 //! * `plan`, `private`: which worker runs which lanes, and which worker shares its open file descriptions with no other
+//! * `rings`: what the workers need to hand requests over
 //! * `source`, `pages`, `edges`: tables read a page at a time; `timeline`: when the ops were captured
 //! * `load`: the loader, which fills batches
 
@@ -11,5 +12,6 @@ pub mod load;
 pub mod pages;
 pub mod plan;
 pub mod private;
+pub mod rings;
 pub mod source;
 pub mod timeline;

@@ -5,10 +5,11 @@ use super::source::{Cache, Source};
 use crate::event::Col;
 use crate::fate::Origin;
 use crate::replay::Pace;
+use crate::replay::issue::count::count;
 use crate::replay::issue::sys;
 use crate::replay::shared::call::{Batch, COUNT, NONE, NUMBERS, Packed, TEXTS};
 use crate::replay::shared::record::{Fact, UNKNOWN};
-use crate::syscall::{Op, Syscall};
+use crate::syscall::{Interface, Op, Syscall};
 use crate::text;
 use anyhow::{Context, Result, bail, ensure};
 use arrow::array::{Array, AsArray, DictionaryArray, Int64Array, RecordBatch, StringArray};
@@ -19,6 +20,8 @@ use std::ops::Range;
 const IDS: [&str; 3] = ["op_id", "seq", "lane"];
 const OFDS: [&str; 4] = ["ofd", "ofd2", "dir", "dir2"];
 const WORDS: [&str; 3] = ["op", "syscall", "origin"];
+/// Columns of what an op waits for in a lane with requests.
+const REQUESTS: [&str; 4] = ["ring", "reaped", "settled", "behind"];
 /// Columns of the captured outcome, duration and start.
 const CAPTURED: [Col; 4] = [Col::Ret, Col::Errno, Col::Dur, Col::Ts];
 /// Columns of what its lane did before an op, for pace app.
@@ -66,7 +69,8 @@ struct Page {
     ofds: [Option<Int64Array>; 4],
     captured: [Option<Int64Array>; 4],
     before: [Option<Int64Array>; 2],
-    /// Column of [`Col::Count`]: an op may get a count also when none was captured ([`sys::count`]).
+    requests: [Option<Int64Array>; 4],
+    /// Column of [`Col::Count`]: an op may get a count also when none was captured ([`count`]).
     counts: Option<Int64Array>,
     /// The columns of the other [`NUMBERS`], each with its bit in [`Packed::has`].
     numbers: Vec<(u16, Int64Array)>,
@@ -86,6 +90,21 @@ pub struct Row {
     /// With pace app: how long the lane took before the op, and how long after its last timer it was let go, ns.
     pub think: Option<i64>,
     pub timer: Option<i64>,
+    /// What it waits for in its own lane; `None` in a lane without requests.
+    pub asks: Option<Asks>,
+}
+
+/// What the table of ops says an op waits for in its own lane.
+#[derive(Clone, Copy, Debug)]
+pub struct Asks {
+    /// Of a request the interface by which the program handed it over, and the ring that it went through.
+    pub ring: Option<(Interface, i64)>,
+    /// How many requests must be done.
+    pub reaped: i64,
+    /// All requests up to this op must be done; -1 for none.
+    pub settled: i64,
+    /// Did the program hand over more requests behind it in the same call?
+    pub more: bool,
 }
 
 /// Reader of the table of ops, page by page.
@@ -105,7 +124,8 @@ impl Pages {
         let captured = CAPTURED.iter().filter(|col| !matches!((col, pace), (Col::Ts, Pace::Asap)));
         let numbers = NUMBERS.iter().chain(captured).map(|col| col.name());
         let before = BEFORE.into_iter().filter(|_| pace == Pace::App);
-        let columns: Vec<&str> = IDS.into_iter().chain(OFDS).chain(WORDS).chain(TEXTS).chain(numbers).chain(before).collect();
+        let columns = IDS.into_iter().chain(OFDS).chain(WORDS).chain(TEXTS).chain(REQUESTS).chain(numbers).chain(before);
+        let columns: Vec<&str> = columns.collect();
         Ok(Pages { source: Source::open("ops", file, &columns)?, cache: Cache::new(budget), ofds })
     }
 
@@ -230,6 +250,7 @@ impl Page {
             ofds: collect(OFDS, |name| ints(batch, name))?,
             captured: collect(CAPTURED, |col| ints(batch, col.name()))?,
             before: collect(BEFORE, |name| ints(batch, name))?,
+            requests: collect(REQUESTS, |name| ints(batch, name))?,
             counts: ints(batch, NUMBERS[0].name())?,
             numbers,
             texts: named,
@@ -279,7 +300,7 @@ impl Page {
         let op = self.ops[word(0)?];
         packed.op = op;
         let mut has = 0;
-        if let Some(count) = at(&self.counts, index).or_else(|| sys::count(op, captured)) {
+        if let Some(count) = at(&self.counts, index).or_else(|| count(op, captured)) {
             has |= COUNT;
             batch.number(count);
         }
@@ -298,6 +319,14 @@ impl Page {
         }
         let notes = sys::notes(batch.call(place), captured);
         batch.ops[place].notes = notes;
+        let [ring, reaped, settled, behind] = &self.requests;
+        let syscall = self.syscalls[word(1)?];
+        let asks = at(reaped, index).map(|reaped| Asks {
+            ring: syscall.interface().zip(at(ring, index)),
+            reaped,
+            settled: at(settled, index).unwrap_or(-1),
+            more: at(behind, index).is_some_and(|behind| behind > 0),
+        });
         let fact = Fact {
             op_id,
             seq,
@@ -305,12 +334,12 @@ impl Page {
             captured,
             captured_dur: at(dur, index).unwrap_or(UNKNOWN),
             lane,
-            syscall: self.syscalls[word(1)?] as u8,
+            syscall: syscall as u8,
             op: op as u8,
             origin: self.origins[word(2)?] as u8,
             notes,
         };
         let [think, timer] = self.before.each_ref().map(|column| at(column, index));
-        Ok(Row { fact, ts: at(ts, index), think, timer })
+        Ok(Row { fact, ts: at(ts, index), think, timer, asks })
     }
 }

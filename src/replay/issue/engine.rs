@@ -1,5 +1,6 @@
 //! Engines, which issue ops: by real syscalls ([`super::sys`]) or not at all ([`Null`]).
 
+use super::port::Request;
 use crate::dice::mix;
 use crate::replay::shared::call::Call;
 use crate::replay::shared::record::UNKNOWN;
@@ -12,6 +13,11 @@ pub trait Issue {
 
     /// Issues the call and returns its outcome: the kernel's return value, `-errno` for a failure.
     fn issue(&mut self, call: Call<'_>) -> i64;
+
+    /// The request that does what the prepared call would do; `None` when it has to be a call.
+    fn request(&self, _call: Call<'_>) -> Option<Request> {
+        None
+    }
 
     /// Records the effect of the call in the engine's state: a new descriptor, a closed one, another working directory.
     fn settle(&mut self, call: Call<'_>, ret: i64);
@@ -78,6 +84,10 @@ impl<E: Issue> Issue for Delayed<E> {
     #[inline(always)]
     fn issue(&mut self, call: Call<'_>) -> i64 {
         self.engine.issue(call)
+    }
+
+    fn request(&self, call: Call<'_>) -> Option<Request> {
+        self.engine.request(call)
     }
 
     #[inline(always)]

@@ -1,8 +1,14 @@
 //! Workers (replay threads) and engines: each worker waits for an op's time and turn, and its engine issues it.
 
+mod aio;
+pub mod count;
 pub mod data;
 pub mod engine;
+pub mod flight;
+mod overlap;
 pub mod pace;
+pub mod port;
 pub mod structs;
 pub mod sys;
+mod uring;
 pub mod worker;

@@ -6,6 +6,7 @@
 
 use super::data::{Cursor, Source};
 use super::engine::{Issue, Refusal};
+use super::port::{Code, Request};
 use super::structs::{ACCESS_LIST, access_list, flock, lock_command, timespec};
 use crate::event::{AT_FDCWD, Col};
 use crate::init::Data;
@@ -20,19 +21,13 @@ use std::io::Result;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::Ordering;
 
-/// Bytes asked for by a read whose count was not captured and that returned 0 or failed.
-const READ_DEFAULT: i64 = 64 << 10;
-/// Bytes asked for by a write whose count was not captured and that failed.
-const WRITE_DEFAULT: i64 = 4 << 10;
-/// Buffer size, bytes, of a getdents whose size was not captured: what the C library uses.
-const DENTS_DEFAULT: i64 = 32 << 10;
-/// Buffer size, bytes, of readlink and getcwd when it was not captured.
-const NAME_DEFAULT: i64 = 4096;
 /// Size of a worker's own buffer, bytes; calls with larger counts use the one that all workers share.
 const BUFFER: usize = 1 << 20;
 /// Largest mapping, bytes, that is issued with MAP_POPULATE. A private writable one is copied into memory of the replay, for
 /// each worker.
 const POPULATE_MAX: i64 = 16 << 20;
+/// Most bytes that a request moves: what the kernel moves in one call (MAX_RW_COUNT, read(2)).
+const MOST: usize = 0x7fff_f000;
 const IOV_MAX: usize = flag::IOV_MAX as usize;
 
 /// What the workers of all processes share: descriptors, buffers, the tree.
@@ -209,30 +204,6 @@ impl<'a> Sys<'a> {
             done += length;
         }
     }
-}
-
-/// Byte count of a call captured without one, derived from its return value; `None` for calls that have no buffer or data.
-pub fn count(op: Op, captured: i64) -> Option<i64> {
-    let default = match op {
-        Op::Read | Op::Readv | Op::Pread | Op::Preadv | Op::Preadv2 | Op::CopyFileRange | Op::Sendfile | Op::Readahead => {
-            READ_DEFAULT
-        }
-        Op::Getdents | Op::Getdents64 => DENTS_DEFAULT,
-        Op::Write | Op::Writev | Op::Pwrite | Op::Pwritev | Op::Pwritev2 => WRITE_DEFAULT,
-        Op::Readlink | Op::Readlinkat | Op::Getcwd => NAME_DEFAULT,
-        Op::Getxattr | Op::Lgetxattr | Op::Fgetxattr | Op::Listxattr | Op::Llistxattr | Op::Flistxattr => READ_DEFAULT,
-        Op::Mmap | Op::Setxattr | Op::Lsetxattr | Op::Fsetxattr => 0,
-        _ => return None,
-    };
-    let bytes = Some(captured).filter(|ret| *ret >= 0);
-    let done = match op {
-        // Their return value is not the size of the buffer that they were given.
-        Op::Getdents | Op::Getdents64 | Op::Readlink | Op::Readlinkat | Op::Getcwd | Op::Mmap => None,
-        // A write that returned 0 had asked for 0 bytes; a read that returned 0 had asked for more.
-        Op::Write | Op::Writev | Op::Pwrite | Op::Pwritev | Op::Pwritev2 => bytes,
-        _ => bytes.filter(|bytes| *bytes > 0),
-    };
-    Some(done.unwrap_or(default))
 }
 
 /// Mode (or protection of mmap) as captured, or the most likely one when it was not.
@@ -447,6 +418,20 @@ impl Issue for Sys<'_> {
             // The loader refuses them: only the model knows these.
             Op::Splice | Op::Dup | Op::CloseRange | Op::Umask | Op::Chroot | Op::Fork | Op::Exec | Op::Exit | Op::ExitGroup | Op::Joined | Op::Unshare | Op::Setns | Op::Special => -i64::from(libc::ENOSYS),
         }
+    }
+
+    fn request(&self, call: Call<'_>) -> Option<Request> {
+        let (code, fd) = (Code::of(call.op)?, self.fd(call));
+        // Those who have many in flight give each a buffer to read into, unless it reads more than that holds.
+        let address = match code {
+            Code::Read => self.shared.sink.start(),
+            Code::Write => self.from,
+            Code::Fsync | Code::Fdatasync => {
+                return Some(Request { code, fd, address: std::ptr::null_mut(), length: 0, offset: 0 });
+            }
+        };
+        let length = u32::try_from(self.count).ok().filter(|length| *length as usize <= MOST)?;
+        Some(Request { code, fd, address, length, offset: call.arg(Col::Offset) })
     }
 
     #[inline(always)]

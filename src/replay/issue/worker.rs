@@ -2,6 +2,7 @@
 //! memory). Between two calls nothing is allocated, hashed, locked or formatted.
 
 use super::engine::{Issue, Refusal};
+use super::flight::Flight;
 use super::pace::Pacer;
 use crate::replay::Pace;
 use crate::replay::shared::board::{Block, Board};
@@ -15,17 +16,19 @@ use std::sync::mpsc::TryRecvError;
 
 /// A replay thread, which issues the ops of one or more lanes (captured threads) with an engine `E` in an order `O`.
 pub struct Worker<'a, E, O> {
-    board: &'a Board,
-    feed: Feed,
-    engine: E,
-    order: O,
+    pub(super) board: &'a Board,
+    pub(super) feed: Feed,
+    pub(super) engine: E,
+    pub(super) order: O,
     pacer: Option<Pacer>,
-    clock: Clock,
+    pub(super) clock: Clock,
+    /// The requests in flight, of a worker that hands over any.
+    flight: Option<Flight<'a>>,
     /// Used batches that were not returned to the loader yet.
     #[expect(clippy::vec_box, reason = "the boxes themselves go round between loader and worker")]
     kept: Vec<Box<Batch>>,
-    start: i64,
-    waited: i64,
+    pub(super) start: i64,
+    pub(super) waited: i64,
     starved: i64,
 }
 
@@ -34,7 +37,12 @@ impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
     /// order allows.
     pub fn new(board: &'a Board, feed: Feed, engine: E, order: O, pacer: Option<Pacer>, clock: Clock) -> Worker<'a, E, O> {
         let kept = Vec::with_capacity(feed.ring);
-        Worker { board, feed, engine, order, pacer, clock, kept, start: 0, waited: 0, starved: 0 }
+        Worker { board, feed, engine, order, pacer, clock, flight: None, kept, start: 0, waited: 0, starved: 0 }
+    }
+
+    /// The same worker, which hands requests over.
+    pub fn with(self, flight: Option<Flight<'a>>) -> Worker<'a, E, O> {
+        Worker { flight, ..self }
     }
 
     /// Issues every op of the worker; `start` is the start of the replay on CLOCK_MONOTONIC, ns.
@@ -42,25 +50,38 @@ impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
         self.start = start;
         let cpu = clock(libc::CLOCK_THREAD_CPUTIME_ID);
         let worker = self.feed.worker;
+        if let Some(pacer) = &mut self.pacer {
+            pacer.start(start);
+        }
         while let Some(batch) = self.next() {
-            let block = self.board.to_write(worker);
-            match self.pacer.take() {
-                None => self.issue(&batch, block),
-                Some(mut pacer) => {
-                    pacer.start(start);
-                    match pacer.pace {
-                        Pace::App => self.caused(&batch, block, &mut pacer),
-                        _ => self.paced(&batch, block, &mut pacer),
+            match (self.flight.take(), self.pacer.take()) {
+                (None, pacer) => {
+                    let block = self.board.to_write(worker);
+                    match pacer {
+                        None => self.issue(&batch, block),
+                        Some(mut pacer) => {
+                            match pacer.pace {
+                                Pace::App => self.caused(&batch, block, &mut pacer),
+                                _ => self.paced(&batch, block, &mut pacer),
+                            }
+                            self.pacer = Some(pacer);
+                        }
                     }
-                    self.pacer = Some(pacer);
+                    self.board.written(worker);
+                }
+                (Some(mut flight), mut pacer) => {
+                    self.overlap(&batch, &mut flight, &mut pacer);
+                    (self.flight, self.pacer) = (Some(flight), pacer);
                 }
             }
-            self.board.written(worker);
             self.spent(clock(libc::CLOCK_THREAD_CPUTIME_ID) - cpu);
             self.kept.push(batch);
             if self.kept.len() >= self.feed.ring / 2 {
                 self.give_back();
             }
+        }
+        if let Some(mut flight) = self.flight.take() {
+            self.land(&mut flight);
         }
     }
 
@@ -85,11 +106,24 @@ impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
             Err(TryRecvError::Empty) => {
                 self.give_back();
                 let since = now();
-                let batch = self.feed.full.recv().ok();
+                let batch = self.flying().or_else(|| self.feed.full.recv().ok());
                 self.starved += now() - since;
                 batch
             }
         }
+    }
+
+    /// The next batch, if it comes while requests are in flight: their results are taken meanwhile. The loader may wait for that:
+    /// a result block is read when all its ops are done.
+    fn flying(&mut self) -> Option<Box<Batch>> {
+        let mut flight = self.flight.take()?;
+        let mut batch = None;
+        while batch.is_none() && flight.flying() > 0 {
+            self.wait(&mut flight, &mut None, Some(Flight::glance()));
+            batch = self.feed.full.try_recv().ok();
+        }
+        self.flight = Some(flight);
+        batch
     }
 
     /// Publishes on the board where the worker's time went so far, ns.
@@ -107,7 +141,7 @@ impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
             batch.prefetch(at);
             block.prefetch(at);
             self.turn(batch, at, &mut waits);
-            self.call::<false>(batch, at, block);
+            self.call::<false>(batch, at, block, batch.ops[at].op_id);
         }
     }
 
@@ -122,7 +156,7 @@ impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
                 block.schedule(at, scheduled);
             }
             self.turn(batch, at, &mut waits);
-            let end = self.call::<false>(batch, at, block);
+            let end = self.call::<false>(batch, at, block, op.op_id);
             pacer.ended(op.lane, end);
         }
     }
@@ -145,7 +179,7 @@ impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
             if scheduled != UNKNOWN {
                 block.schedule(at, scheduled);
             }
-            let end = self.call::<true>(batch, at, block);
+            let end = self.call::<true>(batch, at, block, op.op_id);
             pacer.ended(op.lane, end);
         }
     }
@@ -166,10 +200,10 @@ impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
         }
     }
 
-    /// Issues one op and writes its times and outcome to the block; returns when it ended, ns since the start. With `NOTE` others
-    /// can find out when that was.
+    /// Issues one op and writes its times and outcome to the block; returns when it ended, ns since the start. All ops up to
+    /// `passed` are finished with it. With `NOTE` others can find out when that was.
     #[inline(always)]
-    fn call<const NOTE: bool>(&mut self, batch: &Batch, at: usize, block: &Block) -> i64 {
+    pub(super) fn call<const NOTE: bool>(&mut self, batch: &Batch, at: usize, block: &Block, passed: i64) -> i64 {
         let call = batch.call(at);
         let refusal = self.engine.prepare(call);
         let begin = self.clock.now();
@@ -186,7 +220,7 @@ impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
         if NOTE {
             self.board.slot(self.feed.worker).ends.note(call.op_id, end);
         }
-        self.order.pass(call.op_id);
+        self.order.pass(passed);
         block.stamp(at, begin, end, ret);
         end
     }

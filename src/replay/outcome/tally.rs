@@ -69,6 +69,35 @@ impl Did {
     }
 }
 
+/// The requests of io_submit and io_uring in a replay, and how many of them were in flight at a time.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Requests {
+    /// Number of captured requests that were issued, in whichever way.
+    pub issued: u64,
+    /// Number of those that were handed over as requests; the others were made as calls.
+    pub native: u64,
+    /// Mean number of requests of a thread and ring in flight when one is handed over, that one included, in the capture; `None`
+    /// when none was handed over.
+    pub depth_captured: Option<f64>,
+    /// The same in the replay.
+    pub depth_replayed: Option<f64>,
+    /// Why the kernel gave no ring or context, where it gave none.
+    pub refused: Option<String>,
+}
+
+impl Requests {
+    /// Adds what a worker handed over: the number of requests, and the sums of those in flight then, in the capture and here.
+    pub fn add(&mut self, requests: i64, [captured, replayed]: [i64; 2]) {
+        let native = requests.max(0) as u64;
+        let add = |mean: Option<f64>, sum: i64| {
+            let all = mean.unwrap_or(0.0) * self.native as f64 + sum as f64;
+            (self.native + native > 0).then(|| all / (self.native + native) as f64)
+        };
+        (self.depth_captured, self.depth_replayed) = (add(self.depth_captured, captured), add(self.depth_replayed, replayed));
+        self.native += native;
+    }
+}
+
 /// Processor time of the threads beside the workers during a replay, ns.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Helpers {
@@ -99,6 +128,8 @@ pub struct Replayed {
     pub workers: Vec<Did>,
     /// Processor time of loaders and supervisor.
     pub helpers: Helpers,
+    /// Requests of io_submit and io_uring.
+    pub requests: Requests,
     /// How late ops were against their pace; empty without one.
     pub lags: Lags,
     /// How often a loader waited for the supervisor to free a result block.
@@ -135,6 +166,7 @@ impl Replayed {
         if let Some(hindrance) = Hindrance::of(record) {
             *self.hindered.entry(hindrance).or_default() += 1;
         }
+        self.requests.issued += u64::from(record.syscall().interface().is_some());
         self.unpopulated += u64::from(record.fact.notes & UNPOPULATED != 0);
         self.wall = self.wall.max(record.stamp.end);
         let Some(did) = self.workers.get_mut(record.worker as usize) else { return };

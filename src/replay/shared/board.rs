@@ -16,7 +16,7 @@ use super::record::{Fact, Record, Stamp, UNKNOWN};
 use std::fs::File;
 use std::io::Result;
 use std::ops::Range;
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::*};
+use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU32, AtomicU64, Ordering::*};
 
 /// Result blocks of all workers together, if there are few workers: 32 MiB, which hold the results of some 400,000 ops while
 /// the supervisor is late.
@@ -60,6 +60,8 @@ pub struct Head {
     pub start: AtomicI64,
     /// Processor time of the loaders (threads that decode ops) of all processes since the start, ns.
     pub loaders: AtomicI64,
+    /// The error by which the kernel refused a ring or a context for requests; 0 when it refused none.
+    pub refused: AtomicI32,
     /// Which op's turn it is in strict order; unused in the others.
     pub turn: Turn,
 }
@@ -101,6 +103,12 @@ pub struct Spent {
     pub stalls: AtomicI64,
     /// Processor time of the worker's thread, its calls included, ns.
     pub cpu: AtomicI64,
+    /// Number of requests that the worker handed over.
+    pub requests: AtomicI64,
+    /// Sum over them of how many of their lane and ring the program had in flight when it handed each over, that one included.
+    pub depth_captured: AtomicI64,
+    /// The same of the replay.
+    pub depth_replayed: AtomicI64,
 }
 
 /// A result block: up to [`BATCH`] ops of one worker, what is known of each and what came of it.
@@ -275,6 +283,11 @@ impl Board {
     /// The block whose ops the worker issues now.
     pub fn to_write(&self, worker: usize) -> &Block {
         self.block(worker, self.slot(worker).line.written.load(Relaxed))
+    }
+
+    /// The block that the worker comes to `ahead` blocks after that of [`Board::to_write`]: the loader must have filled it.
+    pub fn to_write_ahead(&self, worker: usize, ahead: u32) -> &Block {
+        self.block(worker, self.slot(worker).line.written.load(Relaxed).wrapping_add(ahead))
     }
 
     /// Hands the block of [`Board::to_write`] from the worker to the supervisor.

@@ -7,7 +7,7 @@ use super::memory;
 use super::order::Wait;
 use super::record::UNKNOWN;
 use crate::event::{AT_FDCWD, Col};
-use crate::syscall::Op;
+use crate::syscall::{Interface, Op};
 use std::ffi::{CStr, c_char};
 use std::ops::Deref;
 use std::sync::mpsc::{Receiver, SyncSender};
@@ -105,6 +105,21 @@ pub struct Packed {
 }
 const _: () = assert!(size_of::<Packed>() == 64, "an op is one cache line");
 
+/// What an op waits for in its own worker, in a lane that hands requests over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// Position of the op in its batch.
+    pub at: u16,
+    /// Of a request by which interface it is handed over, and the number of its (lane, ring) pair in the worker.
+    pub ring: Option<(Interface, u16)>,
+    /// How many requests must be done: of a request those of its lane and ring, of any other op all of its lane.
+    pub reaped: i64,
+    /// All requests of the worker up to this op must be done; -1 for none.
+    pub settled: i64,
+    /// Is it handed over together with those behind it?
+    pub more: bool,
+}
+
 /// Up to [`BATCH`] ops of one worker, in the order of issue, with the numbers and texts they need.
 #[derive(Debug)]
 pub struct Batch {
@@ -114,6 +129,8 @@ pub struct Batch {
     pub waits: Vec<Wait>,
     /// With pace app, for each op how long after the lane's last timer its own one is due, ns; [`UNKNOWN`] without a timer.
     pub timers: Vec<i64>,
+    /// What the ops wait for in their own worker, in the order of the ops; none for most.
+    pub asks: Vec<Ask>,
     numbers: Vec<i64>,
     /// Texts, each ended by NUL.
     arena: Vec<u8>,
@@ -126,6 +143,7 @@ impl Batch {
             ops: Vec::with_capacity(BATCH),
             waits: Vec::new(),
             timers: Vec::new(),
+            asks: Vec::new(),
             numbers: Vec::with_capacity(BATCH * 4),
             arena: Vec::with_capacity(BATCH * 64),
         }
@@ -136,6 +154,7 @@ impl Batch {
         self.ops.clear();
         self.waits.clear();
         self.timers.clear();
+        self.asks.clear();
         self.numbers.clear();
         self.arena.clear();
     }

@@ -29,7 +29,7 @@ impl Pages {
     /// # Errors
     /// When memory is short.
     pub fn new(length: usize) -> Result<Pages> {
-        map(std::ptr::null_mut(), length, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE, -1)
+        map(std::ptr::null_mut(), length, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE, -1, 0)
             .map(|start| Pages { start, length })
     }
 
@@ -39,7 +39,7 @@ impl Pages {
     /// When memory is short.
     pub fn shared(length: usize) -> Result<Pages> {
         let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-        map(std::ptr::null_mut(), length, flags, -1).map(|start| Pages { start, length })
+        map(std::ptr::null_mut(), length, flags, -1, 0).map(|start| Pages { start, length })
     }
 
     /// Maps the first `length` bytes of a memfd, shared with whoever else maps it.
@@ -47,7 +47,16 @@ impl Pages {
     /// # Errors
     /// When memory is short.
     pub fn of(file: &File, length: usize) -> Result<Pages> {
-        map(std::ptr::null_mut(), length, libc::MAP_SHARED, file.as_raw_fd()).map(|start| Pages { start, length })
+        Pages::of_at(file, 0, length)
+    }
+
+    /// Maps `length` bytes from `offset` on of a file that is memory (a memfd, a ring), shared with whoever else maps it.
+    ///
+    /// # Errors
+    /// When memory is short.
+    pub fn of_at(file: &impl AsRawFd, offset: i64, length: usize) -> Result<Pages> {
+        let start = map(std::ptr::null_mut(), length, libc::MAP_SHARED, file.as_raw_fd(), offset)?;
+        Ok(Pages { start, length })
     }
 
     /// [`HUGE`] bytes of addresses that repeat the same [`TILE`] bytes of memory, so that a call of any count has a buffer.
@@ -64,7 +73,7 @@ impl Pages {
         for at in (0..HUGE).step_by(TILE) {
             // SAFETY: the address lies inside the reserved range, of which nothing is in use yet.
             let place = unsafe { pages.start.as_ptr().add(at) };
-            map(place.cast(), TILE, libc::MAP_SHARED | libc::MAP_FIXED, file.as_raw_fd())?;
+            map(place.cast(), TILE, libc::MAP_SHARED | libc::MAP_FIXED, file.as_raw_fd(), 0)?;
         }
         Ok(pages)
     }
@@ -148,9 +157,9 @@ pub fn memory_file(length: usize) -> Result<File> {
     Ok(file)
 }
 
-fn map(place: *mut libc::c_void, length: usize, flags: i32, fd: i32) -> Result<NonNull<u8>> {
+fn map(place: *mut libc::c_void, length: usize, flags: i32, fd: i32, offset: i64) -> Result<NonNull<u8>> {
     // SAFETY: without MAP_FIXED the kernel chooses a free place; with it the caller owns the range.
-    let start = unsafe { libc::mmap(place, length, libc::PROT_READ | libc::PROT_WRITE, flags, fd, 0) };
+    let start = unsafe { libc::mmap(place, length, libc::PROT_READ | libc::PROT_WRITE, flags, fd, offset) };
     if start == libc::MAP_FAILED {
         return Err(Error::last_os_error());
     }

@@ -15,6 +15,7 @@ mod order;
 mod order_programs;
 mod places;
 mod predict;
+mod requests;
 mod rights;
 mod roots;
 mod speed;

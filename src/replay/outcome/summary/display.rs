@@ -6,7 +6,7 @@ use crate::fate::Reason;
 use crate::replay::machine::samples;
 use crate::replay::outcome::compare::TOLERANCES;
 use crate::replay::outcome::flaw::Flaw;
-use crate::replay::outcome::tally::{Lag, STALL};
+use crate::replay::outcome::tally::{Lag, Requests, STALL};
 use crate::text;
 use std::fmt;
 
@@ -23,6 +23,9 @@ impl Summary {
                 f,
                 "  critical    {time:>10}   captured time of calls that wait for each other; {ops}, parallelism {parallelism:.2}"
             )?;
+        }
+        if let Some(requests) = &self.requests {
+            write!(f, "{requests}")?;
         }
         if let Some(lag) = &self.lag {
             write!(f, "{lag}")?;
@@ -160,6 +163,24 @@ impl fmt::Display for Time {
             let numbers = numbers.map_or(String::new(), |numbers| format!(" ({numbers})"));
             writeln!(f, "  {:<14} {}{numbers}", caveat.name(), caveat.doc())
         })
+    }
+}
+
+impl fmt::Display for Requests {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (native, calls) = (self.native, self.issued.saturating_sub(self.native));
+        write!(f, "  requests    {:>10}   handed over", native)?;
+        if let (Some(captured), Some(replayed)) = (self.depth_captured, self.depth_replayed) {
+            write!(f, ": {replayed:.1} in flight on average, {captured:.1} in the capture")?;
+        }
+        match calls {
+            0 => writeln!(f),
+            calls => writeln!(f, "; {} waited for as calls", Things(calls, "other")),
+        }?;
+        match &self.refused {
+            Some(why) => writeln!(f, "  The kernel gave no ring or context for requests: {why}."),
+            None => Ok(()),
+        }
     }
 }
 

@@ -7,11 +7,11 @@ use super::compare::Outcome;
 use super::flaw::{Flaw, Hindrance};
 use super::measure::Figures;
 use super::state;
-use super::tally::{Lag, Replayed, Tally};
+use super::tally::{Lag, Replayed, Requests, Tally};
 use crate::fate::Reason;
 use crate::init::fingerprint;
-use crate::loss::Loss;
 use crate::ledger::{self, Ledger};
+use crate::loss::Loss;
 use crate::os::task_io::TaskIo;
 use crate::replay::machine::Machine;
 use crate::replay::machine::samples;
@@ -105,6 +105,8 @@ pub struct Summary {
     pub wall: i64,
     /// How long the replay should take by its pace, ns; `None` without a pace.
     pub span: Option<i64>,
+    /// Requests of io_submit and io_uring; `None` when the workload has none.
+    pub requests: Option<Requests>,
     /// How late ops were issued against their pace; `None` without one.
     pub lag: Option<Lag>,
     /// How often a loader waited for the supervisor to free a result block.
@@ -291,6 +293,7 @@ impl Summary {
             workers: replayed.workers.len(),
             wall: replayed.wall,
             span,
+            requests: Some(replayed.requests).filter(|requests| requests.issued > 0),
             lag: replayed.lags.summary(),
             stalls: replayed.stalls,
             ops_per_second: all as f64 / (replayed.wall.max(1) as f64 / 1e9),

@@ -42,6 +42,7 @@ const ATTACKS: &[(&str, Attack)] = &[
     ("a directory moved away under its descriptor", moved_directory),
     ("attributes by symlink", attributes),
     ("temporary files and exchanges", exchanges),
+    ("requests through a ring", rings),
 ];
 
 impl Scene {
@@ -93,6 +94,37 @@ fn dots(scene: &mut Scene) {
         scene.work.op(op("openat", -2).set("dir", 0).set("dirfd", 3).raw(&path).flags(O_RDWR | O_TRUNC));
         scene.work.op(op("unlinkat", -2).set("dir", 0).set("dirfd", 3).raw(&path).flags(0));
         scene.work.op(op("openat2", -2).set("dir", 0).set("dirfd", 3).raw(&path).flags(O_RDWR | O_TRUNC));
+    }
+}
+
+/// Everything that a ring could do past the filter: what takes a path is a call, whatever the program did, and the rest acts on
+/// what was opened inside.
+fn rings(scene: &mut Scene) {
+    let host = scene.host.clone();
+    let asked = |row: Row, call: &str| row.set("syscall", call).set("ring", 0).set("reaped", 0);
+    scene.link("/d/out", &host);
+    scene.work.op(op("open", 3).raw("/d/f").flags(O_RDWR).ofd(0));
+    for path in [format!("{host}/file"), format!("/{}{host}/file", "../".repeat(60)), "/d/out/file".into(), "/d/out".into()] {
+        let row = |name: &str| op(name, -2).raw(&path);
+        scene
+            .work
+            .op(asked(row("openat").flags(O_RDWR | O_TRUNC).ofd(1), "uring_openat"))
+            .op(asked(row("openat2").flags(O_RDWR | O_CREAT).set("mode", 0o4777).ofd(1), "uring_openat2"))
+            .op(asked(op("pwrite64", 10).ofd(1).count(10).set("offset", 0), "uring_write"))
+            .op(asked(op("pwrite64", 10).ofd(1).count(10).set("offset", 0), "aio_pwrite"))
+            .op(asked(op("pwrite64", 10).ofd(0).count(10).set("offset", 0).raw(&path), "uring_write"))
+            .op(asked(op("fallocate", 0).ofd(1).count(10).set("offset", 0).flags(0), "uring_fallocate"))
+            .op(asked(op("ftruncate", 0).ofd(1).count(0), "uring_ftruncate"))
+            .op(asked(row("unlinkat").flags(0), "uring_unlinkat"))
+            .op(asked(row("renameat2").raw2("/d/stolen").flags(0), "uring_renameat"))
+            .op(asked(op("renameat2", -2).raw("/d/f").raw2(&path).flags(0), "uring_renameat"))
+            .op(asked(row("linkat").raw2("/d/stolen").flags(AT_SYMLINK_FOLLOW), "uring_linkat"))
+            .op(asked(row("mkdirat").set("mode", 0o777), "uring_mkdirat"))
+            .op(asked(op("symlinkat", -2).raw(&path).raw2("/d"), "uring_symlinkat"))
+            .op(asked(op("close", 0).ofd(1), "uring_close"))
+            // A path from the ring of the program, by a call that was no request, and the other way round.
+            .op(asked(row("truncate").count(0), "uring_read"))
+            .op(asked(row("chmod").set("mode", 0o777), "aio_fsync"));
     }
 }
 
