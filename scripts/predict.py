@@ -1,0 +1,433 @@
+"""How far a replay's time on a device is from the application's own there: captures, runs, replays, one table.
+
+Run by scripts/predict.sh, in a mount namespace of its own. A target is a model device (scripts/model_device.c) with a file system.
+Each pair of an application and a target has as many runs of the application as of the replay, in turns, each on a fresh file
+system that was made without delays and mounted anew, so that nothing of it is cached. The time of the application is that of its
+whole command; the time of the replay is that of its ops. What lay on the captured file system lies on the target
+(`init --map`), the rest of the tree on the machine's own disk.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+IOR = os.environ.get("IOR", "target/release/ioriot")
+HERE = Path(__file__).resolve().parent
+
+# ---- targets ----
+
+DEVICES = {
+    "ssd": "channels=16 read_us=150 write_us=100 flush_us=300 mb_s=800",
+    "fast": "channels=16 read_us=60 write_us=40 flush_us=100 mb_s=2000",
+    "ebs": "channels=16 read_us=1500 write_us=1500 flush_us=1500 mb_s=60",
+    "hdd": "channels=1 read_us=200 write_us=200 seek_us=4000 flush_us=3000 mb_s=120",
+}
+FILE_SYSTEMS = {
+    "ext4": ("mkfs.ext4 -q -E lazy_itable_init=0,lazy_journal_init=0", "noatime"),
+    "xfs": ("mkfs.xfs -q -f", "noatime"),
+    "btrfs": ("mkfs.btrfs -q -f", "noatime"),
+}
+SOURCE = "ssd-ext4"
+TARGETS = ["fast-ext4", "ebs-xfs", "hdd-ext4", "ebs-btrfs"]
+
+# ---- applications ----
+# class, what is made before (a function below and its arguments), the command, and the programs that it needs. {dir} is on
+# the target, {apps} are the programs of scripts/predict_apps.c, {work} is a directory on the machine's own disk.
+
+FIO = "fio --name=job --directory={dir} --size=256m --bs=4k --direct=1 --randrepeat=1 --fallocate=none --create_on_open=0 --eta=never --output=/dev/null "
+PG = "PATH=$(echo /usr/lib/postgresql/*/bin):$PATH; cd /; run() {{ setpriv --reuid=postgres --regid=postgres --clear-groups -- \"$@\"; }}; "
+PGBENCH = PG + "run pg_ctl -s -w -D {dir}/pg -l {dir}/pg.log start && run pgbench -n -h /tmp -p 55432 -c %d -j 2 -t %d postgres; run pg_ctl -s -w -D {dir}/pg stop"
+REDIS = (
+    "redis-server --port 0 --unixsocket /tmp/predict.sock --dir {dir} --appendonly yes --appendfsync always --save '' --logfile /dev/null & "
+    "until redis-cli -s /tmp/predict.sock ping >/dev/null 2>&1; do sleep 0.02; done; "
+    "redis-benchmark -s /tmp/predict.sock -t set -n 2000 -c 4 -d 100 >/dev/null; redis-cli -s /tmp/predict.sock shutdown nosave; wait"
+)
+APPLICATIONS = {
+    "log": ("sync", None, "{apps} log {dir} 800", []),
+    "sqlite-delete": ("sync", ("sql", "delete", 150), "sqlite3 {dir}/db '.read {work}/sql'", ["sqlite3"]),
+    "sqlite-wal": ("sync", ("sql", "wal", 500), "sqlite3 {dir}/db '.read {work}/sql'", ["sqlite3"]),
+    "fio-psync-8": ("sync", ("jobs", 8, 32), FIO + "--ioengine=psync --rw=randread --size=32m --numjobs=8 --thread --number_ios=400", ["fio"]),
+    "fio-libaio-32": ("async", ("jobs", 1, 256), FIO + "--ioengine=libaio --iodepth=32 --rw=randread --number_ios=12000", ["fio"]),
+    "fio-uring-32": ("async", ("jobs", 1, 256), FIO + "--ioengine=io_uring --iodepth=32 --rw=randwrite --number_ios=12000", ["fio"]),
+    "ring-8": ("pipes and futexes", ("data", 64), "{apps} ring {dir} 8 1200", []),
+    "turns": ("pipes and futexes", ("data", 64), "{apps} turns {dir} 400", []),
+    "pgbench-4": ("client and server", ("postgres",), PGBENCH % (4, 200), ["pgbench"]),
+    "pgbench-16": ("client and server", ("postgres",), PGBENCH % (16, 80), ["pgbench"]),
+    "redis-aof": ("client and server", None, REDIS, ["redis-server"]),
+    "timer": ("timers", None, "{apps} timer {dir} 2 100 40", []),
+    "compute": ("computing", ("data", 64), "{apps} compute {dir} 200 5", []),
+    "group-16": ("group commit", None, "{apps} group {dir} 16 1600 10000", []),
+    "git-clone": ("metadata", ("repository",), "git -c safe.directory='*' clone -q --no-local {dir}/from.git {dir}/to", ["git"]),
+    "untar": ("metadata", ("archive",), "tar xf {dir}/in.tar -C {dir} && sync -f {dir}", ["tar"]),
+    "tar-cold": ("metadata", ("tree",), "tar cf {dir}/out.tar -C {dir} tree", ["tar"]),
+    "make": ("metadata", ("sources",), "make -s -j2 -C {dir}/src", ["make", "cc"]),
+    "mapped": ("mapped", ("data", 256), "{apps} mapped {dir} 2000", []),
+}
+SHORT = (["log", "turns"], ["ebs-xfs"])
+
+
+def shell(command, **more):
+    done = subprocess.run(command, shell=isinstance(command, str), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **more)
+    if done.returncode:
+        raise RuntimeError(f"{command}: exit code {done.returncode}\n{done.stdout[-2000:]}")
+    return done.stdout
+
+
+def noise(path, mib, seed=1):
+    block = random.Random(seed).randbytes(1 << 20)
+    with open(path, "wb") as out:
+        for _ in range(mib):
+            out.write(block)
+
+
+def make_data(place, _work, mib):
+    noise(place / "data", mib)
+
+
+def make_jobs(place, _work, jobs, mib):
+    for job in range(jobs):
+        noise(place / f"job.{job}.0", mib, job)
+
+
+def make_sql(_place, work, mode, transactions):
+    with open(work / "sql", "w") as out:
+        out.write(f"PRAGMA journal_mode={mode}; PRAGMA synchronous=FULL; CREATE TABLE t(a INTEGER PRIMARY KEY, b); CREATE INDEX i ON t(b);\n")
+        for row in range(transactions):
+            text = random.Random(row).randbytes(200).hex()
+            out.write(f"BEGIN; INSERT INTO t VALUES ({row}, '{text}'); UPDATE t SET b = 'seen' WHERE a = {row - 10}; COMMIT;\n")
+
+
+def make_tree(place, _work, files=1000):
+    dice = random.Random(2)
+    for number in range(files):
+        directory = place / "tree" / str(number % 40)
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / f"file{number}").write_bytes(dice.randbytes(dice.randrange(1000, 24000)))
+
+
+def make_archive(place, work):
+    make_tree(place, work)
+    shell(f"cd {place} && tar cf in.tar tree && rm -r tree")
+
+
+def make_repository(place, work):
+    make_tree(work / "repository", work, 600)
+    shell(
+        f"cd {work}/repository && git init -q . && git add . && git -c user.name=n -c user.email=e commit -q -m all && "
+        f"git clone -q --bare . {place}/from.git && rm -rf {work}/repository"
+    )
+
+
+def make_sources(place, _work, files=20):
+    source, objects = place / "src", " ".join(f"f{number}.o" for number in range(files))
+    source.mkdir()
+    for number in range(files):
+        functions = "".join(f"int f{number}_{i}(int a) {{ return a * {i} + {number}; }}\n" for i in range(200))
+        (source / f"f{number}.c").write_text("#include <stdio.h>\n#include <stdlib.h>\n" + functions)
+    (source / "Makefile").write_text(f"all: {objects}\n\tcat {objects} >all.o && sync -f .\n%.o: %.c\n\tcc -O1 -c -o $@ $<\n")
+
+
+def make_postgres(place, work):
+    """A database of one template, which is made once."""
+    template = work / "postgres"
+    pg = PG.format()
+    if not template.exists():
+        made = work / "postgres.new"
+        shutil.rmtree(made, ignore_errors=True)
+        made.mkdir()
+        shutil.chown(made, "postgres")
+        settings = "listen_addresses=''\nunix_socket_directories='/tmp'\nport=55432\nmax_connections=40\n"
+        shell(["bash", "-c", f"{pg} run initdb -A trust -D {made}/pg"])
+        with open(made / "pg/postgresql.conf", "a") as out:
+            out.write(settings)
+        shell(["bash", "-c", f"{pg} run pg_ctl -s -w -D {made}/pg -l {made}/log start && run pgbench -q -h /tmp -p 55432 -i -s 4 postgres; "
+               f"run pg_ctl -s -w -D {made}/pg stop"])
+        made.rename(template)
+    shutil.chown(place, "postgres")
+    shell(["cp", "-a", str(template / "pg"), str(place / "pg")])
+
+
+# ---- a device with a file system ----
+
+
+class Target:
+    """A model device, its loop device, and a file system on it, mounted at WORK/mnt. Without delays unless it is told."""
+
+    def __init__(self, work, name, mib=3072):
+        device, self.kind = name.split("-")
+        self.mount, self.device = work / "mnt", work / "device"
+        for place in (self.mount, self.device):
+            place.mkdir(exist_ok=True)
+        self.loop, self.mounted = None, False
+        self.process = subprocess.Popen([work / "model_device", self.device, str(mib), *DEVICES[device].split()], start_new_session=True)
+        try:
+            while not (self.device / "disk").exists():
+                if self.process.poll() is not None:
+                    raise RuntimeError("the model device ended")
+                time.sleep(0.01)
+            self.loop = shell(["losetup", "--find", "--show", "--direct-io=on", str(self.device / "disk")]).strip()
+        except BaseException:
+            self.close()
+            raise
+
+    def delays(self, on):
+        (self.device / "control").write_text("on" if on else "off")
+
+    def counters(self):
+        names = ["reads", "writes", "flushes", "seeks", "read_bytes", "written_bytes", "depth"]
+        return dict(zip(names, map(float, (self.device / "control").read_text().split())))
+
+    def fresh(self):
+        self.unmount()
+        shell(["blkdiscard", "-f", self.loop])
+        for attempt in range(5):
+            try:
+                shell(f"{FILE_SYSTEMS[self.kind][0]} {self.loop}")
+                break
+            except RuntimeError:
+                if attempt == 4:
+                    raise
+                time.sleep(0.5)  # somebody may look at a new device for a moment
+        self.remount()
+
+    def remount(self):
+        self.unmount()
+        shell(["mount", "-t", self.kind, "-o", FILE_SYSTEMS[self.kind][1], self.loop, str(self.mount)])
+        self.mounted = True
+
+    def unmount(self):
+        for attempt in range(50):
+            if not self.mounted:
+                return
+            self.mounted = subprocess.run(["umount", self.mount], stderr=subprocess.DEVNULL).returncode != 0
+            if self.mounted:
+                time.sleep(0.1)
+        raise RuntimeError(f"{self.mount} is busy")
+
+    def close(self):
+        if self.process.poll() is None and (self.device / "control").exists():
+            self.delays(False)
+        self.unmount()
+        if self.loop:
+            subprocess.run(["losetup", "--detach", self.loop])
+        subprocess.run(["umount", self.device], stderr=subprocess.DEVNULL)
+        self.process.terminate()
+        self.process.wait()
+
+
+class Bench:
+    def __init__(self, work, pace):
+        self.work, self.pace = work, pace
+
+    def prepare(self, target, name):
+        """What the application finds: on a fresh file system, nothing of it cached. Its command."""
+        _, setup, command, _ = APPLICATIONS[name]
+        target.fresh()
+        place = target.mount / "app"
+        place.mkdir()
+        if setup:
+            globals()["make_" + setup[0]](place, self.work, *setup[1:])
+        target.remount()
+        target.delays(True)
+        return ["bash", "-c", command.format(dir=place, apps=self.work / "predict_apps", work=self.work)]
+
+    def application(self, target, name):
+        command = self.prepare(target, name)
+        began = time.monotonic()
+        shell(command)
+        took = time.monotonic() - began
+        counted = target.counters()
+        target.delays(False)
+        return took, counted
+
+    def workload(self, name):
+        """What was captured of it on the source; captured once."""
+        key = digest([APPLICATIONS[name], DEVICES[SOURCE.split("-")[0]], FILE_SYSTEMS[SOURCE.split("-")[1]], self.made_of()])
+        place = self.work / "workloads" / f"{name}-{key}"
+        if not place.exists():
+            place.parent.mkdir(exist_ok=True)
+            for old in place.parent.glob(f"{name}-*"):
+                shutil.rmtree(old)
+            capture = self.work / "capture"
+            shutil.rmtree(capture, ignore_errors=True)
+            target = Target(self.work, SOURCE)
+            try:
+                command = self.prepare(target, name)
+                shell([IOR, "capture", "-o", str(capture), "--", *command])
+            finally:
+                target.close()
+            shell([IOR, "generate", str(capture), "-o", str(place)])
+            shutil.rmtree(capture)
+        return place
+
+    def made_of(self):
+        return [hashlib.sha256(path.read_bytes()).hexdigest() for path in (Path(IOR), HERE / "model_device.c", HERE / "predict_apps.c")]
+
+    def replay(self, target, workload):
+        root, run = self.work / "root", self.work / "run"
+        for old in (root, run):
+            shutil.rmtree(old, ignore_errors=True)
+        target.fresh()
+        shell([IOR, "init", str(workload), "--root", str(root), "--map", f"{target.mount}={target.mount}"])
+        target.remount()
+        target.delays(True)
+        command = [IOR, "replay", str(workload), "--root", str(root), "-o", str(run), "--pace", self.pace, "--min-match", "0", "--format", "json"]
+        done = subprocess.run(command, text=True, capture_output=True)
+        counted = target.counters()
+        target.delays(False)
+        if done.returncode not in (0, 1):
+            raise RuntimeError(f"{command}: {done.stderr[-2000:]}")
+        return json.loads(done.stdout), counted
+
+    def pair(self, name, target_name, runs):
+        """Runs of the application and of its replay in turns: the row of a pair."""
+        workload = self.workload(name)
+        row = {"application": name, "class": APPLICATIONS[name][0], "target": target_name, "pace": self.pace}
+        row |= {"t_app": [], "t_replay": [], "depth_app": [], "depth_replay": [], "written_app": [], "written_replay": []}
+        target = Target(self.work, target_name)
+        try:
+            for _ in range(runs):
+                took, counted = self.application(target, name)
+                said, replayed = self.replay(target, workload)
+                row["t_app"].append(took)
+                row["t_replay"].append(said["wall"] / 1e9)
+                for what, counts in (("app", counted), ("replay", replayed)):
+                    row[f"depth_{what}"].append(counts["depth"])
+                    row[f"written_{what}"].append(counts["written_bytes"])
+                row |= {"match": said["match_percent"], "coverage": said["coverage_percent"], "caveats": said["time"]["caveats"]}
+                row["captured"] = ((said["time"]["captured"] or {}).get("span") or 0) / 1e9
+        finally:
+            target.close()
+        return row
+
+
+def digest(what):
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+
+
+# ---- the table ----
+
+PAIR, CLASS, VARIES = 15.0, 5.0, 0.05
+# What the short form asks of a pair: two runs on a machine that may be busy.
+SHORT_PAIR = 30.0
+
+
+def error(row):
+    app = statistics.median(row["t_app"])
+    return 100 * (statistics.median(row["t_replay"]) - app) / app
+
+
+def varies(row):
+    """Does the application itself vary by more than 5 % (interquartile range by median)?"""
+    if len(row["t_app"]) < 4:
+        return False
+    low, _, high = statistics.quantiles(row["t_app"], n=4)
+    return (high - low) / statistics.median(row["t_app"]) > VARIES
+
+
+def overlap(row):
+    app, replay = row["t_app"], row["t_replay"]
+    return min(replay) <= max(app) and min(app) <= max(replay)
+
+
+def passes(row):
+    return abs(error(row)) <= PAIR or (varies(row) and overlap(row))
+
+
+def seconds(values):
+    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+
+
+def report(rows):
+    print("| class | application | target | T_app, s | T_replay, s | error | depth | caveats |\n|" + "---|" * 8)
+    for row in rows:
+        judged = ""
+        if varies(row):
+            judged = ", varies: intervals overlap" if overlap(row) else ", varies: intervals do not overlap"
+        depth = " / ".join(f"{statistics.median(row[key]):.1f}" for key in ("depth_app", "depth_replay"))
+        caveats = ", ".join(row["caveats"]) or "none"
+        print(f"| {row['class']} | {row['application']} | {row['target']} | {seconds(row['t_app'])} | {seconds(row['t_replay'])} | "
+              f"{error(row):+.1f} %{judged} | {depth} | {caveats} |")
+    print("\n| class | pairs | mean error | worst | pairs over 15 % |\n|" + "---|" * 5)
+    classes = {}
+    for row in rows:
+        classes.setdefault(row["class"], []).append(row)
+    for name, members in classes.items():
+        errors = [abs(error(row)) for row in members]
+        over = sum(not passes(row) for row in members)
+        print(f"| {name} | {len(members)} | {statistics.mean(errors):.1f} % | {max(errors):.1f} % | {over} |")
+    means = [statistics.mean(abs(error(row)) for row in members) for members in classes.values()]
+    if means:
+        print(f"\nMean over the classes, each counting the same: {statistics.mean(means):.1f} %. "
+              f"{sum(mean <= CLASS for mean in means)} of {len(means)} classes are within {CLASS:.0f} %, "
+              f"{sum(map(passes, rows))} of {len(rows)} pairs within {PAIR:.0f} % (where the application itself varies by more than "
+              f"5 %, its interval and that of the replay overlap).")
+
+
+def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, required=True, help="directory to work in (predict.sh gives it)")
+    parser.add_argument("--short", action="store_true", help="two applications on one target, two runs of each")
+    parser.add_argument("--applications", type=lambda text: text.split(","), help=f"some of {','.join(APPLICATIONS)}")
+    parser.add_argument("--targets", type=lambda text: text.split(","), help=f"DEVICE-FILESYSTEM, as {','.join(TARGETS)}")
+    parser.add_argument("--pace", default="think", help="pace of the replays")
+    parser.add_argument("--runs", type=int, help="runs of each application and of each replay (5)")
+    parser.add_argument("--table", action="store_true", help="only print the table of what was measured")
+    options = parser.parse_args()
+    applications, targets = SHORT if options.short else (list(APPLICATIONS), TARGETS)
+    applications, targets = options.applications or applications, options.targets or targets
+    runs = options.runs or (2 if options.short else 5)
+    for name in applications:
+        if name not in APPLICATIONS:
+            parser.error(f"there is no application {name}")
+    for name in targets:
+        if name.count("-") != 1 or name.split("-")[0] not in DEVICES or name.split("-")[1] not in FILE_SYSTEMS:
+            parser.error(f"there is no target {name}")
+    bench, results = Bench(options.work, options.pace), options.work / "results.jsonl"
+    known = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
+    made_of, rows, failed = bench.made_of(), [], 0
+    if options.table:
+        latest = {(row["application"], row["target"], row["pace"]): row for row in known}
+        return report([row for (name, target, pace), row in latest.items()
+                       if name in applications and target in targets and pace == options.pace])
+    for name in applications:
+        needs = [program for program in APPLICATIONS[name][3] if not shutil.which(program)]
+        if needs:
+            print(f"SKIPPED: {name}: there is no {', '.join(needs)}", file=sys.stderr)
+            continue
+        for target in targets:
+            device, kind = target.split("-")
+            if not shutil.which(f"mkfs.{kind}"):
+                print(f"SKIPPED: {name} on {target}: there is no mkfs.{kind}", file=sys.stderr)
+                continue
+            inputs = [name, APPLICATIONS[name], DEVICES[device], FILE_SYSTEMS[kind], SOURCE, DEVICES[SOURCE.split("-")[0]], options.pace, runs, made_of]
+            key = digest(inputs)
+            row = next((row for row in known if row["key"] == key), None)
+            if row is None:
+                print(f"{name} on {target} ...", file=sys.stderr, flush=True)
+                try:
+                    row = {"key": key} | bench.pair(name, target, runs)
+                except (RuntimeError, OSError, KeyError, ValueError) as why:
+                    print(f"{name} on {target} failed: {why}", file=sys.stderr)
+                    failed += 1
+                    continue
+                with open(results, "a") as out:
+                    out.write(json.dumps(row) + "\n")
+            rows.append(row)
+    report(rows)
+    # The short form is a test.
+    sys.exit(1 if failed or not rows or (options.short and any(abs(error(row)) > SHORT_PAIR for row in rows)) else 0)
+
+
+if __name__ == "__main__":
+    main()
