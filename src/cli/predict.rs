@@ -127,7 +127,7 @@ impl Args {
         }
         let prediction = ui::watched(|progress| predict::run(&options, progress))?;
         self.output.format.print(&prediction)?;
-        if self.output.format == ui::Format::Text {
+        if self.output.format == ui::Format::Text && !prediction.is_empty() {
             ui::say(format_args!("Runs are in {}.", out.display()))?;
         }
         Ok(prediction.signal.map_or(Exit::good(prediction.ok()), Exit::Asked))

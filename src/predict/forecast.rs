@@ -170,6 +170,11 @@ impl Prediction {
         self.cells.iter().all(|cell| cell.flaws.is_empty() && cell.source.is_none_or(|verdict| verdict.within))
     }
 
+    /// Was no run done that counts?
+    pub fn is_empty(&self) -> bool {
+        self.cells.iter().all(|cell| cell.runs.is_empty())
+    }
+
     /// The greatest speed with which each target kept its pace, and the next one if it did not keep that: by root, in the order of
     /// the cells. Empty without a pace, or with one speed only.
     pub fn saturation(&self) -> Vec<(&Forecast, Option<&Forecast>)> {

@@ -16,6 +16,9 @@ const WIDE: usize = 10;
 impl fmt::Display for Prediction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = self.cells.iter().map(|cell| cell.label.chars().count()).max().unwrap_or(0).max("captured".len()) + 1;
+        if let (Some(signal), true) = (self.signal, self.is_empty()) {
+            return writeln!(f, "Ended by {} before a run that counts was done.", signal.name());
+        }
         self.head(f)?;
         self.times(f, width)?;
         self.calls(f, width)?;
@@ -42,7 +45,7 @@ impl fmt::Display for Prediction {
 impl Prediction {
     fn head(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(signal) = self.signal {
-            writeln!(f, "Ended by {}: what was done until then is here.", signal.name())?;
+            writeln!(f, "Ended by {}: what was done until then counts.", signal.name())?;
         }
         let roots: BTreeSet<_> = self.cells.iter().map(|cell| &cell.root).collect();
         let speeds = self.cells.len() / roots.len().max(1);
