@@ -3,21 +3,13 @@
 //! One file per verb: its arguments, its help, and the few lines that turn them into a library's `Options`. What a
 //! verb prints is the `Display` of the library's summary, or with `--format json` the same summary as JSON.
 
-#[cfg(feature = "sql")]
-mod anew;
-mod calibrate;
 mod capture;
 mod clean;
-mod completions;
-pub mod docs;
 #[cfg(feature = "sql")]
 mod generate;
 mod given;
 mod ingest;
 mod init;
-#[cfg(feature = "sql")]
-mod left;
-mod man;
 mod old;
 #[cfg(feature = "sql")]
 mod predict;
@@ -26,9 +18,9 @@ mod query;
 mod replay;
 #[cfg(feature = "sql")]
 mod run;
-mod synth;
 mod syscalls;
 mod ui;
+pub mod upkeep;
 pub(crate) mod values;
 
 use crate::limits;
@@ -40,6 +32,7 @@ use anyhow::{Context, Result};
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
+use upkeep::{calibrate, completions, docs, man, synth};
 
 /// How a verb ended, the same for all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

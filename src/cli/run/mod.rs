@@ -1,10 +1,11 @@
 //! `ioriot run`: from a trace or a command to a verified replay, in one go.
 
-use super::anew::Old;
+mod anew;
+mod left;
+
 use super::generate::Choice;
 use super::ingest::{Reading, plan_input};
 use super::init::{Tree, owner as init_owner};
-use super::left::Left;
 use super::replay::{Manner, Speed};
 use super::ui::{self, Format, Plan};
 use super::{Exit, given, values};
@@ -16,7 +17,9 @@ use crate::schema::dataset::Kind;
 use crate::signal;
 use crate::text::word;
 use crate::{capture, init, replay};
+use anew::Old;
 use anyhow::{Context, Result, bail, ensure};
+use left::Left;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::ffi::OsString;

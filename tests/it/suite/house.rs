@@ -97,7 +97,7 @@ const CAREFUL: &[&str] = &["files/", "init/", "schema/", "engine/", "predict/", 
 /// What goes by a path all the same.
 const BY_PATH_STILL: &[&str] = &[
     // The pages are for everybody, and so is the directory for them: it is made as mkdir -p makes it, then asked whose it is.
-    "src/cli/man.rs calls fs::create_dir_all",
+    "src/cli/upkeep/man.rs calls fs::create_dir_all",
 ];
 /// What of `std::fs` goes by a path.
 const BY_PATH: &[&str] = &[
@@ -394,7 +394,7 @@ fn each_meaning_of_a_column_stands_once() {
 
 #[test]
 fn generated_pages_are_fresh() {
-    for (name, text) in ioriot::cli::docs::pages().unwrap() {
+    for (name, text) in ioriot::cli::upkeep::docs::pages().unwrap() {
         let file = home().join(name);
         if std::env::var_os("BLESS").is_some() {
             fs::write(&file, &text).unwrap();
