@@ -60,6 +60,11 @@ impl Ledger {
         (sum(&mut self.rows.iter()), sum(&mut self.rows.iter().filter(|row| row.replayed)))
     }
 
+    /// Bytes that went this way, whatever became of them.
+    pub fn of(&self, route: Route) -> u64 {
+        self.rows.iter().filter(|row| row.is(route)).fold(0, |sum, row| sum.saturating_add(row.bytes))
+    }
+
     /// Share of the bytes that are replayed, percent. `None` when there are none, or when nobody knows how many there were: files
     /// were mapped for writing, or for reading without their page faults in the capture, or a result is missing.
     pub fn percent(&self) -> Option<f64> {
@@ -172,5 +177,6 @@ mod tests {
         let ledger = Ledger { rows: vec![all.clone(), all, mapped(Route::MappedWrite, u64::MAX, u64::MAX)] };
         assert_eq!((ledger.moved(), ledger.percent()), ((u64::MAX, u64::MAX), None));
         assert!(ledger.to_string().contains("mapped for writing"), "{ledger}");
+        assert_eq!((ledger.of(Route::MappedWrite), ledger.of(Route::Mapped)), (u64::MAX, 0));
     }
 }

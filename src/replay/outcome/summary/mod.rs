@@ -8,7 +8,7 @@ use super::flaw::{Flaw, Hindrance};
 use super::measure::Figures;
 use super::state;
 use super::tally::{Lag, Replayed, Requests, Tally};
-use crate::fate::Reason;
+use crate::fate::{Reason, Route};
 use crate::init::fingerprint;
 use crate::ledger::{self, Ledger};
 use crate::loss::Loss;
@@ -181,18 +181,11 @@ fn counts(workload: &Dataset, key: &str) -> BTreeMap<String, u64> {
     found.into_iter().flatten().filter_map(|(name, count)| Some((name.clone(), count.as_u64()?))).collect()
 }
 
-/// Bytes that went one way, by the byte ledger of the workload; 0 when it has none.
-fn mapped(workload: &Dataset, route: &str) -> u64 {
-    let rows = workload.manifest.get("bytes").and_then(serde_json::Value::as_array);
-    let of_route = rows.into_iter().flatten().filter(|row| row.get("route").is_some_and(|word| word == route));
-    of_route.filter_map(|row| row.get("bytes")?.as_u64()).fold(0, u64::saturating_add)
-}
-
 /// Shortest run whose use of the processors says something, ns.
 const MOMENT: i64 = 100_000_000;
 
 /// What the time of a run is judged by, as far as it does not follow from the counts of outcomes.
-fn evidence(options: &Options, workload: &Dataset, machine: &Machine, replayed: &Replayed) -> Evidence {
+fn evidence(options: &Options, workload: &Dataset, bytes: &Ledger, machine: &Machine, replayed: &Replayed) -> Evidence {
     let count = |key| number(workload, key).ok().flatten().unwrap_or(0);
     let of = |key, word: &str| counts(workload, key).get(word).copied().unwrap_or(0);
     let in_calls: i64 = replayed.figures.calls.iter().fold(0, |sum, call| sum.saturating_add(call.latency.total));
@@ -207,8 +200,8 @@ fn evidence(options: &Options, workload: &Dataset, machine: &Machine, replayed: 
         speed: options.speed,
         coverage: None,
         requests: of("losses", Loss::Requests.name()).saturating_add(of("drops", Reason::Requests.name())),
-        mapped_write: mapped(workload, "mapped_write"),
-        mapped: mapped(workload, "mapped"),
+        mapped_write: bytes.of(Route::MappedWrite),
+        mapped: bytes.of(Route::Mapped),
         lanes: count("lanes"),
         captured: workload.manifest.get("times").and_then(|times| Captured::deserialize(times).ok()),
         critical: workload.manifest.get("critical_path").and_then(|path| path.get("ns")?.as_i64()).unwrap_or(0),
@@ -274,8 +267,8 @@ impl Summary {
         let ops = same + different + uncompared;
         let all = ops + replayed.inserted.values().sum::<u64>();
         let file_events = number(workload, "file_events").ok().flatten();
-        let evidence = evidence(options, workload, &machine, &replayed);
         let bytes = workload.manifest.get(ledger::KEY).and_then(|rows| Ledger::deserialize(rows).ok()).unwrap_or_default();
+        let evidence = evidence(options, workload, &bytes, &machine, &replayed);
         let captured = workload.manifest.get("capture").and_then(|capture| capture.get("task_io"));
         let mut summary = Summary {
             run: options.out.clone(),

@@ -233,8 +233,11 @@ fn a_run_says_whether_its_time_can_be_believed() {
     work.manifest.insert("drops".into(), json!({ "requests": 3 }));
     work.manifest.insert("file_events".into(), json!(100));
     work.manifest.insert("shared_syncs".into(), json!(2));
-    work.manifest
-        .insert("bytes".into(), json!([{ "route": "mapped_write", "bytes": 4096 }, { "route": "mapped", "bytes": 1 << 20 }]));
+    let row = |route: &str, bytes: u64| {
+        json!({ "route": route, "replayed": false, "reason": null, "calls": 1, "unknown": 0, "files": 1, "bytes": bytes, "read": 0,
+            "written": 0 })
+    };
+    work.manifest.insert("bytes".into(), json!([row("mapped_write", 4096), row("mapped", 1 << 20)]));
     work.write();
     let text = expect(0, &["replay", &workload, "--root", &root, "-o", &run, "--dirty", "--min-match", "0"]);
     for line in [
