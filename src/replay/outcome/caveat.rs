@@ -17,7 +17,7 @@ words! {
         Coverage     "coverage"      "more than 1 % of the calls on files were not replayed";
         Requests     "requests"      "requests to io_uring or libaio are missing in the capture";
         Idle         "idle"          "threads spent more than 10 % of their time between calls, and pace asap leaves that out";
-        Waits        "waits"         "several threads spent more than 10 % of their time between calls: pace think does not wait where they waited for each other";
+        Waits        "waits"         "several threads spent more than 10 % of their time between calls: where they waited for each other pace think does not, and pace app only where the capture tells waits";
         Mapped       "mapped"        "files were mapped for writing, or more than 64 MiB for reading: what goes through mappings is not replayed";
         Speed        "speed"         "--speed changed the captured times";
         OpenLoop     "open_loop"     "at pace realtime calls come at their captured times: a program that waits for its calls would not";
@@ -99,6 +99,8 @@ pub struct Evidence {
     pub mapped: u64,
     /// Number of lanes (captured threads).
     pub lanes: u64,
+    /// Does the capture tell what threads waited for?
+    pub tells_waits: bool,
     /// Times of the captured calls; `None` when the capture has none.
     pub captured: Option<Captured>,
     /// Captured time of the calls on the longest path, ns.
@@ -131,7 +133,11 @@ impl Evidence {
             Caveat::Coverage => self.coverage.is_some_and(|percent| percent < COVERED),
             Caveat::Requests => self.requests > 0,
             Caveat::Idle => !paced && idle,
-            Caveat::Waits => self.pace == Pace::Think && self.lanes > 1 && idle,
+            Caveat::Waits => match self.pace {
+                Pace::Think => self.lanes > 1 && idle,
+                Pace::App => self.lanes > 1 && idle && !self.tells_waits,
+                Pace::Asap | Pace::Realtime => false,
+            },
             Caveat::Mapped => self.mapped_write > 0 || self.mapped > LIBRARIES,
             Caveat::Speed => paced && self.speed != 1.0,
             Caveat::OpenLoop => self.pace == Pace::Realtime,
@@ -183,6 +189,7 @@ mod tests {
         mapped_write: 0,
         mapped: 10 << 20,
         lanes: 2,
+        tells_waits: true,
         captured: Some(Captured { span: 1000, in_calls: Some(1900), in_lanes: 2000 }),
         critical: 1000,
         in_flight: 1.9,
@@ -204,6 +211,7 @@ mod tests {
             (Evidence { requests: 1, ..GOOD }, Caveat::Requests),
             (Evidence { captured: captured(Some(1700), 2000), ..GOOD }, Caveat::Idle),
             (Evidence { pace: Pace::Think, captured: captured(Some(1700), 2000), ..GOOD }, Caveat::Waits),
+            (Evidence { pace: Pace::App, tells_waits: false, captured: captured(Some(1700), 2000), ..GOOD }, Caveat::Waits),
             (Evidence { mapped_write: 1, ..GOOD }, Caveat::Mapped),
             (Evidence { mapped: 65 << 20, ..GOOD }, Caveat::Mapped),
             (Evidence { pace: Pace::Think, speed: 2.0, ..GOOD }, Caveat::Speed),
@@ -229,6 +237,8 @@ mod tests {
             // One thread that thinks half its time, at the pace that lets it think; and on a device where it waits more.
             Evidence { pace: Pace::Think, lanes: 1, captured: thinks, in_flight: 0.5, ..GOOD },
             Evidence { pace: Pace::Think, lanes: 1, captured: thinks, in_flight: 0.9, ..GOOD },
+            Evidence { pace: Pace::App, captured: Some(Captured { span: 1000, in_calls: Some(1700), in_lanes: 2000 }), ..GOOD },
+            Evidence { pace: Pace::App, tells_waits: false, ..GOOD },
             Evidence { order: Order::Strict, lanes: 1, ..GOOD },
             Evidence { speed: 2.0, ..GOOD },
             Evidence { coverage: None, ..GOOD },

@@ -203,6 +203,7 @@ fn evidence(options: &Options, workload: &Dataset, bytes: &Ledger, machine: &Mac
         mapped_write: bytes.of(Route::MappedWrite),
         mapped: bytes.of(Route::Mapped),
         lanes: count("lanes"),
+        tells_waits: workload.manifest.get("capture").and_then(|capture| capture.get("waits")?.as_bool()).unwrap_or(false),
         captured: workload.manifest.get("times").and_then(|times| Captured::deserialize(times).ok()),
         critical: workload.manifest.get("critical_path").and_then(|path| path.get("ns")?.as_i64()).unwrap_or(0),
         in_flight: in_calls as f64 / wall,
