@@ -138,6 +138,9 @@ pub fn annotation_len(text: &[u8]) -> Option<usize> {
         let mut at = 1;
         loop {
             at += memchr(b'>', text.get(at..)?)? + 1;
+            if let Some(gone) = text[at..].strip_prefix(GONE).filter(|_| ends_in_device(&text[..at])) {
+                return Some(text.len() - gone.len());
+            }
             // A `>` inside the path is followed by more of the path.
             if matches!(text.get(at), None | Some(b',' | b')' | b' ' | b']' | b'}' | b'(' | b'=')) {
                 return Some(at);
@@ -150,7 +153,9 @@ pub fn annotation_len(text: &[u8]) -> Option<usize> {
             b'"' => at += string_len(&text[at..])? - 1,
             b'<' if device(&text[at..]).is_some() || process(&text[1..at]).is_some() => {
                 at += memchr(b'>', &text[at..])?;
-                return (text.get(at + 1) == Some(&b'>')).then_some(at + 2);
+                let rest = &text[at + 1..];
+                let end = rest.strip_prefix(GONE).or_else(|| rest.strip_prefix(b">"))?;
+                return Some(text.len() - end.len());
             }
             b'[' => depth += 1,
             b']' => depth = depth.saturating_sub(1),
@@ -185,8 +190,15 @@ fn process(text: &[u8]) -> Option<&[u8]> {
     (!number.is_empty() && number.iter().all(u8::is_ascii_digit)).then_some(text)
 }
 
+/// What ends the annotation of a device node that was deleted: `</dev/x<block 8:1>(deleted)>`.
+const GONE: &[u8] = b"(deleted)>";
+
+fn ends_in_device(text: &[u8]) -> bool {
+    memrchr(b'<', text).is_some_and(|mark| device(&text[mark..]).is_some())
+}
+
 /// A descriptor with its annotation, if it has one: `3`, `3</path>`, `3</dev/null<char 1:3>>`, `3</gone>(deleted)`,
-/// `3</path> [user_home_t]` (`--secontext`).
+/// `3</dev/gone<char 1:3>(deleted)>`, `3</path> [user_home_t]` (`--secontext`).
 pub fn descriptor(text: &[u8]) -> Option<(i64, Option<Annotation>)> {
     // No products are printed for descriptors.
     let plain = |text: &[u8]| value(text, DIR).filter(|_| !text.contains(&b'*') || text.ends_with(b"*/"));
@@ -194,7 +206,10 @@ pub fn descriptor(text: &[u8]) -> Option<(i64, Option<Annotation>)> {
     let number = plain(&text[..open])?;
     let end = open + annotation_len(&text[open..])?;
     let mut inner = text.get(open + 1..end.checked_sub(1)?)?;
-    let mut kind = None;
+    let (mut kind, mut gone) = (None, false);
+    if let Some(node) = inner.strip_suffix(b"(deleted)").filter(|node| node.ends_with(b">") && ends_in_device(node)) {
+        (inner, gone) = (node, true);
+    }
     if inner.last() == Some(&b'>')
         && let Some(mark) = memrchr(b'<', inner)
     {
@@ -211,8 +226,8 @@ pub fn descriptor(text: &[u8]) -> Option<(i64, Option<Annotation>)> {
     }
     let mut path = unescape(inner)?;
     match uncontext(&text[end..]) {
-        b"" => {}
-        b"(deleted)" => path.extend_from_slice(b" (deleted)"),
+        b"" if !gone => {}
+        b"" | b"(deleted)" => path.extend_from_slice(b" (deleted)"),
         _ => return None,
     }
     Some((number, Some(Annotation { path, kind })))
@@ -426,6 +441,10 @@ mod tests {
         assert_eq!(on("0</dev/null<char 1:3>>"), (0, Some(Annotation { path: b"/dev/null".into(), kind: Some(0o20000) })));
         assert_eq!(on("0<\\x2f\\x64\\x3e<block 8:0>>"), (0, Some(Annotation { path: b"/d>".into(), kind: Some(0o60000) })));
         assert_eq!((on("3<pid:12<a (b>>"), on("3<pid:12>").1.unwrap().path), (on("3<pid:12>"), b"pid:12".to_vec()));
+        for node in ["5</dev/x<block 8:1>(deleted)>", "5<\\x2f\\x64\\x65\\x76/x<block 8:1>(deleted)>"] {
+            assert_eq!(on(node), (5, Some(Annotation { path: b"/dev/x (deleted)".into(), kind: Some(0o60000) })));
+        }
+        assert_eq!(descriptor(b"5</dev/x<block 8:1>(deleted)>x"), None);
         assert_eq!(on("5<\\x2f\\xc3<char 5:0>>(deleted)").1.unwrap().path, b"/\xc3 (deleted)");
         assert_eq!(on("5</tmp/\\74a\\76\\n>(deleted)").1.unwrap().path, b"/tmp/<a>\n (deleted)");
         assert_eq!(on("5<UNIX-STREAM:[1->2,\"/a>b\"]>").1.unwrap().path, b"UNIX-STREAM:[1->2,\"/a>b\"]");
