@@ -4,10 +4,10 @@ use super::Exit;
 use crate::amount::typed;
 use crate::ingest::{Format, synth};
 use crate::{files, stdio};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use std::io::{BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Write a synthetic capture of any length
 #[derive(Debug, clap::Args)]
@@ -42,8 +42,22 @@ enum Text {
     Strace,
 }
 
+/// Do two names lead to one file, or to where one would be made?
+fn same(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| -> PathBuf {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let beside =
+            path.parent().and_then(|dir| dir.canonicalize().ok()).zip(path.file_name()).map(|(dir, name)| dir.join(name));
+        path.canonicalize().ok().or(beside).unwrap_or(path)
+    };
+    real(one) == real(other)
+}
+
 impl Args {
     pub fn run(self) -> Result<Exit> {
+        if let (Some(out), Some(expect)) = (&self.out, &self.expect) {
+            ensure!(!same(out, expect), "{} can hold either the capture or what is expected of it", out.display());
+        }
         let format = match self.format {
             Text::Capture => Format::Capture,
             Text::Strace => Format::Strace,

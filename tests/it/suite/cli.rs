@@ -1,6 +1,6 @@
 //! Tests of the command line: help, exit codes, summaries, and what it says about bad input.
 
-use crate::tool::{command, ioriot};
+use crate::tool::{command, expect, ioriot};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
@@ -24,6 +24,23 @@ fn verbs() -> Vec<&'static str> {
         verbs.extend(["generate", "run", "predict", "query"]);
     }
     verbs
+}
+
+/// One file cannot hold both, by whatever name.
+#[test]
+fn a_synthetic_capture_and_what_is_expected_of_it_are_two_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let name = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    fs::write(name("there"), "kept").unwrap();
+    std::os::unix::fs::symlink("there", name("link")).unwrap();
+    for (out, other) in [("new", "./new"), ("there", "link"), ("there", "../NAME/there")] {
+        let top = dir.path().file_name().unwrap().to_str().unwrap();
+        let other = format!("{}/{}", dir.path().display(), other.replace("NAME", top));
+        expect(2, &["synth", "--lines", "10", "-o", &name(out), "--expect", &other]);
+        assert_eq!(fs::read_to_string(name("there")).unwrap(), "kept");
+        assert!(!Path::new(&name("new")).exists());
+    }
+    expect(0, &["synth", "--lines", "10", "-o", &name("new"), "--expect", &name("there")]);
 }
 
 #[test]
