@@ -218,6 +218,13 @@ impl Drop for Transient {
     }
 }
 
+/// Does something short that must not be left half-done: a signal takes effect before it or after it. It must make no
+/// [`Transient`].
+pub fn undivided<T>(work: impl FnOnce() -> T) -> T {
+    let _all = transient();
+    work()
+}
+
 /// While this lives, a signal does not end the process but only shows in [`asked`].
 #[derive(Debug)]
 pub struct Hold(());

@@ -1,7 +1,7 @@
 //! Moves roots aside to make room for new ones, and back.
 
 use super::Stamp;
-use super::root::{Root, absolute};
+use super::root::{Root, resolved};
 use crate::files::{self, Dir, Lock};
 use anyhow::{Context, Result, bail, ensure};
 use std::ffi::{OsStr, OsString};
@@ -18,7 +18,7 @@ impl Root {
     /// # Errors
     /// As for [`Root::make`], as far as it can be known before anything is made.
     pub fn could_make(path: &Path, force: bool) -> Result<Option<Lock>> {
-        let path = absolute(path);
+        let path = resolved(path);
         if let Some(old) = Root::free(&path, force)? {
             let lock = old.hold()?;
             let places = old.places(&old.stamp()?);

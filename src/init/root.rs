@@ -16,6 +16,7 @@ use super::stamp::{Stamp, State, fingerprint};
 use super::{aside, clean};
 use crate::files::{self, Dir, Lock};
 use crate::schema::{Dataset, place};
+use crate::signal;
 use anyhow::{Context, Result, bail, ensure};
 use std::ffi::OsString;
 use std::io::{ErrorKind, Write};
@@ -189,7 +190,7 @@ impl Root {
     /// When the path is taken: by something other than a root, by a root without `force`, or by a root that another command
     /// works in; or when other users could put something else in its place.
     pub fn make(path: &Path, force: bool, stamp: &Stamp) -> Result<Made> {
-        let path = absolute(path);
+        let path = resolved(path);
         let moved = Root::free(&path, force)?.map(|old| old.move_aside()).transpose()?;
         let made = Root::begin(&path, stamp);
         if let (Err(_), Some(moved)) = (&made, &moved) {
@@ -199,8 +200,12 @@ impl Root {
         Ok(Made { root, moved, lock })
     }
 
-    /// Makes a root where none is: its directory, lock, stamp and empty tree.
+    /// Makes a root where none is: its directory, lock, stamp and empty tree; all or nothing of it when a signal ends the process.
     fn begin(path: &Path, stamp: &Stamp) -> Result<(Root, Lock)> {
+        signal::undivided(|| Root::begin_at(path, stamp))
+    }
+
+    fn begin_at(path: &Path, stamp: &Stamp) -> Result<(Root, Lock)> {
         let cannot = || format!("cannot make {}", path.display());
         let dir = match Dir::open(path) {
             Ok(dir) => {
@@ -299,6 +304,11 @@ impl Root {
 /// The absolute form of a path, or the path itself when the working directory is unknown.
 pub(super) fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// The path of a root without symlinks, if something is there: what is moved aside is the directory that the name leads to.
+pub(super) fn resolved(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| absolute(path))
 }
 
 /// The names of all entries of a directory.

@@ -106,6 +106,23 @@ fn a_capture_by_ptrace_that_is_killed_early_is_recovered_or_out_of_the_way() {
     expect(0, &["capture", "--recover", "-o", &place("later")]);
 }
 
+/// However early the signal comes, there is no root, or one that says what it is.
+#[test]
+fn an_init_that_ends_as_it_begins_leaves_no_root_without_a_stamp() {
+    let mut work = Work::new();
+    work.need("/f", "file", 1 << 20).op(op("unlink", 0).raw("/f"));
+    work.write();
+    let (place, root) = (work.place("work"), work.place("early"));
+    for wait in 0..40 {
+        let args = ["init", place.to_str().unwrap(), "--root", root.to_str().unwrap()];
+        let mut child = command(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_micros(500 * wait));
+        end(&mut child, SIGTERM);
+        assert!(!root.exists() || root.join(".ioriot-root.json").exists(), "after {wait} half milliseconds: {:?}", names(&root));
+        let _ = fs::remove_dir_all(&root);
+    }
+}
+
 /// Where a process has spilled to: what it has open below a directory, by name or without.
 #[cfg(feature = "sql")]
 fn spilled(child: &Child, dir: &Path) -> bool {

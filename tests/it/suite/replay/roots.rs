@@ -37,6 +37,25 @@ fn a_used_root_is_refused() {
     assert!(!work.place("root.old-1").exists() && work.place("root").exists());
 }
 
+/// What is moved aside is the directory that the name leads to; the symlink stays and leads to the new one.
+#[test]
+fn a_root_by_a_symlink_is_made_anew_like_any_other() {
+    let mut work = Work::new();
+    work.need("/f", "file", 1).op(op("unlink", 0).raw("/f"));
+    work.write();
+    let (real, name) = (work.place("real"), work.place("name"));
+    fs::create_dir(&real).unwrap();
+    std::os::unix::fs::symlink("real", &name).unwrap();
+    let options = init::Options { root: name.clone(), ..work.init_options() };
+    init::run(&options, &Progress::default()).unwrap();
+    fs::write(real.join("tree/more"), "").unwrap();
+    let made = init::run(&init::Options { force: true, ..options }, &Progress::default()).unwrap();
+    let old = real.with_file_name("real.old-1");
+    assert_eq!(made.moved.map(|path| path.canonicalize().unwrap()), Some(old.canonicalize().unwrap()));
+    assert!(old.join("tree/more").exists() && !real.join("tree/more").exists() && real.join("tree/f").exists());
+    assert_eq!(fs::read_link(&name).unwrap(), Path::new("real"));
+}
+
 #[test]
 fn what_ioriot_did_not_make_is_left_alone() {
     let work = Work::new();
