@@ -27,3 +27,8 @@ pub fn no_table(error: &Error) -> Option<String> {
     let name = text.strip_prefix("table '")?.strip_suffix("' not found")?;
     Some(name.strip_prefix("datafusion.public.").unwrap_or(name).to_owned())
 }
+
+/// Is it that the engine's memory was used up?
+pub(super) fn no_memory(error: &Error) -> bool {
+    matches!(root(error), Some(DataFusionError::ResourcesExhausted(_)))
+}

@@ -7,6 +7,7 @@ mod causes;
 mod cluster;
 mod depth;
 mod dialect;
+mod distinct;
 mod function;
 mod lists;
 mod made;

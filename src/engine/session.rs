@@ -2,8 +2,10 @@
 
 use super::access::Access;
 use super::causes::Caused;
+use super::advice::no_memory;
 use super::depth;
 use super::dialect::Postgres;
+use super::distinct;
 use super::function::{Function, Planner, spell_out};
 use super::lists;
 use super::made::Made;
@@ -46,6 +48,9 @@ const LEAST: u64 = 16 << 20;
 /// Spilled runs that are merged at once, at most. A merge takes memory for as many as it may, and would leave none for
 /// the operators beside it.
 const MERGED: usize = 8;
+
+/// What is said when the memory was not enough for what cannot spill.
+const NO_MEMORY: &str = "the SQL engine has no memory left, and not everything can go to disk: give it more (--memory 1G)";
 
 /// Stack of the threads that plan and run queries, bytes: planning recurses, and deeply in a debug build.
 const STACK: usize = 16 << 20;
@@ -165,7 +170,8 @@ impl Engine {
             let thread = std::thread::Builder::new().name("sql".into()).stack_size(STACK);
             let thread = thread.spawn_scoped(scope, move || panics::contain(|| Ok(handle.block_on(future))))?;
             let done = thread.join().unwrap_or_else(|panic| Err(panics::error(&*panic)));
-            done.with_context(|| self.given_up())?
+            let answered = done.with_context(|| self.given_up())?;
+            answered.map_err(|error| if no_memory(&error) { error.context(NO_MEMORY) } else { error })
         })
     }
 
@@ -207,7 +213,7 @@ impl Engine {
             let plan = state.statement_to_plan(statement).await?;
             self.access.check(&plan)?;
             refuse::check(&plan)?;
-            let plan = lists::apart(self.made.gather(plan, &self.ctx).await?)?;
+            let plan = distinct::once(lists::apart(self.made.gather(plan, &self.ctx).await?)?)?;
             Ok(self.ctx.execute_logical_plan(plan).await?)
         })
     }

@@ -52,6 +52,30 @@ fn is_distinct_from_ends_where_a_weaker_operator_begins() {
     assert_eq!(ask("SELECT syscall FROM calls WHERE (syscall = 'read') IS DISTINCT FROM true OR syscall = 'read'"), all);
 }
 
+/// A second mention in ORDER BY says nothing.
+#[test]
+fn distinct_on_takes_an_order_that_names_a_column_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let capture = capture(dir.path(), &story(2, 1));
+    let ask = |sql: &str| text(dir.path(), &[&capture], Format::Csv, sql);
+    let first = "tid,seq\n100,9\n101,19\n";
+    for order in ["tid, seq DESC", "tid, tid DESC, seq DESC", "tid, seq DESC, seq", "tid, seq DESC, tid, seq"] {
+        assert_eq!(ask(&format!("SELECT DISTINCT ON (tid) tid, seq FROM events ORDER BY {order}")), first, "{order}");
+        let inside = format!("SELECT * FROM (SELECT DISTINCT ON (tid) tid, seq FROM events ORDER BY {order}) AS a ORDER BY tid");
+        assert_eq!(ask(&inside), first, "{order}");
+    }
+}
+
+#[test]
+fn who_needs_more_memory_is_told_how_to_get_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let capture = capture(dir.path(), &story(1, 1));
+    let sql = "SELECT count(*) FROM range(1, 3000000) AS a(x) JOIN range(1, 3000000) AS b(y) ON x = y";
+    let said = ioriot(&["query", capture.to_str().unwrap(), sql, "--memory", "16M"]);
+    let error = String::from_utf8_lossy(&said.stderr);
+    assert!(said.status.code() == Some(2) && error.contains("--memory 1G"), "{error}");
+}
+
 #[test]
 fn percentiles_are_right_and_the_same_whatever_the_plan() {
     let dir = tempfile::tempdir().unwrap();
