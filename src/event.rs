@@ -56,7 +56,7 @@ words! {
         Fd2Path  "fd2_path"  "the same for fd2";
         DirPath  "dir_path"  "the same for dirfd; for AT_FDCWD the working directory";
         Dir2Path "dir2_path" "the same for dirfd2";
-        Name     "name"      "name of an extended attribute (xattr(7))";
+        Name     "name"      "name of an extended attribute (xattr(7)); of mount the kind of file system";
     }
 }
 

@@ -54,6 +54,14 @@ words! {
 }
 
 words! {
+    /// What the file system of a file was in the capture, where a replay has it on the file system of its tree instead.
+    Elsewhere {
+        TmpfsOnDisk  "tmpfs_on_disk"  "on a file system in memory (tmpfs, ramfs): the replay has these files on its disk";
+        OverlayFlat  "overlay_flat"   "on an overlay: the replay has its layers as one tree, in which nothing is copied up";
+    }
+}
+
+words! {
     /// The way that bytes take into a file or out of one, or past all files: the rows of the byte ledger ([`crate::ledger`]).
     Route {
         Call          "call"            "read and write calls, through the page cache";
@@ -69,5 +77,16 @@ words! {
         Fault         "fault"           "pages of mapped files that page faults brought into a process, from the disk or the page cache";
         Msync         "msync"           "ranges of memory that msync wrote back to their files";
         Unknown       "unknown"         "calls that nobody knows, and calls that hand over requests which are not in the capture";
+    }
+}
+
+impl Elsewhere {
+    /// What is to be said of files on this kind of file system (filesystems(5)); `None` of those that a replay has like them.
+    pub fn of(kind: &[u8]) -> Option<Elsewhere> {
+        match kind {
+            b"tmpfs" | b"ramfs" => Some(Elsewhere::TmpfsOnDisk),
+            b"overlay" => Some(Elsewhere::OverlayFlat),
+            _ => None,
+        }
     }
 }

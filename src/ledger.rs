@@ -11,6 +11,18 @@ use std::fmt;
 /// Key of the ledger in the manifests of workloads and runs.
 pub const KEY: &str = "bytes";
 
+/// Ops on files that were on a kind of file system which the replay does not make.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OtherKind {
+    /// Number of these ops.
+    pub ops: u64,
+    /// Bytes that they moved.
+    pub bytes: u64,
+}
+
+/// Key of the sums of such ops, by what is to be said of them ([`crate::fate::Elsewhere`]), in the manifests of workloads and runs.
+pub const ELSEWHERE: &str = "elsewhere";
+
 /// Bytes that went one way in a capture and have one fate.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moved {

@@ -165,7 +165,7 @@ static const struct call {
 	{ "setns",                    308,  346, "df" },
 	{ "chroot",                   161,   61, "p" },
 	{ "pivot_root",               155,  217, "pP" },
-	{ "mount",                    165,   21, "Pp-f" },
+	{ "mount",                    165,   21, "-pNf" },
 	{ "umount2",                  166,   52, "pf" },
 	{ "umount",                  NONE,   22, "p" },
 	{ "open_tree",                428,  428, "hpf=" },

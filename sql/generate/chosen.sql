@@ -10,7 +10,7 @@
 -- @from ops seq syscall
 -- @from events pid tid cpu offset {arguments} inflight path path2 name
 -- @from walk pos tag origin fate reason op vpid vtid ofd ofd2 dir dir2 file file2 at_path at_path2 cwd at_offset
--- @from walk on_file route bytes moves touches kind size exact perm owner grp modified target xattrs
+-- @from walk on_file route bytes moves elsewhere touches kind size exact perm owner grp modified target xattrs
 WITH
 marked AS (
     SELECT walk.*, wanted IS NOT NULL AS stays FROM wanted RIGHT JOIN walk ON walk.pos = wanted.wanted
@@ -19,8 +19,8 @@ SELECT
     seq, syscall, pid, tid, cpu, offset, {arguments}, inflight, path, path2, name, pos, tag, origin,
     CASE WHEN fate = 'op' AND NOT stays THEN 'drop' ELSE fate END AS fate,
     CASE WHEN fate = 'op' AND NOT stays THEN 'filtered' ELSE reason END AS reason, op, vpid, vtid, ofd, ofd2, dir,
-    dir2, file, file2, at_path, at_path2, cwd, at_offset, on_file, route, bytes, moves, touches, kind, size, exact, perm,
-    owner, grp, modified, target, xattrs
+    dir2, file, file2, at_path, at_path2, cwd, at_offset, on_file, route, bytes, moves, elsewhere, touches, kind, size,
+    exact, perm, owner, grp, modified, target, xattrs
 FROM marked
 WHERE tag NOT IN ('insert', 'expect') OR stays
 UNION ALL BY NAME

@@ -13,6 +13,7 @@ pub use stages::{Role, STAGES};
 pub use summary::{Count, Summary};
 
 use crate::engine::Access;
+use crate::fate::Elsewhere;
 use crate::model::{Config, Place};
 use crate::mounts;
 use crate::progress::{Progress, Unit};
@@ -167,6 +168,8 @@ fn places(options: &Options, capture: &Dataset) -> Result<Config> {
             config.rules.push((path.as_os_str().as_bytes().to_vec(), place));
         }
     }
+    let kinds = mounts::of(&capture.manifest).into_iter().flatten();
+    config.tell_kinds(kinds.map(|mount| (mount.path, Elsewhere::of(mount.fs.as_bytes()))).collect());
     Ok(config)
 }
 

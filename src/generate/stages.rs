@@ -57,6 +57,7 @@ stages! {
     "causes"     Now(Scratch);
     "ledger"     Now(Sums);
     "bytes"      Now(Sums);
+    "elsewhere"  Now(Sums);
     "guesses"    Now(Sums);
     "evidence"   Now(Sums);
     "contended"  After(Scratch);

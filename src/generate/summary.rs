@@ -1,8 +1,10 @@
 //! The counts that generate reports, and the check that the ledger closes.
 
 use super::work::{EXAMPLES, Made};
+use crate::amount::Bytes;
 use crate::engine::Engine;
-use crate::ledger::{Ledger, Moved};
+use crate::fate::Elsewhere;
+use crate::ledger::{Ledger, Moved, OtherKind};
 use crate::loss::Loss;
 use crate::schema::Table;
 use crate::text::shown;
@@ -37,6 +39,8 @@ pub struct Summary {
     pub file_ops: u64,
     /// The byte ledger: which way bytes went in the capture, and which of them are replayed.
     pub bytes: Ledger,
+    /// Ops on files of another kind of file system than the replay has, by what is to be said of them.
+    pub elsewhere: BTreeMap<String, OtherKind>,
     /// Number of open file descriptions; their ids are 0 to this number less one.
     pub ofds: u64,
     /// Number of lanes: captured threads with an op.
@@ -187,6 +191,12 @@ impl Summary {
                 summary.bytes.rows.push(Moved { route, replayed, reason, calls, unknown, files, bytes, read, written });
             }
         }
+        for batch in sums("elsewhere") {
+            for row in 0..batch.num_rows() {
+                let found = OtherKind { ops: int(batch, 1, row), bytes: int(batch, 2, row) };
+                summary.elsewhere.insert(text(batch, 0, row), found);
+            }
+        }
         for batch in sums("guesses") {
             for row in 0..batch.num_rows() {
                 *summary.guesses.entry(text(batch, 0, row)).or_default() += int(batch, 1, row);
@@ -302,6 +312,10 @@ impl fmt::Display for Summary {
         let share = if self.file_events == 0 { 0.0 } else { self.file_ops as f64 * 100.0 / self.file_events as f64 };
         line(f, "file events", self.file_events, &format!("of them {share:.2} % are replayed (coverage of calls)"))?;
         write!(f, "{}", self.bytes)?;
+        for (reason, found) in &self.elsewhere {
+            let doc = Elsewhere::parse(reason).map_or("", Elsewhere::doc);
+            line(f, "elsewhere", found.ops, &format!("ops, of {}, {reason}: {doc}", Bytes(found.bytes)))?;
+        }
         line(f, "lanes", self.lanes, "captured threads with ops")?;
         let asked: u64 = self.edges.values().map(|edges| edges.asked).sum();
         let kept: u64 = self.edges.values().map(|edges| edges.kept).sum();

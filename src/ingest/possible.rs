@@ -138,8 +138,9 @@ fn names(event: &Event) -> bool {
         // These calls have flags of their own for an empty path.
         _ => matches!(event.syscall, Syscall::open_tree | Syscall::open_tree_attr | Syscall::move_mount | Syscall::fspick),
     };
-    let second = matches!(event.syscall, Syscall::mount | Syscall::move_mount);
-    (path || !empty(Text::Path)) && (second || !empty(Text::Path2) || row.has(Role::Link)) && !empty(Text::Name)
+    // Without a type, what is mounted is there already (MS_BIND, MS_MOVE, MS_REMOUNT).
+    let mounts = matches!(event.syscall, Syscall::mount | Syscall::move_mount);
+    (path || !empty(Text::Path)) && (mounts || (!empty(Text::Path2) || row.has(Role::Link)) && !empty(Text::Name))
 }
 
 /// Can a call with these arguments succeed and return this value?

@@ -1,6 +1,7 @@
 //! What the model is told before the first event: which paths of the captured machine are replayed, and what was there.
 
 use super::start::Present;
+use crate::fate::Elsewhere;
 use crate::syscall::Syscall;
 use std::sync::Arc;
 
@@ -57,6 +58,8 @@ pub struct Config {
     pub rules: Vec<(Vec<u8>, Place)>,
     /// Where the file systems that are replayed were mounted, if the capture knows: the replay has mount points there.
     pub mounts: Vec<Vec<u8>>,
+    /// Mount points of file systems of which something is to be said, and of those below them ([`Config::tell_kinds`]).
+    pub kinds: Vec<(Vec<u8>, Option<Elsewhere>)>,
     /// What was there when the capture began, as far as the capture knows.
     pub present: Arc<[Present]>,
     /// Where the paths begin that the capture added to the calls of processes with a root of their own.
@@ -86,7 +89,8 @@ impl Default for Config {
 
 impl Config {
     fn of(rules: Vec<(Vec<u8>, Place)>, mounts: Vec<Vec<u8>>) -> Config {
-        Config { rules, mounts, present: Arc::default(), notes: Notes::default(), requests: Requests::default() }
+        let (present, notes, requests) = (Arc::default(), Notes::default(), Requests::default());
+        Config { rules, mounts, kinds: Vec::new(), present, notes, requests }
     }
 
     /// The rules of a machine whose mounts are known: each path, and whether a pseudo or memory file system is mounted
@@ -117,6 +121,43 @@ impl Config {
     pub(super) fn apart(&self, one: &[u8], other: &[u8]) -> bool {
         let [one, other] = [one, other].map(|path| self.mounts.iter().filter(|mount| covers(mount, path)).map(Vec::len).max());
         one != other
+    }
+
+    /// Takes in where file systems were mounted and what is to be said of the files there. Of what is not replayed nothing is; to be
+    /// called when the rules are complete.
+    pub fn tell_kinds(&mut self, mounts: Vec<(Vec<u8>, Option<Elsewhere>)>) {
+        // Replayed are the files there, or some of them.
+        let kept = |path: &[u8]| {
+            let mounted = |rule: &[u8]| mounts.iter().any(|(mount, _)| mount == rule);
+            let below = |(rule, place): &(Vec<u8>, Place)| *place == Place::Keep && covers(path, rule) && !mounted(rule);
+            self.place(path) == Place::Keep || self.rules.iter().any(below)
+        };
+        let above = mounts.iter().filter(|(path, kind)| kind.is_some() && kept(path));
+        let above: Vec<Vec<u8>> = above.map(|(path, _)| path.clone()).collect();
+        self.kinds = mounts.into_iter().filter(|(path, _)| above.iter().any(|above| covers(above, path))).collect();
+    }
+
+    /// What is to be said of the file system that a path is on: of the mount points above it the nearest one decides, and the last
+    /// of several at one path.
+    pub(super) fn elsewhere(&self, path: &[u8]) -> Option<Elsewhere> {
+        let above = self.kinds.iter().filter(|(mount, _)| covers(mount, path));
+        above.max_by_key(|(mount, _)| mount.len()).and_then(|(_, kind)| *kind)
+    }
+
+    /// A file system was mounted.
+    pub(super) fn mount(&mut self, path: &[u8], kind: Option<Elsewhere>) {
+        // More mounts than any machine has by default (/proc/sys/fs/mount-max).
+        const MOST: usize = 100_000;
+        if self.kinds.len() < MOST && (kind.is_some() || self.elsewhere(path).is_some()) {
+            self.kinds.push((path.to_vec(), kind));
+        }
+    }
+
+    /// The file system that was mounted there last is there no more.
+    pub(super) fn unmount(&mut self, path: &[u8]) {
+        if let Some(at) = self.kinds.iter().rposition(|(mount, _)| mount == path) {
+            self.kinds.remove(at);
+        }
     }
 
     /// Is there a rule for a path below this one?
@@ -164,6 +205,32 @@ mod tests {
             assert_eq!(config.place(path.as_bytes()), place, "{path}");
         }
         assert_eq!(Config::of_mounts([(&b"/"[..], false)]).place(b"/var/run/x"), Place::Keep);
+    }
+
+    #[test]
+    fn of_what_is_on_another_kind_of_file_system_it_is_said() {
+        let memory = Some(Elsewhere::TmpfsOnDisk);
+        let mounts =
+            [("/", None), ("/tmp", memory), ("/tmp/disk", None), ("/run", memory), ("/run/disk", None), ("/dev/shm", memory)];
+        let mut config = Config::of_mounts(mounts.map(|(path, kind)| (path.as_bytes(), kind.is_some())));
+        let kinds = || mounts.map(|(path, kind)| (path.as_bytes().to_vec(), kind)).to_vec();
+        config.tell_kinds(kinds());
+        assert_eq!(config.kinds, [], "nothing there is replayed");
+        config.rules.push((b"/tmp".to_vec(), Place::Keep));
+        config.rules.push((b"/dev/shm/x".to_vec(), Place::Keep));
+        config.tell_kinds(kinds());
+        for (path, kind) in [("/tmp/a", memory), ("/tmp/disk/a", None), ("/tmpa", None), ("/dev/shm/x", memory), ("/run/a", None)]
+        {
+            assert_eq!(config.elsewhere(path.as_bytes()), kind, "{path}");
+        }
+        config.mount(b"/mnt", memory);
+        config.mount(b"/mnt", None);
+        assert_eq!(config.elsewhere(b"/mnt/a"), None);
+        config.unmount(b"/mnt");
+        assert_eq!(config.elsewhere(b"/mnt/a"), memory);
+        config.unmount(b"/mnt");
+        config.unmount(b"/mnt");
+        assert_eq!(config.elsewhere(b"/mnt/a"), None);
     }
 
     #[test]

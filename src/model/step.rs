@@ -3,7 +3,7 @@
 use super::facts::Evidence;
 use super::touch::{Touch, Touches};
 use crate::event::Event;
-use crate::fate::{Fate, Origin, Reason, Route};
+use crate::fate::{Elsewhere, Fate, Origin, Reason, Route};
 use crate::syscall::{Moves, Op};
 use crate::words::words;
 use std::ops::Range;
@@ -64,6 +64,8 @@ pub struct Step {
     pub bytes: Option<i64>,
     /// Whether these bytes come out of a file of the replay or one that may be, or go into one.
     pub moves: Moves,
+    /// What is to be said of an op whose file was on another kind of file system; `None` of all others.
+    pub elsewhere: Option<Elsewhere>,
 }
 
 impl Step {
@@ -93,6 +95,7 @@ impl Step {
             route: None,
             bytes: None,
             moves: Moves::Nothing,
+            elsewhere: None,
         }
     }
 }

@@ -121,6 +121,10 @@ impl Tree {
         *self.guesses.entry(what).or_default() += 1;
     }
 
+    pub(super) fn config_mut(&mut self) -> &mut Config {
+        &mut self.config
+    }
+
     /// The configuration: rules for places, and what was there at the start.
     pub(super) fn config(&self) -> &Config {
         &self.config

@@ -211,7 +211,7 @@ syscalls! {
     setns            (Fd, CloneFlags)                                -> Status,  Return => Model(Setns);
     chroot           (Path)                                          -> Status,  Return => Model(Chroot);
     pivot_root       (Path, Path2)                                   -> Status,  Return => Drop("the replay has one root");
-    mount            (Path2, Path, Buf, Flags, Buf)                  -> Status,  Return => Drop("the replay has its own mounts");
+    mount            (Buf, Path, Name, Flags, Buf)                   -> Status,  Return => Drop("the replay has its own mounts");
     umount2          (Path, Flags)                                   -> Status,  Entry  => Drop("the replay has its own mounts");
     umount           (Path)                                          -> Status,  Entry  => Drop("the replay has its own mounts");
     open_tree        (DirFd, Path, OpenFlags)                        -> NewFd,   Return => Drop("the replay has its own mounts");

@@ -1,7 +1,7 @@
 //! The columns that the walk (`virtualize`) adds to the rows of its input: what the model says of a call (a step), and
 //! the facts that it knows at the end.
 
-use crate::fate::{Fate, Origin, Reason, Route};
+use crate::fate::{Elsewhere, Fate, Origin, Reason, Route};
 use crate::model::{Kind, Name, Step};
 use crate::schema::Table;
 use crate::syscall::{Moves, Op};
@@ -70,6 +70,7 @@ step! {
     "route"     "of an event the way that its bytes take (fate.rs); absent where it moves none"  Get::Word(|| Route::ALL.iter().map(|w| w.name()).collect(), |s| s.route.map(|r| r as u8));
     "bytes"     "how many take it; absent where the capture does not show it; of a mapping those inside the file"  Get::Int(|s| s.bytes, |_| None);
     "moves"     "which way they go between the call and files that may be replayed, as in syscall_def"  Get::Word(|| Moves::ALL.iter().map(|w| w.name()).collect(), |s| Some(s.moves as u8));
+    "elsewhere" "of an op what its file system was in the capture, where the replay has another kind (fate.rs)"  Get::Word(|| Elsewhere::ALL.iter().map(|w| w.name()).collect(), |s| s.elsewhere.map(|e| e as u8));
     "touches"   "what the call touches: numbers of resources, times 4, and 0 for read, 1 for add, 2 for write, 3 for the write that ends it; a number is an id, times 16, and a kind"  Get::Touches;
     "kind"      "of a fact: kind of file; of an extent read or hole; of a guess what was guessed, of evidence kind of answer"  Get::Text(|f| Some(f.kind.into()));
     "size"      "of a fact: bytes; of a guess how often, of evidence how many answers"  Get::Int(|_| None, |f| f.size);

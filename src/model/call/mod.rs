@@ -12,6 +12,7 @@ mod data;
 mod fd;
 mod magic;
 mod meta;
+mod mounted;
 mod name;
 mod observed;
 mod open;
@@ -103,6 +104,7 @@ impl<'a> Call<'a> {
         self.flush();
         self.look();
         self.take_route();
+        self.step.elsewhere = self.elsewhere();
         match self.step.fate {
             Fate::Op => self.touch_attributes(),
             // Nothing is issued, so it touches nothing.
@@ -170,7 +172,10 @@ impl<'a> Call<'a> {
                 self.step.fate = Fate::Model;
                 self.keep_books(op)
             }
-            Replay::Drop(_) => Err(self.refuse()),
+            Replay::Drop(_) => {
+                self.mounted();
+                Err(self.refuse())
+            }
         }
     }
 

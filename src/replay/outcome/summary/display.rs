@@ -2,7 +2,7 @@
 
 use super::{Critical, Kind, Summary, Time, percent};
 use crate::amount::{Bytes, Nanos, Things};
-use crate::fate::Reason;
+use crate::fate::{Elsewhere, Reason};
 use crate::replay::machine::samples;
 use crate::replay::outcome::compare::TOLERANCES;
 use crate::replay::outcome::flaw::Flaw;
@@ -88,6 +88,10 @@ impl fmt::Display for Summary {
         let (all, replayed) = self.bytes.moved();
         let (share, parts) = (shown(self.byte_coverage_percent), format!("{} of {}", Bytes(replayed), Bytes(all)));
         writeln!(f, "  of bytes    {share:>10}   {parts} that calls moved from and to files")?;
+        for (reason, found) in &self.elsewhere {
+            let (reason, doc) = Elsewhere::parse(reason).map_or(("", ""), |word| (word.name(), word.doc()));
+            writeln!(f, "  elsewhere   {:>10}   ops, of {}, {reason}: {doc}", found.ops, Bytes(found.bytes))?;
+        }
         self.bytes.doubts().try_for_each(|doubt| writeln!(f, "{:27}{doubt}", ""))?;
         writeln!(f, "  uncompared  {:>10}   {}", shown(Some(self.uncompared_percent)), Things(self.uncompared, "call"))?;
         self.performance(f)?;

@@ -10,7 +10,7 @@ use super::state;
 use super::tally::{Lag, Replayed, Requests, Tally};
 use crate::fate::{Reason, Route};
 use crate::init::fingerprint;
-use crate::ledger::{self, Ledger};
+use crate::ledger::{self, Ledger, OtherKind};
 use crate::loss::Loss;
 use crate::os::task_io::TaskIo;
 use crate::replay::machine::Machine;
@@ -136,6 +136,8 @@ pub struct Summary {
     pub coverage_percent: Option<f64>,
     /// Which way bytes went in the capture, and which of them are replayed: from the workload's manifest.
     pub bytes: Ledger,
+    /// Ops on files of another kind of file system than the replay has, by what is to be said of them: from there, too.
+    pub elsewhere: BTreeMap<String, OtherKind>,
     /// The coverage of bytes ([`Ledger::percent`]): `None` when it is not known.
     pub byte_coverage_percent: Option<f64>,
     /// Outcomes that are not compared, percent of captured calls issued.
@@ -270,6 +272,8 @@ impl Summary {
         let file_events = number(workload, "file_events").ok().flatten();
         let bytes = workload.manifest.get(ledger::KEY).and_then(|rows| Ledger::deserialize(rows).ok()).unwrap_or_default();
         let evidence = evidence(options, workload, &bytes, &machine, &replayed);
+        let of_workload = |key| workload.manifest.get(key);
+        let bytes = of_workload(ledger::KEY).and_then(|rows| Ledger::deserialize(rows).ok()).unwrap_or_default();
         let captured = workload.manifest.get("capture").and_then(|capture| capture.get("task_io"));
         let mut summary = Summary {
             run: options.out.clone(),
@@ -301,6 +305,7 @@ impl Summary {
             uncompared,
             match_percent: percent(same, same + different),
             coverage_percent: file_events.and_then(|events| percent(ops, events)),
+            elsewhere: of_workload(ledger::ELSEWHERE).and_then(|found| BTreeMap::deserialize(found).ok()).unwrap_or_default(),
             byte_coverage_percent: bytes.percent(),
             bytes,
             uncompared_percent: percent(uncompared, ops).unwrap_or(0.0),

@@ -107,3 +107,32 @@ fn bytes_are_counted_by_the_way_that_they_take() {
         }
     }
 }
+
+/// Mounts made by the capture's own process, in a namespace of its own: nothing is left of them.
+#[test]
+fn what_was_done_in_memory_is_told_apart() {
+    if !crate::tool::root() {
+        return skip(Need::Root, "mount");
+    }
+    let dir = scratch();
+    for backend in if allowed() { &["ebpf", "ptrace"][..] } else { &["ptrace"] } {
+        let [home, out, work, root, run] =
+            ["home", "capture", "work", "root", "run"].map(|name| dir.path().join(format!("{backend}-{name}")));
+        std::fs::create_dir(&home).unwrap();
+        let script = "cd \"$0\" && mkdir m && mount -t tmpfs -o size=1m none m && head -c 3000 /dev/zero > m/a && \
+            umount m && head -c 500 /dev/zero > m/b";
+        let [h, c, w, r, o] = [&home, &out, &work, &root, &run].map(|path| path.to_str().unwrap());
+        let made = ["--backend", backend, "--", "unshare", "-m", "sh", "-c", script, h];
+        let summary = capture(0, &out, &made);
+        assert_eq!(summary["status"], "exit status: 0", "{summary}");
+        assert_eq!(rows(&[&out], "SELECT name FROM events WHERE syscall = 'mount' AND name = 'tmpfs' AND ret = 0"), ["tmpfs"]);
+        let said = expect(0, &["generate", c, "-o", w]);
+        assert!(said.contains("tmpfs_on_disk"), "{said}");
+        let found = &manifest(&work)["elsewhere"]["tmpfs_on_disk"];
+        assert_eq!(found["bytes"], 3000, "{said}");
+        assert!(found["ops"].as_u64().unwrap() >= 3, "{said}");
+        expect(0, &["init", w, "--root", r]);
+        let said = expect(0, &["replay", w, "--root", r, "-o", o]);
+        assert!(said.contains("tmpfs_on_disk"), "{said}");
+    }
+}
