@@ -1,8 +1,8 @@
 //! The SQL session: its threads, its bounded memory that spills to disk, and the tables that SQL can name.
 
 use super::access::Access;
-use super::causes::Caused;
 use super::advice::no_memory;
+use super::causes::Caused;
 use super::depth;
 use super::dialect::Postgres;
 use super::distinct;

@@ -34,7 +34,7 @@ pub struct Args {
 }
 
 impl Args {
-    pub fn run(self) -> Result<Exit> {
+    pub(in crate::cli) fn run(self) -> Result<Exit> {
         for (name, text) in pages()? {
             files::write(&self.dir.join(name), |mut file| {
                 file.set_permissions(Permissions::from_mode(0o644))?;

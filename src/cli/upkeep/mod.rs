@@ -1,9 +1,9 @@
 //! Verbs for those who build, package and measure ioriot.
 
-pub mod calibrate;
-pub mod completions;
+pub(super) mod calibrate;
+pub(super) mod completions;
 pub mod docs;
-pub mod man;
-pub mod synth;
+pub(super) mod man;
+pub(super) mod synth;
 
 use super::{Exit, ui};

@@ -153,7 +153,8 @@ mod tests {
     fn magic_links_are_told_from_other_names() {
         use Link::{Cwd, Fd, Root};
         use Whose::{Caller, Of};
-        let cases: [(&str, Option<(Whose, Link, &str)>); 16] = [
+        type Case = (&'static str, Option<(Whose, Link, &'static str)>);
+        let cases: [Case; 16] = [
             ("/proc/self/cwd", Some((Caller, Cwd, ""))),
             ("/proc/self/cwd/a/b", Some((Caller, Cwd, "/a/b"))),
             ("/proc/thread-self/root/", Some((Caller, Root, "/"))),

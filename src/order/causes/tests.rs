@@ -11,8 +11,11 @@ fn row(what: What, lane: i64, begin: i64, end: i64) -> Moment {
     Moment { what, lane, tid: Some(lane + 100), begin: Some(begin), dur: end - begin, cpu: None }
 }
 
-/// What the rows give: causes as `(op, after, delay)`, and the think time of each op.
-fn run(rows: &[(Moment, &[i64])]) -> (Vec<(i64, i64, Option<i64>)>, Vec<Option<i64>>) {
+/// Causes as `(op, after, delay)`, and the think time of each op.
+type Given = (Vec<(i64, i64, Option<i64>)>, Vec<Option<i64>>);
+
+/// What the rows give.
+fn run(rows: &[(Moment, &[i64])]) -> Given {
     let (mut causes, mut out, mut think) = (Causes::default(), Vec::new(), Vec::new());
     for (row, touches) in rows {
         think.extend(causes.row(row, touches.iter().copied(), &mut out).map(|timing| timing.think));

@@ -91,7 +91,7 @@ impl<'a> Flight<'a> {
     /// # Errors
     /// When memory is short.
     pub fn new(ports: Ports, blocks: usize) -> Result<Flight<'a>> {
-        let places = ports.ports.iter().flatten().map(Port::entries).sum::<usize>().min(PLACES).max(1);
+        let places = ports.ports.iter().flatten().map(Port::entries).sum::<usize>().clamp(1, PLACES);
         let room = ports.largest.clamp(1, BUFFER).next_multiple_of(4096);
         Ok(Flight {
             ports: ports.ports,

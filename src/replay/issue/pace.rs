@@ -100,12 +100,12 @@ impl Pacer {
 
     /// When an op of this lane is due, on CLOCK_MONOTONIC, ns; `None` for an op without a time.
     pub fn moment(&self, due: i64, lane: u32) -> Option<i64> {
-        (due != UNKNOWN).then(|| self.start.saturating_add(self.from_start(due, lane)))
+        (due != UNKNOWN).then(|| self.start.saturating_add(self.since_start(due, lane)))
     }
 
     /// When an op of this lane is due, ns since the start.
     #[inline]
-    fn from_start(&self, due: i64, lane: u32) -> i64 {
+    fn since_start(&self, due: i64, lane: u32) -> i64 {
         match self.pace {
             Pace::Asap | Pace::Realtime => due,
             Pace::Think | Pace::App => due.saturating_add(self.ends[lane as usize]),
@@ -120,7 +120,7 @@ impl Pacer {
             self.late = None;
             return UNKNOWN;
         }
-        let due = self.from_start(due, lane);
+        let due = self.since_start(due, lane);
         self.sleep(due);
         due
     }
