@@ -17,6 +17,10 @@ words! {
         Garbled    "garbled"     "records that make no sense";
         Killed     "killed"      "the rest of a capture that was killed: all that came later";
         Requests   "requests"    "requests to io_uring or io_submit (or calls that may have made some) that are not captured";
+        Splices    "request_splice" "requests to io_uring to splice (IORING_OP_SPLICE), which are not captured";
+        Attributes "request_xattr" "requests to io_uring for extended attributes (IORING_OP_SETXATTR, FSETXATTR, GETXATTR, FGETXATTR), which are not captured";
+        Commands   "request_command" "requests to io_uring that only a driver or file system understands (IORING_OP_URING_CMD), which are not captured";
+        NoResult   "no_result"   "requests whose results were not seen; their events are there without one";
         Unreadable "unreadable"  "paths and structures that could not be read; their events are there without them";
         Crowded    "crowded"     "texts that found no room in their line; their events are there without them";
         NoEntry    "no_entry"    "calls whose beginning was not seen; their events are there without a start and a duration";
@@ -30,8 +34,27 @@ impl Loss {
     /// Does each loss of this kind stand for an event (or for an unknown number of them) that should be in the capture and is
     /// not? The other kinds are parts of events, or events known to be missing anyhow.
     pub const fn of_events(self) -> bool {
-        use Loss::{Compat, Garbled, Killed, NoEnd, NoMark, Recursion, RingFull, Skipped, Transport, Untold};
-        matches!(self, RingFull | Untold | Transport | Skipped | NoEnd | Recursion | NoMark | Compat | Garbled | Killed)
+        use Loss::{
+            Attributes, Commands, Compat, Garbled, Killed, NoEnd, NoMark, Recursion, Requests, RingFull, Skipped, Splices,
+        };
+        use Loss::{Transport, Untold};
+        matches!(
+            self,
+            RingFull
+                | Untold
+                | Transport
+                | Skipped
+                | NoEnd
+                | Recursion
+                | NoMark
+                | Compat
+                | Garbled
+                | Killed
+                | Requests
+                | Splices
+                | Attributes
+                | Commands
+        )
     }
 }
 

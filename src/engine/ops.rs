@@ -72,7 +72,8 @@ const OP_ID: &str = "op_id";
 
 /// Columns of integers that tell what a request is, each with its place in [`Numbering::asked`]; those that the input lacks count
 /// as NULL.
-const ASKED: [&str; 11] = ["ring", "vtid", "inflight", "ts", "dur", "file", "file2", "offset", "at_offset", "count", "ret"];
+const ASKED: [&str; 12] =
+    ["ring", "vtid", "inflight", "ts", "dur", "file", "file2", "offset", "at_offset", "count", "ret", "arg"];
 const RING: usize = 0;
 const LANE: usize = 1;
 const INFLIGHT: usize = 2;
@@ -84,6 +85,7 @@ const OFFSET: usize = 7;
 const AT: usize = 8;
 const COUNT: usize = 9;
 const RET: usize = 10;
+const ARG: usize = 11;
 
 impl Function for Numbered {
     fn name(&self) -> &'static str {
@@ -190,6 +192,7 @@ impl Numbering {
                 lane: value(LANE).unwrap_or(-1),
                 ring: value(RING),
                 inflight: value(INFLIGHT),
+                linked: value(RING).and(value(ARG)).is_some(),
                 op: word.and_then(|words| Op::parse(words.value(row))),
                 ts: value(TS),
                 dur: value(DUR),

@@ -33,6 +33,8 @@ pub struct Asked<'a> {
     pub ring: Option<i64>,
     /// Of a request how many earlier ones of its lane and ring had not been taken back.
     pub inflight: Option<i64>,
+    /// Of a request whether it begins when the one before it is done.
+    pub linked: bool,
     /// The call that is issued.
     pub op: Option<Op>,
     /// Captured start, ns.
@@ -158,7 +160,7 @@ impl Requests {
         };
         // An op without a time comes after all that came before it.
         lane.done += before(&mut lane.ends, row.ts.unwrap_or(i64::MAX));
-        let settled = lane.settled(row);
+        let settled = if row.linked { lane.recent.back().map(|past| past.op_id) } else { lane.settled(row) };
         let Some(number) = row.ring else {
             let reaped = if row.ts.is_some() { lane.done } else { lane.handed };
             return Held { reaped: Some(reaped), settled };
@@ -258,6 +260,7 @@ mod tests {
             lane: 1,
             ring: Some(0),
             inflight: Some(inflight),
+            linked: false,
             op: Some(op),
             ts: Some(ts),
             dur: Some(dur),
@@ -322,6 +325,8 @@ mod tests {
         assert_eq!(requests.op(6, &call(Op::Fsync, 60, &[])).settled, Some(1));
         assert_eq!(requests.op(7, &call(Op::Close, 61, &ends)).settled, Some(4));
         assert_eq!(requests.op(8, &call(Op::Fallocate, 62, &uses)).settled, Some(3));
+        // A link asks for the request before, whatever that touches.
+        assert_eq!(requests.op(9, &Asked { linked: true, ..write(63, 0, 5000) }).settled, Some(4));
     }
 
     #[test]

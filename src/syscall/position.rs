@@ -108,7 +108,19 @@ mod tests {
         let moved = |given| TABLE.iter().filter(|def| def.given == given).map(|def| def.name).collect::<Vec<_>>();
         assert_eq!(
             moved(Given::Shared),
-            ["read", "readv", "write", "writev", "lseek", "_llseek", "getdents", "getdents64", "readdir"]
+            [
+                "read",
+                "readv",
+                "write",
+                "writev",
+                "lseek",
+                "_llseek",
+                "getdents",
+                "getdents64",
+                "readdir",
+                "uring_read_on",
+                "uring_write_on"
+            ]
         );
         assert_eq!(moved(Given::Either), ["preadv2", "pwritev2"]);
         assert_eq!(moved(Given::Pointer), ["copy_file_range", "sendfile", "sendfile64", "splice"]);

@@ -279,6 +279,8 @@ syscalls! {
     aio_fdsync       (Fd)                                            -> Status,  Entry  => Partly(Fdatasync, "a request of io_submit, handed over in the same way; a call that is waited for with `--async serial`");
     uring_read       (Fd, Buf, Count, Offset)                        -> Bytes,   Entry  => Partly(Pread, "a request of io_uring, handed over in the same way with the captured depth, its vectors as one; a call that is waited for with `--async serial`");
     uring_write      (Fd, Buf, Count, Offset)                        -> Bytes,   Entry  => Partly(Pwrite, "a request of io_uring, handed over in the same way with the captured depth, its vectors as one; a call that is waited for with `--async serial`");
+    uring_read_on    (Fd, Buf, Count)                                -> Bytes,   Entry  => Partly(Read, "a request of io_uring at the position of the descriptor (offset -1), issued as a call that is waited for");
+    uring_write_on   (Fd, Buf, Count)                                -> Bytes,   Entry  => Partly(Write, "a request of io_uring at the position of the descriptor (offset -1), issued as a call that is waited for");
     uring_fsync      (Fd)                                            -> Status,  Entry  => Partly(Fsync, "a request of io_uring, handed over in the same way; a call that is waited for with `--async serial`");
     uring_fdatasync  (Fd)                                            -> Status,  Entry  => Partly(Fdatasync, "a request of io_uring, handed over in the same way; a call that is waited for with `--async serial`");
     uring_sync_range (Fd, Offset, Count, Flags)                      -> Status,  Entry  => Partly(SyncFileRange, "a request of io_uring, issued as a call that is waited for");

@@ -415,8 +415,8 @@ impl Reader<'_> {
         took: Duration,
         status: Option<std::process::ExitStatus>,
     ) -> Outcome {
-        let Seen { returned, exits, no_entry, cut_short, unreadable, garbled, rings, unknown, .. } = self.decoder.seen;
-        let requests = if self.decoder.rings.is_some() { unknown } else { unknown + rings };
+        let Seen { returned, exits, no_entry, cut_short, unreadable, garbled, .. } = self.decoder.seen;
+        let requests = self.decoder.seen.requests(self.decoder.rings.is_none());
         let filtered = self.beyond + self.path_filter.filtered;
         let sum = Sum {
             issued: Counter::Entered.of(counters) + no_entry,
@@ -436,9 +436,8 @@ impl Reader<'_> {
             (Loss::NoEntry, no_entry),
             (Loss::CutShort, cut_short),
             (Loss::Unfinished, unfinished.saturating_sub(cut_short)),
-            (Loss::Requests, requests),
         ];
-        self.losses.extend(Lost::some(found));
+        self.losses.extend(Lost::some(found.into_iter().chain(requests)));
         Outcome { ended, sum: Sum { unfinished, ..sum }, losses: self.losses, took, status }
     }
 }

@@ -415,7 +415,7 @@ impl Books<'_, '_, '_> {
     }
 
     fn outcome(self, ended: Ended, unfinished: u64, began: Instant, status: Option<ExitStatus>) -> Outcome {
-        let Seen { returned, exits, cut_short, unreadable, garbled, rings, unknown, .. } = self.decoder.seen;
+        let Seen { returned, exits, cut_short, unreadable, garbled, .. } = self.decoder.seen;
         let (told, filtered) = (returned + exits, self.path_filter.filtered);
         let unfinished_calls = self.issued.saturating_sub(told);
         let sum = Sum { issued: self.issued, written: told - filtered, filtered, lost: 0, unfinished: unfinished_calls };
@@ -425,9 +425,8 @@ impl Books<'_, '_, '_> {
             (Loss::Unreadable, unreadable),
             (Loss::CutShort, cut_short),
             (Loss::Unfinished, unfinished),
-            (Loss::Requests, rings + unknown),
         ];
-        let losses = Lost::some(found).collect();
+        let losses = Lost::some(found.into_iter().chain(self.decoder.seen.requests(true))).collect();
         Outcome { ended, sum, losses, took: began.elapsed(), status }
     }
 }

@@ -12,6 +12,7 @@ use crate::capture::kernel::record::{Record, at, flag};
 use crate::capture::target::snapshot::{Numbers, device};
 use crate::event::{Col, Event, Text};
 use crate::events::order::{Key, Placed};
+use crate::loss::Loss;
 use crate::syscall::flag::{O_CREAT, O_TMPFILE};
 use crate::syscall::{At, Op, Role, Syscall, lock};
 use argument::argument;
@@ -46,6 +47,28 @@ pub struct Seen {
     pub rings: u64,
     /// Asynchronous requests (io_submit, io_uring) that are not decoded: unknown opcode or unreadable.
     pub unknown: u64,
+    /// Requests of io_uring whose opcode is known and not decoded, by kind: to splice, for extended attributes, commands.
+    pub splices: u64,
+    /// As `splices`.
+    pub attributes: u64,
+    /// As `splices`.
+    pub commands: u64,
+    /// Requests whose result was not seen.
+    pub no_result: u64,
+}
+
+impl Seen {
+    /// Counts of requests that are missing, or missing in part, by kind of loss. `all`: calls of io_uring_enter count, too, since
+    /// their requests cannot be seen.
+    pub fn requests(&self, all: bool) -> [(Loss, u64); 5] {
+        [
+            (Loss::Requests, if all { self.unknown + self.rings } else { self.unknown }),
+            (Loss::Splices, self.splices),
+            (Loss::Attributes, self.attributes),
+            (Loss::Commands, self.commands),
+            (Loss::NoResult, self.no_result),
+        ]
+    }
 }
 
 /// Turns records into events and keeps what it must remember between records.

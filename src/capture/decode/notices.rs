@@ -1,15 +1,23 @@
 //! The part of the decoder for records that are not about a call: forks, newcomers, asynchronous requests, page faults.
 
 use super::requests::{self, ENTRY, Route};
+use super::uring::Asked;
 use super::{Decoder, file, path};
 use crate::capture::kernel::record::{Record, at, flag, place};
 use crate::capture::target::snapshot::Process;
 use crate::event::{Col, Event, Text};
 use crate::events::order::{Key, Placed};
+use crate::loss::Loss;
 use crate::syscall::{Op, Role, Syscall, Wake};
 
 /// Bytes of a page in page faults: that of x86_64, and the smallest of other architectures.
 const PAGE: i64 = 4096;
+
+/// Flags of a request (include/linux/io_uring_types.h of the kernel): it begins when all before it are done; the next one begins
+/// when it is done.
+const REQ_F_IO_DRAIN: u64 = 1 << 1;
+const REQ_F_LINK: u64 = 1 << 2;
+const REQ_F_HARDLINK: u64 = 1 << 3;
 
 /// What a record tells the capture that is no event: new processes and what they have.
 #[derive(Clone, Debug)]
@@ -49,17 +57,31 @@ impl Decoder<'_> {
         } else if record.is(flag::PLACE) {
             self.brought(record, begin);
         } else if record.is(flag::ASKED) {
-            match self.rings.as_ref().and_then(|rings| rings.asked(record)) {
-                Some(event) => {
+            match self.rings.as_ref().map_or(Asked::Lost(Loss::Requests), |rings| rings.asked(record)) {
+                Asked::Event(event, slot) => {
                     let route = Route {
                         ring: (0, record.arg(4)),
                         head: Some(record.arg(5) as u32),
                         behind: (record.arg(3) >> 32) as u32,
+                        slot,
+                        user_data: record.i64(at::RET) as u64,
+                        links: record.arg(3) & (REQ_F_LINK | REQ_F_HARDLINK) != 0,
+                        drains: record.arg(3) & REQ_F_IO_DRAIN != 0,
                     };
-                    self.more.extend(self.requests.asked((0, record.arg(0)), route, event, (pid, tid), begin));
+                    let old = self.requests.asked((0, record.arg(0)), route, event, (pid, tid), begin);
+                    self.seen.no_result += u64::from(old.is_some());
+                    self.more.extend(old);
                 }
-                None => self.seen.unknown += 1,
+                Asked::Lost(Loss::Splices) => self.seen.splices += 1,
+                Asked::Lost(Loss::Attributes) => self.seen.attributes += 1,
+                Asked::Lost(Loss::Commands) => self.seen.commands += 1,
+                Asked::Lost(_) => self.seen.unknown += 1,
+                Asked::NoFile => {}
             }
+        } else if record.is(flag::DONE) && record.arg(0) == 0 {
+            let result = i64::from(record.i64(at::RET) as i32);
+            let done = self.requests.overflowed((0, record.arg(2)), record.arg(3), begin, result).map(counted);
+            self.more.extend(done);
         } else if record.is(flag::DONE) {
             let result = i64::from(record.i64(at::RET) as i32);
             let place = Some(record.arg(1) as u32);
@@ -162,14 +184,26 @@ impl Decoder<'_> {
         }
         match syscall {
             Syscall::io_submit => {
-                let mut route = Route { ring: (pid, record.arg(0)), head: None, behind: 0 };
+                let mut route = Route {
+                    ring: (pid, record.arg(0)),
+                    head: None,
+                    behind: 0,
+                    slot: None,
+                    user_data: 0,
+                    links: false,
+                    drains: false,
+                };
                 let entries = record.behind().chunks_exact(ENTRY);
                 let taken = entries.len().min(ret as usize) as u32;
                 self.seen.unknown += (ret as u64).saturating_sub(entries.len() as u64);
                 for ((address, event), number) in entries.filter_map(requests::submitted).zip(1..) {
                     route.behind = taken.saturating_sub(number);
                     match event {
-                        Some(event) => self.more.extend(self.requests.asked((pid, address), route, event, (pid, tid), begin)),
+                        Some(event) => {
+                            let old = self.requests.asked((pid, address), route, event, (pid, tid), begin);
+                            self.seen.no_result += u64::from(old.is_some());
+                            self.more.extend(old);
+                        }
                         None => self.seen.unknown += 1,
                     }
                 }
@@ -198,6 +232,7 @@ impl Decoder<'_> {
     /// To be called at the end of the capture: requests still under way become events without a result, for [`Decoder::more`].
     pub fn finish(&mut self) {
         let rest = self.requests.rest();
+        self.seen.no_result += rest.len() as u64;
         self.more.extend(rest);
     }
 }

@@ -5,8 +5,8 @@
 
 use crate::event::{Col, Event};
 use crate::events::order::{Key, Placed};
-use crate::syscall::{At, Syscall, lock};
-use hashbrown::HashMap;
+use crate::syscall::{At, Ret, Role, Syscall, lock};
+use hashbrown::{HashMap, HashSet};
 use std::collections::VecDeque;
 
 /// Results of one ring, at most, that the program has not taken: more than the longest completion queue has room for
@@ -34,6 +34,8 @@ struct Pending {
     /// Key of its ring, and the thread that handed it over.
     ring: (u32, u64),
     thread: u32,
+    slot: Option<u32>,
+    user_data: u64,
 }
 
 /// A ring of io_uring(7), or a context of io_setup(2).
@@ -47,6 +49,10 @@ struct Ring {
     done: VecDeque<(u32, u32)>,
     /// How many results the program had taken from the queue, modulo 2^32, when it was last looked at.
     head: u32,
+    /// Threads whose next request begins when their last one is done.
+    linked: HashSet<u32>,
+    /// Entries of its own table of files that requests have opened files into.
+    direct: HashSet<u32>,
 }
 
 impl Ring {
@@ -77,6 +83,28 @@ pub struct Route {
     pub head: Option<u32>,
     /// How many requests the program hands over behind this one in the same call.
     pub behind: u32,
+    /// The entry of the ring's own table of files that the request is about in place of a descriptor, `u32::MAX` for one that the
+    /// kernel chooses; `None` for none.
+    pub slot: Option<u32>,
+    /// What the program calls the request.
+    pub user_data: u64,
+    /// Does the next request begin when this one is done (IOSQE_IO_LINK, IOSQE_IO_HARDLINK)?
+    pub links: bool,
+    /// Does this one begin when all before it are done (IOSQE_IO_DRAIN)?
+    pub drains: bool,
+}
+
+/// Value of [`Col::Arg`] of a request that begins when the one before it is done.
+const AFTER: i64 = 1;
+
+/// First of the numbers that stand for entries of the rings' own tables of files: no descriptor is as large.
+const DIRECT: i64 = 1 << 40;
+/// Entries of such a table, at most (IORING_MAX_FIXED_FILES, io_uring/rsrc.c of the kernel).
+const TABLE: i64 = 1 << 20;
+
+/// The number that stands for an entry of a ring's own table of files, as if it were a descriptor of the process.
+fn direct(ring: i64, slot: u32) -> i64 {
+    DIRECT.saturating_add(ring.saturating_mul(TABLE)).saturating_add(i64::from(slot))
 }
 
 impl Pending {
@@ -111,6 +139,20 @@ impl Requests {
         if let Some(head) = route.head {
             ring.take(head);
         }
+        if let Some(slot) = route.slot.filter(|slot| ring.direct.contains(slot)) {
+            if event.syscall.def().has(Role::Fd) {
+                event.set(Col::Fd, direct(ring.number, slot));
+            }
+            if event.syscall == Syscall::uring_close {
+                ring.direct.remove(&slot);
+            }
+        }
+        if ring.linked.remove(&thread.1) || route.drains {
+            event.set(Col::Arg, AFTER);
+        }
+        if route.links {
+            ring.linked.insert(thread.1);
+        }
         let untaken = ring.untaken.entry(thread.1).or_default();
         event.set(Col::Pid, i64::from(thread.0));
         event.set(Col::Tid, i64::from(thread.1));
@@ -120,7 +162,8 @@ impl Requests {
         event.set(Col::Behind, i64::from(route.behind));
         *untaken += 1;
         self.asked += 1;
-        let pending = Pending { event, begin, number: self.asked, ring: route.ring, thread: thread.1 };
+        let Route { ring, slot, user_data, .. } = route;
+        let pending = Pending { event, begin, number: self.asked, ring, thread: thread.1, slot, user_data };
         self.pending.insert(key, pending);
         old.map(|old| old.placed(begin))
     }
@@ -137,8 +180,25 @@ impl Requests {
             }
         }
         pending.event.set_outcome(result);
+        // An open into the ring's own table returns 0, or the entry that the kernel has chosen.
+        let opened = pending.event.success().filter(|_| pending.event.syscall.def().ret == Ret::NewFd);
+        if let (Some(slot), Some(ret), Some(ring)) = (pending.slot, opened, self.rings.get_mut(&pending.ring)) {
+            let slot = if slot == u32::MAX { ret as u32 } else { slot };
+            ring.direct.insert(slot);
+            pending.event.set(Col::Ret, direct(ring.number, slot));
+        }
         pending.event.set(Col::Dur, (end - pending.begin).max(0));
         Some(pending.placed(end))
+    }
+
+    /// Notes the result of a request that found no room in the completion queue: it is known by the address of its ring and what
+    /// the program calls it. The oldest of that name is meant.
+    pub fn overflowed(&mut self, ring: (u32, u64), user_data: u64, end: i64, result: i64) -> Option<Placed> {
+        let named = self.pending.iter().filter(|(_, pending)| pending.ring == ring && pending.user_data == user_data);
+        let key = named.min_by_key(|(_, pending)| pending.number).map(|(key, _)| *key)?;
+        // It gets its place when there is room: behind all others.
+        let place = self.rings.get(&ring).map(|ring| ring.done.back().map_or(ring.head, |(place, _)| *place).wrapping_add(1));
+        self.done(key, end, result, place)
     }
 
     /// Removes and returns the requests whose completion was never seen, as events without a result, in order of submission.
@@ -207,14 +267,15 @@ mod tests {
         bytes
     }
 
-    const CONTEXT: Route = Route { ring: (7, 0x7000), head: None, behind: 0 };
+    const CONTEXT: Route =
+        Route { ring: (7, 0x7000), head: None, behind: 0, slot: None, user_data: 0, links: false, drains: false };
 
     #[test]
     fn what_the_program_has_not_taken_is_in_flight() {
         let mut requests = Requests::default();
         let ask = |requests: &mut Requests, key: u64, ring: u64, head: Option<u32>, thread: u32| {
             let event = request(Syscall::uring_read, Some(3), Some((10, 0)));
-            requests.asked((0, key), Route { ring: (0, ring), head, behind: 0 }, event, (7, thread), 100);
+            requests.asked((0, key), Route { ring: (0, ring), head, ..CONTEXT }, event, (7, thread), 100);
             let event = &requests.pending[&(0, key)].event;
             (event.int(Col::Ring).unwrap(), event.int(Col::Flight).unwrap())
         };
@@ -236,6 +297,58 @@ mod tests {
         assert_eq!(ask(&mut requests, 9, 72, None, 8), (3, 0));
         requests.done((0, 9), 150, 10, None).unwrap();
         assert_eq!(ask(&mut requests, 10, 72, None, 8), (3, 0));
+    }
+
+    #[test]
+    fn entries_of_the_rings_own_table_are_as_descriptors() {
+        let mut requests = Requests::default();
+        let mut done = |slot: Option<u32>, syscall: Syscall, fd: Option<i64>, result: i64| {
+            requests.asked((0, 1), Route { slot, ..CONTEXT }, request(syscall, fd, None), (7, 7), 100);
+            let event = requests.done((0, 1), 150, result, None).unwrap().event;
+            (event.int(Col::Fd), event.int(Col::Ret).unwrap())
+        };
+        let (_, first) = done(Some(5), Syscall::uring_openat, None, 0);
+        let (_, second) = done(Some(u32::MAX), Syscall::uring_openat, None, 9);
+        assert!(first != second && first > i64::from(u32::MAX));
+        assert_eq!(done(Some(5), Syscall::uring_read, None, 10), (Some(first), 10));
+        assert_eq!(done(Some(9), Syscall::uring_close, Some(0), 0), (Some(second), 0));
+        // What was registered, or is not there any more, is known by its file only.
+        assert_eq!(done(Some(9), Syscall::uring_read, None, -9), (None, -1));
+        assert_eq!(done(Some(6), Syscall::uring_openat, None, -2), (None, -1));
+        assert_eq!(done(None, Syscall::uring_openat, None, 6), (None, 6), "a descriptor");
+    }
+
+    #[test]
+    fn a_link_binds_the_next_request_of_the_thread() {
+        let mut requests = Requests::default();
+        let mut ask = |thread: u32, links: bool, drains: bool| {
+            let event = request(Syscall::uring_fsync, Some(3), None);
+            requests.asked((0, 1), Route { links, drains, ..CONTEXT }, event, (7, thread), 100);
+            requests.pending[&(0, 1)].event.int(Col::Arg)
+        };
+        let asked =
+            [(7, true, false), (8, false, false), (7, true, false), (7, false, false), (7, false, false), (7, false, true)];
+        assert_eq!(
+            asked.map(|(thread, links, drains)| ask(thread, links, drains)),
+            [None, None, Some(1), Some(1), None, Some(1)]
+        );
+    }
+
+    #[test]
+    fn a_result_without_room_is_found_by_its_name() {
+        let mut requests = Requests::default();
+        for (key, user_data) in [(1, 70), (2, 71), (3, 70)] {
+            requests.asked(
+                (0, key),
+                Route { user_data, ..CONTEXT },
+                request(Syscall::uring_fsync, Some(3), None),
+                (7, 7),
+                key as i64,
+            );
+        }
+        let mut ts = |ring, user_data| requests.overflowed(ring, user_data, 150, 0).map(|placed| placed.entry);
+        assert_eq!((ts(CONTEXT.ring, 70), ts((7, 1), 70), ts(CONTEXT.ring, 99)), (Some(1), None, None));
+        assert_eq!((ts(CONTEXT.ring, 70), ts(CONTEXT.ring, 70), ts(CONTEXT.ring, 71)), (Some(3), None, Some(2)));
     }
 
     #[test]

@@ -7,6 +7,8 @@ use super::requests::{request, vectored};
 use crate::capture::kernel::btf::Btf;
 use crate::capture::kernel::record::{Record, at};
 use crate::event::{Col, Event, Text};
+use crate::loss::Loss;
+use crate::syscall::position::SHARED;
 use crate::syscall::{Role, Syscall, flag};
 use anyhow::{Result, ensure};
 
@@ -26,6 +28,8 @@ pub struct Rings {
     pub fd: i16,
     /// Offset in `struct io_kiocb` of the result of the request (i32), set at its completion.
     pub result: i16,
+    /// Offset in `struct io_kiocb` of what the program calls the request (u64).
+    pub user_data: i16,
     /// Offset in `struct io_kiocb` of the pointer to its ring (`struct io_ring_ctx`).
     pub ring: i16,
     /// Offset in `struct io_ring_ctx` of the pointer to the memory that it shares with the program (`struct io_rings`).
@@ -56,7 +60,8 @@ pub struct Kind {
     syscall: Syscall,
     /// Columns of the event, each with the offset and size in bytes (negative: signed) of its field.
     fields: Vec<(Col, usize, i8)>,
-    /// Offset of a number (u32) that must be 0; otherwise the request is about the ring's own table of files, and not decoded.
+    /// Offset of a number (u32): 0, or 1 more than the index in the ring's own table of files that the request is about instead of
+    /// a descriptor.
     slot: Option<usize>,
     /// Texts of the event, in the order of the record's strings, each with the offset of the pointer to its `struct filename`.
     pub names: Vec<(Text, usize)>,
@@ -128,6 +133,7 @@ impl Rings {
             flags: btf.offset("io_kiocb.flags")?,
             fd: btf.offset("io_kiocb.cqe.fd")?,
             result: btf.offset("io_kiocb.cqe.res")?,
+            user_data: btf.offset("io_kiocb.cqe.user_data")?,
             ring: btf.offset("io_kiocb.ctx")?,
             shared: btf.offset("io_ring_ctx.rings")?,
             queued: btf.offset("io_rings.sq.tail")?,
@@ -142,38 +148,81 @@ impl Rings {
         })
     }
 
-    /// Decodes a submitted request into its event, still without times; `None` when it is not decoded: unknown opcode, use of the
-    /// ring's own file table, or I/O at the position of the descriptor (offset -1).
-    pub fn asked(&self, record: &Record<'_>) -> Option<Event> {
-        /// The descriptor is an index in the ring's own file table (REQ_F_FIXED_FILE); the record of the completion has the file.
+    /// Decodes a submitted request, still without times.
+    pub fn asked(&self, record: &Record<'_>) -> Asked {
+        /// The descriptor is an index in the ring's own file table (REQ_F_FIXED_FILE).
         const FIXED_FILE: u64 = 1;
-        const DATASYNC: i64 = 1;
+        /// Requests on sockets, pipes, memory, time, other requests: by their numbers in include/uapi/linux/io_uring.h (Linux 6.18).
+        const NO_FILE: &[u64] = &[
+            0, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 20, 25, 26, 27, 29, 31, 32, 33, 34, 40, 45, 47, 48, 49, 50, 51, 52, 53, 54,
+            56, 57, 58, 59, 62, 63,
+        ];
         let fixed = record.u64(at::ARGS + 24) & FIXED_FILE != 0;
-        let fd = (!fixed).then(|| i64::from(record.arg(2) as u32 as i32));
-        let field = |at, size| number(record.behind(), at, size);
-        let sync = || field(self.sync, 4);
-        // Offset -1 means the position of the descriptor, which the replay of a request cannot use.
-        let transfer = || Some((field(self.rw.1, 4)?, field(self.rw.0, 8).filter(|offset| *offset >= 0)?));
+        let index = i64::from(record.arg(2) as u32 as i32);
+        let fd = (!fixed).then_some(index);
+        let slot = fixed.then(|| u32::try_from(index).unwrap_or(u32::MAX));
+        let plain = |event: Option<Event>| event.map_or(Asked::Lost(Loss::Requests), |event| Asked::Event(event, slot));
         match record.arg(1) {
-            // READ_FIXED, READ; WRITE_FIXED, WRITE; FSYNC; READV, WRITEV.
-            4 | 22 => Some(request(Syscall::uring_read, fd, Some(transfer()?))),
-            5 | 23 => Some(request(Syscall::uring_write, fd, Some(transfer()?))),
-            3 if sync()? & DATASYNC != 0 => Some(request(Syscall::uring_fdatasync, fd, None)),
-            3 => Some(request(Syscall::uring_fsync, fd, None)),
-            1 => Some(vectored(request(Syscall::uring_read, fd, Some(transfer()?)))),
-            2 => Some(vectored(request(Syscall::uring_write, fd, Some(transfer()?)))),
-            opcode => self.kinds.iter().find(|kind| u64::from(kind.opcode) == opcode)?.asked(record, fd),
+            // READ_FIXED, READ; WRITE_FIXED, WRITE; READV, READV_FIXED; WRITEV, WRITEV_FIXED.
+            4 | 22 => plain(self.transfer(record, fd, [Syscall::uring_read, Syscall::uring_read_on])),
+            5 | 23 => plain(self.transfer(record, fd, [Syscall::uring_write, Syscall::uring_write_on])),
+            1 | 60 => plain(self.transfer(record, fd, [Syscall::uring_read, Syscall::uring_read_on]).map(vectored)),
+            2 | 61 => plain(self.transfer(record, fd, [Syscall::uring_write, Syscall::uring_write_on]).map(vectored)),
+            3 => plain(self.sync(record, fd)),
+            30 => Asked::Lost(Loss::Splices),
+            41..=44 => Asked::Lost(Loss::Attributes),
+            46 | 64 => Asked::Lost(Loss::Commands),
+            opcode if NO_FILE.contains(&opcode) => Asked::NoFile,
+            opcode => match self.kinds.iter().find(|kind| u64::from(kind.opcode) == opcode) {
+                Some(kind) => kind.asked(record, fd, slot),
+                None => Asked::Lost(Loss::Requests),
+            },
         }
+    }
+
+    /// A read or write: the first of these calls at a place in the file, the second at the position of the descriptor.
+    fn transfer(&self, record: &Record<'_>, fd: Option<i64>, [at_place, on]: [Syscall; 2]) -> Option<Event> {
+        let field = |at, size| number(record.behind(), at, size);
+        let (count, offset) = (field(self.rw.1, 4)?, field(self.rw.0, 8)?);
+        let mut event = request(if offset == SHARED { on } else { at_place }, fd, Some((count, offset)));
+        if offset == SHARED {
+            event.put(Col::Offset, None);
+        }
+        Some(event)
+    }
+
+    fn sync(&self, record: &Record<'_>, fd: Option<i64>) -> Option<Event> {
+        const DATASYNC: i64 = 1;
+        let data = number(record.behind(), self.sync, 4)? & DATASYNC != 0;
+        Some(request(if data { Syscall::uring_fdatasync } else { Syscall::uring_fsync }, fd, None))
     }
 }
 
+/// What a submitted request is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Asked {
+    /// A call on a file. Where it is about an entry of the ring's own table of files in place of a descriptor: that entry,
+    /// `u32::MAX` for one that the kernel chooses.
+    Event(Event, Option<u32>),
+    /// Something that is not captured.
+    Lost(Loss),
+    /// Nothing that concerns a file.
+    NoFile,
+}
+
 impl Kind {
-    fn asked(&self, record: &Record<'_>, fd: Option<i64>) -> Option<Event> {
+    fn asked(&self, record: &Record<'_>, fd: Option<i64>, fixed: Option<u32>) -> Asked {
+        self.decoded(record, fd, fixed).unwrap_or(Asked::Lost(Loss::Requests))
+    }
+
+    fn decoded(&self, record: &Record<'_>, fd: Option<i64>, fixed: Option<u32>) -> Option<Asked> {
         let command = record.behind();
-        if let Some(slot) = self.slot
-            && number(command, slot, 4)? != 0
+        let mut slot = fixed;
+        if let Some(at) = self.slot
+            && let own @ 1.. = number(command, at, 4)?
         {
-            return None;
+            // IORING_FILE_INDEX_ALLOC (all bits set): the kernel chooses.
+            slot = Some(u32::try_from(own - 1).ok().filter(|slot| *slot != u32::MAX - 1).unwrap_or(u32::MAX));
         }
         let mut event = Event::new(self.syscall);
         if self.syscall.def().has(Role::Fd) {
@@ -190,7 +239,7 @@ impl Kind {
         if event.int(Col::Flags).is_some_and(|flags| !makes(flags)) && self.syscall.def().has(Role::OpenFlags) {
             event.put(Col::Mode, None);
         }
-        Some(event)
+        Some(Asked::Event(event, slot))
     }
 }
 
@@ -245,16 +294,40 @@ mod tests {
         command[16..24].copy_from_slice(&0o102u64.to_ne_bytes());
         command[24..32].copy_from_slice(&0o640u64.to_ne_bytes());
         let bytes = record(18, &command, &[b"a/b\0"]);
-        let event = rings.asked(&Record::parse(&bytes).unwrap()).unwrap();
+        let Asked::Event(event, None) = rings.asked(&Record::parse(&bytes).unwrap()) else { panic!("no event") };
         assert_eq!((event.int(Col::DirFd), event.int(Col::Flags), event.int(Col::Mode)), (Some(-100), Some(0o102), Some(0o640)));
         assert_eq!((event.text(Text::Path), event.int(Col::Fd)), (Some(&b"a/b"[..]), None));
-        // Into the table of the ring, without a name, of an unknown kind: not told.
+        // Without a name, of an unknown kind: not told.
         let bytes = record(18, &command, &[]);
-        assert!(rings.asked(&Record::parse(&bytes).unwrap()).is_none());
-        command[12] = 1;
-        let bytes = record(18, &command, &[b"a/b\0"]);
-        assert!(rings.asked(&Record::parse(&bytes).unwrap()).is_none());
-        let bytes = record(99, &command, &[]);
-        assert!(rings.asked(&Record::parse(&bytes).unwrap()).is_none());
+        let asked = |bytes: &[u8]| rings.asked(&Record::parse(bytes).unwrap());
+        assert_eq!(asked(&bytes), Asked::Lost(Loss::Requests));
+        assert_eq!(asked(&record(99, &command, &[])), Asked::Lost(Loss::Requests));
+        assert_eq!(
+            [30, 44, 46].map(|opcode| asked(&record(opcode, &command, &[]))),
+            [Loss::Splices, Loss::Attributes, Loss::Commands].map(Asked::Lost)
+        );
+        assert_eq!(asked(&record(13, &command, &[])), Asked::NoFile, "accept");
+        // Into the table of the ring: at a place, or where the kernel likes.
+        for (number, expected) in [(7_u32, 6), (u32::MAX, u32::MAX)] {
+            command[12..16].copy_from_slice(&number.to_ne_bytes());
+            let bytes = record(18, &command, &[b"a/b\0"]);
+            let Asked::Event(_, slot) = asked(&bytes) else { panic!("no event") };
+            assert_eq!(slot, Some(expected));
+        }
+    }
+
+    #[test]
+    fn an_offset_of_all_bits_is_the_position_of_the_descriptor() {
+        let rings = Rings { rw: (0, 8), ..Rings::default() };
+        let asked = |offset: i64| {
+            let mut command = vec![0; COMMAND as usize];
+            command[..8].copy_from_slice(&offset.to_ne_bytes());
+            command[8..12].copy_from_slice(&10_u32.to_ne_bytes());
+            let bytes = record(23, &command, &[]);
+            let Asked::Event(event, _) = rings.asked(&Record::parse(&bytes).unwrap()) else { panic!("no event") };
+            (event.syscall, event.int(Col::Offset), event.int(Col::Count))
+        };
+        assert_eq!(asked(-1), (Syscall::uring_write_on, None, Some(10)));
+        assert_eq!(asked(7), (Syscall::uring_write, Some(7), Some(10)));
     }
 }

@@ -119,10 +119,11 @@ pub mod flag {
     pub const JOINED: u16 = 512;
     /// Not a call: a request was submitted to io_uring. Arguments: its address, opcode, descriptor, flags (and in the upper
     /// half the number of requests queued behind it), address of its ring, number of results that the program has taken from that;
-    /// the data behind the pointer are those of its opcode.
+    /// the data behind the pointer are those of its opcode; RET is what the program calls it.
     pub const ASKED: u16 = 1024;
     /// Not a call: a request of io_uring has completed; the arguments are its address and the number of results that its ring has
-    /// had, RET its result.
+    /// had, RET its result. Where the completion queue had no room: no address, but that of the ring as third argument, and what the
+    /// program calls the request as fourth.
     pub const DONE: u16 = 2048;
     /// Not a call: a page fault mapped pages of a file. Arguments: numbers of the first and the last page.
     pub const FAULT: u16 = 4096;

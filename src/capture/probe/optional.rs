@@ -36,14 +36,18 @@ pub struct Optional {
 ///
 /// # Errors
 /// When the kernel does not show them.
-pub fn rings(btf: &Btf, k: &Layout) -> Result<(Rings, [Optional; 2])> {
+pub fn rings(btf: &Btf, k: &Layout) -> Result<(Rings, Vec<Optional>)> {
     let rings = Rings::find(btf)?;
     let asked = btf.id(Kind::Typedef, "btf_trace_io_uring_submit_req")?;
     let done = btf.id(Kind::Typedef, "btf_trace_io_uring_complete")?;
-    let programs = [
+    let mut programs = vec![
         Optional { name: "ioriot_asked", code: ask(k, &rings), hook: asked },
         Optional { name: "ioriot_done", code: done_with(k, &rings), hook: done },
     ];
+    // Linux 6.0 shows these; before, they have no result.
+    if let Ok(hook) = btf.id(Kind::Typedef, "btf_trace_io_uring_cqe_overflow") {
+        programs.push(Optional { name: "ioriot_overflow", code: overflow(k), hook });
+    }
     Ok((rings, programs))
 }
 
@@ -124,7 +128,8 @@ fn ask(k: &Layout, rings: &Rings) -> Code {
 }
 
 /// Fills the record at R8 with address, opcode, descriptor and flags of the request at R6, and with the address of its ring, how
-/// many requests are queued behind it there and how many results the program has taken from it; R7 is the task.
+/// many requests are queued behind it there, how many results the program has taken from it and what it calls the request; R7 is
+/// the task.
 fn asked(a: &mut Asm, k: &Layout, rings: &Rings) {
     about(a, k, R7, flag::ASKED);
     a.store(DW, R8, at::ARGS, R6);
@@ -134,6 +139,8 @@ fn asked(a: &mut Asm, k: &Layout, rings: &Rings) {
     a.store(DW, R8, at::ARGS + 16, R1);
     a.load(W, R1, R6, rings.flags);
     a.store(DW, R8, at::ARGS + 24, R1);
+    a.load(DW, R1, R6, rings.user_data);
+    a.store(DW, R8, at::RET, R1);
     a.load(DW, R1, R6, rings.ring);
     a.store(DW, R8, at::ARGS + 32, R1);
     a.load(DW, R2, R1, rings.shared);
@@ -191,6 +198,29 @@ fn done_with(k: &Layout, rings: &Rings) -> Code {
     a.jump(Eq, R1, 0, none);
     opened(&mut a, k);
     a.here(none);
+    submit(&mut a);
+    tail(&mut a, out, full, Counter::Untold);
+    a.finish()
+}
+
+/// The program at the completion of a request that finds no room in the completion queue of its ring. Arguments of the tracepoint:
+/// the ring, what the program calls the request, its result.
+fn overflow(k: &Layout) -> Code {
+    let mut a = Asm::default();
+    let (out, full) = (a.label(), a.label());
+    a.load(DW, R6, R1, 0);
+    for (at, field) in [(8, frame::START), (16, frame::NOW)] {
+        a.load(DW, R2, R1, at);
+        a.store(DW, R10, field, R2);
+    }
+    ours(&mut a, k, out);
+    reserve(&mut a, 0, full);
+    about(&mut a, k, R7, flag::DONE);
+    a.store(DW, R8, at::ARGS + 16, R6);
+    a.load(DW, R1, R10, frame::START);
+    a.store(DW, R8, at::ARGS + 24, R1);
+    a.load(DW, R1, R10, frame::NOW);
+    a.store(DW, R8, at::RET, R1);
     submit(&mut a);
     tail(&mut a, out, full, Counter::Untold);
     a.finish()

@@ -239,6 +239,8 @@ pub fn notes(call: Call<'_>, captured: i64) -> u8 {
         // The captured kernel, or the filter of a container, did not know the call. What the program did instead follows in
         // the capture; where the call is known, both would be done.
         _ if captured == -i64::from(libc::ENOSYS) => WITHHELD,
+        // A request whose link broke, or that was taken back, was never begun.
+        _ if captured == -i64::from(libc::ECANCELED) => WITHHELD,
         // It had no effect for want of something that this machine has: here it would have one, and later ops would see it.
         _ if WANTS.contains(&errno(captured)) => WITHHELD,
         Op::Fcntl if lock_command(call.arg(Col::Cmd)).is_some() => LOCK,

@@ -104,7 +104,7 @@ pub const TOLERANCES: &[Tolerance] = &[
     when("limits", Side::Captured, &[libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENOLCK], &[], "the captured process had met a limit of its own: not issued, but for locks"),
     when("space", Side::Captured, &[libc::ENOSPC, libc::EDQUOT, libc::EFBIG], &[], "the captured disk or quota was full: not issued"),
     when("hardware", Side::Captured, &[libc::EIO, libc::ENXIO, libc::ENODEV], &[], "the captured device failed or was not there: not issued when it failed"),
-    noted("withheld", WITHHELD, "device nodes, leases and signals are not made, and what the captured kernel did not know (ENOSYS) is not asked of this one"),
+    noted("withheld", WITHHELD, "device nodes, leases and signals are not made, what the captured kernel did not know (ENOSYS) is not asked of this one, and requests that were taken back (ECANCELED) are not made"),
     noted("lock", LOCK, "who holds the lock may be outside the capture; some captures lack kind and range; record locks are issued as those of the open file description"),
     noted("sparse", SPARSE, "where data and holes begin is the file system's choice"),
     when("credentials", Side::Captured, &[libc::EACCES, libc::EPERM], &[], "the replay has other rights than the captured program"),

@@ -198,6 +198,112 @@ fn opcodes_are_the_calls_they_stand_for() {
     assert_eq!(rows(&[&workload], dropped), [""; 0]);
 }
 
+/// What is special about requests: the position of the descriptor, the ring's own table of files, links, a completion queue that is
+/// too small; and what nobody captures. Argument: directory.
+const SPECIAL: &str = r#"
+	int fd = open("file", O_CREAT | O_RDWR, 0640);
+	for (int i = 0; i < 3; i++)
+		IS(100, .opcode = IORING_OP_WRITE, .fd = fd, P(buffer), .len = 100, .off = -1);
+	int empty[2] = { -1, -1 };
+	if (syscall(SYS_io_uring_register, ring, IORING_REGISTER_FILES, empty, 2))
+		return 3;
+	IS(0, .opcode = IORING_OP_OPENAT, .fd = AT_FDCWD, P("direct"), .open_flags = O_CREAT | O_RDWR, .len = 0600, .splice_fd_in = 2);
+	IS(10, .opcode = IORING_OP_WRITE, .flags = IOSQE_FIXED_FILE, .fd = 1, P(buffer), .len = 10, .off = 70);
+	IS(0, .opcode = IORING_OP_CLOSE, .splice_fd_in = 2);
+	/* A write, and what begins when it is done; and a link that breaks. */
+	put((struct io_uring_sqe){ .opcode = IORING_OP_WRITE, .flags = IOSQE_IO_LINK, .fd = fd, P(buffer), .len = 50, .off = 300 });
+	put((struct io_uring_sqe){ .opcode = IORING_OP_FSYNC, .fd = fd });
+	put((struct io_uring_sqe){ .opcode = IORING_OP_READ, .flags = IOSQE_IO_LINK, .fd = -1, P(buffer), .len = 50, .off = 0 });
+	put((struct io_uring_sqe){ .opcode = IORING_OP_WRITE, .fd = fd, P(buffer), .len = 50, .off = 900 });
+	if (syscall(SYS_io_uring_enter, ring, 4, 4, IORING_ENTER_GETEVENTS, 0, 0) != 4)
+		return 4;
+	for (int i = 0; i < 4; i++)
+		take();
+	/* 40 results, room for 16. */
+	for (int i = 0; i < 40; i++) {
+		put((struct io_uring_sqe){ .opcode = IORING_OP_WRITE, .fd = fd, P(buffer), .len = 10, .off = 1000 + 10 * i, .user_data = i / 2 });
+		if (syscall(SYS_io_uring_enter, ring, 1, 0, 0, 0, 0) != 1)
+			return 5;
+	}
+	for (int i = 0; i < 40; i++) {
+		syscall(SYS_io_uring_enter, ring, 0, 1, IORING_ENTER_GETEVENTS, 0, 0);
+		if (take() != 10)
+			return 6;
+	}
+	int ends[2];
+	if (pipe(ends))
+		return 7;
+	IS(10, .opcode = IORING_OP_SPLICE, .splice_fd_in = fd, .splice_off_in = 0, .fd = ends[1], .off = -1, .len = 10);
+	IS(0, .opcode = IORING_OP_NOP);
+	return 0;
+}
+"#;
+
+#[test]
+fn requests_of_every_kind_have_their_results() {
+    if !allowed() {
+        return;
+    }
+    let dir = scratch();
+    // The same ring as above, with its two halves apart.
+    let (head, _) = OPCODES.split_once("\tIS(0, .opcode = IORING_OP_MKDIRAT").unwrap();
+    let halves = "
+static void put(struct io_uring_sqe sqe) {
+	unsigned tail = *AT(sq, params.sq_off.tail), mask = *AT(sq, params.sq_off.ring_mask);
+	sqes[tail & mask] = sqe;
+	AT(sq, params.sq_off.array)[tail & mask] = tail & mask;
+	__atomic_store_n(AT(sq, params.sq_off.tail), tail + 1, __ATOMIC_RELEASE);
+}
+static int take(void) {
+	unsigned head = *AT(cq, params.cq_off.head);
+	struct io_uring_cqe *cqe = (void *)(cq + params.cq_off.cqes);
+	int result = cqe[head & *AT(cq, params.cq_off.ring_mask)].res;
+	__atomic_store_n(AT(cq, params.cq_off.head), head + 1, __ATOMIC_RELEASE);
+	return result;
+}
+#define IS(";
+    let text = head.replacen("#define IS(", &halves[..], 1) + SPECIAL;
+    let Some(program) = compile_text(dir.path(), "special", &text) else { return };
+    let home = dir.path().join("home");
+    std::fs::create_dir(&home).unwrap();
+    let out = dir.path().join("capture");
+    // Exit code 1: something is lost.
+    let summary = capture(1, &out, &["--", program.to_str().unwrap(), home.to_str().unwrap()]);
+    if summary["status"] == "exit status: 77" {
+        return skip(Need::IoUring, "io_uring_setup(2) is refused");
+    }
+    assert_eq!(summary["status"], "exit status: 0");
+    closes(&summary);
+    let kinds: Vec<_> = summary["losses"].as_array().unwrap().iter().map(|loss| (&loss["kind"], &loss["count"])).collect();
+    assert_eq!(kinds, [(&Value::from("request_splice"), &Value::from(1))]);
+    let found = "SELECT syscall, path, \"offset\", count, ret, errno, arg, count(*) FROM events WHERE syscall LIKE 'uring%' \
+        AND (\"offset\" < 1000) IS NOT FALSE AND syscall <> 'uring_openat' GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY 1, 3";
+    assert_eq!(
+        rows(&[&out], found),
+        [
+            "uring_close,,,,0,0,,1",
+            "uring_fsync,,,,0,0,1,1",
+            "uring_read,,0,50,-1,9,,1",
+            "uring_write,,70,10,10,0,,1",
+            "uring_write,,300,50,50,0,,1",
+            "uring_write,,900,50,-1,125,1,1",
+            "uring_write_on,,,100,100,0,,3",
+        ]
+    );
+    let wide = "SELECT count(*), count(DISTINCT \"offset\") FROM events WHERE syscall = 'uring_write' AND \"offset\" >= 1000 AND ret = 10";
+    assert_eq!(rows(&[&out], wide), ["40,40"]);
+    let (work, root, run) = (dir.path().join("work"), dir.path().join("root"), dir.path().join("run"));
+    let [capture, work, root, run] = [&out, &work, &root, &run].map(|path| path.to_str().unwrap());
+    expect(0, &["generate", capture, "-o", work]);
+    expect(0, &["init", work, "--root", root]);
+    // What the capture lost is said again.
+    let said = expect(1, &["replay", work, "--root", root, "-o", run, "--format", "json"]);
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((&said["different"], &said["flaws"]), (&Value::from(0), &Value::from(vec!["lost_events"])), "{said}");
+    let sizes = ["file", "direct"].map(|name| std::fs::metadata(format!("{root}/tree{}/{name}", home.display())).unwrap().len());
+    assert_eq!(sizes, [1400, 80]);
+}
+
 /// Touches pages of a mapping, a megabyte apart.
 const TOUCH: &str = r#"
 #include <fcntl.h>
