@@ -380,7 +380,7 @@ def main():
     parser.add_argument("--short", action="store_true", help="two applications on one target, two runs of each")
     parser.add_argument("--applications", type=lambda text: text.split(","), help=f"some of {','.join(APPLICATIONS)}")
     parser.add_argument("--targets", type=lambda text: text.split(","), help=f"DEVICE-FILESYSTEM, as {','.join(TARGETS)}")
-    parser.add_argument("--pace", default="think", help="pace of the replays")
+    parser.add_argument("--pace", default="app", help="pace of the replays")
     parser.add_argument("--runs", type=int, help="runs of each application and of each replay (5)")
     parser.add_argument("--table", action="store_true", help="only print the table of what was measured")
     options = parser.parse_args()
