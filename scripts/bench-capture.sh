@@ -8,6 +8,7 @@
 #   floor    the same, and each reads the clock: no tracer that tells when a call began and ended gets below this
 #   unasked  under capture, a call that is not asked for
 #   outside  under capture, another process
+#   nowaits  captured with --no-waits
 set -euo pipefail
 cd "$(dirname "$0")/.."
 ior=$(realpath "${IOR:-target/release/ioriot}")
@@ -133,6 +134,7 @@ outside() {
 	kill "$capture"
 	wait "$capture" || true
 }
+nowaits() { rm -rf "$work/cap"; "$ior" capture -o "$work/cap" --no-waits -- "$@"; }
 traced() { rm -rf "$work/cap"; "$ior" capture -o "$work/cap" --backend ptrace -- "$@"; }
 straced() { strace -f -o /dev/null "$@"; }
 perfed() { perf record -q -e raw_syscalls:sys_enter,raw_syscalls:sys_exit -o "$work/perf" "$@"; }
@@ -178,6 +180,50 @@ kinds=(bare null floor unasked outside capture)
 rows 'cached 4 KiB pread' ns/call loop "${kinds[@]}" traced
 rows "10 x tar of $tree" 'CPU ms' tar_files bare floor capture
 rows '10 x the same, names alone' 'CPU ms' tar_names bare floor capture
+
+# What it costs to tell waits: of a job of many processes, and of two threads that do nothing but wake each other.
+cat > "$work/turns.c" <<'C'
+#include <linux/futex.h>
+#include <pthread.h>
+#include <stddef.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+static int turn;
+static void *take(void *mine)
+{
+	int me = mine != NULL;
+	for (int i = 0; i < 100000; i++) {
+		while (__atomic_load_n(&turn, __ATOMIC_ACQUIRE) != me)
+			syscall(SYS_futex, &turn, FUTEX_WAIT_PRIVATE, 1 - me, NULL, NULL, 0);
+		__atomic_store_n(&turn, 1 - me, __ATOMIC_RELEASE);
+		syscall(SYS_futex, &turn, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+	}
+	return NULL;
+}
+int main(void)
+{
+	pthread_t other;
+	pthread_create(&other, NULL, take, &turn);
+	take(NULL);
+	pthread_join(other, NULL);
+}
+C
+cc -O2 -pthread -o "$work/turns" "$work/turns.c"
+mkdir "$work/job"
+for i in {1..40}; do
+	printf '#include <stdio.h>\n#include <stdlib.h>\nint f%s(char *b) { return sprintf(b, "%%d", rand()); }\n' "$i" > "$work/job/$i.c"
+done
+printf 'all: %s\n%%.o: %%.c\n\tcc -O1 -c -o $@ $<\n' "$(printf '%s.o ' {1..40})" > "$work/job/Makefile"
+spent() { # spent HOW COMMAND: CPU ms of the command and all it starts, whatever runs it
+	"$1" bash -c 'TIMEFORMAT="%U %S"; time '"$2" 2>&1 > "$work/said" | grep -oE '[0-9.]+ [0-9.]+$' | tail -1 |
+		awk '{ print int(($1 + $2) * 1000) }'
+}
+make_job() { spent "$1" "make -s -B -j2 -C $work/job"; }
+take_turns() { spent "$1" "$work/turns"; }
+for measure in make_job take_turns; do
+	rows "$measure" 'CPU ms' "$measure" bare nowaits capture
+	row 'capture against nowaits' '' "$(ratio "$(median < "$work/$measure.capture")" "$(median < "$work/$measure.nowaits")")"
+done
 
 # Threads that do nothing but calls share the processors with the writer: how many events a second, and how many lost?
 row 'flat out, default buffer' 'events/s' lost

@@ -99,7 +99,9 @@ fn sleeps_and_timeouts_are_ended_by_timers() {
     let (out, _, said) = told(dir.path(), &program, &[], &["timer"]);
     let long = format!("tid = {} AND woken - slept > 3000000", said["first"]);
     assert!(waits(&out, &long) >= 55.0, "{:?}", rows(&[&out], "SELECT * FROM waits"));
-    assert_eq!(waits(&out, &format!("{long} AND cause <> 'timer'")), 0.0);
+    assert_eq!(waits(&out, &format!("{long} AND cause NOT IN ('timer', 'unknown')")), 0.0);
+    // Now and then the kernel runs no program at a wake: seldom, and then nobody is blamed.
+    assert!(waits(&out, &format!("{long} AND cause = 'unknown'")) <= 3.0);
 }
 
 /// What comes through the network is worked off in an interrupt, which interrupts anybody: nobody is said to be the waker.
