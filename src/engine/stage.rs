@@ -20,7 +20,7 @@ use super::virtualize::STEP;
 use crate::event::Col;
 use crate::files;
 use crate::schema::Table;
-use crate::schema::tables::ARGUMENTS;
+use crate::schema::arguments::ARGUMENTS;
 use anyhow::{Context, Result, bail, ensure};
 use arrow::datatypes::{DataType, Schema};
 use datafusion::dataframe::DataFrame;

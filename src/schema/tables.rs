@@ -1,5 +1,6 @@
 //! Every table of every dataset: name, columns, types, meaning, sort order and encoding.
 
+use super::arguments::ARGUMENTS;
 use super::dataset::Kind;
 use crate::event::{Col, Text};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -475,31 +476,3 @@ fn arguments() -> impl Iterator<Item = Column> {
     let ints = Col::ALL.iter().map(|col| Column { nullable: !matches!(col, Col::Pid | Col::Tid), ..int_(col.name(), col.doc()) });
     ints.chain(Text::ALL.iter().map(|text| text_(text.name(), text.doc())))
 }
-
-/// The event columns that table `ops` has too, with the event's values. (`offset` is not among them: that of an op may
-/// be a position instead of the argument.)
-pub const ARGUMENTS: [Col; 23] = [
-    Col::Ts,
-    Col::Dur,
-    Col::Fd,
-    Col::Fd2,
-    Col::DirFd,
-    Col::DirFd2,
-    Col::Offset2,
-    Col::Count,
-    Col::Ret,
-    Col::Errno,
-    Col::Flags,
-    Col::Mode,
-    Col::Whence,
-    Col::Cmd,
-    Col::Arg,
-    Col::Uid,
-    Col::Gid,
-    Col::IovCnt,
-    Col::Resolve,
-    Col::Atime,
-    Col::Mtime,
-    Col::Ring,
-    Col::Behind,
-];

@@ -24,6 +24,8 @@ pub enum Need {
     Strace,
     Fio,
     Setpriv,
+    /// io_setup(2), which a kernel may not have.
+    Aio,
     /// io_uring, which a kernel or a container may forbid.
     IoUring,
     /// Control groups of version 2 that may be made.
@@ -49,6 +51,7 @@ impl Need {
             Need::Strace => "strace",
             Need::Fio => "fio",
             Need::Setpriv => "setpriv",
+            Need::Aio => "aio",
             Need::IoUring => "io_uring",
             Need::Groups => "cgroup2",
             Need::Counter => "tsc",

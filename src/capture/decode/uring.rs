@@ -200,6 +200,7 @@ impl Rings {
 
 /// What a submitted request is.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "one is made for each request, and taken apart at once")]
 pub enum Asked {
     /// A call on a file. Where it is about an entry of the ring's own table of files in place of a descriptor: that entry,
     /// `u32::MAX` for one that the kernel chooses.

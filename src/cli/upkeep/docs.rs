@@ -34,7 +34,11 @@ pub struct Args {
 }
 
 impl Args {
-    pub(in crate::cli) fn run(self) -> Result<Exit> {
+    /// Writes all generated pages below the directory.
+    ///
+    /// # Errors
+    /// When a page cannot be made or written.
+    pub fn run(self) -> Result<Exit> {
         for (name, text) in pages()? {
             files::write(&self.dir.join(name), |mut file| {
                 file.set_permissions(Permissions::from_mode(0o644))?;

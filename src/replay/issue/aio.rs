@@ -194,11 +194,12 @@ impl Drop for Aio {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::skip::{Need, skip};
     use std::os::fd::AsRawFd;
 
     #[test]
     fn requests_have_their_results() {
-        let Ok(mut aio) = Aio::new(4) else { return eprintln!("no io_setup here") };
+        let Ok(mut aio) = Aio::new(4) else { return skip(Need::Aio, "io_setup is refused") };
         let file = tempfile::tempfile().unwrap();
         std::os::unix::fs::FileExt::write_all_at(&file, b"some bytes", 0).unwrap();
         let mut buffer = [0u8; 16];

@@ -262,7 +262,7 @@ static int take(void) {
 	return result;
 }
 #define IS(";
-    let text = head.replacen("#define IS(", &halves[..], 1) + SPECIAL;
+    let text = head.replacen("#define IS(", halves, 1) + SPECIAL;
     let Some(program) = compile_text(dir.path(), "special", &text) else { return };
     let home = dir.path().join("home");
     std::fs::create_dir(&home).unwrap();
