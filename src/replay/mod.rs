@@ -234,6 +234,7 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
         pace: options.pace,
         speed: options.speed,
         first: timeline.first,
+        span: timeline.captured(),
         processes: options.processes,
         threads: options.threads,
         ofds: ofds(&workload)?,

@@ -87,6 +87,8 @@ pub struct Task {
     pub speed: f64,
     /// Captured start of the first op, ns.
     pub first: i64,
+    /// Captured time from there to the end of the last op, ns; 0 without a pace.
+    pub span: i64,
     /// Number of processes asked for; the plan may use fewer.
     pub processes: usize,
     /// Number of workers asked for in each process; `None` for the default.

@@ -67,7 +67,7 @@ impl Setting<'_> {
         let scale = match self.task.pace {
             Pace::Asap => None,
             pace @ (Pace::Realtime | Pace::Think | Pace::App) => {
-                Some(Scale { pace, first: self.task.first, speed: self.task.speed })
+                Some(Scale { pace, first: self.task.first, span: self.task.span, speed: self.task.speed })
             }
         };
         let workers = self.plan.workers(process);

@@ -53,7 +53,7 @@ impl Edges {
     ///
     /// # Errors
     /// When a page cannot be decoded or an edge is invalid: one that points forward would be waited for for ever.
-    pub fn of(&mut self, op_id: i64, span: &mut Span, mut found: impl FnMut(i64, u32, i64)) -> Result<()> {
+    pub fn of(&mut self, op_id: i64, span: &mut Span, mut found: impl FnMut(i64, u32, i64) -> Result<()>) -> Result<()> {
         while span.row < span.end {
             let (index, start, end) = self.source.locate(span.row);
             let source = &self.source;
@@ -84,7 +84,7 @@ impl Edges {
                 );
                 if let Some(worker) = worker {
                     let delay = delays.as_ref().filter(|delays| delays.is_valid(at)).map_or(0, |delays| delays.value(at));
-                    found(after, *worker, delay);
+                    found(after, *worker, delay)?;
                 }
                 span.row += 1;
             }

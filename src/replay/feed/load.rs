@@ -198,12 +198,13 @@ impl<'a> Loader<'a> {
                     if let Some(links) = links {
                         links.of(fact.op_id, edges, |after, other, delay| {
                             let known = awaited.entry(other).or_insert(-1);
-                            let delay = scale.as_ref().map_or(0, |scale| scale.scaled(delay));
+                            let delay = scale.as_ref().filter(|_| delay != 0).map_or(Ok(0), |scale| scale.took(delay))?;
                             let news = (other as usize != worker || wants.is_some()) && after > *known;
                             if news || delay > 0 {
                                 *known = after.max(*known);
                                 batch.waits.push(Wait { after, worker: other, delay });
                             }
+                            Ok(())
                         })?;
                     }
                     let waits = batch.waits.len() - waits;
@@ -225,11 +226,11 @@ impl<'a> Loader<'a> {
                         // that took is the device's.
                         op.due = match scale.pace {
                             Pace::Think | Pace::App if under_way => UNKNOWN,
-                            Pace::App => think.map_or(UNKNOWN, |think| scale.scaled(think)),
+                            Pace::App => think.map_or(Ok(UNKNOWN), |think| scale.took(think))?,
                             _ => scale.due(ts, *before),
                         };
                         if scale.pace == Pace::App {
-                            batch.timers.push(timer.map_or(UNKNOWN, |timer| scale.scaled(timer)));
+                            batch.timers.push(timer.map_or(Ok(UNKNOWN), |timer| scale.took(timer))?);
                         }
                         if let Some(ts) = ts {
                             let dur = if fact.captured_dur == UNKNOWN { 0 } else { fact.captured_dur };

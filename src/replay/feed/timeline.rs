@@ -87,6 +87,11 @@ impl Timeline {
         }
     }
 
+    /// Captured time from the start of the first op to the end of the last, ns; 0 without a pace.
+    pub fn captured(&self) -> i64 {
+        self.end.saturating_sub(self.first).max(0)
+    }
+
     /// How long the replay takes if it keeps its pace, ns; `None` without a pace.
     pub fn span(&self) -> Option<i64> {
         (self.end > self.first).then(|| (self.end.saturating_sub(self.first) as f64 / self.speed) as i64)

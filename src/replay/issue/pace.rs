@@ -7,6 +7,7 @@
 use crate::replay::Pace;
 use crate::replay::shared::clock::now;
 use crate::replay::shared::record::UNKNOWN;
+use anyhow::{Result, ensure};
 
 /// Longest time a worker spins before an op is due, ns: on a busy machine sleepers wake so late that spinning for longer
 /// would only make it busier.
@@ -177,6 +178,8 @@ pub struct Scale {
     pub pace: Pace,
     /// Captured start of the first op, ns.
     pub first: i64,
+    /// Captured time from there to the end of the last op, ns: no time that a lane took is longer.
+    pub span: i64,
     /// Factor by which captured times are divided, e.g. 2 for twice as fast.
     pub speed: f64,
 }
@@ -193,9 +196,21 @@ impl Scale {
         self.scaled(ts.saturating_sub(origin))
     }
 
-    /// A captured time span in the replay, ns; no less than 0.
-    pub fn scaled(&self, ns: i64) -> i64 {
+    fn scaled(&self, ns: i64) -> i64 {
         (ns.max(0) as f64 / self.speed) as i64
+    }
+
+    /// A time that a lane took in the capture, in the replay, ns.
+    ///
+    /// # Errors
+    /// When the capture is shorter: somebody made it up.
+    pub fn took(&self, ns: i64) -> Result<i64> {
+        ensure!(
+            (0..=self.span).contains(&ns),
+            "invalid workload: an op is said to come {ns} ns after another, of {} ns in all",
+            self.span
+        );
+        Ok(self.scaled(ns))
     }
 }
 
@@ -233,13 +248,14 @@ mod tests {
 
     #[test]
     fn captured_times_are_scaled() {
-        let scale = Scale { pace: Pace::Realtime, first: 1000, speed: 2.0 };
+        let scale = Scale { pace: Pace::Realtime, first: 1000, span: 600, speed: 2.0 };
         assert_eq!((scale.due(Some(1500), Some(1400)), scale.due(None, None), scale.due(Some(900), None)), (250, UNKNOWN, 0));
         let think = Scale { pace: Pace::Think, ..scale };
         assert_eq!(
             (think.due(Some(1500), Some(1400)), think.due(Some(1500), None), think.due(Some(1300), Some(1400))),
             (50, 250, 0)
         );
+        assert_eq!((scale.took(600).ok(), scale.took(601).ok(), scale.took(-1).ok()), (Some(300), None, None));
     }
 
     #[test]

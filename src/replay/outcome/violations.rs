@@ -129,6 +129,7 @@ mod tests {
                 int(edges.iter().map(|edge| edge.1).collect()),
                 int(vec![0; 4]),
                 Arc::new(StringArray::from(vec!["name"; 4])),
+                Arc::new(Int64Array::from(vec![None; 4])),
             ],
         );
         let properties = writer_properties(&table).build();
