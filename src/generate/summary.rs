@@ -67,6 +67,8 @@ pub struct Summary {
     pub critical_path: Critical,
     /// How long the captured calls took; `None` when the capture has no times.
     pub times: Option<Times>,
+    /// Processor time of the captured threads between their calls, ns; `None` where the capture does not tell.
+    pub computed: Option<u64>,
     /// Number of files that several lanes write back to the device: they may commit for each other.
     pub shared_syncs: u64,
     /// Hash (xxh3, 16 hex digits) of the file of table `ops`: tells workloads apart.
@@ -229,6 +231,9 @@ impl Summary {
         for batch in sums("times").filter(|batch| batch.num_rows() > 0) {
             let [span, in_calls, in_lanes] = [0, 1, 2].map(|column| known(batch, column, 0));
             summary.times = span.zip(in_lanes).map(|(span, in_lanes)| Times { span, in_calls, in_lanes });
+        }
+        for batch in sums("computed").filter(|batch| batch.num_rows() > 0) {
+            summary.computed = known(batch, 0, 0);
         }
         for batch in sums("committers").filter(|batch| batch.num_rows() > 0) {
             summary.shared_syncs = int(batch, 0, 0);

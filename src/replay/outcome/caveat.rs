@@ -25,6 +25,7 @@ words! {
         Concurrency  "concurrency"   "calls in flight on average are 1.5 times as many as captured, or 1.5 times as few (below 1 counts as 1)";
         CriticalPath "critical_path" "calls that wait for each other in the replay took longer than the whole capture: the program did not wait so";
         Processors   "processors"    "the replay kept the processors busy for more than 90 % of the time: it waited for them, too";
+        Compute      "compute"       "the program computed on more processors at once, on average, than this machine has";
         Stalled      "stalled"       "workers waited for results being written";
         Adapts       "adapts"        "several threads write the same file back: if they commit for each other, they would make other calls on another device";
     }
@@ -110,6 +111,11 @@ pub struct Evidence {
     pub in_flight: f64,
     /// Processor time of the replay's threads divided by the time that the processors had, 0 to 1; 0 for a run of a moment.
     pub processors: f64,
+    /// Processor time of the captured threads between their calls, ns; `None` where the capture does not tell.
+    pub computed: Option<u64>,
+    /// Number of processors of this machine.
+    #[serde(skip)]
+    pub cpus: usize,
     /// How often a loader waited for the supervisor to free a result block.
     #[serde(skip)]
     pub stalls: i64,
@@ -121,6 +127,12 @@ impl Evidence {
     /// Every caveat that applies; none when the time is believable.
     pub fn caveats(&self) -> Vec<Caveat> {
         Caveat::ALL.iter().copied().filter(|caveat| self.shows(*caveat)).collect()
+    }
+
+    /// Processors that the captured program kept busy between its calls, on average; 0 where the capture does not tell.
+    fn computing(&self) -> f64 {
+        let span = self.captured.map_or(0, |captured| captured.span);
+        self.computed.filter(|_| span > 0).map_or(0.0, |ns| ns as f64 / span as f64)
     }
 
     fn shows(&self, caveat: Caveat) -> bool {
@@ -149,6 +161,7 @@ impl Evidence {
             }),
             Caveat::CriticalPath => self.captured.is_some_and(|captured| self.critical as f64 > 1.01 * captured.span as f64),
             Caveat::Processors => self.processors > BUSY,
+            Caveat::Compute => self.computing() > self.cpus as f64,
             Caveat::Stalled => self.stalls > 0,
             Caveat::Adapts => self.shared_syncs > 0,
         }
@@ -166,6 +179,7 @@ impl Evidence {
             }
             Caveat::Speed => format!("divided by {}", self.speed),
             Caveat::Concurrency => format!("{:.2}, captured {:.2}", self.in_flight, captured.in_flight().unwrap_or_default()),
+            Caveat::Compute => format!("{:.1} on {}", self.computing(), self.cpus),
             Caveat::Processors => format!("{:.0} %", 100.0 * self.processors),
             Caveat::Adapts => format!("{} such files", self.shared_syncs),
             _ => String::new(),
@@ -194,6 +208,8 @@ mod tests {
         critical: 1000,
         in_flight: 1.9,
         processors: 0.5,
+        computed: Some(1900),
+        cpus: 2,
         stalls: 0,
         shared_syncs: 0,
     };
@@ -222,6 +238,7 @@ mod tests {
             (Evidence { in_flight: 0.9, ..GOOD }, Caveat::Concurrency),
             (Evidence { critical: 1011, ..GOOD }, Caveat::CriticalPath),
             (Evidence { processors: 0.91, ..GOOD }, Caveat::Processors),
+            (Evidence { computed: Some(2001), ..GOOD }, Caveat::Compute),
             (Evidence { stalls: 1, ..GOOD }, Caveat::Stalled),
             (Evidence { shared_syncs: 1, ..GOOD }, Caveat::Adapts),
         ] {
@@ -242,6 +259,7 @@ mod tests {
             Evidence { order: Order::Strict, lanes: 1, ..GOOD },
             Evidence { speed: 2.0, ..GOOD },
             Evidence { coverage: None, ..GOOD },
+            Evidence { computed: None, cpus: 1, ..GOOD },
         ] {
             assert_eq!(evidence.caveats(), [], "{evidence:?}");
         }

@@ -166,6 +166,7 @@ fn the_tables_are_as_the_schema_says_and_nothing_else_is_left() {
         "critical_path",
         "times",
         "shared_syncs",
+        "computed",
         "fingerprint",
         "capture",
         "options",

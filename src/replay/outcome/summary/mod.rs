@@ -211,6 +211,8 @@ fn evidence(options: &Options, workload: &Dataset, bytes: &Ledger, machine: &Mac
         in_flight: in_calls as f64 / wall,
         // In a moment the loaders' work before the first op is most of it.
         processors: if replayed.wall < MOMENT { 0.0 } else { cpu as f64 / (wall * machine.cpus.max(1) as f64) },
+        computed: number(workload, "computed").ok().flatten(),
+        cpus: machine.cpus,
         stalls: replayed.stalls,
         shared_syncs: count("shared_syncs"),
     }
@@ -270,10 +272,9 @@ impl Summary {
         let ops = same + different + uncompared;
         let all = ops + replayed.inserted.values().sum::<u64>();
         let file_events = number(workload, "file_events").ok().flatten();
-        let bytes = workload.manifest.get(ledger::KEY).and_then(|rows| Ledger::deserialize(rows).ok()).unwrap_or_default();
-        let evidence = evidence(options, workload, &bytes, &machine, &replayed);
         let of_workload = |key| workload.manifest.get(key);
         let bytes = of_workload(ledger::KEY).and_then(|rows| Ledger::deserialize(rows).ok()).unwrap_or_default();
+        let evidence = evidence(options, workload, &bytes, &machine, &replayed);
         let captured = workload.manifest.get("capture").and_then(|capture| capture.get("task_io"));
         let mut summary = Summary {
             run: options.out.clone(),

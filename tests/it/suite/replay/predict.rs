@@ -88,6 +88,8 @@ fn every_target_is_replayed_in_each_round_and_only_runs_are_left() {
     let again = ioriot(&["predict", &at(&work, "work"), "--target", &at(&work, "one"), "-o", &at(&work, "out")]);
     let error = String::from_utf8_lossy(&again.stderr).into_owned();
     assert!(again.status.code() == Some(2) && error.contains("out is not empty"), "{error}");
+    expect(0, &["clean", &at(&work, "out"), "--runs", "--yes"]);
+    assert_eq!(names(work.place("out")), [""; 0], "clean knows the runs");
 }
 
 #[cfg(feature = "sql")]
