@@ -3,6 +3,7 @@
 //! The snapshots pin every count: fates by reason, outcomes by kind, verdicts on the tree. A better match cannot be
 //! bought by dropping more. Every difference they show is explained in docs/FIDELITY.md.
 
+mod causes;
 mod lines;
 
 use crate::tool::{data, expect, number, root, rows};
