@@ -20,7 +20,7 @@ flags! {
     SEEK_SET SEEK_CUR SEEK_END SEEK_DATA SEEK_HOLE
     RWF_APPEND
     FALLOC_FL_KEEP_SIZE FALLOC_FL_COLLAPSE_RANGE FALLOC_FL_INSERT_RANGE
-    MAP_PRIVATE MAP_TYPE MAP_ANONYMOUS PROT_WRITE
+    MAP_PRIVATE MAP_ANONYMOUS PROT_WRITE
     // fcntl(2), flock(2), close_range(2)
     F_DUPFD F_GETFD F_SETFD F_GETFL F_SETFL F_GETLK F_OFD_GETLK F_RDLCK F_WRLCK F_UNLCK F_DUPFD_CLOEXEC F_SETLEASE F_NOTIFY F_ADD_SEALS
     FD_CLOEXEC
@@ -30,14 +30,22 @@ flags! {
     RENAME_NOREPLACE RENAME_EXCHANGE
     // clone(2), unshare(2)
     CLONE_FS CLONE_FILES CLONE_THREAD CLONE_NEWNS CLONE_NEWUSER
-    // mount(2)
-    MS_REMOUNT MS_BIND MS_MOVE MS_SHARED MS_PRIVATE MS_SLAVE MS_UNBINDABLE
     // ioctl(2)
     FICLONE FIONCLEX FIOCLEX FIONREAD FS_IOC_GETFLAGS FS_IOC_GETVERSION
 }
 
 /// The bit that O_TMPFILE has beside O_DIRECTORY (`__O_TMPFILE` of asm-generic/fcntl.h).
 pub const TMPFILE: i64 = O_TMPFILE & !O_DIRECTORY;
+/// The bits of the flags of mmap(2) that say of which kind a mapping is, of which MAP_PRIVATE is one (asm-generic/mman-common.h).
+pub const MAP_TYPE: i64 = libc::MAP_TYPE as i64;
+/// The flags with which mount(2) mounts no file system of its own: it moves, shows elsewhere or changes what is mounted.
+pub const MS_NO_NEW: i64 = (libc::MS_REMOUNT
+    | libc::MS_BIND
+    | libc::MS_MOVE
+    | libc::MS_SHARED
+    | libc::MS_PRIVATE
+    | libc::MS_SLAVE
+    | libc::MS_UNBINDABLE) as i64;
 /// O_LARGEFILE: the kernel adds it to the flags of every description of a 64-bit program (asm-generic/fcntl.h; libc's is 0
 /// there).
 pub const O_LARGEFILE: i64 = 0o100_000;

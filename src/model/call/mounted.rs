@@ -11,10 +11,6 @@ use crate::fate::{Elsewhere, Fate};
 use crate::model::step::Name;
 use crate::syscall::Syscall;
 
-/// Flags with which mount(2) mounts no file system of its own.
-const NO_NEW: i64 =
-    flag::MS_REMOUNT | flag::MS_BIND | flag::MS_MOVE | flag::MS_SHARED | flag::MS_PRIVATE | flag::MS_SLAVE | flag::MS_UNBINDABLE;
-
 impl Call<'_> {
     /// mount(2), umount(2): notes what was mounted where.
     pub(super) fn mounted(&mut self) {
@@ -23,7 +19,9 @@ impl Call<'_> {
             Syscall::umount | Syscall::umount2 => false,
             _ => return,
         };
-        if self.event.success().is_none() || self.event.int(Col::Flags).is_some_and(|flags| mounts && flags & NO_NEW != 0) {
+        if self.event.success().is_none()
+            || self.event.int(Col::Flags).is_some_and(|flags| mounts && flags & flag::MS_NO_NEW != 0)
+        {
             return;
         }
         let Some(path) = self.mount_point() else { return };
