@@ -76,7 +76,7 @@ words! {
         MappedWrite   "mapped_write"    "mappings that files are written through (MAP_SHARED, PROT_WRITE): each file from the first to the last mapped byte, once";
         Fault         "fault"           "pages of mapped files that page faults brought into a process, from the disk or the page cache";
         Msync         "msync"           "ranges of memory that msync wrote back to their files";
-        Unknown       "unknown"         "calls that nobody knows, and calls that hand over requests which are not in the capture";
+        Unknown       "unknown"         "calls that nobody knows, calls that hand over requests which are not in the capture, and events that the capture lost";
     }
 }
 

@@ -34,7 +34,7 @@ pub struct Moved {
     pub reason: Option<String>,
     /// Number of calls, requests or page faults.
     pub calls: u64,
-    /// Number of these of which the capture does not show how many bytes they moved.
+    /// Number of these that may have moved bytes of files, and the capture does not show how many.
     pub unknown: u64,
     /// Number of files that are mapped; 0 of other ways.
     pub files: u64,
@@ -85,6 +85,14 @@ impl Ledger {
         (known && all > 0).then(|| 100.0 * replayed as f64 / all as f64)
     }
 
+    /// Notes that the capture lost this many events: what they moved is not known.
+    pub fn lost(&mut self, events: u64) {
+        if events > 0 {
+            let route = Route::Unknown.name().into();
+            self.rows.push(Moved { route, calls: events, unknown: events, ..Moved::default() });
+        }
+    }
+
     /// What makes the number of bytes uncertain, in words.
     pub fn doubts(&self) -> impl Iterator<Item = String> {
         let of = |route| self.rows.iter().filter(move |row| row.is(route));
@@ -95,8 +103,7 @@ impl Ledger {
             });
             (files > 0).then(|| format!("mapped for {head}: {}, {}, {tail}", Things(files, "file"), Bytes(bytes)))
         };
-        let unknown = self.rows.iter().filter(|row| row.is(Route::Unknown) || row.moved() > 0 || row.reason.is_none());
-        let unknown = unknown.fold(0u64, |sum, row| sum.saturating_add(row.unknown));
+        let unknown = self.rows.iter().fold(0u64, |sum, row| sum.saturating_add(row.unknown));
         let unknown = (unknown > 0).then(|| format!("{} of unknown bytes", Things(unknown, "call")));
         let reading =
             if faults { None } else { mapped(Route::Mapped, "reading", "not known how many of them were read; not replayed") };
@@ -158,6 +165,11 @@ mod tests {
         assert_eq!(ledger(&[call()]).percent(), Some(100.0));
         assert_eq!(ledger(&[call(), lost, pipe.clone()]).percent(), Some(99.0));
         assert_eq!(ledger(&[pipe]).percent(), None);
+        let mut lossy = ledger(&[call()]);
+        lossy.lost(0);
+        assert_eq!(lossy.percent(), Some(100.0));
+        lossy.lost(3);
+        assert_eq!((lossy.percent(), lossy.doubts().next().as_deref()), (None, Some("3 calls of unknown bytes")));
         for doubt in [
             mapped(Route::MappedWrite, 1, 0),
             mapped(Route::Mapped, 3, 1 << 20),

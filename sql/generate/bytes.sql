@@ -8,7 +8,7 @@
 -- @column replayed BOOLEAN do they go that way in the replay, too?
 -- @from fates reason
 -- @column calls BIGINT calls, requests or page faults
--- @column unknown BIGINT of them those of which the capture does not show how many bytes they moved
+-- @column unknown BIGINT of them those that may have moved bytes of files, and the capture does not show how many
 -- @column files BIGINT of mappings how many files
 -- @column bytes BIGINT bytes that they moved, mapped or wrote back
 -- @column read BIGINT of them those out of files, of the replay or that may be; what copies counts here and there
@@ -17,8 +17,8 @@ WITH
 parts AS (
     SELECT
         route, fate, reason, moves, CASE WHEN route LIKE 'mapped%' THEN file END AS mapped,
-        count(*) AS calls, count(*) - count(bytes) AS unknown, sum(bytes) AS bytes,
-        max(at_offset + bytes) - min(at_offset) AS span
+        count(*) AS calls, sum(bytes) AS bytes, max(at_offset + bytes) - min(at_offset) AS span,
+        count(*) FILTER (WHERE bytes IS NULL AND (moves <> 'nothing' OR route = 'unknown')) AS unknown
     FROM chosen
     WHERE tag = 'event' AND route IS NOT NULL
     GROUP BY route, fate, reason, moves, CASE WHEN route LIKE 'mapped%' THEN file END

@@ -103,6 +103,7 @@ pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
         summary.lost_events += if lost.kind.of_events() { lost.count } else { 0 };
         *summary.losses.entry(lost.kind).or_default() += lost.count;
     }
+    summary.bytes.lost(summary.lost_events);
     let manifest = manifest(&summary, options, &capture);
     drop(work); // the scratch files go before the dataset is made durable
     work::clear(&draft)?;
