@@ -131,8 +131,19 @@ pub fn kinds(workload: &Dataset, wanted: impl Fn(&[u8]) -> bool) -> Result<HashM
     Ok(kinds)
 }
 
+/// The names of a list: commas part them, and a backslash takes what follows it for itself.
 fn list(names: &[u8]) -> Vec<Vec<u8>> {
-    names.split(|byte| *byte == b',').filter(|name| !name.is_empty()).map(<[u8]>::to_vec).collect()
+    let (mut list, mut name, mut bytes) = (Vec::new(), Vec::new(), names.iter());
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b',' => list.push(std::mem::take(&mut name)),
+            b'\\' => name.extend(bytes.next()),
+            byte => name.push(*byte),
+        }
+    }
+    list.push(name);
+    list.retain(|name| !name.is_empty());
+    list
 }
 
 /// The extents of one file: ranges (offset, length) that are read, and holes.
@@ -220,6 +231,16 @@ fn subtract(ranges: &[(u64, u64)], holes: &[(u64, u64)], size: u64) -> Vec<(u64,
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_in_a_list_may_have_commas() {
+        let names =
+            |text: &str| list(text.as_bytes()).into_iter().map(|name| String::from_utf8(name).unwrap()).collect::<Vec<_>>();
+        assert_eq!(names("user.a,user.b"), ["user.a", "user.b"]);
+        assert_eq!(names(r"user.a\,b,user.c\\\\,user.d"), ["user.a,b", r"user.c\\", "user.d"]);
+        assert_eq!(names(""), [""; 0]);
+        assert_eq!(names("\\"), [""; 0]);
+    }
 
     #[test]
     fn holes_are_cut_out() {

@@ -409,7 +409,10 @@ impl Table {
                 int_("gid", "group, when known"),
                 int_("mtime", "modification time, ns since 1970, when known"),
                 text_("target", "content of a symlink; of a file with several names, the one that is made: this is a link to it"),
-                text_("xattrs", "names of extended attributes that a call found, separated by commas"),
+                text_(
+                    "xattrs",
+                    "names of extended attributes that a call found, separated by commas; a backslash stands before a comma or backslash in a name",
+                ),
             ],
             Table::Extents => vec![
                 text("path", "absolute path"),

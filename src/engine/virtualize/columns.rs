@@ -80,7 +80,7 @@ step! {
     "grp"       "of a fileset row: group"  Get::Int(|_| None, |f| f.group);
     "modified"  "of a fileset row: modification time, ns since 1970"  Get::Int(|_| None, |f| f.mtime);
     "target"    "of a fact: content of a symlink"  Get::Path(|_| None, |f| f.target);
-    "xattrs"    "of a fileset row: names of extended attributes, separated by commas"  Get::Text(|f| f.xattr_names());
+    "xattrs"    "of a fileset row: names of extended attributes, separated by commas; a backslash stands before a comma or backslash in a name"  Get::Text(|f| f.xattr_names());
 }
 
 /// Kind of a row of the walk, as in column `tag`.
@@ -151,7 +151,8 @@ impl<'a> Fact<'a> {
         if self.xattrs.is_empty() {
             return None;
         }
-        Some(self.xattrs.iter().map(|name| text::encode(name)).collect::<Vec<_>>().join(","))
+        let name = |name: &Name| text::encode(name).replace('\\', "\\\\").replace(',', "\\,");
+        Some(self.xattrs.iter().map(name).collect::<Vec<_>>().join(","))
     }
 }
 
@@ -183,4 +184,16 @@ impl StepColumn {
 /// Item type of the list in column `touches`: 64-bit integers.
 pub(super) fn item() -> FieldRef {
     Arc::new(Field::new_list_field(DataType::Int64, true))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_with_commas_are_told_from_lists() {
+        let xattrs: Vec<Name> = [&b"user.a,b"[..], b"user.c\\", b"user.d"].map(Name::from).to_vec();
+        let fact = Fact { xattrs: &xattrs, ..Fact::new(Tag::Fileset, None, "file") };
+        assert_eq!(fact.xattr_names().as_deref(), Some(r"user.a\,b,user.c\\,user.d"));
+    }
 }
