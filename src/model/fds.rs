@@ -53,6 +53,19 @@ pub(super) enum Target {
     /// Something that is not replayed (a socket, a pipe ...), the reason for dropping calls on it, and of a stream whose bytes
     /// are followed which end.
     Special(Reason, Option<End>),
+    /// The process of this id (pidfd_open(2)), which is not replayed.
+    Process(i64),
+}
+
+impl Target {
+    /// The reason for dropping calls on it; `None` if they are replayed.
+    pub(super) fn reason(self) -> Option<Reason> {
+        match self {
+            Target::Ofd(_) => None,
+            Target::Special(reason, _) => Some(reason),
+            Target::Process(_) => Some(Reason::Anon),
+        }
+    }
 }
 
 /// A descriptor: what the number refers to, and whether exec closes it.

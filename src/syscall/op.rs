@@ -55,6 +55,8 @@ ops! {
     Chroot "chroot";
     /// fork, vfork, clone, clone3: a new process or thread.
     Fork "fork";
+    /// pidfd_getfd(2): a second descriptor for an open file description of another process.
+    PidfdGetfd "pidfd_getfd";
     /// unshare(2): what a thread shared with others (descriptors, working directory) becomes its own.
     Unshare "unshare";
     /// setns(2): a thread goes to another namespace; in one of mounts it starts at that root.
@@ -96,6 +98,7 @@ impl Op {
                 | Op::Exit
                 | Op::ExitGroup
                 | Op::Joined
+                | Op::PidfdGetfd
                 | Op::Unshare
                 | Op::Setns
                 | Op::Special

@@ -57,6 +57,8 @@ pub enum Role {
     Cmd,
     /// Argument of fcntl(2), as a number.
     Arg,
+    /// Process id, of pidfd_open(2) (column arg).
+    Process,
     /// Owner (user id).
     Uid,
     /// Group (group id).
@@ -97,7 +99,7 @@ impl Role {
             Role::OpenFlags | Role::AtFlags | Role::Flags | Role::CloneFlags => Col::Flags,
             Role::Mode | Role::Access | Role::Prot => Col::Mode,
             Role::Cmd => Col::Cmd,
-            Role::Arg => Col::Arg,
+            Role::Arg | Role::Process => Col::Arg,
             Role::Uid => Col::Uid,
             Role::Gid => Col::Gid,
             Role::Path

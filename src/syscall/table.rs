@@ -207,6 +207,7 @@ syscalls! {
     execveat         (DirFd, Path, Buf, Buf, AtFlags)                -> Status,  Return => Model(Exec);
     exit             (Skip)                                          -> Never,   Entry  => Model(Exit);
     exit_group       (Skip)                                          -> Never,   Entry  => Model(ExitGroup);
+    pidfd_getfd      (Fd, Fd2, Flags)                                -> NewFd,   Return => Model(PidfdGetfd);
     unshare          (CloneFlags)                                    -> Status,  Return => Model(Unshare);
     setns            (Fd, CloneFlags)                                -> Status,  Return => Model(Setns);
     chroot           (Path)                                          -> Status,  Return => Model(Chroot);
@@ -236,7 +237,7 @@ syscalls! {
     signalfd4        (Skip, Buf, Skip, Skip)                         -> NewFd,   Return => Model(Special);
     timerfd_create   (Skip, Skip)                                    -> NewFd,   Return => Model(Special);
     memfd_create     (Buf, Skip)                                     -> NewFd,   Return => Model(Special);
-    pidfd_open       (Skip, Skip)                                    -> NewFd,   Return => Model(Special);
+    pidfd_open       (Process, Skip)                                 -> NewFd,   Return => Model(Special);
     perf_event_open  (Buf, Skip, Skip, Skip, Skip)                   -> NewFd,   Return => Model(Special);
     userfaultfd      (Skip)                                          -> NewFd,   Return => Model(Special);
     signalfd         (Skip, Buf, Skip)                               -> NewFd,   Return => Model(Special);
@@ -260,7 +261,6 @@ syscalls! {
     file_getattr     (DirFd, Path, Buf, Skip, AtFlags)               -> Status,  Entry  => Drop("attributes of a file system of its own kind");
     file_setattr     (DirFd, Path, Buf, Skip, AtFlags)               -> Status,  Entry  => Drop("attributes of a file system of its own kind");
     cachestat        (Fd, Buf, Buf, Flags)                           -> Status,  Entry  => Drop("the page cache of the replay is another one");
-    pidfd_getfd      (Fd, Skip, Flags)                               -> NewFd,   Entry  => Drop("a descriptor of another process: which one is not captured");
     fanotify_mark    (Fd, Skip, Skip, DirFd, Path)                   -> Status,  Entry  => Drop("nobody waits for the notifications");
     quotactl         (Skip, Path, Skip, Buf)                         -> Status,  Entry  => Drop("quotas belong to the captured machine");
     quotactl_fd      (Fd, Skip, Skip, Buf)                           -> Status,  Entry  => Drop("quotas belong to the captured machine");

@@ -13,7 +13,7 @@ pub(super) fn argument(event: &mut Event, role: Role, arg: u64, record: &Record<
     let unsigned = i64::from(arg as u32);
     let behind = record.behind();
     match role {
-        Role::Fd | Role::Fd2 | Role::DirFd | Role::DirFd2 => set(event, role, int),
+        Role::Fd | Role::Fd2 | Role::DirFd | Role::DirFd2 | Role::Process => set(event, role, int),
         Role::Count | Role::Offset => set(event, role, arg as i64),
         Role::IovCnt | Role::OpenFlags | Role::AtFlags | Role::Flags | Role::CloneFlags | Role::Whence | Role::Cmd => {
             set(event, role, unsigned);

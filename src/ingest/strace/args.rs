@@ -245,6 +245,8 @@ fn fill_one(event: &mut Event, def: &Def, role: Role, arg: &[u8], gaps: &mut Gap
             // That of F_SETSIG is a signal, which the replay does not read.
             event.put(Col::Arg, value);
         }
+        // `--decode-pids` adds the name of the process.
+        Role::Process => event.put(Col::Arg, Some(lex::descriptor(arg).ok_or(Why::Argument)?.0)),
         // Of the flags of statx strace prints how to synchronize first: with `-X raw` nothing, and the others behind a `|`.
         Role::AtFlags if event.syscall == Syscall::statx && (arg.is_empty() || arg.starts_with(b"|0x")) => {
             let others = arg.get(1..).map_or(Some(0), |others| lex::value(others, &[]));

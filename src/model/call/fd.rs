@@ -64,8 +64,9 @@ impl Call<'_> {
                 self.end(old, Origin::Reuse);
                 self.inherit(fd, col, note)
             }
-            (Some(Target::Special(reason, _)), None) => Err(reason),
-            (Some(Target::Special(reason, _)), Some(note)) => {
+            (Some(target @ (Target::Special(..) | Target::Process(_))), None) => Err(target.reason().unwrap_or(Reason::Anon)),
+            (Some(target @ (Target::Special(..) | Target::Process(_))), Some(note)) => {
+                let reason = target.reason().unwrap_or(Reason::Anon);
                 let file = special(note).is_none()
                     && reason != Reason::Device
                     && outside(self.model.tree.config().place(note)).is_none()
@@ -126,7 +127,7 @@ impl Call<'_> {
         let entries: Vec<_> = self.model.tasks.fds(self.who.process).iter().map(|entry| entry.target).collect();
         let on_it = |target: &Target| match target {
             Target::Ofd(ix) => self.model.tasks.ofd(*ix).filter(|ofd| ofd.ino == file).map(|_| *ix),
-            Target::Special(..) => None,
+            Target::Special(..) | Target::Process(_) => None,
         };
         entries.iter().find_map(on_it).map(Fd::File).ok_or(Reason::UnknownFd)
     }
@@ -351,24 +352,55 @@ impl Call<'_> {
                 Target::Ofd(ix)
             }
             Ok(Fd::Bad) => return Ok(()),
-            Err(reason) => Target::Special(reason, self.stream_end(Col::Fd, Text::FdPath)),
+            // A second one for a process is for that, too.
+            Err(reason) => {
+                let old = self.event.int(Col::Fd).and_then(|fd| self.model.tasks.fds(self.who.process).get(fd));
+                let process = old.map(|entry| entry.target).filter(|target| matches!(target, Target::Process(_)));
+                process.unwrap_or_else(|| Target::Special(reason, self.stream_end(Col::Fd, Text::FdPath)))
+            }
         };
         if let Some(fd) = self.event.success()
             && Some(fd) != self.event.int(Col::Fd)
         {
-            if let Target::Ofd(ix) = target
-                && let Some(ofd) = self.model.tasks.ofd_mut(ix)
-            {
-                ofd.refs += 1;
-            }
-            if matches!(target, Target::Special(Reason::UnknownFd, _)) {
-                let old = self.model.tasks.fds(self.who.process).remove(fd);
-                self.end(old, origin);
-            } else {
-                self.install(fd, Entry { target, cloexec }, origin);
-            }
+            self.second(fd, Entry { target, cloexec }, origin);
         }
         found.map(|_| ())
+    }
+
+    /// A second descriptor of this number for something that is open.
+    fn second(&mut self, fd: i64, entry: Entry, origin: Origin) {
+        if let Target::Ofd(ix) = entry.target
+            && let Some(ofd) = self.model.tasks.ofd_mut(ix)
+        {
+            ofd.refs += 1;
+        }
+        if entry.target == Target::Special(Reason::UnknownFd) {
+            let old = self.model.tasks.fds(self.who.process).remove(fd);
+            self.end(old, origin);
+        } else {
+            self.install(fd, entry, origin);
+        }
+    }
+
+    /// pidfd_getfd(2): the descriptor in `ret`, which exec closes, refers to what `fd2` of another process refers to.
+    pub(super) fn descriptor_of_process(&mut self) -> Dropped<()> {
+        let Some(fd) = self.event.success() else { return Ok(()) };
+        let of = |call: &mut Self, process: usize, col: Col| {
+            let number = call.event.int(col)?;
+            call.model.tasks.fds(process).get(number).map(|entry| entry.target)
+        };
+        let process = match of(self, self.who.process, Col::Fd) {
+            Some(Target::Process(id)) => self.model.tasks.process_of(id),
+            _ => None,
+        };
+        let target = process.and_then(|process| of(self, process, Col::Fd2));
+        if let Some(Target::Ofd(ix)) = target {
+            self.on(ix);
+        }
+        // Not known which: what the capture shows of it later tells.
+        let target = target.unwrap_or(Target::Special(Reason::UnknownFd));
+        self.second(fd, Entry { target, cloexec: true }, Origin::Reuse);
+        Ok(())
     }
 
     /// Calls that make a descriptor that is no file: pipe, socket, epoll_create and the like.
@@ -381,9 +413,13 @@ impl Call<'_> {
         let Some(ret) = self.event.success() else { return Ok(()) };
         let flags = self.event.int(Col::Flags).unwrap_or(0);
         let entry = |end| Entry { target: Target::Special(reason, end), cloexec: flags & flag::O_CLOEXEC != 0 };
-        let ends = match self.event.syscall {
-            Syscall::pipe | Syscall::pipe2 => [self.model.streams.pipe(); 2],
-            Syscall::socketpair => self.model.streams.pair(),
+        let ends = match (self.event.syscall, self.event.int(Col::Arg)) {
+            (Syscall::pipe | Syscall::pipe2, _) => [self.model.streams.pipe(); 2],
+            (Syscall::socketpair, _) => self.model.streams.pair(),
+            (Syscall::pidfd_open, Some(id)) => {
+                self.install(ret, Entry { target: Target::Process(id), cloexec: true }, Origin::Reuse);
+                return Ok(());
+            }
             _ => {
                 self.install(ret, entry(None), Origin::Reuse);
                 return Ok(());

@@ -129,7 +129,7 @@ impl Model {
                     let ino = self.tasks.ofd(ix)?.ino;
                     self.named(ino)?
                 }
-                Target::Special(..) => return None,
+                Target::Special(..) | Target::Process(_) => return None,
             },
         };
         let to = to.strip_suffix(b"/").unwrap_or(&to);

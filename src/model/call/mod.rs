@@ -248,6 +248,7 @@ impl<'a> Call<'a> {
             | Op::Exit
             | Op::ExitGroup
             | Op::Joined
+            | Op::PidfdGetfd
             | Op::Unshare
             | Op::Setns
             | Op::Special => self.keep_books(op),
@@ -263,6 +264,7 @@ impl<'a> Call<'a> {
             Op::Exec => self.exec(),
             Op::Exit | Op::ExitGroup => self.exit(op),
             Op::Joined => self.joined(),
+            Op::PidfdGetfd => self.descriptor_of_process(),
             Op::Unshare => self.unshare(),
             Op::Setns => self.setns(),
             Op::Special => self.special(),

@@ -127,7 +127,7 @@ impl Call<'_> {
         })?;
         match self.model.tasks.fds(self.who.process).get(decimal(rest)?)?.target {
             Target::Ofd(ix) => Some(ix),
-            Target::Special(..) => None,
+            Target::Special(..) | Target::Process(_) => None,
         }
     }
 

@@ -171,6 +171,45 @@ int main(int count, char **args) {
 }
 "#;
 
+/// Takes descriptors of its child, a file and a directory, and goes on where the child had written.
+const TAKEN: &str = r#"
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+int main(int count, char **args) {
+	int ready[2], on[2];
+	char data[1000] = "";
+	if (count != 2 || chdir(args[1]) || mkdir("taken", 0755) || pipe(ready) || pipe(on))
+		return 1;
+	pid_t child = fork();
+	if (!child) {
+		int dir = open("taken", O_RDONLY | O_DIRECTORY), file = open("file", O_RDWR | O_CREAT, 0644);
+		write(file, data, 300);
+		int fds[2] = { dir, file };
+		write(ready[1], fds, sizeof fds);
+		read(on[0], data, 1);
+		write(file, data, 50);
+		_exit(0);
+	}
+	int fds[2], process = syscall(SYS_pidfd_open, child, 0);
+	read(ready[0], fds, sizeof fds);
+	process = dup(process);
+	int dir = syscall(SYS_pidfd_getfd, process, fds[0], 0), file = syscall(SYS_pidfd_getfd, process, fds[1], 0);
+	if (dir < 0 || file < 0)
+		return kill(child, 9) || 2;
+	/* One position: the child writes behind this. */
+	if (write(file, data, 500) != 500 || write(on[1], "x", 1) != 1 || wait(0) != child)
+		return 3;
+	if (write(file, data, 7) != 7 || lseek(file, 0, SEEK_CUR) != 857)
+		return 4;
+	return mkdirat(dir, "below", 0755) || fchdir(dir) || mkdir("here", 0755) ? 5 : 0;
+}
+"#;
+
 /// What is below a directory: kinds, sizes of files, permissions.
 fn tree(top: &Path) -> BTreeMap<PathBuf, String> {
     let (mut found, mut next) = (BTreeMap::new(), vec![top.to_owned()]);
@@ -221,4 +260,9 @@ fn threads_that_share_no_more_have_directories_and_descriptors_of_their_own() {
 #[test]
 fn directories_that_came_in_messages_are_known_by_what_they_are() {
     leaves_the_same_tree("sent", SENT, &["ebpf"]);
+}
+
+#[test]
+fn descriptors_that_were_taken_from_a_process_share_its_positions() {
+    leaves_the_same_tree("taken", TAKEN, &["ebpf", "ptrace"]);
 }
