@@ -374,7 +374,7 @@ impl Call<'_> {
         {
             ofd.refs += 1;
         }
-        if entry.target == Target::Special(Reason::UnknownFd) {
+        if matches!(entry.target, Target::Special(Reason::UnknownFd, _)) {
             let old = self.model.tasks.fds(self.who.process).remove(fd);
             self.end(old, origin);
         } else {
@@ -398,7 +398,7 @@ impl Call<'_> {
             self.on(ix);
         }
         // Not known which: what the capture shows of it later tells.
-        let target = target.unwrap_or(Target::Special(Reason::UnknownFd));
+        let target = target.unwrap_or(Target::Special(Reason::UnknownFd, None));
         self.second(fd, Entry { target, cloexec: true }, Origin::Reuse);
         Ok(())
     }
