@@ -164,7 +164,9 @@ fn speeds_are_cells_of_their_own() {
     assert_eq!(names(work.place("out")), ["one-x1-1", "one-x4-1", "two-x1-1", "two-x4-1"]);
     fs::remove_dir_all(work.place("out")).unwrap();
     let said = predict(0, &work, &args);
-    assert!(said.contains("keeps its pace: no speed up to 4 was too much.\n") && said.contains(" /planned "), "{said}");
+    // Which of the two depends on how busy the machine is.
+    let found = ["one-x4 keeps its pace: no speed up to 4 was too much.\n", "one-x4 is too much: it took "];
+    assert!(found.iter().any(|found| said.contains(found)) && said.contains(" /planned "), "{said}");
 }
 
 #[test]
