@@ -35,7 +35,7 @@ impl Story {
 
     /// How long after the end of the op on the one file the first op on the other began in the replay, ms.
     fn apart(&self, earlier: &str, later: &str) -> f64 {
-        let of = |path: &str| format!("(SELECT op_id FROM ops WHERE path = '{path}')");
+        let of = |path: &str| format!("(SELECT op_id FROM ops WHERE path = '{path}' AND syscall = 'openat')");
         let sql = format!(
             "SELECT ((SELECT min(begin) FROM results WHERE op_id IN {}) - (SELECT max(begin + dur) FROM results WHERE op_id IN {})) / 1e6",
             of(later),

@@ -30,6 +30,7 @@ fn at(work: &Work, name: &str) -> String {
     work.place(name).display().to_string()
 }
 
+#[cfg(feature = "sql")]
 fn targets(work: &Work, names: &[&str]) -> Vec<String> {
     let make = |name: &&str| {
         fs::create_dir_all(work.place(name)).unwrap();
