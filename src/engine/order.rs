@@ -175,7 +175,7 @@ impl Function for Pruned {
     }
 
     fn order(&self) -> &'static [Key] {
-        &[Key::Up("op_id"), Key::Down("after"), Key::Up("kind")]
+        &[Key::Up("op_id"), Key::Down("after"), Key::Up("kind"), Key::Up("delay")]
     }
 
     fn ascends(&self) -> &'static [&'static str] {

@@ -1,7 +1,7 @@
 //! Why threads waited and how long they computed, as a capture tells it of programs that know.
 
 use super::{allowed, capture, closes, int, scratch};
-use crate::tool::{command, expect, number, rows};
+use crate::tool::{command, expect, number, rows, shell_text};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -29,7 +29,7 @@ fn program() -> Option<(TempDir, String)> {
 fn told(dir: &Path, program: &str, with: &[&str], args: &[&str]) -> (PathBuf, Value, BTreeMap<String, i64>) {
     let (out, said) = (dir.join("capture"), dir.join("said"));
     let _ = std::fs::remove_dir_all(&out);
-    let script = format!("exec \"$0\" \"$@\" > {}", said.display());
+    let script = format!("exec \"$0\" \"$@\" > {}", shell_text(&said));
     let words = [with, &["--", "sh", "-c", &script, program], args].concat();
     let summary = capture(0, &out, &words);
     closes(&summary);
