@@ -201,7 +201,7 @@ fn no_stage_sorts_what_comes_in_order() {
     // What is sorted is narrow: integers only, and of what is contended only.
     for (stage, key) in [
         ("phases", "[resource@0 ASC NULLS LAST, first@3 ASC NULLS LAST, access@1 ASC NULLS LAST]"),
-        ("pruned", "[op_id@0 ASC NULLS LAST, after@2 DESC NULLS LAST, kind@4 ASC NULLS LAST]"),
+        ("pruned", "[op_id@0 ASC NULLS LAST, after@2 DESC NULLS LAST, kind@4 ASC NULLS LAST, delay@9 ASC NULLS LAST]"),
     ] {
         let plan = generate::explain(&options, stage).unwrap();
         assert_eq!(plan.matches("SortExec").count(), 1, "{plan}");
