@@ -262,7 +262,9 @@ class Bench:
             target = Target(self.work, SOURCE)
             try:
                 command = self.prepare(target, name)
-                shell([IOR, "capture", "-o", str(capture), "--", *command])
+                said = shell([IOR, "capture", "-o", str(capture), "--", *command])
+                if "ended with exit status: 0" not in said:
+                    raise RuntimeError(f"{command} under capture: {said[-2000:]}")
             finally:
                 target.close()
             shell([IOR, "generate", str(capture), "-o", str(place)])

@@ -22,18 +22,23 @@ pkg-config --exists fuse3 || { skip libfuse3-dev "predictions: the model device 
 
 work=$(realpath -m "${PREDICT_DIR:-target/predict}")
 mkdir -p "$work"
-exec 9>"$work/lock"
-flock -n 9 || { echo "predict.sh: another one works in $work" >&2; exit 2; }
+# Commands of applications are words of a shell and captured paths must stay what they are, so the work is done at a plain place,
+# which is the directory above in a mount namespace of its own.
+place=/mnt/ioriot-predict
+mkdir -p "$place"
+exec 9<"$place"
+flock -n 9 || { echo "predict.sh: another one is at work" >&2; exit 2; }
 cc -O2 -Wall -o "$work/model_device" scripts/model_device.c $(pkg-config --cflags --libs fuse3) -lpthread
 cc -O2 -Wall -o "$work/predict_apps" scripts/predict_apps.c -lpthread
-# Mounts are in a namespace of their own, so that no other process keeps them, and go with it; so does the model device. A loop
-# device does not.
+# No other process keeps mounts of that namespace, and they go with it; so does the model device. A loop device does not.
 clean() {
     local loop
-    for loop in $(losetup --list --noheadings --output NAME,BACK-FILE | awk -v file="$work/device/disk" '$2 == file { print $1 }'); do
+    for loop in $(losetup --list --noheadings --output NAME,BACK-FILE | awk -v file="$place/device/disk" '$2 == file { print $1 }'); do
         losetup --detach "$loop" || true
     done
+    rmdir "$place" || true
 }
 trap clean EXIT
 trap 'exit 130' INT TERM
-unshare --mount --propagation private -- nice -n -15 python3 scripts/predict.py --work "$work" "$@" 9>&-
+unshare --mount --propagation private -- bash -c 'mount --bind "$1" "$2" && exec nice -n -15 python3 scripts/predict.py --work "$2" "${@:3}"' \
+    predict "$work" "$place" "$@" 9>&-
