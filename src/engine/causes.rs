@@ -137,16 +137,16 @@ impl Running for Causing {
         self.follow.batch(batch, &mut found, &mut Vec::new());
         let column = |get: fn(&Cause) -> i64| Arc::new(Int64Array::from_iter_values(found.iter().map(get))) as ArrayRef;
         let columns = vec![
-            column(|cause| cause.op),
-            column(|cause| cause.lane),
-            column(|cause| cause.after),
-            column(|cause| cause.after_lane),
+            column(|cause| cause.edge.op),
+            column(|cause| cause.edge.lane),
+            column(|cause| cause.edge.after),
+            column(|cause| cause.edge.after_lane),
             column(|cause| cause.kind as i64),
             Arc::new(found.iter().map(|cause| cause.delay).collect::<Int64Array>()),
-            column(|cause| cause.before.ops),
-            column(|cause| cause.before.ns),
-            column(|cause| cause.through.ops),
-            column(|cause| cause.through.ns),
+            column(|cause| cause.edge.before.ops),
+            column(|cause| cause.edge.before.ns),
+            column(|cause| cause.edge.through.ops),
+            column(|cause| cause.edge.through.ns),
         ];
         wanted(&self.all, columns, &self.output)
     }

@@ -7,7 +7,7 @@ use crate::model::Config;
 use crate::progress::{Progress, Unit};
 use crate::schema::check::Checked;
 use crate::schema::content::SPILL;
-use crate::schema::{self, Dataset, Draft, Table, check};
+use crate::schema::{self, Dataset, Draft, Table, check, read};
 use anyhow::{Context, Result, anyhow, ensure};
 use arrow::array::RecordBatch;
 use arrow::datatypes::DataType;
@@ -80,6 +80,9 @@ impl<'a> Work<'a> {
     pub fn new(options: &'a Options, capture: &Dataset, draft: Option<&'a Draft>) -> Result<Work<'a>> {
         let work = Work::begin(options, places(options, capture)?, draft)?;
         let events = capture.table(Table::Events);
+        // A capture of another version is told as such, and not by what the first stage misses.
+        let columns = Table::Events.columns();
+        read::builder(&events, &columns.iter().map(|column| column.name).collect::<Vec<_>>())?;
         work.engine.register_views(Table::Events.name(), &events, check::whole(&events)?)?;
         Ok(work)
     }

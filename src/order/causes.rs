@@ -11,8 +11,8 @@
 //!
 //! Memory: all lanes, a few causes for each, and a bounded number of messages. What is forgotten orders nothing.
 
-use super::Work;
 use super::timers::Timers;
+use super::{Edge, Work};
 use crate::model::{Access, Resource};
 use crate::syscall::Wake;
 use hashbrown::HashMap;
@@ -56,19 +56,9 @@ pub enum What {
 /// An op has a cause in another lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cause {
-    /// The op.
-    pub op: i64,
-    /// Its lane.
-    pub lane: i64,
-    /// Work of its lane before it.
-    pub before: Work,
-    /// The op that caused it, an earlier one.
-    pub after: i64,
-    /// The lane of that op, another one.
-    pub after_lane: i64,
-    /// Work of that lane up to the end of that op.
-    pub through: Work,
-    /// How long after the end of that op the op began, ns, without waits for others; `None` when times are missing.
+    /// The op, and the one of another lane that it waited for.
+    pub edge: Edge,
+    /// How long after the end of the other op it began, ns, without waits for others; `None` when times are missing.
     pub delay: Option<i64>,
     /// What ties the two: message, wake or task.
     pub kind: Resource,
@@ -368,7 +358,8 @@ impl Causes {
             let delay = link.delay.zip(now).map(|(delay, now)| delay + (now - link.mark).max(0));
             if link.lane != row.lane {
                 let (after, after_lane, through) = (link.op, link.lane, link.through);
-                out.push(Cause { op, lane: row.lane, before, after, after_lane, through, delay, kind: link.kind });
+                let edge = Edge { op, lane: row.lane, before, after, after_lane, through };
+                out.push(Cause { edge, delay, kind: link.kind });
             } else if lane.last.is_some_and(|last| last.op == link.op) {
                 // Somebody without ops answered: that took time, too.
                 think = think.max(delay);

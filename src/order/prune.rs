@@ -31,7 +31,7 @@ impl Default for Limits {
 }
 
 /// An op must wait for an op of another lane.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Edge {
     /// Id of the op that waits.
     pub op: i64,

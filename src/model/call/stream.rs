@@ -2,8 +2,7 @@
 
 use super::Call;
 use crate::event::{Col, Text};
-use crate::fate::Fate;
-use crate::fate::Reason;
+use crate::fate::{Fate, Reason};
 use crate::model::Model;
 use crate::model::fds::Target;
 use crate::model::stream::End;
@@ -30,7 +29,7 @@ impl Call<'_> {
             self.model.tree.touches.add(Resource::Message, message, Access::Read);
         }
         let def = self.event.syscall.def();
-        // What is issued as it was is between files.
+        // Both sides of such a call are files, or it would have been dropped.
         if self.step.fate == Fate::Op && def.moves() != Moves::Copies {
             return;
         }

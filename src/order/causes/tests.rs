@@ -20,7 +20,7 @@ fn run(rows: &[(Moment, &[i64])]) -> Given {
     for (row, touches) in rows {
         think.extend(causes.row(row, touches.iter().copied(), &mut out).map(|timing| timing.think));
     }
-    (out.iter().map(|cause| (cause.op, cause.after, cause.delay)).collect(), think)
+    (out.iter().map(|cause| (cause.edge.op, cause.edge.after, cause.delay)).collect(), think)
 }
 
 #[test]

@@ -347,3 +347,18 @@ fn a_name_that_no_file_can_have_spoils_no_workload() {
     let made = init::run(&places, &Progress::default()).unwrap();
     assert!(made.ok(), "{made}");
 }
+
+#[test]
+fn a_capture_that_lacks_a_column_is_to_be_made_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let capture = capture(dir.path(), &story(1, 1));
+    let file = capture.join(Table::Events.file());
+    let events = rows(&file);
+    let kept: Vec<usize> = (0..events.num_columns()).filter(|at| events.schema().field(*at).name() != "cpu").collect();
+    let events = events.project(&kept).unwrap();
+    let mut writer = ArrowWriter::try_new(File::create(&file).unwrap(), events.schema(), None).unwrap();
+    writer.write(&events).unwrap();
+    writer.close().unwrap();
+    let error = generate::run(&options(&capture, dir.path().join("w")), &Progress::default()).unwrap_err();
+    assert!(format!("{error:#}").contains("it has no column cpu: make the dataset again"), "{error:#}");
+}
