@@ -3,7 +3,7 @@
 //! `capture -> events -> SQL stages + a model of the kernel's file state -> ops -> syscalls -> results -> SQL`: every
 //! arrow is a Parquet table. docs/ARCHITECTURE.md draws the map.
 
-// println! and eprintln! panic when their reader is gone: [`stdio`] does not.
+// println! and eprintln! panic when their reader is gone: [`process::stdio`] does not.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod amount;
@@ -31,20 +31,18 @@ pub mod model;
 pub mod mounts;
 pub mod order;
 pub mod os;
-mod panics;
 #[cfg(target_arch = "x86_64")]
 pub mod predict;
+pub mod process;
 pub mod progress;
 #[cfg(target_arch = "x86_64")] // it issues the calls of this architecture
 pub mod replay;
 #[cfg(feature = "sql")]
 pub mod report;
 pub mod schema;
-pub mod signal;
 #[cfg(test)]
 #[path = "../tests/it/skip.rs"]
 mod skip;
-pub mod stdio;
 pub mod syscall;
 pub mod text;
 mod words;

@@ -2,8 +2,9 @@
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+use ioriot::process::{signal, stdio};
 use ioriot::text::shown_message;
-use ioriot::{cli, replay, signal, stdio};
+use ioriot::{cli, replay};
 use std::env;
 use std::process::ExitCode;
 

@@ -24,9 +24,9 @@ pub mod upkeep;
 pub(crate) mod values;
 
 use crate::limits;
-use crate::panics;
-use crate::signal::{self, Signal};
-use crate::stdio;
+use crate::process::panics;
+use crate::process::signal::{self, Signal};
+use crate::process::stdio;
 use crate::text::shown_lines;
 use anyhow::{Context, Result};
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};

@@ -2,9 +2,10 @@
 
 use super::Exit;
 use super::ui::TableFormat;
+use crate::files;
+use crate::process::stdio;
 use crate::schema::calls::calls;
 use crate::syscall::columns::COLUMNS;
-use crate::{files, stdio};
 use anyhow::{Result, bail};
 use arrow::array::RecordBatch;
 use arrow::csv;

@@ -1,8 +1,9 @@
 //! What verbs show: a progress bar while they work, a summary when they are done, a plan when they only would.
 
 use crate::amount::Nanos;
+use crate::process::stdio;
 use crate::progress::{Now, Progress, Unit};
-use crate::{stdio, text};
+use crate::text;
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};

@@ -14,9 +14,9 @@
 //! what the SQL engine plans, so the documentation made from it cannot be wrong. The word `{arguments}` stands, in the
 //! head and in the SQL, for the event columns that an op carries, with commas between them ([`ARGUMENTS`]).
 
+use super::function::virtualize::STEP;
 use super::measures::MEASURES;
 use super::session::Engine;
-use super::virtualize::STEP;
 use crate::event::Col;
 use crate::files;
 use crate::schema::Table;

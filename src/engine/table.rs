@@ -1,6 +1,6 @@
 //! A Parquet file as a table. It is read through the descriptor that was checked, whatever its path leads to by now.
 
-use crate::panics;
+use crate::process::panics;
 use crate::schema::check::{Checked, Parquet};
 use anyhow::Context;
 use async_trait::async_trait;

@@ -4,7 +4,7 @@ use super::guard;
 use super::order::{Key, Window};
 use crate::event::{Col, Text};
 use crate::files;
-use crate::panics;
+use crate::process::panics;
 use crate::schema::check::Checked;
 use crate::schema::{Table, writer_properties};
 use crate::text;

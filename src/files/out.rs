@@ -1,7 +1,7 @@
 //! What a user names to write to: a file that appears when it is whole, or what stands there and is no file.
 
 use super::{Dir, us};
-use crate::signal::Transient;
+use crate::process::signal::Transient;
 use anyhow::{Context, Result, bail, ensure};
 use rustix::fs::{FileType, Mode, OFlags, Stat};
 use std::ffi::OsStr;

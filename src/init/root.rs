@@ -15,8 +15,8 @@
 use super::stamp::{Stamp, State, fingerprint};
 use super::{aside, clean};
 use crate::files::{self, Dir, Lock};
+use crate::process::signal;
 use crate::schema::{Dataset, place};
-use crate::signal;
 use anyhow::{Context, Result, bail, ensure};
 use std::ffi::OsString;
 use std::io::{ErrorKind, Write};

@@ -2,8 +2,8 @@
 
 use super::facts::{Answer, Evidence, Twins};
 use super::step::{End, Expect, Kind, Name, Need};
+use super::tree::walk::PATH_MAX;
 use super::tree::{Ino, Life, Node, ROOT, Slot, Tree, Was};
-use super::walk::PATH_MAX;
 use hashbrown::HashSet;
 
 /// One item of what the model says after the last event.

@@ -1,8 +1,8 @@
 //! Model of the kernel's file state: takes events, says what each one means. Pure Rust, no Arrow, no I/O.
 //!
-//! * `task` processes and threads; `fds` descriptor tables, open file descriptions
-//! * `tree` the namespace of `inode`s: what every name is now and was at the start; `naming` gives and takes names; `walk`
-//!   resolves paths in it and notes what calls prove; `proof` applies these proofs; `links` finds symlinks out
+//! * `task` processes and threads; `task/fds` descriptor tables, open file descriptions
+//! * `tree` the namespace of inodes: what every name is now and was at the start; in its folder: `naming` gives and takes names;
+//!   `walk` resolves paths and notes what calls prove; `proof` applies these proofs; `links` finds symlinks out
 //! * `facts` what the capture observed in the kernel: identities of files, and how much of the answers was observed
 //! * `touch` what ops of different lanes must be ordered by; `stream` who read what who had written to a pipe
 //! * `call` one event: what it is on, what it proves, what it changes
@@ -16,22 +16,14 @@
 
 mod call;
 mod config;
-mod content;
 mod end;
-mod extents;
 mod facts;
-mod fds;
-mod inode;
-mod links;
-mod naming;
-mod proof;
 mod start;
 mod step;
 mod stream;
 mod task;
 mod touch;
 mod tree;
-mod walk;
 
 pub use config::{Config, Notes, PSEUDO, Place, Requests};
 pub use end::{Ending, Said};
@@ -44,10 +36,10 @@ use crate::event::{Col, Event};
 use crate::fate::{Fate, Origin};
 use crate::syscall::{Op, Syscall};
 use call::{Call, written_out};
-use fds::OfdIx;
 use hashbrown::HashMap;
 use stream::Streams;
 use task::Tasks;
+use task::fds::OfdIx;
 use tree::{Ino, Tree};
 
 /// The model of the kernel's file state: processes and descriptors, the namespace, and what both were when the capture began.

@@ -24,10 +24,10 @@
 //! **Attributes** of a file are read by what asks for rights. A directory's rights matter to everything that walks
 //! through it: to change them writes its name.
 
-use super::fds::Ofd;
-use super::inode::Ino;
+use super::task::fds::Ofd;
+use super::tree::inode::Ino;
+use super::tree::walk::Proof;
 use super::tree::{Fix, ROOT, Tree};
-use super::walk::Proof;
 use crate::words::words;
 
 words! {

@@ -2,11 +2,11 @@
 
 use super::estimate::{Estimate, coverage, order};
 use super::rounds::{Cell, Played, Rounds};
+use crate::process::signal::Signal;
 use crate::replay::outcome::caveat::Caveat;
 use crate::replay::outcome::flaw::Flaw;
 use crate::replay::outcome::measure::Spread;
 use crate::replay::{Order, Pace, Summary};
-use crate::signal::Signal;
 use serde::Serialize;
 use std::path::PathBuf;
 

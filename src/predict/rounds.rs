@@ -2,9 +2,9 @@
 
 use super::trees;
 use crate::init::{self, Root, State};
+use crate::process::signal::Signal;
 use crate::progress::Progress;
 use crate::replay::{self, Engine, Summary};
-use crate::signal::Signal;
 use anyhow::Result;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -1,9 +1,9 @@
 //! Targets of a prediction and the trees that are made there.
 
 use crate::init::{self, Map};
+use crate::process::signal::Transient;
+use crate::process::stdio;
 use crate::progress::Progress;
-use crate::signal::Transient;
-use crate::stdio;
 use crate::text::word;
 use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};

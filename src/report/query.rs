@@ -3,8 +3,9 @@
 use super::format::{Format, print};
 use super::{advice, prompt, tables::Desk};
 use crate::engine::{self, Access, Engine};
+use crate::files;
+use crate::process::stdio;
 use crate::schema::place;
-use crate::{files, stdio};
 use anyhow::{Context, Result, ensure};
 use datafusion::dataframe::DataFrame;
 use parquet::basic::{Compression, ZstdLevel};

@@ -7,7 +7,8 @@
 //! error ([`panics`]).
 
 use super::{sorted, thrift};
-use crate::{files, limits, panics};
+use crate::process::panics;
+use crate::{files, limits};
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use parquet::arrow::ProjectionMask;

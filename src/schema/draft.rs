@@ -10,7 +10,7 @@
 use super::dataset::{Dataset, FORMAT, Kind, MANIFEST, Manifest};
 use super::{content, place};
 use crate::files::{self, Dir, Id, Lock};
-use crate::signal::Transient;
+use crate::process::signal::Transient;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use std::ffi::{OsStr, OsString};

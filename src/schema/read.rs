@@ -1,7 +1,8 @@
 //! Reads tables of a dataset column by column, as plain integers, texts and truth values whatever wrote them.
 
 use super::check::{Checked, Parquet};
-use crate::{files, limits, panics};
+use crate::process::panics;
+use crate::{files, limits};
 use anyhow::{Context, Result, ensure};
 use arrow::array::{Array, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Int64Type};

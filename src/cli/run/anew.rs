@@ -6,9 +6,9 @@
 //! ```
 
 use crate::files::{self, Dir, Id, Lock};
+use crate::process::signal::Transient;
 use crate::schema::dataset::Kind;
 use crate::schema::{Dataset, content, draft};
-use crate::signal::Transient;
 use anyhow::{Context, Result, bail, ensure};
 use std::ffi::{OsStr, OsString};
 use std::path::Path;

@@ -2,8 +2,8 @@
 
 use super::given;
 use crate::files::Dir;
-use crate::signal::Transient;
-use crate::stdio;
+use crate::process::signal::Transient;
+use crate::process::stdio;
 use anyhow::Result;
 use std::path::{Path, PathBuf};
 

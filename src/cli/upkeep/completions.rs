@@ -1,7 +1,7 @@
 //! `ioriot completions`: for shells.
 
 use super::Exit;
-use crate::stdio;
+use crate::process::stdio;
 use anyhow::Result;
 use clap::Command;
 use clap_complete::{Shell, generate};

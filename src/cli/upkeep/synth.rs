@@ -2,8 +2,9 @@
 
 use super::Exit;
 use crate::amount::typed;
+use crate::files;
 use crate::ingest::{Format, synth};
-use crate::{files, stdio};
+use crate::process::stdio;
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use std::io::{BufWriter, Write};

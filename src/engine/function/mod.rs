@@ -3,9 +3,14 @@
 //! The argument is a relation: a table, a common table expression, or `(SELECT ...)` in its own parentheses. A function
 //! is one stream through one state, which neither the number of partitions below nor above it changes.
 
+pub(super) mod causes;
 mod exec;
+pub(super) mod numbered;
+pub(super) mod order;
+pub(super) mod percentile;
+pub(super) mod virtualize;
 
-use super::dialect::Postgres;
+use super::statement::dialect::Postgres;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;

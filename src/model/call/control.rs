@@ -4,7 +4,7 @@ use super::fd::Fd;
 use super::{Call, Dropped, flag};
 use crate::event::{Col, Text};
 use crate::fate::{Fate, Origin, Reason};
-use crate::model::fds::OfdIx;
+use crate::model::task::fds::OfdIx;
 use crate::model::touch::{Access, Resource};
 use crate::syscall::lock::{Lock, What};
 use crate::syscall::request::asks;

@@ -4,7 +4,7 @@ use super::fd::Fd;
 use super::{Call, Dropped, flag};
 use crate::event::{Col, Text};
 use crate::fate::Reason;
-use crate::model::fds::OfdIx;
+use crate::model::task::fds::OfdIx;
 use crate::syscall::{Op, position};
 
 impl Call<'_> {

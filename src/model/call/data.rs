@@ -3,10 +3,10 @@
 use super::{Call, Dropped, flag};
 use crate::event::{Col, Event};
 use crate::fate::{Origin, Reason};
-use crate::model::content::Seen;
-use crate::model::fds::OfdIx;
 use crate::model::step::Kind;
+use crate::model::task::fds::OfdIx;
 use crate::model::touch::{Access, Resource};
+use crate::model::tree::content::Seen;
 use crate::model::tree::{Ino, Node};
 use crate::syscall::position::{self, Start};
 use crate::syscall::{Op, Syscall};

@@ -3,11 +3,11 @@
 use super::{Call, Dropped, flag, is_device, kind_of, outside};
 use crate::event::{Col, Event, Text};
 use crate::fate::{Origin, Reason};
-use crate::model::fds::{Entry, OfdIx, Target};
 use crate::model::step::{Kind, Name};
+use crate::model::task::fds::{Entry, OfdIx, Target};
 use crate::model::touch::{Access, Resource};
+use crate::model::tree::walk::{Proof, Walk};
 use crate::model::tree::{Look, Node, ROOT};
-use crate::model::walk::{Proof, Walk};
 use crate::syscall::{Op, Syscall, position};
 
 /// What a captured descriptor argument refers to.
@@ -448,7 +448,7 @@ impl crate::model::tree::Tree {
     }
 
     /// Absolute path of where a resolution ended.
-    pub(in crate::model) fn spot_path(&mut self, spot: &crate::model::walk::Spot) -> Name {
+    pub(in crate::model) fn spot_path(&mut self, spot: &crate::model::tree::walk::Spot) -> Name {
         if spot.name.is_empty() { self.path(spot.dir) } else { self.join(spot.dir, &spot.name) }
     }
 }

@@ -7,8 +7,8 @@ use crate::event::{Col, Text};
 use crate::fate::Reason;
 use crate::model::step::{Kind, Name};
 use crate::model::touch::{Access, Resource};
+use crate::model::tree::walk::{PATH_MAX, possible};
 use crate::model::tree::{Ino, Life, Node};
-use crate::model::walk::{PATH_MAX, possible};
 use crate::syscall::{Op, Role};
 use std::sync::Arc;
 

@@ -4,15 +4,11 @@
 //! outcome was. Then its outcome decides what is proved and what changes. A function that gives a [`Reason`] as error gives up
 //! the event: it becomes a drop.
 
-mod chroot;
 mod control;
 mod copy;
-mod cwd;
 mod data;
 mod fd;
-mod magic;
 mod meta;
-mod mounted;
 mod name;
 mod observed;
 mod open;
@@ -23,12 +19,12 @@ mod start;
 mod stream;
 mod withheld;
 
-pub(super) use chroot::written_out;
 pub(super) use observed::Sighting;
+pub(super) use path::chroot::written_out;
 
-use super::fds::{Entry, OfdIx, Target};
 use super::step::{Kind, Name, Rows, Step};
 use super::task::Who;
+use super::task::fds::{Entry, OfdIx, Target};
 use super::touch::{Access, Resource};
 use super::tree::{Fix, Ino, Node, Tree};
 use super::{Model, Place};

@@ -1,17 +1,17 @@
 //! Calls that change names: mkdir, mknod, symlink, unlink, rmdir, link, rename.
 
-pub(super) use crate::model::walk::dirname as dirname_of;
+pub(super) use crate::model::tree::walk::dirname as dirname_of;
 
-use super::magic::decimal;
+use super::path::magic::decimal;
 use super::path::{Arg, Failed, Named, PathArg};
 use super::{Call, Dropped, flag, is_device, kind_of};
 use crate::event::{Col, Text};
 use crate::fate::Reason;
-use crate::model::fds::{OfdIx, Target};
 use crate::model::step::{Kind, Name};
+use crate::model::task::fds::{OfdIx, Target};
 use crate::model::touch::{Access, Resource};
+use crate::model::tree::walk::{Spot, possible};
 use crate::model::tree::{Ino, Life, Look, Node, Was};
-use crate::model::walk::{Spot, possible};
 use crate::syscall::Op;
 use std::sync::Arc;
 
@@ -380,7 +380,7 @@ impl Call<'_> {
 
     /// The directory that a path's last component is in, if the path resolves.
     fn dir_of(&mut self, from: PathArg<'_>) -> Option<Ino> {
-        use crate::model::walk::{Proof, Walk};
+        use crate::model::tree::walk::{Proof, Walk};
         match self.model.tree.walk(from.start, from.path, false, Proof::None) {
             Walk::At(spot) => Some(spot.dir),
             _ => None,
@@ -388,7 +388,7 @@ impl Call<'_> {
     }
 
     fn may_be_dir(&mut self, from: PathArg<'_>, follow: bool) -> bool {
-        use crate::model::walk::{Proof, Walk};
+        use crate::model::tree::walk::{Proof, Walk};
         match self.model.tree.walk(from.start, from.path, follow, Proof::None) {
             Walk::At(Spot { look: Look::Node(ino), .. }) => {
                 let node = self.model.tree.at(ino);
@@ -415,7 +415,7 @@ impl Call<'_> {
 
     /// Does the first path lie below the second?
     fn is_within(&mut self, from: PathArg<'_>, to: PathArg<'_>) -> bool {
-        use crate::model::walk::{Proof, Walk};
+        use crate::model::tree::walk::{Proof, Walk};
         let tree = &mut self.model.tree;
         let Walk::At(spot) = tree.walk(from.start, from.path, false, Proof::Through) else { return false };
         let Walk::At(goal) = tree.walk(to.start, to.path, false, Proof::Through) else { return false };
@@ -431,18 +431,18 @@ impl Call<'_> {
 
     /// Is a component on the way to the last one known to be missing or no directory?
     fn stuck(&mut self, from: PathArg<'_>) -> bool {
-        use crate::model::walk::{Proof, Walk};
+        use crate::model::tree::walk::{Proof, Walk};
         matches!(self.model.tree.walk(from.start, from.path, false, Proof::None), Walk::NotDir | Walk::Missing)
     }
 
     fn loops(&mut self, from: PathArg<'_>) -> bool {
-        use crate::model::walk::{Proof, Walk};
+        use crate::model::tree::walk::{Proof, Walk};
         matches!(self.model.tree.walk(from.start, from.path, false, Proof::None), Walk::Loop)
     }
 
     /// Is it known already that this path gives ENOTDIR?
     fn no_dir(&mut self, from: PathArg<'_>) -> bool {
-        use crate::model::walk::{Proof, Walk};
+        use crate::model::tree::walk::{Proof, Walk};
         match self.model.tree.walk(from.start, from.path, false, Proof::None) {
             Walk::NotDir => true,
             Walk::At(Spot { look: Look::Node(ino), .. }) => {
@@ -453,7 +453,7 @@ impl Call<'_> {
     }
 
     fn is_there(&mut self, from: PathArg<'_>, follow: bool) -> bool {
-        use crate::model::walk::{Proof, Walk};
+        use crate::model::tree::walk::{Proof, Walk};
         match self.model.tree.walk(from.start, from.path, follow, Proof::None) {
             Walk::At(Spot { look: Look::Node(ino), .. }) => {
                 self.model.tree.left.is_none() && self.model.tree.at(ino).life != Life::Ghost

@@ -7,8 +7,8 @@
 use super::{Call, flag, is_device, kind_of};
 use crate::event::Col;
 use crate::model::facts::{Answer, Identity, Source};
-use crate::model::fds::OfdIx;
 use crate::model::step::Kind;
+use crate::model::task::fds::OfdIx;
 use crate::model::tree::Ino;
 use crate::syscall::Role;
 

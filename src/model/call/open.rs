@@ -5,11 +5,11 @@ use super::path::{Arg, Failed, Named, PathArg, follows};
 use super::{Call, Dropped, flag, is_device, kind_of, outside};
 use crate::event::{Col, Text};
 use crate::fate::{Origin, Reason};
-use crate::model::fds::{Entry, Target};
 use crate::model::step::Kind;
+use crate::model::task::fds::{Entry, Target};
 use crate::model::touch::{Access, Resource};
+use crate::model::tree::walk::Spot;
 use crate::model::tree::{Ino, Life, Look, Node, Was, blank};
-use crate::model::walk::Spot;
 use crate::syscall::Op;
 
 impl Call<'_> {

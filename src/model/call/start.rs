@@ -9,14 +9,14 @@ use super::{Call, Dropped, flag, is_device, kind_of, outside};
 use crate::event::{AT_FDCWD, Col, Event, Text};
 use crate::fate::{Origin, Reason};
 use crate::model::Model;
-use crate::model::content::Seen;
 use crate::model::facts::{Identity, Source};
-use crate::model::fds::{Entry, OfdIx, Target};
 use crate::model::start::{Open, Present};
 use crate::model::step::Kind;
+use crate::model::task::fds::{Entry, OfdIx, Target};
 use crate::model::touch::{Access, Resource};
+use crate::model::tree::content::Seen;
+use crate::model::tree::walk::{Proof, Walk, dirname};
 use crate::model::tree::{Fix, Ino, Life, Node, ROOT, blank};
-use crate::model::walk::{Proof, Walk, dirname};
 use crate::syscall::{Op, Syscall};
 
 impl Call<'_> {

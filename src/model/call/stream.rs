@@ -4,8 +4,8 @@ use super::Call;
 use crate::event::{Col, Text};
 use crate::fate::{Fate, Reason};
 use crate::model::Model;
-use crate::model::fds::Target;
 use crate::model::stream::End;
+use crate::model::task::fds::Target;
 use crate::model::touch::{Access, Resource};
 use crate::syscall::{Moves, Role};
 

@@ -5,7 +5,7 @@
 
 use super::{Call, flag};
 use crate::event::{Col, Text};
-use crate::model::walk::{NAME_MAX, PATH_MAX};
+use crate::model::tree::walk::{NAME_MAX, PATH_MAX};
 use crate::syscall::Op;
 
 /// Mount points may not be crossed (RESOLVE_NO_XDEV), or nothing above the start reached (RESOLVE_BENEATH, openat2(2)).

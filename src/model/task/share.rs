@@ -3,7 +3,7 @@
 //! Threads of a process that share less than all have several entries, with one vpid.
 
 use super::{Cwd, Process, Shared, Tasks, Who, take};
-use crate::model::fds::Target;
+use crate::model::task::fds::Target;
 
 impl Tasks {
     /// unshare(2): a thread gets a descriptor table (`files`) or directories (`fs`) of its own. Gives the entry of the process

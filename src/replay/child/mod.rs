@@ -14,6 +14,7 @@ pub mod sandbox;
 
 use crate::files::{Dir, Lock};
 use crate::init::Parts;
+use crate::process::stdio;
 use crate::replay::feed::edges::Edges;
 use crate::replay::feed::pages::Pages;
 use crate::replay::feed::plan::{self, Plan};
@@ -25,7 +26,7 @@ use crate::replay::shared::record::{self, DONE, ERROR, LOST};
 use crate::replay::shared::ticks::{Clock, Mark};
 use crate::replay::shared::{futex, memory};
 use crate::replay::{Async, Engine, Order, Pace, Seccomp};
-use crate::{stdio, text};
+use crate::text;
 use anyhow::{Context, Result, bail, ensure};
 use conditions::Conditions;
 use process::{Setting, exit};

@@ -2,6 +2,7 @@
 
 use super::Task;
 use super::{filter, sandbox};
+use crate::process::stdio;
 use crate::replay::feed::edges::Edges;
 use crate::replay::feed::load::Loader;
 use crate::replay::feed::pages::Pages;
@@ -22,7 +23,7 @@ use crate::replay::shared::record::{self, ERROR, LOST};
 use crate::replay::shared::ticks::Clock;
 use crate::replay::{Order, Pace, Seccomp};
 use crate::syscall::Interface;
-use crate::{stdio, text};
+use crate::text;
 use anyhow::{Context, Result, anyhow};
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};

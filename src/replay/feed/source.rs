@@ -3,7 +3,7 @@
 //! Row groups suit readers of whole tables, and have far more rows than many lanes may hold decoded at once. So the pages of
 //! the first column decide which rows are decoded together: the offset index says where they are.
 
-use crate::panics;
+use crate::process::panics;
 use crate::schema::check::Checked;
 use crate::schema::read::{mask, short};
 use anyhow::{Context, Result, ensure};

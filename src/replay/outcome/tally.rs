@@ -6,9 +6,9 @@ use super::measure::Figures;
 use crate::fate::Origin;
 use crate::histogram::Histogram;
 use crate::os::task_io::TaskIo;
+use crate::process::signal::Signal;
 use crate::replay::machine::samples;
 use crate::replay::shared::record::{Record, UNPOPULATED};
-use crate::signal::Signal;
 use serde::Serialize;
 use std::collections::BTreeMap;
 

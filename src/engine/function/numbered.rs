@@ -1,0 +1,252 @@
+//! `FROM numbered(chosen)`: the rows of the walk (output of `virtualize`) that are ops, numbered from 0.
+//!
+//! It reads rows in the order of `pos`, keeps those with fate `op` and adds `op_id`, the number of ops before; what an op waits
+//! for in a lane with requests (`reaped`, `settled`; see [`crate::order::Requests`]); and, where the rows have all from which
+//! causes follow, what the op's lane did before it (`think`, `timer`). For the number alone a filter and a window function would
+//! do, but copy every column twice.
+
+use super::causes::{self, Follow};
+use super::{Function, Key, Running};
+use crate::fate::Fate;
+use crate::order::{Asked, Held, Requests, Timing};
+use crate::syscall::Op;
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt8Array, new_null_array};
+use arrow::buffer::BooleanBuffer;
+use arrow::compute::{cast, filter};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, UInt8Type};
+use datafusion::common::{DFSchema, Result, plan_err};
+use std::sync::Arc;
+
+/// Checks that the input of table function `name` has these columns.
+pub fn has(name: &str, input: &DFSchema, columns: &[&str]) -> Result<()> {
+    match columns.iter().find(|column| !input.fields().iter().any(|field| field.name() == *column)) {
+        Some(column) => plan_err!("the input of {name} has no column {column}"),
+        None => Ok(()),
+    }
+}
+
+/// Column number `at` of a batch, which must be of 64-bit integers.
+pub fn ints(batch: &RecordBatch, at: usize) -> &Int64Array {
+    batch.column(at).as_primitive::<Int64Type>()
+}
+
+/// A BIGINT column without NULL.
+pub fn int(name: &str) -> Field {
+    Field::new(name, DataType::Int64, false)
+}
+
+/// Type of columns whose values are words of a short list: a dictionary with one-byte keys.
+pub fn words() -> DataType {
+    DataType::Dictionary(Box::new(DataType::UInt8), Box::new(DataType::Utf8))
+}
+
+/// Tells which rows of a batch are ops, by its column `fate`.
+pub struct Ops<'a> {
+    keys: &'a UInt8Array,
+    op: Option<u8>,
+}
+
+impl<'a> Ops<'a> {
+    /// Finds out which rows of this batch are ops; `fate` is the number of the column, which is of type [`words`].
+    pub fn of(batch: &'a RecordBatch, fate: usize) -> Ops<'a> {
+        let fates = batch.column(fate).as_dictionary::<UInt8Type>();
+        let words = fates.values().as_string::<i32>();
+        let op = words.iter().position(|word| word == Some(Fate::Op.name()));
+        Ops { keys: fates.keys(), op: op.and_then(|at| u8::try_from(at).ok()) }
+    }
+
+    /// Has this row the fate `op`?
+    pub fn has(&self, row: usize) -> bool {
+        self.keys.is_valid(row) && Some(self.keys.value(row)) == self.op
+    }
+}
+
+/// Table function `numbered`: keeps the rows that are ops and adds their `op_id`, `think` and `timer`.
+#[derive(Debug)]
+pub struct Numbered;
+
+/// Names of the columns that `numbered` adds; the last two where causes follow.
+const MADE: [&str; 5] = [OP_ID, "reaped", "settled", "think", "timer"];
+const TIMED: usize = 3;
+const OP_ID: &str = "op_id";
+
+/// Columns of integers that tell what a request is, each with its place in [`Numbering::asked`]; those that the input lacks count
+/// as NULL.
+const ASKED: [&str; 12] =
+    ["ring", "vtid", "inflight", "ts", "dur", "file", "file2", "offset", "at_offset", "count", "ret", "arg"];
+const RING: usize = 0;
+const LANE: usize = 1;
+const INFLIGHT: usize = 2;
+const TS: usize = 3;
+const DUR: usize = 4;
+const FILE: usize = 5;
+const FILE2: usize = 6;
+const OFFSET: usize = 7;
+const AT: usize = 8;
+const COUNT: usize = 9;
+const RET: usize = 10;
+const ARG: usize = 11;
+
+impl Function for Numbered {
+    fn name(&self) -> &'static str {
+        "numbered"
+    }
+
+    fn output(&self, input: &DFSchema) -> Result<Schema> {
+        has(self.name(), input, &["pos", "fate"])?;
+        let there = |name: &str| input.fields().iter().any(|field| field.name() == name);
+        if let Some(made) = MADE.iter().find(|made| there(made)) {
+            return plan_err!("numbered makes a column {made} of its own: rename the one in its input");
+        }
+        let times = causes::ROW.iter().all(|name| there(name));
+        let fields = input.fields().iter().map(|field| match field.name().as_str() {
+            "pos" => Arc::new(int("pos")),
+            "fate" => Arc::new(Field::new("fate", words(), true)),
+            name => match causes::takes(name).filter(|_| times) {
+                Some(ty) => Arc::new(Field::new(name, ty, field.is_nullable())),
+                None => Arc::clone(field),
+            },
+        });
+        let made = MADE[..if times { MADE.len() } else { TIMED }].iter();
+        let made = made.map(|name| Arc::new(Field::new(*name, DataType::Int64, *name != OP_ID)));
+        Ok(Schema::new(fields.chain(made).collect::<Vec<_>>()))
+    }
+
+    fn takes(&self, field: &Field, output: &Schema) -> Option<DataType> {
+        match field.name().as_str() {
+            "pos" => Some(DataType::Int64),
+            "fate" => Some(words()),
+            "op" => Some(if output.index_of("op").is_ok() { field.data_type().clone() } else { DataType::Utf8View }),
+            name if ASKED.contains(&name) => Some(DataType::Int64),
+            name => causes::takes(name)
+                .filter(|_| timed(output) || name == "touches")
+                .or_else(|| output.index_of(name).is_ok().then(|| field.data_type().clone())),
+        }
+    }
+
+    fn order(&self) -> &'static [Key] {
+        &[Key::Up("pos")]
+    }
+
+    fn ascends(&self) -> &'static [&'static str] {
+        &["pos", OP_ID]
+    }
+
+    fn start(&self, input: &Schema, output: SchemaRef) -> Result<Box<dyn Running>> {
+        let column = |field: &Arc<Field>| match MADE.iter().position(|made| field.name() == made) {
+            Some(made) => Ok(Source::Made(made)),
+            None => input.index_of(field.name()).map(Source::Input),
+        };
+        let columns = output.fields().iter().map(column).collect::<Result<_, _>>()?;
+        let asked = ASKED.map(|name| input.index_of(name).ok());
+        let [op, touches] = ["op", "touches"].map(|name| input.index_of(name).ok());
+        let (fate, requests) = (input.index_of("fate")?, Requests::default());
+        let follow = timed(&output).then(|| Follow::new(input)).transpose()?;
+        Ok(Box::new(Numbering { fate, columns, output, follow, next: 0, asked, op, touches, requests }))
+    }
+}
+
+/// Are columns wanted that follow from the state of causes?
+fn timed(output: &Schema) -> bool {
+    MADE[TIMED..].iter().any(|name| output.index_of(name).is_ok())
+}
+
+/// Where an output column comes from: its place in [`MADE`], or the number of the input column.
+#[derive(Clone, Copy)]
+enum Source {
+    Made(usize),
+    Input(usize),
+}
+
+struct Numbering {
+    fate: usize,
+    columns: Vec<Source>,
+    output: SchemaRef,
+    follow: Option<Follow>,
+    next: i64,
+    /// Numbers of the input columns of [`ASKED`], of the call and of what it touches.
+    asked: [Option<usize>; ASKED.len()],
+    op: Option<usize>,
+    touches: Option<usize>,
+    requests: Requests,
+}
+
+impl Numbering {
+    /// What each op of a batch waits for in its own lane; empty when no lane has had a request.
+    fn held(&mut self, batch: &RecordBatch, ops: &Ops<'_>) -> Vec<Held> {
+        let column = |at: Option<usize>| at.map(|at| ints(batch, at)).filter(|column| column.null_count() < column.len());
+        let columns = self.asked.map(column);
+        if columns[RING].is_none() && self.requests.is_empty() {
+            return Vec::new();
+        }
+        let words = self.op.and_then(|at| cast(batch.column(at), &DataType::Utf8View).ok());
+        let lists = self.touches.and_then(|at| batch.column(at).as_list_opt::<i32>());
+        let all = lists.map(|lists| lists.values().as_primitive::<Int64Type>().values());
+        let mut held = Vec::new();
+        for row in 0..batch.num_rows() {
+            let value = |which: usize| columns[which].filter(|column| column.is_valid(row)).map(|column| column.value(row));
+            let word = words.as_ref().map(|words| words.as_string_view()).filter(|words| words.is_valid(row));
+            let offset = value(OFFSET).or_else(|| value(AT));
+            let list = lists.zip(all).filter(|(lists, _)| lists.is_valid(row));
+            let asked = Asked {
+                lane: value(LANE).unwrap_or(-1),
+                ring: value(RING),
+                inflight: value(INFLIGHT),
+                linked: value(RING).and(value(ARG)).is_some(),
+                op: word.and_then(|words| Op::parse(words.value(row))),
+                ts: value(TS),
+                dur: value(DUR),
+                files: [value(FILE), value(FILE2)],
+                offset,
+                length: value(COUNT).or_else(|| value(RET)),
+                touches: list.map_or(&[], |(lists, all)| {
+                    &all[lists.value_offsets()[row] as usize..lists.value_offsets()[row + 1] as usize]
+                }),
+            };
+            match ops.has(row) {
+                true => held.push(self.requests.op(self.next + held.len() as i64, &asked)),
+                false if asked.ring.is_some() => self.requests.dropped(&asked),
+                false => {}
+            }
+        }
+        held
+    }
+}
+
+impl Running for Numbering {
+    fn step(&mut self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let ops = Ops::of(batch, self.fate);
+        let chosen = BooleanArray::from(BooleanBuffer::collect_bool(batch.num_rows(), |row| ops.has(row)));
+        let count = chosen.true_count();
+        let held = self.held(batch, &ops);
+        let first = self.next;
+        self.next += count as i64;
+        let mut times: Vec<Timing> = Vec::new();
+        if let Some(follow) = &mut self.follow {
+            follow.batch(batch, &mut Vec::new(), &mut times);
+        }
+        let made = |get: fn(&Held) -> Option<i64>| -> ArrayRef {
+            match held.is_empty() {
+                true => new_null_array(&DataType::Int64, count),
+                false => Arc::new(held.iter().map(get).collect::<Int64Array>()),
+            }
+        };
+        let column = |from: &Source| -> Result<ArrayRef> {
+            Ok(match from {
+                Source::Made(0) => Arc::new(Int64Array::from_iter_values(first..self.next)),
+                Source::Made(1) => made(|held| held.reaped),
+                Source::Made(2) => made(|held| held.settled),
+                Source::Made(3) => Arc::new(times.iter().map(|timing| timing.think).collect::<Int64Array>()),
+                Source::Made(_) => Arc::new(times.iter().map(|timing| timing.timer).collect::<Int64Array>()),
+                Source::Input(at) if count == batch.num_rows() => Arc::clone(batch.column(*at)),
+                Source::Input(at) => filter(batch.column(*at), &chosen)?,
+            })
+        };
+        let columns = self.columns.iter().map(column).collect::<Result<_>>()?;
+        Ok(RecordBatch::try_new(Arc::clone(&self.output), columns)?)
+    }
+
+    fn end(&mut self) -> Result<Option<RecordBatch>> {
+        Ok(None)
+    }
+}

@@ -1,0 +1,64 @@
+//! `FROM virtualize(events)`: the model of the kernel's file state as a table function.
+//!
+//! Its argument is a relation with the columns of events; `seq`, `syscall`, `pid` and `tid` must be there, other
+//! columns that are missing count as NULL. Its output is the input's rows in the order of `seq` with the columns of
+//! [`STEP`] added, and between them rows for the ops that the model inserted; after the last event come the facts that
+//! the model knows only at the end. Column `tag` tells these rows apart. It holds the model and one batch in memory.
+
+mod columns;
+mod decode;
+mod gather;
+mod walk;
+
+pub use columns::{STEP, StepColumn};
+
+use super::{Function, Key, Running};
+use crate::model::Config;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::{DFSchema, Result, plan_err};
+
+/// Table function `virtualize`, with the configuration of the model: which paths it leaves out, and what is known of the
+/// capture's start.
+#[derive(Debug)]
+pub struct Virtualize(pub Config);
+
+impl Function for Virtualize {
+    fn name(&self) -> &'static str {
+        "virtualize"
+    }
+
+    fn output(&self, input: &DFSchema) -> Result<Schema> {
+        let mut fields = Vec::new();
+        for field in input.fields() {
+            if STEP.iter().any(|column| column.name == field.name()) {
+                return plan_err!("virtualize makes a column {} of its own: rename the one in its input", field.name());
+            }
+            // The model's own rows have no value in columns it does not know.
+            fields.push(Field::new(field.name(), decode::arrow_type(field), true));
+        }
+        for name in decode::REQUIRED {
+            if !fields.iter().any(|field| field.name() == name) {
+                return plan_err!("the input of virtualize has no column {name}");
+            }
+        }
+        fields.extend(STEP.iter().map(StepColumn::field));
+        Ok(Schema::new(fields))
+    }
+
+    fn takes(&self, field: &Field, output: &Schema) -> Option<DataType> {
+        (output.index_of(field.name()).is_ok() || decode::reads(field.name())).then(|| decode::arrow_type(field))
+    }
+
+    fn order(&self) -> &'static [Key] {
+        &[Key::Up("seq")]
+    }
+
+    fn ascends(&self) -> &'static [&'static str] {
+        // Both hold: inserted rows repeat the seq of their cause, facts come last without one.
+        &["seq", "pos"]
+    }
+
+    fn start(&self, input: &Schema, output: SchemaRef) -> Result<Box<dyn Running>> {
+        Ok(Box::new(walk::Walk::new(self.0.clone(), input, output)?))
+    }
+}

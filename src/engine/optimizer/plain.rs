@@ -1,0 +1,125 @@
+//! Rows about which nothing is known, below what puts NULL into columns: GROUPING SETS, CUBE, ROLLUP and outer joins.
+//!
+//! The engine goes on to take for constant, or for sorted, what was so before (DataFusion up to 55.2): `SELECT outcome, lane,
+//! count(*) FROM results WHERE lane = 0 GROUP BY CUBE (outcome, lane) ORDER BY lane NULLS FIRST` came without an order, and so
+//! did `... LEFT JOIN (SELECT op_id, lane FROM results WHERE lane = 0) b ... ORDER BY b.lane`. So what is known of such an input stays
+//! behind a node that passes rows on as they come.
+
+use datafusion::common::JoinType;
+use datafusion::common::Result;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::config::ConfigOptions;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::aggregates::AggregateExec;
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, replace_children_if_necessary};
+use std::fmt;
+use std::sync::Arc;
+
+/// The rule that puts such nodes in.
+#[derive(Debug)]
+pub(in crate::engine) struct Forget;
+
+impl PhysicalOptimizerRule for Forget {
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        let done = plan.transform_up(|node| {
+            let filled = filled(&node);
+            if filled == [false; 2] {
+                return Ok(Transformed::no(node));
+            }
+            let input = |(input, fills): (&Arc<dyn ExecutionPlan>, bool)| -> Arc<dyn ExecutionPlan> {
+                if fills { Arc::new(Plain::new(Arc::clone(input))) } else { Arc::clone(input) }
+            };
+            let inputs = node.children().into_iter().zip(filled).map(input).collect();
+            Ok(Transformed::yes(replace_children_if_necessary(Arc::clone(&node), inputs)?))
+        })?;
+        Ok(done.data)
+    }
+
+    fn name(&self) -> &str {
+        "Forget"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+/// The inputs of a node into whose columns it may put NULL, though something is known of them that is not so then.
+fn filled(node: &Arc<dyn ExecutionPlan>) -> [bool; 2] {
+    if let Some(sets) = node.downcast_ref::<AggregateExec>() {
+        return [sets.group_expr().has_grouping_set(), false];
+    }
+    let join = node.downcast_ref::<HashJoinExec>().map(|join| join.join_type());
+    let join = join.or_else(|| node.downcast_ref::<SortMergeJoinExec>().map(|join| &join.join_type));
+    let join = join.or_else(|| node.downcast_ref::<NestedLoopJoinExec>().map(|join| join.join_type()));
+    let sides = match join {
+        Some(JoinType::Left) => [false, true],
+        Some(JoinType::Right) => [true, false],
+        Some(JoinType::Full) => [true, true],
+        _ => return [false; 2],
+    };
+    let constant = |input: &Arc<dyn ExecutionPlan>| !input.properties().equivalence_properties().constants().is_empty();
+    let inputs = node.children();
+    [0, 1].map(|side| sides[side] && inputs.get(side).is_some_and(|input| constant(input)))
+}
+
+/// Passes rows on.
+#[derive(Debug)]
+struct Plain {
+    input: Arc<dyn ExecutionPlan>,
+    properties: Arc<PlanProperties>,
+}
+
+impl Plain {
+    fn new(input: Arc<dyn ExecutionPlan>) -> Plain {
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(input.schema()),
+            Partitioning::UnknownPartitioning(input.properties().output_partitioning().partition_count()),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        );
+        Plain { input, properties: Arc::new(properties) }
+    }
+}
+
+impl DisplayAs for Plain {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Plain")
+    }
+}
+
+impl ExecutionPlan for Plain {
+    fn name(&self) -> &str {
+        "Plain"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(match children.pop() {
+            Some(input) => Arc::new(Plain::new(input)),
+            None => self,
+        })
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        self.input.execute(partition, context)
+    }
+}
