@@ -39,6 +39,7 @@ pub mod progress;
 pub mod replay;
 #[cfg(feature = "sql")]
 pub mod report;
+pub mod rows;
 pub mod schema;
 #[cfg(test)]
 #[path = "../tests/it/skip.rs"]

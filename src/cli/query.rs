@@ -5,8 +5,8 @@ use super::given;
 use super::ui::TableFormat;
 use crate::amount::typed;
 use crate::engine::Access;
-use crate::report;
 use crate::report::query::{self, Source};
+use crate::rows::Shape;
 use anyhow::{Result, anyhow, bail, ensure};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -38,6 +38,9 @@ pub struct Args {
     /// How to print the rows (DuckDB: .mode)
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     format: TableFormat,
+    /// Print each row as a block, with a line for each column (psql: \x)
+    #[arg(short = 'x', long)]
+    expanded: bool,
     /// Write the rows to this file (DuckDB: .output)
     #[arg(short, long = "output", value_name = "FILE")]
     out: Option<PathBuf>,
@@ -68,15 +71,14 @@ impl Args {
         };
         ensure!(!datasets.is_empty(), "name a dataset before the SQL: ioriot query DATASET 'SQL'");
         ensure!(self.format != TableFormat::Parquet || self.out.is_some(), "--format parquet needs a file: -o FILE");
+        if self.out.is_none() {
+            self.format.printable()?;
+        }
         Ok(query::Options {
             datasets: given::datasets(datasets.into_iter().map(PathBuf::from).collect())?,
             sql,
-            format: match self.format {
-                TableFormat::Table => report::Format::Table,
-                TableFormat::Csv => report::Format::Csv,
-                TableFormat::Json => report::Format::Json,
-                TableFormat::Parquet => report::Format::Parquet,
-            },
+            format: self.format.form(),
+            shape: if self.expanded { Shape::Records } else { Shape::Table },
             out: self.out,
             access: Access::of(self.allow_files),
             memory: self.memory,

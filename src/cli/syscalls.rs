@@ -4,15 +4,13 @@ use super::Exit;
 use super::ui::TableFormat;
 use crate::files;
 use crate::process::stdio;
+use crate::rows::{self, Format, Style, Writer};
 use crate::schema::calls::calls;
 use crate::syscall::columns::COLUMNS;
-use anyhow::{Result, bail};
+use anyhow::Result;
 use arrow::array::RecordBatch;
-use arrow::csv;
-use arrow::json::ArrayWriter;
-use arrow::util::pretty::pretty_format_batches;
 use parquet::arrow::ArrowWriter;
-use std::io::{self, IsTerminal, Write};
+use std::io::Write;
 use std::path::PathBuf;
 
 /// List every syscall ioriot knows, and what becomes of it in a replay
@@ -43,32 +41,31 @@ fn listing() -> Result<RecordBatch> {
 impl Args {
     pub fn run(self) -> Result<Exit> {
         let batch = listing()?;
+        let format = self.format.form();
         match &self.out {
-            Some(file) => files::write(file, |out| print(&batch, self.format, out))?,
-            None if matches!(self.format, TableFormat::Parquet) && io::stdout().is_terminal() => {
-                bail!("Parquet is not for terminals: -o FILE writes it to a file")
+            Some(file) => files::write(file, |out| print(&batch, Style { format, ..Style::default() }, out))?,
+            None => {
+                self.format.printable()?;
+                print(
+                    &batch,
+                    Style { format, width: rows::terminal().map(|(wide, _)| wide), ..Style::default() },
+                    stdio::Answer,
+                )?;
             }
-            None => print(&batch, self.format, stdio::Answer)?,
         }
         Ok(Exit::Done)
     }
 }
 
-fn print(batch: &RecordBatch, format: TableFormat, mut out: impl Write + Send) -> Result<()> {
-    match format {
-        TableFormat::Table => writeln!(out, "{}", pretty_format_batches(std::slice::from_ref(batch))?)?,
-        TableFormat::Csv => csv::Writer::new(&mut out).write(batch)?,
-        TableFormat::Json => {
-            let mut writer = ArrayWriter::new(&mut out);
-            writer.write(batch)?;
-            writer.finish()?;
-            writeln!(out)?;
-        }
-        TableFormat::Parquet => {
-            let mut writer = ArrowWriter::try_new(&mut out, batch.schema(), None)?;
-            writer.write(batch)?;
-            writer.close()?;
-        }
+fn print(batch: &RecordBatch, style: Style, mut out: impl Write + Send) -> Result<()> {
+    if style.format == Format::Parquet {
+        let mut writer = ArrowWriter::try_new(&mut out, batch.schema(), None)?;
+        writer.write(batch)?;
+        writer.close()?;
+    } else {
+        let mut writer = Writer::new(style, batch.schema(), &mut out)?;
+        writer.write(batch)?;
+        writer.finish()?;
     }
     Ok(out.flush()?)
 }

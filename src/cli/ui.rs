@@ -3,8 +3,8 @@
 use crate::amount::Nanos;
 use crate::process::stdio;
 use crate::progress::{Now, Progress, Unit};
-use crate::text;
-use anyhow::{Context, Result};
+use crate::{rows, text};
+use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use serde::Serialize;
@@ -20,12 +20,45 @@ pub enum TableFormat {
     /// Aligned columns, for people
     #[default]
     Table,
+    /// A table in Markdown
+    #[value(alias = "md")]
+    Markdown,
     /// Comma-separated values with a header line
     Csv,
     /// An array of JSON objects
     Json,
-    /// A Parquet file (needs -o on a terminal)
+    /// A JSON object a line (DuckDB: jsonlines)
+    #[value(alias = "jsonl", alias = "jsonlines")]
+    Ndjson,
+    /// A stream of Arrow IPC (not to a terminal)
+    Arrow,
+    /// A Parquet file (a query needs -o for it)
     Parquet,
+}
+
+impl TableFormat {
+    /// The form of the rows.
+    pub fn form(self) -> rows::Format {
+        match self {
+            TableFormat::Table => rows::Format::Table,
+            TableFormat::Markdown => rows::Format::Markdown,
+            TableFormat::Csv => rows::Format::Csv,
+            TableFormat::Json => rows::Format::Json,
+            TableFormat::Ndjson => rows::Format::Ndjson,
+            TableFormat::Arrow => rows::Format::Arrow,
+            TableFormat::Parquet => rows::Format::Parquet,
+        }
+    }
+
+    /// Checks that this form can go to standard output.
+    ///
+    /// # Errors
+    /// When it is no text and standard output is a terminal.
+    pub fn printable(self) -> Result<()> {
+        let binary = matches!(self, TableFormat::Arrow | TableFormat::Parquet);
+        ensure!(!binary || !io::stdout().is_terminal(), "this format is not for terminals: -o FILE writes it to a file");
+        Ok(())
+    }
 }
 
 /// How a summary is printed.

@@ -1,13 +1,10 @@
-//! Queries over datasets: SQL views, reports on runs, the interactive prompt, and output in four formats.
+//! Queries over datasets: SQL views, reports on runs, and the interactive prompt.
 
 mod advice;
-mod format;
 mod prompt;
 pub mod query;
 mod tables;
 mod views;
-
-pub use format::Format;
 
 use crate::engine::Stage;
 

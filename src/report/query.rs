@@ -1,13 +1,16 @@
 //! `ioriot query`: SQL over any datasets.
 
-use super::format::{Format, print};
 use super::{advice, prompt, tables::Desk};
 use crate::engine::{self, Access, Engine};
 use crate::files;
 use crate::process::stdio;
+use crate::rows::{self, Format, Shape, Style, Writer};
 use crate::schema::place;
 use anyhow::{Context, Result, ensure};
+use arrow::datatypes::SchemaRef;
 use datafusion::dataframe::DataFrame;
+use datafusion::logical_expr::LogicalPlan;
+use futures::StreamExt;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use std::fs::File;
@@ -32,14 +35,24 @@ pub struct Options {
     pub datasets: Vec<PathBuf>,
     /// The SQL: one statement, or several with `;` between them.
     pub sql: Source,
-    /// Output format of the rows.
+    /// Form of the rows.
     pub format: Format,
+    /// Layout of rows for people.
+    pub shape: Shape,
     /// File to write the rows to; `None`: standard output.
     pub out: Option<PathBuf>,
     /// Whether the SQL may read and write files beside the datasets.
     pub access: Access,
     /// Bytes of memory that sorts, joins and aggregations may hold together before they spill to disk.
     pub memory: u64,
+}
+
+impl Options {
+    /// How answers are printed that go to standard output.
+    fn style(&self) -> Style {
+        let width = rows::terminal().map(|(wide, _)| wide);
+        Style { format: self.format, shape: self.shape, width, ..Style::default() }
+    }
 }
 
 /// Answers a query, as `ioriot query` does.
@@ -57,8 +70,8 @@ pub fn run(options: &Options) -> Result<()> {
         Source::Prompt if options.out.is_some() => {
             answer_all(&desk, &text(files::whole(io::stdin())).context("cannot read standard input")?, options)
         }
-        Source::Prompt if io::stdin().is_terminal() => prompt::run(&desk, options.format),
-        Source::Prompt => prompt::piped(&desk, options.format, io::stdin().lock(), &mut BufWriter::new(stdio::Answer)),
+        Source::Prompt if io::stdin().is_terminal() => prompt::run(&desk, options.style(), &options.datasets),
+        Source::Prompt => prompt::piped(&desk, options.style(), io::stdin().lock(), &mut BufWriter::new(stdio::Answer)),
     }
 }
 
@@ -74,7 +87,7 @@ fn answer_all(desk: &Desk, sql: &str, options: &Options) -> Result<()> {
         (None, statements) => {
             let mut out = BufWriter::new(stdio::Answer);
             for statement in statements {
-                answer(desk, statement, options.format, &mut out)?;
+                answer(desk, statement, options.style(), &mut out)?;
             }
             Ok(out.flush()?)
         }
@@ -82,7 +95,7 @@ fn answer_all(desk: &Desk, sql: &str, options: &Options) -> Result<()> {
             Format::Parquet => parquet(&desk.engine, plan(desk, statement)?, made),
             format => {
                 let mut out = BufWriter::new(made);
-                answer(desk, statement, format, &mut out)?;
+                answer(desk, statement, Style { format, shape: options.shape, ..Style::default() }, &mut out)?;
                 Ok(out.flush()?)
             }
         }),
@@ -90,13 +103,24 @@ fn answer_all(desk: &Desk, sql: &str, options: &Options) -> Result<()> {
     }
 }
 
-/// Runs one statement and writes its rows as text in this format.
+/// Runs one statement and writes its rows in this style.
 ///
 /// # Errors
-/// When the SQL is wrong or the output cannot be written.
-pub fn answer(desk: &Desk, statement: &str, format: Format, out: &mut (dyn Write + Send)) -> Result<()> {
+/// When the SQL is wrong, the output cannot be written, or the format is Parquet.
+pub fn answer(desk: &Desk, statement: &str, style: Style, out: &mut (dyn Write + Send)) -> Result<()> {
     let frame = plan(desk, statement)?;
-    desk.engine.block_on(print(frame, format, out))
+    let lines = matches!(frame.logical_plan(), LogicalPlan::Explain(_) | LogicalPlan::Analyze(_));
+    let schema: SchemaRef = frame.schema().as_arrow().clone().into();
+    desk.engine.block_on(async {
+        let mut batches = frame.execute_stream().await?;
+        let mut writer = Writer::new(Style { lines, ..style }, schema, out)?;
+        while !writer.full()
+            && let Some(batch) = batches.next().await
+        {
+            writer.write(&batch?)?;
+        }
+        writer.finish()
+    })
 }
 
 fn plan(desk: &Desk, statement: &str) -> Result<DataFrame> {

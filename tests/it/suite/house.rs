@@ -40,6 +40,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("fate.rs", &["arrow", "parquet", "std::fs", "std::io", "crate::schema", "crate::model"]),
     ("loss.rs", &["arrow", "parquet", "std::fs", "std::io", "crate::schema", "crate::model"]),
     ("text.rs", &["arrow", "parquet", "std::fs", "std::io"]),
+    ("rows/", &["parquet", "std::fs", "crate::schema", "crate::model", "crate::engine", "crate::report"]),
     ("mounts.rs", &["arrow", "parquet", "std::fs", "std::io", "crate::model"]),
     ("progress.rs", &["arrow", "parquet", "indicatif", "std::fs", "std::io"]),
     ("files/", &["arrow", "parquet", "crate::schema", "crate::model", "crate::init", "crate::replay", "crate::ingest"]),

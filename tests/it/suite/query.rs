@@ -1,4 +1,4 @@
-//! Tests of query: any datasets, any SQL, four forms; and other readers of our files.
+//! Tests of query: any datasets, any SQL, in each form; and other readers of our files.
 
 mod access;
 mod opened;
@@ -11,8 +11,8 @@ use crate::tool::{csv_text, data, expect};
 use ioriot::engine::{Access, MEMORY};
 use ioriot::generate;
 use ioriot::progress::Progress;
-use ioriot::report::Format;
 use ioriot::report::query::{self, Options, Source};
+use ioriot::rows::{Format, Shape};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -21,7 +21,7 @@ fn ask(dir: &Path, datasets: &[&Path], format: Format, sql: &str) -> anyhow::Res
     let out = dir.join("answer");
     let datasets = datasets.iter().map(|path| path.to_path_buf()).collect();
     let (sql, access, memory) = (Source::Text(sql.into()), Access::Tables, MEMORY);
-    query::run(&Options { datasets, sql, format, out: Some(out.clone()), access, memory })?;
+    query::run(&Options { datasets, sql, format, shape: Shape::Table, out: Some(out.clone()), access, memory })?;
     Ok(out)
 }
 

@@ -4,7 +4,7 @@ use super::{runs, text};
 use crate::skip::{Need, skip};
 use crate::suite::generate::{capture, story};
 use crate::tool::{asked, csv_text, data, expect, ioriot, rows, sql_text};
-use ioriot::report::Format;
+use ioriot::rows::Format;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};

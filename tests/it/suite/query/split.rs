@@ -62,7 +62,7 @@ fn a_command_that_says_nothing_ends_what_is_piped_in() {
     for (sql, why) in [
         ("\\foo", "\\foo is no command"),
         ("\\q now", "\\q now is no command"),
-        (".mode csv", ".mode csv is no command"),
+        (".mode line", ".mode line is no command"),
         ("\\d nosuch", "no table nosuch"),
         (".schema nosuch", "no table nosuch"),
     ] {
@@ -86,4 +86,22 @@ fn a_command_that_says_nothing_ends_what_is_piped_in() {
     }
     let output = piped(&args, "SELECT nothing\n\\q\n");
     assert_eq!(output.status.code(), Some(2), "{output:?}");
+}
+
+#[test]
+fn commands_change_how_answers_are_printed() {
+    let dir = tempfile::tempdir().unwrap();
+    let capture = capture(dir.path(), &story(1, 1));
+    let asked = "SELECT 1 AS a, 'x|y' AS b;\n";
+    let input = format!("{asked}\\x\n{asked}.mode markdown\n{asked}\\mode ndjson\n{asked}\\x off\n{asked}");
+    let output = piped(&["query", capture.to_str().unwrap(), "--format", "csv"], &input);
+    let table = "+---+-----+\n| a | b   |\n+---+-----+\n| 1 | x|y |\n+---+-----+\n1 row\n";
+    let answers = [
+        "a,b\n1,x|y\n",
+        "-[ row 1 ]\na | 1\nb | x|y\n1 row\n",
+        "| a | b |\n|---|---|\n| 1 | x\\|y |\n",
+        "{\"a\":1,\"b\":\"x|y\"}\n",
+        table,
+    ];
+    assert_eq!(String::from_utf8_lossy(&output.stdout), answers.concat(), "{output:?}");
 }

@@ -2,7 +2,8 @@
 
 use super::{runs, text};
 use crate::tool::{ioriot, rows};
-use ioriot::report::{Format, REPORTS, VIEWS};
+use ioriot::report::{REPORTS, VIEWS};
+use ioriot::rows::Format;
 use ioriot::syscall::Wake;
 use std::collections::BTreeSet;
 use std::path::Path;
