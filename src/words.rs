@@ -14,7 +14,7 @@ macro_rules! words {
             pub const fn name(self) -> &'static str { match self { $($enum::$variant => $name),* } }
             /// What the word means, for the documentation.
             pub const fn doc(self) -> &'static str { match self { $($enum::$variant => $doc),* } }
-            /// The word of this name; `None` if there is none.
+            /// The variant whose name this is; `None` if it is no name.
             pub fn parse(word: &str) -> Option<$enum> { match word { $($name => Some($enum::$variant),)* _ => None } }
         }
     };

@@ -87,7 +87,7 @@ impl<'a> Work<'a> {
         Ok(work)
     }
 
-    /// The stages on a capture without events, to check plans before there is a capture.
+    /// Prepares the stages on an empty table of events, to check their query plans before there is a capture.
     pub fn on_nothing(options: &'a Options) -> Result<Work<'a>> {
         let work = Work::begin(options, Config::default(), None)?;
         work.engine.ctx().register_table(Table::Events.name(), Arc::new(EmptyTable::new(Table::Events.schema())))?;

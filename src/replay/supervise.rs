@@ -152,7 +152,8 @@ fn start(workload: &Dataset, task: &Task, program: &Path, board: File) -> Result
     Ok((reader, child, armed.notes()?))
 }
 
-/// The supervisor at work: the board and the pipe it reads, and what it keeps beside them.
+/// State of the supervisor: the shared memory (board) and the pipe that it reads from the replaying processes, its accounts of their
+/// results, the sampler of the machine and the watchdog.
 struct Supervisor<'a> {
     board: Board,
     pipe: PipeReader,

@@ -36,7 +36,7 @@ impl Kind {
         }
     }
 
-    /// The kind that a word in a manifest means; `None` for other words.
+    /// The kind of dataset that a word in a manifest means; `None` for other words.
     pub(super) fn parse(word: &str) -> Option<Kind> {
         [Kind::Capture, Kind::Workload, Kind::Run].into_iter().find(|kind| kind.name() == word)
     }

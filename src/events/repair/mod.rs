@@ -194,7 +194,7 @@ impl Overlaps {
     }
 }
 
-/// Calls `found` with every thing that a call proves something of, and what it proves.
+/// Calls `found` once for each name and descriptor of which the outcome of a call proves something, with what it proves.
 fn acts(event: &Event, scratch: &mut Vec<u8>, found: &mut impl FnMut(Domain, u64, Act)) {
     let Some(op) = event.syscall.op() else { return };
     let (success, failure) = (event.success(), event.failure());

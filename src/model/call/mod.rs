@@ -33,7 +33,7 @@ use crate::fate::{Fate, Origin, Reason};
 pub(super) use crate::syscall::flag;
 use crate::syscall::{Op, Replay, Role, Syscall, concerns_no_file};
 
-/// One event being turned into its row: the step so far, and what its row will touch and wait for.
+/// One event on its way to its row: the step as far as it is known, the resources that its row touches and the events that it waits for.
 pub(super) struct Call<'a> {
     pub(super) model: &'a mut Model,
     pub(super) event: &'a Event,

@@ -203,7 +203,8 @@ impl Owners {
         Some(((at / 64) as usize, (at % 64) as u32))
     }
 
-    /// Notes the lane of an op; false when it has one already. Always true outside the window.
+    /// Notes which lane an op is in; false when it was in a lane already. True, and nothing noted, for op ids outside the window of
+    /// ids that this pass looks at.
     fn enter(&mut self, op_id: i64, lane: usize) -> bool {
         let Some((word, bit)) = self.place(op_id) else { return true };
         let fresh = self.words[word] >> bit & self.mask() == 0;

@@ -12,7 +12,7 @@ use std::fs::File;
 /// them; `--threads` may ask for more.
 pub const DEFAULT_WORKERS: usize = 64;
 
-/// Most workers of a replay, whatever was asked for.
+/// Upper limit of the number of workers of a replay; a larger number is brought down to it.
 pub const MAX_WORKERS: usize = THREADS;
 
 /// Most lanes of a workload: as many threads as Linux has at a time (PID_MAX_LIMIT, proc_sys_kernel(5)).

@@ -321,7 +321,7 @@ impl Board {
         self.slot(worker).line.read.fetch_add(1, Release);
     }
 
-    /// Share of unread result blocks, 0 to 1, of the worker that has most of them.
+    /// How full the result blocks of the worker with the most unread ones are, 0 to 1.
     pub fn load(&self) -> f64 {
         let unread = |worker| {
             let line = &self.slot(worker).line;

@@ -100,7 +100,8 @@ pub fn only_x86(name: &str) -> bool {
     Abi::X86_64.number(name).is_some() && Abi::Generic.number(name).is_none()
 }
 
-/// The call that other tracers or other architectures give another name, with the same arguments.
+/// The call that other tracers or other architectures call by this name, with the same arguments; `None` for a name that is no
+/// such alias.
 pub fn alias(name: &[u8]) -> Option<Syscall> {
     Some(match name {
         b"pread" => Syscall::pread64,
