@@ -10,6 +10,7 @@ use super::made::Made;
 use super::optimizer::distinct;
 use super::optimizer::lists;
 use super::optimizer::rules::rules;
+use super::rows::pool::Pool;
 use super::rows::spill::Spill;
 use super::statement::access::Access;
 use super::statement::advice::no_memory;
@@ -28,7 +29,7 @@ use datafusion::config::Dialect;
 use datafusion::dataframe::DataFrame;
 use datafusion::error::DataFusionError;
 use datafusion::execution::disk_manager::DiskManagerBuilder;
-use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::memory_pool::TrackConsumersPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::{AggregateUDF, Expr};
@@ -112,8 +113,8 @@ impl Engine {
             settings.memory,
             LEAST
         );
-        // The pool splits itself evenly among the operators that can spill, and names the greedy one when it is short.
-        let pool = FairSpillPool::new(usize::try_from(settings.memory)?);
+        // It names the greedy ones when it is short.
+        let pool = Pool::new(usize::try_from(settings.memory)?);
         let consumers = NonZeroUsize::new(3).context("three is not zero")?;
         let mut env = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(TrackConsumersPool::new(pool, consumers)));
         let spill = Spill(settings.spill.clone().unwrap_or_else(std::env::temp_dir));

@@ -2,6 +2,7 @@
 
 pub(super) mod cluster;
 mod pack;
+pub(super) mod pool;
 pub(super) mod sink;
 pub(super) mod spill;
 pub(super) mod tee;

@@ -82,6 +82,22 @@ fn memory_that_is_no_memory_is_refused_and_more_than_there_is_is_not_taken() {
     expect(0, &["query", work, "SELECT * FROM ops ORDER BY op_id", "--memory", "16777215T"]);
 }
 
+/// The keys of a merge are larger than the columns that they are made of.
+#[test]
+fn what_is_sorted_goes_to_disk_where_it_does_not_fit() {
+    let dir = tempfile::tempdir().unwrap();
+    let capture = capture(dir.path(), &stats((0..3000).map(|at| format!("/data/some/where/{:04}", at * 7 % 3000))));
+    let all = "(SELECT * FROM events) a, (SELECT * FROM events WHERE seq < 150) b";
+    for (columns, order) in [
+        ("a.seq AS x, b.seq AS y, a.path", "a.ino * b.seq DESC, a.path, b.seq, a.seq"),
+        ("a.errno AS x, b.errno AS y", "a.syscall, b.syscall, a.seq"),
+    ] {
+        let sql = format!("SELECT {columns} FROM {all} ORDER BY {order}");
+        let said = expect(0, &["query", capture.to_str().unwrap(), &sql, "--memory", "16M", "--format", "csv"]);
+        assert_eq!(said.lines().count(), 1 + 3000 * 150, "{sql}");
+    }
+}
+
 #[test]
 fn a_table_that_a_statement_makes_is_counted_until_it_is_dropped() {
     let dir = tempfile::tempdir().unwrap();
