@@ -56,7 +56,7 @@ const MAGIC: u32 = 0xa10a_10a1;
 pub struct Aio {
     context: u64,
     /// A request for each tag.
-    requests: Box<[Iocb]>,
+    requests: Vec<Iocb>,
     /// Tags of requests that were not handed over yet, and room for their addresses.
     queued: VecDeque<u16>,
     pointers: Vec<*const Iocb>,
@@ -83,7 +83,7 @@ impl Aio {
         }
         let mut aio = Aio {
             context,
-            requests: vec![Iocb::default(); entries].into(),
+            requests: vec![Iocb::default(); entries],
             queued: VecDeque::with_capacity(entries),
             pointers: Vec::with_capacity(entries),
             results: VecDeque::with_capacity(2 * entries),
@@ -102,7 +102,13 @@ impl Aio {
 
     /// Room for how many requests there is at a time.
     pub fn entries(&self) -> usize {
-        self.requests.len()
+        self.events.len()
+    }
+
+    /// Takes tags below `tags` from now on: those who have other ports, too, number the requests of all of them. To be called before
+    /// the first request.
+    pub fn tags(&mut self, tags: usize) {
+        self.requests.resize(tags.max(self.requests.len()), Iocb::default());
     }
 
     /// Queues a request, whose result will have this tag.

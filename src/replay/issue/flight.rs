@@ -90,8 +90,9 @@ impl<'a> Flight<'a> {
     ///
     /// # Errors
     /// When memory is short.
-    pub fn new(ports: Ports, blocks: usize) -> Result<Flight<'a>> {
+    pub fn new(mut ports: Ports, blocks: usize) -> Result<Flight<'a>> {
         let places = ports.ports.iter().flatten().map(Port::entries).sum::<usize>().clamp(1, PLACES);
+        ports.ports.iter_mut().flatten().for_each(|port| port.tags(places));
         let room = ports.largest.clamp(1, BUFFER).next_multiple_of(4096);
         Ok(Flight {
             ports: ports.ports,

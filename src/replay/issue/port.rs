@@ -75,6 +75,14 @@ impl Port {
         }
     }
 
+    /// Takes tags below `tags` from now on, as [`Aio::tags`] says.
+    pub fn tags(&mut self, tags: usize) {
+        match self {
+            Port::Uring(_) => {}
+            Port::Aio(aio) => aio.tags(tags),
+        }
+    }
+
     /// Queues a request, whose result will have this tag; `apart`: as [`Uring::push`] says.
     pub fn push(&mut self, tag: u16, request: &Request, apart: bool) {
         match self {

@@ -107,6 +107,23 @@ fn requests_are_calls_where_that_is_asked_for_or_the_order_says_so() {
     }
 }
 
+/// A worker numbers its requests over both interfaces: here those of io_uring have more numbers than io_submit has room for.
+#[test]
+fn a_worker_hands_requests_over_by_both_interfaces_at_once() {
+    let mut work = Work::new();
+    work.need("/f", "file", 1 << 20);
+    work.op(op("open", 3).raw("/f").flags(O_RDWR).ofd(0));
+    for at in 0..20 {
+        // Not handed over before the last one is there.
+        work.op(request("uring", "pread64", 4096, 0).count(4096).set("offset", at * 4096).set("behind", 20 - at));
+    }
+    work.op(request("aio", "pread64", 4096, 0).count(4096).set("offset", 0).lane(1));
+    work.op(request("uring", "pread64", 4096, 0).count(4096).set("offset", 0));
+    work.op(op("close", 0).ofd(0).set("reaped", 21).set("settled", 22));
+    let summary = work.run(Some(1));
+    assert_eq!((summary.same, summary.different, summary.complete), (24, 0, true), "{summary}");
+}
+
 /// Lanes that hand requests over, on fewer workers than there are lanes, and read what others have written: each file is made
 /// longer by one lane, read by the next and cut by the one after.
 #[test]
