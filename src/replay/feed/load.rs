@@ -44,6 +44,8 @@ struct Cursor {
     edges: Span,
     /// Captured end of its last op that had a time, ns; `None` before the first.
     before: Option<i64>,
+    /// How long it took between its ops so far, in the capture, ns: in all, and after timers.
+    took: [i64; 2],
 }
 
 /// What the loader still has to hand to one worker.
@@ -118,6 +120,7 @@ impl<'a> Loader<'a> {
                 end: lane.first_row + lane.ops,
                 edges: Span { row: lane.first_edge, end: lane.first_edge + lane.edges },
                 before: None,
+                took: [0; 2],
             });
             queues.push(Queue {
                 cursors: cursors.collect(),
@@ -182,7 +185,7 @@ impl<'a> Loader<'a> {
         while batch.room() {
             let Some(Reverse((op_id, at))) = queue.heads.pop() else { break };
             let limit = queue.heads.peek().map_or(i64::MAX, |Reverse((next, _))| *next);
-            let Cursor { row, end, edges, before } = &mut queue.cursors[at];
+            let Cursor { row, end, edges, before, took: [took, timed] } = &mut queue.cursors[at];
             let (last, awaited) = (&mut queue.last, &mut queue.awaited);
             let handed = &mut queue.handed;
             let (wants, lane) = (queue.wants.as_ref(), queue.lanes[at]);
@@ -229,6 +232,14 @@ impl<'a> Loader<'a> {
                             Pace::App => think.map_or(Ok(UNKNOWN), |think| scale.took(think))?,
                             _ => scale.due(ts, *before),
                         };
+                        match scale.pace {
+                            Pace::Think => scale.sum(took, scale.gap(ts, *before))?,
+                            Pace::App => {
+                                scale.sum(took, think.unwrap_or(0))?;
+                                scale.sum(timed, timer.unwrap_or(0))?;
+                            }
+                            Pace::Asap | Pace::Realtime => {}
+                        }
                         if scale.pace == Pace::App {
                             batch.timers.push(timer.map_or(Ok(UNKNOWN), |timer| scale.took(timer))?);
                         }

@@ -196,6 +196,25 @@ impl Scale {
         self.scaled(ts.saturating_sub(origin))
     }
 
+    /// The time between the op `before` of a lane and the next one, in the capture, ns: what [`Scale::due`] scales with pace think.
+    pub fn gap(&self, ts: Option<i64>, before: Option<i64>) -> i64 {
+        ts.map_or(0, |ts| ts.saturating_sub(before.unwrap_or(self.first)).max(0))
+    }
+
+    /// Adds a time that a lane took in the capture to all that it took so, ns.
+    ///
+    /// # Errors
+    /// When that is more than twice the length of the capture, which has each of its moments once: somebody made it up.
+    pub fn sum(&self, all: &mut i64, ns: i64) -> Result<()> {
+        *all = all.saturating_add(ns.max(0));
+        ensure!(
+            *all <= self.span.saturating_mul(2),
+            "invalid workload: ops of a lane are said to come {all} ns after each other in all, and the capture has {} ns",
+            self.span
+        );
+        Ok(())
+    }
+
     fn scaled(&self, ns: i64) -> i64 {
         (ns.max(0) as f64 / self.speed) as i64
     }
@@ -256,6 +275,13 @@ mod tests {
             (50, 250, 0)
         );
         assert_eq!((scale.took(600).ok(), scale.took(601).ok(), scale.took(-1).ok()), (Some(300), None, None));
+        assert_eq!(
+            [(Some(1500), Some(1400)), (Some(1500), None), (None, None)].map(|(ts, before)| think.gap(ts, before)),
+            [100, 500, 0]
+        );
+        let mut all = 0;
+        assert!(think.sum(&mut all, 600).is_ok() && think.sum(&mut all, 600).is_ok() && think.sum(&mut all, -1).is_ok());
+        assert!(think.sum(&mut all, 1).is_err() && think.sum(&mut all, i64::MAX).is_err());
     }
 
     #[test]

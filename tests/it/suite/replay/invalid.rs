@@ -249,3 +249,22 @@ fn workers_that_wait_for_each_other_are_ended() {
     assert!(summary.lost[0].contains("op 1 of lane 1 waits for op 0"), "{:?}", summary.lost);
     assert!(work.place("run/manifest.json").exists());
 }
+
+/// The times between the ops of a lane are apart from each other, so they are not more than the capture in all.
+#[test]
+fn times_that_are_longer_than_the_capture_together_are_refused() {
+    let mut work = Work::new();
+    for at in 0..100 {
+        // Each call comes a second after the one before, or so it is said, in a capture of one second.
+        let row = op("mkdir", 0).raw(format!("/d{at}")).set("mode", 0o755).set("dur", 0);
+        work.op(row.set("ts", at % 2 * 1_000_000_000).set("think", 1_000_000_000));
+    }
+    work.write();
+    work.init().unwrap();
+    for pace in [Pace::Think, Pace::App] {
+        let began = Instant::now();
+        let error = format!("{:#}", run(&Options { pace, ..work.options() }).map(|summary| summary.to_string()).unwrap_err());
+        assert!(error.contains("ns after each other in all, and the capture has 1000000000 ns"), "{error}");
+        assert!(began.elapsed() < Duration::from_secs(20));
+    }
+}
