@@ -58,6 +58,45 @@ impl Claim {
     }
 }
 
+/// How a lock that explains a refusal was released: by a call, or by the end of its process; with the place of that.
+enum Release {
+    Call(usize),
+    End(usize),
+}
+
+/// The last release before a refused claim, `last` being the claims before it, latest first; `None` when somebody still holds what
+/// refuses it, or nobody did. `ends` has the places where processes ended.
+fn released<'c>(claim: &Claim, last: impl Iterator<Item = &'c (usize, Claim)>, ends: &HashMap<i64, usize>) -> Option<Release> {
+    let mut found = None;
+    // The bytes of the claim that each process had not released later.
+    let mut left: HashMap<i64, (i64, i64)> = HashMap::new();
+    for (place, other) in last.take_while(|(_, other)| !claim.had(other)) {
+        if other.act == Act::Refused || !claim.against(other) {
+            continue;
+        }
+        let (start, end) = left.entry(other.process).or_insert((claim.start, claim.end));
+        if other.start >= *end || other.end <= *start {
+            continue;
+        }
+        match (other.act, ends.get(&other.process).filter(|end| *end > place)) {
+            (Act::LetGo, _) => {
+                found = found.or(Some(Release::Call(*place)));
+                if other.start <= *start {
+                    *start = other.end;
+                } else if other.end >= *end {
+                    *end = other.start;
+                }
+            }
+            (_, Some(ended)) => {
+                found = found.or(Some(Release::End(*ended)));
+                *start = *end;
+            }
+            (_, None) => return None,
+        }
+    }
+    found
+}
+
 /// Longest time that a process is taken to need to end, ns: a traced one stops on the way and waits for its tracer.
 const DYING: i64 = 1_000_000_000;
 /// Number of earlier calls on locks of a file, the latest ones, that are looked at for each call.
@@ -88,19 +127,16 @@ pub fn run(window: &Window, moves: &mut Moves) {
         }
         let Some((file, claim)) = claim(event) else { continue };
         let earlier = claims.entry(file).or_default();
-        let mut last = earlier.iter().rev();
+        let last = earlier.iter().rev();
         match claim.act {
-            // The latest claim against it is a release, and this call was refused before that: at the latest when it
-            // was entered, since others may have taken the lock before it returned.
-            Act::Refused => match last.find(|(_, other)| other.act != Act::Refused && claim.against(other) || claim.had(other)) {
-                Some((other, Claim { act: Act::LetGo, .. })) => put_before(place, *other, tickets, moves),
-                Some((other, Claim { process, .. })) => {
-                    let end = ends.get(process).filter(|end| *end > other);
-                    if let Some(end) = end.filter(|end| tickets[place].entry.saturating_sub(tickets[**end].entry) < DYING) {
-                        moves.later(*end, tickets[place].key, Kind::LockHeld);
-                    }
+            // Nobody holds the lock any more, and this call was refused before it was released: at the latest when it was
+            // entered, since others may have taken the lock before it returned.
+            Act::Refused => match released(&claim, last, &ends) {
+                Some(Release::Call(other)) => put_before(place, other, tickets, moves),
+                Some(Release::End(end)) if tickets[place].entry.saturating_sub(tickets[end].entry) < DYING => {
+                    moves.later(end, tickets[place].key, Kind::LockHeld);
                 }
-                None => {}
+                Some(Release::End(_)) | None => {}
             },
             // Calls that were refused since the lock was last released were so because this call had taken it already:
             // it is moved before the first of them.

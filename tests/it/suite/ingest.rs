@@ -428,6 +428,35 @@ fn who_closes_or_ends_lets_go_of_locks_after_others_were_refused() {
     assert_eq!(made.captured.repairs.get("lock_held"), Some(&3));
 }
 
+/// A lock that somebody else shares is not free when one lets go of it, nor is one of which a part was released.
+#[test]
+fn a_refusal_is_explained_by_whoever_holds_the_lock_still() {
+    let lock = |thread: u32, kind: &str, start: u32, after: &str| {
+        format!("{thread} fcntl(3</f>, F_SETLK, {{l_type=F_{kind}, l_whence=SEEK_SET, l_start={start}, l_len=10}}{after}\n")
+    };
+    let (begins, had, refused) = (" <unfinished ...>", ") = 0", ") = -1 EAGAIN (Resource temporarily unavailable)");
+    let resumed = || "1 <... fcntl resumed>) = 0\n".to_owned();
+    let text = [
+        lock(1, "RDLCK", 0, had),
+        lock(2, "RDLCK", 0, had),
+        lock(1, "UNLCK", 0, begins),
+        lock(3, "WRLCK", 0, refused),
+        resumed(),
+        // What is left of a range is held.
+        lock(2, "UNLCK", 0, had),
+        lock(1, "WRLCK", 100, had),
+        lock(1, "UNLCK", 95, begins),
+        lock(3, "WRLCK", 100, refused),
+        resumed(),
+        lock(1, "UNLCK", 105, begins),
+        lock(3, "WRLCK", 100, refused),
+        resumed(),
+    ];
+    let made = ingest_text(text.concat()).unwrap();
+    // Only the last one came before the other let go.
+    assert_eq!(made.captured.repairs.get("lock_held"), Some(&1));
+}
+
 #[test]
 fn overlapping_calls_are_put_right_by_the_sizes_they_saw() {
     // A page is added while others ask for the end: two still find the old one, a fourth overlaps and finds the new one.
