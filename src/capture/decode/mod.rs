@@ -16,7 +16,7 @@ use crate::loss::Loss;
 use crate::syscall::flag::{O_CREAT, O_TMPFILE};
 use crate::syscall::{At, Op, Role, Syscall, lock};
 use argument::argument;
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 use notices::Notice;
 use requests::Requests;
 use std::collections::VecDeque;
@@ -89,8 +89,9 @@ pub struct Decoder<'a> {
     gate: Option<u32>,
     /// Events of exec calls that have not returned, by thread id.
     execs: HashMap<u32, Event>,
-    /// Processes whose exit_group was seen, so that the end of their threads needs no event of its own.
-    gone: HashSet<u32>,
+    /// Processes whose exit_group was seen, so that the end of their threads needs no event of its own, and whether their first
+    /// thread has ended: its number is then free for another process.
+    gone: HashMap<u32, bool>,
     /// Paths of open directories by process and descriptor: an open below one needs no path of its own if it led where it says.
     dirs: HashMap<(u32, i64), Vec<u8>>,
     /// Counters of the records, calls and requests taken so far.
@@ -111,7 +112,7 @@ impl<'a> Decoder<'a> {
             notices: Vec::new(),
             gate,
             execs: HashMap::new(),
-            gone: HashSet::new(),
+            gone: HashMap::new(),
             dirs: HashMap::new(),
             seen: Seen::default(),
         }
@@ -145,6 +146,7 @@ impl<'a> Decoder<'a> {
         if self.gate == Some(record.u32(at::PID)) && op != Some(Op::Exec) {
             return false;
         }
+        self.anew(record.u32(at::PID), record.u32(at::TID));
         if record.is(flag::ENTRY) {
             return self.entered(syscall, op, &record, placed);
         }
@@ -195,12 +197,19 @@ impl<'a> Decoder<'a> {
             if self.gone.len() >= GONE {
                 self.gone.clear();
             }
-            self.gone.insert(pid);
+            self.gone.insert(pid, false);
         }
         // It never returns, so the entry is the event.
         self.seen.exits += 1;
         self.place(placed, record);
         true
+    }
+
+    /// Notes that the first thread of a process is there: where that of its number has ended after an exit_group, it is another one.
+    fn anew(&mut self, pid: u32, tid: u32) {
+        if pid == tid && self.gone.get(&pid) == Some(&true) {
+            self.gone.remove(&pid);
+        }
     }
 
     /// Decodes the end of a thread; if nobody called exit or exit_group it was killed, and becomes an event `exit`.
@@ -210,9 +219,11 @@ impl<'a> Decoder<'a> {
         let inside = record.u16(at::NUMBER).checked_sub(1).and_then(|number| self.calls.get(usize::from(number)));
         let exits = matches!(inside.and_then(|(syscall, _)| syscall.op()), Some(Op::Exit | Op::ExitGroup));
         self.seen.cut_short += u64::from(inside.is_some() && !exits);
-        let expected = exits || self.gone.contains(&pid);
-        if tid == pid {
-            self.gone.remove(&pid);
+        self.anew(pid, tid);
+        let expected = exits || self.gone.contains_key(&pid);
+        // Others may end after the first one.
+        if let Some(ended) = self.gone.get_mut(&pid).filter(|_| tid == pid) {
+            *ended = true;
         }
         if expected || self.gate == Some(pid) {
             return false;
@@ -449,6 +460,25 @@ mod tests {
         let exit = record(Syscall::exit_group, &[0], 0, flag::ENTRY);
         let other = record(Syscall::read, &[], 0, flag::END);
         assert_eq!(decode(&[exit, other]).len(), 1);
+    }
+
+    #[test]
+    fn threads_that_an_exit_group_ends_have_no_events_in_whatever_order_they_end() {
+        let of = |mut bytes: Vec<u8>, tid: u32| {
+            bytes[at::TID as usize..at::TID as usize + 4].copy_from_slice(&tid.to_ne_bytes());
+            bytes
+        };
+        let exit = || of(record(Syscall::exit_group, &[0], 0, flag::ENTRY), 9);
+        let end = |tid| of(record(Syscall::read, &[], 0, flag::END), tid);
+        assert_eq!(decode(&[exit(), end(7), end(9), end(8)]).len(), 1);
+        // Another process gets the number, does something and is killed; and one of which nothing else was seen.
+        let other = of(record(Syscall::read, &[3], 0, 0), 7);
+        let events = decode(&[exit(), end(7), other, end(8), end(7)]);
+        assert_eq!(
+            events.iter().map(|event| event.syscall).collect::<Vec<_>>()[1..],
+            [Syscall::read, Syscall::exit, Syscall::exit]
+        );
+        assert_eq!(decode(&[exit(), end(7), end(7)]).len(), 2);
     }
 
     #[test]
