@@ -162,9 +162,19 @@ impl Config {
 
     /// Is there a rule for a path below this one?
     pub(super) fn ruled_below(&self, path: &[u8]) -> bool {
-        let path = path.strip_suffix(b"/").unwrap_or(path);
-        self.rules.iter().any(|(rule, _)| rule.strip_prefix(path).is_some_and(|rest| rest.len() > 1 && rest[0] == b'/'))
+        self.rules.iter().any(|(rule, _)| below(rule, path))
     }
+
+    /// Is there a path below this one whose files are replayed by a rule of its own?
+    pub(super) fn kept_below(&self, path: &[u8]) -> bool {
+        self.rules.iter().any(|(rule, place)| *place == Place::Keep && below(rule, path) && self.place(rule) == Place::Keep)
+    }
+}
+
+/// Is a rule for a path below this one?
+fn below(rule: &[u8], path: &[u8]) -> bool {
+    let path = path.strip_suffix(b"/").unwrap_or(path);
+    rule.strip_prefix(path).is_some_and(|rest| rest.len() > 1 && rest[0] == b'/')
 }
 
 /// Is a path the one of a rule, or below it?
@@ -245,5 +255,11 @@ mod tests {
         let config = Config { rules: vec![(b"/a/b".to_vec(), Place::Ignore)], ..Config::default() };
         assert!(config.ruled_below(b"/") && config.ruled_below(b"/a"));
         assert!(!config.ruled_below(b"/a/b") && !config.ruled_below(b"/c"));
+        let mut config = Config::default();
+        assert!(!config.kept_below(b"/dev"));
+        config.rules.push((b"/dev/shm/x".to_vec(), Place::Keep));
+        assert!(config.kept_below(b"/dev") && config.kept_below(b"/dev/shm") && !config.kept_below(b"/dev/shm/x"));
+        config.rules.push((b"/dev/shm/x".to_vec(), Place::Ignore));
+        assert!(!config.kept_below(b"/dev"));
     }
 }

@@ -230,6 +230,11 @@ impl Call<'_> {
                 }
                 Ok(())
             }
+            // Wherever that led: it is not known to be a place that is left out.
+            Err(reason @ Reason::UnknownFd) if self.event.success().is_some() => {
+                self.forget_cwd();
+                Err(reason)
+            }
             Err(reason) if self.event.success().is_some() => {
                 let ino = self.outside_dir(b"/proc");
                 self.set_cwd(ino, None);

@@ -259,6 +259,14 @@ impl Tree {
         self.config.place(&path)
     }
 
+    /// Are calls replayed on something below a name in a directory, by a rule for it?
+    pub(super) fn kept_below(&mut self, dir: Ino, name: &[u8]) -> bool {
+        self.at(dir).ruled && {
+            let path = self.join(dir, name);
+            self.config.kept_below(&path)
+        }
+    }
+
     // ---- names
 
     /// What a directory is known to have under a name.

@@ -122,7 +122,8 @@ impl Tree {
                 Look::Node(ino) => self.at(ino).place,
                 Look::Absent | Look::Unknown => self.place(dir, name),
             };
-            if place != Place::Keep {
+            // What is replayed may lie below a place that is not.
+            if place != Place::Keep && (last || !self.kept_below(dir, name)) {
                 return Walk::Outside(place);
             }
             if let Look::Node(ino) = look

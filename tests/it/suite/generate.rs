@@ -362,3 +362,35 @@ fn a_capture_that_lacks_a_column_is_to_be_made_again() {
     let error = generate::run(&options(&capture, dir.path().join("w")), &Progress::default()).unwrap_err();
     assert!(format!("{error:#}").contains("it has no column cpu: make the dataset again"), "{error:#}");
 }
+
+/// The fates of the calls in this log of strace, as reasons of drops (nothing for what is replayed).
+fn reasons(log: &str, more: &[&str]) -> Vec<String> {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    std::fs::write(at("log"), log).unwrap();
+    crate::tool::expect(0, &["ingest", &at("log"), "-o", &at("cap")]);
+    crate::tool::expect(0, &[&["generate", &at("cap"), "-o", &at("work")], more].concat());
+    crate::tool::rows(&[&dir.path().join("work")], "SELECT reason FROM fates ORDER BY seq")
+}
+
+#[test]
+fn what_is_kept_below_a_pseudo_file_system_is_replayed() {
+    let log = "1 openat(AT_FDCWD, \"/dev/shm/x/a\", O_RDWR|O_CREAT, 0600) = 3\n\
+               1 write(3, \"abc\", 3) = 3\n\
+               1 close(3) = 0\n\
+               1 stat(\"/dev/shm/y\", 0x1) = -1 ENOENT (No such file or directory)\n\
+               1 stat(\"/dev\", {st_mode=S_IFDIR|0755, st_size=40, ...}) = 0\n";
+    assert_eq!(reasons(log, &["--keep", "/dev/shm/x"]), ["", "", "", "pseudo_fs", "pseudo_fs"]);
+    assert_eq!(reasons(log, &["--keep", "/dev/shm/x", "--ignore", "/dev/shm/x"]), ["", "", "", "pseudo_fs", "pseudo_fs"]);
+    assert_eq!(reasons(log, &["--ignore", "/dev/shm/x"])[0], "pseudo_fs");
+}
+
+#[test]
+fn a_process_that_went_to_an_unknown_directory_is_not_outside() {
+    let log = "1 fchdir(77) = 0\n\
+               1 openat(AT_FDCWD, \"r\", O_RDONLY) = 5\n\
+               1 close(5) = 0\n\
+               1 chdir(\"/proc\") = 0\n\
+               1 openat(AT_FDCWD, \"stat\", O_RDONLY) = 5\n";
+    assert_eq!(reasons(log, &[]), ["unknown_fd", "", "", "pseudo_fs", "pseudo_fs"]);
+}

@@ -162,6 +162,12 @@ impl Call<'_> {
         ino
     }
 
+    /// The process is in a directory that nobody knows, until something tells which.
+    pub(in crate::model::call) fn forget_cwd(&mut self) {
+        let cwd = self.model.tasks.cwd(self.who.process);
+        (cwd.ino, cwd.seen, cwd.told) = (None, None, None);
+    }
+
     pub(in crate::model::call) fn set_cwd(&mut self, ino: Ino, note: Option<&[u8]>) {
         // A directory that was a working directory once is never forgotten: fork copies these without counting.
         let node = self.model.tree.at_mut(ino);
