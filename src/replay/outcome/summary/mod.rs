@@ -346,9 +346,10 @@ impl Summary {
         self.flaws.is_empty()
     }
 
-    /// Fills in the paths of the examples of differences and of failed inserted ops, from the workload's table of ops.
+    /// Fills in the paths of the examples of differences, of what is not compared, and of failed inserted ops, from the workload's
+    /// table of ops.
     pub fn find_paths(&mut self, workload: &Dataset) -> Result<()> {
-        let kinds = self.differences.iter_mut().chain([&mut self.inserted_failed]);
+        let kinds = self.differences.iter_mut().chain(&mut self.uncompared_kinds).chain([&mut self.inserted_failed]);
         let mut examples: Vec<&mut Example> = kinds.flat_map(|kind| &mut kind.examples).collect();
         examples.sort_by_key(|example| example.row);
         if examples.is_empty() {

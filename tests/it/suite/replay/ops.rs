@@ -202,6 +202,8 @@ fn differences_are_told_apart() {
     assert_eq!(*verdicts, BTreeMap::from([("size", 1), ("missing", 2), ("extra", 1)]), "{summary}");
     let example = &summary.differences.iter().find(|kind| kind.kind == "failed").unwrap().examples[0];
     assert_eq!((example.op_id, example.seq, example.path.as_deref()), (3, 6, Some("/none")));
+    let example = &summary.uncompared_kinds[0].examples[0];
+    assert!(example.path.is_some(), "op {} has a path, too", example.op_id);
 }
 
 #[test]
