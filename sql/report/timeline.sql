@@ -1,7 +1,8 @@
 -- Each second of a run: what was issued, how long it took, and what the machine did meanwhile.
 --
 -- A second has the samples that were taken from its start to the next second's. Disks are all of the machine
--- (the view `devices` tells them apart); a share is of the time, 0 to 1.
+-- (the view `devices` tells them apart); a share is of the time, 0 to 1. Bytes are those of what was issued: sendfile to a socket
+-- is a read.
 --
 -- @needs results samples syscall_def
 -- @from measures second
@@ -28,7 +29,7 @@ WITH calls AS (
         max(dur) AS max_ns,
         percentile(begin - scheduled, 0.99) AS lag_p99_ns
     FROM results
-    JOIN syscall_def AS def ON def.syscall = results.syscall
+    JOIN syscall_def AS def ON def.syscall = results.op
     GROUP BY begin / 1000000000
 ),
 steps AS (

@@ -434,6 +434,7 @@ impl Table {
                 int("process", "the process of the replay that issued it"),
                 int("worker", "its worker that did"),
                 text("syscall", "name of the captured call"),
+                text("op", "syscall that was issued"),
                 int_("scheduled", "when the pace wanted it issued, ns since the start of the replay; absent as soon as possible"),
                 int("begin", "start of the call, ns since the start of the replay"),
                 int_("lag", "how much later than scheduled it was issued, ns"),

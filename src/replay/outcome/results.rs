@@ -10,7 +10,7 @@ use crate::files;
 use crate::replay::shared::record::{Record, UNKNOWN, errno};
 use crate::schema::check::Checked;
 use crate::schema::{ROW_GROUP, Table, Type, writer_properties};
-use crate::syscall::Syscall;
+use crate::syscall::{Op, Syscall};
 use anyhow::{Context, Result};
 use arrow::array::{ArrayRef, DictionaryArray, Int64Array, RecordBatch, StringArray, UInt8Array};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
@@ -31,10 +31,10 @@ const CHUNK: usize = 16 * 1024;
 /// Number of integer columns of the table.
 const INTS: usize = 14;
 /// Number of text columns of the table.
-const WORDS: usize = 4;
+const WORDS: usize = 5;
 /// In place of a word's index: the row has no word (NULL).
 const NONE: u8 = u8::MAX;
-const _: () = assert!(Syscall::ALL.len() < NONE as usize, "a word has a number of one byte");
+const _: () = assert!(Syscall::ALL.len() < NONE as usize && Op::ALL.len() < NONE as usize, "a word has a number of one byte");
 /// Longest time that rows wait for their segment to be finished.
 const SPAN: Duration = Duration::from_secs(5);
 
@@ -129,6 +129,7 @@ impl Results {
             words: [
                 Words::of(Origin::ALL.iter().map(|origin| origin.name())),
                 Words::of(Syscall::ALL.iter().map(|syscall| syscall.name())),
+                Words::of(Op::ALL.iter().map(|op| op.name())),
                 Words::of([Outcome::Same, Outcome::Different, Outcome::Uncompared].into_iter().map(Outcome::name)),
                 Words::of(std::iter::empty()),
             ],
@@ -165,9 +166,10 @@ impl Results {
         for (column, value) in self.ints.iter_mut().zip(ints) {
             column.push(value);
         }
-        let [origin, syscall, said, how] = &mut self.words;
+        let [origin, syscall, op, said, how] = &mut self.words;
         origin.places.push(record.origin() as u8);
         syscall.places.push(record.syscall() as u8);
+        op.places.push(record.op().map_or(NONE, |op| op as u8));
         said.places.push(outcome as u8);
         how.push(kind);
         self.rows += 1;

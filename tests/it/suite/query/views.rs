@@ -1,7 +1,7 @@
 //! The ready-made views: each can be asked, and keeps its order.
 
 use super::{runs, text};
-use crate::tool::{ioriot, rows};
+use crate::tool::{expect, ioriot, rows};
 use ioriot::report::{REPORTS, VIEWS};
 use ioriot::rows::Format;
 use ioriot::syscall::Wake;
@@ -84,4 +84,20 @@ fn a_view_of_the_user_has_its_own_order() {
     let made = "CREATE OR REPLACE VIEW latency AS \
                 SELECT * FROM (VALUES ('a', 1), ('b', 2), ('c', 3)) AS t(syscall, total_ns) ORDER BY total_ns;";
     assert_eq!(rows(&[&run], &format!("{made} SELECT * FROM latency LIMIT 1")).last().unwrap(), "a,1");
+}
+
+/// A copy of which only one side is a file was issued as a read or a write.
+#[test]
+fn the_timeline_counts_bytes_of_what_was_issued() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("log");
+    let text = "1 1700000000.000001 openat(AT_FDCWD, \"/w/a\", O_RDWR|O_CREAT, 0644) = 3</w/a> <0.000010>\n\
+                1 1700000000.000101 write(3</w/a>, \"x\"..., 100) = 100 <0.000010>\n\
+                1 1700000000.000201 sendfile(4<socket:[7]>, 3</w/a>, [0] => [100], 100) = 100 <0.000010>\n";
+    std::fs::write(&log, text).unwrap();
+    let out = dir.path().join("out");
+    expect(0, &["run", log.to_str().unwrap(), "-o", out.to_str().unwrap()]);
+    let sums = rows(&[&out.join("run")], "SELECT sum(read_bytes), sum(written_bytes) FROM timeline");
+    assert_eq!(sums, ["100,100"]);
+    assert_eq!(rows(&[&out.join("run")], "SELECT op FROM results WHERE syscall = 'sendfile'"), ["pread64"]);
 }
