@@ -1,23 +1,27 @@
-//! The DIR of `run`, made anew: what stands there is moved aside, and goes when there is a new capture.
+//! The DIR of `run`, made anew: what stands there is moved aside, and goes when there is a new run.
 //!
 //! ```text
-//! DIR/capture, workload, run ──▶ DIR/capture.old-1, ... ──┬─ DIR/capture is there again ──▶ deleted
-//!   finished or not, locked                                └─ it is not, however that came ──▶ back in their places
+//! DIR/capture, workload, run ──▶ DIR/capture.old-1, ... ──┬─ DIR/run is there again ──▶ deleted
+//!   finished or not, locked                                └─ it is not, however that came ──▶ back in their places;
+//!                                                               what is new there by then is kept as DIR/capture.new-1, ...
 //! ```
 
 use crate::files::{self, Dir, Id, Lock};
 use crate::process::signal::Transient;
+use crate::process::stdio;
 use crate::schema::dataset::Kind;
 use crate::schema::{Dataset, content, draft};
+use crate::text::word;
 use anyhow::{Context, Result, bail, ensure};
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::sync::Arc;
 
-/// What is made first: with it comes what cannot be made again.
+/// What is made first, and what is made last: when that is there, all is.
 const FIRST: &str = "capture";
+const LAST: &str = "run";
 /// The datasets in DIR.
-const PARTS: [(&str, Kind); 3] = [(FIRST, Kind::Capture), ("workload", Kind::Workload), ("run", Kind::Run)];
+const PARTS: [(&str, Kind); 3] = [(FIRST, Kind::Capture), ("workload", Kind::Workload), (LAST, Kind::Run)];
 
 /// The old datasets of a directory, each for us alone.
 #[derive(Debug)]
@@ -55,7 +59,7 @@ impl Old {
         let found = Dir::open(dir).ok().filter(|dir| dir.entries().is_ok_and(|entries| !entries.is_empty()));
         ensure!(force || found.is_none(), "{} is not empty: --force makes it anew, -o DIR chooses another place", dir.display());
         let Some(dir) = found else { return Ok(Old { dir: None, parts: Vec::new() }) };
-        let (mut parts, number) = (Vec::new(), vacant(&dir)?);
+        let (mut parts, number) = (Vec::new(), vacant(&dir, "old")?);
         if number > 1 {
             // Somebody may have named it so to keep it: nobody but its owner can know.
             let last = dir.at(format!("{FIRST}.old-{}", number - 1));
@@ -102,20 +106,42 @@ impl Old {
         Ok(())
     }
 
-    /// Deletes what is aside when there is a new capture, else puts it back. May be done again, and goes as far as it can.
+    /// Deletes what is aside when there is a new run, else puts it back. May be done again, and goes as far as it can.
     fn settle(&self) -> Result<()> {
         let Some(dir) = &self.dir else { return Ok(()) };
         let is = |name: &OsStr, part: &Part| dir.look(name).is_ok_and(|stat| Id::of(&stat) == part.id);
-        let there = dir.dir(FIRST).ok().and_then(|found| Dataset::of(&found).ok());
-        let capture = there.is_some_and(|dataset| dataset.must_be(Kind::Capture).is_ok());
-        let renewed = capture && !self.parts.iter().any(|part| is(FIRST.as_ref(), part));
+        let old = |name: &str| self.parts.iter().any(|part| is(name.as_ref(), part));
+        let new = |(name, kind): &(&str, Kind)| {
+            let found = dir.dir(name).ok().and_then(|found| Dataset::of(&found).ok());
+            found.is_some_and(|dataset| dataset.must_be(*kind).is_ok()) && !old(name)
+        };
+        let renewed = new(&(LAST, Kind::Run));
+        let aside: Vec<_> = self.parts.iter().filter(|part| is(&part.aside, part)).collect();
         let mut done = Ok(());
-        for part in self.parts.iter().filter(|part| is(&part.aside, part)) {
+        if !renewed && !aside.is_empty() {
+            let made: Vec<_> = PARTS.iter().filter(|part| new(part)).map(|(name, _)| *name).collect();
+            done = keep(dir, &made);
+        }
+        for part in aside {
             let settled = if renewed { part.remove(dir) } else { part.put_back(dir) };
             done = done.and(settled);
         }
         done
     }
+}
+
+/// Moves what is new out of the places of what is old, and says where it is.
+fn keep(dir: &Dir, names: &[&str]) -> Result<()> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    let number = vacant(dir, "new")?;
+    for name in names {
+        let kept = format!("{name}.new-{number}");
+        dir.rename(name, dir, &kept).with_context(|| format!("cannot move {} aside", dir.at(name).display()))?;
+        stdio::mention(format_args!("what was there is back in its place; the new {name} is {}", word(&dir.at(&kept))));
+    }
+    Ok(())
 }
 
 impl Part {
@@ -137,8 +163,8 @@ impl Part {
     }
 }
 
-/// Old datasets that are out of the way. Dropped, or when a signal ends this process, they go if there is a new capture, and
-/// are put back if there is none.
+/// Old datasets that are out of the way. Dropped, or when a signal ends this process, they go if there is a new run, and are put
+/// back if there is none.
 #[derive(Debug)]
 pub struct Aside {
     old: Arc<Old>,
@@ -169,11 +195,11 @@ fn whole(dir: &Dir, name: &str, kind: Kind) -> Result<Option<(Dir, Lock)>> {
     Ok(Some((found, lock)))
 }
 
-/// A number that no dataset has that was moved aside.
-fn vacant(dir: &Dir) -> Result<u32> {
+/// A number that no dataset has that was moved aside as an old or a new one.
+fn vacant(dir: &Dir, age: &str) -> Result<u32> {
     let free = |number: &u32| {
         PARTS.iter().all(|(name, _)| {
-            let aside = OsString::from(format!("{name}.old-{number}"));
+            let aside = OsString::from(format!("{name}.{age}-{number}"));
             dir.look(draft::unfinished(&aside)).is_err() && dir.look(&aside).is_err()
         })
     };
@@ -202,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn old_datasets_go_when_there_is_a_new_capture_and_come_back_when_there_is_none() {
+    fn old_datasets_go_when_there_is_a_new_run_and_come_back_when_there_is_none() {
         let tmp = tempfile::tempdir().unwrap();
         let dir = tmp.path().join("d");
         drop(Old::look(&dir, false).unwrap().move_aside().unwrap());
@@ -229,9 +255,20 @@ mod tests {
         let aside = Old::look(&dir, true).unwrap().move_aside().unwrap();
         assert_eq!(names(), [".run.old-2.unfinished", "capture.old-2", "notes", "run.old-1", "workload.old-2"]);
         made(&dir.join("capture"), Kind::Capture);
+        made(&dir.join("run"), Kind::Run);
         drop(aside);
-        assert_eq!(names(), ["capture", "notes", "run.old-1"]);
+        assert_eq!(names(), ["capture", "notes", "run", "run.old-1"]);
         fs::remove_dir(dir.join("run.old-1")).unwrap();
+
+        // It came as far as the workload.
+        let aside = Old::look(&dir, true).unwrap().move_aside().unwrap();
+        made(&dir.join("capture"), Kind::Capture);
+        made(&dir.join("workload"), Kind::Workload);
+        drop(aside);
+        assert_eq!(names(), ["capture", "capture.new-1", "notes", "run", "workload.new-1"]);
+        for name in ["capture.new-1", "workload.new-1", "run"] {
+            fs::remove_dir_all(dir.join(name)).unwrap();
+        }
 
         // What stands at its name is no capture.
         let aside = Old::look(&dir, true).unwrap().move_aside().unwrap();
@@ -244,9 +281,9 @@ mod tests {
         // What somebody has put into it stays.
         let aside = Old::look(&dir, true).unwrap().move_aside().unwrap();
         fs::write(dir.join("capture.old-1/thesis"), "mine").unwrap();
-        made(&dir.join("capture"), Kind::Capture);
+        made(&dir.join("run"), Kind::Run);
         drop(aside);
-        assert_eq!(names(), ["capture", "capture.old-1", "notes"]);
+        assert_eq!(names(), ["capture.old-1", "notes", "run"]);
     }
 
     #[test]

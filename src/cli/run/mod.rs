@@ -50,9 +50,10 @@ pub struct Args {
     /// Directory to make (default: the name of INPUT or COMMAND with .ioriot for its endings)
     #[arg(short, long = "output", value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Make a DIR that is there anew: its datasets are deleted once there is a new capture, its tree is moved aside
+    /// Make a DIR that is there anew: its datasets are deleted once there is a new run, its tree is moved aside
     ///
-    /// Until then they are beside their places, as capture.old-1 and so on; when there is no new capture they are put back.
+    /// Until then they are beside their places, as capture.old-1 and so on. When there is no new run they are put back, and what is
+    /// new by then stays as capture.new-1 and so on.
     #[arg(long)]
     force: bool,
     #[command(flatten)]
@@ -170,7 +171,6 @@ impl Args {
             Some(input) => ingest(input, &self.reading, &capture, &mut story),
             None => record(&self.command, self.until_exit, &capture, &mut story),
         };
-        drop(aside);
         let whole = whole?;
 
         let generated = ui::watched(|progress| generate::run(&chosen, progress))?;
@@ -183,6 +183,7 @@ impl Args {
         made.whole().with_context(|| format!("the tree in {} is not whole, so nothing was replayed", root.display()))?;
 
         let replayed = ui::watched(|progress| replay::run(&manner, progress))?;
+        drop(aside);
         left.done();
         story.tell("replay", &run, &replayed)?;
         story.end(&workload, &run, &replayed)?;

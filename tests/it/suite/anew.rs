@@ -1,4 +1,4 @@
-//! `run --force`: the old datasets are there until there is a new capture.
+//! `run --force`: the old datasets are there until there is a new run.
 
 use super::ended::wait_for;
 use super::replay::witness::{Look, look, same};
@@ -8,7 +8,7 @@ use std::fs::{self, File, Permissions};
 use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 
 /// A directory that `run` has made, with what a killed writer left in it.
@@ -116,15 +116,24 @@ fn a_run_that_is_ended_in_its_ingest_puts_the_old_back() {
 }
 
 #[test]
-fn a_new_capture_takes_the_place_of_the_old_whatever_comes_then() {
+fn a_run_that_fails_on_its_way_puts_the_old_back_and_keeps_the_new() {
     let made = Made::new();
+    let before = look(&made.at("m"), Look::Tree, &[]);
     let input = made.arg("other.strace");
     fs::write(&input, "1 openat(AT_FDCWD, \"/etc/hostname\", O_RDONLY) = 3\n1 close(3) = 0\n").unwrap();
     // Only a row shows what is wrong with this.
     let args = ["run", &input, "-o", &made.arg("m"), "--force", "--where", "1 / (fd - fd) = 1"];
-    assert_eq!(ioriot(&args).status.code(), Some(2));
-    assert_eq!(made.names(), ["capture", "root"]);
+    let output = ioriot(&args);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && said.contains("the new capture is "), "{said}");
+    let new = made.at("m/capture.new-1");
+    let said = expect(0, &["query", new.to_str().unwrap(), "SELECT count(*) AS n FROM events", "--format", "csv"]);
+    assert_eq!(said, "n\n2\n");
+    fs::remove_dir_all(&new).unwrap();
+    same("failed", &before, &look(&made.at("m"), Look::Tree, &[]));
+    // And when it succeeds, nothing of the old is left.
+    expect(0, &["run", &input, "-o", &made.arg("m"), "--force"]);
+    assert_eq!(made.names(), ["capture", "root", "root.old-1", "run", "workload"]);
     let said = expect(0, &["query", &made.arg("m/capture"), "SELECT count(*) AS n FROM events", "--format", "csv"]);
     assert_eq!(said, "n\n2\n");
-    assert!(Path::new(&made.arg("m/root/tree")).exists());
 }
