@@ -62,6 +62,15 @@ words! {
 }
 
 words! {
+    /// Why a file system in memory of the capture is not made anew for a replay, as far as the capture tells.
+    StaysOnDisk {
+        DiskBelow "disk_below" "a file system that is not in memory is mounted below it";
+        Unmounted "unmounted"  "it was unmounted during the capture";
+        Crossed   "crossed"    "names were moved or linked between it and its surroundings: other processes do not see this mount";
+    }
+}
+
+words! {
     /// The way that bytes take into a file or out of one, or past all files: the rows of the byte ledger ([`crate::ledger`]).
     Route {
         Call          "call"            "read and write calls, through the page cache";

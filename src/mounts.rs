@@ -3,7 +3,10 @@
 //! A capture that knows its mounts has them in its manifest, `"mounts": [{"path": "/", "fs": "ext4"}, ..]`, in the order
 //! they were mounted; a workload has those of its capture. A plain text stands for a mount of unknown file system.
 
+use crate::fate::StaysOnDisk;
 use crate::schema::Manifest;
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// A mount point of the captured machine, or of this one.
@@ -15,7 +18,26 @@ pub struct Mount {
     pub fs: String,
     /// Is it mounted writable? True for all mounts that come from a manifest.
     pub writable: bool,
+    /// Most bytes that a file system in memory may hold (option `size` of tmpfs(5)); `None` when unknown, or the kernel's default.
+    pub size: Option<u64>,
 }
+
+/// A file system in memory of the captured machine that files of a workload are on: an item of the list [`MEMORY`] of its manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InMemory {
+    /// Absolute path of the mount point, in the form of [`crate::text`].
+    pub path: String,
+    /// As [`Mount::size`].
+    pub size: Option<u64>,
+    /// Why a replay does not make it anew, a word of [`StaysOnDisk`]; `None` when one by root does.
+    pub stays: Option<String>,
+}
+
+/// Key of the list of file systems in memory in the manifests of workloads.
+pub const MEMORY: &str = "memory";
+
+/// Most file systems in memory that a workload lists.
+pub const MOST_IN_MEMORY: usize = 1024;
 
 /// Key of the list of mounts in manifests.
 pub const KEY: &str = "mounts";
@@ -77,7 +99,7 @@ pub fn below<'a>(path: &'a [u8], dir: &[u8]) -> Option<&'a [u8]> {
 ///
 /// # Errors
 /// The number of the first line that is not of that form.
-pub fn parse(text: &[u8]) -> Result<Vec<Mount>, usize> {
+pub fn parse(text: &[u8]) -> std::result::Result<Vec<Mount>, usize> {
     let mut mounts: Vec<Mount> = Vec::new();
     for (number, line) in text.split(|byte| *byte == b'\n').enumerate() {
         if line.is_empty() {
@@ -93,7 +115,7 @@ pub fn parse(text: &[u8]) -> Result<Vec<Mount>, usize> {
 fn mount(line: &[u8]) -> Option<Mount> {
     let Line { path, options, fs, more, .. } = Line::parse(line)?;
     let writable = [options, more].into_iter().flat_map(|list| list.split(|byte| *byte == b',')).all(|option| option != b"ro");
-    Some(Mount { path, fs: String::from_utf8_lossy(fs).into_owned(), writable })
+    Some(Mount { path, fs: String::from_utf8_lossy(fs).into_owned(), writable, size: size(more) })
 }
 
 /// A line in the form of /proc/PID/mountinfo (proc_pid_mountinfo(5)):
@@ -151,10 +173,46 @@ fn unescape(field: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The list of mounts as it stands in a manifest: path and file system type.
+/// The size among the options of a tmpfs, as mountinfo shows them (`rw,size=65536k`), bytes; `None` without one.
+pub fn size(options: &[u8]) -> Option<u64> {
+    let options = std::str::from_utf8(options).ok()?;
+    let kib: u64 = options.split(',').find_map(|option| option.strip_prefix("size=")?.strip_suffix('k'))?.parse().ok()?;
+    kib.checked_mul(1024)
+}
+
+/// The list of mounts as it stands in a manifest: path, file system type, and size where there is one.
 pub fn to_json(mounts: &[Mount]) -> Value {
-    let one = |mount: &Mount| json!({ "path": crate::text::encode(&mount.path), "fs": mount.fs });
+    let one = |mount: &Mount| {
+        let mut one = json!({ "path": crate::text::encode(&mount.path), "fs": mount.fs });
+        if let Some(size) = mount.size {
+            one["size"] = json!(size);
+        }
+        one
+    };
     mounts.iter().map(one).collect()
+}
+
+/// The file systems in memory of a workload, by path, outer before inner.
+///
+/// # Errors
+/// When the list in the manifest is not of its form: a path that is relative, not clean, the root, or there twice, a word that
+/// nobody knows, or more than [`MOST_IN_MEMORY`] of them.
+pub fn in_memory(manifest: &Manifest) -> Result<Vec<(Vec<u8>, InMemory)>> {
+    let Some(list) = manifest.get(MEMORY) else { return Ok(Vec::new()) };
+    let invalid = || format!("invalid workload: {MEMORY} in its manifest is no list of file systems in memory");
+    let list: Vec<InMemory> = Vec::deserialize(list).with_context(invalid)?;
+    ensure!(list.len() <= MOST_IN_MEMORY, "invalid workload: it lists {} file systems in memory", list.len());
+    let mut known: Vec<(Vec<u8>, InMemory)> = Vec::new();
+    for one in list {
+        let path = crate::text::decode(&one.path).into_owned();
+        let names = path.strip_prefix(b"/").into_iter().flat_map(|below| below.split(|byte| *byte == b'/'));
+        let clean = names.clone().count() > 0 && names.clone().all(|name| !matches!(name, b"" | b"." | b".."));
+        let word = one.stays.as_deref().is_none_or(|word| StaysOnDisk::parse(word).is_some());
+        ensure!(clean && word && known.iter().all(|(other, _)| *other != path), "{}", invalid());
+        known.push((path, one));
+    }
+    known.sort_by_key(|(path, _)| path.len());
+    Ok(known)
 }
 
 /// The mounts in a manifest; `None` when the capture did not know them.
@@ -163,7 +221,12 @@ pub fn of(manifest: &Manifest) -> Option<Vec<Mount>> {
     let one = |value: &Value| {
         let path = value.as_str().map(str::to_owned).or_else(|| text(value, "path"))?;
         let path = crate::text::decode(&path).into_owned();
-        path.starts_with(b"/").then(|| Mount { path, fs: text(value, "fs").unwrap_or_default(), writable: true })
+        path.starts_with(b"/").then(|| Mount {
+            path,
+            fs: text(value, "fs").unwrap_or_default(),
+            writable: true,
+            size: value.get("size").and_then(Value::as_u64),
+        })
     };
     let list = manifest.get(KEY)?.as_array()?;
     Some(list.iter().filter_map(one).collect())
@@ -212,8 +275,8 @@ mod tests {
     #[test]
     fn a_manifest_keeps_them() {
         let mounts = vec![
-            Mount { path: b"/".to_vec(), fs: "ext4".into(), writable: true },
-            Mount { path: b"/a\xff".to_vec(), fs: String::new(), writable: true },
+            Mount { path: b"/".to_vec(), fs: "ext4".into(), writable: true, size: None },
+            Mount { path: b"/a\xff".to_vec(), fs: String::new(), writable: true, size: Some(1 << 20) },
         ];
         let mut manifest = Manifest::new();
         assert_eq!(of(&manifest), None);
@@ -221,6 +284,37 @@ mod tests {
         assert_eq!(of(&manifest), Some(mounts));
         manifest.insert(KEY.into(), json!(["/home", "relative", 7]));
         assert_eq!(of(&manifest).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn file_systems_in_memory_are_clean_paths_or_refused() {
+        let of = |list: Value| in_memory(&Manifest::from_iter([(MEMORY.to_owned(), list)]));
+        let one = |path: &str| json!({ "path": path, "size": null, "stays": null });
+        assert_eq!(in_memory(&Manifest::new()).unwrap(), []);
+        let found = of(json!([one("/dev/shm"), { "path": "/tmp", "size": 4096, "stays": "unmounted" }])).unwrap();
+        let seen: Vec<_> = found.iter().map(|(path, one)| (&**path, one.size, one.stays.as_deref())).collect();
+        assert_eq!(seen, [(&b"/tmp"[..], Some(4096), Some("unmounted")), (b"/dev/shm", None, None)]);
+        for path in ["/", "", "tmp", "/tmp/", "/a//b", "/a/../b", "/."] {
+            assert!(of(json!([one(path)])).is_err(), "{path}");
+        }
+        assert!(of(json!([one("/tmp"), one("/tmp")])).is_err());
+        assert!(of(json!([{ "path": "/tmp", "size": -1 }])).is_err());
+        assert!(of(json!([{ "path": "/tmp", "stays": "why not" }])).is_err());
+        assert!(of(json!("/tmp")).is_err());
+        assert!(of((0..1025).map(|number| one(&format!("/{number}"))).collect()).is_err());
+    }
+
+    #[test]
+    fn the_size_of_a_tmpfs_is_read() {
+        let cases = [
+            ("rw,size=65536k,nr_inodes=400", Some(64 << 20)),
+            ("rw", None),
+            ("size=1m", None),
+            ("size=99999999999999999999k", None),
+        ];
+        for (options, bytes) in cases {
+            assert_eq!(size(options.as_bytes()), bytes, "{options}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::given;
 use super::ui::{self, Output, Plan};
 use super::values;
 use crate::amount::typed;
-use crate::init::Map;
+use crate::init::{Map, Tmpfs, memory};
 use crate::predict::{self, Cell, Prediction, Rounds, Source};
 use crate::replay::{self, Async, Engine, Order, Pace, Seccomp};
 use crate::schema::Dataset;
@@ -99,6 +99,9 @@ pub struct Manner {
     /// Delay some ops, by this seed: what an order does not hold together falls apart
     #[arg(long, value_name = "SEED", hide = true)]
     delay: Option<u64>,
+    /// Where to have what the capture had in memory: memory makes file systems in memory anew (takes root), disk does not
+    #[arg(long, default_value = "memory", value_name = "WHERE", value_parser = values::word(Tmpfs::ALL, Tmpfs::name, Tmpfs::doc))]
+    tmpfs: Tmpfs,
     /// Filter system calls: off only to measure what the filter costs
     #[arg(long, default_value = "on", value_name = "ON", hide = true, value_parser = values::word(Seccomp::ALL, Seccomp::name, Seccomp::doc))]
     seccomp: Seccomp,
@@ -170,6 +173,7 @@ impl Manner {
             delay: self.delay,
             asynchrony: self.asynchrony,
             seccomp: self.seccomp,
+            tmpfs: self.tmpfs,
             conditions: replay::Conditions { drop_caches, sync_before, user, nice, limits },
             ..replay::Options::new(workload, root, out)
         })
@@ -197,6 +201,9 @@ impl Args {
             let root = &cell.options.root;
             let ops = workload.manifest.get("ops").map_or("the".into(), ToString::to_string);
             let mut would = vec![format!("issue {ops} ops of {} in {}", workload.dir.display(), root.display())];
+            if cell.options.engine == Engine::Sys {
+                would.extend(memory::plan(&workload, cell.options.tmpfs)?.iter().map(|seat| format!("see to it that {seat}")));
+            }
             would.extend(runs.iter().map(|run| format!("write a run to {}", run.display())));
             self.output.format.print(&Plan::new(would))?;
             return Ok(Exit::Done);

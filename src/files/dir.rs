@@ -61,6 +61,14 @@ impl Dir {
         Ok(Dir { fd: fs::open(path, DIR, Mode::empty())?, path: path.to_owned() })
     }
 
+    /// Opens the top directory of a mount by its descriptor (fsmount(2)); `path` is what messages call it.
+    ///
+    /// # Errors
+    /// As openat(2).
+    pub fn of_mount(mount: impl AsFd, path: &Path) -> Result<Dir> {
+        Ok(Dir { fd: fs::openat(mount, ".", DIR, Mode::empty())?, path: path.to_owned() })
+    }
+
     /// Opens the parent directory of a path; returns it and the last name of the path.
     ///
     /// # Errors

@@ -99,6 +99,12 @@ pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
     let made = work.make(tee, progress)?;
     let mut summary = Summary::collect(&work.engine, &made)?;
     summary.check(events)?;
+    summary.memory.truncate(mounts::MOST_IN_MEMORY);
+    let captured = mounts::of(&capture.manifest).unwrap_or_default();
+    for memory in &mut summary.memory {
+        let path = crate::text::decode(&memory.path);
+        memory.size = captured.iter().find(|mount| *mount.path == *path).and_then(|mount| mount.size);
+    }
     for lost in losses::read(&capture)? {
         summary.lost_events += if lost.kind.of_events() { lost.count } else { 0 };
         *summary.losses.entry(lost.kind).or_default() += lost.count;

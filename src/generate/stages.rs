@@ -58,6 +58,7 @@ stages! {
     "ledger"     Now(Sums);
     "bytes"      Now(Sums);
     "elsewhere"  Now(Sums);
+    "memory"     Now(Sums);
     "computed"   Now(Sums);
     "guesses"    Now(Sums);
     "evidence"   Now(Sums);

@@ -6,6 +6,7 @@ use crate::engine::Engine;
 use crate::fate::Elsewhere;
 use crate::ledger::{Ledger, Moved, OtherKind};
 use crate::loss::Loss;
+use crate::mounts::InMemory;
 use crate::schema::Table;
 use crate::text::shown;
 use anyhow::{Result, ensure};
@@ -41,6 +42,8 @@ pub struct Summary {
     pub bytes: Ledger,
     /// Ops on files of another kind of file system than the replay has, by what is to be said of them.
     pub elsewhere: BTreeMap<String, OtherKind>,
+    /// File systems in memory that files of the workload were on, those too that were mounted during the capture.
+    pub memory: Vec<InMemory>,
     /// Number of open file descriptions; their ids are 0 to this number less one.
     pub ofds: u64,
     /// Number of lanes: captured threads with an op.
@@ -197,6 +200,12 @@ impl Summary {
             for row in 0..batch.num_rows() {
                 let found = OtherKind { ops: int(batch, 1, row), bytes: int(batch, 2, row) };
                 summary.elsewhere.insert(text(batch, 0, row), found);
+            }
+        }
+        for batch in sums("memory") {
+            for row in 0..batch.num_rows() {
+                let stays = Some(text(batch, 1, row)).filter(|word| !word.is_empty());
+                summary.memory.push(InMemory { path: text(batch, 0, row), size: None, stays });
             }
         }
         for batch in sums("guesses") {

@@ -7,6 +7,7 @@ use crate::files::Dir;
 use crate::mounts::below;
 use crate::text;
 use anyhow::{Result, ensure};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 /// Paths of the directories that hold the parts of a tree: that of the root first, then the mapped ones, outer before inner.
@@ -55,6 +56,8 @@ pub struct Parts {
     places: Vec<Root>,
     /// For each part: the directory of its place, and its tree in it.
     dirs: Vec<(Dir, Dir)>,
+    /// The parts in memory, by their captured paths: a mount that is attached nowhere.
+    mounts: Vec<(Vec<u8>, OwnedFd)>,
 }
 
 impl Parts {
@@ -85,7 +88,31 @@ impl Parts {
         let place = |tree: &Path| places.iter().find(|place| place.path().join(TREE) == tree).unwrap_or(&root);
         let open = |place: &Root| Ok((place.dir().again()?, place.tree()?));
         let dirs = trees.parts().iter().map(|(_, tree)| open(place(tree))).collect::<Result<_>>()?;
-        Ok(Parts { root, trees, places, dirs })
+        Ok(Parts { root, trees, places, dirs, mounts: Vec::new() })
+    }
+
+    /// Adds a part that lies in a file system in memory: its captured path, the mount, and the top directory of that.
+    ///
+    /// # Errors
+    /// When the process has too many descriptors.
+    pub(super) fn mount(&mut self, captured: Vec<u8>, mount: OwnedFd, top: Dir) -> std::io::Result<()> {
+        let at = self.trees.parts.partition_point(|(path, _)| path.len() <= captured.len());
+        let beside = top.again()?;
+        self.trees.parts.insert(at, (captured.clone(), top.path().to_owned()));
+        self.dirs.insert(at, (beside, top));
+        self.mounts.push((captured, mount));
+        Ok(())
+    }
+
+    /// The mount of a part in memory, by part number; `None` for one on disk.
+    pub fn mounted(&self, part: usize) -> Option<&OwnedFd> {
+        let (captured, _) = self.trees.parts.get(part)?;
+        self.mounts.iter().find(|(path, _)| path == captured).map(|(_, mount)| mount)
+    }
+
+    /// The top directories of the parts that lie on disk.
+    pub fn on_disk(&self) -> impl Iterator<Item = &Dir> {
+        self.tops().enumerate().filter(|(part, _)| self.mounted(*part).is_none()).map(|(_, top)| top)
     }
 
     /// The top directory of every part's tree, by part number.

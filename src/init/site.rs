@@ -275,7 +275,10 @@ fn stands_for(mount: &Mount, site: &Site) -> Option<String> {
     let becomes = match site.trees.bound(&mount.path) {
         _ if mount.path == b"/" => "the root".into(),
         Some(part) => format!("mapped to {}", site.trees.parts()[part].1.display()),
-        None if site.entries.iter().any(|entry| mount.holds(&entry.path)) => "a mount point of its own".into(),
+        None if site.entries.iter().any(|entry| mount.holds(&entry.path)) => match mount.fs.as_str() {
+            "tmpfs" | "ramfs" => "in memory again when root replays, else on disk".into(),
+            _ => "a mount point of its own".into(),
+        },
         None => return None,
     };
     Some(format!("{path} ({fs}): {becomes}"))

@@ -1,7 +1,7 @@
 //! What the model is told before the first event: which paths of the captured machine are replayed, and what was there.
 
 use super::start::Present;
-use crate::fate::Elsewhere;
+use crate::fate::{Elsewhere, StaysOnDisk};
 use crate::syscall::Syscall;
 use std::sync::Arc;
 
@@ -60,6 +60,9 @@ pub struct Config {
     pub mounts: Vec<Vec<u8>>,
     /// Mount points of file systems of which something is to be said, and of those below them ([`Config::tell_kinds`]).
     pub kinds: Vec<(Vec<u8>, Option<Elsewhere>)>,
+    /// Mount points of file systems in memory, also of those that were mounted during the capture, and why a replay cannot have
+    /// one there from its start on.
+    pub memory: Vec<(Vec<u8>, Option<StaysOnDisk>)>,
     /// What was there when the capture began, as far as the capture knows.
     pub present: Arc<[Present]>,
     /// Where the paths begin that the capture added to the calls of processes with a root of their own.
@@ -90,7 +93,7 @@ impl Default for Config {
 impl Config {
     fn of(rules: Vec<(Vec<u8>, Place)>, mounts: Vec<Vec<u8>>) -> Config {
         let (present, notes, requests) = (Arc::default(), Notes::default(), Requests::default());
-        Config { rules, mounts, kinds: Vec::new(), present, notes, requests }
+        Config { rules, mounts, kinds: Vec::new(), memory: Vec::new(), present, notes, requests }
     }
 
     /// The rules of a machine whose mounts are known: each path, and whether a pseudo or memory file system is mounted
@@ -134,6 +137,19 @@ impl Config {
         };
         let above = mounts.iter().filter(|(path, kind)| kind.is_some() && kept(path));
         let above: Vec<Vec<u8>> = above.map(|(path, _)| path.clone()).collect();
+        let in_memory = mounts.iter().filter(|(path, kind)| *kind == Some(Elsewhere::TmpfsOnDisk) && kept(path));
+        let disk_below = |memory: &[u8]| {
+            let stored = |(path, kind): &(Vec<u8>, _)| *kind != Some(Elsewhere::TmpfsOnDisk) && path != memory && kept(path);
+            mounts.iter().any(|mount| stored(mount) && covers(memory, &mount.0))
+        };
+        let memory = in_memory.map(|(path, _)| (path.clone(), disk_below(path).then_some(StaysOnDisk::DiskBelow)));
+        self.memory.clear();
+        for (path, why) in memory {
+            // One may lie over another.
+            if self.memory.iter().all(|(known, _)| *known != path) {
+                self.memory.push((path, why));
+            }
+        }
         self.kinds = mounts.into_iter().filter(|(path, _)| above.iter().any(|above| covers(above, path))).collect();
     }
 
@@ -148,6 +164,13 @@ impl Config {
     pub(super) fn mount(&mut self, path: &[u8], kind: Option<Elsewhere>) {
         // More mounts than any machine has by default (/proc/sys/fs/mount-max).
         const MOST: usize = 100_000;
+        if kind == Some(Elsewhere::TmpfsOnDisk) {
+            if self.memory.len() < MOST && self.memory.iter().all(|(known, _)| known != path) {
+                self.memory.push((path.to_vec(), None));
+            }
+        } else {
+            self.stay_on_disk(StaysOnDisk::DiskBelow, |memory| covers(memory, path));
+        }
         if self.kinds.len() < MOST && (kind.is_some() || self.elsewhere(path).is_some()) {
             self.kinds.push((path.to_vec(), kind));
         }
@@ -155,8 +178,23 @@ impl Config {
 
     /// The file system that was mounted there last is there no more.
     pub(super) fn unmount(&mut self, path: &[u8]) {
+        self.stay_on_disk(StaysOnDisk::Unmounted, |memory| memory == path);
         if let Some(at) = self.kinds.iter().rposition(|(mount, _)| mount == path) {
             self.kinds.remove(at);
+        }
+    }
+
+    /// A name was moved or linked from one path to another: where only one of them is below a mount in memory, both were on one
+    /// file system for the process that did it.
+    pub(super) fn crossed(&mut self, one: &[u8], other: &[u8]) {
+        self.stay_on_disk(StaysOnDisk::Crossed, |memory| covers(memory, one) != covers(memory, other));
+    }
+
+    fn stay_on_disk(&mut self, why: StaysOnDisk, which: impl Fn(&[u8]) -> bool) {
+        for (path, known) in &mut self.memory {
+            if known.is_none() && which(path) {
+                *known = Some(why);
+            }
         }
     }
 
@@ -220,8 +258,15 @@ mod tests {
     #[test]
     fn of_what_is_on_another_kind_of_file_system_it_is_said() {
         let memory = Some(Elsewhere::TmpfsOnDisk);
-        let mounts =
-            [("/", None), ("/tmp", memory), ("/tmp/disk", None), ("/run", memory), ("/run/disk", None), ("/dev/shm", memory)];
+        let mounts = [
+            ("/", None),
+            ("/tmp", memory),
+            ("/tmp/disk", None),
+            ("/run", memory),
+            ("/run/disk", None),
+            ("/dev/shm", memory),
+            ("/dev/shm", memory),
+        ];
         let mut config = Config::of_mounts(mounts.map(|(path, kind)| (path.as_bytes(), kind.is_some())));
         let kinds = || mounts.map(|(path, kind)| (path.as_bytes().to_vec(), kind)).to_vec();
         config.tell_kinds(kinds());
@@ -233,8 +278,21 @@ mod tests {
         {
             assert_eq!(config.elsewhere(path.as_bytes()), kind, "{path}");
         }
+        let on_disk = |config: &Config, path: &str| {
+            let found = config.memory.iter().find(|(memory, _)| memory == path.as_bytes());
+            found.map(|(_, why)| why.map(StaysOnDisk::name))
+        };
+        let seen = |config: &Config| ["/tmp", "/dev/shm", "/run", "/mnt", "/new"].map(|path| on_disk(config, path));
+        assert_eq!(seen(&config), [Some(Some("disk_below")), Some(None), None, None, None]);
+        config.mount(b"/new", memory);
         config.mount(b"/mnt", memory);
+        config.crossed(b"/mnt/a", b"/mnt/b");
+        config.crossed(b"/dev/shm/x/a", b"/a");
+        assert_eq!(seen(&config)[1..], [Some(Some("crossed")), None, Some(None), Some(None)]);
+        config.unmount(b"/new");
+        assert_eq!(seen(&config)[4], Some(Some("unmounted")));
         config.mount(b"/mnt", None);
+        assert_eq!(seen(&config)[3], Some(Some("disk_below")));
         assert_eq!(config.elsewhere(b"/mnt/a"), None);
         config.unmount(b"/mnt");
         assert_eq!(config.elsewhere(b"/mnt/a"), memory);

@@ -4,6 +4,7 @@ use super::facts::{Answer, Evidence, Twins};
 use super::step::{End, Expect, Kind, Name, Need};
 use super::tree::walk::PATH_MAX;
 use super::tree::{Ino, Life, Node, ROOT, Slot, Tree, Was};
+use crate::fate::StaysOnDisk;
 use hashbrown::HashSet;
 
 /// One item of what the model says after the last event.
@@ -19,6 +20,8 @@ pub enum Said {
     Guess(&'static str, u64),
     /// A kind of answer that the model gave, how often, and how often that was observed rather than inferred.
     Evidence(&'static str, Evidence),
+    /// Mount point of a file system in memory, and why a replay cannot have one there from its start on.
+    Memory(Name, Option<StaysOnDisk>),
 }
 
 /// Iterator over everything that the model says after the last event. One item at a time, since all paths together would take
@@ -33,7 +36,7 @@ pub struct Ending {
     visit: Visit,
     twins: Twins,
     too_long: u64,
-    /// Guesses and evidence that are still to be given, in the last pass.
+    /// Guesses, evidence and mounts in memory that are still to be given, in the last pass.
     counts: std::vec::IntoIter<Said>,
 }
 
@@ -92,7 +95,9 @@ impl Ending {
         let guesses = self.tree.guesses.iter().map(|(what, count)| Said::Guess(what, *count));
         let evidence = Answer::ALL.iter().map(|(what, name)| (*name, self.tree.evidence[*what as usize]));
         let evidence = evidence.filter(|(_, found)| found.answers > 0).map(|(name, found)| Said::Evidence(name, found));
-        guesses.chain(evidence).collect()
+        let memory = self.tree.config().memory.iter();
+        let memory = memory.map(|(path, why)| Said::Memory(path.as_slice().into(), *why));
+        guesses.chain(evidence).chain(memory).collect()
     }
 }
 
@@ -136,7 +141,7 @@ impl End {
         for said in ending {
             match said {
                 Said::Need(need) => end.needs.push(need),
-                Said::Ranges(_) => {}
+                Said::Ranges(_) | Said::Memory(..) => {}
                 Said::Expect(expect) => end.expects.push(expect),
                 Said::Guess(what, count) => end.guesses.push((what, count)),
                 Said::Evidence(what, found) => end.evidence.push((what, found)),

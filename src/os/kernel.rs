@@ -19,6 +19,19 @@ pub const PTRACE_EVENT_STOP: i32 = 128;
 /// KCMP_FILE of kcmp(2): compare open file descriptions (linux/kcmp.h).
 pub const KCMP_FILE: i32 = 0;
 
+/// FSOPEN_CLOEXEC of fsopen(2): close the descriptor at exec (linux/mount.h).
+pub const FSOPEN_CLOEXEC: u32 = 1;
+/// FSCONFIG_SET_STRING of fsconfig(2): set an option of the new file system (linux/mount.h).
+pub const FSCONFIG_SET_STRING: u32 = 1;
+/// FSCONFIG_CMD_CREATE of fsconfig(2): make the file system (linux/mount.h).
+pub const FSCONFIG_CMD_CREATE: u32 = 6;
+/// FSMOUNT_CLOEXEC of fsmount(2): close the descriptor at exec (linux/mount.h).
+pub const FSMOUNT_CLOEXEC: u32 = 1;
+/// MOUNT_ATTR_NOSUID of fsmount(2): set-user-id bits do not work (linux/mount.h).
+pub const MOUNT_ATTR_NOSUID: u32 = 2;
+/// MOUNT_ATTR_NODEV of fsmount(2): device nodes do not work (linux/mount.h).
+pub const MOUNT_ATTR_NODEV: u32 = 4;
+
 /// OPEN_TREE_CLONE of open_tree(2): make a detached copy of a mount (linux/mount.h).
 pub const OPEN_TREE_CLONE: i32 = 1;
 /// MOVE_MOUNT_F_EMPTY_PATH of move_mount(2): the source is its descriptor, without a path (linux/mount.h).

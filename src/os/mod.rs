@@ -5,4 +5,5 @@ pub mod descriptor;
 pub mod kernel;
 pub mod rights;
 pub mod task_io;
+pub mod tmpfs;
 pub mod user;

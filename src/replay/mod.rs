@@ -25,7 +25,7 @@ pub use outcome::recover::{Recovered, recover};
 pub use outcome::summary::Summary;
 
 use crate::files::Dir;
-use crate::init::{Data, Map, Parts, Root, State, fingerprint};
+use crate::init::{Data, Map, Parts, Root, State, Tmpfs, fingerprint, memory as memory_fs};
 use crate::mounts;
 use crate::process::signal;
 use crate::progress::{Progress, Unit};
@@ -140,6 +140,8 @@ pub struct Options {
     /// Mappings (captured directories on other file systems, `--map`) that the root must have been made with. The root's
     /// stamp records them, so none need be named.
     pub maps: Vec<Map>,
+    /// Where it has what the capture had in memory.
+    pub tmpfs: Tmpfs,
     /// Conditions of the replay beside its sandbox: caches, user, priority and limits.
     pub conditions: Conditions,
 }
@@ -164,6 +166,7 @@ impl Options {
             asynchrony: Async::Native,
             seccomp: Seccomp::On,
             maps: Vec::new(),
+            tmpfs: Tmpfs::Memory,
             conditions: Conditions::default(),
         }
     }
@@ -182,6 +185,7 @@ impl Options {
             "root": self.root.display().to_string(), "processes": self.processes, "threads": self.threads,
             "engine": self.engine, "pace": self.pace, "speed": self.speed, "order": self.order,
             "min_match": self.min_match, "dirty": self.dirty, "delay": self.delay, "async": self.asynchrony, "seccomp": self.seccomp,
+            "tmpfs": self.tmpfs,
             "conditions": self.conditions.to_json(),
         })
     }
@@ -210,6 +214,7 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
         Pace::Asap => Timeline::default(),
         Pace::Realtime | Pace::Think | Pace::App => Timeline::read(&workload, ops, options.speed)?,
     };
+    let mut seats = Vec::new();
     let (parts, stamp, lock) = match options.engine {
         Engine::Sys => {
             let (root, stamp, lock) = Root::check(&options.root, &workload, options.dirty)?;
@@ -218,7 +223,9 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
                 let known = stamp.maps.contains(&mapping);
                 ensure!(known, "{} was not made with {mapping}: `ioriot init --map` lays it out", dir.display());
             }
-            (Some(Arc::new(Parts::open(root, &stamp)?)), Some(stamp), Some(lock))
+            let parts;
+            (parts, seats) = memory_fs::lay_out(Parts::open(root, &stamp)?, &workload, &stamp, options.tmpfs, progress)?;
+            (Some(Arc::new(parts)), Some(stamp), Some(lock))
         }
         Engine::Null => (None, None, None),
     };
@@ -251,7 +258,7 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
         parts.root.mark(State::Used)?;
     }
     let here = [Path::new(".")];
-    let places: Vec<&Path> = parts.iter().flat_map(|parts| parts.tops()).map(Dir::path).collect();
+    let places: Vec<&Path> = parts.iter().flat_map(|parts| parts.on_disk()).map(Dir::path).collect();
     let machine = Machine::describe(if places.is_empty() { &here } else { &places });
     let mut manifest = Manifest::new();
     manifest.insert("workload".into(), json!(options.workload.display().to_string()));
@@ -286,6 +293,7 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
     let mut summary = Summary::new(options, &workload, machine, replayed, state, timeline.span());
     summary.find_paths(&workload)?;
     summary.notes = notes;
+    summary.sit(seats);
     let mut said = serde_json::to_value(&summary)?;
     for key in ["fingerprint", "machine"] {
         // Both are written at the top level of the manifest already.

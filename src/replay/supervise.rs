@@ -125,8 +125,10 @@ fn start(workload: &Dataset, task: &Task, program: &Path, board: File) -> Result
         (high(task.lock.as_ref().map_or(lanes.as_raw_fd(), |lock| lock.as_fd().as_raw_fd()))?, child::LOCK),
         (high(task.tell().context("no memory for the task")?.as_raw_fd())?, child::TASK),
     ];
-    let trees = (child::TREES..).zip(task.parts.iter().flat_map(|parts| parts.tops()));
-    let trees = trees.map(|(to, top)| Ok((high(top.as_fd().as_raw_fd())?, to))).collect::<Result<Vec<_>>>()?;
+    let trees = task.parts.iter().flat_map(|parts| {
+        parts.tops().enumerate().map(|(part, top)| parts.mounted(part).map_or(top.as_fd(), AsFd::as_fd).as_raw_fd())
+    });
+    let trees = (child::TREES..).zip(trees).map(|(to, tree)| Ok((high(tree)?, to))).collect::<Result<Vec<_>>>()?;
     let moves: Vec<(RawFd, RawFd)> = given.iter().chain(&trees).map(|(from, to)| (from.as_raw_fd(), *to)).collect();
 
     let mut command = Command::new(program);

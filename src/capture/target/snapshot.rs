@@ -80,6 +80,8 @@ pub struct Mount {
     pub source: Vec<u8>,
     /// Mount options of this mount point.
     pub options: Vec<u8>,
+    /// As [`mounts::Mount::size`].
+    pub size: Option<u64>,
 }
 
 /// The snapshot of what existed when the capture began.
@@ -278,6 +280,7 @@ impl Snapshot {
             path: mount.path.clone(),
             fs: String::from_utf8_lossy(&mount.kind).into_owned(),
             writable: true,
+            size: mount.size,
         });
         manifest.insert(mounts::KEY.into(), mounts::to_json(&seen.collect::<Vec<_>>()));
     }
@@ -315,9 +318,9 @@ fn space_number(name: &Path) -> Option<u64> {
 
 /// Parses a line of /proc/PID/mountinfo; `None` when it is malformed.
 fn mount(space: i64, line: &[u8]) -> Option<Mount> {
-    let mounts::Line { device, root, path, options, fs, source, .. } = mounts::Line::parse(line)?;
+    let mounts::Line { device, root, path, options, fs, source, more } = mounts::Line::parse(line)?;
     let dev = device_of(device.0, device.1);
-    Some(Mount { space, path, dev, root, kind: fs.to_vec(), source, options: options.to_vec() })
+    Some(Mount { space, path, dev, root, kind: fs.to_vec(), source, options: options.to_vec(), size: mounts::size(more) })
 }
 
 #[cfg(test)]

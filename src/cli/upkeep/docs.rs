@@ -1,7 +1,7 @@
 //! Files of the source that are made from the code, and the hidden verb that writes them.
 
 use super::Exit;
-use crate::fate::{Elsewhere, Fate, Origin, Reason, Route};
+use crate::fate::{Elsewhere, Fate, Origin, Reason, Route, StaysOnDisk};
 use crate::files;
 #[cfg(feature = "sql")]
 use crate::generate::docs::sql_markdown;
@@ -158,6 +158,8 @@ fn schema() -> String {
     text.push_str(&words("origin", Origin::ALL.iter().map(|word| (word.name(), word.doc()))));
     text.push_str("\nFile systems that a replay does not make (`elsewhere` in these manifests):\n\n");
     text.push_str(&words("reason", Elsewhere::ALL.iter().map(|word| (word.name(), word.doc()))));
+    text.push_str("\nWhy a file system in memory is not made anew (`memory.stays` in the manifests of workloads):\n\n");
+    text.push_str(&words("stays", StaysOnDisk::ALL.iter().map(|word| (word.name(), word.doc()))));
     text.push_str("\nWays of bytes (`bytes.route` in the manifests of workloads and runs):\n\n");
     text.push_str(&words("route", Route::ALL.iter().map(|word| (word.name(), word.doc()))));
     text.push_str("\nKinds of losses (`losses.kind`):\n\n");

@@ -26,6 +26,8 @@ const KEPT: &[u32] = &[rights::CHOWN, rights::DAC_OVERRIDE, rights::FOWNER, righ
 pub struct House {
     /// Number of directories that the child is given from descriptor [`super::TREES`] on; the first becomes `/`.
     pub parts: usize,
+    /// Which of them are mounts of file systems in memory, attached nowhere: numbers of parts.
+    in_memory: Vec<usize>,
     /// Mount points inside the sandbox, outer before inner. Paths are in the form of [`crate::text`].
     mounts: Vec<Bind>,
     /// User and group id under which ops are issued; `None` for those of whoever started the replay.
@@ -55,7 +57,8 @@ impl House {
         let mapped = trees.iter().enumerate().skip(1);
         mounts.extend(mapped.map(|(part, (captured, _))| Bind { place: encode(captured), part: Some(part) }));
         mounts.sort_by_key(|bind| bind.place.len());
-        House { parts: trees.len(), mounts, user, data }
+        let in_memory = (0..trees.len()).filter(|part| parts.is_some_and(|parts| parts.mounted(*part).is_some())).collect();
+        House { parts: trees.len(), in_memory, mounts, user, data }
     }
 }
 
@@ -100,20 +103,23 @@ pub fn enter(house: &House, parts: Vec<OwnedFd>) -> Result<()> {
     namespace()?;
     let private = libc::MS_REC | libc::MS_PRIVATE;
     mount(None, c"/", private).context("no sandbox: mounts cannot be made private")?;
-    // Nothing outside can be reached once the root has changed, so the mounts are cloned before, attached nowhere yet.
-    let parts = parts.iter().map(|part| {
-        let part = here(part)?;
-        Ok((take(&part)?, part))
+    let first =
+        parts.first().map(here).context("no sandbox: there is no tree")?.context("no sandbox: the tree cannot be bound")?;
+    // Nothing outside can be reached once the root has changed, so the mounts are cloned before, attached nowhere yet. Those in
+    // memory are attached nowhere anyway.
+    let parts = parts.into_iter().enumerate().map(|(number, part)| match house.in_memory.contains(&number) {
+        true => Ok(part),
+        false => take(&here(&part)?),
     });
     let parts = parts.collect::<Result<Vec<_>>>().context("no sandbox: a directory of the tree cannot be bound")?;
-    let (tree, at) = parts.first().context("no sandbox: there is no tree")?;
-    put(tree, at.as_raw_fd(), c"", MOVE_MOUNT_T_EMPTY_PATH)
+    let tree = parts.first().context("no sandbox: there is no tree")?;
+    put(tree, first.as_raw_fd(), c"", MOVE_MOUNT_T_EMPTY_PATH)
         .and_then(|()| pivot(tree))
         .context("no sandbox: the root cannot be changed")?;
     for Bind { place: name, part } in &house.mounts {
         let place = path(name)?;
         match part.and_then(|part| parts.get(part)) {
-            Some((taken, _)) => put(taken, libc::AT_FDCWD, &place, 0)
+            Some(taken) => put(taken, libc::AT_FDCWD, &place, 0)
                 .and_then(|()| guard(&place))
                 .with_context(|| format!("no sandbox: nothing can be bound to {name}"))?,
             // May fail: a captured mount point whose path is not in the fileset is no mount point of this replay.

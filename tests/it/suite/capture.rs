@@ -22,6 +22,8 @@ mod elsewhere;
 #[cfg(feature = "sql")]
 mod facts;
 #[cfg(feature = "sql")]
+mod in_memory;
+#[cfg(feature = "sql")]
 mod joined;
 mod left;
 #[cfg(feature = "sql")]

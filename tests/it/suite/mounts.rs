@@ -41,6 +41,44 @@ fn mounts_of_the_captured_machine_rule() {
 }
 
 #[test]
+fn what_is_kept_below_what_is_not_is_replayed() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = |name: &str| dir.path().join(name).display().to_string();
+    let mounts = "22 1 252:0 / / rw - ext4 /dev/vda rw\n23 22 0:5 / /dev rw - devtmpfs devtmpfs rw\n\
+        24 23 0:30 / /dev/shm rw - tmpfs tmpfs rw,size=65536k\n";
+    fs::write(place("mountinfo"), mounts).unwrap();
+    let call = |name: &str, args: &str, result: &str| format!("100 1700000000.000001 {name}({args}) = {result} <0.000010>\n");
+    let trace = [
+        call("openat", "AT_FDCWD, \"/dev/shm/x\", O_WRONLY|O_CREAT, 0600", "3"),
+        call("write", "3, \"x\"..., 4000", "4000"),
+        call("close", "3", "0"),
+        call("openat", "AT_FDCWD, \"/dev/shm/../null\", O_WRONLY", "3"),
+        call("close", "3", "0"),
+        call("mkdir", "\"/dev/shm/d\", 0700", "0"),
+        call("chdir", "\"/dev/shm/d\"", "0"),
+        call("rename", "\"../x\", \"y\"", "0"),
+        call("openat", "AT_FDCWD, \"/dev/null\", O_WRONLY", "3"),
+        call("close", "3", "0"),
+    ];
+    fs::write(place("t.strace"), trace.concat()).unwrap();
+    expect(0, &["ingest", &place("t.strace"), "--mounts", &place("mountinfo"), "-o", &place("cap")]);
+    if cfg!(not(feature = "sql")) {
+        return;
+    }
+    expect(0, &["generate", &place("cap"), "-o", &place("work"), "--keep", "/dev/shm"]);
+    expect(0, &["init", &place("work")]);
+    let story = expect(0, &["replay", &place("work"), "-o", &place("run"), "--format", "json"]);
+    let story: serde_json::Value = serde_json::from_str(&story).unwrap();
+    assert_eq!((&story["different"], &story["same"], &story["drops"]["pseudo_fs"]), (&0.into(), &6.into(), &4.into()), "{story}");
+    let seat = &story["memory"][0];
+    assert_eq!(seat["path"], "/dev/shm", "{story}");
+    assert_eq!(seat["on_disk"].is_null(), crate::tool::root(), "{story}");
+    assert!(story["elsewhere"].get("tmpfs_on_disk").is_some() != crate::tool::root(), "{story}");
+    let verdicts = story["state"]["verdicts"].as_object().unwrap();
+    assert_eq!(verdicts.keys().collect::<Vec<_>>(), ["same"], "{story}");
+}
+
+#[test]
 fn a_workload_is_laid_out_replayed_reset_and_cleaned() {
     let dir = tempfile::tempdir().unwrap();
     let place = |name: &str| dir.path().join(name).display().to_string();

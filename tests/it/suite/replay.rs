@@ -6,6 +6,7 @@ mod attacks;
 mod data;
 mod flaws;
 mod hostile;
+mod in_memory;
 mod invalid;
 mod killed;
 mod knows;

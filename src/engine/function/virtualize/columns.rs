@@ -46,7 +46,7 @@ macro_rules! step {
 
 step! {
     "pos"       "order of effect, a multiple of 4; the others are left free for what a stage inserts before a row"  Get::Pos;
-    "tag"       "event; insert: an op the model inserted; fileset, extent, expect, guess, evidence: known when all events have been seen"  Get::Tag;
+    "tag"       "event; insert: an op the model inserted; fileset, extent, expect, guess, evidence, memory: known when all events have been seen"  Get::Tag;
     "origin"    ""  Get::Word(|| Origin::ALL.iter().map(|w| w.name()).collect(), |s| Some(s.origin as u8));
     "fate"      ""  Get::Word(|| Fate::ALL.iter().map(|w| w.name()).collect(), |s| Some(s.fate as u8));
     "reason"    ""  Get::Word(|| Reason::ALL.iter().map(|w| w.name()).collect(), |s| s.reason.map(|r| r as u8));
@@ -72,7 +72,7 @@ step! {
     "moves"     "which way they go between the call and files that may be replayed, as in syscall_def"  Get::Word(|| Moves::ALL.iter().map(|w| w.name()).collect(), |s| Some(s.moves as u8));
     "elsewhere" "of an op what its file system was in the capture, where the replay has another kind (fate.rs)"  Get::Word(|| Elsewhere::ALL.iter().map(|w| w.name()).collect(), |s| s.elsewhere.map(|e| e as u8));
     "touches"   "what the call touches: numbers of resources, times 4, and 0 for read, 1 for add, 2 for write, 3 for the write that ends it; a number is an id, times 16, and a kind"  Get::Touches;
-    "kind"      "of a fact: kind of file; of an extent read or hole; of a guess what was guessed, of evidence kind of answer"  Get::Text(|f| Some(f.kind.into()));
+    "kind"      "of a fact: kind of file; of an extent read or hole; of a guess what was guessed, of evidence kind of answer; of memory why it stays on disk (fate.rs), else empty"  Get::Text(|f| Some(f.kind.into()));
     "size"      "of a fact: bytes; of a guess how often, of evidence how many answers"  Get::Int(|_| None, |f| f.size);
     "exact"     "of a fileset row: was the size observed?"  Get::Yes(|_| None, |f| f.exact);
     "perm"      "of a fileset row: permission bits"  Get::Int(|_| None, |f| f.perm);
@@ -100,10 +100,12 @@ pub enum Tag {
     Guess,
     /// A count: how many answers of one kind the model gave, and how many of them were observed.
     Evidence,
+    /// The mount point of a file system in memory.
+    Memory,
 }
 
 /// The words of [`Tag`] in column `tag`, in the order of its variants.
-pub(super) const TAGS: [&str; 7] = ["event", "insert", "fileset", "extent", "expect", "guess", "evidence"];
+pub(super) const TAGS: [&str; 8] = ["event", "insert", "fileset", "extent", "expect", "guess", "evidence", "memory"];
 
 /// A fact that the model knows once all events have been seen: an entry of the fileset, an extent, an expectation, or a
 /// count.
@@ -113,7 +115,8 @@ pub struct Fact<'a> {
     pub tag: Tag,
     /// Absolute path that the fact is about; `None` for counts.
     pub path: Option<&'a Name>,
-    /// Kind of file; for an extent `read` or `hole`; for a count what is counted.
+    /// Kind of file; for an extent `read` or `hole`; for a count what is counted; for a mount in memory why it stays on disk, or
+    /// nothing.
     pub kind: &'static str,
     /// Of an extent its first byte; of [`Tag::Evidence`] how many answers were observed.
     pub offset: Option<i64>,

@@ -5,6 +5,7 @@ use super::decode::{Decoder, Part, part};
 use super::gather::{Gather, STRIDE};
 use crate::engine::function::Running;
 use crate::event::Event;
+use crate::fate::StaysOnDisk;
 use crate::model::{Config, Ending, Model, Row, Rows, Said};
 use crate::text;
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringViewArray, new_null_array};
@@ -197,6 +198,7 @@ fn some(ending: &mut Ending) -> Vec<Said> {
             Said::Need(need) => need.path.len(),
             Said::Ranges(need) => need.path.len() + (need.read.len() + need.holes.len()) * size_of::<Fact<'_>>(),
             Said::Expect(expect) => expect.path.len(),
+            Said::Memory(path, _) => path.len(),
             Said::Guess(..) | Said::Evidence(..) => 0,
         };
         said.push(next);
@@ -233,6 +235,7 @@ fn facts(said: &Said) -> Vec<Fact<'_>> {
             vec![Fact { size: expect.size, target, ..Fact::file(Tag::Expect, &expect.path, expect.kind) }]
         }
         Said::Guess(what, count) => vec![Fact { size: i64::try_from(*count).ok(), ..Fact::new(Tag::Guess, None, what) }],
+        Said::Memory(path, why) => vec![Fact::new(Tag::Memory, Some(path), why.map_or("", StaysOnDisk::name))],
         Said::Evidence(what, found) => {
             let [size, offset] = [found.answers, found.observed].map(|count| i64::try_from(count).ok());
             vec![Fact { size, offset, ..Fact::new(Tag::Evidence, None, what) }]

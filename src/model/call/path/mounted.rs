@@ -1,5 +1,6 @@
-//! File systems that are mounted during the capture. The replay makes none: what is done there is done in the tree that they are
-//! mounted in, and it is said of which calls that is true.
+//! File systems that are mounted during the capture. A replay by root has those in memory from its start on, where that can be told
+//! from no other (init/memory.rs); what is done on others is done in the tree that they are mounted in, and it is said of which
+//! calls that is true.
 //!
 //! Limits: what a mount hides is not hidden in the replay, and mounts of one process are taken for those of all. Of what is mounted
 //! by descriptors (fsopen, move_mount) the kind is not known.
@@ -9,7 +10,7 @@ use crate::event::{Col, Text};
 use crate::fate::{Elsewhere, Fate};
 use crate::model::call::{Call, flag};
 use crate::model::step::Name;
-use crate::syscall::Syscall;
+use crate::syscall::{Op, Syscall};
 
 impl Call<'_> {
     /// mount(2), umount(2): notes what was mounted where.
@@ -43,11 +44,16 @@ impl Call<'_> {
     }
 
     /// What is to be said of an op, for its file was on another kind of file system.
-    pub(in crate::model::call) fn elsewhere(&self) -> Option<Elsewhere> {
+    pub(in crate::model::call) fn elsewhere(&mut self) -> Option<Elsewhere> {
         let config = self.model.tree.config();
         if config.kinds.is_empty() || self.step.fate != Fate::Op {
             return None;
         }
+        let moves = matches!(self.step.op, Some(Op::Rename | Op::Renameat | Op::Renameat2 | Op::Link | Op::Linkat));
+        if let ([Some(one), Some(other)], true, Some(_)) = ([&self.step.path, &self.step.path2], moves, self.event.success()) {
+            self.model.tree.config_mut().crossed(one, other);
+        }
+        let config = self.model.tree.config();
         [&self.step.path, &self.step.path2].into_iter().flatten().find_map(|path| config.elsewhere(path))
     }
 }

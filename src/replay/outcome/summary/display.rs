@@ -88,6 +88,9 @@ impl fmt::Display for Summary {
         let (all, replayed) = self.bytes.moved();
         let (share, parts) = (shown(self.byte_coverage_percent), format!("{} of {}", Bytes(replayed), Bytes(all)));
         writeln!(f, "  of bytes    {share:>10}   {parts} that calls moved from and to files")?;
+        for seat in &self.memory {
+            writeln!(f, "  memory      {:>10}   {seat}", "")?;
+        }
         for (reason, found) in &self.elsewhere {
             let (reason, doc) = Elsewhere::parse(reason).map_or(("", ""), |word| (word.name(), word.doc()));
             writeln!(f, "  elsewhere   {:>10}   ops, of {}, {reason}: {doc}", found.ops, Bytes(found.bytes))?;

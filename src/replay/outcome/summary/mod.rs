@@ -8,10 +8,11 @@ use super::flaw::{Flaw, Hindrance};
 use super::measure::Figures;
 use super::state;
 use super::tally::{Lag, Replayed, Requests, Tally};
-use crate::fate::{Reason, Route};
-use crate::init::fingerprint;
+use crate::fate::{Elsewhere, Reason, Route};
+use crate::init::{Seat, fingerprint};
 use crate::ledger::{self, Ledger, OtherKind};
 use crate::loss::Loss;
+use crate::mounts::MOST_IN_MEMORY;
 use crate::os::task_io::TaskIo;
 use crate::process::signal::Signal;
 use crate::replay::machine::Machine;
@@ -138,6 +139,8 @@ pub struct Summary {
     pub bytes: Ledger,
     /// Ops on files of another kind of file system than the replay has, by what is to be said of them: from there, too.
     pub elsewhere: BTreeMap<String, OtherKind>,
+    /// What became of the file systems in memory that the capture had files on.
+    pub memory: Vec<Seat>,
     /// The coverage of bytes ([`Ledger::percent`]): `None` when it is not known.
     pub byte_coverage_percent: Option<f64>,
     /// Outcomes that are not compared, percent of captured calls issued.
@@ -307,6 +310,7 @@ impl Summary {
             match_percent: percent(same, same + different),
             coverage_percent: file_events.and_then(|events| percent(ops, events)),
             elsewhere: of_workload(ledger::ELSEWHERE).and_then(|found| BTreeMap::deserialize(found).ok()).unwrap_or_default(),
+            memory: Vec::new(),
             byte_coverage_percent: bytes.percent(),
             bytes,
             uncompared_percent: percent(uncompared, ops).unwrap_or(0.0),
@@ -328,6 +332,14 @@ impl Summary {
         let evidence = Evidence { flaws: summary.flaws.len(), coverage: summary.coverage_percent, ..evidence };
         summary.time = Time { caveats: evidence.caveats(), evidence };
         summary
+    }
+
+    /// Takes in what became of file systems in memory: where all are in memory again, nothing of them is on disk.
+    pub fn sit(&mut self, seats: Vec<Seat>) {
+        if !seats.is_empty() && seats.len() < MOST_IN_MEMORY && seats.iter().all(|seat| seat.on_disk.is_none()) {
+            self.elsewhere.remove(Elsewhere::TmpfsOnDisk.name());
+        }
+        self.memory = seats;
     }
 
     /// Whether the replay has this flaw.

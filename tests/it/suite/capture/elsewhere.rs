@@ -56,7 +56,7 @@ fn what_two_file_systems_refused_is_withheld_on_one() {
     assert_eq!(number(&[&out], "SELECT count(*) FROM events WHERE syscall = 'unlink' AND ret = 0"), 1.0, "it got to its end");
     expect(0, &["generate", o, "-o", w, "--keep", there]);
     expect(0, &["init", w, "--root", r]);
-    expect(0, &["replay", w, "--root", r, "-o", n, "--min-match", "100"]);
+    expect(0, &["replay", w, "--root", r, "-o", n, "--min-match", "100", "--tmpfs", "disk"]);
     let withheld = rows(&[&work], "SELECT syscall, on_file FROM fates WHERE reason = 'withheld' ORDER BY seq");
     let calls = ["ioctl", "copy_file_range", "link", "rename", "setxattr", "ioctl", "copy_file_range"];
     assert_eq!(withheld, calls.map(|call| format!("{call},false")));
