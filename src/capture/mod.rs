@@ -9,12 +9,14 @@
 //! * `target`: which tasks, calls and paths are captured; `backend`: the three tracers (eBPF, ptrace, SystemTap)
 //! * `kernel`, `probe`: the eBPF programs that record calls, and the format of their records
 //! * `decode`: records to events
+//! * `device`: what block devices did meanwhile
 //! * `write`, `recover`: the dataset of a capture; `summary`: its counts; `os`: clocks, priority, host name
 //!
 //! What a capture misses is counted by kind of loss: see [`crate::loss::Loss`].
 
 mod backend;
 mod decode;
+mod device;
 mod kernel;
 mod os;
 mod probe;
@@ -25,6 +27,7 @@ mod write;
 
 pub use backend::stap::{calls as probed_calls, check as check_stap};
 pub use backend::verify::{check, listing};
+pub use device::BlockWatch;
 pub use recover::{Recovered, recover};
 pub use summary::{Sum, Summary};
 pub use target::command::executable;
@@ -35,6 +38,7 @@ pub use target::scope::Scope;
 pub use write::HOLE;
 
 use crate::events::write::Sink;
+use crate::os::device::Device;
 use crate::os::rights;
 use crate::os::task_io::TaskIo;
 use crate::process::signal;
@@ -193,6 +197,8 @@ struct Outcome {
     ended: Ended,
     sum: Sum,
     losses: Vec<Lost>,
+    /// What block devices did; `None` where that is not counted.
+    devices: Option<Vec<Device>>,
     took: Duration,
     status: Option<ExitStatus>,
 }
@@ -337,6 +343,7 @@ impl Session {
             scope: options.scope.describe(),
             ended: outcome.ended,
             task_io: outcome.status.filter(|_| !matches!(backend, Backend::Stap(_))).map(|_| io),
+            device: outcome.devices,
             status: outcome.status.map(|status| status.to_string()),
             seconds: outcome.took.as_secs_f64(),
             events: rows,

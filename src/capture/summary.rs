@@ -4,6 +4,7 @@ use super::{Ended, OnDrop};
 use crate::amount::Things;
 use crate::events::{Repairs, told};
 use crate::loss::Loss;
+use crate::os::device::{Device, Lines};
 use crate::os::task_io::TaskIo;
 use crate::schema::losses::Lost;
 use crate::syscall::Syscall;
@@ -52,6 +53,8 @@ pub struct Summary {
     /// What the captured command, and processes that it has waited for, caused devices to read and write; `None` when the scope
     /// was no command, it still runs, or the tracer is a child of ours, too.
     pub task_io: Option<TaskIo>,
+    /// What block devices did for the captured tasks, and for the kernel meanwhile; `None` where nobody counted (only eBPF can).
+    pub device: Option<Vec<Device>>,
     /// Exit status of the captured command, in words; `None` when the scope was no command or it still runs.
     pub status: Option<String>,
     /// How long the capture took from its start to its end, s.
@@ -135,6 +138,7 @@ impl fmt::Display for Summary {
         if let Some(io) = &self.task_io {
             writeln!(f, "  Devices, for it and those that it waited for: {io}.")?;
         }
+        write!(f, "{}", Lines(self.device.as_deref().unwrap_or_default(), "captured tasks"))?;
         writeln!(
             f,
             "  At the start: {}, {}, {}.",

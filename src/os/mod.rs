@@ -2,6 +2,7 @@
 
 pub mod description;
 pub mod descriptor;
+pub mod device;
 pub mod kernel;
 pub mod rights;
 pub mod task_io;

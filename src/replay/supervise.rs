@@ -1,9 +1,11 @@
 //! The supervisor, the side of a replay outside the sandbox: starts the child, takes its records, compares and writes them.
 
-use super::Order;
 use super::watchdog::Watchdog;
+use super::{Engine, Order};
+use crate::capture::BlockWatch;
 use crate::files;
 use crate::os::task_io::TaskIo;
+use crate::os::user::is_root;
 use crate::process::signal::{self, Signal};
 use crate::progress::Progress;
 use crate::replay::child::{self, Task};
@@ -59,7 +61,11 @@ pub fn replay(
     watch: Watch,
 ) -> Result<Replayed> {
     let thread = || -> Result<Replayed> {
-        let (supervisor, child) = begin(checked, task, program, draft, measures, sampler, watch)?;
+        let watched = (is_root() && task.engine == Engine::Sys).then(BlockWatch::begin);
+        let device =
+            watched.and_then(|watch| watch.inspect_err(|error| log::debug!("what devices do is not counted: {error:#}")).ok());
+        let (mut supervisor, child) = begin(checked, task, program, draft, measures, sampler, watch)?;
+        supervisor.device = device.filter(|watch| watch.add(child.id()).is_ok());
         // SAFETY: plain numbers; 0 is the calling thread. When it is not allowed, nothing is lost.
         unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) };
         supervisor.run(child, checked.workload)
@@ -83,7 +89,7 @@ fn begin<'a>(
     let replayed = Replayed { processes: plan.processes, workers: did(&plan), notes, ..Replayed::default() };
     let books = Books { results: Results::new(draft.dir(), plan.threads), replayed, measures, watch };
     let watchdog = Watchdog::new(plan.hands.len(), task.pace);
-    Ok((Supervisor { board, pipe, books, sampler, watchdog }, child))
+    Ok((Supervisor { board, pipe, books, sampler, watchdog, device: None }, child))
 }
 
 fn did(plan: &Plan) -> Vec<Did> {
@@ -162,6 +168,8 @@ struct Supervisor<'a> {
     books: Books<'a>,
     sampler: Sampler,
     watchdog: Watchdog,
+    /// Counts what block devices do for the replay, where it may.
+    device: Option<BlockWatch>,
 }
 
 impl Supervisor<'_> {
@@ -174,12 +182,13 @@ impl Supervisor<'_> {
             // Its records are not read any more.
             let _ = child.kill();
         }
-        let Supervisor { board, books, sampler, .. } = self;
+        let Supervisor { board, books, sampler, device, .. } = self;
         let Books { results, mut replayed, measures, .. } = books;
         // Before the child is waited for: then nothing is left to be read of it.
         let samples = sampler.end();
         let status = child.wait().context("cannot wait for the replay process")?;
         replayed.task_io = TaskIo::of_children().since(io);
+        replayed.device = device.and_then(|watch| watch.counted().ok());
         match taken? {
             Taken::All => {}
             Taken::UntilAsked(signal) => {

@@ -4,6 +4,7 @@ use crate::capture::decode::notices::Notice;
 use crate::capture::decode::table::Calls;
 use crate::capture::decode::uring::Rings;
 use crate::capture::decode::{Decoder, Seen};
+use crate::capture::device;
 use crate::capture::kernel::asm::Map;
 use crate::capture::kernel::bpf::{Attach, Maps, Program};
 use crate::capture::kernel::btf::{Btf, Kind};
@@ -12,6 +13,7 @@ use crate::capture::kernel::drain::Drain;
 use crate::capture::kernel::layout::{COPIED, Layout};
 use crate::capture::kernel::percpu::Buffers;
 use crate::capture::os;
+use crate::capture::probe::device::Whose;
 use crate::capture::probe::optional::{self, Optional};
 use crate::capture::probe::program::{self, Programs};
 use crate::capture::target::command::Target;
@@ -81,6 +83,8 @@ pub struct Ebpf {
     programs: Vec<Program>,
     /// The programs that tell waits; none when waits are not captured.
     pub waits: Vec<Program>,
+    /// The program that counts what block devices do; `None` where the kernel does not show it.
+    device: Option<Program>,
     drain: Drain,
     target: Option<Target>,
     pids: Vec<u32>,
@@ -148,6 +152,8 @@ impl Ebpf {
                 }
             }
         }
+        let device = device::attach(&btf, &layout, &maps, Whose::Captured);
+        let device = device.inspect_err(|error| log::warn!("what devices do is not counted: {error:#}")).ok();
         let until = os::now();
         let mut snapshot = Snapshot::new(&tasks, &files);
         if matcher != Match::Pids {
@@ -162,7 +168,7 @@ impl Ebpf {
             "not all of the processes {pids:?} were found: is this another process id namespace?"
         );
         let drain = Drain::new((maps.fd(Map::Ring), ring as usize), (maps.fd(Map::Buffers), buffers))?;
-        Ok(Ebpf { drain, calls, maps, programs, waits, target, pids, rings, clock: os::clock_offset(), until, snapshot })
+        Ok(Ebpf { drain, calls, maps, programs, waits, device, target, pids, rings, clock: os::clock_offset(), until, snapshot })
     }
 
     /// Lets the command execute and passes events to the recorder until the capture ends; then takes what is left in the ring and
@@ -223,7 +229,7 @@ impl Ebpf {
             }
         };
         let misses = [&self.programs, &self.waits].map(|programs| programs.iter().map(Program::misses).sum::<u64>());
-        self.programs.iter_mut().chain(&mut self.waits).for_each(Program::detach);
+        self.programs.iter_mut().chain(&mut self.waits).chain(&mut self.device).for_each(Program::detach);
         // Twice with a pause: programs that were still running when they were detached may add records.
         for _ in 0..2 {
             if ended == Ended::Events {
@@ -240,10 +246,11 @@ impl Ebpf {
             }
         }
         let counters = self.maps.totals()?;
+        let devices = self.device.as_ref().map(|_| device::counted(&self.maps)).transpose()?;
         reader.look(&counters, recorder)?;
         let status = self.target.as_mut().and_then(Target::ended);
         reader.complete(&options.paths);
-        Ok(reader.outcome(ended, &counters, misses, began.elapsed(), status))
+        Ok(Outcome { devices, ..reader.outcome(ended, &counters, misses, began.elapsed(), status) })
     }
 }
 
@@ -438,7 +445,7 @@ impl Reader<'_> {
             (Loss::Unfinished, unfinished.saturating_sub(cut_short)),
         ];
         self.losses.extend(Lost::some(found.into_iter().chain(requests)));
-        Outcome { ended, sum: Sum { unfinished, ..sum }, losses: self.losses, took, status }
+        Outcome { ended, sum: Sum { unfinished, ..sum }, losses: self.losses, devices: None, took, status }
     }
 }
 

@@ -94,6 +94,7 @@ macro_rules! helpers {
 
 helpers! {
     MapLookup "map_lookup_elem" 1;
+    MapUpdate "map_update_elem" 2;
     Now "ktime_get_ns" 5;
     Processor "get_smp_processor_id" 8;
     ReadKernel "probe_read_kernel" 113;
@@ -147,6 +148,10 @@ maps! {
     Settled "settled";
     /// For each processor whether it runs a timer, in its hard and in its soft interrupts.
     Timing "timing";
+    /// Where the last request to each device ended, by the address of its queue: a sector.
+    Ends "ends";
+    /// For each processor what was asked of each device, by the address of its queue and who asked ([`crate::capture::probe::device`]).
+    Devices "devices";
 }
 
 /// One instruction in the layout of the kernel (`struct bpf_insn`).

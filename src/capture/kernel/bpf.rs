@@ -16,6 +16,7 @@ mod cmd {
     pub const MAP_CREATE: i32 = 0;
     pub const MAP_LOOKUP: i32 = 1;
     pub const MAP_UPDATE: i32 = 2;
+    pub const MAP_NEXT_KEY: i32 = 4;
     pub const PROG_LOAD: i32 = 5;
     pub const OBJ_GET_INFO: i32 = 15;
     pub const RAW_TRACEPOINT_OPEN: i32 = 17;
@@ -28,9 +29,28 @@ mod cmd {
 mod kind {
     pub const HASH: u32 = 1;
     pub const ARRAY: u32 = 2;
+    pub const PERCPU_HASH: u32 = 5;
     pub const PERCPU_ARRAY: u32 = 6;
     pub const RINGBUF: u32 = 27;
     pub const TASK_STORAGE: u32 = 29;
+}
+
+/// Most block devices of which is counted what they did.
+const DEVICES: u32 = 256;
+
+/// Words of an element of map `devices`: what was counted of one device for one who gives requests.
+pub mod word {
+    pub const READS: usize = 0;
+    pub const READ_BYTES: usize = 1;
+    pub const WRITES: usize = 2;
+    pub const WRITTEN_BYTES: usize = 3;
+    pub const FLUSHES: usize = 4;
+    pub const OTHERS: usize = 5;
+    pub const SEEKS: usize = 6;
+    /// Major number of the device, times 2^32, and its minor number.
+    pub const DEVICE: usize = 7;
+    /// Number of words.
+    pub const COUNT: usize = 8;
 }
 
 /// Flag BPF_F_NO_PREALLOC of a map, without which the kernel refuses task storage.
@@ -113,9 +133,25 @@ impl Maps {
     /// # Errors
     /// When the kernel refuses.
     pub fn create(ring: u32, buffers: Buffers, rows: &[row::Row]) -> Result<Maps> {
+        let maps = Maps::make(Map::ALL, ring, buffers)?;
+        let rows: Vec<u8> = rows.iter().flat_map(|row| row.bytes()).collect();
+        ensure!(rows.len() == row::ROW * row::ROWS, "internal error: {} bytes of rows", rows.len());
+        maps.update(Map::Calls, &0u32.to_ne_bytes(), &rows)?;
+        Ok(maps)
+    }
+
+    /// Creates these maps alone, none of which is the ring or the buffers.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn some(maps: &[Map]) -> Result<Maps> {
+        Maps::make(maps, 0, Buffers::new(0))
+    }
+
+    fn make(list: &[Map], ring: u32, buffers: Buffers) -> Result<Maps> {
         // A per-CPU map has an element for each possible processor, not only for those online.
         let mut maps = Maps { fds: Vec::new(), processors: last_processor("possible") as usize + 1 };
-        for map in Map::ALL {
+        for map in list {
             let attr = |kind: u32, key: u32, value: u32, most: u32| {
                 Attr::new().u32(0, kind).u32(4, key).u32(8, value).u32(12, most).name(28, map.name())
             };
@@ -130,6 +166,8 @@ impl Maps {
                 Map::Pids => attr(kind::HASH, 4, 1, 64 * 1024),
                 Map::Settled => attr(kind::ARRAY, 4, 8, 1),
                 Map::Timing => attr(kind::PERCPU_ARRAY, 4, 16, 1),
+                Map::Ends => attr(kind::HASH, 8, 8, DEVICES),
+                Map::Devices => attr(kind::PERCPU_HASH, 16, whole(8 * word::COUNT), 2 * DEVICES),
                 Map::Tasks | Map::Told => {
                     let types = mark_types()?;
                     let fd = attr(kind::TASK_STORAGE, 4, MARK, 0)
@@ -146,9 +184,6 @@ impl Maps {
             let fd = attr.issue_fd(cmd::MAP_CREATE).with_context(|| format!("cannot make map {}", map.name()))?;
             maps.fds.push((*map, fd));
         }
-        let rows: Vec<u8> = rows.iter().flat_map(|row| row.bytes()).collect();
-        ensure!(rows.len() == row::ROW * row::ROWS, "internal error: {} bytes of rows", rows.len());
-        maps.update(Map::Calls, &0u32.to_ne_bytes(), &rows)?;
         Ok(maps)
     }
 
@@ -194,6 +229,40 @@ impl Maps {
             sums.iter_mut().zip(of_one).for_each(|(sum, value)| *sum += value);
         }
         Ok(sums)
+    }
+
+    /// The elements of map `devices`, summed over the processors: who asked, and the words ([`word`]).
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn devices(&self) -> Result<Vec<(u64, [u64; word::COUNT])>> {
+        let map = self.fd(Map::Devices) as u32;
+        let (mut key, mut found) = (None::<[u64; 2]>, Vec::new());
+        while found.len() < 2 * DEVICES as usize {
+            let mut next = [0u64; 2];
+            // Without a key the kernel gives the first one.
+            let attr = key.iter().fold(Attr::new().u32(0, map), |attr, key| attr.slice(8, key));
+            match attr.slice_mut(16, &mut next).issue(cmd::MAP_NEXT_KEY) {
+                Ok(_) => {}
+                Err(error) if error.raw_os_error() == Some(libc::ENOENT) => break,
+                Err(error) => return Err(error).context("cannot read what devices did"),
+            }
+            let mut values = vec![0u64; word::COUNT * self.processors];
+            Attr::new()
+                .u32(0, map)
+                .slice(8, &next)
+                .slice_mut(16, &mut values)
+                .issue(cmd::MAP_LOOKUP)
+                .context("cannot read what devices did")?;
+            let mut words = [0; word::COUNT];
+            for of_one in values.chunks_exact(word::COUNT) {
+                words[..word::DEVICE].iter_mut().zip(of_one).for_each(|(sum, value)| *sum += value);
+                words[word::DEVICE] = words[word::DEVICE].max(of_one[word::DEVICE]);
+            }
+            found.push((next[1], words));
+            key = Some(next);
+        }
+        Ok(found)
     }
 
     /// As [`Maps::counters`], with the calls that were counted in the thread slots; slower, since all 16,384 slots are read.

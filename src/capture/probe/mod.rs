@@ -3,8 +3,10 @@
 //! * `program`: programs at entries and returns of calls, forks and ends of tasks; `walk`: iterators over tasks and descriptors
 //! * `newcomers`: reports processes that come into the scope; `optional`: io_uring requests and page faults
 //! * `waits`: when threads sleep, what wakes them, and when they have a processor
+//! * `device`: what block devices are asked to do
 //! * `parts`, `memory`, `file`, `matches`: pieces of code that the programs share
 
+pub mod device;
 pub mod file;
 pub mod matches;
 pub mod memory;

@@ -5,6 +5,7 @@ use super::flaw::Hindrance;
 use super::measure::Figures;
 use crate::fate::Origin;
 use crate::histogram::Histogram;
+use crate::os::device::Device;
 use crate::os::task_io::TaskIo;
 use crate::process::signal::Signal;
 use crate::replay::machine::samples;
@@ -146,6 +147,8 @@ pub struct Replayed {
     pub samples: samples::Summary,
     /// What the processes of the replay caused devices to read and write.
     pub task_io: TaskIo,
+    /// What block devices did for them, and for the kernel meanwhile; `None` where nobody counted.
+    pub device: Option<Vec<Device>>,
     /// Conditions (limits, nice value) that could not be met; a message for each.
     pub notes: Vec<String>,
 }

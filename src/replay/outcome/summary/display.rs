@@ -3,6 +3,7 @@
 use super::{Critical, Kind, Summary, Time, percent};
 use crate::amount::{Bytes, Nanos, Things};
 use crate::fate::{Elsewhere, Reason};
+use crate::os::device::Lines;
 use crate::replay::machine::samples;
 use crate::replay::outcome::compare::TOLERANCES;
 use crate::replay::outcome::flaw::Flaw;
@@ -44,6 +45,9 @@ impl Summary {
         writeln!(f, "  written     {}", moved(figures.written_bytes))?;
         if let Some(captured) = self.captured_task_io {
             writeln!(f, "  devices     {:>10}   {}; for the captured command {captured}", "", self.task_io)?;
+        }
+        for (devices, who) in [(&self.captured_device, "the capture"), (&self.device, "the replay")] {
+            write!(f, "{}", Lines(devices.as_deref().unwrap_or_default(), who))?;
         }
         for (name, work) in &self.samples.devices {
             let [read, written] = [work.read_bytes, work.written_bytes].map(|bytes| Bytes(bytes.max(0) as u64));

@@ -13,6 +13,7 @@ use crate::init::{Seat, fingerprint};
 use crate::ledger::{self, Ledger, OtherKind};
 use crate::loss::Loss;
 use crate::mounts::MOST_IN_MEMORY;
+use crate::os::device::Device;
 use crate::os::task_io::TaskIo;
 use crate::process::signal::Signal;
 use crate::replay::machine::Machine;
@@ -174,6 +175,10 @@ pub struct Summary {
     pub task_io: TaskIo,
     /// The same of the captured command, where the capture has it.
     pub captured_task_io: Option<TaskIo>,
+    /// What block devices did for the processes of the replay, and for the kernel meanwhile; `None` where nobody counted (root does).
+    pub device: Option<Vec<Device>>,
+    /// The same of the captured tasks, where the capture has it.
+    pub captured_device: Option<Vec<Device>>,
     /// Fingerprint of the workload: runs with the same one can be compared.
     pub fingerprint: String,
     /// The machine, file systems and devices of the replay.
@@ -278,7 +283,8 @@ impl Summary {
         let of_workload = |key| workload.manifest.get(key);
         let bytes = of_workload(ledger::KEY).and_then(|rows| Ledger::deserialize(rows).ok()).unwrap_or_default();
         let evidence = evidence(options, workload, &bytes, &machine, &replayed);
-        let captured = workload.manifest.get("capture").and_then(|capture| capture.get("task_io"));
+        let of_capture = |key| workload.manifest.get("capture").and_then(|capture| capture.get(key));
+        let captured = of_capture("task_io");
         let mut summary = Summary {
             run: options.out.clone(),
             flaws: Vec::new(),
@@ -324,6 +330,8 @@ impl Summary {
             figures: replayed.figures,
             samples: replayed.samples,
             task_io: replayed.task_io,
+            device: replayed.device,
+            captured_device: of_capture("device").and_then(|devices| Vec::deserialize(devices).ok()),
             captured_task_io: captured.and_then(|io| TaskIo::deserialize(io).ok()),
             fingerprint: fingerprint(workload),
             machine,

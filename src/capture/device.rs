@@ -1,0 +1,83 @@
+//! What block devices did for tasks: counted by a program at the issue of each request, read here.
+//!
+//! A capture counts for its tasks, and a replay (by root) for its processes with the same program.
+
+use super::kernel::asm::Map;
+use super::kernel::bpf::{Attach, Maps, Program, word};
+use super::kernel::btf::Btf;
+use super::kernel::layout::Layout;
+use super::probe::device::{self, KERNEL, TASKS, Whose};
+use super::probe::optional::Optional;
+use crate::os::device::{Device, Requests, name};
+use anyhow::Result;
+use std::collections::BTreeMap;
+
+/// Loads the program and attaches it.
+///
+/// # Errors
+/// When the kernel does not show requests, or refuses the program.
+pub(super) fn attach(btf: &Btf, layout: &Layout, maps: &Maps, whose: Whose) -> Result<Program> {
+    let Optional { name, code, hook } = device::program(btf, layout, whose)?;
+    let mut program = Program::load(name, &code, maps, Attach::Tracepoint, hook)?;
+    program.attach()?;
+    Ok(program)
+}
+
+/// What was counted so far, by the names of devices.
+///
+/// # Errors
+/// When the kernel refuses.
+pub(super) fn counted(maps: &Maps) -> Result<Vec<Device>> {
+    let mut devices: BTreeMap<String, Device> = BTreeMap::new();
+    for (who, words) in maps.devices()? {
+        let [reads, read_bytes, writes, written_bytes, flushes, others, seeks] =
+            [word::READS, word::READ_BYTES, word::WRITES, word::WRITTEN_BYTES, word::FLUSHES, word::OTHERS, word::SEEKS]
+                .map(|at| words[at]);
+        let number = words[word::DEVICE];
+        let name = name((number >> 32) as u32, number as u32);
+        let device = devices.entry(name.clone()).or_insert_with(|| Device { name, ..Device::default() });
+        let requests = Requests { reads, read_bytes, writes, written_bytes, flushes, others, seeks };
+        match who {
+            TASKS => device.tasks.add(requests),
+            KERNEL => device.kernel.add(requests),
+            _ => {}
+        }
+    }
+    Ok(devices.into_values().collect())
+}
+
+/// Counts the requests of some processes and their children, and of the kernel meanwhile.
+pub struct BlockWatch {
+    maps: Maps,
+    _program: Program,
+}
+
+impl BlockWatch {
+    /// Begins to count.
+    ///
+    /// # Errors
+    /// Without CAP_BPF and CAP_PERFMON, or when the kernel does not show requests.
+    pub fn begin() -> Result<BlockWatch> {
+        let btf = Btf::kernel()?;
+        let layout = Layout::find(&btf)?;
+        let maps = Maps::some(&[Map::Pids, Map::Ends, Map::Devices])?;
+        let _program = attach(&btf, &layout, &maps, Whose::Listed)?;
+        Ok(BlockWatch { maps, _program })
+    }
+
+    /// Counts for this process, too, and for its children.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn add(&self, pid: u32) -> Result<()> {
+        self.maps.add_pid(pid)
+    }
+
+    /// What was counted so far.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn counted(&self) -> Result<Vec<Device>> {
+        counted(&self.maps)
+    }
+}
