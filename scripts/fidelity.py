@@ -7,6 +7,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from live_row import bytes_of
+
 HOME = Path(__file__).resolve().parent.parent
 
 
@@ -22,20 +24,20 @@ def main():
     inputs = asked.inputs or sorted(path for path in (HOME / "tests/data").iterdir() if ".capture" in path.name or ".strace" in path.name)
 
     differences = []
-    print("| input | events | ops | match | coverage | uncompared | different | order violated | end state |\n|---|---|---|---|---|---|---|---|---|")
+    print("| input | events | ops | match | coverage | of bytes | uncompared | different | order violated | end state |\n|---|---|---|---|---|---|---|---|---|---|")
     for path in inputs:
         with tempfile.TemporaryDirectory(prefix="ioriot-fidelity-") as place:
             words = [asked.binary, "run", path, "-o", f"{place}/out", "--format", "json", "--min-match", "0"]
             done = subprocess.run(words, capture_output=True, text=True)
         if not done.stdout:
-            print(f"| {path.name} | {done.stderr.strip().splitlines()[0] if done.stderr else done.returncode} | | | | | | | |", flush=True)
+            print(f"| {path.name} | {done.stderr.strip().splitlines()[0] if done.stderr else done.returncode} | | | | | | | | |", flush=True)
             continue
         story = json.loads(done.stdout)
         made, run = story["generate"], story["replay"]
         state = ", ".join(f"{count} {verdict}" for verdict, count in ((run.get("state") or {}).get("verdicts") or {}).items())
         order = run.get("order_violations") or {}
         order = f"{order['violations']:,} of {order['edges']:,}" if order else ""
-        cells = [path.name, f"{made['events']:,}", f"{run['ops']:,}", share(run["match_percent"]), share(run["coverage_percent"]),
+        cells = [path.name, f"{made['events']:,}", f"{run['ops']:,}", share(run["match_percent"]), share(run["coverage_percent"]), bytes_of(run),
                  f"{run['uncompared']:,}", f"{run['different']:,}", order, state]
         print("| " + " | ".join(cells) + " |", flush=True)
         for kind in run.get("differences", []):

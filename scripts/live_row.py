@@ -10,12 +10,22 @@ import sys
 
 import same_tree
 
-HEAD = "| program | events | lost | coverage | match | uncompared | different | order violated | end state | as the program left it |"
+HEAD = "| program | events | lost | coverage | of bytes | match | uncompared | different | order violated | end state | as the program left it |"
 
 
 def read(name):
     with open(name) as file:
         return json.load(file)
+
+
+def bytes_of(run):
+    """Coverage of bytes; where nobody knows how many there were, those that are known."""
+    percent = run["byte_coverage_percent"]
+    if percent is not None:
+        return f"{percent:.3f} %"
+    moved = sum(max(row["read"] + row["written"], 0) for row in run["bytes"])
+    size = f"{moved / 2**20:,.1f} MiB" if moved >= 2**20 else f"{moved / 2**10:,.1f} KiB"
+    return f"unknown; {size} seen" if moved else ""
 
 
 def main(name, place, seconds):
@@ -29,6 +39,7 @@ def main(name, place, seconds):
         f"{capture['events']:,}",
         f"{capture['sum']['lost']:,}",
         f"{100 * made['file_ops'] / max(made['file_events'], 1):.3f} %",
+        bytes_of(run),
         "" if run["match_percent"] is None else f"{run['match_percent']:.3f} %",
         f"{run['uncompared']:,}",
         f"{run['different']:,}",

@@ -136,3 +136,99 @@ fn what_was_done_in_memory_is_told_apart() {
         assert!(said.contains("tmpfs_on_disk"), "{said}");
     }
 }
+
+/// Moves known numbers of bytes by requests of io_submit and, if told so, through a ring of io_uring; without libraries.
+const REQUESTS: &str = r#"
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <linux/aio_abi.h>
+#include <linux/io_uring.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+static char buffer[1 << 16];
+static aio_context_t context;
+static int asked(int fd, int opcode, long count, long offset) {
+	struct iocb cb = { .aio_lio_opcode = opcode, .aio_fildes = fd, .aio_buf = count ? (unsigned long)buffer : 0, .aio_nbytes = count, .aio_offset = offset };
+	struct iocb *list[] = { &cb };
+	struct io_event event;
+	if (syscall(SYS_io_submit, context, 1L, list) != 1 || syscall(SYS_io_getevents, context, 1L, 1L, &event, 0) != 1)
+		return -1;
+	return event.res;
+}
+static int ring;
+static struct io_uring_params params;
+static struct io_uring_sqe *sqes;
+static char *sq, *cq;
+#define AT(base, offset) ((unsigned *)((base) + (offset)))
+static int done(int opcode, int fd, int count, long offset) {
+	unsigned tail = *AT(sq, params.sq_off.tail), place = tail & *AT(sq, params.sq_off.ring_mask);
+	sqes[place] = (struct io_uring_sqe){ .opcode = opcode, .fd = fd, .addr = (unsigned long)buffer, .len = count, .off = offset };
+	AT(sq, params.sq_off.array)[place] = place;
+	__atomic_store_n(AT(sq, params.sq_off.tail), tail + 1, __ATOMIC_RELEASE);
+	if (syscall(SYS_io_uring_enter, ring, 1, 1, IORING_ENTER_GETEVENTS, 0, 0) != 1)
+		return -1;
+	unsigned head = *AT(cq, params.cq_off.head);
+	int result = ((struct io_uring_cqe *)(cq + params.cq_off.cqes))[head & *AT(cq, params.cq_off.ring_mask)].res;
+	__atomic_store_n(AT(cq, params.cq_off.head), head + 1, __ATOMIC_RELEASE);
+	return result;
+}
+int main(int count, char **args) {
+	if (count != 3 || chdir(args[1]) || syscall(SYS_io_setup, 8, &context))
+		return 1;
+	int fd = open("a", O_RDWR | O_CREAT | O_TRUNC, 0644);
+	if (asked(fd, IOCB_CMD_PWRITE, 4096, 0) != 4096 || asked(fd, IOCB_CMD_PWRITE, 3000, 4096) != 3000)
+		return 2;
+	/* One that the end of the file cuts short, and one that fails. */
+	if (asked(fd, IOCB_CMD_PREAD, 5000, 2096) != 5000 || asked(fd, IOCB_CMD_PREAD, 5000, 7000) != 96)
+		return 3;
+	if (asked(fd, IOCB_CMD_FSYNC, 0, 0) != 0)
+		return 4;
+	if (*args[2] != 'u')
+		return 0;
+	ring = syscall(SYS_io_uring_setup, 8, &params);
+	if (ring < 0)
+		return 77;
+	sq = mmap(0, params.sq_off.array + params.sq_entries * 4, PROT_READ | PROT_WRITE, MAP_SHARED, ring, IORING_OFF_SQ_RING);
+	cq = mmap(0, params.cq_off.cqes + params.cq_entries * sizeof(struct io_uring_cqe), PROT_READ | PROT_WRITE, MAP_SHARED, ring, IORING_OFF_CQ_RING);
+	sqes = mmap(0, params.sq_entries * sizeof *sqes, PROT_READ | PROT_WRITE, MAP_SHARED, ring, IORING_OFF_SQES);
+	if (done(IORING_OP_WRITE, fd, 2000, 10000) != 2000 || done(IORING_OP_READ, fd, 1500, 0) != 1500)
+		return 5;
+	return done(IORING_OP_READ, fd, 1500, 12000) != 0;
+}
+"#;
+
+#[test]
+fn bytes_of_requests_are_counted_and_replayed() {
+    let dir = scratch();
+    let Some(program) = compile_text(dir.path(), "requests", REQUESTS) else { return };
+    for backend in if allowed() { &["ebpf", "ptrace"][..] } else { &["ptrace"] } {
+        let place = |name: &str| dir.path().join(format!("{backend}-{name}"));
+        let [home, out, work, root] = ["home", "capture", "work", "root"].map(place);
+        std::fs::create_dir(&home).unwrap();
+        let [h, c, w, r] = [&home, &out, &work, &root].map(|path| path.to_str().unwrap());
+        // ptrace sees no ring.
+        let how = if *backend == "ebpf" { "uring" } else { "aio" };
+        let summary = capture(0, &out, &["--backend", backend, "--", program.to_str().unwrap(), h, how]);
+        let ring = how == "uring" && summary["status"] != "exit status: 77";
+        assert!(summary["status"] == "exit status: 0" || !ring, "{summary}");
+        let said = expect(0, &["generate", c, "-o", w]);
+        let ledger: Ledger = serde_json::from_value(manifest(&work)["bytes"].clone()).unwrap();
+        // Calls that move bytes, those bytes, and which way.
+        let expected = if ring { [7, 15_692, 6596, 9096] } else { [4, 12_192, 5096, 7096] };
+        assert_eq!(row(&ledger, "request", true, None), expected, "by {backend}: {said}\n{ledger:#?}");
+        expect(0, &["init", w, "--root", r]);
+        for asynchrony in ["native", "serial"] {
+            let run = place(asynchrony);
+            let o = run.to_str().unwrap();
+            expect(0, &["replay", w, "--root", r, "-o", o, "--async", asynchrony, "--min-match", "100"]);
+            let moved = "SELECT coalesce(sum(ret) FILTER (WHERE syscall LIKE '%read%'), 0), \
+                coalesce(sum(ret) FILTER (WHERE syscall LIKE '%write%'), 0) FROM results \
+                WHERE syscall LIKE 'aio%' OR syscall LIKE 'uring%'";
+            assert_eq!(rows(&[&run], moved), [format!("{},{}", expected[2], expected[3])], "{asynchrony} by {backend}");
+            assert_eq!(manifest(&run)["summary"]["bytes"], manifest(&work)["bytes"]);
+            expect(0, &["init", w, "--root", r, "--reset"]);
+        }
+    }
+}
