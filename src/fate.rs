@@ -26,7 +26,7 @@ words! {
         Ignored       "ignored"        "under a path that --ignore names";
         UnknownFd     "unknown_fd"     "on a descriptor whose opening was not captured";
         LostName      "lost_name"      "the capture lost the path";
-        BadName       "bad_name"       "on a name that no file of the replay can have: with a NUL in it, or longer than NAME_MAX or PATH_MAX";
+        BadName       "bad_name"       "on a name that no file of the replay can have: with a NUL in it, longer than NAME_MAX or PATH_MAX, or in a working directory whose path has over 16,000 bytes";
         LostArgs      "lost_args"      "the capture lost an argument without which the call cannot be issued";
         UnknownResult "unknown_result" "the call never returned in the capture, or was interrupted and restarted";
         Credentials   "credentials"    "the call was refused for rights that the replay does not imitate";

@@ -312,7 +312,27 @@ pub fn is_dir(stat: &Stat) -> bool {
 /// As openat2(2): ELOOP when a symlink is met, EXDEV when the path leads out.
 pub fn beneath(dir: impl AsFd, path: &[u8], flags: OFlags, walls: ResolveFlags) -> Result<OwnedFd> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | walls;
-    Ok(fs::openat2(dir, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)?)
+    let open = |dir: BorrowedFd<'_>, path: &[u8], flags: OFlags| -> Result<OwnedFd> {
+        Ok(fs::openat2(dir, path, flags, Mode::empty(), resolve)?)
+    };
+    // A path that is too long for one call is opened in pieces, each beneath the one before.
+    let (mut rest, mut at) = (path, None::<OwnedFd>);
+    while let Some((piece, more)) = piece(rest) {
+        let from = at.as_ref().map_or(dir.as_fd(), AsFd::as_fd);
+        at = Some(open(from, piece, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC)?);
+        rest = more;
+    }
+    open(at.as_ref().map_or(dir.as_fd(), AsFd::as_fd), rest, flags | OFlags::CLOEXEC)
+}
+
+/// The first piece of a path that is too long for one call, as long as it may be, and the rest of it; `None` when it is not too
+/// long, or no name in it ends where it could be cut.
+pub fn piece(path: &[u8]) -> Option<(&[u8], &[u8])> {
+    const MOST: usize = 4095;
+    let head = path.get(..MOST + 1)?;
+    let cut = memchr::memrchr(b'/', head).filter(|cut| *cut > 0)?;
+    let more = &path[cut + 1..];
+    (!more.is_empty()).then_some((&path[..cut], more))
 }
 
 /// Sets the mode of an open directory to 0700; its descriptor may be one of O_PATH.
@@ -353,6 +373,32 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let dir = Dir::open(temp.path()).unwrap();
         (temp, dir)
+    }
+
+    #[test]
+    fn long_paths_are_opened_in_pieces() {
+        let (_temp, dir) = scratch();
+        let name = [b'n'; 200];
+        let (mut at, mut path) = (dir.again().unwrap(), Vec::new());
+        for _ in 0..60 {
+            at = at.make(OsStr::from_bytes(&name), 0o700).unwrap();
+            path.extend([b"/", &name[..]].concat());
+        }
+        assert_eq!(dir.below(&path).unwrap().id().unwrap(), at.id().unwrap());
+        // Nothing leads out in a later piece either.
+        at.make("x", 0o700).unwrap();
+        symlink("/", dir.path().join("link")).unwrap();
+        fs::symlinkat("/", &at, "out").unwrap();
+        for tail in ["/out", "/out/etc", "/x/../x", "/none"] {
+            assert_eq!(dir.below(&[&path, tail.as_bytes()].concat()).is_err(), tail != "/x/../x", "{tail}");
+        }
+        assert!(dir.below(&[b"/link", &path[..], &path].concat()).is_err());
+        assert!(dir.below(&[b'n'; 5000]).is_err());
+        assert_eq!(piece(&[b'n'; 5000]), None);
+        assert_eq!(piece(b"a/b"), None);
+        let long = [b"/a/".repeat(2000), b"b".to_vec()].concat();
+        let (first, rest) = piece(&long).unwrap();
+        assert!(first.len() <= 4095 && [first, b"/", rest].concat() == long);
     }
 
     #[test]

@@ -14,7 +14,7 @@ mod out;
 mod trust;
 mod walk;
 
-pub use dir::{Dir, Id, beneath, is_dir};
+pub use dir::{Dir, Id, beneath, is_dir, piece};
 pub use lock::{Lock, busy};
 pub use out::write;
 pub use trust::{close, mine, mine_open, our_group, ours, private, trusted, us};

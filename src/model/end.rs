@@ -2,7 +2,7 @@
 
 use super::facts::{Answer, Evidence, Twins};
 use super::step::{End, Expect, Kind, Name, Need};
-use super::tree::walk::PATH_MAX;
+use super::tree::walk::DEEPEST;
 use super::tree::{Ino, Life, Node, ROOT, Slot, Tree, Was};
 use crate::fate::StaysOnDisk;
 use hashbrown::HashSet;
@@ -63,8 +63,7 @@ impl Ending {
         let was = |slot: &Slot| if let Was::Held(ino) = slot.was { Some(ino) } else { None };
         while let Some(slot) = self.visit.next(&self.tree, was) {
             match slot.was {
-                // Names reached step by step (openat): no call can take the whole path, and init makes files by whole paths.
-                Was::Held(_) if self.visit.path.len() >= PATH_MAX => self.too_long += 1,
+                Was::Held(_) | Was::Absent if self.visit.path.len() > DEEPEST => self.too_long += 1,
                 Was::Held(ino) if self.tree.at(ino).life == Life::Initial => {
                     let path = self.visit.name();
                     let target = self.twins.first(&self.tree, ino, &path);
@@ -80,6 +79,7 @@ impl Ending {
     fn next_expect(&mut self) -> Option<Expect> {
         while let Some(slot) = self.visit.next(&self.tree, |slot| slot.now) {
             match slot.now {
+                _ if self.visit.path.len() > DEEPEST => {}
                 Some(ino) if self.tree.at(ino).life != Life::Ghost => return Some(self.tree.expect(self.visit.name(), ino)),
                 Some(_) => {}
                 None => return Some(Expect { path: self.visit.name(), kind: Kind::Absent, size: None, target: None }),

@@ -26,6 +26,7 @@ use super::step::{Kind, Name, Rows, Step};
 use super::task::Who;
 use super::task::fds::{Entry, OfdIx, Target};
 use super::touch::{Access, Resource};
+use super::tree::walk::DEEPEST;
 use super::tree::{Fix, Ino, Node, Tree};
 use super::{Model, Place};
 use crate::event::{Col, Event, HOLE, Text};
@@ -82,7 +83,9 @@ impl<'a> Call<'a> {
             (Err(Reason::LostName), Some(libc::EFAULT)) => Some(Reason::OutsideMemory),
             (Err(Reason::Credentials), _) if self.withheld() => Some(Reason::Withheld),
             (Err(reason), _) => Some(reason),
-            (Ok(()), _) => (self.step.fate == Fate::Op && self.withheld()).then_some(Reason::Withheld),
+            (Ok(()), _) if self.step.fate != Fate::Op => None,
+            (Ok(()), _) if self.too_deep() => Some(Reason::BadName),
+            (Ok(()), _) => self.withheld().then_some(Reason::Withheld),
         };
         if reason.is_some() {
             (self.step.fate, self.step.reason) = (Fate::Drop, reason);
@@ -115,7 +118,18 @@ impl<'a> Call<'a> {
         } else if !self.waits.is_empty() {
             self.model.tasks.wait_for(self.who.tid, self.waits);
         }
+        // They only say where it is: nothing is issued by them.
+        for path in [&mut self.step.path, &mut self.step.path2, &mut self.step.cwd] {
+            if path.as_ref().is_some_and(|path| path.len() > DEEPEST) {
+                *path = None;
+            }
+        }
         self.out.push(self.args, self.step, &mut self.model.tree.touches);
+    }
+
+    /// Is the working directory deeper than a replay can enter? The model follows all the same.
+    fn too_deep(&self) -> bool {
+        self.step.cwd.as_ref().is_some_and(|cwd| cwd.len() > DEEPEST)
     }
 
     /// Takes over what the capture shows of the file and the descriptor after the call: size, position, time of a change of

@@ -13,6 +13,9 @@ const HOPS: u32 = 40;
 pub(in crate::model) const NAME_MAX: usize = 255;
 /// Length in bytes from which on a path is too long: its NUL counts (PATH_MAX).
 pub(in crate::model) const PATH_MAX: usize = 4096;
+/// Longest path of a file or directory, bytes, that a workload has: programs get deeper than PATH_MAX step by step (chdir, openat).
+/// Escaped it still is a text that is believed ([`crate::limits::TEXT`]).
+pub(in crate::model) const DEEPEST: usize = 16_000;
 
 /// Where the resolution of a path ended: the last component, and the directory it is in.
 #[derive(Clone, Debug)]

@@ -313,7 +313,7 @@ impl Page {
         batch.ops[place].has = has;
         for texts in &self.texts {
             if let Some(text) = texts.at(index) {
-                let text = batch.text(text);
+                let text = batch.text(texts.slot, text);
                 batch.ops[place].texts[texts.slot] = text;
             }
         }

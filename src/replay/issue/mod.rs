@@ -3,6 +3,7 @@
 mod aio;
 pub mod count;
 pub mod data;
+mod deep;
 pub mod engine;
 pub mod flight;
 mod overlap;

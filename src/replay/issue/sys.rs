@@ -5,12 +5,13 @@
 //! files and directories, open(2)), locks are requested without waiting.
 
 use super::data::{Cursor, Source};
+use super::deep;
 use super::engine::{Issue, Refusal};
 use super::port::{Code, Request};
 use super::structs::{ACCESS_LIST, access_list, flock, lock_command, timespec};
 use crate::event::{AT_FDCWD, Col};
 use crate::init::Data;
-use crate::replay::shared::call::{Call, NONE};
+use crate::replay::shared::call::{CWD_MAX, Call, NONE};
 use crate::replay::shared::memory::{Fds, Pages, SharedCount};
 use crate::replay::shared::record::{CWD, LOCK, SPARSE, UNPOPULATED, WITHHELD, errno};
 use crate::syscall::request::{QUESTION, asks};
@@ -121,7 +122,7 @@ impl<'a> Sys<'a> {
     /// When memory is short.
     pub fn new(shared: &'a Shared) -> Result<Sys<'a>> {
         let iov = vec![libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; IOV_MAX];
-        let (cwd, moves) = (Vec::with_capacity(libc::PATH_MAX as usize), 0);
+        let (cwd, moves) = (Vec::with_capacity(CWD_MAX), 0);
         let (cursor, from) = (Cursor::new(), shared.source.start());
         Ok(Sys { shared, buffer: Pages::new(BUFFER)?, words: [0; 4], iov, count: 0, cursor, from, cwd, moves })
     }
@@ -171,7 +172,10 @@ impl<'a> Sys<'a> {
         if self.moves == moves && self.cwd == cwd.to_bytes() {
             return 0;
         }
-        let ret = sys!(SYS_chdir, cwd.as_ptr());
+        let ret = match cwd.count_bytes() < libc::PATH_MAX as usize {
+            true => sys!(SYS_chdir, cwd.as_ptr()),
+            false => deep::enter(cwd.to_bytes()),
+        };
         self.cwd.clear();
         if ret == 0 {
             self.cwd.extend_from_slice(cwd.to_bytes());

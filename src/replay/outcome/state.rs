@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use parquet::arrow::ArrowWriter;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
@@ -80,7 +81,7 @@ pub fn check(workload: &Dataset, parts: &Parts, draft: &Draft) -> Result<Summary
     let before = names(workload)?;
     let mut summary = Summary::default();
     let mut rows = Vec::new();
-    walk(parts, 0, b"", &mut Vec::new(), &mut summary.unreadable, &mut |path, found| {
+    walk(parts, &mut summary.unreadable, &mut |path, found| {
         let expects = match expected.remove(path) {
             Some(thing) => thing,
             // The model predicts nothing for it: fine if init made it, or if it is a directory above something that init
@@ -147,16 +148,54 @@ fn names(workload: &Dataset) -> Result<HashSet<Vec<u8>>> {
     Ok(names)
 }
 
-/// Longest path that is looked at, bytes: a program could not name anything deeper (PATH_MAX).
-const LONGEST: usize = 4096;
+/// Longest path that is looked at, bytes: a workload has none that is deeper.
+const LONGEST: usize = 16_384;
 
-/// Calls `see` for everything below `inside`, a directory of part number `part`, also in mapped directories below it; never
-/// follows a symlink. `path` is the captured path of the directory; `unreadable` counts what could not be read.
-fn walk(parts: &Parts, part: usize, inside: &[u8], path: &mut Vec<u8>, unreadable: &mut u64, see: &mut impl FnMut(&[u8], Thing)) {
-    let opened = parts.tops().nth(part).filter(|_| path.len() < LONGEST).and_then(|top| top.below(inside).ok());
+/// A directory in which the walk is.
+struct Level {
+    /// Names of the directories in it that are still to be looked into.
+    below: Vec<OsString>,
+    /// Number of its part.
+    part: usize,
+    /// Length of the captured path of that part.
+    above: usize,
+    /// Length of its own captured path.
+    length: usize,
+}
+
+/// Calls `see` for everything in the tree, also in mapped directories; never follows a symlink. `unreadable` counts what could not
+/// be read. One directory is open at a time: a tree may be deep.
+fn walk(parts: &Parts, unreadable: &mut u64, see: &mut impl FnMut(&[u8], Thing)) {
+    let mut path = Vec::new();
+    let mut levels = vec![Level { below: look(parts, 0, 0, &mut path, unreadable, see), part: 0, above: 0, length: 0 }];
+    while let Some(Level { below, part, above, length }) = levels.last_mut() {
+        path.truncate(*length);
+        let Some(name) = below.pop() else {
+            levels.pop();
+            continue;
+        };
+        path.push(b'/');
+        path.extend_from_slice(name.as_bytes());
+        let (part, above) = parts.trees.bound(&path).map_or((*part, *above), |part| (part, path.len()));
+        let below = look(parts, part, above, &mut path, unreadable, see);
+        levels.push(Level { below, part, above, length: path.len() });
+    }
+}
+
+/// Calls `see` for everything in one directory, by its captured path, of which the first `above` bytes are those of its part.
+/// Returns the names of the directories in it.
+fn look(
+    parts: &Parts,
+    part: usize,
+    above: usize,
+    path: &mut Vec<u8>,
+    unreadable: &mut u64,
+    see: &mut impl FnMut(&[u8], Thing),
+) -> Vec<OsString> {
+    let opened = parts.tops().nth(part).filter(|_| path.len() < LONGEST).and_then(|top| top.below(&path[above..]).ok());
     let Some((dir, entries)) = opened.and_then(|dir| dir.entries().ok().map(|entries| (dir, entries))) else {
         *unreadable += 1;
-        return;
+        return Vec::new();
     };
     let mut below = Vec::new();
     for (name, _) in entries {
@@ -176,18 +215,7 @@ fn walk(parts: &Parts, part: usize, inside: &[u8], path: &mut Vec<u8>, unreadabl
         }
         path.truncate(length);
     }
-    // The descriptor is closed before the next is opened: a tree may be deep.
-    drop(dir);
-    for name in below {
-        let length = path.len();
-        path.push(b'/');
-        path.extend_from_slice(name.as_bytes());
-        match parts.trees.bound(path) {
-            Some(part) => walk(parts, part, b"", path, unreadable, see),
-            None => walk(parts, part, &[inside, &b"/"[..], name.as_bytes()].concat(), path, unreadable, see),
-        }
-        path.truncate(length);
-    }
+    below
 }
 
 fn write(rows: &[Row], draft: &Draft) -> Result<()> {

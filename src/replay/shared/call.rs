@@ -22,7 +22,9 @@ pub const NONE: u32 = u32::MAX;
 pub const NO_TEXT: u16 = u16::MAX;
 /// Most bytes of a text that are kept: more than any path the kernel accepts (PATH_MAX, 4096), so that a path that was too
 /// long still is.
-const TEXT_MAX: usize = 8190;
+const TEXT_MAX: usize = 5000;
+/// The same of a working directory: programs get deeper than PATH_MAX step by step.
+pub const CWD_MAX: usize = 16_384;
 /// Size of a batch's memory for texts, bytes: offsets into it are 16 bits wide.
 const ARENA: usize = 1 << 16;
 
@@ -161,13 +163,15 @@ impl Batch {
 
     /// Whether another op fits, whatever the length of its texts.
     pub fn room(&self) -> bool {
-        self.ops.len() < BATCH && self.arena.len() + TEXTS.len() * (TEXT_MAX + 1) < ARENA
+        self.ops.len() < BATCH && self.arena.len() + (TEXTS.len() - 1) * (TEXT_MAX + 1) + CWD_MAX + 1 < ARENA
     }
 
-    /// Stores a text, which must contain no NUL, and returns its offset; it is cut to [`TEXT_MAX`] bytes.
-    pub fn text(&mut self, bytes: &[u8]) -> u16 {
+    /// Stores a text of slot `slot` of [`TEXTS`], which must contain no NUL, and returns its offset; it is cut to [`TEXT_MAX`]
+    /// bytes, or to [`CWD_MAX`].
+    pub fn text(&mut self, slot: usize, bytes: &[u8]) -> u16 {
         let start = self.arena.len() as u16;
-        self.arena.extend_from_slice(&bytes[..bytes.len().min(TEXT_MAX)]);
+        let most = if slot == CWD { CWD_MAX } else { TEXT_MAX };
+        self.arena.extend_from_slice(&bytes[..bytes.len().min(most)]);
         self.arena.push(0);
         start
     }
@@ -339,7 +343,7 @@ mod tests {
         let numbers = batch.next_number();
         // Count, flags, arg.
         [5, 6, 7].into_iter().for_each(|value| batch.number(value));
-        let texts = [batch.text(b"/a"), NO_TEXT, NO_TEXT, batch.text(b"")];
+        let texts = [batch.text(RAW, b"/a"), NO_TEXT, NO_TEXT, batch.text(CWD, b"")];
         batch.ops.push(Packed { numbers, has: 0b1_0000_0101, texts, ..Packed::NOTHING });
         let call = batch.call(0);
         assert_eq!((call.get(Col::Count), call.get(Col::Offset), call.get(Col::Flags)), (Some(5), None, Some(6)));
@@ -354,8 +358,8 @@ mod tests {
         let mut batch = Batch::new();
         let long = vec![b'x'; 100_000];
         while batch.room() {
-            for _ in TEXTS {
-                let start = batch.text(&long);
+            for slot in 0..TEXTS.len() {
+                let start = batch.text(slot, &long);
                 assert_ne!(start, NO_TEXT);
             }
             batch.ops.push(Packed::NOTHING);

@@ -18,6 +18,8 @@ mod bytes;
 #[cfg(feature = "sql")]
 mod compat;
 #[cfg(feature = "sql")]
+mod deep;
+#[cfg(feature = "sql")]
 mod device;
 #[cfg(feature = "sql")]
 mod elsewhere;
