@@ -17,8 +17,8 @@ words! {
         Garbled    "garbled"     "records that make no sense";
         Killed     "killed"      "the rest of a capture that was killed: all that came later";
         Requests   "requests"    "requests to io_uring or io_submit (or calls that may have made some) that are not captured";
-        Splices    "request_splice" "requests to io_uring to splice (IORING_OP_SPLICE), which are not captured";
-        Attributes "request_xattr" "requests to io_uring for extended attributes (IORING_OP_SETXATTR, FSETXATTR, GETXATTR, FGETXATTR), which are not captured";
+        Splices    "request_splice" "requests to io_uring to splice (IORING_OP_SPLICE) from or to registered files, or in a form that is not known, which are not captured";
+        Attributes "request_xattr" "requests to io_uring for extended attributes (IORING_OP_SETXATTR, FSETXATTR, GETXATTR, FGETXATTR) in a form that is not known, which are not captured";
         Commands   "request_command" "requests to io_uring that only a driver or file system understands (IORING_OP_URING_CMD), which are not captured";
         NoResult   "no_result"   "requests whose results were not seen; their events are there without one";
         Unreadable "unreadable"  "paths and structures that could not be read; their events are there without them";

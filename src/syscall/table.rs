@@ -295,6 +295,11 @@ syscalls! {
     uring_unlinkat   (DirFd, Path, AtFlags)                          -> Status,  Entry  => Partly(Unlinkat, "a request of io_uring, issued as a call that is waited for");
     uring_mkdirat    (DirFd, Path, Mode)                             -> Status,  Return => Partly(Mkdirat, "a request of io_uring, issued as a call that is waited for");
     uring_symlinkat  (Target, DirFd, Path)                           -> Status,  Return => Partly(Symlinkat, "a request of io_uring, issued as a call that is waited for");
+    uring_splice     (Fd, OffsetPtr, Fd2, Offset2Ptr, Count, Flags)  -> Bytes,   Entry  => Partly(Splice, "a request of io_uring: issued as a read or a write of the file, of the bytes that were moved: the other side is a pipe");
+    uring_setxattr   (Path, Name, Buf, Count, Flags)                 -> Status,  Entry  => Partly(Setxattr, "a request of io_uring, issued as a call that is waited for; values are not captured: zeroes of the captured length are set");
+    uring_fsetxattr  (Fd, Name, Buf, Count, Flags)                   -> Status,  Entry  => Partly(Fsetxattr, "a request of io_uring, issued as a call that is waited for; values are not captured: zeroes of the captured length are set");
+    uring_getxattr   (Path, Name, Buf, Count)                        -> Value,   Entry  => Partly(Getxattr, "a request of io_uring, issued as a call that is waited for; values are not captured: an attribute that was there is made without its value");
+    uring_fgetxattr  (Fd, Name, Buf, Count)                          -> Value,   Entry  => Partly(Fgetxattr, "a request of io_uring, issued as a call that is waited for; values are not captured: an attribute that was there is made without its value");
     uring_linkat     (DirFd, Path, DirFd2, Path2, AtFlags)           -> Status,  Return => Partly(Linkat, "a request of io_uring, issued as a call that is waited for");
     mmap_fault       (Offset, Count)                                 -> Status,  Entry  => Drop("the replay keeps no mappings: which pages were touched is told, and not done again");
     waited           (Cmd, Arg)                                      -> Value,   Return => Drop("a thread slept until it was woken: nothing is done");

@@ -239,7 +239,9 @@ impl Decoder<'_> {
 
 /// Adds to the event of a request what was recorded of its file at completion, without the position, which requests do not use.
 fn on_file(mut placed: Placed, record: &Record<'_>) -> Placed {
-    if record.is(flag::FILE) && placed.event.syscall.def().has(Role::Fd) {
+    // Of a splice it is the other file.
+    let its = placed.event.syscall.def().has(Role::Fd) && placed.event.syscall != Syscall::uring_splice;
+    if record.is(flag::FILE) && its {
         file(&mut placed.event, record);
         placed.event.put(Col::Pos, None);
     }

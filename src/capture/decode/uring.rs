@@ -63,7 +63,8 @@ pub struct Kind {
     /// Offset of a number (u32): 0, or 1 more than the index in the ring's own table of files that the request is about instead of
     /// a descriptor.
     slot: Option<usize>,
-    /// Texts of the event, in the order of the record's strings, each with the offset of the pointer to its `struct filename`.
+    /// Texts of the event, in the order of the record's strings, each with the offset of the pointer to its `struct filename`; of a
+    /// name ([`Text::Name`]) with that of the pointer to the text itself.
     pub names: Vec<(Text, usize)>,
 }
 
@@ -101,6 +102,15 @@ const ROWS: &[Row] = &[
         &[(Col::DirFd, "io_mkdir.dfd", -4), (Col::Mode, "io_mkdir.mode", 2)]) },
     Row { names: &[(Text::Path2, "io_link.oldpath"), (Text::Path, "io_link.newpath")], ..row(38, Syscall::uring_symlinkat,
         &[(Col::DirFd, "io_link.new_dfd", -4)]) },
+    row(SPLICE, Syscall::uring_splice, &[(Col::Fd, "io_splice.splice_fd_in", -4), (Col::Offset, "io_splice.off_in", 8),
+        (Col::Offset2, "io_splice.off_out", 8), (Col::Count, "io_splice.len", 8), (Col::Flags, "io_splice.flags", 4)]),
+    Row { names: &[(Text::Path, "io_xattr.filename"), (Text::Name, "io_xattr.ctx.kname")], ..row(42, Syscall::uring_setxattr,
+        &[(Col::Count, "io_xattr.ctx.size", 8), (Col::Flags, "io_xattr.ctx.flags", 4)]) },
+    Row { names: &[(Text::Name, "io_xattr.ctx.kname")], ..row(41, Syscall::uring_fsetxattr,
+        &[(Col::Count, "io_xattr.ctx.size", 8), (Col::Flags, "io_xattr.ctx.flags", 4)]) },
+    Row { names: &[(Text::Path, "io_xattr.filename"), (Text::Name, "io_xattr.ctx.kname")], ..row(44, Syscall::uring_getxattr,
+        &[(Col::Count, "io_xattr.ctx.size", 8)]) },
+    Row { names: &[(Text::Name, "io_xattr.ctx.kname")], ..row(43, Syscall::uring_fgetxattr, &[(Col::Count, "io_xattr.ctx.size", 8)]) },
     Row { names: &[(Text::Path, "io_link.oldpath"), (Text::Path2, "io_link.newpath")], ..row(39, Syscall::uring_linkat,
         &[(Col::DirFd, "io_link.old_dfd", -4), (Col::DirFd2, "io_link.new_dfd", -4), (Col::Flags, "io_link.flags", 4)]) },
 ];
@@ -169,13 +179,11 @@ impl Rings {
             1 | 60 => plain(self.transfer(record, fd, [Syscall::uring_read, Syscall::uring_read_on]).map(vectored)),
             2 | 61 => plain(self.transfer(record, fd, [Syscall::uring_write, Syscall::uring_write_on]).map(vectored)),
             3 => plain(self.sync(record, fd)),
-            30 => Asked::Lost(Loss::Splices),
-            41..=44 => Asked::Lost(Loss::Attributes),
             46 | 64 => Asked::Lost(Loss::Commands),
             opcode if NO_FILE.contains(&opcode) => Asked::NoFile,
             opcode => match self.kinds.iter().find(|kind| u64::from(kind.opcode) == opcode) {
-                Some(kind) => kind.asked(record, fd, slot),
-                None => Asked::Lost(Loss::Requests),
+                Some(kind) => kind.decoded(record, fd, slot).unwrap_or(Asked::Lost(lost(opcode))),
+                None => Asked::Lost(lost(opcode)),
             },
         }
     }
@@ -212,10 +220,6 @@ pub enum Asked {
 }
 
 impl Kind {
-    fn asked(&self, record: &Record<'_>, fd: Option<i64>, fixed: Option<u32>) -> Asked {
-        self.decoded(record, fd, fixed).unwrap_or(Asked::Lost(Loss::Requests))
-    }
-
     fn decoded(&self, record: &Record<'_>, fd: Option<i64>, fixed: Option<u32>) -> Option<Asked> {
         let command = record.behind();
         let mut slot = fixed;
@@ -235,12 +239,34 @@ impl Kind {
         for (which, (text, _)) in self.names.iter().enumerate() {
             event.set_text(*text, record.string(which)?);
         }
+        if self.syscall == Syscall::uring_splice {
+            // The descriptor of the request is the one that is written to; an offset of -1 is the position of its descriptor.
+            const IN_FIXED: i64 = 1 << 31;
+            let both = event.int(Col::Flags).is_some_and(|flags| flags & IN_FIXED == 0) && fixed.is_none();
+            event.set(Col::Fd2, fd.filter(|_| both)?);
+            for col in [Col::Offset, Col::Offset2] {
+                let at = event.int(col).filter(|at| *at != SHARED);
+                event.put(col, at);
+            }
+        }
         // Without O_CREAT the mode is not used.
         let makes = |flags| flags & (flag::O_CREAT | flag::TMPFILE) != 0;
         if event.int(Col::Flags).is_some_and(|flags| !makes(flags)) && self.syscall.def().has(Role::OpenFlags) {
             event.put(Col::Mode, None);
         }
         Some(Asked::Event(event, slot))
+    }
+}
+
+/// IORING_OP_SPLICE.
+const SPLICE: u8 = 30;
+
+/// What is lost with a request of this opcode that is not understood.
+fn lost(opcode: u64) -> Loss {
+    match opcode {
+        30 => Loss::Splices,
+        41..=44 => Loss::Attributes,
+        _ => Loss::Requests,
     }
 }
 

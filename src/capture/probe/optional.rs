@@ -18,6 +18,7 @@ use crate::capture::kernel::btf::{Btf, Kind};
 use crate::capture::kernel::counter::Counter;
 use crate::capture::kernel::layout::Layout;
 use crate::capture::kernel::record::{FIXED, STRING, at, flag};
+use crate::event::Text;
 use anyhow::Result;
 
 /// An eBPF program at a tracepoint that not every kernel has.
@@ -89,10 +90,18 @@ fn ask(k: &Layout, rings: &Rings) -> Code {
         a.here(label);
         for (slot, name) in [frame::POINTER, frame::PARENT].into_iter().zip([kind.names.first(), kind.names.get(1)]) {
             a.store(DW, R10, slot, 0);
-            if let Some((_, at)) = name {
+            if let Some((text, at)) = name {
                 a.mov(R3, R6);
                 a.add(R3, *at as i32);
                 read_kernel(&mut a, slot, 8);
+                if *text != Text::Name {
+                    let none = a.label();
+                    a.load(DW, R3, R10, slot);
+                    a.jump(Eq, R3, 0, none);
+                    a.add(R3, i32::from(rings.text));
+                    read_kernel(&mut a, slot, 8);
+                    a.here(none);
+                }
             }
         }
         a.goto(text);
@@ -106,9 +115,6 @@ fn ask(k: &Layout, rings: &Rings) -> Code {
         let none = a.label();
         a.load(DW, R3, R10, slot);
         a.jump(Eq, R3, 0, none);
-        a.add(R3, i32::from(rings.text));
-        read_kernel(&mut a, slot, 8);
-        a.load(DW, R3, R10, slot);
         a.mov(R1, R8);
         a.add(R1, FIXED);
         a.add(R1, R9);

@@ -233,7 +233,7 @@ const SPECIAL: &str = r#"
 	int ends[2];
 	if (pipe(ends))
 		return 7;
-	IS(10, .opcode = IORING_OP_SPLICE, .splice_fd_in = fd, .splice_off_in = 0, .fd = ends[1], .off = -1, .len = 10);
+	IS(-9, .opcode = IORING_OP_SPLICE, .splice_fd_in = 0, .splice_flags = 1u << 31, .splice_off_in = 0, .fd = ends[1], .off = -1, .len = 10);
 	IS(0, .opcode = IORING_OP_NOP);
 	return 0;
 }
@@ -302,6 +302,70 @@ static int take(void) {
     assert_eq!((&said["different"], &said["flaws"]), (&Value::from(0), &Value::from(vec!["lost_events"])), "{said}");
     let sizes = ["file", "direct"].map(|name| std::fs::metadata(format!("{root}/tree{}/{name}", home.display())).unwrap().len());
     assert_eq!(sizes, [1400, 80]);
+}
+
+/// Sets and reads extended attributes by name and by descriptor, and moves bytes between files and a pipe. Argument: directory.
+const MORE: &str = r#"
+	int fd = open("file", O_CREAT | O_RDWR, 0640), out = open("out", O_CREAT | O_RDWR, 0640), ends[2];
+	if (write(fd, buffer, 4096) != 4096 || lseek(fd, 0, SEEK_SET) || pipe(ends))
+		return 2;
+	if (done((struct io_uring_sqe){ .opcode = IORING_OP_FSETXATTR, .fd = fd, P("user.a"), Q("value"), .len = 5 }) == -95)
+		return 78;
+	IS(0, .opcode = IORING_OP_SETXATTR, P("user.b"), Q("abc"), .addr3 = (unsigned long)"file", .len = 3, .xattr_flags = 1);
+	IS(-17, .opcode = IORING_OP_SETXATTR, P("user.b"), Q("abc"), .addr3 = (unsigned long)"file", .len = 3, .xattr_flags = 1);
+	IS(5, .opcode = IORING_OP_FGETXATTR, .fd = fd, P("user.a"), Q(buffer), .len = 100);
+	IS(3, .opcode = IORING_OP_GETXATTR, P("user.b"), Q(buffer), .addr3 = (unsigned long)"file", .len = 100);
+	IS(-61, .opcode = IORING_OP_GETXATTR, P("user.none"), Q(buffer), .addr3 = (unsigned long)"file", .len = 100);
+	IS(1000, .opcode = IORING_OP_SPLICE, .splice_fd_in = fd, .splice_off_in = 96, .fd = ends[1], .off = -1, .len = 1000);
+	IS(500, .opcode = IORING_OP_SPLICE, .splice_fd_in = fd, .splice_off_in = -1, .fd = ends[1], .off = -1, .len = 500);
+	IS(1500, .opcode = IORING_OP_SPLICE, .splice_fd_in = ends[0], .splice_off_in = -1, .fd = out, .off = 300, .len = 1500);
+	return read(fd, buffer, 4096) != 3596;
+}
+"#;
+
+#[test]
+fn attributes_and_splices_through_a_ring_are_replayed() {
+    if !allowed() {
+        return;
+    }
+    let dir = scratch();
+    let (head, _) = OPCODES.split_once("\tIS(0, .opcode = IORING_OP_MKDIRAT").unwrap();
+    let Some(program) = compile_text(dir.path(), "more", &[head, MORE].concat()) else { return };
+    let home = dir.path().join("home");
+    std::fs::create_dir(&home).unwrap();
+    let out = dir.path().join("capture");
+    let summary = capture(0, &out, &["--", program.to_str().unwrap(), home.to_str().unwrap()]);
+    if summary["status"] == "exit status: 77" || summary["status"] == "exit status: 78" {
+        return skip(Need::IoUring, format_args!("no ring, or no attributes: {}", summary["status"]));
+    }
+    assert_eq!(summary["status"], "exit status: 0");
+    assert_eq!(summary["losses"].as_array().map(Vec::len), Some(0), "{summary}");
+    let found = "SELECT syscall, path, name, \"offset\", offset2, count, flags, ret, errno FROM events WHERE syscall LIKE 'uring%' ORDER BY seq";
+    assert_eq!(
+        rows(&[&out], found),
+        [
+            "uring_fsetxattr,,user.a,,,5,0,0,0",
+            "uring_setxattr,file,user.b,,,3,1,0,0",
+            "uring_setxattr,file,user.b,,,3,1,-1,17",
+            "uring_fgetxattr,,user.a,,,100,,5,0",
+            "uring_getxattr,file,user.b,,,100,,3,0",
+            "uring_getxattr,file,user.none,,,100,,-1,61",
+            "uring_splice,,,96,,1000,0,1000,0",
+            "uring_splice,,,,,500,0,500,0",
+            "uring_splice,,,,300,1500,0,1500,0",
+        ]
+    );
+    assert_eq!(replayed::replay(dir.path(), &out, "1").0, 100.0);
+    let [work, root, run] = ["work", "root", "run"].map(|name| dir.path().join(name));
+    let [c, w, r, o] = [&out, &work, &root, &run].map(|path| path.to_str().unwrap());
+    expect(0, &["generate", c, "-o", w]);
+    expect(0, &["init", w, "--root", r]);
+    expect(0, &["replay", w, "--root", r, "-o", o, "--min-match", "100"]);
+    assert_eq!(number(&[&run], "SELECT count(*) FROM state WHERE verdict <> 'same'"), 0.0);
+    assert_eq!(std::fs::metadata(format!("{r}/tree{}/out", home.display())).unwrap().len(), 1800);
+    // A splice reads the file, or writes it.
+    let calls = "SELECT op FROM ops WHERE syscall = 'uring_splice' ORDER BY op_id";
+    assert_eq!(rows(&[&work], calls), ["pread64", "read", "pwrite64"]);
 }
 
 /// Touches pages of a mapping, a megabyte apart.
