@@ -46,6 +46,7 @@ use crate::progress::{Progress, Unit};
 use crate::schema::dataset::Kind;
 use crate::schema::losses::{self, Lost};
 use crate::schema::{Draft, Manifest, Table};
+use crate::syscall::polled::Polled;
 use anyhow::{Context, Result, bail, ensure};
 use backend::ebpf::Ebpf;
 use backend::ptrace::Ptrace;
@@ -197,6 +198,8 @@ struct Outcome {
     ended: Ended,
     sum: Sum,
     losses: Vec<Lost>,
+    /// Rings of io_uring that are polled.
+    polled: Vec<Polled>,
     /// What block devices did; `None` where that is not counted.
     devices: Option<Vec<Device>>,
     took: Duration,
@@ -343,6 +346,7 @@ impl Session {
             scope: options.scope.describe(),
             ended: outcome.ended,
             task_io: outcome.status.filter(|_| !matches!(backend, Backend::Stap(_))).map(|_| io),
+            polled_rings: outcome.polled,
             device: outcome.devices,
             status: outcome.status.map(|status| status.to_string()),
             seconds: outcome.took.as_secs_f64(),

@@ -8,6 +8,7 @@ use crate::os::device::{Device, Lines};
 use crate::os::task_io::TaskIo;
 use crate::schema::losses::Lost;
 use crate::syscall::Syscall;
+use crate::syscall::polled::Polled;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -55,6 +56,8 @@ pub struct Summary {
     pub task_io: Option<TaskIo>,
     /// What block devices did for the captured tasks, and for the kernel meanwhile; `None` where nobody counted (only eBPF can).
     pub device: Option<Vec<Device>>,
+    /// Rings of io_uring that the program had polled: a replay does without ([`crate::syscall::polled::KEY`]).
+    pub polled_rings: Vec<Polled>,
     /// Exit status of the captured command, in words; `None` when the scope was no command or it still runs.
     pub status: Option<String>,
     /// How long the capture took from its start to its end, s.

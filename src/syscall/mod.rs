@@ -10,6 +10,7 @@ pub mod flag;
 pub mod lock;
 pub mod number;
 mod op;
+pub mod polled;
 pub mod position;
 mod registers;
 pub mod request;

@@ -250,7 +250,8 @@ impl Ebpf {
         reader.look(&counters, recorder)?;
         let status = self.target.as_mut().and_then(Target::ended);
         reader.complete(&options.paths);
-        Ok(Outcome { devices, ..reader.outcome(ended, &counters, misses, began.elapsed(), status) })
+        let polled = reader.decoder.requests.polled();
+        Ok(Outcome { devices, polled, ..reader.outcome(ended, &counters, misses, began.elapsed(), status) })
     }
 }
 
@@ -445,7 +446,7 @@ impl Reader<'_> {
             (Loss::Unfinished, unfinished.saturating_sub(cut_short)),
         ];
         self.losses.extend(Lost::some(found.into_iter().chain(requests)));
-        Outcome { ended, sum: Sum { unfinished, ..sum }, losses: self.losses, devices: None, took, status }
+        Outcome { ended, sum: Sum { unfinished, ..sum }, losses: self.losses, polled: Vec::new(), devices: None, took, status }
     }
 }
 

@@ -427,7 +427,7 @@ impl Books<'_, '_, '_> {
             (Loss::Unfinished, unfinished),
         ];
         let losses = Lost::some(found.into_iter().chain(self.decoder.seen.requests(true))).collect();
-        Outcome { ended, sum, losses, devices: None, took: began.elapsed(), status }
+        Outcome { ended, sum, losses, polled: Vec::new(), devices: None, took: began.elapsed(), status }
     }
 }
 

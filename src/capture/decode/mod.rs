@@ -80,7 +80,8 @@ pub struct Decoder<'a> {
     pub ofds: Numbers,
     /// Layout of io_uring requests in this kernel; `None` where they are not captured.
     pub rings: Option<Rings>,
-    requests: Requests,
+    /// The requests that are under way, and the rings that they go through.
+    pub requests: Requests,
     /// Further events from records taken so far; [`Decoder::more`] hands them out.
     more: VecDeque<Placed>,
     /// Notices (forks, newcomers) from the records taken so far, in their order; the caller removes them.

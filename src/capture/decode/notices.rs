@@ -65,6 +65,7 @@ impl Decoder<'_> {
                         behind: (record.arg(3) >> 32) as u32,
                         slot,
                         user_data: record.i64(at::RET) as u64,
+                        setup: (record.arg(5) >> 32) as u32,
                         links: record.arg(3) & (REQ_F_LINK | REQ_F_HARDLINK) != 0,
                         drains: record.arg(3) & REQ_F_IO_DRAIN != 0,
                     };
@@ -190,6 +191,7 @@ impl Decoder<'_> {
                     behind: 0,
                     slot: None,
                     user_data: 0,
+                    setup: 0,
                     links: false,
                     drains: false,
                 };

@@ -5,13 +5,17 @@
 
 use crate::event::{Col, Event};
 use crate::events::order::{Key, Placed};
+use crate::syscall::polled::{Polled, Polling};
 use crate::syscall::{At, Ret, Role, Syscall, lock};
 use hashbrown::{HashMap, HashSet};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Results of one ring, at most, that the program has not taken: more than the longest completion queue has room for
 /// (IORING_MAX_CQ_ENTRIES, io_uring/io_uring.h of the kernel).
 const UNTAKEN: usize = 1 << 16;
+
+/// Polled rings of which is told, at most.
+const POLLED: usize = 1024;
 
 /// The requests that are under way, and the rings that they go through.
 #[derive(Debug, Default)]
@@ -23,6 +27,8 @@ pub struct Requests {
     rings: HashMap<(u32, u64), Ring>,
     /// Number that the next ring gets.
     next: i64,
+    /// Rings that are polled, those too that there are no more, by number.
+    polled: BTreeMap<i64, Polled>,
 }
 
 #[derive(Debug)]
@@ -88,6 +94,8 @@ pub struct Route {
     pub slot: Option<u32>,
     /// What the program calls the request.
     pub user_data: u64,
+    /// Flags that the ring was made with (io_uring_setup(2)).
+    pub setup: u32,
     /// Does the next request begin when this one is done (IOSQE_IO_LINK, IOSQE_IO_HARDLINK)?
     pub links: bool,
     /// Does this one begin when all before it are done (IOSQE_IO_DRAIN)?
@@ -153,6 +161,11 @@ impl Requests {
         if route.links {
             ring.linked.insert(thread.1);
         }
+        let polling: Vec<Polling> = Polling::ALL.iter().copied().filter(|how| route.setup & how.flag() != 0).collect();
+        if !polling.is_empty() && (self.polled.len() < POLLED || self.polled.contains_key(&ring.number)) {
+            let fresh = Polled { ring: ring.number, polling, requests: 0 };
+            self.polled.entry(ring.number).or_insert(fresh).requests += 1;
+        }
         let untaken = ring.untaken.entry(thread.1).or_default();
         event.set(Col::Pid, i64::from(thread.0));
         event.set(Col::Tid, i64::from(thread.1));
@@ -166,6 +179,11 @@ impl Requests {
         let pending = Pending { event, begin, number: self.asked, ring, thread: thread.1, slot, user_data };
         self.pending.insert(key, pending);
         old.map(|old| old.placed(begin))
+    }
+
+    /// The rings that are polled, by number.
+    pub fn polled(&self) -> Vec<Polled> {
+        self.polled.values().cloned().collect()
     }
 
     /// Notes that a request completed at time `end` (ns since 1970) with this result, and returns its event; `None` when its
@@ -268,7 +286,7 @@ mod tests {
     }
 
     const CONTEXT: Route =
-        Route { ring: (7, 0x7000), head: None, behind: 0, slot: None, user_data: 0, links: false, drains: false };
+        Route { ring: (7, 0x7000), head: None, behind: 0, slot: None, user_data: 0, setup: 0, links: false, drains: false };
 
     #[test]
     fn what_the_program_has_not_taken_is_in_flight() {
@@ -297,6 +315,17 @@ mod tests {
         assert_eq!(ask(&mut requests, 9, 72, None, 8), (3, 0));
         requests.done((0, 9), 150, 10, None).unwrap();
         assert_eq!(ask(&mut requests, 10, 72, None, 8), (3, 0));
+    }
+
+    #[test]
+    fn it_is_told_which_rings_are_polled() {
+        let mut requests = Requests::default();
+        for (key, ring, setup) in [(1, 70, 2), (2, 71, 0), (3, 70, 2), (4, 72, 1 | 2 | 64)] {
+            let event = request(Syscall::uring_read, Some(3), Some((10, 0)));
+            requests.asked((0, key), Route { ring: (0, ring), setup, ..CONTEXT }, event, (7, 8), 100);
+        }
+        let told: Vec<_> = requests.polled().into_iter().map(|ring| (ring.ring, ring.polling, ring.requests)).collect();
+        assert_eq!(told, [(0, vec![Polling::Sqpoll], 2), (2, vec![Polling::Sqpoll, Polling::Iopoll], 1)]);
     }
 
     #[test]

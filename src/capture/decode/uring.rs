@@ -40,6 +40,8 @@ pub struct Rings {
     pub begun: i16,
     /// Offset in `struct io_rings` of how many results the program has taken from the completion queue (u32).
     pub head: i16,
+    /// Offset in `struct io_ring_ctx` of the flags that the ring was made with (u32, io_uring_setup(2)).
+    pub setup: i16,
     /// Offset in `struct io_ring_ctx` of how many results were put into the completion queue (u32).
     pub tail: i16,
     /// Offset in `struct filename` of the pointer to the text of a path.
@@ -149,6 +151,7 @@ impl Rings {
             queued: btf.offset("io_rings.sq.tail")?,
             begun: btf.offset("io_ring_ctx.cached_sq_head")?,
             head: btf.offset("io_rings.cq.head")?,
+            setup: btf.offset("io_ring_ctx.flags")?,
             tail: btf.offset("io_ring_ctx.cached_cq_tail")?,
             text: btf.offset("filename.name")?,
             rw: (command("io_rw.kiocb.ki_pos", 8)?, command("io_rw.len", 4)?),

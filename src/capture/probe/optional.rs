@@ -133,7 +133,7 @@ fn ask(k: &Layout, rings: &Rings) -> Code {
     a.finish()
 }
 
-/// Fills the record at R8 with address, opcode, descriptor and flags of the request at R6, and with the address of its ring, how
+/// Fills the record at R8 with address, opcode, descriptor and flags of the request at R6, and with the address of its ring, the flags that this was made with, how
 /// many requests are queued behind it there, how many results the program has taken from it and what it calls the request; R7 is
 /// the task.
 fn asked(a: &mut Asm, k: &Layout, rings: &Rings) {
@@ -156,6 +156,9 @@ fn asked(a: &mut Asm, k: &Layout, rings: &Rings) {
     a.store(W, R8, at::ARGS + 28, R3);
     a.load(W, R2, R2, rings.head);
     a.store(DW, R8, at::ARGS + 40, R2);
+    a.load(DW, R1, R6, rings.ring);
+    a.load(W, R1, R1, rings.setup);
+    a.store(W, R8, at::ARGS + 44, R1);
 }
 
 /// Copies the opcode's own data of the request at R6 (64 bytes) behind R9 bytes of the variable part of the record at R8.

@@ -14,6 +14,7 @@ use crate::replay::outcome::compare::TOLERANCES;
 use crate::schema::dataset::{FORMAT, Kind};
 use crate::schema::{ROW_GROUP, Table};
 use crate::syscall::columns::{COLUMNS, Cell, Column};
+use crate::syscall::polled::Polling;
 use crate::syscall::{Def, Given, TABLE, Wake};
 use anyhow::Result;
 use std::fmt::Write;
@@ -162,6 +163,8 @@ fn schema() -> String {
     text.push_str(&words("stays", StaysOnDisk::ALL.iter().map(|word| (word.name(), word.doc()))));
     text.push_str("\nWays of bytes (`bytes.route` in the manifests of workloads and runs):\n\n");
     text.push_str(&words("route", Route::ALL.iter().map(|word| (word.name(), word.doc()))));
+    text.push_str("\nWho polls for a ring of io_uring (`polled_rings.polling` in the manifests of captures and runs); a replay does without:\n\n");
+    text.push_str(&words("polling", Polling::ALL.iter().map(|word| (word.name(), word.doc()))));
     text.push_str("\nKinds of losses (`losses.kind`):\n\n");
     let row = |loss: &Loss| {
         let events = if loss.of_events() { "yes" } else { "" };

@@ -179,7 +179,7 @@ impl Stap {
         self.snapshot.files.retain(|file| !self.text.made_early.contains(&(file.pid, file.fd)));
         self.snapshot.keep_files(&options.paths);
         let (sum, losses) = self.text.settle(recorder)?;
-        Ok(Outcome { ended, sum, losses, devices: None, took, status })
+        Ok(Outcome { ended, sum, losses, polled: Vec::new(), devices: None, took, status })
     }
 
     /// Takes the lines that were read: events go to the recorder, messages of `staprun` to the log.

@@ -8,6 +8,7 @@ use crate::replay::machine::samples;
 use crate::replay::outcome::compare::TOLERANCES;
 use crate::replay::outcome::flaw::Flaw;
 use crate::replay::outcome::tally::{Lag, Requests, STALL};
+use crate::syscall::polled::Polling;
 use crate::text;
 use std::fmt;
 
@@ -27,6 +28,15 @@ impl Summary {
         }
         if let Some(requests) = &self.requests {
             write!(f, "{requests}")?;
+        }
+        for how in Polling::ALL {
+            let rings: Vec<u64> =
+                self.polled_rings.iter().filter(|ring| ring.polling.contains(how)).map(|ring| ring.requests).collect();
+            if !rings.is_empty() {
+                let requests = rings.iter().fold(0, |sum: u64, requests| sum.saturating_add(*requests));
+                let (rings, name) = (Things(rings.len() as u64, "ring"), how.name());
+                writeln!(f, "  without     {requests:>10}   requests through {rings} with {name}: {}", how.doc())?;
+            }
         }
         if let Some(lag) = &self.lag {
             write!(f, "{lag}")?;

@@ -21,6 +21,7 @@ use crate::replay::machine::samples;
 use crate::replay::shared::record::errno;
 use crate::replay::{Engine, Options, Order, Pace, number};
 use crate::schema::{Dataset, Table, read};
+use crate::syscall::polled::{self, Polled};
 use anyhow::{Context, Result};
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use serde::{Deserialize, Serialize};
@@ -109,6 +110,8 @@ pub struct Summary {
     pub span: Option<i64>,
     /// Requests of io_submit and io_uring; `None` when the workload has none.
     pub requests: Option<Requests>,
+    /// Rings of the capture that were polled, which those of the replay are not.
+    pub polled_rings: Vec<Polled>,
     /// How late ops were issued against their pace; `None` without one.
     pub lag: Option<Lag>,
     /// How often a loader waited for the supervisor to free a result block.
@@ -302,6 +305,7 @@ impl Summary {
             wall: replayed.wall,
             span,
             requests: Some(replayed.requests).filter(|requests| requests.issued > 0),
+            polled_rings: of_capture(polled::KEY).and_then(|rings| Vec::deserialize(rings).ok()).unwrap_or_default(),
             lag: replayed.lags.summary(),
             stalls: replayed.stalls,
             ops_per_second: all as f64 / (replayed.wall.max(1) as f64 / 1e9),

@@ -71,6 +71,12 @@ fn requests_through_io_uring_are_events() {
         let Some((found, summary)) = requests("ebpf", "io_uring", &["--direct=1", more[0], more[1]]) else { continue };
         all_are_seen(&found, "uring_read,", "uring_write,");
         assert_eq!(summary["losses"].as_array().map(Vec::len), Some(0), "{more:?}: {summary}");
+        // Which ring is polled is told, with all of its requests.
+        let rings = summary["polled_rings"].as_array().unwrap();
+        let polled: Vec<_> = rings.iter().map(|ring| (&ring["polling"][0], ring["requests"].as_u64() >= Some(1024))).collect();
+        let expected = (Value::from("sqpoll"), true);
+        let expected = if more[1] == "--sqthread_poll=1" { vec![(&expected.0, expected.1)] } else { vec![] };
+        assert_eq!(polled, expected, "{summary}");
     }
 }
 

@@ -1,6 +1,8 @@
 //! Captures that want out of their root, each as root and as a user without rights. After each the world outside is what it
 //! was, to the inode and the nanosecond; after a reset and a clean of what the attack left, too.
 
+mod rings;
+
 use super::witness::{Look, look, same};
 use super::work::{Row, Work, op};
 use crate::skip::{Need, skip};
