@@ -16,6 +16,7 @@ use crate::capture::os;
 use crate::capture::probe::device::Whose;
 use crate::capture::probe::optional::{self, Optional};
 use crate::capture::probe::program::{self, Programs};
+use crate::capture::probe::reaped;
 use crate::capture::target::command::Target;
 use crate::capture::target::left::{Born, Left};
 use crate::capture::target::path_filter::{PathFilter, Paths};
@@ -74,6 +75,9 @@ pub(super) fn extras(btf: &Btf, layout: &Layout, faults: bool) -> (Option<Rings>
     (rings, extras)
 }
 
+/// What is missing without the program of [`reaped`].
+const TAKEN: &str = "results of io_submit that programs take from the ring themselves are not captured";
+
 pub(super) const RIGHTS: &str = "eBPF needs CAP_BPF and CAP_PERFMON: run it by sudo, or give the program both (setcap)";
 
 /// An eBPF capture under way: loaded programs, maps and the reading end.
@@ -83,6 +87,8 @@ pub struct Ebpf {
     programs: Vec<Program>,
     /// The programs that tell waits; none when waits are not captured.
     pub waits: Vec<Program>,
+    /// The program that tells which results of io_submit are taken without a call; attached when there are any.
+    reaped: Option<Program>,
     /// The program that counts what block devices do; `None` where the kernel does not show it.
     device: Option<Program>,
     drain: Drain,
@@ -154,6 +160,9 @@ impl Ebpf {
         }
         let device = device::attach(&btf, &layout, &maps, Whose::Captured);
         let device = device.inspect_err(|error| log::warn!("what devices do is not counted: {error:#}")).ok();
+        let reaped = reaped::program(&btf, &layout)
+            .and_then(|Optional { name, code, hook }| Program::load(name, &code, &maps, Attach::Tracepoint, hook));
+        let reaped = reaped.inspect_err(|error| log::warn!("{TAKEN}: {error:#}")).ok();
         let until = os::now();
         let mut snapshot = Snapshot::new(&tasks, &files);
         if matcher != Match::Pids {
@@ -168,7 +177,21 @@ impl Ebpf {
             "not all of the processes {pids:?} were found: is this another process id namespace?"
         );
         let drain = Drain::new((maps.fd(Map::Ring), ring as usize), (maps.fd(Map::Buffers), buffers))?;
-        Ok(Ebpf { drain, calls, maps, programs, waits, device, target, pids, rings, clock: os::clock_offset(), until, snapshot })
+        Ok(Ebpf {
+            drain,
+            calls,
+            maps,
+            programs,
+            waits,
+            device,
+            reaped,
+            target,
+            pids,
+            rings,
+            clock: os::clock_offset(),
+            until,
+            snapshot,
+        })
     }
 
     /// Lets the command execute and passes events to the recorder until the capture ends; then takes what is left in the ring and
@@ -208,6 +231,14 @@ impl Ebpf {
             progress.add(reader.taken - before);
             if options.limits.events.is_some_and(|most| reader.taken >= most) {
                 break Ended::Events;
+            }
+            if reader.decoder.seen.contexts
+                && let Some(mut program) = self.reaped.take()
+            {
+                match program.attach() {
+                    Ok(()) => self.programs.push(program),
+                    Err(error) => log::warn!("{TAKEN}: {error:#}"),
+                }
             }
             if looked.elapsed() >= LOOK {
                 looked = Instant::now();

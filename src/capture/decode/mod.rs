@@ -55,6 +55,8 @@ pub struct Seen {
     pub commands: u64,
     /// Requests whose result was not seen.
     pub no_result: u64,
+    /// Was a call of io_submit among them that took requests?
+    pub contexts: bool,
 }
 
 impl Seen {

@@ -88,6 +88,8 @@ impl Decoder<'_> {
             let place = Some(record.arg(1) as u32);
             let done = self.requests.done((0, record.arg(0)), begin, result, place).map(counted);
             self.more.extend(done.map(|placed| on_file(placed, record)));
+        } else if record.is(flag::REAPED) {
+            self.reaped(record, pid, begin);
         } else if record.is(flag::WAITED) {
             self.waited(record);
         } else {
@@ -185,6 +187,7 @@ impl Decoder<'_> {
         }
         match syscall {
             Syscall::io_submit => {
+                self.seen.contexts = true;
                 let mut route = Route {
                     ring: (pid, record.arg(0)),
                     head: None,
@@ -211,13 +214,17 @@ impl Decoder<'_> {
                 }
             }
             Syscall::io_getevents => {
-                let end = begin.wrapping_add(record.i64(at::DUR));
-                for done in record.behind().chunks_exact(32) {
-                    let word = |at: usize| done[at..].first_chunk().map_or(0, |bytes| i64::from_ne_bytes(*bytes));
-                    self.more.extend(self.requests.done((pid, word(8) as u64), end, word(16), None).map(counted));
-                }
+                self.reaped(record, pid, begin.wrapping_add(record.i64(at::DUR)));
             }
             _ => {}
+        }
+    }
+
+    /// Takes results of io_submit (`struct io_event`) that the program had by this time, ns since 1970.
+    fn reaped(&mut self, record: &Record<'_>, pid: u32, end: i64) {
+        for done in record.behind().chunks_exact(32) {
+            let word = |at: usize| done[at..].first_chunk().map_or(0, |bytes| i64::from_ne_bytes(*bytes));
+            self.more.extend(self.requests.done((pid, word(8) as u64), end, word(16), None).map(counted));
         }
     }
 

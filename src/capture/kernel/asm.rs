@@ -148,6 +148,8 @@ maps! {
     Settled "settled";
     /// For each processor whether it runs a timer, in its hard and in its soft interrupts.
     Timing "timing";
+    /// How far results were taken from the rings of io_submit, by context and process.
+    Reaped "reaped";
     /// Where the last request to each device ended, by the address of its queue: a sector.
     Ends "ends";
     /// For each processor what was asked of each device, by the address of its queue and who asked ([`crate::capture::probe::device`]).

@@ -35,6 +35,8 @@ mod kind {
     pub const TASK_STORAGE: u32 = 29;
 }
 
+/// Most contexts of io_setup(2) whose rings are looked at.
+const CONTEXTS: u32 = 16 * 1024;
 /// Most block devices of which is counted what they did.
 const DEVICES: u32 = 256;
 
@@ -166,6 +168,7 @@ impl Maps {
                 Map::Pids => attr(kind::HASH, 4, 1, 64 * 1024),
                 Map::Settled => attr(kind::ARRAY, 4, 8, 1),
                 Map::Timing => attr(kind::PERCPU_ARRAY, 4, 16, 1),
+                Map::Reaped => attr(kind::HASH, 16, 8, CONTEXTS),
                 Map::Ends => attr(kind::HASH, 8, 8, DEVICES),
                 Map::Devices => attr(kind::PERCPU_HASH, 16, whole(8 * word::COUNT), 2 * DEVICES),
                 Map::Tasks | Map::Told => {

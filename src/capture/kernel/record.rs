@@ -134,8 +134,11 @@ pub mod flag {
     /// woke it ([`crate::syscall::Wake`]); RET is the time from then until it ran, ns; NUMBER is that of the call it was in, plus
     /// one, or 0.
     pub const WAITED: u16 = 16384;
+    /// Not a call: a program took results of io_submit from the ring of its context. First argument: the context; the data behind the
+    /// pointer are the results (`struct io_event`).
+    pub const REAPED: u16 = 32768;
     /// All flags of records that are not about a call.
-    pub const ASIDE: u16 = FORKED | JOINED | ASKED | DONE | FAULT | PLACE | WAITED;
+    pub const ASIDE: u16 = FORKED | JOINED | ASKED | DONE | FAULT | PLACE | WAITED | REAPED;
 }
 
 /// A record in the making outside the kernel (ptrace backend, tests).

@@ -3,6 +3,7 @@
 //! * `program`: programs at entries and returns of calls, forks and ends of tasks; `walk`: iterators over tasks and descriptors
 //! * `newcomers`: reports processes that come into the scope; `optional`: io_uring requests and page faults
 //! * `waits`: when threads sleep, what wakes them, and when they have a processor
+//! * `reaped`: results of io_submit that programs take without a call
 //! * `device`: what block devices are asked to do
 //! * `parts`, `memory`, `file`, `matches`: pieces of code that the programs share
 
@@ -14,5 +15,6 @@ pub mod newcomers;
 pub mod optional;
 pub mod parts;
 pub mod program;
+pub mod reaped;
 pub mod waits;
 pub mod walk;

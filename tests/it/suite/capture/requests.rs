@@ -408,3 +408,68 @@ fn page_faults_of_mapped_files_are_events_where_asked_for() {
     capture(0, &out, &["--", program, file]);
     assert_eq!(number(&[&out], "SELECT count(*) FROM events WHERE syscall = 'mmap_fault'"), 0.0);
 }
+
+/// Hands over four writes at a time through io_submit and takes their results from the ring of the context, without a call.
+/// Arguments: directory, number of rounds.
+const TAKER: &str = r#"
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <linux/aio_abi.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+struct ring { unsigned id, nr, head, tail, magic, compat, incompat, length; struct io_event events[]; };
+static char buffer[4096];
+int main(int count, char **args) {
+	aio_context_t context = 0;
+	struct iocb cbs[4] = { 0 }, *list[4];
+	if (count != 3 || chdir(args[1]) || syscall(SYS_io_setup, 16, &context))
+		return 1;
+	struct ring *ring = (struct ring *)context;
+	int fd = open("file", O_CREAT | O_RDWR, 0644);
+	for (int round = 0; round < atoi(args[2]); round++) {
+		for (int i = 0; i < 4; i++) {
+			cbs[i].aio_lio_opcode = IOCB_CMD_PWRITE;
+			cbs[i].aio_fildes = fd;
+			cbs[i].aio_buf = (unsigned long)buffer;
+			cbs[i].aio_nbytes = 100 + i;
+			cbs[i].aio_offset = 1000 * (4 * round + i);
+			list[i] = &cbs[i];
+		}
+		if (syscall(SYS_io_submit, context, 4L, list) != 4)
+			return 2;
+		for (int taken = 0; taken < 4; taken++) {
+			while (ring->head == __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE)) {}
+			if (ring->events[ring->head].res < 100)
+				return 3;
+			__atomic_store_n(&ring->head, (ring->head + 1) % ring->nr, __ATOMIC_RELEASE);
+		}
+		/* By then somebody looks. */
+		if (round == 0)
+			usleep(300000);
+	}
+	return syscall(SYS_io_destroy, context) != 0;
+}
+"#;
+
+#[test]
+fn results_that_a_program_takes_itself_are_seen() {
+    if !allowed() {
+        return;
+    }
+    let dir = scratch();
+    let Some(program) = compile_text(dir.path(), "taker", TAKER) else { return };
+    let home = dir.path().join("home");
+    std::fs::create_dir(&home).unwrap();
+    let out = dir.path().join("capture");
+    let summary = capture(0, &out, &["--", program.to_str().unwrap(), home.to_str().unwrap(), "50"]);
+    assert_eq!(summary["status"], "exit status: 0", "{summary}");
+    closes(&summary);
+    // The first four were taken before anybody looked.
+    let known = "SELECT count(*), count(*) FILTER (WHERE ret = count), count(*) FILTER (WHERE ret IS NULL) FROM events \
+        WHERE syscall = 'aio_pwrite' AND \"offset\" >= 4000";
+    assert_eq!(rows(&[&out], known), ["196,196,0"], "{summary}");
+    assert_eq!(number(&[&out], "SELECT count(*) FROM events WHERE syscall = 'aio_pwrite' AND ret IS NULL"), 4.0);
+    let (matched, _) = replayed::replay(dir.path(), &out, "1");
+    assert_eq!(matched, 100.0);
+}
