@@ -7,10 +7,8 @@
 
 use super::parse::Why;
 use crate::event::{AT_FDCWD, Col, Event, Text};
-use crate::syscall::flag::{
-    AT_EMPTY_PATH, F_ADD_SEALS, F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_NOTIFY, F_SETFD, F_SETFL, F_SETLEASE, FD_CLOEXEC, FICLONE,
-    IOV_MAX, LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, MAP_ANONYMOUS,
-};
+use crate::syscall::fcntl::{Gives, command};
+use crate::syscall::flag::{AT_EMPTY_PATH, FD_CLOEXEC, FICLONE, IOV_MAX, LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, MAP_ANONYMOUS};
 use crate::syscall::lock::Lock;
 use crate::syscall::position::SHARED;
 use crate::syscall::{Op, Ret, Role, Syscall};
@@ -18,8 +16,6 @@ use crate::syscall::{Op, Ret, Role, Syscall};
 /// LOCK_MAND of flock(2), in kernels before 5.16: any other bits were accepted with it.
 const LOCK_MAND: i64 = 32;
 
-/// Commands of fcntl(2) that return 0, besides those of locks.
-const SETS: [i64; 5] = [F_SETFD, F_SETFL, F_SETLEASE, F_NOTIFY, F_ADD_SEALS];
 /// The most bytes that one call reads or writes (read(2)).
 const MAX_RW_COUNT: i64 = 0x7fff_f000;
 
@@ -85,10 +81,12 @@ fn returns(event: &Event, ret: i64) -> bool {
         // Extended attributes: a length of 0 asks how long they are (getxattr(2)).
         Ret::Value if row.has(Role::Count) => asked == Some(0) && ret >= 0 || within(),
         Ret::Pid => i32::try_from(ret).is_ok_and(|pid| pid >= 0),
-        Ret::Value if row.op() == Some(Op::Fcntl) => {
-            let sets = |cmd| Lock::of(cmd).is_some() || SETS.contains(&cmd);
-            ret == 0 || !event.int(Col::Cmd).is_some_and(sets)
-        }
+        Ret::Value if row.op() == Some(Op::Fcntl) => match event.int(Col::Cmd).and_then(command).map(|command| command.gives) {
+            Some(Gives::Zero) => ret == 0,
+            Some(Gives::DescriptorFlags) => ret & !FD_CLOEXEC == 0,
+            Some(Gives::NewFd) => event.int(Col::Arg).is_none_or(|least| ret >= least),
+            Some(Gives::Value) | None => true,
+        },
         Ret::Never => false,
         // Addresses are not compared.
         Ret::Addr | Ret::Value => true,
@@ -164,10 +162,8 @@ fn asks(event: &Event, ret: i64) -> bool {
         Some(Op::Fcntl) if Lock::asked(event).is_some() => {
             [Col::Mode, Col::Whence].iter().all(|col| is(*col, &|value| (0..=2).contains(&value)))
         }
-        Some(Op::Fcntl) if event.int(Col::Cmd) == Some(F_GETFD) => ret & !FD_CLOEXEC == 0,
         Some(Op::Ioctl) if event.int(Col::Cmd) == Some(FICLONE) => ret == 0,
         Some(Op::Umask) => ret & !0o777 == 0,
-        Some(Op::Fcntl) if matches!(event.int(Col::Cmd), Some(F_DUPFD | F_DUPFD_CLOEXEC)) => is(Col::Arg, &|least| ret >= least),
         _ => true,
     }
 }

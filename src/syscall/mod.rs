@@ -6,6 +6,7 @@
 
 pub mod columns;
 mod elsewhere;
+pub mod fcntl;
 pub mod flag;
 pub mod lock;
 pub mod number;

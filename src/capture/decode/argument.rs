@@ -3,6 +3,7 @@
 use crate::capture::kernel::record::{Record, at};
 use crate::capture::target::snapshot::device_of;
 use crate::event::{self, Col, Event, TIME_NOW, TIME_OMIT, Text};
+use crate::syscall::fcntl::command;
 use crate::syscall::flag::FICLONE;
 use crate::syscall::lock::Lock;
 use crate::syscall::{Op, Role, Syscall};
@@ -26,9 +27,7 @@ pub(super) fn argument(event: &mut Event, role: Role, arg: u64, record: &Record<
         }
         Role::Arg => match (event.syscall.op(), event.int(Col::Cmd)) {
             (Some(Op::Ioctl), Some(FICLONE)) => set(event, role, int),
-            // F_DUPFD, F_SETFD, F_SETFL, F_SETLEASE, F_NOTIFY, F_DUPFD_CLOEXEC, F_SETPIPE_SZ, F_ADD_SEALS: others have none,
-            // or a pointer.
-            (Some(Op::Fcntl), Some(0 | 2 | 4 | 1024 | 1026 | 1030 | 1031 | 1033)) => set(event, role, int),
+            (Some(Op::Fcntl), Some(cmd)) if command(cmd).is_some_and(|command| command.takes.number()) => set(event, role, int),
             _ => {}
         },
         Role::Iov if behind.len() as u64 == record.arg(2).saturating_mul(16) => {

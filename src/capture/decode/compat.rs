@@ -8,6 +8,7 @@ use super::table::size;
 use crate::capture::kernel::record::Record;
 use crate::capture::kernel::row::{Behind, NUMBERS, Row};
 use crate::event::{Col, Event, TIME_NOW, TIME_OMIT};
+use crate::syscall::flag::F_GETLK64;
 use crate::syscall::lock::Lock;
 use crate::syscall::number::Abi;
 use crate::syscall::{Role, Syscall};
@@ -137,9 +138,9 @@ pub fn argument(event: &mut Event, role: Role, arg: u64, record: &Record<'_>, do
             times(event, behind);
         }
         Role::Arg if Lock::asked(event).is_some() => {
-            // Commands below 12 (F_GETLK64) point to `struct flock`, others to `struct flock64`.
+            // Commands below F_GETLK64 point to `struct flock`, others to `struct flock64`.
             let range = match event.int(Col::Cmd) {
-                Some(..12) => signed_word(behind, flock::START).zip(signed_word(behind, flock::LENGTH)),
+                Some(..F_GETLK64) => signed_word(behind, flock::START).zip(signed_word(behind, flock::LENGTH)),
                 _ => long(behind, flock64::START).zip(long(behind, flock64::LENGTH)),
             };
             lock(event, short(behind, 0), short(behind, 2), range);

@@ -14,6 +14,7 @@ use crate::event::{Col, Event, Text};
 use crate::ingest::doubt::{Doubt, Doubts};
 use crate::ingest::parse::Why;
 use crate::ingest::possible;
+use crate::syscall::fcntl::command;
 use crate::syscall::lock::{Lock, What};
 use crate::syscall::{Def, Op, Role, Syscall, flag};
 
@@ -283,10 +284,7 @@ fn takes_number(event: &Event) -> bool {
     let cmd = event.int(Col::Cmd);
     match event.syscall.op() {
         Some(Op::Ioctl) => cmd == Some(flag::FICLONE),
-        _ => cmd.is_some_and(|cmd| {
-            matches!(cmd, flag::F_DUPFD_CLOEXEC | flag::F_SETLEASE | flag::F_NOTIFY | flag::F_ADD_SEALS)
-                || (0..=flag::F_SETFL).contains(&cmd) && cmd != flag::F_GETFD
-        }),
+        _ => cmd.and_then(command).is_some_and(|command| command.takes.number()),
     }
 }
 

@@ -3,7 +3,8 @@
 
 use super::lex;
 use crate::event::{Col, Event};
-use crate::syscall::flag::{F_DUPFD, F_DUPFD_CLOEXEC, F_SETFD, F_SETFL, FICLONE, O_CREAT, TMPFILE};
+use crate::syscall::fcntl::{Takes, command};
+use crate::syscall::flag::{FICLONE, O_CREAT, TMPFILE};
 use crate::syscall::lock::Lock;
 use crate::syscall::{Op, Role, Syscall};
 
@@ -31,7 +32,8 @@ pub fn missing(event: &Event, role: Role) -> Missing {
         (Role::Mode, Some(Op::Open | Op::Openat)) if flag(TMPFILE) && !flag(O_CREAT) => return Missing::Gap,
         (Role::Mode, Some(Op::Open | Op::Openat)) => !flag(O_CREAT),
         (Role::Arg, Some(Op::Fcntl)) => {
-            Lock::asked(event).is_none() && !matches!(cmd, Some(F_DUPFD | F_SETFD | F_SETFL | F_DUPFD_CLOEXEC))
+            let takes = cmd.and_then(command).map_or(Takes::Other, |command| command.takes);
+            !matches!(takes, Takes::RecordLock | Takes::Least | Takes::DescriptorFlags | Takes::StatusFlags)
         }
         (Role::Arg, Some(Op::Ioctl)) => cmd != Some(FICLONE),
         // A device, a new address, mode and attributes of a new queue, the argument of a quotactl command, the entry that

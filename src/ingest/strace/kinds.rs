@@ -2,13 +2,15 @@
 
 use super::names::Kind::{self, *};
 use crate::event::{Col, Event};
-use crate::syscall::flag::{F_ADD_SEALS, F_DUPFD, F_DUPFD_CLOEXEC, F_NOTIFY, F_SETFD, F_SETFL, F_SETLEASE};
+use crate::syscall::fcntl::{Takes, command};
 use crate::syscall::{Op, Role, Syscall};
 
 /// Kinds of names in an argument for a descriptor or a starting directory (AT_FDCWD).
 pub const DIR: &[Kind] = &[Dir];
 /// Kinds of names in the flags of clone(2), which include the signal that the child ends with.
 pub const CLONE: &[Kind] = &[Clone, Signal];
+/// Kinds of names in arguments of fcntl(2) commands, and of other calls with a command, that no replay needs.
+const OTHER: &[Kind] = &[Null, Signal, Hint];
 
 /// The kinds of names that the argument of this role may have, once the arguments before it have been read; none for a plain
 /// number.
@@ -28,14 +30,17 @@ pub fn of(event: &Event, role: Role) -> &'static [Kind] {
             Some(Op::Flock) => &[Flock],
             _ => &[Ioctl],
         },
-        Role::Arg => match event.int(Col::Cmd).filter(|_| event.syscall.op() == Some(Op::Fcntl)) {
-            Some(F_DUPFD | F_DUPFD_CLOEXEC) => &[],
-            Some(F_SETFD) => &[FdFlag],
-            Some(F_SETFL) => &[Open],
-            Some(F_SETLEASE) => &[Lock],
-            Some(F_NOTIFY) => &[Notify],
-            Some(F_ADD_SEALS) => &[Seal],
-            _ => &[Null, Signal, Hint],
+        Role::Arg => match event.int(Col::Cmd).filter(|_| event.syscall.op() == Some(Op::Fcntl)).and_then(command) {
+            Some(command) => match command.takes {
+                Takes::Least | Takes::Capacity => &[],
+                Takes::DescriptorFlags => &[FdFlag],
+                Takes::StatusFlags => &[Open],
+                Takes::Lease => &[Lock],
+                Takes::Events => &[Notify],
+                Takes::Seals => &[Seal],
+                Takes::Nothing | Takes::RecordLock | Takes::Other => OTHER,
+            },
+            None => OTHER,
         },
         _ => &[],
     }

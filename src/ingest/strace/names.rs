@@ -3,6 +3,8 @@
 //! A name is accepted only in an argument of its kind; no name is in two kinds. ioctl requests that strace knows and this list
 //! does not stay unknown: only requests for regular files and FICLONE are ever replayed.
 
+use crate::syscall::fcntl;
+
 macro_rules! names {
     ($($kind:ident $doc:literal: $($name:ident $number:literal)*;)*) => {
         /// Kind of a symbolic constant: which arguments of which calls it may stand in.
@@ -12,7 +14,10 @@ macro_rules! names {
         /// Kind and number of the symbolic constant of this name; `None` when it is unknown.
         pub fn known(name: &[u8]) -> Option<(Kind, i64)> {
             $($(const $name: &[u8] = stringify!($name).as_bytes();)*)*
-            match name { $($($name => Some((Kind::$kind, $number)),)*)* _ => None }
+            match name {
+                $($($name => Some((Kind::$kind, $number)),)*)*
+                _ => fcntl::named(name).map(|command| (Kind::Fcntl, command.number)),
+            }
         }
     };
 }
@@ -64,13 +69,7 @@ names! {
         F_OK 0 X_OK 1 W_OK 2 R_OK 4;
     Seek "lseek(2)":
         SEEK_SET 0 SEEK_CUR 1 SEEK_END 2 SEEK_DATA 3 SEEK_HOLE 4;
-    Fcntl "fcntl(2): commands":
-        F_DUPFD 0 F_GETFD 1 F_SETFD 2 F_GETFL 3 F_SETFL 4 F_GETLK 5 F_SETLK 6 F_SETLKW 7 F_SETOWN 8 F_GETOWN 9
-        F_SETSIG 10 F_GETSIG 11 F_GETLK64 12 F_SETLK64 13 F_SETLKW64 14 F_SETOWN_EX 15 F_GETOWN_EX 16 F_OFD_GETLK 36
-        F_OFD_SETLK 37 F_OFD_SETLKW 38 F_SETLEASE 1024 F_GETLEASE 1025 F_NOTIFY 1026 F_DUPFD_QUERY 1027
-        F_CREATED_QUERY 1028 F_CANCELLK 1029 F_DUPFD_CLOEXEC 1030 F_SETPIPE_SZ 1031 F_GETPIPE_SZ 1032 F_ADD_SEALS 1033
-        F_GET_SEALS 1034 F_GET_RW_HINT 1035 F_SET_RW_HINT 1036 F_GET_FILE_RW_HINT 1037 F_SET_FILE_RW_HINT 1038
-        F_GETDELEG 1039 F_SETDELEG 1040 F_GETOWNER_UIDS 17;
+    Fcntl "fcntl(2): commands, which have a table of their own ([`fcntl::COMMANDS`])": ;
     Lock "fcntl(2): types of locks and leases":
         F_EXLCK 4 F_SHLCK 8 F_RDLCK 0 F_WRLCK 1 F_UNLCK 2;
     FdFlag "fcntl(2): flags of a descriptor":

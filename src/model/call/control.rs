@@ -6,13 +6,14 @@ use crate::event::{Col, Text};
 use crate::fate::{Fate, Origin, Reason};
 use crate::model::task::fds::OfdIx;
 use crate::model::touch::{Access, Resource};
+use crate::syscall::fcntl::{Gives, Replayed, command};
 use crate::syscall::lock::{Lock, What};
 use crate::syscall::request::asks;
 
 impl Call<'_> {
     pub(super) fn fcntl(&mut self) -> Dropped<()> {
         let Some(cmd) = self.event.int(Col::Cmd) else { return Err(Reason::LostArgs) };
-        if cmd == flag::F_DUPFD || cmd == flag::F_DUPFD_CLOEXEC {
+        if command(cmd).is_some_and(|command| command.gives == Gives::NewFd) {
             self.step.fate = Fate::Model;
             return self.copy_fd(cmd == flag::F_DUPFD_CLOEXEC, Origin::Reuse);
         }
@@ -37,10 +38,9 @@ impl Call<'_> {
             },
         }
         found?;
-        match cmd {
-            flag::F_GETFD | flag::F_SETFD | flag::F_GETFL | flag::F_SETFL => Ok(()),
-            _ if Lock::of(cmd).is_some() => Ok(()),
-            _ => Err(Reason::Unsupported),
+        match command(cmd).map(|command| command.replayed) {
+            Some(Replayed::As | Replayed::Model) => Ok(()),
+            Some(Replayed::Drop) | None => Err(Reason::Unsupported),
         }
     }
 

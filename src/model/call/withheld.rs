@@ -8,10 +8,6 @@ use crate::event::{Col, Text};
 use crate::model::tree::walk::{NAME_MAX, PATH_MAX};
 use crate::syscall::Op;
 
-/// Mount points may not be crossed (RESOLVE_NO_XDEV), or nothing above the start reached (RESOLVE_BENEATH, openat2(2)).
-const NO_XDEV: i64 = 1;
-const BENEATH: i64 = 8;
-
 /// Is it an attribute that only who administers a machine may set (xattr(7))?
 pub(super) fn of_the_machine(name: &[u8]) -> bool {
     name.starts_with(b"trusted.") || name.starts_with(b"security.")
@@ -63,7 +59,7 @@ impl Call<'_> {
             libc::EOPNOTSUPP if op == Op::Fchmodat2 => int(Col::Flags) & flag::AT_SYMLINK_NOFOLLOW == 0,
             libc::EOPNOTSUPP => true,
             libc::EXDEV => match op {
-                Op::Openat2 => int(Col::Resolve) & (NO_XDEV | BENEATH) == NO_XDEV,
+                Op::Openat2 => int(Col::Resolve) & (flag::RESOLVE_NO_XDEV | flag::RESOLVE_BENEATH) == flag::RESOLVE_NO_XDEV,
                 // Of FICLONE and copy_file_range mount points do not decide, but file systems.
                 _ if names(op) => !self.apart(),
                 _ => true,

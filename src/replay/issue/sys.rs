@@ -14,6 +14,7 @@ use crate::init::Data;
 use crate::replay::shared::call::{CWD_MAX, Call, NONE};
 use crate::replay::shared::memory::{Fds, Pages, SharedCount};
 use crate::replay::shared::record::{CWD, LOCK, SPARSE, UNPOPULATED, WITHHELD, errno};
+use crate::syscall::fcntl::{Replayed, command};
 use crate::syscall::request::{QUESTION, asks};
 use crate::syscall::{Op, flag};
 use std::arch::asm;
@@ -227,10 +228,6 @@ fn open_flags(flags: i64) -> i64 {
     if flags & i64::from(libc::O_PATH) != 0 { flags } else { flags | i64::from(libc::O_NONBLOCK) }
 }
 
-/// fcntl commands that act on nothing but the descriptor: no leases (others would wait for them), no signals, no copies.
-const FCNTL: &[i32] =
-    &[libc::F_GETFD, libc::F_SETFD, libc::F_GETFL, libc::F_SETFL, libc::F_GETLEASE, libc::F_GET_SEALS, libc::F_GETPIPE_SZ];
-
 /// Errors of captured calls that failed for want of something the replaying machine has: room, memory, a free descriptor, a
 /// working disk. Such calls are not issued.
 const WANTS: &[i32] = &[libc::ENOSPC, libc::EDQUOT, libc::EFBIG, libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::EIO];
@@ -248,7 +245,7 @@ pub fn notes(call: Call<'_>, captured: i64) -> u8 {
         // It had no effect for want of something that this machine has: here it would have one, and later ops would see it.
         _ if WANTS.contains(&errno(captured)) => WITHHELD,
         Op::Fcntl if lock_command(call.arg(Col::Cmd)).is_some() => LOCK,
-        Op::Fcntl if !FCNTL.contains(&(call.arg(Col::Cmd) as i32)) => WITHHELD,
+        Op::Fcntl if command(call.arg(Col::Cmd)).is_none_or(|command| command.replayed != Replayed::As) => WITHHELD,
         Op::Flock => LOCK,
         Op::Lseek if call.arg(Col::Whence) > 2 => SPARSE,
         Op::Mmap if call.arg(Col::Flags) & i64::from(libc::MAP_POPULATE) != 0 && call.arg(Col::Count) > POPULATE_MAX => {

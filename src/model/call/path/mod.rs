@@ -70,7 +70,7 @@ pub(super) enum Named<'e> {
 
 /// Is the directory that a path starts at also the root for absolute paths and `..` (RESOLVE_IN_ROOT, openat2(2))?
 pub(super) fn in_root(event: &Event) -> bool {
-    event.int(Col::Resolve).is_some_and(|resolve| resolve & 0x10 != 0)
+    event.int(Col::Resolve).is_some_and(|resolve| resolve & flag::RESOLVE_IN_ROOT != 0)
 }
 
 /// Does the call follow a symlink as last component of its first path?
