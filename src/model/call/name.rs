@@ -15,6 +15,32 @@ use crate::model::tree::{Ino, Life, Look, Node, Was};
 use crate::syscall::Op;
 use std::sync::Arc;
 
+/// What the error of a failed link or rename proves of the old name.
+enum Old {
+    /// Nothing.
+    Nothing,
+    /// It was not what made the call fail: link has resolved it wholly, rename only its directory.
+    Reached,
+    /// It is there, and of this kind where one is given.
+    There(Option<Kind>),
+    /// The error is about it.
+    Failed(Failed),
+}
+
+/// What the error of a failed link or rename proves of the new name.
+enum New {
+    /// Nothing.
+    Nothing,
+    /// Its directory is there.
+    Reached,
+    /// What [`Call::prove_goal`] proves of it.
+    Goal,
+    /// It is there, and no directory.
+    NoDir,
+    /// This error is about it.
+    Failed(i32, Failed),
+}
+
 impl Call<'_> {
     pub(super) fn mkdir(&mut self) -> Dropped<()> {
         self.make(Kind::Dir, None)
@@ -256,15 +282,6 @@ impl Call<'_> {
         self.take_away(goal, old);
     }
 
-    /// The old name was not what made a call fail: link had resolved it wholly, rename only its directory.
-    fn prove_old(&mut self, from: Option<PathArg<'_>>, follow: bool, renames: bool) {
-        match from {
-            Some(from) if renames => self.prove_parent(from),
-            Some(from) => self.prove(from, follow, from.kind(None)),
-            None => {}
-        }
-    }
-
     /// link or rename failed, and the errno does not say which path it is about: finds out what it proves of both.
     fn two_failed(
         &mut self,
@@ -287,95 +304,83 @@ impl Call<'_> {
             let ends = [from, Some(to)].map(|end| end.and_then(|end| self.dir_of(end)));
             ends.into_iter().flatten().for_each(|dir| self.touch_nesting(&[dir]));
         }
-        let known = |call: &mut Self, from: PathArg<'_>| call.is_there(from, follow);
-        match errno {
-            // The old name is missing, unless it is known to be there: then the new one's directory is.
-            libc::ENOENT => match from {
-                Some(from) if !known(self, from) => self.failed(from, errno, Failed { follow, ..Failed::default() }),
-                _ => self.failed(to, errno, Failed { parent: !self.exchanges(), ..Failed::default() }),
-            },
-            // `.` and `..` are refused before anything else is looked at.
-            libc::EEXIST | libc::EBUSY | libc::EINVAL if to.path.ends_with(b".") => {
-                self.prove_old(from, follow, renames);
-                self.prove_parent(to);
-                Ok(())
-            }
-            libc::EEXIST | libc::ENOTEMPTY if replaces => {
-                if let Some(from) = from {
-                    // Onto a directory that contains it: ENOTEMPTY whatever it is, but the slashes were checked before.
-                    let kind = if self.is_within(from, to) && !to.slash { from.kind(None) } else { Some(Kind::Dir) };
-                    self.prove(from, follow, kind);
-                }
-                self.failed(to, libc::ENOTEMPTY, Failed::default())
-            }
-            libc::EEXIST | libc::EISDIR => {
-                if let Some(from) = from {
-                    // link resolves the old name fully; rename checks the slash behind it last.
-                    self.prove(from, follow, if renames { None } else { from.kind(None) });
-                }
-                self.failed(to, errno, Failed::default())
-            }
-            libc::ENOTDIR if from.is_some_and(|from| self.no_dir(from)) => {
-                // rename checks the slash behind the old name last.
-                if renames && from.is_some_and(|from| !self.stuck(from)) && !self.stuck(to) {
-                    self.prove_goal(to);
-                }
-                Ok(())
-            }
-            // A directory renamed onto something that is none.
-            libc::ENOTDIR if renames && !to.slash && from.is_some_and(|from| !self.stuck(from)) && !self.stuck(to) => {
-                if let Some(from) = from {
-                    self.prove(from, follow, Some(Kind::Dir));
-                }
+        let (old, new) = self.proofs(errno, from, to, follow, renames, replaces)?;
+        match (old, from) {
+            (Old::Nothing, _) | (_, None) => {}
+            (Old::Reached, Some(from)) if renames => self.prove_parent(from),
+            (Old::Reached, Some(from)) => self.prove(from, follow, from.kind(None)),
+            (Old::There(kind), Some(from)) => self.prove(from, follow, kind),
+            (Old::Failed(how), Some(from)) => self.failed(from, errno, how)?,
+        }
+        match new {
+            New::Nothing => {}
+            New::Reached => self.prove_parent(to),
+            New::Goal => self.prove_goal(to),
+            New::NoDir => {
                 let kind = if self.is_there(to, false) { None } else { Some(Kind::File) };
                 self.prove(to, false, kind);
-                Ok(())
             }
+            New::Failed(errno, how) => self.failed(to, errno, how)?,
+        }
+        Ok(())
+    }
+
+    /// What the error of a failed link or rename proves of the old and of the new name, by the order in which the kernel checks them
+    /// (`filename_linkat`, `filename_renameat2` and `vfs_rename` in fs/namei.c). The first row that fits counts.
+    fn proofs(
+        &mut self,
+        errno: i32,
+        from: Option<PathArg<'_>>,
+        to: PathArg<'_>,
+        follow: bool,
+        renames: bool,
+        replaces: bool,
+    ) -> Dropped<(Old, New)> {
+        let how = Failed::default();
+        let slash = from.and_then(|from| from.kind(None));
+        let missing = |call: &mut Self| from.is_some_and(|from| !call.is_there(from, follow));
+        let both_reached = |call: &mut Self| from.is_some_and(|from| !call.stuck(from)) && !call.stuck(to);
+        Ok(match errno {
+            // The old name is missing, unless it is known to be there: then the new one's directory is.
+            libc::ENOENT if missing(self) => (Old::Failed(Failed { follow, ..how }), New::Nothing),
+            libc::ENOENT => (Old::Nothing, New::Failed(errno, Failed { parent: !self.exchanges(), ..how })),
+            // `.` and `..` are refused before anything else is looked at.
+            libc::EEXIST | libc::EBUSY | libc::EINVAL if to.path.ends_with(b".") => (Old::Reached, New::Reached),
+            // Onto a directory that contains it: ENOTEMPTY whatever it is, but the slashes were checked before.
+            libc::EEXIST | libc::ENOTEMPTY if replaces => {
+                let within = from.is_some_and(|from| self.is_within(from, to)) && !to.slash;
+                (Old::There(if within { slash } else { Some(Kind::Dir) }), New::Failed(libc::ENOTEMPTY, how))
+            }
+            // link resolves the old name fully; rename checks the slash behind it last.
+            libc::EEXIST | libc::EISDIR => (Old::There(if renames { None } else { slash }), New::Failed(errno, how)),
+            libc::ENOTDIR if from.is_some_and(|from| self.no_dir(from)) => {
+                (Old::Nothing, if renames && both_reached(self) { New::Goal } else { New::Nothing })
+            }
+            // A directory renamed onto something that is none.
+            libc::ENOTDIR if renames && !to.slash && both_reached(self) => (Old::There(Some(Kind::Dir)), New::NoDir),
             // Only a directory can be renamed to a name with a slash behind it.
             libc::ENOTDIR if renames && to.slash && !self.stuck(to) => {
-                let file = !self.no_dir(to);
-                if let Some(from) = from {
-                    let kind = if file && !self.is_there(from, follow) { Some(Kind::File) } else { from.kind(None) };
-                    self.prove(from, follow, kind);
-                }
-                self.prove_goal(to);
-                Ok(())
+                let file = !self.no_dir(to) && missing(self);
+                (Old::There(if file { Some(Kind::File) } else { slash }), New::Goal)
             }
             // link looks the old name up before it looks at the new one; rename only its directory.
-            libc::ENOTDIR if self.no_dir(to) => {
-                self.prove_old(from, follow, renames);
-                Ok(())
-            }
-            libc::ENOTDIR => match from {
-                Some(from) if !known(self, from) => self.failed(from, errno, Failed::default()),
-                _ => self.failed(to, errno, Failed::default()),
-            },
+            libc::ENOTDIR if self.no_dir(to) => (Old::Reached, New::Nothing),
+            libc::ENOTDIR if missing(self) => (Old::Failed(how), New::Nothing),
+            libc::ENOTDIR => (Old::Nothing, New::Failed(errno, how)),
             // A directory moved into itself, or exchanged with a directory that contains it.
             libc::EINVAL if renames && from.is_some_and(|from| self.is_within(from, to) || self.is_within(to, from)) => {
-                if let Some(from) = from {
-                    self.prove(from, follow, from.kind(None));
-                }
-                self.prove_goal(to);
-                Ok(())
+                (Old::There(slash), New::Goal)
             }
             // The error is about the old name, which is resolved first: nothing is known of the new one.
-            libc::ELOOP if from.is_some_and(|from| self.loops(from)) => Ok(()),
-            libc::ENAMETOOLONG => Ok(()),
+            libc::ELOOP if from.is_some_and(|from| self.loops(from)) => (Old::Nothing, New::Nothing),
+            libc::ENAMETOOLONG => (Old::Nothing, New::Nothing),
             // A directory has one name only (link(2)).
             libc::EPERM if !renames && from.is_some_and(|from| self.may_be_dir(from, follow)) => {
-                if let Some(from) = from {
-                    self.prove(from, follow, Some(Kind::Dir));
-                }
-                self.prove_parent(to);
-                Ok(())
+                (Old::There(Some(Kind::Dir)), New::Reached)
             }
-            libc::EACCES | libc::EPERM | libc::EROFS => Err(Reason::Credentials),
-            _ => {
-                self.prove_old(from, follow, renames);
-                self.prove_parent(to);
-                Ok(())
-            }
-        }
+            libc::EACCES | libc::EPERM | libc::EROFS => return Err(Reason::Credentials),
+            _ => (Old::Reached, New::Reached),
+        })
     }
 
     /// The directory that a path's last component is in, if the path resolves.
