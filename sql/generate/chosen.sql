@@ -2,8 +2,8 @@
 -- difference.
 --
 -- Without `--where` this stage is not run and the walk is taken as it is. The seeks of stage `seeks` come in between, as ops of
--- origin seek. Both inputs are in order, and are merged: nothing is sorted. A seek reads its open file description (resource of
--- kind 0) and writes its shared position (kind 1).
+-- origin seek. Both inputs are in order, and are merged: nothing is sorted. A seek reads its open file description and writes its
+-- shared position.
 --
 -- @needs walk wanted seeks
 -- @order pos
@@ -27,6 +27,6 @@ UNION ALL BY NAME
 SELECT
     pos, seq, pid, tid, fd, vpid, vtid, ofd, file, at_path, goal AS offset, goal AS at_offset, goal AS ret,
     'lseek' AS syscall, 'lseek' AS op, 'insert' AS tag, 'seek' AS origin, 'op' AS fate, false AS on_file, 0 AS whence,
-    0 AS errno, make_array(ofd * 64, (ofd * 16 + 1) * 4 + 2) AS touches
+    0 AS errno, make_array(touch('ofd', ofd, 'read'), touch('position', ofd, 'write')) AS touches
 FROM seeks
 ORDER BY pos

@@ -33,7 +33,7 @@ gated AS (
     RIGHT JOIN phases ON phases.resource = borders.resource AND phases.phase = borders.phase
 )
 SELECT
-    later.first AS op_id, later.lane, earlier.last AS after, earlier.lane AS after_lane, later.resource % 16 AS kind,
+    later.first AS op_id, later.lane, earlier.last AS after, earlier.lane AS after_lane, resource_kind(later.resource) AS kind,
     later.ops_before, later.ns_before, earlier.ops_through, earlier.ns_through, CAST(NULL AS BIGINT) AS delay
 FROM phases AS earlier
 JOIN gated AS later
@@ -41,7 +41,7 @@ JOIN gated AS later
 WHERE later.gate IS NULL OR later.first = later.gate
 UNION ALL
 SELECT
-    later.first AS op_id, later.lane, first_in.first AS after, first_in.lane AS after_lane, later.resource % 16 AS kind,
+    later.first AS op_id, later.lane, first_in.first AS after, first_in.lane AS after_lane, resource_kind(later.resource) AS kind,
     later.ops_before, later.ns_before, first_in.ops_before + 1 AS ops_through, first_in.ns_before AS ns_through,
     CAST(NULL AS BIGINT) AS delay
 FROM gated AS first_in

@@ -4,6 +4,7 @@ use super::function::causes::Caused;
 use super::function::numbered::Numbered;
 use super::function::order::{Pruned, Touched};
 use super::function::percentile::Percentile;
+use super::function::touch;
 use super::function::virtualize::Virtualize;
 use super::function::{Function, Planner, spell_out};
 use super::made::Made;
@@ -79,7 +80,7 @@ impl Default for Settings {
 
 /// Starts the tokio threads that queries run on.
 fn start(threads: usize) -> Result<Runtime> {
-    // When tokio cannot start one of them it panics, and then waits for ever for those that it has started.
+    // When tokio cannot start one of them it panics, and then waits forever for those that it has started.
     panics::abandon(move || {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         builder.worker_threads(threads).thread_stack_size(STACK).on_thread_start(panics::contain_thread);
@@ -152,6 +153,7 @@ impl Engine {
             .build();
         let ctx = SessionContext::new_with_state(state);
         ctx.register_udaf(AggregateUDF::from(Percentile::default()));
+        touch::functions().into_iter().for_each(|function| ctx.register_udf(function));
         ctx.register_batch("syscall_def", calls(COLUMNS.iter())?)?;
         let ctx = match settings.access {
             Access::Tables => ctx,

@@ -11,6 +11,7 @@
 //!
 //! Memory: all lanes, a few causes for each, and a bounded number of messages. What is forgotten orders nothing.
 
+use super::packed::{access_of, id_of, kind_of, resource_of};
 use super::timers::Timers;
 use super::{Edge, Work};
 use crate::model::{Access, Resource};
@@ -194,7 +195,7 @@ impl Lane {
         }
     }
 
-    /// What this lane hands on to whom it sends a message of this kind at a moment: its last op, and what it waited for since.
+    /// What this lane hands on to the receiver of a message of this kind that it sends at a moment: its last op, and what it waited for since.
     fn hand_on(&self, own: i64, at: Option<i64>, kind: Resource) -> Sent {
         let now = at.map(|at| self.clock(at));
         let passed = |mark: i64| now.map(|now| (now - mark).max(0));
@@ -361,7 +362,7 @@ impl Causes {
                 let edge = Edge { op, lane: row.lane, before, after, after_lane, through };
                 out.push(Cause { edge, delay, kind: link.kind });
             } else if lane.last.is_some_and(|last| last.op == link.op) {
-                // Somebody without ops answered: that took time, too.
+                // The cause came by way of a lane without ops, whose own time counts as time of this lane.
                 think = think.max(delay);
             }
         }
@@ -382,8 +383,9 @@ impl Causes {
 
 /// The message or task that a touch is about: kind, number and access; `None` for other resources.
 fn message(touch: i64) -> Option<(Resource, i64, Access)> {
-    let kind = [Resource::Message, Resource::Task].into_iter().find(|kind| *kind as i64 == touch >> 2 & 0xF)?;
-    Some((kind, touch >> 6, if touch & 3 == Access::Read as i64 { Access::Read } else { Access::Write }))
+    let resource = resource_of(touch);
+    let kind = [Resource::Message, Resource::Task].into_iter().find(|kind| *kind as i64 == kind_of(resource))?;
+    Some((kind, id_of(resource), if access_of(touch) == Access::Read as i64 { Access::Read } else { Access::Write }))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Which ops must wait for which: the parts of it that need state and so are no SQL. Pure Rust, no Arrow.
 //!
-//! * `spans` merges touches that need not be told apart
+//! * `packed` touches and resources as numbers
+//! * `spans` merges touches of a lane that order the same ops
 //! * `prune` drops edges that follow from others, and follows the longest path through those that stay
 //! * `causes` says what an op waited for: messages, wakes and timers (`timers`), and how long its own lane took
 //! * `requests` what an op waits for in its own lane, where that hands requests over and goes on
@@ -10,15 +11,17 @@
 
 mod causes;
 mod clock;
+pub mod packed;
 mod prune;
 mod requests;
 mod spans;
 mod timers;
 
 pub use causes::{Cause, Causes, Moment, Timing, What};
+pub use packed::number;
 pub use prune::{Edge, Limits, Prune, Verdict};
 pub use requests::{Asked, Held, Requests};
-pub use spans::{Mark, Span, Spans, number};
+pub use spans::{Mark, Span, Spans};
 
 /// An amount of work: number and captured time of calls of lanes, one after the other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,7 +38,7 @@ impl Work {
         Work { ops: self.ops + other.ops, ns: self.ns + other.ns }
     }
 
-    /// This less the other, number and time each.
+    /// The difference of both, number and time each.
     pub fn less(self, other: Work) -> Work {
         Work { ops: self.ops - other.ops, ns: self.ns - other.ns }
     }

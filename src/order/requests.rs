@@ -10,7 +10,7 @@
 //!
 //! Memory: the last [`WINDOW`] requests of each lane, at most. What comes before them is waited for.
 
-use super::spans::commute;
+use super::packed::{commute, resource_of};
 use crate::syscall::{Moves, Op};
 use hashbrown::HashMap;
 use std::cmp::Reverse;
@@ -136,7 +136,7 @@ fn range(row: &Asked<'_>) -> (i64, i64) {
 }
 
 impl Requests {
-    /// Does nobody hand requests over so far?
+    /// Has no lane handed a request over so far?
     pub fn is_empty(&self) -> bool {
         self.lanes.is_empty()
     }
@@ -175,7 +175,7 @@ impl Requests {
         lane.depth = lane.depth.max((ring.handed - ring.reaped) as usize);
         lane.handed += 1;
         let end = row.ts.zip(row.dur).map(|(ts, dur)| ts.saturating_add(dur));
-        // Where nobody has seen its end, nothing in the capture waited for it.
+        // The capture does not have its end, so nothing in the capture waited for it.
         if let Some(end) = end {
             push(&mut lane.ends, end);
         }
@@ -234,7 +234,7 @@ impl Past {
         let bytes = match (self.does, does) {
             (Does::Reads | Does::Writes, Does::Writes) | (Does::Writes, Does::Reads) => {
                 let (from, to) = range(row);
-                // A second file is written where nobody knows.
+                // Where it writes in a second file is not known.
                 row.files[1].is_some() || from < self.to && self.from < to
             }
             (Does::Writes, Does::Syncs) => self.end.zip(row.ts).is_none_or(|(end, ts)| end <= ts),
@@ -242,10 +242,9 @@ impl Past {
         };
         let everything = matches!(row.op, Some(Op::Sync | Op::Syncfs));
         bytes && (file || everything)
-            || self
-                .touches
-                .iter()
-                .any(|touch| row.touches.iter().any(|other| touch >> 2 == other >> 2 && !commute(*touch, *other)))
+            || self.touches.iter().any(|touch| {
+                row.touches.iter().any(|other| resource_of(*touch) == resource_of(*other) && !commute(*touch, *other))
+            })
     }
 }
 
@@ -301,7 +300,7 @@ mod tests {
         // Of two in flight one is on a socket.
         assert_eq!(requests.op(2, &io(Op::Pread, 12, 50, 2, 20)), held(0, None));
         assert_eq!(requests.op(3, &io(Op::Pread, 200, 50, 0, 40)), held(2, None));
-        // Whatever a capture says of others, nobody waits for more than there are.
+        // A number of requests that the capture cannot have had counts as all or none of those before.
         assert_eq!(requests.op(4, &io(Op::Pread, 201, 50, 1000, 60)), held(2, None));
         assert_eq!(requests.op(5, &io(Op::Pread, 202, 50, -1000, 80)), held(4, None));
     }

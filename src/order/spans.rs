@@ -12,7 +12,8 @@
 //! edges with more spans.
 
 use super::Work;
-use crate::model::{Access, Resource, Touch};
+use super::packed::{access_of, id_of, kind_of, resource, resource_of};
+use crate::model::{Access, Resource};
 use hashbrown::HashMap;
 
 /// Most resources whose open spans are remembered: about as many as the processor's caches hold.
@@ -24,17 +25,6 @@ const LANES: usize = 64;
 const ENDING: [Resource; 2] = [Resource::Ofd, Resource::Position];
 
 const WRITE: i64 = Access::Write as i64;
-
-/// A touch packed into one number: id << 6, kind of resource << 2, access in the low two bits. Without these two it numbers the
-/// resource.
-pub const fn number(touch: Touch) -> i64 {
-    (touch.id << 4 | touch.kind as i64) << 2 | touch.access as i64
-}
-
-/// Do two touches of one resource commute?
-pub fn commute(one: i64, other: i64) -> bool {
-    one & 3 == other & 3 && one & 3 < WRITE
-}
 
 /// An op at one end of a span, and how much work its lane has done there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +39,7 @@ pub struct Mark {
 /// From which op to which a lane touches a resource in one way, while no lane touches it in another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
-    /// Number of the resource: its id times 16 and its kind.
+    /// Number of the resource ([`resource`]).
     pub resource: i64,
     /// How the lane touches the resource: 0 read, 1 add, 2 write.
     pub access: i64,
@@ -108,7 +98,7 @@ struct Op {
 }
 
 impl Spans {
-    /// Takes the next op with its captured duration `ns` and its touches ([`number`]); op ids count up from 0 here. Finished
+    /// Takes the next op with its captured duration `ns` and its touches ([`super::number`]); op ids count up from 0 here. Finished
     /// spans go to `out`.
     pub fn op(&mut self, lane: i64, ns: i64, touches: impl Iterator<Item = i64>, out: &mut Vec<Span>) {
         let own = self.lanes.entry(lane).or_default();
@@ -128,10 +118,10 @@ impl Spans {
     /// Takes the touches of an event that is no op. Only those of tasks (starts and ends) count: a write for the op of its lane
     /// before it, a read for the one after.
     pub fn other(&mut self, lane: i64, touches: impl Iterator<Item = i64>, out: &mut Vec<Span>) {
-        for touch in touches.filter(|touch| touch >> 2 & 0xF == Resource::Task as i64) {
+        for touch in touches.filter(|touch| kind_of(resource_of(*touch)) == Resource::Task as i64) {
             let own = self.lanes.entry(lane).or_default();
             match own.last {
-                _ if touch & 3 == Access::Read as i64 => own.ahead.push(touch),
+                _ if access_of(touch) == Access::Read as i64 => own.ahead.push(touch),
                 Some(op) => self.touch(lane, op, touch, out),
                 None => {} // there is no op to wait for
             }
@@ -142,8 +132,8 @@ impl Spans {
     pub fn finish(&mut self, out: &mut Vec<Span>) {
         for (resource, mut open) in self.open.drain() {
             open.close(out);
-            if ENDING.iter().any(|kind| resource & 0xF == *kind as i64) {
-                self.whole_from = self.whole_from.max((resource >> 4) + 1);
+            if ENDING.iter().any(|kind| kind_of(resource) == *kind as i64) {
+                self.whole_from = self.whole_from.max(id_of(resource) + 1);
             }
         }
     }
@@ -152,7 +142,7 @@ impl Spans {
     /// too.
     fn end(&mut self, id: i64, out: &mut Vec<Span>) {
         for kind in ENDING {
-            if let Some(mut open) = self.open.remove(&(id << 4 | kind as i64))
+            if let Some(mut open) = self.open.remove(&resource(kind, id))
                 && (open.shared || open.others.is_some() || id < self.whole_from)
             {
                 open.close(out);
@@ -161,7 +151,7 @@ impl Spans {
     }
 
     fn touch(&mut self, lane: i64, op: Op, touch: i64, out: &mut Vec<Span>) {
-        let (resource, access) = (touch >> 2, touch & 3);
+        let (resource, access) = (resource_of(touch), access_of(touch));
         let new = Span { resource, access: access.min(WRITE), lane, first: op.begin, last: op.end };
         match self.open.get_mut(&resource) {
             Some(open) => open.touch(new, out),
@@ -173,7 +163,7 @@ impl Spans {
             }
         }
         if access == Access::End as i64 {
-            self.end(resource >> 4, out);
+            self.end(id_of(resource), out);
         }
     }
 }
@@ -240,6 +230,8 @@ impl Open {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Touch;
+    use crate::order::number;
 
     fn touch(kind: Resource, id: i64, access: Access) -> i64 {
         number(Touch { kind, id, access })
@@ -255,7 +247,7 @@ mod tests {
             }
         }
         spans.finish(&mut out);
-        let mut out: Vec<_> = out.iter().map(|s| (s.resource >> 4, s.access, s.lane, s.first.op, s.last.op)).collect();
+        let mut out: Vec<_> = out.iter().map(|s| (id_of(s.resource), s.access, s.lane, s.first.op, s.last.op)).collect();
         out.sort_unstable();
         out
     }
@@ -335,7 +327,7 @@ mod tests {
         spans.op(1, 1, of(5, Access::End), &mut out);
         spans.op(0, 1, of(late, Access::End), &mut out);
         spans.finish(&mut out);
-        let of_five: Vec<_> = out.iter().filter(|span| span.resource >> 4 == 5).map(|span| span.lane).collect();
+        let of_five: Vec<_> = out.iter().filter(|span| id_of(span.resource) == 5).map(|span| span.lane).collect();
         assert_eq!((of_five, out.len()), (vec![0, 1], RESOURCES + 1));
     }
 

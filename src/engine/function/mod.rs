@@ -8,6 +8,7 @@ mod exec;
 pub(super) mod numbered;
 pub(super) mod order;
 pub(super) mod percentile;
+pub(super) mod touch;
 pub(super) mod virtualize;
 
 use super::statement::dialect::Postgres;
