@@ -65,27 +65,72 @@ impl<'a> Ops<'a> {
 #[derive(Debug)]
 pub struct Numbered;
 
-/// Names of the columns that `numbered` adds; the last two where causes follow.
-const MADE: [&str; 5] = [OP_ID, "reaped", "settled", "think", "timer"];
-const TIMED: usize = 3;
-const OP_ID: &str = "op_id";
+/// A column that `numbered` adds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Made {
+    /// The number of ops before.
+    OpId,
+    /// How many requests must be done before it ([`Held::reaped`]).
+    Reaped,
+    /// The op up to which all requests of its lane must be done ([`Held::settled`]).
+    Settled,
+    /// How long its lane took before it ([`Timing::think`]), ns.
+    Think,
+    /// Of which timer the end let it go ([`Timing::timer`]), ns.
+    Timer,
+}
 
-/// Columns of integers that tell what a request is, each with its place in [`Numbering::asked`]; those that the input lacks count
-/// as NULL.
-const ASKED: [&str; 12] =
-    ["ring", "vtid", "inflight", "ts", "dur", "file", "file2", "offset", "at_offset", "count", "ret", "arg"];
-const RING: usize = 0;
-const LANE: usize = 1;
-const INFLIGHT: usize = 2;
-const TS: usize = 3;
-const DUR: usize = 4;
-const FILE: usize = 5;
-const FILE2: usize = 6;
-const OFFSET: usize = 7;
-const AT: usize = 8;
-const COUNT: usize = 9;
-const RET: usize = 10;
-const ARG: usize = 11;
+impl Made {
+    const ALL: [Made; 5] = [Made::OpId, Made::Reaped, Made::Settled, Made::Think, Made::Timer];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Made::OpId => "op_id",
+            Made::Reaped => "reaped",
+            Made::Settled => "settled",
+            Made::Think => "think",
+            Made::Timer => "timer",
+        }
+    }
+
+    /// Does the column follow from the state of causes, so that it is there only where the input has their columns?
+    const fn timed(self) -> bool {
+        match self {
+            Made::Think | Made::Timer => true,
+            Made::OpId | Made::Reaped | Made::Settled => false,
+        }
+    }
+}
+
+/// Defines a struct with a field for each of these columns of the input.
+macro_rules! columns {
+    ($(#[$meta:meta])* $all:ident $struct:ident { $($name:ident)* }) => {
+        /// Names of the columns of
+        #[doc = concat!("[`", stringify!($struct), "`].")]
+        const $all: &[&str] = &[$(stringify!($name)),*];
+
+        $(#[$meta])*
+        #[derive(Clone, Copy)]
+        struct $struct<T> { $($name: T),* }
+
+        impl<T: Copy> $struct<T> {
+            /// Something for each column, by its name.
+            fn by_name(of: impl Fn(&str) -> T) -> $struct<T> {
+                $struct { $($name: of(stringify!($name))),* }
+            }
+
+            /// Something else for each column.
+            fn map<U: Copy>(self, of: impl Fn(T) -> U) -> $struct<U> {
+                $struct { $($name: of(self.$name)),* }
+            }
+        }
+    };
+}
+
+columns! {
+    /// Columns of integers that tell what a request is; those that the input lacks count as NULL.
+    REQUEST Request { ring vtid inflight ts dur file file2 offset at_offset count ret arg }
+}
 
 impl Function for Numbered {
     fn name(&self) -> &'static str {
@@ -95,7 +140,7 @@ impl Function for Numbered {
     fn output(&self, input: &DFSchema) -> Result<Schema> {
         has(self.name(), input, &["pos", "fate"])?;
         let there = |name: &str| input.fields().iter().any(|field| field.name() == name);
-        if let Some(made) = MADE.iter().find(|made| there(made)) {
+        if let Some(made) = Made::ALL.iter().map(|made| made.name()).find(|made| there(made)) {
             return plan_err!("numbered makes a column {made} of its own: rename the one in its input");
         }
         let times = causes::ROW.iter().all(|name| there(name));
@@ -107,8 +152,8 @@ impl Function for Numbered {
                 None => Arc::clone(field),
             },
         });
-        let made = MADE[..if times { MADE.len() } else { TIMED }].iter();
-        let made = made.map(|name| Arc::new(Field::new(*name, DataType::Int64, *name != OP_ID)));
+        let made = Made::ALL.iter().filter(|made| times || !made.timed());
+        let made = made.map(|made| Arc::new(Field::new(made.name(), DataType::Int64, *made != Made::OpId)));
         Ok(Schema::new(fields.chain(made).collect::<Vec<_>>()))
     }
 
@@ -117,7 +162,7 @@ impl Function for Numbered {
             "pos" => Some(DataType::Int64),
             "fate" => Some(words()),
             "op" => Some(if output.index_of("op").is_ok() { field.data_type().clone() } else { DataType::Utf8View }),
-            name if ASKED.contains(&name) => Some(DataType::Int64),
+            name if REQUEST.contains(&name) => Some(DataType::Int64),
             name => causes::takes(name)
                 .filter(|_| timed(output) || name == "touches")
                 .or_else(|| output.index_of(name).is_ok().then(|| field.data_type().clone())),
@@ -129,32 +174,32 @@ impl Function for Numbered {
     }
 
     fn ascends(&self) -> &'static [&'static str] {
-        &["pos", OP_ID]
+        const { &["pos", Made::OpId.name()] }
     }
 
     fn start(&self, input: &Schema, output: SchemaRef) -> Result<Box<dyn Running>> {
-        let column = |field: &Arc<Field>| match MADE.iter().position(|made| field.name() == made) {
+        let column = |field: &Arc<Field>| match Made::ALL.into_iter().find(|made| made.name() == field.name()) {
             Some(made) => Ok(Source::Made(made)),
             None => input.index_of(field.name()).map(Source::Input),
         };
         let columns = output.fields().iter().map(column).collect::<Result<_, _>>()?;
-        let asked = ASKED.map(|name| input.index_of(name).ok());
+        let request = Request::by_name(|name| input.index_of(name).ok());
         let [op, touches] = ["op", "touches"].map(|name| input.index_of(name).ok());
         let (fate, requests) = (input.index_of("fate")?, Requests::default());
         let follow = timed(&output).then(|| Follow::new(input)).transpose()?;
-        Ok(Box::new(Numbering { fate, columns, output, follow, next: 0, asked, op, touches, requests }))
+        Ok(Box::new(Numbering { fate, columns, output, follow, next: 0, request, op, touches, requests }))
     }
 }
 
 /// Are columns wanted that follow from the state of causes?
 fn timed(output: &Schema) -> bool {
-    MADE[TIMED..].iter().any(|name| output.index_of(name).is_ok())
+    Made::ALL.iter().any(|made| made.timed() && output.index_of(made.name()).is_ok())
 }
 
-/// Where an output column comes from: its place in [`MADE`], or the number of the input column.
+/// Where an output column comes from: it is made, or the input column of this number.
 #[derive(Clone, Copy)]
 enum Source {
-    Made(usize),
+    Made(Made),
     Input(usize),
 }
 
@@ -164,8 +209,8 @@ struct Numbering {
     output: SchemaRef,
     follow: Option<Follow>,
     next: i64,
-    /// Numbers of the input columns of [`ASKED`], of the call and of what it touches.
-    asked: [Option<usize>; ASKED.len()],
+    /// Numbers of the input columns that tell what a request is, of the call and of what it touches.
+    request: Request<Option<usize>>,
     op: Option<usize>,
     touches: Option<usize>,
     requests: Requests,
@@ -175,8 +220,8 @@ impl Numbering {
     /// What each op of a batch waits for in its own lane; empty when no lane has had a request.
     fn held(&mut self, batch: &RecordBatch, ops: &Ops<'_>) -> Vec<Held> {
         let column = |at: Option<usize>| at.map(|at| ints(batch, at)).filter(|column| column.null_count() < column.len());
-        let columns = self.asked.map(column);
-        if columns[RING].is_none() && self.requests.is_empty() {
+        let columns = self.request.map(column);
+        if columns.ring.is_none() && self.requests.is_empty() {
             return Vec::new();
         }
         let words = self.op.and_then(|at| cast(batch.column(at), &DataType::Utf8View).ok());
@@ -184,21 +229,20 @@ impl Numbering {
         let all = lists.map(|lists| lists.values().as_primitive::<Int64Type>().values());
         let mut held = Vec::new();
         for row in 0..batch.num_rows() {
-            let value = |which: usize| columns[which].filter(|column| column.is_valid(row)).map(|column| column.value(row));
+            let call = columns.map(|column| column.filter(|column| column.is_valid(row)).map(|column| column.value(row)));
             let word = words.as_ref().map(|words| words.as_string_view()).filter(|words| words.is_valid(row));
-            let offset = value(OFFSET).or_else(|| value(AT));
             let list = lists.zip(all).filter(|(lists, _)| lists.is_valid(row));
             let asked = Asked {
-                lane: value(LANE).unwrap_or(-1),
-                ring: value(RING),
-                inflight: value(INFLIGHT),
-                linked: value(RING).and(value(ARG)).is_some(),
+                lane: call.vtid.unwrap_or(-1),
+                ring: call.ring,
+                inflight: call.inflight,
+                linked: call.ring.and(call.arg).is_some(),
                 op: word.and_then(|words| Op::parse(words.value(row))),
-                ts: value(TS),
-                dur: value(DUR),
-                files: [value(FILE), value(FILE2)],
-                offset,
-                length: value(COUNT).or_else(|| value(RET)),
+                ts: call.ts,
+                dur: call.dur,
+                files: [call.file, call.file2],
+                offset: call.offset.or(call.at_offset),
+                length: call.count.or(call.ret),
                 touches: list.map_or(&[], |(lists, all)| {
                     &all[lists.value_offsets()[row] as usize..lists.value_offsets()[row + 1] as usize]
                 }),
@@ -233,11 +277,11 @@ impl Running for Numbering {
         };
         let column = |from: &Source| -> Result<ArrayRef> {
             Ok(match from {
-                Source::Made(0) => Arc::new(Int64Array::from_iter_values(first..self.next)),
-                Source::Made(1) => made(|held| held.reaped),
-                Source::Made(2) => made(|held| held.settled),
-                Source::Made(3) => Arc::new(times.iter().map(|timing| timing.think).collect::<Int64Array>()),
-                Source::Made(_) => Arc::new(times.iter().map(|timing| timing.timer).collect::<Int64Array>()),
+                Source::Made(Made::OpId) => Arc::new(Int64Array::from_iter_values(first..self.next)),
+                Source::Made(Made::Reaped) => made(|held| held.reaped),
+                Source::Made(Made::Settled) => made(|held| held.settled),
+                Source::Made(Made::Think) => Arc::new(times.iter().map(|timing| timing.think).collect::<Int64Array>()),
+                Source::Made(Made::Timer) => Arc::new(times.iter().map(|timing| timing.timer).collect::<Int64Array>()),
                 Source::Input(at) if count == batch.num_rows() => Arc::clone(batch.column(*at)),
                 Source::Input(at) => filter(batch.column(*at), &chosen)?,
             })

@@ -183,14 +183,18 @@ impl Function for Pruned {
     }
 
     fn start(&self, input: &Schema, output: SchemaRef) -> Result<Box<dyn Running>> {
-        let columns = EDGE.iter().map(|name| input.index_of(name)).collect::<Result<Vec<_>, _>>()?;
+        let mut columns = [0; EDGE.len()];
+        for (at, name) in columns.iter_mut().zip(EDGE) {
+            *at = input.index_of(name)?;
+        }
         let words = Arc::new(StringArray::from_iter_values(Resource::ALL.iter().map(|word| word.name())));
         Ok(Box::new(Pruning { columns, output, words, prune: Prune::new(Limits::default()) }))
     }
 }
 
 struct Pruning {
-    columns: Vec<usize>,
+    /// Numbers of the input columns of [`EDGE`].
+    columns: [usize; EDGE.len()],
     output: SchemaRef,
     words: ArrayRef,
     prune: Prune,
@@ -198,27 +202,31 @@ struct Pruning {
 
 impl Running for Pruning {
     fn step(&mut self, batch: &RecordBatch) -> Result<RecordBatch> {
-        let column = |at: usize| ints(batch, self.columns[at]);
-        let value = |at: usize, row: usize| column(at).value(row);
+        let [op, lane, after, after_lane, kind, ops_before, ns_before, ops_through, ns_through, delay] =
+            self.columns.map(|at| ints(batch, at));
         let edge = |row: usize| Edge {
-            op: value(0, row),
-            lane: value(1, row),
-            before: Work { ops: value(5, row), ns: value(6, row) },
-            after: value(2, row),
-            after_lane: value(3, row),
-            through: Work { ops: value(7, row), ns: value(8, row) },
+            op: op.value(row),
+            lane: lane.value(row),
+            before: Work { ops: ops_before.value(row), ns: ns_before.value(row) },
+            after: after.value(row),
+            after_lane: after_lane.value(row),
+            through: Work { ops: ops_through.value(row), ns: ns_through.value(row) },
         };
         let verdicts: Vec<Verdict> = (0..batch.num_rows()).map(|row| self.prune.judge(&edge(row))).collect();
-        let kinds = UInt8Array::from_iter_values(column(4).values().iter().map(|kind| *kind as u8));
-        let mut columns: Vec<ArrayRef> = (0..4).map(|at| Arc::clone(batch.column(self.columns[at]))).collect();
-        columns.push(Arc::new(DictionaryArray::<UInt8Type>::try_new(kinds, Arc::clone(&self.words))?));
-        columns.push(Arc::clone(batch.column(self.columns[9])));
+        let kinds = UInt8Array::from_iter_values(kind.values().iter().map(|kind| *kind as u8));
         // That one op follows another may be no news, but by how long is.
-        let delays = column(9);
-        let kept = verdicts.iter().enumerate().map(|(row, verdict)| Some(verdict.kept || delays.is_valid(row)));
-        columns.push(Arc::new(kept.collect::<BooleanArray>()));
-        columns.push(Arc::new(verdicts.iter().map(|verdict| verdict.held.ops).collect::<Int64Array>()));
-        columns.push(Arc::new(verdicts.iter().map(|verdict| verdict.held.ns).collect::<Int64Array>()));
+        let kept = verdicts.iter().enumerate().map(|(row, verdict)| Some(verdict.kept || delay.is_valid(row)));
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(op.clone()),
+            Arc::new(lane.clone()),
+            Arc::new(after.clone()),
+            Arc::new(after_lane.clone()),
+            Arc::new(DictionaryArray::<UInt8Type>::try_new(kinds, Arc::clone(&self.words))?),
+            Arc::new(delay.clone()),
+            Arc::new(kept.collect::<BooleanArray>()),
+            Arc::new(verdicts.iter().map(|verdict| verdict.held.ops).collect::<Int64Array>()),
+            Arc::new(verdicts.iter().map(|verdict| verdict.held.ns).collect::<Int64Array>()),
+        ];
         wanted(&Arc::new(judged()), columns, &self.output)
     }
 
