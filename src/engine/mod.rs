@@ -4,6 +4,7 @@
 mod function;
 mod made;
 mod measures;
+mod node;
 mod optimizer;
 mod rows;
 mod session;

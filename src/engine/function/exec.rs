@@ -1,10 +1,10 @@
 //! Physical plan node of a table function: feeds one input stream, sorted as the function asks, through its state.
 
 use super::{Function, Key, Running};
+use crate::engine::node::over_one_input;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::SortOptions;
 use arrow::datatypes::SchemaRef;
-use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, plan_datafusion_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::expressions::col;
@@ -46,6 +46,10 @@ impl FunctionExec {
         let properties = PlanProperties::new(equivalence, one, EmissionType::Incremental, Boundedness::Bounded);
         Ok(FunctionExec { input, function, order, properties: Arc::new(properties), metrics: ExecutionPlanMetricsSet::new() })
     }
+
+    fn over(&self, input: Arc<dyn ExecutionPlan>) -> Result<FunctionExec> {
+        FunctionExec::new(input, self.schema(), Arc::clone(&self.function))
+    }
 }
 
 fn sort(key: Key, schema: &SchemaRef) -> Result<PhysicalSortExpr> {
@@ -63,24 +67,7 @@ impl DisplayAs for FunctionExec {
 }
 
 impl ExecutionPlan for FunctionExec {
-    fn name(&self) -> &str {
-        "FunctionExec"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
+    over_one_input!("FunctionExec");
 
     fn input_distribution_requirements(&self) -> InputDistributionRequirements {
         InputDistributionRequirements::new(vec![Distribution::SinglePartition])
@@ -92,11 +79,6 @@ impl ExecutionPlan for FunctionExec {
 
     fn maintains_input_order(&self) -> Vec<bool> {
         vec![true]
-    }
-
-    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        let Some(input) = children.pop() else { return Ok(self) };
-        Ok(Arc::new(FunctionExec::new(input, self.schema(), Arc::clone(&self.function))?))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {

@@ -5,15 +5,15 @@
 //! did `... LEFT JOIN (SELECT op_id, lane FROM results WHERE lane = 0) b ... ORDER BY b.lane`. So what is known of such an input stays
 //! behind a node that passes rows on as they come.
 
+use crate::engine::node::{over_one_input, unknown};
 use datafusion::common::JoinType;
 use datafusion::common::Result;
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::config::ConfigOptions;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::aggregates::AggregateExec;
-use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, replace_children_if_necessary};
 use std::fmt;
@@ -67,7 +67,7 @@ fn filled(node: &Arc<dyn ExecutionPlan>) -> [bool; 2] {
     [0, 1].map(|side| sides[side] && inputs.get(side).is_some_and(|input| constant(input)))
 }
 
-/// Passes rows on.
+/// Plan node that passes on the rows of its input and promises neither constants nor an order of them.
 #[derive(Debug)]
 struct Plain {
     input: Arc<dyn ExecutionPlan>,
@@ -76,13 +76,12 @@ struct Plain {
 
 impl Plain {
     fn new(input: Arc<dyn ExecutionPlan>) -> Plain {
-        let properties = PlanProperties::new(
-            EquivalenceProperties::new(input.schema()),
-            Partitioning::UnknownPartitioning(input.properties().output_partitioning().partition_count()),
-            EmissionType::Incremental,
-            Boundedness::Bounded,
-        );
+        let properties = unknown(input.schema(), input.properties().output_partitioning().partition_count());
         Plain { input, properties: Arc::new(properties) }
+    }
+
+    fn over(&self, input: Arc<dyn ExecutionPlan>) -> Result<Plain> {
+        Ok(Plain::new(input))
     }
 }
 
@@ -93,31 +92,7 @@ impl DisplayAs for Plain {
 }
 
 impl ExecutionPlan for Plain {
-    fn name(&self) -> &str {
-        "Plain"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(match children.pop() {
-            Some(input) => Arc::new(Plain::new(input)),
-            None => self,
-        })
-    }
+    over_one_input!("Plain");
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         self.input.execute(partition, context)

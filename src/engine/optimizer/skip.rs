@@ -5,15 +5,13 @@
 //! OFFSET 5) ORDER BY seq, reason` gave one row. So while that rule runs, such a limit is a node that no sort is moved
 //! past, and whose output has no order.
 
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use crate::engine::node::{over_one_input, unknown};
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Result, internal_err};
 use datafusion::config::ConfigOptions;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::{
-    Distribution, EquivalenceProperties, LexOrdering, OrderingRequirements, Partitioning, PhysicalExpr,
-};
+use datafusion::physical_expr::{Distribution, LexOrdering, OrderingRequirements, PhysicalExpr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::limit::GlobalLimitExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
@@ -80,13 +78,12 @@ impl Hidden {
 
     fn new(limit: &GlobalLimitExec, input: Arc<dyn ExecutionPlan>) -> Hidden {
         let order = order(&input);
-        let properties = PlanProperties::new(
-            EquivalenceProperties::new(input.schema()),
-            Partitioning::UnknownPartitioning(1),
-            EmissionType::Incremental,
-            Boundedness::Bounded,
-        );
+        let properties = unknown(input.schema(), 1);
         Hidden { input, skip: limit.skip(), fetch: limit.fetch(), order, properties: Arc::new(properties) }
+    }
+
+    fn over(&self, input: Arc<dyn ExecutionPlan>) -> Result<Hidden> {
+        Ok(Hidden { input, ..self.clone() })
     }
 
     fn limit(&self, input: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
@@ -120,24 +117,7 @@ impl DisplayAs for Hidden {
 }
 
 impl ExecutionPlan for Hidden {
-    fn name(&self) -> &str {
-        "Hidden"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
+    over_one_input!("Hidden");
 
     fn input_distribution_requirements(&self) -> InputDistributionRequirements {
         InputDistributionRequirements::new(vec![Distribution::SinglePartition])
@@ -153,11 +133,6 @@ impl ExecutionPlan for Hidden {
 
     fn benefits_from_input_partitioning(&self) -> Vec<bool> {
         vec![false]
-    }
-
-    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        let Some(input) = children.pop() else { return Ok(self) };
-        Ok(Arc::new(Hidden { input, ..Hidden::clone(&self) }))
     }
 
     fn execute(&self, _: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
