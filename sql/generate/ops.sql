@@ -7,10 +7,6 @@
 --
 -- @needs chosen
 -- @from ops
-SELECT
-    op_id, seq, origin, vtid AS lane, vpid, vtid, syscall, op, ofd, ofd2, dir, dir2, file, file2, at_path AS path,
-    at_path2 AS path2, cwd, path AS raw, path2 AS raw2, name,
-    coalesce(offset, CASE WHEN ofd2 IS NULL THEN at_offset END) AS offset, think, timer,
-    {arguments}, reaped, settled
+SELECT op_id, {op}, think, timer, {arguments}, reaped, settled
 FROM numbered(chosen)
 ORDER BY pos

@@ -12,7 +12,8 @@
 //! `@column` lines have name, SQL type and meaning. `@from` names columns of a dataset table, of `walk` or of
 //! `measures` (all columns when it names none), whose type and meaning are defined there. The list is checked against
 //! what the SQL engine plans, so the documentation made from it cannot be wrong. The word `{arguments}` stands, in the
-//! head and in the SQL, for the event columns that an op carries, with commas between them ([`ARGUMENTS`]).
+//! head and in the SQL, for the event columns that an op carries, with commas between them ([`ARGUMENTS`]); beside it the word
+//! `{op}` stands in the SQL for what else an op has of its row of the walk.
 
 use super::function::virtualize::STEP;
 use super::measures::MEASURES;
@@ -29,6 +30,14 @@ use std::path::Path;
 
 /// The placeholder that is replaced by the names of [`ARGUMENTS`].
 const WORD: &str = "{arguments}";
+/// The placeholder that is replaced by [`OP`].
+const OP_WORD: &str = "{op}";
+
+/// What an op has of its row of the walk, under the names of table ops. `offset` is the argument where the call has one, else the
+/// shared position of its descriptor at that moment; calls with two descriptors pass positions by pointer, and NULL there has a
+/// meaning of its own.
+const OP: &str = "seq, origin, vtid AS lane, vpid, vtid, syscall, op, ofd, ofd2, dir, dir2, file, file2, at_path AS path, \
+    at_path2 AS path2, cwd, path AS raw, path2 AS raw2, name, coalesce(offset, CASE WHEN ofd2 IS NULL THEN at_offset END) AS offset";
 
 /// A stage: a named relation and the SQL file that defines it.
 #[derive(Clone, Debug)]
@@ -74,12 +83,12 @@ impl Stage {
         }
     }
 
-    /// The SQL text with the placeholder `{arguments}` replaced.
+    /// The SQL text with the placeholders `{arguments}` and `{op}` replaced.
     pub fn text(&self) -> Cow<'_, str> {
         if !self.sql.contains(WORD) {
             return Cow::Borrowed(&self.sql);
         }
-        Cow::Owned(self.sql.replace(WORD, &ARGUMENTS.map(Col::name).join(", ")))
+        Cow::Owned(self.sql.replace(OP_WORD, OP).replace(WORD, &ARGUMENTS.map(Col::name).join(", ")))
     }
 
     /// Parses the head comments of the file.
