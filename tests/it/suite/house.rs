@@ -393,6 +393,66 @@ fn each_meaning_of_a_column_stands_once() {
     }
 }
 
+// ---- measured tables ----
+
+/// Has a text a date (YYYY-MM-DD)?
+fn dated(text: &str) -> bool {
+    text.as_bytes().windows(10).any(|word| {
+        word.iter().zip(b"0000-00-00").all(|(byte, like)| if *like == b'0' { byte.is_ascii_digit() } else { byte == like })
+    })
+}
+
+/// Is a row of a table one of measured numbers: has it two cells or more that are a number, perhaps with a sign or a unit?
+fn measured(row: &str) -> bool {
+    let number = |cell: &str| {
+        let cell = cell.trim().trim_start_matches(['+', '-']);
+        let value = cell.split(' ').next().unwrap_or_default().replace(',', "");
+        cell.split(' ').count() <= 2 && value.parse::<f64>().is_ok()
+    };
+    row.starts_with('|') && row.split('|').filter(|cell| number(cell)).count() >= 2
+}
+
+/// What was measured says by which command and when: between markers `<!-- NAME: begin (the real output of COMMAND, DATE) -->`
+/// and `<!-- NAME: end -->`, or in the section above it. Two pages that show the same table show the same numbers.
+#[test]
+fn measured_tables_say_by_what_and_when() {
+    let mut shown: Vec<(String, String, String)> = Vec::new();
+    for page in ["README.md", "docs/FIDELITY.md"] {
+        let text = fs::read_to_string(home().join(page)).unwrap();
+        let (mut open, mut section): (Option<(String, String)>, String) = (None, String::new());
+        for (at, line) in text.lines().enumerate() {
+            let place = format!("{page}, line {}", at + 1);
+            if let Some((name, source)) = line.strip_prefix("<!-- ").and_then(|line| line.split_once(": begin (")) {
+                assert!(source.starts_with("the real output of ") && dated(source), "{place} says neither by what nor when");
+                assert!(open.replace((name.to_owned(), line.to_owned())).is_none(), "{place} is inside another one");
+            } else if let Some(name) = line.strip_prefix("<!-- ").and_then(|line| line.strip_suffix(": end -->")) {
+                let (begun, rows) = open.take().expect(&place);
+                assert_eq!(begun, name, "{place}");
+                if let Some((_, other, same)) = shown.iter().find(|(known, ..)| *known == begun) {
+                    assert_eq!(*same, rows, "{place}: {other} shows other numbers");
+                }
+                shown.push((begun, page.to_owned(), rows));
+            } else if let Some((_, rows)) = &mut open {
+                *rows = format!("{rows}\n{line}");
+            } else if line.starts_with("## ") {
+                section.clear();
+            } else {
+                assert!(!measured(line) || dated(&section), "{place}: nothing says when this was measured");
+                section.push_str(line);
+            }
+        }
+        assert!(open.is_none(), "{page}: {open:?} has no end");
+    }
+    assert!(shown.len() >= 5, "{}", shown.len());
+}
+
+#[test]
+fn numbers_and_dates_are_found() {
+    assert!(measured("| make | 1.41 | 1.29 | -8.5 % |") && measured("| a | 1,234 | 5 ms |"));
+    assert!(!measured("| make | compiles 20 files | 3 |") && !measured("1 | 2 | 3"));
+    assert!(dated("medians of 3, 2026-11-29") && !dated("2026-11-2") && !dated("2026/11/29"));
+}
+
 // ---- generated pages ----
 
 #[test]
