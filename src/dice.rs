@@ -7,7 +7,7 @@ pub struct Dice(u64);
 impl Dice {
     /// A generator with this seed; every seed is equally good, 0 included.
     pub const fn new(seed: u64) -> Dice {
-        // A state of zero would stay zero for ever.
+        // A state of zero would stay zero.
         Dice(if seed == 0 { 0x9E37_79B9_7F4A_7C15 } else { seed })
     }
 

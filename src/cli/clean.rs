@@ -84,7 +84,7 @@ fn describe(found: &Found) -> String {
     format!("{thing} {}{parts}, {}", name(&found.path), Bytes(found.bytes))
 }
 
-/// Asks on the terminal whether all this may go; where there is none, whoever called has decided already.
+/// Asks on the terminal whether all this may go; without a terminal the answer is yes: the options have decided.
 fn agreed(doomed: &[Found]) -> Result<bool> {
     if doomed.is_empty() || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Ok(true);

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 /// Makes what stands at a path. A file of its own appears only when it is whole, and replaces a file or a symlink that stands
 /// there. A character device and a FIFO of ours or of root's are written to, also where a symlink of ours or of root's leads to
-/// one. `/dev/stdout`, `/dev/fd/3` and their like are the descriptors of whoever started this process.
+/// one. `/dev/stdout`, `/dev/fd/3` and their like are descriptors that this process was started with.
 ///
 /// # Errors
 /// When something else stands there, or it cannot be made.

@@ -108,7 +108,7 @@ impl Input {
     }
 }
 
-/// Standard input, which may stay silent for ever (a pipe whose writer waits for something else): reads end when `stop`
+/// Standard input, which may never give any more (a pipe whose writer waits for something else): reads end when `stop`
 /// is set.
 struct Patient<'p> {
     stdin: File,

@@ -71,7 +71,7 @@ pub struct Options {
     pub force: bool,
     /// Leave ranges of files that no op reads as holes.
     pub sparse_unread: bool,
-    /// Owner of entries whose owner was not captured; `None` for whoever runs this program.
+    /// Owner of entries whose owner was not captured; `None` for the user of this process.
     pub owner: Option<Owner>,
     /// Number of threads that make files.
     pub threads: usize,

@@ -268,7 +268,7 @@ fn parent(path: &[u8]) -> &[u8] {
     }
 }
 
-/// The entry with an owner and group filled in where none was captured: `owner`, or whoever runs this program.
+/// The entry with an owner and group filled in where none was captured: `owner`, or the user of this process.
 fn owned(entry: Entry, owner: Option<Owner>) -> Entry {
     let Owner { uid, gid } = owner.unwrap_or(Owner { uid: files::us(), gid: files::our_group() });
     Entry { uid: entry.uid.or(Some(uid)), gid: entry.gid.or(Some(gid)), ..entry }

@@ -55,7 +55,7 @@ pub struct Stamp {
     /// Whether ranges of files that no op reads were left as holes.
     #[serde(default)]
     pub sparse_unread: bool,
-    /// Owner of entries whose owner was not captured; `None` for whoever made the root.
+    /// Owner of entries whose owner was not captured; `None` for the user that made the root.
     #[serde(default)]
     pub owner: Option<Owner>,
     /// Captured directories that lie outside the root, and their places.

@@ -72,7 +72,7 @@ pub(super) struct Reader {
 /// All streams that are known, and what is under way in them.
 #[derive(Debug, Default)]
 pub(super) struct Streams {
-    /// By the end that reads.
+    /// Bytes under way, by the stream and the side that reads them.
     flows: BTreeMap<(u64, Side), Flow>,
     named: HashMap<Box<[u8]>, u64>,
     next_stream: u64,

@@ -2,7 +2,7 @@
 
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
-/// A copy of a descriptor that whoever started this process left open for it; it shares the position (dup(2)). `None` when there
+/// A copy of a descriptor that this process was started with; it shares the position (dup(2)). `None` when there
 /// is none of this number, or it is one of this process's own: those are closed at an exec (FD_CLOEXEC, fcntl(2)).
 pub fn inherited(number: RawFd) -> Option<OwnedFd> {
     // SAFETY: plain numbers; a number that is no descriptor is an error.

@@ -40,7 +40,7 @@ pub fn is_root() -> bool {
     us() == 0
 }
 
-/// User id of whoever called sudo(8), from SUDO_UID; `None` when this process is not root or that is root. Only root and sudo
+/// User id of the caller of sudo(8), from SUDO_UID; `None` when this process is not root or that is root. Only root and sudo
 /// itself can set that variable for a process of root.
 pub fn asker() -> Option<u32> {
     if is_root() { variable("SUDO_UID").filter(|uid| *uid != 0) } else { None }

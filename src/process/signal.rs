@@ -82,7 +82,7 @@ extern "C" fn note(signal: libc::c_int, info: *const libc::siginfo_t, _: *const 
     let _ = ASKED.compare_exchange(0, signal, SeqCst, SeqCst);
     let wake = WAKE.load(SeqCst);
     if wake >= 0 {
-        // SAFETY: write(2) is async-signal-safe; errno belongs to whoever is interrupted.
+        // SAFETY: write(2) is async-signal-safe; errno belongs to the interrupted code.
         unsafe {
             let errno = *libc::__errno_location();
             libc::write(wake, (&raw const ONE).cast(), size_of_val(&ONE));

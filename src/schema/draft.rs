@@ -121,7 +121,7 @@ impl Draft {
         replace(&self.dir, name).with_context(|| format!("cannot create {}", self.path(name).display()))
     }
 
-    /// Writes what the manifest would say by now into the stamp, for whoever resumes the draft of a killed writer.
+    /// Writes what the manifest would say by now into the stamp, for a process that resumes the draft of a killed writer.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -150,7 +150,7 @@ impl Draft {
         for (name, _) in self.dir.entries()? {
             self.dir.file(&name)?.sync_all()?;
         }
-        // Not earlier: until the manifest is durable, the stamp tells whoever finds a killed writer's files what they
+        // Not earlier: until the manifest is durable, the stamp tells a reader of a killed writer's files what they
         // are.
         gone(self.dir.unlink(STAMP))?;
         self.dir.sync()?;

@@ -36,7 +36,7 @@ const OPS_PAGE: usize = 16 * 1024;
 /// Values that a writer of tables encodes at a time; the default of 1024 suits short batches.
 const WRITE_BATCH: usize = 8 * 1024;
 
-/// The meaning of each column as Parquet key-value metadata `column.NAME`, for whoever finds the file alone.
+/// The meaning of each column as Parquet key-value metadata `column.NAME`, for readers that have the file alone.
 fn meanings(table: &Table) -> Vec<KeyValue> {
     let columns = table.columns().into_iter();
     columns.map(|column| KeyValue::new(format!("column.{}", column.name), column.doc.to_owned())).collect()

@@ -66,7 +66,7 @@ impl Row {
                 flag::ALWAYS_WAITS
             }
             (Syscall::accept | Syscall::accept4 | Syscall::other, _) => flag::ALWAYS_WAITS,
-            // For whoever has the lock.
+            // They wait for the holder of the lock.
             (Syscall::flock | Syscall::fcntl | Syscall::fcntl64, _) => flag::ALWAYS_WAITS,
             (Syscall::io_uring_enter, _) => flag::WAITS,
             (_, Moves::Nothing) => 0,

@@ -56,7 +56,7 @@ pub fn pack(a: &mut Asm) {
     a.alu(Or, R1, R2);
 }
 
-/// The ns that such a form stands for, as they were before one was added; `None` for 0, which says that nobody knows.
+/// The ns that such a form stands for, as they were before one was added; `None` for 0, which stands for unknown.
 pub fn unpack(packed: u16) -> Option<i64> {
     let (number, doublings) = (i64::from(packed & ((1 << BITS) - 1)), u32::from(packed >> BITS));
     let value = number.checked_shl(doublings).filter(|value| value >> doublings == number).unwrap_or(i64::MAX);

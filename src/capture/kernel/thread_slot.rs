@@ -41,9 +41,9 @@ pub mod stamp {
     /// Of a mark: 1 once its thread has ended (u64).
     pub const OVER: i16 = 40;
     /// When the call before returned, plus the time since then during which the thread had no processor, ns of the monotonic
-    /// clock (u64): so it has computed for as long as this is ago. 0 when nobody knows.
+    /// clock (u64): so it has computed for as long as this is ago. 0 when it is not known.
     pub const BASE: i16 = 48;
-    /// Processor time before the current call, ns, plus one (u64); 0 when nobody knows.
+    /// Processor time before the current call, ns, plus one (u64); 0 when it is not known.
     pub const CPU: i16 = 56;
     /// Of a mark: when the thread last left its processor, ns of the monotonic clock (u64); 0 before the first time.
     pub const OFF: i16 = 64;

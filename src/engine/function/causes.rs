@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 /// Columns of the walk from which causes follow.
 pub const ROW: [&str; 10] = ["pos", "fate", "syscall", "tid", "vtid", "ts", "dur", "cmd", "arg", "touches"];
-/// Read where it is there.
+/// Column with the processor time before a call; read if the input has it.
 const CPU: &str = "cpu";
 
 /// The type to which such a column is cast; `None` for others.

@@ -1,7 +1,7 @@
 //! The SQL dialect: PostgreSQL's, with `IS DISTINCT FROM` at the precedence that PostgreSQL gives it.
 //!
 //! The parser (sqlparser up to 0.62) takes whatever follows for the right side: of `a IS DISTINCT FROM b OR c` it makes
-//! `a IS DISTINCT FROM (b OR c)`, and the answer is wrong without a word. All else is the parser's own PostgreSQL.
+//! `a IS DISTINCT FROM (b OR c)`, and answers wrongly without an error. Everything else is the parser's own PostgreSQL.
 
 use datafusion::sql::sqlparser::ast::Expr;
 use datafusion::sql::sqlparser::dialect::{Dialect, PostgreSqlDialect, Precedence};

@@ -1,5 +1,5 @@
 //! Refuses statements that DataFusion (up to 55.2) answers wrongly without an error, found by comparison with DuckDB
-//! and PostgreSQL. The error says what to write instead. A wrong answer is worse than none.
+//! and PostgreSQL. The error says what to write instead.
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{JoinConstraint, JoinType, Result, plan_err};

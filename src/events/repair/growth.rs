@@ -50,7 +50,7 @@ pub fn run(window: &Window, overlaps: &Overlaps, moves: &mut Moves) {
         }
         earlier.push((place, proof));
     }
-    // Now the instants of the writes are known: whoever saw a size took effect after the write that made it.
+    // Now the instants of the writes are known: a call that saw a size took effect after the write that made it.
     for (reader, writer) in seen {
         let (ticket, made) = (tickets[reader], moves.place(writer).unwrap_or(tickets[writer].key));
         if ticket.key < made && made.at <= ticket.exit {

@@ -41,7 +41,7 @@ pub(super) enum Fix {
     Resize(Ino, i64),
 }
 
-/// What a directory is known to have under a name: an inode, nothing, or nobody knows.
+/// What a directory is known to have under a name: an inode, nothing, or not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Look {
     Node(Ino),

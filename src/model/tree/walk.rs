@@ -43,7 +43,7 @@ pub(in crate::model) enum Walk {
     Loop,
     /// To a component that is too long (ENAMETOOLONG), or a path that no kernel takes (too long, or with a NUL in it).
     BadName,
-    /// To a directory nobody knows, with [`Proof::None`] only.
+    /// To a directory that is not known; with [`Proof::None`] only.
     Unknown,
 }
 

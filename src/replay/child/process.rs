@@ -130,7 +130,7 @@ impl Setting<'_> {
         })
     }
 
-    /// Starts a thread, or ends the replay: without it the others would wait for ever.
+    /// Starts a thread, or ends the replay: without it the others would wait without end.
     fn thread<'scope>(&self, scope: &'scope Scope<'scope, '_>, name: String, run: impl FnOnce() + Send + 'scope) {
         let started = Builder::new().name(name).spawn_scoped(scope, run);
         if let Err(error) = started.context("cannot start a thread: --threads asks for fewer") {

@@ -30,7 +30,7 @@ pub struct House {
     in_memory: Vec<usize>,
     /// Mount points inside the sandbox, outer before inner. Paths are in the form of [`crate::text`].
     mounts: Vec<Bind>,
-    /// User and group id under which ops are issued; `None` for those of whoever started the replay.
+    /// User and group id under which ops are issued; `None` for those that the replay was started with.
     user: Option<(u32, u32)>,
     /// The kind of data that writes send.
     pub data: Data,

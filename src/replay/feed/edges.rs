@@ -52,7 +52,7 @@ impl Edges {
     /// past them.
     ///
     /// # Errors
-    /// When a page cannot be decoded or an edge is invalid: one that points forward would be waited for for ever.
+    /// When a page cannot be decoded or an edge is invalid: one that points forward would never be met.
     pub fn of(&mut self, op_id: i64, span: &mut Span, mut found: impl FnMut(i64, u32, i64) -> Result<()>) -> Result<()> {
         while span.row < span.end {
             let (index, start, end) = self.source.locate(span.row);

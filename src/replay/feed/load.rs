@@ -193,7 +193,7 @@ impl<'a> Loader<'a> {
             let first = batch.ops.len();
             let (next, seen) =
                 self.pages.fill(*row..*end, limit, &mut batch, |batch, Row { fact, ts, think, timer, asks }| {
-                    // In resource and strict order others would wait for ever for an op that comes out of order.
+                    // In resource and strict order others would wait without end for an op that comes out of order.
                     ensure!(fact.op_id > *last, "invalid workload: op {} comes after op {last}", fact.op_id);
                     *last = fact.op_id;
                     block.push(&fact);

@@ -88,7 +88,7 @@ impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
         if !flight.room(interface) {
             return false;
         }
-        // What is refused is stamped by whoever makes calls.
+        // An op that is not issued is stamped where calls are made.
         if self.engine.prepare(call).is_some() {
             return false;
         }

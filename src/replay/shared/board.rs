@@ -38,13 +38,13 @@ impl Shape {
     }
 
     /// Offset of the first result block in the board, bytes.
-    fn sheets_at(&self) -> usize {
+    fn blocks_at(&self) -> usize {
         size_of::<Head>() + self.workers * size_of::<WorkerSlot>()
     }
 
     /// Size of the whole board, bytes.
     fn bytes(&self) -> usize {
-        self.sheets_at() + self.workers * self.blocks * size_of::<Block>()
+        self.blocks_at() + self.workers * self.blocks * size_of::<Block>()
     }
 }
 
@@ -234,7 +234,7 @@ impl Board {
     /// Faults in the result blocks of these workers for this process, so that no worker meets a page fault.
     pub fn populate(&self, workers: Range<usize>) {
         let bytes = |workers: usize| workers * self.shape.blocks * size_of::<Block>();
-        self.pages.populate(self.shape.sheets_at() + bytes(workers.start), bytes(workers.len()));
+        self.pages.populate(self.shape.blocks_at() + bytes(workers.start), bytes(workers.len()));
     }
 
     /// Number of workers.
@@ -265,7 +265,7 @@ impl Board {
         assert!(worker < self.shape.workers, "there are blocks for every worker");
         let at = worker * self.shape.blocks + number as usize % self.shape.blocks;
         // SAFETY: as above; the blocks follow the slots, whose size is a multiple of their alignment.
-        unsafe { &*self.pages.start().add(self.shape.sheets_at()).cast::<Block>().add(at) }
+        unsafe { &*self.pages.start().add(self.shape.blocks_at()).cast::<Block>().add(at) }
     }
 
     /// The next block of a worker for the loader to fill; `None` while the supervisor has not read its former content.

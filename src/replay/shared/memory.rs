@@ -42,7 +42,7 @@ impl Pages {
         map(std::ptr::null_mut(), length, flags, -1, 0).map(|start| Pages { start, length })
     }
 
-    /// Maps the first `length` bytes of a memfd, shared with whoever else maps it.
+    /// Maps the first `length` bytes of a memfd, shared with all other mappings of it.
     ///
     /// # Errors
     /// When memory is short.
@@ -50,7 +50,7 @@ impl Pages {
         Pages::of_at(file, 0, length)
     }
 
-    /// Maps `length` bytes from `offset` on of a file that is memory (a memfd, a ring), shared with whoever else maps it.
+    /// Maps `length` bytes from `offset` on of a file that is memory (a memfd, a ring), shared with all other mappings of it.
     ///
     /// # Errors
     /// When memory is short.

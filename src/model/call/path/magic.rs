@@ -25,7 +25,7 @@ enum Link {
     Fd(i64),
 }
 
-/// Whose link it is.
+/// The process whose link in /proc it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Whose {
     Caller,
