@@ -9,6 +9,8 @@
 //! A lane that issues no ops (a client, a shell) hands on the causes that it has itself, with its own time added: it is
 //! contracted, and needs no lane in the replay.
 //!
+//! Times are what a capture says, and may be anything: all sums of them saturate.
+//!
 //! Memory: all lanes, a few causes for each, and a bounded number of messages. What is forgotten orders nothing.
 
 use super::packed::{access_of, id_of, kind_of, resource_of};
@@ -126,6 +128,13 @@ struct Slept {
     links: Vec<Link>,
 }
 
+impl Slept {
+    /// How long it was, ns.
+    fn time(&self) -> i64 {
+        self.until.saturating_sub(self.from)
+    }
+}
+
 #[derive(Debug, Default)]
 struct Lane {
     done: Work,
@@ -152,7 +161,7 @@ impl Lane {
     fn wait(&mut self, from: i64, until: i64) {
         let from = from.max(self.idle_to);
         if until > from {
-            self.idle += until - from;
+            self.idle = self.idle.saturating_add(until.saturating_sub(from));
             self.idle_to = until;
         }
     }
@@ -160,8 +169,10 @@ impl Lane {
     /// Time of the lane's own processor queue: it could have run, and did not.
     fn queued(&mut self, begin: i64, cpu: i64) {
         let Some(end) = self.end else { return };
-        let asleep: i64 = self.slept.iter().filter(|slept| slept.from >= end).map(|slept| slept.until - slept.from).sum();
-        self.idle += (begin - end - asleep - cpu).max(0);
+        let asleep =
+            self.slept.iter().filter(|slept| slept.from >= end).fold(0, |sum: i64, slept| sum.saturating_add(slept.time()));
+        let queued = begin.saturating_sub(end).saturating_sub(asleep).saturating_sub(cpu.max(0));
+        self.idle = self.idle.saturating_add(queued.max(0));
     }
 
     /// Takes in the sleeps that ended by `now`; those left over lie inside the call that begins there.
@@ -174,7 +185,7 @@ impl Lane {
                     let mark = self.clock(slept.until);
                     slept.links.into_iter().for_each(|link| self.learn(Link { mark, ..link }));
                 }
-                Wake::Timer => self.timers.slept(slept.until - slept.from),
+                Wake::Timer => self.timers.slept(slept.time()),
                 Wake::Thread | Wake::Outside | Wake::Interrupt | Wake::Unknown => {}
             }
         }
@@ -198,7 +209,7 @@ impl Lane {
     /// What this lane hands on to the receiver of a message of this kind that it sends at a moment: its last op, and what it waited for since.
     fn hand_on(&self, own: i64, at: Option<i64>, kind: Resource) -> Sent {
         let now = at.map(|at| self.clock(at));
-        let passed = |mark: i64| now.map(|now| (now - mark).max(0));
+        let passed = |mark: i64| now.map(|now| now.saturating_sub(mark).max(0));
         let own = self.last.map(|last| Link {
             op: last.op,
             lane: own,
@@ -208,7 +219,7 @@ impl Lane {
             kind,
         });
         let others = self.causes.iter().map(|link| {
-            let delay = link.delay.zip(passed(link.mark)).map(|(delay, more)| delay + more);
+            let delay = link.delay.zip(passed(link.mark)).map(|(delay, more)| delay.saturating_add(more));
             Link { delay, mark: 0, kind, ..*link }
         });
         Sent { at, links: own.into_iter().chain(others).collect() }
@@ -351,12 +362,12 @@ impl Causes {
         lane.done = before.and(Work { ops: 1, ns: row.dur });
         let caused = !lane.causes.is_empty();
         let mut think = match (lane.last, now) {
-            (Some(last), Some(now)) => last.mark.map(|mark| (now - mark).max(0)),
-            (None, Some(_)) if !caused => row.begin.zip(first).map(|(begin, first)| (begin - first).max(0)),
+            (Some(last), Some(now)) => last.mark.map(|mark| now.saturating_sub(mark).max(0)),
+            (None, Some(_)) if !caused => row.begin.zip(first).map(|(begin, first)| begin.saturating_sub(first).max(0)),
             _ => None,
         };
         for link in std::mem::take(&mut lane.causes) {
-            let delay = link.delay.zip(now).map(|(delay, now)| delay + (now - link.mark).max(0));
+            let delay = link.delay.zip(now).map(|(delay, now)| delay.saturating_add(now.saturating_sub(link.mark).max(0)));
             if link.lane != row.lane {
                 let (after, after_lane, through) = (link.op, link.lane, link.through);
                 let edge = Edge { op, lane: row.lane, before, after, after_lane, through };
@@ -370,7 +381,7 @@ impl Causes {
         if let Some((timer, asleep)) = timer
             && timer > 0
         {
-            think = think.map(|think| (think - asleep).max(0));
+            think = think.map(|think| think.saturating_sub(asleep).max(0));
         }
         let mark = match end {
             Some(end) => Some(lane.clock(end)),

@@ -33,14 +33,14 @@ pub struct Work {
 }
 
 impl Work {
-    /// The sum of both, number and time each.
+    /// The sum of both, number and time each. Times are those of a capture, and saturate.
     pub fn and(self, other: Work) -> Work {
-        Work { ops: self.ops + other.ops, ns: self.ns + other.ns }
+        Work { ops: self.ops + other.ops, ns: self.ns.saturating_add(other.ns) }
     }
 
     /// The difference of both, number and time each.
     pub fn less(self, other: Work) -> Work {
-        Work { ops: self.ops - other.ops, ns: self.ns - other.ns }
+        Work { ops: self.ops - other.ops, ns: self.ns.saturating_sub(other.ns) }
     }
 
     /// The greater of both, number and time each.

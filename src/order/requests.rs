@@ -168,7 +168,7 @@ impl Requests {
         let ring = lane.rings.entry(number).or_default();
         before(&mut ring.dropped, row.ts.unwrap_or(i64::MAX));
         let inflight = row.inflight.unwrap_or(lane.handed - lane.done);
-        let reaped = ring.handed - (inflight - ring.dropped.len() as i64).clamp(0, ring.handed);
+        let reaped = ring.handed - inflight.saturating_sub(ring.dropped.len() as i64).clamp(0, ring.handed);
         ring.reaped = ring.reaped.max(reaped);
         ring.handed += 1;
         let held = Held { reaped: Some(ring.reaped), settled };
@@ -303,6 +303,8 @@ mod tests {
         // A number of requests that the capture cannot have had counts as all or none of those before.
         assert_eq!(requests.op(4, &io(Op::Pread, 201, 50, 1000, 60)), held(2, None));
         assert_eq!(requests.op(5, &io(Op::Pread, 202, 50, -1000, 80)), held(4, None));
+        requests.dropped(&io(Op::Pread, 203, 100, 1, 0));
+        assert_eq!(requests.op(6, &io(Op::Pread, 204, 50, i64::MIN, 100)), held(5, None));
     }
 
     #[test]

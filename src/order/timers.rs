@@ -22,7 +22,7 @@ const ENOUGH: u32 = 2;
 impl Timers {
     /// A timer let the lane go after this time, ns.
     pub(super) fn slept(&mut self, ns: i64) {
-        self.asleep += ns.max(0);
+        self.asleep = self.asleep.saturating_add(ns.max(0));
     }
 
     /// An op begins. If a timer let the lane go before it: the time since the op before which one did so last if the timer is
@@ -32,12 +32,12 @@ impl Timers {
         if asleep == 0 {
             return None;
         }
-        let interval = self.base.replace(begin).map(|base| begin - base);
+        let interval = self.base.replace(begin).map(|base| begin.saturating_sub(base));
         let Some(interval) = interval else { return Some((0, asleep)) };
         if let Some((last, slept)) = self.before.replace((interval, asleep)) {
             let blend = |mean: &mut f64, new: i64| *mean = (*mean * 3.0 + new.unsigned_abs() as f64) / 4.0;
-            blend(&mut self.intervals, interval - last);
-            blend(&mut self.sleeps, asleep - slept);
+            blend(&mut self.intervals, interval.saturating_sub(last));
+            blend(&mut self.sleeps, asleep.saturating_sub(slept));
             self.seen = self.seen.saturating_add(1);
         }
         let periodic = self.seen >= ENOUGH && self.intervals < self.sleeps;

@@ -123,3 +123,22 @@ fn without_times_the_order_is_left_and_what_is_remembered_is_bounded() {
     assert!(causes.sent.len() <= MESSAGES && causes.order.len() <= MESSAGES);
     assert!(causes.lanes[&50].causes.len() <= CAUSES && causes.lanes[&50].slept.len() <= RECENT);
 }
+
+#[test]
+fn absurd_times_are_no_more_than_wrong() {
+    let (sends, receives) = (touch(Resource::Message, 3, Access::Write), touch(Resource::Message, 3, Access::Read));
+    let times = [i64::MIN, -1, 0, 1, 1 << 62, i64::MAX];
+    let (mut causes, mut out) = (Causes::default(), Vec::new());
+    for seed in 0..20_000_usize {
+        let pick = |step: usize| times[seed / step % times.len()];
+        let wake = Wake::of([1, 1, 2, 3][seed / 5 % 4]);
+        let what = [What::Op, What::Other, What::Slept(wake, Some(100 + (seed / 3 % 3) as i64)), What::Op][seed % 4];
+        let lane = (seed / 2 % 3) as i64;
+        let moment = Moment { what, lane, tid: Some(lane + 100), begin: Some(pick(1)), dur: pick(6), cpu: Some(pick(36)) };
+        let touches = [&[sends][..], &[receives], &[]][seed / 7 % 3];
+        if let Some(Timing { think, timer }) = causes.row(&moment, touches.iter().copied(), &mut out) {
+            assert!(think.unwrap_or(0) >= 0 && timer.unwrap_or(0) >= 0, "{moment:?}");
+        }
+    }
+    assert!(!out.is_empty() && out.iter().all(|cause| cause.delay.unwrap_or(0) >= 0));
+}
