@@ -6,15 +6,20 @@ use super::replay::Manner;
 use super::ui::{self, Output, Plan};
 use super::{Exit, given, values};
 use crate::amount::{Things, typed};
-use crate::files::Dir;
+use crate::files::{self, Dir, Lock};
 use crate::generate;
 use crate::ingest::Input;
 use crate::init;
 use crate::predict::{self, Keep, Rounds, Share, Source, Target};
-use crate::schema::Dataset;
+use crate::process::signal::Transient;
 use crate::schema::dataset::Kind;
+use crate::schema::{Dataset, content};
+use crate::text::word;
 use anyhow::{Result, ensure};
 use std::path::{Path, PathBuf};
+
+/// Name of the workload that is made in DIR of a capture.
+const WORKLOAD: &str = "workload";
 
 /// Say how long a captured program would take on other devices, by replays there
 ///
@@ -77,12 +82,17 @@ impl Args {
         let stem = stem(&self.input);
         let out = self.out.unwrap_or_else(|| format!("{stem}.predict").into());
         let empty = Dir::open(&out).is_err() || Dir::open(&out)?.entries()?.is_empty();
-        ensure!(empty, "{} is not empty: -o DIR chooses another place", out.display());
+        let place = word(&out);
+        ensure!(
+            empty,
+            "{} is not empty: -o DIR chooses another place, and `ioriot clean {place}` says what is in it",
+            out.display()
+        );
         let (kind, input) = given::source(self.input)?;
         Dataset::expect(&input, kind)?;
         let (workload, chosen) = match kind {
             Kind::Capture => {
-                let made = out.join("workload");
+                let made = out.join(WORKLOAD);
                 let chosen = self.choice.options(input.clone(), made.clone(), None);
                 chosen.rehearse()?;
                 (made, Some(chosen))
@@ -121,17 +131,73 @@ impl Args {
             self.output.format.print(&plan(&options, chosen.as_ref()))?;
             return Ok(Exit::Done);
         }
-        if let Some(chosen) = &chosen {
+        let _held: Vec<Lock> = options.targets.iter().map(Target::hold).collect::<Result<_>>()?;
+        let begun = chosen.as_ref().map(|chosen| {
             let made = ui::watched(|progress| generate::run(chosen, progress))?;
             log::info!("{}: {}", workload.display(), Things(made.ops, "op"));
-        }
+            Begun::watch(&out)
+        });
+        let begun = begun.transpose()?;
         let prediction = ui::watched(|progress| predict::run(&options, progress))?;
+        // What its runs were made of stays beside them.
+        if !prediction.is_empty() {
+            begun.into_iter().for_each(Begun::done);
+        }
         self.output.format.print(&prediction)?;
         if self.output.format == ui::Format::Text && !prediction.is_empty() {
             ui::say(format_args!("Runs are in {}.", out.display()))?;
         }
         Ok(prediction.signal.map_or(Exit::good(prediction.ok()), Exit::Asked))
     }
+}
+
+/// A DIR in which nothing but the workload was made. Dropped, or when a signal ends this process, that goes again, so that the
+/// place is free for who asks anew; not if a run has come to be beside it.
+struct Begun {
+    out: PathBuf,
+    transient: Option<Transient>,
+}
+
+impl Begun {
+    fn watch(out: &Path) -> Result<Begun> {
+        let go = {
+            let out = out.to_owned();
+            move || {
+                let _ = settle(&out);
+                true
+            }
+        };
+        let (transient, ()) = Transient::make(go, || anyhow::Ok(()))?;
+        Ok(Begun { out: out.to_owned(), transient: Some(transient) })
+    }
+
+    fn done(mut self) {
+        self.transient = None;
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        if self.transient.take().is_some()
+            && let Err(error) = settle(&self.out)
+        {
+            log::warn!("{error:#}: {} stays", self.out.display());
+        }
+    }
+}
+
+fn settle(out: &Path) -> Result<()> {
+    let dir = Dir::open(out)?;
+    if !dir.entries()?.iter().all(|(name, _)| name == WORKLOAD) {
+        return Ok(());
+    }
+    let found = dir.dir(WORKLOAD)?;
+    Dataset::of(&found)?.must_be(Kind::Workload)?;
+    let _lock = Lock::alone(found.again()?)?;
+    content::remove(&found)?;
+    files::remove_tree(&dir, WORKLOAD, found.id()?)?;
+    let (above, name) = Dir::around(out)?;
+    Ok(above.rmdir(&name)?)
 }
 
 fn distinct(speeds: &[f64]) -> bool {

@@ -1,5 +1,6 @@
 //! Targets of a prediction and the trees that are made there.
 
+use crate::files::{Dir, Lock};
 use crate::init::{self, Map};
 use crate::process::signal::Transient;
 use crate::process::stdio;
@@ -39,7 +40,7 @@ impl Target {
     pub fn all(dirs: &[PathBuf], share: Share<'_>) -> Result<Vec<Target>> {
         let mut seen = Vec::new();
         for dir in dirs {
-            let open = || anyhow::Ok(crate::files::Dir::open(dir)?.id()?);
+            let open = || anyhow::Ok(Dir::open(dir)?.id()?);
             let id = open().with_context(|| format!("{} is no directory to replay in", dir.display()))?;
             ensure!(!seen.contains(&id), "{} is named twice", dir.display());
             seen.push(id);
@@ -62,6 +63,16 @@ impl Target {
             }
         };
         Ok(labels.into_iter().zip(dirs).map(target).collect())
+    }
+
+    /// Keeps other predictions out of the directory as long as the lock lives: they would move each other's trees, and change each
+    /// other's times.
+    ///
+    /// # Errors
+    /// When another one works there, with who it is.
+    pub fn hold(&self) -> Result<Lock> {
+        let dir = Dir::open(&self.dir).with_context(|| format!("cannot open {}", self.dir.display()))?;
+        Lock::alone(dir).with_context(|| format!("{} is not free", self.dir.display()))
     }
 
     /// The options of `init` for its tree.

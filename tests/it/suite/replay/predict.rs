@@ -5,6 +5,8 @@ use crate::tool::{command, expect, ioriot};
 use libc::{O_CREAT, O_RDWR, SIGINT, kill};
 use serde_json::{Value, json};
 use std::fs;
+#[cfg(feature = "sql")]
+use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::process::Stdio;
 use std::time::Duration;
@@ -150,6 +152,46 @@ fn the_captured_time_comes_out_or_it_is_said_why_not() {
     fs::remove_dir_all(work.place("out")).unwrap();
     let said = predict(1, &work, &["--repeat", "3", "--self"]);
     assert!(said.contains("The captured time does not come out on one: -9"), "{said}");
+}
+
+/// No tree can be made in a file system without room: what was made before goes, and the place is free for the next one.
+#[cfg(feature = "sql")]
+#[test]
+fn a_prediction_that_comes_to_no_run_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    expect(0, &["ingest", &crate::tool::data("matrix.strace"), "-o", &at("cap")]);
+    let predict = |target: &str| ioriot(&["predict", &at("cap"), "-o", &at("out"), "--target", target, "--repeat", "1"]);
+    for _ in 0..2 {
+        let output = predict("/proc");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && said.contains("/proc"), "{said}");
+        assert_eq!(names(dir.path().into()), ["cap"]);
+    }
+    fs::create_dir(dir.path().join("one")).unwrap();
+    assert_eq!(predict(&at("one")).status.code(), Some(0));
+    assert_eq!(names(dir.path().join("out")), ["one-1", "workload"]);
+    let said = String::from_utf8_lossy(&predict(&at("one")).stderr).into_owned();
+    assert!(said.contains("`ioriot clean "), "{said}");
+}
+
+#[cfg(feature = "sql")]
+#[test]
+fn a_target_that_another_prediction_works_in_is_left_alone() {
+    let work = writer(5);
+    let (workload, out, target) = (at(&work, "work"), at(&work, "out"), at(&work, "one"));
+    fs::create_dir(&target).unwrap();
+    let held = fs::File::open(&target).unwrap();
+    // SAFETY: a descriptor of ours.
+    assert_eq!(unsafe { libc::flock(held.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) }, 0);
+    let args = ["predict", &workload, "-o", &out, "--target", &target, "--repeat", "1", "--force"];
+    let refused = ioriot(&args);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    let (free, who) = (format!("{target} is not free"), format!("process {}", std::process::id()));
+    assert!(refused.status.code() == Some(2) && said.contains(&free) && said.contains(&who), "{said}");
+    assert_eq!((names(target.clone().into()), work.place("out").exists()), (vec![], false));
+    drop(held);
+    expect(0, &args);
 }
 
 #[cfg(feature = "sql")]
