@@ -27,15 +27,18 @@ HOME = Path(__file__).resolve().parent.parent
 IOR = Path(os.environ.get("IOR", HOME / "target/release/ioriot")).resolve()
 INPUT = HOME / "tests/data/v5-copy.capture.gz"
 JOB = "for i in 1 2 3 4 5 6 7 8; do echo $i > a$i; cat a$i >> all; mv a$i b$i; done; rm -f b* all"
+REQUESTS = ("fio --name=a --filename=f --size=256k --bs=4k --rw=randrw --ioengine=libaio --iodepth=8 --thread --numjobs=2 "
+            "--group_reporting --output=/dev/null").split()
 SQL = "SELECT syscall, count(*) AS n FROM events GROUP BY syscall ORDER BY syscall"
 PATIENCE = 120
 
 
 class Verb:
-    """How a verb is called to make `out`, what it makes, and how what is in its way is cleared."""
+    """How a verb is called to make `out`, what it makes, and how what is in its way is cleared or mended."""
 
-    def __init__(self, name, args, table=None, again=(), recover=None, root=False):
+    def __init__(self, name, args, table=None, again=(), recover=None, root=False, mend=None):
         self.name, self.args, self.table, self.again, self.recover, self.root = name, args, table, again, recover, root
+        self.mend = mend
 
 
 class Fault(Exception):
@@ -92,6 +95,12 @@ class Scene:
         ior(["ingest", INPUT, "-o", "capture"], self.mine)
         ior(["generate", "capture", "-o", "workload"], self.mine)
         ior(["init", "workload", "--root", "root"], self.mine)
+        (self.mine / "target").mkdir()
+        requests = shutil.which("fio") is not None
+        if requests:
+            ior(["capture", "--backend", "ptrace", "-o", "async.capture", "--", *REQUESTS], self.mine)
+            ior(["generate", "async.capture", "-o", "async"], self.mine)
+            ior(["init", "async", "--root", "async.root"], self.mine)
         self.answer = ior(["query", "capture", SQL, "--format", "csv"], self.mine)[1]
         self.counts = {table: self.count(self.mine / name, table) for name, table in [("capture", "events"), ("workload", "ops")]}
         # Beside what is made: none of it is ours, whatever it is called.
@@ -108,10 +117,18 @@ class Scene:
             Verb("init", ["init", work, "--root", "out"], again=["--force"], root=True),
             Verb("replay", ["replay", work, "--root", root, "-o", "out", "--dirty", "--min-match", "0"], "results",
                  recover=["replay", "--recover", "out"]),
+            Verb("replay again and again", ["replay", work, "--root", root, "-o", "out/run", "--repeat", "3", "--min-match", "0"],
+                 mend=["init", work, "--root", root, "--force"]),
+            Verb("predict", ["predict", work, "--target", self.mine / "target", "-o", "out", "--repeat", "2", "--force"]),
             Verb("run", ["run", INPUT, "-o", "out"], again=["--force"]),
             Verb("query", ["query", cap, SQL, "--format", "csv", "-o", "out"]),
             Verb("capture by ptrace", capture, "events", recover=recover),
         ]
+        if requests:
+            # By requests, and at the pace of the program.
+            args = ["replay", self.mine / "async", "--root", self.mine / "async.root", "-o", "out", "--dirty", "--min-match", "0",
+                    "--pace", "app", "--async", "native", "--threads", "2"]
+            self.verbs.append(Verb("replay of requests", args, recover=["replay", "--recover", "out"]))
         if subprocess.run([IOR, "capture", "--check"], capture_output=True).returncode == 0:
             capture = [word.replace("ptrace", "ebpf") for word in capture]
             self.verbs.append(Verb("capture by eBPF", capture, "events", recover=recover))
@@ -146,6 +163,9 @@ class Scene:
             check(out.read_text() == self.answer, "half an answer looks whole")
         if verb.name == "run" and (out / "run" / "manifest.json").exists():
             self.count(out / "run", "results")
+        for run in out.glob("*-[0-9]/manifest.json") if out.is_dir() else []:
+            count, complete = self.count(run.parent, "results"), json.loads(run.read_text()).get("complete", True)
+            check(not complete or count >= self.counts["ops"], f"{count} of {self.counts['ops']} results look complete")
         if not verb.table:
             return
         manifest = json.loads((out / "manifest.json").read_text())
@@ -192,6 +212,12 @@ class Scene:
             recovered, told = ior(verb.recover, self.made, None)
             check(recovered == 0, verb.name, "cannot be recovered:", told)
             self.whole(verb, self.made / "out", True)
+            self.clear()
+            code, said = ior(verb.args, self.made, None)
+        if code == 2 and verb.mend and "is incomplete" in said:
+            # It was ended while it made the tree anew.
+            check("--force" in said, verb.name, "is blocked, and does not say how to go on:", said)
+            ior(verb.mend, self.mine)
             self.clear()
             code, said = ior(verb.args, self.made, None)
         check(code == 0, "the next", verb.name, "ended with", code, said)
