@@ -392,7 +392,12 @@ impl Books<'_, '_, '_> {
     }
 
     fn send(&mut self) -> Result<()> {
-        let mut came = self.decoder.take(self.maker.bytes(), self.recorder.next());
+        let came = self.decoder.take(self.maker.bytes(), self.recorder.next());
+        self.pass(came)
+    }
+
+    /// Passes on the event that came, if one did, and all that come with it.
+    fn pass(&mut self, mut came: bool) -> Result<()> {
         while came {
             if self.path_filter.lets(&self.recorder.next().event) {
                 self.taken += 1;
@@ -406,12 +411,8 @@ impl Books<'_, '_, '_> {
     /// The capture ends: passes on the requests that are still pending.
     fn finish(&mut self) -> Result<()> {
         self.decoder.finish();
-        while self.decoder.more(self.recorder.next()) {
-            if self.path_filter.lets(&self.recorder.next().event) {
-                self.recorder.add()?;
-            }
-        }
-        Ok(())
+        let came = self.decoder.more(self.recorder.next());
+        self.pass(came)
     }
 
     fn outcome(self, ended: Ended, unfinished: u64, began: Instant, status: Option<ExitStatus>) -> Outcome {
