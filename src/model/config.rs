@@ -142,7 +142,8 @@ impl Config {
             let stored = |(path, kind): &(Vec<u8>, _)| *kind != Some(Elsewhere::TmpfsOnDisk) && path != memory && kept(path);
             mounts.iter().any(|mount| stored(mount) && covers(memory, &mount.0))
         };
-        let memory = in_memory.map(|(path, _)| (path.clone(), disk_below(path).then_some(StaysOnDisk::DiskBelow)));
+        let memory: Vec<_> =
+            in_memory.map(|(path, _)| (path.clone(), disk_below(path).then_some(StaysOnDisk::DiskBelow))).collect();
         self.memory.clear();
         for (path, why) in memory {
             // One may lie over another.

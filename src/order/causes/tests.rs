@@ -126,7 +126,7 @@ fn without_times_the_order_is_left_and_what_is_remembered_is_bounded() {
 
 #[test]
 fn absurd_times_are_no_more_than_wrong() {
-    let (sends, receives) = (touch(Resource::Message, 3, Access::Write), touch(Resource::Message, 3, Access::Read));
+    let [sends, receives] = [Access::Write, Access::Read].map(|access| [touch(Resource::Message, 3, access)]);
     let times = [i64::MIN, -1, 0, 1, 1 << 62, i64::MAX];
     let (mut causes, mut out) = (Causes::default(), Vec::new());
     for seed in 0..20_000_usize {
@@ -135,7 +135,7 @@ fn absurd_times_are_no_more_than_wrong() {
         let what = [What::Op, What::Other, What::Slept(wake, Some(100 + (seed / 3 % 3) as i64)), What::Op][seed % 4];
         let lane = (seed / 2 % 3) as i64;
         let moment = Moment { what, lane, tid: Some(lane + 100), begin: Some(pick(1)), dur: pick(6), cpu: Some(pick(36)) };
-        let touches = [&[sends][..], &[receives], &[]][seed / 7 % 3];
+        let touches = [&sends[..], &receives, &[]][seed / 7 % 3];
         if let Some(Timing { think, timer }) = causes.row(&moment, touches.iter().copied(), &mut out) {
             assert!(think.unwrap_or(0) >= 0 && timer.unwrap_or(0) >= 0, "{moment:?}");
         }

@@ -367,7 +367,7 @@ fn a_capture_that_lacks_a_column_is_to_be_made_again() {
 fn reasons(log: &str, more: &[&str]) -> Vec<String> {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
-    std::fs::write(at("log"), log).unwrap();
+    fs::write(at("log"), log).unwrap();
     crate::tool::expect(0, &["ingest", &at("log"), "-o", &at("cap")]);
     crate::tool::expect(0, &[&["generate", &at("cap"), "-o", &at("work")], more].concat());
     crate::tool::rows(&[&dir.path().join("work")], "SELECT reason FROM fates ORDER BY seq")
