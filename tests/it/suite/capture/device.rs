@@ -57,11 +57,12 @@ fn requests_to_devices_are_counted_in_capture_and_replay() {
     // Beside these the program and the replay read what they are made of, if that is not in the page cache.
     for (who, tasks) in [("capture", &captured), ("replay", &replayed)] {
         let count = |key: &str| tasks[key].as_u64().unwrap();
-        assert!((500..2000).contains(&count("reads")), "{who}: {tasks}");
-        assert!((500 * 4096..64 << 20).contains(&count("read_bytes")), "{who}: {tasks}");
+        // When the device has no room for one, a thread of the kernel gives it later.
+        assert!((480..2000).contains(&count("reads")), "{who}: {tasks}");
+        assert!((480 * 4096..64 << 20).contains(&count("read_bytes")), "{who}: {tasks}");
         // A journal may be written by the tasks, too.
-        assert!((256..2000).contains(&count("writes")), "{who}: {tasks}");
-        assert!((1 << 20..16 << 20).contains(&count("written_bytes")), "{who}: {tasks}");
-        assert!(count("seeks") >= 490, "{who}: {tasks}");
+        assert!((240..2000).contains(&count("writes")), "{who}: {tasks}");
+        assert!((240 * 4096..16 << 20).contains(&count("written_bytes")), "{who}: {tasks}");
+        assert!(count("seeks") >= 470, "{who}: {tasks}");
     }
 }
