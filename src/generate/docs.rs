@@ -28,7 +28,9 @@ pub fn sql_markdown() -> Result<String> {
          `percentile(x, share)` is the value that this share (0 to 1) of the integers x does not exceed: never too small, at most \
          1/128 too large, and the same whatever the query around it; what is negative counts as 0. It takes as much memory as \
          there are magnitudes, in steps of 1/128. The summary of a replay counts in the same way. An exact one, which holds \
-         every value, is `percentile_cont(share) WITHIN GROUP (ORDER BY x)`.\n\n\
+         every value, is `percentile_cont(share) WITHIN GROUP (ORDER BY x)`. `touch(kind, id, access)` makes a number of column \
+         `touches` of the walk: the kind is a word as in column `resource` of table edges, the access `read`, `add`, `write` or \
+         `end`; `resource_kind(resource)` gives the number of a resource's kind.\n\n\
          The dialect is DataFusion's, with the words of PostgreSQL. Other than in DuckDB, `/` of integers is an integer, \
          what leaves 64 bits wraps (sums, products), `2.5` is a floating-point number (`CAST(2.5 AS BIGINT)` is 2), absent \
          values come first when descending, and a name in ORDER BY means a column of the answer first, also in `x + 0`. \
