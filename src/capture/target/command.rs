@@ -79,7 +79,7 @@ impl Target {
                 libc::_exit(127)
             }
         }
-        Ok(Target { pid: pid as u32, gate: Some(gate), failed, status: None })
+        Ok(Target { pid: pid.cast_unsigned(), gate: Some(gate), failed, status: None })
     }
 
     /// Opens the gate: lets the process execute the command, without waiting; [`Target::release`] tells whether that worked.
@@ -123,8 +123,8 @@ impl Target {
         if self.status.is_none() {
             let mut status = 0;
             // SAFETY: the kernel writes the status into an int of ours.
-            let done = unsafe { libc::waitpid(self.pid as i32, &raw mut status, libc::WNOHANG) };
-            if done == self.pid as i32 {
+            let done = unsafe { libc::waitpid(self.pid.cast_signed(), &raw mut status, libc::WNOHANG) };
+            if done == self.pid.cast_signed() {
                 self.status = Some(ExitStatus::from_raw(status));
             }
         }
@@ -137,7 +137,7 @@ impl Drop for Target {
         // A process that was never released reads end of file from the gate and exits.
         if self.gate.take().is_some() {
             // SAFETY: no status is wanted.
-            unsafe { libc::waitpid(self.pid as i32, std::ptr::null_mut(), 0) };
+            unsafe { libc::waitpid(self.pid.cast_signed(), std::ptr::null_mut(), 0) };
         }
     }
 }
@@ -166,7 +166,9 @@ fn wait_and_execute(
             if !user::is_root() && libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 {
                 return *libc::__errno_location();
             }
-            let program = libc::sock_fprog { len: filter.len() as libc::c_ushort, filter: filter.as_ptr().cast_mut() };
+            // Of more instructions than the kernel takes (4096), it refuses the filter.
+            let len = libc::c_ushort::try_from(filter.len()).unwrap_or(libc::c_ushort::MAX);
+            let program = libc::sock_fprog { len, filter: filter.as_ptr().cast_mut() };
             if libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) != 0 {
                 return *libc::__errno_location();
             }
@@ -240,7 +242,7 @@ mod tests {
     #[test]
     fn a_command_that_is_not_let_go_ends() {
         let target = Target::start(&words(&["true"]), None, &[]).unwrap();
-        let pid = target.pid as i32;
+        let pid = target.pid.cast_signed();
         drop(target);
         // SAFETY: signal 0 only asks whether there is such a process.
         assert_eq!(unsafe { libc::kill(pid, 0) }, -1);

@@ -3,6 +3,8 @@
 //! * `scope`: whose calls; `filter`: which calls; `glob`, `path_filter`: about which paths
 //! * `command`: starts the captured command; `snapshot`: processes, open files and mounts at the start
 
+#![warn(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)]
+
 pub mod command;
 pub mod filter;
 pub mod glob;

@@ -57,7 +57,7 @@ struct Process {
 #[derive(Debug, Default)]
 pub struct PathFilter {
     paths: Paths,
-    processes: HashMap<u32, Process>,
+    processes: HashMap<i64, Process>,
     /// Number of calls that were dropped so far.
     pub filtered: u64,
 }
@@ -67,18 +67,22 @@ impl PathFilter {
     pub fn new(paths: &Paths, snapshot: &Snapshot) -> PathFilter {
         let mut path_filter = PathFilter { paths: paths.clone(), ..PathFilter::default() };
         for there in &snapshot.processes {
-            let process = path_filter.processes.entry(there.pid as u32).or_default();
+            let process = path_filter.processes.entry(there.pid).or_default();
             [process.cwd, process.root] = [&there.cwd, &there.root].map(|path| path.as_deref().map(Arc::from));
         }
         for file in &snapshot.files {
             let path = file.path.strip_suffix(b" (deleted)").unwrap_or(&file.path);
-            path_filter.opened(file.pid as u32, file.fd, path, file.cloexec);
+            path_filter.opened(file.pid, file.fd, path, file.cloexec);
         }
         path_filter
     }
 
     /// Notes that a process was forked: it starts with the descriptors and directories of its parent.
     pub fn forked(&mut self, parent: u32, child: u32) {
+        self.inherit(i64::from(parent), i64::from(child));
+    }
+
+    fn inherit(&mut self, parent: i64, child: i64) {
         if !self.paths.all() {
             let like = self.processes.get(&parent).cloned().unwrap_or_default();
             self.processes.insert(child, like);
@@ -98,7 +102,7 @@ impl PathFilter {
 
     fn judge(&mut self, event: &Event) -> bool {
         let (def, op) = (event.syscall.def(), event.syscall.op());
-        let pid = event.int(Col::Pid).unwrap_or(0) as u32;
+        let pid = event.int(Col::Pid).unwrap_or(0);
         let stays = match op {
             Some(Op::Joined) => return self.joined(pid, event),
             Some(
@@ -141,7 +145,7 @@ impl PathFilter {
 
     /// Takes an event about what a newcomer has (`joined_cwd`, `joined_fd`). Its working directory is kept; an open file is
     /// judged by its path, as are all later calls on it.
-    fn joined(&mut self, pid: u32, event: &Event) -> bool {
+    fn joined(&mut self, pid: i64, event: &Event) -> bool {
         if event.syscall == Syscall::joined_cwd {
             self.processes.entry(pid).or_default().cwd = event.text(Text::Path).map(Arc::from);
             return true;
@@ -153,7 +157,7 @@ impl PathFilter {
     }
 
     /// The path that an open led to, or, for a descriptor that is no file, the name of the call that made it.
-    fn made(&self, pid: u32, event: &Event) -> Arc<[u8]> {
+    fn made(&self, pid: i64, event: &Event) -> Arc<[u8]> {
         match (event.text(Text::FdPath), event.text(Text::Path)) {
             (Some(path), _) => path.into(),
             (None, Some(path)) => self.resolve(pid, event.int(Col::DirFd), path),
@@ -162,14 +166,14 @@ impl PathFilter {
     }
 
     /// Is the file that a path argument names kept? `None` when the call has no such argument.
-    fn named(&self, pid: u32, event: &Event, role: Role, text: Text, dir: Col) -> Option<bool> {
+    fn named(&self, pid: i64, event: &Event, role: Role, text: Text, dir: Col) -> Option<bool> {
         let path = event.text(text).filter(|_| event.syscall.def().has(role))?;
         // An empty path resolves to the path of the directory descriptor (AT_EMPTY_PATH).
         Some(self.paths.keep(&self.resolve(pid, event.int(dir), path)))
     }
 
     /// Is the file of a descriptor argument kept? `None` when the call has no such argument.
-    fn descriptor(&self, pid: u32, event: &Event, role: Role, col: Col) -> Option<bool> {
+    fn descriptor(&self, pid: i64, event: &Event, role: Role, col: Col) -> Option<bool> {
         let fd = event.int(col).filter(|fd| *fd >= 0 && event.syscall.def().has(role))?;
         Some(match self.open(pid, fd) {
             Some(open) => open.stays,
@@ -179,9 +183,9 @@ impl PathFilter {
     }
 
     /// Applies what the call changes: descriptors that it makes, copies or closes, processes, working and root directories.
-    fn follow(&mut self, pid: u32, event: &Event, op: Option<Op>) {
+    fn follow(&mut self, pid: i64, event: &Event, op: Option<Op>) {
         let Some(ret) = event.success() else {
-            if op == Some(Op::ExitGroup) || (op == Some(Op::Exit) && event.int(Col::Tid) == Some(i64::from(pid))) {
+            if op == Some(Op::ExitGroup) || (op == Some(Op::Exit) && event.int(Col::Tid) == Some(pid)) {
                 self.processes.remove(&pid);
             }
             return;
@@ -198,7 +202,7 @@ impl PathFilter {
                 open.iter_mut().filter(|(fd, _)| fds.contains(fd)).for_each(|(_, open)| open.cloexec = true);
             }
             Some(Op::Exec) => self.processes.entry(pid).or_default().open.retain(|_, open| !open.cloexec),
-            Some(Op::Fork) if ret > 0 && !self.processes.contains_key(&(ret as u32)) => self.forked(pid, ret as u32),
+            Some(Op::Fork) if ret > 0 && !self.processes.contains_key(&ret) => self.inherit(pid, ret),
             Some(Op::Dup) => self.copy(pid, fd, ret, closes_at_exec(event)),
             Some(Op::Fcntl) => match event.int(Col::Cmd) {
                 Some(cmd @ (flag::F_DUPFD | flag::F_DUPFD_CLOEXEC)) => self.copy(pid, fd, ret, cmd == flag::F_DUPFD_CLOEXEC),
@@ -229,23 +233,23 @@ impl PathFilter {
         }
     }
 
-    fn open(&self, pid: u32, fd: i64) -> Option<&Open> {
+    fn open(&self, pid: i64, fd: i64) -> Option<&Open> {
         self.processes.get(&pid)?.open.get(&fd)
     }
 
-    fn opened(&mut self, pid: u32, fd: i64, path: &[u8], cloexec: bool) {
+    fn opened(&mut self, pid: i64, fd: i64, path: &[u8], cloexec: bool) {
         let open = Open { path: path.into(), stays: self.paths.keep(path), cloexec };
         self.processes.entry(pid).or_default().open.insert(fd, open);
     }
 
-    fn set_cloexec(&mut self, pid: u32, fd: Option<i64>, cloexec: bool) {
+    fn set_cloexec(&mut self, pid: i64, fd: Option<i64>, cloexec: bool) {
         let process = self.processes.get_mut(&pid);
         if let Some(open) = process.zip(fd).and_then(|(process, fd)| process.open.get_mut(&fd)) {
             open.cloexec = cloexec;
         }
     }
 
-    fn copy(&mut self, pid: u32, from: Option<i64>, to: i64, cloexec: bool) {
+    fn copy(&mut self, pid: i64, from: Option<i64>, to: i64, cloexec: bool) {
         let process = self.processes.entry(pid).or_default();
         match from.and_then(|from| process.open.get(&from)).cloned() {
             Some(open) => process.open.insert(to, Open { cloexec, ..open }),
@@ -253,7 +257,7 @@ impl PathFilter {
         };
     }
 
-    fn close(&mut self, pid: u32, fds: std::ops::RangeInclusive<i64>) {
+    fn close(&mut self, pid: i64, fds: std::ops::RangeInclusive<i64>) {
         if fds.start() <= fds.end()
             && let Some(process) = self.processes.get_mut(&pid)
         {
@@ -263,7 +267,7 @@ impl PathFilter {
 
     /// Makes a path absolute, from the machine's root, without `.` and `..`; symlinks are not followed. A relative path whose
     /// directory is not known stays as it is.
-    fn resolve(&self, pid: u32, dir: Option<i64>, path: &[u8]) -> Arc<[u8]> {
+    fn resolve(&self, pid: i64, dir: Option<i64>, path: &[u8]) -> Arc<[u8]> {
         let base = match dir {
             _ if path.first() == Some(&b'/') => self.processes.get(&pid).and_then(|process| process.root.as_deref()),
             None | Some(AT_FDCWD) => self.processes.get(&pid).and_then(|process| process.cwd.as_deref()),

@@ -133,6 +133,11 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32
 }
 
+/// A number of things in memory as the number of a column.
+fn count(things: usize) -> i64 {
+    i64::try_from(things).unwrap_or(i64::MAX)
+}
+
 /// Converts a device number from the kernel's own encoding (20 bits of minor) to that of stat(2).
 pub fn device(kernel: u32) -> i64 {
     device_of(kernel >> 20, kernel & 0xf_ffff)
@@ -140,7 +145,7 @@ pub fn device(kernel: u32) -> i64 {
 
 /// The device number of a major and a minor number, as stat(2) shows it.
 pub fn device_of(major: u32, minor: u32) -> i64 {
-    libc::makedev(major, minor) as i64
+    libc::makedev(major, minor).cast_signed()
 }
 
 impl Snapshot {
@@ -188,9 +193,10 @@ impl Snapshot {
             for fd in fds {
                 let Some(mut file) = open_file(*pid, fd) else { continue };
                 let like = |other: &&OpenFile| (other.dev, other.ino, other.pos) == (file.dev, file.ino, file.pos);
-                let shared =
-                    snapshot.files.iter().filter(like).find(|other| description::same((other.pid as u32, other.fd), (*pid, fd)));
-                file.ofd = shared.map_or(snapshot.files.len() as i64, |other| other.ofd);
+                let same =
+                    |other: &&OpenFile| u32::try_from(other.pid).is_ok_and(|of| description::same((of, other.fd), (*pid, fd)));
+                let shared = snapshot.files.iter().filter(like).find(same);
+                file.ofd = shared.map_or(count(snapshot.files.len()), |other| other.ofd);
                 snapshot.files.push(file);
             }
         }
@@ -225,10 +231,10 @@ impl Snapshot {
                     // It stays in f_flags of the kernel, whatever becomes of the descriptor.
                     flags: i64::from(u32_at(bytes, file_at::FLAGS)) & !i64::from(libc::O_CLOEXEC),
                     cloexec: u32_at(bytes, file_at::CLOEXEC) != 0,
-                    pos: u64_at(bytes, file_at::POS) as i64,
+                    pos: u64_at(bytes, file_at::POS).cast_signed(),
                     dev: device(u32_at(bytes, file_at::DEV)),
-                    ino: u64_at(bytes, file_at::INO) as i64,
-                    size: u64_at(bytes, file_at::SIZE) as i64,
+                    ino: u64_at(bytes, file_at::INO).cast_signed(),
+                    size: u64_at(bytes, file_at::SIZE).cast_signed(),
                     mode: i64::from(u32_at(bytes, file_at::MODE)),
                 });
             }
@@ -261,10 +267,10 @@ impl Snapshot {
     /// mounts of a new namespace are read now; unlike a working directory anybody may read them (proc_pid_mountinfo(5)), so that
     /// this works after capabilities are dropped.
     pub fn space(&mut self, pid: i64, space: u64) -> Option<i64> {
-        let known = self.spaces.iter().position(|seen| *seen == space).map(|at| at as i64);
+        let known = self.spaces.iter().position(|seen| *seen == space).map(count);
         known.or_else(|| {
             let text = std::fs::read(format!("/proc/{pid}/mountinfo")).ok().filter(|text| !text.is_empty())?;
-            let number = self.spaces.len() as i64;
+            let number = count(self.spaces.len());
             self.mounts.extend(text.split(|byte| *byte == b'\n').filter_map(|line| mount(number, line)));
             self.spaces.push(space);
             Some(number)
@@ -304,9 +310,9 @@ pub fn open_file(pid: u32, fd: i64) -> Option<OpenFile> {
         flags: flags & !i64::from(libc::O_CLOEXEC),
         cloexec: flags & i64::from(libc::O_CLOEXEC) != 0,
         pos: field("pos:").and_then(|pos| pos.parse().ok()).unwrap_or(0),
-        dev: meta.dev() as i64,
-        ino: meta.ino() as i64,
-        size: meta.size() as i64,
+        dev: meta.dev().cast_signed(),
+        ino: meta.ino().cast_signed(),
+        size: meta.size().cast_signed(),
         mode: i64::from(meta.mode()),
     })
 }

@@ -102,6 +102,7 @@ pub fn of(kind: Kind) -> impl Iterator<Item = &'static Metric> {
 
 impl Metric {
     /// The metric's value in the text of its file; `None` when this kernel does not report it.
+    #[expect(clippy::cast_possible_truncation, reason = "a reading with a fraction is rounded down")]
     pub fn read(&self, text: &str) -> Option<i64> {
         let mut lines = text.lines();
         let line = lines.find(|line| self.line.is_empty() || line.split(' ').next() == Some(self.line))?;

@@ -1,6 +1,8 @@
 //! The description of the machine in a run's manifest: host, kernel, processor, and the file systems and devices that the
 //! replay works on.
 
+#![warn(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)]
+
 pub mod metrics;
 pub mod samples;
 

@@ -248,12 +248,12 @@ impl Rounds {
         if let Ok(zero) = began.recv() {
             let mut next = zero;
             // The announced start may lie in the future.
-            thread::sleep(Duration::from_nanos((zero - now()).max(0) as u64));
+            thread::sleep(Duration::from_nanos((zero - now()).max(0).cast_unsigned()));
             loop {
                 self.round(now() - zero)?;
                 // Rounds that were missed are skipped, not made up for.
                 next += PERIOD * ((now() - next) / PERIOD + 1);
-                let wait = Duration::from_nanos((next - now()).max(0) as u64);
+                let wait = Duration::from_nanos((next - now()).max(0).cast_unsigned());
                 match began.recv_timeout(wait) {
                     Err(RecvTimeoutError::Timeout) => {}
                     Ok(_) | Err(RecvTimeoutError::Disconnected) => break,
@@ -362,7 +362,7 @@ mod tests {
         };
         let switches = series("cpu  switches");
         // At 0, 1, 2 s and at the end; a busy machine may be late, but not early.
-        assert_eq!(summary.rounds as usize, switches.len());
+        assert_eq!(usize::try_from(summary.rounds).unwrap(), switches.len());
         assert!(switches.len() == 4 && switches[1].0 >= 10 && switches[2].0 >= 20 && switches[3].0 >= 21, "{switches:?}");
         assert!(switches.is_sorted_by_key(|(_, value)| *value) && switches[3].1 > 0, "{switches:?}");
         assert!(switches[3].1 < 100_000_000, "what counts does so from the start, not from boot: {switches:?}");
