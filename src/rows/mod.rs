@@ -13,6 +13,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::ipc::writer::StreamWriter;
 use arrow::json::LineDelimitedWriter;
 use std::io::{self, Write};
+use std::sync::Arc;
 
 /// Rows that the forms for people show, at most.
 pub const ROWS: usize = 1000;
@@ -72,7 +73,7 @@ impl<'o> Writer<'o> {
         let mut stream = None;
         match style.format {
             Format::Table | Format::Ndjson => {}
-            Format::Csv => csv::Writer::new(&mut *out).write(&RecordBatch::new_empty(schema.clone()))?,
+            Format::Csv => csv::Writer::new(&mut *out).write(&RecordBatch::new_empty(Arc::clone(&schema)))?,
             Format::Json => out.write_all(b"[")?,
             Format::Markdown => {
                 let names = schema.fields().iter().map(|field| format!(" {} |", marked(&shown(field.name()))));
@@ -201,7 +202,6 @@ mod tests {
     use super::*;
     use arrow::array::{ArrayRef, Int64Array, StringArray};
     use arrow::ipc::reader::StreamReader;
-    use std::sync::Arc;
 
     fn batch() -> RecordBatch {
         let numbers: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), None]));
