@@ -86,9 +86,8 @@ impl<'d> Words<'d> {
             let batches =
                 self.desk.engine.sql(NAMES).and_then(|frame| self.desk.engine.block_on(async { Ok(frame.collect().await?) }));
             let batches = batches.unwrap_or_default();
-            let texts = batches
-                .iter()
-                .filter_map(|batch| Some(arrow::compute::cast(batch.column(0), &arrow::datatypes::DataType::Utf8).ok()?));
+            let texts =
+                batches.iter().filter_map(|batch| arrow::compute::cast(batch.column(0), &arrow::datatypes::DataType::Utf8).ok());
             texts.flat_map(|column| column.as_string::<i32>().iter().flatten().map(str::to_owned).collect::<Vec<_>>()).collect()
         })
     }
