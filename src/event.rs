@@ -52,7 +52,7 @@ words! {
     Text {
         Path     "path"      "path argument as captured: relative to dirfd or the working directory unless it starts with /";
         Path2    "path2"     "second path: new name of a rename or link, content of a symlink, what readlink returned";
-        FdPath   "fd_path"   "what the capture says fd (or a returned descriptor) is open on: a path, or pipe:[N], socket:[N], anon_inode:NAME";
+        FdPath   "fd_path"   "what the capture says fd (or a returned descriptor) is open on: a path, or `pipe:[N]`, `socket:[N]`, `anon_inode:NAME`";
         Fd2Path  "fd2_path"  "the same for fd2";
         DirPath  "dir_path"  "the same for dirfd; for AT_FDCWD the working directory";
         Dir2Path "dir2_path" "the same for dirfd2";

@@ -90,7 +90,7 @@ fn named_for_a_moment(dir: &Dir) -> Result<File> {
 /// Reads a whole small file, opened as by [`open`].
 ///
 /// # Errors
-/// As [`open`], and when it has more than [`JSON`] bytes.
+/// As [`open`], and when it has more than `JSON` bytes.
 pub fn text(path: &Path) -> Result<Vec<u8>> {
     whole(open(path)?)
 }
@@ -98,7 +98,7 @@ pub fn text(path: &Path) -> Result<Vec<u8>> {
 /// Reads the whole of what the user names, which may be no regular file: a pipe of a shell's `<(...)`, `/dev/stdin`.
 ///
 /// # Errors
-/// When it cannot be read, or has more than [`JSON`] bytes.
+/// When it cannot be read, or has more than `JSON` bytes.
 pub fn given(path: &Path) -> Result<Vec<u8>> {
     whole(File::from(rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?))
 }
@@ -106,7 +106,7 @@ pub fn given(path: &Path) -> Result<Vec<u8>> {
 /// Parses a JSON text into a value of type `T`.
 ///
 /// # Errors
-/// When it is not valid JSON, does not fit `T`, or has more than [`VALUES`] values.
+/// When it is not valid JSON, does not fit `T`, or has more than `VALUES` values.
 pub fn json<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
     // An upper bound: commas in strings are counted, too.
     let values = text.iter().filter(|byte| **byte == b',').count();
@@ -119,7 +119,7 @@ pub fn json<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
 /// Reads a small text to its end.
 ///
 /// # Errors
-/// When it cannot be read, or has more than [`JSON`] bytes.
+/// When it cannot be read, or has more than `JSON` bytes.
 pub fn whole(text: impl Read) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     // The size in its attributes may have changed by the time it is read.

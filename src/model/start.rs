@@ -23,7 +23,7 @@ pub struct Open {
     /// Number of its open file description, as the capture gave it: descriptors with equal ones share it, also between
     /// processes.
     pub ofd: i64,
-    /// What it is open on: a path (` (deleted)` behind it when it had none any more), or pipe:[N] and the like.
+    /// What it is open on: a path (` (deleted)` behind it when it had none any more), or `pipe:[N]` and the like.
     pub path: Name,
     /// Status flags of the open file description (O_*, fcntl(2)).
     pub flags: i64,

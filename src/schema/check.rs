@@ -3,8 +3,8 @@
 //!
 //! The footer of a file and the header of each page say how much data there is; a decoder allocates that much before it
 //! reads. So both are checked first: lists against their bytes, column chunks and pages against the file, numbers of
-//! rows against each other, and everything against [`limits`]. A panic of a decoder on what is still wrong becomes an
-//! error ([`panics`]).
+//! rows against each other, and everything against the numbers of `limits.rs`. A panic of a decoder on what is still wrong becomes an
+//! error (`process/panics.rs`).
 
 use super::{sorted, thrift};
 use crate::process::panics;

@@ -28,7 +28,7 @@ const RUNTIME: &[i64] = &[
 ];
 
 /// Numbers of the calls by which requests are handed over and their results taken. What they can do is bound where the rings and
-/// contexts are made, before the filter ([`crate::replay::issue::uring`], [`crate::replay::issue::aio`]); no other can be made.
+/// contexts are made, before the filter (`issue/uring.rs`, `issue/aio.rs`); no other can be made.
 pub const REQUESTS: &[i64] = &[libc::SYS_io_uring_enter, libc::SYS_io_submit, libc::SYS_io_getevents];
 
 /// BPF instruction: loads the 32-bit word at an offset of `struct seccomp_data`.

@@ -4,7 +4,7 @@
 //! It gets plain descriptors (tables, shared memory, a pipe) and the directories of the tree, which are closed once it is in
 //! the sandbox. Everything it needs later is opened and allocated before that. Then it clones the processes of the replay:
 //! they share one table of descriptors, so that a file opened by one is open in all, and have separate memory. Workers whose
-//! files nobody else uses leave that table ([`crate::replay::feed::private`]). The leader issues nothing itself: it waits for
+//! files nobody else uses leave that table (`feed/private.rs`). The leader issues nothing itself: it waits for
 //! the others and reports how they ended.
 
 pub mod conditions;

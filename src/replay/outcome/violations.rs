@@ -1,7 +1,7 @@
 //! Checks the order of a replay: were the two ops of every edge issued one after the other?
 //!
 //! An edge is kept when the op that waits began after the one it waits for had ended. Only times of ops at an end of an edge
-//! are kept, in an array by rank: 16 bytes for each. There may be [`ENDS_MAX`]; a workload with more is left to the SQL view
+//! are kept, in an array by rank: 16 bytes for each. There may be `ENDS_MAX`; a workload with more is left to the SQL view
 //! `order_violations`, which spills.
 
 use crate::replay::shared::record::Record;
@@ -34,7 +34,7 @@ pub struct Check {
 }
 
 impl Check {
-    /// Reads the edges of the workload, which has `ops` ops. `None` when it has no table of edges or more than [`ENDS_MAX`]
+    /// Reads the edges of the workload, which has `ops` ops. `None` when it has no table of edges or more than `ENDS_MAX`
     /// ends.
     ///
     /// # Errors
