@@ -181,7 +181,7 @@ static const struct call {
 	{ "accept",                    43, NONE, "=" },
 	{ "accept4",                  288,  364, "=" },
 	{ "eventfd",                  284,  323, "=" },
-	{ "eventfd2",                 290,  328, "=" },
+	{ "eventfd2",                 290,  328, "-f=" },
 	{ "epoll_create",             213,  254, "=" },
 	{ "epoll_create1",            291,  329, "=" },
 	{ "inotify_init",             253,  291, "=" },

@@ -1,4 +1,4 @@
-//! Pipes and pairs of sockets: who read bytes there did so after somebody had written them.
+//! Pipes, pairs of sockets and counters (eventfd): who read there did so after somebody had written.
 //!
 //! Nothing on them is replayed, but what passes through them makes one process wait for another. The bytes of a stream come
 //! out as they went in (pipe(7), unix(7)), so counting them tells which write each read has got its bytes from: a *message*.
@@ -32,6 +32,8 @@ pub(super) struct End {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Side {
     Pipe,
+    /// Who reads gets all that was written, in one number.
+    Counter,
     One,
     Other,
 }
@@ -41,6 +43,7 @@ impl Side {
     fn peer(self) -> Side {
         match self {
             Side::Pipe => Side::Pipe,
+            Side::Counter => Side::Counter,
             Side::One => Side::Other,
             Side::Other => Side::One,
         }
@@ -83,6 +86,15 @@ impl Streams {
     /// The end of a new pipe.
     pub(super) fn pipe(&mut self) -> End {
         End { stream: self.number(), side: Side::Pipe }
+    }
+
+    /// The end of a new counter (eventfd(2)). One with EFD_SEMAPHORE gives each reader one of what was written, as a pipe does:
+    /// what each write adds is not captured, and taken for one.
+    pub(super) fn counter(&mut self, flags: i64) -> End {
+        match flags & i64::from(libc::EFD_SEMAPHORE) {
+            0 => End { stream: self.number(), side: Side::Counter },
+            _ => self.pipe(),
+        }
     }
 
     /// The two ends of a new pair of connected sockets.
@@ -131,6 +143,10 @@ impl Streams {
     /// oldest first.
     pub(super) fn read(&mut self, end: End, bytes: i64, (tid, call): (i64, u64), mut from: impl FnMut(i64)) {
         let flow = self.flow(end.stream, end.side);
+        let bytes = match end.side {
+            Side::Counter => bytes.max(flow.written.saturating_sub(flow.read)),
+            Side::Pipe | Side::One | Side::Other => bytes,
+        };
         flow.read = flow.read.saturating_add(bytes);
         while let Some((upto, message)) = flow.writes.front().copied() {
             from(message);
@@ -236,6 +252,23 @@ mod tests {
         let [one, other] = streams.pair();
         let message = write(&mut streams, one, 3);
         assert_eq!((read(&mut streams, one, 3), read(&mut streams, other, 3)), (vec![], vec![message]));
+    }
+
+    #[test]
+    fn a_counter_is_read_at_once_and_a_semaphore_one_by_one() {
+        let mut streams = Streams::default();
+        for (flags, parts) in [(0, [vec![0, 1, 2], vec![]]), (libc::EFD_SEMAPHORE | libc::EFD_CLOEXEC, [vec![3], vec![4]])] {
+            let counter = streams.counter(flags.into());
+            assert_eq!((0..3).filter(|_| write(&mut streams, counter, 8) >= 0).count(), 3);
+            assert_eq!([0; 2].map(|_| read(&mut streams, counter, 8)), parts);
+        }
+        // A reader that waits is told of the write, and the next one is another's.
+        let counter = streams.counter(0);
+        let mut told = Vec::new();
+        streams.read(counter, 8, (7, 1), |_| panic!());
+        let first = streams.write(counter, 8, |_| true, |reader| told.push(reader.tid));
+        let second = streams.write(counter, 8, |_| true, |reader| told.push(reader.tid));
+        assert_eq!((told, read(&mut streams, counter, 8), second), (vec![7], vec![second], first + 1));
     }
 
     #[test]

@@ -42,7 +42,7 @@ words! {
         Size     "size"     "the end of a file: writes beyond data add to it, appends and truncations write it, what finds the end reads it";
         Lock     "lock"     "the locks of a file: taken in the order they were granted in";
         Task     "task"     "the start or the end of a process or thread: what comes before and after in another lane";
-        Message  "message"  "bytes of a pipe or a pair of sockets: what the writer did before comes before what the reader does next";
+        Message  "message"  "bytes of a pipe or a pair of sockets, or a count of eventfd: what the writer did before comes before what the reader does next";
         Wake     "wake"     "a thread that slept and was woken by another one: what that one did before comes before what it does next";
     }
 }

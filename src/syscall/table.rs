@@ -229,7 +229,7 @@ syscalls! {
     accept           (Skip, Buf, Buf)                                -> NewFd,   Return => Model(Special);
     accept4          (Skip, Buf, Buf, Skip)                          -> NewFd,   Return => Model(Special);
     eventfd          (Skip)                                          -> NewFd,   Return => Model(Special);
-    eventfd2         (Skip, Skip)                                    -> NewFd,   Return => Model(Special);
+    eventfd2         (Skip, Flags)                                   -> NewFd,   Return => Model(Special);
     epoll_create     (Skip)                                          -> NewFd,   Return => Model(Special);
     epoll_create1    (Skip)                                          -> NewFd,   Return => Model(Special);
     inotify_init     ()                                              -> NewFd,   Return => Model(Special);

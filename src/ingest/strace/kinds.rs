@@ -47,6 +47,9 @@ pub fn of(event: &Event, role: Role) -> &'static [Kind] {
 }
 
 fn flags(syscall: Syscall) -> &'static [Kind] {
+    if syscall == Syscall::eventfd2 {
+        return &[Eventfd];
+    }
     match syscall.op() {
         Some(Op::Preadv2 | Op::Pwritev2) => &[Rw],
         Some(Op::CopyFileRange | Op::Splice) => &[Splice],

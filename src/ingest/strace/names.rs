@@ -95,6 +95,8 @@ names! {
         RWF_DONTCACHE 0x80 RWF_NOSIGNAL 0x100;
     Splice "splice(2)":
         SPLICE_F_MOVE 1 SPLICE_F_NONBLOCK 2 SPLICE_F_MORE 4 SPLICE_F_GIFT 8;
+    Eventfd "eventfd(2)":
+        EFD_SEMAPHORE 1 EFD_NONBLOCK 0o4000 EFD_CLOEXEC 0o2000000;
     CloseRange "close_range(2)":
         CLOSE_RANGE_UNSHARE 2 CLOSE_RANGE_CLOEXEC 4;
     Xattr "setxattr(2)":

@@ -416,6 +416,11 @@ impl Call<'_> {
         let ends = match (self.event.syscall, self.event.int(Col::Arg)) {
             (Syscall::pipe | Syscall::pipe2, _) => [self.model.streams.pipe(); 2],
             (Syscall::socketpair, _) => self.model.streams.pair(),
+            (Syscall::eventfd | Syscall::eventfd2, _) => {
+                let end = self.model.streams.counter(flags);
+                self.install(ret, entry(Some(end)), Origin::Reuse);
+                return Ok(());
+            }
             (Syscall::pidfd_open, Some(id)) => {
                 self.install(ret, Entry { target: Target::Process(id), cloexec: true }, Origin::Reuse);
                 return Ok(());

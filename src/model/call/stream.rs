@@ -1,4 +1,4 @@
-//! What calls move through pipes and pairs of sockets.
+//! What calls move through pipes, pairs of sockets and counters.
 
 use super::Call;
 use crate::event::{Col, Text};
@@ -13,7 +13,7 @@ impl Call<'_> {
     /// The end of a stream that the descriptor in column `col` refers to, if it is one whose bytes are followed; `text` has the
     /// capture's annotation of it.
     pub(super) fn stream_end(&mut self, col: Col, text: Text) -> Option<End> {
-        let Target::Special(Reason::Pipe | Reason::Socket, end) =
+        let Target::Special(Reason::Pipe | Reason::Socket | Reason::Anon, end) =
             self.model.tasks.fds(self.who.process).get(self.event.int(col)?)?.target
         else {
             return None;
