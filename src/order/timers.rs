@@ -10,14 +10,21 @@ pub(super) struct Timers {
     base: Option<i64>,
     /// The last interval between two such ops, and the sleep before the second, ns.
     before: Option<(i64, i64)>,
-    /// By how much intervals and sleeps differed from one to the next, ns: means in which the last one counts a quarter.
+    /// By how much intervals and sleeps differed from one to the next, ns: means of all, then such in which the last one counts a
+    /// [`MEMORY`]th.
     intervals: f64,
     sleeps: f64,
     seen: u32,
+    periodic: bool,
 }
 
 /// Differences that are seen before a timer is called periodic.
 const ENOUGH: u32 = 2;
+/// Differences that a mean remembers. Where the work hardly differs, both means are those of the noise of the timer, and near each
+/// other.
+const MEMORY: u32 = 64;
+/// By how much intervals must differ more than sleeps before what was periodic is it no longer.
+const DOUBT: f64 = 1.5;
 
 impl Timers {
     /// A timer let the lane go after this time, ns.
@@ -35,13 +42,15 @@ impl Timers {
         let interval = self.base.replace(begin).map(|base| begin.saturating_sub(base));
         let Some(interval) = interval else { return Some((0, asleep)) };
         if let Some((last, slept)) = self.before.replace((interval, asleep)) {
-            let blend = |mean: &mut f64, new: i64| *mean = (*mean * 3.0 + new.unsigned_abs() as f64) / 4.0;
+            self.seen = self.seen.saturating_add(1);
+            let share = f64::from(self.seen.min(MEMORY));
+            let blend = |mean: &mut f64, new: i64| *mean += (new.unsigned_abs() as f64 - *mean) / share;
             blend(&mut self.intervals, interval.saturating_sub(last));
             blend(&mut self.sleeps, asleep.saturating_sub(slept));
-            self.seen = self.seen.saturating_add(1);
         }
-        let periodic = self.seen >= ENOUGH && self.intervals < self.sleeps;
-        Some((if periodic { interval.max(1) } else { 0 }, asleep))
+        let doubt = if self.periodic { DOUBT } else { 1.0 };
+        self.periodic = self.seen >= ENOUGH && self.intervals < self.sleeps * doubt;
+        Some((if self.periodic { interval.max(1) } else { 0 }, asleep))
     }
 }
 
@@ -70,5 +79,23 @@ mod tests {
         assert_eq!(run(&work, 40, true), [0, 0, 0, 40, 40, 40, 40].map(Some));
         assert_eq!(run(&work, 40, false), [Some(0); 7]);
         assert_eq!(Timers::default().op(5), None);
+    }
+
+    /// Work and the lateness of wakes vary as little as each other: hardly a moment is taken for the other kind.
+    #[test]
+    fn the_noise_of_a_timer_does_not_change_its_kind() {
+        let mut dice = crate::dice::Dice::new(7);
+        let mut noise = |most: u64| dice.below(most) as i64;
+        for absolute in [true, false] {
+            let (mut timers, mut now, mut due, mut periodic) = (Timers::default(), 0, 0, 0);
+            for _ in 0..200 {
+                due += 40_000;
+                let until = if absolute { due } else { now + 40_000 } + 60 + noise(60);
+                timers.slept(until - now);
+                periodic += i32::from(timers.op(until).is_some_and(|(timer, _)| timer > 0));
+                now = until + 600 + noise(100);
+            }
+            assert!(if absolute { periodic > 190 } else { periodic < 10 }, "absolute {absolute}: {periodic} of 200");
+        }
     }
 }
