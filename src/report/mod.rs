@@ -22,5 +22,5 @@ views! {
 
 views! {
     /// Views that report on runs: each is defined for queries when the tables it needs are there.
-    REPORTS "report": "timeline" "devices" "workers" "file_times" "divergences" "order_violations" "compare_runs" "compare_outcomes"
+    REPORTS "report": "timeline" "devices" "workers" "file_times" "divergences" "order_violations" "overlaps" "compare_runs" "compare_outcomes"
 }
