@@ -6,14 +6,16 @@
 -- @column span BIGINT from the start of the first call to the end of the last, ns
 -- @column in_calls BIGINT sum of the durations of all calls, ns: divided by the span the calls in flight on average
 -- @column in_lanes BIGINT the same from the first to the last call of each lane, summed over the lanes, ns
+-- @column unexplained BIGINT time between calls in which threads slept and nobody knows what woke them, ns
 WITH
 lanes AS (
-    SELECT lane, min(ts) AS began, max(ts + coalesce(dur, 0)) AS ended, sum(dur) AS in_calls
+    SELECT lane, min(ts) AS began, max(ts + coalesce(dur, 0)) AS ended, sum(dur) AS in_calls,
+        sum(unexplained) AS unexplained
     FROM ops
     WHERE origin = 'event' AND ts IS NOT NULL
     GROUP BY lane
 )
 SELECT
     max(ended) - min(began) AS span, CAST(sum(in_calls) AS BIGINT) AS in_calls,
-    CAST(sum(ended - began) AS BIGINT) AS in_lanes
+    CAST(sum(ended - began) AS BIGINT) AS in_lanes, CAST(coalesce(sum(unexplained), 0) AS BIGINT) AS unexplained
 FROM lanes

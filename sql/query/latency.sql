@@ -12,6 +12,9 @@
 -- @column captured_p90_ns BIGINT the same in the capture
 -- @column captured_p99_ns BIGINT the same in the capture
 -- @column captured_max_ns BIGINT the same in the capture
+-- @column due_p50_ns BIGINT half of them had ended this long after the pace wanted them issued, ns: with pace realtime what somebody sees who asks at the captured times and does not wait for the answer before; absent with pace asap
+-- @column due_p99_ns BIGINT 99 of 100 of them had
+-- @column due_max_ns BIGINT the latest
 -- @column slowdown DOUBLE replayed over captured time, of the calls whose captured time is known; under 1 the replay was faster
 SELECT
     syscall,
@@ -26,6 +29,9 @@ SELECT
     percentile(captured_dur, 0.9) AS captured_p90_ns,
     percentile(captured_dur, 0.99) AS captured_p99_ns,
     max(captured_dur) AS captured_max_ns,
+    percentile(begin + dur - scheduled, 0.5) AS due_p50_ns,
+    percentile(begin + dur - scheduled, 0.99) AS due_p99_ns,
+    max(begin + dur - scheduled) AS due_max_ns,
     CAST(sum(dur) FILTER (WHERE captured_dur IS NOT NULL) AS DOUBLE) / nullif(sum(captured_dur), 0) AS slowdown
 FROM results
 WHERE origin = 'event'

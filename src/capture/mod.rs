@@ -392,6 +392,7 @@ fn note(options: &Options, backend: &Backend, host: &str) -> Manifest {
         ("clock", json!("unix")),
         ("kernel", json!(os::kernel())),
         ("waits", json!(backend.tells_waits())),
+        ("cpus", json!(crate::os::processors())),
         ("buffer", json!(options.buffer)),
     ] {
         manifest.insert(key.into(), value);

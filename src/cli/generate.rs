@@ -6,7 +6,7 @@ use super::ui::{self, Output, Plan};
 use super::values;
 use crate::amount::typed;
 use crate::engine::Access;
-use crate::generate;
+use crate::generate::{self, Causes};
 use crate::schema::Dataset;
 use crate::schema::dataset::Kind;
 use anyhow::{Context, Result};
@@ -60,6 +60,9 @@ pub struct Choice {
     /// Replay what is under this path, although it is on a pseudo or memory file system (may be given several times)
     #[arg(long, value_name = "PATH")]
     keep: Vec<PathBuf>,
+    /// Leave out what ops waited for beside files (pipes, wakes, timers) and how long their threads computed
+    #[arg(long)]
+    no_cause: bool,
     /// Read the SQL stages from this directory instead of the built-in ones
     #[arg(long, value_name = "DIR")]
     sql_dir: Option<PathBuf>,
@@ -74,14 +77,15 @@ pub struct Choice {
 impl Choice {
     /// Is nothing chosen?
     pub fn is_usual(&self) -> bool {
-        self.where_.is_none() && self.ignore.is_empty() && self.keep.is_empty() && self.sql_dir.is_none()
+        self.where_.is_none() && self.ignore.is_empty() && self.keep.is_empty() && self.sql_dir.is_none() && !self.no_cause
     }
 
     /// The options of `generate` for this choice.
     pub fn options(self, capture: PathBuf, out: PathBuf, threads: Option<usize>) -> generate::Options {
-        let Choice { where_, ignore, keep, sql_dir, allow_files, memory } = self;
+        let Choice { where_, ignore, keep, no_cause, sql_dir, allow_files, memory } = self;
+        let causes = if no_cause { Causes::LeftOut } else { Causes::Followed };
         let (explain_order, access) = (false, Access::of(allow_files));
-        generate::Options { capture, out, where_, sql_dir, ignore, keep, threads, explain_order, memory, access }
+        generate::Options { capture, out, where_, sql_dir, ignore, keep, causes, threads, explain_order, memory, access }
     }
 }
 

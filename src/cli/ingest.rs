@@ -121,7 +121,7 @@ impl Args {
             merge: self.merge,
             host: self.host,
             mounts: self.reading.mounts.clone(),
-            threads: self.threads.unwrap_or_else(values::processors),
+            threads: self.threads.unwrap_or_else(crate::os::processors),
             command: values::command_line(),
             ..ingest::Options::new(self.inputs.iter().map(|name| Input::parse(name)).collect(), self.out)
         };

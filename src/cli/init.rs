@@ -120,7 +120,7 @@ impl Args {
         let options = init::Options {
             force: self.force,
             owner: self.user.as_deref().map(owner).transpose()?,
-            threads: self.threads.unwrap_or_else(values::processors),
+            threads: self.threads.unwrap_or_else(crate::os::processors),
             ..self.tree.options(workload, root)
         };
         if self.output.dry_run {

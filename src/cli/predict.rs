@@ -55,7 +55,7 @@ pub struct Args {
     /// Leave out the round before them that does not count
     #[arg(long)]
     no_warm_up: bool,
-    /// How many times faster than captured: several for a search up to where a target keeps up (--pace realtime or think)
+    /// How many times faster than captured: several for a search up to where a target keeps up (--pace realtime, think or app)
     #[arg(long, value_name = "F,...", default_value = "1", value_delimiter = ',', value_parser = typed::factor)]
     speed: Vec<f64>,
     /// The targets are the device of the capture: exit with 1 if the captured time does not come out

@@ -82,9 +82,13 @@ pub struct Manner {
         value_parser = values::word_or(Order::ALL, Order::name, Order::doc, &[("none", Order::Thread)])
     )]
     order: Order,
-    /// When ops are issued (fio: replay_no_stall, thinktime)
-    #[arg(long, default_value = "asap", value_name = "PACE", value_parser = values::word(Pace::ALL, Pace::name, Pace::doc))]
-    pace: Pace,
+    /// When ops are issued (default: app where the capture tells what threads waited for, else asap; fio: replay_no_stall,
+    /// thinktime)
+    #[arg(long, value_name = "PACE", value_parser = values::word(Pace::ALL, Pace::name, Pace::doc))]
+    pace: Option<Pace>,
+    /// Multiply the processor time of the captured threads with pace app: 2 for processors half as fast, 0.5 for twice as fast
+    #[arg(long, value_name = "F", default_value = "1", value_parser = typed::factor)]
+    compute_scale: f64,
     /// How requests of io_submit and io_uring are issued (fio: ioengine, iodepth); with --order strict or thread always as calls
     #[arg(long = "async", default_value = "native", value_name = "WAY", value_parser = values::word(Async::ALL, Async::name, Async::doc))]
     asynchrony: Async,
@@ -110,7 +114,7 @@ pub struct Manner {
 /// How fast captured times go by: shared by `replay` and `run`.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Speed {
-    /// How many times faster than captured: 2 is twice as fast, 0.5 half as fast (--pace realtime or think; fio: replay_time_scale)
+    /// How many times faster than captured: 2 is twice as fast, 0.5 half as fast (--pace realtime, think or app; fio: replay_time_scale)
     #[arg(long, value_name = "F", default_value = "1", value_parser = typed::factor)]
     pub speed: f64,
 }
@@ -152,11 +156,11 @@ impl Manner {
         if !self.order.promises() {
             log::warn!("order {} promises neither the captured outcomes nor the same tree", self.order.name());
         }
-        if speeds.iter().any(|speed| *speed != 1.0) && self.pace == Pace::Asap {
-            log::warn!("--speed means nothing as soon as possible: add --pace realtime or --pace think");
+        if speeds.iter().any(|speed| *speed != 1.0) && self.pace == Some(Pace::Asap) {
+            log::warn!("--speed changes nothing with pace asap: add --pace realtime, think or app");
         }
         ensure!(
-            self.pace != Pace::App || self.order == Order::Resource,
+            self.pace != Some(Pace::App) || self.order == Order::Resource,
             "--pace app waits for what each op waited for, which is part of --order resource: leave out --order {}",
             self.order.name()
         );
@@ -168,6 +172,7 @@ impl Manner {
             engine: self.engine,
             pace: self.pace,
             speed: speeds.first().copied().unwrap_or(1.0),
+            compute_scale: self.compute_scale,
             order: self.order,
             min_match: self.min_match,
             delay: self.delay,
@@ -190,7 +195,7 @@ impl Args {
         let (workload, root) = given::workload(workload, self.root)?;
         let options = self.manner.options(&[self.speed.speed], workload, root, out.clone())?;
         let options = replay::Options { dirty: self.dirty, maps: self.maps, ..options };
-        let cell = Cell { label: given::label(&out), options, part: 0 };
+        let cell = Cell { label: given::label(&out), options, part: 0, bound: None };
         let runs = match self.repeat {
             1 => vec![out],
             many => (1..=many).map(|number| cell.place(number)).collect(),

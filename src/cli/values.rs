@@ -6,9 +6,7 @@ use crate::limits::THREADS;
 use anyhow::{Result, ensure};
 use clap::builder::{OsStringValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
 use std::env;
-use std::num::NonZeroUsize;
 use std::path::Path;
-use std::thread;
 
 /// A number of threads or processes: from 1 to [`THREADS`].
 pub fn threads(text: &str) -> std::result::Result<usize, String> {
@@ -76,11 +74,6 @@ pub fn vacant(place: &Path) -> Result<()> {
 /// The command line, for manifests.
 pub fn command_line() -> Vec<String> {
     env::args_os().map(|word| word.to_string_lossy().into_owned()).collect()
-}
-
-/// Processors that this process may use.
-pub fn processors() -> usize {
-    thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
 #[cfg(test)]

@@ -27,6 +27,15 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 use work::Work;
 
+/// What becomes of what ops waited for beside resources, and of what their threads did before them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Causes {
+    /// They are edges, and columns of ops.
+    Followed,
+    /// They are left out: only resources order ops.
+    LeftOut,
+}
+
 /// What `ioriot generate` is asked to do.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -43,6 +52,8 @@ pub struct Options {
     pub ignore: Vec<PathBuf>,
     /// Absolute paths at and below which everything is replayed, even where a rule would leave it out.
     pub keep: Vec<PathBuf>,
+    /// What becomes of the causes of ops.
+    pub causes: Causes,
     /// Number of threads of the SQL engine; `None`: one per processor.
     pub threads: Option<usize>,
     /// Put examples of edges of each kind of resource into the summary.
@@ -194,7 +205,9 @@ fn manifest(summary: &Summary, options: &Options, capture: &Dataset) -> Manifest
     }
     let paths = |paths: &[PathBuf]| paths.iter().map(|path| path.to_string_lossy().into_owned()).collect::<Vec<_>>();
     let sql_dir = options.sql_dir.as_ref().map(|dir| dir.to_string_lossy().into_owned());
-    let choice = json!({ "ignore": paths(&options.ignore), "keep": paths(&options.keep), "sql_dir": sql_dir });
+    let no_cause = options.causes == Causes::LeftOut;
+    let choice =
+        json!({ "ignore": paths(&options.ignore), "keep": paths(&options.keep), "sql_dir": sql_dir, "no_cause": no_cause });
     manifest.insert("options".into(), choice);
     manifest
 }

@@ -59,6 +59,7 @@ stages! {
     "bytes"      Now(Sums);
     "elsewhere"  Now(Sums);
     "memory"     Now(Sums);
+    "mapped"     Now(Sums);
     "computed"   Now(Sums);
     "guesses"    Now(Sums);
     "evidence"   Now(Sums);

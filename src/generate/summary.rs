@@ -72,6 +72,8 @@ pub struct Summary {
     pub times: Option<Times>,
     /// Processor time of the captured threads between their calls, ns; `None` where the capture does not tell.
     pub computed: Option<u64>,
+    /// Bytes of files that were mapped and never to be executed: data that is read, and not the code of libraries.
+    pub mapped_data: u64,
     /// Number of files that several lanes write back to the device: they may commit for each other.
     pub shared_syncs: u64,
     /// Hash (xxh3, 16 hex digits) of the file of table `ops`: tells workloads apart.
@@ -159,6 +161,8 @@ pub struct Times {
     pub in_calls: Option<u64>,
     /// From the first to the last call of each lane, summed over the lanes, ns.
     pub in_lanes: u64,
+    /// Time between calls in which threads slept and nobody knows what woke them, ns.
+    pub unexplained: u64,
 }
 
 impl Summary {
@@ -238,11 +242,15 @@ impl Summary {
             summary.critical_path = Critical { ops, ns, parallelism: summary.ops as f64 / ops.max(1) as f64 };
         }
         for batch in sums("times").filter(|batch| batch.num_rows() > 0) {
-            let [span, in_calls, in_lanes] = [0, 1, 2].map(|column| known(batch, column, 0));
-            summary.times = span.zip(in_lanes).map(|(span, in_lanes)| Times { span, in_calls, in_lanes });
+            let [span, in_calls, in_lanes, unexplained] = [0, 1, 2, 3].map(|column| known(batch, column, 0));
+            let unexplained = unexplained.unwrap_or(0);
+            summary.times = span.zip(in_lanes).map(|(span, in_lanes)| Times { span, in_calls, in_lanes, unexplained });
         }
         for batch in sums("computed").filter(|batch| batch.num_rows() > 0) {
             summary.computed = known(batch, 0, 0);
+        }
+        for batch in sums("mapped").filter(|batch| batch.num_rows() > 0) {
+            summary.mapped_data = int(batch, 0, 0);
         }
         for batch in sums("committers").filter(|batch| batch.num_rows() > 0) {
             summary.shared_syncs = int(batch, 0, 0);

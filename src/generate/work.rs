@@ -1,7 +1,7 @@
 //! Runs the stages of generate on one capture.
 
 use super::stages::{Make, Role, STAGES, after, now, stage};
-use super::{Options, places};
+use super::{Causes, Options, places};
 use crate::engine::{self, Engine, Settings, Stage, Tee, Written};
 use crate::model::Config;
 use crate::progress::{Progress, Unit};
@@ -14,8 +14,9 @@ use arrow::datatypes::DataType;
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::execution::SendableRecordBatchStream;
-use datafusion::logical_expr::col;
+use datafusion::logical_expr::{col, lit};
 use datafusion::physical_plan::common::collect;
+use datafusion::scalar::ScalarValue;
 use parquet::basic::{Compression, Encoding};
 use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
@@ -40,6 +41,21 @@ const BATCH: u64 = 8192;
 
 /// Name of the stage that `--explain-order` runs.
 pub(super) const EXAMPLES: &str = "edge_examples";
+
+/// The stages of which `--no-cause` leaves out all rows, and what ops have of causes.
+const CAUSES: &str = "causes";
+const OPS: &str = "ops";
+/// Columns of ops that tell what the lane of an op did before it.
+const BEFORE: [&str; 4] = ["think", "compute", "unexplained", "timer"];
+
+/// The rows of stage `ops` without what the lanes did before.
+fn without(rows: DataFrame) -> Result<DataFrame> {
+    let columns = rows.schema().fields().iter().map(|field| match field.name().as_str() {
+        name if BEFORE.contains(&name) => lit(ScalarValue::Int64(None)).alias(name),
+        name => col(format!("\"{name}\"")),
+    });
+    Ok(rows.clone().select(columns.collect::<Vec<_>>())?)
+}
 
 /// What the stages have made.
 #[derive(Default)]
@@ -124,7 +140,12 @@ impl<'a> Work<'a> {
     }
 
     fn plan(&self, name: &str) -> Result<DataFrame> {
-        self.stage(name)?.plan(&self.engine)
+        let rows = self.stage(name)?.plan(&self.engine)?;
+        match (self.options.causes, name) {
+            (Causes::LeftOut, CAUSES) => Ok(rows.filter(lit(false))?),
+            (Causes::LeftOut, OPS) => without(rows),
+            _ => Ok(rows),
+        }
     }
 
     /// Defines the relations that the other stages read: the walk, and `chosen`, the rows of it to replay. Returns the

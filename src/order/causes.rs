@@ -73,6 +73,10 @@ pub struct Timing {
     /// Time from the end of the lane's op before (for its first op, from the start of the capture's first op) that the lane did
     /// not wait for another one, ns; `None` when it is not known, and for a first op that has a cause.
     pub think: Option<i64>,
+    /// Processor time of the lane's thread in that time, ns; `None` where the capture does not tell.
+    pub compute: Option<i64>,
+    /// How long of that time the thread slept until something woke it of which nobody knows whose work it was, ns.
+    pub unexplained: Option<i64>,
     /// When a timer let the lane go before the op: how long after its op before which a timer did so last, ns, if the timer is
     /// periodic; 0 if it is not, or was the first. `None` without a timer.
     pub timer: Option<i64>,
@@ -142,6 +146,10 @@ struct Lane {
     /// Calls since the last op that are no ops, and the end of the last call: `(begin, end)`.
     calls: VecDeque<(i64, i64)>,
     end: Option<i64>,
+    /// Processor time since the last op, ns, as far as it is known.
+    computed: Option<i64>,
+    /// Time asleep since the last op of which nobody knows what ended it, ns.
+    unexplained: i64,
     /// How long it has waited for others so far, ns, and until when.
     idle: i64,
     idle_to: i64,
@@ -186,7 +194,8 @@ impl Lane {
                     slept.links.into_iter().for_each(|link| self.learn(Link { mark, ..link }));
                 }
                 Wake::Timer => self.timers.slept(slept.time()),
-                Wake::Thread | Wake::Outside | Wake::Interrupt | Wake::Unknown => {}
+                Wake::Interrupt | Wake::Unknown => self.unexplained = self.unexplained.saturating_add(slept.time()),
+                Wake::Thread | Wake::Outside => {}
             }
         }
     }
@@ -262,6 +271,7 @@ impl Causes {
         if let Some(begin) = begin {
             if let Some(cpu) = row.cpu {
                 lane.queued(begin, cpu);
+                lane.computed = Some(lane.computed.unwrap_or(0).saturating_add(cpu.max(0)));
             }
             // A sleep inside an op is part of its duration; inside another call it is what the lane waited.
             match row.what {
@@ -388,7 +398,10 @@ impl Causes {
             None => lane.last.and_then(|last| last.mark),
         };
         lane.last = Some(Last { op, through: lane.done, mark });
-        Timing { think, timer: timer.map(|(timer, _)| timer) }
+        let compute = row.begin.and_then(|_| lane.computed.take());
+        let compute = compute.map(|compute| think.map_or(compute, |think| compute.min(think)));
+        let unexplained = Some(std::mem::take(&mut lane.unexplained)).filter(|ns| *ns > 0);
+        Timing { think, compute, unexplained, timer: timer.map(|(timer, _)| timer) }
     }
 }
 

@@ -8,3 +8,8 @@ pub mod rights;
 pub mod task_io;
 pub mod tmpfs;
 pub mod user;
+
+/// Number of processors that this process may use (sched_getaffinity(2), and quotas of control groups); 1 when nobody says.
+pub fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, |n| n.get())
+}

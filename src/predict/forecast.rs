@@ -1,12 +1,12 @@
 //! What the runs of a prediction say together: for each cell time, calls, traffic of its device, and what to think of them.
 
 use super::estimate::{Estimate, coverage, order};
-use super::rounds::{Cell, Played, Rounds};
+use super::rounds::{Bound, Cell, Played, Rounds};
 use crate::process::signal::Signal;
 use crate::replay::outcome::caveat::Caveat;
 use crate::replay::outcome::flaw::Flaw;
 use crate::replay::outcome::measure::Spread;
-use crate::replay::{Order, Pace, Summary};
+use crate::replay::{Chosen, Order, Pace, Summary};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -30,6 +30,8 @@ pub struct Prediction {
     pub order: Order,
     /// How the issue times of ops were chosen.
     pub pace: Pace,
+    /// Why that way; `None` without a run.
+    pub pace_chosen: Option<Chosen>,
     /// Number of rounds before those that count.
     pub warm_up: usize,
     /// Number of rounds that were asked for.
@@ -40,8 +42,23 @@ pub struct Prediction {
     pub captured: Option<u64>,
     /// The probability that the true median lies in an interval, if runs are independent: the least of all cells.
     pub confidence: f64,
-    /// The cells: every target at every speed.
+    /// The cells: every target at every speed, and the bounds of brackets.
     pub cells: Vec<Forecast>,
+    /// Where the program may adapt, between which times it takes.
+    pub brackets: Vec<Bracket>,
+}
+
+/// Between which times a program takes that adapts to its device: by order resource and pace asap, and by order strict.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Bracket {
+    /// Name of the cell that it is of.
+    pub label: String,
+    /// Shorter of the two median times, ns.
+    pub low: i64,
+    /// Longer one, ns.
+    pub high: i64,
+    /// By how much it is longer, percent of the shorter one.
+    pub width_percent: f64,
 }
 
 /// What the runs of one cell say.
@@ -49,6 +66,8 @@ pub struct Prediction {
 pub struct Forecast {
     /// Name of the cell.
     pub label: String,
+    /// Which bound of a bracket it is; `None` for a target at a speed.
+    pub bound: Option<Bound>,
     /// Its root.
     #[serde(serialize_with = "crate::text::path::serialize")]
     pub root: PathBuf,
@@ -151,17 +170,21 @@ impl Prediction {
         let captured = first.and_then(|run| run.time.evidence.captured).map(|captured| captured.span);
         let options = cells.first().map(|cell| &cell.options);
         let shares = played.runs.iter().map(|runs| coverage(runs.len(), order(runs.len())));
+        let cells: Vec<_> =
+            cells.iter().zip(&played.runs).map(|(cell, runs)| Forecast::new(cell, runs, captured, source)).collect();
         Prediction {
+            brackets: brackets(&cells),
             workload: options.map(|options| options.workload.clone()).unwrap_or_default(),
             ops: first.map_or(0, |run| run.ops),
             order: options.map_or(Order::Resource, |options| options.order),
-            pace: options.map_or(Pace::Asap, |options| options.pace),
+            pace: first.map_or(Pace::Asap, |run| run.pace),
+            pace_chosen: first.map(|run| run.pace_chosen),
             warm_up: rounds.warm_up,
             repeat: rounds.count,
             signal: played.signal,
             captured,
             confidence: shares.fold(1.0, f64::min),
-            cells: cells.iter().zip(&played.runs).map(|(cell, runs)| Forecast::new(cell, runs, captured, source)).collect(),
+            cells,
         }
     }
 
@@ -206,6 +229,7 @@ impl Forecast {
         let numbers = caveats.iter().filter_map(|caveat| Some(has(*caveat)?.time.evidence.numbers(*caveat)));
         Forecast {
             label: cell.label.clone(),
+            bound: cell.bound,
             root: cell.options.root.clone(),
             file_system: target.and_then(|target| target.file_system.clone()),
             speed,
@@ -221,7 +245,7 @@ impl Forecast {
             calls: calls(runs),
             source: captured
                 .zip(time)
-                .filter(|_| source == Source::Same && speed == 1.0)
+                .filter(|_| source == Source::Same && speed == 1.0 && cell.bound.is_none())
                 .map(|(captured, time)| Verdict::of(captured, time)),
         }
     }
@@ -238,6 +262,18 @@ impl Verdict {
         let (low, high) = (time.low as f64 - NOISE * captured, time.high as f64 + NOISE * captured);
         Verdict { within: (low..=high).contains(&captured), off_percent: 100.0 * (time.median as f64 / captured - 1.0) }
     }
+}
+
+/// The brackets of cells whose bounds are among them.
+fn brackets(cells: &[Forecast]) -> Vec<Bracket> {
+    let of = |cell: &Forecast| {
+        let bounds = cells.iter().filter(|other| other.root == cell.root && other.bound.is_some());
+        let times: Vec<i64> = bounds.filter_map(|other| Some(other.time?.median)).collect();
+        let (low, high) = (*times.iter().min()?, *times.iter().max()?);
+        let width_percent = 100.0 * (high as f64 / low.max(1) as f64 - 1.0);
+        (times.len() > 1).then(|| Bracket { label: cell.label.clone(), low, high, width_percent })
+    };
+    cells.iter().filter(|cell| cell.bound.is_none()).filter_map(of).collect()
 }
 
 fn traffic(runs: &[Summary], device: &str) -> Option<Traffic> {
@@ -275,7 +311,8 @@ mod tests {
 
     fn cell(root: &str, speed: f64, ratio: f64) -> Forecast {
         let options = crate::replay::Options { speed, ..crate::replay::Options::new("w".into(), root.into(), "o".into()) };
-        let forecast = Forecast::new(&Cell { label: format!("{root}-x{speed}"), options, part: 0 }, &[], None, Source::Unasked);
+        let cell = Cell { label: format!("{root}-x{speed}"), options, part: 0, bound: None };
+        let forecast = Forecast::new(&cell, &[], None, Source::Unasked);
         Forecast { planned: Some(1000), ratio: Some(ratio), ..forecast }
     }
 
@@ -294,6 +331,19 @@ mod tests {
         // Lost at once; one speed says nothing.
         assert_eq!(found(&all(vec![cell("a", 1.0, 1.2), cell("a", 2.0, 2.0)])), [(1.0, Some(1.0))]);
         assert_eq!(found(&all(vec![cell("a", 1.0, 1.2)])), []);
+    }
+
+    #[test]
+    fn a_bracket_lies_between_the_bounds_of_its_root() {
+        let timed = |root: &str, bound, ns| {
+            let time = Some(Estimate { median: ns, low: ns, high: ns });
+            Forecast { bound, time, ..cell(root, 1.0, 1.0) }
+        };
+        let (free, strict) = (Some(Bound::Free), Some(Bound::Strict));
+        let cells = [timed("a", None, 1000), timed("b", None, 900), timed("a", free, 800), timed("a", strict, 1000)];
+        let bracket = Bracket { label: "a-x1".into(), low: 800, high: 1000, width_percent: 25.0 };
+        assert_eq!(brackets(&cells), [bracket]);
+        assert_eq!(brackets(&cells[..3]), []);
     }
 
     #[test]

@@ -4,10 +4,21 @@ use super::trees;
 use crate::init::{self, Root, State};
 use crate::process::signal::Signal;
 use crate::progress::Progress;
-use crate::replay::{self, Engine, Summary};
+use crate::replay::{self, Engine, Order, Pace, Summary};
+use crate::words::words;
 use anyhow::Result;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+
+words! {
+    /// A bound of the time of a program that adapts to its device: how many calls it has under way there nobody knows.
+    #[derive(serde::Serialize)]
+    #[serde(rename_all = "lowercase")]
+    Bound {
+        Free   "free"   "order resource, pace asap: as much overlaps as may";
+        Strict "strict" "order strict: nothing overlaps";
+    }
+}
 
 /// What is replayed once in each round.
 #[derive(Clone, Debug)]
@@ -18,9 +29,23 @@ pub struct Cell {
     pub options: replay::Options,
     /// Which part of its tree lies on the device of interest, by number of the part: 0 is that of the root.
     pub part: usize,
+    /// Which bound of another cell it is; `None` for one of its own.
+    pub bound: Option<Bound>,
 }
 
 impl Cell {
+    /// The cell whose time bounds that of this one.
+    pub fn bounded(&self, bound: Bound) -> Cell {
+        let label = format!("{}-{}", self.label, bound.name());
+        let order = match bound {
+            Bound::Free => Order::Resource,
+            Bound::Strict => Order::Strict,
+        };
+        let out = named(&self.options.out, bound.name());
+        let options = replay::Options { pace: Some(Pace::Asap), order, out, ..self.options.clone() };
+        Cell { label, options, part: self.part, bound: Some(bound) }
+    }
+
     /// Where its run of this number is made: `OUT-NUMBER`.
     pub fn place(&self, number: usize) -> PathBuf {
         named(&self.options.out, &number.to_string())

@@ -2,7 +2,9 @@
 
 use super::estimate::Estimate;
 use super::forecast::{Forecast, Prediction};
+use super::rounds::Bound;
 use crate::amount::{Bytes, Nanos, Things};
+use crate::replay::Chosen;
 use crate::text::shown;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,6 +40,7 @@ impl fmt::Display for Prediction {
         }
         self.flaws(f)?;
         self.caveats(f)?;
+        self.brackets(f)?;
         self.source(f)
     }
 }
@@ -48,18 +51,35 @@ impl Prediction {
             writeln!(f, "Ended by {}: what was done until then counts.", signal.name())?;
         }
         let roots: BTreeSet<_> = self.cells.iter().map(|cell| &cell.root).collect();
-        let speeds = self.cells.len() / roots.len().max(1);
+        let speeds = self.targets().count() / roots.len().max(1);
         let targets = if roots.len() == 1 { "".into() } else { format!(" on each of {} targets", roots.len()) };
         let speeds = if speeds <= 1 { "".into() } else { format!(" at each of {speeds} speeds") };
         let warm_up = if self.warm_up == 0 { "".into() } else { format!(" after {}", Things(self.warm_up as u64, "warm-up")) };
+        let why = self.pace_chosen.filter(|chosen| *chosen != Chosen::Asked);
+        let why = why.map_or(String::new(), |chosen| format!(":\n{}", chosen.doc()));
         writeln!(
             f,
-            "Replayed {}{targets}{speeds}{warm_up}:\n{} each, order {}, pace {}.",
+            "Replayed {}{targets}{speeds}{warm_up}:\n{} each, order {}, pace {}{why}.",
             Things(self.repeat as u64, "time"),
             Things(self.ops, "captured call"),
             self.order.name(),
             self.pace.name(),
         )
+    }
+
+    /// The cells that are no bounds of others.
+    fn targets(&self) -> impl Iterator<Item = &Forecast> {
+        self.cells.iter().filter(|cell| cell.bound.is_none())
+    }
+
+    /// Between which times a program takes that adapts.
+    fn brackets(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.brackets.iter().try_for_each(|bracket| {
+            let (low, high, width) = (Nanos(bracket.low), Nanos(bracket.high), bracket.width_percent);
+            let label = shown(&bracket.label);
+            let [free, strict] = [Bound::Free, Bound::Strict].map(Bound::name);
+            writeln!(f, "Bracket on {label}: {low} to {high} ({width:.0} %), the times of {free} and {strict}.")
+        })
     }
 
     /// One line for each cell: time with its interval, match, traffic.
@@ -110,7 +130,7 @@ impl Prediction {
         for (name, _) in names.iter().take(CALLS) {
             let mut first = *name;
             let of = |cell: &Forecast| cell.calls.iter().position(|call| call.syscall == *name);
-            for (cell, call) in self.cells.iter().filter_map(|cell| Some((cell, &cell.calls[of(cell)?]))) {
+            for (cell, call) in self.targets().filter_map(|cell| Some((cell, &cell.calls[of(cell)?]))) {
                 let (tail, estimate, captured) = call.tail();
                 if let Some((old, captured)) = call.captured.zip(captured).filter(|_| first == *name) {
                     let [p50, captured] = [old.p50, captured].map(|ns| Nanos(ns).to_string());
@@ -134,12 +154,12 @@ impl Prediction {
     /// What keeps times from being believed; cells that say the same say it once.
     fn caveats(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut told: Vec<&Forecast> = Vec::new();
-        for cell in self.cells.iter().filter(|cell| cell.time.is_some()) {
+        for cell in self.targets().filter(|cell| cell.time.is_some()) {
             if told.iter().any(|other| other.caveats == cell.caveats) {
                 continue;
             }
             told.push(cell);
-            let same: Vec<_> = self.cells.iter().filter(|other| other.time.is_some() && other.caveats == cell.caveats).collect();
+            let same: Vec<_> = self.targets().filter(|other| other.time.is_some() && other.caveats == cell.caveats).collect();
             let names: Vec<_> = same.iter().map(|cell| shown(&cell.label)).collect();
             let names = names.join(", ");
             if cell.caveats.is_empty() {

@@ -15,6 +15,7 @@ pub(crate) mod feed;
 mod issue;
 pub mod machine;
 pub mod outcome;
+pub mod pace;
 mod shared;
 mod supervise;
 mod watchdog;
@@ -23,6 +24,7 @@ pub use child::conditions::{Conditions, Limit, LimitOf, Named};
 pub use feed::plan::DEFAULT_WORKERS;
 pub use outcome::recover::{Recovered, recover};
 pub use outcome::summary::Summary;
+pub use pace::{Chosen, Pace};
 
 use crate::files::Dir;
 use crate::init::{Data, Map, Parts, Root, State, Tmpfs, fingerprint, memory as memory_fs};
@@ -53,18 +55,6 @@ words! {
     Engine {
         Sys  "sys"  "real syscalls";
         Null "null" "nothing: measures our own cost; needs no root and leaves it alone";
-    }
-}
-
-words! {
-    /// How the issue times of ops are chosen.
-    #[derive(serde::Serialize, serde::Deserialize)]
-    #[serde(rename_all = "lowercase")]
-    Pace {
-        Asap     "asap"     "as soon as the order allows";
-        Realtime "realtime" "at their captured times";
-        Think    "think"    "the captured time after the call before in their lane";
-        App      "app"      "as the program would: after what each op waited for, and for as long as its own thread computed";
     }
 }
 
@@ -121,10 +111,13 @@ pub struct Options {
     pub threads: Option<usize>,
     /// What issues the ops: real syscalls or nothing.
     pub engine: Engine,
-    /// How the issue times of ops are chosen.
-    pub pace: Pace,
+    /// How the issue times of ops are chosen; `None` for what suits the workload ([`Options::choose`]).
+    pub pace: Option<Pace>,
     /// Factor by which captured times are divided, e.g. 2 for twice as fast; without effect under [`Pace::Asap`].
     pub speed: f64,
+    /// Factor by which the processor time of the captured threads is multiplied with pace app, e.g. 2 for processors that are half
+    /// as fast.
+    pub compute_scale: f64,
     /// Which earlier ops an op waits for.
     pub order: Order,
     /// Least match (same / (same + different), percent) with which [`Summary::ok`] is true.
@@ -147,8 +140,8 @@ pub struct Options {
 }
 
 impl Options {
-    /// Default options for a replay of `workload` in `root`, with the results in `out`: one process, pace asap, order
-    /// resource.
+    /// Default options for a replay of `workload` in `root`, with the results in `out`: one process, the pace that suits the
+    /// workload, order resource.
     pub fn new(workload: PathBuf, root: PathBuf, out: PathBuf) -> Options {
         Options {
             workload,
@@ -157,8 +150,9 @@ impl Options {
             processes: 1,
             threads: None,
             engine: Engine::Sys,
-            pace: Pace::Asap,
+            pace: None,
             speed: 1.0,
+            compute_scale: 1.0,
             order: Order::Resource,
             min_match: 99.0,
             dirty: false,
@@ -183,7 +177,7 @@ impl Options {
     fn json(&self) -> Value {
         json!({
             "root": self.root.display().to_string(), "processes": self.processes, "threads": self.threads,
-            "engine": self.engine, "pace": self.pace, "speed": self.speed, "order": self.order,
+            "engine": self.engine, "pace": self.pace, "speed": self.speed, "compute_scale": self.compute_scale, "order": self.order,
             "min_match": self.min_match, "dirty": self.dirty, "delay": self.delay, "async": self.asynchrony, "seccomp": self.seccomp,
             "tmpfs": self.tmpfs,
             "conditions": self.conditions.to_json(),
@@ -208,9 +202,11 @@ pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
 /// Like [`run`].
 pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Result<Summary> {
     let workload = Dataset::expect(&options.workload, Kind::Workload)?;
+    let (pace, chosen) = options.choose(&workload.manifest);
+    let options = &Options { pace: Some(pace), ..options.clone() };
     let checked = check::check(&workload)?;
     let ops = checked.ops;
-    let timeline = match options.pace {
+    let timeline = match pace {
         Pace::Asap => Timeline::default(),
         Pace::Realtime | Pace::Think | Pace::App => Timeline::read(&workload, ops, options.speed)?,
     };
@@ -238,8 +234,10 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
         parent: std::process::id(),
         engine: options.engine,
         order: options.order,
-        pace: options.pace,
+        pace,
         speed: options.speed,
+        compute_scale: options.compute_scale,
+        computing: computing(&workload.manifest),
         first: timeline.first,
         span: timeline.captured(),
         processes: options.processes,
@@ -269,9 +267,12 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
     manifest.insert("maps".into(), json!(maps));
     draft.note(&manifest)?;
 
-    let measures = Measures::new(&workload, ops)?;
+    let measures = Measures::new(&workload, ops, pace)?;
     let sampler = Sampler::prepare(&draft, &machine.targets)?;
     let mut notes = options.conditions.before(parts.as_deref());
+    if pace == Pace::Asap && options.speed != 1.0 {
+        notes.push("--speed changes nothing with pace asap, which knows no captured times.".into());
+    }
     progress.begin("replay", Unit::Count, ops);
     let watch = Watch { progress, timeline: &timeline };
     // From here on results may exist, so a signal no longer ends the process at once: the replay ends early and writes its
@@ -290,7 +291,7 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
     manifest.insert("signal".into(), json!(replayed.signal));
     manifest.insert("workers".into(), serde_json::to_value(&replayed.workers)?);
     manifest.insert("helpers".into(), serde_json::to_value(replayed.helpers)?);
-    let mut summary = Summary::new(options, &workload, machine, replayed, state, timeline.span());
+    let mut summary = Summary::new(options, (pace, chosen), &workload, machine, replayed, state, timeline.span());
     summary.find_paths(&workload)?;
     summary.notes = notes;
     summary.sit(seats);
@@ -302,6 +303,14 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
     manifest.insert("summary".into(), said);
     draft.commit(manifest)?;
     Ok(summary)
+}
+
+/// How many workers may compute at a time: any number where the captured machine had no more processors than this one, so that its
+/// threads had to wait for one, too.
+fn computing(manifest: &Manifest) -> Option<i32> {
+    let here = crate::os::processors();
+    let there = manifest.get("capture").and_then(|capture| capture.get("cpus")?.as_u64());
+    there.is_none_or(|there| there > here as u64).then(|| i32::try_from(here).unwrap_or(i32::MAX))
 }
 
 /// Number of open file descriptions that the workload uses, from its manifest (0 if absent). Each has a slot in the table of

@@ -12,6 +12,7 @@ use crate::replay::child::{self, Task};
 use crate::replay::feed::check::Checked;
 use crate::replay::feed::plan::{self, Plan};
 use crate::replay::feed::timeline::Timeline;
+use crate::replay::issue::burn::Computing;
 use crate::replay::machine::samples::Sampler;
 use crate::replay::outcome::compare::{Outcome, compare};
 use crate::replay::outcome::measure::Measures;
@@ -206,6 +207,7 @@ impl Supervisor<'_> {
         for (did, worker) in replayed.workers.iter_mut().zip(0..) {
             let spent = &board.slot(worker).spent;
             (did.waited, did.starved, did.cpu) = (spent.waited.load(SeqCst), spent.starved.load(SeqCst), spent.cpu.load(SeqCst));
+            replayed.computing.add(Computing { burnt: spent.burnt.load(SeqCst), slept: spent.slept.load(SeqCst) });
             replayed.stalls += spent.stalls.load(SeqCst);
             let depths = [&spent.depth_captured, &spent.depth_replayed].map(|sum| sum.load(SeqCst));
             replayed.requests.add(spent.requests.load(SeqCst), depths);

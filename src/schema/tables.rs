@@ -357,6 +357,12 @@ impl Table {
                          start of this call in which the lane did not wait for another one, ns; absent for an inserted op, and for a \
                          first op that another lane's op caused",
                     ),
+                    int_("compute", "processor time of the lane's thread in that time, ns; absent where waits were not captured"),
+                    int_(
+                        "unexplained",
+                        "how long the lane's thread slept since its op before until something woke it of which nobody knows whose work \
+                         it was (unknown, interrupt), ns",
+                    ),
                     int_(
                         "timer",
                         "when a timer let the lane go: how long after the op before which one did so last, ns, if the timer is periodic; 0 \

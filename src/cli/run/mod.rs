@@ -212,7 +212,7 @@ fn source(input: &Path) -> Result<String> {
 fn ingest(input: &Path, reading: &Reading, capture: &Path, story: &mut Story) -> Result<bool> {
     let options = ingest::Options {
         format: reading.input(),
-        threads: values::processors(),
+        threads: crate::os::processors(),
         command: values::command_line(),
         mounts: reading.mounts.clone(),
         ..ingest::Options::new(vec![Input::parse(input)], capture.to_owned())

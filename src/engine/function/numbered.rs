@@ -2,7 +2,7 @@
 //!
 //! It reads rows in the order of `pos`, keeps those with fate `op` and adds `op_id`, the number of ops before; what an op waits
 //! for in a lane with requests (`reaped`, `settled`; see [`crate::order::Requests`]); and, where the rows have all from which
-//! causes follow, what the op's lane did before it (`think`, `timer`). For the number alone a filter and a window function would
+//! causes follow, what the op's lane did before it (`think`, `compute`, `unexplained`, `timer`). For the number alone a filter and a window function would
 //! do, but copy every column twice.
 
 use super::causes::{self, Follow};
@@ -61,7 +61,7 @@ impl<'a> Ops<'a> {
     }
 }
 
-/// Table function `numbered`: keeps the rows that are ops and adds their `op_id`, `think` and `timer`.
+/// Table function `numbered`: keeps the rows that are ops and adds their `op_id`, and what of the other columns follows.
 #[derive(Debug)]
 pub struct Numbered;
 
@@ -76,12 +76,16 @@ enum Made {
     Settled,
     /// How long its lane took before it ([`Timing::think`]), ns.
     Think,
+    /// How long of that its thread computed ([`Timing::compute`]), ns.
+    Compute,
+    /// How long of that it slept, and nobody knows why ([`Timing::unexplained`]), ns.
+    Unexplained,
     /// Of which timer the end let it go ([`Timing::timer`]), ns.
     Timer,
 }
 
 impl Made {
-    const ALL: [Made; 5] = [Made::OpId, Made::Reaped, Made::Settled, Made::Think, Made::Timer];
+    const ALL: [Made; 7] = [Made::OpId, Made::Reaped, Made::Settled, Made::Think, Made::Compute, Made::Unexplained, Made::Timer];
 
     const fn name(self) -> &'static str {
         match self {
@@ -89,6 +93,8 @@ impl Made {
             Made::Reaped => "reaped",
             Made::Settled => "settled",
             Made::Think => "think",
+            Made::Compute => "compute",
+            Made::Unexplained => "unexplained",
             Made::Timer => "timer",
         }
     }
@@ -96,7 +102,7 @@ impl Made {
     /// Does the column follow from the state of causes, so that it is there only where the input has their columns?
     const fn timed(self) -> bool {
         match self {
-            Made::Think | Made::Timer => true,
+            Made::Think | Made::Compute | Made::Unexplained | Made::Timer => true,
             Made::OpId | Made::Reaped | Made::Settled => false,
         }
     }
@@ -281,6 +287,10 @@ impl Running for Numbering {
                 Source::Made(Made::Reaped) => made(|held| held.reaped),
                 Source::Made(Made::Settled) => made(|held| held.settled),
                 Source::Made(Made::Think) => Arc::new(times.iter().map(|timing| timing.think).collect::<Int64Array>()),
+                Source::Made(Made::Compute) => Arc::new(times.iter().map(|timing| timing.compute).collect::<Int64Array>()),
+                Source::Made(Made::Unexplained) => {
+                    Arc::new(times.iter().map(|timing| timing.unexplained).collect::<Int64Array>())
+                }
                 Source::Made(Made::Timer) => Arc::new(times.iter().map(|timing| timing.timer).collect::<Int64Array>()),
                 Source::Input(at) if count == batch.num_rows() => Arc::clone(batch.column(*at)),
                 Source::Input(at) => filter(batch.column(*at), &chosen)?,

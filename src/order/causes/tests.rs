@@ -87,6 +87,35 @@ fn sleeps_and_queues_are_no_computing() {
 }
 
 #[test]
+fn computing_and_sleeps_that_nobody_can_explain_are_told_apart() {
+    let cpu = |cpu, row: Moment| Moment { cpu: Some(cpu), ..row };
+    let rows = [
+        cpu(5, row(What::Op, 0, 0, 10)),
+        cpu(20, row(What::Other, 0, 30, 40)),
+        row(What::Slept(Wake::Interrupt, None), 0, 50, 57),
+        row(What::Slept(Wake::Outside, None), 0, 60, 64),
+        row(What::Slept(Wake::Unknown, None), 0, 65, 68),
+        cpu(30, row(What::Op, 0, 100, 110)),
+        // More than there was time for, as rounded times may have it.
+        cpu(12, row(What::Op, 0, 120, 130)),
+        Moment { begin: None, dur: 0, ..row(What::Op, 0, 0, 0) },
+        row(What::Op, 0, 150, 160),
+    ];
+    let (mut causes, mut out) = (Causes::default(), Vec::new());
+    let told = rows.iter().filter_map(|row| causes.row(row, [].into_iter(), &mut out));
+    let told: Vec<_> = told.map(|timing| (timing.think, timing.compute, timing.unexplained)).collect();
+    // 90 in all, of which it was kept from a processor for 16: 60 from the end of its call, less 30 and 14 asleep.
+    let expected = [
+        (Some(0), Some(0), None),
+        (Some(74), Some(50), Some(10)),
+        (Some(10), Some(10), None),
+        (None, None, None),
+        (Some(20), None, None),
+    ];
+    assert_eq!(told, expected);
+}
+
+#[test]
 fn a_child_begins_when_its_parent_has_forked() {
     let task = |access| touch(Resource::Task, 1, access);
     let ends = |access| touch(Resource::Task, 2, access);

@@ -86,6 +86,10 @@ pub struct Task {
     pub pace: Pace,
     /// Factor by which captured times are divided, e.g. 2 for twice as fast.
     pub speed: f64,
+    /// Factor by which the processor time of the captured threads is multiplied.
+    pub compute_scale: f64,
+    /// How many workers may compute at a time; `None` for any number.
+    pub computing: Option<i32>,
     /// Captured start of the first op, ns.
     pub first: i64,
     /// Captured time from there to the end of the last op, ns; 0 without a pace.

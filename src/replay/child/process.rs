@@ -68,7 +68,8 @@ impl Setting<'_> {
         let scale = match self.task.pace {
             Pace::Asap => None,
             pace @ (Pace::Realtime | Pace::Think | Pace::App) => {
-                Some(Scale { pace, first: self.task.first, span: self.task.span, speed: self.task.speed })
+                let Task { first, span, speed, compute_scale: compute, .. } = *self.task;
+                Some(Scale { pace, first, span, speed, compute })
             }
         };
         let workers = self.plan.workers(process);
@@ -201,7 +202,8 @@ impl Setting<'_> {
         ready: &Barrier,
     ) {
         let name = feed.worker;
-        let mut worker = Worker::new(self.board, feed, engine, order, pacer, self.clock).with(flight);
+        let mut worker =
+            Worker::new(self.board, feed, engine, order, pacer, self.clock).with(flight).computing(self.task.computing);
         ready.wait();
         let start = self.wait_for_start();
         // Waits for the exact start, also with pace asap: no worker begins earlier because it was woken first.

@@ -192,7 +192,7 @@ impl<'a> Loader<'a> {
             let (links, scale) = (&mut self.links, &self.scale);
             let first = batch.ops.len();
             let (next, seen) =
-                self.pages.fill(*row..*end, limit, &mut batch, |batch, Row { fact, ts, think, timer, asks }| {
+                self.pages.fill(*row..*end, limit, &mut batch, |batch, Row { fact, ts, think, compute, timer, asks }| {
                     // In resource and strict order others would wait without end for an op that comes out of order.
                     ensure!(fact.op_id > *last, "invalid workload: op {} comes after op {last}", fact.op_id);
                     *last = fact.op_id;
@@ -210,6 +210,7 @@ impl<'a> Loader<'a> {
                             Ok(())
                         })?;
                     }
+                    let first = waits;
                     let waits = batch.waits.len() - waits;
                     let op = batch.ops.last_mut().context("the op is there")?;
                     op.waits = u16::try_from(waits).context("an op waits for more workers than there are")?;
@@ -228,20 +229,23 @@ impl<'a> Loader<'a> {
                         // What is handed over while others are under way follows when the program had taken their results: how long
                         // that took is the device's.
                         op.due = match scale.pace {
-                            Pace::Think | Pace::App if under_way => UNKNOWN,
-                            Pace::App => think.map_or(Ok(UNKNOWN), |think| scale.took(think))?,
+                            Pace::Think if under_way => UNKNOWN,
+                            Pace::App => {
+                                let own = scale.own(think.filter(|_| !under_way), compute)?;
+                                batch.waits[first..].iter_mut().for_each(|wait| wait.delay = own.stretched(wait.delay));
+                                batch.computes.push(own.compute);
+                                batch.timers.push(timer.map_or(Ok(UNKNOWN), |timer| scale.took(timer))?);
+                                own.due
+                            }
                             _ => scale.due(ts, *before),
                         };
                         match scale.pace {
                             Pace::Think => scale.sum(took, scale.gap(ts, *before))?,
                             Pace::App => {
-                                scale.sum(took, think.unwrap_or(0))?;
+                                scale.sum(took, think.or(compute).unwrap_or(0).min(scale.span))?;
                                 scale.sum(timed, timer.unwrap_or(0))?;
                             }
                             Pace::Asap | Pace::Realtime => {}
-                        }
-                        if scale.pace == Pace::App {
-                            batch.timers.push(timer.map_or(Ok(UNKNOWN), |timer| scale.took(timer))?);
                         }
                         if let Some(ts) = ts {
                             let dur = if fact.captured_dur == UNKNOWN { 0 } else { fact.captured_dur };

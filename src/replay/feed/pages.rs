@@ -25,7 +25,7 @@ const REQUESTS: [&str; 4] = ["ring", "reaped", "settled", "behind"];
 /// Columns of the captured outcome, duration and start.
 const CAPTURED: [Col; 4] = [Col::Ret, Col::Errno, Col::Dur, Col::Ts];
 /// Columns of what its lane did before an op, for pace app.
-const BEFORE: [&str; 2] = ["think", "timer"];
+const BEFORE: [&str; 3] = ["think", "compute", "timer"];
 
 /// The largest errno that a call returns (MAX_ERRNO, include/linux/err.h of the kernel).
 const ERRNO_MAX: i64 = 4095;
@@ -68,7 +68,7 @@ struct Page {
     ids: [Int64Array; 3],
     ofds: [Option<Int64Array>; 4],
     captured: [Option<Int64Array>; 4],
-    before: [Option<Int64Array>; 2],
+    before: [Option<Int64Array>; 3],
     requests: [Option<Int64Array>; 4],
     /// Column of [`Col::Count`]: an op may get a count also when none was captured ([`count`]).
     counts: Option<Int64Array>,
@@ -87,8 +87,10 @@ pub struct Row {
     pub fact: Fact,
     /// Captured start of the call, ns; `None` when unknown, or in a replay without a pace.
     pub ts: Option<i64>,
-    /// With pace app: how long the lane took before the op, and how long after its last timer it was let go, ns.
+    /// With pace app: how long the lane took before the op, how long of that its thread computed, and how long after its last
+    /// timer it was let go, ns.
     pub think: Option<i64>,
+    pub compute: Option<i64>,
     pub timer: Option<i64>,
     /// What it waits for in its own lane; `None` in a lane without requests.
     pub asks: Option<Asks>,
@@ -339,7 +341,7 @@ impl Page {
             origin: self.origins[word(2)?] as u8,
             notes,
         };
-        let [think, timer] = self.before.each_ref().map(|column| at(column, index));
-        Ok(Row { fact, ts: at(ts, index), think, timer, asks })
+        let [think, compute, timer] = self.before.each_ref().map(|column| at(column, index));
+        Ok(Row { fact, ts: at(ts, index), think, compute, timer, asks })
     }
 }

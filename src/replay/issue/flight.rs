@@ -242,22 +242,22 @@ impl<'a> Flight<'a> {
         GLANCE
     }
 
-    /// Takes one result that is there, stamps its op with the end `now` and returns its lane; `None` when there is none.
-    pub fn reap(&mut self, now: &mut Option<i64>, clock: impl Fn() -> i64) -> Option<u32> {
+    /// Takes one result that is there, stamps its op with the end `now` and returns its lane and op; `None` when there is none.
+    pub fn reap(&mut self, now: &mut Option<i64>, clock: impl Fn() -> i64) -> Option<(u32, i64)> {
         for port in 0..2 {
             while self.flying[port] > 0
                 && let Some((tag, ret)) = self.ports[port].as_mut().and_then(Port::pop)
             {
-                if let Some(lane) = self.done(tag, ret, *now.get_or_insert_with(&clock)) {
-                    return Some(lane);
+                if let Some(done) = self.done(tag, ret, *now.get_or_insert_with(&clock)) {
+                    return Some(done);
                 }
             }
         }
         None
     }
 
-    /// A request is done; its lane, `None` when it has to be handed over again.
-    fn done(&mut self, tag: u16, ret: i64, end: i64) -> Option<u32> {
+    /// A request is done; its lane and op, `None` when it has to be handed over again.
+    fn done(&mut self, tag: u16, ret: i64, end: i64) -> Option<(u32, i64)> {
         let place = self.places.get_mut(usize::from(tag))?;
         let request = place.as_mut()?;
         // A file whose file system cannot try without waiting refuses a request at a descriptor with O_NONBLOCK, which the
@@ -281,9 +281,9 @@ impl<'a> Flight<'a> {
         self.flying[port] -= 1;
         self.rings[usize::from(ring)] += 1;
         self.lanes[lane as usize] += 1;
-        if let Some(in_line) = self.line.get_mut((turn - self.first_turn) as usize) {
-            in_line.1 = true;
-        }
+        let in_line = self.line.get_mut((turn - self.first_turn) as usize)?;
+        in_line.1 = true;
+        let op = in_line.0;
         while self.line.front().is_some_and(|(_, done)| *done) {
             self.line.pop_front();
             self.first_turn += 1;
@@ -291,7 +291,7 @@ impl<'a> Flight<'a> {
         if let Some(opened) = self.blocks.get_mut((number - self.first_block) as usize) {
             opened.left -= 1;
         }
-        Some(lane)
+        Some((lane, op))
     }
 
     /// A port takes nothing any more: what is in flight there fails with this errno.

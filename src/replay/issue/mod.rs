@@ -1,6 +1,7 @@
 //! Workers (replay threads) and engines: each worker waits for an op's time and turn, and its engine issues it.
 
 mod aio;
+pub mod burn;
 pub mod count;
 pub mod data;
 mod deep;

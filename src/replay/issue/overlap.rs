@@ -2,9 +2,10 @@
 
 use super::engine::Issue;
 use super::flight::Flight;
-use super::pace::Pacer;
+use super::pace::{Pacer, Steps};
 use super::port::Code;
 use super::worker::Worker;
+use crate::replay::Pace;
 use crate::replay::shared::board::Block;
 use crate::replay::shared::call::{Ask, Batch};
 use crate::replay::shared::clock::now;
@@ -22,21 +23,19 @@ impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
             let op = &batch.ops[at];
             let ask = batch.asks.get(asks).filter(|ask| usize::from(ask.at) == at).copied();
             asks += usize::from(ask.is_some());
-            self.until(flight, pacer, op.due, op.lane);
-            if let Some(pacer) = pacer {
-                let scheduled = pacer.wait(op.due, op.lane);
-                if scheduled != UNKNOWN {
-                    block.schedule(at, scheduled);
-                }
-            }
-            self.reap(flight, pacer);
             let first = waits;
             waits += usize::from(op.waits);
-            self.turns(flight, pacer, op.op_id, &batch.waits[first..waits]);
+            let causes = &batch.waits[first..waits];
+            let steps = self.due(batch, at, causes, block, flight, pacer);
+            self.reap(flight, pacer);
+            self.turns(flight, pacer, op.op_id, causes);
             if let Some(ask) = ask {
                 while !flight.allows(op.lane, &ask) {
                     self.wait(flight, pacer, None);
                 }
+            }
+            if let Some(steps) = steps {
+                self.after_causes(steps, causes, (block, at), flight, pacer);
             }
             if let Some(ask) = ask.filter(|ask| self.handed(batch, at, ask, block, flight, pacer)) {
                 if !ask.more {
@@ -46,7 +45,7 @@ impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
             }
             flight.flush(|| self.now());
             let passed = if flight.flying() == 0 { op.op_id } else { flight.passed() };
-            let end = self.call::<false>(batch, at, block, passed);
+            let end = self.call::<true>(batch, at, block, passed);
             flight.stamped(op.op_id);
             if let Some(Ask { ring: Some((_, ring)), .. }) = ask {
                 flight.called(op.lane, ring);
@@ -116,11 +115,80 @@ impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
         self.waited += now() - since;
     }
 
-    /// Takes results until an op is nearly due.
-    fn until(&mut self, flight: &mut Flight<'a>, pacer: &mut Option<Pacer>, due: i64, lane: u32) {
+    /// Waits until an op is due by the time of its lane. With pace app it says what is left to be done when its causes have ended.
+    fn due(
+        &mut self,
+        batch: &Batch,
+        at: usize,
+        causes: &[Wait],
+        block: &Block,
+        flight: &mut Flight<'a>,
+        pacer: &mut Option<Pacer>,
+    ) -> Option<Steps> {
+        let op = &batch.ops[at];
+        let paced = pacer.as_mut()?;
+        if paced.pace == Pace::App {
+            let own = paced.own(op.due, batch.timers[at], op.lane);
+            let steps = Pacer::steps(own, batch.computes[at], causes.iter().map(|wait| wait.delay));
+            self.until(flight, pacer, steps.begin);
+            pacer.as_mut()?.go_on(steps.begin);
+            self.computes(steps.early, flight, pacer);
+            return Some(steps);
+        }
+        let moment = paced.since_start(op.due, op.lane);
+        self.until(flight, pacer, moment);
+        let scheduled = pacer.as_mut()?.wait(op.due, op.lane);
+        if scheduled != UNKNOWN {
+            block.schedule(at, scheduled);
+        }
+        None
+    }
+
+    /// With pace app: waits until an op is due by its causes, too, which have ended.
+    fn after_causes(
+        &mut self,
+        steps: Steps,
+        causes: &[Wait],
+        (block, at): (&Block, usize),
+        flight: &mut Flight<'a>,
+        pacer: &mut Option<Pacer>,
+    ) {
+        let due = steps.due(self.caused_at(causes));
+        if due != UNKNOWN {
+            let moment = due.saturating_sub(steps.late);
+            self.until(flight, pacer, moment);
+            if let Some(pacer) = pacer {
+                pacer.resume(steps, due);
+            }
+        }
+        self.computes(steps.late, flight, pacer);
+        if due != UNKNOWN {
+            if let Some(pacer) = pacer {
+                pacer.rest(due);
+            }
+            block.schedule(at, due);
+        }
+    }
+
+    /// Computes, and takes results meanwhile: others may wait for them.
+    fn computes(&mut self, ns: i64, flight: &mut Flight<'a>, pacer: &mut Option<Pacer>) {
+        let mut left = ns;
+        while left > 0 {
+            let part = if flight.flying() > 0 { left.min(Flight::glance()) } else { left };
+            self.burner.compute(part);
+            left -= part;
+            self.reap(flight, pacer);
+        }
+    }
+
+    /// Takes results until a moment, ns since the start, is near.
+    fn until(&mut self, flight: &mut Flight<'a>, pacer: &mut Option<Pacer>, moment: i64) {
         /// How long before its time an op is nearly due, ns: no wait ends later than this.
         const NEARLY: i64 = 100_000;
-        let Some(moment) = pacer.as_ref().and_then(|pacer| pacer.moment(due, lane)) else { return };
+        if moment == UNKNOWN {
+            return;
+        }
+        let moment = self.start.saturating_add(moment);
         while flight.flying() > 0 {
             let left = moment.saturating_sub(now());
             if left <= NEARLY {
@@ -139,8 +207,10 @@ impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
     /// Takes the results that are there, and tells others.
     fn reap(&mut self, flight: &mut Flight<'a>, pacer: &mut Option<Pacer>) {
         let (mut end, before) = (None, flight.passed());
-        while let Some(lane) = flight.reap(&mut end, || self.now()) {
-            if let (Some(pacer), Some(end)) = (pacer.as_mut(), end) {
+        while let Some((lane, op)) = flight.reap(&mut end, || self.now()) {
+            let Some(end) = end else { continue };
+            self.board.slot(self.feed.worker).ends.note(op, end);
+            if let Some(pacer) = pacer.as_mut() {
                 pacer.ended(lane, end);
             }
         }

@@ -99,15 +99,11 @@ impl Pacer {
         self.start = start;
     }
 
-    /// When an op of this lane is due, on CLOCK_MONOTONIC, ns; `None` for an op without a time.
-    pub fn moment(&self, due: i64, lane: u32) -> Option<i64> {
-        (due != UNKNOWN).then(|| self.start.saturating_add(self.since_start(due, lane)))
-    }
-
-    /// When an op of this lane is due, ns since the start.
+    /// When an op of this lane is due, ns since the start; [`UNKNOWN`] for an op without a time.
     #[inline]
-    fn since_start(&self, due: i64, lane: u32) -> i64 {
+    pub fn since_start(&self, due: i64, lane: u32) -> i64 {
         match self.pace {
+            _ if due == UNKNOWN => UNKNOWN,
             Pace::Asap | Pace::Realtime => due,
             Pace::Think | Pace::App => due.saturating_add(self.ends[lane as usize]),
         }
@@ -130,9 +126,10 @@ impl Pacer {
         self.late = Some(self.sleeper.until(self.start.saturating_add(due)));
     }
 
-    /// With pace app: waits until an op of this lane is due by the time that the lane took before it (`due`) and, if a timer let
-    /// it go, by how long after the lane's last timer that is (`timer`). Each may be [`UNKNOWN`]; so is the answer when both are.
-    pub fn wait_or_timer(&mut self, due: i64, timer: i64, lane: u32) -> i64 {
+    /// With pace app: when an op of this lane is due by the time that the lane takes before it (`due`) and, if a timer let it go,
+    /// by how long after the lane's last timer that is (`timer`), ns since the start. Each may be [`UNKNOWN`]; so is the answer
+    /// when both are.
+    pub fn own(&mut self, due: i64, timer: i64, lane: u32) -> i64 {
         let last = self.timers[lane as usize];
         let mut at = if due == UNKNOWN { UNKNOWN } else { due.saturating_add(self.ends[lane as usize]) };
         if timer != UNKNOWN {
@@ -142,21 +139,46 @@ impl Pacer {
             at = at.max(fires);
             self.timers[lane as usize] = if periodic { fires } else { at };
         }
-        match at {
-            UNKNOWN => self.late = None,
-            at => self.sleep(at),
-        }
+        self.late = None;
         at
     }
 
-    /// With pace app: the op is due at this time too, by what caused it; `due` is when its own lane wanted it. Waits until then,
-    /// and returns the later one.
-    pub fn wait_for_cause(&mut self, caused: i64, due: i64) -> i64 {
-        if due != UNKNOWN && caused <= due {
-            return due;
+    /// With pace app: waits until a moment, ns since the start, at which the lane of the next op goes on; [`UNKNOWN`] for at once.
+    /// How late it is then the lane is to catch up.
+    pub fn go_on(&mut self, moment: i64) {
+        if moment != UNKNOWN {
+            self.sleep(moment);
         }
-        self.sleep(caused);
-        caused
+    }
+
+    /// With pace app: waits until a moment, ns since the start. That it has passed, since computing took longer here, the lane is
+    /// not to catch up.
+    pub fn rest(&mut self, moment: i64) {
+        if moment != UNKNOWN {
+            self.sleeper.until(self.start.saturating_add(moment));
+        }
+    }
+
+    /// With pace app: waits until an op that is due at `due` has as long left as its lane computes after its causes.
+    pub fn resume(&mut self, steps: Steps, due: i64) {
+        let moment = due.saturating_sub(steps.late);
+        // What the lane computed before may have taken longer than in the capture: that is no lateness to catch up with.
+        match (due > steps.own, steps.early) {
+            (true, 0) => return self.go_on(moment),
+            (true, _) => self.late = Some(0),
+            (false, _) => {}
+        }
+        self.rest(moment);
+    }
+
+    /// With pace app: how an op is waited for. `own` is when its lane wants it ([`Pacer::own`]), `compute` how long the lane computes
+    /// before it, and `delays` how long after its causes it comes, ns.
+    pub fn steps(own: i64, compute: i64, delays: impl Iterator<Item = i64>) -> Steps {
+        let least = delays.filter(|delay| *delay > 0).min().unwrap_or(0);
+        let late = compute.min(least);
+        let early = if own == UNKNOWN { 0 } else { compute - late };
+        let begin = if own == UNKNOWN { UNKNOWN } else { own.saturating_sub(compute) };
+        Steps { own, begin, early, late }
     }
 
     /// Notes that an op of a lane ended at `end`, ns since the start. An op without a time changes nothing: the captured gap
@@ -171,6 +193,28 @@ impl Pacer {
     }
 }
 
+/// How a worker with pace app waits for an op: until `begin`, then it computes for `early`, waits for its turn and, as long as its
+/// causes want, until `late` before the op is due, then computes for that. What a lane computed since it was last woken, it
+/// computes after its causes; no more than the shortest delay behind one of them, which holds all of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Steps {
+    /// When the op's own lane wants it, ns since the start of the replay, or [`UNKNOWN`].
+    pub own: i64,
+    /// When the lane begins to compute, or [`UNKNOWN`].
+    pub begin: i64,
+    /// How long it computes before its causes, ns.
+    pub early: i64,
+    /// How long after them, ns.
+    pub late: i64,
+}
+
+impl Steps {
+    /// When the op is due, ns since the start, if its last cause wants it at `caused`; [`UNKNOWN`] when nothing says.
+    pub fn due(&self, caused: i64) -> i64 {
+        self.own.max(caused)
+    }
+}
+
 /// Turns captured times into due times of the replay.
 #[derive(Clone, Copy, Debug)]
 pub struct Scale {
@@ -182,6 +226,34 @@ pub struct Scale {
     pub span: i64,
     /// Factor by which captured times are divided, e.g. 2 for twice as fast.
     pub speed: f64,
+    /// Factor by which the processor time of the captured threads is multiplied, with pace app.
+    pub compute: f64,
+}
+
+/// What the lane of an op does before it with pace app, ns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Own {
+    /// The time that it takes in all; [`UNKNOWN`] when nobody knows.
+    pub due: i64,
+    /// How long it computes in that time.
+    pub compute: i64,
+    /// By how much longer, or shorter, that is than in the capture.
+    pub longer: i64,
+}
+
+impl Own {
+    /// The delay behind another op, 0 for none, during which the lane may have computed, too.
+    pub fn stretched(&self, delay: i64) -> i64 {
+        match (delay, self.longer) {
+            (0, _) | (_, 0) => delay,
+            (_, longer) => {
+                // As much of the computing as fits into the delay.
+                let captured = (self.compute - longer).max(1);
+                let share = delay.min(captured) as f64 / captured as f64;
+                delay.saturating_add((longer as f64 * share) as i64).max(1)
+            }
+        }
+    }
 }
 
 impl Scale {
@@ -217,6 +289,18 @@ impl Scale {
 
     fn scaled(&self, ns: i64) -> i64 {
         (ns.max(0) as f64 / self.speed) as i64
+    }
+
+    /// What a lane does before an op with pace app, by how long it took in the capture and how long of that it computed.
+    ///
+    /// # Errors
+    /// When the capture is shorter: somebody made it up.
+    pub fn own(&self, think: Option<i64>, compute: Option<i64>) -> Result<Own> {
+        let due = think.map(|think| self.took(think)).transpose()?;
+        let captured = self.scaled(compute.unwrap_or(0).min(think.unwrap_or(self.span)));
+        let compute = (captured as f64 * self.compute) as i64;
+        let longer = compute - captured;
+        Ok(Own { due: due.map_or(UNKNOWN, |due| due.saturating_add(longer)), compute, longer })
     }
 
     /// A time that a lane took in the capture, in the replay, ns.
@@ -267,7 +351,7 @@ mod tests {
 
     #[test]
     fn captured_times_are_scaled() {
-        let scale = Scale { pace: Pace::Realtime, first: 1000, span: 600, speed: 2.0 };
+        let scale = Scale { pace: Pace::Realtime, first: 1000, span: 600, speed: 2.0, compute: 1.0 };
         assert_eq!((scale.due(Some(1500), Some(1400)), scale.due(None, None), scale.due(Some(900), None)), (250, UNKNOWN, 0));
         let think = Scale { pace: Pace::Think, ..scale };
         assert_eq!(
@@ -303,30 +387,67 @@ mod tests {
     }
 
     #[test]
+    fn computing_is_part_of_what_a_lane_takes_and_can_be_stretched() {
+        let scale = Scale { pace: Pace::App, first: 1000, span: 600, speed: 1.0, compute: 1.0 };
+        let own = |scale: Scale, think, compute| scale.own(think, compute).unwrap();
+        assert_eq!(own(scale, Some(100), Some(40)), Own { due: 100, compute: 40, longer: 0 });
+        assert_eq!(own(scale, Some(30), Some(40)), Own { due: 30, compute: 30, longer: 0 });
+        assert_eq!(own(scale, None, Some(900)), Own { due: UNKNOWN, compute: 600, longer: 0 });
+        assert!(scale.own(Some(601), None).is_err());
+        let slow = own(Scale { compute: 3.0, ..scale }, Some(100), Some(40));
+        assert_eq!(slow, Own { due: 180, compute: 120, longer: 80 });
+        // A delay that holds all of it, half of it, and none.
+        assert_eq!([50, 20, 0].map(|delay| slow.stretched(delay)), [130, 60, 0]);
+        let fast = own(Scale { compute: 0.5, speed: 2.0, ..scale }, Some(100), Some(40));
+        assert_eq!((fast, fast.stretched(50)), (Own { due: 40, compute: 10, longer: -10 }, 40));
+    }
+
+    #[test]
+    fn what_was_computed_after_the_last_wait_comes_after_the_causes() {
+        let steps = |own, compute, delays: &[i64]| Pacer::steps(own, compute, delays.iter().copied());
+        assert_eq!(steps(100, 30, &[]), Steps { own: 100, begin: 70, early: 30, late: 0 });
+        // A delay of 0 is order alone.
+        assert_eq!(steps(100, 30, &[0, 50, 10]), Steps { own: 100, begin: 70, early: 20, late: 10 });
+        assert_eq!(steps(100, 30, &[90]), Steps { own: 100, begin: 70, early: 0, late: 30 });
+        assert_eq!(steps(UNKNOWN, 30, &[20]), Steps { own: UNKNOWN, begin: UNKNOWN, early: 0, late: 20 });
+        assert_eq!([steps(100, 0, &[]).due(UNKNOWN), steps(100, 0, &[]).due(130), steps(UNKNOWN, 0, &[]).due(5)], [100, 130, 5]);
+    }
+
+    #[test]
     fn an_op_is_due_by_its_lane_its_timer_and_its_cause() {
         let mut pacer = Pacer::new(Sleeper { spin: 0 }, Pace::App, 1);
         pacer.start(now() - 1_000_000_000);
         // The first op of a lane is due by its cause alone.
-        assert_eq!((pacer.wait_or_timer(UNKNOWN, UNKNOWN, 0), pacer.wait_for_cause(70, UNKNOWN)), (UNKNOWN, 70));
-        pacer.late = Some(0);
+        assert_eq!(pacer.own(UNKNOWN, UNKNOWN, 0), UNKNOWN);
         pacer.ended(0, 100);
-        assert_eq!(
-            (pacer.wait_or_timer(5, UNKNOWN, 0), pacer.wait_for_cause(90, 105), pacer.wait_for_cause(130, 105)),
-            (105, 105, 130)
-        );
-        pacer.late = Some(0);
+        assert_eq!(pacer.own(5, UNKNOWN, 0), 105);
         pacer.ended(0, 200);
         // A timer that begins, one that fires later than the lane is there, and one for which the lane is too late.
-        assert_eq!(pacer.wait_or_timer(10, 0, 0), 210);
-        pacer.late = Some(0);
+        assert_eq!(pacer.own(10, 0, 0), 210);
         pacer.ended(0, 215);
-        assert_eq!(pacer.wait_or_timer(10, 40, 0), 250);
-        pacer.late = Some(0);
+        assert_eq!(pacer.own(10, 40, 0), 250);
         pacer.ended(0, 320);
-        assert_eq!((pacer.wait_or_timer(10, 40, 0), pacer.timers[0]), (330, 290));
+        assert_eq!((pacer.own(10, 40, 0), pacer.timers[0]), (330, 290));
         // Without a time it follows at once, and what comes next counts from its end.
-        assert_eq!(pacer.wait_or_timer(UNKNOWN, UNKNOWN, 0), UNKNOWN);
+        assert_eq!(pacer.own(UNKNOWN, UNKNOWN, 0), UNKNOWN);
         pacer.ended(0, 400);
-        assert_eq!(pacer.wait_or_timer(7, UNKNOWN, 0), 407);
+        assert_eq!(pacer.own(7, UNKNOWN, 0), 407);
+    }
+
+    #[test]
+    fn who_comes_late_catches_up_but_not_what_took_longer_to_compute() {
+        let mut pacer = Pacer::new(Sleeper { spin: 0 }, Pace::App, 1);
+        pacer.start(now() - 1_000_000_000);
+        let late = |pacer: &Pacer| pacer.late.is_some_and(|late| late > 900_000_000);
+        let steps = |early| Steps { own: 105, begin: 100, early, late: 0 };
+        pacer.own(5, UNKNOWN, 0);
+        pacer.go_on(100);
+        assert!(late(&pacer), "a second behind");
+        pacer.resume(steps(5), 105);
+        assert!(late(&pacer));
+        pacer.resume(steps(5), 200);
+        assert_eq!(pacer.late, Some(0), "it waited for a cause");
+        pacer.resume(steps(0), 200);
+        assert!(late(&pacer));
     }
 }

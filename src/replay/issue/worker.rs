@@ -1,6 +1,7 @@
 //! A worker: waits until its next op is due and may be issued, issues it, and writes what happened to the board (shared
 //! memory). Between two calls nothing is allocated, hashed, locked or formatted.
 
+use super::burn::Burner;
 use super::engine::{Issue, Refusal};
 use super::flight::Flight;
 use super::pace::Pacer;
@@ -8,7 +9,7 @@ use crate::replay::Pace;
 use crate::replay::shared::board::{Block, Board};
 use crate::replay::shared::call::{Batch, Feed};
 use crate::replay::shared::clock::{clock, now};
-use crate::replay::shared::order::Order;
+use crate::replay::shared::order::{Order, Wait};
 use crate::replay::shared::record::UNKNOWN;
 use crate::replay::shared::ticks::{self, Clock};
 use std::sync::atomic::Ordering::Relaxed;
@@ -21,6 +22,7 @@ pub struct Worker<'a, E, O> {
     pub(super) engine: E,
     pub(super) order: O,
     pacer: Option<Pacer>,
+    pub(super) burner: Burner<'a>,
     pub(super) clock: Clock,
     /// The requests in flight, of a worker that hands over any.
     flight: Option<Flight<'a>>,
@@ -37,12 +39,18 @@ impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
     /// order allows.
     pub fn new(board: &'a Board, feed: Feed, engine: E, order: O, pacer: Option<Pacer>, clock: Clock) -> Worker<'a, E, O> {
         let kept = Vec::with_capacity(feed.ring);
-        Worker { board, feed, engine, order, pacer, clock, flight: None, kept, start: 0, waited: 0, starved: 0 }
+        let burner = Burner::new(&board.head().burning, None);
+        Worker { board, feed, engine, order, pacer, burner, clock, flight: None, kept, start: 0, waited: 0, starved: 0 }
     }
 
     /// The same worker, which hands requests over.
     pub fn with(self, flight: Option<Flight<'a>>) -> Worker<'a, E, O> {
         Worker { flight, ..self }
+    }
+
+    /// The same worker, of which no more than `most` compute at a time; `None` for any number.
+    pub fn computing(self, most: Option<i32>) -> Worker<'a, E, O> {
+        Worker { burner: Burner::new(&self.board.head().burning, most), ..self }
     }
 
     /// Issues every op of the worker; `start` is the start of the replay on CLOCK_MONOTONIC, ns.
@@ -132,6 +140,8 @@ impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
         spent.cpu.store(cpu, Relaxed);
         spent.waited.store(self.waited, Relaxed);
         spent.starved.store(self.starved, Relaxed);
+        spent.burnt.store(self.burner.done.burnt, Relaxed);
+        spent.slept.store(self.burner.done.slept, Relaxed);
     }
 
     /// Issues the ops of a batch as soon as the order allows.
@@ -167,21 +177,33 @@ impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
         let mut next = 0;
         for at in 0..batch.ops.len() {
             let op = &batch.ops[at];
-            let mut scheduled = pacer.wait_or_timer(op.due, batch.timers[at], op.lane);
-            let first = next;
+            let own = pacer.own(op.due, batch.timers[at], op.lane);
+            let waits = &batch.waits[next..next + usize::from(op.waits)];
+            let steps = Pacer::steps(own, batch.computes[at], waits.iter().map(|wait| wait.delay));
+            pacer.go_on(steps.begin);
+            self.burner.compute(steps.early);
             self.turn(batch, at, &mut next);
-            for wait in batch.waits[first..next].iter().filter(|wait| wait.delay > 0) {
-                let end = self.board.slot(wait.worker as usize).ends.of(wait.after);
-                if let Some(end) = end {
-                    scheduled = pacer.wait_for_cause(end.saturating_add(wait.delay), scheduled);
-                }
+            let due = steps.due(self.caused_at(waits));
+            if due != UNKNOWN {
+                pacer.resume(steps, due);
             }
-            if scheduled != UNKNOWN {
-                block.schedule(at, scheduled);
+            self.burner.compute(steps.late);
+            if due != UNKNOWN {
+                pacer.rest(due);
+                block.schedule(at, due);
             }
             let end = self.call::<true>(batch, at, block, op.op_id);
             pacer.ended(op.lane, end);
         }
+    }
+
+    /// When an op is due by its causes, which have ended, ns since the start; [`UNKNOWN`] without any.
+    pub(super) fn caused_at(&self, waits: &[Wait]) -> i64 {
+        let ends = waits
+            .iter()
+            .filter(|wait| wait.delay > 0)
+            .filter_map(|wait| Some(self.board.slot(wait.worker as usize).ends.of(wait.after)?.saturating_add(wait.delay)));
+        ends.max().unwrap_or(UNKNOWN)
     }
 
     /// Waits until the order allows the op at position `at`; `next` is the index of its first wait in the batch, and is moved

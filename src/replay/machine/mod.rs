@@ -92,7 +92,7 @@ impl Machine {
             kernel,
             machine,
             cpu: info("/proc/cpuinfo", "model name"),
-            cpus: std::thread::available_parallelism().map_or(1, |n| n.get()),
+            cpus: crate::os::processors(),
             governor: line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
             clock: line("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
             memory: memory.map(|kib| kib * 1024),

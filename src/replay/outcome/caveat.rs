@@ -18,7 +18,9 @@ words! {
         Requests     "requests"      "requests to io_uring or libaio are missing in the capture";
         Idle         "idle"          "threads spent more than 10 % of their time between calls, and pace asap leaves that out";
         Waits        "waits"         "several threads spent more than 10 % of their time between calls: where they waited for each other pace think does not, and pace app only where the capture tells waits";
-        Mapped       "mapped"        "files were mapped for writing, or more than 64 MiB for reading: what goes through mappings is not replayed";
+        Unexplained  "unexplained"   "threads slept for more than 10 % of their time until something woke them of which nobody knows whose work it was: pace app lets them sleep as long on any device";
+        Shared       "shared"        "captured threads that ran at the same time share workers: they wait for each other's calls and times";
+        Mapped       "mapped"        "files were mapped for writing, or data of more than a tenth of the bytes that calls moved, or more than 64 MiB in all: what goes through mappings is not replayed";
         Speed        "speed"         "--speed changed the captured times";
         OpenLoop     "open_loop"     "at pace realtime calls come at their captured times: a program that waits for its calls would not";
         Order        "order"         "only order resource lets calls of several lanes overlap as they may, and no more";
@@ -41,6 +43,14 @@ impl Serialize for Caveat {
 const COVERED: f64 = 99.0;
 /// Largest share of their time that threads may spend between calls where that is not replayed.
 const IDLE: f64 = 0.1;
+/// Bytes of data, mapped and not to be executed, that any program may have: tables of its language, caches of the linker.
+const TABLES: u64 = 1 << 20;
+/// Largest share of the bytes moved by calls that mapped data may have beyond that.
+const DATA: f64 = 0.1;
+/// Largest share of ops before which a worker may have come back from another lane.
+const SHARED: f64 = 0.01;
+/// Largest share of the time of threads that may be asleep without anybody knowing why.
+const UNEXPLAINED: f64 = 0.1;
 /// Bytes mapped for reading that programs and their libraries may have; what is read of these is cached mostly.
 const LIBRARIES: u64 = 64 << 20;
 /// Largest factor between calls in flight, captured and replayed.
@@ -57,9 +67,17 @@ pub struct Captured {
     pub in_calls: Option<u64>,
     /// From the first to the last call of each lane, summed over the lanes, ns.
     pub in_lanes: u64,
+    /// Time between calls in which threads slept and nobody knows what woke them, ns.
+    #[serde(default)]
+    pub unexplained: u64,
 }
 
 impl Captured {
+    /// Share of the time of the lanes in which they slept and nobody knows why, 0 to 1.
+    pub fn unexplained(&self) -> f64 {
+        self.unexplained as f64 / self.in_lanes.max(1) as f64
+    }
+
     /// Calls in flight on average: the sum of their durations divided by the span; `None` without durations.
     pub fn in_flight(&self) -> Option<f64> {
         self.in_calls.filter(|_| self.span > 0).map(|busy| busy as f64 / self.span as f64)
@@ -98,8 +116,18 @@ pub struct Evidence {
     pub mapped_write: u64,
     /// Bytes of files that were mapped otherwise.
     pub mapped: u64,
+    /// Bytes of files that were mapped and never to be executed.
+    pub mapped_data: u64,
+    /// Bytes that calls moved from files and to files.
+    #[serde(skip)]
+    pub moved: u64,
     /// Number of lanes (captured threads).
     pub lanes: u64,
+    /// Number of ops with which workers came back to a lane after ops of others.
+    pub returns: u64,
+    /// Number of ops.
+    #[serde(skip)]
+    pub ops: u64,
     /// Does the capture tell what threads waited for?
     pub tells_waits: bool,
     /// Times of the captured calls; `None` when the capture has none.
@@ -150,7 +178,15 @@ impl Evidence {
                 Pace::App => self.lanes > 1 && idle && !self.tells_waits,
                 Pace::Asap | Pace::Realtime => false,
             },
-            Caveat::Mapped => self.mapped_write > 0 || self.mapped > LIBRARIES,
+            Caveat::Unexplained => {
+                let captured = self.captured.unwrap_or_default();
+                self.pace == Pace::App && self.tells_waits && captured.unexplained() > UNEXPLAINED
+            }
+            Caveat::Shared => matches!(self.pace, Pace::App | Pace::Think) && self.returns as f64 > SHARED * self.ops as f64,
+            Caveat::Mapped => {
+                let data = self.mapped_data > TABLES && self.mapped_data as f64 > DATA * self.moved as f64;
+                self.mapped_write > 0 || data || self.mapped > LIBRARIES
+            }
             Caveat::Speed => paced && self.speed != 1.0,
             Caveat::OpenLoop => self.pace == Pace::Realtime,
             Caveat::Order => self.order != Order::Resource && self.lanes > 1,
@@ -173,7 +209,12 @@ impl Evidence {
         match caveat {
             Caveat::Coverage => self.coverage.map_or(String::new(), |percent| format!("{percent:.3} % were")),
             Caveat::Requests => format!("{} of them", self.requests),
-            Caveat::Mapped => format!("{} for writing, {} for reading", Bytes(self.mapped_write), Bytes(self.mapped)),
+            Caveat::Unexplained => format!("{:.0} % of their time", 100.0 * captured.unexplained()),
+            Caveat::Shared => format!("{} ops came after ops of others", self.returns),
+            Caveat::Mapped => {
+                let [write, read, data] = [self.mapped_write, self.mapped, self.mapped_data].map(Bytes);
+                format!("{write} for writing, {read} for reading; of data {data}")
+            }
             Caveat::Idle | Caveat::Waits => {
                 captured.idle().map_or(String::new(), |idle| format!("{:.0} % of their time", 100.0 * idle))
             }
@@ -202,9 +243,13 @@ mod tests {
         requests: 0,
         mapped_write: 0,
         mapped: 10 << 20,
+        mapped_data: 2 << 20,
+        moved: 20 << 20,
         lanes: 2,
+        returns: 10,
+        ops: 1000,
         tells_waits: true,
-        captured: Some(Captured { span: 1000, in_calls: Some(1900), in_lanes: 2000 }),
+        captured: Some(Captured { span: 1000, in_calls: Some(1900), in_lanes: 2000, unexplained: 200 }),
         critical: 1000,
         in_flight: 1.9,
         processors: 0.5,
@@ -216,7 +261,8 @@ mod tests {
 
     #[test]
     fn each_caveat_stands_alone() {
-        let captured = |in_calls, in_lanes| Some(Captured { span: 1000, in_calls, in_lanes });
+        let captured = |in_calls, in_lanes| Some(Captured { span: 1000, in_calls, in_lanes, unexplained: 0 });
+        let unknown = Some(Captured { unexplained: 201, ..GOOD.captured.unwrap() });
         assert_eq!(GOOD.caveats(), []);
         for (evidence, caveat) in [
             (Evidence { flaws: 1, ..GOOD }, Caveat::Flawed),
@@ -230,6 +276,9 @@ mod tests {
             (Evidence { pace: Pace::App, tells_waits: false, captured: captured(Some(1700), 2000), ..GOOD }, Caveat::Waits),
             (Evidence { mapped_write: 1, ..GOOD }, Caveat::Mapped),
             (Evidence { mapped: 65 << 20, ..GOOD }, Caveat::Mapped),
+            (Evidence { mapped_data: 3 << 20, ..GOOD }, Caveat::Mapped),
+            (Evidence { pace: Pace::App, captured: unknown, ..GOOD }, Caveat::Unexplained),
+            (Evidence { pace: Pace::App, returns: 11, ..GOOD }, Caveat::Shared),
             (Evidence { pace: Pace::Think, speed: 2.0, ..GOOD }, Caveat::Speed),
             (Evidence { pace: Pace::Realtime, ..GOOD }, Caveat::OpenLoop),
             (Evidence { order: Order::Strict, ..GOOD }, Caveat::Order),
@@ -249,14 +298,16 @@ mod tests {
 
     #[test]
     fn what_is_right_is_no_caveat() {
-        let thinks = Some(Captured { span: 1000, in_calls: Some(500), in_lanes: 1000 });
+        let thinks = Some(Captured { span: 1000, in_calls: Some(500), in_lanes: 1000, unexplained: 0 });
         for evidence in [
             // One thread that thinks half its time, at the pace that lets it think; and on a device where it waits more.
             Evidence { pace: Pace::Think, lanes: 1, captured: thinks, in_flight: 0.5, ..GOOD },
             Evidence { pace: Pace::Think, lanes: 1, captured: thinks, in_flight: 0.9, ..GOOD },
-            Evidence { pace: Pace::App, captured: Some(Captured { span: 1000, in_calls: Some(1700), in_lanes: 2000 }), ..GOOD },
+            Evidence { pace: Pace::App, captured: Some(Captured { in_calls: Some(1700), ..GOOD.captured.unwrap() }), ..GOOD },
             Evidence { pace: Pace::App, tells_waits: false, ..GOOD },
             Evidence { order: Order::Strict, lanes: 1, ..GOOD },
+            Evidence { returns: 500, ..GOOD },
+            Evidence { mapped_data: 1 << 20, moved: 0, ..GOOD },
             Evidence { speed: 2.0, ..GOOD },
             Evidence { coverage: None, ..GOOD },
             Evidence { computed: None, cpus: 1, ..GOOD },

@@ -4,6 +4,7 @@ use super::violations::{Check, Violations};
 use crate::amount::Nanos;
 use crate::fate::Origin;
 use crate::histogram::Histogram;
+use crate::replay::Pace;
 use crate::replay::shared::record::{CWD, Record, UNKNOWN, WITHHELD, errno};
 use crate::schema::Dataset;
 use crate::syscall::{Moves, Op, Syscall};
@@ -53,6 +54,9 @@ pub struct Call {
     pub latency: Spread,
     /// Captured durations of these calls; `None` when none is known.
     pub captured: Option<Spread>,
+    /// With pace realtime the times from when each of these calls was due to its end: what somebody sees who asks at the captured
+    /// times, whether the answer before was there or not. `None` with another pace.
+    pub from_due: Option<Spread>,
 }
 
 /// Measurements of a whole replay: bytes, latencies by call, violations of the order.
@@ -75,6 +79,7 @@ struct Tally {
     bytes: u64,
     latency: Histogram,
     captured: Histogram,
+    from_due: Histogram,
 }
 
 /// The measurements while they are made, record by record.
@@ -84,18 +89,19 @@ pub struct Measures {
     calls: Vec<Tally>,
     read_bytes: u64,
     written_bytes: u64,
+    pace: Pace,
     check: Option<Check>,
 }
 
 impl Measures {
-    /// Empty measurements for a replay of this workload, which has `ops` ops.
+    /// Empty measurements for a replay of this workload, which has `ops` ops, at this pace.
     ///
     /// # Errors
     /// When the workload's table of edges is damaged.
-    pub fn new(workload: &Dataset, ops: u64) -> Result<Measures> {
+    pub fn new(workload: &Dataset, ops: u64, pace: Pace) -> Result<Measures> {
         let calls = vec![Tally::default(); Syscall::ALL.len()];
         let check = Check::open(workload, ops)?;
-        Ok(Measures { calls, read_bytes: 0, written_bytes: 0, check })
+        Ok(Measures { calls, read_bytes: 0, written_bytes: 0, pace, check })
     }
 
     /// Adds the record of one op.
@@ -111,6 +117,9 @@ impl Measures {
         tally.latency.add(record.stamp.end.saturating_sub(record.stamp.begin));
         if record.fact.captured_dur != UNKNOWN {
             tally.captured.add(record.fact.captured_dur);
+        }
+        if let (Pace::Realtime, Some(due)) = (self.pace, record.scheduled()) {
+            tally.from_due.add(record.stamp.end.saturating_sub(due));
         }
         if errno(record.ret()) != 0 {
             tally.failed += 1;
@@ -142,6 +151,7 @@ impl Measures {
                 bytes: tally.bytes,
                 latency: Spread::of(&tally.latency)?,
                 captured: Spread::of(&tally.captured),
+                from_due: Spread::of(&tally.from_due),
             })
         });
         let mut calls: Vec<Call> = calls.collect();
@@ -167,9 +177,29 @@ impl fmt::Display for Figures {
             cells(f, [call.calls.to_string(), call.failed.to_string(), total, p50, p90, p99, max, old50, old99])?;
         }
         match self.calls.len().saturating_sub(SHOWN) {
-            0 => Ok(()),
-            more => writeln!(f, "  and {more} more that took less in total."),
+            0 => {}
+            more => writeln!(f, "  and {more} more that took less in total.")?,
         }
+        self.show_from_due(f)
+    }
+}
+
+impl Figures {
+    /// Prints how long after they were due the same calls ended, where that is known.
+    fn show_from_due(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut calls = self.calls.iter().take(SHOWN).filter_map(|call| Some((call, call.from_due?))).peekable();
+        if calls.peek().is_none() {
+            return Ok(());
+        }
+        writeln!(f, "From when they were due to their end, as somebody sees it who does not wait for answers:")?;
+        write!(f, "  {:<16}", "call")?;
+        cells(f, ["", "", "", "p50", "p90", "p99", "max", "", ""].map(String::from))?;
+        calls.try_for_each(|(call, Spread { p50, p90, p99, max, .. })| {
+            let [p50, p90, p99, max] = [p50, p90, p99, max].map(|ns| Nanos(ns).to_string());
+            let none = String::new;
+            write!(f, "  {:<16}", call.syscall)?;
+            cells(f, [none(), none(), none(), p50, p90, p99, max, none(), none()])
+        })
     }
 }
 

@@ -8,10 +8,11 @@ use crate::histogram::Histogram;
 use crate::os::device::Device;
 use crate::os::task_io::TaskIo;
 use crate::process::signal::Signal;
+use crate::replay::issue::burn::Computing;
 use crate::replay::machine::samples;
 use crate::replay::shared::record::{Record, UNPOPULATED};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Most examples kept of each kind of difference.
 const EXAMPLES: usize = 3;
@@ -61,6 +62,13 @@ pub struct Did {
     pub cpu: i64,
     #[serde(skip)]
     stalled: bool,
+    /// The lane of the last op, and all lanes of those before.
+    #[serde(skip)]
+    lane: Option<u32>,
+    #[serde(skip)]
+    seen: BTreeSet<u32>,
+    /// Number of its ops with which it came back to a lane after ops of others: these may have held the lane up.
+    pub returns: u64,
 }
 
 impl Did {
@@ -131,6 +139,8 @@ pub struct Replayed {
     pub helpers: Helpers,
     /// Requests of io_submit and io_uring.
     pub requests: Requests,
+    /// How long the workers computed as the captured threads did.
+    pub computing: Computing,
     /// How late ops were against their pace; empty without one.
     pub lags: Lags,
     /// How often a loader waited for the supervisor to free a result block.
@@ -174,6 +184,11 @@ impl Replayed {
         self.wall = self.wall.max(record.stamp.end);
         let Some(did) = self.workers.get_mut(record.worker as usize) else { return };
         did.ops += 1;
+        let lane = record.fact.lane;
+        if did.lane != Some(lane) {
+            did.lane = Some(lane);
+            did.returns += u64::from(!did.seen.insert(lane));
+        }
         did.busy = did.busy.saturating_add(record.stamp.end.saturating_sub(record.stamp.begin));
         if let Some(lag) = record.lag() {
             self.lags.add(lag, &mut did.stalled);

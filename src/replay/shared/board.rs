@@ -62,6 +62,8 @@ pub struct Head {
     pub loaders: AtomicI64,
     /// The error by which the kernel refused a ring or a context for requests; 0 when it refused none.
     pub refused: AtomicI32,
+    /// Number of workers that use processor time as the captured threads did, where it is limited.
+    pub burning: AtomicI32,
     /// Which op's turn it is in strict order; unused in the others.
     pub turn: Turn,
 }
@@ -103,6 +105,10 @@ pub struct Spent {
     pub stalls: AtomicI64,
     /// Processor time of the worker's thread, its calls included, ns.
     pub cpu: AtomicI64,
+    /// Of that, how long it computed as the captured threads did, ns.
+    pub burnt: AtomicI64,
+    /// How long it slept in place of that, ns.
+    pub slept: AtomicI64,
     /// Number of requests that the worker handed over.
     pub requests: AtomicI64,
     /// Sum over them of how many of their lane and ring the program had in flight when it handed each over, that one included.

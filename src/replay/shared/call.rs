@@ -131,6 +131,8 @@ pub struct Batch {
     pub waits: Vec<Wait>,
     /// With pace app, for each op how long after the lane's last timer its own one is due, ns; [`UNKNOWN`] without a timer.
     pub timers: Vec<i64>,
+    /// With pace app, for each op how long its thread computes before it, ns.
+    pub computes: Vec<i64>,
     /// What the ops wait for in their own worker, in the order of the ops; none for most.
     pub asks: Vec<Ask>,
     numbers: Vec<i64>,
@@ -145,6 +147,7 @@ impl Batch {
             ops: Vec::with_capacity(BATCH),
             waits: Vec::new(),
             timers: Vec::new(),
+            computes: Vec::new(),
             asks: Vec::new(),
             numbers: Vec::with_capacity(BATCH * 4),
             arena: Vec::with_capacity(BATCH * 64),
@@ -156,6 +159,7 @@ impl Batch {
         self.ops.clear();
         self.waits.clear();
         self.timers.clear();
+        self.computes.clear();
         self.asks.clear();
         self.numbers.clear();
         self.arena.clear();

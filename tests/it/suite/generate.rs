@@ -93,6 +93,7 @@ pub fn options(capture: &Path, out: PathBuf) -> Options {
         sql_dir: None,
         ignore: vec![],
         keep: vec![],
+        causes: generate::Causes::Followed,
         explain_order: false,
         threads: Some(2),
         memory: 64 << 20,

@@ -4,6 +4,8 @@ use super::{Critical, Kind, Summary, Time, percent};
 use crate::amount::{Bytes, Nanos, Things};
 use crate::fate::{Elsewhere, Reason};
 use crate::os::device::Lines;
+use crate::replay::Chosen;
+use crate::replay::issue::burn::Computing;
 use crate::replay::machine::samples;
 use crate::replay::outcome::compare::TOLERANCES;
 use crate::replay::outcome::flaw::Flaw;
@@ -37,6 +39,10 @@ impl Summary {
                 let (rings, name) = (Things(rings.len() as u64, "ring"), how.name());
                 writeln!(f, "  without     {requests:>10}   requests through {rings} with {name}: {}", how.doc())?;
             }
+        }
+        if let Some(Computing { burnt, slept }) = self.computing {
+            let (burnt, slept) = (Nanos(burnt).to_string(), Nanos(slept));
+            writeln!(f, "  computed    {burnt:>10}   as the captured threads did; {slept} slept for want of processors")?;
         }
         if let Some(lag) = &self.lag {
             write!(f, "{lag}")?;
@@ -93,6 +99,9 @@ impl fmt::Display for Summary {
             self.pace.name(),
             self.engine.name()
         )?;
+        if self.pace_chosen != Chosen::Asked {
+            writeln!(f, "  pace        {:>10}   {}", self.pace.name(), self.pace_chosen.doc())?;
+        }
         let shown = |percent: Option<f64>| percent.map_or("-".into(), |percent| format!("{percent:.3} %"));
         writeln!(f, "  match       {:>10}   {} same, {} different", shown(self.match_percent), self.same, self.different)?;
         let events = self.file_events.map_or("an unknown number of calls".into(), |events| Things(events, "call").to_string());

@@ -16,10 +16,12 @@ use crate::mounts::MOST_IN_MEMORY;
 use crate::os::device::Device;
 use crate::os::task_io::TaskIo;
 use crate::process::signal::Signal;
+use crate::replay::issue::burn::Computing;
 use crate::replay::machine::Machine;
 use crate::replay::machine::samples;
+use crate::replay::pace::tells_waits;
 use crate::replay::shared::record::errno;
-use crate::replay::{Engine, Options, Order, Pace, number};
+use crate::replay::{Chosen, Engine, Options, Order, Pace, number};
 use crate::schema::{Dataset, Table, read};
 use crate::syscall::polled::{self, Polled};
 use anyhow::{Context, Result};
@@ -100,6 +102,8 @@ pub struct Summary {
     pub order: Order,
     /// How the issue times of ops were chosen.
     pub pace: Pace,
+    /// Why that way.
+    pub pace_chosen: Chosen,
     /// Number of processes of the replay.
     pub processes: usize,
     /// Number of workers (replay threads) in all processes.
@@ -112,6 +116,8 @@ pub struct Summary {
     pub requests: Option<Requests>,
     /// Rings of the capture that were polled, which those of the replay are not.
     pub polled_rings: Vec<Polled>,
+    /// With pace app how long the workers computed as the captured threads did; `None` when they did not.
+    pub computing: Option<Computing>,
     /// How late ops were issued against their pace; `None` without one.
     pub lag: Option<Lag>,
     /// How often a loader waited for the supervisor to free a result block.
@@ -198,30 +204,44 @@ fn counts(workload: &Dataset, key: &str) -> BTreeMap<String, u64> {
 const MOMENT: i64 = 100_000_000;
 
 /// What the time of a run is judged by, as far as it does not follow from the counts of outcomes.
-fn evidence(options: &Options, workload: &Dataset, bytes: &Ledger, machine: &Machine, replayed: &Replayed) -> Evidence {
+fn evidence(
+    options: &Options,
+    pace: Pace,
+    workload: &Dataset,
+    bytes: &Ledger,
+    machine: &Machine,
+    replayed: &Replayed,
+) -> Evidence {
     let count = |key| number(workload, key).ok().flatten().unwrap_or(0);
     let of = |key, word: &str| counts(workload, key).get(word).copied().unwrap_or(0);
     let in_calls: i64 = replayed.figures.calls.iter().fold(0, |sum, call| sum.saturating_add(call.latency.total));
     let wall = replayed.wall.max(1) as f64;
     let helpers = replayed.helpers.loaders.saturating_add(replayed.helpers.supervisor);
     let cpu = replayed.workers.iter().fold(helpers, |sum, did| sum.saturating_add(did.cpu));
+    // What the program computed is its own: the replay has the rest of the processors.
+    let burnt = replayed.computing.burnt;
+    let left = (wall * machine.cpus.max(1) as f64 - burnt as f64).max(1.0);
     Evidence {
         flaws: 0,
         engine: options.engine,
         order: options.order,
-        pace: options.pace,
+        pace,
         speed: options.speed,
         coverage: None,
         requests: of("losses", Loss::Requests.name()).saturating_add(of("drops", Reason::Requests.name())),
         mapped_write: bytes.of(Route::MappedWrite),
         mapped: bytes.of(Route::Mapped),
+        mapped_data: count("mapped_data"),
+        moved: bytes.moved().0,
         lanes: count("lanes"),
-        tells_waits: workload.manifest.get("capture").and_then(|capture| capture.get("waits")?.as_bool()).unwrap_or(false),
+        returns: replayed.workers.iter().map(|did| did.returns).sum(),
+        ops: replayed.workers.iter().map(|did| did.ops).sum(),
+        tells_waits: tells_waits(&workload.manifest),
         captured: workload.manifest.get("times").and_then(|times| Captured::deserialize(times).ok()),
         critical: workload.manifest.get("critical_path").and_then(|path| path.get("ns")?.as_i64()).unwrap_or(0),
         in_flight: in_calls as f64 / wall,
         // In a moment the loaders' work before the first op is most of it.
-        processors: if replayed.wall < MOMENT { 0.0 } else { cpu as f64 / (wall * machine.cpus.max(1) as f64) },
+        processors: if replayed.wall < MOMENT { 0.0 } else { cpu.saturating_sub(burnt) as f64 / left },
         computed: number(workload, "computed").ok().flatten(),
         cpus: machine.cpus,
         stalls: replayed.stalls,
@@ -261,6 +281,7 @@ impl Summary {
     /// it to take, ns.
     pub fn new(
         options: &Options,
+        (pace, pace_chosen): (Pace, Chosen),
         workload: &Dataset,
         machine: Machine,
         replayed: Replayed,
@@ -285,7 +306,7 @@ impl Summary {
         let file_events = number(workload, "file_events").ok().flatten();
         let of_workload = |key| workload.manifest.get(key);
         let bytes = of_workload(ledger::KEY).and_then(|rows| Ledger::deserialize(rows).ok()).unwrap_or_default();
-        let evidence = evidence(options, workload, &bytes, &machine, &replayed);
+        let evidence = evidence(options, pace, workload, &bytes, &machine, &replayed);
         let of_capture = |key| workload.manifest.get("capture").and_then(|capture| capture.get(key));
         let captured = of_capture("task_io");
         let mut summary = Summary {
@@ -299,13 +320,15 @@ impl Summary {
             signal: replayed.signal,
             engine: options.engine,
             order: options.order,
-            pace: options.pace,
+            pace,
+            pace_chosen,
             processes: replayed.processes,
             workers: replayed.workers.len(),
             wall: replayed.wall,
             span,
             requests: Some(replayed.requests).filter(|requests| requests.issued > 0),
             polled_rings: of_capture(polled::KEY).and_then(|rings| Vec::deserialize(rings).ok()).unwrap_or_default(),
+            computing: Some(replayed.computing).filter(|computing| *computing != Computing::default()),
             lag: replayed.lags.summary(),
             stalls: replayed.stalls,
             ops_per_second: all as f64 / (replayed.wall.max(1) as f64 / 1e9),

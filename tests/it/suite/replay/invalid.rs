@@ -198,7 +198,7 @@ fn times_that_nobody_can_wait_for_are_refused() {
         work.ops[1] = work.ops[1].clone().set("ts", ts);
         work.manifest.remove("capture");
         known.into_iter().for_each(|known| drop(work.manifest.insert("capture".into(), known.clone())));
-        for pace in [Pace::Realtime, Pace::Think] {
+        for pace in [Pace::Realtime, Pace::Think].map(Some) {
             let error = refusal(&work, &Options { pace, engine: Engine::Null, ..work.options() });
             assert!(error.contains(says), "{ts}: {error}");
         }

@@ -35,9 +35,17 @@ fn a_run_knows_how_it_went() {
     let work = paced();
     work.write();
     work.init().unwrap();
-    let summary = run(&Options { pace: Pace::Realtime, ..work.options() }).unwrap();
+    let summary = run(&Options { pace: Some(Pace::Realtime), ..work.options() }).unwrap();
     let text = summary.to_string();
     assert!(text.contains("1 worker,") && summary.different == 0, "{text}");
+    // From when it was due a call takes what it takes, and what it comes late.
+    let pread = summary.figures.calls.iter().find(|call| call.syscall == "pread64").unwrap();
+    let from_due = pread.from_due.unwrap();
+    assert!(from_due.p50 >= pread.latency.p50 && from_due.max >= pread.latency.max, "{text}");
+    assert!(
+        text.contains("\nFrom when they were due to their end, as somebody sees it who does not wait for answers:\n"),
+        "{text}"
+    );
 
     // The same figures as JSON.
     let json: Value = serde_json::to_value(&summary).unwrap();
@@ -82,5 +90,22 @@ fn a_run_knows_how_it_went() {
     assert!(times.last() > Some(&2_200_000_000) && times.first() < Some(&1_000_000_000), "{times:?}");
     for kind in ["cpu", "load", "memory", "process"] {
         assert!(kinds.contains(kind), "{kinds:?}");
+    }
+}
+
+/// Lanes that share a worker hold each other up where they ran at the same time, and not where one came after the other.
+#[test]
+fn lanes_that_share_a_worker_are_told() {
+    for (lanes, told) in [([0, 1, 0, 1, 0, 1], true), ([0, 0, 0, 1, 1, 1], false)] {
+        let mut work = Work::new();
+        for (at, lane) in lanes.into_iter().enumerate() {
+            let at = at as i64;
+            let row = op("mkdir", 0).raw(format!("/d{at}")).set("mode", 0o755).set("lane", lane);
+            work.op(row.set("ts", 1000 * at).set("dur", 10));
+        }
+        work.write();
+        work.init().unwrap();
+        let summary = run(&Options { pace: Some(Pace::Think), threads: Some(1), ..work.options() }).unwrap();
+        assert_eq!(summary.time.caveats.iter().any(|caveat| caveat.name() == "shared"), told, "{lanes:?}: {summary}");
     }
 }

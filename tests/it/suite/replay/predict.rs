@@ -101,7 +101,7 @@ fn a_prediction_reads_well() {
     let work = writer(5);
     let said = predict(0, &work, &["--repeat", "2", "--no-warm-up", "--keep-trees"]);
     for part in [
-        "Replayed 2 times on each of 2 targets:\n6 captured calls each, order resource, pace asap.\n",
+        "Replayed 2 times on each of 2 targets:\n6 captured calls each, order resource, pace asap:\nthe capture does not tell what threads waited for.\n",
         "\ncaptured    59.0 ms\n",
         "time is the median; from and to hold that of any number of runs with 50.0 %\n",
         "\nTime on one, two: believable.\n",
@@ -192,6 +192,34 @@ fn a_target_that_another_prediction_works_in_is_left_alone() {
     assert_eq!((names(target.clone().into()), work.place("out").exists()), (vec![], false));
     drop(held);
     expect(0, &args);
+}
+
+/// Who commits for others makes other calls on another device: the times of two bounds are said, too.
+#[cfg(feature = "sql")]
+#[test]
+fn a_program_that_adapts_has_a_bracket() {
+    let mut work = writer(5);
+    fs::remove_dir_all(work.place("work")).unwrap();
+    work.manifest.insert("shared_syncs".into(), json!(1));
+    work.write();
+    let args = ["--repeat", "1", "--no-warm-up"];
+    let said: Value = serde_json::from_str(&predict(0, &work, &[&args[..], &["--format", "json"]].concat())).unwrap();
+    let cells: Vec<_> = said["cells"].as_array().unwrap().iter().map(|cell| cell["label"].as_str().unwrap()).collect();
+    assert_eq!(cells, ["one", "two", "one-free", "one-strict", "two-free", "two-strict"]);
+    let times = ["2", "3"].map(|at| said.pointer(&format!("/cells/{at}/time/median")).and_then(Value::as_i64).unwrap());
+    let bracket = &said["brackets"][0];
+    let (low, high) = (times[0].min(times[1]), times[0].max(times[1]));
+    assert_eq!((&bracket["label"], &bracket["low"], &bracket["high"]), (&json!("one"), &json!(low), &json!(high)), "{said}");
+    let manifest = fs::read(work.place("out/one-strict-1/manifest.json")).unwrap();
+    let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+    assert_eq!((&manifest["options"]["order"], &manifest["options"]["pace"]), (&json!("strict"), &json!("asap")));
+    fs::remove_dir_all(work.place("out")).unwrap();
+    let said = predict(0, &work, &args);
+    for part in
+        ["Replayed 1 time on each of 2 targets:\n", "\nBracket on one: ", "%), the times of free and strict.\n", "  adapts "]
+    {
+        assert!(said.contains(part), "{part}: {said}");
+    }
 }
 
 #[cfg(feature = "sql")]
@@ -292,7 +320,7 @@ fn a_run_says_whether_its_time_can_be_believed() {
         "  coverage       more than 1 % of the calls on files were not replayed (6.000 % were)",
         "  requests       requests to io_uring or libaio are missing in the capture (3 of them)",
         "  idle           threads spent more than 10 % of their time between calls, and pace asap leaves that out (50 % of their time)",
-        "  mapped         files were mapped for writing, or more than 64 MiB for reading: what goes through mappings is not replayed (4.00 KiB for writing, 1.00 MiB for reading)",
+        "  mapped         files were mapped for writing, or data of more than a tenth of the bytes that calls moved, or more than 64 MiB in all: what goes through mappings is not replayed (4.00 KiB for writing, 1.00 MiB for reading; of data 0 B)",
         "  critical_path  calls that wait for each other in the replay took longer than the whole capture: the program did not wait so",
         "  adapts         several threads write the same file back: if they commit for each other, they would make other calls on another device (2 such files)",
     ] {

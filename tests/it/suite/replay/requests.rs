@@ -8,7 +8,8 @@ use arrow::datatypes::Int64Type;
 use ioriot::replay::{Async, Options, Order, Pace, Summary};
 use ioriot::schema::{Dataset, Table, read};
 use libc::*;
-use std::collections::HashSet;
+use serde_json::json;
+use std::collections::{HashMap, HashSet};
 
 /// A request of an interface ("aio", "uring") on descriptor 0, handed over when `reaped` were taken back.
 fn request(interface: &str, call: &str, outcome: i64, reaped: i64) -> Row {
@@ -68,6 +69,56 @@ fn native(summary: &Summary) -> bool {
     refused.is_none()
 }
 
+/// Begin and end of each op of a run, ns, by op_id.
+fn times(work: &Work) -> HashMap<i64, (i64, i64)> {
+    let results = Dataset::expect(&work.place("run"), ioriot::schema::dataset::Kind::Run).unwrap();
+    let mut times = HashMap::new();
+    for batch in read::batches(&results.table(Table::Results), &["op_id", "begin", "dur"]).unwrap() {
+        let batch = batch.unwrap();
+        let [op_id, begin, dur] = [0, 1, 2].map(|at| batch.column(at).as_primitive::<Int64Type>().values().to_vec());
+        times.extend((0..op_id.len()).map(|row| (op_id[row], (begin[row], begin[row] + dur[row]))));
+    }
+    times
+}
+
+/// With pace app who hands requests over waits for what caused them, and computes, as all others do; and others for requests.
+#[test]
+fn requests_keep_to_delays_and_computing() {
+    let ms = |ms: i64| ms * 1_000_000;
+    for interface in ["aio", "uring"] {
+        let mut work = Work::new();
+        work.need("/f", "file", 1 << 20).need("/g", "file", 0);
+        let at = |row: Row, lane: i64, ts: i64| row.set("lane", lane).set("ts", ts).set("dur", 1000);
+        let block = |reaped| request(interface, "pread64", 4096, reaped).count(4096).set("offset", 0);
+        let write = |offset: i64| op("pwrite64", 4).ofd(1).count(4).set("offset", offset);
+        work.op(at(op("open", 3).raw("/g").flags(O_RDWR).ofd(1), 0, 0));
+        work.op(at(op("open", 4).raw("/f").flags(O_RDWR | O_DIRECT).ofd(0), 1, 0));
+        work.op(at(block(0), 1, ms(1)));
+        work.op(at(write(0), 0, ms(20)).set("think", ms(20)));
+        work.op(at(block(1), 1, ms(101)).set("think", ms(10)).set("compute", ms(10)));
+        work.op(at(write(4), 0, ms(150)).set("think", ms(1)));
+        work.op(at(op("close", 0).ofd(0), 1, ms(300))
+            .set("think", ms(4))
+            .set("compute", ms(4))
+            .set("reaped", 2)
+            .set("settled", 4));
+        work.edge(4, 3).edge(5, 4);
+        // Edges are written by lane: that of op 5 first.
+        work.edits.push((Table::Edges, 0, "delay", json!(ms(40))));
+        work.edits.push((Table::Edges, 1, "delay", json!(ms(80))));
+        work.write();
+        work.init().unwrap();
+        let summary = run(&Options { pace: Some(Pace::App), ..work.options() }).unwrap();
+        assert_eq!((summary.same, summary.different), (7, 0), "{interface}: {summary}");
+        let burnt = summary.computing.map(|computing| computing.burnt + computing.slept);
+        assert!(burnt.is_some_and(|burnt| burnt >= ms(10)), "{interface}: {summary}");
+        let times = times(&work);
+        assert!(times[&4].0 - times[&3].1 >= ms(80), "{interface}: {times:?}");
+        assert!(times[&5].0 - times[&4].1 >= ms(40), "{interface}: {times:?}");
+        native(&summary);
+    }
+}
+
 #[test]
 fn requests_are_handed_over_with_the_captured_depth() {
     for interface in ["aio", "uring"] {
@@ -75,7 +126,7 @@ fn requests_are_handed_over_with_the_captured_depth() {
             let work = deep(interface, 3000, depth);
             work.write();
             work.init().unwrap();
-            let summary = run(&Options { pace, ..work.options() }).unwrap();
+            let summary = run(&Options { pace: Some(pace), ..work.options() }).unwrap();
             assert_eq!((summary.same, summary.different, summary.complete), (3002, 0, true), "{interface}: {summary}");
             assert_eq!(summary.state.as_ref().unwrap().verdicts.keys().collect::<Vec<_>>(), [&"same"], "{summary}");
             results(&work, 3002);
