@@ -92,7 +92,7 @@ def main():
         bench.show("ingest + generate", both, max(memory, more), f"{both * 1e6 / lines:.2f} s per M lines")
 
         ops = json.loads((workload / "manifest.json").read_text())["ops"]
-        words = ("replay", workload, "--root", root, "-o", run, "--engine", "null", "--threads", "1")
+        words = ("replay", workload, "--root", root, "-o", run, "--pace", "asap", "--engine", "null", "--threads", "1")
         replay, memory = bench.verb(*words, before=without(run))
         bench.show(f"replay {ops} ops, null engine", replay, memory, f"{replay / ops * 1e9:.0f} ns per op, all of ioriot's own cost")
 

@@ -60,6 +60,7 @@ class Bench:
         """Replays; figures per op in ns."""
         run = place / "run"
         shutil.rmtree(run, ignore_errors=True)
+        words = words if "--pace" in words else ("--pace", "asap", *words)
         words = ("replay", place / "work", "--root", root or place / "root", "-o", run, "--dirty", "--format", "json", *words)
         text, cpu, memory = self.run(*words)
         summary, workers = json.loads(text), json.loads((run / "manifest.json").read_text())["workers"]

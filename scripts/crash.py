@@ -115,7 +115,7 @@ class Scene:
             Verb("ingest", ["ingest", INPUT, "-o", "out"], "events"),
             Verb("generate", ["generate", cap, "-o", "out"], "ops"),
             Verb("init", ["init", work, "--root", "out"], again=["--force"], root=True),
-            Verb("replay", ["replay", work, "--root", root, "-o", "out", "--dirty", "--min-match", "0"], "results",
+            Verb("replay", ["replay", work, "--root", root, "-o", "out", "--dirty", "--pace", "asap", "--min-match", "0"], "results",
                  recover=["replay", "--recover", "out"]),
             Verb("replay again and again", ["replay", work, "--root", root, "-o", "out/run", "--repeat", "3", "--min-match", "0"],
                  mend=["init", work, "--root", root, "--force"]),

@@ -81,7 +81,7 @@ def pair(target, source, engine, kind, depth):
         fios.append(rate(f"{target}/app", kind))
         result = f"{source}/run"
         shutil.rmtree(result, ignore_errors=True)
-        told = json.loads(run([IOR, "replay", work, "--root", root, "--dirty", "-o", result, "--format", "json", "--min-match", "0"]))
+        told = json.loads(run([IOR, "replay", work, "--root", root, "--dirty", "-o", result, "--pace", "asap", "--format", "json", "--min-match", "0"]))
         switch("FAST")
         rows = f"SELECT count(*) * 1e9 / (max(\"begin\" + dur) - min(\"begin\")) FROM results WHERE syscall = '{call}'"
         replays.append(float(run([IOR, "query", result, rows, "--format", "csv"]).split()[-1]))

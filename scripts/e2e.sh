@@ -64,7 +64,7 @@ replay() { # replay NAME OPTIONS...: into run-NAME, and in a fresh tree
     [[ $name = one ]] && under=(strace -q -f -y -yy -s 4096 -o "$dir/one.strace")
     "$IOR" init "$dir/workload" --root "$dir/root" "${reset[@]}" --format json > "$dir/init.json"
     reset=(--reset)
-    "${under[@]}" "$IOR" replay "$dir/workload" --root "$dir/root" -o "$dir/run-$name" --min-match 100 --format json "$@" > "$dir/replay.json"
+    "${under[@]}" "$IOR" replay "$dir/workload" --root "$dir/root" -o "$dir/run-$name" --pace asap --min-match 100 --format json "$@" > "$dir/replay.json"
     echo "$program, $how, $name: $(python3 "$scripts/same_tree.py" "$dir/left" "$dir/root/tree$dir/left")"
 }
 

@@ -91,7 +91,7 @@ measure() { # measure FS INPUT free|throttled: one line of the table
     before=$(written)
     # In the cgroup from its first instruction; the shell that enters it becomes the replay.
     bash -c '[[ $1 != throttled ]] || echo $$ >"$2/cgroup.procs"; shift 2; exec "$@"' replay "$how" "$cgroup" \
-        "$ior" replay "$work/$name.work" --root "$work/mnt/$name" -o "$work/$name.run" >"$work/$name.said" || {
+        "$ior" replay "$work/$name.work" --root "$work/mnt/$name" -o "$work/$name.run" --pace asap >"$work/$name.said" || {
         cat "$work/$name.said" >&2
         return 1
     }

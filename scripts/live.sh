@@ -376,7 +376,7 @@ one() { # one NAME: its row
     server=
     "$ior" generate "$dir/capture" -o "$dir/workload" --format json > "$dir/generate.json" &&
         "$ior" init "$dir/workload" --root "$dir/root" --format json > "$dir/init.json" || return
-    "$ior" replay "$dir/workload" --root "$dir/root" -o "$dir/run" --min-match 0 --format json > "$dir/replay.json"
+    "$ior" replay "$dir/workload" --root "$dir/root" -o "$dir/run" --pace asap --min-match 0 --format json > "$dir/replay.json"
     python3 "$scripts/live_row.py" "$1" "$dir" $((SECONDS - began))
     local met=$?
     [[ ${KEEP-} ]] || rm -rf "$dir/root" "$dir/left" "$dir/run" "$dir/workload"

@@ -178,7 +178,7 @@ done
 replayed() {
 	rm -rf "$work/replay" && mkdir "$work/replay"
 	"$ior" generate "$1" -o "$work/replay/workload" && "$ior" init "$work/replay/workload" --root "$work/replay/root" &&
-		"$ior" replay "$work/replay/workload" --root "$work/replay/root" -o "$work/replay/run" --min-match 100
+		"$ior" replay "$work/replay/workload" --root "$work/replay/root" -o "$work/replay/run" --pace asap --min-match 100
 }
 for capture in "$out"/*.stap "$out"/*.ebpf; do
 	[[ $capture != */killed.stap ]] || continue
