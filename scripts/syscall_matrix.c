@@ -82,8 +82,11 @@ static void data(void)
 	OK(readahead, fd, 0, 4096);
 	OK(fadvise64, fd, 0, 0, POSIX_FADV_WILLNEED);
 	long map = ANY(mmap, NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0);
-	if (map > 0)
+	if (map > 0) {
+		OK(madvise, map, PAGE, MADV_WILLNEED);
+		OK(msync, map, PAGE, MS_SYNC);
 		OK(munmap, map, PAGE);
+	}
 
 	OK(flock, fd, LOCK_EX | LOCK_NB);
 	OK(flock, fd, LOCK_UN);

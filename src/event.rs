@@ -27,7 +27,7 @@ words! {
         Mode    "mode"    "mode argument: permission bits; of mmap the protection, of access the mode asked; of a record lock its kind, 0 read, 1 write, 2 none";
         Whence  "whence"  "origin of a seek (lseek(2)) or of the start of a record lock: 0 SET, 1 CUR, 2 END, 3 DATA, 4 HOLE";
         Cmd     "cmd"     "command of fcntl(2) and flock(2), request of ioctl(2); of waited the number of what woke the thread";
-        Arg     "arg"     "argument of fcntl(2); of waited the id of the thread that woke this one, if it was a captured one; of pidfd_open the process id; of joined_fd which open file description it is: equal numbers are shared ones, also with ofd of table open_files; of a request 1 if it begins when the one before it is done (IOSQE_IO_LINK, IOSQE_IO_DRAIN)";
+        Arg     "arg"     "argument of fcntl(2); of waited the id of the thread that woke this one, if it was a captured one; of pidfd_open the process id; of munmap, mremap, msync and madvise the address; of joined_fd which open file description it is: equal numbers are shared ones, also with ofd of table open_files; of a request 1 if it begins when the one before it is done (IOSQE_IO_LINK, IOSQE_IO_DRAIN)";
         Uid     "uid"     "owner argument; of the stat family the owner that was found";
         Gid     "gid"     "group argument; of the stat family the group that was found";
         IovCnt  "iovcnt"  "number of buffers of a vectored call";

@@ -45,6 +45,7 @@ words! {
         Dup2     "dup2"     "closes what dup2 or dup3 replaced";
         Range    "range"    "closes a descriptor that close_range ended";
         Exec     "exec"     "closes a descriptor at exec (close-on-exec)";
+        Unmap    "unmap"    "closes a descriptor whose file was still mapped, at the end of the last mapping";
         Exit     "exit"     "closes a descriptor at the end of its process";
         End      "end"      "closes a descriptor that was still open when the capture ended";
         External "external" "a change that somebody outside the capture made, proved by the event that follows";
@@ -83,7 +84,7 @@ words! {
         Tee           "tee"             "tee, from a pipe to a pipe";
         Mapped        "mapped"          "mappings that nothing is written through (private, or without PROT_WRITE): each file from the first to the last mapped byte, once";
         MappedWrite   "mapped_write"    "mappings that files are written through (MAP_SHARED, PROT_WRITE): each file from the first to the last mapped byte, once";
-        Fault         "fault"           "pages of mapped files that page faults brought into a process, from the disk or the page cache";
+        Fault         "fault"           "pages of mapped files that page faults brought in or waited for, or made dirty";
         Msync         "msync"           "ranges of memory that msync wrote back to their files";
         Unknown       "unknown"         "calls that nobody knows, calls that hand over requests which are not in the capture, and events that the capture lost";
     }

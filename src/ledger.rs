@@ -77,6 +77,11 @@ impl Ledger {
         self.rows.iter().filter(|row| row.is(route)).fold(0, |sum, row| sum.saturating_add(row.bytes))
     }
 
+    /// Bytes that went this way and do not in the replay.
+    pub fn left(&self, route: Route) -> u64 {
+        self.rows.iter().filter(|row| row.is(route) && !row.replayed).fold(0, |sum, row| sum.saturating_add(row.bytes))
+    }
+
     /// Share of the bytes that are replayed, percent. `None` when there are none, or when nobody knows how many there were: files
     /// were mapped for writing, or for reading without their page faults in the capture, or a result is missing.
     pub fn percent(&self) -> Option<f64> {
@@ -107,7 +112,9 @@ impl Ledger {
         let unknown = (unknown > 0).then(|| format!("{} of unknown bytes", Things(unknown, "call")));
         let reading =
             if faults { None } else { mapped(Route::Mapped, "reading", "not known how many of them were read; not replayed") };
-        [mapped(Route::MappedWrite, "writing", "not replayed"), reading, unknown].into_iter().flatten()
+        let touched = of(Route::Fault).any(|row| row.replayed);
+        let how = if touched { "replayed as far as page faults tell" } else { "not replayed" };
+        [mapped(Route::MappedWrite, "writing", how), reading, unknown].into_iter().flatten()
     }
 }
 
@@ -133,7 +140,8 @@ impl fmt::Display for Ledger {
             line("", row.moved(), &format!("{route} ({} read, {} written), {why}", Bytes(*read), Bytes(*written)))?;
         }
         for row in self.rows.iter().filter(|row| row.is(Route::Msync)) {
-            line("", row.bytes, &format!("msync, not replayed: {}", Route::Msync.doc()))?;
+            let how = if row.replayed { "" } else { ", not replayed" };
+            line("", row.bytes, &format!("msync{how}: {}", Route::Msync.doc()))?;
         }
         for doubt in self.doubts() {
             writeln!(f, "{:26}{doubt}", "")?;

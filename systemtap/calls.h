@@ -84,6 +84,7 @@ static const struct call {
 	{ "munmap",                    11,   91, "-c" },
 	{ "mremap",                    25,  163, "--cf" },
 	{ "msync",                     26,  144, "-cf" },
+	{ "madvise",                   28,  219, "-c" },
 	{ "stat",                       4,  106, "ps" },
 	{ "stat64",                  NONE,  195, "pz" },
 	{ "lstat",                      6,  107, "ps" },

@@ -135,6 +135,18 @@ pub enum Ended {
     Tracer,
 }
 
+/// Which page faults on mapped files are captured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Faults {
+    /// None: what a mapping is used for is not known.
+    None,
+    /// Those that brought pages in from the disk, waited for them, or made them dirty.
+    #[default]
+    Moving,
+    /// Those that found their pages in memory, too.
+    All,
+}
+
 /// Options of one live capture: what to capture, how, and where to write it.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -152,8 +164,8 @@ pub struct Options {
     pub calls: Calls,
     /// Path patterns: only calls about matching files are kept.
     pub paths: Paths,
-    /// Are page faults of mapped files captured?
-    pub faults: bool,
+    /// Which page faults on mapped files are captured. By eBPF only.
+    pub faults: Faults,
     /// Are the waits of threads captured, and how long they compute between their calls? By eBPF only.
     pub waits: bool,
     /// Limits of time, events and bytes at which the capture ends.
@@ -182,7 +194,7 @@ impl Options {
             follow: true,
             calls: Calls::all(),
             paths: Paths::default(),
-            faults: false,
+            faults: Faults::default(),
             waits: true,
             limits: Limits::default(),
             buffer: BUFFER,
@@ -235,6 +247,14 @@ impl Backend {
     const fn tells_waits(&self) -> bool {
         match self {
             Backend::Ebpf(ebpf) => !ebpf.waits.is_empty(),
+            Backend::Ptrace(_) | Backend::Stap(_) => false,
+        }
+    }
+
+    /// Are page faults on mapped files captured?
+    const fn tells_faults(&self) -> bool {
+        match self {
+            Backend::Ebpf(ebpf) => ebpf.faults,
             Backend::Ptrace(_) | Backend::Stap(_) => false,
         }
     }
@@ -362,6 +382,7 @@ impl Session {
             stragglers,
             repairs,
             waits: backend.tells_waits(),
+            faults: backend.tells_faults(),
             syscalls: facts.syscalls(),
             capabilities,
             bytes: 0,
@@ -393,6 +414,7 @@ fn note(options: &Options, backend: &Backend, host: &str) -> Manifest {
         ("kernel", json!(os::kernel())),
         ("waits", json!(backend.tells_waits())),
         ("cpus", json!(crate::os::processors())),
+        ("faults", json!(backend.tells_faults())),
         ("buffer", json!(options.buffer)),
     ] {
         manifest.insert(key.into(), value);

@@ -86,6 +86,8 @@ pub struct Summary {
     pub repairs: Repairs,
     /// Are the waits of threads among the events, and processor times?
     pub waits: bool,
+    /// Are page faults on mapped files among the events?
+    pub faults: bool,
     /// Number of events by name of the call.
     pub syscalls: BTreeMap<String, u64>,
     /// Effective capabilities of this process while events were read and written, one bit each (capabilities(7)).
@@ -153,6 +155,13 @@ impl fmt::Display for Summary {
         writeln!(f, "  {issued} calls issued = {written} written + {filtered} filtered + {lost} lost + {unfinished} unfinished")?;
         if let Some(waits) = self.syscalls.get(Syscall::waited.name()) {
             writeln!(f, "  {waits:>9} events tell of waits of threads")?;
+        }
+        match self.syscalls.get(Syscall::mmap_fault.name()) {
+            Some(faults) => writeln!(f, "  {faults:>9} events tell of page faults on mapped files")?,
+            None if !self.faults => {
+                writeln!(f, "  Page faults on mapped files were not captured: what goes through mappings is not seen.")?
+            }
+            None => {}
         }
         writeln!(f, "  {} bytes on disk, {:.1} per event", self.bytes, self.bytes as f64 / self.events.max(1) as f64)?;
         let mut sums: BTreeMap<Loss, u64> = BTreeMap::new();

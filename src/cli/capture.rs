@@ -4,7 +4,7 @@ use super::Exit;
 use super::ui::{self, Format, Plan};
 use super::values;
 use crate::amount::{Things, typed};
-use crate::capture::{self, Calls, Glob, Limits, Method, OnDrop, Options, Paths, Scope, Session};
+use crate::capture::{self, Calls, Faults, Glob, Limits, Method, OnDrop, Options, Paths, Scope, Session};
 use crate::process::stdio;
 use crate::progress::Progress;
 use crate::text;
@@ -45,9 +45,12 @@ pub struct Args {
     syscalls: Option<Calls>,
     #[command(flatten)]
     paths: PathArgs,
-    /// Capture page faults of mapped files too: which pages were touched first, and when (perf trace: -F)
-    #[arg(long)]
+    /// Capture those page faults of mapped files, too, that found their pages in memory: which were touched first (perf trace: -F)
+    #[arg(long, conflicts_with = "no_faults")]
     mmap_faults: bool,
+    /// Leave out page faults of mapped files: what is read from the disk and made dirty through mappings (by eBPF only)
+    #[arg(long)]
+    no_faults: bool,
     /// Leave out why threads wait, and how long they compute between their calls (both by eBPF only)
     #[arg(long)]
     no_waits: bool,
@@ -243,7 +246,11 @@ impl Args {
             follow: !no_follow,
             calls: self.syscalls.unwrap_or_else(Calls::all),
             paths: Paths { only: self.paths.path, not: self.paths.not_path },
-            faults: self.mmap_faults,
+            faults: match (self.no_faults, self.mmap_faults) {
+                (true, _) => Faults::None,
+                (false, true) => Faults::All,
+                (false, false) => Faults::Moving,
+            },
             waits: !self.no_waits,
             limits: Limits { duration, events: max_events, bytes: max_bytes, exit: until_exit },
             buffer,

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Adds to the model's configuration the processes and descriptors that were there when the capture began, and how its
-/// source writes paths and tells of asynchronous requests.
+/// source writes paths and tells of asynchronous requests and page faults.
 ///
 /// # Errors
 /// When one of the tables is damaged.
@@ -41,6 +41,7 @@ pub fn tell(config: &mut Config, capture: &Dataset) -> Result<()> {
         Some("ptrace") => Requests::Submitted,
         _ => Requests::None,
     };
+    config.faults = capture.manifest.get("faults").and_then(|faults| faults.as_bool()) == Some(true);
     Ok(())
 }
 

@@ -18,8 +18,8 @@ macro_rules! names {
 
 #[rustfmt::skip]
 names! {
-    // Memory: pages of files that are mapped, too, since the replay keeps no mappings
-    "brk" "get_mempolicy" "madvise" "map_shadow_stack" "mbind" "membarrier" "migrate_pages" "mincore" "mlock" "mlock2"
+    // Memory: of mapped files only what moves bytes has rows (madvise, msync, page faults)
+    "brk" "get_mempolicy" "map_shadow_stack" "mbind" "membarrier" "migrate_pages" "mincore" "mlock" "mlock2"
     "mlockall" "move_pages" "mprotect" "mseal" "munlock" "munlockall" "pkey_alloc" "pkey_free" "pkey_mprotect"
     "process_madvise" "process_mrelease" "process_vm_readv" "process_vm_writev" "remap_file_pages" "set_mempolicy"
     "set_mempolicy_home_node"

@@ -28,7 +28,11 @@ ops! {
     Open "open"; Openat "openat"; Openat2 "openat2"; Creat "creat"; Close "close";
     Lseek "lseek"; Truncate "truncate"; Ftruncate "ftruncate"; Fallocate "fallocate";
     Fsync "fsync"; Fdatasync "fdatasync"; Syncfs "syncfs"; Sync "sync"; SyncFileRange "sync_file_range";
-    Readahead "readahead"; Fadvise "fadvise64"; Mmap "mmap";
+    Readahead "readahead"; Fadvise "fadvise64"; Mmap "mmap"; Msync "msync";
+    /// madvise(2) on mapped pages of a file; issued where it asks for them to be read (MADV_WILLNEED).
+    Madvise "madvise";
+    /// Page faults on mapped pages of a file: the pages are touched, or made dirty.
+    Touch "mmap_fault";
     Stat "stat"; Lstat "lstat"; Fstat "fstat"; Fstatat "newfstatat"; Statx "statx";
     Statfs "statfs"; Fstatfs "fstatfs"; Access "access"; Faccessat "faccessat"; Faccessat2 "faccessat2";
     Getdents "getdents"; Getdents64 "getdents64"; Getcwd "getcwd";
@@ -49,6 +53,10 @@ ops! {
     Splice "splice";
     /// close_range(2): the model turns it into a close for each open file description that it ends.
     CloseRange "close_range";
+    /// munmap(2): memory is no longer mapped; the last mapping of a file whose descriptors are closed ends its description.
+    Munmap "munmap";
+    /// mremap(2): a mapping moves, or has another length.
+    Mremap "mremap";
     /// umask(2): sets which permission bits new files do not get.
     Umask "umask";
     /// chroot(2): absolute paths of the process start at another root from now on.
@@ -91,6 +99,8 @@ impl Op {
             Op::Splice
                 | Op::Dup
                 | Op::CloseRange
+                | Op::Munmap
+                | Op::Mremap
                 | Op::Umask
                 | Op::Chroot
                 | Op::Fork

@@ -53,6 +53,8 @@ pub enum Role {
     Access,
     /// Memory protection of mmap(2) (column mode).
     Prot,
+    /// Advice of madvise(2) (column cmd); live captures alone keep it.
+    Advice,
     /// Command of fcntl(2) or flock(2), request of ioctl(2).
     Cmd,
     /// Argument of fcntl(2), as a number.
@@ -79,6 +81,8 @@ pub enum Role {
     CloneFlags,
     /// Memory address argument, of which nothing is kept.
     Addr,
+    /// Address at which the mapped memory begins that a call is about (column arg); live captures alone keep it.
+    Start,
     /// A number that the project has no use for.
     Skip,
 }
@@ -98,8 +102,8 @@ impl Role {
             Role::Whence => Col::Whence,
             Role::OpenFlags | Role::AtFlags | Role::Flags | Role::CloneFlags => Col::Flags,
             Role::Mode | Role::Access | Role::Prot => Col::Mode,
-            Role::Cmd => Col::Cmd,
-            Role::Arg | Role::Process => Col::Arg,
+            Role::Cmd | Role::Advice => Col::Cmd,
+            Role::Arg | Role::Process | Role::Start => Col::Arg,
             Role::Uid => Col::Uid,
             Role::Gid => Col::Gid,
             Role::Path

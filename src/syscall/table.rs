@@ -119,11 +119,12 @@ syscalls! {
     readahead        (Fd, Offset, Count)                             -> Status,  Entry  => As(Readahead);
     fadvise64        (Fd, Offset, Count, Flags)                      -> Status,  Entry  => As(Fadvise);
     fadvise64_64     (Fd, Offset, Count, Flags)                      -> Status,  Entry  => Partly(Fadvise, "32-bit call, issued as fadvise64");
-    mmap             (Addr, Count, Prot, Flags, Fd, Offset)          -> Addr,    Return => Partly(Mmap, "mapped and unmapped at once: which pages are touched later is not captured");
-    mmap2            (Addr, Count, Prot, Flags, Fd, Offset)          -> Addr,    Return => Partly(Mmap, "mapped and unmapped at once: which pages are touched later is not captured");
-    munmap           (Addr, Count)                                   -> Status,  Entry  => Drop("the replay keeps no mappings");
-    mremap           (Addr, Skip, Count, Flags, Skip)                -> Addr,    Entry  => Drop("the replay keeps no mappings");
-    msync            (Addr, Count, Flags)                            -> Status,  Entry  => Drop("the replay keeps no mappings");
+    mmap             (Addr, Count, Prot, Flags, Fd, Offset)          -> Addr,    Return => Partly(Mmap, "mapped and unmapped at once: what is touched is mapped again, where page faults are captured (mmap_fault)");
+    mmap2            (Addr, Count, Prot, Flags, Fd, Offset)          -> Addr,    Return => Partly(Mmap, "mapped and unmapped at once: what is touched is mapped again, where page faults are captured (mmap_fault)");
+    munmap           (Start, Count)                                  -> Status,  Entry  => Model(Munmap);
+    mremap           (Start, Skip, Count, Flags, Skip)               -> Addr,    Entry  => Model(Mremap);
+    msync            (Start, Count, Flags)                           -> Status,  Entry  => Partly(Msync, "on a mapping that is made for it; only where page faults are captured, so that mappings are followed");
+    madvise          (Start, Count, Advice)                          -> Status,  Entry  => Partly(Madvise, "MADV_WILLNEED on a mapped file, as fadvise64; MADV_RANDOM and MADV_SEQUENTIAL hold for page faults behind them; no other");
 
     // Metadata
     stat             (Path, Stat)                                    -> Status,  Entry  => As(Stat);
@@ -301,7 +302,7 @@ syscalls! {
     uring_getxattr   (Path, Name, Buf, Count)                        -> Value,   Entry  => Partly(Getxattr, "a request of io_uring, issued as a call that is waited for; values are not captured: an attribute that was there is made without its value");
     uring_fgetxattr  (Fd, Name, Buf, Count)                          -> Value,   Entry  => Partly(Fgetxattr, "a request of io_uring, issued as a call that is waited for; values are not captured: an attribute that was there is made without its value");
     uring_linkat     (DirFd, Path, DirFd2, Path2, AtFlags)           -> Status,  Return => Partly(Linkat, "a request of io_uring, issued as a call that is waited for");
-    mmap_fault       (Offset, Count)                                 -> Status,  Entry  => Drop("the replay keeps no mappings: which pages were touched is told, and not done again");
+    mmap_fault       (Offset, Count, Prot)                           -> Status,  Entry  => Partly(Touch, "on a mapping that is made for it: pages are read, or made dirty without another content; faults that only mapped what the page cache had around are not repeated");
     waited           (Cmd, Arg)                                      -> Value,   Return => Drop("a thread slept until it was woken: nothing is done");
 
     // Its instant is the return: waits are most of what blocks for long, and nothing is ordered by them.

@@ -14,6 +14,7 @@ use crate::capture::kernel::layout::{COPIED, Layout};
 use crate::capture::kernel::percpu::Buffers;
 use crate::capture::os;
 use crate::capture::probe::device::Whose;
+use crate::capture::probe::faults;
 use crate::capture::probe::optional::{self, Optional};
 use crate::capture::probe::program::{self, Programs};
 use crate::capture::probe::reaped;
@@ -23,7 +24,7 @@ use crate::capture::target::path_filter::{PathFilter, Paths};
 use crate::capture::target::scope::{Match, Scope};
 use crate::capture::target::snapshot::{Process, Snapshot};
 use crate::capture::write::{Recorder, hole};
-use crate::capture::{Ended, Limits, Options, Outcome, Sum};
+use crate::capture::{Ended, Faults, Limits, Options, Outcome, Sum};
 use crate::event::{Col, Event};
 use crate::events::order::Placed;
 use crate::loss::Loss;
@@ -55,9 +56,9 @@ pub(super) fn hooks(programs: &Programs) -> [(&'static str, &crate::capture::ker
     ]
 }
 
-/// The optional programs (io_uring requests, and page faults if `faults`) that this kernel has tracepoints for; warns about
-/// what it has not. The first part is the layout of io_uring requests, `None` when they are not captured.
-pub(super) fn extras(btf: &Btf, layout: &Layout, faults: bool) -> (Option<Rings>, Vec<Optional>) {
+/// The optional programs (io_uring requests, page faults) that this kernel has tracepoints for; warns about what it has not. The
+/// first part is the layout of io_uring requests, `None` when they are not captured.
+pub(super) fn extras(btf: &Btf, layout: &Layout, told: Faults) -> (Option<Rings>, Vec<Optional>) {
     let (mut rings, mut extras) = (None, Vec::new());
     match optional::rings(btf, layout) {
         Ok((found, programs)) => {
@@ -66,8 +67,8 @@ pub(super) fn extras(btf: &Btf, layout: &Layout, faults: bool) -> (Option<Rings>
         }
         Err(error) => log::warn!("requests through io_uring are counted and not captured: {error:#}"),
     }
-    if faults {
-        match optional::faults(btf, layout) {
+    if told != Faults::None {
+        match faults::programs(btf, layout, told == Faults::All) {
             Ok(programs) => extras.extend(programs),
             Err(error) => log::warn!("page faults are not captured: {error:#}"),
         }
@@ -87,6 +88,8 @@ pub struct Ebpf {
     programs: Vec<Program>,
     /// The programs that tell waits; none when waits are not captured.
     pub waits: Vec<Program>,
+    /// Are page faults on mapped files captured?
+    pub faults: bool,
     /// The program that tells which results of io_submit are taken without a call; attached when there are any.
     reaped: Option<Program>,
     /// The program that counts what block devices do; `None` where the kernel does not show it.
@@ -144,6 +147,7 @@ impl Ebpf {
             programs.push(program);
         }
         let (mut rings, extras) = extras(&btf, &layout, options.faults);
+        let mut faults = extras.iter().any(|program| program.name.contains("fault"));
         for Optional { name, code, hook } in extras {
             let load = || -> Result<Program> {
                 let mut program = Program::load(name, &code, &maps, Attach::Tracepoint, hook)?;
@@ -154,7 +158,8 @@ impl Ebpf {
                 Ok(program) => programs.push(program),
                 Err(error) => {
                     log::warn!("what program {name} would tell is not captured: {error:#}");
-                    rings = rings.filter(|_| name.contains("fault") || name.contains("around"));
+                    faults &= !name.contains("fault");
+                    rings = rings.filter(|_| name.contains("fault"));
                 }
             }
         }
@@ -183,6 +188,7 @@ impl Ebpf {
             maps,
             programs,
             waits,
+            faults,
             device,
             reaped,
             target,

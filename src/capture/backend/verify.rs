@@ -1,7 +1,6 @@
 //! What a kernel lets this process capture by eBPF: the programs as they are loaded, and whether they are accepted.
 
 use super::ebpf::{RIGHTS, extras, hooks};
-use crate::capture::Options;
 use crate::capture::decode::table::Calls;
 use crate::capture::kernel::bpf::{Attach, Maps, Program};
 use crate::capture::kernel::btf::Btf;
@@ -10,6 +9,7 @@ use crate::capture::kernel::percpu::Buffers;
 use crate::capture::probe::optional::Optional;
 use crate::capture::probe::{program, waits};
 use crate::capture::target::scope::Scope;
+use crate::capture::{Faults, Options};
 use anyhow::{Context, Result};
 use std::fmt::Write;
 
@@ -49,7 +49,7 @@ pub fn check() -> Result<String> {
         Program::load(name, code, &maps, attach, btf.id(kind, hook)?).context(RIGHTS)?;
         instructions += code.len();
     }
-    for Optional { name, code, hook } in extras(&btf, &layout, true).1.into_iter().chain(told(&btf, &layout)) {
+    for Optional { name, code, hook } in extras(&btf, &layout, Faults::All).1.into_iter().chain(told(&btf, &layout)) {
         match Program::load(name, &code, &maps, Attach::Tracepoint, hook) {
             Ok(_) => instructions += code.len(),
             Err(error) => log::warn!("what program {name} would tell is not captured: {error:#}"),

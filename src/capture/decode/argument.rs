@@ -15,8 +15,15 @@ pub(super) fn argument(event: &mut Event, role: Role, arg: u64, record: &Record<
     let behind = record.behind();
     match role {
         Role::Fd | Role::Fd2 | Role::DirFd | Role::DirFd2 | Role::Process => set(event, role, int),
-        Role::Count | Role::Offset => set(event, role, arg as i64),
-        Role::IovCnt | Role::OpenFlags | Role::AtFlags | Role::Flags | Role::CloneFlags | Role::Whence | Role::Cmd => {
+        Role::Count | Role::Offset | Role::Start => set(event, role, arg as i64),
+        Role::IovCnt
+        | Role::OpenFlags
+        | Role::AtFlags
+        | Role::Flags
+        | Role::CloneFlags
+        | Role::Whence
+        | Role::Cmd
+        | Role::Advice => {
             set(event, role, unsigned);
         }
         Role::Mode | Role::Access | Role::Prot => set(event, role, unsigned),

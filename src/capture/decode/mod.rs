@@ -2,6 +2,7 @@
 
 pub mod argument;
 pub mod compat;
+pub mod faults;
 pub mod notices;
 pub mod requests;
 pub mod table;
@@ -16,6 +17,7 @@ use crate::loss::Loss;
 use crate::syscall::flag::{O_CREAT, O_TMPFILE};
 use crate::syscall::{At, Op, Role, Syscall, lock};
 use argument::argument;
+use faults::Faults;
 use hashbrown::HashMap;
 use notices::Notice;
 use requests::Requests;
@@ -84,6 +86,7 @@ pub struct Decoder<'a> {
     pub rings: Option<Rings>,
     /// The requests that are under way, and the rings that they go through.
     pub requests: Requests,
+    faults: Faults,
     /// Further events from records taken so far; [`Decoder::more`] hands them out.
     more: VecDeque<Placed>,
     /// Notices (forks, newcomers) from the records taken so far, in their order; the caller removes them.
@@ -111,6 +114,7 @@ impl<'a> Decoder<'a> {
             ofds: Numbers::default(),
             rings: None,
             requests: Requests::default(),
+            faults: Faults::default(),
             more: VecDeque::new(),
             notices: Vec::new(),
             gate,
@@ -134,6 +138,9 @@ impl<'a> Decoder<'a> {
             self.seen.garbled += 1;
             return false;
         };
+        if !record.is(flag::FAULT | flag::WAITED) {
+            self.fault_over(&record);
+        }
         if record.is(flag::END) {
             return self.ended(&record, placed);
         }

@@ -10,9 +10,6 @@ use crate::events::order::{Key, Placed};
 use crate::loss::Loss;
 use crate::syscall::{Op, Role, Syscall, Wake};
 
-/// Bytes of a page in page faults: that of x86_64, and the smallest of other architectures.
-const PAGE: i64 = 4096;
-
 /// Flags of a request (include/linux/io_uring_types.h of the kernel): it begins when all before it are done; the next one begins
 /// when it is done.
 const REQ_F_IO_DRAIN: u64 = 1 << 1;
@@ -92,24 +89,8 @@ impl Decoder<'_> {
             self.reaped(record, pid, begin);
         } else if record.is(flag::WAITED) {
             self.waited(record);
-        } else {
-            let mut event = Event::new(Syscall::mmap_fault);
-            let (first, last) = (record.arg(0) as i64, record.arg(1) as i64);
-            for (col, value) in [
-                (Col::Ts, begin),
-                (Col::Dur, 0),
-                (Col::Pid, i64::from(pid)),
-                (Col::Tid, i64::from(tid)),
-                (Col::Offset, first.saturating_mul(PAGE)),
-                (Col::Count, last.saturating_sub(first).saturating_add(1).saturating_mul(PAGE)),
-            ] {
-                event.set(col, value);
-            }
-            event.set_outcome(0);
-            file(&mut event, record);
-            event.put(Col::Pos, None);
-            let key = Key::new(begin, 0, self.seen.records);
-            self.more.push_back(Placed { key, entry: begin, exit: begin, killed: false, moved: None, event });
+        } else if !self.gated(pid) {
+            self.fault(record, begin);
         }
     }
 
@@ -124,6 +105,9 @@ impl Decoder<'_> {
         }
         let begin = self.clock.wrapping_add(record.i64(at::TS));
         let end = begin.wrapping_add(record.i64(at::DUR));
+        if self.slept_in_fault(record, begin, end) {
+            return;
+        }
         let wake = Wake::of(record.arg(1) as i64);
         let mut event = Event::new(Syscall::waited);
         for (col, value) in [
@@ -240,6 +224,7 @@ impl Decoder<'_> {
 
     /// To be called at the end of the capture: requests still under way become events without a result, for [`Decoder::more`].
     pub fn finish(&mut self) {
+        self.more.extend(self.faults.rest());
         let rest = self.requests.rest();
         self.seen.no_result += rest.len() as u64;
         self.more.extend(rest);

@@ -1,3 +1,5 @@
+//! Records and the events that they are decoded to.
+
 use super::*;
 use crate::capture::kernel::record::FIXED;
 use crate::syscall::number::Abi;

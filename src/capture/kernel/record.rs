@@ -55,6 +55,16 @@ pub mod place {
     pub const LAST: i32 = FILES + 16 * 1024;
 }
 
+/// What a page fault did, in FAULT records.
+pub mod fault {
+    /// Its page was read, or is being read.
+    pub const READ: i32 = 0;
+    /// Its page became dirty.
+    pub const WRITTEN: i32 = 1;
+    /// Pages that were in the page cache were mapped; the one that the fault was on is among them, or told by another record.
+    pub const AROUND: i32 = 2;
+}
+
 /// Offsets in an element that the task iterator writes, bytes: all fields are u32, the name has 16 bytes.
 pub mod task_at {
     pub const PID: usize = 0;
@@ -125,14 +135,16 @@ pub mod flag {
     /// had, RET its result. Where the completion queue had no room: no address, but that of the ring as third argument, and what the
     /// program calls the request as fourth.
     pub const DONE: u16 = 2048;
-    /// Not a call: a page fault mapped pages of a file. Arguments: numbers of the first and the last page.
+    /// Not a call: a page fault on a mapped file. Arguments: numbers of the first and the last page, and what it did
+    /// ([`super::fault`]).
     pub const FAULT: u16 = 4096;
     /// Not a call: a directory or descriptor that a newcomer had. Arguments: number of the place ([`super::place`]), address of
     /// the open file description, 1 if exec closes it, 1 if the file is deleted; the names lead to the root directory.
     pub const PLACE: u16 = 8192;
     /// Not a call: a thread slept, from TS on, and was woken DUR later. Arguments: id of the thread that woke it, number of what
     /// woke it ([`crate::syscall::Wake`]); RET is the time from then until it ran, ns; NUMBER is that of the call it was in, plus
-    /// one, or 0.
+    /// one, or 0. If the thread slept in a page fault on a mapped file, the third argument says when that began, the fourth is the
+    /// number of the page, and inode number, device and mode are those of the file.
     pub const WAITED: u16 = 16384;
     /// Not a call: a program took results of io_submit from the ring of its context. First argument: the context; the data behind the
     /// pointer are the results (`struct io_event`).

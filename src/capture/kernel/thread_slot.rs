@@ -55,10 +55,25 @@ pub mod stamp {
     pub const WAKE: i16 = 84;
     /// Of a mark: 1 if the thread left its processor to sleep, 0 if the processor was taken from it (u64).
     pub const SLEPT: i16 = 88;
+    /// Of a mark: address of the `struct address_space` of the file that the thread last had a page fault on (u64); 0 for none, and
+    /// once that fault has made its page dirty.
+    pub const FAULT_OF: i16 = 96;
+    /// Of a mark: number of the page that this fault was on (u64).
+    pub const FAULT_PAGE: i16 = 104;
+    /// Of a mark: when it began, ns of the monotonic clock (u64).
+    pub const FAULT_AT: i16 = 112;
+    /// Of a mark: inode number of the file (u64).
+    pub const FAULT_INO: i16 = 120;
+    /// Of a mark: device number of the file, in the kernel's own encoding (u32).
+    pub const FAULT_DEV: i16 = 128;
+    /// Of a mark: number plus one of the call that the thread was in, 0 for none (u32).
+    pub const FAULT_IN: i16 = 132;
+    /// Of a mark: 1 once a record tells of the fault (u64).
+    pub const FAULT_TOLD: i16 = 136;
 }
 
 /// Bytes of a mark.
-pub const MARK: u32 = 96;
+pub const MARK: u32 = 144;
 /// Bytes of a thread slot: a cache line, so that threads do not slow each other down.
 pub const SLOT: usize = 64;
 /// Number of thread slots.

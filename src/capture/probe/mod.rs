@@ -1,13 +1,15 @@
 //! The eBPF programs that run in the kernel, assembled here from pieces.
 //!
 //! * `program`: programs at entries and returns of calls, forks and ends of tasks; `walk`: iterators over tasks and descriptors
-//! * `newcomers`: reports processes that come into the scope; `optional`: io_uring requests and page faults
+//! * `newcomers`: reports processes that come into the scope; `optional`: io_uring requests; `faults`: page faults on
+//!   mapped files
 //! * `waits`: when threads sleep, what wakes them, and when they have a processor
 //! * `reaped`: results of io_submit that programs take without a call
 //! * `device`: what block devices are asked to do
 //! * `parts`, `memory`, `file`, `matches`: pieces of code that the programs share
 
 pub mod device;
+pub mod faults;
 pub mod file;
 pub mod matches;
 pub mod memory;

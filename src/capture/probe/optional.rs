@@ -1,9 +1,9 @@
-//! Optional eBPF programs for what is captured beside calls: requests through io_uring, and page faults of mapped files.
+//! Optional eBPF programs for what is captured beside calls: requests through io_uring.
 //!
-//! Not every kernel has the tracepoints. Without those of io_uring, calls of `io_uring_enter` are counted as losses instead of
-//! captured requests; without those of page faults none are captured. A warning at the start of the capture says so.
+//! Not every kernel has the tracepoints. Without them, calls of `io_uring_enter` are counted as losses instead of captured requests;
+//! a warning at the start of the capture says so.
 
-use super::file::{inode_fields, opened, word};
+use super::file::{opened, word};
 use super::newcomers::ours;
 use super::parts::{about, blank, frame, read_kernel, reserve, scratch, send, submit};
 use super::program::tail;
@@ -50,20 +50,6 @@ pub fn rings(btf: &Btf, k: &Layout) -> Result<(Rings, Vec<Optional>)> {
         programs.push(Optional { name: "ioriot_overflow", code: overflow(k), hook });
     }
     Ok((rings, programs))
-}
-
-/// Makes the programs that report page faults of mapped files: one for single pages, one for the pages mapped around them.
-///
-/// # Errors
-/// When the kernel does not show them (Linux 6.8 does).
-pub fn faults(btf: &Btf, k: &Layout) -> Result<[Optional; 2]> {
-    let host = btf.offset("address_space.host")?;
-    let one = btf.id(Kind::Typedef, "btf_trace_mm_filemap_fault")?;
-    let around = btf.id(Kind::Typedef, "btf_trace_mm_filemap_map_pages")?;
-    Ok([
-        Optional { name: "ioriot_fault", code: fault(k, host, 8), hook: one },
-        Optional { name: "ioriot_around", code: fault(k, host, 16), hook: around },
-    ])
 }
 
 /// The program at the submission of a request (its first argument is the `struct io_kiocb`). The data of its opcode are copied
@@ -230,31 +216,6 @@ fn overflow(k: &Layout) -> Code {
     a.store(DW, R8, at::ARGS + 24, R1);
     a.load(DW, R1, R10, frame::NOW);
     a.store(DW, R8, at::RET, R1);
-    submit(&mut a);
-    tail(&mut a, out, full, Counter::Untold);
-    a.finish()
-}
-
-/// The program at a page fault: reports the pages of a file that the fault maps. First argument: the `struct address_space`;
-/// second: number of the first page; the one at offset `last`, bytes: number of the last page. `host` is the offset of the inode.
-fn fault(k: &Layout, host: i16, last: i16) -> Code {
-    let mut a = Asm::default();
-    let (out, full) = (a.label(), a.label());
-    a.load(DW, R6, R1, 0);
-    a.load(DW, R2, R1, 8);
-    a.store(DW, R10, frame::START, R2);
-    a.load(DW, R2, R1, last);
-    a.store(DW, R10, frame::NOW, R2);
-    ours(&mut a, k, out);
-    a.load(DW, R9, R6, host);
-    a.jump(Eq, R9, 0, out);
-    reserve(&mut a, 0, full);
-    about(&mut a, k, R7, flag::FAULT);
-    a.load(DW, R1, R10, frame::START);
-    a.store(DW, R8, at::ARGS, R1);
-    a.load(DW, R1, R10, frame::NOW);
-    a.store(DW, R8, at::ARGS + 8, R1);
-    inode_fields(&mut a, k, R9, R8);
     submit(&mut a);
     tail(&mut a, out, full, Counter::Untold);
     a.finish()

@@ -399,6 +399,30 @@ fn waited(a: &mut Asm, k: &Layout) {
     a.load(W, R1, R7, k.at.pid);
     a.store(W, R8, at::TID, R1);
     a.store(H, R8, at::FLAGS, i32::from(said::WAITED));
+    in_fault(a);
+}
+
+/// Tells in the WAITED record at R8 of the page fault that the thread with the mark R9 slept in, if it was in one and in no call.
+fn in_fault(a: &mut Asm) {
+    let none = a.label();
+    a.load(DW, R1, R10, frame::NUMBER);
+    a.jump(Ne, R1, 0, none);
+    a.load(W, R1, R9, stamp::FAULT_IN);
+    a.jump(Ne, R1, 0, none);
+    a.load(DW, R1, R9, stamp::FAULT_OF);
+    a.jump(Eq, R1, 0, none);
+    let fields = [
+        (DW, stamp::FAULT_AT, at::ARGS + 16),
+        (DW, stamp::FAULT_PAGE, at::ARGS + 24),
+        (DW, stamp::FAULT_INO, at::INO),
+        (W, stamp::FAULT_DEV, at::DEV),
+    ];
+    for (size, field, to) in fields {
+        a.load(size, R1, R9, field);
+        a.store(size, R8, to, R1);
+    }
+    a.store(H, R8, at::MODE, libc::S_IFREG as i32);
+    a.here(none);
 }
 
 #[cfg(test)]

@@ -217,10 +217,10 @@ fn fill_one(event: &mut Event, def: &Def, role: Role, arg: &[u8], gaps: &mut Gap
             }
         }
         Role::Buf if !forms::memory(arg) => return Err(Why::Argument),
-        Role::Addr if !elsewhere(arg) => return Err(Why::Argument),
+        Role::Addr | Role::Start if !elsewhere(arg) => return Err(Why::Argument),
         Role::OffsetHigh if lex::number(arg).is_none() => return Err(Why::Argument),
         Role::Skip if !forms::number(arg) => return Err(Why::Argument),
-        Role::Buf | Role::OffsetHigh | Role::Addr | Role::Skip => {}
+        Role::Buf | Role::OffsetHigh | Role::Addr | Role::Start | Role::Advice | Role::Skip => {}
         // Only ioctl requests for regular files are ever replayed, and those have names here.
         Role::Cmd if def.op() == Some(Op::Ioctl) => {
             let request = lex::value(arg, kinds::of(event, role));

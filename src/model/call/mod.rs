@@ -202,6 +202,7 @@ impl<'a> Call<'a> {
             Op::Ftruncate => self.ftruncate(),
             Op::Fallocate => self.fallocate(),
             Op::Mmap => self.mmap(),
+            Op::Touch | Op::Msync | Op::Madvise | Op::Munmap | Op::Mremap => self.on_mapped(op),
             Op::Sync => self.known_outcome().map(|_| ()),
             Op::Fcntl => self.fcntl(),
             Op::Ioctl => self.ioctl(),
@@ -269,6 +270,7 @@ impl<'a> Call<'a> {
         match op {
             Op::Dup => self.dup(),
             Op::CloseRange => self.close_range(),
+            Op::Munmap | Op::Mremap => self.on_mapped(op),
             Op::Chroot => self.chroot(),
             Op::Fork => self.fork(),
             Op::Exec => self.exec(),

@@ -24,6 +24,7 @@ impl Call<'_> {
         };
         if self.step.on_file {
             self.step.moves = match route {
+                Route::Fault if self.event.int(Col::Mode).unwrap_or(0) & flag::PROT_WRITE != 0 => Moves::Writes,
                 Route::Fault => Moves::Reads,
                 _ => self.step.op.map_or(Moves::Nothing, Op::moves),
             };

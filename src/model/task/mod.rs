@@ -5,6 +5,7 @@
 //! description lives as long as a table refers to it.
 
 pub(super) mod fds;
+mod maps;
 mod share;
 mod waits;
 
@@ -13,6 +14,8 @@ use super::tree::Ino;
 use crate::syscall::flag;
 use fds::{Entry, Fds, Ofd, OfdIx, Target};
 use hashbrown::HashMap;
+pub(super) use maps::Mapping;
+use maps::Maps;
 use std::collections::VecDeque;
 
 /// Index of a descriptor table or a working directory in its slab; several processes may have the same one.
@@ -90,6 +93,8 @@ pub(super) struct Tasks {
     pub(super) ofds: Vec<Option<Ofd>>,
     free_ofds: Vec<OfdIx>,
     pending: VecDeque<Pending>,
+    /// Mapped files by process (vpid).
+    maps: HashMap<i64, Maps>,
     /// Processes that have ended: pid, and the number of the task that stands for the end. Oldest first.
     exits: VecDeque<(i64, i64)>,
     /// Is there, or was there, a process of which some threads share less than all?
@@ -227,6 +232,7 @@ impl Tasks {
         };
         let process =
             if flags & flag::CLONE_THREAD != 0 { self.add_part(parent, fds, cwd) } else { self.add_process(child, fds, cwd) };
+        self.inherit_maps(parent, process);
         self.add_thread(child, process, None, waits);
         ended
     }
@@ -247,6 +253,7 @@ impl Tasks {
     /// exec: the other threads end, the table is no longer shared. Gives the descriptors that had the close-on-exec flag.
     pub(super) fn exec(&mut self, who: Who) -> Vec<Entry> {
         let mut gone: Vec<Entry> = self.other_parts(who).into_iter().flat_map(|part| self.end_part(part)).collect();
+        gone.extend(self.end_maps(who.vpid));
         let Some(process) = &mut self.processes[who.process] else { return gone };
         let pid = process.pid;
         let others = std::mem::replace(&mut process.threads, vec![who.tid]);
@@ -286,6 +293,7 @@ impl Tasks {
         let Some(gone) = self.processes[process].take() else { return Vec::new() };
         self.free.push(process);
         self.pending.retain(|fork| fork.process != process);
+        let mapped = self.last_maps(gone.vpid);
         for tid in gone.threads {
             self.threads.remove(&tid);
         }
@@ -298,10 +306,10 @@ impl Tasks {
         let table = &mut self.tables[gone.fds as usize];
         table.sharers -= 1;
         if table.sharers > 0 {
-            return Vec::new();
+            return mapped;
         }
         self.free_tables.push(gone.fds);
-        table.extract(|_, _| true).into_iter().map(|(_, entry)| entry).collect()
+        table.extract(|_, _| true).into_iter().map(|(_, entry)| entry).chain(mapped).collect()
     }
 
     // ---- what a process has

@@ -7,6 +7,7 @@ pub mod data;
 mod deep;
 pub mod engine;
 pub mod flight;
+mod mapped;
 mod overlap;
 pub mod pace;
 pub mod port;

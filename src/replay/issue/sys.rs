@@ -7,6 +7,7 @@
 use super::data::{Cursor, Source};
 use super::deep;
 use super::engine::{Issue, Refusal};
+use super::mapped;
 use super::port::{Code, Request};
 use super::structs::{ACCESS_LIST, access_list, flock, lock_command, timespec};
 use crate::event::{AT_FDCWD, Col};
@@ -86,21 +87,25 @@ pub struct Sys<'a> {
     moves: u64,
 }
 
-/// Issues a syscall with raw arguments; returns `-errno` for a failure.
+/// Issues a syscall with raw arguments; returns `-errno` for a failure. Of memory that the kernel changes or gives back each caller
+/// says here why it may.
 macro_rules! sys {
     ($number:ident $(, $arg:expr)*) => {
         // SAFETY: every pointer among the arguments is NULL, a text of the batch that ends in NUL, or one of the engine's
-        // own buffers, which is at least as large as the count beside it (`sink` and `bounded` see to that).
-        unsafe { syscall(libc::$number, &[$($arg as i64),*]) }
+        // own buffers, which is at least as large as the count beside it (`sink` and `bounded` see to that); mappings are taken
+        // back by those alone who made them, and nobody has looked into them.
+        unsafe { $crate::replay::issue::sys::syscall(libc::$number, &[$($arg as i64),*]) }
     };
 }
+
+pub(super) use sys;
 
 /// The syscall instruction itself: the C library's syscall(2) would only move the arguments and store errno.
 ///
 /// # Safety
 /// As for the syscall: pointers among the arguments must be valid for it.
 #[inline(always)]
-unsafe fn syscall(number: i64, args: &[i64]) -> i64 {
+pub(super) unsafe fn syscall(number: i64, args: &[i64]) -> i64 {
     let arg = |at| args.get(at).copied().unwrap_or(0);
     let ret;
     // SAFETY: the kernel changes no other registers, and no memory but what the arguments say.
@@ -354,6 +359,9 @@ impl Issue for Sys<'_> {
             Op::Readahead        => sys!(SYS_readahead, self.fd(call), c(Col::Offset), count),
             Op::Fadvise          => sys!(SYS_fadvise64, self.fd(call), c(Col::Offset), c(Col::Count), flags()),
             Op::Mmap             => sys!(SYS_mmap, 0, count, mode(), map_flags(call), self.fd(call), c(Col::Offset)),
+            Op::Touch            => mapped::touch(self.fd(call), call),
+            Op::Msync            => mapped::msync(self.fd(call), call),
+            Op::Madvise          => sys!(SYS_fadvise64, self.fd(call), c(Col::Offset), c(Col::Count), libc::POSIX_FADV_WILLNEED),
 
             Op::Stat             => sys!(SYS_stat, p, out),
             Op::Lstat            => sys!(SYS_lstat, p, out),
@@ -419,7 +427,7 @@ impl Issue for Sys<'_> {
             Op::Fchdir           => sys!(SYS_fchdir, self.fd(call)),
 
             // The loader refuses them: only the model knows these.
-            Op::Splice | Op::Dup | Op::CloseRange | Op::Umask | Op::Chroot | Op::Fork | Op::Exec | Op::Exit | Op::ExitGroup | Op::Joined | Op::PidfdGetfd | Op::Unshare | Op::Setns | Op::Special => -i64::from(libc::ENOSYS),
+            Op::Splice | Op::Dup | Op::CloseRange | Op::Munmap | Op::Mremap | Op::Umask | Op::Chroot | Op::Fork | Op::Exec | Op::Exit | Op::ExitGroup | Op::Joined | Op::PidfdGetfd | Op::Unshare | Op::Setns | Op::Special => -i64::from(libc::ENOSYS),
         }
     }
 

@@ -20,7 +20,7 @@ words! {
         Waits        "waits"         "several threads spent more than 10 % of their time between calls: where they waited for each other pace think does not, and pace app only where the capture tells waits";
         Unexplained  "unexplained"   "threads slept for more than 10 % of their time until something woke them of which nobody knows whose work it was: pace app lets them sleep as long on any device";
         Shared       "shared"        "captured threads that ran at the same time share workers: they wait for each other's calls and times";
-        Mapped       "mapped"        "files were mapped for writing, or data of more than a tenth of the bytes that calls moved, or more than 64 MiB in all: what goes through mappings is not replayed";
+        Mapped       "mapped"        "files were mapped for writing, or data of more than a tenth of the bytes that calls moved, or more than 64 MiB in all, and the capture does not tell of page faults; or faults on more than 64 MiB were not replayed";
         Speed        "speed"         "--speed changed the captured times";
         OpenLoop     "open_loop"     "at pace realtime calls come at their captured times: a program that waits for its calls would not";
         Order        "order"         "only order resource lets calls of several lanes overlap as they may, and no more";
@@ -112,9 +112,9 @@ pub struct Evidence {
     /// Number of requests, or of calls that may hide some, that are missing in the capture.
     #[serde(skip)]
     pub requests: u64,
-    /// Bytes of files that were mapped for writing.
+    /// Bytes of files that were mapped for writing; 0 where the capture tells of page faults.
     pub mapped_write: u64,
-    /// Bytes of files that were mapped otherwise.
+    /// Bytes of files that were mapped otherwise; where the capture tells of page faults, bytes of those that are not replayed.
     pub mapped: u64,
     /// Bytes of files that were mapped and never to be executed.
     pub mapped_data: u64,

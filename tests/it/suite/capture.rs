@@ -35,6 +35,8 @@ mod left;
 #[cfg(feature = "sql")]
 mod locks;
 #[cfg(feature = "sql")]
+mod mapped;
+#[cfg(feature = "sql")]
 mod moved;
 mod paths;
 #[cfg(feature = "sql")]

@@ -123,6 +123,6 @@ fn letter(syscall: Syscall, role: Role, abi: Abi) -> char {
         Role::Times if syscall == S::utime => 'Y',
         Role::Times => 'T',
         Role::CloneArgs => 'K',
-        Role::Buf | Role::Addr | Role::Skip | Role::Process => '-',
+        Role::Buf | Role::Addr | Role::Start | Role::Advice | Role::Skip | Role::Process => '-',
     }
 }

@@ -214,6 +214,7 @@ fn evidence(
 ) -> Evidence {
     let count = |key| number(workload, key).ok().flatten().unwrap_or(0);
     let of = |key, word: &str| counts(workload, key).get(word).copied().unwrap_or(0);
+    let faults = workload.manifest.get("capture").and_then(|capture| capture.get("faults")?.as_bool()).unwrap_or(false);
     let in_calls: i64 = replayed.figures.calls.iter().fold(0, |sum, call| sum.saturating_add(call.latency.total));
     let wall = replayed.wall.max(1) as f64;
     let helpers = replayed.helpers.loaders.saturating_add(replayed.helpers.supervisor);
@@ -229,9 +230,9 @@ fn evidence(
         speed: options.speed,
         coverage: None,
         requests: of("losses", Loss::Requests.name()).saturating_add(of("drops", Reason::Requests.name())),
-        mapped_write: bytes.of(Route::MappedWrite),
-        mapped: bytes.of(Route::Mapped),
-        mapped_data: count("mapped_data"),
+        mapped_write: if faults { 0 } else { bytes.of(Route::MappedWrite) },
+        mapped: if faults { bytes.left(Route::Fault) } else { bytes.of(Route::Mapped) },
+        mapped_data: if faults { 0 } else { count("mapped_data") },
         moved: bytes.moved().0,
         lanes: count("lanes"),
         returns: replayed.workers.iter().map(|did| did.returns).sum(),

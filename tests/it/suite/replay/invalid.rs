@@ -223,6 +223,31 @@ fn a_mapping_is_brought_into_memory_only_if_it_is_small() {
     assert!(told, "{:?}", summary.notes);
 }
 
+/// Page faults of a workload from elsewhere: a file that is shorter than its mapping, and numbers that no file has.
+#[test]
+fn absurd_page_faults_fail_and_do_no_harm() {
+    let mut work = Work::new();
+    let touch = |ret: i64, offset: i64, count: i64, mode: i32| {
+        op("mmap_fault", ret).ofd(0).count(count).set("mode", mode).set("offset", offset)
+    };
+    let sync =
+        |ret: i64, offset: i64, count: i64| op("msync", ret).ofd(0).count(count).flags(libc::MS_SYNC).set("offset", offset);
+    let [fault, invalid] = [libc::EFAULT, libc::EINVAL].map(|errno| -i64::from(errno));
+    work.need("/f", "file", 10_000).op(op("open", 3).raw("/f").flags(libc::O_RDWR).ofd(0));
+    work.op(touch(0, 0, 4096, 1)).op(touch(0, 8192, 1, 3)).op(touch(0, 4097, 0, 3)).op(touch(0, 0, 12_288, 3).set("cmd", 1));
+    work.op(touch(fault, 12_288, 4096, 1)).op(touch(fault, 1 << 40, 1 << 60, 3)).op(touch(fault, 0, i64::MAX, 1));
+    work.op(touch(invalid, -1, 4096, 1)).op(touch(invalid, i64::MAX, 4096, 3)).op(touch(invalid, i64::MIN, -5, 7));
+    // Another advice than those two would do something.
+    work.op(touch(0, 0, 4096, 3).set("cmd", libc::MADV_REMOVE)).op(touch(0, 0, 4096, i32::MAX));
+    work.op(sync(0, 0, 10_000)).op(sync(0, 1 << 30, i64::MAX)).op(sync(invalid, 1, 4096));
+    work.op(op("madvise", 0).ofd(0).count(1 << 40).set("offset", 0)).op(op("madvise", invalid).ofd(0).count(-1).set("offset", 0));
+    // The file becomes shorter than what is touched.
+    work.op(op("ftruncate", 0).ofd(0).count(0)).op(touch(fault, 0, 4096, 1)).op(touch(fault, 0, 4096, 3));
+    let summary = work.run(None);
+    assert!(summary.complete && summary.lost.is_empty(), "{summary}");
+    assert_eq!(summary.different, 0, "{summary}");
+}
+
 /// Somebody changes a table between the check and the start: then only whoever watches the workers can tell.
 #[test]
 fn workers_that_wait_for_each_other_are_ended() {

@@ -1,5 +1,7 @@
 //! Calls that move data or positions (read, write, lseek, truncate, fallocate ...), and what they tell of file sizes.
 
+mod mapping;
+
 use super::{Call, Dropped, flag};
 use crate::event::{Col, Event};
 use crate::fate::{Origin, Reason};
@@ -366,16 +368,6 @@ impl Call<'_> {
             }
             content.changed = content.changed.max(over);
         }
-        Ok(())
-    }
-
-    pub(super) fn mmap(&mut self) -> Dropped<()> {
-        let anonymous = self.event.int(Col::Flags).is_some_and(|flags| flags & flag::MAP_ANONYMOUS != 0);
-        if anonymous || self.event.int(Col::Fd).is_none_or(|fd| fd < 0) {
-            return Err(Reason::NotFile);
-        }
-        self.on_fd()?;
-        self.step.offset = self.event.int(Col::Offset);
         Ok(())
     }
 
