@@ -71,6 +71,8 @@ APPLICATIONS = {
     "tar-cold": ("metadata", ("tree",), "tar cf {dir}/out.tar -C {dir} tree", ["tar"]),
     "make": ("metadata", ("sources",), "make -s -j2 -C {dir}/src", ["make", "cc"]),
     "mapped": ("mapped", ("data", 256), "{apps} mapped {dir} 2000", []),
+    "mapped-in-turn": ("mapped", ("data", 64), "{apps} mapped-in-turn {dir} 0", []),
+    "mapped-writes": ("mapped", ("data", 64), "{apps} mapped-writes {dir} 800", []),
 }
 SHORT = (["log", "turns"], ["ebs-xfs"])
 
@@ -294,7 +296,7 @@ class Bench:
         """Runs of the application and of its replay in turns: the row of a pair."""
         workload = self.workload(name)
         row = {"application": name, "class": APPLICATIONS[name][0], "target": target_name, "pace": self.pace}
-        row |= {"t_app": [], "t_replay": [], "depth_app": [], "depth_replay": [], "written_app": [], "written_replay": []}
+        row |= {"t_app": [], "t_replay": [], "depth_app": [], "depth_replay": [], "written_app": [], "written_replay": [], "read_app": [], "read_replay": []}
         target = Target(self.work, target_name)
         try:
             for _ in range(runs):
@@ -305,6 +307,7 @@ class Bench:
                 for what, counts in (("app", counted), ("replay", replayed)):
                     row[f"depth_{what}"].append(counts["depth"])
                     row[f"written_{what}"].append(counts["written_bytes"])
+                    row[f"read_{what}"].append(counts["read_bytes"])
                 row |= {"match": said["match_percent"], "coverage": said["coverage_percent"], "caveats": said["time"]["caveats"]}
                 row["captured"] = ((said["time"]["captured"] or {}).get("span") or 0) / 1e9
         finally:
@@ -350,15 +353,16 @@ def seconds(values):
 
 
 def report(rows):
-    print("| class | application | target | T_app, s | T_replay, s | error | depth | caveats |\n|" + "---|" * 8)
+    print("| class | application | target | T_app, s | T_replay, s | error | depth | read, MB | written, MB | caveats |\n|" + "---|" * 10)
     for row in rows:
         judged = ""
         if varies(row):
             judged = ", varies: intervals overlap" if overlap(row) else ", varies: intervals do not overlap"
         depth = " / ".join(f"{statistics.median(row[key]):.1f}" for key in ("depth_app", "depth_replay"))
+        moved = [" / ".join(f"{statistics.median(row.get(f'{way}_{what}') or [0]) / 1e6:.1f}" for what in ("app", "replay")) for way in ("read", "written")]
         caveats = ", ".join(row["caveats"]) or "none"
         print(f"| {row['class']} | {row['application']} | {row['target']} | {seconds(row['t_app'])} | {seconds(row['t_replay'])} | "
-              f"{error(row):+.1f} %{judged} | {depth} | {caveats} |")
+              f"{error(row):+.1f} %{judged} | {depth} | {moved[0]} | {moved[1]} | {caveats} |")
     print("\n| class | pairs | mean error | worst | pairs over 15 % |\n|" + "---|" * 5)
     classes = {}
     for row in rows:

@@ -245,6 +245,38 @@ static long mapped(long count)
     return sum;
 }
 
+/* Reads the file from its beginning to its end through a mapping, as far as the kernel reads ahead. */
+static long mapped_in_turn(void)
+{
+    int fd = file("data", O_RDONLY);
+    struct stat stat;
+    need(fstat(fd, &stat) == 0, "fstat");
+    volatile char *memory = mmap(NULL, stat.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    need(memory != MAP_FAILED, "mmap");
+    close(fd);
+    long sum = 0;
+    for (long at = 0; at < stat.st_size; at += PAGE)
+        sum += memory[at];
+    return sum;
+}
+
+/* Writes random pages through a mapping, and asks for 8 of them at a time to be on the device. */
+static void mapped_writes(long count)
+{
+    int fd = file("data", O_RDWR);
+    struct stat stat;
+    need(fstat(fd, &stat) == 0, "fstat");
+    volatile char *memory = mmap(NULL, stat.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    need(memory != MAP_FAILED, "mmap");
+    madvise((void *)memory, stat.st_size, MADV_RANDOM);
+    unsigned seed = 1;
+    for (long i = 0; i < count; i++) {
+        memory[rand_r(&seed) % (stat.st_size / PAGE) * PAGE]++;
+        if (i % 8 == 7)
+            need(msync((void *)memory, stat.st_size, MS_SYNC) == 0, "msync");
+    }
+}
+
 int main(int count, char **words)
 {
     const char *name = count > 3 ? words[1] : "";
@@ -270,6 +302,10 @@ int main(int count, char **words)
         threads(several, commits_together);
     } else if (!strcmp(name, "mapped")) {
         mapped(number[0]);
+    } else if (!strcmp(name, "mapped-in-turn")) {
+        mapped_in_turn();
+    } else if (!strcmp(name, "mapped-writes")) {
+        mapped_writes(number[0]);
     } else {
         fprintf(stderr, "usage: predict_apps NAME DIRECTORY NUMBER ...\n");
         return 2;
