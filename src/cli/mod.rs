@@ -18,6 +18,8 @@ mod query;
 mod replay;
 #[cfg(feature = "sql")]
 mod run;
+#[cfg(feature = "sql")]
+mod show;
 mod syscalls;
 mod ui;
 pub mod upkeep;
@@ -104,6 +106,8 @@ enum Verb {
     Predict(predict::Args),
     #[cfg(feature = "sql")]
     Query(query::Args),
+    #[cfg(feature = "sql")]
+    Report(show::report::Args),
     Syscalls(syscalls::Args),
     Clean(clean::Args),
     Completions(completions::Args),
@@ -166,6 +170,8 @@ impl Verb {
             Verb::Predict(args) => args.run(),
             #[cfg(feature = "sql")]
             Verb::Query(args) => args.run(),
+            #[cfg(feature = "sql")]
+            Verb::Report(args) => args.run(),
             Verb::Syscalls(args) => args.run(),
             Verb::Clean(args) => args.run(),
             Verb::Completions(args) => args.run(&Cli::command()),

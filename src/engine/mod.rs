@@ -14,6 +14,7 @@ mod table;
 
 pub use function::virtualize::{STEP, StepColumn};
 pub use rows::cluster::By;
+pub use rows::keep::Answer;
 pub use rows::sink::{Written, write};
 pub use rows::tee::{Tee, together};
 pub use session::{Engine, MEMORY, Settings};

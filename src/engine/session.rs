@@ -1,5 +1,6 @@
 //! The SQL session: its threads, its bounded memory that spills to disk, and the tables that SQL can name.
 
+use super::function::bucket::Bucket;
 use super::function::causes::Caused;
 use super::function::numbered::Numbered;
 use super::function::order::{Pruned, Touched};
@@ -33,7 +34,7 @@ use datafusion::execution::disk_manager::DiskManagerBuilder;
 use datafusion::execution::memory_pool::TrackConsumersPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
-use datafusion::logical_expr::{AggregateUDF, Expr};
+use datafusion::logical_expr::{AggregateUDF, Expr, ScalarUDF};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::{DFParser, DFParserBuilder};
 use std::num::NonZeroUsize;
@@ -154,6 +155,7 @@ impl Engine {
         let ctx = SessionContext::new_with_state(state);
         ctx.register_udaf(AggregateUDF::from(Percentile::default()));
         touch::functions().into_iter().for_each(|function| ctx.register_udf(function));
+        ctx.register_udf(ScalarUDF::from(Bucket::default()));
         ctx.register_batch("syscall_def", calls(COLUMNS.iter())?)?;
         let ctx = match settings.access {
             Access::Tables => ctx,

@@ -26,6 +26,7 @@ use anyhow::{Context, Result, bail, ensure};
 use arrow::datatypes::{DataType, Schema};
 use datafusion::dataframe::DataFrame;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The placeholder that is replaced by the names of [`ARGUMENTS`].
@@ -38,6 +39,10 @@ const OP_WORD: &str = "{op}";
 /// meaning of its own.
 const OP: &str = "seq, origin, vtid AS lane, vpid, vtid, syscall, op, ofd, ofd2, dir, dir2, file, file2, at_path AS path, \
     at_path2 AS path2, cwd, path AS raw, path2 AS raw2, name, coalesce(offset, CASE WHEN ofd2 IS NULL THEN at_offset END) AS offset";
+
+/// Words behind an `@` that sections and findings of reports have in their heads (`src/report/page`). A word on several lines is one
+/// text.
+const MARKS: &[&str] = &["title", "part", "plot", "severity", "advice", "source"];
 
 /// A stage: a named relation and the SQL file that defines it.
 #[derive(Clone, Debug)]
@@ -59,6 +64,15 @@ pub struct Doc {
     pub order: Vec<String>,
     /// Name, SQL type and meaning of each column, in order (`@column` and `@from`).
     pub columns: Vec<(String, String, String)>,
+    /// What else the head says of the relation, by the word behind the `@` (`MARKS`).
+    pub marks: BTreeMap<&'static str, String>,
+}
+
+impl Doc {
+    /// What the head says under this word; empty where it does not.
+    pub fn mark(&self, word: &str) -> &str {
+        self.marks.get(word).map_or("", String::as_str)
+    }
 }
 
 impl Stage {
@@ -113,6 +127,9 @@ impl Stage {
                 doc.needs.extend(needs.split_whitespace().map(String::from));
             } else if let Some(order) = line.strip_prefix("@order ") {
                 doc.order.extend(order.split_whitespace().map(String::from));
+            } else if let Some((word, said)) = mark(line) {
+                let text = doc.marks.entry(word).or_default();
+                *text = format!("{text} {said}").trim().to_owned();
             } else {
                 doc.text.push_str(line);
                 doc.text.push('\n');
@@ -157,6 +174,12 @@ impl Stage {
         ensure!(said.len() == made.len(), "stage {}.sql makes {} columns, its head lists {}", self.name, made.len(), said.len(),);
         Ok(())
     }
+}
+
+/// The word of [`MARKS`] that a line of a head begins with, and what it says.
+fn mark(line: &str) -> Option<(&'static str, &str)> {
+    let (word, said) = line.strip_prefix('@')?.split_once(' ')?;
+    MARKS.iter().find(|mark| **mark == word).map(|mark| (*mark, said.trim()))
 }
 
 /// Columns (name, SQL type, meaning) that a `@from` line takes over: `RELATION COLUMN ...`.

@@ -3,6 +3,7 @@
 use super::STAGES;
 use crate::engine::Stage;
 use crate::report;
+use crate::report::page::sections::{FINDINGS, SECTIONS, finding};
 use anyhow::Result;
 
 /// The text of docs/SQL.md.
@@ -31,6 +32,8 @@ pub fn sql_markdown() -> Result<String> {
          every value, is `percentile_cont(share) WITHIN GROUP (ORDER BY x)`. `touch(kind, id, access)` makes a number of column \
          `touches` of the walk: the kind is a word as in column `resource` of table edges, the access `read`, `add`, `write` or \
          `end`; `resource_kind(resource)` gives the number of a resource's kind.\n\n\
+         `bucket(x, bits)` is the integer x with all but its highest binary digit and the `bits` (a literal) behind that cleared: \
+         the lower end of a bucket of a histogram. `bucket(x, 0)` are powers of two; what is negative counts as 0.\n\n\
          The dialect is DataFusion's, with the words of PostgreSQL. Other than in DuckDB, `/` of integers is an integer, \
          what leaves 64 bits wraps (sums, products), `2.5` is a floating-point number (`CAST(2.5 AS BIGINT)` is 2), absent \
          values come first when descending, and a name in ORDER BY means a column of the answer first, also in `x + 0`. \
@@ -46,6 +49,30 @@ pub fn sql_markdown() -> Result<String> {
     page.push_str("\n## Reports on runs\n\nViews likewise.\n");
     for report in report::REPORTS {
         describe(&mut page, "report", report)?;
+    }
+    page.push_str(
+        "\n## Sections of reports\n\n`ioriot report` asks each of them whose tables and views are there, and draws what comes out. \
+         They are statements over the tables and views above, not views: `ioriot query DATASET... -f sql/sections/NAME.sql` gives \
+         the rows.\n",
+    );
+    for section in SECTIONS {
+        describe(&mut page, "sections", section)?;
+    }
+    page.push_str(
+        "\n## Findings of reports\n\nRules likewise: each gives a row for what it has found, and none otherwise; its text is the \
+         condition. Columns: `subject`, `evidence`, `cost_ns` (time of the calls that it is about, ns).\n\n\
+         | finding | severity | condition | advice | source |\n|---|---|---|---|---|\n",
+    );
+    for stage in FINDINGS {
+        let head = finding(stage)?;
+        let cells = [head.meaning, head.advice, head.source].map(|cell| cell.replace('|', "\\|"));
+        let [meaning, advice, source] = cells;
+        page.push_str(&format!(
+            "| {} (`{}`) | {} | {meaning} | {advice} | {source} |\n",
+            head.title,
+            stage.name,
+            head.severity.name()
+        ));
     }
     Ok(page)
 }

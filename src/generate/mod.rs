@@ -12,7 +12,7 @@ mod work;
 pub use stages::{Role, STAGES};
 pub use summary::{Count, Summary};
 
-use crate::engine::Access;
+use crate::engine::{Access, Settings};
 use crate::fate::Elsewhere;
 use crate::model::{Config, Place};
 use crate::mounts;
@@ -175,13 +175,13 @@ pub(crate) fn hosts(dir: &Path) -> Vec<PathBuf> {
 
 /// The configuration of the model: which paths are left out by the capture's mounts (the usual mounts if it knows
 /// none), what was open when the capture began, and the paths that the user ignores or keeps.
-fn places(options: &Options, capture: &Dataset) -> Result<Config> {
+fn places(capture: &Dataset, ignore: &[PathBuf], keep: &[PathBuf]) -> Result<Config> {
     let mut config = match mounts::of(&capture.manifest) {
         Some(mounts) => Config::of_mounts(mounts.iter().map(|mount| (mount.path.as_slice(), mount.pseudo()))),
         None => Config::default(),
     };
     present::tell(&mut config, capture)?;
-    for (paths, place) in [(&options.ignore, Place::Ignore), (&options.keep, Place::Keep)] {
+    for (paths, place) in [(ignore, Place::Ignore), (keep, Place::Keep)] {
         for path in paths {
             config.rules.push((path.as_os_str().as_bytes().to_vec(), place));
         }
@@ -189,6 +189,20 @@ fn places(options: &Options, capture: &Dataset) -> Result<Config> {
     let kinds = mounts::of(&capture.manifest).into_iter().flatten();
     config.tell_kinds(kinds.map(|mount| (mount.path, Elsewhere::of(mount.fs.as_bytes()))).collect());
     Ok(config)
+}
+
+/// Settings of an engine for queries over these datasets: of the only capture among them the model knows the start; of several it
+/// would have to know several, and knows nothing.
+///
+/// # Errors
+/// When a table of the capture is damaged.
+pub(crate) fn settings(datasets: &[Dataset], access: Access, memory: u64) -> Result<Settings> {
+    let mut captures = datasets.iter().filter(|data| data.kind == Kind::Capture);
+    let places = match (captures.next(), captures.next()) {
+        (Some(capture), None) => places(capture, &[], &[])?,
+        _ => Config::default(),
+    };
+    Ok(Settings { access, memory, places, ..Settings::default() })
 }
 
 fn manifest(summary: &Summary, options: &Options, capture: &Dataset) -> Manifest {

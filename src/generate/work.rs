@@ -94,7 +94,7 @@ pub(super) struct Work<'a> {
 
 impl<'a> Work<'a> {
     pub fn new(options: &'a Options, capture: &Dataset, draft: Option<&'a Draft>) -> Result<Work<'a>> {
-        let work = Work::begin(options, places(options, capture)?, draft)?;
+        let work = Work::begin(options, places(capture, &options.ignore, &options.keep)?, draft)?;
         let events = capture.table(Table::Events);
         // A capture of another version is told as such, and not by what the first stage misses.
         let columns = Table::Events.columns();

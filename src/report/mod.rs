@@ -1,6 +1,7 @@
 //! Queries over datasets: SQL views, reports on runs, and the interactive prompt.
 
 mod advice;
+pub mod page;
 mod prompt;
 pub mod query;
 mod tables;
@@ -17,7 +18,7 @@ macro_rules! views {
 
 views! {
     /// Views over any dataset: each is defined for queries when the tables it needs are there.
-    VIEWS "query": "drops" "calls" "latency" "hot_files" "outcomes" "differences" "waits"
+    VIEWS "query": "io" "io_of_ops" "accesses" "drops" "calls" "latency" "hot_files" "outcomes" "differences" "waits"
 }
 
 views! {

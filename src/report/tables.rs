@@ -5,8 +5,8 @@
 
 use super::views::{Shelf, define, fingerprint, label, quoted};
 use super::{REPORTS, VIEWS};
-use crate::engine::{Access, Engine, Settings};
-use crate::generate::hosts;
+use crate::engine::{Access, Engine, Stage};
+use crate::generate::{self, hosts};
 use crate::limits;
 use crate::schema::dataset::Kind;
 use crate::schema::{Dataset, Table, check};
@@ -36,7 +36,6 @@ impl Desk {
     pub fn open(dirs: &[PathBuf], access: Access, memory: u64) -> Result<Desk> {
         // Each table keeps its file open.
         limits::raise_files();
-        let engine = Engine::new(&Settings { access, memory, ..Settings::default() })?;
         let mut datasets = Vec::new();
         for dir in dirs {
             let hosts = hosts(dir);
@@ -52,6 +51,7 @@ impl Desk {
             let place = dataset.dir.canonicalize().with_context(|| format!("cannot find {}", dataset.dir.display()))?;
             ensure!(known.insert(place), "{} is there twice, and would count twice", dataset.dir.display());
         }
+        let engine = Engine::new(&generate::settings(&datasets, access, memory)?)?;
         let mut shelf = Shelf::new(&datasets);
         for table in Table::ALL {
             let files: Vec<_> =
@@ -78,6 +78,9 @@ impl Desk {
                 Err(why) => drop(desk.missing.insert(view.name, why)),
                 Ok(view) => define(&view, &desk.engine)?,
             }
+            if view.name == OF_OPS {
+                desk.calls_of_ops()?;
+            }
         }
         Ok(Desk { datasets, ..desk })
     }
@@ -95,6 +98,42 @@ impl Desk {
         })
     }
 
+    /// Where no capture is given, what a workload has of it stands for the calls on files.
+    fn calls_of_ops(&mut self) -> Result<()> {
+        let there = |name: &str| self.engine.ctx().table_exist(name).unwrap_or(false);
+        if there(CALLS) || !there(OF_OPS) {
+            return Ok(());
+        }
+        self.missing.remove(CALLS);
+        define(&Stage::new(CALLS, "SELECT * FROM io_of_ops"), &self.engine)
+    }
+
+    /// Computes what many statements read once, into temporary files ([`Engine::keep`]): the calls on files, and their accesses.
+    ///
+    /// # Errors
+    /// When that fails.
+    pub fn settle(&self) -> Result<()> {
+        for name in [CALLS, ACCESSES] {
+            if !self.engine.ctx().table_exist(name)? {
+                return Ok(());
+            }
+            if name == ACCESSES
+                && let Some(view) = VIEWS.iter().find(|view| view.name == name)
+            {
+                // Its plan still reads what was there before.
+                self.engine.ctx().deregister_table(name)?;
+                define(view, &self.engine)?;
+            }
+            self.engine.keep(name)?;
+        }
+        Ok(())
+    }
+
+    /// Are all of these relations there?
+    pub fn has(&self, needs: &[String]) -> bool {
+        needs.iter().all(|need| self.engine.ctx().table_exist(need.as_str()).unwrap_or(false))
+    }
+
     /// The datasets of the session, in the order in which they were given.
     pub fn datasets(&self) -> &[Dataset] {
         &self.datasets
@@ -109,6 +148,13 @@ impl Desk {
         names
     }
 }
+
+/// The view of all calls on files.
+const CALLS: &str = "io";
+/// The same, made of a workload.
+const OF_OPS: &str = "io_of_ops";
+/// Those of them that read or write at some place of a file.
+const ACCESSES: &str = "accesses";
 
 /// Results of the second run: a view that needs this relation compares two runs.
 const PAIR: &str = "results_2";

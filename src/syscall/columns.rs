@@ -45,6 +45,9 @@ columns! {
     "op" true "the syscall that is issued, or the model's verb" Text |def| def.op().map(Op::name).map(Into::into);
     "moves" false "which way the bytes go that it returns the number of; `copies` reads the file of `fd` and writes that of `fd2`"
         Text |def| Some(def.moves().name().into());
+    "class" false "what kind of call on files it is: `reads`, `writes`, `copies`, `syncs`, `maps`, `opens`, `looks` (attributes, directories), \
+        `changes` (names, attributes, sizes) or `rest`; none for what is not issued"
+        Text |def| def.op().filter(|op| op.issued()).map(|op| op.class().name().into());
     "given" false "how the position is given that it starts from in the file of `fd`" Text |def| Some(def.given.name().into());
     "given2" false "the same in the file of `fd2`" Text |def| Some(def.given2.name().into());
     "compared" false "is what it returns compared, besides success and errno? Bytes, positions and lengths are, descriptor \

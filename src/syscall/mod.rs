@@ -4,6 +4,7 @@
 //! issue, the documentation what is supported. To add a syscall is to add a row (and an arm where the compiler asks for one);
 //! see docs/HOWTO_ADD_SYSCALL.md.
 
+mod class;
 pub mod columns;
 mod elsewhere;
 pub mod fcntl;
@@ -19,6 +20,7 @@ mod role;
 mod table;
 mod wake;
 
+pub use class::Class;
 pub use elsewhere::concerns_no_file;
 pub use op::{Moves, Op};
 pub use position::Given;

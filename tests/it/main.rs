@@ -34,6 +34,8 @@ mod suite {
     mod query;
     mod replay;
     #[cfg(feature = "sql")]
+    mod report;
+    #[cfg(feature = "sql")]
     mod slt;
     mod stap;
     #[cfg(feature = "sql")]

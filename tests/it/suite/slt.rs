@@ -1,12 +1,13 @@
 //! Every SQL stage and view against the `.slt` file beside it: rows in, SQL, rows out, on one screen.
 //!
 //! Besides SQL the files know two statements:
-//! - `INPUT relation SELECT ...` defines a relation that stages read; columns the SELECT does not name are absent;
+//! - `INPUT relation SELECT ...` defines a relation that stages read, anew if it is there; columns the SELECT does not name are absent;
 //! - `STAGE name` defines the stage or view under test.
 
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use ioriot::engine::{Engine, Settings, Stage};
 use ioriot::generate::STAGES;
+use ioriot::report::page::sections::{FINDINGS, SECTIONS};
 use ioriot::report::{REPORTS, VIEWS};
 use ioriot::schema::Table;
 use sqllogictest::{DB, DBOutput, DefaultColumnType, Runner};
@@ -82,13 +83,14 @@ impl Session {
             }
         }
         let view = self.0.sql(&format!("SELECT {} FROM ({select})", list.join(", ")))?.into_view();
+        self.0.ctx().deregister_table(name)?;
         self.0.ctx().register_table(name, view)?;
         Ok(())
     }
 }
 
 fn named(name: &str) -> anyhow::Result<&'static Stage> {
-    let stages = STAGES.iter().map(|(stage, _)| stage).chain(VIEWS).chain(REPORTS);
+    let stages = STAGES.iter().map(|(stage, _)| stage).chain(VIEWS).chain(REPORTS).chain(SECTIONS).chain(FINDINGS);
     stages.into_iter().find(|stage| stage.name == name).ok_or_else(|| anyhow::anyhow!("there is no stage {name}"))
 }
 
@@ -96,7 +98,9 @@ fn named(name: &str) -> anyhow::Result<&'static Stage> {
 fn every_stage_and_view_does_what_the_file_beside_it_says() {
     let stages = STAGES.iter().map(|(stage, _)| ("generate", stage.name));
     let views = VIEWS.iter().map(|view| ("query", view.name)).chain(REPORTS.iter().map(|report| ("report", report.name)));
-    for (dir, name) in stages.chain(views) {
+    let sections = SECTIONS.iter().map(|section| ("sections", section.name));
+    let findings = FINDINGS.iter().map(|finding| ("findings", finding.name));
+    for (dir, name) in stages.chain(views).chain(sections).chain(findings) {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("sql/{dir}/{name}.slt"));
         assert!(file.exists(), "{} is missing: every stage has one", file.display());
         let session = || async { Ok(Session(Engine::new(&Settings { threads: Some(2), ..Settings::default() })?)) };

@@ -1,0 +1,38 @@
+-- Calls on files: who made them, of which class, on which file, where in it, how many bytes, for how long; one row per call, in
+-- the order of their effects.
+--
+-- The model follows every call of the capture (`virtualize`), so paths are absolute and positions are known also where a call
+-- has none. Over several captures nothing is known of what was open when they began.
+--
+-- @needs events
+-- @from events seq
+-- @from measures time_s
+-- @from ops dur
+-- @from events pid tid
+-- @from ops syscall
+-- @from measures class
+-- @from ops ofd file path path2 offset
+-- @from measures bytes
+-- @from ops errno flags
+WITH w AS (
+    SELECT
+        seq, ts, dur, pid, tid, syscall, coalesce(CAST(op AS VARCHAR), syscall) AS does, ofd, file, at_path, at_path2, at_offset,
+        ret, errno, flags
+    FROM virtualize(events)
+    WHERE tag = 'event' AND on_file
+),
+began AS (SELECT min(ts) AS ts FROM events)
+SELECT
+    w.seq,
+    CAST(w.ts - began.ts AS DOUBLE) / 1e9 AS time_s,
+    w.dur, w.pid, w.tid, w.syscall,
+    coalesce(def.class, 'rest') AS class,
+    w.ofd, w.file,
+    w.at_path AS path,
+    w.at_path2 AS path2,
+    w.at_offset AS offset,
+    CASE WHEN def.moves IS NULL OR def.moves = 'nothing' OR w.ret <= 0 THEN 0 ELSE coalesce(w.ret, 0) END AS bytes,
+    w.errno, w.flags
+FROM began
+CROSS JOIN w
+LEFT JOIN syscall_def AS def ON def.syscall = w.does

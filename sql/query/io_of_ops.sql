@@ -1,0 +1,30 @@
+-- Calls on files as a workload has them: the view `io` where no capture is given.
+--
+-- A process is the dense number of it here (`vpid`), a thread likewise, and calls that are not replayed are missing.
+--
+-- @needs ops
+-- @from ops seq
+-- @from measures time_s
+-- @from ops dur
+-- @from events pid tid
+-- @from ops syscall
+-- @from measures class
+-- @from ops ofd file path path2 offset
+-- @from measures bytes
+-- @from ops errno flags
+WITH began AS (SELECT min(ts) AS ts FROM ops)
+SELECT
+    ops.seq,
+    CAST(ops.ts - began.ts AS DOUBLE) / 1e9 AS time_s,
+    ops.dur,
+    ops.vpid AS pid,
+    ops.vtid AS tid,
+    ops.syscall,
+    coalesce(def.class, 'rest') AS class,
+    ops.ofd, ops.file, ops.path, ops.path2, ops.offset,
+    CASE WHEN def.moves IS NULL OR def.moves = 'nothing' OR ops.ret <= 0 THEN 0 ELSE coalesce(ops.ret, 0) END AS bytes,
+    ops.errno, ops.flags
+FROM began
+CROSS JOIN ops
+LEFT JOIN syscall_def AS def ON def.syscall = ops.op
+WHERE ops.origin = 'event'

@@ -1,0 +1,5 @@
+//! Verbs that show what datasets hold.
+
+pub mod report;
+
+use super::{Exit, given};

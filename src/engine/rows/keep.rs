@@ -1,0 +1,72 @@
+//! Relations that are computed once and read often, and answers that are small.
+
+use super::sink;
+use crate::engine::session::Engine;
+use crate::files;
+use crate::schema::check::Checked;
+use crate::schema::{GROUP_BYTES, ROW_GROUP};
+use anyhow::{Context, Result};
+use arrow::array::RecordBatch;
+use futures::StreamExt;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use std::env;
+
+/// Rows of an answer, and whether it had more than were asked for.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The first rows.
+    pub batches: Vec<RecordBatch>,
+    /// Did the query give more rows than these?
+    pub more: bool,
+}
+
+impl Engine {
+    /// Computes the rows of a relation once, into a temporary file without a name (in TMPDIR, else /tmp), from which statements
+    /// that name it read them from then on. Memory is bounded whatever their number.
+    ///
+    /// # Errors
+    /// When there is no such relation, it cannot be computed, or there is no room.
+    pub fn keep(&self, name: &str) -> Result<()> {
+        let frame = self.sql(&format!("SELECT * FROM {name}"))?;
+        let schema = frame.schema().as_arrow().clone().into();
+        let dir = env::temp_dir();
+        let file = files::nameless(&dir).with_context(|| format!("cannot make a temporary file in {}", dir.display()))?;
+        let again = file.try_clone()?;
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
+            .set_max_row_group_row_count(Some(ROW_GROUP))
+            .set_max_row_group_bytes(Some(GROUP_BYTES))
+            .set_statistics_enabled(EnabledStatistics::None)
+            .build();
+        self.block_on(async {
+            sink::write(frame.execute_stream().await?, schema, file, properties, None, |_| ()).await.map(drop)
+        })
+        .with_context(|| format!("cannot compute {name}"))?;
+        self.ctx().deregister_table(name)?;
+        self.register(name, &dir.join(name), Checked::ours(again)?)
+    }
+
+    /// The first rows of what a statement gives, `most` at most.
+    ///
+    /// # Errors
+    /// When the statement is wrong or fails.
+    pub fn first(&self, sql: &str, most: usize) -> Result<Answer> {
+        let frame = self.sql(sql)?;
+        self.block_on(async {
+            let mut stream = frame.execute_stream().await?;
+            let (mut batches, mut rows) = (vec![RecordBatch::new_empty(stream.schema())], 0);
+            while let Some(batch) = stream.next().await {
+                let batch = batch?;
+                let room = most - rows;
+                if batch.num_rows() > room {
+                    batches.push(batch.slice(0, room));
+                    return Ok(Answer { batches, more: true });
+                }
+                rows += batch.num_rows();
+                batches.push(batch);
+            }
+            Ok(Answer { batches, more: false })
+        })
+    }
+}
