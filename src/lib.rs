@@ -44,6 +44,7 @@ pub mod schema;
 #[cfg(test)]
 #[path = "../tests/it/skip.rs"]
 mod skip;
+pub mod statistics;
 pub mod syscall;
 pub mod text;
 mod words;

@@ -108,6 +108,8 @@ enum Verb {
     Query(query::Args),
     #[cfg(feature = "sql")]
     Report(show::report::Args),
+    #[cfg(feature = "sql")]
+    Compare(show::compare::Args),
     Syscalls(syscalls::Args),
     Clean(clean::Args),
     Completions(completions::Args),
@@ -172,6 +174,8 @@ impl Verb {
             Verb::Query(args) => args.run(),
             #[cfg(feature = "sql")]
             Verb::Report(args) => args.run(),
+            #[cfg(feature = "sql")]
+            Verb::Compare(args) => args.run(),
             Verb::Syscalls(args) => args.run(),
             Verb::Clean(args) => args.run(),
             Verb::Completions(args) => args.run(&Cli::command()),

@@ -1,12 +1,12 @@
 //! What the runs of a prediction say together: for each cell time, calls, traffic of its device, and what to think of them.
 
-use super::estimate::{Estimate, coverage, order};
 use super::rounds::{Bound, Cell, Played, Rounds};
 use crate::process::signal::Signal;
 use crate::replay::outcome::caveat::Caveat;
 use crate::replay::outcome::flaw::Flaw;
 use crate::replay::outcome::measure::Spread;
 use crate::replay::{Chosen, Order, Pace, Summary};
+use crate::statistics::estimate::{Estimate, coverage, order};
 use serde::Serialize;
 use std::path::PathBuf;
 

@@ -7,7 +7,6 @@
 //! the age of its file systems) meets all of them alike. The first round may be a warm-up that does not count. A program that
 //! adapts to its device has two more cells on each target, whose times are a *bracket* of its own.
 
-pub mod estimate;
 mod forecast;
 mod rounds;
 mod table;

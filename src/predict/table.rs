@@ -1,10 +1,10 @@
 //! A prediction as text for people, in 80 columns where names are short.
 
-use super::estimate::Estimate;
 use super::forecast::{Forecast, Prediction};
 use super::rounds::Bound;
 use crate::amount::{Bytes, Nanos, Things};
 use crate::replay::Chosen;
+use crate::statistics::estimate::Estimate;
 use crate::text::shown;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};

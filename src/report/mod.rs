@@ -1,6 +1,7 @@
 //! Queries over datasets: SQL views, reports on runs, and the interactive prompt.
 
 mod advice;
+pub mod compare;
 pub mod page;
 mod prompt;
 pub mod query;

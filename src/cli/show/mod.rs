@@ -1,5 +1,6 @@
 //! Verbs that show what datasets hold.
 
+pub mod compare;
 pub mod report;
 
 use super::{Exit, given};

@@ -21,7 +21,7 @@ fn text(bytes: &[u8]) -> String {
 fn verbs() -> Vec<&'static str> {
     let mut verbs = vec!["ingest", "init", "replay", "syscalls", "clean", "completions", "man", "docs"];
     if cfg!(feature = "sql") {
-        verbs.extend(["generate", "run", "predict", "query", "report"]);
+        verbs.extend(["generate", "run", "predict", "query", "report", "compare"]);
     }
     verbs
 }

@@ -71,6 +71,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("replay/", &["crate::engine", "crate::generate", "crate::ingest", "crate::report"]),
     ("engine/", &["crate::ingest", "crate::init", "crate::replay"]),
     ("generate/", &["crate::ingest", "crate::init", "crate::replay"]),
+    ("statistics/", &["arrow", "parquet", "std::fs", "crate::engine", "crate::schema", "crate::predict", "crate::report"]),
     ("predict/", &["arrow", "parquet", "std::fs", "crate::engine", "crate::generate", "crate::ingest", "crate::report"]),
     ("report/", &["crate::ingest", "crate::init", "crate::replay", "crate::model"]),
 ];

@@ -1,6 +1,7 @@
 //! Reports: each form, of each kind of dataset, of nothing at all, and of names that mean harm.
 
 mod browser;
+mod compare;
 
 use crate::tool::{data, expect, ioriot, rows as rows_of};
 use serde_json::Value;
@@ -217,4 +218,5 @@ fn numbers_at_their_limits_are_no_errors() {
     for format in ["text", "html", "json", "md"] {
         expect(0, &["report", word(&capture), "--format", format]);
     }
+    expect(0, &["compare", word(&capture), word(&capture)]);
 }

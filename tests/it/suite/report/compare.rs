@@ -1,0 +1,101 @@
+//! Comparisons of runs: what is said, what is refused, and the exit codes.
+
+use super::{matrix, word};
+use crate::tool::{expect, ioriot};
+use serde_json::{Value, json};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A copy of a run in which everything takes `factor` times as long.
+fn slower(run: &Path, to: &Path, factor: f64) -> PathBuf {
+    assert!(Command::new("cp").arg("-a").args([run, to]).status().unwrap().success());
+    let file = to.join("manifest.json");
+    let mut manifest: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    let scale = |value: &mut Value| *value = json!((value.as_f64().unwrap() * factor) as i64);
+    scale(&mut manifest["summary"]["wall"]);
+    for call in manifest["summary"]["calls"].as_array_mut().unwrap() {
+        ["total", "p50", "p90", "p99"].iter().for_each(|key| scale(&mut call["latency"][key]));
+    }
+    fs::write(&file, manifest.to_string()).unwrap();
+    to.to_owned()
+}
+
+/// A group of five runs, each a little slower than the one before, all times `factor`.
+fn group(dir: &Path, run: &Path, name: &str, factor: f64) -> PathBuf {
+    for number in 1..=5 {
+        slower(run, &dir.join(format!("{name}-{number}")), factor * (1.0 + f64::from(number) / 100.0));
+    }
+    dir.join(name)
+}
+
+#[test]
+fn groups_of_runs_are_compared() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = matrix(dir.path());
+    let run = place.join("run");
+    let [before, same, after] =
+        [("before", 1.0), ("same", 1.001), ("after", 1.5)].map(|(name, factor)| group(dir.path(), &run, name, factor));
+    let text = expect(0, &["compare", word(&before), word(&after)]);
+    assert!(text.contains("time of the whole") && text.contains("slower") && !text.contains("no interval"), "{text}");
+    let text = expect(0, &["compare", word(&before), word(&same), "--max-regression", "5%"]);
+    assert!(text.contains("no difference shown") && !text.contains("slower"), "{text}");
+    // Faster is no regression; slower is one, and said to be.
+    expect(0, &["compare", word(&after), word(&before), "--max-regression", "5%"]);
+    let output = ioriot(&["compare", word(&before), word(&after), "--max-regression", "5%"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && said.contains("slower than allowed: time of the whole"), "{said}");
+    expect(0, &["compare", word(&before), word(&after), "--max-regression", "80"]);
+
+    let xml = dir.path().join("c.xml");
+    let output = ioriot(&["compare", word(&before), word(&after), "--max-regression", "5", "-o", word(&xml)]);
+    assert_eq!(output.status.code(), Some(1));
+    let junit = fs::read_to_string(&xml).unwrap();
+    assert!(junit.contains("<testcase classname=\"ioriot.compare\" name=\"time of the whole\"><failure"), "{junit}");
+    let html = dir.path().join("c.html");
+    expect(0, &["compare", word(&before), word(&same), word(&after), "-o", word(&html)]);
+    assert!(fs::read_to_string(&html).unwrap().starts_with("<!doctype html>"));
+    let page: Value = serde_json::from_str(&expect(0, &["compare", word(&before), word(&after), "--format", "json"])).unwrap();
+    let whole = &page["parts"][0]["sections"][1]["rows"][0];
+    assert!((whole[4].as_f64().unwrap() - 0.5).abs() < 0.01, "{whole}");
+
+    // A baseline stands for the runs that it was made of.
+    let baseline = dir.path().join("baseline.json");
+    expect(0, &["compare", word(&before), "--save-baseline", word(&baseline)]);
+    assert_eq!(ioriot(&["compare", word(&baseline), word(&after), "--max-regression", "5%"]).status.code(), Some(1));
+    expect(0, &["compare", word(&baseline), word(&same), "--max-regression", "5%"]);
+    fs::write(&baseline, "{\"ioriot_baseline\": 99}").unwrap();
+    let output = ioriot(&["compare", word(&baseline), word(&same)]);
+    assert!(output.status.code() == Some(2) && String::from_utf8_lossy(&output.stderr).contains("is no baseline"));
+}
+
+#[test]
+fn what_cannot_be_said_is_not_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = matrix(dir.path());
+    let run = place.join("run");
+    let other = slower(&run, &dir.path().join("other"), 3.0);
+    let text = expect(0, &["compare", word(&run), word(&other)]);
+    assert!(text.contains("no interval") && !text.contains("no difference shown"), "{text}");
+    let refused = |args: &[&str], why: &str| {
+        let output = ioriot(&[&["compare"], args].concat());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && said.contains(why), "{said}");
+    };
+    refused(&[word(&run), word(&other), "--max-regression", "5%"], "needs 5 runs of each group");
+    refused(&[word(&run)], "name another group");
+    refused(&[word(&run), word(&place.join("workload"))], "is a workload");
+    refused(&[word(&run), word(&dir.path().join("none"))], "there are no runs none-1");
+    let foreign = dir.path().join("foreign");
+    slower(&run, &foreign, 1.0);
+    let file = foreign.join("manifest.json");
+    let text = fs::read_to_string(&file).unwrap();
+    let print = serde_json::from_str::<Value>(&text).unwrap()["fingerprint"].as_str().unwrap().to_owned();
+    fs::write(&file, text.replace(&print, "0123456789abcdef")).unwrap();
+    refused(&[word(&run), word(&foreign)], "different workloads");
+    fs::write(&file, text.replace("\"complete\":true", "\"complete\":false")).unwrap();
+    refused(&[word(&run), word(&foreign)], "is not complete");
+    // A capture has times, too.
+    let text = expect(0, &["compare", word(&place.join("capture")), word(&run)]);
+    assert!(text.contains("time of the whole") && text.contains("captured by"), "{text}");
+}
