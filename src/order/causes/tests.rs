@@ -165,8 +165,8 @@ fn absurd_times_are_no_more_than_wrong() {
         let lane = (seed / 2 % 3) as i64;
         let moment = Moment { what, lane, tid: Some(lane + 100), begin: Some(pick(1)), dur: pick(6), cpu: Some(pick(36)) };
         let touches = [&sends[..], &receives, &[]][seed / 7 % 3];
-        if let Some(Timing { think, timer }) = causes.row(&moment, touches.iter().copied(), &mut out) {
-            assert!(think.unwrap_or(0) >= 0 && timer.unwrap_or(0) >= 0, "{moment:?}");
+        if let Some(Timing { think, compute, unexplained, timer }) = causes.row(&moment, touches.iter().copied(), &mut out) {
+            assert!([think, compute, unexplained, timer].iter().all(|ns| ns.unwrap_or(0) >= 0), "{moment:?}");
         }
     }
     assert!(!out.is_empty() && out.iter().all(|cause| cause.delay.unwrap_or(0) >= 0));
