@@ -26,7 +26,7 @@ files! {
     "processes"
     "in_flight" "in_flight_over_time"
     "offsets" "sequentiality"
-    "waiting" "edge_kinds" "busy_lanes" "worker_time"
+    "waiting" "edge_reasons" "busy_lanes" "worker_time"
     "events_ledger" "bytes_ledger"
     "fidelity" "differing_calls" "caveats"
     "end_state"
