@@ -92,9 +92,9 @@ fn damaged_lines_are_rejected() {
 fn calls_beyond_the_probes() {
     let event = parse("o=ftruncate;:,d=3;:,c=100;:,s=0;:,").unwrap();
     assert_eq!((event.syscall, event.int(Col::Count)), (Syscall::ftruncate, Some(100)));
-    let event = parse("o=madvise;:,a=1;:,s=0;:,").unwrap();
-    assert_eq!((event.syscall, event.name(), event.success()), (Syscall::other, "madvise", Some(0)));
-    assert_eq!(parse("o=madvise;:,s=0;:,s=1;:,").unwrap_err(), Why::Key);
+    let event = parse("o=mlock;:,a=1;:,s=0;:,").unwrap();
+    assert_eq!((event.syscall, event.name(), event.success()), (Syscall::other, "mlock", Some(0)));
+    assert_eq!(parse("o=mlock;:,s=0;:,s=1;:,").unwrap_err(), Why::Key);
 }
 
 /// The reason for which a line is rejected, if it is.
