@@ -76,7 +76,7 @@ impl Captured {
         let of = |name: &str| {
             format!(
                 "(SELECT \"offset\" AS round, begin, results.dur AS dur FROM ops JOIN results ON results.op_id = ops.op_id \
-                 WHERE op = 'pwrite64' AND ops.path LIKE '%/files/{name}')"
+                 WHERE ops.op = 'pwrite64' AND ops.path LIKE '%/files/{name}')"
             )
         };
         let sql = format!("SELECT count(*) FROM {} AS a JOIN {} AS b ON a.round = b.round WHERE {which}", of("a"), of("b"));
@@ -173,7 +173,7 @@ fn a_timer_fires_on_time_however_long_the_work_takes() {
     captured.replay("work", "run", 4.0);
     let [first, last] = ["min", "max"].map(|which| {
         let sql = format!(
-            "SELECT {which}(begin) / 1000000.0 FROM results JOIN ops ON ops.op_id = results.op_id WHERE op = 'pwrite64' AND ops.path LIKE '%/files/a'"
+            "SELECT {which}(begin) / 1000000.0 FROM results JOIN ops ON ops.op_id = results.op_id WHERE ops.op = 'pwrite64' AND ops.path LIKE '%/files/a'"
         );
         number(&[&captured.at("work"), &captured.at("run")], &sql)
     });
