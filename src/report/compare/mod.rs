@@ -13,7 +13,7 @@ use crate::process::stdio;
 use crate::report::page::{self, Form};
 use crate::schema::place;
 use crate::statistics::difference::ENOUGH;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use facts::Group;
 use measure::Pair;
 use std::io::Write;
@@ -72,15 +72,13 @@ pub fn run(options: &Options) -> Result<Vec<String>> {
     let (first, others) = groups.split_first().context("name what is to be compared")?;
     ensure!(!others.is_empty() || options.save.is_some(), "name another group to compare {} with", first.label);
     let pairs = others.iter().map(|other| Pair::of(first, other)).collect::<Result<Vec<_>>>()?;
-    if options.limit.is_some() {
-        for pair in pairs.iter().filter(|pair| !pair.enough()) {
-            let (n, m) = pair.runs;
-            anyhow::bail!(
-                "a limit needs {ENOUGH} runs of each group at least, and {} has {n}, {} has {m}: `ioriot replay --repeat` makes more",
-                pair.first,
-                pair.second
-            );
-        }
+    if let Some(pair) = pairs.iter().find(|pair| options.limit.is_some() && !pair.enough()) {
+        let (n, m) = pair.runs;
+        bail!(
+            "a limit needs {ENOUGH} runs of each group at least, and {} has {n}, {} has {m}: `ioriot replay --repeat` makes more",
+            pair.first,
+            pair.second
+        );
     }
     if let Some(file) = &options.save {
         written(file, &first.baseline()?)?;

@@ -453,8 +453,8 @@ fn a_refusal_is_explained_by_whoever_holds_the_lock_still() {
         resumed(),
     ];
     let made = ingest_text(text.concat()).unwrap();
-    // Only the last one came before the other let go.
-    assert_eq!(made.captured.repairs.get("lock_held"), Some(&1));
+    // Only the last one came before the other let go: both calls are moved.
+    assert_eq!(made.captured.repairs.get("lock_held"), Some(&2));
 }
 
 #[test]
