@@ -123,6 +123,19 @@ impl Btf {
     /// # Errors
     /// When there is no such structure or field, or no offset that an instruction can hold.
     pub fn offset(&self, path: &str) -> Result<i16> {
+        i16::try_from(self.place(path)? / 8).with_context(|| format!("field {path} is too far inside"))
+    }
+
+    /// The byte of a structure that has a field of one bit, by its offset, and the bit in it.
+    ///
+    /// # Errors
+    /// As [`Btf::offset`].
+    pub fn bit(&self, path: &str) -> Result<(i16, i32)> {
+        Ok((self.offset(path)?, 1 << (self.place(path)? % 8)))
+    }
+
+    /// Offset of a field in a structure, bits.
+    fn place(&self, path: &str) -> Result<u32> {
         let mut names = path.split('.');
         let mut id = self.id(Kind::Struct, names.next().unwrap_or_default())?;
         let mut offset = 0;
@@ -131,7 +144,7 @@ impl Btf {
             let (at, of) = self.member(id, wanted, 0)?.with_context(|| format!("this kernel has no field {path}"))?;
             (offset, id) = (offset + at, of);
         }
-        i16::try_from(offset).with_context(|| format!("field {path} is too far inside"))
+        Ok(offset)
     }
 
     /// Place of a variable that each processor has, in the memory that a processor has for all of them, bytes.
@@ -154,7 +167,7 @@ impl Btf {
         bail!("this kernel does not say where variable {name} is")
     }
 
-    /// Offset (bytes) and type id of a member of structure `id`, by the offset of its name; anonymous members are searched, too.
+    /// Offset (bits) and type id of a member of structure `id`, by the offset of its name; anonymous members are searched, too.
     fn member(&self, id: u32, wanted: u32, depth: u32) -> Result<Option<(u32, u32)>> {
         let Some(at) = self.types.get(self.plain(id)? as usize).map(|at| *at as usize) else { return Ok(None) };
         let (kind, count) = self.kind(at)?;
@@ -166,12 +179,12 @@ impl Btf {
             let (name, of) = (self.word(member)?, self.word(member + 4)?);
             let bits = self.word(member + 8)? & if bitfields { 0x00ff_ffff } else { u32::MAX };
             if name == wanted {
-                return Ok(Some((bits / 8, of)));
+                return Ok(Some((bits, of)));
             }
             if self.bytes.get(self.strings.start + name as usize) == Some(&0)
                 && let Some((offset, of)) = self.member(of, wanted, depth + 1)?
             {
-                return Ok(Some((bits / 8 + offset, of)));
+                return Ok(Some((bits + offset, of)));
             }
         }
         Ok(None)

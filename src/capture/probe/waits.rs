@@ -46,6 +46,8 @@ pub struct Scheduler {
     signals: i16,
     /// Offset in `struct super_block` of the number that says which kind of file system it is.
     magic: i16,
+    /// The byte of `struct task_struct` that says whether it waits for a disk, and the bit that does.
+    disk: (i16, i32),
 }
 
 /// Where the preemption count of a processor is.
@@ -101,7 +103,7 @@ impl Scheduler {
         let state = btf.offset("task_struct.__state").or_else(|_| btf.offset("task_struct.state"))?;
         let soft = btf.offset("task_struct.softirq_disable_cnt").ok();
         let (signals, magic) = (btf.offset("task_struct.pending.signal")?, btf.offset("super_block.s_magic")?);
-        Ok(Scheduler { state, count, soft, signals, magic })
+        Ok(Scheduler { state, count, soft, signals, magic, disk: btf.bit("task_struct.in_iowait")? })
     }
 }
 
@@ -273,7 +275,7 @@ fn switch(k: &Layout, s: &Scheduler) -> Code {
     of_use(&mut a, k, s, out);
     room(&mut a, 0, full);
     blank(&mut a, 0);
-    waited(&mut a, k);
+    waited(&mut a, k, s);
     submit(&mut a);
     tail(&mut a, out, full, Counter::Waits);
     a.finish()
@@ -374,7 +376,7 @@ fn on_a_file(a: &mut Asm, k: &Layout, s: &Scheduler, yes: Label) {
 
 /// Fills the WAITED record at R8 about task R7 with the mark R9. A wake that was seen before the thread had left its processor
 /// ended its sleep at once; one that was not seen is taken to have come when it ran again.
-fn waited(a: &mut Asm, k: &Layout) {
+fn waited(a: &mut Asm, k: &Layout, s: &Scheduler) {
     let (seen, asleep) = (a.label(), a.label());
     a.load(DW, R2, R9, stamp::OFF);
     a.load(DW, R3, R10, WOKEN);
@@ -399,12 +401,18 @@ fn waited(a: &mut Asm, k: &Layout) {
     a.load(W, R1, R7, k.at.pid);
     a.store(W, R8, at::TID, R1);
     a.store(H, R8, at::FLAGS, i32::from(said::WAITED));
-    in_fault(a);
+    in_fault(a, s);
 }
 
-/// Tells in the WAITED record at R8 of the page fault that the thread with the mark R9 slept in, if it was in one and in no call.
-fn in_fault(a: &mut Asm) {
+/// Tells in the WAITED record at R8 of the page fault that the thread R7 with the mark R9 slept in, if it was in one and in no call.
+/// The mark keeps the last fault, and what a thread did since is seen of captured calls only; but who sleeps in a fault waits for
+/// a disk (io_schedule()), and who sleeps in another call hardly ever.
+fn in_fault(a: &mut Asm, s: &Scheduler) {
     let none = a.label();
+    let (byte, bit) = s.disk;
+    a.load(B, R1, R7, byte);
+    a.alu(And, R1, bit);
+    a.jump(Eq, R1, 0, none);
     a.load(DW, R1, R10, frame::NUMBER);
     a.jump(Ne, R1, 0, none);
     a.load(W, R1, R9, stamp::FAULT_IN);
@@ -433,7 +441,7 @@ mod tests {
     #[test]
     fn programs_are_these() {
         let count = Count::Processor { class: 800, queue: 312, count: -92_752, current: -92_776 };
-        let (k, s) = (Layout::example(), Scheduler { state: 24, count, soft: None, signals: 1000, magic: 96 });
+        let (k, s) = (Layout::example(), Scheduler { state: 24, count, soft: None, signals: 1000, magic: 96, disk: (1400, 2) });
         insta::assert_snapshot!("switch", switch(&k, &s));
         insta::assert_snapshot!("waking", waking(&k, &s));
         insta::assert_snapshot!("timer", timer(&k, &s, 1));
@@ -444,7 +452,7 @@ mod tests {
         let older = Layout { narrow: None, cast: None, loops: false, ..Layout::example() };
         for (k, count) in [(Layout::example(), Count::Task(8)), (older, Count::Task(8))] {
             for soft in [None, Some(16)] {
-                let s = Scheduler { state: 24, count, soft, signals: 1000, magic: 96 };
+                let s = Scheduler { state: 24, count, soft, signals: 1000, magic: 96, disk: (1400, 2) };
                 for code in [switch(&k, &s), waking(&k, &s), timer(&k, &s, 0)] {
                     assert!(!code.to_string().contains("goto -1\n"), "a jump to itself\n{code}");
                 }

@@ -35,7 +35,7 @@ pub const CALLS: &str = "SELECT events.syscall, errno, fd, fd2, dirfd, dirfd2, o
     CASE WHEN returns IN ('Addr', 'Pid') THEN 0 ELSE ret END AS r, \
     CASE WHEN def.syscall IN ('clone', 'clone3', 'openat2') THEN coalesce(flags, 0) & 3 ELSE flags END AS f, \
     CASE WHEN def.syscall = 'openat2' THEN coalesce(mode, 0) ELSE mode END AS m, \
-    CASE WHEN def.syscall = 'ioctl' THEN 0 ELSE cmd END AS c \
+    CASE WHEN def.syscall IN ('ioctl', 'madvise') THEN 0 ELSE cmd END AS c \
     FROM events JOIN syscall_def AS def ON def.syscall = events.syscall \
     WHERE support <> 'drop' AND def.syscall NOT IN ('execve', 'fchmodat2') AND coalesce(path, '') NOT LIKE '/proc/%' \
     ORDER BY tid < (SELECT tid FROM events ORDER BY seq LIMIT 1), tid, seq";
