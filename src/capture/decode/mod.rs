@@ -95,8 +95,7 @@ pub struct Decoder<'a> {
     gate: Option<u32>,
     /// Events of exec calls that have not returned, by thread id.
     execs: HashMap<u32, Event>,
-    /// Processes whose exit_group was seen, so that the end of their threads needs no event of its own, and whether their first
-    /// thread has ended: its number is then free for another process.
+    /// Processes whose exit_group was seen, so that the end of their threads needs no event of its own; has their first one ended?
     gone: HashMap<u32, bool>,
     /// Paths of open directories by process and descriptor: an open below one needs no path of its own if it led where it says.
     dirs: HashMap<(u32, i64), Vec<u8>>,
@@ -231,7 +230,6 @@ impl<'a> Decoder<'a> {
         self.seen.cut_short += u64::from(inside.is_some() && !exits);
         self.anew(pid, tid);
         let expected = exits || self.gone.contains_key(&pid);
-        // Others may end after the first one.
         if let Some(ended) = self.gone.get_mut(&pid).filter(|_| tid == pid) {
             *ended = true;
         }

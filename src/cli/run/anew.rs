@@ -1,8 +1,8 @@
-//! The DIR of `run`, made anew: what stands there is moved aside, and goes when there is a new run.
+//! The DIR of `run`, made anew: what stands there is moved aside, and goes when all of it is there anew.
 //!
 //! ```text
-//! DIR/capture, workload, run ──▶ DIR/capture.old-1, ... ──┬─ DIR/run is there again ──▶ deleted
-//!   finished or not, locked                                └─ it is not, however that came ──▶ back in their places;
+//! DIR/capture, workload, run ──▶ DIR/capture.old-1, ... ──┬─ all are there again ──▶ deleted
+//!   finished or not, locked                                └─ some are not, however that came ──▶ back in their places;
 //!                                                               what is new there by then is kept as DIR/capture.new-1, ...
 //! ```
 
@@ -17,11 +17,10 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::sync::Arc;
 
-/// What is made first, and what is made last: when that is there, all is.
+/// What is made first.
 const FIRST: &str = "capture";
-const LAST: &str = "run";
 /// The datasets in DIR.
-const PARTS: [(&str, Kind); 3] = [(FIRST, Kind::Capture), ("workload", Kind::Workload), (LAST, Kind::Run)];
+const PARTS: [(&str, Kind); 3] = [(FIRST, Kind::Capture), ("workload", Kind::Workload), ("run", Kind::Run)];
 
 /// The old datasets of a directory, each for us alone.
 #[derive(Debug)]
@@ -106,7 +105,8 @@ impl Old {
         Ok(())
     }
 
-    /// Deletes what is aside when there is a new run, else puts it back. May be done again, and goes as far as it can.
+    /// Deletes what is aside when each dataset has a new one in its place, else puts it back. May be done again, and goes as far as
+    /// it can.
     fn settle(&self) -> Result<()> {
         let Some(dir) = &self.dir else { return Ok(()) };
         let is = |name: &OsStr, part: &Part| dir.look(name).is_ok_and(|stat| Id::of(&stat) == part.id);
@@ -115,7 +115,8 @@ impl Old {
             let found = dir.dir(name).ok().and_then(|found| Dataset::of(&found).ok());
             found.is_some_and(|dataset| dataset.must_be(*kind).is_ok()) && !old(name)
         };
-        let renewed = new(&(LAST, Kind::Run));
+        let stood = |name: &str| self.parts.iter().any(|part| part.form == Form::Whole && part.name == name);
+        let renewed = PARTS.iter().all(|part| new(part) || part.0 != FIRST && !stood(part.0));
         let aside: Vec<_> = self.parts.iter().filter(|part| is(&part.aside, part)).collect();
         let mut done = Ok(());
         if !renewed && !aside.is_empty() {
@@ -163,8 +164,8 @@ impl Part {
     }
 }
 
-/// Old datasets that are out of the way. Dropped, or when a signal ends this process, they go if there is a new run, and are put
-/// back if there is none.
+/// Old datasets that are out of the way. Dropped, or when a signal ends this process, they go when each has a
+/// new one in its place, else they are put back.
 #[derive(Debug)]
 pub struct Aside {
     old: Arc<Old>,
@@ -228,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn old_datasets_go_when_there_is_a_new_run_and_come_back_when_there_is_none() {
+    fn old_datasets_go_when_all_are_there_anew_and_come_back_otherwise() {
         let tmp = tempfile::tempdir().unwrap();
         let dir = tmp.path().join("d");
         drop(Old::look(&dir, false).unwrap().move_aside().unwrap());
@@ -255,18 +256,17 @@ mod tests {
         let aside = Old::look(&dir, true).unwrap().move_aside().unwrap();
         assert_eq!(names(), [".run.old-2.unfinished", "capture.old-2", "notes", "run.old-1", "workload.old-2"]);
         made(&dir.join("capture"), Kind::Capture);
-        made(&dir.join("run"), Kind::Run);
-        drop(aside);
-        assert_eq!(names(), ["capture", "notes", "run", "run.old-1"]);
-        fs::remove_dir(dir.join("run.old-1")).unwrap();
-
-        // It came as far as the workload.
-        let aside = Old::look(&dir, true).unwrap().move_aside().unwrap();
-        made(&dir.join("capture"), Kind::Capture);
         made(&dir.join("workload"), Kind::Workload);
         drop(aside);
-        assert_eq!(names(), ["capture", "capture.new-1", "notes", "run", "workload.new-1"]);
-        for name in ["capture.new-1", "workload.new-1", "run"] {
+        assert_eq!(names(), ["capture", "notes", "run.old-1", "workload"]);
+        fs::remove_dir(dir.join("run.old-1")).unwrap();
+
+        // It did not come as far as the workload.
+        let aside = Old::look(&dir, true).unwrap().move_aside().unwrap();
+        made(&dir.join("capture"), Kind::Capture);
+        drop(aside);
+        assert_eq!(names(), ["capture", "capture.new-1", "notes", "workload"]);
+        for name in ["capture.new-1", "workload"] {
             fs::remove_dir_all(dir.join(name)).unwrap();
         }
 
@@ -281,9 +281,9 @@ mod tests {
         // What somebody has put into it stays.
         let aside = Old::look(&dir, true).unwrap().move_aside().unwrap();
         fs::write(dir.join("capture.old-1/thesis"), "mine").unwrap();
-        made(&dir.join("run"), Kind::Run);
+        made(&dir.join("capture"), Kind::Capture);
         drop(aside);
-        assert_eq!(names(), ["capture.old-1", "notes", "run"]);
+        assert_eq!(names(), ["capture", "capture.old-1", "notes"]);
     }
 
     #[test]

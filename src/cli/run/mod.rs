@@ -50,10 +50,10 @@ pub struct Args {
     /// Directory to make (default: the name of INPUT or COMMAND with .ioriot for its endings)
     #[arg(short, long = "output", value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Make a DIR that is there anew: its datasets are deleted once there is a new run, its tree is moved aside
+    /// Make a DIR that is there anew: its datasets are deleted once all are there anew, its tree is moved aside
     ///
-    /// Until then they are beside their places, as capture.old-1 and so on. When there is no new run they are put back, and what is
-    /// new by then stays as capture.new-1 and so on.
+    /// Until then they are beside their places, as capture.old-1 and so on. When it does not come so far they are put back, and what
+    /// is new by then stays as capture.new-1 and so on.
     #[arg(long)]
     force: bool,
     #[command(flatten)]

@@ -75,7 +75,7 @@ fn released<'c>(claim: &Claim, last: impl Iterator<Item = &'c (usize, Claim)>, e
             continue;
         }
         let (start, end) = left.entry(other.process).or_insert((claim.start, claim.end));
-        if other.start >= *end || other.end <= *start {
+        if start >= end || other.start >= *end || other.end <= *start {
             continue;
         }
         match (other.act, ends.get(&other.process).filter(|end| *end > place)) {

@@ -1,4 +1,4 @@
-//! `run --force`: the old datasets are there until there is a new run.
+//! `run --force`: the old datasets are there until all of them are there anew.
 
 use super::ended::wait_for;
 use super::replay::witness::{Look, look, same};
