@@ -3,14 +3,15 @@
 -- Ops and edges are sorted by lane, so a lane is a run of rows: its first row is the number of rows of the lanes before
 -- it.
 --
--- @needs ops edges
+-- @needs ops edges syscall_def
 -- @from lanes
 WITH
 counted AS (
     SELECT
         lane, min(vpid) AS vpid, count(*) AS ops, min(op_id) AS first_op, max(op_id) AS last_op,
-        sum(dur) AS busy, sum(CASE WHEN count > 0 AND ret > 0 THEN ret END) AS bytes
+        sum(dur) AS busy, sum(CASE WHEN def.moves <> 'nothing' AND ret > 0 THEN ret END) AS bytes
     FROM ops
+    LEFT JOIN syscall_def AS def ON def.syscall = ops.op
     GROUP BY lane
 ),
 waiting AS (SELECT lane AS waiting, count(*) AS edges FROM edges GROUP BY lane),
