@@ -54,6 +54,7 @@ fn every_op() -> Work {
         op("fadvise64", 0).ofd(0).set("offset", 0).count(0).flags(POSIX_FADV_RANDOM),
         op("mmap", 0x7000_0000).ofd(0).count(4096).set("mode", PROT_READ).flags(MAP_PRIVATE).set("offset", 0),
         op("mmap_fault", 0).ofd(1).count(8192).set("mode", i64::from(PROT_READ | PROT_WRITE)).set("offset", 4096),
+        op("madvise", 0).ofd(0).count(4096).set("offset", 0),
         op("msync", 0).ofd(1).count(20_000).flags(MS_SYNC).set("offset", 0),
         op("stat", 0).raw("/d/file"),
         op("lstat", 0).raw("/d/file"),
