@@ -9,6 +9,7 @@
 #   unasked  under capture, a call that is not asked for
 #   outside  under capture, another process
 #   nowaits  captured with --no-waits
+#   nofaults captured with --no-faults
 set -euo pipefail
 cd "$(dirname "$0")/.."
 ior=$(realpath "${IOR:-target/release/ioriot}")
@@ -135,6 +136,7 @@ outside() {
 	wait "$capture" || true
 }
 nowaits() { rm -rf "$work/cap"; "$ior" capture -o "$work/cap" --no-waits -- "$@"; }
+nofaults() { rm -rf "$work/cap"; "$ior" capture -o "$work/cap" --no-faults -- "$@"; }
 traced() { rm -rf "$work/cap"; "$ior" capture -o "$work/cap" --backend ptrace -- "$@"; }
 straced() { strace -f -o /dev/null "$@"; }
 perfed() { perf record -q -e raw_syscalls:sys_enter,raw_syscalls:sys_exit -o "$work/perf" "$@"; }
@@ -223,6 +225,41 @@ take_turns() { spent "$1" "$work/turns"; }
 for measure in make_job take_turns; do
 	rows "$measure" 'CPU ms' "$measure" bare nowaits capture
 	row 'capture against nowaits' '' "$(ratio "$(median < "$work/$measure.capture")" "$(median < "$work/$measure.nowaits")")"
+done
+
+# What it costs to tell page faults on mapped files: where nearly all faults are on memory of no file, where files are mapped that are
+# in memory, and in programs that map hardly any.
+cat > "$work/touch.c" <<'C'
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+/* touch ROUNDS [FILE]: reads a byte of each of 16384 pages, of the file or of none, mapped anew in each round */
+int main(int count, char **args)
+{
+	int file = count > 2 ? open(args[2], O_RDONLY) : -1;
+	volatile char seen;
+	for (int round = atoi(args[1]); round; round--) {
+		char *at = mmap(NULL, 64 << 20, file < 0 ? PROT_READ | PROT_WRITE : PROT_READ, file < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED, file, 0);
+		if (at == MAP_FAILED || (count > 2 && file < 0))
+			return 1;
+		for (long page = 0; page < 16384; page++)
+			if (file < 0)
+				at[page << 12] = 1;
+			else
+				seen = at[page << 12];
+		munmap(at, 64 << 20);
+	}
+	(void)seen;
+}
+C
+cc -O2 -o "$work/touch" "$work/touch.c"
+head -c 67108864 /dev/zero > "$work/mapped"
+touch_memory() { spent "$1" "$work/touch 40"; }
+touch_file() { spent "$1" "$work/touch 200 $work/mapped"; }
+for measure in make_job tar_files touch_memory touch_file; do
+	rm -f "$work/$measure".*
+	rows "$measure" 'CPU ms' "$measure" bare nofaults capture
+	row 'capture against nofaults' '' "$(ratio "$(median < "$work/$measure.capture")" "$(median < "$work/$measure.nofaults")")"
 done
 
 # Threads that do nothing but calls share the processors with the writer: how many events a second, and how many lost?
