@@ -22,7 +22,7 @@ COLUMNS = "path path2 name count iovcnt offset offset2 whence flags mode uid gid
 # Between two ops: turns, memory, the captured working directory and mask, and what goes when an op was no success.
 SERVANTS = "futex munmap mmap madvise mprotect brk sched_yield chdir umask close".split()
 # What stands for a call: docs/SYSCALLS.md; and how strace shows a call that it is too old for.
-ALSO = {"sync": "syncfs", "creat": "open", "fchmodat2": "syscall_0x1c4"}
+ALSO = {"sync": "syncfs", "creat": "open", "fchmodat2": "syscall_0x1c4", "madvise": "fadvise64"}
 # 32-bit calls whose native equals return another number: only success and error are the same.
 OTHERWISE = ("readdir", "_llseek")
 # Record locks are those of the open file description, and are not waited for: F_OFD_GETLK, F_OFD_SETLK.
