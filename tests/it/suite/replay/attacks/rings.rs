@@ -29,10 +29,14 @@ fn map(fd: &OwnedFd, length: usize, offset: i64) -> *mut u8 {
     start.cast()
 }
 
+/// O_EXCL, by the name that pidfd_open(2) has for it.
+const PIDFD_THREAD: i32 = O_EXCL;
+
 impl Stolen {
-    /// Takes descriptor `number` of a process (pidfd_getfd(2)). Where its queues are, a ring of the same size tells.
-    fn take(pid: i32, number: i32) -> Stolen {
-        let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{number}")).unwrap();
+    /// Takes descriptor `number` of a thread, which may have a table of its own (pidfd_getfd(2); PIDFD_THREAD, since Linux 6.9).
+    /// Where its queues are, a ring of the same size tells.
+    fn take(thread: i32, number: i32) -> Stolen {
+        let info = fs::read_to_string(format!("/proc/{thread}/fdinfo/{number}")).unwrap();
         let mask = info.lines().find_map(|line| line.strip_prefix("SqMask:")).unwrap().trim().trim_start_matches("0x");
         let entries = u32::from_str_radix(mask, 16).unwrap() + 1;
         let mut params: Params = [0; 30];
@@ -41,7 +45,7 @@ impl Stolen {
             let like = syscall(SYS_io_uring_setup, entries, params.as_mut_ptr()) as i32;
             assert!(like >= 0);
             drop(OwnedFd::from_raw_fd(like));
-            let process = OwnedFd::from_raw_fd(syscall(SYS_pidfd_open, pid, 0) as i32);
+            let process = OwnedFd::from_raw_fd(syscall(SYS_pidfd_open, thread, PIDFD_THREAD) as i32);
             let fd = syscall(SYS_pidfd_getfd, process.as_raw_fd(), number, 0) as i32;
             assert!(fd >= 0, "{}", std::io::Error::last_os_error());
             OwnedFd::from_raw_fd(fd)
@@ -84,6 +88,8 @@ impl Stolen {
                 let cqe = cqes + 16 * (next & self.word(cq_mask).load(Ordering::Relaxed));
                 next = next.wrapping_add(1);
                 if self.word(cqe).load(Ordering::Relaxed) == OURS {
+                    // Taken, so that the queue never fills: its owner, which is stopped, takes none any more.
+                    self.word(self.params[20]).store(next, Ordering::Release);
                     return self.word(cqe + 8).load(Ordering::Relaxed) as i32;
                 }
             }
@@ -101,7 +107,7 @@ fn signal(processes: &[i32], signal: i32) {
     }
 }
 
-/// Processes of the replay in this tree, and the ring of one that has one.
+/// Processes of the replay in this tree, and a thread of one with the descriptor of its ring.
 fn ring(marker: &str) -> (Vec<i32>, Option<(i32, i32)>) {
     let (mut all, mut found) = (Vec::new(), None);
     for entry in fs::read_dir("/proc").unwrap().flatten() {
@@ -112,10 +118,13 @@ fn ring(marker: &str) -> (Vec<i32>, Option<(i32, i32)>) {
         }
         let pid: i32 = entry.file_name().to_str().unwrap().parse().unwrap();
         all.push(pid);
-        let filtered = fs::read_to_string(entry.path().join("status")).is_ok_and(|status| status.contains("Seccomp:\t2"));
-        for fd in fs::read_dir(entry.path().join("fd")).into_iter().flatten().flatten().filter(|_| filtered) {
-            if fs::read_link(fd.path()).is_ok_and(|link| link == Path::new("anon_inode:[io_uring]")) {
-                found = Some((pid, fd.file_name().to_str().unwrap().parse().unwrap()));
+        for thread in fs::read_dir(entry.path().join("task")).into_iter().flatten().flatten() {
+            let filtered = fs::read_to_string(thread.path().join("status")).is_ok_and(|status| status.contains("Seccomp:\t2"));
+            for fd in fs::read_dir(thread.path().join("fd")).into_iter().flatten().flatten().filter(|_| filtered) {
+                if fs::read_link(fd.path()).is_ok_and(|link| link == Path::new("anon_inode:[io_uring]")) {
+                    let [thread, fd] = [thread.file_name(), fd.file_name()].map(|name| name.to_str().unwrap().parse().unwrap());
+                    found = Some((thread, fd));
+                }
             }
         }
     }
@@ -143,9 +152,9 @@ fn the_ring_of_a_running_replay_does_nothing_else() {
     let begun = Instant::now();
     let (all, stolen) = loop {
         let (all, found) = ring(&marker);
-        if let Some((pid, number)) = found {
+        if let Some((thread, number)) = found {
             signal(&all, SIGSTOP);
-            let stolen = Stolen::take(pid, number);
+            let stolen = Stolen::take(thread, number);
             if stolen.idle() {
                 break (all, stolen);
             }
