@@ -1,11 +1,11 @@
 //! The eBPF program that counts what block devices are asked to do: requests, bytes, seeks and flushes, by who gives them.
 
 use super::optional::Optional;
-use super::parts::frame;
+use super::parts::{frame, look, set};
 use super::program::find_mark;
 use crate::capture::kernel::asm::Alu::{And, Lsh, Or, Rsh};
 use crate::capture::kernel::asm::If::{Eq, Gt, Ne, Set};
-use crate::capture::kernel::asm::Reg::{R0, R1, R2, R3, R4, R6, R7, R8, R9, R10};
+use crate::capture::kernel::asm::Reg::{R0, R1, R2, R6, R7, R8, R9, R10};
 use crate::capture::kernel::asm::Size::{DW, W};
 use crate::capture::kernel::asm::{Asm, Code, Helper, Map};
 use crate::capture::kernel::bpf::word;
@@ -90,25 +90,6 @@ pub fn program(btf: &Btf, k: &Layout, whose: Whose) -> Result<Optional> {
 const KEY: i16 = -168;
 const VALUE: i16 = KEY - 8 * word::COUNT as i16;
 const END: i16 = VALUE - 8;
-
-/// R0 = the element of a map for the key in the frame, or null.
-fn look(a: &mut Asm, map: Map, key: i16) {
-    a.map(R1, map);
-    a.mov(R2, R10);
-    a.add(R2, i32::from(key));
-    a.call(Helper::MapLookup);
-}
-
-/// Sets an element of a map: key and value are in the frame.
-fn set(a: &mut Asm, map: Map, key: i16, value: i16) {
-    a.map(R1, map);
-    a.mov(R2, R10);
-    a.add(R2, i32::from(key));
-    a.mov(R3, R10);
-    a.add(R3, i32::from(value));
-    a.mov(R4, 0);
-    a.call(Helper::MapUpdate);
-}
 
 /// The program at the issue of a request (its argument). R6 is the request, R7 whether the device has to seek for it, R8 who gives
 /// it, R9 its operation.

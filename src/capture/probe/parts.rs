@@ -228,3 +228,22 @@ pub fn send(a: &mut Asm, full: Label) {
     a.call(Helper::RingOutput);
     a.jump(Ne, R0, 0, full);
 }
+
+/// R0 = the element of a map for the key in the frame, or null.
+pub fn look(a: &mut Asm, map: Map, key: i16) {
+    a.map(R1, map);
+    a.mov(R2, R10);
+    a.add(R2, i32::from(key));
+    a.call(Helper::MapLookup);
+}
+
+/// Sets an element of a map: key and value are in the frame.
+pub fn set(a: &mut Asm, map: Map, key: i16, value: i16) {
+    a.map(R1, map);
+    a.mov(R2, R10);
+    a.add(R2, i32::from(key));
+    a.mov(R3, R10);
+    a.add(R3, i32::from(value));
+    a.mov(R4, 0);
+    a.call(Helper::MapUpdate);
+}

@@ -7,11 +7,11 @@
 //! handed over meanwhile. It is attached when the first io_submit is captured; what was taken before the first look is not told.
 
 use super::optional::Optional;
-use super::parts::{about, blank, scratch, send};
+use super::parts::{about, blank, look, scratch, send, set};
 use super::program::{find_mark, tail};
 use crate::capture::kernel::asm::Alu::{Lsh, Sub};
 use crate::capture::kernel::asm::If::{Eq, Ge, Gt, Ne};
-use crate::capture::kernel::asm::Reg::{R0, R1, R2, R3, R4, R6, R7, R8, R9, R10};
+use crate::capture::kernel::asm::Reg::{R0, R1, R2, R3, R6, R7, R8, R9, R10};
 use crate::capture::kernel::asm::Size::{DW, H, W};
 use crate::capture::kernel::asm::{Asm, Code, Helper, Map};
 use crate::capture::kernel::btf::{Btf, Kind};
@@ -88,21 +88,12 @@ fn reaped(k: &Layout) -> Code {
     a.jump(Ne, R1, R2, out);
 
     // R6 = where it is kept how far the head was, plus one; 0 when nobody has looked.
-    a.map(R1, Map::Reaped);
-    a.mov(R2, R10);
-    a.add(R2, i32::from(KEY));
-    a.call(Helper::MapLookup);
+    look(&mut a, Map::Reaped, KEY);
     a.jump(Ne, R0, 0, known);
     a.load(W, R1, R10, RING + HEAD);
     a.add(R1, 1);
     a.store(DW, R10, FIRST, R1);
-    a.map(R1, Map::Reaped);
-    a.mov(R2, R10);
-    a.add(R2, i32::from(KEY));
-    a.mov(R3, R10);
-    a.add(R3, i32::from(FIRST));
-    a.mov(R4, 0);
-    a.call(Helper::MapUpdate);
+    set(&mut a, Map::Reaped, KEY, FIRST);
     a.goto(out);
     a.here(known);
     a.mov(R6, R0);
