@@ -85,7 +85,7 @@ class Query:
     def __init__(self, data, rng):
         self.data, self.rng = data, rng
         self.sql = rng.choice([self.plain, self.plain, self.plain, self.grouped, self.joined, self.outer, self.within,
-                               self.window, self.nested])()
+                               self.window, self.nested, self.labelled])()
 
     def one(self, items):
         return self.rng.choice(list(items))
@@ -304,6 +304,42 @@ class Query:
             return f"WITH t AS ({some}) SELECT count(*) AS c0, count({columns.split(', ')[0]}) AS c1 FROM t"
         number = f'"{self.small(table)}"'
         return f"SELECT {out} FROM {table} WHERE {number} >= (SELECT avg({number}) FROM {table}){self.ordered(table, [])}{self.limit()}"
+
+    def part(self, label):
+        """Some rows, or one, with a constant beside a number: what a view over several datasets is made of."""
+        table = self.one(self.data.columns)
+        number = f'"{self.small(table)}"'
+        whole = f"SELECT {label} AS label, {self.one(['count(*)', f'max({number})', f'min({number})', f'sum({number})'])} AS n FROM {table}{self.where(table)}"
+        form = self.one(["whole", "whole", "constant", "sets", "grouped", "limited", "having"])
+        if form == "whole":
+            return whole
+        if form == "constant":
+            return f"{whole} GROUP BY {label}"
+        if form == "sets":
+            return f'{whole} GROUP BY GROUPING SETS ((), ("{self.column(table)}"))'
+        if form == "grouped":
+            return f'{whole} GROUP BY "{self.column(table)}"'
+        if form == "having":
+            return f"{whole} HAVING count(*) > {self.rng.randint(0, 50)}"
+        return f"SELECT {label} AS label, n FROM (SELECT {number} AS n FROM {table}{self.where(table)}{self.ordered(table, [])} LIMIT {self.rng.randint(1, 9)}) AS t"
+
+    def labelled(self):
+        """Conditions on a column that is a constant in each part of a relation."""
+        labels = ["'a'", "'b'", "'ab'"]
+        tests = ["label = 'a'", "label = 'b'", "label LIKE '%b'", "label IN ('ab', 'c')", "label > 'a'", "coalesce(label, 'x') <> 'b'",
+                 "n > 3", "n IS NULL", "label = 'b' OR n > 3", "1 = 2", "label IS NULL", "length(label) = n"]
+        where = f" WHERE {self.one([' AND ', ' AND ', ' OR ']).join(self.rng.sample(tests, self.rng.randint(1, 2)))}" if self.chance(0.9) else ""
+        if self.chance(0.3):
+            one, other = (self.part(self.one(labels)) for _ in range(2))
+            kind = self.one(["JOIN", "LEFT JOIN", "FULL JOIN", "RIGHT JOIN"])
+            where = where.replace("label", "x.label").replace("n ", "x.n ").replace("= n", "= x.n").replace("BETWEEx.n", "BETWEEN")
+            answer = "SELECT x.label AS c0, x.n AS c1, y.label AS c2, y.n AS c3"
+            order = " ORDER BY c0 NULLS LAST, c1 NULLS LAST, c2 NULLS LAST, c3 NULLS LAST"
+            return f"{answer} FROM ({one}) AS x {kind} ({other}) AS y ON x.label = y.label{where}{order}"
+        parts = " UNION ALL ".join(f"({self.part(label)})" for label in labels[: self.rng.randint(1, 3)])
+        if self.chance(0.3):
+            return f"SELECT count(*) AS c0, count(n) AS c1 FROM ({parts}) AS u{where}"
+        return f"SELECT label AS c0, n AS c1 FROM ({parts}) AS u{where} ORDER BY c0 NULLS LAST, c1 NULLS LAST"
 
 
 def by_ioriot(program, datasets, statements):

@@ -11,7 +11,7 @@ use super::function::{Function, Planner, spell_out};
 use super::made::Made;
 use super::optimizer::distinct;
 use super::optimizer::lists;
-use super::optimizer::rules::rules;
+use super::optimizer::rules::{logical_rules, physical_rules};
 use super::rows::pool::Pool;
 use super::rows::spill::Spill;
 use super::statement::access::Access;
@@ -150,7 +150,8 @@ impl Engine {
             .with_runtime_env(env.build_arc()?)
             .with_default_features()
             .with_relation_planners(vec![Arc::new(Planner(functions.clone()))])
-            .with_physical_optimizer_rules(rules())
+            .with_optimizer_rules(logical_rules())
+            .with_physical_optimizer_rules(physical_rules())
             .build();
         let ctx = SessionContext::new_with_state(state);
         ctx.register_udaf(AggregateUDF::from(Percentile::default()));

@@ -1,16 +1,27 @@
-//! The rules of DataFusion's physical optimizer; those that make answers wrong are left out or wrapped.
+//! The rules of DataFusion's optimizers; those that make answers wrong are left out or wrapped.
 
+use super::constant::Kept;
 use super::plain::Forget;
 use super::skip::Blind;
 use datafusion::common::JoinType;
 use datafusion::common::Result;
 use datafusion::common::tree_node::TreeNode;
 use datafusion::config::ConfigOptions;
+use datafusion::optimizer::{Optimizer, OptimizerRule};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::joins::HashJoinExec;
 use std::sync::Arc;
+
+/// The rules of the logical optimizer: PushDownFilter leaves a filter without columns where it is ([`Kept`]).
+pub(in crate::engine) fn logical_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    let kept = |rule: Arc<dyn OptimizerRule + Send + Sync>| match rule.name() {
+        "push_down_filter" => Arc::new(Kept(rule)) as Arc<dyn OptimizerRule + Send + Sync>,
+        _ => rule,
+    };
+    Optimizer::new().rules.into_iter().map(kept).collect()
+}
 
 /// The rules of the physical optimizer, with one run of ProjectionPushdown instead of two.
 ///
@@ -18,7 +29,7 @@ use std::sync::Arc;
 /// input, with the projection, which names columns of its output (DataFusion up to 55.2). Those are the same, unless an
 /// earlier run has put a projection into the filter: then a plain `SELECT tid, syscall, path FROM events WHERE syscall =
 /// 'openat' ORDER BY seq` ends in an internal error. The first run is there to clear the way for rules that are no more.
-pub(in crate::engine) fn rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+pub(in crate::engine) fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = PhysicalOptimizer::new().rules;
     if let Some(first) = rules.iter().position(|rule| rule.name() == "ProjectionPushdown") {
         rules.remove(first);

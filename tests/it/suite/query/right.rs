@@ -354,6 +354,27 @@ const REFUSED: &[(&str, &str)] = &[
     ("SELECT count(*) FROM events TABLESAMPLE BERNOULLI (10)", "TABLESAMPLE"),
 ];
 
+/// Statements whose condition is about no row, and which gave one: the row of an aggregation over none.
+const OF_NONE: &[&str] = &[
+    "SELECT n FROM (SELECT 'a' AS d, count(*) AS n FROM events) WHERE d = 'b'",
+    "SELECT n FROM (SELECT * FROM (SELECT 'a' AS d, max(seq) AS n FROM events) WHERE n > 0) WHERE d LIKE '%b'",
+    "SELECT n FROM (SELECT 'a' AS d, count(*) AS n FROM events) WHERE random() < 0",
+    "SELECT n FROM (SELECT 'a' AS d, count(*) AS n FROM events) WHERE (SELECT max(seq) FROM events) < 0",
+    "SELECT n FROM (SELECT 'a' AS d, syscall, count(*) AS n FROM events GROUP BY ROLLUP (syscall)) WHERE d = 'b'",
+    "SELECT n FROM (SELECT 'a' AS d, count(*) AS n FROM events UNION ALL SELECT 'c', max(seq) FROM events) WHERE d = 'b'",
+];
+
+#[test]
+fn a_condition_that_no_row_meets_gives_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let capture = dir.path().join("cap");
+    let capture = capture.to_str().unwrap();
+    expect(0, &["ingest", &data("matrix.strace"), "-o", capture]);
+    for sql in OF_NONE {
+        assert_eq!(expect(0, &["query", capture, sql, "--format", "csv"]), "n\n", "{sql}");
+    }
+}
+
 #[test]
 fn what_the_engine_answers_wrongly_is_refused() {
     let dir = tempfile::tempdir().unwrap();
