@@ -5,6 +5,7 @@ use super::given;
 use super::ui::TableFormat;
 use crate::amount::typed;
 use crate::engine::Access;
+use crate::report::own;
 use crate::report::query::{self, Source};
 use crate::rows::Shape;
 use anyhow::{Result, anyhow, bail, ensure};
@@ -23,6 +24,7 @@ Examples:
   ioriot query cap 'SELECT syscall, count(*) FROM events GROUP BY 1 ORDER BY 2 DESC'
   ioriot query work 'SELECT reason, count(*) FROM drops GROUP BY 1'
   ioriot query work run 'SELECT * FROM divergences'       # what came out differently, and where
+  ioriot query cap 'SELECT * FROM access_sizes()'         # a table macro (docs/SQL.md)
   ioriot query run -f slow.sql --format csv
   ioriot query run 'SELECT * FROM results' --format parquet -o results.parquet
   echo 'SELECT * FROM calls' | ioriot query cap --format csv
@@ -44,6 +46,10 @@ pub struct Args {
     /// Write the rows to this file (DuckDB: .output)
     #[arg(short, long = "output", value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Define views and table macros by the files NAME.sql of this directory (default: ~/.config/ioriot/sql, where there is one of
+    /// your own)
+    #[arg(long, value_name = "DIR")]
+    sql_dir: Option<PathBuf>,
     /// Let the SQL read and write any file: COPY, CREATE EXTERNAL TABLE, FROM 'file.parquet', SET
     #[arg(long)]
     allow_files: bool,
@@ -76,6 +82,7 @@ impl Args {
         }
         Ok(query::Options {
             datasets: given::datasets(datasets.into_iter().map(PathBuf::from).collect())?,
+            sql_dir: self.sql_dir.or_else(own::configured),
             sql,
             format: self.format.form(),
             shape: if self.expanded { Shape::Records } else { Shape::Table },

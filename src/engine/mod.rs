@@ -23,3 +23,4 @@ pub use statement::access::Access;
 pub use statement::advice::{no_column, no_table};
 pub use statement::dialect::Postgres;
 pub use statement::split::{Cut, Rest, cut, statements};
+pub use statement::table_macro::{Parameter, TableMacro, usage};

@@ -19,6 +19,7 @@ use super::statement::advice::no_memory;
 use super::statement::depth;
 use super::statement::dialect::Postgres;
 use super::statement::refuse;
+use super::statement::table_macro::{self, TableMacro};
 use super::table::{Stored, Texts};
 use crate::model::Config;
 use crate::process::panics;
@@ -39,7 +40,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::{DFParser, DFParserBuilder};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::runtime::Runtime;
 
 /// Default of [`Settings::memory`]: bytes that sorts, joins and aggregations may hold before they spill, 256 MiB.
@@ -96,6 +97,7 @@ pub struct Engine {
     access: Access,
     functions: Vec<Arc<dyn Function>>,
     made: Made,
+    macros: RwLock<Vec<TableMacro>>,
     /// The files that tables are read from, for the message when the engine panics on one of them.
     files: Mutex<Vec<PathBuf>>,
 }
@@ -162,7 +164,15 @@ impl Engine {
             Access::Tables => ctx,
             Access::Files => ctx.enable_url_table(),
         };
-        Ok(Engine { runtime, ctx, access: settings.access, functions, made: Made::default(), files: Mutex::default() })
+        Ok(Engine {
+            runtime,
+            ctx,
+            access: settings.access,
+            functions,
+            made: Made::default(),
+            macros: RwLock::default(),
+            files: Mutex::default(),
+        })
     }
 
     /// Runs a future to its end on a new thread whose stack is large enough for planning (`STACK`); a panic becomes an
@@ -215,6 +225,7 @@ impl Engine {
             let mut statements = self.parser(sql, &dialect)?.parse_statements().map_err(plain)?;
             let mut statement = statements.pop_front().context("there is no SQL to run")?;
             ensure!(statements.is_empty(), "one statement at a time is answered, and there are {}", statements.len() + 1);
+            table_macro::expand(&mut statement, &self.macros.read().unwrap_or_else(PoisonError::into_inner))?;
             spell_out(&mut statement, &self.functions);
             let plan = state.statement_to_plan(statement).await?;
             self.access.check(&plan)?;
@@ -232,6 +243,21 @@ impl Engine {
         depth::check(sql)?;
         let parsed = self.parser(sql, &Postgres::bounded(sql))?.parse_into_expr().map_err(plain)?;
         Ok(lists::replaced(self.ctx.state().create_logical_expr_from_sql_expr(parsed, schema)?)?.data)
+    }
+
+    /// Adds a macro to those that statements can call; one of the same name is replaced.
+    pub fn add_macro(&self, new: TableMacro) {
+        let mut macros = self.macros.write().unwrap_or_else(PoisonError::into_inner);
+        macros.retain(|known| known.name() != new.name());
+        macros.push(new);
+    }
+
+    /// How each of the macros is called, sorted by name: `read_write_mix(width DURATION = '1s')`.
+    pub fn macros(&self) -> Vec<String> {
+        let macros = self.macros.read().unwrap_or_else(PoisonError::into_inner);
+        let mut usages: Vec<String> = macros.iter().map(TableMacro::usage).collect();
+        usages.sort_unstable();
+        usages
     }
 
     fn parser<'a>(&self, sql: &'a str, dialect: &'a Postgres) -> Result<DFParser<'a>> {

@@ -18,6 +18,7 @@
 use super::function::virtualize::STEP;
 use super::measures::MEASURES;
 use super::session::Engine;
+use super::statement::table_macro::Parameter;
 use crate::event::Col;
 use crate::files;
 use crate::schema::Table;
@@ -40,9 +41,9 @@ const OP_WORD: &str = "{op}";
 const OP: &str = "seq, origin, vtid AS lane, vpid, vtid, syscall, op, ofd, ofd2, dir, dir2, file, file2, at_path AS path, \
     at_path2 AS path2, cwd, path AS raw, path2 AS raw2, name, coalesce(offset, CASE WHEN ofd2 IS NULL THEN at_offset END) AS offset";
 
-/// Words behind an `@` that sections and findings of reports have in their heads (`src/report/page`). A word on several lines is one
-/// text.
-const MARKS: &[&str] = &["title", "part", "plot", "severity", "advice", "source"];
+/// Words behind an `@` that sections and findings of reports (`src/report/page`) and macros have in their heads. A word on several
+/// lines is one text.
+const MARKS: &[&str] = &["title", "part", "plot", "severity", "advice", "source", "example"];
 
 /// A stage: a named relation and the SQL file that defines it.
 #[derive(Clone, Debug)]
@@ -60,6 +61,8 @@ pub struct Doc {
     pub text: String,
     /// Relations that must exist before this one is defined (`@needs`).
     pub needs: Vec<String>,
+    /// Parameters of a macro (`@parameter`).
+    pub parameters: Vec<Parameter>,
     /// Columns by which the rows are sorted in ascending order (`@order`).
     pub order: Vec<String>,
     /// Name, SQL type and meaning of each column, in order (`@column` and `@from`).
@@ -125,6 +128,9 @@ impl Stage {
                 doc.columns.extend(columns);
             } else if let Some(needs) = line.strip_prefix("@needs ") {
                 doc.needs.extend(needs.split_whitespace().map(String::from));
+            } else if let Some(parameter) = line.strip_prefix("@parameter ") {
+                let parameter = Parameter::parse(parameter).with_context(|| format!("{}.sql, line {}", self.name, number + 1))?;
+                doc.parameters.push(parameter);
             } else if let Some(order) = line.strip_prefix("@order ") {
                 doc.order.extend(order.split_whitespace().map(String::from));
             } else if let Some((word, said)) = mark(line) {

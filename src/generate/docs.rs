@@ -1,10 +1,10 @@
 //! Generates docs/SQL.md from the head comments of the stages and views.
 
 use super::STAGES;
-use crate::engine::Stage;
+use crate::engine::{Parameter, Stage, usage};
 use crate::report;
 use crate::report::page::sections::{FINDINGS, SECTIONS, finding};
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 /// The text of docs/SQL.md.
 ///
@@ -46,6 +46,17 @@ pub fn sql_markdown() -> Result<String> {
     for view in report::VIEWS {
         describe(&mut page, "query", view)?;
     }
+    page.push_str(
+        "\n## Table macros\n\nFunctions in FROM with arguments, which stand for a query (DuckDB: `CREATE MACRO ... AS TABLE`). An \
+         argument is a number, or a text in single quotes; times and sizes may have units: `'100ms'`, `'4K'`. It stands in its place \
+         or behind its name (`width => '1s'`); what has a default may be left out. The names in a macro mean what they mean where it \
+         is called: `WITH io AS (SELECT * FROM io WHERE pid = 7), accesses AS (SELECT * FROM accesses WHERE pid = 7) SELECT * FROM \
+         access_sizes()` is about one process. Of several datasets each is answered by itself, with a column `dataset` in front. \
+         The examples are answered in the tests, for the rows at the top of the `.slt` file beside each.\n",
+    );
+    for (stage, test) in report::MACROS.iter().zip(report::ANSWERS) {
+        describe_macro(&mut page, stage, test)?;
+    }
     page.push_str("\n## Reports on runs\n\nViews likewise.\n");
     for report in report::REPORTS {
         describe(&mut page, "report", report)?;
@@ -75,6 +86,30 @@ pub fn sql_markdown() -> Result<String> {
         ));
     }
     Ok(page)
+}
+
+fn describe_macro(page: &mut String, stage: &Stage, test: &str) -> Result<()> {
+    let doc = stage.doc()?;
+    describe(page, "macros", stage)?;
+    page.push_str(&format!("\nCalled as `{}`.\n\n", usage(stage.name, &doc.parameters)));
+    if !doc.parameters.is_empty() {
+        page.push_str("| parameter | kind | default | meaning |\n|---|---|---|---|\n");
+    }
+    for Parameter { name, kind, default, meaning } in &doc.parameters {
+        page.push_str(&format!("| {name} | {} | {} | {meaning} |\n", kind.name(), default.as_deref().unwrap_or("none")));
+    }
+    let example = doc.mark("example");
+    let rows = answer(example, test).with_context(|| format!("{}.slt does not answer the example {example}", stage.name))?;
+    let names: Vec<&str> = doc.columns.iter().map(|(name, ..)| name.as_str()).collect();
+    page.push_str(&format!("\n```sql\n{example}\n```\n\n```text\n{}\n{rows}\n```\n", names.join(" ")));
+    Ok(())
+}
+
+/// The rows that a test expects of a statement.
+fn answer<'a>(statement: &str, test: &'a str) -> Option<&'a str> {
+    let asked = format!("\n{statement}\n----\n");
+    let rows = &test[test.find(&asked)? + asked.len()..];
+    Some(rows.split("\n\n").next().unwrap_or_default().trim_end())
 }
 
 fn describe(page: &mut String, dir: &str, stage: &Stage) -> Result<()> {

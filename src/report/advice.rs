@@ -22,6 +22,9 @@ pub fn better(error: Error, statement: &str, desk: &Desk) -> Error {
     }
     let Some(name) = no_table(&error) else { return error };
     let table = name.rsplit('.').next().unwrap_or_default();
+    if let Some(usage) = desk.engine.macros().into_iter().find(|usage| usage.split('(').next() == Some(table)) {
+        return anyhow!("{table} is a table macro: FROM {table}(...), with its arguments: {usage}");
+    }
     if let Some(why) = desk.missing.get(table) {
         return anyhow!("{table} cannot be asked: {why}");
     }
@@ -31,9 +34,13 @@ pub fn better(error: Error, statement: &str, desk: &Desk) -> Error {
     match Table::ALL.iter().find(|known| known.name() == table) {
         Some(known) => anyhow!("{}", elsewhere(*known, desk.datasets())),
         None => {
-            let names = desk.names();
+            let mut names = desk.names();
+            names.extend(
+                desk.engine.macros().iter().filter_map(|usage| usage.split_once('(')).map(|(name, _)| format!("{name}()")),
+            );
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            anyhow!("there is no table {table}{}; there are {}", meant(table, &names), names.join(", "))
+            let tables: Vec<&str> = names.iter().copied().filter(|name| !name.ends_with("()")).collect();
+            anyhow!("there is no table {table}{}; there are {}", meant(table, &names), tables.join(", "))
         }
     }
 }

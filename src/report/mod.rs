@@ -1,7 +1,8 @@
-//! Queries over datasets: SQL views, reports on runs, and the interactive prompt.
+//! Queries over datasets: SQL views and table macros, reports on runs, and the interactive prompt.
 
 mod advice;
 pub mod compare;
+pub mod own;
 pub mod page;
 mod prompt;
 pub mod query;
@@ -25,4 +26,36 @@ views! {
 views! {
     /// Views that report on runs: each is defined for queries when the tables it needs are there.
     REPORTS "report": "timeline" "devices" "workers" "file_times" "divergences" "order_violations" "overlaps" "compare_runs" "compare_outcomes"
+}
+
+macro_rules! table_macros {
+    ($($name:literal)*) => {
+        /// Table macros over any dataset, functions in FROM with arguments: each is defined for queries when the relations it needs
+        /// are there.
+        pub static MACROS: &[Stage] = &[$(Stage::new($name, include_str!(concat!("../../sql/macros/", $name, ".sql")))),*];
+        /// The tests of [`MACROS`], in the same order: each answers the example of its macro.
+        pub static ANSWERS: &[&str] = &[$(include_str!(concat!("../../sql/macros/", $name, ".slt"))),*];
+    };
+}
+
+table_macros! {
+    "access_sizes"
+    "sequential_runs"
+    "read_write_mix"
+    "concurrency"
+    "think_times"
+    "burstiness"
+    "working_set"
+    "miss_ratio"
+    "file_lifetimes"
+    "sync_intervals"
+    "alignment"
+    "metadata_storms"
+    "directory_sums"
+    "hot_ranges"
+    "process_sums"
+    "queueing"
+    "slow_calls"
+    "open_at_end"
+    "errors"
 }

@@ -1,6 +1,6 @@
 //! `ioriot query`: SQL over any datasets.
 
-use super::{advice, prompt, tables::Desk};
+use super::{advice, own, prompt, tables::Desk};
 use crate::engine::{self, Access, Engine};
 use crate::files;
 use crate::process::stdio;
@@ -33,6 +33,8 @@ pub enum Source {
 pub struct Options {
     /// Directories of the datasets to query.
     pub datasets: Vec<PathBuf>,
+    /// Directory with views and macros of the user's own (`own.rs`).
+    pub sql_dir: Option<PathBuf>,
     /// The SQL: one statement, or several with `;` between them.
     pub sql: Source,
     /// Form of the rows.
@@ -60,7 +62,8 @@ impl Options {
 /// # Errors
 /// When a dataset cannot be opened, the SQL is wrong, or the answer cannot be written.
 pub fn run(options: &Options) -> Result<()> {
-    let desk = Desk::open(&options.datasets, options.access, options.memory)?;
+    let own = options.sql_dir.as_deref().map_or(Ok(Vec::new()), own::stages)?;
+    let desk = Desk::with(&options.datasets, options.access, options.memory, own)?;
     match &options.sql {
         Source::Text(sql) => answer_all(&desk, sql, options),
         Source::File(file) => {

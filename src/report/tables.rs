@@ -3,9 +3,9 @@
 //! A table that one dataset has is registered under its name. One that several have (two runs, the hosts of a capture)
 //! is the union of theirs, with a column `dataset` that tells them apart.
 
-use super::views::{Shelf, define, fingerprint, label, quoted};
-use super::{REPORTS, VIEWS};
-use crate::engine::{Access, Engine, Stage};
+use super::views::{Part, Shelf, define, fingerprint, label, quoted, united};
+use super::{MACROS, REPORTS, VIEWS};
+use crate::engine::{Access, Engine, Stage, TableMacro, no_table};
 use crate::generate::{self, hosts};
 use crate::limits;
 use crate::schema::dataset::Kind;
@@ -34,6 +34,14 @@ impl Desk {
     /// # Errors
     /// When a directory is no dataset, one is given twice, or one of its files is damaged or cannot be read.
     pub fn open(dirs: &[PathBuf], access: Access, memory: u64) -> Result<Desk> {
+        Desk::with(dirs, access, memory, Vec::new())
+    }
+
+    /// As [`Desk::open`], with views and macros of the user's own, which may stand in the place of ours.
+    ///
+    /// # Errors
+    /// As [`Desk::open`], and when one of these is wrong.
+    pub fn with(dirs: &[PathBuf], access: Access, memory: u64, own: Vec<Stage>) -> Result<Desk> {
         // Each table keeps its file open.
         limits::raise_files();
         let mut datasets = Vec::new();
@@ -61,7 +69,7 @@ impl Desk {
                 let relation =
                     if files.len() == 1 { table.name().to_owned() } else { format!("{}_{}", table.name(), number + 1) };
                 engine.register(&relation, file, check::whole(file)?)?;
-                shelf.put(*at, *table, &relation);
+                shelf.put(*at, table.name(), &relation);
                 parts.push(format!("SELECT {} AS dataset, * FROM {relation}", quoted(&label(&datasets[*at].dir))));
             }
             if parts.len() > 1 {
@@ -73,16 +81,79 @@ impl Desk {
         let runs: Vec<&Dataset> = datasets.iter().filter(|data| data.kind == Kind::Run).collect();
         for view in VIEWS.iter().chain(REPORTS) {
             let needs = view.doc()?.needs;
-            let lacks = desk.lacks(&needs).or_else(|| needs.iter().any(|need| need == PAIR).then(|| differ(&runs)).flatten());
-            match lacks.map_or_else(|| shelf.view(view, &needs), Err) {
-                Err(why) => drop(desk.missing.insert(view.name, why)),
-                Ok(view) => define(&view, &desk.engine)?,
+            match needs.iter().any(|need| need == PAIR).then(|| differ(&runs)).flatten() {
+                Some(why) => drop(desk.missing.insert(view.name, why)),
+                None => desk.add(view, &mut shelf)?,
             }
-            if view.name == OF_OPS {
-                desk.calls_of_ops()?;
+            if view.name == OF_OPS && desk.calls_of_ops()? {
+                shelf.alias(CALLS, OF_OPS);
             }
         }
+        for stage in MACROS {
+            desk.add(stage, &mut shelf)?;
+        }
+        desk.add_own(own, &mut shelf)?;
         Ok(Desk { datasets, ..desk })
+    }
+
+    /// Defines the user's own views and macros, which may be made from each other.
+    fn add_own(&mut self, mut own: Vec<Stage>, shelf: &mut Shelf) -> Result<()> {
+        while !own.is_empty() {
+            let names: BTreeSet<&str> = own.iter().map(|stage| stage.name).collect();
+            let mut later = Vec::new();
+            for stage in &own {
+                let waits = |need: &str| need != stage.name && names.contains(need);
+                if stage.doc()?.needs.iter().any(|need| waits(need)) {
+                    later.push(stage.clone());
+                } else if let Err(error) = self.add(stage, shelf) {
+                    match no_table(&error) {
+                        Some(table) if waits(&table) => later.push(stage.clone()),
+                        Some(_) => drop(self.missing.insert(stage.name, format!("{error:#}"))),
+                        None => return Err(error.context(format!("{}.sql cannot be used", stage.name))),
+                    }
+                }
+            }
+            ensure!(later.len() < own.len(), "{} are made from each other", names.into_iter().collect::<Vec<_>>().join(", "));
+            own = later;
+        }
+        Ok(())
+    }
+
+    /// Defines a view or, if the file has parameters or is one of ours, a macro; or says in `missing` why it cannot be asked.
+    fn add(&mut self, stage: &Stage, shelf: &mut Shelf) -> Result<()> {
+        let doc = stage.doc()?;
+        let parts = match self.lacks(&doc.needs).map_or_else(|| shelf.parts(stage, &doc.needs), Err) {
+            Err(why) => {
+                self.missing.insert(stage.name, why);
+                return Ok(());
+            }
+            Ok(parts) => parts,
+        };
+        let ours = MACROS.iter().any(|known| known.name == stage.name);
+        if ours || !doc.parameters.is_empty() {
+            self.engine.add_macro(TableMacro::new(stage.name, doc.parameters, &one(stage, &parts))?);
+            return Ok(());
+        }
+        self.define(stage, &parts, shelf)?;
+        shelf.made(stage.name, &doc.needs);
+        self.missing.remove(stage.name);
+        Ok(())
+    }
+
+    /// Defines a view: that of one dataset under its name; of several each with a number behind it, and all of them under the name.
+    fn define(&self, view: &Stage, parts: &[Part], shelf: &mut Shelf) -> Result<()> {
+        if let [part] = parts {
+            shelf.put(part.dataset, view.name, view.name);
+            return define(view.name, &part.sql, &self.engine);
+        }
+        let mut numbered = Vec::new();
+        for (at, part) in parts.iter().enumerate() {
+            let relation = format!("{}_{}", view.name, at + 1);
+            define(&relation, &part.sql, &self.engine)?;
+            shelf.put(part.dataset, view.name, &relation);
+            numbered.push(Part { sql: format!("SELECT * FROM {relation}"), ..part.clone() });
+        }
+        define(view.name, &one(view, &numbered), &self.engine)
     }
 
     /// Why a view that needs these relations cannot be defined: it names the first that is missing. `None` when all are
@@ -98,17 +169,19 @@ impl Desk {
         })
     }
 
-    /// Where no capture is given, what a workload has of it stands for the calls on files.
-    fn calls_of_ops(&mut self) -> Result<()> {
+    /// Where no capture is given, what a workload has of it stands for the calls on files. Returns whether it does.
+    fn calls_of_ops(&mut self) -> Result<bool> {
         let there = |name: &str| self.engine.ctx().table_exist(name).unwrap_or(false);
         if there(CALLS) || !there(OF_OPS) {
-            return Ok(());
+            return Ok(false);
         }
         self.missing.remove(CALLS);
-        define(&Stage::new(CALLS, "SELECT * FROM io_of_ops"), &self.engine)
+        define(CALLS, "SELECT * FROM io_of_ops", &self.engine)?;
+        Ok(true)
     }
 
     /// Computes what many statements read once, into temporary files ([`Engine::keep`]): the calls on files, and their accesses.
+    /// For the datasets of one case: at most one of them is a capture.
     ///
     /// # Errors
     /// When that fails.
@@ -121,8 +194,7 @@ impl Desk {
                 && let Some(view) = VIEWS.iter().find(|view| view.name == name)
             {
                 // Its plan still reads what was there before.
-                self.engine.ctx().deregister_table(name)?;
-                define(view, &self.engine)?;
+                define(name, &view.text(), &self.engine)?;
             }
             self.engine.keep(name)?;
         }
@@ -172,6 +244,14 @@ fn differ(runs: &[&Dataset]) -> Option<String> {
         let (one, two) = (one.dir.display(), two.dir.display());
         format!("{one} and {two} are runs of different workloads (fingerprints {first} and {second}), which cannot be compared")
     })
+}
+
+/// SQL of a view, or of a macro, over all the datasets that it is about.
+fn one(view: &Stage, parts: &[Part]) -> String {
+    match parts {
+        [part] => part.sql.clone(),
+        several => united(view, &several.iter().map(|part| (part.label.as_str(), part.sql.as_str())).collect::<Vec<_>>()),
+    }
 }
 
 /// The manifests as a table: one row per value, with its key in dotted form (`a.b.0`).

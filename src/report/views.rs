@@ -11,37 +11,79 @@ use anyhow::{Context, Result};
 use datafusion::sql::sqlparser::ast::{OrderBy, Statement};
 use datafusion::sql::sqlparser::parser::Parser;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// Which SQL relation holds which table of which dataset.
+/// Which SQL relation holds which table, or which view, of which dataset.
 pub struct Shelf<'a> {
     datasets: &'a [Dataset],
-    /// Name of the relation, by number of the dataset and name of the table.
-    relations: BTreeMap<(usize, &'static str), String>,
+    /// Name of the relation, by number of the dataset and name of the table or view.
+    relations: BTreeMap<(usize, String), String>,
+    /// What the views that are defined are made from, by name.
+    kinds: BTreeMap<String, BTreeSet<Kind>>,
 }
 
-/// Name of a table, and of the relation that stands for it in a view.
-type Stand<'a> = (&'static str, &'a str);
+/// Name of a table or view, and of the relation that stands for it in another view.
+type Stand<'a> = (&'a str, &'a str);
+
+/// A view, or a macro, of one dataset.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// Number of the dataset.
+    pub dataset: usize,
+    /// Its name in column `dataset`.
+    pub label: String,
+    /// The SQL over its tables.
+    pub sql: String,
+}
 
 impl<'a> Shelf<'a> {
     /// A shelf (map of tables to relations) of these datasets without any relation yet.
     pub fn new(datasets: &'a [Dataset]) -> Shelf<'a> {
-        Shelf { datasets, relations: BTreeMap::new() }
+        Shelf { datasets, relations: BTreeMap::new(), kinds: BTreeMap::new() }
     }
 
-    /// Notes that `relation` holds this table of this dataset (by number), and no other rows.
-    pub fn put(&mut self, dataset: usize, table: Table, relation: &str) {
-        self.relations.insert((dataset, table.name()), relation.to_owned());
+    /// Notes that `relation` holds this table or view of this dataset (by number), and no other rows.
+    pub fn put(&mut self, dataset: usize, name: &str, relation: &str) {
+        self.relations.insert((dataset, name.to_owned()), relation.to_owned());
     }
 
-    /// The view's SQL as it must be for these datasets; `Err` says why the view cannot be defined.
-    pub fn view(&self, view: &Stage, needs: &[String]) -> Result<Stage, String> {
-        let tables: Vec<Table> =
-            Table::ALL.iter().copied().filter(|table| needs.iter().any(|need| need == table.name())).collect();
-        let Some(chief) = tables.iter().map(|table| table.kind()).max_by_key(|kind| *kind as u8) else { return Ok(view.clone()) };
-        let of_kind = |kind: Kind| tables.iter().copied().filter(move |table| table.kind() == kind);
-        let has = |at: usize, kind: Kind| of_kind(kind).all(|table| self.relations.contains_key(&(at, table.name())));
+    /// Notes that a view is made from these relations.
+    pub fn made(&mut self, view: &str, needs: &[String]) {
+        self.kinds.insert(view.to_owned(), needs.iter().flat_map(|need| self.kinds(need)).collect());
+    }
+
+    /// Notes that a view stands under another name too.
+    pub fn alias(&mut self, name: &str, view: &str) {
+        let same: Vec<_> =
+            self.relations.iter().filter(|((_, known), _)| known == view).map(|((at, _), to)| (*at, to.clone())).collect();
+        same.into_iter().for_each(|(at, relation)| self.put(at, name, &relation));
+        self.made(name, &[view.to_owned()]);
+    }
+
+    /// Kinds of the datasets that a table or view is made from; none for what is no dataset's.
+    fn kinds(&self, name: &str) -> BTreeSet<Kind> {
+        match Table::ALL.iter().find(|table| table.name() == name) {
+            Some(table) => BTreeSet::from([table.kind()]),
+            None => self.kinds.get(name).cloned().unwrap_or_default(),
+        }
+    }
+
+    /// The SQL of a view that needs these relations, for each dataset that it is about; `Err` says why the view cannot be defined.
+    pub fn parts(&self, view: &Stage, needs: &[String]) -> Result<Vec<Part>, String> {
+        let needed: Vec<(&str, BTreeSet<Kind>)> = needs.iter().map(|need| (need.as_str(), self.kinds(need))).collect();
+        let chief = needed.iter().flat_map(|(_, kinds)| kinds).copied().max_by_key(|kind| *kind as u8);
+        let Some(chief) = chief else {
+            return Ok(vec![Part { dataset: 0, label: String::new(), sql: view.text().into_owned() }]);
+        };
+        // A view over several kinds is one of the last of them in [`Kind`]'s order.
+        let of_kind = |kind: Kind| {
+            needed
+                .iter()
+                .filter(move |(_, kinds)| kinds.iter().max_by_key(|kind| **kind as u8) == Some(&kind))
+                .map(|(need, _)| *need)
+        };
+        let has = |at: usize, kind: Kind| of_kind(kind).all(|need| self.relations.contains_key(&(at, need.to_owned())));
         let with = |kind: Kind| {
             let all = self.datasets.iter().enumerate();
             all.filter(move |(at, data)| data.kind == kind && has(*at, kind)).map(|(at, _)| at)
@@ -55,19 +97,15 @@ impl<'a> Shelf<'a> {
                 }
                 let partner = if kind == chief { Some(at) } else { with(kind).find(|other| self.belong(at, *other)) };
                 let partner = partner.ok_or_else(|| self.strange(at, kind))?;
-                stands.extend(of_kind(kind).filter_map(|table| self.stand(partner, table)));
+                stands.extend(of_kind(kind).filter_map(|need| self.stand(partner, need)));
             }
-            parts.push((label(&self.datasets[at].dir), alone(view, &stands)));
+            parts.push(Part { dataset: at, label: label(&self.datasets[at].dir), sql: alone(view, &stands) });
         }
-        match parts.as_slice() {
-            [] => Err(format!("none of the datasets has all of {}", needs.join(", "))),
-            [(_, one)] => Ok(Stage { name: view.name, sql: one.clone().into() }),
-            several => Ok(Stage { name: view.name, sql: united(view, several).into() }),
-        }
+        if parts.is_empty() { Err(format!("none of the datasets has all of {}", needs.join(", "))) } else { Ok(parts) }
     }
 
-    fn stand(&self, dataset: usize, table: Table) -> Option<Stand<'_>> {
-        self.relations.get(&(dataset, table.name())).map(|relation| (table.name(), relation.as_str()))
+    fn stand<'s>(&'s self, dataset: usize, need: &'s str) -> Option<Stand<'s>> {
+        self.relations.get(&(dataset, need.to_owned())).map(|relation| (need, relation.as_str()))
     }
 
     fn belong(&self, run: usize, workload: usize) -> bool {
@@ -103,10 +141,8 @@ fn alone(view: &Stage, stands: &[Stand]) -> String {
     let other = stands.iter().filter(|(table, relation)| table != relation);
     let with: Vec<String> = other.map(|(table, relation)| format!("{table} AS (SELECT * FROM {relation})")).collect();
     match with.as_slice() {
-        [] => view.sql.clone().into_owned(),
-        with => {
-            format!("WITH {} SELECT * FROM (\n{}\n)", with.join(", "), view.sql)
-        }
+        [] => view.text().into_owned(),
+        with => format!("WITH {} SELECT * FROM (\n{}\n)", with.join(", "), view.text()),
     }
 }
 
@@ -118,18 +154,20 @@ fn order(view: &Stage) -> Option<OrderBy> {
     }
 }
 
-fn united(view: &Stage, parts: &[(String, String)]) -> String {
-    let part = |(label, sql): &(String, String)| format!("SELECT {} AS dataset, * FROM (\n{sql}\n)", quoted(label));
+/// The rows of these queries, each with its label in column `dataset`, in the order of the view.
+pub fn united(view: &Stage, parts: &[(&str, &str)]) -> String {
+    let part = |(label, sql): &(&str, &str)| format!("SELECT {} AS dataset, * FROM (\n{sql}\n)", quoted(label));
     let order = order(view).map_or(String::new(), |order| format!(" {order}, dataset"));
     format!("SELECT * FROM ({}){order}", parts.iter().map(part).collect::<Vec<_>>().join("\nUNION ALL "))
 }
 
-/// Registers a view under its name.
+/// Registers a query under a name, in place of what stood there.
 ///
 /// # Errors
 /// When its SQL cannot be planned.
-pub fn define(view: &Stage, engine: &Engine) -> Result<()> {
-    let rows = engine.sql(&view.sql).with_context(|| format!("view {}", view.name))?;
-    engine.ctx().register_table(view.name, rows.into_view())?;
+pub fn define(name: &str, sql: &str, engine: &Engine) -> Result<()> {
+    let rows = engine.sql(sql).with_context(|| format!("view {name}"))?;
+    engine.ctx().deregister_table(name)?;
+    engine.ctx().register_table(name, rows.into_view())?;
     Ok(())
 }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 pub const FORMAT: u64 = 1;
 
 /// Kind of a dataset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// A capture: events, made by `ingest` or `capture`.
     Capture,

@@ -11,7 +11,7 @@ use std::process::{Child, Command, Output, Stdio};
 use tempfile::TempDir;
 
 /// What in the environment of whoever tests would change what the program does or says.
-const ELSEWHERE: [&str; 4] = ["RUST_LOG", "SUDO_UID", "SUDO_GID", "COLUMNS"];
+const ELSEWHERE: [&str; 6] = ["RUST_LOG", "SUDO_UID", "SUDO_GID", "COLUMNS", "XDG_CONFIG_HOME", "HOME"];
 
 /// The program with these arguments, not yet started.
 pub fn command(args: &[&str]) -> Command {

@@ -1,5 +1,5 @@
 //! SQL statements before they are planned and run: their dialect, where one ends, how deeply they may nest, what they may touch,
-//! which are refused, and what an error about one advises.
+//! the macros that they call, which are refused, and what an error about one advises.
 
 pub(super) mod access;
 pub(super) mod advice;
@@ -7,3 +7,4 @@ pub(super) mod depth;
 pub(super) mod dialect;
 pub(super) mod refuse;
 pub(super) mod split;
+pub(super) mod table_macro;

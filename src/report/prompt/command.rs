@@ -15,13 +15,15 @@ SQL ends with ;  Tables: \\d   Columns: \\d TABLE   All commands: \\?   Leave: \
 
 const COMMANDS: &str = "\
 \\d [TABLE]       list tables and views, or the columns of one (DuckDB: .tables, .schema)
+\\df              list table macros: functions in FROM, with their arguments
 \\x [on|off]      print each row as a block, with a line for each column
 \\mode FORMAT     print rows as table, markdown, csv, json or ndjson (DuckDB: .mode)
 \\o [FILE]        write answers to FILE, which appears when the next \\o or \\q ends it (DuckDB: .output)
 \\timing [on|off] print how long each answer took (DuckDB: .timer)
 \\pager [on|off]  show what is longer than the terminal by $PAGER (or less)
 \\q               leave (also exit, quit, end of input)
-Statements end with ; and may have several lines. Tab completes names. SHOW FUNCTIONS lists functions, and docs/SQL.md the views.";
+Statements end with ; and may have several lines. Tab completes names. SHOW FUNCTIONS lists the functions of expressions; docs/SQL.md says
+what views and macros mean.";
 
 /// Query behind `\\d`: names of tables and views, with their number of columns.
 const TABLES: &str = "SELECT table_name AS \"table\", count(*) AS columns FROM information_schema.columns \
@@ -43,6 +45,7 @@ pub struct Settings {
 pub enum Command<'a> {
     Tables,
     Columns(&'a str),
+    Macros,
     /// On, off, or the other of the two.
     Expanded(Option<bool>),
     Timing(Option<bool>),
@@ -69,6 +72,7 @@ impl Command<'_> {
         match (word.trim_end_matches(';'), rest, switch) {
             ("\\q" | "exit" | "quit" | ".exit" | ".quit", "", _) => Command::Leave,
             ("\\d" | ".tables", "", _) => Command::Tables,
+            ("\\df", "", _) => Command::Macros,
             ("\\d" | ".schema", table, _) => Command::Columns(table),
             ("\\x", _, Some(switch)) => Command::Expanded(switch),
             ("\\timing" | ".timer", _, Some(switch)) => Command::Timing(switch),
@@ -94,6 +98,7 @@ impl Command<'_> {
         match self {
             Command::Tables => answer(desk, TABLES, *style, out)?,
             Command::Columns(table) => columns(desk, table, *style, out)?,
+            Command::Macros => desk.engine.macros().iter().try_for_each(|usage| writeln!(out, "{usage}"))?,
             Command::Expanded(switch) => {
                 let on = switch.unwrap_or(style.shape == Shape::Table);
                 (style.format, style.shape) = (Format::Table, if on { Shape::Records } else { Shape::Table });
@@ -139,6 +144,7 @@ mod tests {
             ("\\d  ops ;", Command::Columns("ops")),
             ("\\d ops;", Command::Columns("ops")),
             (".tables", Command::Tables),
+            ("\\df", Command::Macros),
             (".schema ops", Command::Columns("ops")),
             (".quit", Command::Leave),
             ("\\x", Command::Expanded(None)),

@@ -102,6 +102,7 @@ impl<'d> Words<'d> {
         let mut words: Vec<String> = self.desk.names();
         if !line.trim_start().starts_with(['\\', '.']) {
             words.extend_from_slice(self.names());
+            words.extend(self.desk.engine.macros().iter().filter_map(|usage| usage.split('(').next()).map(str::to_owned));
             let lower = begun.chars().any(char::is_lowercase);
             words.extend(SQL.iter().map(|word| if lower { word.to_lowercase() } else { (*word).to_owned() }));
         }

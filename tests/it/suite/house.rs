@@ -339,6 +339,9 @@ const NAMES_CALLS: &[(&str, &str, &str)] = &[
     ("sql/generate/chosen.sql", "write", "an access of that name"),
     ("sql/generate/committers.sql", "fdatasync", "it is about those who commit"),
     ("sql/generate/committers.sql", "fsync", "it is about those who commit"),
+    ("sql/macros/file_lifetimes.sql", "unlink", "which ops take a name of a file away"),
+    ("sql/macros/file_lifetimes.sql", "unlinkat", "which ops take a name of a file away"),
+    ("sql/macros/open_at_end.sql", "close", "which op closes a descriptor"),
     ("sql/query/waits.sql", "waited", "it is about these, which are no calls"),
 ];
 

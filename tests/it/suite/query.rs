@@ -1,6 +1,7 @@
 //! Tests of query: any datasets, any SQL, in each form; and other readers of our files.
 
 mod access;
+mod macros;
 mod opened;
 mod right;
 mod split;
@@ -21,7 +22,7 @@ fn ask(dir: &Path, datasets: &[&Path], format: Format, sql: &str) -> anyhow::Res
     let out = dir.join("answer");
     let datasets = datasets.iter().map(|path| path.to_path_buf()).collect();
     let (sql, access, memory) = (Source::Text(sql.into()), Access::Tables, MEMORY);
-    query::run(&Options { datasets, sql, format, shape: Shape::Table, out: Some(out.clone()), access, memory })?;
+    query::run(&Options { datasets, sql_dir: None, sql, format, shape: Shape::Table, out: Some(out.clone()), access, memory })?;
     Ok(out)
 }
 

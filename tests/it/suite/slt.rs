@@ -2,13 +2,13 @@
 //!
 //! Besides SQL the files know two statements:
 //! - `INPUT relation SELECT ...` defines a relation that stages read, anew if it is there; columns the SELECT does not name are absent;
-//! - `STAGE name` defines the stage or view under test.
+//! - `STAGE name` defines the stage or view under test, `MACRO name` the table macro.
 
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use ioriot::engine::{Engine, Settings, Stage};
+use ioriot::engine::{Engine, Settings, Stage, TableMacro, type_name};
 use ioriot::generate::STAGES;
 use ioriot::report::page::sections::{FINDINGS, SECTIONS};
-use ioriot::report::{REPORTS, VIEWS};
+use ioriot::report::{MACROS, REPORTS, VIEWS};
 use ioriot::schema::Table;
 use sqllogictest::{DB, DBOutput, DefaultColumnType, Runner};
 use std::path::Path;
@@ -42,6 +42,10 @@ impl DB for Session {
             named(name.trim())?.define(&self.0)?;
             return Ok(DBOutput::StatementComplete(0));
         }
+        if let Some(name) = sql.strip_prefix("MACRO ") {
+            self.define_macro(name.trim())?;
+            return Ok(DBOutput::StatementComplete(0));
+        }
         if let Some(input) = sql.strip_prefix("INPUT ") {
             let (name, select) = input.split_once(char::is_whitespace).ok_or(Failure("INPUT relation SELECT ...".into()))?;
             self.input(name, select)?;
@@ -61,6 +65,22 @@ impl DB for Session {
 }
 
 impl Session {
+    /// Defines a table macro, and holds what it gives with its defaults, and with what its example gives, against the columns of its
+    /// head.
+    fn define_macro(&self, name: &str) -> anyhow::Result<()> {
+        let stage = named(name)?;
+        let doc = stage.doc()?;
+        self.0.add_macro(TableMacro::new(name, doc.parameters.clone(), &stage.text())?);
+        let columns: Vec<_> = doc.columns.iter().map(|(name, ty, _)| (name.clone(), ty.clone())).collect();
+        for sql in [format!("SELECT * FROM {name}()"), doc.mark("example").to_owned()] {
+            let frame = self.0.sql(&sql)?;
+            let fields = frame.schema().fields().iter();
+            let made: Vec<_> = fields.map(|field| (field.name().clone(), type_name(field.data_type()))).collect();
+            anyhow::ensure!(made == columns, "{sql} makes {made:?}, the head of {name}.sql lists {columns:?}");
+        }
+        Ok(())
+    }
+
     /// Defines a relation, with every column it has in life.
     fn input(&self, name: &str, select: &str) -> anyhow::Result<()> {
         let given = self.0.sql(select)?;
@@ -90,7 +110,7 @@ impl Session {
 }
 
 fn named(name: &str) -> anyhow::Result<&'static Stage> {
-    let stages = STAGES.iter().map(|(stage, _)| stage).chain(VIEWS).chain(REPORTS).chain(SECTIONS).chain(FINDINGS);
+    let stages = STAGES.iter().map(|(stage, _)| stage).chain(VIEWS).chain(REPORTS).chain(SECTIONS).chain(FINDINGS).chain(MACROS);
     stages.into_iter().find(|stage| stage.name == name).ok_or_else(|| anyhow::anyhow!("there is no stage {name}"))
 }
 
@@ -100,7 +120,8 @@ fn every_stage_and_view_does_what_the_file_beside_it_says() {
     let views = VIEWS.iter().map(|view| ("query", view.name)).chain(REPORTS.iter().map(|report| ("report", report.name)));
     let sections = SECTIONS.iter().map(|section| ("sections", section.name));
     let findings = FINDINGS.iter().map(|finding| ("findings", finding.name));
-    for (dir, name) in stages.chain(views).chain(sections).chain(findings) {
+    let macros = MACROS.iter().map(|stage| ("macros", stage.name));
+    for (dir, name) in stages.chain(views).chain(sections).chain(findings).chain(macros) {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("sql/{dir}/{name}.slt"));
         assert!(file.exists(), "{} is missing: every stage has one", file.display());
         let session = || async { Ok(Session(Engine::new(&Settings { threads: Some(2), ..Settings::default() })?)) };
