@@ -16,6 +16,7 @@ pub fn sql_markdown() -> Result<String> {
          ## Stages of generate\n\nIn the order in which they run; `ioriot generate --sql-dir DIR` takes edited ones from DIR, \
          `--explain STAGE` shows a plan.\n",
     );
+    lineage(&mut page, STAGES.iter().map(|(stage, _)| stage))?;
     for (stage, _) in STAGES {
         describe(&mut page, "generate", stage)?;
     }
@@ -43,6 +44,7 @@ pub fn sql_markdown() -> Result<String> {
          need `--memory`. Statements that read or write files beside the datasets (COPY, CREATE EXTERNAL TABLE, INSERT, \
          `FROM 'file.parquet'`), or SET options, need `--allow-files`.\n",
     );
+    lineage(&mut page, report::VIEWS.iter().chain(report::REPORTS).chain(report::MACROS))?;
     for view in report::VIEWS {
         describe(&mut page, "query", view)?;
     }
@@ -86,6 +88,19 @@ pub fn sql_markdown() -> Result<String> {
         ));
     }
     Ok(page)
+}
+
+/// What is made from what, as a picture (Mermaid).
+fn lineage<'a>(page: &mut String, stages: impl Iterator<Item = &'a Stage>) -> Result<()> {
+    page.push_str("\n```mermaid\ngraph LR\n");
+    for stage in stages {
+        let needs = stage.doc()?.needs;
+        if !needs.is_empty() {
+            page.push_str(&format!("    {} --> {}\n", needs.join(" & "), stage.name));
+        }
+    }
+    page.push_str("```\n");
+    Ok(())
 }
 
 fn describe_macro(page: &mut String, stage: &Stage, test: &str) -> Result<()> {
