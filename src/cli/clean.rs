@@ -78,6 +78,7 @@ fn describe(found: &Found) -> String {
         Thing::Orphan => "the part of a tree that is gone",
         Thing::Run => "the run (--runs)",
         Thing::Unfinished => "the unfinished dataset",
+        Thing::Begun => "the prediction without a run",
     };
     let name = |path: &Path| text::shown(&text::encode(path.as_os_str().as_bytes())).into_owned();
     let parts: String = found.places.iter().map(|place| format!(" with {}", name(place))).collect();
@@ -102,7 +103,7 @@ impl Args {
     pub fn run(self) -> Result<Exit> {
         let found = init::find_all(&self.dirs)?;
         let asked = |found: &Found| match found.thing {
-            Thing::Old | Thing::Orphan | Thing::Unfinished => true,
+            Thing::Old | Thing::Orphan | Thing::Unfinished | Thing::Begun => true,
             Thing::Mapped => false,
             Thing::Root => self.roots,
             Thing::Run => self.runs,

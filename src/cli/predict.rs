@@ -6,20 +6,18 @@ use super::replay::Manner;
 use super::ui::{self, Output, Plan};
 use super::{Exit, given, values};
 use crate::amount::{Things, typed};
-use crate::files::{self, Dir, Lock};
+use crate::files::{Dir, Lock};
 use crate::generate;
 use crate::ingest::Input;
 use crate::init;
 use crate::predict::{self, Keep, Rounds, Share, Source, Target};
 use crate::process::signal::Transient;
+use crate::schema::Dataset;
+use crate::schema::begun::{self, WORKLOAD};
 use crate::schema::dataset::Kind;
-use crate::schema::{Dataset, content};
 use crate::text::word;
 use anyhow::{Result, ensure};
 use std::path::{Path, PathBuf};
-
-/// Name of the workload that is made in DIR of a capture.
-const WORKLOAD: &str = "workload";
 
 /// Say how long a captured program would take on other devices, by replays there
 ///
@@ -81,7 +79,8 @@ impl Args {
     pub fn run(self) -> Result<Exit> {
         let stem = stem(&self.input);
         let out = self.out.unwrap_or_else(|| format!("{stem}.predict").into());
-        let empty = Dir::open(&out).is_err() || Dir::open(&out)?.entries()?.is_empty();
+        // What a killed prediction left there goes before this one begins.
+        let empty = Dir::open(&out).map_or(Ok(true), |dir| anyhow::Ok(dir.entries()?.is_empty() || begun::is(&dir)))?;
         let place = word(&out);
         ensure!(
             empty,
@@ -132,10 +131,16 @@ impl Args {
             return Ok(Exit::Done);
         }
         let _held: Vec<Lock> = options.targets.iter().map(Target::hold).collect::<Result<_>>()?;
+        if let Ok(left) = Dir::open(&out)
+            && begun::is(&left)
+        {
+            begun::clear(&left)?;
+        }
         let begun = chosen.as_ref().map(|chosen| {
+            let begun = Begun::watch(&out)?;
             let made = ui::watched(|progress| generate::run(chosen, progress))?;
             log::info!("{}: {}", workload.display(), Things(made.ops, "op"));
-            Begun::watch(&out)
+            anyhow::Ok(begun)
         });
         let begun = begun.transpose()?;
         let prediction = ui::watched(|progress| predict::run(&options, progress))?;
@@ -151,11 +156,12 @@ impl Args {
     }
 }
 
-/// A DIR in which nothing but the workload was made. Dropped, or when a signal ends this process, that goes again, so that the
-/// place is free for who asks anew; not if a run has come to be beside it.
+/// A DIR in which there is no run yet, marked as such. Dropped, or when a signal ends this process, it goes again with the workload
+/// that was made there, so that the place is free for who asks anew; not if a run has come to be beside it.
 struct Begun {
     out: PathBuf,
     transient: Option<Transient>,
+    _lock: Lock,
 }
 
 impl Begun {
@@ -167,12 +173,20 @@ impl Begun {
                 true
             }
         };
-        let (transient, ()) = Transient::make(go, || anyhow::Ok(()))?;
-        Ok(Begun { out: out.to_owned(), transient: Some(transient) })
+        let make = || {
+            let (above, name) = Dir::prepare(out)?;
+            let dir = above.dir(&name).or_else(|_| above.make(&name, 0o700))?;
+            begun::mark(&dir)
+        };
+        let (transient, lock) = Transient::make(go, make)?;
+        Ok(Begun { out: out.to_owned(), transient: Some(transient), _lock: lock })
     }
 
     fn done(mut self) {
         self.transient = None;
+        if let Err(error) = Dir::open(&self.out).map_err(Into::into).and_then(|dir| begun::unmark(&dir)) {
+            log::warn!("{} is marked as unfinished: {error:#}", self.out.display());
+        }
     }
 }
 
@@ -188,16 +202,12 @@ impl Drop for Begun {
 
 fn settle(out: &Path) -> Result<()> {
     let dir = Dir::open(out)?;
-    if !dir.entries()?.iter().all(|(name, _)| name == WORKLOAD) {
-        return Ok(());
+    if begun::is(&dir) {
+        begun::empty(&dir)?;
+        let (above, name) = Dir::around(out)?;
+        above.rmdir(&name)?;
     }
-    let found = dir.dir(WORKLOAD)?;
-    Dataset::of(&found)?.must_be(Kind::Workload)?;
-    let _lock = Lock::alone(found.again()?)?;
-    content::remove(&found)?;
-    files::remove_tree(&dir, WORKLOAD, found.id()?)?;
-    let (above, name) = Dir::around(out)?;
-    Ok(above.rmdir(&name)?)
+    Ok(())
 }
 
 fn distinct(speeds: &[f64]) -> bool {

@@ -7,7 +7,7 @@ use super::root::{Root, TREE};
 use crate::files::{self, Dir, Id, Lock};
 use crate::schema::Dataset;
 use crate::schema::dataset::Kind;
-use crate::schema::{content, draft};
+use crate::schema::{begun, content, draft};
 use anyhow::{Context, Result, bail};
 use rustix::fs::FileType;
 use serde::Serialize;
@@ -31,6 +31,8 @@ pub enum Thing {
     Run,
     /// A dataset that was never finished.
     Unfinished,
+    /// A directory of a prediction that came to no run.
+    Begun,
 }
 
 /// Something found.
@@ -123,6 +125,9 @@ fn classify(dir: &Dir) -> Option<(Found, Vec<Root>)> {
     if draft::is(dir) {
         return found(Thing::Unfinished, None, Vec::new());
     }
+    if begun::is(dir) {
+        return found(Thing::Begun, None, Vec::new());
+    }
     if let Ok(Some(root)) = Root::of(dir.again().ok()?) {
         let stamp = root.stamp().ok().filter(|_| root.pure())?;
         let old = path.file_name().is_some_and(aside::is_old);
@@ -156,6 +161,7 @@ pub fn remove(found: &Found) -> Result<()> {
     let cannot = || format!("cannot delete {}", found.path.display());
     let _lock = match found.thing {
         Thing::Unfinished => return draft::remove(&parent, &name),
+        Thing::Begun => return begun::remove(&parent, &name),
         Thing::Run => {
             let lock = Lock::alone(dir.again()?)?;
             content::remove(&dir).with_context(cannot)?;

@@ -1,6 +1,7 @@
 //! Tables and datasets: the definition of what is in every Parquet file, from which docs/SCHEMA.md is generated.
 
 pub mod arguments;
+pub mod begun;
 pub mod calls;
 pub mod check;
 pub mod content;

@@ -175,6 +175,41 @@ fn a_prediction_that_comes_to_no_run_leaves_nothing() {
     assert!(said.contains("`ioriot clean "), "{said}");
 }
 
+/// What a killed prediction left: the workload, with or without an unfinished run beside it.
+#[cfg(feature = "sql")]
+#[test]
+fn a_killed_prediction_is_in_nobodys_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    expect(0, &["ingest", &crate::tool::data("matrix.strace"), "-o", &at("cap")]);
+    fs::create_dir(dir.path().join("one")).unwrap();
+    let args = ["predict", &at("cap"), "-o", &at("out"), "--target", &at("one"), "--repeat", "1", "--force"];
+    let killed = |when: &dyn Fn() -> bool| {
+        let mut child = command(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        while !when() {
+            assert!(child.try_wait().unwrap().is_none(), "it was to run longer");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+    };
+    let out = dir.path().join("out");
+    killed(&|| out.join("workload/manifest.json").exists());
+    assert!(out.join("workload").exists());
+    // Another one takes the place, and `clean` would.
+    killed(&|| dir.path().join("one/cap.root").exists());
+    expect(0, &["clean", &at("out"), "--yes"]);
+    assert!(!out.exists());
+    killed(&|| out.join("workload/manifest.json").exists());
+    expect(0, &args);
+    assert_eq!(names(out.clone()), ["one-1", "workload"]);
+    // A workload that nobody began a prediction with stays.
+    fs::remove_dir_all(out.join("one-1")).unwrap();
+    assert_eq!(ioriot(&args).status.code(), Some(2));
+    expect(0, &["clean", &at("out"), "--yes"]);
+    assert_eq!(names(out), ["workload"]);
+}
+
 #[cfg(feature = "sql")]
 #[test]
 fn a_target_that_another_prediction_works_in_is_left_alone() {
