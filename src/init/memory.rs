@@ -36,6 +36,8 @@ words! {
 
 /// Most file systems in memory that a replay makes.
 const MOST: usize = 64;
+/// Bytes of a page.
+const PAGE: u64 = 4096;
 /// Mode of the top of a tmpfs of which the capture shows none, as the kernel makes it (tmpfs(5)).
 const TOP_MODE: u32 = 0o1777;
 
@@ -88,14 +90,19 @@ pub fn plan(workload: &Dataset, tmpfs: Tmpfs) -> Result<Vec<Seat>> {
         };
         seats.push(Seat {
             path: text::encode(&path).into_owned(),
-            size: one.size.unwrap_or(u64::MAX),
+            // The kernel takes 0 for no limit.
+            size: one.size.filter(|size| *size > 0).unwrap_or(u64::MAX),
             on_disk: on_disk.map(Into::into),
         });
     }
     let made = seats.iter().filter(|seat| seat.on_disk.is_none()).count() as u64;
-    let share = memory("MemTotal:").unwrap_or(0) / 2 / made.max(1);
-    seats.iter_mut().for_each(|seat| seat.size = seat.size.min(share));
+    seats.iter_mut().for_each(|seat| seat.size = seat.size.min(share(made)));
     Ok(seats)
+}
+
+/// Bytes that each of so many file systems in memory may hold.
+fn share(made: u64) -> u64 {
+    memory("MemTotal:").unwrap_or(0) / 2 / made.max(1)
 }
 
 /// A number of /proc/meminfo (proc_meminfo(5)), bytes.
@@ -124,6 +131,8 @@ pub fn lay_out(
     let mut entries = plan::entries(workload, stamp.sparse_unread)?;
     entries.retain(|entry| seats.iter().any(|seat| below(&entry.path, &seat.path()).is_some()));
     let free = memory("MemAvailable:").unwrap_or(0);
+    // As many files as there are pages, as by default of one alone (tmpfs(5)): names and attributes take memory beside the bytes.
+    let files = share(seats.iter().filter(|seat| seat.on_disk.is_none()).count() as u64) / PAGE;
     let mut taken = 0;
     for seat in seats.iter_mut().filter(|seat| seat.on_disk.is_none()) {
         let path = seat.path();
@@ -134,8 +143,9 @@ pub fn lay_out(
             (Ok(()), needed) if needed > seat.size => {
                 Err(format!("its files need {}, and it can have {}", Bytes(needed), Bytes(seat.size)))
             }
+            (Ok(()), _) if names(&entries, &path) >= files => Err(format!("it can have {files} files, and they are more")),
             (Ok(()), _) if taken > free => Err(format!("there is not enough memory: {} are free", Bytes(free))),
-            (Ok(()), _) => tmpfs::detached(seat.size).map_err(|error| format!("it cannot be made: {error}")),
+            (Ok(()), _) => tmpfs::detached(seat.size, files).map_err(|error| format!("it cannot be made: {error}")),
         };
         match made.and_then(|mount| opened(mount, &path).map_err(|error| format!("it cannot be opened: {error}"))) {
             Ok((mount, top)) => parts.mount(path, mount, top).context("too many open files")?,
@@ -148,9 +158,13 @@ pub fn lay_out(
 
 /// Bytes that files below a path take at least, in pages.
 fn needs(entries: &[Entry], path: &[u8]) -> u64 {
-    const PAGE: u64 = 4096;
     let inside = entries.iter().filter(|entry| below(&entry.path, path).is_some());
     plan::total(inside.map(|entry| entry.bytes().div_ceil(PAGE).saturating_mul(PAGE)))
+}
+
+/// How many files, directories and links are below a path.
+fn names(entries: &[Entry], path: &[u8]) -> u64 {
+    entries.iter().filter(|entry| below(&entry.path, path).is_some()).count() as u64
 }
 
 /// Can a file system be mounted at this path of the tree when the replay begins?

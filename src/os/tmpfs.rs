@@ -7,13 +7,15 @@ use std::ffi::{CStr, CString};
 use std::io::{Error, Result};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-/// Makes a tmpfs(5) that can hold this many bytes, `nosuid,nodev`, attached nowhere (fsopen(2), fsmount(2)). Its descriptor is the
+/// Makes a tmpfs(5) that can hold this many bytes and this many files (at least one page, and one file), `nosuid,nodev`, attached nowhere (fsopen(2), fsmount(2)). Its descriptor is the
 /// mount: move_mount(2) attaches it, and unless that was done it is gone when the last descriptor of it is closed.
 ///
 /// # Errors
 /// Without CAP_SYS_ADMIN, or when the kernel has no such calls (Linux before 5.2).
-pub fn detached(bytes: u64) -> Result<OwnedFd> {
-    let size = CString::new(bytes.to_string())?;
+pub fn detached(bytes: u64, inodes: u64) -> Result<OwnedFd> {
+    // 0 would be no limit.
+    let [size, inodes] = [bytes, inodes].map(|limit| CString::new(limit.max(1).to_string()));
+    let (size, inodes) = (size?, inodes?);
     // SAFETY: texts end in NUL, and each new descriptor is owned by an OwnedFd alone.
     unsafe {
         let context = owned(libc::syscall(libc::SYS_fsopen, c"tmpfs".as_ptr(), FSOPEN_CLOEXEC))?;
@@ -25,6 +27,7 @@ pub fn detached(bytes: u64) -> Result<OwnedFd> {
             }
         };
         configure(FSCONFIG_SET_STRING, Some(c"size"), Some(&size))?;
+        configure(FSCONFIG_SET_STRING, Some(c"nr_inodes"), Some(&inodes))?;
         configure(FSCONFIG_CMD_CREATE, None, None)?;
         let guarded = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
         owned(libc::syscall(libc::SYS_fsmount, context.as_raw_fd(), FSMOUNT_CLOEXEC, guarded))

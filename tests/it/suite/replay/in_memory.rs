@@ -56,7 +56,12 @@ fn what_a_workload_says_of_memory_is_checked() {
     );
     assert!(!work_.tree().join("m/new").exists() && work_.tree().join("m/f").exists());
 
-    // It has the size that the workload says.
+    // It has the size that the workload says; the kernel would take 0 for no limit, and a captured one without limit has what is left.
+    let mut endless = work(json!([one("/m", Some(0))]), 1);
+    endless.op(op("ftruncate", 0).ofd(0).set("count", i64::MAX >> 1));
+    endless.op(op("fallocate", -i64::from(libc::ENOSPC)).ofd(0).set("mode", 0).set("offset", 0).set("count", 1_i64 << 40));
+    let summary = endless.run(None);
+    assert_eq!((seats(&summary), summary.different), (vec![("/m", true)], 0), "{summary}");
     let mut full = work(json!([one("/m", Some(200_000))]), 1);
     full.op(op("pwrite64", 1 << 20).ofd(0).count(1 << 20).set("offset", 0));
     let summary = full.run(None);
