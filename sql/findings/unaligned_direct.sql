@@ -1,4 +1,4 @@
--- Files that were opened with O_DIRECT and read or written at offsets or in sizes that are no multiple of 4096 bytes.
+-- Files that were opened with O_DIRECT and, before their last part, read or written at offsets or in sizes that are no multiple of 4096 bytes, in at least 10 accesses and one of 20.
 --
 -- @title Direct I/O that is not aligned
 -- @severity medium
@@ -10,6 +10,21 @@
 WITH direct AS (
     -- O_DIRECT of x86 (asm-generic/fcntl.h).
     SELECT DISTINCT ofd FROM io WHERE class = 'opens' AND ofd IS NOT NULL AND flags & 16384 <> 0
+),
+accessed AS (
+    SELECT path, errno, dur, offset, bytes
+    FROM direct
+    JOIN io ON io.ofd = direct.ofd
+    WHERE class IN ('reads', 'writes') AND path IS NOT NULL
+),
+reached AS (SELECT path, max(offset + bytes) AS extent FROM accessed GROUP BY path),
+judged AS (
+    -- The last part of a file is rarely a whole block, and a read of it moves no more than there is.
+    SELECT
+        accessed.path, errno, dur,
+        errno = 22 OR offset % 4096 <> 0 OR (bytes % 4096 <> 0 AND offset + bytes < extent) AS odd
+    FROM accessed
+    JOIN reached ON reached.path = accessed.path
 )
 SELECT
     path AS subject,
@@ -19,15 +34,12 @@ FROM (
     SELECT
         path,
         count(*) AS accesses,
-        count(*) FILTER (WHERE errno = 22 OR offset % 4096 <> 0 OR bytes % 4096 <> 0) AS unaligned,
+        count(*) FILTER (WHERE odd) AS unaligned,
         count(*) FILTER (WHERE errno = 22) AS failed,
-        CAST(coalesce(sum(dur) FILTER (WHERE errno = 22 OR offset % 4096 <> 0 OR bytes % 4096 <> 0), 0) AS BIGINT) AS unaligned_ns
-    FROM direct
-    JOIN io ON io.ofd = direct.ofd
-    WHERE class IN ('reads', 'writes') AND path IS NOT NULL
+        CAST(coalesce(sum(dur) FILTER (WHERE odd), 0) AS BIGINT) AS unaligned_ns
+    FROM judged
     GROUP BY path
 )
--- The last part of a file is rarely a whole block.
 WHERE unaligned >= 10 AND unaligned * 20 >= accesses
 ORDER BY cost_ns DESC, subject
 LIMIT 5
