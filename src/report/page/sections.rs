@@ -38,7 +38,7 @@ files! {
     FINDINGS "findings":
     "not_comparable" "lost_events" "sync_per_small_write" "small_synchronous_writes" "unaligned_direct"
     "random_reads_of_whole_file" "missing_paths" "metadata_share" "one_file" "rewritten_ranges" "small_sequential_reads"
-    "opened_again" "failing_calls" "slow_tail" "workers_starved" "time_not_believable"
+    "readahead_useless" "opened_again" "failing_calls" "slow_tail" "workers_starved" "time_not_believable"
 }
 
 /// Parts of a report, in order: word in the heads of sections, and title.
