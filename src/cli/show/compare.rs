@@ -14,7 +14,7 @@ use clap::ValueEnum;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// Runs of a group that are looked for.
+/// Greatest number of a run of a group that is looked for: one of them may be missing, or have been put elsewhere.
 const MOST: usize = 1000;
 
 /// Compare runs, or groups of repeated runs, with statistics
@@ -115,7 +115,7 @@ fn group(name: &Path) -> Result<(String, Source)> {
         run.push(format!("-{number}"));
         PathBuf::from(run)
     };
-    let runs: Vec<PathBuf> = (1..=MOST).map(numbered).take_while(|run| Dataset::kind_at(run) == Some(Kind::Run)).collect();
+    let runs: Vec<PathBuf> = (1..=MOST).map(numbered).filter(|run| Dataset::kind_at(run) == Some(Kind::Run)).collect();
     if runs.is_empty() {
         // The error says what is wrong with the name itself.
         Dataset::open(name).with_context(|| format!("there are no runs {0}-1, {0}-2 ... either", label))?;

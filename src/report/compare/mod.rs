@@ -80,6 +80,14 @@ pub fn run(options: &Options) -> Result<Vec<String>> {
             pair.second
         );
     }
+    let untimed = |pair: &&Pair| pair.whole.as_ref().is_none_or(|whole| whole.p.is_none());
+    if let Some(pair) = pairs.iter().find(untimed).filter(|_| options.limit.is_some()) {
+        bail!(
+            "a limit needs the time of {ENOUGH} runs of each group, and not so many of {} and {} tell it",
+            pair.first,
+            pair.second
+        );
+    }
     if let Some(file) = &options.save {
         written(file, &first.baseline()?)?;
     }

@@ -108,8 +108,8 @@ fn differences(pair: &Pair, several: bool) -> Section {
     } else {
         format!("{n} and {m} runs: no interval.")
     };
-    let title = if several { format!("{} to {}", pair.first, pair.second) } else { "Times".into() };
-    let mut made = section("differences", &title, &meaning, &columns);
+    let mut made = section("differences", "Times", &meaning, &columns);
+    made.case = several.then(|| format!("{} to {}", pair.first, pair.second));
     made.rows = pair.whole.iter().chain(&pair.calls).map(row).collect();
     made
 }
@@ -202,16 +202,15 @@ fn states(runs: &[Facts]) -> String {
 }
 
 fn conditions(groups: &[Group]) -> Section {
-    let mut columns = vec![("condition", "what")];
-    columns.extend(groups.iter().map(|group| (group.label.as_str(), "of the group; where runs differ, each")));
+    let columns = [("condition", "what"), ("group", "the group"), ("value", "what is said; where its runs differ, each")];
     let mut made = section("conditions", "How and where", "What their manifests say.", &columns);
     let names: BTreeSet<&String> = groups.iter().flat_map(|group| &group.runs).flat_map(|run| run.conditions.keys()).collect();
     for name in names {
-        let of = |group: &Group| {
+        for group in groups {
             let said: BTreeSet<&str> = group.runs.iter().filter_map(|run| run.conditions.get(name)).map(String::as_str).collect();
-            Cell::Text(said.into_iter().collect::<Vec<_>>().join("; "))
-        };
-        made.rows.push([text(name)].into_iter().chain(groups.iter().map(of)).collect());
+            let said = said.into_iter().collect::<Vec<_>>().join("; ");
+            made.rows.push(vec![text(name), text(&group.label), Cell::Text(said)]);
+        }
     }
     made
 }

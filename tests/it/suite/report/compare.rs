@@ -99,3 +99,57 @@ fn what_cannot_be_said_is_not_said() {
     let text = expect(0, &["compare", word(&place.join("capture")), word(&run)]);
     assert!(text.contains("time of the whole") && text.contains("captured by"), "{text}");
 }
+
+/// A gate that cannot measure says so: it lets nothing through.
+#[test]
+fn a_gate_needs_times_of_all_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = matrix(dir.path());
+    let before = group(dir.path(), &place.join("run"), "before", 1.0);
+    for number in 1..=5 {
+        let file = slower(&place.join("run"), &dir.path().join(format!("after-{number}")), 9.0).join("manifest.json");
+        let mut manifest: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+        manifest["summary"].as_object_mut().unwrap().remove("wall");
+        manifest["summary"]["calls"] = json!([]);
+        fs::write(&file, manifest.to_string()).unwrap();
+    }
+    let after = dir.path().join("after");
+    for (first, second) in [(&before, &after), (&after, &before), (&after, &after)] {
+        let output = ioriot(&["compare", word(first), word(second), "--max-regression", "5%"]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && said.contains("not so many of"), "{said}");
+    }
+}
+
+/// Of before-1 to before-5 one was put elsewhere: the others are a group all the same.
+#[test]
+fn a_run_that_is_missing_hides_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = matrix(dir.path());
+    let before = group(dir.path(), &place.join("run"), "before", 1.0);
+    fs::rename(dir.path().join("before-3"), dir.path().join("partial")).unwrap();
+    let page: Value = serde_json::from_str(&expect(0, &["compare", word(&before), word(&before), "--format", "json"])).unwrap();
+    assert_eq!(page["datasets"].as_array().unwrap().len(), 8);
+}
+
+/// A baseline may come from anybody, and so may the names in it.
+#[test]
+fn names_in_a_baseline_do_no_harm() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = matrix(dir.path());
+    let (run, baseline) = (place.join("run"), dir.path().join("baseline.json"));
+    expect(0, &["compare", word(&run), "--save-baseline", word(&baseline)]);
+    let mut told: Value = serde_json::from_slice(&fs::read(&baseline).unwrap()).unwrap();
+    told["label"] = json!("\u{1b}[2J|<img src=x>_*");
+    fs::write(&baseline, told.to_string()).unwrap();
+    for format in ["text", "md", "html", "junit"] {
+        let text = expect(0, &["compare", word(&baseline), word(&run), word(&run), "--format", format]);
+        assert!(!text.contains('\x1b'), "{text:?}");
+        if format == "md" {
+            let outside: String = text.split('`').step_by(2).collect();
+            assert!(!outside.contains("<img"), "{text}");
+        } else {
+            assert!(format == "text" || !text.contains("<img"), "{text}");
+        }
+    }
+}
