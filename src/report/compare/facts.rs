@@ -7,6 +7,7 @@ use crate::report::tables::Desk;
 use crate::report::views::{fingerprint, label};
 use crate::schema::Dataset;
 use crate::schema::dataset::Kind;
+use crate::statistics::distance::Counted;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -15,6 +16,8 @@ use std::path::{Path, PathBuf};
 
 /// Most names of calls, verdicts or conditions that are taken from one dataset.
 const NAMES: usize = 1000;
+/// Most buckets that are taken from one dataset: all that there can be of 16 classes.
+const BUCKETS: usize = 16 * 2 * 64 * 8;
 /// Version of the form of a baseline.
 const FORM: u64 = 1;
 
@@ -27,6 +30,18 @@ JOIN syscall_def AS def ON def.syscall = events.syscall
 WHERE def.class IS NOT NULL
 GROUP BY events.syscall
 ORDER BY total_ns DESC, syscall";
+/// How the calls on files are distributed: of durations and of bytes moved, how many calls of each class are in each bucket.
+const SPREAD: &str = "\
+WITH each AS (
+    SELECT class, dur, CASE WHEN moves IS NULL OR moves = 'nothing' THEN 0 ELSE ret END AS bytes
+    FROM FROM_CALLS AS calls
+    JOIN syscall_def AS def ON def.syscall = calls.syscall
+    WHERE class IS NOT NULL
+)
+SELECT class, 'durations' AS what, bucket(dur, 3) AS least, count(*) AS calls FROM each WHERE dur >= 0 GROUP BY class, bucket(dur, 3)
+UNION ALL
+SELECT class, 'sizes' AS what, bucket(bytes, 3) AS least, count(*) AS calls FROM each WHERE bytes > 0 GROUP BY class, bucket(bytes, 3)
+ORDER BY class, what, least";
 const SPAN: &str = "SELECT max(ts + coalesce(dur, 0)) - min(ts) AS wall_ns FROM events";
 
 /// Runs or captures that are repeats of each other.
@@ -61,6 +76,18 @@ pub struct Facts {
     pub words: Vec<String>,
     /// How and where it was made.
     pub conditions: BTreeMap<String, String>,
+    /// How its calls are distributed; empty where nobody asked.
+    #[serde(default)]
+    pub spread: Spread,
+}
+
+/// How calls on files are distributed, by class: the least value of each bucket (eight to each power of two), and how many there are.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Spread {
+    /// Their durations, ns.
+    pub durations: BTreeMap<String, Vec<Counted>>,
+    /// Bytes that they moved, of those that moved any.
+    pub sizes: BTreeMap<String, Vec<Counted>>,
 }
 
 /// Calls of one name.
@@ -99,6 +126,22 @@ impl Group {
         Ok(Group { label, runs })
     }
 
+    /// Is one of them a capture?
+    pub fn captured(&self) -> bool {
+        self.runs.iter().any(|run| run.kind == Kind::Capture.name())
+    }
+
+    /// Looks how the calls of each are distributed; `dirs` are their directories, and `memory` is in bytes.
+    ///
+    /// # Errors
+    /// When one of them is damaged.
+    pub fn look_closer(&mut self, dirs: &[PathBuf], memory: u64) -> Result<()> {
+        self.runs.iter_mut().zip(dirs).try_for_each(|(run, dir)| {
+            run.spread = Spread::of(dir, memory)?;
+            Ok(())
+        })
+    }
+
     /// Reads a baseline.
     ///
     /// # Errors
@@ -107,7 +150,10 @@ impl Group {
         let text = files::given(file).with_context(|| format!("cannot read {}", file.display()))?;
         let no_baseline = || format!("{} is no baseline: `ioriot compare --save-baseline` makes one", file.display());
         let found: Baseline = files::json(&text).with_context(no_baseline)?;
-        ensure!(found.ioriot_baseline == FORM && !found.group.runs.is_empty(), no_baseline());
+        let rising = |counts: &Vec<Counted>| counts.is_sorted_by(|a, b| a.0 < b.0);
+        let spreads = found.group.runs.iter().map(|run| &run.spread);
+        let sound = spreads.flat_map(|spread| spread.durations.values().chain(spread.sizes.values())).all(rising);
+        ensure!(found.ioriot_baseline == FORM && !found.group.runs.is_empty() && sound, no_baseline());
         Ok(found.group)
     }
 
@@ -160,6 +206,7 @@ impl Facts {
             state: state.collect(),
             words,
             conditions: conditions(data),
+            spread: Spread::default(),
         })
     }
 
@@ -183,6 +230,24 @@ impl Facts {
         };
         let (name, kind, conditions) = (label(&data.dir), data.kind.name().into(), conditions(data));
         Ok(Facts { name, kind, wall_ns, calls, conditions, ..Facts::default() })
+    }
+}
+
+impl Spread {
+    fn of(dir: &Path, memory: u64) -> Result<Spread> {
+        let data = Dataset::open(dir)?;
+        let calls = match data.kind {
+            Kind::Run => "(SELECT * FROM results WHERE origin = 'event')",
+            Kind::Capture | Kind::Workload => "events",
+        };
+        let desk = Desk::open(&[dir.to_owned()], Access::Tables, memory)?;
+        let mut spread = Spread::default();
+        for row in rows(&desk.engine.first(&SPREAD.replace("FROM_CALLS", calls), BUCKETS)?.batches)? {
+            let [Cell::Text(class), Cell::Text(what), Cell::Int(least), Cell::Int(calls)] = &row[..] else { continue };
+            let to = if what == "sizes" { &mut spread.sizes } else { &mut spread.durations };
+            to.entry(class.clone()).or_default().push((*least, calls.unsigned_abs()));
+        }
+        Ok(spread)
     }
 }
 

@@ -3,6 +3,7 @@
 //! The run is the unit of repetition: calls of one run are not independent of each other. So a group is as many values as it has
 //! runs, and with few runs nothing is said for sure.
 
+mod distances;
 mod facts;
 mod junit;
 mod measure;
@@ -68,7 +69,12 @@ pub fn run(options: &Options) -> Result<Vec<String>> {
         Source::Datasets(dirs) => Group::of(label.clone(), dirs, options.memory),
         Source::Baseline(file) => Group::read(file),
     };
-    let groups = options.groups.iter().map(group).collect::<Result<Vec<_>>>()?;
+    let mut groups = options.groups.iter().map(group).collect::<Result<Vec<_>>>()?;
+    if groups.iter().any(Group::captured) {
+        for (group, (_, source)) in groups.iter_mut().zip(&options.groups) {
+            datasets(source).map_or(Ok(()), |dirs| group.look_closer(dirs, options.memory))?;
+        }
+    }
     let (first, others) = groups.split_first().context("name what is to be compared")?;
     ensure!(!others.is_empty() || options.save.is_some(), "name another group to compare {} with", first.label);
     let pairs = others.iter().map(|other| Pair::of(first, other)).collect::<Result<Vec<_>>>()?;

@@ -1,5 +1,6 @@
 //! A comparison as a page: the differences, the percentiles, outcomes, and how the groups were made.
 
+use super::distances;
 use super::facts::{Facts, Group};
 use super::measure::{Measured, Pair, call};
 use crate::report::page::cell::Cell;
@@ -31,8 +32,14 @@ pub fn page(groups: &[Group], pairs: &[Pair]) -> Page {
     for pair in pairs {
         times.push(differences(pair, groups.len() > 2));
     }
+    let mut spreads = Vec::new();
+    for (pair, (first, second)) in pairs.iter().zip(groups.iter().take(1).cycle().zip(groups.iter().skip(1))) {
+        let case = (groups.len() > 2).then(|| format!("{} to {}", pair.first, pair.second));
+        spreads.extend(distances::sections(first, second).into_iter().map(|section| Section { case: case.clone(), ..section }));
+    }
     let parts = [
         ("differences", "Differences", times),
+        ("distributions", "Mixes and distributions", spreads),
         ("percentiles", "Latencies", vec![percentiles(groups, pairs)]),
         ("outcomes", "Outcomes and end states", vec![outcomes(groups)]),
         ("conditions", "Conditions", vec![conditions(groups)]),
@@ -46,7 +53,7 @@ pub fn page(groups: &[Group], pairs: &[Pair]) -> Page {
     page
 }
 
-fn section(name: &'static str, title: &str, meaning: &str, columns: &[(&str, &str)]) -> Section {
+pub(super) fn section(name: &'static str, title: &str, meaning: &str, columns: &[(&str, &str)]) -> Section {
     Section {
         name,
         title: title.into(),
@@ -60,7 +67,7 @@ fn section(name: &'static str, title: &str, meaning: &str, columns: &[(&str, &st
     }
 }
 
-fn text(text: &str) -> Cell {
+pub(super) fn text(text: &str) -> Cell {
     Cell::Text(text.into())
 }
 

@@ -153,3 +153,40 @@ fn names_in_a_baseline_do_no_harm() {
         }
     }
 }
+
+/// Captures have no repeats mostly; what can be said is how far their calls are apart.
+#[test]
+fn captures_are_compared_by_their_calls() {
+    let dir = tempfile::tempdir().unwrap();
+    let capture = |name: &str, size: u32, slow: &str| {
+        let mut lines = String::from("7 1700000000.000000 openat(AT_FDCWD, \"/tmp/f\", O_RDWR|O_CREAT, 0644) = 3 <0.000010>\n");
+        for at in 0..100 {
+            let dur = if at % 4 == 0 { slow } else { "0.000020" };
+            lines.push_str(&format!("7 1700000{at:03}.500000 pwrite64(3, \"\"..., {size}, 0) = {size} <{dur}>\n"));
+        }
+        let place = dir.path().join(name);
+        fs::create_dir(&place).unwrap();
+        super::ingested(&place, &lines)
+    };
+    let (one, two) = (capture("one", 4096, "0.000020"), capture("two", 8192, "0.004000"));
+    let report = |one: &Path, two: &Path| -> Value {
+        serde_json::from_str(&expect(0, &["compare", word(one), word(two), "--format", "json"])).unwrap()
+    };
+    let found = report(&one, &two);
+    let row =
+        |name: &str| super::rows(&found, name).iter().find(|row| row[0] == "writes").unwrap().as_array().unwrap()[1..].to_vec();
+    // A quarter of the writes take longer, and all move more.
+    assert_eq!(row("durations"), [json!(100), json!(100), json!(0.25), json!(18_432)]);
+    assert_eq!(row("distances_of_sizes"), [json!(100), json!(100), json!(1.0), json!(4096)]);
+    let mix = &super::rows(&found, "mix")[0];
+    assert_eq!((&mix[0], &mix[1], &mix[2], &mix[3]), (&json!("pwrite64"), &json!(100), &json!(100), &mix[4]));
+    assert!((mix[3].as_f64().unwrap() - 100.0 / 101.0).abs() < 1e-12, "{mix}");
+    assert!(super::rows(&report(&one, &one), "durations").iter().all(|row| row[3] == json!(0.0)));
+    // As a baseline they are the same, and a run has calls, too.
+    let baseline = dir.path().join("one.json");
+    expect(0, &["compare", word(&one), "--save-baseline", word(&baseline)]);
+    assert_eq!(super::rows(&report(&baseline, &two), "durations"), super::rows(&found, "durations"));
+    let place = matrix(dir.path());
+    let found = report(&place.join("capture"), &place.join("run"));
+    assert!(super::rows(&found, "distances_of_sizes").iter().all(|row| row[3] == json!(0.0)), "{found}");
+}
