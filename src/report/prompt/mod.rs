@@ -2,6 +2,7 @@
 //! standard input.
 
 mod command;
+mod held;
 mod history;
 mod line;
 mod words;
@@ -17,6 +18,7 @@ use crate::text::shown_message;
 use crate::{engine, limits};
 use anyhow::{Context, Result, ensure};
 use command::{Command, Settings};
+use held::Held;
 use line::{Line, Waiting};
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
@@ -165,15 +167,16 @@ pub(super) fn unmarked(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
-/// Answers a statement: its output is shown when all of it is there, and not at all when it fails.
+/// Answers a statement: its output is shown when all of it is there, and not at all when it fails, unless it is long ([`Held`]).
 fn show(desk: &Desk, statement: &str, settings: Settings) -> Result<()> {
-    let (mut out, terminal) = (Vec::new(), rows::terminal());
+    let (mut out, terminal) = (Held::new(stdio::Answer), rows::terminal());
     let style = Style { width: terminal.map(|(wide, _)| wide), ..settings.style };
     answer(desk, statement, style, &mut out)?;
+    let Some(out) = out.whole() else { return Ok(()) };
     let lines = out.iter().filter(|byte| **byte == b'\n').count();
     match terminal {
-        Some((_, high)) if settings.pager && lines >= usize::from(high) && paged(&out) => Ok(()),
-        _ => Ok(stdio::Answer.write_all(&out)?),
+        Some((_, high)) if settings.pager && lines >= usize::from(high) && paged(out) => Ok(()),
+        _ => Ok(stdio::Answer.write_all(out)?),
     }
 }
 
