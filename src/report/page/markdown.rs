@@ -33,9 +33,12 @@ pub fn render(page: &Page) -> String {
         }
     }
     for part in &page.parts {
-        let _ = write!(text, "\n## {}\n", part.title);
         // Lines and maps are for the other forms.
-        for section in part.sections.iter().filter(|section| matches!(section.plot.shape, Shape::Table | Shape::Bars)) {
+        let tables = part.sections.iter().filter(|section| matches!(section.plot.shape, Shape::Table | Shape::Bars));
+        for (at, section) in tables.enumerate() {
+            if at == 0 {
+                let _ = write!(text, "\n## {}\n", part.title);
+            }
             table(&mut text, section);
         }
     }
@@ -55,16 +58,16 @@ fn table(text: &mut String, section: &Section) {
     let _ = write!(text, "| {} |\n|{}\n", heads.join(" | "), "---|".repeat(heads.len()));
     for row in section.rows.iter().take(ROWS) {
         let cells = row.iter().zip(&section.columns).map(|(cell, column)| match cell {
-            Cell::Text(text) => code(text),
+            Cell::Text(text) => code(text).replace('|', "\\|"),
             cell => cell.show(column.unit),
         });
         let _ = writeln!(text, "| {} |", cells.collect::<Vec<_>>().join(" | "));
     }
 }
 
-/// A text as code of Markdown, in a table too.
+/// A text as code of Markdown. In a table a pipe ends its cell all the same.
 fn code(text: &str) -> String {
-    let shown = clipped(text).replace('|', "\\|");
+    let shown = clipped(text);
     if shown.is_empty() {
         return shown;
     }
@@ -81,7 +84,7 @@ mod tests {
     #[test]
     fn a_name_is_code_whatever_it_holds() {
         assert_eq!(code("/a b"), "`/a b`");
-        assert_eq!(code("a`b``c|d"), "``` a`b``c\\|d ```");
+        assert_eq!(code("a`b``c|d"), "``` a`b``c|d ```");
         assert_eq!(code("<img src=x>\n"), "`<img src=x>\\n`");
     }
 }
