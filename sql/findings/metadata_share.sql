@@ -9,12 +9,12 @@
 -- @from measures subject evidence cost_ns
 SELECT
     'all calls on files' AS subject,
-    concat(calls, ' of ', all_calls, ' calls, ', TRY_CAST(round_share AS BIGINT), ' % of the time') AS evidence,
+    concat(calls, ' of ', all_calls, ' calls, ', TRY_CAST(round(percent) AS BIGINT), ' % of the time') AS evidence,
     names_ns AS cost_ns
 FROM (
     SELECT
         calls, all_calls, names_ns,
-        CAST(names_ns AS DOUBLE) * 100 / nullif(all_ns, 0) AS round_share
+        CAST(names_ns AS DOUBLE) * 100 / nullif(all_ns, 0) AS percent
     FROM (
         SELECT
             count(*) FILTER (WHERE class IN ('opens', 'looks', 'changes')) AS calls,
@@ -24,4 +24,4 @@ FROM (
         FROM io
     )
 )
-WHERE calls >= 1000 AND round_share > 50
+WHERE calls >= 1000 AND percent > 50

@@ -9,7 +9,7 @@
 -- @from measures subject evidence cost_ns
 SELECT
     path AS subject,
-    concat(TRY_CAST(CAST(file_ns AS DOUBLE) * 100 / nullif(all_ns, 0) AS BIGINT), ' % of the time in calls, by ', threads, ' threads') AS evidence,
+    concat(TRY_CAST(round(CAST(file_ns AS DOUBLE) * 100 / nullif(all_ns, 0)) AS BIGINT), ' % of the time in calls, by ', threads, ' threads') AS evidence,
     file_ns AS cost_ns
 FROM (
     SELECT

@@ -10,7 +10,7 @@
 WITH tails AS (SELECT class, percentile(dur, 0.99) AS p99_ns FROM io WHERE dur >= 0 GROUP BY class)
 SELECT
     concat('class ', class) AS subject,
-    concat(slow, ' of ', calls, ' calls took longer than ', p99_ns, ' ns, together ', TRY_CAST(CAST(slow_ns AS DOUBLE) * 100 / nullif(all_ns, 0) AS BIGINT), ' % of the time') AS evidence,
+    concat(slow, ' of ', calls, ' calls took longer than ', p99_ns, ' ns, together ', TRY_CAST(round(CAST(slow_ns AS DOUBLE) * 100 / nullif(all_ns, 0)) AS BIGINT), ' % of the time') AS evidence,
     slow_ns AS cost_ns
 FROM (
     SELECT

@@ -9,7 +9,7 @@
 -- @from measures subject evidence cost_ns
 SELECT
     concat('worker ', worker) AS subject,
-    concat(ops, ' ops, ', TRY_CAST(busy * 100 AS BIGINT), ' % of its time in calls') AS evidence,
+    concat(ops, ' ops, ', TRY_CAST(round(busy * 100) AS BIGINT), ' % of its time in calls') AS evidence,
     wait_ns AS cost_ns
 FROM workers
 CROSS JOIN (SELECT count(*) AS all_workers FROM workers)
