@@ -9,9 +9,11 @@ use crate::engine::{Access, Engine, Stage, TableMacro, no_table};
 use crate::generate::{self, hosts};
 use crate::limits;
 use crate::schema::dataset::Kind;
-use crate::schema::{Dataset, Table, check};
+use crate::schema::{Column, Dataset, Table, Type, check};
+use crate::text::shown;
 use anyhow::{Context, Result, ensure};
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::datatypes::DataType;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -23,6 +25,8 @@ pub struct Desk {
     pub engine: Engine,
     /// Ready-made views that cannot be asked of these datasets, by name, with the reason.
     pub missing: BTreeMap<&'static str, String>,
+    /// Tables that lack columns, as those of another version of ioriot may, with what they lack: nothing ready-made is asked of them.
+    pub short: BTreeMap<&'static str, String>,
     /// The open datasets; their locks keep others from deleting them.
     datasets: Vec<Dataset>,
 }
@@ -61,6 +65,7 @@ impl Desk {
         }
         let engine = Engine::new(&generate::settings(&datasets, access, memory)?)?;
         let mut shelf = Shelf::new(&datasets);
+        let mut short = BTreeMap::new();
         for table in Table::ALL {
             let files: Vec<_> =
                 datasets.iter().map(|data| data.table(*table)).enumerate().filter(|(_, file)| file.exists()).collect();
@@ -69,6 +74,10 @@ impl Desk {
                 let relation =
                     if files.len() == 1 { table.name().to_owned() } else { format!("{}_{}", table.name(), number + 1) };
                 engine.register(&relation, file, check::whole(file)?)?;
+                if let Some(lacks) = lacking(&engine, *table, &relation)? {
+                    let text = format!("{} of {} {lacks}", table.name(), shown(&label(&datasets[*at].dir)));
+                    short.entry(table.name()).or_insert(text);
+                }
                 shelf.put(*at, table.name(), &relation);
                 parts.push(format!("SELECT {} AS dataset, * FROM {relation}", quoted(&label(&datasets[*at].dir))));
             }
@@ -77,7 +86,7 @@ impl Desk {
             }
         }
         engine.ctx().register_batch("manifests", manifests(&datasets)?)?;
-        let mut desk = Desk { engine, missing: BTreeMap::new(), datasets: Vec::new() };
+        let mut desk = Desk { engine, missing: BTreeMap::new(), short, datasets: Vec::new() };
         let runs: Vec<&Dataset> = datasets.iter().filter(|data| data.kind == Kind::Run).collect();
         for view in VIEWS.iter().chain(REPORTS) {
             let needs = view.doc()?.needs;
@@ -159,6 +168,9 @@ impl Desk {
     /// Why a view that needs these relations cannot be defined: it names the first that is missing. `None` when all are
     /// there.
     fn lacks(&self, needs: &[String]) -> Option<String> {
+        if let Some(short) = needs.iter().find_map(|need| self.short.get(need.as_str())) {
+            return Some(short.clone());
+        }
         let lacking = needs.iter().find(|need| !self.engine.ctx().table_exist(need.as_str()).unwrap_or(false))?;
         Some(match lacking.as_str() {
             PAIR | "results_1" => "it needs two runs, and nothing else with results".into(),
@@ -201,9 +213,9 @@ impl Desk {
         Ok(())
     }
 
-    /// Are all of these relations there?
+    /// Are all of these relations there, and whole?
     pub fn has(&self, needs: &[String]) -> bool {
-        needs.iter().all(|need| self.engine.ctx().table_exist(need.as_str()).unwrap_or(false))
+        self.lacks(needs).is_none()
     }
 
     /// The datasets of the session, in the order in which they were given.
@@ -219,6 +231,22 @@ impl Desk {
         names.sort_unstable();
         names
     }
+}
+
+/// What a table lacks of its columns, for people; `None` when all are there.
+fn lacking(engine: &Engine, table: Table, relation: &str) -> Result<Option<String>> {
+    let found = engine.sql(&format!("SELECT * FROM {relation}"))?;
+    let alike = |ty: Type, found: &DataType| match ty {
+        Type::Int => *found == DataType::Int64,
+        Type::Bool => *found == DataType::Boolean,
+        Type::Text => matches!(found, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Dictionary(..)),
+    };
+    let there = |column: &Column| {
+        let fields = found.schema().fields();
+        fields.iter().any(|field| field.name() == column.name && alike(column.ty, field.data_type()))
+    };
+    let lacking: Vec<&str> = table.columns().iter().filter(|column| !there(column)).map(|column| column.name).collect();
+    Ok((!lacking.is_empty()).then(|| format!("lacks {}, as this version of ioriot writes it: make it anew", lacking.join(", "))))
 }
 
 /// The view of all calls on files.

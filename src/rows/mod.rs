@@ -179,8 +179,8 @@ impl<'o> Writer<'o> {
     }
 }
 
-/// A cell of a table in Markdown: bars and what starts markup are escaped.
-fn marked(cell: &str) -> String {
+/// A text as a cell of a table in Markdown, or anywhere else in it: bars and what starts markup are escaped.
+pub fn marked(cell: &str) -> String {
     let mut text = String::with_capacity(cell.len());
     for c in cell.chars() {
         match c {

@@ -11,6 +11,7 @@ use crate::report::tables::Desk;
 use crate::report::views::label;
 use crate::schema::Dataset;
 use anyhow::{Context, Result, ensure};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// Rows of a table that are kept.
@@ -44,6 +45,7 @@ pub fn make(dirs: &[PathBuf], memory: u64) -> Result<Page> {
         if case.scope == Scope::Whole {
             desk.settle()?;
         }
+        page.notes.extend(desk.short.values().map(|short| format!("{short}. What needs it is left out.")));
         for stage in SECTIONS {
             let head = sections::section(stage)?;
             if !asked(&desk, case, &head.needs) {
@@ -77,7 +79,12 @@ pub fn make(dirs: &[PathBuf], memory: u64) -> Result<Page> {
     page.findings.sort_by_key(|finding| finding.severity);
     let parts = PARTS.iter().zip(parts).filter(|(_, sections)| !sections.is_empty());
     page.parts = parts.map(|((name, title), sections)| Part { name, title, sections }).collect();
-    page.empty.dedup();
+    page.notes.dedup();
+    // One of several cases may have what another lacks.
+    let filled = |title: &String| page.parts.iter().flat_map(|part| &part.sections).any(|section| section.title == *title);
+    let mut seen = BTreeSet::new();
+    page.empty =
+        std::mem::take(&mut page.empty).into_iter().filter(|title| !filled(title) && seen.insert(title.clone())).collect();
     Ok(page)
 }
 

@@ -4,6 +4,7 @@ use super::cell::{Cell, clipped};
 use super::content::{Column, Page, Section};
 use super::plot::Shape;
 use crate::amount::Nanos;
+use crate::rows::marked;
 use std::fmt::Write;
 
 /// Rows of a table.
@@ -16,7 +17,7 @@ pub fn render(page: &Page) -> String {
         let _ = writeln!(text, "- {} {}", data.kind, code(&data.name));
     }
     for note in &page.notes {
-        let _ = writeln!(text, "- {note}");
+        let _ = writeln!(text, "- {}", marked(note));
     }
     if page.rules > 0 {
         let _ = write!(text, "\n## Findings\n\n");

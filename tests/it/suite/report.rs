@@ -100,6 +100,9 @@ fn each_kind_of_dataset_has_a_report() {
     let both = json(&[word(&place), word(&again)]);
     let sections = both["parts"].as_array().unwrap().iter().flat_map(|part| part["sections"].as_array().unwrap());
     let cases: Vec<_> = sections.filter(|section| section["name"] == "fidelity").map(|section| section["case"].clone()).collect();
+    let empty = both["empty"].as_array().unwrap();
+    let once: std::collections::BTreeSet<_> = empty.iter().map(Value::to_string).collect();
+    assert_eq!(empty.len(), once.len(), "{empty:?}");
     assert_eq!(cases.len(), 2);
     assert_ne!(cases[0], cases[1]);
     assert_eq!(rows(&both, "mix"), rows(&capture, "mix"));
@@ -219,4 +222,33 @@ fn numbers_at_their_limits_are_no_errors() {
         expect(0, &["report", word(&capture), "--format", format]);
     }
     expect(0, &["compare", word(&capture), word(&capture)]);
+}
+
+/// Another version of ioriot, or another program, wrote the table: what needs it is left out, and that is said; SQL of one's own may
+/// ask what there is.
+#[test]
+fn a_table_without_a_column_hides_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = matrix(dir.path());
+    let run = place.join("run");
+    let all = "SELECT column_name FROM information_schema.columns WHERE table_name = 'results' ORDER BY ordinal_position";
+    let names = rows_of(&[&run], all);
+    for (column, stands) in [("op", ""), ("begin", "'soon' AS \"begin\"")] {
+        let cells = names.iter().map(|name| if *name == column { stands.to_owned() } else { format!("\"{name}\"") });
+        let cells: Vec<String> = cells.filter(|cell| !cell.is_empty()).collect();
+        let select = format!("SELECT {} FROM results", cells.join(", "));
+        let made = dir.path().join(format!("{column}.parquet"));
+        expect(0, &["query", word(&run), &select, "--format", "parquet", "-o", word(&made)]);
+        let old = dir.path().join(column);
+        assert!(std::process::Command::new("cp").arg("-a").args([&run, &old]).status().unwrap().success());
+        fs::copy(&made, old.join("results.parquet")).unwrap();
+        let found = json(&[word(&place.join("capture")), word(&place.join("workload")), word(&old)]);
+        let notes = found["notes"].as_array().unwrap();
+        assert!(notes.len() == 1 && notes[0].as_str().unwrap().contains(&format!("lacks {column},")), "{notes:?}");
+        assert!(!rows(&found, "mix").is_empty() && !rows(&found, "end_state").is_empty());
+        assert_eq!(rows_of(&[&old], "SELECT count(*) FROM results"), ["95"]);
+        let output = ioriot(&["query", word(&old), "SELECT * FROM latency"]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && said.contains(&format!("lacks {column},")), "{said}");
+    }
 }
