@@ -11,7 +11,7 @@ use crate::limits;
 use crate::schema::dataset::Kind;
 use crate::schema::{Column, Dataset, Table, Type, check};
 use crate::text::shown;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::DataType;
 use serde_json::Value;
@@ -216,6 +216,14 @@ impl Desk {
     /// Are all of these relations there, and whole?
     pub fn has(&self, needs: &[String]) -> bool {
         self.lacks(needs).is_none()
+    }
+
+    /// Refuses tables that lack columns.
+    ///
+    /// # Errors
+    /// When there is one, with what it lacks.
+    pub fn whole(&self) -> Result<()> {
+        self.short.values().next().map_or(Ok(()), |short| bail!("{short}"))
     }
 
     /// The datasets of the session, in the order in which they were given.

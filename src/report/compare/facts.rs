@@ -212,6 +212,7 @@ impl Facts {
 
     fn of_capture(data: &Dataset, memory: u64) -> Result<Facts> {
         let desk = Desk::open(std::slice::from_ref(&data.dir), Access::Tables, memory)?;
+        desk.whole()?;
         let ns = |cell: Option<&Cell>| match cell {
             Some(Cell::Int(ns)) => *ns,
             _ => 0,
@@ -241,6 +242,7 @@ impl Spread {
             Kind::Capture | Kind::Workload => "events",
         };
         let desk = Desk::open(&[dir.to_owned()], Access::Tables, memory)?;
+        desk.whole()?;
         let mut spread = Spread::default();
         for row in rows(&desk.engine.first(&SPREAD.replace("FROM_CALLS", calls), BUCKETS)?.batches)? {
             let [Cell::Text(class), Cell::Text(what), Cell::Int(least), Cell::Int(calls)] = &row[..] else { continue };

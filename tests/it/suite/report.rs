@@ -247,8 +247,13 @@ fn a_table_without_a_column_hides_no_other() {
         assert!(notes.len() == 1 && notes[0].as_str().unwrap().contains(&format!("lacks {column},")), "{notes:?}");
         assert!(!rows(&found, "mix").is_empty() && !rows(&found, "end_state").is_empty());
         assert_eq!(rows_of(&[&old], "SELECT count(*) FROM results"), ["95"]);
-        let output = ioriot(&["query", word(&old), "SELECT * FROM latency"]);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.code() == Some(2) && said.contains(&format!("lacks {column},")), "{said}");
+        let capture = place.join("capture");
+        let [latency, compared] =
+            [vec!["query", word(&old), "SELECT * FROM latency"], vec!["compare", word(&capture), word(&old)]];
+        for args in [latency, compared] {
+            let output = ioriot(&args);
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.code() == Some(2) && said.contains(&format!("lacks {column},")), "{said}");
+        }
     }
 }
