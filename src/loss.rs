@@ -7,7 +7,7 @@ words! {
     /// A kind of loss: something that a capture missed, counted by kind.
     Loss {
         RingFull   "ring_full"   "calls that the ring had no room for: a larger --buffer, or fewer --syscalls";
-        Untold     "untold"      "forks, ends of threads, paths of exec, requests, page faults and files of newcomers that the ring had no room for, or newcomers with too many files";
+        Untold     "untold"      "forks, ends of threads, paths of exec, requests, page faults, pages that came into the page cache and files of newcomers that the ring had no room for, or newcomers with too many files";
         Transport  "transport"   "events that the tracer wrote and that did not arrive whole: a larger --buffer, or SystemTap 5";
         Skipped    "skipped"     "times that the tracer skipped a probe: events may be missing";
         NoEnd      "no_end"      "ends that are missing: the tracer stopped early, and what came later is not here";

@@ -259,6 +259,14 @@ impl Backend {
         }
     }
 
+    /// Is it captured what is added to the page cache?
+    const fn tells_cache(&self) -> bool {
+        match self {
+            Backend::Ebpf(ebpf) => ebpf.cache,
+            Backend::Ptrace(_) | Backend::Stap(_) => false,
+        }
+    }
+
     const fn name(&self) -> &'static str {
         match self {
             Backend::Ebpf(_) => "ebpf",
@@ -383,6 +391,7 @@ impl Session {
             repairs,
             waits: backend.tells_waits(),
             faults: backend.tells_faults(),
+            cache: backend.tells_cache(),
             syscalls: facts.syscalls(),
             capabilities,
             bytes: 0,
@@ -415,6 +424,7 @@ fn note(options: &Options, backend: &Backend, host: &str) -> Manifest {
         ("waits", json!(backend.tells_waits())),
         ("cpus", json!(crate::os::processors())),
         ("faults", json!(backend.tells_faults())),
+        ("cache", json!(backend.tells_cache())),
         ("buffer", json!(options.buffer)),
     ] {
         manifest.insert(key.into(), value);

@@ -88,6 +88,8 @@ pub struct Summary {
     pub waits: bool,
     /// Are page faults on mapped files among the events?
     pub faults: bool,
+    /// Do events tell what is added to the page cache?
+    pub cache: bool,
     /// Number of events by name of the call.
     pub syscalls: BTreeMap<String, u64>,
     /// Effective capabilities of this process while events were read and written, one bit each (capabilities(7)).
@@ -162,6 +164,9 @@ impl fmt::Display for Summary {
                 writeln!(f, "  Page faults on mapped files were not captured: what goes through mappings is not seen.")?
             }
             None => {}
+        }
+        if let Some(added) = self.syscalls.get(Syscall::page_cache_add.name()) {
+            writeln!(f, "  {added:>9} events tell what was added to the page cache")?;
         }
         writeln!(f, "  {} bytes on disk, {:.1} per event", self.bytes, self.bytes as f64 / self.events.max(1) as f64)?;
         let mut sums: BTreeMap<Loss, u64> = BTreeMap::new();

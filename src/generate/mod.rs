@@ -110,6 +110,7 @@ pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
     let made = work.make(tee, progress)?;
     let mut summary = Summary::collect(&work.engine, &made)?;
     summary.check(events)?;
+    summary.cache = summary.cache.filter(|_| present::tells(&capture, "cache"));
     summary.memory.truncate(mounts::MOST_IN_MEMORY);
     let captured = mounts::of(&capture.manifest).unwrap_or_default();
     for memory in &mut summary.memory {

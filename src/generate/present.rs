@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Adds to the model's configuration the processes and descriptors that were there when the capture began, and how its
-/// source writes paths and tells of asynchronous requests and page faults.
+/// source writes paths and tells of asynchronous requests, page faults and the page cache.
 ///
 /// # Errors
 /// When one of the tables is damaged.
@@ -41,8 +41,13 @@ pub fn tell(config: &mut Config, capture: &Dataset) -> Result<()> {
         Some("ptrace") => Requests::Submitted,
         _ => Requests::None,
     };
-    config.faults = capture.manifest.get("faults").and_then(|faults| faults.as_bool()) == Some(true);
+    (config.faults, config.cache) = (tells(capture, "faults"), tells(capture, "cache"));
     Ok(())
+}
+
+/// Does the capture say that it tells this?
+pub fn tells(capture: &Dataset, key: &str) -> bool {
+    capture.manifest.get(key).and_then(|tells| tells.as_bool()) == Some(true)
 }
 
 fn open_files(present: &mut BTreeMap<i64, Present>, file: PathBuf) -> Result<()> {

@@ -60,6 +60,7 @@ stages! {
     "elsewhere"  Now(Sums);
     "memory"     Now(Sums);
     "mapped"     Now(Sums);
+    "cached"     Now(Sums);
     "computed"   Now(Sums);
     "guesses"    Now(Sums);
     "evidence"   Now(Sums);

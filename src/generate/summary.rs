@@ -1,7 +1,7 @@
 //! The counts that generate reports, and the check that the ledger closes.
 
 use super::work::{EXAMPLES, Made};
-use crate::amount::Bytes;
+use crate::amount::{Bytes, Things};
 use crate::engine::Engine;
 use crate::fate::Elsewhere;
 use crate::ledger::{Ledger, Moved, OtherKind};
@@ -70,6 +70,8 @@ pub struct Summary {
     pub critical_path: Critical,
     /// How long the captured calls took; `None` when the capture has no times.
     pub times: Option<Times>,
+    /// What is known of the page cache; `None` where the capture does not tell what is added to it.
+    pub cache: Option<Cached>,
     /// Processor time of the captured threads between their calls, ns; `None` where the capture does not tell.
     pub computed: Option<u64>,
     /// Bytes of files that were mapped and never to be executed: data that is read, and not the code of libraries.
@@ -80,6 +82,19 @@ pub struct Summary {
     pub fingerprint: String,
     /// Time that generate took, seconds.
     pub seconds: f64,
+}
+
+/// What the capture tells of the page cache (stage cached.sql), bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Cached {
+    /// Bytes of the initial content of files that calls and page faults read.
+    pub read: u64,
+    /// Bytes of it that were in the page cache when they were read first.
+    pub warm: u64,
+    /// Number of files with such bytes.
+    pub files: u64,
+    /// Bytes that were added to the page cache: read from the disk, read ahead of calls included, or written over.
+    pub added: u64,
 }
 
 /// How many answers of one kind the model gave, and how many of them it inferred.
@@ -246,6 +261,10 @@ impl Summary {
             let unexplained = unexplained.unwrap_or(0);
             summary.times = span.zip(in_lanes).map(|(span, in_lanes)| Times { span, in_calls, in_lanes, unexplained });
         }
+        for batch in sums("cached").filter(|batch| batch.num_rows() > 0) {
+            let [read, warm, files, added] = [0, 1, 2, 3].map(|column| int(batch, column, 0));
+            summary.cache = Some(Cached { read, warm, files, added });
+        }
         for batch in sums("computed").filter(|batch| batch.num_rows() > 0) {
             summary.computed = known(batch, 0, 0);
         }
@@ -365,6 +384,12 @@ impl fmt::Display for Summary {
         let entries: u64 = self.fileset.values().sum();
         let kinds = self.fileset.iter().map(|(kind, count)| format!("{count} {kind}")).collect::<Vec<_>>().join(", ");
         line(f, "fileset", entries, &format!("entries ({kinds}), {:.1} MiB in files", self.fileset_bytes as f64 / 1_048_576.0))?;
+        if let Some(Cached { read, warm, files, added }) = self.cache {
+            let (read, warm, added) = (Bytes(read), Bytes(warm), Bytes(added));
+            let note =
+                format!("of {read} that were read were in the page cache ({}); {added} were added to it", Things(files, "file"));
+            writeln!(f, "{:<13}{:>11}  {note}", "warm", warm.to_string())?;
+        }
         let inferred = self.inferences.values().map(|kind| kind.inferred).sum();
         let answers: u64 = self.inferences.values().map(|kind| kind.answers).sum();
         let kinds = self.inferences.iter().map(|(kind, n)| format!("{} of {} {kind}", n.inferred, n.answers));

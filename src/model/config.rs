@@ -71,6 +71,8 @@ pub struct Config {
     pub requests: Requests,
     /// Does the capture tell of page faults on mapped files? Then mappings are followed.
     pub faults: bool,
+    /// Does the capture tell what is added to the page cache? Then what is read and was not added was there when it began.
+    pub cache: bool,
 }
 
 /// Paths that hold no stored files on a usual Linux machine, each with the reason; used when the capture does not know its
@@ -95,7 +97,7 @@ impl Default for Config {
 impl Config {
     fn of(rules: Vec<(Vec<u8>, Place)>, mounts: Vec<Vec<u8>>) -> Config {
         let (present, notes, requests) = (Arc::default(), Notes::default(), Requests::default());
-        Config { rules, mounts, kinds: Vec::new(), memory: Vec::new(), present, notes, requests, faults: false }
+        Config { rules, mounts, kinds: Vec::new(), memory: Vec::new(), present, notes, requests, faults: false, cache: false }
     }
 
     /// The rules of a machine whose mounts are known: each path, and whether a pseudo or memory file system is mounted

@@ -12,7 +12,7 @@ use hashbrown::HashSet;
 pub enum Said {
     /// A path that must exist, or must not, before the replay.
     Need(Need),
-    /// A need of a regular file once more, in a second pass, for its ranges `read` and `holes`: at least one is not empty.
+    /// A need of a regular file once more, in a second pass, for its ranges `read`, `holes` and `warm`: at least one is not empty.
     Ranges(Need),
     /// What must be at a path after the replay.
     Expect(Expect),
@@ -120,7 +120,7 @@ impl Iterator for Ending {
                     }
                 },
                 Pass::Ranges => match self.next_need() {
-                    Some(need) if need.read.is_empty() && need.holes.is_empty() => {}
+                    Some(need) if need.read.is_empty() && need.holes.is_empty() && need.warm.is_empty() => {}
                     Some(need) => return Some(Said::Ranges(need)),
                     None => self.turn(Pass::Expects),
                 },
@@ -226,6 +226,7 @@ impl Tree {
                 (need.size, need.size_exact) = (content.need, content.exact);
                 need.read = content.read.below(content.need);
                 need.holes = content.holes.below(content.need);
+                need.warm = content.warm.below(content.need);
             }
             Node::Link { target, .. } => need.target = Some(target.clone()),
             Node::Unknown | Node::File(_) | Node::Dir(_) | Node::Fifo | Node::Socket => {}
@@ -259,6 +260,7 @@ fn blank(path: Name) -> Need {
         target: None,
         read: Vec::new(),
         holes: Vec::new(),
+        warm: Vec::new(),
         xattrs: Vec::new(),
     }
 }

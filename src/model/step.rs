@@ -175,6 +175,8 @@ pub struct Need {
     pub target: Option<Name>,
     /// Ranges `(offset, length)` in bytes that calls read, sorted and disjoint; the rest may be a hole with --sparse-unread.
     pub read: Vec<(i64, i64)>,
+    /// Ranges `(offset, length)` in bytes that were in the page cache when calls or page faults read them first, sorted and disjoint.
+    pub warm: Vec<(i64, i64)>,
     /// Ranges `(offset, length)` in bytes known to be holes in the captured file (SEEK_HOLE), sorted and disjoint.
     pub holes: Vec<(i64, i64)>,
     /// Names of extended attributes that calls found to be there at the start.

@@ -126,7 +126,7 @@ pub enum Table {
     Edges,
     /// Workload: what must exist, and what must not, before the replay.
     Fileset,
-    /// Workload: ranges of files of the fileset that are read, and known holes.
+    /// Workload: ranges of files of the fileset that are read, known holes, and what was in the page cache.
     Extents,
     /// Workload: the tree that the model predicts after the replay.
     Expect,
@@ -233,7 +233,9 @@ impl Table {
                 "Which ops of other lanes an op must follow in resource order, by lane; what follows from others is left out."
             }
             Table::Fileset => "What must exist, and what must not, before the replay.",
-            Table::Extents => "Ranges of files of the fileset that calls read, and known holes.",
+            Table::Extents => {
+                "Ranges of files of the fileset that calls read, known holes, and what was in the page cache when it was read first."
+            }
             Table::Expect => "The end state that the model predicts.",
             Table::Results => "What happened to each op, beside what had been captured.",
             Table::State => "The tree after the replay: predicted against found.",
@@ -422,7 +424,11 @@ impl Table {
             ],
             Table::Extents => vec![
                 text("path", "absolute path"),
-                text("what", "read: calls read it; hole: the captured file had a hole"),
+                text(
+                    "what",
+                    "read: calls read it; hole: the captured file had a hole; warm: it was in the page cache when calls or page faults \
+                     read it first",
+                ),
                 int("offset", "first byte"),
                 int("length", "bytes"),
             ],

@@ -53,6 +53,8 @@ ops! {
     Splice "splice";
     /// close_range(2): the model turns it into a close for each open file description that it ends.
     CloseRange "close_range";
+    /// Pages of a file are added to the page cache, which did not have them.
+    CacheAdd "page_cache_add";
     /// munmap(2): memory is no longer mapped; the last mapping of a file whose descriptors are closed ends its description.
     Munmap "munmap";
     /// mremap(2): a mapping moves, or has another length.
@@ -99,6 +101,7 @@ impl Op {
             Op::Splice
                 | Op::Dup
                 | Op::CloseRange
+                | Op::CacheAdd
                 | Op::Munmap
                 | Op::Mremap
                 | Op::Umask

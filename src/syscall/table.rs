@@ -270,7 +270,7 @@ syscalls! {
     swapoff          (Path)                                          -> Status,  Entry  => Drop("it is about the whole machine");
     uselib           (Path)                                          -> Status,  Entry  => Drop("the replay runs no programs");
 
-    // No calls: what processes had when they came into the scope, requests that calls handed over, page faults, waits. Only
+    // No calls: what processes had when they came into the scope, requests that calls handed over, page faults, pages that come into the page cache, waits. Only
     // live captures have them.
     joined_cwd       (Path)                                          -> Status,  Entry  => Model(Joined);
     joined_fd        (Fd, OpenFlags, Arg)                            -> Status,  Entry  => Model(Joined);
@@ -303,6 +303,7 @@ syscalls! {
     uring_fgetxattr  (Fd, Name, Buf, Count)                          -> Value,   Entry  => Partly(Fgetxattr, "a request of io_uring, issued as a call that is waited for; values are not captured: an attribute that was there is made without its value");
     uring_linkat     (DirFd, Path, DirFd2, Path2, AtFlags)           -> Status,  Return => Partly(Linkat, "a request of io_uring, issued as a call that is waited for");
     mmap_fault       (Offset, Count, Prot)                           -> Status,  Entry  => Partly(Touch, "on a mapping that is made for it: pages are read, or made dirty without another content; faults that only mapped what the page cache had around are not repeated");
+    page_cache_add   (Offset, Count)                                 -> Status,  Entry  => Model(CacheAdd);
     waited           (Cmd, Arg)                                      -> Value,   Return => Drop("a thread slept until it was woken: nothing is done");
 
     // Its instant is the return: waits are most of what blocks for long, and nothing is ordered by them.

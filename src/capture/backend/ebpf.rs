@@ -90,6 +90,8 @@ pub struct Ebpf {
     pub waits: Vec<Program>,
     /// Are page faults on mapped files captured?
     pub faults: bool,
+    /// Is it captured what is added to the page cache?
+    pub cache: bool,
     /// The program that tells which results of io_submit are taken without a call; attached when there are any.
     reaped: Option<Program>,
     /// The program that counts what block devices do; `None` where the kernel does not show it.
@@ -163,6 +165,7 @@ impl Ebpf {
                 }
             }
         }
+        let cache = faults && faults::shows_folios(&btf);
         let device = device::attach(&btf, &layout, &maps, Whose::Captured);
         let device = device.inspect_err(|error| log::warn!("what devices do is not counted: {error:#}")).ok();
         let reaped = reaped::program(&btf, &layout)
@@ -189,6 +192,7 @@ impl Ebpf {
             programs,
             waits,
             faults,
+            cache,
             device,
             reaped,
             target,

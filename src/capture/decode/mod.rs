@@ -1,5 +1,6 @@
 //! The decoder: turns records of the kernel side (or the ptrace backend) into events, by the roles of the syscall table.
 
+pub mod added;
 pub mod argument;
 pub mod compat;
 pub mod faults;
@@ -16,6 +17,7 @@ use crate::events::order::{Key, Placed};
 use crate::loss::Loss;
 use crate::syscall::flag::{O_CREAT, O_TMPFILE};
 use crate::syscall::{At, Op, Role, Syscall, lock};
+use added::Added;
 use argument::argument;
 use faults::Faults;
 use hashbrown::HashMap;
@@ -87,6 +89,7 @@ pub struct Decoder<'a> {
     /// The requests that are under way, and the rings that they go through.
     pub requests: Requests,
     faults: Faults,
+    added: Added,
     /// Further events from records taken so far; [`Decoder::more`] hands them out.
     more: VecDeque<Placed>,
     /// Notices (forks, newcomers) from the records taken so far, in their order; the caller removes them.
@@ -114,6 +117,7 @@ impl<'a> Decoder<'a> {
             rings: None,
             requests: Requests::default(),
             faults: Faults::default(),
+            added: Added::default(),
             more: VecDeque::new(),
             notices: Vec::new(),
             gate,
@@ -139,6 +143,7 @@ impl<'a> Decoder<'a> {
         };
         if !record.is(flag::FAULT | flag::WAITED) {
             self.fault_over(&record);
+            self.added_over(&record);
         }
         if record.is(flag::END) {
             return self.ended(&record, placed);

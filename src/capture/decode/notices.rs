@@ -3,7 +3,7 @@
 use super::requests::{self, ENTRY, Route};
 use super::uring::Asked;
 use super::{Decoder, file, path};
-use crate::capture::kernel::record::{Record, at, flag, place};
+use crate::capture::kernel::record::{Record, at, fault, flag, place};
 use crate::capture::target::snapshot::Process;
 use crate::event::{Col, Event, Text};
 use crate::events::order::{Key, Placed};
@@ -89,7 +89,11 @@ impl Decoder<'_> {
             self.reaped(record, pid, begin);
         } else if record.is(flag::WAITED) {
             self.waited(record);
-        } else if !self.gated(pid) {
+        } else if self.gated(pid) {
+            // What it finds in memory before it executes the command tells nothing of the command.
+        } else if record.arg(2) as i32 == fault::ADDED {
+            self.added(record, begin);
+        } else {
             self.fault(record, begin);
         }
     }
@@ -225,6 +229,7 @@ impl Decoder<'_> {
     /// To be called at the end of the capture: requests still under way become events without a result, for [`Decoder::more`].
     pub fn finish(&mut self) {
         self.more.extend(self.faults.rest());
+        self.added_rest();
         let rest = self.requests.rest();
         self.seen.no_result += rest.len() as u64;
         self.more.extend(rest);

@@ -55,7 +55,7 @@ pub mod place {
     pub const LAST: i32 = FILES + 16 * 1024;
 }
 
-/// What a page fault did, in FAULT records.
+/// What a FAULT record tells of its pages.
 pub mod fault {
     /// Its page was read, or is being read.
     pub const READ: i32 = 0;
@@ -63,6 +63,9 @@ pub mod fault {
     pub const WRITTEN: i32 = 1;
     /// Pages that were in the page cache were mapped; the one that the fault was on is among them, or told by another record.
     pub const AROUND: i32 = 2;
+    /// No fault, or not only: the pages were added to the page cache, by whatever. Field NUMBER is that of the call, plus one, or 0;
+    /// the fourth argument says when that began, or the fault that they were added for.
+    pub const ADDED: i32 = 3;
 }
 
 /// Offsets in an element that the task iterator writes, bytes: all fields are u32, the name has 16 bytes.
@@ -135,8 +138,8 @@ pub mod flag {
     /// had, RET its result. Where the completion queue had no room: no address, but that of the ring as third argument, and what the
     /// program calls the request as fourth.
     pub const DONE: u16 = 2048;
-    /// Not a call: a page fault on a mapped file. Arguments: numbers of the first and the last page, and what it did
-    /// ([`super::fault`]).
+    /// Not a call: a page fault on a mapped file, or pages that were added to the page cache. Arguments: numbers of the first and the last
+    /// page, and what was done to them ([`super::fault`]).
     pub const FAULT: u16 = 4096;
     /// Not a call: a directory or descriptor that a newcomer had. Arguments: number of the place ([`super::place`]), address of
     /// the open file description, 1 if exec closes it, 1 if the file is deleted; the names lead to the root directory.

@@ -4,6 +4,7 @@
 //! ```text
 //! mm_filemap_fault               a fault needs a page of a file:    mark.FAULT_*
 //! mm_filemap_add_to_page_cache   the page was not in memory:        a FAULT record, READ
+//!                                pages of a file come to memory:    a FAULT record, ADDED
 //! sched_switch (waits)           the thread slept in the fault:     its WAITED record says so
 //! writeback_dirty_folio          a clean page is about to change:   a FAULT record, WRITTEN
 //! mm_filemap_map_pages           cached pages are mapped around:    a FAULT record, AROUND; where all faults are told
@@ -14,18 +15,27 @@
 //! again, so the next write to it is told anew; in a large folio, a piece of the page cache of several pages, the first write to any
 //! of them tells for all, since all are written back then.
 //!
+//! What is added to the page cache is told of calls, too ([`fault::ADDED`]): what of a file was read and not added before was
+//! in memory when the capture began. One record for each folio is the cheapest that knows which pages these are: a read brings others in ahead
+//! of it, so that a count for each call would take the next ones for pages that were there; and it costs nothing where nothing is
+//! added, unlike a program at `mm_filemap_get_pages`, which runs at each read of a cached file. Pages behind the end of the file, which
+//! writes add, are read from no disk and not told. Reads past the page cache (O_DIRECT) add nothing.
+//!
+//! The mark keeps the last fault of its thread. What a call does after it is not the fault's: where the thread is in a call, its saved
+//! registers hold the number of that, also of one that is not captured.
+//!
 //! Not told are writes through a page that is still dirty, and pages that a call makes dirty in mapped memory (read(2) into a
 //! mapping), for that call may make pages dirty of its own.
 
-use super::file::inode_fields;
+use super::file::{in_call, inode_fields};
 use super::optional::Optional;
 use super::parts::{about, frame, reserve, submit};
 use super::program::{find_mark, tail};
-use crate::capture::kernel::asm::Alu::And;
+use crate::capture::kernel::asm::Alu::{And, Lsh};
 use crate::capture::kernel::asm::Helper;
 use crate::capture::kernel::asm::If::{Eq, Ge, Gt, Ne, Set};
 use crate::capture::kernel::asm::Reg::{R0, R1, R2, R3, R6, R7, R8, R9, R10};
-use crate::capture::kernel::asm::Size::{DW, H, W};
+use crate::capture::kernel::asm::Size::{self, DW, H, W};
 use crate::capture::kernel::asm::{Asm, Code, Label};
 use crate::capture::kernel::btf::{Btf, Kind};
 use crate::capture::kernel::counter::Counter;
@@ -50,6 +60,14 @@ struct Cache {
 /// The bit of the flags of a folio that says that it is large (`PG_head` of include/linux/page-flags.h, since Linux 6.11; the
 /// number of pages has its name since 6.15).
 const LARGE: i32 = 1 << 6;
+
+/// Binary logarithm of the bytes of a page in the page cache of x86_64.
+const PAGE_SHIFT: i32 = 12;
+
+/// Does the kernel show how many pages a folio has? Else it is not known which pages are added to the page cache.
+pub fn shows_folios(btf: &Btf) -> bool {
+    Cache::find(btf).is_ok_and(|cache| cache.pages.is_some())
+}
 
 impl Cache {
     fn find(btf: &Btf) -> Result<Cache> {
@@ -81,7 +99,7 @@ pub fn programs(btf: &Btf, k: &Layout, all: bool) -> Result<Vec<Optional>> {
     Ok(programs)
 }
 
-/// Frame fields: number of the page, of the last one, and what the fault did.
+/// Frame fields: number of the page, of the last one, and what was done to them.
 const PAGE: i16 = frame::START;
 const LAST: i16 = frame::LENGTH;
 const DID: i16 = frame::FLAGS;
@@ -105,20 +123,47 @@ fn regular(a: &mut Asm, k: &Layout, cache: &Cache, out: Label) {
     a.jump(Ne, R1, libc::S_IFREG as i32, out);
 }
 
+/// Sends a FAULT record about task R7 and the pages PAGE to LAST of the file with the inode R9, with DID, as begun at NOW, and these
+/// further fields of the frame; jumps to `full` when there is no room. R8 is lost.
+fn send(a: &mut Asm, k: &Layout, further: &[(i16, Size, i16)], full: Label) {
+    reserve(a, 0, full);
+    about(a, k, R7, flag::FAULT);
+    let fields = [(frame::NOW, DW, at::TS), (PAGE, DW, at::ARGS), (LAST, DW, at::ARGS + 8), (DID, DW, at::ARGS + 16)];
+    for (field, size, to) in fields.iter().chain(further) {
+        a.load(DW, R1, R10, *field);
+        a.store(*size, R8, *to, R1);
+    }
+    inode_fields(a, k, R9, R8);
+    submit(a);
+}
+
 /// Common end: sends a FAULT record about task R7 and the pages PAGE to LAST of the `struct address_space` R6, with DID, as begun at
 /// NOW.
 fn tell(a: &mut Asm, k: &Layout, cache: &Cache, out: Label) {
     let full = a.label();
     regular(a, k, cache, out);
-    reserve(a, 0, full);
-    about(a, k, R7, flag::FAULT);
-    for (field, to) in [(frame::NOW, at::TS), (PAGE, at::ARGS), (LAST, at::ARGS + 8), (DID, at::ARGS + 16)] {
-        a.load(DW, R1, R10, field);
-        a.store(DW, R8, to, R1);
-    }
-    inode_fields(a, k, R9, R8);
-    submit(a);
+    send(a, k, &[], full);
     tail(a, out, full, Counter::Untold);
+}
+
+/// PAGE and LAST = the first page of the folio in register R8, and the one behind its last. Destroys R1 and R2.
+fn pages(a: &mut Asm, cache: &Cache) {
+    let one = a.label();
+    a.load(DW, R2, R8, cache.index);
+    a.store(DW, R10, PAGE, R2);
+    a.add(R2, 1);
+    if let Some(pages) = cache.pages {
+        a.load(DW, R1, R8, 0);
+        let large = a.label();
+        a.jump(Set, R1, LARGE, large);
+        a.goto(one);
+        a.here(large);
+        a.load(W, R1, R8, pages);
+        a.add(R2, -1);
+        a.add(R2, R1);
+    }
+    a.here(one);
+    a.store(DW, R10, LAST, R2);
 }
 
 /// The program at a fault that needs a page of a file. Arguments: the `struct address_space`, number of the page.
@@ -157,30 +202,88 @@ fn begins(k: &Layout, cache: &Cache, all: bool) -> Code {
     a.finish()
 }
 
-/// The program at the addition of a folio (the argument) to the cached pages of a file: tells of the fault that it is for, once.
+// Frame fields of the program at an addition: the mark; when the fault began that it is for, 0 for none; number plus one of the call, 0 outside of calls; when that began, or the fault, or
+// the addition where neither is known.
+const MARK: i16 = frame::MOUNT_ROOT;
+const CALL: i16 = frame::NUMBER;
+const SINCE: i16 = frame::BEGIN;
+const AT: i16 = frame::RET;
+
+/// The program at the addition of a folio (the argument) to the cached pages of a file: tells which pages these are, and, once, of
+/// the fault that it is for.
 fn adds(k: &Layout, cache: &Cache) -> Code {
     let mut a = Asm::default();
-    let out = a.label();
-    a.load(DW, R6, R1, 0);
+    let [out, full, called, faulted, mine, known, untold] = std::array::from_fn(|_| a.label());
+    a.load(DW, R8, R1, 0);
+    pages(&mut a, cache);
+    a.load(DW, R6, R8, cache.mapping);
+    a.jump(Eq, R6, 0, out);
     marked(&mut a, out);
-    a.load(DW, R1, R9, stamp::FAULT_OF);
-    a.jump(Eq, R1, 0, out);
-    a.load(DW, R2, R9, stamp::FAULT_TOLD);
-    a.jump(Ne, R2, 0, out);
-    a.load(DW, R6, R6, cache.mapping);
-    a.jump(Ne, R1, R6, out);
-    // What a call adds that came after the fault is its own.
+    a.store(DW, R10, MARK, R9);
+    a.call(Helper::Now);
+    a.store(DW, R10, frame::NOW, R0);
+    a.store(DW, R10, SINCE, R0);
+    a.store(DW, R10, DID, fault::ADDED);
     a.load(W, R1, R8, stamp::NUMBER);
-    a.load(W, R2, R9, stamp::FAULT_IN);
-    a.jump(Ne, R1, R2, out);
-    a.store(DW, R9, stamp::FAULT_TOLD, 1);
-    a.load(DW, R1, R9, stamp::FAULT_PAGE);
+    a.store(DW, R10, CALL, R1);
+
+    // Is it for the fault in the mark? If so R2 is when that began, else 0.
+    a.mov(R2, 0);
+    a.load(W, R3, R9, stamp::FAULT_IN);
+    a.jump(Ne, R1, R3, known);
+    a.load(DW, R3, R9, stamp::FAULT_OF);
+    a.jump(Ne, R3, R6, known);
+    a.jump(Ne, R1, 0, called);
+    in_call(&mut a, k, faulted);
+    a.goto(mine);
+    a.here(faulted);
+    a.mov(R2, 0);
+    a.goto(known);
+    a.here(called);
+    // A fault of an earlier call is over.
+    a.load(DW, R1, R9, stamp::FAULT_AT);
+    a.load(DW, R3, R8, stamp::TS);
+    a.jump(Gt, R3, R1, known);
+    a.here(mine);
+    a.load(DW, R2, R9, stamp::FAULT_AT);
+    a.store(DW, R10, SINCE, R2);
+    a.here(known);
+    a.store(DW, R10, AT, R2);
+    let outside = a.label();
+    a.load(DW, R1, R10, CALL);
+    a.jump(Eq, R1, 0, outside);
+    a.load(DW, R1, R8, stamp::TS);
+    a.store(DW, R10, SINCE, R1);
+    a.here(outside);
+
+    regular(&mut a, k, cache, out);
+    if cache.pages.is_some() {
+        let behind = a.label();
+        a.load(DW, R1, R10, PAGE);
+        a.alu(Lsh, R1, PAGE_SHIFT);
+        a.load(DW, R2, R9, k.at.size);
+        a.jump(Ge, R1, R2, behind);
+        a.load(DW, R1, R10, LAST);
+        a.add(R1, -1);
+        a.store(DW, R10, LAST, R1);
+        send(&mut a, k, &[(CALL, H, at::NUMBER), (SINCE, DW, at::ARGS + 24)], full);
+        a.here(behind);
+    }
+    a.load(DW, R1, R10, AT);
+    a.jump(Eq, R1, 0, out);
+    a.store(DW, R10, frame::NOW, R1);
+    a.load(DW, R8, R10, MARK);
+    a.load(DW, R2, R8, stamp::FAULT_TOLD);
+    a.jump(Eq, R2, 0, untold);
+    a.goto(out);
+    a.here(untold);
+    a.store(DW, R8, stamp::FAULT_TOLD, 1);
+    a.load(DW, R1, R8, stamp::FAULT_PAGE);
     a.store(DW, R10, PAGE, R1);
     a.store(DW, R10, LAST, R1);
-    a.load(DW, R1, R9, stamp::FAULT_AT);
-    a.store(DW, R10, frame::NOW, R1);
     a.store(DW, R10, DID, fault::READ);
-    tell(&mut a, k, cache, out);
+    send(&mut a, k, &[], full);
+    tail(&mut a, out, full, Counter::Untold);
     a.finish()
 }
 
@@ -188,29 +291,16 @@ fn adds(k: &Layout, cache: &Cache) -> Code {
 /// the one noted in the mark, if that is on a page of the folio, else one on a page that was mapped already.
 fn dirties(k: &Layout, cache: &Cache) -> Code {
     let mut a = Asm::default();
-    let [out, one, other] = std::array::from_fn(|_| a.label());
+    let [out, other] = std::array::from_fn(|_| a.label());
     a.load(DW, R8, R1, 0);
     a.load(DW, R6, R1, 8);
     // The kernel allows for folios of no file.
     a.jump(Eq, R6, 0, out);
-    a.load(DW, R2, R8, cache.index);
-    a.store(DW, R10, PAGE, R2);
-    a.add(R2, 1);
-    if let Some(pages) = cache.pages {
-        a.load(DW, R1, R8, 0);
-        let large = a.label();
-        a.jump(Set, R1, LARGE, large);
-        a.goto(one);
-        a.here(large);
-        a.load(W, R1, R8, pages);
-        a.add(R2, -1);
-        a.add(R2, R1);
-    }
-    a.here(one);
-    a.store(DW, R10, LAST, R2);
+    pages(&mut a, cache);
     marked(&mut a, out);
     a.load(W, R1, R8, stamp::NUMBER);
     a.jump(Ne, R1, 0, out);
+    in_call(&mut a, k, out);
     a.load(DW, R1, R9, stamp::FAULT_OF);
     a.jump(Ne, R1, R6, other);
     a.load(W, R1, R9, stamp::FAULT_IN);

@@ -4,12 +4,13 @@
 use super::parts::{frame, read_kernel, say};
 use crate::capture::kernel::asm::Alu::{Lsh, Sub};
 use crate::capture::kernel::asm::Helper;
-use crate::capture::kernel::asm::If::{Eq, Ge, Gt, Ne};
+use crate::capture::kernel::asm::If::{Eq, Ge, Gt, Ne, SignedGt};
 use crate::capture::kernel::asm::Reg::{R0, R1, R2, R3, R6, R7, R8, R9, R10};
 use crate::capture::kernel::asm::Size::{self, B, DW, H, W};
 use crate::capture::kernel::asm::{Asm, Label, Reg};
 use crate::capture::kernel::layout::{Cast, Layout};
 use crate::capture::kernel::record::{self, at, flag as said};
+use crate::capture::kernel::thread_slot::stamp;
 
 /// Steps (names and mount points) that are followed at most on the way up to the root.
 const DEPTH: usize = 40;
@@ -35,6 +36,20 @@ pub fn word(a: &mut Asm, k: &Layout) {
             a.load(DW, R1, R10, frame::POINTER);
         }
     }
+}
+
+/// Jumps to `inside` when the thread with the slot (or the mark) R8 is in a call, also in one that is not captured: its saved registers
+/// hold the number of that, and in an exception such as a page fault a negative one. Those of a thread without a slot are not known:
+/// it passes for one that is in none. Destroys R0 to R5.
+pub fn in_call(a: &mut Asm, k: &Layout, inside: Label) {
+    let unknown = a.label();
+    a.load(DW, R3, R8, stamp::OWNER);
+    a.jump(Eq, R3, 0, unknown);
+    a.add(R3, i32::from(k.number));
+    word(a, k);
+    a.alu(Lsh, R1, 32);
+    a.jump(SignedGt, R1, -1, inside);
+    a.here(unknown);
 }
 
 /// Register `to` = the field of this size at `offset` in the structure that register `from` points to. Destroys R0 to R5.

@@ -15,7 +15,7 @@
 //! Not told are waits inside calls on files, for the duration of the call says how long the file took, unless a captured thread
 //! ended them ([`flag::WAITS`]).
 
-use super::file::{open_file, typed, word};
+use super::file::{in_call, open_file, typed, word};
 use super::optional::Optional;
 use super::parts::{blank, frame, only, read_kernel, room, submit};
 use super::program::{find_mark, tail};
@@ -273,9 +273,10 @@ fn switch(k: &Layout, s: &Scheduler) -> Code {
     a.load(W, R1, R8, stamp::NUMBER);
     a.store(DW, R10, frame::NUMBER, R1);
     of_use(&mut a, k, s, out);
+    asleep_in_fault(&mut a, k, s);
     room(&mut a, 0, full);
     blank(&mut a, 0);
-    waited(&mut a, k, s);
+    waited(&mut a, k);
     submit(&mut a);
     tail(&mut a, out, full, Counter::Waits);
     a.finish()
@@ -376,7 +377,7 @@ fn on_a_file(a: &mut Asm, k: &Layout, s: &Scheduler, yes: Label) {
 
 /// Fills the WAITED record at R8 about task R7 with the mark R9. A wake that was seen before the thread had left its processor
 /// ended its sleep at once; one that was not seen is taken to have come when it ran again.
-fn waited(a: &mut Asm, k: &Layout, s: &Scheduler) {
+fn waited(a: &mut Asm, k: &Layout) {
     let (seen, asleep) = (a.label(), a.label());
     a.load(DW, R2, R9, stamp::OFF);
     a.load(DW, R3, R10, WOKEN);
@@ -401,15 +402,18 @@ fn waited(a: &mut Asm, k: &Layout, s: &Scheduler) {
     a.load(W, R1, R7, k.at.pid);
     a.store(W, R8, at::TID, R1);
     a.store(H, R8, at::FLAGS, i32::from(said::WAITED));
-    in_fault(a, s);
+    in_fault(a);
 }
 
-/// Tells in the WAITED record at R8 of the page fault that the thread R7 with the mark R9 slept in, if it was in one and in no call.
-/// The mark keeps the last fault, and what a thread did since is seen of captured calls only; but who sleeps in a fault waits for
-/// a disk (io_schedule()), and who sleeps in another call hardly ever.
-fn in_fault(a: &mut Asm, s: &Scheduler) {
+/// Frame field: 1 if the thread slept in a page fault on a mapped file, else 0.
+const IN_FAULT: i16 = frame::BEGIN;
+
+/// Sets [`IN_FAULT`] for the thread R7 with the mark R9 and the slot (or mark) R8: did it sleep in the fault that the mark keeps? Who
+/// sleeps in a fault waits for a disk (io_schedule()), and is in no call. Destroys R0 to R5.
+fn asleep_in_fault(a: &mut Asm, k: &Layout, s: &Scheduler) {
     let none = a.label();
     let (byte, bit) = s.disk;
+    a.store(DW, R10, IN_FAULT, 0);
     a.load(B, R1, R7, byte);
     a.alu(And, R1, bit);
     a.jump(Eq, R1, 0, none);
@@ -418,6 +422,16 @@ fn in_fault(a: &mut Asm, s: &Scheduler) {
     a.load(W, R1, R9, stamp::FAULT_IN);
     a.jump(Ne, R1, 0, none);
     a.load(DW, R1, R9, stamp::FAULT_OF);
+    a.jump(Eq, R1, 0, none);
+    in_call(a, k, none);
+    a.store(DW, R10, IN_FAULT, 1);
+    a.here(none);
+}
+
+/// Tells in the WAITED record at R8 of the page fault that the thread with the mark R9 slept in, if it was in one.
+fn in_fault(a: &mut Asm) {
+    let none = a.label();
+    a.load(DW, R1, R10, IN_FAULT);
     a.jump(Eq, R1, 0, none);
     let fields = [
         (DW, stamp::FAULT_AT, at::ARGS + 16),

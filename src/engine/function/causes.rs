@@ -64,6 +64,10 @@ impl Follow {
         let all = lists.values().as_primitive::<Int64Type>().values();
         for row in 0..batch.num_rows() {
             let Some(lane) = value(lanes, row) else { continue }; // a fact
+            // It lies inside of the call or the fault that it is for.
+            if names.is_valid(row) && names.value(row) == Syscall::page_cache_add.name() {
+                continue;
+            }
             let list = match lists.is_valid(row) {
                 true => &all[lists.value_offsets()[row] as usize..lists.value_offsets()[row + 1] as usize],
                 false => &[],

@@ -252,6 +252,7 @@ impl<'a> Call<'a> {
             Op::Getcwd => self.getcwd(),
             Op::Dup
             | Op::CloseRange
+            | Op::CacheAdd
             | Op::Umask
             | Op::Chroot
             | Op::Fork
@@ -270,6 +271,7 @@ impl<'a> Call<'a> {
         match op {
             Op::Dup => self.dup(),
             Op::CloseRange => self.close_range(),
+            Op::CacheAdd => self.pages_added(),
             Op::Munmap | Op::Mremap => self.on_mapped(op),
             Op::Chroot => self.chroot(),
             Op::Fork => self.fork(),

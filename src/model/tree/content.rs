@@ -32,6 +32,10 @@ pub(in crate::model) struct Content {
     cut: Option<i64>,
     /// Ranges of the initial content that calls read: they need data in the file that init makes.
     pub(in crate::model) read: Extents,
+    /// Ranges of the initial content that were in the page cache when calls or page faults read them first: nobody had added them.
+    pub(in crate::model) warm: Extents,
+    /// Ranges that were added to the page cache since the capture began.
+    added: Extents,
     /// Ranges below `floor` that the workload has overwritten: reading them says nothing of the initial content.
     written: Extents,
     /// Ranges of the initial content that calls found to be holes.
@@ -109,6 +113,26 @@ impl Content {
         let (read, written) = (&mut self.read, &self.written);
         written.gaps(offset, end, |start, end| read.add(start, end));
         seen
+    }
+
+    /// These bytes come into the page cache: what is read of them first from now on was not there when the capture began.
+    pub(in crate::model) fn add_to_cache(&mut self, start: i64, end: i64) {
+        if self.added.has_room() {
+            self.added.add(start.max(0), end);
+        }
+    }
+
+    /// The kernel read these bytes from the page cache, for a call or a page fault. To be called before [`Content::read`], for only
+    /// the first read tells what was there when the capture began.
+    pub(in crate::model) fn from_cache(&mut self, start: i64, end: i64) {
+        let (start, end) = (start.max(0), end.min(self.floor.unwrap_or(i64::MAX)));
+        let Content { read, written, added, warm, .. } = self;
+        let mut add = |start, end| {
+            if warm.has_room() {
+                warm.add(start, end);
+            }
+        };
+        written.gaps(start, end, |start, end| read.gaps(start, end, |start, end| added.gaps(start, end, &mut add)));
     }
 
     /// A call proved that the file reaches at least to `end`, bytes.
@@ -233,6 +257,8 @@ impl Content {
         other.read.iter().for_each(|(start, end)| self.read.add(start, end));
         other.written.iter().for_each(|(start, end)| self.written.add(start, end));
         other.holes.iter().for_each(|(start, end)| self.holes.add(start, end));
+        other.warm.iter().for_each(|(start, end)| self.warm.add(start, end));
+        other.added.iter().for_each(|(start, end)| self.added.add(start, end));
     }
 }
 
@@ -256,6 +282,30 @@ mod tests {
         assert_eq!(content.read(0, 100), Seen::Fits);
         assert_eq!(content.observe(100), Seen::Fits);
         assert_eq!((content.need, content.exact, content.size()), (0, false, Some(100)));
+    }
+
+    #[test]
+    fn what_was_read_and_never_added_was_in_the_cache() {
+        let mut content = Content::default();
+        let read = |content: &mut Content, start, end| {
+            content.from_cache(start, end);
+            content.read(start, end - start);
+        };
+        // Read ahead beyond what was asked for.
+        content.add_to_cache(0, 8192);
+        read(&mut content, 0, 4096);
+        read(&mut content, 4096, 12288);
+        content.write(20_000, 100);
+        read(&mut content, 16_384, 24_576);
+        // Dropped from the cache and read again: that says nothing of the start.
+        content.add_to_cache(8192, 12288);
+        read(&mut content, 8192, 12288);
+        assert_eq!(content.warm.below(i64::MAX), [(8192, 4096), (16_384, 3616), (20_100, 4476)]);
+        // What the workload made itself was not there.
+        let mut content = Content::empty();
+        content.write(0, 100);
+        read(&mut content, 0, 100);
+        assert_eq!(content.warm.below(i64::MAX), []);
     }
 
     #[test]

@@ -16,6 +16,8 @@ mod both;
 #[cfg(feature = "sql")]
 mod bytes;
 #[cfg(feature = "sql")]
+mod cached;
+#[cfg(feature = "sql")]
 mod causes;
 #[cfg(feature = "sql")]
 mod compat;

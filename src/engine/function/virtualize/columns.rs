@@ -72,7 +72,7 @@ step! {
     "moves"     "which way they go between the call and files that may be replayed, as in syscall_def"  Get::Word(|| Moves::ALL.iter().map(|w| w.name()).collect(), |s| Some(s.moves as u8));
     "elsewhere" "of an op what its file system was in the capture, where the replay has another kind (fate.rs)"  Get::Word(|| Elsewhere::ALL.iter().map(|w| w.name()).collect(), |s| s.elsewhere.map(|e| e as u8));
     "touches"   "what the call touches: numbers of resources, times 4, and 0 for read, 1 for add, 2 for write, 3 for the write that ends it; a number is an id, times 16, and a kind"  Get::Touches;
-    "kind"      "of a fact: kind of file; of an extent read or hole; of a guess what was guessed, of evidence kind of answer; of memory why it stays on disk (fate.rs), else empty"  Get::Text(|f| Some(f.kind.into()));
+    "kind"      "of a fact: kind of file; of an extent read, hole or warm; of a guess what was guessed, of evidence kind of answer; of memory why it stays on disk (fate.rs), else empty"  Get::Text(|f| Some(f.kind.into()));
     "size"      "of a fact: bytes; of a guess how often, of evidence how many answers"  Get::Int(|_| None, |f| f.size);
     "exact"     "of a fileset row: was the size observed?"  Get::Yes(|_| None, |f| f.exact);
     "perm"      "of a fileset row: permission bits"  Get::Int(|_| None, |f| f.perm);
@@ -92,7 +92,7 @@ pub enum Tag {
     Insert,
     /// A path that must exist, or must not, before the replay (an entry of the fileset).
     Fileset,
-    /// A range of bytes of a file of the fileset: one that is read, or a hole.
+    /// A range of bytes of a file of the fileset: one that is read, a hole, or one that was in the page cache.
     Extent,
     /// The state of a path that the model predicts for the end of the replay.
     Expect,
@@ -115,7 +115,7 @@ pub struct Fact<'a> {
     pub tag: Tag,
     /// Absolute path that the fact is about; `None` for counts.
     pub path: Option<&'a Name>,
-    /// Kind of file; for an extent `read` or `hole`; for a count what is counted; for a mount in memory why it stays on disk, or
+    /// Kind of file; for an extent `read`, `hole` or `warm`; for a count what is counted; for a mount in memory why it stays on disk, or
     /// nothing.
     pub kind: &'static str,
     /// Of an extent its first byte; of [`Tag::Evidence`] how many answers were observed.

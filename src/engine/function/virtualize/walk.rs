@@ -196,7 +196,9 @@ fn some(ending: &mut Ending) -> Vec<Said> {
         let Some(next) = ending.next() else { break };
         bytes += match &next {
             Said::Need(need) => need.path.len(),
-            Said::Ranges(need) => need.path.len() + (need.read.len() + need.holes.len()) * size_of::<Fact<'_>>(),
+            Said::Ranges(need) => {
+                need.path.len() + (need.read.len() + need.holes.len() + need.warm.len()) * size_of::<Fact<'_>>()
+            }
             Said::Expect(expect) => expect.path.len(),
             Said::Memory(path, _) => path.len(),
             Said::Guess(..) | Said::Evidence(..) => 0,
@@ -221,7 +223,7 @@ fn facts(said: &Said) -> Vec<Fact<'_>> {
             ..Fact::file(Tag::Fileset, &need.path, need.kind)
         }],
         Said::Ranges(need) => {
-            let whats = [("read", &need.read), ("hole", &need.holes)];
+            let whats = [("read", &need.read), ("hole", &need.holes), ("warm", &need.warm)];
             let all = whats.into_iter().flat_map(|(what, ranges)| ranges.iter().map(move |range| (what, range)));
             let fact = |(what, (offset, length)): (&'static str, &(i64, i64))| Fact {
                 offset: Some(*offset),

@@ -133,6 +133,18 @@ impl Call<'_> {
         Ok(())
     }
 
+    /// Pages of a file come into the page cache.
+    pub(in crate::model::call) fn pages_added(&mut self) -> Dropped<()> {
+        let part = self.event.int(Col::Offset).zip(self.event.int(Col::Count));
+        let (offset, count) = part.filter(|(offset, count)| *offset >= 0 && *count > 0).ok_or(Reason::LostArgs)?;
+        let file = self.identity().and_then(|identity| self.model.tree.called(identity)).ok_or(Reason::UnknownFd)?;
+        (self.step.file, self.step.offset) = (Some(self.model.tree.file(file)), Some(offset));
+        if let Some(content) = self.model.tree.content(file) {
+            content.add_to_cache(offset, offset.saturating_add(count));
+        }
+        Ok(())
+    }
+
     /// A page fault on a mapped file.
     fn touch_pages(&mut self) -> Dropped<()> {
         let protection = self.event.int(Col::Mode).unwrap_or(0);

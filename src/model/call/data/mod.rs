@@ -13,6 +13,9 @@ use crate::model::tree::{Ino, Node};
 use crate::syscall::position::{self, Start};
 use crate::syscall::{Op, Syscall};
 
+/// Bytes of a page of the page cache.
+const PAGE: i64 = 4096;
+
 impl Call<'_> {
     /// Bytes that the call moved, `None` if it failed or its result is unknown; a negative number in the capture counts as 0.
     pub(super) fn bytes(&self) -> Option<i64> {
@@ -108,7 +111,12 @@ impl Call<'_> {
     /// fewer. `sure` when the offset is certain.
     pub(super) fn was_read(&mut self, ino: Ino, offset: i64, bytes: i64, asked: Option<i64>, sure: bool) {
         let racing = self.racing(ino);
+        // copy_file_range may share blocks instead of reading them.
+        let cached = self.model.tree.config().cache && !self.direct() && self.step.op != Some(Op::CopyFileRange);
         let Some(content) = self.model.tree.content(ino) else { return };
+        if cached && bytes > 0 {
+            content.from_cache(offset, offset.saturating_add(bytes));
+        }
         if racing {
             // Where the file ended at that moment is not known. But what was read existed, and a file of open size was never
             // truncated.
@@ -194,9 +202,23 @@ impl Call<'_> {
     pub(super) fn was_written(&mut self, ino: Ino, at: i64, bytes: i64) {
         let over = self.over();
         self.touch_write(ino, Some(at), bytes);
+        self.pages_at_the_ends(ino, at, bytes);
         if let Some(content) = self.model.tree.content(ino) {
             content.write(at, bytes);
             content.changed = content.changed.max(over);
+        }
+    }
+
+    /// A write that begins or ends inside of a page of the page cache changes a part of it: the kernel reads the page before, if it is not there.
+    fn pages_at_the_ends(&mut self, ino: Ino, at: i64, bytes: i64) {
+        if bytes <= 0 || !self.model.tree.config().cache || self.direct() {
+            return;
+        }
+        let page = |at: i64| at & !(PAGE - 1);
+        let end = at.saturating_add(bytes);
+        let Some(content) = self.model.tree.content(ino) else { return };
+        for inside in [at, end].into_iter().filter(|at| *at > page(*at)) {
+            content.from_cache(page(inside), page(inside).saturating_add(PAGE));
         }
     }
 
