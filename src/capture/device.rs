@@ -5,7 +5,9 @@
 use super::kernel::asm::Map;
 use super::kernel::bpf::{Attach, Maps, Program, word};
 use super::kernel::btf::Btf;
+use super::kernel::counter::Counter;
 use super::kernel::layout::Layout;
+use super::probe::cached;
 use super::probe::device::{self, KERNEL, TASKS, Whose};
 use super::probe::optional::Optional;
 use crate::os::device::{Device, Requests, name};
@@ -46,10 +48,12 @@ pub(super) fn counted(maps: &Maps) -> Result<Vec<Device>> {
     Ok(devices.into_values().collect())
 }
 
-/// Counts the requests of some processes and their children, and of the kernel meanwhile.
+/// Counts the requests of some processes and their children, and of the kernel meanwhile, and what they bring into the page cache.
 pub struct BlockWatch {
     maps: Maps,
     _program: Program,
+    /// Counts what they add to the page cache; `None` where the kernel does not show it.
+    cached: Option<Program>,
 }
 
 impl BlockWatch {
@@ -60,9 +64,16 @@ impl BlockWatch {
     pub fn begin() -> Result<BlockWatch> {
         let btf = Btf::kernel()?;
         let layout = Layout::find(&btf)?;
-        let maps = Maps::some(&[Map::Pids, Map::Ends, Map::Devices])?;
+        let maps = Maps::some(&[Map::Pids, Map::Ends, Map::Devices, Map::Counters])?;
         let _program = attach(&btf, &layout, &maps, Whose::Listed)?;
-        Ok(BlockWatch { maps, _program })
+        let cached = || -> Result<Program> {
+            let Optional { name, code, hook } = cached::program(&btf, &layout)?;
+            let mut program = Program::load(name, &code, &maps, Attach::Tracepoint, hook)?;
+            program.attach()?;
+            Ok(program)
+        };
+        let cached = cached().inspect_err(|error| log::debug!("what comes into the page cache is not counted: {error:#}")).ok();
+        Ok(BlockWatch { maps, _program, cached })
     }
 
     /// Counts for this process, too, and for its children.
@@ -71,6 +82,11 @@ impl BlockWatch {
     /// When the kernel refuses.
     pub fn add(&self, pid: u32) -> Result<()> {
         self.maps.add_pid(pid)
+    }
+
+    /// Number of pages of files that they added to the page cache so far; `None` where nobody counts them.
+    pub fn cached(&self) -> Option<u64> {
+        self.cached.as_ref().and_then(|_| self.maps.counters().ok()).map(|sums| Counter::CachePages.of(&sums))
     }
 
     /// What was counted so far.

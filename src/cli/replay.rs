@@ -7,7 +7,7 @@ use super::values;
 use crate::amount::typed;
 use crate::init::{Map, Tmpfs, memory};
 use crate::predict::{self, Cell, Prediction, Rounds, Source};
-use crate::replay::{self, Async, Engine, Order, Pace, Seccomp};
+use crate::replay::{self, Async, Cache, Engine, Order, Pace, Seccomp};
 use crate::schema::Dataset;
 use crate::schema::dataset::Kind;
 use anyhow::{Context, Result, ensure};
@@ -29,7 +29,7 @@ Examples:
   ioriot replay work -o run --min-match 99.9 --format json
   ioriot replay work -o run --processes 2 --threads 4     # eight workers, four in each process
   ioriot replay work -o run --pace realtime --speed 2     # at the captured times, twice as fast
-  ioriot replay work -o cold --drop-caches --nice -5
+  ioriot replay work -o cold --cache cold --nice -5        # nothing in memory
   ioriot replay work -o run --repeat 5                    # run-1 to run-5 and their median
   ioriot replay work -o run --user nobody --rlimit nofile=4096
   ioriot replay work -o cost --engine null                # no syscalls: what ioriot itself costs
@@ -122,6 +122,9 @@ pub struct Speed {
 /// What the replay finds: what cannot be had is said at its end.
 #[derive(Debug, clap::Args)]
 struct Conditions {
+    /// What is in the page cache before the first op (default: captured where the capture knows it, else as-is)
+    #[arg(long, value_name = "STATE", value_parser = values::word(Cache::ALL, Cache::name, Cache::doc))]
+    cache: Option<Cache>,
     /// Empty the caches of the system before the first op (takes root; echo 3 > /proc/sys/vm/drop_caches)
     #[arg(long)]
     drop_caches: bool,
@@ -164,7 +167,7 @@ impl Manner {
             "--pace app waits for what each op waited for, which is part of --order resource: leave out --order {}",
             self.order.name()
         );
-        let Conditions { drop_caches, sync_before, user, nice, limits } = self.conditions;
+        let Conditions { cache, drop_caches, sync_before, user, nice, limits } = self.conditions;
         let user = user.as_deref().map(replay::Named::find).transpose()?;
         Ok(replay::Options {
             processes: self.processes,
@@ -179,6 +182,7 @@ impl Manner {
             asynchrony: self.asynchrony,
             seccomp: self.seccomp,
             tmpfs: self.tmpfs,
+            cache,
             conditions: replay::Conditions { drop_caches, sync_before, user, nice, limits },
             ..replay::Options::new(workload, root, out)
         })

@@ -8,12 +8,14 @@
 //! somewhere else, a directory that is replaced a moment later. So the path that the user typed is resolved once, to a
 //! descriptor, and everything below is opened relative to that descriptor (path_resolution(7), openat2(2)).
 
+mod cache;
 mod dir;
 mod lock;
 mod out;
 mod trust;
 mod walk;
 
+pub use cache::{bring_in, cached, evict, page};
 pub use dir::{Dir, Id, beneath, is_dir, piece};
 pub use lock::{Lock, busy};
 pub use out::write;
@@ -101,6 +103,14 @@ pub fn text(path: &Path) -> Result<Vec<u8>> {
 /// When it cannot be read, or has more than `JSON` bytes.
 pub fn given(path: &Path) -> Result<Vec<u8>> {
     whole(File::from(rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?))
+}
+
+/// Writes what is dirty on the file system of a directory back (syncfs(2)).
+///
+/// # Errors
+/// As syncfs(2).
+pub fn sync(dir: &Dir) -> Result<()> {
+    Ok(rustix::fs::syncfs(dir)?)
 }
 
 /// Parses a JSON text into a value of type `T`.

@@ -13,6 +13,35 @@ pub const ARCH: u32 = 0xc000_00b7;
 /// What seccomp(2) and ptrace(2) call the architecture of 32-bit programs: AUDIT_ARCH_I386 on x86_64, 0 (none) elsewhere.
 pub const NARROW: u32 = if cfg!(target_arch = "x86_64") { 0x4000_0003 } else { 0 };
 
+/// Number of cachestat(2), the same on x86_64 and arm64 (asm/unistd.h).
+pub const CACHESTAT: libc::c_long = 451;
+
+/// `struct cachestat_range` (linux/mman.h): first byte and number of bytes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct CacheRange {
+    /// First byte.
+    pub offset: u64,
+    /// Number of bytes; 0 for all up to the end of the file.
+    pub length: u64,
+}
+
+/// `struct cachestat` (linux/mman.h): numbers of pages.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CacheState {
+    /// Pages that are in the page cache.
+    pub cached: u64,
+    /// Of them those that are to be written back.
+    pub dirty: u64,
+    /// Of them those that are being written back.
+    pub writeback: u64,
+    /// Pages that were there and were evicted.
+    pub evicted: u64,
+    /// Of them those that would not have been with more memory for the page cache.
+    pub recently_evicted: u64,
+}
+
 /// PTRACE_EVENT_STOP of ptrace(2): the event of group-stops and PTRACE_INTERRUPT (linux/ptrace.h).
 pub const PTRACE_EVENT_STOP: i32 = 128;
 

@@ -10,6 +10,7 @@
 //! ```
 //! The supervisor never runs a captured call; the child never sees anything but the tree.
 
+mod cache;
 pub mod child;
 pub(crate) mod feed;
 mod issue;
@@ -20,6 +21,7 @@ mod shared;
 mod supervise;
 mod watchdog;
 
+pub use cache::Cache;
 pub use child::conditions::{Conditions, Limit, LimitOf, Named};
 pub use feed::plan::DEFAULT_WORKERS;
 pub use outcome::recover::{Recovered, recover};
@@ -135,6 +137,9 @@ pub struct Options {
     pub maps: Vec<Map>,
     /// Where it has what the capture had in memory.
     pub tmpfs: Tmpfs,
+    /// What is in the page cache of the files of the tree before the first op; `None` for what suits the workload: what the captured program
+    /// found there if the capture tells, else what is there.
+    pub cache: Option<Cache>,
     /// Conditions of the replay beside its sandbox: caches, user, priority and limits.
     pub conditions: Conditions,
 }
@@ -161,6 +166,7 @@ impl Options {
             seccomp: Seccomp::On,
             maps: Vec::new(),
             tmpfs: Tmpfs::Memory,
+            cache: None,
             conditions: Conditions::default(),
         }
     }
@@ -179,7 +185,7 @@ impl Options {
             "root": self.root.display().to_string(), "processes": self.processes, "threads": self.threads,
             "engine": self.engine, "pace": self.pace, "speed": self.speed, "compute_scale": self.compute_scale, "order": self.order,
             "min_match": self.min_match, "dirty": self.dirty, "delay": self.delay, "async": self.asynchrony, "seccomp": self.seccomp,
-            "tmpfs": self.tmpfs,
+            "tmpfs": self.tmpfs, "cache": self.cache,
             "conditions": self.conditions.to_json(),
         })
     }
@@ -204,6 +210,7 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
     let workload = Dataset::expect(&options.workload, Kind::Workload)?;
     let (pace, chosen) = options.choose(&workload.manifest);
     let options = &Options { pace: Some(pace), ..options.clone() };
+    let cache = options.page_cache(&workload.manifest)?;
     let checked = check::check(&workload)?;
     let ops = checked.ops;
     let timeline = match pace {
@@ -273,6 +280,7 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
     if pace == Pace::Asap && options.speed != 1.0 {
         notes.push("--speed changes nothing with pace asap, which knows no captured times.".into());
     }
+    let cached = parts.as_deref().map(|parts| cache::make(cache, &workload, parts, progress)).transpose()?;
     progress.begin("replay", Unit::Count, ops);
     let watch = Watch { progress, timeline: &timeline };
     // From here on results may exist, so a signal no longer ends the process at once: the replay ends early and writes its
@@ -294,6 +302,7 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
     let mut summary = Summary::new(options, (pace, chosen), &workload, machine, replayed, state, timeline.span());
     summary.find_paths(&workload)?;
     summary.notes = notes;
+    summary.cache = cached;
     summary.sit(seats);
     let mut said = serde_json::to_value(&summary)?;
     for key in ["fingerprint", "machine"] {

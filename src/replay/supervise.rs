@@ -189,6 +189,7 @@ impl Supervisor<'_> {
         let samples = sampler.end();
         let status = child.wait().context("cannot wait for the replay process")?;
         replayed.task_io = TaskIo::of_children().since(io);
+        replayed.cached = device.as_ref().and_then(BlockWatch::cached);
         replayed.device = device.and_then(|watch| watch.counted().ok());
         match taken? {
             Taken::All => {}

@@ -21,6 +21,8 @@ pub enum Counter {
     Untold,
     /// Waits that were lost because the ring had no room.
     Waits,
+    /// Of a replay: pages of files that were added to the page cache.
+    CachePages,
 }
 
 impl Counter {
@@ -31,4 +33,4 @@ impl Counter {
 }
 
 /// Number of counters in [`Counter`].
-pub const COUNTERS: usize = 8;
+pub const COUNTERS: usize = 9;

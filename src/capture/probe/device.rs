@@ -7,7 +7,7 @@ use crate::capture::kernel::asm::Alu::{And, Lsh, Or, Rsh};
 use crate::capture::kernel::asm::If::{Eq, Gt, Ne, Set};
 use crate::capture::kernel::asm::Reg::{R0, R1, R2, R6, R7, R8, R9, R10};
 use crate::capture::kernel::asm::Size::{DW, W};
-use crate::capture::kernel::asm::{Asm, Code, Helper, Map};
+use crate::capture::kernel::asm::{Asm, Code, Helper, Label, Map};
 use crate::capture::kernel::bpf::word;
 use crate::capture::kernel::btf::{Btf, Kind};
 use crate::capture::kernel::layout::Layout;
@@ -91,6 +91,21 @@ const KEY: i16 = -168;
 const VALUE: i16 = KEY - 8 * word::COUNT as i16;
 const END: i16 = VALUE - 8;
 
+/// Jumps to `ours` when the task R7 is of a process in map `pids`, or a child of one.
+pub(super) fn listed(a: &mut Asm, k: &Layout, ours: Label) {
+    for parent in [false, true] {
+        let mut task = R7;
+        if parent {
+            a.load(DW, R1, R7, k.at.parent);
+            task = R1;
+        }
+        a.load(W, R1, task, k.at.tgid);
+        a.store(W, R10, frame::KEY, R1);
+        look(a, Map::Pids, frame::KEY);
+        a.jump(Ne, R0, 0, ours);
+    }
+}
+
 /// The program at the issue of a request (its argument). R6 is the request, R7 whether the device has to seek for it, R8 who gives
 /// it, R9 its operation.
 fn issue(k: &Layout, r: &Request, whose: Whose) -> Code {
@@ -104,19 +119,7 @@ fn issue(k: &Layout, r: &Request, whose: Whose) -> Code {
             find_mark(&mut a, R7, false);
             a.jump(Ne, R0, 0, ours);
         }
-        Whose::Listed => {
-            for parent in [false, true] {
-                let mut task = R7;
-                if parent {
-                    a.load(DW, R1, R7, k.at.parent);
-                    task = R1;
-                }
-                a.load(W, R1, task, k.at.tgid);
-                a.store(W, R10, frame::KEY, R1);
-                look(&mut a, Map::Pids, frame::KEY);
-                a.jump(Ne, R0, 0, ours);
-            }
-        }
+        Whose::Listed => listed(&mut a, k, ours),
     }
     a.mov(R8, KERNEL as i32);
     a.load(W, R1, R7, r.flags);

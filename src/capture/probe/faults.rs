@@ -46,15 +46,15 @@ use anyhow::Result;
 
 /// What of the kernel these programs need beside [`Layout`]: offsets of fields, bytes.
 #[derive(Clone, Copy, Debug)]
-struct Cache {
+pub(super) struct Cache {
     /// In `struct address_space` (the cached pages of a file) of the pointer to its inode.
-    host: i16,
+    pub(super) host: i16,
     /// In `struct folio` of the pointer to the `struct address_space`.
-    mapping: i16,
+    pub(super) mapping: i16,
     /// In `struct folio` of the number of its first page in the file.
-    index: i16,
+    pub(super) index: i16,
     /// In `struct folio` of the number of its pages (u32), which only a large one has; `None` where the kernel does not show it.
-    pages: Option<i16>,
+    pub(super) pages: Option<i16>,
 }
 
 /// The bit of the flags of a folio that says that it is large (`PG_head` of include/linux/page-flags.h, since Linux 6.11; the
@@ -62,7 +62,7 @@ struct Cache {
 const LARGE: i32 = 1 << 6;
 
 /// Binary logarithm of the bytes of a page in the page cache of x86_64.
-const PAGE_SHIFT: i32 = 12;
+pub(super) const PAGE_SHIFT: i32 = 12;
 
 /// Does the kernel show how many pages a folio has? Else it is not known which pages are added to the page cache.
 pub fn shows_folios(btf: &Btf) -> bool {
@@ -70,7 +70,7 @@ pub fn shows_folios(btf: &Btf) -> bool {
 }
 
 impl Cache {
-    fn find(btf: &Btf) -> Result<Cache> {
+    pub(super) fn find(btf: &Btf) -> Result<Cache> {
         Ok(Cache {
             host: btf.offset("address_space.host")?,
             mapping: btf.offset("folio.mapping")?,
@@ -100,8 +100,8 @@ pub fn programs(btf: &Btf, k: &Layout, all: bool) -> Result<Vec<Optional>> {
 }
 
 /// Frame fields: number of the page, of the last one, and what was done to them.
-const PAGE: i16 = frame::START;
-const LAST: i16 = frame::LENGTH;
+pub(super) const PAGE: i16 = frame::START;
+pub(super) const LAST: i16 = frame::LENGTH;
 const DID: i16 = frame::FLAGS;
 
 /// R7 = the current task, R9 = its mark, R8 = its thread slot or its mark; jumps to `out` when it is not captured.
@@ -115,7 +115,7 @@ fn marked(a: &mut Asm, out: Label) {
 }
 
 /// R9 = the inode of the `struct address_space` R6; jumps to `out` unless it is that of a regular file.
-fn regular(a: &mut Asm, k: &Layout, cache: &Cache, out: Label) {
+pub(super) fn regular(a: &mut Asm, k: &Layout, cache: &Cache, out: Label) {
     a.load(DW, R9, R6, cache.host);
     a.jump(Eq, R9, 0, out);
     a.load(H, R1, R9, k.at.mode);
@@ -147,7 +147,7 @@ fn tell(a: &mut Asm, k: &Layout, cache: &Cache, out: Label) {
 }
 
 /// PAGE and LAST = the first page of the folio in register R8, and the one behind its last. Destroys R1 and R2.
-fn pages(a: &mut Asm, cache: &Cache) {
+pub(super) fn pages(a: &mut Asm, cache: &Cache) {
     let one = a.label();
     a.load(DW, R2, R8, cache.index);
     a.store(DW, R10, PAGE, R2);

@@ -5,9 +5,10 @@
 //!   mapped files
 //! * `waits`: when threads sleep, what wakes them, and when they have a processor
 //! * `reaped`: results of io_submit that programs take without a call
-//! * `device`: what block devices are asked to do
+//! * `device`: what block devices are asked to do; `cached`: what a replay brings into the page cache
 //! * `parts`, `memory`, `file`, `matches`: pieces of code that the programs share
 
+pub mod cached;
 pub mod device;
 pub mod faults;
 pub mod file;

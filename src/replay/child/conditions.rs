@@ -104,6 +104,14 @@ impl Limit {
     }
 }
 
+/// Drops the page cache, dentries and inodes of the system, as far as they are clean (proc_sys_vm(5)).
+///
+/// # Errors
+/// When this process is not root.
+pub fn drop_caches() -> std::io::Result<()> {
+    fs::write("/proc/sys/vm/drop_caches", "3")
+}
+
 impl Conditions {
     /// Writes dirty data back and drops caches, as asked for; returns a message for each that failed.
     pub fn before(&self, parts: Option<&Parts>) -> Vec<String> {
@@ -120,7 +128,7 @@ impl Conditions {
             // Only clean pages can be dropped (proc_sys_vm(5)). sync cannot fail.
             // SAFETY: no arguments.
             unsafe { libc::sync() };
-            if let Err(error) = fs::write("/proc/sys/vm/drop_caches", "3") {
+            if let Err(error) = drop_caches() {
                 notes.push(format!("The caches could not be dropped ({error}): that takes root."));
             }
         }

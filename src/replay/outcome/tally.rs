@@ -159,6 +159,8 @@ pub struct Replayed {
     pub task_io: TaskIo,
     /// What block devices did for them, and for the kernel meanwhile; `None` where nobody counted.
     pub device: Option<Vec<Device>>,
+    /// Number of pages of files that they added to the page cache; `None` where nobody counted.
+    pub cached: Option<u64>,
     /// Conditions (limits, nice value) that could not be met; a message for each.
     pub notes: Vec<String>,
 }

@@ -255,7 +255,7 @@ impl Spread {
 
 /// What of a manifest says how and where a dataset was made.
 fn conditions(data: &Dataset) -> BTreeMap<String, String> {
-    const KEYS: [(&str, &str); 9] = [
+    const KEYS: [(&str, &str); 10] = [
         ("host", "/host"),
         ("captured by", "/source"),
         ("kernel", "/machine/kernel"),
@@ -265,6 +265,7 @@ fn conditions(data: &Dataset) -> BTreeMap<String, String> {
         ("order", "/summary/order"),
         ("pace", "/summary/pace"),
         ("engine", "/summary/engine"),
+        ("page cache", "/summary/cache/state"),
     ];
     let all = Value::Object(data.manifest.clone());
     let said = KEYS.iter().filter_map(|(name, at)| Some(((*name).to_owned(), all.pointer(at)?.as_str()?.to_owned())));

@@ -1,10 +1,11 @@
 //! The summary of a replay as text for people.
 
-use super::{Critical, Kind, Summary, Time, percent};
+use super::{Added, Critical, Kind, Summary, Time, percent};
 use crate::amount::{Bytes, Nanos, Things};
 use crate::fate::{Elsewhere, Reason};
 use crate::os::device::Lines;
 use crate::replay::Chosen;
+use crate::replay::cache::{Cache, State};
 use crate::replay::issue::burn::Computing;
 use crate::replay::machine::samples;
 use crate::replay::outcome::compare::TOLERANCES;
@@ -13,6 +14,10 @@ use crate::replay::outcome::tally::{Lag, Requests, STALL};
 use crate::syscall::polled::Polling;
 use crate::text;
 use std::fmt;
+
+fn percentage(percent: Option<f64>) -> String {
+    percent.map_or("an unknown share".into(), |percent| format!("{percent:.1} %"))
+}
 
 impl Summary {
     /// Prints order, critical path, lag, bytes, devices and latencies.
@@ -59,6 +64,19 @@ impl Summary {
         let moved = |bytes| format!("{:>10}   {}/s", Bytes(bytes).to_string(), rate(bytes));
         writeln!(f, "  read        {}", moved(figures.read_bytes))?;
         writeln!(f, "  written     {}", moved(figures.written_bytes))?;
+        if let Some(State { state: Some(state), wanted, reached_percent, .. }) = self.cache {
+            let reached = percentage(reached_percent);
+            let made = match (state, wanted) {
+                (Cache::AsIs, _) => String::new(),
+                (_, 0) => state.doc().to_owned(),
+                (_, wanted) => format!("{} of files read before the start, of which {reached} were there then", Bytes(wanted)),
+            };
+            writeln!(f, "  cache       {:>10}   {made}", state.name())?;
+        }
+        if let Added { captured: Some(captured), replayed } = self.added {
+            let replayed = replayed.map_or("an unknown number".into(), |bytes| Bytes(bytes).to_string());
+            writeln!(f, "  not cached  {:>10}   read from files or written over, {} in the capture", replayed, Bytes(captured))?;
+        }
         if let Some(captured) = self.captured_task_io {
             writeln!(f, "  devices     {:>10}   {}; for the captured command {captured}", "", self.task_io)?;
         }

@@ -16,6 +16,7 @@ use crate::mounts::MOST_IN_MEMORY;
 use crate::os::device::Device;
 use crate::os::task_io::TaskIo;
 use crate::process::signal::Signal;
+use crate::replay::cache::State;
 use crate::replay::issue::burn::Computing;
 use crate::replay::machine::Machine;
 use crate::replay::machine::samples;
@@ -188,10 +189,23 @@ pub struct Summary {
     pub device: Option<Vec<Device>>,
     /// The same of the captured tasks, where the capture has it.
     pub captured_device: Option<Vec<Device>>,
+    /// What was made of the page cache before the first op; `None` with engine `null`.
+    pub cache: Option<State>,
+    /// Pages that were added to the page cache, in the capture and in the replay.
+    pub added: Added,
     /// Fingerprint of the workload: runs with the same one can be compared.
     pub fingerprint: String,
     /// The machine, file systems and devices of the replay.
     pub machine: Machine,
+}
+
+/// Bytes that were added to the page cache: those that calls and page faults did not find there, and what was read ahead of them.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Added {
+    /// By the captured tasks; `None` where the capture does not tell.
+    pub captured: Option<u64>,
+    /// By the workers of the replay; `None` where nobody counted (root does).
+    pub replayed: Option<u64>,
 }
 
 /// An object of counts by name in the manifest of a workload; empty when it is absent.
@@ -361,6 +375,11 @@ impl Summary {
             device: replayed.device,
             captured_device: of_capture("device").and_then(|devices| Vec::deserialize(devices).ok()),
             captured_task_io: captured.and_then(|io| TaskIo::deserialize(io).ok()),
+            cache: None,
+            added: Added {
+                captured: of_workload("cache").and_then(|cache| cache.get("added")?.as_u64()),
+                replayed: replayed.cached.map(|pages| pages.saturating_mul(crate::files::page())),
+            },
             fingerprint: fingerprint(workload),
             machine,
         };
