@@ -15,6 +15,8 @@ pub mod dice;
 pub mod engine;
 pub mod event;
 pub mod events;
+#[cfg(feature = "sql")]
+pub mod export;
 pub mod fate;
 pub mod files;
 #[cfg(fuzzing)]

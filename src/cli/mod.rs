@@ -107,6 +107,12 @@ enum Verb {
     #[cfg(feature = "sql")]
     Query(query::Args),
     #[cfg(feature = "sql")]
+    Cat(show::look::Cat),
+    #[cfg(feature = "sql")]
+    Head(show::look::Head),
+    #[cfg(feature = "sql")]
+    Export(show::export::Args),
+    #[cfg(feature = "sql")]
     Report(show::report::Args),
     #[cfg(feature = "sql")]
     Compare(show::compare::Args),
@@ -172,6 +178,12 @@ impl Verb {
             Verb::Predict(args) => args.run(),
             #[cfg(feature = "sql")]
             Verb::Query(args) => args.run(),
+            #[cfg(feature = "sql")]
+            Verb::Cat(args) => args.run(),
+            #[cfg(feature = "sql")]
+            Verb::Head(args) => args.run(),
+            #[cfg(feature = "sql")]
+            Verb::Export(args) => args.run(),
             #[cfg(feature = "sql")]
             Verb::Report(args) => args.run(),
             #[cfg(feature = "sql")]

@@ -4,6 +4,7 @@
 #[rustfmt::skip]
 pub const MEASURES: &[(&str, &str, &str)] = &[
     ("access", "BIGINT", "0 reads it, 1 adds to it, 2 writes it"),
+    ("begin_s", "DOUBLE", "seconds since the start of the replay"),
     ("bytes", "BIGINT", "bytes of files that the call moved"),
     ("calls", "BIGINT", "how often"),
     ("calls_per_s", "DOUBLE", "calls that began, each second"),

@@ -2,6 +2,7 @@
 
 use super::STAGES;
 use crate::engine::{Parameter, Stage, usage};
+use crate::export::EXPORTS;
 use crate::report;
 use crate::report::page::sections::{FINDINGS, SECTIONS, finding};
 use anyhow::{Context, Result};
@@ -70,6 +71,16 @@ pub fn sql_markdown() -> Result<String> {
     );
     for section in SECTIONS {
         describe(&mut page, "sections", section)?;
+    }
+    page.push_str(
+        "\n## A look at datasets\n\n`ioriot cat` and `ioriot head` answer the one that fits the dataset: statements as above, not views.\n",
+    );
+    for look in report::LOOKS {
+        describe(&mut page, "look", look)?;
+    }
+    page.push_str("\n## Exports\n\n`ioriot export` makes its files of the rows of these ([EXPORT.md](EXPORT.md)); they are no views either.\n");
+    for export in EXPORTS {
+        describe(&mut page, "export", export)?;
     }
     page.push_str(
         "\n## Findings of reports\n\nRules likewise: each gives a row for what it has found, and none otherwise; its text is the \

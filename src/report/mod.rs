@@ -2,11 +2,12 @@
 
 mod advice;
 pub mod compare;
+pub mod look;
 pub mod own;
 pub mod page;
 mod prompt;
 pub mod query;
-mod tables;
+pub(crate) mod tables;
 mod views;
 
 use crate::engine::Stage;
@@ -21,6 +22,11 @@ macro_rules! views {
 views! {
     /// Views over any dataset: each is defined for queries when the tables it needs are there.
     VIEWS "query": "io" "io_of_ops" "accesses" "drops" "calls" "latency" "hot_files" "outcomes" "differences" "waits"
+}
+
+views! {
+    /// What `ioriot cat` shows of each kind of dataset: statements over its tables, no views.
+    LOOKS "look": "capture_calls" "workload_ops" "run_results" "named_results"
 }
 
 views! {

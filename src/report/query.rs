@@ -82,7 +82,11 @@ fn text(bytes: io::Result<Vec<u8>>) -> Result<String> {
     Ok(prompt::unmarked(&String::from_utf8(bytes?)?).to_owned())
 }
 
-fn answer_all(desk: &Desk, sql: &str, options: &Options) -> Result<()> {
+/// Answers the statements of a text, into the file that the options name or to standard output.
+///
+/// # Errors
+/// When one of them is wrong, or the answer cannot be written.
+pub(super) fn answer_all(desk: &Desk, sql: &str, options: &Options) -> Result<()> {
     options.out.as_deref().map_or(Ok(()), |out| place::foreign(out, &options.datasets))?;
     let statements = engine::statements(sql);
     ensure!(!statements.is_empty(), "there is no SQL to run");

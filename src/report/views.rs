@@ -136,6 +136,11 @@ pub fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
+/// The text as a SQL identifier, whatever is in it.
+pub fn identifier(text: &str) -> String {
+    format!("\"{}\"", text.replace('"', "\"\""))
+}
+
 /// SQL of the view over one dataset's tables, each of them replaced by the relation that stands for it.
 fn alone(view: &Stage, stands: &[Stand]) -> String {
     let other = stands.iter().filter(|(table, relation)| table != relation);

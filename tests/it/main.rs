@@ -14,6 +14,8 @@ mod suite {
     mod e2e;
     mod ended;
     #[cfg(feature = "sql")]
+    mod export;
+    #[cfg(feature = "sql")]
     mod faults;
     #[cfg(feature = "sql")]
     mod first;

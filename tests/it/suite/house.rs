@@ -73,7 +73,8 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("generate/", &["crate::ingest", "crate::init", "crate::replay"]),
     ("statistics/", &["arrow", "parquet", "std::fs", "crate::engine", "crate::schema", "crate::predict", "crate::report"]),
     ("predict/", &["arrow", "parquet", "std::fs", "crate::engine", "crate::generate", "crate::ingest", "crate::report"]),
-    ("report/", &["crate::ingest", "crate::init", "crate::replay", "crate::model"]),
+    ("report/", &["crate::export", "crate::ingest", "crate::init", "crate::replay", "crate::model"]),
+    ("export/", &["parquet", "std::fs", "crate::ingest", "crate::init", "crate::replay", "crate::model"]),
 ];
 
 /// What only some parts of src/ may know.
@@ -95,7 +96,7 @@ const ONLY: &[(&str, &[&str])] = &[
 
 /// Where files are opened, made and removed by [`ioriot::files`] alone, which follows nothing that somebody else may have put
 /// there.
-const CAREFUL: &[&str] = &["files/", "init/", "schema/", "engine/", "predict/", "report/", "cli/"];
+const CAREFUL: &[&str] = &["files/", "init/", "schema/", "engine/", "predict/", "report/", "export/", "cli/"];
 /// What goes by a path all the same.
 const BY_PATH_STILL: &[&str] = &[
     // The pages are for everybody, and so is the directory for them: it is made as mkdir -p makes it, then asked whose it is.

@@ -6,9 +6,10 @@
 
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use ioriot::engine::{Engine, Settings, Stage, TableMacro, type_name};
+use ioriot::export::EXPORTS;
 use ioriot::generate::STAGES;
 use ioriot::report::page::sections::{FINDINGS, SECTIONS};
-use ioriot::report::{MACROS, REPORTS, VIEWS};
+use ioriot::report::{LOOKS, MACROS, REPORTS, VIEWS};
 use ioriot::schema::Table;
 use sqllogictest::{DB, DBOutput, DefaultColumnType, Runner};
 use std::path::Path;
@@ -110,7 +111,8 @@ impl Session {
 }
 
 fn named(name: &str) -> anyhow::Result<&'static Stage> {
-    let stages = STAGES.iter().map(|(stage, _)| stage).chain(VIEWS).chain(REPORTS).chain(SECTIONS).chain(FINDINGS).chain(MACROS);
+    let stages = STAGES.iter().map(|(stage, _)| stage).chain(VIEWS).chain(REPORTS).chain(SECTIONS).chain(FINDINGS);
+    let stages = stages.chain(LOOKS).chain(EXPORTS).chain(MACROS);
     stages.into_iter().find(|stage| stage.name == name).ok_or_else(|| anyhow::anyhow!("there is no stage {name}"))
 }
 
@@ -120,8 +122,9 @@ fn every_stage_and_view_does_what_the_file_beside_it_says() {
     let views = VIEWS.iter().map(|view| ("query", view.name)).chain(REPORTS.iter().map(|report| ("report", report.name)));
     let sections = SECTIONS.iter().map(|section| ("sections", section.name));
     let findings = FINDINGS.iter().map(|finding| ("findings", finding.name));
+    let looks = LOOKS.iter().map(|look| ("look", look.name)).chain(EXPORTS.iter().map(|export| ("export", export.name)));
     let macros = MACROS.iter().map(|stage| ("macros", stage.name));
-    for (dir, name) in stages.chain(views).chain(sections).chain(findings).chain(macros) {
+    for (dir, name) in stages.chain(views).chain(sections).chain(findings).chain(looks).chain(macros) {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("sql/{dir}/{name}.slt"));
         assert!(file.exists(), "{} is missing: every stage has one", file.display());
         let session = || async { Ok(Session(Engine::new(&Settings { threads: Some(2), ..Settings::default() })?)) };

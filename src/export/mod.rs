@@ -1,0 +1,162 @@
+//! `ioriot export`: what datasets hold in the forms of other tools.
+//!
+//! ```text
+//! dataset ──▶ SQL (sql/export) ──▶ rows, a batch at a time ──▶ writer of a form ──▶ file or standard output
+//! ```
+//! What a form cannot say is left out and counted ([`Left`]). docs/EXPORT.md has what each form holds.
+
+mod folded;
+mod iolog;
+mod rows;
+
+use crate::engine::{Access, Stage};
+use crate::files;
+use crate::process::stdio;
+use crate::report::look::{self, Look};
+use crate::report::tables::Desk;
+use crate::rows::{Format, Shape};
+use crate::schema::dataset::Kind;
+use crate::schema::{Dataset, place};
+use anyhow::{Context, Result, bail, ensure};
+use std::collections::BTreeMap;
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+
+macro_rules! exports {
+    ($($name:literal)*) => {
+        /// The statements of SQL that exports are made from.
+        pub static EXPORTS: &[Stage] = &[$(Stage::new($name, include_str!(concat!("../../sql/export/", $name, ".sql")))),*];
+    };
+}
+
+exports! { "folded" "iolog" }
+
+/// Form of an export.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Stacks of directories, file and call with a weight, a line each, for flame graphs.
+    Folded(Weight),
+    /// A log of fio's version 3 for `fio --read_iolog`.
+    FioIolog,
+    /// A table or view as it is.
+    Table(Format),
+}
+
+/// What a stack weighs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Weight {
+    /// Time in the calls, ns.
+    #[default]
+    Time,
+    /// Bytes that they moved.
+    Bytes,
+    /// How many they are.
+    Calls,
+}
+
+/// What `ioriot export` is asked to do.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Directories of the datasets.
+    pub datasets: Vec<PathBuf>,
+    /// Form of the export.
+    pub form: Form,
+    /// Of [`Form::Table`] the table or view; `None`: events, ops or results, as the dataset has them.
+    pub table: Option<String>,
+    /// File to write to; `None`: standard output.
+    pub out: Option<PathBuf>,
+    /// Bytes of memory that sorts, joins and aggregations may hold together before they spill to disk.
+    pub memory: u64,
+}
+
+/// What an export leaves out or changes, with how often.
+#[derive(Debug, Default)]
+pub struct Left(BTreeMap<&'static str, u64>);
+
+impl Left {
+    /// Counts one of a kind; the text goes on after the number.
+    fn add(&mut self, what: &'static str) {
+        self.some(what, 1);
+    }
+
+    /// Counts this many.
+    fn some(&mut self, what: &'static str, count: u64) {
+        if count > 0 {
+            *self.0.entry(what).or_default() += count;
+        }
+    }
+
+    /// A line for each kind.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        self.0.iter().map(|(what, count)| format!("{count} {what}"))
+    }
+}
+
+/// Exports datasets; says what the form could not take.
+///
+/// # Errors
+/// When a dataset cannot be opened, it has not what the form is made from, or the file cannot be written.
+pub fn run(options: &Options) -> Result<Left> {
+    options.out.as_deref().map_or(Ok(()), |out| place::foreign(out, &options.datasets))?;
+    let write: fn(&Source<'_>, &mut (dyn Write + Send)) -> Result<Left> = match options.form {
+        Form::Table(format) => return table(options, format).map(|()| Left::default()),
+        Form::Folded(Weight::Time) => |source, out| folded::write(source, Weight::Time, out),
+        Form::Folded(Weight::Bytes) => |source, out| folded::write(source, Weight::Bytes, out),
+        Form::Folded(Weight::Calls) => |source, out| folded::write(source, Weight::Calls, out),
+        Form::FioIolog => iolog::write,
+    };
+    let desk = Desk::open(&options.datasets, Access::Tables, options.memory)?;
+    let source = Source { desk: &desk };
+    let mut left = Left::default();
+    match &options.out {
+        Some(file) => files::write(file, |made| {
+            let mut out = BufWriter::new(made);
+            left = write(&source, &mut out)?;
+            Ok(out.flush()?)
+        })?,
+        None => {
+            let mut out = BufWriter::new(stdio::Answer);
+            left = write(&source, &mut out)?;
+            out.flush().context("cannot write to standard output")?;
+        }
+    }
+    Ok(left)
+}
+
+fn table(options: &Options, format: Format) -> Result<()> {
+    let Options { datasets, out, memory, .. } = options.clone();
+    let kinds = datasets.iter().map(|dir| Dataset::open(dir).map(|data| data.kind)).collect::<Result<Vec<_>>>()?;
+    let last = kinds.iter().max_by_key(|kind| **kind as u8).context("name a dataset")?;
+    let main = match last {
+        Kind::Capture => "events",
+        Kind::Workload => "ops",
+        Kind::Run => "results",
+    };
+    let table = Some(options.table.clone().unwrap_or_else(|| main.into()));
+    look::run(&Look { datasets, table, rows: None, format, shape: Shape::Table, out, memory })
+}
+
+/// The datasets that are exported.
+struct Source<'a> {
+    desk: &'a Desk,
+}
+
+impl Source<'_> {
+    /// Hands the rows of one of [`EXPORTS`] to `take`, a batch at a time.
+    ///
+    /// # Errors
+    /// When the datasets do not have what it is made from, or `take` fails.
+    fn each(&self, name: &str, mut take: impl FnMut(&rows::Rows<'_>) -> Result<()> + Send) -> Result<()> {
+        let stage =
+            EXPORTS.iter().find(|stage| stage.name == name).with_context(|| format!("there is no sql/export/{name}.sql"))?;
+        for need in &stage.doc()?.needs {
+            if !self.desk.has(std::slice::from_ref(need)) {
+                let why = self.desk.missing.get(need.as_str()).map_or(String::new(), |why| format!(": {why}"));
+                bail!("there is no {need}{why}: export a capture or a workload");
+            }
+        }
+        let captures = self.desk.datasets().iter().filter(|data| data.kind == Kind::Capture).count();
+        ensure!(captures < 2, "one capture at a time can be exported, and there are {captures}");
+        self.desk.engine.each(&stage.text(), |batch| take(&rows::Rows(batch)))
+    }
+}
