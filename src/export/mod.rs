@@ -7,6 +7,8 @@
 
 mod folded;
 mod iolog;
+mod jobs;
+mod perfetto;
 mod rows;
 
 use crate::engine::{Access, Stage};
@@ -29,7 +31,7 @@ macro_rules! exports {
     };
 }
 
-exports! { "folded" "iolog" }
+exports! { "folded" "iolog" "jobs" "job_files" "slices" "commands" }
 
 /// Form of an export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +40,10 @@ pub enum Form {
     Folded(Weight),
     /// A log of fio's version 3 for `fio --read_iolog`.
     FioIolog,
+    /// A job file of fio.
+    FioJobs,
+    /// A trace of Perfetto.
+    Perfetto,
     /// A table or view as it is.
     Table(Format),
 }
@@ -71,18 +77,20 @@ pub struct Options {
 
 /// What an export leaves out or changes, with how often.
 #[derive(Debug, Default)]
-pub struct Left(BTreeMap<&'static str, u64>);
+pub struct Left(BTreeMap<String, u64>);
 
 impl Left {
     /// Counts one of a kind; the text goes on after the number.
-    fn add(&mut self, what: &'static str) {
+    fn add(&mut self, what: &str) {
         self.some(what, 1);
     }
 
     /// Counts this many.
-    fn some(&mut self, what: &'static str, count: u64) {
-        if count > 0 {
-            *self.0.entry(what).or_default() += count;
+    fn some(&mut self, what: &str, count: u64) {
+        match self.0.get_mut(what) {
+            Some(known) => *known += count,
+            None if count > 0 => drop(self.0.insert(what.to_owned(), count)),
+            None => {}
         }
     }
 
@@ -104,6 +112,8 @@ pub fn run(options: &Options) -> Result<Left> {
         Form::Folded(Weight::Bytes) => |source, out| folded::write(source, Weight::Bytes, out),
         Form::Folded(Weight::Calls) => |source, out| folded::write(source, Weight::Calls, out),
         Form::FioIolog => iolog::write,
+        Form::FioJobs => jobs::write,
+        Form::Perfetto => perfetto::write,
     };
     let desk = Desk::open(&options.datasets, Access::Tables, options.memory)?;
     let source = Source { desk: &desk };

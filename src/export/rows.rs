@@ -1,7 +1,7 @@
 //! Columns of a batch by their names.
 
 use anyhow::{Context, Result};
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
 
@@ -35,6 +35,14 @@ impl Rows<'_> {
     pub fn reals(&self, name: &str) -> Result<&Float64Array> {
         let column = self.column(name)?.as_primitive_opt::<Float64Type>();
         column.with_context(|| format!("column {name} is not of type DOUBLE"))
+    }
+
+    /// A column of truth values.
+    ///
+    /// # Errors
+    /// When there is none of this name.
+    pub fn truths(&self, name: &str) -> Result<&BooleanArray> {
+        self.column(name)?.as_boolean_opt().with_context(|| format!("column {name} is not of type BOOLEAN"))
     }
 
     /// A column of texts.

@@ -21,6 +21,8 @@ Examples:
   ioriot export cap --to folded -o cap.folded             # flamegraph.pl --countname ns cap.folded > cap.svg
   ioriot export cap --to folded --weight bytes | sort -n -k2 | tail
   ioriot export cap --to fio-iolog -o cap.iolog           # (cd tree && fio --name=cap --read_iolog=../cap.iolog)
+  ioriot export cap --to fio-jobs -o cap.fio              # fio --directory=/mnt/new cap.fio
+  ioriot export cap --to perfetto -o cap.perfetto         # open it in ui.perfetto.dev, which keeps it in the browser
   ioriot export run --to parquet --table latency -o latency.parquet
   ioriot export work --to csv -o ops.csv")]
 pub struct Args {
@@ -50,8 +52,12 @@ pub struct Args {
 enum To {
     /// A log of fio (version 3), for `fio --read_iolog`
     FioIolog,
+    /// A job file of fio, with sizes, mix, order and depth of the reads and writes
+    FioJobs,
     /// Folded stacks for flame graphs: directories, file, call
     Folded,
+    /// A trace for the Perfetto UI and trace_processor
+    Perfetto,
     /// A table as comma-separated values
     Csv,
     /// A table as a Parquet file
@@ -77,10 +83,12 @@ impl Args {
         ensure!(table || self.table.is_none(), "--table is for --to csv, parquet and arrow");
         ensure!(self.weight.is_none() || self.to == To::Folded, "--weight is for --to folded");
         ensure!(self.to != To::Parquet || self.out.is_some(), "--to parquet needs a file: -o FILE");
-        let binary = self.to == To::Arrow && self.out.is_none() && io::stdout().is_terminal();
+        let binary = matches!(self.to, To::Arrow | To::Perfetto) && self.out.is_none() && io::stdout().is_terminal();
         ensure!(!binary, "this form is not for terminals: -o FILE writes it to a file");
         let form = match self.to {
             To::FioIolog => Form::FioIolog,
+            To::FioJobs => Form::FioJobs,
+            To::Perfetto => Form::Perfetto,
             To::Folded => Form::Folded(match self.weight {
                 Some(Weigh::Time) | None => Weight::Time,
                 Some(Weigh::Bytes) => Weight::Bytes,

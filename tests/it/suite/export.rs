@@ -1,6 +1,8 @@
 //! Tests of export, cat and head: what other tools are given, and that they take it.
 
 mod fio;
+mod jobs;
+mod perfetto;
 
 use super::generate::{call, capture};
 use crate::tool::{data, expect, ioriot, number, rows};
@@ -138,6 +140,8 @@ fn a_look_has_names_for_descriptors() {
     let head = |more: &[&str]| expect(0, &[&["head", at], more].concat());
     let csv = expect(0, &["cat", at, "--format", "csv"]);
     assert_eq!(csv.lines().count() as f64 - 1.0, number(&[&cap], "SELECT count(*) FROM events"));
+    let seqs: Vec<u64> = csv.lines().skip(1).map(|line| line.split(',').next().unwrap().parse().unwrap()).collect();
+    assert!(seqs.is_sorted());
     let first: Vec<_> = csv.lines().take(4).collect();
     assert_eq!(head(&["-n", "3", "--format", "csv"]).lines().collect::<Vec<_>>(), first);
     assert!(head(&[]).contains("10 rows"), "{}", head(&[]));

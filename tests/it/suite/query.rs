@@ -3,7 +3,7 @@
 mod access;
 mod macros;
 mod opened;
-mod right;
+pub mod right;
 mod split;
 mod views;
 

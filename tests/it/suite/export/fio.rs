@@ -2,7 +2,7 @@
 
 use super::{export, hostile, ingested};
 use crate::skip::{Need, skip};
-use crate::tool::{ioriot, number};
+use crate::tool::{expect, ioriot, number};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
@@ -57,6 +57,22 @@ fn fio_replays_a_log() {
             [all("count(*)", "reads"), all("sum(bytes)", "reads"), all("count(*)", "writes"), all("sum(bytes)", "writes")];
         assert_eq!(done, asked, "{trace}");
     }
+}
+
+#[test]
+fn a_workload_gives_the_same_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let cap = ingested(dir.path(), "d-files.strace.gz");
+    let work = dir.path().join("work");
+    expect(0, &["generate", cap.to_str().unwrap(), "-o", work.to_str().unwrap()]);
+    // Its times count from the first op.
+    let lines = |dataset: &Path| {
+        let log = export(dataset, "fio-iolog", &[]);
+        let lines = log.lines().skip(1).map(|line| line.split_once(' ').unwrap().1.to_owned());
+        lines.filter(|line| !line.ends_with("add") && !line.ends_with("open") && !line.ends_with("close")).collect::<Vec<_>>()
+    };
+    let (one, two) = (lines(&cap), lines(&work));
+    assert!(one.len() > 1000 && one == two, "{} and {}", one.len(), two.len());
 }
 
 #[test]
