@@ -4,7 +4,7 @@ use super::Exit;
 use super::given;
 use super::ui::{self, Output};
 use super::values;
-use crate::init::{self, Data, Fill, Map, Owner};
+use crate::init::{self, Data, Fill, Map, Owner, Reflink, Source};
 use crate::os::user::{User, is_root, us};
 use anyhow::{Result, ensure};
 use clap::ValueEnum;
@@ -21,6 +21,7 @@ Examples:
   ioriot init work --dry-run                              # what would be made, and is there room
   ioriot init work --root /mnt/nvme1/work.root --map /var/log=/mnt/hdd1
   ioriot init work --data compress=2.5 --seed 7           # the replay writes such data, too
+  ioriot init work --from /mnt/snapshot                   # files hold what they hold there; the rest is made up
   ioriot init work --reset                                # after a replay: restore what it changed
   ioriot init work --force                                # anew; an old tree is moved aside
   sudo ioriot init work --user postgres                   # for `replay --user postgres`
@@ -36,7 +37,7 @@ pub struct Args {
     #[arg(long)]
     force: bool,
     /// Restore a tree that a replay has used: only what it changed is made again, as it was first made
-    #[arg(long, conflicts_with_all = ["force", "maps", "layout", "fill", "seed", "sparse_unread", "user", "dry_run"])]
+    #[arg(long, conflicts_with_all = ["force", "maps", "layout", "fill", "seed", "sparse_unread", "from", "user", "dry_run"])]
     reset: bool,
     #[command(flatten)]
     tree: Tree,
@@ -69,7 +70,7 @@ pub struct Tree {
 }
 
 /// What files hold: shared by `init`, `run` and `predict`.
-#[derive(Clone, Copy, Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub struct FileData {
     /// What files hold and writes send: zero, random, compress=RATIO, dedupe=PERCENT or compress=RATIO,dedupe=PERCENT (fio:
     /// zero_buffers, buffer_compress_percentage, dedupe_percentage)
@@ -81,6 +82,13 @@ pub struct FileData {
     /// Leave ranges of files that no op reads or writes as holes
     #[arg(long)]
     sparse_unread: bool,
+    /// Take what files hold from a directory that has them below their captured paths: a restored backup, a snapshot, or / for the
+    /// files of this machine; what it lacks is made up (`--data`)
+    #[arg(long, value_name = "DIR")]
+    from: Option<PathBuf>,
+    /// Whether files taken with --from share their blocks with it (cp: --reflink)
+    #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = values::word(Reflink::ALL, Reflink::name, Reflink::doc))]
+    reflink: Reflink,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -100,7 +108,8 @@ impl FileData {
     /// The options of `init` for files that hold this.
     pub fn options(self, workload: PathBuf, root: PathBuf) -> init::Options {
         let data = Data { fill: self.fill, seed: self.seed };
-        init::Options { data, sparse_unread: self.sparse_unread, ..init::Options::new(workload, root) }
+        let source = self.from.map(|dir| Source { dir, reflink: self.reflink });
+        init::Options { data, source, sparse_unread: self.sparse_unread, ..init::Options::new(workload, root) }
     }
 }
 

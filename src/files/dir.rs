@@ -355,7 +355,7 @@ pub(super) fn unlock(dir: BorrowedFd) -> Result<()> {
 }
 
 /// A path as a relative one for openat2(2): without the first `/`, and `.` when nothing is left.
-fn under(path: &[u8]) -> &[u8] {
+pub(super) fn under(path: &[u8]) -> &[u8] {
     match path.strip_prefix(b"/").unwrap_or(path) {
         b"" => b".",
         path => path,

@@ -10,6 +10,7 @@
 
 mod cache;
 mod dir;
+mod handle;
 mod lock;
 mod out;
 mod trust;
@@ -17,6 +18,7 @@ mod walk;
 
 pub use cache::{bring_in, cached, evict, page};
 pub use dir::{Dir, Id, beneath, is_dir, piece};
+pub use handle::Handle;
 pub use lock::{Lock, busy};
 pub use out::write;
 pub use trust::{close, mine, mine_open, our_group, ours, private, trusted, us};
@@ -150,7 +152,11 @@ fn regular(opened: rustix::io::Result<OwnedFd>) -> Result<File> {
         Err(rustix::io::Errno::NXIO) => "a socket or a dead device",
         Err(error) => return Err(error.into()),
     };
-    Err(refusal(format!("it is {what}, and only a regular file is opened here")))
+    Err(irregular(what))
+}
+
+fn irregular(what: &str) -> Error {
+    refusal(format!("it is {what}, and only a regular file is opened here"))
 }
 
 /// A kind of file in words, with its article.

@@ -162,6 +162,7 @@ mod tests {
             ioriot,
             data: Data::default(),
             sparse_unread: false,
+            source: None,
             owner: None,
             maps,
             part_of,

@@ -1,7 +1,8 @@
 //! Makes single entries of a tree: the file, its data, owner, mode and attributes.
 
 use super::data::Pool;
-use super::plan::Entry;
+use super::from::{Opened, Taken};
+use super::plan::{self, Entry};
 use super::stamp::Owner;
 use super::tree::Forest;
 use crate::model::Kind;
@@ -45,6 +46,7 @@ impl Skipped {
 pub struct Maker<'a> {
     forest: Forest,
     pool: Pool,
+    source: Option<Opened>,
     owner: Option<Owner>,
     progress: &'a Progress,
     /// Counts of properties that could not be set so far.
@@ -52,9 +54,22 @@ pub struct Maker<'a> {
 }
 
 impl<'a> Maker<'a> {
-    /// A maker of entries in these trees, with data from this pool; `owner` is for entries whose captured owner is unknown.
-    pub fn new(forest: Forest, pool: Pool, owner: Option<Owner>, progress: &'a Progress) -> Maker<'a> {
-        Maker { forest, pool, owner, progress, skipped: Skipped::default() }
+    /// A maker of entries in these trees, with content from this source as far as it has some, and else from this pool; `owner`
+    /// is for entries whose captured owner is unknown.
+    pub fn new(forest: Forest, pool: Pool, source: Option<Opened>, owner: Option<Owner>, progress: &'a Progress) -> Maker<'a> {
+        Maker { forest, pool, source, owner, progress, skipped: Skipped::default() }
+    }
+
+    /// What was taken from the source; `None` when there is none.
+    pub fn taken(self) -> Option<Taken> {
+        self.source.map(|source| source.taken)
+    }
+
+    /// Looks at an entry in the source, to count what differs; files are looked at when their content is taken.
+    pub fn look(&mut self, entry: &Entry) {
+        if let Some(source) = &mut self.source {
+            source.look(entry);
+        }
     }
 
     /// Makes a directory with mode 0700 until [`Maker::finish`] sets its own; false when it exists already.
@@ -95,6 +110,9 @@ impl<'a> Maker<'a> {
             Kind::Fifo => tree.node(path, FileType::Fifo)?,
             Kind::Socket => tree.node(path, FileType::Socket)?,
             Kind::Dir | Kind::Absent => return Ok(()),
+        }
+        if entry.kind != Kind::File {
+            self.look(entry);
         }
         self.finish(entry)
     }
@@ -154,7 +172,13 @@ impl<'a> Maker<'a> {
         let whole = [(0, entry.size)];
         let id = xxhash_rust::xxh3::xxh3_64(&entry.path);
         let ranges = entry.data.as_deref().unwrap_or(&whole);
-        for &(start, length) in ranges {
+        let left = match &mut self.source {
+            Some(source) => source.take(entry, ranges, file)?,
+            None => ranges.to_vec(),
+        };
+        self.progress
+            .add(plan::total(ranges.iter().map(|(_, length)| *length)) - plan::total(left.iter().map(|(_, length)| *length)));
+        for (start, length) in left {
             let (mut offset, end) = (start, start + length);
             while offset < end {
                 let piece = self.pool.of_file(id, offset, (end - offset).min(BLOCK as u64) as usize);

@@ -199,7 +199,8 @@ fn fill(parts: &Parts, entries: &mut Vec<Entry>, stamp: &Stamp, progress: &Progr
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     let (dirs, others): (Vec<_>, Vec<_>) = entries.iter().partition(|entry| entry.kind == Kind::Dir);
     progress.begin("memory", Unit::Bytes, plan::total(others.iter().map(|entry| entry.bytes())));
-    let mut making = Making::new(parts, stamp, threads, progress)?;
+    // What was in memory costs the same whatever it holds.
+    let mut making = Making::new(parts, stamp, None, threads, progress)?;
     for (path, _) in parts.trees.parts().iter().skip(1).filter(|(path, _)| in_memory(parent(path))) {
         point(&mut making.maker, path, parent(path), &mut summary);
     }

@@ -9,6 +9,7 @@ mod aside;
 mod clean;
 pub mod data;
 mod fill;
+mod from;
 mod map;
 pub mod memory;
 mod parts;
@@ -23,6 +24,7 @@ mod tree;
 pub use clean::{Found, Thing, find, find_all, remove};
 pub use data::{Data, Fill};
 pub use fill::Skipped;
+pub use from::{Difference, Reflink, Source, Taken};
 pub use map::{Map, Mapping};
 pub use memory::{Seat, Tmpfs};
 pub use parts::{Parts, Trees};
@@ -38,6 +40,7 @@ use crate::progress::{Progress, Unit};
 use anyhow::{Context, Result};
 use data::Pool;
 use fill::Maker;
+use from::Opened;
 use plan::Entry;
 use rayon::ThreadPoolBuilder;
 use rayon::prelude::*;
@@ -67,6 +70,8 @@ pub struct Options {
     pub layout: Option<String>,
     /// The kind of data that files hold and that the replay will write.
     pub data: Data,
+    /// Where the content of files is taken from, as far as it is there; `None` to make it up.
+    pub source: Option<Source>,
     /// Move an existing root aside; otherwise it is an error.
     pub force: bool,
     /// Leave ranges of files that no op reads as holes.
@@ -86,6 +91,7 @@ impl Options {
             maps: Vec::new(),
             layout: None,
             data: Data::default(),
+            source: None,
             force: false,
             sparse_unread: false,
             owner: None,
@@ -108,6 +114,7 @@ pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
     drop(site::places(&options.root, &site.maps, options.force)?);
 
     let stamp = Stamp::new(&site.workload, options.data, options.sparse_unread, options.owner, site.maps.clone());
+    let stamp = Stamp { source: site.source.clone(), ..stamp };
     let (parts, moved, _locks) = lay_out(options, &site, &stamp)?;
     let mut summary = Summary {
         moved,
@@ -118,7 +125,8 @@ pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
         ..Summary::default()
     };
 
-    let mut making = Making::new(&parts, &stamp, options.threads, progress)?;
+    let source = site.opened.as_ref().map(|source| source.again()).transpose()?;
+    let mut making = Making::new(&parts, &stamp, source, options.threads, progress)?;
     let (dirs, others): (Vec<_>, Vec<_>) = site.entries.iter().partition(|entry| entry.kind == Kind::Dir);
     progress.begin("init", Unit::Bytes, plan::total(others.iter().map(|entry| entry.bytes())));
     making.points(&mut summary);
@@ -126,6 +134,7 @@ pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
     let inodes = making.others(&others, &mut summary)?;
     making.finish(&dirs, &mut summary);
     making.tops(&site, &mut summary);
+    summary.add_taken(making.maker.taken());
     done(&parts, stamp, &inodes, &summary)?;
     summary.wall = start.elapsed().as_nanos() as u64;
     Ok(summary)
@@ -161,15 +170,23 @@ struct Making<'a> {
     pool: Pool,
     threads: usize,
     owner: Option<Owner>,
+    source: Option<Opened>,
     progress: &'a Progress,
     maker: Maker<'a>,
 }
 
 impl<'a> Making<'a> {
-    fn new(parts: &'a Parts, stamp: &Stamp, threads: usize, progress: &'a Progress) -> Result<Making<'a>> {
+    fn new(
+        parts: &'a Parts,
+        stamp: &Stamp,
+        source: Option<Opened>,
+        threads: usize,
+        progress: &'a Progress,
+    ) -> Result<Making<'a>> {
         let pool = Pool::new(stamp.data);
-        let maker = Maker::new(Forest::new(parts)?, pool.clone(), stamp.owner, progress);
-        Ok(Making { parts, pool, threads, owner: stamp.owner, progress, maker })
+        let again = source.as_ref().map(Opened::again).transpose()?;
+        let maker = Maker::new(Forest::new(parts)?, pool.clone(), again, stamp.owner, progress);
+        Ok(Making { parts, pool, threads, owner: stamp.owner, source, progress, maker })
     }
 
     /// Sets the owner of each part's top directory, where the fileset has no entry for it.
@@ -201,7 +218,10 @@ impl<'a> Making<'a> {
             parents(&mut self.maker, last, &dir.path, summary);
             last = &dir.path;
             match self.maker.dir(&dir.path) {
-                Ok(_) => summary.made(dir),
+                Ok(_) => {
+                    self.maker.look(dir);
+                    summary.made(dir);
+                }
                 Err(error) => summary.failed(&dir.path, &error),
             }
         }
@@ -215,7 +235,10 @@ impl<'a> Making<'a> {
         for round in [files, names] {
             let round: Vec<usize> = round;
             let threads = self.threads.clamp(1, round.len().max(1));
-            let maker = |_| Ok(Maker::new(Forest::new(self.parts)?, self.pool.clone(), self.owner, self.progress));
+            let maker = |_| {
+                let source = self.source.as_ref().map(Opened::again).transpose()?;
+                Ok(Maker::new(Forest::new(self.parts)?, self.pool.clone(), source, self.owner, self.progress))
+            };
             let makers = (0..threads).map(maker).collect::<Result<Vec<_>>>()?;
             for part in fill_all(makers, others, &round, &inodes)? {
                 summary.add(part);
@@ -282,6 +305,7 @@ fn fill_all(makers: Vec<Maker>, entries: &[&Entry], round: &[usize], inodes: &[A
     let done = seats.into_iter().map(|seat| {
         let (maker, mut part) = seat.into_inner().unwrap_or_else(PoisonError::into_inner);
         part.skipped = maker.skipped;
+        part.add_taken(maker.taken());
         part
     });
     Ok(done.collect())

@@ -4,6 +4,7 @@
 //! the ctime with every write, rename, link and change of attributes, and no call sets it. Everything else that is not a
 //! directory is removed and made again; directories get their own attributes back.
 
+use super::from::Source;
 use super::parts::Parts;
 use super::plan::Entry;
 use super::root::{INODES, Root, STAMP};
@@ -41,6 +42,7 @@ pub fn reset(options: &Options, progress: &Progress) -> Result<Summary> {
     );
     let parts = Parts::open(root, &stamp)?;
     let site = Site::of(workload, parts.trees.clone(), stamp.maps.clone(), stamp.sparse_unread)?;
+    let source = stamp.source.as_ref().map(Source::open).transpose().context("--force makes the tree anew")?;
     let mut survey = Survey::new(&site, &parts, &stamp)?;
     // If the clock was set back since, changed files cannot be told by their ctime, so all are made again.
     let used = parts.root.dir().look(STAMP).map(|stat| ctime(&stat))?;
@@ -68,7 +70,7 @@ pub fn reset(options: &Options, progress: &Progress) -> Result<Summary> {
     progress.begin("reset", Unit::Bytes, new_others.iter().map(|entry| entry.bytes()).sum());
     unlock(&site, &parts, stamp.owner, new_dirs.iter().chain(&new_others), &mut again);
 
-    let mut making = Making::new(&parts, &stamp, options.threads, progress)?;
+    let mut making = Making::new(&parts, &stamp, source, options.threads, progress)?;
     making.points(&mut summary);
     making.dirs(&new_dirs, &mut summary);
     for (at, inode) in others.iter().zip(making.others(&new_others, &mut summary)?) {
@@ -83,6 +85,7 @@ pub fn reset(options: &Options, progress: &Progress) -> Result<Summary> {
     }
     making.finish(&finish, &mut summary);
 
+    summary.add_taken(making.maker.taken());
     summary.reset = Some(Reset { kept, removed });
     stamp.state = State::Fresh;
     let inodes: Vec<u64> =

@@ -1,10 +1,11 @@
 //! The site of a tree: its parts, what each needs, and whether there is room for it.
 
 use super::Options;
+use super::from::{Opened, Source, Taken};
 use super::map::{self, Map, Mapping};
 use super::parts::Trees;
 use super::plan::{self, Entry};
-use super::root::{Root, absolute};
+use super::root::{self, Root, absolute};
 use crate::amount::{Bytes, Things};
 use crate::files::Lock;
 use crate::model::Kind;
@@ -25,6 +26,9 @@ pub(super) struct Site {
     pub entries: Vec<Entry>,
     pub maps: Vec<Mapping>,
     pub trees: Trees,
+    pub source: Option<Source>,
+    /// The source, open: what `--force` moves aside stays the same directory.
+    pub opened: Option<Opened>,
     pub notes: Vec<String>,
 }
 
@@ -56,7 +60,9 @@ impl Site {
         map::apart(&root, &maps)?;
         fit(&workload, &maps)?;
         let trees = Trees::new(&root, &maps);
-        let mut site = Site { workload, entries, maps, trees, notes };
+        let source = options.source.as_ref().map(Source::resolved).transpose()?;
+        let opened = source.as_ref().map(|source| beside(source, &root, &maps)).transpose()?;
+        let mut site = Site { workload, entries, maps, trees, source, opened, notes };
         site.look_at_maps()?;
         Ok(site)
     }
@@ -67,7 +73,7 @@ impl Site {
     /// When the workload cannot be read.
     pub fn of(workload: Dataset, trees: Trees, maps: Vec<Mapping>, sparse_unread: bool) -> Result<Site> {
         let entries = plan::entries(&workload, sparse_unread)?;
-        Ok(Site { workload, entries, trees, maps, notes: Vec::new() })
+        Ok(Site { workload, entries, trees, maps, source: None, opened: None, notes: Vec::new() })
     }
 
     /// Adds notes on what the mappings change: unused ones, and captured renames that will fail.
@@ -98,14 +104,32 @@ impl Site {
         for (captured, dir) in self.trees.parts() {
             needs.push(Need::new(captured, dir.parent().unwrap_or(dir))?);
         }
+        let share = |need: &Need| self.opened.as_ref().filter(|source| source.shares(there(&need.dir), &self.entries));
+        let sharing: Vec<Option<&Opened>> = needs.iter().map(share).collect();
         for entry in &self.entries {
-            let need = &mut needs[self.trees.part(&entry.path).0];
+            let part = self.trees.part(&entry.path).0;
+            let (need, shared) = (&mut needs[part], sharing[part].map_or(0, |source| source.has(entry)));
+            need.shared = need.shared.saturating_add(shared.min(entry.bytes()));
             // Captured sizes may be arbitrarily large, so the sum saturates.
-            need.bytes = need.bytes.saturating_add(entry.bytes());
+            need.bytes = need.bytes.saturating_add(entry.bytes().saturating_sub(shared));
             need.entries += 1;
         }
         Ok(needs)
     }
+}
+
+/// Opens a source, which must not lie in the tree that is about to be made.
+fn beside(source: &Source, root: &Path, maps: &[Mapping]) -> Result<Opened> {
+    for place in [root].into_iter().chain(maps.iter().map(|map| &*map.place)) {
+        let within = source.dir.starts_with(root::resolved(place));
+        ensure!(!within, "{} lies in {}, which is to be made: move it out first", source.dir.display(), place.display());
+    }
+    source.open()
+}
+
+/// The nearest existing directory of a path that is to be made: it tells which file system that will be on.
+fn there(dir: &Path) -> &Path {
+    dir.ancestors().find(|dir| dir.is_dir()).unwrap_or(Path::new("."))
 }
 
 /// Refuses a text that is no single file name for `--layout`.
@@ -138,6 +162,9 @@ pub fn ready(options: &Options) -> Result<Vec<Lock>> {
     options.layout.as_deref().map_or(Ok(()), named)?;
     let maps = resolved(&absolute(&options.root), &options.maps)?;
     map::apart(&options.root, &maps)?;
+    if let Some(source) = &options.source {
+        beside(&source.resolved()?, &options.root, &maps)?;
+    }
     places(&options.root, &maps, options.force)
 }
 
@@ -172,6 +199,8 @@ pub struct Need {
     pub entries: u64,
     /// Bytes of data to write to files of this part.
     pub bytes: u64,
+    /// Bytes of data that its files share with what they are taken from, which takes no room.
+    pub shared: u64,
     /// Bytes that are free in its file system for us (f_bavail of statvfs(3)).
     pub free: u64,
     /// Inodes that are free in its file system; `None` where they are not counted (btrfs).
@@ -186,8 +215,7 @@ pub struct Need {
 
 impl Need {
     fn new(captured: &[u8], dir: &Path) -> Result<Need> {
-        // The nearest existing parent tells which file system it will be.
-        let there = dir.ancestors().find(|dir| dir.is_dir()).unwrap_or(Path::new("."));
+        let there = there(dir);
         let stat =
             rustix::fs::statvfs(there).with_context(|| format!("cannot see how much space is left in {}", there.display()))?;
         Ok(Need {
@@ -195,6 +223,7 @@ impl Need {
             dir: dir.to_owned(),
             entries: 0,
             bytes: 0,
+            shared: 0,
             free: stat.f_bavail.saturating_mul(stat.f_frsize),
             // Some file systems (btrfs) have no fixed number of inodes and say 0 of 0.
             free_entries: (stat.f_files > 0).then_some(stat.f_favail),
@@ -244,6 +273,8 @@ pub struct Outline {
     pub mounts: Option<Vec<String>>,
     /// Kind of data that its files would hold.
     pub data: String,
+    /// What the source of `--from` has; `None` when everything would be made up.
+    pub source: Option<Taken>,
     /// Notes for the user, e.g. on what a mapping changes.
     pub notes: Vec<String>,
     /// Why the tree cannot be made; `None` when it can.
@@ -265,7 +296,11 @@ pub fn outline(options: &Options) -> Result<Outline> {
     let mounts = mounts.map(|mounts| mounts.iter().filter_map(|mount| stands_for(mount, &site)).collect());
     let refused = room(&parts).err().or_else(|| places(&options.root, &site.maps, options.force).err());
     let refused = refused.map(|error| format!("{error:#}"));
-    Ok(Outline { kinds, parts, mounts, data: options.data.fill.to_string(), notes: site.notes, refused })
+    let source = site.opened.map(|mut source| {
+        site.entries.iter().for_each(|entry| drop(source.look(entry)));
+        source.taken
+    });
+    Ok(Outline { kinds, parts, mounts, data: options.data.fill.to_string(), source, notes: site.notes, refused })
 }
 
 /// What becomes of a captured mount point, for people; `None` when the tree has nothing on it.
@@ -300,7 +335,11 @@ impl fmt::Display for Outline {
                 Things(need.entries, "inode"),
                 Bytes(need.free),
             )?;
+            if need.shared > 0 {
+                writeln!(f, "would share {} with what they are taken from", Bytes(need.shared))?;
+            }
         }
+        self.source.iter().try_for_each(|source| write!(f, "{source}"))?;
         match &self.mounts {
             None => writeln!(f, "The capture does not know its mount points: `ioriot ingest --mounts FILE` tells them.")?,
             Some(mounts) => {

@@ -1,6 +1,7 @@
 //! The stamp: what a root says of itself.
 
 use super::data::Data;
+use super::from::Source;
 use super::map::Mapping;
 use crate::schema::Dataset;
 use serde::{Deserialize, Serialize};
@@ -55,6 +56,9 @@ pub struct Stamp {
     /// Whether ranges of files that no op reads were left as holes.
     #[serde(default)]
     pub sparse_unread: bool,
+    /// Where the content of its files was taken from; `None` when it is made up.
+    #[serde(default)]
+    pub source: Option<Source>,
     /// Owner of entries whose owner was not captured; `None` for the user that made the root.
     #[serde(default)]
     pub owner: Option<Owner>,
@@ -79,6 +83,7 @@ impl Stamp {
             ioriot: env!("CARGO_PKG_VERSION").into(),
             data,
             sparse_unread,
+            source: None,
             owner,
             maps,
             part_of: None,

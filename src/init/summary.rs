@@ -1,6 +1,7 @@
 //! The summary of an init or a reset.
 
 use super::fill::Skipped;
+use super::from::Taken;
 use super::plan::Entry;
 use crate::amount::{Bytes, Nanos, Things};
 use crate::model::Kind;
@@ -36,6 +37,8 @@ pub struct Summary {
     pub nodes: u64,
     /// Bytes of data written to files.
     pub bytes: u64,
+    /// What was taken from elsewhere (`--from`); `None` when everything was made up.
+    pub taken: Option<Taken>,
     /// For a reset: how much was kept and removed; `None` for an init.
     pub reset: Option<Reset>,
     /// Counts of owners, modes, times and attributes that could not be set.
@@ -79,6 +82,7 @@ impl fmt::Display for Summary {
             Things(self.nodes, "other"),
             Nanos(self.wall as i64),
         )?;
+        self.taken.iter().try_for_each(|taken| write!(f, "{taken}"))?;
         for mapped in &self.mapped {
             writeln!(f, "Mapped {}.", text::shown(mapped))?;
         }
@@ -135,6 +139,15 @@ impl Summary {
         }
     }
 
+    /// Adds what was taken from elsewhere.
+    pub(super) fn add_taken(&mut self, taken: Option<Taken>) {
+        match (&mut self.taken, taken) {
+            (Some(all), Some(more)) => all.add(more),
+            (all @ None, more) => *all = more,
+            (Some(_), None) => {}
+        }
+    }
+
     /// Adds the counts of another thread.
     pub(super) fn add(&mut self, other: Summary) {
         self.dirs += other.dirs;
@@ -144,6 +157,7 @@ impl Summary {
         self.bytes += other.bytes;
         self.errors += other.errors;
         self.skipped.add(other.skipped);
+        self.add_taken(other.taken);
         self.first_errors.extend(other.first_errors);
         self.first_errors.truncate(SHOWN);
     }

@@ -1,8 +1,9 @@
-//! Operating system services beside files: users, capabilities, kcmp(2), accounting, and kernel constants that libc lacks.
+//! Operating system services beside files: users, capabilities, kcmp(2), extents, accounting, and kernel constants that libc lacks.
 
 pub mod description;
 pub mod descriptor;
 pub mod device;
+pub mod extents;
 pub mod kernel;
 pub mod rights;
 pub mod task_io;

@@ -482,3 +482,34 @@ fn an_answer_does_not_go_to_a_fifo_of_a_neighbour() {
         assert_eq!(read, "");
     });
 }
+
+/// Content that a neighbour has laid out is read as far as it is in files, and leads nowhere else.
+#[test]
+fn content_of_a_neighbour_leads_nowhere() {
+    attack(|street| {
+        street.neighbour(|dir| {
+            let from = dir.join("from");
+            fs::create_dir_all(from.join("real")).unwrap();
+            fs::set_permissions(&from, Permissions::from_mode(0o755)).unwrap();
+            fs::write(from.join("real/f"), "0123456789").unwrap();
+            symlink("../witness/d", from.join("d")).unwrap();
+            // A FIFO that nobody writes to, whose opening would wait.
+            fifo(&from.join("f"));
+        });
+        let text = street.succeeds(&["init", "work", "--from", "from", "--format", "json"]);
+        let taken = &serde_json::from_str::<serde_json::Value>(text.trim()).unwrap()["taken"];
+        let count = |what: &str| taken["differences"][what]["count"].as_u64().unwrap_or(0);
+        assert_eq!((count("unreadable"), count("kind"), taken["files"].as_u64()), (1, 2, Some(0)), "{taken}");
+        for (file, size) in [("d/f", 10), ("f", 1)] {
+            let made = fs::read(street.at("work.root/tree").join(file)).unwrap();
+            assert!(made.len() == size && made != b"mine"[..size.min(4)], "{file}");
+        }
+        assert_eq!(fs::metadata(street.at("work.root")).unwrap().mode() & 0o7777, 0o700);
+    });
+}
+
+fn fifo(path: &Path) {
+    let path = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
+    // SAFETY: the path ends in NUL.
+    assert_eq!(unsafe { mkfifo(path.as_ptr(), 0o666) }, 0);
+}

@@ -16,13 +16,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A file system of its own in a file, mounted by loop device.
-struct Disk {
-    at: PathBuf,
+pub struct Disk {
+    pub at: PathBuf,
 }
 
 impl Disk {
     /// `None` where that is not possible.
-    fn new(work: &Work, fs: &'static str) -> Option<Disk> {
+    pub fn new(work: &Work, fs: &'static str) -> Option<Disk> {
         let (image, at) = (work.place(&format!("{fs}.img")), work.place(&format!("{fs}.mnt")));
         fs::create_dir(&at).unwrap();
         // btrfs and xfs refuse to be smaller.
