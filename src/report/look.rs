@@ -49,7 +49,8 @@ pub fn run(look: &Look) -> Result<()> {
         sql.push_str(&format!("\nLIMIT {rows}"));
     }
     let Look { datasets, format, shape, out, memory, .. } = look.clone();
-    let options = Options { datasets, sql: Source::Text(sql.clone()), format, shape, out, access: Access::Tables, memory };
+    let options =
+        Options { datasets, sql_dir: None, sql: Source::Text(sql.clone()), format, shape, out, access: Access::Tables, memory };
     query::answer_all(&desk, &sql, &options)
 }
 
