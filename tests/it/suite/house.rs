@@ -346,6 +346,7 @@ const NAMES_CALLS: &[(&str, &str, &str)] = &[
     ("sql/macros/file_lifetimes.sql", "unlinkat", "which ops take a name of a file away"),
     ("sql/macros/open_at_end.sql", "close", "which op closes a descriptor"),
     ("sql/findings/readahead_useless.sql", "mmap_fault", "it is about these, which are no calls"),
+    ("sql/query/process_tree.sql", "exec", "which op executes a program"),
     ("sql/query/waits.sql", "waited", "it is about these, which are no calls"),
 ];
 
