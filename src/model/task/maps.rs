@@ -37,7 +37,8 @@ impl Tasks {
     pub(in crate::model) fn map(&mut self, vpid: i64, start: i64, length: i64, mapping: Mapping) -> Vec<Entry> {
         let mapping = Mapping { end: end(start, length), ..mapping };
         let old = self.unmap(vpid, start, length);
-        if let Some(ofd) = self.ofd_mut(mapping.ofd).filter(|_| mapping.end > start) {
+        // No kernel maps anything at a negative address; a capture may say so.
+        if let Some(ofd) = self.ofd_mut(mapping.ofd).filter(|_| (0..mapping.end).contains(&start)) {
             ofd.refs += 1;
             self.maps.entry(vpid).or_default().insert(start, mapping);
         }

@@ -63,10 +63,47 @@ proptest! {
     #![proptest_config(cases("IORIOT_MODEL_CASES", 400, 11))]
 
     #[test]
-    fn whatever_events_say_the_model_answers(events in proptest::collection::vec(event(), 1..40), written in any::<bool>()) {
+    fn whatever_events_say_the_model_answers(
+        events in proptest::collection::vec(event(), 1..40), written in any::<bool>(), faults in any::<bool>()
+    ) {
         let notes = if written { Notes::default() } else { Config::default().notes };
-        walk(Config { notes, ..Config::default() }, &events);
+        walk(Config { notes, faults, ..Config::default() }, &events);
     }
+
+    /// Mappings anywhere, of any length, cut by others, moved, inherited; and page faults on what they show.
+    #[test]
+    fn whatever_is_mapped_the_model_answers(events in proptest::collection::vec(on_memory(), 1..60)) {
+        let mut open = named(Syscall::openat, &["/f"]);
+        let facts = [(Col::Flags, 2), (Col::Ret, 3), (Col::StMode, 0o100_644), (Col::StSize, 1 << 20), (Col::Dev, 1), (Col::Ino, 7)];
+        facts.iter().for_each(|(col, value)| open.set(*col, *value));
+        let events: Vec<Event> = std::iter::once(open).chain(events).collect();
+        walk(Config { faults: true, ..Config::default() }, &events);
+    }
+}
+
+/// Calls on mapped memory, and page faults, of two processes.
+fn on_memory() -> impl Strategy<Value = Event> {
+    use Syscall::{clone, close, execve, exit_group, madvise, mmap, mmap_fault, mremap, msync, munmap};
+    let call = select(vec![
+        mmap, mmap, mmap, munmap, mremap, madvise, msync, mmap_fault, mmap_fault, mmap_fault, close, clone, execve, exit_group,
+    ]);
+    let number =
+        || (select(NUMBERS), 0..2u8).prop_map(|(value, kind)| if kind == 0 { value } else { value.rem_euclid(5) * 4096 });
+    (call, 1..3i64, number(), number(), number(), number(), 0..4i64).prop_map(|(call, pid, place, length, offset, to, mode)| {
+        let mut event = Event::new(call);
+        let ret = match call {
+            mmap => place,
+            mremap => to,
+            clone => 2,
+            _ => 0,
+        };
+        let numbers =
+            [(Col::Ret, ret), (Col::Errno, 0), (Col::Fd, 3), (Col::Arg, place), (Col::Count, length), (Col::Offset, offset)];
+        let more = [(Col::Mode, mode), (Col::Flags, 1), (Col::Cmd, mode), (Col::Dev, 1), (Col::Ino, 7), (Col::StMode, 0o100_644)];
+        numbers.iter().chain(&more).for_each(|(col, value)| event.set(*col, *value));
+        [Col::Pid, Col::Tid].iter().for_each(|col| event.set(*col, pid));
+        event
+    })
 }
 
 /// The kernel takes no longer one than PATH_MAX (path_resolution(7)); each directory of one is known by its path.
