@@ -174,8 +174,7 @@ impl Begun {
             }
         };
         let make = || {
-            let (above, name) = Dir::prepare(out)?;
-            let dir = above.dir(&name).or_else(|_| above.make(&name, 0o700))?;
+            let (dir, _) = Dir::prepare(&out.join(WORKLOAD))?;
             begun::mark(&dir)
         };
         let (transient, lock) = Transient::make(go, make)?;
