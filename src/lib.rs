@@ -7,6 +7,7 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod amount;
+pub mod anonymise;
 pub mod capture;
 #[cfg(target_arch = "x86_64")] // it drives the replay
 pub mod cli;

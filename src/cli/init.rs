@@ -21,7 +21,7 @@ Examples:
   ioriot init work --dry-run                              # what would be made, and is there room
   ioriot init work --root /mnt/nvme1/work.root --map /var/log=/mnt/hdd1
   ioriot init work --data compress=2.5 --seed 7           # the replay writes such data, too
-  ioriot init work --from /mnt/snapshot                   # files hold what they hold there; the rest is made up
+  ioriot init work --from /mnt/snapshot                   # contents from there, the rest made up
   ioriot init work --reset                                # after a replay: restore what it changed
   ioriot init work --force                                # anew; an old tree is moved aside
   sudo ioriot init work --user postgres                   # for `replay --user postgres`

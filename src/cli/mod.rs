@@ -3,6 +3,7 @@
 //! One file per verb: its arguments, its help, and the few lines that turn them into a library's `Options`. What a
 //! verb prints is the `Display` of the library's summary, or with `--format json` the same summary as JSON.
 
+mod anonymise;
 mod capture;
 mod clean;
 #[cfg(feature = "sql")]
@@ -116,6 +117,7 @@ enum Verb {
     Report(show::report::Args),
     #[cfg(feature = "sql")]
     Compare(show::compare::Args),
+    Anonymise(anonymise::Args),
     Syscalls(syscalls::Args),
     Clean(clean::Args),
     Completions(completions::Args),
@@ -188,6 +190,7 @@ impl Verb {
             Verb::Report(args) => args.run(),
             #[cfg(feature = "sql")]
             Verb::Compare(args) => args.run(),
+            Verb::Anonymise(args) => args.run(),
             Verb::Syscalls(args) => args.run(),
             Verb::Clean(args) => args.run(),
             Verb::Completions(args) => args.run(&Cli::command()),

@@ -8,6 +8,8 @@ mod tool;
 mod suite {
     #[cfg(feature = "sql")]
     mod anew;
+    #[cfg(feature = "sql")]
+    mod anonymise;
     mod capture;
     mod cli;
     #[cfg(feature = "sql")]

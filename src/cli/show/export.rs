@@ -18,11 +18,11 @@ use std::path::PathBuf;
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
-  ioriot export cap --to folded -o cap.folded             # flamegraph.pl --countname ns cap.folded > cap.svg
+  ioriot export cap --to folded -o cap.folded             # for flamegraph.pl --countname ns
   ioriot export cap --to folded --weight bytes | sort -n -k2 | tail
-  ioriot export cap --to fio-iolog -o cap.iolog           # (cd tree && fio --name=cap --read_iolog=../cap.iolog)
+  ioriot export cap --to fio-iolog -o cap.iolog           # for fio --read_iolog
   ioriot export cap --to fio-jobs -o cap.fio              # fio --directory=/mnt/new cap.fio
-  ioriot export cap --to perfetto -o cap.perfetto         # open it in ui.perfetto.dev, which keeps it in the browser
+  ioriot export cap --to perfetto -o cap.perfetto         # for the Perfetto UI
   ioriot export run --to parquet --table latency -o latency.parquet
   ioriot export work --to csv -o ops.csv")]
 pub struct Args {

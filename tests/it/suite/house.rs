@@ -67,6 +67,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("capture/backend/ptrace.rs", &["crate::ingest"]),
     ("capture/mod.rs", &["crate::ingest"]),
     ("capture/write.rs", &["crate::ingest"]),
+    ("anonymise/", &["crate::engine", "crate::generate", "crate::ingest", "crate::init", "crate::replay", "crate::report"]),
     ("init/", &["crate::engine", "crate::generate", "crate::ingest", "crate::replay", "crate::report"]),
     ("replay/", &["crate::engine", "crate::generate", "crate::ingest", "crate::report"]),
     ("engine/", &["crate::ingest", "crate::init", "crate::replay"]),

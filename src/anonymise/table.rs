@@ -1,0 +1,174 @@
+//! What becomes of each column of a capture.
+
+use super::Names;
+use crate::schema::{Column, Table, Type};
+use crate::syscall::{Op, Syscall};
+use crate::text;
+use anyhow::{Context, Result, bail, ensure};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::Int64Type;
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// What a column holds, and so what becomes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Holds {
+    /// A number or a word that says nothing of whose machine it was: stays.
+    Nothing,
+    /// A path: each of its names becomes a hash.
+    Path,
+    /// The name of a call: stays if it looks like one.
+    Call,
+    /// The name of an extended attribute, or a kind of file system.
+    Attribute,
+    /// The name of a host or an input: becomes a hash.
+    Host,
+    /// The name of a process: becomes a hash of up to 15 characters.
+    Comm,
+    /// A user or a group.
+    Id,
+    /// An inode number.
+    Inode,
+    /// Mount options: words without a value stay, and sizes.
+    Options,
+    /// Text of a log: left out.
+    Text,
+}
+
+/// What a column of a table holds. Columns of text have to be named here.
+fn holds(table: Table, column: &Column) -> Option<Holds> {
+    Some(match (table, column.name) {
+        (Table::Events, "host") | (Table::Rejects, "input") => Holds::Host,
+        (Table::Events, "syscall") => Holds::Call,
+        (Table::Events, "path" | "path2" | "fd_path" | "fd2_path" | "dir_path" | "dir2_path") => Holds::Path,
+        (Table::Events, "name") | (Table::Mounts, "kind") => Holds::Attribute,
+        (Table::Events | Table::Processes, "uid" | "gid") => Holds::Id,
+        (Table::Events | Table::OpenFiles, "ino") => Holds::Inode,
+        (Table::Rejects, "reason") | (Table::Losses, "kind") => Holds::Nothing,
+        (Table::Rejects, "text") => Holds::Text,
+        (Table::Processes, "comm") => Holds::Comm,
+        (Table::Processes, "cwd" | "root") | (Table::OpenFiles, "path") => Holds::Path,
+        (Table::Mounts, "path" | "root" | "source") => Holds::Path,
+        (Table::Mounts, "options") => Holds::Options,
+        (_, _) if column.ty == Type::Text => return None,
+        (_, _) => Holds::Nothing,
+    })
+}
+
+/// The columns of a batch of a table, without names.
+///
+/// # Errors
+/// When a column is missing or of another type, or a path becomes too long.
+pub fn columns(table: Table, batch: &RecordBatch, names: &mut Names) -> Result<Vec<ArrayRef>> {
+    let one = |column: &Column| {
+        let found = batch.column_by_name(column.name).with_context(|| format!("there is no column {}", column.name))?;
+        ensure!(*found.data_type() == column.ty.arrow(), "column {} is of another type", column.name);
+        let Some(holds) = holds(table, column) else { bail!("nothing is known of column {}", column.name) };
+        match (holds, column.ty) {
+            (Holds::Nothing, _) => Ok(Arc::clone(found)),
+            (Holds::Id, _) => Ok(numbers(found, |id| names.id(id))),
+            (Holds::Inode, _) => Ok(numbers(found, |inode| names.inode(inode))),
+            (holds, _) => texts(found, holds, names),
+        }
+    };
+    let known = table.columns();
+    let mut changed = known.iter().map(one).collect::<Result<Vec<_>>>()?;
+    if table == Table::Events {
+        let place = |name: &str| known.iter().position(|column| column.name == name).context("a column of events");
+        let (calls, links, counts, ret) = (place("syscall")?, place("path2")?, place("count")?, place("ret")?);
+        changed[ret] = lengths(&changed[calls], &changed[links], &changed[counts], &changed[ret]);
+    }
+    Ok(changed)
+}
+
+/// Results of events: what readlink returns is the length of what the link holds, which is another one.
+fn lengths(calls: &ArrayRef, links: &ArrayRef, counts: &ArrayRef, ret: &ArrayRef) -> ArrayRef {
+    let (calls, links) = (calls.as_string::<i32>(), links.as_string::<i32>());
+    let (counts, ret) = (counts.as_primitive::<Int64Type>(), ret.as_primitive::<Int64Type>());
+    let reads = |call: &str| {
+        let call = Syscall::parse(call.as_bytes());
+        call.and_then(|call| call.op()).is_some_and(|op| matches!(op, Op::Readlink | Op::Readlinkat))
+    };
+    let one = |row: usize| {
+        let old = ret.is_valid(row).then(|| ret.value(row))?;
+        if old <= 0 || !links.is_valid(row) || !calls.is_valid(row) || !reads(calls.value(row)) {
+            return Some(old);
+        }
+        let length = i64::try_from(text::decode(links.value(row)).len()).unwrap_or(old);
+        Some(if counts.is_valid(row) { length.min(counts.value(row)) } else { length })
+    };
+    Arc::new((0..ret.len()).map(one).collect::<Int64Array>())
+}
+
+fn numbers(column: &ArrayRef, change: impl Fn(i64) -> i64) -> ArrayRef {
+    Arc::new(column.as_primitive::<Int64Type>().iter().map(|value| value.map(&change)).collect::<Int64Array>())
+}
+
+fn texts(column: &ArrayRef, holds: Holds, names: &mut Names) -> Result<ArrayRef> {
+    let texts = column.as_string::<i32>();
+    let mut out = Vec::with_capacity(texts.len());
+    for value in texts {
+        out.push(value.map(|value| changed(&text::decode(value), holds, names)).transpose()?);
+    }
+    Ok(Arc::new(StringArray::from(out)))
+}
+
+/// A text without names, in the form of [`crate::text`].
+fn changed(bytes: &[u8], holds: Holds, names: &mut Names) -> Result<String> {
+    let call = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    let changed = match holds {
+        Holds::Path => Cow::Owned(names.path(bytes)?),
+        Holds::Attribute => names.attribute(bytes),
+        Holds::Call if bytes.len() <= 40 && (bytes.iter().all(call) || bytes == crate::event::HOLE.as_bytes()) => {
+            Cow::Borrowed(bytes)
+        }
+        Holds::Call => Cow::Owned(names.word("call", bytes, 13)),
+        Holds::Host => Cow::Owned(names.word("host", bytes, 13)),
+        Holds::Comm => Cow::Owned(names.word("comm", bytes, bytes.len().clamp(8, 15))),
+        Holds::Options => Cow::Owned(options(bytes)),
+        Holds::Text => Cow::Borrowed(&b""[..]),
+        Holds::Nothing | Holds::Id | Holds::Inode => Cow::Borrowed(bytes),
+    };
+    Ok(text::encode(&changed).into_owned())
+}
+
+/// Mount options without those that may name something: what has a value but `size`.
+fn options(bytes: &[u8]) -> Vec<u8> {
+    let plain = |option: &&[u8]| {
+        let (word, number) = option.strip_prefix(b"size=").map_or((*option, false), |size| (size, true));
+        let fits = if number { u8::is_ascii_alphanumeric } else { u8::is_ascii_lowercase };
+        !word.is_empty() && word.iter().all(|byte| fits(byte) || !number && *byte == b'_')
+    };
+    bytes.split(|byte| *byte == b',').filter(plain).collect::<Vec<_>>().join(&b',')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::dataset::Kind;
+
+    #[test]
+    fn every_column_of_text_is_known() {
+        for table in Table::ALL.iter().filter(|table| table.kind() == Kind::Capture) {
+            for column in table.columns() {
+                assert!(holds(*table, &column).is_some(), "{} of {}", column.name, table.name());
+            }
+        }
+    }
+
+    #[test]
+    fn of_options_only_words_and_sizes_stay() {
+        let given = options(b"rw,relatime,size=1024k,lowerdir=/srv/secret,uid=1000,Secret,inode64,x-smith");
+        assert_eq!(String::from_utf8(given).unwrap(), "rw,relatime,size=1024k");
+    }
+
+    #[test]
+    fn a_name_of_a_call_stays_only_if_it_looks_like_one() {
+        let mut names = Names::new(b"0123456789abcdef", false);
+        for (name, same) in
+            [("openat", true), ("syscall_332", true), ("ioriot:hole", true), ("/srv/secret", false), (&"x".repeat(41), false)]
+        {
+            assert_eq!(changed(name.as_bytes(), Holds::Call, &mut names).unwrap() == name, same, "{name}");
+        }
+    }
+}
