@@ -227,7 +227,7 @@ for measure in make_job take_turns; do
 	row 'capture against nowaits' '' "$(ratio "$(median < "$work/$measure.capture")" "$(median < "$work/$measure.nowaits")")"
 done
 
-# What it costs to tell page faults on mapped files: where nearly all faults are on memory of no file, where files are mapped that are
+# What it costs to tell page faults on mapped files, and what comes into the page cache: where nearly all faults are on memory of no file, where files are mapped that are
 # in memory, and in programs that map hardly any.
 cat > "$work/touch.c" <<'C'
 #include <fcntl.h>
@@ -256,7 +256,22 @@ cc -O2 -o "$work/touch" "$work/touch.c"
 head -c 67108864 /dev/zero > "$work/mapped"
 touch_memory() { spent "$1" "$work/touch 40"; }
 touch_file() { spent "$1" "$work/touch 200 $work/mapped"; }
-for measure in make_job tar_files touch_memory touch_file; do
+# Files that are not in memory: the pages that come in are told one folio at a time.
+evict() {
+	python3 - "$@" <<- 'PY'
+	import os, sys
+	for top in sys.argv[1:]:
+	    paths = [top] if os.path.isfile(top) else [os.path.join(at, name) for at, _, names in os.walk(top) for name in names]
+	    for path in filter(os.path.isfile, paths):
+	        file = os.open(path, os.O_RDONLY)
+	        os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+	        os.close(file)
+	PY
+}
+sync -f "$work"
+read_cold() { evict "$work/mapped"; spent "$1" "cat $work/mapped > /dev/null"; }
+tar_cold() { evict "$tree"; spent "$1" "tar cf - -C / ${tree#/} | cat > /dev/null"; }
+for measure in make_job tar_files touch_memory touch_file read_cold tar_cold; do
 	rm -f "$work/$measure".*
 	rows "$measure" 'CPU ms' "$measure" bare nofaults capture
 	row 'capture against nofaults' '' "$(ratio "$(median < "$work/$measure.capture")" "$(median < "$work/$measure.nofaults")")"

@@ -2,7 +2,7 @@
 
 Run by scripts/predict.sh, in a mount namespace of its own. A target is a model device (scripts/model_device.c) with a file system.
 Each pair of an application and a target has as many runs of the application as of the replay, in turns, each on a fresh file
-system that was made without delays and mounted anew, so that nothing of it is cached. The time of the application is that of its
+system that was made without delays and mounted anew, so that nothing of it is cached but what WARM brings in for the application. The time of the application is that of its
 whole command; the time of the replay is that of its ops. What lay on the captured file system lies on the target
 (`init --map`), the rest of the tree on the machine's own disk.
 """
@@ -44,6 +44,7 @@ TARGETS = ["fast-ext4", "ebs-xfs", "hdd-ext4", "ebs-btrfs"]
 # the target, {apps} are the programs of scripts/predict_apps.c, {work} is a directory on the machine's own disk.
 
 FIO = "fio --name=job --directory={dir} --size=256m --bs=4k --direct=1 --randrepeat=1 --fallocate=none --create_on_open=0 --eta=never --output=/dev/null "
+BUFFERED = FIO.replace("--direct=1", "--direct=0").replace("--size=256m", "--size=64m") + "--ioengine=psync --invalidate=0 "
 PG = "PATH=$(echo /usr/lib/postgresql/*/bin):$PATH; cd /; run() {{ setpriv --reuid=postgres --regid=postgres --clear-groups -- \"$@\"; }}; "
 PGBENCH = PG + "run pg_ctl -s -w -D {dir}/pg -l {dir}/pg.log start && run pgbench -n -h /tmp -p 55432 -c %d -j 2 -t %d postgres; run pg_ctl -s -w -D {dir}/pg stop"
 REDIS = (
@@ -70,10 +71,14 @@ APPLICATIONS = {
     "untar": ("metadata", ("archive",), "tar xf {dir}/in.tar -C {dir} && sync -f {dir}", ["tar"]),
     "tar-cold": ("metadata", ("tree",), "tar cf {dir}/out.tar -C {dir} tree", ["tar"]),
     "make": ("metadata", ("sources",), "make -s -j2 -C {dir}/src", ["make", "cc"]),
+    "half-cached": ("cached", ("jobs", 1, 64), BUFFERED + "--rw=randread --number_ios=4000", ["fio"]),
+    "half-cached-in-turn": ("cached", ("jobs", 1, 64), BUFFERED + "--rw=read", ["fio"]),
     "mapped": ("mapped", ("data", 256), "{apps} mapped {dir} 2000", []),
     "mapped-in-turn": ("mapped", ("data", 64), "{apps} mapped-in-turn {dir} 0", []),
     "mapped-writes": ("mapped", ("data", 64), "{apps} mapped-writes {dir} 800", []),
 }
+# What the application finds in the page cache: file, bytes of a stretch, and of the part of it that is there.
+WARM = {"half-cached": ("job.0.0", 131072, 65536), "half-cached-in-turn": ("job.0.0", 4 << 20, 2 << 20)}
 SHORT = (["log", "turns"], ["ebs-xfs"])
 
 
@@ -89,6 +94,15 @@ def noise(path, mib, seed=1):
     with open(path, "wb") as out:
         for _ in range(mib):
             out.write(block)
+
+
+def warm(path, stretch, part):
+    """Reads a part of each stretch of a file into the page cache, and nothing ahead of it."""
+    file = os.open(path, os.O_RDONLY)
+    os.posix_fadvise(file, 0, 0, os.POSIX_FADV_RANDOM)
+    for start in range(0, os.fstat(file).st_size, stretch):
+        os.pread(file, part, start)
+    os.close(file)
 
 
 def make_data(place, _work, mib):
@@ -188,6 +202,11 @@ class Target:
         names = ["reads", "writes", "flushes", "seeks", "read_bytes", "written_bytes", "depth"]
         return dict(zip(names, map(float, (self.device / "control").read_text().split())))
 
+    def blocks(self):
+        """Reads that the loop device was given so far, and their bytes."""
+        stat = Path(f"/sys/block/{Path(self.loop).name}/stat").read_text().split()
+        return int(stat[0]), int(stat[2]) * 512
+
     def fresh(self):
         self.unmount()
         shell(["blkdiscard", "-f", self.loop])
@@ -239,21 +258,25 @@ class Bench:
         if setup:
             globals()["make_" + setup[0]](place, self.work, *setup[1:])
         target.remount()
+        if name in WARM:
+            path, *parts = WARM[name]
+            warm(place / path, *parts)
         target.delays(True)
         return ["bash", "-c", command.format(dir=place, apps=self.work / "predict_apps", work=self.work)]
 
     def application(self, target, name):
         command = self.prepare(target, name)
-        began = time.monotonic()
+        before, began = target.blocks(), time.monotonic()
         shell(command)
         took = time.monotonic() - began
         counted = target.counters()
+        counted["reads"], counted["read_bytes"] = (now - then for now, then in zip(target.blocks(), before))
         target.delays(False)
         return took, counted
 
     def workload(self, name):
         """What was captured of it on the source; captured once."""
-        key = digest([APPLICATIONS[name], DEVICES[SOURCE.split("-")[0]], FILE_SYSTEMS[SOURCE.split("-")[1]], self.made_of()])
+        key = digest([APPLICATIONS[name], WARM.get(name), DEVICES[SOURCE.split("-")[0]], FILE_SYSTEMS[SOURCE.split("-")[1]], self.made_of()])
         place = self.work / "workloads" / f"{name}-{key}"
         if not place.exists():
             place.parent.mkdir(exist_ok=True)
@@ -290,13 +313,18 @@ class Bench:
         target.delays(False)
         if done.returncode not in (0, 1):
             raise RuntimeError(f"{command}: {done.stderr[-2000:]}")
-        return json.loads(done.stdout), counted
+        said = json.loads(done.stdout)
+        # What is read before the start, to have it in memory, does not count.
+        whose = [device[who] for device in said["device"] or [] if device["name"] == Path(target.loop).name for who in ("tasks", "kernel")]
+        counted["reads"], counted["read_bytes"] = (sum(who[what] for who in whose) for what in ("reads", "read_bytes"))
+        return said, counted
 
     def pair(self, name, target_name, runs):
         """Runs of the application and of its replay in turns: the row of a pair."""
         workload = self.workload(name)
         row = {"application": name, "class": APPLICATIONS[name][0], "target": target_name, "pace": self.pace}
         row |= {"t_app": [], "t_replay": [], "depth_app": [], "depth_replay": [], "written_app": [], "written_replay": [], "read_app": [], "read_replay": []}
+        row |= {"reads_app": [], "reads_replay": []}
         target = Target(self.work, target_name)
         try:
             for _ in range(runs):
@@ -308,6 +336,7 @@ class Bench:
                     row[f"depth_{what}"].append(counts["depth"])
                     row[f"written_{what}"].append(counts["written_bytes"])
                     row[f"read_{what}"].append(counts["read_bytes"])
+                    row[f"reads_{what}"].append(counts["reads"])
                 row |= {"match": said["match_percent"], "coverage": said["coverage_percent"], "caveats": said["time"]["caveats"]}
                 row["captured"] = ((said["time"]["captured"] or {}).get("span") or 0) / 1e9
         finally:
@@ -353,16 +382,17 @@ def seconds(values):
 
 
 def report(rows):
-    print("| class | application | target | T_app, s | T_replay, s | error | depth | read, MB | written, MB | caveats |\n|" + "---|" * 10)
+    print("| class | application | target | T_app, s | T_replay, s | error | depth | reads | read, MB | written, MB | caveats |\n|" + "---|" * 11)
     for row in rows:
         judged = ""
         if varies(row):
             judged = ", varies: intervals overlap" if overlap(row) else ", varies: intervals do not overlap"
         depth = " / ".join(f"{statistics.median(row[key]):.1f}" for key in ("depth_app", "depth_replay"))
+        reads = " / ".join(f"{statistics.median(row.get(f'reads_{what}') or [0]):.0f}" for what in ("app", "replay"))
         moved = [" / ".join(f"{statistics.median(row.get(f'{way}_{what}') or [0]) / 1e6:.1f}" for what in ("app", "replay")) for way in ("read", "written")]
         caveats = ", ".join(row["caveats"]) or "none"
         print(f"| {row['class']} | {row['application']} | {row['target']} | {seconds(row['t_app'])} | {seconds(row['t_replay'])} | "
-              f"{error(row):+.1f} %{judged} | {depth} | {moved[0]} | {moved[1]} | {caveats} |")
+              f"{error(row):+.1f} %{judged} | {depth} | {reads} | {moved[0]} | {moved[1]} | {caveats} |")
     print("\n| class | pairs | mean error | worst | pairs over 15 % |\n|" + "---|" * 5)
     classes = {}
     for row in rows:
@@ -416,7 +446,7 @@ def main():
             if not shutil.which(f"mkfs.{kind}"):
                 print(f"SKIPPED: {name} on {target}: there is no mkfs.{kind}", file=sys.stderr)
                 continue
-            inputs = [name, APPLICATIONS[name], DEVICES[device], FILE_SYSTEMS[kind], SOURCE, DEVICES[SOURCE.split("-")[0]], options.pace, runs, made_of]
+            inputs = [name, APPLICATIONS[name], WARM.get(name), DEVICES[device], FILE_SYSTEMS[kind], SOURCE, DEVICES[SOURCE.split("-")[0]], options.pace, runs, made_of]
             key = digest(inputs)
             row = next((row for row in known if row["key"] == key), None)
             if row is None:

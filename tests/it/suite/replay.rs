@@ -4,6 +4,7 @@
 
 mod attacks;
 mod content;
+mod cached;
 mod data;
 mod flaws;
 mod hostile;

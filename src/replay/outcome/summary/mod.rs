@@ -191,7 +191,9 @@ pub struct Summary {
     pub captured_device: Option<Vec<Device>>,
     /// What was made of the page cache before the first op; `None` with engine `null`.
     pub cache: Option<State>,
-    /// Pages that were added to the page cache, in the capture and in the replay.
+    /// What the capture tells of the page cache, from the manifest of the workload; `None` where it does not.
+    pub captured_cache: Option<serde_json::Value>,
+    /// What was added to the page cache, in the capture and in the replay.
     pub added: Added,
     /// Fingerprint of the workload: runs with the same one can be compared.
     pub fingerprint: String,
@@ -376,6 +378,7 @@ impl Summary {
             captured_device: of_capture("device").and_then(|devices| Vec::deserialize(devices).ok()),
             captured_task_io: captured.and_then(|io| TaskIo::deserialize(io).ok()),
             cache: None,
+            captured_cache: of_workload("cache").filter(|cache| cache.is_object()).cloned(),
             added: Added {
                 captured: of_workload("cache").and_then(|cache| cache.get("added")?.as_u64()),
                 replayed: replayed.cached.map(|pages| pages.saturating_mul(crate::files::page())),

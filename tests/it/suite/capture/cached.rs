@@ -32,6 +32,8 @@ int main(int count, char **args) {
 			;
 	} else if (!strcmp(args[1], "map")) {
 		char *map = mmap(0, PAGES * PAGE, PROT_READ, MAP_SHARED, fd, 0);
+		// Else pages around a fault would be read with it, of which those that are in memory are not told.
+		madvise(map, PAGES * PAGE, MADV_RANDOM);
 		for (int page = PAGES / 2; page < PAGES; page++)
 			sum += map[page * PAGE];
 		// These are in memory by now, by faults.
@@ -95,6 +97,30 @@ fn what_was_read_and_not_added_was_in_the_page_cache() {
         let found = number(&[&out], pages);
         assert!((f64::from(added)..f64::from(added) + 64.0).contains(&found), "{how}: {found} pages");
         assert!(said.contains("were in the page cache"), "{said}");
+        replays(how, dir.path(), &work, f64::from(added));
+    }
+}
+
+/// Replays a workload of which `pages` pages were not in the page cache.
+fn replays(how: &str, dir: &Path, work: &Path, pages: f64) {
+    let [root, run] = ["root", "run"].map(|name| dir.join(format!("{how}-{name}")));
+    let [w, r, o] = [work, &root, &run].map(|path| path.to_str().unwrap());
+    expect(0, &["init", w, "--root", r]);
+    let said = expect(0, &["replay", w, "--root", r, "-o", o, "--min-match", "100"]);
+    let manifest: Value = serde_json::from_slice(&std::fs::read(run.join("manifest.json")).unwrap()).unwrap();
+    let cache = &manifest["summary"]["cache"];
+    assert_eq!((&cache["state"], &cache["failed"]), (&Value::from("captured"), &Value::from(0)), "{how}: {said}");
+    assert!(said.contains("captured   "), "{how}: {said}");
+    let wanted = int(&manifest, "/summary/cache/wanted");
+    assert_eq!(wanted, int(&manifest, "/summary/captured_cache/warm"), "{how}: {said}");
+    if let Some(reached) = cache["reached_percent"].as_f64() {
+        // Beside it others may use the memory.
+        assert!(reached > 99.0, "{how}: {reached} % of {wanted} bytes");
+        assert!(int(&manifest, "/summary/cache/beside") < 1 << 20, "{how}: {cache}");
+    }
+    if let Some(added) = manifest.pointer("/summary/added/replayed").and_then(Value::as_u64) {
+        let found = added as f64 / 4096.0;
+        assert!((pages..pages + 64.0).contains(&found), "{how}: {found} pages, captured {pages}\n{said}");
     }
 }
 
