@@ -1,4 +1,5 @@
--- Events of a capture with the names that the model found for them, in the order of their effects.
+-- Events of a capture with the names that the model found for them, in the order of their effects, in which the model walks over
+-- them: a sort would make `ioriot head` read all.
 --
 -- @needs events
 -- @from events seq
@@ -23,4 +24,3 @@ CROSS JOIN (
     FROM virtualize(events)
     WHERE tag = 'event'
 ) AS w
-ORDER BY w.seq

@@ -10,6 +10,7 @@ mod iolog;
 mod jobs;
 mod perfetto;
 mod rows;
+mod strace;
 
 use crate::engine::{Access, Stage};
 use crate::files;
@@ -31,7 +32,7 @@ macro_rules! exports {
     };
 }
 
-exports! { "folded" "iolog" "jobs" "job_files" "slices" "commands" }
+exports! { "folded" "iolog" "jobs" "job_files" "slices" "commands" "lines" }
 
 /// Form of an export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +45,8 @@ pub enum Form {
     FioJobs,
     /// A trace of Perfetto.
     Perfetto,
+    /// Output of strace.
+    Strace,
     /// A table or view as it is.
     Table(Format),
 }
@@ -114,6 +117,7 @@ pub fn run(options: &Options) -> Result<Left> {
         Form::FioIolog => iolog::write,
         Form::FioJobs => jobs::write,
         Form::Perfetto => perfetto::write,
+        Form::Strace => strace::write,
     };
     let desk = Desk::open(&options.datasets, Access::Tables, options.memory)?;
     let source = Source { desk: &desk };

@@ -18,11 +18,12 @@ use std::path::PathBuf;
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
-  ioriot export cap --to folded -o cap.folded             # for flamegraph.pl --countname ns
+  ioriot export cap --to folded -o cap.folded             # flamegraph.pl cap.folded > cap.svg
   ioriot export cap --to folded --weight bytes | sort -n -k2 | tail
   ioriot export cap --to fio-iolog -o cap.iolog           # for fio --read_iolog
   ioriot export cap --to fio-jobs -o cap.fio              # fio --directory=/mnt/new cap.fio
-  ioriot export cap --to perfetto -o cap.perfetto         # for the Perfetto UI
+  ioriot export cap --to perfetto -o cap.perfetto         # for ui.perfetto.dev
+  ioriot export cap --to strace -o cap.strace             # ioriot ingest reads it back
   ioriot export run --to parquet --table latency -o latency.parquet
   ioriot export work --to csv -o ops.csv")]
 pub struct Args {
@@ -58,6 +59,8 @@ enum To {
     Folded,
     /// A trace for the Perfetto UI and trace_processor
     Perfetto,
+    /// Output like that of strace, which `ioriot ingest` reads back
+    Strace,
     /// A table as comma-separated values
     Csv,
     /// A table as a Parquet file
@@ -89,6 +92,7 @@ impl Args {
             To::FioIolog => Form::FioIolog,
             To::FioJobs => Form::FioJobs,
             To::Perfetto => Form::Perfetto,
+            To::Strace => Form::Strace,
             To::Folded => Form::Folded(match self.weight {
                 Some(Weigh::Time) | None => Weight::Time,
                 Some(Weigh::Bytes) => Weight::Bytes,

@@ -20,6 +20,7 @@ mod names;
 mod note;
 mod outcome;
 mod prefix;
+pub mod print;
 mod structs;
 mod times;
 

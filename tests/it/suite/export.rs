@@ -3,6 +3,7 @@
 mod fio;
 mod jobs;
 mod perfetto;
+mod strace;
 
 use super::generate::{call, capture};
 use crate::tool::{data, expect, ioriot, number, rows};
@@ -175,6 +176,10 @@ fn a_run_has_the_names_of_its_workload() {
     assert!(alone.starts_with("op_id,begin_s,lane,op,dur,") && named.starts_with("op_id,begin_s,lane,op,path,path2,offset,dur,"));
     assert_eq!(alone.lines().count(), named.lines().count());
     assert!(named.lines().any(|line| line.contains(",write,/")), "{named}");
+    // A run alone has no calls with files.
+    let output = ioriot(&["export", run.to_str().unwrap(), "--to", "folded"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(2) && said.contains("export a capture or a workload"), "{said}");
     // The directory of `ioriot run` stands for what is in it.
     assert_eq!(show(&[&all]), named);
     let work = show(&[&work]);
