@@ -101,7 +101,10 @@ class Scene:
             ior(["capture", "--backend", "ptrace", "-o", "async.capture", "--", *REQUESTS], self.mine)
             ior(["generate", "async.capture", "-o", "async"], self.mine)
             ior(["init", "async", "--root", "async.root"], self.mine)
-        self.answer = ior(["query", "capture", SQL, "--format", "csv"], self.mine)[1]
+        self.answers = {
+            "query": ior(["query", "capture", SQL, "--format", "csv"], self.mine)[1],
+            "export": ior(["export", "capture", "--to", "folded"], self.mine)[1],
+        }
         self.counts = {table: self.count(self.mine / name, table) for name, table in [("capture", "events"), ("workload", "ops")]}
         # Beside what is made: none of it is ours, whatever it is called.
         for name in ["thesis", ".thesis.unfinished/chapter", "out.old/x", ".out.csv"]:
@@ -122,6 +125,7 @@ class Scene:
             Verb("predict", ["predict", work, "--target", self.mine / "target", "-o", "out", "--repeat", "2", "--force"]),
             Verb("run", ["run", INPUT, "-o", "out"], again=["--force"]),
             Verb("query", ["query", cap, SQL, "--format", "csv", "-o", "out"]),
+            Verb("export", ["export", cap, "--to", "folded", "-o", "out"]),
             Verb("capture by ptrace", capture, "events", recover=recover),
         ]
         if requests:
@@ -159,8 +163,8 @@ class Scene:
         if not out.exists():
             check(not ended_well, verb.name, "said that all is well, and there is nothing")
             return
-        if verb.name == "query":
-            check(out.read_text() == self.answer, "half an answer looks whole")
+        if verb.name in self.answers:
+            check(out.read_text() == self.answers[verb.name], verb.name, "half an answer looks whole")
         if verb.name == "run" and (out / "run" / "manifest.json").exists():
             self.count(out / "run", "results")
         for run in out.glob("*-[0-9]/manifest.json") if out.is_dir() else []:

@@ -27,7 +27,7 @@ pub struct Cat {
 
 /// Show the first rows of a dataset, with the names of files
 ///
-/// As `ioriot cat`, of which it shows the beginning: a capture of any length takes no longer.
+/// As `ioriot cat`, of which it shows the beginning; what comes later is not worked out.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:

@@ -14,6 +14,7 @@ macro_rules! errnos {
             match text { "Success" => Some(0), $($($text => Some($number),)?)* _ => None }
         }
 
+        #[cfg(feature = "sql")]
         /// Name and text of an error, as strace prints them; `None` for one that it has no text for.
         pub fn described(number: i64) -> Option<(&'static str, &'static str)> {
             match number { $($($number => Some((stringify!($name), $text)),)?)* _ => None }

@@ -20,6 +20,7 @@ mod names;
 mod note;
 mod outcome;
 mod prefix;
+#[cfg(feature = "sql")] // for exports
 pub mod print;
 mod structs;
 mod times;
