@@ -18,6 +18,7 @@ mod backend;
 mod decode;
 mod device;
 mod kernel;
+mod layouts;
 mod os;
 mod probe;
 mod recover;
@@ -45,12 +46,13 @@ use crate::process::signal;
 use crate::progress::{Progress, Unit};
 use crate::schema::dataset::Kind;
 use crate::schema::losses::{self, Lost};
-use crate::schema::{Draft, Manifest, Table};
+use crate::schema::{self, Draft, Manifest, Table};
 use crate::syscall::polled::Polled;
 use anyhow::{Context, Result, bail, ensure};
 use backend::ebpf::Ebpf;
 use backend::ptrace::Ptrace;
 use backend::stap::Stap;
+use layouts::Layouts;
 use serde::Serialize;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -168,6 +170,8 @@ pub struct Options {
     pub faults: Faults,
     /// Are the waits of threads captured, and how long they compute between their calls? By eBPF only.
     pub waits: bool,
+    /// Is it looked at how files lie on their device, and when they were created?
+    pub layouts: bool,
     /// Limits of time, events and bytes at which the capture ends.
     pub limits: Limits,
     /// Size of the ring between the kernel and this process, bytes.
@@ -196,6 +200,7 @@ impl Options {
             paths: Paths::default(),
             faults: Faults::default(),
             waits: true,
+            layouts: true,
             limits: Limits::default(),
             buffer: BUFFER,
             on_drop: OnDrop::default(),
@@ -302,6 +307,7 @@ pub struct Session {
     options: Options,
     backend: Backend,
     draft: Draft,
+    layouts: Layouts,
 }
 
 impl Session {
@@ -319,6 +325,7 @@ impl Session {
         );
         signal::catch(signal::Waits::End, matches!(options.scope, Scope::Command(_)));
         let backend = Backend::start(&options)?;
+        let layouts = if options.layouts { Layouts::of_open(backend.snapshot()) } else { Layouts::default() };
         // The ptrace backend drops nothing: to read the memory of traced processes is a privilege, and it has no other that
         // they lack.
         match backend {
@@ -331,7 +338,7 @@ impl Session {
             Backend::Ptrace(_) => {}
         }
         let draft = Draft::create(&options.out, Kind::Capture)?;
-        Ok(Session { options, backend, draft })
+        Ok(Session { options, backend, draft, layouts })
     }
 
     /// A message for the user: "attached to SCOPE by BACKEND".
@@ -345,7 +352,7 @@ impl Session {
     /// When the command cannot be executed, nothing was captured, or the dataset cannot be written. Then nothing is left
     /// behind.
     pub fn run(self, progress: &Progress) -> Result<Summary> {
-        let Session { options, mut backend, draft } = self;
+        let Session { options, mut backend, draft, layouts } = self;
         progress.begin("capture", Unit::Count, 0);
         let host = options.host.clone().unwrap_or_else(os::host);
         write::snapshot(&draft, backend.snapshot())?;
@@ -355,6 +362,7 @@ impl Session {
         let there = |snapshot: &Snapshot| (snapshot.files.len(), snapshot.processes.len());
         let before = there(backend.snapshot());
         let io = TaskIo::of_children();
+        recorder.layouts = if options.layouts { layouts.begin() } else { layouts };
         let outcome = backend.run(&options, progress, &mut recorder)?;
         let io = TaskIo::of_children().since(io);
         if there(backend.snapshot()) != before {
@@ -364,9 +372,11 @@ impl Session {
             bail!("events were lost ({}): nothing was kept", summary::list(&outcome.losses));
         }
         let capabilities = rights::effective();
+        let layouts = std::mem::take(&mut recorder.layouts).finish();
         let (rows, stragglers, repairs, facts) = recorder.finish()?;
         ensure!(rows > 0, "no events of {}: it made no call that is captured", options.scope.describe());
         losses::write(&draft, &outcome.losses)?;
+        schema::layouts::write(&draft, &layouts)?;
         let mut summary = Summary {
             dir: options.out.clone(),
             host,
@@ -385,6 +395,7 @@ impl Session {
             processes: backend.snapshot().processes.len(),
             threads: backend.snapshot().threads,
             open_files: backend.snapshot().files.len(),
+            layouts: layouts.len(),
             first_ts: facts.first,
             last_ts: facts.last,
             stragglers,

@@ -76,6 +76,8 @@ pub struct Summary {
     pub threads: u64,
     /// Number of descriptors that were open in the scope when the capture began.
     pub open_files: usize,
+    /// Number of files of which it is known how they lay on their device, or when they were created.
+    pub layouts: usize,
     /// Smallest time in column `ts`, ns since 1970; `None` when no event has one.
     pub first_ts: Option<i64>,
     /// Largest time in column `ts`, ns since 1970; `None` when no event has one.

@@ -1,6 +1,7 @@
 //! Writes the dataset of a live capture: events, put in order by [`crate::events::order`], and the tables of the snapshot
 //! (processes, open files, mounts).
 
+use super::layouts::Layouts;
 use super::os;
 use crate::capture::target::snapshot::Snapshot;
 use crate::event::{Col, Event};
@@ -30,6 +31,8 @@ pub struct Recorder<'a> {
     orderer: Orderer<'a>,
     /// Statistics of the events for the summary (first and last time, counts by call).
     pub facts: Facts,
+    /// How opened files lie on their device: the decoder has it while the capture runs.
+    pub layouts: Layouts,
     table: PathBuf,
     /// When events were last saved so that they survive a kill.
     kept: Instant,
@@ -44,8 +47,8 @@ impl<'a> Recorder<'a> {
     /// When the file cannot be made.
     pub fn new(sink: &'a Sink, draft: &Draft) -> Result<Recorder<'a>> {
         let table = draft.path(&Table::Events.file());
-        let (orderer, facts) = (Orderer::new(sink, WINDOW)?, Facts::default());
-        Ok(Recorder { orderer, facts, table, kept: Instant::now(), wait: FIRST })
+        let (orderer, facts, layouts) = (Orderer::new(sink, WINDOW)?, Facts::default(), Layouts::default());
+        Ok(Recorder { orderer, facts, layouts, table, kept: Instant::now(), wait: FIRST })
     }
 
     /// Adds an event with its place in the order.

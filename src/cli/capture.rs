@@ -51,6 +51,9 @@ pub struct Args {
     /// Leave out page faults of mapped files: what is read from the disk and made dirty through mappings (by eBPF only)
     #[arg(long)]
     no_faults: bool,
+    /// Leave out how files lie on their device and when they were created: opened files are looked at for that (filefrag, stat)
+    #[arg(long)]
+    no_layouts: bool,
     /// Leave out why threads wait, and how long they compute between their calls (both by eBPF only)
     #[arg(long)]
     no_waits: bool,
@@ -246,6 +249,7 @@ impl Args {
             follow: !no_follow,
             calls: self.syscalls.unwrap_or_else(Calls::all),
             paths: Paths { only: self.paths.path, not: self.paths.not_path },
+            layouts: !self.no_layouts,
             faults: match (self.no_faults, self.mmap_faults) {
                 (true, _) => Faults::None,
                 (false, true) => Faults::All,

@@ -2,7 +2,7 @@
 
 use super::dir::{beneath, under};
 use super::{Dir, READ, irregular, name, regular};
-use rustix::fs::{self, FileType, Mode, OFlags, ResolveFlags, Stat};
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat, StatxFlags};
 use std::fs::File;
 use std::io::Result;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -28,6 +28,24 @@ impl Dir {
 }
 
 impl Handle {
+    /// Finds what a process has open on a descriptor (proc_pid_fd(5)).
+    ///
+    /// # Errors
+    /// When there is no such descriptor, or this user may not look.
+    pub fn of_process(pid: u32, fd: i64) -> Result<Handle> {
+        let fd = fs::open(format!("/proc/{pid}/fd/{fd}"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+        let stat = fs::fstat(&fd)?;
+        Ok(Handle { fd, stat })
+    }
+
+    /// When it was created, ns since 1970; `None` where the file system does not say.
+    pub fn created(&self) -> Option<i64> {
+        let found = fs::statx(&self.fd, "", AtFlags::EMPTY_PATH, StatxFlags::BTIME).ok()?;
+        let known = StatxFlags::from_bits_retain(found.stx_mask).contains(StatxFlags::BTIME);
+        let time = found.stx_btime;
+        known.then(|| time.tv_sec.saturating_mul(1_000_000_000).saturating_add(time.tv_nsec.into()))
+    }
+
     /// Its attributes when it was found (fstat(2)).
     pub fn stat(&self) -> &Stat {
         &self.stat

@@ -100,14 +100,28 @@ impl<'a> Work<'a> {
         let columns = Table::Events.columns();
         read::builder(&events, &columns.iter().map(|column| column.name).collect::<Vec<_>>())?;
         work.engine.register_views(Table::Events.name(), &events, check::whole(&events)?)?;
+        let layouts = capture.table(Table::Layouts);
+        match layouts.exists() {
+            true => {
+                read::builder(&layouts, &["path", "pieces", "created"])?;
+                work.engine.register(Table::Layouts.name(), &layouts, check::whole(&layouts)?)?;
+            }
+            false => work.nothing_of(Table::Layouts)?,
+        }
         Ok(work)
     }
 
     /// Prepares the stages on an empty table of events, to check their query plans before there is a capture.
     pub fn on_nothing(options: &'a Options) -> Result<Work<'a>> {
         let work = Work::begin(options, Config::default(), None)?;
-        work.engine.ctx().register_table(Table::Events.name(), Arc::new(EmptyTable::new(Table::Events.schema())))?;
+        [Table::Events, Table::Layouts].into_iter().try_for_each(|table| work.nothing_of(table))?;
         Ok(work)
+    }
+
+    /// Makes an empty table.
+    fn nothing_of(&self, table: Table) -> Result<()> {
+        self.engine.ctx().register_table(table.name(), Arc::new(EmptyTable::new(table.schema())))?;
+        Ok(())
     }
 
     fn begin(options: &'a Options, places: Config, draft: Option<&'a Draft>) -> Result<Work<'a>> {

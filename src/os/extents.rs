@@ -1,4 +1,4 @@
-//! Extents: where a file system has put the data of a file, and sharing them between files.
+//! Extents: where a file system has put the data of a file, sharing them between files, and having data put there.
 
 use std::fs::File;
 use std::io::{Error, Result};
@@ -8,6 +8,8 @@ use std::os::fd::AsRawFd;
 const FS_IOC_FIEMAP: libc::Ioctl = 0xc020_660b;
 /// FIEMAP_EXTENT_LAST: the file has no extent behind this one.
 const LAST: u32 = 0x1;
+/// FIEMAP_EXTENT_ENCODED: the data is compressed, so that it takes less of the device than its length.
+const ENCODED: u32 = 0x8;
 /// FIEMAP_EXTENT_SHARED: other files have the same blocks.
 const SHARED: u32 = 0x2000;
 /// FIEMAP_EXTENT_UNKNOWN, DELALLOC and DATA_INLINE: where the data is on the device is not decided, or it is nowhere of its own.
@@ -25,6 +27,18 @@ struct Raw {
     reserved64: [u64; 2],
     flags: u32,
     reserved: [u32; 3],
+}
+
+impl Raw {
+    /// Does another extent lie behind this one, in the file and on the device?
+    fn before(&self, other: &Raw) -> bool {
+        let end = self.physical.saturating_add(self.length);
+        let follows = match self.flags & ENCODED {
+            0 => other.physical == end,
+            _ => other.physical > self.physical && other.physical <= end,
+        };
+        follows && other.logical == self.logical.saturating_add(self.length)
+    }
 }
 
 /// struct fiemap with room for its extents (linux/fiemap.h).
@@ -52,8 +66,19 @@ pub struct Extents {
     pub whole: bool,
 }
 
+impl Extents {
+    /// The number of pieces of a file of this size, reckoned from those that were looked at.
+    pub fn reckoned(&self, size: u64) -> u64 {
+        match self.bytes {
+            bytes if self.whole || bytes == 0 => self.pieces,
+            bytes => (self.pieces as f64 * (size as f64 / bytes as f64).max(1.0)) as u64,
+        }
+    }
+}
+
 /// Counts the extents of a file (FIEMAP, without writing anything back); at most about `most` are looked at. What lies one behind
-/// the other on the device, and in the file, counts as one.
+/// the other on the device, and in the file, counts as one; of compressed ones it is not told where they end on the device: one
+/// counts as behind another that begins there within the length of that.
 ///
 /// # Errors
 /// When the file system does not say (tmpfs, FUSE), or as ioctl(2).
@@ -68,7 +93,7 @@ pub fn of(file: &File, most: u64) -> Result<Extents> {
         extents: [Raw::default(); BATCH],
     };
     let mut found = Extents { whole: true, ..Extents::default() };
-    let (mut next, mut looked) = ((u64::MAX, u64::MAX), 0);
+    let (mut last_one, mut looked) = (None::<Raw>, 0);
     loop {
         (request.length, request.mapped_extents) = (u64::MAX - request.start, 0);
         // SAFETY: the structure has room for as many extents as it says, and outlives the call.
@@ -77,10 +102,10 @@ pub fn of(file: &File, most: u64) -> Result<Extents> {
         }
         let extents = &request.extents[..(request.mapped_extents as usize).min(BATCH)];
         for extent in extents.iter().filter(|extent| extent.flags & NOWHERE == 0) {
-            found.pieces += u64::from((extent.logical, extent.physical) != next);
+            found.pieces += u64::from(!last_one.is_some_and(|last| last.before(extent)));
             found.bytes = found.bytes.saturating_add(extent.length);
             found.shared = found.shared.saturating_add(if extent.flags & SHARED == 0 { 0 } else { extent.length });
-            next = (extent.logical.wrapping_add(extent.length), extent.physical.wrapping_add(extent.length));
+            last_one = Some(*extent);
         }
         looked += extents.len() as u64;
         let Some(last) = extents.last() else { return Ok(found) };
@@ -105,6 +130,20 @@ pub fn share(from: &File, to: &File, offset: u64, length: u64) -> Result<()> {
         libc::file_clone_range { src_fd: from.as_raw_fd().into(), src_offset: offset, src_length: length, dest_offset: offset };
     // SAFETY: the structure outlives the call.
     match unsafe { libc::ioctl(to.as_raw_fd(), libc::FICLONERANGE, &raw const range) } {
+        0 => Ok(()),
+        _ => Err(Error::last_os_error()),
+    }
+}
+
+/// Writes a range of a file back and waits for that (sync_file_range(2)), which gives it a place on the device; its metadata and the
+/// cache of the device are not.
+///
+/// # Errors
+/// As sync_file_range(2).
+pub fn write_back(file: &File, offset: u64, length: u64) -> Result<()> {
+    let all = libc::SYNC_FILE_RANGE_WAIT_BEFORE | libc::SYNC_FILE_RANGE_WRITE | libc::SYNC_FILE_RANGE_WAIT_AFTER;
+    // SAFETY: plain numbers.
+    match unsafe { libc::sync_file_range(file.as_raw_fd(), offset.cast_signed(), length.cast_signed(), all) } {
         0 => Ok(()),
         _ => Err(Error::last_os_error()),
     }

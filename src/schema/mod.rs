@@ -7,6 +7,7 @@ pub mod check;
 pub mod content;
 pub mod dataset;
 pub mod draft;
+pub mod layouts;
 pub mod losses;
 pub mod place;
 pub mod read;

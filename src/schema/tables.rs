@@ -2,6 +2,7 @@
 
 use super::arguments::ARGUMENTS;
 use super::dataset::Kind;
+use super::layouts;
 use crate::event::{Col, Text};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use std::sync::Arc;
@@ -116,6 +117,8 @@ pub enum Table {
     Mounts,
     /// Capture: what was missed, by kind.
     Losses,
+    /// Capture: how files lay on their device.
+    Layouts,
     /// Workload: what became of each event.
     Fates,
     /// Workload: the ops, which are replayed.
@@ -162,6 +165,7 @@ impl Table {
         Table::OpenFiles,
         Table::Mounts,
         Table::Losses,
+        Table::Layouts,
         Table::Fates,
         Table::Ops,
         Table::Lanes,
@@ -183,6 +187,7 @@ impl Table {
             Table::OpenFiles => "open_files",
             Table::Mounts => "mounts",
             Table::Losses => "losses",
+            Table::Layouts => "layouts",
             Table::Fates => "fates",
             Table::Ops => "ops",
             Table::Lanes => "lanes",
@@ -209,7 +214,8 @@ impl Table {
     /// The kind of dataset that has this table.
     pub const fn kind(self) -> Kind {
         match self {
-            Table::Events | Table::Rejects | Table::Processes | Table::OpenFiles | Table::Mounts | Table::Losses => Kind::Capture,
+            Table::Events | Table::Rejects | Table::Processes | Table::OpenFiles | Table::Mounts => Kind::Capture,
+            Table::Losses | Table::Layouts => Kind::Capture,
             Table::Fates | Table::Ops | Table::Lanes | Table::Edges | Table::Fileset | Table::Extents | Table::Expect => {
                 Kind::Workload
             }
@@ -226,6 +232,7 @@ impl Table {
             Table::OpenFiles => "Descriptors that those processes had open then.",
             Table::Mounts => "Mounts that they saw.",
             Table::Losses => "What a capture missed, and when: calls, or parts of them.",
+            Table::Layouts => "How regular files lay on their device when a live capture first saw them open.",
             Table::Fates => "What became of each event; one row per event.",
             Table::Ops => "What is replayed: one row per op, by lane, inside a lane in order.",
             Table::Lanes => "Where the ops of each lane are.",
@@ -253,6 +260,7 @@ impl Table {
             Table::Lanes => &["lane"],
             Table::Edges => &["lane", "op_id"],
             Table::Samples => &["taken"],
+            Table::Layouts => &["path"],
             Table::Processes | Table::OpenFiles | Table::Mounts | Table::Losses => &[],
             Table::Rejects | Table::Fileset | Table::Extents | Table::Expect | Table::Results | Table::State => &[],
         }
@@ -313,6 +321,7 @@ impl Table {
                 int_("first", "earliest time it may have happened, on the clock of ts"),
                 int_("last", "latest time"),
             ],
+            Table::Layouts => layouts::columns(),
             Table::Fates => vec![
                 int("seq", "the event"),
                 text("fate", "op, model or drop"),
@@ -421,6 +430,8 @@ impl Table {
                     "xattrs",
                     "names of extended attributes that a call found, separated by commas; a backslash stands before a comma or backslash in a name",
                 ),
+                int_("pieces", layouts::PIECES),
+                int_("created", layouts::CREATED),
             ],
             Table::Extents => vec![
                 text("path", "absolute path"),

@@ -212,6 +212,7 @@ impl Ebpf {
     pub fn run(&mut self, options: &Options, progress: &Progress, recorder: &mut Recorder<'_>) -> Result<Outcome> {
         let mut decoder = Decoder::new(&self.calls, self.clock, self.target.as_ref().map(|target| target.pid));
         decoder.rings = self.rings.take();
+        std::mem::swap(&mut decoder.layouts, &mut recorder.layouts);
         decoder.ofds = std::mem::take(&mut self.snapshot.ofds);
         let mut reader = Reader {
             decoder,
@@ -292,6 +293,7 @@ impl Ebpf {
         let status = self.target.as_mut().and_then(Target::ended);
         reader.complete(&options.paths);
         let polled = reader.decoder.requests.polled();
+        std::mem::swap(&mut reader.decoder.layouts, &mut recorder.layouts);
         Ok(Outcome { devices, polled, ..reader.outcome(ended, &counters, misses, began.elapsed(), status) })
     }
 }

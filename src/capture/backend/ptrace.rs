@@ -102,8 +102,10 @@ impl Ptrace {
     /// When the command cannot be executed, or the recorder fails.
     pub fn run(&mut self, options: &Options, progress: &Progress, recorder: &mut Recorder<'_>) -> Result<Outcome> {
         let gate = self.target.as_ref().map(|target| target.pid);
+        let mut decoder = Decoder::new(&self.calls, self.clock, gate);
+        std::mem::swap(&mut decoder.layouts, &mut recorder.layouts);
         let mut books = Books {
-            decoder: Decoder::new(&self.calls, self.clock, gate),
+            decoder,
             path_filter: PathFilter::new(&options.paths, &self.snapshot),
             recorder,
             maker: Maker::default(),
@@ -428,6 +430,7 @@ impl Books<'_, '_, '_> {
             (Loss::Unfinished, unfinished),
         ];
         let losses = Lost::some(found.into_iter().chain(self.decoder.seen.requests(true))).collect();
+        self.recorder.layouts = self.decoder.layouts;
         Outcome { ended, sum, losses, polled: Vec::new(), devices: None, took: began.elapsed(), status }
     }
 }

@@ -11,6 +11,7 @@ pub mod uring;
 
 use crate::capture::kernel::compute;
 use crate::capture::kernel::record::{Record, at, flag};
+use crate::capture::layouts::Layouts;
 use crate::capture::target::snapshot::{Numbers, device};
 use crate::event::{Col, Event, Text};
 use crate::events::order::{Key, Placed};
@@ -102,6 +103,8 @@ pub struct Decoder<'a> {
     gone: HashMap<u32, bool>,
     /// Paths of open directories by process and descriptor: an open below one needs no path of its own if it led where it says.
     dirs: HashMap<(u32, i64), Vec<u8>>,
+    /// How opened files lie on their device.
+    pub layouts: Layouts,
     /// Counters of the records, calls and requests taken so far.
     pub seen: Seen,
 }
@@ -124,6 +127,7 @@ impl<'a> Decoder<'a> {
             execs: HashMap::new(),
             gone: HashMap::new(),
             dirs: HashMap::new(),
+            layouts: Layouts::default(),
             seen: Seen::default(),
         }
     }
@@ -276,6 +280,7 @@ impl<'a> Decoder<'a> {
             return;
         }
         let (pid, found) = (record.u32(at::PID), path(record.names()));
+        self.layouts.see(record.u64(at::INO), record.u16(at::MODE), record.i64(at::SIZE), &found);
         let said = event.text(Text::Path).unwrap_or_default();
         let plain = match event.int(Col::DirFd) {
             _ if said.first() == Some(&b'/') => *said == *found,

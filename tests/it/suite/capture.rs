@@ -33,6 +33,8 @@ mod facts;
 mod in_memory;
 #[cfg(feature = "sql")]
 mod joined;
+#[cfg(feature = "sql")]
+mod layouts;
 mod left;
 #[cfg(feature = "sql")]
 mod locks;
