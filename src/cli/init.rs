@@ -4,7 +4,8 @@ use super::Exit;
 use super::given;
 use super::ui::{self, Output};
 use super::values;
-use crate::init::{self, Data, Fill, Map, Owner, Reflink, Source};
+use crate::amount::typed;
+use crate::init::{self, Allocation, Data, Fill, Map, Owner, Reflink, Source};
 use crate::os::user::{User, is_root, us};
 use anyhow::{Result, ensure};
 use clap::ValueEnum;
@@ -22,6 +23,7 @@ Examples:
   ioriot init work --root /mnt/nvme1/work.root --map /var/log=/mnt/hdd1
   ioriot init work --data compress=2.5 --seed 7           # the replay writes such data, too
   ioriot init work --from /mnt/snapshot                   # contents from there, the rest made up
+  ioriot init work --root r --layout captured --fill 80%   # as many pieces, nearly full
   ioriot init work --reset                                # after a replay: restore what it changed
   ioriot init work --force                                # anew; an old tree is moved aside
   sudo ioriot init work --user postgres                   # for `replay --user postgres`
@@ -37,10 +39,14 @@ pub struct Args {
     #[arg(long)]
     force: bool,
     /// Restore a tree that a replay has used: only what it changed is made again, as it was first made
-    #[arg(long, conflicts_with_all = ["force", "maps", "layout", "fill", "seed", "sparse_unread", "from", "user", "dry_run"])]
+    #[arg(long, conflicts_with_all = ["force", "maps", "layout", "fill", "seed", "sparse_unread", "from", "fill_up", "user", "dry_run"])]
     reset: bool,
     #[command(flatten)]
     tree: Tree,
+    /// Fill the file systems of root and mapped directories to this percentage before the tree is made, with files that go with the
+    /// root; 1 to 95 %
+    #[arg(long = "fill", value_name = "PERCENT", requires = "root", value_parser = share)]
+    fill_up: Option<f64>,
     /// Give this user what the capture knows no owner of (takes root): name, number or UID:GID
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
@@ -59,11 +65,11 @@ pub struct Tree {
     /// Init makes a directory of its own in TARGET, and the replay finds it in the place of CAPTURED.
     #[arg(long = "map", value_name = "CAPTURED=TARGET", value_parser = values::map())]
     maps: Vec<Map>,
-    /// Where the parts of the tree are
-    #[arg(long, value_enum, value_name = "LAYOUT", requires = "name")]
+    /// How files lie on their device, or (mounts) where the parts of the tree are
+    #[arg(long, value_enum, value_name = "LAYOUT")]
     layout: Option<Layout>,
     /// Name of the trees of --layout mounts
-    #[arg(long, value_name = "NAME", requires = "layout")]
+    #[arg(long, value_name = "NAME", requires = "layout", required_if_eq("layout", "mounts"))]
     name: Option<String>,
     #[command(flatten)]
     data: FileData,
@@ -91,8 +97,12 @@ pub struct FileData {
     reflink: Reflink,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Layout {
+    /// As the file system puts them when they are written one after the other (the default)
+    Plain,
+    /// Made in the order in which they were created, in about as many pieces (extents) as they lay in; takes longer
+    Captured,
     /// MOUNT/.ioriot/NAME on every mount point, as the tools of old had it
     Mounts,
 }
@@ -100,7 +110,12 @@ enum Layout {
 impl Tree {
     /// The options of `init` for such a tree.
     pub fn options(self, workload: PathBuf, root: PathBuf) -> init::Options {
-        init::Options { maps: self.maps, layout: self.layout.and(self.name), ..self.data.options(workload, root) }
+        let allocation = match self.layout {
+            Some(Layout::Captured) => Allocation::Captured,
+            Some(Layout::Plain | Layout::Mounts) | None => Allocation::Plain,
+        };
+        let layout = self.name.filter(|_| self.layout == Some(Layout::Mounts));
+        init::Options { maps: self.maps, layout, allocation, ..self.data.options(workload, root) }
     }
 }
 
@@ -111,6 +126,12 @@ impl FileData {
         let source = self.from.map(|dir| Source { dir, reflink: self.reflink });
         init::Options { data, source, sparse_unread: self.sparse_unread, ..init::Options::new(workload, root) }
     }
+}
+
+/// How full a file system is to be, 0 to 1.
+fn share(text: &str) -> Result<f64, String> {
+    let share = typed::percent(text).ok().filter(|share| (1.0..=95.0).contains(share));
+    share.map(|share| share / 100.0).ok_or_else(|| "a percentage from 1 to 95, as in 80%".into())
 }
 
 /// The owner that a user becomes of what nobody is known to own.
@@ -128,6 +149,7 @@ impl Args {
         let (workload, root) = given::workload(self.workload, self.root)?;
         let options = init::Options {
             force: self.force,
+            fill: self.fill_up,
             owner: self.user.as_deref().map(owner).transpose()?,
             threads: self.threads.unwrap_or_else(crate::os::processors),
             ..self.tree.options(workload, root)

@@ -150,7 +150,7 @@ fn split(name: &OsStr) -> Option<&[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::init::{Data, Mapping, Stamp, State};
+    use crate::init::{Allocation, Data, Mapping, Stamp, State};
 
     fn stamp(maps: Vec<Mapping>, part_of: Option<PathBuf>) -> Stamp {
         let state = State::Fresh;
@@ -163,6 +163,7 @@ mod tests {
             data: Data::default(),
             sparse_unread: false,
             source: None,
+            allocation: Allocation::Plain,
             owner: None,
             maps,
             part_of,

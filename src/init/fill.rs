@@ -2,6 +2,7 @@
 
 use super::data::Pool;
 use super::from::{Opened, Taken};
+use super::layout::{Allocation, Place, place};
 use super::plan::{self, Entry};
 use super::stamp::Owner;
 use super::tree::Forest;
@@ -47,6 +48,7 @@ pub struct Maker<'a> {
     forest: Forest,
     pool: Pool,
     source: Option<Opened>,
+    allocation: Allocation,
     owner: Option<Owner>,
     progress: &'a Progress,
     /// Counts of properties that could not be set so far.
@@ -56,8 +58,15 @@ pub struct Maker<'a> {
 impl<'a> Maker<'a> {
     /// A maker of entries in these trees, with content from this source as far as it has some, and else from this pool; `owner`
     /// is for entries whose captured owner is unknown.
-    pub fn new(forest: Forest, pool: Pool, source: Option<Opened>, owner: Option<Owner>, progress: &'a Progress) -> Maker<'a> {
-        Maker { forest, pool, source, owner, progress, skipped: Skipped::default() }
+    pub fn new(
+        forest: Forest,
+        pool: Pool,
+        source: Option<Opened>,
+        allocation: Allocation,
+        owner: Option<Owner>,
+        progress: &'a Progress,
+    ) -> Maker<'a> {
+        Maker { forest, pool, source, allocation, owner, progress, skipped: Skipped::default() }
     }
 
     /// What was taken from the source; `None` when there is none.
@@ -178,7 +187,11 @@ impl<'a> Maker<'a> {
         };
         self.progress
             .add(plan::total(ranges.iter().map(|(_, length)| *length)) - plan::total(left.iter().map(|(_, length)| *length)));
-        for (start, length) in left {
+        let placed = match (self.allocation, entry.pieces) {
+            (Allocation::Captured, Some(pieces @ 2..)) if left == ranges && !left.is_empty() => place(file, entry.size, pieces)?,
+            _ => Place::Anywhere,
+        };
+        for (start, length) in placed.order(left) {
             let (mut offset, end) = (start, start + length);
             while offset < end {
                 let piece = self.pool.of_file(id, offset, (end - offset).min(BLOCK as u64) as usize);
@@ -186,11 +199,12 @@ impl<'a> Maker<'a> {
                 offset += piece.len() as u64;
                 self.progress.add(piece.len() as u64);
             }
+            placed.settle(file, (start, length))?;
         }
         if entry.size > 0 && ranges.last().is_none_or(|(start, length)| start + length < entry.size) {
             file.set_len(entry.size)?;
         }
-        Ok(())
+        placed.trim(file, entry)
     }
 
     /// Sets the extended attributes with empty values, since values were never captured. Only `user.` ones can be set freely;

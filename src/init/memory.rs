@@ -6,6 +6,7 @@
 //! have them.
 
 use super::fill::Maker;
+use super::layout::Allocation;
 use super::plan::{self, Entry};
 use super::{Making, Parts, Stamp, Summary};
 use crate::amount::Bytes;
@@ -199,8 +200,9 @@ fn fill(parts: &Parts, entries: &mut Vec<Entry>, stamp: &Stamp, progress: &Progr
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     let (dirs, others): (Vec<_>, Vec<_>) = entries.iter().partition(|entry| entry.kind == Kind::Dir);
     progress.begin("memory", Unit::Bytes, plan::total(others.iter().map(|entry| entry.bytes())));
-    // What was in memory costs the same whatever it holds.
-    let mut making = Making::new(parts, stamp, None, threads, progress)?;
+    // What is in memory costs the same whatever it holds, and lies on no device.
+    let stamp = Stamp { allocation: Allocation::Plain, ..stamp.clone() };
+    let mut making = Making::new(parts, &stamp, None, threads, progress)?;
     for (path, _) in parts.trees.parts().iter().skip(1).filter(|(path, _)| in_memory(parent(path))) {
         point(&mut making.maker, path, parent(path), &mut summary);
     }

@@ -10,6 +10,7 @@ mod clean;
 pub mod data;
 mod fill;
 mod from;
+mod layout;
 mod map;
 pub mod memory;
 mod parts;
@@ -25,6 +26,7 @@ pub use clean::{Found, Thing, find, find_all, remove};
 pub use data::{Data, Fill};
 pub use fill::Skipped;
 pub use from::{Difference, Reflink, Source, Taken};
+pub use layout::{Allocation, Filled, Laid};
 pub use map::{Map, Mapping};
 pub use memory::{Seat, Tmpfs};
 pub use parts::{Parts, Trees};
@@ -68,6 +70,10 @@ pub struct Options {
     /// With a name: put the captured files of each mount point into `MOUNT/.ioriot/NAME` on this machine's mount point of the
     /// same path.
     pub layout: Option<String>,
+    /// How full, 0 to 1, the file systems of the root and all places are made before the tree is; `None` to leave them.
+    pub fill: Option<f64>,
+    /// How files are laid on their device.
+    pub allocation: Allocation,
     /// The kind of data that files hold and that the replay will write.
     pub data: Data,
     /// Where the content of files is taken from, as far as it is there; `None` to make it up.
@@ -92,6 +98,8 @@ impl Options {
             layout: None,
             data: Data::default(),
             source: None,
+            fill: None,
+            allocation: Allocation::Plain,
             force: false,
             sparse_unread: false,
             owner: None,
@@ -114,10 +122,11 @@ pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
     drop(site::places(&options.root, &site.maps, options.force)?);
 
     let stamp = Stamp::new(&site.workload, options.data, options.sparse_unread, options.owner, site.maps.clone());
-    let stamp = Stamp { source: site.source.clone(), ..stamp };
-    let (parts, moved, _locks) = lay_out(options, &site, &stamp)?;
+    let stamp = Stamp { source: site.source.clone(), allocation: options.allocation, ..stamp };
+    let Ground { parts, moved, filled, locks: _locks } = lay_out(options, &site, &stamp)?;
     let mut summary = Summary {
         moved,
+        filled,
         root: options.root.clone(),
         mapped: site.maps.iter().map(ToString::to_string).collect(),
         data: options.data.fill.to_string(),
@@ -134,34 +143,48 @@ pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
     let inodes = making.others(&others, &mut summary)?;
     making.finish(&dirs, &mut summary);
     making.tops(&site, &mut summary);
+    making.verify(&others, &mut summary)?;
     summary.add_taken(making.maker.taken());
     done(&parts, stamp, &inodes, &summary)?;
     summary.wall = start.elapsed().as_nanos() as u64;
     Ok(summary)
 }
 
-/// Makes the root and every mapped place, all empty and locked; on an error none of them, with old ones moved back. Returns
-/// them, the new path of an old root that was moved aside, and the locks.
-fn lay_out(options: &Options, site: &Site, stamp: &Stamp) -> Result<(Parts, Option<PathBuf>, Vec<Lock>)> {
+/// Where the tree is to be made: its parts, empty and locked.
+struct Ground {
+    parts: Parts,
+    /// New path of an old root that was moved aside.
+    moved: Option<PathBuf>,
+    filled: Vec<Filled>,
+    locks: Vec<Lock>,
+}
+
+/// Makes the root and every mapped place, and fills their file systems; on an error none of them, with old ones moved back.
+fn lay_out(options: &Options, site: &Site, stamp: &Stamp) -> Result<Ground> {
     let first = Root::make(&options.root, options.force, stamp)?;
     let of_place = Stamp { part_of: Some(first.root.path().to_owned()), maps: Vec::new(), ..stamp.clone() };
     let mut all = vec![first];
-    for map in &site.maps {
-        match Root::make(&map.place, options.force, &of_place) {
-            Ok(made) => all.push(made),
-            Err(error) => {
-                // They hold nothing yet but their stamp and an empty tree.
-                all.iter().for_each(|made| drop(clean::discard(&made.root)));
-                // The old root first: its places are moved back with it.
-                all.iter().filter_map(|made| made.moved.as_deref()).for_each(aside::put_back);
-                return Err(error);
-            }
+    let mut make_all = || -> Result<Vec<Filled>> {
+        for map in &site.maps {
+            all.push(Root::make(&map.place, options.force, &of_place)?);
         }
-    }
+        let fill = |share| all.iter().map(|made| layout::fill(&made.root, share)).collect();
+        options.fill.map_or(Ok(Vec::new()), fill)
+    };
+    let filled = match make_all() {
+        Ok(filled) => filled,
+        Err(error) => {
+            // They hold nothing yet but their stamp, an empty tree and what fills the file system.
+            all.iter().for_each(|made| drop(clean::discard(&made.root)));
+            // The old root first: its places are moved back with it.
+            all.iter().filter_map(|made| made.moved.as_deref()).for_each(aside::put_back);
+            return Err(error);
+        }
+    };
     let moved = all[0].moved.take();
     let (mut roots, locks): (Vec<Root>, Vec<Lock>) = all.into_iter().map(|made| (made.root, made.lock)).unzip();
     let root = roots.remove(0);
-    Ok((Parts::of(root, roots, &site.maps)?, moved, locks))
+    Ok(Ground { parts: Parts::of(root, roots, &site.maps)?, moved, filled, locks })
 }
 
 /// State of making entries in the parts of a tree, for init and reset.
@@ -171,6 +194,7 @@ struct Making<'a> {
     threads: usize,
     owner: Option<Owner>,
     source: Option<Opened>,
+    allocation: Allocation,
     progress: &'a Progress,
     maker: Maker<'a>,
 }
@@ -185,8 +209,11 @@ impl<'a> Making<'a> {
     ) -> Result<Making<'a>> {
         let pool = Pool::new(stamp.data);
         let again = source.as_ref().map(Opened::again).transpose()?;
-        let maker = Maker::new(Forest::new(parts)?, pool.clone(), again, stamp.owner, progress);
-        Ok(Making { parts, pool, threads, owner: stamp.owner, source, progress, maker })
+        let allocation = stamp.allocation;
+        let maker = Maker::new(Forest::new(parts)?, pool.clone(), again, allocation, stamp.owner, progress);
+        // Files that are made at the same time lie among one another.
+        let threads = if allocation == Allocation::Captured { 1 } else { threads };
+        Ok(Making { parts, pool, threads, owner: stamp.owner, source, allocation, progress, maker })
     }
 
     /// Sets the owner of each part's top directory, where the fileset has no entry for it.
@@ -233,11 +260,15 @@ impl<'a> Making<'a> {
         // Second names (hard links) come last, when the files exist.
         let (files, names) = (0..others.len()).partition(|at| others[*at].same().is_none());
         for round in [files, names] {
-            let round: Vec<usize> = round;
+            let mut round: Vec<usize> = round;
+            if self.allocation == Allocation::Captured {
+                round.sort_by_key(|at| (others[*at].created.unwrap_or(i64::MAX), *at));
+            }
             let threads = self.threads.clamp(1, round.len().max(1));
             let maker = |_| {
                 let source = self.source.as_ref().map(Opened::again).transpose()?;
-                Ok(Maker::new(Forest::new(self.parts)?, self.pool.clone(), source, self.owner, self.progress))
+                let (forest, pool) = (Forest::new(self.parts)?, self.pool.clone());
+                Ok(Maker::new(forest, pool, source, self.allocation, self.owner, self.progress))
             };
             let makers = (0..threads).map(maker).collect::<Result<Vec<_>>>()?;
             for part in fill_all(makers, others, &round, &inodes)? {
@@ -245,6 +276,15 @@ impl<'a> Making<'a> {
             }
         }
         Ok(inodes.into_iter().map(AtomicU64::into_inner).collect())
+    }
+
+    /// Compares how files lie with how they lay, where that was asked for.
+    fn verify(&self, others: &[&Entry], summary: &mut Summary) -> Result<()> {
+        if self.allocation == Allocation::Captured {
+            let laid = Laid::of(self.parts, others)?;
+            summary.laid = Some(laid);
+        }
+        Ok(())
     }
 
     /// Sets owner, times and mode of directories, children before parents: a mode may have forbidden to make things inside.

@@ -27,6 +27,10 @@ pub struct Entry {
     pub target: Vec<u8>,
     /// Names of its extended attributes.
     pub xattrs: Vec<Vec<u8>>,
+    /// Number of pieces in which a regular file lay on its device; `None` when not captured.
+    pub pieces: Option<u64>,
+    /// When a regular file was created, ns since 1970; `None` when not captured.
+    pub created: Option<i64>,
     /// Ranges (offset, length) that get data, sorted and disjoint; `None` for the whole file.
     pub data: Option<Vec<(u64, u64)>>,
 }
@@ -35,7 +39,9 @@ impl Entry {
     /// An entry for a directory of which nothing but the path is known.
     pub fn dir(path: Vec<u8>) -> Entry {
         let (target, xattrs) = (Vec::new(), Vec::new());
-        Entry { path, kind: Kind::Dir, size: 0, mode: None, uid: None, gid: None, mtime: None, target, xattrs, data: None }
+        let (kind, size) = (Kind::Dir, 0);
+        let (mode, uid, gid, mtime, pieces, created, data) = (None, None, None, None, None, None, None);
+        Entry { path, kind, size, mode, uid, gid, mtime, target, xattrs, pieces, created, data }
     }
 
     /// Permission bits to set: the captured ones, or 0755 for directories and 0644 for others.
@@ -71,13 +77,14 @@ pub fn total(numbers: impl Iterator<Item = u64>) -> u64 {
 /// When a table cannot be read, or holds values that no file system has.
 pub fn entries(workload: &Dataset, sparse_unread: bool) -> Result<Vec<Entry>> {
     let file = workload.table(Table::Fileset);
-    let names = ["path", "kind", "size", "mode", "uid", "gid", "mtime", "target", "xattrs"];
+    let names = ["path", "kind", "size", "mode", "uid", "gid", "mtime", "target", "xattrs", "pieces", "created"];
     let mut entries = Vec::new();
     for batch in read::batches(&file, &names)? {
         let batch = batch.with_context(|| format!("cannot read {}", file.display()))?;
         let (path, kind, size) = (read::texts(&batch, "path")?, read::texts(&batch, "kind")?, read::ints(&batch, "size")?);
         let (mode, uid, gid) = (read::ints(&batch, "mode")?, read::ints(&batch, "uid")?, read::ints(&batch, "gid")?);
         let mtime = read::ints(&batch, "mtime")?;
+        let (pieces, created) = (read::ints(&batch, "pieces")?, read::ints(&batch, "created")?);
         let (target, xattrs) = (read::texts(&batch, "target")?, read::texts(&batch, "xattrs")?);
         for row in 0..batch.num_rows() {
             let name = path.value(row);
@@ -102,6 +109,8 @@ pub fn entries(workload: &Dataset, sparse_unread: bool) -> Result<Vec<Entry>> {
                 mtime: read::int(mtime, row),
                 target: read::bytes(target, row).unwrap_or_default().into_owned(),
                 xattrs: list(&read::bytes(xattrs, row).unwrap_or_default()),
+                pieces: read::int(pieces, row).and_then(|pieces| u64::try_from(pieces).ok()),
+                created: read::int(created, row),
                 data: None,
             });
         }

@@ -85,6 +85,7 @@ pub fn reset(options: &Options, progress: &Progress) -> Result<Summary> {
     }
     making.finish(&finish, &mut summary);
 
+    making.verify(&new_others, &mut summary)?;
     summary.add_taken(making.maker.taken());
     summary.reset = Some(Reset { kept, removed });
     stamp.state = State::Fresh;

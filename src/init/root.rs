@@ -4,6 +4,7 @@
 //! ROOT/.ioriot-root.json   the stamp
 //! ROOT/.ioriot-inodes      which inode init made for each entry, for a reset
 //! ROOT/.ioriot-lock        locked by who works in the root
+//! ROOT/.ioriot-fill/       what fills the file system (--fill)
 //! ROOT/tree/               what the replay sees as /
 //! ```
 //! The stamp lies beside the tree and not in it, so that a replayed program finds nothing that was not captured. A place that
@@ -12,6 +13,7 @@
 //! Stamp and tree are trusted because nobody else can have put them there: the directory belongs to whoever runs this program
 //! and is closed to everybody else. It is opened once, and everything in it is reached by that descriptor.
 
+use super::layout::FILLER;
 use super::stamp::{Stamp, State, fingerprint};
 use super::{aside, clean};
 use crate::files::{self, Dir, Lock};
@@ -33,7 +35,7 @@ const LOCK: &str = ".ioriot-lock";
 /// Name of the directory in a root that becomes `/` of the replay.
 pub(super) const TREE: &str = "tree";
 /// Names of everything that ioriot makes in a root.
-const OURS: [&str; 5] = [STAMP, STAMP_ASIDE, INODES, LOCK, TREE];
+const OURS: [&str; 6] = [STAMP, STAMP_ASIDE, INODES, LOCK, TREE, FILLER];
 
 /// A root or a mapped place that exists: its open directory, accessible to nobody but us.
 #[derive(Debug)]

@@ -2,12 +2,13 @@
 
 use super::Options;
 use super::from::{Opened, Source, Taken};
+use super::layout;
 use super::map::{self, Map, Mapping};
 use super::parts::Trees;
 use super::plan::{self, Entry};
 use super::root::{self, Root, absolute};
 use crate::amount::{Bytes, Things};
-use crate::files::Lock;
+use crate::files::{Dir, Lock};
 use crate::model::Kind;
 use crate::mounts::{self, Mount, below};
 use crate::schema::Dataset;
@@ -27,6 +28,8 @@ pub(super) struct Site {
     pub maps: Vec<Mapping>,
     pub trees: Trees,
     pub source: Option<Source>,
+    /// How full the file systems are made before, 0 to 1.
+    pub fill: Option<f64>,
     /// The source, open: what `--force` moves aside stays the same directory.
     pub opened: Option<Opened>,
     pub notes: Vec<String>,
@@ -62,7 +65,7 @@ impl Site {
         let trees = Trees::new(&root, &maps);
         let source = options.source.as_ref().map(Source::resolved).transpose()?;
         let opened = source.as_ref().map(|source| beside(source, &root, &maps)).transpose()?;
-        let mut site = Site { workload, entries, maps, trees, source, opened, notes };
+        let mut site = Site { workload, entries, maps, trees, source, fill: options.fill, opened, notes };
         site.look_at_maps()?;
         Ok(site)
     }
@@ -73,7 +76,7 @@ impl Site {
     /// When the workload cannot be read.
     pub fn of(workload: Dataset, trees: Trees, maps: Vec<Mapping>, sparse_unread: bool) -> Result<Site> {
         let entries = plan::entries(&workload, sparse_unread)?;
-        Ok(Site { workload, entries, trees, maps, source: None, opened: None, notes: Vec::new() })
+        Ok(Site { workload, entries, trees, maps, source: None, fill: None, opened: None, notes: Vec::new() })
     }
 
     /// Adds notes on what the mappings change: unused ones, and captured renames that will fail.
@@ -103,6 +106,16 @@ impl Site {
         let mut needs = Vec::new();
         for (captured, dir) in self.trees.parts() {
             needs.push(Need::new(captured, dir.parent().unwrap_or(dir))?);
+        }
+        if let Some(share) = self.fill {
+            let mut known = Vec::new();
+            for need in &mut needs {
+                if !known.contains(&need.device) {
+                    known.push(need.device);
+                    let there = there(&need.dir);
+                    need.filler = Dir::open(there).map_err(Into::into).and_then(|dir| layout::wanted(&dir, there, share))?;
+                }
+            }
         }
         let share = |need: &Need| self.opened.as_ref().filter(|source| source.shares(there(&need.dir), &self.entries));
         let sharing: Vec<Option<&Opened>> = needs.iter().map(share).collect();
@@ -201,6 +214,8 @@ pub struct Need {
     pub bytes: u64,
     /// Bytes of data that its files share with what they are taken from, which takes no room.
     pub shared: u64,
+    /// Bytes that are to be allocated before, to fill its file system; of parts on the same one the first has them.
+    pub filler: u64,
     /// Bytes that are free in its file system for us (f_bavail of statvfs(3)).
     pub free: u64,
     /// Inodes that are free in its file system; `None` where they are not counted (btrfs).
@@ -224,6 +239,7 @@ impl Need {
             entries: 0,
             bytes: 0,
             shared: 0,
+            filler: 0,
             free: stat.f_bavail.saturating_mul(stat.f_frsize),
             // Some file systems (btrfs) have no fixed number of inodes and say 0 of 0.
             free_entries: (stat.f_files > 0).then_some(stat.f_favail),
@@ -242,14 +258,16 @@ pub fn room(needs: &[Need]) -> Result<()> {
     for need in needs {
         let (bytes, entries, _) = devices.entry(need.device).or_insert((0, 0, need));
         // A file takes whole blocks, and an entry of its directory.
-        *bytes = bytes.saturating_add(need.bytes).saturating_add(need.entries.saturating_mul(need.block));
+        *bytes =
+            bytes.saturating_add(need.filler).saturating_add(need.bytes).saturating_add(need.entries.saturating_mul(need.block));
         *entries += need.entries;
     }
     for (bytes, entries, need) in devices.into_values() {
         let dir = need.dir.display();
         ensure!(
             bytes <= need.free,
-            "the tree needs {} in {dir}, and there are {} left: choose another --root or --map, or make room",
+            "the tree{} needs {} in {dir}, and there are {} left: choose another --root or --map, or make room",
+            if need.filler > 0 { " with what --fill adds" } else { "" },
             Bytes(bytes),
             Bytes(need.free),
         );
@@ -335,6 +353,9 @@ impl fmt::Display for Outline {
                 Things(need.entries, "inode"),
                 Bytes(need.free),
             )?;
+            if need.filler > 0 {
+                writeln!(f, "would fill its file system with {} before", Bytes(need.filler))?;
+            }
             if need.shared > 0 {
                 writeln!(f, "would share {} with what they are taken from", Bytes(need.shared))?;
             }

@@ -2,6 +2,7 @@
 
 use super::data::Data;
 use super::from::Source;
+use super::layout::Allocation;
 use super::map::Mapping;
 use crate::schema::Dataset;
 use serde::{Deserialize, Serialize};
@@ -59,6 +60,9 @@ pub struct Stamp {
     /// Where the content of its files was taken from; `None` when it is made up.
     #[serde(default)]
     pub source: Option<Source>,
+    /// How its files were laid on their device.
+    #[serde(default = "plain")]
+    pub allocation: Allocation,
     /// Owner of entries whose owner was not captured; `None` for the user that made the root.
     #[serde(default)]
     pub owner: Option<Owner>,
@@ -84,12 +88,17 @@ impl Stamp {
             data,
             sparse_unread,
             source: None,
+            allocation: Allocation::Plain,
             owner,
             maps,
             part_of: None,
             made: Vec::new(),
         }
     }
+}
+
+fn plain() -> Allocation {
+    Allocation::Plain
 }
 
 /// Fingerprint of a workload, empty when its manifest has none.

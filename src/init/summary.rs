@@ -2,6 +2,7 @@
 
 use super::fill::Skipped;
 use super::from::Taken;
+use super::layout::{Filled, Laid};
 use super::plan::Entry;
 use crate::amount::{Bytes, Nanos, Things};
 use crate::model::Kind;
@@ -23,6 +24,8 @@ pub struct Summary {
     /// New path of an old root that was moved aside; `None` if there was none.
     #[serde(serialize_with = "crate::text::path::maybe::serialize")]
     pub moved: Option<PathBuf>,
+    /// File systems that were filled before (`--fill`).
+    pub filled: Vec<Filled>,
     /// The mappings, for people: captured directories that lie outside the root, and where.
     pub mapped: Vec<String>,
     /// Kind of data that its files hold.
@@ -39,6 +42,8 @@ pub struct Summary {
     pub bytes: u64,
     /// What was taken from elsewhere (`--from`); `None` when everything was made up.
     pub taken: Option<Taken>,
+    /// How files lie, compared with how they lay (`--layout captured`); `None` when that was not asked for.
+    pub laid: Option<Laid>,
     /// For a reset: how much was kept and removed; `None` for an init.
     pub reset: Option<Reset>,
     /// Counts of owners, modes, times and attributes that could not be set.
@@ -83,6 +88,8 @@ impl fmt::Display for Summary {
             Nanos(self.wall as i64),
         )?;
         self.taken.iter().try_for_each(|taken| write!(f, "{taken}"))?;
+        self.filled.iter().try_for_each(|filled| write!(f, "{filled}"))?;
+        self.laid.iter().try_for_each(|laid| write!(f, "{laid}"))?;
         for mapped in &self.mapped {
             writeln!(f, "Mapped {}.", text::shown(mapped))?;
         }

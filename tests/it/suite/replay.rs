@@ -12,6 +12,7 @@ mod in_memory;
 mod invalid;
 mod killed;
 mod knows;
+mod layout;
 mod ops;
 mod order;
 #[cfg(feature = "sql")]

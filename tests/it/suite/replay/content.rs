@@ -90,6 +90,18 @@ fn files_hold_what_they_hold_elsewhere_and_the_rest_is_made_up() {
     }
 }
 
+/// What was taken stays as it is when files are to lie in pieces, too.
+#[test]
+fn a_layout_leaves_what_was_taken() {
+    let mut work = Work::new();
+    let from = scene(&mut work);
+    work.fileset.iter_mut().for_each(|row| *row = row.clone().set("pieces", 3));
+    work.write();
+    let allocation = init::Allocation::Captured;
+    let made = init::run(&init::Options { allocation, ..options(&work, &from, Reflink::Never) }, &Progress::default()).unwrap();
+    hold(&work.tree(), made.taken.as_ref().unwrap());
+}
+
 /// What a replay has changed is taken again; without its source nothing is.
 #[test]
 fn a_reset_takes_content_again() {
