@@ -17,7 +17,7 @@ from pathlib import Path
 IOR = os.environ.get("IOR", "target/release/ioriot")
 SIZE = "200M"
 OLD = 24 << 20
-MKFS = {"ext4": ["mkfs.ext4", "-q", "-F"], "xfs": ["mkfs.xfs", "-q", "-f"], "btrfs": ["mkfs.btrfs", "-q", "-f"]}
+MKFS = {"ext4": ["mkfs.ext4", "-q", "-F", "-b", "4096"], "xfs": ["mkfs.xfs", "-q", "-f"], "btrfs": ["mkfs.btrfs", "-q", "-f"]}
 # xfs refuses to be so small.
 SIZES = {"xfs": "320M"}
 
