@@ -14,8 +14,9 @@ pub mod look;
 mod loss;
 pub(crate) mod parse;
 mod pipeline;
-mod possible;
-mod read;
+pub(crate) mod possible;
+pub(crate) mod read;
+pub(crate) mod rejects;
 pub(crate) mod sequence;
 pub(crate) mod strace;
 mod summary;
@@ -25,7 +26,7 @@ pub use doubt::Doubt;
 pub use parse::Why;
 pub use read::Input;
 pub use sequence::Clock;
-pub use summary::{Captured, Ledger, Summary};
+pub use summary::{Captured, Foreign, Ledger, Summary};
 
 use crate::files;
 use crate::mounts::{self, Mount};
@@ -130,6 +131,15 @@ impl Options {
 /// When an input cannot be read, is in no known format or has no event, or a dataset cannot be written. Then nothing is
 /// left behind.
 pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
+    each(options, progress, |part, draft| pipeline::run(part, options, draft, progress))
+}
+
+/// Makes a capture dataset of each part of the inputs: `make` fills the draft and says what was counted.
+pub(crate) fn each(
+    options: &Options,
+    progress: &Progress,
+    make: impl Fn(&Part<'_>, &Draft) -> Result<Captured>,
+) -> Result<Summary> {
     ensure!(!options.inputs.is_empty(), "no input: name a capture file, or - for standard input");
     let stdins = options.inputs.iter().filter(|input| **input == Input::Stdin).count();
     ensure!(stdins <= 1, "standard input can be read once only: name it once");
@@ -144,7 +154,7 @@ pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
     let mut done = Vec::new();
     for part in parts(options)? {
         let draft = Draft::create(&part.dir, Kind::Capture)?;
-        let captured = pipeline::run(&part, options, &draft, progress)?;
+        let captured = make(&part, &draft)?;
         done.push((draft, captured));
     }
     let mut summary = Summary { ledger: Ledger::default(), captures: Vec::new() };
@@ -171,10 +181,13 @@ fn mounts_of(file: &Path) -> Result<Vec<Mount>> {
 }
 
 /// The inputs of one capture dataset, its directory, and the name of its host.
-struct Part<'a> {
-    host: String,
-    dir: PathBuf,
-    inputs: Vec<&'a Input>,
+pub(crate) struct Part<'a> {
+    /// Name of the host, for column `host`.
+    pub host: String,
+    /// Directory of the dataset.
+    pub dir: PathBuf,
+    /// What it is made of.
+    pub inputs: Vec<&'a Input>,
 }
 
 fn parts(options: &Options) -> Result<Vec<Part<'_>>> {
@@ -215,8 +228,8 @@ fn manifest(captured: &Captured, options: &Options) -> Result<Manifest> {
     manifest.remove("losses"); // they are a table
     // Every capture says here how many events it has, whatever it was made from: generate checks its ledger against
     // this.
-    manifest.insert("events".into(), json!(captured.ledger.events));
-    manifest.insert("source".into(), json!(captured.formats.first().map(|format| format.name())));
+    manifest.insert("events".into(), json!(captured.events()));
+    manifest.insert("source".into(), json!(captured.formats.first()));
     manifest.insert("merged".into(), json!(options.merge));
     if !options.command.is_empty() {
         manifest.insert("command".into(), json!(options.command));

@@ -11,6 +11,7 @@ use super::look::{instead, is_replay};
 use super::loss::Tally;
 use super::parse::{Batch, Parsed, Parser, Reject, Stamp, Why};
 use super::read::{Chunk, Input, Lines};
+use super::rejects::Rejects;
 use super::sequence::{Clock, Sequencer};
 use super::summary::{Captured, Ledger};
 use super::{Format, Options, Part, capture, strace};
@@ -18,15 +19,11 @@ use crate::events::facts::Facts;
 use crate::events::order::{Orderer, Placed, WINDOW};
 use crate::events::write::Sink;
 use crate::progress::Progress;
-use crate::schema::{Draft, Table, writer_properties};
+use crate::schema::Draft;
 use crate::syscall::number;
-use crate::text;
-use anyhow::{Context, Result, anyhow, bail, ensure};
-use arrow::array::{Int64Array, RecordBatch, StringArray};
-use parquet::arrow::ArrowWriter;
+use anyhow::{Result, anyhow, bail, ensure};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
-use std::fs::File;
 use std::iter::Peekable;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -108,7 +105,7 @@ fn open<'p>(
             let binary = start.contains(&0);
             let known: Vec<&str> = Format::ALL.iter().map(|format| format.name()).collect();
             bail!(
-                "{} is {} in a known format ({}); --format NAME insists on one",
+                "{} is {} in a known format ({}); --format NAME insists on one, or names one of another tool (ioriot ingest --formats)",
                 input.name(),
                 if binary { "binary data and no text" } else { "no text" },
                 known.join(", ")
@@ -319,7 +316,7 @@ fn take(
     }
     let clock = one_clock(&sources)?;
     if ledger.events == 0 {
-        let first = rejects.first.as_ref().map(|(line, why)| format!("; line {line}: {}", why.doc())).unwrap_or_default();
+        let first = rejects.first();
         bail!("no events in {}{first}", sources.iter().map(|source| source.name.as_str()).collect::<Vec<_>>().join(", "));
     }
     let (rows, stragglers, repairs) = orderer.finish()?;
@@ -330,7 +327,8 @@ fn take(
         dir: part.dir.clone(),
         host: part.host.clone(),
         inputs: sources.iter().map(|source| source.name.clone()).collect(),
-        formats: formats.to_vec(),
+        formats: formats.iter().map(|format| format.name().to_owned()).collect(),
+        foreign: None,
         clock,
         ledger,
         rejects: rejects.finish()?,
@@ -369,48 +367,4 @@ fn one_clock(sources: &[Source<'_>]) -> Result<Clock> {
         }
     }
     Ok(clock)
-}
-
-/// Writer of table `rejects`, with counts by reason.
-struct Rejects {
-    writer: ArrowWriter<File>,
-    waiting: Vec<(String, Reject)>,
-    counts: BTreeMap<&'static str, u64>,
-    first: Option<(u64, Why)>,
-}
-
-impl Rejects {
-    fn create(draft: &Draft) -> Result<Rejects> {
-        let file = draft.file(&Table::Rejects.file())?;
-        let properties = writer_properties(&Table::Rejects).build();
-        let writer = ArrowWriter::try_new(file, Table::Rejects.schema(), Some(properties))?;
-        Ok(Rejects { writer, waiting: Vec::new(), counts: BTreeMap::new(), first: None })
-    }
-
-    fn push(&mut self, input: &str, reject: &Reject) -> Result<()> {
-        *self.counts.entry(reject.why.name()).or_default() += 1;
-        self.first.get_or_insert((reject.line, reject.why));
-        self.waiting.push((input.to_owned(), reject.clone()));
-        if self.waiting.len() >= 4096 { self.flush() } else { Ok(()) }
-    }
-
-    fn flush(&mut self) -> Result<()> {
-        let waiting = std::mem::take(&mut self.waiting);
-        let batch = RecordBatch::try_new(
-            Table::Rejects.schema(),
-            vec![
-                Arc::new(StringArray::from_iter_values(waiting.iter().map(|(input, _)| input))),
-                Arc::new(Int64Array::from_iter_values(waiting.iter().map(|(_, reject)| reject.line as i64))),
-                Arc::new(StringArray::from_iter_values(waiting.iter().map(|(_, reject)| reject.why.name()))),
-                Arc::new(StringArray::from_iter_values(waiting.iter().map(|(_, reject)| text::encode(&reject.text)))),
-            ],
-        )?;
-        self.writer.write(&batch).context("cannot write table rejects")
-    }
-
-    fn finish(mut self) -> Result<BTreeMap<&'static str, u64>> {
-        self.flush()?;
-        self.writer.close().context("cannot write table rejects")?;
-        Ok(self.counts)
-    }
 }

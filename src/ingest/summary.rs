@@ -1,6 +1,5 @@
 //! The result of an ingest in numbers: the ledger of lines, and counts for the summary and the manifest.
 
-use super::Format;
 use super::doubt::Doubt;
 use super::parse::Why;
 use super::sequence::Clock;
@@ -61,7 +60,10 @@ pub struct Captured {
     /// Names of the inputs, in the order given.
     pub inputs: Vec<String>,
     /// Format of each input.
-    pub formats: Vec<Format>,
+    pub formats: Vec<String>,
+    /// What a format in SQL does not tell and made up; `None` for the formats that have a parser.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub foreign: Option<Foreign>,
     /// The clock of column `ts`.
     pub clock: Clock,
     /// The ledger of lines of all inputs together.
@@ -84,6 +86,43 @@ pub struct Captured {
     pub last_ts: Option<i64>,
     /// Number of events by name of the syscall.
     pub syscalls: BTreeMap<String, u64>,
+}
+
+impl Captured {
+    /// Number of events of the dataset: those of lines, and those that a format in SQL inserted.
+    pub fn events(&self) -> u64 {
+        self.ledger.events + self.foreign.as_ref().map_or(0, |foreign| foreign.inserted)
+    }
+}
+
+/// What a format in SQL does not tell, and what its SELECT makes up.
+#[derive(Clone, Debug, Serialize)]
+pub struct Foreign {
+    /// What the format's files have been seen of: the tool and its version, or that none was seen.
+    pub made: String,
+    /// What a file of the format does not tell.
+    pub absent: Vec<String>,
+    /// Columns whose values are made up, and how.
+    pub invented: Vec<String>,
+    /// Calls that stand in no line and are made up, and where they are put.
+    pub inserts: Vec<String>,
+    /// Number of events that stand in no line of their own.
+    pub inserted: u64,
+    /// Columns of table events that the format gives.
+    pub columns: Vec<String>,
+}
+
+impl fmt::Display for Foreign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "  {:>9} events of no line of their own", self.inserted)?;
+        writeln!(f, "  format    {}", text::shown(&self.made))?;
+        for (what, said) in [("absent", &self.absent), ("invented", &self.invented), ("inserted", &self.inserts)] {
+            for line in said {
+                writeln!(f, "  {what:<9} {}", text::shown(line))?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Summary of an ingest: what was read and written.
@@ -116,7 +155,7 @@ impl fmt::Display for Summary {
             writeln!(
                 f,
                 "In all {} events of {} hosts from {} lines.",
-                self.ledger.events,
+                self.captures.iter().map(Captured::events).sum::<u64>(),
                 self.captures.len(),
                 self.ledger.lines
             )?;
@@ -131,15 +170,16 @@ const NAMED: usize = 4;
 impl fmt::Display for Captured {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Ledger { lines, headers, comments, notes, halves, events, rejects } = self.ledger;
-        let mut formats: Vec<&str> = self.formats.iter().map(|format| format.name()).collect();
+        let mut formats: Vec<&str> = self.formats.iter().map(String::as_str).collect();
         formats.dedup();
         // `strace -ff` makes as many files as there were threads.
         let (named, more) = self.inputs.split_at(self.inputs.len().min(NAMED));
         let more = if more.is_empty() { String::new() } else { format!(" and {}", Things(more.len() as u64, "more input")) };
         writeln!(
             f,
-            "Wrote {}: {events} events of host {}, from {}{more} ({}).",
+            "Wrote {}: {} events of host {}, from {}{more} ({}).",
             self.dir.display(),
+            self.events(),
             text::shown(&self.host),
             text::shown(&named.join(", ")),
             formats.join(", ")
@@ -150,6 +190,9 @@ impl fmt::Display for Captured {
         )?;
         if let (Some(first), Some(last)) = (self.first_ts, self.last_ts) {
             writeln!(f, "  {:.3} s of time ({})", (last - first) as f64 / 1e9, self.clock.name())?;
+        }
+        if let Some(foreign) = &self.foreign {
+            write!(f, "{foreign}")?;
         }
         for (reason, count) in &self.rejects {
             let meaning = Why::parse(reason).map_or("", Why::doc);
