@@ -25,6 +25,8 @@ pub mod fuzz;
 #[cfg(feature = "sql")]
 pub mod generate;
 pub mod histogram;
+#[cfg(feature = "sql")]
+pub mod import;
 pub mod ingest;
 pub mod init;
 pub mod ledger;

@@ -21,7 +21,7 @@ pub use dir::{Dir, Id, beneath, is_dir, piece};
 pub use handle::Handle;
 pub use lock::{Lock, busy};
 pub use out::write;
-pub use trust::{close, mine, mine_open, our_group, ours, private, trusted, us};
+pub use trust::{close, mine, mine_open, only_ours, our_group, ours, private, trusted, us};
 pub use walk::{clear, remove_tree, size};
 
 use crate::limits::{JSON, VALUES};

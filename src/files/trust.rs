@@ -27,6 +27,15 @@ pub fn mine_open(file: impl AsFd) -> bool {
     rustix::fs::fstat(file).is_ok_and(|stat| mine(&stat))
 }
 
+/// Does an open file belong to root or to us ([`ours`]), and can nobody else write it?
+///
+/// # Errors
+/// When its attributes cannot be read.
+pub fn only_ours(file: impl AsFd) -> std::io::Result<bool> {
+    let stat = rustix::fs::fstat(file)?;
+    Ok((stat.st_uid == ROOT || ours(&stat)) && stat.st_mode & 0o022 == 0)
+}
+
 /// Makes a directory that is [`ours`] private: owned by the effective user of this process, mode 0700.
 ///
 /// # Errors

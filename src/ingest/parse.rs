@@ -24,6 +24,7 @@ words! {
         Address    "address"      "an argument is an address or cut short, and the call cannot be known without it: leave out -e raw, -e verbose, -s 0";
         Impossible "impossible"  "a call that is said to have succeeded, with arguments that every kernel refuses or a result that none gives";
         Version    "version"      "a header of a version that is not known";
+        Unknown    "unknown"      "a call of a name that no kernel has, or an action that the format does not have";
     }
 }
 

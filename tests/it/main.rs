@@ -25,6 +25,8 @@ mod suite {
     mod generate;
     mod hostile;
     mod house;
+    #[cfg(feature = "sql")]
+    mod import;
     mod ingest;
     mod leavings;
     mod live;

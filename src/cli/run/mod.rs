@@ -149,6 +149,7 @@ impl Args {
         let format = self.reading.output();
         // What can be refused is refused before anything is made or moved.
         let old = Old::look(&dir, self.force)?;
+        self.reading.check(None)?;
         let source = match &self.input {
             Some(input) => source(input)?,
             None => format!("capture {}", capture::executable(name.as_os_str())?.display()),
@@ -211,13 +212,12 @@ fn source(input: &Path) -> Result<String> {
 /// Reads a trace; says whether it is whole, as far as that matters.
 fn ingest(input: &Path, reading: &Reading, capture: &Path, story: &mut Story) -> Result<bool> {
     let options = ingest::Options {
-        format: reading.input(),
         threads: crate::os::processors(),
         command: values::command_line(),
         mounts: reading.mounts.clone(),
         ..ingest::Options::new(vec![Input::parse(input)], capture.to_owned())
     };
-    let ingested = ui::watched(|progress| ingest::run(&options, progress))?;
+    let ingested = reading.ingest(options, None)?;
     story.tell("ingest", capture, &ingested)?;
     Ok(!reading.strict || ingested.rejects() == 0)
 }

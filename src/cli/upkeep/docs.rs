@@ -5,6 +5,8 @@ use crate::fate::{Elsewhere, Fate, Origin, Reason, Route, StaysOnDisk};
 use crate::files;
 #[cfg(feature = "sql")]
 use crate::generate::docs::sql_markdown;
+#[cfg(feature = "sql")]
+use crate::import;
 use crate::ingest::Why;
 use crate::loss::Loss;
 use crate::model::PSEUDO;
@@ -57,7 +59,7 @@ impl Args {
 pub fn pages() -> Result<Vec<(&'static str, String)>> {
     let mut pages = vec![("docs/SYSCALLS.md", syscalls()), ("docs/SCHEMA.md", schema())];
     #[cfg(feature = "sql")]
-    pages.push(("docs/SQL.md", sql_markdown()?));
+    pages.push(("docs/SQL.md", sql_markdown()? + &import::markdown()?));
     for (_, text) in &mut pages {
         text.insert_str(0, "<!-- Made from the code: BLESS=1 cargo test generated_pages writes it anew. -->\n");
     }

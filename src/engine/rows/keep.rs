@@ -7,10 +7,12 @@ use crate::schema::check::Checked;
 use crate::schema::{GROUP_BYTES, ROW_GROUP};
 use anyhow::{Context, Result};
 use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use futures::StreamExt;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use std::env;
+use std::sync::Arc;
 
 /// Rows of an answer, and whether it had more than were asked for.
 #[derive(Clone, Debug)]
@@ -45,6 +47,35 @@ impl Engine {
         .with_context(|| format!("cannot compute {name}"))?;
         self.ctx().deregister_table(name)?;
         self.register(name, &dir.join(name), Checked::ours(again)?)
+    }
+
+    /// Hands the rows of what a statement gives to `take`, batch by batch, until that says false.
+    ///
+    /// # Errors
+    /// When the statement is wrong or fails.
+    pub fn each(&self, sql: &str, mut take: impl FnMut(RecordBatch) -> bool + Send) -> Result<()> {
+        let frame = self.sql(sql)?;
+        self.block_on(async {
+            let mut stream = frame.execute_stream().await?;
+            while let Some(batch) = stream.next().await {
+                if !take(batch?) {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Defines the rows of a query as the view `name`, in place of one that is there; returns its columns.
+    ///
+    /// # Errors
+    /// When the query is wrong.
+    pub fn define(&self, name: &str, sql: &str) -> Result<SchemaRef> {
+        let frame = self.sql(sql)?;
+        let schema = Arc::clone(frame.schema().inner());
+        self.ctx().deregister_table(name)?;
+        self.ctx().register_table(name, frame.into_view())?;
+        Ok(schema)
     }
 
     /// The first rows of what a statement gives, `most` at most.

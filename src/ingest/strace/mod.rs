@@ -26,6 +26,10 @@ mod structs;
 mod times;
 
 pub use calls::{Numbers, numbers};
+#[cfg(feature = "sql")]
+pub(crate) use errno::number as errno_number;
+#[cfg(feature = "sql")]
+pub(crate) use names::known as constant;
 
 use super::doubt::{Doubt, Doubts};
 use super::parse::{Batch, Parsed, Parser, Stamp, What, Why};

@@ -2,12 +2,13 @@
 //!
 //! Besides SQL the files know two statements:
 //! - `INPUT relation SELECT ...` defines a relation that stages read, anew if it is there; columns the SELECT does not name are absent;
-//! - `STAGE name` defines the stage or view under test, `MACRO name` the table macro.
+//! - `STAGE name` defines the stage, view or format under test, `MACRO name` the table macro.
 
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use ioriot::engine::{Engine, Settings, Stage, TableMacro, type_name};
 use ioriot::export::EXPORTS;
 use ioriot::generate::STAGES;
+use ioriot::import::{FORMATS, Format};
 use ioriot::report::page::sections::{FINDINGS, SECTIONS};
 use ioriot::report::{LOOKS, MACROS, REPORTS, VIEWS};
 use ioriot::schema::Table;
@@ -40,7 +41,10 @@ impl DB for Session {
 
     fn run(&mut self, sql: &str) -> Result<DBOutput<DefaultColumnType>, Failure> {
         if let Some(name) = sql.strip_prefix("STAGE ") {
-            named(name.trim())?.define(&self.0)?;
+            match FORMATS.iter().any(|(format, _)| *format == name.trim()) {
+                true => Format::find(name.trim(), None)?.define(&self.0)?,
+                false => named(name.trim())?.define(&self.0)?,
+            }
             return Ok(DBOutput::StatementComplete(0));
         }
         if let Some(name) = sql.strip_prefix("MACRO ") {
@@ -124,7 +128,8 @@ fn every_stage_and_view_does_what_the_file_beside_it_says() {
     let findings = FINDINGS.iter().map(|finding| ("findings", finding.name));
     let looks = LOOKS.iter().map(|look| ("look", look.name)).chain(EXPORTS.iter().map(|export| ("export", export.name)));
     let macros = MACROS.iter().map(|stage| ("macros", stage.name));
-    for (dir, name) in stages.chain(views).chain(sections).chain(findings).chain(looks).chain(macros) {
+    let formats = FORMATS.iter().map(|(format, _)| ("ingest", *format));
+    for (dir, name) in stages.chain(views).chain(sections).chain(findings).chain(looks).chain(macros).chain(formats) {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("sql/{dir}/{name}.slt"));
         assert!(file.exists(), "{} is missing: every stage has one", file.display());
         let session = || async { Ok(Session(Engine::new(&Settings { threads: Some(2), ..Settings::default() })?)) };
