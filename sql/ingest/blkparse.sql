@@ -6,7 +6,7 @@
 --
 -- @reader lines
 -- @clock relative
--- @made by blkparse 1.2.0, of what the kernel's tracer blk wrote (Linux 6.18, a loop device)
+-- @made after files of blkparse 1.2.0, of what the kernel's tracer blk wrote (Linux 6.18, a loop device)
 -- @absent files, and the threads that wait for requests; how many requests were merged
 -- @invented path: /block/MAJOR-MINOR, one file for each device
 -- @invented fd: a number for each device

@@ -4,7 +4,7 @@
 --
 -- @reader lines
 -- @clock boot
--- @made by bpftrace 0.17.0 (Linux 6.18)
+-- @made after files of bpftrace 0.17.0 (Linux 6.18)
 -- @absent calls other than openat, close, read, write, pread64, pwrite64, lseek, ftruncate, fsync, fdatasync
 -- @absent processes that begin and end
 -- @absent names of files that were not in memory when the call began

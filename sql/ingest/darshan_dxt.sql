@@ -5,8 +5,8 @@
 --
 -- @reader lines
 -- @clock relative
--- @made by dxt_log_print_posix_file and dxt_log_print_mpiio_file of libdarshan-util, the functions that darshan-dxt-parser prints
--- @made with, as they are in the Python package darshan 3.5.0, of a log in that package
+-- @made after what dxt_log_print_posix_file and dxt_log_print_mpiio_file of libdarshan-util print, the functions of darshan-dxt-parser,
+-- @made as they are in the Python package darshan 3.5.0, of a log in that package
 -- @absent opens, closes and all other calls, threads of ranks, calls that failed
 -- @invented pid, tid: the rank and 1
 -- @invented fd: a number for each file of each rank

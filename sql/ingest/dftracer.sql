@@ -22,7 +22,7 @@
 -- @field flags BIGINT /args/flags
 -- @field mode BIGINT /args/mode
 -- @clock unix
--- @made by dftracer 2.2.0 with pydftracer 2.0.6
+-- @made after files of dftracer 2.2.0 with pydftracer 2.0.6
 -- @absent results of open, mkdir, rename, unlink and rmdir, so that these last four are not replayed; errors; forks
 -- @invented fd: a number for each file
 -- @invented ret of open: fd, when the next call on the file uses it; else unknown

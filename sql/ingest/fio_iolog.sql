@@ -5,7 +5,7 @@
 --
 -- @reader lines
 -- @clock relative
--- @made by fio 3.25 (version 2) and fio 3.33 (version 3)
+-- @made after files of fio 3.25 (version 2) and fio 3.33 (version 3)
 -- @absent results and durations of calls, threads and processes, in version 2 times
 -- @invented ret: what was asked for, as if every call had succeeded
 -- @invented fd: a number for each file

@@ -6,7 +6,7 @@
 --
 -- @reader lines
 -- @clock boot
--- @made by perf 6.1.192 (Linux 6.18)
+-- @made after files of perf 6.1.192 (Linux 6.18)
 -- @absent names of files (perf prints the address of a name), data of other calls, processes that begin and end
 -- @invented path: /unnamed/LINE, a file of its own for each open that succeeded; NULL for one that failed
 WITH parts AS (

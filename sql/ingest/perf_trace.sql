@@ -10,7 +10,7 @@
 --
 -- @reader lines
 -- @clock relative
--- @made by perf 6.1.192 (Linux 6.18); names in quotes, as newer versions have them, after the documentation
+-- @made after files of perf 6.1.192 (Linux 6.18); names in quotes, as newer versions have them, after the documentation
 -- @absent names of files (perf prints the address of a name, unless it has BPF for that), processes of threads, forks
 -- @invented path: /unnamed/LINE, a file of its own for each open without a name that succeeded; NULL for one that failed
 -- @invented mode: 0644 for files that are made

@@ -249,7 +249,10 @@ mod tests {
     use super::*;
     use arrow::array::{Array, Int64Array, StringArray};
 
-    fn read(head: &str, lines: &[&str]) -> (Vec<Result<Is, Why>>, Vec<(Option<i64>, Option<String>)>) {
+    /// A row of fields `a` and `b`.
+    type Row = (Option<i64>, Option<String>);
+
+    fn read(head: &str, lines: &[&str]) -> (Vec<Result<Is, Why>>, Vec<Row>) {
         let head = Head::parse(head).unwrap();
         let mut cells = Cells::new(&head);
         let is = lines.iter().map(|line| cells.line(line).unwrap()).collect();
@@ -293,5 +296,17 @@ mod tests {
         assert_eq!(rows, [(Some(5), Some("q".into())), (None, Some("{\"c\":1}".into())), (Some(7), None)]);
         let (is, _) = read(head, &["{\"x\":{\"a\":1.5}}", "{\"x\":{\"a\":true}}", "{\"x\":{\"a\":1e30}}"]);
         assert_eq!(is, [Err(Why::Number); 3]);
+    }
+
+    proptest::proptest! {
+        /// Whatever a line is, it is a row, none, or refused, and a refused one leaves no values.
+        #[test]
+        fn any_line_is_something(lines in proptest::collection::vec("[-0-9a,;\"\\[\\]{}: \t\\\\\u{7f}é]{0,40}", 1..20)) {
+            for head in ["-- @reader csv\n-- @field a BIGINT\n-- @field b VARCHAR\n", "-- @reader ndjson\n-- @field a BIGINT\n-- @field b VARCHAR\n"] {
+                let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+                let (is, rows) = read(head, &lines);
+                proptest::prop_assert_eq!(is.iter().filter(|is| **is == Ok(Is::Row)).count(), rows.len());
+            }
+        }
     }
 }

@@ -130,7 +130,7 @@ pub fn describe(formats: &[Format]) -> String {
     let mut text = String::new();
     for Format { name, head, .. } in formats {
         let meaning = head.text.split("\n\n").next().unwrap_or_default().trim().replace('\n', " ");
-        text.push_str(&format!("{name} ({})\n  {meaning}\n  Files: {}\n", head.reads(), head.made));
+        text.push_str(&format!("{name} ({})\n  {meaning}\n  Made {}.\n", head.reads(), head.made));
     }
     text
 }
@@ -147,10 +147,10 @@ pub fn markdown() -> Result<String> {
     for Format { name, head, .. } in Format::all(None)? {
         page.push_str(&format!("\n### {name}\n\n{}\n\n", head.text.trim()));
         page.push_str(&format!(
-            "File `sql/ingest/{name}.sql`; reader: {}; clock: {}; files: {}.\n\n",
+            "File `sql/ingest/{name}.sql`, made {}; reader: {}; clock: {}.\n\n",
+            head.made,
             head.reads(),
-            head.clock.name(),
-            head.made
+            head.clock.name()
         ));
         let lists = [("Absent", &head.absent), ("Invented", &head.invented), ("Inserted", &head.inserted)];
         for (what, said) in lists.iter().flat_map(|(what, list)| list.iter().map(move |said| (what, said))) {

@@ -5,7 +5,7 @@
 //! -- @reader csv header delimiter=tab
 //! -- @field time BIGINT Timestamp
 //! -- @clock unix
-//! -- @made the tool and its version that files of it were seen of
+//! -- @made after files of a tool and its version, or after its documentation
 //! -- @absent what a file does not tell
 //! -- @invented columns whose values are made up, and how
 //! -- @inserted calls that no line tells of, and where they stand
@@ -76,7 +76,7 @@ pub struct Head {
     pub fields: Vec<Field>,
     /// The clock of column `ts`.
     pub clock: Clock,
-    /// The tool and its version that files of it were seen of.
+    /// What it was made after: files of a tool and its version, or its documentation.
     pub made: String,
     /// What a file does not tell.
     pub absent: Vec<String>,

@@ -122,7 +122,7 @@ impl Rows {
                 Slot::Syscall => read.syscall = Some(texts(column)?),
                 Slot::Reject => {
                     let words = texts(column)?;
-                    for word in words.iter().flatten().filter(|word| Why::parse(word).is_none()) {
+                    if let Some(word) = words.iter().flatten().find(|word| Why::parse(word).is_none()) {
                         let known: Vec<_> = Why::ALL.iter().map(|why| why.name()).collect();
                         bail!("it gives the reject {word:?}: the reasons are {}", known.join(", "));
                     }

@@ -98,7 +98,7 @@ impl Captured {
 /// What a format in SQL does not tell, and what its SELECT makes up.
 #[derive(Clone, Debug, Serialize)]
 pub struct Foreign {
-    /// What the format's files have been seen of: the tool and its version, or that none was seen.
+    /// What the format was made after: files of a tool and its version, or its documentation.
     pub made: String,
     /// What a file of the format does not tell.
     pub absent: Vec<String>,
@@ -115,7 +115,7 @@ pub struct Foreign {
 impl fmt::Display for Foreign {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "  {:>9} events of no line of their own", self.inserted)?;
-        writeln!(f, "  format    {}", text::shown(&self.made))?;
+        writeln!(f, "  format    made {}", text::shown(&self.made))?;
         for (what, said) in [("absent", &self.absent), ("invented", &self.invented), ("inserted", &self.inserts)] {
             for line in said {
                 writeln!(f, "  {what:<9} {}", text::shown(line))?;

@@ -150,8 +150,10 @@ fn damaged_files_keep_their_ledger() {
             true => flate2::read::GzDecoder::new(file).read_to_end(&mut bytes).unwrap(),
             false => file.read_to_end(&mut bytes).unwrap(),
         };
+        // The first line may name the format.
+        let first = 1 + bytes.iter().position(|byte| *byte == b'\n').unwrap();
         for _ in 0..2 + sample.lines / 20 {
-            let at = dice(bytes.len());
+            let at = first + dice(bytes.len() - first);
             match dice(4) {
                 0 => bytes[at] = dice(256) as u8,
                 1 => drop(bytes.drain(at..(at + dice(30)).min(bytes.len()))),
@@ -201,7 +203,7 @@ fn users_add_formats_of_their_own() {
     assert!(said.contains("6 lines = 1 headers + 0 comments + 1 notes + 0 halves + 1 events + 3 rejects"), "{said}");
     assert_eq!(rows(&[&dir.path().join("cap")], "SELECT line, count FROM events"), ["2,5"]);
     let list = expect(0, &["ingest", "--formats", "--sql-dir", dir.path().to_str().unwrap()]);
-    assert!(list.contains("mine (CSV)\n  Mine.\n  Files: by hand\n") && list.contains("fio_iolog (lines)"), "{list}");
+    assert!(list.contains("mine (CSV)\n  Mine.\n  Made by hand.\n") && list.contains("fio_iolog (lines)"), "{list}");
 }
 
 #[test]
