@@ -5,8 +5,9 @@ use super::function::causes::Caused;
 use super::function::numbered::Numbered;
 use super::function::order::{Pruned, Touched};
 use super::function::percentile::Percentile;
+use super::function::tenant;
 use super::function::touch;
-use super::function::virtualize::Virtualize;
+use super::function::virtualize::{Arguments, Virtualize};
 use super::function::{Function, Planner, spell_out};
 use super::made::Made;
 use super::optimizer::distinct;
@@ -141,7 +142,8 @@ impl Engine {
         // A merge of spilled runs reserves this much up front, in every partition: keep it a part of a small pool.
         config.options_mut().execution.sort_spill_reservation_bytes = usize::try_from(settings.memory / 32)?.min(10 << 20);
         let functions: Vec<Arc<dyn Function>> = vec![
-            Arc::new(Virtualize(settings.places.clone())),
+            Arc::new(Virtualize(settings.places.clone(), Arguments::Issued)),
+            Arc::new(Virtualize(settings.places.clone(), Arguments::Captured)),
             Arc::new(Numbered),
             Arc::new(Touched),
             Arc::new(Caused),
@@ -157,6 +159,7 @@ impl Engine {
             .build();
         let ctx = SessionContext::new_with_state(state);
         ctx.register_udaf(AggregateUDF::from(Percentile::default()));
+        tenant::functions().into_iter().for_each(|function| ctx.register_udf(function));
         touch::functions().into_iter().for_each(|function| ctx.register_udf(function));
         ctx.register_udf(ScalarUDF::from(Bucket::default()));
         ctx.register_batch("syscall_def", calls(COLUMNS.iter())?)?;

@@ -8,6 +8,7 @@
 //! * `call` one event: what it is on, what it proves, what it changes
 //! * `start` what was open when the capture began
 //! * `end` what had to exist before and what must exist after
+//! * `window` events that a replay leaves out: before it begins, and in between
 //!
 //! Memory is bounded by what is open and by the distinct names the calls use, never by the number of events. A name that was
 //! removed still counts: that it must be absent is an answer too, before (O_EXCL succeeded) or after.
@@ -24,6 +25,7 @@ mod stream;
 mod task;
 mod touch;
 mod tree;
+mod window;
 
 pub use config::{Config, Notes, PSEUDO, Place, Requests};
 pub use end::{Ending, Said};

@@ -34,6 +34,12 @@ pub const fn id_of(resource: i64) -> i64 {
     resource >> 4
 }
 
+/// The touch of a tenant's own resource: of several tenants no two have one id.
+pub const fn of_tenant(touch: i64, tenant: i64, tenants: i64) -> i64 {
+    const BELOW: i64 = (1 << 6) - 1;
+    ((touch >> 6).wrapping_mul(tenants).wrapping_add(tenant)) << 6 | touch & BELOW
+}
+
 /// Do two touches of one resource commute?
 pub fn commute(one: i64, other: i64) -> bool {
     access_of(one) == access_of(other) && access_of(one) < Access::Write as i64

@@ -116,7 +116,7 @@ impl Function for Caused {
         takes(field.name())
     }
 
-    fn order(&self) -> &'static [Key] {
+    fn order(&self, _input: &Schema) -> &'static [Key] {
         &[Key::Up("pos")]
     }
 

@@ -37,7 +37,7 @@ impl FunctionExec {
     /// # Errors
     /// When the input lacks a column that the function wants it sorted by, or the function asks for no order.
     pub fn new(input: Arc<dyn ExecutionPlan>, schema: SchemaRef, function: Arc<dyn Function>) -> Result<FunctionExec> {
-        let order = function.order().iter().map(|key| sort(*key, &input.schema())).collect::<Result<Vec<_>>>()?;
+        let order = function.order(&input.schema()).iter().map(|key| sort(*key, &input.schema())).collect::<Result<Vec<_>>>()?;
         let order = LexOrdering::new(order).ok_or_else(|| plan_datafusion_err!("its input has no order"))?;
         let kept = function.ascends().iter().filter(|name| schema.index_of(name).is_ok());
         let kept = kept.map(|name| Ok([sort(Key::Up(name), &schema)?])).collect::<Result<Vec<_>>>()?;

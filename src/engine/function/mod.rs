@@ -9,6 +9,7 @@ mod exec;
 pub(super) mod numbered;
 pub(super) mod order;
 pub(super) mod percentile;
+pub(super) mod tenant;
 pub(super) mod touch;
 pub(super) mod virtualize;
 
@@ -44,8 +45,8 @@ pub trait Function: Debug + Send + Sync {
     /// `output` has the columns that the query reads.
     fn takes(&self, field: &Field, output: &Schema) -> Option<DataType>;
 
-    /// The columns by which the function needs its input sorted.
-    fn order(&self) -> &'static [Key];
+    /// The columns by which the function needs an input with this schema sorted.
+    fn order(&self, input: &Schema) -> &'static [Key];
 
     /// Columns by each of which the function's output is sorted in ascending order.
     fn ascends(&self) -> &'static [&'static str];

@@ -175,7 +175,7 @@ impl Function for Numbered {
         }
     }
 
-    fn order(&self) -> &'static [Key] {
+    fn order(&self, _input: &Schema) -> &'static [Key] {
         &[Key::Up("pos")]
     }
 

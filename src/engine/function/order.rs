@@ -48,7 +48,7 @@ impl Function for Touched {
         }
     }
 
-    fn order(&self) -> &'static [Key] {
+    fn order(&self, _input: &Schema) -> &'static [Key] {
         &[Key::Up("pos")]
     }
 
@@ -174,7 +174,7 @@ impl Function for Pruned {
         EDGE.contains(&field.name().as_str()).then_some(DataType::Int64)
     }
 
-    fn order(&self) -> &'static [Key] {
+    fn order(&self, _input: &Schema) -> &'static [Key] {
         &[Key::Up("op_id"), Key::Down("after"), Key::Up("kind"), Key::Up("delay")]
     }
 

@@ -12,6 +12,7 @@ use crate::model::Model;
 use crate::model::facts::{Identity, Source};
 use crate::model::start::{Open, Present};
 use crate::model::step::Kind;
+use crate::model::task::Who;
 use crate::model::task::fds::{Entry, OfdIx, Target};
 use crate::model::touch::{Access, Resource};
 use crate::model::tree::content::Seen;
@@ -144,6 +145,61 @@ impl Call<'_> {
         Ok(ix)
     }
 
+    /// Opens all descriptions again that are open, where a replay begins in the middle of a capture.
+    pub(in crate::model) fn open_all_again(&mut self) {
+        for ix in self.model.tasks.in_order() {
+            let path = self.model.ofd_path(ix);
+            let Who { vpid, vtid, .. } = self.who;
+            let Some(ofd) = self.model.tasks.ofd_mut(ix) else { continue };
+            (ofd.vpid, ofd.vtid) = (vpid, vtid);
+            let (ino, flags, behind) = (ofd.ino, ofd.flags, ofd.behind.take().is_some());
+            let deleted = self.model.tree.at(ino).unlinked() && ino != ROOT;
+            let size = match &self.model.tree.at(ino).node {
+                Node::File(content) => Some(content.least()),
+                _ => None,
+            };
+            let mode = self.model.tree.at(ino).mode.unwrap_or(0o600);
+            const ONCE: i64 = flag::O_CREAT | flag::O_EXCL | flag::O_TRUNC | flag::O_LARGEFILE;
+            let mut flags = flags & !ONCE;
+            let mut event = Event::new(Syscall::openat);
+            event.set(Col::DirFd, AT_FDCWD);
+            if deleted {
+                // As where a capture begins: a file without a name can be had as a temporary one only.
+                flags = flags & !flag::O_ACCMODE | flag::TMPFILE | flag::O_DIRECTORY | flag::O_RDWR;
+                let dir = dirname(&path);
+                let dir = if self.there(dir, Some(Kind::Dir)).is_ok() { dir } else { b"/" };
+                self.flush();
+                event.set_text(Text::Path, dir);
+                event.set(Col::Mode, mode);
+            } else {
+                event.set_text(Text::Path, &path[..]);
+            }
+            event.set(Col::Flags, flags);
+            event.set_outcome(0);
+            self.on_start(ix, ino, event, Op::Openat);
+            let Some(size) = size else { continue };
+            if behind && let Some(ofd) = self.model.tasks.ofd_mut(ix) {
+                ofd.pos = size;
+            }
+            let pos = self.model.tasks.ofd(ix).map_or(0, |ofd| ofd.pos);
+            if deleted && size > 0 {
+                self.set_at_start(ix, ino, Syscall::ftruncate, Op::Ftruncate, Col::Count, size, 0);
+            }
+            if pos != 0 && flags & flag::O_PATH == 0 {
+                self.set_at_start(ix, ino, Syscall::lseek, Op::Lseek, Col::Offset, pos, pos);
+            }
+        }
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "an op, what it is on, its argument and its result")]
+    fn set_at_start(&mut self, ix: OfdIx, ino: Ino, syscall: Syscall, op: Op, col: Col, value: i64, ret: i64) {
+        let mut event = Event::new(syscall);
+        event.set(col, value);
+        event.set(Col::Whence, 0);
+        event.set_outcome(ret);
+        self.on_start(ix, ino, event, op);
+    }
+
     /// The inode of a path that existed.
     fn there(&mut self, path: &[u8], kind: Option<Kind>) -> Result<Ino, Reason> {
         match self.model.tree.quietly(|tree| tree.walk(ROOT, path, true, Proof::Through)) {
@@ -155,13 +211,7 @@ impl Call<'_> {
 
     /// Inserts the ops that set size (of a removed file) and position of a file opened again, and takes over its mode and size.
     fn sized(&mut self, ix: OfdIx, ino: Ino, open: &Open, deleted: bool) {
-        let mut call = |syscall, op, col, value: i64, ret: i64| {
-            let mut event = Event::new(syscall);
-            event.set(col, value);
-            event.set(Col::Whence, 0);
-            event.set_outcome(ret);
-            self.on_start(ix, ino, event, op);
-        };
+        let mut call = |syscall, op, col, value: i64, ret: i64| self.set_at_start(ix, ino, syscall, op, col, value, ret);
         if deleted && open.size > 0 {
             call(Syscall::ftruncate, Op::Ftruncate, Col::Count, open.size, 0);
         }

@@ -4,6 +4,7 @@
 //! by its tid; some captures show nothing else, so a clone event tells whose thread or child a new tid is. An open file
 //! description lives as long as a table refers to it.
 
+mod again;
 pub(super) mod fds;
 mod maps;
 mod share;

@@ -61,6 +61,12 @@ impl Content {
         Content { known: true, floor: Some(0), ..Content::default() }
     }
 
+    /// What the file is now, it was at the start.
+    pub(in crate::model) fn begin_here(&mut self) {
+        let (known, size, changed) = (self.known, self.least(), self.changed);
+        *self = Content { known, size, need: size, exact: known, changed, ..Content::default() };
+    }
+
     /// The current size in bytes, if it is known exactly.
     pub(in crate::model) fn size(&self) -> Option<i64> {
         self.known.then_some(self.size)

@@ -11,6 +11,9 @@ use hashbrown::HashMap;
 /// Columns that the input of `virtualize` must have.
 pub const REQUIRED: [&str; 4] = ["seq", "syscall", "pid", "tid"];
 
+/// Column of the input that says how an event is treated; the input need not have it.
+pub const TREAT: &str = "treat";
+
 /// What a column of the input means to the model, told by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
@@ -18,6 +21,8 @@ pub enum Part {
     Syscall,
     Int(Col),
     Text(Text),
+    /// How the walk treats the event ([`super::walk::Treat`]).
+    Treat,
     /// A column that the model does not know.
     Other,
 }
@@ -27,6 +32,7 @@ pub fn part(name: &str) -> Part {
     match name {
         "seq" => Part::Seq,
         "syscall" => Part::Syscall,
+        TREAT => Part::Treat,
         _ => {
             let int = || Col::ALL.iter().find(|col| col.name() == name).map(|col| Part::Int(*col));
             let text = || Text::ALL.iter().find(|text| text.name() == name).map(|text| Part::Text(*text));
@@ -44,7 +50,7 @@ pub fn reads(name: &str) -> bool {
 pub fn arrow_type(field: &Field) -> DataType {
     match part(field.name()) {
         Part::Seq | Part::Int(_) => DataType::Int64,
-        Part::Syscall | Part::Text(_) => DataType::Utf8View,
+        Part::Syscall | Part::Text(_) | Part::Treat => DataType::Utf8View,
         Part::Other => field.data_type().clone(),
     }
 }
@@ -71,7 +77,7 @@ impl Decoder {
             match part(field.name()) {
                 Part::Int(col) => decoder.ints.push((col, at)),
                 Part::Text(text) => decoder.texts.push((text, at)),
-                Part::Seq | Part::Syscall | Part::Other => {}
+                Part::Seq | Part::Syscall | Part::Treat | Part::Other => {}
             }
         }
         Ok(decoder)

@@ -4,6 +4,9 @@
 //! columns that are missing count as NULL. Its output is the input's rows in the order of `seq` with the columns of
 //! [`STEP`] added, and between them rows for the ops that the model inserted; after the last event come the facts that
 //! the model knows only at the end. Column `tag` tells these rows apart. It holds the model and one batch in memory.
+//!
+//! Where the input has a column `turn`, that is the order, and a column `treat` says what becomes of an event (`walk::Treat`).
+//! `followed(events)` is the same, but for rows of events, which keep the arguments of the input where the op is issued with others.
 
 mod columns;
 mod decode;
@@ -17,14 +20,29 @@ use crate::model::Config;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::{DFSchema, Result, plan_err};
 
-/// Table function `virtualize`, with the configuration of the model: which paths it leaves out, and what is known of the
+/// Column of the input by which its rows are in order; where it is missing that is `seq`.
+const TURN: &str = "turn";
+
+/// Table functions `virtualize` and `followed`, with the configuration of the model: which paths it leaves out, and what is known of the
 /// capture's start.
 #[derive(Debug)]
-pub struct Virtualize(pub Config);
+pub struct Virtualize(pub Config, pub Arguments);
+
+/// Which arguments the rows of events have, where an op is issued with others than its call had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arguments {
+    /// Those with which the op is issued.
+    Issued,
+    /// Those of the input.
+    Captured,
+}
 
 impl Function for Virtualize {
     fn name(&self) -> &'static str {
-        "virtualize"
+        match self.1 {
+            Arguments::Issued => "virtualize",
+            Arguments::Captured => "followed",
+        }
     }
 
     fn output(&self, input: &DFSchema) -> Result<Schema> {
@@ -46,11 +64,12 @@ impl Function for Virtualize {
     }
 
     fn takes(&self, field: &Field, output: &Schema) -> Option<DataType> {
-        (output.index_of(field.name()).is_ok() || decode::reads(field.name())).then(|| decode::arrow_type(field))
+        (output.index_of(field.name()).is_ok() || decode::reads(field.name()) || field.name() == TURN)
+            .then(|| decode::arrow_type(field))
     }
 
-    fn order(&self) -> &'static [Key] {
-        &[Key::Up("seq")]
+    fn order(&self, input: &Schema) -> &'static [Key] {
+        if input.index_of(TURN).is_ok() { const { &[Key::Up(TURN)] } } else { &[Key::Up("seq")] }
     }
 
     fn ascends(&self) -> &'static [&'static str] {
@@ -59,6 +78,6 @@ impl Function for Virtualize {
     }
 
     fn start(&self, input: &Schema, output: SchemaRef) -> Result<Box<dyn Running>> {
-        Ok(Box::new(walk::Walk::new(self.0.clone(), input, output)?))
+        Ok(Box::new(walk::Walk::new(self.0.clone(), self.1, input, output)?))
     }
 }

@@ -1,17 +1,19 @@
 //! The walk: runs the model over batches of events and makes output batches of what it says.
 
+use super::Arguments;
 use super::columns::{Fact, StepColumn, Tag};
-use super::decode::{Decoder, Part, part};
+use super::decode::{Decoder, Part, TREAT, part};
 use super::gather::{Gather, STRIDE};
 use crate::engine::function::Running;
 use crate::event::Event;
-use crate::fate::StaysOnDisk;
+use crate::fate::{Origin, StaysOnDisk};
 use crate::model::{Config, Ending, Model, Row, Rows, Said};
+use crate::syscall::Moves;
 use crate::text;
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringViewArray, new_null_array};
 use arrow::compute::interleave;
 use arrow::datatypes::{DataType, Int64Type, Schema, SchemaRef};
-use datafusion::common::Result;
+use datafusion::common::{Result, exec_datafusion_err};
 use std::sync::Arc;
 
 /// Rows of steps that are gathered at once: few enough to stay in the processor's cache.
@@ -21,6 +23,31 @@ const FACTS: usize = 8192;
 // Bytes of paths and ranges of facts in a batch, about.
 const FACT_BYTES: usize = 4 << 20;
 
+/// How the walk treats an event, as column `treat` of its input says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Treat {
+    /// It is followed and not replayed, and what it leaves behind is there when the replay begins.
+    Past,
+    /// It is followed and not replayed.
+    Follow,
+    /// It is not replayed, and the model does not know of it.
+    Hide,
+    /// It is no event, but an lseek that is put in.
+    Seek,
+}
+
+impl Treat {
+    fn parse(word: &str) -> Option<Treat> {
+        match word {
+            "past" => Some(Treat::Past),
+            "follow" => Some(Treat::Follow),
+            "hide" => Some(Treat::Hide),
+            "seek" => Some(Treat::Seek),
+            _ => None,
+        }
+    }
+}
+
 /// State of one run of table function `virtualize`: the model, and where the walk is.
 pub struct Walk {
     /// The model; `None` once the last event has come.
@@ -29,6 +56,11 @@ pub struct Walk {
     ending: Option<Ending>,
     decoder: Decoder,
     seq: usize,
+    /// Number of column `treat` of the input, if it has one.
+    treat: Option<usize>,
+    /// Was the last event one of those before the replay begins?
+    past: bool,
+    arguments: Arguments,
     /// A batch of the input's schema without rows.
     like: RecordBatch,
     output: SchemaRef,
@@ -57,16 +89,17 @@ impl Walk {
     ///
     /// # Errors
     /// When a column of `output` is neither in `input` nor made by the walk.
-    pub fn new(places: Config, input: &Schema, output: SchemaRef) -> Result<Walk> {
+    pub fn new(places: Config, arguments: Arguments, input: &Schema, output: SchemaRef) -> Result<Walk> {
         let column = |name: &str| match StepColumn::named(name) {
             Some(column) => Ok(Output::Made(Box::new(column.gather()))),
             None => Ok(Output::Passed(input.index_of(name)?)),
         };
         let columns = output.fields().iter().map(|field| column(field.name())).collect::<Result<_>>()?;
-        let (decoder, seq) = (Decoder::new(input)?, input.index_of("seq")?);
+        let (decoder, seq, treat) = (Decoder::new(input)?, input.index_of("seq")?, input.index_of(TREAT).ok());
         let like = RecordBatch::new_empty(Arc::new(input.clone()));
         let model = Some(Model::new(places));
-        Ok(Walk { model, ending: None, decoder, seq, like, output, columns, pos: STRIDE, last: 0, rows: Rows::default() })
+        let (pos, last, past, rows) = (STRIDE, 0, false, Rows::default());
+        Ok(Walk { model, ending: None, decoder, seq, treat, past, arguments, like, output, columns, pos, last, rows })
     }
 
     /// Ends the model: the rows of the ops that it inserts after the last event.
@@ -88,7 +121,12 @@ impl Walk {
                 Output::Passed(at) if args.events.is_empty() => Arc::clone(input.column(*at)).slice(0, sources.len()),
                 Output::Passed(at) => {
                     let extra = args.column(field.name(), field.data_type());
-                    interleave(&[input.column(*at).as_ref(), extra.as_ref()], sources)?
+                    let values = [input.column(*at).as_ref(), extra.as_ref()];
+                    match part(field.name()) {
+                        // What the model does not know stays with the event, whatever its op is issued with.
+                        Part::Other | Part::Treat => interleave(&values, &args.of_events(sources))?,
+                        Part::Seq | Part::Syscall | Part::Int(_) | Part::Text(_) => interleave(&values, sources)?,
+                    }
                 }
             });
         }
@@ -98,16 +136,44 @@ impl Walk {
 
 impl Running for Walk {
     fn step(&mut self, batch: &RecordBatch) -> Result<RecordBatch> {
-        let Walk { model: Some(model), decoder, columns, pos, rows, .. } = self else {
+        let Walk { model: Some(model), decoder, columns, pos, rows, treat, past, arguments, .. } = self else {
             return Ok(RecordBatch::new_empty(Arc::clone(&self.output))); // nothing comes after the end
         };
         let seqs = batch.column(self.seq).as_primitive::<Int64Type>();
+        let treats = treat.map(|at| batch.column(at).as_string_view());
+        if let Some(word) = treats.and_then(|treats| treats.iter().flatten().find(|word| Treat::parse(word).is_none())) {
+            return Err(exec_datafusion_err!("column treat of the input of virtualize is {word:?}, and it knows no such word"));
+        }
         let mut sources = Vec::with_capacity(batch.num_rows());
         let mut args = Args::default();
         decoder.each(batch, |row, event| {
             let from = rows.list.len();
-            model.step(event, rows);
+            let treat = treats.filter(|treats| treats.is_valid(row)).and_then(|treats| Treat::parse(treats.value(row)));
+            if *past && !matches!(treat, Some(Treat::Past | Treat::Hide)) {
+                model.rebase(event, rows);
+                *past = false;
+            }
+            match treat {
+                None => model.step(event, rows),
+                Some(Treat::Past) => {
+                    model.lead(event, rows);
+                    *past = true;
+                }
+                Some(Treat::Follow) => model.follow(event, rows),
+                Some(Treat::Hide) => model.pass(event, rows),
+                Some(Treat::Seek) => {
+                    model.step(event, rows);
+                    if let Some(row) = rows.list.last_mut() {
+                        let step = &mut row.step;
+                        (step.origin, step.on_file, step.route, step.bytes) = (Origin::Seek, false, None, None);
+                        step.moves = Moves::Nothing;
+                    }
+                }
+            }
             for made in &mut rows.list[from..] {
+                if *arguments == Arguments::Captured && made.step.origin == Origin::Event {
+                    made.args = None;
+                }
                 sources.push(args.source(made, seqs.value(row), row));
             }
             if rows.list.len() >= CHUNK {
@@ -162,6 +228,8 @@ struct Args {
     events: Vec<Event>,
     /// For each of `events` the `seq` of the captured event that it is, or that caused it.
     seqs: Vec<i64>,
+    /// For each of `events` the row of the input that it is; `None` of what the model inserted.
+    rows: Vec<Option<usize>>,
 }
 
 impl Args {
@@ -172,9 +240,19 @@ impl Args {
             Some(event) => {
                 self.events.push(*event);
                 self.seqs.push(seq);
+                self.rows.push((made.step.origin == Origin::Event).then_some(row));
                 (1, self.events.len() - 1)
             }
         }
+    }
+
+    /// The sources with the input's rows for all events.
+    fn of_events(&self, sources: &[Source]) -> Vec<Source> {
+        let own = |(from, at): &Source| match self.rows.get(*at) {
+            Some(Some(row)) if *from == 1 => (0, *row),
+            _ => (*from, *at),
+        };
+        sources.iter().map(own).collect()
     }
 
     fn column(&self, name: &str, ty: &DataType) -> ArrayRef {
@@ -184,7 +262,7 @@ impl Args {
             Part::Int(col) => Arc::new(Int64Array::from_iter(events.map(|event| event.int(col)))),
             Part::Syscall => Arc::new(StringViewArray::from_iter_values(events.map(Event::name))),
             Part::Text(text) => Arc::new(StringViewArray::from_iter(events.map(|event| event.text(text).map(text::encode)))),
-            Part::Other => new_null_array(ty, self.events.len()),
+            Part::Treat | Part::Other => new_null_array(ty, self.events.len()),
         }
     }
 }
