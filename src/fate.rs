@@ -32,7 +32,7 @@ words! {
         Credentials   "credentials"    "the call was refused for rights that the replay does not imitate";
         OutsideMemory "bad_address"    "the call was given a bad address (EFAULT)";
         Withheld      "withheld"       "failed because of where it ran (another file system, an older kernel) and would do something here, or sets what a replay may not (trusted.*, security.*)";
-        Filtered      "filtered"       "not chosen by --where";
+        Filtered      "filtered"       "not chosen (--where, --path, --process, --user, --sample), or outside of --from and --to";
     }
 }
 
@@ -50,7 +50,7 @@ words! {
         End      "end"      "closes a descriptor that was still open when the capture ended";
         External "external" "a change that somebody outside the capture made, proved by the event that follows";
         Cwd      "cwd"      "opens a working directory that is about to be removed, or closes it when nobody is in it any more";
-        Seek     "seek"     "puts a file position where calls that --where left out had moved it";
+        Seek     "seek"     "puts a file position where calls that were not chosen had moved it";
     }
 }
 

@@ -1,6 +1,6 @@
 -- The end state that the model predicts for a replay of every event.
 --
--- With `--where` the replay does less than was captured: then nothing is predicted.
+-- What is not replayed (`--where` and the like) counts as done by nobody.
 --
 -- @needs chosen
 -- @from expect

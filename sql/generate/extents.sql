@@ -2,9 +2,9 @@
 --
 -- In a file the ranges of one kind are disjoint and ascend.
 --
--- @needs walk
+-- @needs chosen
 -- @from extents
 SELECT at_path AS path, kind AS what, at_offset AS offset, size AS length
-FROM walk
+FROM chosen
 WHERE tag = 'extent'
 ORDER BY pos

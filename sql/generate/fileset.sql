@@ -2,11 +2,11 @@
 --
 -- One row per path, parents before children.
 --
--- @needs walk layouts
+-- @needs chosen layouts
 -- @from fileset
 SELECT
-    at_path AS path, kind, walk.size, exact AS size_exact, perm AS mode, owner AS uid, grp AS gid, modified AS mtime, target, xattrs,
+    at_path AS path, kind, chosen.size, exact AS size_exact, perm AS mode, owner AS uid, grp AS gid, modified AS mtime, target, xattrs,
     pieces, created
-FROM walk LEFT JOIN layouts ON at_path = layouts.path AND kind = 'file'
+FROM chosen LEFT JOIN layouts ON at_path = layouts.path AND kind = 'file'
 WHERE tag = 'fileset'
 ORDER BY pos

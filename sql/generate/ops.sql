@@ -7,6 +7,6 @@
 --
 -- @needs chosen
 -- @from ops
-SELECT op_id, {op}, think, compute, unexplained, timer, {arguments}, reaped, settled
+SELECT op_id, {op}, think, compute, unexplained, timer, {arguments}, reaped, settled, changed
 FROM numbered(chosen)
 ORDER BY pos

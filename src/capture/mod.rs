@@ -431,6 +431,7 @@ fn note(options: &Options, backend: &Backend, host: &str) -> Manifest {
         ("source", json!(backend.name())),
         ("scope", json!(options.scope.describe())),
         ("clock", json!("unix")),
+        ("boot", json!(os::boot())),
         ("kernel", json!(os::kernel())),
         ("waits", json!(backend.tells_waits())),
         ("cpus", json!(crate::os::processors())),

@@ -65,6 +65,11 @@ pub fn kernel() -> String {
     std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned()
 }
 
+/// Id of this boot of the machine (random(4)); `None` if it cannot be read.
+pub fn boot() -> Option<String> {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok().map(|id| id.trim().to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,6 +4,7 @@ use super::Exit;
 use super::given;
 use super::ui::{self, Output, Plan};
 use super::values;
+use super::what_if;
 use crate::amount::typed;
 use crate::engine::Access;
 use crate::generate::{self, Causes};
@@ -21,6 +22,11 @@ use std::path::PathBuf;
 Examples:
   ioriot generate cap -o work
   ioriot generate cap -o work --where \"path LIKE '/var/lib/%'\"
+  ioriot generate cap -o work --from 90s --to 150s        # a minute of it, with the files of its start
+  ioriot generate cap -o work --process postgres --path '/var/lib/*'
+  ioriot generate cap -o work --set 'flags = flags | O_DIRECT' --set 'count = count * 2'
+  ioriot generate cap-db -o work --merge cap-web          # two captures of one machine
+  ioriot generate cap -o work --scale 4 --scale-shift 10s # four copies side by side
   ioriot generate cap -o work --ignore /home/user/.cache --keep /dev/shm/db
   ioriot generate cap -o work --sql-dir my-stages --memory 512M
   ioriot generate cap -o work --explain-order             # which ops wait for which, and why
@@ -34,6 +40,11 @@ pub struct Args {
     out: Option<PathBuf>,
     #[command(flatten)]
     choice: Choice,
+    /// Take in another capture of the same machine, by time (may be given several times)
+    ///
+    /// Both must have one clock and one boot, and no process in common.
+    #[arg(long, value_name = "CAPTURE", help_heading = what_if::HEADING)]
+    merge: Vec<PathBuf>,
     /// Print the plan of this stage instead
     #[arg(long, value_name = "STAGE")]
     explain: Option<String>,
@@ -50,8 +61,8 @@ pub struct Choice {
     /// Replay only ops for which this SQL predicate holds (columns of the table ops)
     ///
     /// It is asked after the model has seen every event, so descriptors and offsets stay right: opens and closes of every
-    /// descriptor that a chosen op uses are kept too, and positions are set where calls are left out. Names are not:
-    /// a chosen op fails where a mkdir or rename that it depends on is left out.
+    /// descriptor that a chosen op uses are kept too, and positions are set where calls are left out. What calls do that are left
+    /// out counts as done by somebody else: the files that chosen ops need are there from the start.
     #[arg(long = "where", value_name = "SQL")]
     where_: Option<String>,
     /// Do not replay what is under this path (may be given several times)
@@ -72,20 +83,43 @@ pub struct Choice {
     /// Memory for sorts and aggregations before they spill to disk, bytes with unit K, M or G
     #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = typed::bytes)]
     memory: u64,
+    #[command(flatten)]
+    what_if: what_if::Asked,
 }
 
 impl Choice {
     /// Is nothing chosen?
     pub fn is_usual(&self) -> bool {
-        self.where_.is_none() && self.ignore.is_empty() && self.keep.is_empty() && self.sql_dir.is_none() && !self.no_cause
+        self.what_if.is_usual()
+            && self.where_.is_none()
+            && self.ignore.is_empty()
+            && self.keep.is_empty()
+            && self.sql_dir.is_none()
+            && !self.no_cause
     }
 
     /// The options of `generate` for this choice.
     pub fn options(self, capture: PathBuf, out: PathBuf, threads: Option<usize>) -> generate::Options {
-        let Choice { where_, ignore, keep, no_cause, sql_dir, allow_files, memory } = self;
+        let Choice { where_, ignore, keep, no_cause, sql_dir, allow_files, memory, what_if } = self;
+        let what_if = what_if.what_if();
         let causes = if no_cause { Causes::LeftOut } else { Causes::Followed };
         let (explain_order, access) = (false, Access::of(allow_files));
-        generate::Options { capture, out, where_, sql_dir, ignore, keep, causes, threads, explain_order, memory, access }
+        let merge = Vec::new();
+        generate::Options {
+            capture,
+            out,
+            where_,
+            what_if,
+            merge,
+            sql_dir,
+            ignore,
+            keep,
+            causes,
+            threads,
+            explain_order,
+            memory,
+            access,
+        }
     }
 }
 
@@ -93,7 +127,8 @@ impl Args {
     pub fn run(mut self) -> Result<Exit> {
         self.capture = given::dataset(self.capture, Kind::Capture)?;
         if let Some(stage) = &self.explain {
-            let options = self.choice.options(self.capture, self.out.unwrap_or_default(), None);
+            let options =
+                generate::Options { merge: self.merge, ..self.choice.options(self.capture, self.out.unwrap_or_default(), None) };
             ui::say(generate::explain(&options, stage)?.trim_end())?;
             return Ok(Exit::Done);
         }
@@ -107,7 +142,8 @@ impl Args {
             return Ok(Exit::Done);
         }
         let explain_order = self.explain_order;
-        let options = generate::Options { explain_order, ..self.choice.options(self.capture, out, None) };
+        let merge = self.merge.into_iter().map(|other| given::dataset(other, Kind::Capture)).collect::<Result<Vec<_>>>()?;
+        let options = generate::Options { explain_order, merge, ..self.choice.options(self.capture, out, None) };
         let summary = ui::watched(|progress| generate::run(&options, progress))?;
         self.output.format.print(&summary)?;
         Ok(Exit::Done)

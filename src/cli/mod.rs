@@ -11,6 +11,8 @@ mod generate;
 mod given;
 mod ingest;
 mod init;
+#[cfg(feature = "sql")]
+mod lint;
 mod old;
 #[cfg(feature = "sql")]
 mod predict;
@@ -25,6 +27,8 @@ mod syscalls;
 mod ui;
 pub mod upkeep;
 pub(crate) mod values;
+#[cfg(feature = "sql")]
+mod what_if;
 
 use crate::limits;
 use crate::process::panics;
@@ -99,6 +103,8 @@ enum Verb {
     Ingest(ingest::Args),
     #[cfg(feature = "sql")]
     Generate(generate::Args),
+    #[cfg(feature = "sql")]
+    Lint(lint::Args),
     Init(init::Args),
     Replay(replay::Args),
     #[cfg(feature = "sql")]
@@ -172,6 +178,8 @@ impl Verb {
             Verb::Ingest(args) => args.run(),
             #[cfg(feature = "sql")]
             Verb::Generate(args) => args.run(),
+            #[cfg(feature = "sql")]
+            Verb::Lint(args) => args.run(),
             Verb::Init(args) => args.run(),
             Verb::Replay(args) => args.run(),
             #[cfg(feature = "sql")]

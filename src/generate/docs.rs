@@ -1,6 +1,7 @@
 //! Generates docs/SQL.md from the head comments of the stages and views.
 
 use super::STAGES;
+use super::lint::{RULES, head};
 use crate::engine::{Parameter, Stage, usage};
 use crate::export::EXPORTS;
 use crate::report;
@@ -95,6 +96,22 @@ pub fn sql_markdown() -> Result<String> {
             "| {} (`{}`) | {} | {meaning} | {advice} | {source} |\n",
             head.title,
             stage.name,
+            head.severity.name()
+        ));
+    }
+    page.push_str(
+        "\n## Rules of the linter\n\n`ioriot lint WORKLOAD` asks each of them, and so does `generate` after options that choose or change \
+         something. A rule gives a row (`subject`, `evidence`) for each fault; with one of severity error no workload is made.\n\n\
+         | rule | severity | fault | advice | source |\n|---|---|---|---|---|\n",
+    );
+    for rule in RULES {
+        let head = head(rule)?;
+        let cells = [head.meaning, head.advice, head.source].map(|cell| cell.replace('|', "\\|"));
+        let [meaning, advice, source] = cells;
+        page.push_str(&format!(
+            "| {} (`{}`) | {} | {meaning} | {advice} | {source} |\n",
+            head.title,
+            rule.name,
             head.severity.name()
         ));
     }

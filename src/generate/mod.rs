@@ -1,16 +1,21 @@
 //! Makes a workload from a capture: opens the capture, runs the SQL stages, checks the ledger, writes the dataset.
 //!
-//! The walk (sql/generate/walk.sql) runs once, and all tables are made while its rows stream by. With `--where`, which
-//! must see the last row before it can say which rows to keep, the walk is written to a file in the draft first.
+//! The walk (sql/generate/walk.sql) runs once, and all tables are made while its rows stream by. Options that choose or change
+//! something ([`WhatIf`]) are decided on a first walk, which is written to a file in the draft; a second one follows what is left.
 
+mod choose;
 pub mod docs;
+pub mod lint;
+mod merge;
 mod present;
 mod stages;
 mod summary;
+pub mod what_if;
 mod work;
 
 pub use stages::{Role, STAGES};
 pub use summary::{Count, Summary};
+pub use what_if::WhatIf;
 
 use crate::engine::{Access, Settings};
 use crate::fate::Elsewhere;
@@ -22,6 +27,7 @@ use crate::schema::{Dataset, Draft, Manifest, losses};
 use anyhow::{Result, ensure};
 use serde_json::json;
 use std::fs;
+use std::iter;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -46,6 +52,10 @@ pub struct Options {
     /// A SQL predicate over the columns of ops (`--where`): only ops that it holds for are replayed, and those that
     /// these depend on. `None`: all ops.
     pub where_: Option<String>,
+    /// What is to be other than captured.
+    pub what_if: WhatIf,
+    /// Further captures of the same machine, whose events are taken in by time.
+    pub merge: Vec<PathBuf>,
     /// Directory with edited stages (`NAME.sql`); stages without a file there are the built-in ones.
     pub sql_dir: Option<PathBuf>,
     /// Absolute paths at and below which nothing is replayed.
@@ -65,11 +75,17 @@ pub struct Options {
 }
 
 impl Options {
+    /// Is what was captured replayed, and all of it?
+    pub fn is_captured(&self) -> bool {
+        self.where_.is_none() && self.what_if.is_nothing()
+    }
+
     /// Refuses options that are wrong whatever the capture holds.
     ///
     /// # Errors
     /// When a path is relative, or `sql_dir` is no directory.
     pub fn check(&self) -> Result<()> {
+        self.what_if.check()?;
         for path in self.ignore.iter().chain(&self.keep) {
             ensure!(path.is_absolute(), "{} is relative, and a captured path is not: give the absolute path", path.display());
         }
@@ -86,7 +102,7 @@ impl Options {
     /// When one of them is wrong.
     pub fn rehearse(&self) -> Result<()> {
         self.check()?;
-        if self.where_.is_some() || self.sql_dir.is_some() {
+        if !self.is_captured() || self.sql_dir.is_some() {
             Work::on_nothing(self)?.rehearse(work::EXAMPLES)?;
         }
         Ok(())
@@ -103,13 +119,16 @@ pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
     options.check()?;
     let capture = open(&options.capture)?;
     let draft = Draft::create(&options.out, Kind::Workload)?;
-    let work = Work::new(options, &capture, Some(&draft))?;
-    let events = capture.manifest.get("events").and_then(serde_json::Value::as_u64);
+    let others = merge::others(&capture, &options.merge)?;
+    let captures: Vec<&Dataset> = iter::once(&capture).chain(&others).collect();
+    let work = Work::new(options, &captures, Some(&draft))?;
+    let events = captures.iter().map(|capture| capture.manifest.get("events").and_then(serde_json::Value::as_u64));
+    let events = events.sum::<Option<u64>>();
     progress.begin("walk", Unit::Count, events.unwrap_or(0));
     let tee = work.choose(progress)?;
     let made = work.make(tee, progress)?;
     let mut summary = Summary::collect(&work.engine, &made)?;
-    summary.check(events)?;
+    summary.check(events.map(|events| events * options.what_if.tenants()))?;
     summary.cache = summary.cache.filter(|_| present::tells(&capture, "cache"));
     summary.memory.truncate(mounts::MOST_IN_MEMORY);
     let captured = mounts::of(&capture.manifest).unwrap_or_default();
@@ -117,11 +136,16 @@ pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
         let path = crate::text::decode(&memory.path);
         memory.size = captured.iter().find(|mount| *mount.path == *path).and_then(|mount| mount.size);
     }
-    for lost in losses::read(&capture)? {
-        summary.lost_events += if lost.kind.of_events() { lost.count } else { 0 };
-        *summary.losses.entry(lost.kind).or_default() += lost.count;
+    for capture in &captures {
+        for lost in losses::read(capture)? {
+            summary.lost_events += if lost.kind.of_events() { lost.count } else { 0 };
+            *summary.losses.entry(lost.kind).or_default() += lost.count;
+        }
     }
     summary.bytes.lost(summary.lost_events);
+    if !options.is_captured() || !options.merge.is_empty() {
+        lint::ask(&work.engine)?.pass()?;
+    }
     let manifest = manifest(&summary, options, &capture);
     drop(work); // the scratch files go before the dataset is made durable
     work::clear(&draft)?;
@@ -139,7 +163,8 @@ pub fn explain(options: &Options, name: &str) -> Result<String> {
     let names = || STAGES.iter().map(|(stage, _)| stage.name).collect::<Vec<_>>().join(", ");
     ensure!(STAGES.iter().any(|(stage, _)| stage.name == name), "there is no stage {name}: the stages are {}", names());
     let capture = open(&options.capture)?;
-    let work = Work::new(options, &capture, None)?;
+    let others = merge::others(&capture, &options.merge)?;
+    let work = Work::new(options, &iter::once(&capture).chain(&others).collect::<Vec<_>>(), None)?;
     let frame = work.rehearse(name)?;
     let batches = work.engine.block_on(async { Ok(frame.explain(false, false)?.collect().await?) })?;
     let mut text = String::new();
@@ -221,8 +246,8 @@ fn manifest(summary: &Summary, options: &Options, capture: &Dataset) -> Manifest
     let paths = |paths: &[PathBuf]| paths.iter().map(|path| path.to_string_lossy().into_owned()).collect::<Vec<_>>();
     let sql_dir = options.sql_dir.as_ref().map(|dir| dir.to_string_lossy().into_owned());
     let no_cause = options.causes == Causes::LeftOut;
-    let choice =
-        json!({ "ignore": paths(&options.ignore), "keep": paths(&options.keep), "sql_dir": sql_dir, "no_cause": no_cause });
+    let choice = json!({ "ignore": paths(&options.ignore), "keep": paths(&options.keep), "sql_dir": sql_dir, "no_cause": no_cause, "what_if": options.what_if,
+        "merge": paths(&options.merge) });
     manifest.insert("options".into(), choice);
     manifest
 }

@@ -6,10 +6,12 @@ use anyhow::{Context, Result};
 /// In which phase of generate a stage runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// First: it makes the walk, which all others read.
+    /// Before all others, only where several captures are merged.
+    Merge,
+    /// First: it makes the walk, which all others read as `chosen`.
     Walk,
-    /// Next, only with `--where`: chooses which rows of the walk to replay.
-    Where,
+    /// Only with options that choose or change something, in place of the walk.
+    WhatIf,
     /// While the chosen rows of the walk stream by, together with the other stages of this role.
     Now(Make),
     /// After those of role `Now`, one after the other.
@@ -40,14 +42,21 @@ macro_rules! stages {
 }
 
 use Make::{Scratch, Sums, Table, View};
-use Role::{After, Explain, Now, Walk, Where};
+use Role::{After, Explain, Merge, Now, Walk, WhatIf};
 
 stages! {
+    "merged"     Merge;
     "walk"       Walk;
-    "candidates" Where;
-    "wanted"     Where;
-    "seeks"      Where;
-    "chosen"     Where;
+    "survey"     WhatIf;
+    "candidates" WhatIf;
+    "people"     WhatIf;
+    "wanted"     WhatIf;
+    "seeks"      WhatIf;
+    "proposed"   WhatIf;
+    "reached"    WhatIf;
+    "revised"    WhatIf;
+    "chosen"     WhatIf;
+    "tenants"    WhatIf;
     "ops"        Now(Table);
     "fates"      Now(Table);
     "fileset"    Now(Table);

@@ -1,14 +1,14 @@
 //! Runs the stages of generate on one capture.
 
 use super::stages::{Make, Role, STAGES, after, now, stage};
-use super::{Causes, Options, places};
+use super::{Causes, Options, WhatIf, merge, places};
 use crate::engine::{self, Engine, Settings, Stage, Tee, Written};
 use crate::model::Config;
 use crate::progress::{Progress, Unit};
 use crate::schema::check::Checked;
 use crate::schema::content::SPILL;
 use crate::schema::{self, Dataset, Draft, Table, check, read};
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, ensure};
 use arrow::array::RecordBatch;
 use arrow::datatypes::DataType;
 use datafusion::dataframe::DataFrame;
@@ -90,24 +90,34 @@ pub(super) struct Work<'a> {
     options: &'a Options,
     /// The workload that is being written; `None` when stages are only planned.
     draft: Option<&'a Draft>,
+    /// Start of the first event, ns; with `--stretch` only.
+    begin: i64,
 }
 
 impl<'a> Work<'a> {
-    pub fn new(options: &'a Options, capture: &Dataset, draft: Option<&'a Draft>) -> Result<Work<'a>> {
-        let work = Work::begin(options, places(capture, &options.ignore, &options.keep)?, draft)?;
-        let events = capture.table(Table::Events);
-        // A capture of another version is told as such, and not by what the first stage misses.
-        let columns = Table::Events.columns();
-        read::builder(&events, &columns.iter().map(|column| column.name).collect::<Vec<_>>())?;
-        work.engine.register_views(Table::Events.name(), &events, check::whole(&events)?)?;
+    pub fn new(options: &'a Options, captures: &[&Dataset], draft: Option<&'a Draft>) -> Result<Work<'a>> {
+        let (capture, others) = captures.split_first().context("a workload is made of a capture")?;
+        let config = places(capture, &options.ignore, &options.keep)?;
+        let mut work = Work::begin(options, merge::config(config, others)?, draft)?;
+        if others.is_empty() {
+            let events = capture.table(Table::Events);
+            // A capture of another version is told as such, and not by what the first stage misses.
+            let columns = Table::Events.columns();
+            read::builder(&events, &columns.iter().map(|column| column.name).collect::<Vec<_>>())?;
+            work.engine.register_views(Table::Events.name(), &events, check::whole(&events)?)?;
+        } else {
+            work.merge(captures)?;
+        }
         let layouts = capture.table(Table::Layouts);
-        match layouts.exists() {
+        match layouts.exists() && others.is_empty() {
             true => {
                 read::builder(&layouts, &["path", "pieces", "created"])?;
                 work.engine.register(Table::Layouts.name(), &layouts, check::whole(&layouts)?)?;
             }
             false => work.nothing_of(Table::Layouts)?,
         }
+        work.register_processes(captures)?;
+        work.begin = work.first_moment()?;
         Ok(work)
     }
 
@@ -115,6 +125,7 @@ impl<'a> Work<'a> {
     pub fn on_nothing(options: &'a Options) -> Result<Work<'a>> {
         let work = Work::begin(options, Config::default(), None)?;
         [Table::Events, Table::Layouts].into_iter().try_for_each(|table| work.nothing_of(table))?;
+        work.register_processes(&[])?;
         Ok(work)
     }
 
@@ -137,7 +148,30 @@ impl<'a> Work<'a> {
         engine.set("datafusion.optimizer.repartition_file_scans", "false")?;
         let rows = (options.memory / BATCH_ROW).clamp(BATCH_LEAST, BATCH);
         engine.set("datafusion.execution.batch_size", &rows.to_string())?;
-        Ok(Work { engine, options, draft })
+        Ok(Work { engine, options, draft, begin: 0 })
+    }
+
+    /// The rows of a stage with the times between calls `factor` times as long.
+    fn stretched(&self, rows: DataFrame, factor: f64) -> Result<DataFrame> {
+        let times = ["think", "unexplained", "timer", "delay"];
+        let columns = rows.schema().fields().iter().map(|field| {
+            let name = field.name().as_str();
+            let text = match name {
+                "ts" => format!("{0} + CAST(round(CAST(ts - {0} AS DOUBLE) * {factor:?}) AS BIGINT)", self.begin),
+                name if times.contains(&name) => format!("CAST(round(CAST({name} AS DOUBLE) * {factor:?}) AS BIGINT)"),
+                name => return Ok(col(format!("\"{name}\""))),
+            };
+            Ok(self.engine.expression(&text, rows.schema())?.alias(name))
+        });
+        Ok(rows.clone().select(columns.collect::<Result<Vec<_>>>()?)?)
+    }
+
+    /// Start of the first event, from which `--stretch` counts.
+    fn first_moment(&self) -> Result<i64> {
+        match self.options.what_if.stretch {
+            Some(_) => Ok(self.numbers("SELECT min(ts) AS first FROM events")?.first().copied().flatten().unwrap_or(0)),
+            None => Ok(0),
+        }
     }
 
     fn draft(&self) -> Result<&Draft> {
@@ -153,57 +187,46 @@ impl<'a> Work<'a> {
         }
     }
 
-    fn plan(&self, name: &str) -> Result<DataFrame> {
+    pub(super) fn plan(&self, name: &str) -> Result<DataFrame> {
         let rows = self.stage(name)?.plan(&self.engine)?;
-        match (self.options.causes, name) {
-            (Causes::LeftOut, CAUSES) => Ok(rows.filter(lit(false))?),
-            (Causes::LeftOut, OPS) => without(rows),
+        let rows = match (self.options.causes, name) {
+            (Causes::LeftOut, CAUSES) => rows.filter(lit(false))?,
+            (Causes::LeftOut, OPS) => without(rows)?,
+            _ => rows,
+        };
+        match (self.options.what_if.stretch, name) {
+            (Some(factor), OPS | CAUSES) => self.stretched(rows, factor),
             _ => Ok(rows),
         }
     }
 
-    /// Defines the relations that the other stages read: the walk, and `chosen`, the rows of it to replay. Returns the
-    /// relation that streams by, to be computed while others read it; `None` if it was written to a file.
+    /// Defines the relations that the other stages read: `chosen`, the rows of the walk to replay. Returns the relation that streams
+    /// by, to be computed while others read it; `None` if it was written to a file.
     pub fn choose(&self, progress: &Progress) -> Result<Option<Tee>> {
-        let walk = self.plan("walk")?;
-        if self.options.where_.is_none() {
-            return self.stream("walk", walk, progress);
+        if self.options.is_captured() {
+            return self.stream("walk", "walk", self.plan("walk")?, progress);
         }
-        self.scratch("walk", walk, progress)?;
-        // The stages name the small side of each join first: that one is held, the walk streams by and stays in order.
-        // The engine would guess anew from statistics, and split what comes in order over partitions to sort it again.
-        self.engine.set("datafusion.optimizer.join_reordering", "false")?;
-        self.engine.set("datafusion.execution.target_partitions", "1")?;
-        self.picked()?;
-        progress.begin("filter", Unit::Count, 0);
-        self.scratch("wanted", self.plan("wanted")?, progress)?;
-        self.scratch("seeks", self.plan("seeks")?, progress)?;
-        self.stream("chosen", self.plan("chosen")?, progress)
+        self.revise(progress)
     }
 
-    /// Defines relation `picked`: the descriptors used by the ops for which the `--where` predicate holds.
-    fn picked(&self) -> Result<()> {
-        let text = self.options.where_.as_deref().unwrap_or("true");
-        let picked = self
-            .pick(self.plan("candidates")?, text)
-            .map_err(|error| match engine::no_column(&error, text) {
-                Some((name, _)) => anyhow!("there is no column {name}"),
-                None => error,
-            })
-            .with_context(|| format!("--where {text:?} is no predicate over the columns of ops"))?;
-        self.engine.ctx().register_table("picked", picked.into_view())?;
-        Ok(())
+    /// What is to be other than captured.
+    pub(super) fn what_if(&self) -> &WhatIf {
+        &self.options.what_if
     }
 
-    fn pick(&self, candidates: DataFrame, text: &str) -> Result<DataFrame> {
-        let predicate = self.engine.expression(text, candidates.schema())?;
-        let picked = candidates.filter(predicate)?;
-        Ok(picked.select(["pos", "ofd", "ofd2", "dir", "dir2"].map(col))?)
+    /// The options of this run.
+    pub(super) fn options(&self) -> &Options {
+        self.options
+    }
+
+    /// Are stages only planned, on whatever there is?
+    pub(super) fn is_rehearsal(&self) -> bool {
+        self.draft.is_none()
     }
 
     /// Runs a stage into a scratch file that later stages read under its name; without a draft the relation is only
     /// defined.
-    fn scratch(&self, name: &'static str, rows: DataFrame, progress: &Progress) -> Result<()> {
+    pub(super) fn scratch(&self, name: &'static str, rows: DataFrame, progress: &Progress) -> Result<()> {
         if self.draft.is_none() {
             return Tee::new(&self.engine, name, rows, self.stage(name)?.doc()?.order).map(drop);
         }
@@ -243,10 +266,16 @@ impl<'a> Work<'a> {
         Ok(written)
     }
 
-    /// Makes relation `name` ready for the stages that read it: it streams to them or, when one of them reads it in
-    /// several places and so might wait for its end, it is written to a file first (then `None`).
-    fn stream(&self, name: &'static str, rows: DataFrame, progress: &Progress) -> Result<Option<Tee>> {
-        let tee = Tee::new(&self.engine, name, rows, self.stage(name)?.doc()?.order)?;
+    /// Makes the rows of stage `of` ready for the stages that read them as relation `name`: they stream to them or, when one of them
+    /// reads it in several places and so might wait for its end, are written to a file first (then `None`).
+    pub(super) fn stream(
+        &self,
+        of: &'static str,
+        name: &'static str,
+        rows: DataFrame,
+        progress: &Progress,
+    ) -> Result<Option<Tee>> {
+        let tee = Tee::new(&self.engine, name, rows, self.stage(of)?.doc()?.order)?;
         if name == "walk" {
             self.all_chosen()?;
         }
@@ -264,7 +293,7 @@ impl<'a> Work<'a> {
         Ok(None)
     }
 
-    /// Defines relation `chosen` as the whole walk: without `--where` everything is replayed.
+    /// Defines relation `chosen` as the whole walk: everything is replayed.
     fn all_chosen(&self) -> Result<()> {
         let all = self.engine.sql("SELECT * FROM walk")?;
         self.engine.ctx().deregister_table("chosen")?;
@@ -318,9 +347,16 @@ impl<'a> Work<'a> {
     /// Plans a stage as a run would, without running any stage.
     pub fn rehearse(&self, name: &str) -> Result<DataFrame> {
         let role = STAGES.iter().find(|(stage, _)| stage.name == name).map(|(_, role)| *role);
-        let filtered = self.options.where_.is_some();
-        ensure!(filtered || role != Some(Role::Where), "stage {name} is run with --where only: give one");
-        if role != Some(Role::Walk) {
+        let captured = self.options.is_captured();
+        ensure!(
+            !captured || role != Some(Role::WhatIf),
+            "stage {name} is run with options that choose or change something only, such as --where: give one"
+        );
+        ensure!(
+            role != Some(Role::Merge) || !self.options.merge.is_empty(),
+            "stage {name} is run with --merge only: give another capture"
+        );
+        if !matches!(role, Some(Role::Walk | Role::Merge)) {
             self.choose(&Progress::default())?;
         }
         if let Some(Role::After(_) | Role::Explain) = role {

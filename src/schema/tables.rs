@@ -390,6 +390,11 @@ impl Table {
                     "settled",
                     "in a lane with requests: all of its requests up to this op must be done, since one of them touches what the op does",
                 ));
+                columns.push(int_(
+                    "changed",
+                    "1 where it is not known what the call returns, since --set changed its arguments or a call on its file before it; \
+                     the replay compares only that it succeeds",
+                ));
                 columns
             }
             Table::Lanes => vec![

@@ -53,5 +53,11 @@ columns! {
     "compared" false "is what it returns compared, besides success and errno? Bytes, positions and lengths are, descriptor \
         numbers and addresses are not"
         Yes |def| def.ret.compared();
+    "makes" false "which of its paths is a new name of a file when it succeeds, whatever its flags: `path` or `path2`"
+        Text |def| match def.op()? {
+            Op::Mkdir | Op::Mkdirat | Op::Mknod | Op::Mknodat | Op::Symlink | Op::Symlinkat | Op::Creat => Some("path".into()),
+            Op::Rename | Op::Renameat | Op::Renameat2 | Op::Link | Op::Linkat => Some("path2".into()),
+            _ => None,
+        };
     "note" true "what is lost, or why it is not replayed" Text |def| Some(def.note().into());
 }

@@ -49,4 +49,6 @@ mod suite {
     mod systemtap;
     #[cfg(feature = "sql")]
     mod times;
+    #[cfg(feature = "sql")]
+    mod what_if;
 }

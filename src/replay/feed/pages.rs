@@ -8,7 +8,7 @@ use crate::replay::Pace;
 use crate::replay::issue::count::count;
 use crate::replay::issue::sys;
 use crate::replay::shared::call::{Batch, COUNT, NONE, NUMBERS, Packed, TEXTS};
-use crate::replay::shared::record::{Fact, UNKNOWN};
+use crate::replay::shared::record::{CHANGED, Fact, UNKNOWN};
 use crate::syscall::{Interface, Op, Syscall};
 use crate::text;
 use anyhow::{Context, Result, bail, ensure};
@@ -22,6 +22,8 @@ const OFDS: [&str; 4] = ["ofd", "ofd2", "dir", "dir2"];
 const WORDS: [&str; 3] = ["op", "syscall", "origin"];
 /// Columns of what an op waits for in a lane with requests.
 const REQUESTS: [&str; 4] = ["ring", "reaped", "settled", "behind"];
+/// Column that says of an op that its outcome is not known.
+const CHANGED_COLUMN: &str = "changed";
 /// Columns of the captured outcome, duration and start.
 const CAPTURED: [Col; 4] = [Col::Ret, Col::Errno, Col::Dur, Col::Ts];
 /// Columns of what its lane did before an op, for pace app.
@@ -70,6 +72,7 @@ struct Page {
     captured: [Option<Int64Array>; 4],
     before: [Option<Int64Array>; 3],
     requests: [Option<Int64Array>; 4],
+    changed: Option<Int64Array>,
     /// Column of [`Col::Count`]: an op may get a count also when none was captured ([`count`]).
     counts: Option<Int64Array>,
     /// The columns of the other [`NUMBERS`], each with its bit in [`Packed::has`].
@@ -127,6 +130,7 @@ impl Pages {
         let numbers = NUMBERS.iter().chain(captured).map(|col| col.name());
         let before = BEFORE.into_iter().filter(|_| pace == Pace::App);
         let columns = IDS.into_iter().chain(OFDS).chain(WORDS).chain(TEXTS).chain(REQUESTS).chain(numbers).chain(before);
+        let columns = columns.chain([CHANGED_COLUMN]);
         let columns: Vec<&str> = columns.collect();
         Ok(Pages { source: Source::open("ops", file, &columns)?, cache: Cache::new(budget), ofds })
     }
@@ -253,6 +257,7 @@ impl Page {
             captured: collect(CAPTURED, |col| ints(batch, col.name()))?,
             before: collect(BEFORE, |name| ints(batch, name))?,
             requests: collect(REQUESTS, |name| ints(batch, name))?,
+            changed: ints(batch, CHANGED_COLUMN)?,
             counts: ints(batch, NUMBERS[0].name())?,
             numbers,
             texts: named,
@@ -319,7 +324,8 @@ impl Page {
                 batch.ops[place].texts[texts.slot] = text;
             }
         }
-        let notes = sys::notes(batch.call(place), captured);
+        let changed = at(&self.changed, index).is_some_and(|changed| changed != 0);
+        let notes = sys::notes(batch.call(place), captured) | if changed { CHANGED } else { 0 };
         batch.ops[place].notes = notes;
         let [ring, reaped, settled, behind] = &self.requests;
         let syscall = self.syscalls[word(1)?];

@@ -31,6 +31,10 @@ pub const WITHHELD: u8 = 8;
 /// once.
 pub const UNPOPULATED: u8 = 16;
 
+/// Note bit of an op: it is not the captured one, or depends on one that is not (column `changed` of table ops), so nobody knows
+/// what it returns.
+pub const CHANGED: u8 = 32;
+
 /// What is known of an op before it is issued; the loader writes it to the board.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fact {
@@ -52,7 +56,7 @@ pub struct Fact {
     pub op: u8,
     /// Why the op exists: its index in [`Origin::ALL`].
     pub origin: u8,
-    /// Note bits for the comparison: [`LOCK`], [`SPARSE`], [`CWD`], [`WITHHELD`], [`UNPOPULATED`].
+    /// Note bits for the comparison: [`LOCK`], [`SPARSE`], [`CWD`], [`WITHHELD`], [`UNPOPULATED`], [`CHANGED`].
     pub notes: u8,
 }
 

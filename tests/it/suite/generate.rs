@@ -34,7 +34,11 @@ pub fn call(syscall: Syscall, tid: i64, ret: i64, ints: &[(Col, i64)], path: Opt
 
 /// Writes a capture dataset of these events.
 pub fn capture(dir: &Path, events: &[Event]) -> PathBuf {
-    let place = dir.join("capture");
+    capture_with(dir.join("capture"), events, Manifest::new())
+}
+
+/// The same at this place, with more in the manifest.
+pub fn capture_with(place: PathBuf, events: &[Event], mut manifest: Manifest) -> PathBuf {
     let draft = Draft::create(&place, Kind::Capture).unwrap();
     let schema = Table::Events.schema();
     let mut columns: Vec<ArrayRef> = vec![
@@ -52,7 +56,6 @@ pub fn capture(dir: &Path, events: &[Event]) -> PathBuf {
     let mut writer = ArrowWriter::try_new(draft.file("events.parquet").unwrap(), Arc::clone(&schema), Some(properties)).unwrap();
     writer.write(&RecordBatch::try_new(schema, columns).unwrap()).unwrap();
     writer.close().unwrap();
-    let mut manifest = Manifest::new();
     manifest.insert("events".into(), events.len().into());
     draft.commit(manifest).unwrap();
     place
@@ -90,6 +93,8 @@ pub fn options(capture: &Path, out: PathBuf) -> Options {
         capture: capture.to_owned(),
         out,
         where_: None,
+        what_if: generate::WhatIf::default(),
+        merge: vec![],
         sql_dir: None,
         ignore: vec![],
         keep: vec![],

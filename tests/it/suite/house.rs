@@ -342,9 +342,6 @@ fn the_matrix_makes_every_call_that_is_replayed() {
 const NAMES_CALLS: &[(&str, &str, &str)] = &[
     ("sql/generate/cached.sql", "page_cache_add", "it is about these, which are no calls"),
     ("sql/generate/cached.sql", "read", "a kind of extent"),
-    ("sql/generate/chosen.sql", "lseek", "it makes ops of that call"),
-    ("sql/generate/chosen.sql", "read", "an access of that name"),
-    ("sql/generate/chosen.sql", "write", "an access of that name"),
     ("sql/generate/committers.sql", "fdatasync", "it is about those who commit"),
     ("sql/generate/committers.sql", "fsync", "it is about those who commit"),
     ("sql/macros/file_lifetimes.sql", "unlink", "which ops take a name of a file away"),
@@ -352,6 +349,17 @@ const NAMES_CALLS: &[(&str, &str, &str)] = &[
     ("sql/macros/open_at_end.sql", "close", "which op closes a descriptor"),
     ("sql/findings/readahead_useless.sql", "mmap_fault", "it is about these, which are no calls"),
     ("sql/query/process_tree.sql", "exec", "which op executes a program"),
+    ("sql/generate/people.sql", "exec", "it is about what gives processes their names"),
+    ("sql/generate/people.sql", "fork", "it is about what gives processes their names"),
+    ("sql/generate/revised.sql", "chdir", "it makes events of that call"),
+    ("sql/generate/revised.sql", "chroot", "it is about changes of directory"),
+    ("sql/generate/revised.sql", "fchdir", "it is about changes of directory"),
+    ("sql/generate/revised.sql", "lseek", "it makes events of that call"),
+    ("sql/generate/tenants.sql", "getcwd", "it is about what returns a path"),
+    ("sql/generate/tenants.sql", "readlink", "it is about what returns a path"),
+    ("sql/generate/tenants.sql", "readlinkat", "it is about what returns a path"),
+    ("sql/generate/tenants.sql", "waited", "it is about these, which are no calls"),
+    ("sql/lint/closed.sql", "close", "it is about that call"),
     ("sql/query/waits.sql", "waited", "it is about these, which are no calls"),
 ];
 

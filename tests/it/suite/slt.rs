@@ -8,6 +8,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use ioriot::engine::{Engine, Settings, Stage, TableMacro, type_name};
 use ioriot::export::EXPORTS;
 use ioriot::generate::STAGES;
+use ioriot::generate::lint::RULES;
 use ioriot::import::{FORMATS, Format};
 use ioriot::report::page::sections::{FINDINGS, SECTIONS};
 use ioriot::report::{LOOKS, MACROS, REPORTS, VIEWS};
@@ -116,7 +117,7 @@ impl Session {
 
 fn named(name: &str) -> anyhow::Result<&'static Stage> {
     let stages = STAGES.iter().map(|(stage, _)| stage).chain(VIEWS).chain(REPORTS).chain(SECTIONS).chain(FINDINGS);
-    let stages = stages.chain(LOOKS).chain(EXPORTS).chain(MACROS);
+    let stages = stages.chain(LOOKS).chain(EXPORTS).chain(MACROS).chain(RULES);
     stages.into_iter().find(|stage| stage.name == name).ok_or_else(|| anyhow::anyhow!("there is no stage {name}"))
 }
 
@@ -129,7 +130,8 @@ fn every_stage_and_view_does_what_the_file_beside_it_says() {
     let looks = LOOKS.iter().map(|look| ("look", look.name)).chain(EXPORTS.iter().map(|export| ("export", export.name)));
     let macros = MACROS.iter().map(|stage| ("macros", stage.name));
     let formats = FORMATS.iter().map(|(format, _)| ("ingest", *format));
-    for (dir, name) in stages.chain(views).chain(sections).chain(findings).chain(looks).chain(macros).chain(formats) {
+    let rules = RULES.iter().map(|rule| ("lint", rule.name));
+    for (dir, name) in stages.chain(views).chain(sections).chain(findings).chain(looks).chain(macros).chain(formats).chain(rules) {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("sql/{dir}/{name}.slt"));
         assert!(file.exists(), "{} is missing: every stage has one", file.display());
         let session = || async { Ok(Session(Engine::new(&Settings { threads: Some(2), ..Settings::default() })?)) };
