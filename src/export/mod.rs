@@ -171,6 +171,6 @@ impl Source<'_> {
         }
         let captures = self.desk.datasets().iter().filter(|data| data.kind == Kind::Capture).count();
         ensure!(captures < 2, "one capture at a time can be exported, and there are {captures}");
-        self.desk.engine.each(&stage.text(), |batch| take(&rows::Rows(batch)))
+        self.desk.engine.each(&stage.text(), |batch| take(&rows::Rows(&batch)).map(|()| true))
     }
 }

@@ -74,7 +74,7 @@ fn one(part: &Part<'_>, options: &Options, format: &Format, draft: &Draft, progr
     let taken = thread::scope(|scope| {
         let query = {
             let (engine, sql) = (&engine, rows.sql());
-            move || engine.each(&sql, |batch| send.send(batch).is_ok())
+            move || engine.each(&sql, |batch| Ok(send.send(batch).is_ok()))
         };
         let query = thread::Builder::new().name("rows".into()).spawn_scoped(scope, query)?;
         let taken = take(&batches, &rows, &spooled, input.name(), &sink, options.window, rejects);

@@ -171,8 +171,5 @@ pub fn united(view: &Stage, parts: &[(&str, &str)]) -> String {
 /// # Errors
 /// When its SQL cannot be planned.
 pub fn define(name: &str, sql: &str, engine: &Engine) -> Result<()> {
-    let rows = engine.sql(sql).with_context(|| format!("view {name}"))?;
-    engine.ctx().deregister_table(name)?;
-    engine.ctx().register_table(name, rows.into_view())?;
-    Ok(())
+    engine.define(name, sql).with_context(|| format!("view {name}")).map(drop)
 }

@@ -49,16 +49,17 @@ impl Engine {
         self.register(name, &dir.join(name), Checked::ours(again)?)
     }
 
-    /// Hands the rows of what a statement gives to `take`, batch by batch, until that says false.
+    /// Hands the rows of what a statement gives to `take`, batch by batch, until that says false. Memory does not grow with
+    /// their number.
     ///
     /// # Errors
-    /// When the statement is wrong or fails.
-    pub fn each(&self, sql: &str, mut take: impl FnMut(RecordBatch) -> bool + Send) -> Result<()> {
+    /// When the statement is wrong or fails, or `take` does.
+    pub fn each(&self, sql: &str, mut take: impl FnMut(RecordBatch) -> Result<bool> + Send) -> Result<()> {
         let frame = self.sql(sql)?;
         self.block_on(async {
             let mut stream = frame.execute_stream().await?;
             while let Some(batch) = stream.next().await {
-                if !take(batch?) {
+                if !take(batch?)? {
                     break;
                 }
             }

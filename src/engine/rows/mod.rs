@@ -1,7 +1,6 @@
 //! The rows of a query on their way: to several readers at once, by lane, to temporary files, to a Parquet file.
 
 pub(super) mod cluster;
-mod each;
 pub(super) mod keep;
 mod pack;
 pub(super) mod pool;

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod attacks;
-mod content;
 mod cached;
+mod content;
 mod data;
 mod flaws;
 mod hostile;

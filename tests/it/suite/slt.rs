@@ -131,7 +131,8 @@ fn every_stage_and_view_does_what_the_file_beside_it_says() {
     let macros = MACROS.iter().map(|stage| ("macros", stage.name));
     let formats = FORMATS.iter().map(|(format, _)| ("ingest", *format));
     let rules = RULES.iter().map(|rule| ("lint", rule.name));
-    for (dir, name) in stages.chain(views).chain(sections).chain(findings).chain(looks).chain(macros).chain(formats).chain(rules) {
+    for (dir, name) in stages.chain(views).chain(sections).chain(findings).chain(looks).chain(macros).chain(formats).chain(rules)
+    {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("sql/{dir}/{name}.slt"));
         assert!(file.exists(), "{} is missing: every stage has one", file.display());
         let session = || async { Ok(Session(Engine::new(&Settings { threads: Some(2), ..Settings::default() })?)) };
