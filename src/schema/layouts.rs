@@ -1,6 +1,6 @@
 //! Table `layouts`: how files lay on their device when a capture first saw them open.
 
-use super::tables::{Column, Type};
+use super::column::{Column, Type};
 use super::{Draft, Table, writer_properties};
 use crate::text;
 use anyhow::{Context, Result};

@@ -4,6 +4,7 @@ pub mod arguments;
 pub mod begun;
 pub mod calls;
 pub mod check;
+mod column;
 pub mod content;
 pub mod dataset;
 pub mod draft;
@@ -15,9 +16,10 @@ mod sorted;
 pub mod tables;
 mod thrift;
 
+pub use column::{Column, Type};
 pub use dataset::{Dataset, Manifest};
 pub use draft::Draft;
-pub use tables::{Column, Packing, Table, Type};
+pub use tables::{Packing, Table};
 
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::metadata::{KeyValue, SortingColumn};

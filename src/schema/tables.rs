@@ -1,94 +1,12 @@
 //! Every table of every dataset: name, columns, types, meaning, sort order and encoding.
 
 use super::arguments::ARGUMENTS;
+use super::column::{Column, int, int_, text, text_, yes};
 use super::dataset::Kind;
 use super::layouts;
 use crate::event::{Col, Text};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use std::sync::Arc;
-
-/// Type of a column of a table: plain types that every Parquet reader understands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Type {
-    /// Signed 64-bit integer.
-    Int,
-    /// UTF-8 text; paths in the form of [`crate::text`].
-    Text,
-    /// Truth value.
-    Bool,
-}
-
-impl Type {
-    /// The Arrow type of such a column.
-    pub fn arrow(self) -> DataType {
-        match self {
-            Type::Int => DataType::Int64,
-            Type::Text => DataType::Utf8,
-            Type::Bool => DataType::Boolean,
-        }
-    }
-
-    /// The SQL name of the type.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Type::Int => "BIGINT",
-            Type::Text => "VARCHAR",
-            Type::Bool => "BOOLEAN",
-        }
-    }
-}
-
-/// Definition of a column of a dataset's table.
-#[derive(Clone, Copy, Debug)]
-pub struct Column {
-    /// Name of the column in SQL and Parquet.
-    pub name: &'static str,
-    /// Type of the column's values.
-    pub ty: Type,
-    /// May a value of the column be absent (NULL)?
-    pub nullable: bool,
-    /// Meaning of its values, with unit, for docs/SCHEMA.md and the metadata of files.
-    pub doc: &'static str,
-}
-
-impl Column {
-    /// Do the values seldom repeat but differ little from one row to the next? Then packed differences are smaller than
-    /// a dictionary, and cheaper.
-    fn differs(&self) -> bool {
-        const DIFFER: &[&str] = &[
-            "seq",
-            "ts",
-            "taken",
-            "op_id",
-            "after",
-            "line",
-            "begin",
-            "scheduled",
-            "lag",
-            "first_row",
-            "first_edge",
-            "dur",
-            "captured_dur",
-        ];
-        DIFFER.contains(&self.name)
-    }
-}
-
-const fn int(name: &'static str, doc: &'static str) -> Column {
-    Column { name, ty: Type::Int, nullable: false, doc }
-}
-const fn int_(name: &'static str, doc: &'static str) -> Column {
-    Column { name, ty: Type::Int, nullable: true, doc }
-}
-const fn text(name: &'static str, doc: &'static str) -> Column {
-    Column { name, ty: Type::Text, nullable: false, doc }
-}
-const fn text_(name: &'static str, doc: &'static str) -> Column {
-    Column { name, ty: Type::Text, nullable: true, doc }
-}
-const fn yes(name: &'static str, doc: &'static str) -> Column {
-    Column { name, ty: Type::Bool, nullable: false, doc }
-}
 
 /// Parquet encoding of a column, before compression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
