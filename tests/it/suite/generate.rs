@@ -221,7 +221,7 @@ fn no_stage_sorts_what_comes_in_order() {
         assert_eq!(plan.matches("SortExec").count(), sorts, "{plan}");
     }
     let error = generate::explain(&options, "nothing").unwrap_err().to_string();
-    assert!(error.contains("the stages are walk, "), "{error}");
+    assert!(error.contains("the stages are merged, walk, "), "{error}");
 }
 
 #[test]
