@@ -202,12 +202,14 @@ fn begins(k: &Layout, cache: &Cache, all: bool) -> Code {
     a.finish()
 }
 
-// Frame fields of the program at an addition: the mark; when the fault began that it is for, 0 for none; number plus one of the call, 0 outside of calls; when that began, or the fault, or
-// the addition where neither is known.
+/// Frame fields of the program at an addition: the inode of the file, and the mark.
+const INODE: i16 = frame::COMM;
 const MARK: i16 = frame::MOUNT_ROOT;
+/// When the fault began that it is for, 0 for none; number plus one of the call, 0 outside of calls; when that began, or the fault, or
+/// the addition where neither is known.
+const AT: i16 = frame::RET;
 const CALL: i16 = frame::NUMBER;
 const SINCE: i16 = frame::BEGIN;
-const AT: i16 = frame::RET;
 
 /// The program at the addition of a folio (the argument) to the cached pages of a file: tells which pages these are, and, once, of
 /// the fault that it is for.
@@ -215,9 +217,16 @@ fn adds(k: &Layout, cache: &Cache) -> Code {
     let mut a = Asm::default();
     let [out, full, called, faulted, mine, known, untold] = std::array::from_fn(|_| a.label());
     a.load(DW, R8, R1, 0);
-    pages(&mut a, cache);
     a.load(DW, R6, R8, cache.mapping);
     a.jump(Eq, R6, 0, out);
+    // Most of all are behind the end of a file that is written: the mark is not looked for.
+    regular(&mut a, k, cache, out);
+    a.load(DW, R1, R8, cache.index);
+    a.alu(Lsh, R1, PAGE_SHIFT);
+    a.load(DW, R2, R9, k.at.size);
+    a.jump(Ge, R1, R2, out);
+    a.store(DW, R10, INODE, R9);
+    pages(&mut a, cache);
     marked(&mut a, out);
     a.store(DW, R10, MARK, R9);
     a.call(Helper::Now);
@@ -256,18 +265,12 @@ fn adds(k: &Layout, cache: &Cache) -> Code {
     a.store(DW, R10, SINCE, R1);
     a.here(outside);
 
-    regular(&mut a, k, cache, out);
+    a.load(DW, R9, R10, INODE);
     if cache.pages.is_some() {
-        let behind = a.label();
-        a.load(DW, R1, R10, PAGE);
-        a.alu(Lsh, R1, PAGE_SHIFT);
-        a.load(DW, R2, R9, k.at.size);
-        a.jump(Ge, R1, R2, behind);
         a.load(DW, R1, R10, LAST);
         a.add(R1, -1);
         a.store(DW, R10, LAST, R1);
         send(&mut a, k, &[(CALL, H, at::NUMBER), (SINCE, DW, at::ARGS + 24)], full);
-        a.here(behind);
     }
     a.load(DW, R1, R10, AT);
     a.jump(Eq, R1, 0, out);
