@@ -41,6 +41,7 @@ pub use write::HOLE;
 use crate::events::write::Sink;
 use crate::os::device::Device;
 use crate::os::rights;
+use crate::os::settings::Settings;
 use crate::os::task_io::TaskIo;
 use crate::process::signal;
 use crate::progress::{Progress, Unit};
@@ -438,6 +439,7 @@ fn note(options: &Options, backend: &Backend, host: &str) -> Manifest {
         ("faults", json!(backend.tells_faults())),
         ("cache", json!(backend.tells_cache())),
         ("buffer", json!(options.buffer)),
+        ("settings", json!(Settings::of(options.scope.first()))),
     ] {
         manifest.insert(key.into(), value);
     }

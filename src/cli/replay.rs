@@ -131,6 +131,9 @@ struct Conditions {
     /// Write what is dirty back before the first op
     #[arg(long)]
     sync_before: bool,
+    /// Most memory for ioriot and the replay, what they have in the page cache included (a control group; takes root)
+    #[arg(long, value_name = "SIZE", value_parser = typed::bytes)]
+    memory_limit: Option<u64>,
     /// Issue the ops as this user, without supplementary groups (takes root)
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
@@ -167,7 +170,7 @@ impl Manner {
             "--pace app waits for what each op waited for, which is part of --order resource: leave out --order {}",
             self.order.name()
         );
-        let Conditions { cache, drop_caches, sync_before, user, nice, limits } = self.conditions;
+        let Conditions { cache, drop_caches, sync_before, memory_limit, user, nice, limits } = self.conditions;
         let user = user.as_deref().map(replay::Named::find).transpose()?;
         Ok(replay::Options {
             processes: self.processes,
@@ -183,7 +186,7 @@ impl Manner {
             seccomp: self.seccomp,
             tmpfs: self.tmpfs,
             cache,
-            conditions: replay::Conditions { drop_caches, sync_before, user, nice, limits },
+            conditions: replay::Conditions { drop_caches, sync_before, memory_limit, user, nice, limits },
             ..replay::Options::new(workload, root, out)
         })
     }

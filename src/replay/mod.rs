@@ -31,6 +31,7 @@ pub use pace::{Chosen, Pace};
 use crate::files::Dir;
 use crate::init::{Data, Map, Parts, Root, State, Tmpfs, fingerprint, memory as memory_fs};
 use crate::mounts;
+use crate::os::limit::Limited;
 use crate::process::signal;
 use crate::progress::{Progress, Unit};
 use crate::schema::dataset::Kind;
@@ -264,6 +265,7 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
     }
     let here = [Path::new(".")];
     let places: Vec<&Path> = parts.iter().flat_map(|parts| parts.on_disk()).map(Dir::path).collect();
+    let limited = options.conditions.memory_limit.map(Limited::enter).transpose()?;
     let machine = Machine::describe(if places.is_empty() { &here } else { &places });
     let mut manifest = Manifest::new();
     manifest.insert("workload".into(), json!(options.workload.display().to_string()));
@@ -300,6 +302,7 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
     manifest.insert("workers".into(), serde_json::to_value(&replayed.workers)?);
     manifest.insert("helpers".into(), serde_json::to_value(replayed.helpers)?);
     let mut summary = Summary::new(options, (pace, chosen), &workload, machine, replayed, state, timeline.span());
+    drop(limited);
     summary.find_paths(&workload)?;
     summary.notes = notes;
     summary.cache = cached;

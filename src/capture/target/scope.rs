@@ -52,6 +52,14 @@ pub enum By {
 }
 
 impl Scope {
+    /// The first process of a scope of processes; `None` of others.
+    pub fn first(&self) -> Option<u32> {
+        match self {
+            Scope::Pids(pids) => pids.first().copied(),
+            _ => None,
+        }
+    }
+
     /// The scope in the form that the eBPF programs are made for.
     ///
     /// # Errors

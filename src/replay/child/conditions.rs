@@ -20,6 +20,8 @@ pub struct Conditions {
     pub drop_caches: bool,
     /// Write dirty data of the tree's file systems back before the first op (syncfs(2)).
     pub sync_before: bool,
+    /// Most memory for the replay, its files in the page cache included, bytes; `None` for no limit of its own.
+    pub memory_limit: Option<u64>,
     /// The user who issues the ops; `None` for the one who started the replay.
     pub user: Option<Named>,
     /// Nice value of the replay's processes (setpriority(2)); `None` to leave it.
@@ -189,6 +191,7 @@ impl Conditions {
         json!({
             "drop_caches": self.drop_caches,
             "sync_before": self.sync_before,
+            "memory_limit": self.memory_limit,
             "user": self.user.as_ref().map(|user| &user.name),
             "nice": self.nice,
             "rlimits": self.limits.iter().map(ToString::to_string).collect::<Vec<_>>(),

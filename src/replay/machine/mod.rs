@@ -6,6 +6,7 @@
 pub mod metrics;
 pub mod samples;
 
+use crate::os::settings::Settings;
 use serde::Serialize;
 use std::ffi::{CStr, CString};
 use std::fs;
@@ -32,6 +33,8 @@ pub struct Machine {
     pub clock: Option<String>,
     /// Total memory (MemTotal of /proc/meminfo), bytes.
     pub memory: Option<u64>,
+    /// Memory limit, limits of dirty memory, and how far devices are read ahead.
+    pub settings: Settings,
     /// The directories that the replay works in: one per part of the tree, or the current directory with engine `null`.
     pub targets: Vec<Target>,
 }
@@ -96,6 +99,7 @@ impl Machine {
             governor: line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
             clock: line("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
             memory: memory.map(|kib| kib * 1024),
+            settings: Settings::of(None),
             targets: targets.iter().map(|path| Target::describe(path)).collect(),
         }
     }

@@ -28,6 +28,7 @@ words! {
         CriticalPath "critical_path" "calls that wait for each other in the replay took longer than the whole capture: the program did not wait so";
         Processors   "processors"    "the replay kept the processors busy for more than 90 % of the time: it waited for them, too";
         Compute      "compute"       "the program computed on more processors at once, on average, than this machine has";
+        Settings     "settings"      "the memory limit, the limits of dirty memory (vm.dirty_*) or how far the device is read ahead are not those of the capture";
         Stalled      "stalled"       "workers waited for results being written";
         Adapts       "adapts"        "several threads write the same file back: if they commit for each other, they would make other calls on another device";
     }
@@ -147,6 +148,12 @@ pub struct Evidence {
     /// How often a loader waited for the supervisor to free a result block.
     #[serde(skip)]
     pub stalls: i64,
+    /// Memory limits of the captured process and of the replay, bytes; `None` where there is none. Equal where the captured one is not known.
+    pub memory_limits: [Option<u64>; 2],
+    /// Number of limits of dirty memory that differ.
+    pub dirty_limits: usize,
+    /// How far the devices are read ahead that the capture and the replay used most, KiB, where both are known.
+    pub read_ahead: Option<[u64; 2]>,
     /// Number of files that several lanes write back.
     pub shared_syncs: u64,
 }
@@ -198,6 +205,10 @@ impl Evidence {
             Caveat::CriticalPath => self.captured.is_some_and(|captured| self.critical as f64 > 1.01 * captured.span as f64),
             Caveat::Processors => self.processors > BUSY,
             Caveat::Compute => self.computing() > self.cpus as f64,
+            Caveat::Settings => {
+                let ahead = self.read_ahead.is_some_and(|[captured, replayed]| captured != replayed);
+                self.memory_limits[0] != self.memory_limits[1] || self.dirty_limits > 0 || ahead
+            }
             Caveat::Stalled => self.stalls > 0,
             Caveat::Adapts => self.shared_syncs > 0,
         }
@@ -220,6 +231,15 @@ impl Evidence {
             }
             Caveat::Speed => format!("divided by {}", self.speed),
             Caveat::Concurrency => format!("{:.2}, captured {:.2}", self.in_flight, captured.in_flight().unwrap_or_default()),
+            Caveat::Settings => {
+                let limit = |limit: Option<u64>| limit.map_or("none".into(), |bytes| Bytes(bytes).to_string());
+                let [captured, replayed] = self.memory_limits.map(limit);
+                let ahead = self
+                    .read_ahead
+                    .map_or(String::new(), |[captured, replayed]| format!(", read-ahead {replayed} KiB, captured {captured}"));
+                let dirty = self.dirty_limits;
+                format!("memory limit {replayed}, captured {captured}; {dirty} limits of dirty memory differ{ahead}")
+            }
             Caveat::Compute => format!("{:.1} on {}", self.computing(), self.cpus),
             Caveat::Processors => format!("{:.0} %", 100.0 * self.processors),
             Caveat::Adapts => format!("{} such files", self.shared_syncs),
@@ -256,6 +276,9 @@ mod tests {
         computed: Some(1900),
         cpus: 2,
         stalls: 0,
+        memory_limits: [None; 2],
+        dirty_limits: 0,
+        read_ahead: Some([128; 2]),
         shared_syncs: 0,
     };
 
@@ -288,6 +311,10 @@ mod tests {
             (Evidence { critical: 1011, ..GOOD }, Caveat::CriticalPath),
             (Evidence { processors: 0.91, ..GOOD }, Caveat::Processors),
             (Evidence { computed: Some(2001), ..GOOD }, Caveat::Compute),
+            (Evidence { memory_limits: [Some(1), None], ..GOOD }, Caveat::Settings),
+            (Evidence { memory_limits: [None, Some(1)], ..GOOD }, Caveat::Settings),
+            (Evidence { dirty_limits: 1, ..GOOD }, Caveat::Settings),
+            (Evidence { read_ahead: Some([128, 4096]), ..GOOD }, Caveat::Settings),
             (Evidence { stalls: 1, ..GOOD }, Caveat::Stalled),
             (Evidence { shared_syncs: 1, ..GOOD }, Caveat::Adapts),
         ] {
@@ -311,6 +338,7 @@ mod tests {
             Evidence { speed: 2.0, ..GOOD },
             Evidence { coverage: None, ..GOOD },
             Evidence { computed: None, cpus: 1, ..GOOD },
+            Evidence { memory_limits: [Some(1); 2], read_ahead: None, ..GOOD },
         ] {
             assert_eq!(evidence.caveats(), [], "{evidence:?}");
         }

@@ -14,6 +14,7 @@ use crate::ledger::{self, Ledger, OtherKind};
 use crate::loss::Loss;
 use crate::mounts::MOST_IN_MEMORY;
 use crate::os::device::Device;
+use crate::os::settings::Settings;
 use crate::os::task_io::TaskIo;
 use crate::process::signal::Signal;
 use crate::replay::cache::State;
@@ -216,6 +217,12 @@ fn counts(workload: &Dataset, key: &str) -> BTreeMap<String, u64> {
     found.into_iter().flatten().filter_map(|(name, count)| Some((name.clone(), count.as_u64()?))).collect()
 }
 
+/// Name of the device that moved most bytes for tasks; `None` when none moved any.
+fn most_used(devices: &[Device]) -> Option<&str> {
+    let bytes = |device: &&Device| device.tasks.read_bytes.saturating_add(device.tasks.written_bytes);
+    devices.iter().filter(|device| bytes(device) > 0).max_by_key(bytes).map(|device| device.name.as_str())
+}
+
 /// Shortest run whose use of the processors says something, ns.
 const MOMENT: i64 = 100_000_000;
 
@@ -231,6 +238,9 @@ fn evidence(
     let count = |key| number(workload, key).ok().flatten().unwrap_or(0);
     let of = |key, word: &str| counts(workload, key).get(word).copied().unwrap_or(0);
     let faults = workload.manifest.get("capture").and_then(|capture| capture.get("faults")?.as_bool()).unwrap_or(false);
+    let of_capture = |key| workload.manifest.get("capture").and_then(|capture| capture.get(key));
+    let captured_settings = of_capture("settings").and_then(|settings| Settings::deserialize(settings).ok());
+    let here = &machine.settings;
     let in_calls: i64 = replayed.figures.calls.iter().fold(0, |sum, call| sum.saturating_add(call.latency.total));
     let wall = replayed.wall.max(1) as f64;
     let helpers = replayed.helpers.loaders.saturating_add(replayed.helpers.supervisor);
@@ -262,6 +272,17 @@ fn evidence(
         computed: number(workload, "computed").ok().flatten(),
         cpus: machine.cpus,
         stalls: replayed.stalls,
+        memory_limits: captured_settings.as_ref().map_or([here.memory_limit; 2], |there| [there.memory_limit, here.memory_limit]),
+        dirty_limits: captured_settings.as_ref().map_or(0, |there| {
+            there.dirty.iter().filter(|(name, value)| here.dirty.get(*name).is_some_and(|own| own != *value)).count()
+        }),
+        read_ahead: captured_settings.as_ref().and_then(|there| {
+            let captured: Vec<Device> = of_capture("device").and_then(|found| Vec::deserialize(found).ok())?;
+            let used = there.read_ahead(most_used(&captured)?)?;
+            let replayed = replayed.device.as_deref().and_then(most_used);
+            let usual = || machine.targets.first()?.devices.first().map(|device| device.name.as_str());
+            Some([used, here.read_ahead(replayed.or_else(usual)?)?])
+        }),
         shared_syncs: count("shared_syncs"),
     }
 }

@@ -1,6 +1,8 @@
 //! The state of the page cache before a replay, of workloads that say anything of it.
 
 use super::work::{Row, Work, op, run};
+use crate::skip::{Need, skip};
+use crate::tool::ioriot;
 use ioriot::replay::{Cache, Options};
 use serde_json::json;
 use std::fs::{self, File};
@@ -91,4 +93,22 @@ fn ranges_that_are_wrong_are_counted_or_cut() {
     assert_eq!(state.wanted, 54 * 4096 - 5, "{state:?}");
     assert_eq!(state.failed, 8, "{state:?}");
     assert!(File::open(&secret).is_ok());
+}
+
+/// By a process of its own: the limit is for all of it.
+#[test]
+fn a_memory_limit_is_that_of_the_replay() {
+    let work = warm();
+    work.write();
+    assert!(work.init().unwrap().ok());
+    let [w, r, o] = ["work", "root", "run"].map(|name| work.place(name).to_str().unwrap().to_owned());
+    let done = ioriot(&["replay", &w, "--root", &r, "-o", &o, "--memory-limit", "600M"]);
+    if !done.status.success() {
+        let said = String::from_utf8_lossy(&done.stderr);
+        assert!(said.contains("--memory-limit") && said.contains("control group"), "{said}");
+        return skip(Need::Groups, "a control group of its own");
+    }
+    let manifest: serde_json::Value = serde_json::from_slice(&fs::read(work.place("run/manifest.json")).unwrap()).unwrap();
+    assert_eq!(manifest["machine"]["settings"]["memory_limit"], 600 << 20);
+    assert_eq!(manifest["options"]["conditions"]["memory_limit"], 600 << 20);
 }
