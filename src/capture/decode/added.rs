@@ -18,6 +18,8 @@ const PAGE: i64 = 4096;
 struct Run {
     first: i64,
     last: i64,
+    /// Number plus one of the call that added them; 0 outside of calls.
+    call: u16,
     /// When the call or the fault began, and the first and the last addition; ns since 1970.
     since: i64,
     begin: i64,
@@ -62,9 +64,11 @@ impl Added {
     /// Takes a record of an addition at `begin`, for what began `since`; gives the event of the run before it, if this is another one.
     fn take(&mut self, record: &Record<'_>, begin: i64, since: i64, tie: u64) -> Option<Placed> {
         let (tid, first, last) = (record.u32(at::TID), record.arg(0) as i64, record.arg(1) as i64);
-        let (dev, ino) = (device(record.u32(at::DEV)), record.i64(at::INO));
+        let (dev, ino, call) = (device(record.u32(at::DEV)), record.i64(at::INO), record.u16(at::NUMBER));
         if let Some(run) = self.0.get_mut(&tid)
-            && (run.dev, run.ino, run.since) == (dev, ino, since)
+            && (run.dev, run.ino, run.call) == (dev, ino, call)
+            // Faults on pages that follow each other are one event, and so is what they add.
+            && (run.since == since || call == 0)
             && run.last.checked_add(1) == Some(first)
         {
             (run.last, run.end) = (last.max(first), run.end.max(begin));
@@ -73,6 +77,7 @@ impl Added {
         let run = Run {
             first,
             last: last.max(first),
+            call,
             since: since.min(begin),
             begin,
             end: begin,
@@ -125,6 +130,7 @@ mod tests {
         }
         maker.put(at::TS, &ts.to_ne_bytes());
         maker.put(at::INO, &ino.to_ne_bytes());
+        maker.put(at::NUMBER, &7u16.to_ne_bytes());
         maker.bytes().to_vec()
     }
 
@@ -178,6 +184,17 @@ mod tests {
             assert_eq!(decode(&[added(120, 5, 0, 0, 100), other]).len(), 2);
         }
         assert_eq!(decode(&[added(120, 5, 0, 0, 100), read(100, 30), added(140, 5, 1, 1, 100)]).len(), 3);
+    }
+
+    #[test]
+    fn faults_on_pages_that_follow_each_other_add_one_run() {
+        let outside = |mut record: Vec<u8>| {
+            let number = at::NUMBER as usize;
+            record[number..number + 2].fill(0);
+            record
+        };
+        let records = [added(120, 5, 0, 0, 100), added(230, 5, 1, 1, 200), added(330, 5, 3, 3, 300)].map(outside);
+        assert_eq!(decode(&records), [(ADD, 120, 110, 0, 2), (ADD, 330, 0, 3, 1)]);
     }
 
     /// Numbers of pages come from the kernel, but nothing may overflow.

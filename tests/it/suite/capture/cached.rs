@@ -30,11 +30,13 @@ int main(int count, char **args) {
 	} else if (!strcmp(args[1], "read") || !strcmp(args[1], "direct")) {
 		while (read(fd, buffer, 16 * PAGE) > 0)
 			;
-	} else if (!strcmp(args[1], "map")) {
+	} else if (!strcmp(args[1], "map") || !strcmp(args[1], "row")) {
+		// Faults on pages that follow each other are one event.
+		int step = strcmp(args[1], "row") ? 2 : 1;
 		char *map = mmap(0, PAGES * PAGE, PROT_READ, MAP_SHARED, fd, 0);
 		// Else pages around a fault would be read with it, of which those that are in memory are not told.
 		madvise(map, PAGES * PAGE, MADV_RANDOM);
-		for (int page = PAGES / 2; page < PAGES; page += 2)
+		for (int page = PAGES / 2; page < PAGES; page += step)
 			sum += map[page * PAGE];
 		// These are in memory by now, by faults.
 		pread(fd, buffer, PAGE, PAGES / 2 * PAGE);
@@ -74,6 +76,7 @@ fn what_was_read_and_not_added_was_in_the_page_cache() {
     let kinds = [
         ("read", half, 256),
         ("map", vec!["9.0244140625,1.0".to_owned()], 128),
+        ("row", vec!["9.0244140625,1.0".to_owned()], 256),
         // What goes past the page cache tells nothing of it.
         ("direct", vec![], 0),
         // A page that is changed in part is read before.
