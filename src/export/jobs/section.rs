@@ -51,7 +51,7 @@ impl Job {
         let Job { all: Part { reads, writes, fsyncs, fdatasyncs, .. }, threads, .. } = self;
         let jobs = at_once(&self.spans).max(1);
         let each = |total: u64| total.div_ceil(jobs).max(1);
-        writeln!(out, "\n; {threads} threads with {} reads and {} writes", reads.calls(), writes.calls())?;
+        writeln!(out, "\n; threads: {threads}, reads: {}, writes: {}", reads.calls(), writes.calls())?;
         writeln!(out, "[class{number}]")?;
         let depth = if way.engine == Engine::Sync { 1 } else { (self.depths / self.calls().max(1) as f64).round() as u64 };
         writeln!(out, "ioengine={}\niodepth={depth}\nnumjobs={jobs}", way.engine.name())?;

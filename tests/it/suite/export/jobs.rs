@@ -59,13 +59,13 @@ fn found(cap: &Path, dir: &Path) -> Found {
     }
 }
 
-/// Runs fio with these options, exports the capture, runs that, and compares.
-fn alike(name: &str, args: &[&str], depth: bool) {
+/// Runs fio with these options, exports the capture, runs that, and compares; the exported job file. `None` where there is no fio.
+fn alike(name: &str, args: &[&str], depth: bool) -> Option<String> {
     let tmp = scratch();
     let (one, two) = (tmp.path().join("one"), tmp.path().join("two"));
     let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
     if !laid_out(&one, &args) {
-        return;
+        return None;
     }
     let before = captured(&one, &args, "before");
     let jobs = tmp.path().join("jobs.fio");
@@ -84,20 +84,23 @@ fn alike(name: &str, args: &[&str], depth: bool) {
     if depth {
         assert!((before.depth / after.depth - 1.0).abs() < 0.05, "{name}: depth: {} and {}\n{text}", before.depth, after.depth);
     }
+    Some(text)
 }
 
 #[test]
 fn calls_are_as_they_were() {
     let args = ["--name=a", "--rw=randrw", "--rwmixread=70", "--percentage_random=40,80", "--bssplit=4k/60:16k/40,8k/100"];
     let more = ["--size=8M", "--io_size=12M", "--ioengine=psync", "--numjobs=2", "--thread", "--norandommap"];
-    alike("psync", &[&args[..], &more].concat(), false);
+    let Some(text) = alike("psync", &[&args[..], &more].concat(), false) else { return };
+    assert!(text.contains("ioengine=psync\niodepth=1\nnumjobs=2\nrw=randrw\nrwmixread="), "{text}");
 }
 
 #[test]
 fn requests_are_as_deep_as_they_were() {
     let args =
         ["--name=a", "--rw=randread", "--bs=4k", "--size=8M", "--ioengine=libaio", "--iodepth=16", "--direct=1", "--thread"];
-    alike("libaio", &args, true);
+    let Some(text) = alike("libaio", &args, true) else { return };
+    assert!(text.contains("ioengine=libaio\niodepth=16\nnumjobs=1\nrw=randread\n") && text.contains("\ndirect=1\n"), "{text}");
 }
 
 #[test]

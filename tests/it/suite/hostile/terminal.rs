@@ -80,6 +80,14 @@ fn every_verb_shows_captured_names_escaped_and_data_as_they_are() {
     harmless(&["query", &workload, "SELECT * FROM ops"], 0);
     harmless(&["query", &workload, "SELECT \u{1b}[2J FROM ops"], 2);
     harmless(&["query", &workload, "SELECT \"\u{1b}[2J\" FROM ops"], 2);
+    for dataset in [&capture, &workload, &all] {
+        harmless(&["cat", dataset], 0);
+        harmless(&["head", dataset, "-x"], 0);
+    }
+    for form in ["folded", "fio-iolog", "fio-jobs", "strace"] {
+        harmless(&["export", &capture, "--to", form], 0);
+    }
+    harmless(&["export", &capture, "--to", "csv", "--table", "\u{1b}[2J"], 2);
     harmless(&["generate", &capture, "-o", &place("work"), "--explain-order"], 0);
     harmless(&["init", &place("work"), "--dry-run"], 0);
     harmless(&["clean", &all, "--dry-run"], 0);
