@@ -7,7 +7,7 @@ use super::values;
 use super::what_if;
 use crate::amount::typed;
 use crate::engine::Access;
-use crate::generate::{self, Causes};
+use crate::generate::{self, Causes, WhatIf};
 use crate::schema::Dataset;
 use crate::schema::dataset::Kind;
 use anyhow::{Context, Result};
@@ -40,6 +40,8 @@ pub struct Args {
     out: Option<PathBuf>,
     #[command(flatten)]
     choice: Choice,
+    #[command(flatten)]
+    what_if: what_if::Asked,
     /// Take in another capture of the same machine, by time (may be given several times)
     ///
     /// Both must have one clock and one boot, and no process in common.
@@ -83,25 +85,18 @@ pub struct Choice {
     /// Memory for sorts and aggregations before they spill to disk, bytes with unit K, M or G
     #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = typed::bytes)]
     memory: u64,
-    #[command(flatten)]
-    what_if: what_if::Asked,
 }
 
 impl Choice {
     /// Is nothing chosen?
     pub fn is_usual(&self) -> bool {
-        self.what_if.is_usual()
-            && self.where_.is_none()
-            && self.ignore.is_empty()
-            && self.keep.is_empty()
-            && self.sql_dir.is_none()
-            && !self.no_cause
+        self.where_.is_none() && self.ignore.is_empty() && self.keep.is_empty() && self.sql_dir.is_none() && !self.no_cause
     }
 
     /// The options of `generate` for this choice.
     pub fn options(self, capture: PathBuf, out: PathBuf, threads: Option<usize>) -> generate::Options {
-        let Choice { where_, ignore, keep, no_cause, sql_dir, allow_files, memory, what_if } = self;
-        let what_if = what_if.what_if();
+        let Choice { where_, ignore, keep, no_cause, sql_dir, allow_files, memory } = self;
+        let what_if = WhatIf::default();
         let causes = if no_cause { Causes::LeftOut } else { Causes::Followed };
         let (explain_order, access) = (false, Access::of(allow_files));
         let merge = Vec::new();
@@ -127,8 +122,12 @@ impl Args {
     pub fn run(mut self) -> Result<Exit> {
         self.capture = given::dataset(self.capture, Kind::Capture)?;
         if let Some(stage) = &self.explain {
-            let options =
-                generate::Options { merge: self.merge, ..self.choice.options(self.capture, self.out.unwrap_or_default(), None) };
+            let what_if = self.what_if.what_if();
+            let options = generate::Options {
+                what_if,
+                merge: self.merge,
+                ..self.choice.options(self.capture, self.out.unwrap_or_default(), None)
+            };
             ui::say(generate::explain(&options, stage)?.trim_end())?;
             return Ok(Exit::Done);
         }
@@ -143,7 +142,12 @@ impl Args {
         }
         let explain_order = self.explain_order;
         let merge = self.merge.into_iter().map(|other| given::dataset(other, Kind::Capture)).collect::<Result<Vec<_>>>()?;
-        let options = generate::Options { explain_order, merge, ..self.choice.options(self.capture, out, None) };
+        let options = generate::Options {
+            what_if: self.what_if.what_if(),
+            explain_order,
+            merge,
+            ..self.choice.options(self.capture, out, None)
+        };
         let summary = ui::watched(|progress| generate::run(&options, progress))?;
         self.output.format.print(&summary)?;
         Ok(Exit::Done)

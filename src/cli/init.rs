@@ -16,7 +16,6 @@ use std::path::PathBuf;
 /// Files are filled with data, not with holes, except where the captured file had holes. Refuses when there is not
 /// enough space, and refuses a directory that holds anything it did not make.
 #[derive(Debug, clap::Args)]
-#[command(mut_arg("content_from", |arg| arg.long("from")))]
 #[command(after_long_help = "\
 Examples:
   ioriot init work                                        # the tree goes to work.root
@@ -40,7 +39,7 @@ pub struct Args {
     #[arg(long)]
     force: bool,
     /// Restore a tree that a replay has used: only what it changed is made again, as it was first made
-    #[arg(long, conflicts_with_all = ["force", "maps", "layout", "fill", "seed", "sparse_unread", "content_from", "fill_up", "user", "dry_run"])]
+    #[arg(long, conflicts_with_all = ["force", "maps", "layout", "fill", "seed", "sparse_unread", "from", "fill_up", "user", "dry_run"])]
     reset: bool,
     #[command(flatten)]
     tree: Tree,
@@ -76,7 +75,7 @@ pub struct Tree {
     data: FileData,
 }
 
-/// What files hold: shared by `init`, `run` and `predict`. Where there is a window of time too, `--from` is its start.
+/// What files hold: shared by `init`, `run` and `predict`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct FileData {
     /// What files hold and writes send: zero, random, compress=RATIO, dedupe=PERCENT or compress=RATIO,dedupe=PERCENT (fio:
@@ -91,9 +90,9 @@ pub struct FileData {
     sparse_unread: bool,
     /// Take what files hold from a directory that has them below their captured paths: a restored backup, a snapshot, or / for the
     /// files of this machine; what it lacks is made up (`--data`)
-    #[arg(id = "content_from", long = "content-from", value_name = "DIR")]
+    #[arg(long, value_name = "DIR")]
     from: Option<PathBuf>,
-    /// Whether files taken from there share their blocks with it (cp: --reflink)
+    /// Whether files taken with --from share their blocks with it (cp: --reflink)
     #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = values::word(Reflink::ALL, Reflink::name, Reflink::doc))]
     reflink: Reflink,
 }

@@ -65,13 +65,6 @@ impl Asked {
         let scale = scale.map(|tenants| Scale { tenants, shift: scale_shift });
         WhatIf { from, to, processes, users, paths, sample, sets, scale, stretch }
     }
-
-    /// Is nothing asked for?
-    pub fn is_usual(&self) -> bool {
-        let Asked { from, to, processes, users, paths, sample, sets, scale, stretch, sample_by: _, scale_shift: _ } = self;
-        let lists = [processes, users, paths].iter().all(|list| list.is_empty());
-        lists && from.is_none() && to.is_none() && sample.is_none() && sets.is_empty() && scale.is_none() && stretch.is_none()
-    }
 }
 
 fn when(text: &str) -> Result<When, String> {
