@@ -85,8 +85,10 @@ pub trait Running: Send {
 /// Rewrites `virtualize(events)` to `virtualize((SELECT * FROM events))`. DataFusion looks up the tables of a statement
 /// before it plans it, and would take a bare name as an argument for a column.
 pub fn spell_out(statement: &mut Statement, functions: &[Arc<dyn Function>]) {
-    if let Statement::Statement(statement) = statement {
-        let _ = statement.as_mut().visit(&mut SpellOut(functions));
+    match statement {
+        Statement::Statement(statement) => drop(statement.as_mut().visit(&mut SpellOut(functions))),
+        Statement::Explain(explain) => spell_out(&mut explain.statement, functions),
+        _ => {}
     }
 }
 

@@ -241,7 +241,11 @@ pub fn usage(name: &str, parameters: &[Parameter]) -> String {
 /// # Errors
 /// When an argument is none that the macro takes, or macros call each other without end.
 pub fn expand(statement: &mut Statement, macros: &[TableMacro]) -> Result<()> {
-    let Statement::Statement(statement) = statement else { return Ok(()) };
+    let statement = match statement {
+        Statement::Statement(statement) => statement,
+        Statement::Explain(explain) => return expand(&mut explain.statement, macros),
+        _ => return Ok(()),
+    };
     let mut calls = Calls { macros, depth: 0, left: MOST };
     match VisitMut::visit(statement.as_mut(), &mut calls) {
         ControlFlow::Continue(()) => Ok(()),

@@ -57,6 +57,9 @@ fn a_macro_is_about_what_its_names_stand_for() {
         let sums = "SELECT sum(bytes) FILTER (WHERE class = 'reads'), sum(bytes) FILTER (WHERE class = 'writes') FROM io";
         assert_eq!(rows(&place, &sql), rows(&place, sums), "{width}");
     }
+    for sql in ["EXPLAIN SELECT * FROM alignment()", "EXPLAIN ANALYZE SELECT count(seq) FROM virtualize(events)"] {
+        assert!(!rows(&place, sql).is_empty(), "{sql}");
+    }
     for (sql, says) in [
         ("SELECT * FROM alignment", "alignment is a table macro: FROM alignment(...)"),
         ("SELECT * FROM alignmen()", "perhaps alignment()"),
