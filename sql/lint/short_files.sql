@@ -35,7 +35,7 @@ sizes AS (
     SELECT known.file, max(fileset.size) AS size
     FROM fileset
     JOIN (SELECT DISTINCT file, path FROM ops WHERE file IS NOT NULL AND path IS NOT NULL) AS known ON known.path = fileset.path
-    WHERE fileset.kind IN ('file', 'link')
+    WHERE fileset.kind = 'file'
     GROUP BY known.file
 ),
 -- Of a further name of a file the fileset has no size.
