@@ -30,7 +30,14 @@ const KIND: u32 = 0o170_000;
 pub struct Layouts {
     known: HashSet<u64>,
     found: Vec<Layout>,
-    thread: Option<(SyncSender<(u64, Vec<u8>)>, JoinHandle<Vec<Layout>>)>,
+    thread: Option<(SyncSender<Opened>, JoinHandle<Vec<Layout>>)>,
+}
+
+/// A file that is to be looked at.
+#[derive(Debug)]
+struct Opened {
+    inode: u64,
+    path: Vec<u8>,
 }
 
 impl Layouts {
@@ -66,7 +73,7 @@ impl Layouts {
             return;
         }
         // With too many waiting it is as if it could not be read: a capture does not wait for this.
-        let _ = sender.try_send((inode, path.to_vec()));
+        let _ = sender.try_send(Opened { inode, path: path.to_vec() });
     }
 
     /// Waits for what is still to be looked at. Returns all layouts, each path once.
@@ -82,8 +89,8 @@ impl Layouts {
     }
 }
 
-fn look_at_all(root: &Dir, files: &Receiver<(u64, Vec<u8>)>) -> Vec<Layout> {
-    files.iter().filter_map(|(inode, path)| look(&root.find(&path).ok()?, inode, &path)).collect()
+fn look_at_all(root: &Dir, files: &Receiver<Opened>) -> Vec<Layout> {
+    files.iter().filter_map(|Opened { inode, path }| look(&root.find(&path).ok()?, inode, &path)).collect()
 }
 
 /// The layout of a file, if it is the one with this inode number.
