@@ -30,7 +30,7 @@ Examples:
   ioriot ingest part1.strace part2.strace --merge -o cap  # two parts of one capture
   ioriot ingest trace.strace --mounts mountinfo -o cap    # a copy of its /proc/self/mountinfo
   ioriot ingest trace.txt --format strace --format json -o cap
-  ioriot ingest job.log --format fio_iolog -o cap         # what fio --write_iolog wrote; --formats lists others
+  ioriot ingest job.log --format fio_iolog -o cap         # what fio wrote
   ioriot ingest my.csv --sql-dir . --format mine -o cap   # a format of your own: mine.sql")]
 pub struct Args {
     /// Files to read, also .gz and .zst; - is standard input

@@ -9,7 +9,7 @@ use crate::schema::dataset::Kind;
 use anyhow::Result;
 use std::path::PathBuf;
 
-/// Look for what makes the replay of a workload fail: missing files, closed descriptors
+/// Look for what would make the replay of a workload fail
 ///
 /// Each rule is a SQL file (docs/SQL.md lists them). `ioriot generate` asks the same rules after every option that chooses or changes
 /// something, and makes no workload with an error.

@@ -1,6 +1,6 @@
 //! Table `layouts`: how files lay on their device when a capture first saw them open.
 
-use super::column::{Column, Type};
+use super::column::{Column, int, int_, text as path};
 use super::{Draft, Table, writer_properties};
 use crate::text;
 use anyhow::{Context, Result};
@@ -10,12 +10,11 @@ use std::sync::Arc;
 
 /// The columns of the table.
 pub(super) fn columns() -> Vec<Column> {
-    let int = |name, nullable, doc| Column { name, ty: Type::Int, nullable, doc };
     vec![
-        Column { name: "path", ty: Type::Text, nullable: false, doc: "absolute path of a regular file; each once" },
-        int("size", false, "its size then, bytes"),
-        int("pieces", true, PIECES),
-        int("created", true, CREATED),
+        path("path", "absolute path of a regular file; each once"),
+        int("size", "its size then, bytes"),
+        int_("pieces", PIECES),
+        int_("created", CREATED),
     ]
 }
 

@@ -130,7 +130,7 @@ impl Content {
 
     /// The kernel read these bytes from the page cache, for a call or a page fault. To be called before [`Content::read`], for only
     /// the first read tells what was there when the capture began.
-    pub(in crate::model) fn from_cache(&mut self, start: i64, end: i64) {
+    pub(in crate::model) fn read_cached(&mut self, start: i64, end: i64) {
         let (start, end) = (start.max(0), end.min(self.floor.unwrap_or(i64::MAX)));
         let Content { read, written, added, warm, .. } = self;
         let mut add = |start, end| {
@@ -294,7 +294,7 @@ mod tests {
     fn what_was_read_and_never_added_was_in_the_cache() {
         let mut content = Content::default();
         let read = |content: &mut Content, start, end| {
-            content.from_cache(start, end);
+            content.read_cached(start, end);
             content.read(start, end - start);
         };
         // Read ahead beyond what was asked for.

@@ -40,7 +40,10 @@ fn a_call_stands_for_the_query_with_its_arguments() {
             "SELECT * FROM (SELECT 1500000, 0 FROM (SELECT * FROM io WHERE bytes > 4096 AND x < 0.5) AS inner_one \
              WHERE name = 'it''s') AS outer_one",
         ),
-        ("EXPLAIN SELECT * FROM inner_one(1)", "EXPLAIN SELECT * FROM (SELECT * FROM io WHERE bytes > 1 AND x < 0.5) AS inner_one"),
+        (
+            "EXPLAIN SELECT * FROM inner_one(1)",
+            "EXPLAIN SELECT * FROM (SELECT * FROM io WHERE bytes > 1 AND x < 0.5) AS inner_one",
+        ),
         ("SELECT * FROM other(1)", "SELECT * FROM other(1)"),
         ("SELECT inner_one(1)", "SELECT inner_one(1)"),
     ] {

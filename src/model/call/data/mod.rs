@@ -115,7 +115,7 @@ impl Call<'_> {
         let cached = self.model.tree.config().cache && !self.direct() && self.step.op != Some(Op::CopyFileRange);
         let Some(content) = self.model.tree.content(ino) else { return };
         if cached && bytes > 0 {
-            content.from_cache(offset, offset.saturating_add(bytes));
+            content.read_cached(offset, offset.saturating_add(bytes));
         }
         if racing {
             // Where the file ended at that moment is not known. But what was read existed, and a file of open size was never
@@ -218,7 +218,7 @@ impl Call<'_> {
         let end = at.saturating_add(bytes);
         let Some(content) = self.model.tree.content(ino) else { return };
         for inside in [at, end].into_iter().filter(|at| *at > page(*at)) {
-            content.from_cache(page(inside), page(inside).saturating_add(PAGE));
+            content.read_cached(page(inside), page(inside).saturating_add(PAGE));
         }
     }
 
