@@ -33,7 +33,20 @@ fn names(capture: &Path) -> BTreeSet<String> {
             }
         }
     }
-    for kept in ["proc", "self", "null", "pipe", "socket", "anon_inode", "deleted", "fdinfo", "task", "thread-self"] {
+    for kept in [
+        "proc",
+        "self",
+        "null",
+        "pipe",
+        "socket",
+        "anon_inode",
+        "deleted",
+        "fdinfo",
+        "task",
+        "thread-self",
+        "posix_acl_access",
+        "posix_acl_default",
+    ] {
         names.remove(kept);
     }
     // Extensions and numbers.

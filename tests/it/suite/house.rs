@@ -359,7 +359,6 @@ const NAMES_CALLS: &[(&str, &str, &str)] = &[
     ("sql/generate/tenants.sql", "readlink", "it is about what returns a path"),
     ("sql/generate/tenants.sql", "readlinkat", "it is about what returns a path"),
     ("sql/generate/tenants.sql", "waited", "it is about these, which are no calls"),
-    ("sql/lint/short_files.sql", "link", "a kind of entry"),
     ("sql/lint/closed.sql", "close", "it is about that call"),
     ("sql/query/waits.sql", "waited", "it is about these, which are no calls"),
 ];

@@ -28,7 +28,7 @@ pub fn replay(dir: &Path, capture: &Path, threads: &str) -> (f64, f64) {
 
 /// What both must say of each call. Addresses and process ids differ from run to run; strace leaves out fields of
 /// `struct open_how` that are 0, of stat owners and times, and does not know the newest calls. Threads are in the order in which
-/// they were made: ids begin anew when there are no higher ones.
+/// they were made: ids begin anew when there are no higher ones. What comes into the page cache is no call.
 pub const CALLS: &str = "SELECT events.syscall, errno, fd, fd2, dirfd, dirfd2, offset, offset2, count, whence, iovcnt, resolve, \
     atime, path, path2, name, \
     CASE WHEN def.syscall LIKE '%stat%' THEN '' ELSE concat(uid, ' ', gid, ' ', mtime) END AS o, \
@@ -37,7 +37,7 @@ pub const CALLS: &str = "SELECT events.syscall, errno, fd, fd2, dirfd, dirfd2, o
     CASE WHEN def.syscall = 'openat2' THEN coalesce(mode, 0) ELSE mode END AS m, \
     CASE WHEN def.syscall IN ('ioctl', 'madvise') THEN 0 ELSE cmd END AS c \
     FROM events JOIN syscall_def AS def ON def.syscall = events.syscall \
-    WHERE support <> 'drop' AND def.syscall NOT IN ('execve', 'fchmodat2') AND coalesce(path, '') NOT LIKE '/proc/%' \
+    WHERE support <> 'drop' AND def.syscall NOT IN ('execve', 'fchmodat2', 'page_cache_add') AND coalesce(path, '') NOT LIKE '/proc/%' \
     ORDER BY tid < (SELECT tid FROM events ORDER BY seq LIMIT 1), tid, seq";
 
 #[test]
