@@ -22,7 +22,7 @@ use std::path::PathBuf;
 Examples:
   ioriot generate cap -o work
   ioriot generate cap -o work --where \"path LIKE '/var/lib/%'\"
-  ioriot generate cap -o work --from 90s --to 150s        # a minute of it, with the files of its start
+  ioriot generate cap -o work --from 90s --to 150s        # a minute of it
   ioriot generate cap -o work --process postgres --path '/var/lib/*'
   ioriot generate cap -o work --set 'flags = flags | O_DIRECT' --set 'count = count * 2'
   ioriot generate cap-db -o work --merge cap-web          # two captures of one machine
