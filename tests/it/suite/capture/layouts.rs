@@ -30,12 +30,12 @@ fn files_that_are_opened_are_looked_at() {
         return skip(Need::Disk("extents"), "no file in pieces can be made here");
     };
     std::fs::write(home.join("later"), "later").unwrap();
-    let script = "cd \"$0\" && cat aged later > /dev/null && cat ./later; : < $0/aged; echo new > new; cat new";
+    let script = "cd \"$0\" && cat aged later > /dev/null && cat ./later; : < \"$0\"/aged; echo new > new; cat new";
     let [c, w] = [&out, &work].map(|path| path.to_str().unwrap());
     let summary = capture(0, &out, &["--", "sh", "-c", script, home.to_str().unwrap()]);
     assert!(int(&summary, "/layouts") >= 2, "{summary}");
     let like = format!("path LIKE '{}/%'", home.to_str().unwrap());
-    let name = format!("substr(path, {})", home.to_str().unwrap().len() + 2);
+    let name = format!("substr(path, {})", home.to_str().unwrap().chars().count() + 2);
     let sql = format!("SELECT {name}, pieces FROM layouts WHERE {like} AND {name} <> 'new' ORDER BY created");
     assert_eq!(rows(&[&out], &sql), [format!("aged,{pieces}"), "later,".to_owned()]);
     expect(0, &["generate", c, "-o", w]);
