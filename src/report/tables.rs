@@ -140,7 +140,11 @@ impl Desk {
         };
         let ours = MACROS.iter().any(|known| known.name == stage.name);
         if ours || !doc.parameters.is_empty() {
-            self.engine.add_macro(TableMacro::new(stage.name, doc.parameters, &one(stage, &parts))?);
+            let made = TableMacro::new(stage.name, doc.parameters, one(stage, &parts));
+            if !ours {
+                made.query()?;
+            }
+            self.engine.add_macro(made);
             return Ok(());
         }
         self.define(stage, &parts, shelf)?;

@@ -17,6 +17,7 @@ use datafusion::sql::sqlparser::parser::Parser;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::ControlFlow;
+use std::sync::OnceLock;
 
 /// How deeply macros may call each other.
 const DEEPEST: usize = 16;
@@ -158,20 +159,35 @@ impl fmt::Display for Parameter {
     }
 }
 
-/// A macro: a query with places for arguments.
+/// A macro: a query with places for arguments. It is parsed when it is called first: most sessions call none.
 #[derive(Clone, Debug)]
 pub struct TableMacro {
     name: String,
     parameters: Vec<Parameter>,
-    query: Box<ast::Query>,
+    sql: String,
+    query: OnceLock<Box<ast::Query>>,
 }
 
 impl TableMacro {
-    /// Makes a macro of a SELECT.
+    /// A macro of a SELECT, which is not looked at yet.
+    pub fn new(name: &str, parameters: Vec<Parameter>, sql: String) -> TableMacro {
+        TableMacro { name: name.into(), parameters, sql, query: OnceLock::new() }
+    }
+
+    /// Its query.
     ///
     /// # Errors
     /// When the SQL is not one query, or has places for other names than those of the parameters.
-    pub fn new(name: &str, parameters: Vec<Parameter>, sql: &str) -> Result<TableMacro> {
+    pub fn query(&self) -> Result<&ast::Query> {
+        if let Some(query) = self.query.get() {
+            return Ok(query);
+        }
+        let parsed = self.parse().with_context(|| format!("macro {}", self.name))?;
+        Ok(self.query.get_or_init(|| parsed))
+    }
+
+    fn parse(&self) -> Result<Box<ast::Query>> {
+        let TableMacro { name, parameters, sql, .. } = self;
         super::depth::check(sql)?;
         let mut statements = Parser::parse_sql(&Postgres::bounded(sql), sql)?;
         let (Some(ast::Statement::Query(query)), None) = (statements.pop(), statements.pop()) else {
@@ -183,7 +199,7 @@ impl TableMacro {
         ensure!(unknown.is_none(), "{} is no parameter of {name}", unknown.map_or("", String::as_str));
         let unused = parameters.iter().find(|parameter| !places.0.contains(&format!("${}", parameter.name)));
         ensure!(unused.is_none(), "parameter {} of {name} is not used", unused.map_or("", |parameter| &parameter.name));
-        Ok(TableMacro { name: name.into(), parameters, query })
+        Ok(query)
     }
 
     /// Its name.
@@ -265,7 +281,7 @@ impl Calls<'_> {
         let values = found.bind(arguments).with_context(|| format!("{} is called as {}", found.name, found.usage()))?;
         ensure!(self.depth < DEEPEST && self.left > 0, "{} calls macros that call macros, without end", found.name);
         self.left -= 1;
-        let mut query = found.query.clone();
+        let mut query = Box::new(found.query()?.clone());
         let _ = VisitMut::visit(&mut query, &mut Filled { parameters: &found.parameters, values: &values });
         self.depth += 1;
         let inner = VisitMut::visit(&mut query, self);

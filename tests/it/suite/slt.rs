@@ -76,7 +76,7 @@ impl Session {
     fn define_macro(&self, name: &str) -> anyhow::Result<()> {
         let stage = named(name)?;
         let doc = stage.doc()?;
-        self.0.add_macro(TableMacro::new(name, doc.parameters.clone(), &stage.text())?);
+        self.0.add_macro(TableMacro::new(name, doc.parameters.clone(), stage.text().into_owned()));
         let columns: Vec<_> = doc.columns.iter().map(|(name, ty, _)| (name.clone(), ty.clone())).collect();
         for sql in [format!("SELECT * FROM {name}()"), doc.mark("example").to_owned()] {
             let frame = self.0.sql(&sql)?;

@@ -18,10 +18,10 @@ fn some() -> Vec<TableMacro> {
     let wide = parameters(&["width DURATION 1s how long", "least BIGINT 0 at least", "name VARCHAR - whose"]);
     let inner = parameters(&["size SIZE - how large", "share DOUBLE 0.5 of all"]);
     vec![
-        TableMacro::new("outer_one", wide, "SELECT $width, $least FROM inner_one(4096) WHERE name = $name").unwrap(),
-        TableMacro::new("inner_one", inner, "SELECT * FROM io WHERE bytes > $size AND x < $share").unwrap(),
-        TableMacro::new("endless", vec![], "SELECT * FROM endless()").unwrap(),
-        TableMacro::new("many", vec![], "SELECT * FROM inner_one(1), inner_one(2), inner_one(3)").unwrap(),
+        TableMacro::new("outer_one", wide, "SELECT $width, $least FROM inner_one(4096) WHERE name = $name".into()),
+        TableMacro::new("inner_one", inner, "SELECT * FROM io WHERE bytes > $size AND x < $share".into()),
+        TableMacro::new("endless", vec![], "SELECT * FROM endless()".into()),
+        TableMacro::new("many", vec![], "SELECT * FROM inner_one(1), inner_one(2), inner_one(3)".into()),
     ]
 }
 
@@ -93,7 +93,7 @@ fn a_head_and_its_sql_must_agree() {
         (vec![], "DROP TABLE events", "one SELECT"),
         (vec![], "SELECT (", "sql parser error"),
     ] {
-        let error = format!("{:#}", TableMacro::new("m", parameters, sql).unwrap_err());
+        let error = format!("{:#}", TableMacro::new("m", parameters, sql.into()).query().unwrap_err());
         assert!(error.contains(says), "{sql}: {error}");
     }
     for line in ["width", "width TIME 1s x", "width DURATION 1parsec x", "n BIGINT x y", "n DOUBLE inf y"] {
