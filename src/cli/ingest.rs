@@ -19,8 +19,9 @@ use std::path::{Path, PathBuf};
 /// Turn text captures into a capture: events in Parquet
 ///
 /// Reads I/O Riot `.capture` files (versions 1 to 5), the output of `strace -f`, and with --format NAME traces of other tools
-/// (fio, blktrace, perf ...), plain or compressed with gzip or zstd, and writes a capture dataset. Lines that cannot be parsed are counted and kept in the table `rejects`. The exit
-/// code is 1 when a capture says, or shows by having no end, that the tracer lost events.
+/// (fio, blktrace, perf ...), plain or compressed with gzip or zstd, and writes a capture dataset. Lines that cannot be parsed
+/// are counted and kept in the table `rejects`. The exit code is 1 when a capture says, or shows by having no end, that the
+/// tracer lost events.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:

@@ -16,10 +16,11 @@
 //! of them tells for all, since all are written back then.
 //!
 //! What is added to the page cache is told of calls, too ([`fault::ADDED`]): what of a file was read and not added before was
-//! in memory when the capture began. One record for each folio is the cheapest that knows which pages these are: a read brings others in ahead
-//! of it, so that a count for each call would take the next ones for pages that were there; and it costs nothing where nothing is
-//! added, unlike a program at `mm_filemap_get_pages`, which runs at each read of a cached file. Pages behind the end of the file, which
-//! writes add, are read from no disk and not told. Reads past the page cache (O_DIRECT) add nothing.
+//! in memory when the capture began. One record for each folio is the cheapest that knows which pages these are: a read brings
+//! others in ahead of it, so that a count for each call would take the next ones for pages that were there; and it costs
+//! nothing where nothing is added, unlike a program at `mm_filemap_get_pages`, which runs at each read of a cached file. Pages
+//! behind the end of the file, which writes add, are read from no disk and not told. Reads past the page cache (O_DIRECT) add
+//! nothing.
 //!
 //! The mark keeps the last fault of its thread. What a call does after it is not the fault's: where the thread is in a call, its saved
 //! registers hold the number of that, also of one that is not captured.

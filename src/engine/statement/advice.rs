@@ -21,7 +21,8 @@ pub fn no_column(error: &Error, statement: &str) -> Option<(String, Vec<String>)
     Some((format!("{name}{text}"), valid_fields.iter().map(|column| column.name.clone()).collect()))
 }
 
-/// The name of the table, or of the function in FROM, that the error says does not exist, as the statement spells it; `None` for any other error.
+/// The name of the table, or of the function in FROM, that the error says does not exist, as the statement spells it; `None`
+/// for any other error.
 pub fn no_table(error: &Error) -> Option<String> {
     let DataFusionError::Plan(text) = root(error)? else { return None };
     let name = text.strip_prefix("table '").or_else(|| text.strip_prefix("table function '"))?;
