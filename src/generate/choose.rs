@@ -294,7 +294,7 @@ impl Work<'_> {
         let columns = vec![
             column(&|tenant| tenant),
             column(&|_| tenants),
-            column(&|tenant| tenant * shift),
+            column(&|tenant| tenant.saturating_mul(shift)),
             Arc::new(prefixes.collect::<StringArray>()),
         ];
         self.engine.ctx().register_batch("scaling", RecordBatch::try_new(Arc::new(schema), columns)?)?;

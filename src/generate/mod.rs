@@ -123,12 +123,13 @@ pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
     let captures: Vec<&Dataset> = iter::once(&capture).chain(&others).collect();
     let work = Work::new(options, &captures, Some(&draft))?;
     let events = captures.iter().map(|capture| capture.manifest.get("events").and_then(serde_json::Value::as_u64));
-    let events = events.sum::<Option<u64>>();
+    // What a manifest says may be anything.
+    let events = events.reduce(|sum, next| sum.zip(next).map(|(sum, next)| sum.saturating_add(next))).flatten();
     progress.begin("walk", Unit::Count, events.unwrap_or(0));
     let tee = work.choose(progress)?;
     let made = work.make(tee, progress)?;
     let mut summary = Summary::collect(&work.engine, &made)?;
-    summary.check(events.map(|events| events * options.what_if.tenants()))?;
+    summary.check(events.map(|events| events.saturating_mul(options.what_if.tenants())))?;
     summary.cache = summary.cache.filter(|_| present::tells(&capture, "cache"));
     summary.memory.truncate(mounts::MOST_IN_MEMORY);
     let captured = mounts::of(&capture.manifest).unwrap_or_default();
