@@ -11,13 +11,9 @@ mod generate;
 mod given;
 mod ingest;
 mod init;
-#[cfg(feature = "sql")]
-mod lint;
 mod old;
 #[cfg(feature = "sql")]
 mod predict;
-#[cfg(feature = "sql")]
-mod query;
 mod replay;
 #[cfg(feature = "sql")]
 mod run;
@@ -104,7 +100,7 @@ enum Verb {
     #[cfg(feature = "sql")]
     Generate(generate::Args),
     #[cfg(feature = "sql")]
-    Lint(lint::Args),
+    Lint(show::lint::Args),
     Init(init::Args),
     Replay(replay::Args),
     #[cfg(feature = "sql")]
@@ -112,7 +108,7 @@ enum Verb {
     #[cfg(feature = "sql")]
     Predict(predict::Args),
     #[cfg(feature = "sql")]
-    Query(query::Args),
+    Query(show::query::Args),
     #[cfg(feature = "sql")]
     Cat(show::look::Cat),
     #[cfg(feature = "sql")]

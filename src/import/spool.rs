@@ -10,14 +10,12 @@ use crate::limits::TEXT;
 use crate::progress::Progress;
 use crate::schema::check::{self, Checked};
 use crate::schema::read;
-use crate::schema::{GROUP_BYTES, ROW_GROUP};
+use crate::schema::scratch_properties;
 use crate::text;
 use anyhow::{Context, Result, bail, ensure};
 use arrow::array::{ArrayRef, Int64Array, Int64Builder, RecordBatch, StringBuilder};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
@@ -59,13 +57,7 @@ pub fn spool(input: &Input, head: &Head, dir: &Path, rejects: &mut Rejects, prog
 }
 
 fn writer(file: File, schema: SchemaRef) -> Result<ArrowWriter<File>> {
-    let properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
-        .set_max_row_group_row_count(Some(ROW_GROUP))
-        .set_max_row_group_bytes(Some(GROUP_BYTES))
-        .set_statistics_enabled(EnabledStatistics::None)
-        .build();
-    Ok(ArrowWriter::try_new(file, schema, Some(properties))?)
+    Ok(ArrowWriter::try_new(file, schema, Some(scratch_properties()?))?)
 }
 
 /// Spools lines of text. Returns the numbers of lines, headers, notes and rejects.

@@ -40,6 +40,19 @@ const OPS_PAGE: usize = 16 * 1024;
 /// Values that a writer of tables encodes at a time; the default of 1024 suits short batches.
 const WRITE_BATCH: usize = 8 * 1024;
 
+/// Properties of temporary Parquet files, which this process reads again: bounded row groups, and no statistics.
+///
+/// # Errors
+/// When the compressor refuses its level, which it does not.
+pub fn scratch_properties() -> parquet::errors::Result<WriterProperties> {
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
+        .set_max_row_group_row_count(Some(ROW_GROUP))
+        .set_max_row_group_bytes(Some(GROUP_BYTES))
+        .set_statistics_enabled(EnabledStatistics::None);
+    Ok(properties.build())
+}
+
 /// The meaning of each column as Parquet key-value metadata `column.NAME`, for readers that have the file alone.
 fn meanings(table: &Table) -> Vec<KeyValue> {
     let columns = table.columns().into_iter();

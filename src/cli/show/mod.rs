@@ -1,8 +1,10 @@
-//! Verbs that show what datasets hold.
+//! Verbs that show what datasets hold, or what is wrong with them.
 
 pub mod compare;
 pub mod export;
+pub mod lint;
 pub mod look;
+pub mod query;
 pub mod report;
 
 use super::{Exit, given, ui};

@@ -4,13 +4,11 @@ use super::sink;
 use crate::engine::session::Engine;
 use crate::files;
 use crate::schema::check::Checked;
-use crate::schema::{GROUP_BYTES, ROW_GROUP};
+use crate::schema::scratch_properties;
 use anyhow::{Context, Result};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use futures::StreamExt;
-use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use std::env;
 use std::sync::Arc;
 
@@ -35,12 +33,7 @@ impl Engine {
         let dir = env::temp_dir();
         let file = files::nameless(&dir).with_context(|| format!("cannot make a temporary file in {}", dir.display()))?;
         let again = file.try_clone()?;
-        let properties = WriterProperties::builder()
-            .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
-            .set_max_row_group_row_count(Some(ROW_GROUP))
-            .set_max_row_group_bytes(Some(GROUP_BYTES))
-            .set_statistics_enabled(EnabledStatistics::None)
-            .build();
+        let properties = scratch_properties()?;
         self.block_on(async {
             sink::write(frame.execute_stream().await?, schema, file, properties, None, |_| ()).await.map(drop)
         })

@@ -62,16 +62,16 @@ fn close(fd: i64) -> Event {
 fn program() -> Vec<Event> {
     let new = libc::O_CREAT | libc::O_EXCL | libc::O_RDWR;
     timed(vec![
-        call(Syscall::mkdir, 1, 0, &[(Col::Mode, 0o755)], Some("/work")),
-        call(Syscall::chdir, 1, 0, &[], Some("/work")),
-        open("/work/log", 3, new),
+        call(Syscall::mkdir, 1, 0, &[(Col::Mode, 0o755)], Some("/data")),
+        call(Syscall::chdir, 1, 0, &[], Some("/data")),
+        open("/data/log", 3, new),
         data_call(Syscall::write, 3, 1000),
-        open("/work/gone", 4, new),
+        open("/data/gone", 4, new),
         data_call(Syscall::write, 4, 5000),
-        call(Syscall::unlink, 1, 0, &[], Some("/work/gone")),
-        open("/work/old", 5, new),
+        call(Syscall::unlink, 1, 0, &[], Some("/data/gone")),
+        open("/data/old", 5, new),
         close(5),
-        call(Syscall::rename, 1, 0, &[], Some("/work/old")),
+        call(Syscall::rename, 1, 0, &[], Some("/data/old")),
         // Here the window begins.
         data_call(Syscall::write, 3, 500),
         call(Syscall::pread64, 1, 1500, &[(Col::Fd, 3), (Col::Count, 4096), (Col::Offset, 0)], None),
@@ -91,7 +91,7 @@ fn program() -> Vec<Event> {
     .into_iter()
     .map(|mut event| {
         if event.syscall == Syscall::rename {
-            event.set_text(Text::Path2, "/work/new");
+            event.set_text(Text::Path2, "/data/new");
         }
         event
     })
@@ -104,34 +104,34 @@ fn a_window_begins_with_what_is_there_and_open() {
     let cap = capture(dir.path(), &program());
     let work = dir.path().join("work");
     generated(&cap, &work, &["--from", "10ms", "--to", "21ms"]).unwrap();
-    let files = rows(&[&work], "SELECT path, kind, size, size_exact FROM fileset WHERE path LIKE '/work%' ORDER BY path");
+    let files = rows(&[&work], "SELECT path, kind, size, size_exact FROM fileset WHERE path LIKE '/data%' ORDER BY path");
     assert_eq!(
         files,
         [
-            "/work,dir,0,true",
-            "/work/gone,absent,0,false",
-            "/work/here,absent,0,false",
-            "/work/log,file,1000,true",
-            "/work/new,file,0,true",
-            "/work/old,absent,0,false"
+            "/data,dir,0,true",
+            "/data/gone,absent,0,false",
+            "/data/here,absent,0,false",
+            "/data/log,file,1000,true",
+            "/data/new,file,0,true",
+            "/data/old,absent,0,false"
         ]
         .map(|row| row
-            .replace("/work,dir,0,true", &files[0])
+            .replace("/data,dir,0,true", &files[0])
             .replace(",absent,0,false", if files[1].ends_with("true") { ",absent,0,true" } else { ",absent,0,false" }))
     );
     let begins = rows(&[&work], "SELECT op, path, offset, count FROM ops WHERE origin = 'initial' ORDER BY op_id");
     assert_eq!(
         begins,
         [
-            "openat,/work/log,,",
-            "lseek,/work/log,1000,",
-            "openat,/work/(unnamed),,",
-            "ftruncate,/work/(unnamed),,5000",
-            "lseek,/work/(unnamed),5000,"
+            "openat,/data/log,,",
+            "lseek,/data/log,1000,",
+            "openat,/data/(unnamed),,",
+            "ftruncate,/data/(unnamed),,5000",
+            "lseek,/data/(unnamed),5000,"
         ]
         .map(|row| {
             let gone = begins[2].split(',').nth(1).unwrap();
-            row.replace("/work/(unnamed)", gone)
+            row.replace("/data/(unnamed)", gone)
         })
     );
     let run = replayed(&work);
@@ -169,7 +169,7 @@ fn changed_arguments_are_replayed_and_what_nobody_knows_is_not_compared() {
     let cap = capture(dir.path(), &program());
     let work = dir.path().join("half");
     generated(&cap, &work, &["--set", "count = count / 2"]).unwrap();
-    let counts = rows(&[&work], "SELECT count, ret, offset FROM ops WHERE op = 'write' AND path = '/work/log' ORDER BY op_id");
+    let counts = rows(&[&work], "SELECT count, ret, offset FROM ops WHERE op = 'write' AND path = '/data/log' ORDER BY op_id");
     assert_eq!(counts, ["500,500,0", "250,250,500"]);
     let run = replayed(&work);
     let kinds = rows(&[&run], "SELECT DISTINCT op, kind FROM results ORDER BY 1, 2");
@@ -184,7 +184,7 @@ fn changed_arguments_are_replayed_and_what_nobody_knows_is_not_compared() {
     let direct = dir.path().join("direct");
     let said = generated(&cap, &direct, &["--set", "flags = flags | O_DIRECT"]).unwrap_err();
     assert!(
-        said.contains("the replay of this workload would fail") && said.contains("/work/log") && said.contains("Round as well"),
+        said.contains("the replay of this workload would fail") && said.contains("/data/log") && said.contains("Round as well"),
         "{said}"
     );
     assert!(!direct.exists());
@@ -193,9 +193,9 @@ fn changed_arguments_are_replayed_and_what_nobody_knows_is_not_compared() {
     replayed(&direct);
     // A name.
     let named = dir.path().join("named");
-    generated(&cap, &named, &["--set", "path = replace(path, '/work/here', '/work/there')"]).unwrap();
+    generated(&cap, &named, &["--set", "path = replace(path, '/data/here', '/data/there')"]).unwrap();
     let run = replayed(&named);
-    assert_eq!(rows(&[&run], "SELECT found FROM state WHERE path = '/work/there'").len(), 1);
+    assert_eq!(rows(&[&run], "SELECT found FROM state WHERE path = '/data/there'").len(), 1);
     for (set, fault) in [
         ("count = nothing", "no expression over the columns of ops"),
         ("count = count - 100000", "and no call can have it"),
@@ -223,7 +223,7 @@ fn tenants_run_side_by_side_in_places_of_their_own() {
     assert_eq!(starts, ["0", "5", "10", "15"]);
     let run = replayed(&four);
     assert_eq!(number(&[&run], "SELECT count(*) FROM results WHERE outcome = 'same' AND origin = 'event'"), 4.0 * 23.0);
-    assert_eq!(number(&[&run], "SELECT count(*) FROM state WHERE path LIKE '/tenant-_/work/new'"), 3.0);
+    assert_eq!(number(&[&run], "SELECT count(*) FROM state WHERE path LIKE '/tenant-_/data/new'"), 3.0);
 }
 
 #[test]
@@ -297,7 +297,7 @@ fn what_is_left_out_counts_as_done_by_somebody_else() {
     let cap = capture(dir.path(), &program());
     let work = dir.path().join("work");
     generated(&cap, &work, &["--where", "op IN ('read', 'stat')"]).unwrap();
-    assert_eq!(rows(&[&work], "SELECT kind, size FROM fileset WHERE path = '/work/log'"), ["file,1500"]);
+    assert_eq!(rows(&[&work], "SELECT kind, size FROM fileset WHERE path = '/data/log'"), ["file,1500"]);
     replayed(&work);
 }
 
@@ -316,7 +316,7 @@ fn captures_of_one_clock_are_merged() {
         event.set(Col::Tid, 7);
         event.set(Col::Ts, event.int(Col::Ts).unwrap() + 500_000);
         for text in [Text::Path, Text::Path2] {
-            let path = event.text(text).map(|path| String::from_utf8(path.to_vec()).unwrap().replace("/work", "/other"));
+            let path = event.text(text).map(|path| String::from_utf8(path.to_vec()).unwrap().replace("/data", "/other"));
             if let Some(path) = path {
                 event.set_text(text, path.as_bytes());
             }
@@ -328,7 +328,7 @@ fn captures_of_one_clock_are_merged() {
     let work = place("work");
     generated(&one, &work, &["--merge", two.to_str().unwrap()]).unwrap();
     assert_eq!(number(&[&work], "SELECT count(*) FROM fates"), 46.0);
-    assert_eq!(rows(&[&work], "SELECT path FROM ops ORDER BY op_id LIMIT 3"), ["/work", "/other", "/work"]);
+    assert_eq!(rows(&[&work], "SELECT path FROM ops ORDER BY op_id LIMIT 3"), ["/data", "/other", "/data"]);
     let run = replayed(&work);
     assert_eq!(number(&[&run], "SELECT count(*) FROM results WHERE outcome = 'same' AND origin = 'event'"), 46.0);
     for (name, events, clock, host, fault) in [
