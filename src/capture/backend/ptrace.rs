@@ -23,7 +23,7 @@ use crate::progress::Progress;
 use crate::schema::losses::Lost;
 use crate::syscall::lock::Lock;
 use anyhow::{Context, Result, ensure};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::Instant;
@@ -47,6 +47,8 @@ pub struct Ptrace {
     /// Do the threads run under the seccomp filter, so that they stop at captured calls only?
     filtered: bool,
     threads: HashMap<u32, Thread>,
+    /// Threads that stopped, or ended, before it was told that somebody made them: the two come in any order.
+    early: HashSet<u32>,
     target: Option<Target>,
     clock: i64,
     /// The snapshot: processes, open files and mounts at the start of the capture.
@@ -93,7 +95,7 @@ impl Ptrace {
         if target.is_some() {
             snapshot.files.retain(|file| !file.cloexec);
         }
-        Ok(Ptrace { calls, filtered, threads, target, clock: os::clock_offset(), snapshot })
+        Ok(Ptrace { calls, filtered, threads, early: HashSet::new(), target, clock: os::clock_offset(), snapshot })
     }
 
     /// Lets the command execute and passes events to the recorder until all traced threads have ended or a limit is reached.
@@ -142,8 +144,10 @@ impl Ptrace {
                 if let Some(target) = self.target.as_mut().filter(|target| target.pid == tid) {
                     target.note(ExitStatus::from_raw(status));
                 }
-                if let Some(thread) = self.threads.remove(&tid).filter(|_| ending.is_none()) {
-                    gone(tid, &thread, &mut books)?;
+                match self.threads.remove(&tid) {
+                    Some(thread) if ending.is_none() => gone(tid, &thread, &mut books)?,
+                    Some(_) => {}
+                    None => _ = self.early.insert(tid),
                 }
                 if options.limits.exit && ending.is_none() && self.target.as_ref().is_some_and(Target::noted) {
                     ending = Some(Ended::Target);
@@ -153,6 +157,16 @@ impl Ptrace {
                     break;
                 }
                 continue;
+            }
+            if !self.threads.contains_key(&tid) && !matches!(event, Event::Exec(_)) {
+                self.early.insert(tid);
+                self.threads.insert(tid, books.meet(tid));
+            }
+            // Known from now on: its maker may be gone before it stops for the first time, and nobody else may be left.
+            if let Event::Made(made) = event
+                && !self.early.remove(&made)
+            {
+                self.threads.entry(made).or_insert_with(|| books.meet(made));
             }
             if ending.is_some() && self.filtered {
                 // Under the filter its calls fail without a tracer: it is continued until it ends.
@@ -169,8 +183,9 @@ impl Ptrace {
             }
             let go = match event {
                 Event::Call | Event::Filtered => {
-                    let thread = self.threads.entry(tid).or_insert_with(|| books.meet(tid));
-                    books.call(tid, thread, &self.calls)?;
+                    if let Some(thread) = self.threads.get_mut(&tid) {
+                        books.call(tid, thread, &self.calls)?;
+                    }
                     Go::On(0)
                 }
                 Event::Exec(was) => {
@@ -180,10 +195,7 @@ impl Ptrace {
                 }
                 Event::Signal(signal) => Go::On(signal),
                 Event::Stopped => Go::Wait,
-                Event::Other | Event::Gone(_) => {
-                    self.threads.entry(tid).or_insert_with(|| books.meet(tid));
-                    Go::On(0)
-                }
+                Event::Made(_) | Event::Other | Event::Gone(_) => Go::On(0),
             };
             // Outside of captured calls a filtered thread need not stop.
             let inside = !self.filtered || self.threads.get(&tid).is_some_and(|thread| thread.inside.is_some());

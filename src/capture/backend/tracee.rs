@@ -37,6 +37,8 @@ pub enum Event {
     Filtered,
     /// The thread executed another program; before, its thread id was this one (exec gives the thread the id of its process).
     Exec(u32),
+    /// The thread made this thread or process, which is traced too and has perhaps not stopped yet.
+    Made(u32),
     /// The thread's whole process was stopped by a signal such as SIGSTOP (group-stop).
     Stopped,
     /// The thread stopped for something else, which a capture ignores.
@@ -121,6 +123,7 @@ pub fn wait() -> Result<Option<(u32, Event)>> {
             0 if signal == libc::SIGTRAP | 0x80 => Event::Call,
             0 => Event::Signal(signal),
             libc::PTRACE_EVENT_EXEC => Event::Exec(message(tid)),
+            libc::PTRACE_EVENT_FORK | libc::PTRACE_EVENT_VFORK | libc::PTRACE_EVENT_CLONE => Event::Made(message(tid)),
             libc::PTRACE_EVENT_SECCOMP => Event::Filtered,
             PTRACE_EVENT_STOP if matches!(signal, libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU) => {
                 Event::Stopped

@@ -1,6 +1,7 @@
 //! Commands that leave something behind: who is waited for is said, or nobody is.
 
 use super::*;
+use crate::tool::root;
 use std::io::{BufRead, BufReader, Read};
 
 /// A command that ends at once and leaves a sleep behind, whose process id it writes down.
@@ -86,4 +87,31 @@ fn until_exit_ends_a_capture_with_its_command() {
     let refused = ioriot(&["capture", "-o", dir.path().join("no").to_str().unwrap(), "--until-exit", "--pid", "1"]);
     assert_eq!(refused.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("--until-exit is for a command"), "{refused:?}");
+}
+
+/// On a machine that is busy a process may end before the one it made has run at all: that one is captured all the same, and is not
+/// killed with its tracer.
+#[test]
+fn a_child_that_has_not_run_when_its_parent_ends_is_captured() {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap().trim();
+    let mut processors = allowed.split([',', '-']);
+    let (free, Some(busy)) = (processors.next().unwrap(), processors.next_back()) else {
+        return skip(Need::Root, "two processors: one is kept busy, the capture runs on the other");
+    };
+    if !root() {
+        return skip(Need::Root, "a processor is kept busy by a program of the class of real time");
+    }
+    let dir = scratch();
+    let Some(program) = compile_text(dir.path(), "orphan", include_str!("orphan.c")) else { return };
+    let mut hog = Running(Command::new(&program).args([busy, "hog"]).spawn().unwrap());
+    let (out, made) = (dir.path().join("capture"), dir.path().join("made"));
+    let mut capture = Command::new("taskset");
+    capture.args(["-c", free, env!("CARGO_BIN_EXE_ioriot"), "capture", "--backend", "ptrace", "--format", "json", "-o"]);
+    let done = capture.arg(&out).arg("--").arg(&program).arg(busy).arg(&made).output().unwrap();
+    assert!(hog.0.wait().unwrap().success());
+    let summary: Value = serde_json::from_slice(&done.stdout).unwrap_or_else(|_| panic!("{done:?}"));
+    assert!(made.exists(), "the child was killed: {summary}");
+    assert_eq!((int(&summary, "/syscalls/mkdir"), int(&summary, "/syscalls/rmdir")), (2, 1), "{summary}");
+    closes(&summary);
 }
