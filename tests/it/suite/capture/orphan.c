@@ -1,4 +1,4 @@
-// A process that ends before the one it made has run. `orphan CPU hog` spins on that processor for two seconds, in the class of real
+// A process that ends before the one it made has run. `orphan CPU hog` spins on that processor for half a minute, in the class of real
 // time. `orphan CPU DIR` does its work there in that class too, but its child is of the ordinary class: it runs when the other one
 // spins no more, and makes and removes the directory.
 #define _GNU_SOURCE
@@ -30,7 +30,7 @@ int main(int count, char **args)
 	if (hog) {
 		do
 			clock_gettime(CLOCK_MONOTONIC, &now);
-		while (now.tv_sec < begun.tv_sec + 2);
+		while (now.tv_sec < begun.tv_sec + 30);
 	} else if (fork() == 0) {
 		_exit(mkdir(args[2], 0700) || rmdir(args[2]) || mkdir(args[2], 0700));
 	}
