@@ -2,9 +2,11 @@
 """Reads every Parquet file of the given datasets with pyarrow, DuckDB and Polars and compares what they see.
 
     scripts/interop.py DATASET...
+    scripts/interop.py --fleet FLEET
 
 Each reader must see the same number of rows, the same columns, plain types and the same values: per column the number
 of values, for numbers their sum, for text the number of characters. The file must say what each column means. One line per file; exit 1 at the first difference.
+A fleet is read as one table with partitions by host, as Hive lays them out: each reader must count the same events of each host.
 """
 
 import sys
@@ -13,6 +15,7 @@ from pathlib import Path
 try:
     import duckdb
     import polars
+    import pyarrow.dataset
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 except ImportError as error:
@@ -77,7 +80,27 @@ def by_polars(file):
     return frame.height, facts
 
 
+def fleet(place):
+    """Events by host: with a column host in the files too, which a reader may take for the partition's or for the file's."""
+    files = str(Path(place) / "*" / "events.parquet")
+    asked = "SELECT host, count(*) FROM read_parquet(?, hive_partitioning = true) GROUP BY host"
+    seen = {"DuckDB": dict(duckdb.execute(asked, [files]).fetchall())}
+    frame = polars.scan_parquet(files, hive_partitioning=True).group_by("host").len().collect()
+    seen["Polars"] = dict(frame.iter_rows())
+    partitions = pyarrow.dataset.partitioning(pyarrow.schema([("host", pyarrow.string())]), flavor="hive")
+    events = sorted(str(file) for file in Path(place).glob("*/events.parquet"))
+    table = pyarrow.dataset.dataset(events, partitioning=partitions, partition_base_dir=place).to_table(columns=["host"])
+    seen["pyarrow"] = {row["values"]: row["counts"] for row in table["host"].value_counts().to_pylist()}
+    (first, hosts), *others = seen.items()
+    for other, its_hosts in others:
+        if its_hosts != hosts:
+            sys.exit(f"{place}: {first} sees {hosts}, {other} {its_hosts}")
+    print(f"{sum(hosts.values())} events of {len(hosts)} hosts")
+
+
 def main(datasets):
+    if datasets[:1] == ["--fleet"]:
+        return fleet(datasets[1])
     files = [file for dataset in datasets for file in sorted(Path(dataset).glob("*.parquet"))]
     if not files:
         sys.exit(f"no Parquet file in {', '.join(datasets)}")

@@ -20,6 +20,7 @@ pub mod events;
 pub mod export;
 pub mod fate;
 pub mod files;
+pub mod fleet;
 #[cfg(fuzzing)]
 pub mod fuzz;
 #[cfg(feature = "sql")]

@@ -7,10 +7,11 @@ use super::values;
 use super::what_if;
 use crate::amount::typed;
 use crate::engine::Access;
+use crate::fleet;
 use crate::generate::{self, Causes, WhatIf};
 use crate::schema::Dataset;
 use crate::schema::dataset::Kind;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use std::path::PathBuf;
 
 /// Make a workload out of a capture: what to replay, and the files it needs
@@ -30,12 +31,13 @@ Examples:
   ioriot generate cap -o work --ignore /home/user/.cache --keep /dev/shm/db
   ioriot generate cap -o work --sql-dir my-stages --memory 512M
   ioriot generate cap -o work --explain-order             # which ops wait for which, and why
+  ioriot generate fleet -o works                          # a workload for each host of a fleet
   ioriot generate cap --explain ops                       # the plan of one stage")]
 pub struct Args {
-    /// The capture: a directory made by `ioriot ingest`
+    /// The capture: a directory made by `ioriot ingest`; or a fleet, one with a capture `host=NAME` for each host
     #[arg(value_name = "CAPTURE")]
     capture: PathBuf,
-    /// Directory to make for the workload
+    /// Directory to make for the workload; for a fleet one with a workload `host=NAME` for each host
     #[arg(short, long = "output", value_name = "WORKLOAD", required_unless_present = "explain")]
     out: Option<PathBuf>,
     #[command(flatten)]
@@ -120,6 +122,9 @@ impl Choice {
 
 impl Args {
     pub fn run(mut self) -> Result<Exit> {
+        if let (Some(hosts), None) = (fleet::of(&self.capture), &self.explain) {
+            return self.fleet(&hosts);
+        }
         self.capture = given::dataset(self.capture, Kind::Capture)?;
         if let Some(stage) = &self.explain {
             let what_if = self.what_if.what_if();
@@ -149,6 +154,27 @@ impl Args {
             ..self.choice.options(self.capture, out, None)
         };
         let summary = ui::watched(|progress| generate::run(&options, progress))?;
+        self.output.format.print(&summary)?;
+        Ok(Exit::Done)
+    }
+
+    /// The same for the capture of each host of a fleet.
+    fn fleet(self, hosts: &[PathBuf]) -> Result<Exit> {
+        ensure!(self.merge.is_empty(), "--merge is for captures of one machine, and a fleet has several");
+        let out = self.out.context("say where the workloads go: -o WORKLOADS")?;
+        if self.output.dry_run {
+            hosts.iter().try_for_each(|host| Dataset::expect(host, Kind::Capture).map(drop))?;
+            values::vacant(&out)?;
+            let would = format!("write the workloads of {} hosts below {}", hosts.len(), out.display());
+            self.output.format.print(&Plan::new(vec![would]))?;
+            return Ok(Exit::Done);
+        }
+        let options = generate::Options {
+            what_if: self.what_if.what_if(),
+            explain_order: self.explain_order,
+            ..self.choice.options(self.capture, out, None)
+        };
+        let summary = ui::watched(|progress| generate::hosts::run(hosts, &options, progress))?;
         self.output.format.print(&summary)?;
         Ok(Exit::Done)
     }

@@ -2,6 +2,7 @@
 //! taken is called what it is, with the command that was meant.
 
 use crate::files::Dir;
+use crate::fleet;
 use crate::ingest::look::{self, Look};
 use crate::ingest::{Format, Input};
 use crate::init::{Root, State};
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 /// When the name is that of something else; nothing is said here of what is not there at all.
 pub fn dataset(name: PathBuf, kind: Kind) -> Result<PathBuf> {
     let Some(parts) = parts(&name) else {
+        fleet::refuse(&name)?;
         no_trace(&name)?;
         return Ok(name);
     };

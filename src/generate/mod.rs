@@ -5,6 +5,7 @@
 
 mod choose;
 pub mod docs;
+pub mod hosts;
 pub mod lint;
 mod merge;
 mod present;
@@ -19,6 +20,7 @@ pub use what_if::WhatIf;
 
 use crate::engine::{Access, Settings};
 use crate::fate::Elsewhere;
+use crate::fleet;
 use crate::model::{Config, Place};
 use crate::mounts;
 use crate::progress::{Progress, Unit};
@@ -26,7 +28,6 @@ use crate::schema::dataset::Kind;
 use crate::schema::{Dataset, Draft, Manifest, losses};
 use anyhow::{Result, ensure};
 use serde_json::json;
-use std::fs;
 use std::iter;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -115,6 +116,13 @@ impl Options {
 /// When the directory is no capture, a stage or the predicate is wrong, the ledger does not close, or something cannot
 /// be written. Then nothing is left behind.
 pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
+    let (draft, manifest, summary) = make(options, progress)?;
+    draft.commit(manifest)?;
+    Ok(summary)
+}
+
+/// Makes a workload: its draft, and what its manifest will say.
+fn make(options: &Options, progress: &Progress) -> Result<(Draft, Manifest, Summary)> {
     let began = Instant::now();
     options.check()?;
     let capture = open(&options.capture)?;
@@ -150,9 +158,8 @@ pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
     let manifest = manifest(&summary, options, &capture);
     drop(work); // the scratch files go before the dataset is made durable
     work::clear(&draft)?;
-    draft.commit(manifest)?;
     summary.seconds = began.elapsed().as_secs_f64();
-    Ok(summary)
+    Ok((draft, manifest, summary))
 }
 
 /// The query plan of a stage as text, as the engine would run it (`--explain`).
@@ -179,25 +186,8 @@ pub fn explain(options: &Options, name: &str) -> Result<String> {
 
 /// Opens the capture of one host; where `dir` has captures of several hosts, the error lists them.
 fn open(dir: &Path) -> Result<Dataset> {
-    let hosts = hosts(dir);
-    if !dir.join("manifest.json").exists() && !hosts.is_empty() {
-        let list = hosts.iter().map(|host| host.display().to_string()).collect::<Vec<_>>().join("\n  ");
-        anyhow::bail!(
-            "{} holds the captures of {} hosts, and a workload is made of one: name one of\n  {list}",
-            dir.display(),
-            hosts.len()
-        );
-    }
+    fleet::refuse(dir)?;
     Dataset::expect(dir, Kind::Capture)
-}
-
-/// The captures of single hosts in a directory: its entries `host=...`, sorted by name.
-pub(crate) fn hosts(dir: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    let mut hosts: Vec<_> =
-        entries.filter(|entry| entry.file_name().as_bytes().starts_with(b"host=")).map(|e| e.path()).collect();
-    hosts.sort();
-    hosts
 }
 
 /// The configuration of the model: which paths are left out by the capture's mounts (the usual mounts if it knows

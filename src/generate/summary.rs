@@ -285,6 +285,11 @@ impl Summary {
         Ok(summary)
     }
 
+    /// How much of [`Summary::file_events`] is replayed, percent.
+    pub fn coverage(&self) -> f64 {
+        if self.file_events == 0 { 0.0 } else { self.file_ops as f64 * 100.0 / self.file_events as f64 }
+    }
+
     fn fileset(&mut self, engine: &Engine) -> Result<()> {
         let sql = "SELECT kind, count(*), CAST(coalesce(sum(size) FILTER (WHERE kind = 'file'), 0) AS BIGINT) FROM fileset GROUP BY kind";
         let frame = engine.sql(sql)?;
@@ -350,8 +355,7 @@ impl fmt::Display for Summary {
         for (origin, count) in self.ops_by_origin.iter().filter(|(origin, _)| *origin != "event") {
             line(f, "", *count, &format!("{origin}: {}", crate::fate::Origin::parse(origin).map_or("", |origin| origin.doc())))?;
         }
-        let share = if self.file_events == 0 { 0.0 } else { self.file_ops as f64 * 100.0 / self.file_events as f64 };
-        line(f, "file events", self.file_events, &format!("of them {share:.2} % are replayed (coverage of calls)"))?;
+        line(f, "file events", self.file_events, &format!("of them {:.2} % are replayed (coverage of calls)", self.coverage()))?;
         write!(f, "{}", self.bytes)?;
         for (reason, found) in &self.elsewhere {
             let doc = Elsewhere::parse(reason).map_or("", Elsewhere::doc);

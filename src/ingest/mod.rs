@@ -29,6 +29,7 @@ pub use sequence::Clock;
 pub use summary::{Captured, Foreign, Ledger, Summary};
 
 use crate::files;
+use crate::fleet::{self, Place};
 use crate::mounts::{self, Mount};
 use crate::progress::{Progress, Unit};
 use crate::schema::dataset::Kind;
@@ -151,8 +152,11 @@ pub(crate) fn each(
     );
     progress.begin("ingest", Unit::Bytes, options.inputs.iter().map(Input::size).sum());
 
+    let parts = parts(options)?;
+    // Goes after the drafts in it.
+    let _fleet = (parts.len() > 1).then(|| Place::begin(&options.out)).transpose()?;
     let mut done = Vec::new();
-    for part in parts(options)? {
+    for part in parts {
         let draft = Draft::create(&part.dir, Kind::Capture)?;
         let captured = make(&part, &draft)?;
         done.push((draft, captured));
@@ -203,7 +207,6 @@ fn parts(options: &Options) -> Result<Vec<Part<'_>>> {
     if let Some(host) = host {
         bail!("{} inputs, and --host {host} names one: with --merge they are parts of one capture", inputs.len());
     }
-    ensure!(!out.exists(), "{} exists already: remove it or choose another name", out.display());
     let mut seen = HashSet::new();
     inputs
         .iter()
@@ -213,7 +216,7 @@ fn parts(options: &Options) -> Result<Vec<Part<'_>>> {
                 seen.insert(host.clone()),
                 "two inputs would be of host {host}: parts of one capture need --merge, different hosts different file names"
             );
-            let dir = out.join(format!("host={host}"));
+            let dir = out.join(fleet::dataset(&host));
             Ok(Part { host, dir, inputs: vec![input] })
         })
         .collect()

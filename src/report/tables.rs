@@ -6,7 +6,8 @@
 use super::views::{Part, Shelf, define, fingerprint, label, quoted, united};
 use super::{MACROS, REPORTS, VIEWS};
 use crate::engine::{Access, Engine, Stage, TableMacro, no_table};
-use crate::generate::{self, hosts};
+use crate::fleet;
+use crate::generate;
 use crate::limits;
 use crate::schema::dataset::Kind;
 use crate::schema::{Column, Dataset, Table, Type, check};
@@ -50,12 +51,9 @@ impl Desk {
         limits::raise_files();
         let mut datasets = Vec::new();
         for dir in dirs {
-            let hosts = hosts(dir);
-            if hosts.is_empty() || dir.join("manifest.json").exists() {
-                datasets.push(Dataset::open(dir)?);
-            }
-            for host in hosts {
-                datasets.push(Dataset::open(&host)?);
+            match fleet::of(dir) {
+                Some(hosts) => hosts.iter().try_for_each(|host| Dataset::open(host).map(|data| datasets.push(data)))?,
+                None => datasets.push(Dataset::open(dir)?),
             }
         }
         let mut known = BTreeSet::new();

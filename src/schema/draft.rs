@@ -354,7 +354,7 @@ pub fn unfinished(name: &OsStr) -> OsString {
 
 /// Is it the name of a draft? No dataset may have one: nobody could tell it from a draft whose writer was killed just
 /// before the rename.
-fn is_unfinished(name: &OsStr) -> bool {
+pub fn is_unfinished(name: &OsStr) -> bool {
     let name = name.as_encoded_bytes();
     name.starts_with(b".") && name.ends_with(b".unfinished")
 }

@@ -60,9 +60,10 @@ fn meanings(table: &Table) -> Vec<KeyValue> {
 }
 
 /// Parquet settings of a table: zstd level 1 (higher levels were no smaller), every column encoded as suits its values
-/// ([`Packing`]), and the sort order stated so that readers need not sort again. Only columns that grow, and those of
-/// ops that most rows lack, have statistics (a least and a greatest value per row group), by which readers skip. For
-/// the others they would tell nothing, and to compare every path with the least one costs a twelfth of ingest.
+/// ([`Packing`]), and the sort order stated so that readers need not sort again. Only columns that grow, those of ops
+/// that most rows lack, and the host, by which readers of a fleet choose, have statistics (a least and a greatest value per row
+/// group), by which readers skip. For the others they would tell nothing, and to compare every path with the least one costs a
+/// twelfth of ingest.
 pub fn writer_properties(table: &Table) -> WriterPropertiesBuilder {
     let level = ZstdLevel::try_new(1).unwrap_or_default();
     let mut props = WriterProperties::builder()
@@ -81,7 +82,7 @@ pub fn writer_properties(table: &Table) -> WriterPropertiesBuilder {
         // The replay skips the columns of ops in which a row group has no value: most calls have few arguments.
         let absent = *table == Table::Ops && column.nullable && !matches!(column.name, "path" | "path2" | "raw");
         let packing = table.packing(&column);
-        if packing == Packing::Differences || absent || table.sorted_by().contains(&column.name) {
+        if packing == Packing::Differences || absent || column.name == "host" || table.sorted_by().contains(&column.name) {
             props = props.set_column_statistics_enabled(path.clone(), EnabledStatistics::Chunk);
         }
         let encoding = match packing {

@@ -22,6 +22,8 @@ mod suite {
     #[cfg(feature = "sql")]
     mod first;
     #[cfg(feature = "sql")]
+    mod fleet;
+    #[cfg(feature = "sql")]
     mod generate;
     mod hostile;
     mod house;

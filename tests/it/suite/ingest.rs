@@ -500,6 +500,18 @@ fn several_inputs_are_hosts_or_parts_of_one_capture() {
         let events = table(&hosts.out.join(format!("host={host}")), "events");
         assert_eq!((events.num_rows(), texts(&events, "host")[0].as_deref()), (100, Some(host)));
     }
+    // What fails leaves nothing, which would be in the way of the next attempt.
+    let bad = dir.path().join("bad.capture");
+    fs::write(&bad, "nothing\n").unwrap();
+    let fleet = dir.path().join("fleet");
+    let try_with = |second: &Path| {
+        let inputs = [both[0].as_path(), second].map(|file: &Path| Input::parse(file)).to_vec();
+        run(&Options::new(inputs, &fleet), &Progress::default())
+    };
+    try_with(&bad).unwrap_err();
+    assert!(!fleet.exists());
+    try_with(&both[1]).unwrap();
+    assert!(format!("{:#}", try_with(&both[1]).unwrap_err()).contains("exists already"));
     let error = |result: anyhow::Result<Made>| format!("{:#}", result.err().unwrap());
     assert!(error(ingest_with(&[a.clone(), a.clone()], |_| {})).contains("--merge"));
     assert!(error(ingest_with(&both, |options| options.host = Some("x".into()))).contains("names one"));

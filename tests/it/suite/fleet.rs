@@ -1,0 +1,91 @@
+//! Fleets: captures of many hosts as one directory, and as one dataset for readers of Hive partitions.
+
+use super::query::right;
+use crate::tool::{data, expect, ioriot, rows};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// A fleet of three hosts: matrix, e-fio, a-sqlite.
+fn fleet() -> (TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let fleet = dir.path().join("fleet");
+    let inputs = ["matrix.strace", "e-fio.strace.gz", "a-sqlite.strace.gz"].map(data);
+    let [a, b, c] = inputs.each_ref().map(String::as_str);
+    expect(0, &["ingest", a, b, c, "-o", fleet.to_str().unwrap()]);
+    (dir, fleet)
+}
+
+/// Every file below a directory, with its content.
+fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let (dirs, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+    let own = files.into_iter().map(|file| (file.strip_prefix(dir).unwrap().to_owned(), fs::read(&file).unwrap()));
+    let below = dirs.iter().flat_map(|sub| files_below(dir, sub));
+    own.chain(below).collect()
+}
+
+fn files_below(dir: &Path, sub: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let name = sub.strip_prefix(dir).unwrap();
+    files(sub).into_iter().map(|(file, content)| (name.join(file), content)).collect()
+}
+
+#[test]
+fn a_fleet_makes_the_workloads_that_its_hosts_make_alone() {
+    let (dir, fleet) = fleet();
+    let works = dir.path().join("works");
+    let said = expect(0, &["generate", fleet.to_str().unwrap(), "-o", works.to_str().unwrap(), "--format", "json"]);
+    let summary: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(summary["workloads"].as_array().unwrap().len(), 3);
+    for made in summary["workloads"].as_array().unwrap() {
+        let name = Path::new(made["dir"].as_str().unwrap()).file_name().unwrap().to_owned();
+        let alone = dir.path().join("alone").join(&name);
+        expect(0, &["generate", fleet.join(&name).to_str().unwrap(), "-o", alone.to_str().unwrap()]);
+        assert!(made["ops"].as_u64().unwrap() > 0 && files(&alone) == files(&works.join(&name)), "{name:?}");
+    }
+    // Its workloads are asked together; what is about one alone names them.
+    let counted = rows(&[&works], "SELECT count(DISTINCT dataset) FROM ops");
+    assert_eq!(counted, ["3"]);
+    for words in [&["init"][..], &["replay", "-o", "run"], &["lint"]] {
+        let refused = ioriot(&[words, &[works.to_str().unwrap()]].concat());
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(refused.status.code() == Some(2) && said.contains("3 hosts") && said.contains("host=e-fio"), "{words:?}: {said}");
+    }
+}
+
+#[test]
+fn one_bad_host_and_there_is_no_workload() {
+    let (dir, fleet) = fleet();
+    fs::write(fleet.join("host=e-fio/events.parquet"), "PAR1").unwrap();
+    let works = dir.path().join("works");
+    let args = ["generate", fleet.to_str().unwrap(), "-o", works.to_str().unwrap()];
+    let refused = ioriot(&args);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(2) && said.contains("host=e-fio"), "{said}");
+    assert!(!works.exists());
+    let merged = ioriot(&[&args[..], &["--merge", fleet.join("host=matrix").to_str().unwrap()]].concat());
+    assert!(String::from_utf8_lossy(&merged.stderr).contains("captures of one machine"), "{merged:?}");
+}
+
+/// A host that is asked for leaves those of all others unread.
+#[test]
+fn a_host_is_found_by_statistics() {
+    let (_dir, fleet) = fleet();
+    let asked = "EXPLAIN ANALYZE SELECT count(*), max(path) FROM events WHERE host = 'matrix'";
+    let plan = rows(&[&fleet], asked).join("\n");
+    assert_eq!(plan.matches("bytes_scanned=0,").count(), 2, "{plan}");
+    assert_eq!(rows(&[&fleet], "SELECT host, count(*) FROM events GROUP BY host ORDER BY host").len(), 3);
+}
+
+/// Needs what [`super::query::other_readers_read_every_file`] needs.
+#[test]
+fn readers_of_hive_partitions_read_a_fleet() {
+    let (_dir, fleet) = fleet();
+    for variable in ["IORIOT_PYTHON", "IORIOT_OLDEST_PYTHON"] {
+        let Some(output) = right::python(variable, &["interop.py", "--fleet", fleet.to_str().unwrap()]) else { return };
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(said.contains("events of 3 hosts"), "{said}");
+    }
+}
