@@ -79,6 +79,18 @@ fn a_host_is_found_by_statistics() {
     assert_eq!(rows(&[&fleet], "SELECT host, count(*) FROM events GROUP BY host ORDER BY host").len(), 3);
 }
 
+/// The processes of two hosts have the same numbers: followed as one, calls would be on files of the other.
+#[test]
+fn the_model_does_not_mix_hosts() {
+    let (_dir, fleet) = fleet();
+    let mixed = ioriot(&["query", fleet.to_str().unwrap(), "SELECT count(pos) FROM virtualize(events)"]);
+    let said = String::from_utf8_lossy(&mixed.stderr);
+    assert!(mixed.status.code() == Some(2) && said.contains("more than one event has seq 0"), "{said}");
+    let one = "SELECT count(pos) FROM virtualize((SELECT * FROM events WHERE host = 'matrix')) WHERE tag = 'event'";
+    assert_eq!(rows(&[&fleet], one), rows(&[&fleet], "SELECT count(*) FROM events WHERE host = 'matrix'"));
+    assert_eq!(rows(&[&fleet], "SELECT DISTINCT dataset FROM io").len(), 3);
+}
+
 /// Needs what [`super::query::other_readers_read_every_file`] needs.
 #[test]
 fn readers_of_hive_partitions_read_a_fleet() {

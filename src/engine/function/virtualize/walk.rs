@@ -1,9 +1,9 @@
 //! The walk: runs the model over batches of events and makes output batches of what it says.
 
-use super::Arguments;
 use super::columns::{Fact, StepColumn, Tag};
 use super::decode::{Decoder, Part, TREAT, part};
 use super::gather::{Gather, STRIDE};
+use super::{Arguments, TURN};
 use crate::engine::function::Running;
 use crate::event::Event;
 use crate::fate::{Origin, StaysOnDisk};
@@ -58,6 +58,10 @@ pub struct Walk {
     seq: usize,
     /// Number of column `treat` of the input, if it has one.
     treat: Option<usize>,
+    /// Number of column `turn` of the input, if it has one.
+    turn: Option<usize>,
+    /// The `seq` of the last event, where that is the order; `None` before the first one.
+    latest: Option<i64>,
     /// Was the last event one of those before the replay begins?
     past: bool,
     arguments: Arguments,
@@ -99,7 +103,24 @@ impl Walk {
         let like = RecordBatch::new_empty(Arc::new(input.clone()));
         let model = Some(Model::new(places));
         let (pos, last, past, rows) = (STRIDE, 0, false, Rows::default());
-        Ok(Walk { model, ending: None, decoder, seq, treat, past, arguments, like, output, columns, pos, last, rows })
+        let (turn, latest) = (input.index_of(TURN).ok(), None);
+        Ok(Walk {
+            model,
+            ending: None,
+            decoder,
+            seq,
+            treat,
+            turn,
+            latest,
+            past,
+            arguments,
+            like,
+            output,
+            columns,
+            pos,
+            last,
+            rows,
+        })
     }
 
     /// Ends the model: the rows of the ops that it inserts after the last event.
@@ -140,6 +161,9 @@ impl Running for Walk {
             return Ok(RecordBatch::new_empty(Arc::clone(&self.output))); // nothing comes after the end
         };
         let seqs = batch.column(self.seq).as_primitive::<Int64Type>();
+        if self.turn.is_none() {
+            self.latest = alone(seqs.values(), self.latest)?;
+        }
         let treats = treat.map(|at| batch.column(at).as_string_view());
         if let Some(word) = treats.and_then(|treats| treats.iter().flatten().find(|word| Treat::parse(word).is_none())) {
             return Err(exec_datafusion_err!("column treat of the input of virtualize is {word:?}, and it knows no such word"));
@@ -207,6 +231,18 @@ impl Running for Walk {
         let batch = RecordBatch::try_new(Arc::clone(output), arrays.collect::<Result<_>>()?)?;
         *pos += STRIDE * facts.len() as i64;
         Ok(Some(batch))
+    }
+}
+
+/// Checks that events, sorted by `seq`, are of one capture; returns the last one's `seq`. `latest`: that of the event before.
+fn alone(seqs: &[i64], latest: Option<i64>) -> Result<Option<i64>> {
+    let twice = latest.iter().chain(seqs).zip(seqs.iter().skip(usize::from(latest.is_none()))).find(|(one, next)| one >= next);
+    match twice {
+        Some((_, seq)) => Err(exec_datafusion_err!(
+            "more than one event has seq {seq}: the model follows one capture. Name one dataset, or choose its rows, as with \
+             virtualize((SELECT * FROM events WHERE dataset = '...')); views such as io are made for each dataset by itself"
+        )),
+        None => Ok(seqs.last().copied().or(latest)),
     }
 }
 
