@@ -14,10 +14,12 @@
 -- @from ops ofd file path path2 offset
 -- @from measures bytes
 -- @from ops errno flags
+-- @column comm VARCHAR name of the calling process: of what it executed last or, before that, as the capture noted it
+-- @column exe VARCHAR path of what it executed last in the capture, also before it was forked
 WITH w AS (
     SELECT
         seq, ts, dur, pid, tid, syscall, coalesce(CAST(op AS VARCHAR), syscall) AS does, ofd, file, at_path, at_path2, at_offset,
-        ret, errno, flags
+        ret, errno, flags, comm, exe
     FROM virtualize(events)
     WHERE tag = 'event' AND on_file
 ),
@@ -32,7 +34,7 @@ SELECT
     w.at_path2 AS path2,
     w.at_offset AS offset,
     CASE WHEN def.moves IS NULL OR def.moves = 'nothing' OR w.ret <= 0 THEN 0 ELSE coalesce(w.ret, 0) END AS bytes,
-    w.errno, w.flags
+    w.errno, w.flags, w.comm, w.exe
 FROM began
 CROSS JOIN w
 LEFT JOIN syscall_def AS def ON def.syscall = w.does

@@ -1,6 +1,7 @@
 -- Calls on files as a workload has them: the view `io` where no capture is given.
 --
--- A process is the dense number of it here (`vpid`), a thread likewise, and calls that are not replayed are missing.
+-- A process is the dense number of it here (`vpid`), a thread likewise, what it ran is not known,
+-- and calls that are not replayed are missing.
 --
 -- @needs ops
 -- @from ops seq
@@ -12,6 +13,8 @@
 -- @from ops ofd file path path2 offset
 -- @from measures bytes
 -- @from ops errno flags
+-- @column comm VARCHAR absent
+-- @column exe VARCHAR absent
 WITH began AS (SELECT min(ts) AS ts FROM ops)
 SELECT
     ops.seq,
@@ -23,7 +26,9 @@ SELECT
     coalesce(def.class, 'rest') AS class,
     ops.ofd, ops.file, ops.path, ops.path2, ops.offset,
     CASE WHEN def.moves IS NULL OR def.moves = 'nothing' OR ops.ret <= 0 THEN 0 ELSE coalesce(ops.ret, 0) END AS bytes,
-    ops.errno, ops.flags
+    ops.errno, ops.flags,
+    CAST(NULL AS VARCHAR) AS comm,
+    CAST(NULL AS VARCHAR) AS exe
 FROM began
 CROSS JOIN ops
 LEFT JOIN syscall_def AS def ON def.syscall = ops.op

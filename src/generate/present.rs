@@ -17,13 +17,14 @@ pub fn tell(config: &mut Config, capture: &Dataset) -> Result<()> {
     let there = |table: Table| Some(capture.table(table)).filter(|file| file.exists());
     let mut present: BTreeMap<i64, Present> = BTreeMap::new();
     if let Some(file) = there(Table::Processes) {
-        for batch in batches(&file, &["pid", "cwd", "root"])? {
+        for batch in batches(&file, &["pid", "comm", "cwd", "root"])? {
             let batch = batch?;
-            let (pids, cwds, roots) = (ints(&batch, "pid")?, texts(&batch, "cwd")?, texts(&batch, "root")?);
+            let (pids, comms) = (ints(&batch, "pid")?, texts(&batch, "comm")?);
+            let (cwds, roots) = (texts(&batch, "cwd")?, texts(&batch, "root")?);
             for row in 0..batch.num_rows() {
                 let pid = pids.value(row);
-                let [cwd, root] = [cwds, roots].map(|paths| bytes(paths, row).map(|path| Name::from(&*path)));
-                present.insert(pid, Present { pid, cwd, root, open: Vec::new() });
+                let [comm, cwd, root] = [comms, cwds, roots].map(|texts| bytes(texts, row).map(|text| Name::from(&*text)));
+                present.insert(pid, Present { pid, comm, cwd, root, open: Vec::new() });
             }
         }
     }

@@ -31,7 +31,7 @@ pub use config::{Config, Notes, PSEUDO, Place, Requests};
 pub use end::{Ending, Said};
 pub use facts::Evidence;
 pub use start::{Open, Present};
-pub use step::{End, Expect, Kind, Name, Need, Row, Rows, Step};
+pub use step::{End, Expect, Kind, Name, Need, Program, Row, Rows, Step};
 pub use touch::{Access, Resource, Touch};
 
 use crate::event::{Col, Event};

@@ -7,6 +7,8 @@ use super::step::Name;
 pub struct Present {
     /// Its process id on the captured machine.
     pub pid: i64,
+    /// Its name, when known.
+    pub comm: Option<Name>,
     /// Absolute path of the process's working directory, when known.
     pub cwd: Option<Name>,
     /// Absolute path of the process's root directory, when known.

@@ -12,6 +12,25 @@ use std::sync::Arc;
 /// Bytes of a path or file name, reference-counted: an open file description lends its path to every call on it.
 pub type Name = Arc<[u8]>;
 
+/// What a process runs, as far as the capture shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// Path of what it executed last (execve(2)), or was forked from a process that had; `None` of one that was there when the
+    /// capture began and executed nothing since.
+    pub exe: Option<Name>,
+    /// Its name: what the capture noted when it began, then the last name of `exe`, cut to 15 bytes as the kernel does (proc_pid_comm(5)).
+    pub comm: Name,
+}
+
+impl Program {
+    /// That of a process which has executed what is at a path.
+    pub(super) fn executed(exe: Name) -> Program {
+        const LONGEST: usize = 15;
+        let last = exe.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        Program { comm: Name::from(&last[..last.len().min(LONGEST)]), exe: Some(exe) }
+    }
+}
+
 /// What one event means, or one op that the model inserted: its fate and everything that the replay needs besides the
 /// arguments.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +47,8 @@ pub struct Step {
     pub vpid: i64,
     /// The calling thread: dense from 0 in order of appearance, never reused. A lane is the ops of one vtid.
     pub vtid: i64,
+    /// What the calling process ran when it made the call; `None` where the capture does not show it.
+    pub program: Option<Arc<Program>>,
     /// Open file description that the call uses, or makes. Dense from 0, never reused.
     pub ofd: Option<i64>,
     /// Open file description that copy_file_range, sendfile and FICLONE use as the second one.
@@ -78,6 +99,7 @@ impl Step {
             op,
             vpid,
             vtid,
+            program: None,
             ofd: None,
             ofd2: None,
             dir: None,

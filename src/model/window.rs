@@ -22,7 +22,9 @@ impl Model {
             call.end(ended, Origin::Exit);
         }
         self.tree.touches.clear();
-        let step = Step { reason: Some(Reason::Filtered), ..Step::new(Fate::Drop, event.syscall.op(), who.vpid, who.vtid) };
+        let program = self.tasks.program(who.process);
+        let step =
+            Step { reason: Some(Reason::Filtered), program, ..Step::new(Fate::Drop, event.syscall.op(), who.vpid, who.vtid) };
         out.push(None, step, &mut self.tree.touches);
     }
 
@@ -35,8 +37,8 @@ impl Model {
         out.list.truncate(from);
         row.args = None;
         row.touches = 0..0;
-        let Step { fate, reason, vpid, vtid, on_file, route, bytes, moves, op, .. } = row.step;
-        let kept = Step { on_file, route, bytes, moves, ..Step::new(fate, op, vpid, vtid) };
+        let Step { fate, reason, vpid, vtid, program, on_file, route, bytes, moves, op, .. } = row.step;
+        let kept = Step { program, on_file, route, bytes, moves, ..Step::new(fate, op, vpid, vtid) };
         row.step = Step { reason, ..kept };
         if fate == Fate::Op {
             (row.step.fate, row.step.reason) = (Fate::Drop, Some(Reason::Filtered));

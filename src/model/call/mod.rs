@@ -61,18 +61,10 @@ type Dropped<T> = Result<T, Reason>;
 impl<'a> Call<'a> {
     pub(super) fn new(model: &'a mut Model, event: &'a Event, who: Who, out: &'a mut Rows) -> Call<'a> {
         model.tree.touches.clear();
-        let step = Step::new(Fate::Op, event.syscall.op(), who.vpid, who.vtid);
+        let mut step = Step::new(Fate::Op, event.syscall.op(), who.vpid, who.vtid);
+        step.program = model.tasks.program(who.process);
         let (waits, messages) = if who.waits { model.tasks.take_waits(who.tid) } else { Default::default() };
         Call { model, event, who, step, file: None, ofd: None, task: None, waits, messages, args: None, out }
-    }
-
-    /// Before the first event: takes in what was there when the capture began ([`super::Config::present`]).
-    pub(super) fn know_the_start(&mut self) {
-        if !self.model.begun {
-            let present = self.model.tree.config().present.clone();
-            self.begin_with(&present);
-            self.model.begun = true;
-        }
     }
 
     /// Handles the event and pushes its row, and the inserted ops before it.
@@ -384,7 +376,8 @@ impl<'a> Call<'a> {
     }
 
     fn inserted(&self, origin: Origin, op: Op) -> Step {
-        Step { origin, shared: matches!(op, Op::Lseek), ..Step::new(Fate::Op, Some(op), self.who.vpid, self.who.vtid) }
+        let program = self.step.program.clone();
+        Step { origin, program, shared: matches!(op, Op::Lseek), ..Step::new(Fate::Op, Some(op), self.who.vpid, self.who.vtid) }
     }
 
     /// Descriptors ended: inserts a close for every open file description to which none refers any more.

@@ -4,8 +4,10 @@ use super::fd::special;
 use super::{Call, Dropped, flag};
 use crate::event::{Col, Text};
 use crate::fate::{Origin, Reason};
+use crate::model::step::{Name, Program};
 use crate::model::tree::ROOT;
 use crate::syscall::{Op, Syscall};
+use std::sync::Arc;
 
 impl Call<'_> {
     pub(super) fn fork(&mut self) -> Dropped<()> {
@@ -54,6 +56,10 @@ impl Call<'_> {
 
     pub(super) fn exec(&mut self) -> Dropped<()> {
         if self.event.success().is_some() {
+            let exe = self.step.path.clone().or_else(|| self.event.text(Text::Path).map(Name::from));
+            if let Some(exe) = exe {
+                self.model.tasks.runs(self.who.process, Some(Arc::new(Program::executed(exe))));
+            }
             let ended = self.model.tasks.exec(self.who);
             self.end(ended, Origin::Exec);
             self.who.tid = self.model.tasks.leader(self.who);

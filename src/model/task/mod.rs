@@ -7,10 +7,11 @@
 mod again;
 pub(super) mod fds;
 mod maps;
+mod program;
 mod share;
 mod waits;
 
-use super::step::Name;
+use super::step::{Name, Program};
 use super::tree::Ino;
 use crate::syscall::flag;
 use fds::{Entry, Fds, Ofd, OfdIx, Target};
@@ -18,6 +19,7 @@ use hashbrown::HashMap;
 pub(super) use maps::Mapping;
 use maps::Maps;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// Index of a descriptor table or a working directory in its slab; several processes may have the same one.
 type Shared = u32;
@@ -30,6 +32,7 @@ pub(super) struct Process {
     fds: Shared,
     cwd: Shared,
     threads: Vec<i64>,
+    program: Option<Arc<Program>>,
 }
 
 /// A working directory, and the root directory that is shared with it (`struct fs_struct` of the kernel), of one or more
@@ -177,7 +180,7 @@ impl Tasks {
     }
 
     fn add_process(&mut self, pid: i64, fds: Shared, cwd: Shared) -> usize {
-        let process = Process { vpid: self.next_vpid, pid, fds, cwd, threads: Vec::new() };
+        let process = Process { vpid: self.next_vpid, pid, fds, cwd, threads: Vec::new(), program: None };
         self.next_vpid += 1;
         match self.free.pop() {
             Some(i) => {
@@ -234,6 +237,7 @@ impl Tasks {
         let process =
             if flags & flag::CLONE_THREAD != 0 { self.add_part(parent, fds, cwd) } else { self.add_process(child, fds, cwd) };
         self.inherit_maps(parent, process);
+        self.runs(process, self.program(parent));
         self.add_thread(child, process, None, waits);
         ended
     }

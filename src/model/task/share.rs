@@ -38,11 +38,12 @@ impl Tasks {
         let Some((vpid, pid)) = self.processes[process].as_ref().map(|process| (process.vpid, process.pid)) else {
             return process;
         };
+        let program = self.program(process);
         self.parts = true;
         let part = self.add_process(pid, fds, cwd);
         self.next_vpid -= 1;
         if let Some(process) = &mut self.processes[part] {
-            process.vpid = vpid;
+            (process.vpid, process.program) = (vpid, program);
         }
         part
     }
