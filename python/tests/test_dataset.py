@@ -1,0 +1,125 @@
+import os
+import stat
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+import ioriot
+
+EVENTS = 120
+
+
+def test_tables_are_those_of_the_files(capture: Path) -> None:
+    data = ioriot.open(capture)
+    assert "events" in data.tables
+    assert data.dataset("events").count_rows() == EVENTS
+    assert len(data.table("events")) == EVENTS
+    assert data.table("events", ["syscall", "seq"]).columns == ["syscall", "seq"]
+    assert data.manifests[0]["events"] == EVENTS
+    assert "capture" in repr(data)
+
+
+def test_sql_is_answered_by_the_program(capture: Path) -> None:
+    data = ioriot.open(capture)
+    assert data.sql("SELECT count(*) AS n FROM events")["n"] == [EVENTS]
+    assert len(data.view("io")) > 0
+    assert data.sql("SELECT * FROM miss_ratio() LIMIT 1").columns
+    empty = data.sql("SELECT seq FROM events WHERE false")
+    assert empty.columns == ["seq"] and len(empty) == 0
+    # Neither a word of the shell nor an option.
+    assert data.sql("-- $(false) `false`\nSELECT '$HOME \"x\"' AS text")["text"] == ['$HOME "x"']
+
+
+def test_batches_can_be_left_early(capture: Path) -> None:
+    batches = ioriot.open(capture).batches("SELECT a.seq FROM events AS a CROSS JOIN events AS b CROSS JOIN events AS c")
+    assert next(batches).num_rows == 0
+    assert next(batches).num_rows > 0
+    batches.close()  # type: ignore[attr-defined]
+
+
+def test_rows_of_several_datasets_say_whose_they_are(capture: Path, other: Path) -> None:
+    data = ioriot.open(capture, other)
+    events = data.table("events", ["syscall"])
+    assert events.columns == ["dataset", "syscall"]
+    assert len(set(events["dataset"])) == 2
+    assert len(events) == data.dataset("events").count_rows() > EVENTS
+
+
+def test_results_go_to_other_libraries(capture: Path) -> None:
+    result = ioriot.open(capture).sql("SELECT syscall, count(*) AS n FROM events GROUP BY 1 ORDER BY 2 DESC")
+    assert sum(result["n"]) == EVENTS
+    assert [row["n"] for row in result] == result["n"]
+    assert isinstance(result.arrow, pa.Table)
+    pandas = pytest.importorskip("pandas")
+    assert isinstance(result.to_pandas(), pandas.DataFrame)
+    assert result.to_pandas()["n"].sum() == EVENTS
+    polars = pytest.importorskip("polars")
+    assert result.to_polars()["n"].sum() == EVENTS
+    assert polars.DataFrame(result).shape == (len(result), 2)
+    duckdb = pytest.importorskip("duckdb")
+    assert result.to_duckdb(duckdb.connect()).sum("n").fetchall() == [(EVENTS,)]
+
+
+def test_rows_are_shown_without_what_they_could_do(capture: Path) -> None:
+    result = ioriot.open(capture).sql("SELECT '<b>' || chr(27) || '[2J' AS name, 12345678 AS bytes, NULL AS nothing")
+    assert "&lt;b&gt;\\x1b[2J" in result._repr_html_()
+    assert "\x1b" not in repr(result) and "12,345,678" in repr(result)
+
+
+def test_errors_are_what_the_program_says(capture: Path, tmp_path: Path) -> None:
+    data = ioriot.open(capture)
+    with pytest.raises(ioriot.Error, match="sql parser error") as error:
+        data.sql("SELEC 1")
+    assert error.value.code == 2
+    with pytest.raises(ioriot.Error, match="there is no table nothing"):
+        data.sql("SELECT * FROM nothing")
+    with pytest.raises(ioriot.Error, match="there is no table nothing; there are"):
+        data.table("nothing")
+    # A name is a name, whatever it holds.
+    with pytest.raises(ioriot.Error, match="there is no table"):
+        data.view('events"; SELECT 1; "')
+    with pytest.raises(ioriot.Error, match="is no dataset"):
+        ioriot.open(tmp_path)
+    with pytest.raises(ioriot.Error, match="no dataset is named"):
+        ioriot.open()
+    with pytest.raises(ioriot.Error, match="could not be called"):
+        data.sql("SELECT '\0'")
+    with pytest.raises(ioriot.Error, match="could not be called"):
+        data.sql("SELECT 1 --" + "x" * (1 << 20))
+
+
+def test_an_error_amid_the_answer_is_an_error(capture: Path) -> None:
+    with pytest.raises(ioriot.Error) as error:
+        ioriot.open(capture).sql("SELECT 1 / (seq - 100) AS x FROM events")
+    assert error.value.code == 2 and "zero" in str(error.value)
+
+
+def test_sql_writes_no_files(capture: Path, tmp_path: Path) -> None:
+    with pytest.raises(ioriot.Error):
+        ioriot.open(capture).sql(f"COPY events TO '{tmp_path}/out.csv'")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_program_is_the_one_that_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    fake = tmp_path / "bin" / "ioriot"
+    fake.parent.mkdir()
+    fake.write_text("#!/bin/sh\necho fake\n")
+    monkeypatch.setenv("IORIOT", str(fake))
+    with pytest.raises(ioriot.Error, match="which is no program"):
+        ioriot.program()
+    fake.chmod(fake.stat().st_mode | stat.S_IXUSR)
+    assert ioriot.command() == "fake\n"
+    monkeypatch.delenv("IORIOT")
+    monkeypatch.setenv("PATH", f"{fake.parent}{os.pathsep}/nowhere")
+    monkeypatch.setattr("sysconfig.get_path", lambda *_: str(tmp_path / "scripts"))
+    assert ioriot.program() == fake
+    beside = tmp_path / "scripts" / "ioriot"
+    beside.parent.mkdir()
+    beside.write_bytes(fake.read_bytes())
+    beside.chmod(0o700)
+    assert ioriot.program() == beside
+    monkeypatch.setenv("PATH", "/nowhere")
+    beside.unlink()
+    with pytest.raises(ioriot.Error, match="there is no program ioriot"):
+        ioriot.program()

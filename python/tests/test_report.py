@@ -1,0 +1,42 @@
+import json
+from pathlib import Path
+
+import pytest
+
+import ioriot
+
+
+def test_sections_have_rows_units_and_the_sql_that_made_them(capture: Path) -> None:
+    data = ioriot.open(capture)
+    section = data.report()["latency_cdf"]
+    assert section.units["latency_ns"] == "nanos" and section.meanings["share"]
+    assert max(section.columns["share"]) == 1
+    assert data.sql(section.sql)["latency_ns"] == section.columns["latency_ns"] == section.result()["latency_ns"]
+    with pytest.raises(ioriot.Error, match="the report has no section nothing; it has"):
+        data.report()["nothing"]
+
+
+def test_reports_are_written_and_shown(capture: Path, tmp_path: Path) -> None:
+    report = ioriot.open(capture).report(tmp_path / "cap.html")
+    assert (tmp_path / "cap.html").read_text().lower().startswith("<!doctype html")
+    shown = report._repr_html_()
+    assert shown.startswith('<iframe sandbox="allow-scripts"') and "<script" not in shown
+    ioriot.open(capture).report(tmp_path / "cap.json")
+    assert json.loads((tmp_path / "cap.json").read_text())["findings"] == report.data["findings"]
+    with pytest.raises(ioriot.Error):
+        ioriot.open(capture).report(tmp_path / "no" / "cap.html")
+
+
+def test_runs_are_found_below_a_directory(runs: Path, capture: Path) -> None:
+    data = ioriot.open(capture, runs / "work", runs / "run-1")
+    assert [finding.name for finding in data.report().findings] == ["time_not_believable"]
+    assert {"captured", "replayed"} == set(data.report()["run_cdf"].columns["side"])
+    assert data.sql("SELECT count(*) AS n FROM results WHERE outcome = 'different'")["n"] == [0]
+
+
+def test_runs_are_compared(runs: Path) -> None:
+    comparison = ioriot.compare(runs / "run-1", runs / "run-2")
+    assert comparison.passed is None and comparison.data
+    assert "run-1" in comparison.text and comparison._repr_html_().startswith("<iframe sandbox")
+    with pytest.raises(ioriot.Error, match="5"):
+        ioriot.compare(runs / "run-1", runs / "run-2", max_regression=5)
