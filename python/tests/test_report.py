@@ -11,8 +11,9 @@ def test_sections_have_rows_units_and_the_sql_that_made_them(capture: Path) -> N
     section = data.report()["latency_cdf"]
     assert section.units["latency_ns"] == "nanos" and section.meanings["share"]
     assert max(section.columns["share"]) == 1
+    assert section.sql is not None
     assert data.sql(section.sql)["latency_ns"] == section.columns["latency_ns"] == section.result()["latency_ns"]
-    with pytest.raises(ioriot.Error, match="the report has no section nothing; it has"):
+    with pytest.raises(ioriot.Error, match="there is no section nothing; there are"):
         data.report()["nothing"]
 
 
@@ -36,7 +37,8 @@ def test_runs_are_found_below_a_directory(runs: Path, capture: Path) -> None:
 
 def test_runs_are_compared(runs: Path) -> None:
     comparison = ioriot.compare(runs / "run-1", runs / "run-2")
-    assert comparison.passed is None and comparison.data
+    assert comparison.passed is None
+    assert comparison["each"].columns["run"] == ["run-1", "run-2"]
     assert "run-1" in comparison.text and comparison._repr_html_().startswith("<iframe sandbox")
     with pytest.raises(ioriot.Error, match="5"):
         ioriot.compare(runs / "run-1", runs / "run-2", max_regression=5)

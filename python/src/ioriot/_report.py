@@ -5,14 +5,14 @@ from __future__ import annotations
 import html
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from ioriot._program import Error, invoke
+from ioriot._program import Error, StrPath, invoke
 from ioriot._result import Result
 
 if TYPE_CHECKING:
@@ -79,8 +79,8 @@ class Section:
     """Meaning of each column."""
     columns: dict[str, list[Any]]
     """Values of each column."""
-    sql: str
-    """The query that made it, which `Dataset.sql` answers."""
+    sql: str | None
+    """The query that made it, which `Dataset.sql` answers; `None` in comparisons."""
 
     def result(self) -> Result:
         """The rows."""
@@ -93,23 +93,27 @@ class Section:
         return draw([self])
 
 
-class Report:
-    """A report on datasets."""
+class Page:
+    """Sections and findings that a verb of the program makes, as data and as HTML."""
 
-    def __init__(self, paths: list[Path]) -> None:
+    def __init__(self, verb: str, paths: Sequence[StrPath], options: tuple[str, ...] = ()) -> None:
+        self._verb = verb
         self._paths = paths
-
-    @cached_property
-    def data(self) -> dict[str, Any]:
-        """All of it, as `ioriot report --format json` writes it."""
-        output, _ = invoke(("report", "--format", "json", "--", *self._paths))
-        data: dict[str, Any] = json.loads(output)
-        return data
+        output, self._code = invoke((verb, "--format", "json", *options, "--", *paths), accept=(0, 1))
+        if not output:
+            raise Error(f"ioriot {verb} said nothing", self._code)
+        self.data: dict[str, Any] = json.loads(output)
+        """All of it, as `--format json` writes it."""
 
     @cached_property
     def html(self) -> str:
         """A page that loads nothing from elsewhere."""
-        return invoke(("report", "--format", "html", "--", *self._paths))[0].decode()
+        return self._form("html")
+
+    @cached_property
+    def text(self) -> str:
+        """Tables for a terminal."""
+        return self._form("text")
 
     @cached_property
     def sections(self) -> list[Section]:
@@ -127,11 +131,14 @@ class Report:
         sections = [section for section in self.sections if section.name == name]
         if not sections:
             there = sorted({section.name for section in self.sections})
-            raise Error(f"the report has no section {name}; it has {', '.join(there)}")
+            raise Error(f"there is no section {name}; there are {', '.join(there)}")
         return sections
 
     def __getitem__(self, name: str) -> Section:
         return self.named(name)[0]
+
+    def _form(self, form: str) -> str:
+        return invoke((self._verb, "--format", form, "--", *self._paths), accept=(0, 1))[0].decode()
 
     def _repr_html_(self) -> str:
         # Names in it come from elsewhere: the page can do nothing to the notebook around it.
@@ -140,7 +147,14 @@ class Report:
         return f'<iframe sandbox="allow-scripts" style="{style}" srcdoc="{page}"></iframe>'
 
     def __repr__(self) -> str:
-        return f"report on {', '.join(os.fspath(path) for path in self._paths)}"
+        return f"{self._verb} of {', '.join(os.fspath(path) for path in self._paths)}"
+
+
+class Report(Page):
+    """A report on datasets."""
+
+    def __init__(self, paths: Sequence[StrPath]) -> None:
+        super().__init__("report", paths)
 
 
 def _section(given: dict[str, Any]) -> Section:
