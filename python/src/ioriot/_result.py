@@ -94,7 +94,7 @@ def _shown(cell: Any) -> str:
         case int():
             return f"{cell:,}" if abs(cell) >= 10_000 else str(cell)
         case float():
-            return f"{cell:.4g}"
+            return f"{cell:,.0f}" if 10_000 <= abs(cell) < 1e15 else f"{cell:.4g}"
         case _:
             # A name may hold what would act on a terminal.
             return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in str(cell))
