@@ -155,7 +155,10 @@ fn make(options: &Options, progress: &Progress) -> Result<(Draft, Manifest, Summ
     if !options.is_captured() || !options.merge.is_empty() {
         lint::ask(&work.engine)?.pass()?;
     }
-    let manifest = manifest(&summary, options, &capture);
+    let mut manifest = manifest(&summary, options, &capture);
+    if let Some((first, last)) = moments(&captures, &options.what_if) {
+        manifest.extend([("first_ts".into(), json!(first)), ("last_ts".into(), json!(last))]);
+    }
     drop(work); // the scratch files go before the dataset is made durable
     work::clear(&draft)?;
     summary.seconds = began.elapsed().as_secs_f64();
@@ -220,6 +223,18 @@ pub(crate) fn settings(datasets: &[Dataset], access: Access, memory: u64) -> Res
         _ => Config::default(),
     };
     Ok(Settings { access, memory, places, ..Settings::default() })
+}
+
+/// Between which times, ns, the ops of a workload begin: as their captures say, and then moved apart by `--scale-shift` and
+/// `--stretch`. `None` where a capture does not say.
+fn moments(captures: &[&Dataset], what_if: &WhatIf) -> Option<(i64, i64)> {
+    let all = |key: &str| captures.iter().map(|capture| capture.manifest.get(key)?.as_i64()).collect::<Option<Vec<i64>>>();
+    let (first, last) = (all("first_ts")?.into_iter().min()?, all("last_ts")?.into_iter().max()?);
+    let later = what_if.scale.map_or(0, |scale| scale.shift.as_nanos().saturating_mul(u128::from(scale.tenants)));
+    let long = i128::from(last.saturating_sub(first)).saturating_add_unsigned(later);
+    // One more, for what is rounded.
+    let long = what_if.stretch.map_or(long, |factor| (long as f64 * factor) as i128 + 1);
+    Some((first, i64::try_from(i128::from(first).saturating_add(long)).unwrap_or(i64::MAX)))
 }
 
 fn manifest(summary: &Summary, options: &Options, capture: &Dataset) -> Manifest {

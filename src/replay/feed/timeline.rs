@@ -104,9 +104,9 @@ impl Timeline {
     }
 }
 
-/// First and last time of the capture, ns, as the manifest has them; without limits where it does not.
+/// First and last time of the workload, or else of its capture, ns, as the manifest has them; without limits where it does not.
 fn captured(manifest: &Manifest) -> RangeInclusive<i64> {
-    let time = |key| manifest.get("capture")?.get(key)?.as_i64();
+    let time = |key| manifest.get(key).or_else(|| manifest.get("capture")?.get(key))?.as_i64();
     time("first_ts").unwrap_or(i64::MIN)..=time("last_ts").unwrap_or(i64::MAX)
 }
 

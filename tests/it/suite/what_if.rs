@@ -240,6 +240,25 @@ fn times_between_calls_are_stretched() {
     replayed(&slow);
 }
 
+/// What a real capture says of its times holds for the workload that was made of it, whatever that was made to be.
+#[test]
+fn times_that_were_moved_are_replayed_at_every_pace() {
+    let dir = tempfile::tempdir().unwrap();
+    let cap = dir.path().join("cap");
+    expect(0, &["ingest", &data("matrix.strace"), "-o", cap.to_str().unwrap()]);
+    for (name, args) in [("slow", &["--stretch", "2"][..]), ("four", &["--scale", "4", "--scale-shift", "900ms"])] {
+        let [work, root] = ["work", "root"].map(|what| dir.path().join(format!("{name}-{what}")));
+        let [work, root] = [&work, &root].map(|path| path.to_str().unwrap());
+        expect(0, &[&["generate", cap.to_str().unwrap(), "-o", work], args].concat());
+        for pace in ["realtime", "think"] {
+            let run = dir.path().join(format!("{name}-{pace}"));
+            expect(0, &["init", work, "--root", root, "--force"]);
+            let args = ["--pace", pace, "--speed", "100", "--min-match", "100"];
+            expect(0, &[&["replay", work, "--root", root, "-o", run.to_str().unwrap()], &args[..]].concat());
+        }
+    }
+}
+
 /// Events of a process, with a name by exec and a child.
 fn two_programs() -> Vec<Event> {
     let of = |mut event: Event, pid: i64| {
