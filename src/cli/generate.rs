@@ -84,7 +84,8 @@ pub struct Choice {
     /// Let these stages read and write any file: COPY, CREATE EXTERNAL TABLE, FROM 'file.parquet', SET
     #[arg(long)]
     allow_files: bool,
-    /// Memory for sorts and aggregations before they spill to disk, bytes with unit K, M or G
+    /// Memory for sorts and aggregations before they spill to disk, bytes with unit K, M or G; of a fleet for each host of those
+    /// that are made at a time, as many as there are processors
     #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = typed::bytes)]
     memory: u64,
 }

@@ -17,7 +17,7 @@ pub use rows::cluster::By;
 pub use rows::keep::Answer;
 pub use rows::sink::{Written, write};
 pub use rows::tee::{Tee, together};
-pub use session::{Engine, LEAST as LEAST_MEMORY, MEMORY, Settings};
+pub use session::{Engine, MEMORY, Settings};
 pub use stage::{Doc, Stage, type_name};
 pub use statement::access::Access;
 pub use statement::advice::{no_column, no_table};

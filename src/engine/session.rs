@@ -48,7 +48,7 @@ use tokio::runtime::Runtime;
 pub const MEMORY: u64 = 256 << 20;
 
 /// Least [`Settings::memory`], bytes (16 MiB): with less not even an aggregation of a few rows can begin.
-pub const LEAST: u64 = 16 << 20;
+const LEAST: u64 = 16 << 20;
 
 /// Spilled runs that are merged at once, at most. A merge takes memory for as many as it may, and would leave none for
 /// the operators beside it.

@@ -2,7 +2,6 @@
 
 use super::{Options, Summary, make};
 use crate::amount::Things;
-use crate::engine;
 use crate::fleet::Place;
 use crate::os::processors;
 use crate::progress::{Progress, Unit};
@@ -15,9 +14,6 @@ use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Instant;
-
-/// Memory with which a host's workload is made well, bytes: with less in all, fewer are made at a time.
-const MEMORY: u64 = 4 * engine::LEAST_MEMORY;
 
 /// The workload of one host, as [`Summary`] tells of it.
 #[derive(Clone, Debug, Serialize)]
@@ -39,7 +35,7 @@ pub struct Workloads {
 }
 
 /// Makes a workload of each of these captures, under their names in the directory that the options name: all of them, or none. Several
-/// are made at a time, which share the processors and the memory.
+/// are made at a time, which share the processors; each has the memory that the options allow.
 ///
 /// # Errors
 /// As [`super::run`], of whichever host comes first.
@@ -47,8 +43,7 @@ pub fn run(hosts: &[PathBuf], options: &Options, progress: &Progress) -> Result<
     let began = Instant::now();
     let place = Place::begin(&options.out)?;
     let threads = options.threads.unwrap_or_else(processors).max(1);
-    let fitting = usize::try_from(options.memory / MEMORY).unwrap_or(usize::MAX);
-    let at_once = hosts.len().min(threads).min(fitting).max(1);
+    let at_once = hosts.len().min(threads).max(1);
     progress.begin("hosts", Unit::Count, hosts.len() as u64);
     let one = |host: &PathBuf| {
         let name = host.file_name().unwrap_or_default();
@@ -56,7 +51,6 @@ pub fn run(hosts: &[PathBuf], options: &Options, progress: &Progress) -> Result<
             capture: host.clone(),
             out: options.out.join(name),
             threads: Some((threads / at_once).max(1)),
-            memory: options.memory / at_once as u64,
             ..options.clone()
         };
         // Its own steps are not shown: several run at a time.

@@ -55,6 +55,21 @@ fn a_fleet_makes_the_workloads_that_its_hosts_make_alone() {
     }
 }
 
+/// With the default memory, which one of them needs half of.
+#[test]
+fn hosts_with_many_events_are_made_side_by_side() {
+    let dir = tempfile::tempdir().unwrap();
+    let [one, two] = ["one", "two"].map(|host| dir.path().join(format!("{host}.strace.gz")));
+    for file in [&one, &two] {
+        fs::copy(data("d-files.strace.gz"), file).unwrap();
+    }
+    let [one, two, fleet, works] =
+        [one, two, dir.path().join("fleet"), dir.path().join("works")].map(|path| path.into_os_string().into_string().unwrap());
+    expect(0, &["ingest", &one, &two, "-o", &fleet]);
+    let said = expect(0, &["generate", &fleet, "-o", &works]);
+    assert!(said.contains("host=two: ") && said.contains("on 2 hosts"), "{said}");
+}
+
 #[test]
 fn one_bad_host_and_there_is_no_workload() {
     let (dir, fleet) = fleet();
