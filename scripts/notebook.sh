@@ -13,6 +13,7 @@ IORIOT=$(realpath "${IOR:-target/release/ioriot}")
 [[ -x $IORIOT ]] || { echo "notebook.sh: no $IORIOT: cargo build --release makes it, IOR names another" >&2; exit 2; }
 export IORIOT PYTHONPATH=$PWD/python/src PYTHONDONTWRITEBYTECODE=1
 
+mkdir -p target
 work=$(realpath "$(mktemp -d target/notebook.XXXXXX)")
 clean() {
     ! mountpoint -q "$work/mnt" || umount "$work/mnt"

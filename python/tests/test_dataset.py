@@ -8,6 +8,7 @@ import pytest
 import ioriot
 
 EVENTS = 120
+DATA = Path(__file__).parents[2] / "tests" / "data"
 
 
 def test_tables_are_those_of_the_files(capture: Path) -> None:
@@ -44,6 +45,15 @@ def test_rows_of_several_datasets_say_whose_they_are(capture: Path, other: Path)
     assert events.columns == ["dataset", "syscall"]
     assert len(set(events["dataset"])) == 2
     assert len(events) == data.dataset("events").count_rows() > EVENTS
+
+
+def test_a_fleet_is_one_dataset(tmp_path: Path) -> None:
+    inputs = [DATA / "matrix.strace", DATA / "compat32.strace"]
+    ioriot.command("ingest", *inputs, "-o", tmp_path / "fleet")
+    data = ioriot.open(tmp_path / "fleet")
+    assert [path.name for path in data.paths] == ["host=compat32", "host=matrix"]
+    hosts = data.sql("SELECT host, count(*) AS n FROM events GROUP BY host ORDER BY host")
+    assert hosts["host"] == ["compat32", "matrix"] and sum(hosts["n"]) == len(data.table("events"))
 
 
 def test_results_go_to_other_libraries(capture: Path) -> None:

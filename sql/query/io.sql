@@ -15,7 +15,7 @@
 -- @from measures bytes
 -- @from ops errno flags
 -- @column comm VARCHAR name of the calling process: of what it executed last or, before that, as the capture noted it
--- @column exe VARCHAR path of what it executed last in the capture, also before it was forked
+-- @column exe VARCHAR path of what it executed last in the capture, as execve named it, also before it was forked
 WITH w AS (
     SELECT
         seq, ts, dur, pid, tid, syscall, coalesce(CAST(op AS VARCHAR), syscall) AS does, ofd, file, at_path, at_path2, at_offset,

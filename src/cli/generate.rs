@@ -7,7 +7,7 @@ use super::values;
 use super::what_if;
 use crate::amount::typed;
 use crate::engine::Access;
-use crate::fleet;
+use crate::fleet::{self, Place};
 use crate::generate::{self, Causes, WhatIf};
 use crate::schema::Dataset;
 use crate::schema::dataset::Kind;
@@ -165,7 +165,7 @@ impl Args {
         let out = self.out.context("say where the workloads go: -o WORKLOADS")?;
         if self.output.dry_run {
             hosts.iter().try_for_each(|host| Dataset::expect(host, Kind::Capture).map(drop))?;
-            values::vacant(&out)?;
+            drop(Place::begin(&out)?);
             let would = format!("write the workloads of {} hosts below {}", hosts.len(), out.display());
             self.output.format.print(&Plan::new(vec![would]))?;
             return Ok(Exit::Done);

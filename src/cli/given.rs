@@ -58,6 +58,7 @@ pub fn workload(name: PathBuf, root: Option<PathBuf>) -> Result<(PathBuf, PathBu
 #[cfg(feature = "sql")]
 pub fn source(name: PathBuf) -> Result<(Kind, PathBuf)> {
     let Some(parts) = parts(&name) else {
+        fleet::refuse(&name)?;
         no_trace(&name)?;
         return Ok((Dataset::kind_at(&name).filter(|kind| *kind == Kind::Capture).unwrap_or(Kind::Workload), name));
     };

@@ -34,8 +34,8 @@ pub struct Workloads {
     pub seconds: f64,
 }
 
-/// Makes a workload of each of these captures, under their names in the directory that the options name: all of them, or none. Several
-/// are made at a time, which share the processors; each has the memory that the options allow.
+/// Makes a workload of each of these captures, under their names in the directory that the options name: where one cannot be made,
+/// none is put there. Several are made at a time, which share the processors; each has the memory that the options allow.
 ///
 /// # Errors
 /// As [`super::run`], of whichever host comes first.

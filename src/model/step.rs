@@ -15,8 +15,8 @@ pub type Name = Arc<[u8]>;
 /// What a process runs, as far as the capture shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
-    /// Path of what it executed last (execve(2)), or was forked from a process that had; `None` of one that was there when the
-    /// capture began and executed nothing since.
+    /// Path of what it executed last (execve(2)), as the call named it, or the process it was forked from did; `None` of one that was
+    /// there when the capture began and executed nothing since.
     pub exe: Option<Name>,
     /// Its name: what the capture noted when it began, then the last name of `exe`, cut to 15 bytes as the kernel does (proc_pid_comm(5)).
     pub comm: Name,

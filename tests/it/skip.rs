@@ -34,6 +34,8 @@ pub enum Need {
     Counter,
     /// Python with what reads Parquet.
     Readers,
+    /// A second processor.
+    Processors,
     /// A program that a test runs.
     Program(&'static str),
     /// A file system on a loop device.
@@ -56,6 +58,7 @@ impl Need {
             Need::Groups => "cgroup2",
             Need::Counter => "tsc",
             Need::Readers => "python",
+            Need::Processors => "processors",
             Need::Disk(name) | Need::Program(name) => name,
         }
     }

@@ -24,7 +24,8 @@ MANIFEST = "manifest.json"
 def open(*paths: StrPath) -> Dataset:
     """Open captures, workloads and runs together.
 
-    A path is the directory of a dataset, or one that holds some, as `ioriot run` makes it. Raises `Error` where there is none.
+    A path is the directory of a dataset, or one that holds some: what `ioriot run` makes, or a fleet. Raises `Error` where there
+    is none.
     """
     if not paths:
         raise Error("no dataset is named")
@@ -108,11 +109,11 @@ class Dataset:
         return Plots(self._report)
 
     def _files(self, name: str) -> list[Path]:
-        files = [path / f"{name}.parquet" for path in self.paths if name in self.tables]
-        files = [file for file in files if file.is_file()]
-        if not files:
-            raise Error(f"there is no table {name}; there are {', '.join(self.tables)}")
-        return files
+        tables = self.tables
+        if name not in tables:
+            raise Error(f"there is no table {name}; there are {', '.join(tables)}")
+        files = [path / f"{name}.parquet" for path in self.paths]
+        return [file for file in files if file.is_file()]
 
     def __repr__(self) -> str:
         kinds = (manifest.get("kind", "dataset") for manifest in self.manifests)
@@ -122,7 +123,8 @@ class Dataset:
 def _found(path: Path) -> list[Path]:
     if (path / MANIFEST).is_file():
         return [path]
-    below = [path / kind for kind in ("capture", "workload", "run") if (path / kind / MANIFEST).is_file()]
+    names = [path / kind for kind in ("capture", "workload", "run")]
+    below = [place for place in [*names, *sorted(path.glob("host=*"))] if (place / MANIFEST).is_file()]
     if not below:
         raise Error(f"{path} is no dataset: it has no {MANIFEST}")
     return below

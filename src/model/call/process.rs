@@ -56,10 +56,13 @@ impl Call<'_> {
 
     pub(super) fn exec(&mut self) -> Dropped<()> {
         if self.event.success().is_some() {
-            let exe = self.step.path.clone().or_else(|| self.event.text(Text::Path).map(Name::from));
-            if let Some(exe) = exe {
-                self.model.tasks.runs(self.who.process, Some(Arc::new(Program::executed(exe))));
-            }
+            // With an empty path execveat(2) executes what its descriptor is open on.
+            let exe = match self.event.text(Text::Path) {
+                Some([]) => self.event.text(Text::DirPath),
+                path => path,
+            };
+            let program = exe.map(|exe| Arc::new(Program::executed(Name::from(exe))));
+            self.model.tasks.runs(self.who.process, program);
             let ended = self.model.tasks.exec(self.who);
             self.end(ended, Origin::Exec);
             self.who.tid = self.model.tasks.leader(self.who);

@@ -54,7 +54,7 @@ step! {
     "vpid"      ""  Get::Int(|s| Some(s.vpid), |_| None);
     "vtid"      ""  Get::Int(|s| Some(s.vtid), |_| None);
     "comm"      "name of the calling process when it made the call: of what it executed last or, before that, as the capture noted it; not that of a thread that named itself"  Get::Path(|s| s.program.as_ref().map(|p| &p.comm), |_| None);
-    "exe"       "path of what the process had executed last when it made the call, also before it was forked; absent where it executed nothing in the capture"  Get::Path(|s| s.program.as_ref().and_then(|p| p.exe.as_ref()), |_| None);
+    "exe"       "path of what the process had executed last when it made the call, as execve named it, also before it was forked; absent where it executed nothing in the capture, or the capture lost the path"  Get::Path(|s| s.program.as_ref().and_then(|p| p.exe.as_ref()), |_| None);
     "ofd"       ""  Get::Int(|s| s.ofd, |_| None);
     "ofd2"      ""  Get::Int(|s| s.ofd2, |_| None);
     "dir"       ""  Get::Int(|s| s.dir, |_| None);

@@ -60,8 +60,6 @@ pub struct Walk {
     treat: Option<usize>,
     /// Number of column `turn` of the input, if it has one.
     turn: Option<usize>,
-    /// The `seq` of the last event, where that is the order; `None` before the first one.
-    latest: Option<i64>,
     /// Was the last event one of those before the replay begins?
     past: bool,
     arguments: Arguments,
@@ -71,8 +69,8 @@ pub struct Walk {
     columns: Vec<Output>,
     /// Position (`pos`) of the next output row.
     pos: i64,
-    /// `seq` of the last event, which ops inserted after it carry.
-    last: i64,
+    /// `seq` of the last event, which ops inserted after it carry; `None` before the first one.
+    last: Option<i64>,
     rows: Rows,
 }
 
@@ -102,32 +100,16 @@ impl Walk {
         let (decoder, seq, treat) = (Decoder::new(input)?, input.index_of("seq")?, input.index_of(TREAT).ok());
         let like = RecordBatch::new_empty(Arc::new(input.clone()));
         let model = Some(Model::new(places));
-        let (pos, last, past, rows) = (STRIDE, 0, false, Rows::default());
-        let (turn, latest) = (input.index_of(TURN).ok(), None);
-        Ok(Walk {
-            model,
-            ending: None,
-            decoder,
-            seq,
-            treat,
-            turn,
-            latest,
-            past,
-            arguments,
-            like,
-            output,
-            columns,
-            pos,
-            last,
-            rows,
-        })
+        let (pos, last, past, rows) = (STRIDE, None, false, Rows::default());
+        let turn = input.index_of(TURN).ok();
+        Ok(Walk { model, ending: None, decoder, seq, treat, turn, past, arguments, like, output, columns, pos, last, rows })
     }
 
     /// Ends the model: the rows of the ops that it inserts after the last event.
     fn finish(&mut self, model: Model) -> Result<RecordBatch> {
         self.ending = Some(model.end(&mut self.rows));
         let mut args = Args::default();
-        let last = self.last;
+        let last = self.last.unwrap_or(0);
         let sources: Vec<Source> = self.rows.list.iter_mut().map(|row| args.source(row, last, 0)).collect();
         gather(&mut self.columns, &mut self.rows, &mut self.pos);
         let like = self.like.clone();
@@ -162,7 +144,7 @@ impl Running for Walk {
         };
         let seqs = batch.column(self.seq).as_primitive::<Int64Type>();
         if self.turn.is_none() {
-            self.latest = alone(seqs.values(), self.latest)?;
+            alone(seqs.values(), self.last)?;
         }
         let treats = treat.map(|at| batch.column(at).as_string_view());
         if let Some(word) = treats.and_then(|treats| treats.iter().flatten().find(|word| Treat::parse(word).is_none())) {
@@ -206,7 +188,7 @@ impl Running for Walk {
         })?;
         gather(columns, rows, pos);
         if let Some(row) = batch.num_rows().checked_sub(1) {
-            self.last = seqs.value(row);
+            self.last = Some(seqs.value(row));
         }
         self.batch(batch, &sources, &args)
     }
@@ -234,15 +216,15 @@ impl Running for Walk {
     }
 }
 
-/// Checks that events, sorted by `seq`, are of one capture; returns the last one's `seq`. `latest`: that of the event before.
-fn alone(seqs: &[i64], latest: Option<i64>) -> Result<Option<i64>> {
-    let twice = latest.iter().chain(seqs).zip(seqs.iter().skip(usize::from(latest.is_none()))).find(|(one, next)| one >= next);
+/// Checks that events, sorted by `seq`, are of one capture; `last`: that of the event before them.
+fn alone(seqs: &[i64], last: Option<i64>) -> Result<()> {
+    let twice = last.iter().chain(seqs).zip(seqs.iter().skip(usize::from(last.is_none()))).find(|(one, next)| one >= next);
     match twice {
         Some((_, seq)) => Err(exec_datafusion_err!(
             "more than one event has seq {seq}: the model follows one capture. Name one dataset, or choose its rows, as with \
              virtualize((SELECT * FROM events WHERE dataset = '...')); views such as io are made for each dataset by itself"
         )),
-        None => Ok(seqs.last().copied().or(latest)),
+        None => Ok(()),
     }
 }
 

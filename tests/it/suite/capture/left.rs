@@ -97,7 +97,7 @@ fn a_child_that_has_not_run_when_its_parent_ends_is_captured() {
     let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap().trim();
     let mut processors = allowed.split([',', '-']);
     let (free, Some(busy)) = (processors.next().unwrap(), processors.next_back()) else {
-        return skip(Need::Root, "two processors: one is kept busy, the capture runs on the other");
+        return skip(Need::Processors, "one processor is kept busy, the capture runs on another");
     };
     if !root() {
         return skip(Need::Root, "a processor is kept busy by a program of the class of real time");
