@@ -12,7 +12,13 @@
 -- @from walk
 WITH
 timed AS (
-    SELECT *, max(ts + coalesce(dur, 0)) OVER (ORDER BY pos ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS moment
+    SELECT
+        *,
+        -- What stands before the first time is there when it begins.
+        coalesce(
+            max(ts + coalesce(dur, 0)) OVER (ORDER BY pos ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW),
+            (SELECT min(ts) FROM single)
+        ) AS moment
     FROM single
 ),
 several AS (
