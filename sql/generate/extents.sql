@@ -1,4 +1,4 @@
--- Ranges of files of the fileset that calls read, known holes, and what was in the page cache when it was read first.
+-- Ranges of files of the fileset that calls read or found to be data, known holes, and what was in the page cache when it was read first.
 --
 -- In a file the ranges of one kind are disjoint and ascend.
 --

@@ -13,7 +13,8 @@ use std::path::PathBuf;
 
 /// Make the tree of files that a workload needs (fio: lay out files)
 ///
-/// Files are filled with data, not with holes, except where the captured file had holes. Refuses when there is not
+/// Files are filled with data, not with holes, except where the captured file had holes, and where a file
+/// is only known to be long by a read 64 MiB or more behind all others. Refuses when there is not
 /// enough space, and refuses a directory that holds anything it did not make.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\

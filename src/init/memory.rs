@@ -129,7 +129,7 @@ pub fn lay_out(
     if seats.iter().all(|seat| seat.on_disk.is_some()) {
         return Ok((parts, seats));
     }
-    let mut entries = plan::entries(workload, stamp.sparse_unread)?;
+    let mut entries = plan::entries(workload, stamp.unread())?;
     entries.retain(|entry| seats.iter().any(|seat| below(&entry.path, &seat.path()).is_some()));
     let free = memory("MemAvailable:").unwrap_or(0);
     // As many files as there are pages, as by default of one alone (tmpfs(5)): names and attributes take memory beside the bytes.

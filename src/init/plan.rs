@@ -1,9 +1,10 @@
 //! What init makes: the fileset and its extents, read into memory (bounded by the number of distinct names).
 
+use super::data::BLOCK;
 use crate::model::Kind;
 use crate::schema::{Dataset, Table, read};
 use anyhow::{Context, Result, bail, ensure};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// One entry of the fileset that is to be made: a file, directory, symlink, FIFO or socket.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,8 +32,40 @@ pub struct Entry {
     pub pieces: Option<u64>,
     /// When a regular file was created, ns since 1970; `None` when not captured.
     pub created: Option<i64>,
+    /// Was the size observed? Else it is the least that explains every call.
+    pub exact: bool,
     /// Ranges (offset, length) that get data, sorted and disjoint; `None` for the whole file.
     pub data: Option<Vec<(u64, u64)>>,
+    /// Bytes that are holes since nobody knows what lay there ([`Unread::Far`]).
+    pub unknown: u64,
+}
+
+/// What becomes of ranges of files that no op reads and that are not known to be holes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unread {
+    /// They get data.
+    Data,
+    /// They get data, but where a file is only known to be long by a read far behind: a request at the end of a disk tells nothing of
+    /// what lies before it. Ranges of at least [`FAR`] bytes of such files are holes, but for [`NEAR`] bytes beside each read.
+    Far,
+    /// They are holes.
+    Holes,
+}
+
+/// Length from which on an unread range of a file of unknown size is a hole, bytes.
+pub const FAR: u64 = 64 << 20;
+/// What stays data beside a read, so that what the kernel reads ahead is data, too, bytes.
+const NEAR: u64 = 1 << 20;
+
+impl Unread {
+    /// What is asked for: holes (`--sparse-unread`), content of a source (`--from`), which has more than is read, or none of these.
+    pub fn of(sparse: bool, source: bool) -> Unread {
+        match (sparse, source) {
+            (true, _) => Unread::Holes,
+            (false, true) => Unread::Data,
+            (false, false) => Unread::Far,
+        }
+    }
 }
 
 impl Entry {
@@ -41,7 +74,7 @@ impl Entry {
         let (target, xattrs) = (Vec::new(), Vec::new());
         let (kind, size) = (Kind::Dir, 0);
         let (mode, uid, gid, mtime, pieces, created, data) = (None, None, None, None, None, None, None);
-        Entry { path, kind, size, mode, uid, gid, mtime, target, xattrs, pieces, created, data }
+        Entry { path, kind, size, mode, uid, gid, mtime, target, xattrs, pieces, created, exact: true, data, unknown: 0 }
     }
 
     /// Permission bits to set: the captured ones, or 0755 for directories and 0644 for others.
@@ -70,20 +103,19 @@ pub fn total(numbers: impl Iterator<Item = u64>) -> u64 {
     numbers.fold(0, u64::saturating_add)
 }
 
-/// Reads the fileset, without absent paths, sorted by path so that parents come before children. With `sparse_unread` only
-/// ranges that some op reads get data.
+/// Reads the fileset, without absent paths, sorted by path so that parents come before children, with the ranges that get data.
 ///
 /// # Errors
 /// When a table cannot be read, or holds values that no file system has.
-pub fn entries(workload: &Dataset, sparse_unread: bool) -> Result<Vec<Entry>> {
+pub fn entries(workload: &Dataset, unread: Unread) -> Result<Vec<Entry>> {
     let file = workload.table(Table::Fileset);
-    let names = ["path", "kind", "size", "mode", "uid", "gid", "mtime", "target", "xattrs", "pieces", "created"];
+    let names = ["path", "kind", "size", "size_exact", "mode", "uid", "gid", "mtime", "target", "xattrs", "pieces", "created"];
     let mut entries = Vec::new();
     for batch in read::batches(&file, &names)? {
         let batch = batch.with_context(|| format!("cannot read {}", file.display()))?;
         let (path, kind, size) = (read::texts(&batch, "path")?, read::texts(&batch, "kind")?, read::ints(&batch, "size")?);
         let (mode, uid, gid) = (read::ints(&batch, "mode")?, read::ints(&batch, "uid")?, read::ints(&batch, "gid")?);
-        let mtime = read::ints(&batch, "mtime")?;
+        let (mtime, exact) = (read::ints(&batch, "mtime")?, read::bools(&batch, "size_exact")?);
         let (pieces, created) = (read::ints(&batch, "pieces")?, read::ints(&batch, "created")?);
         let (target, xattrs) = (read::texts(&batch, "target")?, read::texts(&batch, "xattrs")?);
         for row in 0..batch.num_rows() {
@@ -111,12 +143,14 @@ pub fn entries(workload: &Dataset, sparse_unread: bool) -> Result<Vec<Entry>> {
                 xattrs: list(&read::bytes(xattrs, row).unwrap_or_default()),
                 pieces: read::int(pieces, row).and_then(|pieces| u64::try_from(pieces).ok()),
                 created: read::int(created, row),
+                exact: exact.value(row),
                 data: None,
+                unknown: 0,
             });
         }
     }
     entries.sort_by(|a, b| a.path.cmp(&b.path));
-    extents(workload, sparse_unread, &mut entries)?;
+    extents(workload, unread, &mut entries)?;
     Ok(entries)
 }
 
@@ -163,8 +197,10 @@ struct Ranges {
 }
 
 /// Reads the table of extents and sets which ranges of each file get data.
-fn extents(workload: &Dataset, sparse_unread: bool, entries: &mut [Entry]) -> Result<()> {
+fn extents(workload: &Dataset, unread: Unread, entries: &mut [Entry]) -> Result<()> {
     let file = workload.table(Table::Extents);
+    let of = |entry: &Entry| if is_open(entry) || unread == Unread::Holes { unread } else { Unread::Data };
+    let open: HashSet<Vec<u8>> = entries.iter().filter(|entry| is_open(entry)).map(|entry| entry.path.clone()).collect();
     let mut known: HashMap<Vec<u8>, Ranges> = HashMap::new();
     for batch in read::batches(&file, &["path", "what", "offset", "length"])? {
         let batch = batch.with_context(|| format!("cannot read {}", file.display()))?;
@@ -181,8 +217,11 @@ fn extents(workload: &Dataset, sparse_unread: bool, entries: &mut [Entry]) -> Re
             let range = (offset as u64, length as u64);
             match what.value(row) {
                 "hole" => known.entry(read::bytes(path, row).unwrap_or_default().into_owned()).or_default().holes.push(range),
-                "read" if sparse_unread => {
-                    known.entry(read::bytes(path, row).unwrap_or_default().into_owned()).or_default().read.push(range);
+                "read" if unread != Unread::Data => {
+                    let path = read::bytes(path, row).unwrap_or_default();
+                    if unread == Unread::Holes || open.contains(&*path) {
+                        known.entry(path.into_owned()).or_default().read.push(range);
+                    }
                 }
                 _ => {}
             }
@@ -190,13 +229,42 @@ fn extents(workload: &Dataset, sparse_unread: bool, entries: &mut [Entry]) -> Re
     }
     for entry in entries.iter_mut().filter(|entry| entry.kind == Kind::File && entry.same().is_none()) {
         let ranges = known.remove(&entry.path).unwrap_or_default();
-        if sparse_unread {
-            entry.data = Some(subtract(&merge(ranges.read), &merge(ranges.holes), entry.size));
-        } else if !ranges.holes.is_empty() {
-            entry.data = Some(subtract(&[(0, entry.size)], &merge(ranges.holes), entry.size));
+        let (read, holes, whole) = (merge(ranges.read), merge(ranges.holes), [(0, entry.size)]);
+        match of(entry) {
+            Unread::Holes => entry.data = Some(subtract(&read, &holes, entry.size)),
+            Unread::Far => {
+                let data = subtract(&whole, &holes, entry.size);
+                let near = subtract(&data, &far(&read, entry.size), entry.size);
+                let sum = |ranges: &[(u64, u64)]| total(ranges.iter().map(|(_, length)| *length));
+                entry.unknown = sum(&data) - sum(&near);
+                entry.data = (near != whole).then_some(near);
+            }
+            Unread::Data if holes.is_empty() => {}
+            Unread::Data => entry.data = Some(subtract(&whole, &holes, entry.size)),
         }
     }
     Ok(())
+}
+
+/// A file whose size is only known by what was read, and so long that there may be a range of [`FAR`] bytes in it.
+fn is_open(entry: &Entry) -> bool {
+    entry.kind == Kind::File && entry.same().is_none() && !entry.exact && entry.size >= FAR
+}
+
+/// The ranges below `size` of at least [`FAR`] bytes that are not read, without [`NEAR`] bytes beside each read, by whole blocks.
+fn far(read: &[(u64, u64)], size: u64) -> Vec<(u64, u64)> {
+    let mut far = Vec::new();
+    let mut end = None;
+    for &(start, length) in read.iter().chain(&[(size, 0)]) {
+        let (from, to) = (end.unwrap_or(0_u64), start.min(size));
+        if to.saturating_sub(from) >= FAR {
+            let from = end.map_or(0, |end| (end + NEAR).next_multiple_of(BLOCK as u64));
+            let to = if start < size { (to - NEAR) / BLOCK as u64 * BLOCK as u64 } else { to };
+            far.push((from, to - from));
+        }
+        end = Some(end.unwrap_or(0).max(start.saturating_add(length)));
+    }
+    far
 }
 
 /// Sorts ranges (offset, length) and joins those that touch or overlap.
@@ -249,6 +317,19 @@ mod tests {
         assert_eq!(names(r"user.a\,b,user.c\\\\,user.d"), ["user.a,b", r"user.c\\", "user.d"]);
         assert_eq!(names(""), [""; 0]);
         assert_eq!(names("\\"), [""; 0]);
+    }
+
+    #[test]
+    fn what_lies_far_from_reads_is_left_out() {
+        let (mib, far) = (1_u64 << 20, |read: &[(u64, u64)], size| far(read, size));
+        assert_eq!(far(&[(0, 5000), (100 * mib, 10)], 100 * mib + 10), [(2 * mib - mib + 8192, 98 * mib - 8192)]);
+        assert_eq!(far(&[(0, 5000), (64 * mib, 10)], 64 * mib + 10), []);
+        assert_eq!(far(&[(500 * mib + 1, 9)], 500 * mib + 10), [(0, 499 * mib)]);
+        assert_eq!(far(&[], 64 * mib), [(0, 64 * mib)]);
+        assert_eq!(far(&[(0, 1)], 1 + 64 * mib), [(mib + 4096, 63 * mib - 4095)]);
+        let most = i64::MAX as u64;
+        assert_eq!(far(&[(most - 5, 5)], most), [(0, (most - 5 - mib) / 4096 * 4096)]);
+        assert_eq!(Unread::of(true, true), Unread::Holes);
     }
 
     #[test]

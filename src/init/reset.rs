@@ -41,7 +41,7 @@ pub fn reset(options: &Options, progress: &Progress) -> Result<Summary> {
         workload.dir.display(),
     );
     let parts = Parts::open(root, &stamp)?;
-    let site = Site::of(workload, parts.trees.clone(), stamp.maps.clone(), stamp.sparse_unread)?;
+    let site = Site::of(workload, parts.trees.clone(), stamp.maps.clone(), stamp.unread())?;
     let source = stamp.source.as_ref().map(Source::open).transpose().context("--force makes the tree anew")?;
     let mut survey = Survey::new(&site, &parts, &stamp)?;
     // If the clock was set back since, changed files cannot be told by their ctime, so all are made again.

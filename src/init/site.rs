@@ -5,7 +5,7 @@ use super::from::{Opened, Source, Taken};
 use super::layout;
 use super::map::{self, Map, Mapping};
 use super::parts::Trees;
-use super::plan::{self, Entry};
+use super::plan::{self, Entry, Unread};
 use super::root::{self, Root, absolute};
 use crate::amount::{Bytes, Things};
 use crate::files::{Dir, Lock};
@@ -43,9 +43,19 @@ impl Site {
     pub fn new(options: &Options) -> Result<Site> {
         let workload = Dataset::expect(&options.workload, Holds::Workload)?;
         let root = absolute(&options.root);
-        let entries = plan::entries(&workload, options.sparse_unread)?;
+        let entries = plan::entries(&workload, Unread::of(options.sparse_unread, options.source.is_some()))?;
         let mut maps = resolved(&root, &options.maps)?;
         let mut notes = Vec::new();
+        let unknown = entries.iter().map(|entry| entry.unknown).filter(|bytes| *bytes > 0);
+        let files = unknown.clone().count() as u64;
+        if files > 0 {
+            notes.push(format!(
+                "{} of {} are holes: no call reads there, and that the files are so long is only known by reads behind. On a device \
+                 that seeks, distances are shorter so.",
+                Bytes(plan::total(unknown)),
+                Things(files, "file"),
+            ));
+        }
         if let Some(name) = &options.layout {
             named(name)?;
             let captured = mounts::of(&workload.manifest);
@@ -74,8 +84,8 @@ impl Site {
     ///
     /// # Errors
     /// When the workload cannot be read.
-    pub fn of(workload: Dataset, trees: Trees, maps: Vec<Mapping>, sparse_unread: bool) -> Result<Site> {
-        let entries = plan::entries(&workload, sparse_unread)?;
+    pub fn of(workload: Dataset, trees: Trees, maps: Vec<Mapping>, unread: Unread) -> Result<Site> {
+        let entries = plan::entries(&workload, unread)?;
         Ok(Site { workload, entries, trees, maps, source: None, fill: None, opened: None, notes: Vec::new() })
     }
 

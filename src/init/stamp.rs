@@ -4,6 +4,7 @@ use super::data::Data;
 use super::from::Source;
 use super::layout::Allocation;
 use super::map::Mapping;
+use super::plan::Unread;
 use crate::schema::Dataset;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -78,6 +79,11 @@ pub struct Stamp {
 }
 
 impl Stamp {
+    /// What became of ranges of files that no op reads.
+    pub fn unread(&self) -> Unread {
+        Unread::of(self.sparse_unread, self.source.is_some())
+    }
+
     /// The stamp of a tree that is about to be made for a workload: state incomplete.
     pub fn new(workload: &Dataset, data: Data, sparse_unread: bool, owner: Option<Owner>, maps: Vec<Mapping>) -> Stamp {
         Stamp {

@@ -360,8 +360,8 @@ impl Table {
                 text("path", "absolute path"),
                 text(
                     "what",
-                    "read: calls read it; hole: the captured file had a hole; warm: it was in the page cache when calls or page faults \
-                     read it first",
+                    "read: calls read it or found it to be data; hole: the captured file had a hole; warm: it was in the page cache when \
+                     calls or page faults read it first",
                 ),
                 int("offset", "first byte"),
                 int("length", "bytes"),

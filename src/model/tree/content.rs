@@ -30,7 +30,7 @@ pub(in crate::model) struct Content {
     floor: Option<i64>,
     /// Size after the last truncation; `None` before the first one.
     cut: Option<i64>,
-    /// Ranges of the initial content that calls read: they need data in the file that init makes.
+    /// Ranges of the initial content that calls read or found to be data: they need data in the file that init makes.
     pub(in crate::model) read: Extents,
     /// Ranges of the initial content that were in the page cache when calls or page faults read them first: nobody had added them.
     pub(in crate::model) warm: Extents,
@@ -115,9 +115,7 @@ impl Content {
     pub(in crate::model) fn read(&mut self, offset: i64, bytes: i64) -> Seen {
         let (offset, end) = (offset.max(0), offset.saturating_add(bytes));
         let seen = self.read_to(end);
-        let end = end.min(self.floor.unwrap_or(i64::MAX));
-        let (read, written) = (&mut self.read, &self.written);
-        written.gaps(offset, end, |start, end| read.add(start, end));
+        self.needs_data(offset, end);
         seen
     }
 
@@ -244,9 +242,17 @@ impl Content {
         written.gaps(start, end, |start, end| holes.add(start, end));
     }
 
-    /// A call found data at `start..end`: what was noted as a hole there is not one.
+    /// A call found data at `start..end`: what was noted as a hole there is not one, and what was there at the start needs data.
     pub(in crate::model) fn data(&mut self, start: i64, end: i64) {
         self.holes.remove(start, end);
+        self.needs_data(start.max(0), end);
+    }
+
+    /// The initial content of `start..end` must be data, as far as it is still there.
+    fn needs_data(&mut self, start: i64, end: i64) {
+        let end = end.min(self.floor.unwrap_or(i64::MAX));
+        let (read, written) = (&mut self.read, &self.written);
+        written.gaps(start, end, |start, end| read.add(start, end));
     }
 
     /// Two inodes turn out to be one file: takes over what the other one knew of the initial content.
@@ -323,6 +329,19 @@ mod tests {
         content.read(-1, 11);
         content.hole(i64::MIN, 20);
         assert_eq!((content.read.below(100), content.holes.below(100)), (vec![(0, 10)], vec![(0, 20)]));
+    }
+
+    #[test]
+    fn what_seeks_found_to_be_data_needs_data() {
+        let mut content = Content::default();
+        content.read(0, 10);
+        content.hole(10, 50);
+        content.data(50, 60);
+        content.data(i64::MIN, 5);
+        assert_eq!((content.read.below(100), content.holes.below(100)), (vec![(0, 10), (50, 10)], vec![(10, 40)]));
+        content.truncate(52);
+        content.data(50, 100);
+        assert_eq!(content.read.below(100), [(0, 10), (50, 10)]);
     }
 
     #[test]

@@ -342,6 +342,7 @@ impl Call<'_> {
             self.seen(ino, seen);
         } else {
             content.hole(from, to);
+            content.data(to, to.saturating_add(1));
             let seen = if to >= content.least() { content.read_to(to.saturating_add(1)) } else { Seen::Fits };
             self.seen(ino, seen);
         }

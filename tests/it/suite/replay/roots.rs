@@ -116,6 +116,33 @@ fn the_fileset_is_made_as_it_is_described() {
     assert_eq!(init::run(&sparse, &Progress::default()).unwrap().bytes, 4096);
 }
 
+/// A read at 900 GB says that the file is so long, and nothing of what lies before: there are holes, and the summary says so. Where a
+/// size is known there is data.
+#[test]
+fn nothing_is_written_far_from_all_reads() {
+    let (far, mut work) = (900_i64 << 30, Work::new());
+    let file = |path: &str, size: i64, exact: bool| {
+        Row::default().set("path", path).set("kind", "file").set("size", size).set("size_exact", exact)
+    };
+    work.fileset.extend([file("/disk", far + 4096, false), file("/known", 70 << 20, true)]);
+    let extent =
+        |path: &str, offset: i64| Row::default().set("path", path).set("what", "read").set("offset", offset).set("length", 4096);
+    work.extents.extend([extent("/disk", 0), extent("/disk", far), extent("/known", 0)]);
+    work.op(op("open", 3).raw("/disk").flags(O_RDWR).ofd(0))
+        .op(op("pread64", 4096).ofd(0).count(8192).set("offset", far))
+        .op(op("close", 0).ofd(0));
+    work.expect("/disk", "file", Some(far + 4096));
+    work.write();
+    let summary = work.init().unwrap();
+    let made = 4096 + (1 << 20) + (1 << 20) + 4096;
+    assert_eq!(summary.bytes, made + (70 << 20));
+    assert!(summary.notes.iter().any(|note| note.contains(" GiB of 1 file are holes")), "{summary}");
+    let disk = fs::metadata(work.tree().join("disk")).unwrap();
+    assert!(disk.len() == far as u64 + 4096 && disk.blocks() * 512 < 3 << 20, "{disk:?}");
+    let summary = run(&work.options()).unwrap();
+    assert_eq!((summary.same, summary.different), (3, 0), "{summary}");
+}
+
 #[test]
 fn an_unprivileged_user_gets_a_sandbox_too() {
     // SAFETY: no arguments.
