@@ -75,29 +75,41 @@ pub fn columns(table: Table, batch: &RecordBatch, names: &mut Names) -> Result<V
     let mut changed = known.iter().map(one).collect::<Result<Vec<_>>>()?;
     if table == Table::Events {
         let place = |name: &str| known.iter().position(|column| column.name == name).context("a column of events");
-        let (calls, links, counts, ret) = (place("syscall")?, place("path2")?, place("count")?, place("ret")?);
-        changed[ret] = lengths(&changed[calls], &changed[links], &changed[counts], &changed[ret]);
+        let (calls, paths, links) = (place("syscall")?, place("path")?, place("path2")?);
+        let (counts, ret) = (place("count")?, place("ret")?);
+        (changed[counts], changed[ret]) =
+            lengths(&changed[calls], &changed[paths], &changed[links], &changed[counts], &changed[ret]);
     }
     Ok(changed)
 }
 
-/// Results of events: what readlink returns is the length of what the link holds, which is another one.
-fn lengths(calls: &ArrayRef, links: &ArrayRef, counts: &ArrayRef, ret: &ArrayRef) -> ArrayRef {
-    let (calls, links) = (calls.as_string::<i32>(), links.as_string::<i32>());
+/// Arguments (`count`) and results of events, which are lengths of names that are others now: readlink returns that of what the link
+/// holds, as far as there was room for it, and getcwd that of the directory with a NUL behind it, for which there must be room.
+fn lengths(calls: &ArrayRef, paths: &ArrayRef, links: &ArrayRef, counts: &ArrayRef, ret: &ArrayRef) -> (ArrayRef, ArrayRef) {
+    let (calls, paths, links) = (calls.as_string::<i32>(), paths.as_string::<i32>(), links.as_string::<i32>());
     let (counts, ret) = (counts.as_primitive::<Int64Type>(), ret.as_primitive::<Int64Type>());
-    let reads = |call: &str| {
-        let call = Syscall::parse(call.as_bytes());
-        call.and_then(|call| call.op()).is_some_and(|op| matches!(op, Op::Readlink | Op::Readlinkat))
+    let length = |names: &StringArray, row: usize| {
+        let length = |row| i64::try_from(text::decode(names.value(row)).len()).ok();
+        Some(row).filter(|row| names.is_valid(*row)).and_then(length)
     };
     let one = |row: usize| {
-        let old = ret.is_valid(row).then(|| ret.value(row))?;
-        if old <= 0 || !links.is_valid(row) || !calls.is_valid(row) || !reads(calls.value(row)) {
-            return Some(old);
+        let count = counts.is_valid(row).then(|| counts.value(row));
+        let old = ret.is_valid(row).then(|| ret.value(row));
+        let Some(positive) = old.filter(|old| *old > 0 && calls.is_valid(row)) else { return (count, old) };
+        match Syscall::parse(calls.value(row).as_bytes()).and_then(|call| call.op()) {
+            Some(Op::Readlink | Op::Readlinkat) => {
+                let length = length(links, row).unwrap_or(positive);
+                (count, Some(count.map_or(length, |count| length.min(count))))
+            }
+            Some(Op::Getcwd) => {
+                let length = length(paths, row).map_or(positive, |length| length + 1);
+                (count.map(|count| count.max(length)), Some(length))
+            }
+            _ => (count, old),
         }
-        let length = i64::try_from(text::decode(links.value(row)).len()).unwrap_or(old);
-        Some(if counts.is_valid(row) { length.min(counts.value(row)) } else { length })
     };
-    Arc::new((0..ret.len()).map(one).collect::<Int64Array>())
+    let (counts, ret): (Vec<_>, Vec<_>) = (0..ret.len()).map(one).unzip();
+    (Arc::new(Int64Array::from(counts)), Arc::new(Int64Array::from(ret)))
 }
 
 fn numbers(column: &ArrayRef, change: impl Fn(i64) -> i64) -> ArrayRef {
@@ -160,6 +172,20 @@ mod tests {
     fn of_options_only_words_and_sizes_stay() {
         let given = options(b"rw,relatime,size=1024k,lowerdir=/srv/secret,uid=1000,Secret,inode64,x-smith");
         assert_eq!(String::from_utf8(given).unwrap(), "rw,relatime,size=1024k");
+    }
+
+    #[test]
+    fn lengths_are_those_of_the_new_names() {
+        let texts = |texts: &[Option<&str>]| Arc::new(StringArray::from(texts.to_vec())) as ArrayRef;
+        let ints = |ints: &[Option<i64>]| Arc::new(Int64Array::from(ints.to_vec())) as ArrayRef;
+        let calls = texts(&[Some("getcwd"), Some("getcwd"), Some("readlink"), Some("readlinkat"), Some("read"), Some("getcwd")]);
+        let paths = texts(&[Some("/abc"), Some("/\u{efff}"), Some("/l"), Some("/l"), Some("/f"), None]);
+        let links = texts(&[None, None, Some("target"), Some("target"), None, None]);
+        let counts = ints(&[Some(4096), Some(2), Some(100), Some(4), Some(9), Some(10)]);
+        let ret = ints(&[Some(20), Some(2), Some(30), Some(4), Some(9), Some(-34)]);
+        let (counts, ret) = lengths(&calls, &paths, &links, &counts, &ret);
+        assert_eq!(counts.as_primitive::<Int64Type>().values(), &[4096, 3, 100, 4, 9, 10]);
+        assert_eq!(ret.as_primitive::<Int64Type>().values(), &[5, 3, 6, 4, 9, -34]);
     }
 
     #[test]
