@@ -5,14 +5,14 @@
 -- distances) give. Pages that were read or written for the first time are always missed. Read-ahead and writeback are left out.
 -- Source: Xiang, Ding, Luo, Bao: HOTL, a higher order theory of locality, ASPLOS 2013.
 --
--- @parameter page SIZE 64K size of a page
+-- @parameter page SIZE 64K size of a page, 512 bytes at least: of a smaller one 512
 -- @needs accesses
 -- @example SELECT * FROM miss_ratio('4K')
 -- @column cache_bytes BIGINT size of the cache, bytes
 -- @column miss_ratio DOUBLE share of the accesses of pages that it misses, 0 to 1
 WITH
 spans AS (
-    SELECT seq, file, unnest(generate_series(offset / greatest($page, 1), (offset + bytes - 1) / greatest($page, 1))) AS page
+    SELECT seq, file, unnest(generate_series(offset / greatest($page, 512), (offset + bytes - 1) / greatest($page, 512))) AS page
     FROM accesses
     WHERE offset IS NOT NULL
 ),
@@ -50,7 +50,7 @@ curve AS (
     FROM longer
     CROSS JOIN totals
 )
-SELECT bucket(CAST(ceil(pages) AS BIGINT), 2) * greatest($page, 1) AS cache_bytes, max(ratio) AS miss_ratio
+SELECT bucket(CAST(ceil(pages) AS BIGINT), 2) * greatest($page, 512) AS cache_bytes, max(ratio) AS miss_ratio
 FROM curve
 GROUP BY bucket(CAST(ceil(pages) AS BIGINT), 2)
 ORDER BY cache_bytes

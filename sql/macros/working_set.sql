@@ -1,7 +1,7 @@
 -- How much of the files was read or written over time: different pages in each slice, and since the start.
 --
 -- @parameter width DURATION 1s length of a slice
--- @parameter page SIZE 64K size of a page
+-- @parameter page SIZE 64K size of a page, 512 bytes at least: of a smaller one 512
 -- @needs accesses
 -- @example SELECT * FROM working_set('100ms', '4K')
 -- @from measures slice_s
@@ -13,7 +13,7 @@ WITH
 spans AS (
     SELECT
         CAST(floor(time_s * 1e9 / greatest($width, 1)) AS BIGINT) AS slice, file,
-        unnest(generate_series(offset / greatest($page, 1), (offset + bytes - 1) / greatest($page, 1))) AS page
+        unnest(generate_series(offset / greatest($page, 512), (offset + bytes - 1) / greatest($page, 512))) AS page
     FROM accesses
     WHERE time_s IS NOT NULL AND offset IS NOT NULL
 ),
@@ -23,8 +23,8 @@ sums AS (SELECT slice, count(*) AS pages, count(*) FILTER (WHERE nth = 1) AS new
 SELECT
     CAST(slice * greatest($width, 1) AS DOUBLE) / 1e9 AS slice_s,
     pages,
-    pages * greatest($page, 1) AS set_bytes,
+    pages * greatest($page, 512) AS set_bytes,
     new_pages,
-    sum(new_pages) OVER (ORDER BY slice) * greatest($page, 1) AS all_bytes
+    sum(new_pages) OVER (ORDER BY slice) * greatest($page, 512) AS all_bytes
 FROM sums
 ORDER BY slice_s
