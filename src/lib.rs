@@ -41,6 +41,7 @@ pub mod os;
 pub mod predict;
 pub mod process;
 pub mod progress;
+pub mod reduce;
 #[cfg(target_arch = "x86_64")] // it issues the calls of this architecture
 pub mod replay;
 #[cfg(feature = "sql")]

@@ -14,6 +14,7 @@ mod init;
 mod old;
 #[cfg(feature = "sql")]
 mod predict;
+mod reduce;
 mod replay;
 #[cfg(feature = "sql")]
 mod run;
@@ -101,6 +102,7 @@ enum Verb {
     Generate(generate::Args),
     #[cfg(feature = "sql")]
     Lint(show::lint::Args),
+    Reduce(reduce::Args),
     Init(init::Args),
     Replay(replay::Args),
     #[cfg(feature = "sql")]
@@ -176,6 +178,7 @@ impl Verb {
             Verb::Generate(args) => args.run(),
             #[cfg(feature = "sql")]
             Verb::Lint(args) => args.run(),
+            Verb::Reduce(args) => args.run(),
             Verb::Init(args) => args.run(),
             Verb::Replay(args) => args.run(),
             #[cfg(feature = "sql")]

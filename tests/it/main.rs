@@ -40,6 +40,8 @@ mod suite {
     mod mounts;
     #[cfg(feature = "sql")]
     mod query;
+    #[cfg(feature = "sql")]
+    mod reduce;
     mod replay;
     #[cfg(feature = "sql")]
     mod report;

@@ -1,0 +1,135 @@
+//! The smallest workload for which a command succeeds.
+
+use crate::tool::{command, data, expect, ioriot, number, rows, shell_text};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The workload of a capture in tests/data.
+fn workload(dir: &Path, input: &str) -> PathBuf {
+    let [cap, work] = ["cap", "work"].map(|name| dir.join(name));
+    let output = ioriot(&["ingest", &data(input), "-o", cap.to_str().unwrap()]);
+    assert!(output.status.code().is_some_and(|code| code <= 1));
+    expect(0, &["generate", cap.to_str().unwrap(), "-o", work.to_str().unwrap()]);
+    work
+}
+
+fn reduced(work: &Path, out: &Path, command: &str, more: &[&str]) -> serde_json::Value {
+    let mut args = vec!["reduce", work.to_str().unwrap(), "-o", out.to_str().unwrap(), "--while", command, "--format", "json"];
+    args.extend(more);
+    serde_json::from_str(&expect(0, &args)).unwrap()
+}
+
+/// Lints, makes and replays a workload: nothing differs, neither outcomes nor the tree.
+fn same(work: &Path) {
+    let (root, run) = (work.with_extension("root"), work.with_extension("run"));
+    let [name, root, run_] = [work, &root, &run].map(|path| path.to_str().unwrap());
+    expect(0, &["lint", name]);
+    expect(0, &["init", name, "--root", root]);
+    let output = ioriot(&["replay", name, "--root", root, "-o", run_]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code().is_some_and(|code| code <= 1), "{said}");
+    let bad = "SELECT op_id, op, captured_ret, captured_errno, ret, errno, kind FROM results WHERE outcome = 'different'";
+    assert_eq!(rows(&[&run], bad), Vec::<String>::new(), "{said}");
+    let bad = "SELECT path, expected, found FROM state WHERE verdict <> 'same'";
+    assert_eq!(rows(&[&run], bad), Vec::<String>::new(), "{said}");
+    let sum = "SELECT count(*) FROM fates WHERE fate = 'op'";
+    assert_eq!(number(&[work], sum), number(&[work], "SELECT count(*) FROM ops WHERE origin = 'event'"));
+}
+
+/// Parts that a command takes at random do what the whole does.
+#[test]
+fn random_parts_have_the_captured_outcomes() {
+    let dir = tempfile::tempdir().unwrap();
+    // By which number the command decides, how often it is asked, and how much it wants to keep, percent.
+    type Decides = (u8, &'static str, u64);
+    let cases: [(&str, &[Decides]); 3] = [
+        ("matrix.strace", &[(1, "4", 0), (2, "12", 0), (3, "60", 0)]),
+        ("d-files.strace.gz", &[(2, "20", 20)]),
+        ("a-sqlite.strace.gz", &[(2, "10", 20)]),
+    ];
+    for (at, (input, seeds)) in cases.into_iter().enumerate() {
+        let place = dir.path().join(at.to_string());
+        fs::create_dir(&place).unwrap();
+        let work = workload(&place, input);
+        let mut fewer = 0;
+        let whole = fs::metadata(work.join("ops.parquet")).unwrap().len();
+        for (seed, tries, percent) in seeds {
+            let (small, flag) = (place.join(format!("small{seed}")), place.join(format!("flag{seed}")));
+            let flag = shell_text(&flag);
+            let random = format!(
+                "test -e {flag} || {{ touch {flag}; exit 0; }}; test $(stat -c %s \"$1/ops.parquet\") -gt {} && \
+                 test $((($(cksum < \"$1/ops.parquet\" | cut -d ' ' -f 1) / {seed}) % 2)) = 0",
+                whole * percent / 100
+            );
+            let said = reduced(&work, &small, &random, &["--tries", tries]);
+            println!("{input}: {said}");
+            fewer += u32::from(said["ops"]["is"].as_u64() < said["ops"]["was"].as_u64());
+            same(&small);
+        }
+        assert!(fewer > 0, "{input}: nothing was left out");
+    }
+}
+
+/// What is left holds what is asked for, with what it needs, and nothing else.
+#[test]
+fn one_call_keeps_what_it_needs_and_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let work = workload(dir.path(), "matrix.strace");
+    let small = dir.path().join("small");
+    let program = shell_text(command(&[]).get_program().as_ref());
+    let asks = format!(
+        "test \"$({program} query \"$1\" \"SELECT count(*) FROM ops WHERE op = 'renameat' AND path LIKE '%openat.txt'\" --format csv | tail -n 1)\" = 1"
+    );
+    let said = reduced(&work, &small, &asks, &[]);
+    assert_eq!(said["end"], "smallest", "{said}");
+    let kept = rows(&[&small], "SELECT op, path FROM ops ORDER BY op_id");
+    let at = |name: &str| format!("/home/ioriot/matrix{name}");
+    let wanted = [
+        format!("mkdir,{}", at("")),
+        format!("openat,{}", at("")),
+        format!("mkdirat,{}", at("/dirA")),
+        format!("openat,{}", at("/dirA")),
+        format!("openat,{}", at("/dirA/openat.txt")),
+        format!("renameat,{}", at("/dirA/openat.txt")),
+    ];
+    assert_eq!(kept, wanted);
+    assert!(said["files"]["is"].as_u64().unwrap() <= 4, "{said}");
+    same(&small);
+}
+
+#[test]
+fn limits_and_refusals_are_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let work = workload(dir.path(), "matrix.strace");
+    let small = dir.path().join("small");
+    let [name, out] = [&work, &small].map(|path| path.to_str().unwrap());
+    let output = ioriot(&["reduce", name, "-o", out, "--while", "false"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("does not succeed for the workload as it is"));
+    assert!(!small.exists() && !dir.path().join(".small.tries").exists());
+    let flag = dir.path().join("flag");
+    let unsure = format!("test -e {0} && exit 125; touch {0}", shell_text(&flag));
+    let said = reduced(&work, &small, &unsure, &["--tries", "5"]);
+    assert_eq!((&said["tries"], &said["unknown"], &said["end"]), (&5.into(), &4.into(), &"tries".into()), "{said}");
+    assert_eq!(said["ops"]["is"], said["ops"]["was"]);
+    assert!(!dir.path().join(".small.tries").exists());
+    let output = ioriot(&["reduce", name, "-o", out, "--while", "true"]);
+    assert_eq!(output.status.code(), Some(2), "it is there already");
+}
+
+/// A signal ends the search, and what was found is written.
+#[test]
+fn a_signal_leaves_the_smallest_so_far() {
+    let dir = tempfile::tempdir().unwrap();
+    let work = workload(dir.path(), "matrix.strace");
+    let small = dir.path().join("small");
+    let [name, out] = [&work, &small].map(|path| path.to_str().unwrap());
+    // The third try sends it to the search.
+    let count = shell_text(&dir.path().join("count"));
+    let asks =
+        format!("echo >> {count}; test $(wc -l < {count}) -lt 3 || kill -INT $PPID; test $(wc -l < {count}) -lt 2 || sleep 1");
+    let output = ioriot(&["reduce", name, "-o", out, "--while", &asks]);
+    assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(number(&[&small], "SELECT count(*) FROM ops") < number(&[&work], "SELECT count(*) FROM ops"));
+    same(&small);
+}
