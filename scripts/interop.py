@@ -5,7 +5,8 @@
     scripts/interop.py --fleet FLEET
 
 Each reader must see the same number of rows, the same columns, plain types and the same values: per column the number
-of values, for numbers their sum, for text the number of characters. The file must say what each column means. One line per file; exit 1 at the first difference.
+of values, for numbers their sum, for text the number of characters. The file must say what each column means, and in which unit, in its own metadata and in that of its
+fields. One line per file; exit 1 at the first difference.
 A fleet is read as one table with partitions by host, as Hive lays them out: each reader must count the same events of each host.
 """
 
@@ -64,6 +65,12 @@ def meanings(file):
     return {key.removeprefix("column."): value for key, value in rows if key.startswith("column.")}
 
 
+def of_field(file, column):
+    """The meaning and the unit of a column, as pyarrow sees them in its field."""
+    known = {key.decode(): value.decode() for key, value in (pq.read_schema(file).field(column).metadata or {}).items()}
+    return f"{known.get('meaning')} ({known['unit']})" if "unit" in known else known.get("meaning")
+
+
 def by_polars(file):
     frame = polars.read_parquet(file)
     facts = {}
@@ -107,7 +114,8 @@ def main(datasets):
     for file in files:
         seen = {"pyarrow": by_pyarrow(file), "DuckDB": by_duckdb(file), "Polars": by_polars(file)}
         (first, (rows, facts)), *others = seen.items()
-        silent = [column for column in facts if not meanings(file).get(column)]
+        said = meanings(file)
+        silent = [column for column in facts if not said.get(column) or said[column] != of_field(file, column)]
         if silent:
             sys.exit(f"{file} does not say what these columns mean: {', '.join(silent)}")
         for kind, *_ in facts.values():

@@ -10,18 +10,18 @@ use std::fmt;
 words! {
     /// The number columns of an event; all are 64-bit integers and may be absent.
     Col {
-        Ts      "ts"      "start of the call, ns (the manifest's clock says since when); absent when the capture lost the entry";
-        Dur     "dur"     "duration of the call, ns";
+        Ts      "ts"      "start of the call (the manifest's clock says since when); absent when the capture lost the entry";
+        Dur     "dur"     "duration of the call";
         Pid     "pid"     "process (thread group) id";
         Tid     "tid"     "thread id";
         Fd      "fd"      "file descriptor argument; of open, creat and dup the descriptor they returned is in ret";
         Fd2     "fd2"     "second descriptor: the new number of dup2 and dup3, where copy_file_range and sendfile read from is fd, where they write to fd2";
         DirFd   "dirfd"   "directory descriptor a relative path starts at, -100 (AT_FDCWD) for the working directory";
         DirFd2  "dirfd2"  "the same for the second path";
-        Offset  "offset"  "file position argument, bytes; of a record lock its start";
+        Offset  "offset"  "file position argument; of a record lock its start";
         Offset2 "offset2" "second position argument: of copy_file_range where it writes";
-        Count   "count"   "bytes asked for; of truncate, ftruncate and fallocate the length, of mmap the size; of a record lock its length, 0 to the end of the file";
-        Ret     "ret"     "return value; -1 when the call failed; of waited the time from its end until the thread ran, ns";
+        Count   "count"   "how much is asked for; of truncate, ftruncate and fallocate the length, of mmap the size; of a record lock its length, 0 to the end of the file";
+        Ret     "ret"     "return value; -1 when the call failed; of waited the time from its end until the thread ran in ns";
         Errno   "errno"   "0, or the error of a failed call (errno(3))";
         Flags   "flags"   "flags argument as the kernel numbers it: O_, AT_, RENAME_, CLONE_, MAP_, POSIX_FADV_ ...";
         Mode    "mode"    "mode argument: permission bits; of mmap the protection, of access the mode asked; of a record lock its kind, 0 read, 1 write, 2 none";
@@ -32,15 +32,15 @@ words! {
         Gid     "gid"     "group argument; of the stat family the group that was found";
         IovCnt  "iovcnt"  "number of buffers of a vectored call";
         Resolve "resolve" "resolve flags of openat2(2)";
-        Atime   "atime"   "access time argument, ns since 1970; see TIME_NOW and TIME_OMIT";
-        Mtime   "mtime"   "modification time argument, ns since 1970; of the stat family the time that was found";
+        Atime   "atime"   "access time argument; see TIME_NOW and TIME_OMIT";
+        Mtime   "mtime"   "modification time argument; of the stat family the time that was found";
         StMode  "st_mode" "observed kind and permission bits of the file (inode(7))";
-        StSize  "st_size" "observed size of the file after the call, bytes";
+        StSize  "st_size" "observed size of the file after the call";
         Dev     "dev"     "observed device of the file, as st_dev of stat(2): of fd, of the descriptor returned, or of what a stat found";
         Ino     "ino"     "observed inode number of that file";
-        Pos     "position" "observed position of the descriptor after the call, bytes";
+        Pos     "position" "observed position of the descriptor after the call";
         Line    "line"    "line of the input that the call began on, from 1";
-        Cpu     "cpu"     "processor time of the thread from the return of its event before, or from when its capture began, to the start of the call, ns; absent where waits were not captured";
+        Cpu     "cpu"     "processor time of the thread from the return of its event before, or from when its capture began, to the start of the call; absent where waits were not captured";
         Ring    "ring"    "of a request (aio_, uring_) the ring or the context of io_setup(2) that it went through, dense from 0";
         Flight  "inflight" "of a request how many earlier ones of its thread and ring the program had not taken the result of when it handed this one over";
         Behind  "behind"  "of a request how many more the program handed over behind it in the same call";
@@ -57,6 +57,45 @@ words! {
         DirPath  "dir_path"  "the same for dirfd; for AT_FDCWD the working directory";
         Dir2Path "dir2_path" "the same for dirfd2";
         Name     "name"      "name of an extended attribute (xattr(7)); of mount the kind of file system";
+    }
+}
+
+/// What the numbers of a column count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Nothing, or what the column's meaning says: identities, flags, counts of things.
+    None,
+    /// Nanoseconds: a duration, or a time since what the column's meaning says.
+    Ns,
+    /// Nanoseconds since 1970-01-01 00:00 UTC, without leap seconds.
+    Epoch,
+    /// Bytes.
+    Bytes,
+}
+
+impl Unit {
+    /// The unit in documents and in the metadata of files; empty when there is none.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Unit::None => "",
+            Unit::Ns => "ns",
+            Unit::Epoch => "ns since 1970",
+            Unit::Bytes => "bytes",
+        }
+    }
+}
+
+impl Col {
+    /// What the numbers of the column count.
+    pub const fn unit(self) -> Unit {
+        match self {
+            Col::Ts | Col::Dur | Col::Cpu => Unit::Ns,
+            Col::Atime | Col::Mtime => Unit::Epoch,
+            Col::Offset | Col::Offset2 | Col::Count | Col::StSize | Col::Pos => Unit::Bytes,
+            Col::Pid | Col::Tid | Col::Fd | Col::Fd2 | Col::DirFd | Col::DirFd2 | Col::Ret | Col::Errno => Unit::None,
+            Col::Flags | Col::Mode | Col::Whence | Col::Cmd | Col::Arg | Col::Uid | Col::Gid | Col::IovCnt => Unit::None,
+            Col::Resolve | Col::StMode | Col::Dev | Col::Ino | Col::Line | Col::Ring | Col::Flight | Col::Behind => Unit::None,
+        }
     }
 }
 

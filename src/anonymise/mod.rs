@@ -15,11 +15,10 @@ use crate::amount::Things;
 use crate::files;
 use crate::progress::{Progress, Unit};
 use crate::schema::dataset::Kind;
-use crate::schema::{Dataset, Draft, Table, read, writer_properties};
+use crate::schema::{self, Dataset, Draft, Table, read};
 use crate::text::word;
 use anyhow::{Context, Result, ensure};
 use arrow::array::RecordBatch;
-use parquet::arrow::ArrowWriter;
 use serde::Serialize;
 use std::fmt;
 use std::fs::File;
@@ -129,8 +128,7 @@ fn rewrite(file: &Path, table: Table, draft: &Draft, names: &mut Names, progress
     let rows = reader.rows();
     progress.begin(table.name(), Unit::Count, rows);
     let schema = table.schema();
-    let properties = writer_properties(&table).build();
-    let mut writer = ArrowWriter::try_new(draft.file(&table.file())?, Arc::clone(&schema), Some(properties))?;
+    let mut writer = schema::writer(table, draft.file(&table.file())?)?;
     for batch in reader.build()? {
         let batch = batch?;
         let columns = table::columns(table, &batch, names)?;

@@ -8,12 +8,11 @@ use crate::event::{Col, Event};
 use crate::events::facts::Facts;
 use crate::events::order::{Key, Orderer, Placed, WINDOW};
 use crate::events::write::Sink;
-use crate::schema::{Draft, Table, writer_properties};
+use crate::schema::{Draft, Table, write};
 use crate::syscall::Syscall;
 use crate::text;
-use anyhow::{Context, Result};
-use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray};
-use parquet::arrow::ArrowWriter;
+use anyhow::Result;
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, StringArray};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -137,16 +136,6 @@ fn texts_<'a>(values: impl Iterator<Item = Option<&'a [u8]>>) -> ArrayRef {
 
 fn flags(values: impl Iterator<Item = bool>) -> ArrayRef {
     Arc::new(values.map(Some).collect::<BooleanArray>())
-}
-
-fn write(draft: &Draft, table: Table, columns: Vec<ArrayRef>) -> Result<()> {
-    let failed = || format!("cannot write table {}", table.name());
-    let batch = RecordBatch::try_new(table.schema(), columns).with_context(failed)?;
-    let properties = writer_properties(&table).build();
-    let mut writer = ArrowWriter::try_new(draft.file(&table.file())?, table.schema(), Some(properties)).with_context(failed)?;
-    writer.write(&batch).with_context(failed)?;
-    writer.close().with_context(failed)?;
-    Ok(())
 }
 
 /// Writes the snapshot to the tables `processes`, `open_files` and `mounts`.

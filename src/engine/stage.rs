@@ -196,10 +196,10 @@ fn shared(line: &str) -> Result<Vec<(String, String, String)>> {
     let all: Vec<(String, String, String)> = match Table::parse(relation) {
         Some(table) => {
             let columns = table.columns().into_iter();
-            columns.map(|column| (column.name.into(), column.ty.name().into(), column.doc.into())).collect()
+            columns.map(|column| (column.name.into(), column.ty.name().into(), column.meaning())).collect()
         }
         None if relation == "walk" => {
-            STEP.iter().map(|step| (step.name.into(), type_name(step.field().data_type()), step.doc().into())).collect()
+            STEP.iter().map(|step| (step.name.into(), type_name(step.field().data_type()), step.meaning())).collect()
         }
         None if relation == "measures" => {
             MEASURES.iter().map(|(name, ty, doc)| ((*name).into(), (*ty).into(), (*doc).into())).collect()

@@ -6,14 +6,13 @@ use crate::event::{Col, Text};
 use crate::files;
 use crate::process::panics;
 use crate::schema::check::Checked;
-use crate::schema::{Table, writer_properties};
+use crate::schema::{self, Table};
 use crate::text;
 use anyhow::{Context, Result, anyhow};
 use arrow::array::{ArrayBuilder, ArrayRef, Int64Array, RecordBatch, StringArray, StringBuilder};
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
 use arrow::compute::interleave_record_batch;
 use arrow::datatypes::SchemaRef;
-use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::file::metadata::PageIndexPolicy;
 use std::cell::Cell;
@@ -55,7 +54,7 @@ impl Sink {
 
     fn stream(&self, path: PathBuf) -> Result<Stream> {
         let keys = path.with_extension("keys");
-        let writer = Writer::start(path.clone(), Arc::clone(&self.schema))?;
+        let writer = Writer::start(path.clone())?;
         let keys_file = BufWriter::with_capacity(64 * 1024, create(&keys)?);
         Ok(Stream { columns: Columns::new(&self.host, &self.schema), path, keys, open: Some((writer, keys_file)), rows: 0 })
     }
@@ -223,13 +222,12 @@ struct Writer {
 }
 
 impl Writer {
-    fn start(path: PathBuf, schema: SchemaRef) -> Result<Writer> {
+    fn start(path: PathBuf) -> Result<Writer> {
         let file = create(&path)?;
         let (batches, queue) = sync_channel::<Work>(2);
         let work = move || {
             let failed = || format!("cannot write {}", path.display());
-            let properties = writer_properties(&Table::Events).build();
-            let mut writer = ArrowWriter::try_new(BufWriter::with_capacity(1 << 20, file), schema, Some(properties))?;
+            let mut writer = schema::writer(Table::Events, BufWriter::with_capacity(1 << 20, file))?;
             for task in queue {
                 match task {
                     Work::Write(batch) => writer.write(&batch).with_context(failed)?,

@@ -1,7 +1,7 @@
 //! Writes rejected lines to table `rejects`, and counts them by reason.
 
 use super::parse::{Reject, Why};
-use crate::schema::{Draft, Table, writer_properties};
+use crate::schema::{self, Draft, Table};
 use crate::text;
 use anyhow::{Context, Result};
 use arrow::array::{Int64Array, RecordBatch, StringArray};
@@ -24,9 +24,7 @@ impl Rejects {
     /// # Errors
     /// When it cannot be written.
     pub fn create(draft: &Draft) -> Result<Rejects> {
-        let file = draft.file(&Table::Rejects.file())?;
-        let properties = writer_properties(&Table::Rejects).build();
-        let writer = ArrowWriter::try_new(file, Table::Rejects.schema(), Some(properties))?;
+        let writer = schema::writer(Table::Rejects, draft.file(&Table::Rejects.file())?)?;
         Ok(Rejects { writer, waiting: Vec::new(), counts: BTreeMap::new(), first: None })
     }
 

@@ -4,14 +4,12 @@ use super::order::{self, Edge};
 use super::touch::Row;
 use crate::fate::{Fate, Reason};
 use crate::schema::dataset::Kind;
-use crate::schema::{Dataset, Draft, Manifest, Table, read, writer_properties};
+use crate::schema::{self, Dataset, Draft, Manifest, Table, read};
 use crate::syscall::Op;
 use crate::text;
 use anyhow::{Context, Result, ensure};
 use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray, UInt64Array};
 use arrow::compute::{concat_batches, take_record_batch};
-use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
@@ -289,9 +287,8 @@ fn with(batch: &RecordBatch, name: &str, values: ArrayRef) -> Result<RecordBatch
 /// Writes a table of a draft; the hash of its file.
 fn put(draft: &Draft, table: Table, rows: &RecordBatch) -> Result<u64> {
     use std::io::Write;
-    let options = ArrowWriterOptions::new().with_properties(writer_properties(&table).build()).with_skip_arrow_metadata(true);
     let mut bytes = Vec::new();
-    let mut writer = ArrowWriter::try_new_with_options(&mut bytes, table.schema(), options)?;
+    let mut writer = schema::writer(table, &mut bytes)?;
     writer.write(rows)?;
     writer.close()?;
     draft

@@ -1,5 +1,6 @@
-//! Columns of tables: name, type, meaning, and how their values differ.
+//! Columns of tables: name, type, unit, meaning, and how their values differ.
 
+use crate::event::Unit;
 use arrow::datatypes::DataType;
 
 /// Type of a column of a table: plain types that every Parquet reader understands.
@@ -42,11 +43,26 @@ pub struct Column {
     pub ty: Type,
     /// May a value of the column be absent (NULL)?
     pub nullable: bool,
-    /// Meaning of its values, with unit, for docs/SCHEMA.md and the metadata of files.
+    /// What its numbers count.
+    pub unit: Unit,
+    /// Meaning of its values without their unit, for docs/SCHEMA.md and the metadata of files.
     pub doc: &'static str,
 }
 
 impl Column {
+    /// The same column with a unit.
+    pub(super) const fn unit(self, unit: Unit) -> Column {
+        Column { unit, ..self }
+    }
+
+    /// Meaning of its values, with their unit.
+    pub fn meaning(&self) -> String {
+        match self.unit {
+            Unit::None => self.doc.to_owned(),
+            unit => format!("{} ({})", self.doc, unit.name()),
+        }
+    }
+
     /// Do the values seldom repeat but differ little from one row to the next? Then packed differences are smaller than
     /// a dictionary, and cheaper.
     pub(super) fn differs(&self) -> bool {
@@ -70,17 +86,17 @@ impl Column {
 }
 
 pub(super) const fn int(name: &'static str, doc: &'static str) -> Column {
-    Column { name, ty: Type::Int, nullable: false, doc }
+    Column { name, ty: Type::Int, nullable: false, unit: Unit::None, doc }
 }
 pub(super) const fn int_(name: &'static str, doc: &'static str) -> Column {
-    Column { name, ty: Type::Int, nullable: true, doc }
+    Column { name, ty: Type::Int, nullable: true, unit: Unit::None, doc }
 }
 pub(super) const fn text(name: &'static str, doc: &'static str) -> Column {
-    Column { name, ty: Type::Text, nullable: false, doc }
+    Column { name, ty: Type::Text, nullable: false, unit: Unit::None, doc }
 }
 pub(super) const fn text_(name: &'static str, doc: &'static str) -> Column {
-    Column { name, ty: Type::Text, nullable: true, doc }
+    Column { name, ty: Type::Text, nullable: true, unit: Unit::None, doc }
 }
 pub(super) const fn yes(name: &'static str, doc: &'static str) -> Column {
-    Column { name, ty: Type::Bool, nullable: false, doc }
+    Column { name, ty: Type::Bool, nullable: false, unit: Unit::None, doc }
 }

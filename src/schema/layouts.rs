@@ -1,20 +1,20 @@
 //! Table `layouts`: how files lay on their device when a capture first saw them open.
 
 use super::column::{Column, int, int_, text as path};
-use super::{Draft, Table, writer_properties};
+use super::{Draft, Table};
+use crate::event::Unit;
 use crate::text;
-use anyhow::{Context, Result};
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
-use parquet::arrow::ArrowWriter;
+use anyhow::Result;
+use arrow::array::{ArrayRef, Int64Array, StringArray};
 use std::sync::Arc;
 
 /// The columns of the table.
 pub(super) fn columns() -> Vec<Column> {
     vec![
         path("path", "absolute path of a regular file; each once"),
-        int("size", "its size then, bytes"),
+        int("size", "its size then").unit(Unit::Bytes),
         int_("pieces", PIECES),
-        int_("created", CREATED),
+        int_("created", CREATED).unit(Unit::Epoch),
     ]
 }
 
@@ -22,7 +22,7 @@ pub(super) fn columns() -> Vec<Column> {
 pub(super) const PIECES: &str = "number of pieces in which it lay on the device (extents, those one behind the other counted as one; of a \
      compressed file on btrfs units of 128 KiB that are not), when known";
 /// Meaning of column `created`, here and in the fileset.
-pub(super) const CREATED: &str = "when it was created (btime of statx(2)), ns since 1970, when known";
+pub(super) const CREATED: &str = "when it was created (btime of statx(2)), when known";
 
 /// A row of the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,18 +42,11 @@ pub struct Layout {
 /// # Errors
 /// When it cannot be written.
 pub fn write(draft: &Draft, rows: &[Layout]) -> Result<()> {
-    let failed = || "cannot write table layouts";
     let columns: Vec<ArrayRef> = vec![
         Arc::new(StringArray::from_iter_values(rows.iter().map(|row| text::encode(&row.path)))),
         Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.size))),
         Arc::new(rows.iter().map(|row| row.pieces).collect::<Int64Array>()),
         Arc::new(rows.iter().map(|row| row.created).collect::<Int64Array>()),
     ];
-    let schema = Table::Layouts.schema();
-    let batch = RecordBatch::try_new(Arc::clone(&schema), columns).with_context(failed)?;
-    let properties = writer_properties(&Table::Layouts).build();
-    let mut writer = ArrowWriter::try_new(draft.file(&Table::Layouts.file())?, schema, Some(properties)).with_context(failed)?;
-    writer.write(&batch).with_context(failed)?;
-    writer.close().with_context(failed)?;
-    Ok(())
+    super::write(draft, Table::Layouts, columns)
 }

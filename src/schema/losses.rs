@@ -1,11 +1,10 @@
 //! Table `losses`: what a capture missed, from whichever source. It is the only place where a dataset says so.
 
 use super::read::{batches, ints, texts};
-use super::{Dataset, Draft, Table, writer_properties};
+use super::{Dataset, Draft, Table};
 use crate::loss::Loss;
 use anyhow::{Context, Result};
-use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray};
-use parquet::arrow::ArrowWriter;
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, StringArray};
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -35,7 +34,6 @@ impl Lost {
 /// # Errors
 /// When it cannot be written.
 pub fn write(draft: &Draft, rows: &[Lost]) -> Result<()> {
-    let failed = || "cannot write table losses";
     let columns: Vec<ArrayRef> = vec![
         Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.kind.name()))),
         Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| i64::try_from(row.count).unwrap_or(i64::MAX)))),
@@ -43,13 +41,7 @@ pub fn write(draft: &Draft, rows: &[Lost]) -> Result<()> {
         Arc::new(rows.iter().map(|row| row.between.map(|(first, _)| first)).collect::<Int64Array>()),
         Arc::new(rows.iter().map(|row| row.between.map(|(_, last)| last)).collect::<Int64Array>()),
     ];
-    let schema = Table::Losses.schema();
-    let batch = RecordBatch::try_new(Arc::clone(&schema), columns).with_context(failed)?;
-    let properties = writer_properties(&Table::Losses).build();
-    let mut writer = ArrowWriter::try_new(draft.file(&Table::Losses.file())?, schema, Some(properties)).with_context(failed)?;
-    writer.write(&batch).with_context(failed)?;
-    writer.close().with_context(failed)?;
-    Ok(())
+    super::write(draft, Table::Losses, columns)
 }
 
 /// Reads table `losses` of a capture; a capture without the table gives no rows.

@@ -21,10 +21,15 @@ pub use dataset::{Dataset, Manifest};
 pub use draft::Draft;
 pub use tables::{Packing, Table};
 
+use anyhow::{Context, Result};
+use arrow::array::{ArrayRef, RecordBatch};
+use parquet::arrow::ARROW_SCHEMA_META_KEY;
+use parquet::arrow::arrow_writer::{ArrowWriter, ArrowWriterOptions};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::metadata::{KeyValue, SortingColumn};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
+use std::io::Write;
 
 /// Rows in a row group of most tables, at most: measured best in size and in speed of reading.
 pub const ROW_GROUP: usize = 128 * 1024;
@@ -53,10 +58,37 @@ pub fn scratch_properties() -> parquet::errors::Result<WriterProperties> {
     Ok(properties.build())
 }
 
-/// The meaning of each column as Parquet key-value metadata `column.NAME`, for readers that have the file alone.
+/// What the file of a table says of its columns, as key-value metadata: the meaning of each as `column.NAME`, for readers that show
+/// no more than text, and the Arrow schema, whose fields have it as metadata.
 fn meanings(table: &Table) -> Vec<KeyValue> {
     let columns = table.columns().into_iter();
-    columns.map(|column| KeyValue::new(format!("column.{}", column.name), column.doc.to_owned())).collect()
+    let meaning = columns.map(|column| KeyValue::new(format!("column.{}", column.name), column.meaning()));
+    let schema = parquet::arrow::encode_arrow_schema(&table.described());
+    meaning.chain([KeyValue::new(ARROW_SCHEMA_META_KEY.to_owned(), schema)]).collect()
+}
+
+/// A writer of a table.
+///
+/// # Errors
+/// When the schema is refused, which it is not.
+pub fn writer<W: Write + Send>(table: Table, out: W) -> parquet::errors::Result<ArrowWriter<W>> {
+    // The properties have the Arrow schema.
+    let options = ArrowWriterOptions::new().with_properties(writer_properties(&table).build()).with_skip_arrow_metadata(true);
+    ArrowWriter::try_new_with_options(out, table.schema(), options)
+}
+
+/// Writes a small table of a draft.
+///
+/// # Errors
+/// When the columns are not those of the table, or it cannot be written.
+pub fn write(draft: &Draft, table: Table, columns: Vec<ArrayRef>) -> Result<()> {
+    let rows = RecordBatch::try_new(table.schema(), columns);
+    let done = rows.map_err(anyhow::Error::from).and_then(|rows| {
+        let mut writer = writer(table, draft.file(&table.file())?)?;
+        writer.write(&rows)?;
+        Ok(writer.close()?)
+    });
+    done.map(drop).with_context(|| format!("cannot write table {}", table.name()))
 }
 
 /// Parquet settings of a table: zstd level 1 (higher levels were no smaller), every column encoded as suits its values

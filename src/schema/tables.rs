@@ -4,7 +4,7 @@ use super::arguments::ARGUMENTS;
 use super::column::{Column, int, int_, text, text_, yes};
 use super::dataset::Kind;
 use super::layouts;
-use crate::event::{Col, Text};
+use crate::event::{Col, Text, Unit};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use std::sync::Arc;
 
@@ -217,10 +217,10 @@ impl Table {
                 text("path", "what it is open on, as in column fd_path of events"),
                 int("flags", "O_ flags of the description"),
                 yes("cloexec", "is it closed by exec?"),
-                int("position", "position, bytes"),
+                int("position", "position").unit(Unit::Bytes),
                 int("dev", "device of the file, as st_dev of stat(2)"),
                 int("ino", "inode number"),
-                int("st_size", "size of the file, bytes"),
+                int("st_size", "size of the file").unit(Unit::Bytes),
                 int("st_mode", "kind and permission bits (inode(7))"),
             ],
             Table::Mounts => vec![
@@ -236,8 +236,8 @@ impl Table {
                 text("kind", "what was missed"),
                 int("count", "how much of it"),
                 yes("event", "does each stand for an event, or for events that nobody could count, that are not in the capture?"),
-                int_("first", "earliest time it may have happened, on the clock of ts"),
-                int_("last", "latest time"),
+                int_("first", "earliest time it may have happened, on the clock of ts").unit(Unit::Ns),
+                int_("last", "latest time").unit(Unit::Ns),
             ],
             Table::Layouts => layouts::columns(),
             Table::Fates => vec![
@@ -277,28 +277,32 @@ impl Table {
                     text_("name", "name of an extended attribute"),
                     int_(
                         "offset",
-                        "position in the file, bytes: the argument of the call where it has one, else where the shared position was; of a \
+                        "position in the file: the argument of the call where it has one, else where the shared position was; of a \
                          record lock its start",
-                    ),
+                    )
+                    .unit(Unit::Bytes),
                     int_(
                         "think",
                         "time between the end of the lane's op before (for its first op, from the start of the first op of all) and the \
-                         start of this call in which the lane did not wait for another one, ns; absent for an inserted op, and for a \
+                         start of this call in which the lane did not wait for another one; absent for an inserted op, and for a \
                          first op that another lane's op caused",
-                    ),
-                    int_("compute", "processor time of the lane's thread in that time, ns; absent where waits were not captured"),
+                    )
+                    .unit(Unit::Ns),
+                    int_("compute", "processor time of the lane's thread in that time; absent where waits were not captured").unit(Unit::Ns),
                     int_(
                         "unexplained",
                         "how long the lane's thread slept since its op before until something woke it of which nobody knows whose work \
-                         it was (unknown, interrupt), ns",
-                    ),
+                         it was (unknown, interrupt)",
+                    )
+                    .unit(Unit::Ns),
                     int_(
                         "timer",
-                        "when a timer let the lane go: how long after the op before which one did so last, ns, if the timer is periodic; 0 \
+                        "when a timer let the lane go: how long after the op before which one did so last, if the timer is periodic; 0 \
                          if it is not, or was the lane's first",
-                    ),
+                    )
+                    .unit(Unit::Ns),
                 ];
-                columns.extend(ARGUMENTS.iter().map(|col| int_(col.name(), col.doc())));
+                columns.extend(ARGUMENTS.iter().map(|col| int_(col.name(), col.doc()).unit(col.unit())));
                 columns.push(int_(
                     "reaped",
                     "in a lane with requests: how many of those before it must be done before the op is issued, as many as the program \
@@ -324,8 +328,8 @@ impl Table {
                 int("last_op", "its last op_id"),
                 int("first_edge", "number of its first row in edges, from 0"),
                 int("edges", "number of its edges"),
-                int_("busy", "how long its calls took, ns; absent when the capture has no durations"),
-                int_("bytes", "bytes that they moved"),
+                int_("busy", "how long its calls took; absent when the capture has no durations").unit(Unit::Ns),
+                int_("bytes", "what they moved").unit(Unit::Bytes),
             ],
             Table::Edges => vec![
                 int("op_id", "the op that waits"),
@@ -336,25 +340,26 @@ impl Table {
                 int_(
                     "delay",
                     "of what the op waited for (message, wake, task): how long after the end of the other op it began, without \
-                     waits for others, ns",
-                ),
+                     waits for others",
+                )
+                .unit(Unit::Ns),
             ],
             Table::Fileset => vec![
                 text("path", "absolute path"),
                 text("kind", "file, dir, link, fifo, socket, or absent for what must not exist"),
-                int("size", "size of a regular file, bytes"),
+                int("size", "size of a regular file").unit(Unit::Bytes),
                 yes("size_exact", "was the size observed, rather than inferred as the least that explains every call?"),
                 int_("mode", "permission bits, when known"),
                 int_("uid", "owner, when known"),
                 int_("gid", "group, when known"),
-                int_("mtime", "modification time, ns since 1970, when known"),
+                int_("mtime", "modification time, when known").unit(Unit::Epoch),
                 text_("target", "content of a symlink; of a file with several names, the one that is made: this is a link to it"),
                 text_(
                     "xattrs",
                     "names of extended attributes that a call found, separated by commas; a backslash stands before a comma or backslash in a name",
                 ),
                 int_("pieces", layouts::PIECES),
-                int_("created", layouts::CREATED),
+                int_("created", layouts::CREATED).unit(Unit::Epoch),
             ],
             Table::Extents => vec![
                 text("path", "absolute path"),
@@ -363,13 +368,13 @@ impl Table {
                     "read: calls read it or found it to be data; hole: the captured file had a hole; warm: it was in the page cache when \
                      calls or page faults read it first",
                 ),
-                int("offset", "first byte"),
-                int("length", "bytes"),
+                int("offset", "where it begins").unit(Unit::Bytes),
+                int("length", "how long it is").unit(Unit::Bytes),
             ],
             Table::Expect => vec![
                 text("path", "absolute path"),
                 text("kind", "file, dir, link, fifo, socket or absent"),
-                int_("size", "size of a regular file, when the model knows it, bytes"),
+                int_("size", "size of a regular file, when the model knows it").unit(Unit::Bytes),
                 text_("target", "content of a symlink"),
             ],
             Table::Results => vec![
@@ -381,15 +386,16 @@ impl Table {
                 int("worker", "its worker that did"),
                 text("syscall", "name of the captured call"),
                 text("op", "syscall that was issued"),
-                int_("scheduled", "when the pace wanted it issued, ns since the start of the replay; absent as soon as possible"),
-                int("begin", "start of the call, ns since the start of the replay"),
-                int_("lag", "how much later than scheduled it was issued, ns"),
-                int("dur", "duration, ns"),
+                int_("scheduled", "when the pace wanted it issued, since the start of the replay; absent as soon as possible")
+                    .unit(Unit::Ns),
+                int("begin", "start of the call, since the start of the replay").unit(Unit::Ns),
+                int_("lag", "how much later than scheduled it was issued").unit(Unit::Ns),
+                int("dur", "duration").unit(Unit::Ns),
                 int("ret", "return value; -1 when the call failed"),
                 int("errno", "0, or the error of a failed call"),
                 int_("captured_ret", "return value in the capture"),
                 int_("captured_errno", "error in the capture"),
-                int_("captured_dur", "duration in the capture, ns"),
+                int_("captured_dur", "duration in the capture").unit(Unit::Ns),
                 text("outcome", "same, different or uncompared"),
                 text_("kind", "how it differs, or why it is not compared"),
             ],
@@ -400,7 +406,7 @@ impl Table {
                 text("verdict", "same, missing, extra, kind, size or target"),
             ],
             Table::Samples => vec![
-                int("taken", "time of the reading, ns since the start of the replay"),
+                int("taken", "time of the reading, since the start of the replay").unit(Unit::Ns),
                 text("kind", "what was read: device, memory, pressure, cpu, load or process"),
                 text_("name", "which one: a device, or all for every disk; cpu, io or memory; supervisor or replay N"),
                 text("metric", "what is measured"),
@@ -414,6 +420,16 @@ impl Table {
         self.columns().into_iter().find(|column| column.name == name)
     }
 
+    /// The Arrow schema of the table, with the meaning and the unit of each column as metadata of its field.
+    pub fn described(self) -> Schema {
+        let field = |column: Column| {
+            let unit = (column.unit != Unit::None).then(|| ("unit".to_owned(), column.unit.name().to_owned()));
+            let meaning = ("meaning".to_owned(), column.doc.to_owned());
+            Field::new(column.name, column.ty.arrow(), column.nullable).with_metadata(unit.into_iter().chain([meaning]).collect())
+        };
+        Schema::new(self.columns().into_iter().map(field).collect::<Vec<_>>())
+    }
+
     /// The Arrow schema of the table.
     pub fn schema(self) -> SchemaRef {
         let fields = self.columns().into_iter().map(|c| Field::new(c.name, c.ty.arrow(), c.nullable));
@@ -423,6 +439,8 @@ impl Table {
 
 /// The columns of table `events` for arguments and outcome of a call, numbers first, then texts.
 fn arguments() -> impl Iterator<Item = Column> {
-    let ints = Col::ALL.iter().map(|col| Column { nullable: !matches!(col, Col::Pid | Col::Tid), ..int_(col.name(), col.doc()) });
+    let ints = Col::ALL
+        .iter()
+        .map(|col| Column { nullable: !matches!(col, Col::Pid | Col::Tid), ..int_(col.name(), col.doc()).unit(col.unit()) });
     ints.chain(Text::ALL.iter().map(|text| text_(text.name(), text.doc())))
 }

@@ -119,9 +119,10 @@ fn schema() -> String {
     let mut text = format!(
         "# Tables\n\n\
          A dataset is a directory: `manifest.json` (format version {FORMAT}) and one Parquet file per table. Integers are\n\
-         64-bit, times and durations are nanoseconds, paths are text in the form that docs/FORMAT.md describes. Files are\n\
-         compressed with zstd and say how they are sorted; row groups have at most {ROW_GROUP} rows. What the columns mean is in the\n\
-         key-value metadata of each file, too, as `column.NAME` (in DuckDB: `parquet_kv_metadata('events.parquet')`).\n\n\
+         64-bit, paths are text in the form that docs/FORMAT.md describes. Files are\n\
+         compressed with zstd and say how they are sorted; row groups have at most {ROW_GROUP} rows. What the columns mean is in\n\
+         each file, too: as key-value metadata `column.NAME` (in DuckDB: `parquet_kv_metadata('events.parquet')`), and as metadata `meaning`\n\
+         and `unit` of the fields of its Arrow schema (in pyarrow: `pq.read_schema('events.parquet').field('dur').metadata`).\n\n\
          A **capture** (made by `ioriot ingest`) has {}; a **workload** (`ioriot generate`) has {};\n\
          a **run** (`ioriot replay`) has {}.\n",
         tables(Kind::Capture),
@@ -138,9 +139,9 @@ fn schema() -> String {
         }
         let row = |column: crate::schema::Column| {
             let null = if column.nullable { "yes" } else { "" };
-            vec![format!("`{}`", column.name), column.ty.name().into(), null.into(), column.doc.into()]
+            vec![format!("`{}`", column.name), column.ty.name().into(), null.into(), column.unit.name().into(), column.doc.into()]
         };
-        text.push_str(&table(&["column", "type", "null", "meaning"], table_.columns().into_iter().map(row)));
+        text.push_str(&table(&["column", "type", "null", "unit", "meaning"], table_.columns().into_iter().map(row)));
     }
     text.push_str("\n## Metrics of samples\n\nWhat `samples.kind` and `samples.metric` may be. Those that count do so from just before the start of the replay.\n\n");
     text.push_str(&words("kind", metrics::Kind::ALL.iter().map(|kind| (kind.name(), kind.doc()))));

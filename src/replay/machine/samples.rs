@@ -6,7 +6,7 @@
 use super::Target;
 use super::metrics::{self, Kind};
 use crate::replay::shared::clock::now;
-use crate::schema::{Draft, Table, writer_properties};
+use crate::schema::{self, Draft, Table};
 use anyhow::{Context, Result, anyhow};
 use arrow::array::{ArrayRef, Int64Builder, RecordBatch, StringBuilder};
 use parquet::arrow::ArrowWriter;
@@ -149,8 +149,7 @@ impl Sampler {
     /// # Errors
     /// When the table cannot be created or the thread cannot be started.
     pub fn prepare(draft: &Draft, targets: &[Target]) -> Result<Sampler> {
-        let table = Table::Samples;
-        let writer = ArrowWriter::try_new(draft.file(&table.file())?, table.schema(), Some(writer_properties(&table).build()))?;
+        let writer = schema::writer(Table::Samples, draft.file(&Table::Samples.file())?)?;
         let rounds = Rounds::new(writer, sources(targets));
         let (begin, began) = mpsc::channel();
         let thread = thread::Builder::new().name("sampler".into());

@@ -9,14 +9,13 @@ use crate::fate::Origin;
 use crate::files;
 use crate::replay::shared::record::{Record, UNKNOWN, errno};
 use crate::schema::check::Checked;
-use crate::schema::{ROW_GROUP, Table, Type, writer_properties};
+use crate::schema::{self, ROW_GROUP, Table, Type};
 use crate::syscall::{Op, Syscall};
 use anyhow::{Context, Result};
 use arrow::array::{ArrayRef, DictionaryArray, Int64Array, RecordBatch, StringArray, UInt8Array};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt8Type};
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::column::writer::ColumnCloseResult;
 use parquet::file::metadata::PageIndexPolicy;
 use parquet::file::writer::SerializedFileWriter;
@@ -189,10 +188,8 @@ impl Results {
         });
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns.collect::<Result<_>>()?)?;
         if self.current.is_none() {
-            let options =
-                ArrowWriterOptions::new().with_properties(writer_properties(&table).build()).with_skip_arrow_metadata(true);
             let file = create(&self.dir.join(segment_name(self.segments) + UNFINISHED))?;
-            let writer = ArrowWriter::try_new_with_options(file, Arc::clone(&self.schema), options)?;
+            let writer = schema::writer(table, file)?;
             self.current = Some(Segment { writer, rows: 0 });
         }
         let Some(segment) = &mut self.current else { return Ok(()) };
@@ -295,7 +292,7 @@ pub fn join(dir: &Path) -> Result<()> {
 fn concatenate(segments: &[PathBuf], place: &Path) -> Result<()> {
     let table = Table::Results;
     let file = create(place)?;
-    let arrow = ArrowWriter::try_new(file, table.schema(), Some(writer_properties(&table).build()))?;
+    let arrow = schema::writer(table, file)?;
     let mut writer: SerializedFileWriter<File> = arrow.into_serialized_writer().context("cannot write the results")?.0;
     for path in segments {
         let unreadable = || format!("{} is damaged", path.display());

@@ -2,11 +2,10 @@
 
 use crate::init::{Parts, kind_of};
 use crate::model::Kind;
-use crate::schema::{Dataset, Draft, Table, read, writer_properties};
+use crate::schema::{self, Dataset, Draft, Table, read};
 use crate::text;
 use anyhow::{Context, Result};
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
-use parquet::arrow::ArrowWriter;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -220,7 +219,7 @@ fn look(
 
 fn write(rows: &[Row], draft: &Draft) -> Result<()> {
     let table = Table::State;
-    let mut writer = ArrowWriter::try_new(draft.file(&table.file())?, table.schema(), Some(writer_properties(&table).build()))?;
+    let mut writer = schema::writer(table, draft.file(&table.file())?)?;
     for rows in rows.chunks(16 * 1024) {
         let columns: [ArrayRef; 4] = [
             Arc::new(StringArray::from_iter_values(rows.iter().map(|row| text::encode(&row.path)))),

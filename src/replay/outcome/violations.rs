@@ -109,9 +109,8 @@ fn each_edge(workload: &Dataset, mut see: impl FnMut(i64, i64)) -> Result<()> {
 mod tests {
     use super::*;
     use crate::replay::shared::record::{Fact, Stamp};
-    use crate::schema::{Draft, Manifest, dataset::Kind, writer_properties};
+    use crate::schema::{self, Draft, Manifest, dataset::Kind};
     use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
-    use parquet::arrow::ArrowWriter;
     use std::sync::Arc;
 
     #[test]
@@ -132,8 +131,7 @@ mod tests {
                 Arc::new(Int64Array::from(vec![None; 4])),
             ],
         );
-        let properties = writer_properties(&table).build();
-        let mut writer = ArrowWriter::try_new(draft.file(&table.file()).unwrap(), table.schema(), Some(properties)).unwrap();
+        let mut writer = schema::writer(table, draft.file(&table.file()).unwrap()).unwrap();
         writer.write(&batch.unwrap()).unwrap();
         writer.close().unwrap();
         let workload = draft.commit(Manifest::new()).unwrap();

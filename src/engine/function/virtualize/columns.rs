@@ -174,10 +174,10 @@ impl StepColumn {
         Field::new(self.name, ty, !matches!(self.get, Get::Tag | Get::Pos))
     }
 
-    /// The column's meaning, for the documentation.
-    pub fn doc(&self) -> &'static str {
+    /// The column's meaning, with its unit, for the documentation.
+    pub fn meaning(&self) -> String {
         let of_table = || Table::Ops.column(self.name).or_else(|| Table::Fates.column(self.name));
-        if self.doc.is_empty() { of_table().map_or("", |column| column.doc) } else { self.doc }
+        if self.doc.is_empty() { of_table().map_or(String::new(), |column| column.meaning()) } else { self.doc.to_owned() }
     }
 
     /// The column of the walk that has this name; `None` when the walk adds none.
