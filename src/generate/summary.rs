@@ -178,6 +178,8 @@ pub struct Times {
     pub in_lanes: u64,
     /// Time between calls in which threads slept and nobody knows what woke them, ns.
     pub unexplained: u64,
+    /// The longest time in which a thread looked at the same name again and again at intervals, ns.
+    pub polled: u64,
 }
 
 impl Summary {
@@ -257,9 +259,9 @@ impl Summary {
             summary.critical_path = Critical { ops, ns, parallelism: summary.ops as f64 / ops.max(1) as f64 };
         }
         for batch in sums("times").filter(|batch| batch.num_rows() > 0) {
-            let [span, in_calls, in_lanes, unexplained] = [0, 1, 2, 3].map(|column| known(batch, column, 0));
-            let unexplained = unexplained.unwrap_or(0);
-            summary.times = span.zip(in_lanes).map(|(span, in_lanes)| Times { span, in_calls, in_lanes, unexplained });
+            let [span, in_calls, in_lanes, unexplained, polled] = [0, 1, 2, 3, 4].map(|column| known(batch, column, 0));
+            let [unexplained, polled] = [unexplained, polled].map(Option::unwrap_or_default);
+            summary.times = span.zip(in_lanes).map(|(span, in_lanes)| Times { span, in_calls, in_lanes, unexplained, polled });
         }
         for batch in sums("cached").filter(|batch| batch.num_rows() > 0) {
             let [read, warm, files, added] = [0, 1, 2, 3].map(|column| int(batch, column, 0));

@@ -30,6 +30,7 @@ words! {
         Compute      "compute"       "the program computed on more processors at once, on average, than this machine has";
         Settings     "settings"      "the memory limit, the limits of dirty memory (vm.dirty_*) or how far the device is read ahead are not those of the capture";
         Stalled      "stalled"       "workers waited for results being written";
+        Polls        "polls"         "a thread looked at the same name again and again at intervals for more than 10 % of the time, and the run took less time than the capture: the program would have looked less often, and the run waits for all of them";
         Adapts       "adapts"        "several threads write the same file back: if they commit for each other, they would make other calls on another device";
     }
 }
@@ -52,6 +53,8 @@ const DATA: f64 = 0.1;
 const SHARED: f64 = 0.01;
 /// Largest share of the time of threads that may be asleep without anybody knowing why.
 const UNEXPLAINED: f64 = 0.1;
+/// Largest share of the captured time in which a thread may have looked at the same name at intervals.
+const POLLED: f64 = 0.1;
 /// Bytes mapped for reading that programs and their libraries may have; what is read of these is cached mostly.
 const LIBRARIES: u64 = 64 << 20;
 /// Largest factor between calls in flight, captured and replayed.
@@ -71,6 +74,9 @@ pub struct Captured {
     /// Time between calls in which threads slept and nobody knows what woke them, ns.
     #[serde(default)]
     pub unexplained: u64,
+    /// The longest time in which a thread looked at the same name again and again at intervals, ns.
+    #[serde(default)]
+    pub polled: u64,
 }
 
 impl Captured {
@@ -136,6 +142,9 @@ pub struct Evidence {
     /// Captured time of the calls on the longest path, ns.
     #[serde(skip)]
     pub critical: i64,
+    /// How long the run took, ns.
+    #[serde(skip)]
+    pub wall: i64,
     /// Calls in flight on average in the run: the sum of their durations divided by its time.
     pub in_flight: f64,
     /// Processor time of the replay's threads divided by the time that the processors had, 0 to 1; 0 for a run of a moment.
@@ -210,6 +219,10 @@ impl Evidence {
                 self.memory_limits[0] != self.memory_limits[1] || self.dirty_limits > 0 || ahead
             }
             Caveat::Stalled => self.stalls > 0,
+            Caveat::Polls => self.captured.is_some_and(|captured| {
+                let paced = matches!(self.pace, Pace::App | Pace::Think);
+                paced && captured.polled as f64 > POLLED * captured.span as f64 && self.wall.unsigned_abs() < captured.span
+            }),
             Caveat::Adapts => self.shared_syncs > 0,
         }
     }
@@ -242,6 +255,9 @@ impl Evidence {
             }
             Caveat::Compute => format!("{:.1} on {}", self.computing(), self.cpus),
             Caveat::Processors => format!("{:.0} %", 100.0 * self.processors),
+            Caveat::Polls => {
+                format!("{:.0} % of the captured time", 100.0 * captured.polled as f64 / captured.span.max(1) as f64)
+            }
             Caveat::Adapts => format!("{} such files", self.shared_syncs),
             _ => String::new(),
         }
@@ -269,8 +285,9 @@ mod tests {
         returns: 10,
         ops: 1000,
         tells_waits: true,
-        captured: Some(Captured { span: 1000, in_calls: Some(1900), in_lanes: 2000, unexplained: 200 }),
+        captured: Some(Captured { span: 1000, in_calls: Some(1900), in_lanes: 2000, unexplained: 200, polled: 100 }),
         critical: 1000,
+        wall: 999,
         in_flight: 1.9,
         processors: 0.5,
         computed: Some(1900),
@@ -284,8 +301,9 @@ mod tests {
 
     #[test]
     fn each_caveat_stands_alone() {
-        let captured = |in_calls, in_lanes| Some(Captured { span: 1000, in_calls, in_lanes, unexplained: 0 });
+        let captured = |in_calls, in_lanes| Some(Captured { span: 1000, in_calls, in_lanes, unexplained: 0, polled: 0 });
         let unknown = Some(Captured { unexplained: 201, ..GOOD.captured.unwrap() });
+        let polls = Some(Captured { polled: 101, ..GOOD.captured.unwrap() });
         assert_eq!(GOOD.caveats(), []);
         for (evidence, caveat) in [
             (Evidence { flaws: 1, ..GOOD }, Caveat::Flawed),
@@ -316,6 +334,7 @@ mod tests {
             (Evidence { dirty_limits: 1, ..GOOD }, Caveat::Settings),
             (Evidence { read_ahead: Some([128, 4096]), ..GOOD }, Caveat::Settings),
             (Evidence { stalls: 1, ..GOOD }, Caveat::Stalled),
+            (Evidence { pace: Pace::App, captured: polls, ..GOOD }, Caveat::Polls),
             (Evidence { shared_syncs: 1, ..GOOD }, Caveat::Adapts),
         ] {
             assert_eq!(evidence.caveats(), [caveat], "{evidence:?}");
@@ -325,7 +344,7 @@ mod tests {
 
     #[test]
     fn what_is_right_is_no_caveat() {
-        let thinks = Some(Captured { span: 1000, in_calls: Some(500), in_lanes: 1000, unexplained: 0 });
+        let thinks = Some(Captured { span: 1000, in_calls: Some(500), in_lanes: 1000, unexplained: 0, polled: 0 });
         for evidence in [
             // One thread that thinks half its time, at the pace that lets it think; and on a device where it waits more.
             Evidence { pace: Pace::Think, lanes: 1, captured: thinks, in_flight: 0.5, ..GOOD },

@@ -266,6 +266,7 @@ fn evidence(
         tells_waits: tells_waits(&workload.manifest),
         captured: workload.manifest.get("times").and_then(|times| Captured::deserialize(times).ok()),
         critical: workload.manifest.get("critical_path").and_then(|path| path.get("ns")?.as_i64()).unwrap_or(0),
+        wall: replayed.wall,
         in_flight: in_calls as f64 / wall,
         // In a moment the loaders' work before the first op is most of it.
         processors: if replayed.wall < MOMENT { 0.0 } else { cpu.saturating_sub(burnt) as f64 / left },
