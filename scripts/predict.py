@@ -52,6 +52,9 @@ REDIS = (
     "until redis-cli -s /tmp/predict.sock ping >/dev/null 2>&1; do sleep 0.02; done; "
     "redis-benchmark -s /tmp/predict.sock -t set -n 2000 -c 4 -d 100 >/dev/null; redis-cli -s /tmp/predict.sock shutdown nosave; wait"
 )
+REDIS_TCP = REDIS.replace("--port 0 --unixsocket /tmp/predict.sock", "--port 55433 --bind 127.0.0.1").replace("-s /tmp/predict.sock", "-p 55433")
+LMDB = "{work}/predict_lmdb.py {dir}/lmdb "
+ROCKSDB = "db_bench --db={dir}/rocksdb --num=200000 --value_size=400 --compression_type=none --threads=1 --seed=1 "
 APPLICATIONS = {
     "log": ("sync", None, "{apps} log {dir} 800", []),
     "sqlite-delete": ("sync", ("sql", "delete", 150), "sqlite3 {dir}/db '.read {work}/sql'", ["sqlite3"]),
@@ -64,6 +67,7 @@ APPLICATIONS = {
     "pgbench-4": ("client and server", ("postgres",), PGBENCH % (4, 200), ["pgbench"]),
     "pgbench-16": ("client and server", ("postgres",), PGBENCH % (16, 80), ["pgbench"]),
     "redis-aof": ("client and server", None, REDIS, ["redis-server"]),
+    "redis-tcp": ("client and server", None, REDIS_TCP, ["redis-server"]),
     "timer": ("timers", None, "{apps} timer {dir} 2 100 40", []),
     "compute": ("computing", ("data", 64), "{apps} compute {dir} 200 5", []),
     "group-16": ("group commit", None, "{apps} group {dir} 16 1600 10000", []),
@@ -76,6 +80,12 @@ APPLICATIONS = {
     "mapped": ("mapped", ("data", 256), "{apps} mapped {dir} 2000", []),
     "mapped-in-turn": ("mapped", ("data", 64), "{apps} mapped-in-turn {dir} 0", []),
     "mapped-writes": ("mapped", ("data", 64), "{apps} mapped-writes {dir} 800", []),
+    "fio-mmap": ("mapped", ("jobs", 1, 64), BUFFERED.replace("psync", "mmap") + "--rw=randread --number_ios=2000", ["fio"]),
+    "lmdb-read": ("mapped", ("lmdb",), LMDB + "read 2000", ["lmdb"]),
+    "lmdb-write": ("mapped", ("lmdb",), LMDB + "write 60", ["lmdb"]),
+    "lmdb-writemap": ("mapped", ("lmdb",), LMDB + "writemap 60", ["lmdb"]),
+    "rocksdb-mmap": ("mapped", ("rocksdb",), ROCKSDB + "--benchmarks=readrandom --use_existing_db=1 --mmap_read=1 --reads=2000", ["db_bench"]),
+    "search": ("mapped", ("tree",), "rg --mmap --no-config -j 1 -c -a 'no such words' {dir}/tree; test $? = 1", ["rg"]),
 }
 # What the application finds in the page cache: file, bytes of a stretch, and of the part of it that is there.
 WARM = {"half-cached": ("job.0.0", 131072, 65536), "half-cached-in-turn": ("job.0.0", 4 << 20, 2 << 20)}
@@ -112,6 +122,15 @@ def make_data(place, _work, mib):
 def make_jobs(place, _work, jobs, mib):
     for job in range(jobs):
         noise(place / f"job.{job}.0", mib, job)
+
+
+def make_lmdb(place, work):
+    script = shutil.copy(HERE / "predict_lmdb.py", work)
+    shell([script, str(place / "lmdb"), "fill", "200"])
+
+
+def make_rocksdb(place, _work):
+    shell(ROCKSDB.format(dir=place) + "--benchmarks=fillseq,compact")
 
 
 def make_sql(_place, work, mode, transactions):
@@ -231,8 +250,21 @@ class Target:
                 return
             self.mounted = subprocess.run(["umount", self.mount], stderr=subprocess.DEVNULL).returncode != 0
             if self.mounted:
+                # A server of an application that was interrupted outlives it.
+                if attempt >= 20:
+                    self.evict()
                 time.sleep(0.1)
         raise RuntimeError(f"{self.mount} is busy")
+
+    def evict(self):
+        """Kills the processes that have their working directory or an open file on the file system."""
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                held = [process / "cwd", *(process / "fd").iterdir()]
+                if any(Path(os.readlink(link)).is_relative_to(self.mount) for link in held):
+                    os.kill(int(process.name), signal.SIGKILL)
+            except (OSError, ValueError):  # gone, or no longer open
+                continue
 
     def close(self):
         if self.process.poll() is None and (self.device / "control").exists():
@@ -276,7 +308,7 @@ class Bench:
 
     def workload(self, name):
         """What was captured of it on the source; captured once."""
-        key = digest([APPLICATIONS[name], WARM.get(name), DEVICES[SOURCE.split("-")[0]], FILE_SYSTEMS[SOURCE.split("-")[1]], self.made_of()])
+        key = digest([APPLICATIONS[name], WARM.get(name), DEVICES[SOURCE.split("-")[0]], FILE_SYSTEMS[SOURCE.split("-")[1]], self.made_of(name)])
         place = self.work / "workloads" / f"{name}-{key}"
         if not place.exists():
             place.parent.mkdir(exist_ok=True)
@@ -296,8 +328,10 @@ class Bench:
             shutil.rmtree(capture)
         return place
 
-    def made_of(self):
-        return [hashlib.sha256(path.read_bytes()).hexdigest() for path in (Path(IOR), HERE / "model_device.c", HERE / "predict_apps.c")]
+    def made_of(self, name):
+        files = [Path(IOR), HERE / "model_device.c", HERE / "predict_apps.c"]
+        files += [HERE / "predict_lmdb.py"] if "lmdb" in APPLICATIONS[name][3] else []
+        return [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
 
     def replay(self, target, workload, *options):
         root, run = self.work / "root", self.work / "run"
@@ -429,6 +463,13 @@ def report(rows):
               f"holds its time and is no wider than 40 %).")
 
 
+def there(need):
+    """Is a program, or the Python module lmdb, on this machine?"""
+    if need == "lmdb":
+        return subprocess.run(["/usr/bin/python3", "-c", "import lmdb"], capture_output=True).returncode == 0
+    return shutil.which(need) is not None
+
+
 def keep(results, row):
     """Adds a row to the file of what was measured; of two of the same key the last one counts."""
     with open(results, "a") as out:
@@ -458,13 +499,13 @@ def main():
             parser.error(f"there is no target {name}")
     bench, results = Bench(options.work, options.pace), options.work / "results.jsonl"
     known = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
-    made_of, rows, failed = bench.made_of(), [], 0
+    rows, failed = [], 0
     if options.table:
         latest = {(row["application"], row["target"], row["pace"]): row for row in known}
         return report([row for (name, target, pace), row in latest.items()
                        if name in applications and target in targets and pace == options.pace])
     for name in applications:
-        needs = [program for program in APPLICATIONS[name][3] if not shutil.which(program)]
+        needs = [need for need in APPLICATIONS[name][3] if not there(need)]
         if needs:
             print(f"SKIPPED: {name}: there is no {', '.join(needs)}", file=sys.stderr)
             continue
@@ -473,7 +514,7 @@ def main():
             if not shutil.which(f"mkfs.{kind}"):
                 print(f"SKIPPED: {name} on {target}: there is no mkfs.{kind}", file=sys.stderr)
                 continue
-            inputs = [name, APPLICATIONS[name], WARM.get(name), DEVICES[device], FILE_SYSTEMS[kind], SOURCE, DEVICES[SOURCE.split("-")[0]], options.pace, runs, made_of]
+            inputs = [name, APPLICATIONS[name], WARM.get(name), DEVICES[device], FILE_SYSTEMS[kind], SOURCE, DEVICES[SOURCE.split("-")[0]], options.pace, runs, bench.made_of(name)]
             key = digest(inputs)
             row = next((row for row in reversed(known) if row["key"] == key), None)
             try:

@@ -4,7 +4,7 @@
 -- @part order
 -- @plot bars x=cause y=slept_ns
 -- @needs waits
--- @column cause VARCHAR what ended the wait: thread, timer, outside, interrupt or unknown
+-- @column cause VARCHAR what ended the wait: thread, timer, outside, interrupt, network or unknown
 -- @column waits BIGINT how many
 -- @column slept_ns BIGINT their time, all together, ns
 SELECT cause, count(*) AS waits, CAST(sum(ran - slept) AS BIGINT) AS slept_ns

@@ -188,14 +188,14 @@ impl Lane {
         while self.slept.first().is_some_and(|slept| slept.until <= now) {
             let slept = self.slept.remove(0);
             match slept.why {
-                Wake::Thread if !slept.links.is_empty() => {
+                why if why.by_thread() && !slept.links.is_empty() => {
                     self.wait(slept.from, slept.until);
                     let mark = self.clock(slept.until);
                     slept.links.into_iter().for_each(|link| self.learn(Link { mark, ..link }));
                 }
                 Wake::Timer => self.timers.slept(slept.time()),
                 Wake::Interrupt | Wake::Unknown => self.unexplained = self.unexplained.saturating_add(slept.time()),
-                Wake::Thread | Wake::Outside => {}
+                Wake::Thread | Wake::Network | Wake::Outside => {}
             }
         }
     }
@@ -345,7 +345,7 @@ impl Causes {
         let until = from.saturating_add(row.dur.max(0));
         let waker = by.and_then(|tid| self.tids.get(&tid)).copied().filter(|waker| *waker != row.lane);
         let links = match waker.and_then(|waker| self.lanes.get_mut(&waker).map(|lane| (waker, lane))) {
-            Some((waker, lane)) if why == Wake::Thread => {
+            Some((waker, lane)) if why.by_thread() => {
                 lane.wake(until);
                 lane.hand_on(waker, Some(until), Resource::Wake).links
             }

@@ -10,6 +10,7 @@ words! {
         Timer     "timer"     "a timer: the end of a sleep or of a timeout, a timerfd, an alarm";
         Outside   "outside"   "a task that is not captured: another program, or a thread of the kernel";
         Interrupt "interrupt" "an interrupt, hard or soft, that is no timer: the network, a device; whose work it was is not known";
+        Network   "network"   "a soft interrupt that served the network while a captured thread (column arg) was in a call that sends: taken for the arrival of what it sent to this machine itself";
     }
 }
 
@@ -17,6 +18,11 @@ impl Wake {
     /// Its number in column `cmd` of events `waited`.
     pub const fn number(self) -> i64 {
         self as i64
+    }
+
+    /// Is a captured thread said to have done it?
+    pub const fn by_thread(self) -> bool {
+        matches!(self, Wake::Thread | Wake::Network)
     }
 
     /// What has this number; [`Wake::Unknown`] where nothing has.
@@ -34,8 +40,8 @@ mod tests {
     #[test]
     fn numbers_stay_as_they_are() {
         let numbers: Vec<_> = Wake::ALL.iter().map(|wake| (wake.number(), wake.name())).collect();
-        assert_eq!(numbers, [(0, "unknown"), (1, "thread"), (2, "timer"), (3, "outside"), (4, "interrupt")]);
+        assert_eq!(numbers, [(0, "unknown"), (1, "thread"), (2, "timer"), (3, "outside"), (4, "interrupt"), (5, "network")]);
         assert!(Wake::ALL.iter().all(|wake| Wake::of(wake.number()) == *wake));
-        assert_eq!([Wake::of(-1), Wake::of(5), Wake::of(i64::MAX)], [Wake::Unknown; 3]);
+        assert_eq!([Wake::of(-1), Wake::of(6), Wake::of(i64::MAX)], [Wake::Unknown; 3]);
     }
 }

@@ -7,7 +7,7 @@ use crate::capture::kernel::btf::Btf;
 use crate::capture::kernel::layout::{COPIED, Layout};
 use crate::capture::kernel::percpu::Buffers;
 use crate::capture::probe::optional::Optional;
-use crate::capture::probe::{program, waits};
+use crate::capture::probe::{interrupts, program, waits};
 use crate::capture::target::scope::Scope;
 use crate::capture::{Faults, Options};
 use anyhow::{Context, Result};
@@ -96,7 +96,7 @@ fn told(btf: &Btf, layout: &Layout) -> Vec<Optional> {
             return all;
         }
     }
-    match waits::timers(btf, layout) {
+    match interrupts::timers(btf, layout) {
         Ok(timers) => all.extend(timers),
         Err(error) => log::warn!("{UNTIMED}: {error:#}"),
     }

@@ -123,7 +123,7 @@ impl Decoder<'_> {
         ] {
             event.set(col, value);
         }
-        event.put(Col::Arg, (wake == Wake::Thread).then_some(record.arg(0) as i64));
+        event.put(Col::Arg, wake.by_thread().then_some(record.arg(0) as i64));
         event.set_outcome(record.i64(at::RET).max(0));
         let key = Key::new(end, 0, self.seen.records);
         self.more.push_back(Placed { key, entry: end, exit: end, killed: false, moved: None, event });

@@ -12,6 +12,7 @@ pub mod cached;
 pub mod device;
 pub mod faults;
 pub mod file;
+pub mod interrupts;
 pub mod matches;
 pub mod memory;
 pub mod newcomers;

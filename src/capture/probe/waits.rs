@@ -7,7 +7,10 @@
 //! ```
 //!
 //! Every task of the machine passes here, so the mark is looked for before anything else is done. In an interrupt the current
-//! task is whoever was interrupted: the preemption count of the processor tells, and nothing is attributed to that task then.
+//! task is whoever was interrupted: the preemption count of the processor tells, and nothing is attributed to that task then, but in
+//! one case: what a thread sends to its own machine is received in a soft interrupt at the end of its call. So the wake of a soft
+//! interrupt, no timer's, while a captured thread is in a call that sends, is taken for the work of that thread, and said to be
+//! ([`Wake::Network`]). What another thread serves later (ksoftirqd) stays an interrupt's.
 //! Whether an interrupt is a timer's is known from the tracepoints around the functions of timers. A wake may be seen before the
 //! thread has left its processor, since the kernel decides that it sleeps a moment earlier; so the last wake since the thread ran
 //! counts, whenever it was.
@@ -16,8 +19,9 @@
 //! ended them ([`flag::WAITS`]).
 
 use super::file::{in_call, open_file, typed, word};
+use super::interrupts::{Context, timing};
 use super::optional::Optional;
-use super::parts::{blank, frame, only, read_kernel, room, submit};
+use super::parts::{blank, frame, read_kernel, room, submit};
 use super::program::{find_mark, tail};
 use crate::capture::kernel::asm::Alu::{And, Lsh, Sub};
 use crate::capture::kernel::asm::If::{Eq, Ge, Gt, Ne, Set, SignedLt};
@@ -38,10 +42,8 @@ use anyhow::Result;
 pub struct Scheduler {
     /// Offset in `struct task_struct` of its state: 0 while it could run.
     state: i16,
-    /// Where the preemption count of a processor is.
-    count: Count,
-    /// Offset in `struct task_struct` of what counts soft interrupts instead, in kernels with PREEMPT_RT.
-    soft: Option<i16>,
+    /// How to find out whether a program runs in an interrupt.
+    context: Context,
     /// Offset in `struct task_struct` of the signals that wait for the task.
     signals: i16,
     /// Offset in `struct super_block` of the number that says which kind of file system it is.
@@ -49,29 +51,6 @@ pub struct Scheduler {
     /// The byte of `struct task_struct` that says whether it waits for a disk, and the bit that does.
     disk: (i16, i32),
 }
-
-/// Where the preemption count of a processor is.
-#[derive(Clone, Copy, Debug)]
-enum Count {
-    /// Among the variables that each processor has (x86_64), which are found from its run queue, to which the current task leads.
-    Processor {
-        /// Offset in `struct task_struct` of the pointer to the run queue of its class (`struct cfs_rq`).
-        class: i16,
-        /// Offset there of the pointer to the run queue of the processor.
-        queue: i16,
-        /// From there to the preemption count, bytes.
-        count: i32,
-        /// From there to the pointer to the current task, bytes: it proves that this is the right place.
-        current: i32,
-    },
-    /// A field of the current task, by its offset (arm64).
-    Task(i16),
-}
-
-/// Bits of the preemption count that are set in a hard interrupt (also one that cannot be masked), and the one that is set while
-/// soft interrupts are served: include/linux/preempt.h of the kernel.
-const HARD: i32 = 0x00ff_0000;
-const SERVES_SOFT: i32 = 0x100;
 
 /// Bit of SIGKILL in a set of signals.
 const KILLED: i32 = 1 << (libc::SIGKILL - 1);
@@ -84,26 +63,9 @@ impl Scheduler {
     /// # Errors
     /// When the kernel does not show where its preemption count or the state of a task is.
     pub fn find(btf: &Btf) -> Result<Scheduler> {
-        let count = if cfg!(target_arch = "x86_64") {
-            let queue = btf.of_processors("runqueues")?;
-            // Linux 6.2 to 6.14 have them in one structure.
-            let beside = |name: &str, field: &str| -> Result<i32> {
-                let inside = || -> Result<i32> { Ok(btf.of_processors("pcpu_hot")? + i32::from(btf.offset(field)?)) };
-                Ok(btf.of_processors(name).or_else(|_| inside())? - queue)
-            };
-            Count::Processor {
-                class: btf.offset("task_struct.se.cfs_rq")?,
-                queue: btf.offset("cfs_rq.rq")?,
-                count: beside("__preempt_count", "pcpu_hot.preempt_count")?,
-                current: beside("current_task", "pcpu_hot.current_task")?,
-            }
-        } else {
-            Count::Task(btf.offset("task_struct.thread_info.preempt.count")?)
-        };
         let state = btf.offset("task_struct.__state").or_else(|_| btf.offset("task_struct.state"))?;
-        let soft = btf.offset("task_struct.softirq_disable_cnt").ok();
         let (signals, magic) = (btf.offset("task_struct.pending.signal")?, btf.offset("super_block.s_magic")?);
-        Ok(Scheduler { state, count, soft, signals, magic, disk: btf.bit("task_struct.in_iowait")? })
+        Ok(Scheduler { state, context: Context::find(btf)?, signals, magic, disk: btf.bit("task_struct.in_iowait")? })
     }
 }
 
@@ -122,80 +84,10 @@ pub fn programs(btf: &Btf, k: &Layout) -> Result<[Optional; NEEDED]> {
 /// Number of the programs without which there is nothing to tell: those of [`programs`].
 pub const NEEDED: usize = 2;
 
-/// Makes the programs before and after the functions of timers; without them wakes by timers pass for other interrupts.
-///
-/// # Errors
-/// When the kernel does not show them.
-pub fn timers(btf: &Btf, k: &Layout) -> Result<[Optional; 4]> {
-    let s = Scheduler::find(btf)?;
-    let program = |name, hook, runs| -> Result<Optional> {
-        Ok(Optional { name, code: timer(k, &s, runs), hook: btf.id(Kind::Typedef, hook)? })
-    };
-    // Ends before beginnings: one that ends a timer must not be missing.
-    Ok([
-        program("ioriot_hr_end", "btf_trace_hrtimer_expire_exit", 0)?,
-        program("ioriot_hr_begin", "btf_trace_hrtimer_expire_entry", 1)?,
-        program("ioriot_tm_end", "btf_trace_timer_expire_exit", 0)?,
-        program("ioriot_tm_begin", "btf_trace_timer_expire_entry", 1)?,
-    ])
-}
-
-/// Jumps to `hard` or `soft` when this runs in an interrupt of that kind, and to `unknown` when that cannot be told; goes on in
-/// the context of the current task. Destroys R0 to R6.
-fn context(a: &mut Asm, k: &Layout, s: &Scheduler, [hard, soft, unknown]: [Label; 3]) {
-    a.call(Helper::CurrentTask);
-    match s.count {
-        Count::Processor { class, queue, count, current } => {
-            a.mov(R6, R0);
-            a.load(DW, R1, R6, class);
-            a.load(DW, R1, R1, queue);
-            a.jump(Eq, R1, 0, unknown);
-            a.store(DW, R10, frame::BEGIN, R1);
-            a.mov(R3, R1);
-            a.add(R3, current);
-            word(a, k);
-            a.jump(Ne, R1, R6, unknown);
-            a.load(DW, R3, R10, frame::BEGIN);
-            a.add(R3, count);
-            word(a, k);
-        }
-        Count::Task(offset) => a.load(W, R1, R0, offset),
-    }
-    a.jump(Set, R1, HARD, hard);
-    if let Some(offset) = s.soft {
-        a.call(Helper::CurrentTask);
-        a.load(W, R1, R0, offset);
-    }
-    a.jump(Set, R1, SERVES_SOFT, soft);
-}
-
-/// R0 = the words of this processor that say whether a timer runs: in a hard interrupt, in a soft one.
-fn timing(a: &mut Asm, none: Label) {
-    only(a, Map::Timing, none);
-}
-
-/// The program before (`runs` is 1) or after (0) the function of a timer.
-fn timer(k: &Layout, s: &Scheduler, runs: i32) -> Code {
-    let mut a = Asm::default();
-    let (out, hard, soft) = (a.label(), a.label(), a.label());
-    context(&mut a, k, s, [hard, soft, out]);
-    // Timers run in interrupts alone.
-    a.goto(out);
-    for (label, offset) in [(hard, 0), (soft, 8)] {
-        a.here(label);
-        timing(&mut a, out);
-        a.store(DW, R0, offset, runs);
-        a.goto(out);
-    }
-    a.here(out);
-    a.exit();
-    a.finish()
-}
-
 /// The program at a wake: notes in the mark of the task that is woken (the first argument) when, and what wakes it.
 fn waking(k: &Layout, s: &Scheduler) -> Code {
     let mut a = Asm::default();
-    let [out, hard, soft, timed, known] = std::array::from_fn(|_| a.label());
+    let [out, hard, soft, timed, other, known] = std::array::from_fn(|_| a.label());
     a.load(DW, R7, R1, 0);
     find_mark(&mut a, R7, false);
     a.jump(Eq, R0, 0, out);
@@ -203,7 +95,7 @@ fn waking(k: &Layout, s: &Scheduler) -> Code {
     a.call(Helper::Now);
     a.store(DW, R9, stamp::WOKEN, R0);
     a.store(W, R9, stamp::WAKER, 0);
-    context(&mut a, k, s, [hard, soft, out]);
+    s.context.which(&mut a, k, [hard, soft, out]);
     a.call(Helper::CurrentTask);
     a.mov(R7, R0);
     find_mark(&mut a, R7, false);
@@ -213,14 +105,21 @@ fn waking(k: &Layout, s: &Scheduler) -> Code {
     a.store(W, R9, stamp::WAKER, R1);
     a.mov(R8, Wake::Thread.number() as i32);
     a.goto(known);
-    for (label, offset) in [(hard, 0), (soft, 8)] {
-        a.here(label);
-        timing(&mut a, out);
-        a.load(DW, R1, R0, offset);
-        a.jump(Ne, R1, 0, timed);
-        a.mov(R8, Wake::Interrupt.number() as i32);
-        a.goto(known);
-    }
+    a.here(soft);
+    timing(&mut a, out);
+    a.load(DW, R1, R0, 8);
+    a.jump(Ne, R1, 0, timed);
+    s.context.sender(&mut a, k, other);
+    a.store(W, R9, stamp::WAKER, R8);
+    a.mov(R8, Wake::Network.number() as i32);
+    a.goto(known);
+    a.here(hard);
+    timing(&mut a, out);
+    a.load(DW, R1, R0, 0);
+    a.jump(Ne, R1, 0, timed);
+    a.here(other);
+    a.mov(R8, Wake::Interrupt.number() as i32);
+    a.goto(known);
     a.here(timed);
     a.mov(R8, Wake::Timer.number() as i32);
     a.here(known);
@@ -313,6 +212,7 @@ fn of_use(a: &mut Asm, k: &Layout, s: &Scheduler, out: Label) {
     a.jump(Eq, R2, 0, tell);
     a.load(DW, R1, R10, WAKE);
     a.jump(Eq, R1, Wake::Thread.number() as i32, tell);
+    a.jump(Eq, R1, Wake::Network.number() as i32, tell);
     a.add(R2, -1);
     a.jump(Gt, R2, ROWS as i32 - 1, out);
     a.alu(Lsh, R2, ROW.trailing_zeros() as i32);
@@ -454,20 +354,19 @@ mod tests {
     /// The golden listings. What changes here changes what runs at every switch of every kernel: read it.
     #[test]
     fn programs_are_these() {
-        let count = Count::Processor { class: 800, queue: 312, count: -92_752, current: -92_776 };
-        let (k, s) = (Layout::example(), Scheduler { state: 24, count, soft: None, signals: 1000, magic: 96, disk: (1400, 2) });
+        let s = Scheduler { state: 24, context: Context::example(), signals: 1000, magic: 96, disk: (1400, 2) };
+        let k = Layout::example();
         insta::assert_snapshot!("switch", switch(&k, &s));
         insta::assert_snapshot!("waking", waking(&k, &s));
-        insta::assert_snapshot!("timer", timer(&k, &s, 1));
     }
 
     #[test]
     fn every_kernel_gives_programs_whose_jumps_lead_somewhere() {
         let older = Layout { narrow: None, cast: None, loops: false, ..Layout::example() };
-        for (k, count) in [(Layout::example(), Count::Task(8)), (older, Count::Task(8))] {
+        for k in [Layout::example(), older] {
             for soft in [None, Some(16)] {
-                let s = Scheduler { state: 24, count, soft, signals: 1000, magic: 96, disk: (1400, 2) };
-                for code in [switch(&k, &s), waking(&k, &s), timer(&k, &s, 0)] {
+                let s = Scheduler { state: 24, context: Context::of_arm(soft), signals: 1000, magic: 96, disk: (1400, 2) };
+                for code in [switch(&k, &s), waking(&k, &s)] {
                     assert!(!code.to_string().contains("goto -1\n"), "a jump to itself\n{code}");
                 }
             }

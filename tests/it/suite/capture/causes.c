@@ -2,6 +2,7 @@
 // writes its own. The first argument says by which means, the second is the directory with the files. Where the first one is done
 // before the second one asks, as here on a fast device, nobody ever sleeps.
 #define _GNU_SOURCE
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
@@ -83,6 +84,19 @@ static void sends(int from, int to, size_t size)
 	wait(NULL);
 }
 
+// Waits until a child has ended, without waiting for it.
+static void until_ended(pid_t child)
+{
+	char path[64], state = 0;
+	snprintf(path, sizeof path, "/proc/%d/stat", child);
+	while (state != 'Z') {
+		nap(5);
+		FILE *stat = fopen(path, "r");
+		need(stat && fscanf(stat, "%*d (%*[^)]) %c", &state) == 1, path);
+		fclose(stat);
+	}
+}
+
 // Each round has a child of its own, which has ended when the parent asks.
 static void children(void)
 {
@@ -93,7 +107,7 @@ static void children(void)
 			work(a, round);
 			_exit(0);
 		}
-		nap(20);
+		until_ended(child);
 		need(waitpid(child, NULL, 0) == child, "waitpid");
 		work(b, round);
 	}
@@ -165,6 +179,31 @@ static void signals(void)
 	wait(NULL);
 }
 
+// Who reads what comes through the network from its own machine.
+static void network(void)
+{
+	struct sockaddr_in place = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t size = sizeof place;
+	int door = socket(AF_INET, SOCK_STREAM, 0), near = socket(AF_INET, SOCK_STREAM, 0);
+	need(bind(door, (void *)&place, size) == 0 && listen(door, 1) == 0 && getsockname(door, (void *)&place, &size) == 0, "listen");
+	need(connect(near, (void *)&place, size) == 0, "connect");
+	int far = accept(door, NULL, NULL), a = file("a"), b = file("b");
+	char token = 1;
+	if (fork() == 0) {
+		for (int round = 0; round < ROUNDS; round++) {
+			nap(5);
+			work(a, round);
+			need(send(near, &token, 1, 0) == 1, "send");
+		}
+		_exit(0);
+	}
+	for (int round = 0; round < ROUNDS; round++) {
+		need(recv(far, &token, 1, 0) == 1, "recv");
+		work(b, round);
+	}
+	wait(NULL);
+}
+
 // Computes for 10 ms before each write.
 static void computes(void)
 {
@@ -223,6 +262,8 @@ int main(int count, char **args)
 		threads();
 	else if (!strcmp(args[1], "signal"))
 		signals();
+	else if (!strcmp(args[1], "network"))
+		network();
 	else if (!strcmp(args[1], "compute"))
 		computes();
 	else if (!strcmp(args[1], "timer"))

@@ -112,7 +112,7 @@ impl Captured {
         let writes = "SELECT events.tid, min(events.ts) AS since, max(events.ts) AS until FROM ops JOIN events ON events.seq = ops.seq \
                       WHERE ops.op = 'pwrite64' AND ops.path LIKE '%/files/b' GROUP BY events.tid";
         let sql = format!(
-            "SELECT count(*) FROM waits JOIN ({writes}) AS b ON b.tid = waits.tid AND slept BETWEEN since AND until WHERE cause = 'thread'"
+            "SELECT count(*) FROM waits JOIN ({writes}) AS b ON b.tid = waits.tid AND slept BETWEEN since AND until WHERE cause IN ('thread', 'network')"
         );
         number(&[&self.at("capture"), &self.at("work")], &sql)
     }
@@ -161,6 +161,12 @@ fn threads_wait_for_a_futex_as_long_as_a_slow_disk_takes() {
 #[test]
 fn who_was_told_by_a_signal_waits_for_whom_it_is_from() {
     let Some(captured) = Captured::new("signal") else { return };
+    captured.keeps_order_of_sleepers();
+}
+
+#[test]
+fn who_waits_for_the_network_waits_for_whom_it_is_from() {
+    let Some(captured) = Captured::new("network") else { return };
     captured.keeps_order_of_sleepers();
 }
 
