@@ -40,6 +40,8 @@ pub mod os;
 #[cfg(target_arch = "x86_64")]
 pub mod predict;
 pub mod process;
+#[cfg(all(feature = "sql", target_arch = "x86_64"))] // of exports, it issues what a replay issues
+mod program;
 pub mod progress;
 pub mod reduce;
 #[cfg(target_arch = "x86_64")] // it issues the calls of this architecture

@@ -47,6 +47,8 @@ pub enum Form {
     Perfetto,
     /// Output of strace.
     Strace,
+    /// The source of a program in C that issues the ops of a workload.
+    C,
     /// A table or view as it is.
     Table(Format),
 }
@@ -84,12 +86,12 @@ pub struct Left(BTreeMap<String, u64>);
 
 impl Left {
     /// Counts one of a kind; the text goes on after the number.
-    fn add(&mut self, what: &str) {
+    pub(crate) fn add(&mut self, what: &str) {
         self.some(what, 1);
     }
 
     /// Counts this many.
-    fn some(&mut self, what: &str, count: u64) {
+    pub(crate) fn some(&mut self, what: &str, count: u64) {
         match self.0.get_mut(what) {
             Some(known) => *known += count,
             None if count > 0 => drop(self.0.insert(what.to_owned(), count)),
@@ -109,8 +111,30 @@ impl Left {
 /// When a dataset cannot be opened, it has not what the form is made from, or the file cannot be written.
 pub fn run(options: &Options) -> Result<Left> {
     options.out.as_deref().map_or(Ok(()), |out| place::foreign(out, &options.datasets))?;
+    if let Form::Table(format) = options.form {
+        return table(options, format).map(|()| Left::default());
+    }
+    let mut left = Left::default();
+    match &options.out {
+        Some(file) => files::write(file, |made| {
+            let mut out = BufWriter::new(made);
+            left = write(options, &mut out)?;
+            Ok(out.flush()?)
+        })?,
+        None => {
+            let mut out = BufWriter::new(stdio::Answer);
+            left = write(options, &mut out)?;
+            out.flush().context("cannot write to standard output")?;
+        }
+    }
+    Ok(left)
+}
+
+/// Writes a form that is no table.
+fn write(options: &Options, out: &mut (dyn Write + Send)) -> Result<Left> {
     let write: fn(&Source<'_>, &mut (dyn Write + Send)) -> Result<Left> = match options.form {
-        Form::Table(format) => return table(options, format).map(|()| Left::default()),
+        Form::Table(_) => return Ok(Left::default()),
+        Form::C => return program(options, out),
         Form::Folded(Weight::Time) => |source, out| folded::write(source, Weight::Time, out),
         Form::Folded(Weight::Bytes) => |source, out| folded::write(source, Weight::Bytes, out),
         Form::Folded(Weight::Calls) => |source, out| folded::write(source, Weight::Calls, out),
@@ -120,21 +144,24 @@ pub fn run(options: &Options) -> Result<Left> {
         Form::Strace => strace::write,
     };
     let desk = Desk::open(&options.datasets, Access::Tables, options.memory)?;
-    let source = Source { desk: &desk };
-    let mut left = Left::default();
-    match &options.out {
-        Some(file) => files::write(file, |made| {
-            let mut out = BufWriter::new(made);
-            left = write(&source, &mut out)?;
-            Ok(out.flush()?)
-        })?,
-        None => {
-            let mut out = BufWriter::new(stdio::Answer);
-            left = write(&source, &mut out)?;
-            out.flush().context("cannot write to standard output")?;
-        }
+    write(&Source { desk: &desk }, out)
+}
+
+#[cfg(target_arch = "x86_64")]
+fn program(options: &Options, out: &mut (dyn Write + Send)) -> Result<Left> {
+    let mut workloads = Vec::new();
+    for dir in &options.datasets {
+        workloads.extend(Some(dir).filter(|_| Dataset::open(dir).is_ok_and(|data| data.kind == Kind::Workload)));
     }
-    Ok(left)
+    let [workload] = workloads.as_slice() else {
+        bail!("a C program is made from one workload: `ioriot generate` makes one of a capture")
+    };
+    crate::program::write(workload, out)
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn program(_options: &Options, _out: &mut (dyn Write + Send)) -> Result<Left> {
+    bail!("the program issues the calls of x86_64")
 }
 
 fn table(options: &Options, format: Format) -> Result<()> {

@@ -14,7 +14,7 @@ mod layout;
 mod map;
 pub mod memory;
 mod parts;
-mod plan;
+pub(crate) mod plan;
 mod reset;
 mod root;
 mod site;

@@ -13,11 +13,11 @@
 mod cache;
 pub mod child;
 pub(crate) mod feed;
-mod issue;
+pub(crate) mod issue;
 pub mod machine;
 pub mod outcome;
 pub mod pace;
-mod shared;
+pub(crate) mod shared;
 mod supervise;
 mod watchdog;
 
@@ -327,7 +327,7 @@ fn computing(manifest: &Manifest) -> Option<i32> {
 
 /// Number of open file descriptions that the workload uses, from its manifest (0 if absent). Each has a slot in the table of
 /// descriptors ([`memory::Fds`]), whose pages become real memory only when used.
-fn ofds(workload: &Dataset) -> Result<usize> {
+pub(crate) fn ofds(workload: &Dataset) -> Result<usize> {
     let said = number(workload, "ofds")?.unwrap_or(0);
     let ofds = usize::try_from(said).ok().filter(|ofds| *ofds <= memory::MOST_FDS);
     ofds.with_context(|| format!("invalid workload: the manifest says {said} ofds, and there are {} at most", memory::MOST_FDS))

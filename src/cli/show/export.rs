@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 /// Write a dataset in the form of another tool
 ///
-/// Calls on files come from a capture, or from a workload where none is given. What the form cannot take is counted on standard
+/// Calls on files come from a capture, or from a workload where none is given; a C program from a workload. What the form cannot take is counted on standard
 /// error. docs/EXPORT.md says what each form holds, and how it is used.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
@@ -24,6 +24,7 @@ Examples:
   ioriot export cap --to fio-jobs -o cap.fio              # fio --directory=/mnt/new cap.fio
   ioriot export cap --to perfetto -o cap.perfetto         # for ui.perfetto.dev
   ioriot export cap --to strace -o cap.strace             # ioriot ingest reads it back
+  ioriot export work --to c -o work.c                     # cc -O2 work.c -o work -lpthread && ./work
   ioriot export run --to parquet --table latency -o latency.parquet
   ioriot export work --to csv -o ops.csv")]
 pub struct Args {
@@ -61,6 +62,8 @@ enum To {
     Perfetto,
     /// Output like that of strace, which `ioriot ingest` reads back
     Strace,
+    /// A program in C that issues the ops of a workload and compares what they do, for reports of kernel bugs
+    C,
     /// A table as comma-separated values
     Csv,
     /// A table as a Parquet file
@@ -93,6 +96,7 @@ impl Args {
             To::FioJobs => Form::FioJobs,
             To::Perfetto => Form::Perfetto,
             To::Strace => Form::Strace,
+            To::C => Form::C,
             To::Folded => Form::Folded(match self.weight {
                 Some(Weigh::Time) | None => Weight::Time,
                 Some(Weigh::Bytes) => Weight::Bytes,

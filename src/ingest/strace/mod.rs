@@ -27,7 +27,7 @@ mod times;
 
 pub use calls::{Numbers, numbers};
 #[cfg(feature = "sql")]
-pub(crate) use errno::number as errno_number;
+pub(crate) use errno::{described as errno_described, number as errno_number};
 #[cfg(feature = "sql")]
 pub(crate) use names::known as constant;
 

@@ -9,13 +9,13 @@ use crate::replay::shared::call::Call;
 use crate::replay::shared::record::errno;
 
 /// Most bytes that one op touches; a capture has at most 1 MiB in one event.
-const MOST: i64 = 16 << 20;
+pub const MOST: i64 = 16 << 20;
 /// Bytes around a fault that the kernel maps at once if they are in memory (`fault_around_bytes`): it counts these against reading
 /// ahead, so the mapping has them.
 const AROUND: i64 = 64 << 10;
 const PAGE: i64 = 4096;
 /// Most bytes of a mapping for msync: half of the address space of a process with four levels of page tables.
-const SYNCED: i64 = 1 << 46;
+pub const SYNCED: i64 = 1 << 46;
 
 /// A mapping of `length` bytes of a file from `offset` on, to be taken back with [`unmap`]; or `-errno`.
 fn map(fd: i32, offset: i64, length: i64, protection: i32) -> i64 {

@@ -7,7 +7,7 @@ pub mod data;
 mod deep;
 pub mod engine;
 pub mod flight;
-mod mapped;
+pub mod mapped;
 mod overlap;
 pub mod pace;
 pub mod port;

@@ -217,7 +217,7 @@ impl<'a> Sys<'a> {
 }
 
 /// Mode (or protection of mmap) as captured, or the most likely one when it was not.
-fn mode(call: Call<'_>) -> i64 {
+pub fn mode(call: Call<'_>) -> i64 {
     call.get(Col::Mode).unwrap_or(match call.op {
         Op::Open | Op::Openat | Op::Creat | Op::Mknod | Op::Mknodat => 0o666,
         Op::Mkdir | Op::Mkdirat => 0o777,
@@ -228,7 +228,7 @@ fn mode(call: Call<'_>) -> i64 {
 }
 
 /// O_ flags as captured, without O_ASYNC and with O_NONBLOCK (not beside O_PATH, which takes no such flags, openat2(2)).
-fn open_flags(flags: i64) -> i64 {
+pub fn open_flags(flags: i64) -> i64 {
     let flags = flags & !i64::from(libc::O_ASYNC);
     if flags & i64::from(libc::O_PATH) != 0 { flags } else { flags | i64::from(libc::O_NONBLOCK) }
 }
@@ -474,7 +474,7 @@ impl Issue for Sys<'_> {
 
 /// Flags of an mmap: a file mapping at any address, nothing fixed or locked, and nothing large brought into memory at once.
 /// MAP_NORESERVE, so that no memory is reserved for copies that nobody writes.
-fn map_flags(call: Call<'_>) -> i64 {
+pub fn map_flags(call: Call<'_>) -> i64 {
     const NEVER: i32 = libc::MAP_FIXED | libc::MAP_FIXED_NOREPLACE | libc::MAP_GROWSDOWN | libc::MAP_LOCKED | libc::MAP_ANONYMOUS;
     let never = if call.notes & UNPOPULATED != 0 { NEVER | libc::MAP_POPULATE } else { NEVER };
     call.get(Col::Flags).unwrap_or(i64::from(libc::MAP_PRIVATE)) & !i64::from(never) | i64::from(libc::MAP_NORESERVE)

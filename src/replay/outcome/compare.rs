@@ -5,7 +5,7 @@
 //! gives a reason why a faithful replay may differ there.
 
 use crate::fate::Origin;
-use crate::replay::shared::record::{CHANGED, CWD, LOCK, Record, SPARSE, WITHHELD, errno};
+use crate::replay::shared::record::{CHANGED, CWD, Fact, LOCK, Record, SPARSE, WITHHELD, errno};
 use crate::syscall::{Op, Ret};
 
 /// The verdict of comparing an op's outcome with the captured one.
@@ -136,6 +136,45 @@ impl Tolerance {
     }
 }
 
+/// What a replay of an op is compared with, as far as that is known before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// Nothing: why, as in column `kind` of the results.
+    Anything(&'static str),
+    /// This return value.
+    Value(i64),
+    /// Success, with any return value.
+    Success,
+    /// This errno.
+    Error(i32),
+}
+
+/// What an op is expected to do. Beside it [`tolerated`] errors are no difference.
+pub fn expected(fact: Fact) -> Expected {
+    let record = Record { fact, ..Record::default() };
+    let (Some(captured), Some(op)) = (record.captured(), record.op()) else {
+        return if record.origin() == Origin::Event { Expected::Anything("unknown") } else { Expected::Success };
+    };
+    let was = errno(captured);
+    if fact.notes & CHANGED != 0 {
+        return if was == 0 { Expected::Success } else { Expected::Anything(CHANGED_KIND) };
+    }
+    // Whatever it returns: the stamp says that it worked.
+    let always = |row: &&Tolerance| row.side != Side::Replayed && row.holds(&record, op, captured);
+    match (TOLERANCES.iter().find(always), was) {
+        (Some(row), _) => Expected::Anything(row.kind),
+        (None, 0) if record.syscall().def().ret.compared() => Expected::Value(captured),
+        (None, 0) => Expected::Success,
+        (None, error) => Expected::Error(error),
+    }
+}
+
+/// Errors of a replayed call that are no difference, whatever was captured.
+pub fn tolerated(op: Op) -> impl Iterator<Item = i32> {
+    let rows = TOLERANCES.iter().filter(move |row| row.side != Side::Captured && row.notes == 0);
+    rows.filter(move |row| row.ops.is_empty() || row.ops.contains(&op)).flat_map(|row| row.errnos).copied()
+}
+
 /// Compares the outcome of an op with the captured one. The word is the `kind` of the results: how they differ, or why they
 /// are not compared; `None` when they are the same.
 pub fn compare(record: &Record) -> (Outcome, Option<&'static str>) {
@@ -178,7 +217,7 @@ pub fn compare(record: &Record) -> (Outcome, Option<&'static str>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::replay::shared::record::{Fact, Stamp, UNKNOWN};
+    use crate::replay::shared::record::{Stamp, UNKNOWN};
     use crate::syscall::Syscall;
 
     fn record(syscall: Syscall, captured: i64, ret: i64, notes: u8) -> Record {
@@ -217,7 +256,25 @@ mod tests {
             (Syscall::read, UNKNOWN, 1, 0, Uncompared, Some("unknown")),
         ];
         for (syscall, captured, ret, notes, outcome, kind) in cases {
-            assert_eq!(compare(&record(syscall, captured, ret, notes)), (outcome, kind), "{} {captured} {ret}", syscall.name());
+            let record = record(syscall, captured, ret, notes);
+            assert_eq!(compare(&record), (outcome, kind), "{} {captured} {ret}", syscall.name());
+            // What is known before the call says the same, but for the kind.
+            let (is, op) = (errno(ret), syscall.op().unwrap());
+            let said = match expected(record.fact) {
+                Expected::Anything(_) => Uncompared,
+                _ if is != 0 && tolerated(op).any(|error| error == is) => Uncompared,
+                Expected::Value(value) if value == ret => Same,
+                Expected::Success if is == 0 => {
+                    if notes & CHANGED != 0 {
+                        Uncompared
+                    } else {
+                        Same
+                    }
+                }
+                Expected::Error(error) if error == is => Same,
+                _ => Different,
+            };
+            assert_eq!(said == Different, outcome == Different, "{} {captured} {ret}", syscall.name());
         }
         let inserted = |ret| {
             let mut record = record(Syscall::close, UNKNOWN, ret, 0);

@@ -271,6 +271,11 @@ impl<'a> Call<'a> {
         self.pointer(NAME)
     }
 
+    /// Its first path, second path and name, in this order; `None` for those that it does not have.
+    pub fn texts(&self) -> [Option<&'a CStr>; 3] {
+        [RAW, RAW2, NAME].map(|slot| CStr::from_bytes_until_nul(self.text(slot)?).ok())
+    }
+
     /// Working directory from which the call's relative path starts; `None` when the call needs none.
     #[inline]
     pub fn cwd(&self) -> Option<&'a CStr> {

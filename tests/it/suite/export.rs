@@ -1,5 +1,6 @@
 //! Tests of export, cat and head: what other tools are given, and that they take it.
 
+mod c;
 mod fio;
 mod jobs;
 mod perfetto;

@@ -77,6 +77,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("generate/", &["crate::ingest", "crate::init", "crate::replay"]),
     ("statistics/", &["arrow", "parquet", "std::fs", "crate::engine", "crate::schema", "crate::predict", "crate::report"]),
     ("predict/", &["arrow", "parquet", "std::fs", "crate::engine", "crate::generate", "crate::ingest", "crate::report"]),
+    ("program/", &["arrow", "parquet", "std::fs", "crate::engine", "crate::generate", "crate::report"]),
     ("report/", &["crate::export", "crate::ingest", "crate::init", "crate::replay", "crate::model"]),
     // strace's form is where it is read.
     ("export/", &["parquet", "std::fs", "crate::init", "crate::replay", "crate::model"]),
