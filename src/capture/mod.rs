@@ -362,10 +362,11 @@ impl Session {
         let mut recorder = Recorder::new(&sink, &draft)?;
         let there = |snapshot: &Snapshot| (snapshot.files.len(), snapshot.processes.len());
         let before = there(backend.snapshot());
-        let io = TaskIo::of_children();
+        let (io, stolen) = (TaskIo::of_children(), crate::os::stolen());
         recorder.layouts = if options.layouts { layouts.begin() } else { layouts };
         let outcome = backend.run(&options, progress, &mut recorder)?;
         let io = TaskIo::of_children().since(io);
+        let stolen = crate::os::stolen().zip(stolen).map(|(now, then)| now.saturating_sub(then));
         if there(backend.snapshot()) != before {
             write::snapshot(&draft, backend.snapshot())?;
         }
@@ -385,6 +386,7 @@ impl Session {
             scope: options.scope.describe(),
             ended: outcome.ended,
             task_io: outcome.status.filter(|_| !matches!(backend, Backend::Stap(_))).map(|_| io),
+            stolen_ns: stolen,
             polled_rings: outcome.polled,
             device: outcome.devices,
             status: outcome.status.map(|status| status.to_string()),

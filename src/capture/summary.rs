@@ -54,6 +54,8 @@ pub struct Summary {
     /// What the captured command, and processes that it has waited for, caused devices to read and write; `None` when the scope
     /// was no command, it still runs, or the tracer is a child of ours, too.
     pub task_io: Option<TaskIo>,
+    /// How long the host of this virtual machine let its processors wait meanwhile, all together, ns; `None` where nobody says.
+    pub stolen_ns: Option<u64>,
     /// What block devices did for the captured tasks, and for the kernel meanwhile; `None` where nobody counted (only eBPF can).
     pub device: Option<Vec<Device>>,
     /// Rings of io_uring that the program had polled: a replay does without ([`crate::syscall::polled::KEY`]).
@@ -146,6 +148,15 @@ impl fmt::Display for Summary {
         }
         if let Some(io) = &self.task_io {
             writeln!(f, "  Devices, for it and those that it waited for: {io}.")?;
+        }
+        let stolen =
+            self.stolen_ns.unwrap_or(0) as f64 / 1e9 / self.seconds.max(f64::MIN_POSITIVE) / crate::os::processors() as f64;
+        if stolen >= 0.01 {
+            writeln!(
+                f,
+                "  The host of this virtual machine took {:.0} % of the processors' time: computing took longer for it.",
+                100.0 * stolen
+            )?;
         }
         write!(f, "{}", Lines(self.device.as_deref().unwrap_or_default(), "captured tasks"))?;
         writeln!(

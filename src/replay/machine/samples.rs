@@ -110,6 +110,8 @@ pub struct Summary {
     pub replay_cpu_ns: i64,
     /// CPU time of the supervisor's process during the replay, ns.
     pub supervisor_cpu_ns: i64,
+    /// How long the host of this virtual machine let its processors wait, all together, ns.
+    pub stolen_ns: i64,
     /// Largest amount of dirty page cache of the machine seen in a sample, bytes.
     pub dirty_bytes_max: i64,
 }
@@ -117,6 +119,7 @@ pub struct Summary {
 impl Summary {
     fn note(&mut self, kind: Kind, name: Option<&str>, metric: &str, grown: i64) {
         match (kind, name, metric) {
+            (Kind::Cpu, _, "steal_ns") => self.stolen_ns += grown,
             (Kind::Process, Some(SUPERVISOR), "user_ns" | "system_ns") => self.supervisor_cpu_ns += grown,
             (Kind::Process, _, "user_ns" | "system_ns") => self.replay_cpu_ns += grown,
             (Kind::Device, Some(name), _) => {

@@ -27,6 +27,7 @@ words! {
         Concurrency  "concurrency"   "calls in flight on average are 1.5 times as many as captured, or 1.5 times as few (below 1 counts as 1)";
         CriticalPath "critical_path" "calls that wait for each other in the replay took longer than the whole capture: the program did not wait so";
         Processors   "processors"    "the replay kept the processors busy for more than 90 % of the time: it waited for them, too";
+        Stolen       "stolen"        "the host of the virtual machine took more than 5 % of the time of its processors, in the capture or in the run";
         Compute      "compute"       "the program computed on more processors at once, on average, than this machine has";
         Settings     "settings"      "the memory limit, the limits of dirty memory (vm.dirty_*) or how far the device is read ahead are not those of the capture";
         Stalled      "stalled"       "workers waited for results being written";
@@ -59,6 +60,8 @@ const POLLED: f64 = 0.1;
 const LIBRARIES: u64 = 64 << 20;
 /// Largest factor between calls in flight, captured and replayed.
 const APART: f64 = 1.5;
+/// Largest share of the time of all processors that the host of a virtual machine may take.
+const STOLEN: f64 = 0.05;
 /// Largest share of the time of all processors that a replay may use.
 const BUSY: f64 = 0.9;
 
@@ -149,6 +152,8 @@ pub struct Evidence {
     pub in_flight: f64,
     /// Processor time of the replay's threads divided by the time that the processors had, 0 to 1; 0 for a run of a moment.
     pub processors: f64,
+    /// Share of the time of the processors that the host of the virtual machine took, in the capture and in the run, 0 to 1.
+    pub stolen: [f64; 2],
     /// Processor time of the captured threads between their calls, ns; `None` where the capture does not tell.
     pub computed: Option<u64>,
     /// Number of processors of this machine.
@@ -213,6 +218,7 @@ impl Evidence {
             }),
             Caveat::CriticalPath => self.captured.is_some_and(|captured| self.critical as f64 > 1.01 * captured.span as f64),
             Caveat::Processors => self.processors > BUSY,
+            Caveat::Stolen => self.stolen.iter().any(|share| *share > STOLEN),
             Caveat::Compute => self.computing() > self.cpus as f64,
             Caveat::Settings => {
                 let ahead = self.read_ahead.is_some_and(|[captured, replayed]| captured != replayed);
@@ -253,6 +259,10 @@ impl Evidence {
                 let dirty = self.dirty_limits;
                 format!("memory limit {replayed}, captured {captured}; {dirty} limits of dirty memory differ{ahead}")
             }
+            Caveat::Stolen => {
+                let [captured, replayed] = self.stolen.map(|share| 100.0 * share);
+                format!("{replayed:.0} %, captured {captured:.0} %")
+            }
             Caveat::Compute => format!("{:.1} on {}", self.computing(), self.cpus),
             Caveat::Processors => format!("{:.0} %", 100.0 * self.processors),
             Caveat::Polls => {
@@ -290,6 +300,7 @@ mod tests {
         wall: 999,
         in_flight: 1.9,
         processors: 0.5,
+        stolen: [0.05, 0.05],
         computed: Some(1900),
         cpus: 2,
         stalls: 0,
@@ -335,6 +346,8 @@ mod tests {
             (Evidence { read_ahead: Some([128, 4096]), ..GOOD }, Caveat::Settings),
             (Evidence { stalls: 1, ..GOOD }, Caveat::Stalled),
             (Evidence { pace: Pace::App, captured: polls, ..GOOD }, Caveat::Polls),
+            (Evidence { stolen: [0.0, 0.051], ..GOOD }, Caveat::Stolen),
+            (Evidence { stolen: [0.051, 0.0], ..GOOD }, Caveat::Stolen),
             (Evidence { shared_syncs: 1, ..GOOD }, Caveat::Adapts),
         ] {
             assert_eq!(evidence.caveats(), [caveat], "{evidence:?}");

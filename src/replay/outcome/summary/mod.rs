@@ -245,6 +245,12 @@ fn evidence(
     let wall = replayed.wall.max(1) as f64;
     let helpers = replayed.helpers.loaders.saturating_add(replayed.helpers.supervisor);
     let cpu = replayed.workers.iter().fold(helpers, |sum, did| sum.saturating_add(did.cpu));
+    let share = |stolen: f64, time: f64, cpus: usize| stolen / (time * cpus.max(1) as f64).max(1.0);
+    let captured_stolen = || -> Option<f64> {
+        let [stolen, seconds, cpus] =
+            ["stolen_ns", "seconds", "cpus"].map(|key| of_capture(key).and_then(serde_json::Value::as_f64));
+        Some(share(stolen?, seconds? * 1e9, cpus? as usize))
+    };
     // What the program computed is its own: the replay has the rest of the processors.
     let burnt = replayed.computing.burnt;
     let left = (wall * machine.cpus.max(1) as f64 - burnt as f64).max(1.0);
@@ -270,6 +276,7 @@ fn evidence(
         in_flight: in_calls as f64 / wall,
         // In a moment the loaders' work before the first op is most of it.
         processors: if replayed.wall < MOMENT { 0.0 } else { cpu.saturating_sub(burnt) as f64 / left },
+        stolen: [captured_stolen().unwrap_or(0.0), share(replayed.samples.stolen_ns as f64, wall, machine.cpus)],
         computed: number(workload, "computed").ok().flatten(),
         cpus: machine.cpus,
         stalls: replayed.stalls,
