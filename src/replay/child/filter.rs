@@ -3,12 +3,11 @@
 //! It looks at call numbers only. A call on neither list fails with EPERM: a replay cannot execute, fork, trace, mount, open
 //! sockets or change its credentials, whatever its workload says. A call of another architecture kills the process.
 
-use crate::os::kernel::ARCH;
+use crate::process::seccomp;
 use crate::syscall::number::Abi;
 use crate::syscall::{Op, Syscall};
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use libc::sock_filter;
-use std::io::Error;
 
 /// Numbers of the calls that ops are issued by: each by the call of its name, except sync, which would be of the whole
 /// machine.
@@ -31,37 +30,9 @@ const RUNTIME: &[i64] = &[
 /// contexts are made, before the filter (`issue/uring.rs`, `issue/aio.rs`); no other can be made.
 pub const REQUESTS: &[i64] = &[libc::SYS_io_uring_enter, libc::SYS_io_submit, libc::SYS_io_getevents];
 
-/// BPF instruction: loads the 32-bit word at an offset of `struct seccomp_data`.
-const fn load(offset: u32) -> sock_filter {
-    sock_filter { code: (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16, jt: 0, jf: 0, k: offset }
-}
-/// BPF instruction: compares the loaded word with `value` and skips `yes` or `no` instructions.
-const fn jump(test: u32, value: u32, yes: u8, no: u8) -> sock_filter {
-    sock_filter { code: (libc::BPF_JMP | test | libc::BPF_K) as u16, jt: yes, jf: no, k: value }
-}
-/// BPF instruction: ends the filter with this action (seccomp(2)).
-const fn answer(action: u32) -> sock_filter {
-    sock_filter { code: (libc::BPF_RET | libc::BPF_K) as u16, jt: 0, jf: 0, k: action }
-}
-
-/// The BPF program of the filter, over `struct seccomp_data` (number at 0, architecture at 4); `more` are further calls to
-/// allow.
+/// The BPF program of the filter; `more` are further calls to allow.
 fn program(more: &[i64]) -> Vec<sock_filter> {
-    const X32: u32 = 0x4000_0000;
-    let mut program = vec![
-        load(4),
-        jump(libc::BPF_JEQ, ARCH, 1, 0),
-        answer(libc::SECCOMP_RET_KILL_PROCESS),
-        load(0),
-        jump(libc::BPF_JGE, X32, 0, 1),
-        answer(libc::SECCOMP_RET_KILL_PROCESS),
-    ];
-    for number in ops().chain(RUNTIME.iter().chain(more).copied()) {
-        program.push(jump(libc::BPF_JEQ, number as u32, 0, 1));
-        program.push(answer(libc::SECCOMP_RET_ALLOW));
-    }
-    program.push(answer(libc::SECCOMP_RET_ERRNO | libc::EPERM as u32));
-    program
+    seccomp::program(ops().chain(RUNTIME.iter().chain(more).copied()))
 }
 
 /// Installs the filter on every thread of the process; `more` calls are allowed beside the listed ones. It cannot be removed
@@ -70,28 +41,13 @@ fn program(more: &[i64]) -> Vec<sock_filter> {
 /// # Errors
 /// When the kernel has no seccomp filters, or a thread cannot be reached.
 pub fn install(more: &[i64]) -> Result<()> {
-    set(&mut program(more))
-}
-
-fn set(program: &mut [sock_filter]) -> Result<()> {
-    let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
-    let mode = libc::SECCOMP_SET_MODE_FILTER;
-    // SAFETY: plain numbers. Without this only root may set a filter; TSYNC hands it to the other threads too.
-    let ret = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
-    ensure!(ret == 0, "no sandbox: no_new_privs cannot be set ({})", Error::last_os_error());
-    // SAFETY: the kernel copies the program, which lives until after the call.
-    let ret = unsafe { libc::syscall(libc::SYS_seccomp, mode, libc::SECCOMP_FILTER_FLAG_TSYNC, &filter) };
-    ensure!(
-        ret == 0,
-        "no sandbox: the seccomp filter cannot be set ({})",
-        if ret > 0 { Error::from_raw_os_error(libc::ESRCH) } else { Error::last_os_error() }
-    );
-    Ok(())
+    seccomp::set(&mut program(more))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Error;
 
     #[test]
     fn nothing_dangerous_is_allowed() {
@@ -134,7 +90,7 @@ mod tests {
         // SAFETY: the child makes system calls on memory that is there already, and ends without coming back.
         let pid = unsafe { libc::fork() };
         if pid == 0 {
-            let code = match set(&mut program) {
+            let code = match seccomp::set(&mut program) {
                 Err(_) => 255,
                 Ok(()) if call() == -1 => Error::last_os_error().raw_os_error().unwrap_or(254),
                 Ok(()) => 0,
