@@ -4,7 +4,7 @@
 
 use ioriot::process::{signal, stdio};
 use ioriot::text::shown_message;
-use ioriot::{cli, replay};
+use ioriot::{capture, cli, replay};
 use std::env;
 use std::process::ExitCode;
 
@@ -16,6 +16,9 @@ fn main() -> ExitCode {
     // Before anything else runs: the sandboxed half of a replay must still be single-threaded.
     if env::args_os().nth(1).is_some_and(|arg| arg == replay::child::VERB) {
         return replay::child::main();
+    }
+    if env::args_os().nth(1).is_some_and(|arg| arg == capture::child::VERB) {
+        return capture::child::main();
     }
     match cli::run() {
         Ok(exit) => exit.into(),

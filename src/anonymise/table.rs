@@ -47,7 +47,7 @@ fn holds(table: Table, column: &Column) -> Option<Holds> {
         (Table::Rejects, "reason") | (Table::Losses, "kind") => Holds::Nothing,
         (Table::Rejects, "text") => Holds::Text,
         (Table::Processes, "comm") => Holds::Comm,
-        (Table::Processes, "cwd" | "root") | (Table::OpenFiles | Table::Layouts, "path") => Holds::Path,
+        (Table::Processes, "cwd" | "root") | (Table::OpenFiles | Table::Layouts | Table::Contents, "path") => Holds::Path,
         (Table::Mounts, "path" | "root" | "source") => Holds::Path,
         (Table::Mounts, "options") => Holds::Options,
         (_, _) if column.ty == Type::Text => return None,

@@ -22,13 +22,15 @@ const SMALL: i64 = 64 << 10;
 /// Extents of one file that are looked at, at most; from these the number of all is reckoned.
 const EXTENTS: u64 = 16 << 10;
 /// Kind of a regular file in a mode, and the bits of it (inode(7)).
-const REGULAR: u32 = 0o100_000;
-const KIND: u32 = 0o170_000;
+pub(super) const REGULAR: u32 = 0o100_000;
+pub(super) const KIND: u32 = 0o170_000;
 
 /// Collects the layouts of files; one of these that was not begun collects none.
 #[derive(Debug, Default)]
 pub struct Layouts {
     known: HashSet<u64>,
+    /// Paths of regular files that were opened, if these are wanted; [`MOST`] at most.
+    names: Option<HashSet<Vec<u8>>>,
     found: Vec<Layout>,
     thread: Option<(SyncSender<Opened>, JoinHandle<Vec<Layout>>)>,
 }
@@ -65,9 +67,28 @@ impl Layouts {
         self
     }
 
+    /// Remembers the paths of regular files that are opened, and of those that are open when the capture begins.
+    pub fn remember(mut self, snapshot: &Snapshot) -> Layouts {
+        let files = snapshot.files.iter().filter(|file| file.mode as u32 & KIND == REGULAR && file.path.first() == Some(&b'/'));
+        self.names = Some(files.map(|file| file.path.clone()).take(MOST).collect());
+        self
+    }
+
+    /// The paths that were remembered; `None` when that was not asked for.
+    pub fn names(&mut self) -> Option<HashSet<Vec<u8>>> {
+        self.names.take()
+    }
+
     /// Takes notice of an opened file: its inode number, mode, size and path.
     #[inline]
     pub fn see(&mut self, inode: u64, mode: u16, size: i64, path: &[u8]) {
+        if let Some(names) = &mut self.names
+            && u32::from(mode) & KIND == REGULAR
+            && names.len() < MOST
+            && !names.contains(path)
+        {
+            names.insert(path.to_vec());
+        }
         let Some((sender, _)) = &self.thread else { return };
         if u32::from(mode) & KIND != REGULAR || size <= 0 || self.known.len() >= MOST || !self.known.insert(inode) {
             return;

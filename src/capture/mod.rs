@@ -9,6 +9,7 @@
 //! * `target`: which tasks, calls and paths are captured; `backend`: the three tracers (eBPF, ptrace, SystemTap)
 //! * `kernel`, `probe`: the eBPF programs that record calls, and the format of their records
 //! * `decode`: records to events
+//! * `layouts`, `samples`: how opened files lie on their device, and what their content is like
 //! * `device`: what block devices did meanwhile
 //! * `write`, `recover`: the dataset of a capture; `summary`: its counts; `os`: clocks, priority, host name
 //!
@@ -22,6 +23,7 @@ mod layouts;
 mod os;
 mod probe;
 mod recover;
+mod samples;
 mod summary;
 mod target;
 mod write;
@@ -30,6 +32,7 @@ pub use backend::stap::{calls as probed_calls, check as check_stap};
 pub use backend::verify::{check, listing};
 pub use device::BlockWatch;
 pub use recover::{Recovered, recover};
+pub use samples::child;
 pub use summary::{Sum, Summary};
 pub use target::command::executable;
 pub use target::filter::{Calls, GROUPS};
@@ -173,6 +176,8 @@ pub struct Options {
     pub waits: bool,
     /// Is it looked at how files lie on their device, and when they were created?
     pub layouts: bool,
+    /// Is it looked at what the content of opened files is like, when the capture is over? Only numbers are kept.
+    pub samples: bool,
     /// Limits of time, events and bytes at which the capture ends.
     pub limits: Limits,
     /// Size of the ring between the kernel and this process, bytes.
@@ -202,6 +207,7 @@ impl Options {
             faults: Faults::default(),
             waits: true,
             layouts: true,
+            samples: false,
             limits: Limits::default(),
             buffer: BUFFER,
             on_drop: OnDrop::default(),
@@ -327,6 +333,7 @@ impl Session {
         signal::catch(signal::Waits::End, matches!(options.scope, Scope::Command(_)));
         let backend = Backend::start(&options)?;
         let layouts = if options.layouts { Layouts::of_open(backend.snapshot()) } else { Layouts::default() };
+        let layouts = if options.samples { layouts.remember(backend.snapshot()) } else { layouts };
         // The ptrace backend drops nothing: to read the memory of traced processes is a privilege, and it has no other that
         // they lack.
         match backend {
@@ -374,11 +381,20 @@ impl Session {
             bail!("events were lost ({}): nothing was kept", summary::list(&outcome.losses));
         }
         let capabilities = rights::effective();
+        let names = recorder.layouts.names();
         let layouts = std::mem::take(&mut recorder.layouts).finish();
         let (rows, stragglers, repairs, facts) = recorder.finish()?;
         ensure!(rows > 0, "no events of {}: it made no call that is captured", options.scope.describe());
         losses::write(&draft, &outcome.losses)?;
         schema::layouts::write(&draft, &layouts)?;
+        let contents = match names {
+            Some(names) => {
+                let (rows, told) = samples::sample(&names, progress);
+                schema::contents::write(&draft, &rows)?;
+                Some(told)
+            }
+            None => None,
+        };
         let mut summary = Summary {
             dir: options.out.clone(),
             host,
@@ -399,6 +415,7 @@ impl Session {
             threads: backend.snapshot().threads,
             open_files: backend.snapshot().files.len(),
             layouts: layouts.len(),
+            contents,
             first_ts: facts.first,
             last_ts: facts.last,
             stragglers,

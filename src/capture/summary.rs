@@ -1,5 +1,6 @@
 //! The summary of a live capture, for people and as JSON.
 
+use super::samples::Told;
 use super::{Ended, OnDrop};
 use crate::amount::Things;
 use crate::events::{Repairs, told};
@@ -80,6 +81,8 @@ pub struct Summary {
     pub open_files: usize,
     /// Number of files of which it is known how they lay on their device, or when they were created.
     pub layouts: usize,
+    /// What files were looked at for what their content is like; `None` when that was not asked for.
+    pub contents: Option<Told>,
     /// Smallest time in column `ts`, ns since 1970; `None` when no event has one.
     pub first_ts: Option<i64>,
     /// Largest time in column `ts`, ns since 1970; `None` when no event has one.
@@ -180,6 +183,9 @@ impl fmt::Display for Summary {
         }
         if let Some(added) = self.syscalls.get(Syscall::page_cache_add.name()) {
             writeln!(f, "  {added:>9} events tell what was added to the page cache")?;
+        }
+        if let Some(contents) = &self.contents {
+            write!(f, "{contents}")?;
         }
         writeln!(f, "  {} bytes on disk, {:.1} per event", self.bytes, self.bytes as f64 / self.events.max(1) as f64)?;
         let mut sums: BTreeMap<Loss, u64> = BTreeMap::new();

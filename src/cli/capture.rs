@@ -54,6 +54,10 @@ pub struct Args {
     /// Leave out how files lie on their device and when they were created: opened files are looked at for that (filefrag, stat)
     #[arg(long)]
     no_layouts: bool,
+    /// Look at samples of the files that were opened, at the end: how well they compress, how much is zero or repeated. Only
+    /// such numbers are kept (docs/SECURITY.md)
+    #[arg(long)]
+    content_samples: bool,
     /// Leave out why threads wait, and how long they compute between their calls (both by eBPF only)
     #[arg(long)]
     no_waits: bool,
@@ -250,6 +254,7 @@ impl Args {
             calls: self.syscalls.unwrap_or_else(Calls::all),
             paths: Paths { only: self.paths.path, not: self.paths.not_path },
             layouts: !self.no_layouts,
+            samples: self.content_samples,
             faults: match (self.no_faults, self.mmap_faults) {
                 (true, _) => Faults::None,
                 (false, true) => Faults::All,

@@ -23,6 +23,7 @@ Examples:
   ioriot init work --dry-run                              # what would be made, and is there room
   ioriot init work --root /mnt/nvme1/work.root --map /var/log=/mnt/hdd1
   ioriot init work --data compress=2.5 --seed 7           # the replay writes such data, too
+  ioriot init work --data captured                        # after capture --content-samples
   ioriot init work --from /mnt/snapshot                   # contents from there, the rest made up
   ioriot init work --root r --layout captured --fill 80%   # as many pieces, nearly full
   ioriot init work --reset                                # after a replay: restore what it changed
@@ -80,7 +81,8 @@ pub struct Tree {
 #[derive(Clone, Debug, clap::Args)]
 pub struct FileData {
     /// What files hold and writes send: zero, random, compress=RATIO, dedupe=PERCENT or compress=RATIO,dedupe=PERCENT (fio:
-    /// zero_buffers, buffer_compress_percentage, dedupe_percentage)
+    /// zero_buffers, buffer_compress_percentage, dedupe_percentage); captured: as samples of the captured files say
+    /// (capture --content-samples, which `run` adds)
     #[arg(long = "data", value_name = "DATA", default_value = "random", value_parser = Fill::parse)]
     fill: Fill,
     /// Another seed gives other data of the same kind (fio: randseed)

@@ -8,6 +8,8 @@ use anyhow::{Context, Result};
 pub enum Role {
     /// Before all others, only where several captures are merged.
     Merge,
+    /// Before all others: a view of what the capture knows beside its events.
+    Given,
     /// First: it makes the walk, which all others read as `chosen`.
     Walk,
     /// Only with options that choose or change something, in place of the walk.
@@ -42,9 +44,10 @@ macro_rules! stages {
 }
 
 use Make::{Scratch, Sums, Table, View};
-use Role::{After, Explain, Merge, Now, Walk, WhatIf};
+use Role::{After, Explain, Given, Merge, Now, Walk, WhatIf};
 
 stages! {
+    "content"    Given;
     "merged"     Merge;
     "walk"       Walk;
     "survey"     WhatIf;
@@ -61,6 +64,7 @@ stages! {
     "fates"      Now(Table);
     "fileset"    Now(Table);
     "extents"    Now(Table);
+    "written"    Now(Table);
     "expect"     Now(Table);
     "touches"    Now(Scratch);
     "causes"     Now(Scratch);
@@ -83,6 +87,7 @@ stages! {
     "critical"   After(Sums);
     "times"      After(Sums);
     "committers" After(Sums);
+    "sampled"    After(Sums);
     "edge_examples" Explain;
 }
 

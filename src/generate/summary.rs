@@ -72,6 +72,8 @@ pub struct Summary {
     pub times: Option<Times>,
     /// What is known of the page cache; `None` where the capture does not tell what is added to it.
     pub cache: Option<Cached>,
+    /// What is known of the content of files; `None` where no file was sampled.
+    pub contents: Option<Contents>,
     /// Processor time of the captured threads between their calls, ns; `None` where the capture does not tell.
     pub computed: Option<u64>,
     /// Bytes of files that were mapped and never to be executed: data that is read, and not the code of libraries.
@@ -95,6 +97,19 @@ pub struct Cached {
     pub files: u64,
     /// Bytes that were added to the page cache: read from the disk, read ahead of calls included, or written over.
     pub added: u64,
+}
+
+/// What is known of the content of the fileset by samples (stage sampled.sql).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Contents {
+    /// Files of whose content something is known.
+    pub files: u64,
+    /// Their sizes, bytes.
+    pub bytes: u64,
+    /// What they would take compressed, bytes.
+    pub compressed: u64,
+    /// How many of the files were sampled themselves; the others are taken to be like those.
+    pub own: u64,
 }
 
 /// How many answers of one kind the model gave, and how many of them it inferred.
@@ -267,6 +282,10 @@ impl Summary {
             let [read, warm, files, added] = [0, 1, 2, 3].map(|column| int(batch, column, 0));
             summary.cache = Some(Cached { read, warm, files, added });
         }
+        for batch in sums("sampled").filter(|batch| batch.num_rows() > 0) {
+            let [files, bytes, compressed, own] = [0, 1, 2, 3].map(|column| int(batch, column, 0));
+            summary.contents = Some(Contents { files, bytes, compressed, own }).filter(|contents| contents.files > 0);
+        }
         for batch in sums("computed").filter(|batch| batch.num_rows() > 0) {
             summary.computed = known(batch, 0, 0);
         }
@@ -395,6 +414,14 @@ impl fmt::Display for Summary {
             let note =
                 format!("of {read} that were read were in the page cache ({}); {added} were added to it", Things(files, "file"));
             writeln!(f, "{:<13}{:>11}  {note}", "warm", warm.to_string())?;
+        }
+        if let Some(Contents { files, bytes, compressed, own }) = self.contents {
+            let (compressed, bytes) = (Bytes(compressed), Bytes(bytes));
+            let note = format!(
+                "of {}, {bytes}, is known by samples, of {own} by their own; compressed {compressed}",
+                Things(files, "file")
+            );
+            writeln!(f, "{:<13}{:>11}  {note}", "content", "")?;
         }
         let inferred = self.inferences.values().map(|kind| kind.inferred).sum();
         let answers: u64 = self.inferences.values().map(|kind| kind.answers).sum();

@@ -42,6 +42,12 @@ const BATCH: u64 = 8192;
 /// Name of the stage that `--explain-order` runs.
 pub(super) const EXAMPLES: &str = "edge_examples";
 
+/// Tables of a capture that tell of its files beside the events; an older one may lack them.
+const BESIDE: [Table; 2] = [Table::Layouts, Table::Contents];
+
+/// Name of the stage that says what is known of the content of files.
+const CONTENT: &str = "content";
+
 /// The stages of which `--no-cause` leaves out all rows, and what ops have of causes.
 const CAUSES: &str = "causes";
 const OPS: &str = "ops";
@@ -108,14 +114,18 @@ impl<'a> Work<'a> {
         } else {
             work.merge(captures)?;
         }
-        let layouts = capture.table(Table::Layouts);
-        match layouts.exists() && others.is_empty() {
-            true => {
-                read::builder(&layouts, &["path", "pieces", "created"])?;
-                work.engine.register(Table::Layouts.name(), &layouts, check::whole(&layouts)?)?;
+        for table in BESIDE {
+            let file = capture.table(table);
+            match file.exists() && others.is_empty() {
+                true => {
+                    let columns = table.columns();
+                    read::builder(&file, &columns.iter().map(|column| column.name).collect::<Vec<_>>())?;
+                    work.engine.register(table.name(), &file, check::whole(&file)?)?;
+                }
+                false => work.nothing_of(table)?,
             }
-            false => work.nothing_of(Table::Layouts)?,
         }
+        work.stage(CONTENT)?.define(&work.engine)?;
         work.register_processes(captures)?;
         work.begin = work.first_moment()?;
         Ok(work)
@@ -124,7 +134,8 @@ impl<'a> Work<'a> {
     /// Prepares the stages on an empty table of events, to check their query plans before there is a capture.
     pub fn on_nothing(options: &'a Options) -> Result<Work<'a>> {
         let work = Work::begin(options, Config::default(), None)?;
-        [Table::Events, Table::Layouts].into_iter().try_for_each(|table| work.nothing_of(table))?;
+        [Table::Events].into_iter().chain(BESIDE).try_for_each(|table| work.nothing_of(table))?;
+        work.stage(CONTENT)?.define(&work.engine)?;
         work.register_processes(&[])?;
         Ok(work)
     }

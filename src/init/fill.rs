@@ -194,7 +194,7 @@ impl<'a> Maker<'a> {
         for (start, length) in placed.order(left) {
             let (mut offset, end) = (start, start + length);
             while offset < end {
-                let piece = self.pool.of_file(id, offset, (end - offset).min(BLOCK as u64) as usize);
+                let piece = self.pool.of_file(id, entry.content.as_ref(), offset, (end - offset).min(BLOCK as u64) as usize);
                 file.write_all_at(piece, offset)?;
                 offset += piece.len() as u64;
                 self.progress.add(piece.len() as u64);

@@ -1,8 +1,8 @@
 //! What init makes: the fileset and its extents, read into memory (bounded by the number of distinct names).
 
-use super::data::BLOCK;
+use super::data::{BLOCK, Mixture};
 use crate::model::Kind;
-use crate::schema::{Dataset, Table, read};
+use crate::schema::{Dataset, Table, contents, read};
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::{HashMap, HashSet};
 
@@ -32,6 +32,8 @@ pub struct Entry {
     pub pieces: Option<u64>,
     /// When a regular file was created, ns since 1970; `None` when not captured.
     pub created: Option<i64>,
+    /// What kind of content a regular file had, by samples; `None` when nothing is known.
+    pub content: Option<Mixture>,
     /// Was the size observed? Else it is the least that explains every call.
     pub exact: bool,
     /// Ranges (offset, length) that get data, sorted and disjoint; `None` for the whole file.
@@ -74,7 +76,8 @@ impl Entry {
         let (target, xattrs) = (Vec::new(), Vec::new());
         let (kind, size) = (Kind::Dir, 0);
         let (mode, uid, gid, mtime, pieces, created, data) = (None, None, None, None, None, None, None);
-        Entry { path, kind, size, mode, uid, gid, mtime, target, xattrs, pieces, created, exact: true, data, unknown: 0 }
+        let (content, exact, unknown) = (None, true, 0);
+        Entry { path, kind, size, mode, uid, gid, mtime, target, xattrs, pieces, created, content, exact, data, unknown }
     }
 
     /// Permission bits to set: the captured ones, or 0755 for directories and 0644 for others.
@@ -111,14 +114,14 @@ pub fn entries(workload: &Dataset, unread: Unread) -> Result<Vec<Entry>> {
     let file = workload.table(Table::Fileset);
     let names = ["path", "kind", "size", "size_exact", "mode", "uid", "gid", "mtime", "target", "xattrs", "pieces", "created"];
     let mut entries = Vec::new();
-    for batch in read::batches(&file, &names)? {
+    for batch in read::batches(&file, &[&names[..], &contents::names()].concat())? {
         let batch = batch.with_context(|| format!("cannot read {}", file.display()))?;
         let (path, kind, size) = (read::texts(&batch, "path")?, read::texts(&batch, "kind")?, read::ints(&batch, "size")?);
         let (mode, uid, gid) = (read::ints(&batch, "mode")?, read::ints(&batch, "uid")?, read::ints(&batch, "gid")?);
         let (mtime, exact) = (read::ints(&batch, "mtime")?, read::bools(&batch, "size_exact")?);
         let (pieces, created) = (read::ints(&batch, "pieces")?, read::ints(&batch, "created")?);
         let (target, xattrs) = (read::texts(&batch, "target")?, read::texts(&batch, "xattrs")?);
-        for row in 0..batch.num_rows() {
+        for (row, content) in contents::read(&batch)?.into_iter().enumerate() {
             let name = path.value(row);
             let Some(kind) = Kind::parse(kind.value(row)) else {
                 bail!("{}: {name} is of kind {:?}, which there is not", file.display(), kind.value(row))
@@ -143,6 +146,7 @@ pub fn entries(workload: &Dataset, unread: Unread) -> Result<Vec<Entry>> {
                 xattrs: list(&read::bytes(xattrs, row).unwrap_or_default()),
                 pieces: read::int(pieces, row).and_then(|pieces| u64::try_from(pieces).ok()),
                 created: read::int(created, row),
+                content: content.and_then(Mixture::of),
                 exact: exact.value(row),
                 data: None,
                 unknown: 0,

@@ -1,6 +1,7 @@
 //! The site of a tree: its parts, what each needs, and whether there is room for it.
 
 use super::Options;
+use super::data::Fill;
 use super::from::{Opened, Source, Taken};
 use super::layout;
 use super::map::{self, Map, Mapping};
@@ -11,8 +12,8 @@ use crate::amount::{Bytes, Things};
 use crate::files::{Dir, Lock};
 use crate::model::Kind;
 use crate::mounts::{self, Mount, below};
-use crate::schema::Dataset;
 use crate::schema::dataset::Kind as Holds;
+use crate::schema::{Dataset, Table, read};
 use crate::text;
 use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
@@ -44,6 +45,12 @@ impl Site {
         let workload = Dataset::expect(&options.workload, Holds::Workload)?;
         let root = absolute(&options.root);
         let entries = plan::entries(&workload, Unread::of(options.sparse_unread, options.source.is_some()))?;
+        if options.data.fill == Fill::Captured {
+            ensure!(
+                entries.iter().any(|entry| entry.content.is_some()) || written(&workload)? > 0,
+                "nothing is known of the content of the captured files: capture with --content-samples, or choose other --data"
+            );
+        }
         let mut maps = resolved(&root, &options.maps)?;
         let mut notes = Vec::new();
         let unknown = entries.iter().map(|entry| entry.unknown).filter(|bytes| *bytes > 0);
@@ -153,6 +160,12 @@ fn beside(source: &Source, root: &Path, maps: &[Mapping]) -> Result<Opened> {
 /// The nearest existing directory of a path that is to be made: it tells which file system that will be on.
 fn there(dir: &Path) -> &Path {
     dir.ancestors().find(|dir| dir.is_dir()).unwrap_or(Path::new("."))
+}
+
+/// Number of open file descriptions of which it is known what kind of content they write.
+fn written(workload: &Dataset) -> Result<u64> {
+    let file = workload.table(Table::Written);
+    if file.exists() { Ok(read::builder(&file, &[])?.rows()) } else { Ok(0) }
 }
 
 /// Refuses a text that is no single file name for `--layout`.

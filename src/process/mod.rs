@@ -1,6 +1,8 @@
-//! This process: the signals it gets, its standard streams, panics of libraries that it calls, and filters of its calls.
+//! This process: the signals it gets, its standard streams, panics of libraries that it calls, and what keeps its memory and its
+//! calls to itself.
 
 pub(crate) mod panics;
+pub(crate) mod reserve;
 pub(crate) mod seccomp;
 pub mod signal;
 pub mod stdio;

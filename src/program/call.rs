@@ -4,7 +4,7 @@ use super::literal::{flags, long, mode as octal, string};
 use crate::event::{AT_FDCWD, Col};
 use crate::replay::issue::mapped;
 use crate::replay::issue::structs::{ACCESS_LIST, access_list, flock, lock_command, timespec};
-use crate::replay::issue::sys::{map_flags, mode, open_flags};
+use crate::replay::issue::structs::{map_flags, mode, open_flags};
 use crate::replay::shared::call::{Call, NONE};
 use crate::syscall::request::{QUESTION, asks};
 use crate::syscall::{Op, flag};

@@ -161,6 +161,8 @@ impl Workload {
             (Table::Fates, &fates),
             (Table::Fileset, &files),
             (Table::Extents, &extents),
+            // Descriptions keep their numbers; of those that nothing uses it is not asked.
+            (Table::Written, &self.tables["written"]),
             (Table::Expect, &expect),
             (Table::Lanes, &lanes),
         ] {

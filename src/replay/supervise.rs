@@ -4,6 +4,7 @@ use super::watchdog::Watchdog;
 use super::{Engine, Order};
 use crate::capture::BlockWatch;
 use crate::files;
+use crate::init::Fill;
 use crate::os::task_io::TaskIo;
 use crate::os::user::is_root;
 use crate::process::signal::{self, Signal};
@@ -112,6 +113,10 @@ fn start(workload: &Dataset, task: &Task, program: &Path, board: File) -> Result
         // The child does not read edges in these orders; any descriptor fills the place.
         Order::Strict | Order::Thread => lanes.try_clone()?,
     };
+    let written = match task.house.data.fill {
+        Fill::Captured => open(workload, Table::Written)?,
+        Fill::Zero | Fill::Noise { .. } => lanes.try_clone()?,
+    };
     let (reader, writer) = pipe().context("cannot make a pipe")?;
     // Duplicated above the numbers they are moved to, so that none is overwritten before it is moved.
     let high = |fd: RawFd| -> Result<OwnedFd> {
@@ -126,6 +131,7 @@ fn start(workload: &Dataset, task: &Task, program: &Path, board: File) -> Result
         (high(ops.as_raw_fd())?, child::OPS),
         (high(lanes.as_raw_fd())?, child::LANES),
         (high(edges.as_raw_fd())?, child::EDGES),
+        (high(written.as_raw_fd())?, child::WRITTEN),
         (high(board.as_raw_fd())?, child::BOARD),
         (high(writer.as_raw_fd())?, child::PIPE),
         // Without a root there is no lock; the child does not look at this descriptor then.

@@ -6,6 +6,7 @@ pub mod calls;
 pub mod check;
 mod column;
 pub mod content;
+pub mod contents;
 pub mod dataset;
 pub mod draft;
 pub mod layouts;

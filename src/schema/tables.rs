@@ -3,7 +3,7 @@
 use super::arguments::ARGUMENTS;
 use super::column::{Column, int, int_, text, text_, yes};
 use super::dataset::Kind;
-use super::layouts;
+use super::{contents, layouts};
 use crate::event::{Col, Text, Unit};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use std::sync::Arc;
@@ -37,6 +37,8 @@ pub enum Table {
     Losses,
     /// Capture: how files lay on their device.
     Layouts,
+    /// Capture: what the content of files is like.
+    Contents,
     /// Workload: what became of each event.
     Fates,
     /// Workload: the ops, which are replayed.
@@ -49,6 +51,8 @@ pub enum Table {
     Fileset,
     /// Workload: ranges of files of the fileset that are read, known holes, and what was in the page cache.
     Extents,
+    /// Workload: what the content of files is like that are written.
+    Written,
     /// Workload: the tree that the model predicts after the replay.
     Expect,
     /// Run: what each op returned, when and how long it took, beside the captured outcome.
@@ -84,12 +88,14 @@ impl Table {
         Table::Mounts,
         Table::Losses,
         Table::Layouts,
+        Table::Contents,
         Table::Fates,
         Table::Ops,
         Table::Lanes,
         Table::Edges,
         Table::Fileset,
         Table::Extents,
+        Table::Written,
         Table::Expect,
         Table::Results,
         Table::State,
@@ -106,12 +112,14 @@ impl Table {
             Table::Mounts => "mounts",
             Table::Losses => "losses",
             Table::Layouts => "layouts",
+            Table::Contents => "contents",
             Table::Fates => "fates",
             Table::Ops => "ops",
             Table::Lanes => "lanes",
             Table::Edges => "edges",
             Table::Fileset => "fileset",
             Table::Extents => "extents",
+            Table::Written => "written",
             Table::Expect => "expect",
             Table::Results => "results",
             Table::State => "state",
@@ -133,10 +141,9 @@ impl Table {
     pub const fn kind(self) -> Kind {
         match self {
             Table::Events | Table::Rejects | Table::Processes | Table::OpenFiles | Table::Mounts => Kind::Capture,
-            Table::Losses | Table::Layouts => Kind::Capture,
-            Table::Fates | Table::Ops | Table::Lanes | Table::Edges | Table::Fileset | Table::Extents | Table::Expect => {
-                Kind::Workload
-            }
+            Table::Losses | Table::Layouts | Table::Contents => Kind::Capture,
+            Table::Fates | Table::Ops | Table::Lanes | Table::Edges => Kind::Workload,
+            Table::Fileset | Table::Extents | Table::Written | Table::Expect => Kind::Workload,
             Table::Results | Table::State | Table::Samples => Kind::Run,
         }
     }
@@ -151,6 +158,9 @@ impl Table {
             Table::Mounts => "Mounts that they saw.",
             Table::Losses => "What a capture missed, and when: calls, or parts of them.",
             Table::Layouts => "How regular files lay on their device when a live capture first saw them open.",
+            Table::Contents => {
+                "What the content of regular files was like when a live capture ended (`--content-samples`): numbers, no content."
+            }
             Table::Fates => "What became of each event; one row per event.",
             Table::Ops => "What is replayed: one row per op, by lane, inside a lane in order.",
             Table::Lanes => "Where the ops of each lane are.",
@@ -161,6 +171,7 @@ impl Table {
             Table::Extents => {
                 "Ranges of files of the fileset that calls read, known holes, and what was in the page cache when it was read first."
             }
+            Table::Written => "What the content is like that open file descriptions write; none without samples of content.",
             Table::Expect => "The end state that the model predicts.",
             Table::Results => "What happened to each op, beside what had been captured.",
             Table::State => "The tree after the replay: predicted against found.",
@@ -178,7 +189,8 @@ impl Table {
             Table::Lanes => &["lane"],
             Table::Edges => &["lane", "op_id"],
             Table::Samples => &["taken"],
-            Table::Layouts => &["path"],
+            Table::Written => &["ofd"],
+            Table::Layouts | Table::Contents => &["path"],
             Table::Processes | Table::OpenFiles | Table::Mounts | Table::Losses => &[],
             Table::Rejects | Table::Fileset | Table::Extents | Table::Expect | Table::Results | Table::State => &[],
         }
@@ -240,6 +252,7 @@ impl Table {
                 int_("last", "latest time").unit(Unit::Ns),
             ],
             Table::Layouts => layouts::columns(),
+            Table::Contents => contents::columns(),
             Table::Fates => vec![
                 int("seq", "the event"),
                 text("fate", "op, model or drop"),
@@ -344,23 +357,31 @@ impl Table {
                 )
                 .unit(Unit::Ns),
             ],
-            Table::Fileset => vec![
-                text("path", "absolute path"),
-                text("kind", "file, dir, link, fifo, socket, or absent for what must not exist"),
-                int("size", "size of a regular file").unit(Unit::Bytes),
-                yes("size_exact", "was the size observed, rather than inferred as the least that explains every call?"),
-                int_("mode", "permission bits, when known"),
-                int_("uid", "owner, when known"),
-                int_("gid", "group, when known"),
-                int_("mtime", "modification time, when known").unit(Unit::Epoch),
-                text_("target", "content of a symlink; of a file with several names, the one that is made: this is a link to it"),
-                text_(
-                    "xattrs",
-                    "names of extended attributes that a call found, separated by commas; a backslash stands before a comma or backslash in a name",
-                ),
-                int_("pieces", layouts::PIECES),
-                int_("created", layouts::CREATED).unit(Unit::Epoch),
-            ],
+            Table::Fileset => {
+                let mut columns = vec![
+                    text("path", "absolute path"),
+                    text("kind", "file, dir, link, fifo, socket, or absent for what must not exist"),
+                    int("size", "size of a regular file").unit(Unit::Bytes),
+                    yes("size_exact", "was the size observed, rather than inferred as the least that explains every call?"),
+                    int_("mode", "permission bits, when known"),
+                    int_("uid", "owner, when known"),
+                    int_("gid", "group, when known"),
+                    int_("mtime", "modification time, when known").unit(Unit::Epoch),
+                    text_(
+                        "target",
+                        "content of a symlink; of a file with several names, the one that is made: this is a link to it",
+                    ),
+                    text_(
+                        "xattrs",
+                        "names of extended attributes that a call found, separated by commas; a backslash stands before a comma or backslash in a name",
+                    ),
+                    int_("pieces", layouts::PIECES),
+                    int_("created", layouts::CREATED).unit(Unit::Epoch),
+                ];
+                // Of the file itself, of files whose names end alike, or of all that were looked at; absent of what is no file, or empty.
+                columns.extend((0..contents::NUMBERS.len()).map(contents::number));
+                columns
+            }
             Table::Extents => vec![
                 text("path", "absolute path"),
                 text(
@@ -371,6 +392,13 @@ impl Table {
                 int("offset", "where it begins").unit(Unit::Bytes),
                 int("length", "how long it is").unit(Unit::Bytes),
             ],
+            Table::Written => {
+                let mut columns = vec![int("ofd", "open file description that is opened for writing")];
+                columns.extend(
+                    (0..contents::NUMBERS.len()).map(contents::number).map(|column| Column { nullable: false, ..column }),
+                );
+                columns
+            }
             Table::Expect => vec![
                 text("path", "absolute path"),
                 text("kind", "file, dir, link, fifo, socket or absent"),

@@ -12,6 +12,7 @@ use super::{Exit, given, values};
 use crate::amount::Things;
 use crate::generate;
 use crate::ingest::{self, Input};
+use crate::init::Fill;
 use crate::process::signal;
 use crate::schema::Dataset;
 use crate::schema::dataset::Kind;
@@ -170,7 +171,7 @@ impl Args {
         let mut story = Story { format, parts: Map::new() };
         let whole = match &self.input {
             Some(input) => ingest(input, &self.reading, &capture, &mut story),
-            None => record(&self.command, self.until_exit, &capture, &mut story),
+            None => record(&self.command, self.until_exit, tree.data.fill, &capture, &mut story),
         };
         let whole = whole?;
 
@@ -226,14 +227,15 @@ fn ingest(input: &Path, reading: &Reading, capture: &Path, story: &mut Story) ->
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Captures a command; says whether nothing was lost. By a process of its own, since a capture gives up its rights.
-fn record(command: &[OsString], until_exit: bool, capture: &Path, story: &mut Story) -> Result<bool> {
+fn record(command: &[OsString], until_exit: bool, data: Fill, capture: &Path, story: &mut Story) -> Result<bool> {
     if story.format == Format::Text {
         ui::say(format_args!("capture: {}", capture.display()))?;
     }
     // What is for the command does not end this process, and what is for this process ends the capture first.
     let (_lent, _held) = (signal::lend(), signal::hold());
     let mut child = Command::new(std::env::current_exe().context("cannot find this program")?);
-    child.arg("capture").arg("-o").arg(capture).args(until_exit.then_some("--until-exit")).arg("--").args(command);
+    let samples = (data == Fill::Captured).then_some("--content-samples");
+    child.arg("capture").arg("-o").arg(capture).args(until_exit.then_some("--until-exit")).args(samples).arg("--").args(command);
     if story.format == Format::Json {
         // Standard output is for the story, whatever the command says.
         child.stdout(std::io::stderr().as_fd().try_clone_to_owned()?);

@@ -13,12 +13,13 @@ pub mod process;
 pub mod sandbox;
 
 use crate::files::{Dir, Lock};
-use crate::init::Parts;
+use crate::init::{Fill, Parts};
 use crate::process::stdio;
 use crate::replay::feed::edges::Edges;
 use crate::replay::feed::pages::Pages;
 use crate::replay::feed::plan::{self, Plan};
 use crate::replay::feed::{private, rings};
+use crate::replay::issue::contents::Contents;
 use crate::replay::issue::sys::Shared;
 use crate::replay::shared::board::{Board, Shape};
 use crate::replay::shared::clock::now;
@@ -61,8 +62,10 @@ pub const TASK: i32 = 8;
 /// Descriptor number at which the child gets the lock of the root: it is released when the last process of the replay has
 /// ended.
 pub const LOCK: i32 = 9;
+/// Descriptor number at which the child gets the table that says what content is written; it is read with such data only.
+pub const WRITTEN: i32 = 10;
 /// First of the descriptor numbers at which the child gets the directories of the tree, as many as [`House::parts`] says.
-pub const TREES: i32 = 10;
+pub const TREES: i32 = 11;
 
 /// Most decoded bytes of the table of ops that all processes together keep.
 const OPS_BUDGET: usize = 192 << 20;
@@ -161,12 +164,12 @@ pub fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     // SAFETY: the supervisor put these descriptors there for us, and nothing else in this process owns them.
-    let [ops, lanes, edges, board, pipe, told] =
-        [OPS, LANES, EDGES, BOARD, PIPE, TASK].map(|fd| unsafe { File::from_raw_fd(fd) });
+    let [ops, lanes, edges, board, pipe, told, written] =
+        [OPS, LANES, EDGES, BOARD, PIPE, TASK, WRITTEN].map(|fd| unsafe { File::from_raw_fd(fd) });
     // SAFETY: as above.
     let trees = (0..task.house.parts as i32).map(|part| unsafe { OwnedFd::from_raw_fd(TREES + part) }).collect();
     drop(told);
-    match lead(&task, Tables { ops, lanes, edges }, trees, board, &pipe) {
+    match lead(&task, Tables { ops, lanes, edges, written }, trees, board, &pipe) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let text = format!("{error:#}");
@@ -178,11 +181,13 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// The tables of the workload that the child reads; in orders without edges, `edges` is a placeholder.
+/// The tables of the workload that the child reads; in orders without edges, `edges` is a placeholder, and `written` one with other
+/// data than captured.
 struct Tables {
     ops: File,
     lanes: File,
     edges: File,
+    written: File,
 }
 
 /// The leader: prepares everything, enters the sandbox, clones the processes and waits for them.
@@ -219,7 +224,13 @@ fn lead(task: &Task, tables: Tables, trees: Vec<OwnedFd>, board: File, pipe: &Fi
     let board = Board::open(&board, Shape::new(plan.hands.len())).context("no memory for results")?;
     let mut shared = match task.engine {
         Engine::Null => None,
-        Engine::Sys => Some(Shared::new(task.ofds, task.house.data).context("no memory for buffers")?),
+        Engine::Sys => {
+            let contents = match task.house.data.fill {
+                Fill::Captured => Some(Contents::read(tables.written, task.house.data.seed)?),
+                Fill::Zero | Fill::Noise { .. } => None,
+            };
+            Some(Shared::new(task.ofds, task.house.data, contents).context("no memory for buffers")?)
+        }
     };
     if let Some(shared) = &mut shared {
         sandbox::enter(&task.house, trees)?;

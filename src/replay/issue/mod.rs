@@ -2,6 +2,7 @@
 
 mod aio;
 pub mod burn;
+pub mod contents;
 pub mod count;
 pub mod data;
 mod deep;

@@ -1,9 +1,11 @@
-//! Structures that syscall arguments point to, as the kernel lays them out.
+//! Arguments of syscalls that are not issued as they were captured, and structures that arguments point to, as the kernel lays them
+//! out.
 
 use crate::event::{Col, TIME_NOW, TIME_OMIT};
 use crate::replay::shared::call::Call;
-use crate::syscall::flag;
+use crate::replay::shared::record::UNPOPULATED;
 use crate::syscall::lock::{Lock, What};
+use crate::syscall::{Op, flag};
 
 /// Size of the value of a POSIX access control list of three entries, bytes.
 pub const ACCESS_LIST: i64 = 28;
@@ -44,4 +46,29 @@ pub fn timespec(time: Option<i64>) -> [i64; 2] {
         Some(TIME_OMIT) => [0, libc::UTIME_OMIT],
         Some(time) => [time.div_euclid(1_000_000_000), time.rem_euclid(1_000_000_000)],
     }
+}
+
+/// Mode (or protection of mmap) as captured, or the most likely one when it was not.
+pub fn mode(call: Call<'_>) -> i64 {
+    call.get(Col::Mode).unwrap_or(match call.op {
+        Op::Open | Op::Openat | Op::Creat | Op::Mknod | Op::Mknodat => 0o666,
+        Op::Mkdir | Op::Mkdirat => 0o777,
+        Op::Chmod | Op::Fchmod | Op::Fchmodat | Op::Fchmodat2 => 0o644,
+        Op::Mmap => i64::from(libc::PROT_READ),
+        _ => 0,
+    })
+}
+
+/// O_ flags as captured, without O_ASYNC and with O_NONBLOCK (not beside O_PATH, which takes no such flags, openat2(2)).
+pub fn open_flags(flags: i64) -> i64 {
+    let flags = flags & !i64::from(libc::O_ASYNC);
+    if flags & i64::from(libc::O_PATH) != 0 { flags } else { flags | i64::from(libc::O_NONBLOCK) }
+}
+
+/// Flags of an mmap: a file mapping at any address, nothing fixed or locked, and nothing large brought into memory at once.
+/// MAP_NORESERVE, so that no memory is reserved for copies that nobody writes.
+pub fn map_flags(call: Call<'_>) -> i64 {
+    const NEVER: i32 = libc::MAP_FIXED | libc::MAP_FIXED_NOREPLACE | libc::MAP_GROWSDOWN | libc::MAP_LOCKED | libc::MAP_ANONYMOUS;
+    let never = if call.notes & UNPOPULATED != 0 { NEVER | libc::MAP_POPULATE } else { NEVER };
+    call.get(Col::Flags).unwrap_or(i64::from(libc::MAP_PRIVATE)) & !i64::from(never) | i64::from(libc::MAP_NORESERVE)
 }

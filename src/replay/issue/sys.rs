@@ -4,12 +4,13 @@
 //! buffers of our own, and what could block on another op is made non-blocking: opens get O_NONBLOCK (which means nothing for
 //! files and directories, open(2)), locks are requested without waiting.
 
+use super::contents::{Contents, Stage};
 use super::data::{Cursor, Source};
 use super::deep;
 use super::engine::{Issue, Refusal};
 use super::mapped;
 use super::port::{Code, Request};
-use super::structs::{ACCESS_LIST, access_list, flock, lock_command, timespec};
+use super::structs::{ACCESS_LIST, access_list, flock, lock_command, map_flags, mode, open_flags, timespec};
 use crate::event::{AT_FDCWD, Col};
 use crate::init::Data;
 use crate::replay::shared::call::{CWD_MAX, Call, NONE};
@@ -39,6 +40,8 @@ pub struct Shared {
     fds: Fds,
     /// Data that every write sends: see [`super::data`].
     source: Source,
+    /// With data as captured what kind of it each open file description writes.
+    contents: Option<Contents>,
     /// Buffer of reads that are larger than a worker's own.
     sink: Pages,
     /// The root of the replay tree, whose file system `sync` writes back; `None` in a test without a sandbox.
@@ -52,10 +55,11 @@ impl Shared {
     ///
     /// # Errors
     /// When memory is short.
-    pub fn new(ofds: usize, data: Data) -> Result<Shared> {
+    pub fn new(ofds: usize, data: Data, contents: Option<Contents>) -> Result<Shared> {
         Ok(Shared {
             fds: Fds::new(ofds)?,
             source: Source::new(data)?,
+            contents,
             sink: Pages::repeated(&[])?,
             root: None,
             moves: SharedCount::new()?,
@@ -82,6 +86,8 @@ pub struct Sys<'a> {
     /// Where in the source the next write begins, and (`from`) the data of the prepared one.
     cursor: Cursor,
     from: *mut u8,
+    /// Where data as captured is put together.
+    stage: Option<Stage>,
     /// Path of the worker's working directory; valid while `moves` equals the shared count.
     cwd: Vec<u8>,
     moves: u64,
@@ -130,7 +136,8 @@ impl<'a> Sys<'a> {
         let iov = vec![libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; IOV_MAX];
         let (cwd, moves) = (Vec::with_capacity(CWD_MAX), 0);
         let (cursor, from) = (Cursor::new(), shared.source.start());
-        Ok(Sys { shared, buffer: Pages::new(BUFFER)?, words: [0; 4], iov, count: 0, cursor, from, cwd, moves })
+        let stage = shared.contents.as_ref().map(|_| Stage::new()).transpose()?;
+        Ok(Sys { shared, buffer: Pages::new(BUFFER)?, words: [0; 4], iov, count: 0, cursor, from, stage, cwd, moves })
     }
 
     fn fd(&self, call: Call<'_>) -> i32 {
@@ -190,6 +197,17 @@ impl<'a> Sys<'a> {
         ret
     }
 
+    /// The data that a call writes.
+    #[inline(always)]
+    fn data(&mut self, call: Call<'_>) -> *mut u8 {
+        if let (Some(contents), Some(stage)) = (&self.shared.contents, &mut self.stage)
+            && let Some(from) = contents.data(stage, call, self.count)
+        {
+            return from;
+        }
+        self.shared.source.next(&mut self.cursor, call.op_id, self.count)
+    }
+
     /// The buffer for a call that reads `count` bytes.
     fn sink(&self, count: i64) -> *mut u8 {
         if count as u64 <= BUFFER as u64 { self.buffer.start() } else { self.shared.sink.start() }
@@ -214,23 +232,6 @@ impl<'a> Sys<'a> {
             done += length;
         }
     }
-}
-
-/// Mode (or protection of mmap) as captured, or the most likely one when it was not.
-pub fn mode(call: Call<'_>) -> i64 {
-    call.get(Col::Mode).unwrap_or(match call.op {
-        Op::Open | Op::Openat | Op::Creat | Op::Mknod | Op::Mknodat => 0o666,
-        Op::Mkdir | Op::Mkdirat => 0o777,
-        Op::Chmod | Op::Fchmod | Op::Fchmodat | Op::Fchmodat2 => 0o644,
-        Op::Mmap => i64::from(libc::PROT_READ),
-        _ => 0,
-    })
-}
-
-/// O_ flags as captured, without O_ASYNC and with O_NONBLOCK (not beside O_PATH, which takes no such flags, openat2(2)).
-pub fn open_flags(flags: i64) -> i64 {
-    let flags = flags & !i64::from(libc::O_ASYNC);
-    if flags & i64::from(libc::O_PATH) != 0 { flags } else { flags | i64::from(libc::O_NONBLOCK) }
 }
 
 /// Errors of captured calls that failed for want of something the replaying machine has: room, memory, a free descriptor, a
@@ -285,9 +286,9 @@ impl Issue for Sys<'_> {
         self.count = call.arg(Col::Count);
         match call.op {
             Op::Readv | Op::Preadv | Op::Preadv2 => self.pieces(call, self.sink(self.count)),
-            Op::Write | Op::Pwrite => self.from = self.shared.source.next(&mut self.cursor, call.op_id, self.count),
+            Op::Write | Op::Pwrite => self.from = self.data(call),
             Op::Writev | Op::Pwritev | Op::Pwritev2 => {
-                let from = self.shared.source.next(&mut self.cursor, call.op_id, self.count);
+                let from = self.data(call);
                 self.pieces(call, from);
             }
             Op::Openat2 => self.words = [open_flags(call.arg(Col::Flags)), call.arg(Col::Mode), call.arg(Col::Resolve), 0],
@@ -470,14 +471,6 @@ impl Issue for Sys<'_> {
             _ => {}
         }
     }
-}
-
-/// Flags of an mmap: a file mapping at any address, nothing fixed or locked, and nothing large brought into memory at once.
-/// MAP_NORESERVE, so that no memory is reserved for copies that nobody writes.
-pub fn map_flags(call: Call<'_>) -> i64 {
-    const NEVER: i32 = libc::MAP_FIXED | libc::MAP_FIXED_NOREPLACE | libc::MAP_GROWSDOWN | libc::MAP_LOCKED | libc::MAP_ANONYMOUS;
-    let never = if call.notes & UNPOPULATED != 0 { NEVER | libc::MAP_POPULATE } else { NEVER };
-    call.get(Col::Flags).unwrap_or(i64::from(libc::MAP_PRIVATE)) & !i64::from(never) | i64::from(libc::MAP_NORESERVE)
 }
 
 /// The times argument of utimensat(2): NULL, which means now, when no times were captured.

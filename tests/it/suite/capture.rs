@@ -52,6 +52,8 @@ mod requests;
 #[cfg(feature = "sql")]
 mod roots;
 #[cfg(feature = "sql")]
+mod samples;
+#[cfg(feature = "sql")]
 mod waits;
 
 /// May this process capture?

@@ -360,6 +360,10 @@ const NAMES_CALLS: &[(&str, &str, &str)] = &[
     ("sql/generate/tenants.sql", "readlink", "it is about what returns a path"),
     ("sql/generate/tenants.sql", "readlinkat", "it is about what returns a path"),
     ("sql/generate/tenants.sql", "waited", "it is about these, which are no calls"),
+    ("sql/generate/written.sql", "creat", "it is about what opens files"),
+    ("sql/generate/written.sql", "open", "it is about what opens files"),
+    ("sql/generate/written.sql", "openat", "it is about what opens files"),
+    ("sql/generate/written.sql", "openat2", "it is about what opens files"),
     ("sql/lint/closed.sql", "close", "it is about that call"),
     ("sql/query/waits.sql", "waited", "it is about these, which are no calls"),
 ];

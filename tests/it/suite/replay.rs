@@ -5,6 +5,7 @@
 mod attacks;
 mod cached;
 mod content;
+mod contents;
 mod data;
 mod flaws;
 mod hostile;

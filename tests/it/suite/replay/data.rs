@@ -46,6 +46,7 @@ fn files_and_writes_hold_data_of_the_chosen_kind() {
         for name in ["filled", "written", "small"] {
             let file = root.join("tree").join(name);
             match data.fill {
+                Fill::Captured => unreachable!("not in the list"),
                 Fill::Zero => assert!(fs::read(&file).unwrap().iter().all(|byte| *byte == 0)),
                 Fill::Noise { ratio: wanted, dedupe } => {
                     // Repeated blocks compress too, so the ratio alone says nothing when both are asked for.

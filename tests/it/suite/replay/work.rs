@@ -65,6 +65,7 @@ pub struct Work {
     pub ops: Vec<Row>,
     pub fileset: Vec<Row>,
     pub extents: Vec<Row>,
+    pub written: Vec<Row>,
     pub expect: Vec<Row>,
     /// (op, op that it follows).
     pub edges: Vec<(i64, i64)>,
@@ -81,6 +82,7 @@ impl Work {
             ops: Vec::new(),
             fileset: Vec::new(),
             extents: Vec::new(),
+            written: Vec::new(),
             expect: Vec::new(),
             edges: Vec::new(),
             manifest: Manifest::new(),
@@ -187,6 +189,7 @@ impl Work {
         self.table(&draft, Table::Edges, &edges);
         self.table(&draft, Table::Fileset, &self.fileset);
         self.table(&draft, Table::Extents, &self.extents);
+        self.table(&draft, Table::Written, &self.written);
         self.table(&draft, Table::Expect, &self.expect);
         let mut manifest = self.manifest.clone();
         for (key, value) in [

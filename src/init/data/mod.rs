@@ -5,26 +5,30 @@
 //! 4 KiB blocks were overwritten with a number that was never used before: no two blocks are equal, for the cost of one
 //! store each. The pool repeats after [`POOL`] bytes, which is farther than file systems look back when they compress.
 
+mod mix;
+mod noise;
+
+pub use mix::{Mix, Mixture};
+
 use crate::amount::typed;
-use crate::dice::{Dice, mix};
+use crate::dice::mix;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::sync::Arc;
 
 /// Size of a block, bytes: the unit of deduplication.
 pub const BLOCK: usize = 4 << 10;
 /// Size of the pool of noise, bytes.
 pub const POOL: usize = 4 << 20;
 
-/// Noise and compressible zeroes alternate in units of this many bytes, so that short files compress as well as long ones.
-const UNIT: usize = 512;
 /// Size of the number at the start of a block that makes it different from all others, bytes.
 const STAMP: usize = 8;
-/// What a compressor needs to encode a run of zeroes, bytes per unit (measured with zstd).
-const OVERHEAD: f64 = 2.0;
+/// What one piece of the data of a file has, bytes, at most, where each file has data of its own kind.
+const PIECE: usize = 1 << 20;
 /// Number of different blocks of which the repeated blocks are copies.
 const COMMON: usize = 8;
 
-/// The kind of data: zeroes, or noise that compresses and deduplicates to a given degree.
+/// The kind of data: zeroes, noise that compresses and deduplicates to a given degree, or what samples of the captured files say.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum Fill {
@@ -37,6 +41,8 @@ pub enum Fill {
         /// Share of blocks, 0 to 1, that repeat others.
         dedupe: f64,
     },
+    /// For each file of the kind that samples of its content say ([`Mixture`]); random where no sample says anything.
+    Captured,
 }
 
 /// The data of a tree and its replay: its kind, and a seed that selects the bytes.
@@ -60,7 +66,7 @@ impl Fill {
     /// Largest compression ratio: beyond it the numbers that distinguish blocks outweigh the noise.
     pub const MOST: f64 = 50.0;
 
-    /// Parses the kind of data: `zero`, `random`, or `compress=R`, `dedupe=D` or both with a comma between; D is a
+    /// Parses the kind of data: `zero`, `random`, `captured`, or `compress=R`, `dedupe=D` or both with a comma between; D is a
     /// percentage.
     ///
     /// # Errors
@@ -70,6 +76,7 @@ impl Fill {
         match text {
             "zero" => return Ok(Fill::Zero),
             "random" => return Ok(Fill::RANDOM),
+            "captured" => return Ok(Fill::Captured),
             _ => {}
         }
         for part in text.split(',') {
@@ -83,7 +90,11 @@ impl Fill {
                         typed::percent(value).map_err(|_| format!("{part:?}: a share is a percentage, as in dedupe=30%"))?;
                     dedupe = value / 100.0;
                 }
-                _ => return Err(format!("{part:?} is no kind of data: use zero, random, compress=RATIO or dedupe=PERCENT")),
+                _ => {
+                    return Err(format!(
+                        "{part:?} is no kind of data: use zero, random, captured, compress=RATIO or dedupe=PERCENT"
+                    ));
+                }
             }
         }
         Ok(Fill::Noise { ratio, dedupe })
@@ -94,6 +105,7 @@ impl fmt::Display for Fill {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Fill::Zero => write!(f, "zero"),
+            Fill::Captured => write!(f, "captured"),
             Fill::RANDOM => write!(f, "random"),
             Fill::Noise { ratio, dedupe: 0.0 } => write!(f, "compress={ratio}"),
             Fill::Noise { ratio: 1.0, dedupe } => write!(f, "dedupe={}%", dedupe * 100.0),
@@ -120,28 +132,25 @@ impl TryFrom<String> for Fill {
 pub struct Pool {
     bytes: Vec<u8>,
     data: Data,
+    /// With [`Fill::Captured`] data of all kinds, and memory for a piece of it.
+    mix: Option<(Arc<Mix>, Vec<u8>)>,
 }
 
 impl Pool {
     /// Makes the pool for this kind of data.
     pub fn new(data: Data) -> Pool {
         let mut bytes = vec![0; POOL];
-        if let Fill::Noise { ratio, .. } = data.fill {
-            // The length of noise in each unit that gives the compressed unit the wanted size.
-            let noisy = if ratio > 1.0 { (UNIT as f64 / ratio - OVERHEAD).max(1.0) } else { UNIT as f64 };
-            for (number, block) in bytes.chunks_exact_mut(BLOCK).enumerate() {
-                let number = if data.repeats(number) { number % COMMON } else { COMMON + number };
-                let mut dice = Dice::new(mix(data.seed ^ mix(number as u64)) | 1);
-                let mut due = 0.0;
-                for unit in block.chunks_exact_mut(UNIT) {
-                    due += noisy;
-                    let length = (due as usize).min(UNIT);
-                    due -= length as f64;
-                    dice.fill(&mut unit[..length]);
-                }
-            }
+        let ratio = match data.fill {
+            Fill::Zero => None,
+            Fill::Noise { ratio, .. } => Some(ratio),
+            Fill::Captured => Some(1.0),
+        };
+        for (number, block) in bytes.chunks_exact_mut(BLOCK).enumerate().take_while(|_| ratio.is_some()) {
+            let number = if data.repeats(number) { number % COMMON } else { COMMON + number };
+            noise::fill(block, ratio.unwrap_or(1.0), mix(data.seed ^ mix(number as u64)));
         }
-        Pool { bytes, data }
+        let mix = (data.fill == Fill::Captured).then(|| (Arc::new(Mix::new(data.seed)), Vec::new()));
+        Pool { bytes, data, mix }
     }
 
     /// The bytes of the pool, as they were made or last stamped.
@@ -149,9 +158,14 @@ impl Pool {
         &self.bytes
     }
 
-    /// The data of a file from `offset` on: at least one byte, at most `most`; `file` is any number that identifies the file.
-    /// The same file always gets the same data.
-    pub fn of_file(&mut self, file: u64, offset: u64, most: usize) -> &[u8] {
+    /// The data of a file from `offset` on: at least one byte, at most `most`; `file` is any number that identifies the file, and
+    /// `content` says of what kind it is with [`Fill::Captured`]. The same file always gets the same data.
+    pub fn of_file(&mut self, file: u64, content: Option<&Mixture>, offset: u64, most: usize) -> &[u8] {
+        if let (Some((mix, piece)), Some(content)) = (&mut self.mix, content) {
+            piece.resize(most.min(PIECE), 0);
+            mix.fill(piece, content, file, file, offset);
+            return piece;
+        }
         if self.data.fill == Fill::Zero {
             return &self.bytes[..most.min(POOL)];
         }
@@ -174,7 +188,7 @@ impl Data {
     pub fn repeats(self, block: usize) -> bool {
         match self.fill {
             Fill::Zero => true,
-            Fill::Noise { dedupe: 0.0, .. } => false,
+            Fill::Captured | Fill::Noise { dedupe: 0.0, .. } => false,
             Fill::Noise { dedupe, .. } => ((block + 1) as f64 * dedupe) as u64 != (block as f64 * dedupe) as u64,
         }
     }
@@ -196,7 +210,7 @@ mod tests {
         let mut pool = Pool::new(Data { fill, seed: 7 });
         let mut bytes = Vec::new();
         while bytes.len() < size {
-            let piece = pool.of_file(number, bytes.len() as u64, (size - bytes.len()).min(1 << 20)).to_vec();
+            let piece = pool.of_file(number, None, bytes.len() as u64, (size - bytes.len()).min(1 << 20)).to_vec();
             bytes.extend(piece);
         }
         bytes
@@ -237,7 +251,7 @@ mod tests {
         let whole = file(Fill::RANDOM, 5, 9 << 20);
         let mut pool = Pool::new(Data { fill: Fill::RANDOM, seed: 7 });
         for (offset, most) in [(0, 10), (4090, 5000), ((4 << 20) - 3, 100), (8 << 20, 1 << 20), (5_000_001, 8192)] {
-            let piece = pool.of_file(5, offset as u64, most);
+            let piece = pool.of_file(5, None, offset as u64, most);
             assert!(!piece.is_empty() && piece == &whole[offset..offset + piece.len()], "{offset}");
         }
         assert_ne!(&whole[..4096], &file(Fill::RANDOM, 6, 4096)[..]);
@@ -245,7 +259,7 @@ mod tests {
 
     #[test]
     fn kinds_print_as_they_are_typed() {
-        for text in ["zero", "random", "compress=2.5", "dedupe=30%", "compress=4,dedupe=10%"] {
+        for text in ["zero", "random", "captured", "compress=2.5", "dedupe=30%", "compress=4,dedupe=10%"] {
             assert_eq!(Fill::parse(text).unwrap().to_string(), text);
         }
         for text in

@@ -1,0 +1,16 @@
+-- How many files of the fileset there are whose content is known by samples, and what they would take compressed.
+--
+-- One row.
+--
+-- @needs fileset contents
+-- @column files BIGINT files of whose content something is known
+-- @column bytes BIGINT their sizes
+-- @column compressed BIGINT bytes that they would take, compressed as their samples
+-- @column own BIGINT how many of the files were sampled themselves
+SELECT
+    count(*) AS files,
+    CAST(coalesce(sum(fileset.size), 0) AS BIGINT) AS bytes,
+    CAST(coalesce(sum(fileset.size * (CAST(fileset.compressed AS DOUBLE) / fileset.sampled)), 0) AS BIGINT) AS compressed,
+    count(contents.path) AS own
+FROM fileset LEFT JOIN contents ON fileset.path = contents.path
+WHERE fileset.sampled > 0 AND coalesce(target, '') = ''
