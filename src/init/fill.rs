@@ -207,11 +207,15 @@ impl<'a> Maker<'a> {
         placed.trim(file, entry)
     }
 
-    /// Sets the extended attributes with empty values, since values were never captured. Only `user.` ones can be set freely;
-    /// others count as skipped.
+    /// Sets the extended attributes with the values that the source has, and else with empty ones, since values were never captured. Only
+    /// `user.` ones can be set freely; others count as skipped.
     fn attributes(&mut self, file: impl AsFd, entry: &Entry) {
         for name in &entry.xattrs {
-            let set = name.starts_with(b"user.") && fs::fsetxattr(&file, name.as_slice(), &[], XattrFlags::empty()).is_ok();
+            let mut set = name.starts_with(b"user.");
+            if set {
+                let value = self.source.as_ref().and_then(|source| source.attribute(entry, name)).unwrap_or_default();
+                set = fs::fsetxattr(&file, name.as_slice(), &value, XattrFlags::empty()).is_ok();
+            }
             self.skipped.xattrs += u64::from(!set);
         }
     }

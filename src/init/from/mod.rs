@@ -20,9 +20,14 @@ use crate::model::Kind;
 use crate::text;
 use crate::words::words;
 use anyhow::{Context, Result};
+use rustix::buffer::spare_capacity;
+use rustix::fs::fgetxattr;
 use serde::{Deserialize, Serialize};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+
+/// Longest value of an extended attribute, bytes (XATTR_SIZE_MAX, limits.h).
+const LONGEST: usize = 64 << 10;
 
 words! {
     /// Whether files that are taken from elsewhere share their blocks with what they are taken from.
@@ -129,6 +134,20 @@ impl Opened {
             }
             _ => None,
         }
+    }
+
+    /// The value of an extended attribute of an entry that is a regular file or a directory; `None` where the source has none, or it may
+    /// not be read. Nothing is counted.
+    pub fn attribute(&self, entry: &Entry, name: &[u8]) -> Option<Vec<u8>> {
+        let found = self.dir.find(&entry.path).ok().filter(|found| kind_of(found.stat()) == entry.kind)?;
+        let mut value = Vec::with_capacity(LONGEST);
+        match entry.kind {
+            Kind::File => fgetxattr(found.open().ok()?, name, spare_capacity(&mut value)),
+            Kind::Dir => fgetxattr(self.dir.below(&entry.path).ok()?, name, spare_capacity(&mut value)),
+            _ => return None,
+        }
+        .ok()?;
+        Some(value)
     }
 
     /// Bytes that the source has of an entry; nothing is counted.

@@ -3,6 +3,7 @@
 use super::targets::Disk;
 use super::witness::{Look, look, same};
 use super::work::{Row, Work, op, run};
+use crate::skip::{Need, skip};
 use ioriot::init::{self, Difference, Reflink, Source, Taken};
 use ioriot::os::extents;
 use ioriot::progress::Progress;
@@ -42,6 +43,45 @@ fn scene(work: &mut Work) -> PathBuf {
     fs::write(from.join("d/mode"), "abc").unwrap();
     fs::set_permissions(from.join("d/mode"), Permissions::from_mode(0o600)).unwrap();
     from
+}
+
+/// Extended attributes have the values that they have there, and are empty where they are not.
+#[test]
+fn attributes_are_taken_with_their_values() {
+    use std::ffi::CString;
+    use std::os::unix::ffi::OsStrExt;
+    let mut work = Work::new();
+    let from = scene(&mut work);
+    let path = |path: &Path| CString::new(path.as_os_str().as_bytes()).unwrap();
+    let set = |name: &str, value: &[u8]| {
+        // SAFETY: both texts end in NUL, and the value is as long as it says.
+        unsafe { setxattr(path(&from.join(name)).as_ptr(), c"user.kept".as_ptr(), value.as_ptr().cast(), value.len(), 0) == 0 }
+    };
+    let long = content(3, 1000);
+    if !(set("d/same", &long) && set("d", b"of a directory")) {
+        return skip(Need::Disk("user.*"), "no extended attributes here");
+    }
+    for row in &mut work.fileset {
+        if ["/d", "/d/same", "/d/missing", "/d/one"].contains(&row.text("path")) {
+            *row = row.clone().set("xattrs", "user.kept,user.other");
+        }
+    }
+    work.op(op("stat", 0).raw("/d"));
+    work.write();
+    let made = init::run(&options(&work, &from, Reflink::Auto), &Progress::default()).unwrap();
+    assert_eq!((made.errors, made.skipped.xattrs), (0, 0), "{made}");
+    let get = |name: &str, attribute: &std::ffi::CStr| {
+        let mut value = vec![0; 5000];
+        // SAFETY: both texts end in NUL, and the memory is as long as it says.
+        let length = unsafe {
+            getxattr(path(&work.tree().join(name)).as_ptr(), attribute.as_ptr(), value.as_mut_ptr().cast(), value.len())
+        };
+        usize::try_from(length).ok().map(|length| value[..length].to_vec())
+    };
+    assert_eq!(get("d/same", c"user.kept"), Some(long));
+    assert_eq!(get("d", c"user.kept"), Some(b"of a directory".to_vec()));
+    assert_eq!(get("d/missing", c"user.kept"), Some(Vec::new()));
+    assert_eq!((get("d/one", c"user.kept"), get("d/same", c"user.other")), (Some(Vec::new()), Some(Vec::new())));
 }
 
 /// Is a tree what [`scene`] makes it?
