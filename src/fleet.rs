@@ -1,6 +1,7 @@
 //! Fleets: a directory with a dataset `host=NAME` for each host, as Hive partitions are laid out.
 
 use crate::schema::draft::is_unfinished;
+use crate::store;
 use crate::text::{self, shown};
 use anyhow::{Result, ensure};
 use std::ffi::OsStr;
@@ -23,9 +24,12 @@ pub fn hosts(dir: &Path) -> Vec<PathBuf> {
 }
 
 /// The hosts of a fleet; `None` for what is a dataset itself, or no fleet.
-pub fn of(dir: &Path) -> Option<Vec<PathBuf>> {
-    let hosts = hosts(dir);
-    (!hosts.is_empty() && fs::symlink_metadata(dir.join("manifest.json")).is_err()).then_some(hosts)
+///
+/// # Errors
+/// When a store does not answer.
+pub fn of(dir: &Path) -> Result<Option<Vec<PathBuf>>> {
+    let hosts = if store::is(dir) { store::hosts(dir)? } else { hosts(dir) };
+    Ok((!hosts.is_empty() && fs::symlink_metadata(dir.join("manifest.json")).is_err()).then_some(hosts))
 }
 
 /// The name of the dataset of a host in a fleet.
@@ -38,7 +42,7 @@ pub fn dataset(host: &str) -> String {
 /// # Errors
 /// When the directory is that of a fleet: its hosts are named.
 pub fn refuse(dir: &Path) -> Result<()> {
-    let Some(hosts) = of(dir) else { return Ok(()) };
+    let Some(hosts) = of(dir)? else { return Ok(()) };
     let more = hosts.len().saturating_sub(NAMED);
     let more = if more > 0 { format!("\n  and {more} more") } else { String::new() };
     let named = hosts.iter().take(NAMED).map(|host| shown(&text::encode(host.as_os_str().as_bytes())).to_string());
@@ -91,13 +95,13 @@ mod tests {
     #[test]
     fn a_dataset_with_odd_entries_is_no_fleet() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(of(dir.path()).is_none());
+        assert!(of(dir.path()).unwrap().is_none());
         for name in ["host=b", "host=a", "other"] {
             fs::create_dir(dir.path().join(name)).unwrap();
         }
-        assert_eq!(of(dir.path()).unwrap(), ["host=a", "host=b"].map(|name| dir.path().join(name)));
+        assert_eq!(of(dir.path()).unwrap().unwrap(), ["host=a", "host=b"].map(|name| dir.path().join(name)));
         fs::write(dir.path().join("manifest.json"), "").unwrap();
-        assert!(of(dir.path()).is_none());
+        assert!(of(dir.path()).unwrap().is_none());
     }
 
     #[test]

@@ -54,6 +54,7 @@ pub mod schema;
 #[path = "../tests/it/skip.rs"]
 mod skip;
 pub mod statistics;
+pub mod store;
 pub mod syscall;
 pub mod text;
 mod words;

@@ -11,6 +11,7 @@ use crate::fleet::{self, Place};
 use crate::generate::{self, Causes, WhatIf};
 use crate::schema::Dataset;
 use crate::schema::dataset::Kind;
+use crate::store;
 use anyhow::{Context, Result, ensure};
 use std::path::PathBuf;
 
@@ -123,7 +124,8 @@ impl Choice {
 
 impl Args {
     pub fn run(mut self) -> Result<Exit> {
-        if let (Some(hosts), None) = (fleet::of(&self.capture), &self.explain) {
+        self.capture = store::place(self.capture)?;
+        if let (Some(hosts), None) = (fleet::of(&self.capture)?, &self.explain) {
             return self.fleet(&hosts);
         }
         self.capture = given::dataset(self.capture, Kind::Capture)?;

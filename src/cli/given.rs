@@ -8,8 +8,9 @@ use crate::ingest::{Format, Input};
 use crate::init::{Root, State};
 use crate::schema::Dataset;
 use crate::schema::dataset::Kind;
+use crate::store;
 use crate::text::{word, word_and};
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use std::path::{Path, PathBuf};
 
 /// The dataset of a kind that is meant by a name.
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// When the name is that of something else; nothing is said here of what is not there at all.
 pub fn dataset(name: PathBuf, kind: Kind) -> Result<PathBuf> {
+    let name = store::place(name)?;
     let Some(parts) = parts(&name) else {
         fleet::refuse(&name)?;
         no_trace(&name)?;
@@ -45,7 +47,9 @@ fn one<'p>(name: &Path, parts: &'p [Part], kind: Kind) -> Result<Option<&'p Part
 /// # Errors
 /// As [`dataset`].
 pub fn workload(name: PathBuf, root: Option<PathBuf>) -> Result<(PathBuf, PathBuf)> {
+    let name = store::place(name)?;
     let workload = dataset(name.clone(), Kind::Workload)?;
+    ensure!(root.is_some() || !store::is(&workload), "say where the tree of {} is: --root ROOT", name.display());
     let beside = || if workload == name { Root::beside(&workload) } else { name.join("root") };
     let root = root.unwrap_or_else(beside);
     Ok((workload, root))
@@ -57,6 +61,7 @@ pub fn workload(name: PathBuf, root: Option<PathBuf>) -> Result<(PathBuf, PathBu
 /// As [`dataset`].
 #[cfg(feature = "sql")]
 pub fn source(name: PathBuf) -> Result<(Kind, PathBuf)> {
+    let name = store::place(name)?;
     let Some(parts) = parts(&name) else {
         fleet::refuse(&name)?;
         no_trace(&name)?;
@@ -82,7 +87,8 @@ pub fn label(path: &Path) -> String {
 #[cfg(feature = "sql")]
 pub fn datasets(names: Vec<PathBuf>) -> Result<Vec<PathBuf>> {
     let mut all = Vec::new();
-    for name in names {
+    let places = names.into_iter().map(store::places).collect::<Result<Vec<_>>>()?;
+    for name in places.into_iter().flatten() {
         match parts(&name) {
             Some(parts) => {
                 for kind in [Kind::Capture, Kind::Workload, Kind::Run] {
@@ -160,6 +166,9 @@ pub struct Part {
 /// The datasets in a directory that is none itself, in the order in which they are made; none when there are none. Several
 /// hosts of one capture are for those who know hosts.
 pub fn parts(name: &Path) -> Option<Vec<Part>> {
+    if store::is(name) {
+        return None;
+    }
     let dir = Dir::open(name).ok()?;
     if dir.look("manifest.json").is_ok() {
         return None;
@@ -177,6 +186,9 @@ pub fn parts(name: &Path) -> Option<Vec<Part>> {
 
 /// Refuses a file that stands where a dataset is wanted, if it is known what it is.
 fn no_trace(name: &Path) -> Result<()> {
+    if store::is(name) {
+        return Ok(());
+    }
     let (shown, file) = (name.display(), word(name));
     match look::look(name) {
         None => Ok(()),

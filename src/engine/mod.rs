@@ -10,6 +10,8 @@ mod rows;
 mod session;
 mod stage;
 mod statement;
+#[cfg(feature = "s3")]
+mod stores;
 mod table;
 
 pub use function::virtualize::{STEP, StepColumn};

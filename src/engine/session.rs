@@ -21,6 +21,8 @@ use super::statement::depth;
 use super::statement::dialect::Postgres;
 use super::statement::refuse;
 use super::statement::table_macro::{self, TableMacro};
+#[cfg(feature = "s3")]
+use super::stores;
 use super::table::{Stored, Texts};
 use crate::model::Config;
 use crate::process::panics;
@@ -87,6 +89,9 @@ fn start(threads: usize) -> Result<Runtime> {
     panics::abandon(move || {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         builder.worker_threads(threads).thread_stack_size(STACK).on_thread_start(panics::contain_thread);
+        // Clients of stores that SQL names itself wait on these threads.
+        #[cfg(feature = "s3")]
+        builder.enable_all();
         Ok(builder.build()?)
     })
 }
@@ -125,6 +130,10 @@ impl Engine {
         let spill = Spill(settings.spill.clone().unwrap_or_else(std::env::temp_dir));
         let disk = DiskManagerBuilder::default().with_temp_file_factory(Arc::new(spill));
         env = env.with_disk_manager_builder(disk.with_max_spill_merge_fan_in(MERGED));
+        #[cfg(feature = "s3")]
+        if settings.access == Access::Files {
+            env = env.with_object_store_registry(Arc::new(stores::Stores::default()));
+        }
         let mut config = SessionConfig::new().with_target_partitions(threads).with_information_schema(true);
         // The default dialect takes `offset` in a list of columns for a clause.
         config.options_mut().sql_parser.dialect = Dialect::PostgreSQL;
@@ -284,7 +293,9 @@ impl Engine {
     /// # Errors
     /// As [`Engine::register`].
     pub fn register_views(&self, name: &str, path: &Path, file: Checked) -> Result<()> {
-        self.table(name, path, file, Texts::Views)
+        // What has no order that is believed is sorted, and a sort would hold the pages of each view.
+        let texts = if file.file.local().is_some() { Texts::Views } else { Texts::Whole };
+        self.table(name, path, file, texts)
     }
 
     fn table(&self, name: &str, path: &Path, file: Checked, texts: Texts) -> Result<()> {

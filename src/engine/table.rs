@@ -60,7 +60,11 @@ impl Stored {
             let schema = Schema::new(arrow.schema().fields().iter().map(bare).collect::<Vec<_>>());
             let schema = Arc::new(if texts == Texts::Views { transform_schema_to_view(&schema) } else { schema });
             let statistics = DFParquetMetadata::statistics_from_parquet_metadata(contents, &schema)?;
-            let order = ordering_from_parquet_metadata(contents, &schema)?;
+            // Of an object in a store nobody has looked whether its rows are in the order that it claims.
+            let order = match file.file.local() {
+                Some(_) => ordering_from_parquet_metadata(contents, &schema)?,
+                None => None,
+            };
             Ok((schema, statistics, order))
         })
         .with_context(|| format!("{} is damaged", path.display()))?;
@@ -140,7 +144,7 @@ impl AsyncFileReader for Reading {
     fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, Read<Vec<Bytes>>> {
         self.scanned.add(ranges.iter().map(length).sum());
         let file: Parquet = self.file.file.clone();
-        Box::pin(aside(move || ranges.into_iter().map(|range| file.get_bytes(range.start, length(&range))).collect()))
+        Box::pin(aside(move || file.ranges(ranges)))
     }
 
     fn get_metadata<'a>(&'a mut self, _: Option<&'a ArrowReaderOptions>) -> BoxFuture<'a, Read<Arc<ParquetMetaData>>> {

@@ -60,7 +60,8 @@ impl Work<'_> {
 
     /// Defines the table of processes that stage `people` reads.
     pub(super) fn register_processes(&self, captures: &[&Dataset]) -> Result<()> {
-        let files = captures.iter().map(|capture| capture.table(Table::Processes)).filter(|file| file.exists());
+        let files =
+            captures.iter().filter(|capture| capture.has(Table::Processes)).map(|capture| capture.table(Table::Processes));
         let mut parts = Vec::new();
         for (file, part) in files.zip(0..) {
             let name = format!("processes_{part}");

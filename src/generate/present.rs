@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// # Errors
 /// When one of the tables is damaged.
 pub fn tell(config: &mut Config, capture: &Dataset) -> Result<()> {
-    let there = |table: Table| Some(capture.table(table)).filter(|file| file.exists());
+    let there = |table: Table| capture.has(table).then(|| capture.table(table));
     let mut present: BTreeMap<i64, Present> = BTreeMap::new();
     if let Some(file) = there(Table::Processes) {
         for batch in batches(&file, &["pid", "comm", "cwd", "root"])? {

@@ -116,7 +116,7 @@ impl<'a> Work<'a> {
         }
         for table in BESIDE {
             let file = capture.table(table);
-            match file.exists() && others.is_empty() {
+            match capture.has(table) && others.is_empty() {
                 true => {
                     let columns = table.columns();
                     read::builder(&file, &columns.iter().map(|column| column.name).collect::<Vec<_>>())?;

@@ -11,6 +11,7 @@ use crate::generate;
 use crate::limits;
 use crate::schema::dataset::Kind;
 use crate::schema::{Column, Dataset, Table, Type, check};
+use crate::store;
 use crate::text::shown;
 use anyhow::{Context, Result, bail, ensure};
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
@@ -51,22 +52,29 @@ impl Desk {
         limits::raise_files();
         let mut datasets = Vec::new();
         for dir in dirs {
-            match fleet::of(dir) {
+            match fleet::of(dir)? {
                 Some(hosts) => hosts.iter().try_for_each(|host| Dataset::open(host).map(|data| datasets.push(data)))?,
                 None => datasets.push(Dataset::open(dir)?),
             }
         }
         let mut known = BTreeSet::new();
         for dataset in &datasets {
-            let place = dataset.dir.canonicalize().with_context(|| format!("cannot find {}", dataset.dir.display()))?;
+            let place = match store::is(&dataset.dir) {
+                true => dataset.dir.clone(),
+                false => dataset.dir.canonicalize().with_context(|| format!("cannot find {}", dataset.dir.display()))?,
+            };
             ensure!(known.insert(place), "{} is there twice, and would count twice", dataset.dir.display());
         }
         let engine = Engine::new(&generate::settings(&datasets, access, memory)?)?;
         let mut shelf = Shelf::new(&datasets);
         let mut short = BTreeMap::new();
         for table in Table::ALL {
-            let files: Vec<_> =
-                datasets.iter().map(|data| data.table(*table)).enumerate().filter(|(_, file)| file.exists()).collect();
+            let files: Vec<_> = datasets
+                .iter()
+                .enumerate()
+                .filter(|(_, data)| data.has(*table))
+                .map(|(at, data)| (at, data.table(*table)))
+                .collect();
             let mut parts = Vec::new();
             for (number, (at, file)) in files.iter().enumerate() {
                 let relation =

@@ -6,8 +6,12 @@
 //! rows against each other, and everything against the numbers of `limits.rs`. A panic of a decoder on what is still wrong becomes an
 //! error (`process/panics.rs`).
 
+#[cfg(feature = "s3")]
+use super::remote::Remote;
 use super::{sorted, thrift};
 use crate::process::panics;
+#[cfg(feature = "s3")]
+use crate::store;
 use crate::{files, limits};
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
@@ -18,7 +22,6 @@ use parquet::file::reader::{ChunkReader, Length};
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::ops::Range;
-use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -26,26 +29,64 @@ use std::sync::Arc;
 /// Magic number at the beginning and the end of a Parquet file.
 const MAGIC: &[u8; 4] = b"PAR1";
 /// Bytes behind the footer: its length (4 bytes) and the magic number.
-const TAIL: u64 = 8;
+pub(super) const TAIL: u64 = 8;
 /// Bytes that are read for a page header at first: most fit.
 const HEAD: usize = 128;
 /// Longest page header that is accepted, bytes: it may hold a least and a greatest value.
 const LONG_HEAD: usize = 256 << 10;
 
-/// An open Parquet file that is read with pread(2). The parquet crate would duplicate the descriptor of a `File` for
-/// every column, and a replayed workload may have used up all descriptors.
+/// An open Parquet file.
 #[derive(Clone, Debug)]
-pub struct Parquet(Arc<File>);
+pub enum Parquet {
+    /// A local file, read with pread(2). The parquet crate would duplicate the descriptor of a `File` for every column, and a replayed
+    /// workload may have used up all descriptors.
+    Local(Arc<File>),
+    /// An object in a store: its pages are checked when they are fetched.
+    #[cfg(feature = "s3")]
+    Remote(Arc<Remote>),
+}
 
-impl AsFd for Parquet {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+impl Parquet {
+    /// The local file; `None` for an object in a store.
+    pub fn local(&self) -> Option<&File> {
+        match self {
+            Parquet::Local(file) => Some(file),
+            #[cfg(feature = "s3")]
+            Parquet::Remote(_) => None,
+        }
+    }
+
+    /// The bytes of several ranges: of an object with as few requests as that takes.
+    ///
+    /// # Errors
+    /// When they cannot be read or, of an object, are damaged.
+    pub fn ranges(&self, ranges: Vec<Range<u64>>) -> parquet::errors::Result<Vec<Bytes>> {
+        match self {
+            Parquet::Local(_) => ranges
+                .into_iter()
+                .map(|range| self.get_bytes(range.start, usize::try_from(range.end - range.start).unwrap_or(usize::MAX)))
+                .collect(),
+            #[cfg(feature = "s3")]
+            Parquet::Remote(remote) => remote.chunks(ranges),
+        }
+    }
+
+    fn read_at(&self, buffer: &mut [u8], at: u64) -> std::io::Result<usize> {
+        match self {
+            Parquet::Local(file) => file.read_at(buffer, at),
+            #[cfg(feature = "s3")]
+            Parquet::Remote(remote) => remote.read_at(buffer, at),
+        }
     }
 }
 
 impl Length for Parquet {
     fn len(&self) -> u64 {
-        self.0.metadata().map_or(0, |meta| meta.len())
+        match self {
+            Parquet::Local(file) => file.metadata().map_or(0, |meta| meta.len()),
+            #[cfg(feature = "s3")]
+            Parquet::Remote(remote) => remote.len(),
+        }
     }
 }
 
@@ -53,20 +94,26 @@ impl ChunkReader for Parquet {
     type T = BufReader<Cursor>;
 
     fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
-        Ok(BufReader::new(Cursor { file: Arc::clone(&self.0), at: start }))
+        Ok(BufReader::new(Cursor { file: self.clone(), at: start }))
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
-        let mut bytes = vec![0; length];
-        self.0.read_exact_at(&mut bytes, start)?;
-        Ok(bytes.into())
+        match self {
+            Parquet::Local(file) => {
+                let mut bytes = vec![0; length];
+                file.read_exact_at(&mut bytes, start)?;
+                Ok(bytes.into())
+            }
+            #[cfg(feature = "s3")]
+            Parquet::Remote(remote) => remote.bytes(start, length),
+        }
     }
 }
 
 /// Sequential reader of a [`Parquet`] file from some offset on, with a position of its own.
 #[derive(Debug)]
 pub struct Cursor {
-    file: Arc<File>,
+    file: Parquet,
     at: u64,
 }
 
@@ -93,20 +140,28 @@ impl Checked {
     /// # Errors
     /// When there is no footer, it contradicts the file or itself, or a limit is exceeded.
     pub fn open(file: File, index: PageIndexPolicy) -> Result<Checked> {
-        let file = Parquet(Arc::new(file));
-        let (contents, end) = contents(&file)?;
-        let mut rows = 0_i64;
-        for (at, group) in contents.row_groups().iter().enumerate() {
-            check_group(group, end).with_context(|| format!("row group {at} cannot be true"))?;
-            rows = rows.checked_add(group.num_rows()).context("it has more rows than there are numbers")?;
-        }
-        let claimed = contents.file_metadata().num_rows();
-        ensure!(rows == claimed, "it says that it has {claimed} rows, and its row groups have {rows}");
+        let file = Parquet::Local(Arc::new(file));
+        let (contents, end) = footer(&file)?;
         let contents = match index {
             PageIndexPolicy::Skip => contents,
             index => with_index(&file, contents, index, end)?,
         };
         Ok(Checked { file, contents: Arc::new(contents) })
+    }
+
+    /// As [`Checked::open`] for an object in a store, by its URL. Its page index is not read; its pages are checked when they are
+    /// fetched.
+    ///
+    /// # Errors
+    /// As [`Checked::open`], and when the store does not answer.
+    #[cfg(feature = "s3")]
+    pub fn remote(url: &Path) -> Result<Checked> {
+        let remote = Arc::new(Remote::open(url)?);
+        let file = Parquet::Remote(Arc::clone(&remote));
+        let (contents, _) = footer(&file).with_context(|| format!("{} is damaged or no Parquet file", url.display()))?;
+        let contents = Arc::new(contents);
+        remote.know(&contents);
+        Ok(Checked { file, contents })
     }
 
     /// Opens a file that this process has written: its footer is read and not checked, and it need not be a table of a
@@ -115,7 +170,7 @@ impl Checked {
     /// # Errors
     /// When its footer cannot be decoded.
     pub fn ours(file: File) -> Result<Checked> {
-        let file = Parquet(Arc::new(file));
+        let file = Parquet::Local(Arc::new(file));
         let contents = Arc::new(ParquetMetaDataReader::new().parse_and_finish(&file)?);
         Ok(Checked { file, contents })
     }
@@ -125,6 +180,9 @@ impl Checked {
     /// # Errors
     /// When a header contradicts the file or the footer, or the page index does not match the pages.
     pub fn pages(&self, columns: &ProjectionMask) -> Result<()> {
+        if self.file.local().is_none() {
+            return Ok(());
+        }
         for (at, group) in self.contents.row_groups().iter().enumerate() {
             let mut bytes = 0;
             for (leaf, chunk) in group.columns().iter().enumerate().filter(|(leaf, _)| columns.leaf_included(*leaf)) {
@@ -140,17 +198,35 @@ impl Checked {
 }
 
 /// Opens a file and checks all of it: footer, page index, all page headers and the sort order. Others then decode it
-/// through the same descriptor.
+/// through the same descriptor. Of an object in a store ([`crate::store`]) the footer is checked, pages when they are fetched, and no
+/// order of rows is believed.
 ///
 /// # Errors
 /// When it cannot be opened, is damaged, goes beyond the limits, or its rows are not in the order that it claims.
 pub fn whole(path: &Path) -> Result<Checked> {
+    #[cfg(feature = "s3")]
+    if store::is(path) {
+        return Checked::remote(path);
+    }
     let file = files::open(path).with_context(|| format!("cannot open {}", path.display()))?;
     let damaged = || format!("{} is damaged or no Parquet file", path.display());
     let checked = Checked::open(file, PageIndexPolicy::Optional).with_context(damaged)?;
     checked.pages(&ProjectionMask::all()).with_context(damaged)?;
     sorted::check(path, &checked)?;
     Ok(checked)
+}
+
+/// Decodes the footer of a file and compares it with the file and itself; says at which offset it begins.
+fn footer(file: &Parquet) -> Result<(ParquetMetaData, u64)> {
+    let (contents, end) = contents(file)?;
+    let mut rows = 0_i64;
+    for (at, group) in contents.row_groups().iter().enumerate() {
+        check_group(group, end).with_context(|| format!("row group {at} cannot be true"))?;
+        rows = rows.checked_add(group.num_rows()).context("it has more rows than there are numbers")?;
+    }
+    let claimed = contents.file_metadata().num_rows();
+    ensure!(rows == claimed, "it says that it has {claimed} rows, and its row groups have {rows}");
+    Ok((contents, end))
 }
 
 /// Decodes the footer of a file, and says at which offset it begins.
@@ -192,7 +268,7 @@ fn check_group(group: &RowGroupMetaData, end: u64) -> Result<()> {
 }
 
 /// Range of bytes of a column chunk in the file; `None` when its offsets contradict each other.
-fn chunk_range(chunk: &ColumnChunkMetaData) -> Option<Range<u64>> {
+pub(super) fn chunk_range(chunk: &ColumnChunkMetaData) -> Option<Range<u64>> {
     // A dictionary page, if there is one, comes before the data pages.
     let (first, data) = (chunk.dictionary_page_offset().unwrap_or(chunk.data_page_offset()), chunk.data_page_offset());
     let (start, length) = (u64::try_from(first).ok()?, u64::try_from(chunk.compressed_size()).ok()?);
@@ -259,7 +335,7 @@ const DICTIONARY: i64 = 2;
 const DATA_V2: i64 = 3;
 
 impl Head {
-    fn read(file: &Parquet, at: u64, end: u64) -> Result<Head> {
+    fn read(file: &impl ChunkReader, at: u64, end: u64) -> Result<Head> {
         for size in [HEAD, LONG_HEAD] {
             let size = size.min((end - at) as usize);
             let read = Head::parse(&file.get_bytes(at, size)?);
@@ -287,7 +363,7 @@ impl Head {
 
 /// Checks the pages of a column chunk against the footer and, if given, the page index. Returns their bytes: headers,
 /// and contents as stored or decompressed, whichever is more.
-fn check_pages(file: &Parquet, chunk: &ColumnChunkMetaData, index: Option<&[PageLocation]>) -> Result<u64> {
+pub(super) fn check_pages(file: &impl ChunkReader, chunk: &ColumnChunkMetaData, index: Option<&[PageLocation]>) -> Result<u64> {
     let Range { start, end } = chunk_range(chunk).context("it is not in the file")?;
     let (mut at, mut values, mut total, mut data) = (start, 0_i64, 0, 0);
     while at < end {

@@ -1,12 +1,16 @@
 //! What a dataset holds, finished or not: whoever deletes one looks whether somebody else put anything into it.
 
-use super::dataset::MANIFEST;
+use super::check::TAIL;
+use super::dataset::{MANIFEST, Manifest};
 use super::draft::{STAMP, STAMP_ASIDE};
 use super::tables::Table;
 use crate::files::{self, Dir};
 use crate::text;
 use anyhow::{Result, ensure};
+use serde_json::json;
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::os::unix::fs::FileExt;
 
 /// Where a generate puts rows for which it has no memory.
 pub const SPILL: &str = "spill";
@@ -34,6 +38,39 @@ pub(super) fn made(name: &OsStr, directory: bool) -> bool {
                 || numbered(stem, "results-")
         }
     }
+}
+
+/// Key of a manifest: an object that says of each Parquet file of the dataset, by its name, how many `bytes` it has and how many of
+/// these are its `footer` (with the length and the magic number behind it). What reads from afar asks for a footer of that size.
+pub const FILES: &str = "files";
+
+/// What a manifest says of the Parquet files of a dataset: the size of the footer of each, by name. `None` when it says nothing. What
+/// has no name of a table is left out.
+pub(super) fn files(manifest: &Manifest) -> Option<BTreeMap<String, u64>> {
+    let said = manifest.get(FILES)?.as_object()?;
+    let tables = Table::ALL.iter().map(|table| table.file());
+    Some(tables.filter_map(|name| Some((name.clone(), said.get(&name)?.get("footer")?.as_u64()?))).collect())
+}
+
+/// Notes in a manifest how large the Parquet files in a directory are, and their footers.
+///
+/// # Errors
+/// When one cannot be read.
+pub(super) fn note_files(manifest: &mut Manifest, dir: &Dir) -> Result<()> {
+    let mut noted = Manifest::new();
+    for name in Table::ALL.iter().map(|table| table.file()) {
+        let Ok(stat) = dir.look(&name) else { continue };
+        let bytes = u64::try_from(stat.st_size).unwrap_or(0);
+        let mut length = [0; 4];
+        // A file that is no Parquet file is refused by whoever reads it.
+        if bytes >= TAIL {
+            dir.file(&name)?.read_exact_at(&mut length, bytes - TAIL)?;
+        }
+        let footer = (u64::from(u32::from_le_bytes(length)) + TAIL).min(bytes);
+        noted.insert(name, json!({ "bytes": bytes, "footer": footer }));
+    }
+    manifest.insert(FILES.into(), noted.into());
+    Ok(())
 }
 
 /// Deletes the files of a dataset, its manifest last: what is left when that is cut short is still known as one. The directory

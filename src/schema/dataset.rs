@@ -4,8 +4,10 @@
 //! without one is not a dataset. A reader holds a shared lock (flock(2)) on the directory, so that nobody deletes it
 //! meanwhile.
 
+use super::content;
 use super::tables::Table;
 use crate::files::{self, Dir, Lock};
+use crate::store;
 use anyhow::{Context, Error, Result, bail, ensure};
 use serde_json::{Map, Value};
 use std::io::ErrorKind;
@@ -60,7 +62,7 @@ pub type Manifest = Map<String, Value>;
 /// A finished dataset, opened for reading.
 #[derive(Clone, Debug)]
 pub struct Dataset {
-    /// Directory of the dataset, as it was given.
+    /// Directory of the dataset, as it was given; of one in a store its URL.
     pub dir: PathBuf,
     /// Kind of the dataset, from its manifest.
     pub kind: Kind,
@@ -78,6 +80,9 @@ impl Dataset {
     /// When there is no manifest (nothing was written, or a writer was killed), it is of another format version, or somebody
     /// is deleting it.
     pub fn open(dir: &Path) -> Result<Dataset> {
+        if store::is(dir) {
+            return Dataset::remote(dir);
+        }
         let opened = Dir::open(dir).map_err(|error| match error.kind() {
             ErrorKind::NotFound => none(dir, "there is no such directory", error),
             ErrorKind::NotADirectory => none(dir, "it is no directory", error),
@@ -97,8 +102,19 @@ impl Dataset {
         Ok(Dataset { dir: dir.to_owned(), kind, manifest, _lock: Some(Arc::new(lock)) })
     }
 
+    /// Opens a dataset by its URL. Nothing locks it, and the names of its tables are those of its manifest, or of a listing.
+    fn remote(url: &Path) -> Result<Dataset> {
+        let text = store::manifest(url)?;
+        let (kind, manifest) = Dataset::judged(url, &text)?;
+        store::know(url, content::files(&manifest))?;
+        Ok(Dataset { dir: url.to_owned(), kind, manifest, _lock: None })
+    }
+
     /// Kind of the dataset in a directory, without locking it; `None` when there is no dataset.
     pub fn kind_at(dir: &Path) -> Option<Kind> {
+        if store::is(dir) {
+            return Dataset::remote(dir).ok().map(|data| data.kind);
+        }
         Dataset::said(&Dir::open(dir).ok()?).ok().map(|(kind, _)| kind)
     }
 
@@ -110,7 +126,13 @@ impl Dataset {
             ErrorKind::NotFound => none(dir, "it has no manifest.json, so it is no dataset or was not finished", error),
             _ => Error::new(error).context(format!("cannot read {}", file.display())),
         })?;
-        let manifest: Manifest = files::json(&text).with_context(|| format!("{} is damaged", file.display()))?;
+        Dataset::judged(dir, &text)
+    }
+
+    /// Checks the text of a manifest.
+    fn judged(dir: &Path, text: &[u8]) -> Result<(Kind, Manifest)> {
+        let file = dir.join(MANIFEST);
+        let manifest: Manifest = files::json(text).with_context(|| format!("{} is damaged", file.display()))?;
         let format = manifest.get("format").and_then(Value::as_u64);
         ensure!(
             format == Some(FORMAT),
@@ -149,7 +171,13 @@ impl Dataset {
         Ok(self)
     }
 
-    /// Path of the Parquet file of a table; the file need not exist.
+    /// Does the dataset have a file of this table?
+    pub fn has(&self, table: Table) -> bool {
+        let file = self.table(table);
+        if store::is(&file) { store::holds(&file) } else { file.exists() }
+    }
+
+    /// Path of the Parquet file of a table; the file need not exist ([`Dataset::has`]).
     pub fn table(&self, table: Table) -> PathBuf {
         self.dir.join(table.file())
     }

@@ -143,7 +143,8 @@ impl Draft {
     /// # Errors
     /// When anything cannot be written, or something stands at the place by now; then the draft is dropped.
     pub fn commit(mut self, manifest: Manifest) -> Result<Dataset> {
-        let manifest = headed(self.kind, manifest);
+        let mut manifest = headed(self.kind, manifest);
+        content::note_files(&mut manifest, &self.dir)?;
         let mut file = self.file(MANIFEST)?;
         file.write_all(serde_json::to_string_pretty(&manifest)?.as_bytes())?;
         file.write_all(b"\n")?;

@@ -51,7 +51,7 @@ pub fn write(draft: &Draft, rows: &[Lost]) -> Result<()> {
 pub fn read(capture: &Dataset) -> Result<Vec<Lost>> {
     let file = capture.table(Table::Losses);
     let mut rows = Vec::new();
-    if !file.exists() {
+    if !capture.has(Table::Losses) {
         return Ok(rows);
     }
     for batch in batches(&file, &["kind", "count", "first", "last"])? {

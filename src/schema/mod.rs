@@ -13,6 +13,8 @@ pub mod layouts;
 pub mod losses;
 pub mod place;
 pub mod read;
+#[cfg(feature = "s3")]
+mod remote;
 mod sorted;
 pub mod tables;
 mod thrift;

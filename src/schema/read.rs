@@ -28,6 +28,10 @@ pub struct Reader {
 /// When it cannot be opened, is damaged or not Parquet, or lacks a column.
 pub fn builder(path: &Path, columns: &[&str]) -> Result<Reader> {
     let name = path.display().to_string();
+    #[cfg(feature = "s3")]
+    if crate::store::is(path) {
+        return Reader::of(name, Checked::remote(path)?, Some(columns));
+    }
     let file = files::open(path).with_context(|| format!("cannot open {name}"))?;
     Reader::new(name, file, Some(columns))
 }

@@ -49,6 +49,8 @@ mod suite {
     mod slt;
     mod stap;
     #[cfg(feature = "sql")]
+    mod store;
+    #[cfg(feature = "sql")]
     mod streams;
     mod systemtap;
     #[cfg(feature = "sql")]

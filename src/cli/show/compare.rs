@@ -8,6 +8,7 @@ use crate::report::compare::{self, Shape, Source};
 use crate::report::page::Form;
 use crate::schema::Dataset;
 use crate::schema::dataset::Kind;
+use crate::store;
 use crate::text::shown_lines;
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
@@ -94,6 +95,11 @@ impl Args {
 
 /// What a name stands for.
 fn group(name: &Path) -> Result<(String, Source)> {
+    let places = store::places(name.to_owned())?;
+    if places.len() > 1 || places.iter().any(|place| store::is(place)) {
+        return Ok((given::label(name), Source::Datasets(places)));
+    }
+    let name = places.first().map_or(name, PathBuf::as_path);
     let label = given::label(name.components().as_path());
     let found = |dirs| Ok((label.clone(), Source::Datasets(dirs)));
     if name.is_file() {

@@ -8,6 +8,7 @@ use crate::engine::Access;
 use crate::report::own;
 use crate::report::query::{self, Source};
 use crate::rows::Shape;
+use crate::store;
 use anyhow::{Result, anyhow, bail, ensure};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -31,7 +32,7 @@ Examples:
   ioriot query cap                                        # a prompt; \\d lists tables, \\q ends"
 )]
 pub struct Args {
-    /// Datasets (directories), and behind them the SQL in one argument
+    /// Datasets (directories, or URLs: docs/STORES.md), and behind them the SQL in one argument
     #[arg(required = true, value_name = "DATASET")]
     args: Vec<OsString>,
     /// Read the SQL from this file (DuckDB: .read)
@@ -68,7 +69,8 @@ impl Args {
     fn options(self) -> Result<query::Options> {
         let mut datasets = self.args;
         // A name without blanks that is no directory is a dataset that is not there, and should be called that.
-        let is_sql = |arg: &OsString| arg.to_string_lossy().contains(char::is_whitespace) && !Path::new(arg).is_dir();
+        let is_place = |arg: &OsString| Path::new(arg).is_dir() || store::is(Path::new(arg));
+        let is_sql = |arg: &OsString| arg.to_string_lossy().contains(char::is_whitespace) && !is_place(arg);
         let sql = match (self.file, datasets.pop_if(|last| is_sql(last))) {
             (Some(_), Some(_)) => bail!("the SQL comes from the command line or from -f FILE, not from both"),
             (Some(file), None) => Source::File(file),

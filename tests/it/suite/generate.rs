@@ -246,7 +246,7 @@ fn bad_choices_are_explained() {
     fs::create_dir_all(hosts.join("host=b")).unwrap();
     let error = says(options(&hosts, out.clone()));
     assert!(error.contains("2 hosts") && error.contains("host=b"), "{error}");
-    let all = ioriot::fleet::of(&hosts).unwrap();
+    let all = ioriot::fleet::of(&hosts).unwrap().unwrap();
     let error = format!("{:#}", generate::hosts::run(&all, &options(&hosts, out), &Progress::default()).unwrap_err());
     assert!(error.contains("host=") && error.contains("is not a dataset"), "{error}");
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "nothing half-made is left");
