@@ -11,6 +11,8 @@ pub mod anonymise;
 pub mod capture;
 #[cfg(target_arch = "x86_64")] // it drives the replay
 pub mod cli;
+#[cfg_attr(not(feature = "s3"), path = "copy/absent.rs")]
+pub mod copy;
 pub mod dice;
 #[cfg(feature = "sql")]
 pub mod engine;

@@ -88,7 +88,7 @@ pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
     let tables: Vec<Table> = Table::ALL.iter().copied().filter(|table| table.kind() == Kind::Capture).collect();
     for table in tables {
         let file = capture.table(table);
-        if !file.exists() {
+        if !capture.has(table) {
             continue;
         }
         let rows = rewrite(&file, table, &draft, &mut names, progress).with_context(|| format!("table {}", table.name()))?;

@@ -5,6 +5,7 @@ use super::ui::{self, Format, Plan};
 use super::values;
 use crate::amount::{Things, typed};
 use crate::capture::{self, Calls, Faults, Glob, Limits, Method, OnDrop, Options, Paths, Scope, Session};
+use crate::copy::Spool;
 use crate::process::stdio;
 use crate::progress::Progress;
 use crate::text;
@@ -32,6 +33,10 @@ pub struct Args {
     /// Directory to make for the capture
     #[arg(short, long = "output", value_name = "CAPTURE", required_unless_present_any = ["check", "dump_bpf"])]
     out: Option<PathBuf>,
+    /// For an output in a store (s3://BUCKET/PREFIX: docs/STORES.md): directory to write in until all of it is there (default:
+    /// ./NAME.spool)
+    #[arg(long, value_name = "DIR")]
+    spool: Option<PathBuf>,
     /// What captures: ebpf, ptrace, stap (SystemTap), or auto for ebpf, else ptrace
     #[arg(long, value_enum, default_value_t, value_name = "METHOD")]
     backend: Backend,
@@ -173,7 +178,7 @@ fn glob(pattern: &str) -> std::result::Result<Glob, String> {
 }
 
 impl Args {
-    pub fn run(self) -> Result<Exit> {
+    pub fn run(mut self) -> Result<Exit> {
         if self.check {
             return self.check();
         }
@@ -183,7 +188,8 @@ impl Args {
         }
         let dry_run = self.output.dry_run;
         let (format, dump) = (self.output.format, self.dump_bpf);
-        let options = self.options(dump)?;
+        let spool = self.out.as_deref().map_or(Ok(None), |out| Spool::of(out, self.spool.take()))?;
+        let mut options = self.options(dump)?;
         if dump {
             ui::say(capture::listing(&options)?)?;
             return Ok(Exit::Done);
@@ -198,6 +204,9 @@ impl Args {
         // Rights belong to threads: they are given up before there is a second one.
         let foreground = matches!(options.scope, Scope::Command(_));
         let limited = options.limits.duration.is_some();
+        if let Some(spool) = &spool {
+            options.out = spool.dir().to_owned();
+        }
         let session = Session::start(options)?;
         // Scripts wait for this line, so it is there whatever standard error is.
         let end = if foreground || limited { "" } else { "; Ctrl-C ends it" };
@@ -209,6 +218,7 @@ impl Args {
             stdio::mention(format_args!("captured {events} in {:.2} s, {lost} lost: {}", summary.seconds, summary.dir.display()));
         }
         format.print(&summary)?;
+        spool.map_or(Ok(()), |spool| ui::watched(|progress| spool.send(progress)))?;
         Ok(Exit::good(summary.ok()))
     }
 

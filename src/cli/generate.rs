@@ -6,6 +6,7 @@ use super::ui::{self, Output, Plan};
 use super::values;
 use super::what_if;
 use crate::amount::typed;
+use crate::copy::Spool;
 use crate::engine::Access;
 use crate::fleet::{self, Place};
 use crate::generate::{self, Causes, WhatIf};
@@ -41,6 +42,10 @@ pub struct Args {
     /// Directory to make for the workload; for a fleet one with a workload `host=NAME` for each host
     #[arg(short, long = "output", value_name = "WORKLOAD", required_unless_present = "explain")]
     out: Option<PathBuf>,
+    /// For an output in a store (s3://BUCKET/PREFIX: docs/STORES.md): directory to write in until all of it is there (default:
+    /// ./NAME.spool)
+    #[arg(long, value_name = "DIR")]
+    spool: Option<PathBuf>,
     #[command(flatten)]
     choice: Choice,
     #[command(flatten)]
@@ -125,6 +130,24 @@ impl Choice {
 impl Args {
     pub fn run(mut self) -> Result<Exit> {
         self.capture = store::place(self.capture)?;
+        let spool = match &self.out {
+            Some(out) => Spool::of(out, self.spool.take())?,
+            None => None,
+        };
+        // With --dry-run the place itself is named.
+        if let (Some(spool), false) = (&spool, self.output.dry_run) {
+            self.out = Some(spool.dir().to_owned());
+        }
+        let dry_run = self.output.dry_run;
+        let exit = self.make()?;
+        match spool {
+            Some(spool) if !dry_run => ui::watched(|progress| spool.send(progress))?,
+            _ => {}
+        }
+        Ok(exit)
+    }
+
+    fn make(mut self) -> Result<Exit> {
         if let (Some(hosts), None) = (fleet::of(&self.capture)?, &self.explain) {
             return self.fleet(&hosts);
         }

@@ -4,6 +4,7 @@ use super::Exit;
 use super::given;
 use super::ui::{self, Plan};
 use super::values;
+use crate::copy::Spool;
 #[cfg(feature = "sql")]
 use crate::import;
 use crate::ingest::{self, Format, Input};
@@ -40,6 +41,10 @@ pub struct Args {
     /// Directory to make for the capture
     #[arg(short, long = "output", value_name = "CAPTURE", required_unless_present = "formats_there_are")]
     out: Option<PathBuf>,
+    /// For an output in a store (s3://BUCKET/PREFIX: docs/STORES.md): directory to write in until all of it is there (default:
+    /// ./NAME.spool)
+    #[arg(long, value_name = "DIR")]
+    spool: Option<PathBuf>,
     /// List the formats of other tools that --format knows, and end
     #[arg(long = "formats", id = "formats_there_are")]
     list: bool,
@@ -198,16 +203,20 @@ impl Args {
         if self.dry_run {
             return self.plan();
         }
+        let out = self.out.unwrap_or_default();
+        let spool = Spool::of(&out, self.spool)?;
+        let out = spool.as_ref().map_or(out, |spool| spool.dir().to_owned());
         let options = ingest::Options {
             merge: self.merge,
             host: self.host,
             mounts: self.reading.mounts.clone(),
             threads: self.threads.unwrap_or_else(crate::os::processors),
             command: values::command_line(),
-            ..ingest::Options::new(self.inputs.iter().map(|name| Input::parse(name)).collect(), self.out.unwrap_or_default())
+            ..ingest::Options::new(self.inputs.iter().map(|name| Input::parse(name)).collect(), out)
         };
         let summary = self.reading.ingest(options, self.sql_dir.as_deref())?;
         self.reading.output().print(&summary)?;
+        spool.map_or(Ok(()), |spool| ui::watched(|progress| spool.send(progress)))?;
         Ok(Exit::good(!summary.lost_events() && (!self.reading.strict || summary.rejects() == 0)))
     }
 

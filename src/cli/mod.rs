@@ -6,6 +6,8 @@
 mod anonymise;
 mod capture;
 mod clean;
+#[cfg(feature = "s3")]
+mod copy;
 #[cfg(feature = "sql")]
 mod generate;
 mod given;
@@ -124,6 +126,8 @@ enum Verb {
     Anonymise(anonymise::Args),
     Syscalls(syscalls::Args),
     Clean(clean::Args),
+    #[cfg(feature = "s3")]
+    Copy(copy::Args),
     Completions(completions::Args),
     #[command(hide = true)]
     Man(man::Args),
@@ -200,6 +204,8 @@ impl Verb {
             Verb::Anonymise(args) => args.run(),
             Verb::Syscalls(args) => args.run(),
             Verb::Clean(args) => args.run(),
+            #[cfg(feature = "s3")]
+            Verb::Copy(args) => args.run(),
             Verb::Completions(args) => args.run(&Cli::command()),
             Verb::Man(args) => args.run(Cli::command()),
             Verb::Docs(args) => args.run(),

@@ -5,6 +5,7 @@ use super::given;
 use super::ui::{self, Output, Plan};
 use super::values;
 use crate::amount::typed;
+use crate::copy::{Fetched, Spool};
 use crate::init::{Map, Tmpfs, memory};
 use crate::predict::{self, Cell, Prediction, Rounds, Source};
 use crate::replay::{self, Async, Cache, Engine, Order, Pace, Seccomp};
@@ -44,6 +45,10 @@ pub struct Args {
     /// Directory to make for the run
     #[arg(short, long = "output", value_name = "RUN", required_unless_present = "recover")]
     out: Option<PathBuf>,
+    /// For an output in a store (s3://BUCKET/PREFIX: docs/STORES.md): directory to write in until all of it is there (default:
+    /// ./NAME.spool)
+    #[arg(long, value_name = "DIR")]
+    spool: Option<PathBuf>,
     /// Check that the tree was made with this mapping (may be given several times); it need not be said again
     #[arg(long = "map", value_name = "CAPTURED=TARGET", value_parser = values::map())]
     maps: Vec<Map>,
@@ -200,6 +205,14 @@ impl Args {
         }
         let (workload, out) = self.workload.zip(self.out).context("a workload and a place for the run are needed")?;
         let (workload, root) = given::workload(workload, self.root)?;
+        let spool = Spool::of(&out, self.spool)?;
+        let here = spool.as_ref().map_or(&*out, |spool| spool.dir()).to_owned();
+        let fetched = match self.output.dry_run {
+            true => None,
+            false => ui::watched(|progress| Fetched::of(&workload, &here, progress))?,
+        };
+        let workload = fetched.as_ref().map_or(workload, |fetched| fetched.dir().to_owned());
+        let out = if self.output.dry_run { out } else { here };
         let options = self.manner.options(&[self.speed.speed], workload, root, out.clone())?;
         let options = replay::Options { dirty: self.dirty, maps: self.maps, ..options };
         let cell = Cell { label: given::label(&out), options, part: 0, bound: None };
@@ -223,8 +236,10 @@ impl Args {
         if self.repeat == 1 {
             let summary = ui::watched(|progress| replay::run(&cell.options, progress))?;
             self.output.format.print(&summary)?;
+            spool.map_or(Ok(()), |spool| ui::watched(|progress| spool.send(progress)))?;
             return Ok(summary.signal.map_or(Exit::good(summary.ok()), Exit::Asked));
         }
+        ensure!(spool.is_none(), "--repeat makes runs on this machine: `ioriot copy` takes them to a store");
         runs.iter().try_for_each(|run| values::vacant(run))?;
         let (cells, rounds) = ([cell], Rounds { warm_up: 0, count: self.repeat });
         let played = ui::watched(|progress| predict::play(&cells, rounds, progress))?;

@@ -23,6 +23,7 @@ use crate::replay::shared::board::{Block, Board, Shape};
 use crate::replay::shared::clock::{clock, now};
 use crate::replay::shared::record::{DONE, ERROR, Frame, LOST};
 use crate::schema::{Dataset, Draft, Table};
+use crate::store;
 use anyhow::{Context, Result, bail, ensure};
 use std::fs::File;
 use std::io::{Error, PipeReader, Read, pipe};
@@ -101,6 +102,7 @@ fn did(plan: &Plan) -> Vec<Did> {
 
 fn open(workload: &Dataset, table: Table) -> Result<File> {
     let path = workload.table(table);
+    ensure!(!store::is(&path), "{} is in a store: `ioriot copy` brings it here", workload.dir.display());
     files::open(&path).with_context(|| format!("cannot open {}: make the workload again", path.display()))
 }
 

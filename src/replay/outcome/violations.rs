@@ -40,7 +40,7 @@ impl Check {
     /// # Errors
     /// When the table is damaged.
     pub fn open(workload: &Dataset, ops: u64) -> Result<Option<Check>> {
-        if !workload.table(Table::Edges).exists() {
+        if !workload.has(Table::Edges) {
             return Ok(None);
         }
         let mut ends = vec![0_u64; (ops as usize).div_ceil(64)];

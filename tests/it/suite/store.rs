@@ -1,6 +1,8 @@
 //! Datasets in object stores and behind web servers: against an S3 server (moto) and a web server of this machine.
 
 #[cfg(feature = "s3")]
+mod copy;
+#[cfg(feature = "s3")]
 mod credentials;
 #[cfg(feature = "s3")]
 mod read;
