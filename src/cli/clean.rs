@@ -5,8 +5,9 @@ use super::ui::{Output, Plan};
 use crate::amount::Bytes;
 use crate::files;
 use crate::init::{self, Found, Thing};
+use crate::store;
 use crate::text;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
@@ -101,6 +102,9 @@ fn agreed(doomed: &[Found]) -> Result<bool> {
 
 impl Args {
     pub fn run(self) -> Result<Exit> {
+        if let Some(url) = self.dirs.iter().find(|dir| store::is(dir)) {
+            bail!("{} is in a store: `ioriot copy --discard URL` deletes what a copy that was cut short has left", url.display());
+        }
         let found = init::find_all(&self.dirs)?;
         let asked = |found: &Found| match found.thing {
             Thing::Old | Thing::Orphan | Thing::Unfinished | Thing::Begun => true,

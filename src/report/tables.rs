@@ -50,13 +50,11 @@ impl Desk {
     pub fn with(dirs: &[PathBuf], access: Access, memory: u64, own: Vec<Stage>) -> Result<Desk> {
         // Each table keeps its file open.
         limits::raise_files();
-        let mut datasets = Vec::new();
+        let mut places = Vec::new();
         for dir in dirs {
-            match fleet::of(dir)? {
-                Some(hosts) => hosts.iter().try_for_each(|host| Dataset::open(host).map(|data| datasets.push(data)))?,
-                None => datasets.push(Dataset::open(dir)?),
-            }
+            places.extend(fleet::of(dir)?.unwrap_or_else(|| vec![dir.clone()]));
         }
+        let datasets = store::each(&places, |place| Dataset::open(place))?;
         let mut known = BTreeSet::new();
         for dataset in &datasets {
             let place = match store::is(&dataset.dir) {
@@ -69,17 +67,14 @@ impl Desk {
         let mut shelf = Shelf::new(&datasets);
         let mut short = BTreeMap::new();
         for table in Table::ALL {
-            let files: Vec<_> = datasets
-                .iter()
-                .enumerate()
-                .filter(|(_, data)| data.has(*table))
-                .map(|(at, data)| (at, data.table(*table)))
-                .collect();
+            let having: Vec<usize> = (0..datasets.len()).filter(|at| datasets[*at].has(*table)).collect();
+            let files: Vec<PathBuf> = having.iter().map(|at| datasets[*at].table(*table)).collect();
+            let checked = store::each(&files, |file| check::whole(file))?;
             let mut parts = Vec::new();
-            for (number, (at, file)) in files.iter().enumerate() {
+            for (number, ((at, file), opened)) in having.iter().zip(&files).zip(checked).enumerate() {
                 let relation =
                     if files.len() == 1 { table.name().to_owned() } else { format!("{}_{}", table.name(), number + 1) };
-                engine.register(&relation, file, check::whole(file)?)?;
+                engine.register(&relation, file, opened)?;
                 if let Some(lacks) = lacking(&engine, *table, &relation)? {
                     let text = format!("{} of {} {lacks}", table.name(), shown(&label(&datasets[*at].dir)));
                     short.entry(table.name()).or_insert(text);

@@ -3,7 +3,8 @@
 use super::{content, draft};
 use crate::files::{self, Dir};
 use crate::mounts::{Line, below};
-use anyhow::{Result, bail};
+use crate::store;
+use anyhow::{Result, bail, ensure};
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -12,11 +13,16 @@ use std::path::{Path, PathBuf};
 /// Name of the stamp that marks a directory as a root (made by `ioriot init`).
 pub const ROOT: &str = ".ioriot-root.json";
 
-/// Refuses a path that lies inside a dataset, a draft or a root.
+/// Refuses a path that lies inside a dataset, a draft or a root, and a URL.
 ///
 /// # Errors
 /// When it does; the message names the directory around it.
 pub fn outside(place: &Path) -> Result<()> {
+    ensure!(
+        !store::is(place),
+        "{} is in a store, and this is made on this machine: name a directory (`ioriot copy` takes datasets to stores)",
+        place.display()
+    );
     let place = std::path::absolute(place)?;
     // Parents that do not exist yet are skipped; symlinks above are resolved, since the path will lie where they lead.
     let above = place.ancestors().skip(1).find_map(|above| fs::canonicalize(above).ok()).unwrap_or_else(|| PathBuf::from("/"));
@@ -82,6 +88,8 @@ mod tests {
         Draft::create(&dir.join("run"), Kind::Run).unwrap().commit(Manifest::new()).unwrap();
         outside(&dir.join("run")).unwrap();
         outside(&dir.join("runs/new/run")).unwrap();
+        let url = outside(Path::new("s3://bucket/x")).unwrap_err().to_string();
+        assert!(url.contains("in a store"), "{url}");
         assert!(refused("run/x").contains(&format!("in {}/run, which is a run", dir.display())));
         assert!(refused("run/x/y/z").contains("which is a run"));
         std::os::unix::fs::symlink("run", dir.join("link")).unwrap();

@@ -70,13 +70,8 @@ impl Remote {
 
     fn slice(&self, start: u64, length: usize) -> Result<Bytes> {
         let end = start.checked_add(length as u64).filter(|end| *end <= self.len()).context("a range is not in the file")?;
-        if start >= self.tail.0 {
-            let at = usize::try_from(start - self.tail.0)?;
-            return Ok(self.tail.1.slice(at..at + length));
-        }
         if self.known.get().is_none() {
-            // A footer that is longer than what was read.
-            return self.object.ranges(&[start..end])?.pop().context("a range is empty");
+            return self.fetch(&[start..end])?.pop().context("a range is empty");
         }
         let (range, chunk) = self.chunk(start)?;
         ensure!(end <= range.end, "a range goes on behind its column");
@@ -105,11 +100,25 @@ impl Remote {
             for range in &ranges {
                 ensure!(self.at(range.start)?.0 == *range, "{}: a range is no column of the file", self.object.url());
             }
-            let fetched = self.object.ranges(&ranges)?;
+            let fetched = self.fetch(&ranges)?;
             ranges.iter().zip(&fetched).try_for_each(|(range, bytes)| self.check(range, bytes))?;
             Ok(fetched)
         };
         fetch().map_err(external)
+    }
+
+    /// Bytes of these ranges, unchecked: those that were read with the end of the file are not fetched again.
+    fn fetch(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        let (tail, held) = &self.tail;
+        if ranges.iter().any(|range| range.start < *tail) {
+            return self.object.ranges(ranges);
+        }
+        let part = |range: &Range<u64>| -> Result<Bytes> {
+            let (from, to) = (usize::try_from(range.start - tail)?, usize::try_from(range.end - tail)?);
+            ensure!(from <= to && to <= held.len(), "a range is not in the file");
+            Ok(held.slice(from..to))
+        };
+        ranges.iter().map(part).collect()
     }
 
     /// The column chunk in which an offset lies: its range, row group and column.
@@ -134,7 +143,7 @@ impl Remote {
         let bytes = match found {
             Some((_, bytes)) => bytes,
             None => {
-                let bytes = self.object.ranges(std::slice::from_ref(&range))?.pop().context("a column has no bytes")?;
+                let bytes = self.fetch(std::slice::from_ref(&range))?.pop().context("a column has no bytes")?;
                 self.check(&range, &bytes)?;
                 bytes
             }

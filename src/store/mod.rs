@@ -18,6 +18,7 @@ mod object;
 mod profile;
 #[cfg(feature = "s3")]
 mod put;
+mod together;
 
 #[cfg(not(feature = "s3"))]
 use absent::expand;
@@ -34,3 +35,4 @@ pub use name::{is, place, places};
 pub use object::Object;
 #[cfg(feature = "s3")]
 pub use put::{Put, abort, delete, find, get, put, put_file, ready};
+pub use together::each;
