@@ -22,7 +22,7 @@ files! {
     "call_rate" "throughput" "run_rate"
     "mix" "sizes"
     "run_cdf" "latency_cdf" "latency_heat" "run_heat" "replayed_calls" "slowest_calls"
-    "files" "directories" "replayed_files"
+    "files" "directories" "contents" "replayed_files"
     "processes"
     "in_flight" "in_flight_over_time"
     "offsets" "sequentiality"
