@@ -126,6 +126,51 @@ fn a_file_system_is_filled_before() {
     }
 }
 
+/// Where the second of two file systems cannot be filled, the first is as it was, and the old tree is back.
+#[test]
+fn a_fill_that_fails_half_way_leaves_nothing() {
+    let mut work = Work::new();
+    file(&mut work, "/f", 1 << 20, 1, 0);
+    file(&mut work, "/data/g", 1 << 20, 1, 0);
+    let (Some(first), Some(second)) = (Disk::new(&work, "ext4"), Disk::new(&work, "btrfs")) else { return };
+    work.write();
+    // What is there already leaves less to be added than the limit below; on the second file system it is more.
+    let there = File::create(first.at.join("there")).unwrap();
+    // SAFETY: plain numbers.
+    assert_eq!(unsafe { libc::posix_fallocate(there.as_raw_fd(), 0, 120 << 20) }, 0);
+    let root = first.at.join("root");
+    let maps = vec![init::Map { captured: "/data".into(), target: second.at.clone() }];
+    let old = init::Options { root: root.clone(), maps: maps.clone(), ..work.init_options() };
+    assert!(init::run(&old, &Progress::default()).unwrap().ok());
+    let listed = |at: &Path| {
+        let mut names: Vec<_> = fs::read_dir(at).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    sync_all();
+    let look = || (listed(&first.at), listed(&second.at), listed(&root), listed(&second.at.join(&listed(&second.at)[0])));
+    let (before, full) = (look(), [used(&first.at), used(&second.at)]);
+    let [workload, at] = [work.place("work"), root.clone()].map(|path| path.to_str().unwrap().to_owned());
+    let map = format!("/data={}", second.at.display());
+    let mut command = crate::tool::command(&["init", &workload, "--root", &at, "--map", &map, "--force", "--fill", "60%"]);
+    // SAFETY: setrlimit alone is called, which is async-signal-safe.
+    unsafe {
+        std::os::unix::process::CommandExt::pre_exec(&mut command, || {
+            let limit = libc::rlimit { rlim_cur: 100 << 20, rlim_max: 100 << 20 };
+            if libc::setrlimit(libc::RLIMIT_FSIZE, &limit) == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+        });
+    }
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && said.contains("cannot fill") && said.contains("btrfs.mnt"), "{said}");
+    assert_eq!(look(), before);
+    crate::suite::capture::wait_for(|| {
+        sync_all();
+        used(&first.at) < full[0] + 0.02 && used(&second.at) < full[1] + 0.02
+    });
+    init::reset(&init::Options { root, ..work.init_options() }, &Progress::default()).unwrap();
+}
+
 fn sync_all() {
     // SAFETY: no arguments.
     unsafe { libc::sync() };
