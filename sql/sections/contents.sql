@@ -7,7 +7,7 @@
 -- @needs contents
 -- @column suffix VARCHAR end of the name from its last dot on; absent for names without one
 -- @column files BIGINT files that were looked at
--- @column bytes BIGINT their sizes
+-- @column bytes BIGINT their sizes together, bytes
 -- @column compressed_percent DOUBLE what samples take compressed, each by itself (zstd level 3), of 100
 -- @column incompressible_percent DOUBLE of 100 bytes those in samples that save nothing, or that btrfs takes for noise
 -- @column zero_percent DOUBLE of 100 bytes those in blocks of 4 KiB that are zero
