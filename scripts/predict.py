@@ -335,7 +335,8 @@ class Bench:
 
     def replay(self, target, workload, *options):
         root, run = self.work / "root", self.work / "run"
-        for old in (root, run):
+        # An interrupted replay leaves what it had.
+        for old in (root, run, self.work / ".run.unfinished"):
             shutil.rmtree(old, ignore_errors=True)
         target.fresh()
         shell([IOR, "init", str(workload), "--root", str(root), "--map", f"{target.mount}={target.mount}"])
