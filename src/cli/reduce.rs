@@ -18,14 +18,15 @@ use std::time::Duration;
 ///
 /// The command is run by /bin/sh; the part to look at is `$1`, and IORIOT_WORKLOAD in its environment. It has a directory of
 /// its own, in which the command may make trees and runs; all of it is removed after each try. Exit code 0 means that the part is
-/// of interest, 125 that this cannot be told (as for `git bisect run`), any other that it is not.
+/// of interest, 125 that this cannot be told (as for `git bisect run`), any other that it is not. It runs in a process group of
+/// its own, of which nothing is left after a try.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
-After Ctrl-C the smallest part that was found so far is written (exit code 130). The time is looked at between tries.
+After Ctrl-C the command is ended, and the smallest part that was found so far is written (exit code 130).
 
 Examples:
   ioriot reduce work -o small --while './differs.sh \"$1\"'
-  ioriot reduce work -o small --while './slow.sh \"$1\"' --tries 500 --duration 1h")]
+  ioriot reduce work -o small --while './slow.sh \"$1\"' --tries 500 --timeout 1m --duration 1h")]
 pub struct Args {
     /// The workload: a directory made by `ioriot generate`
     #[arg(value_name = "WORKLOAD")]
@@ -39,6 +40,9 @@ pub struct Args {
     /// Run the command at most so many times
     #[arg(long, value_name = "N", value_parser = typed::count)]
     tries: Option<u64>,
+    /// End a command that takes longer: it has not said whether the part is of interest
+    #[arg(long, value_name = "TIME", value_parser = typed::duration)]
+    timeout: Option<Duration>,
     /// Try nothing more after this time
     #[arg(long, value_name = "TIME", value_parser = typed::duration)]
     duration: Option<Duration>,
@@ -60,8 +64,8 @@ impl Args {
             self.output.format.print(&Plan::new(would))?;
             return Ok(Exit::Done);
         }
-        let options =
-            reduce::Options { workload, out: self.out, command: self.command, tries: self.tries, duration: self.duration };
+        let Args { out, command, tries, duration, timeout, .. } = self;
+        let options = reduce::Options { workload, out, command, tries, duration, timeout };
         let summary = ui::watched(|progress| reduce::run(&options, progress))?;
         self.output.format.print(&summary)?;
         Ok(summary.signal.map_or(Exit::Done, Exit::Asked))

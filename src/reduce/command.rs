@@ -1,13 +1,13 @@
 //! The command that says whether a part of a workload is still of interest.
 
 use super::table::{Kept, Workload};
-use crate::process::signal;
+use crate::files::{Dir, Id, remove_tree};
+use crate::process::group::{self, Ended};
 use anyhow::{Context, Result};
 use serde_json::json;
-use std::fs;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 /// Exit code by which a command says that it cannot tell, as for `git bisect run`.
 const CANNOT_TELL: i32 = 125;
@@ -23,13 +23,20 @@ pub enum Answer {
     No,
     /// Exit code 125, a signal, or this process was asked to end meanwhile.
     Unknown,
+    /// It had not ended in time.
+    Late,
 }
+
+/// Name of the directory of the part that is tried.
+const TRY: &str = "try";
 
 /// A shell command, and the directory in which parts are made for it.
 #[derive(Debug)]
 pub struct Asking {
     command: String,
-    dir: PathBuf,
+    around: Dir,
+    name: std::ffi::OsString,
+    dir: Dir,
 }
 
 impl Asking {
@@ -38,41 +45,45 @@ impl Asking {
     /// # Errors
     /// When it cannot be made, or is there already.
     pub fn new(command: String, out: &Path) -> Result<Asking> {
+        let (around, out) = Dir::prepare(&std::path::absolute(out)?)?;
         let mut name = std::ffi::OsString::from(".");
-        name.push(out.file_name().context("the result has no name")?);
+        name.push(out);
         name.push(".tries");
-        let dir = std::path::absolute(out.with_file_name(name))?;
-        private(&dir)?;
-        Ok(Asking { command, dir })
+        let dir = around.make(&name, 0o700).with_context(|| format!("cannot make {}", around.at(&name).display()))?;
+        Ok(Asking { command, around, name, dir })
     }
 
-    /// Asks the command about a part.
+    /// Asks the command about a part; it may take no longer than `limit`.
     ///
     /// # Errors
-    /// When the part cannot be written or the shell cannot be started.
-    pub fn ask(&self, workload: &Workload, kept: &Kept) -> Result<Answer> {
-        let dir = self.dir.join("try");
-        private(&dir)?;
-        let part = dir.join("work");
+    /// When the part cannot be written, the shell cannot be started, or what the command left cannot be removed.
+    pub fn ask(&self, workload: &Workload, kept: &Kept, limit: Option<Duration>) -> Result<Answer> {
+        let dir = self.dir.make(TRY, 0o700).with_context(|| format!("cannot make {}", self.dir.at(TRY).display()))?;
+        let part = dir.path().join("work");
         let answer = workload.write(kept, &part, &json!({})).and_then(|data| {
             drop(data); // and its lock
-            self.run(&part)
+            self.run(&part, limit)
         });
-        // Whatever the command left beside it: trees and runs.
-        fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
-        answer
+        // Whatever the command left beside it: trees, whose directories may be closed, and runs.
+        let removed = dir.id().and_then(|id| remove_tree(&self.dir, TRY, id));
+        let answer = answer?;
+        removed.context("what the command left cannot be removed")?;
+        Ok(answer)
     }
 
-    fn run(&self, part: &Path) -> Result<Answer> {
+    fn run(&self, part: &Path, limit: Option<Duration>) -> Result<Answer> {
         let mut shell = Command::new("/bin/sh");
         shell.arg("-c").arg(&self.command).arg("sh").arg(part).env(VARIABLE, part);
         // Standard output is for the summary.
-        let status = shell.stdin(Stdio::null()).stdout(Stdio::null()).status().context("cannot start /bin/sh")?;
-        Ok(match status.code() {
-            _ if signal::asked().is_some() => Answer::Unknown,
-            Some(0) => Answer::Yes,
-            None | Some(CANNOT_TELL) => Answer::Unknown,
-            Some(_) => Answer::No,
+        shell.stdin(Stdio::null()).stdout(Stdio::null());
+        Ok(match group::run(&mut shell, limit).context("cannot run /bin/sh")? {
+            Ended::Late => Answer::Late,
+            Ended::Asked => Answer::Unknown,
+            Ended::Alone(status) => match status.code() {
+                Some(0) => Answer::Yes,
+                None | Some(CANNOT_TELL) => Answer::Unknown,
+                Some(_) => Answer::No,
+            },
         })
     }
 }
@@ -80,11 +91,6 @@ impl Asking {
 impl Drop for Asking {
     fn drop(&mut self) {
         // What cannot be removed is the user's to see.
-        let _ = fs::remove_dir_all(&self.dir);
+        let _ = self.dir.id().and_then(|id: Id| remove_tree(&self.around, &self.name, id));
     }
-}
-
-/// Makes a directory that is for its owner only.
-fn private(dir: &Path) -> Result<()> {
-    fs::DirBuilder::new().mode(0o700).create(dir).with_context(|| format!("cannot make {}", dir.display()))
 }

@@ -26,7 +26,7 @@ use crate::progress::{Progress, Unit};
 use crate::schema::Dataset;
 use crate::schema::dataset::Kind;
 use crate::text::word;
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use command::Asking;
 use needs::Needs;
 use serde::Serialize;
@@ -50,8 +50,10 @@ pub struct Options {
     pub command: String,
     /// Most times that the command is run.
     pub tries: Option<u64>,
-    /// After this time the command is not run again.
+    /// After this time the command is not run again, and one that runs is ended.
     pub duration: Option<Duration>,
+    /// A command that runs for longer is ended; it has not said anything then.
+    pub timeout: Option<Duration>,
 }
 
 /// Why it ended.
@@ -93,6 +95,8 @@ pub struct Summary {
     pub tries: u64,
     /// How often it could not tell.
     pub unknown: u64,
+    /// How often of these it had not ended in time.
+    pub late: u64,
     /// Why it ended.
     pub end: End,
     /// The signal that ended it.
@@ -114,7 +118,9 @@ impl fmt::Display for Summary {
             End::Duration => "--duration reached: it may not be the smallest",
             End::Signal => "ended by a signal: it may not be the smallest",
         };
-        let unknown = if self.unknown > 0 { format!(", {} of them without an answer", self.unknown) } else { String::new() };
+        let late = if self.late > 0 { format!(" ({} not in time)", self.late) } else { String::new() };
+        let unknown =
+            if self.unknown > 0 { format!(", {} of them without an answer{late}", self.unknown) } else { String::new() };
         write!(f, "{} in {:.1} s{unknown}; {why}", Things(self.tries, "try"), self.seconds)
     }
 }
@@ -122,7 +128,8 @@ impl fmt::Display for Summary {
 /// Reduces a workload.
 ///
 /// # Errors
-/// When it cannot be read, the command does not succeed for all of it, or the result cannot be written.
+/// When it cannot be read, the command does not succeed for all of it, or the result cannot be written. When a later try fails
+/// otherwise than by what the command says, the smallest part so far is written all the same.
 pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
     let began = Instant::now();
     let data = Dataset::expect(&options.workload, Kind::Workload)?;
@@ -146,6 +153,7 @@ pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
         seen: HashSet::new(),
         tries: 0,
         unknown: 0,
+        late: 0,
         end: None,
     };
     progress.begin("tries", Unit::Count, options.tries.unwrap_or(0));
@@ -153,13 +161,14 @@ pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
     let first = search.ask(&all)?;
     ensure!(search.end.is_none(), "ended before the command had been run for the whole workload");
     ensure!(
+        first != Answer::Late,
+        "the command does not end in time for the workload as it is: a longer --timeout gives it more"
+    );
+    ensure!(
         first == Answer::Yes,
         "the command does not succeed for the workload as it is: it must exit with 0 for what is of interest"
     );
-    for level in [Level::Process, Level::Lane, Level::File, Level::Descriptor, Level::Op] {
-        search.level(level)?;
-    }
-    search.files()?;
+    let searched = search.all();
     let sizes = |of: &dyn Fn(&Kept) -> usize| Size { was: of(&all), is: of(&search.kept) };
     let count = |list: &[bool]| list.iter().filter(|keep| **keep).count();
     let summary = Summary {
@@ -169,12 +178,14 @@ pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
         files: sizes(&|kept| count(&kept.files)),
         tries: search.tries,
         unknown: search.unknown,
+        late: search.late,
         end: search.end.unwrap_or(End::Smallest),
         signal: signal::asked(),
         seconds: began.elapsed().as_secs_f64(),
     };
     let note = json!({ "while": options.command, "of": data.manifest.get("fingerprint"), "ops": summary.ops, "tries": summary.tries, "end": summary.end });
     workload.write(&search.kept, &options.out, &note)?;
+    searched.with_context(|| format!("the smallest part so far is in {}", word(&options.out)))?;
     Ok(summary)
 }
 
@@ -203,6 +214,7 @@ struct Search<'a> {
     seen: HashSet<u128>,
     tries: u64,
     unknown: u64,
+    late: u64,
     end: Option<End>,
 }
 
@@ -215,8 +227,11 @@ impl Search<'_> {
         }
         self.tries += 1;
         self.progress.add(1);
-        let answer = self.asking.ask(self.workload, kept)?;
-        self.unknown += u64::from(answer == Answer::Unknown);
+        let left = self.options.duration.map(|most| most.saturating_sub(self.began.elapsed()));
+        let limit = self.options.timeout.into_iter().chain(left).min();
+        let answer = self.asking.ask(self.workload, kept, limit)?;
+        self.unknown += u64::from(matches!(answer, Answer::Unknown | Answer::Late));
+        self.late += u64::from(answer == Answer::Late);
         self.ended();
         Ok(answer)
     }
@@ -236,6 +251,14 @@ impl Search<'_> {
         };
         self.end = self.end.or(end);
         self.end.is_some()
+    }
+
+    /// Leaves out what can be left out.
+    fn all(&mut self) -> Result<()> {
+        for level in [Level::Process, Level::Lane, Level::File, Level::Descriptor, Level::Op] {
+            self.level(level)?;
+        }
+        self.files()
     }
 
     /// Leaves out what can be left out of one level.

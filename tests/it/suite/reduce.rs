@@ -1,8 +1,12 @@
 //! The smallest workload for which a command succeeds.
 
-use crate::tool::{command, data, expect, ioriot, number, rows, shell_text};
+use crate::tool::{command, copy_program, data, expect, ioriot, number, open_scratch, root, rows, shell_text};
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// The workload of a capture in tests/data.
 fn workload(dir: &Path, input: &str) -> PathBuf {
@@ -132,4 +136,66 @@ fn a_signal_leaves_the_smallest_so_far() {
     assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(number(&[&small], "SELECT count(*) FROM ops") < number(&[&work], "SELECT count(*) FROM ops"));
     same(&small);
+}
+
+/// A command that hangs is ended with all that it started, after a while or when a signal comes.
+#[test]
+fn commands_that_hang_are_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let work = workload(dir.path(), "matrix.strace");
+    let [flag, pids] = ["flag", "pids"].map(|name| shell_text(&dir.path().join(name)));
+    let hangs = format!("test -e {flag} || {{ touch {flag}; exit 0; }}; sleep 1000 & echo $! >> {pids}; sleep 1000");
+    let said = reduced(&work, &dir.path().join("small"), &hangs, &["--tries", "4", "--timeout", "200ms"]);
+    assert_eq!((&said["tries"], &said["unknown"], &said["late"]), (&4.into(), &3.into(), &3.into()), "{said}");
+    fs::remove_file(dir.path().join("flag")).unwrap();
+    let began = Instant::now();
+    let said = reduced(&work, &dir.path().join("other"), &hangs, &["--duration", "2s"]);
+    assert!(said["end"] == "duration" && began.elapsed() < Duration::from_secs(100), "{said}");
+    // The whole is not judged in time.
+    let output = ioriot(&["reduce", work.to_str().unwrap(), "-o", "never", "--while", "sleep 100", "--timeout", "100ms"]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--timeout"), "{output:?}");
+    fs::remove_file(dir.path().join("flag")).unwrap();
+    let out = dir.path().join("asked");
+    let args = ["reduce", work.to_str().unwrap(), "-o", out.to_str().unwrap(), "--while", &hangs];
+    let mut child = command(&args).spawn().unwrap();
+    let known = fs::read_to_string(dir.path().join("pids")).unwrap().lines().count();
+    while fs::read_to_string(dir.path().join("pids")).unwrap().lines().count() == known {
+        thread::sleep(Duration::from_millis(20));
+    }
+    let began = Instant::now();
+    // SAFETY: plain numbers; the child has not been waited for.
+    unsafe { libc::kill(child.id() as libc::pid_t, libc::SIGINT) };
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(began.elapsed() < Duration::from_secs(100));
+    same(&out);
+    for pid in fs::read_to_string(dir.path().join("pids")).unwrap().lines() {
+        let state = || fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        while state().contains("sleep") && !state().contains(") Z ") {
+            assert!(began.elapsed() < Duration::from_secs(100), "{}", state());
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+/// Trees of captured directories that nobody may write to are removed after each try.
+#[test]
+fn closed_directories_are_removed() {
+    let dir = open_scratch();
+    let work = workload(dir.path(), "matrix.strace");
+    let small = dir.path().join("small");
+    let program = dir.path().join("ioriot");
+    copy_program(command(&[]).get_program().as_ref(), &program);
+    let mut reduce = command(&[]);
+    if root() {
+        let user = 54_321;
+        let owned = Command::new("chown").args(["-R", &user.to_string()]).arg(dir.path()).status().unwrap();
+        assert!(owned.success());
+        reduce = Command::new(&program);
+        reduce.uid(user).gid(user);
+    }
+    let closes = "mkdir -p \"$1.tree/a/b\" && touch \"$1.tree/a/b/c\" && chmod 0 \"$1.tree/a/b\" && chmod 0 \"$1.tree/a\"";
+    reduce.args(["reduce", work.to_str().unwrap(), "-o", small.to_str().unwrap(), "--while", closes, "--tries", "4"]);
+    let output = reduce.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(!dir.path().join(".small.tries").exists());
 }
