@@ -67,7 +67,7 @@ static void fail(const char *name) {
         shown[at] = name[at] >= ' ' && name[at] <= '~' ? name[at] : '?';
     shown[at] = 0;
     fprintf(stderr, "%s: %s\n", shown, strerror(errno));
-    exit(2);
+    exit(125);
 }
 
 /* ---- results ---- */
@@ -345,7 +345,7 @@ HELPER void room(double bytes) {
     struct statvfs here;
     if (statvfs("/", &here) == 0 && bytes > (double) here.f_bavail * (double) here.f_frsize) {
         fprintf(stderr, "the file tree has %.0f bytes, and there is no room for them\n", bytes);
-        exit(2);
+        exit(125);
     }
 }
 
@@ -378,7 +378,7 @@ static void confine(const char *dir) {
     for (struct dirent *entry; (entry = readdir(here));)
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) {
             fprintf(stderr, "%s is not empty\n", dir);
-            exit(2);
+            exit(125);
         }
     closedir(here);
     mounts = unshare(CLONE_NEWNS) == 0;

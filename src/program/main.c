@@ -18,7 +18,7 @@ int main(int argc, char **argv) {
     pthread_attr_t small;
     if (argc > 2 || !dir) {
         fprintf(stderr, "usage: %s [DIRECTORY]    (empty, or not there yet; else one below /tmp is made)\n", argv[0]);
-        return 2;
+        return 125;
     }
     fprintf(stderr, "in %s\n", dir);
     signal(SIGXFSZ, SIG_IGN);
@@ -50,7 +50,7 @@ int main(int argc, char **argv) {
         int error = pthread_create(&threads[at], &small, run, (void *) at);
         if (error != 0) {
             fprintf(stderr, "cannot start thread %ld of %d: %s\n", at, LANES, strerror(error));
-            exit(2);
+            exit(125);
         }
     }
     for (long at = 0; at < LANES; at++)

@@ -72,7 +72,7 @@ fn head(facts: &Facts, ops: u64, lanes: usize, out: &mut dyn Write) -> Result<()
         out,
         " * captured calls, a thread for each captured one, in their order where they touch the same. A line says what"
     )?;
-    writeln!(out, " * differs from the capture; exit code 0: nothing does, 1: something does, 2: it could not be run.")?;
+    writeln!(out, " * differs from the capture; exit code 0: nothing does, 1: something does, 125: it could not be run.")?;
     let left: Vec<_> = facts.left.lines().collect();
     if !left.is_empty() {
         writeln!(out, " *\n * Not as in the capture:")?;

@@ -1,5 +1,6 @@
 //! The smallest workload for which a command succeeds.
 
+use crate::skip::{Need, skip};
 use crate::tool::{command, copy_program, data, expect, ioriot, number, open_scratch, root, rows, shell_text};
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -198,4 +199,86 @@ fn closed_directories_are_removed() {
     let output = reduce.output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(!dir.path().join(".small.tries").exists());
+}
+
+/// Stands between a program and the kernel. From some version on write(2) writes too little.
+const LIBRARY: &str = r#"
+#include <errno.h>
+#include <stdarg.h>
+
+long syscall(long number, ...) {
+    va_list list;
+    long args[6], ret;
+    va_start(list, number);
+    for (int at = 0; at < 6; at++)
+        args[at] = va_arg(list, long);
+    va_end(list);
+    FAULT
+    register long r10 __asm__("r10") = args[3];
+    register long r8 __asm__("r8") = args[4];
+    register long r9 __asm__("r9") = args[5];
+    __asm__ volatile("syscall"
+                     : "=a"(ret)
+                     : "a"(number), "D"(args[0]), "S"(args[1]), "d"(args[2]), "r"(r10), "r"(r8), "r"(r9)
+                     : "rcx", "r11", "memory");
+    if (ret < 0 && ret > -4096) {
+        errno = (int) -ret;
+        return -1;
+    }
+    return ret;
+}
+"#;
+
+/// The recipe of docs/WHATIF.md: a workload is reduced to what differs with the newest version, and its program finds the version
+/// that brought the difference.
+#[test]
+fn git_bisect_run_finds_the_commit() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let run = |program: &str, args: &[&str]| {
+        let mut command = Command::new(program);
+        command.args(args).current_dir(at("repository")).env("HOME", dir.path()).env("GIT_CONFIG_NOSYSTEM", "1");
+        let output = command.output().ok()?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{program} {args:?}: {said}");
+        Some(said)
+    };
+    fs::create_dir(at("repository")).unwrap();
+    if run("cc", &["--version"]).is_none() || run("git", &["init", "-q"]).is_none() {
+        skip(Need::Program("git"), "git bisect run, with cc");
+        return;
+    }
+    let work = workload(dir.path(), "matrix.strace");
+    let [program, small, source] = ["program", "small", "small.c"].map(|name| shell_text(&at(name)));
+    let check = format!("#!/bin/sh\ncc -shared -fPIC library.c -o library.so || exit 125\nLD_PRELOAD=./library.so {program}\n");
+    for version in 1..=9 {
+        let fault = match version {
+            3 => "#error",
+            6.. => "if (number == 1 && args[2] > 1)\n        args[2]--;",
+            _ => "",
+        };
+        let library = LIBRARY.replace("    FAULT\n", &format!("    {fault}\n    /* version {version} */\n"));
+        fs::write(at("repository/library.c"), library).unwrap();
+        fs::write(at("repository/check.sh"), &check).unwrap();
+        run("git", &["add", "library.c", "check.sh"]);
+        run("git", &["-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", &format!("version {version}")]);
+    }
+    let ioriot = shell_text(command(&[]).get_program().as_ref());
+    let library = shell_text(&at("library.so"));
+    run("sh", &["-c", &format!("cc -shared -fPIC library.c -o {library}")]);
+    let differs = format!(
+        "{ioriot} export \"$1\" --to c -o \"$1.c\" 2>/dev/null && cc \"$1.c\" -o \"$1.program\" -lpthread || exit 125; \
+         LD_PRELOAD={library} \"$1.program\" \"$1.tree\"; test $? = 1"
+    );
+    if Command::new("sh").arg("-c").arg(&differs).arg("sh").arg(&work).output().unwrap().status.code() != Some(0) {
+        skip(Need::Root, "programs have no root of their own here");
+        return;
+    }
+    fs::remove_dir_all(at("work.tree")).unwrap();
+    let said = reduced(&work, &at("small"), &differs, &[]);
+    assert!(said["ops"]["is"].as_u64().unwrap() < 10 && said["end"] == "smallest", "{said}");
+    run("sh", &["-c", &format!("{ioriot} export {small} --to c -o {source} && cc -O2 {source} -o {program} -lpthread")]);
+    run("git", &["bisect", "start", "HEAD", "HEAD~8"]);
+    let said = run("git", &["bisect", "run", "sh", "./check.sh"]).unwrap();
+    assert!(said.contains("is the first bad commit") && said.contains("version 6"), "{said}");
 }
