@@ -88,7 +88,8 @@ impl Work<'_> {
                 "arg" => format!("CASE WHEN syscall = 'joined_fd' THEN arg + {} ELSE arg END AS arg", part * OFDS),
                 column => format!("\"{column}\""),
             });
-            let moment = "max(ts + coalesce(dur, 0)) OVER (ORDER BY seq ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)";
+            // Of a hostile capture the sum may be more than a BIGINT.
+            let moment = "max(ts + least(greatest(coalesce(dur, 0), 0), 9223372036854775807 - greatest(ts, 0))) OVER (ORDER BY seq ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)";
             parts.push(format!("SELECT {}, {part} AS part, {moment} AS moment FROM {name}", of.collect::<Vec<_>>().join(", ")));
         }
         let parts = self.engine.sql(&parts.join(" UNION ALL "))?;

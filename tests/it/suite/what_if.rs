@@ -362,6 +362,23 @@ fn captures_of_one_clock_are_merged() {
     assert!(!place("none").exists());
 }
 
+/// A call of a hostile capture that ends after the last moment there is comes last.
+#[test]
+fn moments_of_merged_captures_do_not_wrap() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = |name: &str, pid: i64, ts: i64, dur: i64| {
+        let path = format!("/{name}");
+        let event = call(Syscall::mkdir, pid, 0, &[(Col::Ts, ts), (Col::Dur, dur)], Some(&path));
+        let mut manifest = Manifest::new();
+        manifest.insert("clock".into(), "unix".into());
+        capture_with(dir.path().join(name), &[event], manifest)
+    };
+    let (late, early) = (made("late", 7, i64::MAX - 10, 1000), made("early", 8, 5, 10));
+    let work = dir.path().join("work");
+    generated(&late, &work, &["--merge", early.to_str().unwrap()]).unwrap();
+    assert_eq!(rows(&[&work], "SELECT path FROM ops ORDER BY op_id"), ["/early", "/late"]);
+}
+
 #[test]
 fn a_workload_that_would_fail_is_found_out() {
     let dir = tempfile::tempdir().unwrap();
