@@ -19,7 +19,7 @@ use crate::report::look::{self, Look};
 use crate::report::tables::Desk;
 use crate::rows::{Format, Shape};
 use crate::schema::dataset::Kind;
-use crate::schema::{Dataset, place};
+use crate::schema::{Dataset, Table, place};
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Write};
@@ -193,7 +193,9 @@ impl Source<'_> {
         for need in &stage.doc()?.needs {
             if !self.desk.has(std::slice::from_ref(need)) {
                 let why = self.desk.missing.get(need.as_str()).map_or(String::new(), |why| format!(": {why}"));
-                bail!("there is no {need}{why}: export a capture or a workload");
+                let of = Table::ALL.iter().find(|table| table.name() == need).map(|table| table.kind().name());
+                let of = of.map_or("capture or a workload".into(), |kind| format!("{kind}: this form is made from one"));
+                bail!("there is no {need}{why}: export a {of}");
             }
         }
         let captures = self.desk.datasets().iter().filter(|data| data.kind == Kind::Capture).count();

@@ -188,3 +188,13 @@ fn a_run_has_the_names_of_its_workload() {
     let ids: Vec<u64> = work.lines().skip(1).map(|line| line.split(',').next().unwrap().parse().unwrap()).collect();
     assert!(ids.len() > 90 && ids.is_sorted());
 }
+
+#[test]
+fn a_form_that_needs_a_capture_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let (cap, work) = (ingested(dir.path(), "matrix.strace"), dir.path().join("work"));
+    expect(0, &["generate", cap.to_str().unwrap(), "-o", work.to_str().unwrap()]);
+    let output = ioriot(&["export", work.to_str().unwrap(), "--to", "strace"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && said.contains("export a capture: this form is made from one"), "{said}");
+}
