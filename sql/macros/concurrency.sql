@@ -13,7 +13,10 @@ WITH
 timed AS (SELECT class, time_s * 1e9 AS from_ns, time_s * 1e9 + dur AS until_ns FROM io WHERE time_s IS NOT NULL AND dur IS NOT NULL),
 calls AS (SELECT * FROM timed UNION ALL SELECT 'all', from_ns, until_ns FROM timed),
 slices AS (
-    SELECT unnest(generate_series(0, CAST(ceil(max(until_ns) / greatest($width, 1)) AS BIGINT))) AS slice FROM timed
+    SELECT unnest(generate_series(0, at_most(
+        CAST(ceil(max(until_ns) / greatest($width, 1)) AS BIGINT), 1000000, 'slices are too many: a larger width makes fewer'
+    ))) AS slice
+    FROM timed
 ),
 steps AS (
     SELECT class, from_ns AS at_ns, 1 AS step FROM calls

@@ -12,7 +12,9 @@
 -- @column miss_ratio DOUBLE share of the accesses of pages that it misses, 0 to 1
 WITH
 spans AS (
-    SELECT seq, file, unnest(generate_series(offset / greatest($page, 512), (offset + bytes - 1) / greatest($page, 512))) AS page
+    SELECT seq, file, unnest(generate_series(offset / greatest($page, 512), offset / greatest($page, 512) + at_most(
+            (offset % greatest($page, 512) + bytes - 1) / greatest($page, 512), 4194304, 'pages of one access are too many: larger pages make fewer'
+        ))) AS page
     FROM accesses
     WHERE offset IS NOT NULL
 ),

@@ -13,7 +13,9 @@ WITH
 spans AS (
     SELECT
         CAST(floor(time_s * 1e9 / greatest($width, 1)) AS BIGINT) AS slice, file,
-        unnest(generate_series(offset / greatest($page, 512), (offset + bytes - 1) / greatest($page, 512))) AS page
+        unnest(generate_series(offset / greatest($page, 512), offset / greatest($page, 512) + at_most(
+            (offset % greatest($page, 512) + bytes - 1) / greatest($page, 512), 4194304, 'pages of one access are too many: larger pages make fewer'
+        ))) AS page
     FROM accesses
     WHERE time_s IS NOT NULL AND offset IS NOT NULL
 ),

@@ -1,5 +1,6 @@
 //! The SQL session: its threads, its bounded memory that spills to disk, and the tables that SQL can name.
 
+use super::function::at_most::AtMost;
 use super::function::bucket::Bucket;
 use super::function::causes::Caused;
 use super::function::numbered::Numbered;
@@ -170,6 +171,7 @@ impl Engine {
         ctx.register_udaf(AggregateUDF::from(Percentile::default()));
         tenant::functions().into_iter().for_each(|function| ctx.register_udf(function));
         touch::functions().into_iter().for_each(|function| ctx.register_udf(function));
+        ctx.register_udf(ScalarUDF::from(AtMost::default()));
         ctx.register_udf(ScalarUDF::from(Bucket::default()));
         ctx.register_batch("syscall_def", calls(COLUMNS.iter())?)?;
         let ctx = match settings.access {

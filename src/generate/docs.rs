@@ -36,7 +36,8 @@ pub fn sql_markdown() -> Result<String> {
          `touches` of the walk: the kind is a word as in column `resource` of table edges, the access `read`, `add`, `write` or \
          `end`; `resource_kind(resource)` gives the number of a resource's kind.\n\n\
          `bucket(x, bits)` is the integer x with all but its highest binary digit and the `bits` (a literal) behind that cleared: \
-         the lower end of a bucket of a histogram. `bucket(x, 0)` are powers of two; what is negative counts as 0.\n\n\
+         the lower end of a bucket of a histogram. `bucket(x, 0)` are powers of two; what is negative counts as 0. \
+         `at_most(x, most, text)` is x, and an error with the text where x is larger.\n\n\
          The dialect is DataFusion's, with the words of PostgreSQL. Other than in DuckDB, `/` of integers is an integer, \
          what leaves 64 bits wraps (sums, products), `2.5` is a floating-point number (`CAST(2.5 AS BIGINT)` is 2), absent \
          values come first when descending, and a name in ORDER BY means a column of the answer first, also in `x + 0`. \

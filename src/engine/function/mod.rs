@@ -3,6 +3,7 @@
 //! The argument is a relation: a table, a common table expression, or `(SELECT ...)` in its own parentheses. A function
 //! is one stream through one state, which neither the number of partitions below nor above it changes.
 
+pub(super) mod at_most;
 pub(super) mod bucket;
 pub(super) mod causes;
 mod exec;

@@ -1,7 +1,10 @@
 //! Table macros, and views and macros of the user's own.
 
+use crate::suite::generate::{call, capture};
 use crate::tool::{command, data, expect, ioriot, root, rows};
+use ioriot::event::Col;
 use ioriot::report::MACROS;
+use ioriot::syscall::Syscall;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
@@ -130,5 +133,28 @@ fn only_a_directory_of_ones_own_is_taken_by_itself() {
     if root() {
         chown(&sql, Some(65534), None).unwrap();
         assert!(!ask().status.success(), "it is another user's");
+    }
+}
+
+/// What would not fit into memory is refused.
+#[test]
+fn too_many_slices_and_pages_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let cap = captures(dir.path(), &["matrix.strace"]).remove(0);
+    let output = ioriot(&["query", cap.to_str().unwrap(), "SELECT * FROM concurrency('1ns')"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && said.contains("slices are too many: a larger width makes fewer"), "{said}");
+    // A call that is said to have read more than there is on any disk.
+    let most = i64::MAX;
+    let ints = [(Col::Ts, 9), (Col::Fd, 3), (Col::Offset, 0), (Col::Count, most)];
+    let events = [
+        call(Syscall::open, 7, 3, &[(Col::Ts, 1), (Col::Flags, 2)], Some("/d/a")),
+        call(Syscall::pread64, 7, most - 1, &ints, None),
+    ];
+    let cap = capture(dir.path(), &events);
+    for sql in ["SELECT * FROM working_set('1s', '4K')", "SELECT * FROM miss_ratio()"] {
+        let output = ioriot(&["query", cap.to_str().unwrap(), sql]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && said.contains("pages of one access are too many"), "{sql}: {said}");
     }
 }
