@@ -153,13 +153,15 @@ fn commands_that_hang_are_ended() {
     let said = reduced(&work, &dir.path().join("other"), &hangs, &["--duration", "2s"]);
     assert!(said["end"] == "duration" && began.elapsed() < Duration::from_secs(100), "{said}");
     // The whole is not judged in time.
-    let output = ioriot(&["reduce", work.to_str().unwrap(), "-o", "never", "--while", "sleep 100", "--timeout", "100ms"]);
+    let never = dir.path().join("never");
+    let args = ["reduce", work.to_str().unwrap(), "-o", never.to_str().unwrap(), "--while", "sleep 100", "--timeout", "100ms"];
+    let output = ioriot(&args);
     assert!(String::from_utf8_lossy(&output.stderr).contains("--timeout"), "{output:?}");
     fs::remove_file(dir.path().join("flag")).unwrap();
     let out = dir.path().join("asked");
     let args = ["reduce", work.to_str().unwrap(), "-o", out.to_str().unwrap(), "--while", &hangs];
-    let mut child = command(&args).spawn().unwrap();
     let known = fs::read_to_string(dir.path().join("pids")).unwrap().lines().count();
+    let mut child = command(&args).spawn().unwrap();
     while fs::read_to_string(dir.path().join("pids")).unwrap().lines().count() == known {
         thread::sleep(Duration::from_millis(20));
     }
@@ -249,8 +251,10 @@ fn git_bisect_run_finds_the_commit() {
         return;
     }
     let work = workload(dir.path(), "matrix.strace");
-    let [program, small, source] = ["program", "small", "small.c"].map(|name| shell_text(&at(name)));
-    let check = format!("#!/bin/sh\ncc -shared -fPIC library.c -o library.so || exit 125\nLD_PRELOAD=./library.so {program}\n");
+    let [program, small, source, tree] = ["program", "small", "small.c", "tree"].map(|name| shell_text(&at(name)));
+    let check = format!(
+        "#!/bin/sh\ncc -shared -fPIC library.c -o library.so || exit 125\nrm -rf {tree}\nLD_PRELOAD=./library.so {program} {tree}\n"
+    );
     for version in 1..=9 {
         let fault = match version {
             3 => "#error",

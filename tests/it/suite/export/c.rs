@@ -181,7 +181,7 @@ fn the_program_of_a_reduced_workload_shows_the_difference() {
     }
     let work = generated(&capture(dir.path(), &events));
     let Some(program) = built(&work, &[]) else { return };
-    let (code, said) = ran(&mut Command::new(&program));
+    let (code, said) = ran(Command::new(&program).arg(dir.path().join("whole")));
     if !confined(&said) {
         return;
     }
@@ -193,7 +193,7 @@ fn the_program_of_a_reduced_workload_shows_the_difference() {
     let small = dir.path().join("small");
     expect(0, &["reduce", work.to_str().unwrap(), "-o", small.to_str().unwrap(), "--while", &differs]);
     assert_eq!(number(&[&small], "SELECT count(*) FROM ops"), 2.0);
-    let (code, said) = ran(&mut Command::new(built(&small, &[]).unwrap()));
+    let (code, said) = ran(Command::new(built(&small, &[]).unwrap()).arg(dir.path().join("part")));
     assert!(code == 1 && said.contains(" lseek: expected 101, got 100\n1 of 2 ops differ\n"), "{said}");
 }
 
