@@ -45,8 +45,9 @@ pub(super) const EXAMPLES: &str = "edge_examples";
 /// Tables of a capture that tell of its files beside the events; an older one may lack them.
 const BESIDE: [Table; 2] = [Table::Layouts, Table::Contents];
 
-/// Name of the stage that says what is known of the content of files.
+/// The stage that says what is known of the content of files, and the one that says it of those that are written.
 const CONTENT: &str = "content";
+const WRITTEN: &str = "written";
 
 /// The stages of which `--no-cause` leaves out all rows, and what ops have of causes.
 const CAUSES: &str = "causes";
@@ -98,6 +99,8 @@ pub(super) struct Work<'a> {
     draft: Option<&'a Draft>,
     /// Start of the first event, ns; with `--stretch` only.
     begin: i64,
+    /// Does the capture tell of the content of files? Else the walk is not looked through for those that are written.
+    sampled: bool,
 }
 
 impl<'a> Work<'a> {
@@ -125,6 +128,7 @@ impl<'a> Work<'a> {
                 false => work.nothing_of(table)?,
             }
         }
+        work.sampled = capture.has(Table::Contents) && others.is_empty();
         work.stage(CONTENT)?.define(&work.engine)?;
         work.register_processes(captures)?;
         work.begin = work.first_moment()?;
@@ -159,7 +163,7 @@ impl<'a> Work<'a> {
         engine.set("datafusion.optimizer.repartition_file_scans", "false")?;
         let rows = (options.memory / BATCH_ROW).clamp(BATCH_LEAST, BATCH);
         engine.set("datafusion.execution.batch_size", &rows.to_string())?;
-        Ok(Work { engine, options, draft, begin: 0 })
+        Ok(Work { engine, options, draft, begin: 0, sampled: true })
     }
 
     /// The rows of a stage with the times between calls `factor` times as long.
@@ -203,6 +207,7 @@ impl<'a> Work<'a> {
         let rows = match (self.options.causes, name) {
             (Causes::LeftOut, CAUSES) => rows.filter(lit(false))?,
             (Causes::LeftOut, OPS) => without(rows)?,
+            (_, WRITTEN) if !self.sampled => rows.filter(lit(false))?,
             _ => rows,
         };
         match (self.options.what_if.stretch, name) {

@@ -2,8 +2,8 @@
 //! and repeats in the same way.
 
 use crate::dice::mix;
-use crate::init::Data;
 use crate::init::data::{BLOCK, POOL, Pool};
+use crate::init::{Data, Fill};
 use crate::replay::shared::memory::{self, Pages};
 use std::io::Result;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -39,9 +39,12 @@ impl Source {
     /// # Errors
     /// When memory is short.
     pub fn new(data: Data) -> Result<Source> {
+        // What is captured is put together elsewhere; this is for descriptions of which nothing is known.
+        let fill = if data.fill == Fill::Captured { Fill::RANDOM } else { data.fill };
+        let data = Data { fill, ..data };
         let pages = Pages::repeated(Pool::new(data).bytes())?;
         let repeats: Vec<bool> = (0..POOL / BLOCK).map(|block| data.repeats(block)).collect();
-        let constant = data.fill == crate::init::Fill::Zero;
+        let constant = data.fill == Fill::Zero;
         Ok(Source { pages, data, repeats, constant })
     }
 
@@ -85,7 +88,6 @@ impl Source {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::init::Fill;
     use std::collections::HashSet;
 
     /// The data that this many writes send.

@@ -168,3 +168,30 @@ fn btrfs_compresses_what_is_made_as_it_does_the_files() {
         assert!((found as f64 / real as f64 - 1.0).abs() < 0.1, "{what}: {found} bytes, and the files {real}");
     }
 }
+
+/// A workload comes from somebody else.
+#[test]
+fn numbers_that_cannot_be_are_as_if_nothing_were_known() {
+    let mut work = Work::new();
+    let most = i64::MAX;
+    let odd =
+        [[most, -1, 0, 0, 0], [0; 5], [most, most, most, most, most], [-1, -1, -1, -1, -1], [10, 5, 6, 0, 0], [1, 0, 0, 1, 1]];
+    work.op(op("open", 3).raw("/new").flags(O_CREAT | O_WRONLY).set("mode", 0o600).ofd(0));
+    for (at, numbers) in odd.into_iter().enumerate() {
+        let row = Row::default().set("path", format!("/f{at}")).set("kind", "file").set("size", 300_000).set("size_exact", true);
+        work.fileset.push(with(row, numbers));
+        for ofd in [-5, 0, 1 << 40, most] {
+            work.written.push(with(Row::default().set("ofd", ofd), numbers));
+        }
+        work.op(op("pwrite64", 5000).ofd(0).count(5000).set("offset", most - 6000));
+        work.op(op("pwrite64", 5_000_000).ofd(0).count(5_000_000).set("offset", 77));
+    }
+    work.write();
+    let made = init::run(&init::Options { data: captured(), ..work.init_options() }, &Progress::default()).unwrap();
+    assert!(made.ok(), "{made}");
+    let summary = run(&work.options()).unwrap();
+    // No file of an ordinary file system is so long (EFBIG).
+    assert_eq!((summary.different, summary.lost.len()), (odd.len() as u64, 0), "{summary}");
+    assert_eq!(fs::metadata(work.tree().join("new")).unwrap().len(), 5_000_077);
+    assert_eq!(fs::metadata(work.tree().join("f2")).unwrap().len(), 300_000);
+}
