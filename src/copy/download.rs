@@ -25,7 +25,7 @@ pub(super) fn run(data: &Dataset, place: &Path, summary: &mut Summary, progress:
         let mut from = 0;
         while from < size {
             let to = (from + STEP).min(size);
-            for part in object.ranges(&[from..to])? {
+            for part in object.ranges(std::slice::from_ref(&(from..to)))? {
                 file.write_all(&part).with_context(|| format!("cannot write {}", draft.path(&table.file()).display()))?;
             }
             progress.add(to - from);

@@ -24,7 +24,7 @@ macro_rules! rules {
 }
 
 rules! {
-    "not_open" "closed" "no_path" "positions" "short_files" "edges_back" "refused_direct" "bad_names" "impossible" "not_compared"
+    "not_open" "closed" "no_path" "positions" "short_files" "edges_back" "refused_direct" "bad_names" "impossible" "not_issued" "not_compared"
 }
 
 /// How much a fault matters.

@@ -71,7 +71,7 @@ impl Remote {
     fn slice(&self, start: u64, length: usize) -> Result<Bytes> {
         let end = start.checked_add(length as u64).filter(|end| *end <= self.len()).context("a range is not in the file")?;
         if self.known.get().is_none() {
-            return self.fetch(&[start..end])?.pop().context("a range is empty");
+            return self.fetch(std::slice::from_ref(&(start..end)))?.pop().context("a range is empty");
         }
         let (range, chunk) = self.chunk(start)?;
         ensure!(end <= range.end, "a range goes on behind its column");

@@ -32,7 +32,7 @@ impl Object {
     /// When there is no such object, or the store does not answer.
     pub fn open(url: &Path) -> Result<(Object, Bytes)> {
         let at = at(url)?;
-        let wanted = listing::footer(url).unwrap_or(TAIL).min(limits::FOOTER + 8).max(8);
+        let wanted = listing::footer(url).unwrap_or(TAIL).clamp(8, limits::FOOTER + 8);
         wait(async move {
             let absent = || format!("there is no {}", at.url);
             let range = match at.scheme {
@@ -119,11 +119,16 @@ mod tests {
 
     #[test]
     fn neighbours_are_read_together_and_no_more_than_an_eighth_is_wasted() {
-        assert_eq!(spans(&[0..100, 100..200]), [0..200]);
+        let one = |ranges: &[Range<u64>]| {
+            let spans = spans(ranges);
+            assert_eq!(spans.len(), 1, "{spans:?}");
+            spans[0].clone()
+        };
+        assert_eq!(one(&[0..100, 100..200]), 0..200);
         assert_eq!(spans(&[500..600, 0..100]), [0..100, 500..600]);
-        assert_eq!(spans(&[0..100, 110..200, 210..300]), [0..300]);
+        assert_eq!(one(&[0..100, 110..200, 210..300]), 0..300);
         assert_eq!(spans(&[0..100, 150..200]), [0..100, 150..200]);
-        assert_eq!(spans(&[0..100, 20..40, 30..30]), [0..100]);
+        assert_eq!(one(&[0..100, 20..40, 30..30]), 0..100);
         let many: Vec<Range<u64>> = (0..1000).map(|at| at * 100..at * 100 + 60).collect();
         assert_eq!(spans(&many).len(), 1000);
         let close: Vec<Range<u64>> = (0..1000).map(|at| at * 100..at * 100 + 95).collect();
