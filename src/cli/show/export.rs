@@ -24,7 +24,7 @@ Examples:
   ioriot export cap --to fio-jobs -o cap.fio              # fio --directory=/mnt/new cap.fio
   ioriot export cap --to perfetto -o cap.perfetto         # for ui.perfetto.dev
   ioriot export cap --to strace -o cap.strace             # ioriot ingest reads it back
-  ioriot export work --to c -o work.c                     # cc -O2 work.c -o work -lpthread && ./work
+  ioriot export work --to c -o work.c                     # cc -O2 work.c -lpthread
   ioriot export run --to parquet --table latency -o latency.parquet
   ioriot export work --to csv -o ops.csv")]
 pub struct Args {
