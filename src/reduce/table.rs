@@ -115,8 +115,8 @@ impl Workload {
         self.lanes.iter().zip(&kept.ops).filter(|(_, keep)| **keep).map(|(lane, _)| lane).collect::<HashSet<_>>().len()
     }
 
-    /// For each entry of the fileset whether it is one of the `wanted` paths or, where ops go through symbolic links, one of those or
-    /// what one leads to.
+    /// For each entry of the fileset whether it is one of the `wanted` paths, one of several names of a file, or, where ops go through
+    /// symbolic links, one of those or what one leads to.
     pub fn needed(&self, linked: bool, wanted: impl Fn(&[u8]) -> bool) -> Vec<bool> {
         let files = &self.tables["fileset"];
         // Both columns are there: the tables were read by their definitions.
@@ -124,10 +124,16 @@ impl Workload {
             return vec![true; self.files.len()];
         };
         let target = |row: usize| targets.is_valid(row).then(|| text::decode(targets.value(row)).into_owned());
+        // A name of a file is made as a link to the first one, which must be there.
+        let second = |row: &usize| kinds.value(*row) == "file" && targets.is_valid(*row);
+        let firsts: HashSet<Vec<u8>> = (0..self.files.len()).filter(second).filter_map(target).collect();
         let mut led: HashSet<Vec<u8>> = (0..self.files.len()).filter_map(target).collect();
         let above: Vec<Vec<u8>> = led.iter().flat_map(|path| super::state::above(path)).map(<[u8]>::to_vec).collect();
         led.extend(above);
-        let is = |(row, path): (usize, &Vec<u8>)| wanted(path) || linked && (kinds.value(row) == "link" || led.contains(path));
+        let is = |(row, path): (usize, &Vec<u8>)| {
+            let named = second(&row) || firsts.contains(path);
+            named || wanted(path) || linked && (kinds.value(row) == "link" || led.contains(path))
+        };
         self.files.iter().enumerate().map(is).collect()
     }
 

@@ -1,5 +1,6 @@
 //! The smallest workload for which a command succeeds.
 
+use super::replay::work::{Work, op};
 use crate::skip::{Need, skip};
 use crate::tool::{command, copy_program, data, expect, ioriot, number, open_scratch, root, rows, shell_text};
 use std::fs;
@@ -39,6 +40,21 @@ fn same(work: &Path) {
     assert_eq!(rows(&[&run], bad), Vec::<String>::new(), "{said}");
     let sum = "SELECT count(*) FROM fates WHERE fate = 'op'";
     assert_eq!(number(&[work], sum), number(&[work], "SELECT count(*) FROM ops WHERE origin = 'event'"));
+}
+
+/// Of a file with two names the second is made as a link to the first: whoever asks for the second needs the first, too.
+#[test]
+fn names_of_one_file_stay_together() {
+    let mut work = Work::new();
+    work.need("/a", "file", 10).need("/b", "file", 10).need("/c", "file", 10);
+    work.fileset[1] = work.fileset[1].clone().set("target", "/a");
+    work.op(op("stat", 0).raw("/c").set("path", "/c"));
+    let (made, out) = (work.write(), work.place("small"));
+    let asks = "SELECT 1 / count(*) FROM fileset WHERE path = '/b'";
+    let asks = format!("{} query \"$1\" \"{asks}\"", shell_text(Path::new(env!("CARGO_BIN_EXE_ioriot"))));
+    reduced(&made, &out, &asks, &[]);
+    assert_eq!(rows(&[&out], "SELECT path FROM fileset ORDER BY path"), ["/a", "/b", "/c"]);
+    expect(0, &["init", out.to_str().unwrap(), "--root", work.place("root").to_str().unwrap()]);
 }
 
 /// Parts that a command takes at random do what the whole does.

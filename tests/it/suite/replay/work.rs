@@ -184,6 +184,16 @@ impl Work {
             };
             rows[*row].0.insert(column, value.clone());
         }
+        let fates: Vec<Row> = (0..self.ops.len())
+            .map(|at| {
+                Row::default()
+                    .set("seq", at * 2)
+                    .set("fate", "op")
+                    .set("syscall", self.ops[at].text("syscall"))
+                    .set("on_file", true)
+            })
+            .collect();
+        self.table(&draft, Table::Fates, &fates);
         self.table(&draft, Table::Ops, &ops);
         self.table(&draft, Table::Lanes, &lanes);
         self.table(&draft, Table::Edges, &edges);
