@@ -5,12 +5,15 @@
 -- @needs chosen layouts content
 -- @from fileset
 WITH
-facts AS (
-    SELECT
-        *, kind = 'file' AND size > 0 AS filled, regexp_replace(at_path, '^.*/[^/]+(\.[^./]+)$', '\1') AS suffix,
-        CASE WHEN kind = 'file' AND size > 0 THEN '*' END AS star
+filled AS (
+    SELECT *, kind = 'file' AND size > 0 AS filled
     FROM chosen
     WHERE tag = 'fileset'
+),
+facts AS (
+    SELECT
+        *, CASE WHEN filled THEN regexp_replace(at_path, '^.*/[^/]+(\.[^./]+)$', '\1') END AS suffix, CASE WHEN filled THEN '*' END AS star
+    FROM filled
 )
 SELECT
     at_path AS path, kind, facts.size, exact AS size_exact, perm AS mode, owner AS uid, grp AS gid, modified AS mtime, target, xattrs,
@@ -20,9 +23,14 @@ SELECT
     coalesce(own.incompressible, alike.incompressible, every.incompressible) AS incompressible,
     coalesce(own.zeroes, alike.zeroes, every.zeroes) AS zeroes,
     coalesce(own.repeated, alike.repeated, every.repeated) AS repeated
-FROM facts
-LEFT JOIN layouts ON at_path = layouts.path AND kind = 'file'
-LEFT JOIN content AS own ON at_path = own.key AND own.what = 'file' AND filled
-LEFT JOIN content AS alike ON suffix = alike.key AND alike.what = 'suffix' AND filled
-LEFT JOIN content AS every ON star = every.key AND every.what = 'all'
+-- The facts stand at the right, past which the others are held: paths may be long, and many.
+FROM content AS every
+RIGHT JOIN (
+    content AS alike
+    RIGHT JOIN (
+        content AS own
+        RIGHT JOIN (layouts RIGHT JOIN facts ON at_path = layouts.path AND kind = 'file')
+        ON at_path = own.key AND own.what = 'file' AND filled
+    ) ON suffix = alike.key AND alike.what = 'suffix'
+) ON star = every.key AND every.what = 'all'
 ORDER BY pos
