@@ -34,7 +34,7 @@ const JOIN_ROW: u64 = 128;
 /// Bytes of the engine's memory for each row of a batch. A sort needs room for a batch or two, and every sort has a
 /// part of the memory only, so little memory means short batches.
 const BATCH_ROW: u64 = 32 << 10;
-/// Of less memory than this only a third as many: each join of the fileset holds batches, too, whose paths may be long.
+/// Of less memory than this only a quarter as many: each join of the fileset holds batches, too, whose paths may be long.
 const SCARCE: u64 = 128 << 20;
 /// Rows of a batch, at least, however little memory there is.
 const BATCH_LEAST: u64 = 512;
@@ -163,7 +163,7 @@ impl<'a> Work<'a> {
         // more than reading them at once gains, and memory that a sort above, which fills the pool before it spills, does
         // not leave.
         engine.set("datafusion.optimizer.repartition_file_scans", "false")?;
-        let share = if options.memory < SCARCE { 3 } else { 1 };
+        let share = if options.memory < SCARCE { 4 } else { 1 };
         let rows = (options.memory / BATCH_ROW / share).clamp(BATCH_LEAST, BATCH);
         engine.set("datafusion.execution.batch_size", &rows.to_string())?;
         Ok(Work { engine, options, draft, begin: 0, sampled: true })
