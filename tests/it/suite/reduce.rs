@@ -1,6 +1,7 @@
 //! The smallest workload for which a command succeeds.
 
 use super::replay::work::{Work, op};
+use super::what_if::replayed;
 use crate::skip::{Need, skip};
 use crate::tool::{command, copy_program, data, expect, ioriot, number, open_scratch, root, rows, shell_text};
 use std::fs;
@@ -27,17 +28,7 @@ fn reduced(work: &Path, out: &Path, command: &str, more: &[&str]) -> serde_json:
 
 /// Lints, makes and replays a workload: nothing differs, neither outcomes nor the tree.
 fn same(work: &Path) {
-    let (root, run) = (work.with_extension("root"), work.with_extension("run"));
-    let [name, root, run_] = [work, &root, &run].map(|path| path.to_str().unwrap());
-    expect(0, &["lint", name]);
-    expect(0, &["init", name, "--root", root]);
-    let output = ioriot(&["replay", name, "--root", root, "-o", run_]);
-    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.code().is_some_and(|code| code <= 1), "{said}");
-    let bad = "SELECT op_id, op, captured_ret, captured_errno, ret, errno, kind FROM results WHERE outcome = 'different'";
-    assert_eq!(rows(&[&run], bad), Vec::<String>::new(), "{said}");
-    let bad = "SELECT path, expected, found FROM state WHERE verdict <> 'same'";
-    assert_eq!(rows(&[&run], bad), Vec::<String>::new(), "{said}");
+    replayed(work);
     let sum = "SELECT count(*) FROM fates WHERE fate = 'op'";
     assert_eq!(number(&[work], sum), number(&[work], "SELECT count(*) FROM ops WHERE origin = 'event'"));
 }

@@ -22,7 +22,7 @@ fn generated(capture: &Path, out: &Path, options: &[&str]) -> Result<(), String>
 }
 
 /// Makes the tree of a workload and replays it; the run. Nothing may be different, and the tree must be as predicted.
-fn replayed(workload: &Path) -> PathBuf {
+pub fn replayed(workload: &Path) -> PathBuf {
     let (root, run) = (workload.with_extension("root"), workload.with_extension("run"));
     let [work, root, run_] = [workload, &root, &run].map(|path| path.to_str().unwrap());
     expect(0, &["lint", work]);

@@ -155,12 +155,12 @@ fn what_is_damaged_is_refused() {
     // The same for a reader by columns, of a file that was read whole with its end, as nobody had said how large its footer is.
     let work = server.dir.path().join("work");
     expect(0, &["generate", cap.to_str().unwrap(), "-o", work.to_str().unwrap()]);
-    server.put_all(&work, "work");
+    server.put_all(&work, "made");
     let mut manifest: Value = serde_json::from_slice(&fs::read(work.join("manifest.json")).unwrap()).unwrap();
     manifest.as_object_mut().unwrap().remove("files");
-    server.put("/bucket/work/manifest.json", manifest.to_string().as_bytes());
+    server.put("/bucket/made/manifest.json", manifest.to_string().as_bytes());
     let root = server.dir.path().join("root");
-    let init = ["init", "s3://bucket/work", "--root", root.to_str().unwrap()];
+    let init = ["init", "s3://bucket/made", "--root", root.to_str().unwrap()];
     server.expect(0, &init);
     let mut fileset = fs::read(work.join("fileset.parquet")).unwrap();
     let file = SerializedFileReader::new(File::open(work.join("fileset.parquet")).unwrap()).unwrap();
@@ -168,7 +168,7 @@ fn what_is_damaged_is_refused() {
     let first = usize::try_from(paths.dictionary_page_offset().unwrap_or(paths.data_page_offset())).unwrap();
     assert!(fileset.len() < 64 << 10);
     fileset[first..first + 8].fill(0x7f);
-    server.put("/bucket/work/fileset.parquet", &fileset);
+    server.put("/bucket/made/fileset.parquet", &fileset);
     let said = server.expect(2, &[&init[..], &["--force"]].concat()).1;
     assert!(said.contains("fileset.parquet") && said.contains("damaged"), "{said}");
     server.put("/bucket/cap/manifest.json", b"{");
