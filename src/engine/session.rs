@@ -217,6 +217,12 @@ impl Engine {
         &self.ctx
     }
 
+    /// Whether integers that leave 64 bits are errors in the statements that follow (`optimizer/checked.rs`). They are not at first:
+    /// our own statements answer what they can of captures with absurd numbers.
+    pub fn check_arithmetic(&self, checked: bool) {
+        self.ctx.state_ref().write().config_mut().options_mut().execution.enable_ansi_mode = checked;
+    }
+
     /// Sets an option of DataFusion for the statements that follow.
     ///
     /// # Errors

@@ -265,7 +265,10 @@ impl Work<'_> {
         for set in &self.what_if().sets {
             let (name, wrong) = (set.column.name(), set.column.wrong());
             let sql = format!("SELECT seq, CAST(new_{name} AS VARCHAR) AS value FROM proposals WHERE {wrong} ORDER BY pos");
-            let answer = self.engine.first(&sql, 1)?;
+            self.engine.check_arithmetic(true);
+            let answer = self.engine.first(&sql, 1);
+            self.engine.check_arithmetic(false);
+            let answer = answer.with_context(|| format!("--set {name} = {}", set.sql))?;
             let Some(row) = answer.batches.iter().find(|batch| batch.num_rows() > 0) else { continue };
             let value = arrow::compute::cast(row.column(1), &DataType::Utf8)?;
             let value: &StringArray = value.as_string();

@@ -64,6 +64,7 @@ impl Options {
 pub fn run(options: &Options) -> Result<()> {
     let own = options.sql_dir.as_deref().map_or(Ok(Vec::new()), own::stages)?;
     let desk = Desk::with(&options.datasets, options.access, options.memory, own)?;
+    desk.engine.check_arithmetic(true);
     match &options.sql {
         Source::Text(sql) => answer_all(&desk, sql, options),
         Source::File(file) => {

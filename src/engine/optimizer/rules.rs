@@ -1,5 +1,6 @@
 //! The rules of DataFusion's optimizers; those that make answers wrong are left out or wrapped.
 
+use super::checked::Checked;
 use super::constant::Kept;
 use super::plain::Forget;
 use super::skip::Blind;
@@ -42,6 +43,7 @@ pub(in crate::engine) fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule +
         }
     }
     rules.insert(0, Arc::new(Forget));
+    rules.insert(0, Arc::new(Checked));
     rules
 }
 

@@ -200,6 +200,7 @@ fn changed_arguments_are_replayed_and_what_nobody_knows_is_not_compared() {
         ("count = nothing", "no expression over the columns of ops"),
         ("count = count - 100000", "and no call can have it"),
         ("path = 'relative'", "and no call can have it"),
+        ("count = count * 4611686018427387904", "overflow"),
         ("ret = 1", "cannot be set"),
     ] {
         let said = generated(&cap, &dir.path().join("none"), &["--set", set]).unwrap_err();

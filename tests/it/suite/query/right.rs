@@ -458,3 +458,24 @@ fn an_order_that_a_file_does_not_have_is_not_believed() {
     }
     assert!(String::from_utf8_lossy(&ask().stderr).contains("not in the order that it claims"));
 }
+
+#[test]
+fn what_leaves_64_bits_is_an_error_and_no_other_number() {
+    let dir = tempfile::tempdir().unwrap();
+    let capture = dir.path().join("cap");
+    expect(0, &["ingest", &data("matrix.strace"), "-o", capture.to_str().unwrap()]);
+    let ask = |sql: &str| ioriot(&["query", capture.to_str().unwrap(), sql]);
+    for sql in [
+        "SELECT seq, ret * 9223372036854775807 AS x FROM events WHERE ret > 1",
+        "SELECT seq FROM events WHERE ts - 9223372036854775807 - 9223372036854775807 > 0",
+        "SELECT ts + 9223372036854775807 AS x, count(*) FROM events WHERE ts > 0 GROUP BY ts + 9223372036854775807",
+        "SELECT syscall, max(ts * ts * ts * ts * ts) FROM events WHERE ts > 10000 GROUP BY syscall",
+        "SELECT max(ret) FILTER (WHERE ret * 9223372036854775807 > 0) FROM events",
+    ] {
+        let output = ask(sql);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains("verflow"), "{sql}: {output:?}");
+    }
+    let output = ask("SELECT max(ts + dur), min(ret - 1), max(ret * 2) FROM events");
+    assert!(output.status.success(), "{output:?}");
+}
