@@ -1,7 +1,7 @@
 //! The manifest of a capture without names: numbers and truth values stay, and those texts that are known to be harmless.
 
 use super::Names;
-use crate::schema::{Manifest, content};
+use crate::schema::{Manifest, entries};
 use crate::text;
 use anyhow::Result;
 use serde_json::{Map, Value};
@@ -31,7 +31,7 @@ pub fn clean(manifest: &Manifest, names: &mut Names) -> Result<(Manifest, u64)> 
 fn object(object: &Map<String, Value>, names: &mut Names, left_out: &mut u64) -> Result<Map<String, Value>> {
     let mut clean = Map::new();
     // What a manifest says of the files of its dataset is said anew of those that are written.
-    for (key, value) in object.iter().filter(|(key, _)| *key != content::FILES) {
+    for (key, value) in object.iter().filter(|(key, _)| *key != entries::FILES) {
         let word = !key.is_empty() && key.len() <= 40 && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
         match value_of(key, value, names, left_out)?.filter(|_| word) {
             Some(value) => drop(clean.insert(key.clone(), value)),

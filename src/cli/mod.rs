@@ -3,11 +3,8 @@
 //! One file per verb: its arguments, its help, and the few lines that turn them into a library's `Options`. What a
 //! verb prints is the `Display` of the library's summary, or with `--format json` the same summary as JSON.
 
-mod anonymise;
 mod capture;
-mod clean;
-#[cfg(feature = "s3")]
-mod copy;
+mod datasets;
 #[cfg(feature = "sql")]
 mod generate;
 mod given;
@@ -16,7 +13,6 @@ mod init;
 mod old;
 #[cfg(feature = "sql")]
 mod predict;
-mod reduce;
 mod replay;
 #[cfg(feature = "sql")]
 mod run;
@@ -36,6 +32,9 @@ use crate::process::stdio;
 use crate::text::shown_lines;
 use anyhow::{Context, Result};
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
+#[cfg(feature = "s3")]
+use datasets::copy;
+use datasets::{anonymise, clean, reduce};
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 use upkeep::{calibrate, completions, docs, man, synth};

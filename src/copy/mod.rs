@@ -9,7 +9,7 @@ use crate::amount::Bytes;
 use crate::fleet::{self, Place};
 use crate::process::stdio;
 use crate::progress::Progress;
-use crate::schema::{Dataset, content};
+use crate::schema::{Dataset, entries};
 use crate::store;
 use crate::text::shown;
 use anyhow::{Context, Result, ensure};
@@ -182,7 +182,7 @@ impl Drop for Fetched {
 fn forget(dir: &Path) -> Result<()> {
     let (around, name) = crate::files::Dir::around(dir)?;
     let opened = around.dir(&name)?;
-    content::remove(&opened)?;
+    entries::remove(&opened)?;
     opened.unlink("manifest.json")?;
     Ok(around.rmdir(&name)?)
 }

@@ -6,7 +6,7 @@ use crate::engine::{self, Engine, Settings, Stage, Tee, Written};
 use crate::model::Config;
 use crate::progress::{Progress, Unit};
 use crate::schema::check::Checked;
-use crate::schema::content::SPILL;
+use crate::schema::entries::SPILL;
 use crate::schema::{self, Dataset, Draft, Table, check, read};
 use anyhow::{Context, Result, ensure};
 use arrow::array::RecordBatch;

@@ -7,7 +7,7 @@ use super::root::{Root, TREE};
 use crate::files::{self, Dir, Id, Lock};
 use crate::schema::Dataset;
 use crate::schema::dataset::Kind;
-use crate::schema::{begun, content, draft};
+use crate::schema::{begun, draft, entries};
 use anyhow::{Context, Result, bail};
 use rustix::fs::FileType;
 use serde::Serialize;
@@ -140,7 +140,7 @@ fn classify(dir: &Dir) -> Option<(Found, Vec<Root>)> {
         return found(thing, Some(stamp.state.name().to_owned()), root.places(&stamp));
     }
     Dataset::of(dir).and_then(|dataset| dataset.must_be(Kind::Run)).ok()?;
-    content::pure(dir).ok()?;
+    entries::pure(dir).ok()?;
     found(Thing::Run, None, Vec::new())
 }
 
@@ -164,7 +164,7 @@ pub fn remove(found: &Found) -> Result<()> {
         Thing::Begun => return begun::remove(&parent, &name),
         Thing::Run => {
             let lock = Lock::alone(dir.again()?)?;
-            content::remove(&dir).with_context(cannot)?;
+            entries::remove(&dir).with_context(cannot)?;
             lock
         }
         Thing::Root | Thing::Old | Thing::Mapped | Thing::Orphan => {

@@ -2,7 +2,7 @@
 //! What a killed command left is deleted by the next one that is given the directory, or by `ioriot clean`.
 
 use super::dataset::{Dataset, Kind};
-use super::{content, draft};
+use super::{draft, entries};
 use crate::files::{self, Dir, Lock};
 use anyhow::{Context, Result, ensure};
 use std::ffi::OsStr;
@@ -69,7 +69,7 @@ pub fn empty(dir: &Dir) -> Result<()> {
                 let found = dir.dir(WORKLOAD)?;
                 Dataset::of(&found)?.must_be(Kind::Workload)?;
                 let _lock = Lock::alone(found.again()?)?;
-                content::remove(&found)?;
+                entries::remove(&found)?;
                 files::remove_tree(dir, WORKLOAD, found.id()?)?;
             }
             _ => draft::remove(dir, &name)?,

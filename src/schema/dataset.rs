@@ -4,7 +4,7 @@
 //! without one is not a dataset. A reader holds a shared lock (flock(2)) on the directory, so that nobody deletes it
 //! meanwhile.
 
-use super::content;
+use super::entries;
 use super::tables::Table;
 use crate::files::{self, Dir, Lock};
 use crate::store;
@@ -106,7 +106,7 @@ impl Dataset {
     fn remote(url: &Path) -> Result<Dataset> {
         let text = store::manifest(url)?;
         let (kind, manifest) = Dataset::judged(url, &text)?;
-        store::know(url, content::files(&manifest))?;
+        store::know(url, entries::files(&manifest))?;
         Ok(Dataset { dir: url.to_owned(), kind, manifest, _lock: None })
     }
 

@@ -8,7 +8,7 @@
 //! it.
 
 use super::dataset::{Dataset, FORMAT, Kind, MANIFEST, Manifest};
-use super::{content, place};
+use super::{entries, place};
 use crate::files::{self, Dir, Id, Lock};
 use crate::process::signal::Transient;
 use anyhow::{Context, Result, ensure};
@@ -144,7 +144,7 @@ impl Draft {
     /// When anything cannot be written, or something stands at the place by now; then the draft is dropped.
     pub fn commit(mut self, manifest: Manifest) -> Result<Dataset> {
         let mut manifest = headed(self.kind, manifest);
-        content::note_files(&mut manifest, &self.dir)?;
+        entries::note_files(&mut manifest, &self.dir)?;
         let mut file = self.file(MANIFEST)?;
         file.write_all(serde_json::to_string_pretty(&manifest)?.as_bytes())?;
         file.write_all(b"\n")?;
@@ -201,7 +201,7 @@ fn hold(around: &Dir, aside: &OsStr, dir: &Dir) -> Result<Lock> {
     }
     ensure!(ours(dir), "{} is not ioriot's", dir.path().display());
     files::private(dir)?;
-    content::pure(dir)?;
+    entries::pure(dir)?;
     Ok(lock)
 }
 
@@ -226,7 +226,7 @@ pub fn left(around: &Dir, name: &OsStr) -> Result<Option<(Dir, Lock)>> {
 
 /// Is this a draft, by its name and its stamp, that holds nothing but files that ioriot makes?
 pub fn is(dir: &Dir) -> bool {
-    dir.path().file_name().is_some_and(is_unfinished) && ours(dir) && content::pure(dir).is_ok()
+    dir.path().file_name().is_some_and(is_unfinished) && ours(dir) && entries::pure(dir).is_ok()
 }
 
 /// Does the directory hold a stamp of ioriot's, or nothing but the beginning of one?
@@ -254,7 +254,7 @@ fn begin(around: &Dir, aside: &OsStr, kind: Kind) -> Result<(Dir, Lock)> {
             around.path().display(),
         );
         files::private(&dir)?;
-        content::pure(&dir)?;
+        entries::pure(&dir)?;
         let anew = || -> Result<()> {
             files::clear(&dir, &[MANIFEST, STAMP])?;
             stamp(&dir, kind, Manifest::new())?;

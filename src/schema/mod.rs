@@ -3,25 +3,21 @@
 pub mod arguments;
 pub mod begun;
 pub mod calls;
-pub mod check;
 mod column;
-pub mod content;
 pub mod contents;
 pub mod dataset;
 pub mod draft;
+pub mod entries;
 pub mod layouts;
 pub mod losses;
 pub mod place;
 pub mod read;
-#[cfg(feature = "s3")]
-mod remote;
-mod sorted;
 pub mod tables;
-mod thrift;
 
 pub use column::{Column, Type};
 pub use dataset::{Dataset, Manifest};
 pub use draft::Draft;
+pub use read::check;
 pub use tables::{Packing, Table};
 
 use anyhow::{Context, Result};

@@ -1,6 +1,6 @@
 //! Where a dataset or a tree may be made: not inside a dataset, a draft or a root, whose deletion would delete it too.
 
-use super::{content, draft};
+use super::{draft, entries};
 use crate::files::{self, Dir};
 use crate::mounts::{Line, below};
 use crate::store;
@@ -69,7 +69,7 @@ pub fn foreign(file: &Path, asked: &[PathBuf]) -> Result<()> {
     let Ok((dir, name)) = Dir::around(file) else { return Ok(()) };
     let id = dir.id()?;
     let of = asked.iter().find(|dataset| Dir::open(dataset).and_then(|dataset| dataset.id()).is_ok_and(|asked| asked == id));
-    let Some(dataset) = of.filter(|_| content::made(&name, false)) else { return Ok(()) };
+    let Some(dataset) = of.filter(|_| entries::made(&name, false)) else { return Ok(()) };
     bail!("{} belongs to {}, which is being asked: name another file", file.display(), dataset.display())
 }
 

@@ -10,7 +10,7 @@ use crate::files::{self, Dir, Id, Lock};
 use crate::process::signal::Transient;
 use crate::process::stdio;
 use crate::schema::dataset::Kind;
-use crate::schema::{Dataset, content, draft};
+use crate::schema::{Dataset, draft, entries};
 use crate::text::word;
 use anyhow::{Context, Result, bail, ensure};
 use std::ffi::{OsStr, OsString};
@@ -149,7 +149,7 @@ impl Part {
     fn remove(&self, dir: &Dir) -> Result<()> {
         let removed = match self.form {
             // Somebody may have put something there meanwhile.
-            Form::Whole => content::remove(&self.found).and_then(|()| Ok(files::remove_tree(dir, &self.aside, self.id)?)),
+            Form::Whole => entries::remove(&self.found).and_then(|()| Ok(files::remove_tree(dir, &self.aside, self.id)?)),
             Form::Unfinished => draft::empty(&self.found).and_then(|()| Ok(dir.rmdir(&self.aside)?)),
         };
         removed.with_context(|| format!("cannot delete {}", dir.at(&self.aside).display()))
@@ -190,7 +190,7 @@ fn whole(dir: &Dir, name: &str, kind: Kind) -> Result<Option<(Dir, Lock)>> {
     let found = dir.dir(name).with_context(|| format!("{shown} is in the way"))?;
     Dataset::of(&found).and_then(|dataset| dataset.must_be(kind)).with_context(|| format!("{shown} is in the way"))?;
     files::trusted(dir)?;
-    content::pure(&found)?;
+    entries::pure(&found)?;
     let lock = Lock::alone(found.again()?).with_context(|| format!("{shown} is not free"))?;
     ensure!(found.id()? == Id::of(&dir.look(name)?), "{shown} is another one now");
     Ok(Some((found, lock)))

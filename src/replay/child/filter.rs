@@ -27,7 +27,7 @@ const RUNTIME: &[i64] = &[
 ];
 
 /// Numbers of the calls by which requests are handed over and their results taken. What they can do is bound where the rings and
-/// contexts are made, before the filter (`issue/uring.rs`, `issue/aio.rs`); no other can be made.
+/// contexts are made, before the filter (`issue/request/uring.rs`, `issue/request/aio.rs`); no other can be made.
 pub const REQUESTS: &[i64] = &[libc::SYS_io_uring_enter, libc::SYS_io_submit, libc::SYS_io_getevents];
 
 /// The BPF program of the filter; `more` are further calls to allow.

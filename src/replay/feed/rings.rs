@@ -3,7 +3,7 @@
 use super::plan::Plan;
 use super::source::Source;
 use crate::replay::issue::count::count;
-use crate::replay::issue::port::Code;
+use crate::replay::issue::request::port::Code;
 use crate::replay::shared::record::UNKNOWN;
 use crate::schema::read::int;
 use crate::syscall::{Op, Syscall};

@@ -1,6 +1,6 @@
 //! Engines, which issue ops: by real syscalls ([`super::sys`]) or not at all ([`Null`]).
 
-use super::port::Request;
+use super::request::port::Request;
 use crate::dice::mix;
 use crate::replay::shared::call::Call;
 use crate::replay::shared::record::UNKNOWN;

@@ -9,7 +9,7 @@ use super::data::{Cursor, Source};
 use super::deep;
 use super::engine::{Issue, Refusal};
 use super::mapped;
-use super::port::{Code, Request};
+use super::request::port::{Code, Request};
 use super::structs::{ACCESS_LIST, access_list, flock, lock_command, map_flags, mode, open_flags, timespec};
 use crate::event::{AT_FDCWD, Col};
 use crate::init::Data;

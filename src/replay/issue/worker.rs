@@ -3,8 +3,8 @@
 
 use super::burn::Burner;
 use super::engine::{Issue, Refusal};
-use super::flight::Flight;
 use super::pace::Pacer;
+use super::request::flight::Flight;
 use crate::replay::Pace;
 use crate::replay::shared::board::{Block, Board};
 use crate::replay::shared::call::{Batch, Feed};

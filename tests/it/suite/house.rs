@@ -248,6 +248,16 @@ fn folders_know_only_those_before_them() {
 }
 
 #[test]
+fn a_folder_can_be_read_at_a_glance() {
+    let mut sizes = std::collections::BTreeMap::<PathBuf, usize>::new();
+    for file in files("src", &[".rs"]) {
+        *sizes.entry(file.parent().unwrap().to_owned()).or_default() += 1;
+    }
+    let large: Vec<_> = sizes.iter().filter(|(_, files)| **files > 16).collect();
+    assert!(large.is_empty(), "over 15 files and mod.rs: {large:?}");
+}
+
+#[test]
 fn what_is_ours_is_opened_by_descriptor() {
     let mut faults = Vec::new();
     for part in CAREFUL {

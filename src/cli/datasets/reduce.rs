@@ -1,7 +1,7 @@
 //! `ioriot reduce`: the smallest workload that is still of interest.
 
-use super::ui::{self, Plan};
-use super::{Exit, given, values};
+use super::super::ui::{self, Plan};
+use super::super::{Exit, given, values};
 use crate::amount::typed;
 use crate::reduce;
 use crate::schema::Dataset;

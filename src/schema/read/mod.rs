@@ -1,11 +1,17 @@
 //! Reads tables of a dataset column by column, as plain integers, texts and truth values whatever wrote them.
 
-use super::check::{Checked, Parquet};
+pub mod check;
+#[cfg(feature = "s3")]
+mod remote;
+mod sorted;
+mod thrift;
+
 use crate::process::panics;
 use crate::{files, limits};
 use anyhow::{Context, Result, ensure};
 use arrow::array::{Array, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Int64Type};
+use check::{Checked, Parquet};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,

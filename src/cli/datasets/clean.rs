@@ -1,7 +1,7 @@
 //! `ioriot clean`: deletes what init moved aside and what killed writers left; more when asked.
 
-use super::Exit;
-use super::ui::{Output, Plan};
+use super::super::Exit;
+use super::super::ui::{Output, Plan};
 use crate::amount::Bytes;
 use crate::files;
 use crate::init::{self, Found, Thing};

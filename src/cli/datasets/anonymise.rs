@@ -1,7 +1,7 @@
 //! `ioriot anonymise`: captures that can be given away.
 
-use super::ui::{self, Plan};
-use super::{Exit, given, values};
+use super::super::ui::{self, Plan};
+use super::super::{Exit, given, values};
 use crate::anonymise;
 use crate::schema::Dataset;
 use crate::schema::dataset::Kind;

@@ -1,11 +1,11 @@
 //! Issues the ops of lanes that hand requests over: a request is waited for only where an op asks for it.
 
-use super::engine::Issue;
 use super::flight::Flight;
-use super::pace::{Pacer, Steps};
 use super::port::Code;
-use super::worker::Worker;
 use crate::replay::Pace;
+use crate::replay::issue::engine::Issue;
+use crate::replay::issue::pace::{Pacer, Steps};
+use crate::replay::issue::worker::Worker;
 use crate::replay::shared::board::Block;
 use crate::replay::shared::call::{Ask, Batch};
 use crate::replay::shared::clock::now;
@@ -16,7 +16,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
     /// Issues the ops of a batch; requests may be in flight at its end.
-    pub(super) fn overlap(&mut self, batch: &Batch, flight: &mut Flight<'a>, pacer: &mut Option<Pacer>) {
+    pub(in crate::replay::issue) fn overlap(&mut self, batch: &Batch, flight: &mut Flight<'a>, pacer: &mut Option<Pacer>) {
         let block = flight.open(self.board, self.feed.worker, batch.ops.len());
         let (mut waits, mut asks) = (0, 0);
         for at in 0..batch.ops.len() {
@@ -199,7 +199,7 @@ impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
     }
 
     /// Waits for a result, up to `limit` ns, and takes what there is.
-    pub(super) fn wait(&mut self, flight: &mut Flight<'a>, pacer: &mut Option<Pacer>, limit: Option<i64>) {
+    pub(in crate::replay::issue) fn wait(&mut self, flight: &mut Flight<'a>, pacer: &mut Option<Pacer>, limit: Option<i64>) {
         flight.wait(limit, || self.now());
         self.reap(flight, pacer);
     }
@@ -224,7 +224,7 @@ impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
     }
 
     /// Waits until nothing is in flight.
-    pub(super) fn land(&mut self, flight: &mut Flight<'a>) {
+    pub(in crate::replay::issue) fn land(&mut self, flight: &mut Flight<'a>) {
         while flight.flying() > 0 {
             self.wait(flight, &mut None, None);
         }

@@ -1,8 +1,8 @@
 //! What a dataset holds, finished or not: whoever deletes one looks whether somebody else put anything into it.
 
-use super::check::TAIL;
 use super::dataset::{MANIFEST, Manifest};
 use super::draft::{STAMP, STAMP_ASIDE};
+use super::read::check::TAIL;
 use super::tables::Table;
 use crate::files::{self, Dir};
 use crate::text;

@@ -29,7 +29,7 @@ use std::sync::Arc;
 /// Magic number at the beginning and the end of a Parquet file.
 const MAGIC: &[u8; 4] = b"PAR1";
 /// Bytes behind the footer: its length (4 bytes) and the magic number.
-pub(super) const TAIL: u64 = 8;
+pub(in crate::schema) const TAIL: u64 = 8;
 /// Bytes that are read for a page header at first: most fit.
 const HEAD: usize = 128;
 /// Longest page header that is accepted, bytes: it may hold a least and a greatest value.

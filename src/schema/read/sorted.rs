@@ -1,8 +1,8 @@
 //! Checks the sort order that a Parquet file claims (`sorting_columns` of its row groups). The SQL engine believes it
 //! and leaves out sorts, so it is compared with the rows, unless ioriot wrote the file.
 
+use super::Reader;
 use super::check::Checked;
-use super::read::Reader;
 use crate::files;
 use anyhow::{Context, Result, ensure};
 use arrow::compute::SortOptions;

@@ -1,7 +1,7 @@
 //! `ioriot copy`: datasets to and from stores.
 
-use super::Exit;
-use super::ui::{self, Output, Plan};
+use super::super::Exit;
+use super::super::ui::{self, Output, Plan};
 use crate::copy;
 use crate::schema::Dataset;
 use crate::store;
