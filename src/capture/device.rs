@@ -32,13 +32,20 @@ pub(super) fn attach(btf: &Btf, layout: &Layout, maps: &Maps, whose: Whose) -> R
 pub(super) fn counted(maps: &Maps) -> Result<Vec<Device>> {
     let mut devices: BTreeMap<String, Device> = BTreeMap::new();
     for (who, words) in maps.devices()? {
-        let [reads, read_bytes, writes, written_bytes, flushes, others, seeks] =
-            [word::READS, word::READ_BYTES, word::WRITES, word::WRITTEN_BYTES, word::FLUSHES, word::OTHERS, word::SEEKS]
-                .map(|at| words[at]);
+        let at = |word: usize| words[word];
+        let requests = Requests {
+            reads: at(word::READS),
+            read_bytes: at(word::READ_BYTES),
+            meta_reads: at(word::META_READS),
+            writes: at(word::WRITES),
+            written_bytes: at(word::WRITTEN_BYTES),
+            flushes: at(word::FLUSHES),
+            others: at(word::OTHERS),
+            seeks: at(word::SEEKS),
+        };
         let number = words[word::DEVICE];
         let name = name((number >> 32) as u32, number as u32);
         let device = devices.entry(name.clone()).or_insert_with(|| Device { name, ..Device::default() });
-        let requests = Requests { reads, read_bytes, writes, written_bytes, flushes, others, seeks };
         match who {
             TASKS => device.tasks.add(requests),
             KERNEL => device.kernel.add(requests),

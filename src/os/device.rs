@@ -12,6 +12,9 @@ pub struct Requests {
     pub reads: u64,
     /// Bytes that they read.
     pub read_bytes: u64,
+    /// Number of the reads that were for metadata: names, inodes, maps of the file system.
+    #[serde(default)]
+    pub meta_reads: u64,
     /// Number of writes.
     pub writes: u64,
     /// Bytes that they wrote.
@@ -32,10 +35,11 @@ impl Requests {
 
     /// Adds others to these.
     pub fn add(&mut self, other: Requests) {
-        let Requests { reads, read_bytes, writes, written_bytes, flushes, others, seeks } = other;
+        let Requests { reads, read_bytes, meta_reads, writes, written_bytes, flushes, others, seeks } = other;
         for (sum, more) in [
             (&mut self.reads, reads),
             (&mut self.read_bytes, read_bytes),
+            (&mut self.meta_reads, meta_reads),
             (&mut self.writes, writes),
             (&mut self.written_bytes, written_bytes),
             (&mut self.flushes, flushes),
@@ -83,9 +87,13 @@ impl fmt::Display for Lines<'_> {
 
 impl fmt::Display for Requests {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Requests { reads, read_bytes, writes, written_bytes, flushes, seeks, .. } = self;
+        let Requests { reads, read_bytes, meta_reads, writes, written_bytes, flushes, seeks, .. } = self;
         let (reads, writes, seeks) = (Things(*reads, "read"), Things(*writes, "write"), Things(*seeks, "seek"));
-        write!(f, "{reads} of {}, {writes} of {}, {seeks}", Bytes(*read_bytes), Bytes(*written_bytes))?;
+        write!(f, "{reads} of {}", Bytes(*read_bytes))?;
+        if *meta_reads > 0 {
+            write!(f, " ({meta_reads} for metadata)")?;
+        }
+        write!(f, ", {writes} of {}, {seeks}", Bytes(*written_bytes))?;
         if *flushes > 0 {
             let es = if *flushes == 1 { "" } else { "es" };
             write!(f, ", {flushes} flush{es}")?;
@@ -100,7 +108,16 @@ mod tests {
 
     #[test]
     fn sums_of_requests_stop_at_the_largest_number() {
-        let one = Requests { reads: 1, read_bytes: u64::MAX, writes: 2, written_bytes: 4096, flushes: 1, others: 1, seeks: 2 };
+        let one = Requests {
+            reads: 1,
+            read_bytes: u64::MAX,
+            meta_reads: 0,
+            writes: 2,
+            written_bytes: 4096,
+            flushes: 1,
+            others: 1,
+            seeks: 2,
+        };
         let mut sum = one;
         sum.add(one);
         assert_eq!((sum.count(), sum.read_bytes, sum.written_bytes), (10, u64::MAX, 8192));

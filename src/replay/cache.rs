@@ -2,25 +2,27 @@
 //!
 //! ```text
 //! files of the tree:   evicted                       captured, cold
-//! all of the system:   dropped, with names and inodes cold, by root
+//! all of the system:   dropped, with names and inodes cold; captured where the program read names and inodes from its devices; by root
 //! ranges of files:     read, nothing ahead of them   captured: those that the capture found there; warm: all that calls read
 //! ```
 //! All is done outside of the sandbox, by descriptor below the top directory of the tree, without following a symlink. Captured state is made by
-//! evicting the files of the tree one by one, so that it takes no rights and nothing that other programs have in memory goes. Names
-//! and inodes stay: what of these the program found in memory is not captured.
+//! evicting the files of the tree one by one, so that it takes no rights and nothing that other programs have in memory goes, unless
+//! the program began without names and inodes in memory: those of one tree alone cannot be evicted. Nobody opens a file of the tree after
+//! that but to read what was in memory, since it would bring the names back.
 
 use super::Options;
 use super::child::conditions::drop_caches;
 use crate::files::{self, Dir};
 use crate::init::Parts;
 use crate::model::Kind;
+use crate::os::device::Device;
 use crate::os::user::is_root;
 use crate::process::signal;
 use crate::progress::{Progress, Unit};
 use crate::schema::{Dataset, Manifest, Table, read};
 use crate::words::words;
 use anyhow::{Context, Result, ensure};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
@@ -30,7 +32,7 @@ words! {
     #[derive(serde::Serialize, serde::Deserialize)]
     #[serde(rename_all = "kebab-case")]
     Cache {
-        Captured "captured" "what the captured program found there, as far as the capture tells, and nothing else";
+        Captured "captured" "what the captured program found there, as far as the capture tells, and nothing else; by root, and where it read names and inodes from its devices, nothing of the whole system";
         Cold     "cold"     "nothing; by root, no names and inodes either, and nothing of the whole system";
         Warm     "warm"     "all that calls and page faults read of files that are there before";
         AsIs     "as-is"    "what is there";
@@ -50,7 +52,8 @@ pub struct State {
     pub wanted: u64,
     /// Share of their pages that was there when all was read, percent; `None` where the kernel does not tell, or none were wanted.
     pub reached_percent: Option<f64>,
-    /// Bytes of other pages of the files of the tree that were there then; `None` where the kernel does not tell.
+    /// Bytes of other pages of the files of the tree that stayed or came: after the eviction, and beside what was read; `None` where the
+    /// kernel does not tell.
     pub beside: Option<u64>,
     /// Number of files that could not be opened or read.
     pub failed: u64,
@@ -89,22 +92,19 @@ pub(super) fn make(cache: Cache, workload: &Dataset, parts: &Parts, progress: &P
         return Ok(state);
     }
     let mut tree = Tree { parts, last: None };
-    let evicts = matches!(cache, Cache::Captured | Cache::Cold);
     progress.begin("cache", Unit::Count, 0);
-    if evicts {
+    let mut cold = cache == Cache::Cold;
+    if matches!(cache, Cache::Captured | Cache::Cold) {
         // Only clean pages can be evicted.
         for top in parts.on_disk() {
             files::sync(top).with_context(|| format!("cannot write {} back", top.path().display()))?;
         }
-        each_file(workload, |path| {
-            progress.add(1);
-            match tree.open(path).map(|file| file.as_ref().map_or(Ok(0), |file| files::evict(file).map(|()| 1))) {
-                Ok(Ok(evicted)) => state.evicted += evicted,
-                Ok(Err(_)) | Err(_) => state.failed += 1,
-            }
-        })?;
+        let dirs = state.evict(workload, &mut tree, progress)?;
+        cold |= names_were_cold(&workload.manifest, dirs);
     }
-    if cache == Cache::Cold && is_root() {
+    if cold && is_root() {
+        // An open directory would stay in memory.
+        tree.last = None;
         state.dropped = drop_caches().is_ok();
     }
     let what = match cache {
@@ -129,15 +129,33 @@ pub(super) fn make(cache: Cache, workload: &Dataset, parts: &Parts, progress: &P
 }
 
 impl State {
-    /// Asks the kernel what is in the page cache by now.
+    /// Evicts the files of the tree from the page cache. Returns the number of directories of the fileset.
+    fn evict(&mut self, workload: &Dataset, tree: &mut Tree<'_>, progress: &Progress) -> Result<u64> {
+        let (page, mut left) = (files::page(), Some(0u64));
+        let dirs = each_file(workload, |path| {
+            progress.add(1);
+            let Ok(file) = tree.open(path) else { return self.failed += 1 };
+            let Some(file) = file else { return };
+            match files::evict(&file) {
+                Ok(()) => self.evicted += 1,
+                Err(_) => self.failed += 1,
+            }
+            let pages = file.metadata().ok().and_then(|data| files::cached(&file, 0..data.len()));
+            left = left.zip(pages).map(|(left, pages)| left + pages);
+        })?;
+        self.beside = left.map(|left| left.saturating_mul(page));
+        Ok(dirs)
+    }
+
+    /// Asks the kernel what is in the page cache by now of the files that were read.
     fn look(&mut self, workload: &Dataset, what: &str, tree: &mut Tree<'_>) -> Result<()> {
         let (page, mut told) = (files::page(), true);
-        let (mut wanted, mut there, mut all) = (0u64, 0u64, 0u64);
+        let (mut wanted, mut there, mut around) = (0u64, 0u64, 0u64);
         each_range(workload, what, |path, ranges| {
             let Ok(Some(file)) = tree.open(path) else { return };
             let size = file.metadata().map_or(0, |data| data.len());
             // Ranges may share a page.
-            let mut next = 0;
+            let (mut next, before) = (0, there);
             for range in ranges {
                 let (first, end) = ((range.start / page).max(next), range.end.min(size).div_ceil(page));
                 if first < end {
@@ -148,20 +166,25 @@ impl State {
                     next = end;
                 }
             }
+            match files::cached(&file, 0..size) {
+                Some(all) => around += all.saturating_sub(there - before),
+                None => told = false,
+            }
         })?;
-        if self.state != Some(Cache::Warm) {
-            each_file(workload, |path| {
-                let Ok(Some(file)) = tree.open(path) else { return };
-                match file.metadata().map(|data| files::cached(&file, 0..data.len())) {
-                    Ok(Some(found)) => all += found,
-                    Ok(None) | Err(_) => told = false,
-                }
-            })?;
-            self.beside = told.then_some(all.saturating_sub(there).saturating_mul(page));
-        }
+        let around = told.then_some(around.saturating_mul(page));
+        self.beside = self.beside.zip(around).map(|(left, around)| left.saturating_add(around));
         self.reached_percent = (told && wanted > 0).then(|| 100.0 * there as f64 / wanted as f64);
         Ok(())
     }
+}
+
+/// Did the captured program begin without names and inodes in memory? Then it read a directory each, or an eighth of that where several
+/// share a block, and those reads are requests for metadata. `dirs` is the number of directories of the fileset.
+fn names_were_cold(workload: &Manifest, dirs: u64) -> bool {
+    let devices = workload.get("capture").and_then(|capture| capture.get("device"));
+    let devices: Vec<Device> = devices.and_then(|devices| Vec::deserialize(devices).ok()).unwrap_or_default();
+    let reads = devices.iter().fold(0u64, |sum, device| sum.saturating_add(device.tasks.meta_reads));
+    reads > 0 && reads >= dirs / 8
 }
 
 /// The files of a tree on disk, opened by their captured paths; the directory of the last one stays open.
@@ -190,21 +213,25 @@ impl Tree<'_> {
     }
 }
 
-/// Calls `each` with the path of every regular file of the fileset, under its first name.
-fn each_file(workload: &Dataset, mut each: impl FnMut(&[u8])) -> Result<()> {
+/// Calls `each` with the path of every regular file of the fileset, under its first name. Returns the number of its directories.
+fn each_file(workload: &Dataset, mut each: impl FnMut(&[u8])) -> Result<u64> {
     let file = workload.table(Table::Fileset);
+    let mut dirs = 0;
     for batch in read::batches(&file, &["path", "kind", "target"])? {
         let batch = batch.with_context(|| format!("cannot read {}", file.display()))?;
         let (path, kind, target) = (read::texts(&batch, "path")?, read::texts(&batch, "kind")?, read::texts(&batch, "target")?);
         for row in 0..batch.num_rows() {
             go_on()?;
-            if Kind::parse(kind.value(row)) == Some(Kind::File) && read::bytes(target, row).is_none_or(|target| target.is_empty())
-            {
-                each(&read::bytes(path, row).unwrap_or_default());
+            match Kind::parse(kind.value(row)) {
+                Some(Kind::File) if read::bytes(target, row).is_none_or(|target| target.is_empty()) => {
+                    each(&read::bytes(path, row).unwrap_or_default());
+                }
+                Some(Kind::Dir) => dirs += 1,
+                _ => {}
             }
         }
     }
-    Ok(())
+    Ok(dirs)
 }
 
 /// Most ranges that are handed out at once.

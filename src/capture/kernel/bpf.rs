@@ -49,10 +49,11 @@ pub mod word {
     pub const FLUSHES: usize = 4;
     pub const OTHERS: usize = 5;
     pub const SEEKS: usize = 6;
-    /// Major number of the device, times 2^32, and its minor number.
-    pub const DEVICE: usize = 7;
+    pub const META_READS: usize = 7;
+    /// Major number of the device, times 2^32, and its minor number. Those before it are sums.
+    pub const DEVICE: usize = 8;
     /// Number of words.
-    pub const COUNT: usize = 8;
+    pub const COUNT: usize = 9;
 }
 
 /// Flag BPF_F_NO_PREALLOC of a map, without which the kernel refuses task storage.

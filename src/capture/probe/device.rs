@@ -33,6 +33,8 @@ const READ: i32 = 0;
 const WRITE: i32 = 1;
 const FLUSH: i32 = 2;
 const OPERATION: i32 = 0xff;
+/// REQ_META of `cmd_flags`: what is read is metadata of the file system (linux/blk_types.h, `__REQ_META`).
+const META: i32 = 1 << 12;
 /// PF_KTHREAD of `task_struct.flags`: a thread of the kernel (linux/sched.h).
 const KTHREAD: i32 = 0x0020_0000;
 
@@ -110,7 +112,7 @@ pub(super) fn listed(a: &mut Asm, k: &Layout, ours: Label) {
 /// it, R9 its operation.
 fn issue(k: &Layout, r: &Request, whose: Whose) -> Code {
     let mut a = Asm::default();
-    let [ours, known, first, along, counted, there, read, write, flush, out] = std::array::from_fn(|_| a.label());
+    let [ours, known, first, along, counted, there, read, data, write, flush, out] = std::array::from_fn(|_| a.label());
     a.load(DW, R6, R1, 0);
     a.call(Helper::CurrentTask);
     a.mov(R7, R0);
@@ -190,7 +192,12 @@ fn issue(k: &Layout, r: &Request, whose: Whose) -> Code {
     a.here(flush);
     add(&mut a, word::FLUSHES, R1);
     a.goto(out);
-    for (label, requests, bytes) in [(read, word::READS, word::READ_BYTES), (write, word::WRITES, word::WRITTEN_BYTES)] {
+    a.here(read);
+    a.load(W, R2, R6, r.operation);
+    a.alu(And, R2, META);
+    a.jump(Eq, R2, 0, data);
+    add(&mut a, word::META_READS, R1);
+    for (label, requests, bytes) in [(data, word::READS, word::READ_BYTES), (write, word::WRITES, word::WRITTEN_BYTES)] {
         a.here(label);
         add(&mut a, requests, R1);
         a.load(W, R1, R6, r.length);

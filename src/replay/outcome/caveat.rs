@@ -4,6 +4,7 @@
 //! they are. What is judged is what a capture and a run know of themselves ([`Evidence`]).
 
 use crate::amount::Bytes;
+use crate::os::device::{Device, Requests};
 use crate::replay::{Engine, Order, Pace};
 use crate::words::words;
 use serde::{Deserialize, Serialize, Serializer};
@@ -30,6 +31,7 @@ words! {
         Stolen       "stolen"        "the host of the virtual machine took more than 5 % of the time of its processors, in the capture or in the run";
         Compute      "compute"       "the program computed on more processors at once, on average, than this machine has";
         Settings     "settings"      "the memory limit, the limits of dirty memory (vm.dirty_*) or how far the device is read ahead are not those of the capture";
+        Names        "names"         "the program read names and inodes from its devices, and the run found them in memory: by root, with --cache captured or cold, it does not";
         Stalled      "stalled"       "workers waited for results being written";
         Polls        "polls"         "a thread looked at the same name again and again at intervals for more than 10 % of the time, and the run took less time than the capture: the program would have looked less often, and the run waits for all of them";
         Adapts       "adapts"        "several threads write the same file back: if they commit for each other, they would make other calls on another device";
@@ -54,6 +56,9 @@ const DATA: f64 = 0.1;
 const SHARED: f64 = 0.01;
 /// Largest share of the time of threads that may be asleep without anybody knowing why.
 const UNEXPLAINED: f64 = 0.1;
+/// Least number of reads for metadata, and least share of all requests, that are told of.
+const FEW: u64 = 16;
+const NAMES: f64 = 0.05;
 /// Largest share of the captured time in which a thread may have looked at the same name at intervals.
 const POLLED: f64 = 0.1;
 /// Bytes mapped for reading that programs and their libraries may have; what is read of these is cached mostly.
@@ -168,8 +173,42 @@ pub struct Evidence {
     pub dirty_limits: usize,
     /// How far the devices are read ahead that the capture and the replay used most, KiB, where both are known.
     pub read_ahead: Option<[u64; 2]>,
+    /// Reads of devices for metadata in the capture, of how many requests, and those of the run, where that is known.
+    pub metadata: Metadata,
     /// Number of files that several lanes write back.
     pub shared_syncs: u64,
+}
+
+/// Reads of devices for metadata: names, inodes and maps of file systems.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Metadata {
+    /// Reads for metadata in the capture.
+    pub captured: u64,
+    /// All requests in the capture.
+    pub of: u64,
+    /// Reads for metadata in the run; `None` where nobody counted them.
+    pub replayed: Option<u64>,
+}
+
+impl Metadata {
+    /// What the devices of a capture and of a run tell.
+    pub fn of(captured: &[Device], replayed: Option<&[Device]>) -> Metadata {
+        let sum = |devices: &[Device], of: fn(&Requests) -> u64| {
+            devices.iter().fold(0u64, |sum, device| sum.saturating_add(of(&device.tasks)))
+        };
+        let reads = |requests: &Requests| requests.meta_reads;
+        Metadata {
+            captured: sum(captured, reads),
+            of: sum(captured, Requests::count),
+            replayed: replayed.map(|devices| sum(devices, reads)),
+        }
+    }
+
+    /// Were names and inodes read by the program, and found in memory by the run?
+    fn differs(self) -> bool {
+        let many = self.captured >= FEW && self.captured as f64 > NAMES * self.of as f64;
+        many && self.replayed.unwrap_or(0) < self.captured / 2
+    }
 }
 
 impl Evidence {
@@ -224,6 +263,7 @@ impl Evidence {
                 let ahead = self.read_ahead.is_some_and(|[captured, replayed]| captured != replayed);
                 self.memory_limits[0] != self.memory_limits[1] || self.dirty_limits > 0 || ahead
             }
+            Caveat::Names => self.metadata.differs(),
             Caveat::Stalled => self.stalls > 0,
             Caveat::Polls => self.captured.is_some_and(|captured| {
                 let paced = matches!(self.pace, Pace::App | Pace::Think);
@@ -249,6 +289,11 @@ impl Evidence {
                 captured.idle().map_or(String::new(), |idle| format!("{:.0} % of their time", 100.0 * idle))
             }
             Caveat::Speed => format!("divided by {}", self.speed),
+            Caveat::Names => {
+                let Metadata { captured, replayed, .. } = self.metadata;
+                let replayed = replayed.map_or("not counted".into(), |reads| reads.to_string());
+                format!("reads for metadata: {replayed}, captured {captured}")
+            }
             Caveat::Concurrency => format!("{:.2}, captured {:.2}", self.in_flight, captured.in_flight().unwrap_or_default()),
             Caveat::Settings => {
                 let limit = |limit: Option<u64>| limit.map_or("none".into(), |bytes| Bytes(bytes).to_string());
@@ -307,6 +352,7 @@ mod tests {
         memory_limits: [None; 2],
         dirty_limits: 0,
         read_ahead: Some([128; 2]),
+        metadata: Metadata { captured: 100, of: 1000, replayed: Some(90) },
         shared_syncs: 0,
     };
 
@@ -348,6 +394,8 @@ mod tests {
             (Evidence { pace: Pace::App, captured: polls, ..GOOD }, Caveat::Polls),
             (Evidence { stolen: [0.0, 0.051], ..GOOD }, Caveat::Stolen),
             (Evidence { stolen: [0.051, 0.0], ..GOOD }, Caveat::Stolen),
+            (Evidence { metadata: Metadata { replayed: Some(49), ..GOOD.metadata }, ..GOOD }, Caveat::Names),
+            (Evidence { metadata: Metadata { replayed: None, ..GOOD.metadata }, ..GOOD }, Caveat::Names),
             (Evidence { shared_syncs: 1, ..GOOD }, Caveat::Adapts),
         ] {
             assert_eq!(evidence.caveats(), [caveat], "{evidence:?}");
@@ -369,6 +417,9 @@ mod tests {
             Evidence { mapped_data: 1 << 20, moved: 0, ..GOOD },
             Evidence { speed: 2.0, ..GOOD },
             Evidence { coverage: None, ..GOOD },
+            // Few of many requests, and few at all.
+            Evidence { metadata: Metadata { captured: 50, of: 1000, replayed: Some(0) }, ..GOOD },
+            Evidence { metadata: Metadata { captured: 15, of: 15, replayed: None }, ..GOOD },
             Evidence { computed: None, cpus: 1, ..GOOD },
             Evidence { memory_limits: [Some(1); 2], read_ahead: None, ..GOOD },
         ] {

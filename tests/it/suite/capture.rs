@@ -42,6 +42,8 @@ mod locks;
 mod mapped;
 #[cfg(feature = "sql")]
 mod moved;
+#[cfg(feature = "sql")]
+mod names;
 mod paths;
 #[cfg(feature = "sql")]
 mod reached;

@@ -24,6 +24,6 @@ mod requests;
 mod rights;
 mod roots;
 mod speed;
-mod targets;
+pub mod targets;
 pub mod witness;
 pub mod work;

@@ -64,12 +64,16 @@ impl Summary {
         let moved = |bytes| format!("{:>10}   {}/s", Bytes(bytes).to_string(), rate(bytes));
         writeln!(f, "  read        {}", moved(figures.read_bytes))?;
         writeln!(f, "  written     {}", moved(figures.written_bytes))?;
-        if let Some(State { state: Some(state), wanted, reached_percent, .. }) = self.cache {
+        if let Some(State { state: Some(state), wanted, reached_percent, dropped, .. }) = self.cache {
             let reached = percentage(reached_percent);
             let made = match (state, wanted) {
                 (Cache::AsIs, _) => String::new(),
+                (Cache::Captured, 0) if dropped => "nothing of the whole system, as the program found it".to_owned(),
                 (_, 0) => state.doc().to_owned(),
-                (_, wanted) => format!("{} of files read before the start, of which {reached} were there then", Bytes(wanted)),
+                (_, wanted) => {
+                    let names = if dropped { ", and no names and inodes" } else { "" };
+                    format!("{} of files read before the start, of which {reached} were there then{names}", Bytes(wanted))
+                }
             };
             writeln!(f, "  cache       {:>10}   {made}", state.name())?;
         }

@@ -2,7 +2,7 @@
 
 mod display;
 
-use super::caveat::{Captured, Caveat, Evidence};
+use super::caveat::{Captured, Caveat, Evidence, Metadata};
 use super::compare::Outcome;
 use super::flaw::{Flaw, Hindrance};
 use super::measure::Figures;
@@ -291,6 +291,10 @@ fn evidence(
             let usual = || machine.targets.first()?.devices.first().map(|device| device.name.as_str());
             Some([used, here.read_ahead(replayed.or_else(usual)?)?])
         }),
+        metadata: Metadata::of(
+            &of_capture("device").and_then(|found| Vec::deserialize(found).ok()).unwrap_or_default(),
+            replayed.device.as_deref(),
+        ),
         shared_syncs: count("shared_syncs"),
     }
 }

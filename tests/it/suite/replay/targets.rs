@@ -23,7 +23,12 @@ pub struct Disk {
 impl Disk {
     /// `None` where that is not possible.
     pub fn new(work: &Work, fs: &'static str) -> Option<Disk> {
-        let (image, at) = (work.place(&format!("{fs}.img")), work.place(&format!("{fs}.mnt")));
+        Disk::below(&work.place(""), fs)
+    }
+
+    /// In this directory.
+    pub fn below(dir: &Path, fs: &'static str) -> Option<Disk> {
+        let (image, at) = (dir.join(format!("{fs}.img")), dir.join(format!("{fs}.mnt")));
         fs::create_dir(&at).unwrap();
         // btrfs and xfs refuse to be smaller.
         fs::File::create(&image).unwrap().set_len(320 << 20).unwrap();
@@ -41,6 +46,16 @@ impl Disk {
             return None;
         }
         Some(Disk { at })
+    }
+
+    /// Mounts it anew: nothing of it is in memory then.
+    pub fn again(&self) {
+        let image = self.at.with_extension("img");
+        for command in
+            [Command::new("umount").arg(&self.at), Command::new("mount").args(["-o", "loop"]).arg(&image).arg(&self.at)]
+        {
+            assert!(command.status().unwrap().success(), "{command:?}");
+        }
     }
 }
 
