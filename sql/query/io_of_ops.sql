@@ -15,6 +15,11 @@
 -- @from ops errno flags
 -- @column comm VARCHAR absent
 -- @column exe VARCHAR absent
+-- @from measures directory
+-- @column dev BIGINT absent
+-- @column direct BOOLEAN absent
+-- @column synced BOOLEAN absent
+-- @column append BOOLEAN absent
 WITH began AS (SELECT min(ts) AS ts FROM ops)
 SELECT
     ops.seq,
@@ -28,7 +33,12 @@ SELECT
     CASE WHEN def.moves IS NULL OR def.moves = 'nothing' OR ops.ret <= 0 THEN 0 ELSE coalesce(ops.ret, 0) END AS bytes,
     ops.errno, ops.flags,
     CAST(NULL AS VARCHAR) AS comm,
-    CAST(NULL AS VARCHAR) AS exe
+    CAST(NULL AS VARCHAR) AS exe,
+    coalesce(nullif(regexp_replace(ops.path, '/[^/]*$', ''), ''), CASE WHEN ops.path LIKE '/%' THEN '/' END) AS directory,
+    CAST(NULL AS BIGINT) AS dev,
+    CAST(NULL AS BOOLEAN) AS direct,
+    CAST(NULL AS BOOLEAN) AS synced,
+    CAST(NULL AS BOOLEAN) AS append
 FROM began
 CROSS JOIN ops
 LEFT JOIN syscall_def AS def ON def.syscall = ops.op

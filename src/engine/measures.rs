@@ -12,6 +12,7 @@ pub const MEASURES: &[(&str, &str, &str)] = &[
     ("class", "VARCHAR", "reads, writes, copies, syncs, maps, opens, looks, changes or rest (`class` of syscall_def)"),
     ("cost_ns", "BIGINT", "time of the calls that the finding is about, all together, ns"),
     ("different", "BIGINT", "of them with an outcome that differs from the captured one"),
+    ("directory", "VARCHAR", "path of the directory that the path lies in"),
     ("evidence", "VARCHAR", "the numbers that the finding follows from"),
     ("failed", "BIGINT", "of the calls those that failed"),
     ("first", "BIGINT", "the first op_id of the span"),

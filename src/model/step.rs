@@ -51,6 +51,8 @@ pub struct Step {
     pub program: Option<Arc<Program>>,
     /// Open file description that the call uses, or makes. Dense from 0, never reused.
     pub ofd: Option<i64>,
+    /// Status flags (O_*, open(2)) of that description before an event; `None` of ops that the model inserted.
+    pub status: Option<i64>,
     /// Open file description that copy_file_range, sendfile and FICLONE use as the second one.
     pub ofd2: Option<i64>,
     /// Open file description of the first path's dirfd, or of a removed working directory, where a relative path starts; with
@@ -101,6 +103,7 @@ impl Step {
             vtid,
             program: None,
             ofd: None,
+            status: None,
             ofd2: None,
             dir: None,
             dir2: None,

@@ -349,13 +349,13 @@ impl<'a> Call<'a> {
             self.recall(ix);
         }
         self.ofd = Some(ix);
-        let (id, ino) = match self.model.tasks.ofd(ix) {
-            Some(ofd) => (ofd.id, ofd.ino),
+        let (id, ino, status) = match self.model.tasks.ofd(ix) {
+            Some(ofd) => (ofd.id, ofd.ino, ofd.flags),
             None => return,
         };
         self.model.tree.touches.add(Resource::Ofd, id, Access::Read);
         self.file = Some(ino);
-        self.step.ofd = Some(id);
+        (self.step.ofd, self.step.status) = (Some(id), Some(status));
         self.step.file = Some(self.model.tree.file(ino));
         self.step.path = Some(self.model.ofd_path(ix));
     }

@@ -4,7 +4,7 @@
 use crate::fate::{Elsewhere, Fate, Origin, Reason, Route};
 use crate::model::{Kind, Name, Step};
 use crate::schema::Table;
-use crate::syscall::{Moves, Op};
+use crate::syscall::{Moves, Op, flag};
 use crate::text;
 use arrow::datatypes::{DataType, Field, FieldRef};
 use std::sync::Arc;
@@ -56,6 +56,9 @@ step! {
     "comm"      "name of the calling process when it made the call: of what it executed last or, before that, as the capture noted it; not that of a thread that named itself"  Get::Path(|s| s.program.as_ref().map(|p| &p.comm), |_| None);
     "exe"       "path of what the process had executed last when it made the call, as execve named it, also before it was forked; absent where it executed nothing in the capture, or the capture lost the path"  Get::Path(|s| s.program.as_ref().and_then(|p| p.exe.as_ref()), |_| None);
     "ofd"       ""  Get::Int(|s| s.ofd, |_| None);
+    "direct"    "does the open file description go past the page cache (O_DIRECT)?"  Get::Yes(|s| s.status.map(|flags| flags & flag::O_DIRECT != 0), |_| None);
+    "synced"    "does each of its writes wait until its data is on the device (O_SYNC, O_DSYNC)?"  Get::Yes(|s| s.status.map(|flags| flags & flag::O_DSYNC != 0), |_| None);
+    "append"    "does each of its writes go to the end of the file (O_APPEND)?"  Get::Yes(|s| s.status.map(|flags| flags & flag::O_APPEND != 0), |_| None);
     "ofd2"      ""  Get::Int(|s| s.ofd2, |_| None);
     "dir"       ""  Get::Int(|s| s.dir, |_| None);
     "dir2"      ""  Get::Int(|s| s.dir2, |_| None);
