@@ -289,6 +289,7 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
     // run.
     let _held = signal::hold();
     let mut replayed = supervise::replay(&checked, &task, program, &draft, measures, sampler, watch)?;
+    replayed.state = cached;
     notes.append(&mut replayed.notes);
     if replayed.unpopulated > 0 {
         notes.push(format!("{} mappings were too large to be brought into memory at once (MAP_POPULATE).", replayed.unpopulated));
@@ -305,7 +306,6 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
     drop(limited);
     summary.find_paths(&workload)?;
     summary.notes = notes;
-    summary.cache = cached;
     summary.sit(seats);
     let mut said = serde_json::to_value(&summary)?;
     for key in ["fingerprint", "machine"] {

@@ -173,7 +173,7 @@ pub struct Evidence {
     pub dirty_limits: usize,
     /// How far the devices are read ahead that the capture and the replay used most, KiB, where both are known.
     pub read_ahead: Option<[u64; 2]>,
-    /// Reads of devices for metadata in the capture, of how many requests, and those of the run, where that is known.
+    /// Reads of devices for metadata in the capture, of how many requests, and whether the run dropped names from memory.
     pub metadata: Metadata,
     /// Number of files that several lanes write back.
     pub shared_syncs: u64,
@@ -186,28 +186,20 @@ pub struct Metadata {
     pub captured: u64,
     /// All requests in the capture.
     pub of: u64,
-    /// Reads for metadata in the run; `None` where nobody counted them.
-    pub replayed: Option<u64>,
+    /// Were names and inodes dropped from memory before the first op of the run?
+    pub dropped: bool,
 }
 
 impl Metadata {
-    /// What the devices of a capture and of a run tell.
-    pub fn of(captured: &[Device], replayed: Option<&[Device]>) -> Metadata {
-        let sum = |devices: &[Device], of: fn(&Requests) -> u64| {
-            devices.iter().fold(0u64, |sum, device| sum.saturating_add(of(&device.tasks)))
-        };
-        let reads = |requests: &Requests| requests.meta_reads;
-        Metadata {
-            captured: sum(captured, reads),
-            of: sum(captured, Requests::count),
-            replayed: replayed.map(|devices| sum(devices, reads)),
-        }
+    /// What the devices of a capture tell, and whether the run dropped names from memory.
+    pub fn of(captured: &[Device], dropped: bool) -> Metadata {
+        let sum = |of: fn(&Requests) -> u64| captured.iter().fold(0u64, |sum, device| sum.saturating_add(of(&device.tasks)));
+        Metadata { captured: sum(|requests| requests.meta_reads), of: sum(Requests::count), dropped }
     }
 
-    /// Were names and inodes read by the program, and found in memory by the run?
+    /// Were many names and inodes read by the program, and found in memory by the run?
     fn differs(self) -> bool {
-        let many = self.captured >= FEW && self.captured as f64 > NAMES * self.of as f64;
-        many && self.replayed.unwrap_or(0) < self.captured / 2
+        !self.dropped && self.captured >= FEW && self.captured as f64 > NAMES * self.of as f64
     }
 }
 
@@ -290,9 +282,8 @@ impl Evidence {
             }
             Caveat::Speed => format!("divided by {}", self.speed),
             Caveat::Names => {
-                let Metadata { captured, replayed, .. } = self.metadata;
-                let replayed = replayed.map_or("not counted".into(), |reads| reads.to_string());
-                format!("reads for metadata: {replayed}, captured {captured}")
+                let Metadata { captured, of, .. } = self.metadata;
+                format!("{captured} of {of} captured requests")
             }
             Caveat::Concurrency => format!("{:.2}, captured {:.2}", self.in_flight, captured.in_flight().unwrap_or_default()),
             Caveat::Settings => {
@@ -352,7 +343,7 @@ mod tests {
         memory_limits: [None; 2],
         dirty_limits: 0,
         read_ahead: Some([128; 2]),
-        metadata: Metadata { captured: 100, of: 1000, replayed: Some(90) },
+        metadata: Metadata { captured: 100, of: 1000, dropped: true },
         shared_syncs: 0,
     };
 
@@ -394,8 +385,7 @@ mod tests {
             (Evidence { pace: Pace::App, captured: polls, ..GOOD }, Caveat::Polls),
             (Evidence { stolen: [0.0, 0.051], ..GOOD }, Caveat::Stolen),
             (Evidence { stolen: [0.051, 0.0], ..GOOD }, Caveat::Stolen),
-            (Evidence { metadata: Metadata { replayed: Some(49), ..GOOD.metadata }, ..GOOD }, Caveat::Names),
-            (Evidence { metadata: Metadata { replayed: None, ..GOOD.metadata }, ..GOOD }, Caveat::Names),
+            (Evidence { metadata: Metadata { dropped: false, ..GOOD.metadata }, ..GOOD }, Caveat::Names),
             (Evidence { shared_syncs: 1, ..GOOD }, Caveat::Adapts),
         ] {
             assert_eq!(evidence.caveats(), [caveat], "{evidence:?}");
@@ -418,8 +408,8 @@ mod tests {
             Evidence { speed: 2.0, ..GOOD },
             Evidence { coverage: None, ..GOOD },
             // Few of many requests, and few at all.
-            Evidence { metadata: Metadata { captured: 50, of: 1000, replayed: Some(0) }, ..GOOD },
-            Evidence { metadata: Metadata { captured: 15, of: 15, replayed: None }, ..GOOD },
+            Evidence { metadata: Metadata { captured: 50, of: 1000, dropped: false }, ..GOOD },
+            Evidence { metadata: Metadata { captured: 15, of: 15, dropped: false }, ..GOOD },
             Evidence { computed: None, cpus: 1, ..GOOD },
             Evidence { memory_limits: [Some(1); 2], read_ahead: None, ..GOOD },
         ] {

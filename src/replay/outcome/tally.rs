@@ -8,6 +8,7 @@ use crate::histogram::Histogram;
 use crate::os::device::Device;
 use crate::os::task_io::TaskIo;
 use crate::process::signal::Signal;
+use crate::replay::cache::State;
 use crate::replay::issue::burn::Computing;
 use crate::replay::machine::samples;
 use crate::replay::shared::record::{Record, UNPOPULATED};
@@ -161,6 +162,8 @@ pub struct Replayed {
     pub device: Option<Vec<Device>>,
     /// Number of pages of files that they added to the page cache; `None` where nobody counted.
     pub cached: Option<u64>,
+    /// What was made of the page cache before the first op.
+    pub state: Option<State>,
     /// Conditions (limits, nice value) that could not be met; a message for each.
     pub notes: Vec<String>,
 }

@@ -293,7 +293,7 @@ fn evidence(
         }),
         metadata: Metadata::of(
             &of_capture("device").and_then(|found| Vec::deserialize(found).ok()).unwrap_or_default(),
-            replayed.device.as_deref(),
+            options.conditions.drop_caches || replayed.state.as_ref().is_some_and(|state| state.dropped),
         ),
         shared_syncs: count("shared_syncs"),
     }
@@ -410,7 +410,7 @@ impl Summary {
             device: replayed.device,
             captured_device: of_capture("device").and_then(|devices| Vec::deserialize(devices).ok()),
             captured_task_io: captured.and_then(|io| TaskIo::deserialize(io).ok()),
-            cache: None,
+            cache: replayed.state,
             captured_cache: of_workload("cache").filter(|cache| cache.is_object()).cloned(),
             added: Added {
                 captured: of_workload("cache").and_then(|cache| cache.get("added")?.as_u64()),
