@@ -49,6 +49,7 @@ impl Disk {
     }
 
     /// Mounts it anew: nothing of it is in memory then.
+    #[cfg(feature = "sql")]
     pub fn again(&self) {
         let image = self.at.with_extension("img");
         for command in
