@@ -63,6 +63,32 @@ pub struct Device {
     pub kernel: Requests,
 }
 
+/// Requests of tasks for metadata: names, inodes and maps of file systems.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Metadata {
+    /// Reads for metadata.
+    pub reads: u64,
+    /// All requests.
+    pub of: u64,
+}
+
+impl Metadata {
+    /// Least number of reads for metadata, and least share of all requests, of a program that begins without names in memory.
+    const FEW: u64 = 16;
+    const SHARE: f64 = 0.05;
+
+    /// What the tasks gave these devices.
+    pub fn of(devices: &[Device]) -> Metadata {
+        let sum = |of: fn(&Requests) -> u64| devices.iter().fold(0u64, |sum, device| sum.saturating_add(of(&device.tasks)));
+        Metadata { reads: sum(|requests| requests.meta_reads), of: sum(Requests::count) }
+    }
+
+    /// Did the tasks begin without names and inodes in memory, so far as requests tell?
+    pub fn cold(self) -> bool {
+        self.reads >= Metadata::FEW && self.reads as f64 > Metadata::SHARE * self.of as f64
+    }
+}
+
 /// The name of a block device by its numbers.
 pub fn name(major: u32, minor: u32) -> String {
     let link = std::fs::read_link(Path::new("/sys/dev/block").join(format!("{major}:{minor}")));

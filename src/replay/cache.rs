@@ -15,7 +15,7 @@ use super::child::conditions::drop_caches;
 use crate::files::{self, Dir};
 use crate::init::Parts;
 use crate::model::Kind;
-use crate::os::device::Device;
+use crate::os::device::{Device, Metadata};
 use crate::os::user::is_root;
 use crate::process::signal;
 use crate::progress::{Progress, Unit};
@@ -99,8 +99,8 @@ pub(super) fn make(cache: Cache, workload: &Dataset, parts: &Parts, progress: &P
         for top in parts.on_disk() {
             files::sync(top).with_context(|| format!("cannot write {} back", top.path().display()))?;
         }
-        let dirs = state.evict(workload, &mut tree, progress)?;
-        cold |= names_were_cold(&workload.manifest, dirs);
+        state.evict(workload, &mut tree, progress)?;
+        cold |= names_were_cold(&workload.manifest);
     }
     if cold && is_root() {
         // An open directory would stay in memory.
@@ -129,10 +129,10 @@ pub(super) fn make(cache: Cache, workload: &Dataset, parts: &Parts, progress: &P
 }
 
 impl State {
-    /// Evicts the files of the tree from the page cache. Returns the number of directories of the fileset.
-    fn evict(&mut self, workload: &Dataset, tree: &mut Tree<'_>, progress: &Progress) -> Result<u64> {
+    /// Evicts the files of the tree from the page cache.
+    fn evict(&mut self, workload: &Dataset, tree: &mut Tree<'_>, progress: &Progress) -> Result<()> {
         let (page, mut left) = (files::page(), Some(0u64));
-        let dirs = each_file(workload, |path| {
+        each_file(workload, |path| {
             progress.add(1);
             let Ok(file) = tree.open(path) else { return self.failed += 1 };
             let Some(file) = file else { return };
@@ -144,7 +144,7 @@ impl State {
             left = left.zip(pages).map(|(left, pages)| left + pages);
         })?;
         self.beside = left.map(|left| left.saturating_mul(page));
-        Ok(dirs)
+        Ok(())
     }
 
     /// Asks the kernel what is in the page cache by now of the files that were read.
@@ -178,13 +178,11 @@ impl State {
     }
 }
 
-/// Did the captured program begin without names and inodes in memory? Then it read a directory each, or an eighth of that where several
-/// share a block, and those reads are requests for metadata. `dirs` is the number of directories of the fileset.
-fn names_were_cold(workload: &Manifest, dirs: u64) -> bool {
+/// Did the captured program begin without names and inodes in memory?
+fn names_were_cold(workload: &Manifest) -> bool {
     let devices = workload.get("capture").and_then(|capture| capture.get("device"));
     let devices: Vec<Device> = devices.and_then(|devices| Vec::deserialize(devices).ok()).unwrap_or_default();
-    let reads = devices.iter().fold(0u64, |sum, device| sum.saturating_add(device.tasks.meta_reads));
-    reads > 0 && reads >= dirs / 8
+    Metadata::of(&devices).cold()
 }
 
 /// The files of a tree on disk, opened by their captured paths; the directory of the last one stays open.
@@ -213,25 +211,21 @@ impl Tree<'_> {
     }
 }
 
-/// Calls `each` with the path of every regular file of the fileset, under its first name. Returns the number of its directories.
-fn each_file(workload: &Dataset, mut each: impl FnMut(&[u8])) -> Result<u64> {
+/// Calls `each` with the path of every regular file of the fileset, under its first name.
+fn each_file(workload: &Dataset, mut each: impl FnMut(&[u8])) -> Result<()> {
     let file = workload.table(Table::Fileset);
-    let mut dirs = 0;
     for batch in read::batches(&file, &["path", "kind", "target"])? {
         let batch = batch.with_context(|| format!("cannot read {}", file.display()))?;
         let (path, kind, target) = (read::texts(&batch, "path")?, read::texts(&batch, "kind")?, read::texts(&batch, "target")?);
         for row in 0..batch.num_rows() {
             go_on()?;
-            match Kind::parse(kind.value(row)) {
-                Some(Kind::File) if read::bytes(target, row).is_none_or(|target| target.is_empty()) => {
-                    each(&read::bytes(path, row).unwrap_or_default());
-                }
-                Some(Kind::Dir) => dirs += 1,
-                _ => {}
+            if Kind::parse(kind.value(row)) == Some(Kind::File) && read::bytes(target, row).is_none_or(|target| target.is_empty())
+            {
+                each(&read::bytes(path, row).unwrap_or_default());
             }
         }
     }
-    Ok(dirs)
+    Ok(())
 }
 
 /// Most ranges that are handed out at once.

@@ -4,7 +4,7 @@
 //! they are. What is judged is what a capture and a run know of themselves ([`Evidence`]).
 
 use crate::amount::Bytes;
-use crate::os::device::{Device, Requests};
+use crate::os::device::Metadata;
 use crate::replay::{Engine, Order, Pace};
 use crate::words::words;
 use serde::{Deserialize, Serialize, Serializer};
@@ -56,9 +56,6 @@ const DATA: f64 = 0.1;
 const SHARED: f64 = 0.01;
 /// Largest share of the time of threads that may be asleep without anybody knowing why.
 const UNEXPLAINED: f64 = 0.1;
-/// Least number of reads for metadata, and least share of all requests, that are told of.
-const FEW: u64 = 16;
-const NAMES: f64 = 0.05;
 /// Largest share of the captured time in which a thread may have looked at the same name at intervals.
 const POLLED: f64 = 0.1;
 /// Bytes mapped for reading that programs and their libraries may have; what is read of these is cached mostly.
@@ -173,34 +170,12 @@ pub struct Evidence {
     pub dirty_limits: usize,
     /// How far the devices are read ahead that the capture and the replay used most, KiB, where both are known.
     pub read_ahead: Option<[u64; 2]>,
-    /// Reads of devices for metadata in the capture, of how many requests, and whether the run dropped names from memory.
+    /// Reads of devices for metadata in the capture.
     pub metadata: Metadata,
-    /// Number of files that several lanes write back.
-    pub shared_syncs: u64,
-}
-
-/// Reads of devices for metadata: names, inodes and maps of file systems.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
-pub struct Metadata {
-    /// Reads for metadata in the capture.
-    pub captured: u64,
-    /// All requests in the capture.
-    pub of: u64,
     /// Were names and inodes dropped from memory before the first op of the run?
     pub dropped: bool,
-}
-
-impl Metadata {
-    /// What the devices of a capture tell, and whether the run dropped names from memory.
-    pub fn of(captured: &[Device], dropped: bool) -> Metadata {
-        let sum = |of: fn(&Requests) -> u64| captured.iter().fold(0u64, |sum, device| sum.saturating_add(of(&device.tasks)));
-        Metadata { captured: sum(|requests| requests.meta_reads), of: sum(Requests::count), dropped }
-    }
-
-    /// Were many names and inodes read by the program, and found in memory by the run?
-    fn differs(self) -> bool {
-        !self.dropped && self.captured >= FEW && self.captured as f64 > NAMES * self.of as f64
-    }
+    /// Number of files that several lanes write back.
+    pub shared_syncs: u64,
 }
 
 impl Evidence {
@@ -255,7 +230,7 @@ impl Evidence {
                 let ahead = self.read_ahead.is_some_and(|[captured, replayed]| captured != replayed);
                 self.memory_limits[0] != self.memory_limits[1] || self.dirty_limits > 0 || ahead
             }
-            Caveat::Names => self.metadata.differs(),
+            Caveat::Names => self.metadata.cold() && !self.dropped,
             Caveat::Stalled => self.stalls > 0,
             Caveat::Polls => self.captured.is_some_and(|captured| {
                 let paced = matches!(self.pace, Pace::App | Pace::Think);
@@ -282,8 +257,8 @@ impl Evidence {
             }
             Caveat::Speed => format!("divided by {}", self.speed),
             Caveat::Names => {
-                let Metadata { captured, of, .. } = self.metadata;
-                format!("{captured} of {of} captured requests")
+                let Metadata { reads, of } = self.metadata;
+                format!("{reads} of {of} captured requests")
             }
             Caveat::Concurrency => format!("{:.2}, captured {:.2}", self.in_flight, captured.in_flight().unwrap_or_default()),
             Caveat::Settings => {
@@ -343,7 +318,8 @@ mod tests {
         memory_limits: [None; 2],
         dirty_limits: 0,
         read_ahead: Some([128; 2]),
-        metadata: Metadata { captured: 100, of: 1000, dropped: true },
+        metadata: Metadata { reads: 100, of: 1000 },
+        dropped: true,
         shared_syncs: 0,
     };
 
@@ -385,7 +361,7 @@ mod tests {
             (Evidence { pace: Pace::App, captured: polls, ..GOOD }, Caveat::Polls),
             (Evidence { stolen: [0.0, 0.051], ..GOOD }, Caveat::Stolen),
             (Evidence { stolen: [0.051, 0.0], ..GOOD }, Caveat::Stolen),
-            (Evidence { metadata: Metadata { dropped: false, ..GOOD.metadata }, ..GOOD }, Caveat::Names),
+            (Evidence { dropped: false, ..GOOD }, Caveat::Names),
             (Evidence { shared_syncs: 1, ..GOOD }, Caveat::Adapts),
         ] {
             assert_eq!(evidence.caveats(), [caveat], "{evidence:?}");
@@ -408,8 +384,8 @@ mod tests {
             Evidence { speed: 2.0, ..GOOD },
             Evidence { coverage: None, ..GOOD },
             // Few of many requests, and few at all.
-            Evidence { metadata: Metadata { captured: 50, of: 1000, dropped: false }, ..GOOD },
-            Evidence { metadata: Metadata { captured: 15, of: 15, dropped: false }, ..GOOD },
+            Evidence { metadata: Metadata { reads: 50, of: 1000 }, dropped: false, ..GOOD },
+            Evidence { metadata: Metadata { reads: 15, of: 15 }, dropped: false, ..GOOD },
             Evidence { computed: None, cpus: 1, ..GOOD },
             Evidence { memory_limits: [Some(1); 2], read_ahead: None, ..GOOD },
         ] {

@@ -2,7 +2,7 @@
 
 mod display;
 
-use super::caveat::{Captured, Caveat, Evidence, Metadata};
+use super::caveat::{Captured, Caveat, Evidence};
 use super::compare::Outcome;
 use super::flaw::{Flaw, Hindrance};
 use super::measure::Figures;
@@ -13,7 +13,7 @@ use crate::init::{Seat, fingerprint};
 use crate::ledger::{self, Ledger, OtherKind};
 use crate::loss::Loss;
 use crate::mounts::MOST_IN_MEMORY;
-use crate::os::device::Device;
+use crate::os::device::{Device, Metadata};
 use crate::os::settings::Settings;
 use crate::os::task_io::TaskIo;
 use crate::process::signal::Signal;
@@ -291,10 +291,8 @@ fn evidence(
             let usual = || machine.targets.first()?.devices.first().map(|device| device.name.as_str());
             Some([used, here.read_ahead(replayed.or_else(usual)?)?])
         }),
-        metadata: Metadata::of(
-            &of_capture("device").and_then(|found| Vec::deserialize(found).ok()).unwrap_or_default(),
-            options.conditions.drop_caches || replayed.state.as_ref().is_some_and(|state| state.dropped),
-        ),
+        metadata: Metadata::of(&of_capture("device").and_then(|found| Vec::deserialize(found).ok()).unwrap_or_default()),
+        dropped: options.conditions.drop_caches || replayed.state.as_ref().is_some_and(|state| state.dropped),
         shared_syncs: count("shared_syncs"),
     }
 }
