@@ -13,6 +13,18 @@ fn meta_reads(devices: &Value) -> u64 {
     devices.iter().filter_map(|device| device["tasks"]["meta_reads"].as_u64()).sum()
 }
 
+/// Tries again what finds names in memory: a test beside this one may drop the caches of the whole system in between.
+fn undisturbed(fs: &str, mut once: impl FnMut() -> Result<(), String>) {
+    let mut said = String::new();
+    for _ in 0..4 {
+        match once() {
+            Ok(()) => return,
+            Err(fault) => said = fault,
+        }
+    }
+    panic!("{fs}: {said}");
+}
+
 #[test]
 fn names_are_as_cold_as_the_program_found_them() {
     if !allowed() {
@@ -36,13 +48,17 @@ fn names_are_as_cold_as_the_program_found_them() {
         // An inode of ext4 takes 256 bytes, and a directory a block; those of xfs have 512 bytes, 64 of them in a read; those of btrfs less.
         let least = if fs == "ext4" { DIRS } else { DIRS * FILES / 64 / 2 };
         assert!(captured >= least, "{fs}: {captured} reads, {}", summary["device"]);
-        let found = capture(0, &warm, &list);
-        assert!(meta_reads(&found["device"]) < least / 4, "{fs}: {}", found["device"]);
+        undisturbed(fs, || {
+            let _ = std::fs::remove_dir_all(&warm);
+            let found = capture(0, &warm, &list);
+            if meta_reads(&found["device"]) < least / 4 { Ok(()) } else { Err(found["device"].to_string()) }
+        });
 
         let root = target.at.join("root");
         let r = root.to_str().unwrap();
         let replayed = |capture: &Path, name: &str, options: &[&str]| {
             let [work, run] = ["work", "run"].map(|part| dir.path().join(format!("{name}-{part}")));
+            [&work, &run].into_iter().for_each(|old| drop(std::fs::remove_dir_all(old)));
             let [c, w, o] = [capture, &work, &run].map(|path| path.to_str().unwrap());
             expect(0, &["generate", c, "-o", w]);
             expect(0, &["init", w, "--root", r, "--force"]);
@@ -56,11 +72,16 @@ fn names_are_as_cold_as_the_program_found_them() {
         let names = |summary: &Value| summary["time"]["caveats"].as_array().unwrap().contains(&Value::from("names"));
         assert!(!names(&summary), "{said}");
         // Whoever leaves them in memory is told.
-        let (reads, summary, said) = replayed(&cold, "asis", &["--cache", "as-is"]);
-        assert!(reads < least / 4 && names(&summary) && said.contains("names and inodes"), "{fs}: {reads} reads\n{said}");
+        undisturbed(fs, || {
+            let (reads, summary, said) = replayed(&cold, "asis", &["--cache", "as-is"]);
+            assert!(names(&summary) && said.contains("names and inodes"), "{fs}: {said}");
+            if reads < least / 4 { Ok(()) } else { Err(format!("{reads} reads\n{said}")) }
+        });
         // A program that found its names in memory costs others nothing.
-        let (reads, summary, said) = replayed(&warm, "warm", &[]);
-        assert_eq!((&summary["cache"]["dropped"], names(&summary)), (&Value::from(false), false), "{fs}: {said}");
-        assert!(reads < least / 4, "{fs}: {reads} reads\n{said}");
+        undisturbed(fs, || {
+            let (reads, summary, said) = replayed(&warm, "warm", &[]);
+            assert_eq!((&summary["cache"]["dropped"], names(&summary)), (&Value::from(false), false), "{fs}: {said}");
+            if reads < least / 4 { Ok(()) } else { Err(format!("{reads} reads\n{said}")) }
+        });
     }
 }
