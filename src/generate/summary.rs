@@ -78,7 +78,7 @@ pub struct Summary {
     pub computed: Option<u64>,
     /// Bytes of files that were mapped and never to be executed: data that is read, and not the code of libraries.
     pub mapped_data: u64,
-    /// Number of files that several lanes write back to the device: they may commit for each other.
+    /// Number of files that several lanes write back to the device, or one for others: these may commit for several at once.
     pub shared_syncs: u64,
     /// Hash (xxh3, 16 hex digits) of the file of table `ops`: tells workloads apart.
     pub fingerprint: String,

@@ -34,7 +34,7 @@ words! {
         Names        "names"         "the program read names and inodes from its devices, and the run found them in memory: by root, with --cache captured or cold, it does not";
         Stalled      "stalled"       "workers waited for results being written";
         Polls        "polls"         "a thread looked at the same name again and again at intervals for more than 10 % of the time, and the run took less time than the capture: the program would have looked less often, and the run waits for all of them";
-        Adapts       "adapts"        "several threads write the same file back: if they commit for each other, they would make other calls on another device";
+        Adapts       "adapts"        "several threads write the same file back, or one writes back what it hears from others, now more and now less: if it is for several at once, they would make other calls on another device";
     }
 }
 
@@ -174,7 +174,7 @@ pub struct Evidence {
     pub metadata: Metadata,
     /// Were names and inodes dropped from memory before the first op of the run?
     pub dropped: bool,
-    /// Number of files that several lanes write back.
+    /// Number of files that several lanes write back, or one for others.
     pub shared_syncs: u64,
 }
 

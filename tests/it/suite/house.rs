@@ -357,8 +357,6 @@ fn the_matrix_makes_every_call_that_is_replayed() {
 const NAMES_CALLS: &[(&str, &str, &str)] = &[
     ("sql/generate/cached.sql", "page_cache_add", "it is about these, which are no calls"),
     ("sql/generate/cached.sql", "read", "a kind of extent"),
-    ("sql/generate/committers.sql", "fdatasync", "it is about those who commit"),
-    ("sql/generate/committers.sql", "fsync", "it is about those who commit"),
     ("sql/macros/file_lifetimes.sql", "unlink", "which ops take a name of a file away"),
     ("sql/macros/file_lifetimes.sql", "unlinkat", "which ops take a name of a file away"),
     ("sql/macros/open_at_end.sql", "close", "which op closes a descriptor"),
