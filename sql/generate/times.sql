@@ -22,9 +22,17 @@ polls AS (
     WHERE ops.timer IS NOT NULL AND syscall_def.class = 'looks'
     GROUP BY ops.lane, ops.syscall, ops.path, ops.errno
     HAVING count(*) >= 8
+),
+sums AS (
+    SELECT
+        max(ended) - min(began) AS span, CAST(sum(in_calls) AS BIGINT) AS in_calls,
+        CAST(sum(ended - began) AS BIGINT) AS in_lanes, CAST(sum(unexplained) AS BIGINT) AS unexplained, CAST(NULL AS BIGINT) AS polled
+    FROM lanes
+    UNION ALL
+    SELECT NULL, NULL, NULL, NULL, CAST(max(slept) AS BIGINT) FROM polls
 )
+-- One row of sums beside one row of polls, and not a join of them: with a join the ops without timers would be read too.
 SELECT
-    max(ended) - min(began) AS span, CAST(sum(in_calls) AS BIGINT) AS in_calls,
-    CAST(sum(ended - began) AS BIGINT) AS in_lanes, CAST(coalesce(sum(unexplained), 0) AS BIGINT) AS unexplained,
-    CAST(coalesce((SELECT max(slept) FROM polls), 0) AS BIGINT) AS polled
-FROM lanes
+    max(span) AS span, max(in_calls) AS in_calls, max(in_lanes) AS in_lanes, coalesce(max(unexplained), 0) AS unexplained,
+    coalesce(max(polled), 0) AS polled
+FROM sums

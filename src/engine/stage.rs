@@ -100,6 +100,11 @@ impl Stage {
         }
     }
 
+    /// Does the SQL come from a file of the user?
+    pub fn is_edited(&self) -> bool {
+        matches!(self.sql, Cow::Owned(_))
+    }
+
     /// The SQL text with the placeholders `{arguments}` and `{op}` replaced.
     pub fn text(&self) -> Cow<'_, str> {
         if !self.sql.contains(WORD) {

@@ -2,8 +2,8 @@
 //! model follows that.
 
 use super::what_if::{By, Sample, Settable, When, pattern};
-use super::work::Work;
-use crate::engine::{self, Tee};
+use super::work::{Streaming, Work};
+use crate::engine;
 use crate::os::user;
 use crate::progress::{Progress, Unit};
 use crate::schema::{Dataset, Table, check};
@@ -27,7 +27,7 @@ const DAY: i64 = 24 * 60 * 60 * 1_000_000_000;
 
 impl Work<'_> {
     /// Makes relation `chosen` by way of the revised events.
-    pub(super) fn revise(&self, progress: &Progress) -> Result<Option<Tee>> {
+    pub(super) fn revise(&self, progress: &Progress) -> Result<Option<Streaming>> {
         self.scratch("survey", self.plan("survey")?, progress)?;
         self.view("walk", self.engine.sql("SELECT * FROM survey")?)?;
         // The stages name the small side of each join first: that one is held, the walk streams by and stays in order.

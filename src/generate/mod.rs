@@ -134,8 +134,8 @@ fn make(options: &Options, progress: &Progress) -> Result<(Draft, Manifest, Summ
     // What a manifest says may be anything.
     let events = events.reduce(|sum, next| sum.zip(next).map(|(sum, next)| sum.saturating_add(next))).flatten();
     progress.begin("walk", Unit::Count, events.unwrap_or(0));
-    let tee = work.choose(progress)?;
-    let made = work.make(tee, progress)?;
+    let streaming = work.choose(progress)?;
+    let made = work.make(streaming, progress)?;
     let mut summary = Summary::collect(&work.engine, &made)?;
     summary.check(events.map(|events| events.saturating_mul(options.what_if.tenants())))?;
     summary.cache = summary.cache.filter(|_| present::tells(&capture, "cache"));

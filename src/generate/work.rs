@@ -10,7 +10,7 @@ use crate::schema::entries::SPILL;
 use crate::schema::{self, Dataset, Draft, Table, check, read};
 use anyhow::{Context, Result, ensure};
 use arrow::array::RecordBatch;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::execution::SendableRecordBatchStream;
@@ -34,8 +34,6 @@ const JOIN_ROW: u64 = 128;
 /// Bytes of the engine's memory for each row of a batch. A sort needs room for a batch or two, and every sort has a
 /// part of the memory only, so little memory means short batches.
 const BATCH_ROW: u64 = 32 << 10;
-/// Of less memory than this only a quarter as many: each join of the fileset holds batches, too, whose paths may be long.
-const SCARCE: u64 = 128 << 20;
 /// Rows of a batch, at least, however little memory there is.
 const BATCH_LEAST: u64 = 512;
 /// Rows of a batch, at most.
@@ -47,9 +45,8 @@ pub(super) const EXAMPLES: &str = "edge_examples";
 /// Tables of a capture that tell of its files beside the events; an older one may lack them.
 const BESIDE: [Table; 2] = [Table::Layouts, Table::Contents];
 
-/// The stage that says what is known of the content of files, and the one that says it of those that are written.
+/// The stage that says what is known of the content of files.
 const CONTENT: &str = "content";
-const WRITTEN: &str = "written";
 
 /// The stages of which `--no-cause` leaves out all rows, and what ops have of causes.
 const CAUSES: &str = "causes";
@@ -73,6 +70,13 @@ pub(super) struct Made {
     pub tables: Vec<(Table, Written)>,
     /// Rows of the stages of role `Make::Sums` and of `edge_examples`, by stage.
     pub sums: BTreeMap<&'static str, Vec<RecordBatch>>,
+}
+
+/// A relation that streams by, to be computed while the stages of role `Now` read it.
+pub(super) struct Streaming {
+    tee: Tee,
+    /// The plans of these stages, in their order.
+    plans: Vec<DataFrame>,
 }
 
 /// What one stage has made.
@@ -101,8 +105,6 @@ pub(super) struct Work<'a> {
     draft: Option<&'a Draft>,
     /// Start of the first event, ns; with `--stretch` only.
     begin: i64,
-    /// Does the capture tell of the content of files? Else the walk is not looked through for those that are written.
-    sampled: bool,
 }
 
 impl<'a> Work<'a> {
@@ -119,19 +121,19 @@ impl<'a> Work<'a> {
         } else {
             work.merge(captures)?;
         }
-        for table in BESIDE {
+        let told = BESIDE.map(|table| (table, others.is_empty() && capture.has(table)));
+        for (table, told) in told {
             let file = capture.table(table);
-            match capture.has(table) && others.is_empty() {
+            match told {
                 true => {
                     let columns = table.columns();
                     read::builder(&file, &columns.iter().map(|column| column.name).collect::<Vec<_>>())?;
                     work.engine.register(table.name(), &file, check::whole(&file)?)?;
                 }
-                false => work.nothing_of(table)?,
+                false => work.nothing(table.name(), table.schema())?,
             }
         }
-        work.sampled = capture.has(Table::Contents) && others.is_empty();
-        work.stage(CONTENT)?.define(&work.engine)?;
+        work.content(told.contains(&(Table::Contents, true)))?;
         work.register_processes(captures)?;
         work.begin = work.first_moment()?;
         Ok(work)
@@ -140,16 +142,27 @@ impl<'a> Work<'a> {
     /// Prepares the stages on an empty table of events, to check their query plans before there is a capture.
     pub fn on_nothing(options: &'a Options) -> Result<Work<'a>> {
         let work = Work::begin(options, Config::default(), None)?;
-        [Table::Events].into_iter().chain(BESIDE).try_for_each(|table| work.nothing_of(table))?;
-        work.stage(CONTENT)?.define(&work.engine)?;
+        [Table::Events].into_iter().chain(BESIDE).try_for_each(|table| work.nothing(table.name(), table.schema()))?;
+        work.content(false)?;
         work.register_processes(&[])?;
         Ok(work)
     }
 
-    /// Makes an empty table.
-    fn nothing_of(&self, table: Table) -> Result<()> {
-        self.engine.ctx().register_table(table.name(), Arc::new(EmptyTable::new(table.schema())))?;
+    /// Makes a relation without rows. The planner is told so: of a join with it nothing is left.
+    fn nothing(&self, name: &str, schema: SchemaRef) -> Result<()> {
+        let none = self.engine.ctx().read_table(Arc::new(EmptyTable::new(schema)))?.filter(lit(false))?;
+        self.engine.ctx().register_table(name, none.into_view())?;
         Ok(())
+    }
+
+    /// Defines what is known of the content of files. Where the capture has no samples that is nothing, which an edited stage
+    /// may see in another way.
+    fn content(&self, sampled: bool) -> Result<()> {
+        let stage = self.stage(CONTENT)?;
+        if sampled || stage.is_edited() {
+            return stage.define(&self.engine);
+        }
+        self.nothing(CONTENT, Arc::clone(stage.plan(&self.engine)?.schema().inner()))
     }
 
     fn begin(options: &'a Options, places: Config, draft: Option<&'a Draft>) -> Result<Work<'a>> {
@@ -163,10 +176,9 @@ impl<'a> Work<'a> {
         // more than reading them at once gains, and memory that a sort above, which fills the pool before it spills, does
         // not leave.
         engine.set("datafusion.optimizer.repartition_file_scans", "false")?;
-        let share = if options.memory < SCARCE { 4 } else { 1 };
-        let rows = (options.memory / BATCH_ROW / share).clamp(BATCH_LEAST, BATCH);
+        let rows = (options.memory / BATCH_ROW).clamp(BATCH_LEAST, BATCH);
         engine.set("datafusion.execution.batch_size", &rows.to_string())?;
-        Ok(Work { engine, options, draft, begin: 0, sampled: true })
+        Ok(Work { engine, options, draft, begin: 0 })
     }
 
     /// The rows of a stage with the times between calls `factor` times as long.
@@ -210,7 +222,6 @@ impl<'a> Work<'a> {
         let rows = match (self.options.causes, name) {
             (Causes::LeftOut, CAUSES) => rows.filter(lit(false))?,
             (Causes::LeftOut, OPS) => without(rows)?,
-            (_, WRITTEN) if !self.sampled => rows.filter(lit(false))?,
             _ => rows,
         };
         match (self.options.what_if.stretch, name) {
@@ -220,8 +231,8 @@ impl<'a> Work<'a> {
     }
 
     /// Defines the relations that the other stages read: `chosen`, the rows of the walk to replay. Returns the relation that streams
-    /// by, to be computed while others read it; `None` if it was written to a file.
-    pub fn choose(&self, progress: &Progress) -> Result<Option<Tee>> {
+    /// by; `None` if it was written to a file.
+    pub fn choose(&self, progress: &Progress) -> Result<Option<Streaming>> {
         if self.options.is_captured() {
             return self.stream("walk", "walk", self.plan("walk")?, progress);
         }
@@ -293,17 +304,18 @@ impl<'a> Work<'a> {
         name: &'static str,
         rows: DataFrame,
         progress: &Progress,
-    ) -> Result<Option<Tee>> {
+    ) -> Result<Option<Streaming>> {
         let tee = Tee::new(&self.engine, name, rows, self.stage(of)?.doc()?.order)?;
         if name == "walk" {
             self.all_chosen()?;
         }
+        let plans = self.plans()?;
         let mut scans = 0;
-        for (stage, _) in now() {
-            scans = scans.max(tee.scans(self.plan(stage)?.logical_plan())?);
+        for plan in &plans {
+            scans = scans.max(tee.scans(plan.logical_plan())?);
         }
         if self.draft.is_none() || scans <= 1 {
-            return Ok(Some(tee));
+            return Ok(Some(Streaming { tee, plans }));
         }
         self.scratch(name, tee.into_rows(), progress)?;
         if name == "walk" {
@@ -320,14 +332,23 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
+    /// The plans of the stages of role `Now`, in their order.
+    fn plans(&self) -> Result<Vec<DataFrame>> {
+        now().map(|(stage, _)| self.plan(stage)).collect()
+    }
+
     /// Runs all stages but those of [`Work::choose`]: makes the tables of the workload and the counts for the manifest.
-    pub fn make(&self, tee: Option<Tee>, progress: &Progress) -> Result<Made> {
+    pub fn make(&self, streaming: Option<Streaming>, progress: &Progress) -> Result<Made> {
         let mut made = Made::default();
+        let (tee, plans) = match streaming {
+            Some(Streaming { tee, plans }) => (Some(tee), plans),
+            None => (None, self.plans()?),
+        };
         let parts = self.engine.block_on(async {
             // Every reader of the tee must be planned before the tee is computed.
             let mut parts = Vec::new();
-            for (stage, make) in now() {
-                let rows = self.plan(stage)?.execute_stream().await.with_context(|| format!("stage {stage}"))?;
+            for ((stage, make), plan) in now().zip(plans) {
+                let rows = plan.execute_stream().await.with_context(|| format!("stage {stage}"))?;
                 parts.push(self.part(stage, make, rows));
             }
             engine::together(parts, tee, |rows| progress.add(rows)).await

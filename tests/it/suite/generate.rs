@@ -214,6 +214,14 @@ fn no_stage_sorts_what_comes_in_order() {
         assert!(plan.contains(&format!("SortExec: expr={key}")), "{plan}");
         assert!(!plan.contains("Utf8"), "{plan}");
     }
+    // No file was sampled: nothing is joined with what is known of contents, and nobody looks for files that are written.
+    let plan = generate::explain(&options, "fileset").unwrap();
+    assert!(plan.contains("StreamingTableExec") && !plan.contains("JoinExec") && !plan.contains("SortExec"), "{plan}");
+    let plan = generate::explain(&options, "written").unwrap();
+    assert!(!plan.contains("StreamingTableExec"), "{plan}");
+    // Ops without a timer are not read to find out who polls: a filter reaches the file unless there is an outer join.
+    let plan = generate::explain(&options, "times").unwrap();
+    assert_eq!(plan.matches("JoinExec").count(), plan.matches("join_type=Inner").count(), "{plan}");
     let chosen = Options { where_: Some("syscall = 'read'".into()), ..options.clone() };
     // Positions by descriptor, and then the few seeks: an op may have two before it.
     for (stage, sorts) in [("chosen", 0), ("ops", 0), ("seeks", 2)] {
@@ -268,6 +276,19 @@ fn an_edited_stage_is_taken_and_checked() {
     assert!(own(&built_in.replace("WHERE tag = 'fileset'", "WHERE tag = 'fileset' AND kind = 'dir'")).is_ok());
     let error = format!("{:#}", own(&built_in.replace("at_path AS path", "at_path AS paths")).unwrap_err());
     assert!(error.contains("stage fileset.sql: column 1 is `paths VARCHAR`, its head says `path VARCHAR`"), "{error}");
+    // What an edited stage knows of contents counts where the capture has no samples, too.
+    fs::remove_file(stages.join("fileset.sql")).unwrap();
+    let built_in = include_str!("../../../sql/generate/content.sql");
+    let head: String = built_in.lines().take_while(|line| line.starts_with("--")).map(|line| format!("{line}\n")).collect();
+    let numbers =
+        ["sampled", "compressed", "incompressible", "zeroes", "repeated"].map(|name| format!("CAST(1 AS BIGINT) AS {name}"));
+    let knows = format!("{head}SELECT 'all' AS what, '*' AS key, {}", numbers.join(", "));
+    for (content, known) in [(built_in, false), (&knows, true)] {
+        fs::write(stages.join("content.sql"), content).unwrap();
+        let out = dir.path().join(format!("knows {known}"));
+        run(&Options { sql_dir: Some(stages.clone()), ..options(&capture, out.clone()) });
+        assert_eq!(rows(&out.join("written.parquet")).num_rows() > 0, known);
+    }
 }
 
 /// Makes a workload of a real capture in tests/data.
