@@ -27,6 +27,8 @@ const MESSAGES: usize = 1 << 14;
 const CAUSES: usize = 16;
 /// Most calls since its last op, and most sleeps, that are remembered of a lane.
 const RECENT: usize = 16;
+/// Most messages of one row that are looked at.
+const AT_ONCE: usize = 32;
 
 /// One row of the walk that belongs to a thread.
 #[derive(Clone, Copy, Debug)]
@@ -94,6 +96,8 @@ pub struct Causes {
     next: i64,
     /// Start of the first op, ns.
     first: Option<i64>,
+    /// The messages of the last row, kept for their memory.
+    messages: Vec<(Resource, i64, Access)>,
 }
 
 /// What a message carries: the ops that came before it, and when it was sent.
@@ -282,18 +286,10 @@ impl Causes {
                 _ => lane.wake(end.unwrap_or(begin)),
             }
         }
-        let mut messages = [const { None }; 32];
-        let mut count = 0;
-        for touch in touches {
-            if let Some(message) = message(touch)
-                && let Some(place) = messages.get_mut(count)
-            {
-                *place = Some(message);
-                count += 1;
-            }
-        }
-        let messages = || messages.iter().flatten().take(count);
-        for (kind, id, _) in messages().filter(|(_, _, access)| *access == Access::Read) {
+        let mut messages = std::mem::take(&mut self.messages);
+        messages.clear();
+        messages.extend(touches.filter_map(message).take(AT_ONCE));
+        for (kind, id, _) in messages.iter().filter(|(_, _, access)| *access == Access::Read) {
             if let Some(sent) = self.sent.get(&(*kind, *id))
                 && let Some(lane) = self.lanes.get_mut(&row.lane)
             {
@@ -317,7 +313,7 @@ impl Causes {
                 }
             }
         }
-        for (kind, id, _) in messages().filter(|(_, _, access)| *access == Access::Write) {
+        for (kind, id, _) in messages.iter().filter(|(_, _, access)| *access == Access::Write) {
             // A task starts and ends when its call begins; what an op moves is there when it is done.
             let at = if row.what == What::Op { end } else { begin };
             let sent = lane.hand_on(row.lane, at, *kind);
@@ -328,6 +324,7 @@ impl Causes {
         while self.order.len() > MESSAGES {
             self.order.pop_front().map(|oldest| self.sent.remove(&oldest));
         }
+        self.messages = messages;
         timing
     }
 

@@ -125,6 +125,10 @@ impl Walk {
                 Output::Passed(at) => {
                     let extra = args.column(field.name(), field.data_type());
                     let values = [input.column(*at).as_ref(), extra.as_ref()];
+                    if values.iter().all(|values| values.null_count() == values.len()) {
+                        arrays.push(new_null_array(field.data_type(), sources.len()));
+                        continue;
+                    }
                     match part(field.name()) {
                         // What the model does not know stays with the event, whatever its op is issued with.
                         Part::Other | Part::Treat => interleave(&values, &args.of_events(sources))?,
