@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures ioriot: CPU seconds (user + system, children included) and peak memory of its verbs.
+"""Measures ioriot: CPU seconds (user + system, children included), time taken and peak memory of its verbs.
 
 Before every measured run a calibration runs (`ioriot calibrate`: zstd of a fixed buffer). Figures are medians; the
 column "cal" is CPU seconds divided by those of the calibration, which is what two machines can compare: a machine that
@@ -13,47 +13,52 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 HOME = Path(__file__).resolve().parent.parent
 
 
 def measure(*command):
-    """CPU seconds and peak memory (MiB) of a command, which must succeed."""
+    """CPU seconds, seconds taken and peak memory (MiB) of a command, which must succeed."""
     with tempfile.TemporaryFile() as out:
+        began = time.monotonic()
         child = subprocess.Popen([str(word) for word in command], stdout=out, stderr=out)
         _, status, usage = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
         if child.returncode not in (0, 1):
             out.seek(0)
             sys.exit(f"{' '.join(map(str, command))} failed:\n{out.read().decode(errors='replace')}")
-    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+    return usage.ru_utime + usage.ru_stime, time.monotonic() - began, usage.ru_maxrss / 1024
 
 
 class Bench:
     def __init__(self, binary, against, runs):
-        self.binary, self.against, self.runs, self.calibrations, self.ratio = binary, against, runs, [], ""
+        self.binary, self.against, self.runs, self.calibrations, self.ratio, self.took = binary, against, runs, [], "", 0.0
 
     def verb(self, *words, before=lambda: None):
         """Medians of CPU seconds and peak memory of a verb over all runs; the other program runs in between."""
-        seconds, memory, ratios = [], [], []
+        seconds, took, memory, ratios = [], [], [], []
         for _ in range(self.runs):
             if self.against:
                 before()
-                other, _ = measure(self.against, *words)
+                other, *_ = measure(self.against, *words)
             before()
             self.calibrations.append(measure(self.binary, "calibrate")[0])
-            cpu, peak = measure(self.binary, *words)
+            cpu, wall, peak = measure(self.binary, *words)
             seconds.append(cpu)
+            took.append(wall)
             memory.append(peak)
             if self.against:
                 ratios.append(cpu / other)
         self.ratio = f"   {statistics.median(ratios):.3f} of the other" if ratios else ""
+        self.took = statistics.median(took)
         return statistics.median(seconds), statistics.median(memory)
 
     def show(self, what, seconds, memory, figure):
         calibration = statistics.median(self.calibrations)
-        cost = f"{seconds:8.3f} s CPU {seconds / calibration:8.2f} cal {memory:7.0f} MiB"
+        taken = f"in {self.took:7.3f} s" if self.took else " " * 12
+        cost = f"{seconds:8.3f} s CPU {taken} {seconds / calibration:8.2f} cal {memory:7.0f} MiB"
         print(f"{what:<34} {cost}   {figure}{self.ratio}", flush=True)
 
 
@@ -88,7 +93,7 @@ def main():
         generate, more = bench.verb("generate", capture, "-o", workload, before=without(workload))
         bench.show("generate from the capture", generate, more, f"{generate / lines * 1e6:.2f} us per event")
         both = ingest["capture"] + generate
-        bench.ratio = ""
+        bench.ratio, bench.took = "", 0.0
         bench.show("ingest + generate", both, max(memory, more), f"{both * 1e6 / lines:.2f} s per M lines")
 
         ops = json.loads((workload / "manifest.json").read_text())["ops"]
