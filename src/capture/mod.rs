@@ -49,6 +49,7 @@ use crate::os::task_io::TaskIo;
 use crate::process::signal;
 use crate::progress::{Progress, Unit};
 use crate::schema::dataset::Kind;
+use crate::schema::encode::Encoders;
 use crate::schema::losses::{self, Lost};
 use crate::schema::{self, Draft, Manifest, Table};
 use crate::syscall::polled::Polled;
@@ -365,7 +366,7 @@ impl Session {
         let host = options.host.clone().unwrap_or_else(os::host);
         write::snapshot(&draft, backend.snapshot())?;
         draft.note(&note(&options, &backend, &host))?;
-        let sink = Sink::new(draft.path(""), &host);
+        let sink = Sink::new(draft.path(""), &host, Encoders::none());
         let mut recorder = Recorder::new(&sink, &draft)?;
         let there = |snapshot: &Snapshot| (snapshot.files.len(), snapshot.processes.len());
         let before = there(backend.snapshot());

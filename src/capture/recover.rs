@@ -3,6 +3,7 @@
 use crate::events::write::Sink;
 use crate::loss::Loss;
 use crate::schema::dataset::Kind;
+use crate::schema::encode::Encoders;
 use crate::schema::losses::{self, Lost};
 use crate::schema::{Draft, Table};
 use anyhow::{Context, Result, ensure};
@@ -18,7 +19,7 @@ use std::path::{Path, PathBuf};
 pub(super) fn nothing_left(place: &Path) -> Result<()> {
     let Some(draft) = Draft::left(place, Kind::Capture)? else { return Ok(()) };
     ensure!(
-        !Sink::new(draft.path(""), "").kept(),
+        !Sink::new(draft.path(""), "", Encoders::none()).kept(),
         "a capture that was killed has left {}: `ioriot capture --recover -o {}` keeps what it has, else remove it",
         draft.dir().display(),
         place.display()
@@ -51,7 +52,9 @@ pub fn recover(place: &Path) -> Result<Recovered> {
     let mut manifest =
         draft.noted().with_context(|| format!("no capture was killed that was to stand at {}", place.display()))?;
     let host = manifest.get("host").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let events = Sink::new(draft.path(""), &host).recover().context("the capture was killed too early: nothing was kept yet")?;
+    let events = Sink::new(draft.path(""), &host, Encoders::none())
+        .recover()
+        .context("the capture was killed too early: nothing was kept yet")?;
     losses::write(&draft, &[Lost { kind: Loss::Killed, count: 1, between: None }])?;
     manifest.insert("events".into(), json!(events));
     manifest.insert("recovered".into(), json!(true));

@@ -29,6 +29,7 @@ use crate::model::Config;
 use crate::process::panics;
 use crate::schema::calls::calls;
 use crate::schema::check::Checked;
+use crate::schema::encode::Encoders;
 use crate::syscall::columns::COLUMNS;
 use anyhow::{Context, Result, anyhow, ensure};
 use datafusion::common::DFSchema;
@@ -44,7 +45,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::{DFParser, DFParserBuilder};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use tokio::runtime::Runtime;
 
 /// Default of [`Settings::memory`]: bytes that sorts, joins and aggregations may hold before they spill, 256 MiB.
@@ -100,6 +101,8 @@ fn start(threads: usize) -> Result<Runtime> {
 /// A SQL engine: a DataFusion session with ioriot's tables, functions and limits.
 pub struct Engine {
     runtime: Runtime,
+    threads: usize,
+    encoders: OnceLock<Encoders>,
     ctx: SessionContext,
     access: Access,
     functions: Vec<Arc<dyn Function>>,
@@ -180,6 +183,8 @@ impl Engine {
         };
         Ok(Engine {
             runtime,
+            threads,
+            encoders: OnceLock::new(),
             ctx,
             access: settings.access,
             functions,
@@ -221,6 +226,20 @@ impl Engine {
     /// our own statements answer what they can of captures with absurd numbers.
     pub fn check_arithmetic(&self, checked: bool) {
         self.ctx.state_ref().write().config_mut().options_mut().execution.enable_ansi_mode = checked;
+    }
+
+    /// The threads that encode columns of Parquet files, as many as the engine has itself; the first call starts them.
+    ///
+    /// # Errors
+    /// When they cannot be started.
+    pub fn encoders(&self) -> Result<Encoders> {
+        match self.encoders.get() {
+            Some(encoders) => Ok(encoders.clone()),
+            None => {
+                let encoders = Encoders::new(self.threads)?;
+                Ok(self.encoders.get_or_init(|| encoders).clone())
+            }
+        }
     }
 
     /// Sets an option of DataFusion for the statements that follow.

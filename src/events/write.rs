@@ -6,6 +6,7 @@ use crate::event::{Col, Text};
 use crate::files;
 use crate::process::panics;
 use crate::schema::check::Checked;
+use crate::schema::encode::Encoders;
 use crate::schema::{self, Table};
 use crate::text;
 use anyhow::{Context, Result, anyhow};
@@ -32,13 +33,14 @@ pub struct Sink {
     dir: PathBuf,
     host: String,
     schema: SchemaRef,
+    encoders: Encoders,
     runs: Cell<u32>,
 }
 
 impl Sink {
-    /// A sink that writes to this directory; `host` is the value of column `host`.
-    pub fn new(dir: PathBuf, host: &str) -> Sink {
-        Sink { dir, host: host.to_owned(), schema: Table::Events.schema(), runs: Cell::new(0) }
+    /// A sink that writes to this directory; `host` is the value of column `host`, and `encoders` are the threads that encode columns.
+    pub fn new(dir: PathBuf, host: &str, encoders: Encoders) -> Sink {
+        Sink { dir, host: host.to_owned(), schema: Table::Events.schema(), encoders, runs: Cell::new(0) }
     }
 
     /// Creates the main stream, which becomes table `events`.
@@ -54,7 +56,7 @@ impl Sink {
 
     fn stream(&self, path: PathBuf) -> Result<Stream> {
         let keys = path.with_extension("keys");
-        let writer = Writer::start(path.clone())?;
+        let writer = Writer::start(path.clone(), self.encoders.clone())?;
         let keys_file = BufWriter::with_capacity(64 * 1024, create(&keys)?);
         Ok(Stream { columns: Columns::new(&self.host, &self.schema), path, keys, open: Some((writer, keys_file)), rows: 0 })
     }
@@ -222,12 +224,12 @@ struct Writer {
 }
 
 impl Writer {
-    fn start(path: PathBuf) -> Result<Writer> {
+    fn start(path: PathBuf, encoders: Encoders) -> Result<Writer> {
         let file = create(&path)?;
         let (batches, queue) = sync_channel::<Work>(2);
         let work = move || {
             let failed = || format!("cannot write {}", path.display());
-            let mut writer = schema::writer(Table::Events, BufWriter::with_capacity(1 << 20, file))?;
+            let mut writer = schema::encoder(Table::Events, BufWriter::with_capacity(1 << 20, file), encoders)?;
             for task in queue {
                 match task {
                     Work::Write(batch) => writer.write(&batch).with_context(failed)?,

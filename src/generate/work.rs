@@ -290,7 +290,7 @@ impl<'a> Work<'a> {
         let (draft, scratch) = (self.draft()?, scratch_name(name));
         let file = draft.file(&scratch)?;
         let again = file.try_clone()?;
-        let written = engine::write(rows, columns, file, properties, None, tick).await;
+        let written = engine::write(rows, columns, file, properties, None, self.engine.encoders()?, tick).await;
         let written = written.with_context(|| format!("stage {name}"))?;
         self.engine.register(name, &draft.path(&scratch), Checked::ours(again)?)?;
         Ok(written)
@@ -423,7 +423,7 @@ impl<'a> Work<'a> {
         }
         let file = draft.file(&table.file())?;
         let again = file.try_clone()?;
-        let written = engine::write(rows, table.schema(), file, properties.build(), by, |_| ()).await;
+        let written = engine::write(rows, table.schema(), file, properties.build(), by, self.engine.encoders()?, |_| ()).await;
         let written = written.with_context(|| format!("stage {stage}"))?;
         self.engine.register(table.name(), &draft.path(&table.file()), Checked::ours(again)?)?;
         Ok(Part::Table(table, written))

@@ -32,6 +32,7 @@ use crate::ingest::sequence::Sequencer;
 use crate::ingest::{self, Captured, Clock, Foreign, Ledger, Options, Part, Summary};
 use crate::progress::Progress;
 use crate::schema::Draft;
+use crate::schema::encode::Encoders;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use arrow::array::RecordBatch;
 use lines::{Fresh, Lines};
@@ -70,7 +71,7 @@ fn one(part: &Part<'_>, options: &Options, format: &Format, draft: &Draft, progr
     let rows = format.plan(&engine)?;
     let columns = rows.columns().map(str::to_owned).collect();
     let (send, batches) = sync_channel(AHEAD);
-    let sink = Sink::new(draft.path(""), &part.host);
+    let sink = Sink::new(draft.path(""), &part.host, Encoders::none());
     let taken = thread::scope(|scope| {
         let query = {
             let (engine, sql) = (&engine, rows.sql());

@@ -3,8 +3,8 @@
 //! Each input has a thread that reads and decompresses. Its chunks go to the parsing threads, each with the sender of a
 //! channel for the result; the receivers (slips) queue up in the order of the input, so results are taken in that order
 //! whichever parser finishes first. The calling thread takes them, always from the input whose next line is the
-//! earliest, and sequences and orders events; one more thread encodes Parquet. Queues are short: the slowest stage sets
-//! the pace, and memory is that of the queued chunks.
+//! earliest, and sequences and orders events; one more thread writes them, and their columns are encoded side by side
+//! (`schema/encode.rs`). Queues are short: the slowest stage sets the pace, and memory is that of the queued chunks.
 
 use super::doubt::{Doubt, Doubts, Witness};
 use super::look::{instead, is_replay};
@@ -20,6 +20,7 @@ use crate::events::order::{Orderer, Placed, WINDOW};
 use crate::events::write::Sink;
 use crate::progress::Progress;
 use crate::schema::Draft;
+use crate::schema::encode::Encoders;
 use crate::syscall::number;
 use anyhow::{Result, anyhow, bail, ensure};
 use std::cmp::Reverse;
@@ -72,7 +73,7 @@ pub fn run(part: &Part<'_>, options: &Options, draft: &Draft, progress: &Progres
         drop(tasks);
         // Dropping the sources, here or on an error, ends the reading threads, and that ends the parsing ones. A thread
         // that waits for standard input has to be told.
-        let taken = take(part, options, draft, &formats, &parsers, sources);
+        let taken = Encoders::new(threads).and_then(|encoders| take(part, options, draft, &formats, &parsers, sources, encoders));
         stop.store(true, Ordering::Relaxed);
         taken
     })
@@ -228,6 +229,7 @@ fn take(
     formats: &[Format],
     parsers: &[&'static dyn Parser],
     ready: Vec<Receiver<Slip>>,
+    encoders: Encoders,
 ) -> Result<Captured> {
     let merged = ready.len() > 1;
     let mut sources: Vec<Source<'_>> = ready
@@ -251,7 +253,7 @@ fn take(
         })
         .collect();
     let room = if options.window == 0 { WINDOW } else { options.window };
-    let sink = Sink::new(draft.path(""), &part.host);
+    let sink = Sink::new(draft.path(""), &part.host, encoders);
     let mut orderer = Orderer::new(&sink, room)?;
     let mut rejects = Rejects::create(draft)?;
     let mut facts = Facts::default();

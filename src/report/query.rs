@@ -138,6 +138,7 @@ fn plan(desk: &Desk, statement: &str) -> Result<DataFrame> {
 fn parquet(engine: &Engine, frame: DataFrame, file: File) -> Result<()> {
     let schema = frame.schema().as_arrow().clone().into();
     let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?)).build();
-    engine
-        .block_on(async { engine::write(frame.execute_stream().await?, schema, file, properties, None, |_| ()).await.map(drop) })
+    let encoders = engine.encoders()?;
+    let write = async { engine::write(frame.execute_stream().await?, schema, file, properties, None, encoders, |_| ()).await };
+    engine.block_on(write).map(drop)
 }

@@ -7,6 +7,7 @@ mod column;
 pub mod contents;
 pub mod dataset;
 pub mod draft;
+pub mod encode;
 pub mod entries;
 pub mod layouts;
 pub mod losses;
@@ -17,6 +18,7 @@ pub mod tables;
 pub use column::{Column, Type};
 pub use dataset::{Dataset, Manifest};
 pub use draft::Draft;
+use encode::{Encoder, Encoders};
 pub use read::check;
 pub use tables::{Packing, Table};
 
@@ -71,9 +73,20 @@ fn meanings(table: &Table) -> Vec<KeyValue> {
 /// # Errors
 /// When the schema is refused, which it is not.
 pub fn writer<W: Write + Send>(table: Table, out: W) -> parquet::errors::Result<ArrowWriter<W>> {
+    ArrowWriter::try_new_with_options(out, table.schema(), options(table))
+}
+
+/// A writer of a table whose columns are encoded by these threads.
+///
+/// # Errors
+/// As [`writer`].
+pub fn encoder<W: Write + Send>(table: Table, out: W, encoders: Encoders) -> parquet::errors::Result<Encoder<W>> {
+    Encoder::new(out, table.schema(), options(table), encoders)
+}
+
+fn options(table: Table) -> ArrowWriterOptions {
     // The properties have the Arrow schema.
-    let options = ArrowWriterOptions::new().with_properties(writer_properties(&table).build()).with_skip_arrow_metadata(true);
-    ArrowWriter::try_new_with_options(out, table.schema(), options)
+    ArrowWriterOptions::new().with_properties(writer_properties(&table).build()).with_skip_arrow_metadata(true)
 }
 
 /// Writes a small table of a draft.

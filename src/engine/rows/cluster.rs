@@ -5,8 +5,9 @@
 //! the rows do not fit they go to disk as runs, each by lane, and a lane is its part of the first run, of the second, and
 //! so on. Columns without a value in a run are not carried at all.
 
-use super::pack::{self, Packed, Place};
+use super::pack::{self, Packed, Picker, Place};
 use crate::files;
+use crate::schema::encode::Encoders;
 use anyhow::{Context, Result, ensure};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringViewArray, new_null_array};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
@@ -41,6 +42,8 @@ pub struct Cluster {
     by: By,
     key: usize,
     schema: SchemaRef,
+    /// The threads that pick the rows of columns.
+    encoders: Encoders,
     held: Vec<Packed>,
     /// For each lane the places of its rows in `held`, in order of arrival.
     rows: BTreeMap<i64, Vec<Place>>,
@@ -56,7 +59,7 @@ impl Cluster {
     ///
     /// # Errors
     /// When the schema has no such column of integers.
-    pub fn new(by: By, schema: &SchemaRef) -> Result<Cluster> {
+    pub fn new(by: By, schema: &SchemaRef, encoders: Encoders) -> Result<Cluster> {
         let key = schema.index_of(by.column)?;
         ensure!(*schema.field(key).data_type() == DataType::Int64, "column {} must be BIGINT", by.column);
         let fields = schema.fields().iter().map(|field| {
@@ -65,7 +68,7 @@ impl Cluster {
         });
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         let filled = vec![false; schema.fields().len()];
-        Ok(Cluster { by, key, schema, held: Vec::new(), rows: BTreeMap::new(), filled, bytes: 0, runs: Vec::new() })
+        Ok(Cluster { by, key, schema, encoders, held: Vec::new(), rows: BTreeMap::new(), filled, bytes: 0, runs: Vec::new() })
     }
 
     /// The schema of the batches that it hands out: that of the input with text as string views.
@@ -164,9 +167,10 @@ impl Cluster {
     /// Hands the rows held in memory to `take`, lane by lane, in batches of this many rows.
     fn sorted(&self, rows: usize, mut take: impl FnMut(RecordBatch) -> Result<()>) -> Result<()> {
         let places: Vec<Place> = self.rows.values().flatten().copied().collect();
+        let fields = self.schema.fields().iter().enumerate();
+        let pickers: Vec<_> = fields.map(|(at, field)| Picker::new(&self.held, at, field.data_type(), rows)).collect();
         for part in places.chunks(rows) {
-            let column = |(at, field): (usize, &Arc<Field>)| pack::pick(&self.held, at, field.data_type(), part);
-            let columns = self.schema.fields().iter().enumerate().map(column).collect::<Result<Vec<_>, _>>()?;
+            let columns = self.encoders.each(pickers.iter().collect(), |picker| picker.pick(part))?;
             take(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)?;
         }
         Ok(())
@@ -231,7 +235,7 @@ mod tests {
         let schema = Arc::new(Schema::new(fields.map(|(name, ty)| Field::new(name, ty, true)).to_vec()));
         let dir = tempfile::tempdir().unwrap();
         let by = By { column: "lane", memory, dir: dir.path().to_owned() };
-        let mut cluster = Cluster::new(by, &schema).unwrap();
+        let mut cluster = Cluster::new(by, &schema, Encoders::new(2).unwrap()).unwrap();
         for start in (0..10_000_i64).step_by(100) {
             let rows = start..start + 100;
             let columns: [ArrayRef; 4] = [

@@ -33,9 +33,9 @@ impl Engine {
         let dir = env::temp_dir();
         let file = files::nameless(&dir).with_context(|| format!("cannot make a temporary file in {}", dir.display()))?;
         let again = file.try_clone()?;
-        let properties = scratch_properties()?;
+        let (properties, encoders) = (scratch_properties()?, self.encoders()?);
         self.block_on(async {
-            sink::write(frame.execute_stream().await?, schema, file, properties, None, |_| ()).await.map(drop)
+            sink::write(frame.execute_stream().await?, schema, file, properties, None, encoders, |_| ()).await.map(drop)
         })
         .with_context(|| format!("cannot compute {name}"))?;
         self.ctx().deregister_table(name)?;

@@ -185,22 +185,38 @@ pub fn unpacked(ty: &DataType) -> DataType {
     }
 }
 
-/// The values of a column, of type `ty`, at these places, which may lie in several batches.
-///
-/// # Errors
-/// When Arrow cannot pick values of this type.
-pub fn pick(batches: &[Packed], column: usize, ty: &DataType, places: &[Place]) -> Result<ArrayRef> {
-    let columns: Vec<_> = batches.iter().map(|batch| &batch.columns[column]).collect();
-    if columns.iter().all(|column| matches!(column, Column::Empty)) {
-        return Ok(new_null_array(ty, places.len()));
+/// One column of several batches, to pick values from.
+#[derive(Debug)]
+pub struct Picker<'a> {
+    ty: &'a DataType,
+    columns: Vec<&'a Column>,
+    /// As many rows without a value as are picked at once, if no row has one.
+    empty: Option<ArrayRef>,
+}
+
+impl<'a> Picker<'a> {
+    /// Picks from this column, which comes out as type `ty`, at most `most` values at once.
+    pub fn new(batches: &'a [Packed], column: usize, ty: &'a DataType, most: usize) -> Picker<'a> {
+        let columns: Vec<_> = batches.iter().map(|batch| &batch.columns[column]).collect();
+        let empty = columns.iter().all(|column| matches!(column, Column::Empty)).then(|| new_null_array(ty, most));
+        Picker { ty, columns, empty }
     }
-    match ty {
-        DataType::Int64 => Ok(Arc::new(ints(&columns, places))),
-        DataType::Utf8View => texts(&columns, places),
-        _ => match words(&columns, places)? {
-            Some(words) => Ok(words),
-            None => plain(&columns, ty, places),
-        },
+
+    /// The values at these places, which may lie in several batches.
+    ///
+    /// # Errors
+    /// When Arrow cannot pick values of this type.
+    pub fn pick(&self, places: &[Place]) -> Result<ArrayRef> {
+        let Picker { ty, columns, empty } = self;
+        match (empty, ty) {
+            (Some(empty), _) => Ok(empty.slice(0, places.len())),
+            (None, DataType::Int64) => Ok(Arc::new(ints(columns, places))),
+            (None, DataType::Utf8View) => texts(columns, places),
+            _ => match words(columns, places)? {
+                Some(words) => Ok(words),
+                None => plain(columns, ty, places),
+            },
+        }
     }
 }
 

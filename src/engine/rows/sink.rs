@@ -5,13 +5,13 @@
 
 use super::cluster::{By, Cluster};
 use crate::process::panics;
+use crate::schema::encode::{Encoder, Encoders};
 use anyhow::{Context, Result, anyhow};
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::execution::SendableRecordBatchStream;
 use futures::StreamExt;
-use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
@@ -38,7 +38,8 @@ pub struct Written {
 }
 
 /// Writes the rows of a query to a Parquet file: in their order or, with `by`, grouped by lane (`cluster.rs`). `schema`
-/// gives the names of columns and which may be NULL; `tick` is called with the number of rows of each batch.
+/// gives the names of columns and which may be NULL; `encoders` are the threads that encode columns; `tick` is called with the number of
+/// rows of each batch.
 ///
 /// # Errors
 /// When the query fails, a value is NULL in a column that may not be, or the file cannot be written.
@@ -48,6 +49,7 @@ pub async fn write(
     file: File,
     properties: WriterProperties,
     by: Option<By>,
+    encoders: Encoders,
     tick: impl Fn(u64) + Send,
 ) -> Result<Written> {
     // Text keeps the form the engine has it in; without Arrow's own notes in the file it is plain UTF-8 to any reader.
@@ -55,7 +57,7 @@ pub async fn write(
     let fields = schema.fields().iter().zip(planned.fields());
     let fields = fields.map(|(ours, theirs)| Field::new(ours.name(), theirs.data_type().clone(), ours.is_nullable()));
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-    let mut writer = Writer::spawn(move |batches| write_all(batches, &schema, file, properties, by))?;
+    let mut writer = Writer::spawn(move |batches| write_all(batches, &schema, file, properties, by, encoders))?;
     while let Some(batch) = rows.next().await.transpose()? {
         tick(batch.num_rows() as u64);
         if !writer.take(batch) {
@@ -117,16 +119,23 @@ impl Batches {
     }
 }
 
-fn write_all(batches: Batches, schema: &SchemaRef, file: File, properties: WriterProperties, by: Option<By>) -> Result<Written> {
+fn write_all(
+    batches: Batches,
+    schema: &SchemaRef,
+    file: File,
+    properties: WriterProperties,
+    by: Option<By>,
+    encoders: Encoders,
+) -> Result<Written> {
     let ours = |batch: RecordBatch| RecordBatch::try_new(Arc::clone(schema), batch.columns().to_vec());
     match by {
         None => {
-            let mut table = Chunks::new(schema, file, properties)?;
+            let mut table = Chunks::new(schema, file, properties, encoders)?;
             batches.each(|batch| table.push(ours(batch)?))?;
             table.finish()
         }
         Some(by) => {
-            let mut cluster = Cluster::new(by, schema)?;
+            let mut cluster = Cluster::new(by, schema, encoders.clone())?;
             batches.each(|batch| cluster.push(&ours(batch)?))?;
             let mut properties = properties.into_builder();
             for empty in cluster.empty() {
@@ -135,7 +144,7 @@ fn write_all(batches: Batches, schema: &SchemaRef, file: File, properties: Write
                 properties = properties.set_column_compression(path.clone(), Compression::UNCOMPRESSED);
                 properties = properties.set_column_dictionary_enabled(path, false);
             }
-            let mut table = Chunks::new(cluster.schema(), file, properties.build())?;
+            let mut table = Chunks::new(cluster.schema(), file, properties.build(), encoders)?;
             cluster.finish(CHUNK, |batch| table.push(batch))?;
             table.finish()
         }
@@ -144,7 +153,7 @@ fn write_all(batches: Batches, schema: &SchemaRef, file: File, properties: Write
 
 /// A Parquet file that is written in chunks of [`CHUNK`] rows, whatever the size of the batches that come.
 struct Chunks {
-    writer: ArrowWriter<Hashing>,
+    writer: Encoder<Hashing>,
     schema: SchemaRef,
     waiting: Vec<RecordBatch>,
     ready: usize,
@@ -152,10 +161,10 @@ struct Chunks {
 }
 
 impl Chunks {
-    fn new(schema: &SchemaRef, file: File, properties: WriterProperties) -> Result<Chunks> {
+    fn new(schema: &SchemaRef, file: File, properties: WriterProperties, encoders: Encoders) -> Result<Chunks> {
         let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
         let out = Hashing { file: BufWriter::new(file), hash: Xxh3Default::new() };
-        let writer = ArrowWriter::try_new_with_options(out, Arc::clone(schema), options)?;
+        let writer = Encoder::new(out, Arc::clone(schema), options, encoders)?;
         Ok(Chunks { writer, schema: Arc::clone(schema), waiting: Vec::new(), ready: 0, rows: 0 })
     }
 
@@ -183,8 +192,7 @@ impl Chunks {
         if self.ready > 0 {
             self.flush()?;
         }
-        self.writer.finish()?;
-        let out = self.writer.inner_mut();
+        let mut out = self.writer.into_inner()?;
         out.file.flush().context("cannot write the table")?;
         Ok(Written { rows: self.rows, hash: out.hash.digest() })
     }
