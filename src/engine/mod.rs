@@ -18,7 +18,7 @@ pub use function::virtualize::{STEP, StepColumn};
 pub use rows::cluster::By;
 pub use rows::keep::Answer;
 pub use rows::sink::{Written, write};
-pub use rows::tee::{Tee, together};
+pub use rows::tee::{Tee, aside, together};
 pub use session::{Engine, MEMORY, Settings};
 pub use stage::{Doc, Stage, type_name};
 pub use statement::access::Access;

@@ -349,7 +349,7 @@ impl<'a> Work<'a> {
             let mut parts = Vec::new();
             for ((stage, make), plan) in now().zip(plans) {
                 let rows = plan.execute_stream().await.with_context(|| format!("stage {stage}"))?;
-                parts.push(self.part(stage, make, rows));
+                parts.push(self.part(stage, make, engine::aside(rows)));
             }
             engine::together(parts, tee, |rows| progress.add(rows)).await
         })?;

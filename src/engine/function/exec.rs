@@ -2,6 +2,7 @@
 
 use super::{Function, Key, Running};
 use crate::engine::node::over_one_input;
+use crate::engine::rows::tee::aside;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::SortOptions;
 use arrow::datatypes::SchemaRef;
@@ -84,7 +85,9 @@ impl ExecutionPlan for FunctionExec {
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let schema = self.schema();
         let running = self.function.start(&self.input.schema(), Arc::clone(&schema))?;
-        let start = State { running, input: Some(self.input.execute(partition, context)?), rest: None };
+        let input = self.input.execute(partition, context)?;
+        let input = if self.function.ahead() { aside(input) } else { input };
+        let start = State { running, input: Some(input), rest: None };
         let metrics = BaselineMetrics::new(&self.metrics, partition);
         let batches = stream::try_unfold(start, move |state| {
             let metrics = metrics.clone();

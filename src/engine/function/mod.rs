@@ -52,6 +52,11 @@ pub trait Function: Debug + Send + Sync {
     /// Columns by each of which the function's output is sorted in ascending order.
     fn ascends(&self) -> &'static [&'static str];
 
+    /// Does it take so much time that its input is better computed beside it, a batch ahead?
+    fn ahead(&self) -> bool {
+        false
+    }
+
     /// Starts a run: `input` is the schema of the columns it takes, `output` the columns that the query wants.
     ///
     /// # Errors

@@ -18,6 +18,7 @@ use datafusion::dataframe::DataFrame;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{Expr, LogicalPlan, TableType, ident};
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::common::spawn_buffered;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use futures::channel::mpsc::{Receiver, Sender, channel};
@@ -25,8 +26,8 @@ use futures::future::{try_join, try_join_all};
 use futures::{SinkExt, StreamExt, stream};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Batches of a relation that may wait in the queue of one reader.
-const AHEAD: usize = 2;
+/// Batches of a relation that may wait in the queue of one reader, beside the one that a sender may always add.
+const AHEAD: usize = 0;
 
 /// A relation that is computed once and streamed to all queries that read it.
 pub struct Tee {
@@ -70,7 +71,7 @@ impl Tee {
     /// rows of each batch. When it fails the readers see an early end.
     async fn pour(self, tick: impl Fn(u64) + Send) -> Result<()> {
         let mut readers = std::mem::take(&mut *self.source.readers());
-        let mut rows = self.rows.execute_stream().await?;
+        let mut rows = aside(self.rows.execute_stream().await?);
         while let Some(batch) = rows.next().await.transpose()? {
             tick(batch.num_rows() as u64);
             let mut left = Vec::with_capacity(readers.len());
@@ -84,6 +85,11 @@ impl Tee {
         }
         Ok(())
     }
+}
+
+/// These rows, computed beside whoever takes them: one batch ahead.
+pub fn aside(rows: SendableRecordBatchStream) -> SendableRecordBatchStream {
+    spawn_buffered(rows, 1)
 }
 
 /// Runs these readers while the relation is computed, if there is a `tee`; `tick` is called with the number of its rows

@@ -77,6 +77,10 @@ impl Function for Virtualize {
         &["seq", "pos"]
     }
 
+    fn ahead(&self) -> bool {
+        true
+    }
+
     fn start(&self, input: &Schema, output: SchemaRef) -> Result<Box<dyn Running>> {
         Ok(Box::new(walk::Walk::new(self.0.clone(), self.1, input, output)?))
     }
