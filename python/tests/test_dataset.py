@@ -133,3 +133,58 @@ def test_the_program_is_the_one_that_is_named(monkeypatch: pytest.MonkeyPatch, t
     beside.unlink()
     with pytest.raises(ioriot.Error, match="there is no program ioriot"):
         ioriot.program()
+
+
+def _fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str) -> None:
+    """A program that does as this script says; REAL in it is the real one."""
+    fake = tmp_path / "fake"
+    fake.write_text("#!/bin/sh\n" + script.replace("REAL", f"'{ioriot.program()}' \"$@\"") + "\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("IORIOT", str(fake))
+
+
+@pytest.mark.parametrize("cut", [0, 7, 500, 3000, 20_000])
+@pytest.mark.parametrize("end", ["echo 'error: it broke' >&2; exit 2", "kill -9 $$", "exit 0"])
+def test_a_stream_that_is_cut_off_is_an_error(
+    capture: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cut: int, end: str
+) -> None:
+    data = ioriot.open(capture)
+    _fake(monkeypatch, tmp_path, f"REAL | head -c {cut}; {end}")
+    with pytest.raises(ioriot.Error, match=r"it broke|exit code -9|no answer of ioriot"):
+        data.sql("SELECT * FROM events")
+
+
+@pytest.mark.parametrize("script", ["yes", "head -c 100000 /dev/zero", "REAL; yes | head -c 1000000"])
+def test_what_nobody_reads_holds_nobody_up(capture: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str) -> None:
+    data = ioriot.open(capture)
+    _fake(monkeypatch, tmp_path, script)
+    with pytest.raises(ioriot.Error):
+        data.sql("SELECT seq FROM events")
+
+
+def test_columns_of_one_name_are_all_shown(capture: Path) -> None:
+    twice = ioriot.open(capture).sql("SELECT a.pid, b.pid FROM events AS a, events AS b LIMIT 1")
+    assert repr(twice).splitlines()[0].split() == ["pid", "pid"] and len(repr(twice).splitlines()[1].split()) == 2
+    assert twice._repr_html_().count("<td>") == 2
+
+
+def test_odd_paths_are_paths(capture: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("a b\nc", "kind=x", "--help", os.fsdecode(b"\xff")):
+        place = tmp_path / name
+        place.symlink_to(capture)
+        monkeypatch.chdir(tmp_path)
+        data = ioriot.open(name)
+        assert len(data.table("events")) == EVENTS
+        assert data.sql("SELECT count(*) AS n FROM events")["n"] == [EVENTS]
+        assert data.table("events").columns == ioriot.open(capture).table("events").columns
+    ioriot.open(capture).report("-x.md")
+    assert (tmp_path / "-x.md").read_text().startswith("#")
+    for url in ("s3://bucket/cap", f"file://{capture}"):
+        with pytest.raises(ioriot.Error, match="is a URL"):
+            ioriot.open(url)
+
+
+def test_columns_that_are_not_there_are_an_error(capture: Path, other: Path) -> None:
+    for data in (ioriot.open(capture), ioriot.open(capture, other)):
+        with pytest.raises(ioriot.Error, match="there is no column nothing"):
+            data.table("events", ["seq", "nothing"])

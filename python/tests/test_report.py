@@ -42,3 +42,13 @@ def test_runs_are_compared(runs: Path) -> None:
     assert "run-1" in comparison.text and comparison._repr_html_().startswith("<iframe sandbox")
     with pytest.raises(ioriot.Error, match="5"):
         ioriot.compare(runs / "run-1", runs / "run-2", max_regression=5)
+
+
+def test_a_page_is_of_the_same_options(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    fake = tmp_path / "fake"
+    fake.write_text('#!/bin/sh\necho "\\"$*\\""\n')
+    fake.chmod(0o755)
+    monkeypatch.setenv("IORIOT", str(fake))
+    compared = ioriot.compare("a", "b", max_regression=5)
+    assert str(compared.data) == "compare --format json --max-regression 5% -- a b"
+    assert "compare --format html --max-regression 5% -- a b" in compared.html

@@ -29,6 +29,9 @@ def open(*paths: StrPath) -> Dataset:
     """
     if not paths:
         raise Error("no dataset is named")
+    for path in paths:
+        if "://" in os.fspath(path):
+            raise Error(f"{path} is a URL, and a directory is wanted here: ioriot.command answers queries of datasets in stores")
     return Dataset([Path(os.fspath(path)) for path in paths])
 
 
@@ -62,11 +65,18 @@ class Dataset:
     def table(self, name: str, columns: list[str] | None = None) -> Result:
         """A whole table in memory, or these columns of it.
 
-        Where several datasets have the table, column `dataset` says whose a row is. Raises `Error` where none has it.
+        Where several datasets have the table, column `dataset` says whose a row is. Raises `Error` where none has it, or where a
+        column is not there.
         """
         files = self._files(name)
         if len(files) == 1:
-            return Result(pyarrow.parquet.read_table(files[0], columns=columns))
+            with files[0].open("rb") as file:
+                parquet = pyarrow.parquet.ParquetFile(file)
+                there = parquet.schema_arrow.names
+                for column in columns or []:
+                    if column not in there:
+                        raise Error(f"there is no column {column} in {name}; there are {', '.join(there)}")
+                return Result(parquet.read(columns=columns))
         wanted = ["dataset", *(column for column in columns if column != "dataset")] if columns else None
         chosen = ", ".join('"' + column.replace('"', '""') + '"' for column in wanted) if wanted else "*"
         return self.sql(f'SELECT {chosen} FROM "{name}"')
@@ -96,7 +106,7 @@ class Dataset:
         Raises `Error` when it cannot be made or written.
         """
         if path is not None:
-            invoke(("report", "-o", path, "--", *self._named))
+            invoke(("report", f"--output={os.fspath(path)}", "--", *self._named))
         return self._report
 
     @cached_property

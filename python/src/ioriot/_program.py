@@ -84,13 +84,13 @@ def stream(args: tuple[StrPath, ...]) -> Iterator[pa.RecordBatch]:
             raise Error(f"ioriot could not be called: {error}") from error
         try:
             yield from _batches(process)
-        except pa.ArrowInvalid as error:
-            # What the program said is the cause of a stream that ends early.
+        except (pa.ArrowInvalid, OSError) as error:
+            # What the program said is the cause of a stream that ends early. Nobody reads what it still writes.
+            _close(process)
             code = process.wait()
             raise failure(_text(said), code) if code else Error(f"no answer of ioriot: {error}", code) from error
         finally:
-            if process.stdout:
-                process.stdout.close()
+            _close(process)
             if process.poll() is None:
                 process.terminate()
             process.wait()
@@ -108,8 +108,14 @@ def _batches(process: subprocess.Popen[bytes]) -> Iterator[pa.RecordBatch]:
         schema: Any = reader.schema
         yield pa.RecordBatch.from_pylist([], schema=schema)
         yield from reader
+    _close(process)
     if process.wait():
         raise pa.ArrowInvalid("the stream ends early")
+
+
+def _close(process: subprocess.Popen[bytes]) -> None:
+    if process.stdout:
+        process.stdout.close()
 
 
 def _text(file: IO[bytes]) -> bytes:

@@ -99,6 +99,7 @@ class Page:
     def __init__(self, verb: str, paths: Sequence[StrPath], options: tuple[str, ...] = ()) -> None:
         self._verb = verb
         self._paths = paths
+        self._options = options
         output, self._code = invoke((verb, "--format", "json", *options, "--", *paths), accept=(0, 1))
         if not output:
             raise Error(f"ioriot {verb} said nothing", self._code)
@@ -138,7 +139,7 @@ class Page:
         return self.named(name)[0]
 
     def _form(self, form: str) -> str:
-        return invoke((self._verb, "--format", form, "--", *self._paths), accept=(0, 1))[0].decode()
+        return invoke((self._verb, "--format", form, *self._options, "--", *self._paths), accept=(0, 1))[0].decode()
 
     def _repr_html_(self) -> str:
         # Names in it come from elsewhere: the page can do nothing to the notebook around it.

@@ -66,20 +66,21 @@ class Result:
         return (connection or duckdb.default_connection()).from_arrow(self.arrow)
 
     def __repr__(self) -> str:
-        head = self.arrow.slice(0, SHOWN)
-        grid = [self.columns, *([_shown(cell) for cell in row.values()] for row in head.to_pylist())]
+        grid = [self.columns, *([_shown(cell) for cell in row] for row in self._head())]
         widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in grid]
         return "\n".join([*lines, self._more()]).rstrip()
 
     def _repr_html_(self) -> str:
         head = "".join(f"<th>{html.escape(name)}</th>" for name in self.columns)
-        rows = (
-            "".join(f"<td>{html.escape(_shown(cell))}</td>" for cell in row.values())
-            for row in self.arrow.slice(0, SHOWN).to_pylist()
-        )
+        rows = ("".join(f"<td>{html.escape(_shown(cell))}</td>" for cell in row) for row in self._head())
         body = "".join(f"<tr>{row}</tr>" for row in rows)
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{html.escape(self._more())}"
+
+    def _head(self) -> Iterator[tuple[Any, ...]]:
+        """Cells of the first rows, by column: several may have one name."""
+        head = self.arrow.slice(0, SHOWN)
+        return zip(*(column.to_pylist() for column in head.columns), strict=True)
 
     def _more(self) -> str:
         return f"{len(self):,} rows, {SHOWN} shown" if len(self) > SHOWN else ""
