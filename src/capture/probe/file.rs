@@ -86,6 +86,27 @@ pub fn open_file(a: &mut Asm, k: &Layout, none: Label) {
     a.jump(Eq, R1, 0, none);
 }
 
+/// R2 = the mode of the file whose `struct file` is at the address in R1. Destroys R0 to R5.
+pub fn file_mode(a: &mut Asm, k: &Layout) {
+    match k.cast {
+        Some(cast) => {
+            typed(a, cast, cast.file);
+            a.load(DW, R1, R0, k.at.inode);
+            a.load(H, R2, R1, k.at.mode);
+        }
+        None => {
+            a.mov(R3, R1);
+            a.add(R3, i32::from(k.at.inode));
+            read_kernel(a, frame::POINTER, 8);
+            a.load(DW, R3, R10, frame::POINTER);
+            a.add(R3, i32::from(k.at.mode));
+            a.store(DW, R10, frame::PARENT, 0);
+            read_kernel(a, frame::PARENT, 2);
+            a.load(DW, R2, R10, frame::PARENT);
+        }
+    }
+}
+
 /// Copies fields of the `struct file` at the address in R1 into the record at R8, and sets its flag FILE. Frame field POINTER
 /// is that address afterwards.
 pub fn opened(a: &mut Asm, k: &Layout) {

@@ -1,13 +1,13 @@
 //! Whether a program runs in an interrupt, in which the current task is whoever was interrupted; whether that is a timer's, and
 //! whether it may be the work of the current task all the same.
 
-use super::file::word;
+use super::file::{file_mode, open_file, word};
 use super::optional::Optional;
 use super::parts::{frame, only};
 use super::program::find_mark;
-use crate::capture::kernel::asm::Alu::{Lsh, Rsh};
+use crate::capture::kernel::asm::Alu::{And, Lsh, Rsh};
 use crate::capture::kernel::asm::If::{Eq, Ne, Set};
-use crate::capture::kernel::asm::Reg::{R0, R1, R3, R6, R7, R8, R9, R10};
+use crate::capture::kernel::asm::Reg::{R0, R1, R2, R3, R6, R7, R8, R9, R10};
 use crate::capture::kernel::asm::Size::{DW, W};
 use crate::capture::kernel::asm::{Asm, Code, Helper, Label, Map};
 use crate::capture::kernel::btf::{Btf, Kind};
@@ -51,7 +51,7 @@ enum Count {
 const HARD: i32 = 0x00ff_0000;
 const SERVES_SOFT: i32 = 0x100;
 
-/// Calls that may send on a socket.
+/// Calls that send on the descriptor that is their first argument, if that is a socket.
 const SEND: [&str; 6] = ["sendto", "sendmsg", "sendmmsg", "write", "writev", "sendfile"];
 
 impl Context {
@@ -110,8 +110,8 @@ impl Context {
         a.jump(Set, R1, SERVES_SOFT, soft);
     }
 
-    /// R8 = the id of the current task if it is captured and in a call that sends; else jumps to `no`. R9, the mark of the task that is woken,
-    /// stays. Destroys the others.
+    /// R8 = the id of the current task if it is captured and in a call that sends on a socket; else jumps to `no`. R9, the mark of the task
+    /// that is woken, stays. Destroys the others.
     pub fn sender(&self, a: &mut Asm, k: &Layout, no: Label) {
         let sends = a.label();
         a.call(Helper::CurrentTask);
@@ -141,6 +141,14 @@ impl Context {
         }
         a.goto(no);
         a.here(sends);
+        a.mov(R3, R6);
+        a.add(R3, i32::from(k.args[0]));
+        word(a, k);
+        a.mov(R3, R1);
+        open_file(a, k, no);
+        file_mode(a, k);
+        a.alu(And, R2, libc::S_IFMT as i32);
+        a.jump(Ne, R2, libc::S_IFSOCK as i32, no);
         a.load(W, R8, R7, k.at.pid);
     }
 }

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <net/if.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -13,6 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
@@ -38,17 +41,23 @@ static void spin(clockid_t clock, long ns)
 		;
 }
 
+static void on_processor(int cpu)
+{
+	cpu_set_t one;
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	if (sched_setaffinity(0, sizeof one, &one))
+		exit(3);
+}
+
 static void one_processor(void)
 {
-	cpu_set_t all, one;
+	cpu_set_t all;
+	int cpu = 0;
 	sched_getaffinity(0, sizeof all, &all);
-	CPU_ZERO(&one);
-	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
-		if (CPU_ISSET(cpu, &all)) {
-			CPU_SET(cpu, &one);
-			break;
-		}
-	sched_setaffinity(0, sizeof one, &one);
+	while (!CPU_ISSET(cpu, &all))
+		cpu++;
+	on_processor(cpu);
 }
 
 enum { ROUNDS = 200, MOMENT = 100000 };
@@ -138,6 +147,68 @@ static void with_tcp(void)
 	with_pair(pair);
 }
 
+enum { PACKETS = 2000 };
+static int packets;
+
+static void *receives(void *unused)
+{
+	char token;
+	printf("second %ld\n", tid());
+	for (int round = 0; round < PACKETS && recv(packets, &token, 1, 0) == 1; round++)
+		;
+	return unused;
+}
+
+static void *sends(void *unused)
+{
+	struct timespec moment = { 0, 200000 };
+	printf("third %ld\n", tid());
+	on_processor(0);
+	for (int round = 0; round < PACKETS; round++) {
+		nanosleep(&moment, NULL);
+		if (send(packets, "x", 1, 0) != 1)
+			exit(1);
+	}
+	return unused;
+}
+
+static void *writes(void *name)
+{
+	static char block[1 << 20];
+	int file = open(name, O_RDWR | O_CREAT, 0600);
+	printf("first %ld\n", tid());
+	on_processor(1);
+	while (!__atomic_load_n(&never, __ATOMIC_ACQUIRE))
+		if (lseek(file, 0, SEEK_SET) || write(file, block, sizeof block) != sizeof block)
+			exit(1);
+	return NULL;
+}
+
+// One thread sends to another on processor 0. What it sends is received on processor 1, in an interrupt of a third thread, which writes a file:
+// in a network of its own, where the kernel is told so (Documentation/networking/scaling.rst, RPS). Exits with 3 where that cannot be.
+static void with_packets(char *name)
+{
+	struct ifreq lo = { .ifr_name = "lo", .ifr_flags = IFF_UP };
+	struct sockaddr_in place = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t size = sizeof place;
+	pthread_t them[3];
+	if (unshare(CLONE_NEWNET | CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+		mount("sysfs", "/sys", "sysfs", 0, NULL))
+		exit(3);
+	packets = socket(AF_INET, SOCK_DGRAM, 0);
+	int steer = open("/sys/class/net/lo/queues/rx-0/rps_cpus", O_WRONLY);
+	if (ioctl(packets, SIOCSIFFLAGS, &lo) || steer < 0 || write(steer, "2", 1) != 1 || bind(packets, (void *)&place, size) ||
+		getsockname(packets, (void *)&place, &size) || connect(packets, (void *)&place, size))
+		exit(3);
+	pthread_create(&them[0], NULL, receives, NULL);
+	pthread_create(&them[1], NULL, writes, name);
+	pthread_create(&them[2], NULL, sends, NULL);
+	pthread_join(them[2], NULL);
+	__atomic_store_n(&never, 1, __ATOMIC_RELEASE);
+	pthread_join(them[1], NULL);
+	pthread_join(them[0], NULL);
+}
+
 static void with_timers(void)
 {
 	struct timespec moment = { 0, 5000000 };
@@ -205,6 +276,8 @@ int main(int count, char **args)
 		with_pipes();
 	else if (!strcmp(what, "tcp"))
 		with_tcp();
+	else if (!strcmp(what, "packets"))
+		with_packets(args[2]);
 	else if (!strcmp(what, "timer"))
 		with_timers();
 	else if (!strcmp(what, "file"))

@@ -1,12 +1,13 @@
 //! Why threads waited and how long they computed, as a capture tells it of programs that know.
 
 use super::{allowed, capture, closes, int, scratch};
+use crate::skip::{Need, skip};
 use crate::tool::{command, expect, number, rows, shell_text};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -116,6 +117,22 @@ fn who_reads_from_its_own_machine_is_woken_by_the_sender() {
         // What another thread serves later is nobody's.
         assert_eq!(waits(&out, &format!("{slept} AND cause = 'interrupt' AND waker IS NOT NULL")), 0.0);
     }
+}
+
+/// The soft interrupt that receives runs on the processor of a thread that writes a file, which has nothing to do with it.
+#[test]
+fn who_writes_a_file_is_not_blamed_for_packets_of_others() {
+    let Some((dir, program)) = program() else { return };
+    let here = Command::new(&program).arg("packets").arg(dir.path().join("tried")).stdout(Stdio::null()).status().unwrap();
+    if here.code() == Some(3) {
+        return skip(Need::Root, "no network of its own, whose packets are received on another processor");
+    }
+    let (out, _, said) = told(dir.path(), &program, &[], &["packets", dir.path().join("file").to_str().unwrap()]);
+    let received = format!("tid = {}", said["second"]);
+    let others = waits(&out, &format!("{received} AND cause = 'interrupt'"));
+    let blamed = waits(&out, &format!("{received} AND cause IN ('thread', 'network') AND waker = {}", said["first"]));
+    assert!(others > 100.0, "{:?}", rows(&[&out], "SELECT tid, cause, waker, count(*) FROM waits GROUP BY 1, 2, 3"));
+    assert_eq!(blamed, 0.0, "beside {others} wakes by interrupts");
 }
 
 #[test]
