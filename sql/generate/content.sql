@@ -3,12 +3,17 @@
 -- A file that was not sampled (deleted before the end of the capture, or not readable) is taken to be like those that were and
 -- whose name ends alike, and else like all that were.
 --
+-- A path stands in table `contents` once; where a capture from elsewhere has it several times, it is one file here all the same.
+--
 -- @needs contents
 -- @column what VARCHAR file, suffix or all
 -- @column key VARCHAR the path; the suffix with its dot; a star
 -- @from contents sampled compressed incompressible zeroes repeated
-SELECT 'file' AS what, path AS key, sampled, compressed, incompressible, zeroes, repeated
+SELECT
+    'file' AS what, path AS key, max(sampled) AS sampled, max(compressed) AS compressed, max(incompressible) AS incompressible,
+    max(zeroes) AS zeroes, max(repeated) AS repeated
 FROM contents
+GROUP BY path
 UNION ALL
 SELECT
     'suffix', regexp_replace(path, '^.*/[^/]+(\.[^./]+)$', '\1') AS suffix,

@@ -10,6 +10,8 @@ filled AS (
     FROM chosen
     WHERE tag = 'fileset'
 ),
+-- Tables of a capture from elsewhere may have a path several times.
+once AS (SELECT path, max(pieces) AS pieces, max(created) AS created FROM layouts GROUP BY path),
 facts AS (
     SELECT
         *, CASE WHEN filled THEN regexp_replace(at_path, '^.*/[^/]+(\.[^./]+)$', '\1') END AS suffix, CASE WHEN filled THEN '*' END AS star
@@ -29,7 +31,7 @@ RIGHT JOIN (
     content AS alike
     RIGHT JOIN (
         content AS own
-        RIGHT JOIN (layouts RIGHT JOIN facts ON at_path = layouts.path AND kind = 'file')
+        RIGHT JOIN (once RIGHT JOIN facts ON at_path = once.path AND kind = 'file')
         ON at_path = own.key AND own.what = 'file' AND filled
     ) ON suffix = alike.key AND alike.what = 'suffix'
 ) ON star = every.key AND every.what = 'all'

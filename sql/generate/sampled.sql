@@ -10,7 +10,8 @@
 SELECT
     count(*) AS files,
     CAST(coalesce(sum(fileset.size), 0) AS BIGINT) AS bytes,
-    CAST(coalesce(sum(fileset.size * (CAST(fileset.compressed AS DOUBLE) / fileset.sampled)), 0) AS BIGINT) AS compressed,
-    count(contents.path) AS own
-FROM fileset LEFT JOIN contents ON fileset.path = contents.path
+    -- Samples of a capture from elsewhere may say anything.
+    CAST(greatest(least(coalesce(sum(fileset.size * (CAST(fileset.compressed AS DOUBLE) / fileset.sampled)), 0), 1e18), -1e18) AS BIGINT) AS compressed,
+    count(own.path) AS own
+FROM fileset LEFT JOIN (SELECT DISTINCT path FROM contents) AS own ON fileset.path = own.path
 WHERE fileset.sampled > 0 AND coalesce(target, '') = ''
