@@ -1,5 +1,6 @@
 //! Fleets: a directory with a dataset `host=NAME` for each host, as Hive partitions are laid out.
 
+use crate::process::signal::Transient;
 use crate::schema::draft::is_unfinished;
 use crate::store;
 use crate::text::{self, shown};
@@ -55,12 +56,12 @@ pub fn refuse(dir: &Path) -> Result<()> {
 }
 
 /// The directory of a fleet in which the datasets of its hosts are being made. Dropped, it is removed if it was made for them and
-/// holds none.
+/// holds none; so it is when a signal ends this process.
 #[derive(Debug)]
 pub struct Place {
     dir: PathBuf,
-    /// Was there such a directory before?
-    stood: bool,
+    /// Removes the directory at a signal; `None` when there was such a directory before.
+    made: Option<Transient>,
 }
 
 impl Place {
@@ -75,13 +76,20 @@ impl Place {
         let free =
             !stood || fs::read_dir(dir).is_ok_and(|mut all| all.all(|entry| entry.is_ok_and(|entry| left(&entry.file_name()))));
         ensure!(free, "{} exists already: remove it or choose another name", dir.display());
-        Ok(Place { dir: dir.to_owned(), stood })
+        let place = dir.to_owned();
+        // Drafts in it are begun later, so they go before it.
+        let go = move || {
+            let _ = fs::remove_dir(&place);
+            true
+        };
+        let made = (!stood).then(|| Transient::make(go, || anyhow::Ok(()))).transpose()?.map(|(made, ())| made);
+        Ok(Place { dir: dir.to_owned(), made })
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if !self.stood {
+        if self.made.is_some() {
             // Only an empty directory goes.
             let _ = fs::remove_dir(&self.dir);
         }

@@ -8,7 +8,7 @@ use crate::engine::{Access, Stage};
 use crate::rows::{Format, Shape};
 use crate::schema::Dataset;
 use crate::schema::dataset::Kind;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use std::path::PathBuf;
 
 /// What is to be shown of datasets.
@@ -61,7 +61,14 @@ fn stage(datasets: &[Dataset]) -> Result<&'static Stage> {
         (true, true) => "named_results",
         (true, false) => "run_results",
         (false, true) => "workload_ops",
-        (false, false) => "capture_calls",
+        (false, false) => {
+            let captures = datasets.len();
+            ensure!(
+                captures == 1,
+                "calls of one capture are shown at a time, and there are {captures}: name one, or a table (--table events)"
+            );
+            "capture_calls"
+        }
     };
     LOOKS.iter().find(|look| look.name == name).with_context(|| format!("there is no sql/look/{name}.sql"))
 }

@@ -3,6 +3,7 @@
 use super::report::PageFormat;
 use super::{Exit, given};
 use crate::amount::typed;
+use crate::fleet;
 use crate::process::stdio;
 use crate::report::compare::{self, Shape, Source};
 use crate::report::page::Form;
@@ -123,6 +124,7 @@ fn group(name: &Path) -> Result<(String, Source)> {
     };
     let runs: Vec<PathBuf> = (1..=MOST).map(numbered).filter(|run| Dataset::kind_at(run) == Some(Kind::Run)).collect();
     if runs.is_empty() {
+        fleet::refuse(name)?;
         // The error says what is wrong with the name itself.
         Dataset::open(name).with_context(|| format!("there are no runs {0}-1, {0}-2 ... either", label))?;
     }

@@ -2,6 +2,7 @@
 
 use super::{Exit, given};
 use crate::amount::typed;
+use crate::fleet;
 use crate::report::page::{self, Form};
 use anyhow::Result;
 use clap::ValueEnum;
@@ -66,6 +67,7 @@ impl Args {
     pub fn run(self) -> Result<Exit> {
         let form = PageFormat::form(self.format, self.out.as_ref());
         let datasets = given::datasets(self.datasets)?;
+        datasets.iter().try_for_each(|dir| fleet::refuse(dir))?;
         page::run(&page::Options { datasets, form, out: self.out, memory: self.memory })?;
         Ok(Exit::Done)
     }

@@ -55,6 +55,36 @@ fn a_fleet_makes_the_workloads_that_its_hosts_make_alone() {
     }
 }
 
+/// What is about one capture says so of a fleet, and which hosts it has.
+#[test]
+fn one_host_is_shown_at_a_time() {
+    let (_dir, fleet) = fleet();
+    for words in [&["report"][..], &["compare"], &["head"], &["cat"]] {
+        let refused = ioriot(&[words, &[fleet.to_str().unwrap()]].concat());
+        let said = String::from_utf8_lossy(&refused.stderr);
+        let names = said.contains("3 hosts") && said.contains("host=e-fio") || said.contains("one capture are shown at a time");
+        assert!(refused.status.code() == Some(2) && names, "{words:?}: {said}");
+    }
+    let head = expect(0, &["head", fleet.to_str().unwrap(), "--table", "events", "--format", "csv"]);
+    assert!(head.starts_with("dataset,host"), "{head}");
+}
+
+/// A signal leaves nothing: neither drafts nor the directory that they are made in.
+#[test]
+fn a_signal_leaves_no_directory_for_the_hosts() {
+    let (dir, fleet) = fleet();
+    let works = dir.path().join("works");
+    let mut generate =
+        crate::tool::command(&["generate", fleet.to_str().unwrap(), "-o", works.to_str().unwrap()]).spawn().unwrap();
+    while !fs::read_dir(&works).is_ok_and(|mut entries| entries.next().is_some()) {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    // SAFETY: plain numbers; the child has not been waited for.
+    unsafe { libc::kill(generate.id() as libc::pid_t, libc::SIGINT) };
+    assert_eq!(generate.wait().unwrap().code(), Some(130));
+    assert!(!works.exists());
+}
+
 /// With the default memory, which one of them needs half of.
 #[test]
 fn hosts_with_many_events_are_made_side_by_side() {
