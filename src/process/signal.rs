@@ -64,6 +64,10 @@ impl Signal {
 static ASKED: AtomicI32 = AtomicI32::new(0);
 /// Is the terminal's interrupt (Ctrl-C) for a child in the foreground, or ignored, so that this process does not react?
 static LENT: AtomicBool = AtomicBool::new(false);
+/// Was SIGINT ignored when [`catch`] looked first?
+static IGNORED: AtomicBool = AtomicBool::new(false);
+/// How many signals were noted.
+static CAME: AtomicU32 = AtomicU32::new(0);
 /// Eventfd that the handler writes to, to wake the thread that ends the process (eventfd(2)); -1 where there is none.
 static WAKE: AtomicI32 = AtomicI32::new(-1);
 /// What must be removed when a signal ends this process, by number. While it is locked the process is not ended.
@@ -80,6 +84,7 @@ extern "C" fn note(signal: libc::c_int, info: *const libc::siginfo_t, _: *const 
         return;
     }
     let _ = ASKED.compare_exchange(0, signal, SeqCst, SeqCst);
+    CAME.fetch_add(1, SeqCst);
     let wake = WAKE.load(SeqCst);
     if wake >= 0 {
         // SAFETY: write(2) is async-signal-safe; errno belongs to the interrupted code.
@@ -116,6 +121,7 @@ pub fn catch(waits: Waits, foreground: bool) {
             libc::sigaction(signal, std::ptr::null(), now.as_mut_ptr());
             let ignored = (*now.as_ptr()).sa_sigaction == libc::SIG_IGN;
             if signal == libc::SIGINT {
+                IGNORED.fetch_or(ignored, SeqCst);
                 LENT.store(foreground || ignored, SeqCst);
             }
             if signal != libc::SIGHUP || !ignored {
@@ -154,6 +160,17 @@ pub fn end_when_asked() -> std::io::Result<()> {
 /// The first signal that asked this process to end since [`catch`], if one did.
 pub fn asked() -> Option<Signal> {
     Some(Signal(ASKED.load(SeqCst))).filter(|signal| signal.0 != 0)
+}
+
+/// How many signals came that ask this process to end: more than one where it ends in its usual way at the first, and what it then
+/// does is to be cut short at the next.
+pub fn came() -> u32 {
+    CAME.load(SeqCst)
+}
+
+/// The command in the foreground, for which [`catch`] left Ctrl-C, has ended: Ctrl-C is for this process.
+pub fn take_back() {
+    LENT.store(IGNORED.load(SeqCst), SeqCst);
 }
 
 /// Removes what is half-made, and exits. Other threads are still running, but none can make a new [`Transient`] or keep one.

@@ -16,6 +16,7 @@ use super::layouts::{KIND, REGULAR};
 use crate::amount::{Bytes, Things};
 use crate::files::{self, Dir};
 use crate::mounts::{self, Mount};
+use crate::process::signal;
 use crate::progress::{Progress, Unit};
 use crate::schema::contents::{Content, Sampled};
 use anyhow::{Context, Result};
@@ -50,9 +51,9 @@ pub struct Told {
     pub unreadable: u64,
     /// Files that were empty at the end.
     pub empty: u64,
-    /// Files for which no time or no bytes were left.
+    /// Files for which no time or no bytes were left, or that a signal came before.
     pub left_out: u64,
-    /// Why none was looked at; `None` if nothing stood in the way.
+    /// Why none was looked at, or not all; `None` if nothing stood in the way.
     pub refused: Option<String>,
     /// The numbers of all that were looked at.
     #[serde(flatten)]
@@ -74,13 +75,16 @@ pub struct Sum {
     pub repeated: i64,
 }
 
-/// Looks at the content of files with these paths. What cannot be looked at is counted.
+/// Looks at the content of files with these paths. What cannot be looked at is counted. A signal that comes meanwhile (Ctrl-C) ends it: the
+/// capture has ended, whether by a signal or not.
 pub fn sample(paths: &HashSet<Vec<u8>>, progress: &Progress) -> (Vec<Sampled>, Told) {
     let mut told = Told { files: paths.len() as u64, ..Told::default() };
     let mut rows = Vec::new();
     progress.begin("contents", Unit::Count, told.files);
     if let Err(error) = all(paths, &mut rows, &mut told, progress) {
         told.refused = Some(format!("{error:#}"));
+        let known = told.sampled + told.gone + told.unreadable + told.empty + told.left_out;
+        told.left_out += told.files.saturating_sub(known);
     }
     rows.sort_by(|a, b| a.path.cmp(&b.path));
     (rows, told)
@@ -90,7 +94,8 @@ fn all(paths: &HashSet<Vec<u8>>, rows: &mut Vec<Sampled>, told: &mut Told, progr
     let root = Dir::open(Path::new("/")).context("cannot open /")?;
     let mounts = std::fs::read("/proc/self/mountinfo").ok().and_then(|text| mounts::parse(&text).ok()).unwrap_or_default();
     let mut sampler = Sampler::start().context("cannot start the process that measures samples")?;
-    let (start, mut left) = (Instant::now(), MOST);
+    let (start, mut left, came) = (Instant::now(), MOST, signal::came());
+    signal::take_back();
     // In no order of names: where not all can be looked at, those that are stand for the others.
     for path in paths {
         progress.add(1);
@@ -99,7 +104,7 @@ fn all(paths: &HashSet<Vec<u8>>, rows: &mut Vec<Sampled>, told: &mut Told, progr
             told.files -= 1;
             continue;
         }
-        if start.elapsed() > LONGEST || left == 0 {
+        if start.elapsed() > LONGEST || left == 0 || signal::came() != came {
             told.left_out += 1;
             continue;
         }
@@ -115,7 +120,8 @@ fn all(paths: &HashSet<Vec<u8>>, rows: &mut Vec<Sampled>, told: &mut Told, progr
         match u64::try_from(size) {
             Ok(0) | Err(_) => told.empty += 1,
             Ok(length) => {
-                let content = sampler.file(&file, length, &mut left)?;
+                let content =
+                    sampler.file(&file, length, &mut left).context("the process that measures samples has ended early")?;
                 match content.sampled {
                     0 => told.unreadable += 1,
                     _ => {
@@ -220,13 +226,13 @@ impl fmt::Display for Told {
         let others = [
             (self.gone, "files of unknown content: nothing had their name at the end"),
             (self.unreadable, "files of unknown content: they could not be read with the rights of this user"),
-            (self.left_out, "files of unknown content: for them no time was left, or no bytes"),
+            (self.left_out, "files of unknown content: for them no time was left, no bytes, or a signal came"),
         ];
         for (count, what) in others.iter().filter(|(count, _)| *count > 0) {
             writeln!(f, "  {count:>9} {what}")?;
         }
         if let Some(why) = &self.refused {
-            writeln!(f, "  Content could not be looked at: {why}")?;
+            writeln!(f, "  Content could not be looked at, or not all: {why}")?;
         }
         Ok(())
     }

@@ -87,6 +87,51 @@ fn a_run_of_a_command_with_such_data_takes_samples() {
     }
 }
 
+/// A capture that has ended is not to be waited for: Ctrl-C ends what is looked at afterwards, and the capture is whole.
+#[test]
+fn a_signal_ends_the_sampling_and_keeps_the_capture() {
+    if !allowed() {
+        return;
+    }
+    let dir = scratch();
+    let [home, out] = ["home", "capture"].map(|name| dir.path().canonicalize().unwrap().join(name));
+    std::fs::create_dir(&home).unwrap();
+    files(&home);
+    for at in 0..3000 {
+        std::fs::hard_link(home.join("random"), home.join(format!("{at}"))).unwrap();
+    }
+    let words = ["capture", "-o", out.to_str().unwrap(), "--format", "json", "--content-samples", "--"];
+    let script = "cd \"$0\" && cat [0-9]* > /dev/null";
+    let mut capture = command(&words);
+    capture.args(["sh", "-c", script, home.to_str().unwrap()]).stdout(Stdio::piped());
+    let child = capture.spawn().unwrap();
+    let samples = || {
+        let of = |pid: &str| std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let parent = |pid: &str| std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let begins = |pid: &str| memchr::memmem::find(&of(pid), ioriot::capture::child::VERB.as_bytes()).is_some();
+        let mine = |pid: &str| {
+            parent(pid).rsplit(')').next().is_some_and(|rest| rest.split(' ').nth(2) == Some(child.id().to_string().as_str()))
+        };
+        let names = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        names.into_iter().any(|pid| begins(&pid) && mine(&pid))
+    };
+    let began = Instant::now();
+    while !samples() {
+        assert!(began.elapsed().as_secs() < 60);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let came = Instant::now();
+    // SAFETY: plain numbers; the child has not been waited for.
+    unsafe { libc::kill(child.id() as libc::pid_t, libc::SIGINT) };
+    let output = child.wait_with_output().unwrap();
+    assert!(came.elapsed().as_secs() < 15, "{:?}", came.elapsed());
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let summary: Value = serde_json::from_str(&printed[printed.find("{\n").unwrap()..]).unwrap();
+    assert!(int(&summary, "/contents/left_out") > 1000 && summary["contents"]["refused"].is_null(), "{summary}");
+    assert_eq!(output.status.code(), Some(0), "{printed}");
+    assert!(number(&[&out], "SELECT count(*) FROM events") > 6000.0);
+}
+
 /// The process that sees samples, as it is while it waits for the next.
 #[test]
 fn nobody_looks_into_the_process_that_measures() {
