@@ -82,8 +82,9 @@ impl Dir {
     /// be trusted ([`super::trusted`]).
     ///
     /// # Errors
-    /// As [`Dir::around`], when the parent is not trusted, and when a directory cannot be created.
+    /// As [`Dir::around`], when the path is a URL, the parent is not trusted, and when a directory cannot be created.
     pub fn prepare(path: &Path) -> anyhow::Result<(Dir, OsString)> {
+        no_url(path)?;
         let (parent, name) = split(path)?;
         let dir = match Dir::open(parent) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -104,6 +105,7 @@ impl Dir {
     /// # Errors
     /// As [`Dir::prepare`], as far as they can be known in advance.
     pub fn could_prepare(path: &Path) -> anyhow::Result<()> {
+        no_url(path)?;
         let (parent, _) = split(path)?;
         let dir = match Dir::open(parent) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Dir::could_prepare(parent),
@@ -310,6 +312,21 @@ impl Dir {
     /// As fsync(2).
     pub fn sync(&self) -> Result<()> {
         Ok(fs::fsync(&self.fd)?)
+    }
+}
+
+/// Refuses a URL where something is to be made: as a path it would be that of a directory `SCHEME:`.
+///
+/// # Errors
+/// When it is one.
+pub fn no_url(path: &Path) -> Result<()> {
+    let text = path.as_os_str().as_bytes();
+    let Some(end) = text.windows(3).position(|three| three == b"://") else { return Ok(()) };
+    let scheme = text[0].is_ascii_alphabetic()
+        && text[..end].iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'));
+    match scheme {
+        true => Err(refusal(format!("{} is a URL, and the path of a directory is wanted here", path.display()))),
+        false => Ok(()),
     }
 }
 

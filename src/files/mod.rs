@@ -17,7 +17,7 @@ mod trust;
 mod walk;
 
 pub use cache::{bring_in, cached, evict, page};
-pub use dir::{Dir, Id, beneath, is_dir, piece};
+pub use dir::{Dir, Id, beneath, is_dir, no_url, piece};
 pub use handle::Handle;
 pub use lock::{Lock, busy};
 pub use out::write;

@@ -18,6 +18,7 @@ impl Root {
     /// # Errors
     /// As for [`Root::make`], as far as it can be known before anything is made.
     pub fn could_make(path: &Path, force: bool) -> Result<Option<Lock>> {
+        files::no_url(path)?;
         let path = resolved(path);
         if let Some(old) = Root::free(&path, force)? {
             let lock = old.hold()?;

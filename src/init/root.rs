@@ -192,6 +192,7 @@ impl Root {
     /// When the path is taken: by something other than a root, by a root without `force`, or by a root that another command
     /// works in; or when other users could put something else in its place.
     pub fn make(path: &Path, force: bool, stamp: &Stamp) -> Result<Made> {
+        files::no_url(path)?;
         let path = resolved(path);
         let moved = Root::free(&path, force)?.map(|old| old.move_aside()).transpose()?;
         let made = Root::begin(&path, stamp);

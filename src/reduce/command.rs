@@ -1,7 +1,7 @@
 //! The command that says whether a part of a workload is still of interest.
 
 use super::table::{Kept, Workload};
-use crate::files::{Dir, Id, remove_tree};
+use crate::files::{Dir, Id, no_url, remove_tree};
 use crate::process::group::{self, Ended};
 use anyhow::{Context, Result};
 use serde_json::json;
@@ -45,6 +45,7 @@ impl Asking {
     /// # Errors
     /// When it cannot be made, or is there already.
     pub fn new(command: String, out: &Path) -> Result<Asking> {
+        no_url(out)?;
         let (around, out) = Dir::prepare(&std::path::absolute(out)?)?;
         let mut name = std::ffi::OsString::from(".");
         name.push(out);

@@ -24,15 +24,15 @@ pub fn places(name: PathBuf) -> Result<Vec<PathBuf>> {
     if is(&name) {
         return super::expand(&name);
     }
-    let path = local(name.clone())?;
-    if path == name {
-        return Ok(vec![name]);
-    }
+    let Some(path) = local(&name)? else { return Ok(vec![name]) };
     let mut places = vec![PathBuf::new()];
     for part in path.components() {
-        match part.as_os_str() {
-            part if !is_pattern(&part.to_string_lossy()) => places.iter_mut().for_each(|place| place.push(part)),
-            pattern => places = places.iter().flat_map(|place| matching(place, pattern)).collect(),
+        let part = part.as_os_str();
+        // An escape stands for itself, also one of a star.
+        let resolved = resolved(part, &name)?;
+        match is_pattern(&part.to_string_lossy()) {
+            false => places.iter_mut().for_each(|place| place.push(&resolved)),
+            true => places = places.iter().flat_map(|place| matching(place, &resolved)).collect(),
         }
     }
     ensure!(!places.is_empty(), "nothing matches {}", name.display());
@@ -73,26 +73,36 @@ fn matching(dir: &Path, pattern: &OsStr) -> Vec<PathBuf> {
     names.map(|name| dir.join(name)).collect()
 }
 
-/// The local path that a `file://` URL stands for, with its `%` escapes resolved (RFC 8089); any other name as it is.
+/// The path in a `file://` URL, with its `%` escapes (RFC 8089); `None` for any other name.
 ///
 /// # Errors
-/// When the URL names another machine, or an escape is none.
-fn local(name: PathBuf) -> Result<PathBuf> {
-    let Some(rest) = name.as_os_str().as_bytes().strip_prefix(b"file://") else { return Ok(name) };
+/// When the URL names another machine.
+fn local(name: &Path) -> Result<Option<&Path>> {
+    let Some(rest) = name.as_os_str().as_bytes().strip_prefix(b"file://") else { return Ok(None) };
     let rest = rest.strip_prefix(b"localhost").unwrap_or(rest);
     ensure!(rest.starts_with(b"/"), "{} names no path of this machine: write file:///PATH", name.display());
-    let mut path = Vec::with_capacity(rest.len());
-    let mut bytes = rest.iter();
+    Ok(Some(Path::new(OsStr::from_bytes(rest))))
+}
+
+/// A part of the path in a URL with its `%` escapes resolved.
+///
+/// # Errors
+/// When an escape is none, or that of a byte that no name of a file has.
+fn resolved(part: &OsStr, url: &Path) -> Result<OsString> {
+    let mut path = Vec::with_capacity(part.len());
+    let mut bytes = part.as_bytes().iter();
     while let Some(byte) = bytes.next() {
         if *byte != b'%' {
             path.push(*byte);
             continue;
         }
         let mut digit = || char::from(*bytes.next()?).to_digit(16);
-        let value = digit().zip(digit()).map(|(high, low)| (high * 16 + low) as u8).filter(|value| *value != 0);
-        path.push(value.with_context(|| format!("{} has a % without two hexadecimal digits behind it", name.display()))?);
+        let value = digit().zip(digit()).map(|(high, low)| (high * 16 + low) as u8);
+        let value = value.with_context(|| format!("{} has a % without two hexadecimal digits behind it", url.display()))?;
+        ensure!(!matches!(value, 0 | b'/'), "{} has an escape of a byte that no name holds", url.display());
+        path.push(value);
     }
-    Ok(PathBuf::from(OsString::from_vec(path)))
+    Ok(OsString::from_vec(path))
 }
 
 #[cfg(test)]
@@ -119,6 +129,10 @@ mod tests {
         assert_eq!(found("host=*").unwrap(), ["host=a", "host=b"].map(|name| dir.path().join(name)));
         assert_eq!(found("[ho]*/date=?").unwrap().len(), 3);
         assert_eq!(found("none").unwrap(), [dir.path().join("none")]);
+        // An escaped star is a star.
+        fs::create_dir(dir.path().join("host=*")).unwrap();
+        assert_eq!(found("host=%2a").unwrap(), [dir.path().join("host=*")]);
+        fs::remove_dir(dir.path().join("host=*")).unwrap();
         assert!(found("none*").unwrap_err().to_string().contains("nothing matches"));
         // A pattern without a URL is the shell's.
         assert_eq!(places(PathBuf::from("host=*")).unwrap(), [PathBuf::from("host=*")]);
@@ -127,11 +141,11 @@ mod tests {
 
     #[test]
     fn a_file_url_is_a_path() {
-        let path = |url: &str| local(PathBuf::from(url)).map(|path| path.to_string_lossy().into_owned());
+        let path = |url: &str| place(PathBuf::from(url)).map(|path| path.to_string_lossy().into_owned());
         assert_eq!(path("file:///a/b%20c").unwrap(), "/a/b c");
         assert_eq!(path("file://localhost/a").unwrap(), "/a");
         assert_eq!(path("a/b%20c").unwrap(), "a/b%20c");
-        for wrong in ["file://host/a", "file://a", "file:///a%2", "file:///a%zz", "file:///a%00"] {
+        for wrong in ["file://host/a", "file://a", "file:///a%2", "file:///a%zz", "file:///a%00", "file:///a%2fb"] {
             assert!(path(wrong).is_err(), "{wrong}");
         }
     }

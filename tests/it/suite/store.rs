@@ -44,6 +44,22 @@ fn file_urls_are_local_datasets() {
     let work = dir.path().join("work");
     let one = format!("file://{}/fleet%20x/host=ma*", dir.path().display());
     expect(0, &["generate", &one, "-o", work.to_str().unwrap()]);
+    // A URL is no path of an output.
+    let at = |url: &str| format!("{url}{}", dir.path().join("out").display());
+    let [input, made] = [work.to_str().unwrap(), data("matrix.strace").as_str()].map(str::to_owned);
+    let [file, s3] = [at("file://"), "s3://bucket/x".to_owned()];
+    for (verb, url) in [("generate", &file), ("init", &file), ("init", &s3), ("ingest", &file), ("reduce", &file)] {
+        let args = match verb {
+            "generate" => vec!["generate", &one, "-o", url],
+            "init" => vec!["init", &input, "--root", url],
+            "ingest" => vec!["ingest", &made, "-o", url],
+            _ => vec!["reduce", &input, "--while", "true", "-o", url],
+        };
+        let refused = crate::tool::command(&args).current_dir(dir.path()).output().unwrap();
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(refused.status.code() == Some(2) && said.contains("is a URL"), "{args:?}: {said}");
+        assert!(!dir.path().join("file:").exists() && !dir.path().join("s3:").exists(), "{args:?}");
+    }
     let none = ioriot(&["query", &format!("file://{}/none*", dir.path().display()), "SELECT 1"]);
     assert!(none.status.code() == Some(2) && String::from_utf8_lossy(&none.stderr).contains("nothing matches"));
 }
