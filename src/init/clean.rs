@@ -33,6 +33,8 @@ pub enum Thing {
     Unfinished,
     /// A directory of a prediction that came to no run.
     Begun,
+    /// A directory in which parts of a workload were tried.
+    Tries,
 }
 
 /// Something found.
@@ -125,6 +127,9 @@ fn classify(dir: &Dir) -> Option<(Found, Vec<Root>)> {
     if draft::is(dir) {
         return found(Thing::Unfinished, None, Vec::new());
     }
+    if begun::is_tries(dir) {
+        return found(Thing::Tries, None, Vec::new());
+    }
     if begun::is(dir) {
         return found(Thing::Begun, None, Vec::new());
     }
@@ -162,6 +167,7 @@ pub fn remove(found: &Found) -> Result<()> {
     let _lock = match found.thing {
         Thing::Unfinished => return draft::remove(&parent, &name),
         Thing::Begun => return begun::remove(&parent, &name),
+        Thing::Tries => return begun::remove_tries(&parent, &name),
         Thing::Run => {
             let lock = Lock::alone(dir.again()?)?;
             entries::remove(&dir).with_context(cannot)?;

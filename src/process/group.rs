@@ -25,7 +25,7 @@ pub enum Ended {
 
 /// Runs a command, which gets no signals of the terminal, until it ends, `limit` is over, or this process is asked to end
 /// ([`signal::asked`]). In the last two cases its process group is asked to end (SIGTERM), and killed if it does not. What is left of the
-/// group is killed in any case. Processes that left the group go on.
+/// group is killed in any case. Processes that left the group go on: [`end_adopted`] ends those, too.
 ///
 /// # Errors
 /// When it cannot be started.
@@ -56,6 +56,55 @@ pub fn run(command: &mut Command, limit: Option<Duration>) -> Result<Ended> {
     send(group, libc::SIGKILL);
     let status = child.wait()?;
     Ok(early.unwrap_or(Ended::Alone(status)))
+}
+
+/// Makes this process the parent of those descendants whose own parents end (PR_SET_CHILD_SUBREAPER of prctl(2)): so it knows daemons that
+/// its commands start.
+///
+/// # Errors
+/// As prctl(2).
+pub fn adopt() -> Result<()> {
+    // SAFETY: plain numbers.
+    match unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) } {
+        0 => Ok(()),
+        _ => Err(Error::last_os_error()),
+    }
+}
+
+/// Kills the children of this process, and those that come to it from them, until there are none: for a process that has no children but
+/// of commands that have ended, after [`adopt`]. One that cannot be killed at once is left.
+///
+/// # Errors
+/// When /proc cannot be read.
+pub fn end_adopted() -> Result<()> {
+    let began = Instant::now();
+    loop {
+        let children = children()?;
+        if children.is_empty() || began.elapsed() >= GRACE {
+            return Ok(());
+        }
+        for child in children {
+            // SAFETY: plain numbers; the child has not been waited for, so the number is its own.
+            unsafe {
+                libc::kill(child, libc::SIGKILL);
+                libc::waitpid(child, std::ptr::null_mut(), libc::WNOHANG);
+            }
+        }
+        std::thread::sleep(LOOKS.0);
+    }
+}
+
+/// Process ids of the children of this process, those that have ended among them.
+fn children() -> Result<Vec<libc::pid_t>> {
+    let me = std::process::id().to_string();
+    let is_child = |pid: &libc::pid_t| {
+        // The name of a program stands in parentheses, and may hold some; state and parent come behind it (proc_pid_stat(5)).
+        let stat = std::fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let end = stat.iter().rposition(|byte| *byte == b')').unwrap_or(stat.len());
+        stat[end..].split(|byte| *byte == b' ').nth(2) == Some(me.as_bytes())
+    };
+    let names = std::fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    Ok(names.filter(is_child).collect())
 }
 
 /// Has a child ended? It can still be waited for.

@@ -1,10 +1,12 @@
 //! The command that says whether a part of a workload is still of interest.
 
 use super::table::{Kept, Workload};
-use crate::files::{Dir, Id, no_url, remove_tree};
+use crate::files::{Dir, Id, Lock, no_url, remove_tree};
 use crate::process::group::{self, Ended};
+use crate::schema::begun::{self, TRY};
 use anyhow::{Context, Result};
 use serde_json::json;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -27,31 +29,26 @@ pub enum Answer {
     Late,
 }
 
-/// Name of the directory of the part that is tried.
-const TRY: &str = "try";
-
 /// A shell command, and the directory in which parts are made for it.
 #[derive(Debug)]
 pub struct Asking {
     command: String,
     around: Dir,
-    name: std::ffi::OsString,
     dir: Dir,
+    _lock: Lock,
 }
 
 impl Asking {
-    /// Makes the directory: `.NAME.tries` beside `out`. It is removed with this.
+    /// Makes the directory: `.NAME.tries` beside `out`. It is removed with this. From now on this process knows all that commands start.
     ///
     /// # Errors
-    /// When it cannot be made, or is there already.
+    /// When it cannot be made, or another command works in it.
     pub fn new(command: String, out: &Path) -> Result<Asking> {
         no_url(out)?;
         let (around, out) = Dir::prepare(&std::path::absolute(out)?)?;
-        let mut name = std::ffi::OsString::from(".");
-        name.push(out);
-        name.push(".tries");
-        let dir = around.make(&name, 0o700).with_context(|| format!("cannot make {}", around.at(&name).display()))?;
-        Ok(Asking { command, around, name, dir })
+        let (dir, lock) = begun::tries(&around, &out)?;
+        group::adopt().context("daemons of the command could not be ended")?;
+        Ok(Asking { command, around, dir, _lock: lock })
     }
 
     /// Asks the command about a part; it may take no longer than `limit`.
@@ -68,6 +65,9 @@ impl Asking {
         // Whatever the command left beside it: trees, whose directories may be closed, and runs.
         let removed = dir.id().and_then(|id| remove_tree(&self.dir, TRY, id));
         let answer = answer?;
+        // A command may clear up behind itself.
+        let gone = || self.dir.look(TRY).is_err_and(|error| error.kind() == ErrorKind::NotFound);
+        let removed = removed.or_else(|error| if gone() { Ok(()) } else { Err(error) });
         removed.context("what the command left cannot be removed")?;
         Ok(answer)
     }
@@ -77,7 +77,10 @@ impl Asking {
         shell.arg("-c").arg(&self.command).arg("sh").arg(part).env(VARIABLE, part);
         // Standard output is for the summary.
         shell.stdin(Stdio::null()).stdout(Stdio::null());
-        Ok(match group::run(&mut shell, limit).context("cannot run /bin/sh")? {
+        let ended = group::run(&mut shell, limit).context("cannot run /bin/sh")?;
+        // Daemons would go on, and write into what is removed.
+        group::end_adopted().context("what the command started cannot be ended")?;
+        Ok(match ended {
             Ended::Late => Answer::Late,
             Ended::Asked => Answer::Unknown,
             Ended::Alone(status) => match status.code() {
@@ -92,6 +95,7 @@ impl Asking {
 impl Drop for Asking {
     fn drop(&mut self) {
         // What cannot be removed is the user's to see.
-        let _ = self.dir.id().and_then(|id: Id| remove_tree(&self.around, &self.name, id));
+        let name = self.dir.path().file_name().unwrap_or_default();
+        let _ = self.dir.id().and_then(|id: Id| remove_tree(&self.around, name, id));
     }
 }

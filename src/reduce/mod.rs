@@ -159,7 +159,9 @@ pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
     progress.begin("tries", Unit::Count, options.tries.unwrap_or(0));
     let all = search.kept.clone();
     let first = search.ask(&all)?;
-    ensure!(search.end.is_none(), "ended before the command had been run for the whole workload");
+    let unheard =
+        search.tries == 0 || matches!(first, Answer::Unknown | Answer::Late) && !matches!(search.end, None | Some(End::Tries));
+    ensure!(!unheard, "ended before the command had answered for the whole workload");
     ensure!(
         first != Answer::Late,
         "the command does not end in time for the workload as it is: a longer --timeout gives it more"

@@ -1,11 +1,12 @@
-//! Directories that a command makes for several datasets (`ioriot predict`): as long as none of its results is there, a mark says so.
-//! What a killed command left is deleted by the next one that is given the directory, or by `ioriot clean`.
+//! Directories that a command works in, and of which nothing is to stay, or nothing but results: those that `ioriot predict` makes for
+//! several datasets, as long as none of its results is there, and those in which `ioriot reduce` tries parts. A mark says so. What a killed
+//! command left is deleted by the next one that is given the directory, or by `ioriot clean`.
 
 use super::dataset::{Dataset, Kind};
 use super::{draft, entries};
-use crate::files::{self, Dir, Lock};
+use crate::files::{self, Dir, Id, Lock};
 use anyhow::{Context, Result, ensure};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::ErrorKind;
 
@@ -13,6 +14,10 @@ use std::io::ErrorKind;
 const MARK: &str = ".begun.unfinished";
 /// Name of the workload that a command makes in the directory.
 pub const WORKLOAD: &str = "workload";
+/// Name of what is tried in a directory of [`tries`], with all that commands make beside it.
+pub const TRY: &str = "try";
+/// Ending of the names of directories of [`tries`].
+const TRIES: &str = ".tries";
 
 /// Marks a directory and locks the mark.
 ///
@@ -76,6 +81,56 @@ pub fn empty(dir: &Dir) -> Result<()> {
         }
     }
     unmark(dir)
+}
+
+/// Makes, marks and locks the directory `.NAME.tries` in which parts are tried for an output of this name. What a killed command left in it
+/// is deleted.
+///
+/// # Errors
+/// When another command works in it, or something else has this name.
+pub fn tries(around: &Dir, name: &OsStr) -> Result<(Dir, Lock)> {
+    let name: OsString = [OsStr::new("."), name, OsStr::new(TRIES)].into_iter().collect();
+    let shown = around.at(&name);
+    loop {
+        let made = match around.make(&name, 0o700) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => around.dir(&name),
+            made => made,
+        };
+        let dir = made.with_context(|| format!("cannot make {}", shown.display()))?;
+        files::private(&dir)?;
+        ensure!(is_tries(&dir) || dir.entries()?.is_empty(), "{} is not ioriot's, and in the way: move it away", shown.display());
+        let lock = mark(&dir);
+        // Whoever had the lock removes the directory at the end.
+        if !around.look(&name).is_ok_and(|stat| dir.id().is_ok_and(|id| Id::of(&stat) == id)) {
+            continue;
+        }
+        let lock = lock?;
+        if let Ok(stat) = dir.look(TRY) {
+            let removed = files::remove_tree(&dir, TRY, Id::of(&stat));
+            removed.with_context(|| format!("what a killed command left in {} cannot be removed", shown.display()))?;
+        }
+        return Ok((dir, lock));
+    }
+}
+
+/// Is this a directory of [`tries`], by its name and its mark, that holds nothing else?
+pub fn is_tries(dir: &Dir) -> bool {
+    let name = dir.path().file_name().unwrap_or_default().as_encoded_bytes();
+    let named = name.starts_with(b".") && name.ends_with(TRIES.as_bytes());
+    let marked = || dir.look(MARK).is_ok_and(|stat| files::mine(&stat));
+    named && marked() && dir.entries().is_ok_and(|names| names.iter().all(|(name, _)| name == MARK || name == TRY))
+}
+
+/// Deletes a directory of [`tries`] that a killed command left.
+///
+/// # Errors
+/// When a command works in it, it is none, or it cannot be deleted.
+pub fn remove_tries(around: &Dir, name: &OsStr) -> Result<()> {
+    let dir = around.dir(name)?;
+    let _lock = hold(&dir, dir.file(MARK))?;
+    files::private(&dir)?;
+    ensure!(is_tries(&dir), "{} is not ioriot's", dir.path().display());
+    Ok(files::remove_tree(around, name, dir.id()?)?)
 }
 
 /// As [`clear`], and the directory, too.

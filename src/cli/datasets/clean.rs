@@ -80,6 +80,7 @@ fn describe(found: &Found) -> String {
         Thing::Run => "the run (--runs)",
         Thing::Unfinished => "the unfinished dataset",
         Thing::Begun => "the prediction without a run",
+        Thing::Tries => "what a killed reduce tried",
     };
     let name = |path: &Path| text::shown(&text::encode(path.as_os_str().as_bytes())).into_owned();
     let parts: String = found.places.iter().map(|place| format!(" with {}", name(place))).collect();
@@ -107,7 +108,7 @@ impl Args {
         }
         let found = init::find_all(&self.dirs)?;
         let asked = |found: &Found| match found.thing {
-            Thing::Old | Thing::Orphan | Thing::Unfinished | Thing::Begun => true,
+            Thing::Old | Thing::Orphan | Thing::Unfinished | Thing::Begun | Thing::Tries => true,
             Thing::Mapped => false,
             Thing::Root => self.roots,
             Thing::Run => self.runs,

@@ -19,7 +19,7 @@ use std::time::Duration;
 /// The command is run by /bin/sh; the part to look at is `$1`, and IORIOT_WORKLOAD in its environment. It has a directory of
 /// its own, in which the command may make trees and runs; all of it is removed after each try. Exit code 0 means that the part is
 /// of interest, 125 that this cannot be told (as for `git bisect run`), any other that it is not. It runs in a process group of
-/// its own, of which nothing is left after a try.
+/// its own; nothing that it started is left after a try, daemons among them.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 After Ctrl-C the command is ended, and the smallest part that was found so far is written (exit code 130).

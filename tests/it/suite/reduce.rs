@@ -5,6 +5,7 @@ use super::what_if::replayed;
 use crate::skip::{Need, skip};
 use crate::tool::{command, copy_program, data, expect, ioriot, number, open_scratch, root, rows, shell_text};
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -185,6 +186,86 @@ fn commands_that_hang_are_ended() {
             thread::sleep(Duration::from_millis(20));
         }
     }
+}
+
+/// One try is enough to say that the workload is of interest.
+#[test]
+fn one_try_is_that_of_the_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let work = workload(dir.path(), "matrix.strace");
+    let said = reduced(&work, &dir.path().join("small"), "true", &["--tries", "1"]);
+    assert_eq!((&said["tries"], &said["end"], &said["ops"]["is"]), (&1.into(), &"tries".into(), &said["ops"]["was"]), "{said}");
+    // It may clear up behind itself.
+    let said = reduced(&work, &dir.path().join("other"), "rm -r \"${1%/*}\"", &["--tries", "3"]);
+    assert_eq!(said["tries"], 3, "{said}");
+}
+
+/// Daemons, which leave the process group and whose parents end, write on into what is removed.
+#[test]
+fn daemons_end_with_the_try() {
+    let dir = tempfile::tempdir().unwrap();
+    let work = workload(dir.path(), "matrix.strace");
+    let [pids, daemon] = ["pids", "daemon.sh"].map(|name| dir.path().join(name));
+    fs::write(&daemon, "echo $$ >> \"$1\"; while :; do mkdir -p \"$2.d\"; : > \"$2.d/$((n += 1))\"; done 2> /dev/null\n")
+        .unwrap();
+    let [list, script] = [&pids, &daemon].map(|path| shell_text(path));
+    let known = format!("$(cat {list} 2> /dev/null | wc -l)");
+    let starts = format!(
+        "known={known}; (setsid sh {script} {list} \"$1\" &) & wait; while test {known} -le $known; do sleep 0.01; done; sleep 0.05"
+    );
+    let said = reduced(&work, &dir.path().join("small"), &starts, &["--tries", "4"]);
+    assert_eq!((&said["tries"], &said["unknown"]), (&4.into(), &0.into()), "{said}");
+    assert!(!dir.path().join(".small.tries").exists());
+    let began = fs::read_to_string(pids).unwrap();
+    assert_eq!(began.lines().count(), 4);
+    for pid in began.lines() {
+        let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        assert!(!String::from_utf8_lossy(&words).contains("daemon.sh"), "{pid} goes on");
+    }
+}
+
+/// What a killed one leaves is in nobody's way.
+#[test]
+fn what_a_killed_reduce_leaves_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    let work = workload(dir.path(), "matrix.strace");
+    let [small, flag, tries] = ["small", "flag", ".small.tries"].map(|name| dir.path().join(name));
+    let [name, out] = [&work, &small].map(|path| path.to_str().unwrap());
+    let asks = format!("mkdir \"$1.tree\"; chmod 0 \"$1.tree\"; touch {}; exec sleep 2", shell_text(&flag));
+    let begun = || {
+        let child = command(&["reduce", name, "-o", out, "--while", &asks]).spawn().unwrap();
+        while !flag.exists() {
+            thread::sleep(Duration::from_millis(10));
+        }
+        child
+    };
+    let mut child = begun();
+    // Nobody else may work there meanwhile.
+    let second = ioriot(&["reduce", name, "-o", out, "--while", "true"]);
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(second.status.code() == Some(2) && said.contains("(ioriot reduce)"), "{said}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(tries.join("try/work.tree").exists());
+    reduced(&work, &small, "true", &["--tries", "3"]);
+    assert!(!tries.exists());
+
+    fs::remove_file(&flag).unwrap();
+    fs::remove_dir_all(&small).unwrap();
+    let mut child = begun();
+    let clean = || expect(0, &["clean", dir.path().to_str().unwrap(), "--yes"]);
+    assert!(clean().contains("left what a killed reduce tried") && tries.exists());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(clean().contains("deleted what a killed reduce tried") && !tries.exists());
+
+    // What only has such a name is somebody else's.
+    fs::create_dir(&tries).unwrap();
+    fs::set_permissions(&tries, fs::Permissions::from_mode(0o700)).unwrap();
+    fs::write(tries.join("thesis"), "").unwrap();
+    let refused = ioriot(&["reduce", name, "-o", out, "--while", "true"]);
+    assert!(refused.status.code() == Some(2) && String::from_utf8_lossy(&refused.stderr).contains("is not ioriot's"));
+    assert!(clean().contains("nothing to delete") && tries.join("thesis").exists());
 }
 
 /// Trees of captured directories that nobody may write to are removed after each try.
