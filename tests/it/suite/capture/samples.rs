@@ -124,7 +124,8 @@ fn a_signal_ends_the_sampling_and_keeps_the_capture() {
     // SAFETY: plain numbers; the child has not been waited for.
     unsafe { libc::kill(child.id() as libc::pid_t, libc::SIGINT) };
     let output = child.wait_with_output().unwrap();
-    assert!(came.elapsed().as_secs() < 15, "{:?}", came.elapsed());
+    // How many files were left out tells that it ended early; this, that it ended.
+    assert!(came.elapsed().as_secs() < 60, "{:?}", came.elapsed());
     let printed = String::from_utf8(output.stdout).unwrap();
     let summary: Value = serde_json::from_str(&printed[printed.find("{\n").unwrap()..]).unwrap();
     assert!(int(&summary, "/contents/left_out") > 1000 && summary["contents"]["refused"].is_null(), "{summary}");
