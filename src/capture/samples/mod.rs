@@ -91,11 +91,13 @@ pub fn sample(paths: &HashSet<Vec<u8>>, progress: &Progress) -> (Vec<Sampled>, T
 }
 
 fn all(paths: &HashSet<Vec<u8>>, rows: &mut Vec<Sampled>, told: &mut Told, progress: &Progress) -> Result<()> {
+    // Before anybody can see that the command has ended, and samples begin.
+    let came = signal::came();
+    signal::take_back();
     let root = Dir::open(Path::new("/")).context("cannot open /")?;
     let mounts = std::fs::read("/proc/self/mountinfo").ok().and_then(|text| mounts::parse(&text).ok()).unwrap_or_default();
     let mut sampler = Sampler::start().context("cannot start the process that measures samples")?;
-    let (start, mut left, came) = (Instant::now(), MOST, signal::came());
-    signal::take_back();
+    let (start, mut left) = (Instant::now(), MOST);
     // In no order of names: where not all can be looked at, those that are stand for the others.
     for path in paths {
         progress.add(1);
