@@ -1,7 +1,7 @@
 //! The command that says whether a part of a workload is still of interest.
 
 use super::table::{Kept, Workload};
-use crate::files::{Dir, Id, Lock, no_url, remove_tree};
+use crate::files::{Dir, Lock, no_url, remove_tree};
 use crate::process::group::{self, Ended};
 use crate::schema::begun::{self, TRY};
 use anyhow::{Context, Result};
@@ -95,7 +95,6 @@ impl Asking {
 impl Drop for Asking {
     fn drop(&mut self) {
         // What cannot be removed is the user's to see.
-        let name = self.dir.path().file_name().unwrap_or_default();
-        let _ = self.dir.id().and_then(|id: Id| remove_tree(&self.around, name, id));
+        let _ = begun::end_tries(&self.around, &self.dir);
     }
 }

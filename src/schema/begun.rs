@@ -105,12 +105,24 @@ pub fn tries(around: &Dir, name: &OsStr) -> Result<(Dir, Lock)> {
             continue;
         }
         let lock = lock?;
-        if let Ok(stat) = dir.look(TRY) {
-            let removed = files::remove_tree(&dir, TRY, Id::of(&stat));
-            removed.with_context(|| format!("what a killed command left in {} cannot be removed", shown.display()))?;
-        }
+        tried(&dir).with_context(|| format!("what a killed command left in {} cannot be removed", shown.display()))?;
         return Ok((dir, lock));
     }
+}
+
+/// Deletes what was tried in a directory of [`tries`]; the mark stays.
+fn tried(dir: &Dir) -> std::io::Result<()> {
+    dir.look(TRY).map_or(Ok(()), |stat| files::remove_tree(dir, TRY, Id::of(&stat)))
+}
+
+/// Deletes a directory of [`tries`], by the command that has the lock. The mark last: when something cannot be deleted, what is left is still
+/// known.
+///
+/// # Errors
+/// When something cannot be deleted.
+pub fn end_tries(around: &Dir, dir: &Dir) -> std::io::Result<()> {
+    tried(dir)?;
+    files::remove_tree(around, dir.path().file_name().unwrap_or_default(), dir.id()?)
 }
 
 /// Is this a directory of [`tries`], by its name and its mark, that holds nothing else?
@@ -130,7 +142,7 @@ pub fn remove_tries(around: &Dir, name: &OsStr) -> Result<()> {
     let _lock = hold(&dir, dir.file(MARK))?;
     files::private(&dir)?;
     ensure!(is_tries(&dir), "{} is not ioriot's", dir.path().display());
-    Ok(files::remove_tree(around, name, dir.id()?)?)
+    Ok(end_tries(around, &dir)?)
 }
 
 /// As [`clear`], and the directory, too.

@@ -259,6 +259,25 @@ fn what_a_killed_reduce_leaves_goes() {
     child.wait().unwrap();
     assert!(clean().contains("deleted what a killed reduce tried") && !tries.exists());
 
+    // What cannot be deleted yet is still known: a process that was left makes files as fast as they go.
+    fs::remove_file(&flag).unwrap();
+    let mut child = begun();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let part = tries.join("try/busy");
+    fs::create_dir(&part).unwrap();
+    let mut maker = Command::new("sh");
+    maker.arg("-c").arg("while :; do : > $((n += 1)); done").current_dir(&part).stderr(std::process::Stdio::null());
+    let mut maker = maker.spawn().unwrap();
+    while !part.join("100").exists() {
+        thread::sleep(Duration::from_millis(1));
+    }
+    let _ = ioriot(&["clean", dir.path().to_str().unwrap(), "--yes"]);
+    maker.kill().unwrap();
+    maker.wait().unwrap();
+    let _ = ioriot(&["clean", dir.path().to_str().unwrap(), "--yes"]);
+    assert!(!tries.exists());
+
     // What only has such a name is somebody else's.
     fs::create_dir(&tries).unwrap();
     fs::set_permissions(&tries, fs::Permissions::from_mode(0o700)).unwrap();
