@@ -18,7 +18,8 @@ use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use std::sync::Arc;
 
 /// The rule that makes arithmetic fail on overflow where `datafusion.execution.enable_ansi_mode` is on, in columns,
-/// conditions and what is grouped and aggregated. It runs before the rules that move expressions into other nodes.
+/// conditions and what is grouped and aggregated; not in window functions, orders and filters of joins. It runs before the rules that
+/// move expressions into other nodes.
 #[derive(Debug)]
 pub(in crate::engine) struct Checked;
 
