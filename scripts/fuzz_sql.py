@@ -398,9 +398,13 @@ def main():
     parser.add_argument("datasets", nargs="+")
     parser.add_argument("--queries", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=12)
+    parser.add_argument("--print", action="store_true", help="print the statements, a line each, and ask nobody")
     args = parser.parse_args()
     data, rng, began = Data(args.datasets), random.Random(args.seed), time.time()
     statements = [Query(data, rng).sql for _ in range(args.queries)]
+    if args.print:
+        print("\n".join(" ".join(statement.splitlines()) for statement in statements))
+        return
     faults = 0
     for statement, ours in zip(statements, by_ioriot(args.program, args.datasets, statements)):
         try:

@@ -4,6 +4,8 @@
 //! verb prints is the `Display` of the library's summary, or with `--format json` the same summary as JSON.
 
 mod capture;
+#[cfg(feature = "cluster")]
+mod cluster;
 mod datasets;
 #[cfg(feature = "sql")]
 mod generate;
@@ -127,6 +129,8 @@ enum Verb {
     Clean(clean::Args),
     #[cfg(feature = "s3")]
     Copy(copy::Args),
+    #[cfg(feature = "cluster")]
+    Cluster(cluster::Args),
     Completions(completions::Args),
     #[command(hide = true)]
     Man(man::Args),
@@ -152,6 +156,8 @@ pub fn run() -> Result<Exit> {
         Err(said) => return told(&said),
     };
     let level = ["warn", "info", "debug"][usize::from(cli.verbose.min(2))];
+    // What the engine of clusters tells of each task is for those who ask for more.
+    let level = if cli.verbose == 0 { format!("{level},{}", ui::QUIET) } else { level.to_owned() };
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(level)).format(ui::log).init();
     limits::keep_memory();
     // A capture ends by itself, and has no second thread before it has given up its rights.
@@ -205,6 +211,8 @@ impl Verb {
             Verb::Clean(args) => args.run(),
             #[cfg(feature = "s3")]
             Verb::Copy(args) => args.run(),
+            #[cfg(feature = "cluster")]
+            Verb::Cluster(args) => args.run(),
             Verb::Completions(args) => args.run(&Cli::command()),
             Verb::Man(args) => args.run(Cli::command()),
             Verb::Docs(args) => args.run(),

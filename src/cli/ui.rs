@@ -112,6 +112,9 @@ pub fn data(text: impl Display) -> Result<()> {
     stdio::say(text).context("cannot write to standard output")
 }
 
+/// Whose messages are left out unless more is asked for, as a filter of env_logger.
+pub const QUIET: &str = "ballista_core=off,ballista_executor=off,ballista_scheduler=off";
+
 /// Writes a line of the log as errors are written: `warning: ...`. Who wrote it is of use in debugging only.
 pub fn log(out: &mut env_logger::fmt::Formatter, record: &log::Record<'_>) -> io::Result<()> {
     let said = text::shown_message(&record.args().to_string());

@@ -1,6 +1,8 @@
 //! The only user of DataFusion: the session, the stage runner, and the table functions that put the model and the order
 //! of ops into SQL.
 
+#[cfg(feature = "cluster")]
+pub mod cluster;
 mod function;
 mod made;
 mod measures;
@@ -8,6 +10,7 @@ mod node;
 mod optimizer;
 mod rows;
 mod session;
+mod setup;
 mod stage;
 mod statement;
 #[cfg(feature = "s3")]

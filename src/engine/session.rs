@@ -1,21 +1,12 @@
 //! The SQL session: its threads, its bounded memory that spills to disk, and the tables that SQL can name.
 
-use super::function::at_most::AtMost;
-use super::function::bucket::Bucket;
-use super::function::causes::Caused;
-use super::function::numbered::Numbered;
-use super::function::order::{Pruned, Touched};
-use super::function::percentile::Percentile;
-use super::function::tenant;
-use super::function::touch;
-use super::function::virtualize::{Arguments, Virtualize};
-use super::function::{Function, Planner, spell_out};
+#[cfg(feature = "cluster")]
+use super::cluster::{self, Client};
+use super::function::{Function, spell_out};
 use super::made::Made;
 use super::optimizer::distinct;
 use super::optimizer::lists;
-use super::optimizer::rules::{logical_rules, physical_rules};
-use super::rows::pool::Pool;
-use super::rows::spill::Spill;
+use super::setup::{self, STACK};
 use super::statement::access::Access;
 use super::statement::advice::no_memory;
 use super::statement::depth;
@@ -33,17 +24,14 @@ use crate::schema::encode::Encoders;
 use crate::syscall::columns::COLUMNS;
 use anyhow::{Context, Result, anyhow, ensure};
 use datafusion::common::DFSchema;
-use datafusion::config::Dialect;
 use datafusion::dataframe::DataFrame;
 use datafusion::error::DataFusionError;
-use datafusion::execution::disk_manager::DiskManagerBuilder;
-use datafusion::execution::memory_pool::TrackConsumersPool;
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::execution::session_state::SessionStateBuilder;
-use datafusion::logical_expr::{AggregateUDF, Expr, ScalarUDF};
-use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::logical_expr::Expr;
+#[cfg(feature = "cluster")]
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::{DFParser, DFParserBuilder};
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use tokio::runtime::Runtime;
@@ -51,18 +39,8 @@ use tokio::runtime::Runtime;
 /// Default of [`Settings::memory`]: bytes that sorts, joins and aggregations may hold before they spill, 256 MiB.
 pub const MEMORY: u64 = 256 << 20;
 
-/// Least [`Settings::memory`], bytes (16 MiB): with less not even an aggregation of a few rows can begin.
-const LEAST: u64 = 16 << 20;
-
-/// Spilled runs that are merged at once, at most. A merge takes memory for as many as it may, and would leave none for
-/// the operators beside it.
-const MERGED: usize = 8;
-
 /// What is said when the memory was not enough for what cannot spill.
 const NO_MEMORY: &str = "the SQL engine has no memory left, and not everything can go to disk: give it more (--memory 1G)";
-
-/// Stack of the threads that plan and run queries, bytes: planning recurses, and deeply in a debug build.
-const STACK: usize = 16 << 20;
 
 /// Settings of an [`Engine`]: threads, memory, spilling, and what SQL may do.
 #[derive(Clone, Debug)]
@@ -85,19 +63,6 @@ impl Default for Settings {
     }
 }
 
-/// Starts the tokio threads that queries run on.
-fn start(threads: usize) -> Result<Runtime> {
-    // When tokio cannot start one of them it panics, and then waits forever for those that it has started.
-    panics::abandon(move || {
-        let mut builder = tokio::runtime::Builder::new_multi_thread();
-        builder.worker_threads(threads).thread_stack_size(STACK).on_thread_start(panics::contain_thread);
-        // Clients of stores that SQL names itself wait on these threads.
-        #[cfg(feature = "s3")]
-        builder.enable_all();
-        Ok(builder.build()?)
-    })
-}
-
 /// A SQL engine: a DataFusion session with ioriot's tables, functions and limits.
 pub struct Engine {
     runtime: Runtime,
@@ -110,6 +75,9 @@ pub struct Engine {
     macros: RwLock<Vec<TableMacro>>,
     /// The files that tables are read from, for the message when the engine panics on one of them.
     files: Mutex<Vec<PathBuf>>,
+    /// The cluster that computes the rows of queries, if one does.
+    #[cfg(feature = "cluster")]
+    cluster: Option<Client>,
 }
 
 impl Engine {
@@ -118,64 +86,17 @@ impl Engine {
     /// # Errors
     /// When threads cannot be started or the place for spilling cannot be used.
     pub fn new(settings: &Settings) -> Result<Engine> {
-        let threads =
-            settings.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, NonZeroUsize::get)).max(1);
-        let runtime = start(threads).context("cannot start the threads of the SQL engine")?;
-        ensure!(
-            settings.memory >= LEAST,
-            "the SQL engine has {} bytes of memory, and needs {} at least: give it more (--memory 64M)",
-            settings.memory,
-            LEAST
-        );
-        // It names the greedy ones when it is short.
-        let pool = Pool::new(usize::try_from(settings.memory)?);
-        let consumers = NonZeroUsize::new(3).context("three is not zero")?;
-        let mut env = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(TrackConsumersPool::new(pool, consumers)));
-        let spill = Spill(settings.spill.clone().unwrap_or_else(std::env::temp_dir));
-        let disk = DiskManagerBuilder::default().with_temp_file_factory(Arc::new(spill));
-        env = env.with_disk_manager_builder(disk.with_max_spill_merge_fan_in(MERGED));
+        let threads = settings.threads.unwrap_or_else(setup::processors).max(1);
+        let runtime = setup::start(threads)?;
+        let env = setup::runtime(settings.memory, settings.spill.clone())?;
         #[cfg(feature = "s3")]
-        if settings.access == Access::Files {
-            env = env.with_object_store_registry(Arc::new(stores::Stores::default()));
-        }
-        let mut config = SessionConfig::new().with_target_partitions(threads).with_information_schema(true);
-        // The default dialect takes `offset` in a list of columns for a clause.
-        config.options_mut().sql_parser.dialect = Dialect::PostgreSQL;
-        // A view keeps its order: `SELECT * FROM file_times LIMIT 5` gives its first five rows. Useless sorts are removed later
-        // all the same.
-        config.options_mut().sql_parser.enable_subquery_sort_elimination = false;
-        // Views of text keep whole pages alive: a sort would count, and hold, many times what it sorts.
-        config.options_mut().execution.parquet.schema_force_view_types = false;
-        // One sort that spills beats several that share the pool and leave none for the merge above them.
-        config.options_mut().optimizer.repartition_sorts = false;
-        config.options_mut().optimizer.enable_round_robin_repartition = false;
-        // A filter that a join or a sort learns as it runs is applied to columns by name, and where two have the same name
-        // rows are lost silently (DataFusion up to 55.2). All it saves is the reading of some row groups.
-        config.options_mut().set("datafusion.optimizer.enable_dynamic_filter_pushdown", "false")?;
-        // A merge of spilled runs reserves this much up front, in every partition: keep it a part of a small pool.
-        config.options_mut().execution.sort_spill_reservation_bytes = usize::try_from(settings.memory / 32)?.min(10 << 20);
-        let functions: Vec<Arc<dyn Function>> = vec![
-            Arc::new(Virtualize(settings.places.clone(), Arguments::Issued)),
-            Arc::new(Virtualize(settings.places.clone(), Arguments::Captured)),
-            Arc::new(Numbered),
-            Arc::new(Touched),
-            Arc::new(Caused),
-            Arc::new(Pruned),
-        ];
-        let state = SessionStateBuilder::new()
-            .with_config(config)
-            .with_runtime_env(env.build_arc()?)
-            .with_default_features()
-            .with_relation_planners(vec![Arc::new(Planner(functions.clone()))])
-            .with_optimizer_rules(logical_rules())
-            .with_physical_optimizer_rules(physical_rules())
-            .build();
-        let ctx = SessionContext::new_with_state(state);
-        ctx.register_udaf(AggregateUDF::from(Percentile::default()));
-        tenant::functions().into_iter().for_each(|function| ctx.register_udf(function));
-        touch::functions().into_iter().for_each(|function| ctx.register_udf(function));
-        ctx.register_udf(ScalarUDF::from(AtMost::default()));
-        ctx.register_udf(ScalarUDF::from(Bucket::default()));
+        let env = match settings.access {
+            Access::Tables => env,
+            Access::Files => env.with_object_store_registry(Arc::new(stores::Stores::default())),
+        };
+        let config = setup::config(threads, settings.memory)?;
+        let functions = setup::functions(&settings.places);
+        let ctx = setup::context(config, env.build_arc()?, functions.clone());
         ctx.register_batch("syscall_def", calls(COLUMNS.iter())?)?;
         let ctx = match settings.access {
             Access::Tables => ctx,
@@ -191,6 +112,8 @@ impl Engine {
             made: Made::default(),
             macros: RwLock::default(),
             files: Mutex::default(),
+            #[cfg(feature = "cluster")]
+            cluster: None,
         })
     }
 
@@ -269,9 +192,37 @@ impl Engine {
             let plan = state.statement_to_plan(statement).await?;
             self.access.check(&plan)?;
             refuse::check(&plan)?;
+            #[cfg(feature = "cluster")]
+            if self.cluster.is_some() {
+                cluster::refuse(&plan)?;
+            }
             let plan = distinct::once(lists::apart(self.made.gather(plan, &self.ctx).await?)?)?;
             Ok(self.ctx.execute_logical_plan(plan).await?)
         })
+    }
+
+    /// From now on the rows of queries are computed by this cluster.
+    ///
+    /// # Errors
+    /// When it does not answer, refuses the token, or has no executors.
+    #[cfg(feature = "cluster")]
+    pub fn attach(&mut self, target: &cluster::Target) -> Result<()> {
+        let client = self.block_on(Client::connect(target))?;
+        self.ctx = client.session(&self.ctx)?;
+        self.cluster = Some(client);
+        Ok(())
+    }
+
+    /// Starts a query: its rows stream from here, or from the cluster that is attached.
+    ///
+    /// # Errors
+    /// When it cannot be planned or, on a cluster, computed.
+    pub async fn rows(&self, frame: DataFrame) -> Result<SendableRecordBatchStream> {
+        #[cfg(feature = "cluster")]
+        if let (Some(client), false) = (&self.cluster, matches!(frame.logical_plan(), LogicalPlan::Explain(_))) {
+            return client.rows(frame).await;
+        }
+        Ok(frame.execute_stream().await?)
     }
 
     /// Plans a predicate or another SQL expression over rows of this schema.

@@ -1,5 +1,7 @@
 //! A Parquet file as a table. It is read through the descriptor that was checked, whatever its path leads to by now.
 
+#[cfg(feature = "cluster")]
+use super::cluster;
 use crate::process::panics;
 use crate::schema::check::{Checked, Parquet};
 use anyhow::Context;
@@ -7,6 +9,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
+#[cfg(feature = "cluster")]
+use datafusion::common::DataFusionError;
 use datafusion::common::Result;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::metadata::{DFParquetMetadata, ordering_from_parquet_metadata};
@@ -26,6 +30,8 @@ use parquet::file::reader::{ChunkReader, Length};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::path::Path;
+#[cfg(feature = "cluster")]
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// How text columns of a Parquet table are decoded: copied, or as views.
@@ -44,6 +50,9 @@ pub(super) struct Stored {
     /// What DataFusion is told of the file: its path for display, its size, statistics and sort order.
     file: PartitionedFile,
     opened: Arc<Opened>,
+    /// Its path, or URL, as it was named.
+    #[cfg(feature = "cluster")]
+    path: PathBuf,
 }
 
 impl Stored {
@@ -70,7 +79,30 @@ impl Stored {
         .with_context(|| format!("{} is damaged", path.display()))?;
         let known = PartitionedFile::new(path.to_string_lossy(), file.file.len());
         let known = known.with_statistics(Arc::new(statistics)).with_ordering(order);
-        Ok(Stored { schema, file: known, opened: Arc::new(Opened(file)) })
+        Ok(Stored {
+            schema,
+            file: known,
+            opened: Arc::new(Opened(file)),
+            #[cfg(feature = "cluster")]
+            path: path.to_owned(),
+        })
+    }
+
+    /// The store that the file is in, and the file as a plan names it: for a cluster, whose machines find it by that name.
+    #[cfg(feature = "cluster")]
+    fn named(&self, session: &dyn Session) -> Result<(ObjectStoreUrl, PartitionedFile)> {
+        let mut file = self.file.clone();
+        if !cluster::computes(session.config()) {
+            return Ok((ObjectStoreUrl::local_filesystem(), file));
+        }
+        let (url, location) = cluster::located(&self.path).map_err(|error| DataFusionError::External(error.into()))?;
+        file.object_meta.location = location;
+        Ok((url, file))
+    }
+
+    #[cfg(not(feature = "cluster"))]
+    fn named(&self, _: &dyn Session) -> Result<(ObjectStoreUrl, PartitionedFile)> {
+        Ok((ObjectStoreUrl::local_filesystem(), self.file.clone()))
     }
 }
 
@@ -91,15 +123,16 @@ impl TableProvider for Stored {
 
     async fn scan(
         &self,
-        _: &dyn Session,
+        session: &dyn Session,
         projection: Option<&Vec<usize>>,
         _: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
+        let (url, file) = self.named(session)?;
         let factory = Arc::clone(&self.opened) as Arc<dyn ParquetFileReaderFactory>;
         let source = ParquetSource::new(Arc::clone(&self.schema)).with_parquet_file_reader_factory(factory);
-        let mut scan = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
-            .with_file(self.file.clone())
+        let mut scan = FileScanConfigBuilder::new(url, Arc::new(source))
+            .with_file(file)
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)
             .with_output_ordering(self.file.ordering.iter().cloned().collect());
@@ -112,7 +145,7 @@ impl TableProvider for Stored {
 
 /// Makes readers of one open Parquet file, for DataFusion.
 #[derive(Debug)]
-struct Opened(Checked);
+pub(super) struct Opened(pub Checked);
 
 impl ParquetFileReaderFactory for Opened {
     fn create_reader(

@@ -49,8 +49,18 @@ pub fn run(look: &Look) -> Result<()> {
         sql.push_str(&format!("\nLIMIT {rows}"));
     }
     let Look { datasets, format, shape, out, memory, .. } = look.clone();
-    let options =
-        Options { datasets, sql_dir: None, sql: Source::Text(sql.clone()), format, shape, out, access: Access::Tables, memory };
+    let options = Options {
+        datasets,
+        sql_dir: None,
+        sql: Source::Text(sql.clone()),
+        format,
+        shape,
+        out,
+        access: Access::Tables,
+        memory,
+        #[cfg(feature = "cluster")]
+        cluster: None,
+    };
     query::answer_all(&desk, &sql, &options)
 }
 

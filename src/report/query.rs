@@ -1,6 +1,8 @@
 //! `ioriot query`: SQL over any datasets.
 
 use super::{advice, own, prompt, tables::Desk};
+#[cfg(feature = "cluster")]
+use crate::engine::cluster::Target;
 use crate::engine::{self, Access, Engine};
 use crate::files;
 use crate::process::stdio;
@@ -47,6 +49,9 @@ pub struct Options {
     pub access: Access,
     /// Bytes of memory that sorts, joins and aggregations may hold together before they spill to disk.
     pub memory: u64,
+    /// The cluster that computes the rows; `None`: this machine.
+    #[cfg(feature = "cluster")]
+    pub cluster: Option<Target>,
 }
 
 impl Options {
@@ -64,6 +69,11 @@ impl Options {
 pub fn run(options: &Options) -> Result<()> {
     let own = options.sql_dir.as_deref().map_or(Ok(Vec::new()), own::stages)?;
     let desk = Desk::with(&options.datasets, options.access, options.memory, own)?;
+    #[cfg(feature = "cluster")]
+    let desk = match &options.cluster {
+        Some(target) => desk.on(target)?,
+        None => desk,
+    };
     desk.engine.check_arithmetic(true);
     match &options.sql {
         Source::Text(sql) => answer_all(&desk, sql, options),
@@ -120,7 +130,7 @@ pub fn answer(desk: &Desk, statement: &str, style: Style, out: &mut (dyn Write +
     let lines = matches!(frame.logical_plan(), LogicalPlan::Explain(_) | LogicalPlan::Analyze(_));
     let schema: SchemaRef = frame.schema().as_arrow().clone().into();
     desk.engine.block_on(async {
-        let mut batches = frame.execute_stream().await?;
+        let mut batches = desk.engine.rows(frame).await?;
         let mut writer = Writer::new(Style { lines, ..style }, schema, out)?;
         while !writer.full()
             && let Some(batch) = batches.next().await
@@ -139,6 +149,6 @@ fn parquet(engine: &Engine, frame: DataFrame, file: File) -> Result<()> {
     let schema = frame.schema().as_arrow().clone().into();
     let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?)).build();
     let encoders = engine.encoders()?;
-    let write = async { engine::write(frame.execute_stream().await?, schema, file, properties, None, encoders, |_| ()).await };
+    let write = async { engine::write(engine.rows(frame).await?, schema, file, properties, None, encoders, |_| ()).await };
     engine.block_on(write).map(drop)
 }

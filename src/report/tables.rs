@@ -106,6 +106,16 @@ impl Desk {
         Ok(Desk { datasets, ..desk })
     }
 
+    /// The session with its rows computed by a cluster.
+    ///
+    /// # Errors
+    /// When the cluster cannot be asked.
+    #[cfg(feature = "cluster")]
+    pub fn on(mut self, cluster: &crate::engine::cluster::Target) -> Result<Desk> {
+        self.engine.attach(cluster)?;
+        Ok(self)
+    }
+
     /// Defines the user's own views and macros, which may be made from each other.
     fn add_own(&mut self, mut own: Vec<Stage>, shelf: &mut Shelf) -> Result<()> {
         while !own.is_empty() {

@@ -12,6 +12,8 @@ mod suite {
     mod anonymise;
     mod capture;
     mod cli;
+    #[cfg(feature = "cluster")]
+    mod cluster;
     #[cfg(feature = "sql")]
     mod e2e;
     mod ended;

@@ -7,4 +7,6 @@ pub mod look;
 pub mod query;
 pub mod report;
 
+#[cfg(feature = "cluster")]
+use super::cluster::Asked;
 use super::{Exit, given, ui};

@@ -1,5 +1,7 @@
 //! `ioriot query`: SQL over datasets.
 
+#[cfg(feature = "cluster")]
+use super::Asked;
 use super::Exit;
 use super::given;
 use super::ui::TableFormat;
@@ -52,8 +54,12 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     sql_dir: Option<PathBuf>,
     /// Let the SQL read and write any file: COPY, CREATE EXTERNAL TABLE, FROM 'file.parquet', SET
+    #[cfg_attr(feature = "cluster", arg(conflicts_with = "cluster"))]
     #[arg(long)]
     allow_files: bool,
+    #[cfg(feature = "cluster")]
+    #[command(flatten)]
+    cluster: Asked,
     /// Memory for sorts and aggregations, before they spill to files without a name (in TMPDIR, else /tmp), and for joins, which
     /// do not spill: bytes with unit K, M or G (DuckDB: memory_limit)
     #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = typed::bytes)]
@@ -91,6 +97,8 @@ impl Args {
             out: self.out,
             access: Access::of(self.allow_files),
             memory: self.memory,
+            #[cfg(feature = "cluster")]
+            cluster: self.cluster.target(),
         })
     }
 }

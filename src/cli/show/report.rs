@@ -1,5 +1,7 @@
 //! `ioriot report`: a page on datasets.
 
+#[cfg(feature = "cluster")]
+use super::Asked;
 use super::{Exit, given};
 use crate::amount::typed;
 use crate::fleet;
@@ -35,6 +37,9 @@ pub struct Args {
     /// or G
     #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = typed::bytes)]
     memory: u64,
+    #[cfg(feature = "cluster")]
+    #[command(flatten)]
+    cluster: Asked,
 }
 
 /// Form of a page.
@@ -68,7 +73,14 @@ impl Args {
         let form = PageFormat::form(self.format, self.out.as_ref());
         let datasets = given::datasets(self.datasets)?;
         datasets.iter().try_for_each(|dir| fleet::refuse(dir))?;
-        page::run(&page::Options { datasets, form, out: self.out, memory: self.memory })?;
+        page::run(&page::Options {
+            datasets,
+            form,
+            out: self.out,
+            memory: self.memory,
+            #[cfg(feature = "cluster")]
+            cluster: self.cluster.target(),
+        })?;
         Ok(Exit::Done)
     }
 }

@@ -48,6 +48,12 @@ impl FunctionExec {
         Ok(FunctionExec { input, function, order, properties: Arc::new(properties), metrics: ExecutionPlanMetricsSet::new() })
     }
 
+    /// The function that it runs.
+    #[cfg(feature = "cluster")]
+    pub fn function(&self) -> &dyn Function {
+        self.function.as_ref()
+    }
+
     fn over(&self, input: Arc<dyn ExecutionPlan>) -> Result<FunctionExec> {
         FunctionExec::new(input, self.schema(), Arc::clone(&self.function))
     }

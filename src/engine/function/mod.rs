@@ -6,7 +6,7 @@
 pub(super) mod at_most;
 pub(super) mod bucket;
 pub(super) mod causes;
-mod exec;
+pub(super) mod exec;
 pub(super) mod numbered;
 pub(super) mod order;
 pub(super) mod percentile;
@@ -15,6 +15,8 @@ pub(super) mod touch;
 pub(super) mod virtualize;
 
 use super::statement::dialect::Postgres;
+#[cfg(feature = "cluster")]
+use crate::model::Config;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
@@ -55,6 +57,12 @@ pub trait Function: Debug + Send + Sync {
     /// Does it take so much time that its input is better computed beside it, a batch ahead?
     fn ahead(&self) -> bool {
         false
+    }
+
+    /// The configuration of the model that it runs; `None` when it runs none.
+    #[cfg(feature = "cluster")]
+    fn places(&self) -> Option<&Config> {
+        None
     }
 
     /// Starts a run: `input` is the schema of the columns it takes, `output` the columns that the query wants.

@@ -25,7 +25,7 @@ pub(in crate::engine) struct Checked;
 
 impl PhysicalOptimizerRule for Checked {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, options: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        if options.execution.enable_ansi_mode { Ok(plan.transform_up(node)?.data) } else { Ok(plan) }
+        if options.execution.enable_ansi_mode { checked(plan) } else { Ok(plan) }
     }
 
     fn name(&self) -> &str {
@@ -35,6 +35,14 @@ impl PhysicalOptimizerRule for Checked {
     fn schema_check(&self) -> bool {
         true
     }
+}
+
+/// The plan with checked arithmetic. A plan that was sent has lost it.
+///
+/// # Errors
+/// When DataFusion cannot make a node anew.
+pub(in crate::engine) fn checked(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    Ok(plan.transform_up(node)?.data)
 }
 
 /// The node with checked arithmetic.

@@ -1,9 +1,9 @@
 //! Plans that DataFusion's optimizer would make wrong: the rules it runs, and what plans are rewritten to before.
 
-mod checked;
+pub(super) mod checked;
 mod constant;
 pub(super) mod distinct;
 pub(super) mod lists;
-mod plain;
+pub(super) mod plain;
 pub(super) mod rules;
-mod skip;
+pub(super) mod skip;

@@ -15,6 +15,8 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
+#[cfg(feature = "cluster")]
+use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, replace_children_if_necessary};
 use std::fmt;
 use std::sync::Arc;
@@ -48,6 +50,41 @@ impl PhysicalOptimizerRule for Forget {
     }
 }
 
+/// The rule that has each window function sort its input itself, for plans that go to a cluster.
+///
+/// Between two stages of such a plan nothing is known of an order, and a window function that relied on one fails. And what is in the
+/// reverse order is computed by the reversed function, which is not written down: `lag` comes out as `lag`, and its rows are wrong
+/// (DataFusion up to 55.2, `WindowUDFExpr::is_reversed`).
+#[cfg(feature = "cluster")]
+#[derive(Debug)]
+pub(in crate::engine) struct SortedAnew;
+
+#[cfg(feature = "cluster")]
+impl PhysicalOptimizerRule for SortedAnew {
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        let done = plan.transform_up(|node| {
+            let window = node.is::<WindowAggExec>() || node.is::<BoundedWindowAggExec>();
+            let inputs: Vec<_> = node.children().into_iter().cloned().collect();
+            match inputs.as_slice() {
+                [input] if window && !input.is::<Plain>() => {
+                    let plain = Arc::new(Plain::new(Arc::clone(input))) as Arc<dyn ExecutionPlan>;
+                    Ok(Transformed::yes(replace_children_if_necessary(Arc::clone(&node), vec![plain])?))
+                }
+                _ => Ok(Transformed::no(node)),
+            }
+        })?;
+        Ok(done.data)
+    }
+
+    fn name(&self) -> &str {
+        "SortedAnew"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
 /// The inputs of a node into whose columns it may put NULL, though something is known of them that is not so then.
 fn filled(node: &Arc<dyn ExecutionPlan>) -> [bool; 2] {
     if let Some(sets) = node.downcast_ref::<AggregateExec>() {
@@ -69,13 +106,14 @@ fn filled(node: &Arc<dyn ExecutionPlan>) -> [bool; 2] {
 
 /// Plan node that passes on the rows of its input and promises neither constants nor an order of them.
 #[derive(Debug)]
-struct Plain {
+pub(in crate::engine) struct Plain {
     input: Arc<dyn ExecutionPlan>,
     properties: Arc<PlanProperties>,
 }
 
 impl Plain {
-    fn new(input: Arc<dyn ExecutionPlan>) -> Plain {
+    /// A node over this input.
+    pub fn new(input: Arc<dyn ExecutionPlan>) -> Plain {
         let properties = unknown(input.schema(), input.properties().output_partitioning().partition_count());
         Plain { input, properties: Arc::new(properties) }
     }

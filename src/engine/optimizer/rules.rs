@@ -3,6 +3,8 @@
 use super::checked::Checked;
 use super::constant::Kept;
 use super::plain::Forget;
+#[cfg(feature = "cluster")]
+use super::plain::SortedAnew;
 use super::skip::Blind;
 use datafusion::common::JoinType;
 use datafusion::common::Result;
@@ -44,6 +46,14 @@ pub(in crate::engine) fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule +
     }
     rules.insert(0, Arc::new(Forget));
     rules.insert(0, Arc::new(Checked));
+    rules
+}
+
+/// The same for plans that go to a cluster.
+#[cfg(feature = "cluster")]
+pub(in crate::engine) fn cluster_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let mut rules = physical_rules();
+    rules.insert(0, Arc::new(SortedAnew));
     rules
 }
 

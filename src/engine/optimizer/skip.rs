@@ -28,19 +28,7 @@ pub(in crate::engine) struct Blind(pub Arc<dyn PhysicalOptimizerRule + Send + Sy
 
 impl PhysicalOptimizerRule for Blind {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, options: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        let hidden = plan.transform_up(|node| {
-            Ok(match node.downcast_ref::<GlobalLimitExec>().filter(|limit| limit.skip() > 0) {
-                Some(limit) => Transformed::yes(Hidden::below_projections(limit, Arc::clone(limit.input()))?),
-                None => Transformed::no(node),
-            })
-        })?;
-        let shown = self.0.optimize(hidden.data, options)?.transform_up(|node| {
-            Ok(match node.downcast_ref::<Hidden>() {
-                Some(hidden) => Transformed::yes(hidden.limit(Arc::clone(&hidden.input))),
-                None => Transformed::no(node),
-            })
-        })?;
-        Ok(shown.data)
+        show(self.0.optimize(hide(plan)?, options)?)
     }
 
     fn name(&self) -> &str {
@@ -52,14 +40,44 @@ impl PhysicalOptimizerRule for Blind {
     }
 }
 
+/// Hides the limits with an OFFSET of a plan.
+///
+/// # Errors
+/// When a node does not take another input.
+pub(in crate::engine) fn hide(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    let hidden = plan.transform_up(|node| {
+        Ok(match node.downcast_ref::<GlobalLimitExec>().filter(|limit| limit.skip() > 0) {
+            Some(limit) => Transformed::yes(Hidden::below_projections(limit, Arc::clone(limit.input()))?),
+            None => Transformed::no(node),
+        })
+    })?;
+    Ok(hidden.data)
+}
+
+/// Puts the hidden limits of a plan back.
+///
+/// # Errors
+/// When a node does not take another input.
+pub(in crate::engine) fn show(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    let shown = plan.transform_up(|node| {
+        Ok(match node.downcast_ref::<Hidden>() {
+            Some(hidden) => Transformed::yes(hidden.limit(Arc::clone(&hidden.input))),
+            None => Transformed::no(node),
+        })
+    })?;
+    Ok(shown.data)
+}
+
 /// Stand-in for a limit with an OFFSET while the rule runs; it is never executed.
 #[derive(Clone, Debug)]
-struct Hidden {
+pub(in crate::engine) struct Hidden {
     input: Arc<dyn ExecutionPlan>,
-    skip: usize,
-    fetch: Option<usize>,
+    /// Number of rows that are skipped.
+    pub skip: usize,
+    /// Number of rows that come then, at most.
+    pub fetch: Option<usize>,
     /// The order that the limit's input must have, so that the same rows are skipped.
-    order: Option<LexOrdering>,
+    pub order: Option<LexOrdering>,
     properties: Arc<PlanProperties>,
 }
 
@@ -78,8 +96,13 @@ impl Hidden {
 
     fn new(limit: &GlobalLimitExec, input: Arc<dyn ExecutionPlan>) -> Hidden {
         let order = order(&input);
+        Hidden::of(input, limit.skip(), limit.fetch(), order)
+    }
+
+    /// Stands for a limit that skips rows of an input which must be in this order.
+    pub fn of(input: Arc<dyn ExecutionPlan>, skip: usize, fetch: Option<usize>, order: Option<LexOrdering>) -> Hidden {
         let properties = unknown(input.schema(), 1);
-        Hidden { input, skip: limit.skip(), fetch: limit.fetch(), order, properties: Arc::new(properties) }
+        Hidden { input, skip, fetch, order, properties: Arc::new(properties) }
     }
 
     fn over(&self, input: Arc<dyn ExecutionPlan>) -> Result<Hidden> {

@@ -79,7 +79,7 @@ impl Engine {
     pub fn first(&self, sql: &str, most: usize) -> Result<Answer> {
         let frame = self.sql(sql)?;
         self.block_on(async {
-            let mut stream = frame.execute_stream().await?;
+            let mut stream = self.rows(frame).await?;
             let (mut batches, mut rows) = (vec![RecordBatch::new_empty(stream.schema())], 0);
             while let Some(batch) = stream.next().await {
                 let batch = batch?;

@@ -1,5 +1,6 @@
 //! Makes a report: asks all sections and findings of each case.
 
+use super::Options;
 use super::again;
 use super::case::{self, Case, Scope};
 use super::cell::{Cell, rows};
@@ -12,7 +13,6 @@ use crate::report::views::label;
 use crate::schema::Dataset;
 use anyhow::{Context, Result, ensure};
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
 /// Rows of a table that are kept.
 const TABLE_ROWS: usize = 100;
@@ -21,11 +21,12 @@ const PLOT_ROWS: usize = 16_000;
 /// Lines of evidence of a finding that are kept.
 const EVIDENCE: usize = 5;
 
-/// Opens the datasets and makes a report on them. `memory` is in bytes.
+/// Opens the datasets and makes a report on them.
 ///
 /// # Errors
 /// When a dataset cannot be opened, there is nothing to report on, or a question cannot be answered.
-pub fn make(dirs: &[PathBuf], memory: u64) -> Result<Page> {
+pub fn make(options: &Options) -> Result<Page> {
+    let dirs = &options.datasets;
     ensure!(!dirs.is_empty(), "name a capture, a workload or a run");
     let datasets = dirs.iter().map(|dir| Dataset::open(dir)).collect::<Result<Vec<_>>>()?;
     let cases = case::cases(&datasets)?;
@@ -41,10 +42,7 @@ pub fn make(dirs: &[PathBuf], memory: u64) -> Result<Page> {
     let mut parts: Vec<Vec<Section>> = vec![Vec::new(); PARTS.len()];
     for case in &cases {
         let name = several.then(|| case.label.clone());
-        let desk = Desk::open(&case.dirs, Access::Tables, memory)?;
-        if case.scope == Scope::Whole {
-            desk.settle()?;
-        }
+        let desk = opened(case, options)?;
         page.notes.extend(desk.short.values().map(|short| format!("{short}. What needs it is left out.")));
         for stage in SECTIONS {
             let head = sections::section(stage)?;
@@ -86,6 +84,20 @@ pub fn make(dirs: &[PathBuf], memory: u64) -> Result<Page> {
     page.empty =
         std::mem::take(&mut page.empty).into_iter().filter(|title| !filled(title) && seen.insert(title.clone())).collect();
     Ok(page)
+}
+
+/// The session of a case, on this machine with what many questions read computed.
+fn opened(case: &Case, options: &Options) -> Result<Desk> {
+    let desk = Desk::open(&case.dirs, Access::Tables, options.memory)?;
+    #[cfg(feature = "cluster")]
+    if let Some(cluster) = &options.cluster {
+        // Executors do not see the temporary files of this machine.
+        return desk.on(cluster);
+    }
+    if case.scope == Scope::Whole {
+        desk.settle()?;
+    }
+    Ok(desk)
 }
 
 /// Is there what a question needs, and is it for this case to answer?

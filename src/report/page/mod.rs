@@ -17,6 +17,8 @@ pub mod plot;
 pub mod sections;
 mod text;
 
+#[cfg(feature = "cluster")]
+use crate::engine::cluster::Target;
 use crate::files;
 use crate::process::stdio;
 use crate::schema::place;
@@ -64,6 +66,9 @@ pub struct Options {
     pub out: Option<PathBuf>,
     /// Bytes of memory that sorts, joins and aggregations may hold together before they spill to disk.
     pub memory: u64,
+    /// The cluster that computes the rows; `None`: this machine.
+    #[cfg(feature = "cluster")]
+    pub cluster: Option<Target>,
 }
 
 /// Makes a report, as `ioriot report` does.
@@ -72,7 +77,7 @@ pub struct Options {
 /// When a dataset cannot be opened, a question cannot be answered, or the report cannot be written.
 pub fn run(options: &Options) -> Result<()> {
     options.out.as_deref().map_or(Ok(()), |out| place::foreign(out, &options.datasets))?;
-    let page = make(&options.datasets, options.memory)?;
+    let page = make(options)?;
     write(&page, options.form, options.out.as_deref())
 }
 

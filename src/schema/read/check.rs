@@ -208,7 +208,14 @@ pub fn whole(path: &Path) -> Result<Checked> {
     if store::is(path) {
         return Checked::remote(path);
     }
-    let file = files::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    opened(path, files::open(path).with_context(|| format!("cannot open {}", path.display()))?)
+}
+
+/// As [`whole`] for a file that is open; `path` is used in messages only.
+///
+/// # Errors
+/// As [`whole`].
+pub fn opened(path: &Path, file: File) -> Result<Checked> {
     let damaged = || format!("{} is damaged or no Parquet file", path.display());
     let checked = Checked::open(file, PageIndexPolicy::Optional).with_context(damaged)?;
     checked.pages(&ProjectionMask::all()).with_context(damaged)?;

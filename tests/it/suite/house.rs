@@ -99,7 +99,11 @@ const ONLY: &[(&str, &[&str])] = &[
     ("tokio", &["engine/", "store/"]),
     // What SQL names itself goes through DataFusion.
     ("object_store", &["store/", "engine/stores.rs"]),
-    ("url", &["store/", "engine/stores.rs"]),
+    ("url", &["store/", "engine/stores.rs", "engine/cluster/session.rs"]),
+    ("ballista_core", &["engine/cluster/"]),
+    ("ballista_executor", &["engine/cluster/"]),
+    ("ballista_scheduler", &["engine/cluster/"]),
+    ("tonic", &["engine/cluster/"]),
     ("rustyline", &["report/"]),
     ("rustix", &["files/", "init/"]),
 ];

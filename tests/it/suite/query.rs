@@ -22,7 +22,19 @@ fn ask(dir: &Path, datasets: &[&Path], format: Format, sql: &str) -> anyhow::Res
     let out = dir.join("answer");
     let datasets = datasets.iter().map(|path| path.to_path_buf()).collect();
     let (sql, access, memory) = (Source::Text(sql.into()), Access::Tables, MEMORY);
-    query::run(&Options { datasets, sql_dir: None, sql, format, shape: Shape::Table, out: Some(out.clone()), access, memory })?;
+    let (shape, out_file) = (Shape::Table, Some(out.clone()));
+    query::run(&Options {
+        datasets,
+        sql_dir: None,
+        sql,
+        format,
+        shape,
+        out: out_file,
+        access,
+        memory,
+        #[cfg(feature = "cluster")]
+        cluster: None,
+    })?;
     Ok(out)
 }
 
@@ -116,7 +128,7 @@ fn a_failed_query_leaves_no_file() {
 }
 
 /// Two runs of a small workload each.
-fn runs(dir: &Path) -> [PathBuf; 3] {
+pub fn runs(dir: &Path) -> [PathBuf; 3] {
     let place = |name: &str| dir.join(name);
     let word = |path: &Path| path.to_str().unwrap().to_owned();
     for (name, input) in [("a", "compat32.strace"), ("b", "matrix.strace")] {

@@ -81,6 +81,11 @@ impl Function for Virtualize {
         true
     }
 
+    #[cfg(feature = "cluster")]
+    fn places(&self) -> Option<&Config> {
+        Some(&self.0)
+    }
+
     fn start(&self, input: &Schema, output: SchemaRef) -> Result<Box<dyn Running>> {
         Ok(Box::new(walk::Walk::new(self.0.clone(), self.1, input, output)?))
     }

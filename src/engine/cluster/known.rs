@@ -1,0 +1,155 @@
+//! What a scheduler knows of executors and jobs: who is there, who computes what, and who still waits for it.
+
+use super::LOST;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Without a question of its client for so long, a job is stopped: the client is gone.
+const ABANDONED: Duration = Duration::from_secs(20);
+
+/// Executors and jobs by their ids.
+#[derive(Default)]
+pub struct Known(Mutex<Tables>);
+
+#[derive(Default)]
+struct Tables {
+    executors: HashMap<String, Executor>,
+    /// Those that are not over.
+    jobs: HashMap<String, Job>,
+}
+
+/// When it was heard of last, and how many tasks it runs at once.
+struct Executor {
+    heard: Instant,
+    slots: usize,
+}
+
+struct Job {
+    /// When its client asked for it last.
+    asked: Instant,
+    /// Who was given tasks of it.
+    executors: HashSet<String>,
+    fate: Fate,
+}
+
+/// What becomes of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is computed.
+    Runs,
+    /// It is not: one of its executors is lost.
+    Lost,
+}
+
+impl Known {
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An executor says that it is there.
+    pub fn heard(&self, id: String, slots: usize) {
+        self.tables().executors.insert(id, Executor { heard: Instant::now(), slots });
+    }
+
+    /// How many tasks all executors run at once that are there.
+    pub fn slots(&self) -> usize {
+        let tables = self.tables();
+        let there = tables.executors.values().filter(|executor| executor.heard.elapsed() < LOST);
+        there.map(|executor| executor.slots).sum()
+    }
+
+    /// Is there no job?
+    pub fn idle(&self) -> bool {
+        self.tables().jobs.is_empty()
+    }
+
+    /// A job begins, or its client asks for it.
+    pub fn asked(&self, job: &str) {
+        self.tables().job(job).asked = Instant::now();
+    }
+
+    /// An executor is given a task of a job.
+    pub fn dealt(&self, job: &str, executor: &str) {
+        self.tables().job(job).executors.insert(executor.to_owned());
+    }
+
+    /// What becomes of a job.
+    pub fn fate(&self, job: &str) -> Fate {
+        self.tables().jobs.get(job).map_or(Fate::Runs, |job| job.fate)
+    }
+
+    /// A job can have its rows no more.
+    pub fn lose(&self, job: &str) {
+        self.tables().job(job).fate = Fate::Lost;
+    }
+
+    /// A job is over, and its client knows.
+    pub fn over(&self, job: &str) {
+        self.tables().jobs.remove(job);
+    }
+
+    /// An executor goes. The jobs that it computed are lost with it, and are given back.
+    pub fn leave(&self, executor: &str) -> Vec<String> {
+        self.tables().leave(executor)
+    }
+
+    /// The jobs that are to be stopped: of executors that were not heard of for too long, and of clients that are gone.
+    pub fn vain(&self) -> Vec<String> {
+        let mut tables = self.tables();
+        let silent = tables.executors.iter().filter(|(_, executor)| executor.heard.elapsed() >= LOST);
+        let silent: Vec<String> = silent.map(|(id, _)| id.clone()).collect();
+        let mut vain: Vec<String> = silent.iter().flat_map(|id| tables.leave(id)).collect();
+        tables.jobs.retain(|id, job| {
+            let waits = job.asked.elapsed() <= ABANDONED;
+            if !waits {
+                vain.push(id.clone());
+            }
+            waits
+        });
+        vain
+    }
+}
+
+impl Tables {
+    fn job(&mut self, id: &str) -> &mut Job {
+        let new = || Job { asked: Instant::now(), executors: HashSet::new(), fate: Fate::Runs };
+        self.jobs.entry(id.to_owned()).or_insert_with(new)
+    }
+
+    fn leave(&mut self, executor: &str) -> Vec<String> {
+        self.executors.remove(executor);
+        let with = self.jobs.iter_mut().filter(|(_, job)| job.executors.contains(executor) && job.fate == Fate::Runs);
+        with.map(|(id, job)| {
+            job.fate = Fate::Lost;
+            id.clone()
+        })
+        .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_is_lost_with_an_executor_that_had_tasks_of_it() {
+        let known = Known::default();
+        known.heard("a".into(), 2);
+        known.heard("b".into(), 3);
+        assert!(known.slots() == 5 && known.idle());
+        for (job, executor) in [("one", "a"), ("both", "a"), ("both", "b"), ("other", "b")] {
+            known.dealt(job, executor);
+        }
+        let mut lost = known.leave("a");
+        lost.sort();
+        assert_eq!((lost, known.slots(), known.idle()), (vec!["both".to_owned(), "one".to_owned()], 3, false));
+        assert_eq!([known.fate("one"), known.fate("both"), known.fate("other")], [Fate::Lost, Fate::Lost, Fate::Runs]);
+        // They are told once, and forgotten when their clients know.
+        assert!(known.leave("a").is_empty() && known.vain().is_empty());
+        for job in ["one", "both", "other"] {
+            known.over(job);
+        }
+        assert!(known.idle());
+    }
+}
