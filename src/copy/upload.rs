@@ -5,14 +5,19 @@ use super::marker::{self, Begun, Marker, Sent, is_table};
 use crate::files::Dir;
 use crate::progress::{Progress, Unit};
 use crate::schema::{Dataset, Table};
-use crate::store::{self, Put};
+use crate::store::{self, Found, Put, Version};
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::time::Duration;
 
 const MANIFEST: &str = "manifest.json";
+/// So often something that another copy put is replaced.
+const TRIES: usize = 3;
+/// So long a copy that was replaced has for deleting the manifest that it put.
+const WITHDRAWN: Duration = Duration::from_secs(5);
 
 /// Copies a dataset of this machine to a URL.
 ///
@@ -23,7 +28,7 @@ pub(super) fn run(data: &Dataset, url: &Path, summary: &mut Summary, progress: &
     let manifest = dir.text(MANIFEST)?;
     let there = store::find(url)?;
     if there.contains_key(MANIFEST) {
-        let same = store::get(&url.join(MANIFEST))?.as_deref() == Some(&manifest);
+        let same = store::get(&url.join(MANIFEST))?.is_some_and(|(there, _)| there == manifest);
         ensure!(same, "{} exists already: choose another place", url.display());
         return gone(url, there.contains_key(marker::NAME));
     }
@@ -33,9 +38,13 @@ pub(super) fn run(data: &Dataset, url: &Path, summary: &mut Summary, progress: &
         bail!("{} holds {name:?}, which is not of a copy that was begun there: choose another place", url.display());
     }
     let files = tables(data, &dir, progress)?;
+    let mut marker = Marker::new(old)?;
+    marker.write(url)?;
+    // The copy before this one looks at the note after its manifest: one of the two sees the other.
+    ensure!(store::get(&url.join(MANIFEST))?.is_none(), "{} has got a manifest meanwhile: choose another place", url.display());
     let noted = files.iter().map(|(name, (_, sent))| (name.clone(), sent.clone())).collect();
-    let whole = cleared(url, old, &there, &noted)?;
-    let mut marker = Marker::new(noted);
+    let mut whole = cleared(url, &marker, &there, &noted)?;
+    (marker.files, marker.begun) = (noted, None);
     marker.write(url)?;
     progress.begin("upload", Unit::Bytes, files.values().map(|(_, sent)| sent.bytes).sum());
     for (name, (file, sent)) in &files {
@@ -44,16 +53,57 @@ pub(super) fn run(data: &Dataset, url: &Path, summary: &mut Summary, progress: &
             progress.add(sent.bytes);
             continue;
         }
-        let mut begun = |id: &str| {
-            marker.begun = Some(Begun { name: name.clone(), id: id.to_owned() });
-            marker.write(url)
-        };
-        store::put_file(&url.join(name), file, sent.bytes, &mut begun, &mut |bytes| progress.add(bytes))?;
+        whole.insert(name.clone(), table(url, name, file, sent.bytes, &mut marker, progress)?);
         summary.bytes += sent.bytes;
     }
-    let last = store::put(&url.join(MANIFEST), manifest, Put::Once);
-    last.with_context(|| format!("{} has got a manifest meanwhile, or takes none", url.display()))?;
+    published(url, &manifest, &marker, &whole)?;
     gone(url, true)
+}
+
+/// Puts a table, and returns its version.
+fn table(url: &Path, name: &str, file: &File, size: u64, marker: &mut Marker, progress: &Progress) -> Result<Version> {
+    let place = url.join(name);
+    for _ in 0..TRIES {
+        marker.stands(url)?;
+        let mut begun = |id: &str| {
+            marker.begun = Some(Begun { name: name.to_owned(), id: id.to_owned() });
+            marker.write(url)
+        };
+        if let Some(version) = store::put_file(&place, file, size, &mut begun, &mut |bytes| progress.add(bytes))? {
+            return Ok(version);
+        }
+        // It was put by a copy that this one has replaced, or by a request of this one that was thought lost.
+        marker.stands(url)?;
+        store::delete(&place)?;
+    }
+    bail!("{} is there again and again: something else writes to {}", place.display(), url.display())
+}
+
+/// Puts the manifest, with which the dataset is one, when every table is the one that was put.
+fn published(url: &Path, manifest: &[u8], marker: &Marker, tables: &BTreeMap<String, Version>) -> Result<()> {
+    let place = url.join(MANIFEST);
+    for _ in 0..TRIES {
+        let there = store::find(url)?;
+        let ours = |name: &String, version: &Version| there.get(name).is_some_and(|found| found.version.same(version));
+        if let Some((name, _)) = tables.iter().find(|(name, version)| !ours(name, version)) {
+            bail!("{name} is another one by now: something else writes to {}", url.display());
+        }
+        marker.stands(url)?;
+        let put = store::put(&place, manifest.to_vec(), Put::Once)?;
+        if put.is_some() {
+            let stands = marker.stands(url);
+            if stands.is_err() {
+                // The other copy deletes tables of this one.
+                store::delete(&place)?;
+            }
+            return stands;
+        }
+        // The copy before this one put it just now, and deletes it, unless it was killed.
+        std::thread::sleep(WITHDRAWN);
+        marker.stands(url)?;
+        store::delete(&place)?;
+    }
+    bail!("{} is there again and again: something else writes to {}", place.display(), url.display())
 }
 
 /// The tables of a dataset, open, with their sizes and hashes, by name.
@@ -80,16 +130,15 @@ fn tables(data: &Dataset, dir: &Dir, progress: &Progress) -> Result<BTreeMap<Str
 /// Gives up what a killed upload has begun, and deletes what it sent of other files; returns what it sent of these.
 fn cleared(
     url: &Path,
-    old: Option<Marker>,
-    there: &BTreeMap<String, u64>,
+    old: &Marker,
+    there: &BTreeMap<String, Found>,
     new: &BTreeMap<String, Sent>,
-) -> Result<BTreeMap<String, Sent>> {
-    let old = old.unwrap_or_default();
-    give_up(url, &old);
+) -> Result<BTreeMap<String, Version>> {
+    give_up(url, old);
     let mut whole = BTreeMap::new();
-    for (name, bytes) in there.iter().filter(|(name, _)| is_table(name)) {
-        match new.get(name).filter(|sent| old.files.get(name) == Some(sent) && sent.bytes == *bytes) {
-            Some(sent) => drop(whole.insert(name.clone(), sent.clone())),
+    for (name, found) in there.iter().filter(|(name, _)| is_table(name)) {
+        match new.get(name).filter(|sent| old.files.get(name) == Some(sent) && sent.bytes == found.bytes) {
+            Some(_) => drop(whole.insert(name.clone(), found.version.clone())),
             None => store::delete(&url.join(name))?,
         }
     }
@@ -124,5 +173,5 @@ pub fn discard(url: &Path) -> Result<u64> {
     let left: Vec<_> = there.iter().filter(|(name, _)| is_table(name)).collect();
     left.iter().try_for_each(|(name, _)| store::delete(&url.join(name)))?;
     gone(url, true)?;
-    Ok(left.iter().map(|(_, bytes)| **bytes).sum())
+    Ok(left.iter().map(|(_, found)| found.bytes).sum())
 }

@@ -7,12 +7,12 @@ use futures::StreamExt;
 use object_store::http::HttpBuilder;
 use object_store::multipart::MultipartStore;
 use object_store::path::Path as Key;
-use object_store::{BackoffConfig, ClientOptions, GetOptions, GetRange, ObjectStore, RetryConfig};
+use object_store::{BackoffConfig, ClientOptions, GetOptions, GetRange, ObjectMeta, ObjectStore, RetryConfig, UpdateVersion};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use url::Url;
 
@@ -20,6 +20,9 @@ use url::Url;
 const CONNECT: Duration = Duration::from_secs(3);
 /// So long no byte may come before a store counts as away.
 const STALL: Duration = Duration::from_secs(10);
+/// Bytes in a second that a store sends at least, once [`STALL`] is over: one that keeps a request alive with a byte now and then is
+/// away, too.
+const SLOWEST: u64 = 1 << 10;
 /// So long a part of a file may take to be sent.
 const SENT: Duration = Duration::from_secs(120);
 /// A request that failed is repeated so often, and not later than this after the first try.
@@ -53,8 +56,27 @@ pub(super) struct Answer {
     pub bytes: Bytes,
     /// Size of the whole object, bytes.
     pub size: u64,
-    /// What the store calls this version of the object.
-    pub tag: Option<String>,
+    pub version: Version,
+}
+
+/// What a store calls one version of an object (on S3 the entity tag).
+#[derive(Clone, Debug)]
+pub struct Version(pub(super) UpdateVersion);
+
+impl Version {
+    pub(super) fn of(meta: &ObjectMeta) -> Version {
+        Version(UpdateVersion { e_tag: meta.e_tag.clone(), version: meta.version.clone() })
+    }
+
+    /// Are both one version? By the entity tag where the store gave one: lists tell no number of a version, and Azure's no quotes.
+    pub fn same(&self, other: &Version) -> bool {
+        let tag = |version: &Version| version.0.e_tag.as_ref().map(|tag| tag.trim_matches('"').to_owned());
+        match (tag(self), tag(other)) {
+            (Some(one), Some(other)) => one == other,
+            (None, None) => self.0.version == other.0.version,
+            _ => false,
+        }
+    }
 }
 
 /// The clients that were made, by scheme and bucket or server.
@@ -178,16 +200,18 @@ impl At {
             Ok(Err(object_store::Error::NotFound { .. })) => return Ok(None),
             got => got?.with_context(|| format!("cannot read {}", self.url))?,
         };
-        let (size, tag, length) = (got.meta.size, got.meta.e_tag.clone(), got.range.end - got.range.start);
+        let (size, version, length) = (got.meta.size, Version::of(&got.meta), got.range.end - got.range.start);
         ensure!(length <= most, "{} has {length} bytes, and {most} are the limit", self.url);
         let mut bytes = BytesMut::with_capacity(usize::try_from(length)?);
-        let mut body = got.into_stream();
+        let (mut body, began) = (got.into_stream(), Instant::now());
         while let Some(part) = self.soon(body.next()).await? {
             bytes.extend_from_slice(&part.with_context(|| format!("cannot read {}", self.url))?);
             ensure!(bytes.len() as u64 <= length, "{} has more bytes than the server said", self.url);
+            let least = began.elapsed().saturating_sub(STALL).as_secs() * SLOWEST;
+            ensure!(bytes.len() as u64 >= least, "{}: the store sends less than {SLOWEST} bytes in a second", self.url);
         }
         ensure!(bytes.len() as u64 == length, "{} has fewer bytes than the server said", self.url);
-        Ok(Some(Answer { bytes: bytes.freeze(), size, tag }))
+        Ok(Some(Answer { bytes: bytes.freeze(), size, version }))
     }
 
     /// As [`At::soon`], for what sends much: it may take as long as a slow line takes for a part of a file.

@@ -25,7 +25,7 @@ use absent::expand;
 #[cfg(not(feature = "s3"))]
 pub use absent::{holds, hosts, know, manifest, ready};
 #[cfg(feature = "s3")]
-pub use client::of_url;
+pub use client::{Version, of_url};
 #[cfg(feature = "s3")]
 use listing::expand;
 #[cfg(feature = "s3")]
@@ -34,5 +34,5 @@ pub use name::{is, place, places};
 #[cfg(feature = "s3")]
 pub use object::Object;
 #[cfg(feature = "s3")]
-pub use put::{Put, abort, delete, find, get, put, put_file, ready};
+pub use put::{Found, Put, abort, delete, find, get, put, put_file, ready};
 pub use together::each;

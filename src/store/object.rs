@@ -1,6 +1,6 @@
 //! An object that is read in ranges.
 
-use super::client::{Answer, At, Scheme, at, wait};
+use super::client::{Answer, At, Scheme, Version, at, wait};
 use super::listing;
 use crate::limits;
 use anyhow::{Context, Result, ensure};
@@ -22,7 +22,7 @@ const GAP: u64 = 8;
 pub struct Object {
     at: At,
     size: u64,
-    tag: Option<String>,
+    version: Version,
 }
 
 impl Object {
@@ -44,9 +44,9 @@ impl Object {
                 }
                 Scheme::S3 | Scheme::Google | Scheme::Http => GetRange::Suffix(wanted),
             };
-            let Answer { bytes, size, tag } = at.get(Some(range), wanted).await?.with_context(absent)?;
+            let Answer { bytes, size, version } = at.get(Some(range), wanted).await?.with_context(absent)?;
             ensure!(bytes.len() as u64 == wanted.min(size), "{}: the server sent another range than was asked for", at.url);
-            Ok((Object { at, size, tag }, bytes))
+            Ok((Object { at, size, version }, bytes))
         })
     }
 
@@ -65,16 +65,16 @@ impl Object {
     /// # Errors
     /// When the store does not answer, or the object was replaced since it was opened.
     pub fn ranges(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        let (spans, at, size, tag) = (spans(ranges), self.at.clone(), self.size, self.tag.clone());
+        let (spans, at, size, version) = (spans(ranges), self.at.clone(), self.size, self.version.clone());
         let wanted = spans.clone();
         let read = wait(async move {
             let requests = wanted.into_iter().map(|span| {
-                let (at, tag) = (at.clone(), tag.clone());
+                let (at, version) = (at.clone(), version.clone());
                 async move {
                     let length = span.end - span.start;
                     let answer = at.get(Some(GetRange::Bounded(span)), length).await?;
                     let answer = answer.with_context(|| format!("{} is gone", at.url))?;
-                    ensure!(answer.size == size && answer.tag == tag, "{} was replaced while it was read", at.url);
+                    ensure!(answer.size == size && answer.version.same(&version), "{} was replaced while it was read", at.url);
                     ensure!(answer.bytes.len() as u64 == length, "{}: the server sent another range", at.url);
                     Ok(answer.bytes)
                 }

@@ -2,6 +2,7 @@
 
 use super::server::Server;
 use crate::tool::{data, expect, rows};
+use ioriot::dice::Dice;
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
@@ -111,6 +112,86 @@ fn a_killed_upload_is_no_dataset_and_is_gone_on_with_or_discarded() {
     assert!(cut > 0, "none was cut short");
     // Between the beginning of an upload in parts and the note of it lies one request: a kill that falls there leaves one to the store.
     assert!(uploads() <= 1, "{} uploads in parts are left", uploads());
+}
+
+/// What is written can be named afterwards.
+#[test]
+fn nothing_is_written_to_a_pattern() {
+    let Some(server) = Server::s3() else { return };
+    let cap = capture(&server, "cap", &data("matrix.strace"));
+    for name in ["a*b", "a?", "[a]"] {
+        let said = server.expect(2, &["copy", &cap, &format!("s3://bucket/{name}")]).1;
+        assert!(said.contains("is a pattern"), "{said}");
+    }
+    for name in ["a b", "a%2Fb", "a#b", "é"] {
+        let url = format!("s3://bucket/{name}");
+        server.expect(0, &["copy", &cap, &url]);
+        assert_eq!(server.rows(&[&url], BY_CALL), rows(&[Path::new(&cap)], BY_CALL));
+    }
+}
+
+/// Of two copies to one place the later one goes on, and the earlier one puts nothing between what that sends.
+#[test]
+fn two_copies_to_one_place_do_not_mix() {
+    let Some(server) = Server::s3() else { return };
+    let text = server.dir.path().join("big.capture");
+    expect(0, &["synth", "--lines", "2500000", "-o", text.to_str().unwrap()]);
+    let first = capture(&server, "first", text.to_str().unwrap());
+    let second = capture(&server, "second", &data("matrix.strace"));
+    let mut child = server.command(&["copy", &first, "s3://bucket/cap"]).stderr(Stdio::piped()).spawn().unwrap();
+    while server.ask("GET", "/bucket/cap/unfinished.json", b"").0 != 200 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    // SAFETY: plain numbers; the child has not been waited for.
+    let signal = |signal| unsafe { libc::kill(child.id() as libc::pid_t, signal) };
+    signal(libc::SIGSTOP);
+    server.expect(0, &["copy", &second, "s3://bucket/cap"]);
+    signal(libc::SIGCONT);
+    let mut said = String::new();
+    std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut said).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(2), "{said}");
+    let back = server.dir.path().join("back");
+    server.expect(0, &["copy", "s3://bucket/cap", back.to_str().unwrap()]);
+    assert_eq!(files(Path::new(&second)), files(&back), "{said}");
+}
+
+/// Whenever the other begins, and wherever one is held up, what is there in the end is one of the two, or no dataset.
+#[test]
+fn copies_at_once_leave_one_dataset_or_none() {
+    let Some(server) = Server::s3() else { return };
+    let text = server.dir.path().join("text");
+    expect(0, &["synth", "--lines", "3000", "-o", text.to_str().unwrap()]);
+    let given = [capture(&server, "a", &data("matrix.strace")), capture(&server, "b", text.to_str().unwrap())];
+    let mut dice = Dice::new(7);
+    let mut whole = 0;
+    for round in 0..16 {
+        let url = format!("s3://bucket/round{round}");
+        let copy =
+            |from: &String| server.command(&["copy", from, &url]).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+        let mut copies = Vec::new();
+        for from in &given {
+            copies.push(copy(from));
+            std::thread::sleep(Duration::from_millis(dice.below(120)));
+        }
+        for _ in 0..4 {
+            let held = copies[dice.below(2) as usize].id() as libc::pid_t;
+            // SAFETY: plain numbers; no child has been waited for.
+            unsafe { libc::kill(held, libc::SIGSTOP) };
+            std::thread::sleep(Duration::from_millis(dice.below(150)));
+            // SAFETY: as before.
+            unsafe { libc::kill(held, libc::SIGCONT) };
+        }
+        let ended: Vec<bool> = copies.iter_mut().map(|copy| copy.wait().unwrap().success()).collect();
+        let done = server.ask("GET", &format!("/bucket/round{round}/manifest.json"), b"").0 == 200;
+        assert_eq!(ended.iter().filter(|success| **success).count(), usize::from(done), "round {round}: {ended:?}");
+        if let Some(which) = ended.iter().position(|success| *success) {
+            let back = server.dir.path().join(format!("back{round}"));
+            server.expect(0, &["copy", &url, back.to_str().unwrap()]);
+            assert_eq!(files(Path::new(&given[which])), files(&back), "round {round}");
+            whole += 1;
+        }
+    }
+    assert!(whole > 4, "{whole}");
 }
 
 #[test]

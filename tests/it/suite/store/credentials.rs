@@ -3,6 +3,7 @@
 use super::server::{Server, bare, ended};
 use crate::tool::{data, expect};
 use std::fs;
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
@@ -77,6 +78,29 @@ fn a_store_that_is_away_is_told_soon() {
         assert!(begun.elapsed() < Duration::from_secs(limit), "{:?}: {said}", begun.elapsed());
         assert!(said.contains("s3://bucket/cap") && !said.contains("very-secret"), "{said}");
     }
+}
+
+/// One that sends a byte now and then does not hold anybody up for as long as it likes.
+#[test]
+fn a_store_that_drips_is_told_soon() {
+    let dripping = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/cap", dripping.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in dripping.incoming().flatten() {
+            std::thread::spawn(move || {
+                let mut stream = stream;
+                // An answer that comes before the request is none.
+                let _ = stream.read(&mut [0; 4096]);
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n");
+                while stream.write_all(b" ").is_ok() {
+                    std::thread::sleep(Duration::from_millis(100));
+                }
+            });
+        }
+    });
+    let (begun, ask) = (Instant::now(), ["query", &url, "SELECT 1"]);
+    let said = ended(2, &ask, &bare(&ask).output().unwrap()).1;
+    assert!(begun.elapsed() < Duration::from_secs(40) && said.contains("in a second"), "{:?}: {said}", begun.elapsed());
 }
 
 /// Without AWS_ALLOW_HTTP nothing goes over the network in the clear.
