@@ -209,6 +209,8 @@ impl Engine {
     pub fn attach(&mut self, target: &cluster::Target) -> Result<()> {
         let client = self.block_on(Client::connect(target))?;
         self.ctx = client.session(&self.ctx)?;
+        // Executors know no other sum.
+        self.check_arithmetic(true);
         self.cluster = Some(client);
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! What every session of ours has, here and on the machines of a cluster: threads, options, functions, rules, bounded memory.
 
+use super::function::arithmetic;
 use super::function::at_most::AtMost;
 use super::function::bucket::Bucket;
 use super::function::causes::Caused;
@@ -10,6 +11,7 @@ use super::function::tenant;
 use super::function::touch;
 use super::function::virtualize::{Arguments, Virtualize};
 use super::function::{Function, Planner};
+use super::optimizer::checked::Checked;
 use super::optimizer::rules::{logical_rules, physical_rules};
 use super::rows::pool::Pool;
 use super::rows::spill::Spill;
@@ -127,7 +129,10 @@ pub(super) fn context(config: SessionConfig, env: Arc<RuntimeEnv>, functions: Ve
         .with_physical_optimizer_rules(physical_rules())
         .build();
     let ctx = SessionContext::new_with_state(state);
+    // After the rules of DataFusion, which give both sides of an operator one type.
+    ctx.add_analyzer_rule(Arc::new(Checked));
     ctx.register_udaf(AggregateUDF::from(Percentile::default()));
+    arithmetic::functions().for_each(|function| ctx.register_udf(function));
     tenant::functions().into_iter().for_each(|function| ctx.register_udf(function));
     touch::functions().into_iter().for_each(|function| ctx.register_udf(function));
     ctx.register_udf(ScalarUDF::from(AtMost::default()));

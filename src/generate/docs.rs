@@ -39,10 +39,10 @@ pub fn sql_markdown() -> Result<String> {
          the lower end of a bucket of a histogram. `bucket(x, 0)` are powers of two; what is negative counts as 0. \
          `at_most(x, most, text)` is x, and an error with the text where x is larger.\n\n\
          The dialect is DataFusion's, with the words of PostgreSQL. Other than in DuckDB, `/` of integers is an integer, \
-         sums, differences and products that leave 64 bits are errors in columns, conditions, groups and aggregates (they wrap \
-         in arguments of window functions, in ORDER BY, in conditions of joins beside the equal columns, among constants alone, and \
-         in sum() itself), `2.5` is a floating-point number (`CAST(2.5 AS BIGINT)` is 2), absent values come first when descending, \
-         and a name in ORDER BY means a column of the answer first, also in `x + 0`. \
+         sums, differences, products, negations and sum() of integers that leave their type are errors (`checked_add`, \
+         `checked_subtract` and `checked_multiply` are what +, - and * do), `2.5` is a floating-point number \
+         (`CAST(2.5 AS BIGINT)` is 2), absent values come first when descending, and a name in ORDER BY means a column of the \
+         answer first, also in `x + 0`. \
          What the engine would answer wrongly is refused, with what to write instead: `x IN (SELECT ...)` that does not stand \
          alone between the ANDs of WHERE, ANY and ALL of a subquery, NOT IN and OFFSET of one that names columns from outside, \
          USING and NATURAL with FULL or RIGHT JOIN, TABLESAMPLE. Neither joins nor the tables that statements make spill: they \

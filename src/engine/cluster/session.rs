@@ -2,6 +2,7 @@
 
 use super::codec::Codec;
 use super::link::{Link, MESSAGE};
+use crate::engine::function::sum;
 use crate::engine::setup;
 use crate::model::Config;
 use anyhow::Result;
@@ -43,7 +44,10 @@ pub fn runtime(memory: u64, spill: Option<PathBuf>) -> Result<Arc<RuntimeEnv>> {
 
 /// A session with all our functions.
 pub fn context(config: SessionConfig, env: Arc<RuntimeEnv>) -> SessionContext {
-    setup::context(config, env, setup::functions(&Config::default()))
+    let context = setup::context(config, env, setup::functions(&Config::default()));
+    // A plan names its functions, and what it calls sum is the one that checks.
+    context.register_udaf(sum::checked_sum());
+    context
 }
 
 /// Its state.

@@ -3,6 +3,7 @@
 //! The argument is a relation: a table, a common table expression, or `(SELECT ...)` in its own parentheses. A function
 //! is one stream through one state, which neither the number of partitions below nor above it changes.
 
+pub(super) mod arithmetic;
 pub(super) mod at_most;
 pub(super) mod bucket;
 pub(super) mod causes;
@@ -10,6 +11,7 @@ pub(super) mod exec;
 pub(super) mod numbered;
 pub(super) mod order;
 pub(super) mod percentile;
+pub(super) mod sum;
 pub(super) mod tenant;
 pub(super) mod touch;
 pub(super) mod virtualize;

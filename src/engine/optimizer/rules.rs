@@ -1,6 +1,5 @@
 //! The rules of DataFusion's optimizers; those that make answers wrong are left out or wrapped.
 
-use super::checked::Checked;
 use super::constant::Kept;
 use super::plain::Forget;
 #[cfg(feature = "cluster")]
@@ -45,7 +44,6 @@ pub(in crate::engine) fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule +
         }
     }
     rules.insert(0, Arc::new(Forget));
-    rules.insert(0, Arc::new(Checked));
     rules
 }
 

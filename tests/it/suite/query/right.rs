@@ -471,6 +471,28 @@ fn what_leaves_64_bits_is_an_error_and_no_other_number() {
         "SELECT ts + 9223372036854775807 AS x, count(*) FROM events WHERE ts > 0 GROUP BY ts + 9223372036854775807",
         "SELECT syscall, max(ts * ts * ts * ts * ts) FROM events WHERE ts > 10000 GROUP BY syscall",
         "SELECT max(ret) FILTER (WHERE ret * 9223372036854775807 > 0) FROM events",
+        "SELECT seq, max(ts * 9223372036854775807) OVER (ORDER BY seq) FROM events WHERE ts > 1",
+        "SELECT seq, lag(ts) OVER (PARTITION BY ts * 9223372036854775807 ORDER BY seq) FROM events WHERE ts > 1",
+        "SELECT seq, lag(ts) OVER (ORDER BY ts * 9223372036854775807) FROM events WHERE ts > 1",
+        "SELECT seq FROM events WHERE ts > 1 ORDER BY ts * 9223372036854775807",
+        "SELECT a.seq FROM events a JOIN events b ON a.seq = b.seq AND a.ts * 9223372036854775807 > b.ts",
+        "SELECT a.seq FROM events a LEFT JOIN events b ON a.seq = b.seq * 9223372036854775807",
+        "SELECT a.seq FROM events a, events b WHERE a.ts * 9223372036854775807 < b.ts",
+        "SELECT a.seq FROM events a WHERE EXISTS (SELECT 1 FROM events b WHERE b.seq = a.seq AND b.ts * 9223372036854775807 > a.ts)",
+        "SELECT seq FROM events WHERE seq > (SELECT max(ts * 9223372036854775807) FROM events)",
+        "SELECT 9223372036854775807 + 1",
+        "SELECT CAST(-9223372036854775807 AS BIGINT) - 2",
+        "SELECT seq FROM events WHERE ts > 4611686018427387904 * 2",
+        "SELECT -(seq - seq - 9223372036854775807 - 1) FROM events",
+        "SELECT sum(9223372036854775807 - seq) FROM events",
+        "SELECT syscall, sum(9223372036854775807 - seq) FROM events GROUP BY syscall",
+        "SELECT sum(DISTINCT 9223372036854775807 - seq), count(*) FROM events",
+        "SELECT seq, sum(9223372036854775807 - seq) OVER (ORDER BY seq ROWS BETWEEN 3 PRECEDING AND CURRENT ROW) FROM events",
+        "SELECT seq, sum(9223372036854775807 - seq) OVER (ORDER BY seq) FROM events",
+        "SELECT syscall FROM events GROUP BY syscall HAVING sum(9223372036854775807 - seq) > 0",
+        "SELECT CASE WHEN ts > 1 THEN ts * 9223372036854775807 END FROM events",
+        "WITH big AS (SELECT 9223372036854775807 - seq AS x FROM events) SELECT sum(x), count(DISTINCT x) FROM big",
+        "SELECT CAST(seq AS INT) * CAST(2147483647 AS INT) FROM events",
     ] {
         let output = ask(sql);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -478,4 +500,26 @@ fn what_leaves_64_bits_is_an_error_and_no_other_number() {
     }
     let output = ask("SELECT max(ts + dur), min(ret - 1), max(ret * 2) FROM events");
     assert!(output.status.success(), "{output:?}");
+    // What fits is right, whatever its parts were, and columns have the names of what was written.
+    for (sql, answer) in [
+        (
+            "SELECT sum(x) FROM (VALUES (9223372036854775807), (9223372036854775807), (-9223372036854775807)) AS v(x)",
+            "9223372036854775807",
+        ),
+        (
+            "SELECT y, sum(x) FROM (VALUES (1, 9223372036854775807), (1, 5), (1, -5), (2, NULL)) AS v(y, x) GROUP BY y ORDER BY y",
+            "1,9223372036854775807\n2,",
+        ),
+        (
+            "SELECT sum(x) OVER (ORDER BY x) FROM (VALUES (-7), (9223372036854775807), (NULL)) AS v(x) ORDER BY 1",
+            "-7\n9223372036854775800\n9223372036854775800",
+        ),
+        ("SELECT \"v.x + Int64(1) * Int64(2)\" FROM (SELECT (x + 1) * 2 FROM (VALUES (3)) AS v(x))", "8"),
+        ("SELECT -x, x - 1, 2 * -x FROM (VALUES (3)) AS v(x) GROUP BY x", "-3,2,-6"),
+    ] {
+        let output = ioriot(&["query", "--format", "csv", capture.to_str().unwrap(), sql]);
+        let text = String::from_utf8(output.stdout).unwrap();
+        let rows = text.split_once('\n').map(|(_, rows)| rows.trim_end().replace("\r", ""));
+        assert_eq!(rows.as_deref(), Some(answer), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
+    }
 }
