@@ -47,7 +47,7 @@ SELECT
     resolve, atime, mtime, ring, behind, inflight, below(prefix, path) AS path, below(prefix, path2) AS path2, arrow_cast(name, 'Utf8View') AS name, changed,
     CAST(row_number() OVER (ORDER BY moment + delay, pos, tenant) AS BIGINT) AS pos,
     arrow_cast(tag, 'Dictionary(UInt8, Utf8)') AS tag, arrow_cast(origin, 'Dictionary(UInt8, Utf8)') AS origin, arrow_cast(fate, 'Dictionary(UInt8, Utf8)') AS fate,
-    arrow_cast(reason, 'Dictionary(UInt8, Utf8)') AS reason, arrow_cast(op, 'Dictionary(UInt8, Utf8)') AS op, vpid * tenants + tenant AS vpid, vtid * tenants + tenant AS vtid, comm, exe, ofd * tenants + tenant AS ofd,
+    arrow_cast(reason, 'Dictionary(UInt8, Utf8)') AS reason, arrow_cast(op, 'Dictionary(UInt8, Utf8)') AS op, vpid * tenants + tenant AS vpid, vtid * tenants + tenant AS vtid, comm, exe, user_id, ofd * tenants + tenant AS ofd,
     direct, synced, append, ofd2 * tenants + tenant AS ofd2, dir * tenants + tenant AS dir, dir2 * tenants + tenant AS dir2,
     file * tenants + tenant AS file,
     file2 * tenants + tenant AS file2, below(prefix, at_path) AS at_path, below(prefix, at_path2) AS at_path2,

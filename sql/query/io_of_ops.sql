@@ -15,6 +15,7 @@
 -- @from ops errno flags
 -- @column comm VARCHAR absent
 -- @column exe VARCHAR absent
+-- @column user_id BIGINT absent
 -- @from measures directory
 -- @column dev BIGINT absent
 -- @column direct BOOLEAN absent
@@ -34,6 +35,7 @@ SELECT
     ops.errno, ops.flags,
     CAST(NULL AS VARCHAR) AS comm,
     CAST(NULL AS VARCHAR) AS exe,
+    CAST(NULL AS BIGINT) AS user_id,
     coalesce(nullif(regexp_replace(ops.path, '/[^/]*$', ''), ''), CASE WHEN ops.path LIKE '/%' THEN '/' END) AS directory,
     CAST(NULL AS BIGINT) AS dev,
     CAST(NULL AS BOOLEAN) AS direct,

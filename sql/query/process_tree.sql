@@ -9,6 +9,7 @@
 -- @column parent BIGINT process id of the one that started it in the capture
 -- @column exe VARCHAR path of what it executed last
 -- @column comm VARCHAR the last name of that path, or its name as the capture noted it when it began
+-- @column user_id BIGINT effective user at its last call, where the capture knows it
 -- @column threads BIGINT threads with calls
 -- @column calls BIGINT captured calls, also those that are not on files
 -- @column start_s DOUBLE start of its first call, seconds since the first call of the capture
@@ -28,12 +29,13 @@ lives AS (
         min(w.pid) AS pid,
         last_value(coalesce(w.at_path, w.path) ORDER BY w.seq) FILTER (WHERE def.op = 'exec' AND w.errno = 0) AS exe,
         last_value(w.comm ORDER BY w.seq) AS comm,
+        last_value(w.user_id ORDER BY w.seq) AS user_id,
         count(DISTINCT w.vtid) AS threads,
         count(*) AS calls,
         min(w.ts) AS start_ts,
         max(w.ts + coalesce(w.dur, 0)) AS end_ts,
         bool_or(def.returns = 'Never') AS exited
-    FROM (SELECT seq, ts, dur, pid, vpid, vtid, syscall, errno, path, at_path, comm, tag FROM virtualize(events)) AS w
+    FROM (SELECT seq, ts, dur, pid, vpid, vtid, syscall, errno, path, at_path, comm, user_id, tag FROM virtualize(events)) AS w
     LEFT JOIN syscall_def AS def ON def.syscall = w.syscall
     WHERE w.tag = 'event' AND w.vpid IS NOT NULL
     GROUP BY w.vpid
@@ -51,7 +53,7 @@ parents AS (
 SELECT
     lives.vpid, lives.pid, parents.parent, lives.exe,
     coalesce(regexp_replace(lives.exe, '^.*/', ''), lives.comm) AS comm,
-    lives.threads, lives.calls,
+    lives.user_id, lives.threads, lives.calls,
     CAST(lives.start_ts - began.ts AS DOUBLE) / 1e9 AS start_s,
     CAST(lives.end_ts - began.ts AS DOUBLE) / 1e9 AS end_s,
     coalesce(lives.exited, FALSE) AS exited

@@ -17,14 +17,14 @@ pub fn tell(config: &mut Config, capture: &Dataset) -> Result<()> {
     let there = |table: Table| capture.has(table).then(|| capture.table(table));
     let mut present: BTreeMap<i64, Present> = BTreeMap::new();
     if let Some(file) = there(Table::Processes) {
-        for batch in batches(&file, &["pid", "comm", "cwd", "root"])? {
+        for batch in batches(&file, &["pid", "uid", "comm", "cwd", "root"])? {
             let batch = batch?;
-            let (pids, comms) = (ints(&batch, "pid")?, texts(&batch, "comm")?);
+            let (pids, uids, comms) = (ints(&batch, "pid")?, ints(&batch, "uid")?, texts(&batch, "comm")?);
             let (cwds, roots) = (texts(&batch, "cwd")?, texts(&batch, "root")?);
             for row in 0..batch.num_rows() {
                 let pid = pids.value(row);
                 let [comm, cwd, root] = [comms, cwds, roots].map(|texts| bytes(texts, row).map(|text| Name::from(&*text)));
-                present.insert(pid, Present { pid, comm, cwd, root, open: Vec::new() });
+                present.insert(pid, Present { pid, comm, uid: Some(uids.value(row)), cwd, root, open: Vec::new() });
             }
         }
     }

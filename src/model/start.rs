@@ -9,6 +9,8 @@ pub struct Present {
     pub pid: i64,
     /// Its name, when known.
     pub comm: Option<Name>,
+    /// Its user id, when known.
+    pub uid: Option<i64>,
     /// Absolute path of the process's working directory, when known.
     pub cwd: Option<Name>,
     /// Absolute path of the process's root directory, when known.

@@ -12,22 +12,24 @@ use std::sync::Arc;
 /// Bytes of a path or file name, reference-counted: an open file description lends its path to every call on it.
 pub type Name = Arc<[u8]>;
 
-/// What a process runs, as far as the capture shows it.
+/// What a process runs and for whom, as far as the capture shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
     /// Path of what it executed last (execve(2)), as the call named it, or the process it was forked from did; `None` of one that was
     /// there when the capture began and executed nothing since.
     pub exe: Option<Name>,
     /// Its name: what the capture noted when it began, then the last name of `exe`, cut to 15 bytes as the kernel does (proc_pid_comm(5)).
-    pub comm: Name,
+    pub comm: Option<Name>,
+    /// Its effective user id: what the capture noted when it began, then what setuid(2) and its kin set; a set-user-ID program is not seen.
+    pub uid: Option<i64>,
 }
 
 impl Program {
-    /// That of a process which has executed what is at a path.
-    pub(super) fn executed(exe: Name) -> Program {
+    /// That of a process of a user which has executed what is at a path.
+    pub(super) fn executed(exe: Name, uid: Option<i64>) -> Program {
         const LONGEST: usize = 15;
         let last = exe.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-        Program { comm: Name::from(&last[..last.len().min(LONGEST)]), exe: Some(exe) }
+        Program { comm: Some(Name::from(&last[..last.len().min(LONGEST)])), exe: Some(exe), uid }
     }
 }
 

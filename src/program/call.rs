@@ -214,6 +214,7 @@ impl Writer<'_, '_> {
             | Op::Mremap
             | Op::Umask
             | Op::Chroot
+            | Op::User
             | Op::Fork
             | Op::Exec
             | Op::Exit

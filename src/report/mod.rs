@@ -60,6 +60,7 @@ table_macros! {
     "directory_sums"
     "hot_ranges"
     "process_sums"
+    "user_sums"
     "queueing"
     "slow_calls"
     "open_at_end"

@@ -39,7 +39,7 @@ names! {
     "sched_rr_get_interval_time64" "sched_setaffinity" "sched_setattr" "sched_setparam" "sched_setscheduler"
     "sched_yield" "seccomp" "set_robust_list" "set_thread_area" "set_tid_address" "setfsgid" "setfsgid32" "setfsuid"
     "setfsuid32" "setgid" "setgid32" "setgroups" "setgroups32" "setpgid" "setpriority" "setregid" "setregid32"
-    "setresgid" "setresgid32" "setresuid" "setresuid32" "setreuid" "setreuid32" "setrlimit" "setsid" "setuid" "setuid32"
+    "setresgid" "setresgid32" "setrlimit" "setsid"
     "ugetrlimit" "ulimit" "uprobe" "uretprobe" "vm86" "vm86old"
     // Time
     "adjtimex" "alarm" "clock_adjtime" "clock_adjtime64" "clock_getres" "clock_getres_time64" "clock_gettime"

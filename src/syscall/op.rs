@@ -63,6 +63,8 @@ ops! {
     Umask "umask";
     /// chroot(2): absolute paths of the process start at another root from now on.
     Chroot "chroot";
+    /// setuid, setreuid, setresuid: the process works as another user from now on.
+    User "user";
     /// fork, vfork, clone, clone3: a new process or thread.
     Fork "fork";
     /// pidfd_getfd(2): a second descriptor for an open file description of another process.
@@ -106,6 +108,7 @@ impl Op {
                 | Op::Mremap
                 | Op::Umask
                 | Op::Chroot
+                | Op::User
                 | Op::Fork
                 | Op::Exec
                 | Op::Exit

@@ -208,6 +208,15 @@ syscalls! {
     execveat         (DirFd, Path, Buf, Buf, AtFlags)                -> Status,  Return => Model(Exec);
     exit             (Skip)                                          -> Never,   Entry  => Model(Exit);
     exit_group       (Skip)                                          -> Never,   Entry  => Model(ExitGroup);
+    setuid           (Uid)                                           -> Status,  Return => Model(User);
+    setuid16         (Uid)                                           -> Status,  Return => Model(User);
+    setuid32         (Uid)                                           -> Status,  Return => Model(User);
+    setreuid         (Skip, Uid)                                     -> Status,  Return => Model(User);
+    setreuid16       (Skip, Uid)                                     -> Status,  Return => Model(User);
+    setreuid32       (Skip, Uid)                                     -> Status,  Return => Model(User);
+    setresuid        (Skip, Uid, Skip)                               -> Status,  Return => Model(User);
+    setresuid16      (Skip, Uid, Skip)                               -> Status,  Return => Model(User);
+    setresuid32      (Skip, Uid, Skip)                               -> Status,  Return => Model(User);
     pidfd_getfd      (Fd, Fd2, Flags)                                -> NewFd,   Return => Model(PidfdGetfd);
     unshare          (CloneFlags)                                    -> Status,  Return => Model(Unshare);
     setns            (Fd, CloneFlags)                                -> Status,  Return => Model(Setns);

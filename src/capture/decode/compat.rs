@@ -115,7 +115,7 @@ pub fn argument(event: &mut Event, role: Role, arg: u64, record: &Record<'_>, do
             _ => return false,
         },
         Role::Count if matches!(syscall, Syscall::truncate | Syscall::ftruncate) => event.set(Col::Count, signed),
-        Role::Uid | Role::Gid if matches!(syscall, Syscall::chown16 | Syscall::lchown16 | Syscall::fchown16) => {
+        Role::Uid | Role::Gid if syscall.short_owners() => {
             let id = i64::from(arg as u16);
             let col = if role == Role::Uid { Col::Uid } else { Col::Gid };
             event.set(col, if id == 0xffff { -1 } else { id });

@@ -23,7 +23,18 @@ fn in_group(group: &str, syscall: Syscall) -> Option<bool> {
     let process = syscall == Syscall::other
         || matches!(
             def.op(),
-            Some(Op::Fork | Op::Exec | Op::Exit | Op::ExitGroup | Op::Umask | Op::Chroot | Op::Chdir | Op::Fchdir | Op::Getcwd)
+            Some(
+                Op::Fork
+                    | Op::Exec
+                    | Op::Exit
+                    | Op::ExitGroup
+                    | Op::Umask
+                    | Op::Chroot
+                    | Op::User
+                    | Op::Chdir
+                    | Op::Fchdir
+                    | Op::Getcwd
+            )
         );
     let fd = def.ret == Ret::NewFd
         || matches!(def.op(), Some(Op::Close | Op::CloseRange | Op::Dup | Op::Fcntl))

@@ -112,6 +112,7 @@ impl PathFilter {
                 | Op::ExitGroup
                 | Op::Umask
                 | Op::Chroot
+                | Op::User
                 | Op::Chdir
                 | Op::Fchdir
                 | Op::Getcwd

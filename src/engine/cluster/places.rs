@@ -24,6 +24,7 @@ struct Written {
 #[derive(Deserialize, Serialize)]
 struct Process {
     pid: i64,
+    uid: Option<i64>,
     names: [Option<Vec<u8>>; 3],
     open: Vec<Descriptor>,
 }
@@ -52,13 +53,13 @@ fn numbered<T: Copy>(all: &[T], number: u8) -> Result<T> {
 pub fn write(config: &Config) -> Result<Vec<u8>> {
     let Config { rules, mounts, kinds, memory, present, notes, requests, faults, cache } = config;
     let process = |process: &Present| {
-        let Present { pid, comm, cwd, root, open } = process;
+        let Present { pid, comm, uid, cwd, root, open } = process;
         let names = [comm, cwd, root].map(|name| name.as_deref().map(<[u8]>::to_vec));
         let descriptor = |open: &Open| {
             let Open { fd, ofd, path, flags, cloexec, pos, dev, ino, st_mode, size } = open;
             Descriptor(path.to_vec(), [*fd, *ofd, *flags, *pos, *dev, *ino, *st_mode, *size], *cloexec)
         };
-        Process { pid: *pid, names, open: open.iter().map(descriptor).collect() }
+        Process { pid: *pid, uid: *uid, names, open: open.iter().map(descriptor).collect() }
     };
     Ok(serde_json::to_vec(&Written {
         rules: rules.iter().map(|(path, place)| Ok((path.clone(), number(&PLACES, place)?))).collect::<Result<_>>()?,
@@ -87,7 +88,7 @@ pub fn read(text: &[u8]) -> Result<Config> {
         None => Ok(None),
         Some(word) => StaysOnDisk::parse(word).map(Some).with_context(|| format!("there is no word {word:?}")),
     };
-    let process = |Process { pid, names: [comm, cwd, root], open }: Process| {
+    let process = |Process { pid, uid, names: [comm, cwd, root], open }: Process| {
         let [comm, cwd, root] = [comm, cwd, root].map(|name| name.map(Arc::from));
         let descriptor = |Descriptor(path, [fd, ofd, flags, pos, dev, ino, st_mode, size], cloexec): Descriptor| Open {
             fd,
@@ -101,7 +102,7 @@ pub fn read(text: &[u8]) -> Result<Config> {
             st_mode,
             size,
         };
-        Present { pid, comm, cwd, root, open: open.into_iter().map(descriptor).collect() }
+        Present { pid, comm, uid, cwd, root, open: open.into_iter().map(descriptor).collect() }
     };
     let absolute = |path: &Vec<u8>| path.first() == Some(&b'/');
     if !written.rules.iter().map(|(path, _)| path).chain(&written.mounts).all(absolute) {
@@ -138,7 +139,14 @@ mod tests {
             st_mode: 9,
             size: 10,
         };
-        let present = Present { pid: 1, comm: None, cwd: Some(b"/c"[..].into()), root: Some(b"/"[..].into()), open: vec![open] };
+        let present = Present {
+            pid: 1,
+            comm: None,
+            uid: Some(5),
+            cwd: Some(b"/c"[..].into()),
+            root: Some(b"/"[..].into()),
+            open: vec![open],
+        };
         let config = Config {
             rules: vec![(b"/x".to_vec(), Place::Ignore), (b"/proc".to_vec(), Place::Pseudo), (b"/k".to_vec(), Place::Keep)],
             mounts: vec![b"/".to_vec()],

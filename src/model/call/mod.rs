@@ -247,6 +247,7 @@ impl<'a> Call<'a> {
             | Op::CacheAdd
             | Op::Umask
             | Op::Chroot
+            | Op::User
             | Op::Fork
             | Op::Exec
             | Op::Exit
@@ -266,6 +267,7 @@ impl<'a> Call<'a> {
             Op::CacheAdd => self.pages_added(),
             Op::Munmap | Op::Mremap => self.on_mapped(op),
             Op::Chroot => self.chroot(),
+            Op::User => self.user(),
             Op::Fork => self.fork(),
             Op::Exec => self.exec(),
             Op::Exit | Op::ExitGroup => self.exit(op),

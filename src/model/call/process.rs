@@ -61,11 +61,29 @@ impl Call<'_> {
                 Some([]) => self.event.text(Text::DirPath),
                 path => path,
             };
-            let program = exe.map(|exe| Arc::new(Program::executed(Name::from(exe))));
-            self.model.tasks.runs(self.who.process, program);
+            let uid = self.model.tasks.program(self.who.process).and_then(|program| program.uid);
+            let program = match exe {
+                Some(exe) => Program::executed(Name::from(exe), uid),
+                None => Program { exe: None, comm: None, uid },
+            };
+            self.model.tasks.runs(self.who.process, Some(Arc::new(program)));
             let ended = self.model.tasks.exec(self.who);
             self.end(ended, Origin::Exec);
             self.who.tid = self.model.tasks.leader(self.who);
+        }
+        Ok(())
+    }
+
+    /// setuid(2) and its kin: the process works as another user. Of threads that do so alone (the raw calls) the last one counts for all.
+    pub(super) fn user(&mut self) -> Dropped<()> {
+        if self.event.success().is_some() {
+            let uid = self.event.int(Col::Uid).ok_or(Reason::LostArgs)?;
+            // -1 leaves it; setuid(-1) is no success.
+            if uid >= 0 && uid != i64::from(u32::MAX) {
+                let old = self.model.tasks.program(self.who.process).as_deref().cloned();
+                let old = old.unwrap_or(Program { exe: None, comm: None, uid: None });
+                self.model.tasks.runs(self.who.process, Some(Arc::new(Program { uid: Some(uid), ..old })));
+            }
         }
         Ok(())
     }

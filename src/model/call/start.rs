@@ -11,7 +11,7 @@ use crate::fate::{Origin, Reason};
 use crate::model::Model;
 use crate::model::facts::{Identity, Source};
 use crate::model::start::{Open, Present};
-use crate::model::step::{Kind, Name, Program};
+use crate::model::step::{Kind, Program};
 use crate::model::task::Who;
 use crate::model::task::fds::{Entry, OfdIx, Target};
 use crate::model::touch::{Access, Resource};
@@ -36,9 +36,8 @@ impl Call<'_> {
     pub(super) fn begin_with(&mut self, present: &[Present]) {
         for process in present {
             let (who, _) = self.model.tasks.enter(process.pid, process.pid);
-            if let Some(comm) = &process.comm {
-                self.model.tasks.runs(who.process, Some(Arc::new(Program { exe: None, comm: Name::clone(comm) })));
-            }
+            let program = Program { exe: None, comm: process.comm.clone(), uid: process.uid };
+            self.model.tasks.runs(who.process, Some(Arc::new(program)));
             self.model.tasks.cwd(who.process).root = process.root.clone().filter(|root| **root != *b"/" && !undeleted(root).1);
             if let Some(cwd) = process.cwd.as_deref().filter(|cwd| !undeleted(cwd).1) {
                 let caller = std::mem::replace(&mut self.who, who);
@@ -304,8 +303,15 @@ mod tests {
     fn shared_descriptions_are_opened_once_and_keep_their_position() {
         let file = |fd| open(fd, 7, "/data/log", flag::O_RDWR, 100, 1000);
         let present = vec![
-            Present { pid: 10, comm: None, cwd: Some(Arc::from(&b"/data"[..])), root: None, open: vec![file(3)] },
-            Present { pid: 11, comm: None, cwd: None, root: None, open: vec![file(4), open(5, 8, "socket:[1]", 2, 0, 0)] },
+            Present { pid: 10, comm: None, uid: None, cwd: Some(Arc::from(&b"/data"[..])), root: None, open: vec![file(3)] },
+            Present {
+                pid: 11,
+                comm: None,
+                uid: None,
+                cwd: None,
+                root: None,
+                open: vec![file(4), open(5, 8, "socket:[1]", 2, 0, 0)],
+            },
         ];
         let config = Config { present: present.into(), ..Config::default() };
         let mut model = Model::new(config);
@@ -360,7 +366,7 @@ mod tests {
     #[test]
     fn what_was_open_at_the_start_is_known_with_its_size() {
         let file = open(3, 1, "/data/table", flag::O_RDWR, 0, 8192);
-        let present = vec![Present { pid: 1, comm: None, cwd: None, root: None, open: vec![file] }];
+        let present = vec![Present { pid: 1, comm: None, uid: None, cwd: None, root: None, open: vec![file] }];
         let mut model = Model::new(Config { present: present.into(), ..Config::default() });
         let mut rows = Rows::default();
         model.step(&joins(2, 3, 7, 0), &mut rows);
@@ -411,8 +417,14 @@ mod tests {
 
     #[test]
     fn a_deleted_file_is_a_temporary_one() {
-        let present =
-            vec![Present { pid: 1, comm: None, cwd: None, root: None, open: vec![open(3, 0, "/tmp/x (deleted)", 0, 10, 500)] }];
+        let present = vec![Present {
+            pid: 1,
+            comm: None,
+            uid: None,
+            cwd: None,
+            root: None,
+            open: vec![open(3, 0, "/tmp/x (deleted)", 0, 10, 500)],
+        }];
         let mut model = Model::new(Config { present: present.into(), ..Config::default() });
         let mut rows = Rows::default();
         model.step(&read(1, 3, 50), &mut rows);

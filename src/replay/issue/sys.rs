@@ -428,7 +428,7 @@ impl Issue for Sys<'_> {
             Op::Fchdir           => sys!(SYS_fchdir, self.fd(call)),
 
             // The loader refuses them: only the model knows these.
-            Op::Splice | Op::Dup | Op::CloseRange | Op::CacheAdd | Op::Munmap | Op::Mremap | Op::Umask | Op::Chroot | Op::Fork | Op::Exec | Op::Exit | Op::ExitGroup | Op::Joined | Op::PidfdGetfd | Op::Unshare | Op::Setns | Op::Special => -i64::from(libc::ENOSYS),
+            Op::Splice | Op::Dup | Op::CloseRange | Op::CacheAdd | Op::Munmap | Op::Mremap | Op::Umask | Op::Chroot | Op::User | Op::Fork | Op::Exec | Op::Exit | Op::ExitGroup | Op::Joined | Op::PidfdGetfd | Op::Unshare | Op::Setns | Op::Special => -i64::from(libc::ENOSYS),
         }
     }
 

@@ -56,6 +56,8 @@ mod roots;
 #[cfg(feature = "sql")]
 mod samples;
 #[cfg(feature = "sql")]
+mod users;
+#[cfg(feature = "sql")]
 mod waits;
 
 /// May this process capture?

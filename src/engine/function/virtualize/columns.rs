@@ -53,8 +53,9 @@ step! {
     "op"        ""  Get::Word(|| Op::ALL.iter().map(|w| w.name()).collect(), |s| s.op.map(|o| o as u8));
     "vpid"      ""  Get::Int(|s| Some(s.vpid), |_| None);
     "vtid"      ""  Get::Int(|s| Some(s.vtid), |_| None);
-    "comm"      "name of the calling process when it made the call: of what it executed last or, before that, as the capture noted it; not that of a thread that named itself"  Get::Path(|s| s.program.as_ref().map(|p| &p.comm), |_| None);
+    "comm"      "name of the calling process when it made the call: of what it executed last or, before that, as the capture noted it; not that of a thread that named itself"  Get::Path(|s| s.program.as_ref().and_then(|p| p.comm.as_ref()), |_| None);
     "exe"       "path of what the process had executed last when it made the call, as execve named it, also before it was forked; absent where it executed nothing in the capture, or the capture lost the path"  Get::Path(|s| s.program.as_ref().and_then(|p| p.exe.as_ref()), |_| None);
+    "user_id"   "effective user of the calling process: as the capture noted it, then what setuid(2) and its kin set; a set-user-ID program is not seen; absent where the capture knows none"  Get::Int(|s| s.program.as_ref().and_then(|p| p.uid), |_| None);
     "ofd"       ""  Get::Int(|s| s.ofd, |_| None);
     "direct"    "does the open file description go past the page cache (O_DIRECT)?"  Get::Yes(|s| s.status.map(|flags| flags & flag::O_DIRECT != 0), |_| None);
     "synced"    "does each of its writes wait until its data is on the device (O_SYNC, O_DSYNC)?"  Get::Yes(|s| s.status.map(|flags| flags & flag::O_DSYNC != 0), |_| None);
