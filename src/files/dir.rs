@@ -3,6 +3,7 @@
 use super::{CREATE, READ, refusal, regular, whole};
 use anyhow::Context;
 use rustix::fs::{self, Access, AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat, StatxAttributes, StatxFlags};
+use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{ErrorKind, Result};
@@ -240,19 +241,24 @@ impl Dir {
     /// # Errors
     /// As [`Dir::file`].
     pub fn look_into(&self, name: impl AsRef<OsStr>) -> Result<File> {
-        let name = single(name.as_ref())?;
-        match regular(fs::openat(&self.fd, name, READ | OFlags::NOATIME, Mode::empty())) {
-            Err(error) if error.kind() == ErrorKind::PermissionDenied => self.file(name),
+        regular(self.unnoticed(single(name.as_ref())?, READ))
+    }
+
+    /// Opens an entry for reading with these flags, and O_NOATIME where we may ask for it (open(2)): a new access time is a write to the
+    /// file system that is measured.
+    fn unnoticed(&self, name: &OsStr, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+        match fs::openat(&self.fd, name, flags | OFlags::NOATIME, Mode::empty()) {
+            Err(Errno::PERM) => fs::openat(&self.fd, name, flags, Mode::empty()),
             opened => opened,
         }
     }
 
-    /// Reads the whole of a small regular file with this name.
+    /// Reads the whole of a small regular file with this name, as [`Dir::look_into`] does.
     ///
     /// # Errors
     /// As [`super::text`].
     pub fn text(&self, name: impl AsRef<OsStr>) -> Result<Vec<u8>> {
-        whole(self.file(name)?)
+        whole(self.look_into(name)?)
     }
 
     /// Creates a file with mode 0600 and opens it for reading and writing.
@@ -306,12 +312,13 @@ impl Dir {
         Ok(fs::unlinkat(&self.fd, single(name.as_ref())?, AtFlags::REMOVEDIR)?)
     }
 
-    /// Names and kinds of all entries except `.` and `..`; the kind is `Unknown` where the file system does not report it.
+    /// Names and kinds of all entries except `.` and `..`; the kind is `Unknown` where the file system does not report it. The access time
+    /// of the directory does not change where we may ask for that.
     ///
     /// # Errors
     /// When it cannot be read.
     pub fn entries(&self) -> Result<Vec<(OsString, FileType)>> {
-        let entries = fs::Dir::read_from(&self.fd)?.map(|entry| {
+        let entries = fs::Dir::new(self.unnoticed(OsStr::new("."), DIR)?)?.map(|entry| {
             let entry = entry?;
             Ok((OsString::from_vec(entry.file_name().to_bytes().to_vec()), entry.file_type()))
         });
@@ -472,6 +479,25 @@ mod tests {
         assert_eq!(inside.entries().unwrap(), [("file".into(), FileType::RegularFile)]);
         assert_eq!(inside.id().unwrap(), dir.dir("away").unwrap().id().unwrap());
         assert!(dir.dir("inside").is_err());
+    }
+
+    #[test]
+    fn reading_sets_no_access_time() {
+        let (_temp, dir) = scratch();
+        std::io::Write::write_all(&mut dir.create("file").unwrap(), b"text").unwrap();
+        let inside = dir.make("inside", 0o700).unwrap();
+        let old = fs::Timestamps {
+            last_access: fs::Timespec { tv_sec: 1000, tv_nsec: 0 },
+            last_modification: fs::Timespec { tv_sec: 2000, tv_nsec: 0 },
+        };
+        for name in ["file", "inside"] {
+            fs::utimensat(&dir, name, &old, AtFlags::empty()).unwrap();
+        }
+        assert_eq!(dir.text("file").unwrap(), b"text");
+        assert_eq!(inside.entries().unwrap(), []);
+        for name in ["file", "inside"] {
+            assert_eq!(fs::statat(&dir, name, AtFlags::empty()).unwrap().st_atime, 1000, "{name}");
+        }
     }
 
     #[test]

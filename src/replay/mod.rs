@@ -277,12 +277,13 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
     draft.note(&manifest)?;
 
     let measures = Measures::new(&workload, ops, pace)?;
-    let sampler = Sampler::prepare(&draft, &machine.targets)?;
     let mut notes = options.conditions.before(parts.as_deref());
     if pace == Pace::Asap && options.speed != 1.0 {
         notes.push("--speed changes nothing with pace asap, which knows no captured times.".into());
     }
     let cached = parts.as_deref().map(|parts| cache::make(cache, &workload, parts, progress)).transpose()?;
+    // What was done up to here is none of the replay's work: its base values are read now.
+    let sampler = Sampler::prepare(&draft, &machine.targets)?;
     progress.begin("replay", Unit::Count, ops);
     let watch = Watch { progress, timeline: &timeline };
     // From here on results may exist, so a signal no longer ends the process at once: the replay ends early and writes its

@@ -10,6 +10,7 @@ use ioriot::replay::Options;
 use libc::*;
 use std::fs;
 use std::io::{Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -166,6 +167,33 @@ fn btrfs_compresses_what_is_made_as_it_does_the_files() {
     assert!(real < plain as u64 * 8 / 10, "{real} of {plain}");
     for (what, found) in [("init", made), ("replay", replayed)] {
         assert!((found as f64 / real as f64 - 1.0).abs() < 0.1, "{what}: {found} bytes, and the files {real}");
+    }
+}
+
+/// What a replay does to the device is what its ops do: what is dirty before the start is not theirs, and ioriot's own looks at the
+/// tree set no access times, which the file system would have to write.
+#[test]
+fn the_device_sees_nothing_but_the_ops() {
+    let mut work = Work::new();
+    for at in 0..60 {
+        work.need(&format!("/d{at}"), "dir", 0).need(&format!("/d{at}/file"), "file", 200_000);
+        work.op(op("stat", 0).raw(format!("/d{at}/file")));
+    }
+    work.write();
+    let Some(disk) = Disk::new(&work, "btrfs") else { return };
+    let root = disk.at.join("root");
+    let made = init::run(&init::Options { root: root.clone(), ..work.init_options() }, &Progress::default()).unwrap();
+    assert!(made.ok(), "{made}");
+    // Dirty when the replay begins.
+    fs::write(disk.at.join("other"), vec![7; 30 << 20]).unwrap();
+    let summary = run(&Options { root: root.clone(), ..work.options() }).unwrap();
+    assert_eq!(summary.different, 0, "{summary}");
+    let device = summary.samples.devices.iter().find(|(name, _)| name.starts_with("loop")).unwrap().1;
+    assert!(device.written_bytes < 1 << 20, "{device:?}");
+    let looked_at = |at: usize| fs::metadata(root.join(format!("tree/d{at}"))).unwrap();
+    for at in 0..60 {
+        let dir = looked_at(at);
+        assert!((dir.atime(), dir.atime_nsec()) <= (dir.ctime(), dir.ctime_nsec()), "d{at}");
     }
 }
 
