@@ -218,13 +218,23 @@ class Target:
         (self.device / "control").write_text("on" if on else "off")
 
     def counters(self):
+        """What the model device did with delays: as long as a run takes."""
         names = ["reads", "writes", "flushes", "seeks", "read_bytes", "written_bytes", "depth"]
         return dict(zip(names, map(float, (self.device / "control").read_text().split())))
 
     def blocks(self):
-        """Reads that the loop device was given so far, and their bytes."""
+        """Reads that the loop device was given so far, their bytes, and the bytes that were written to it."""
         stat = Path(f"/sys/block/{Path(self.loop).name}/stat").read_text().split()
-        return int(stat[0]), int(stat[2]) * 512
+        return int(stat[0]), int(stat[2]) * 512, int(stat[6]) * 512
+
+    def ended(self, before):
+        """What was done since these numbers of blocks(), when a run is over. All that is dirty is written back first: how much of it the kernel
+        had written by the end depends on how long the process lasts, and a replay compares its tree and writes its results before it ends."""
+        counted, reads = self.counters(), self.blocks()
+        self.delays(False)
+        shell(["sync", "-f", str(self.mount)])
+        now = dict(zip(("reads", "read_bytes", "written_bytes"), (*reads[:2], self.blocks()[2])))
+        return counted | {name: value - then for (name, value), then in zip(now.items(), before)}
 
     def fresh(self):
         self.unmount()
@@ -301,10 +311,7 @@ class Bench:
         before, began = target.blocks(), time.monotonic()
         shell(command)
         took = time.monotonic() - began
-        counted = target.counters()
-        counted["reads"], counted["read_bytes"] = (now - then for now, then in zip(target.blocks(), before))
-        target.delays(False)
-        return took, counted
+        return took, target.ended(before)
 
     def workload(self, name):
         """What was captured of it on the source; captured once."""
@@ -343,9 +350,9 @@ class Bench:
         target.remount()
         target.delays(True)
         command = [IOR, "replay", str(workload), "--root", str(root), "-o", str(run), *(options or ("--pace", self.pace)), "--min-match", "0", "--format", "json"]
+        before = target.blocks()
         done = subprocess.run(command, text=True, capture_output=True)
-        counted = target.counters()
-        target.delays(False)
+        counted = target.ended(before)
         if done.returncode not in (0, 1):
             raise RuntimeError(f"{command}: {done.stderr[-2000:]}")
         said = json.loads(done.stdout)
@@ -515,7 +522,7 @@ def main():
             if not shutil.which(f"mkfs.{kind}"):
                 print(f"SKIPPED: {name} on {target}: there is no mkfs.{kind}", file=sys.stderr)
                 continue
-            inputs = [name, APPLICATIONS[name], WARM.get(name), DEVICES[device], FILE_SYSTEMS[kind], SOURCE, DEVICES[SOURCE.split("-")[0]], options.pace, runs, bench.made_of(name)]
+            inputs = [name, APPLICATIONS[name], WARM.get(name), DEVICES[device], FILE_SYSTEMS[kind], SOURCE, DEVICES[SOURCE.split("-")[0]], options.pace, runs, bench.made_of(name), "written back"]
             key = digest(inputs)
             row = next((row for row in reversed(known) if row["key"] == key), None)
             try:
