@@ -486,18 +486,13 @@ mod tests {
         let (_temp, dir) = scratch();
         std::io::Write::write_all(&mut dir.create("file").unwrap(), b"text").unwrap();
         let inside = dir.make("inside", 0o700).unwrap();
-        let old = fs::Timestamps {
-            last_access: fs::Timespec { tv_sec: 1000, tv_nsec: 0 },
-            last_modification: fs::Timespec { tv_sec: 2000, tv_nsec: 0 },
-        };
-        for name in ["file", "inside"] {
-            fs::utimensat(&dir, name, &old, AtFlags::empty()).unwrap();
-        }
+        let of = |tv_sec| fs::Timespec { tv_sec, tv_nsec: 0 };
+        let old = fs::Timestamps { last_access: of(1000), last_modification: of(2000) };
+        ["file", "inside"].map(|name| fs::utimensat(&dir, name, &old, AtFlags::empty()).unwrap());
         assert_eq!(dir.text("file").unwrap(), b"text");
         assert_eq!(inside.entries().unwrap(), []);
-        for name in ["file", "inside"] {
-            assert_eq!(fs::statat(&dir, name, AtFlags::empty()).unwrap().st_atime, 1000, "{name}");
-        }
+        let found = ["file", "inside"].map(|name| fs::statat(&dir, name, AtFlags::empty()).unwrap().st_atime);
+        assert_eq!(found, [1000, 1000]);
     }
 
     #[test]

@@ -147,13 +147,16 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// Starts the sampling thread, which opens its files and waits for [`Sampler::begin`].
+    /// Reads the base values, which samples count from, and starts the sampling thread, which waits for [`Sampler::begin`].
     ///
     /// # Errors
     /// When the table cannot be created or the thread cannot be started.
     pub fn prepare(draft: &Draft, targets: &[Target]) -> Result<Sampler> {
         let writer = schema::writer(Table::Samples, draft.file(&Table::Samples.file())?)?;
-        let rounds = Rounds::new(writer, sources(targets));
+        let mut rounds = Rounds::new(writer, sources(targets));
+        // Here: a short replay could be over before the thread runs.
+        let Rounds { sources, text, .. } = &mut rounds;
+        sources.iter_mut().for_each(|source| source.reset(text));
         let (begin, began) = mpsc::channel();
         let thread = thread::Builder::new().name("sampler".into());
         let thread = thread.spawn(move || rounds.run(&began)).context("cannot start the sampling thread")?;
@@ -245,8 +248,6 @@ impl Rounds {
     }
 
     fn run(mut self, began: &Receiver<i64>) -> Result<Summary> {
-        // Base values are read before the start: a short replay could be over before this thread has heard of it.
-        self.sources.iter_mut().for_each(|source| source.reset(&mut self.text));
         if let Ok(zero) = began.recv() {
             let mut next = zero;
             // The announced start may lie in the future.
