@@ -4,20 +4,22 @@ docs/FIDELITY.md.
 
 Makes files of several kinds, captures a program that reads them and writes others (--content-samples) on the file system of the
 working directory, runs the same program on a fresh btrfs with compress=zstd, and replays it on such ones, with data as captured and
-without. Bytes stored are what btrfs says of data; bytes written those that reach the loop device. Needs root, loop devices and
-btrfs-progs. IOR names the program.
+without: medians of RUNS runs (3). Bytes stored are what btrfs says of data; bytes written those that reach the loop device, when all that is dirty
+was written back. Needs root, loop devices and btrfs-progs. IOR names the program.
 """
 
 import gzip
 import os
 import random
 import sqlite3
+import statistics
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 IOR = os.environ.get("IOR", "target/release/ioriot")
+RUNS = int(os.environ.get("RUNS", "3"))
 HOME = Path(__file__).resolve().parent.parent
 SIZE = "2G"
 # A program for each kind of content: what it does below the directory of the files.
@@ -108,6 +110,15 @@ def measure(name, program, files, work):
     read = run(IOR, "query", work / "work", f"SELECT path FROM fileset WHERE kind = 'file' AND path LIKE '{home}/%'", "--format", "csv")
     read = [line for line in read.split("\n")[1:] if line]
     rows = []
+    legs = {"program": lambda: program_once(work, files, home, read, script)}
+    legs |= {f"--data {data}": lambda data=data: replay_once(work, home, data) for data in ("captured", "random")}
+    for what, once in legs.items():
+        rows.append((what, *map(statistics.median, zip(*(once() for _ in range(RUNS))))))
+    subprocess.run(["rm", "-rf", *(work / part for part in ("cap", "work", "root", "run"))], check=True)
+    return rows
+
+
+def program_once(work, files, home, read, script):
     with Disk(work) as disk:
         there = disk.at / "home"
         first = disk.state()
@@ -118,18 +129,19 @@ def measure(name, program, files, work):
         made = disk.state()
         run("sh", "-c", script, there)
         after = disk.state()
-        rows.append(("program", made[0] - first[0], after[0] - made[0], after[1] - made[1]))
-    for data in ("captured", "random"):
-        with Disk(work) as disk:
-            first = disk.state()
-            root, out = work / f"root-{data}", work / f"run-{data}"
-            run(IOR, "init", work / "work", "--root", root, "--map", f"{home}={disk.at}", "--data", data)
-            made = disk.state()
-            run(IOR, "replay", work / "work", "--root", root, "-o", out)
-            after = disk.state()
-            rows.append((f"--data {data}", made[0] - first[0], after[0] - made[0], after[1] - made[1]))
-    subprocess.run(["rm", "-rf", *(work / part for part in ("cap", "work", "root-captured", "root-random", "run-captured", "run-random"))], check=True)
-    return rows
+    return made[0] - first[0], after[0] - made[0], after[1] - made[1]
+
+
+def replay_once(work, home, data):
+    root, out = work / "root", work / "run"
+    subprocess.run(["rm", "-rf", root, out], check=True)
+    with Disk(work) as disk:
+        first = disk.state()
+        run(IOR, "init", work / "work", "--root", root, "--map", f"{home}={disk.at}", "--data", data)
+        made = disk.state()
+        run(IOR, "replay", work / "work", "--root", root, "-o", out)
+        after = disk.state()
+    return made[0] - first[0], after[0] - made[0], after[1] - made[1]
 
 
 def main():

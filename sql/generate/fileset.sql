@@ -24,7 +24,8 @@ SELECT
     coalesce(own.compressed, alike.compressed, every.compressed) AS compressed,
     coalesce(own.incompressible, alike.incompressible, every.incompressible) AS incompressible,
     coalesce(own.zeroes, alike.zeroes, every.zeroes) AS zeroes,
-    coalesce(own.repeated, alike.repeated, every.repeated) AS repeated
+    coalesce(own.repeated, alike.repeated, every.repeated) AS repeated,
+    own.profile AS profile, own.profile_size AS profile_size
 -- The facts stand at the right, past which the others are held: paths may be long, and many.
 FROM content AS every
 RIGHT JOIN (

@@ -17,7 +17,8 @@ SELECT
     coalesce(own.compressed, alike.compressed, every.compressed) AS compressed,
     coalesce(own.incompressible, alike.incompressible, every.incompressible) AS incompressible,
     coalesce(own.zeroes, alike.zeroes, every.zeroes) AS zeroes,
-    coalesce(own.repeated, alike.repeated, every.repeated) AS repeated
+    coalesce(own.repeated, alike.repeated, every.repeated) AS repeated,
+    own.profile AS profile, own.profile_size AS profile_size
 FROM opened
 LEFT JOIN content AS own ON at_path = own.key AND own.what = 'file'
 LEFT JOIN content AS alike ON suffix = alike.key AND alike.what = 'suffix'

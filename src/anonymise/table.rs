@@ -44,7 +44,7 @@ fn holds(table: Table, column: &Column) -> Option<Holds> {
         (Table::Events, "name") | (Table::Mounts, "kind") => Holds::Attribute,
         (Table::Events | Table::Processes, "uid" | "gid") => Holds::Id,
         (Table::Events | Table::OpenFiles, "ino") => Holds::Inode,
-        (Table::Rejects, "reason") | (Table::Losses, "kind") => Holds::Nothing,
+        (Table::Rejects, "reason") | (Table::Losses, "kind") | (Table::Contents, "profile") => Holds::Nothing,
         (Table::Rejects, "text") => Holds::Text,
         (Table::Processes, "comm") => Holds::Comm,
         (Table::Processes, "cwd" | "root") | (Table::OpenFiles | Table::Layouts | Table::Contents, "path") => Holds::Path,

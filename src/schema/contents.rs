@@ -1,11 +1,12 @@
 //! Table `contents`: what the content of files is like, by samples of them: numbers, of which none is content.
 
-use super::column::{Column, int, int_, text as path};
+use super::column::{Column, int, int_, text as path, text_};
+use super::profile::Profile;
 use super::{Draft, Table};
 use crate::event::Unit;
 use crate::text;
 use anyhow::Result;
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray};
 use std::sync::Arc;
 
 /// Names and meanings of the numbers of a [`Content`], in their order; tables of workloads have them, too.
@@ -24,6 +25,15 @@ pub const NUMBERS: [(&str, &str); 5] = [
     ("repeated", "of samples the blocks of 4 KiB, not zero, that equal one sampled before, in this file or another"),
 ];
 
+/// Name and meaning of the text of a [`Profile`].
+const PROFILE: (&str, &str) = (
+    "profile",
+    "what its samples are like one by one, in the order of the file, a letter for each: A is incompressible, B to W compress to 2^(-1/4), \
+     2^(-2/4) ... of the size of their blocks that are not zero, Z is all zero",
+);
+/// Name and meaning of the size that a workload has beside it.
+const PROFILE_SIZE: (&str, &str) = ("profile_size", "size of the file of which the profile tells, at the end of the capture");
+
 /// The columns of the table.
 pub(super) fn columns() -> Vec<Column> {
     let mut columns = vec![
@@ -31,18 +41,20 @@ pub(super) fn columns() -> Vec<Column> {
         int("size", "its size then").unit(Unit::Bytes),
     ];
     columns.extend(NUMBERS.iter().map(|(name, doc)| int(name, doc).unit(Unit::Bytes)));
+    columns.push(text_(PROFILE.0, PROFILE.1));
     columns
 }
 
-/// The column of a workload for one of the [`NUMBERS`].
-pub(super) fn number(at: usize) -> Column {
-    let (name, doc) = NUMBERS[at];
-    int_(name, doc).unit(Unit::Bytes)
+/// The columns of a table of a workload: what is known of the content of a file. With `always`, each row knows the numbers.
+pub(super) fn known(always: bool) -> impl Iterator<Item = Column> {
+    let numbers = NUMBERS.iter().map(move |(name, doc)| Column { nullable: !always, ..int_(name, doc).unit(Unit::Bytes) });
+    numbers.chain([text_(PROFILE.0, PROFILE.1), int_(PROFILE_SIZE.0, PROFILE_SIZE.1).unit(Unit::Bytes)])
 }
 
-/// Names of the [`NUMBERS`].
-pub fn names() -> [&'static str; NUMBERS.len()] {
-    NUMBERS.map(|(name, _)| name)
+/// Names of these columns.
+pub fn names() -> [&'static str; NUMBERS.len() + 2] {
+    let [a, b, c, d, e] = NUMBERS.map(|(name, _)| name);
+    [a, b, c, d, e, PROFILE.0, PROFILE_SIZE.0]
 }
 
 /// What the rows of a batch say of contents; `None` where a number is absent.
@@ -51,15 +63,17 @@ pub fn names() -> [&'static str; NUMBERS.len()] {
 /// When a column is missing.
 pub fn read(batch: &RecordBatch) -> Result<Vec<Option<Content>>> {
     let mut columns = Vec::new();
-    for name in names() {
+    for (name, _) in NUMBERS {
         columns.push(super::read::ints(batch, name)?);
     }
+    let (profiles, sizes) = (super::read::texts(batch, PROFILE.0)?, super::read::ints(batch, PROFILE_SIZE.0)?);
     let content = |row| {
         let mut numbers = [0; NUMBERS.len()];
         for (number, column) in numbers.iter_mut().zip(&columns) {
             *number = super::read::int(column, row)?;
         }
-        Some(Content::of(numbers))
+        let profile = profiles.is_valid(row).then(|| profiles.value(row)).zip(super::read::int(sizes, row));
+        Some(Content { profile: profile.and_then(|(text, size)| Profile::of(text, size)), ..Content::of(numbers) })
     };
     Ok((0..batch.num_rows()).map(content).collect())
 }
@@ -77,6 +91,8 @@ pub struct Content {
     pub zeroes: i64,
     /// Bytes of blocks that equal one before.
     pub repeated: i64,
+    /// What the samples are like one by one; `None` of several files.
+    pub profile: Option<Profile>,
 }
 
 impl Content {
@@ -87,7 +103,7 @@ impl Content {
 
     /// The content with these numbers, in the order of [`NUMBERS`].
     pub fn of([sampled, compressed, incompressible, zeroes, repeated]: [i64; NUMBERS.len()]) -> Content {
-        Content { sampled, compressed, incompressible, zeroes, repeated }
+        Content { sampled, compressed, incompressible, zeroes, repeated, profile: None }
     }
 
     /// The numbers as bytes, for another process of this program.
@@ -127,6 +143,8 @@ pub fn write(draft: &Draft, rows: &[Sampled]) -> Result<()> {
     for at in 0..NUMBERS.len() {
         columns.push(Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.content.numbers()[at]))));
     }
+    let profiles = rows.iter().map(|row| row.content.profile.as_ref().map(Profile::text));
+    columns.push(Arc::new(StringArray::from_iter(profiles)));
     super::write(draft, Table::Contents, columns)
 }
 
@@ -136,7 +154,7 @@ mod tests {
 
     #[test]
     fn numbers_come_back() {
-        let content = Content { sampled: 5, compressed: 4, incompressible: 3, zeroes: 2, repeated: -1 };
+        let content = Content { sampled: 5, compressed: 4, incompressible: 3, zeroes: 2, repeated: -1, profile: None };
         let bytes: [u8; 40] = content.to_bytes().try_into().unwrap();
         assert_eq!(Content::of_bytes(&bytes), content);
     }

@@ -12,6 +12,7 @@ pub mod entries;
 pub mod layouts;
 pub mod losses;
 pub mod place;
+pub mod profile;
 pub mod read;
 pub mod tables;
 

@@ -381,7 +381,7 @@ impl Table {
                     int_("created", layouts::CREATED).unit(Unit::Epoch),
                 ];
                 // Of the file itself, of files whose names end alike, or of all that were looked at; absent of what is no file, or empty.
-                columns.extend((0..contents::NUMBERS.len()).map(contents::number));
+                columns.extend(contents::known(false));
                 columns
             }
             Table::Extents => vec![
@@ -396,9 +396,7 @@ impl Table {
             ],
             Table::Written => {
                 let mut columns = vec![int("ofd", "open file description that is opened for writing")];
-                columns.extend(
-                    (0..contents::NUMBERS.len()).map(contents::number).map(|column| Column { nullable: false, ..column }),
-                );
+                columns.extend(contents::known(true));
                 columns
             }
             Table::Expect => vec![

@@ -2,11 +2,12 @@
 //!
 //! It reads them from its standard input and answers on its standard output; it has no other descriptor, no rights, a filter
 //! that lets it read, write, allocate and end, and memory that nobody else may look into. Of a file it tells the five numbers of a
-//! [`Content`]; nothing else leaves it.
+//! [`Content`] and a letter for each of its samples; nothing else leaves it.
 
 use super::measure::{self, Measure, SAMPLE};
 use crate::process::{reserve, seccomp, stdio};
 use crate::schema::contents::Content;
+use crate::schema::profile::SAMPLES;
 use anyhow::{Context, Result, ensure};
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
@@ -20,7 +21,9 @@ pub const VERB: &str = "sample-contents";
 /// In place of the length of a sample: the file ends here, and its numbers are wanted.
 pub const END: u32 = u32::MAX;
 /// Bytes of the numbers of a file.
-pub const ANSWER: usize = 5 * size_of::<i64>();
+pub const NUMBERS: usize = 5 * size_of::<i64>();
+/// Bytes of what is told of a file: its numbers and the letters of its samples, with NULs behind them.
+pub const ANSWER: usize = NUMBERS + SAMPLES;
 
 /// Memory that it allocates for samples and their compression, bytes, at most.
 const LOCKED: u64 = 8 << 20;
@@ -55,13 +58,16 @@ fn measure_all() -> Result<()> {
     let mut measure = Measure::new(key, seen).context("no memory for a compressor")?;
     reserve::wipe(&mut key);
     let mut sample = vec![0; SAMPLE];
-    let mut content = Content::default();
+    let (mut content, mut letters) = (Content::default(), Vec::with_capacity(SAMPLES));
     // The first answer says that all walls stand.
     output.write_all(&[0; ANSWER])?;
     loop {
         let Some(length) = word(&mut input)? else { return Ok(()) };
         if length == END {
-            output.write_all(&content.to_bytes())?;
+            let mut answer = content.to_bytes();
+            answer.append(&mut letters);
+            answer.resize(ANSWER, 0);
+            output.write_all(&answer)?;
             content = Content::default();
             continue;
         }
@@ -71,7 +77,10 @@ fn measure_all() -> Result<()> {
             input.read_exact(sample).context("a sample was cut").and_then(|()| word(&mut input).context("a sample was cut"));
         let measured = read.and_then(|valid| {
             let valid = valid.filter(|valid| *valid <= length).context("a sample has no length")?;
-            if valid > 0 { measure.add(&sample[..valid as usize], &mut content).context("cannot compress") } else { Ok(()) }
+            if valid > 0 {
+                letters.push(measure.add(&sample[..valid as usize], &mut content).context("cannot compress")?.letter());
+            }
+            Ok(())
         });
         reserve::wipe(sample);
         measured?;

@@ -3,11 +3,12 @@
 use super::noise::looks_like_noise;
 use crate::process::reserve;
 use crate::schema::contents::Content;
+use crate::schema::profile::{self, Grade};
 use std::collections::HashSet;
 use std::io::Result;
 
-/// Length of a sample, bytes, at most: what btrfs compresses at a time. Shorter ones compress less well.
-pub const SAMPLE: usize = 128 << 10;
+/// Length of a sample, bytes, at most.
+pub const SAMPLE: usize = profile::SAMPLE as usize;
 /// The unit in which file systems store, and find zeroes and repetitions, bytes.
 pub const BLOCK: usize = 4 << 10;
 /// Level of zstd: the default of btrfs.
@@ -42,14 +43,15 @@ impl Measure {
         Ok(Measure { key, seen, compressor, compressed })
     }
 
-    /// Adds what one contiguous sample of a file is like. It begins at a multiple of [`SAMPLE`] in the file.
+    /// Adds what one contiguous sample of a file is like, and returns its grade. It begins at a multiple of [`SAMPLE`] in the file.
     ///
     /// # Errors
     /// When it cannot be compressed.
-    pub fn add(&mut self, sample: &[u8], content: &mut Content) -> Result<()> {
+    pub fn add(&mut self, sample: &[u8], content: &mut Content) -> Result<Grade> {
+        let mut zeroes = 0;
         for block in sample.chunks(BLOCK) {
             if block.iter().all(|byte| *byte == 0) {
-                content.zeroes += block.len() as i64;
+                zeroes += block.len();
                 continue;
             }
             let hash = blake3::keyed_hash(&self.key, block);
@@ -66,6 +68,7 @@ impl Measure {
         reserve::wipe(&mut self.compressed);
         let whole = sample.len() as i64;
         content.sampled += whole;
+        content.zeroes += zeroes as i64;
         // What does not save a block is stored as it is, and so is what nobody tries to compress.
         if looks_like_noise(sample)
             || small.div_ceil(BLOCK) >= sample.len().div_ceil(BLOCK) && sample.len() > BLOCK
@@ -73,10 +76,11 @@ impl Measure {
         {
             content.incompressible += whole;
             content.compressed += whole;
-        } else {
-            content.compressed += small as i64;
+            return Ok(Grade::Degree(0));
         }
-        Ok(())
+        content.compressed += small as i64;
+        let others = sample.len() - zeroes;
+        Ok(if others == 0 { Grade::Zero } else { Grade::of(small as f64 / others as f64) })
     }
 }
 
@@ -94,7 +98,9 @@ mod tests {
 
     fn measured(samples: &[&[u8]]) -> Content {
         let (mut measure, mut content) = (Measure::new([7; 32], Seen::new()).unwrap(), Content::default());
-        samples.iter().for_each(|sample| measure.add(sample, &mut content).unwrap());
+        for sample in samples {
+            measure.add(sample, &mut content).unwrap();
+        }
         content
     }
 
@@ -110,7 +116,7 @@ mod tests {
         let (random, other) = (noise(1, SAMPLE), noise(2, SAMPLE));
         let text: Vec<u8> = (0..SAMPLE / 8).flat_map(|line| format!("{:07}\n", line * 7919 % 9_999_991).into_bytes()).collect();
         let found = measured(&[&random]);
-        assert_eq!(found, Content { sampled: whole, compressed: whole, incompressible: whole, zeroes: 0, repeated: 0 });
+        assert_eq!(found, Content { sampled: whole, compressed: whole, incompressible: whole, ..Content::default() });
         let found = measured(&[&vec![0; SAMPLE]]);
         assert!(found.zeroes == whole && found.compressed < 100 && found.incompressible == 0, "{found:?}");
         let found = measured(&[&text]);

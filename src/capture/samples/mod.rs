@@ -19,9 +19,9 @@ use crate::mounts::{self, Mount};
 use crate::process::signal;
 use crate::progress::{Progress, Unit};
 use crate::schema::contents::{Content, Sampled};
+use crate::schema::profile::{Profile, SAMPLE, places};
 use anyhow::{Context, Result};
-use child::{ANSWER, END, VERB};
-use measure::SAMPLE;
+use child::{ANSWER, END, NUMBERS, VERB};
 use serde::Serialize;
 use std::collections::HashSet;
 use std::fmt;
@@ -31,8 +31,6 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Samples of one file, at most: of longer files they are spread evenly.
-const SAMPLES: u64 = 16;
 /// Bytes that are looked at, at most.
 const MOST: u64 = 1 << 30;
 /// Time after which no other file is looked at.
@@ -157,16 +155,20 @@ impl Sampler {
         Ok(sampler)
     }
 
-    fn answer(&mut self) -> Result<Content> {
-        let mut answer = [0; ANSWER];
-        self.output.read_exact(&mut answer)?;
-        Ok(Content::of_bytes(&answer))
+    /// What it tells of a file, and the letters of its samples.
+    fn answer(&mut self) -> Result<(Content, Vec<u8>)> {
+        let mut numbers = [0; NUMBERS];
+        self.output.read_exact(&mut numbers)?;
+        let mut letters = vec![0; ANSWER - NUMBERS];
+        self.output.read_exact(&mut letters)?;
+        letters.retain(|letter| *letter != 0);
+        Ok((Content::of_bytes(&numbers), letters))
     }
 
     /// Has samples of a file of this length measured, as far as bytes are left.
     fn file(&mut self, file: &File, length: u64, left: &mut u64) -> Result<Content> {
         for start in places(length) {
-            let count = (SAMPLE as u64).min(length - start).min(*left);
+            let count = SAMPLE.min(length - start).min(*left);
             if count == 0 {
                 break;
             }
@@ -178,7 +180,10 @@ impl Sampler {
             self.number(u32::try_from(sent)?)?;
         }
         self.number(END)?;
-        self.answer()
+        let (content, letters) = self.answer()?;
+        let text = std::str::from_utf8(&letters).ok();
+        let profile = text.zip(i64::try_from(length).ok()).and_then(|(text, length)| Profile::of(text, length));
+        Ok(Content { profile, ..content })
     }
 
     fn number(&mut self, number: u32) -> Result<()> {
@@ -192,13 +197,6 @@ impl Sampler {
         child.wait()?;
         Ok(())
     }
-}
-
-/// Where the samples of a file of this length begin: all of it, or [`SAMPLES`] places spread evenly, at multiples of [`SAMPLE`].
-fn places(length: u64) -> impl Iterator<Item = u64> {
-    let pieces = length.div_ceil(SAMPLE as u64);
-    let samples = pieces.min(SAMPLES);
-    (0..samples).map(move |at| (u128::from(at) * u128::from(pieces) / u128::from(samples)) as u64 * SAMPLE as u64)
 }
 
 impl Sum {
@@ -237,20 +235,5 @@ impl fmt::Display for Told {
             writeln!(f, "  Content could not be looked at, or not all: {why}")?;
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn samples_are_spread_over_a_file() {
-        let found = |length| places(length).collect::<Vec<_>>();
-        assert_eq!(found(1), [0]);
-        assert_eq!(found(300 << 10), [0, 128 << 10, 256 << 10]);
-        let long = found(1 << 40);
-        assert_eq!((long.len(), long[1]), (16, 1 << 36));
-        assert_eq!(found(u64::MAX).len(), 16);
     }
 }

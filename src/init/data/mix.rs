@@ -1,32 +1,38 @@
 //! Data of the kind that samples of captured files say (`--data captured`): how well it compresses, how much of it does not, how
 //! many of its blocks are zero, and how many repeat others.
 //!
-//! File systems compress up to 128 KiB at a time. Whether these do not compress, or to what degree, and whether they repeat is
-//! chosen for each such piece of a file; which blocks are zero for each block. So shares hold over a file, and over files that are
-//! shorter than that over many.
+//! File systems compress up to 128 KiB at a time. Whether these do not compress, or to what degree, is what the sample nearest before
+//! such a piece of the file was like. Of files that were not sampled themselves it is chosen for each, so that shares hold over a file, and over files
+//! that are shorter than that over many; pieces that do not compress come four in a row. Whether a piece repeats others, and which blocks are zero
+//! in pieces that are not all zero, is chosen for all of them.
 
 use super::{BLOCK, STAMP, noise};
 use crate::dice::mix;
 use crate::schema::contents::Content;
+use crate::schema::profile::{DEGREES as LEVELS, Grade, Profile, STEP};
 
 /// Bytes that are compressed together.
 const UNIT: usize = 128 << 10;
 const BLOCKS: u64 = (UNIT / BLOCK) as u64;
 /// Size of the noise of one degree, bytes; it repeats after that.
 const SIZE: usize = 1 << 20;
-/// Degrees of compression, from 1 on, each this factor (the fourth root of 2) from the next.
-const LEVELS: usize = 23;
-const STEP: f64 = 1.189_207_115_002_721;
+/// Pieces that are alike in not compressing, or in compressing, where nobody knows their order. btrfs takes 512 KiB at a time: it leaves
+/// those as they are that follow one which does not compress (`compress_file_range()` in `fs/btrfs/inode.c` of the kernel).
+const RUN: u64 = 4;
 
 /// The kind of content of a file.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Mixture {
-    /// Share of it, 0 to 1, that does not compress.
+    /// Share of it, 0 to 1, that does not compress, where `profile` does not say which part.
     random: f64,
-    /// Of the rest the share of blocks that are zero.
+    /// Of the rest, which pieces that `profile` says to be all zero are not of, the share of blocks that are zero.
     zero: f64,
-    /// The degree of compression of the others: a number of levels.
-    level: f64,
+    /// The degree of compression of the others: a number of levels. With a profile, by how much it is above what that says.
+    level: i32,
+    /// The share of these pieces that are of the next level, so that together they compress to a degree between both.
+    next: f64,
+    /// What each part is like.
+    profile: Option<Profile>,
     /// Share of it, zeroes left out, that repeats other content.
     repeated: f64,
 }
@@ -34,7 +40,7 @@ pub struct Mixture {
 impl Mixture {
     /// The kind that these numbers say; `None` when they say nothing, or contradict each other.
     pub fn of(content: Content) -> Option<Mixture> {
-        let Content { sampled, compressed, incompressible, zeroes, repeated } = content;
+        let Content { sampled, compressed, incompressible, zeroes, repeated, profile } = content;
         let fits = [compressed, incompressible, zeroes, repeated].iter().all(|part| (0..=sampled).contains(part));
         if sampled <= 0 || !fits || compressed < incompressible {
             return None;
@@ -45,7 +51,54 @@ impl Mixture {
         // Zeroes take next to nothing, so all of it is of the other blocks.
         let ratio = rest as f64 * (1.0 - zero) / ((compressed - incompressible) as f64).max(1.0);
         let level = ratio.max(1.0).log(STEP).min((LEVELS - 1) as f64);
-        Some(Mixture { random: share(incompressible, sampled), zero, level, repeated: share(repeated, sampled - zeroes) })
+        let (random, repeated) = (share(incompressible, sampled), share(repeated, sampled - zeroes));
+        let mixture = Mixture { random, zero, level: 0, next: 0.0, repeated, profile: None }.leveled(level);
+        Some(profile.map_or(mixture, |profile| mixture.in_order(profile, zeroes, compressed - incompressible)))
+    }
+
+    /// The same with its parts in the order of the samples, of which so many bytes are zero, and the compressible ones take `small` bytes.
+    fn in_order(self, profile: Profile, zeroes: i64, small: i64) -> Mixture {
+        // Bytes of samples that are all zero; of others that compress, and what these would take by their grades.
+        let (mut empty, mut others, mut graded) = (0.0, 0.0, 0.0);
+        for (grade, bytes) in profile.samples() {
+            match grade {
+                Grade::Zero => empty += bytes as f64,
+                Grade::Degree(0) => {}
+                Grade::Degree(degree) => {
+                    others += bytes as f64;
+                    graded += bytes as f64 * STEP.powi(-i32::from(degree));
+                }
+            }
+        }
+        let zero = if others > 0.0 { ((zeroes as f64 - empty) / others).clamp(0.0, 1.0) } else { 0.0 };
+        // Grades are rounded; their sum is known.
+        let above = (graded * (1.0 - zero) / (small as f64).max(1.0)).log(STEP);
+        let level = if above.is_finite() { above.clamp(-1.0, 1.0) } else { 0.0 };
+        Mixture { zero, profile: Some(profile), ..self }.leveled(level)
+    }
+
+    /// The same with this number of levels, between two of which it may be.
+    fn leveled(self, level: f64) -> Mixture {
+        let rest = level - level.floor();
+        // Compressed sizes add up, and not ratios.
+        let next = (1.0 - STEP.powf(-rest)) / (1.0 - STEP.recip());
+        Mixture { level: level.floor() as i32, next, ..self }
+    }
+
+    /// What a piece of a file is like: of which level its noise is, `None` if it is all zero.
+    fn degree(&self, file: u64, piece: u64) -> Option<usize> {
+        let (degree, least) = match &self.profile {
+            None if spread(file, piece / RUN) < self.random => return Some(0),
+            None => (0, 0),
+            Some(profile) => match profile.at(piece) {
+                Grade::Zero => return None,
+                Grade::Degree(0) => return Some(0),
+                // What compresses a little does not become what does not.
+                Grade::Degree(degree) => (i32::from(degree), 1),
+            },
+        };
+        let next = i32::from(spread(mix(file ^ 2), piece) < self.next);
+        Some((degree + self.level + next).clamp(least, LEVELS as i32 - 1) as usize)
     }
 }
 
@@ -54,6 +107,25 @@ impl Mixture {
 pub struct Mix {
     levels: Vec<Vec<u8>>,
     seed: u64,
+}
+
+/// What a piece of [`UNIT`] bytes of a file is made of.
+struct Piece<'a> {
+    number: u64,
+    /// Noise of its degree; `None` if it is all zero.
+    noise: Option<&'a [u8]>,
+    /// Share of its blocks that are zero.
+    zero: f64,
+    whose: Whose,
+}
+
+/// Which blocks of the noise a piece takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    /// Those that pieces of all files take that repeat others.
+    Shared,
+    /// Others than those of other files, with a number in each.
+    Own,
 }
 
 /// A number from 0 to 1 for each piece of a file, evenly spread over neighbouring ones.
@@ -80,42 +152,50 @@ impl Mix {
     /// others are told apart by `version` and their number.
     pub fn fill(&self, bytes: &mut [u8], kind: &Mixture, file: u64, version: u64, offset: u64) {
         let (mut done, mut at) = (0, offset);
+        let mut piece = self.piece(kind, file, at / UNIT as u64);
         while done < bytes.len() {
             let (number, from) = (at / BLOCK as u64, (at % BLOCK as u64) as usize);
             let length = (BLOCK - from).min(bytes.len() - done);
-            self.block(&mut bytes[done..done + length], kind, (file, version), number, from);
+            if number / BLOCKS != piece.number {
+                piece = self.piece(kind, file, number / BLOCKS);
+            }
+            self.block(&mut bytes[done..done + length], &piece, (file, version), number, from);
             done += length;
             at = at.wrapping_add(length as u64);
         }
     }
 
+    /// What a piece of a file is made of.
+    fn piece(&self, kind: &Mixture, file: u64, number: u64) -> Piece<'_> {
+        let (noise, zero) = match kind.degree(file, number) {
+            None => (None, 1.0),
+            Some(0) => (Some(0), 0.0),
+            Some(degree) => (Some(degree), kind.zero),
+        };
+        let whose = match spread(mix(file ^ 3), number) < kind.repeated {
+            true => Whose::Shared,
+            false => Whose::Own,
+        };
+        Piece { number, noise: noise.map(|level| &self.levels[level][..]), zero, whose }
+    }
+
     /// Fills memory with a part of a block, from byte `from` of it on.
-    fn block(&self, bytes: &mut [u8], kind: &Mixture, (file, version): (u64, u64), number: u64, from: usize) {
-        let piece = number / BLOCKS;
-        let random = spread(file, piece) < kind.random;
-        if !random && spread(mix(file ^ 1), number) < kind.zero {
+    fn block(&self, bytes: &mut [u8], piece: &Piece<'_>, (file, version): (u64, u64), number: u64, from: usize) {
+        let Some(noise) = piece.noise else { return bytes.fill(0) };
+        if piece.zero > 0.0 && spread(mix(file ^ 1), number) < piece.zero {
             return bytes.fill(0);
         }
-        let noise = &self.levels[if random { 0 } else { level(kind.level, spread(mix(file ^ 2), piece)) }];
-        let repeated = spread(mix(file ^ 3), piece) < kind.repeated;
-        let first = if repeated { 0 } else { mix(file ^ 4) / BLOCKS * BLOCKS };
-        let block = first.wrapping_add(if repeated { number % BLOCKS } else { number }) % (SIZE / BLOCK) as u64;
+        let block = match piece.whose {
+            Whose::Shared => number % BLOCKS,
+            Whose::Own => (mix(file ^ 4) / BLOCKS * BLOCKS).wrapping_add(number) % (SIZE / BLOCK) as u64,
+        };
         bytes.copy_from_slice(&noise[block as usize * BLOCK + from..][..bytes.len()]);
-        if !repeated && from < STAMP {
+        if piece.whose == Whose::Own && from < STAMP {
             let stamp = mix(self.seed ^ mix(version ^ mix(number))).to_ne_bytes();
             let length = (STAMP - from).min(bytes.len());
             bytes[..length].copy_from_slice(&stamp[from..from + length]);
         }
     }
-}
-
-/// One of the two levels beside a degree, by a number from 0 to 1: so that together they compress to that degree.
-fn level(degree: f64, chance: f64) -> usize {
-    let below = degree.floor();
-    // Compressed sizes add up, and not ratios.
-    let [low, high, wanted] = [below, below + 1.0, degree].map(|level| STEP.powf(-level));
-    let above = (low - wanted) / (low - high);
-    (below as usize + usize::from(chance < above)).min(LEVELS - 1)
 }
 
 #[cfg(test)]
@@ -147,7 +227,7 @@ mod tests {
     }
 
     fn kind(compressed: i64, incompressible: i64, zeroes: i64, repeated: i64) -> Mixture {
-        Mixture::of(Content { sampled: 1000, compressed, incompressible, zeroes, repeated }).unwrap()
+        Mixture::of(Content { sampled: 1000, compressed, incompressible, zeroes, repeated, profile: None }).unwrap()
     }
 
     #[test]
@@ -174,6 +254,43 @@ mod tests {
     }
 
     #[test]
+    fn parts_are_in_the_order_of_the_samples() {
+        const MIB: i64 = 1 << 20;
+        // A quarter compresses to a half, a half is noise, a quarter is zero.
+        let size = 32 * MIB;
+        let content = Content {
+            sampled: 2 * MIB,
+            compressed: MIB + MIB / 4,
+            incompressible: MIB,
+            zeroes: MIB / 2,
+            repeated: 0,
+            profile: Profile::of("EEEEAAAAAAAAZZZZ", size),
+        };
+        let kind = Mixture::of(content).unwrap();
+        let mut bytes = vec![1; size as usize];
+        Mix::new(7).fill(&mut bytes, &kind, 3, 3, 0);
+        for (at, piece) in bytes.chunks(UNIT).enumerate() {
+            let share = zstd::bulk::compress(piece, 3).unwrap().len() as f64 / UNIT as f64;
+            let wanted = if at < 64 {
+                0.45..0.55
+            } else if at < 192 {
+                0.99..1.1
+            } else {
+                0.0..0.01
+            };
+            assert!(wanted.contains(&share), "piece {at}: {share}");
+        }
+        // Without an order the same shares hold, in runs of 512 KiB.
+        let kind = Mixture::of(Content { profile: None, ..content }).unwrap();
+        Mix::new(7).fill(&mut bytes, &kind, 3, 3, 0);
+        let noisy = |piece: &[u8]| zstd::bulk::compress(piece, 3).unwrap().len() >= UNIT;
+        let runs: Vec<usize> =
+            bytes.chunks(UNIT * RUN as usize).map(|run| run.chunks(UNIT).filter(|piece| noisy(piece)).count()).collect();
+        assert!(runs.iter().all(|noisy| [0, RUN as usize].contains(noisy)), "{runs:?}");
+        assert!((30..=34).contains(&runs.iter().filter(|noisy| **noisy > 0).count()), "{runs:?}");
+    }
+
+    #[test]
     fn a_file_is_the_same_however_it_is_read() {
         let (mix, kind) = (Mix::new(1), kind(300, 100, 200, 100));
         let mut whole = vec![0; 1 << 20];
@@ -194,7 +311,7 @@ mod tests {
         };
         assert!(of(0, 0, 0).is_none() && of(-5, 0, 0).is_none() && of(10, 11, 0).is_none() && of(10, 5, 6).is_none());
         assert!(of(i64::MAX, i64::MAX, i64::MIN).is_none());
-        assert_eq!(of(i64::MAX, 0, 0).unwrap().level, (LEVELS - 1) as f64);
+        assert_eq!(of(i64::MAX, 0, 0).unwrap().level, LEVELS as i32 - 1);
         assert_eq!(of(10, 10, 10).unwrap().random, 1.0);
     }
 }

@@ -282,7 +282,8 @@ fn an_edited_stage_is_taken_and_checked() {
     let head: String = built_in.lines().take_while(|line| line.starts_with("--")).map(|line| format!("{line}\n")).collect();
     let numbers =
         ["sampled", "compressed", "incompressible", "zeroes", "repeated"].map(|name| format!("CAST(1 AS BIGINT) AS {name}"));
-    let knows = format!("{head}SELECT 'all' AS what, '*' AS key, {}", numbers.join(", "));
+    let order = "CAST(NULL AS VARCHAR) AS profile, CAST(NULL AS BIGINT) AS profile_size";
+    let knows = format!("{head}SELECT 'all' AS what, '*' AS key, {}, {order}", numbers.join(", "));
     for (content, known) in [(built_in, false), (&knows, true)] {
         fs::write(stages.join("content.sql"), content).unwrap();
         let out = dir.path().join(format!("knows {known}"));

@@ -45,6 +45,15 @@ fn only_numbers_of_contents_are_kept() {
         "zero,300000,300000,300000,0".to_owned(),
     ];
     assert_eq!(rows(&[&out], &sql), expected);
+    let profiles =
+        format!("SELECT {name} AS name, profile FROM contents WHERE path LIKE '{}/%' ORDER BY name", home.to_str().unwrap());
+    let profiles = rows(&[&out], &profiles);
+    assert_eq!([&profiles[0], &profiles[1], &profiles[4]], ["copy,AA", "random,AA", "zero,ZZZ"], "{profiles:?}");
+    let letters = profiles[2].strip_prefix("text,").unwrap();
+    assert!(
+        letters.len() == text.len().div_ceil(128 << 10) && letters.bytes().all(|letter| (b'B'..b'W').contains(&letter)),
+        "{letters}"
+    );
     let alone: usize = text.chunks(128 << 10).map(|sample| zstd::bulk::compress(sample, 3).unwrap().len()).sum();
     let of = |what: &str| format!("SELECT {what} FROM contents WHERE path LIKE '{}/%'", home.to_str().unwrap());
     assert_eq!(rows(&[&out], &format!("{} AND path LIKE '%/text'", of("compressed"))), [alone.to_string()]);
@@ -140,7 +149,7 @@ fn nobody_looks_into_the_process_that_measures() {
     let mut child = Command::new(env!("CARGO_BIN_EXE_ioriot"));
     let mut child = child.arg(ioriot::capture::child::VERB).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let (mut input, mut output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-    let mut answer = [0; 40];
+    let mut answer = [0; 40 + ioriot::schema::profile::SAMPLES];
     output.read_exact(&mut answer).unwrap();
     let proc = |name: &str| PathBuf::from(format!("/proc/{}/{name}", child.id()));
     let status = std::fs::read_to_string(proc("status")).unwrap();
@@ -166,6 +175,7 @@ fn nobody_looks_into_the_process_that_measures() {
     output.read_exact(&mut answer).unwrap();
     let numbers: Vec<i64> = answer.as_chunks::<8>().0.iter().map(|word| i64::from_le_bytes(*word)).collect();
     assert!(numbers[0] == 4096 && numbers[3] == 4096 && numbers[1] < 100, "{numbers:?}");
+    assert_eq!(answer[40..42], *b"Z\0");
     say(&200_000_u32.to_le_bytes());
     assert_eq!(child.wait().unwrap().code(), Some(2));
 }
