@@ -20,6 +20,8 @@ import sys
 import time
 from pathlib import Path
 
+import aged
+
 IOR = os.environ.get("IOR", "target/release/ioriot")
 HERE = Path(__file__).resolve().parent
 
@@ -85,11 +87,21 @@ APPLICATIONS = {
     "lmdb-write": ("mapped", ("lmdb",), LMDB + "write 60", ["lmdb"]),
     "lmdb-writemap": ("mapped", ("lmdb",), LMDB + "writemap 60", ["lmdb"]),
     "rocksdb-mmap": ("mapped", ("rocksdb",), ROCKSDB + "--benchmarks=readrandom --use_existing_db=1 --mmap_read=1 --reads=2000", ["db_bench"]),
+    "aged": ("aged", ("aged",), "cat {dir}/old >/dev/null", []),
     "search": ("mapped", ("tree",), "rg --mmap --no-config -j 1 -c -a 'no such words' {dir}/tree; test $? = 1", ["rg"]),
 }
 # What the application finds in the page cache: file, bytes of a stretch, and of the part of it that is there.
 WARM = {"half-cached": ("job.0.0", 131072, 65536), "half-cached-in-turn": ("job.0.0", 4 << 20, 2 << 20)}
+# How a file lies on an old file system is that file system's choice: these are captured on the one of the target, which is as small as
+# this, MiB, and what init makes of it beside the default is files in as many pieces.
+AGED = {"aged": 200}
+INIT = {"aged": ["--layout", "captured"]}
 SHORT = (["log", "turns"], ["ebs-xfs"])
+
+
+def source_of(name, target):
+    """Where it is captured."""
+    return f"{SOURCE.split('-')[0]}-{target.split('-')[1]}" if name in AGED else SOURCE
 
 
 def shell(command, **more):
@@ -117,6 +129,10 @@ def warm(path, stretch, part):
 
 def make_data(place, _work, mib):
     noise(place / "data", mib)
+
+
+def make_aged(place, _work):
+    aged.make_old(place)
 
 
 def make_jobs(place, _work, jobs, mib):
@@ -313,17 +329,22 @@ class Bench:
         took = time.monotonic() - began
         return took, target.ended(before)
 
-    def workload(self, name):
+    def target(self, name, target_name):
+        return Target(self.work, target_name, AGED.get(name, 3072))
+
+    def workload(self, name, target_name):
         """What was captured of it on the source; captured once."""
-        key = digest([APPLICATIONS[name], WARM.get(name), DEVICES[SOURCE.split("-")[0]], FILE_SYSTEMS[SOURCE.split("-")[1]], self.made_of(name)])
-        place = self.work / "workloads" / f"{name}-{key}"
+        source = source_of(name, target_name)
+        device, kind = source.split("-")
+        key = digest([APPLICATIONS[name], WARM.get(name), DEVICES[device], FILE_SYSTEMS[kind], self.made_of(name)])
+        place = self.work / "workloads" / f"{name}-{kind}-{key}"
         if not place.exists():
             place.parent.mkdir(exist_ok=True)
-            for old in place.parent.glob(f"{name}-*"):
+            for old in place.parent.glob(f"{name}-{kind}-*"):
                 shutil.rmtree(old)
             capture = self.work / "capture"
             shutil.rmtree(capture, ignore_errors=True)
-            target = Target(self.work, SOURCE)
+            target = self.target(name, source)
             try:
                 command = self.prepare(target, name)
                 said = shell([IOR, "capture", "-o", str(capture), "--", *command])
@@ -340,13 +361,13 @@ class Bench:
         files += [HERE / "predict_lmdb.py"] if "lmdb" in APPLICATIONS[name][3] else []
         return [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
 
-    def replay(self, target, workload, *options):
+    def replay(self, target, workload, *options, init=()):
         root, run = self.work / "root", self.work / "run"
         # An interrupted replay leaves what it had.
         for old in (root, run, self.work / ".run.unfinished"):
             shutil.rmtree(old, ignore_errors=True)
         target.fresh()
-        shell([IOR, "init", str(workload), "--root", str(root), "--map", f"{target.mount}={target.mount}"])
+        shell([IOR, "init", str(workload), "--root", str(root), "--map", f"{target.mount}={target.mount}", *init])
         target.remount()
         target.delays(True)
         command = [IOR, "replay", str(workload), "--root", str(root), "-o", str(run), *(options or ("--pace", self.pace)), "--min-match", "0", "--format", "json"]
@@ -358,15 +379,15 @@ class Bench:
         said = json.loads(done.stdout)
         # What is read before the start, to have it in memory, does not count.
         whose = [device[who] for device in said["device"] or [] if device["name"] == Path(target.loop).name for who in ("tasks", "kernel")]
-        counted["reads"], counted["read_bytes"] = (sum(who[what] for who in whose) for what in ("reads", "read_bytes"))
+        counted |= {what: sum(who[what] for who in whose) for what in ("reads", "read_bytes", "seeks")}
         return said, counted
 
     def bracket(self, name, target_name, runs):
         """Times of a program that adapts to its device, as `ioriot predict` brackets them: least and greatest median of the bounds."""
-        workload, target, medians = self.workload(name), Target(self.work, target_name), []
+        workload, target, medians = self.workload(name, target_name), self.target(name, target_name), []
         try:
             for order in ("resource", "strict"):
-                walls = [self.replay(target, workload, "--pace", "asap", "--order", order)[0]["wall"] / 1e9 for _ in range(runs)]
+                walls = [self.replay(target, workload, "--pace", "asap", "--order", order, init=INIT.get(name, ()))[0]["wall"] / 1e9 for _ in range(runs)]
                 medians.append(statistics.median(walls))
         finally:
             target.close()
@@ -374,15 +395,15 @@ class Bench:
 
     def pair(self, name, target_name, runs):
         """Runs of the application and of its replay in turns: the row of a pair."""
-        workload = self.workload(name)
+        workload = self.workload(name, target_name)
         row = {"application": name, "class": APPLICATIONS[name][0], "target": target_name, "pace": self.pace}
         row |= {"t_app": [], "t_replay": [], "depth_app": [], "depth_replay": [], "written_app": [], "written_replay": [], "read_app": [], "read_replay": []}
-        row |= {"reads_app": [], "reads_replay": []}
-        target = Target(self.work, target_name)
+        row |= {"reads_app": [], "reads_replay": [], "seeks_app": [], "seeks_replay": []}
+        target = self.target(name, target_name)
         try:
             for _ in range(runs):
                 took, counted = self.application(target, name)
-                said, replayed = self.replay(target, workload)
+                said, replayed = self.replay(target, workload, init=INIT.get(name, ()))
                 row["t_app"].append(took)
                 row["t_replay"].append(said["wall"] / 1e9)
                 for what, counts in (("app", counted), ("replay", replayed)):
@@ -390,6 +411,7 @@ class Bench:
                     row[f"written_{what}"].append(counts["written_bytes"])
                     row[f"read_{what}"].append(counts["read_bytes"])
                     row[f"reads_{what}"].append(counts["reads"])
+                    row[f"seeks_{what}"].append(counts["seeks"])
                 row |= {"match": said["match_percent"], "coverage": said["coverage_percent"], "caveats": said["time"]["caveats"]}
                 row["captured"] = ((said["time"]["captured"] or {}).get("span") or 0) / 1e9
         finally:
@@ -454,6 +476,12 @@ def report(rows):
         caveats = ", ".join(row["caveats"]) or "none"
         print(f"| {row['class']} | {row['application']} | {row['target']} | {seconds(row['t_app'])} | {seconds(row['t_replay'])} | "
               f"{error(row):+.1f} %{judged} | {depth} | {reads} | {moved[0]} | {moved[1]} | {caveats} |")
+    old = [row for row in rows if row["class"] == "aged"]
+    if old:
+        print("\n| application | target | seeks of the application | of the replay | error |\n|" + "---|" * 5)
+    for row in old:
+        app, replay = (statistics.median(row[f"seeks_{what}"]) for what in ("app", "replay"))
+        print(f"| {row['application']} | {row['target']} | {app:.0f} | {replay:.0f} | {100 * (replay - app) / app:+.1f} % |")
     print("\n| class | pairs | mean error | worst | pairs over 15 % |\n|" + "---|" * 5)
     classes = {}
     for row in rows:
@@ -522,7 +550,7 @@ def main():
             if not shutil.which(f"mkfs.{kind}"):
                 print(f"SKIPPED: {name} on {target}: there is no mkfs.{kind}", file=sys.stderr)
                 continue
-            inputs = [name, APPLICATIONS[name], WARM.get(name), DEVICES[device], FILE_SYSTEMS[kind], SOURCE, DEVICES[SOURCE.split("-")[0]], options.pace, runs, bench.made_of(name), "written back"]
+            inputs = [name, APPLICATIONS[name], WARM.get(name), DEVICES[device], FILE_SYSTEMS[kind], source_of(name, target), DEVICES[SOURCE.split("-")[0]], options.pace, runs, bench.made_of(name), "written back, seeks of ops"]
             key = digest(inputs)
             row = next((row for row in reversed(known) if row["key"] == key), None)
             try:
