@@ -275,17 +275,9 @@ impl Root {
     /// When it is no root, accessible to others, in use, made for another workload, or (unless `dirty`) not fresh.
     pub fn check(path: &Path, workload: &Dataset, dirty: bool) -> Result<(Root, Stamp, Lock)> {
         let (dir, made_for) = (path.display(), workload.dir.display());
-        let Some(root) = Root::open(path)? else {
-            bail!("{dir} is not a root: `ioriot init {made_for} --root {dir}` makes one");
-        };
-        files::trusted(&root.dir)?;
+        let root = Root::trusted(path, workload)?;
         let lock = root.hold()?;
-        let stamp = root.stamp()?;
-        ensure!(
-            stamp.fingerprint == fingerprint(workload),
-            "{dir} was made for another workload ({}): `ioriot init {made_for} --root {dir} --force` makes it anew",
-            stamp.workload,
-        );
+        let stamp = root.made_for(workload)?;
         match stamp.state {
             _ if dirty => {}
             State::Fresh => {}
@@ -301,6 +293,44 @@ impl Root {
             }
         }
         Ok((root, stamp, lock))
+    }
+
+    /// Opens the root that another machine has checked, locked and marked as used for the replay of a workload, and reads its stamp.
+    ///
+    /// # Errors
+    /// When it is no root, accessible to others, made for another workload, or not marked.
+    pub fn join(path: &Path, workload: &Dataset) -> Result<(Root, Stamp)> {
+        let root = Root::trusted(path, workload)?;
+        let stamp = root.made_for(workload)?;
+        ensure!(
+            stamp.state == State::Used,
+            "{} is {}, and the first machine has begun to use its root: they are not the same directory",
+            path.display(),
+            stamp.state.name()
+        );
+        Ok((root, stamp))
+    }
+
+    /// Opens the root that is to be used for a workload; nobody else can have put anything there.
+    fn trusted(path: &Path, workload: &Dataset) -> Result<Root> {
+        let (dir, made_for) = (path.display(), workload.dir.display());
+        let Some(root) = Root::open(path)? else {
+            bail!("{dir} is not a root: `ioriot init {made_for} --root {dir}` makes one");
+        };
+        files::trusted(&root.dir)?;
+        Ok(root)
+    }
+
+    /// The stamp of a root, which must be made for this workload.
+    fn made_for(&self, workload: &Dataset) -> Result<Stamp> {
+        let stamp = self.stamp()?;
+        let (dir, made_for) = (self.path().display(), workload.dir.display());
+        ensure!(
+            stamp.fingerprint == fingerprint(workload),
+            "{dir} was made for another workload ({}): `ioriot init {made_for} --root {dir} --force` makes it anew",
+            stamp.workload,
+        );
+        Ok(stamp)
     }
 }
 

@@ -14,6 +14,7 @@ mod cache;
 pub mod child;
 pub(crate) mod feed;
 pub(crate) mod issue;
+pub mod link;
 pub mod machine;
 pub mod outcome;
 pub mod pace;
@@ -23,6 +24,7 @@ mod watchdog;
 
 pub use cache::Cache;
 pub use child::conditions::{Conditions, Limit, LimitOf, Named};
+pub use feed::deal::{MACHINES, Part};
 pub use feed::plan::DEFAULT_WORKERS;
 pub use outcome::recover::{Recovered, recover};
 pub use outcome::summary::Summary;
@@ -41,6 +43,7 @@ use anyhow::{Context, Result, bail, ensure};
 use child::sandbox;
 use feed::check;
 use feed::timeline::Timeline;
+use link::{Line, Role};
 use machine::Machine;
 use machine::samples::Sampler;
 use outcome::measure::Measures;
@@ -143,6 +146,8 @@ pub struct Options {
     pub cache: Option<Cache>,
     /// Conditions of the replay beside its sandbox: caches, user, priority and limits.
     pub conditions: Conditions,
+    /// The way to the other machines of a replay of which this is a part; `None` for a replay on this machine alone.
+    pub line: Option<Arc<Line>>,
 }
 
 impl Options {
@@ -169,6 +174,7 @@ impl Options {
             tmpfs: Tmpfs::Memory,
             cache: None,
             conditions: Conditions::default(),
+            line: None,
         }
     }
 
@@ -178,6 +184,33 @@ impl Options {
     /// When the conditions name another user and this process is not root.
     pub fn check(&self) -> Result<()> {
         self.conditions.user.as_ref().map_or(Ok(()), |user| user.ids().map(drop))
+    }
+
+    /// Which part of the workload is replayed here.
+    fn part(&self) -> Part {
+        self.line.as_ref().map_or(Part::WHOLE, |line| line.part)
+    }
+
+    /// Whether another machine has checked and locked the root.
+    fn follows(&self) -> bool {
+        self.line.as_ref().is_some_and(|line| line.role == Role::Follows)
+    }
+
+    /// Refuses what several machines cannot do together.
+    fn check_part(&self) -> Result<()> {
+        if self.line.is_none() {
+            return Ok(());
+        }
+        ensure!(
+            self.order == Order::Resource,
+            "several machines keep order resource only: leave out --order {}",
+            self.order.name()
+        );
+        ensure!(
+            self.tmpfs == Tmpfs::Disk,
+            "machines do not share what is in memory: only --tmpfs disk can be replayed on several"
+        );
+        Ok(())
     }
 
     /// The options as JSON, for the manifest of the run.
@@ -208,6 +241,7 @@ pub fn run(options: &Options, progress: &Progress) -> Result<Summary> {
 /// # Errors
 /// Like [`run`].
 pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Result<Summary> {
+    options.check_part()?;
     let workload = Dataset::expect(&options.workload, Kind::Workload)?;
     let (pace, chosen) = options.choose(&workload.manifest);
     let options = &Options { pace: Some(pace), ..options.clone() };
@@ -221,7 +255,12 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
     let mut seats = Vec::new();
     let (parts, stamp, lock) = match options.engine {
         Engine::Sys => {
-            let (root, stamp, lock) = Root::check(&options.root, &workload, options.dirty)?;
+            let (root, stamp, lock) = match options.follows() {
+                false => {
+                    Root::check(&options.root, &workload, options.dirty).map(|(root, stamp, lock)| (root, stamp, Some(lock)))?
+                }
+                true => Root::join(&options.root, &workload).map(|(root, stamp)| (root, stamp, None))?,
+            };
             for map in &options.maps {
                 let (dir, mapping) = (root.path(), map.resolve(root.path())?);
                 let known = stamp.maps.contains(&mapping);
@@ -229,7 +268,7 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
             }
             let parts;
             (parts, seats) = memory_fs::lay_out(Parts::open(root, &stamp)?, &workload, &stamp, options.tmpfs, progress)?;
-            (Some(Arc::new(parts)), Some(stamp), Some(lock))
+            (Some(Arc::new(parts)), Some(stamp), lock)
         }
         Engine::Null => (None, None, None),
     };
@@ -248,6 +287,7 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
         computing: computing(&workload.manifest),
         first: timeline.first,
         span: timeline.captured(),
+        part: options.part(),
         processes: options.processes,
         threads: options.threads,
         ofds: ofds(&workload)?,
@@ -259,7 +299,7 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
         lock,
         parts: parts.clone(),
     };
-    if let Some(parts) = &parts {
+    if let Some(parts) = parts.as_ref().filter(|_| !options.follows()) {
         // Marked before anything is issued, since a replay that is killed has used its tree too.
         parts.root.mark(State::Used)?;
     }
@@ -274,6 +314,7 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
     manifest.insert("options".into(), options.json());
     manifest.insert("data".into(), json!(data));
     manifest.insert("maps".into(), json!(maps));
+    manifest.insert("part".into(), json!(options.line.as_ref().map(|line| line.part)));
     draft.note(&manifest)?;
 
     let measures = Measures::new(&workload, ops, pace)?;
@@ -289,14 +330,16 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
     // From here on results may exist, so a signal no longer ends the process at once: the replay ends early and writes its
     // run.
     let _held = signal::hold();
-    let mut replayed = supervise::replay(&checked, &task, program, &draft, measures, sampler, watch)?;
+    let mut replayed = supervise::replay(&checked, &task, program, &draft, measures, sampler, (watch, options.line.as_deref()))?;
     replayed.state = cached;
     notes.append(&mut replayed.notes);
     if replayed.unpopulated > 0 {
         notes.push(format!("{} mappings were too large to be brought into memory at once (MAP_POPULATE).", replayed.unpopulated));
     }
     // A replay that was ended early is not compared with the predicted end state.
-    let ended = parts.filter(|_| replayed.signal.is_none());
+    // Nor is what a machine finds that does not lead, or after another one was lost.
+    let whole = replayed.signal.is_none() && !options.follows() && (options.line.is_none() || replayed.lost.is_empty());
+    let ended = parts.filter(|_| whole);
     let state = ended.map(|parts| state::check(&workload, &parts, &draft)).transpose()?;
     manifest.insert("complete".into(), json!(replayed.lost.is_empty()));
     manifest.insert("lost".into(), json!(replayed.lost));

@@ -1,5 +1,6 @@
 //! The supervisor, the side of a replay outside the sandbox: starts the child, takes its records, compares and writes them.
 
+use super::link::{Ended, Line, Link};
 use super::watchdog::Watchdog;
 use super::{Engine, Order};
 use crate::capture::BlockWatch;
@@ -11,7 +12,9 @@ use crate::process::signal::{self, Signal};
 use crate::progress::Progress;
 use crate::replay::child::{self, Task};
 use crate::replay::feed::check::Checked;
+use crate::replay::feed::deal::Share;
 use crate::replay::feed::plan::{self, Plan};
+use crate::replay::feed::source::Source;
 use crate::replay::feed::timeline::Timeline;
 use crate::replay::issue::burn::Computing;
 use crate::replay::machine::samples::Sampler;
@@ -61,13 +64,13 @@ pub fn replay(
     draft: &Draft,
     measures: Measures,
     sampler: Sampler,
-    watch: Watch,
+    (watch, line): (Watch, Option<&Line>),
 ) -> Result<Replayed> {
     let thread = || -> Result<Replayed> {
         let watched = (is_root() && task.engine == Engine::Sys).then(BlockWatch::begin);
         let device =
             watched.and_then(|watch| watch.inspect_err(|error| log::debug!("what devices do is not counted: {error:#}")).ok());
-        let (mut supervisor, child) = begin(checked, task, program, draft, measures, sampler, watch)?;
+        let (mut supervisor, child) = begin(checked, task, program, draft, measures, sampler, (watch, line))?;
         supervisor.device = device.filter(|watch| watch.add(child.id()).is_ok());
         // SAFETY: plain numbers; 0 is the calling thread. When it is not allowed, nothing is lost.
         unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) };
@@ -84,15 +87,19 @@ fn begin<'a>(
     draft: &Draft,
     measures: Measures,
     sampler: Sampler,
-    watch: Watch<'a>,
+    (watch, line): (Watch<'a>, Option<&Line>),
 ) -> Result<(Supervisor<'a>, Child)> {
-    let plan = Plan::new(&checked.lanes, task.processes, task.threads);
-    let (board, file) = Board::create(Shape::new(plan.hands.len())).context("no memory for results")?;
+    let ops = |columns: &[&str]| Source::open("ops", open(checked.workload, Table::Ops)?, columns);
+    let share = Share::new(ops, task.ofds, &checked.lanes, task.part, task.processes, task.threads)?;
+    let plan = share.plan.clone();
+    let shape = Shape::new(plan.hands.len(), share.ghosts());
+    let (board, file) = Board::create(shape).context("no memory for results")?;
+    let link = line.map(|line| Link::begin(line, Board::open(&file, shape)?, share, task.pace, checked.ops)).transpose()?;
     let (pipe, child, notes) = start(checked.workload, task, program, file)?;
     let replayed = Replayed { processes: plan.processes, workers: did(&plan), notes, ..Replayed::default() };
     let books = Books { results: Results::new(draft.dir(), plan.threads), replayed, measures, watch };
     let watchdog = Watchdog::new(plan.hands.len(), task.pace);
-    Ok((Supervisor { board, pipe, books, sampler, watchdog, device: None }, child))
+    Ok((Supervisor { board, pipe, books, sampler, watchdog, link, device: None }, child))
 }
 
 fn did(plan: &Plan) -> Vec<Did> {
@@ -177,6 +184,8 @@ struct Supervisor<'a> {
     books: Books<'a>,
     sampler: Sampler,
     watchdog: Watchdog,
+    /// The link to the other machines of the replay, if there are any.
+    link: Option<Link>,
     /// Counts what block devices do for the replay, where it may.
     device: Option<BlockWatch>,
 }
@@ -191,7 +200,7 @@ impl Supervisor<'_> {
             // Its records are not read any more.
             let _ = child.kill();
         }
-        let Supervisor { board, books, sampler, device, .. } = self;
+        let Supervisor { board, books, sampler, device, link, .. } = self;
         let Books { results, mut replayed, measures, .. } = books;
         // Before the child is waited for: then nothing is left to be read of it.
         let samples = sampler.end();
@@ -199,7 +208,9 @@ impl Supervisor<'_> {
         replayed.task_io = TaskIo::of_children().since(io);
         replayed.cached = device.as_ref().and_then(BlockWatch::cached);
         replayed.device = device.and_then(|watch| watch.counted().ok());
-        match taken? {
+        let taken = taken?;
+        let how = if matches!(taken, Taken::All) { Ended::Done } else { Ended::Early };
+        match taken {
             Taken::All => {}
             Taken::UntilAsked(signal) => {
                 ensure!(board.head().go.load(SeqCst) != 0, "ended by {} before the start: there is no run", signal.name());
@@ -211,11 +222,16 @@ impl Supervisor<'_> {
                 ensure!(board.head().go.load(SeqCst) != 0, "the replay process {death} before the start: there is no run");
                 replayed.lost.push(format!("the process that leads the replay {death}, and all others with it"));
             }
+            Taken::UntilAlone(why) => {
+                ensure!(board.head().go.load(SeqCst) != 0, "there is no run, since it did not start: {why}");
+                replayed.lost.push(why);
+            }
             Taken::UntilStuck(why) => replayed.lost.push(format!("the replay was ended, since nobody in it would go on: {why}")),
         }
         for (did, worker) in replayed.workers.iter_mut().zip(0..) {
             let spent = &board.slot(worker).spent;
             (did.waited, did.starved, did.cpu) = (spent.waited.load(SeqCst), spent.starved.load(SeqCst), spent.cpu.load(SeqCst));
+            did.remote = spent.remote.load(SeqCst);
             replayed.computing.add(Computing { burnt: spent.burnt.load(SeqCst), slept: spent.slept.load(SeqCst) });
             replayed.stalls += spent.stalls.load(SeqCst);
             let depths = [&spent.depth_captured, &spent.depth_replayed].map(|sum| sum.load(SeqCst));
@@ -225,6 +241,8 @@ impl Supervisor<'_> {
         replayed.requests.refused = (refused != 0).then(|| Error::from_raw_os_error(refused).to_string());
         replayed.helpers = Helpers { loaders: board.head().loaders.load(SeqCst), supervisor: cpu };
         results.finish()?;
+        // The tree is whole when all machines are done.
+        replayed.lost.extend(link.and_then(|mut link| link.finish(how)));
         replayed.samples = samples?;
         replayed.figures = measures.finish(workload)?;
         Ok(replayed)
@@ -238,7 +256,8 @@ impl Supervisor<'_> {
         let ended = loop {
             if early.is_none() {
                 let stuck = || self.watchdog.look(&self.board).map(Taken::UntilStuck);
-                early = signal::asked().map(Taken::UntilAsked).or_else(stuck);
+                let alone = || self.link.as_ref().and_then(Link::stopped).map(Taken::UntilAlone);
+                early = signal::asked().map(Taken::UntilAsked).or_else(alone).or_else(stuck);
                 if early.is_some() {
                     child.kill().context("cannot end the replay")?;
                 }
@@ -321,6 +340,8 @@ enum Taken {
     UntilKilled,
     /// This signal asked the supervisor to end the replay.
     UntilAsked(Signal),
+    /// Another machine of the replay was lost, or the link to all of them; the text says which.
+    UntilAlone(String),
     /// The watchdog found that all remaining workers sleep for ops of each other; the text says who waits for what.
     UntilStuck(String),
 }

@@ -114,7 +114,8 @@ impl Watchdog {
     }
 }
 
-/// The op a worker sleeps before and the op it waits for; `None` if it is awake, or if what it waits for is finished.
+/// The op a worker sleeps before and the op it waits for; `None` if it is awake, if what it waits for is finished, or if another
+/// machine has it: what goes on there cannot be seen from here, and the link says when that machine is lost.
 fn asleep(board: &Board, worker: usize) -> Option<(i64, Wait)> {
     board.slot(worker).counter.asleep().filter(|(op_id, wait)| match wait.worker {
         TURN => board.head().turn.waits(*op_id),
@@ -132,9 +133,9 @@ mod tests {
 
     /// Runs a worker for each of these waits and lets the watchdog look for some time; returns what it says.
     fn watched(strict: bool, time: Duration, waits: [&[(i64, Wait)]; 2]) -> Option<String> {
-        let (board, _) = Board::create(Shape { workers: 2, blocks: 4 }).unwrap();
+        let (board, _) = Board::create(Shape { workers: 2, ghosts: 1, blocks: 4 }).unwrap();
         board.head().go.store(1, SeqCst);
-        let counters: Vec<&Counter> = (0..2).map(|worker| &board.slot(worker).counter).collect();
+        let counters: Vec<&Counter> = (0..board.slots()).map(|worker| &board.slot(worker).counter).collect();
         let mut watchdog = Watchdog::new(2, Pace::Asap);
         std::thread::scope(|scope| {
             for (worker, waits) in waits.into_iter().enumerate() {
@@ -161,7 +162,7 @@ mod tests {
                 said = watchdog.look(&board);
             }
             // Workers that still wait are released.
-            counters.iter().for_each(|counter| counter.end());
+            (0..board.slots()).for_each(|worker| board.slot(worker).counter.end());
             board.head().turn.lose();
             said
         })
@@ -179,8 +180,15 @@ mod tests {
     }
 
     #[test]
+    fn a_worker_that_waits_for_a_ghost_is_left_alone() {
+        let wait = |after, worker| Wait { after, worker, delay: 0 };
+        // Worker 2 is the ghost.
+        assert_eq!(watched(false, EVERY * 4, [&[(1, wait(0, 2))], &[(2, wait(1, 0))]]), None);
+    }
+
+    #[test]
     fn a_call_that_takes_long_is_told_of_once() {
-        let (board, _) = Board::create(Shape { workers: 1, blocks: 4 }).unwrap();
+        let (board, _) = Board::create(Shape { workers: 1, ghosts: 0, blocks: 4 }).unwrap();
         let block = board.to_fill(0).unwrap();
         block.clear();
         block.push(&Fact { op_id: 7, lane: 3, syscall: Syscall::fsync as u8, ..Fact::default() });

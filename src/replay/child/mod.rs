@@ -15,9 +15,10 @@ pub mod sandbox;
 use crate::files::{Dir, Lock};
 use crate::init::{Fill, Parts};
 use crate::process::stdio;
+use crate::replay::feed::deal::{Part, Share};
 use crate::replay::feed::edges::Edges;
 use crate::replay::feed::pages::Pages;
-use crate::replay::feed::plan::{self, Plan};
+use crate::replay::feed::plan;
 use crate::replay::feed::{private, rings};
 use crate::replay::issue::contents::Contents;
 use crate::replay::issue::sys::Shared;
@@ -33,7 +34,6 @@ use conditions::Conditions;
 use process::{Setting, exit};
 use sandbox::House;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
 use std::fs::{File, Metadata};
 use std::io::Error;
 use std::mem::ManuallyDrop;
@@ -97,6 +97,8 @@ pub struct Task {
     pub first: i64,
     /// Captured time from there to the end of the last op, ns; 0 without a pace.
     pub span: i64,
+    /// Which part of the workload is replayed here.
+    pub part: Part,
     /// Number of processes asked for; the plan may use fewer.
     pub processes: usize,
     /// Number of workers asked for in each process; `None` for the default.
@@ -202,26 +204,25 @@ fn lead(task: &Task, tables: Tables, trees: Vec<OwnedFd>, board: File, pipe: &Fi
     let mark = Mark::now();
     let mut pages = Pages::open(tables.ops, task.ofds as i64, OPS_BUDGET / task.processes.max(1), task.pace)?;
     let lanes = plan::lanes(tables.lanes, pages.rows())?;
-    let plan = Plan::new(&lanes, task.processes, task.threads);
+    let share = Share::new(|columns| pages.columns(columns), task.ofds, &lanes, task.part, task.processes, task.threads)?;
+    let plan = &share.plan;
     let alone = match task.engine {
-        Engine::Sys => private::alone(&pages.columns(&private::COLUMNS)?, task.ofds, &plan)?,
+        Engine::Sys => private::alone(&pages.columns(&private::COLUMNS)?, task.ofds, plan)?,
         Engine::Null => Vec::new(),
     };
     let wants = match (task.asynchrony, task.engine, task.order) {
-        (Async::Native, Engine::Sys, Order::Resource) => rings::wants(&pages.columns(&rings::COLUMNS)?, &plan)?,
+        (Async::Native, Engine::Sys, Order::Resource) => rings::wants(&pages.columns(&rings::COLUMNS)?, plan)?,
         _ => Vec::new(),
     };
     let mut links = match task.order {
         Order::Resource => {
-            let hands = plan.hands.iter().enumerate().flat_map(|(worker, hand)| hand.iter().map(move |lane| (lane, worker)));
-            let workers: HashMap<i64, u32> = hands.map(|(lane, worker)| (lane.lane, worker as u32)).collect();
-            let links = Edges::open(tables.edges, workers, EDGES_BUDGET / task.processes.max(1), task.pace)?;
+            let links = Edges::open(tables.edges, share.workers.clone(), EDGES_BUDGET / task.processes.max(1), task.pace)?;
             plan::check_edges(&lanes, links.rows())?;
             Some(links)
         }
         Order::Strict | Order::Thread => None,
     };
-    let board = Board::open(&board, Shape::new(plan.hands.len())).context("no memory for results")?;
+    let board = Board::open(&board, Shape::new(plan.hands.len(), share.ghosts())).context("no memory for results")?;
     let mut shared = match task.engine {
         Engine::Null => None,
         Engine::Sys => {
@@ -240,7 +241,7 @@ fn lead(task: &Task, tables: Tables, trees: Vec<OwnedFd>, board: File, pipe: &Fi
     }
 
     let clock = Clock::new(task.pace, mark);
-    let (plan, alone, wants) = (&plan, &alone, &wants);
+    let (alone, wants) = (&alone, &wants);
     let setting = Setting { task, board: &board, plan, alone, wants, clock, shared: shared.as_ref(), pipe };
     let mut processes = Vec::new();
     for process in 0..plan.processes {
@@ -278,13 +279,14 @@ fn watch(setting: &Setting, processes: &[i32]) -> Result<()> {
         if ready as usize == processes.len() {
             break;
         }
-        if let Some((pid, status)) = ended(libc::WNOHANG)? {
-            let process = processes.iter().position(|process| *process == pid).unwrap_or_default();
-            bail!("process {process} of the replay {} before the start", death(status));
-        }
+        all_live(processes)?;
         futex::wait(&head.ready, ready, Some(10_000_000));
     }
-    head.start.store(now() + LEAD, SeqCst);
+    let start = match setting.task.part {
+        Part::WHOLE => now() + LEAD,
+        _ => agreed(setting, processes)?,
+    };
+    head.start.store(start, SeqCst);
     head.go.store(1, SeqCst);
     futex::wake(&head.go);
     for _ in processes {
@@ -304,6 +306,26 @@ fn watch(setting: &Setting, processes: &[i32]) -> Result<()> {
         record::send(setting.pipe, LOST, &format!("process {process} of the replay {}", death(status)))?;
     }
     Ok(())
+}
+
+/// Gives up when one of the processes of the replay has ended, before the start.
+fn all_live(processes: &[i32]) -> Result<()> {
+    if let Some((pid, status)) = ended(libc::WNOHANG)? {
+        let process = processes.iter().position(|process| *process == pid).unwrap_or_default();
+        bail!("process {process} of the replay {} before the start", death(status));
+    }
+    Ok(())
+}
+
+/// Waits until all machines have agreed on the start; returns its time on CLOCK_MONOTONIC, ns. The supervisor ends the replay when
+/// they never do.
+fn agreed(setting: &Setting, processes: &[i32]) -> Result<i64> {
+    let head = setting.board.head();
+    while head.agreed.load(SeqCst) == 0 {
+        all_live(processes)?;
+        futex::wait(&head.agreed, 0, Some(10_000_000));
+    }
+    Ok(head.agreed_start.load(SeqCst))
 }
 
 /// Waits for a process to end: its id and status (wait(2)); `None` with WNOHANG when none has.

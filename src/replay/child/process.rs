@@ -97,7 +97,7 @@ impl Setting<'_> {
     fn stage<E: Issue>(&self, feeds: Vec<Feed>, mut loader: Loader, make: impl Fn(usize) -> Result<E> + Sync) -> Result<()> {
         // All workers, the loader and this thread.
         let ready = Barrier::new(feeds.len() + 2);
-        let counters: Vec<&Counter> = (0..self.board.workers()).map(|worker| &self.board.slot(worker).counter).collect();
+        let counters: Vec<&Counter> = (0..self.board.slots()).map(|worker| &self.board.slot(worker).counter).collect();
         std::thread::scope(|scope| -> Result<()> {
             let (make, counters, ready) = (&make, &counters, &ready);
             for feed in feeds {
@@ -160,7 +160,7 @@ impl Setting<'_> {
             Pace::Asap => None,
             pace @ (Pace::Realtime | Pace::Think | Pace::App) => Some(Pacer::new(Sleeper::measure(), pace, lanes)),
         };
-        let (turn, spins) = (&self.board.head().turn, order::spins(counters.len()));
+        let (turn, spins) = (&self.board.head().turn, order::spins(self.board.workers()));
         let wants = self.wants.get(worker).and_then(Option::as_ref);
         let flight = match wants.map(|wants| self.flight(wants, lanes)).transpose() {
             Ok(flight) => flight,

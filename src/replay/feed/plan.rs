@@ -178,8 +178,8 @@ impl Plan {
     }
 }
 
-/// Divides groups of lanes among `hands` workers or processes: groups with most work first, each to the one with least work.
-fn deal(mut groups: Vec<Vec<Lane>>, hands: usize) -> Vec<Vec<Lane>> {
+/// Divides groups of lanes among `hands` workers, processes or machines: groups with most work first, each to the one with least work.
+pub fn deal(mut groups: Vec<Vec<Lane>>, hands: usize) -> Vec<Vec<Lane>> {
     groups.sort_by_key(|group| (Reverse(work(group)), group.first().map(|lane| lane.first_op)));
     let mut dealt = vec![Vec::new(); hands];
     let mut loads: BinaryHeap<_> = (0..hands).map(|hand| Reverse((0_i64, hand))).collect();

@@ -11,8 +11,10 @@ use arrow::array::{Array, AsArray, Int64Array};
 use arrow::datatypes::Int64Type;
 use std::collections::HashMap;
 
-const LANE: &str = "lane";
-const OFDS: [&str; 4] = ["ofd", "ofd2", "dir", "dir2"];
+/// The column that says which lane an op is of.
+pub const LANE: &str = "lane";
+/// Those that name open file descriptions.
+pub const OFDS: [&str; 4] = ["ofd", "ofd2", "dir", "dir2"];
 /// The columns of the table of ops that [`alone`] reads: lane and open file descriptions.
 pub const COLUMNS: [&str; 5] = [LANE, OFDS[0], OFDS[1], OFDS[2], OFDS[3]];
 

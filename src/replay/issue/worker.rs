@@ -31,6 +31,8 @@ pub struct Worker<'a, E, O> {
     kept: Vec<Box<Batch>>,
     pub(super) start: i64,
     pub(super) waited: i64,
+    /// Of that, while an op of another machine was not finished.
+    pub(super) remote: i64,
     starved: i64,
 }
 
@@ -40,7 +42,21 @@ impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
     pub fn new(board: &'a Board, feed: Feed, engine: E, order: O, pacer: Option<Pacer>, clock: Clock) -> Worker<'a, E, O> {
         let kept = Vec::with_capacity(feed.ring);
         let burner = Burner::new(&board.head().burning, None);
-        Worker { board, feed, engine, order, pacer, burner, clock, flight: None, kept, start: 0, waited: 0, starved: 0 }
+        Worker {
+            board,
+            feed,
+            engine,
+            order,
+            pacer,
+            burner,
+            clock,
+            flight: None,
+            kept,
+            start: 0,
+            waited: 0,
+            remote: 0,
+            starved: 0,
+        }
     }
 
     /// The same worker, which hands requests over.
@@ -139,6 +155,7 @@ impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
         let spent = &self.board.slot(self.feed.worker).spent;
         spent.cpu.store(cpu, Relaxed);
         spent.waited.store(self.waited, Relaxed);
+        spent.remote.store(self.remote, Relaxed);
         spent.starved.store(self.starved, Relaxed);
         spent.burnt.store(self.burner.done.burnt, Relaxed);
         spent.slept.store(self.burner.done.slept, Relaxed);
@@ -215,11 +232,25 @@ impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
         *next += usize::from(op.waits);
         let waits = &batch.waits[first..*next];
         if !self.order.ready(op.op_id, waits) {
-            let since = now();
+            let (since, remote) = (now(), self.is_remote(waits));
             self.order.wait(op.op_id, waits);
             ticks::fence();
-            self.waited += now() - since;
+            self.waits(since, remote);
         }
+    }
+
+    /// Whether one of these waits is for an op of another machine that is not finished.
+    #[cold]
+    pub(super) fn is_remote(&self, waits: &[Wait]) -> bool {
+        let ghosts = waits.iter().filter(|wait| wait.worker as usize >= self.board.workers());
+        ghosts.into_iter().any(|wait| !self.board.slot(wait.worker as usize).counter.passed(wait.after))
+    }
+
+    /// Accounts a wait that began at `since`, for other machines or not.
+    pub(super) fn waits(&mut self, since: i64, remote: bool) {
+        let took = now() - since;
+        self.waited += took;
+        self.remote += if remote { took } else { 0 };
     }
 
     /// Issues one op and writes its times and outcome to the block; returns when it ended, ns since the start. All ops up to

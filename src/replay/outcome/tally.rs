@@ -57,6 +57,8 @@ pub struct Did {
     pub busy: i64,
     /// Time spent waiting for ops of other workers, ns.
     pub waited: i64,
+    /// Of that, while an op of another machine was not finished, ns.
+    pub remote: i64,
     /// Time spent waiting for the loader to decode ops, ns.
     pub starved: i64,
     /// Processor time of its thread, calls included, ns.

@@ -27,19 +27,26 @@ const BLOCKS: usize = 1600;
 pub struct Shape {
     /// Number of workers, of all processes.
     pub workers: usize,
+    /// Number of ghosts: workers of other machines, of which only the counters are kept here.
+    pub ghosts: usize,
     /// Result blocks of each worker, 4 to 1024.
     pub blocks: usize,
 }
 
 impl Shape {
-    /// The shape of a board for this many workers: they share [`BLOCKS`] result blocks evenly.
-    pub fn new(workers: usize) -> Shape {
-        Shape { workers, blocks: (BLOCKS / workers.max(1)).clamp(4, 1024) }
+    /// The shape of a board for this many workers, which share [`BLOCKS`] result blocks evenly, and ghosts.
+    pub fn new(workers: usize, ghosts: usize) -> Shape {
+        Shape { workers, ghosts, blocks: (BLOCKS / workers.max(1)).clamp(4, 1024) }
+    }
+
+    /// Number of worker slots: those of workers, then those of ghosts.
+    fn slots(&self) -> usize {
+        self.workers + self.ghosts
     }
 
     /// Offset of the first result block in the board, bytes.
     fn blocks_at(&self) -> usize {
-        size_of::<Head>() + self.workers * size_of::<WorkerSlot>()
+        size_of::<Head>() + self.slots() * size_of::<WorkerSlot>()
     }
 
     /// Size of the whole board, bytes.
@@ -58,6 +65,10 @@ pub struct Head {
     pub go: AtomicU32,
     /// Start of the replay on CLOCK_MONOTONIC, ns.
     pub start: AtomicI64,
+    /// 1 once all machines of a replay have agreed when it starts; the leader sleeps on it (futex).
+    pub agreed: AtomicU32,
+    /// That time on CLOCK_MONOTONIC of this machine, ns.
+    pub agreed_start: AtomicI64,
     /// Processor time of the loaders (threads that decode ops) of all processes since the start, ns.
     pub loaders: AtomicI64,
     /// The error by which the kernel refused a ring or a context for requests; 0 when it refused none.
@@ -97,6 +108,8 @@ struct Line {
 pub struct Spent {
     /// Time the worker waited for ops of other workers, ns.
     pub waited: AtomicI64,
+    /// Of that, while an op of another machine was not finished, ns.
+    pub remote: AtomicI64,
     /// Time the worker waited for the loader to decode ops, ns.
     pub starved: AtomicI64,
     /// Time the loader waited for the supervisor to read result blocks of this worker, ns.
@@ -223,7 +236,7 @@ impl Board {
     pub fn create(shape: Shape) -> Result<(Board, File)> {
         let file = memory_file(shape.bytes())?;
         let board = Board::open(&file, shape)?;
-        for worker in 0..shape.workers {
+        for worker in 0..shape.slots() {
             board.slot(worker).counter.reset();
         }
         Ok((board, file))
@@ -248,6 +261,11 @@ impl Board {
         self.shape.workers
     }
 
+    /// Number of worker slots: those of the workers, then those of the ghosts.
+    pub fn slots(&self) -> usize {
+        self.shape.slots()
+    }
+
     /// Number of result blocks of each worker.
     pub fn blocks(&self) -> usize {
         self.shape.blocks
@@ -259,9 +277,9 @@ impl Board {
         unsafe { &*self.pages.start().cast::<Head>() }
     }
 
-    /// The slot of a worker; panics for a number that is no worker's.
+    /// The slot of a worker or ghost; panics for a number that is nobody's.
     pub fn slot(&self, worker: usize) -> &WorkerSlot {
-        assert!(worker < self.shape.workers, "there is a slot for every worker");
+        assert!(worker < self.shape.slots(), "there is a slot for every worker");
         // SAFETY: as above; the slots follow the head, whose size is a multiple of their alignment.
         unsafe { &*self.pages.start().add(size_of::<Head>()).cast::<WorkerSlot>().add(worker) }
     }
@@ -343,7 +361,7 @@ mod tests {
 
     #[test]
     fn sheets_go_round_and_keep_what_is_on_them() {
-        let shape = Shape { workers: 2, blocks: 4 };
+        let shape = Shape { workers: 2, ghosts: 1, blocks: 4 };
         let (board, file) = Board::create(shape).unwrap();
         let other = Board::open(&file, shape).unwrap();
         let fact = |op_id| Fact { op_id, row: -1, lane: 7, syscall: 250, op: 3, origin: 2, notes: 1, ..Fact::default() };

@@ -27,6 +27,14 @@ impl Ends {
         op.store(op_id + 1, Release);
     }
 
+    /// Notes of a ghost that every op from `from` to the one before `next` had ended by `end`, ns since the start: of the last of them
+    /// it is the end, of the others not much later. Called as [`Ends::note`] is.
+    pub fn note_all(&self, from: i64, next: i64, end: i64) {
+        for op_id in from.max(next.saturating_sub(OPS as i64)).max(0)..next {
+            self.note(op_id, end);
+        }
+    }
+
     /// When a finished op of this worker ended, ns since the start of the replay; `None` when others took its place.
     #[inline]
     pub fn of(&self, op_id: i64) -> Option<i64> {
@@ -49,5 +57,7 @@ mod tests {
             ends.note(op, op * 10);
         }
         assert_eq!((ends.of(0), ends.of(1), ends.of(OPS as i64)), (None, Some(10), Some(10 * OPS as i64)));
+        ends.note_all(0, 1_000_000, 7);
+        assert_eq!((ends.of(999_999), ends.of(1_000_000 - OPS as i64), ends.of(0)), (Some(7), Some(7), None));
     }
 }

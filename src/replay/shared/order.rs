@@ -42,6 +42,11 @@ impl Counter {
         self.next.load(Acquire) > op_id
     }
 
+    /// How far the worker is: every op of it with an op_id below this is finished; `i64::MAX` when it is over.
+    pub fn next(&self) -> i64 {
+        self.next.load(Acquire)
+    }
+
     /// Publishes that every op of the worker below `next` is finished, and wakes those who wait for one of them.
     #[inline]
     pub fn advance(&self, next: i64) {

@@ -228,7 +228,7 @@ fn nobody_knows_what_is_not_theirs_to_know() {
 /// The folders of a part, each of which may know those before it.
 const FOLDERS: &[(&str, &[&str])] = &[
     ("capture", &["kernel", "target", "decode", "probe", "backend"]),
-    ("replay", &["shared", "machine", "issue", "feed", "outcome", "child"]),
+    ("replay", &["shared", "machine", "issue", "feed", "link", "outcome", "child"]),
 ];
 
 #[test]

@@ -18,6 +18,7 @@ mod ops;
 mod order;
 #[cfg(feature = "sql")]
 mod order_programs;
+pub mod parts;
 mod places;
 mod predict;
 mod requests;

@@ -104,7 +104,7 @@ impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
         if self.order.ready(op_id, waits) {
             return;
         }
-        let since = now();
+        let (since, remote) = (now(), self.is_remote(waits));
         while flight.flying() > 0 && !self.order.ready(op_id, waits) {
             self.wait(flight, pacer, Some(Flight::glance()));
         }
@@ -112,7 +112,7 @@ impl<'a, E: Issue, O: Order> Worker<'a, E, O> {
             self.order.wait(op_id, waits);
         }
         ticks::fence();
-        self.waited += now() - since;
+        self.waits(since, remote);
     }
 
     /// Waits until an op is due by the time of its lane. With pace app it says what is left to be done when its causes have ended.
