@@ -52,6 +52,8 @@ pub mod replay;
 pub mod report;
 pub mod rows;
 pub mod schema;
+#[cfg(feature = "serve")]
+pub mod serve;
 #[cfg(test)]
 #[path = "../tests/it/skip.rs"]
 mod skip;

@@ -18,6 +18,8 @@ mod predict;
 mod replay;
 #[cfg(feature = "sql")]
 mod run;
+#[cfg(feature = "serve")]
+mod serve;
 #[cfg(feature = "sql")]
 mod show;
 mod syscalls;
@@ -131,6 +133,8 @@ enum Verb {
     Copy(copy::Args),
     #[cfg(feature = "cluster")]
     Cluster(cluster::Args),
+    #[cfg(feature = "serve")]
+    Serve(serve::Args),
     Completions(completions::Args),
     #[command(hide = true)]
     Man(man::Args),
@@ -213,6 +217,8 @@ impl Verb {
             Verb::Copy(args) => args.run(),
             #[cfg(feature = "cluster")]
             Verb::Cluster(args) => args.run(),
+            #[cfg(feature = "serve")]
+            Verb::Serve(args) => args.run(),
             Verb::Completions(args) => args.run(&Cli::command()),
             Verb::Man(args) => args.run(Cli::command()),
             Verb::Docs(args) => args.run(),

@@ -11,6 +11,8 @@ use crate::predict::{self, Cell, Prediction, Rounds, Source};
 use crate::replay::{self, Async, Cache, Engine, Order, Pace, Seccomp};
 use crate::schema::Dataset;
 use crate::schema::dataset::Kind;
+#[cfg(feature = "serve")]
+use crate::serve;
 use anyhow::{Context, Result, ensure};
 use std::path::PathBuf;
 
@@ -65,8 +67,77 @@ pub struct Args {
     /// Replay nothing, but make the run RUN of the results that a killed replay has left
     #[arg(long, value_name = "RUN", conflicts_with_all = ["workload", "out"])]
     recover: Option<PathBuf>,
+    #[cfg(feature = "serve")]
+    #[command(flatten)]
+    on: On,
     #[command(flatten)]
     output: Output,
+}
+
+/// Other machines that replay.
+#[cfg(feature = "serve")]
+#[derive(Debug, clap::Args)]
+struct On {
+    /// Replay on the machines where `ioriot serve` listens at these addresses, each a part, into RUN/host=ADDR:PORT; the root is one
+    /// that all of them see, and the first checks it (docs/SERVE.md)
+    #[arg(
+        long,
+        value_name = "ADDR:PORT,...",
+        value_delimiter = ',',
+        requires = "token",
+        conflicts_with_all = ["repeat", "recover", "maps", "spool", "drop_caches", "sync_before", "memory_limit", "user", "nice", "limits"]
+    )]
+    on: Vec<String>,
+    /// File with the secret of the servers
+    #[arg(long, value_name = "FILE", requires = "on")]
+    token: Option<PathBuf>,
+    #[command(flatten)]
+    certificates: super::serve::Certificates,
+}
+
+#[cfg(feature = "serve")]
+impl On {
+    /// Replays on other machines, in this manner.
+    fn replay(self, root: Option<PathBuf>, options: &replay::Options, output: &Output) -> Result<Exit> {
+        ensure!(
+            options.order == Order::Resource,
+            "several machines keep order resource only: leave out --order {}",
+            options.order.name()
+        );
+        let root = root.map(|root| root.into_os_string().into_string());
+        let root = root.transpose().ok().context("a root of other machines must have a name in UTF-8")?;
+        let asked = serve::Asked {
+            workload: options.workload.clone(),
+            on: self.on,
+            root,
+            out: options.out.clone(),
+            manner: serve::Manner {
+                processes: options.processes,
+                threads: options.threads,
+                engine: options.engine,
+                pace: options.pace,
+                speed: options.speed,
+                compute_scale: options.compute_scale,
+                min_match: options.min_match,
+                dirty: options.dirty,
+                delay: options.delay,
+                asynchrony: options.asynchrony,
+                cache: options.cache,
+            },
+            token: self.token.context("--on needs --token")?,
+            papers: self.certificates.papers(),
+        };
+        if output.dry_run {
+            let ops = Dataset::expect(&asked.workload, Kind::Workload)?;
+            let ops = ops.manifest.get("ops").map_or("the".into(), ToString::to_string);
+            let would = format!("issue {ops} ops of {} on {}", asked.workload.display(), asked.on.join(", "));
+            output.format.print(&Plan::new(vec![would, format!("write their runs to {}", asked.out.display())]))?;
+            return Ok(Exit::Done);
+        }
+        let summary = ui::watched(|progress| serve::coordinate(&asked, progress))?;
+        output.format.print(&summary)?;
+        Ok(summary.signal.map_or(Exit::good(summary.ok()), Exit::Asked))
+    }
 }
 
 /// How ops are issued and when that is good enough: shared by `replay` and `run`.
@@ -204,6 +275,13 @@ impl Args {
             return Ok(Exit::Done);
         }
         let (workload, out) = self.workload.zip(self.out).context("a workload and a place for the run are needed")?;
+        #[cfg(feature = "serve")]
+        if !self.on.on.is_empty() {
+            let workload = given::dataset(workload, Kind::Workload)?;
+            let here = PathBuf::new();
+            let options = replay::Options { dirty: self.dirty, ..self.manner.options(&[self.speed.speed], workload, here, out)? };
+            return self.on.replay(self.root, &options, &self.output);
+        }
         let (workload, root) = given::workload(workload, self.root)?;
         let spool = Spool::of(&out, self.spool)?;
         let here = spool.as_ref().map_or(&*out, |spool| spool.dir()).to_owned();

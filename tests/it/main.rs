@@ -47,6 +47,8 @@ mod suite {
     mod replay;
     #[cfg(feature = "sql")]
     mod report;
+    #[cfg(feature = "serve")]
+    mod serve;
     #[cfg(feature = "sql")]
     mod slt;
     mod stap;

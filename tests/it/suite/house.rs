@@ -95,22 +95,24 @@ const ONLY: &[(&str, &[&str])] = &[
     ("crate::cli", &["fuzz.rs"]),
     // engine/ makes sessions and plans; what it hands out is DataFusion's DataFrame, which these two write and print.
     ("datafusion", &["engine/", "generate/", "report/"]),
-    ("futures", &["engine/", "report/", "store/"]),
-    ("tokio", &["engine/", "store/"]),
+    ("futures", &["engine/", "report/", "serve/", "store/"]),
+    ("tokio", &["engine/", "serve/", "store/"]),
     // What SQL names itself goes through DataFusion.
     ("object_store", &["store/", "engine/stores.rs"]),
     ("url", &["store/", "engine/stores.rs", "engine/cluster/session.rs"]),
     ("ballista_core", &["engine/cluster/"]),
     ("ballista_executor", &["engine/cluster/"]),
     ("ballista_scheduler", &["engine/cluster/"]),
-    ("tonic", &["engine/cluster/"]),
+    ("tonic", &["engine/cluster/", "serve/"]),
+    ("tonic_prost", &["serve/"]),
     ("rustyline", &["report/"]),
     ("rustix", &["files/", "init/"]),
 ];
 
 /// Where files are opened, made and removed by [`ioriot::files`] alone, which follows nothing that somebody else may have put
 /// there.
-const CAREFUL: &[&str] = &["files/", "import/", "init/", "schema/", "engine/", "predict/", "report/", "export/", "cli/"];
+const CAREFUL: &[&str] =
+    &["files/", "import/", "init/", "schema/", "serve/", "engine/", "predict/", "report/", "export/", "cli/"];
 /// What goes by a path all the same.
 const BY_PATH_STILL: &[&str] = &[
     // The pages are for everybody, and so is the directory for them: it is made as mkdir -p makes it, then asked whose it is.

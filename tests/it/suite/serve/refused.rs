@@ -1,0 +1,63 @@
+//! What servers and coordinators refuse.
+
+use super::processes::{LIMIT, Server, Shared, refused, within};
+use std::fs;
+
+#[test]
+fn only_who_may_is_let_in() {
+    let shared = Shared::new(1, 2);
+    let servers = shared.servers(2);
+    let [one, two] = [&servers[0].at, &servers[1].at].map(String::as_str);
+    let ask = |on: &[&str], more: &[&str]| refused(&within(LIMIT, shared.replay(on, "run", more)));
+    for (on, more, says) in [
+        (vec![one, one], vec![], "twice"),
+        (vec!["nothing"], vec![], "no HOST:PORT"),
+        (vec![one, "127.0.0.1:1"], vec![], "nobody answers"),
+        (vec!["192.0.2.1:1"], vec![], "--cert"),
+        (vec![one, two], vec!["--root", "/etc"], "was not told the root"),
+        (vec![one, two], vec!["--order", "strict"], "order resource"),
+        (vec![one, two], vec!["--user", "nobody"], "cannot be used with"),
+        (vec![one, two], vec!["--cert", "x"], "--key"),
+    ] {
+        let said = ask(&on, &more);
+        assert!(said.contains(says), "{says}: {said}");
+        assert!(!shared.work.place("run").exists(), "{says}");
+    }
+    // With another token nobody comes in.
+    let right = fs::read(&shared.token).unwrap();
+    fs::write(&shared.token, "another secret of some length").unwrap();
+    let said = ask(&[one], &[]);
+    assert!(said.contains("the token is missing or another one"), "{said}");
+    fs::write(&shared.token, &right).unwrap();
+    // A tree that is used already, which the first machine finds.
+    within(LIMIT, shared.replay(&[one, two], "first", &[]));
+    let said = ask(&[one, two], &[]);
+    assert!(said.contains("is used") && said.contains(one), "{said}");
+    shared.nothing_left();
+}
+
+#[test]
+fn a_server_opens_only_to_who_can_be_known() {
+    let shared = Shared::new(1, 2);
+    let said = |more: &[&str]| Server::start(shared.server(more)).err().unwrap_or_else(|| panic!("{more:?}"));
+    assert!(said(&["--bind", "0.0.0.0:0"]).contains("--cert"));
+    fs::write(&shared.token, "short").unwrap();
+    assert!(said(&[]).contains("16 at least"));
+}
+
+#[test]
+fn a_workload_that_is_too_large_or_damaged_is_refused() {
+    let shared = Shared::new(30, 4);
+    let small = Server::start(shared.server(&["--limit", "1K"])).unwrap();
+    let said = refused(&within(LIMIT, shared.replay(&[&small.at], "run", &[])));
+    assert!(said.contains("--limit"), "{said}");
+    let server = Server::start(shared.server(&[])).unwrap();
+    let ops = shared.work.place("work/lanes.parquet");
+    let mut bytes = fs::read(&ops).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle..].iter_mut().for_each(|byte| *byte ^= 0x55);
+    fs::write(&ops, bytes).unwrap();
+    let said = refused(&within(LIMIT, shared.replay(&[&server.at], "run", &[])));
+    assert!(said.contains(&server.at), "{said}");
+    shared.nothing_left();
+}
