@@ -23,9 +23,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{self, Receiver, Sender};
-use tonic::Request;
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
+use tonic::{Code, Request, Status};
 use tonic_prost::ProstCodec;
 
 /// Messages that may be under way to one machine, or from all.
@@ -451,8 +451,9 @@ async fn talk(
     let mut request = Request::new(poll_fn(move |task| said.poll_recv(task)));
     token.show(request.metadata_mut())?;
     let codec = ProstCodec::<Message, Message>::default();
-    let refused = |status: tonic::Status| {
-        anyhow!("{}", if status.message().is_empty() { "the connection is lost" } else { status.message() })
+    let refused = |status: Status| match status.code() {
+        Code::Unauthenticated | Code::ResourceExhausted | Code::Unimplemented => anyhow!("{}", status.message()),
+        _ => anyhow!("the connection is lost ({})", status.message()),
     };
     let answer = grpc.streaming(request, PathAndQuery::from_static(CALL), codec).await.map_err(refused)?;
     let mut stream = answer.into_inner();

@@ -150,6 +150,7 @@ mod tests {
         twice.piece(b"x").unwrap();
         assert!(error(twice.begin(&head("ops", 1))).contains("came before"));
         assert!(error(twice.piece(b"yz")).contains("more bytes"));
+        drop(twice);
         assert!(error(parcel(&dir, 10).piece(b"x")).contains("before a file"));
         assert!(parcel(&dir, 10).whole(|_| {}).is_err(), "without a manifest");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "nothing stays");

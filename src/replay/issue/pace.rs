@@ -36,11 +36,15 @@ impl Sleeper {
     /// A sleeper without a measurement, which spins for [`SPIN_MAX`] ns; for waiting once.
     pub const ROUGH: Sleeper = Sleeper { spin: SPIN_MAX };
 
-    /// Measures how late this thread wakes, after setting its timer slack to 1 ns (PR_SET_TIMERSLACK), and spins for that
-    /// long.
-    pub fn measure() -> Sleeper {
+    /// Lets this thread wake as exactly as the kernel can: sets its timer slack to 1 ns (PR_SET_TIMERSLACK, prctl(2)).
+    pub fn exact() {
         // SAFETY: plain numbers.
         unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1, 0, 0, 0) };
+    }
+
+    /// Measures how late this thread wakes, after [`Sleeper::exact`], and spins for that long.
+    pub fn measure() -> Sleeper {
+        Sleeper::exact();
         let mut late = [0; TRIALS];
         for late in &mut late {
             let until = now() + TRIAL;

@@ -30,9 +30,9 @@ pub enum Frame {
     Done,
     /// Of a machine: its replay ended early.
     Failed,
-    /// To a machine: another one was lost, or its replay ended early.
+    /// To a machine: another one was lost, or its replay ended early; or the coordinator wants to end it.
     Lost {
-        /// Its number.
+        /// Its number; of the coordinator `u32::MAX`.
         machine: u32,
     },
     /// To a machine: all machines are done.

@@ -14,6 +14,7 @@ pub mod hub;
 use crate::process::signal;
 use crate::replay::Pace;
 use crate::replay::feed::deal::{Part, Share};
+use crate::replay::issue::pace::Sleeper;
 use crate::replay::shared::board::Board;
 use crate::replay::shared::clock::now;
 use crate::replay::shared::futex;
@@ -23,13 +24,17 @@ use frame::{BYTES, Frame};
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-/// Shortest and longest time between two looks of the sender at the counters: the first after one that found something new.
-const NAPS: [Duration; 2] = [Duration::from_micros(40), Duration::from_micros(400)];
+/// Shortest and longest time between two looks of the sender at the counters, ns.
+const NAPS: [i64; 2] = [40_000, 400_000];
+/// For so long after something was sent or heard the sender looks again soon, ns: ops of machines that wait for each other come one
+/// after the other.
+const BUSY: i64 = 2_000_000;
 /// Longest time from now to the agreed start.
 const AHEAD: i64 = 60_000_000_000;
 /// Value of a counter that is past every op, and of a time that nobody knows.
@@ -72,6 +77,8 @@ struct State {
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
+    /// Number of frames that were heard, on which the sender sleeps (futex).
+    heard: AtomicU32,
 }
 
 impl Shared {
@@ -182,22 +189,27 @@ impl Sender {
             if shared.state().closing {
                 return Ok(());
             }
-            std::thread::sleep(NAPS[1]);
+            std::thread::sleep(Duration::from_nanos(NAPS[1] as u64));
         }
+        Sleeper::exact();
         self.stream.write_all(&Frame::Ready.bytes()).context(gone)?;
         let mut sent = vec![0; self.board.workers()];
-        let (mut bytes, mut nap) = (Vec::with_capacity(sent.len() * BYTES), NAPS[0]);
+        let mut bytes = Vec::with_capacity(sent.len() * BYTES);
+        let (mut nap, mut busy, mut heard) = (NAPS[0], now(), 0);
         while sent.iter().any(|next| *next != OVER) {
             self.look(&mut sent, &mut bytes);
-            match bytes.is_empty() {
-                true if shared.state().closing => return Ok(()),
-                true => nap = (nap * 2).min(NAPS[1]),
-                false => {
-                    self.stream.write_all(&bytes).context(gone)?;
-                    nap = NAPS[0];
-                }
+            if !bytes.is_empty() {
+                self.stream.write_all(&bytes).context(gone)?;
+            } else if shared.state().closing {
+                return Ok(());
             }
-            std::thread::sleep(nap);
+            let news = shared.heard.load(SeqCst);
+            if !bytes.is_empty() || news != heard {
+                (busy, heard) = (now(), news);
+            }
+            nap = if now() - busy < BUSY { NAPS[0] } else { (nap * 2).min(NAPS[1]) };
+            // A frame that comes ends the nap: what it lets go is soon done.
+            futex::wait(&shared.heard, news, Some(nap));
         }
         self.stream.write_all(&Frame::Done.bytes()).context(gone)
     }
@@ -232,12 +244,16 @@ impl Receiver {
         let mut bytes = [0; BYTES];
         loop {
             self.stream.read_exact(&mut bytes).context("the coordinator of the replay is gone")?;
+            shared.heard.fetch_add(1, SeqCst);
+            futex::wake(&shared.heard);
             match Frame::parse(&bytes)? {
                 Frame::Start { at } => self.start(at)?,
                 Frame::Counter { machine, worker, next, end } => self.counter(machine as usize, worker as usize, next, end)?,
                 Frame::Lost { machine } => {
-                    let name = self.names.get(machine as usize).map_or("another machine", String::as_str);
-                    shared.stop(format!("{name} was lost, or its replay ended early"));
+                    shared.stop(match self.names.get(machine as usize) {
+                        Some(name) => format!("{name} was lost, or its replay ended early"),
+                        None => "the coordinator ended the replay".into(),
+                    });
                 }
                 Frame::Finish => {
                     shared.state().finished = true;

@@ -160,11 +160,11 @@ fn a_stranger_is_not_let_in() {
 
 #[test]
 fn a_link_that_goes_down_ends_the_replay() {
-    let shared = Shared::new(4000, 12);
+    let shared = Shared::new(1000, 12);
     let Some(machines) = Machines::start(&shared, 3) else { return };
     let mut replay = machines.replay(&shared, "run", &["--delay", "3"]);
     let replay = replay.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    under_way(&shared, 3);
+    under_way(&shared);
     machines.net.link(2, "ip link set LINK down");
     let began = Instant::now();
     let said = summary(&finish(LIMIT, replay), 1);

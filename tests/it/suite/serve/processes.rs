@@ -147,7 +147,10 @@ impl Shared {
 
     /// Entries in the directories of servers that live.
     fn kept(&self) -> usize {
+        let lives = |pid: &str| fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "));
+        let pid = |name: String| name.rsplit('-').next().map(str::to_owned).unwrap();
         let spools = fs::read_dir(&self.spools).unwrap().flatten();
+        let spools = spools.filter(|spool| lives(&pid(spool.file_name().into_string().unwrap())));
         spools.map(|spool| fs::read_dir(spool.path()).map_or(0, Iterator::count)).sum()
     }
 }
