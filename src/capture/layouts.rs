@@ -8,7 +8,7 @@ use super::target::snapshot::Snapshot;
 use crate::files::{Dir, Handle};
 use crate::os::extents;
 use crate::schema::layouts::Layout;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Builder, JoinHandle};
@@ -25,12 +25,15 @@ const EXTENTS: u64 = 16 << 10;
 pub(super) const REGULAR: u32 = 0o100_000;
 pub(super) const KIND: u32 = 0o170_000;
 
+/// Paths and inode numbers of files.
+pub type Names = HashMap<Vec<u8>, u64>;
+
 /// Collects the layouts of files; one of these that was not begun collects none.
 #[derive(Debug, Default)]
 pub struct Layouts {
     known: HashSet<u64>,
-    /// Paths of regular files that were opened, if these are wanted; [`MOST`] at most.
-    names: Option<HashSet<Vec<u8>>>,
+    /// Paths of regular files that were opened, and inode numbers of those that were last opened by them, if these are wanted; [`MOST`] at most.
+    names: Option<Names>,
     found: Vec<Layout>,
     thread: Option<(SyncSender<Opened>, JoinHandle<Vec<Layout>>)>,
 }
@@ -70,12 +73,12 @@ impl Layouts {
     /// Remembers the paths of regular files that are opened, and of those that are open when the capture begins.
     pub fn remember(mut self, snapshot: &Snapshot) -> Layouts {
         let files = snapshot.files.iter().filter(|file| file.mode as u32 & KIND == REGULAR && file.path.first() == Some(&b'/'));
-        self.names = Some(files.map(|file| file.path.clone()).take(MOST).collect());
+        self.names = Some(files.map(|file| (file.path.clone(), file.ino.cast_unsigned())).take(MOST).collect());
         self
     }
 
-    /// The paths that were remembered; `None` when that was not asked for.
-    pub fn names(&mut self) -> Option<HashSet<Vec<u8>>> {
+    /// What was remembered; `None` when that was not asked for.
+    pub fn names(&mut self) -> Option<Names> {
         self.names.take()
     }
 
@@ -84,10 +87,15 @@ impl Layouts {
     pub fn see(&mut self, inode: u64, mode: u16, size: i64, path: &[u8]) {
         if let Some(names) = &mut self.names
             && u32::from(mode) & KIND == REGULAR
-            && names.len() < MOST
-            && !names.contains(path)
         {
-            names.insert(path.to_vec());
+            let room = names.len() < MOST;
+            match names.get_mut(path) {
+                Some(last) => *last = inode,
+                None if room => {
+                    names.insert(path.to_vec(), inode);
+                }
+                None => {}
+            }
         }
         let Some((sender, _)) = &self.thread else { return };
         if u32::from(mode) & KIND != REGULAR || size <= 0 || self.known.len() >= MOST || !self.known.insert(inode) {

@@ -12,7 +12,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
 /// Flags of open(2) for directories.
-const DIR: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+pub(super) const DIR: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// An open directory. Everything below it is reached by its descriptor, so it stays the same directory even if its path is
 /// renamed or replaced.
@@ -246,7 +246,7 @@ impl Dir {
 
     /// Opens an entry for reading with these flags, and O_NOATIME where we may ask for it (open(2)): a new access time is a write to the
     /// file system that is measured.
-    fn unnoticed(&self, name: &OsStr, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    pub(super) fn unnoticed(&self, name: &OsStr, flags: OFlags) -> rustix::io::Result<OwnedFd> {
         match fs::openat(&self.fd, name, flags | OFlags::NOATIME, Mode::empty()) {
             Err(Errno::PERM) => fs::openat(&self.fd, name, flags, Mode::empty()),
             opened => opened,
@@ -488,7 +488,7 @@ mod tests {
         let inside = dir.make("inside", 0o700).unwrap();
         let of = |tv_sec| fs::Timespec { tv_sec, tv_nsec: 0 };
         let old = fs::Timestamps { last_access: of(1000), last_modification: of(2000) };
-        ["file", "inside"].map(|name| fs::utimensat(&dir, name, &old, AtFlags::empty()).unwrap());
+        ["file", "inside"].iter().for_each(|name| fs::utimensat(&dir, *name, &old, AtFlags::empty()).unwrap());
         assert_eq!(dir.text("file").unwrap(), b"text");
         assert_eq!(inside.entries().unwrap(), []);
         let found = ["file", "inside"].map(|name| fs::statat(&dir, name, AtFlags::empty()).unwrap().st_atime);

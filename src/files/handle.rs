@@ -1,11 +1,14 @@
 //! What is found below a directory, before anything is opened: looking at a FIFO, a device or a symlink does nothing to it.
 
-use super::dir::{beneath, under};
+use super::dir::{DIR, beneath, under};
 use super::{Dir, READ, irregular, name, regular};
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat, StatxFlags};
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Result;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
 
 /// Something below a directory: a descriptor that cannot read or write (O_PATH of open(2)), with its attributes.
 #[derive(Debug)]
@@ -24,6 +27,17 @@ impl Dir {
         let fd = beneath(self, under(path), OFlags::PATH | OFlags::NOFOLLOW, ResolveFlags::empty())?;
         let stat = fs::fstat(&fd)?;
         Ok(Handle { fd, stat })
+    }
+
+    /// Names of entries by inode number, of as many entries at most, in the order of the directory.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn inodes(&self, most: usize) -> Result<HashMap<u64, OsString>> {
+        let entries = fs::Dir::new(self.unnoticed(OsStr::new("."), DIR)?)?.take(most);
+        let entries =
+            entries.map(|entry| entry.map(|entry| (entry.ino(), OsString::from_vec(entry.file_name().to_bytes().to_vec()))));
+        Ok(entries.collect::<rustix::io::Result<_>>()?)
     }
 }
 

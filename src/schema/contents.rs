@@ -37,7 +37,10 @@ const PROFILE_SIZE: (&str, &str) = ("profile_size", "size of the file of which t
 /// The columns of the table.
 pub(super) fn columns() -> Vec<Column> {
     let mut columns = vec![
-        path("path", "absolute path of a regular file that was opened and could be read at the end of the capture; each once"),
+        path(
+            "path",
+            "absolute path by which a regular file was opened that could be read at the end of the capture, under this name or another in the same directory; each once",
+        ),
         int("size", "its size then").unit(Unit::Bytes),
     ];
     columns.extend(NUMBERS.iter().map(|(name, doc)| int(name, doc).unit(Unit::Bytes)));

@@ -10,9 +10,10 @@
 
 pub mod child;
 mod measure;
+mod moved;
 mod noise;
 
-use super::layouts::{KIND, REGULAR};
+use super::layouts::{KIND, Names, REGULAR};
 use crate::amount::{Bytes, Things};
 use crate::files::{self, Dir};
 use crate::mounts::{self, Mount};
@@ -22,8 +23,8 @@ use crate::schema::contents::{Content, Sampled};
 use crate::schema::profile::{Profile, SAMPLE, places};
 use anyhow::{Context, Result};
 use child::{ANSWER, END, NUMBERS, VERB};
+use moved::Moved;
 use serde::Serialize;
-use std::collections::HashSet;
 use std::fmt;
 use std::fs::File;
 use std::io::{Read, Write};
@@ -43,7 +44,7 @@ pub struct Told {
     pub files: u64,
     /// Of these, files that were looked at.
     pub sampled: u64,
-    /// Files that had no name any more at the end, or not this one.
+    /// Files that had no name any more at the end, or one in another directory.
     pub gone: u64,
     /// Files that this user may not read, or that cannot be read.
     pub unreadable: u64,
@@ -73,9 +74,9 @@ pub struct Sum {
     pub repeated: i64,
 }
 
-/// Looks at the content of files with these paths. What cannot be looked at is counted. A signal that comes meanwhile (Ctrl-C) ends it: the
+/// Looks at the content of the files that were opened with these paths. What cannot be looked at is counted. A signal that comes meanwhile (Ctrl-C) ends it: the
 /// capture has ended, whether by a signal or not.
-pub fn sample(paths: &HashSet<Vec<u8>>, progress: &Progress) -> (Vec<Sampled>, Told) {
+pub fn sample(paths: &Names, progress: &Progress) -> (Vec<Sampled>, Told) {
     let mut told = Told { files: paths.len() as u64, ..Told::default() };
     let mut rows = Vec::new();
     progress.begin("contents", Unit::Count, told.files);
@@ -88,7 +89,7 @@ pub fn sample(paths: &HashSet<Vec<u8>>, progress: &Progress) -> (Vec<Sampled>, T
     (rows, told)
 }
 
-fn all(paths: &HashSet<Vec<u8>>, rows: &mut Vec<Sampled>, told: &mut Told, progress: &Progress) -> Result<()> {
+fn all(paths: &Names, rows: &mut Vec<Sampled>, told: &mut Told, progress: &Progress) -> Result<()> {
     // Before anybody can see that the command has ended, and samples begin.
     let came = signal::came();
     signal::take_back();
@@ -97,7 +98,8 @@ fn all(paths: &HashSet<Vec<u8>>, rows: &mut Vec<Sampled>, told: &mut Told, progr
     let mut sampler = Sampler::start().context("cannot start the process that measures samples")?;
     let (start, mut left) = (Instant::now(), MOST);
     // In no order of names: where not all can be looked at, those that are stand for the others.
-    for path in paths {
+    let mut moved = Moved::new();
+    for (path, inode) in paths {
         progress.add(1);
         // What the kernel makes up when it is read is no content.
         if mounts.iter().filter(|mount| mount.holds(path)).max_by_key(|mount| mount.path.len()).is_some_and(Mount::pseudo) {
@@ -108,7 +110,8 @@ fn all(paths: &HashSet<Vec<u8>>, rows: &mut Vec<Sampled>, told: &mut Told, progr
             told.left_out += 1;
             continue;
         }
-        let Some(handle) = root.find(path).ok().filter(|handle| handle.stat().st_mode & KIND == REGULAR) else {
+        let found = root.find(path).ok().or_else(|| moved.find(&root, path, *inode));
+        let Some(handle) = found.filter(|handle| handle.stat().st_mode & KIND == REGULAR) else {
             told.gone += 1;
             continue;
         };
@@ -224,7 +227,7 @@ impl fmt::Display for Told {
             share(content.repeated),
         )?;
         let others = [
-            (self.gone, "files of unknown content: nothing had their name at the end"),
+            (self.gone, "files of unknown content: at the end they were deleted, or in another directory"),
             (self.unreadable, "files of unknown content: they could not be read with the rights of this user"),
             (self.left_out, "files of unknown content: for them no time was left, no bytes, or a signal came"),
         ];

@@ -25,7 +25,7 @@ fn only_numbers_of_contents_are_kept() {
     let [home, out] = ["home", "capture"].map(|name| dir.path().canonicalize().unwrap().join(name));
     std::fs::create_dir(&home).unwrap();
     let text = files(&home);
-    let script = "cd \"$0\" && cat random copy text zero empty > /dev/null; cat text text > written; echo secret > gone; rm gone";
+    let script = "cd \"$0\" && cat random copy text zero empty > /dev/null; cat text text > written; cat random > part; mv part whole; echo secret > gone; rm gone";
     let summary = capture(0, &out, &["--content-samples", "--", "sh", "-c", script, home.to_str().unwrap()]);
     assert!(int(&summary, "/contents/sampled") >= 5 && int(&summary, "/contents/gone") >= 1, "{summary}");
     assert!(int(&summary, "/contents/empty") >= 1 && summary["contents"]["refused"].is_null(), "{summary}");
@@ -39,6 +39,7 @@ fn only_numbers_of_contents_are_kept() {
     let whole = 256 << 10;
     let expected = [
         format!("copy,{whole},{whole},0,{whole}"),
+        format!("part,{whole},{whole},0,{whole}"),
         format!("random,{whole},{whole},0,{whole}"),
         format!("text,{long},{long},0,0"),
         format!("written,{0},{0},0,0", 2 * long),
@@ -48,8 +49,8 @@ fn only_numbers_of_contents_are_kept() {
     let profiles =
         format!("SELECT {name} AS name, profile FROM contents WHERE path LIKE '{}/%' ORDER BY name", home.to_str().unwrap());
     let profiles = rows(&[&out], &profiles);
-    assert_eq!([&profiles[0], &profiles[1], &profiles[4]], ["copy,AA", "random,AA", "zero,ZZZ"], "{profiles:?}");
-    let letters = profiles[2].strip_prefix("text,").unwrap();
+    assert_eq!([&profiles[0], &profiles[2], &profiles[5]], ["copy,AA", "random,AA", "zero,ZZZ"], "{profiles:?}");
+    let letters = profiles[3].strip_prefix("text,").unwrap();
     assert!(
         letters.len() == text.len().div_ceil(128 << 10) && letters.bytes().all(|letter| (b'B'..b'W').contains(&letter)),
         "{letters}"
