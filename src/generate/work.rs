@@ -121,19 +121,9 @@ impl<'a> Work<'a> {
         } else {
             work.merge(captures)?;
         }
-        let told = BESIDE.map(|table| (table, others.is_empty() && capture.has(table)));
-        for (table, told) in told {
-            let file = capture.table(table);
-            match told {
-                true => {
-                    let columns = table.columns();
-                    read::builder(&file, &columns.iter().map(|column| column.name).collect::<Vec<_>>())?;
-                    work.engine.register(table.name(), &file, check::whole(&file)?)?;
-                }
-                false => work.nothing(table.name(), table.schema())?,
-            }
-        }
-        work.content(told.contains(&(Table::Contents, true)))?;
+        work.beside(Table::Layouts, captures)?;
+        let sampled = work.beside(Table::Contents, captures)?;
+        work.content(sampled)?;
         work.register_processes(captures)?;
         work.begin = work.first_moment()?;
         Ok(work)
@@ -146,6 +136,29 @@ impl<'a> Work<'a> {
         work.content(false)?;
         work.register_processes(&[])?;
         Ok(work)
+    }
+
+    /// Makes a table of captures known under its name: of those that have it, one behind the other. Tells whether one has.
+    fn beside(&self, table: Table, captures: &[&Dataset]) -> Result<bool> {
+        let columns = table.columns();
+        let columns: Vec<&str> = columns.iter().map(|column| column.name).collect();
+        let mut parts = Vec::new();
+        for (capture, part) in captures.iter().zip(0..).filter(|(capture, _)| capture.has(table)) {
+            let file = capture.table(table);
+            let name = if captures.len() == 1 { table.name().to_owned() } else { format!("{}_{part}", table.name()) };
+            read::builder(&file, &columns)?;
+            self.engine.register(&name, &file, check::whole(&file)?)?;
+            parts.push(format!("SELECT {} FROM {name}", columns.join(", ")));
+        }
+        if parts.is_empty() {
+            self.nothing(table.name(), table.schema())?;
+        }
+        if parts.is_empty() || captures.len() == 1 {
+            return Ok(!parts.is_empty());
+        }
+        let all = self.engine.sql(&parts.join(" UNION ALL "))?;
+        self.engine.ctx().register_table(table.name(), all.into_view())?;
+        Ok(true)
     }
 
     /// Makes a relation without rows. The planner is told so: of a join with it nothing is left.

@@ -3,7 +3,10 @@
 use super::generate::{call, capture, capture_with};
 use crate::tool::{cases, data, expect, ioriot, number, rows};
 use ioriot::event::{Col, Event, Text};
-use ioriot::schema::Manifest;
+use ioriot::schema::contents::{self, Content, Sampled};
+use ioriot::schema::dataset::Kind;
+use ioriot::schema::profile::Profile;
+use ioriot::schema::{Draft, Manifest};
 use ioriot::syscall::Syscall;
 use proptest::prelude::*;
 use std::fs;
@@ -321,6 +324,17 @@ fn what_is_left_out_counts_as_done_by_somebody_else() {
     replayed(&work);
 }
 
+/// Has a capture know what the content of a file of 1,000 bytes is like.
+fn tell(scratch: &Path, capture: &Path, path: &str, letter: &str, compressed: i64) {
+    let profile = Profile::of(letter, 1000);
+    let content = Content { sampled: 1000, compressed, profile, ..Content::default() };
+    let draft = Draft::create(scratch, Kind::Capture).unwrap();
+    contents::write(&draft, &[Sampled { path: path.into(), size: 1000, content }]).unwrap();
+    draft.commit(Manifest::new()).unwrap();
+    fs::rename(scratch.join("contents.parquet"), capture.join("contents.parquet")).unwrap();
+    fs::remove_dir_all(scratch).unwrap();
+}
+
 #[test]
 fn captures_of_one_clock_are_merged() {
     let dir = tempfile::tempdir().unwrap();
@@ -345,9 +359,15 @@ fn captures_of_one_clock_are_merged() {
     let place = |name: &str| dir.path().join(name);
     let one = capture_with(place("one"), &program(), manifest("unix", "here"));
     let two = capture_with(place("two"), &other, manifest("unix", "here"));
+    for (capture, path, letter, compressed) in [(&one, "/data/log", "E", 500), (&two, "/other/log", "I", 250)] {
+        tell(&place("told"), capture, path, letter, compressed);
+    }
     let work = place("work");
     generated(&one, &work, &["--merge", two.to_str().unwrap()]).unwrap();
     assert_eq!(number(&[&work], "SELECT count(*) FROM fates"), 46.0);
+    // What is known of the content of files is that of both.
+    let known = "SELECT compressed, profile FROM written WHERE profile IS NOT NULL ORDER BY compressed";
+    assert_eq!(rows(&[&work], known), ["250,I", "500,E"]);
     assert_eq!(rows(&[&work], "SELECT path FROM ops ORDER BY op_id LIMIT 3"), ["/data", "/other", "/data"]);
     let run = replayed(&work);
     assert_eq!(number(&[&run], "SELECT count(*) FROM results WHERE outcome = 'same' AND origin = 'event'"), 46.0);
