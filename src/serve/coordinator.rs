@@ -2,8 +2,9 @@
 
 use super::clock::{Offset, TRIPS};
 use super::door::{self, Papers, Token};
+use super::guest::Guest;
 use super::message::{self, Body, CALL, LARGEST, Manner, Message, VERSION};
-use super::parcel::{self, Parcel};
+use super::parcel;
 use super::runtime;
 use super::summary::{Machine, Summary};
 use crate::fleet;
@@ -36,6 +37,10 @@ const LOOK: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Time from now to the start, beside two of the longest round trips, ns.
 const LEAD: i64 = 50_000_000;
+/// How long a machine may say nothing after the replay was ended early.
+const SILENCE: Duration = Duration::from_secs(60);
+/// Most events that wait while a clock is measured: nobody has much to say then.
+const BACKLOG: usize = 4096;
 /// Most bytes of a run: so many, and more for each op.
 const ROOM: u64 = 2 << 30;
 /// For each op.
@@ -277,7 +282,7 @@ impl<'r> Party<'r> {
                     Some((from, event)) => {
                         let gone = from == machine && matches!(event, Event::Gone(_));
                         self.backlog.push_back((from, event));
-                        if gone {
+                        if gone || self.backlog.len() > BACKLOG {
                             return None;
                         }
                     }
@@ -308,6 +313,7 @@ impl<'r> Party<'r> {
     fn replay(&mut self, out: &Path, room: u64, offsets: &[Offset]) -> Result<Vec<Machine>> {
         let mut guests: Vec<Guest> = self.names.iter().map(|name| Guest::new(out.join(fleet::dataset(name)), room)).collect();
         let mut ends: Option<Vec<Option<Offset>>> = None;
+        let mut heard = Instant::now();
         while guests.iter().any(|guest| guest.end.is_none()) {
             if self.signal.is_none()
                 && let Some(signal) = signal::asked()
@@ -316,7 +322,15 @@ impl<'r> Party<'r> {
                 let stop = Body::Frames(Frame::Lost { machine: u32::MAX }.bytes().to_vec());
                 (0..guests.len()).filter(|machine| guests[*machine].replays).for_each(|machine| self.tell(machine, stop.clone()));
             }
-            let Some((machine, event)) = self.next() else { continue };
+            let Some((machine, event)) = self.next() else {
+                let early = self.signal.is_some() || guests.iter().any(|guest| guest.end.is_some());
+                if early && heard.elapsed() > SILENCE {
+                    let left: Vec<usize> = (0..guests.len()).filter(|machine| guests[*machine].end.is_none()).collect();
+                    left.into_iter().for_each(|machine| self.lose(machine, &mut guests, "it does not end".into()));
+                }
+                continue;
+            };
+            heard = Instant::now();
             let body = match event {
                 Event::Gone(why) => {
                     self.lose(machine, &mut guests, why);
@@ -386,53 +400,8 @@ impl<'r> Party<'r> {
 
     /// Notes that a machine gives no run any more, and tells the others.
     fn lose(&mut self, machine: usize, guests: &mut [Guest], why: String) {
-        let guest = &mut guests[machine];
-        guest.replays = false;
-        guest.parcel = None;
-        if guest.end.is_none() {
-            guest.end = Some(Machine::lost(&self.names[machine], why));
-        }
+        guests[machine].lose(&self.names[machine], why);
         self.hub_lose(machine, guests);
-    }
-}
-
-/// What is known of one machine, from the start on.
-struct Guest {
-    place: PathBuf,
-    room: u64,
-    /// Whether it still hears frames.
-    replays: bool,
-    parcel: Option<Parcel>,
-    end: Option<Machine>,
-}
-
-impl Guest {
-    fn new(place: PathBuf, room: u64) -> Guest {
-        Guest { place, room, replays: true, parcel: None, end: None }
-    }
-
-    /// Takes a part of its run.
-    fn take(&mut self, name: &str, body: Body, clock: serde_json::Value) -> Result<()> {
-        ensure!(!self.replays && self.end.is_none(), "it sends what was not asked for");
-        if self.parcel.is_none() {
-            self.parcel = Some(Parcel::new(&self.place, Kind::Run, self.room)?);
-        }
-        let parcel = self.parcel.as_mut().context("it is there")?;
-        match body {
-            Body::File(head) => parcel.begin(&head),
-            Body::Piece(bytes) => parcel.piece(&bytes),
-            Body::Whole(_) => {
-                let Some(parcel) = self.parcel.take() else { return Ok(()) };
-                let run = parcel.whole(|manifest| {
-                    manifest.insert("host".into(), json!(name));
-                    manifest.insert("clock".into(), clock);
-                })?;
-                self.end = Some(Machine::of(name, self.place.clone(), &run.manifest));
-                Ok(())
-            }
-            _ => bail!("it sends what was not asked for"),
-        }
-        .context("its run is refused")
     }
 }
 

@@ -12,6 +12,7 @@
 mod clock;
 mod coordinator;
 mod door;
+mod guest;
 mod message;
 mod parcel;
 mod server;

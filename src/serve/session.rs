@@ -222,3 +222,99 @@ fn frames_in(heard: &mut Receiver<Message>, mut stream: &UnixStream, clock: &Clo
 pub fn pong(clock: &Clock, ping: i64) -> Body {
     Body::Pong(Pong { ping, clock: clock.now() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::replay::{Async, Engine};
+    use crate::serve::message::{File, Manner};
+    use serde_json::json;
+    use tokio::sync::mpsc::channel;
+
+    /// What a server says in the end to who says all this.
+    fn answer(said: Vec<Body>) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Spool::make(dir.path()).unwrap();
+        let roots = vec!["/shared/a".into(), "/shared/b".into()];
+        let place = Place { roots, spool, limit: 1 << 20, clock: Clock::new(0, 0.0), program: "/bin/false".into() };
+        let (hear, heard) = channel(64);
+        let (say, mut answers) = channel(64);
+        said.into_iter().for_each(|body| hear.try_send(body.into()).unwrap());
+        drop(hear);
+        run(&place, Talk { heard, say });
+        let kept = std::fs::read_dir(dir.path()).unwrap().flat_map(|spool| std::fs::read_dir(spool.unwrap().path()).unwrap());
+        assert_eq!(kept.count(), 0, "nothing stays");
+        let mut last = String::new();
+        while let Some(message) = answers.blocking_recv() {
+            if let Some(Body::Failed(why)) = message.body {
+                last = why;
+            }
+        }
+        last
+    }
+
+    fn asked() -> Asked {
+        let manner = Manner {
+            processes: 1,
+            threads: None,
+            engine: Engine::Sys,
+            pace: None,
+            speed: 1.0,
+            compute_scale: 1.0,
+            min_match: 99.0,
+            dirty: false,
+            delay: None,
+            asynchrony: Async::Native,
+            cache: None,
+        };
+        Asked { version: VERSION, number: 0, names: vec!["a:1".into(), "b:1".into()], root: Some("/shared/b".into()), manner }
+    }
+
+    fn begins(asked: &Asked) -> Body {
+        Body::Begin(serde_json::to_vec(asked).unwrap())
+    }
+
+    #[test]
+    fn what_is_asked_wrongly_is_refused() {
+        let file = |table: &str, size| Body::File(File { table: table.into(), size });
+        let ours = asked();
+        let but = |change: fn(&mut Asked)| {
+            let mut asked = ours.clone();
+            change(&mut asked);
+            begins(&asked)
+        };
+        for (said, says) in [
+            (vec![], "the coordinator is gone"),
+            (vec![Body::Go(true)], "it begins with to go on"),
+            (vec![Body::Begin(vec![0; ASKED + 1])], "it begins with"),
+            (vec![Body::Begin(b"{}".to_vec())], "the same version"),
+            (vec![Body::Begin(vec![b'['; 60_000])], "cannot be read"),
+            (vec![but(|asked| asked.version = 9)], "version 9"),
+            (vec![but(|asked| asked.number = 2)], "damaged"),
+            (vec![but(|asked| asked.names = vec!["x".repeat(300); 2])], "damaged"),
+            (vec![but(|asked| asked.names = vec!["x".into(); 65])], "64 at most"),
+            (vec![but(|asked| asked.names.clear())], "of 0 machines"),
+            (vec![but(|asked| asked.manner.speed = -1.0)], "out of range"),
+            (vec![but(|asked| asked.manner.processes = 1 << 40)], "out of range"),
+            (vec![but(|asked| asked.root = None)], "has 2 roots"),
+            (vec![but(|asked| asked.root = Some("/shared/a/../b".into()))], "was not told the root"),
+            (vec![begins(&ours)], "the coordinator is gone"),
+            (vec![begins(&ours), Body::Go(true)], "in the middle of the workload"),
+            (vec![begins(&ours), file("ops", 2 << 20)], "--limit"),
+            (vec![begins(&ours), file("results", 1)], "no such table"),
+            (vec![begins(&ours), Body::Piece(vec![1])], "before a file"),
+            (vec![begins(&ours), Body::Whole(true)], "manifest is damaged"),
+            (vec![begins(&ours), file("", 2), Body::Piece(b"{}".to_vec()), Body::Whole(true)], "no workload of this version"),
+        ] {
+            let why = answer(said.clone());
+            assert!(why.contains(says), "{says}: {why}");
+        }
+        // A manifest and nothing else: there is nothing to replay.
+        let text = serde_json::to_vec(&json!({ "format": 1, "kind": "workload", "ops": 0 })).unwrap();
+        let whole = [begins(&ours), file("", text.len() as u64), Body::Piece(text), Body::Whole(true)];
+        let with = |more: Body| answer(whole.iter().cloned().chain([more]).collect());
+        assert!(with(Body::Frames(vec![])).contains("before it is to get ready"));
+        let why = with(Body::Go(true));
+        assert!(why.contains("lanes"), "{why}");
+    }
+}

@@ -141,7 +141,8 @@ impl Share {
         Ok(Share::of(&parts, number, processes, threads))
     }
 
-    fn of(parts: &[Vec<Lane>], number: usize, processes: usize, threads: Option<usize>) -> Share {
+    /// The share of one of these parts.
+    pub(in crate::replay) fn of(parts: &[Vec<Lane>], number: usize, processes: usize, threads: Option<usize>) -> Share {
         let mut plans: Vec<Plan> = parts.iter().map(|part| Plan::new(part, processes, threads)).collect();
         let counts: Vec<usize> = plans.iter().map(|plan| plan.hands.len()).collect();
         let (mut firsts, mut workers, mut next) = (Vec::new(), HashMap::new(), counts[number]);

@@ -293,3 +293,93 @@ impl Receiver {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::replay::feed::plan::Lane;
+    use crate::replay::shared::board::Shape;
+    use std::time::Instant;
+
+    /// A machine with one worker, another one with two, and what the coordinator says to the first.
+    fn told(frames: &[Frame]) -> (Board, Link, UnixStream) {
+        let lane = |lane| Lane { lane, vpid: lane, ops: 5, ..Lane::default() };
+        let share = Share::of(&[vec![lane(0)], vec![lane(1), lane(2)]], 0, 1, None);
+        let shape = Shape::new(1, share.ghosts());
+        let (board, file) = Board::create(shape).unwrap();
+        let (mut ours, stream) = UnixStream::pair().unwrap();
+        let names = vec!["here".into(), "there".into()];
+        let line = Line { part: Part { number: 0, of: 2 }, role: Role::Leads, names, stream };
+        let link = Link::begin(&line, Board::open(&file, shape).unwrap(), share, Pace::App, 15).unwrap();
+        frames.iter().for_each(|frame| ours.write_all(&frame.bytes()).unwrap());
+        (board, link, ours)
+    }
+
+    fn until(what: impl Fn() -> bool) {
+        let began = Instant::now();
+        while !what() {
+            assert!(began.elapsed() < Duration::from_secs(20));
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn counter(machine: u32, worker: u32, next: i64) -> Frame {
+        Frame::Counter { machine, worker, next, end: next.saturating_mul(10) }
+    }
+
+    #[test]
+    fn ghosts_move_by_what_is_heard_and_workers_are_told_of() {
+        let (board, mut link, mut heard) = told(&[counter(1, 0, 3), counter(1, 1, 4), counter(1, 1, i64::MAX)]);
+        until(|| board.slot(2).counter.over());
+        assert!(board.slot(1).counter.passed(2) && !board.slot(1).counter.passed(3));
+        assert_eq!((board.slot(1).ends.of(2), board.slot(2).ends.of(3)), (Some(30), Some(40)));
+        // The own worker is ready, goes on, and is done.
+        board.head().ready.store(1, SeqCst);
+        let mut next = || {
+            let mut bytes = [0; BYTES];
+            heard.read_exact(&mut bytes).unwrap();
+            Frame::parse(&bytes).unwrap()
+        };
+        assert_eq!(next(), Frame::Ready);
+        board.slot(0).ends.note(6, 77);
+        board.slot(0).counter.advance(7);
+        assert_eq!(next(), Frame::Counter { machine: 0, worker: 0, next: 7, end: 77 });
+        board.slot(0).counter.end();
+        assert_eq!(next(), Frame::Counter { machine: 0, worker: 0, next: i64::MAX, end: UNKNOWN });
+        assert_eq!((next(), link.stopped()), (Frame::Done, None));
+        heard.write_all(&Frame::Finish.bytes()).unwrap();
+        assert_eq!(link.finish(Ended::Done), None);
+        // Who is gone after that is no news.
+        drop(heard);
+        assert_eq!(link.stopped(), None);
+    }
+
+    #[test]
+    fn what_cannot_be_ends_the_replay() {
+        let start = |ahead: i64| Frame::Start { at: now() + ahead };
+        let soon = 5_000_000_000;
+        for (frames, says) in [
+            (vec![counter(0, 0, 3)], "worker 0 of machine 0 cannot be at op 3"),
+            (vec![counter(1, 2, 3)], "worker 2 of machine 1 cannot"),
+            (vec![counter(7, 0, 3)], "worker 0 of machine 7 cannot"),
+            (vec![counter(1, 0, 16)], "at op 16"),
+            (vec![counter(1, 0, -1)], "at op -1"),
+            (vec![counter(1, 0, 3), counter(1, 0, 3)], "went from op 3 to 3"),
+            (vec![start(soon), start(soon)], "given twice"),
+            (vec![start(-1)], "too late"),
+            (vec![start(AHEAD * 2)], "ns ahead"),
+            (vec![Frame::Ready], "nothing for a machine to hear"),
+            (vec![Frame::Lost { machine: 1 }], "there was lost"),
+            (vec![Frame::Lost { machine: u32::MAX }], "the coordinator ended"),
+        ] {
+            let (_board, mut link, _ours) = told(&frames);
+            until(|| link.stopped().is_some());
+            let why = link.stopped().unwrap();
+            assert!(why.contains(says), "{frames:?}: {why}");
+            assert_eq!(link.finish(Ended::Done), Some(why));
+        }
+        let (_board, link, ours) = told(&[]);
+        drop(ours);
+        until(|| link.stopped().is_some());
+    }
+}
