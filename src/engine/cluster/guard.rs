@@ -6,7 +6,7 @@
 use super::check::{Side, check, is_job};
 use super::client::{PARTITIONS, SLOTS};
 use super::codec::Codec;
-use super::known::{Fate, Known};
+use super::known::{Fate, Known, Polled};
 use crate::process::panics;
 use anyhow::{Context, Result};
 use ballista_core::serde::protobuf::execute_query_params::Query;
@@ -92,7 +92,7 @@ fn whole(executor: Option<&ExecutorRegistration>) -> std::result::Result<(String
             .iter()
             .find_map(|known| known.resource.map(|Resource::Vcores(slots)| slots as usize));
         let there = executor.os_info.is_some() && executor.host.is_some() && u16::try_from(executor.port).is_ok();
-        (there && is_job(&executor.id)).then_some((executor.id.clone(), slots?.min(MOST)))
+        (there && is_job(&executor.id)).then_some((executor.id.clone(), slots?))
     });
     said.ok_or_else(|| Status::invalid_argument("that is no executor of ioriot"))
 }
@@ -167,6 +167,8 @@ impl SchedulerGrpc for Guard {
         let (id, slots) = whole(polled.metadata.as_ref())?;
         self.known.heard(id.clone(), slots);
         let idle = polled.task_status.is_empty() && polled.num_free_vcores as usize >= slots;
+        let said = if idle { Polled::Idle } else { Polled::Busy };
+        self.stop(self.known.polled(&id, polled.task_status.len(), said)).await;
         let again = PollWorkParams { task_status: Vec::new(), ..polled.clone() };
         let mut woken = pin!(self.work.notified());
         woken.as_mut().enable();

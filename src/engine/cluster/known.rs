@@ -19,10 +19,24 @@ struct Tables {
     jobs: HashMap<String, Job>,
 }
 
-/// When it was heard of last, and how many tasks it runs at once.
 struct Executor {
+    /// When it was heard of last.
     heard: Instant,
+    /// How many tasks it runs at once.
     slots: usize,
+    /// Tasks that it was given, and has not said of what became of them.
+    owes: usize,
+    /// What it has last said of them.
+    said: Polled,
+}
+
+/// What an executor says when it asks for tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Polled {
+    /// It runs tasks, or some are done.
+    Busy,
+    /// It runs none, and none is done.
+    Idle,
 }
 
 struct Job {
@@ -49,7 +63,22 @@ impl Known {
 
     /// An executor says that it is there.
     pub fn heard(&self, id: String, slots: usize) {
-        self.tables().executors.insert(id, Executor { heard: Instant::now(), slots });
+        let new = Executor { heard: Instant::now(), slots, owes: 0, said: Polled::Busy };
+        self.tables().executors.entry(id).and_modify(|known| known.heard = new.heard).or_insert(new);
+    }
+
+    /// An executor asks for tasks, and says that so many are done. The jobs that are lost are given back: those whose tasks did not reach
+    /// it, since a connection broke. It says twice that it runs none then; once it may have missed that one is done just now.
+    pub fn polled(&self, id: &str, done: usize, said: Polled) -> Vec<String> {
+        let mut tables = self.tables();
+        let Some(executor) = tables.executors.get_mut(id) else { return Vec::new() };
+        executor.owes = executor.owes.saturating_sub(done);
+        let before = std::mem::replace(&mut executor.said, said);
+        if executor.owes == 0 || (before, said) != (Polled::Idle, Polled::Idle) {
+            return Vec::new();
+        }
+        executor.owes = 0;
+        tables.lose(id)
     }
 
     /// How many tasks all executors run at once that are there.
@@ -71,7 +100,12 @@ impl Known {
 
     /// An executor is given a task of a job.
     pub fn dealt(&self, job: &str, executor: &str) {
-        self.tables().job(job).executors.insert(executor.to_owned());
+        let mut tables = self.tables();
+        tables.job(job).executors.insert(executor.to_owned());
+        if let Some(executor) = tables.executors.get_mut(executor) {
+            executor.owes += 1;
+            executor.said = Polled::Busy;
+        }
     }
 
     /// What becomes of a job.
@@ -119,6 +153,11 @@ impl Tables {
 
     fn leave(&mut self, executor: &str) -> Vec<String> {
         self.executors.remove(executor);
+        self.lose(executor)
+    }
+
+    /// The jobs that an executor computes are lost.
+    fn lose(&mut self, executor: &str) -> Vec<String> {
         let with = self.jobs.iter_mut().filter(|(_, job)| job.executors.contains(executor) && job.fate == Fate::Runs);
         with.map(|(id, job)| {
             job.fate = Fate::Lost;
@@ -131,6 +170,25 @@ impl Tables {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tasks_that_do_not_reach_their_executor_are_noticed() {
+        let known = Known::default();
+        known.heard("a".into(), 2);
+        known.dealt("job", "a");
+        known.dealt("job", "a");
+        for (done, said) in
+            [(0, Polled::Busy), (1, Polled::Busy), (0, Polled::Idle), (1, Polled::Busy), (0, Polled::Idle), (0, Polled::Idle)]
+        {
+            assert!(known.polled("a", done, said).is_empty());
+        }
+        known.dealt("job", "a");
+        assert!(known.polled("a", 0, Polled::Idle).is_empty());
+        known.heard("a".into(), 2);
+        assert_eq!(known.polled("a", 0, Polled::Idle), ["job"]);
+        assert_eq!((known.fate("job"), known.slots()), (Fate::Lost, 2));
+        assert!(known.polled("a", 0, Polled::Idle).is_empty());
+    }
 
     #[test]
     fn a_job_is_lost_with_an_executor_that_had_tasks_of_it() {
