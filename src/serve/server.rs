@@ -27,6 +27,8 @@ use tonic_prost::ProstCodec;
 
 /// How often it is looked whether a signal came.
 const LOOK: Duration = Duration::from_millis(50);
+/// How long the tasks of connections may take to end.
+const LAST: Duration = Duration::from_secs(5);
 /// Messages that may be under way to or from a replay, of [`super::message::PIECE`] bytes each at most, mostly.
 const QUEUE: usize = 16;
 
@@ -98,7 +100,8 @@ pub fn serve(told: &Server, program: PathBuf, ready: impl FnOnce(SocketAddr) -> 
         }
         Ok(signal)
     });
-    runtime.shutdown_background();
+    // What is behind the door goes with the last task that knows it, and the directory of the server with it.
+    runtime.shutdown_timeout(LAST);
     signal
 }
 

@@ -80,4 +80,11 @@ fn a_signal_ends_it_in_order() {
     assert_eq!((&said["complete"], &said["signal"]), (&false.into(), &"SIGINT".into()));
     assert_eq!(shared.runs("run").len(), 2);
     shared.nothing_left();
+    // Servers that are asked to end do so, and take their directories with them.
+    for mut server in servers {
+        // SAFETY: a child that was not waited for.
+        unsafe { libc::kill(server.child.id() as i32, libc::SIGTERM) };
+        assert_eq!(server.child.wait().unwrap().code(), Some(143));
+    }
+    assert_eq!(std::fs::read_dir(shared.work.place("spools")).unwrap().count(), 0);
 }
