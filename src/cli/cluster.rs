@@ -18,8 +18,8 @@ use std::path::PathBuf;
 Examples:
   ioriot cluster scheduler
   ioriot cluster executor --scheduler 127.0.0.1:50050 --allow /data
-  ioriot query --cluster 127.0.0.1:50050 /data/fleet 'SELECT syscall, count(*) FROM events GROUP BY 1'
-  ioriot cluster scheduler --bind 10.0.0.1:50050 --token secret --tls certificates # docs/CLUSTER.md says how they are made")]
+  ioriot query --cluster 127.0.0.1:50050 /data/fleet 'SELECT count(*) FROM events'
+  ioriot cluster scheduler --bind 10.0.0.1:50050 --token secret --tls certificates")]
 pub struct Args {
     #[command(subcommand)]
     part: Part,

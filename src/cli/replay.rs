@@ -91,8 +91,9 @@ struct On {
     /// File with the secret of the servers
     #[arg(long, value_name = "FILE", requires = "on")]
     token: Option<PathBuf>,
-    #[command(flatten)]
-    certificates: super::serve::Certificates,
+    /// Encrypt, and check each other, by the certificates in this directory: ca.pem, and cert.pem with key.pem of this machine
+    #[arg(long, value_name = "DIR", requires = "on")]
+    tls: Option<PathBuf>,
 }
 
 #[cfg(feature = "serve")]
@@ -125,7 +126,7 @@ impl On {
                 cache: options.cache,
             },
             token: self.token.context("--on needs --token")?,
-            papers: self.certificates.papers(),
+            certificates: self.tls.map(serve::Certificates),
         };
         if output.dry_run {
             let ops = Dataset::expect(&asked.workload, Kind::Workload)?;

@@ -2,7 +2,7 @@
 
 use super::{Exit, ui};
 use crate::amount::typed;
-use crate::serve::{self, Papers, Server};
+use crate::serve::{self, Certificates, Server};
 use anyhow::Result;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,8 +15,8 @@ use std::path::PathBuf;
 #[command(after_long_help = "\
 Examples:
   ioriot serve --root /shared/work.root --token secret              # on this machine, for tests
-  ioriot serve --bind 10.0.0.1:50060 --root /shared/work.root --token secret --cert me.pem --key me.key --ca ca.pem
-  ioriot replay work --on 10.0.0.1:50060,10.0.0.2:50060 -o run --token secret --cert me.pem --key me.key --ca ca.pem")]
+  ioriot serve --bind 10.0.0.1:50060 --root /shared/work.root --token secret --tls certificates
+  ioriot replay work --on 10.0.0.1:50060,10.0.0.2:50060 -o run --token secret --tls certificates")]
 pub struct Args {
     /// Listen at this address and port; port 0: any free one
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:50060")]
@@ -31,7 +31,7 @@ pub struct Args {
     #[arg(long, value_name = "SIZE", default_value = "16G", value_parser = typed::bytes)]
     limit: u64,
     #[command(flatten)]
-    door: Door,
+    access: Access,
     /// Say a time that is ahead by so many ns
     #[arg(long, value_name = "NS", hide = true, default_value = "0", allow_negative_numbers = true)]
     clock_ahead: i64,
@@ -42,33 +42,13 @@ pub struct Args {
 
 /// How both sides know each other: shared by `serve` and `replay --on`.
 #[derive(Debug, clap::Args)]
-pub struct Door {
+pub struct Access {
     /// File with the secret that servers and who asks them have, 16 bytes at least
     #[arg(long, value_name = "FILE", required = true)]
     token: PathBuf,
-    #[command(flatten)]
-    certificates: Certificates,
-}
-
-/// Certificates of both sides, in PEM.
-#[derive(Clone, Debug, clap::Args)]
-pub struct Certificates {
-    /// File with the own certificate (PEM)
-    #[arg(long, value_name = "FILE", requires_all = ["key", "ca"])]
-    cert: Option<PathBuf>,
-    /// File with its private key
-    #[arg(long, value_name = "FILE", requires = "cert")]
-    key: Option<PathBuf>,
-    /// File with the authority that has signed the certificate of the other side
-    #[arg(long, value_name = "FILE", requires = "cert")]
-    ca: Option<PathBuf>,
-}
-
-impl Certificates {
-    /// The three files, if they were named.
-    pub fn papers(self) -> Option<Papers> {
-        Some(Papers { cert: self.cert?, key: self.key?, ca: self.ca? })
-    }
+    /// Encrypt, and check each other, by the certificates in this directory: ca.pem, and cert.pem with key.pem of this machine
+    #[arg(long, value_name = "DIR")]
+    tls: Option<PathBuf>,
 }
 
 impl Args {
@@ -78,8 +58,8 @@ impl Args {
             roots: self.roots,
             spool: self.spool,
             limit: self.limit,
-            token: self.door.token,
-            papers: self.door.certificates.papers(),
+            token: self.access.token,
+            certificates: self.access.tls.map(Certificates),
             wrong: (self.clock_ahead, f64::from(self.clock_gains)),
         };
         let signal = serve::serve(&told, "/proc/self/exe".into(), |at| ui::say(format_args!("server at {at}")))?;

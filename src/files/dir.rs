@@ -194,18 +194,6 @@ impl Dir {
         Ok(Dir { fd: beneath(&self.fd, path, DIR, ResolveFlags::empty())?, path: self.at(OsStr::from_bytes(path)) })
     }
 
-    /// Opens a regular file below this directory for reading, by a path without symlinks.
-    ///
-    /// # Errors
-    /// As [`beneath`] and [`super::open`].
-    #[cfg(feature = "cluster")]
-    pub fn file_below(&self, path: &[u8]) -> Result<File> {
-        match beneath(&self.fd, path, READ, ResolveFlags::empty()) {
-            Ok(fd) => regular(Ok(fd)),
-            Err(error) => regular(Err(rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::IO))),
-        }
-    }
-
     /// Sets the mode of a directory below this one to 0700, so that its owner can enter and change it.
     ///
     /// # Errors

@@ -29,6 +29,18 @@ impl Dir {
         Ok(Handle { fd, stat })
     }
 
+    /// Opens a regular file below this directory for reading, by a path without symlinks.
+    ///
+    /// # Errors
+    /// As [`beneath`] and [`super::open`].
+    #[cfg(feature = "cluster")]
+    pub fn file_below(&self, path: &[u8]) -> Result<File> {
+        match beneath(self, path, READ, ResolveFlags::empty()) {
+            Ok(fd) => regular(Ok(fd)),
+            Err(error) => regular(Err(rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::IO))),
+        }
+    }
+
     /// Names of entries by inode number, of as many entries at most, in the order of the directory.
     ///
     /// # Errors

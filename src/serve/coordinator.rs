@@ -1,7 +1,7 @@
 //! The coordinator: sends a workload to servers, starts their replays together, passes on how far they are, fetches their runs.
 
+use super::access::{self, Certificates, Token};
 use super::clock::{Offset, TRIPS};
-use super::door::{self, Papers, Token};
 use super::guest::Guest;
 use super::message::{self, Body, CALL, LARGEST, Manner, Message, VERSION};
 use super::parcel;
@@ -62,7 +62,7 @@ pub struct Asked {
     /// File with the secret of the servers.
     pub token: PathBuf,
     /// Certificates, needed where servers are not on this machine.
-    pub papers: Option<Papers>,
+    pub certificates: Option<Certificates>,
 }
 
 /// Replays a workload on several machines.
@@ -128,9 +128,9 @@ impl<'r> Party<'r> {
         let (tell, events) = mpsc::channel(QUEUE);
         let say = asked.on.iter().cloned().enumerate().map(|(machine, address)| {
             let (say, said) = mpsc::channel(QUEUE);
-            let (token, papers, tell) = (token.clone(), asked.papers.clone(), tell.clone());
+            let (token, certificates, tell) = (token.clone(), asked.certificates.clone(), tell.clone());
             runtime.spawn(async move {
-                let talked = talk(machine, &address, papers, token, said, &tell).await;
+                let talked = talk(machine, &address, certificates, token, said, &tell).await;
                 let why = talked.err().map_or("it has ended the connection".into(), |error| format!("{error:#}"));
                 let _ = tell.send((machine, Event::Gone(why))).await;
             });
@@ -273,12 +273,12 @@ impl<'r> Party<'r> {
             self.tell(machine, Body::Ping(number));
             loop {
                 match self.fresh() {
-                    Some((from, Event::Said(Body::Pong(pong), came))) if from == machine => {
-                        if pong.ping == number {
-                            trips.push([sent, pong.clock, came]);
-                            break;
-                        }
+                    Some((from, Event::Said(Body::Pong(pong), came))) if from == machine && pong.ping == number => {
+                        trips.push([sent, pong.clock, came]);
+                        break;
                     }
+                    // The answer to an earlier ping came late.
+                    Some((from, Event::Said(Body::Pong(_), _))) if from == machine => {}
                     Some((from, event)) => {
                         let gone = from == machine && matches!(event, Event::Gone(_));
                         self.backlog.push_back((from, event));
@@ -409,12 +409,12 @@ impl<'r> Party<'r> {
 async fn talk(
     machine: usize,
     address: &str,
-    papers: Option<Papers>,
+    certificates: Option<Certificates>,
     token: Token,
     mut said: Receiver<Message>,
     tell: &Sender<(usize, Event)>,
 ) -> Result<()> {
-    let channel = door::connect(address, papers.as_ref()).await?;
+    let channel = access::connect(address, certificates.as_ref()).await?;
     let mut grpc = Grpc::new(channel).max_decoding_message_size(LARGEST);
     grpc.ready().await.context("the connection is lost")?;
     let mut request = Request::new(poll_fn(move |task| said.poll_recv(task)));

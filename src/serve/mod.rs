@@ -9,9 +9,9 @@
 //! ```
 //! What a replay does with the frames is in [`crate::replay::link`]. Both sides take nothing of the other for granted.
 
+mod access;
 mod clock;
 mod coordinator;
-mod door;
 mod guest;
 mod message;
 mod parcel;
@@ -20,9 +20,9 @@ mod session;
 mod spool;
 mod summary;
 
+pub use access::Certificates;
 pub use clock::Offset;
 pub use coordinator::{Asked, coordinate};
-pub use door::Papers;
 pub use message::Manner;
 pub use server::{Server, serve};
 pub use summary::{Machine, Summary};

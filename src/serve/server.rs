@@ -1,6 +1,6 @@
 //! The server: takes one replay at a time.
 
-use super::door::{self, ANSWER, ASK, Papers, Token, WINDOW};
+use super::access::{self, ANSWER, ASK, Certificates, Token, WINDOW};
 use super::message::{Body, CALL, LARGEST, Message, SERVICE, VERSION};
 use super::session::{self, Place, Talk, pong};
 use super::spool::Spool;
@@ -46,7 +46,7 @@ pub struct Server {
     /// File with the secret that coordinators must know.
     pub token: PathBuf,
     /// Certificates, needed where others can come in.
-    pub papers: Option<Papers>,
+    pub certificates: Option<Certificates>,
     /// By how much its clock is said to be wrong, for tests: ns, and millionths that it gains.
     pub wrong: (i64, f64),
 }
@@ -58,7 +58,7 @@ pub struct Server {
 /// When it cannot listen there, or may not, or a file that it was told cannot be used.
 pub fn serve(told: &Server, program: PathBuf, ready: impl FnOnce(SocketAddr) -> Result<()> + Send) -> Result<Signal> {
     ensure!(!told.roots.is_empty(), "name the trees in which it may replay: --root DIR");
-    door::may_listen(told.bind, told.papers.as_ref())?;
+    access::may_listen(told.bind, told.certificates.as_ref())?;
     let token = Token::read(&told.token)?;
     let spool = Spool::make(&told.spool.clone().unwrap_or_else(std::env::temp_dir))?;
     let clock = Clock::new(told.wrong.0, told.wrong.1);
@@ -72,16 +72,16 @@ pub fn serve(told: &Server, program: PathBuf, ready: impl FnOnce(SocketAddr) -> 
             .http2_keepalive_timeout(Some(ANSWER))
             .initial_stream_window_size(WINDOW)
             .initial_connection_window_size(WINDOW);
-        if let Some(papers) = &told.papers {
-            transport = transport.tls_config(door::server(papers)?).context("the certificates cannot be used")?;
+        if let Some(certificates) = &told.certificates {
+            transport = transport.tls_config(access::server(certificates)?).context("the certificates cannot be used")?;
         }
         let incoming = TcpIncoming::bind(told.bind).with_context(|| format!("cannot listen at {}", told.bind))?;
         let incoming = incoming.with_nodelay(Some(true));
         let at = incoming.local_addr()?;
         let busy = AtomicBool::new(false);
-        let door = Door(Arc::new(Inside { place, token, busy }));
-        let inside = Arc::clone(&door.0);
-        let server = tokio::spawn(transport.add_service(door).serve_with_incoming(incoming));
+        let service = ReplayService(Arc::new(Inside { place, token, busy }));
+        let inside = Arc::clone(&service.0);
+        let server = tokio::spawn(transport.add_service(service).serve_with_incoming(incoming));
         ready(at)?;
         let signal = loop {
             if let Some(signal) = signal::asked() {
@@ -100,12 +100,12 @@ pub fn serve(told: &Server, program: PathBuf, ready: impl FnOnce(SocketAddr) -> 
         }
         Ok(signal)
     });
-    // What is behind the door goes with the last task that knows it, and the directory of the server with it.
+    // What the service holds goes with the last task that knows it, and the directory of the server with it.
     runtime.shutdown_timeout(LAST);
     signal
 }
 
-/// What is behind the door.
+/// What the service holds.
 struct Inside {
     place: Place,
     token: Token,
@@ -137,13 +137,13 @@ type Said = Pin<Box<dyn Stream<Item = Result<Message, Status>> + Send>>;
 
 /// The only call of the service.
 #[derive(Clone)]
-struct Door(Arc<Inside>);
+struct ReplayService(Arc<Inside>);
 
-impl NamedService for Door {
+impl NamedService for ReplayService {
     const NAME: &'static str = SERVICE;
 }
 
-impl Service<http::Request<tonic::body::Body>> for Door {
+impl Service<http::Request<tonic::body::Body>> for ReplayService {
     type Response = http::Response<tonic::body::Body>;
     type Error = Infallible;
     type Future = BoxFuture<Self::Response, Infallible>;
@@ -153,18 +153,18 @@ impl Service<http::Request<tonic::body::Body>> for Door {
     }
 
     fn call(&mut self, request: http::Request<tonic::body::Body>) -> Self::Future {
-        let door = self.clone();
+        let service = self.clone();
         Box::pin(async move {
             if request.uri().path() != CALL {
                 return Ok(Status::unimplemented("a server of replays does not do that").into_http());
             }
             let mut grpc = Grpc::new(ProstCodec::<Message, Message>::default()).max_decoding_message_size(LARGEST);
-            Ok(grpc.streaming(door, request).await)
+            Ok(grpc.streaming(service, request).await)
         })
     }
 }
 
-impl StreamingService<Message> for Door {
+impl StreamingService<Message> for ReplayService {
     type Response = Message;
     type ResponseStream = Said;
     type Future = BoxFuture<Response<Said>, Status>;

@@ -15,9 +15,9 @@ use std::path::PathBuf;
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
-  ioriot copy cap s3://bucket/fleet/host=web1             # credentials are in the environment: docs/STORES.md
+  ioriot copy cap s3://bucket/fleet/host=web1             # credentials: docs/STORES.md
   ioriot copy s3://bucket/fleet/host=web1 cap
-  ioriot copy --discard s3://bucket/fleet/host=web1       # what a copy that was cut short has left there")]
+  ioriot copy --discard s3://bucket/fleet/host=web1       # what a copy that was cut has left there")]
 pub struct Args {
     /// Dataset or fleet: a directory or a URL
     #[arg(value_name = "FROM", required_unless_present = "discard")]

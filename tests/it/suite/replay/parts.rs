@@ -24,8 +24,7 @@ pub fn relay(rounds: i64, lanes: i64) -> Work {
     let mut work = Work::new();
     work.row_group = 97;
     work.need("/top", "dir", 0);
-    let mut ofd = 0;
-    for round in 0..rounds {
+    for (ofd, round) in (0..).zip(0..rounds) {
         let (old, new) = (format!("/top/d{round}"), format!("/top/e{round}"));
         let lane = |step: i64| (round * 5 + step) * 7 % lanes;
         let steps: [Vec<Row>; 5] = [
@@ -44,7 +43,6 @@ pub fn relay(rounds: i64, lanes: i64) -> Work {
                 work.op(row.lane(lane(step)).set("vpid", lane(step)));
             }
         }
-        ofd += 1;
         work.expect(&new, "dir", None).expect(&format!("{new}/b"), "file", Some(7)).expect(&old, "absent", None);
     }
     for lane in 0..lanes as usize {

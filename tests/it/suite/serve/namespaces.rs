@@ -8,6 +8,7 @@ use crate::skip::{Need, skip};
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 /// Runs a program that must succeed.
@@ -24,10 +25,11 @@ struct Net {
 
 impl Net {
     fn make(machines: usize) -> Result<Net, String> {
-        let pid = std::process::id();
+        static MADE: AtomicUsize = AtomicUsize::new(0);
+        let (pid, net_number) = (std::process::id(), MADE.fetch_add(1, SeqCst));
         let mut net = Net { names: Vec::new() };
         for number in 0..=machines {
-            let name = format!("ioriot{pid}n{machines}m{number}");
+            let name = format!("ioriot{pid}n{net_number}m{number}");
             done(&format!("ip netns add {name}"))?;
             net.names.push(name.clone());
             done(&format!("ip -n {name} link set lo up"))?;
@@ -75,10 +77,10 @@ impl Drop for Net {
 
 /// Certificates of an authority of our own: all machines of a test have the same one, for all of their addresses.
 fn certificates(shared: &Shared) -> Result<Vec<String>, String> {
-    let dir = shared.work.place("papers");
+    let dir = shared.work.place("certificates");
     fs::create_dir(&dir).unwrap();
     let at = |name: &str| dir.join(name).to_str().unwrap().to_owned();
-    let [ca_key, ca, key, request, cert, more] = ["ca.key", "ca.pem", "me.key", "me.csr", "me.pem", "more"].map(at);
+    let [ca_key, ca, key, request, cert, more] = ["ca.key", "ca.pem", "key.pem", "me.csr", "cert.pem", "more"].map(at);
     fs::write(&more, "subjectAltName=IP:10.77.0.1,IP:10.77.0.2,IP:10.77.0.3,IP:10.77.0.4\n").unwrap();
     let curve = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
     done(&format!("openssl req -x509 {curve} -days 2 -subj /CN=ioriot-test-ca -keyout {ca_key} -out {ca}"))?;
@@ -86,39 +88,39 @@ fn certificates(shared: &Shared) -> Result<Vec<String>, String> {
     done(&format!(
         "openssl x509 -req -in {request} -CA {ca} -CAkey {ca_key} -CAcreateserial -days 2 -extfile {more} -out {cert}"
     ))?;
-    Ok(["--cert", &cert, "--key", &key, "--ca", &ca].map(str::to_owned).into())
+    Ok(vec!["--tls".into(), dir.to_str().unwrap().into()])
 }
 
 /// Machines that serve, and how to ask them.
 struct Machines {
     net: Net,
     servers: Vec<Server>,
-    papers: Vec<String>,
+    certificates: Vec<String>,
 }
 
 impl Machines {
     /// So many; `None`, and said, where that is not possible.
     fn start(shared: &Shared, count: usize) -> Option<Machines> {
-        let made = Net::make(count).and_then(|net| certificates(shared).map(|papers| (net, papers)));
-        let (net, papers) = match made {
+        let made = Net::make(count).and_then(|net| certificates(shared).map(|certificates| (net, certificates)));
+        let (net, certificates) = match made {
             Ok(made) => made,
             Err(why) => {
                 skip(Need::Program("netns"), why);
                 return None;
             }
         };
-        let words: Vec<&str> = papers.iter().map(String::as_str).collect();
+        let words: Vec<&str> = certificates.iter().map(String::as_str).collect();
         let servers = (1..=count).map(|number| {
             let bind = format!("10.77.0.{number}:50060");
             let more: Vec<&str> = ["--bind", &bind].into_iter().chain(words.iter().copied()).collect();
             Server::start(net.inside(number, &shared.server(&more))).unwrap()
         });
-        Some(Machines { servers: servers.collect(), net, papers })
+        Some(Machines { servers: servers.collect(), net, certificates })
     }
 
     fn replay(&self, shared: &Shared, out: &str, more: &[&str]) -> Command {
         let on: Vec<&str> = self.servers.iter().map(|server| server.at.as_str()).collect();
-        let more: Vec<&str> = self.papers.iter().map(String::as_str).chain(more.iter().copied()).collect();
+        let more: Vec<&str> = self.certificates.iter().map(String::as_str).chain(more.iter().copied()).collect();
         self.net.inside(0, &shared.replay(&on, out, &more))
     }
 }
@@ -139,7 +141,7 @@ fn machines_of_a_network_do_what_one_does() {
         assert_eq!(outcomes(&runs(&shared, &out)), alone, "{count} machines");
         shared.nothing_left();
         shared.init();
-        fs::remove_dir_all(shared.work.place("papers")).unwrap();
+        fs::remove_dir_all(shared.work.place("certificates")).unwrap();
     }
 }
 
@@ -148,13 +150,13 @@ fn a_stranger_is_not_let_in() {
     let shared = Shared::new(1, 4);
     let Some(machines) = Machines::start(&shared, 2) else { return };
     // Certificates of another authority, and none.
-    fs::rename(shared.work.place("papers"), shared.work.place("known")).unwrap();
+    fs::rename(shared.work.place("certificates"), shared.work.place("known")).unwrap();
     certificates(&shared).unwrap();
     let output = within(LIMIT, machines.replay(&shared, "run", &[]));
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     let bare = machines.net.inside(0, &shared.replay(&["10.77.0.1:50060"], "run", &[]));
     let output = within(LIMIT, bare);
-    assert!(String::from_utf8_lossy(&output.stderr).contains("--cert"), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--tls"), "{output:?}");
     assert!(!shared.work.place("run").exists());
 }
 

@@ -13,11 +13,11 @@ fn only_who_may_is_let_in() {
         (vec![one, one], vec![], "twice"),
         (vec!["nothing"], vec![], "no HOST:PORT"),
         (vec![one, "127.0.0.1:1"], vec![], "nobody answers"),
-        (vec!["192.0.2.1:1"], vec![], "--cert"),
+        (vec!["192.0.2.1:1"], vec![], "--tls"),
         (vec![one, two], vec!["--root", "/etc"], "was not told the root"),
         (vec![one, two], vec!["--order", "strict"], "order resource"),
         (vec![one, two], vec!["--user", "nobody"], "cannot be used with"),
-        (vec![one, two], vec!["--cert", "x"], "--key"),
+        (vec![one, two], vec!["--tls", "x"], "x/ca.pem"),
     ] {
         let said = ask(&on, &more);
         assert!(said.contains(says), "{says}: {said}");
@@ -40,7 +40,7 @@ fn only_who_may_is_let_in() {
 fn a_server_opens_only_to_who_can_be_known() {
     let shared = Shared::new(1, 2);
     let said = |more: &[&str]| Server::start(shared.server(more)).err().unwrap_or_else(|| panic!("{more:?}"));
-    assert!(said(&["--bind", "0.0.0.0:0"]).contains("--cert"));
+    assert!(said(&["--bind", "0.0.0.0:0"]).contains("--tls"));
     fs::write(&shared.token, "short").unwrap();
     assert!(said(&[]).contains("16 at least"));
 }

@@ -25,16 +25,10 @@ pub const ANSWER: Duration = Duration::from_secs(3);
 /// Bytes that may be under way.
 pub const WINDOW: u32 = 4 << 20;
 
-/// Files with certificates and keys, in PEM.
+/// A directory with the files of one machine, in PEM: `cert.pem`, its certificate and those between it and the authority; `key.pem`, the
+/// private key of that; `ca.pem`, the authority by which the certificate of the other side must be signed.
 #[derive(Clone, Debug)]
-pub struct Papers {
-    /// The own certificate, and those between it and the authority.
-    pub cert: PathBuf,
-    /// Its private key.
-    pub key: PathBuf,
-    /// The authority by which the certificate of the other side must be signed.
-    pub ca: PathBuf,
-}
+pub struct Certificates(pub PathBuf);
 
 /// A secret that servers and coordinators know.
 #[derive(Clone)]
@@ -80,14 +74,14 @@ impl fmt::Debug for Token {
     }
 }
 
-/// Refuses to listen where others could come in, without papers.
+/// Refuses to listen where others could come in, without certificates.
 ///
 /// # Errors
 /// When the address is not of the loopback device and there are none.
-pub fn may_listen(bind: SocketAddr, papers: Option<&Papers>) -> Result<()> {
+pub fn may_listen(bind: SocketAddr, certificates: Option<&Certificates>) -> Result<()> {
     ensure!(
-        bind.ip().is_loopback() || papers.is_some(),
-        "{bind} is open to others: give certificates by which both sides know each other (--cert, --key, --ca; docs/SERVE.md)"
+        bind.ip().is_loopback() || certificates.is_some(),
+        "{bind} is open to others: give certificates by which both sides know each other (--tls DIR; docs/SERVE.md)"
     );
     Ok(())
 }
@@ -96,35 +90,35 @@ fn pem(file: &Path) -> Result<Vec<u8>> {
     files::given(file).with_context(|| format!("cannot read {}", file.display()))
 }
 
-fn identity(papers: &Papers) -> Result<Identity> {
-    Ok(Identity::from_pem(pem(&papers.cert)?, pem(&papers.key)?))
+fn identity(certificates: &Certificates) -> Result<Identity> {
+    Ok(Identity::from_pem(pem(&certificates.0.join("cert.pem"))?, pem(&certificates.0.join("key.pem"))?))
 }
 
 /// How a server proves who it is, and demands that others do.
 ///
 /// # Errors
 /// When a file cannot be read.
-pub fn server(papers: &Papers) -> Result<ServerTlsConfig> {
+pub fn server(certificates: &Certificates) -> Result<ServerTlsConfig> {
     Ok(ServerTlsConfig::new()
-        .identity(identity(papers)?)
-        .client_ca_root(Certificate::from_pem(pem(&papers.ca)?))
+        .identity(identity(certificates)?)
+        .client_ca_root(Certificate::from_pem(pem(&certificates.0.join("ca.pem"))?))
         .timeout(CONNECT))
 }
 
 /// Connects to a server at `HOST:PORT`.
 ///
 /// # Errors
-/// When nobody answers there, or the server is another one than its certificate says; or without papers, when it is not on this
+/// When nobody answers there, or the server is another one than its certificate says; or without certificates, when it is not on this
 /// machine: the token would go over the network for everybody to read.
-pub async fn connect(address: &str, papers: Option<&Papers>) -> Result<Channel> {
+pub async fn connect(address: &str, certificates: Option<&Certificates>) -> Result<Channel> {
     let host = address.rsplit_once(':').map(|(host, _)| host.trim_start_matches('[').trim_end_matches(']'));
     let host = host.filter(|host| !host.is_empty()).with_context(|| format!("{address:?} is no HOST:PORT"))?;
     let here = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
     ensure!(
-        here || papers.is_some(),
-        "{address} is another machine: give certificates by which both sides know each other (--cert, --key, --ca; docs/SERVE.md)"
+        here || certificates.is_some(),
+        "{address} is another machine: give certificates by which both sides know each other (--tls DIR; docs/SERVE.md)"
     );
-    let scheme = if papers.is_some() { "https" } else { "http" };
+    let scheme = if certificates.is_some() { "https" } else { "http" };
     let endpoint =
         Endpoint::from_shared(format!("{scheme}://{address}")).with_context(|| format!("{address:?} is no HOST:PORT"))?;
     let mut endpoint = endpoint
@@ -135,10 +129,10 @@ pub async fn connect(address: &str, papers: Option<&Papers>) -> Result<Channel> 
         .keep_alive_while_idle(true)
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(WINDOW);
-    if let Some(papers) = papers {
-        let ca = Certificate::from_pem(pem(&papers.ca)?);
+    if let Some(certificates) = certificates {
+        let ca = Certificate::from_pem(pem(&certificates.0.join("ca.pem"))?);
         endpoint =
-            endpoint.tls_config(ClientTlsConfig::new().ca_certificate(ca).identity(identity(papers)?).domain_name(host))?;
+            endpoint.tls_config(ClientTlsConfig::new().ca_certificate(ca).identity(identity(certificates)?).domain_name(host))?;
     }
     endpoint.connect().await.with_context(|| format!("nobody answers at {address}, or not as a server that has our certificates"))
 }
@@ -170,10 +164,10 @@ mod tests {
 
     #[test]
     fn others_come_in_by_certificates_only() {
-        let papers = Papers { cert: "cert".into(), key: "key".into(), ca: "ca".into() };
+        let certificates = Certificates("certificates".into());
         let at = |text: &str| text.parse::<SocketAddr>().unwrap();
         may_listen(at("127.0.0.1:0"), None).unwrap();
-        may_listen(at("10.0.0.1:1"), Some(&papers)).unwrap();
+        may_listen(at("10.0.0.1:1"), Some(&certificates)).unwrap();
         assert!(may_listen(at("10.0.0.1:1"), None).is_err() && may_listen(at("0.0.0.0:1"), None).is_err());
     }
 }
