@@ -201,15 +201,6 @@ fn limited(plan: Arc<dyn ExecutionPlan>) -> PlanResult<Arc<dyn ExecutionPlan>> {
     Ok(limited.data)
 }
 
-/// What an executor said, without the errors around it, which Ballista (55.0) writes as for debugging: `...(External(Execution("...")))`.
-fn cause(said: &str) -> String {
-    let inner = said.rfind("(\"").and_then(|from| {
-        let text = &said[from + 2..];
-        Some(&text[..text.rfind("\")")?])
-    });
-    inner.map_or_else(|| said.to_owned(), |text| text.replace("\\\"", "\"").replace("\\\\", "\\"))
-}
-
 /// Waits for a job.
 async fn done(scheduler: &mut SchedulerGrpcClient<Channel>, job: &str) -> Result<Outcome> {
     let (began, mut unknown) = (Instant::now(), None);
@@ -222,7 +213,7 @@ async fn done(scheduler: &mut SchedulerGrpcClient<Channel>, job: &str) -> Result
         let status = answer.into_inner().status.and_then(|status| status.status);
         match status {
             Some(Job::Successful(done)) => return Ok(Outcome::Rows(done.partition_location)),
-            Some(Job::Failed(failed)) => bail!("the cluster has failed: {}", cause(&failed.error)),
+            Some(Job::Failed(failed)) => bail!("the cluster has failed: {}", failed.error),
             Some(Job::Queued(_) | Job::Running(_)) => unknown = None,
             // It is not known yet, or not any more.
             None => {
@@ -253,17 +244,4 @@ async fn fetch(
 /// What the other side says, without what tonic adds.
 fn told(status: &Status) -> anyhow::Error {
     anyhow!("{}", if status.message().is_empty() { status.to_string() } else { status.message().to_owned() })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cause_is_what_was_said_first() {
-        let wrapped = r#"Task failed: DataFusionError(Shared(External(Execution("no \"x\" (\"y\") here"))))"#;
-        assert_eq!(cause(wrapped), r#"no "x" ("y") here"#);
-        assert_eq!(cause("plain (really)"), "plain (really)");
-        assert_eq!(cause("(\""), "(\"");
-    }
 }
