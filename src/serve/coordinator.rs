@@ -35,8 +35,8 @@ const QUEUE: usize = 32;
 const LOOK: Duration = Duration::from_millis(100);
 /// How long a machine may take to say hello, and to answer a ping.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Time from now to the start, beside two of the longest round trips, ns.
-const LEAD: i64 = 50_000_000;
+/// Time from now to the start, beside two of the longest round trips, ns: so long a machine may be busy with something else.
+const LEAD: i64 = 1_000_000_000;
 /// How long a machine may say nothing after the replay was ended early.
 const SILENCE: Duration = Duration::from_secs(60);
 /// Most events that wait while a clock is measured: nobody has much to say then.

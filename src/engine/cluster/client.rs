@@ -201,6 +201,29 @@ fn limited(plan: Arc<dyn ExecutionPlan>) -> PlanResult<Arc<dyn ExecutionPlan>> {
     Ok(limited.data)
 }
 
+/// What an executor said, without the errors around it, which Ballista (55.0) writes as for debugging: `...(External(Execution("...")))`.
+/// It is the last text of several that is not empty.
+fn cause(said: &str) -> String {
+    let texts = said.match_indices("(\"").map(|(at, _)| quoted(&said[at + 2..]));
+    texts.filter(|text| !text.is_empty()).last().unwrap_or_else(|| said.to_owned())
+}
+
+/// The text up to the quote that ends it, with what was escaped.
+fn quoted(text: &str) -> String {
+    let (mut found, mut escaped) = (String::new(), false);
+    for c in text.chars() {
+        match c {
+            '"' if !escaped => break,
+            '\\' if !escaped => escaped = true,
+            c => {
+                found.push(c);
+                escaped = false;
+            }
+        }
+    }
+    found
+}
+
 /// Waits for a job.
 async fn done(scheduler: &mut SchedulerGrpcClient<Channel>, job: &str) -> Result<Outcome> {
     let (began, mut unknown) = (Instant::now(), None);
@@ -213,7 +236,7 @@ async fn done(scheduler: &mut SchedulerGrpcClient<Channel>, job: &str) -> Result
         let status = answer.into_inner().status.and_then(|status| status.status);
         match status {
             Some(Job::Successful(done)) => return Ok(Outcome::Rows(done.partition_location)),
-            Some(Job::Failed(failed)) => bail!("the cluster has failed: {}", failed.error),
+            Some(Job::Failed(failed)) => bail!("the cluster has failed: {}", cause(&failed.error)),
             Some(Job::Queued(_) | Job::Running(_)) => unknown = None,
             // It is not known yet, or not any more.
             None => {
@@ -244,4 +267,19 @@ async fn fetch(
 /// What the other side says, without what tonic adds.
 fn told(status: &Status) -> anyhow::Error {
     anyhow!("{}", if status.message().is_empty() { status.to_string() } else { status.message().to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_what_was_said_first() {
+        let wrapped = r#"Task failed: DataFusionError(Shared(External(Execution("no \"x\" (\"y\") here"))))"#;
+        assert_eq!(cause(wrapped), r#"no "x" ("y") here"#);
+        let arrow = r#"Task failed: DataFusionError(ArrowError(ArithmeticOverflow("Overflow happened on: 5 * 9"), Some("")))"#;
+        assert_eq!(cause(arrow), "Overflow happened on: 5 * 9");
+        assert_eq!(cause("plain (really)"), "plain (really)");
+        assert_eq!(cause("(\""), "(\"");
+    }
 }
