@@ -40,7 +40,8 @@ pub fn sql_markdown() -> Result<String> {
          `at_most(x, most, text)` is x, and an error with the text where x is larger.\n\n\
          The dialect is DataFusion's, with the words of PostgreSQL. Other than in DuckDB, `/` of integers is an integer, \
          sums, differences, products, negations and sum() of integers that leave their type are errors (`checked_add`, \
-         `checked_subtract` and `checked_multiply` are what +, - and * do), `2.5` is a floating-point number \
+         `checked_subtract` and `checked_multiply` are what +, - and * do; conditions between ANDs are tried in no order: \
+         CASE guards one, as in `CASE WHEN ret < 1000 THEN ret * ret END`), `2.5` is a floating-point number \
          (`CAST(2.5 AS BIGINT)` is 2), absent values come first when descending, and a name in ORDER BY means a column of the \
          answer first, also in `x + 0`. \
          What the engine would answer wrongly is refused, with what to write instead: `x IN (SELECT ...)` that does not stand \

@@ -7,6 +7,7 @@ use datafusion::common::{Result, ScalarValue, exec_datafusion_err, exec_err};
 use datafusion::functions_aggregate::sum::sum_udaf;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature};
+use hashbrown::HashMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -56,9 +57,12 @@ impl AggregateUDFImpl for Sum {
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         let result = args.return_type().clone();
-        // DataFusion slides over distinct values of 64 bits only.
-        if !adds(&result) || args.is_distinct {
+        if !adds(&result) {
             return self.0.create_sliding_accumulator(args);
+        }
+        // DataFusion slides over distinct values of 64 bits only.
+        if args.is_distinct {
+            return Ok(Box::new(Distinct { counts: HashMap::new(), sum: 0, result }));
         }
         let inner = self.0.create_sliding_accumulator(AccumulatorArgs { return_field: wide(&args.return_field), ..args })?;
         Ok(Box::new(Checked { inner, result }))
@@ -89,19 +93,26 @@ struct Checked<T> {
     result: DataType,
 }
 
-impl<T> Checked<T> {
-    /// Values as they are added up.
-    fn widened(&self, values: &[ArrayRef]) -> Result<Vec<ArrayRef>> {
-        let one = |array: &ArrayRef| -> Result<ArrayRef> {
-            let wide: Decimal128Array = match array.data_type() {
-                DataType::Int64 => array.as_primitive::<Int64Type>().unary(i128::from),
-                DataType::UInt64 => array.as_primitive::<UInt64Type>().unary(i128::from),
-                other => return exec_err!("sum of integers was given {other}"),
-            };
-            Ok(Arc::new(wide.with_precision_and_scale(38, 0)?))
+/// Values as they are added up.
+fn widened(values: &[ArrayRef]) -> Result<Vec<ArrayRef>> {
+    let one = |array: &ArrayRef| -> Result<ArrayRef> {
+        let wide: Decimal128Array = match array.data_type() {
+            DataType::Int64 => array.as_primitive::<Int64Type>().unary(i128::from),
+            DataType::UInt64 => array.as_primitive::<UInt64Type>().unary(i128::from),
+            other => return exec_err!("sum of integers was given {other}"),
         };
-        values.iter().map(one).collect()
-    }
+        Ok(Arc::new(wide.with_precision_and_scale(38, 0)?))
+    };
+    values.iter().map(one).collect()
+}
+
+/// A sum in the type of the values.
+fn fitting(sum: Option<i128>, result: &DataType) -> Result<ScalarValue> {
+    let overflow = || exec_datafusion_err!("Arithmetic overflow: a sum is {}", sum.unwrap_or_default());
+    Ok(match result {
+        DataType::UInt64 => ScalarValue::UInt64(sum.map(u64::try_from).transpose().map_err(|_| overflow())?),
+        _ => ScalarValue::Int64(sum.map(i64::try_from).transpose().map_err(|_| overflow())?),
+    })
 }
 
 /// Sums in the type of the values.
@@ -115,7 +126,7 @@ where
 
 impl Accumulator for Checked<Box<dyn Accumulator>> {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        let values = self.widened(values)?;
+        let values = widened(values)?;
         self.inner.update_batch(&values)
     }
 
@@ -123,11 +134,7 @@ impl Accumulator for Checked<Box<dyn Accumulator>> {
         let ScalarValue::Decimal128(sum, ..) = self.inner.evaluate()? else {
             return exec_err!("a wide sum is no decimal number");
         };
-        let overflow = || exec_datafusion_err!("Arithmetic overflow: a sum is {}", sum.unwrap_or_default());
-        match self.result {
-            DataType::UInt64 => Ok(ScalarValue::UInt64(sum.map(u64::try_from).transpose().map_err(|_| overflow())?)),
-            _ => Ok(ScalarValue::Int64(sum.map(i64::try_from).transpose().map_err(|_| overflow())?)),
-        }
+        fitting(sum, &self.result)
     }
 
     fn size(&self) -> usize {
@@ -143,7 +150,7 @@ impl Accumulator for Checked<Box<dyn Accumulator>> {
     }
 
     fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        let values = self.widened(values)?;
+        let values = widened(values)?;
         self.inner.retract_batch(&values)
     }
 
@@ -152,9 +159,61 @@ impl Accumulator for Checked<Box<dyn Accumulator>> {
     }
 }
 
+/// The sum of different values in a window that slides: how often it has each, and what they add up to.
+#[derive(Debug)]
+struct Distinct {
+    counts: HashMap<i128, u64>,
+    sum: i128,
+    result: DataType,
+}
+
+impl Accumulator for Distinct {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        for value in widened(values)?.iter().flat_map(|array| array.as_primitive::<Decimal128Type>().iter().flatten()) {
+            let count = self.counts.entry(value).or_default();
+            self.sum += if *count == 0 { value } else { 0 };
+            *count += 1;
+        }
+        Ok(())
+    }
+
+    fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        for value in widened(values)?.iter().flat_map(|array| array.as_primitive::<Decimal128Type>().iter().flatten()) {
+            if let Some(count) = self.counts.get_mut(&value) {
+                *count -= 1;
+                if *count == 0 {
+                    self.counts.remove(&value);
+                    self.sum -= value;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn supports_retract_batch(&self) -> bool {
+        true
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        fitting((!self.counts.is_empty()).then_some(self.sum), &self.result)
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(self) + self.counts.capacity() * size_of::<(i128, u64)>()
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        exec_err!("a window is computed in one place")
+    }
+
+    fn merge_batch(&mut self, _: &[ArrayRef]) -> Result<()> {
+        exec_err!("a window is computed in one place")
+    }
+}
+
 impl GroupsAccumulator for Checked<Box<dyn GroupsAccumulator>> {
     fn update_batch(&mut self, values: &[ArrayRef], groups: &[usize], filter: Option<&BooleanArray>, total: usize) -> Result<()> {
-        let values = self.widened(values)?;
+        let values = widened(values)?;
         self.inner.update_batch(&values, groups, filter, total)
     }
 
@@ -175,7 +234,7 @@ impl GroupsAccumulator for Checked<Box<dyn GroupsAccumulator>> {
     }
 
     fn convert_to_state(&self, values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
-        self.inner.convert_to_state(&self.widened(values)?, filter)
+        self.inner.convert_to_state(&widened(values)?, filter)
     }
 
     fn size(&self) -> usize {

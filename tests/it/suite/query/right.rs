@@ -489,6 +489,7 @@ fn what_leaves_64_bits_is_an_error_and_no_other_number() {
         "SELECT sum(DISTINCT 9223372036854775807 - seq), count(*) FROM events",
         "SELECT seq, sum(9223372036854775807 - seq) OVER (ORDER BY seq ROWS BETWEEN 3 PRECEDING AND CURRENT ROW) FROM events",
         "SELECT seq, sum(9223372036854775807 - seq) OVER (ORDER BY seq) FROM events",
+        "SELECT seq, sum(DISTINCT 9223372036854775807 - seq) OVER (ORDER BY seq ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) FROM events",
         "SELECT syscall FROM events GROUP BY syscall HAVING sum(9223372036854775807 - seq) > 0",
         "SELECT CASE WHEN ts > 1 THEN ts * 9223372036854775807 END FROM events",
         "WITH big AS (SELECT 9223372036854775807 - seq AS x FROM events) SELECT sum(x), count(DISTINCT x) FROM big",
@@ -515,6 +516,11 @@ fn what_leaves_64_bits_is_an_error_and_no_other_number() {
             "-7\n9223372036854775800\n9223372036854775800",
         ),
         ("SELECT \"v.x + Int64(1) * Int64(2)\" FROM (SELECT (x + 1) * 2 FROM (VALUES (3)) AS v(x))", "8"),
+        (
+            "SELECT sum(DISTINCT x) OVER (ORDER BY y ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) \
+             FROM (VALUES (1, 5), (2, 5), (3, 6), (4, 6), (5, 7)) AS v(y, x) ORDER BY y",
+            "5\n5\n11\n6\n13",
+        ),
         ("SELECT -x, x - 1, 2 * -x FROM (VALUES (3)) AS v(x) GROUP BY x", "-3,2,-6"),
     ] {
         let output = ioriot(&["query", "--format", "csv", capture.to_str().unwrap(), sql]);
