@@ -51,6 +51,9 @@ impl AggregateUDFImpl for Sum {
         if !adds(&result) {
             return self.0.accumulator(args);
         }
+        if !args.is_distinct {
+            return Ok(Box::new(Total { sum: 0, values: 0, result }));
+        }
         let inner = self.0.accumulator(AccumulatorArgs { return_field: wide(&args.return_field), ..args })?;
         Ok(Box::new(Checked { inner, result }))
     }
@@ -64,8 +67,7 @@ impl AggregateUDFImpl for Sum {
         if args.is_distinct {
             return Ok(Box::new(Distinct { counts: HashMap::new(), sum: 0, result }));
         }
-        let inner = self.0.create_sliding_accumulator(AccumulatorArgs { return_field: wide(&args.return_field), ..args })?;
-        Ok(Box::new(Checked { inner, result }))
+        Ok(Box::new(Total { sum: 0, values: 0, result }))
     }
 
     fn groups_accumulator_supported(&self, args: AccumulatorArgs) -> bool {
@@ -148,14 +150,71 @@ impl Accumulator for Checked<Box<dyn Accumulator>> {
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
         self.inner.merge_batch(states)
     }
+}
+
+/// The sum of the values of one group, or of a window.
+#[derive(Debug)]
+struct Total {
+    sum: i128,
+    /// How many there are.
+    values: u64,
+    result: DataType,
+}
+
+/// The sum of an array, and how many values it has.
+fn added(values: &ArrayRef) -> Result<(i128, u64)> {
+    fn sum<N: ArrowPrimitiveType>(values: &ArrayRef) -> i128
+    where
+        i128: From<N::Native>,
+    {
+        values.as_primitive::<N>().iter().flatten().map(i128::from).sum()
+    }
+    let sum = match values.data_type() {
+        DataType::Int64 => sum::<Int64Type>(values),
+        DataType::UInt64 => sum::<UInt64Type>(values),
+        DataType::Decimal128(..) => sum::<Decimal128Type>(values),
+        other => return exec_err!("sum of integers was given {other}"),
+    };
+    Ok((sum, (values.len() - values.null_count()) as u64))
+}
+
+impl Accumulator for Total {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        for array in values {
+            let (sum, count) = added(array)?;
+            self.sum += sum;
+            self.values += count;
+        }
+        Ok(())
+    }
 
     fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        let values = widened(values)?;
-        self.inner.retract_batch(&values)
+        for array in values {
+            let (sum, count) = added(array)?;
+            self.sum -= sum;
+            self.values -= count;
+        }
+        Ok(())
     }
 
     fn supports_retract_batch(&self) -> bool {
-        self.inner.supports_retract_batch()
+        true
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        fitting((self.values > 0).then_some(self.sum), &self.result)
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(self)
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        Ok(vec![ScalarValue::Decimal128((self.values > 0).then_some(self.sum), 38, 0)])
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        self.update_batch(states)
     }
 }
 
