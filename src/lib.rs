@@ -39,6 +39,8 @@ pub mod model;
 pub mod mounts;
 pub mod order;
 pub mod os;
+#[cfg(any(feature = "cluster", feature = "serve"))]
+mod peers;
 #[cfg(target_arch = "x86_64")]
 pub mod predict;
 pub mod process;

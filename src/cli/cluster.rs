@@ -38,7 +38,7 @@ struct SchedulerArgs {
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:50050")]
     bind: SocketAddr,
     #[command(flatten)]
-    door: Door,
+    access: Access,
 }
 
 /// Computes parts of queries
@@ -61,12 +61,12 @@ struct ExecutorArgs {
     #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = typed::bytes)]
     memory: u64,
     #[command(flatten)]
-    door: Door,
+    access: Access,
 }
 
 /// Who may come in.
 #[derive(Debug, clap::Args)]
-struct Door {
+struct Access {
     #[command(flatten)]
     keys: Keys,
     /// Let others than this machine come in without encryption (docs/CLUSTER.md)
@@ -74,7 +74,7 @@ struct Door {
     insecure: bool,
 }
 
-impl Door {
+impl Access {
     fn exposure(&self) -> Exposure {
         if self.insecure { Exposure::Clear } else { Exposure::Encrypted }
     }
@@ -123,20 +123,20 @@ impl Args {
     pub fn run(self) -> Result<Exit> {
         match self.part {
             Part::Scheduler(args) => {
-                let exposure = args.door.exposure();
-                let told = Scheduler { bind: args.bind, secrets: args.door.keys.secrets(), exposure };
+                let exposure = args.access.exposure();
+                let told = Scheduler { bind: args.bind, secrets: args.access.keys.secrets(), exposure };
                 cluster::schedule(&told, |at| ui::say(format_args!("scheduler at {at}")))?;
                 Ok(Exit::Done)
             }
             Part::Executor(args) => {
-                let exposure = args.door.exposure();
+                let exposure = args.access.exposure();
                 let told = Executor {
                     scheduler: args.scheduler,
                     bind: args.bind,
                     allow: args.allow,
                     slots: args.slots,
                     memory: args.memory,
-                    secrets: args.door.keys.secrets(),
+                    secrets: args.access.keys.secrets(),
                     exposure,
                 };
                 let signal = cluster::execute(&told, |at| ui::say(format_args!("executor at {at}")))?;

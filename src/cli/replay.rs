@@ -126,7 +126,7 @@ impl On {
                 cache: options.cache,
             },
             token: self.token.context("--on needs --token")?,
-            certificates: self.tls.map(serve::Certificates),
+            certificates: self.tls,
         };
         if output.dry_run {
             let ops = Dataset::expect(&asked.workload, Kind::Workload)?;

@@ -2,7 +2,7 @@
 
 use super::{Exit, ui};
 use crate::amount::typed;
-use crate::serve::{self, Certificates, Server};
+use crate::serve::{self, Server};
 use anyhow::Result;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -59,7 +59,7 @@ impl Args {
             spool: self.spool,
             limit: self.limit,
             token: self.access.token,
-            certificates: self.access.tls.map(Certificates),
+            certificates: self.access.tls,
             wrong: (self.clock_ahead, f64::from(self.clock_gains)),
         };
         let signal = serve::serve(&told, "/proc/self/exe".into(), |at| ui::say(format_args!("server at {at}")))?;

@@ -1,19 +1,13 @@
 //! Who may come in, and by which way: a token, and certificates on both sides (mutual TLS).
 
-use crate::files;
+use crate::peers::{self, Certificates, Token};
 use anyhow::{Context, Result, ensure};
-use std::fmt;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tonic::Status;
 use tonic::metadata::MetadataMap;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity, ServerTlsConfig};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
 
-/// Least number of bytes of a token.
-const LEAST: usize = 16;
-/// What the key that goes over the wire is derived for.
-const PURPOSE: &str = "ioriot 2026-11-30 token of a server of replays";
 /// Header with the key.
 const HEADER: &str = "authorization";
 /// How long a connection may take.
@@ -25,53 +19,26 @@ pub const ANSWER: Duration = Duration::from_secs(3);
 /// Bytes that may be under way.
 pub const WINDOW: u32 = 4 << 20;
 
-/// A directory with the files of one machine, in PEM: `cert.pem`, its certificate and those between it and the authority; `key.pem`, the
-/// private key of that; `ca.pem`, the authority by which the certificate of the other side must be signed.
-#[derive(Clone, Debug)]
-pub struct Certificates(pub PathBuf);
-
-/// A secret that servers and coordinators know.
-#[derive(Clone)]
-pub struct Token(blake3::Hash);
-
-impl Token {
-    /// Reads the secret from a file; white space around it does not count.
-    ///
-    /// # Errors
-    /// When it cannot be read, or is so short that it could be guessed.
-    pub fn read(file: &Path) -> Result<Token> {
-        let secret = files::given(file).with_context(|| format!("cannot read the token in {}", file.display()))?;
-        let secret = secret.trim_ascii();
-        ensure!(secret.len() >= LEAST, "the token in {} has {} bytes: {LEAST} at least", file.display(), secret.len());
-        Ok(Token(blake3::Hash::from(blake3::derive_key(PURPOSE, secret))))
-    }
-
-    /// Puts the key into the headers of a call.
-    ///
-    /// # Errors
-    /// Never: hexadecimal digits are no odd characters.
-    pub fn show(&self, headers: &mut MetadataMap) -> Result<()> {
-        headers.insert(HEADER, format!("Bearer {}", self.0.to_hex()).parse()?);
-        Ok(())
-    }
-
-    /// Refuses a call without the key. All of it is compared, whatever differs first.
-    ///
-    /// # Errors
-    /// When it is missing or another one.
-    pub fn demand(&self, headers: &MetadataMap) -> Result<(), Status> {
-        let said = headers.get(HEADER).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-        match said.and_then(|key| blake3::Hash::from_hex(key).ok()) {
-            Some(key) if key == self.0 => Ok(()),
-            _ => Err(Status::unauthenticated("the token is missing or another one (--token FILE)")),
-        }
-    }
+/// Puts the key into the headers of a call.
+///
+/// # Errors
+/// Never: hexadecimal digits are no odd characters.
+pub fn show(token: &Token, headers: &mut MetadataMap) -> Result<()> {
+    headers.insert(HEADER, format!("Bearer {}", token.shown()).parse()?);
+    Ok(())
 }
 
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token")
+/// Refuses a call without the key; the connection of one that has it may stay.
+///
+/// # Errors
+/// When it is missing or another one.
+pub fn demand<T>(token: &Token, request: &Request<T>) -> Result<(), Status> {
+    let shown = request.metadata().get(HEADER).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    if !shown.is_some_and(|shown| token.is(shown)) {
+        return Err(Status::unauthenticated("the token is missing or another one (--token FILE)"));
     }
+    peers::admit(request.extensions());
+    Ok(())
 }
 
 /// Refuses to listen where others could come in, without certificates.
@@ -84,25 +51,6 @@ pub fn may_listen(bind: SocketAddr, certificates: Option<&Certificates>) -> Resu
         "{bind} is open to others: give certificates by which both sides know each other (--tls DIR; docs/SERVE.md)"
     );
     Ok(())
-}
-
-fn pem(file: &Path) -> Result<Vec<u8>> {
-    files::given(file).with_context(|| format!("cannot read {}", file.display()))
-}
-
-fn identity(certificates: &Certificates) -> Result<Identity> {
-    Ok(Identity::from_pem(pem(&certificates.0.join("cert.pem"))?, pem(&certificates.0.join("key.pem"))?))
-}
-
-/// How a server proves who it is, and demands that others do.
-///
-/// # Errors
-/// When a file cannot be read.
-pub fn server(certificates: &Certificates) -> Result<ServerTlsConfig> {
-    Ok(ServerTlsConfig::new()
-        .identity(identity(certificates)?)
-        .client_ca_root(Certificate::from_pem(pem(&certificates.0.join("ca.pem"))?))
-        .timeout(CONNECT))
 }
 
 /// Connects to a server at `HOST:PORT`.
@@ -118,10 +66,12 @@ pub async fn connect(address: &str, certificates: Option<&Certificates>) -> Resu
         here || certificates.is_some(),
         "{address} is another machine: give certificates by which both sides know each other (--tls DIR; docs/SERVE.md)"
     );
-    let scheme = if certificates.is_some() { "https" } else { "http" };
-    let endpoint =
-        Endpoint::from_shared(format!("{scheme}://{address}")).with_context(|| format!("{address:?} is no HOST:PORT"))?;
-    let mut endpoint = endpoint
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).with_context(|| format!("{address:?} is no HOST:PORT"))?;
+    let endpoint = match certificates {
+        Some(certificates) => certificates.over(&endpoint)?,
+        None => endpoint,
+    };
+    let endpoint = endpoint
         .connect_timeout(CONNECT)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(ASK)
@@ -129,42 +79,39 @@ pub async fn connect(address: &str, certificates: Option<&Certificates>) -> Resu
         .keep_alive_while_idle(true)
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(WINDOW);
-    if let Some(certificates) = certificates {
-        let ca = Certificate::from_pem(pem(&certificates.0.join("ca.pem"))?);
-        endpoint =
-            endpoint.tls_config(ClientTlsConfig::new().ca_certificate(ca).identity(identity(certificates)?).domain_name(host))?;
-    }
     endpoint.connect().await.with_context(|| format!("nobody answers at {address}, or not as a server that has our certificates"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn token(secret: &str) -> Result<Token> {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("token"), secret).unwrap();
-        Token::read(&dir.path().join("token"))
-    }
+    use crate::peers::Purpose;
 
     #[test]
-    fn only_the_same_token_opens() {
-        let known = token("0123456789abcdef").unwrap();
-        let mut headers = MetadataMap::new();
-        assert!(known.demand(&headers).is_err());
-        token("0123456789abcdeF").unwrap().show(&mut headers).unwrap();
-        assert!(known.demand(&headers).is_err());
-        token("\n0123456789abcdef\n").unwrap().show(&mut headers).unwrap();
-        known.demand(&headers).unwrap();
-        headers.insert(HEADER, "Bearer 0123456789abcdef".parse().unwrap());
-        assert!(known.demand(&headers).is_err());
-        token("short").unwrap_err();
-        assert_eq!(format!("{known:?}"), "Token");
+    fn only_the_token_opens() {
+        let dir = tempfile::tempdir().unwrap();
+        let token = |secret: &str| {
+            std::fs::write(dir.path().join("token"), secret).unwrap();
+            Token::read(&dir.path().join("token"), Purpose::Replays).unwrap()
+        };
+        let known = token("0123456789abcdef");
+        let mut request = Request::new(());
+        assert!(demand(&known, &request).is_err());
+        show(&token("0123456789abcdeF"), request.metadata_mut()).unwrap();
+        assert!(demand(&known, &request).is_err());
+        show(&token("0123456789abcdef"), request.metadata_mut()).unwrap();
+        demand(&known, &request).unwrap();
+        request.metadata_mut().insert(HEADER, known.shown().parse().unwrap());
+        assert!(demand(&known, &request).is_err());
     }
 
     #[test]
     fn others_come_in_by_certificates_only() {
-        let certificates = Certificates("certificates".into());
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["ca.pem", "cert.pem", "key.pem"] {
+            std::fs::write(dir.path().join(name), "").unwrap();
+        }
+        let certificates = Certificates::read(dir.path()).unwrap();
         let at = |text: &str| text.parse::<SocketAddr>().unwrap();
         may_listen(at("127.0.0.1:0"), None).unwrap();
         may_listen(at("10.0.0.1:1"), Some(&certificates)).unwrap();

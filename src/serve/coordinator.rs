@@ -1,6 +1,6 @@
 //! The coordinator: sends a workload to servers, starts their replays together, passes on how far they are, fetches their runs.
 
-use super::access::{self, Certificates, Token};
+use super::access;
 use super::clock::{Offset, TRIPS};
 use super::guest::Guest;
 use super::message::{self, Body, CALL, LARGEST, Manner, Message, VERSION};
@@ -8,6 +8,7 @@ use super::parcel;
 use super::runtime;
 use super::summary::{Machine, Summary};
 use crate::fleet;
+use crate::peers::{Certificates, Purpose, Token};
 use crate::process::signal::{self, Signal};
 use crate::progress::{Progress, Unit};
 use crate::replay::MACHINES;
@@ -37,7 +38,7 @@ const LOOK: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Time from now to the start, beside two of the longest round trips, ns: so long a machine may be busy with something else.
 const LEAD: i64 = 1_000_000_000;
-/// How long a machine may say nothing after the replay was ended early.
+/// How long a machine may say nothing after another one has ended, and how long it may take to end after a signal.
 const SILENCE: Duration = Duration::from_secs(60);
 /// Most events that wait while a clock is measured: nobody has much to say then.
 const BACKLOG: usize = 4096;
@@ -61,8 +62,8 @@ pub struct Asked {
     pub manner: Manner,
     /// File with the secret of the servers.
     pub token: PathBuf,
-    /// Certificates, needed where servers are not on this machine.
-    pub certificates: Option<Certificates>,
+    /// Directory with certificates ([`Certificates::read`]), needed where servers are not on this machine.
+    pub certificates: Option<PathBuf>,
 }
 
 /// Replays a workload on several machines.
@@ -73,20 +74,21 @@ pub struct Asked {
 pub fn coordinate(asked: &Asked, progress: &Progress) -> Result<Summary> {
     names(&asked.on)?;
     let workload = Dataset::expect(&asked.workload, Kind::Workload)?;
-    let token = Token::read(&asked.token)?;
+    let token = Token::read(&asked.token, Purpose::Replays)?;
+    let certificates = asked.certificates.as_deref().map(Certificates::read).transpose()?;
     let _place = fleet::Place::begin(&asked.out)?;
     let edges = read::builder(&workload.table(Table::Edges), &[])?.rows() as u64;
     let ops = read::builder(&workload.table(Table::Ops), &[])?.rows() as u64;
     let runtime = runtime()?;
-    let mut party = Party::gather(&runtime, asked, &token)?;
-    party.send(&workload, asked, progress)?;
+    let mut servers = Servers::gather(&runtime, asked, &token, certificates.as_ref())?;
+    servers.send(&workload, asked, progress)?;
     progress.begin("replay", Unit::Count, 0);
-    party.ready()?;
-    let offsets = party.start()?;
+    servers.ready()?;
+    let offsets = servers.start()?;
     // From here on runs may exist, so a signal ends the replay in order.
     let _held = signal::hold();
-    let ends = party.replay(&asked.out, ROOM.saturating_add(ops.saturating_mul(ROOM_OF_OP)), &offsets)?;
-    let signal = party.signal;
+    let ends = servers.replay(&asked.out, ROOM.saturating_add(ops.saturating_mul(ROOM_OF_OP)), &offsets)?;
+    let signal = servers.signal;
     runtime.shutdown_background();
     Ok(Summary::new(asked.out.clone(), ends, edges, asked.manner.min_match, signal))
 }
@@ -110,8 +112,8 @@ enum Event {
     Gone(String),
 }
 
-/// The machines of a replay.
-struct Party<'r> {
+/// The servers of a replay.
+struct Servers<'r> {
     runtime: &'r Runtime,
     names: Vec<String>,
     say: Vec<Sender<Message>>,
@@ -122,13 +124,13 @@ struct Party<'r> {
     signal: Option<Signal>,
 }
 
-impl<'r> Party<'r> {
+impl<'r> Servers<'r> {
     /// Connects to all, and waits until each has said hello.
-    fn gather(runtime: &'r Runtime, asked: &Asked, token: &Token) -> Result<Party<'r>> {
+    fn gather(runtime: &'r Runtime, asked: &Asked, token: &Token, certificates: Option<&Certificates>) -> Result<Servers<'r>> {
         let (tell, events) = mpsc::channel(QUEUE);
         let say = asked.on.iter().cloned().enumerate().map(|(machine, address)| {
             let (say, said) = mpsc::channel(QUEUE);
-            let (token, certificates, tell) = (token.clone(), asked.certificates.clone(), tell.clone());
+            let (token, certificates, tell) = (token.clone(), certificates.cloned(), tell.clone());
             runtime.spawn(async move {
                 let talked = talk(machine, &address, certificates, token, said, &tell).await;
                 let why = talked.err().map_or("it has ended the connection".into(), |error| format!("{error:#}"));
@@ -138,9 +140,9 @@ impl<'r> Party<'r> {
         });
         let say: Vec<_> = say.collect();
         let (names, hub) = (asked.on.clone(), Hub::new(asked.on.len()));
-        let mut party = Party { runtime, names, say, events, backlog: VecDeque::new(), hub, signal: None };
+        let mut servers = Servers { runtime, names, say, events, backlog: VecDeque::new(), hub, signal: None };
         let began = Instant::now();
-        party.each(
+        servers.each(
             |body| match body {
                 Body::Hello(VERSION) => Ok(true),
                 Body::Hello(other) => bail!("it speaks version {other}, and this program version {VERSION}"),
@@ -148,7 +150,7 @@ impl<'r> Party<'r> {
             },
             Some(began + PATIENCE),
         )?;
-        Ok(party)
+        Ok(servers)
     }
 
     /// The next event; `None` when none came for a moment.
@@ -238,6 +240,8 @@ impl<'r> Party<'r> {
                 None => {}
                 Some((machine, Event::Gone(why))) => return Err(self.error(machine, why)),
                 Some((machine, Event::Said(Body::Failed(why), _))) => return Err(self.error(machine, why)),
+                // It looks at a large tree.
+                Some((_, Event::Said(Body::Pong(_), _))) => {}
                 // Its replay has ended: it says why next.
                 Some((machine, Event::Said(Body::Go(_), _))) => self.tell(machine, Body::Go(true)),
                 Some((machine, Event::Said(Body::Frames(bytes), _))) => {
@@ -259,9 +263,19 @@ impl<'r> Party<'r> {
         Ok(())
     }
 
-    fn tell(&self, machine: usize, body: Body) {
-        // Who is gone is heard of as an event.
-        let _ = self.say[machine].blocking_send(body.into());
+    /// Who is gone is heard of as an event; who takes nothing any more, too.
+    fn tell(&mut self, machine: usize, body: Body) {
+        let say = &self.say[machine];
+        let late = self.runtime.block_on(async { tokio::time::timeout(PATIENCE, say.send(body.into())).await.is_err() });
+        if late {
+            self.leave(machine);
+            self.backlog.push_back((machine, Event::Gone("it takes nothing any more".into())));
+        }
+    }
+
+    /// Says nothing to a machine from now on, which ends the replay there.
+    fn leave(&mut self, machine: usize) {
+        self.say[machine] = mpsc::channel(1).0;
     }
 
     /// Measures how the clock of a machine stands to ours; `None` when it does not answer.
@@ -313,24 +327,20 @@ impl<'r> Party<'r> {
     fn replay(&mut self, out: &Path, room: u64, offsets: &[Offset]) -> Result<Vec<Machine>> {
         let mut guests: Vec<Guest> = self.names.iter().map(|name| Guest::new(out.join(fleet::dataset(name)), room)).collect();
         let mut ends: Option<Vec<Option<Offset>>> = None;
-        let mut heard = Instant::now();
         while guests.iter().any(|guest| guest.end.is_none()) {
             if self.signal.is_none()
                 && let Some(signal) = signal::asked()
             {
                 self.signal = Some(signal);
+                guests.iter_mut().for_each(Guest::hear);
                 let stop = Body::Frames(Frame::Lost { machine: u32::MAX }.bytes().to_vec());
                 (0..guests.len()).filter(|machine| guests[*machine].replays).for_each(|machine| self.tell(machine, stop.clone()));
             }
-            let Some((machine, event)) = self.next() else {
-                let early = self.signal.is_some() || guests.iter().any(|guest| guest.end.is_some());
-                if early && heard.elapsed() > SILENCE {
-                    let left: Vec<usize> = (0..guests.len()).filter(|machine| guests[*machine].end.is_none()).collect();
-                    left.into_iter().for_each(|machine| self.lose(machine, &mut guests, "it does not end".into()));
-                }
-                continue;
-            };
-            heard = Instant::now();
+            let event = self.next();
+            for machine in self.late(&guests) {
+                self.lose(machine, &mut guests, "it does not end".into());
+            }
+            let Some((machine, event)) = event else { continue };
             let body = match event {
                 Event::Gone(why) => {
                     self.lose(machine, &mut guests, why);
@@ -339,11 +349,11 @@ impl<'r> Party<'r> {
                 Event::Said(body, _) => body,
             };
             match body {
-                Body::Frames(bytes) => {
-                    if self.pass(machine, &bytes, &mut guests) == News::AllDone {
-                        ends = Some((0..guests.len()).map(|machine| self.measure(machine)).collect());
-                    }
-                }
+                Body::Frames(bytes) => match self.pass(machine, &bytes, &mut guests) {
+                    News::AllDone => ends = Some((0..guests.len()).map(|machine| self.measure(machine)).collect()),
+                    News::Lost => self.lose(machine, &mut guests, "it says what no worker does".into()),
+                    News::Nothing | News::AllReady | News::Ended => {}
+                },
                 Body::Go(_) => {
                     // All that it had to say of its ops it has said. If that was not the end, others wait in vain.
                     self.tell(machine, Body::Go(true));
@@ -353,6 +363,8 @@ impl<'r> Party<'r> {
                     }
                 }
                 Body::Failed(why) => self.lose(machine, &mut guests, why),
+                // It is busy with what takes long. That does not count once it is to end.
+                Body::Pong(_) if self.signal.is_none() => guests[machine].hear(),
                 Body::Pong(_) => {}
                 body => {
                     let clock = json!({ "before": offsets[machine], "after": ends.as_ref().and_then(|ends| ends[machine]) });
@@ -371,18 +383,36 @@ impl<'r> Party<'r> {
             .collect())
     }
 
+    /// The machines that should have ended: after the first one, where they say nothing; after a signal, whatever they say but their
+    /// run; at once after a second one.
+    fn late(&self, guests: &[Guest]) -> Vec<usize> {
+        let patience = match self.signal {
+            Some(_) if signal::came() > 1 => Duration::ZERO,
+            Some(_) => SILENCE,
+            None if guests.iter().any(|guest| guest.end.is_some()) => SILENCE,
+            None => return Vec::new(),
+        };
+        let waits = |machine: &usize| guests[*machine].end.is_none() && guests[*machine].silence() >= patience;
+        (0..guests.len()).filter(waits).collect()
+    }
+
     /// Hands frames of a machine to the others, all of a message together.
     fn pass(&mut self, machine: usize, bytes: &[u8], guests: &mut [Guest]) -> News {
         let mut outs = vec![Vec::new(); guests.len()];
         let (frames, rest) = bytes.as_chunks::<BYTES>();
         let mut news = News::Nothing;
         for frame in frames {
-            // What is no frame counts as one that it may not send.
-            let frame = Frame::parse(frame).unwrap_or(Frame::Failed);
-            news = self.hub.hear(machine, frame, |to, frame| outs[to].extend(frame.bytes()));
+            let heard = match Frame::parse(frame) {
+                Ok(frame) => self.hub.hear(machine, frame, |to, frame| outs[to].extend(frame.bytes())),
+                Err(_) => News::Lost,
+            };
+            if heard != News::Nothing {
+                news = heard;
+            }
         }
-        if !rest.is_empty() {
+        if !rest.is_empty() || news == News::Lost {
             self.hub.lose(machine, |to, frame| outs[to].extend(frame.bytes()));
+            news = News::Lost;
         }
         for (to, bytes) in outs.into_iter().enumerate().filter(|(to, bytes)| !bytes.is_empty() && guests[*to].replays) {
             self.tell(to, Body::Frames(bytes));
@@ -401,6 +431,7 @@ impl<'r> Party<'r> {
     /// Notes that a machine gives no run any more, and tells the others.
     fn lose(&mut self, machine: usize, guests: &mut [Guest], why: String) {
         guests[machine].lose(&self.names[machine], why);
+        self.leave(machine);
         self.hub_lose(machine, guests);
     }
 }
@@ -418,7 +449,7 @@ async fn talk(
     let mut grpc = Grpc::new(channel).max_decoding_message_size(LARGEST);
     grpc.ready().await.context("the connection is lost")?;
     let mut request = Request::new(poll_fn(move |task| said.poll_recv(task)));
-    token.show(request.metadata_mut())?;
+    access::show(&token, request.metadata_mut())?;
     let codec = ProstCodec::<Message, Message>::default();
     let refused = |status: Status| match status.code() {
         Code::Unauthenticated | Code::ResourceExhausted | Code::Unimplemented => anyhow!("{}", status.message()),
@@ -436,13 +467,4 @@ async fn talk(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn machines_are_named_by_address_and_once() {
-        let refused = |on: &[&str]| names(&on.iter().map(ToString::to_string).collect::<Vec<_>>()).is_err();
-        assert!(!refused(&["10.0.0.1:50060", "[fe80::1]:1", "node-1.example:5"]));
-        assert!(refused(&["a:1", "a:1"]) && refused(&["../x:1"]) && refused(&["a"]) && refused(&["a:1\n"]) && refused(&[]));
-    }
-}
+mod tests;

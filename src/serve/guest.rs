@@ -7,6 +7,7 @@ use crate::schema::dataset::Kind;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 /// What is known of one machine, from the start on.
 pub struct Guest {
@@ -17,12 +18,23 @@ pub struct Guest {
     parcel: Option<Parcel>,
     /// What came of it, once that is known.
     pub end: Option<Machine>,
+    heard: Instant,
 }
 
 impl Guest {
     /// A machine whose run, of at most so many bytes, will stand at `place`.
     pub fn new(place: PathBuf, room: u64) -> Guest {
-        Guest { place, room, replays: true, parcel: None, end: None }
+        Guest { place, room, replays: true, parcel: None, end: None, heard: Instant::now() }
+    }
+
+    /// Notes that it says something, which shows that it gets on.
+    pub fn hear(&mut self) {
+        self.heard = Instant::now();
+    }
+
+    /// Since when it has said nothing that shows so.
+    pub fn silence(&self) -> Duration {
+        self.heard.elapsed()
     }
 
     /// Notes that there is no run of it, unless it is here already.
@@ -38,6 +50,7 @@ impl Guest {
     /// When it was not asked for, or the run is refused.
     pub fn take(&mut self, name: &str, body: Body, clock: serde_json::Value) -> Result<()> {
         ensure!(!self.replays && self.end.is_none(), "it sends what was not asked for");
+        self.hear();
         let parcel = match &mut self.parcel {
             Some(parcel) => parcel,
             none => none.insert(Parcel::new(&self.place, Kind::Run, self.room)?),

@@ -11,6 +11,8 @@ pub const PIECE: usize = 256 << 10;
 pub const SERVICE: &str = "ioriot.Serve";
 /// Path of its only call.
 pub const CALL: &str = "/ioriot.Serve/Replay";
+/// Number in a [`Pong`] that nobody asked for: the server is busy with the replay.
+pub const UNASKED: i64 = -1;
 /// Version of these messages; both sides must have the same.
 pub const VERSION: u32 = 1;
 

@@ -20,7 +20,6 @@ mod session;
 mod spool;
 mod summary;
 
-pub use access::Certificates;
 pub use clock::Offset;
 pub use coordinator::{Asked, coordinate};
 pub use message::Manner;

@@ -1,13 +1,14 @@
 //! The server: takes one replay at a time.
 
-use super::access::{self, ANSWER, ASK, Certificates, Token, WINDOW};
+use super::access::{self, ANSWER, ASK, WINDOW};
 use super::message::{Body, CALL, LARGEST, Message, SERVICE, VERSION};
 use super::session::{self, Place, Talk, pong};
 use super::spool::Spool;
 use super::{clock::Clock, runtime};
+use crate::peers::{Arrivals, Certificates, Purpose, Token};
 use crate::process::panics;
 use crate::process::signal::{self, Signal};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use futures::Stream;
 use futures::stream::poll_fn;
 use std::convert::Infallible;
@@ -17,11 +18,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tonic::codegen::{BoxFuture, Context as Task, Poll, Service, http};
 use tonic::server::{Grpc, NamedService, StreamingService};
 use tonic::transport::Server as Transport;
-use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
 
@@ -29,6 +30,8 @@ use tonic_prost::ProstCodec;
 const LOOK: Duration = Duration::from_millis(50);
 /// How long the tasks of connections may take to end.
 const LAST: Duration = Duration::from_secs(5);
+/// How long a coordinator may take to begin, and from one piece of the workload to the next.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Messages that may be under way to or from a replay, of [`super::message::PIECE`] bytes each at most, mostly.
 const QUEUE: usize = 16;
 
@@ -45,8 +48,8 @@ pub struct Server {
     pub limit: u64,
     /// File with the secret that coordinators must know.
     pub token: PathBuf,
-    /// Certificates, needed where others can come in.
-    pub certificates: Option<Certificates>,
+    /// Directory with certificates ([`Certificates::read`]), needed where others can come in.
+    pub certificates: Option<PathBuf>,
     /// By how much its clock is said to be wrong, for tests: ns, and millionths that it gains.
     pub wrong: (i64, f64),
 }
@@ -58,8 +61,9 @@ pub struct Server {
 /// When it cannot listen there, or may not, or a file that it was told cannot be used.
 pub fn serve(told: &Server, program: PathBuf, ready: impl FnOnce(SocketAddr) -> Result<()> + Send) -> Result<Signal> {
     ensure!(!told.roots.is_empty(), "name the trees in which it may replay: --root DIR");
-    access::may_listen(told.bind, told.certificates.as_ref())?;
-    let token = Token::read(&told.token)?;
+    let certificates = told.certificates.as_deref().map(Certificates::read).transpose()?;
+    access::may_listen(told.bind, certificates.as_ref())?;
+    let token = Token::read(&told.token, Purpose::Replays)?;
     let spool = Spool::make(&told.spool.clone().unwrap_or_else(std::env::temp_dir))?;
     let clock = Clock::new(told.wrong.0, told.wrong.1);
     let place = Place { roots: told.roots.clone(), spool, limit: told.limit, clock, program };
@@ -72,16 +76,15 @@ pub fn serve(told: &Server, program: PathBuf, ready: impl FnOnce(SocketAddr) -> 
             .http2_keepalive_timeout(Some(ANSWER))
             .initial_stream_window_size(WINDOW)
             .initial_connection_window_size(WINDOW);
-        if let Some(certificates) = &told.certificates {
-            transport = transport.tls_config(access::server(certificates)?).context("the certificates cannot be used")?;
+        if let Some(certificates) = &certificates {
+            transport = certificates.serve(transport)?;
         }
-        let incoming = TcpIncoming::bind(told.bind).with_context(|| format!("cannot listen at {}", told.bind))?;
-        let incoming = incoming.with_nodelay(Some(true));
-        let at = incoming.local_addr()?;
+        let arrivals = Arrivals::at(told.bind).await?;
+        let at = arrivals.address()?;
         let busy = AtomicBool::new(false);
         let service = ReplayService(Arc::new(Inside { place, token, busy }));
         let inside = Arc::clone(&service.0);
-        let server = tokio::spawn(transport.add_service(service).serve_with_incoming(incoming));
+        let server = tokio::spawn(transport.add_service(service).serve_with_incoming(arrivals.stream()));
         ready(at)?;
         let signal = loop {
             if let Some(signal) = signal::asked() {
@@ -114,19 +117,19 @@ struct Inside {
 }
 
 /// Lets the next replay in when it is dropped.
-struct Turn(Arc<Inside>);
+struct Busy(Arc<Inside>);
 
-impl Turn {
+impl Busy {
     /// The turn, unless another replay has it.
-    fn take(inside: &Arc<Inside>) -> Result<Turn, Status> {
+    fn take(inside: &Arc<Inside>) -> Result<Busy, Status> {
         match inside.busy.swap(true, SeqCst) {
-            false => Ok(Turn(Arc::clone(inside))),
+            false => Ok(Busy(Arc::clone(inside))),
             true => Err(Status::resource_exhausted("it is busy with another replay")),
         }
     }
 }
 
-impl Drop for Turn {
+impl Drop for Busy {
     fn drop(&mut self) {
         self.0.busy.store(false, SeqCst);
     }
@@ -172,16 +175,17 @@ impl StreamingService<Message> for ReplayService {
     fn call(&mut self, request: Request<Streaming<Message>>) -> Self::Future {
         let inside = Arc::clone(&self.0);
         Box::pin(async move {
-            inside.token.demand(request.metadata())?;
-            let turn = Turn::take(&inside)?;
+            access::demand(&inside.token, &request)?;
+            let busy = Busy::take(&inside)?;
             let (say, mut said) = mpsc::channel::<Message>(QUEUE);
             let (hear, heard) = mpsc::channel(QUEUE);
             let hello = say.send(Body::Hello(VERSION).into()).await;
             hello.map_err(|_| Status::internal("it cannot say hello"))?;
             tokio::spawn(listen(request.into_inner(), Arc::clone(&inside), hear, say.clone()));
+            let runtime = Handle::current();
             let replay = move || {
                 panics::contain_thread();
-                session::run(&turn.0.place, Talk { heard, say });
+                session::run(&busy.0.place, Talk { heard, say, runtime, patience: PATIENCE });
             };
             let thread = std::thread::Builder::new().name("session".into()).spawn(replay);
             thread.map_err(|_| Status::resource_exhausted("it cannot start a thread"))?;

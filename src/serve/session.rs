@@ -1,7 +1,7 @@
 //! One replay on a server: takes the workload, replays its part of it, sends the run back.
 
 use super::clock::Clock;
-use super::message::{Asked, Body, LARGEST, Message, PIECE, Pong, VERSION};
+use super::message::{Asked, Body, LARGEST, Message, PIECE, Pong, UNASKED, VERSION};
 use super::parcel::{self, Parcel};
 use super::spool::Spool;
 use crate::files;
@@ -18,12 +18,18 @@ use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc::{Receiver, Sender};
+use tokio::time::timeout;
 
 /// Most bytes of the options of a replay.
 const ASKED: usize = 64 << 10;
 /// Most characters of the name of a machine.
 const NAME: usize = 256;
+/// How often it is told that the replay is under way.
+const BUSY: Duration = Duration::from_secs(10);
 
 /// What a server knows for every replay.
 #[derive(Debug)]
@@ -46,11 +52,20 @@ pub struct Talk {
     pub heard: Receiver<Message>,
     /// What it is told.
     pub say: Sender<Message>,
+    /// Where time is kept while it says nothing.
+    pub runtime: Handle,
+    /// How long it may take to begin, and from one piece of the workload to the next.
+    pub patience: Duration,
 }
+
+/// Why a replay ends where its coordinator has ended, or the way to it.
+const GONE: &str = "the coordinator is gone";
+/// Why it ends where it cannot be understood.
+const UNKNOWN: &str = "it says nothing that this version knows";
 
 /// What is said to a coordinator that is gone is an error.
 fn tell(say: &Sender<Message>, body: Body) -> Result<()> {
-    say.blocking_send(body.into()).context("the coordinator is gone")
+    say.blocking_send(body.into()).context(GONE)
 }
 
 /// Does one replay, and tells the coordinator why when there is no run. Nothing stays of it.
@@ -58,7 +73,8 @@ pub fn run(place: &Place, talk: Talk) {
     let say = talk.say.clone();
     if let Err(error) = replay(place, talk) {
         log::warn!("there is no run of a replay: {error:#}");
-        let mut text = format!("{error:#}");
+        // What the coordinator named is not the copy that is here.
+        let mut text = format!("{error:#}").replace(&place.spool.workload().display().to_string(), "WORKLOAD");
         text.truncate(text.floor_char_boundary(LARGEST / 2));
         let _ = tell(&say, Body::Failed(text));
     }
@@ -73,7 +89,8 @@ fn replay(place: &Place, mut talk: Talk) -> Result<()> {
     let root = place.root(asked.root.as_deref())?.to_owned();
     receive(place, &mut talk)?;
     tell(&talk.say, Body::Whole(true))?;
-    match talk.next()? {
+    // Others may still be taking the workload: as long as the connection is there, so is the coordinator.
+    match talk.heard.blocking_recv().context(GONE)?.body.context(UNKNOWN)? {
         Body::Go(_) => {}
         other => bail!("it says {} before it is to get ready", name(&other)),
     }
@@ -81,26 +98,30 @@ fn replay(place: &Place, mut talk: Talk) -> Result<()> {
     let options = options(place, &asked, root, stream);
     let summary = std::thread::scope(|scope| {
         let (out, say) = (ours.try_clone()?, talk.say.clone());
-        let (ours, heard) = (&ours, &mut talk.heard);
+        let (ours, heard, busy) = (&ours, &mut talk.heard, &talk.say);
+        let (_ends, end) = std::sync::mpsc::channel::<()>();
         scope.spawn(move || frames_out(out, &say));
         scope.spawn(move || frames_in(heard, ours, &place.clock));
+        scope.spawn(move || {
+            while end.recv_timeout(BUSY) == Err(RecvTimeoutError::Timeout) && tell(busy, pong(&place.clock, UNASKED)).is_ok() {}
+        });
         let done = replay::run_with(&options, &place.program, &Progress::default());
         drop(options);
-        // Both threads end with it: what the coordinator says from here on is nothing for the replay.
+        // The threads end with it: what the coordinator says from here on is nothing for the replay.
         let _ = ours.shutdown(Shutdown::Both);
         // The one that listens to the coordinator is waked by the end of what it hears.
         tell(&talk.say, Body::Go(true))?;
         done
     })?;
-    parcel::send(&Dataset::expect(&summary.run, Kind::Run)?, |message| {
-        talk.say.blocking_send(message).context("the coordinator is gone")
-    })
+    parcel::send(&Dataset::expect(&summary.run, Kind::Run)?, |message| talk.say.blocking_send(message).context(GONE))
 }
 
 impl Talk {
     fn next(&mut self) -> Result<Body> {
-        let message = self.heard.blocking_recv().context("the coordinator is gone")?;
-        message.body.context("it says nothing that this version knows")
+        let heard = &mut self.heard;
+        let message = self.runtime.block_on(async { timeout(self.patience, heard.recv()).await });
+        let message = message.with_context(|| format!("the coordinator has said nothing for {} s", self.patience.as_secs()))?;
+        message.context(GONE)?.body.context(UNKNOWN)
     }
 }
 
@@ -231,8 +252,13 @@ mod tests {
     use serde_json::json;
     use tokio::sync::mpsc::channel;
 
-    /// What a server says in the end to who says all this.
+    /// What a server says in the end to who says all this, and then ends the connection.
     fn answer(said: Vec<Body>) -> String {
+        answered(said, drop, Duration::from_secs(60))
+    }
+
+    /// The same, where `then` is done with the way to the server.
+    fn answered<R>(said: Vec<Body>, then: impl FnOnce(Sender<Message>) -> R, patience: Duration) -> String {
         let dir = tempfile::tempdir().unwrap();
         let spool = Spool::make(dir.path()).unwrap();
         let roots = vec!["/shared/a".into(), "/shared/b".into()];
@@ -240,8 +266,9 @@ mod tests {
         let (hear, heard) = channel(64);
         let (say, mut answers) = channel(64);
         said.into_iter().for_each(|body| hear.try_send(body.into()).unwrap());
-        drop(hear);
-        run(&place, Talk { heard, say });
+        let _kept = then(hear);
+        let runtime = crate::serve::runtime().unwrap();
+        run(&place, Talk { heard, say, runtime: runtime.handle().clone(), patience });
         let kept = std::fs::read_dir(dir.path()).unwrap().flat_map(|spool| std::fs::read_dir(spool.unwrap().path()).unwrap());
         assert_eq!(kept.count(), 0, "nothing stays");
         let mut last = String::new();
@@ -251,6 +278,14 @@ mod tests {
             }
         }
         last
+    }
+
+    #[test]
+    fn a_coordinator_that_says_nothing_does_not_keep_others_waiting() {
+        for said in [vec![], vec![begins(&asked())]] {
+            let why = answered(said, |hear| hear, Duration::from_millis(20));
+            assert!(why.contains("has said nothing"), "{why}");
+        }
     }
 
     fn asked() -> Asked {

@@ -236,7 +236,8 @@ impl fmt::Display for Summary {
             let (name, wall, remote) = (shown(&machine.name), Nanos(machine.wall), Nanos(machine.remote));
             write!(f, "  {name}: {} in {wall}, workers waited {remote} for other machines", Things(machine.ops, "call"))?;
             if let Some(Offset { ns, error }) = machine.clock {
-                write!(f, "; its clock is ahead by {ns} ns, give or take {error}")?;
+                let side = if ns < 0 { "behind" } else { "ahead" };
+                write!(f, "; its clock is {} {side}, give or take {}", Nanos(ns.saturating_abs()), Nanos(error))?;
             }
             writeln!(f)?;
             for lost in &machine.lost {

@@ -4,10 +4,11 @@ use super::codec::Codec;
 use super::flight::Rows;
 use super::link::{Exposure, Link, MESSAGE, Secrets};
 use super::scan::Allowed;
-use super::task::{Careful, Pace};
+use super::task::{CheckedEngine, Pace};
 use super::{HEARTBEAT, PATIENCE, serve, session};
 use crate::engine::setup;
 use crate::files::{self, Dir, Lock};
+use crate::peers::Arrivals;
 use crate::process::signal::{self, Signal};
 use anyhow::{Context, Result, bail, ensure};
 use arrow_flight::flight_service_server::FlightServiceServer;
@@ -34,7 +35,6 @@ use std::time::{Duration, Instant};
 use tonic::Code;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
-use tonic::transport::server::TcpIncoming;
 
 /// How often it is looked whether a signal came.
 const LOOK: Duration = Duration::from_millis(50);
@@ -77,9 +77,8 @@ pub fn execute(told: &Executor, ready: impl FnOnce(SocketAddr) -> Result<()> + S
     // Tasks have threads of their own, so that heartbeats do not wait for them; Ballista's have a stack that a deep plan overflows.
     let threads = setup::start(slots)?;
     let done = serve(setup::processors().max(2), async {
-        let incoming = TcpIncoming::bind(told.bind).with_context(|| format!("cannot listen at {}", told.bind))?;
-        let incoming = incoming.with_nodelay(Some(true));
-        let at = incoming.local_addr()?;
+        let arrivals = Arrivals::at(told.bind).await?;
+        let at = arrivals.address()?;
         let me = registration(at, slots);
         let channel = link.connect(&told.scheduler, PATIENCE).await.context("the scheduler cannot be asked")?;
         let client = SchedulerGrpcClient::new(channel).max_encoding_message_size(MESSAGE).max_decoding_message_size(MESSAGE);
@@ -91,13 +90,13 @@ pub fn execute(told: &Executor, ready: impl FnOnce(SocketAddr) -> Result<()> + S
         let served = FlightServiceServer::new(Rows(BallistaFlightService::new(path.to_owned())));
         let served = served.max_decoding_message_size(MESSAGE).max_encoding_message_size(MESSAGE);
         let server = link.server()?.add_service(InterceptedService::new(served, link.clone()));
-        let server = tokio::spawn(server.serve_with_incoming(incoming));
+        let server = tokio::spawn(server.serve_with_incoming(arrivals.stream()));
         let codec = BallistaCodec::<LogicalPlanNode, PhysicalPlanNode>::new(
             Arc::new(BallistaLogicalExtensionCodec::default()),
             Arc::new(Codec::default()),
         );
         let pace = Arc::new(Pace::default());
-        let engine = Careful::new(allowed, threads.handle().clone(), Arc::clone(&pace), client.clone());
+        let engine = CheckedEngine::new(allowed, threads.handle().clone(), Arc::clone(&pace), client.clone());
         let inner = Arc::new(inner(me, path, slots, told, &link, engine)?);
         let tasks = tokio::spawn(poll_loop(client, inner, codec, Some(pace.ask()), None, ExecutorHealth::new()));
         tokio::spawn(async move { pace.keep().await });
@@ -120,7 +119,14 @@ pub fn execute(told: &Executor, ready: impl FnOnce(SocketAddr) -> Result<()> + S
 }
 
 /// Ballista's executor, with our session and a look at what it is to compute.
-fn inner(me: ExecutorRegistration, rows: &str, slots: usize, told: &Executor, link: &Link, engine: Careful) -> Result<Inner> {
+fn inner(
+    me: ExecutorRegistration,
+    rows: &str,
+    slots: usize,
+    told: &Executor,
+    link: &Link,
+    engine: CheckedEngine,
+) -> Result<Inner> {
     let (config, runtime) = (session::config(told.memory, link)?, session::runtime(told.memory, None)?);
     let functions = BallistaFunctionRegistry::from(&session::state(config.clone(), Arc::clone(&runtime)));
     Ok(Inner::new(

@@ -6,7 +6,7 @@
 use super::check::{Side, check, is_job};
 use super::client::{PARTITIONS, SLOTS};
 use super::codec::Codec;
-use super::known::{Fate, Known, Polled};
+use super::known::{Known, Polled, State};
 use crate::process::panics;
 use anyhow::{Context, Result};
 use ballista_core::serde::protobuf::execute_query_params::Query;
@@ -152,7 +152,7 @@ impl Guard {
     pub async fn watch(self: Arc<Guard>) {
         loop {
             tokio::time::sleep(WATCH).await;
-            self.stop(self.known.vain()).await;
+            self.stop(self.known.abandoned()).await;
         }
     }
 }
@@ -240,9 +240,9 @@ impl SchedulerGrpc for Guard {
         let job = request.get_ref().job_id.clone();
         named(&job)?;
         let client = !request.metadata().contains_key(EXECUTOR);
-        let answer = match self.known.fate(&job) {
-            Fate::Runs => self.inner.get_job_status(request).await?,
-            Fate::Lost => lost(&job),
+        let answer = match self.known.state(&job) {
+            State::Runs => self.inner.get_job_status(request).await?,
+            State::Lost => lost(&job),
         };
         let status = answer.get_ref().status.as_ref().and_then(|status| status.status.as_ref());
         match status {

@@ -44,12 +44,12 @@ struct Job {
     asked: Instant,
     /// Who was given tasks of it.
     executors: HashSet<String>,
-    fate: Fate,
+    state: State,
 }
 
 /// What becomes of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum State {
     /// It is computed.
     Runs,
     /// It is not: one of its executors is lost.
@@ -109,13 +109,13 @@ impl Known {
     }
 
     /// What becomes of a job.
-    pub fn fate(&self, job: &str) -> Fate {
-        self.tables().jobs.get(job).map_or(Fate::Runs, |job| job.fate)
+    pub fn state(&self, job: &str) -> State {
+        self.tables().jobs.get(job).map_or(State::Runs, |job| job.state)
     }
 
     /// A job can have its rows no more.
     pub fn lose(&self, job: &str) {
-        self.tables().job(job).fate = Fate::Lost;
+        self.tables().job(job).state = State::Lost;
     }
 
     /// A job is over, and its client knows.
@@ -129,25 +129,25 @@ impl Known {
     }
 
     /// The jobs that are to be stopped: of executors that were not heard of for too long, and of clients that are gone.
-    pub fn vain(&self) -> Vec<String> {
+    pub fn abandoned(&self) -> Vec<String> {
         let mut tables = self.tables();
         let silent = tables.executors.iter().filter(|(_, executor)| executor.heard.elapsed() >= LOST);
         let silent: Vec<String> = silent.map(|(id, _)| id.clone()).collect();
-        let mut vain: Vec<String> = silent.iter().flat_map(|id| tables.leave(id)).collect();
+        let mut ids: Vec<String> = silent.iter().flat_map(|id| tables.leave(id)).collect();
         tables.jobs.retain(|id, job| {
             let waits = job.asked.elapsed() <= ABANDONED;
             if !waits {
-                vain.push(id.clone());
+                ids.push(id.clone());
             }
             waits
         });
-        vain
+        ids
     }
 }
 
 impl Tables {
     fn job(&mut self, id: &str) -> &mut Job {
-        let new = || Job { asked: Instant::now(), executors: HashSet::new(), fate: Fate::Runs };
+        let new = || Job { asked: Instant::now(), executors: HashSet::new(), state: State::Runs };
         self.jobs.entry(id.to_owned()).or_insert_with(new)
     }
 
@@ -158,9 +158,9 @@ impl Tables {
 
     /// The jobs that an executor computes are lost.
     fn lose(&mut self, executor: &str) -> Vec<String> {
-        let with = self.jobs.iter_mut().filter(|(_, job)| job.executors.contains(executor) && job.fate == Fate::Runs);
+        let with = self.jobs.iter_mut().filter(|(_, job)| job.executors.contains(executor) && job.state == State::Runs);
         with.map(|(id, job)| {
-            job.fate = Fate::Lost;
+            job.state = State::Lost;
             id.clone()
         })
         .collect()
@@ -186,7 +186,7 @@ mod tests {
         assert!(known.polled("a", 0, Polled::Idle).is_empty());
         known.heard("a".into(), 2);
         assert_eq!(known.polled("a", 0, Polled::Idle), ["job"]);
-        assert_eq!((known.fate("job"), known.slots()), (Fate::Lost, 2));
+        assert_eq!((known.state("job"), known.slots()), (State::Lost, 2));
         assert!(known.polled("a", 0, Polled::Idle).is_empty());
     }
 
@@ -202,9 +202,9 @@ mod tests {
         let mut lost = known.leave("a");
         lost.sort();
         assert_eq!((lost, known.slots(), known.idle()), (vec!["both".to_owned(), "one".to_owned()], 3, false));
-        assert_eq!([known.fate("one"), known.fate("both"), known.fate("other")], [Fate::Lost, Fate::Lost, Fate::Runs]);
+        assert_eq!([known.state("one"), known.state("both"), known.state("other")], [State::Lost, State::Lost, State::Runs]);
         // They are told once, and forgotten when their clients know.
-        assert!(known.leave("a").is_empty() && known.vain().is_empty());
+        assert!(known.leave("a").is_empty() && known.abandoned().is_empty());
         for job in ["one", "both", "other"] {
             known.over(job);
         }

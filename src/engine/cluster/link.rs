@@ -1,13 +1,11 @@
 //! How the machines of a cluster talk: with a token that all of them know, and through connections that notice when the other side is
 //! gone.
 
-use super::tls::Tls;
-use crate::files;
+use crate::peers::{self, Certificates, Purpose, Token};
 use anyhow::{Context, Result, ensure};
 use ballista_core::extension::EndpointOverrideFn;
-use std::fmt;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tonic::metadata::MetadataMap;
@@ -21,55 +19,15 @@ pub const MESSAGE: usize = 64 << 20;
 const CONNECT: Duration = Duration::from_secs(5);
 /// How often the other side is asked whether it is still there, where nothing else is said, and how long it may take to answer.
 const ALIVE: Duration = Duration::from_secs(5);
-/// Least number of bytes of a token.
-const LEAST: usize = 16;
-/// What the key that goes over the wire is derived for.
-const PURPOSE: &str = "ioriot 2026-11-30 token of a cluster";
-/// What stands before it.
+/// What stands before the key.
 const PREFIX: &str = "ioriot-";
-
-/// A secret that all of a cluster know.
-#[derive(Clone)]
-pub struct Token(blake3::Hash);
-
-impl Token {
-    /// Reads the secret from a file; white space around it does not count.
-    ///
-    /// # Errors
-    /// When it cannot be read, or is so short that it could be guessed.
-    pub fn read(file: &Path) -> Result<Token> {
-        let secret = files::given(file).with_context(|| format!("cannot read the token in {}", file.display()))?;
-        let secret = secret.trim_ascii();
-        ensure!(secret.len() >= LEAST, "the token in {} has {} bytes: {LEAST} at least", file.display(), secret.len());
-        Ok(Token(blake3::Hash::from(blake3::derive_key(PURPOSE, secret))))
-    }
-
-    /// The key as it goes over the wire.
-    fn agent(&self) -> String {
-        format!("{PREFIX}{}", self.0.to_hex())
-    }
-
-    /// Is this the key of a request? All of it is compared, whatever differs first.
-    fn is_in(&self, metadata: &MetadataMap) -> bool {
-        let agent = metadata.get("user-agent").and_then(|agent| agent.to_str().ok()).unwrap_or_default();
-        let words = agent.split(' ').filter_map(|word| word.strip_prefix(PREFIX));
-        let mut keys = words.filter_map(|key| blake3::Hash::from_hex(key).ok());
-        keys.next().is_some_and(|key| key == self.0)
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token")
-    }
-}
 
 /// What all of a cluster have.
 #[derive(Clone, Debug, Default)]
 pub struct Secrets {
     /// File with the secret that all of them know.
     pub token: Option<PathBuf>,
-    /// Directory with certificates ([`Tls::read`]).
+    /// Directory with certificates ([`Certificates::read`]).
     pub tls: Option<PathBuf>,
 }
 
@@ -79,17 +37,17 @@ pub struct Secrets {
 #[derive(Clone, Debug, Default)]
 pub struct Link {
     token: Option<Token>,
-    tls: Option<Tls>,
+    tls: Option<Certificates>,
 }
 
 impl Link {
     /// By what all of the cluster have.
     ///
     /// # Errors
-    /// As [`Token::read`] and [`Tls::read`].
+    /// As [`Token::read`] and [`Certificates::read`].
     pub fn by(secrets: &Secrets) -> Result<Link> {
-        let token = secrets.token.as_deref().map(Token::read).transpose()?;
-        Ok(Link { token, tls: secrets.tls.as_deref().map(Tls::read).transpose()? })
+        let token = secrets.token.as_deref().map(|file| Token::read(file, Purpose::Cluster)).transpose()?;
+        Ok(Link { token, tls: secrets.tls.as_deref().map(Certificates::read).transpose()? })
     }
 
     /// Refuses to serve others than this machine without a token, and in the clear unless told so.
@@ -127,7 +85,7 @@ impl Link {
             .keep_alive_timeout(ALIVE)
             .keep_alive_while_idle(true);
         match &self.token {
-            Some(token) => endpoint.user_agent(token.agent()),
+            Some(token) => endpoint.user_agent(agent(token)),
             None => Ok(endpoint),
         }
     }
@@ -161,15 +119,26 @@ impl Link {
 }
 
 impl Interceptor for Link {
-    /// Refuses a request without the token.
+    /// Refuses a request without the token; the connection of one that has it may stay.
     fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
-        match &self.token {
-            Some(token) if !token.is_in(request.metadata()) => {
-                Err(Status::unauthenticated("the token is missing or another one (--token FILE)"))
-            }
-            _ => Ok(request),
+        if self.token.as_ref().is_some_and(|token| !is_in(token, request.metadata())) {
+            return Err(Status::unauthenticated("the token is missing or another one (--token FILE)"));
         }
+        peers::admit(request.extensions());
+        Ok(request)
     }
+}
+
+/// The key as it goes over the wire.
+fn agent(token: &Token) -> String {
+    format!("{PREFIX}{}", token.shown())
+}
+
+/// Is this the key of a request?
+fn is_in(token: &Token, metadata: &MetadataMap) -> bool {
+    let agent = metadata.get("user-agent").and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+    let mut shown = agent.split(' ').filter_map(|word| word.strip_prefix(PREFIX));
+    shown.next().is_some_and(|shown| token.is(shown))
 }
 
 /// How a server may serve others than this machine.
@@ -185,38 +154,34 @@ pub enum Exposure {
 mod tests {
     use super::*;
 
-    fn token(secret: &str) -> Result<Token> {
+    fn token(secret: &str) -> Token {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("token"), secret).unwrap();
-        Token::read(&dir.path().join("token"))
+        Token::read(&dir.path().join("token"), Purpose::Cluster).unwrap()
     }
 
     #[test]
-    fn only_the_same_token_opens() {
-        let secret = "0123456789abcdef";
-        let known = token(secret).unwrap();
+    fn only_the_token_opens() {
+        let (known, other) = (token("0123456789abcdef"), token("0123456789abcdeF"));
         let request = |agent: &str| {
             let mut request = Request::new(());
             request.metadata_mut().insert("user-agent", agent.parse().unwrap());
             request
         };
-        let other = token("0123456789abcdeF").unwrap();
-        let mut door = Link { token: Some(known.clone()), tls: None };
-        door.call(request(&format!("{} tonic/0.14", token(&format!("\n{secret}\n")).unwrap().agent()))).unwrap();
-        for agent in [String::new(), "tonic/0.14".into(), other.agent(), known.agent()[..20].into(), PREFIX.into(), secret.into()]
-        {
-            assert!(door.call(request(&agent)).is_err(), "{agent}");
+        let mut link = Link { token: Some(known.clone()), tls: None };
+        link.call(request(&format!("{} tonic/0.14", agent(&known)))).unwrap();
+        for agent in [String::new(), "tonic/0.14".into(), agent(&other), PREFIX.into(), known.shown()] {
+            assert!(link.call(request(&agent)).is_err(), "{agent}");
         }
         // A second key does not help one that is wrong.
-        assert!(door.call(request(&format!("{} {}", other.agent(), known.agent()))).is_err());
+        assert!(link.call(request(&format!("{} {}", agent(&other), agent(&known)))).is_err());
         assert!(Link::default().call(request("")).is_ok());
-        assert!(!format!("{door:?}").contains(&known.0.to_hex()[..8]));
-        token("short").unwrap_err();
+        assert!(!format!("{link:?}").contains(&known.shown()[..8]));
     }
 
     #[test]
     fn others_are_served_only_when_told_and_with_a_token() {
-        let with = Link { token: Some(token("0123456789abcdef").unwrap()), tls: None };
+        let with = Link { token: Some(token("0123456789abcdef")), tls: None };
         let address = |text: &str| text.parse::<SocketAddr>().unwrap();
         Link::default().may_serve(address("127.0.0.1:0"), Exposure::Encrypted).unwrap();
         Link::default().may_serve(address("[::1]:0"), Exposure::Encrypted).unwrap();

@@ -22,7 +22,6 @@ mod scan;
 mod scheduler;
 mod session;
 mod task;
-mod tls;
 
 pub(super) use client::computes;
 pub use client::{Client, Target, refuse};

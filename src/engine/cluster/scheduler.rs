@@ -5,6 +5,7 @@ use super::guard::{Guard, Inner};
 use super::link::{Exposure, Link, MESSAGE, Secrets};
 use super::{LOST, serve, session};
 use crate::engine::{MEMORY, setup};
+use crate::peers::Arrivals;
 use anyhow::{Context, Result};
 use ballista_core::config::TaskSchedulingPolicy;
 use ballista_core::serde::protobuf::scheduler_grpc_server::SchedulerGrpcServer;
@@ -15,7 +16,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::sync::Notify;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::server::TcpIncoming;
 
 /// Seconds for which the executors keep rows of a query that nobody has fetched.
 const KEEP: u64 = 60;
@@ -44,9 +44,8 @@ pub fn schedule(told: &Scheduler, ready: impl FnOnce(SocketAddr) -> Result<()> +
     let link = Link::by(&told.secrets)?;
     link.may_serve(told.bind, told.exposure)?;
     serve(setup::processors(), async {
-        let incoming = TcpIncoming::bind(told.bind).with_context(|| format!("cannot listen at {}", told.bind))?;
-        let incoming = incoming.with_nodelay(Some(true));
-        let at = incoming.local_addr()?;
+        let arrivals = Arrivals::at(told.bind).await?;
+        let at = arrivals.address()?;
         let work = Arc::new(Notify::new());
         let guard = Arc::new(Guard::new(
             inner(&link, Arc::clone(&work)).await?,
@@ -57,7 +56,7 @@ pub fn schedule(told: &Scheduler, ready: impl FnOnce(SocketAddr) -> Result<()> +
         let service = SchedulerGrpcServer::from_arc(guard).max_decoding_message_size(MESSAGE).max_encoding_message_size(MESSAGE);
         ready(at)?;
         let server = link.server()?.add_service(InterceptedService::new(service, link.clone()));
-        server.serve_with_incoming(incoming).await.context("the scheduler has stopped")
+        server.serve_with_incoming(arrivals.stream()).await.context("the scheduler has stopped")
     })
 }
 

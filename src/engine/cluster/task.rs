@@ -65,7 +65,7 @@ impl Pace {
 }
 
 /// Makes tasks only of plans that were looked at, over files that were checked.
-pub struct Careful {
+pub struct CheckedEngine {
     inner: DefaultExecutionEngine,
     allowed: Arc<Allowed>,
     threads: Handle,
@@ -73,14 +73,19 @@ pub struct Careful {
     scheduler: SchedulerGrpcClient<Channel>,
 }
 
-impl Careful {
+impl CheckedEngine {
     /// Runs tasks on these threads, over files that are allowed.
-    pub fn new(allowed: Arc<Allowed>, threads: Handle, pace: Arc<Pace>, scheduler: SchedulerGrpcClient<Channel>) -> Careful {
-        Careful { inner: DefaultExecutionEngine::new(), allowed, threads, pace, scheduler }
+    pub fn new(
+        allowed: Arc<Allowed>,
+        threads: Handle,
+        pace: Arc<Pace>,
+        scheduler: SchedulerGrpcClient<Channel>,
+    ) -> CheckedEngine {
+        CheckedEngine { inner: DefaultExecutionEngine::new(), allowed, threads, pace, scheduler }
     }
 }
 
-impl ExecutionEngine for Careful {
+impl ExecutionEngine for CheckedEngine {
     fn create_query_stage_exec(
         &self,
         job: JobId,

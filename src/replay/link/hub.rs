@@ -22,6 +22,8 @@ pub enum News {
     /// The last machine is done, which all were told.
     AllDone,
     /// A machine ended its replay early, which the others were told.
+    Ended,
+    /// A machine said what it may not, and counts as lost, which the others were told.
     Lost,
 }
 
@@ -46,7 +48,7 @@ impl Hub {
         self.phases.iter().all(|at| *at >= phase && *at != Phase::Lost)
     }
 
-    /// Takes a frame of a machine, and sends others what concerns them. What a machine may not say is taken as its failure.
+    /// Takes a frame of a machine, and sends others what concerns them.
     pub fn hear(&mut self, from: usize, frame: Frame, mut send: impl FnMut(usize, Frame)) -> News {
         match (frame, self.phases[from]) {
             (_, Phase::Lost) => News::Nothing,
@@ -67,9 +69,9 @@ impl Hub {
                 (0..self.phases.len()).for_each(|to| send(to, Frame::Finish));
                 News::AllDone
             }
-            _ => {
+            (frame, _) => {
                 self.lose(from, send);
-                News::Lost
+                if frame == Frame::Failed { News::Ended } else { News::Lost }
             }
         }
     }
@@ -108,12 +110,15 @@ mod tests {
 
     #[test]
     fn who_says_what_he_may_not_is_lost() {
-        for (before, frame) in
-            [(None, Frame::Finish), (None, Frame::Done), (Some(Frame::Ready), Frame::Ready), (None, Frame::Failed)]
-        {
+        for (before, frame, news) in [
+            (None, Frame::Finish, News::Lost),
+            (None, Frame::Done, News::Lost),
+            (Some(Frame::Ready), Frame::Ready, News::Lost),
+            (None, Frame::Failed, News::Ended),
+        ] {
             let (mut hub, mut sent) = (Hub::new(2), Vec::new());
-            before.into_iter().for_each(|frame| assert_ne!(hub.hear(1, frame, |_, _| {}), News::Lost));
-            assert_eq!(hub.hear(1, frame, |to, frame| sent.push((to, frame))), News::Lost);
+            before.into_iter().for_each(|frame| assert_eq!(hub.hear(1, frame, |_, _| {}), News::Nothing));
+            assert_eq!(hub.hear(1, frame, |to, frame| sent.push((to, frame))), news);
             assert_eq!(sent, [(0, Frame::Lost { machine: 1 })]);
             assert_eq!(hub.hear(1, Frame::Ready, |_, _| panic!("it is lost")), News::Nothing);
         }

@@ -103,7 +103,7 @@ fn coordinate(machines: &[Machine], hub: &mut Hub, told: &Receiver<(usize, Optio
                 (0..machines.len()).for_each(|to| send(to, Frame::Start { at }));
             }
             Some(News::AllDone) => return,
-            Some(News::Lost) | None => panic!("machine {from} was lost"),
+            Some(News::Ended | News::Lost) | None => panic!("machine {from} was lost"),
         }
     }
 }

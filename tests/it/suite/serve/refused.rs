@@ -1,7 +1,10 @@
 //! What servers and coordinators refuse.
 
-use super::processes::{LIMIT, Server, Shared, refused, within};
+use super::processes::{LIMIT, Server, Shared, refused, summary, within};
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 #[test]
 fn only_who_may_is_let_in() {
@@ -32,8 +35,41 @@ fn only_who_may_is_let_in() {
     // A tree that is used already, which the first machine finds.
     within(LIMIT, shared.replay(&[one, two], "first", &[]));
     let said = ask(&[one, two], &[]);
-    assert!(said.contains("is used") && said.contains(one), "{said}");
+    assert!(said.contains("is used") && said.contains(one) && said.contains("init WORKLOAD --root"), "{said}");
     shared.nothing_left();
+}
+
+/// Connections of strangers who say nothing, or nothing that has the token, are not many at a time, and not in the way of others.
+#[test]
+fn strangers_do_not_keep_others_out() {
+    let shared = Shared::new(1, 2);
+    let mut server = Server::start(shared.server(&[])).unwrap();
+    let mut strangers = Vec::new();
+    for number in 0..400 {
+        let mut stranger = TcpStream::connect(&server.at).unwrap();
+        if number % 2 == 0 {
+            let _ = stranger.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
+        }
+        strangers.push(stranger);
+    }
+    let said = summary(&within(LIMIT, shared.replay(&[&server.at], "run", &[])), 0);
+    assert_eq!(said["different"], 0);
+    let open = fs::read_dir(format!("/proc/{}/fd", server.child.id())).unwrap().count();
+    assert!(open < 300, "{open} descriptors");
+    // The first ones had to make room.
+    strangers[1].set_read_timeout(Some(LIMIT)).unwrap();
+    let _ = strangers[1].read_to_end(&mut Vec::new());
+    // The others are gone, too, when their time is over, and the server ends soon when it is told to.
+    let began = Instant::now();
+    while fs::read_dir(format!("/proc/{}/fd", server.child.id())).unwrap().count() > 40 {
+        assert!(began.elapsed() < Duration::from_secs(30));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let began = Instant::now();
+    // SAFETY: a child that was not waited for.
+    unsafe { libc::kill(server.child.id() as i32, libc::SIGTERM) };
+    assert_eq!(server.child.wait().unwrap().code(), Some(143));
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
 }
 
 #[test]
