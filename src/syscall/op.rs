@@ -121,6 +121,23 @@ impl Op {
         )
     }
 
+    /// Does it make or end a process, or change what names and rights of one mean? Every capture needs these, whatever files it is of.
+    pub const fn of_process(self) -> bool {
+        matches!(
+            self,
+            Op::Fork
+                | Op::Exec
+                | Op::Exit
+                | Op::ExitGroup
+                | Op::Umask
+                | Op::Chroot
+                | Op::User
+                | Op::Chdir
+                | Op::Fchdir
+                | Op::Getcwd
+        )
+    }
+
     /// Whether the operation reads from a file, writes to one, copies between two, or neither.
     pub const fn moves(self) -> Moves {
         match self {

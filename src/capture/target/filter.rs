@@ -20,22 +20,7 @@ pub const GROUPS: &[(&str, &str)] = &[
 fn in_group(group: &str, syscall: Syscall) -> Option<bool> {
     let def = syscall.def();
     let moves = matches!(def.ret, Ret::Bytes | Ret::Pos) || def.has(Role::Iov);
-    let process = syscall == Syscall::other
-        || matches!(
-            def.op(),
-            Some(
-                Op::Fork
-                    | Op::Exec
-                    | Op::Exit
-                    | Op::ExitGroup
-                    | Op::Umask
-                    | Op::Chroot
-                    | Op::User
-                    | Op::Chdir
-                    | Op::Fchdir
-                    | Op::Getcwd
-            )
-        );
+    let process = syscall == Syscall::other || def.op().is_some_and(Op::of_process);
     let fd = def.ret == Ret::NewFd
         || matches!(def.op(), Some(Op::Close | Op::CloseRange | Op::Dup | Op::Fcntl))
         || matches!(def.replay, Replay::Model(Op::Special));

@@ -105,22 +105,8 @@ impl PathFilter {
         let pid = event.int(Col::Pid).unwrap_or(0);
         let stays = match op {
             Some(Op::Joined) => return self.joined(pid, event),
-            Some(
-                Op::Fork
-                | Op::Exec
-                | Op::Exit
-                | Op::ExitGroup
-                | Op::Umask
-                | Op::Chroot
-                | Op::User
-                | Op::Chdir
-                | Op::Fchdir
-                | Op::Getcwd
-                | Op::CloseRange
-                | Op::PidfdGetfd
-                | Op::Unshare
-                | Op::Setns,
-            ) => true,
+            Some(op) if op.of_process() => true,
+            Some(Op::CloseRange | Op::PidfdGetfd | Op::Unshare | Op::Setns) => true,
             // An open that succeeded is judged by the file it led to.
             _ if def.ret == Ret::NewFd && op != Some(Op::Dup) && event.success().is_some() => {
                 let path = self.made(pid, event);
