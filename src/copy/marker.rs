@@ -92,7 +92,7 @@ impl Marker {
 }
 
 fn other(url: &Path) -> String {
-    format!("another copy to {} has begun since: this one ends", url.display())
+    format!("another copy to {} has begun since, or what this one sent was discarded: this one ends", url.display())
 }
 
 /// Is this the name of the file of a table?

@@ -168,7 +168,10 @@ pub fn discard(url: &Path) -> Result<u64> {
     store::ready(url)?;
     let there = store::find(url)?;
     ensure!(!there.contains_key(MANIFEST), "{} is a dataset, and not what a copy has left", url.display());
-    let marker = Marker::read(url)?.with_context(|| format!("no copy was begun at {}", url.display()))?;
+    let old = Marker::read(url)?.with_context(|| format!("no copy was begun at {}", url.display()))?;
+    // A copy that is still under way sees that the note is another one, and ends.
+    let mut marker = Marker::new(Some(old))?;
+    marker.write(url)?;
     give_up(url, &marker);
     let left: Vec<_> = there.iter().filter(|(name, _)| is_table(name)).collect();
     left.iter().try_for_each(|(name, _)| store::delete(&url.join(name)))?;
