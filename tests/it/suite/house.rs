@@ -95,15 +95,15 @@ const ONLY: &[(&str, &[&str])] = &[
     ("crate::cli", &["fuzz.rs"]),
     // engine/ makes sessions and plans; what it hands out is DataFusion's DataFrame, which these two write and print.
     ("datafusion", &["engine/", "generate/", "report/"]),
-    ("futures", &["engine/", "report/", "serve/", "store/"]),
-    ("tokio", &["engine/", "serve/", "store/"]),
+    ("futures", &["engine/", "peers/", "report/", "serve/", "store/"]),
+    ("tokio", &["engine/", "peers/", "serve/", "store/"]),
     // What SQL names itself goes through DataFusion.
     ("object_store", &["store/", "engine/stores.rs"]),
     ("url", &["store/", "engine/stores.rs", "engine/cluster/session.rs"]),
     ("ballista_core", &["engine/cluster/"]),
     ("ballista_executor", &["engine/cluster/"]),
     ("ballista_scheduler", &["engine/cluster/"]),
-    ("tonic", &["engine/cluster/", "serve/"]),
+    ("tonic", &["engine/cluster/", "peers/", "serve/"]),
     ("tonic_prost", &["serve/"]),
     ("rustyline", &["report/"]),
     ("rustix", &["files/", "init/"]),
