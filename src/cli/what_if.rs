@@ -1,4 +1,5 @@
-//! The options by which a workload becomes another one than was captured: shared by `generate`, `run` and `predict`.
+//! The options of `generate` by which a workload becomes another one than was captured. `run` and `predict` have options of the same names
+//! that mean something else: they take what `generate` made.
 
 use super::values;
 use crate::amount::typed;
