@@ -16,6 +16,8 @@ const SAME: f64 = 1e-9;
 
 /// Longest time for many statements.
 const MANY: Duration = Duration::from_secs(900);
+/// For each of them, where there are so many that it comes to more.
+const EACH: Duration = Duration::from_secs(10);
 
 /// The rows of an answer: columns that are not NULL, by their names.
 type Rows = Vec<Map<String, Value>>;
@@ -68,7 +70,8 @@ fn answers(program: impl Fn() -> Command, statements: &[String]) -> Vec<Result<R
     let mut answers = Vec::new();
     while answers.len() < statements.len() {
         let left = &statements[answers.len()..];
-        let output = fed(MANY, program(), left.iter().map(|statement| format!("{statement};\n")).collect());
+        let limit = MANY.max(EACH * left.len() as u32);
+        let output = fed(limit, program(), left.iter().map(|statement| format!("{statement};\n")).collect());
         let found = serde_json::Deserializer::from_slice(&output.stdout).into_iter::<Rows>().map_while(Result::ok);
         let before = answers.len();
         answers.extend(found.map(Ok));
