@@ -74,15 +74,22 @@ fn one_host_is_shown_at_a_time() {
 fn a_signal_leaves_no_directory_for_the_hosts() {
     let (dir, fleet) = fleet();
     let works = dir.path().join("works");
-    let mut generate =
-        crate::tool::command(&["generate", fleet.to_str().unwrap(), "-o", works.to_str().unwrap()]).spawn().unwrap();
-    while !fs::read_dir(&works).is_ok_and(|mut entries| entries.next().is_some()) {
-        std::thread::sleep(std::time::Duration::from_millis(1));
+    for _ in 0..20 {
+        let args = ["generate", fleet.to_str().unwrap(), "-o", works.to_str().unwrap()];
+        let mut generate = crate::tool::command(&args).spawn().unwrap();
+        while !fs::read_dir(&works).is_ok_and(|mut entries| entries.next().is_some()) {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        // SAFETY: plain numbers; the child has not been waited for.
+        unsafe { libc::kill(generate.id() as libc::pid_t, libc::SIGINT) };
+        match generate.wait().unwrap().code() {
+            Some(130) => return assert!(!works.exists()),
+            // On a busy machine it may be done before the signal comes.
+            Some(0) => fs::remove_dir_all(&works).unwrap(),
+            other => panic!("{other:?}"),
+        }
     }
-    // SAFETY: plain numbers; the child has not been waited for.
-    unsafe { libc::kill(generate.id() as libc::pid_t, libc::SIGINT) };
-    assert_eq!(generate.wait().unwrap().code(), Some(130));
-    assert!(!works.exists());
+    panic!("it was done before each signal");
 }
 
 /// With the default memory, which one of them needs half of.
