@@ -43,7 +43,8 @@ pub fn words() -> DataType {
 /// Tells which rows of a batch are ops, by its column `fate`.
 pub struct Ops<'a> {
     keys: &'a UInt8Array,
-    op: Option<u8>,
+    /// For each key whether it stands for the word: batches that were put together may have it several times.
+    ops: Vec<bool>,
 }
 
 impl<'a> Ops<'a> {
@@ -51,13 +52,12 @@ impl<'a> Ops<'a> {
     pub fn of(batch: &'a RecordBatch, fate: usize) -> Ops<'a> {
         let fates = batch.column(fate).as_dictionary::<UInt8Type>();
         let words = fates.values().as_string::<i32>();
-        let op = words.iter().position(|word| word == Some(Fate::Op.name()));
-        Ops { keys: fates.keys(), op: op.and_then(|at| u8::try_from(at).ok()) }
+        Ops { keys: fates.keys(), ops: words.iter().map(|word| word == Some(Fate::Op.name())).collect() }
     }
 
     /// Has this row the fate `op`?
     pub fn has(&self, row: usize) -> bool {
-        self.keys.is_valid(row) && Some(self.keys.value(row)) == self.op
+        self.keys.is_valid(row) && self.ops.get(usize::from(self.keys.value(row))) == Some(&true)
     }
 }
 
@@ -302,5 +302,22 @@ impl Running for Numbering {
 
     fn end(&mut self) -> Result<Option<RecordBatch>> {
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{DictionaryArray, StringArray};
+
+    /// A sort puts the dictionaries of batches behind one another, and a word then has several keys.
+    #[test]
+    fn a_word_with_several_keys_is_one_word() {
+        let words = Arc::new(StringArray::from(vec!["op", "drop", "op"]));
+        let keys = UInt8Array::from(vec![Some(0), Some(1), Some(2), None]);
+        let fates: ArrayRef = Arc::new(DictionaryArray::new(keys, words));
+        let batch = RecordBatch::try_from_iter([("fate", fates)]).unwrap();
+        let ops = Ops::of(&batch, 0);
+        assert_eq!([0, 1, 2, 3].map(|row| ops.has(row)), [true, false, true, false]);
     }
 }
