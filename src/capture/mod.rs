@@ -365,7 +365,8 @@ impl Session {
         progress.begin("capture", Unit::Count, 0);
         let host = options.host.clone().unwrap_or_else(os::host);
         write::snapshot(&draft, backend.snapshot())?;
-        draft.note(&note(&options, &backend, &host))?;
+        let began = os::Utc::now();
+        draft.note(&note(&options, &backend, &host, began))?;
         let sink = Sink::new(draft.path(""), &host, Encoders::none());
         let mut recorder = Recorder::new(&sink, &draft)?;
         let there = |snapshot: &Snapshot| (snapshot.files.len(), snapshot.processes.len());
@@ -428,7 +429,7 @@ impl Session {
             capabilities,
             bytes: 0,
         };
-        let manifest = manifest(&summary, note(&options, &backend, &summary.host))?;
+        let manifest = manifest(&summary, note(&options, &backend, &summary.host, began))?;
         let dataset = draft.commit(manifest)?;
         summary.bytes = dataset.table(Table::Events).metadata().map_or(0, |meta| meta.len());
         Ok(summary)
@@ -443,8 +444,11 @@ pub fn run(options: Options, progress: &Progress) -> Result<Summary> {
     Session::start(options)?.run(progress)
 }
 
+/// Key of the manifest: how the wall clock stood to UTC, at the start and at the end of the capture.
+const UTC: &str = "utc";
+
 /// Manifest entries that are known when a capture begins (host, scope, kernel, snapshot ...); kept in case it is killed.
-fn note(options: &Options, backend: &Backend, host: &str) -> Manifest {
+fn note(options: &Options, backend: &Backend, host: &str, utc: Option<os::Utc>) -> Manifest {
     let mut manifest = Manifest::new();
     backend.snapshot().describe(&mut manifest);
     for (key, value) in [
@@ -452,6 +456,7 @@ fn note(options: &Options, backend: &Backend, host: &str) -> Manifest {
         ("source", json!(backend.name())),
         ("scope", json!(options.scope.describe())),
         ("clock", json!("unix")),
+        (UTC, json!(utc.into_iter().collect::<Vec<_>>())),
         ("boot", json!(os::boot())),
         ("kernel", json!(os::kernel())),
         ("waits", json!(backend.tells_waits())),
@@ -476,5 +481,8 @@ fn manifest(summary: &Summary, note: Manifest) -> Result<Manifest> {
     manifest.remove("bytes");
     manifest.remove("losses"); // they are a table
     manifest.extend(note);
+    if let (Some(serde_json::Value::Array(looks)), Some(utc)) = (manifest.get_mut(UTC), os::Utc::now()) {
+        looks.push(json!(utc));
+    }
     Ok(manifest)
 }

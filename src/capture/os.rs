@@ -1,6 +1,7 @@
 //! What a live capture asks of the machine it runs on: clocks, priority, the owner of its dataset, host name, kernel version.
 
 use crate::os::user::{User, invoker, is_root};
+use serde::Serialize;
 use std::io::Error;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -31,6 +32,35 @@ pub fn clock_offset() -> i64 {
         (after - before, real - (before + (after - before) / 2))
     });
     tries.min().map_or(0, |(_, offset)| offset)
+}
+
+/// How the wall clock of this machine stood to UTC at a moment, as its kernel was told by what keeps it in time.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Utc {
+    /// When that was, by the wall clock, ns since 1970.
+    pub ts: i64,
+    /// How much is still to be added to the wall clock, ns.
+    pub offset: i64,
+    /// By how much it may be wrong at most, beside that, ns; `None` where nothing keeps it in time.
+    pub error: Option<i64>,
+}
+
+impl Utc {
+    /// As it is now (adjtimex(2)); `None` where the kernel does not say.
+    pub fn now() -> Option<Utc> {
+        const MICRO: i64 = 1000;
+        // SAFETY: a struct of numbers, of which any are good. With modes 0 nothing is set.
+        let mut told: libc::timex = unsafe { std::mem::zeroed() };
+        // SAFETY: the kernel writes into a struct of ours.
+        let state = unsafe { libc::adjtimex(&raw mut told) };
+        let unit = if told.status & libc::STA_NANO == 0 { MICRO } else { 1 };
+        let kept = told.status & (libc::STA_UNSYNC | libc::STA_CLOCKERR) == 0;
+        (state >= 0).then(|| Utc {
+            ts: now(),
+            offset: told.offset.saturating_mul(unit),
+            error: kept.then(|| told.maxerror.saturating_mul(MICRO)),
+        })
+    }
 }
 
 /// Raises the priority of this thread and of those that it will start to nice -10, where it is allowed to: records that the
@@ -73,6 +103,17 @@ pub fn boot() -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_kernel_says_how_good_its_clock_is() {
+        let (before, utc, after) = (now(), Utc::now().unwrap(), now());
+        assert!((before..=after).contains(&utc.ts), "{utc:?}");
+        // The kernel corrects half a second at most, and gives up at 16 seconds.
+        assert!(
+            utc.offset.abs() <= 500_000_000 && utc.error.is_none_or(|error| (0..=16_100_000_000).contains(&error)),
+            "{utc:?}"
+        );
+    }
 
     #[test]
     fn the_two_clocks_fit() {

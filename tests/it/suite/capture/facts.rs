@@ -113,3 +113,22 @@ fn owners_and_times_are_those_that_stat_found() {
         }
     }
 }
+
+/// How the clock stood to UTC, at the start and at the end, around the events.
+#[test]
+fn a_capture_says_how_good_its_clock_was() {
+    if !allowed() {
+        return;
+    }
+    let dir = scratch();
+    let out = dir.path().join("capture");
+    capture(0, &out, &["--", "sh", "-c", "cat /etc/passwd >/dev/null"]);
+    let manifest: Value = serde_json::from_str(&fs::read_to_string(out.join("manifest.json")).unwrap()).unwrap();
+    let Some([began, ended]) = manifest["utc"].as_array().map(Vec::as_slice) else { panic!("{}", manifest["utc"]) };
+    let at = |look: &Value| look["ts"].as_i64().unwrap();
+    let [first, last] = ["first_ts", "last_ts"].map(|key| manifest[key].as_i64().unwrap());
+    assert!(at(began) <= first && first <= last && last <= at(ended), "{began} {first} {last} {ended}");
+    for look in [began, ended] {
+        assert!(look["offset"].is_i64() && (look["error"].is_null() || look["error"].as_i64() >= Some(0)), "{look}");
+    }
+}
