@@ -3,7 +3,7 @@
 use crate::process::signal::Transient;
 use crate::schema::draft::is_unfinished;
 use crate::store;
-use crate::text::{self, shown};
+use crate::text::{self, shown, word};
 use anyhow::{Result, ensure};
 use std::ffi::OsStr;
 use std::fs;
@@ -47,8 +47,10 @@ pub fn refuse(dir: &Path) -> Result<()> {
     let more = hosts.len().saturating_sub(NAMED);
     let more = if more > 0 { format!("\n  and {more} more") } else { String::new() };
     let named = hosts.iter().take(NAMED).map(|host| shown(&text::encode(host.as_os_str().as_bytes())).to_string());
+    let each = format!("\nor each in turn: for host in {}/{HOST}*; do ioriot ... \"$host\" ...; done", word(dir));
+    let each = if store::is(dir) { String::new() } else { each };
     anyhow::bail!(
-        "{} holds the datasets of {} hosts, and that of one is wanted here: name one of\n  {}{more}",
+        "{} holds the datasets of {} hosts, and that of one is wanted here: name one of\n  {}{more}{each}",
         dir.display(),
         hosts.len(),
         named.collect::<Vec<_>>().join("\n  ")

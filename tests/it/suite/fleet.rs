@@ -45,13 +45,15 @@ fn a_fleet_makes_the_workloads_that_its_hosts_make_alone() {
         expect(0, &["generate", fleet.join(&name).to_str().unwrap(), "-o", alone.to_str().unwrap()]);
         assert!(made["ops"].as_u64().unwrap() > 0 && files(&alone) == files(&works.join(&name)), "{name:?}");
     }
-    // Its workloads are asked together; what is about one alone names them.
+    // Its workloads are asked together; what is about one alone names them, and says how each is had in turn.
     let counted = rows(&[&works], "SELECT count(DISTINCT dataset) FROM ops");
     assert_eq!(counted, ["3"]);
     for words in [&["init"][..], &["replay", "-o", "run"], &["lint"]] {
         let refused = ioriot(&[words, &[works.to_str().unwrap()]].concat());
         let said = String::from_utf8_lossy(&refused.stderr);
         assert!(refused.status.code() == Some(2) && said.contains("3 hosts") && said.contains("host=e-fio"), "{words:?}: {said}");
+        let each = format!("for host in {}/host=*; do ioriot", ioriot::text::word(&works));
+        assert!(said.contains(&each), "{words:?}: {said}");
     }
 }
 
