@@ -2,7 +2,7 @@
 -- the order of their effects.
 --
 -- The model follows every call of the capture (`virtualize`), so paths are absolute and positions are known also where a call
--- has none. Over several captures nothing is known of what was open when they began.
+-- has none. Over several captures of one host nothing is known of what was open when they began.
 --
 -- @needs events
 -- @from events seq

@@ -3,6 +3,7 @@
 
 #[cfg(feature = "cluster")]
 pub mod cluster;
+mod fleet;
 mod function;
 mod made;
 mod measures;
@@ -17,6 +18,7 @@ mod statement;
 mod stores;
 mod table;
 
+pub use function::hosts::Hosts;
 pub use function::virtualize::{STEP, StepColumn};
 pub use rows::cluster::By;
 pub use rows::keep::Answer;

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "cluster")]
 use super::cluster::{self, Client};
+use super::fleet::Fleet;
+use super::function::hosts::Hosts;
 use super::function::{Function, spell_out};
 use super::made::Made;
 use super::optimizer::distinct;
@@ -16,7 +18,6 @@ use super::statement::table_macro::{self, TableMacro};
 #[cfg(feature = "s3")]
 use super::stores;
 use super::table::{Stored, Texts};
-use crate::model::Config;
 use crate::process::panics;
 use crate::schema::calls::calls;
 use crate::schema::check::Checked;
@@ -51,15 +52,16 @@ pub struct Settings {
     pub memory: u64,
     /// Directory in which they spill; `None`: the system's directory for temporary files.
     pub spill: Option<PathBuf>,
-    /// Configuration of the model that `virtualize` runs: which paths it leaves out, and what is known of the capture's start.
-    pub places: Config,
+    /// Of which hosts the rows are that table functions are given, and for each the configuration of the model that `virtualize` runs:
+    /// which paths it leaves out, and what is known of the capture's start.
+    pub hosts: Hosts,
     /// Whether SQL may read and write files beside the registered tables.
     pub access: Access,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { threads: None, memory: MEMORY, spill: None, places: Config::default(), access: Access::default() }
+        Settings { threads: None, memory: MEMORY, spill: None, hosts: Hosts::default(), access: Access::default() }
     }
 }
 
@@ -95,8 +97,7 @@ impl Engine {
             Access::Files => env.with_object_store_registry(Arc::new(stores::Stores::default())),
         };
         let config = setup::config(threads, settings.memory)?;
-        let functions = setup::functions(&settings.places);
-        let ctx = setup::context(config, env.build_arc()?, functions.clone());
+        let ctx = setup::context(config, env.build_arc()?, settings.hosts.clone());
         ctx.register_batch("syscall_def", calls(COLUMNS.iter())?)?;
         let ctx = match settings.access {
             Access::Tables => ctx,
@@ -108,7 +109,7 @@ impl Engine {
             encoders: OnceLock::new(),
             ctx,
             access: settings.access,
-            functions,
+            functions: setup::functions(),
             made: Made::default(),
             macros: RwLock::default(),
             files: Mutex::default(),
@@ -276,6 +277,22 @@ impl Engine {
         // What has no order that is believed is sorted, and a sort would hold the pages of each view.
         let texts = if file.file.local().is_some() { Texts::Views } else { Texts::Whole };
         self.table(name, path, file, texts)
+    }
+
+    /// Registers the files of one table of several datasets as table `name`, each with the label of its dataset, which the column
+    /// `dataset` has. Returns whether it could: where each file has the rows of one host, in an order that was checked.
+    ///
+    /// # Errors
+    /// When the name is taken, or the columns of a file cannot be read as a table.
+    pub fn register_fleet(&self, name: &str, files: &[(String, PathBuf, Checked)]) -> Result<bool> {
+        let part = |(label, path, file): &(String, PathBuf, Checked)| {
+            let table = Stored::new(path, file.clone(), Texts::Whole);
+            Ok((label.clone(), table.with_context(|| format!("cannot use {} as the table {name}", path.display()))?))
+        };
+        match Fleet::new(files.iter().map(part).collect::<Result<_>>()?) {
+            Some(fleet) => Ok(self.ctx.register_table(name, Arc::new(fleet))?.is_none()),
+            None => Ok(false),
+        }
     }
 
     fn table(&self, name: &str, path: &Path, file: Checked, texts: Texts) -> Result<()> {

@@ -4,6 +4,7 @@ use super::function::arithmetic;
 use super::function::at_most::AtMost;
 use super::function::bucket::Bucket;
 use super::function::causes::Caused;
+use super::function::hosts::Hosts;
 use super::function::numbered::Numbered;
 use super::function::order::{Pruned, Touched};
 use super::function::percentile::Percentile;
@@ -15,7 +16,6 @@ use super::optimizer::checked::Checked;
 use super::optimizer::rules::{logical_rules, physical_rules};
 use super::rows::pool::Pool;
 use super::rows::spill::Spill;
-use crate::model::Config;
 use crate::process::panics;
 use anyhow::{Context, Result, ensure};
 use datafusion::config::Dialect;
@@ -98,6 +98,8 @@ pub(super) fn config(partitions: usize, memory: u64) -> Result<SessionConfig> {
     // One sort that spills beats several that share the pool and leave none for the merge above them.
     options.optimizer.repartition_sorts = false;
     options.optimizer.enable_round_robin_repartition = false;
+    // Files of one host each are not shuffled to have more partitions (`fleet.rs`).
+    options.optimizer.preserve_file_partitions = 1;
     // A filter that a join or a sort learns as it runs is applied to columns by name, and where two have the same name
     // rows are lost silently (DataFusion up to 55.2). All it saves is the reading of some row groups.
     options.set("datafusion.optimizer.enable_dynamic_filter_pushdown", "false")?;
@@ -106,11 +108,11 @@ pub(super) fn config(partitions: usize, memory: u64) -> Result<SessionConfig> {
     Ok(config)
 }
 
-/// The table functions, with the configuration of the model that `virtualize` runs.
-pub(super) fn functions(places: &Config) -> Vec<Arc<dyn Function>> {
+/// The table functions.
+pub(super) fn functions() -> Vec<Arc<dyn Function>> {
     vec![
-        Arc::new(Virtualize(places.clone(), Arguments::Issued)),
-        Arc::new(Virtualize(places.clone(), Arguments::Captured)),
+        Arc::new(Virtualize(Arguments::Issued)),
+        Arc::new(Virtualize(Arguments::Captured)),
         Arc::new(Numbered),
         Arc::new(Touched),
         Arc::new(Caused),
@@ -118,13 +120,14 @@ pub(super) fn functions(places: &Config) -> Vec<Arc<dyn Function>> {
     ]
 }
 
-/// A session with our functions and rules.
-pub(super) fn context(config: SessionConfig, env: Arc<RuntimeEnv>, functions: Vec<Arc<dyn Function>>) -> SessionContext {
+/// A session with our functions, which are given rows of these hosts, and rules.
+pub(super) fn context(config: SessionConfig, env: Arc<RuntimeEnv>, hosts: Hosts) -> SessionContext {
+    let (functions, hosts) = (functions(), Arc::new(hosts));
     let state = SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(env)
         .with_default_features()
-        .with_relation_planners(vec![Arc::new(Planner(functions))])
+        .with_relation_planners(vec![Arc::new(Planner { functions, hosts })])
         .with_optimizer_rules(logical_rules())
         .with_physical_optimizer_rules(physical_rules())
         .build();

@@ -11,7 +11,7 @@ use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
 #[cfg(feature = "cluster")]
 use datafusion::common::DataFusionError;
-use datafusion::common::Result;
+use datafusion::common::{Result, Statistics};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::metadata::{DFParquetMetadata, ordering_from_parquet_metadata};
 use datafusion::datasource::physical_plan::parquet::transform_schema_to_view;
@@ -19,6 +19,7 @@ use datafusion::datasource::physical_plan::{FileScanConfigBuilder, ParquetFileMe
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_expr::LexOrdering;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet};
 use futures::future::BoxFuture;
@@ -86,6 +87,21 @@ impl Stored {
             #[cfg(feature = "cluster")]
             path: path.to_owned(),
         })
+    }
+
+    /// The order of its rows, if it claims one that was checked.
+    pub fn order(&self) -> Option<&LexOrdering> {
+        self.file.ordering.as_ref()
+    }
+
+    /// What its footer says of its rows.
+    pub fn statistics(&self) -> Option<&Statistics> {
+        self.file.statistics.as_deref()
+    }
+
+    /// The file as DataFusion is told of it, with the reader of it.
+    pub fn part(&self) -> (PartitionedFile, Checked) {
+        (self.file.clone(), self.opened.0.clone())
     }
 
     /// The store that the file is in, and the file as a plan names it: for a cluster, whose machines find it by that name.
@@ -160,9 +176,11 @@ impl ParquetFileReaderFactory for Opened {
     }
 }
 
-struct Reading {
-    file: Checked,
-    scanned: Count,
+/// Reads one open Parquet file.
+pub(super) struct Reading {
+    pub file: Checked,
+    /// Bytes that were asked for.
+    pub scanned: Count,
 }
 
 type Read<T> = parquet::errors::Result<T>;

@@ -18,7 +18,7 @@ pub use stages::{Role, STAGES};
 pub use summary::{Count, Summary};
 pub use what_if::WhatIf;
 
-use crate::engine::{Access, Settings};
+use crate::engine::{Access, Hosts, Settings};
 use crate::fate::Elsewhere;
 use crate::fleet;
 use crate::model::{Config, Place};
@@ -28,6 +28,7 @@ use crate::schema::dataset::Kind;
 use crate::schema::{Dataset, Draft, Manifest, losses};
 use anyhow::{Result, ensure};
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::iter;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -211,18 +212,19 @@ fn places(capture: &Dataset, ignore: &[PathBuf], keep: &[PathBuf]) -> Result<Con
     Ok(config)
 }
 
-/// Settings of an engine for queries over these datasets: of the only capture among them the model knows the start; of several it
-/// would have to know several, and knows nothing.
+/// Settings of an engine for queries over these datasets: of the start of each capture the model knows what it tells, by its host. Of a host
+/// with several captures it would have to know several, and knows nothing.
 ///
 /// # Errors
-/// When a table of the capture is damaged.
+/// When a table of a capture is damaged.
 pub(crate) fn settings(datasets: &[Dataset], access: Access, memory: u64) -> Result<Settings> {
-    let mut captures = datasets.iter().filter(|data| data.kind == Kind::Capture);
-    let places = match (captures.next(), captures.next()) {
-        (Some(capture), None) => places(capture, &[], &[])?,
-        _ => Config::default(),
-    };
-    Ok(Settings { access, memory, places, ..Settings::default() })
+    let mut hosts: BTreeMap<String, Config> = BTreeMap::new();
+    for capture in datasets.iter().filter(|data| data.kind == Kind::Capture) {
+        let host = capture.manifest.get("host").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+        let known = if hosts.contains_key(&host) { Config::default() } else { places(capture, &[], &[])? };
+        hosts.insert(host, known);
+    }
+    Ok(Settings { access, memory, hosts: Hosts::Each(hosts), ..Settings::default() })
 }
 
 /// Between which times, ns, the ops of a workload begin: as their captures say, and then moved apart by `--scale-shift` and

@@ -2,7 +2,7 @@
 
 use super::stages::{Make, Role, STAGES, after, now, stage};
 use super::{Causes, Options, WhatIf, merge, places};
-use crate::engine::{self, Engine, Settings, Stage, Tee, Written};
+use crate::engine::{self, Engine, Hosts, Settings, Stage, Tee, Written};
 use crate::model::Config;
 use crate::progress::{Progress, Unit};
 use crate::schema::check::Checked;
@@ -183,7 +183,8 @@ impl<'a> Work<'a> {
         if let Some(spill) = &spill {
             fs::create_dir(spill).with_context(|| format!("cannot make {}", spill.display()))?;
         }
-        let settings = Settings { threads: options.threads, memory: options.memory, spill, places, access: options.access };
+        let hosts = Hosts::One(places);
+        let settings = Settings { threads: options.threads, memory: options.memory, spill, hosts, access: options.access };
         let engine = Engine::new(&settings)?;
         // Everything comes in an order that is kept. Several streams of one file would have to be merged again, which costs
         // more than reading them at once gains, and memory that a sort above, which fills the pool before it spills, does

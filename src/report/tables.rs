@@ -70,10 +70,13 @@ impl Desk {
             let having: Vec<usize> = (0..datasets.len()).filter(|at| datasets[*at].has(*table)).collect();
             let files: Vec<PathBuf> = having.iter().map(|at| datasets[*at].table(*table)).collect();
             let checked = store::each(&files, |file| check::whole(file))?;
-            let mut parts = Vec::new();
+            let (mut parts, mut together) = (Vec::new(), Vec::new());
             for (number, ((at, file), opened)) in having.iter().zip(&files).zip(checked).enumerate() {
                 let relation =
                     if files.len() == 1 { table.name().to_owned() } else { format!("{}_{}", table.name(), number + 1) };
+                if files.len() > 1 && table.columns().iter().any(|column| column.name == HOST) {
+                    together.push((label(&datasets[*at].dir), file.clone(), opened.clone()));
+                }
                 engine.register(&relation, file, opened)?;
                 if let Some(lacks) = lacking(&engine, *table, &relation)? {
                     let text = format!("{} of {} {lacks}", table.name(), shown(&label(&datasets[*at].dir)));
@@ -82,7 +85,7 @@ impl Desk {
                 shelf.put(*at, table.name(), &relation);
                 parts.push(format!("SELECT {} AS dataset, * FROM {relation}", quoted(&label(&datasets[*at].dir))));
             }
-            if parts.len() > 1 {
+            if parts.len() > 1 && !(together.len() == parts.len() && engine.register_fleet(table.name(), &together)?) {
                 union(&engine, *table, &parts)?;
             }
         }
@@ -272,6 +275,8 @@ fn lacking(engine: &Engine, table: Table, relation: &str) -> Result<Option<Strin
     Ok((!lacking.is_empty()).then(|| format!("lacks {}, as this version of ioriot writes it: make it anew", lacking.join(", "))))
 }
 
+/// Column that names the host of a row.
+const HOST: &str = "host";
 /// The view of all calls on files.
 const CALLS: &str = "io";
 /// The same, made of a workload.

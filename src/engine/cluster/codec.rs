@@ -5,6 +5,7 @@
 
 use super::places;
 use crate::engine::function::exec::FunctionExec;
+use crate::engine::function::hosts::Hosts;
 use crate::engine::optimizer::plain::Plain;
 use crate::engine::optimizer::skip::Hidden;
 use crate::engine::setup;
@@ -21,6 +22,7 @@ use datafusion_proto::physical_plan::to_proto::serialize_physical_sort_exprs;
 use datafusion_proto::physical_plan::{PhysicalExtensionCodec, PhysicalPlanDecodeContext, PhysicalProtoConverterExtension};
 use datafusion_proto::protobuf::{PhysicalSortExprNode, Schema as SchemaMessage};
 use prost::Message;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What the bytes of our nodes begin with. A message of Ballista begins with the number of one of its fields.
@@ -50,9 +52,21 @@ struct Call {
     name: String,
     #[prost(message, optional, tag = "2")]
     schema: Option<SchemaMessage>,
-    /// The configuration of the model, if the function runs one ([`places`]).
-    #[prost(bytes = "vec", optional, tag = "3")]
-    places: Option<Vec<u8>>,
+    /// The configurations of the model, if the function runs it ([`places`]).
+    #[prost(message, repeated, tag = "3")]
+    places: Vec<Place>,
+    /// Has each host a state of its own?
+    #[prost(bool, tag = "4")]
+    apart: bool,
+}
+
+/// The configuration of the model for a host; without a name where there is one for all.
+#[derive(Clone, PartialEq, Message)]
+struct Place {
+    #[prost(string, tag = "1")]
+    host: String,
+    #[prost(bytes = "vec", tag = "2")]
+    config: Vec<u8>,
 }
 
 /// A [`Hidden`] limit.
@@ -105,10 +119,19 @@ impl PhysicalExtensionCodec for Codec {
         converter: &dyn PhysicalProtoConverterExtension,
     ) -> Result<()> {
         let kind = if let Some(exec) = node.downcast_ref::<FunctionExec>() {
-            let places = exec.function().places().map(places::write).transpose();
             let schema = Some(SchemaMessage::try_from(exec.schema().as_ref())?);
-            let places = places.map_err(|error| DataFusionError::External(error.into()))?;
-            Kind::Function(Call { name: exec.function().name().into(), schema, places })
+            let place = |(host, config): (&str, &Config)| {
+                let config = places::write(config).map_err(|error| DataFusionError::External(error.into()))?;
+                Ok(Place { host: host.to_owned(), config })
+            };
+            let all: Vec<(&str, &Config)> = match exec.hosts() {
+                _ if !exec.function().models() => Vec::new(),
+                Hosts::One(config) => vec![("", config)],
+                Hosts::Each(all) => all.iter().map(|(host, config)| (host.as_str(), config)).collect(),
+            };
+            let places = all.into_iter().map(place).collect::<Result<_>>()?;
+            let apart = matches!(exec.hosts(), Hosts::Each(_));
+            Kind::Function(Call { name: exec.function().name().into(), schema, places, apart })
         } else if node.is::<Plain>() {
             Kind::Plain(true)
         } else if let Some(limit) = node.downcast_ref::<Hidden>() {
@@ -149,20 +172,30 @@ impl PhysicalExtensionCodec for Codec {
 
 /// The node of a table function, if it is one that planning could have made: a function trusts the types of its columns.
 fn function(call: Call, input: Arc<dyn ExecutionPlan>) -> Result<FunctionExec> {
-    let places = call.places.as_deref().map_or_else(|| Ok(Config::default()), places::read);
-    let places = places.map_err(|error| DataFusionError::External(error.context("the configuration of the model").into()))?;
-    let known = setup::functions(&places).into_iter().find(|function| function.name() == call.name);
+    let place = |place: &Place| {
+        let config = places::read(&place.config);
+        let config = config.map_err(|error| DataFusionError::External(error.context("the configuration of the model").into()))?;
+        Ok((place.host.clone(), config))
+    };
+    let places: BTreeMap<String, Config> = call.places.iter().map(place).collect::<Result<_>>()?;
+    let hosts = match call.apart {
+        true => Hosts::Each(places),
+        false => Hosts::One(places.into_values().next().unwrap_or_default()),
+    };
+    let known = setup::functions().into_iter().find(|function| function.name() == call.name);
     let Some(function) = known else { return plan_err!("there is no table function {:?}", call.name) };
     let Some(schema) = call.schema else { return plan_err!("{} has no output", call.name) };
     let schema = Arc::new(Schema::try_from(&schema)?);
     let taken = input.schema();
-    if let Some(field) = taken.fields().iter().find(|field| function.takes(field, &schema).as_ref() != Some(field.data_type())) {
+    if let Some(field) =
+        taken.fields().iter().find(|field| hosts.takes(function.as_ref(), field, &schema).as_ref() != Some(field.data_type()))
+    {
         return plan_err!("{} takes no column {} {}", call.name, field.name(), field.data_type());
     }
-    let made = function.output(&DFSchema::try_from(taken.as_ref().clone())?)?;
+    let made = hosts.output(function.as_ref(), &DFSchema::try_from(taken.as_ref().clone())?)?;
     let alike = |name: &str| made.field_with_name(name).ok().map(|field| field.data_type());
     if let Some(field) = schema.fields().iter().find(|field| alike(field.name()) != Some(field.data_type())) {
         return plan_err!("{} makes no column {} {}", call.name, field.name(), field.data_type());
     }
-    FunctionExec::new(input, schema, function)
+    FunctionExec::new(input, schema, function, Arc::new(hosts))
 }

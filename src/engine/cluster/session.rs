@@ -2,9 +2,9 @@
 
 use super::codec::Codec;
 use super::link::{Link, MESSAGE};
+use crate::engine::function::hosts::Hosts;
 use crate::engine::function::sum;
 use crate::engine::setup;
-use crate::model::Config;
 use anyhow::Result;
 use ballista_core::extension::SessionConfigExt;
 use datafusion::common::Result as PlanResult;
@@ -44,7 +44,7 @@ pub fn runtime(memory: u64, spill: Option<PathBuf>) -> Result<Arc<RuntimeEnv>> {
 
 /// A session with all our functions.
 pub fn context(config: SessionConfig, env: Arc<RuntimeEnv>) -> SessionContext {
-    let context = setup::context(config, env, setup::functions(&Config::default()));
+    let context = setup::context(config, env, Hosts::default());
     // A plan names its functions, and what it calls sum is the one that checks.
     context.register_udaf(sum::checked_sum());
     context

@@ -3,6 +3,7 @@
 //! It reads rows in order of `pos` and gives an edge for each cause. What the lane of an op did before it, which follows from the
 //! same state, is columns that [`super::numbered::Numbered`] adds.
 
+use super::hosts::Hosts;
 use super::numbered::{Ops, has, int, ints, words};
 use super::order::wanted;
 use super::{Function, Key, Running};
@@ -124,7 +125,7 @@ impl Function for Caused {
         &["op_id"]
     }
 
-    fn start(&self, input: &Schema, output: SchemaRef) -> Result<Box<dyn Running>> {
+    fn start(&self, input: &Schema, output: SchemaRef, _: &Hosts, _: Option<&str>) -> Result<Box<dyn Running>> {
         Ok(Box::new(Causing { follow: Follow::new(input)?, all: Arc::new(edges()), output }))
     }
 }

@@ -1,13 +1,15 @@
 //! Table functions with state that read one relation in a given order: `FROM virtualize(events)`.
 //!
 //! The argument is a relation: a table, a common table expression, or `(SELECT ...)` in its own parentheses. A function
-//! is one stream through one state, which neither the number of partitions below nor above it changes.
+//! is one stream through one state, which neither the number of partitions below nor above it changes; where rows name their hosts
+//! and these are kept apart ([`Hosts::Each`]), a stream and a state for each host, several side by side.
 
 pub(super) mod arithmetic;
 pub(super) mod at_most;
 pub(super) mod bucket;
 pub(super) mod causes;
 pub(super) mod exec;
+pub(super) mod hosts;
 pub(super) mod numbered;
 pub(super) mod order;
 pub(super) mod percentile;
@@ -16,9 +18,8 @@ pub(super) mod tenant;
 pub(super) mod touch;
 pub(super) mod virtualize;
 
+use self::hosts::Hosts;
 use super::statement::dialect::Postgres;
-#[cfg(feature = "cluster")]
-use crate::model::Config;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
@@ -61,17 +62,18 @@ pub trait Function: Debug + Send + Sync {
         false
     }
 
-    /// The configuration of the model that it runs; `None` when it runs none.
+    /// Does it run the model?
     #[cfg(feature = "cluster")]
-    fn places(&self) -> Option<&Config> {
-        None
+    fn models(&self) -> bool {
+        false
     }
 
-    /// Starts a run: `input` is the schema of the columns it takes, `output` the columns that the query wants.
+    /// Starts a run: `input` is the schema of the columns it takes, `output` the columns that the query wants. `host`: of which
+    /// host the rows are, where that is known; a function that runs the model finds its configuration in `hosts`.
     ///
     /// # Errors
     /// When a column is missing.
-    fn start(&self, input: &Schema, output: SchemaRef) -> Result<Box<dyn Running>>;
+    fn start(&self, input: &Schema, output: SchemaRef, hosts: &Hosts, host: Option<&str>) -> Result<Box<dyn Running>>;
 }
 
 /// A sort key: a column and its direction.
@@ -136,14 +138,19 @@ fn named<'a>(functions: &'a [Arc<dyn Function>], name: &ast::ObjectName) -> Opti
 /// Plans calls of the [`Function`]s in a FROM clause. DataFusion's own table functions do not do: they are given
 /// expressions, not relations.
 #[derive(Debug)]
-pub struct Planner(pub Vec<Arc<dyn Function>>);
+pub struct Planner {
+    /// The functions.
+    pub functions: Vec<Arc<dyn Function>>,
+    /// Whose rows they are given.
+    pub hosts: Arc<Hosts>,
+}
 
 impl RelationPlanner for Planner {
     fn plan_relation(&self, relation: TableFactor, context: &mut dyn RelationPlannerContext) -> Result<RelationPlanning> {
         let TableFactor::Table { name, alias, args: Some(args), .. } = &relation else {
             return Ok(RelationPlanning::Original(Box::new(relation)));
         };
-        let Some(function) = named(&self.0, name).map(Arc::clone) else {
+        let Some(function) = named(&self.functions, name).map(Arc::clone) else {
             return Ok(RelationPlanning::Original(Box::new(relation)));
         };
         let name = function.name();
@@ -155,8 +162,9 @@ impl RelationPlanner for Planner {
         };
         let subquery = subquery.clone();
         let input = context.plan(TableFactor::Derived { lateral: false, subquery, alias: None, sample: None })?;
-        let schema = Arc::new(function.output(input.schema())?);
-        let call = Arc::new(Call { function, input, schema });
+        let hosts = Arc::clone(&self.hosts);
+        let schema = Arc::new(hosts.output(function.as_ref(), input.schema())?);
+        let call = Arc::new(Call { function, hosts, input, schema });
         let plan = LogicalPlanBuilder::scan(name, provider_as_source(call), None)?.build()?;
         Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias.clone()))))
     }
@@ -166,6 +174,7 @@ impl RelationPlanner for Planner {
 #[derive(Debug)]
 struct Call {
     function: Arc<dyn Function>,
+    hosts: Arc<Hosts>,
     input: LogicalPlan,
     schema: SchemaRef,
 }
@@ -197,14 +206,14 @@ impl TableProvider for Call {
         }
         let mut below = Vec::new();
         for (column, field) in self.input.schema().columns().into_iter().zip(self.input.schema().fields()) {
-            if let Some(ty) = self.function.takes(field, &schema) {
+            if let Some(ty) = self.hosts.takes(self.function.as_ref(), field, &schema) {
                 let name = column.name.clone();
                 below.push(cast(col(column), ty).alias(name));
             }
         }
         let input = LogicalPlanBuilder::from(self.input.clone()).project(below)?.build()?;
         let input = session.create_physical_plan(&input).await?;
-        let exec = exec::FunctionExec::new(input, schema, Arc::clone(&self.function))
+        let exec = exec::FunctionExec::new(input, schema, Arc::clone(&self.function), Arc::clone(&self.hosts))
             .map_err(|error| plan_datafusion_err!("{name}: {error}"))?;
         Ok(Arc::new(exec))
     }

@@ -6,6 +6,7 @@
 //! do, but copy every column twice.
 
 use super::causes::{self, Follow};
+use super::hosts::Hosts;
 use super::{Function, Key, Running};
 use crate::fate::Fate;
 use crate::order::{Asked, Held, Requests, Timing};
@@ -183,7 +184,7 @@ impl Function for Numbered {
         const { &["pos", Made::OpId.name()] }
     }
 
-    fn start(&self, input: &Schema, output: SchemaRef) -> Result<Box<dyn Running>> {
+    fn start(&self, input: &Schema, output: SchemaRef, _: &Hosts, _: Option<&str>) -> Result<Box<dyn Running>> {
         let column = |field: &Arc<Field>| match Made::ALL.into_iter().find(|made| made.name() == field.name()) {
             Some(made) => Ok(Source::Made(made)),
             None => input.index_of(field.name()).map(Source::Input),

@@ -5,6 +5,7 @@
 //! order. `pruned` reads edges, sorted by op and for each op with the latest op to wait for first, and says which edges
 //! to keep (see [`crate::order::Prune`]).
 
+use super::hosts::Hosts;
 use super::numbered::{Ops, has, int, ints, words};
 use super::{Function, Key, Running};
 use crate::model::Resource;
@@ -56,7 +57,7 @@ impl Function for Touched {
         &[]
     }
 
-    fn start(&self, input: &Schema, output: SchemaRef) -> Result<Box<dyn Running>> {
+    fn start(&self, input: &Schema, output: SchemaRef, _: &Hosts, _: Option<&str>) -> Result<Box<dyn Running>> {
         let at = |name: &str| input.index_of(name);
         let columns = [at("fate")?, at("vtid")?, at("dur")?, at("touches")?];
         let request = ["ring", "ts"].map(|name| at(name).ok());
@@ -182,7 +183,7 @@ impl Function for Pruned {
         &["op_id"]
     }
 
-    fn start(&self, input: &Schema, output: SchemaRef) -> Result<Box<dyn Running>> {
+    fn start(&self, input: &Schema, output: SchemaRef, _: &Hosts, _: Option<&str>) -> Result<Box<dyn Running>> {
         let mut columns = [0; EDGE.len()];
         for (at, name) in columns.iter_mut().zip(EDGE) {
             *at = input.index_of(name)?;

@@ -128,21 +128,142 @@ fn one_bad_host_and_there_is_no_workload() {
 fn a_host_is_found_by_statistics() {
     let (_dir, fleet) = fleet();
     let asked = "EXPLAIN ANALYZE SELECT count(*), max(path) FROM events WHERE host = 'matrix'";
-    let plan = rows(&[&fleet], asked).join("\n");
-    assert_eq!(plan.matches("bytes_scanned=0,").count(), 2, "{plan}");
+    let read = |dir: &Path| {
+        let plan = rows(&[dir], asked).join("\n");
+        let bytes = plan.split("bytes_scanned=").nth(1).unwrap_or_else(|| panic!("{plan}"));
+        bytes.split([',', ']']).next().unwrap().to_owned()
+    };
+    let alone = read(&fleet.join("host=matrix"));
+    assert!(alone != "0" && read(&fleet) == alone, "{alone}: {}", read(&fleet));
     assert_eq!(rows(&[&fleet], "SELECT host, count(*) FROM events GROUP BY host ORDER BY host").len(), 3);
+}
+
+/// Three hosts whose processes have the same numbers, two of them with the same calls.
+fn alike() -> (TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let mut logs = Vec::new();
+    for (host, log) in [("one", "matrix.strace"), ("three", "a-sqlite.strace.gz"), ("two", "matrix.strace")] {
+        let name = dir.path().join(log.replace("matrix", host).replace("a-sqlite", host));
+        fs::copy(data(log), &name).unwrap();
+        logs.push(name.into_os_string().into_string().unwrap());
+    }
+    let fleet = dir.path().join("fleet");
+    let words: Vec<&str> = ["ingest"].into_iter().chain(logs.iter().map(String::as_str)).collect();
+    expect(0, &[&words[..], &["-o", fleet.to_str().unwrap()]].concat());
+    (dir, fleet)
+}
+
+const WALKED: &str = "seq, pid, tid, syscall, path, pos, tag, origin, fate, reason, op, vpid, vtid, comm, ofd, file, at_path, \
+                      at_offset, route, bytes, kind, size, target";
+
+/// What a function makes of a fleet, host by host, is what it makes of each host.
+fn by_host(fleet: &Path, columns: &str, from: &str, order: &str) {
+    let mut all = Vec::new();
+    for host in ["one", "three", "two"] {
+        let alone = fleet.join(format!("host={host}"));
+        let name = format!("SELECT '{host}' AS host, {columns} FROM {from} ORDER BY {order}");
+        all.extend(rows(&[&alone], &name));
+    }
+    assert!(all.len() > 30, "{from}");
+    let asked = format!("SELECT host, {columns} FROM {from} ORDER BY host, {order}");
+    for threads in ["1", "2", "8"] {
+        let sql = format!("SET datafusion.execution.target_partitions = {threads}");
+        let words = ["query", fleet.to_str().unwrap(), "--allow-files", "--format", "csv"];
+        let said = expect(0, &[&words[..], &[&format!("{sql}; {asked}")]].concat());
+        let got: Vec<&str> = said.lines().skip_while(|line| !line.starts_with("host,")).skip(1).collect();
+        assert!(got == all, "{from} with {threads}: {} rows and {}", got.len(), all.len());
+    }
 }
 
 /// The processes of two hosts have the same numbers: followed as one, calls would be on files of the other.
 #[test]
 fn the_model_does_not_mix_hosts() {
-    let (_dir, fleet) = fleet();
-    let mixed = ioriot(&["query", fleet.to_str().unwrap(), "SELECT count(pos) FROM virtualize(events)"]);
-    let said = String::from_utf8_lossy(&mixed.stderr);
-    assert!(mixed.status.code() == Some(2) && said.contains("more than one event has seq 0"), "{said}");
-    let one = "SELECT count(pos) FROM virtualize((SELECT * FROM events WHERE host = 'matrix')) WHERE tag = 'event'";
-    assert_eq!(rows(&[&fleet], one), rows(&[&fleet], "SELECT count(*) FROM events WHERE host = 'matrix'"));
+    let (dir, fleet) = alike();
+    by_host(&fleet, WALKED, "virtualize(events)", "pos");
+    // So it does whatever the order, and whatever is between.
+    by_host(&fleet, WALKED, "virtualize((SELECT * FROM events ORDER BY tid, seq DESC))", "pos");
+    by_host(&fleet, "op_id, syscall, ofd, at_path", "numbered((SELECT * FROM virtualize(events)))", "op_id");
+    by_host(
+        &fleet,
+        "resource, access, lane, first, last",
+        "touched((SELECT * FROM virtualize(events)))",
+        "resource, lane, first, last",
+    );
+    let one = "SELECT count(pos) FROM virtualize((SELECT * FROM events WHERE host = 'two')) WHERE tag = 'event'";
+    assert_eq!(rows(&[&fleet], one), rows(&[&fleet], "SELECT count(*) FROM events WHERE host = 'two'"));
     assert_eq!(rows(&[&fleet], "SELECT DISTINCT dataset FROM io").len(), 3);
+    // So it is where batches were sorted, and put together, before.
+    let sorted = "SELECT max(op_id) FROM numbered((SELECT * FROM virtualize(events) ORDER BY tid, pos DESC))";
+    let taken = "SELECT max(op_id) FROM numbered((SELECT * FROM virtualize(events)))";
+    let three = fleet.join("host=three");
+    assert_eq!(rows(&[&three], sorted), rows(&[&three], taken));
+    // A function that makes no column of the host has it all the same, and none but that is not asked for.
+    let spans = rows(&[&fleet], "SELECT DISTINCT host FROM (SELECT host, lane FROM touched((SELECT * FROM virtualize(events))))");
+    assert_eq!(spans.len(), 3);
+    // Two captures of one host are not told apart by it.
+    let again = dir.path().join("again");
+    expect(0, &["ingest", dir.path().join("three.strace.gz").to_str().unwrap(), "-o", again.to_str().unwrap()]);
+    let all = [fleet.join("host=one"), fleet.join("host=three"), again];
+    let all = all.each_ref().map(|dir| dir.to_str().unwrap());
+    let said = ioriot(&[&["query"], &all[..], &["SELECT count(pos) FROM virtualize(events)"]].concat());
+    let error = String::from_utf8_lossy(&said.stderr);
+    assert!(said.status.code() == Some(2) && error.contains("more than one event has seq 0"), "{error}");
+}
+
+/// The files of a fleet are its partitions, in order: what is computed for each host takes its rows as they come.
+#[test]
+fn windows_for_each_host_need_neither_shuffle_nor_sort() {
+    let (_dir, fleet) = alike();
+    let window = "SELECT host, seq, ts - lag(ts) OVER (PARTITION BY host ORDER BY seq) AS gap FROM events";
+    let walk = "SELECT host, count(pos) FROM virtualize(events) GROUP BY host";
+    let counted = "SELECT host, count(*) FROM events GROUP BY host";
+    let of_walk = "SELECT host, pos, row_number() OVER (PARTITION BY host ORDER BY pos) FROM virtualize(events)";
+    for sql in [window, walk, counted, of_walk] {
+        for threads in [2, 3, 8] {
+            let words = ["query", fleet.to_str().unwrap(), "--allow-files", "--format", "csv"];
+            let sql = format!("SET datafusion.execution.target_partitions = {threads}; EXPLAIN {sql}");
+            let plan = expect(0, &[&words[..], &[&sql]].concat());
+            let physical = plan.split("physical_plan").nth(1).unwrap_or_else(|| panic!("{plan}"));
+            assert!(!physical.contains("SortExec") && !physical.contains("RepartitionExec"), "{plan}");
+            assert!(physical.contains(&format!("{} groups", threads.min(3))), "{plan}");
+        }
+    }
+    let mut gaps = Vec::new();
+    for host in ["one", "three", "two"] {
+        let alone = "SELECT host, seq, ts - lag(ts) OVER (ORDER BY seq) AS gap FROM events ORDER BY seq";
+        gaps.extend(rows(&[&fleet.join(format!("host={host}"))], alone));
+    }
+    assert_eq!(rows(&[&fleet], &format!("{window} ORDER BY host, seq")), gaps);
+    // What is joined by host with rows that a shuffle has put elsewhere is found.
+    let joined =
+        "SELECT sum(n) FROM events JOIN (SELECT host, dataset, count(*) AS n FROM events GROUP BY 1, 2) AS all USING (host)";
+    let squares = "SELECT sum(n * n) FROM (SELECT count(*) AS n FROM events GROUP BY dataset)";
+    assert_eq!(rows(&[&fleet], &joined.replace("AS all", "AS every")), rows(&[&fleet], squares));
+}
+
+/// Each host has mounts of its own, by which the model knows what is on a file system that is not replayed.
+#[test]
+fn the_model_knows_the_mounts_of_each_host() {
+    let dir = tempfile::tempdir().unwrap();
+    let fleet = dir.path().join("fleet");
+    fs::create_dir(&fleet).unwrap();
+    for (host, kind) in [("a", "ext4"), ("b", "proc")] {
+        let mounts = dir.path().join(host);
+        fs::write(&mounts, format!("20 1 0:5 / / rw - ext4 /dev/a rw\n21 20 0:6 / /usr rw - {kind} {kind} rw\n")).unwrap();
+        let out = fleet.join(format!("host={host}"));
+        let log = dir.path().join(format!("{host}.strace.gz"));
+        fs::copy(data("a-sqlite.strace.gz"), &log).unwrap();
+        let words = ["--mounts", mounts.to_str().unwrap(), "-o", out.to_str().unwrap()];
+        expect(0, &[&["ingest", log.to_str().unwrap()], &words[..]].concat());
+    }
+    let asked = "SELECT reason, count(pos) FROM virtualize(events) WHERE host = 'HOST' GROUP BY 1 ORDER BY 1";
+    let [a, b] = ["a", "b"].map(|host| {
+        let asked = asked.replace("HOST", host);
+        let alone = rows(&[&fleet.join(format!("host={host}"))], &asked);
+        assert_eq!(rows(&[&fleet], &asked), alone);
+        alone
+    });
+    assert_ne!(a, b);
 }
 
 /// Needs what [`super::query::other_readers_read_every_file`] needs.

@@ -15,18 +15,17 @@ mod walk;
 
 pub use columns::{STEP, StepColumn};
 
+use super::hosts::Hosts;
 use super::{Function, Key, Running};
-use crate::model::Config;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::{DFSchema, Result, plan_err};
 
 /// Column of the input by which its rows are in order; where it is missing that is `seq`.
 const TURN: &str = "turn";
 
-/// Table functions `virtualize` and `followed`, with the configuration of the model: which paths it leaves out, and what is known of the
-/// capture's start.
+/// Table functions `virtualize` and `followed`.
 #[derive(Debug)]
-pub struct Virtualize(pub Config, pub Arguments);
+pub struct Virtualize(pub Arguments);
 
 /// Which arguments the rows of events have, where an op is issued with others than its call had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +38,7 @@ pub enum Arguments {
 
 impl Function for Virtualize {
     fn name(&self) -> &'static str {
-        match self.1 {
+        match self.0 {
             Arguments::Issued => "virtualize",
             Arguments::Captured => "followed",
         }
@@ -82,11 +81,11 @@ impl Function for Virtualize {
     }
 
     #[cfg(feature = "cluster")]
-    fn places(&self) -> Option<&Config> {
-        Some(&self.0)
+    fn models(&self) -> bool {
+        true
     }
 
-    fn start(&self, input: &Schema, output: SchemaRef) -> Result<Box<dyn Running>> {
-        Ok(Box::new(walk::Walk::new(self.0.clone(), self.1, input, output)?))
+    fn start(&self, input: &Schema, output: SchemaRef, hosts: &Hosts, host: Option<&str>) -> Result<Box<dyn Running>> {
+        Ok(Box::new(walk::Walk::new(hosts.config(host), self.0, input, output)?))
     }
 }
