@@ -1,7 +1,10 @@
 //! Fleets: captures of many hosts as one directory, and as one dataset for readers of Hive partitions.
 
+use super::generate::options;
 use super::query::right;
 use crate::tool::{data, expect, ioriot, rows};
+use ioriot::generate::{self, Options};
+use ioriot::progress::Progress;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
@@ -55,6 +58,48 @@ fn a_fleet_makes_the_workloads_that_its_hosts_make_alone() {
         let each = format!("for host in {}/host=*; do ioriot", ioriot::text::word(&works));
         assert!(said.contains(&each), "{words:?}: {said}");
     }
+}
+
+/// Whatever the number of threads, and of hosts at a time, each workload is the one that its host makes alone.
+#[test]
+fn twenty_hosts_make_the_same_workloads_with_any_number_of_threads() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut words = vec!["ingest".to_owned()];
+    for host in 0..20 {
+        // Processes have the same numbers on all hosts, and each host has its own files and number of calls.
+        let mut log = String::new();
+        for call in 0..40 + 7 * host {
+            let (pid, at) = (100 + call % 3, 1_700_000_000 + call);
+            let name = format!("/srv/{host}/{}", call % 11);
+            log += &format!("{pid} {at}.000001 openat(AT_FDCWD, \"{name}\", O_RDWR|O_CREAT, 0644) = 3 <0.000010>\n");
+            log += &format!("{pid} {at}.000021 write(3, \"x\", {}) = {0} <0.000010>\n", 1 + call % 5);
+            log += &format!("{pid} {at}.000041 close(3) = 0 <0.000010>\n");
+        }
+        let name = dir.path().join(format!("web{host}.strace"));
+        fs::write(&name, log).unwrap();
+        words.push(name.into_os_string().into_string().unwrap());
+    }
+    let [fleet, one, two, alone] = ["fleet", "one", "two", "alone"].map(|name| dir.path().join(name));
+    words.extend(["-o".into(), fleet.to_str().unwrap().into()]);
+    expect(0, &words.iter().map(String::as_str).collect::<Vec<_>>());
+    let hosts = ioriot::fleet::hosts(&fleet);
+    let make = |out: &Path, threads: usize| {
+        let options = Options { threads: Some(threads), ..options(&fleet, out.to_owned()) };
+        generate::hosts::run(&hosts, &options, &Progress::default()).unwrap();
+        files(out)
+    };
+    let made = make(&one, 1);
+    assert!(made.len() > 20 * 8 && made == make(&two, 2));
+    for host in [0, 7, 19] {
+        let name = format!("host=web{host}");
+        generate::run(&options(&fleet.join(&name), alone.join(&name)), &Progress::default()).unwrap();
+        assert!(files(&alone.join(&name)) == files(&one.join(&name)), "{name}");
+    }
+    // The same views, row by row, of all and of each.
+    let asked = "SELECT host, count(pos), max(ofd), count(DISTINCT at_path) FROM virtualize(events) GROUP BY host ORDER BY host";
+    let all = rows(&[Path::new(&fleet)], asked);
+    let each: Vec<String> = ioriot::fleet::hosts(Path::new(&fleet)).iter().flat_map(|host| rows(&[host], asked)).collect();
+    assert!(all.len() == 20 && all == each, "{all:?} {each:?}");
 }
 
 /// What is about one capture says so of a fleet, and which hosts it has.
