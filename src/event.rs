@@ -27,8 +27,8 @@ words! {
         Mode    "mode"    "mode argument: permission bits; of mmap the protection, of access the mode asked; of a record lock its kind, 0 read, 1 write, 2 none";
         Whence  "whence"  "origin of a seek (lseek(2)) or of the start of a record lock: 0 SET, 1 CUR, 2 END, 3 DATA, 4 HOLE";
         Cmd     "cmd"     "command of fcntl(2) and flock(2), request of ioctl(2); of waited the number of what woke the thread";
-        Arg     "arg"     "argument of fcntl(2); of waited the id of the thread that woke this one, if it was a captured one; of pidfd_open the process id; of munmap, mremap, msync and madvise the address; of joined_fd which open file description it is: equal numbers are shared ones, also with ofd of table open_files; of a request 1 if it begins when the one before it is done (IOSQE_IO_LINK, IOSQE_IO_DRAIN)";
-        Uid     "uid"     "owner argument; of the stat family the owner that was found";
+        Arg     "arg"     "argument of fcntl(2); of waited the id of the thread that woke this one, if it was a captured one; of pidfd_open the process id; of exec the rank of the process; of munmap, mremap, msync and madvise the address; of joined_fd which open file description it is: equal numbers are shared ones, also with ofd of table open_files; of a request 1 if it begins when the one before it is done (IOSQE_IO_LINK, IOSQE_IO_DRAIN)";
+        Uid     "uid"     "owner argument; of the stat family the owner that was found; of exec the effective user of the process after it";
         Gid     "gid"     "group argument; of the stat family the group that was found";
         IovCnt  "iovcnt"  "number of buffers of a vectored call";
         Resolve "resolve" "resolve flags of openat2(2)";
@@ -53,10 +53,10 @@ words! {
         Path     "path"      "path argument as captured: relative to dirfd or the working directory unless it starts with /";
         Path2    "path2"     "second path: new name of a rename or link, content of a symlink, what readlink returned";
         FdPath   "fd_path"   "what the capture says fd (or a returned descriptor) is open on: a path, or `pipe:[N]`, `socket:[N]`, `anon_inode:NAME`";
-        Fd2Path  "fd2_path"  "the same for fd2";
+        Fd2Path  "fd2_path"  "the same for fd2; of exec the id of the job that the process belongs to";
         DirPath  "dir_path"  "the same for dirfd; for AT_FDCWD the working directory";
-        Dir2Path "dir2_path" "the same for dirfd2";
-        Name     "name"      "name of an extended attribute (xattr(7)); of mount the kind of file system";
+        Dir2Path "dir2_path" "the same for dirfd2; of exec the control group of the process";
+        Name     "name"      "name of an extended attribute (xattr(7)); of mount the kind of file system; of exec the first words of the command line";
     }
 }
 

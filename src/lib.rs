@@ -18,6 +18,7 @@ pub mod dice;
 pub mod engine;
 pub mod event;
 pub mod events;
+pub mod exec;
 #[cfg(feature = "sql")]
 pub mod export;
 pub mod fate;

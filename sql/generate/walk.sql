@@ -12,7 +12,8 @@
 -- @from walk
 SELECT
     seq, syscall, pid, tid, cpu, offset, {arguments}, inflight, path, path2, name, CAST(NULL AS BIGINT) AS changed, pos, tag,
-    origin, fate, reason, op, vpid, vtid, comm, exe, user_id, ofd, direct, synced, append, ofd2, dir, dir2, file, file2, at_path, at_path2, cwd,
+    origin, fate, reason, op, vpid, vtid, comm, exe, user_id,
+    command_line, cgroup, rank, job, ofd, direct, synced, append, ofd2, dir, dir2, file, file2, at_path, at_path2, cwd,
     at_offset, at_offset2, shared, shared2, on_file, route, bytes, moves, elsewhere, touches, kind, size, exact, perm, owner, grp, modified,
     target, xattrs
 FROM virtualize(events)

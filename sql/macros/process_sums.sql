@@ -4,6 +4,8 @@
 -- @needs io
 -- @example SELECT * FROM process_sums()
 -- @from events pid
+-- @column comm VARCHAR name of the process at its last call
+-- @from walk rank
 -- @column threads BIGINT threads with calls on files
 -- @from measures calls
 -- @column files BIGINT different files
@@ -13,6 +15,8 @@
 -- @from measures total_ns
 SELECT
     pid,
+    last_value(comm ORDER BY seq) AS comm,
+    last_value(rank ORDER BY seq) AS rank,
     count(DISTINCT tid) AS threads,
     count(*) AS calls,
     count(DISTINCT file) AS files,

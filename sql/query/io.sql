@@ -16,14 +16,14 @@
 -- @from ops errno flags
 -- @column comm VARCHAR name of the calling process: of what it executed last or, before that, as the capture noted it
 -- @column exe VARCHAR path of what it executed last in the capture, as execve named it, also before it was forked
--- @from walk user_id
+-- @from walk user_id rank
 -- @from measures directory
 -- @from events dev
 -- @from walk direct synced append
 WITH w AS (
     SELECT
         seq, ts, dur, pid, tid, syscall, coalesce(CAST(op AS VARCHAR), syscall) AS does, ofd, file, at_path, at_path2, at_offset,
-        ret, errno, flags, comm, exe, user_id, dev, direct, synced, append
+        ret, errno, flags, comm, exe, user_id, rank, dev, direct, synced, append
     FROM virtualize(events)
     WHERE tag = 'event' AND on_file
 ),
@@ -38,7 +38,7 @@ SELECT
     w.at_path2 AS path2,
     w.at_offset AS offset,
     CASE WHEN def.moves IS NULL OR def.moves = 'nothing' OR w.ret <= 0 THEN 0 ELSE coalesce(w.ret, 0) END AS bytes,
-    w.errno, w.flags, w.comm, w.exe, w.user_id,
+    w.errno, w.flags, w.comm, w.exe, w.user_id, w.rank,
     coalesce(nullif(regexp_replace(w.at_path, '/[^/]*$', ''), ''), CASE WHEN w.at_path LIKE '/%' THEN '/' END) AS directory,
     w.dev, w.direct, w.synced, w.append
 FROM began

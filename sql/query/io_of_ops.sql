@@ -16,6 +16,7 @@
 -- @column comm VARCHAR absent
 -- @column exe VARCHAR absent
 -- @column user_id BIGINT absent
+-- @column rank BIGINT absent
 -- @from measures directory
 -- @column dev BIGINT absent
 -- @column direct BOOLEAN absent
@@ -36,6 +37,7 @@ SELECT
     CAST(NULL AS VARCHAR) AS comm,
     CAST(NULL AS VARCHAR) AS exe,
     CAST(NULL AS BIGINT) AS user_id,
+    CAST(NULL AS BIGINT) AS rank,
     coalesce(nullif(regexp_replace(ops.path, '/[^/]*$', ''), ''), CASE WHEN ops.path LIKE '/%' THEN '/' END) AS directory,
     CAST(NULL AS BIGINT) AS dev,
     CAST(NULL AS BOOLEAN) AS direct,

@@ -9,7 +9,11 @@
 -- @column parent BIGINT process id of the one that started it in the capture
 -- @column exe VARCHAR path of what it executed last
 -- @column comm VARCHAR the last name of that path, or its name as the capture noted it when it began
--- @column user_id BIGINT effective user at its last call, where the capture knows it
+-- @column user_id BIGINT effective user behind its last call, where the capture knows it
+-- @column command_line VARCHAR first words of its command line behind its last call, as in column command_line of the walk
+-- @column cgroup VARCHAR its control group at its last exec; live captures alone know it
+-- @column rank BIGINT its rank in a parallel program, where its environment told one
+-- @column job VARCHAR the id of its job of a batch system, likewise
 -- @column threads BIGINT threads with calls
 -- @column calls BIGINT captured calls, also those that are not on files
 -- @column start_s DOUBLE start of its first call, seconds since the first call of the capture
@@ -29,13 +33,19 @@ lives AS (
         min(w.pid) AS pid,
         last_value(coalesce(w.at_path, w.path) ORDER BY w.seq) FILTER (WHERE def.op = 'exec' AND w.errno = 0) AS exe,
         last_value(w.comm ORDER BY w.seq) AS comm,
-        last_value(w.user_id ORDER BY w.seq) AS user_id,
+        -- What an exec tells holds behind it.
+        last_value(coalesce(CASE WHEN def.op = 'exec' AND w.errno = 0 THEN w.uid END, w.user_id) ORDER BY w.seq) AS user_id,
+        last_value(CASE WHEN def.op = 'exec' AND w.errno = 0 THEN w.name ELSE w.command_line END ORDER BY w.seq) AS command_line,
+        last_value(coalesce(CASE WHEN def.op = 'exec' AND w.errno = 0 THEN w.dir2_path END, w.cgroup) ORDER BY w.seq) AS cgroup,
+        last_value(coalesce(CASE WHEN def.op = 'exec' AND w.errno = 0 THEN w.arg END, w.rank) ORDER BY w.seq) AS rank,
+        last_value(coalesce(CASE WHEN def.op = 'exec' AND w.errno = 0 THEN w.fd2_path END, w.job) ORDER BY w.seq) AS job,
         count(DISTINCT w.vtid) AS threads,
         count(*) AS calls,
         min(w.ts) AS start_ts,
         max(w.ts + coalesce(w.dur, 0)) AS end_ts,
         bool_or(def.returns = 'Never') AS exited
-    FROM (SELECT seq, ts, dur, pid, vpid, vtid, syscall, errno, path, at_path, comm, user_id, tag FROM virtualize(events)) AS w
+    FROM (SELECT seq, ts, dur, pid, vpid, vtid, syscall, errno, path, at_path, comm, user_id, command_line, cgroup, rank, job, uid, arg,
+        name, dir2_path, fd2_path, tag FROM virtualize(events)) AS w
     LEFT JOIN syscall_def AS def ON def.syscall = w.syscall
     WHERE w.tag = 'event' AND w.vpid IS NOT NULL
     GROUP BY w.vpid
@@ -53,7 +63,7 @@ parents AS (
 SELECT
     lives.vpid, lives.pid, parents.parent, lives.exe,
     coalesce(regexp_replace(lives.exe, '^.*/', ''), lives.comm) AS comm,
-    lives.user_id, lives.threads, lives.calls,
+    lives.user_id, lives.command_line, lives.cgroup, lives.rank, lives.job, lives.threads, lives.calls,
     CAST(lives.start_ts - began.ts AS DOUBLE) / 1e9 AS start_s,
     CAST(lives.end_ts - began.ts AS DOUBLE) / 1e9 AS end_s,
     coalesce(lives.exited, FALSE) AS exited

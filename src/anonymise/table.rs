@@ -5,7 +5,7 @@ use crate::schema::{Column, Table, Type};
 use crate::syscall::{Op, Syscall};
 use crate::text;
 use anyhow::{Context, Result, bail, ensure};
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, new_null_array};
 use arrow::datatypes::Int64Type;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -25,6 +25,8 @@ enum Holds {
     Host,
     /// The name of a process: becomes a hash of up to 15 characters.
     Comm,
+    /// The first words of a command line: become one hash.
+    Line,
     /// A user or a group.
     Id,
     /// An inode number.
@@ -47,7 +49,10 @@ fn holds(table: Table, column: &Column) -> Option<Holds> {
         (Table::Rejects, "reason") | (Table::Losses, "kind") | (Table::Contents, "profile") => Holds::Nothing,
         (Table::Rejects, "text") => Holds::Text,
         (Table::Processes, "comm") => Holds::Comm,
-        (Table::Processes, "cwd" | "root") | (Table::OpenFiles | Table::Layouts | Table::Contents, "path") => Holds::Path,
+        (Table::Processes, "command_line") => Holds::Line,
+        (Table::Processes, "cwd" | "root" | "cgroup" | "job") | (Table::OpenFiles | Table::Layouts | Table::Contents, "path") => {
+            Holds::Path
+        }
         (Table::Mounts, "path" | "root" | "source") => Holds::Path,
         (Table::Mounts, "options") => Holds::Options,
         (_, _) if column.ty == Type::Text => return None,
@@ -61,13 +66,20 @@ fn holds(table: Table, column: &Column) -> Option<Holds> {
 /// When a column is missing or of another type, or a path becomes too long.
 pub fn columns(table: Table, batch: &RecordBatch, names: &mut Names) -> Result<Vec<ArrayRef>> {
     let one = |column: &Column| {
-        let found = batch.column_by_name(column.name).with_context(|| format!("there is no column {}", column.name))?;
+        let found = match batch.column_by_name(column.name) {
+            None if column.later() => return Ok(new_null_array(&column.ty.arrow(), batch.num_rows())),
+            found => found.with_context(|| format!("there is no column {}", column.name))?,
+        };
         ensure!(*found.data_type() == column.ty.arrow(), "column {} is of another type", column.name);
         let Some(holds) = holds(table, column) else { bail!("nothing is known of column {}", column.name) };
         match (holds, column.ty) {
             (Holds::Nothing, _) => Ok(Arc::clone(found)),
             (Holds::Id, _) => Ok(numbers(found, |id| names.id(id))),
             (Holds::Inode, _) => Ok(numbers(found, |inode| names.inode(inode))),
+            (Holds::Attribute, _) if table == Table::Events => {
+                let calls = batch.column_by_name("syscall").context("there is no column syscall")?;
+                told(calls, found, names)
+            }
             (holds, _) => texts(found, holds, names),
         }
     };
@@ -125,6 +137,18 @@ fn texts(column: &ArrayRef, holds: Holds, names: &mut Names) -> Result<ArrayRef>
     Ok(Arc::new(StringArray::from(out)))
 }
 
+/// Column `name` of events: of an exec it holds the first words of a command line.
+fn told(calls: &ArrayRef, column: &ArrayRef, names: &mut Names) -> Result<ArrayRef> {
+    let calls = calls.as_string_opt::<i32>().context("column syscall is of another type")?;
+    let mut out = Vec::with_capacity(column.len());
+    for (call, value) in calls.iter().zip(column.as_string::<i32>()) {
+        let exec = call.and_then(|call| Syscall::parse(call.as_bytes())?.op()) == Some(Op::Exec);
+        let holds = if exec { Holds::Line } else { Holds::Attribute };
+        out.push(value.map(|value| changed(&text::decode(value), holds, names)).transpose()?);
+    }
+    Ok(Arc::new(StringArray::from(out)))
+}
+
 /// A text without names, in the form of [`crate::text`].
 fn changed(bytes: &[u8], holds: Holds, names: &mut Names) -> Result<String> {
     let call = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
@@ -136,6 +160,7 @@ fn changed(bytes: &[u8], holds: Holds, names: &mut Names) -> Result<String> {
         }
         Holds::Call => Cow::Owned(names.word("call", bytes, 13)),
         Holds::Host => Cow::Owned(names.word("host", bytes, 13)),
+        Holds::Line => Cow::Owned(names.word("line", bytes, 13)),
         Holds::Comm => Cow::Owned(names.word("comm", bytes, bytes.len().clamp(8, 15))),
         Holds::Options => Cow::Owned(options(bytes)),
         Holds::Text => Cow::Borrowed(&b""[..]),

@@ -175,6 +175,8 @@ pub struct Options {
     pub faults: Faults,
     /// Are the waits of threads captured, and how long they compute between their calls? By eBPF only.
     pub waits: bool,
+    /// Are the first words of command lines kept?
+    pub command_lines: bool,
     /// Is it looked at how files lie on their device, and when they were created?
     pub layouts: bool,
     /// Is it looked at what the content of opened files is like, when the capture is over? Only numbers are kept.
@@ -207,6 +209,7 @@ impl Options {
             paths: Paths::default(),
             faults: Faults::default(),
             waits: true,
+            command_lines: true,
             layouts: true,
             samples: false,
             limits: Limits::default(),

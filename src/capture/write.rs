@@ -156,6 +156,10 @@ pub fn snapshot(draft: &Draft, snapshot: &Snapshot) -> Result<()> {
             texts_(processes.iter().map(|row| row.cwd.as_deref())),
             texts_(processes.iter().map(|row| row.root.as_deref())),
             ints_(processes.iter().map(|row| row.mounts)),
+            texts_(processes.iter().map(|row| row.ran.command_line.as_deref())),
+            texts_(processes.iter().map(|row| row.ran.cgroup.as_deref())),
+            ints_(processes.iter().map(|row| row.ran.rank)),
+            texts_(processes.iter().map(|row| row.ran.job.as_deref())),
         ],
     )?;
     write(

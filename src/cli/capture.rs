@@ -66,6 +66,9 @@ pub struct Args {
     /// Leave out why threads wait, and how long they compute between their calls (both by eBPF only)
     #[arg(long)]
     no_waits: bool,
+    /// Leave out command lines, which may hold passwords: of each process the first 128 bytes are kept (docs/SECURITY.md)
+    #[arg(long)]
+    no_command_lines: bool,
     #[command(flatten)]
     limits: LimitArgs,
     /// Name of the captured host (default: this machine's)
@@ -271,6 +274,7 @@ impl Args {
                 (false, false) => Faults::Moving,
             },
             waits: !self.no_waits,
+            command_lines: !self.no_command_lines,
             limits: Limits { duration, events: max_events, bytes: max_bytes, exit: until_exit },
             buffer,
             on_drop: match on_drop {

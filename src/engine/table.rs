@@ -3,6 +3,7 @@
 #[cfg(feature = "cluster")]
 use super::cluster;
 use crate::process::panics;
+use crate::schema::Table;
 use crate::schema::check::{Checked, Parquet};
 use anyhow::Context;
 use async_trait::async_trait;
@@ -67,7 +68,15 @@ impl Stored {
         let (schema, statistics, order) = panics::contain(|| {
             let arrow = ArrowReaderMetadata::try_new(Arc::clone(contents), ArrowReaderOptions::new())?;
             let bare = |field: &Arc<Field>| field.as_ref().clone().with_metadata(HashMap::new());
-            let schema = Schema::new(arrow.schema().fields().iter().map(bare).collect::<Vec<_>>());
+            let mut fields: Vec<Field> = arrow.schema().fields().iter().map(bare).collect();
+            // Captures of earlier versions lack columns: there is no value in them.
+            let table = path.file_stem().and_then(|stem| stem.to_str()).and_then(Table::parse);
+            for column in table.map(Table::columns).unwrap_or_default().iter().filter(|column| column.later()) {
+                if fields.iter().all(|field| field.name() != column.name) {
+                    fields.push(Field::new(column.name, column.ty.arrow(), true));
+                }
+            }
+            let schema = Schema::new(fields);
             let schema = Arc::new(if texts == Texts::Views { transform_schema_to_view(&schema) } else { schema });
             let statistics = DFParquetMetadata::statistics_from_parquet_metadata(contents, &schema)?;
             // Of an object in a store nobody has looked whether its rows are in the order that it claims.

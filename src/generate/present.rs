@@ -1,12 +1,17 @@
 //! Tells the model what a live capture noted of its start: tables `processes` and `open_files`.
 
+use crate::exec::Ran;
 use crate::model::{Config, Name, Notes, Open, Present, Requests};
 use crate::schema::read::{batches, bools, bytes, int, ints, texts};
 use crate::schema::{Dataset, Table};
 use anyhow::Result;
+use arrow::array::StringArray;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+/// The columns of table `processes` that are read.
+const COLUMNS: [&str; 9] = ["pid", "uid", "comm", "cwd", "root", "command_line", "cgroup", "rank", "job"];
 
 /// Adds to the model's configuration the processes and descriptors that were there when the capture began, and how its
 /// source writes paths and tells of asynchronous requests, page faults and the page cache.
@@ -17,14 +22,26 @@ pub fn tell(config: &mut Config, capture: &Dataset) -> Result<()> {
     let there = |table: Table| capture.has(table).then(|| capture.table(table));
     let mut present: BTreeMap<i64, Present> = BTreeMap::new();
     if let Some(file) = there(Table::Processes) {
-        for batch in batches(&file, &["pid", "uid", "comm", "cwd", "root"])? {
+        for batch in batches(&file, &COLUMNS)? {
             let batch = batch?;
             let (pids, uids, comms) = (ints(&batch, "pid")?, ints(&batch, "uid")?, texts(&batch, "comm")?);
             let (cwds, roots) = (texts(&batch, "cwd")?, texts(&batch, "root")?);
+            // Captures of earlier versions have none of these.
+            let later = |name: &str| batch.column_by_name(name).is_some().then(|| texts(&batch, name)).transpose();
+            let (lines, groups, jobs) = (later("command_line")?, later("cgroup")?, later("job")?);
+            let ranks = batch.column_by_name("rank").is_some().then(|| ints(&batch, "rank")).transpose()?;
             for row in 0..batch.num_rows() {
                 let pid = pids.value(row);
+                let text = |column: Option<&StringArray>| Some(bytes(column?, row)?.into_owned());
+                let ran = Ran {
+                    command_line: text(lines),
+                    user: None,
+                    cgroup: text(groups),
+                    rank: ranks.and_then(|ranks| int(ranks, row)),
+                    job: text(jobs),
+                };
                 let [comm, cwd, root] = [comms, cwds, roots].map(|texts| bytes(texts, row).map(|text| Name::from(&*text)));
-                present.insert(pid, Present { pid, comm, uid: Some(uids.value(row)), cwd, root, open: Vec::new() });
+                present.insert(pid, Present { pid, comm, uid: Some(uids.value(row)), ran, cwd, root, open: Vec::new() });
             }
         }
     }

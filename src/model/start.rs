@@ -1,6 +1,7 @@
 //! What a capture knows of the moment it began: processes, their working directories, and what they had open.
 
 use super::step::Name;
+use crate::exec::Ran;
 
 /// A process that was running when the capture began.
 #[derive(Clone, Debug, Default)]
@@ -11,6 +12,8 @@ pub struct Present {
     pub comm: Option<Name>,
     /// Its user id, when known.
     pub uid: Option<i64>,
+    /// Its command line, control group, rank and job, as far as they are known.
+    pub ran: Ran,
     /// Absolute path of the process's working directory, when known.
     pub cwd: Option<Name>,
     /// Absolute path of the process's root directory, when known.

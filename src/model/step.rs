@@ -3,6 +3,7 @@
 use super::facts::Evidence;
 use super::touch::{Touch, Touches};
 use crate::event::Event;
+use crate::exec::Ran;
 use crate::fate::{Elsewhere, Fate, Origin, Reason, Route};
 use crate::syscall::{Moves, Op};
 use crate::words::words;
@@ -13,23 +14,49 @@ use std::sync::Arc;
 pub type Name = Arc<[u8]>;
 
 /// What a process runs and for whom, as far as the capture shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Program {
     /// Path of what it executed last (execve(2)), as the call named it, or the process it was forked from did; `None` of one that was
     /// there when the capture began and executed nothing since.
     pub exe: Option<Name>,
     /// Its name: what the capture noted when it began, then the last name of `exe`, cut to 15 bytes as the kernel does (proc_pid_comm(5)).
     pub comm: Option<Name>,
-    /// Its effective user id: what the capture noted when it began, then what setuid(2) and its kin set; a set-user-ID program is not seen.
+    /// Its effective user id: what the capture noted when it began and at each exec, and what setuid(2) and its kin set.
     pub uid: Option<i64>,
+    /// The user id that it accesses files with, where setfsuid(2) has made that another.
+    pub on_files: Option<i64>,
+    /// First words of its command line, as the capture noted them.
+    pub command_line: Option<Name>,
+    /// Its control group, likewise; one that is moved to another is not followed until it executes something.
+    pub cgroup: Option<Name>,
+    /// Its rank among the processes of a parallel program, likewise.
+    pub rank: Option<i64>,
+    /// The id of its job of a batch system, likewise.
+    pub job: Option<Name>,
 }
 
 impl Program {
-    /// That of a process of a user which has executed what is at a path.
-    pub(super) fn executed(exe: Name, uid: Option<i64>) -> Program {
+    /// That of a process which had this one and has executed what is at a path; `None` when the capture lost that. Where the call tells
+    /// nothing of user, control group, rank and job, they are as before.
+    pub(super) fn executed(self, exe: Option<Name>, ran: Ran) -> Program {
         const LONGEST: usize = 15;
-        let last = exe.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-        Program { comm: Some(Name::from(&last[..last.len().min(LONGEST)])), exe: Some(exe), uid }
+        let last = exe.as_deref().and_then(|exe| exe.rsplit(|byte| *byte == b'/').next());
+        let name = |text: Option<Vec<u8>>| text.map(Name::from);
+        Program {
+            comm: last.map(|last| Name::from(&last[..last.len().min(LONGEST)])),
+            exe,
+            uid: ran.user.or(self.uid),
+            on_files: if ran.user.is_some() { None } else { self.on_files },
+            command_line: name(ran.command_line),
+            cgroup: name(ran.cgroup).or(self.cgroup),
+            rank: ran.rank.or(self.rank),
+            job: name(ran.job).or(self.job),
+        }
+    }
+
+    /// The user that it works for.
+    pub fn user(&self) -> Option<i64> {
+        self.on_files.or(self.uid)
     }
 }
 

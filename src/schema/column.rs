@@ -55,6 +55,11 @@ impl Column {
         Column { unit, ..self }
     }
 
+    /// Was the column thought of after captures had been kept? One that lacks it is read as if no value were there.
+    pub fn later(&self) -> bool {
+        later(self.name)
+    }
+
     /// Meaning of its values, with their unit.
     pub fn meaning(&self) -> String {
         match self.unit {
@@ -83,6 +88,12 @@ impl Column {
         ];
         DIFFER.contains(&self.name)
     }
+}
+
+/// As [`Column::later`], by the name of a column.
+pub fn later(name: &str) -> bool {
+    const LATER: [&str; 4] = ["command_line", "cgroup", "rank", "job"];
+    LATER.contains(&name)
 }
 
 pub(super) const fn int(name: &'static str, doc: &'static str) -> Column {

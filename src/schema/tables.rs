@@ -223,6 +223,16 @@ impl Table {
                 text_("cwd", "its working directory, when it could be seen"),
                 text_("root", "its root directory, when it could be seen"),
                 int_("mount_space", "which mounts it sees: mount_space of table mounts"),
+                text_(
+                    "command_line",
+                    "first words of its command line then, at most 128 bytes, with `...` behind them where more was cut off",
+                ),
+                text_(
+                    "cgroup",
+                    "its control group (version 2) then, that of a container too: its path below where these are mounted",
+                ),
+                int_("rank", "its rank in a parallel program, from PMIX_RANK, PMI_RANK, OMPI_COMM_WORLD_RANK or SLURM_PROCID"),
+                text_("job", "the id of its job of a batch system, from SLURM_JOB_ID, PBS_JOBID or LSB_JOBID"),
             ],
             Table::OpenFiles => vec![
                 int("pid", "process id"),

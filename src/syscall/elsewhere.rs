@@ -37,8 +37,8 @@ names! {
     "nice" "personality" "prctl" "prlimit64" "ptrace" "rseq" "sched_get_priority_max" "sched_get_priority_min"
     "sched_getaffinity" "sched_getattr" "sched_getparam" "sched_getscheduler" "sched_rr_get_interval"
     "sched_rr_get_interval_time64" "sched_setaffinity" "sched_setattr" "sched_setparam" "sched_setscheduler"
-    "sched_yield" "seccomp" "set_robust_list" "set_thread_area" "set_tid_address" "setfsgid" "setfsgid32" "setfsuid"
-    "setfsuid32" "setgid" "setgid32" "setgroups" "setgroups32" "setpgid" "setpriority" "setregid" "setregid32"
+    "sched_yield" "seccomp" "set_robust_list" "set_thread_area" "set_tid_address" "setfsgid" "setfsgid32"
+    "setgid" "setgid32" "setgroups" "setgroups32" "setpgid" "setpriority" "setregid" "setregid32"
     "setresgid" "setresgid32" "setrlimit" "setsid"
     "ugetrlimit" "ulimit" "uprobe" "uretprobe" "vm86" "vm86old"
     // Time

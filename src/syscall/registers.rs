@@ -12,8 +12,8 @@ impl Syscall {
 
     /// Are owners numbers of 16 bits in this call of 32-bit programs (kernel/uid16.c)?
     pub const fn short_owners(self) -> bool {
-        use Syscall::{chown16, fchown16, lchown16, setresuid16, setreuid16, setuid16};
-        matches!(self, chown16 | fchown16 | lchown16 | setresuid16 | setreuid16 | setuid16)
+        use Syscall::{chown16, fchown16, lchown16, setfsuid16, setresuid16, setreuid16, setuid16};
+        matches!(self, chown16 | fchown16 | lchown16 | setfsuid16 | setresuid16 | setreuid16 | setuid16)
     }
 
     /// Does a 32-bit program pass the argument of this role in two registers, low half first (arch/x86/kernel/sys_ia32.c)?

@@ -217,6 +217,9 @@ syscalls! {
     setresuid        (Skip, Uid, Skip)                               -> Status,  Return => Model(User);
     setresuid16      (Skip, Uid, Skip)                               -> Status,  Return => Model(User);
     setresuid32      (Skip, Uid, Skip)                               -> Status,  Return => Model(User);
+    setfsuid         (Uid)                                           -> Value,   Return => Model(User);
+    setfsuid16       (Uid)                                           -> Value,   Return => Model(User);
+    setfsuid32       (Uid)                                           -> Value,   Return => Model(User);
     pidfd_getfd      (Fd, Fd2, Flags)                                -> NewFd,   Return => Model(PidfdGetfd);
     unshare          (CloneFlags)                                    -> Status,  Return => Model(Unshare);
     setns            (Fd, CloneFlags)                                -> Status,  Return => Model(Setns);

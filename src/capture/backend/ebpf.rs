@@ -1,5 +1,6 @@
 //! The eBPF backend: loads the programs, attaches them, and reads their ring and buffers until the capture ends.
 
+use super::verify;
 use crate::capture::decode::notices::Notice;
 use crate::capture::decode::table::Calls;
 use crate::capture::decode::uring::Rings;
@@ -15,16 +16,17 @@ use crate::capture::kernel::percpu::Buffers;
 use crate::capture::os;
 use crate::capture::probe::device::Whose;
 use crate::capture::probe::faults;
-use crate::capture::probe::optional::{self, Optional};
+use crate::capture::probe::optional::Optional;
 use crate::capture::probe::program::{self, Programs};
 use crate::capture::probe::reaped;
 use crate::capture::target::command::Target;
 use crate::capture::target::left::{Born, Left};
 use crate::capture::target::path_filter::{PathFilter, Paths};
+use crate::capture::target::program as runs;
 use crate::capture::target::scope::{Match, Scope};
 use crate::capture::target::snapshot::{Process, Snapshot};
 use crate::capture::write::{Recorder, hole};
-use crate::capture::{Ended, Faults, Limits, Options, Outcome, Sum};
+use crate::capture::{Ended, Limits, Options, Outcome, Sum};
 use crate::event::{Col, Event};
 use crate::events::order::Placed;
 use crate::loss::Loss;
@@ -54,26 +56,6 @@ pub(super) fn hooks(programs: &Programs) -> [(&'static str, &crate::capture::ker
         ("ioriot_mark", &programs.mark, Iterator, Kind::Func, "bpf_iter_task"),
         ("ioriot_files", &programs.files, Iterator, Kind::Func, "bpf_iter_task_file"),
     ]
-}
-
-/// The optional programs (io_uring requests, page faults) that this kernel has tracepoints for; warns about what it has not. The
-/// first part is the layout of io_uring requests, `None` when they are not captured.
-pub(super) fn extras(btf: &Btf, layout: &Layout, told: Faults) -> (Option<Rings>, Vec<Optional>) {
-    let (mut rings, mut extras) = (None, Vec::new());
-    match optional::rings(btf, layout) {
-        Ok((found, programs)) => {
-            rings = Some(found);
-            extras.extend(programs);
-        }
-        Err(error) => log::warn!("requests through io_uring are counted and not captured: {error:#}"),
-    }
-    if told != Faults::None {
-        match faults::programs(btf, layout, told == Faults::All) {
-            Ok(programs) => extras.extend(programs),
-            Err(error) => log::warn!("page faults are not captured: {error:#}"),
-        }
-    }
-    (rings, extras)
 }
 
 /// What is missing without the program of [`reaped`].
@@ -131,7 +113,7 @@ impl Ebpf {
         let (target, pids) = Target::of(&options.scope, &[])?;
         pids.iter().try_for_each(|pid| maps.add_pid(*pid))?;
 
-        let waits = if options.waits { super::verify::waits(&btf, &layout, &maps) } else { Vec::new() };
+        let waits = if options.waits { verify::waits(&btf, &layout, &maps) } else { Vec::new() };
         let code = program::make(&layout, buffers, &matcher, options.follow, !waits.is_empty());
         let mut programs = Vec::new();
         let (mut tasks, mut files) = (Vec::new(), Vec::new());
@@ -148,7 +130,7 @@ impl Ebpf {
             }
             programs.push(program);
         }
-        let (mut rings, extras) = extras(&btf, &layout, options.faults);
+        let (mut rings, extras) = verify::extras(&btf, &layout, options.faults, options.command_lines);
         let mut faults = extras.iter().any(|program| program.name.contains("fault"));
         for Optional { name, code, hook } in extras {
             let load = || -> Result<Program> {
@@ -161,7 +143,7 @@ impl Ebpf {
                 Err(error) => {
                     log::warn!("what program {name} would tell is not captured: {error:#}");
                     faults &= !name.contains("fault");
-                    rings = rings.filter(|_| name.contains("fault"));
+                    rings = rings.filter(|_| name.contains("fault") || name.contains("exec"));
                 }
             }
         }
@@ -172,7 +154,7 @@ impl Ebpf {
             .and_then(|Optional { name, code, hook }| Program::load(name, &code, &maps, Attach::Tracepoint, hook));
         let reaped = reaped.inspect_err(|error| log::warn!("{TAKEN}: {error:#}")).ok();
         let until = os::now();
-        let mut snapshot = Snapshot::new(&tasks, &files);
+        let mut snapshot = Snapshot::new(&tasks, &files, options.command_lines);
         if matcher != Match::Pids {
             snapshot.know_own_mounts();
         }
@@ -219,6 +201,7 @@ impl Ebpf {
             path_filter: PathFilter::new(&options.paths, &self.snapshot),
             snapshot: &mut self.snapshot,
             joined: BTreeMap::new(),
+            lines: options.command_lines,
             taken: 0,
             beyond: 0,
             failed: None,
@@ -328,6 +311,8 @@ struct Reader<'a> {
     snapshot: &'a mut Snapshot,
     /// Newcomers by process id: processes that came into the scope while it was captured.
     joined: BTreeMap<i64, Process>,
+    /// Are command lines told?
+    lines: bool,
     /// Number of events that were passed to the recorder.
     taken: u64,
     /// Number of calls that were recorded beyond the limit of events and not taken.
@@ -376,7 +361,8 @@ impl Reader<'_> {
                 }
                 Notice::Joined(process, space) => {
                     let mounts = self.snapshot.space(process.pid, space);
-                    self.joined.entry(process.pid).or_insert(Process { mounts, ..process });
+                    let ran = runs::of_proc(process.pid, self.lines);
+                    self.joined.entry(process.pid).or_insert(Process { mounts, ran, ..*process });
                 }
                 Notice::Cwd(pid, path) => {
                     if let Some(process) = self.newcomer(pid) {

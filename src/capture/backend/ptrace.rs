@@ -13,10 +13,12 @@ use crate::capture::kernel::row::{Behind, NONE, NUMBERS, Row, flag as row_flag};
 use crate::capture::target::command::Target;
 use crate::capture::target::left::Left;
 use crate::capture::target::path_filter::PathFilter;
+use crate::capture::target::program;
 use crate::capture::target::scope::Scope;
 use crate::capture::target::snapshot::{self, Snapshot};
 use crate::capture::write::Recorder;
 use crate::capture::{Ended, Limits, Options, Outcome, Sum, os};
+use crate::exec::Ran;
 use crate::loss::Loss;
 use crate::process::signal;
 use crate::progress::Progress;
@@ -90,7 +92,7 @@ impl Ptrace {
                 }
             }
         }
-        let mut snapshot = Snapshot::of_proc(&pids);
+        let mut snapshot = Snapshot::of_proc(&pids, options.command_lines);
         snapshot.threads = threads.len() as u64;
         if target.is_some() {
             snapshot.files.retain(|file| !file.cloexec);
@@ -114,6 +116,7 @@ impl Ptrace {
             issued: 0,
             taken: 0,
             compat: 0,
+            lines: options.command_lines,
         };
         if let Some(target) = &mut self.target {
             target.open_gate();
@@ -240,6 +243,12 @@ fn family(tid: u32) -> (u32, Option<u32>) {
     (field("Tgid:").unwrap_or(tid), field("PPid:"))
 }
 
+/// The effective user id of a process, from /proc (proc_pid_status(5)).
+fn effective(pid: u32) -> Option<i64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("Uid:"))?.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
 /// Makes records of the stops of traced threads, has them decoded, and counts.
 struct Books<'a, 'r, 's> {
     decoder: Decoder<'a>,
@@ -249,6 +258,8 @@ struct Books<'a, 'r, 's> {
     issued: u64,
     taken: u64,
     compat: u64,
+    /// Are command lines told?
+    lines: bool,
 }
 
 impl Books<'_, '_, '_> {
@@ -295,6 +306,10 @@ impl Books<'_, '_, '_> {
                 let Some((number, args, begun)) = thread.inside.take() else { return Ok(()) };
                 let Some(row) = watched(calls, number) else { return Ok(()) };
                 let was = thread.was.take().unwrap_or(tid);
+                if row.flags & row_flag::AT_ENTRY != 0 && ret == 0 {
+                    let user = effective(thread.pid);
+                    self.decoder.ran(was, &Ran { user, ..program::of_proc(i64::from(thread.pid), self.lines) });
+                }
                 self.begin(was, thread, number, &args, 0, (begun, now));
                 self.maker.put(at::RET, &ret.to_ne_bytes());
                 if row.flags & row_flag::AT_ENTRY == 0 {

@@ -1,13 +1,14 @@
 //! What a kernel lets this process capture by eBPF: the programs as they are loaded, and whether they are accepted.
 
-use super::ebpf::{RIGHTS, extras, hooks};
+use super::ebpf::{RIGHTS, hooks};
 use crate::capture::decode::table::Calls;
+use crate::capture::decode::uring::Rings;
 use crate::capture::kernel::bpf::{Attach, Maps, Program};
 use crate::capture::kernel::btf::Btf;
 use crate::capture::kernel::layout::{COPIED, Layout};
 use crate::capture::kernel::percpu::Buffers;
-use crate::capture::probe::optional::Optional;
-use crate::capture::probe::{interrupts, program, waits};
+use crate::capture::probe::optional::{self, Optional};
+use crate::capture::probe::{executed, faults, interrupts, program, waits};
 use crate::capture::target::scope::Scope;
 use crate::capture::{Faults, Options};
 use anyhow::{Context, Result};
@@ -26,7 +27,7 @@ pub fn listing(options: &Options) -> Result<String> {
         writeln!(text, "{name}, at {hook}: {} instructions\n{code}", code.len())?;
     }
     let waits = if options.waits { told(&btf, &layout) } else { Vec::new() };
-    for Optional { name, code, .. } in extras(&btf, &layout, options.faults).1.into_iter().chain(waits) {
+    for Optional { name, code, .. } in extras(&btf, &layout, options.faults, options.command_lines).1.into_iter().chain(waits) {
         writeln!(text, "{name}: {} instructions\n{code}", code.len())?;
     }
     Ok(text)
@@ -49,7 +50,7 @@ pub fn check() -> Result<String> {
         Program::load(name, code, &maps, attach, btf.id(kind, hook)?).context(RIGHTS)?;
         instructions += code.len();
     }
-    for Optional { name, code, hook } in extras(&btf, &layout, Faults::All).1.into_iter().chain(told(&btf, &layout)) {
+    for Optional { name, code, hook } in extras(&btf, &layout, Faults::All, true).1.into_iter().chain(told(&btf, &layout)) {
         match Program::load(name, &code, &maps, Attach::Tracepoint, hook) {
             Ok(_) => instructions += code.len(),
             Err(error) => log::warn!("what program {name} would tell is not captured: {error:#}"),
@@ -57,6 +58,32 @@ pub fn check() -> Result<String> {
     }
     let cast = if layout.cast.is_some() { "typed reads" } else { COPIED };
     Ok(format!("{} programs of {instructions} instructions verified, {cast}", hooks(&programs).len()))
+}
+
+/// The optional programs (io_uring requests, execs, page faults) that this kernel has tracepoints for; warns about what it has not. The
+/// first part is the layout of io_uring requests, `None` when they are not captured. `lines`: with command lines.
+pub fn extras(btf: &Btf, layout: &Layout, told: Faults, lines: bool) -> (Option<Rings>, Vec<Optional>) {
+    let (mut rings, mut extras) = (None, Vec::new());
+    match optional::rings(btf, layout) {
+        Ok((found, programs)) => {
+            rings = Some(found);
+            extras.extend(programs);
+        }
+        Err(error) => log::warn!("requests through io_uring are counted and not captured: {error:#}"),
+    }
+    match executed::program(btf, layout, lines) {
+        Ok(program) => extras.push(program),
+        Err(error) => {
+            log::warn!("command lines, users, control groups and ranks of what is executed are not captured: {error:#}")
+        }
+    }
+    if told != Faults::None {
+        match faults::programs(btf, layout, told == Faults::All) {
+            Ok(programs) => extras.extend(programs),
+            Err(error) => log::warn!("page faults are not captured: {error:#}"),
+        }
+    }
+    (rings, extras)
 }
 
 /// The programs that tell waits, attached: none, after a warning, where the kernel does not show what they need.

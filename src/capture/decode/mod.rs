@@ -3,6 +3,7 @@
 pub mod added;
 pub mod argument;
 pub mod compat;
+pub mod executed;
 pub mod faults;
 pub mod notices;
 pub mod requests;
@@ -12,6 +13,7 @@ pub mod uring;
 use crate::capture::kernel::compute;
 use crate::capture::kernel::record::{Record, at, flag};
 use crate::capture::layouts::Layouts;
+use crate::capture::target::program::Groups;
 use crate::capture::target::snapshot::{Numbers, device};
 use crate::event::{Col, Event, Text};
 use crate::events::order::{Key, Placed};
@@ -99,6 +101,8 @@ pub struct Decoder<'a> {
     gate: Option<u32>,
     /// Events of exec calls that have not returned, by thread id.
     execs: HashMap<u32, Event>,
+    /// The control groups of processes, by their numbers.
+    pub groups: Groups,
     /// Processes whose exit_group was seen, so that the end of their threads needs no event of its own; has their first one ended?
     gone: HashMap<u32, bool>,
     /// Paths of open directories by process and descriptor: an open below one needs no path of its own if it led where it says.
@@ -125,6 +129,7 @@ impl<'a> Decoder<'a> {
             notices: Vec::new(),
             gate,
             execs: HashMap::new(),
+            groups: Groups::default(),
             gone: HashMap::new(),
             dirs: HashMap::new(),
             layouts: Layouts::default(),

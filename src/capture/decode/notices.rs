@@ -27,7 +27,7 @@ pub enum Notice {
         child: u32,
     },
     /// A newcomer: a process came into the scope. The number is that of its mount namespace in the kernel.
-    Joined(Process, u64),
+    Joined(Box<Process>, u64),
     /// Process id and working directory of a newcomer.
     Cwd(u32, Vec<u8>),
     /// Process id and root directory of a newcomer.
@@ -38,7 +38,9 @@ impl Decoder<'_> {
     /// Decodes a record that is not about a call: adds notices, or events for [`Decoder::more`].
     pub(super) fn notice(&mut self, record: &Record<'_>) {
         let (pid, tid, begin) = (record.u32(at::PID), record.u32(at::TID), self.clock.wrapping_add(record.i64(at::TS)));
-        if record.is(flag::FORKED) {
+        if record.is_executed() {
+            self.executed(record);
+        } else if record.is(flag::FORKED) {
             self.notices.push(Notice::Forked { parent: pid, child: tid });
         } else if record.is(flag::JOINED) {
             let comm = record.string(0).unwrap_or_default();
@@ -50,7 +52,7 @@ impl Decoder<'_> {
                 comm: comm.split(|byte| *byte == 0).next().unwrap_or_default().to_vec(),
                 ..Process::default()
             };
-            self.notices.push(Notice::Joined(process, record.arg(3)));
+            self.notices.push(Notice::Joined(Box::new(process), record.arg(3)));
         } else if record.is(flag::PLACE) {
             self.brought(record, begin);
         } else if record.is(flag::ASKED) {

@@ -77,6 +77,11 @@ fields! {
     cgroups "task_struct.cgroups";
     leader "task_struct.group_leader";
     stack "task_struct.stack";
+    mm "task_struct.mm";
+    words "mm_struct.arg_start";
+    words_end "mm_struct.arg_end";
+    variables "mm_struct.env_start";
+    variables_end "mm_struct.env_end";
     fs "task_struct.fs";
     pwd "fs_struct.pwd";
     root "fs_struct.root";
@@ -85,6 +90,7 @@ fields! {
     space_number "mnt_namespace.ns.inum";
     uid "cred.uid";
     gid "cred.gid";
+    effective "cred.euid";
     cgroup "css_set.dfl_cgrp";
     cgroup_node "cgroup.kn";
     cgroup_parent "cgroup.self.parent";

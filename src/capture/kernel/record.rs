@@ -152,6 +152,10 @@ pub mod flag {
     /// Not a call: a program took results of io_submit from the ring of its context. First argument: the context; the data behind the
     /// pointer are the results (`struct io_event`).
     pub const REAPED: u16 = 32768;
+    /// Not a call: a thread executes a program, so field TID is the id that it had when it called exec. Both bits together. Arguments:
+    /// the effective user id of the process, the number of its control group, and how many bytes its command line has; the first string is
+    /// the beginning of that, as it lies in memory, and the data behind the pointer are environment variables ([`crate::exec`]).
+    pub const EXECUTED: u16 = FORKED | JOINED;
     /// All flags of records that are not about a call.
     pub const ASIDE: u16 = FORKED | JOINED | ASKED | DONE | FAULT | PLACE | WAITED | REAPED;
 }
@@ -258,6 +262,16 @@ impl<'a> Record<'a> {
         let first = self.u16(at::STRINGS) as usize;
         let (from, len) = if which == 0 { (0, first) } else { (first, self.u16(at::STRINGS + 2) as usize) };
         self.rest.get(from..from + len)?.strip_suffix(b"\0")
+    }
+
+    /// Does the record tell of an exec ([`flag::EXECUTED`])?
+    pub fn is_executed(&self) -> bool {
+        self.u16(at::FLAGS) & flag::EXECUTED == flag::EXECUTED
+    }
+
+    /// The bytes of string 0 as they are; empty when there is none.
+    pub fn first(&self) -> &'a [u8] {
+        self.rest.get(..self.u16(at::STRINGS) as usize).unwrap_or_default()
     }
 
     /// The data read behind a pointer argument; empty when there are none.

@@ -5,7 +5,9 @@
 //! the events are believed and the row of the snapshot is removed.
 
 use super::path_filter::Paths;
+use super::program;
 use crate::capture::kernel::record::{file_at, task_at};
+use crate::exec::Ran;
 use crate::mounts;
 use crate::os::description;
 use crate::schema::{Manifest, Table};
@@ -34,6 +36,8 @@ pub struct Process {
     pub root: Option<Vec<u8>>,
     /// Its mount namespace as a small number (the first one seen is 0): [`Mount::space`] of its mounts. `None` when unknown.
     pub mounts: Option<i64>,
+    /// Its command line, control group, rank and job.
+    pub ran: Ran,
 }
 
 /// A descriptor that was open when the capture began: one row of table `open_files`.
@@ -149,8 +153,9 @@ pub fn device_of(major: u32, minor: u32) -> i64 {
 }
 
 impl Snapshot {
-    /// Makes a snapshot from the output of the two eBPF iterators (layouts [`task_at`] and [`file_at`]) and from /proc.
-    pub fn new(tasks: &[u8], files: &[u8]) -> Snapshot {
+    /// Makes a snapshot from the output of the two eBPF iterators (layouts [`task_at`] and [`file_at`]) and from /proc. `lines`: with
+    /// command lines.
+    pub fn new(tasks: &[u8], files: &[u8], lines: bool) -> Snapshot {
         let mut snapshot = Snapshot::default();
         let mut processes: BTreeMap<i64, Process> = BTreeMap::new();
         for task in tasks.chunks_exact(task_at::SIZE) {
@@ -168,12 +173,12 @@ impl Snapshot {
         }
         snapshot.add_files(files);
         snapshot.processes = processes.into_values().collect();
-        snapshot.look_around();
+        snapshot.look_around(lines);
         snapshot
     }
 
-    /// Makes a snapshot of these processes from /proc and kcmp(2) alone, where no eBPF programs can be loaded.
-    pub fn of_proc(pids: &[u32]) -> Snapshot {
+    /// Makes a snapshot of these processes from /proc and kcmp(2) alone, where no eBPF programs can be loaded. `lines`: with command lines.
+    pub fn of_proc(pids: &[u32], lines: bool) -> Snapshot {
         let mut snapshot = Snapshot::default();
         for pid in pids {
             let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
@@ -200,7 +205,7 @@ impl Snapshot {
                 snapshot.files.push(file);
             }
         }
-        snapshot.look_around();
+        snapshot.look_around(lines);
         snapshot
     }
 
@@ -242,15 +247,16 @@ impl Snapshot {
         }
     }
 
-    /// Reads working directory, root and mounts of each process from /proc. A process that has ended, or that this process may
+    /// Reads working directory, root, mounts and what each process runs from /proc. A process that has ended, or that this process may
     /// not inspect, gets none.
-    fn look_around(&mut self) {
+    fn look_around(&mut self, lines: bool) {
         let mut processes = std::mem::take(&mut self.processes);
         for process in &mut processes {
             let proc = PathBuf::from(format!("/proc/{}", process.pid));
             let link = |name: &str| std::fs::read_link(proc.join(name)).ok();
             process.cwd = link("cwd").map(|path| path.as_os_str().as_bytes().to_vec());
             process.root = link("root").map(|path| path.as_os_str().as_bytes().to_vec());
+            process.ran = program::of_proc(process.pid, lines);
             process.mounts = link("ns/mnt").and_then(|name| self.space(process.pid, space_number(&name)?));
         }
         self.processes = processes;
@@ -346,7 +352,7 @@ mod tests {
     fn files_of_a_damaged_list_do_not_panic() {
         let mut bytes = vec![0xff; 100];
         bytes[file_at::PATH..file_at::PATH + 4].copy_from_slice(&8u32.to_ne_bytes());
-        let snapshot = Snapshot::new(&[1; 39], &bytes);
+        let snapshot = Snapshot::new(&[1; 39], &bytes, true);
         assert_eq!((snapshot.processes.len(), snapshot.files.len()), (0, 1));
     }
 }

@@ -1,5 +1,6 @@
 //! The configuration of the model as text that goes to the machines of a cluster.
 
+use crate::exec::Ran;
 use crate::fate::{Elsewhere, StaysOnDisk};
 use crate::model::{Config, Notes, Open, Place, Present, Requests};
 use anyhow::{Context, Result, bail};
@@ -25,7 +26,8 @@ struct Written {
 struct Process {
     pid: i64,
     uid: Option<i64>,
-    names: [Option<Vec<u8>>; 3],
+    names: [Option<Vec<u8>>; 6],
+    rank: Option<i64>,
     open: Vec<Descriptor>,
 }
 
@@ -53,13 +55,15 @@ fn numbered<T: Copy>(all: &[T], number: u8) -> Result<T> {
 pub fn write(config: &Config) -> Result<Vec<u8>> {
     let Config { rules, mounts, kinds, memory, present, notes, requests, faults, cache } = config;
     let process = |process: &Present| {
-        let Present { pid, comm, uid, cwd, root, open } = process;
-        let names = [comm, cwd, root].map(|name| name.as_deref().map(<[u8]>::to_vec));
+        let Present { pid, comm, uid, ran, cwd, root, open } = process;
+        let Ran { command_line, user: _, cgroup, rank, job } = ran;
+        let [comm, cwd, root] = [comm, cwd, root].map(|name| name.as_deref().map(<[u8]>::to_vec));
+        let names = [comm, cwd, root, command_line.clone(), cgroup.clone(), job.clone()];
         let descriptor = |open: &Open| {
             let Open { fd, ofd, path, flags, cloexec, pos, dev, ino, st_mode, size } = open;
             Descriptor(path.to_vec(), [*fd, *ofd, *flags, *pos, *dev, *ino, *st_mode, *size], *cloexec)
         };
-        Process { pid: *pid, uid: *uid, names, open: open.iter().map(descriptor).collect() }
+        Process { pid: *pid, uid: *uid, names, rank: *rank, open: open.iter().map(descriptor).collect() }
     };
     Ok(serde_json::to_vec(&Written {
         rules: rules.iter().map(|(path, place)| Ok((path.clone(), number(&PLACES, place)?))).collect::<Result<_>>()?,
@@ -88,7 +92,8 @@ pub fn read(text: &[u8]) -> Result<Config> {
         None => Ok(None),
         Some(word) => StaysOnDisk::parse(word).map(Some).with_context(|| format!("there is no word {word:?}")),
     };
-    let process = |Process { pid, uid, names: [comm, cwd, root], open }: Process| {
+    let process = |Process { pid, uid, names: [comm, cwd, root, command_line, cgroup, job], rank, open }: Process| {
+        let ran = Ran { command_line, user: None, cgroup, rank, job };
         let [comm, cwd, root] = [comm, cwd, root].map(|name| name.map(Arc::from));
         let descriptor = |Descriptor(path, [fd, ofd, flags, pos, dev, ino, st_mode, size], cloexec): Descriptor| Open {
             fd,
@@ -102,7 +107,7 @@ pub fn read(text: &[u8]) -> Result<Config> {
             st_mode,
             size,
         };
-        Present { pid, comm, uid, cwd, root, open: open.into_iter().map(descriptor).collect() }
+        Present { pid, comm, uid, ran, cwd, root, open: open.into_iter().map(descriptor).collect() }
     };
     let absolute = |path: &Vec<u8>| path.first() == Some(&b'/');
     if !written.rules.iter().map(|(path, _)| path).chain(&written.mounts).all(absolute) {
@@ -143,6 +148,13 @@ mod tests {
             pid: 1,
             comm: None,
             uid: Some(5),
+            ran: Ran {
+                command_line: Some(b"a b".to_vec()),
+                user: None,
+                cgroup: Some(b"/g".to_vec()),
+                rank: Some(6),
+                job: Some(b"7".to_vec()),
+            },
             cwd: Some(b"/c"[..].into()),
             root: Some(b"/"[..].into()),
             open: vec![open],

@@ -12,6 +12,7 @@ mod args;
 mod arity;
 mod calls;
 mod errno;
+mod exec;
 mod forms;
 mod kinds;
 mod lex;
@@ -208,6 +209,7 @@ impl Strace {
         if let Some(rest) = rest {
             outcome::outcome(&mut event, rest, doubts)?;
         }
+        exec::fill(&mut event, list.as_slice());
         gaps.settle(&event, doubts)?;
         match event.syscall {
             // The position is stored by way of a pointer, and 0 is returned.

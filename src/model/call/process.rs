@@ -3,6 +3,7 @@
 use super::fd::special;
 use super::{Call, Dropped, flag};
 use crate::event::{Col, Text};
+use crate::exec::Ran;
 use crate::fate::{Origin, Reason};
 use crate::model::step::{Name, Program};
 use crate::model::tree::ROOT;
@@ -61,11 +62,8 @@ impl Call<'_> {
                 Some([]) => self.event.text(Text::DirPath),
                 path => path,
             };
-            let uid = self.model.tasks.program(self.who.process).and_then(|program| program.uid);
-            let program = match exe {
-                Some(exe) => Program::executed(Name::from(exe), uid),
-                None => Program { exe: None, comm: None, uid },
-            };
+            let old = self.model.tasks.program(self.who.process).as_deref().cloned().unwrap_or_default();
+            let program = old.executed(exe.map(Name::from), Ran::told(self.event));
             self.model.tasks.runs(self.who.process, Some(Arc::new(program)));
             let ended = self.model.tasks.exec(self.who);
             self.end(ended, Origin::Exec);
@@ -80,9 +78,17 @@ impl Call<'_> {
             let uid = self.event.int(Col::Uid).ok_or(Reason::LostArgs)?;
             // -1 leaves it; setuid(-1) is no success.
             if uid >= 0 && uid != i64::from(u32::MAX) {
-                let old = self.model.tasks.program(self.who.process).as_deref().cloned();
-                let old = old.unwrap_or(Program { exe: None, comm: None, uid: None });
-                self.model.tasks.runs(self.who.process, Some(Arc::new(Program { uid: Some(uid), ..old })));
+                let old = self.model.tasks.program(self.who.process).as_deref().cloned().unwrap_or_default();
+                let program = match self.event.syscall {
+                    // It returns the id before in any case: a process that is not root's, and asks for another one, is refused silently.
+                    Syscall::setfsuid | Syscall::setfsuid16 | Syscall::setfsuid32 => match old.uid {
+                        Some(user) if user == uid => Program { on_files: None, ..old },
+                        None | Some(0) => Program { on_files: Some(uid), ..old },
+                        Some(_) => return Ok(()),
+                    },
+                    _ => Program { uid: Some(uid), on_files: None, ..old },
+                };
+                self.model.tasks.runs(self.who.process, Some(Arc::new(program)));
             }
         }
         Ok(())

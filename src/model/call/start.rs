@@ -36,7 +36,10 @@ impl Call<'_> {
     pub(super) fn begin_with(&mut self, present: &[Present]) {
         for process in present {
             let (who, _) = self.model.tasks.enter(process.pid, process.pid);
-            let program = Program { exe: None, comm: process.comm.clone(), uid: process.uid };
+            let program = Program {
+                comm: process.comm.clone(),
+                ..Program { uid: process.uid, ..Program::default() }.executed(None, process.ran.clone())
+            };
             self.model.tasks.runs(who.process, Some(Arc::new(program)));
             self.model.tasks.cwd(who.process).root = process.root.clone().filter(|root| **root != *b"/" && !undeleted(root).1);
             if let Some(cwd) = process.cwd.as_deref().filter(|cwd| !undeleted(cwd).1) {
@@ -303,15 +306,8 @@ mod tests {
     fn shared_descriptions_are_opened_once_and_keep_their_position() {
         let file = |fd| open(fd, 7, "/data/log", flag::O_RDWR, 100, 1000);
         let present = vec![
-            Present { pid: 10, comm: None, uid: None, cwd: Some(Arc::from(&b"/data"[..])), root: None, open: vec![file(3)] },
-            Present {
-                pid: 11,
-                comm: None,
-                uid: None,
-                cwd: None,
-                root: None,
-                open: vec![file(4), open(5, 8, "socket:[1]", 2, 0, 0)],
-            },
+            Present { pid: 10, comm: None, cwd: Some(Arc::from(&b"/data"[..])), open: vec![file(3)], ..Present::default() },
+            Present { pid: 11, open: vec![file(4), open(5, 8, "socket:[1]", 2, 0, 0)], ..Present::default() },
         ];
         let config = Config { present: present.into(), ..Config::default() };
         let mut model = Model::new(config);
@@ -366,7 +362,7 @@ mod tests {
     #[test]
     fn what_was_open_at_the_start_is_known_with_its_size() {
         let file = open(3, 1, "/data/table", flag::O_RDWR, 0, 8192);
-        let present = vec![Present { pid: 1, comm: None, uid: None, cwd: None, root: None, open: vec![file] }];
+        let present = vec![Present { pid: 1, open: vec![file], ..Present::default() }];
         let mut model = Model::new(Config { present: present.into(), ..Config::default() });
         let mut rows = Rows::default();
         model.step(&joins(2, 3, 7, 0), &mut rows);
@@ -417,14 +413,7 @@ mod tests {
 
     #[test]
     fn a_deleted_file_is_a_temporary_one() {
-        let present = vec![Present {
-            pid: 1,
-            comm: None,
-            uid: None,
-            cwd: None,
-            root: None,
-            open: vec![open(3, 0, "/tmp/x (deleted)", 0, 10, 500)],
-        }];
+        let present = vec![Present { pid: 1, open: vec![open(3, 0, "/tmp/x (deleted)", 0, 10, 500)], ..Present::default() }];
         let mut model = Model::new(Config { present: present.into(), ..Config::default() });
         let mut rows = Rows::default();
         model.step(&read(1, 3, 50), &mut rows);

@@ -6,6 +6,7 @@ mod remote;
 mod sorted;
 mod thrift;
 
+use super::column::later;
 use crate::process::panics;
 use crate::{files, limits};
 use anyhow::{Context, Result, ensure};
@@ -133,12 +134,12 @@ pub fn short(column: &dyn Array) -> Result<()> {
     Ok(())
 }
 
-/// The projection on these columns, all of which must exist.
+/// The projection on these columns, all of which must exist but those that older captures lack ([`crate::schema::Column::later`]).
 ///
 /// # Errors
 /// When a column is missing.
 pub fn mask(contents: &ArrowReaderMetadata, columns: &[&str]) -> Result<ProjectionMask> {
-    for column in columns {
+    for column in columns.iter().filter(|column| !later(column)) {
         ensure!(contents.schema().column_with_name(column).is_some(), "it has no column {column}: make the dataset again");
     }
     Ok(ProjectionMask::columns(contents.parquet_schema(), columns.iter().copied()))

@@ -74,6 +74,8 @@ const RENAMED: &[(Syscall, Option<&str>)] = &[
     (Syscall::setreuid, None),
     (Syscall::setresuid16, Some("setresuid")),
     (Syscall::setresuid, None),
+    (Syscall::setfsuid16, Some("setfsuid")),
+    (Syscall::setfsuid, None),
     (Syscall::mmap, None),
 ];
 
@@ -93,8 +95,8 @@ pub fn common(number: usize) -> Option<&'static str> {
 /// Names of calls that appear in logs and in no table of numbers here; all of other architectures than x86_64.
 #[rustfmt::skip]
 const FOREIGN: &[&str] = &[
-    "arm_fadvise64_64", "chown16", "fchown16", "lchown16", "old_mmap", "recv", "send", "set_tls", "setresuid16",
-    "setreuid16", "setuid16", "sync_file_range2",
+    "arm_fadvise64_64", "chown16", "fchown16", "lchown16", "old_mmap", "recv", "send", "set_tls", "setfsuid16",
+    "setresuid16", "setreuid16", "setuid16", "sync_file_range2",
 ];
 
 /// Is this the name of a call that x86_64 does not have, but i386 or another architecture?
@@ -196,9 +198,12 @@ mod tests {
         };
         let of_32_bits = "sendfile64 _llseek fcntl64 truncate64 ftruncate64 sync_file_range2 fadvise64_64 mmap2 stat64 lstat64 \
                           fstat64 fstatat64 statfs64 fstatfs64 readdir chown16 chown32 lchown16 lchown32 fchown16 fchown32 \
-                          setuid16 setuid32 setreuid16 setreuid32 setresuid16 setresuid32 umount";
+                          setuid16 setuid32 setreuid16 setreuid32 setresuid16 setresuid32 setfsuid16 setfsuid32 umount";
         assert_eq!(without(Abi::X86_64), of_32_bits);
-        assert_eq!(without(Abi::I386), "sync_file_range2 mmap newfstatat chown lchown fchown setuid setreuid setresuid accept");
+        assert_eq!(
+            without(Abi::I386),
+            "sync_file_range2 mmap newfstatat chown lchown fchown setuid setreuid setresuid setfsuid accept"
+        );
     }
 
     #[test]

@@ -28,6 +28,8 @@ mod device;
 #[cfg(feature = "sql")]
 mod elsewhere;
 #[cfg(feature = "sql")]
+mod executed;
+#[cfg(feature = "sql")]
 mod facts;
 #[cfg(feature = "sql")]
 mod in_memory;

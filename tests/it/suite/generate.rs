@@ -2,6 +2,7 @@
 
 mod order;
 
+use crate::tool::{expect, rows as answer};
 use ioriot::engine::Access;
 use ioriot::event::{Col, Event, Text};
 use ioriot::generate::{self, Options, Summary};
@@ -399,9 +400,9 @@ fn reasons(log: &str, more: &[&str]) -> Vec<String> {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
     fs::write(at("log"), log).unwrap();
-    crate::tool::expect(0, &["ingest", &at("log"), "-o", &at("cap")]);
-    crate::tool::expect(0, &[&["generate", &at("cap"), "-o", &at("work")], more].concat());
-    crate::tool::rows(&[&dir.path().join("work")], "SELECT coalesce(reason, 'op') FROM fates ORDER BY seq")
+    expect(0, &["ingest", &at("log"), "-o", &at("cap")]);
+    expect(0, &[&["generate", &at("cap"), "-o", &at("work")], more].concat());
+    answer(&[&dir.path().join("work")], "SELECT coalesce(reason, 'op') FROM fates ORDER BY seq")
 }
 
 #[test]
@@ -424,4 +425,41 @@ fn a_process_that_went_to_an_unknown_directory_is_not_outside() {
                1 chdir(\"/proc\") = 0\n\
                1 openat(AT_FDCWD, \"stat\", O_RDONLY) = 5\n";
     assert_eq!(reasons(log, &[]), ["unknown_fd", "op", "op", "pseudo_fs", "pseudo_fs"]);
+}
+
+/// Table `processes` as it was before it had command lines, control groups, ranks and jobs: these are absent, and nothing else changes.
+#[test]
+fn a_capture_without_later_columns_is_read_as_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let capture = capture(dir.path(), &story(1, 1));
+    let known = Table::Processes.schema();
+    let old: Vec<usize> = (0..known.fields().len()).filter(|at| !Table::Processes.columns()[*at].later()).collect();
+    assert_eq!(known.fields().len() - old.len(), 4);
+    let schema = Arc::new(known.project(&old).unwrap());
+    let pid = story(1, 1)[0].int(Col::Pid).unwrap();
+    let columns = schema.fields().iter().map(|field| -> ArrayRef {
+        match field.name().as_str() {
+            "pid" => Arc::new(Int64Array::from(vec![pid])),
+            "comm" => Arc::new(StringArray::from(vec!["old"])),
+            "cwd" | "root" => Arc::new(StringArray::from(vec!["/"])),
+            _ => Arc::new(Int64Array::from(vec![0])),
+        }
+    });
+    let batch = RecordBatch::try_new(Arc::clone(&schema), columns.collect()).unwrap();
+    let mut writer = ArrowWriter::try_new(File::create(capture.join("processes.parquet")).unwrap(), schema, None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+
+    let all = "SELECT comm, command_line, cgroup, rank, job FROM processes";
+    assert_eq!(answer(&[&capture], all), ["old,,,,"]);
+    assert_eq!(answer(&[&capture], "SELECT count(*) FROM processes WHERE rank IS NULL AND command_line IS NULL"), ["1"]);
+    assert_eq!(answer(&[&capture], "SELECT comm, command_line, rank FROM process_tree"), ["old,,"]);
+    let [work, clean, key] = ["work", "clean", "key"].map(|name| dir.path().join(name));
+    let word = |path: &Path| path.to_str().unwrap().to_owned();
+    expect(0, &["generate", &word(&capture), "-o", &word(&work), "--process", "old"]);
+    expect(0, &["anonymise", &word(&capture), "-o", &word(&clean), "--key", &word(&key)]);
+    assert_eq!(
+        answer(&[&clean], "SELECT command_line, cgroup, rank, job, count(*) FROM processes GROUP BY 1, 2, 3, 4"),
+        [",,,,1"]
+    );
 }

@@ -37,6 +37,7 @@ fn short(path: &Path) -> String {
 const FORBIDDEN: &[(&str, &[&str])] = &[
     // (prefix of the path below src/, what it must not name)
     ("event.rs", &["arrow", "parquet", "std::fs", "std::io", "std::process", "crate::schema", "crate::model"]),
+    ("exec.rs", &["arrow", "parquet", "std::fs", "std::io", "std::process", "crate::schema", "crate::model"]),
     ("fate.rs", &["arrow", "parquet", "std::fs", "std::io", "crate::schema", "crate::model"]),
     ("loss.rs", &["arrow", "parquet", "std::fs", "std::io", "crate::schema", "crate::model"]),
     ("text.rs", &["arrow", "parquet", "std::fs", "std::io"]),

@@ -80,7 +80,7 @@ impl Stap {
             Ok(_) => "the probes did not get to work".to_owned(),
             Err(missing) => format!("the probes did not get to work: {missing:#}"),
         })?;
-        stap.snapshot = Snapshot::of_proc(&processes(&options.scope, &pids));
+        stap.snapshot = Snapshot::of_proc(&processes(&options.scope, &pids), options.command_lines);
         stap.snapshot.threads = stap.snapshot.processes.iter().map(|process| threads(process.pid)).sum();
         if stap.target.is_some() {
             // Descriptors of the waiting child that exec will close are this program's, not the command's.

@@ -109,6 +109,13 @@ fn one(event: &Event, role: Role, args: &mut Args<'_>) -> Option<()> {
         Role::Buf if event.success().is_some() && matches!(op, Some(Op::Read | Op::Pread | Op::Write | Op::Pwrite)) => {
             args.word(b"\"\"...")
         }
+        // Of the two lists of an exec the words are the first; where one ended is not known.
+        Role::Buf if op == Some(Op::Exec) && event.text(Text::Name).is_some() && !args.out.ends_with(b"]") => {
+            let line = event.text(Text::Name).unwrap_or_default();
+            args.word(b"[");
+            string(Some(line.strip_suffix(b"...").unwrap_or(line)), args.out);
+            args.out.extend_from_slice(if line.ends_with(b"...") { b"...]" } else { b"]" });
+        }
         Role::Buf => args.word(MEMORY),
         Role::Iov => match (event.int(Col::Count), event.int(Col::IovCnt)) {
             (Some(count), Some(buffers @ 1..=IOV_MAX)) => {

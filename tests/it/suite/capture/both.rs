@@ -56,6 +56,8 @@ fn untold(column: &str, strace: &Row, live: &Row) -> bool {
         "arg" | "cmd" if matches!(call, "munmap" | "mremap" | "msync" | "madvise") => none,
         // strace says what a descriptor is open on; the kernel shows it where path and directory do not say it.
         "fd_path" => none || unseen,
+        // Neither users nor control groups of what is executed are in a log.
+        "uid" | "dir2_path" if matches!(call, "execve" | "execveat") => none,
         // Of what a descriptor is open on strace knows the kind, and only of devices, pipes and the like. close has ended it.
         "st_mode" => none || unseen && call == "close" || int(strace, column) == kind(live),
         // Without -v strace prints neither owner nor times of what a stat found; and no size of what a descriptor is open on.

@@ -61,6 +61,7 @@ const BY_NUMBER: &[Lacks] =
 const CUT: &[Lacks] = &[
     Texts(&["fsetxattr", "fgetxattr", "fremovexattr"]),
     Columns(&["readlink"], &["path2"]),
+    Columns(&["execve"], &["name"]),
     Columns(&["readv", "writev", "preadv", "pwritev", "preadv2"], &["count"]),
     Columns(&["pipe2"], &["fd", "fd2"]),
     Calls(&["utimensat"]),
