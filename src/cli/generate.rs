@@ -84,7 +84,7 @@ pub struct Choice {
     /// Leave out what ops waited for beside files (pipes, wakes, timers) and how long their threads computed
     #[arg(long)]
     no_cause: bool,
-    /// Read the SQL stages from this directory instead of the built-in ones
+    /// Read SQL stages from this directory: edited ones instead of the built-in ones, and new ones that add tables (docs/WHATIF.md)
     #[arg(long, value_name = "DIR")]
     sql_dir: Option<PathBuf>,
     /// Let these stages read and write any file: COPY, CREATE EXTERNAL TABLE, FROM 'file.parquet', SET

@@ -3,7 +3,7 @@
 //! over the version that its writer knows only, so that of two copies to one place one goes on.
 
 use crate::files;
-use crate::schema::Table;
+use crate::schema::{Table, own};
 use crate::store::{self, Put, Version};
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -97,5 +97,5 @@ fn other(url: &Path) -> String {
 
 /// Is this the name of the file of a table?
 pub(super) fn is_table(name: &str) -> bool {
-    Table::ALL.iter().any(|table| table.file() == name)
+    Table::ALL.iter().any(|table| table.file() == name) || name.strip_suffix(".parquet").is_some_and(own::is_file)
 }

@@ -4,7 +4,7 @@ use super::Summary;
 use super::marker::{self, Begun, Marker, Sent, is_table};
 use crate::files::Dir;
 use crate::progress::{Progress, Unit};
-use crate::schema::{Dataset, Table};
+use crate::schema::{Dataset, Table, own};
 use crate::store::{self, Found, Put, Version};
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeMap;
@@ -109,7 +109,8 @@ fn published(url: &Path, manifest: &[u8], marker: &Marker, tables: &BTreeMap<Str
 /// The tables of a dataset, open, with their sizes and hashes, by name.
 fn tables(data: &Dataset, dir: &Dir, progress: &Progress) -> Result<BTreeMap<String, (File, Sent)>> {
     let mut files = BTreeMap::new();
-    for name in Table::ALL.iter().filter(|table| data.has(**table)).map(|table| table.file()) {
+    let own = data.own().into_iter().map(|(name, _)| own::file(&name));
+    for name in Table::ALL.iter().filter(|table| data.has(**table)).map(|table| table.file()).chain(own) {
         let file = dir.file(&name)?;
         let bytes = file.metadata()?.len();
         progress.begin("read", Unit::Bytes, bytes);

@@ -43,7 +43,7 @@ const OP: &str = "seq, origin, vtid AS lane, vpid, vtid, syscall, op, ofd, ofd2,
 
 /// Words behind an `@` that sections and findings of reports (`src/report/page`) and macros have in their heads. A word on several
 /// lines is one text.
-const MARKS: &[&str] = &["title", "part", "plot", "severity", "advice", "source", "example"];
+const MARKS: &[&str] = &["title", "part", "plot", "severity", "advice", "source", "example", "makes"];
 
 /// A stage: a named relation and the SQL file that defines it.
 #[derive(Clone, Debug)]

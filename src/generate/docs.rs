@@ -15,8 +15,8 @@ use anyhow::{Context, Result};
 pub fn sql_markdown() -> Result<String> {
     let mut page = String::from(
         "# SQL\n\nMade from the heads of the files in `sql/`; do not edit.\n\n\
-         ## Stages of generate\n\nIn the order in which they run; `ioriot generate --sql-dir DIR` takes edited ones from DIR, \
-         `--explain STAGE` shows a plan.\n",
+         ## Stages of generate\n\nIn the order in which they run; `ioriot generate --sql-dir DIR` takes edited ones from DIR, and new \
+         ones that add tables (docs/WHATIF.md, \"Stages of your own\"); `--explain STAGE` shows a plan.\n",
     );
     lineage(&mut page, STAGES.iter().map(|(stage, _)| stage))?;
     for (stage, _) in STAGES {

@@ -8,6 +8,7 @@ pub mod docs;
 pub mod hosts;
 pub mod lint;
 mod merge;
+pub mod own;
 mod present;
 mod stages;
 mod summary;
@@ -105,7 +106,9 @@ impl Options {
     pub fn rehearse(&self) -> Result<()> {
         self.check()?;
         if !self.is_captured() || self.sql_dir.is_some() {
-            Work::on_nothing(self)?.rehearse(work::EXAMPLES)?;
+            let work = Work::on_nothing(self)?;
+            work.rehearse(work::EXAMPLES)?;
+            work.make_own()?;
         }
         Ok(())
     }
@@ -138,6 +141,7 @@ fn make(options: &Options, progress: &Progress) -> Result<(Draft, Manifest, Summ
     let streaming = work.choose(progress)?;
     let made = work.make(streaming, progress)?;
     let mut summary = Summary::collect(&work.engine, &made)?;
+    summary.own = work.make_own()?.into_iter().map(|(name, written)| (name, written.rows)).collect();
     summary.check(events.map(|events| events.saturating_mul(options.what_if.tenants())))?;
     summary.cache = summary.cache.filter(|_| present::tells(&capture, "cache"));
     summary.memory.truncate(mounts::MOST_IN_MEMORY);

@@ -76,6 +76,9 @@ pub struct Summary {
     pub contents: Option<Contents>,
     /// Processor time of the captured threads between their calls, ns; `None` where the capture does not tell.
     pub computed: Option<u64>,
+    /// Number of rows of each table that a stage of the user made, by its name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub own: BTreeMap<String, u64>,
     /// Bytes of files that were mapped and never to be executed: data that is read, and not the code of libraries.
     pub mapped_data: u64,
     /// Number of files that several lanes write back to the device, or one for others: these may commit for several at once.
@@ -409,6 +412,9 @@ impl fmt::Display for Summary {
         let entries: u64 = self.fileset.values().sum();
         let kinds = self.fileset.iter().map(|(kind, count)| format!("{count} {kind}")).collect::<Vec<_>>().join(", ");
         line(f, "fileset", entries, &format!("entries ({kinds}), {:.1} MiB in files", self.fileset_bytes as f64 / 1_048_576.0))?;
+        for (name, rows) in &self.own {
+            line(f, "table", *rows, &format!("rows of {name}, by a stage of yours"))?;
+        }
         if let Some(Cached { read, warm, files, added }) = self.cache {
             let (read, warm, added) = (Bytes(read), Bytes(warm), Bytes(added));
             let note =

@@ -1,7 +1,7 @@
 //! Runs the stages of generate on one capture.
 
 use super::stages::{Make, Role, STAGES, after, now, stage};
-use super::{Causes, Options, WhatIf, merge, places};
+use super::{Causes, Options, WhatIf, merge, own, places};
 use crate::engine::{self, Engine, Hosts, Settings, Stage, Tee, Written};
 use crate::model::Config;
 use crate::progress::{Progress, Unit};
@@ -218,7 +218,7 @@ impl<'a> Work<'a> {
         }
     }
 
-    fn draft(&self) -> Result<&Draft> {
+    pub(super) fn draft(&self) -> Result<&Draft> {
         self.draft.context("nothing is written while a plan is explained")
     }
 
@@ -429,7 +429,7 @@ impl<'a> Work<'a> {
         let table = Table::parse(stage);
         let table = table.with_context(|| format!("there is no table {stage}"))?;
         let draft = self.draft()?;
-        let properties = schema::writer_properties(&table);
+        let mut properties = schema::writer_properties(&table);
         let mut by = None;
         if let [lane @ "lane", _, ..] = table.sorted_by() {
             let memory = usize::try_from(self.options.memory / LANES_SHARE)?;
@@ -437,7 +437,12 @@ impl<'a> Work<'a> {
         }
         let file = draft.file(&table.file())?;
         let again = file.try_clone()?;
-        let written = engine::write(rows, table.schema(), file, properties.build(), by, self.engine.encoders()?, |_| ()).await;
+        let columns = own::widened(table, &rows.schema()).with_context(|| format!("stage {stage}.sql"))?;
+        let more = &columns.fields()[table.columns().len()..];
+        if !more.is_empty() {
+            properties = properties.set_key_value_metadata(Some(schema::meanings(&table, more)));
+        }
+        let written = engine::write(rows, columns, file, properties.build(), by, self.engine.encoders()?, |_| ()).await;
         let written = written.with_context(|| format!("stage {stage}"))?;
         self.engine.register(table.name(), &draft.path(&table.file()), Checked::ours(again)?)?;
         Ok(Part::Table(table, written))

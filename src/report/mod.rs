@@ -34,6 +34,11 @@ views! {
     REPORTS "report": "timeline" "devices" "workers" "file_times" "divergences" "order_violations" "overlaps" "compare_runs" "compare_outcomes"
 }
 
+/// Is this the name of a view or a table macro, or of another relation of queries?
+pub fn taken(name: &str) -> bool {
+    own::TAKEN.contains(&name) || VIEWS.iter().chain(REPORTS).chain(MACROS).any(|stage| stage.name == name)
+}
+
 macro_rules! table_macros {
     ($($name:literal)*) => {
         /// Table macros over any dataset, functions in FROM with arguments: each is defined for queries when the relations it needs

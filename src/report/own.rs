@@ -2,6 +2,7 @@
 
 use crate::engine::Stage;
 use crate::files::{self, Dir};
+use crate::generate::own::MAKES;
 use crate::schema::Table;
 use crate::text::{shown, word};
 use anyhow::{Context, Result, bail, ensure};
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// Most files that are read.
 const MOST: usize = 100;
 /// Relations that a query has besides tables of datasets.
-const TAKEN: &[&str] = &["manifests", "syscall_def"];
+pub(super) const TAKEN: &[&str] = &["manifests", "syscall_def"];
 
 /// The user's own directory for such files: `$XDG_CONFIG_HOME/ioriot/sql`, or the same below `~/.config`. `None` when there is none, or
 /// it is not owned by us or others can write to it: under sudo the environment may still name another user's home.
@@ -36,7 +37,10 @@ pub fn stages(dir: &Path) -> Result<Vec<Stage>> {
         names.push(name.to_owned());
     }
     names.sort_unstable();
-    names.into_iter().map(|name| stage(&open, name).with_context(|| format!("in {}", word(dir)))).collect()
+    let all = names.into_iter().map(|name| stage(&open, name).with_context(|| format!("in {}", word(dir))));
+    // A stage of generate may lie beside them.
+    let makes = |stage: &Stage| stage.doc().is_ok_and(|doc| !doc.mark(MAKES).is_empty());
+    all.filter(|stage| !stage.as_ref().is_ok_and(makes)).collect()
 }
 
 fn stage(dir: &Dir, name: String) -> Result<Stage> {

@@ -89,6 +89,7 @@ impl Desk {
                 union(&engine, *table, &parts)?;
             }
         }
+        own_tables(&engine, &datasets, &mut shelf)?;
         engine.ctx().register_batch("manifests", manifests(&datasets)?)?;
         let mut desk = Desk { engine, missing: BTreeMap::new(), short, datasets: Vec::new() };
         let runs: Vec<&Dataset> = datasets.iter().filter(|data| data.kind == Kind::Run).collect();
@@ -257,6 +258,34 @@ impl Desk {
         names.sort_unstable();
         names
     }
+}
+
+/// Registers the tables that stages of the user have made; those of several datasets under one name, too.
+fn own_tables(engine: &Engine, datasets: &[Dataset], shelf: &mut Shelf) -> Result<()> {
+    let mut places: BTreeMap<String, Vec<(usize, PathBuf)>> = BTreeMap::new();
+    for (at, dataset) in datasets.iter().enumerate() {
+        // A manifest may say anything: what has the name of a relation of ours is none of these.
+        let ours = |name: &str| Table::parse(name).is_some() || super::taken(name);
+        for (name, file) in dataset.own().into_iter().filter(|(name, _)| !ours(name)) {
+            places.entry(name).or_default().push((at, file));
+        }
+    }
+    for (name, having) in places {
+        let mut parts = Vec::new();
+        for (number, (at, file)) in having.iter().enumerate() {
+            let relation = if having.len() == 1 { name.clone() } else { format!("{name}_{}", number + 1) };
+            engine.register(&relation, file, check::whole(file)?)?;
+            shelf.put(*at, &name, &relation);
+            parts.push(format!("SELECT {} AS dataset, * FROM {relation}", quoted(&label(&datasets[*at].dir))));
+        }
+        shelf.made(&name, &[Table::Ops.name().to_owned()]);
+        if parts.len() > 1 {
+            let all =
+                engine.sql(&parts.join(" UNION ALL BY NAME ")).with_context(|| format!("cannot unite the tables {name}"))?;
+            engine.ctx().register_table(&*name, all.into_view())?;
+        }
+    }
+    Ok(())
 }
 
 /// What a table lacks of its columns, for people; `None` when all are there.

@@ -2,6 +2,7 @@
 
 use super::dataset::{MANIFEST, Manifest};
 use super::draft::{STAMP, STAMP_ASIDE};
+use super::own;
 use super::read::check::TAIL;
 use super::tables::Table;
 use crate::files::{self, Dir};
@@ -33,6 +34,7 @@ pub(super) fn made(name: &OsStr, directory: bool) -> bool {
         // The rows of stages, parts of `events` and of `results` that are not joined yet.
         Some(stem) => {
             Table::ALL.iter().any(|table| table.name() == stem)
+                || own::is_file(stem)
                 || stem.ends_with(".scratch")
                 || numbered(stem, "run-")
                 || numbered(stem, "results-")
@@ -48,8 +50,9 @@ pub const FILES: &str = "files";
 /// has no name of a table is left out.
 pub(super) fn files(manifest: &Manifest) -> Option<BTreeMap<String, u64>> {
     let said = manifest.get(FILES)?.as_object()?;
-    let tables = Table::ALL.iter().map(|table| table.file());
-    Some(tables.filter_map(|name| Some((name.clone(), said.get(&name)?.get("footer")?.as_u64()?))).collect())
+    let tables = Table::ALL.iter().map(|table| table.file()).chain(own::names(manifest).into_iter().map(|name| own::file(&name)));
+    let tables: Vec<String> = tables.collect();
+    Some(tables.into_iter().filter_map(|name| Some((name.clone(), said.get(&name)?.get("footer")?.as_u64()?))).collect())
 }
 
 /// Notes in a manifest how large the Parquet files in a directory are, and their footers.
@@ -58,7 +61,7 @@ pub(super) fn files(manifest: &Manifest) -> Option<BTreeMap<String, u64>> {
 /// When one cannot be read.
 pub(super) fn note_files(manifest: &mut Manifest, dir: &Dir) -> Result<()> {
     let mut noted = Manifest::new();
-    for name in Table::ALL.iter().map(|table| table.file()) {
+    for name in Table::ALL.iter().map(|table| table.file()).chain(own::names(manifest).into_iter().map(|name| own::file(&name))) {
         let Ok(stat) = dir.look(&name) else { continue };
         let bytes = u64::try_from(stat.st_size).unwrap_or(0);
         let mut length = [0; 4];
@@ -103,11 +106,26 @@ mod tests {
     #[test]
     fn what_others_put_into_a_dataset_is_seen() {
         let ours = ["manifest.json", "begun.json", "begun.json.new", "events.keys", "ops.scratch.parquet", "run-12.parquet"];
-        for name in ours.iter().chain(&["results.parquet", "results-000003.parquet", "results-000003.parquet.unfinished"]) {
+        for name in ours.iter().chain(&[
+            "results.parquet",
+            "results-000003.parquet",
+            "results-000003.parquet.unfinished",
+            "own-mine.parquet",
+        ]) {
             assert!(made(OsStr::new(name), false), "{name}");
             assert!(!made(OsStr::new(name), true), "{name}");
         }
-        for name in ["notes", "latency.csv", "mine.parquet", "run-.parquet", "results-1a.parquet", "manifest.json.bak", "spill"] {
+        for name in [
+            "notes",
+            "latency.csv",
+            "mine.parquet",
+            "own-.parquet",
+            "own-A.parquet",
+            "run-.parquet",
+            "results-1a.parquet",
+            "manifest.json.bak",
+            "spill",
+        ] {
             assert!(!made(OsStr::new(name), false), "{name}");
         }
         assert!(made(OsStr::new(SPILL), true));

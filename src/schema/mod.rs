@@ -11,6 +11,7 @@ pub mod encode;
 pub mod entries;
 pub mod layouts;
 pub mod losses;
+pub mod own;
 pub mod place;
 pub mod profile;
 pub mod read;
@@ -25,6 +26,7 @@ pub use tables::{Packing, Table};
 
 use anyhow::{Context, Result};
 use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::{FieldRef, Schema};
 use parquet::arrow::ARROW_SCHEMA_META_KEY;
 use parquet::arrow::arrow_writer::{ArrowWriter, ArrowWriterOptions};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
@@ -32,6 +34,7 @@ use parquet::file::metadata::{KeyValue, SortingColumn};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
 use std::io::Write;
+use std::sync::Arc;
 
 /// Rows in a row group of most tables, at most: measured best in size and in speed of reading.
 pub const ROW_GROUP: usize = 128 * 1024;
@@ -61,11 +64,14 @@ pub fn scratch_properties() -> parquet::errors::Result<WriterProperties> {
 }
 
 /// What the file of a table says of its columns, as key-value metadata: the meaning of each as `column.NAME`, for readers that show
-/// no more than text, and the Arrow schema, whose fields have it as metadata.
-fn meanings(table: &Table) -> Vec<KeyValue> {
+/// no more than text, and the Arrow schema, whose fields have it as metadata. `more` are columns of an edited stage behind those of the
+/// table.
+pub fn meanings(table: &Table, more: &[FieldRef]) -> Vec<KeyValue> {
     let columns = table.columns().into_iter();
     let meaning = columns.map(|column| KeyValue::new(format!("column.{}", column.name), column.meaning()));
-    let schema = parquet::arrow::encode_arrow_schema(&table.described());
+    let described = table.described();
+    let fields = described.fields().iter().chain(more).map(Arc::clone).collect::<Vec<_>>();
+    let schema = parquet::arrow::encode_arrow_schema(&Schema::new_with_metadata(fields, described.metadata().clone()));
     meaning.chain([KeyValue::new(ARROW_SCHEMA_META_KEY.to_owned(), schema)]).collect()
 }
 
@@ -121,7 +127,7 @@ pub fn writer_properties(table: &Table) -> WriterPropertiesBuilder {
         .set_data_page_row_count_limit(if *table == Table::Ops { OPS_PAGE } else { ROW_GROUP })
         .set_write_batch_size(WRITE_BATCH)
         .set_created_by(format!("ioriot {}", env!("CARGO_PKG_VERSION")))
-        .set_key_value_metadata(Some(meanings(table)));
+        .set_key_value_metadata(Some(meanings(table, &[])));
     for column in table.columns() {
         let path = ColumnPath::from(column.name);
         // The replay skips the columns of ops in which a row group has no value: most calls have few arguments.

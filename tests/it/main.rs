@@ -41,6 +41,8 @@ mod suite {
     #[cfg(feature = "sql")]
     mod mounts;
     #[cfg(feature = "sql")]
+    mod own;
+    #[cfg(feature = "sql")]
     mod query;
     #[cfg(feature = "sql")]
     mod reduce;
