@@ -8,7 +8,7 @@ use crate::amount::typed;
 use crate::copy::{Fetched, Spool};
 use crate::init::{Map, Tmpfs, memory};
 use crate::predict::{self, Cell, Prediction, Rounds, Source};
-use crate::replay::{self, Async, Cache, Engine, Order, Pace, Seccomp};
+use crate::replay::{self, Async, Cache, Engine, Order, Pace, Seccomp, Syncs};
 use crate::schema::Dataset;
 use crate::schema::dataset::Kind;
 #[cfg(feature = "serve")]
@@ -105,6 +105,11 @@ impl On {
             "several machines keep order resource only: leave out --order {}",
             options.order.name()
         );
+        ensure!(
+            options.syncs == Syncs::Captured,
+            "machines do not tell each other of their syncs: leave out --syncs {}",
+            options.syncs.name()
+        );
         let root = root.map(|root| root.into_os_string().into_string());
         let root = root.transpose().ok().context("a root of other machines must have a name in UTF-8")?;
         let asked = serve::Asked {
@@ -169,6 +174,10 @@ pub struct Manner {
     /// How requests of io_submit and io_uring are issued (fio: ioengine, iodepth); with --order strict or thread always as calls
     #[arg(long = "async", default_value = "native", value_name = "WAY", value_parser = values::word(Async::ALL, Async::name, Async::doc))]
     asynchrony: Async,
+    /// Which syncs are issued (default: captured): regroup leaves those out that another one has made needless,
+    /// as a program does that commits for several threads at once
+    #[arg(long, value_name = "WHICH", value_parser = values::word(Syncs::ALL, Syncs::name, Syncs::doc))]
+    syncs: Option<Syncs>,
     /// What issues them (fio: ioengine)
     #[arg(long, default_value = "sys", value_name = "ENGINE", value_parser = values::word(Engine::ALL, Engine::name, Engine::doc))]
     engine: Engine,
@@ -260,6 +269,7 @@ impl Manner {
             min_match: self.min_match,
             delay: self.delay,
             asynchrony: self.asynchrony,
+            syncs: self.syncs.unwrap_or(Syncs::Captured),
             seccomp: self.seccomp,
             tmpfs: self.tmpfs,
             cache,

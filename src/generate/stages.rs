@@ -87,6 +87,7 @@ stages! {
     "critical"   After(Sums);
     "times"      After(Sums);
     "committers" After(Sums);
+    "grouped"    After(Sums);
     "sampled"    After(Sums);
     "edge_examples" Explain;
 }

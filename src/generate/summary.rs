@@ -83,6 +83,8 @@ pub struct Summary {
     pub mapped_data: u64,
     /// Number of files that several lanes write back to the device, or one for others: these may commit for several at once.
     pub shared_syncs: u64,
+    /// Files that the program wrote back for several threads at once, by number in ascending order: those whose syncs can be regrouped.
+    pub grouped: Vec<u64>,
     /// Hash (xxh3, 16 hex digits) of the file of table `ops`: tells workloads apart.
     pub fingerprint: String,
     /// Time that generate took, seconds.
@@ -297,6 +299,9 @@ impl Summary {
         }
         for batch in sums("committers").filter(|batch| batch.num_rows() > 0) {
             summary.shared_syncs = int(batch, 0, 0);
+        }
+        for batch in sums("grouped") {
+            summary.grouped.extend((0..batch.num_rows()).map(|row| int(batch, 0, row)));
         }
         for (table, written) in &made.tables {
             match table {

@@ -90,7 +90,7 @@ pub fn write(checked: &Checked<'_>, ofds: i64, facts: &mut Facts, out: &mut dyn 
     let open = |table| files::open(&checked.workload.table(table));
     let workers = checked.lanes.iter().zip(0..).map(|(lane, at)| (lane.lane, at)).collect();
     let mut reader = Reader {
-        pages: Pages::open(open(Table::Ops)?, ofds, PAGES, Pace::App)?,
+        pages: Pages::open(open(Table::Ops)?, ofds, PAGES, Pace::App, &[])?,
         edges: Edges::open(open(Table::Edges)?, workers, PAGES, Pace::Asap)?,
         facts,
     };

@@ -49,7 +49,7 @@ use machine::samples::Sampler;
 use outcome::measure::Measures;
 use outcome::{recover as left, state};
 use serde_json::{Value, json};
-use shared::memory;
+use shared::{groups, memory};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use supervise::Watch;
@@ -82,6 +82,16 @@ words! {
     Async {
         Native "native" "handed over in the same way, with the captured depth: as requests of io_submit and of a restricted ring";
         Serial "serial" "as calls, each of which is waited for";
+    }
+}
+
+words! {
+    /// Which of the captured syncs (fsync, fdatasync) are issued.
+    #[derive(serde::Serialize, serde::Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    Syncs {
+        Captured "captured" "all of them";
+        Regroup  "regroup"  "of files that the program writes back for several threads at once, those that no other one has made needless, one at a time";
     }
 }
 
@@ -134,6 +144,8 @@ pub struct Options {
     pub delay: Option<u64>,
     /// How requests are issued.
     pub asynchrony: Async,
+    /// Which of the captured syncs are issued.
+    pub syncs: Syncs,
     /// Whether the seccomp filter is installed in the sandbox.
     pub seccomp: Seccomp,
     /// Mappings (captured directories on other file systems, `--map`) that the root must have been made with. The root's
@@ -169,6 +181,7 @@ impl Options {
             dirty: false,
             delay: None,
             asynchrony: Async::Native,
+            syncs: Syncs::Captured,
             seccomp: Seccomp::On,
             maps: Vec::new(),
             tmpfs: Tmpfs::Memory,
@@ -207,6 +220,11 @@ impl Options {
             self.order.name()
         );
         ensure!(
+            self.syncs == Syncs::Captured,
+            "machines do not tell each other of their syncs: leave out --syncs {}",
+            self.syncs.name()
+        );
+        ensure!(
             self.tmpfs == Tmpfs::Disk,
             "machines do not share what is in memory: only --tmpfs disk can be replayed on several"
         );
@@ -218,7 +236,7 @@ impl Options {
         json!({
             "root": self.root.display().to_string(), "processes": self.processes, "threads": self.threads,
             "engine": self.engine, "pace": self.pace, "speed": self.speed, "compute_scale": self.compute_scale, "order": self.order,
-            "min_match": self.min_match, "dirty": self.dirty, "delay": self.delay, "async": self.asynchrony, "seccomp": self.seccomp,
+            "min_match": self.min_match, "dirty": self.dirty, "delay": self.delay, "async": self.asynchrony, "syncs": self.syncs, "seccomp": self.seccomp,
             "tmpfs": self.tmpfs, "cache": self.cache,
             "conditions": self.conditions.to_json(),
         })
@@ -293,6 +311,10 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
         ofds: ofds(&workload)?,
         delay: options.delay,
         asynchrony: options.asynchrony,
+        grouped: match options.syncs {
+            Syncs::Captured => Vec::new(),
+            Syncs::Regroup => grouped(&workload)?,
+        },
         seccomp: options.seccomp,
         house: sandbox::House::new(parts.as_deref(), &captured, user, data),
         conditions: options.conditions.clone(),
@@ -319,6 +341,11 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
 
     let measures = Measures::new(&workload, ops, pace)?;
     let mut notes = options.conditions.before(parts.as_deref());
+    if options.syncs == Syncs::Regroup && task.grouped.is_empty() {
+        notes.push(
+            "--syncs regroup changes nothing: the capture shows no file that is written back for several threads at once.".into(),
+        );
+    }
     if pace == Pace::Asap && options.speed != 1.0 {
         notes.push("--speed changes nothing with pace asap, which knows no captured times.".into());
     }
@@ -375,6 +402,22 @@ pub(crate) fn ofds(workload: &Dataset) -> Result<usize> {
     let said = number(workload, "ofds")?.unwrap_or(0);
     let ofds = usize::try_from(said).ok().filter(|ofds| *ofds <= memory::MOST_FDS);
     ofds.with_context(|| format!("invalid workload: the manifest says {said} ofds, and there are {} at most", memory::MOST_FDS))
+}
+
+/// The files that the captured program wrote back for several threads at once, by number in ascending order, from the manifest of a
+/// workload (none if absent).
+fn grouped(workload: &Dataset) -> Result<Vec<i64>> {
+    let Some(said) = workload.manifest.get("grouped") else { return Ok(Vec::new()) };
+    let files = said.as_array().map(|files| files.iter().map(Value::as_i64).collect::<Option<Vec<_>>>());
+    let sorted = |files: &Vec<i64>| files.len() <= groups::MOST && files.is_sorted_by(|a, b| a < b);
+    let files = files.flatten().filter(sorted);
+    files.with_context(|| {
+        format!(
+            "invalid workload: {}: grouped is no list of at most {} files in ascending order",
+            workload.dir.display(),
+            groups::MOST
+        )
+    })
 }
 
 /// A number in the manifest of a workload, or the length of a list there; `None` when the key is absent.

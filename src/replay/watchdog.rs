@@ -162,7 +162,7 @@ mod tests {
                 said = watchdog.look(&board);
             }
             // Workers that still wait are released.
-            (0..board.slots()).for_each(|worker| board.slot(worker).counter.end());
+            (0..board.slots()).for_each(|worker| board.slot(worker).end());
             board.head().turn.lose();
             said
         })
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn workers_that_wait_for_each_other_are_found() {
-        let wait = |after, worker| Wait { after, worker, delay: 0 };
+        let wait = |after, worker| Wait { after, worker, delay: 0, early: false };
         let time = Duration::from_secs(60);
         let said = watched(false, time, [&[(1, wait(0, 1))], &[(2, wait(1, 0))]]).unwrap();
         assert_eq!(said, "op 1 waits for op 0 of worker 1, op 2 waits for op 1 of worker 0");
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_worker_that_waits_for_a_ghost_is_left_alone() {
-        let wait = |after, worker| Wait { after, worker, delay: 0 };
+        let wait = |after, worker| Wait { after, worker, delay: 0, early: false };
         // Worker 2 is the ghost.
         assert_eq!(watched(false, EVERY * 4, [&[(1, wait(0, 2))], &[(2, wait(1, 0))]]), None);
     }
@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn workers_that_take_turns_are_left_alone() {
         let turns = |worker: i64| -> Vec<(i64, Wait)> {
-            let wait = |op: i64| Wait { after: op - 1, worker: 1 - worker as u32, delay: 0 };
+            let wait = |op: i64| Wait { after: op - 1, worker: 1 - worker as u32, delay: 0, early: false };
             (0..20_000).filter(|op| op % 2 == worker).map(|op| (op, wait(op))).collect()
         };
         for strict in [false, true] {

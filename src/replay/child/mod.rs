@@ -24,6 +24,7 @@ use crate::replay::issue::contents::Contents;
 use crate::replay::issue::sys::Shared;
 use crate::replay::shared::board::{Board, Shape};
 use crate::replay::shared::clock::now;
+use crate::replay::shared::groups::Groups;
 use crate::replay::shared::record::{self, DONE, ERROR, LOST};
 use crate::replay::shared::ticks::{Clock, Mark};
 use crate::replay::shared::{futex, memory};
@@ -109,6 +110,8 @@ pub struct Task {
     pub delay: Option<u64>,
     /// How requests are issued.
     pub asynchrony: Async,
+    /// Files whose syncs are regrouped, by number in ascending order.
+    pub grouped: Vec<i64>,
     /// Whether the seccomp filter is installed.
     pub seccomp: Seccomp,
     /// The sandbox to be entered: directories, mount points, user, data.
@@ -202,7 +205,7 @@ fn lead(task: &Task, tables: Tables, trees: Vec<OwnedFd>, board: File, pipe: &Fi
     memory::one_heap();
 
     let mark = Mark::now();
-    let mut pages = Pages::open(tables.ops, task.ofds as i64, OPS_BUDGET / task.processes.max(1), task.pace)?;
+    let mut pages = Pages::open(tables.ops, task.ofds as i64, OPS_BUDGET / task.processes.max(1), task.pace, &task.grouped)?;
     let lanes = plan::lanes(tables.lanes, pages.rows())?;
     let share = Share::new(|columns| pages.columns(columns), task.ofds, &lanes, task.part, task.processes, task.threads)?;
     let plan = &share.plan;
@@ -223,6 +226,10 @@ fn lead(task: &Task, tables: Tables, trees: Vec<OwnedFd>, board: File, pipe: &Fi
         Order::Strict | Order::Thread => None,
     };
     let board = Board::open(&board, Shape::new(plan.hands.len(), share.ghosts())).context("no memory for results")?;
+    let groups = match task.grouped.len() {
+        0 => None,
+        files => Some(Groups::new(files).context("no memory for the files whose syncs are regrouped")?),
+    };
     let mut shared = match task.engine {
         Engine::Null => None,
         Engine::Sys => {
@@ -242,7 +249,8 @@ fn lead(task: &Task, tables: Tables, trees: Vec<OwnedFd>, board: File, pipe: &Fi
 
     let clock = Clock::new(task.pace, mark);
     let (alone, wants) = (&alone, &wants);
-    let setting = Setting { task, board: &board, plan, alone, wants, clock, shared: shared.as_ref(), pipe };
+    let setting =
+        Setting { task, board: &board, plan, alone, wants, clock, shared: shared.as_ref(), groups: groups.as_ref(), pipe };
     let mut processes = Vec::new();
     for process in 0..plan.processes {
         let leader = std::process::id();
@@ -300,7 +308,7 @@ fn watch(setting: &Setting, processes: &[i32]) -> Result<()> {
         }
         let process = processes.iter().position(|process| *process == pid).unwrap_or_default();
         for worker in setting.plan.workers(process) {
-            setting.board.slot(worker).counter.end();
+            setting.board.slot(worker).end();
         }
         head.turn.lose();
         record::send(setting.pipe, LOST, &format!("process {process} of the replay {}", death(status)))?;

@@ -10,6 +10,7 @@ use crate::replay::feed::plan::Plan;
 use crate::replay::feed::rings::Wants;
 use crate::replay::issue::engine::{Delayed, Issue, Null};
 use crate::replay::issue::pace::{Pacer, Scale, Sleeper};
+use crate::replay::issue::regroup::Regroup;
 use crate::replay::issue::request::flight::{Flight, PLACES, Ports};
 use crate::replay::issue::request::port::Port;
 use crate::replay::issue::sys::{Shared, Sys};
@@ -18,7 +19,8 @@ use crate::replay::shared::board::Board;
 use crate::replay::shared::call::Feed;
 use crate::replay::shared::clock::clock;
 use crate::replay::shared::futex;
-use crate::replay::shared::order::{self, Counter, Free, Resource, Strict};
+use crate::replay::shared::groups::Groups;
+use crate::replay::shared::order::{self, Counter, Free, Regrouped, Resource, Strict};
 use crate::replay::shared::record::{self, ERROR, LOST};
 use crate::replay::shared::ticks::Clock;
 use crate::replay::{Order, Pace, Seccomp};
@@ -47,6 +49,8 @@ pub struct Setting<'a> {
     pub clock: Clock,
     /// Buffers and the table of descriptors; `None` with engine `null`.
     pub shared: Option<&'a Shared>,
+    /// Files whose syncs are regrouped; `None` to issue all as captured.
+    pub groups: Option<&'a Groups>,
     /// Write end of the pipe to the supervisor.
     pub pipe: &'a File,
 }
@@ -83,7 +87,9 @@ impl Setting<'_> {
                 if self.alone[worker] {
                     sandbox::own_files().context("no table of descriptors of one's own")?;
                 }
-                Ok(Delayed { engine: Sys::new(shared).context("no memory for buffers")?, seed })
+                let engine = Sys::new(shared).context("no memory for buffers")?;
+                let groups = self.groups.map(|groups| (groups, self.board));
+                Ok(Delayed { engine: Regroup { engine, groups, worker }, seed })
             }),
         };
         match worked {
@@ -169,6 +175,11 @@ impl Setting<'_> {
         // Without requests nothing holds back the ops of a single worker.
         let order = if counters.len() == 1 && flight.is_none() { Order::Thread } else { self.task.order };
         match order {
+            Order::Resource if self.groups.is_some() => {
+                let reached: Vec<&Counter> = (0..self.board.slots()).map(|worker| &self.board.slot(worker).reached).collect();
+                let order = Regrouped { resource: Resource { counters, worker, spins }, reached: &reached };
+                self.issue(feed, engine, order, pacer, flight, ready)
+            }
             Order::Resource => self.issue(feed, engine, Resource { counters, worker, spins }, pacer, flight, ready),
             Order::Strict => self.issue(feed, engine, Strict { turn, counters, worker, spins }, pacer, None, ready),
             Order::Thread => self.issue(feed, engine, Free, pacer, None, ready),

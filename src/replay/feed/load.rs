@@ -15,6 +15,7 @@ use crate::replay::shared::call::{Ask, Batch, Feed};
 use crate::replay::shared::clock::now;
 use crate::replay::shared::order::Wait;
 use crate::replay::shared::record::UNKNOWN;
+use crate::syscall::Class;
 use anyhow::{Context, Result, ensure};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -35,6 +36,9 @@ fn ring(workers: usize) -> usize {
 /// Time between two looks whether the supervisor has read a result block: there are many blocks, and reading one takes
 /// longer.
 const PATIENCE: Duration = Duration::from_micros(200);
+
+/// Longest time between the end of a sync and a write by a thread that had waited for it, and did nothing else between, ns.
+const AT_ONCE: i64 = 1_000_000;
 
 /// Position in a lane (captured thread) that is being read.
 struct Cursor {
@@ -198,14 +202,22 @@ impl<'a> Loader<'a> {
                     *last = fact.op_id;
                     block.push(&fact);
                     let waits = batch.waits.len();
+                    // What a thread writes that waited until another one had synced the file, and then began at once.
+                    let joins = batch.ops.last().is_some_and(|op| op.group != 0 && op.op.class() == Class::Writes);
                     if let Some(links) = links {
                         links.of(fact.op_id, edges, |after, other, delay| {
                             let known = awaited.entry(other).or_insert(-1);
+                            if joins && delay <= AT_ONCE {
+                                if other as usize != worker && after > *known {
+                                    batch.waits.push(Wait { after, worker: other, delay: 0, early: true });
+                                }
+                                return Ok(());
+                            }
                             let delay = scale.as_ref().filter(|_| delay != 0).map_or(Ok(0), |scale| scale.took(delay))?;
                             let news = (other as usize != worker || wants.is_some()) && after > *known;
                             if news || delay > 0 {
                                 *known = after.max(*known);
-                                batch.waits.push(Wait { after, worker: other, delay });
+                                batch.waits.push(Wait { after, worker: other, delay, early: false });
                             }
                             Ok(())
                         })?;

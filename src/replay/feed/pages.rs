@@ -8,8 +8,8 @@ use crate::replay::Pace;
 use crate::replay::issue::count::count;
 use crate::replay::issue::sys;
 use crate::replay::shared::call::{Batch, COUNT, NONE, NUMBERS, Packed, TEXTS};
-use crate::replay::shared::record::{CHANGED, Fact, UNKNOWN};
-use crate::syscall::{Interface, Op, Syscall};
+use crate::replay::shared::record::{CHANGED, Fact, GROUPED, UNKNOWN};
+use crate::syscall::{Class, Interface, Op, Syscall};
 use crate::text;
 use anyhow::{Context, Result, bail, ensure};
 use arrow::array::{Array, AsArray, DictionaryArray, Int64Array, RecordBatch, StringArray};
@@ -24,6 +24,8 @@ const WORDS: [&str; 3] = ["op", "syscall", "origin"];
 const REQUESTS: [&str; 4] = ["ring", "reaped", "settled", "behind"];
 /// Column that says of an op that its outcome is not known.
 const CHANGED_COLUMN: &str = "changed";
+/// Column of the file that an op concerns, read where syncs are regrouped.
+const FILE: &str = "file";
 /// Columns of the captured outcome, duration and start.
 const CAPTURED: [Col; 4] = [Col::Ret, Col::Errno, Col::Dur, Col::Ts];
 /// Columns of what its lane did before an op, for pace app.
@@ -73,6 +75,8 @@ struct Page {
     before: [Option<Int64Array>; 3],
     requests: [Option<Int64Array>; 4],
     changed: Option<Int64Array>,
+    /// For each row which of the files it is whose syncs are regrouped, plus 1; 0 for any other. `None` where none are.
+    groups: Option<Vec<u16>>,
     /// Column of [`Col::Count`]: an op may get a count also when none was captured ([`count`]).
     counts: Option<Int64Array>,
     /// The columns of the other [`NUMBERS`], each with its bit in [`Packed::has`].
@@ -117,22 +121,24 @@ pub struct Pages {
     source: Source,
     cache: Cache<Page>,
     ofds: i64,
+    grouped: Vec<i64>,
 }
 
 impl Pages {
     /// Opens the table, of which up to `budget` bytes are kept decoded; `ofds` is the number of open file descriptions of the
-    /// workload. With pace asap the captured starts are not read.
+    /// workload. With pace asap the captured starts are not read. `grouped` are the files whose syncs are regrouped, in ascending
+    /// order.
     ///
     /// # Errors
     /// When it is damaged or lacks a column.
-    pub fn open(file: File, ofds: i64, budget: usize, pace: Pace) -> Result<Pages> {
+    pub fn open(file: File, ofds: i64, budget: usize, pace: Pace, grouped: &[i64]) -> Result<Pages> {
         let captured = CAPTURED.iter().filter(|col| !matches!((col, pace), (Col::Ts, Pace::Asap)));
         let numbers = NUMBERS.iter().chain(captured).map(|col| col.name());
         let before = BEFORE.into_iter().filter(|_| pace == Pace::App);
         let columns = IDS.into_iter().chain(OFDS).chain(WORDS).chain(TEXTS).chain(REQUESTS).chain(numbers).chain(before);
-        let columns = columns.chain([CHANGED_COLUMN]);
+        let columns = columns.chain([CHANGED_COLUMN]).chain((!grouped.is_empty()).then_some(FILE));
         let columns: Vec<&str> = columns.collect();
-        Ok(Pages { source: Source::open("ops", file, &columns)?, cache: Cache::new(budget), ofds })
+        Ok(Pages { source: Source::open("ops", file, &columns)?, cache: Cache::new(budget), ofds, grouped: grouped.to_vec() })
     }
 
     /// A reader of other columns of the same table.
@@ -190,10 +196,10 @@ impl Pages {
     }
 
     fn page(&mut self, index: usize) -> Result<&Page> {
-        let source = &self.source;
+        let (source, grouped) = (&self.source, &self.grouped);
         self.cache.get(index, || {
             let batch = source.decode(index)?;
-            Ok((Page::new(&batch)?, batch.get_array_memory_size()))
+            Ok((Page::new(&batch, grouped)?, batch.get_array_memory_size()))
         })
     }
 }
@@ -210,6 +216,13 @@ fn texts(batch: &RecordBatch, name: &str) -> Result<Option<Dictionary>> {
     let Some(column) = batch.column_by_name(name) else { return Ok(None) };
     let column = column.as_dictionary_opt::<Int32Type>().with_context(|| format!("column {name} holds no text"))?;
     Ok((column.null_count() < column.len()).then(|| column.clone()))
+}
+
+/// Which of these files the rows of a batch are, plus 1, and 0 for others; `None` without any.
+fn groups(batch: &RecordBatch, grouped: &[i64]) -> Result<Option<Vec<u16>>> {
+    let place = |file: i64| grouped.binary_search(&file).ok().and_then(|place| u16::try_from(place + 1).ok());
+    let files = ints(batch, FILE)?.filter(|_| !grouped.is_empty());
+    Ok(files.map(|files| files.iter().map(|file| file.and_then(place).unwrap_or(0)).collect()))
 }
 
 fn collect<T, U, const N: usize>(from: [T; N], make: impl Fn(T) -> Result<U>) -> Result<[U; N]> {
@@ -239,7 +252,7 @@ fn at(column: &Option<Int64Array>, row: usize) -> Option<i64> {
 }
 
 impl Page {
-    fn new(batch: &RecordBatch) -> Result<Page> {
+    fn new(batch: &RecordBatch, grouped: &[i64]) -> Result<Page> {
         let words = collect(WORDS, |name| texts(batch, name)?.with_context(|| format!("column {name} is empty")))?;
         let mut numbers = Vec::new();
         for (slot, col) in NUMBERS.iter().enumerate().skip(1) {
@@ -258,6 +271,7 @@ impl Page {
             before: collect(BEFORE, |name| ints(batch, name))?,
             requests: collect(REQUESTS, |name| ints(batch, name))?,
             changed: ints(batch, CHANGED_COLUMN)?,
+            groups: groups(batch, grouped)?,
             counts: ints(batch, NUMBERS[0].name())?,
             numbers,
             texts: named,
@@ -325,7 +339,7 @@ impl Page {
             }
         }
         let changed = at(&self.changed, index).is_some_and(|changed| changed != 0);
-        let notes = sys::notes(batch.call(place), captured) | if changed { CHANGED } else { 0 };
+        let mut notes = sys::notes(batch.call(place), captured) | if changed { CHANGED } else { 0 };
         batch.ops[place].notes = notes;
         let [ring, reaped, settled, behind] = &self.requests;
         let syscall = self.syscalls[word(1)?];
@@ -335,6 +349,17 @@ impl Page {
             settled: at(settled, index).unwrap_or(-1),
             more: at(behind, index).is_some_and(|behind| behind > 0),
         });
+        let syncs = matches!(op, Op::Fsync | Op::Fdatasync);
+        // A request is over when its result is taken, which no engine is told.
+        if let Some(groups) = self.groups.as_ref().filter(|_| syscall.interface().is_none())
+            && (syncs || op.class() == Class::Writes)
+        {
+            batch.ops[place].group = groups[index];
+            if groups[index] != 0 && syncs {
+                notes |= GROUPED;
+                batch.ops[place].notes = notes;
+            }
+        }
         let fact = Fact {
             op_id,
             seq,

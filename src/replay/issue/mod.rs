@@ -8,6 +8,7 @@ mod deep;
 pub mod engine;
 pub mod mapped;
 pub mod pace;
+pub mod regroup;
 pub mod request;
 pub mod structs;
 pub mod sys;

@@ -4,7 +4,7 @@
 //! are kept, in an array by rank: 16 bytes for each. There may be `ENDS_MAX`; a workload with more is left to the SQL view
 //! `order_violations`, which spills.
 
-use crate::replay::shared::record::Record;
+use crate::replay::shared::record::{GROUPED, Record};
 use crate::schema::{Dataset, Table, read};
 use anyhow::{Context, Result};
 
@@ -16,7 +16,7 @@ const NEVER: i64 = i64::MIN;
 /// Result of the check: edges looked at, and edges violated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Violations {
-    /// Number of edges of the workload whose two ops were both issued.
+    /// Number of edges of the workload whose two ops were both issued, without those of syncs that are regrouped.
     pub edges: u64,
     /// Number of those edges whose waiting op began before the other had ended.
     pub violations: u64,
@@ -71,7 +71,8 @@ impl Check {
     /// Notes when an op was issued, if it is at an end of an edge.
     #[inline]
     pub fn add(&mut self, record: &Record) {
-        if let Some(rank) = self.rank(record.fact.op_id) {
+        // For a sync that is regrouped nobody need wait.
+        if let Some(rank) = self.rank(record.fact.op_id).filter(|_| record.fact.notes & GROUPED == 0) {
             self.times[rank] = (record.stamp.begin, record.stamp.end);
         }
     }

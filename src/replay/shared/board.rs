@@ -85,11 +85,21 @@ pub struct Head {
 pub struct WorkerSlot {
     /// How far the worker's ops are, read by workers whose ops wait for them.
     pub counter: Counter,
+    /// The same, where syncs are regrouped, if the sync that the worker has reached counts as finished.
+    pub reached: Counter,
     line: Line,
     /// How long the worker waited, and its processor time.
     pub spent: Spent,
     /// When its last ops ended, with pace app.
     pub ends: Ends,
+}
+
+impl WorkerSlot {
+    /// Marks the worker as done or dead, so that nobody waits for it any more.
+    pub fn end(&self) {
+        self.reached.end();
+        self.counter.end();
+    }
 }
 
 /// How far the result blocks of a worker are filled (by the loader), written (by the worker) and read (by the supervisor).
@@ -238,6 +248,7 @@ impl Board {
         let board = Board::open(&file, shape)?;
         for worker in 0..shape.slots() {
             board.slot(worker).counter.reset();
+            board.slot(worker).reached.reset();
         }
         Ok((board, file))
     }

@@ -100,6 +100,8 @@ pub struct Packed {
     pub has: u16,
     /// How many of the batch's [`Wait`]s are its own; they follow those of the op before.
     pub waits: u16,
+    /// Which of the files it concerns whose syncs are regrouped ([`super::groups`]), plus 1; 0 for any other, and for all if none are.
+    pub group: u16,
     /// Which system call is issued.
     pub op: Op,
     /// Note bits for the comparison (see [`super::record`]).
@@ -324,6 +326,7 @@ impl Packed {
         texts: [NO_TEXT; TEXTS.len()],
         has: 0,
         waits: 0,
+        group: 0,
         op: Op::Sync,
         notes: 0,
     };

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Error, Result};
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 
 /// Most bytes that one call moves: 2 GiB, a page more than the kernel's own limit (MAX_RW_COUNT, read(2)).
 const HUGE: usize = 1 << 31;
@@ -224,6 +224,27 @@ const fn scattered(ofd: usize) -> usize {
     const LINE: u32 = (64 / size_of::<AtomicI32>()).ilog2();
     let place = ofd % FDS;
     ofd / FDS * FDS + (place << LINE | place >> (FDS.ilog2() - LINE)) % FDS
+}
+
+/// 32-bit numbers in memory that processes cloned later share, all 0 at first.
+#[derive(Debug)]
+pub struct SharedWords(Pages, usize);
+
+impl SharedWords {
+    /// So many numbers.
+    ///
+    /// # Errors
+    /// When memory is short.
+    pub fn new(count: usize) -> Result<SharedWords> {
+        Ok(SharedWords(Pages::shared((count * size_of::<AtomicU32>()).max(1))?, count))
+    }
+
+    /// One of them; `None` for one that is not there.
+    #[inline]
+    pub fn get(&self, at: usize) -> Option<&AtomicU32> {
+        // SAFETY: the mapping is page aligned, zeroed, holds `self.1` of them and lives as long as self.
+        (at < self.1).then(|| unsafe { &*self.0.start().cast::<AtomicU32>().add(at) })
+    }
 }
 
 /// A 64-bit counter in memory that processes cloned later share.

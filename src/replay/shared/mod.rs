@@ -6,6 +6,7 @@ pub mod call;
 pub mod clock;
 pub mod ends;
 pub mod futex;
+pub mod groups;
 pub mod memory;
 pub mod order;
 pub mod record;

@@ -107,7 +107,7 @@ impl Counter {
     /// The op before which this counter's worker sleeps, and the op it waits for; `None` while it is awake.
     pub fn asleep(&self) -> Option<(i64, Wait)> {
         let asleep = self.asleep.load(Acquire);
-        let wait = Wait { after: self.after.load(Acquire), worker: self.of.load(Acquire), delay: 0 };
+        let wait = Wait { after: self.after.load(Acquire), worker: self.of.load(Acquire), delay: 0, early: false };
         // It may have turned over in the meantime.
         (asleep != 0 && self.asleep.load(Acquire) == asleep).then(|| (asleep.wrapping_sub(1), wait))
     }
@@ -127,6 +127,8 @@ pub struct Wait {
     pub worker: u32,
     /// How long after the end of that op this one is to begin, ns; 0 where only the order counts.
     pub delay: i64,
+    /// May it begin while that op is under way, if that is a sync of a file whose syncs are regrouped?
+    pub early: bool,
 }
 
 /// How a worker waits before an op and tells others after it; one implementation for each [`crate::replay::Order`].
@@ -198,6 +200,59 @@ impl Order for Resource<'_> {
 
     fn end(&self) {
         self.counters[self.worker].end();
+    }
+}
+
+/// Resource order for one worker where syncs are regrouped: a write of such a file does not wait for the end of a sync that has been
+/// reached, which it would have been part of on a slower device.
+#[derive(Debug)]
+pub struct Regrouped<'a> {
+    /// The usual order.
+    pub resource: Resource<'a>,
+    /// For all workers, by number, how far they are if the sync that they have reached counts as finished.
+    pub reached: &'a [&'a Counter],
+}
+
+impl Regrouped<'_> {
+    fn counter(&self, wait: &Wait) -> &Counter {
+        let all = if wait.early { self.reached } else { self.resource.counters };
+        all[wait.worker as usize]
+    }
+}
+
+impl Order for Regrouped<'_> {
+    #[inline]
+    fn ready(&self, _op_id: i64, waits: &[Wait]) -> bool {
+        let passed = waits.iter().all(|wait| self.counter(wait).passed(wait.after));
+        if !waits.is_empty() {
+            ticks::fence();
+        }
+        passed
+    }
+
+    fn wait(&self, op_id: i64, waits: &[Wait]) {
+        let own = self.resource.counters[self.resource.worker];
+        for wait in waits {
+            let other = self.counter(wait);
+            if !other.soon(wait.after, self.resource.spins) {
+                own.sleeps(op_id, *wait);
+                other.wait(wait.after);
+                own.wakes();
+            }
+        }
+    }
+
+    #[inline]
+    fn pass(&self, op_id: i64) {
+        // With requests in flight less has passed than was reached.
+        let reached = self.reached[self.resource.worker];
+        reached.advance((op_id + 1).max(reached.next()));
+        self.resource.pass(op_id);
+    }
+
+    fn end(&self) {
+        self.reached[self.resource.worker].end();
+        self.resource.end();
     }
 }
 
@@ -303,7 +358,7 @@ impl Order for Strict<'_> {
             }
             std::hint::spin_loop();
         }
-        self.counters[self.worker].sleeps(op_id, Wait { after: op_id - 1, worker: TURN, delay: 0 });
+        self.counters[self.worker].sleeps(op_id, Wait { after: op_id - 1, worker: TURN, delay: 0, early: false });
         self.sleep(op_id);
         self.counters[self.worker].wakes();
     }
@@ -364,7 +419,7 @@ mod tests {
                             turn.lose();
                             break;
                         }
-                        let before = Wait { after: op - 1, worker: owner((op - 1).max(0)) as u32, delay: 0 };
+                        let before = Wait { after: op - 1, worker: owner((op - 1).max(0)) as u32, delay: 0, early: false };
                         let waits = if op > 0 && owner(op - 1) != worker { vec![before] } else { vec![] };
                         if !order.ready(op, &waits) {
                             order.wait(op, &waits);
@@ -384,6 +439,25 @@ mod tests {
         for (workers, strict) in [(1, true), (4, true), (16, true), (2, false), (4, false), (16, false)] {
             assert!(chain(workers, None, strict).into_iter().eq(0..4000), "{workers} workers, strict: {strict}");
         }
+    }
+
+    #[test]
+    fn a_write_that_may_does_not_wait_for_a_sync_that_was_reached() {
+        let (counters, reached) = (counters(2), counters(2));
+        let (counters, reached): (Vec<&Counter>, Vec<&Counter>) = (counters.iter().collect(), reached.iter().collect());
+        let order = Regrouped { resource: Resource { counters: &counters, worker: 1, spins: 10 }, reached: &reached };
+        let ready = || [true, false].map(|early| order.ready(4, &[Wait { after: 3, worker: 0, delay: 0, early }]));
+        assert_eq!(ready(), [false, false]);
+        reached[0].advance(4);
+        assert_eq!(ready(), [true, false]);
+        counters[0].advance(4);
+        assert_eq!(ready(), [true, true]);
+        // What was reached does not go back where less has passed.
+        reached[1].advance(9);
+        order.pass(5);
+        assert_eq!([counters[1].next(), reached[1].next()], [6, 9]);
+        order.end();
+        assert!(counters[1].over() && reached[1].over());
     }
 
     #[test]

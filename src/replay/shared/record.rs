@@ -35,6 +35,12 @@ pub const UNPOPULATED: u8 = 16;
 /// what it returns.
 pub const CHANGED: u8 = 32;
 
+/// Note bit of an op: a sync that was left out, since another one of its file had done its work (`--syncs regroup`).
+pub const REGROUPED: u8 = 64;
+
+/// Note bit of an op: a sync of a file whose syncs are regrouped, for the end of which not everything waits that did so in the capture.
+pub const GROUPED: u8 = 128;
+
 /// What is known of an op before it is issued; the loader writes it to the board.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fact {
@@ -56,7 +62,8 @@ pub struct Fact {
     pub op: u8,
     /// Why the op exists: its index in [`Origin::ALL`].
     pub origin: u8,
-    /// Note bits for the comparison: [`LOCK`], [`SPARSE`], [`CWD`], [`WITHHELD`], [`UNPOPULATED`], [`CHANGED`].
+    /// Note bits for the comparison: [`LOCK`], [`SPARSE`], [`CWD`], [`WITHHELD`], [`UNPOPULATED`], [`CHANGED`], [`REGROUPED`],
+    /// [`GROUPED`].
     pub notes: u8,
 }
 

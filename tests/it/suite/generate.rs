@@ -173,6 +173,7 @@ fn the_tables_are_as_the_schema_says_and_nothing_else_is_left() {
         "critical_path",
         "times",
         "shared_syncs",
+        "grouped",
         "computed",
         "fingerprint",
         "capture",

@@ -21,6 +21,7 @@ mod order_programs;
 pub mod parts;
 mod places;
 mod predict;
+mod regroup;
 mod requests;
 mod rights;
 mod roots;
