@@ -113,7 +113,8 @@ impl Args {
         for target in &targets {
             drop(init::ready(&target.options(&tree))?);
         }
-        let manner = self.manner.options(&self.speed, workload.clone(), PathBuf::new(), PathBuf::new())?;
+        // What a program that commits for several threads does on another device is what is asked here.
+        let manner = self.manner.regrouping().options(&self.speed, workload.clone(), PathBuf::new(), PathBuf::new())?;
         manner.check()?;
         ensure!(distinct(&self.speed), "--speed names one speed twice");
         let options = predict::Options {

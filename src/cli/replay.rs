@@ -174,7 +174,7 @@ pub struct Manner {
     /// How requests of io_submit and io_uring are issued (fio: ioengine, iodepth); with --order strict or thread always as calls
     #[arg(long = "async", default_value = "native", value_name = "WAY", value_parser = values::word(Async::ALL, Async::name, Async::doc))]
     asynchrony: Async,
-    /// Which syncs are issued (default: captured): regroup leaves those out that another one has made needless,
+    /// Which syncs are issued (default: captured; of predict: regroup): regroup leaves those out that another one has made needless,
     /// as a program does that commits for several threads at once
     #[arg(long, value_name = "WHICH", value_parser = values::word(Syncs::ALL, Syncs::name, Syncs::doc))]
     syncs: Option<Syncs>,
@@ -238,6 +238,12 @@ impl Manner {
     #[cfg(feature = "sql")]
     pub fn user(&self) -> Option<&str> {
         self.conditions.user.as_deref()
+    }
+
+    /// The same manner, with regrouped syncs if nothing else was asked for.
+    #[cfg(feature = "sql")]
+    pub fn regrouping(self) -> Manner {
+        Manner { syncs: self.syncs.or(Some(Syncs::Regroup)), ..self }
     }
 
     /// The options of `replay` in this manner, for the first of these speeds.

@@ -48,11 +48,14 @@ pub struct Prediction {
     pub brackets: Vec<Bracket>,
 }
 
-/// Between which times a program takes that adapts to its device: by order resource and pace asap, and by order strict.
+/// Between which times a program takes that adapts to its device: those of two bounds or, where its syncs are regrouped, its own and that
+/// with all captured syncs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Bracket {
     /// Name of the cell that it is of.
     pub label: String,
+    /// Which bounds its times are of; one of them alone, and that of the cell itself.
+    pub bounds: Vec<Bound>,
     /// Shorter of the two median times, ns.
     pub low: i64,
     /// Longer one, ns.
@@ -267,11 +270,13 @@ impl Verdict {
 /// The brackets of cells whose bounds are among them.
 fn brackets(cells: &[Forecast]) -> Vec<Bracket> {
     let of = |cell: &Forecast| {
-        let bounds = cells.iter().filter(|other| other.root == cell.root && other.bound.is_some());
-        let times: Vec<i64> = bounds.filter_map(|other| Some(other.time?.median)).collect();
+        let bounds = || cells.iter().filter(|other| other.root == cell.root && other.bound.is_some());
+        let own = bounds().any(|other| other.bound == Some(Bound::Captured)).then_some(cell);
+        let times: Vec<i64> = bounds().chain(own).filter_map(|other| Some(other.time?.median)).collect();
         let (low, high) = (*times.iter().min()?, *times.iter().max()?);
         let width_percent = 100.0 * (high as f64 / low.max(1) as f64 - 1.0);
-        (times.len() > 1).then(|| Bracket { label: cell.label.clone(), low, high, width_percent })
+        let bounds = bounds().filter_map(|other| other.bound).collect();
+        (times.len() > 1).then(|| Bracket { label: cell.label.clone(), bounds, low, high, width_percent })
     };
     cells.iter().filter(|cell| cell.bound.is_none()).filter_map(of).collect()
 }
@@ -341,9 +346,15 @@ mod tests {
         };
         let (free, strict) = (Some(Bound::Free), Some(Bound::Strict));
         let cells = [timed("a", None, 1000), timed("b", None, 900), timed("a", free, 800), timed("a", strict, 1000)];
-        let bracket = Bracket { label: "a-x1".into(), low: 800, high: 1000, width_percent: 25.0 };
+        let bounds = vec![Bound::Free, Bound::Strict];
+        let bracket = Bracket { label: "a-x1".into(), bounds, low: 800, high: 1000, width_percent: 25.0 };
         assert_eq!(brackets(&cells), [bracket]);
         assert_eq!(brackets(&cells[..3]), []);
+        // Where syncs are regrouped the other bound is the time of the cell itself.
+        let cells = [timed("a", None, 800), timed("a", Some(Bound::Captured), 1000)];
+        let bounds = vec![Bound::Captured];
+        assert_eq!(brackets(&cells), [Bracket { label: "a-x1".into(), bounds, low: 800, high: 1000, width_percent: 25.0 }]);
+        assert_eq!(brackets(&cells[..1]), []);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! ```
 //! A *cell* is a target and a speed. A *round* replays every cell once, so that what drifts on the machine (its load, its heat,
 //! the age of its file systems) meets all of them alike. The first round may be a warm-up that does not count. A program that
-//! adapts to its device has two more cells on each target, whose times are a *bracket* of its own.
+//! adapts to its device has one or two more cells on each target, and the times of these are a *bracket*.
 
 mod forecast;
 mod rounds;
@@ -18,11 +18,12 @@ pub use trees::{Keep, Share, Target};
 
 use crate::init;
 use crate::progress::Progress;
-use crate::replay;
+use crate::replay::{self, Syncs};
 use crate::schema::Dataset;
 use crate::schema::dataset::Kind;
 use anyhow::{Result, ensure};
-use std::path::{Path, PathBuf};
+use serde_json::Value;
+use std::path::PathBuf;
 use trees::Trees;
 
 /// Arguments of a prediction: what is replayed, where, how often and how.
@@ -60,10 +61,16 @@ impl Options {
     }
 }
 
-/// May the program make other calls on another device (caveat `adapts`)?
-fn adapts(workload: &Path) -> Result<bool> {
-    let workload = Dataset::expect(workload, Kind::Workload)?;
-    Ok(workload.manifest.get("shared_syncs").and_then(serde_json::Value::as_u64).is_some_and(|files| files > 0))
+/// The bounds of the time of a program that may make other calls on another device (caveat `adapts`); none of any other.
+fn bounds(options: &replay::Options) -> Result<&'static [Bound]> {
+    let workload = Dataset::expect(&options.workload, Kind::Workload)?;
+    let grouped = workload.manifest.get("grouped").and_then(Value::as_array).is_some_and(|files| !files.is_empty());
+    let adapts = workload.manifest.get("shared_syncs").and_then(Value::as_u64).is_some_and(|files| files > 0);
+    Ok(match (options.syncs, adapts) {
+        (Syncs::Regroup, _) if grouped => &[Bound::Captured],
+        (_, true) => &[Bound::Free, Bound::Strict],
+        (_, false) => &[],
+    })
 }
 
 /// Makes the trees, replays in rounds, and says what came of it. Trees are deleted at the end unless they are to be kept.
@@ -73,9 +80,9 @@ fn adapts(workload: &Path) -> Result<bool> {
 pub fn run(options: &Options, progress: &Progress) -> Result<Prediction> {
     ensure!(!options.targets.is_empty() && !options.speeds.is_empty(), "there is nothing to replay on");
     let mut cells = options.cells();
-    if options.speeds.len() == 1 && adapts(&options.replay.workload)? {
-        let bounds = cells.iter().flat_map(|cell| Bound::ALL.iter().map(|bound| cell.bounded(*bound)));
-        let bounds: Vec<_> = bounds.collect();
+    if options.speeds.len() == 1 {
+        let bounds = bounds(&options.replay)?;
+        let bounds: Vec<_> = cells.iter().flat_map(|cell| bounds.iter().map(|bound| cell.bounded(*bound))).collect();
         cells.extend(bounds);
     }
     let trees = Trees::make(&options.targets, &options.init, options.keep, progress)?;

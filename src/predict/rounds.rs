@@ -4,7 +4,7 @@ use super::trees;
 use crate::init::{self, Root, State};
 use crate::process::signal::Signal;
 use crate::progress::Progress;
-use crate::replay::{self, Engine, Order, Pace, Summary};
+use crate::replay::{self, Engine, Order, Pace, Summary, Syncs};
 use crate::words::words;
 use anyhow::Result;
 use std::ffi::OsString;
@@ -15,8 +15,9 @@ words! {
     #[derive(serde::Serialize)]
     #[serde(rename_all = "lowercase")]
     Bound {
-        Free   "free"   "order resource, pace asap: as much overlaps as may";
-        Strict "strict" "order strict: nothing overlaps";
+        Free   "free"   "order resource, pace asap, syncs regrouped: as much overlaps as may, and no sync is issued that need not be";
+        Strict "strict" "order strict, all captured syncs: nothing overlaps";
+        Captured "captured" "all captured syncs, of a program whose syncs are regrouped: none is for more threads than in the capture";
     }
 }
 
@@ -37,12 +38,13 @@ impl Cell {
     /// The cell whose time bounds that of this one.
     pub fn bounded(&self, bound: Bound) -> Cell {
         let label = format!("{}-{}", self.label, bound.name());
-        let order = match bound {
-            Bound::Free => Order::Resource,
-            Bound::Strict => Order::Strict,
+        let (pace, order, syncs) = match bound {
+            Bound::Free => (Some(Pace::Asap), Order::Resource, Syncs::Regroup),
+            Bound::Strict => (Some(Pace::Asap), Order::Strict, Syncs::Captured),
+            Bound::Captured => (self.options.pace, self.options.order, Syncs::Captured),
         };
         let out = named(&self.options.out, bound.name());
-        let options = replay::Options { pace: Some(Pace::Asap), order, out, ..self.options.clone() };
+        let options = replay::Options { pace, order, syncs, out, ..self.options.clone() };
         Cell { label, options, part: self.part, bound: Some(bound) }
     }
 

@@ -77,8 +77,9 @@ impl Prediction {
         self.brackets.iter().try_for_each(|bracket| {
             let (low, high, width) = (Nanos(bracket.low), Nanos(bracket.high), bracket.width_percent);
             let label = shown(&bracket.label);
-            let [free, strict] = [Bound::Free, Bound::Strict].map(Bound::name);
-            writeln!(f, "Bracket on {label}: {low} to {high} ({width:.0} %), the times of {free} and {strict}.")
+            let names: Vec<_> = bracket.bounds.iter().copied().map(Bound::name).collect();
+            let names = if names.len() > 1 { names.join(" and ") } else { format!("regrouped and {} syncs", names.concat()) };
+            writeln!(f, "Bracket on {label}: {low} to {high} ({width:.0} %), the times of {names}.")
         })
     }
 

@@ -257,6 +257,31 @@ fn a_program_that_adapts_has_a_bracket() {
     }
 }
 
+/// Of who is known to do so syncs are regrouped, and the other bound is the time with all captured ones.
+#[cfg(feature = "sql")]
+#[test]
+fn syncs_for_several_threads_are_regrouped() {
+    let mut work = writer(5);
+    fs::remove_dir_all(work.place("work")).unwrap();
+    work.manifest.insert("shared_syncs".into(), json!(1));
+    work.manifest.insert("grouped".into(), json!([6]));
+    work.write();
+    let args = ["--repeat", "1", "--no-warm-up"];
+    let said = predict(0, &work, &args);
+    assert!(said.contains("%), the times of regrouped and captured syncs.\n"), "{said}");
+    assert_eq!(names(work.place("out")), ["one-1", "one-captured-1", "two-1", "two-captured-1"]);
+    let syncs = |run: &str| {
+        let manifest = fs::read(work.place("out").join(run).join("manifest.json")).unwrap();
+        let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+        manifest["options"]["syncs"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(["one-1", "one-captured-1"].map(syncs), ["regroup", "captured"]);
+    // Who asks for the captured ones has the usual bounds.
+    fs::remove_dir_all(work.place("out")).unwrap();
+    let said = predict(0, &work, &[&args[..], &["--syncs", "captured"]].concat());
+    assert!(said.contains("%), the times of free and strict.\n"), "{said}");
+}
+
 #[cfg(feature = "sql")]
 #[test]
 fn speeds_are_cells_of_their_own() {
