@@ -306,6 +306,7 @@ pub fn run_with(options: &Options, program: &Path, progress: &Progress) -> Resul
         first: timeline.first,
         span: timeline.captured(),
         part: options.part(),
+        start: if options.line.is_some() { child::Start::Agreed } else { child::Start::Own },
         processes: options.processes,
         threads: options.threads,
         ofds: ofds(&workload)?,

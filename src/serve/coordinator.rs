@@ -244,6 +244,8 @@ impl<'r> Servers<'r> {
                 Some((_, Event::Said(Body::Pong(_), _))) => {}
                 // Its replay has ended: it says why next.
                 Some((machine, Event::Said(Body::Go(_), _))) => self.tell(machine, Body::Go(true)),
+                // Its replay has ended early: it says why next.
+                Some((_, Event::Said(Body::Frames(bytes), _))) if bytes.ends_with(&Frame::Failed.bytes()) => {}
                 Some((machine, Event::Said(Body::Frames(bytes), _))) => {
                     let whole = bytes.as_slice() == Frame::Ready.bytes() && (machine == 0 || ready > 0);
                     ensure!(whole, "{} says something else than that it is ready", self.names[machine]);

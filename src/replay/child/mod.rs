@@ -76,6 +76,15 @@ const EDGES_BUDGET: usize = 64 << 20;
 /// Time from the moment all processes are ready to the start of the replay, ns: enough to wake everybody.
 const LEAD: i64 = 1_000_000;
 
+/// Who says when a replay begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Start {
+    /// Its own leader.
+    Own,
+    /// The coordinator, also where there is no other machine.
+    Agreed,
+}
+
 /// What the supervisor tells the child to do, as JSON in a memfd: arguments are limited (E2BIG, execve(2)), and a captured
 /// machine may have had more mounts than fit.
 #[derive(Debug, Serialize, Deserialize)]
@@ -100,6 +109,8 @@ pub struct Task {
     pub span: i64,
     /// Which part of the workload is replayed here.
     pub part: Part,
+    /// Who says when it begins.
+    pub start: Start,
     /// Number of processes asked for; the plan may use fewer.
     pub processes: usize,
     /// Number of workers asked for in each process; `None` for the default.
@@ -290,9 +301,9 @@ fn watch(setting: &Setting, processes: &[i32]) -> Result<()> {
         all_live(processes)?;
         futex::wait(&head.ready, ready, Some(10_000_000));
     }
-    let start = match setting.task.part {
-        Part::WHOLE => now() + LEAD,
-        _ => agreed(setting, processes)?,
+    let start = match setting.task.start {
+        Start::Own => now() + LEAD,
+        Start::Agreed => agreed(setting, processes)?,
     };
     head.start.store(start, SeqCst);
     head.go.store(1, SeqCst);

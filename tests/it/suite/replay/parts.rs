@@ -153,6 +153,25 @@ fn parts_of_a_replay_are_one() {
     }
 }
 
+/// Of one machine, too, the coordinator says when it begins.
+#[test]
+fn a_machine_begins_when_it_is_told_to() {
+    let work = relay(20, 2);
+    work.write();
+    init::run(&init::Options { force: true, ..work.init_options() }, &Progress::default()).unwrap();
+    let (tell, told) = channel();
+    let machine = begin(&work, Part { number: 0, of: 1 }, &tell, &options(&work));
+    assert_eq!(told.recv_timeout(Duration::from_secs(60)).unwrap(), (0, Some(Frame::Ready)));
+    assert!(told.recv_timeout(Duration::from_millis(300)).is_err(), "nobody has told it to begin");
+    let mut hub = Hub::new(1);
+    let send = |_: usize, frame: Frame| drop((&machine.stream).write_all(&frame.bytes()));
+    assert_eq!(hub.hear(0, Frame::Ready, send), News::AllReady);
+    send(0, Frame::Start { at: monotonic() + 20_000_000 });
+    coordinate(std::slice::from_ref(&machine), &mut hub, &told, None);
+    let summary = machine.replay.join().unwrap();
+    assert!(summary.ok() && summary.complete, "{summary}");
+}
+
 #[test]
 fn a_lost_machine_ends_the_others() {
     let work = relay(400, 12);
