@@ -27,6 +27,10 @@ enum Holds {
     Comm,
     /// The first words of a command line: become one hash.
     Line,
+    /// A control group: each name of it becomes a hash.
+    Group,
+    /// The id of a job, which may name a host: becomes one hash.
+    Job,
     /// A user or a group.
     Id,
     /// An inode number.
@@ -50,14 +54,24 @@ fn holds(table: Table, column: &Column) -> Option<Holds> {
         (Table::Rejects, "text") => Holds::Text,
         (Table::Processes, "comm") => Holds::Comm,
         (Table::Processes, "command_line") => Holds::Line,
-        (Table::Processes, "cwd" | "root" | "cgroup" | "job") | (Table::OpenFiles | Table::Layouts | Table::Contents, "path") => {
-            Holds::Path
-        }
+        (Table::Processes, "cgroup") => Holds::Group,
+        (Table::Processes, "job") => Holds::Job,
+        (Table::Processes, "cwd" | "root") | (Table::OpenFiles | Table::Layouts | Table::Contents, "path") => Holds::Path,
         (Table::Mounts, "path" | "root" | "source") => Holds::Path,
         (Table::Mounts, "options") => Holds::Options,
         (_, _) if column.ty == Type::Text => return None,
         (_, _) => Holds::Nothing,
     })
+}
+
+/// What a column of events holds where the call is an exec, if that is something else ([`crate::exec`]).
+fn of_exec(table: Table, column: &Column) -> Option<Holds> {
+    match (table, column.name) {
+        (Table::Events, "name") => Some(Holds::Line),
+        (Table::Events, "dir2_path") => Some(Holds::Group),
+        (Table::Events, "fd2_path") => Some(Holds::Job),
+        _ => None,
+    }
 }
 
 /// The columns of a batch of a table, without names.
@@ -76,11 +90,13 @@ pub fn columns(table: Table, batch: &RecordBatch, names: &mut Names) -> Result<V
             (Holds::Nothing, _) => Ok(Arc::clone(found)),
             (Holds::Id, _) => Ok(numbers(found, |id| names.id(id))),
             (Holds::Inode, _) => Ok(numbers(found, |inode| names.inode(inode))),
-            (Holds::Attribute, _) if table == Table::Events => {
-                let calls = batch.column_by_name("syscall").context("there is no column syscall")?;
-                told(calls, found, names)
-            }
-            (holds, _) => texts(found, holds, names),
+            (holds, _) => match of_exec(table, column) {
+                Some(of_exec) => {
+                    let calls = batch.column_by_name("syscall").context("there is no column syscall")?;
+                    told(calls, found, [holds, of_exec], names)
+                }
+                None => texts(found, holds, names),
+            },
         }
     };
     let known = table.columns();
@@ -137,13 +153,13 @@ fn texts(column: &ArrayRef, holds: Holds, names: &mut Names) -> Result<ArrayRef>
     Ok(Arc::new(StringArray::from(out)))
 }
 
-/// Column `name` of events: of an exec it holds the first words of a command line.
-fn told(calls: &ArrayRef, column: &ArrayRef, names: &mut Names) -> Result<ArrayRef> {
+/// A column of events that holds something else where the call is an exec, which comes second.
+fn told(calls: &ArrayRef, column: &ArrayRef, [other, exec]: [Holds; 2], names: &mut Names) -> Result<ArrayRef> {
     let calls = calls.as_string_opt::<i32>().context("column syscall is of another type")?;
     let mut out = Vec::with_capacity(column.len());
     for (call, value) in calls.iter().zip(column.as_string::<i32>()) {
-        let exec = call.and_then(|call| Syscall::parse(call.as_bytes())?.op()) == Some(Op::Exec);
-        let holds = if exec { Holds::Line } else { Holds::Attribute };
+        let is_exec = call.and_then(|call| Syscall::parse(call.as_bytes())?.op()) == Some(Op::Exec);
+        let holds = if is_exec { exec } else { other };
         out.push(value.map(|value| changed(&text::decode(value), holds, names)).transpose()?);
     }
     Ok(Arc::new(StringArray::from(out)))
@@ -161,6 +177,11 @@ fn changed(bytes: &[u8], holds: Holds, names: &mut Names) -> Result<String> {
         Holds::Call => Cow::Owned(names.word("call", bytes, 13)),
         Holds::Host => Cow::Owned(names.word("host", bytes, 13)),
         Holds::Line => Cow::Owned(names.word("line", bytes, 13)),
+        Holds::Job => Cow::Owned(names.word("job", bytes, 13)),
+        Holds::Group => {
+            let mut name = |name: &[u8]| if name.is_empty() { Vec::new() } else { names.word("group", name, 13) };
+            Cow::Owned(bytes.split(|byte| *byte == b'/').map(&mut name).collect::<Vec<_>>().join(&b'/'))
+        }
         Holds::Comm => Cow::Owned(names.word("comm", bytes, bytes.len().clamp(8, 15))),
         Holds::Options => Cow::Owned(options(bytes)),
         Holds::Text => Cow::Borrowed(&b""[..]),
