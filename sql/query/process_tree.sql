@@ -36,7 +36,9 @@ lives AS (
         -- What an exec tells holds behind it.
         last_value(coalesce(CASE WHEN def.op = 'exec' AND w.errno = 0 THEN w.uid END, w.user_id) ORDER BY w.seq) AS user_id,
         last_value(CASE WHEN def.op = 'exec' AND w.errno = 0 THEN w.name ELSE w.command_line END ORDER BY w.seq) AS command_line,
-        last_value(coalesce(CASE WHEN def.op = 'exec' AND w.errno = 0 THEN w.dir2_path END, w.cgroup) ORDER BY w.seq) AS cgroup,
+        last_value(
+            CASE WHEN def.op = 'exec' AND w.errno = 0 AND w.uid IS NOT NULL THEN w.dir2_path
+                WHEN def.op = 'exec' AND w.errno = 0 THEN coalesce(w.dir2_path, w.cgroup) ELSE w.cgroup END ORDER BY w.seq) AS cgroup,
         last_value(coalesce(CASE WHEN def.op = 'exec' AND w.errno = 0 THEN w.arg END, w.rank) ORDER BY w.seq) AS rank,
         last_value(coalesce(CASE WHEN def.op = 'exec' AND w.errno = 0 THEN w.fd2_path END, w.job) ORDER BY w.seq) AS job,
         count(DISTINCT w.vtid) AS threads,

@@ -37,7 +37,7 @@ pub struct Program {
 
 impl Program {
     /// That of a process which had this one and has executed what is at a path; `None` when the capture lost that. Where the call tells
-    /// nothing of user, control group, rank and job, they are as before.
+    /// nothing of user, rank and job, they are as before; so is the control group where it tells no user either.
     pub(super) fn executed(self, exe: Option<Name>, ran: Ran) -> Program {
         const LONGEST: usize = 15;
         let last = exe.as_deref().and_then(|exe| exe.rsplit(|byte| *byte == b'/').next());
@@ -48,7 +48,8 @@ impl Program {
             uid: ran.user.or(self.uid),
             on_files: if ran.user.is_some() { None } else { self.on_files },
             command_line: name(ran.command_line),
-            cgroup: name(ran.cgroup).or(self.cgroup),
+            // Who tells the user tells the group, too, where it can be known: it may be another one by now.
+            cgroup: if ran.user.is_some() { name(ran.cgroup) } else { name(ran.cgroup).or(self.cgroup) },
             rank: ran.rank.or(self.rank),
             job: name(ran.job).or(self.job),
         }

@@ -14,7 +14,7 @@ const ENVIRONMENT: usize = 1 << 20;
 /// Most control groups that are known by number.
 const GROUPS: usize = 1 << 16;
 /// How long nobody looks for a number that was not found.
-const AGAIN: Duration = Duration::from_millis(200);
+const AGAIN: Duration = Duration::from_millis(10);
 
 /// What a process runs, from /proc; its user is left out. What may not be read or is gone is `None`. `line`: with its command line.
 pub fn of_proc(pid: i64, line: bool) -> Ran {
