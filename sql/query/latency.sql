@@ -1,6 +1,6 @@
 -- How long the replayed calls took beside the captured ones: one row per syscall, those that took longest first.
 --
--- Inserted ops are left out: nothing was captured to set beside them.
+-- Inserted ops are left out: nothing was captured to set beside them; and syncs that were not issued (`--syncs regroup`).
 --
 -- @needs results
 -- @from results syscall
@@ -34,6 +34,6 @@ SELECT
     max(begin + dur - scheduled) AS due_max_ns,
     CAST(sum(dur) FILTER (WHERE captured_dur IS NOT NULL) AS DOUBLE) / nullif(sum(captured_dur), 0) AS slowdown
 FROM results
-WHERE origin = 'event'
+WHERE origin = 'event' AND kind IS DISTINCT FROM 'regrouped'
 GROUP BY syscall
 ORDER BY total_ns DESC, syscall
