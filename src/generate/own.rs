@@ -48,10 +48,17 @@ pub(super) fn stages(dir: &Path) -> Result<Vec<Own>> {
     let mut found = BTreeMap::new();
     for (name, _) in open.entries().with_context(|| format!("cannot read {}", word(dir)))? {
         let Some(name) = name.to_str().and_then(|name| name.strip_suffix(".sql")) else { continue };
-        if STAGES.iter().any(|(stage, _)| stage.name == name) {
+        let here = || format!("{}.sql in {}", shown(name), word(dir));
+        let edited = STAGES.iter().any(|(stage, _)| stage.name == name);
+        if edited && !makes(&open, name).with_context(here)?.is_empty() {
+            bail!(
+                "{}: it has the name of a stage of ours, which an edited one takes without @makes: give a new stage another name",
+                here()
+            );
+        }
+        if edited {
             continue;
         }
-        let here = || format!("{}.sql in {}", shown(name), word(dir));
         if let Some(own) = read(&open, name).with_context(here)? {
             ensure!(found.len() < MOST, "{} has more than {MOST} stages", word(dir));
             found.insert(name.to_owned(), own);
@@ -66,6 +73,14 @@ pub(super) fn stages(dir: &Path) -> Result<Vec<Own>> {
         sorted.extend(found.remove(&next));
     }
     Ok(sorted)
+}
+
+/// What the head of a file says that it makes; nothing where it does not.
+fn makes(dir: &Dir, name: &str) -> Result<String> {
+    let sql = String::from_utf8(dir.text(format!("{name}.sql"))?).context("it is no UTF-8")?;
+    let head = sql.lines().take_while(|line| line.starts_with("--"));
+    let said = head.filter_map(|line| line.trim_start_matches('-').trim().strip_prefix("@makes"));
+    Ok(said.map(str::trim).next().unwrap_or_default().to_owned())
 }
 
 /// The stage in a file; `None` when its head does not say that it makes something.
@@ -218,6 +233,8 @@ mod tests {
             ("results", "-- @makes table", "results.sql in"),
             ("latency", "-- @makes table", "already"),
             ("Mine", "-- @makes table", "lower-case"),
+            ("memory", "-- @makes table", "stage of ours"),
+            ("grouped", "-- @makes view", "stage of ours"),
             ("mine", "-- @makes nothing", "a table or a view"),
             ("mine", "-- @makes table\n-- @column d DATE x", "column d is of type DATE"),
             ("b", "-- @makes view\n-- @needs a", "a, b, c in"),
