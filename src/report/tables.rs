@@ -62,6 +62,9 @@ impl Desk {
                 false => dataset.dir.canonicalize().with_context(|| format!("cannot find {}", dataset.dir.display()))?,
             };
             ensure!(known.insert(place), "{} is there twice, and would count twice", dataset.dir.display());
+            // Of several captures the answer would leave it out without a word.
+            let whole = dataset.kind != Kind::Capture || dataset.has(Table::Events);
+            ensure!(whole, "{} is damaged: it has no table events", dataset.dir.display());
         }
         let engine = Engine::new(&generate::settings(&datasets, access, memory)?)?;
         let mut shelf = Shelf::new(&datasets);

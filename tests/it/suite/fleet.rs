@@ -168,6 +168,16 @@ fn one_bad_host_and_there_is_no_workload() {
     assert!(String::from_utf8_lossy(&merged.stderr).contains("captures of one machine"), "{merged:?}");
 }
 
+/// An answer of those that are left would be no answer.
+#[test]
+fn a_host_without_its_events_is_damaged() {
+    let (_dir, fleet) = fleet();
+    fs::remove_file(fleet.join("host=e-fio/events.parquet")).unwrap();
+    let refused = ioriot(&["query", fleet.to_str().unwrap(), "SELECT host, count(*) FROM events GROUP BY 1"]);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(2) && said.contains("host=e-fio is damaged"), "{said}");
+}
+
 /// A host that is asked for leaves those of all others unread.
 #[test]
 fn a_host_is_found_by_statistics() {
