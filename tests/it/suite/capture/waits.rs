@@ -177,7 +177,7 @@ fn computing_is_told_as_the_clock_of_the_thread_has_it() {
     for others in ["0", "2"] {
         // Interrupts, and what a hypervisor takes away, count for the one clock and not for the other.
         let mut wrong = Vec::new();
-        for _ in 0..3 {
+        for _ in 0..8 {
             let (out, _, said) = told(dir.path(), &program, &[], &["computes", others]);
             let events =
                 rows(&[&out], "SELECT \"offset\", cpu, dur FROM events WHERE syscall = 'pread64' AND \"offset\" > 1000000");
