@@ -2,6 +2,7 @@
 
 #![cfg_attr(not(feature = "sql"), allow(dead_code, reason = "most of what the program does needs the engine"))]
 
+use crate::alone::beside_others;
 use proptest::test_runner::{Config, RngSeed};
 use std::fs::Permissions;
 use std::io::Write;
@@ -15,6 +16,7 @@ const ELSEWHERE: [&str; 6] = ["RUST_LOG", "SUDO_UID", "SUDO_GID", "COLUMNS", "XD
 
 /// The program with these arguments, not yet started.
 pub fn command(args: &[&str]) -> Command {
+    beside_others();
     let mut command = Command::new(env!("CARGO_BIN_EXE_ioriot"));
     for variable in ELSEWHERE {
         command.env_remove(variable);

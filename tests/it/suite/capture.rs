@@ -2,6 +2,7 @@
 //!
 //! They need CAP_BPF, CAP_PERFMON and a kernel that describes its types.
 
+use crate::alone::beside_others;
 use crate::skip::{Need, skip};
 use crate::tool::{command, expect, ioriot, open_scratch};
 #[cfg(feature = "sql")]
@@ -73,6 +74,7 @@ pub fn allowed() -> bool {
 
 /// A scratch directory on a stored file system.
 pub fn scratch() -> tempfile::TempDir {
+    beside_others();
     tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
 }
 

@@ -1,6 +1,7 @@
 //! Names and inodes: a program that finds none in memory reads them from the device, and so does its replay.
 
 use super::*;
+use crate::alone::alone;
 use crate::suite::replay::targets::Disk;
 
 /// Directories of the tree, and files in each.
@@ -27,6 +28,7 @@ fn undisturbed(fs: &str, mut once: impl FnMut() -> Result<(), String>) {
 
 #[test]
 fn names_are_as_cold_as_the_program_found_them() {
+    alone();
     if !allowed() {
         return;
     }

@@ -1,6 +1,7 @@
 //! What goes to the kernel by other ways than calls, live: io_submit, io_uring, page faults.
 
 use super::*;
+use crate::alone::alone;
 
 /// fio with an engine over a file; `None` where there is none.
 fn fio(dir: &Path, engine: &str, more: &[&str]) -> Option<Vec<String>> {
@@ -389,6 +390,7 @@ int main(int count, char **args) {
 
 #[test]
 fn page_faults_of_mapped_files_are_events_where_asked_for() {
+    alone();
     if !allowed() {
         return;
     }

@@ -1,6 +1,7 @@
 //! Why threads waited and how long they computed, as a capture tells it of programs that know.
 
 use super::{allowed, capture, closes, int, scratch};
+use crate::alone::alone;
 use crate::skip::{Need, skip};
 use crate::tool::{command, expect, number, rows, shell_text};
 use serde_json::Value;
@@ -173,11 +174,11 @@ fn waits_for_files_are_not_told() {
 /// What a thread computed between two calls is what its clock says, alone and beside others who take the processor from it.
 #[test]
 fn computing_is_told_as_the_clock_of_the_thread_has_it() {
+    alone();
     let Some((dir, program)) = program() else { return };
     for others in ["0", "2"] {
-        // Interrupts, and what a hypervisor takes away, count for the one clock and not for the other.
-        let mut wrong = Vec::new();
-        for _ in 0..8 {
+        let mut all = Vec::new();
+        for _ in 0..5 {
             let (out, _, said) = told(dir.path(), &program, &[], &["computes", others]);
             let events =
                 rows(&[&out], "SELECT \"offset\", cpu, dur FROM events WHERE syscall = 'pread64' AND \"offset\" > 1000000");
@@ -186,12 +187,13 @@ fn computing_is_told_as_the_clock_of_the_thread_has_it() {
                 let row: Vec<&str> = row.split(',').collect();
                 row[1].parse::<f64>().unwrap() / said[row[0]] as f64
             });
-            wrong = ratios.filter(|ratio| !(0.9..1.1).contains(ratio)).collect();
-            if wrong.is_empty() {
-                break;
-            }
+            all.extend(ratios);
         }
-        assert!(wrong.is_empty(), "beside {others} others: {wrong:?}");
+        all.sort_by(f64::total_cmp);
+        // Interrupts, and what a hypervisor takes away, count for the one clock and not for the other.
+        let near = all.iter().filter(|ratio| (0.9..1.1).contains(*ratio)).count();
+        assert!(near * 10 >= all.len() * 8, "beside {others} others: {all:?}");
+        assert!((0.98..1.02).contains(&all[all.len() / 2]), "beside {others} others: {all:?}");
     }
 }
 

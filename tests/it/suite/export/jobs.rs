@@ -2,6 +2,7 @@
 
 use super::super::capture::{capture, scratch};
 use super::{export, hostile, ingested};
+use crate::alone::alone;
 use crate::skip::{Need, skip};
 use crate::tool::{number, rows};
 use std::fs;
@@ -71,9 +72,9 @@ fn alike(name: &str, args: &[&str], depth: bool) -> Option<String> {
     let jobs = tmp.path().join("jobs.fio");
     export(&before, "fio-jobs", &["-o", jobs.to_str().unwrap()]);
     let text = fs::read_to_string(&jobs).unwrap();
-    let args = vec![jobs.to_str().unwrap().to_owned()];
-    assert!(laid_out(&two, &args));
-    let after = captured(&two, &args, "after");
+    let exported = vec![jobs.to_str().unwrap().to_owned()];
+    assert!(laid_out(&two, &exported));
+    let after = captured(&two, &exported, "after");
     let (before, after) = (found(&before, &one), found(&after, &two));
     for (what, share) in &before.sizes {
         let again = after.sizes.iter().find(|(other, _)| other == what).map_or(0.0, |(_, share)| *share);
@@ -82,7 +83,16 @@ fn alike(name: &str, args: &[&str], depth: bool) -> Option<String> {
     assert!((before.reads - after.reads).abs() < 0.05, "{name}: reads: {} and {}\n{text}", before.reads, after.reads);
     assert!((before.random - after.random).abs() < 0.05, "{name}: random: {} and {}\n{text}", before.random, after.random);
     if depth {
-        assert!((before.depth / after.depth - 1.0).abs() < 0.05, "{name}: depth: {} and {}\n{text}", before.depth, after.depth);
+        // The middle one of three: at times the machine does something else.
+        let middle = |first: &Found, dir: &Path, args: &[String]| {
+            let name = dir.file_name().unwrap().to_str().unwrap();
+            let more = [2, 3].map(|time| found(&captured(dir, args, &format!("{name}-{time}")), dir).depth);
+            let mut depths = [first.depth, more[0], more[1]];
+            depths.sort_by(f64::total_cmp);
+            depths[1]
+        };
+        let (before, after) = (middle(&before, &one, &args), middle(&after, &two, &exported));
+        assert!((before / after - 1.0).abs() < 0.05, "{name}: depth: {before} and {after}\n{text}");
     }
     Some(text)
 }
@@ -97,6 +107,7 @@ fn calls_are_as_they_were() {
 
 #[test]
 fn requests_are_as_deep_as_they_were() {
+    alone();
     let args =
         ["--name=a", "--rw=randread", "--bs=4k", "--size=8M", "--ioengine=libaio", "--iodepth=16", "--direct=1", "--thread"];
     let Some(text) = alike("libaio", &args, true) else { return };

@@ -1,6 +1,7 @@
 //! The state of the page cache before a replay, of workloads that say anything of it.
 
 use super::work::{Row, Work, op, run};
+use crate::alone::alone;
 use crate::skip::{Need, skip};
 use crate::tool::ioriot;
 use ioriot::replay::{Cache, Options};
@@ -27,6 +28,7 @@ fn warm() -> Work {
 
 #[test]
 fn the_state_that_is_asked_for_is_made() {
+    alone();
     let work = warm();
     work.write();
     assert!(work.init().unwrap().ok());

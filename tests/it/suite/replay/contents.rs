@@ -2,6 +2,7 @@
 
 use super::targets::Disk;
 use super::work::{Row, Work, op, run};
+use crate::alone::alone;
 use crate::skip::{Need, skip};
 use ioriot::dice::Dice;
 use ioriot::init::{self, Data, Fill};
@@ -196,6 +197,7 @@ fn compresses_alike(originals: &[(&'static str, Vec<u8>)], tenths: u64) {
 /// tree set no access times, which the file system would have to write.
 #[test]
 fn the_device_sees_nothing_but_the_ops() {
+    alone();
     let mut work = Work::new();
     for at in 0..60 {
         work.need(&format!("/d{at}"), "dir", 0).need(&format!("/d{at}/file"), "file", 200_000);

@@ -1,5 +1,6 @@
 //! Makes small workloads in code: rows in, a dataset on disk.
 
+use crate::alone::beside_others;
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray};
 use ioriot::init;
 use ioriot::progress::Progress;
@@ -77,6 +78,7 @@ pub struct Work {
 
 impl Work {
     pub fn new() -> Work {
+        beside_others();
         Work {
             dir: tempfile::tempdir().unwrap(),
             ops: Vec::new(),
