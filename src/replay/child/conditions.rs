@@ -12,6 +12,8 @@ use std::io::{PipeReader, Read, pipe};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
 
 /// The conditions that a user asked for: what a replay is given besides its sandbox.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -111,6 +113,10 @@ impl Limit {
 /// # Errors
 /// When this process is not root.
 pub fn drop_caches() -> std::io::Result<()> {
+    // xfs begins to write what syncs leave in its log when inodes are to be dropped, and keeps those meanwhile
+    // (fs/xfs/xfs_icache.c: xfs_reclaim_inodes_nr).
+    fs::write("/proc/sys/vm/drop_caches", "3")?;
+    sleep(Duration::from_millis(50));
     fs::write("/proc/sys/vm/drop_caches", "3")
 }
 
