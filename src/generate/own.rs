@@ -49,17 +49,21 @@ pub(super) fn stages(dir: &Path) -> Result<Vec<Own>> {
     for (name, _) in open.entries().with_context(|| format!("cannot read {}", word(dir)))? {
         let Some(name) = name.to_str().and_then(|name| name.strip_suffix(".sql")) else { continue };
         let here = || format!("{}.sql in {}", shown(name), word(dir));
-        let edited = STAGES.iter().any(|(stage, _)| stage.name == name);
-        if edited && !makes(&open, name).with_context(here)?.is_empty() {
-            bail!(
+        let ours = STAGES.iter().find(|(stage, _)| stage.name == name).map(|(stage, _)| stage.name);
+        let sql = open.text(format!("{name}.sql")).with_context(here)?;
+        let sql = String::from_utf8(sql).context("it is no UTF-8").with_context(here)?;
+        // A new name is needed until the process ends, and there are few.
+        let stage = Stage { name: ours.unwrap_or_else(|| name.to_owned().leak()), sql: sql.into() };
+        let own = read(stage).with_context(here)?;
+        if ours.is_some() {
+            ensure!(
+                own.is_none(),
                 "{}: it has the name of a stage of ours, which an edited one takes without @makes: give a new stage another name",
                 here()
             );
-        }
-        if edited {
             continue;
         }
-        if let Some(own) = read(&open, name).with_context(here)? {
+        if let Some(own) = own {
             ensure!(found.len() < MOST, "{} has more than {MOST} stages", word(dir));
             found.insert(name.to_owned(), own);
         }
@@ -75,19 +79,9 @@ pub(super) fn stages(dir: &Path) -> Result<Vec<Own>> {
     Ok(sorted)
 }
 
-/// What the head of a file says that it makes; nothing where it does not.
-fn makes(dir: &Dir, name: &str) -> Result<String> {
-    let sql = String::from_utf8(dir.text(format!("{name}.sql"))?).context("it is no UTF-8")?;
-    let head = sql.lines().take_while(|line| line.starts_with("--"));
-    let said = head.filter_map(|line| line.trim_start_matches('-').trim().strip_prefix("@makes"));
-    Ok(said.map(str::trim).next().unwrap_or_default().to_owned())
-}
-
-/// The stage in a file; `None` when its head does not say that it makes something.
-fn read(dir: &Dir, name: &str) -> Result<Option<Own>> {
-    let sql = String::from_utf8(dir.text(format!("{name}.sql"))?).context("it is no UTF-8")?;
-    // It is needed until the process ends, and there are few.
-    let stage = Stage { name: name.to_owned().leak(), sql: sql.into() };
+/// The stage of the user; `None` when its head does not say that it makes something.
+fn read(stage: Stage) -> Result<Option<Own>> {
+    let name = stage.name;
     let doc = stage.doc()?;
     let makes = match doc.mark(MAKES) {
         "" => return Ok(None),
@@ -122,7 +116,14 @@ impl Own {
                 word(dir)
             );
         }
-        self.stage.plan(engine).with_context(|| format!("in {}", word(dir)))
+        self.stage.plan(engine).map_err(|error| {
+            let unnamed = engine::no_table(&error).filter(|table| !self.needs.contains(table));
+            let advice = unnamed.map(|table| {
+                let table = shown(&table);
+                format!("; if {table} is made by another stage of one's own, the head has to say so: -- @needs {table}")
+            });
+            error.context(format!("in {}{}", word(dir), advice.unwrap_or_default()))
+        })
     }
 }
 
@@ -163,6 +164,29 @@ impl Work<'_> {
         self.engine.register(name, &draft.path(&own::file(name)), Checked::ours(again)?)?;
         Ok(written)
     }
+}
+
+/// Refuses an edited stage that is no table unless its head lists the columns that ours has, in their order; it may have more behind
+/// them. Later stages, the summary and the manifest read these.
+///
+/// # Errors
+/// When it is another column or another type, or a head that cannot be read.
+pub(super) fn keeps(ours: &Stage, edited: &Stage) -> Result<()> {
+    // What a table has, its rows say (`widened`).
+    if !edited.is_edited() || Table::parse(ours.name).is_some() {
+        return Ok(());
+    }
+    let (expected, said) = (ours.doc()?.columns, edited.doc()?.columns);
+    for (at, (name, ty, _)) in expected.iter().enumerate() {
+        let found = said.get(at).map_or("nothing".to_owned(), |(name, ty, _)| format!("`{} {}`", shown(name), shown(ty)));
+        ensure!(
+            found == format!("`{name} {ty}`"),
+            "stage {}.sql: its head lists {found} as column {}, and what reads it needs `{name} {ty}` there",
+            ours.name,
+            at + 1
+        );
+    }
+    Ok(())
 }
 
 /// Refuses an edited stage whose rows do not have the columns of its table, in their order; it may have more behind them. Returns the

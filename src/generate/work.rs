@@ -8,6 +8,7 @@ use crate::progress::{Progress, Unit};
 use crate::schema::check::Checked;
 use crate::schema::entries::SPILL;
 use crate::schema::{self, Dataset, Draft, Table, check, read};
+use crate::text::word;
 use anyhow::{Context, Result, ensure};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, SchemaRef};
@@ -226,7 +227,11 @@ impl<'a> Work<'a> {
     pub fn stage(&self, name: &str) -> Result<Stage> {
         let stage = stage(name)?;
         match &self.options.sql_dir {
-            Some(dir) => stage.edited(dir),
+            Some(dir) => {
+                let edited = stage.edited(dir)?;
+                own::keeps(stage, &edited).with_context(|| format!("in {}", word(dir)))?;
+                Ok(edited)
+            }
             None => Ok(stage.clone()),
         }
     }

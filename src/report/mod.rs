@@ -22,6 +22,7 @@ macro_rules! views {
 views! {
     /// Views over any dataset: each is defined for queries when the tables it needs are there.
     VIEWS "query": "io" "io_of_ops" "accesses" "drops" "calls" "latency" "hot_files" "outcomes" "differences" "waits" "process_tree"
+        "threads"
 }
 
 views! {

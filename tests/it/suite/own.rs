@@ -135,6 +135,7 @@ fn a_stage_that_cannot_be_used_is_named() {
         ("broken.sql", format!("{head}SELECT 'a' AS n FROM ops"), "its head says `n BIGINT`"),
         ("broken.sql", format!("-- @needs walk\n{head}SELECT count(*) AS n FROM walk"), "broken.sql"),
         ("broken.sql", format!("-- @needs io\n{head}SELECT count(*) AS n FROM io"), "broken.sql"),
+        ("broken.sql", format!("{head}SELECT count(*) AS n FROM other"), "-- @needs other"),
         ("results.sql", format!("{head}SELECT 1 AS n"), "a table or a view already"),
         ("broken.sql", format!("{head}COPY ops TO '/tmp/x'"), "broken.sql"),
         ("broken.sql", format!("{head}SELECT at_most(op_id, 0, 'too many') AS n FROM ops"), "too many"),
@@ -143,4 +144,18 @@ fn a_stage_that_cannot_be_used_is_named() {
         made.refused(&[says]);
         fs::remove_file(made.stages.join(name)).unwrap();
     }
+}
+
+/// Later stages, the summary and the manifest read what our stages make, tables or not.
+#[test]
+fn an_edited_stage_that_is_no_table_keeps_its_columns() {
+    let made = made();
+    let memory = include_str!("../../../sql/generate/memory.sql");
+    let first = memory.lines().find(|line| line.starts_with("-- @column") || line.starts_with("-- @from")).unwrap();
+    made.put("memory.sql", &memory.replace(first, "-- @column other BIGINT x"));
+    made.refused(&["memory.sql", "its head lists `other BIGINT` as column 1, and what reads it needs"]);
+    made.put("memory.sql", "SELECT 1 AS other");
+    made.refused(&["memory.sql", "its head lists nothing as column 1"]);
+    made.put("memory.sql", memory);
+    made.generate("work").unwrap();
 }
