@@ -11,8 +11,8 @@ SELECT
     syscall,
     count(*) AS calls,
     CAST(sum(bytes) AS BIGINT) AS bytes,
-    CAST(coalesce(sum(dur), 0) AS BIGINT) AS total_ns,
-    count(*) FILTER (WHERE dur IS NULL) AS untimed
+    CAST(coalesce(sum(dur_ns), 0) AS BIGINT) AS total_ns,
+    count(*) FILTER (WHERE dur_ns IS NULL) AS untimed
 FROM io
 GROUP BY path, syscall
 ORDER BY path NULLS LAST, syscall

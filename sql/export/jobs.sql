@@ -21,7 +21,7 @@ WITH marked AS (
 ),
 moved AS (
     SELECT
-        time_s, dur, pid, tid, syscall, class, ofd, "offset", bytes,
+        time_s, dur_ns, pid, tid, syscall, class, ofd, "offset", bytes,
         lag("offset" + bytes) OVER (PARTITION BY ofd, class ORDER BY seq) AS behind
     FROM io
     WHERE class = 'syncs' OR (class IN ('reads', 'writes') AND bytes > 0 AND path IS NOT NULL)
@@ -32,11 +32,11 @@ SELECT
     coalesce(synchronous, false) AS synchronous,
     bytes AS size,
     count(*) AS calls,
-    CAST(coalesce(sum(dur), 0) AS BIGINT) AS total_ns,
+    CAST(coalesce(sum(dur_ns), 0) AS BIGINT) AS total_ns,
     count(behind) AS known,
     count(*) FILTER (WHERE "offset" <> behind) AS random,
     min(time_s) AS first_s,
-    max(time_s + coalesce(dur, 0) / 1e9) AS last_s
+    max(time_s + coalesce(dur_ns, 0) / 1e9) AS last_s
 FROM moved
 LEFT JOIN marked ON marked.ofd = moved.ofd
 GROUP BY pid, tid, syscall, class, coalesce(direct, false), coalesce(synchronous, false), bytes

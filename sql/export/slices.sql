@@ -3,13 +3,13 @@
 -- @needs io
 -- @from events seq
 -- @from measures time_s
--- @from ops dur
+-- @from measures dur_ns
 -- @from events pid tid
 -- @from ops syscall
 -- @from measures class
 -- @from ops path path2 offset
 -- @from measures bytes
 -- @from ops errno
-SELECT seq, time_s, dur, pid, tid, syscall, class, path, path2, "offset", bytes, errno
+SELECT seq, time_s, dur_ns, pid, tid, syscall, class, path, path2, "offset", bytes, errno
 FROM io
-ORDER BY time_s NULLS LAST, dur DESC NULLS LAST, seq
+ORDER BY time_s NULLS LAST, dur_ns DESC NULLS LAST, seq

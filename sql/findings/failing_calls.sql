@@ -17,7 +17,7 @@ FROM (
         count(*) AS calls,
         -- ENOENT is told apart (missing_paths); EAGAIN asks to try later.
         count(*) FILTER (WHERE errno NOT IN (0, 2, 11)) AS failed,
-        CAST(coalesce(sum(dur) FILTER (WHERE errno NOT IN (0, 2, 11)), 0) AS BIGINT) AS failed_ns
+        CAST(coalesce(sum(dur_ns) FILTER (WHERE errno NOT IN (0, 2, 11)), 0) AS BIGINT) AS failed_ns
     FROM io
     GROUP BY class
 )

@@ -19,8 +19,8 @@ FROM (
         SELECT
             count(*) FILTER (WHERE class IN ('opens', 'looks', 'changes')) AS calls,
             count(*) AS all_calls,
-            CAST(coalesce(sum(dur) FILTER (WHERE class IN ('opens', 'looks', 'changes')), 0) AS BIGINT) AS names_ns,
-            CAST(coalesce(sum(dur), 0) AS BIGINT) AS all_ns
+            CAST(coalesce(sum(dur_ns) FILTER (WHERE class IN ('opens', 'looks', 'changes')), 0) AS BIGINT) AS names_ns,
+            CAST(coalesce(sum(dur_ns), 0) AS BIGINT) AS all_ns
         FROM io
     )
 )

@@ -9,7 +9,7 @@
 -- @from measures subject evidence cost_ns
 WITH missing AS (
     -- ENOENT (errno(3)).
-    SELECT path, count(*) AS calls, CAST(coalesce(sum(dur), 0) AS BIGINT) AS look_ns
+    SELECT path, count(*) AS calls, CAST(coalesce(sum(dur_ns), 0) AS BIGINT) AS look_ns
     FROM io
     WHERE errno = 2 AND class IN ('opens', 'looks') AND path IS NOT NULL
     GROUP BY path

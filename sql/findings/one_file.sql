@@ -15,8 +15,8 @@ FROM (
     SELECT
         path,
         count(DISTINCT tid) AS threads,
-        CAST(coalesce(sum(dur), 0) AS BIGINT) AS file_ns,
-        CAST(sum(coalesce(sum(dur), 0)) OVER () AS BIGINT) AS all_ns,
+        CAST(coalesce(sum(dur_ns), 0) AS BIGINT) AS file_ns,
+        CAST(sum(coalesce(sum(dur_ns), 0)) OVER () AS BIGINT) AS all_ns,
         count(*) OVER () AS files
     FROM io
     WHERE path IS NOT NULL

@@ -15,7 +15,7 @@ FROM (
         path,
         count(*) FILTER (WHERE class = 'opens' AND errno = 0) AS opens,
         count(*) FILTER (WHERE class IN ('reads', 'writes')) AS accesses,
-        CAST(coalesce(sum(dur) FILTER (WHERE class = 'opens'), 0) AS BIGINT) AS open_ns
+        CAST(coalesce(sum(dur_ns) FILTER (WHERE class = 'opens'), 0) AS BIGINT) AS open_ns
     FROM io
     WHERE path IS NOT NULL
     GROUP BY path

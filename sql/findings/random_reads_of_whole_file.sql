@@ -18,7 +18,7 @@ FROM (
         count(*) FILTER (WHERE gap <> 0) AS jumps,
         CAST(sum(bytes) AS BIGINT) AS read,
         max(offset + bytes) AS extent,
-        CAST(coalesce(sum(dur), 0) AS BIGINT) AS read_ns
+        CAST(coalesce(sum(dur_ns), 0) AS BIGINT) AS read_ns
     FROM accesses
     WHERE class = 'reads' AND path IS NOT NULL
     GROUP BY path

@@ -19,7 +19,7 @@ faulted AS (SELECT CAST(coalesce(sum("count"), 0) AS BIGINT) AS bytes FROM event
 asked AS (
     SELECT
         CAST(coalesce(sum(bytes) FILTER (WHERE class IN ('reads', 'copies')), 0) AS BIGINT) AS bytes,
-        CAST(coalesce(sum(dur) FILTER (WHERE class IN ('reads', 'copies')), 0) AS BIGINT) AS read_ns
+        CAST(coalesce(sum(dur_ns) FILTER (WHERE class IN ('reads', 'copies')), 0) AS BIGINT) AS read_ns
     FROM io
 )
 SELECT

@@ -17,7 +17,7 @@ FROM (
         count(*) AS writes,
         CAST(sum(bytes) AS BIGINT) AS written,
         max(offset + bytes) - min(offset) AS extent,
-        CAST(coalesce(sum(dur), 0) AS BIGINT) AS write_ns
+        CAST(coalesce(sum(dur_ns), 0) AS BIGINT) AS write_ns
     FROM accesses
     WHERE class = 'writes' AND path IS NOT NULL AND offset IS NOT NULL
     GROUP BY path

@@ -16,7 +16,7 @@ FROM (
         count(*) AS reads,
         count(*) FILTER (WHERE gap = 0) AS in_order,
         CAST(sum(bytes) AS BIGINT) AS read,
-        CAST(coalesce(sum(dur), 0) AS BIGINT) AS read_ns
+        CAST(coalesce(sum(dur_ns), 0) AS BIGINT) AS read_ns
     FROM accesses
     WHERE class = 'reads' AND path IS NOT NULL
     GROUP BY path

@@ -15,7 +15,7 @@ SELECT
     concat(writes, ' writes of ', written / writes, ' bytes on average') AS evidence,
     write_ns AS cost_ns
 FROM (
-    SELECT path, count(*) AS writes, CAST(sum(bytes) AS BIGINT) AS written, CAST(coalesce(sum(dur), 0) AS BIGINT) AS write_ns
+    SELECT path, count(*) AS writes, CAST(sum(bytes) AS BIGINT) AS written, CAST(coalesce(sum(dur_ns), 0) AS BIGINT) AS write_ns
     FROM synchronous
     JOIN io ON io.ofd = synchronous.ofd
     WHERE class = 'writes' AND path IS NOT NULL AND errno = 0

@@ -17,7 +17,7 @@ FROM (
         count(*) FILTER (WHERE class = 'syncs') AS syncs,
         count(*) FILTER (WHERE class = 'writes') AS writes,
         CAST(coalesce(sum(bytes) FILTER (WHERE class = 'writes'), 0) AS BIGINT) AS written,
-        CAST(coalesce(sum(dur) FILTER (WHERE class = 'syncs'), 0) AS BIGINT) AS sync_ns
+        CAST(coalesce(sum(dur_ns) FILTER (WHERE class = 'syncs'), 0) AS BIGINT) AS sync_ns
     FROM io
     WHERE class IN ('syncs', 'writes') AND path IS NOT NULL AND errno = 0
     GROUP BY path

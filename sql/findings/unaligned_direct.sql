@@ -12,7 +12,7 @@ WITH direct AS (
     SELECT DISTINCT ofd FROM io WHERE class = 'opens' AND ofd IS NOT NULL AND flags & 16384 <> 0
 ),
 accessed AS (
-    SELECT path, errno, dur, offset, bytes
+    SELECT path, errno, dur_ns, offset, bytes
     FROM direct
     JOIN io ON io.ofd = direct.ofd
     WHERE class IN ('reads', 'writes') AND path IS NOT NULL
@@ -21,7 +21,7 @@ reached AS (SELECT path, max(offset + bytes) AS extent FROM accessed GROUP BY pa
 judged AS (
     -- The last part of a file is rarely a whole block, and a read of it moves no more than there is.
     SELECT
-        accessed.path, errno, dur,
+        accessed.path, errno, dur_ns,
         errno = 22 OR offset % 4096 <> 0 OR (bytes % 4096 <> 0 AND offset + bytes < extent) AS odd
     FROM accessed
     JOIN reached ON reached.path = accessed.path
@@ -36,7 +36,7 @@ FROM (
         count(*) AS accesses,
         count(*) FILTER (WHERE odd) AS unaligned,
         count(*) FILTER (WHERE errno = 22) AS failed,
-        CAST(coalesce(sum(dur) FILTER (WHERE odd), 0) AS BIGINT) AS unaligned_ns
+        CAST(coalesce(sum(dur_ns) FILTER (WHERE odd), 0) AS BIGINT) AS unaligned_ns
     FROM judged
     GROUP BY path
 )

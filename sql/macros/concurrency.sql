@@ -10,7 +10,7 @@
 -- @column mean DOUBLE how many were under way, on average over the slice
 -- @column most BIGINT how many were under way at most
 WITH
-timed AS (SELECT class, time_s * 1e9 AS from_ns, time_s * 1e9 + dur AS until_ns FROM io WHERE time_s IS NOT NULL AND dur IS NOT NULL),
+timed AS (SELECT class, time_s * 1e9 AS from_ns, time_s * 1e9 + dur_ns AS until_ns FROM io WHERE time_s IS NOT NULL AND dur_ns IS NOT NULL),
 calls AS (SELECT * FROM timed UNION ALL SELECT 'all', from_ns, until_ns FROM timed),
 slices AS (
     SELECT unnest(generate_series(0, at_most(

@@ -13,7 +13,7 @@ WITH
 failed AS (
     SELECT
         syscall, errno, count(*) AS calls, count(DISTINCT path) AS paths, min(path) AS example,
-        coalesce(sum(dur), 0) AS total_ns
+        coalesce(sum(dur_ns), 0) AS total_ns
     FROM io
     WHERE errno <> 0
     GROUP BY syscall, errno

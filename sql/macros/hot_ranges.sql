@@ -15,7 +15,7 @@
 -- @from measures bytes total_ns
 WITH placed AS (
     SELECT
-        file, path, class, bytes, dur,
+        file, path, class, bytes, dur_ns,
         CAST(floor(time_s * 1e9 / greatest($width, 1)) AS BIGINT) AS slice,
         offset / greatest($range, 1) AS place
     FROM accesses
@@ -28,7 +28,7 @@ SELECT
     count(*) FILTER (WHERE class = 'reads') AS reads,
     count(*) FILTER (WHERE class = 'writes') AS writes,
     sum(bytes) AS bytes,
-    coalesce(sum(dur), 0) AS total_ns
+    coalesce(sum(dur_ns), 0) AS total_ns
 FROM placed
 GROUP BY file, place, slice
 ORDER BY bytes DESC, path, from_bytes, slice_s

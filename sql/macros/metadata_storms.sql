@@ -11,7 +11,7 @@
 -- @from measures paths
 -- @column spent_ns BIGINT time in them, all together, ns
 WITH sliced AS (
-    SELECT CAST(floor(time_s * 1e9 / greatest($width, 1)) AS BIGINT) AS slice, pid, path, errno, dur
+    SELECT CAST(floor(time_s * 1e9 / greatest($width, 1)) AS BIGINT) AS slice, pid, path, errno, dur_ns
     FROM io
     WHERE time_s IS NOT NULL AND class IN ('opens', 'looks', 'changes')
 )
@@ -22,7 +22,7 @@ SELECT
     count(*) FILTER (WHERE errno <> 0) AS failed,
     count(DISTINCT pid) AS processes,
     count(DISTINCT path) AS paths,
-    coalesce(sum(dur), 0) AS spent_ns
+    coalesce(sum(dur_ns), 0) AS spent_ns
 FROM sliced
 GROUP BY slice
 HAVING count(*) / (greatest($width, 1) / 1e9) >= $least

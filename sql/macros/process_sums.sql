@@ -24,7 +24,7 @@ SELECT
     coalesce(sum(bytes) FILTER (WHERE class = 'writes'), 0) AS written_bytes,
     count(*) FILTER (WHERE class = 'syncs') AS syncs,
     count(*) FILTER (WHERE errno <> 0) AS failed,
-    coalesce(sum(dur), 0) AS total_ns
+    coalesce(sum(dur_ns), 0) AS total_ns
 FROM io
 GROUP BY pid
 ORDER BY total_ns DESC, pid

@@ -11,19 +11,19 @@
 -- @from measures calls p50_ns p99_ns total_ns
 WITH
 calls AS (
-    SELECT class, seq, time_s * 1e9 AS from_ns, dur
+    SELECT class, seq, time_s * 1e9 AS from_ns, dur_ns
     FROM io
-    WHERE time_s IS NOT NULL AND dur IS NOT NULL AND class IN ('reads', 'writes', 'syncs', 'copies')
+    WHERE time_s IS NOT NULL AND dur_ns IS NOT NULL AND class IN ('reads', 'writes', 'syncs', 'copies')
 ),
 steps AS (
-    SELECT class, seq, from_ns AS at_ns, 1 AS step, dur FROM calls
+    SELECT class, seq, from_ns AS at_ns, 1 AS step, dur_ns FROM calls
     UNION ALL
     -- A call without a duration is under way when it begins.
-    SELECT class, seq, from_ns + greatest(dur, 1), -1, dur FROM calls
+    SELECT class, seq, from_ns + greatest(dur_ns, 1), -1, dur_ns FROM calls
 ),
 levels AS (
     SELECT
-        class, step, dur,
+        class, step, dur_ns,
         sum(step) OVER (PARTITION BY class ORDER BY at_ns, step, seq ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS level
     FROM steps
 )
@@ -31,9 +31,9 @@ SELECT
     class,
     bucket(level, $bits) AS in_flight,
     count(*) AS calls,
-    percentile(dur, 0.5) AS p50_ns,
-    percentile(dur, 0.99) AS p99_ns,
-    sum(dur) AS total_ns
+    percentile(dur_ns, 0.5) AS p50_ns,
+    percentile(dur_ns, 0.99) AS p99_ns,
+    sum(dur_ns) AS total_ns
 FROM levels
 WHERE step = 1
 GROUP BY class, bucket(level, $bits)

@@ -11,14 +11,14 @@
 -- @column slow_ns BIGINT time in them, all together, ns
 -- @from measures max_ns
 WITH
-tail AS (SELECT percentile(dur, $above) AS least FROM io),
-slow AS (SELECT io.syscall, io.path, io.dur FROM io CROSS JOIN tail WHERE io.dur > tail.least)
+tail AS (SELECT percentile(dur_ns, $above) AS least FROM io),
+slow AS (SELECT io.syscall, io.path, io.dur_ns FROM io CROSS JOIN tail WHERE io.dur_ns > tail.least)
 SELECT
     syscall, path,
     count(*) AS calls,
     count(*) / CAST(sum(count(*)) OVER () AS DOUBLE) AS call_share,
-    sum(dur) AS slow_ns,
-    max(dur) AS max_ns
+    sum(dur_ns) AS slow_ns,
+    max(dur_ns) AS max_ns
 FROM slow
 GROUP BY syscall, path
 ORDER BY slow_ns DESC, syscall, path

@@ -14,7 +14,7 @@
 WITH
 numbered AS (
     SELECT
-        file, path, tid, class, bytes, dur,
+        file, path, tid, class, bytes, dur_ns,
         coalesce(
             sum(CASE class WHEN 'syncs' THEN 1 ELSE 0 END)
                 OVER (PARTITION BY file ORDER BY seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING),
@@ -31,7 +31,7 @@ intervals AS (
         count(*) FILTER (WHERE class = 'writes') AS writes,
         coalesce(sum(bytes) FILTER (WHERE class = 'writes'), 0) AS bytes,
         count(DISTINCT tid) FILTER (WHERE class = 'writes') AS threads,
-        coalesce(sum(dur) FILTER (WHERE class = 'syncs'), 0) AS sync_ns
+        coalesce(sum(dur_ns) FILTER (WHERE class = 'syncs'), 0) AS sync_ns
     FROM numbered
     GROUP BY file, nth
 )

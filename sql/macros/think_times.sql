@@ -9,10 +9,10 @@
 -- @column gap_ns BIGINT their time, all together, ns
 WITH
 ends AS (
-    SELECT tid, CAST(round(time_s * 1e9) AS BIGINT) AS from_ns, dur, seq FROM io WHERE time_s IS NOT NULL AND dur IS NOT NULL
+    SELECT tid, CAST(round(time_s * 1e9) AS BIGINT) AS from_ns, dur_ns, seq FROM io WHERE time_s IS NOT NULL AND dur_ns IS NOT NULL
 ),
 gaps AS (
-    SELECT tid, from_ns - lag(from_ns + dur) OVER (PARTITION BY tid ORDER BY from_ns, seq) AS gap FROM ends
+    SELECT tid, from_ns - lag(from_ns + dur_ns) OVER (PARTITION BY tid ORDER BY from_ns, seq) AS gap FROM ends
 )
 SELECT bucket(gap, $bits) AS from_ns, count(*) AS gaps, count(DISTINCT tid) AS threads, sum(greatest(gap, 0)) AS gap_ns
 FROM gaps

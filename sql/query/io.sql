@@ -4,10 +4,9 @@
 -- The model follows every call of the capture (`virtualize`), so paths are absolute and positions are known also where a call
 -- has none. Over several captures of one host nothing is known of what was open when they began.
 --
--- @needs events
+-- @needs events clock
 -- @from events seq
--- @from measures time_s
--- @from ops dur
+-- @from measures time time_s dur_ns
 -- @from events pid tid
 -- @from ops syscall
 -- @from measures class
@@ -27,11 +26,12 @@ WITH w AS (
     FROM virtualize(events)
     WHERE tag = 'event' AND on_file
 ),
-began AS (SELECT min(ts) AS ts FROM events)
+began AS (SELECT min(ts) AS ts, (SELECT max(clock) FROM clock) = 'unix' AS unix FROM events)
 SELECT
     w.seq,
+    CASE WHEN began.unix THEN to_timestamp_nanos(w.ts) END AS time,
     CAST(w.ts - began.ts AS DOUBLE) / 1e9 AS time_s,
-    w.dur, w.pid, w.tid, w.syscall,
+    w.dur AS dur_ns, w.pid, w.tid, w.syscall,
     coalesce(def.class, 'rest') AS class,
     w.ofd, w.file,
     w.at_path AS path,

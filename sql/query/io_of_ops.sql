@@ -5,8 +5,8 @@
 --
 -- @needs ops
 -- @from ops seq
--- @from measures time_s
--- @from ops dur
+-- @column time TIMESTAMP absent
+-- @from measures time_s dur_ns
 -- @from events pid tid
 -- @from ops syscall
 -- @from measures class
@@ -25,8 +25,9 @@
 WITH began AS (SELECT min(ts) AS ts FROM ops)
 SELECT
     ops.seq,
+    CAST(NULL AS TIMESTAMP) AS time,
     CAST(ops.ts - began.ts AS DOUBLE) / 1e9 AS time_s,
-    ops.dur,
+    ops.dur AS dur_ns,
     ops.vpid AS pid,
     ops.vtid AS tid,
     ops.syscall,

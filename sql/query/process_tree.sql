@@ -16,8 +16,7 @@
 -- @column job VARCHAR the id of its job of a batch system, likewise
 -- @column threads BIGINT threads with calls
 -- @column calls BIGINT captured calls, also those that are not on files
--- @column start_s DOUBLE start of its first call, seconds since the first call of the capture
--- @column end_s DOUBLE end of its last call, seconds since the first call of the capture
+-- @from measures start_s end_s
 -- @column exited BOOLEAN was its end captured?
 WITH
 began AS (SELECT min(ts) AS ts FROM events),

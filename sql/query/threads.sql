@@ -7,12 +7,11 @@
 -- @column pid BIGINT process id of its process
 -- @column tid BIGINT its thread id; that of the first thread of a process is the process id
 -- @column comm VARCHAR name of its process behind its last call, as in process_tree
--- @column calls BIGINT captured calls, also those that are not on files
--- @column file_calls BIGINT those of them that are on files
+-- @column file_calls BIGINT its calls on files
+-- @column other_calls BIGINT its other captured calls
 -- @from measures total_ns
 -- @column cpu_ns BIGINT processor time before its calls; absent where waits were not captured
--- @column start_s DOUBLE start of its first call, seconds since the first call of the capture
--- @column end_s DOUBLE end of its last call, seconds since the first call of the capture
+-- @from measures start_s end_s
 WITH
 began AS (SELECT min(ts) AS ts FROM events)
 SELECT
@@ -23,8 +22,8 @@ SELECT
     coalesce(
         regexp_replace(last_value(w.exe ORDER BY w.seq), '^.*/', ''),
         last_value(w.comm ORDER BY w.seq)) AS comm,
-    count(*) AS calls,
     count(*) FILTER (WHERE w.on_file) AS file_calls,
+    count(*) FILTER (WHERE w.on_file IS NOT TRUE) AS other_calls,
     coalesce(sum(w.dur), 0) AS total_ns,
     sum(w.cpu) AS cpu_ns,
     CAST(min(w.ts) - min(began.ts) AS DOUBLE) / 1e9 AS start_s,

@@ -5,7 +5,7 @@
 -- @plot line x=time_s y=calls_per_s by=class fill=zero
 -- @needs io
 -- @from measures class time_s calls_per_s
-WITH span AS (SELECT greatest(max(time_s + coalesce(dur, 0) / 1e9), 1e-9) AS length_s FROM io),
+WITH span AS (SELECT greatest(max(time_s + coalesce(dur_ns, 0) / 1e9), 1e-9) AS length_s FROM io),
 binned AS (
     SELECT class, length_s / 120 AS step_s, CAST(least(greatest(time_s / length_s * 120, 0), 119) AS BIGINT) AS bin
     FROM io

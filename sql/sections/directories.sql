@@ -12,7 +12,7 @@ SELECT
     regexp_replace(path, '/[^/]*$', '') || '/' AS directory,
     count(DISTINCT path) AS files,
     count(*) AS calls,
-    CAST(coalesce(sum(dur), 0) AS BIGINT) AS total_ns,
+    CAST(coalesce(sum(dur_ns), 0) AS BIGINT) AS total_ns,
     CAST(coalesce(sum(bytes) FILTER (WHERE class IN ('reads', 'copies')), 0) AS BIGINT) AS read_bytes,
     CAST(coalesce(sum(bytes) FILTER (WHERE class = 'writes'), 0) AS BIGINT) AS written_bytes
 FROM io

@@ -7,9 +7,9 @@
 -- @column in_flight BIGINT calls under way, at least; up to the next row's
 -- @column time_share DOUBLE of the captured time, 0 to 1
 WITH steps AS (
-    SELECT time_s AS at_s, 1 AS step FROM io WHERE time_s IS NOT NULL AND dur > 0
+    SELECT time_s AS at_s, 1 AS step FROM io WHERE time_s IS NOT NULL AND dur_ns > 0
     UNION ALL
-    SELECT time_s + dur / 1e9 AS at_s, -1 AS step FROM io WHERE time_s IS NOT NULL AND dur > 0
+    SELECT time_s + dur_ns / 1e9 AS at_s, -1 AS step FROM io WHERE time_s IS NOT NULL AND dur_ns > 0
 ),
 levels AS (
     SELECT

@@ -8,10 +8,10 @@
 -- @needs io
 -- @from measures class latency_ns share
 WITH counted AS (
-    SELECT class, bucket(dur, 3) AS least, count(*) AS calls
+    SELECT class, bucket(dur_ns, 3) AS least, count(*) AS calls
     FROM io
-    WHERE dur >= 0
-    GROUP BY class, bucket(dur, 3)
+    WHERE dur_ns >= 0
+    GROUP BY class, bucket(dur_ns, 3)
 )
 SELECT
     class,

@@ -13,7 +13,7 @@ SELECT
     class,
     count(*) AS calls,
     count(*) / CAST(sum(count(*)) OVER () AS DOUBLE) AS share,
-    coalesce(CAST(sum(dur) AS DOUBLE) / nullif(CAST(sum(sum(dur)) OVER () AS DOUBLE), 0), 0) AS time_share,
+    coalesce(CAST(sum(dur_ns) AS DOUBLE) / nullif(CAST(sum(sum(dur_ns)) OVER () AS DOUBLE), 0), 0) AS time_share,
     CAST(sum(bytes) AS BIGINT) AS total_bytes,
     count(*) FILTER (WHERE errno <> 0) AS failed
 FROM io

@@ -14,7 +14,7 @@ SELECT
     pid,
     count(DISTINCT tid) AS threads,
     count(*) AS calls,
-    CAST(coalesce(sum(dur), 0) AS BIGINT) AS total_ns,
+    CAST(coalesce(sum(dur_ns), 0) AS BIGINT) AS total_ns,
     CAST(coalesce(sum(bytes) FILTER (WHERE class IN ('reads', 'copies')), 0) AS BIGINT) AS read_bytes,
     CAST(coalesce(sum(bytes) FILTER (WHERE class IN ('writes', 'copies')), 0) AS BIGINT) AS written_bytes,
     min(time_s) AS first_s,

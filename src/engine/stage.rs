@@ -24,7 +24,7 @@ use crate::files;
 use crate::schema::Table;
 use crate::schema::arguments::ARGUMENTS;
 use anyhow::{Context, Result, bail, ensure};
-use arrow::datatypes::{DataType, Schema};
+use arrow::datatypes::{DataType, Schema, TimeUnit};
 use datafusion::dataframe::DataFrame;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -227,6 +227,7 @@ pub fn type_name(ty: &DataType) -> String {
         DataType::List(item) => format!("{}[]", type_name(item.data_type())),
         DataType::Boolean => "BOOLEAN".into(),
         DataType::Float64 => "DOUBLE".into(),
+        DataType::Timestamp(TimeUnit::Nanosecond, None) => "TIMESTAMP".into(),
         other => other.to_string(),
     }
 }

@@ -25,7 +25,8 @@ pub fn sql_markdown() -> Result<String> {
     page.push_str(
         "\n## Views for queries\n\n`ioriot query` defines each of them whose tables are in the datasets it is given. \
          Besides there are `syscall_def` (docs/SYSCALLS.md as a table) and `manifests` (columns dataset, kind, key, value: \
-         what each dataset says of itself).\n\n\
+         what each dataset says of itself), and `clock` (columns dataset, clock: what the times of each capture count from, `unix`, `boot`, \
+         `day`, `relative` or `none`).\n\n\
          A table that several of the datasets have is their union, with a column `dataset`; `results_1`, `results_2` ... are \
          its parts. A view of it is worked out for each dataset by itself and has that column too, in front. Runs are joined \
          with their own workload, which the fingerprints tell.\n\n\

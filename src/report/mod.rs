@@ -1,6 +1,7 @@
 //! Queries over datasets: SQL views and table macros, reports on runs, and the interactive prompt.
 
 mod advice;
+mod clock;
 pub mod compare;
 pub mod look;
 pub mod own;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// Most files that are read.
 const MOST: usize = 100;
 /// Relations that a query has besides tables of datasets.
-pub(super) const TAKEN: &[&str] = &["manifests", "syscall_def"];
+pub(super) const TAKEN: &[&str] = &["clock", "manifests", "syscall_def"];
 
 /// The user's own directory for such files: `$XDG_CONFIG_HOME/ioriot/sql`, or the same below `~/.config`. `None` when there is none, or
 /// it is not owned by us or others can write to it: under sudo the environment may still name another user's home.

@@ -4,7 +4,7 @@
 //! is the union of theirs, with a column `dataset` that tells them apart.
 
 use super::views::{Part, Shelf, define, fingerprint, label, quoted, united};
-use super::{MACROS, REPORTS, VIEWS};
+use super::{MACROS, REPORTS, VIEWS, clock};
 use crate::engine::{Access, Engine, Stage, TableMacro, no_table};
 use crate::fleet;
 use crate::generate;
@@ -93,6 +93,7 @@ impl Desk {
             }
         }
         own_tables(&engine, &datasets, &mut shelf)?;
+        clock::register(&engine, &datasets, &mut shelf)?;
         engine.ctx().register_batch("manifests", manifests(&datasets)?)?;
         let mut desk = Desk { engine, missing: BTreeMap::new(), short, datasets: Vec::new() };
         let runs: Vec<&Dataset> = datasets.iter().filter(|data| data.kind == Kind::Run).collect();

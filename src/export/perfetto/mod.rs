@@ -96,7 +96,7 @@ impl<'b> Columns<'b> {
         let text = |name| Ok::<_, anyhow::Error>((name, rows.texts(name)?));
         Ok(Columns {
             starts: rows.reals("time_s")?,
-            durations: rows.ints("dur")?,
+            durations: rows.ints("dur_ns")?,
             pids: rows.ints("pid")?,
             tids: rows.ints("tid")?,
             numbers: [number("offset")?, number("bytes")?, number("errno")?],

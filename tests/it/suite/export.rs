@@ -57,7 +57,7 @@ fn folded_stacks_weigh_what_the_calls_do() {
     let dir = tempfile::tempdir().unwrap();
     let cap = ingested(dir.path(), "a-sqlite.capture.gz");
     for (weight, sql) in
-        [("time", "SELECT sum(dur) FROM io"), ("bytes", "SELECT sum(bytes) FROM io"), ("calls", "SELECT count(*) FROM io")]
+        [("time", "SELECT sum(dur_ns) FROM io"), ("bytes", "SELECT sum(bytes) FROM io"), ("calls", "SELECT count(*) FROM io")]
     {
         let text = export(&cap, "folded", &["--weight", weight]);
         let weights = text.lines().map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap());

@@ -56,7 +56,7 @@ fn found(cap: &Path, dir: &Path) -> Found {
         sizes: sizes.map(|(what, count)| (what.to_owned(), count.parse::<f64>().unwrap() / total)).collect(),
         reads: number("count(*) FILTER (WHERE class = 'reads')") / total,
         random: number("CAST(count(*) FILTER (WHERE \"offset\" <> behind) AS DOUBLE) / count(behind)"),
-        depth: number("sum(dur) / 1e9 / (max(time_s + dur / 1e9) - min(time_s))"),
+        depth: number("sum(dur_ns) / 1e9 / (max(time_s + dur_ns / 1e9) - min(time_s))"),
     }
 }
 

@@ -24,7 +24,7 @@ fn a_trace_has_every_call() {
         let number = |sql: &str| number(&[&cap], &format!("SELECT {sql} FROM io WHERE time_s IS NOT NULL"));
         assert_eq!(found["slices"].as_f64().unwrap(), number("count(*)"), "{name}");
         assert_eq!(found["threads"].as_f64().unwrap(), number("count(DISTINCT tid)"), "{name}");
-        assert_eq!(found["longest"].as_f64().unwrap(), number("max(dur)"), "{name}");
+        assert_eq!(found["longest"].as_f64().unwrap(), number("max(dur_ns)"), "{name}");
         assert_eq!(found["processes"].as_array().unwrap().len() as f64, number("count(DISTINCT pid)"), "{name}");
         for row in rows(&[&cap], "SELECT syscall, count(*) FROM io WHERE time_s IS NOT NULL GROUP BY 1") {
             let (call, count) = row.split_once(',').unwrap();

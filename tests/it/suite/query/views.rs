@@ -102,3 +102,26 @@ fn the_timeline_counts_bytes_of_what_was_issued() {
     assert_eq!(sums, ["100,100"]);
     assert_eq!(rows(&[&out.join("run")], "SELECT op FROM results WHERE syscall = 'sendfile'"), ["pread64"]);
 }
+
+/// Of captures whose clocks count from something else, calls have no time of day; each capture has its own clock.
+#[test]
+fn calls_have_times_of_day_where_the_clock_tells_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let captures = [("unix", "1700000000.250000 "), ("relative", "0.250000 ")].map(|(name, stamp)| {
+        let capture = dir.path().join(name);
+        let line = format!("7 {stamp}openat(AT_FDCWD, \"/f\", O_RDONLY) = 3 <0.000010>\n");
+        let trace = dir.path().join(format!("{name}.strace"));
+        std::fs::write(&trace, line).unwrap();
+        expect(0, &["ingest", trace.to_str().unwrap(), "-o", capture.to_str().unwrap()]);
+        capture
+    });
+    let [unix, relative] = captures.each_ref().map(|path| path.as_path());
+    let sql = "SELECT time, time > TIMESTAMP '2023-11-14 22:13:20', dur_ns FROM io";
+    assert_eq!(rows(&[unix], sql), ["2023-11-14T22:13:20.250,true,10000"]);
+    assert_eq!(rows(&[relative], sql), [",,10000"]);
+    assert_eq!(
+        rows(&[unix, relative], "SELECT CAST(time AS VARCHAR) FROM io ORDER BY 1 NULLS LAST"),
+        ["2023-11-14T22:13:20.250", "\"\""]
+    );
+    assert_eq!(rows(&[unix, relative], "SELECT clock FROM clock ORDER BY 1"), ["relative", "unix"]);
+}
