@@ -73,6 +73,7 @@ APPLICATIONS = {
     "timer": ("timers", None, "{apps} timer {dir} 2 100 40", []),
     "compute": ("computing", ("data", 64), "{apps} compute {dir} 200 5", []),
     "group-16": ("group commit", None, "{apps} group {dir} 16 1600 10000", []),
+    "mutex-8": ("sync", None, "{apps} mutex {dir} 8 800 1000", []),
     "git-clone": ("metadata", ("repository",), "git -c safe.directory='*' clone -q --no-local {dir}/from.git {dir}/to", ["git"]),
     "untar": ("metadata", ("archive",), "tar xf {dir}/in.tar -C {dir} && sync -f {dir}", ["tar"]),
     "tar-cold": ("metadata", ("tree",), "tar cf {dir}/out.tar -C {dir} tree", ["tar"]),

@@ -7,6 +7,7 @@
  *     predict_apps compute DIRECTORY COUNT MS        reads 64 KiB, computes, writes 4 KiB back
  *     predict_apps timer DIRECTORY THREADS COUNT MS  every MS each thread writes 4 KiB back
  *     predict_apps group DIRECTORY THREADS COUNT US  commits: who finds nobody writing back does it for all who wait
+ *     predict_apps mutex DIRECTORY THREADS COUNT US  commits, one after the other: who has the mutex writes and writes back
  *     predict_apps mapped DIRECTORY COUNT            random pages of a mapped file
  *
  * It prints the seconds that the work took, from its first call to the end of the last. */
@@ -230,6 +231,20 @@ static void *commits_together(void *number)
     return NULL;
 }
 
+/* Each for itself, but one at a time. */
+static void *commits_in_turn(void *number)
+{
+    char *memory = pages(PAGE);
+    (void)number;
+    for (long i = 0; i < rounds; i++) {
+        usleep(between);
+        pthread_mutex_lock(&mutex);
+        commit(wal, memory, 512);
+        pthread_mutex_unlock(&mutex);
+    }
+    return NULL;
+}
+
 static long mapped(long count)
 {
     int fd = file("data", O_RDONLY);
@@ -297,9 +312,9 @@ int main(int count, char **words)
     } else if (!strcmp(name, "timer")) {
         rounds = number[1], period = number[2] / 1e3;
         threads(several, ticks);
-    } else if (!strcmp(name, "group")) {
+    } else if (!strcmp(name, "group") || !strcmp(name, "mutex")) {
         wal = log_file("wal"), rounds = number[1] / several, between = number[2];
-        threads(several, commits_together);
+        threads(several, name[0] == 'g' ? commits_together : commits_in_turn);
     } else if (!strcmp(name, "mapped")) {
         mapped(number[0]);
     } else if (!strcmp(name, "mapped-in-turn")) {

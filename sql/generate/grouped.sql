@@ -1,9 +1,12 @@
 -- Files that the program wrote back for several threads at once (group commit): who finds nobody at it does so for all who wait.
 --
 -- That is taken from what the capture shows: at least 20 syncs of the file, by several lanes, never two of them under way at once, and
--- each after a write that no sync before it has covered. At most 1024 files, those with most syncs.
+-- each after a write that no sync before it has covered; and a sync is for more than who makes it. Either several threads go on when it is
+-- over: three wakes behind two such syncs, in the mean. (A mutex lets one thread go on, which then syncs for itself.) Or threads do not
+-- sync what they have written, of a tenth of the writes at least, but write on when the sync of another one is over. At most 1024 files,
+-- those with most syncs.
 --
--- @needs ops syscall_def
+-- @needs ops edges syscall_def
 -- @from ops file
 WITH timed AS (
     SELECT ops.file, ops.op_id, ops.lane, ops.ring, ops.ts, ops.ts + ops.dur AS over, ops.ret, def.class = 'syncs' AS syncs
@@ -21,17 +24,36 @@ shared AS (
 calls AS (SELECT timed.* FROM timed JOIN shared ON shared.file = timed.file),
 turns AS (
     SELECT
-        file, ts, syncs,
+        file, lane, ts, syncs,
         lag(syncs) OVER (PARTITION BY file ORDER BY op_id) AS synced,
-        max(CASE WHEN syncs THEN over END) OVER (PARTITION BY file ORDER BY op_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+        max(CASE WHEN syncs THEN over END) OVER (PARTITION BY file ORDER BY op_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before,
+        -- The next sync of the file, whoever makes it, and what the thread itself does next with the file.
+        min(CASE WHEN syncs THEN op_id END) OVER (PARTITION BY file ORDER BY op_id DESC ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS covered_by,
+        lead(syncs) OVER (PARTITION BY file, lane ORDER BY op_id) AS next_syncs,
+        lead(ts) OVER (PARTITION BY file, lane ORDER BY op_id) AS next_ts
     FROM calls
 ),
+broadcasts AS (
+    SELECT calls.file
+    FROM edges
+    JOIN calls ON calls.op_id = edges.after AND calls.syncs
+    WHERE edges.resource = 'wake'
+    GROUP BY calls.file
+    HAVING count(*) >= 8 AND count(*) * 2 >= count(DISTINCT edges.after) * 3
+),
 judged AS (
-    SELECT file, count(*) AS syncs
+    SELECT turns.file, count(*) FILTER (WHERE turns.syncs) AS syncs
     FROM turns
-    WHERE syncs
-    GROUP BY file
-    HAVING count(*) FILTER (WHERE ts < before) = 0 AND count(*) FILTER (WHERE synced) = 0
+    LEFT JOIN broadcasts ON broadcasts.file = turns.file
+    LEFT JOIN calls AS covers ON covers.file = turns.file AND covers.op_id = turns.covered_by AND NOT turns.syncs
+    GROUP BY turns.file
+    HAVING count(*) FILTER (WHERE turns.syncs AND turns.ts < turns.before) = 0
+        AND count(*) FILTER (WHERE turns.syncs AND turns.synced) = 0
+        AND (
+            count(broadcasts.file) > 0
+            OR count(*) FILTER (WHERE covers.lane <> turns.lane AND NOT turns.next_syncs AND turns.next_ts >= covers.over)
+                >= greatest(8, count(*) FILTER (WHERE NOT turns.syncs) / 10)
+        )
 ),
 most AS (SELECT file FROM judged ORDER BY syncs DESC, file LIMIT 1024)
 SELECT file FROM most ORDER BY file

@@ -1,6 +1,6 @@
 //! What ops waited for, in programs of which on a fast disk hardly anybody ever waits: replayed on a slow one they do.
 
-use super::{allowed, capture, closes, compile_text, scratch};
+use super::{allowed, capture, closes, compile, compile_text, scratch};
 use crate::skip::{Need, skip};
 use crate::tool::{expect, number, rows};
 use serde_json::Value;
@@ -200,4 +200,27 @@ fn a_timer_fires_on_time_however_long_the_work_takes() {
     let sql = format!("SELECT min(late) / 1000000.0 FROM ({ticks}) WHERE tick > {ROUNDS} * 3 / 4");
     let late = number(&[&captured.at("capture"), &captured.at("work"), &captured.at("run")], &sql);
     assert!(late < ROUNDS * 0.75 * 15.0 / 2.0, "{late} ms");
+}
+
+/// Who syncs for all that wait looks like threads that sync each for itself with one mutex: as many syncs, one at a time. Who wakes whom
+/// behind a sync tells the two apart.
+#[test]
+fn a_mutex_is_no_group_commit() {
+    if !allowed() {
+        return;
+    }
+    let dir = scratch();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/predict_apps.c");
+    let Some(program) = compile(dir.path(), "apps", &source) else { return };
+    let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    for (name, threads, commits, pause, grouped) in [("group", "16", "800", "2000", 1), ("mutex", "8", "400", "1000", 0)] {
+        let place = at(name);
+        std::fs::create_dir(&place).unwrap();
+        let (cap, work) = (at(&format!("{name}-capture")), at(&format!("{name}-workload")));
+        closes(&capture(0, Path::new(&cap), &["--", program.to_str().unwrap(), name, &place, threads, commits, pause]));
+        expect(0, &["generate", &cap, "-o", &work]);
+        let syncs = number(&[Path::new(&work)], "SELECT count(*) FROM ops WHERE op = 'fdatasync'");
+        let manifest: Value = serde_json::from_slice(&std::fs::read(Path::new(&work).join("manifest.json")).unwrap()).unwrap();
+        assert_eq!(manifest["grouped"].as_array().unwrap().len(), grouped, "{name}: {syncs} syncs");
+    }
 }
