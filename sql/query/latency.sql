@@ -34,6 +34,6 @@ SELECT
     max(begin + dur - scheduled) AS due_max_ns,
     CAST(sum(dur) FILTER (WHERE captured_dur IS NOT NULL) AS DOUBLE) / nullif(sum(captured_dur), 0) AS slowdown
 FROM results
-WHERE origin = 'event' AND kind IS DISTINCT FROM 'regrouped'
+WHERE origin = 'event' AND dur IS NOT NULL
 GROUP BY syscall
 ORDER BY total_ns DESC, syscall

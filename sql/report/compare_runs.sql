@@ -18,14 +18,14 @@ WITH one AS (
         syscall, count(*) AS calls, sum(dur) AS total,
         percentile(dur, 0.5) AS p50,
         percentile(dur, 0.99) AS p99
-    FROM results_1 WHERE origin = 'event' GROUP BY syscall
+    FROM results_1 WHERE origin = 'event' AND dur IS NOT NULL GROUP BY syscall
 ),
 two AS (
     SELECT
         syscall, count(*) AS calls, sum(dur) AS total,
         percentile(dur, 0.5) AS p50,
         percentile(dur, 0.99) AS p99
-    FROM results_2 WHERE origin = 'event' GROUP BY syscall
+    FROM results_2 WHERE origin = 'event' AND dur IS NOT NULL GROUP BY syscall
 )
 SELECT
     coalesce(one.syscall, two.syscall) AS syscall,

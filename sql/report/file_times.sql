@@ -25,7 +25,7 @@ WITH sides AS (
 SELECT
     path,
     count(*) AS calls,
-    CAST(sum(dur) AS BIGINT) AS total_ns,
+    CAST(coalesce(sum(dur), 0) AS BIGINT) AS total_ns,
     CAST(sum(captured_dur) AS BIGINT) AS captured_total_ns,
     percentile(dur, 0.99) AS p99_ns,
     max(dur) AS max_ns,

@@ -24,10 +24,10 @@ needless AS (
 )
 SELECT
     edges.op_id, edges.lane, edges.after, edges.after_lane, edges.resource, later.begin,
-    earlier.begin + earlier.dur AS done
+    earlier.begin + coalesce(earlier.dur, 0) AS done
 FROM edges
 JOIN results AS later ON later.op_id = edges.op_id
 JOIN results AS earlier ON earlier.op_id = edges.after
 LEFT JOIN needless ON needless.op_id = edges.after
-WHERE later.begin < earlier.begin + earlier.dur AND needless.op_id IS NULL
+WHERE later.begin < earlier.begin + coalesce(earlier.dur, 0) AND needless.op_id IS NULL
 ORDER BY op_id, after

@@ -12,7 +12,7 @@ calls AS (
     SELECT ops.file, ops.path, ops.lane, ops.ts, ops.dur AS took, results.begin, results.dur
     FROM ops
     JOIN results ON results.op_id = ops.op_id
-    WHERE ops.file IS NOT NULL AND ops.origin = 'event' AND ops.ts IS NOT NULL AND ops.ring IS NULL
+    WHERE ops.file IS NOT NULL AND ops.origin = 'event' AND ops.ts IS NOT NULL AND ops.ring IS NULL AND results.dur IS NOT NULL
 ),
 sides AS (
     SELECT

@@ -16,7 +16,7 @@ WITH calls AS (
     SELECT
         worker, lane, begin, dur,
         begin - lag(begin + dur) OVER (PARTITION BY worker ORDER BY begin, op_id) AS wait
-    FROM results
+    FROM (SELECT worker, lane, op_id, begin, coalesce(dur, 0) AS dur FROM results) AS of_workers
 )
 SELECT
     worker,

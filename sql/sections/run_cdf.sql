@@ -7,9 +7,9 @@
 -- @column side VARCHAR captured or replayed
 -- @from measures latency_ns share
 WITH durations AS (
-    SELECT 'replayed' AS side, dur FROM results WHERE origin = 'event'
+    SELECT 'replayed' AS side, dur FROM results WHERE origin = 'event' AND dur IS NOT NULL
     UNION ALL
-    SELECT 'captured' AS side, captured_dur AS dur FROM results WHERE origin = 'event'
+    SELECT 'captured' AS side, captured_dur AS dur FROM results WHERE origin = 'event' AND dur IS NOT NULL
 ),
 counted AS (
     SELECT side, bucket(dur, 3) AS least, count(*) AS calls

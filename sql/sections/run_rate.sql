@@ -16,6 +16,7 @@ binned AS (
     FROM span
     CROSS JOIN results
     LEFT JOIN syscall_def AS def ON def.syscall = results.op
+    WHERE dur IS NOT NULL
 )
 SELECT bin * step_s AS time_s, count(*) / step_s AS ops_per_s, CAST(sum(bytes) AS DOUBLE) / step_s AS bytes_per_s
 FROM binned

@@ -3,10 +3,12 @@
 use super::rounds::{Bound, Cell, Played, Rounds};
 use crate::process::signal::Signal;
 use crate::replay::outcome::caveat::Caveat;
+use crate::replay::outcome::compare::REGROUPED_KIND;
 use crate::replay::outcome::flaw::Flaw;
 use crate::replay::outcome::measure::Spread;
 use crate::replay::{Chosen, Order, Pace, Summary};
 use crate::statistics::estimate::{Estimate, coverage, order};
+use crate::syscall::Syscall;
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -100,6 +102,8 @@ pub struct Forecast {
     pub traffic: Option<Traffic>,
     /// Latencies of the captured calls, by falling total time.
     pub calls: Vec<Call>,
+    /// Syncs that its runs left out; `None` when they left none out.
+    pub left_out: Option<LeftOut>,
     /// Does the captured time come out? `None` when that was not asked or cannot be told.
     pub source: Option<Verdict>,
 }
@@ -117,6 +121,15 @@ pub struct Traffic {
     pub read_bytes: Estimate,
     /// Bytes written.
     pub written_bytes: Estimate,
+}
+
+/// Syncs that the runs of a cell left out, since another one had done their work (`--syncs regroup`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct LeftOut {
+    /// How many of them a run left out, the median.
+    pub syncs: i64,
+    /// Captured syncs of single files.
+    pub of: u64,
 }
 
 /// Latencies of one captured syscall in the runs of a cell: estimates of what each run measured, ns.
@@ -246,6 +259,7 @@ impl Forecast {
             caveats,
             traffic: target.and_then(|target| traffic(runs, &target.devices.first()?.name)),
             calls: calls(runs),
+            left_out: left_out(runs),
             source: captured
                 .zip(time)
                 .filter(|_| source == Source::Same && speed == 1.0 && cell.bound.is_none())
@@ -290,6 +304,16 @@ fn traffic(runs: &[Summary], device: &str) -> Option<Traffic> {
         written_bytes: Estimate::of(works.iter().map(|work| work.written_bytes))?,
         device: device.into(),
     })
+}
+
+fn left_out(runs: &[Summary]) -> Option<LeftOut> {
+    let left = |run: &Summary| run.uncompared_kinds.iter().find(|kind| kind.kind == REGROUPED_KIND).map_or(0, |kind| kind.count);
+    let syncs = [Syscall::fsync, Syscall::fdatasync].map(Syscall::name);
+    let issued =
+        |run: &Summary| run.figures.calls.iter().filter(|call| syncs.contains(&call.syscall)).map(|call| call.calls).sum::<u64>();
+    let median = Estimate::of(runs.iter().map(|run| i64::try_from(left(run)).unwrap_or(i64::MAX)))?.median;
+    let of = runs.iter().map(|run| issued(run).saturating_add(left(run))).max()?;
+    (median > 0).then_some(LeftOut { syncs: median, of })
 }
 
 fn calls(runs: &[Summary]) -> Vec<Call> {

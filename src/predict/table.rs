@@ -1,6 +1,6 @@
 //! A prediction as text for people, in 80 columns where names are short.
 
-use super::forecast::{Forecast, Prediction};
+use super::forecast::{Forecast, LeftOut, Prediction};
 use super::rounds::Bound;
 use crate::amount::{Bytes, Nanos, Things};
 use crate::replay::Chosen;
@@ -102,6 +102,13 @@ impl Prediction {
             let ratio = cell.ratio.map_or(String::new(), |ratio| format!("{ratio:.3}"));
             let same = cell.match_percent.map_or("-".into(), |percent| format!("{percent:.2} %"));
             writeln!(f, "{:<width$}{}", shown(&cell.label), row([time, low, high, ratio, same, read, written]))?;
+        }
+        for (cell, left) in self.cells.iter().filter_map(|cell| Some((cell, cell.left_out?))) {
+            let (label, LeftOut { syncs, of }) = (shown(&cell.label), left);
+            writeln!(
+                f,
+                "{label}: {syncs} of {of} syncs were left out, as others had done their work\n(--syncs captured issues all)."
+            )?;
         }
         let runs = self.cells.iter().map(|cell| cell.runs.len()).min().unwrap_or(0);
         match runs {

@@ -428,7 +428,11 @@ impl Table {
                     .unit(Unit::Ns),
                 int("begin", "start of the call, since the start of the replay").unit(Unit::Ns),
                 int_("lag", "how much later than scheduled it was issued").unit(Unit::Ns),
-                int("dur", "duration").unit(Unit::Ns),
+                int_(
+                    "dur",
+                    "duration; absent where no call was issued: withheld, a sync that was left out, no such working directory",
+                )
+                .unit(Unit::Ns),
                 int("ret", "return value; -1 when the call failed"),
                 int("errno", "0, or the error of a failed call"),
                 int_("captured_ret", "return value in the capture"),

@@ -124,7 +124,7 @@ pub const TOLERANCES: &[Tolerance] = &[
 /// In column `kind` of the results: why the outcome of a changed op is not compared.
 const CHANGED_KIND: &str = "changed";
 /// In column `kind` of the results: a sync was left out.
-const REGROUPED_KIND: &str = "regrouped";
+pub const REGROUPED_KIND: &str = "regrouped";
 
 impl Tolerance {
     fn holds(&self, record: &Record, op: Op, captured: i64) -> bool {

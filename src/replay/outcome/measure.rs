@@ -5,7 +5,7 @@ use crate::amount::Nanos;
 use crate::fate::Origin;
 use crate::histogram::Histogram;
 use crate::replay::Pace;
-use crate::replay::shared::record::{CWD, REGROUPED, Record, UNKNOWN, WITHHELD, errno};
+use crate::replay::shared::record::{NOT_ISSUED, Record, UNKNOWN, errno};
 use crate::schema::Dataset;
 use crate::syscall::{Moves, Op, Syscall};
 use anyhow::Result;
@@ -110,7 +110,7 @@ impl Measures {
             check.add(record);
         }
         // An inserted op has no captured call to compare with; one that was not issued took no time.
-        if record.origin() != Origin::Event || record.fact.notes & (WITHHELD | CWD | REGROUPED) != 0 {
+        if record.origin() != Origin::Event || record.fact.notes & NOT_ISSUED != 0 {
             return;
         }
         let Some(tally) = self.calls.get_mut(usize::from(record.fact.syscall)) else { return };

@@ -7,7 +7,7 @@
 use super::compare::Outcome;
 use crate::fate::Origin;
 use crate::files;
-use crate::replay::shared::record::{Record, UNKNOWN, errno};
+use crate::replay::shared::record::{NOT_ISSUED, Record, UNKNOWN, errno};
 use crate::schema::check::Checked;
 use crate::schema::{self, ROW_GROUP, Table, Type};
 use crate::syscall::{Op, Syscall};
@@ -155,7 +155,7 @@ impl Results {
             record.scheduled().unwrap_or(UNKNOWN),
             stamp.begin,
             record.lag().unwrap_or(UNKNOWN),
-            stamp.end.saturating_sub(stamp.begin),
+            if fact.notes & NOT_ISSUED != 0 { UNKNOWN } else { stamp.end.saturating_sub(stamp.begin) },
             ret,
             error,
             captured_ret,

@@ -38,6 +38,9 @@ pub const CHANGED: u8 = 32;
 /// Note bit of an op: a sync that was left out, since another one of its file had done its work (`--syncs regroup`).
 pub const REGROUPED: u8 = 64;
 
+/// Note bits of ops that were not issued: their call has no duration.
+pub const NOT_ISSUED: u8 = CWD | WITHHELD | REGROUPED;
+
 /// Note bit of an op: a sync of a file whose syncs are regrouped, for the end of which not everything waits that did so in the capture.
 pub const GROUPED: u8 = 128;
 

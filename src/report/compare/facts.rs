@@ -238,7 +238,7 @@ impl Spread {
     fn of(dir: &Path, memory: u64) -> Result<Spread> {
         let data = Dataset::open(dir)?;
         let calls = match data.kind {
-            Kind::Run => "(SELECT * FROM results WHERE origin = 'event')",
+            Kind::Run => "(SELECT * FROM results WHERE origin = 'event' AND dur IS NOT NULL)",
             Kind::Capture | Kind::Workload => "events",
         };
         let desk = Desk::open(&[dir.to_owned()], Access::Tables, memory)?;

@@ -1,8 +1,10 @@
 //! Files that a program writes back for several threads at once: `--syncs regroup` leaves out what another sync has done.
 
 use super::work::{Work, op, run};
+use arrow::array::Array;
 use ioriot::replay::outcome::summary::Kind;
 use ioriot::replay::{Order, Summary, Syncs};
+use ioriot::schema::read;
 use libc::{O_APPEND, O_CREAT, O_WRONLY};
 use serde_json::json;
 
@@ -52,6 +54,17 @@ fn a_sync_that_another_one_has_made_needless_is_left_out_and_told() {
         let (count, summary) = left_out(&both, Syncs::Regroup, threads, order);
         assert_eq!((count, summary.uncompared, summary.different), (1, 1, 0), "{summary}");
         assert!(summary.to_string().contains("left out, since another one had written the file back"), "{summary}");
+        // It is no call: nobody counts it among those that took nothing.
+        let results = read::builder(&both.place("run/results.parquet"), &["op_id", "dur", "kind"]).unwrap();
+        let mut without = Vec::new();
+        for batch in results.build().unwrap() {
+            let batch = batch.unwrap();
+            let (op_id, dur) = (read::ints(&batch, "op_id").unwrap(), read::ints(&batch, "dur").unwrap());
+            without.extend((0..batch.num_rows()).filter(|row| dur.is_null(*row)).map(|row| op_id.value(row)));
+        }
+        assert_eq!(without.len(), 1, "{summary}");
+        let issued = summary.figures.calls.iter().find(|call| call.syscall == "fdatasync").unwrap();
+        assert_eq!(issued.calls, 1, "{summary}");
     }
     // Each is written after the sync before: nothing can be left out.
     let turns = commits(&[(1, 'w'), (1, 's'), (2, 'w'), (2, 's'), (1, 'w'), (1, 's')]);
