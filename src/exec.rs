@@ -106,10 +106,11 @@ impl Environment {
         }
     }
 
-    /// What variables with a NUL behind each tell.
+    /// What variables with a NUL behind each tell. One without is cut off and tells nothing.
     pub fn of(variables: &[u8]) -> Environment {
         let mut environment = Environment::default();
-        variables.split(|byte| *byte == 0).for_each(|variable| environment.look(variable));
+        let whole = variables.split_inclusive(|byte| *byte == 0).filter_map(|variable| variable.strip_suffix(&[0]));
+        whole.for_each(|variable| environment.look(variable));
         environment
     }
 
@@ -155,9 +156,14 @@ mod tests {
         assert_eq!(told(b"HOME=/root\0PMI_RANK=3\0SLURM_JOB_ID=77\0"), (Some(3), Some("77".into())));
         // mpirun below a batch script: the number of the script's task is not the rank.
         assert_eq!(told(b"OMPI_COMM_WORLD_RANK=5\0SLURM_PROCID=0\0PBS_JOBID=12.server\0"), (Some(5), Some("12.server".into())));
-        assert_eq!(told(b"SLURM_PROCID=4\0LSB_JOBID=9"), (Some(4), Some("9".into())));
-        assert_eq!(told(b"XPMI_RANK=3\0PMI_RANKS=3\0SLURM_JOB_ID_X=1\0SLURM_JOB_ID=\0PMI_RANK=-1\0PMIX_RANK=many"), (None, None));
-        assert_eq!(told(format!("PBS_JOBID={}", "1".repeat(VARIABLE)).as_bytes()), (None, None));
+        assert_eq!(told(b"SLURM_PROCID=4\0LSB_JOBID=9\0"), (Some(4), Some("9".into())));
+        assert_eq!(
+            told(b"XPMI_RANK=3\0PMI_RANKS=3\0SLURM_JOB_ID_X=1\0SLURM_JOB_ID=\0PMI_RANK=-1\0PMIX_RANK=many\0"),
+            (None, None)
+        );
+        // What is behind the end of what was read nobody knows.
+        assert_eq!(told(b"PMI_RANK=3\0SLURM_JOB_ID=77"), (Some(3), None));
+        assert_eq!(told(format!("PBS_JOBID={}\0", "1".repeat(VARIABLE)).as_bytes()), (None, None));
     }
 
     #[test]
