@@ -77,8 +77,8 @@ impl Dataset {
     /// Opens the dataset in `dir`, of whatever kind, and locks it for reading.
     ///
     /// # Errors
-    /// When there is no manifest (nothing was written, or a writer was killed), it is of another format version, or somebody
-    /// is deleting it.
+    /// When there is no manifest (nothing was written, or a writer was killed), it is of another format version, a table that it names
+    /// is lost, or somebody is deleting it.
     pub fn open(dir: &Path) -> Result<Dataset> {
         if store::is(dir) {
             return Dataset::remote(dir);
@@ -88,10 +88,13 @@ impl Dataset {
             ErrorKind::NotADirectory => none(dir, "it is no directory", error),
             _ => Error::new(error).context(format!("cannot open {}", dir.display())),
         })?;
-        Dataset::of(&opened)
+        let dataset = Dataset::of(&opened)?;
+        entries::whole(&dataset.manifest, &opened)?;
+        Ok(dataset)
     }
 
-    /// As [`Dataset::open`], in a directory that is already open, wherever its path leads by now.
+    /// As [`Dataset::open`], in a directory that is already open, wherever its path leads by now. Tables may lack: who deletes a dataset has to
+    /// know what is left of one that somebody began to delete.
     ///
     /// # Errors
     /// As [`Dataset::open`].

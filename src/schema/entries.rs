@@ -7,7 +7,7 @@ use super::read::check::TAIL;
 use super::tables::Table;
 use crate::files::{self, Dir};
 use crate::text;
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -53,6 +53,25 @@ pub(super) fn files(manifest: &Manifest) -> Option<BTreeMap<String, u64>> {
     let tables = Table::ALL.iter().map(|table| table.file()).chain(own::names(manifest).into_iter().map(|name| own::file(&name)));
     let tables: Vec<String> = tables.collect();
     Some(tables.into_iter().filter_map(|name| Some((name.clone(), said.get(&name)?.get("footer")?.as_u64()?))).collect())
+}
+
+/// Refuses a dataset whose tables are not those that its manifest names: one that is lost would be taken for one that never was, and
+/// answers without it would be wrong without a word. Earlier versions noted no names.
+///
+/// # Errors
+/// When one is not there, or one is there that is not named.
+pub(super) fn whole(manifest: &Manifest, dir: &Dir) -> Result<()> {
+    let Some(named) = files(manifest) else { return Ok(()) };
+    let place = text::word(dir.path());
+    let there = |name: &str| dir.look(name).is_ok_and(|stat| !files::is_dir(&stat));
+    if let Some(lost) = named.keys().find(|name| !there(name)) {
+        bail!("{place} is damaged: {lost} is not there, which its manifest names: copy the dataset again, or make it anew");
+    }
+    let strange = Table::ALL.iter().map(|table| table.file()).find(|name| !named.contains_key(name) && there(name));
+    if let Some(strange) = strange {
+        bail!("{place} is damaged: its manifest does not name {strange}, which somebody else put there: move it away");
+    }
+    Ok(())
 }
 
 /// Notes in a manifest how large the Parquet files in a directory are, and their footers.

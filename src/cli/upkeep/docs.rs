@@ -123,7 +123,7 @@ fn schema() -> String {
          compressed with zstd and say how they are sorted; row groups have at most {ROW_GROUP} rows. What the columns mean is in\n\
          each file, too: as key-value metadata `column.NAME` (in DuckDB: `parquet_kv_metadata('events.parquet')`), and as metadata `meaning`\n\
          and `unit` of the fields of its Arrow schema (in pyarrow: `pq.read_schema('events.parquet').field('dur').metadata`).\n\
-         Key `files` of the manifest says of each file how many `bytes` it has and how many of them are its `footer`.\n\n\
+         Key `files` of the manifest says of each file how many `bytes` it has and how many of them are its `footer`: a local dataset in which one of them is not there, or another table is, is refused.\n\n\
          A **capture** (made by `ioriot ingest`) has {}; a **workload** (`ioriot generate`) has {};\n\
          a **run** (`ioriot replay`) has {}.\n",
         tables(Kind::Capture),

@@ -100,6 +100,19 @@ fn what_somebody_works_with_keeps_all_the_rest() {
     assert_eq!(made.names(), ["capture", "root", "root.old-1", "run", "workload"]);
 }
 
+/// Tables are deleted before the manifest: who cleans up, or makes it anew, knows what a killed delete has left.
+#[test]
+fn a_dataset_that_somebody_began_to_delete_can_be_deleted() {
+    let (made, matrix) = (Made::new(), data("matrix.strace"));
+    fs::remove_file(made.at("m/run/results.parquet")).unwrap();
+    let asked = ioriot(&["query", &made.arg("m/run"), "SELECT 1"]);
+    assert!(String::from_utf8_lossy(&asked.stderr).contains("results.parquet is not there"), "{asked:?}");
+    let listed = expect(0, &["clean", &made.arg("m")]);
+    assert!(listed.contains("m/run"), "{listed}");
+    let said = expect(0, &["run", &matrix, "-o", &made.arg("m"), "--force"]);
+    assert!(said.contains("all the same"), "{said}");
+}
+
 #[test]
 fn a_run_that_is_ended_in_its_ingest_puts_the_old_back() {
     let made = Made::new();

@@ -2,7 +2,7 @@
 
 use super::generate::options;
 use super::query::right;
-use crate::tool::{data, expect, ioriot, rows};
+use crate::tool::{data, expect, ioriot, name_no_files, rows};
 use ioriot::generate::{self, Options};
 use ioriot::progress::Progress;
 use serde_json::Value;
@@ -168,14 +168,40 @@ fn one_bad_host_and_there_is_no_workload() {
     assert!(String::from_utf8_lossy(&merged.stderr).contains("captures of one machine"), "{merged:?}");
 }
 
-/// An answer of those that are left would be no answer.
+/// An answer of those that are left would be no answer, and one with rows of another capture a wrong one.
 #[test]
-fn a_host_without_its_events_is_damaged() {
-    let (_dir, fleet) = fleet();
-    fs::remove_file(fleet.join("host=e-fio/events.parquet")).unwrap();
-    let refused = ioriot(&["query", fleet.to_str().unwrap(), "SELECT host, count(*) FROM events GROUP BY 1"]);
-    let said = String::from_utf8_lossy(&refused.stderr);
-    assert!(refused.status.code() == Some(2) && said.contains("host=e-fio is damaged"), "{said}");
+fn a_host_without_a_table_or_with_one_of_another_is_damaged() {
+    let (dir, fleet) = fleet();
+    let (host, aside) = (fleet.join("host=e-fio"), dir.path().join("aside.parquet"));
+    let at = |path: &Path| path.to_str().unwrap().to_owned();
+    let out = at(&dir.path().join("out"));
+    let refused = |says: &str| {
+        for args in [
+            vec!["query".into(), at(&fleet), "SELECT host, count(*) FROM events GROUP BY 1".into()],
+            vec!["report".into(), at(&host)],
+            vec!["generate".into(), at(&fleet), "-o".into(), out.clone()],
+            vec!["export".into(), at(&host), "--to".into(), "csv".into(), "-o".into(), out.clone()],
+        ] {
+            let refused = ioriot(&args.iter().map(String::as_str).collect::<Vec<_>>());
+            let said = String::from_utf8_lossy(&refused.stderr);
+            assert!(
+                refused.status.code() == Some(2) && said.contains("host=e-fio is damaged") && said.contains(says),
+                "{args:?}: {said}"
+            );
+        }
+        assert!(!Path::new(&out).exists());
+    };
+    for table in ["events.parquet", "rejects.parquet"] {
+        fs::rename(host.join(table), &aside).unwrap();
+        refused(&format!("{table} is not there, which its manifest names"));
+        fs::rename(&aside, host.join(table)).unwrap();
+    }
+    fs::copy(host.join("events.parquet"), host.join("ops.parquet")).unwrap();
+    refused("its manifest does not name ops.parquet");
+    fs::remove_file(host.join("ops.parquet")).unwrap();
+    // Earlier versions noted no names.
+    name_no_files(&host);
+    expect(0, &["query", &at(&fleet), "SELECT count(*) FROM events"]);
 }
 
 /// A host that is asked for leaves those of all others unread.

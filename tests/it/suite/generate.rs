@@ -2,7 +2,7 @@
 
 mod order;
 
-use crate::tool::{expect, rows as answer};
+use crate::tool::{expect, name_no_files, rows as answer};
 use ioriot::engine::Access;
 use ioriot::event::{Col, Event, Text};
 use ioriot::generate::{self, Options, Summary};
@@ -450,6 +450,8 @@ fn a_capture_without_later_columns_is_read_as_before() {
     let mut writer = ArrowWriter::try_new(File::create(capture.join("processes.parquet")).unwrap(), schema, None).unwrap();
     writer.write(&batch).unwrap();
     writer.close().unwrap();
+    // Nor did those note the names of their tables.
+    name_no_files(&capture);
 
     let all = "SELECT comm, command_line, cgroup, rank, job FROM processes";
     assert_eq!(answer(&[&capture], all), ["old,,,,"]);

@@ -1,7 +1,7 @@
 //! What-ifs: workloads that are other than their captures, replayed for real.
 
 use super::generate::{call, capture, capture_with};
-use crate::tool::{cases, data, expect, ioriot, number, rows};
+use crate::tool::{cases, data, expect, ioriot, name_no_files, number, rows};
 use ioriot::event::{Col, Event, Text};
 use ioriot::schema::contents::{self, Content, Sampled};
 use ioriot::schema::dataset::Kind;
@@ -332,6 +332,7 @@ fn tell(scratch: &Path, capture: &Path, path: &str, letter: &str, compressed: i6
     contents::write(&draft, &[Sampled { path: path.into(), size: 1000, content }]).unwrap();
     draft.commit(Manifest::new()).unwrap();
     fs::rename(scratch.join("contents.parquet"), capture.join("contents.parquet")).unwrap();
+    name_no_files(capture);
     fs::remove_dir_all(scratch).unwrap();
 }
 
